@@ -1,0 +1,2 @@
+//! Virtio device drivers.
+#![cfg_attr(not(test), no_std)]

@@ -1,0 +1,3 @@
+//! File systems.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]

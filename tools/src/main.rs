@@ -1,0 +1,2 @@
+//! The `soil` command.
+fn main() {}
