@@ -1,3 +1,28 @@
-//! File systems.
+//! File systems on block devices.
+//!
+//! A [`Block`] is a disk; [`fat::mount`] makes a [`Volume`] of it; [`Mounts`] says which volume a
+//! path leads to. From the top down:
+//!
+//! - [`volume`]: the trait, its flags and records; [`path`] and [`mounts`]: names.
+//! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
+//! - [`block`]: the device trait.
+//!
+//! The crate knows no operating system, allocates through `alloc`, never blocks but in the
+//! device's calls, and takes nothing that it reads from a disk at its word. `README.md` in this
+//! folder says what is promised about crashes.
 #![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod block;
+pub mod error;
+pub mod fat;
+pub mod mounts;
+pub mod path;
+pub mod volume;
+
+pub use block::{Block, BlockError};
+pub use error::{Error, MountError};
+pub use mounts::Mounts;
+pub use volume::{Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Volume};

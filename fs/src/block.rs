@@ -1,0 +1,89 @@
+//! The block device that a file system stands on.
+
+use core::fmt;
+
+/// Why a request to a block device failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum BlockError {
+    /// The device reported a failure, or gave no answer in time.
+    Io,
+    /// The device is write-protected.
+    ReadOnly,
+    /// The request reaches past the last sector, or its buffer is not a whole number of sectors.
+    OutOfRange,
+}
+
+impl fmt::Display for BlockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Io => "input/output error of the device",
+            Self::ReadOnly => "the device is read-only",
+            Self::OutOfRange => "request outside the device",
+        })
+    }
+}
+
+impl core::error::Error for BlockError {}
+
+/// A disk, addressed in sectors, owned by the one volume that is mounted on it.
+///
+/// Every call returns when the device has finished; how a caller waits (on a parked fiber, by
+/// blocking a process) is the implementation's business. Buffers have any alignment, are a whole
+/// number of sectors long, and are not kept after the call.
+///
+/// A write that failed may have changed any of the sectors it named. Writes reach stable storage
+/// in no particular order until [`flush`](Self::flush) has returned.
+pub trait Block {
+    /// Bytes in a sector: a power of two from 512 to 4096, and always the same.
+    fn sector_size(&self) -> usize;
+
+    /// Sectors on the device.
+    fn sectors(&self) -> u64;
+
+    /// Whether every write would fail with [`BlockError::ReadOnly`].
+    fn read_only(&self) -> bool;
+
+    /// Reads sectors from `first_sector` on until `buf` is full.
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError>;
+
+    /// Writes `buf` to the sectors from `first_sector` on.
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError>;
+
+    /// Makes several writes, each of a first sector and whole sectors of data. They do not overlap.
+    ///
+    /// Worth overriding where the device takes many requests at once: a volume commits its tables
+    /// through this call, and the shorter it takes, the less likely a power cut is to fall inside
+    /// it. Should be started in order and submitted together.
+    fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
+        writes
+            .iter()
+            .try_for_each(|(first_sector, data)| self.write(*first_sector, data))
+    }
+
+    /// Makes all writes that have returned durable.
+    fn flush(&mut self) -> Result<(), BlockError>;
+}
+
+impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
+    fn sector_size(&self) -> usize {
+        (**self).sector_size()
+    }
+    fn sectors(&self) -> u64 {
+        (**self).sectors()
+    }
+    fn read_only(&self) -> bool {
+        (**self).read_only()
+    }
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        (**self).read(first_sector, buf)
+    }
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        (**self).write(first_sector, buf)
+    }
+    fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
+        (**self).write_batch(writes)
+    }
+    fn flush(&mut self) -> Result<(), BlockError> {
+        (**self).flush()
+    }
+}

@@ -1,0 +1,168 @@
+//! Which volume a path leads to.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::{Error, path};
+
+/// A table of mount points. `V` is whatever stands for a volume: an index, a handle, a box.
+///
+/// A path belongs to the longest mount point that it starts with, name by name.
+#[derive(Debug, Clone)]
+pub struct Mounts<V> {
+    /// Normalised mount points, the longest first.
+    entries: Vec<(String, V)>,
+}
+
+impl<V> Default for Mounts<V> {
+    fn default() -> Self {
+        Self {
+            entries: Vec::new(),
+        }
+    }
+}
+
+impl<V> Mounts<V> {
+    /// No volumes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Mounts `volume` at `point`. [`Error::Exists`] when something is mounted right there, and
+    /// what [`path::normalise`] says of `point`.
+    pub fn add(&mut self, point: &str, volume: V) -> Result<(), Error> {
+        let point = path::normalise(point)?;
+        if self.entries.iter().any(|(other, _)| *other == point) {
+            return Err(Error::Exists);
+        }
+        let at = self
+            .entries
+            .partition_point(|(other, _)| other.len() >= point.len());
+        self.entries.insert(at, (point, volume));
+        Ok(())
+    }
+
+    /// Takes the volume at `point` away and gives it back.
+    pub fn remove(&mut self, point: &str) -> Option<V> {
+        let point = path::normalise(point).ok()?;
+        let at = self.entries.iter().position(|(other, _)| *other == point)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    /// The volume that `path` leads to, and the rest of the path from its root: normalised, with a
+    /// leading slash. [`Error::NotFound`] when nothing is mounted there, and what
+    /// [`path::normalise`] says of `path`.
+    pub fn resolve(&self, path: &str) -> Result<(&V, String), Error> {
+        let plain = path::normalise(path)?;
+        for (point, volume) in &self.entries {
+            if let Some(rest) = below(point, &plain) {
+                let rest = if rest.is_empty() { "/" } else { rest };
+                return Ok((volume, rest.to_string()));
+            }
+        }
+        Err(Error::NotFound)
+    }
+
+    /// Mount points with their volumes, the longest first.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
+        self.entries
+            .iter()
+            .map(|(point, volume)| (point.as_str(), volume))
+    }
+
+    /// The names that mount points add to the directory `path`, each once: what a listing of it
+    /// shows besides the files of the volume that it is on.
+    pub fn names_in(&self, path: &str) -> Result<Vec<String>, Error> {
+        let plain = path::normalise(path)?;
+        let mut names: Vec<String> = Vec::new();
+        for (point, _) in &self.entries {
+            if let Some(rest) = below(&plain, point)
+                && let Some(name) = path::names(rest).next()
+                && !names.iter().any(|other| other == name)
+            {
+                names.push(name.to_string());
+            }
+        }
+        names.sort();
+        Ok(names)
+    }
+}
+
+/// What remains of `path` after the directory `base`, when it is that or below: empty or with a
+/// leading slash.
+fn below<'a>(base: &str, path: &'a str) -> Option<&'a str> {
+    if base == "/" {
+        return Some(if path == "/" { "" } else { path });
+    }
+    path.strip_prefix(base)
+        .filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Mounts<u8> {
+        let mut mounts = Mounts::new();
+        mounts.add("/www", 1).unwrap();
+        mounts.add("/www/data/", 2).unwrap();
+        mounts.add("/x", 3).unwrap();
+        mounts
+    }
+
+    fn resolve(mounts: &Mounts<u8>, path: &str) -> Result<(u8, String), Error> {
+        mounts.resolve(path).map(|(volume, rest)| (*volume, rest))
+    }
+
+    #[test]
+    fn the_longest_mount_point_wins_name_by_name() {
+        let mounts = table();
+        for (path, volume, rest) in [
+            ("/www", 1, "/"),
+            ("/www/", 1, "/"),
+            ("/www/index.html", 1, "/index.html"),
+            ("/www/data", 2, "/"),
+            ("/www/data/a/b", 2, "/a/b"),
+            ("/www/database", 1, "/database"),
+            ("/x/../www/a", 1, "/a"),
+            ("/www/data/../../x/y", 3, "/y"),
+        ] {
+            assert_eq!(
+                resolve(&mounts, path),
+                Ok((volume, rest.to_string())),
+                "{path}"
+            );
+        }
+        assert_eq!(resolve(&mounts, "/wwwx"), Err(Error::NotFound));
+        assert_eq!(resolve(&mounts, "/"), Err(Error::NotFound));
+    }
+
+    #[test]
+    fn a_root_mount_takes_what_is_left() {
+        let mut mounts = table();
+        mounts.add("/", 9).unwrap();
+        assert_eq!(resolve(&mounts, "/"), Ok((9, "/".to_string())));
+        assert_eq!(resolve(&mounts, "/wwwx/y"), Ok((9, "/wwwx/y".to_string())));
+        assert_eq!(resolve(&mounts, "/x/y"), Ok((3, "/y".to_string())));
+    }
+
+    #[test]
+    fn mount_points_are_unique_and_removable() {
+        let mut mounts = table();
+        assert_eq!(mounts.add("/www/.", 5), Err(Error::Exists));
+        assert_eq!(mounts.remove("/www/data"), Some(2));
+        assert_eq!(mounts.remove("/www/data"), None);
+        assert_eq!(
+            resolve(&mounts, "/www/data/a"),
+            Ok((1, "/data/a".to_string()))
+        );
+    }
+
+    #[test]
+    fn mount_points_show_in_listings() {
+        let mounts = table();
+        assert_eq!(mounts.names_in("/").unwrap(), ["www", "x"]);
+        assert_eq!(mounts.names_in("/www").unwrap(), ["data"]);
+        assert!(mounts.names_in("/x").unwrap().is_empty());
+    }
+}

@@ -1,0 +1,194 @@
+//! The one interface to every file system.
+
+use alloc::string::String;
+
+use bitflags::bitflags;
+
+use crate::Error;
+
+bitflags! {
+    /// How a file is opened. The numbers are those of Soil's C interface.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+    pub struct OpenFlags: u32 {
+        /// Reads are allowed.
+        const READ = 1;
+        /// Writes are allowed.
+        const WRITE = 2;
+        /// Make the file when it isn't there; needs `WRITE`.
+        const CREATE = 4;
+        /// Fail with [`Error::Exists`] when it is there; needs `CREATE`.
+        const EXCLUSIVE = 8;
+        /// Make the file empty; needs `WRITE`.
+        const TRUNCATE = 16;
+        /// Every write goes to the end of the file, whatever its offset; needs `WRITE`.
+        const APPEND = 32;
+        /// Open a directory to list it; with none of the others but `READ`.
+        const DIRECTORY = 64;
+    }
+}
+
+/// An open file or directory of one volume. Never valid again once closed, and never a panic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub(crate) u64);
+
+/// What a name stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// A file.
+    File,
+    /// A directory.
+    Directory,
+}
+
+/// What is known of a file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// File or directory.
+    pub kind: Kind,
+    /// Bytes in the file; 0 for a directory.
+    pub size: u64,
+    /// When the contents last changed, in seconds since 1970-01-01 UTC (FAT keeps even seconds,
+    /// and nothing for its root directory: 0).
+    pub modified: i64,
+    /// Whether the file is marked read-only.
+    pub read_only: bool,
+}
+
+/// One entry of a directory; `.` and `..` are never listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirEntry<'a> {
+    /// The name, without slashes.
+    pub name: &'a str,
+    /// What it stands for.
+    pub stat: Stat,
+}
+
+/// A place in a listing. 0 is the start; others come from [`Volume::list`].
+pub type Cursor = u64;
+
+/// The room on a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes for files and directories in all.
+    pub total: u64,
+    /// Bytes not in use.
+    pub free: u64,
+    /// Bytes that are given to a file at a time (the cluster).
+    pub unit: u32,
+}
+
+/// Why a volume takes no writes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Health {
+    /// It takes them.
+    Writable,
+    /// It was mounted read-only, or its device is.
+    ReadOnly,
+    /// It contradicts itself, and is left as it is. The text says what was found, and where.
+    Corrupt(String),
+}
+
+/// A mounted file system.
+///
+/// Paths are relative to the volume's root, normalised ([`crate::path::normalise`]): names with
+/// single slashes between them, no `.` or `..`, a leading slash allowed; empty is the root.
+/// Whether case matters is the file system's affair.
+///
+/// One operation at a time; each returns when it is done. Nothing keeps a caller's buffer. No
+/// operation panics on what it finds on the disk, and each ends, whatever the disk holds. Changes
+/// are durable when [`sync`](Self::sync) or [`sync_file`](Self::sync_file) has returned, and may
+/// be before.
+///
+/// Errors that any of them can give: [`Error::Io`], [`Error::Corrupt`], [`Error::OutOfMemory`],
+/// for changes [`Error::ReadOnly`] and [`Error::NoSpace`], for paths [`Error::NotFound`],
+/// [`Error::NotDirectory`], [`Error::InvalidName`], [`Error::NameTooLong`], and for handles
+/// [`Error::Closed`].
+pub trait Volume: Send {
+    /// Opens a file, or with [`OpenFlags::DIRECTORY`] a directory.
+    ///
+    /// [`Error::IsDirectory`] for a directory without that flag, [`Error::Exists`],
+    /// [`Error::Invalid`] for flags that contradict each other, [`Error::TooManyOpen`],
+    /// [`Error::PermissionDenied`] for writing to a file marked read-only.
+    fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId, Error>;
+
+    /// Closes a handle. Closing twice is [`Error::Closed`] and harmless. What was written stays
+    /// written, but isn't made durable by it.
+    fn close(&mut self, file: FileId) -> Result<(), Error>;
+
+    /// Reads from byte `offset` on. Fills `buf` except at the end of the file: fewer bytes, 0 at
+    /// or past it. [`Error::PermissionDenied`] without [`OpenFlags::READ`].
+    fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize, Error>;
+
+    /// Writes at byte `offset` (with [`OpenFlags::APPEND`] at the end, see
+    /// [`size`](Self::size) for where that was), and gives the number of bytes written: all, or
+    /// those before the volume was full or the file as large as can be. A gap between the old end
+    /// and `offset` reads as zeros. [`Error::TooLarge`], [`Error::NoSpace`] when nothing could be
+    /// written, [`Error::PermissionDenied`] without [`OpenFlags::WRITE`].
+    fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize, Error>;
+
+    /// Bytes in the file.
+    fn size(&mut self, file: FileId) -> Result<u64, Error>;
+
+    /// Cuts the file, or extends it with zeros. [`Error::TooLarge`].
+    fn truncate(&mut self, file: FileId, size: u64) -> Result<(), Error>;
+
+    /// What is known of an open file or directory.
+    fn stat_file(&mut self, file: FileId) -> Result<Stat, Error>;
+
+    /// What is known of the file or directory of that name.
+    fn stat(&mut self, path: &str) -> Result<Stat, Error>;
+
+    /// Gives entries of a directory from `from` on to `visit`, until it returns `false` (that
+    /// entry counts as not taken) or some were given and the volume wants to let others in.
+    /// Returns where to go on, `None` at the end. An entry that is there during the whole of a
+    /// listing is given once; others may be.
+    fn list(
+        &mut self,
+        directory: FileId,
+        from: Cursor,
+        visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
+    ) -> Result<Option<Cursor>, Error>;
+
+    /// Makes a directory. [`Error::Exists`].
+    fn mkdir(&mut self, path: &str) -> Result<(), Error>;
+
+    /// Removes an empty directory. [`Error::NotEmpty`], [`Error::NotDirectory`], and
+    /// [`Error::Busy`] while it is open or for the root.
+    fn rmdir(&mut self, path: &str) -> Result<(), Error>;
+
+    /// Removes a file. [`Error::IsDirectory`], and [`Error::Busy`] while it is open: FAT has
+    /// nowhere to keep a file without a name.
+    fn unlink(&mut self, path: &str) -> Result<(), Error>;
+
+    /// Gives a file or directory another name, in another directory if need be. A file replaces
+    /// a file and a directory an empty directory; [`Error::IsDirectory`] and
+    /// [`Error::NotDirectory`] for mixtures, [`Error::NotEmpty`], [`Error::Invalid`] for a
+    /// directory into itself, [`Error::Busy`] when what is replaced is open. Open files keep their
+    /// handles.
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), Error>;
+
+    /// Makes everything durable.
+    fn sync(&mut self) -> Result<(), Error>;
+
+    /// Makes the contents and the size of one file durable (and possibly more).
+    fn sync_file(&mut self, file: FileId) -> Result<(), Error>;
+
+    /// The room on the volume. May read all of the file system's tables the first time.
+    fn space(&mut self) -> Result<Space, Error>;
+
+    /// Whether the volume takes writes, and if not, why.
+    fn health(&self) -> Health;
+}
+
+/// Seconds since 1970-01-01 UTC, for the times that a volume stores.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pub(crate) now: fn() -> i64,
+}
+
+impl Clock {
+    /// A clock that asks `now`. Volumes keep a `&'static Clock`.
+    pub const fn new(now: fn() -> i64) -> Self {
+        Self { now }
+    }
+}
