@@ -1,0 +1,57 @@
+# The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root; otherwise they say what to run).
+# Variables: CHECK=1 (run: fetch every page, compare, exit), PORT (run: 8080), PREFIX and DESTDIR (install), JOBS.
+.DEFAULT_GOAL := help
+.PHONY: help run test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
+
+PREFIX ?= /usr/local
+PORT ?= 8080
+JOBS ?= $(shell nproc)
+SETUP := tools/setup/setup.sh
+
+# Rust may be in ~/.cargo/bin without being on PATH; a default toolchain that is too old is left alone.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+use_rust = unset MAKEFLAGS MAKELEVEL; toolchain=$${RUSTUP_TOOLCHAIN:-$$($(SETUP) toolchain)}; if [ -n "$$toolchain" ]; then export RUSTUP_TOOLCHAIN="$$toolchain"; fi
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+setup: ## install what every target needs (root), Rust for this user
+	@$(SETUP) ensure bench
+	@$(SETUP) ensure doc
+
+unsetup: ## take back the Debian 13 source that set-up added on Debian 12 (root)
+	@$(SETUP) remove
+
+ready-run ready-test ready-bench ready-doc: ready-%:
+	@$(SETUP) ensure $*
+
+build: ready-run ## the libraries, the examples in both forms, the soil command
+	@$(use_rust); tools/setup/build.sh
+
+run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
+	@PORT=$(PORT) CHECK=$(CHECK) examples/website/run.sh
+
+test: ready-test ## everything that CI runs, about ten minutes
+	@$(use_rust); tools/setup/test.sh
+
+test-long: ready-test ## make test and the long runs
+	@$(use_rust); tools/setup/test.sh --long
+
+bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
+	@$(use_rust); bench/run.sh
+
+doc: ready-doc ## the odoc pages in _build/default/_doc/_html, the crates' in target/doc
+	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
+	@echo "OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
+
+fmt: ready-test ## format Rust and OCaml
+	@$(use_rust); cargo fmt --all; dune build @fmt --auto-promote >/dev/null 2>&1 || dune build @fmt
+
+install: build ## into PREFIX (/usr/local), below DESTDIR if given
+	@$(use_rust); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"
+
+uninstall: ## remove from PREFIX exactly what install wrote
+	@tools/setup/install.sh uninstall "$(PREFIX)" "$(DESTDIR)"
+
+clean: ## remove what was built
+	@rm -rf _build target

@@ -1,0 +1,21 @@
+# What Soil needs from Debian, by purpose. Read by setup.sh and by the depexts of soil.opam (a test compares them).
+# shellcheck shell=sh disable=SC2034
+
+# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a bare machine.
+rust_minimum=1.91
+rust_toolchain=1.95.0
+
+# OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their versions go together.
+ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
+ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat"
+ocaml_doc=""
+
+# The same for an OCaml that didn't come from Debian (opam), as findlib names.
+findlib_run="findlib cohttp ipaddr logs mtime"
+findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
+
+# The C side of a link, the machine, a FAT disk for the example and what fetches it.
+system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools curl ca-certificates git"
+# Peers and judges of the end-to-end tests.
+system_test="dnsmasq-base iproute2 wrk passt cpio lz4 xz-utils kmod socat"
+system_bench="python3-minimal"

@@ -1,0 +1,60 @@
+#!/bin/sh
+# All checks of `make test`, one after the other, with a summary as the last line: "N passed, N failed".
+# A step that fails doesn't stop the next ones. --long adds the long runs.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+long=
+[ "${1:-}" != --long ] || long=--long
+
+passed=0
+failed=0
+failures=
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+
+# A child's pipe to tee would hide its status.
+capture() { { "$@" 2>&1; echo "status $?" >"$log.status"; } | tee "$log"; }
+
+# Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our "N passed, N failed".
+count() {
+  awk '
+    /^test result: / { for (i = 1; i <= NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i } next }
+    /tests? run\.$/ && /Test Successful/ { p += $(NF - 2); next }
+    /^[0-9]+ failures?! .* tests? run\.$/ { f += $1; p += $(NF - 2) - $1; next }
+    /^[0-9]+ passed, [0-9]+ failed/ { p += $1; f += $3 }
+    END { print p + 0, f + 0 }' "$log"
+}
+
+# step NAME COMMAND…: one check; counts as one itself when its command counts nothing.
+step() {
+  name=$1
+  shift
+  printf '\n== %s\n' "$name"
+  began=$(date +%s)
+  capture "$@"
+  status=$(sed 's/status //' "$log.status")
+  rm -f "$log.status"
+  set -- $(count)
+  [ "$1$2" != 00 ] || [ "$status" != 0 ] || set -- 1 0
+  # A step that failed without a failed test (a build error, a crash) is a failure of its own.
+  [ "$status" = 0 ] || [ "$2" != 0 ] || set -- "$1" 1
+  passed=$((passed + $1))
+  failed=$((failed + $2))
+  if [ "$2" != 0 ]; then failures="$failures, $name"; fi
+  printf -- '-- %s: %d passed, %d failed (%d s)\n' "$name" "$1" "$2" $(($(date +%s) - began))
+}
+
+step 'cargo fmt' cargo fmt --all --check
+step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
+step 'cargo test' cargo test -q --locked --workspace
+step 'build' tools/setup/build.sh
+step 'dune @fmt' dune build @fmt
+step 'dune @bindings' dune build @bindings
+step 'dune runtest' dune runtest
+step 'set-up and install' tools/setup/selftest.sh
+if [ -x tests/run.sh ]; then step 'end to end' tests/run.sh $long; fi
+
+printf '\n'
+[ -z "$failures" ] || printf 'failed: %s\n' "${failures#, }"
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
