@@ -1,3 +1,33 @@
-//! TCP/IP.
-#![cfg_attr(not(test), no_std)]
+//! TCP/IP for Soil, over Ethernet links given as a trait.
+//!
+//! The protocols are smoltcp's; what is here is what a server needs around them:
+//!
+//! - [`Link`]: a device that carries frames, with checksum and segmentation offload;
+//! - [`Stack`]: interfaces, a demultiplexer that finds the one socket of a frame in constant time,
+//!   listeners with a backlog, timers, TIME-WAIT records, a memory budget, DHCP, DNS, UDP;
+//! - [`Handle`], [`Readiness`], [`Stack::take_events`]: sockets as small checked names, and which
+//!   of them changed, in time proportional to the changes;
+//! - `sim` (feature `sim`): a simulated link in virtual time, for tests.
+//!
+//! Nothing blocks and nothing runs by itself: everything happens inside [`Stack::poll`], which does
+//! a bounded amount of work, and inside the operations, which only touch their own socket.
+//! `net/README.md` tells the way of a packet.
+#![cfg_attr(not(any(test, feature = "sim")), no_std)]
 #![forbid(unsafe_code)]
+
+extern crate alloc;
+
+mod config;
+mod error;
+#[allow(dead_code)]
+mod handle;
+mod link;
+mod stack;
+
+pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
+pub use error::Error;
+pub use handle::Handle;
+pub use link::{
+    Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
+};
+pub use stack::{AddressFamily, InterfaceId, Kind, Progress, Readiness, Stack};

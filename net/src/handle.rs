@@ -1,0 +1,139 @@
+//! Names of sockets, and the table behind them.
+
+use alloc::vec::Vec;
+
+/// Names one socket: a listener, a connection, a UDP socket or a name lookup.
+///
+/// A handle that was closed never names another socket again (for 2^32 reuses of its place).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Handle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Handle {
+    /// The handle as a number, for tables of the caller.
+    pub fn to_raw(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The handle of a number; one that was never given out is answered with
+    /// [`crate::Error::BadHandle`] where it is used.
+    pub fn from_raw(raw: u64) -> Handle {
+        Handle {
+            index: raw as u32,
+            generation: (raw >> 32) as u32,
+        }
+    }
+}
+
+/// A table with stable places and checked names. Freed places are used again, last freed first.
+#[derive(Debug)]
+pub(crate) struct Table<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+    len: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Table<T> {
+    pub(crate) fn new() -> Self {
+        Table {
+            entries: Vec::new(),
+            free: Vec::new(),
+            len: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(crate) fn insert(&mut self, value: T) -> Handle {
+        self.len += 1;
+        if let Some(index) = self.free.pop()
+            && let Some(entry) = self.entries.get_mut(index as usize)
+        {
+            entry.value = Some(value);
+            return Handle {
+                index,
+                generation: entry.generation,
+            };
+        }
+        let index = self.entries.len() as u32;
+        self.entries.push(Entry {
+            generation: 1,
+            value: Some(value),
+        });
+        Handle {
+            index,
+            generation: 1,
+        }
+    }
+
+    pub(crate) fn get(&self, handle: Handle) -> Option<&T> {
+        let entry = self.entries.get(handle.index as usize)?;
+        if entry.generation == handle.generation {
+            entry.value.as_ref()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
+        let entry = self.entries.get_mut(handle.index as usize)?;
+        if entry.generation == handle.generation {
+            entry.value.as_mut()
+        } else {
+            None
+        }
+    }
+
+    pub(crate) fn remove(&mut self, handle: Handle) -> Option<T> {
+        let entry = self.entries.get_mut(handle.index as usize)?;
+        if entry.generation != handle.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(handle.index);
+        self.len -= 1;
+        Some(value)
+    }
+
+    /// The handles in use, in no particular order.
+    pub(crate) fn handles(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.entries
+            .iter()
+            .enumerate()
+            .filter(|(_, e)| e.value.is_some())
+            .map(|(index, e)| Handle {
+                index: index as u32,
+                generation: e.generation,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn a_freed_handle_never_names_the_next_tenant() {
+        let mut table = Table::new();
+        let first = table.insert('a');
+        assert_eq!(table.remove(first), Some('a'));
+        let second = table.insert('b');
+        assert_eq!(first.index, second.index);
+        assert_eq!(table.get(first), None);
+        assert_eq!(table.remove(first), None);
+        assert_eq!(table.get_mut(second), Some(&mut 'b'));
+        assert_eq!(table.handles().collect::<Vec<_>>(), [second]);
+        assert_eq!(table.len(), 1);
+    }
+}
