@@ -1,5 +1,6 @@
 # The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root; otherwise they say what to run).
-# Variables: CHECK=1 (run: fetch every page, compare, exit), PORT (run: 8080), PREFIX and DESTDIR (install), JOBS.
+# Variables: CHECK=1 (run: fetch every page, compare, exit), PORT (run: 8080), PREFIX and DESTDIR (install), JOBS,
+# ONLY=WORDS (test: only these end-to-end tests), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
@@ -32,13 +33,13 @@ run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=
 	@PORT=$(PORT) CHECK=$(CHECK) examples/website/run.sh
 
 test: ready-test ## everything that CI runs, about ten minutes
-	@$(use_rust); tools/setup/test.sh
+	@$(use_rust); ONLY="$(ONLY)" tools/setup/test.sh
 
 test-long: ready-test ## make test and the long runs
 	@$(use_rust); tools/setup/test.sh --long
 
 bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
-	@$(use_rust); bench/run.sh
+	@bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the odoc pages in _build/default/_doc/_html, the crates' in target/doc
 	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps

@@ -1,6 +1,6 @@
 #!/bin/sh
 # All checks of `make test`, one after the other, with a summary as the last line: "N passed, N failed".
-# A step that fails doesn't stop the next ones. --long adds the long runs.
+# A step that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs the end-to-end tests that match, alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 long=
@@ -44,6 +44,12 @@ step() {
   printf -- '-- %s: %d passed, %d failed (%d s)\n' "$name" "$1" "$2" $(($(date +%s) - began))
 }
 
+if [ -n "${ONLY:-}" ]; then
+  tools/setup/build.sh || exit 1
+  # shellcheck disable=SC2086
+  exec tests/run.py $long $ONLY
+fi
+
 step 'cargo fmt' cargo fmt --all --check
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
 step 'cargo test' cargo test -q --locked --workspace
@@ -52,7 +58,8 @@ step 'dune @fmt' dune build @fmt
 step 'dune @bindings' dune build @bindings
 step 'dune runtest' dune runtest
 step 'set-up and install' tools/setup/selftest.sh
-if [ -x tests/run.sh ]; then step 'end to end' tests/run.sh $long; fi
+# shellcheck disable=SC2086
+step 'end to end' tests/run.py $long
 
 printf '\n'
 [ -z "$failures" ] || printf 'failed: %s\n' "${failures#, }"

@@ -1,0 +1,187 @@
+"""Boot time, sizes, least memory, and compute."""
+
+import os
+import subprocess
+
+import peer
+import qemu
+from harness.console import Child, Timeout
+from harness.tap import Tap
+from measure import Figure
+
+ROOT = os.path.dirname(peer.HERE)
+PROGRAMS = {
+    "hello": "examples/hello/main.exe",
+    "echo": "examples/echo/main.exe",
+    "website": "examples/website/main.exe",
+}
+LINUX = "_build/default/bench/programs/linux/"
+SOIL = "_build/soil/bench/programs/soil/"
+
+
+def built(path):
+    """The path of something dune built; FileNotFoundError if it isn't there."""
+    full = os.path.join(ROOT, path)
+    if not os.path.exists(full):
+        raise FileNotFoundError(2, "not built", full)
+    return full
+
+
+def image(path):
+    """A stripped copy of an image, as it would be shipped."""
+    out = peer.work(path.replace("/", "-"))
+    subprocess.run(["strip", "-o", out, built(path)], check=True)
+    return out
+
+
+def build_floor():
+    source, out = os.path.join(peer.HERE, "floor", "floor.S"), peer.work("floor")
+    subprocess.run(["as", "--64", "-o", out + ".o", source], check=True)
+    subprocess.run(
+        ["ld", "-n", "-e", "start", "-Ttext", "0x100000", "--build-id=none", "-o", out, out + ".o"],
+        check=True,
+    )
+
+
+def prepare():
+    os.makedirs(peer.WORK, exist_ok=True)
+    build_floor()
+    peer.initramfs("hello", [], built(LINUX + "hello.exe"))
+    peer.initramfs("trees", [], built(LINUX + "trees.exe"))
+
+
+def first_line_ms(command, text):
+    with Child(command) as child:
+        return child.wait_line(text, timeout=15)[0] * 1000
+
+
+def boot(options):
+    """From the start of QEMU to the first line on its output, hello against hello."""
+    figures = []
+    hello = image("_build/soil/" + PROGRAMS["hello"])
+    for machine, suffix, rounds in (("microvm", "", 2 * options.pairs), ("q35", "_q35", options.pairs)):
+        line = Figure("boot_first_line_ms" + suffix, "ms", "lower")
+        floor = Figure("boot_floor_ratio" + suffix, "times the empty image", "lower")
+        for _ in range(rounds):
+            least = first_line_ms(qemu.floor(peer.work("floor"), machine), "x")
+            soil = first_line_ms(qemu.soil(hello, [], machine), "Hello")
+            linux = first_line_ms(qemu.linux(peer.work("hello.cpio"), [], [], machine), "Hello")
+            line.add(soil, linux)
+            floor.add(soil / least, linux / least)
+        figures += [line, floor]
+    return figures
+
+
+def sizes(_options):
+    """Bytes of everything that boots: a stripped image; the peer's bzImage and packed initramfs."""
+    figures = []
+    archives = {"hello": "hello.cpio", "echo": "net-microvm.cpio", "website": "net-microvm.cpio"}
+    for name, path in PROGRAMS.items():
+        figure = Figure("image_bytes_" + name, "bytes", "lower")
+        figure.add(
+            os.path.getsize(image("_build/soil/" + path)),
+            peer.smallest_bytes(peer.work(archives[name])),
+        )
+        figures.append(figure)
+    return figures
+
+
+def least(works, low, high):
+    """The least MiB in (low, high] with which `works`, by bisection; None if `high` is too little."""
+    if not works(high):
+        return None
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if works(middle) else (middle, high)
+    return high
+
+
+def says(command, text, then=None):
+    """Whether the guest prints `text` in time, and the check `then` passes after that."""
+    with Child(command) as child:
+        try:
+            child.wait_line(text, timeout=5)
+            return then is None or then()
+        except Timeout:
+            return False
+
+
+def memory(options):
+    """The least -m: hello prints its line, echo echoes, website delivers its first page."""
+    machine = options.machine
+    modules = peer.TRANSPORT[machine] + peer.NET
+    figures = []
+    with Tap(2) as tap:
+
+        def echoes():
+            load = [peer.work("load"), "copy", tap.guest, "7", "131072"]
+            return subprocess.run(load, capture_output=True, timeout=15).returncode == 0
+
+        def delivers():
+            url = ["curl", "-fsS", "-o", "/dev/null", "-m", "10", f"http://{tap.guest}/"]
+            return subprocess.run(url, capture_output=True).returncode == 0
+
+        hello = image("_build/soil/" + PROGRAMS["hello"])
+        echo = image("_build/soil/" + PROGRAMS["echo"])
+        website = image("_build/soil/" + PROGRAMS["website"])
+        site = site_disk()
+        net = peer.work(f"net-{machine}.cpio")
+        cases = {
+            "hello": (
+                lambda mem: says(qemu.soil(hello, [], machine, mem), "Hello"),
+                lambda mem: says(qemu.linux(peer.work("hello.cpio"), [], [], machine, mem), "Hello"),
+            ),
+            "echo": (
+                lambda mem: says(qemu.soil(echo, [], machine, mem, tap), "7", echoes),
+                lambda mem: says(
+                    qemu.linux(net, modules, ["echo", "7"], machine, mem, tap), "ready", echoes
+                ),
+            ),
+            "website": (
+                lambda mem: says(
+                    qemu.soil(website, ["80"], machine, mem, tap, site, serial="www"), "80", delivers
+                ),
+                lambda mem: says(
+                    qemu.linux(net, modules, ["http", "80"], machine, mem, tap), "ready", delivers
+                ),
+            ),
+        }
+        for name, (soil, linux) in cases.items():
+            figure = Figure("min_ram_mib_" + name, "MiB", "lower")
+            figure.add(least(soil, 2, 32), least(linux, 48, 128))
+            figures.append(figure)
+    return figures
+
+
+def site_disk():
+    """A FAT disk with the example's pages."""
+    disk = peer.work("site.img")
+    pages = os.path.join(ROOT, "examples", "website", "site")
+    if not os.path.exists(disk):
+        with open(disk, "wb") as file:
+            file.truncate(8 << 20)
+        subprocess.run(["mkfs.fat", disk], check=True, capture_output=True)
+        names = [os.path.join(pages, name) for name in sorted(os.listdir(pages))]
+        subprocess.run(["mcopy", "-s", "-i", disk, *names, "::/"], check=True)
+    return disk
+
+
+def compute(options):
+    """Trees 16 20000: allocation, minor and major collections. Soil's seconds against Linux's."""
+    figure = Figure("compute_ratio", "s", "lower")
+    arguments = ["16", "20000"]
+    trees = image(SOIL + "trees.exe")
+    for _ in range(options.pairs):
+        figure.add(
+            between(qemu.soil(trees, arguments, options.machine)),
+            between(qemu.linux(peer.work("trees.cpio"), [], arguments, options.machine)),
+        )
+    return [figure]
+
+
+def between(command, timeout=60):
+    """Seconds on the host's clock between the guest's lines "begin" and "end"."""
+    with Child(command) as child:
+        begin, _ = child.wait_line("begin", timeout)
+        end, _ = child.wait_line("end", timeout)
+        return end - begin

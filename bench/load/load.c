@@ -1,0 +1,272 @@
+/* Load client of the benchmarks and tests: it times what a TCP peer does, on this side's clock.
+
+     load in   HOST PORT SECONDS          sends zeros, then waits until the peer has read them all
+     load out  HOST PORT SECONDS          reads and throws away
+     load echo HOST PORT SECONDS          64-byte ping-pong, every round trip timed
+     load hold HOST PORT COUNT SECONDS    opens COUNT connections, exchanges one byte on each of
+                                          them, keeps all open for SECONDS
+     load copy HOST PORT BYTES            sends BYTES pseudo-random bytes to an echo service and
+                                          compares what comes back
+     load frames IFNAME SECONDS WINDOW    Ethernet frames of 60 bytes to a responder, WINDOW of
+                                          them under way
+
+   One line on standard output: the figures as `name=value`. Exit 1 with a message on standard error
+   when the peer stalls for 10 s, resets, or answers something else. */
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_packet.h>
+#include <net/ethernet.h>
+#include <net/if.h>
+#include <netdb.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STALL_MS 10000
+#define CHUNK 65536
+
+static void die(const char *format, ...)
+{
+  va_list args;
+  va_start(args, format);
+  fprintf(stderr, "load: ");
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+  exit(1);
+}
+
+static double now(void)
+{
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec + t.tv_nsec * 1e-9;
+}
+
+static void await(int fd, short events, const char *what)
+{
+  struct pollfd p = {fd, events, 0};
+  if (poll(&p, 1, STALL_MS) <= 0) die("stalled: %s", what);
+}
+
+/* A connected, non-blocking socket. */
+static int dial(const char *host, const char *port)
+{
+  struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *info;
+  int e = getaddrinfo(host, port, &hints, &info);
+  if (e) die("%s: %s", host, gai_strerror(e));
+  int fd = socket(info->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+  if (fd < 0) die("socket: %s", strerror(errno));
+  /* What the comparisons are made with; the machine's default may be something else. */
+  setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "cubic", 5);
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (connect(fd, info->ai_addr, info->ai_addrlen) && errno != EINPROGRESS)
+    die("connect %s:%s: %s", host, port, strerror(errno));
+  freeaddrinfo(info);
+  return fd;
+}
+
+static void connected(int fd)
+{
+  await(fd, POLLOUT, "connecting");
+  int error = 0;
+  socklen_t n = sizeof error;
+  getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &n);
+  if (error) die("connect: %s", strerror(error));
+}
+
+static size_t send_some(int fd, const char *data, size_t n)
+{
+  for (;;) {
+    ssize_t sent = send(fd, data, n, MSG_NOSIGNAL);
+    if (sent >= 0) return sent;
+    if (errno != EAGAIN) die("send: %s", strerror(errno));
+    await(fd, POLLOUT, "sending");
+  }
+}
+
+static size_t receive_some(int fd, char *data, size_t n)
+{
+  for (;;) {
+    ssize_t got = recv(fd, data, n, 0);
+    if (got >= 0) return got;
+    if (errno != EAGAIN) die("receive: %s", strerror(errno));
+    await(fd, POLLIN, "receiving");
+  }
+}
+
+static char chunk[CHUNK], other[CHUNK];
+
+static void report_rate(double bytes, double start)
+{
+  double seconds = now() - start;
+  printf("gbps=%.4f bytes=%.0f seconds=%.3f\n", bytes * 8e-9 / seconds, bytes, seconds);
+}
+
+static void inward(int fd, double seconds)
+{
+  double start = now(), bytes = 0;
+  while (now() - start < seconds) bytes += send_some(fd, chunk, CHUNK);
+  shutdown(fd, SHUT_WR);
+  while (receive_some(fd, other, CHUNK) > 0) {}
+  report_rate(bytes, start);
+}
+
+static void outward(int fd, double seconds)
+{
+  double start = now(), bytes = 0;
+  while (now() - start < seconds) {
+    size_t n = receive_some(fd, chunk, CHUNK);
+    if (n == 0) die("the peer closed after %.0f bytes", bytes);
+    bytes += n;
+  }
+  report_rate(bytes, start);
+}
+
+static int ascending(const void *a, const void *b)
+{
+  double x = *(const double *)a, y = *(const double *)b;
+  return (x > y) - (x < y);
+}
+
+static void echo(int fd, double seconds)
+{
+  static double times[4000000];
+  size_t count = 0;
+  double start = now(), t;
+  while ((t = now()) - start < seconds && count < sizeof times / sizeof *times) {
+    send_some(fd, chunk, 64);
+    for (size_t got = 0; got < 64;) {
+      size_t n = receive_some(fd, other, 64 - got);
+      if (n == 0) die("the peer closed");
+      got += n;
+    }
+    times[count++] = now() - t;
+  }
+  if (count == 0) die("no round trip in %g s", seconds);
+  qsort(times, count, sizeof *times, ascending);
+  printf("p50_us=%.2f p99_us=%.2f count=%zu\n", times[count / 2] * 1e6,
+         times[count - 1 - count / 100] * 1e6, count);
+}
+
+static void hold(const char *host, const char *port, int count, double seconds)
+{
+  struct rlimit limit = {count + 64, count + 64};
+  if (setrlimit(RLIMIT_NOFILE, &limit)) die("setrlimit: %s", strerror(errno));
+  int *fds = calloc(count, sizeof *fds);
+  double start = now();
+  for (int i = 0; i < count; i++) fds[i] = dial(host, port);
+  for (int i = 0; i < count; i++) connected(fds[i]);
+  double opened = now() - start;
+  for (int i = 0; i < count; i++) {
+    char c = (char)i;
+    send_some(fds[i], &c, 1);
+  }
+  for (int i = 0; i < count; i++) {
+    char c;
+    if (receive_some(fds[i], &c, 1) != 1 || c != (char)i) die("connection %d: wrong answer", i);
+  }
+  printf("connections=%d opened_s=%.3f answered_s=%.3f\n", count, opened, now() - start);
+  fflush(stdout);
+  usleep((useconds_t)(seconds * 1e6));
+}
+
+/* xorshift64: cheap, and a shifted or repeated piece of the stream doesn't match. */
+static void fill(unsigned long long *state, char *out, size_t n)
+{
+  unsigned long long x = *state;
+  for (size_t i = 0; i < n; i += 8) {
+    x ^= x << 13, x ^= x >> 7, x ^= x << 17;
+    memcpy(out + i, &x, 8);
+  }
+  *state = x;
+}
+
+static void copy(int fd, size_t bytes)
+{
+  static char expected[CHUNK];
+  unsigned long long out_state = 1, in_state = 1;
+  size_t sent = 0, received = 0, out_left = 0, in_left = 0;
+  bytes -= bytes % CHUNK;
+  while (received < bytes) {
+    struct pollfd p = {fd, POLLIN, 0};
+    if (sent < bytes) p.events |= POLLOUT;
+    if (poll(&p, 1, STALL_MS) <= 0) die("stalled after %zu of %zu bytes", received, bytes);
+    if (p.revents & POLLOUT) {
+      if (out_left == 0) fill(&out_state, chunk, CHUNK), out_left = CHUNK;
+      size_t n = send_some(fd, chunk + CHUNK - out_left, out_left);
+      out_left -= n, sent += n;
+    }
+    if (p.revents & (POLLIN | POLLHUP | POLLERR)) {
+      if (in_left == 0) fill(&in_state, expected, CHUNK), in_left = CHUNK;
+      size_t n = receive_some(fd, other, in_left);
+      if (n == 0) die("the peer closed after %zu of %zu bytes", received, bytes);
+      if (memcmp(other, expected + CHUNK - in_left, n)) die("wrong bytes near %zu", received);
+      in_left -= n, received += n;
+    }
+  }
+  shutdown(fd, SHUT_WR);
+  if (receive_some(fd, other, 1) != 0) die("bytes after the end");
+  printf("bytes=%zu\n", bytes);
+}
+
+static void frames(const char *interface, double seconds, int window)
+{
+  const unsigned short type = htons(0x88b5); /* IEEE local experimental */
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, type);
+  if (fd < 0) die("packet socket: %s", strerror(errno));
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_protocol = type,
+                                .sll_ifindex = (int)if_nametoindex(interface)};
+  if (bind(fd, (struct sockaddr *)&address, sizeof address)) die("bind: %s", strerror(errno));
+  unsigned char frame[60] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 2, 0, 0, 0, 0, 1, 0x88, 0xb5};
+  double start = now();
+  long answered = 0;
+  int under_way = 0, lost = 0;
+  while (now() - start < seconds) {
+    for (; under_way < window; under_way++)
+      if (send(fd, frame, sizeof frame, 0) < 0) break;
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, 200) == 0) {
+      /* Frames may be dropped on the way: start a new window, and say so. */
+      lost += under_way, under_way = 0;
+      continue;
+    }
+    for (;;) {
+      struct sockaddr_ll from;
+      socklen_t n = sizeof from;
+      if (recvfrom(fd, other, CHUNK, 0, (struct sockaddr *)&from, &n) < 0) break;
+      if (from.sll_pkttype == PACKET_OUTGOING) continue;
+      answered++;
+      if (under_way > 0) under_way--;
+    }
+  }
+  double elapsed = now() - start;
+  printf("fps=%.0f answered=%ld lost=%d\n", answered / elapsed, answered, lost);
+}
+
+int main(int argc, char **argv)
+{
+  if (argc < 5) die("usage: load in|out|echo|copy|hold|frames …");
+  const char *mode = argv[1];
+  if (!strcmp(mode, "frames")) return frames(argv[2], atof(argv[3]), atoi(argv[4])), 0;
+  if (!strcmp(mode, "hold")) {
+    if (argc < 6) die("usage: load hold HOST PORT COUNT SECONDS");
+    return hold(argv[2], argv[3], atoi(argv[4]), atof(argv[5])), 0;
+  }
+  int fd = dial(argv[2], argv[3]);
+  connected(fd);
+  if (!strcmp(mode, "in")) inward(fd, atof(argv[4]));
+  else if (!strcmp(mode, "out")) outward(fd, atof(argv[4]));
+  else if (!strcmp(mode, "echo")) echo(fd, atof(argv[4]));
+  else if (!strcmp(mode, "copy")) copy(fd, (size_t)atoll(argv[4]));
+  else die("unknown mode %s", mode);
+  return 0;
+}

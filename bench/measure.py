@@ -1,0 +1,70 @@
+"""Figures: pairs of measurements of Soil and its peer, and how they are summed up."""
+
+import statistics
+
+
+class Figure:
+    """One named figure. `runs` are [soil, peer] pairs, taken alternately, peer None if there is none.
+
+    The ratio is taken for each pair, because the machine's speed drifts between pairs, and is
+    above 1 whenever Soil is better.
+    """
+
+    def __init__(self, name, unit, better):
+        assert better in ("higher", "lower")
+        self.name, self.unit, self.better = name, unit, better
+        self.runs = []
+
+    def add(self, soil, peer):
+        self.runs.append([soil, peer])
+
+    def ratios(self):
+        pairs = [(s, p) for s, p in self.runs if s and p]
+        return [s / p if self.better == "higher" else p / s for s, p in pairs]
+
+    def result(self):
+        soils = [s for s, _ in self.runs if s is not None]
+        peers = [p for _, p in self.runs if p is not None]
+        ratios = self.ratios()
+        return {
+            "name": self.name,
+            "unit": self.unit,
+            "better": self.better,
+            "soil": rounded(statistics.median(soils)) if soils else None,
+            "peer": rounded(statistics.median(peers)) if peers else None,
+            "ratio": rounded(statistics.median(ratios)) if ratios else None,
+            "runs": [[rounded(s), rounded(p)] for s, p in self.runs],
+        }
+
+
+def rounded(value):
+    """Four significant digits, integers as they are."""
+    if value is None or isinstance(value, int):
+        return value
+    return float(f"{value:.4g}")
+
+
+def table(results):
+    """The results as lines of a Markdown table."""
+    lines = [
+        "| figure | unit | better | Soil | peer | ratio: median (min–max, n) |",
+        "|---|---|---|---|---|---|",
+    ]
+    for each in results:
+        ratio = "–"
+        if each["ratio"] is not None:
+            figure = Figure(each["name"], each["unit"], each["better"])
+            figure.runs = each["runs"]
+            ratios = figure.ratios()
+            ratio = f"{each['ratio']:.2f}"
+            if len(ratios) > 1:
+                ratio += f" ({min(ratios):.2f}–{max(ratios):.2f}, {len(ratios)})"
+        lines.append(
+            f"| `{each['name']}` | {each['unit']} | {each['better']} | {shown(each['soil'])} |"
+            f" {shown(each['peer'])} | {ratio} |"
+        )
+    return lines
+
+
+def shown(value):
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else f"{value:,g}"

@@ -1,0 +1,140 @@
+"""HTTP, bulk transfers, round trips, idling, over a TAP with virtio-net headers."""
+
+import os
+import re
+import subprocess
+import time
+
+import peer
+import qemu
+from boot import LINUX, SOIL, built, image
+from harness.console import Child, cpu_seconds
+from harness.tap import Tap
+from measure import Figure
+
+
+def prepare():
+    load = os.path.join(peer.HERE, "load", "load.c")
+    subprocess.run(["cc", "-O2", "-Wall", "-o", peer.work("load"), load], check=True)
+    for machine, transport in peer.TRANSPORT.items():
+        peer.initramfs("net-" + machine, transport + peer.NET, built(LINUX + "serve.exe"))
+
+
+def load(*words):
+    """Runs the load client; its figures by name."""
+    done = subprocess.run(
+        [peer.work("load"), *map(str, words)], capture_output=True, text=True, timeout=120
+    )
+    if done.returncode != 0:
+        raise RuntimeError(done.stderr.strip())
+    return {name: float(value) for name, value in re.findall(r"(\w+)=([0-9.]+)", done.stdout)}
+
+
+def wrk(host, connections, seconds):
+    """Requests per second and the 99th percentile in ms."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
+    done = subprocess.run(
+        [*command, "--timeout", "8s", f"http://{host}/"], capture_output=True, text=True, timeout=120
+    )
+    rate = re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)
+    tail = re.search(r"99%\s+([0-9.]+)(us|ms|s|m)\b", done.stdout)
+    if not rate or not tail or float(rate[1]) == 0:
+        raise RuntimeError(f"wrk: {done.stdout}{done.stderr}")
+    scale = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}
+    return float(rate[1]), float(tail[1]) * scale[tail[2]]
+
+
+def guests(options, mode, port):
+    """The two guests that serve `mode`, each as a function of a TAP to a QEMU command."""
+    modules = peer.TRANSPORT[options.machine] + peer.NET
+    archive = peer.work(f"net-{options.machine}.cpio")
+    serve = image(SOIL + "serve.exe")
+    words = [mode, str(port)]
+    return (
+        lambda tap: qemu.soil(serve, words, options.machine, tap=tap),
+        lambda tap: qemu.linux(archive, modules, words, options.machine, tap=tap),
+    )
+
+
+def served(command, work):
+    """Boots what `command` says on a TAP of its own, waits until it is ready, and measures."""
+    with Tap(3) as tap, Child(command(tap)) as child:
+        child.wait_line("ready")
+        return work(tap.guest, child.pid)
+
+
+def pairs(options, mode, port, work):
+    """`work`'s results for Soil and Linux, alternately."""
+    soil, linux = guests(options, mode, port)
+    for _ in range(options.pairs):
+        yield served(soil, work), served(linux, work)
+
+
+def http(options):
+    """The constant 1 KiB response, keep-alive, one wrk thread."""
+    c8 = Figure("http_rps_c8", "requests/s", "higher")
+    c64 = Figure("http_rps_c64", "requests/s", "higher")
+    tail = Figure("http_p99_ms_c64", "ms", "lower")
+
+    def work(host, _pid):
+        return wrk(host, 8, options.seconds)[0], *wrk(host, 64, options.seconds)
+
+    for soil, linux in pairs(options, "http", 80, work):
+        for figure, s, p in zip((c8, c64, tail), soil, linux):
+            figure.add(s, p)
+    return [c8, c64, tail]
+
+
+def single(options, figure, mode, client, key):
+    """A figure that one service and one run of the load client give."""
+
+    def work(host, _pid):
+        return load(client, host, 7, options.seconds)[key]
+
+    for soil, linux in pairs(options, mode, 7, work):
+        figure.add(soil, linux)
+    return [figure]
+
+
+def tcp_out(options):
+    figure = Figure("tcp_out_gbps", "Gbit/s", "higher")
+    return single(options, figure, "chargen", "out", "gbps")
+
+
+def tcp_in(options):
+    figure = Figure("tcp_in_gbps", "Gbit/s", "higher")
+    return single(options, figure, "discard", "in", "gbps")
+
+
+def tcp_rtt(options):
+    figure = Figure("tcp_rtt_us_p50", "us", "lower")
+    return single(options, figure, "echo", "echo", "p50_us")
+
+
+def idle(options):
+    """Processor time of QEMU over 20 s with a listener and one open connection."""
+    figure = Figure("idle_cpu_percent", "% of a core", "lower")
+
+    def work(host, pid):
+        hold = [peer.work("load"), "hold", host, "7", "1", "25"]
+        with Child(hold) as client:
+            client.wait_line("connections=1")
+            time.sleep(2)
+            before = cpu_seconds(pid)
+            time.sleep(20)
+            return (cpu_seconds(pid) - before) / 20 * 100
+
+    soil, linux = guests(options, "echo", 7)
+    figure.add(served(soil, work), served(linux, work))
+    return [figure]
+
+
+def ceiling(options):
+    """Ethernet frames per second that a bare responder image answers; Linux has no such program."""
+    figure = Figure("net_ceiling_fps", "frames/s", "higher")
+    responder = image(SOIL + "responder.exe")
+    for _ in range(options.pairs):
+        with Tap(3) as tap, Child(qemu.soil(responder, [], options.machine, tap=tap)) as child:
+            child.wait_line("ready")
+            figure.add(load("frames", tap.name, options.seconds, 64)["fps"], None)
+    return [figure]

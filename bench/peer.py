@@ -1,0 +1,186 @@
+"""The Linux micro-VM that Soil is compared with: how it is made and how QEMU is told to run it.
+
+Everything it needs is fetched or built into `bench/work/` (not in git): Debian's cloud kernel, a
+small init in C, and an initramfs with the static OCaml program.
+"""
+
+import glob
+import gzip
+import lzma
+import os
+import re
+import shutil
+import stat
+import subprocess
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+WORK = os.path.join(HERE, "work")
+GUEST_MAC = "52:54:00:12:34:56"
+
+TRANSPORT = {
+    "microvm": ["virtio_ring", "virtio", "virtio_mmio"],
+    "q35": [
+        "virtio_ring",
+        "virtio",
+        "virtio_pci_modern_dev",
+        "virtio_pci_legacy_dev",
+        "virtio_pci",
+    ],
+}
+NET = ["failover", "net_failover", "virtio_net"]
+DISK = ["virtio_blk"]
+VFAT = ["fat", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"]
+
+
+class Missing(Exception):
+    """Something the peer needs is not on this machine; the message says what to install."""
+
+
+def work(*parts):
+    return os.path.join(WORK, *parts)
+
+
+def run(*command, **options):
+    return subprocess.run(command, check=True, **options)
+
+
+def kernel():
+    """Fetches and unpacks the kernel once; the paths of the uncompressed ELF and the bzImage."""
+    elf, bzimage = work("vmlinux"), work("bzImage")
+    if os.path.exists(elf):
+        return elf, bzimage
+    os.makedirs(work("kernel"), exist_ok=True)
+    depends = run(
+        "apt-cache", "depends", "linux-image-cloud-amd64", capture_output=True, text=True
+    ).stdout
+    found = re.search(r"Depends: (linux-image-\S+)", depends)
+    if not found:
+        raise Missing("the package linux-image-cloud-amd64 is not known; run: apt-get update")
+    run("apt-get", "download", "-q", found[1], cwd=work("kernel"), stderr=subprocess.DEVNULL)
+    package = glob.glob(work("kernel", found[1] + "_*.deb"))[0]
+    run("dpkg-deb", "-x", package, work("kernel"))
+    image = glob.glob(work("kernel", "boot", "vmlinuz-*"))[0]
+    shutil.copyfile(image, bzimage)
+    with open(elf + ".new", "wb") as out:
+        out.write(uncompressed(image))
+    os.rename(elf + ".new", elf)
+    return elf, bzimage
+
+
+def uncompressed(image):
+    """The ELF inside a bzImage; the compression is known by its magic number."""
+    with open(image, "rb") as file:
+        data = file.read()
+    for magic, command in (
+        (b"\x02\x21\x4c\x18", ["lz4", "-d", "-c"]),
+        (b"\x28\xb5\x2f\xfd", ["zstd", "-d", "-c"]),
+        (b"\xfd7zXZ\0", ["xz", "-d", "-c"]),
+    ):
+        start = data.find(magic)
+        while start >= 0:
+            if not shutil.which(command[0]):
+                raise Missing(f"`{command[0]}` is not installed; run: apt-get install {command[0]}")
+            # What follows the compressed part makes the tool complain; the ELF is whole.
+            out = subprocess.run(command, input=data[start:], capture_output=True, check=False)
+            if out.stdout.startswith(b"\x7fELF"):
+                return out.stdout
+            start = data.find(magic, start + 1)
+    raise Missing(f"no compressed ELF found in {image}")
+
+
+def init():
+    """Builds init.c once, as a small static program."""
+    source, out = os.path.join(HERE, "peer", "init.c"), work("init")
+    if not os.path.exists(out) or os.path.getmtime(out) < os.path.getmtime(source):
+        headers = ["-idirafter", "/usr/include", "-idirafter", "/usr/include/x86_64-linux-gnu"]
+        run("musl-gcc", "-Os", "-static", "-s", *headers, "-o", out, source)
+    return out
+
+
+def module(name):
+    """The contents of a kernel module without its debug information."""
+    pattern = work("kernel", "lib", "modules", "*", "kernel", "**", name + ".ko*")
+    found = glob.glob(pattern, recursive=True)
+    if not found:
+        raise Missing(f"kernel module {name} not found in the cloud kernel's package")
+    with open(found[0], "rb") as file:
+        data = file.read()
+    plain = work(name + ".ko")
+    with open(plain, "wb") as file:
+        file.write(lzma.decompress(data) if found[0].endswith(".xz") else data)
+    run("strip", "--strip-debug", plain)
+    with open(plain, "rb") as file:
+        return file.read()
+
+
+def cpio(entries):
+    """A newc archive of (name, mode, contents, device) tuples."""
+    out = bytearray()
+
+    def pad():
+        out.extend(b"\0" * (-len(out) % 4))
+
+    def record(number, name, mode, data, device):
+        encoded = name.encode() + b"\0"
+        fields = [number, mode, 0, 0, 1, 0, len(data), 0, 0, *device, len(encoded), 0]
+        out.extend(b"070701" + b"".join(b"%08X" % field for field in fields) + encoded)
+        pad()
+        out.extend(data)
+        pad()
+
+    for number, (name, mode, data, device) in enumerate(entries, 1):
+        record(number, name, mode, data, device)
+    record(0, "TRAILER!!!", 0, b"", (0, 0))
+    return bytes(out)
+
+
+def initramfs(name, modules, program):
+    """Writes `bench/work/NAME.cpio` with init, `modules` and `program` as /app; its path."""
+    kernel()
+    stripped = work(name + ".app")
+    run("strip", "-o", stripped, program)
+    directories = [(d, stat.S_IFDIR | 0o755, b"", (0, 0)) for d in ("dev", "proc", "sys", "mnt", "m")]
+    devices = [
+        ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
+        ("dev/null", stat.S_IFCHR | 0o666, b"", (1, 3)),
+    ]
+    files = []
+    for path, source in (("init", init()), ("app", stripped)):
+        with open(source, "rb") as file:
+            files.append((path, stat.S_IFREG | 0o755, file.read(), (0, 0)))
+    for each in modules:
+        files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, module(each), (0, 0)))
+    out = work(name + ".cpio")
+    with open(out, "wb") as file:
+        file.write(cpio(directories + devices + files))
+    return out
+
+
+def smallest_bytes(archive):
+    """Bytes of the smallest form of the whole machine: bzImage and compressed initramfs."""
+    with open(archive, "rb") as file:
+        return os.path.getsize(kernel()[1]) + len(gzip.compress(file.read(), 9))
+
+
+def tsc_khz():
+    """The host's TSC frequency in kHz: without it some boots hang while calibrating."""
+    text = subprocess.run(["dmesg"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"tsc: Detected ([0-9.]+) MHz", text)
+    if not found:
+        with open("/proc/cpuinfo", encoding="ascii") as info:
+            found = re.search(r"cpu MHz\s*: ([0-9.]+)", info.read())
+    return int(float(found[1]) * 1000)
+
+
+def command_line(words):
+    """The kernel command line that boots fastest here, with `words` for init."""
+    return (
+        "quiet loglevel=0 console=ttyS0 reboot=t panic=-1 cryptomgr.notests mitigations=off"
+        f" tsc_early_khz={tsc_khz()} tsc=reliable " + " ".join(words)
+    )
+
+
+def kernel_version():
+    """Debian's name of the peer's kernel."""
+    found = glob.glob(work("kernel", "boot", "vmlinuz-*"))
+    return os.path.basename(found[0]).removeprefix("vmlinuz-") if found else "not fetched"

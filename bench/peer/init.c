@@ -1,0 +1,83 @@
+/* PID 1 of the Linux micro-VM that Soil is compared with.
+
+   Its configuration is the kernel command line: NAME=VALUE words that the kernel does not know are
+   this process's environment.
+     MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order
+     IP=A.B.C.D    address of eth0, /24; lo and eth0 are brought up
+     MNT=TYPE      mount /dev/vda on /mnt with this file-system type
+     DEV=1         mount devtmpfs on /dev (for the raw disk)
+     RUN=/p,a,b    the program and its arguments
+   It ends with the reboot that `reboot=t` and QEMU's -no-reboot turn into an exit. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <net/if.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static void load_modules(char *names)
+{
+  for (char *name = strtok(names, ","); name; name = strtok(NULL, ",")) {
+    char path[64];
+    snprintf(path, sizeof path, "/m/%s.ko", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) perror(path);
+    if (fd >= 0) close(fd);
+  }
+}
+
+static void bring_up(int s, const char *device, const char *address, const char *mask)
+{
+  struct ifreq request = {0};
+  struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
+  strncpy(request.ifr_name, device, IFNAMSIZ - 1);
+  in->sin_family = AF_INET;
+  inet_pton(AF_INET, address, &in->sin_addr);
+  if (ioctl(s, SIOCSIFADDR, &request)) perror(device);
+  inet_pton(AF_INET, mask, &in->sin_addr);
+  if (ioctl(s, SIOCSIFNETMASK, &request)) perror(device);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (ioctl(s, SIOCSIFFLAGS, &request)) perror(device);
+}
+
+static void run(char *words)
+{
+  char *argv[16];
+  int n = 0;
+  for (char *w = strtok(words, ","); w && n < 15; w = strtok(NULL, ",")) argv[n++] = w;
+  argv[n] = NULL;
+  pid_t child = vfork();
+  if (child == 0) {
+    execv(argv[0], argv);
+    _exit(127);
+  }
+  waitpid(child, NULL, 0);
+}
+
+int main(void)
+{
+  char *value;
+  char app[] = "/app";
+  if ((value = getenv("MODS"))) load_modules(value);
+  if (getenv("DEV")) mount("dev", "/dev", "devtmpfs", 0, NULL);
+  if ((value = getenv("IP"))) {
+    int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bring_up(s, "lo", "127.0.0.1", "255.0.0.0");
+    bring_up(s, "eth0", value, "255.255.255.0");
+    close(s);
+  }
+  if ((value = getenv("MNT")) && mount("/dev/vda", "/mnt", value, 0, NULL)) perror("/mnt");
+  value = getenv("RUN");
+  run(value ? value : app);
+  if (getenv("MNT")) umount("/mnt");
+  sync();
+  reboot(RB_AUTOBOOT);
+  return 1;
+}

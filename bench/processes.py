@@ -1,0 +1,105 @@
+"""The process form against the same program on plain Linux sockets.
+
+Soil's process owns a TAP; the plain program listens in a network namespace of its own at the other
+end of a veth pair, so that both are reached over an interface.
+"""
+
+import os
+import subprocess
+
+from boot import LINUX, built
+from harness.console import Child
+from harness.tap import Tap, ip
+from measure import Figure
+from network import load, wrk
+
+PROCESS = "_build/default/bench/programs/soil/serve.exe"
+
+
+class Soil:
+    """Runs `serve.exe MODE PORT` in the process form; `.host` is its address."""
+
+    def __init__(self, mode, port):
+        self.tap = Tap(4)
+        self.words = [built(PROCESS), mode, str(port)]
+        self.host = self.tap.guest
+
+    def __enter__(self):
+        self.tap.__enter__()
+        environment = {
+            "SOIL_NET": f"tap={self.tap.name}",
+            "SOIL_IP": self.tap.guest_cidr,
+            "SOIL_GATEWAY": self.tap.host,
+        }
+        self.child = Child(self.words, env=environment)
+        self.ready_ms = self.child.wait_line("ready")[0] * 1000
+        return self
+
+    def __exit__(self, *_):
+        self.child.stop()
+        self.tap.__exit__()
+
+
+class Linux:
+    """Runs the plain program in a network namespace of its own."""
+
+    HOST, GUEST = "10.63.0.1", "10.63.0.2"
+
+    def __init__(self, mode, port):
+        self.words = [built(LINUX + "serve.exe"), mode, str(port)]
+        self.host = self.GUEST
+
+    def __enter__(self):
+        script = f'read _; ip addr add {self.GUEST}/24 dev peer; ip link set peer up; exec "$@"'
+        command = ["unshare", "--net", "--", "sh", "-c", script, "sh", *self.words]
+        self.child = Child(command, stdin=subprocess.PIPE)
+        wait_for_namespace(self.child.pid)
+        ip("link", "add", "peerhost", "type", "veth", "peer", "name", "peer", "netns", str(self.child.pid))
+        ip("addr", "add", self.HOST + "/24", "dev", "peerhost")
+        ip("link", "set", "peerhost", "up")
+        self.child.process.stdin.write(b"\n")
+        self.child.process.stdin.close()
+        self.child.wait_line("ready")
+        return self
+
+    def __exit__(self, *_):
+        self.child.stop()
+        subprocess.run(["ip", "link", "del", "peerhost"], capture_output=True, check=False)
+
+
+def wait_for_namespace(pid):
+    """Returns when process `pid` has left this network namespace."""
+    own = os.readlink("/proc/self/ns/net")
+    while os.readlink(f"/proc/{pid}/ns/net") == own:
+        pass
+
+
+def start(options):
+    """From the start of the process until it listens."""
+    figure = Figure("host_start_first_line_ms", "ms", "lower")
+    for _ in range(2 * options.pairs):
+        with Soil("echo", 7) as soil:
+            ours = soil.ready_ms
+        with Child([built(LINUX + "serve.exe"), "echo", "7"]) as child:
+            figure.add(ours, child.wait_line("ready")[0] * 1000)
+    return [figure]
+
+
+def http(options):
+    figure = Figure("host_http_rps_c8", "requests/s", "higher")
+    for _ in range(options.pairs):
+        with Soil("http", 80) as soil:
+            ours = wrk(soil.host, 8, options.seconds)[0]
+        with Linux("http", 80) as linux:
+            figure.add(ours, wrk(linux.host, 8, options.seconds)[0])
+    return [figure]
+
+
+def tcp_out(options):
+    figure = Figure("host_tcp_out_gbps", "Gbit/s", "higher")
+    for _ in range(options.pairs):
+        with Soil("chargen", 7) as soil:
+            ours = load("out", soil.host, 7, options.seconds)["gbps"]
+        with Linux("chargen", 7) as linux:
+            figure.add(ours, load("out", linux.host, 7, options.seconds)["gbps"])
+    return [figure]

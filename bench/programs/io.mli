@@ -1,0 +1,59 @@
+(** What the benchmark programs need from a machine. Implemented once on {!Soil} and once on [Unix],
+    so that the programs themselves are the same source on both. *)
+
+(** Memory that goes to sockets and disks without a copy on the OCaml side. *)
+type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+(** A TCP port where connections arrive. *)
+type listener
+
+(** A TCP connection. *)
+type connection
+
+(** A file, or a whole disk. *)
+type file
+
+val run : (unit -> unit) -> unit
+(** [run main] is [main ()] with the machine's scheduler, if it has one, around it. *)
+
+val buffer : int -> buffer
+(** [buffer n] is [n] bytes, fit for direct disk access. *)
+
+(** {1 TCP, with [TCP_NODELAY]} *)
+
+val listen : int -> listener
+(** [listen port] takes connections on [port] from now on. *)
+
+val serve_chunks : listener -> (unit -> bytes -> int -> int) -> response:bytes -> unit
+(** [serve_chunks listener client ~response] serves any number of connections at once, for ever. [client
+    ()] is called for each new connection; its result is called with each chunk that arrives (buffer,
+    length) and says how many times [response] is sent. *)
+
+val serve_one : listener -> (connection -> unit) -> unit
+(** [serve_one listener f] runs [f] on one connection after the other, for ever. *)
+
+val read : connection -> buffer -> int
+(** [read c b] is the number of bytes read into [b]; [0] at the end. *)
+
+val write : connection -> buffer -> int -> unit
+(** [write c b n] sends the first [n] bytes of [b]. *)
+
+(** {1 Disks and files} *)
+
+val open_disk : unit -> file
+(** The whole disk, past any cache. *)
+
+val read_disk : file -> buffer -> at:int -> unit
+(** [read_disk f b ~at] fills [b] from byte [at], a multiple of 512. *)
+
+val open_file : string -> write:bool -> file
+(** [open_file name ~write] is the file [name] on the disk's file system; created if [write]. *)
+
+val read_file : file -> buffer -> int
+(** As {!read}. *)
+
+val write_file : file -> buffer -> unit
+(** Writes all of the buffer. *)
+
+val finish_file : file -> unit
+(** Puts what was written on the disk, and closes. *)

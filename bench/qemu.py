@@ -1,0 +1,84 @@
+"""The QEMU command of one benchmark guest: the same words for Soil and for the Linux peer.
+
+Only `-kernel`, `-initrd` and `-append` differ between the two.
+"""
+
+import os
+
+import peer
+
+QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+
+
+def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, initrd=None,
+            serial="data"):
+    """`mem` in MiB; `disk` a raw image, opened with cache=none; `tap` the name of an interface."""
+    suffix = "device" if machine == "microvm" else "pci"
+    words = [
+        QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot", "-serial", "stdio",
+        "-device", "isa-debug-exit,iobase=0xf4,iosize=0x04",
+        "-kernel", kernel, "-append", append,
+    ]  # fmt: skip
+    if machine == "microvm":
+        words += ["-global", "virtio-mmio.force-legacy=false"]
+    if initrd:
+        words += ["-initrd", initrd]
+    if tap:
+        words += [
+            "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no",
+            "-device", f"virtio-net-{suffix},netdev=n0,mac={peer.GUEST_MAC}",
+            "-device", f"virtio-rng-{suffix}",
+        ]  # fmt: skip
+    if disk:
+        words += [
+            "-drive", f"if=none,id=d0,file={disk},format=raw,cache=none,aio=threads",
+            "-device", f"virtio-blk-{suffix},drive=d0,serial={serial}",
+        ]  # fmt: skip
+    return words
+
+
+def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None, mount=None):
+    """The peer with the initramfs `archive`; `run` is the program and its arguments."""
+    words = []
+    if modules:
+        words.append("MODS=" + ",".join(modules))
+    if tap:
+        words.append("IP=" + tap.guest)
+    if disk:
+        words.append("DEV=1")
+    if mount:
+        words.append("MNT=" + mount)
+    words.append("RUN=" + ",".join(["/app", *run]))
+    return command(
+        peer.kernel()[0],
+        peer.command_line(words),
+        machine=machine,
+        mem=mem,
+        tap=tap.name if tap else None,
+        disk=disk,
+        initrd=archive,
+    )
+
+
+def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environment=(),
+         serial="data"):
+    """A Soil image with the same devices."""
+    words = list(environment)
+    if tap:
+        words += [f"SOIL_IP={tap.guest_cidr}", f"SOIL_GATEWAY={tap.host}"]
+    words += ["--", *run]
+    return command(
+        image,
+        " ".join(words),
+        machine=machine,
+        mem=mem,
+        tap=tap.name if tap else None,
+        disk=disk,
+        serial=serial,
+    )
+
+
+def floor(image, machine):
+    """The empty PVH image."""
+    return command(image, "", machine=machine, mem=64)

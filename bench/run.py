@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Runs the benchmarks against the Linux micro-VM; see bench/README.md.
+
+Usage: bench/run.py [--only WORD[,WORD…]] [--pairs N] [--seconds S] [--machine microvm|q35]
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(HERE)
+sys.path[:0] = [HERE, os.path.join(ROOT, "tests")]
+
+import boot  # noqa: E402
+import disks  # noqa: E402
+import measure  # noqa: E402
+import network  # noqa: E402
+import peer  # noqa: E402
+import processes  # noqa: E402
+from harness import sandbox  # noqa: E402
+
+RESULTS = os.path.join(HERE, "results", "latest.json")
+README = os.path.join(HERE, "README.md")
+BEGIN, END = "<!-- results: written by bench/run.py -->", "<!-- end of results -->"
+
+GROUPS = {
+    "boot": boot.boot,
+    "size": boot.sizes,
+    "ram": boot.memory,
+    "http": network.http,
+    "tcp_out": network.tcp_out,
+    "tcp_in": network.tcp_in,
+    "tcp_rtt": network.tcp_rtt,
+    "idle": network.idle,
+    "ceiling": network.ceiling,
+    "blk": disks.raw,
+    "fat": disks.files,
+    "compute": boot.compute,
+    "host_start": processes.start,
+    "host_http": processes.http,
+    "host_tcp": processes.tcp_out,
+}
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Soil's benchmarks, interleaved with its peer's.")
+    parser.add_argument("--only", default="", help="groups: " + ", ".join(GROUPS))
+    parser.add_argument("--pairs", type=int, default=5, help="measured pairs of each figure")
+    parser.add_argument("--seconds", type=float, default=5, help="length of each load")
+    parser.add_argument("--machine", choices=("microvm", "q35"), default="microvm")
+    options = parser.parse_args()
+    options.only = [word for word in options.only.replace(",", " ").split() if word]
+    unknown = set(options.only) - set(GROUPS)
+    if unknown:
+        parser.error(f"unknown group {', '.join(sorted(unknown))}; there are: {', '.join(GROUPS)}")
+    return options
+
+
+def prepare():
+    """Builds what needs the network outside the sandbox, or takes long."""
+    try:
+        boot.prepare()
+        network.prepare()
+        disks.prepare()
+    except peer.Missing as problem:
+        sys.exit(f"error: {problem}")
+    except FileNotFoundError as problem:
+        sys.exit(f"error: {problem.filename} is not there; run: make build (and make setup once)")
+    except subprocess.CalledProcessError as problem:
+        sys.exit(f"error: {' '.join(map(str, problem.cmd))} failed with status {problem.returncode}")
+
+
+def merged(new):
+    """The stored results with those of this run in their place."""
+    try:
+        with open(RESULTS, encoding="utf-8") as file:
+            stored = {each["name"]: each for each in json.load(file)}
+    except FileNotFoundError:
+        stored = {}
+    stored.update((each["name"], each) for each in new)
+    return list(stored.values())
+
+
+def write(results, machine):
+    os.makedirs(os.path.dirname(RESULTS), exist_ok=True)
+    with open(RESULTS, "w", encoding="utf-8") as file:
+        rows = ",\n".join("  " + json.dumps(each) for each in results)
+        file.write("[\n" + rows + "\n]\n")
+    with open(README, encoding="utf-8") as file:
+        text = file.read()
+    head, rest = text.split(BEGIN, 1)
+    _, tail = rest.split(END, 1)
+    version = subprocess.run(
+        [os.environ.get("QEMU", "qemu-system-x86_64"), "--version"], capture_output=True, text=True
+    ).stdout.split("\n")[0]
+    note = (
+        f"Last run {datetime.date.today()}, {machine}, {os.cpu_count()} cores, {version}, TCG,"
+        f" kernel of the peer: {peer.kernel_version()}."
+    )
+    with open(README, "w", encoding="utf-8") as file:
+        body = "\n".join([BEGIN, note, "", *measure.table(results), END])
+        file.write(head + body + tail)
+
+
+def main():
+    options = arguments()
+    if not os.environ.get(sandbox.MARK):
+        prepare()
+    sandbox.enter()
+    results = []
+    failed = []
+    for name, group in GROUPS.items():
+        if options.only and name not in options.only:
+            continue
+        try:
+            figures = group(options)
+        except Exception as problem:  # one broken group must not lose the others' figures
+            print(f"{name}: {problem}", file=sys.stderr)
+            failed.append(name)
+            continue
+        for figure in figures:
+            result = figure.result()
+            results.append(result)
+            print("\n".join(measure.table([result])[2:]), flush=True)
+    write(merged(results), options.machine)
+    if failed:
+        sys.exit(f"error: no figures from {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,189 @@
+"""One list of programs, run in every form through `soil run` with the same expected output."""
+
+import os
+import time
+
+from harness.context import FORMS, ROOT, clean
+from harness.runner import test
+
+EXPECTED = os.path.join(ROOT, "tests", "programs", "expected")
+
+
+class Program:
+    """A program of `tests/programs` and what a run of it has to give.
+
+    The whole output must be `expected/LABEL.txt`, unless `contains` lists what has to be in it.
+    """
+
+    def __init__(self, label, program=None, arguments=(), status=0, options=(), **rest):
+        self.label, self.program = label, program or label.replace("-", "_")
+        self.arguments, self.status, self.options = list(arguments), status, list(options)
+        self.forms = rest.pop("forms", FORMS)
+        self.environment = rest.pop("environment", {})
+        self.contains = rest.pop("contains", None)
+        self.limit = rest.pop("limit", 60)
+        assert not rest, rest
+
+    def check(self, context, form):
+        options = list(self.options)
+        for name, value in self.environment.items():
+            options += ["--env", f"{name}={value}"]
+        arguments = [word() if callable(word) else word for word in self.arguments]
+        child = context.soil(self.program, form, *arguments, options=options)
+        status = child.finish(context.remaining())
+        output = clean(child.text)
+        if self.contains is None:
+            with open(os.path.join(EXPECTED, self.label + ".txt"), encoding="utf-8") as file:
+                expected = file.read()
+            assert output == expected, f"printed:\n{output}\nexpected:\n{expected}"
+        else:
+            for text in self.contains:
+                assert text in output, f"{text!r} is missing from:\n{output}"
+        assert status == self.status, f"status {status}, expected {self.status}; printed:\n{output}"
+
+
+QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\slash\\", "$HOME `id` ;|&",
+           "tab\tnewline\nend", "grüße ☃", "--", "-n", "NAME=value", "'single'", "virtio_mmio.device=1"]  # fmt: skip
+
+MACHINES = ("microvm", "q35")
+
+PROGRAMS = [
+    Program("hello", "examples/hello/main.exe"),
+    Program("arguments", arguments=QUOTING),
+    Program("arguments-none", "arguments"),
+    Program(
+        "environment",
+        arguments=["GREETING", "EMPTY", "ODD", "ABSENT"],
+        environment={"GREETING": "hello world", "EMPTY": "", "ODD": 'a "b" \\c=d'},
+    ),
+    Program("exit-0", "exit_status", ["0"]),
+    Program("exit-3", "exit_status", ["3"], status=3),
+    Program("exit-200", "exit_status", ["200"], status=200),
+    Program("exits"),
+    Program("uncaught", status=2),
+    Program("aborts", status=134, contains=["before"]),
+    Program("effects"),
+    Program("gc-churn", options=["--mem", "64M"]),
+    Program("floats"),
+    Program("exceptions"),
+    Program("marshalling"),
+    Program("bigarrays"),
+    Program("random-numbers"),
+    Program("clocks", arguments=[lambda: str(time.time())]),
+    Program("overflow"),
+    Program("out-of-memory"),
+    Program("fault-null", "faults", ["null"], status=139, contains=["before"]),
+    Program("fault-code", "faults", ["code"], status=139, contains=["before"]),
+    Program("fault-stack", "faults", ["stack"], status=139, contains=["before"]),
+    Program("fault-illegal", "faults", ["illegal"], status=132, contains=["before"]),
+    Program(
+        "fault-report",
+        "faults",
+        ["null"],
+        status=139,
+        forms=MACHINES,
+        contains=["null", "test_fault", "camlDune__exe__Faults", "provoke"],
+    ),
+    Program(
+        "fault-report-stack",
+        "faults",
+        ["stack"],
+        status=139,
+        forms=MACHINES,
+        contains=["stack overflow", "endless"],
+    ),
+]
+
+
+def register():
+    for program in PROGRAMS:
+        for form in program.forms:
+            test(f"{program.label}-{form}", limit=program.limit)(
+                lambda context, program=program, form=form: program.check(context, form)
+            )
+
+
+register()
+
+
+@test()
+def statuses_are_distinct(context):
+    """Success, exit 3, exit 200, an uncaught exception and an abort can be told apart."""
+    for form in FORMS:
+        statuses = [
+            context.soil(program, form, *arguments).finish(context.remaining())
+            for program, arguments in (
+                ("exit_status", ["0"]),
+                ("exit_status", ["3"]),
+                ("exit_status", ["200"]),
+                ("uncaught", []),
+                ("aborts", []),
+            )
+        ]
+        assert len(set(statuses)) == 5, f"{form}: {statuses}"
+
+
+@test()
+def unknown_system_call_is_logged_once(context):
+    """It answers ENOSYS each time, and one line names it."""
+    for form in MACHINES:
+        child = context.soil("unknown_call", form)
+        status = child.finish(context.remaining())
+        output = clean(child.text)
+        assert status == 0 and output.count("errno 38\n") == 3, output
+        named = [line for line in output.splitlines() if "acct" in line]
+        assert len(named) == 1, f"{form}: expected one line about acct:\n{output}"
+
+
+@test()
+def memory_runs_out(context):
+    """Out_of_memory, or a clear line and a status that says failure; never a hang."""
+    for form in MACHINES:
+        child = context.soil("exhaust", form, options=["--mem", "48M"])
+        status = child.finish(context.remaining())
+        output = clean(child.text)
+        raised = "out of memory after some blocks: true" in output and "afterwards: 1000000" in output
+        assert (raised and status == 0) or ("out of memory" in output.lower() and status != 0), (
+            f"{form}: status {status}\n{output}"
+        )
+
+
+@test()
+def console_input(context):
+    """Lines typed at the console reach read_line, in every form."""
+    import subprocess
+
+    for form in FORMS:
+        child = context.soil("read_lines", form, stdin=subprocess.PIPE)
+        child.wait_line("ready")
+        for line in ("first", "", "two words", "end"):
+            child.process.stdin.write(line.encode() + b"\n")
+            child.process.stdin.flush()
+        status = child.finish(context.remaining())
+        output = clean(child.text)
+        for text in ("got [first]\n", "got []\n", "got [two words]\n", "3 lines\n"):
+            assert text in output, f"{form}: {text!r} is missing from:\n{output}"
+        assert status == 0, f"{form}: status {status}"
+
+
+@test()
+def stripped_image_boots(context):
+    from harness.context import SOIL, executable
+
+    stripped = context.path("main.exe")
+    context.run("strip", "-o", stripped, executable("examples/hello/main.exe", "microvm"))
+    for machine in MACHINES:
+        done = context.run(SOIL, "run", stripped, "--machine", machine)
+        assert "Hello" in done.stdout, done.stdout
+
+
+@test()
+def image_is_a_pvh_elf(context):
+    """What dune leaves in _build/soil has the PVH entry note, and is no Linux program."""
+    from harness.context import executable
+
+    path = executable("examples/hello/main.exe", "microvm")
+    notes = context.run("readelf", "-nW", path).stdout
+    assert "Xen" in notes and "0x00000012" in notes, notes
+    segments = context.run("readelf", "-lW", path).stdout
+    assert "INTERP" not in segments and "DYNAMIC" not in segments, segments

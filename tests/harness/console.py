@@ -1,0 +1,132 @@
+"""A child process whose output lines are stamped with the host's clock as they arrive."""
+
+import os
+import select
+import signal
+import subprocess
+import time
+
+
+class Timeout(Exception):
+    """Something did not happen in time; the message says what and shows the output so far."""
+
+
+class Child:
+    """Runs `command`; standard output and standard error come together unless `stderr` is given.
+
+    The child leads its own session, so that stopping it stops what it started as well.
+    """
+
+    def __init__(self, command, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=()):
+        self.started = time.monotonic()
+        self.command = [str(word) for word in command]
+        self.process = subprocess.Popen(
+            [*prefix, *self.command],
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=None if env is None else {**os.environ, **env},
+            cwd=cwd,
+            start_new_session=True,
+        )
+        self.output = b""
+        self.lines = []  # (seconds since start, text) of every complete line
+        self._partial = b""
+        self._open = True
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def text(self):
+        return self.output.decode("utf-8", "replace")
+
+    def _pump(self, timeout):
+        """Reads what there is, waiting at most `timeout` seconds; False at the end of output."""
+        if not self._open:
+            return False
+        ready, _, _ = select.select([self.process.stdout], [], [], max(0.0, timeout))
+        if not ready:
+            return True
+        data = os.read(self.process.stdout.fileno(), 65536)
+        now = time.monotonic() - self.started
+        if not data:
+            self._open = False
+            return False
+        self.output += data
+        *whole, self._partial = (self._partial + data).split(b"\n")
+        for line in whole:
+            self.lines.append((now, line.decode("utf-8", "replace").rstrip("\r")))
+        return True
+
+    def wait_line(self, text, timeout=20.0, after=0):
+        """The (time, line) of the first line from index `after` on that contains `text`."""
+        deadline = time.monotonic() + timeout
+        seen = after
+        while True:
+            for index in range(seen, len(self.lines)):
+                if text in self.lines[index][1]:
+                    return self.lines[index]
+            seen = len(self.lines)
+            left = deadline - time.monotonic()
+            if left <= 0 or not self._pump(left):
+                if any(text in line for _, line in self.lines[seen:]):
+                    continue
+                raise Timeout(f"no line with {text!r} from {self.command[0]}; its output:\n{self.text}")
+
+    def finish(self, timeout=20.0):
+        """Waits for the end of the output and of the process; its exit status."""
+        deadline = time.monotonic() + timeout
+        while self._open:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self.stop()
+                raise Timeout(f"{self.command[0]} still runs after {timeout:.0f} s; output:\n{self.text}")
+            self._pump(left)
+        try:
+            return self.process.wait(max(1.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            self.stop()
+            raise Timeout(f"{self.command[0]} closed its output but still runs") from None
+
+    def drain(self, seconds):
+        """Collects output for `seconds`."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and self._pump(left):
+            pass
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self):
+        """Ends the process and what it started, and reaps it."""
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        self.process.wait()
+        self.process.stdout.close()
+        self._open = False
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+
+
+def cpu_seconds(pid):
+    """User and system time that process `pid` (all its threads) has used, in seconds."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_kib(pid):
+    """Resident memory of process `pid` in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        for line in status:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1])
+    return 0

@@ -1,0 +1,102 @@
+"""What a test gets: its own directory, TAPs, children that end with it, and `soil run`."""
+
+import os
+import subprocess
+import time
+
+from harness.console import Child
+from harness.tap import Tap
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+SOIL = os.environ.get("SOIL", os.path.join(ROOT, "target", "release", "soil"))
+LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
+FORMS = ("process", "microvm", "q35")
+TAPS_OF_A_TEST = 8
+
+
+class Skip(Exception):
+    """The machine can't run this test; the message says why and what to do."""
+
+
+class Context:
+    """The resources of one test, given back at its end in reverse order."""
+
+    def __init__(self, number, directory, deadline):
+        self.directory, self.deadline = directory, deadline
+        self._next_tap = number * TAPS_OF_A_TEST
+        self._closing = []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        while self._closing:
+            self._closing.pop()()
+
+    def remaining(self):
+        """Seconds of the time limit that are left, at least a little."""
+        return max(0.1, self.deadline - time.monotonic())
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def tap(self):
+        """A new TAP with a subnet of its own."""
+        tap = Tap(self._next_tap)
+        self._next_tap += 1
+        tap.__enter__()
+        self._closing.append(tap.__exit__)
+        return tap
+
+    def child(self, command, **options):
+        """Starts `command`; it is stopped at the end of the test at the latest."""
+        child = Child(command, **options)
+        self._closing.append(child.stop)
+        return child
+
+    def run(self, *command, check=True, **options):
+        """Runs `command` to its end within the test's time."""
+        words = [str(word) for word in command]
+        done = subprocess.run(
+            words, capture_output=True, text=True, timeout=self.remaining(), check=False, **options
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(
+                f"{' '.join(words)}: status {done.returncode}\n{done.stdout}{done.stderr}"
+            )
+        return done
+
+    def soil(self, program, form, *arguments, options=(), tap=None, **child_options):
+        """Starts `soil run` with the program's executable of this form, and `tap` as its network."""
+        return self.child(command(program, form, arguments, options, tap), **child_options)
+
+    def load(self, *words, check=True):
+        """Runs the load client (bench/load/load.c)."""
+        return self.run(LOAD, *words, check=check)
+
+
+def executable(program, form):
+    """The path of a built program: `tests/programs/NAME.exe` unless a path is given."""
+    context = "default" if form == "process" else "soil"
+    inside = program if "/" in program else f"tests/programs/{program}.exe"
+    path = os.path.join(ROOT, "_build", context, inside)
+    assert os.path.exists(path), f"{path} is not built; run: make build"
+    return path
+
+
+def command(program, form, arguments=(), options=(), tap=None):
+    """The words of `soil run` for this program and form."""
+    words = [SOIL, "run", executable(program, form)]
+    if form != "process":
+        words += ["--machine", form]
+    if tap:
+        words += ["--net", f"tap={tap.name}", "--ip", tap.guest_cidr]
+    words += options
+    if arguments:
+        words += ["--", *arguments]
+    return words
+
+
+def clean(text):
+    """Console output without the carriage returns of a serial port."""
+    return text.replace("\r", "")

@@ -1,0 +1,188 @@
+"""The tiny test runner: collects tests from `cases/`, runs each in a process of its own, reports.
+
+A test is a function with `@test()` that takes a `Context`; it fails by an exception. Every test has
+a time limit, after which its whole session is killed.
+"""
+
+import argparse
+import collections
+import importlib
+import os
+import pkgutil
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+
+from harness import sandbox
+from harness.context import Context, Skip
+
+Test = collections.namedtuple("Test", "name function limit long alone")
+PASS, FAIL, SKIP = 0, 1, 77
+_tests = []
+
+
+def test(name=None, limit=60, long=False, alone=False):
+    """Registers a test: `limit` seconds at most, only with --long if `long`, beside no other if `alone`."""
+
+    def register(function):
+        module = function.__module__.rsplit(".", 1)[-1]
+        label = name or function.__name__.replace("_", "-")
+        _tests.append(Test(f"{module}/{label}", function, limit, long, alone))
+        return function
+
+    return register
+
+
+def collect():
+    """Imports every module of `cases`; the tests in their order."""
+    import cases
+
+    for module in sorted(each.name for each in pkgutil.iter_modules(cases.__path__)):
+        importlib.import_module("cases." + module)
+    return list(_tests)
+
+
+class Running:
+    """A test under way in a child process."""
+
+    def __init__(self, each, number):
+        self.test = each
+        self.started = time.monotonic()
+        self.directory = tempfile.mkdtemp(prefix="soil-test-")
+        self.log = os.path.join(self.directory, "log")
+        self.pid = os.fork()
+        if self.pid == 0:
+            os._exit(self.child(number))
+
+    def child(self, number):
+        os.setsid()
+        log = os.open(self.log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        os.dup2(log, 1)
+        os.dup2(log, 2)
+        status = FAIL
+        try:
+            with Context(number, self.directory, self.started + self.test.limit) as context:
+                self.test.function(context)
+            status = PASS
+        except Skip as reason:
+            print(reason)
+            status = SKIP
+        except AssertionError as problem:
+            where = traceback.extract_tb(problem.__traceback__)[-1]
+            print(f"{os.path.basename(where.filename)}:{where.lineno}: {where.line}\n{problem}")
+        except BaseException:
+            traceback.print_exc()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        return status
+
+    def poll(self):
+        """None while it runs; afterwards its status, or FAIL when its time is over."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        late = time.monotonic() - self.started > self.test.limit + 5
+        if pid == 0 and not late:
+            return None
+        code = FAIL
+        if pid == 0:
+            self.kill()
+            os.waitpid(self.pid, 0)
+            with open(self.log, "a", encoding="utf-8") as log:
+                log.write(f"time limit of {self.test.limit} s exceeded\n")
+        elif os.WIFEXITED(status):
+            code = os.WEXITSTATUS(status)
+        self.kill()
+        return code
+
+    def kill(self):
+        """Ends what the test left running: its session, and the sessions of its children."""
+        for pid in sessions_below(self.pid):
+            try:
+                os.killpg(pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+    def text(self):
+        with open(self.log, encoding="utf-8", errors="replace") as log:
+            return log.read().strip()
+
+    def close(self, keep):
+        if not keep:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def sessions_below(leader):
+    """Process groups that the test process `leader` or its direct children lead."""
+    groups = [leader]
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            with open(f"/proc/{entry}/stat", encoding="ascii") as stat:
+                parent = int(stat.read().rsplit(") ", 1)[1].split()[1])
+        except (OSError, ValueError):
+            continue
+        if parent == leader:
+            groups.append(int(entry))
+    return groups
+
+
+WORDS = {PASS: "ok", FAIL: "FAILED", SKIP: "skipped"}
+
+
+def report(running, status):
+    seconds = time.monotonic() - running.started
+    text = running.text()
+    line = f"{WORDS.get(status, 'FAILED'):8} {running.test.name} ({seconds:.1f} s)"
+    if status == SKIP:
+        line += ": " + text
+    elif status != PASS and text:
+        line += "\n" + "\n".join("    " + each for each in text.splitlines()[-60:])
+    print(line, flush=True)
+
+
+def run(tests, jobs):
+    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one."""
+    waiting = collections.deque(sorted(enumerate(tests), key=lambda each: each[1].alone))
+    active, counts = [], collections.Counter()
+    while waiting or active:
+        while waiting and len(active) < (1 if waiting[0][1].alone else jobs):
+            number, each = waiting.popleft()
+            active.append(Running(each, number))
+            if each.alone:
+                break
+        time.sleep(0.02)
+        for running in list(active):
+            status = running.poll()
+            if status is not None:
+                active.remove(running)
+                report(running, status)
+                running.close(keep=False)
+                counts[status if status in WORDS else FAIL] += 1
+    return counts
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Soil's end-to-end tests.")
+    parser.add_argument("--long", action="store_true", help="the long ones as well")
+    parser.add_argument("--list", action="store_true", help="only print the names")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests side by side")
+    parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
+    options = parser.parse_args()
+    tests = [
+        each
+        for each in collect()
+        if (options.long or not each.long or each.name in options.words)
+        and (not options.words or any(word in each.name for word in options.words))
+    ]
+    if options.list:
+        print("\n".join(each.name + (" (long)" if each.long else "") for each in tests))
+        return 0
+    sandbox.enter()
+    began = time.monotonic()
+    counts = run(tests, max(1, options.jobs))
+    skipped = f", {counts[SKIP]} skipped" if counts[SKIP] else ""
+    print(f"{counts[PASS]} passed, {counts[FAIL]} failed{skipped} ({time.monotonic() - began:.0f} s)")
+    return 1 if counts[FAIL] or not counts[PASS] else 0

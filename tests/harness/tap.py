@@ -1,0 +1,37 @@
+"""TAP interfaces for guests, made inside the sandbox's network namespace."""
+
+import subprocess
+
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True, capture_output=True, text=True)
+
+
+class Tap:
+    """A TAP with virtio-net headers, the host at `.1` of a /24 of its own and the guest at `.2`.
+
+    `number` (0..65535) chooses the name and the subnet 10.(64+n/256).(n%256).0/24, so that tests
+    that run side by side don't meet.
+    """
+
+    def __init__(self, number):
+        self.name = f"soil{number}"
+        prefix = f"10.{64 + number // 256}.{number % 256}"
+        self.network = prefix + ".0/24"
+        self.host = prefix + ".1"
+        self.guest = prefix + ".2"
+        self.guest_cidr = self.guest + "/24"
+        self.prefix = prefix
+
+    def __enter__(self):
+        ip("tuntap", "add", "dev", self.name, "mode", "tap", "vnet_hdr")
+        try:
+            ip("addr", "add", self.host + "/24", "dev", self.name)
+            ip("link", "set", self.name, "up")
+        except subprocess.CalledProcessError:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        subprocess.run(["ip", "link", "del", self.name], capture_output=True, check=False)

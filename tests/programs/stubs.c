@@ -1,0 +1,41 @@
+/* What OCaml can't say: the ways in which C goes wrong. */
+#define _GNU_SOURCE
+#include <caml/mlvalues.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+value test_abort(value unit)
+{
+  (void)unit;
+  abort();
+}
+
+static int __attribute__((noinline)) endless(volatile int *depth)
+{
+  volatile int mine[64];
+  mine[0] = *depth + 1;
+  return endless(mine) + mine[0];
+}
+
+value test_fault(value kind)
+{
+  volatile int zero = 0;
+  const char *name = String_val(kind);
+  if (!strcmp(name, "null")) *(volatile int *)(uintptr_t)(zero + 16) = 1;
+  else if (!strcmp(name, "code")) *(volatile char *)(uintptr_t)&test_fault = 1;
+  else if (!strcmp(name, "stack")) endless(&zero);
+  else if (!strcmp(name, "illegal")) __asm__ volatile("ud2");
+  return Val_unit;
+}
+
+/* acct: no program that runs here has a use for it. On Linux it fails too, for want of a file. */
+value test_unknown_call(value unit)
+{
+  (void)unit;
+  errno = 0;
+  syscall(SYS_acct, "/nonexistent");
+  return Val_int(errno);
+}
