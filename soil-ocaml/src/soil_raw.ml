@@ -1,0 +1,792 @@
+(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
+
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+type error =
+  | Invalid  (** An argument is out of range: the caller's mistake. *)
+  | Closed  (** The descriptor has been closed, or never was one. *)
+  | Not_found  (** No file, directory or device of that name. *)
+  | Exists  (** The name is taken already. *)
+  | Not_directory  (** A part of the path is not a directory. *)
+  | Is_directory  (** The path names a directory where a file is wanted. *)
+  | Not_empty  (** The directory still has entries. *)
+  | No_space  (** The disk, or a fixed-size table on it, is full. *)
+  | Read_only  (** The disk or the file can't be written. *)
+  | Invalid_name  (** The name has characters or a form that the file system can't store. *)
+  | Name_too_long  (** The name or the path is longer than the file system can store. *)
+  | Too_large  (** The file or the request is larger than the format allows. *)
+  | Corrupt  (** What is on the disk contradicts itself. *)
+  | Io  (** The device failed. *)
+  | Busy  (** It is in use by someone else. *)
+  | Unsupported  (** The object or the platform can't do that. *)
+  | Connection_refused  (** The peer's host refused the connection (RST). *)
+  | Connection_reset  (** The peer reset the connection. *)
+  | Timed_out  (** No answer in time. *)
+  | Unreachable  (** No route, or the network says that the destination can't be reached. *)
+  | Address_in_use  (** The address and port are taken. *)
+  | Address_not_available  (** The address is not one of this machine's. *)
+  | Not_connected  (** The connection is not established. *)
+  | Broken_pipe  (** The other side won't read any more. *)
+  | No_device  (** The machine has no such device. *)
+  | No_entropy  (** There is no source of random numbers. *)
+  | Out_of_memory  (** Memory has run out. *)
+  | Too_many_open  (** The table of descriptors, ports or connections is full. *)
+  | Cancelled  (** The operation was cancelled. *)
+  | Wrong_kind  (** The descriptor is of another kind. *)
+  | No_such_host  (** The name has no address. *)
+  | No_network  (** No network interface, or none with an address. *)
+  | Name_server_failure  (** No name server answered, or it answered with a failure. *)
+  | Message_too_long  (** The datagram doesn't fit. *)
+  | Bad_configuration  (** An environment variable has a value that makes no sense. *)
+  | Permission_denied  (** The platform doesn't permit it. *)
+(** Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning. *)
+
+let error_of_code = function
+  | 1 -> Some Invalid
+  | 2 -> Some Closed
+  | 3 -> Some Not_found
+  | 4 -> Some Exists
+  | 5 -> Some Not_directory
+  | 6 -> Some Is_directory
+  | 7 -> Some Not_empty
+  | 8 -> Some No_space
+  | 9 -> Some Read_only
+  | 10 -> Some Invalid_name
+  | 11 -> Some Name_too_long
+  | 12 -> Some Too_large
+  | 13 -> Some Corrupt
+  | 14 -> Some Io
+  | 15 -> Some Busy
+  | 16 -> Some Unsupported
+  | 17 -> Some Connection_refused
+  | 18 -> Some Connection_reset
+  | 19 -> Some Timed_out
+  | 20 -> Some Unreachable
+  | 21 -> Some Address_in_use
+  | 22 -> Some Address_not_available
+  | 23 -> Some Not_connected
+  | 24 -> Some Broken_pipe
+  | 25 -> Some No_device
+  | 26 -> Some No_entropy
+  | 27 -> Some Out_of_memory
+  | 28 -> Some Too_many_open
+  | 29 -> Some Cancelled
+  | 30 -> Some Wrong_kind
+  | 31 -> Some No_such_host
+  | 32 -> Some No_network
+  | 33 -> Some Name_server_failure
+  | 34 -> Some Message_too_long
+  | 35 -> Some Bad_configuration
+  | 36 -> Some Permission_denied
+  | _ -> None
+(** [error_of_code n] is the error that the result [-n] stands for. *)
+
+let abi = 1
+(** The number of this interface: it changes with every incompatible change, and OCaml checks it at start. *)
+
+let pending = -1000
+(** The operation was started and completes later. *)
+
+let would_block = -1001
+(** Nothing was done: park and try again. *)
+
+let max_token = 1 lsl 40
+(** The largest token. *)
+
+let park_read = 0
+(** [soil_fd_park]: until there is something to read, or to accept. *)
+
+let park_write = 1
+(** [soil_fd_park]: until there is room to write, or the connection is established. *)
+
+let kind_console = 0
+(** [soil_fd_kind]: the console. *)
+
+let kind_pipe = 1
+(** [soil_fd_kind]: an end of a pipe. *)
+
+let kind_tcp = 2
+(** [soil_fd_kind]: a TCP connection. *)
+
+let kind_file = 3
+(** [soil_fd_kind]: a file. *)
+
+let kind_listener = 4
+(** [soil_fd_kind]: a TCP listener. *)
+
+let kind_udp = 5
+(** [soil_fd_kind]: a UDP socket. *)
+
+let kind_directory = 6
+(** [soil_fd_kind]: an open directory. *)
+
+let kind_block = 7
+(** [soil_fd_kind]: a block device. *)
+
+let open_read = 1
+(** [soil_fs_open]: for reading. *)
+
+let open_write = 2
+(** [soil_fs_open]: for writing. *)
+
+let open_create = 4
+(** [soil_fs_open]: make the file if it isn't there. *)
+
+let open_exclusive = 8
+(** [soil_fs_open]: with [OPEN_CREATE]: fail if it is there. *)
+
+let open_truncate = 16
+(** [soil_fs_open]: make it empty. *)
+
+let open_append = 32
+(** [soil_fs_open]: every write goes to the end. *)
+
+let entry_file = 0
+(** [soil_fs_stat]: an ordinary file. *)
+
+let entry_directory = 1
+(** [soil_fs_stat]: a directory. *)
+
+let counter_memory = 0
+(** [soil_counters]: bytes of memory in use. *)
+
+let counter_descriptors = 1
+(** [soil_counters]: open descriptors. *)
+
+let counter_operations = 2
+(** [soil_counters]: operations waiting for their completion. *)
+
+let counter_connections = 3
+(** [soil_counters]: TCP connections in any state, those in TIME-WAIT included. *)
+
+let counter_frames_in = 4
+(** [soil_counters]: Ethernet frames received. *)
+
+let counter_frames_out = 5
+(** [soil_counters]: Ethernet frames sent. *)
+
+let counter_drops = 6
+(** [soil_counters]: frames received and not understood or not wanted. *)
+
+let counter_block_requests = 7
+(** [soil_counters]: requests given to block devices. *)
+
+let counter_sleeps = 8
+(** [soil_counters]: times that the machine or the process went to sleep in [soil_wait]. *)
+
+external block_open :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_open"
+[@@noalloc]
+(** Opens the disk [name]; the result is its descriptor. Errors: [No_device] with a detail that lists the disks there are, [Busy] when it is mounted. *)
+
+external block_info :
+  (int[@untagged]) ->
+  int_buffer ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_info"
+[@@noalloc]
+(** Fills [into] with sector size in bytes, number of sectors, 1 if read only, most sectors in one request. *)
+
+external block_read :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_read"
+[@@noalloc]
+(** Reads [len] bytes, a multiple of the sector size, from [sector] on to [into\[off ..\]], to which the device writes by itself; the result is [len]. Errors: [Invalid], [Too_large], [Io]. *)
+
+external block_write :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_write"
+[@@noalloc]
+(** Writes [from\[off .. off + len\]], a multiple of the sector size, from [sector] on; the result is [len]. It is on the disk for good after [soil_block_flush]. Errors: [Invalid], [Too_large], [Read_only], [Io]. *)
+
+external block_flush :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_flush"
+[@@noalloc]
+(** Completes when every write that completed before is on the disk for good. *)
+
+external block_name :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_name"
+[@@noalloc]
+(** Copies the name of disk [index] (from 0) to the start of [into], cut where it doesn't fit; returns its whole length. Errors: [Not_found] after the last disk. *)
+
+external fd_read :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_read"
+[@@noalloc]
+(** Reads up to [len] bytes to [into\[off ..\]]; 0 is the end of input (or [len] = 0). Errors: [Closed], [Connection_reset], [Timed_out], [Wrong_kind], …; [WOULD_BLOCK]. *)
+
+external fd_read_buffer :
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_read_buffer"
+[@@noalloc]
+(** [soil_fd_read] into a bigarray. *)
+
+external fd_write :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_write"
+[@@noalloc]
+(** Writes up to [len] bytes of [from\[off ..\]]; returns how many were taken, at least 1 unless [len] is 0. Errors: [Closed], [Broken_pipe], [Connection_reset], [Not_connected], [Wrong_kind], …; [WOULD_BLOCK]. *)
+
+external fd_write_buffer :
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_write_buffer"
+[@@noalloc]
+(** [soil_fd_write] from a bigarray. *)
+
+external fd_park :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_park"
+[@@noalloc]
+(** Asks to be told, by the completion of [token] with result 0, when trying again is worthwhile: [direction] is [PARK_READ] or [PARK_WRITE]. 0: at once, no completion will come; else [PENDING]. Closing the descriptor completes it with [Closed]. Several tokens may park on one descriptor. Errors: [Closed], [Wrong_kind]. *)
+
+external fd_shutdown :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_shutdown"
+[@@noalloc]
+(** Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads the end), 2 both. *)
+
+external fd_close :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_close"
+[@@noalloc]
+(** Closes it and completes what is parked on it with [Closed]. Closing a closed descriptor is 0 as well. *)
+
+external fd_kind :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fd_kind"
+[@@noalloc]
+(** One of the [KIND_*]. *)
+
+external console :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_console"
+[@@noalloc]
+(** The descriptor of the console: standard input when read, standard output when written. The same at each call. *)
+
+external console_error :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_console_error"
+[@@noalloc]
+(** The descriptor of the error output of the console; write only. *)
+
+external pipe :
+  (int[@untagged]) ->
+  int_buffer ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_pipe"
+[@@noalloc]
+(** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB); fills [ends\[0\]] with the reading end and [ends\[1\]] with the writing end. Reading an empty pipe whose writing end is closed is the end of input; writing when the reading end is closed is [Broken_pipe]. Errors: [Out_of_memory], [Too_many_open]. *)
+
+external fs_open :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_open"
+[@@noalloc]
+(** Opens the file at [path]; [flags] is a sum of [OPEN_*]. The result is its descriptor. Errors: [Not_found], [Exists], [Is_directory], [Read_only], [No_space], [Invalid_name], [Corrupt], … *)
+
+external file_read :
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_read"
+[@@noalloc]
+(** Reads up to [len] bytes to [into\[off ..\]] from byte [position] of the file, or from the descriptor's own position, which moves on, when [position] is -1. The result is the number of bytes, less than [len] only at the end of the file, 0 at or after it. *)
+
+external file_write :
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_write"
+[@@noalloc]
+(** Writes [from\[off .. off + len\]] at byte [position] of the file, or at the descriptor's own position, which moves on, when [position] is -1. The result is the number of bytes, less than [len] only when the disk is full. Errors: [No_space], [Too_large], [Read_only]. *)
+
+external file_size :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_size"
+[@@noalloc]
+(** The size of the file in bytes. *)
+
+external file_truncate :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_truncate"
+[@@noalloc]
+(** Makes the file [size] bytes long, cutting it or adding zeros. *)
+
+external file_seek :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_seek"
+[@@noalloc]
+(** Moves the descriptor's position to [offset] from the start ([whence] 0), from itself (1) or from the file's end (2); the result is the new position. *)
+
+external file_sync :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_sync"
+[@@noalloc]
+(** Completes when everything written to the file so far is on the disk. *)
+
+external fs_stat :
+  string ->
+  int_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_stat"
+[@@noalloc]
+(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of last change (seconds since 1970) of what [path] names. *)
+
+external fs_directory :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_directory"
+[@@noalloc]
+(** Opens the directory at [path] for [soil_directory_next]; the result is its descriptor. *)
+
+external directory_next :
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_directory_next"
+[@@noalloc]
+(** Writes the next entries to [into\[0 .. len\]], as many as fit, each as kind (1 byte, [ENTRY_*]), length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after the last entry. Errors: [Invalid] if not even one entry fits. *)
+
+external fs_mkdir :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_mkdir"
+[@@noalloc]
+(** Makes an empty directory. *)
+
+external fs_remove_directory :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_remove_directory"
+[@@noalloc]
+(** Removes an empty directory. *)
+
+external fs_rename :
+  string ->
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_rename"
+[@@noalloc]
+(** Gives [from] the path [to] on the same volume, replacing a file of that name. *)
+
+external fs_unlink :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_unlink"
+[@@noalloc]
+(** Removes a file. Errors: [Is_directory], [Busy] when it is open. *)
+
+external fs_sync :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_sync"
+[@@noalloc]
+(** Completes when everything written to any volume so far is on its disk. *)
+
+external fs_space :
+  string ->
+  int_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_space"
+[@@noalloc]
+(** Fills [into] with total and free bytes of the volume that holds [path]. *)
+
+external fs_mount :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_mount"
+[@@noalloc]
+(** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=fat:DISK]. Errors: [Not_found], [Exists], [Corrupt], [Bad_configuration]. *)
+
+external clock_monotonic_ns :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+[@@noalloc]
+(** Nanoseconds of a clock that never jumps; its zero is some time before the program's start. *)
+
+external clock_wall_ns :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_clock_wall_ns"
+[@@noalloc]
+(** Nanoseconds since 1970-01-01 00:00 UTC. *)
+
+external random_fill :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_random_fill"
+[@@noalloc]
+(** Fills [into\[off .. off + len\]] with random bytes fit for keys; returns [len]. [WOULD_BLOCK]: entropy is being collected, see [soil_random_seed]. Errors: [No_entropy] with a detail. *)
+
+external random_seed :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_random_seed"
+[@@noalloc]
+(** Waits until [soil_random_fill] can answer: 0 at once, or [PENDING]. Errors: [No_entropy] with a detail. *)
+
+external machine_memory :
+  int_buffer ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_memory"
+[@@noalloc]
+(** Fills [into] with bytes of memory: total, in use, free, highest use so far. *)
+
+external machine_cpus :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_cpus"
+[@@noalloc]
+(** The number of processors that the program can use. *)
+
+external machine_devices :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_devices"
+[@@noalloc]
+(** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut where it doesn't fit; returns its whole length. *)
+
+external machine_power_off :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_power_off"
+[@@noalloc]
+(** Switches the machine off (the process exits with status 0). Returns only with an error. *)
+
+external machine_reboot :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_reboot"
+[@@noalloc]
+(** Starts the machine again. Errors: [Unsupported] in the process. *)
+
+external net_up :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_up"
+[@@noalloc]
+(** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
+
+external net_interfaces :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_interfaces"
+[@@noalloc]
+(** The number of interfaces. Errors: [Bad_configuration]. *)
+
+external net_interface :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_interface"
+[@@noalloc]
+(** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number), [gateway=…], [dns=…]. *)
+
+external tcp_listen :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_listen"
+[@@noalloc]
+(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to [backlog] connections that nobody has accepted; returns the listener's descriptor. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
+
+external tcp_accept :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_accept"
+[@@noalloc]
+(** Takes an established connection from the listener and returns its descriptor; [WOULD_BLOCK]. *)
+
+external tcp_connect :
+  string ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_connect"
+[@@noalloc]
+(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. Errors: [No_network], [Unreachable], [Too_many_open]. *)
+
+external tcp_connected :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_connected"
+[@@noalloc]
+(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out], [Unreachable]. *)
+
+external tcp_local :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_local"
+[@@noalloc]
+(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of [into]. *)
+
+external tcp_peer :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_peer"
+[@@noalloc]
+(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected], [Wrong_kind]. *)
+
+external tcp_set_nodelay :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_set_nodelay"
+[@@noalloc]
+(** 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896). *)
+
+external tcp_keepalive :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_keepalive"
+[@@noalloc]
+(** Probes an idle peer every [interval] nanoseconds (0: never, the default); a dead one gives [Timed_out]. *)
+
+external tcp_abort :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_abort"
+[@@noalloc]
+(** Ends the connection with RST; the descriptor stays open and answers [Connection_reset]. *)
+
+external udp_bind :
+  string ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_bind"
+[@@noalloc]
+(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as [soil_tcp_listen]. *)
+
+external udp_send :
+  (int[@untagged]) ->
+  string ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_send"
+[@@noalloc]
+(** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK]. Errors: [Message_too_long], [Unreachable]. *)
+
+external udp_send_buffer :
+  (int[@untagged]) ->
+  string ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_send_buffer"
+[@@noalloc]
+(** [soil_udp_send] from a bigarray. *)
+
+external udp_receive :
+  (int[@untagged]) ->
+  bytes ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_receive"
+[@@noalloc]
+(** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18 bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
+
+external udp_receive_buffer :
+  (int[@untagged]) ->
+  bytes ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_receive_buffer"
+[@@noalloc]
+(** [soil_udp_receive] into a bigarray. *)
+
+external dns_lookup :
+  string ->
+  (int[@untagged]) ->
+  bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_dns_lookup"
+[@@noalloc]
+(** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors: [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)
+
+external abi_version :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_abi_version"
+[@@noalloc]
+(** The number of this interface, [SOIL_ABI]. *)
+
+external start :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_start"
+[@@noalloc]
+(** Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. Errors: [Bad_configuration] with a detail. *)
+
+external wait :
+  (int[@untagged]) ->
+  int_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_wait"
+(** Runs stack and devices until at least one operation completes, the time [deadline] (monotonic nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills [completions\[2i\]] with a token and [completions\[2i + 1\]] with its result, for at most [max] operations (at most half the length of [completions]), and returns their number: 0 after the deadline or a signal. The only call that puts the processor to sleep; other OCaml threads may run meanwhile. *)
+
+external cancel :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_cancel"
+[@@noalloc]
+(** Takes the operation [token] back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such operation, or its completion is already on the way. [PENDING]: a device has the buffer; the completion will come. *)
+
+external error_detail :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_error_detail"
+[@@noalloc]
+(** Copies the detail of the last call that failed (UTF-8, one line, no final newline) to [into\[off .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had none. *)
+
+external error_detail_of :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_error_detail_of"
+[@@noalloc]
+(** The same for the operation that completed with [token]; it is forgotten by this call. *)
+
+external sync_all :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_sync_all"
+(** Before exit: writes back all volumes, drains the console, ends lingering connections, for at most [grace] nanoseconds. *)
+
+external exit :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_exit"
+[@@noalloc]
+(** Ends the process or the machine at once with [status] (its low 8 bits). Does not return. *)
+
+external counters :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_counters"
+[@@noalloc]
+(** A counter of the running system; [which] is one of the [COUNTER_*]. *)
+
+external on_vm :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_on_vm"
+[@@noalloc]
+(** 1 in the image, 0 in the process. *)
+
+external set_log_level :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_set_log_level"
+[@@noalloc]
+(** What is logged: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging. *)
+
+external log :
+  (int[@untagged]) ->
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_log"
+[@@noalloc]
+(** Logs one line at [level] (1 … 4). *)

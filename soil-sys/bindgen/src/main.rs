@@ -1,0 +1,103 @@
+//! Writes the two other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h` for C and `soil_raw.ml` for OCaml.
+//!
+//! `soil-bindgen SOIL_SYS_FOLDER HEADER ML`: the folder of the `soil-sys` crate, and the two files to write. A signature with a type
+//! outside the closed list of `soil-sys/src/ty.rs` is an error that names the function.
+
+mod ocaml;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// The description: `abi.rs`, its parts in the order of their `mod` items, and the error codes.
+struct Abi {
+    paths: Vec<PathBuf>,
+    files: Vec<syn::File>,
+}
+
+fn parse(path: &Path) -> Result<syn::File, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    syn::parse_file(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn read(folder: &Path) -> Result<Abi, String> {
+    let mut paths = vec![folder.join("src/error.rs"), folder.join("src/abi.rs")];
+    let mut files = Vec::new();
+    let mut next = 0;
+    while let Some(path) = paths.get(next).cloned() {
+        let file = parse(&path)?;
+        for item in &file.items {
+            if let syn::Item::Mod(part) = item
+                && part.content.is_none()
+            {
+                paths.push(folder.join(format!("src/abi/{}.rs", part.ident)));
+            }
+        }
+        files.push(file);
+        next += 1;
+    }
+    Ok(Abi { paths, files })
+}
+
+/// `soil.h`, by cbindgen.
+fn header(abi: &Abi) -> Result<String, String> {
+    let config = cbindgen::Config {
+        language: cbindgen::Language::C,
+        include_guard: Some("SOIL_H".into()),
+        header: Some(
+            "/* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. */".into(),
+        ),
+        after_includes: Some(
+            "\n/* An OCaml int, untagged. */\ntypedef intptr_t Int;\n\
+             /* OCaml values: bytes, string, bigarray of bytes, bigarray of int. */\n\
+             typedef uintptr_t Bytes, Text, Buffer, Ints;"
+                .into(),
+        ),
+        cpp_compat: true,
+        usize_is_size_t: true,
+        enumeration: cbindgen::EnumConfig {
+            rename_variants: cbindgen::RenameRule::ScreamingSnakeCase,
+            prefix_with_name: true,
+            ..Default::default()
+        },
+        export: cbindgen::ExportConfig {
+            include: vec!["Error".into()],
+            rename: [("Error".to_string(), "soil_error".to_string())].into(),
+            exclude: vec!["soil_error".into()],
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let mut builder = cbindgen::Builder::new().with_config(config);
+    for path in &abi.paths {
+        builder = builder.with_src(path);
+    }
+    let bindings = builder.generate().map_err(|e| format!("cbindgen: {e}"))?;
+    let mut text = Vec::new();
+    bindings.write(&mut text);
+    String::from_utf8(text).map_err(|e| format!("cbindgen: {e}"))
+}
+
+fn run() -> Result<(), String> {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let [folder, header_path, ml_path] = arguments.as_slice() else {
+        return Err("usage: soil-bindgen SOIL_SYS_FOLDER HEADER ML".into());
+    };
+    let abi = read(folder)?;
+    for (path, text) in [
+        (header_path, header(&abi)?),
+        (ml_path, ocaml::module(&abi.files)?),
+    ] {
+        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("soil-bindgen: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,193 @@
+//! `soil_raw.ml`: externals, constants and the error codes.
+
+use std::fmt::Write;
+use syn::{Attribute, Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
+
+/// What stands before everything.
+const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
+
+type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
+";
+
+/// The name that a bytecode program would look for; there is none, and the linker says so.
+const BYTECODE: &str = "soil_needs_native_code";
+
+/// The OCaml type of a type of `ty.rs`.
+fn ocaml_type(ty: &Type) -> Option<&'static str> {
+    let Type::Path(path) = ty else { return None };
+    Some(match path.path.get_ident()?.to_string().as_str() {
+        "Int" => "(int[@untagged])",
+        "Bytes" => "bytes",
+        "Text" => "string",
+        "Buffer" => "bytes_buffer",
+        "Ints" => "int_buffer",
+        _ => return None,
+    })
+}
+
+/// The doc comment of an item, one line for each of its own.
+fn doc(attributes: &[Attribute]) -> Vec<String> {
+    let mut lines = Vec::new();
+    for attribute in attributes {
+        if attribute.path().is_ident("doc")
+            && let syn::Meta::NameValue(pair) = &attribute.meta
+            && let Expr::Lit(literal) = &pair.value
+            && let syn::Lit::Str(text) = &literal.lit
+        {
+            lines.push(text.value().trim().to_string());
+        }
+    }
+    lines
+}
+
+/// A documentation comment in OCaml's form: `` `x` `` and ``[`x`]`` become `[x]`; the generator's own tags are left out.
+fn comment(lines: &[String]) -> String {
+    let mut text = lines
+        .iter()
+        .filter(|line| !line.starts_with("@ocaml"))
+        .fold(String::new(), |mut text, line| {
+            if !text.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(line);
+            text
+        });
+    while let Some(start) = text.find("](super::") {
+        let end = text[start..]
+            .find(')')
+            .map_or(text.len(), |n| start + n + 1);
+        text.replace_range(start + 1..end, "");
+    }
+    text = text.replace("[`", "`").replace("`]", "`");
+    let mut out = String::new();
+    let mut inside = false;
+    for c in text.chars() {
+        match c {
+            '`' => {
+                inside = !inside;
+                out.push(if inside { '[' } else { ']' });
+            }
+            // Brackets, braces and @ mean something to odoc.
+            '[' | ']' if inside => out.extend(['\\', c]),
+            '[' | ']' | '{' | '}' | '@' => out.extend(['\\', c]),
+            c => out.push(c),
+        }
+    }
+    out.replace("*)", "* )")
+}
+
+fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
+    let symbol = item.sig.ident.to_string();
+    let name = symbol
+        .strip_prefix("soil_")
+        .ok_or(format!("{symbol}: must begin with soil_"))?;
+    let mut types = Vec::new();
+    for argument in &item.sig.inputs {
+        let FnArg::Typed(argument) = argument else {
+            return Err(format!("{symbol}: takes self"));
+        };
+        let ty = ocaml_type(&argument.ty);
+        types.push(ty.ok_or(format!("{symbol}: an argument's type is not one of ty.rs"))?);
+    }
+    if types.is_empty() {
+        types.push("unit");
+    }
+    match &item.sig.output {
+        ReturnType::Type(_, ty) if ocaml_type(ty) == Some("(int[@untagged])") => (),
+        _ => return Err(format!("{symbol}: must return Int")),
+    }
+    types.push("(int[@untagged])");
+    let doc = doc(&item.attrs);
+    if doc.is_empty() {
+        return Err(format!("{symbol}: has no documentation"));
+    }
+    let blocking = doc.iter().any(|line| line == "@ocaml blocking");
+    let noalloc = if blocking { "" } else { "\n[@@noalloc]" };
+    let _ = write!(
+        out,
+        "\nexternal {name} :\n  {}\n  = \"{BYTECODE}\" \"{symbol}\"{noalloc}\n(** {} *)\n",
+        types.join(" ->\n  "),
+        comment(&doc),
+    );
+    Ok(())
+}
+
+fn constant(out: &mut String, item: &ItemConst) {
+    let name = item.ident.to_string().to_lowercase();
+    let name = name.strip_prefix("soil_").unwrap_or(&name);
+    let value = match &*item.expr {
+        Expr::Binary(shift) => match (&*shift.left, &*shift.right) {
+            (Expr::Lit(a), Expr::Lit(b)) => format!("{} lsl {}", lit(&a.lit), lit(&b.lit)),
+            _ => return,
+        },
+        Expr::Unary(minus) => match &*minus.expr {
+            Expr::Lit(a) => format!("-{}", lit(&a.lit)),
+            _ => return,
+        },
+        Expr::Lit(a) => lit(&a.lit),
+        _ => return,
+    };
+    let _ = write!(
+        out,
+        "\nlet {name} = {value}\n(** {} *)\n",
+        comment(&doc(&item.attrs))
+    );
+}
+
+fn lit(literal: &syn::Lit) -> String {
+    match literal {
+        syn::Lit::Int(n) => n.base10_digits().to_string(),
+        _ => String::new(),
+    }
+}
+
+/// `NotFound` as `Not_found`.
+fn variant(name: &str) -> String {
+    let mut out = String::new();
+    for (i, c) in name.chars().enumerate() {
+        if i > 0 && c.is_uppercase() {
+            out.push('_');
+            out.extend(c.to_lowercase());
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
+fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
+    let mut cases = String::new();
+    let _ = writeln!(out, "\ntype error =");
+    for case in &item.variants {
+        let name = variant(&case.ident.to_string());
+        let Some((_, Expr::Lit(number))) = &case.discriminant else {
+            return Err(format!("{name}: an error code without a number"));
+        };
+        let _ = writeln!(out, "  | {name}  (** {} *)", comment(&doc(&case.attrs)));
+        let _ = writeln!(cases, "  | {} -> Some {name}", lit(&number.lit));
+    }
+    let _ = write!(
+        out,
+        "(** {} *)\n\nlet error_of_code = function\n{cases}  | _ -> None\n\
+         (** [error_of_code n] is the error that the result [-n] stands for. *)\n",
+        comment(&doc(&item.attrs)),
+    );
+    Ok(())
+}
+
+/// The whole module.
+pub fn module(files: &[syn::File]) -> Result<String, String> {
+    let mut out = String::from(HEAD);
+    for item in files.iter().flat_map(|file| &file.items) {
+        match item {
+            Item::Enum(item) if item.ident == "Error" => errors(&mut out, item)?,
+            Item::Const(item) if matches!(item.vis, syn::Visibility::Public(_)) => {
+                constant(&mut out, item);
+            }
+            Item::Fn(item) if item.sig.abi.is_some() => function(&mut out, item)?,
+            _ => (),
+        }
+    }
+    Ok(out)
+}

@@ -1,0 +1,811 @@
+/* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. */
+
+#ifndef SOIL_H
+#define SOIL_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* An OCaml int, untagged. */
+typedef intptr_t Int;
+/* OCaml values: bytes, string, bigarray of bytes, bigarray of int. */
+typedef uintptr_t Bytes, Text, Buffer, Ints;
+
+/**
+ * Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning.
+ */
+enum soil_error
+#if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+  : int32_t
+#endif // defined(__cplusplus) || __STDC_VERSION__ >= 202311L
+ {
+  /**
+   * An argument is out of range: the caller's mistake.
+   */
+  SOIL_ERROR_INVALID = 1,
+  /**
+   * The descriptor has been closed, or never was one.
+   */
+  SOIL_ERROR_CLOSED = 2,
+  /**
+   * No file, directory or device of that name.
+   */
+  SOIL_ERROR_NOT_FOUND = 3,
+  /**
+   * The name is taken already.
+   */
+  SOIL_ERROR_EXISTS = 4,
+  /**
+   * A part of the path is not a directory.
+   */
+  SOIL_ERROR_NOT_DIRECTORY = 5,
+  /**
+   * The path names a directory where a file is wanted.
+   */
+  SOIL_ERROR_IS_DIRECTORY = 6,
+  /**
+   * The directory still has entries.
+   */
+  SOIL_ERROR_NOT_EMPTY = 7,
+  /**
+   * The disk, or a fixed-size table on it, is full.
+   */
+  SOIL_ERROR_NO_SPACE = 8,
+  /**
+   * The disk or the file can't be written.
+   */
+  SOIL_ERROR_READ_ONLY = 9,
+  /**
+   * The name has characters or a form that the file system can't store.
+   */
+  SOIL_ERROR_INVALID_NAME = 10,
+  /**
+   * The name or the path is longer than the file system can store.
+   */
+  SOIL_ERROR_NAME_TOO_LONG = 11,
+  /**
+   * The file or the request is larger than the format allows.
+   */
+  SOIL_ERROR_TOO_LARGE = 12,
+  /**
+   * What is on the disk contradicts itself.
+   */
+  SOIL_ERROR_CORRUPT = 13,
+  /**
+   * The device failed.
+   */
+  SOIL_ERROR_IO = 14,
+  /**
+   * It is in use by someone else.
+   */
+  SOIL_ERROR_BUSY = 15,
+  /**
+   * The object or the platform can't do that.
+   */
+  SOIL_ERROR_UNSUPPORTED = 16,
+  /**
+   * The peer's host refused the connection (RST).
+   */
+  SOIL_ERROR_CONNECTION_REFUSED = 17,
+  /**
+   * The peer reset the connection.
+   */
+  SOIL_ERROR_CONNECTION_RESET = 18,
+  /**
+   * No answer in time.
+   */
+  SOIL_ERROR_TIMED_OUT = 19,
+  /**
+   * No route, or the network says that the destination can't be reached.
+   */
+  SOIL_ERROR_UNREACHABLE = 20,
+  /**
+   * The address and port are taken.
+   */
+  SOIL_ERROR_ADDRESS_IN_USE = 21,
+  /**
+   * The address is not one of this machine's.
+   */
+  SOIL_ERROR_ADDRESS_NOT_AVAILABLE = 22,
+  /**
+   * The connection is not established.
+   */
+  SOIL_ERROR_NOT_CONNECTED = 23,
+  /**
+   * The other side won't read any more.
+   */
+  SOIL_ERROR_BROKEN_PIPE = 24,
+  /**
+   * The machine has no such device.
+   */
+  SOIL_ERROR_NO_DEVICE = 25,
+  /**
+   * There is no source of random numbers.
+   */
+  SOIL_ERROR_NO_ENTROPY = 26,
+  /**
+   * Memory has run out.
+   */
+  SOIL_ERROR_OUT_OF_MEMORY = 27,
+  /**
+   * The table of descriptors, ports or connections is full.
+   */
+  SOIL_ERROR_TOO_MANY_OPEN = 28,
+  /**
+   * The operation was cancelled.
+   */
+  SOIL_ERROR_CANCELLED = 29,
+  /**
+   * The descriptor is of another kind.
+   */
+  SOIL_ERROR_WRONG_KIND = 30,
+  /**
+   * The name has no address.
+   */
+  SOIL_ERROR_NO_SUCH_HOST = 31,
+  /**
+   * No network interface, or none with an address.
+   */
+  SOIL_ERROR_NO_NETWORK = 32,
+  /**
+   * No name server answered, or it answered with a failure.
+   */
+  SOIL_ERROR_NAME_SERVER_FAILURE = 33,
+  /**
+   * The datagram doesn't fit.
+   */
+  SOIL_ERROR_MESSAGE_TOO_LONG = 34,
+  /**
+   * An environment variable has a value that makes no sense.
+   */
+  SOIL_ERROR_BAD_CONFIGURATION = 35,
+  /**
+   * The platform doesn't permit it.
+   */
+  SOIL_ERROR_PERMISSION_DENIED = 36,
+};
+#ifndef __cplusplus
+#if __STDC_VERSION__ >= 202311L
+typedef enum soil_error soil_error;
+#else
+typedef int32_t soil_error;
+#endif // __STDC_VERSION__ >= 202311L
+#endif // __cplusplus
+
+/**
+ * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
+ */
+#define SOIL_ABI 1
+
+/**
+ * The operation was started and completes later.
+ */
+#define PENDING -1000
+
+/**
+ * Nothing was done: park and try again.
+ */
+#define WOULD_BLOCK -1001
+
+/**
+ * The largest token.
+ */
+#define MAX_TOKEN (1 << 40)
+
+/**
+ * [`soil_fd_park`]: until there is something to read, or to accept.
+ */
+#define PARK_READ 0
+
+/**
+ * [`soil_fd_park`]: until there is room to write, or the connection is established.
+ */
+#define PARK_WRITE 1
+
+/**
+ * [`soil_fd_kind`]: the console.
+ */
+#define KIND_CONSOLE 0
+
+/**
+ * [`soil_fd_kind`]: an end of a pipe.
+ */
+#define KIND_PIPE 1
+
+/**
+ * [`soil_fd_kind`]: a TCP connection.
+ */
+#define KIND_TCP 2
+
+/**
+ * [`soil_fd_kind`]: a file.
+ */
+#define KIND_FILE 3
+
+/**
+ * [`soil_fd_kind`]: a TCP listener.
+ */
+#define KIND_LISTENER 4
+
+/**
+ * [`soil_fd_kind`]: a UDP socket.
+ */
+#define KIND_UDP 5
+
+/**
+ * [`soil_fd_kind`]: an open directory.
+ */
+#define KIND_DIRECTORY 6
+
+/**
+ * [`soil_fd_kind`]: a block device.
+ */
+#define KIND_BLOCK 7
+
+/**
+ * [`soil_fs_open`]: for reading.
+ */
+#define OPEN_READ 1
+
+/**
+ * [`soil_fs_open`]: for writing.
+ */
+#define OPEN_WRITE 2
+
+/**
+ * [`soil_fs_open`]: make the file if it isn't there.
+ */
+#define OPEN_CREATE 4
+
+/**
+ * [`soil_fs_open`]: with [`OPEN_CREATE`]: fail if it is there.
+ */
+#define OPEN_EXCLUSIVE 8
+
+/**
+ * [`soil_fs_open`]: make it empty.
+ */
+#define OPEN_TRUNCATE 16
+
+/**
+ * [`soil_fs_open`]: every write goes to the end.
+ */
+#define OPEN_APPEND 32
+
+/**
+ * [`soil_fs_stat`]: an ordinary file.
+ */
+#define ENTRY_FILE 0
+
+/**
+ * [`soil_fs_stat`]: a directory.
+ */
+#define ENTRY_DIRECTORY 1
+
+/**
+ * [`soil_counters`]: bytes of memory in use.
+ */
+#define COUNTER_MEMORY 0
+
+/**
+ * [`soil_counters`]: open descriptors.
+ */
+#define COUNTER_DESCRIPTORS 1
+
+/**
+ * [`soil_counters`]: operations waiting for their completion.
+ */
+#define COUNTER_OPERATIONS 2
+
+/**
+ * [`soil_counters`]: TCP connections in any state, those in TIME-WAIT included.
+ */
+#define COUNTER_CONNECTIONS 3
+
+/**
+ * [`soil_counters`]: Ethernet frames received.
+ */
+#define COUNTER_FRAMES_IN 4
+
+/**
+ * [`soil_counters`]: Ethernet frames sent.
+ */
+#define COUNTER_FRAMES_OUT 5
+
+/**
+ * [`soil_counters`]: frames received and not understood or not wanted.
+ */
+#define COUNTER_DROPS 6
+
+/**
+ * [`soil_counters`]: requests given to block devices.
+ */
+#define COUNTER_BLOCK_REQUESTS 7
+
+/**
+ * [`soil_counters`]: times that the machine or the process went to sleep in `soil_wait`.
+ */
+#define COUNTER_SLEEPS 8
+
+#ifdef __cplusplus
+extern "C" {
+#endif // __cplusplus
+
+/**
+ * Opens the disk `name`; the result is its descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when
+ * it is mounted.
+ */
+Int soil_block_open(Text name,
+                    Int token);
+
+/**
+ * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request.
+ */
+Int soil_block_info(Int fd,
+                    Ints into);
+
+/**
+ * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
+ * result is `len`. Errors: `Invalid`, `Too_large`, `Io`.
+ */
+Int soil_block_read(Int fd,
+                    Int sector,
+                    Buffer into,
+                    Int off,
+                    Int len,
+                    Int token);
+
+/**
+ * Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is `len`. It is on the disk for good
+ * after [`soil_block_flush`]. Errors: `Invalid`, `Too_large`, `Read_only`, `Io`.
+ */
+Int soil_block_write(Int fd,
+                     Int sector,
+                     Buffer from,
+                     Int off,
+                     Int len,
+                     Int token);
+
+/**
+ * Completes when every write that completed before is on the disk for good.
+ */
+Int soil_block_flush(Int fd, Int token);
+
+/**
+ * Copies the name of disk `index` (from 0) to the start of `into`, cut where it doesn't fit; returns its whole length.
+ * Errors: `Not_found` after the last disk.
+ */
+Int soil_block_name(Int index,
+                    Bytes into,
+                    Int off,
+                    Int len);
+
+/**
+ * Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
+ * Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
+ */
+Int soil_fd_read(Int fd, Bytes into, Int off, Int len);
+
+/**
+ * [`soil_fd_read`] into a bigarray.
+ */
+Int soil_fd_read_buffer(Int fd, Buffer into, Int off, Int len);
+
+/**
+ * Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len` is 0.
+ * Errors: `Closed`, `Broken_pipe`, `Connection_reset`, `Not_connected`, `Wrong_kind`, …; `WOULD_BLOCK`.
+ */
+Int soil_fd_write(Int fd,
+                  Bytes from,
+                  Int off,
+                  Int len);
+
+/**
+ * [`soil_fd_write`] from a bigarray.
+ */
+Int soil_fd_write_buffer(Int fd, Buffer from, Int off, Int len);
+
+/**
+ * Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile: `direction` is `PARK_READ` or
+ * `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`. Closing the descriptor completes it with `Closed`. Several
+ * tokens may park on one descriptor. Errors: `Closed`, `Wrong_kind`.
+ */
+Int soil_fd_park(Int fd,
+                 Int direction,
+                 Int token);
+
+/**
+ * Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads the end), 2 both.
+ */
+Int soil_fd_shutdown(Int fd,
+                     Int how);
+
+/**
+ * Closes it and completes what is parked on it with `Closed`. Closing a closed descriptor is 0 as well.
+ */
+Int soil_fd_close(Int fd);
+
+/**
+ * One of the `KIND_*`.
+ */
+Int soil_fd_kind(Int fd);
+
+/**
+ * The descriptor of the console: standard input when read, standard output when written. The same at each call.
+ */
+Int soil_console(void);
+
+/**
+ * The descriptor of the error output of the console; write only.
+ */
+Int soil_console_error(void);
+
+/**
+ * Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading end and `ends[1]` with the writing
+ * end. Reading an empty pipe whose writing end is closed is the end of input; writing when the reading end is closed is
+ * `Broken_pipe`. Errors: `Out_of_memory`, `Too_many_open`.
+ */
+Int soil_pipe(Int capacity,
+              Ints ends);
+
+/**
+ * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
+ * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
+ */
+Int soil_fs_open(Text path,
+                 Int flags,
+                 Int token);
+
+/**
+ * Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the descriptor's own position, which moves
+ * on, when `position` is -1. The result is the number of bytes, less than `len` only at the end of the file, 0 at or after it.
+ */
+Int soil_file_read(Int fd,
+                   Buffer into,
+                   Int off,
+                   Int len,
+                   Int position,
+                   Int token);
+
+/**
+ * Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own position, which moves on, when
+ * `position` is -1. The result is the number of bytes, less than `len` only when the disk is full. Errors: `No_space`, `Too_large`,
+ * `Read_only`.
+ */
+Int soil_file_write(Int fd,
+                    Buffer from,
+                    Int off,
+                    Int len,
+                    Int position,
+                    Int token);
+
+/**
+ * The size of the file in bytes.
+ */
+Int soil_file_size(Int fd, Int token);
+
+/**
+ * Makes the file `size` bytes long, cutting it or adding zeros.
+ */
+Int soil_file_truncate(Int fd, Int size, Int token);
+
+/**
+ * Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from the file's end (2); the result is
+ * the new position.
+ */
+Int soil_file_seek(Int fd,
+                   Int offset,
+                   Int whence,
+                   Int token);
+
+/**
+ * Completes when everything written to the file so far is on the disk.
+ */
+Int soil_file_sync(Int fd, Int token);
+
+/**
+ * Fills `into` with size in bytes, kind (`ENTRY_*`), time of last change (seconds since 1970) of what `path` names.
+ */
+Int soil_fs_stat(Text path,
+                 Ints into,
+                 Int token);
+
+/**
+ * Opens the directory at `path` for [`soil_directory_next`]; the result is its descriptor.
+ */
+Int soil_fs_directory(Text path, Int token);
+
+/**
+ * Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`), length of the name (2 bytes, low
+ * one first), name; the result is the number of bytes, 0 after the last entry. Errors: `Invalid` if not even one entry fits.
+ */
+Int soil_directory_next(Int fd,
+                        Buffer into,
+                        Int len,
+                        Int token);
+
+/**
+ * Makes an empty directory.
+ */
+Int soil_fs_mkdir(Text path, Int token);
+
+/**
+ * Removes an empty directory.
+ */
+Int soil_fs_remove_directory(Text path, Int token);
+
+/**
+ * Gives `from` the path `to` on the same volume, replacing a file of that name.
+ */
+Int soil_fs_rename(Text from, Text to, Int token);
+
+/**
+ * Removes a file. Errors: `Is_directory`, `Busy` when it is open.
+ */
+Int soil_fs_unlink(Text path, Int token);
+
+/**
+ * Completes when everything written to any volume so far is on its disk.
+ */
+Int soil_fs_sync(Int token);
+
+/**
+ * Fills `into` with total and free bytes of the volume that holds `path`.
+ */
+Int soil_fs_space(Text path, Ints into, Int token);
+
+/**
+ * Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=fat:DISK`. Errors: `Not_found`, `Exists`, `Corrupt`, `Bad_configuration`.
+ */
+Int soil_fs_mount(Text spec,
+                  Int token);
+
+/**
+ * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+ */
+Int soil_clock_monotonic_ns(void);
+
+/**
+ * Nanoseconds since 1970-01-01 00:00 UTC.
+ */
+Int soil_clock_wall_ns(void);
+
+/**
+ * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
+ * [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+ */
+Int soil_random_fill(Bytes into,
+                     Int off,
+                     Int len);
+
+/**
+ * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
+ */
+Int soil_random_seed(Int token);
+
+/**
+ * Fills `into` with bytes of memory: total, in use, free, highest use so far.
+ */
+Int soil_machine_memory(Ints into);
+
+/**
+ * The number of processors that the program can use.
+ */
+Int soil_machine_cpus(void);
+
+/**
+ * Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut where it doesn't fit; returns its
+ * whole length.
+ */
+Int soil_machine_devices(Bytes into,
+                         Int off,
+                         Int len);
+
+/**
+ * Switches the machine off (the process exits with status 0). Returns only with an error.
+ */
+Int soil_machine_power_off(void);
+
+/**
+ * Starts the machine again. Errors: `Unsupported` in the process.
+ */
+Int soil_machine_reboot(void);
+
+/**
+ * 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with
+ * a detail that says what to do, `Bad_configuration`.
+ */
+Int soil_net_up(Int token);
+
+/**
+ * The number of interfaces. Errors: `Bad_configuration`.
+ */
+Int soil_net_interfaces(void);
+
+/**
+ * Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length:
+ * lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number), `gateway=…`, `dns=…`.
+ */
+Int soil_net_interface(Int index,
+                       Bytes into,
+                       Int off,
+                       Int len);
+
+/**
+ * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
+ * accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+ */
+Int soil_tcp_listen(Text endpoint,
+                    Int backlog);
+
+/**
+ * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
+ */
+Int soil_tcp_accept(Int listener);
+
+/**
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`].
+ * Errors: `No_network`, `Unreachable`, `Too_many_open`.
+ */
+Int soil_tcp_connect(Text endpoint);
+
+/**
+ * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.
+ */
+Int soil_tcp_connected(Int fd);
+
+/**
+ * Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of `into`.
+ */
+Int soil_tcp_local(Int fd,
+                   Bytes into);
+
+/**
+ * Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`, `Wrong_kind`.
+ */
+Int soil_tcp_peer(Int fd,
+                  Bytes into);
+
+/**
+ * 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896).
+ */
+Int soil_tcp_set_nodelay(Int fd,
+                         Int nodelay);
+
+/**
+ * Probes an idle peer every `interval` nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+ */
+Int soil_tcp_keepalive(Int fd,
+                       Int interval);
+
+/**
+ * Ends the connection with RST; the descriptor stays open and answers `Connection_reset`.
+ */
+Int soil_tcp_abort(Int fd);
+
+/**
+ * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`].
+ */
+Int soil_udp_bind(Text endpoint);
+
+/**
+ * Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
+ * `Unreachable`.
+ */
+Int soil_udp_send(Int fd,
+                  Text endpoint,
+                  Bytes from,
+                  Int off,
+                  Int len);
+
+/**
+ * [`soil_udp_send`] from a bigarray.
+ */
+Int soil_udp_send_buffer(Int fd, Text endpoint, Buffer from, Int off, Int len);
+
+/**
+ * Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
+ * returns the number of bytes written. `WOULD_BLOCK`.
+ */
+Int soil_udp_receive(Int fd,
+                     Bytes endpoint,
+                     Bytes into,
+                     Int off,
+                     Int len);
+
+/**
+ * [`soil_udp_receive`] into a bigarray.
+ */
+Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
+
+/**
+ * Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
+ * number, at most as many as fit. Usually `PENDING`. Errors: `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`,
+ * `Invalid_name`.
+ */
+Int soil_dns_lookup(Text name,
+                    Int family,
+                    Buffer results,
+                    Int len,
+                    Int token);
+
+/**
+ * The number of this interface, [`SOIL_ABI`].
+ */
+Int soil_abi_version(void);
+
+/**
+ * Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing.
+ * Errors: `Bad_configuration` with a detail.
+ */
+Int soil_start(void);
+
+/**
+ * Runs stack and devices until at least one operation completes, the time `deadline` (monotonic nanoseconds; -1 = none; 0 = only
+ * look) comes, or a signal arrives; then fills `completions[2i]` with a token and `completions[2i + 1]` with its result, for at
+ * most `max` operations (at most half the length of `completions`), and returns their number: 0 after the deadline or a signal.
+ * The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
+ * @ocaml blocking
+ */
+Int soil_wait(Int deadline,
+              Ints completions,
+              Int max);
+
+/**
+ * Takes the operation `token` back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such
+ * operation, or its completion is already on the way. [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
+ */
+Int soil_cancel(Int token);
+
+/**
+ * Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off .. off + len]`, cut where it
+ * doesn't fit; returns its length, 0 if that failure had none.
+ */
+Int soil_error_detail(Bytes into,
+                      Int off,
+                      Int len);
+
+/**
+ * The same for the operation that completed with `token`; it is forgotten by this call.
+ */
+Int soil_error_detail_of(Int token, Bytes into, Int off, Int len);
+
+/**
+ * Before exit: writes back all volumes, drains the console, ends lingering connections, for at most `grace` nanoseconds.
+ * @ocaml blocking
+ */
+Int soil_sync_all(Int grace);
+
+/**
+ * Ends the process or the machine at once with `status` (its low 8 bits). Does not return.
+ */
+Int soil_exit(Int status);
+
+/**
+ * A counter of the running system; `which` is one of the `COUNTER_*`.
+ */
+Int soil_counters(Int which);
+
+/**
+ * 1 in the image, 0 in the process.
+ */
+Int soil_on_vm(void);
+
+/**
+ * What is logged: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging.
+ */
+Int soil_set_log_level(Int level);
+
+/**
+ * Logs one line at `level` (1 … 4).
+ */
+Int soil_log(Int level, Text text, Int off, Int len);
+
+#ifdef __cplusplus
+}  // extern "C"
+#endif  // __cplusplus
+
+#endif  /* SOIL_H */

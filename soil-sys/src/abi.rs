@@ -1,0 +1,109 @@
+//! The boundary between OCaml and Rust: every function that OCaml can call, and the only exported symbols of the archive.
+//!
+//! `soil.h` and `soil_raw.ml` are generated from this file and its parts (`abi/*.rs`) by `soil-sys/bindgen`; `dune build @bindings`
+//! checks that they are up to date.
+//!
+//! # Arguments
+//! [`Int`] is an OCaml `int`; [`Bytes`] and [`Text`] are an OCaml `bytes` and `string`; [`Buffer`] is a bigarray of bytes and
+//! [`Ints`] one of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
+//! is `-1` (`Invalid`), never undefined behaviour. Times are nanoseconds.
+//!
+//! # Results
+//! `>= 0`: success, the number documented. `-1 ..= -999`: minus a `soil_error`. [`PENDING`]: the operation was started and will
+//! complete with its token and result through `soil_wait`. [`WOULD_BLOCK`]: nothing was done; `soil_fd_park` and try again.
+//!
+//! # Tokens
+//! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. A completion with token 0 says that the machine
+//! asks the program to stop (SIGTERM, SIGINT, power button); its result counts these requests: 1, 2, ….
+//!
+//! # Blocking
+//! Only functions marked `@ocaml blocking` can wait; all others return at once and are `[@@noalloc]` on the OCaml side. One thread
+//! at a time: a call made while another is inside is answered `-15` (`Busy`).
+//!
+//! # Ownership
+//! A `Bytes` or `Text` is used only during the call. A `Buffer` or `Ints` given to an operation that answers [`PENDING`] must be kept
+//! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
+
+mod blocks;
+mod descriptors;
+mod files;
+mod machine;
+mod net;
+mod runtime;
+
+pub use blocks::*;
+pub use descriptors::*;
+pub use files::*;
+pub use machine::*;
+pub use net::*;
+pub use runtime::*;
+
+use crate::ty::Int;
+
+/// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
+pub const SOIL_ABI: Int = 1;
+/// The operation was started and completes later.
+pub const PENDING: Int = -1000;
+/// Nothing was done: park and try again.
+pub const WOULD_BLOCK: Int = -1001;
+/// The largest token.
+pub const MAX_TOKEN: Int = 1 << 40;
+
+/// [`soil_fd_park`]: until there is something to read, or to accept.
+pub const PARK_READ: Int = 0;
+/// [`soil_fd_park`]: until there is room to write, or the connection is established.
+pub const PARK_WRITE: Int = 1;
+
+/// [`soil_fd_kind`]: the console.
+pub const KIND_CONSOLE: Int = 0;
+/// [`soil_fd_kind`]: an end of a pipe.
+pub const KIND_PIPE: Int = 1;
+/// [`soil_fd_kind`]: a TCP connection.
+pub const KIND_TCP: Int = 2;
+/// [`soil_fd_kind`]: a file.
+pub const KIND_FILE: Int = 3;
+/// [`soil_fd_kind`]: a TCP listener.
+pub const KIND_LISTENER: Int = 4;
+/// [`soil_fd_kind`]: a UDP socket.
+pub const KIND_UDP: Int = 5;
+/// [`soil_fd_kind`]: an open directory.
+pub const KIND_DIRECTORY: Int = 6;
+/// [`soil_fd_kind`]: a block device.
+pub const KIND_BLOCK: Int = 7;
+
+/// [`soil_fs_open`]: for reading.
+pub const OPEN_READ: Int = 1;
+/// [`soil_fs_open`]: for writing.
+pub const OPEN_WRITE: Int = 2;
+/// [`soil_fs_open`]: make the file if it isn't there.
+pub const OPEN_CREATE: Int = 4;
+/// [`soil_fs_open`]: with [`OPEN_CREATE`]: fail if it is there.
+pub const OPEN_EXCLUSIVE: Int = 8;
+/// [`soil_fs_open`]: make it empty.
+pub const OPEN_TRUNCATE: Int = 16;
+/// [`soil_fs_open`]: every write goes to the end.
+pub const OPEN_APPEND: Int = 32;
+
+/// [`soil_fs_stat`]: an ordinary file.
+pub const ENTRY_FILE: Int = 0;
+/// [`soil_fs_stat`]: a directory.
+pub const ENTRY_DIRECTORY: Int = 1;
+
+/// [`soil_counters`]: bytes of memory in use.
+pub const COUNTER_MEMORY: Int = 0;
+/// [`soil_counters`]: open descriptors.
+pub const COUNTER_DESCRIPTORS: Int = 1;
+/// [`soil_counters`]: operations waiting for their completion.
+pub const COUNTER_OPERATIONS: Int = 2;
+/// [`soil_counters`]: TCP connections in any state, those in TIME-WAIT included.
+pub const COUNTER_CONNECTIONS: Int = 3;
+/// [`soil_counters`]: Ethernet frames received.
+pub const COUNTER_FRAMES_IN: Int = 4;
+/// [`soil_counters`]: Ethernet frames sent.
+pub const COUNTER_FRAMES_OUT: Int = 5;
+/// [`soil_counters`]: frames received and not understood or not wanted.
+pub const COUNTER_DROPS: Int = 6;
+/// [`soil_counters`]: requests given to block devices.
+pub const COUNTER_BLOCK_REQUESTS: Int = 7;
+/// [`soil_counters`]: times that the machine or the process went to sleep in `soil_wait`.
+pub const COUNTER_SLEEPS: Int = 8;

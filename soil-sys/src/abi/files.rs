@@ -1,0 +1,132 @@
+//! Files and directories. Every operation takes a token and may answer `PENDING`; paths are `/`-separated UTF-8 and copied at the call.
+
+use crate::error::Error;
+use crate::files as glue;
+use crate::runtime::call;
+use crate::table::Fd;
+use crate::ty::{Buffer, Int, Ints, Text};
+
+/// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
+/// `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_open(path: Text, flags: Int, token: Int) -> Int {
+    call(|rt| glue::open(rt, path.utf8()?, flags, token))
+}
+
+/// Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the descriptor's own position, which moves
+/// on, when `position` is -1. The result is the number of bytes, less than `len` only at the end of the file, 0 at or after it.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_read(
+    fd: Int,
+    into: Buffer,
+    off: Int,
+    len: Int,
+    position: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::read(rt, Fd::decode(fd)?, into.piece(off, len)?, position, token))
+}
+
+/// Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own position, which moves on, when
+/// `position` is -1. The result is the number of bytes, less than `len` only when the disk is full. Errors: `No_space`, `Too_large`,
+/// `Read_only`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_write(
+    fd: Int,
+    from: Buffer,
+    off: Int,
+    len: Int,
+    position: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::write(rt, Fd::decode(fd)?, from.piece(off, len)?, position, token))
+}
+
+/// The size of the file in bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_size(fd: Int, token: Int) -> Int {
+    call(|rt| glue::size(rt, Fd::decode(fd)?, token))
+}
+
+/// Makes the file `size` bytes long, cutting it or adding zeros.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_truncate(fd: Int, size: Int, token: Int) -> Int {
+    call(|rt| {
+        let size = u64::try_from(size).map_err(|_| Error::Invalid)?;
+        glue::truncate(rt, Fd::decode(fd)?, size, token)
+    })
+}
+
+/// Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from the file's end (2); the result is
+/// the new position.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_seek(fd: Int, offset: Int, whence: Int, token: Int) -> Int {
+    call(|rt| glue::seek(rt, Fd::decode(fd)?, offset, whence, token))
+}
+
+/// Completes when everything written to the file so far is on the disk.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_sync(fd: Int, token: Int) -> Int {
+    call(|rt| glue::file_sync(rt, Fd::decode(fd)?, token))
+}
+
+/// Fills `into` with size in bytes, kind (`ENTRY_*`), time of last change (seconds since 1970) of what `path` names.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_stat(path: Text, mut into: Ints, token: Int) -> Int {
+    call(|rt| glue::stat(rt, path.utf8()?, into.piece(), token))
+}
+
+/// Opens the directory at `path` for [`soil_directory_next`]; the result is its descriptor.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_directory(path: Text, token: Int) -> Int {
+    call(|rt| glue::directory(rt, path.utf8()?, token))
+}
+
+/// Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`), length of the name (2 bytes, low
+/// one first), name; the result is the number of bytes, 0 after the last entry. Errors: `Invalid` if not even one entry fits.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_directory_next(fd: Int, into: Buffer, len: Int, token: Int) -> Int {
+    call(|rt| glue::directory_next(rt, Fd::decode(fd)?, into.piece(0, len)?, token))
+}
+
+/// Makes an empty directory.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_mkdir(path: Text, token: Int) -> Int {
+    call(|rt| glue::mkdir(rt, path.utf8()?, token))
+}
+
+/// Removes an empty directory.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_remove_directory(path: Text, token: Int) -> Int {
+    call(|rt| glue::remove_directory(rt, path.utf8()?, token))
+}
+
+/// Gives `from` the path `to` on the same volume, replacing a file of that name.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_rename(from: Text, to: Text, token: Int) -> Int {
+    call(|rt| glue::rename(rt, from.utf8()?, to.utf8()?, token))
+}
+
+/// Removes a file. Errors: `Is_directory`, `Busy` when it is open.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_unlink(path: Text, token: Int) -> Int {
+    call(|rt| glue::unlink(rt, path.utf8()?, token))
+}
+
+/// Completes when everything written to any volume so far is on its disk.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_sync(token: Int) -> Int {
+    call(|rt| glue::sync(rt, token))
+}
+
+/// Fills `into` with total and free bytes of the volume that holds `path`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_space(path: Text, mut into: Ints, token: Int) -> Int {
+    call(|rt| glue::space(rt, path.utf8()?, into.piece(), token))
+}
+
+/// Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=fat:DISK`. Errors: `Not_found`, `Exists`, `Corrupt`, `Bad_configuration`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_mount(spec: Text, token: Int) -> Int {
+    call(|rt| glue::mount(rt, spec.utf8()?, token))
+}

@@ -1,0 +1,76 @@
+//! Time, random numbers and the machine itself.
+
+use crate::error::Error;
+use crate::platform::{Current, Platform};
+use crate::runtime::call;
+use crate::ty::{Bytes, Int, Ints};
+
+/// Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_monotonic_ns() -> Int {
+    Int::try_from(Current::monotonic_ns()).unwrap_or(Int::MAX >> 1)
+}
+
+/// Nanoseconds since 1970-01-01 00:00 UTC.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_wall_ns() -> Int {
+    Int::try_from(Current::wall_ns()).unwrap_or(Int::MAX >> 1)
+}
+
+/// Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
+/// [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_random_fill(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|_| Current::random(into.range(off, len)?))
+}
+
+/// Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_random_seed(token: Int) -> Int {
+    call(|rt| Current::seed(rt, token))
+}
+
+/// Fills `into` with bytes of memory: total, in use, free, highest use so far.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_machine_memory(mut into: Ints) -> Int {
+    call(|_| {
+        let memory = Current::memory();
+        into.fill(&memory.map(|bytes| Int::try_from(bytes).unwrap_or(Int::MAX >> 1)));
+        Ok(0)
+    })
+}
+
+/// The number of processors that the program can use.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_machine_cpus() -> Int {
+    call(|_| Ok(Current::cpus()))
+}
+
+/// Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut where it doesn't fit; returns its
+/// whole length.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_machine_devices(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|_| {
+        let text = Current::devices();
+        let into = into.range(off, len)?;
+        for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+            *to = *from;
+        }
+        Ok(text.len())
+    })
+}
+
+/// Switches the machine off (the process exits with status 0). Returns only with an error.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_machine_power_off() -> Int {
+    Current::exit(0)
+}
+
+/// Starts the machine again. Errors: `Unsupported` in the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_machine_reboot() -> Int {
+    call(|_| {
+        Current::reboot();
+        Err(Error::Unsupported.into())
+    })
+}

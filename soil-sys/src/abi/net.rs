@@ -1,0 +1,169 @@
+//! TCP, UDP, names and interfaces.
+//!
+//! An address is 16 bytes, IPv4 in the form `::ffff:a.b.c.d`; an endpoint is an address and a port, 18 bytes, the port with its high
+//! byte first. The stack and its devices start with the first call of this file.
+
+use crate::error::Error;
+use crate::net as glue;
+use crate::runtime::call;
+use crate::table::Fd;
+use crate::ty::{Buffer, Bytes, Int, Text};
+
+/// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with
+/// a detail that says what to do, `Bad_configuration`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_up(token: Int) -> Int {
+    call(|rt| glue::up(rt, token))
+}
+
+/// The number of interfaces. Errors: `Bad_configuration`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_interfaces() -> Int {
+    call(glue::interfaces)
+}
+
+/// Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length:
+/// lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number), `gateway=…`, `dns=…`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_interface(index: Int, mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| glue::interface(rt, index, into.range(off, len)?))
+}
+
+/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
+/// accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int) -> Int {
+    call(|rt| glue::tcp::listen(rt, endpoint.all(), backlog))
+}
+
+/// Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
+    call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
+}
+
+/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`].
+/// Errors: `No_network`, `Unreachable`, `Too_many_open`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_connect(endpoint: Text) -> Int {
+    call(|rt| glue::tcp::connect(rt, endpoint.all()))
+}
+
+/// 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_connected(fd: Int) -> Int {
+    call(|rt| glue::tcp::connected(rt, Fd::decode(fd)?))
+}
+
+/// Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of `into`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_local(fd: Int, mut into: Bytes) -> Int {
+    call(|rt| glue::local(rt, Fd::decode(fd)?, into.range(0, 18)?))
+}
+
+/// Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`, `Wrong_kind`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_peer(fd: Int, mut into: Bytes) -> Int {
+    call(|rt| glue::peer(rt, Fd::decode(fd)?, into.range(0, 18)?))
+}
+
+/// 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_set_nodelay(fd: Int, nodelay: Int) -> Int {
+    call(|rt| glue::tcp::set_nodelay(rt, Fd::decode(fd)?, nodelay != 0))
+}
+
+/// Probes an idle peer every `interval` nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_keepalive(fd: Int, interval: Int) -> Int {
+    call(|rt| {
+        let interval = u64::try_from(interval).map_err(|_| Error::Invalid)?;
+        glue::tcp::keepalive(rt, Fd::decode(fd)?, interval)
+    })
+}
+
+/// Ends the connection with RST; the descriptor stays open and answers `Connection_reset`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
+    call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))
+}
+
+/// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`].
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_bind(endpoint: Text) -> Int {
+    call(|rt| glue::udp::bind(rt, endpoint.all()))
+}
+
+/// Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
+/// `Unreachable`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_send(
+    fd: Int,
+    endpoint: Text,
+    mut from: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
+}
+
+/// [`soil_udp_send`] from a bigarray.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_send_buffer(
+    fd: Int,
+    endpoint: Text,
+    mut from: Buffer,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
+}
+
+/// Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
+/// returns the number of bytes written. `WOULD_BLOCK`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_receive(
+    fd: Int,
+    mut endpoint: Bytes,
+    mut into: Bytes,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| {
+        endpoint.range(0, 18)?;
+        let (n, from) = glue::udp::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
+        endpoint.range(0, 18)?.copy_from_slice(&from);
+        Ok(n)
+    })
+}
+
+/// [`soil_udp_receive`] into a bigarray.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_udp_receive_buffer(
+    fd: Int,
+    mut endpoint: Bytes,
+    mut into: Buffer,
+    off: Int,
+    len: Int,
+) -> Int {
+    call(|rt| {
+        endpoint.range(0, 18)?;
+        let (n, from) = glue::udp::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
+        endpoint.range(0, 18)?.copy_from_slice(&from);
+        Ok(n)
+    })
+}
+
+/// Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
+/// number, at most as many as fit. Usually `PENDING`. Errors: `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`,
+/// `Invalid_name`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_dns_lookup(
+    name: Text,
+    family: Int,
+    results: Buffer,
+    len: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::dns::lookup(rt, name.utf8()?, family, results.piece(0, len)?, token))
+}

@@ -1,0 +1,94 @@
+//! Start, the one wait, cancellation, error details, exit.
+
+use super::SOIL_ABI;
+use crate::error::{Error, encode};
+use crate::platform::{Current, Platform};
+use crate::runtime::call;
+use crate::ty::{Bytes, Int, Ints, Text};
+use crate::{log_sink, wait};
+
+/// The number of this interface, [`SOIL_ABI`].
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_abi_version() -> Int {
+    SOIL_ABI
+}
+
+/// Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing.
+/// Errors: `Bad_configuration` with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_start() -> Int {
+    call(|rt| {
+        rt.start()?;
+        Ok(0)
+    })
+}
+
+/// Runs stack and devices until at least one operation completes, the time `deadline` (monotonic nanoseconds; -1 = none; 0 = only
+/// look) comes, or a signal arrives; then fills `completions[2i]` with a token and `completions[2i + 1]` with its result, for at
+/// most `max` operations (at most half the length of `completions`), and returns their number: 0 after the deadline or a signal.
+/// The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
+/// @ocaml blocking
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> Int {
+    call(|rt| wait::wait(rt, deadline, completions.all(), max))
+}
+
+/// Takes the operation `token` back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such
+/// operation, or its completion is already on the way. [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_cancel(token: Int) -> Int {
+    call(|rt| rt.cancel(token))
+}
+
+/// Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off .. off + len]`, cut where it
+/// doesn't fit; returns its length, 0 if that failure had none.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_error_detail(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| Ok(rt.details.last(into.range(off, len)?)))
+}
+
+/// The same for the operation that completed with `token`; it is forgotten by this call.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_error_detail_of(token: Int, mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| Ok(rt.details.take(token, into.range(off, len)?)))
+}
+
+/// Before exit: writes back all volumes, drains the console, ends lingering connections, for at most `grace` nanoseconds.
+/// @ocaml blocking
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_sync_all(grace: Int) -> Int {
+    call(|rt| wait::sync_all(rt, u64::try_from(grace).map_err(|_| Error::Invalid)?))
+}
+
+/// Ends the process or the machine at once with `status` (its low 8 bits). Does not return.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_exit(status: Int) -> Int {
+    Current::exit((status & 0xff) as u8)
+}
+
+/// A counter of the running system; `which` is one of the `COUNTER_*`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_counters(which: Int) -> Int {
+    call(|rt| rt.counter(which))
+}
+
+/// 1 in the image, 0 in the process.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_on_vm() -> Int {
+    Int::from(Current::ON_VM)
+}
+
+/// What is logged: 0 nothing, 1 errors, 2 warnings (the default), 3 information, 4 debugging.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_set_log_level(level: Int) -> Int {
+    encode(log_sink::set_level(level).map(|()| 0).map_err(Into::into))
+}
+
+/// Logs one line at `level` (1 … 4).
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_log(level: Int, text: Text, off: Int, len: Int) -> Int {
+    let line = text
+        .range(off, len)
+        .and_then(|line| log_sink::log_bytes(level, line));
+    encode(line.map(|()| 0).map_err(Into::into))
+}

@@ -1,0 +1,84 @@
+//! What the runtime needs from what it runs on: one implementation each for the image (`kernel`) and the process (Linux).
+
+use crate::console::Which;
+use crate::error::Answer;
+use crate::runtime::Runtime;
+use crate::table::Direction;
+use crate::ty::Int;
+use alloc::string::String;
+
+#[cfg(feature = "image")]
+mod image;
+#[cfg(not(feature = "image"))]
+mod linux;
+
+#[cfg(feature = "image")]
+pub use image::{Image as Current, Interest};
+#[cfg(not(feature = "image"))]
+pub use linux::{Interest, Linux as Current};
+
+/// Why [`Platform::wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// Something happened, or the time came.
+    Event,
+    /// A signal arrived, whose handler belongs to the OCaml runtime.
+    Interrupted,
+}
+
+/// A platform. There is one of each, so its functions need no object.
+pub trait Platform {
+    /// Whether this is a machine of its own.
+    const ON_VM: bool;
+
+    /// Takes over signals or the power button.
+    fn start();
+
+    /// Ends the program at once.
+    fn exit(status: u8) -> !;
+
+    /// Starts the machine again; returns if that is not possible.
+    fn reboot();
+
+    /// Nanoseconds of a clock that never jumps.
+    fn monotonic_ns() -> u64;
+
+    /// Nanoseconds since 1970, UTC.
+    fn wall_ns() -> u64;
+
+    /// Bytes of memory: total, in use, free, highest use.
+    fn memory() -> [u64; 4];
+
+    /// Usable processors.
+    fn cpus() -> usize;
+
+    /// The devices, one a line.
+    fn devices() -> String;
+
+    /// A variable of the environment, if it is UTF-8.
+    fn variable(name: &str) -> Option<String>;
+
+    /// Fills `into` with random bytes fit for keys; the number of bytes.
+    fn random(into: &mut [u8]) -> Answer;
+
+    /// Prepares [`Platform::random`]: done, or `Pending` and `token` completes.
+    fn seed(rt: &mut Runtime, token: Int) -> Answer;
+
+    /// Reads what has been typed.
+    fn console_read(into: &mut [u8]) -> Answer;
+
+    /// Writes at least one byte of `from`, which is not empty.
+    fn console_write(which: Which, from: &[u8]) -> Answer;
+
+    /// Whether [`Platform::console_read`] or [`Platform::console_write`] would do something.
+    fn console_ready(which: Which, direction: Direction) -> bool;
+
+    /// Writes a line of the log, whatever it takes.
+    fn log(line: &[u8]);
+
+    /// How often the program has been asked to stop.
+    fn stop_requests() -> usize;
+
+    /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
+    fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;
+}

@@ -1,0 +1,62 @@
+//! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`, which ends a `ppoll` that begins at the
+//! same moment as well. The second signal of a kind has its default action: it ends a program that doesn't listen.
+
+use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+static SEEN: AtomicUsize = AtomicUsize::new(0);
+static EVENT: AtomicI32 = AtomicI32::new(-1);
+
+/// How many requests there have been.
+pub fn count() -> usize {
+    COUNT.load(Ordering::Acquire)
+}
+
+/// Readable after a request; -1 before [`install`].
+pub fn event() -> i32 {
+    EVENT.load(Ordering::Relaxed)
+}
+
+/// Makes the event unreadable again, if a request came since the last time.
+pub fn clear_event() {
+    let count = count();
+    if SEEN.swap(count, Ordering::Relaxed) != count {
+        let mut counter = 0u64;
+        // SAFETY: an eventfd gives 8 bytes; it doesn't block.
+        unsafe { libc::read(event(), (&raw mut counter).cast(), size_of::<u64>()) };
+    }
+}
+
+extern "C" fn handler(_signal: i32) {
+    COUNT.fetch_add(1, Ordering::Release);
+    let one = 1u64;
+    // SAFETY: write(2) is safe in a handler; `errno` is restored for the code that was interrupted.
+    unsafe {
+        let errno = *libc::__errno_location();
+        libc::write(event(), (&raw const one).cast(), size_of::<u64>());
+        *libc::__errno_location() = errno;
+    }
+}
+
+/// Takes both signals over, unless the program was started with them ignored.
+pub fn install() {
+    // SAFETY: plain calls of the C library with valid arguments; the handler only does what is allowed in one.
+    unsafe {
+        EVENT.store(
+            libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),
+            Ordering::Relaxed,
+        );
+        for signal in [libc::SIGTERM, libc::SIGINT] {
+            let mut old: libc::sigaction = core::mem::zeroed();
+            libc::sigaction(signal, core::ptr::null(), &mut old);
+            if old.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            let mut new: libc::sigaction = core::mem::zeroed();
+            new.sa_sigaction = handler as *const () as usize;
+            new.sa_flags = libc::SA_RESETHAND;
+            libc::sigemptyset(&mut new.sa_mask);
+            libc::sigaction(signal, &new, core::ptr::null_mut());
+        }
+    }
+}

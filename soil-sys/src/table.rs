@@ -1,0 +1,406 @@
+//! The table of descriptors: an index with a generation, so that a closed descriptor never names a new object.
+
+use crate::error::{Answer, Error};
+use crate::runtime::Runtime;
+use crate::ty::Int;
+use alloc::vec::Vec;
+
+/// Bits of the index in an encoded descriptor; what is above is the generation.
+const INDEX_BITS: u32 = 20;
+/// The most descriptors that can be open.
+pub const MAX_OPEN: usize = 1 << INDEX_BITS;
+/// Generations stay below this, so that an encoded descriptor is a positive OCaml `int`.
+const MAX_GENERATION: u64 = 1 << (62 - INDEX_BITS);
+
+/// A descriptor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fd {
+    /// Its place in the table.
+    pub index: u32,
+    /// Which use of that place.
+    generation: u64,
+}
+
+impl Fd {
+    /// From the form that crosses the boundary.
+    pub fn decode(fd: Int) -> Result<Fd, Error> {
+        let fd = u64::try_from(fd).map_err(|_| Error::Closed)?;
+        Ok(Fd {
+            index: (fd & (MAX_OPEN as u64 - 1)) as u32,
+            generation: fd >> INDEX_BITS,
+        })
+    }
+
+    /// The form that crosses the boundary.
+    pub fn encode(self) -> Int {
+        (u64::from(self.index) | self.generation << INDEX_BITS) as Int
+    }
+}
+
+/// What a task parks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Input, or a connection to accept.
+    Read,
+    /// Room for output, or an established connection.
+    Write,
+}
+
+impl Direction {
+    /// From the form that crosses the boundary.
+    pub fn decode(direction: Int) -> Result<Direction, Error> {
+        match direction {
+            crate::abi::PARK_READ => Ok(Direction::Read),
+            crate::abi::PARK_WRITE => Ok(Direction::Write),
+            _ => Err(Error::Invalid),
+        }
+    }
+}
+
+/// What a kind of descriptor can do. A table of functions rather than a trait object: the objects live with their owner (the pipes,
+/// the network stack), are named by a key, and the functions borrow the whole runtime.
+pub struct Operations {
+    /// One of the `KIND_*`.
+    pub kind: Int,
+    /// Takes bytes; 0 is the end.
+    pub read: fn(&mut Runtime, u32, &mut [u8]) -> Answer,
+    /// Gives bytes.
+    pub write: fn(&mut Runtime, u32, &[u8]) -> Answer,
+    /// Whether trying is worthwhile: data, room, end, or an error to be reported.
+    pub ready: fn(&mut Runtime, u32, Direction) -> Result<bool, Error>,
+    /// Ends receiving (`true, _`) or sending (`_, true`).
+    pub shutdown: fn(&mut Runtime, u32, bool, bool) -> Answer,
+    /// Gives the object up.
+    pub close: fn(&mut Runtime, u32),
+}
+
+/// For [`Operations::read`] and its like of objects that can't.
+pub fn cannot_read(_: &mut Runtime, _: u32, _: &mut [u8]) -> Answer {
+    Err(Error::WrongKind.into())
+}
+
+/// See [`cannot_read`].
+pub fn cannot_write(_: &mut Runtime, _: u32, _: &[u8]) -> Answer {
+    Err(Error::WrongKind.into())
+}
+
+/// See [`cannot_read`].
+pub fn cannot_park(_: &mut Runtime, _: u32, _: Direction) -> Result<bool, Error> {
+    Err(Error::WrongKind)
+}
+
+/// See [`cannot_read`].
+pub fn cannot_shut_down(_: &mut Runtime, _: u32, _: bool, _: bool) -> Answer {
+    Err(Error::WrongKind.into())
+}
+
+/// The tokens parked on one direction of a descriptor. Nearly always at most one, which needs no allocation.
+#[derive(Default)]
+pub struct Waiters {
+    /// 0 = none.
+    first: u64,
+    more: Vec<u64>,
+}
+
+impl Waiters {
+    /// Adds `token`.
+    fn push(&mut self, token: u64) -> Result<(), Error> {
+        if self.first == 0 {
+            self.first = token;
+            return Ok(());
+        }
+        self.more.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        self.more.push(token);
+        Ok(())
+    }
+
+    /// Takes `token` out.
+    fn remove(&mut self, token: u64) {
+        if self.first == token {
+            self.first = self.more.pop().unwrap_or(0);
+        } else {
+            self.more.retain(|&other| other != token);
+        }
+    }
+
+    /// Takes one.
+    fn pop(&mut self) -> Option<u64> {
+        if self.first == 0 {
+            return None;
+        }
+        let token = self.first;
+        self.first = self.more.pop().unwrap_or(0);
+        Some(token)
+    }
+
+    /// Whether nobody waits.
+    fn is_empty(&self) -> bool {
+        self.first == 0
+    }
+}
+
+/// An open descriptor.
+struct Open {
+    operations: &'static Operations,
+    key: u32,
+    readers: Waiters,
+    writers: Waiters,
+}
+
+/// A place in the table.
+struct Slot {
+    generation: u64,
+    open: Option<Open>,
+}
+
+/// The table.
+pub struct Table {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+impl Table {
+    /// An empty one.
+    pub const fn new() -> Table {
+        Table {
+            slots: Vec::new(),
+            free: Vec::new(),
+        }
+    }
+
+    /// How many are open.
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Makes a descriptor for object `key` of the owner behind `operations`.
+    pub fn insert(&mut self, operations: &'static Operations, key: u32) -> Result<Fd, Error> {
+        let open = Some(Open {
+            operations,
+            key,
+            readers: Waiters::default(),
+            writers: Waiters::default(),
+        });
+        if let Some(index) = self.free.pop()
+            && let Some(slot) = self.slots.get_mut(index as usize)
+        {
+            slot.open = open;
+            return Ok(Fd {
+                index,
+                generation: slot.generation,
+            });
+        }
+        let index = self.slots.len();
+        if index >= MAX_OPEN {
+            return Err(Error::TooManyOpen);
+        }
+        self.slots.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        // Room for every slot to become free, so that closing never allocates.
+        self.free
+            .try_reserve(index + 1)
+            .map_err(|_| Error::OutOfMemory)?;
+        self.slots.push(Slot {
+            generation: 1,
+            open,
+        });
+        Ok(Fd {
+            index: index as u32,
+            generation: 1,
+        })
+    }
+
+    /// The owner's functions and the object's key.
+    pub fn get(&self, fd: Fd) -> Result<(&'static Operations, u32), Error> {
+        let slot = self.slots.get(fd.index as usize).ok_or(Error::Closed)?;
+        match &slot.open {
+            Some(open) if slot.generation == fd.generation => Ok((open.operations, open.key)),
+            _ => Err(Error::Closed),
+        }
+    }
+
+    /// The key, if `fd` is of the owner behind `operations`.
+    pub fn key_of(&self, fd: Fd, operations: &'static Operations) -> Result<u32, Error> {
+        let (actual, key) = self.get(fd)?;
+        if actual.kind == operations.kind {
+            Ok(key)
+        } else {
+            Err(Error::WrongKind)
+        }
+    }
+
+    /// Takes the descriptor out; what was parked on it is given to `each`.
+    pub fn remove(
+        &mut self,
+        fd: Fd,
+        mut each: impl FnMut(u64),
+    ) -> Option<(&'static Operations, u32)> {
+        let slot = self.slots.get_mut(fd.index as usize)?;
+        if slot.generation != fd.generation {
+            return None;
+        }
+        let mut open = slot.open.take()?;
+        slot.generation += 1;
+        // A place whose generations are used up stays empty for good.
+        if slot.generation < MAX_GENERATION {
+            self.free.push(fd.index);
+        }
+        while let Some(token) = open.readers.pop().or_else(|| open.writers.pop()) {
+            each(token);
+        }
+        Some((open.operations, open.key))
+    }
+
+    /// The waiters of an open place.
+    fn waiters(&mut self, index: u32, direction: Direction) -> Option<&mut Waiters> {
+        let open = self.slots.get_mut(index as usize)?.open.as_mut()?;
+        Some(match direction {
+            Direction::Read => &mut open.readers,
+            Direction::Write => &mut open.writers,
+        })
+    }
+
+    /// Parks `token`.
+    pub fn park(&mut self, index: u32, direction: Direction, token: u64) -> Result<(), Error> {
+        self.waiters(index, direction)
+            .ok_or(Error::Closed)?
+            .push(token)
+    }
+
+    /// Takes a parked token back.
+    pub fn unpark(&mut self, index: u32, direction: Direction, token: u64) {
+        if let Some(waiters) = self.waiters(index, direction) {
+            waiters.remove(token);
+        }
+    }
+
+    /// Takes one token that is parked there.
+    pub fn pop(&mut self, index: u32, direction: Direction) -> Option<u64> {
+        self.waiters(index, direction)?.pop()
+    }
+
+    /// Whether somebody is parked there.
+    pub fn has_waiters(&self, index: u32, direction: Direction) -> bool {
+        let open = self
+            .slots
+            .get(index as usize)
+            .and_then(|slot| slot.open.as_ref());
+        open.is_some_and(|open| match direction {
+            Direction::Read => !open.readers.is_empty(),
+            Direction::Write => !open.writers.is_empty(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Direction, Fd, Operations, Table, cannot_park, cannot_read};
+    use super::{cannot_shut_down, cannot_write};
+    use crate::error::Error;
+    use proptest::prelude::{Strategy, any, proptest};
+    use proptest::{collection::vec, prop_assert, prop_assert_eq, prop_oneof};
+    use std::collections::HashMap;
+    use std::vec::Vec;
+
+    static NOTHING: Operations = Operations {
+        kind: 1,
+        read: cannot_read,
+        write: cannot_write,
+        ready: cannot_park,
+        shutdown: cannot_shut_down,
+        close: |_, _| (),
+    };
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Open,
+        Close(usize),
+        Park(usize, bool),
+        Unpark(usize),
+        Forge(isize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            Just(()).prop_map(|()| Step::Open),
+            any::<usize>().prop_map(Step::Close),
+            (any::<usize>(), any::<bool>()).prop_map(|(i, d)| Step::Park(i, d)),
+            any::<usize>().prop_map(Step::Unpark),
+            any::<isize>().prop_map(Step::Forge),
+        ]
+    }
+    use proptest::strategy::Just;
+
+    proptest! {
+        /// Against a model: an open descriptor gives its own key, a closed one never answers again, a closing one gives up exactly
+        /// the tokens parked on it, and no forged number reaches an object.
+        #[test]
+        fn behaves_like_a_map(steps in vec(step(), 1..200)) {
+            let mut table = Table::new();
+            let mut ever: Vec<Fd> = Vec::new();
+            let mut open: HashMap<isize, (u32, Vec<(u64, Direction)>)> = HashMap::new();
+            let mut next = 0;
+            for step in steps {
+                match step {
+                    Step::Open => {
+                        next += 1;
+                        let fd = table.insert(&NOTHING, next).expect("room");
+                        prop_assert!(open.insert(fd.encode(), (next, Vec::new())).is_none());
+                        ever.push(fd);
+                    }
+                    Step::Close(i) if !ever.is_empty() => {
+                        let fd = ever[i % ever.len()];
+                        let mut woken = Vec::new();
+                        let removed = table.remove(fd, |token| woken.push(token));
+                        let expected = open.remove(&fd.encode());
+                        prop_assert_eq!(removed.map(|(_, key)| key), expected.as_ref().map(|e| e.0));
+                        woken.sort_unstable();
+                        let mut tokens: Vec<u64> =
+                            expected.map(|e| e.1).unwrap_or_default().iter().map(|p| p.0).collect();
+                        tokens.sort_unstable();
+                        prop_assert_eq!(woken, tokens);
+                    }
+                    Step::Park(i, read) if !ever.is_empty() => {
+                        let fd = ever[i % ever.len()];
+                        let direction = if read { Direction::Read } else { Direction::Write };
+                        next += 1;
+                        if let Some((_, tokens)) = open.get_mut(&fd.encode()) {
+                            table.park(fd.index, direction, u64::from(next)).expect("open");
+                            tokens.push((u64::from(next), direction));
+                        }
+                    }
+                    Step::Unpark(i) if !ever.is_empty() => {
+                        let fd = ever[i % ever.len()];
+                        if let Some((_, tokens)) = open.get_mut(&fd.encode())
+                            && !tokens.is_empty()
+                        {
+                            let (token, direction) = tokens.remove(i % tokens.len());
+                            table.unpark(fd.index, direction, token);
+                        }
+                    }
+                    Step::Forge(fd) => {
+                        if let Ok(decoded) = Fd::decode(fd)
+                            && !open.contains_key(&fd)
+                        {
+                            prop_assert_eq!(table.get(decoded).err(), Some(Error::Closed));
+                        }
+                    }
+                    _ => (),
+                }
+                prop_assert_eq!(table.len(), open.len());
+                for fd in &ever {
+                    let expected = open.get(&fd.encode()).map(|entry| entry.0);
+                    prop_assert_eq!(table.get(*fd).ok().map(|(_, key)| key), expected);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn encodes_as_a_positive_number() {
+        let mut table = Table::new();
+        let fd = table.insert(&NOTHING, 7).expect("room");
+        assert_eq!(Fd::decode(fd.encode()), Ok(fd));
+        assert!(fd.encode() > 0);
+        assert_eq!(Fd::decode(-1), Err(Error::Closed));
+    }
+}

@@ -1,0 +1,210 @@
+//! The types that cross the boundary, and the only place that reads OCaml's memory.
+//!
+//! The list is closed: the generator refuses a function whose signature names any other type. Each type is passed as one
+//! machine word, so that OCaml calls Rust directly, without a C stub in between.
+//!
+//! A value of a pointer type is only ever made by OCaml's own call of a `soil_*` function, which is what makes the accessors
+//! below sound: the OCaml side's `external` declares the matching OCaml type, both come from the same generator, and a `noalloc`
+//! external runs with the OCaml heap standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
+
+use crate::error::Error;
+use core::ptr::NonNull;
+
+/// An OCaml `int`, untagged: 63 significant bits.
+pub type Int = isize;
+
+/// Offset of a bigarray's data pointer from its value: the field after the custom block's operations.
+const BIGARRAY_DATA: usize = 8;
+/// Offset of the first dimension: after data, number of dimensions, flags and proxy.
+const BIGARRAY_DIM0: usize = 40;
+/// Bits below the word count in an OCaml block header (tag and colour).
+const HEADER_SHIFT: u32 = 10;
+
+/// An OCaml `bytes`, valid for the length of the call only (the collector may move it afterwards).
+#[repr(transparent)]
+pub struct Bytes(NonNull<u8>);
+
+/// An OCaml `string`: read only, otherwise like [`Bytes`].
+#[repr(transparent)]
+pub struct Text(NonNull<u8>);
+
+/// An OCaml `(char, int8_unsigned_elt, c_layout) Bigarray.Array1.t`: memory outside the OCaml heap, which stays where it is for as
+/// long as the caller keeps the bigarray alive.
+#[repr(transparent)]
+pub struct Buffer(NonNull<u8>);
+
+/// An OCaml `(int, int_elt, c_layout) Bigarray.Array1.t`, for results of several numbers.
+#[repr(transparent)]
+pub struct Ints(NonNull<u8>);
+
+/// A checked piece of a [`Buffer`] that outlives the call: what a device or a parked operation works on.
+///
+/// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that answered 1, has been seen.
+#[derive(Clone, Copy)]
+pub struct Piece {
+    start: NonNull<u8>,
+    len: usize,
+}
+
+/// An [`Ints`] that outlives the call, under the same agreement as a [`Piece`].
+#[derive(Clone, Copy)]
+pub struct IntsPiece {
+    start: NonNull<Int>,
+    len: usize,
+}
+
+/// The bounds of `off..off + len` within `total`, or [`Error::Invalid`].
+pub fn checked_range(off: Int, len: Int, total: usize) -> Result<core::ops::Range<usize>, Error> {
+    let off = usize::try_from(off).map_err(|_| Error::Invalid)?;
+    let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
+    let end = off.checked_add(len).ok_or(Error::Invalid)?;
+    if end > total {
+        Err(Error::Invalid)
+    } else {
+        Ok(off..end)
+    }
+}
+
+/// The length in bytes of the OCaml string at `value`, from its header and its last byte.
+///
+/// # Safety
+/// `value` is a live OCaml `string` or `bytes`.
+unsafe fn string_length(value: NonNull<u8>) -> usize {
+    // SAFETY: every OCaml block is preceded by its header word.
+    let header = unsafe { value.cast::<usize>().sub(1).read() };
+    let last = (header >> HEADER_SHIFT) * size_of::<usize>() - 1;
+    // SAFETY: a string block has at least one word, and its last byte holds the padding.
+    last - usize::from(unsafe { value.add(last).read() })
+}
+
+impl Bytes {
+    /// The bytes `off..off + len`.
+    pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
+        // SAFETY: OCaml's type of the argument is `bytes`.
+        let range = checked_range(off, len, unsafe { string_length(self.0) })?;
+        // SAFETY: the range lies within the block, which nobody else touches during a noalloc call.
+        Ok(unsafe {
+            core::slice::from_raw_parts_mut(self.0.add(range.start).as_ptr(), range.len())
+        })
+    }
+}
+
+impl Text {
+    /// All of it.
+    pub fn all(&self) -> &[u8] {
+        // SAFETY: OCaml's type of the argument is `string`; it is immutable and outlives the call.
+        unsafe { core::slice::from_raw_parts(self.0.as_ptr(), string_length(self.0)) }
+    }
+
+    /// The bytes `off..off + len`.
+    pub fn range(&self, off: Int, len: Int) -> Result<&[u8], Error> {
+        let all = self.all();
+        let range = checked_range(off, len, all.len())?;
+        all.get(range).ok_or(Error::Invalid)
+    }
+
+    /// All of it as UTF-8, which paths, names and options are.
+    pub fn utf8(&self) -> Result<&str, Error> {
+        core::str::from_utf8(self.all()).map_err(|_| Error::Invalid)
+    }
+}
+
+/// Data pointer and first dimension of a bigarray.
+///
+/// # Safety
+/// `value` is a live OCaml bigarray of at least one dimension.
+unsafe fn bigarray(value: NonNull<u8>) -> (*mut u8, usize) {
+    // SAFETY: the layout of `struct caml_ba_array` behind the custom operations, stable since OCaml 3.
+    unsafe {
+        let data = value.add(BIGARRAY_DATA).cast::<*mut u8>().read();
+        let dim = value.add(BIGARRAY_DIM0).cast::<isize>().read();
+        (data, usize::try_from(dim).unwrap_or(0))
+    }
+}
+
+impl Buffer {
+    /// The bytes `off..off + len`, for the length of the call.
+    pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
+        let piece = self.piece(off, len)?;
+        // SAFETY: a checked part of the bigarray, borrowed for this call only.
+        Ok(unsafe { core::slice::from_raw_parts_mut(piece.start.as_ptr(), piece.len) })
+    }
+
+    /// The bytes `off..off + len`, for an operation that goes on after the call.
+    pub fn piece(&self, off: Int, len: Int) -> Result<Piece, Error> {
+        // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of bytes.
+        let (data, total) = unsafe { bigarray(self.0) };
+        let range = checked_range(off, len, total)?;
+        let data = NonNull::new(data).unwrap_or(NonNull::dangling());
+        // SAFETY: within the bigarray, or one past its end for an empty piece.
+        let start = unsafe { data.add(range.start) };
+        Ok(Piece {
+            start,
+            len: range.len(),
+        })
+    }
+}
+
+impl Ints {
+    /// All of it.
+    pub fn all(&mut self) -> &mut [Int] {
+        // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of native words (`int_elt`).
+        let (data, len) = unsafe { bigarray(self.0) };
+        match NonNull::new(data) {
+            // SAFETY: `len` words at `data`, aligned by malloc, used by nobody else during the call.
+            Some(data) => unsafe { core::slice::from_raw_parts_mut(data.cast().as_ptr(), len) },
+            None => &mut [],
+        }
+    }
+
+    /// All of it, for an operation that goes on after the call.
+    pub fn piece(&mut self) -> IntsPiece {
+        let all = self.all();
+        IntsPiece {
+            start: NonNull::from(&mut *all).cast(),
+            len: all.len(),
+        }
+    }
+
+    /// Writes as many of `values` as fit.
+    pub fn fill(&mut self, values: &[Int]) {
+        for (into, value) in self.all().iter_mut().zip(values) {
+            *into = *value;
+        }
+    }
+}
+
+impl Piece {
+    /// Its length in bytes.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The memory itself.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed, and no other slice of the same memory is in use.
+    pub unsafe fn as_mut_slice<'a>(self) -> &'a mut [u8] {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes.
+        unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }
+    }
+}
+
+impl IntsPiece {
+    /// Writes as many of `values` as fit.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed.
+    pub unsafe fn fill(self, values: &[Int]) {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes.
+        let all = unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) };
+        for (into, value) in all.iter_mut().zip(values) {
+            *into = *value;
+        }
+    }
+}

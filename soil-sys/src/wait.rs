@@ -1,0 +1,113 @@
+//! The one wait: runs what there is to run, then sleeps until something happens.
+
+use crate::console;
+use crate::error::{Answer, Error};
+use crate::platform::{Current, Interest, Platform, Woken};
+use crate::runtime::Runtime;
+use crate::ty::Int;
+
+/// Every part of the runtime does a bounded amount of its work.
+fn step(rt: &mut Runtime, now: u64) {
+    for driver in rt.drivers().iter().flatten() {
+        (driver.poll)(rt, now);
+    }
+    let stops = Current::stop_requests();
+    while rt.stops < stops {
+        rt.stops += 1;
+        rt.request_stop(rt.stops);
+    }
+    console::poll(rt);
+}
+
+/// Sleeps until something happens or `until` comes; whether it was a signal.
+fn sleep(rt: &mut Runtime, until: Option<u64>) -> Woken {
+    let mut interest = Interest::new();
+    console::interest(rt, &mut interest);
+    for driver in rt.drivers().iter().flatten() {
+        (driver.interest)(rt, &mut interest);
+    }
+    rt.sleeps += 1;
+    Current::wait(&mut interest, until)
+}
+
+/// The earlier of `until` and what the drivers ask for.
+fn earliest(rt: &mut Runtime, until: Option<u64>) -> Option<u64> {
+    let mut until = until;
+    for driver in rt.drivers().iter().flatten() {
+        let wanted = (driver.deadline)(rt);
+        until = match (until, wanted) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+    }
+    until
+}
+
+/// See `soil_wait`.
+pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) -> Answer {
+    let max = usize::try_from(max).map_err(|_| Error::Invalid)?;
+    let until = match deadline {
+        -1 => None,
+        deadline => Some(u64::try_from(deadline).map_err(|_| Error::Invalid)?),
+    };
+    if max == 0 || completions.len() < 2 {
+        return Err(Error::Invalid.into());
+    }
+    rt.start()?;
+    loop {
+        let now = Current::monotonic_ns();
+        step(rt, now);
+        if rt.has_completions() {
+            return Ok(fetch(rt, completions, max));
+        }
+        if until.is_some_and(|until| until <= now) {
+            return Ok(0);
+        }
+        let until = earliest(rt, until);
+        if until.is_some_and(|until| until <= now) {
+            continue;
+        }
+        if sleep(rt, until) == Woken::Interrupted {
+            step(rt, Current::monotonic_ns());
+            return Ok(fetch(rt, completions, max));
+        }
+    }
+}
+
+/// Moves completions to the caller's array; how many.
+fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
+    let mut n = 0;
+    for pair in completions.chunks_exact_mut(2).take(max) {
+        let [token, result] = pair else { break };
+        let Some(completion) = rt.next_completion() else {
+            break;
+        };
+        *token = completion.0 as Int;
+        *result = completion.1;
+        n += 1;
+    }
+    n
+}
+
+/// See `soil_sync_all`.
+pub fn sync_all(rt: &mut Runtime, grace: u64) -> Answer {
+    let until = Current::monotonic_ns().saturating_add(grace);
+    loop {
+        let now = Current::monotonic_ns();
+        step(rt, now);
+        let mut finished = true;
+        for driver in rt.drivers().iter().flatten() {
+            finished &= (driver.finish)(rt);
+        }
+        if finished {
+            return Ok(0);
+        }
+        if now >= until {
+            return Err(Error::TimedOut.into());
+        }
+        let next = earliest(rt, Some(until));
+        if next.is_some_and(|next| next > now) {
+            sleep(rt, next);
+        }
+    }
+}
