@@ -1,2 +1,67 @@
-//! Virtio device drivers.
-#![cfg_attr(not(test), no_std)]
+//! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console.
+//!
+//! The crate knows nothing of the kernel, of Linux or of OCaml. From the machine it needs a [`Memory`]; from the kernel's PCI
+//! code a [`pci::ConfigAccess`]. It never waits and starts no interrupts by itself: whoever owns a device calls it when there is
+//! something to do, and before halting asks it to interrupt (`enable_interrupts`, whose answer says whether
+//! there is something already).
+//!
+//! # Layers
+//!
+//! 1. [`memory`]: memory shared with devices.
+//! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or PCI ([`transport::pci`], with [`pci`] to
+//!    find functions).
+//! 3. [`queue`]: the split virtqueue, which keeps its own account of what is outstanding.
+//! 4. [`net`], [`blk`], [`rng`], [`console`]: one owner (`&mut`) for each device.
+//!
+//! # Finding a device
+//!
+//! ```no_run
+//! # fn example(memory: drivers::MemoryRef, access: &dyn drivers::pci::ConfigAccess, message: drivers::transport::pci::Message) -> Result<(), drivers::Error> {
+//! use drivers::transport::{DeviceType, Transport, mmio::MmioTransport, pci::{Interrupts, PciTransport}};
+//!
+//! // PCI: the functions that are there, each with a transport of its own.
+//! for function in drivers::pci::virtio_functions(access) {
+//!     // SAFETY: nothing else drives the function.
+//!     let transport = unsafe { PciTransport::new(memory, access, &function, Interrupts::Messages(&[message])) }?;
+//!     if transport.device_type() == DeviceType::Net {
+//!         let card = drivers::net::Net::new(Box::new(transport), memory, &Default::default())?;
+//!     }
+//! }
+//! // MMIO: each place where one may be.
+//! // SAFETY: nothing else drives the device.
+//! if let Some(transport) = unsafe { MmioTransport::probe(memory, 0xfeb0_0000, 0x200) }? {
+//!     let acknowledge = transport.interrupt(); // for the interrupt handler
+//! }
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What a device is believed
+//!
+//! Nothing that could harm: ids and lengths in rings, headers of frames and the configuration space are
+//! allegations, checked before use. A device that breaks the protocol is reset, its requests complete with an
+//! error, and the program goes on. (A hypervisor can of course stop or read its guest; it can't make these
+//! drivers read or write outside what they gave it.)
+
+#![no_std]
+
+extern crate alloc;
+#[cfg(any(test, feature = "fake"))]
+extern crate std;
+
+pub mod blk;
+pub mod console;
+pub mod device;
+mod error;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
+pub mod memory;
+pub mod net;
+pub mod pci;
+pub mod queue;
+pub mod rng;
+pub mod transport;
+
+pub use error::Error;
+pub use memory::{Memory, MemoryRef, Region};
+pub use transport::{Interrupt, Transport};

@@ -1,0 +1,514 @@
+//! A disk (virtio 1.2, 5.2): many requests in flight, data straight from and to the caller's memory.
+//!
+//! A caller submits requests and polls for their ends. A request may be of any size: the driver splits it into
+//! as many device requests as the device's limits ask for, and keeps back what doesn't fit the queue yet. Memory
+//! need not be aligned.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::device::{self, Device};
+use crate::queue::{Broken, QueueCounters};
+use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::{Error, MemoryRef};
+
+mod parts;
+use parts::{Issued, Parts};
+
+/// Feature bits of disks (virtio 1.2, 5.2.3) that are used.
+pub mod feature {
+    /// The device limits the size of a segment.
+    pub const SIZE_MAX: u64 = 1 << 1;
+    /// The device says how many segments a request may have; without it, it is one.
+    pub const SEG_MAX: u64 = 1 << 2;
+    /// The disk can't be written.
+    pub const RO: u64 = 1 << 5;
+    /// The disk has a block size.
+    pub const BLK_SIZE: u64 = 1 << 6;
+    /// The disk has a volatile cache that can be flushed.
+    pub const FLUSH: u64 = 1 << 9;
+
+    /// All of the above.
+    pub const ALL: u64 = SIZE_MAX | SEG_MAX | RO | BLK_SIZE | FLUSH;
+}
+
+/// Bytes of a sector: the unit of addresses, whatever the block size (virtio 1.2, 5.2.4).
+pub const SECTOR: usize = 512;
+/// Bytes of the serial number that [`Request::identify`] asks for.
+pub const SERIAL: usize = 20;
+
+const REQUEST_QUEUE: u16 = 0;
+
+/// Configuration space (5.2.4).
+const CONFIG_CAPACITY: usize = 0;
+const CONFIG_SIZE_MAX: usize = 8;
+const CONFIG_SEG_MAX: usize = 12;
+const CONFIG_BLK_SIZE: usize = 20;
+
+/// Block sizes that a device is believed, in bytes.
+const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
+
+/// How much memory a disk gets.
+#[derive(Clone, Copy, Debug)]
+pub struct BlkConfig {
+    /// Bits of [`feature`] and [`device::feature`] that may be used.
+    pub features: u64,
+    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 600 bytes.
+    pub queue_size: u16,
+    /// Callers' requests that are not finished, at most.
+    pub requests: u16,
+}
+
+impl Default for BlkConfig {
+    fn default() -> Self {
+        BlkConfig {
+            features: u64::MAX,
+            queue_size: 128,
+            requests: 256,
+        }
+    }
+}
+
+/// What the disk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// Size in sectors of 512 bytes.
+    pub sectors: u64,
+    /// Bytes of a block, a multiple of 512: the unit that requests have to be aligned to.
+    pub block_size: usize,
+    /// The disk can't be written.
+    pub read_only: bool,
+    /// A flush does something; else the disk has no volatile cache.
+    pub can_flush: bool,
+}
+
+/// Why a request failed, or wasn't accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BlkError {
+    /// As many requests as [`BlkConfig::requests`] are unfinished: poll, then submit again.
+    Busy,
+    /// The sectors are not on the disk.
+    OutOfRange,
+    /// Not a whole number of blocks, or not at the start of one.
+    Misaligned,
+    /// A write to a disk that is read-only.
+    ReadOnly,
+    /// The buffer isn't (writable) memory.
+    BadBuffer,
+    /// There is no memory to pass the data on in.
+    NoMemory,
+    /// The disk reports an I/O error. Some of the request may have been done.
+    Io,
+    /// The disk doesn't know such requests.
+    Unsupported,
+    /// The disk broke the protocol and is out of use. A write may or may not have been done.
+    Broken,
+}
+
+impl fmt::Display for BlkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            BlkError::Busy => "too many unfinished requests",
+            BlkError::OutOfRange => "beyond the end of the disk",
+            BlkError::Misaligned => "not a whole number of blocks",
+            BlkError::ReadOnly => "the disk is read-only",
+            BlkError::BadBuffer => "the buffer is not memory",
+            BlkError::NoMemory => "out of memory",
+            BlkError::Io => "I/O error",
+            BlkError::Unsupported => "the disk does not support the request",
+            BlkError::Broken => "the disk broke the virtio protocol and was reset",
+        })
+    }
+}
+
+impl core::error::Error for BlkError {}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Operation {
+    Read,
+    Write,
+    Flush,
+    Identify,
+}
+
+/// Something for a disk to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Request {
+    operation: Operation,
+    sector: u64,
+    buffer: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the buffer is the request's alone (promise to the constructors).
+unsafe impl Send for Request {}
+
+impl Request {
+    /// Read `len` bytes from sector `sector` on into `buffer`.
+    ///
+    /// # Safety
+    ///
+    /// Until the end of the request is reported, or the [`Blk`] is dropped: the buffer is mapped memory, and nothing
+    /// else reads or writes it.
+    pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
+        Request {
+            operation: Operation::Read,
+            sector,
+            buffer,
+            len,
+        }
+    }
+
+    /// Write the `len` bytes at `buffer` from sector `sector` on.
+    ///
+    /// # Safety
+    ///
+    /// Until the end of the request is reported, or the [`Blk`] is dropped: the buffer is mapped memory, and nothing
+    /// writes it.
+    pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
+        Request {
+            operation: Operation::Write,
+            sector,
+            buffer,
+            len,
+        }
+    }
+
+    /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
+    /// ([`Geometry::can_flush`]) they are already, and the request ends at once.
+    pub fn flush() -> Request {
+        Request {
+            operation: Operation::Flush,
+            sector: 0,
+            buffer: NonNull::dangling(),
+            len: 0,
+        }
+    }
+
+    /// Read the serial number ([`SERIAL`] bytes, filled up with zeros) into `buffer`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`read`](Request::read), for [`SERIAL`] bytes.
+    pub unsafe fn identify(buffer: NonNull<u8>) -> Request {
+        Request {
+            operation: Operation::Identify,
+            sector: 0,
+            buffer,
+            len: SERIAL,
+        }
+    }
+}
+
+/// A caller's request on its way through the device.
+struct Active {
+    token: u64,
+    operation: Operation,
+    sector: u64,
+    buffer: NonNull<u8>,
+    /// Bytes not yet in the queue, from `buffer` on.
+    remaining: usize,
+    /// Device requests in flight.
+    parts: u16,
+    /// It stands in `waiting`.
+    queued: bool,
+    result: Result<(), BlkError>,
+}
+
+/// A disk. Dropping it resets the device, so that buffers of unfinished requests are the caller's again.
+pub struct Blk {
+    device: Device,
+    parts: Parts,
+    geometry: Geometry,
+    requests: Vec<Option<Active>>,
+    free: Vec<u16>,
+    /// Requests that aren't wholly in the queue, in the order of submission.
+    waiting: VecDeque<u16>,
+    /// Requests that are over but not reported.
+    finished: VecDeque<u16>,
+}
+
+// SAFETY: the raw pointers are buffers that belong to the requests (promise to their constructors).
+unsafe impl Send for Blk {}
+
+impl Blk {
+    /// Starts the disk: agrees on features, allocates the queue.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the device is left reset.
+    pub fn new(
+        transport: Box<dyn Transport>,
+        memory: MemoryRef,
+        config: &BlkConfig,
+    ) -> Result<Blk, Error> {
+        let wanted =
+            (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
+        // A disk that can't be written stays so whether that was allowed or not.
+        let mut device = Device::new(transport, DeviceType::Block, wanted | feature::RO, &|f| f)?;
+        let geometry = read_geometry(&device)?;
+        let size_max = device
+            .has(feature::SIZE_MAX)
+            .then(|| device.config_u32(CONFIG_SIZE_MAX));
+        let size_max = size_max.flatten().unwrap_or(u32::MAX);
+        let seg_max = device
+            .has(feature::SEG_MAX)
+            .then(|| device.config_u32(CONFIG_SEG_MAX));
+        let seg_max = seg_max.flatten().unwrap_or(1).max(1);
+        if (size_max as usize) < SECTOR {
+            return Err(Error::BadConfig);
+        }
+        let limits = parts::Limits {
+            segment: size_max,
+            segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
+            block: geometry.block_size,
+            queue_size: config.queue_size,
+        };
+        let parts = Parts::new(memory, &mut device, REQUEST_QUEUE, limits)?;
+        device.start();
+        let requests = config.requests.max(1);
+        Ok(Blk {
+            device,
+            parts,
+            geometry,
+            requests: (0..requests).map(|_| None).collect(),
+            free: (0..requests).rev().collect(),
+            waiting: VecDeque::with_capacity(usize::from(requests)),
+            finished: VecDeque::with_capacity(usize::from(requests)),
+        })
+    }
+
+    /// What the disk is, as it said at the start or at the last [`refresh`](Blk::refresh).
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Reads the size again, after an interrupt with [`Cause::CONFIG`](crate::transport::Cause::CONFIG) (a disk may grow). Unfinished requests go on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadConfig`]; the old size stays.
+    pub fn refresh(&mut self) -> Result<(), Error> {
+        self.geometry.sectors = read_geometry(&self.device)?.sectors;
+        Ok(())
+    }
+
+    /// All agreed feature bits, for a log line.
+    pub fn features(&self) -> u64 {
+        self.device.features()
+    }
+
+    /// How to acknowledge the disk's interrupts.
+    pub fn interrupt(&self) -> Interrupt {
+        self.device.interrupt()
+    }
+
+    /// False once the disk broke the protocol: it was reset, and every request ends with [`BlkError::Broken`].
+    pub fn is_running(&self) -> bool {
+        self.device.is_running()
+    }
+
+    /// Counters of the queue.
+    pub fn queue_counters(&self) -> QueueCounters {
+        self.parts.queue_counters()
+    }
+
+    /// Requests that are submitted and not reported.
+    pub fn unfinished(&self) -> usize {
+        self.requests.len() - self.free.len()
+    }
+
+    /// Accepts a request; `token` comes back when it ends. The device is certain to begin only after [`kick`](Blk::kick) or [`poll`](Blk::poll).
+    /// Never blocks. Requests are independent: the device may do them in any order.
+    ///
+    /// # Errors
+    ///
+    /// The request is not accepted, and its buffer the caller's again: all of [`BlkError`] but `Io` and `Unsupported`.
+    pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
+        if !self.device.is_running() {
+            return Err(BlkError::Broken);
+        }
+        self.check(&request)?;
+        let index = self.free.pop().ok_or(BlkError::Busy)?;
+        let nothing_to_do = request.operation == Operation::Flush && !self.geometry.can_flush;
+        self.requests[usize::from(index)] = Some(Active {
+            token,
+            operation: request.operation,
+            sector: request.sector,
+            buffer: request.buffer,
+            remaining: request.len,
+            parts: 0,
+            queued: !nothing_to_do,
+            result: Ok(()),
+        });
+        if nothing_to_do {
+            self.finished.push_back(index);
+        } else {
+            self.waiting.push_back(index);
+            self.issue();
+        }
+        Ok(())
+    }
+
+    fn check(&self, request: &Request) -> Result<(), BlkError> {
+        if matches!(request.operation, Operation::Flush | Operation::Identify) {
+            return Ok(());
+        }
+        let block_sectors = (self.geometry.block_size / SECTOR) as u64;
+        if request.len == 0
+            || !request.len.is_multiple_of(self.geometry.block_size)
+            || !request.sector.is_multiple_of(block_sectors)
+        {
+            return Err(BlkError::Misaligned);
+        }
+        let end = request.sector.checked_add((request.len / SECTOR) as u64);
+        if end.is_none_or(|end| end > self.geometry.sectors) {
+            return Err(BlkError::OutOfRange);
+        }
+        if request.operation == Operation::Write && self.geometry.read_only {
+            return Err(BlkError::ReadOnly);
+        }
+        Ok(())
+    }
+
+    /// Moves as much as fits from the waiting requests into the queue.
+    fn issue(&mut self) {
+        while let Some(&index) = self.waiting.front() {
+            let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
+                self.waiting.pop_front();
+                continue;
+            };
+            // After an error the rest of a request isn't begun.
+            if active.result.is_ok() {
+                match self.parts.issue(index, active) {
+                    Ok(Issued::Some) => active.parts += 1,
+                    Ok(Issued::Full) => return,
+                    Err(error) => active.result = Err(error),
+                }
+            }
+            if active.remaining == 0 || active.result.is_err() {
+                active.queued = false;
+                self.waiting.pop_front();
+                if active.parts == 0 {
+                    self.finished.push_back(index);
+                }
+            }
+        }
+    }
+
+    /// Tells the device of what was submitted: at most one exit for all of it.
+    pub fn kick(&mut self) {
+        if self.device.is_running() {
+            self.parts.kick(&self.device);
+        }
+    }
+
+    /// Reports the requests that ended since the last call, in the order of their ends, moves waiting ones into
+    /// the queue and tells the device. Never blocks; looks at no more completions than there were in flight.
+    /// Returns how many ended.
+    pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlkError>)) -> usize {
+        if self.device.is_running() {
+            if self.collect().is_err() {
+                self.fail();
+            } else {
+                self.issue();
+                self.parts.kick(&self.device);
+            }
+        }
+        let mut ended = 0;
+        while let Some(index) = self.finished.pop_front() {
+            if let Some(active) = self
+                .requests
+                .get_mut(usize::from(index))
+                .and_then(Option::take)
+            {
+                self.free.push(index);
+                ended += 1;
+                report(active.token, active.result);
+            }
+        }
+        ended
+    }
+
+    fn collect(&mut self) -> Result<(), Broken> {
+        let mut budget = self.parts.in_flight();
+        while budget > 0
+            && let Some((index, result)) = self.parts.complete()?
+        {
+            budget -= 1;
+            let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
+                continue;
+            };
+            active.parts -= 1;
+            active.result = active.result.and(result);
+            if active.parts == 0 && !active.queued {
+                self.finished.push_back(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait, poll.
+    #[must_use = "what is there already may not interrupt"]
+    pub fn enable_interrupts(&mut self) -> bool {
+        if !self.device.is_running() {
+            return !self.finished.is_empty();
+        }
+        self.parts.kick(&self.device);
+        self.parts.enable_interrupts() || !self.finished.is_empty()
+    }
+
+    /// Asks for no interrupts; some may still come.
+    pub fn disable_interrupts(&mut self) {
+        self.parts.disable_interrupts();
+    }
+
+    /// Ends everything with [`BlkError::Broken`].
+    fn fail(&mut self) {
+        log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
+        self.parts.mark_broken();
+        self.device.stop();
+        self.waiting.clear();
+        self.finished.clear();
+        for (index, active) in (0u16..).zip(&mut self.requests) {
+            if let Some(active) = active {
+                // What ended before keeps its result.
+                if active.parts > 0 || active.queued {
+                    active.result = Err(BlkError::Broken);
+                }
+                self.finished.push_back(index);
+            }
+        }
+    }
+}
+
+impl Drop for Blk {
+    fn drop(&mut self) {
+        if !self.device.stop() {
+            self.parts.leak();
+        }
+    }
+}
+
+fn read_geometry(device: &Device) -> Result<Geometry, Error> {
+    let sectors = device.config_u64(CONFIG_CAPACITY).ok_or(Error::BadConfig)?;
+    let mut block = SECTOR as u32;
+    if device.has(feature::BLK_SIZE) {
+        block = device.config_u32(CONFIG_BLK_SIZE).ok_or(Error::BadConfig)?;
+    }
+    if !BLOCK_RANGE.contains(&block) || !block.is_power_of_two() {
+        return Err(Error::BadConfig);
+    }
+    Ok(Geometry {
+        sectors,
+        block_size: block as usize,
+        read_only: device.has(feature::RO),
+        can_flush: device.has(feature::FLUSH),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,389 @@
+//! The requests that a disk sees (virtio 1.2, 5.2.6): pieces of the callers' requests within the device's limits.
+
+use alloc::vec::Vec;
+
+use super::{Active, BlkError, Operation, SECTOR};
+use crate::device::Device;
+use crate::memory::{Access, Segment};
+use crate::queue::{Broken, Buffer, Queue, QueueCounters};
+use crate::{Error, MemoryRef, Region};
+
+const TYPE_IN: u32 = 0;
+const TYPE_OUT: u32 = 1;
+const TYPE_FLUSH: u32 = 4;
+const TYPE_GET_ID: u32 = 8;
+
+const STATUS_OK: u8 = 0;
+const STATUS_UNSUPPORTED: u8 = 2;
+/// Not a status: what is there before the device writes one.
+const STATUS_NONE: u8 = 0xff;
+
+/// Data segments of a device request, at most: with scattered pages of 4 KiB, 128 KiB.
+const MAX_SEGMENTS: usize = 32;
+/// A request's header and its status.
+const FRAME: u16 = 2;
+
+/// For each request: the header (16 bytes), then the status, each in a half of this.
+const RECORD: usize = 32;
+const HEADER: usize = 16;
+const STATUS_AT: usize = 16;
+
+/// What the device, and our memory, allow.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Bytes of a segment; at least a sector.
+    pub segment: u32,
+    /// Data segments of a request; at least 1.
+    pub segments: u16,
+    /// Bytes that a request is a multiple of.
+    pub block: usize,
+    /// Descriptors.
+    pub queue_size: u16,
+}
+
+/// Whether a piece of a request went into the queue.
+pub(super) enum Issued {
+    Some,
+    Full,
+}
+
+/// Whose request it was, and how it ended.
+pub(super) type Ended = (u16, Result<(), BlkError>);
+
+/// One request of the device.
+#[derive(Clone, Copy)]
+struct Part {
+    /// The caller's request.
+    request: u16,
+    /// Where the bounce buffer's contents go when it is over.
+    copy_to: Option<(core::ptr::NonNull<u8>, usize)>,
+    /// It uses the bounce buffer.
+    bounces: bool,
+}
+
+pub(super) struct Parts {
+    memory: MemoryRef,
+    queue: Queue,
+    records: Region,
+    parts: Vec<Part>,
+    free: Vec<u16>,
+    limits: Limits,
+    /// One block, for a device that takes too few segments for a block that lies in several pages.
+    bounce: Option<Region>,
+    bounce_busy: bool,
+}
+
+impl Parts {
+    pub fn new(
+        memory: MemoryRef,
+        device: &mut Device,
+        index: u16,
+        limits: Limits,
+    ) -> Result<Parts, Error> {
+        let max_chain = limits.segments.min(MAX_SEGMENTS as u16) + FRAME;
+        let queue = device.queue(memory, index, (FRAME + 1, limits.queue_size), max_chain)?;
+        let segments = limits.segments.min(queue.max_chain() - FRAME);
+        let indirect = device.has(crate::device::feature::INDIRECT_DESC);
+        let count = if indirect {
+            queue.size()
+        } else {
+            queue.size() / (FRAME + 1)
+        };
+        let records = Region::new(memory, RECORD * usize::from(count), 64);
+        Ok(Parts {
+            memory,
+            queue,
+            records: records.ok_or(Error::OutOfMemory)?,
+            parts: alloc::vec![Part { request: 0, copy_to: None, bounces: false }; count.into()],
+            free: (0..count).rev().collect(),
+            limits: Limits { segments, ..limits },
+            bounce: None,
+            bounce_busy: false,
+        })
+    }
+
+    /// Puts as much of the caller's request `index` into the queue as one device request takes.
+    pub fn issue(&mut self, index: u16, active: &mut Active) -> Result<Issued, BlkError> {
+        let Some(&part) = self.free.last() else {
+            return Ok(Issued::Full);
+        };
+        let room = self.queue.room().saturating_sub(FRAME);
+        let has_data = active.operation != Operation::Flush;
+        if self.queue.room() < FRAME || has_data && room == 0 {
+            return Ok(Issued::Full);
+        }
+        let mut list = List::new(room.min(self.limits.segments), self.limits.segment);
+        let mut details = Part {
+            request: index,
+            copy_to: None,
+            bounces: false,
+        };
+        let mut len = 0;
+        if has_data {
+            len = self.map(active, &mut list)?;
+            if len == 0 {
+                if room < self.limits.segments {
+                    // It may be only the queue that is short.
+                    return Ok(Issued::Full);
+                }
+                match self.bounce(active, &mut list, &mut details)? {
+                    0 => return Ok(Issued::Full),
+                    bounced => len = bounced,
+                }
+            }
+        }
+        self.write_record(part, active);
+        let offset = usize::from(part) * RECORD;
+        let status = Buffer {
+            phys: self.records.phys(offset + STATUS_AT),
+            len: 1,
+            device_writes: true,
+        };
+        list.finish(self.records.phys(offset), status);
+        if self.queue.add(list.buffers(), u32::from(part)).is_err() {
+            return Ok(Issued::Full);
+        }
+        self.free.pop();
+        self.bounce_busy |= details.bounces;
+        self.parts[usize::from(part)] = details;
+        active.remaining -= len;
+        active.sector += (len / SECTOR) as u64;
+        // SAFETY: `len` bytes of the caller's buffer were before this point, so it is inside or just past the end.
+        active.buffer = unsafe { active.buffer.add(len) };
+        Ok(Issued::Some)
+    }
+
+    /// Lists the physical segments of the request's next bytes, a whole number of blocks of them.
+    fn map(&self, active: &Active, list: &mut List) -> Result<usize, BlkError> {
+        let mut gathered = 0;
+        let is_memory = self.memory.segments(
+            active.buffer.as_ptr(),
+            active.remaining,
+            access(active.operation),
+            &mut |segment| {
+                let taken = list.push(segment, active.operation != Operation::Write);
+                gathered += taken;
+                taken == segment.len
+            },
+        );
+        if !is_memory {
+            return Err(BlkError::BadBuffer);
+        }
+        let whole = match active.operation {
+            Operation::Identify if gathered < active.remaining => 0,
+            Operation::Identify => gathered,
+            _ => gathered.min(active.remaining) / self.limits.block * self.limits.block,
+        };
+        list.truncate(gathered - whole);
+        Ok(whole)
+    }
+
+    /// Uses the bounce buffer for the next block; 0 when it is in use.
+    fn bounce(
+        &mut self,
+        active: &Active,
+        list: &mut List,
+        details: &mut Part,
+    ) -> Result<usize, BlkError> {
+        if self.bounce_busy {
+            return Ok(0);
+        }
+        if self.bounce.is_none() {
+            self.bounce = Region::new(self.memory, self.limits.block, 64);
+        }
+        let bounce = self.bounce.as_ref().ok_or(BlkError::NoMemory)?;
+        let len = self.limits.block.min(active.remaining);
+        list.clear();
+        let segment = Segment {
+            phys: bounce.phys(0),
+            len,
+        };
+        if list.push(segment, active.operation != Operation::Write) < len {
+            // The device's segments are smaller than its blocks and it takes too few of them.
+            return Err(BlkError::Unsupported);
+        }
+        details.bounces = true;
+        if active.operation == Operation::Write {
+            // SAFETY: the caller's buffer has `len` bytes from here on that nothing writes (promise to `Request::write`); the
+            // bounce buffer isn't the device's.
+            let from = unsafe { core::slice::from_raw_parts(active.buffer.as_ptr(), len) };
+            // SAFETY: not in use, see above.
+            unsafe { bounce.slice(0, len) }.copy_from_slice(from);
+        } else {
+            details.copy_to = Some((active.buffer, len));
+        }
+        Ok(len)
+    }
+
+    fn write_record(&self, part: u16, active: &Active) {
+        let kind = match active.operation {
+            Operation::Read => TYPE_IN,
+            Operation::Write => TYPE_OUT,
+            Operation::Flush => TYPE_FLUSH,
+            Operation::Identify => TYPE_GET_ID,
+        };
+        // SAFETY: the record belongs to a part that isn't in the device's hands.
+        let record = unsafe { self.records.slice(usize::from(part) * RECORD, RECORD) };
+        record[0..4].copy_from_slice(&kind.to_le_bytes());
+        record[4..8].fill(0);
+        record[8..HEADER].copy_from_slice(&active.sector.to_le_bytes());
+        record[STATUS_AT] = STATUS_NONE;
+    }
+
+    /// The next device request that is over.
+    pub fn complete(&mut self) -> Result<Option<Ended>, Broken> {
+        let Some(completion) = self.queue.pop()? else {
+            return Ok(None);
+        };
+        let part = completion.token as u16;
+        let details = self.parts[usize::from(part)];
+        self.free.push(part);
+        let status = self.records.ptr(usize::from(part) * RECORD + STATUS_AT);
+        // SAFETY: a byte of the records; volatile because the device wrote it.
+        let result = match unsafe { status.read_volatile() } {
+            STATUS_OK => Ok(()),
+            STATUS_UNSUPPORTED => Err(BlkError::Unsupported),
+            _ => Err(BlkError::Io),
+        };
+        if details.bounces {
+            self.bounce_busy = false;
+        }
+        if let (Some((to, len)), Some(bounce)) = (details.copy_to, &self.bounce) {
+            // SAFETY: the bounce buffer has come back from the device.
+            let from = unsafe { bounce.slice(0, len) };
+            // SAFETY: the request isn't reported yet, so its buffer is ours to write (promise to `Request::read`).
+            unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), len) };
+        }
+        Ok(Some((details.request, result)))
+    }
+
+    pub fn in_flight(&self) -> u16 {
+        self.queue.in_flight()
+    }
+
+    pub fn kick(&mut self, device: &Device) {
+        self.queue.kick(device.transport());
+    }
+
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.queue.enable_interrupts()
+    }
+
+    pub fn disable_interrupts(&self) {
+        self.queue.disable_interrupts();
+    }
+
+    pub fn mark_broken(&mut self) {
+        self.queue.mark_broken();
+    }
+
+    pub fn queue_counters(&self) -> QueueCounters {
+        self.queue.counters()
+    }
+
+    pub fn leak(&mut self) {
+        self.queue.leak();
+        self.records.leak();
+        if let Some(bounce) = &mut self.bounce {
+            bounce.leak();
+        }
+    }
+}
+
+fn access(operation: Operation) -> Access {
+    match operation {
+        Operation::Write => Access::DeviceReads,
+        _ => Access::DeviceWrites,
+    }
+}
+
+/// The buffers of one device request: room for the header, data segments, the status.
+struct List {
+    buffers: [Buffer; MAX_SEGMENTS + FRAME as usize],
+    /// Buffers in use; the first is the header's place.
+    count: usize,
+    /// Data segments, at most.
+    max_segments: usize,
+    max_len: u32,
+}
+
+impl List {
+    fn new(max_segments: u16, max_len: u32) -> List {
+        let none = Buffer {
+            phys: 0,
+            len: 0,
+            device_writes: false,
+        };
+        let max_segments = usize::from(max_segments).min(MAX_SEGMENTS);
+        List {
+            buffers: [none; MAX_SEGMENTS + FRAME as usize],
+            count: 1,
+            max_segments,
+            max_len,
+        }
+    }
+
+    fn clear(&mut self) {
+        self.count = 1;
+    }
+
+    /// Appends a segment, merging it with its neighbour and cutting it to the device's limit. Returns how
+    /// many of its bytes fitted.
+    fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
+        let mut taken = 0;
+        while segment.len > 0 {
+            let last = &mut self.buffers[self.count - 1];
+            let joins = self.count > 1 && last.phys + u64::from(last.len) == segment.phys;
+            let space = if joins { self.max_len - last.len } else { 0 };
+            let len = if space > 0 {
+                let len = segment.len.min(space as usize);
+                last.len += len as u32;
+                len
+            } else if self.count <= self.max_segments {
+                let len = segment.len.min(self.max_len as usize);
+                self.buffers[self.count] = Buffer {
+                    phys: segment.phys,
+                    len: len as u32,
+                    device_writes,
+                };
+                self.count += 1;
+                len
+            } else {
+                break;
+            };
+            taken += len;
+            segment = Segment {
+                phys: segment.phys + len as u64,
+                len: segment.len - len,
+            };
+        }
+        taken
+    }
+
+    /// Takes `bytes` off the end.
+    fn truncate(&mut self, mut bytes: usize) {
+        while bytes > 0 && self.count > 1 {
+            let last = &mut self.buffers[self.count - 1];
+            let cut = bytes.min(last.len as usize);
+            last.len -= cut as u32;
+            bytes -= cut;
+            if last.len == 0 {
+                self.count -= 1;
+            }
+        }
+    }
+
+    fn finish(&mut self, header: u64, status: Buffer) {
+        self.buffers[0] = Buffer {
+            phys: header,
+            len: HEADER as u32,
+            device_writes: false,
+        };
+        self.buffers[self.count] = status;
+        self.count += 1;
+    }
+
+    fn buffers(&self) -> &[Buffer] {
+        &self.buffers[..self.count]
+    }
+}

@@ -1,0 +1,84 @@
+//! What can go wrong with a device.
+
+use core::fmt;
+
+use crate::transport::DeviceType;
+
+/// Why a device can't be started, or no longer be used.
+///
+/// Every message names the thing that is wrong; the caller adds which device it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Error {
+    /// The transport belongs to another kind of device than the driver that was given it.
+    WrongDevice {
+        /// What the driver drives.
+        expected: DeviceType,
+        /// What the device says it is.
+        found: DeviceType,
+    },
+    /// The device didn't come out of reset within the bounded wait.
+    NotReset,
+    /// The device didn't accept a subset of the features that it had offered (virtio 1.2, 3.1.1 step 6).
+    FeaturesRejected,
+    /// A device behind a modern transport doesn't offer `VIRTIO_F_VERSION_1`.
+    NotModern,
+    /// The device has no virtqueue with this index.
+    NoQueue(u16),
+    /// The virtqueue with this index is too small for the requests of this driver.
+    QueueTooSmall(u16),
+    /// The device offers a queue size that isn't a power of two, or didn't take over the queue's addresses.
+    BadQueue(u16),
+    /// There is no memory for queues or buffers.
+    OutOfMemory,
+    /// The device's configuration space is too short or holds values that can't be.
+    BadConfig,
+    /// The device broke the protocol (or an earlier call found that it had); it has been reset and
+    /// does nothing any more.
+    Broken,
+    /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU: `disable-modern=off`).
+    NotVirtioPci,
+    /// A base address register that a capability points into is absent, an I/O port, or unassigned.
+    BadBar(u8),
+    /// A register block lies outside mappable device memory.
+    Unmappable,
+    /// The device has fewer MSI-X vectors than asked for, or refused one.
+    NoVector,
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::WrongDevice { expected, found } => {
+                write!(
+                    f,
+                    "is a {found} device where a {expected} device was expected"
+                )
+            }
+            Error::NotReset => f.write_str("does not come out of reset"),
+            Error::FeaturesRejected => f.write_str("rejects a subset of the features it offers"),
+            Error::NotModern => f.write_str("does not offer VIRTIO_F_VERSION_1"),
+            Error::NoQueue(index) => write!(f, "has no virtqueue {index}"),
+            Error::QueueTooSmall(index) => {
+                write!(
+                    f,
+                    "has too small a virtqueue {index} (give the device a larger queue-size)"
+                )
+            }
+            Error::BadQueue(index) => write!(f, "offers an impossible virtqueue {index}"),
+            Error::OutOfMemory => {
+                f.write_str("cannot be started: not enough memory for its buffers")
+            }
+            Error::BadConfig => f.write_str("has an invalid configuration space"),
+            Error::Broken => f.write_str("broke the virtio protocol and was reset"),
+            Error::NotVirtioPci => {
+                f.write_str("has no virtio 1.x capabilities (QEMU: remove disable-modern=on)")
+            }
+            Error::BadBar(bar) => write!(f, "has no usable memory BAR {bar}"),
+            Error::Unmappable => f.write_str("has registers outside mappable device memory"),
+            Error::NoVector => f.write_str("does not take the MSI-X vectors it was given"),
+        }
+    }
+}
+
+impl core::error::Error for Error {}

@@ -1,0 +1,173 @@
+//! Memory that a device reads and writes: the one thing that drivers need from the machine they run on.
+
+use core::ptr::NonNull;
+
+/// A range of physical addresses, as a device sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// First physical address.
+    pub phys: u64,
+    /// Length in bytes; never 0 where a [`Memory`] reports it.
+    pub len: usize,
+}
+
+/// What a device will do with memory that it is given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// The device reads: the memory has to be there.
+    DeviceReads,
+    /// The device writes: the memory has to be there, private and writable (a page that is shared until
+    /// the first write has to be copied before it is reported).
+    DeviceWrites,
+}
+
+/// Physically contiguous memory, as [`Memory::allocate`] hands it out.
+#[derive(Debug)]
+pub struct Allocation {
+    /// Where the CPU sees it.
+    pub ptr: NonNull<u8>,
+    /// Where devices see it.
+    pub phys: u64,
+    /// Length in bytes, at least what was asked for.
+    pub len: usize,
+}
+
+/// Memory shared with devices, and the devices' registers. The kernel implements it; tests have
+/// `fake::HostMemory`.
+///
+/// # Safety
+///
+/// An implementation promises that
+/// - [`allocate`](Memory::allocate) returns memory that nothing else uses, readable and writable by the CPU through `ptr` and
+///   by devices at `phys`, coherent between the two, until it is freed;
+/// - [`segments`](Memory::segments) reports the physical memory that really is behind the virtual range, and that this stays so
+///   for as long as the range stays mapped (no page is moved or taken away while a device may use it);
+/// - [`map_mmio`](Memory::map_mmio) never maps memory that is RAM, and what it returns stays mapped, uncached, for good.
+pub unsafe trait Memory: Sync {
+    /// Allocates `len` (> 0) bytes, physically contiguous, zeroed, at a multiple of `align` (a power
+    /// of two, at most 4096), or `None` when there is no such memory. Never blocks.
+    fn allocate(&self, len: usize, align: usize) -> Option<Allocation>;
+
+    /// Gives memory back.
+    ///
+    /// # Safety
+    ///
+    /// `allocation` came from [`allocate`](Memory::allocate) of this object, is freed once, and no device uses it any more.
+    unsafe fn free(&self, allocation: Allocation);
+
+    /// Calls `visit` with the physical segments behind the virtual range `[ptr, ptr + len)`, in order
+    /// and without gaps, after making them present for `access`. They may be as small as a page;
+    /// drivers merge neighbours. When `visit` returns false the rest is left out (and the answer is true).
+    ///
+    /// False when some of the range (that was reached) isn't memory, or is not writable for
+    /// [`Access::DeviceWrites`]; `visit` may have been called before that is found.
+    fn segments(
+        &self,
+        ptr: *const u8,
+        len: usize,
+        access: Access,
+        visit: &mut dyn FnMut(Segment) -> bool,
+    ) -> bool;
+
+    /// Maps device registers: `len` bytes from physical address `phys`, neither necessarily aligned to
+    /// pages. `None` when the range is RAM, wraps, or is beyond the CPU's physical addresses. Mapping the
+    /// same range again returns a valid mapping (the same or another).
+    fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>>;
+}
+
+/// The memory of the machine, as drivers keep it: it lives as long as the program.
+pub type MemoryRef = &'static dyn Memory;
+
+/// Physically contiguous memory that is given back when dropped.
+pub struct Region {
+    memory: MemoryRef,
+    allocation: Option<Allocation>,
+    ptr: NonNull<u8>,
+    phys: u64,
+    len: usize,
+}
+
+// SAFETY: a Region is the only owner of its memory (promise of `Memory::allocate`), and `Memory` is Sync.
+unsafe impl Send for Region {}
+
+impl Region {
+    /// Allocates zeroed, contiguous memory; see [`Memory::allocate`] for the units and the limits.
+    pub fn new(memory: MemoryRef, len: usize, align: usize) -> Option<Region> {
+        let allocation = memory.allocate(len, align)?;
+        let (ptr, phys) = (allocation.ptr, allocation.phys);
+        Some(Region {
+            memory,
+            allocation: Some(allocation),
+            ptr,
+            phys,
+            len,
+        })
+    }
+
+    /// Length in bytes, as asked for.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True for a region of no bytes (which [`Memory::allocate`] doesn't hand out).
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where the CPU sees byte `offset`.
+    ///
+    /// # Panics
+    ///
+    /// When `offset` is beyond the end: offsets are the driver's own arithmetic, never a device's.
+    pub fn ptr(&self, offset: usize) -> NonNull<u8> {
+        assert!(
+            offset <= self.len,
+            "offset {offset} outside a region of {} bytes",
+            self.len
+        );
+        // SAFETY: the offset is inside the allocation or one past its end (checked above).
+        unsafe { self.ptr.add(offset) }
+    }
+
+    /// Where a device sees byte `offset`.
+    pub fn phys(&self, offset: usize) -> u64 {
+        debug_assert!(offset <= self.len);
+        self.phys + offset as u64
+    }
+
+    /// The bytes `[offset, offset + len)`.
+    ///
+    /// # Safety
+    ///
+    /// No device has been given these bytes (or it has given them back), and no other reference to them
+    /// lives.
+    ///
+    /// # Panics
+    ///
+    /// When the range isn't inside the region.
+    #[allow(clippy::mut_from_ref)] // Disjoint buffers of one region are borrowed at the same time.
+    pub unsafe fn slice(&self, offset: usize, len: usize) -> &mut [u8] {
+        assert!(
+            len <= self.len && offset <= self.len - len,
+            "range outside the region"
+        );
+        // SAFETY: inside the allocation (checked), initialised (it was zeroed), and unshared (promised by
+        // the caller).
+        unsafe { core::slice::from_raw_parts_mut(self.ptr.add(offset).as_ptr(), len) }
+    }
+
+    /// Never gives the memory back: for a device that may still write to it because it doesn't reset.
+    pub fn leak(&mut self) {
+        self.allocation = None;
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        if let Some(allocation) = self.allocation.take() {
+            // SAFETY: it came from this `memory`, is taken out so freed once, and a driver that can't take its
+            // memory back from a device leaks the region instead.
+            unsafe { self.memory.free(allocation) }
+        }
+    }
+}

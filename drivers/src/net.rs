@@ -1,0 +1,432 @@
+//! A network card (virtio 1.2, 5.1), driven on its queues directly: checksums and TCP segmentation in the
+//! device, frames of up to 64 KiB in both directions, one doorbell for a batch.
+//!
+//! Each offload is used when the device offers it and [`NetConfig::features`] allows it. Frames are Ethernet frames without
+//! a check sequence.
+
+use alloc::boxed::Box;
+
+use crate::device::{self, Device};
+use crate::queue::{Broken, QueueCounters};
+use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::{Error, MemoryRef};
+
+mod header;
+mod rx;
+mod tx;
+
+pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
+use rx::{Receiver, RxOptions};
+use tx::{Sender, TxOptions};
+
+/// Feature bits of network cards (virtio 1.2, 5.1.3) that are used.
+pub mod feature {
+    /// The device computes checksums.
+    pub const CSUM: u64 = 1 << 0;
+    /// The device may hand on frames whose checksum is not computed, or already verified.
+    pub const GUEST_CSUM: u64 = 1 << 1;
+    /// The device says what MTU the network has.
+    pub const MTU: u64 = 1 << 3;
+    /// The device has a MAC address.
+    pub const MAC: u64 = 1 << 5;
+    /// The device may hand on large IPv4 TCP frames.
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    /// The device may hand on large IPv6 TCP frames.
+    pub const GUEST_TSO6: u64 = 1 << 8;
+    /// The device cuts large IPv4 TCP frames.
+    pub const HOST_TSO4: u64 = 1 << 11;
+    /// The device cuts large IPv6 TCP frames.
+    pub const HOST_TSO6: u64 = 1 << 12;
+    /// A received frame may span several buffers.
+    pub const MRG_RXBUF: u64 = 1 << 15;
+    /// The device says whether the link is up.
+    pub const STATUS: u64 = 1 << 16;
+
+    /// All of the above.
+    pub const ALL: u64 = CSUM
+        | GUEST_CSUM
+        | MTU
+        | MAC
+        | GUEST_TSO4
+        | GUEST_TSO6
+        | HOST_TSO4
+        | HOST_TSO6
+        | MRG_RXBUF
+        | STATUS;
+}
+
+/// The queues of the first pair (virtio 1.2, 5.1.2).
+const RECEIVE_QUEUE: u16 = 0;
+const TRANSMIT_QUEUE: u16 = 1;
+
+/// Configuration space (5.1.4).
+const CONFIG_MAC: usize = 0;
+const CONFIG_STATUS: usize = 6;
+const CONFIG_MTU: usize = 10;
+const STATUS_LINK_UP: u16 = 1;
+
+/// Ethernet header with one VLAN tag.
+const ETHERNET: usize = 18;
+/// An IP packet is at most 65535 bytes.
+const MAX_FRAME: usize = ETHERNET + 65535;
+/// What the network carries when the device doesn't say.
+const DEFAULT_MTU: u16 = 1500;
+/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP packet).
+const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
+
+/// How much memory and which offloads a card gets.
+#[derive(Clone, Copy, Debug)]
+pub struct NetConfig {
+    /// Bits of [`feature`] and [`device::feature`] that may be used; the rest is never agreed to.
+    pub features: u64,
+    /// Receive buffers, at most (the device's queue may be smaller). Their memory is allocated at the start.
+    pub rx_buffers: u16,
+    /// Bytes of one receive buffer where frames may span several; without that it is one frame of the MTU.
+    pub rx_buffer_len: usize,
+    /// Frames of up to the MTU in flight, at most.
+    pub tx_small: u16,
+    /// Larger frames in flight, at most; 64 KiB each, allocated when first needed.
+    pub tx_large: u16,
+}
+
+impl Default for NetConfig {
+    /// 512 KiB for receiving; for sending up to 512 KiB of small and 2 MiB of large buffers, as needed.
+    fn default() -> Self {
+        NetConfig {
+            features: u64::MAX,
+            rx_buffers: 256,
+            rx_buffer_len: 2048,
+            tx_small: 256,
+            tx_large: 32,
+        }
+    }
+}
+
+/// What the card does, as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The card's address, where it has one.
+    pub mac: Option<[u8; 6]>,
+    /// Largest IP packet of the network, in bytes.
+    pub mtu: u16,
+    /// Longest frame that [`Net::transmit`] takes, in bytes: one of the MTU, or 64 KiB with `tso4` or `tso6`.
+    pub max_transmit: usize,
+    /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
+    pub tx_checksum: bool,
+    /// The card cuts TCP over IPv4 ([`TxMeta::gso`]).
+    pub tso4: bool,
+    /// The card cuts TCP over IPv6.
+    pub tso6: bool,
+    /// Received frames may say that their checksum needn't be verified ([`RxMeta::checksum`]).
+    pub rx_checksum: bool,
+    /// Received frames may be larger than the MTU, IPv4.
+    pub large_receive4: bool,
+    /// Received frames may be larger than the MTU, IPv6.
+    pub large_receive6: bool,
+}
+
+/// Why a frame wasn't sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TxError {
+    /// All buffers are in flight. An interrupt will tell when some are back; keep the frame.
+    Full,
+    /// Longer than [`Capabilities::max_transmit`], or empty, or it asks for something the card doesn't do. Never
+    /// sent.
+    BadFrame,
+    /// There is no memory for a buffer and none in flight that would come back. Drop the frame.
+    NoMemory,
+    /// The card broke the protocol and is out of use.
+    Broken,
+}
+
+/// Counters since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetCounters {
+    /// Frames handed on.
+    pub rx_frames: u64,
+    /// Received frames that couldn't be (header or length impossible).
+    pub rx_dropped: u64,
+    /// Received frames that didn't lie in one piece and were copied together.
+    pub rx_copied: u64,
+    /// Frames sent.
+    pub tx_frames: u64,
+}
+
+/// A network card. Dropping it resets the card.
+pub struct Net {
+    device: Device,
+    receiver: Receiver,
+    sender: Sender,
+    capabilities: Capabilities,
+    counters: NetCounters,
+}
+
+impl Net {
+    /// Starts the card: agrees on features, allocates the queues and the receive buffers.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the card is left reset.
+    pub fn new(
+        transport: Box<dyn Transport>,
+        memory: MemoryRef,
+        config: &NetConfig,
+    ) -> Result<Net, Error> {
+        let wanted =
+            (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
+        let mut device = Device::new(transport, DeviceType::Net, wanted, &consistent)?;
+        let capabilities = read_capabilities(&device)?;
+
+        let legacy = device.is_legacy();
+        let mergeable = device.has(feature::MRG_RXBUF);
+        let long = !legacy || mergeable;
+        let header_len = if long { header::LONG } else { header::SHORT };
+        let fixed_framing = legacy && !device.has(device::feature::ANY_LAYOUT);
+        let one_frame = header_len + ETHERNET + usize::from(capabilities.mtu);
+        let buffer_len = if mergeable {
+            config.rx_buffer_len.max(header_len + 64)
+        } else {
+            one_frame
+        };
+        let expect = header::Expect {
+            checksum: capabilities.rx_checksum,
+            tso4: capabilities.large_receive4,
+            tso6: capabilities.large_receive6,
+        };
+        let receive = RxOptions {
+            buffers: config.rx_buffers.max(1),
+            buffer_len: buffer_len.next_multiple_of(64),
+            header_len,
+            mergeable,
+            split_header: fixed_framing && !mergeable,
+            expect,
+        };
+        let send = TxOptions {
+            queue_size: config.tx_small.saturating_add(config.tx_large),
+            small_len: one_frame.next_multiple_of(64),
+            small_limit: config.tx_small.max(1),
+            large_limit: config.tx_large.max(1),
+            header_len,
+            split_header: fixed_framing,
+        };
+        let receiver = Receiver::new(memory, &mut device, RECEIVE_QUEUE, &receive)?;
+        let sender = Sender::new(memory, &mut device, TRANSMIT_QUEUE, &send)?;
+        device.start();
+        let counters = NetCounters::default();
+        let mut net = Net {
+            device,
+            receiver,
+            sender,
+            capabilities,
+            counters,
+        };
+        net.receiver.refill(&net.device);
+        Ok(net)
+    }
+
+    /// What was agreed on. Doesn't change.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// All agreed feature bits, for a log line.
+    pub fn features(&self) -> u64 {
+        self.device.features()
+    }
+
+    /// Whether the network is reachable, as the card says (always, when it can't say). One exit.
+    pub fn link_is_up(&self) -> bool {
+        let status = self
+            .device
+            .has(feature::STATUS)
+            .then(|| self.device.config_u16(CONFIG_STATUS));
+        status
+            .flatten()
+            .is_none_or(|status| status & STATUS_LINK_UP != 0)
+    }
+
+    /// How to acknowledge the card's interrupts.
+    pub fn interrupt(&self) -> Interrupt {
+        self.device.interrupt()
+    }
+
+    /// False once the card broke the protocol: it was reset, and does nothing any more.
+    pub fn is_running(&self) -> bool {
+        self.device.is_running()
+    }
+
+    /// Counters of frames.
+    pub fn counters(&self) -> NetCounters {
+        self.counters
+    }
+
+    /// Counters of the receive and the transmit queue.
+    pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
+        (
+            self.receiver.queue().counters(),
+            self.sender.queue().counters(),
+        )
+    }
+
+    /// Hands the next received frame to `deliver`, which may change it in place; its memory goes back to the card
+    /// afterwards. False: there is none (or the card is out of use). Never blocks; frames that can't be are
+    /// skipped, and at most as many as there are buffers are looked at.
+    pub fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
+        if !self.device.is_running() {
+            return false;
+        }
+        match self
+            .receiver
+            .receive(&self.device, &mut self.counters, deliver)
+        {
+            Ok(received) => received,
+            Err(Broken) => {
+                self.fail();
+                false
+            }
+        }
+    }
+
+    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data). It is certain to leave only
+    /// after [`flush`](Net::flush). Never blocks; `fill` is only called when there is room.
+    ///
+    /// # Errors
+    ///
+    /// See [`TxError`].
+    pub fn transmit(
+        &mut self,
+        len: usize,
+        meta: &TxMeta,
+        fill: &mut dyn FnMut(&mut [u8]),
+    ) -> Result<(), TxError> {
+        if !self.device.is_running() {
+            return Err(TxError::Broken);
+        }
+        if len == 0 || len > self.capabilities.max_transmit || !self.can_do(len, meta) {
+            return Err(TxError::BadFrame);
+        }
+        match self.sender.transmit(&mut self.counters, len, meta, fill) {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => {
+                // What waits for room must not wait for frames that the card wasn't told of.
+                self.sender.flush(&self.device);
+                Err(error)
+            }
+            Err(Broken) => {
+                self.fail();
+                Err(TxError::Broken)
+            }
+        }
+    }
+
+    /// True when the card agreed to what `meta` asks, and it fits the frame.
+    fn can_do(&self, len: usize, meta: &TxMeta) -> bool {
+        let checksum = meta.checksum.is_none_or(|sum| {
+            self.capabilities.tx_checksum
+                && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
+        });
+        let gso = meta.gso.is_none_or(|gso| {
+            let agreed = match gso.kind {
+                GsoKind::Tcp4 => self.capabilities.tso4,
+                GsoKind::Tcp6 => self.capabilities.tso6,
+            };
+            agreed && gso.segment > 0 && usize::from(gso.headers) < len && meta.checksum.is_some()
+        });
+        checksum && gso
+    }
+
+    /// Tells the card of the frames queued since the last call: at most one exit, none when the card is at
+    /// work anyway.
+    pub fn flush(&mut self) {
+        if self.device.is_running() {
+            self.sender.flush(&self.device);
+        }
+    }
+
+    /// To be called before waiting: gives the card all free receive buffers and asks for an interrupt at the
+    /// next frame. True: don't wait, there is something to receive already.
+    #[must_use = "what is there already may not interrupt"]
+    pub fn enable_interrupts(&mut self) -> bool {
+        if !self.device.is_running() {
+            return false;
+        }
+        self.receiver.refill(&self.device);
+        self.receiver.queue_mut().enable_interrupts()
+    }
+
+    /// Asks for no interrupts, for while there is work anyway; some may still come. Transmit interrupts are
+    /// off unless [`transmit`](Net::transmit) found no room.
+    pub fn disable_interrupts(&mut self) {
+        self.receiver.queue_mut().disable_interrupts();
+        self.sender.queue_mut().disable_interrupts();
+    }
+
+    fn fail(&mut self) {
+        log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
+        self.receiver.queue_mut().mark_broken();
+        self.sender.queue_mut().mark_broken();
+        self.device.stop();
+    }
+}
+
+impl Drop for Net {
+    fn drop(&mut self) {
+        if !self.device.stop() {
+            self.receiver.leak();
+            self.sender.leak();
+        }
+    }
+}
+
+/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given: large frames
+/// are received only into mergeable buffers (else each buffer would have to be 64 KiB).
+fn consistent(mut features: u64) -> u64 {
+    if features & feature::CSUM == 0 {
+        features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);
+    }
+    if features & feature::GUEST_CSUM == 0 || features & feature::MRG_RXBUF == 0 {
+        features &= !(feature::GUEST_TSO4 | feature::GUEST_TSO6);
+    }
+    features
+}
+
+fn read_capabilities(device: &Device) -> Result<Capabilities, Error> {
+    let mut mac = None;
+    if device.has(feature::MAC) {
+        let mut bytes = [0; 6];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = device.config_u8(CONFIG_MAC + at).ok_or(Error::BadConfig)?;
+        }
+        mac = Some(bytes);
+    }
+    let mtu = device
+        .has(feature::MTU)
+        .then(|| device.config_u16(CONFIG_MTU))
+        .flatten();
+    let mtu = mtu
+        .filter(|mtu| MTU_RANGE.contains(mtu))
+        .unwrap_or(DEFAULT_MTU);
+    let (tso4, tso6) = (
+        device.has(feature::HOST_TSO4),
+        device.has(feature::HOST_TSO6),
+    );
+    let max_transmit = if tso4 || tso6 {
+        MAX_FRAME
+    } else {
+        ETHERNET + usize::from(mtu)
+    };
+    Ok(Capabilities {
+        mac,
+        mtu,
+        max_transmit,
+        tx_checksum: device.has(feature::CSUM),
+        tso4,
+        tso6,
+        rx_checksum: device.has(feature::GUEST_CSUM),
+        large_receive4: device.has(feature::GUEST_TSO4),
+        large_receive6: device.has(feature::GUEST_TSO6),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Receiving: one contiguous pool of buffers, handed to the device in the order of their addresses.
+//!
+//! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) therefore usually lies in memory in one
+//! piece; it is only copied where it wraps around the end of the pool, or where the device leaves the order.
+
+use alloc::vec::Vec;
+
+use super::header::{self, Expect, RxMeta};
+use super::{MAX_FRAME, NetCounters};
+use crate::device::Device;
+use crate::queue::{Broken, Buffer, Completion, Queue};
+use crate::{Error, MemoryRef, Region};
+
+/// After this many buffers given back, the device is shown them although there are more frames to take.
+const REFILL_BATCH: u16 = 32;
+
+pub(super) struct Receiver {
+    queue: Queue,
+    pool: Region,
+    buffer_len: usize,
+    buffers: u16,
+    header_len: usize,
+    mergeable: bool,
+    /// The header is a buffer of its own (legacy devices with fixed framing).
+    split_header: bool,
+    expect: Expect,
+    /// Buffers of the frame in hand.
+    parts: Vec<Completion>,
+    /// Where a frame is put together that doesn't lie in one piece.
+    assembly: Vec<u8>,
+    /// Buffers given back since the device was last shown any.
+    returned: u16,
+}
+
+/// How the receiving half is set up.
+pub(super) struct RxOptions {
+    pub buffers: u16,
+    pub buffer_len: usize,
+    pub header_len: usize,
+    pub mergeable: bool,
+    pub split_header: bool,
+    pub expect: Expect,
+}
+
+impl Receiver {
+    pub fn new(
+        memory: MemoryRef,
+        device: &mut Device,
+        index: u16,
+        options: &RxOptions,
+    ) -> Result<Receiver, Error> {
+        let chain = if options.split_header { 2 } else { 1 };
+        let queue = device.queue(memory, index, (chain, options.buffers), chain)?;
+        let per_buffer = if device.has(crate::device::feature::INDIRECT_DESC) {
+            1
+        } else {
+            chain
+        };
+        let buffers = options.buffers.min(queue.size() / per_buffer);
+        let len = usize::from(buffers) * options.buffer_len;
+        let pool = Region::new(memory, len, 4096).ok_or(Error::OutOfMemory)?;
+        let mut receiver = Receiver {
+            queue,
+            pool,
+            buffer_len: options.buffer_len,
+            buffers,
+            header_len: options.header_len,
+            mergeable: options.mergeable,
+            split_header: options.split_header,
+            expect: options.expect,
+            parts: Vec::with_capacity(usize::from(buffers)),
+            assembly: Vec::new(),
+            returned: 0,
+        };
+        for buffer in 0..buffers {
+            receiver.give(buffer);
+        }
+        receiver.queue.publish();
+        Ok(receiver)
+    }
+
+    /// Puts buffer `index` in the queue. It fits: there are at least as many descriptors as buffers.
+    fn give(&mut self, index: u16) {
+        let phys = self.pool.phys(usize::from(index) * self.buffer_len);
+        let buffer = |phys, len: usize| Buffer {
+            phys,
+            len: len as u32,
+            device_writes: true,
+        };
+        let token = u32::from(index);
+        let added = if self.split_header {
+            let head = buffer(phys, self.header_len);
+            let rest = self.buffer_len - self.header_len;
+            self.queue
+                .add(&[head, buffer(phys + self.header_len as u64, rest)], token)
+        } else {
+            self.queue.add(&[buffer(phys, self.buffer_len)], token)
+        };
+        debug_assert!(added.is_ok());
+        self.returned += 1;
+    }
+
+    /// Takes the next frame, calls `deliver` with it and gives its buffers back. False: there is none.
+    ///
+    /// Frames that can't be are dropped and counted; at most one pool of them in one call.
+    pub fn receive(
+        &mut self,
+        device: &Device,
+        counters: &mut NetCounters,
+        deliver: &mut dyn FnMut(&mut [u8], RxMeta),
+    ) -> Result<bool, Broken> {
+        for _ in 0..self.buffers {
+            if !self.gather()? {
+                break;
+            }
+            let delivered = self.deliver(counters, deliver);
+            for part in 0..self.parts.len() {
+                self.give(self.parts[part].token as u16);
+            }
+            if self.returned >= REFILL_BATCH {
+                self.refill(device);
+            }
+            if delivered {
+                counters.rx_frames += 1;
+                return Ok(true);
+            }
+            counters.rx_dropped += 1;
+        }
+        self.refill(device);
+        Ok(false)
+    }
+
+    /// Shows the device the buffers that were given back.
+    pub fn refill(&mut self, device: &Device) {
+        self.returned = 0;
+        self.queue.kick(device.transport());
+    }
+
+    /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at once
+    /// (virtio 1.2, 5.1.6.4), so a frame with fewer is a broken promise and not a reason to wait.
+    fn gather(&mut self) -> Result<bool, Broken> {
+        self.parts.clear();
+        let Some(first) = self.queue.pop()? else {
+            return Ok(false);
+        };
+        self.parts.push(first);
+        if self.mergeable && first.written as usize >= header::LONG {
+            let more = header::buffers(&self.header()).saturating_sub(1);
+            if more > 0 && self.queue.used_ready()? < more {
+                return Err(Broken);
+            }
+            for _ in 0..more {
+                self.parts.push(self.queue.pop()?.ok_or(Broken)?);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A copy of the header at the start of the first part; the device can't change what was checked.
+    fn header(&self) -> [u8; header::LONG] {
+        let mut bytes = [0; header::LONG];
+        if let Some(first) = self.parts.first() {
+            bytes[..self.header_len].copy_from_slice(self.part(first, self.header_len));
+        }
+        bytes
+    }
+
+    /// The first `len` bytes of a part's buffer.
+    fn part(&self, part: &Completion, len: usize) -> &[u8] {
+        // SAFETY: the token is one of ours, so the range is in the pool (which checks it again); the buffer has come
+        // back, isn't given away before `receive` is done with it, and only read while `self` is borrowed so.
+        unsafe { self.pool.slice(part.token as usize * self.buffer_len, len) }
+    }
+
+    /// True when the frame in `parts` was good and handed on.
+    fn deliver(
+        &mut self,
+        counters: &mut NetCounters,
+        deliver: &mut dyn FnMut(&mut [u8], RxMeta),
+    ) -> bool {
+        let header_len = self.header_len;
+        let total: usize = self.parts.iter().map(|part| part.written as usize).sum();
+        let Some(len) = total
+            .checked_sub(header_len)
+            .filter(|len| (1..=MAX_FRAME).contains(len))
+        else {
+            return false;
+        };
+        let Some(first) = self
+            .parts
+            .first()
+            .filter(|first| first.written as usize >= header_len)
+        else {
+            return false;
+        };
+        let Some(meta) = header::parse(&self.header(), len, self.expect) else {
+            return false;
+        };
+        let in_one_piece = self.parts.windows(2).all(|pair| {
+            pair[1].token == pair[0].token + 1 && pair[0].written as usize == self.buffer_len
+        });
+        if in_one_piece {
+            let start = first.token as usize * self.buffer_len;
+            // SAFETY: as in `part`; the parts follow one another, so this is the whole frame, and `self` is borrowed
+            // exclusively.
+            let frame = unsafe { self.pool.slice(start, total) };
+            deliver(&mut frame[header_len..], meta);
+            return true;
+        }
+        counters.rx_copied += 1;
+        let mut assembly = core::mem::take(&mut self.assembly);
+        assembly.clear();
+        let complete = assembly.try_reserve(total).is_ok();
+        if complete {
+            for part in &self.parts {
+                assembly.extend_from_slice(self.part(part, part.written as usize));
+            }
+            deliver(&mut assembly[header_len..], meta);
+        }
+        self.assembly = assembly;
+        complete
+    }
+
+    pub fn queue(&self) -> &Queue {
+        &self.queue
+    }
+
+    pub fn queue_mut(&mut self) -> &mut Queue {
+        &mut self.queue
+    }
+
+    pub fn leak(&mut self) {
+        self.queue.leak();
+        self.pool.leak();
+    }
+}

@@ -1,0 +1,258 @@
+//! As much of PCI as finding and configuring virtio functions takes (PCI Local Bus 3.0, chapter 6).
+
+use core::fmt;
+
+use crate::Error;
+use crate::transport::DeviceType;
+
+/// Vendor id of every virtio function (virtio 1.2, 4.1.2).
+const VIRTIO_VENDOR: u16 = 0x1af4;
+
+/// Configuration space registers.
+mod register {
+    pub const ID: u16 = 0x00;
+    pub const COMMAND: u16 = 0x04;
+    pub const HEADER_TYPE: u16 = 0x0c;
+    pub const BAR0: u16 = 0x10;
+    pub const BUS_NUMBERS: u16 = 0x18;
+    pub const SUBSYSTEM: u16 = 0x2c;
+    pub const CAPABILITIES: u16 = 0x34;
+    pub const INTERRUPT: u16 = 0x3c;
+}
+
+/// Status register: there is a list of capabilities.
+const HAS_CAPABILITIES: u32 = 1 << 20;
+/// Command register: answer to memory accesses, master the bus, don't drive the interrupt line.
+const COMMAND_MEMORY: u32 = 1 << 1;
+const COMMAND_MASTER: u32 = 1 << 2;
+const COMMAND_NO_LINE: u32 = 1 << 10;
+/// 192 bytes of capabilities of at least 4 bytes: a longer list is a loop.
+const MAX_CAPABILITIES: usize = 48;
+
+/// The place of a function on the bus.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Address {
+    /// Bus, 0 to 255.
+    pub bus: u8,
+    /// Device (slot), 0 to 31.
+    pub device: u8,
+    /// Function, 0 to 7.
+    pub function: u8,
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:02x}:{:02x}.{}", self.bus, self.device, self.function)
+    }
+}
+
+/// Access to PCI configuration space: ports 0xcf8/0xcfc or a memory-mapped (ECAM) window; the kernel has it.
+///
+/// `offset` is a multiple of 4 below 256. Reading where there is no function gives all ones.
+pub trait ConfigAccess: Sync {
+    /// Reads 32 bits.
+    fn read(&self, address: Address, offset: u16) -> u32;
+    /// Writes 32 bits.
+    fn write(&self, address: Address, offset: u16, value: u32);
+}
+
+/// A virtio function found on the bus.
+#[derive(Clone, Copy, Debug)]
+pub struct Function {
+    /// Where it is.
+    pub address: Address,
+    /// What it is.
+    pub device_type: DeviceType,
+    /// The line that firmware routed its pin to (the `Interrupt Line` register: an IRQ of the 8259
+    /// or an input of the IO-APIC, as the firmware decided); `None` where it has no pin.
+    pub line: Option<u8>,
+}
+
+/// All virtio functions, in the order of their addresses, below the bridges that firmware configured too.
+pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
+    let mut buses = [0; 4];
+    buses[0] = 1;
+    Functions {
+        access,
+        buses,
+        bus: 0,
+        slot: 0,
+        whole_device: false,
+    }
+}
+
+/// Iterator of [`virtio_functions`]: at most 256 buses are looked at, each once.
+pub struct Functions<'a> {
+    access: &'a dyn ConfigAccess,
+    /// Bit set of the buses that are known to exist. Bridges lead to higher numbers only.
+    buses: [u64; 4],
+    bus: u16,
+    /// Next device and function on the bus: device * 8 + function.
+    slot: u16,
+    /// Function 0 of the device says that it has more functions.
+    whole_device: bool,
+}
+
+impl Iterator for Functions<'_> {
+    type Item = Function;
+
+    fn next(&mut self) -> Option<Function> {
+        while let Some(address) = self.next_address() {
+            let id = self.access.read(address, register::ID);
+            if id as u16 == 0xffff {
+                continue;
+            }
+            let header = self.access.read(address, register::HEADER_TYPE) >> 16;
+            if address.function == 0 {
+                self.whole_device = header & 0x80 != 0;
+            }
+            if header & 0x7f == 1 {
+                self.note_bridge(address);
+            }
+            if id as u16 == VIRTIO_VENDOR
+                && let Some(device_type) = self.virtio_type(address, (id >> 16) as u16)
+            {
+                let interrupt = self.access.read(address, register::INTERRUPT);
+                let line = (interrupt >> 8 & 0xff != 0).then_some(interrupt as u8);
+                return Some(Function {
+                    address,
+                    device_type,
+                    line,
+                });
+            }
+        }
+        None
+    }
+}
+
+impl Functions<'_> {
+    fn next_address(&mut self) -> Option<Address> {
+        while self.bus < 256 {
+            let known = self.buses[usize::from(self.bus / 64)] >> (self.bus % 64) & 1 == 1;
+            if !known || self.slot >= 256 {
+                self.bus += 1;
+                self.slot = 0;
+                continue;
+            }
+            let slot = self.slot;
+            let function = (slot % 8) as u8;
+            if function == 0 {
+                self.whole_device = false;
+            } else if !self.whole_device {
+                self.slot = (slot / 8 + 1) * 8;
+                continue;
+            }
+            self.slot = slot + 1;
+            return Some(Address {
+                bus: self.bus as u8,
+                device: (slot / 8) as u8,
+                function,
+            });
+        }
+        None
+    }
+
+    fn note_bridge(&mut self, address: Address) {
+        let secondary = self.access.read(address, register::BUS_NUMBERS) >> 8 & 0xff;
+        // A bridge that firmware didn't configure says 0; one that leads back would be a loop.
+        if secondary > u32::from(address.bus) {
+            self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
+        }
+    }
+
+    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as subsystem id.
+    fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
+        match device {
+            0x1000..=0x103f => Some(DeviceType::from(
+                self.access.read(address, register::SUBSYSTEM) >> 16,
+            )),
+            0x1040..=0x107f => Some(DeviceType::from(u32::from(device) - 0x1040)),
+            _ => None,
+        }
+    }
+}
+
+/// One entry of a function's capability list.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Capability {
+    pub id: u8,
+    pub offset: u16,
+}
+
+/// One function of the bus with the access to it.
+#[derive(Clone, Copy)]
+pub(crate) struct Config<'a> {
+    pub access: &'a dyn ConfigAccess,
+    pub address: Address,
+}
+
+impl Config<'_> {
+    pub fn read(&self, offset: u16) -> u32 {
+        self.access.read(self.address, offset)
+    }
+
+    pub fn write(&self, offset: u16, value: u32) {
+        self.access.write(self.address, offset, value);
+    }
+
+    /// The capabilities, of which a looping list gives the first 48.
+    pub fn capabilities(&self) -> impl Iterator<Item = Capability> + '_ {
+        let start = if self.read(register::COMMAND) & HAS_CAPABILITIES != 0 {
+            self.read(register::CAPABILITIES) as u8
+        } else {
+            0
+        };
+        let mut next = start & 0xfc;
+        core::iter::from_fn(move || {
+            // The first 64 bytes are the header.
+            if next < 0x40 {
+                return None;
+            }
+            let offset = u16::from(next);
+            let word = self.read(offset);
+            next = (word >> 8) as u8 & 0xfc;
+            Some(Capability {
+                id: word as u8,
+                offset,
+            })
+        })
+        .take(MAX_CAPABILITIES)
+    }
+
+    /// The physical address that memory BAR `bar` decodes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadBar`] for an I/O BAR, one that firmware left unassigned, or one that doesn't exist.
+    pub fn memory_bar(&self, bar: u8) -> Result<u64, Error> {
+        if bar > 5 {
+            return Err(Error::BadBar(bar));
+        }
+        let offset = register::BAR0 + 4 * u16::from(bar);
+        let low = self.read(offset);
+        let is_64_bits = low >> 1 & 3 == 2;
+        let high = if is_64_bits && bar < 5 {
+            self.read(offset + 4)
+        } else {
+            0
+        };
+        let address = u64::from(high) << 32 | u64::from(low & !0xf);
+        if low & 1 != 0 || address == 0 {
+            Err(Error::BadBar(bar))
+        } else {
+            Ok(address)
+        }
+    }
+
+    /// Lets the function answer to memory accesses and reach memory itself.
+    pub fn enable(&self, use_line: bool) {
+        let command = self.read(register::COMMAND) & 0xffff | COMMAND_MEMORY | COMMAND_MASTER;
+        let command = if use_line {
+            command & !COMMAND_NO_LINE
+        } else {
+            command | COMMAND_NO_LINE
+        };
+        // The upper half is the status register, where writing ones clears: write zeros.
+        self.write(register::COMMAND, command);
+    }
+}

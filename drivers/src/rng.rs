@@ -1,0 +1,127 @@
+//! An entropy source (virtio 1.2, 5.4).
+
+use alloc::boxed::Box;
+
+use crate::device::{self, Device};
+use crate::queue::{Broken, Buffer, Queue};
+use crate::transport::{DeviceType, Interrupt, Transport};
+use crate::{Error, MemoryRef, Region};
+
+const REQUEST_QUEUE: u16 = 0;
+
+/// Bytes of the largest request: what a seed or two takes.
+pub const MAX_REQUEST: usize = 256;
+
+/// An entropy source. One request at a time; dropping it resets the device.
+pub struct Rng {
+    device: Device,
+    queue: Queue,
+    buffer: Region,
+    pending: bool,
+}
+
+impl Rng {
+    /// Starts the device.
+    ///
+    /// # Errors
+    ///
+    /// See [`Error`]; the device is left reset.
+    pub fn new(transport: Box<dyn Transport>, memory: MemoryRef) -> Result<Rng, Error> {
+        let mut device = Device::new(
+            transport,
+            DeviceType::Rng,
+            device::feature::QUEUE,
+            &|features| features,
+        )?;
+        let queue = device.queue(memory, REQUEST_QUEUE, (1, 1), 1)?;
+        let buffer = Region::new(memory, MAX_REQUEST, 64).ok_or(Error::OutOfMemory)?;
+        device.start();
+        Ok(Rng {
+            device,
+            queue,
+            buffer,
+            pending: false,
+        })
+    }
+
+    /// How to acknowledge the device's interrupts.
+    pub fn interrupt(&self) -> Interrupt {
+        self.device.interrupt()
+    }
+
+    /// False once the device broke the protocol.
+    pub fn is_running(&self) -> bool {
+        self.device.is_running()
+    }
+
+    /// Asks for `len` (1 to [`MAX_REQUEST`], else clamped) random bytes, unless a request is under way. One exit; the
+    /// answer may take as long as the host likes.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`].
+    pub fn request(&mut self, len: usize) -> Result<(), Error> {
+        if !self.device.is_running() {
+            return Err(Error::Broken);
+        }
+        if !self.pending {
+            let len = len.clamp(1, MAX_REQUEST) as u32;
+            let buffer = Buffer {
+                phys: self.buffer.phys(0),
+                len,
+                device_writes: true,
+            };
+            self.queue.add(&[buffer], 0).map_err(|_| Error::Broken)?;
+            self.pending = true;
+            self.queue.kick(self.device.transport());
+        }
+        Ok(())
+    }
+
+    /// Hands the random bytes to `take` if they are there (a device may give fewer than asked for, and
+    /// even none), and forgets them. `None` while the request is under way, or when there is none. Never blocks.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Broken`].
+    pub fn poll<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
+        if !self.device.is_running() {
+            return Err(Error::Broken);
+        }
+        match self.queue.pop() {
+            Ok(None) => Ok(None),
+            Ok(Some(completion)) => {
+                self.pending = false;
+                // SAFETY: the buffer has come back, and is given away again only by `request`.
+                let bytes = unsafe { self.buffer.slice(0, completion.written as usize) };
+                let taken = take(bytes);
+                // It may be the seed of secrets.
+                bytes.fill(0);
+                Ok(Some(taken))
+            }
+            Err(Broken) => {
+                log::error!(target: "drivers", "the entropy source broke the virtio protocol and was reset");
+                self.device.stop();
+                Err(Error::Broken)
+            }
+        }
+    }
+
+    /// To be called before waiting: asks for an interrupt. True: don't wait, poll.
+    #[must_use = "what is there already may not interrupt"]
+    pub fn enable_interrupts(&mut self) -> bool {
+        self.device.is_running() && self.queue.enable_interrupts()
+    }
+}
+
+impl Drop for Rng {
+    fn drop(&mut self) {
+        if !self.device.stop() {
+            self.queue.leak();
+            self.buffer.leak();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! How a driver reaches its device: registers, status, doorbells, interrupts (virtio 1.2, chapters 3 and 4).
+
+use core::fmt;
+use core::ptr::NonNull;
+
+use crate::Error;
+
+pub mod mmio;
+pub mod pci;
+
+/// The kind of a virtio device (virtio 1.2, chapter 5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceType {
+    /// 1: network card.
+    Net,
+    /// 2: block device.
+    Block,
+    /// 3: console.
+    Console,
+    /// 4: entropy source.
+    Rng,
+    /// Any other device id, for which there is no driver here.
+    Other(u32),
+}
+
+impl From<u32> for DeviceType {
+    fn from(id: u32) -> Self {
+        match id {
+            1 => DeviceType::Net,
+            2 => DeviceType::Block,
+            3 => DeviceType::Console,
+            4 => DeviceType::Rng,
+            other => DeviceType::Other(other),
+        }
+    }
+}
+
+impl fmt::Display for DeviceType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DeviceType::Net => f.write_str("network"),
+            DeviceType::Block => f.write_str("block"),
+            DeviceType::Console => f.write_str("console"),
+            DeviceType::Rng => f.write_str("entropy"),
+            DeviceType::Other(id) => write!(f, "virtio type {id}"),
+        }
+    }
+}
+
+bitflags::bitflags! {
+    /// The device status field (virtio 1.2, 2.1). Zero resets the device.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Status: u8 {
+        /// The device has been noticed.
+        const ACKNOWLEDGE = 1;
+        /// There is a driver for it.
+        const DRIVER = 2;
+        /// The driver is ready.
+        const DRIVER_OK = 4;
+        /// Features are agreed upon.
+        const FEATURES_OK = 8;
+        /// The device can't go on until it is reset.
+        const NEEDS_RESET = 64;
+        /// The driver has given up.
+        const FAILED = 128;
+    }
+}
+
+bitflags::bitflags! {
+    /// Why a device interrupted (virtio 1.2, 4.1.4.5 and 4.2.2).
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Cause: u8 {
+        /// A queue has used buffers.
+        const QUEUE = 1;
+        /// The configuration space changed.
+        const CONFIG = 2;
+    }
+}
+
+/// Where a queue lies in memory, as a device is told (virtio 1.2, 2.7).
+#[derive(Clone, Copy, Debug)]
+pub struct QueueAddresses {
+    /// Number of descriptors: a power of two.
+    pub size: u16,
+    /// Physical address of the descriptor table.
+    pub descriptors: u64,
+    /// Physical address of the available ring.
+    pub driver: u64,
+    /// Physical address of the used ring.
+    pub device: u64,
+}
+
+/// The width of one access to a configuration space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// 1 byte.
+    U8,
+    /// 2 bytes.
+    U16,
+    /// 4 bytes.
+    U32,
+}
+
+impl Width {
+    /// The width in bytes.
+    pub fn bytes(self) -> usize {
+        match self {
+            Width::U8 => 1,
+            Width::U16 => 2,
+            Width::U32 => 4,
+        }
+    }
+}
+
+/// A way to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real ones; a test has its own.
+///
+/// No function blocks, and none but [`notify`](Transport::notify) is on the way of a packet. Waiting (for the end of a reset) is up to the
+/// driver, which bounds it.
+pub trait Transport: Send {
+    /// What kind of device it is.
+    fn device_type(&self) -> DeviceType;
+
+    /// True for a device older than virtio 1.0: queues lie in one piece with the used ring at a page
+    /// boundary, there is no `FEATURES_OK`, and only 32 feature bits.
+    fn is_legacy(&self) -> bool;
+
+    /// The features that the device offers.
+    fn device_features(&mut self) -> u64;
+
+    /// Says which features the driver uses.
+    fn set_driver_features(&mut self, features: u64);
+
+    /// Reads the status field; unknown bits are dropped.
+    fn status(&self) -> Status;
+
+    /// Writes the status field; an empty one asks for a reset.
+    fn set_status(&mut self, status: Status);
+
+    /// The largest size of the queue, 0 when there is no such queue.
+    fn max_queue_size(&mut self, queue: u16) -> u16;
+
+    /// Tells the device where the queue is and switches it on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BadQueue`] when the device can't reach the addresses, [`Error::NoVector`] when it refuses the queue's
+    /// MSI-X vector.
+    fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error>;
+
+    /// Rings the doorbell: there are new buffers in the queue. One exit to the hypervisor.
+    fn notify(&self, queue: u16);
+
+    /// How to acknowledge this device's interrupts.
+    fn interrupt(&self) -> Interrupt;
+
+    /// A number that changes whenever the configuration space does (always 0 for legacy devices).
+    fn config_generation(&self) -> u32;
+
+    /// Reads the device's configuration space; `None` outside it. `offset` is a multiple of the width.
+    fn read_config(&self, offset: usize, width: Width) -> Option<u32>;
+}
+
+/// How to acknowledge the interrupts of one device: a handle that an interrupt handler can own a copy of.
+///
+/// It is separate from the driver because it is used where the driver isn't: in the interrupt
+/// handler, before the end-of-interrupt, so that a level-triggered line doesn't fire again.
+#[derive(Clone, Copy, Debug)]
+pub struct Interrupt(Kind);
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    /// MSI-X: edge by nature.
+    Message,
+    /// virtio-mmio: `InterruptStatus` to read, `InterruptACK` to write it back to.
+    Mmio {
+        status: NonNull<u32>,
+        acknowledge: NonNull<u32>,
+    },
+    /// PCI line: reading the ISR byte acknowledges.
+    Line { isr: NonNull<u8> },
+}
+
+// SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and reading or writing them from any CPU at
+// any time is what they are for.
+unsafe impl Send for Interrupt {}
+// SAFETY: as above.
+unsafe impl Sync for Interrupt {}
+
+impl Interrupt {
+    /// Interrupts that need no acknowledgement (MSI-X).
+    pub const fn message() -> Interrupt {
+        Interrupt(Kind::Message)
+    }
+
+    /// # Safety
+    ///
+    /// Both pointers are to registers of a virtio-mmio device that stay mapped for good.
+    pub(crate) const unsafe fn mmio(status: NonNull<u32>, acknowledge: NonNull<u32>) -> Interrupt {
+        Interrupt(Kind::Mmio {
+            status,
+            acknowledge,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// `isr` is the ISR register of a virtio PCI function that stays mapped for good.
+    pub(crate) const unsafe fn line(isr: NonNull<u8>) -> Interrupt {
+        Interrupt(Kind::Line { isr })
+    }
+
+    /// True when the handler has to call [`acknowledge`](Interrupt::acknowledge) at all.
+    pub fn needs_acknowledge(&self) -> bool {
+        !matches!(self.0, Kind::Message)
+    }
+
+    /// Takes the interrupt back at the device and says why it came. Empty: not this device (a shared
+    /// line). For MSI-X nothing is done and both causes are returned. One or two register accesses; safe in
+    /// an interrupt handler and at the same time as anything the driver does.
+    pub fn acknowledge(&self) -> Cause {
+        match self.0 {
+            Kind::Message => Cause::all(),
+            Kind::Mmio {
+                status,
+                acknowledge,
+            } => {
+                // SAFETY: promised by the maker of this handle.
+                unsafe {
+                    let causes = status.read_volatile();
+                    if causes != 0 {
+                        acknowledge.write_volatile(causes);
+                    }
+                    Cause::from_bits_truncate(causes as u8)
+                }
+            }
+            // SAFETY: promised by the maker of this handle.
+            Kind::Line { isr } => Cause::from_bits_truncate(unsafe { isr.read_volatile() }),
+        }
+    }
+}

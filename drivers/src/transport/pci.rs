@@ -1,0 +1,354 @@
+//! virtio over PCI (virtio 1.2, 4.1): modern register blocks, MSI-X, cached doorbells.
+
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+
+use super::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use crate::pci::{Config, ConfigAccess, Function};
+use crate::{Error, MemoryRef};
+
+const CAPABILITY_VENDOR: u8 = 0x09;
+const CAPABILITY_MSIX: u8 = 0x11;
+
+/// `cfg_type` of virtio's vendor capabilities (4.1.4).
+mod block {
+    pub const COMMON: u8 = 1;
+    // Between them 2, notifications, and 3, interrupt status: an array below is indexed by these numbers.
+    pub const DEVICE: u8 = 4;
+}
+
+/// Offsets in the common configuration block (4.1.4.3).
+mod common {
+    pub const DEVICE_FEATURE_SELECT: usize = 0;
+    pub const DEVICE_FEATURE: usize = 4;
+    pub const DRIVER_FEATURE_SELECT: usize = 8;
+    pub const DRIVER_FEATURE: usize = 12;
+    pub const CONFIG_MSIX_VECTOR: usize = 16;
+    pub const DEVICE_STATUS: usize = 20;
+    pub const CONFIG_GENERATION: usize = 21;
+    pub const QUEUE_SELECT: usize = 22;
+    pub const QUEUE_SIZE: usize = 24;
+    pub const QUEUE_MSIX_VECTOR: usize = 26;
+    pub const QUEUE_ENABLE: usize = 28;
+    pub const QUEUE_NOTIFY_OFF: usize = 30;
+    pub const QUEUE_DESC: usize = 32;
+    pub const QUEUE_DRIVER: usize = 40;
+    pub const QUEUE_DEVICE: usize = 48;
+    pub const LEN: usize = 56;
+}
+
+/// "No vector", both to switch one off and as the answer of a device that refuses one.
+const NO_VECTOR: u16 = 0xffff;
+/// Message Control, in the upper half of the capability's first word.
+const MSIX_ENABLE: u32 = 1 << 31;
+const MSIX_MASK_ALL: u32 = 1 << 30;
+const MSIX_ENTRY: usize = 16;
+
+/// One MSI-X message: what the function writes, and where, to interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Physical address (on x86: of a local APIC).
+    pub address: u64,
+    /// Value (on x86: the vector and delivery mode).
+    pub data: u32,
+}
+
+/// How a PCI function shall interrupt.
+#[derive(Clone, Copy, Debug)]
+pub enum Interrupts<'a> {
+    /// By MSI-X. With one message everything uses it; with several the first is for configuration changes
+    /// and queue `i` uses message `1 + i`, wrapping around.
+    Messages(&'a [Message]),
+    /// By its line, which has to be acknowledged ([`Interrupt::acknowledge`]).
+    Line,
+    /// Not at all: the device is only polled.
+    None,
+}
+
+/// Registers of one capability, mapped.
+#[derive(Clone, Copy)]
+struct Block {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+impl Block {
+    /// The address of a register, if it is inside the block and aligned.
+    fn register<T>(&self, offset: usize) -> Option<NonNull<T>> {
+        let size = size_of::<T>();
+        if offset.checked_add(size)? > self.len {
+            return None;
+        }
+        // SAFETY: inside the mapping (checked just above).
+        let address: NonNull<T> = unsafe { self.base.add(offset) }.cast();
+        address.is_aligned().then_some(address)
+    }
+}
+
+/// A modern (or transitional) virtio PCI function.
+pub struct PciTransport {
+    device_type: DeviceType,
+    /// At least `common::LEN` bytes, 4-byte aligned.
+    common: Block,
+    notify: Block,
+    notify_multiplier: u32,
+    device: Option<Block>,
+    interrupt: Interrupt,
+    /// MSI-X vectors in use: 0 none, 1 shared, n one for configuration and the rest for queues.
+    vectors: u16,
+    /// Doorbell of each active queue, so that a kick is one exit and not three.
+    doorbells: Vec<Option<NonNull<u16>>>,
+}
+
+// SAFETY: the registers stay mapped for good, and this is their one owner (promise to `new`).
+unsafe impl Send for PciTransport {}
+
+impl PciTransport {
+    /// Maps the function's registers, enables it as bus master and programs its interrupts.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotVirtioPci`] for a legacy-only function, [`Error::BadBar`], [`Error::Unmappable`], [`Error::NoVector`] when it has
+    /// fewer MSI-X vectors than there are messages (then try [`Interrupts::Line`]).
+    ///
+    /// # Safety
+    ///
+    /// Nothing else drives the function while the transport lives, and the messages interrupt nothing but the
+    /// handler that the caller has for them.
+    pub unsafe fn new(
+        memory: MemoryRef,
+        access: &dyn ConfigAccess,
+        function: &Function,
+        interrupts: Interrupts<'_>,
+    ) -> Result<PciTransport, Error> {
+        let config = Config {
+            access,
+            address: function.address,
+        };
+        config.enable(matches!(interrupts, Interrupts::Line));
+
+        let mut found: [Option<(Block, u16)>; 5] = [None; 5];
+        for capability in config.capabilities().filter(|c| c.id == CAPABILITY_VENDOR) {
+            let kind = (config.read(capability.offset) >> 24) as u8;
+            // The device offers blocks in its order of preference: keep the first that can be mapped.
+            if let Some(slot @ None) = found.get_mut(usize::from(kind))
+                && matches!(kind, block::COMMON..=block::DEVICE)
+                && let Ok(mapped) = map_block(memory, &config, capability.offset)
+            {
+                *slot = Some((mapped, capability.offset));
+            }
+        }
+        let [_, common, notify, isr, device] = found;
+        let ((common, _), (notify, notify_capability)) =
+            common.zip(notify).ok_or(Error::NotVirtioPci)?;
+        if common.len < common::LEN || !common.base.cast::<u32>().is_aligned() {
+            return Err(Error::NotVirtioPci);
+        }
+        let (interrupt, vectors) = match interrupts {
+            Interrupts::Messages(messages) => (
+                Interrupt::message(),
+                program_msix(memory, &config, messages)?,
+            ),
+            Interrupts::Line => {
+                let isr = isr.and_then(|(isr, _)| isr.register::<u8>(0));
+                // SAFETY: the ISR register of this function; mappings of `Memory::map_mmio` last for good.
+                (
+                    unsafe { Interrupt::line(isr.ok_or(Error::NotVirtioPci)?) },
+                    0,
+                )
+            }
+            Interrupts::None => (Interrupt::message(), 0),
+        };
+        Ok(PciTransport {
+            device_type: function.device_type,
+            common,
+            notify,
+            notify_multiplier: config.read(notify_capability + 16),
+            device: device.map(|(block, _)| block),
+            interrupt,
+            vectors,
+            doorbells: Vec::new(),
+        })
+    }
+
+    fn read<T>(&self, offset: usize) -> T {
+        debug_assert!(offset + size_of::<T>() <= common::LEN);
+        // SAFETY: inside the common block, whose length and alignment `new` checked; offsets are the constants above.
+        unsafe { self.common.base.add(offset).cast::<T>().read_volatile() }
+    }
+
+    fn write<T>(&self, offset: usize, value: T) {
+        debug_assert!(offset + size_of::<T>() <= common::LEN);
+        // SAFETY: as for `read`; what a write does to memory goes through the queues' addresses, which the
+        // virtqueue owns.
+        unsafe {
+            self.common
+                .base
+                .add(offset)
+                .cast::<T>()
+                .write_volatile(value)
+        }
+    }
+
+    fn write_address(&self, offset: usize, address: u64) {
+        self.write(offset, address as u32);
+        self.write(offset + 4, (address >> 32) as u32);
+    }
+}
+
+/// Maps what the vendor capability at `offset` describes (4.1.4): bar, offset, length.
+fn map_block(memory: MemoryRef, config: &Config<'_>, offset: u16) -> Result<Block, Error> {
+    let bar = config.memory_bar(config.read(offset + 4) as u8)?;
+    let phys = bar
+        .checked_add(u64::from(config.read(offset + 8)))
+        .ok_or(Error::Unmappable)?;
+    let len = config.read(offset + 12) as usize;
+    if len == 0 {
+        return Err(Error::Unmappable);
+    }
+    let base = memory.map_mmio(phys, len).ok_or(Error::Unmappable)?;
+    Ok(Block { base, len })
+}
+
+/// Fills the MSI-X table and switches MSI-X on (PCI 3.0, 6.8.2). Returns the number of vectors.
+fn program_msix(
+    memory: MemoryRef,
+    config: &Config<'_>,
+    messages: &[Message],
+) -> Result<u16, Error> {
+    let capability = config
+        .capabilities()
+        .find(|c| c.id == CAPABILITY_MSIX)
+        .ok_or(Error::NoVector)?
+        .offset;
+    let control = config.read(capability);
+    let available = (control >> 16 & 0x7ff) as usize + 1;
+    if messages.is_empty() || messages.len() > available {
+        return Err(Error::NoVector);
+    }
+    let table = config.read(capability + 4);
+    let phys = config
+        .memory_bar(table as u8 & 7)?
+        .checked_add(u64::from(table & !7));
+    let len = messages.len() * MSIX_ENTRY;
+    let base = phys
+        .and_then(|phys| memory.map_mmio(phys, len))
+        .ok_or(Error::Unmappable)?;
+    let entries = Block { base, len };
+    config.write(capability, control | MSIX_ENABLE | MSIX_MASK_ALL);
+    for (index, message) in messages.iter().enumerate() {
+        let words = [
+            message.address as u32,
+            (message.address >> 32) as u32,
+            message.data,
+            0,
+        ];
+        for (word, value) in words.into_iter().enumerate() {
+            let register = entries.register::<u32>(index * MSIX_ENTRY + word * 4);
+            // SAFETY: an entry of the function's MSI-X table, mapped, in bounds and aligned.
+            unsafe { register.ok_or(Error::Unmappable)?.write_volatile(value) };
+        }
+    }
+    config.write(capability, (control | MSIX_ENABLE) & !MSIX_MASK_ALL);
+    Ok(messages.len() as u16)
+}
+
+impl Transport for PciTransport {
+    fn device_type(&self) -> DeviceType {
+        self.device_type
+    }
+
+    fn is_legacy(&self) -> bool {
+        false
+    }
+
+    fn device_features(&mut self) -> u64 {
+        self.write(common::DEVICE_FEATURE_SELECT, 0u32);
+        let low: u32 = self.read(common::DEVICE_FEATURE);
+        self.write(common::DEVICE_FEATURE_SELECT, 1u32);
+        let high: u32 = self.read(common::DEVICE_FEATURE);
+        u64::from(high) << 32 | u64::from(low)
+    }
+
+    fn set_driver_features(&mut self, features: u64) {
+        self.write(common::DRIVER_FEATURE_SELECT, 0u32);
+        self.write(common::DRIVER_FEATURE, features as u32);
+        self.write(common::DRIVER_FEATURE_SELECT, 1u32);
+        self.write(common::DRIVER_FEATURE, (features >> 32) as u32);
+        if self.vectors > 0 {
+            // A device that refuses only loses configuration changes, which no driver relies on.
+            self.write(common::CONFIG_MSIX_VECTOR, 0u16);
+        }
+    }
+
+    fn status(&self) -> Status {
+        Status::from_bits_truncate(self.read(common::DEVICE_STATUS))
+    }
+
+    fn set_status(&mut self, status: Status) {
+        self.write(common::DEVICE_STATUS, status.bits());
+    }
+
+    fn max_queue_size(&mut self, queue: u16) -> u16 {
+        self.write(common::QUEUE_SELECT, queue);
+        self.read(common::QUEUE_SIZE)
+    }
+
+    fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
+        self.write(common::QUEUE_SELECT, queue);
+        self.write(common::QUEUE_SIZE, addresses.size);
+        if self.vectors > 0 {
+            let vector = if self.vectors == 1 {
+                0
+            } else {
+                1 + queue % (self.vectors - 1)
+            };
+            self.write(common::QUEUE_MSIX_VECTOR, vector);
+            if self.read::<u16>(common::QUEUE_MSIX_VECTOR) == NO_VECTOR {
+                return Err(Error::NoVector);
+            }
+        }
+        self.write_address(common::QUEUE_DESC, addresses.descriptors);
+        self.write_address(common::QUEUE_DRIVER, addresses.driver);
+        self.write_address(common::QUEUE_DEVICE, addresses.device);
+        let index: u16 = self.read(common::QUEUE_NOTIFY_OFF);
+        let doorbell = usize::from(index)
+            .checked_mul(self.notify_multiplier as usize)
+            .and_then(|offset| self.notify.register::<u16>(offset))
+            .ok_or(Error::BadQueue(queue))?;
+        let slot = usize::from(queue);
+        if self.doorbells.len() <= slot {
+            self.doorbells.resize(slot + 1, None);
+        }
+        self.doorbells[slot] = Some(doorbell);
+        self.write(common::QUEUE_ENABLE, 1u16);
+        Ok(())
+    }
+
+    fn notify(&self, queue: u16) {
+        if let Some(Some(doorbell)) = self.doorbells.get(usize::from(queue)) {
+            // SAFETY: inside the notify block and aligned (checked when the queue was activated).
+            unsafe { doorbell.write_volatile(queue) };
+        }
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        self.interrupt
+    }
+
+    fn config_generation(&self) -> u32 {
+        u32::from(self.read::<u8>(common::CONFIG_GENERATION))
+    }
+
+    fn read_config(&self, offset: usize, width: Width) -> Option<u32> {
+        let device = self.device.as_ref()?;
+        // SAFETY: `register` checked bounds and alignment.
+        Some(unsafe {
+            match width {
+                Width::U8 => u32::from(device.register::<u8>(offset)?.read_volatile()),
+                Width::U16 => u32::from(device.register::<u16>(offset)?.read_volatile()),
+                Width::U32 => device.register::<u32>(offset)?.read_volatile(),
+            }
+        })
+    }
+}
