@@ -66,9 +66,10 @@ class Context:
             )
         return done
 
-    def soil(self, program, form, *arguments, options=(), tap=None, **child_options):
+    def soil(self, program, form, *arguments, options=(), tap=None, dhcp=False, **child_options):
         """Starts `soil run` with the program's executable of this form, and `tap` as its network."""
-        return self.child(command(program, form, arguments, options, tap), **child_options)
+        words = command(program, form, arguments, options, tap, dhcp)
+        return self.child(words, **child_options)
 
     def load(self, *words, check=True):
         """Runs the load client (bench/load/load.c)."""
@@ -84,13 +85,15 @@ def executable(program, form):
     return path
 
 
-def command(program, form, arguments=(), options=(), tap=None):
+def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
     """The words of `soil run` for this program and form."""
     words = [SOIL, "run", executable(program, form)]
     if form != "process":
         words += ["--machine", form]
     if tap:
-        words += ["--net", f"tap={tap.name}", "--ip", tap.guest_cidr]
+        words += ["--net", f"tap={tap.name}"]
+        if not dhcp:
+            words += ["--ip", tap.guest_cidr, "--gateway", tap.host]
     words += options
     if arguments:
         words += ["--", *arguments]
@@ -100,3 +103,9 @@ def command(program, form, arguments=(), options=(), tap=None):
 def clean(text):
     """Console output without the carriage returns of a serial port."""
     return text.replace("\r", "")
+
+
+def outcome(child, context):
+    """The exit status and the whole clean output of a child that ends by itself."""
+    status = child.finish(context.remaining())
+    return status, clean(child.text)

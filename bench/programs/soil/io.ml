@@ -1,0 +1,55 @@
+module D = Soil.File_descriptor
+
+type buffer = D.buffer
+type listener = D.t
+type connection = D.t
+type file = Disk of Soil.Block.t | File of D.t
+
+let run = Soil.run
+let buffer n : buffer = Bigarray.Array1.create Char C_layout n
+let listen port = Soil.Tcp.listen ~port ()
+
+(* TCP_NODELAY is the initial state of Soil's connections. *)
+let serve_chunks listener client ~response =
+  Soil.Tcp.serve listener @@ fun connection ->
+  let respond = client () and chunk = Bytes.create 16384 in
+  let rec loop () =
+    match D.read connection chunk 0 (Bytes.length chunk) with
+    | 0 -> ()
+    | n ->
+        for _ = 1 to respond chunk n do
+          D.write connection response 0 (Bytes.length response)
+        done;
+        loop ()
+  in
+  loop ()
+
+let rec serve_one listener f =
+  let connection = Soil.Tcp.accept listener in
+  (try f connection with Soil.Error _ -> ());
+  D.close connection;
+  serve_one listener f
+
+let read connection data = D.read_into connection data 0 (Bigarray.Array1.dim data)
+let write connection data length = D.write_from connection data 0 length
+let open_disk () = Disk (Soil.Block.open_ "data")
+let wrong () = invalid_arg "a disk where a file is needed, or the other way round"
+
+let read_disk file data ~at =
+  match file with
+  | Disk disk -> Soil.Block.read disk ~first_sector:(at / 512) data 0 (Bigarray.Array1.dim data)
+  | File _ -> wrong ()
+
+let open_file name ~write =
+  File (Soil.Fs.open_ ~mode:(if write then Truncate else Read) ("/data/" ^ name))
+
+let read_file file data = match file with File d -> read d data | Disk _ -> wrong ()
+
+let write_file file data =
+  match file with File d -> write d data (Bigarray.Array1.dim data) | Disk _ -> wrong ()
+
+let finish_file = function
+  | File d ->
+      Soil.Fs.sync d;
+      D.close d
+  | Disk d -> Soil.Block.close d

@@ -1,0 +1,343 @@
+"""Real peers over a TAP: curl, wrk, Linux TCP in both directions, dnsmasq."""
+
+import hashlib
+import os
+import re
+import socket
+import struct
+import subprocess
+import threading
+
+from harness.context import FORMS, outcome
+from harness.runner import test
+
+SERVICES = "tests/programs/soil/services.exe"
+CLIENT = "tests/programs/soil/tcp_client.exe"
+
+
+def services(context, form, **options):
+    """Starts the services on a TAP; (child, tap) when they are ready."""
+    tap = context.tap()
+    child = context.soil(SERVICES, form, tap=tap, **options)
+    child.wait_line("ready")
+    return child, tap
+
+
+def in_every_form(limit=60, forms=FORMS, long=False, name=None):
+    """Registers a test `f(context, form)` for each form."""
+
+    def register(function):
+        label = name or function.__name__.replace("_", "-")
+        for form in forms:
+            test(f"{label}-{form}", limit=limit, long=long)(
+                lambda context, form=form: function(context, form)
+            )
+        return function
+
+    return register
+
+
+@in_every_form()
+def tcp_echo(context, form):
+    """Pseudo-random bytes come back unchanged, on one connection and on four at once."""
+    _, tap = services(context, form)
+    context.load("copy", tap.guest, 7, 8_000_000)
+    clients = [context.child(load_words("copy", tap.guest, 7, 2_000_000)) for _ in range(4)]
+    for client in clients:
+        assert client.finish(context.remaining()) == 0, client.text
+
+
+def load_words(*words):
+    from harness.context import LOAD
+
+    return [LOAD, *map(str, words)]
+
+
+@in_every_form()
+def curl(context, form):
+    _, tap = services(context, form)
+    url = f"http://{tap.guest}/"
+    bodies = context.run("curl", "-fsS", "-m", "20", url, url, url).stdout
+    assert bodies == "x" * 3072, f"{len(bodies)} bytes: {bodies[:200]!r}"
+
+
+@in_every_form()
+def wrk(context, form):
+    """64 connections with keep-alive for two seconds: no errors, no timeouts."""
+    _, tap = services(context, form)
+    text = context.run("wrk", "-t1", "-c64", "-d2s", f"http://{tap.guest}/").stdout
+    assert "Socket errors" not in text and "Non-2xx" not in text, text
+    assert float(re.search(r"Requests/sec:\s+([0-9.]+)", text)[1]) > 10, text
+
+
+@in_every_form(limit=120)
+def hundred_bulk_transfers(context, form):
+    """100 transfers in each direction, none of which stalls."""
+    bulk(context, form, 100, 0.06)
+
+
+@in_every_form(limit=900, long=True, name="hundred-long-bulk-transfers")
+def hundred_long_bulk_transfers(context, form):
+    bulk(context, form, 100, 1)
+
+
+def bulk(context, form, count, seconds):
+    _, tap = services(context, form)
+    for i in range(count):
+        for mode, port in (("out", 19), ("in", 9)):
+            done = context.load(mode, tap.guest, port, seconds, check=False)
+            assert done.returncode == 0, f"transfer {i} {mode}: {done.stderr}"
+
+
+@in_every_form(limit=90)
+def thousand_connections(context, form):
+    """1024 connections at once, all accepted and all answered; afterwards the next one too."""
+    _, tap = services(context, form)
+    line = context.load("hold", tap.guest, 7, 1024, 0.5).stdout
+    assert "connections=1024" in line, line
+    context.load("copy", tap.guest, 7, 1_000_000)
+
+
+@in_every_form()
+def resetting_peers(context, form):
+    """Peers that reset in the middle leave nothing behind."""
+    child, tap = services(context, form)
+    for i in range(60):
+        peer = socket.create_connection((tap.guest, (19, 7, 80)[i % 3]), timeout=10)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        peer.sendall(b"GET / HTTP/1.1\r\n")
+        if i % 2:
+            peer.settimeout(10)
+            if i % 3 != 2:
+                peer.recv(10)
+        peer.close()
+    for _ in range(20):
+        with socket.create_connection((tap.guest, 81), timeout=10) as peer:
+            peer.settimeout(10)
+            assert peer.recv(1) == b"", "port 81 closes at once"
+    context.load("copy", tap.guest, 7, 500_000)
+    figures = counters(tap)
+    assert figures["descriptors"] < 20, f"{figures}\n{child.text}"
+    assert "Fatal" not in child.text, child.text
+
+
+def counters(tap):
+    """The counters that the services report on port 79."""
+    with socket.create_connection((tap.guest, 79), timeout=20) as peer:
+        peer.settimeout(20)
+        text = b""
+        while piece := peer.recv(4096):
+            text += piece
+    return {name: int(value) for name, value in re.findall(r"(\w+)=(-?\d+)", text.decode())}
+
+
+@in_every_form()
+def udp_echo(context, form):
+    """Datagrams of every size that fits a frame come back; a client of the program's own too."""
+    _, tap = services(context, form)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(10)
+        peer.connect((tap.guest, 7))
+        for size in (0, 1, 64, 512, 1472):
+            data = os.urandom(size)
+            peer.send(data)
+            assert peer.recv(65536) == data, f"{size} bytes"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind((tap.host, 7007))
+        other = context.tap()
+
+        def answer():
+            while True:
+                try:
+                    server.sendto(*server.recvfrom(65536))
+                except OSError:
+                    return
+
+        threading.Thread(target=answer, daemon=True).start()
+        child = context.soil("tests/programs/soil/udp_client.exe", form, tap.host, "7007", tap=other)
+        status, output = outcome(child, context)
+        assert status == 0, output
+        for size in (1, 0, 100, 1472, 512):
+            assert f"{size} bytes: the same back" in output, output
+
+
+class Server:
+    """A TCP server of the host on one TAP's address; `handle(connection)` runs in a thread each."""
+
+    def __init__(self, tap, handle):
+        self.socket = socket.create_server((tap.host, 0), backlog=256)
+        self.port = self.socket.getsockname()[1]
+        self.handle = handle
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.one, args=(connection,), daemon=True).start()
+
+    def one(self, connection):
+        with connection:
+            connection.settimeout(30)
+            self.handle(connection)
+
+
+@in_every_form()
+def tcp_client(context, form):
+    """Connecting out: many at once, a large answer, a large request, a refusal."""
+    tap = context.tap()
+    blob = os.urandom(3_000_000)
+
+    def upper(connection):
+        connection.sendall(connection.makefile("rb").readline().upper())
+
+    def count(connection):
+        total, digest = 0, hashlib.md5()
+        while data := connection.recv(65536):
+            total += len(data)
+            digest.update(data)
+        connection.sendall(f"{total} {digest.hexdigest()}\n".encode())
+
+    exchange = Server(tap, upper)
+    fetch = Server(tap, lambda connection: connection.sendall(blob))
+    send = Server(tap, count)
+
+    def client(*words):
+        status, output = outcome(context.soil(CLIENT, form, *map(str, words), tap=tap), context)
+        assert status == 0, output
+        return output
+
+    assert "50 right answers" in client("exchange", tap.host, exchange.port, 50)
+    expected = f"3000000 bytes, digest {hashlib.md5(blob).hexdigest()}"
+    assert expected in client("fetch", tap.host, fetch.port)
+    block = bytes(i * 13 & 255 for i in range(50_000))
+    digest = hashlib.md5(block * 40).hexdigest()
+    assert f"answer: 2000000 {digest}" in client("send", tap.host, send.port, 2_000_000)
+    refusal = client("refused", tap.host, 9)
+    assert f"{tap.host}:9: connection refused" in refusal, refusal
+
+
+def dnsmasq(context, tap, *options):
+    """DHCP and DNS on the TAP, answering .50 and two names."""
+    child = context.child(
+        [
+            "dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--user=root",
+            f"--interface={tap.name}", "--bind-interfaces", "--except-interface=lo", "--pid-file=",
+            f"--dhcp-leasefile={context.path('leases')}", "--log-facility=-", "--log-dhcp",
+            f"--dhcp-range={tap.prefix}.50,{tap.prefix}.50,255.255.255.0,1h",
+            "--host-record=one.test,192.0.2.1", "--host-record=many.test,192.0.2.2",
+            "--host-record=many.test,192.0.2.3", "--local=/test/", *options,
+        ]
+    )  # fmt: skip
+    child.wait_line("DHCP, IP range")
+    return child
+
+
+@in_every_form()
+def dhcp_and_dns(context, form):
+    """Address, gateway and name server from dnsmasq; names that exist, and one that doesn't."""
+    tap = context.tap()
+    server = dnsmasq(context, tap)
+    child = context.soil("tests/programs/soil/interfaces.exe", form, tap=tap, dhcp=True)
+    status, output = outcome(child, context)
+    server.drain(0.1)
+    assert status == 0, f"{output}\n{server.text}"
+    for line in (
+        f"address {tap.prefix}.50/24",
+        f"gateway {tap.host}",
+        f"name servers {tap.host}",
+        "mtu 1500",
+    ):
+        assert line in output, f"{line!r} is missing from:\n{output}\n{server.text}"
+    names = ["one.test", "many.test", "none.test", "198.51.100.7", "localhost"]
+    child = context.soil("tests/programs/soil/lookup.exe", form, *names, tap=tap, dhcp=True)
+    status, output = outcome(child, context)
+    server.drain(0.1)
+    assert status == 0, f"{output}\n{server.text}"
+    for line in (
+        "one.test: 192.0.2.1",
+        "many.test: 192.0.2.2 192.0.2.3",
+        "none.test: no such host",
+        "198.51.100.7: 198.51.100.7",
+    ):
+        assert line in output, f"{line!r} is missing from:\n{output}\n{server.text}"
+
+
+@in_every_form()
+def ping(context, form):
+    """ICMP echo, which people try first."""
+    _, tap = services(context, form)
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as peer:
+        peer.settimeout(10)
+        peer.connect((tap.guest, 0))
+        for number in range(5):
+            message = icmp_echo(number, os.urandom(1400))
+            peer.send(message)
+            answer = peer.recv(65536)[20:]
+            assert answer[0] == 0 and answer[4:] == message[4:], answer[:16].hex()
+
+
+def icmp_echo(number, payload):
+    """An ICMP echo request (RFC 792) with its checksum (RFC 1071)."""
+    body = struct.pack("!HH", os.getpid() & 0xFFFF, number) + payload
+    total = sum(struct.unpack(f"!{len(body) // 2}H", body)) + 0x0800
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack("!BBH", 8, 0, ~total & 0xFFFF) + body
+
+
+@in_every_form()
+def echo_example(context, form):
+    """examples/echo as it is shipped."""
+    tap = context.tap()
+    child = context.soil("examples/echo/main.exe", form, tap=tap)
+    child.wait_line("7")
+    context.load("copy", tap.guest, 7, 1_000_000)
+
+
+@in_every_form(limit=120)
+def sequential_connections(context, form):
+    """Memory doesn't grow with connections that are gone: 600 of them after a warm-up of 300."""
+    memory_after_connections(context, form, 300, 600, 0.05)
+
+
+@in_every_form(limit=1800, long=True)
+def hundred_thousand_connections(context, form):
+    """Between the 10,000th and the 100,000th connection memory in use changes by less than 1 %."""
+    memory_after_connections(context, form, 10_000, 90_000, 0.01)
+
+
+def memory_after_connections(context, form, warm, more, tolerance):
+    from harness.console import resident_kib
+
+    child, tap = services(context, form)
+    pid = machine_pid(child)
+
+    def visit(count):
+        request = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        for _ in range(count):
+            with socket.create_connection((tap.guest, 80), timeout=20) as peer:
+                peer.sendall(request)
+                got = 0
+                while data := peer.recv(4096):
+                    got += len(data)
+                assert got > 1024, f"{got} bytes"
+
+    visit(warm)
+    before, resident = counters(tap), resident_kib(pid)
+    visit(more)
+    after, resident_after = counters(tap), resident_kib(pid)
+    note = f"{before} {resident} KiB\n{after} {resident_after} KiB"
+    for name in ("in_use", "heap", "descriptors"):
+        assert after[name] <= before[name] * (1 + tolerance) + 1, f"{name} grew: {note}"
+    assert resident_after <= resident * (1 + tolerance) + 64, f"resident set grew: {note}"
+
+
+def machine_pid(child):
+    """The process that is the machine, or the process form: `soil run` or its child."""
+    children = subprocess.run(
+        ["ps", "-o", "pid=", "--ppid", str(child.pid)], capture_output=True, text=True
+    ).stdout.split()
+    return int(children[0]) if children else child.pid

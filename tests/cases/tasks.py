@@ -1,0 +1,108 @@
+"""Programs on the Soil library that need no peer; the same output in every form."""
+
+import os
+import signal
+
+from cases.programs import MACHINES, Program
+from harness.context import FORMS, outcome
+from harness.runner import test
+
+PROGRAMS = [
+    Program("pipes", "tests/programs/soil/pipes.exe"),
+    Program("tasks", "tests/programs/soil/tasks.exe"),
+    Program("sleepers", "tests/programs/soil/sleepers.exe"),
+]
+
+
+def register():
+    for program in PROGRAMS:
+        for form in program.forms:
+            test(f"{program.label}-{form}")(
+                lambda context, program=program, form=form: program.check(context, form)
+            )
+
+
+register()
+
+
+def fat_disk(context, name="data.img", size=64 << 20):
+    """A FAT file system in the test's directory."""
+    path = context.path(name)
+    with open(path, "wb") as file:
+        file.truncate(size)
+    context.run("mkfs.fat", path)
+    return path
+
+
+@test()
+def files(context):
+    """The same output in every form, a clean file system afterwards, and mtools reads it."""
+    from cases.programs import EXPECTED
+
+    with open(os.path.join(EXPECTED, "files.txt"), encoding="utf-8") as file:
+        expected = file.read()
+    for form in FORMS:
+        disk = fat_disk(context)
+        child = context.soil("tests/programs/soil/files.exe", form, options=["--disk", f"data={disk}"])
+        status, output = outcome(child, context)
+        assert output == expected, f"{form} printed:\n{output}\nexpected:\n{expected}"
+        assert status == 0, f"{form}: status {status}"
+        context.run("fsck.fat", "-n", disk)
+        text = context.run("mtype", "-i", disk, "::/hello.txt").stdout
+        assert text == "hello, DISK\nand more\n", repr(text)
+        os.unlink(disk)
+
+
+@test()
+def ways_to_end(context):
+    """However a program ends, its exit status arrives and its disk is synced."""
+    for form in FORMS:
+        for way, status in (
+            ("exit", 5),
+            ("stdlib", 6),
+            ("power-off", 0),
+            ("exception", 2),
+            ("end", 0),
+        ):
+            disk = fat_disk(context)
+            child = context.soil(
+                "tests/programs/soil/stop.exe", form, way, options=["--disk", f"data={disk}"]
+            )
+            got, output = outcome(child, context)
+            assert got == status, f"{form} {way}: status {got}\n{output}"
+            context.run("fsck.fat", "-n", disk)
+            text = context.run("mtype", "-i", disk, "::/last.txt").stdout
+            assert text == "written before the end\n", f"{form} {way}: {text!r}"
+
+
+@test()
+def asked_to_stop(context):
+    """SIGTERM and Ctrl-C to `soil run` cancel the tasks, run at_exit and give status 143."""
+    for form in FORMS:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            child = context.soil("tests/programs/soil/cancelled.exe", form)
+            child.wait_line("waiting")
+            child.signal(number)
+            status, output = outcome(child, context)
+            for text in ("task cleaned up", "at_exit runs"):
+                assert text in output, f"{form} {number.name}: {text!r} is missing from:\n{output}"
+            assert status == 143, f"{form} {number.name}: status {status}\n{output}"
+
+
+@test(limit=90)
+def idle_machine(context):
+    """A machine that waits uses next to no processor time."""
+    import time
+
+    from cases.network import machine_pid
+    from harness.console import cpu_seconds
+
+    for form in MACHINES:
+        child = context.soil("tests/programs/soil/cancelled.exe", form)
+        child.wait_line("waiting")
+        time.sleep(1)
+        pid = machine_pid(child)
+        before = cpu_seconds(pid)
+        time.sleep(5)
+        used = cpu_seconds(pid) - before
+        assert used < 0.25, f"{form}: {used:.2f} s of processor time in 5 s"
