@@ -1,0 +1,85 @@
+//! Makes the archive that is shipped from the static library that `cargo` built.
+//!
+//! `soil-archive INPUT OUTPUT KEEP...`: links what is reachable from the symbols named by `KEEP` (a name, or a beginning followed by `*`)
+//! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
+//! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
+//! program's own link with `--gc-sections` can still leave out what it doesn't call.
+//!
+//! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+/// Runs a command; its output, or one line that says what went wrong.
+fn run(command: &mut Command) -> Result<String, String> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .map_err(|e| format!("can't run {name}: {e}: install GNU binutils"))?;
+    if !output.status.success() {
+        let errors = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("{name} failed: {}", errors.trim_end()));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The defined global symbols of `input` that `keep` names.
+fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, String> {
+    let listing =
+        run(Command::new("nm").args(["--defined-only", "--extern-only", "--quiet"]).arg(input))?;
+    let matches = |name: &str| {
+        keep.iter().any(|pattern| match pattern.strip_suffix('*') {
+            Some(start) => name.starts_with(start),
+            None => name == pattern,
+        })
+    };
+    let names = listing.lines().filter_map(|line| line.split_whitespace().nth(2));
+    let kept: BTreeSet<String> = names.filter(|name| matches(name)).map(String::from).collect();
+    for pattern in keep {
+        let start = pattern.trim_end_matches('*');
+        if !kept.iter().any(|name| name.starts_with(start)) {
+            return Err(format!("{}: defines no symbol {pattern}", input.display()));
+        }
+    }
+    Ok(kept)
+}
+
+fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
+    let kept = kept_symbols(input, keep)?;
+    let list = output.with_extension("symbols");
+    let object = output.with_extension("o");
+    let text: String = kept.iter().map(|name| format!("{name}\n")).collect();
+    std::fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
+    let mut link = Command::new("ld");
+    link.args(["-r", "--gc-sections", "-o"]).arg(&object);
+    for name in &kept {
+        link.arg("--undefined").arg(name);
+    }
+    run(link.arg(input))?;
+    let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
+    localize.push(&list);
+    run(Command::new("objcopy").arg(localize).arg(&object))?;
+    let _ = std::fs::remove_file(output);
+    run(Command::new("ar").arg("rcsD").arg(output).arg(&object))?;
+    for left_over in [&list, &object] {
+        std::fs::remove_file(left_over).map_err(|e| format!("{}: {e}", left_over.display()))?;
+    }
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1).map(PathBuf::from);
+    let (Some(input), Some(output)) = (arguments.next(), arguments.next()) else {
+        eprintln!("usage: soil-archive INPUT OUTPUT KEEP...");
+        return ExitCode::FAILURE;
+    };
+    let keep: Vec<String> = arguments.map(|keep| keep.to_string_lossy().into_owned()).collect();
+    match archive(&input, &output, &keep) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("soil-archive: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
