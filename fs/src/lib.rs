@@ -5,7 +5,8 @@
 //!
 //! - [`volume`]: the trait, its flags and records; [`path`] and [`mounts`]: names.
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
-//! - [`block`]: the device trait.
+//! - `cache`: write-back, reading ahead, commits.
+//! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
 //! The crate knows no operating system, allocates through `alloc`, never blocks but in the
 //! device's calls, and takes nothing that it reads from a disk at its word. `README.md` in this
@@ -16,7 +17,10 @@
 extern crate alloc;
 
 pub mod block;
+mod cache;
 pub mod error;
+#[cfg(any(test, feature = "fake"))]
+pub mod fake;
 pub mod fat;
 pub mod mounts;
 pub mod path;

@@ -1,0 +1,519 @@
+//! What stands between a file system and its device: a small write-back cache, reading ahead, and
+//! commits that leave the device consistent.
+//!
+//! A file system writes tables and directories as it goes, in steps between which they contradict
+//! each other. Here those writes, and small writes of file contents, stay in memory until
+//! [`Cache::commit`], which the file system calls between operations: contents first, then tables
+//! and directories as one batch of requests. The device holds an inconsistent state only while
+//! that batch is on its way.
+//!
+//! Large transfers go straight between the caller's buffer and the device; sequential ones that
+//! aren't large are read ahead and gathered. All views agree: a read sees every write before it.
+
+mod lines;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use lines::{LINE, Lines, mask, runs};
+use stream::{Gather, ReadAhead};
+
+use crate::{Block, BlockError};
+
+/// Lines fetched by one request when tables or directories are read in order.
+const FETCH: usize = 8;
+
+/// The order in which a commit writes what changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// Tables, then directories: right when clusters were taken, so that no entry ever leads to
+    /// free ones.
+    TablesFirst,
+    /// Directories, then tables: right when clusters were given back.
+    DirectoriesFirst,
+}
+
+/// Where a file system keeps what, as sector numbers.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Layout {
+    /// What is before it are tables; directories may be anywhere else.
+    pub tables_end: u64,
+    /// What is from it on may be the contents of files.
+    pub data_start: u64,
+    /// Sectors whose changes may cancel out before a commit (FAT's clean bit is cleared and set
+    /// again), which is then noticed and nothing written.
+    pub flags: Vec<u64>,
+}
+
+/// A sector as it is on the device.
+struct Flag {
+    sector: u64,
+    on_device: Vec<u8>,
+}
+
+/// See the module's text. All sector numbers and lengths are checked against the device.
+pub(crate) struct Cache {
+    device: Box<dyn Block + Send>,
+    sector: usize,
+    sectors: u64,
+    per_line: u64,
+    lines: Lines,
+    ahead: ReadAhead,
+    gather: Gather,
+    fetch: Vec<u8>,
+    last_fetched: u64,
+    layout: Layout,
+    flags: Vec<Flag>,
+    /// While the contents of a file are written: the sector of its directory entry.
+    writing_file: Option<u64>,
+    /// Something was written since the last flush.
+    unflushed: bool,
+    /// No writes any more, since the file system was found corrupt.
+    frozen: bool,
+}
+
+impl Cache {
+    /// A cache of `cache_bytes` (at least 64 KiB) with buffers of `stream_bytes` for each of
+    /// reading ahead and gathering. The device's sector size must be a power of two from 512 to
+    /// 4096.
+    pub fn new(device: Box<dyn Block + Send>, cache_bytes: usize, stream_bytes: usize) -> Self {
+        let sector = device.sector_size();
+        let sectors = device.sectors();
+        let stream_bytes = stream_bytes / LINE * LINE;
+        Self {
+            device,
+            sector,
+            sectors,
+            per_line: (LINE / sector) as u64,
+            lines: Lines::new((cache_bytes / LINE).max(16)),
+            ahead: ReadAhead::new((stream_bytes / sector) as u64),
+            gather: Gather::new(stream_bytes),
+            fetch: Vec::new(),
+            last_fetched: u64::MAX - 1,
+            layout: Layout {
+                data_start: u64::MAX,
+                ..Layout::default()
+            },
+            flags: Vec::new(),
+            writing_file: None,
+            unflushed: false,
+            frozen: false,
+        }
+    }
+
+    /// Bytes in a sector.
+    pub fn sector_size(&self) -> usize {
+        self.sector
+    }
+
+    /// Tells where things are, once a file system has recognised its own.
+    pub fn set_layout(&mut self, layout: Layout) -> Result<(), BlockError> {
+        for sector in &layout.flags {
+            let mut on_device = alloc::vec![0; self.sector];
+            self.read(*sector, &mut on_device)?;
+            self.flags.push(Flag {
+                sector: *sector,
+                on_device,
+            });
+        }
+        self.layout = layout;
+        Ok(())
+    }
+
+    /// From now until [`end_file`](Self::end_file), writes to the data area are the contents of
+    /// a file, but for the sector `entry`.
+    pub fn begin_file(&mut self, entry: u64) {
+        self.writing_file = Some(entry);
+    }
+
+    /// See [`begin_file`](Self::begin_file).
+    pub fn end_file(&mut self) {
+        self.writing_file = None;
+    }
+
+    /// Whether [`commit`](Self::commit) would write anything.
+    pub fn is_dirty(&self) -> bool {
+        self.lines.dirty() > 0 || !self.gather.is_empty()
+    }
+
+    /// Whether it is time for a commit, before changes have to be written one by one.
+    pub fn is_filling(&self) -> bool {
+        self.lines.dirty() * 2 >= self.lines.limit()
+    }
+
+    /// Forgets every change that isn't on the device, and takes no more.
+    pub fn freeze(&mut self) {
+        self.frozen = true;
+        self.lines.discard();
+        self.gather.buffer.clear();
+    }
+
+    fn check(&self, first: u64, bytes: usize) -> Result<u64, BlockError> {
+        let count = (bytes / self.sector) as u64;
+        let whole = bytes.is_multiple_of(self.sector);
+        match first.checked_add(count) {
+            Some(end) if whole && end <= self.sectors => Ok(count),
+            _ => Err(BlockError::OutOfRange),
+        }
+    }
+
+    /// Reads sectors from `first` on.
+    pub fn read(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let count = self.check(first, buf.len())?;
+        if buf.len() <= LINE {
+            return self.read_lines(first, buf);
+        }
+        self.read_stream(first, buf)?;
+        self.gather.overlay(first, buf, self.sector);
+        self.overlay_lines(first, count, buf);
+        Ok(())
+    }
+
+    fn read_lines(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        for (index, from, piece) in pieces(first, self.per_line, buf.chunks_exact_mut(self.sector))
+        {
+            self.load(index, mask(from, 1))?;
+            let at = from * self.sector;
+            let line = self.lines.find(index).ok_or(BlockError::Io)?;
+            piece.copy_from_slice(line.data.get(at..at + self.sector).ok_or(BlockError::Io)?);
+        }
+        Ok(())
+    }
+
+    /// Has the `wanted` sectors of a line in memory.
+    fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
+        match self.lines.touch(index) {
+            Some(line) if line.valid & wanted == wanted => return Ok(()),
+            _ => {}
+        }
+        // Not when few lines can be replaced: the last ones would push out the first.
+        let spare = self.lines.limit() - self.lines.dirty().min(self.lines.limit());
+        let in_order = index == self.last_fetched + 1 && spare > 2 * FETCH;
+        let end = self.sectors.div_ceil(self.per_line);
+        let mut count = 1;
+        while in_order && count < FETCH && index + (count as u64) < end {
+            if self.lines.find(index + count as u64).is_some() {
+                break;
+            }
+            count += 1;
+        }
+        let first = index * self.per_line;
+        let sectors = (count as u64 * self.per_line).min(self.sectors - first);
+        if self.fetch.is_empty() {
+            self.fetch = Lines::buffer(FETCH);
+        }
+        let bytes = sectors as usize * self.sector;
+        let fetched = self.fetch.get_mut(..bytes).ok_or(BlockError::OutOfRange)?;
+        self.device.read(first, fetched)?;
+        self.gather.overlay(first, fetched, self.sector);
+        self.last_fetched = index + count as u64 - 1;
+        for line in 0..count as u64 {
+            self.take_fetched(index + line, line as usize * LINE, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Moves one line from the fetch buffer to the cache, but for what is newer there.
+    fn take_fetched(&mut self, index: u64, at: usize, end: usize) -> Result<(), BlockError> {
+        self.room_for(index)?;
+        let sector = self.sector;
+        let Some(line) = self.lines.touch(index) else {
+            return Err(BlockError::Io);
+        };
+        let count = (end - at).min(LINE) / sector;
+        for (from, run) in runs(mask(0, count) & !line.valid) {
+            let (from, bytes) = (from * sector, run * sector);
+            if let (Some(place), Some(new)) = (
+                line.data.get_mut(from..from + bytes),
+                self.fetch.get(at + from..at + from + bytes),
+            ) {
+                place.copy_from_slice(new);
+            }
+        }
+        line.valid |= mask(0, count);
+        Ok(())
+    }
+
+    /// Makes sure that there is a line at `index`, writing the oldest changes if need be.
+    fn room_for(&mut self, index: u64) -> Result<(), BlockError> {
+        while self.lines.find(index).is_none() && !self.lines.insert(index) {
+            let keep: Vec<u64> = self
+                .flags
+                .iter()
+                .map(|flag| flag.sector / self.per_line)
+                .collect();
+            let oldest = self.lines.oldest_dirty(&keep).ok_or(BlockError::Io)?;
+            self.write_line(oldest)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the changes of one line out of turn.
+    fn write_line(&mut self, index: u64) -> Result<(), BlockError> {
+        log::debug!("file system cache full: changes written before their commit");
+        let Some(line) = self.lines.find(index) else {
+            return Ok(());
+        };
+        for (from, count) in runs(line.dirty) {
+            let bytes = from * self.sector..(from + count) * self.sector;
+            let data = line.data.get(bytes).ok_or(BlockError::Io)?;
+            self.device
+                .write(index * self.per_line + from as u64, data)?;
+        }
+        self.unflushed = true;
+        self.lines.clean(index, u8::MAX);
+        Ok(())
+    }
+
+    fn read_stream(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let (mut first, mut rest) = (first, buf);
+        let served = self.ahead.serve(first, rest, self.sector);
+        first += served;
+        rest = rest.split_at_mut(served as usize * self.sector).1;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let count = (rest.len() / self.sector) as u64;
+        if let Some(window) = self.ahead.plan(first, count) {
+            let window = window.min(self.sectors - first);
+            if window > count
+                && let Some(mut buffer) = self.ahead.take(window as usize * self.sector)
+            {
+                self.device.read(first, &mut buffer)?;
+                self.ahead.fill(buffer, first, self.sector);
+                self.ahead.serve(first, rest, self.sector);
+                return Ok(());
+            }
+        }
+        self.device.read(first, rest)
+    }
+
+    /// Copies what lines have of the sectors from `first` on over `buf`.
+    fn overlay_lines(&self, first: u64, count: u64, buf: &mut [u8]) {
+        let (per_line, sector) = (self.per_line, self.sector);
+        for line in self
+            .lines
+            .range(first / per_line, (first + count).div_ceil(per_line))
+        {
+            for (from, run) in runs(line.dirty) {
+                for at in from..from + run {
+                    let place = line.index * per_line + at as u64;
+                    let Some(offset) = place.checked_sub(first) else {
+                        continue;
+                    };
+                    let offset = offset as usize * sector;
+                    if let (Some(out), Some(new)) = (
+                        buf.get_mut(offset..offset + sector),
+                        line.data.get(at * sector..(at + 1) * sector),
+                    ) {
+                        out.copy_from_slice(new);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Writes sectors from `first` on: to memory, or for large file contents to the device.
+    pub fn write(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
+        let count = self.check(first, data.len())?;
+        if self.frozen || self.device.read_only() {
+            return Err(BlockError::ReadOnly);
+        }
+        let contents = first >= self.layout.data_start
+            && self
+                .writing_file
+                .is_some_and(|entry| !(first..first + count).contains(&entry));
+        if contents && data.len() > LINE {
+            self.write_stream(first, count, data)
+        } else {
+            self.write_lines(first, count, data, !contents)
+        }
+    }
+
+    fn write_lines(
+        &mut self,
+        first: u64,
+        count: u64,
+        data: &[u8],
+        metadata: bool,
+    ) -> Result<(), BlockError> {
+        if self.gather.overlaps(first, count, self.sector) {
+            self.flush_gather()?;
+        }
+        self.ahead.written(first, data, self.sector);
+        let mut rest = data;
+        let mut at = first;
+        while !rest.is_empty() {
+            let (index, from) = (at / self.per_line, (at % self.per_line) as usize);
+            let sectors = (self.per_line as usize - from).min(rest.len() / self.sector);
+            let (piece, after) = rest.split_at(sectors * self.sector);
+            self.room_for(index)?;
+            self.lines.put(
+                index,
+                from * self.sector,
+                piece,
+                mask(from, sectors),
+                metadata,
+            );
+            rest = after;
+            at += sectors as u64;
+        }
+        Ok(())
+    }
+
+    fn write_stream(&mut self, first: u64, count: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.ahead.written(first, data, self.sector);
+        // What lines hold of it is old from here on, even if the write fails.
+        let lines = first / self.per_line..(first + count).div_ceil(self.per_line);
+        let found: Vec<u64> = self
+            .lines
+            .range(lines.start, lines.end)
+            .map(|line| line.index)
+            .collect();
+        for index in found {
+            let start = index * self.per_line;
+            let from = first.saturating_sub(start).min(self.per_line);
+            let end = (first + count - start).min(self.per_line);
+            self.lines
+                .forget(index, mask(from as usize, (end - from) as usize));
+        }
+        if self.gather.overlaps(first, count, self.sector) {
+            self.flush_gather()?;
+        }
+        if !self.gather.add(first, data, self.sector) {
+            self.flush_gather()?;
+            if !self.gather.add(first, data, self.sector) {
+                return self.write_device(first, data);
+            }
+        }
+        if self.gather.is_full() {
+            self.flush_gather()
+        } else {
+            Ok(())
+        }
+    }
+
+    fn write_device(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.unflushed = true;
+        let result = self.device.write(first, data);
+        if result.is_err() {
+            self.ahead.clear();
+        }
+        result
+    }
+
+    fn flush_gather(&mut self) -> Result<(), BlockError> {
+        if self.gather.is_empty() {
+            return Ok(());
+        }
+        // Kept when the write fails: a later commit tries again.
+        let buffer = core::mem::take(&mut self.gather.buffer);
+        let result = self.write_device(self.gather.first, &buffer);
+        self.gather.buffer = buffer;
+        if result.is_ok() {
+            self.gather.buffer.clear();
+        }
+        result
+    }
+
+    /// Brings every change to the device, without making it durable. To be called between the
+    /// operations of the file system, when what it wrote fits together. After an error the
+    /// changes that weren't written are still here, and a further call tries again.
+    pub fn commit(&mut self, order: Order) -> Result<(), BlockError> {
+        self.flush_gather()?;
+        self.drop_unchanged_flags();
+        let contents: Vec<(u64, u8)> = self
+            .lines
+            .dirty_lines()
+            .map(|line| (line.index, line.dirty & !line.metadata))
+            .filter(|(_, sectors)| *sectors != 0)
+            .collect();
+        self.write_sectors(&contents)?;
+        let tables_end = self.layout.tables_end;
+        let per_line = self.per_line;
+        let mut metadata: Vec<_> = self.lines.dirty_lines().collect();
+        metadata.sort_by_key(|line| {
+            let table = line.index * per_line < tables_end;
+            // Tables by place, directories by the time of their change.
+            let key = if table { line.index } else { line.changed };
+            (table != (order == Order::TablesFirst), key)
+        });
+        let metadata: Vec<_> = metadata
+            .iter()
+            .map(|line| (line.index, line.dirty))
+            .collect();
+        self.write_sectors(&metadata)?;
+        for flag in &mut self.flags {
+            let (index, from) = (flag.sector / per_line, (flag.sector % per_line) as usize);
+            if let Some(line) = self.lines.find(index)
+                && line.valid & mask(from, 1) != 0
+                && let Some(data) = line.data.get(from * self.sector..(from + 1) * self.sector)
+            {
+                flag.on_device.copy_from_slice(data);
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_unchanged_flags(&mut self) {
+        for flag in &self.flags {
+            let (index, from) = (
+                flag.sector / self.per_line,
+                (flag.sector % self.per_line) as usize,
+            );
+            let bytes = from * self.sector..(from + 1) * self.sector;
+            if let Some(line) = self.lines.find(index)
+                && line.dirty & mask(from, 1) != 0
+                && line.data.get(bytes) == Some(flag.on_device.as_slice())
+            {
+                self.lines.clean(index, mask(from, 1));
+            }
+        }
+    }
+
+    /// Writes sectors of lines, in this order, as one batch.
+    fn write_sectors(&mut self, sectors: &[(u64, u8)]) -> Result<(), BlockError> {
+        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        for (index, dirty) in sectors {
+            let line = self.lines.find(*index).ok_or(BlockError::Io)?;
+            for (from, count) in runs(*dirty) {
+                let bytes = from * self.sector..(from + count) * self.sector;
+                let data = line.data.get(bytes).ok_or(BlockError::Io)?;
+                batch.push((index * self.per_line + from as u64, data));
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.unflushed = true;
+        self.device.write_batch(&batch)?;
+        for (index, dirty) in sectors {
+            self.lines.clean(*index, *dirty);
+        }
+        Ok(())
+    }
+
+    /// Makes what was committed durable.
+    pub fn flush(&mut self) -> Result<(), BlockError> {
+        if self.unflushed {
+            self.device.flush()?;
+            self.unflushed = false;
+        }
+        Ok(())
+    }
+}
+
+/// Where each sector of a request is: its line, its number in the line, and its bytes.
+fn pieces<'a>(
+    first: u64,
+    per_line: u64,
+    sectors: impl Iterator<Item = &'a mut [u8]>,
+) -> impl Iterator<Item = (u64, usize, &'a mut [u8])> {
+    sectors.enumerate().map(move |(n, bytes)| {
+        let at = first + n as u64;
+        (at / per_line, (at % per_line) as usize, bytes)
+    })
+}

@@ -1,0 +1,182 @@
+//! Buffers that make few large requests of many sequential ones.
+
+use alloc::vec::Vec;
+
+/// Sectors read before they were asked for. All of it is as on the device.
+pub(super) struct ReadAhead {
+    buffer: Vec<u8>,
+    /// The first sector in the buffer, and how many there are.
+    first: u64,
+    count: u64,
+    /// The sector that a sequential reader asks for next.
+    next: u64,
+    /// Sectors to read ahead next time.
+    window: u64,
+    /// Sectors that the buffer may grow to; 0 for no reading ahead.
+    limit: u64,
+}
+
+impl ReadAhead {
+    pub fn new(limit: u64) -> Self {
+        Self {
+            buffer: Vec::new(),
+            first: 0,
+            count: 0,
+            next: u64::MAX,
+            window: 0,
+            limit,
+        }
+    }
+
+    /// Copies from the buffer to the front of `out` what it has of the sectors from `first` on.
+    /// Returns how many sectors that was.
+    pub fn serve(&mut self, first: u64, out: &mut [u8], sector: usize) -> u64 {
+        let Some(skip) = first
+            .checked_sub(self.first)
+            .filter(|skip| *skip < self.count)
+        else {
+            return 0;
+        };
+        let count = (self.count - skip).min((out.len() / sector) as u64);
+        let from = skip as usize * sector;
+        let bytes = count as usize * sector;
+        let (Some(have), Some(place)) = (self.buffer.get(from..from + bytes), out.get_mut(..bytes))
+        else {
+            return 0;
+        };
+        place.copy_from_slice(have);
+        self.next = first + count;
+        count
+    }
+
+    /// Whether a read of `count` sectors at `first` goes on where the last one ended, and so how
+    /// many sectors to read for it: `None` for exactly those, straight to the reader's buffer.
+    pub fn plan(&mut self, first: u64, count: u64) -> Option<u64> {
+        let sequential = self.next == first;
+        self.next = first + count;
+        if !sequential || count * 2 > self.limit {
+            self.window = count;
+            return None;
+        }
+        self.window = (self.window * 2).max(count * 2).min(self.limit);
+        Some(self.window)
+    }
+
+    /// The emptied buffer, `bytes` long, to be filled and given back with [`fill`](Self::fill);
+    /// `None` when memory is short.
+    pub fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
+        self.count = 0;
+        let mut buffer = core::mem::take(&mut self.buffer);
+        if buffer.len() < bytes {
+            buffer.try_reserve_exact(bytes - buffer.len()).ok()?;
+        }
+        buffer.resize(bytes, 0);
+        Some(buffer)
+    }
+
+    pub fn fill(&mut self, buffer: Vec<u8>, first: u64, sector: usize) {
+        self.count = (buffer.len() / sector) as u64;
+        self.first = first;
+        self.buffer = buffer;
+    }
+
+    /// Keeps the buffer as the device is after a write of `data` at `first`.
+    pub fn written(&mut self, first: u64, data: &[u8], sector: usize) {
+        let count = (data.len() / sector) as u64;
+        let from = first.max(self.first);
+        let end = (first + count).min(self.first + self.count);
+        if from >= end {
+            return;
+        }
+        let bytes = (end - from) as usize * sector;
+        let source = (from - first) as usize * sector;
+        let target = (from - self.first) as usize * sector;
+        if let (Some(new), Some(place)) = (
+            data.get(source..source + bytes),
+            self.buffer.get_mut(target..target + bytes),
+        ) {
+            place.copy_from_slice(new);
+        }
+    }
+
+    /// Forgets the contents, after a write that may have failed half way.
+    pub fn clear(&mut self) {
+        self.count = 0;
+    }
+}
+
+/// Sequential writes on their way to the device.
+pub(super) struct Gather {
+    pub buffer: Vec<u8>,
+    pub first: u64,
+    /// Bytes to gather before a write; 0 for none.
+    limit: usize,
+}
+
+impl Gather {
+    pub fn new(limit: usize) -> Self {
+        Self {
+            buffer: Vec::new(),
+            first: 0,
+            limit,
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buffer.is_empty()
+    }
+
+    /// Whether the buffer is as large as it gets.
+    pub fn is_full(&self) -> bool {
+        self.buffer.len() >= self.limit
+    }
+
+    fn end(&self, sector: usize) -> u64 {
+        self.first + (self.buffer.len() / sector) as u64
+    }
+
+    /// Whether any of `count` sectors at `first` are in the buffer.
+    pub fn overlaps(&self, first: u64, count: u64, sector: usize) -> bool {
+        !self.is_empty() && first < self.end(sector) && self.first < first + count
+    }
+
+    /// Takes `data` in if it goes on where the buffer ends (or the buffer is empty) and fits.
+    pub fn add(&mut self, first: u64, data: &[u8], sector: usize) -> bool {
+        let fits = self.buffer.len() + data.len() <= self.limit;
+        if !fits || !(self.is_empty() || self.end(sector) == first) {
+            return false;
+        }
+        if self.buffer.capacity() < self.limit
+            && self
+                .buffer
+                .try_reserve_exact(self.limit - self.buffer.len())
+                .is_err()
+        {
+            return false;
+        }
+        if self.is_empty() {
+            self.first = first;
+        }
+        self.buffer.extend_from_slice(data);
+        true
+    }
+
+    /// Copies over `out`, the sectors from `first` on, what the buffer has of them.
+    pub fn overlay(&self, first: u64, out: &mut [u8], sector: usize) {
+        let count = (out.len() / sector) as u64;
+        if !self.overlaps(first, count, sector) {
+            return;
+        }
+        let from = first.max(self.first);
+        let end = (first + count).min(self.end(sector));
+        let bytes = (end - from) as usize * sector;
+        let source = (from - self.first) as usize * sector;
+        let target = (from - first) as usize * sector;
+        if let (Some(new), Some(place)) = (
+            self.buffer.get(source..source + bytes),
+            out.get_mut(target..target + bytes),
+        ) {
+            place.copy_from_slice(new);
+        }
+    }
+}

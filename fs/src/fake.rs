@@ -1,0 +1,163 @@
+//! Disks for tests: in memory, failing on request, and remembering what was written to them.
+
+use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use spin::{Mutex, MutexGuard};
+
+use crate::{Block, BlockError};
+
+/// Something that a recorded disk was asked to keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Data to sectors from the first on.
+    Write(u64, Vec<u8>),
+    /// A flush.
+    Flush,
+}
+
+/// What a [`Disk`] holds and does.
+#[derive(Debug, Default)]
+pub struct State {
+    /// The contents.
+    pub bytes: Vec<u8>,
+    /// Bytes in a sector.
+    pub sector: usize,
+    /// Refuses writes.
+    pub read_only: bool,
+    /// Fails the n-th read from now on, once; 1 is the next one.
+    pub fail_read: Option<u64>,
+    /// The same for writes.
+    pub fail_write: Option<u64>,
+    /// The same for flushes.
+    pub fail_flush: Option<u64>,
+    /// Fails everything from now on.
+    pub gone: bool,
+    /// When set, all writes and flushes are added here.
+    pub log: Option<Vec<Event>>,
+    /// Reads, writes and flushes so far; a batch counts each of its writes.
+    pub reads: u64,
+    /// See `reads`.
+    pub writes: u64,
+    /// See `reads`.
+    pub flushes: u64,
+    /// Bytes read so far.
+    pub bytes_read: u64,
+    /// Bytes written so far.
+    pub bytes_written: u64,
+}
+
+/// A disk in memory. Clones are the same disk, so that a test can keep one end.
+#[derive(Debug, Clone)]
+pub struct Disk(Arc<Mutex<State>>);
+
+/// Counts down to a failure.
+fn fails(countdown: &mut Option<u64>) -> bool {
+    match countdown {
+        Some(1) => {
+            *countdown = None;
+            true
+        }
+        Some(left) => {
+            *left -= 1;
+            false
+        }
+        None => false,
+    }
+}
+
+impl Disk {
+    /// A disk that holds `bytes`; what doesn't fill a last sector can't be reached.
+    pub fn new(bytes: Vec<u8>, sector: usize) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            bytes,
+            sector,
+            ..State::default()
+        })))
+    }
+
+    /// A disk of `len` zeros with sectors of 512 bytes.
+    pub fn zeroed(len: usize) -> Self {
+        Self::new(vec![0; len], 512)
+    }
+
+    /// What it holds and does, to look at or change.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock()
+    }
+
+    /// A copy of the contents.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.state().bytes.clone()
+    }
+}
+
+impl State {
+    fn range(&self, first: u64, len: usize) -> Result<core::ops::Range<usize>, BlockError> {
+        let sectors = (self.bytes.len() / self.sector) as u64;
+        let count = (len / self.sector) as u64;
+        if !len.is_multiple_of(self.sector) || first.saturating_add(count) > sectors {
+            return Err(BlockError::OutOfRange);
+        }
+        let from = first as usize * self.sector;
+        Ok(from..from + len)
+    }
+}
+
+impl Block for Disk {
+    fn sector_size(&self) -> usize {
+        self.state().sector
+    }
+
+    fn sectors(&self) -> u64 {
+        let state = self.state();
+        (state.bytes.len() / state.sector) as u64
+    }
+
+    fn read_only(&self) -> bool {
+        self.state().read_only
+    }
+
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let state = &mut *self.state();
+        state.reads += 1;
+        if state.gone || fails(&mut state.fail_read) {
+            return Err(BlockError::Io);
+        }
+        let range = state.range(first_sector, buf.len())?;
+        state.bytes_read += buf.len() as u64;
+        buf.copy_from_slice(&state.bytes[range]);
+        Ok(())
+    }
+
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        let state = &mut *self.state();
+        state.writes += 1;
+        if state.read_only {
+            return Err(BlockError::ReadOnly);
+        }
+        if state.gone || fails(&mut state.fail_write) {
+            return Err(BlockError::Io);
+        }
+        let range = state.range(first_sector, buf.len())?;
+        state.bytes_written += buf.len() as u64;
+        state.bytes[range].copy_from_slice(buf);
+        if let Some(log) = &mut state.log {
+            log.push(Event::Write(first_sector, buf.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), BlockError> {
+        let state = &mut *self.state();
+        state.flushes += 1;
+        if state.gone || fails(&mut state.fail_flush) {
+            return Err(BlockError::Io);
+        }
+        if let Some(log) = &mut state.log {
+            log.push(Event::Flush);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! FAT12, FAT16 and FAT32 with long names, through hadris-fat.
+//!
+//! hadris-fat knows the format; here are the rules around it: which paths and flags mean what,
+//! what is committed when ([`crate::cache`]), what happens to a corrupt volume, and what the
+//! errors are called. The format is that of Microsoft's "FAT32 File System Specification" (2000)
+//! and its long names.
+
+mod device;
+mod handles;
+mod names;
+mod probe;
+#[cfg(test)]
+mod tests;
+mod volume;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::sync::Arc;
+
+use hadris_fat::sync::FatFs;
+use hadris_fat::{CacheOptions, FatKind, Geometry, RootLocation};
+use hadris_fs::{DateTime, ErrorKind, MountOptions, NoClock};
+use hadris_storage::BlockSize;
+use spin::Mutex;
+
+use crate::cache::{Cache, Layout};
+use crate::{Block, Clock, Error, MountError, Volume};
+use device::Device;
+use probe::Content;
+use volume::FatVolume;
+
+/// Positions in the chains of open files that are remembered, so that seeking doesn't walk a
+/// chain from its start: 32 bytes each, once used.
+const CHAIN_POSITIONS: usize = 512;
+
+/// Names of one directory that are kept parsed: about 100 bytes each and the long names.
+const DIRECTORY_ENTRIES: usize = 128;
+
+/// How a FAT volume is mounted.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Never write to the device.
+    pub read_only: bool,
+    /// Where times come from; without one, what is written is dated 1980-01-01.
+    pub clock: Option<&'static Clock>,
+    /// Bytes for the cache of tables, directories and small writes: at least 64 KiB.
+    pub cache_bytes: usize,
+    /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
+    /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
+    pub stream_bytes: usize,
+}
+
+impl Default for Options {
+    /// Writable, no clock, 256 KiB of cache and twice 256 KiB of stream buffers, all of it
+    /// allocated when first used.
+    fn default() -> Self {
+        Self {
+            read_only: false,
+            clock: None,
+            cache_bytes: 256 << 10,
+            stream_bytes: 256 << 10,
+        }
+    }
+}
+
+/// Mounts the FAT file system on `device`, which is the whole disk.
+///
+/// Reads some 40 KiB. A volume that was left marked as in use is mounted all the same, with a
+/// warning in the log, and keeps its mark until `fsck.fat` takes it away.
+pub fn mount(
+    mut device: Box<dyn Block + Send>,
+    options: Options,
+) -> Result<Box<dyn Volume>, MountError> {
+    let sector = device.sector_size();
+    let block_size = match u32::try_from(sector).ok().and_then(BlockSize::new) {
+        Some(size) if (512..=4096).contains(&sector) && sector.is_power_of_two() => size,
+        _ => {
+            let detail =
+                format!("sectors of {sector} bytes are not supported; use a disk with 512 or 4096");
+            return Err(MountError {
+                error: Error::Unsupported,
+                detail,
+            });
+        }
+    };
+    if let Content::Other(detail) = probe::look(&mut *device)? {
+        return Err(MountError {
+            error: Error::Corrupt,
+            detail,
+        });
+    }
+    let blocks = device.sectors();
+    let writable = !options.read_only && !device.read_only();
+    let cache = Arc::new(Mutex::new(Cache::new(
+        device,
+        options.cache_bytes,
+        options.stream_bytes,
+    )));
+    let mut settings = MountOptions::new();
+    if let Some(clock) = options.clock {
+        settings = settings.with_clock(clock);
+    }
+    let device = Device {
+        cache: cache.clone(),
+        block_size,
+        blocks,
+        writable,
+    };
+    let fat = FatFs::mount(device, settings)
+        .map(Box::new)
+        .map_err(|error| {
+            let error = error.into_error();
+            refused(&error, &cache, blocks * sector as u64)
+        })?;
+    let geometry = *fat.info();
+    if let Some(mut cache) = cache.try_lock() {
+        cache
+            .set_layout(layout(&geometry, sector))
+            .map_err(|error| MountError {
+                error: error.into(),
+                detail: format!("the file allocation table can't be read: {error}; check the disk"),
+            })?;
+    }
+    if fat.was_dirty() {
+        log::warn!("FAT volume is marked as not cleanly unmounted: check it with fsck.fat -a");
+    }
+    let caches = CacheOptions::new()
+        .with_blocks(0)
+        .with_chain_positions(CHAIN_POSITIONS)
+        .with_directory_entries(DIRECTORY_ENTRIES);
+    let fat = Box::new(fat.with_cache(caches));
+    Ok(Box::new(FatVolume::new(fat, cache, writable, sector)))
+}
+
+impl hadris_fs::Clock for Clock {
+    fn now(&self) -> DateTime {
+        DateTime::from_unix_seconds((self.now)()).unwrap_or(NoClock::TIME)
+    }
+}
+
+/// Where a volume of this geometry keeps what.
+fn layout(geometry: &Geometry, sector: usize) -> Layout {
+    let sector = sector as u64;
+    let tables_end = match geometry.root() {
+        RootLocation::Fixed { start, .. } => start,
+        RootLocation::Cluster(_) => geometry.data_start(),
+    };
+    // The mark of a clean volume is in the second entry of each FAT; FAT12 has none.
+    let flags = match geometry.kind() {
+        FatKind::Fat12 => alloc::vec::Vec::new(),
+        _ => (0..geometry.copies())
+            .map(|step| geometry.fat_copy(geometry.active_fat() ^ step) / sector)
+            .collect(),
+    };
+    Layout {
+        tables_end: tables_end / sector,
+        data_start: geometry.data_start() / sector,
+        flags,
+    }
+}
+
+/// The one line that says why hadris-fat wouldn't mount a disk that looked like FAT.
+fn refused(
+    error: &hadris_fs::Error<crate::BlockError>,
+    cache: &Mutex<Cache>,
+    disk_bytes: u64,
+) -> MountError {
+    let claimed = cache.try_lock().and_then(|mut cache| {
+        let mut boot = alloc::vec![0; cache.sector_size()];
+        cache.read(0, &mut boot).ok()?;
+        probe::claimed_bytes(&boot)
+    });
+    let detail = match (error.kind(), claimed) {
+        (ErrorKind::Io, _) => format!(
+            "the disk can't be read: {}; check the disk",
+            error.message()
+        ),
+        (ErrorKind::Corrupt, Some(claimed)) if claimed > disk_bytes => format!(
+            "truncated: the FAT file system has {claimed} bytes and the disk only {disk_bytes}; restore the disk image"
+        ),
+        _ => format!(
+            "not a FAT file system that can be used: {}; check it with fsck.fat, or make one with mkfs.fat",
+            error.message()
+        ),
+    };
+    let error = if error.kind() == ErrorKind::Io {
+        Error::Io
+    } else {
+        Error::Corrupt
+    };
+    MountError { error, detail }
+}

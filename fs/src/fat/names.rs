@@ -1,0 +1,73 @@
+//! Names and errors: hadris-fat's words in ours.
+
+use hadris_fs::ErrorKind;
+
+use crate::{BlockError, Error};
+
+/// UTF-16 units in a long name at most.
+const MAX_UNITS: usize = 255;
+
+/// Whether FAT can store `name`, under long-name rules: no control characters, none of
+/// `"*/:<>?\|`, no space or dot at the end, and at most 255 UTF-16 units.
+pub(super) fn check(name: &str) -> Result<(), Error> {
+    let refused = |c: char| c < ' ' || c == '\x7f' || "\"*/:<>?\\|".contains(c);
+    if name.is_empty() || name.ends_with([' ', '.']) || name.contains(refused) {
+        return Err(Error::InvalidName);
+    }
+    if name.encode_utf16().count() > MAX_UNITS {
+        return Err(Error::NameTooLong);
+    }
+    Ok(())
+}
+
+/// What an error of hadris-fat is called here.
+pub(super) fn error(error: &hadris_fs::Error<BlockError>) -> Error {
+    match error.kind() {
+        ErrorKind::Io => error
+            .device_error()
+            .map_or(Error::Io, |error| (*error).into()),
+        ErrorKind::NotRecognized | ErrorKind::Corrupt => Error::Corrupt,
+        ErrorKind::NotFound => Error::NotFound,
+        ErrorKind::AlreadyExists => Error::Exists,
+        ErrorKind::NotADirectory => Error::NotDirectory,
+        ErrorKind::IsADirectory => Error::IsDirectory,
+        ErrorKind::DirectoryNotEmpty => Error::NotEmpty,
+        ErrorKind::NoSpace => Error::NoSpace,
+        ErrorKind::ReadOnly => Error::ReadOnly,
+        ErrorKind::LimitExceeded => Error::TooManyOpen,
+        ErrorKind::NameTooLong => Error::NameTooLong,
+        ErrorKind::FileTooLarge => Error::TooLarge,
+        ErrorKind::Busy => Error::Busy,
+        ErrorKind::InvalidHandle => Error::NotFound,
+        ErrorKind::Unsupported => Error::Unsupported,
+        _ => Error::Invalid,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knows_which_names_fit() {
+        for name in [
+            "a",
+            "A.B",
+            ".hidden",
+            "naïve Übung.txt",
+            "日本語",
+            "a b",
+            "+,;=[]",
+        ] {
+            assert_eq!(check(name), Ok(()), "{name}");
+        }
+        for name in [
+            "", "a.", "a ", "a:b", "a\\b", "a*", "what?", "tab\t", "a|b", ".",
+        ] {
+            assert_eq!(check(name), Err(Error::InvalidName), "{name}");
+        }
+        assert_eq!(check(&"x".repeat(255)), Ok(()));
+        assert_eq!(check(&"x".repeat(256)), Err(Error::NameTooLong));
+        assert_eq!(check(&"😀".repeat(128)), Err(Error::NameTooLong));
+    }
+}

@@ -1,0 +1,214 @@
+//! What is on a disk that doesn't mount as FAT, for the message that says so.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+
+use crate::{Block, Error, MountError};
+
+/// Bytes looked at: past the ISO 9660 descriptor at 32 KiB.
+const LOOK: usize = 36 << 10;
+
+/// What was recognised at the start of a disk.
+pub(super) enum Content {
+    /// A boot sector that may be FAT.
+    MaybeFat,
+    /// Not FAT; the text says what, and the remedy.
+    Other(String),
+}
+
+/// A signature of something that isn't FAT: where it stands, its bytes, and its name.
+const SIGNATURES: &[(usize, &[u8], &str)] = &[
+    (3, b"EXFAT   ", "an exFAT file system"),
+    (3, b"NTFS    ", "an NTFS file system"),
+    (3, b"-FVE-FS-", "a BitLocker volume"),
+    (0, b"XFSB", "an XFS file system"),
+    (0, b"hsqs", "a squashfs file system"),
+    (0, b"LUKS\xba\xbe", "a LUKS volume"),
+    (
+        1024 + 0x38,
+        b"\x53\xef",
+        "an ext2, ext3 or ext4 file system",
+    ),
+    (1024, b"\xe2\xe1\xf5\xe0", "an EROFS file system"),
+    (1024, b"\x10\x20\xf5\xf2", "an F2FS file system"),
+    (4086, b"SWAPSPACE2", "Linux swap space"),
+    (0x8001, b"CD001", "an ISO 9660 file system"),
+    (257, b"ustar", "a tar archive"),
+];
+
+/// A signature of a disk image in a format of its own, given as if it were the disk.
+const FORMATS: &[(usize, &[u8], &str)] = &[
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"KDMV", "VMDK"),
+    (0, b"vhdxfile", "VHDX"),
+    (0, b"conectix", "VHD"),
+    (0, b"\x1f\x8b", "gzip"),
+    (0, b"\xfd7zXZ\0", "xz"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd"),
+    (0, b"PK\x03\x04", "zip"),
+    (0, b"\x7fELF", "ELF"),
+];
+
+const MAKE: &str = "make a FAT file system on the whole disk with mkfs.fat";
+
+/// Looks at the start of `device` before it is mounted.
+pub(super) fn look(device: &mut dyn Block) -> Result<Content, MountError> {
+    let sector = device.sector_size();
+    if device.sectors() == 0 {
+        let detail = format!("the disk is empty (0 bytes); {MAKE}");
+        return Err(MountError {
+            error: Error::Corrupt,
+            detail,
+        });
+    }
+    let sectors = ((LOOK / sector) as u64).min(device.sectors());
+    let mut start = vec![0; sectors as usize * sector];
+    device.read(0, &mut start).map_err(|error| MountError {
+        error: error.into(),
+        detail: format!("the first sectors can't be read: {error}; check the disk"),
+    })?;
+    Ok(recognise(&start, sector))
+}
+
+fn recognise(start: &[u8], sector: usize) -> Content {
+    let has = |at: usize, bytes: &[u8]| start.get(at..at + bytes.len()) == Some(bytes);
+    if let Some((_, _, name)) = FORMATS.iter().find(|(at, bytes, _)| has(*at, bytes)) {
+        return Content::Other(format!(
+            "the disk image is a file in {name} format, not a raw one; unpack it or convert it (qemu-img convert -O raw)"
+        ));
+    }
+    let signed = has(510, &[0x55, 0xaa]);
+    // A FAT boot sector wins over what an older file system may have left further in.
+    if signed && looks_like_fat(start) {
+        return Content::MaybeFat;
+    }
+    if has(sector, b"EFI PART") {
+        return Content::Other(format!(
+            "not a FAT file system: the disk has a GPT partition table, and only whole disks can be used; {MAKE}"
+        ));
+    }
+    if let Some((_, _, name)) = SIGNATURES.iter().find(|(at, bytes, _)| has(*at, bytes)) {
+        return Content::Other(format!("not a FAT file system but {name}; {MAKE}"));
+    }
+    if signed && has_partitions(start) {
+        return Content::Other(format!(
+            "not a FAT file system: the disk has an MBR partition table, and only whole disks can be used; {MAKE}"
+        ));
+    }
+    if start.iter().all(|byte| *byte == 0) {
+        return Content::Other(format!("not a FAT file system: the disk is blank; {MAKE}"));
+    }
+    if !signed {
+        return Content::Other(format!(
+            "not a FAT file system: boot sector signature missing; {MAKE}"
+        ));
+    }
+    Content::MaybeFat
+}
+
+/// Whether the BIOS parameter block has a sector and a cluster size that FAT allows, and a FAT.
+fn looks_like_fat(start: &[u8]) -> bool {
+    let Some(&[low, high, per_cluster, _, _, fats]) = start.get(11..17) else {
+        return false;
+    };
+    let sector = u16::from_le_bytes([low, high]);
+    matches!(sector, 512 | 1024 | 2048 | 4096) && per_cluster.is_power_of_two() && fats != 0
+}
+
+/// Whether the four entries of a master boot record make sense: each unused, or active or not,
+/// with a type and a length; at least one used.
+fn has_partitions(start: &[u8]) -> bool {
+    let Some(table) = start.get(446..510) else {
+        return false;
+    };
+    let mut used = 0;
+    for entry in table.chunks_exact(16) {
+        let (Some(&status), Some(&kind), Some(sectors)) =
+            (entry.first(), entry.get(4), entry.get(12..16))
+        else {
+            return false;
+        };
+        if status & 0x7f != 0 {
+            return false;
+        }
+        if kind != 0 && sectors.iter().any(|byte| *byte != 0) {
+            used += 1;
+        }
+    }
+    used > 0
+}
+
+/// The number of bytes that the boot sector says the volume has, for saying how much is missing.
+pub(super) fn claimed_bytes(start: &[u8]) -> Option<u64> {
+    let word = |at: usize| {
+        start
+            .get(at..at + 2)
+            .and_then(|b| b.try_into().ok())
+            .map(u16::from_le_bytes)
+            .map(u64::from)
+    };
+    let long = start
+        .get(32..36)
+        .and_then(|b| b.try_into().ok())
+        .map(u32::from_le_bytes)
+        .map(u64::from)?;
+    let sectors = match word(19)? {
+        0 => long,
+        short => short,
+    };
+    Some(sectors * word(11)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::string::ToString;
+    use alloc::vec::Vec;
+
+    fn described(change: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut start = vec![0; LOOK];
+        change(&mut start);
+        match recognise(&start, 512) {
+            Content::MaybeFat => "maybe FAT".to_string(),
+            Content::Other(text) => text,
+        }
+    }
+
+    fn put(at: usize, bytes: &[u8]) -> impl FnOnce(&mut Vec<u8>) {
+        move |start| start[at..at + bytes.len()].copy_from_slice(bytes)
+    }
+
+    #[test]
+    fn names_what_is_there() {
+        assert!(described(|_| {}).contains("blank"));
+        assert!(described(put(3, b"NTFS    ")).contains("NTFS"));
+        assert!(described(put(3, b"EXFAT   ")).contains("exFAT"));
+        assert!(described(put(1080, b"\x53\xef")).contains("ext4"));
+        assert!(described(put(512, b"EFI PART")).contains("GPT"));
+        assert!(described(put(0, b"QFI\xfb")).contains("qcow2"));
+        assert!(described(put(100, b"junk")).contains("signature missing"));
+        let mbr = described(|start| {
+            start[510..512].copy_from_slice(&[0x55, 0xaa]);
+            start[450] = 0x0c;
+            start[458] = 1;
+        });
+        assert!(mbr.contains("MBR"), "{mbr}");
+    }
+
+    #[test]
+    fn a_fat_boot_sector_wins_over_remains_of_ext4() {
+        let found = described(|start| {
+            start[510..512].copy_from_slice(&[0x55, 0xaa]);
+            start[11..17].copy_from_slice(&[0, 2, 4, 1, 0, 2]);
+            start[1080..1082].copy_from_slice(b"\x53\xef");
+        });
+        assert_eq!(found, "maybe FAT");
+    }
+
+    #[test]
+    fn short_disks_are_no_trouble() {
+        assert!(matches!(recognise(&[1; 512], 512), Content::Other(_)));
+        assert_eq!(claimed_bytes(&[0; 20]), None);
+    }
+}

@@ -1,0 +1,198 @@
+//! Disk images made, checked and read by dosfstools and mtools.
+#![allow(dead_code, missing_docs)] // each test program uses its part
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use fs::fake::Disk;
+use fs::fat::{self, Options};
+use fs::{Error, FileId, OpenFlags, Volume};
+
+/// A file that is removed at the end.
+pub struct Image(pub PathBuf);
+
+impl Image {
+    pub fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("soil-fs-test-{}-{n}.img", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    pub fn with(bytes: &[u8]) -> Self {
+        let image = Self::new();
+        write_sparse(&image.0, bytes);
+        image
+    }
+
+    pub fn bytes(&self) -> Vec<u8> {
+        std::fs::read(&self.0).unwrap()
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
+fn write_sparse(path: &Path, bytes: &[u8]) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::create(path).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    for (n, chunk) in bytes.chunks(64 << 10).enumerate() {
+        if chunk.iter().any(|byte| *byte != 0) {
+            file.write_all_at(chunk, n as u64 * (64 << 10)).unwrap();
+        }
+    }
+}
+
+/// Runs a tool and gives whether it succeeded, and what it printed.
+pub fn run(program: &str, args: &[&str]) -> (bool, String) {
+    // dosfstools are in /usr/sbin, which not every user has in PATH.
+    let path = format!(
+        "{}:/usr/sbin:/sbin",
+        std::env::var("PATH").unwrap_or_default()
+    );
+    let output = Command::new(program)
+        .args(args)
+        .env("PATH", path)
+        .env("MTOOLS_SKIP_CHECK", "1")
+        .env("LC_ALL", "C.UTF-8")
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("{program}: {error}: install the packages dosfstools and mtools")
+        });
+    let text = [output.stdout, output.stderr].concat();
+    (
+        output.status.success(),
+        String::from_utf8_lossy(&text).into_owned(),
+    )
+}
+
+/// A fresh file system of `len` bytes: `mkfs.fat` with `args`.
+pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
+    let image = Image::new();
+    std::fs::File::create(&image.0)
+        .unwrap()
+        .set_len(len)
+        .unwrap();
+    let mut all = args.to_vec();
+    all.push(image.0.to_str().unwrap());
+    let (ok, text) = run("mkfs.fat", &all);
+    assert!(ok, "mkfs.fat {args:?}: {text}");
+    image.bytes()
+}
+
+/// What `fsck.fat -n` finds wrong, if anything.
+pub fn fsck(bytes: &[u8]) -> Result<(), String> {
+    let image = Image::with(bytes);
+    match run("fsck.fat", &["-n", "-V", image.0.to_str().unwrap()]) {
+        (true, _) => Ok(()),
+        (false, text) => Err(text),
+    }
+}
+
+pub fn mount(disk: &Disk) -> Box<dyn Volume> {
+    mount_with(disk, Options::default())
+}
+
+pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
+    fat::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+pub const NEW: OpenFlags = OpenFlags::READ
+    .union(OpenFlags::WRITE)
+    .union(OpenFlags::CREATE)
+    .union(OpenFlags::TRUNCATE);
+
+pub fn write_file(volume: &mut dyn Volume, path: &str, data: &[u8]) -> Result<(), Error> {
+    let file = volume.open(path, NEW)?;
+    let written = volume.write_at(file, 0, data);
+    volume.close(file)?;
+    if written? < data.len() {
+        Err(Error::NoSpace)
+    } else {
+        Ok(())
+    }
+}
+
+pub fn read_all(volume: &mut dyn Volume, file: FileId) -> Result<Vec<u8>, Error> {
+    let mut data = vec![0; volume.size(file)? as usize];
+    let count = volume.read_at(file, 0, &mut data)?;
+    assert_eq!(count, data.len());
+    Ok(data)
+}
+
+pub fn read_file(volume: &mut dyn Volume, path: &str) -> Result<Vec<u8>, Error> {
+    let file = volume.open(path, OpenFlags::READ)?;
+    let data = read_all(volume, file);
+    volume.close(file)?;
+    data
+}
+
+pub fn names(volume: &mut dyn Volume, path: &str) -> Result<Vec<String>, Error> {
+    let directory = volume.open(path, OpenFlags::DIRECTORY)?;
+    let mut names = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        cursor = volume.list(directory, from, &mut |entry| {
+            names.push(entry.name.to_string());
+            true
+        })?;
+    }
+    volume.close(directory)?;
+    names.sort();
+    Ok(names)
+}
+
+/// Numbers that look random and are the same in every run.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        // xorshift64*
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    pub fn below(&mut self, end: u64) -> u64 {
+        (self.next() >> 11) % end
+    }
+
+    pub fn bytes(&mut self, len: usize) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(len + 8);
+        while bytes.len() < len {
+            bytes.extend_from_slice(&self.next().to_le_bytes());
+        }
+        bytes.truncate(len);
+        bytes
+    }
+}
+
+/// The kinds of volume that tests run on: name, bytes, options of mkfs.fat.
+pub const VOLUMES: &[(&str, u64, &[&str])] = &[
+    ("FAT12, 512 B clusters", 2 << 20, &["-F", "12", "-s", "1"]),
+    (
+        "FAT12, 16 KiB clusters",
+        16 << 20,
+        &["-F", "12", "-s", "32"],
+    ),
+    ("FAT16, 512 B clusters", 12 << 20, &["-F", "16", "-s", "1"]),
+    ("FAT16, 4 KiB clusters", 32 << 20, &["-F", "16", "-s", "8"]),
+    (
+        "FAT16, one table",
+        16 << 20,
+        &["-F", "16", "-s", "4", "-f", "1"],
+    ),
+    (
+        "FAT16, 2 KiB sectors",
+        32 << 20,
+        &["-F", "16", "-S", "2048", "-s", "1"],
+    ),
+    ("FAT32, 512 B clusters", 36 << 20, &["-F", "32", "-s", "1"]),
+    ("FAT32, 1 KiB clusters", 70 << 20, &["-F", "32", "-s", "2"]),
+];
