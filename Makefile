@@ -39,7 +39,7 @@ test-long: ready-test ## make test and the long runs
 	@$(use_rust); tools/setup/test.sh --long
 
 bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
-	@bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
+	@$(use_rust); bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the odoc pages in _build/default/_doc/_html, the crates' in target/doc
 	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
