@@ -63,6 +63,7 @@ def arguments():
 def prepare():
     """Builds what needs the network outside the sandbox, or takes long."""
     try:
+        subprocess.run(["dune", "build", "@default", "@bench/programs/all"], cwd=ROOT, check=True)
         boot.prepare()
         network.prepare()
         disks.prepare()

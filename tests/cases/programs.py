@@ -69,6 +69,8 @@ PROGRAMS = [
     Program("marshalling"),
     Program("bigarrays"),
     Program("random-numbers"),
+    Program("numbers", "tests/programs/libraries/numbers.exe"),
+    Program("digests", "tests/programs/libraries/digests.exe"),
     Program("clocks", arguments=[lambda: str(time.time())]),
     # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory is what ends.
     Program("overflow", environment={"OCAMLRUNPARAM": "l=2M"}),

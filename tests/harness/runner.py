@@ -11,13 +11,14 @@ import os
 import pkgutil
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
 import traceback
 
 from harness import sandbox
-from harness.context import Context, Skip
+from harness.context import ROOT, SOIL, Context, Skip
 
 Test = collections.namedtuple("Test", "name function limit long alone")
 PASS, FAIL, SKIP = 0, 1, 77
@@ -164,6 +165,13 @@ def run(tests, jobs):
     return counts
 
 
+def build(*targets):
+    """Builds what the tests run, before the sandbox cuts the network off."""
+    done = subprocess.run(["dune", "build", *targets], cwd=ROOT, check=False)
+    if done.returncode != 0:
+        sys.exit("error: the programs don't build; see above")
+
+
 def main():
     parser = argparse.ArgumentParser(description="Soil's end-to-end tests.")
     parser.add_argument("--long", action="store_true", help="the long ones as well")
@@ -180,6 +188,10 @@ def main():
     if options.list:
         print("\n".join(each.name + (" (long)" if each.long else "") for each in tests))
         return 0
+    if not os.access(SOIL, os.X_OK):
+        sys.exit(f"error: {SOIL} is not there; run: make build")
+    if not os.environ.get(sandbox.MARK):
+        build("@default", "@tests/programs/all")
     sandbox.enter()
     began = time.monotonic()
     counts = run(tests, max(1, options.jobs))
