@@ -1,0 +1,46 @@
+"""Without privileges: QEMU's own network for the machine, passt for the process, ports forwarded."""
+
+import socket
+
+from cases.network import Server, in_every_form
+from harness.context import FORMS, clean
+
+SERVICES = "tests/programs/soil/services.exe"
+
+
+def free_port():
+    """A port of the loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def uplink(context):
+    """passt takes addresses and routes from an interface of the host that has them."""
+    tap = context.tap()
+    context.run("ip", "route", "add", "default", "via", tap.prefix + ".9", check=False)
+    return tap
+
+
+@in_every_form(forms=FORMS)
+def forwarded_port(context, form):
+    """--net user --forward: curl reaches the program over the host's loopback, and bytes arrive unchanged."""
+    uplink(context)
+    web, echo = free_port(), free_port()
+    options = ["--net", "user", "--forward", f"{web}:80", "--forward", f"{echo}:7"]
+    child = context.soil(SERVICES, form, options=options)
+    child.wait_line("ready", timeout=30)
+    page = context.run("curl", "-fsS", "-m", "20", f"http://127.0.0.1:{web}/").stdout
+    assert page == "x" * 1024, page
+    context.load("copy", "127.0.0.1", echo, 1_000_000)
+
+
+@in_every_form(forms=("process", "microvm"))
+def outgoing(context, form):
+    """A connection from the program to a server of the host."""
+    tap = uplink(context)
+    server = Server(tap, lambda peer: peer.sendall(peer.makefile("rb").readline().upper()))
+    words = ["exchange", tap.host, str(server.port), "5"]
+    child = context.soil("tests/programs/soil/tcp_client.exe", form, *words, options=["--net", "user"])
+    status = child.finish(context.remaining())
+    assert status == 0 and "5 right answers" in clean(child.text), child.text
