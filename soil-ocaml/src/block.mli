@@ -1,13 +1,14 @@
 (** Disks as sectors.
 
-    A disk is used either as sectors or through a file system ({!Fs}), not both at once. Positions and lengths are in sectors
-    of {!sector_size} bytes. *)
+    A disk is used either as sectors or through a file system ({!Fs}), not both at once. Positions
+    and lengths are in sectors of {!sector_size} bytes. *)
 
 type t
 (** The type for open disks. *)
 
 val names : unit -> string list
-(** [names ()] is the disks of the machine by name: the serial that the launcher gave ([--disk NAME=FILE]), else [disk0], [disk1]…. Doesn't wait. *)
+(** [names ()] is the disks of the machine by name: the serial that the launcher gave
+    ([--disk NAME=FILE]), else [disk0], [disk1]…. Doesn't wait. *)
 
 val open_ : string -> t
 (** [open_ name] is the disk. Waits.
@@ -32,14 +33,18 @@ val read_only : t -> bool
 (** [read_only d] is [true] iff the disk can't be written. *)
 
 val read : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
-(** [read d ~first_sector b off len] reads [len] bytes, a multiple of the sector size, from [first_sector] on into [b] from offset [off]; the device writes them
-    there with no copy. Long reads are several requests at once. Waits; the buffer must be left alone until then. A cancelled
+(** [read d ~first_sector b off len] reads [len] bytes, a multiple of the sector size, from
+    [first_sector] on into [b] from offset [off]; the device writes them there with no copy. Long
+    reads are several requests at once. Waits; the buffer must be left alone until then. A cancelled
     read waits until the device is done with the buffer.
     @raise Soil.Error with [Io], or [Closed].
-    @raise Invalid_argument if the sectors aren't on the disk, [len] isn't a multiple, or the range isn't in the buffer. *)
+    @raise Invalid_argument
+      if the sectors aren't on the disk, [len] isn't a multiple, or the range isn't in the buffer.
+*)
 
 val write : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
-(** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for good after {!flush}.
+(** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for
+    good after {!flush}.
     @raise Soil.Error with [Read_only] too. *)
 
 val flush : t -> unit

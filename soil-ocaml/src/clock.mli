@@ -1,10 +1,11 @@
 (** Time. *)
 
 val monotonic : unit -> float
-(** [monotonic ()] is the time in seconds since some moment before the program's start. It never goes back and isn't adjusted. *)
+(** [monotonic ()] is the time in seconds since some moment before the program's start. It never
+    goes back and isn't adjusted. *)
 
 external monotonic_ns : unit -> (int[@untagged])
-  = "soil_bytecode_unsupported" "soil_clock_monotonic_ns"
+  = "soil_needs_native_code" "soil_clock_monotonic_ns"
 [@@noalloc]
 (** [monotonic_ns ()] is {!monotonic} in nanoseconds. *)
 
@@ -15,8 +16,8 @@ val now_ns : unit -> int
 (** [now_ns ()] is {!now} in nanoseconds. *)
 
 val sleep : float -> unit
-(** [sleep s] waits for at least [s] seconds; other tasks run meanwhile. With [s <= 0.] it is {!Task.yield}, and with [infinity] it waits until it is
-    cancelled.
+(** [sleep s] waits for at least [s] seconds; other tasks run meanwhile. With [s <= 0.] it is
+    {!Task.yield}, and with [infinity] it waits until it is cancelled.
     @raise Invalid_argument if [s] isn't a number. *)
 
 val sleep_until : float -> unit

@@ -1,8 +1,8 @@
 (** Errors.
 
     Everything in Soil that fails for a reason outside the program raises the one exception {!Error}
-    with a value of type {!t}. The end of input is never an error ([0] bytes read, or [End_of_file]),
-    and [Invalid_argument] is for the caller's own mistakes. *)
+    with a value of type {!t}. The end of input is never an error ([0] bytes read, or
+    [End_of_file]), and [Invalid_argument] is for the caller's own mistakes. *)
 
 (** {1:errors Errors} *)
 
@@ -47,7 +47,6 @@ type code =
   | Deadlock  (** Every task waits for another one and nothing can wake any of them. *)
   | Unknown of int  (** A code that this version of the library doesn't know. *)
 
-(** The type for errors. *)
 type t = {
   code : code;  (** What went wrong. *)
   operation : string;  (** What was tried, such as ["tcp connect"]. *)
@@ -56,6 +55,7 @@ type t = {
       (** More than the code says, one line without a final point, with the remedy if there is one;
           [""] if nothing. *)
 }
+(** The type for errors. *)
 
 exception Error of t
 (** Raised by every function of Soil that says so. It is also [Soil.Error]. *)
@@ -63,8 +63,8 @@ exception Error of t
 (** {1:use Use} *)
 
 val catch : (unit -> 'a) -> ('a, t) result
-(** [catch f] is [Ok (f ())], or [Error e] if that raises {!Error}[ e]. Other exceptions, cancellation
-    among them, pass. *)
+(** [catch f] is [Ok (f ())], or [Error e] if that raises {!Error}[ e]. Other exceptions,
+    cancellation among them, pass. *)
 
 val to_string : t -> string
 (** [to_string e] is one line for people: operation, subject and reason, such as
@@ -78,6 +78,6 @@ val fail : ?subject:string -> ?detail:string -> code -> string -> 'a
     are [""] unless given. *)
 
 val printer : exn -> string option
-(** [printer] is for {!Printexc.register_printer}, so that {!Printexc.to_string} shows {!Error}
-    in the words of {!to_string}. Soil doesn't register it by itself, as [Printexc] would add 300 KB to
+(** [printer] is for {!Printexc.register_printer}, so that {!Printexc.to_string} shows {!Error} in
+    the words of {!to_string}. Soil doesn't register it by itself, as [Printexc] would add 300 KB to
     every image; an exception that nobody catches is shown in these words in any case. *)

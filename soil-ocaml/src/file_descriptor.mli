@@ -4,19 +4,19 @@
     that kind: {!Soil.Tcp.peer}, {!Soil.Fs.seek} and so on.
 
     A descriptor is an open object of the machine, and it has to be closed: by {!close}, or by the
-    function that opened it for a while ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…). Any
-    task may use it; reads and writes of several tasks on one descriptor are each whole calls, in
-    no particular order.
+    function that opened it for a while ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…).
+    Any task may use it; reads and writes of several tasks on one descriptor are each whole calls,
+    in no particular order.
 
     {b Waiting.} Functions below that say they {e wait} make their task wait while other tasks run;
-    outside {!Soil.run} the whole program waits. A waiting call ends with {!Soil.Task.Cancelled} when its
-    task is cancelled; bytes moved by then stay moved. A call that needn't wait doesn't let other
-    tasks run, but for a bounded number of calls in a row.
+    outside {!Soil.run} the whole program waits. A waiting call ends with {!Soil.Task.Cancelled}
+    when its task is cancelled; bytes moved by then stay moved. A call that needn't wait doesn't let
+    other tasks run, but for a bounded number of calls in a row.
 
-    {b Errors.} Unless stated otherwise every function raises {!Soil.Error} with {!Soil.Error.Closed} if the
-    descriptor was closed before or during the call, and with a code that fits if the device, the
-    peer or the file system fails. [Invalid_argument] is raised if offset and length aren't a
-    range of the buffer. *)
+    {b Errors.} Unless stated otherwise every function raises {!Soil.Error} with
+    {!Soil.Error.Closed} if the descriptor was closed before or during the call, and with a code
+    that fits if the device, the peer or the file system fails. [Invalid_argument] is raised if
+    offset and length aren't a range of the buffer. *)
 
 type t = Descriptor.t
 (** The type for descriptors. *)
@@ -43,9 +43,9 @@ val name : t -> string
     raises. *)
 
 val of_console : unit -> t
-(** [of_console ()] is the console: reads get what is typed (standard input in the process form), writes
-    are shown (standard output). It is one object for the program; closing it does nothing. [print_string]
-    and the like have a buffer of their own in front of it. *)
+(** [of_console ()] is the console: reads get what is typed (standard input in the process form),
+    writes are shown (standard output). It is one object for the program; closing it does nothing.
+    [print_string] and the like have a buffer of their own in front of it. *)
 
 val of_console_error : unit -> t
 (** [of_console_error ()] is like {!of_console} with standard error for writes. *)
@@ -53,62 +53,64 @@ val of_console_error : unit -> t
 (** {1:reading Reading} *)
 
 val read : t -> bytes -> int -> int -> int
-(** [read d b off len] waits until [d] has bytes, stores at most [len] of them in [b] from offset [off] and
-    is their number. It is [0] at the end of input (the peer won't send more, all write ends of the pipe
-    are closed, the end of the file) and if [len] is [0]. *)
+(** [read d b off len] waits until [d] has bytes, stores at most [len] of them in [b] from offset
+    [off] and is their number. It is [0] at the end of input (the peer won't send more, all write
+    ends of the pipe are closed, the end of the file) and if [len] is [0]. *)
 
 val really_read : t -> bytes -> int -> int -> unit
 (** [really_read d b off len] is like {!read} for exactly [len] bytes.
     @raise End_of_file if the input ends before; the bytes read by then are in [b]. *)
 
 val read_into : t -> buffer -> int -> int -> int
-(** [read_into d b off len] is like {!read} into a bigarray: for files the device writes straight into it. The
-    buffer must be left alone until the call has returned. *)
+(** [read_into d b off len] is like {!read} into a bigarray: for files the device writes straight
+    into it. The buffer must be left alone until the call has returned. *)
 
 val read_all : ?max:int -> t -> string
 (** [read_all d] is all of the input that is left, read to its end. Waits.
-    @raise Soil.Error with [Too_large] as soon as there are more than [max] bytes (default: 16 MiB). *)
+    @raise Soil.Error with [Too_large] as soon as there are more than [max] bytes (default: 16 MiB).
+*)
 
 (** {1:writing Writing} *)
 
 val write : t -> bytes -> int -> int -> unit
-(** [write d b off len] writes the [len] bytes of [b] from offset [off], all of them, and waits for room as
-    often as needed. Returning means that the bytes are on their way, not that a peer has
+(** [write d b off len] writes the [len] bytes of [b] from offset [off], all of them, and waits for
+    room as often as needed. Returning means that the bytes are on their way, not that a peer has
     them or that a disk has (for that, {!Soil.Fs.sync}).
     @raise Soil.Error with [Broken_pipe] if nobody will read them. *)
 
 val write_some : t -> bytes -> int -> int -> int
-(** [write_some d b off len] waits until there is room for at least one byte, writes as many as there is
-    room for at once and is their number. It is [0] only if [len] is. *)
+(** [write_some d b off len] waits until there is room for at least one byte, writes as many as
+    there is room for at once and is their number. It is [0] only if [len] is. *)
 
 val write_string : ?off:int -> ?len:int -> t -> string -> unit
 (** [write_string d s] is like {!write} for [len] characters of [s] from [off] (default: all). *)
 
 val writev : t -> string list -> unit
-(** [writev d l] writes the strings of [l] in order as one: on a TCP connection they share segments. It is
-    cheaper than their concatenation for large strings and than a {!write_string} each for
+(** [writev d l] writes the strings of [l] in order as one: on a TCP connection they share segments.
+    It is cheaper than their concatenation for large strings and than a {!write_string} each for
     small ones. *)
 
 val write_from : t -> buffer -> int -> int -> unit
-(** [write_from d b off len] is like {!write} from a bigarray, with no copy to a disk. The
-    buffer must not be changed until the call has returned. *)
+(** [write_from d b off len] is like {!write} from a bigarray, with no copy to a disk. The buffer
+    must not be changed until the call has returned. *)
 
 val copy : ?buffer:int -> src:t -> dst:t -> unit -> int
-(** [copy ~src ~dst ()] reads [src] to its end, writes everything to [dst] and is the number of bytes. Neither is
-    closed or shut down. It needs one buffer of [buffer] bytes (default: 65536). Waits. *)
+(** [copy ~src ~dst ()] reads [src] to its end, writes everything to [dst] and is the number of
+    bytes. Neither is closed or shut down. It needs one buffer of [buffer] bytes (default: 65536).
+    Waits. *)
 
 (** {1:end Shutting down and closing} *)
 
 val shutdown : t -> [ `Receive | `Send | `Both ] -> unit
-(** [shutdown d side] ends one direction of a connection or pipe, or both. [`Send]: the peer reads what was
-    written before and then the end of input. [`Receive]: what arrives is thrown away, and reads are at the
-    end of input. Doesn't wait.
+(** [shutdown d side] ends one direction of a connection or pipe, or both. [`Send]: the peer reads
+    what was written before and then the end of input. [`Receive]: what arrives is thrown away, and
+    reads are at the end of input. Doesn't wait.
     @raise Soil.Error with [Wrong_kind] if [d] is neither a connection nor a pipe. *)
 
 val close : t -> unit
-(** [close d] gives [d] back; calls of other tasks that wait on it end with [Closed]. What was written to
-    a connection is still delivered. Closing again does nothing. Never waits, never raises; for a file, errors of
-    delayed writes are reported by {!Soil.Fs.sync}. *)
+(** [close d] gives [d] back; calls of other tasks that wait on it end with [Closed]. What was
+    written to a connection is still delivered. Closing again does nothing. Never waits, never
+    raises; for a file, errors of delayed writes are reported by {!Soil.Fs.sync}. *)
 
 val is_open : t -> bool
 (** [is_open d] is [true] iff [d] hasn't been closed. *)
@@ -127,11 +129,13 @@ module Reader : sig
   (** The type for readers. A reader belongs to one task at a time. *)
 
   val create : ?size:int -> descriptor -> t
-  (** [create d] is a reader of what [d] gives from now on, through a buffer of [size] bytes (default: 4096; between
-      16 and {!Sys.max_string_length}). Don't read from [d] by other means any more. *)
+  (** [create d] is a reader of what [d] gives from now on, through a buffer of [size] bytes
+      (default: 4096; between 16 and {!Sys.max_string_length}). Don't read from [d] by other means
+      any more. *)
 
   val line : ?max:int -> t -> string
-  (** [line r] is the next line without its end, which is ["\n"] or ["\r\n"]; the last line needs none. Waits.
+  (** [line r] is the next line without its end, which is ["\n"] or ["\r\n"]; the last line needs
+      none. Waits.
       @raise End_of_file if there are no characters left.
       @raise Soil.Error with [Too_large] if the line is longer than [max] bytes (default: 65536). *)
 

@@ -1,12 +1,12 @@
 (** The machine. Nothing here waits, unless stated. *)
 
-(** The type for the use of memory, in bytes. *)
 type memory = {
   total : int;  (** What the machine has, or what the process may use. *)
   in_use : int;  (** By the program, the kernel's tables and buffers. *)
   free : int;
   high_water : int;  (** The largest [in_use] so far. *)
 }
+(** The type for the use of memory, in bytes. *)
 
 val memory : unit -> memory
 (** [memory ()] is the use of memory now. In the process form [in_use] is the resident set. *)
@@ -18,11 +18,13 @@ val devices : unit -> string list
 (** [devices ()] is a line for each device that was found, for people. *)
 
 val counter : string -> int option
-(** [counter name] is one of the machine's counters: ["memory"] (bytes in use by the machine's own heap), ["descriptors"], ["connections"], ["frames_in"], ["frames_out"], ["drops"],
+(** [counter name] is one of the machine's counters: ["memory"] (bytes in use by the machine's own
+    heap), ["descriptors"], ["connections"], ["frames_in"], ["frames_out"], ["drops"],
     ["block_requests"]…; [None] if there is none of that name. *)
 
 val power_off : unit -> 'a
-(** [power_off ()] is [exit 0]: runs [at_exit], syncs disks, and turns the machine off (ends the process). *)
+(** [power_off ()] is [exit 0]: runs [at_exit], syncs disks, and turns the machine off (ends the
+    process). *)
 
 val reboot : unit -> 'a
 (** [reboot ()] runs [at_exit], syncs disks and resets the machine.

@@ -1,20 +1,21 @@
 (** Network: addresses and interfaces.
 
-    The network is configured from the environment ([SOIL_IP], [SOIL_GATEWAY], [SOIL_DNS], by DHCP where [SOIL_IP] isn't given) when
-    it is first used. *)
+    The network is configured from the environment ([SOIL_IP], [SOIL_GATEWAY], [SOIL_DNS], by DHCP
+    where [SOIL_IP] isn't given) when it is first used. *)
 
 (** {1:addresses Addresses} *)
 
-type address
-(** The type for IPv4 and IPv6 addresses. They can be compared with [=] and [compare] and hashed. An IPv4 address and the
-    IPv6 address that stands for it ([::ffff:192.0.2.1]) are the same. *)
+type address = Address.t
+(** The type for IPv4 and IPv6 addresses. They can be compared with [=] and [compare] and hashed. An
+    IPv4 address and the IPv6 address that stands for it ([::ffff:192.0.2.1]) are the same. *)
 
 val v4 : int -> int -> int -> int -> address
 (** [v4 192 0 2 1] is [192.0.2.1].
     @raise Invalid_argument if a number isn't between 0 and 255. *)
 
 val any : address
-(** [any] is the unspecified address [::]: when listening, every IPv4 and IPv6 address of the machine. *)
+(** [any] is the unspecified address [::]: when listening, every IPv4 and IPv6 address of the
+    machine. *)
 
 val any_v4 : address
 (** [any_v4] is [0.0.0.0]. *)
@@ -26,15 +27,17 @@ val is_v4 : address -> bool
 (** [is_v4 a] is [true] iff [a] is an IPv4 address. *)
 
 val address_of_string_opt : string -> address option
-(** [address_of_string_opt s] is the address written as [s]: four decimal numbers without leading zeros, or any form of {{:https://www.rfc-editor.org/rfc/rfc4291#section-2.2}RFC 4291
-    §2.2}; no zone. *)
+(** [address_of_string_opt s] is the address written as [s]: four decimal numbers without leading
+    zeros, or any form of {{:https://www.rfc-editor.org/rfc/rfc4291#section-2.2}RFC 4291 §2.2}; no
+    zone. *)
 
 val address_of_string : string -> address
 (** [address_of_string s] is like {!address_of_string_opt}.
     @raise Invalid_argument if [s] isn't an address. *)
 
 val address_to_string : address -> string
-(** [address_to_string a] is the canonical form of [a], that of {{:https://www.rfc-editor.org/rfc/rfc5952}RFC 5952} for IPv6. *)
+(** [address_to_string a] is the canonical form of [a], that of
+    {{:https://www.rfc-editor.org/rfc/rfc5952}RFC 5952} for IPv6. *)
 
 val address_to_octets : address -> string
 (** [address_to_octets a] is [a] in network byte order: 4 bytes for IPv4, 16 for IPv6. *)
@@ -45,7 +48,7 @@ val address_of_octets : string -> address
 
 (** {1:endpoints Endpoints} *)
 
-type endpoint = { address : address; port : int }
+type endpoint = Address.endpoint = { address : address; port : int }
 (** The type for an address with a port of TCP or UDP, 0 to 65535. *)
 
 val endpoint : address -> int -> endpoint
@@ -64,21 +67,23 @@ val endpoint_of_string : string -> endpoint
 
 (** {1:interfaces Interfaces} *)
 
-(** The type for an interface as it is now. *)
 type interface = {
   name : string;  (** Such as ["eth0"]. *)
   mac : string;  (** Such as ["52:54:00:12:34:56"]. *)
   mtu : int;  (** Bytes of payload in a frame. *)
   addresses : (address * int) list;  (** Addresses with the length of their prefix in bits. *)
-  gateway : address option;
+  gateways : address list;
   name_servers : address list;
-  counters : (string * int) list;  (** Such as [("frames_in", 1234)]; since the start. *)
 }
+(** The type for an interface as it is now. *)
 
 val interfaces : unit -> interface list
-(** [interfaces ()] is the machine's interfaces in the order of their discovery, without the loopback. Doesn't wait, so DHCP may not have
-    finished; see {!wait_up}. *)
+(** [interfaces ()] is the machine's interfaces in the order of their discovery, without the
+    loopback. Doesn't wait, so DHCP may not have finished; see {!wait_up}. *)
 
 val wait_up : unit -> unit
-(** [wait_up ()] waits until an interface has an address. Connecting, lookups and the like wait for it by themselves.
-    @raise Soil.Error with [No_network], and a detail that says what is missing, if there is no interface or DHCP doesn't answer in time. *)
+(** [wait_up ()] waits until an interface has an address. Connecting, lookups and the like wait for
+    it by themselves.
+    @raise Soil.Error
+      with [No_network], and a detail that says what is missing, if there is no interface or DHCP
+      doesn't answer in time. *)

@@ -1,7 +1,9 @@
-(** Random bytes for keys and the like: from the processor's generator and the virtual machine's (virtio-rng), or the host's. *)
+(** Random bytes for keys and the like: from the processor's generator and the virtual machine's
+    (virtio-rng), or the host's. *)
 
 val fill : bytes -> int -> int -> unit
-(** [fill b off len] stores [len] random bytes in [b] from [off]. It waits only while entropy is collected, after the start.
+(** [fill b off len] stores [len] random bytes in [b] from [off]. It waits only while entropy is
+    collected, after the start.
     @raise Soil.Error with [No_entropy], and the remedy, if the machine has no source.
     @raise Invalid_argument if offset and length aren't a range of [b]. *)
 

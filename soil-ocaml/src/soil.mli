@@ -12,28 +12,32 @@
         Soil.File_descriptor.write_string conn ("you are number " ^ string_of_int !served ^ "\n")
     ]}
 
-    Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only if its
-    documentation says so, and then only its task waits; outside {!run} the whole program does.
-    A module that a program doesn't use isn't linked into it. *)
+    Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only
+    if its documentation says so, and then only its task waits; outside {!run} the whole program
+    does. A module that a program doesn't use isn't linked into it. *)
 
 (** {1:program The program} *)
 
 val run : (unit -> 'a) -> 'a
-(** [run main] runs [main ()] as the first task and is its result once all tasks have ended. Inside of another [run] it is [main ()].
+(** [run main] runs [main ()] as the first task and is its result once all tasks have ended. Inside
+    of another [run] it is [main ()].
 
-    {b Stopping.} When the machine is asked to stop (SIGTERM or SIGINT, the power button), [main]'s task and all others are cancelled: each gets
-    {!Task.Cancelled} where it waits. If [main] then ends by that exception, the program exits with status 143 after
-    [at_exit]; if [main] handles it and returns or raises something else, that is [run]'s outcome. A second request, or
-    10 seconds, end the program without further ado. The status is the same in both forms.
+    {b Stopping.} When the machine is asked to stop (SIGTERM or SIGINT, the power button), [main]'s
+    task and all others are cancelled: each gets {!Task.Cancelled} where it waits. If [main] then
+    ends by that exception, the program exits with status 143 after [at_exit]; if [main] handles it
+    and returns or raises something else, that is [run]'s outcome. A second request, or 10 seconds,
+    end the program without further ado. The status is the same in both forms.
 
-    {b Failure.} An exception of [main] leaves [run] with its backtrace. As in every OCaml program one that nobody catches
-    is reported with its backtrace on the error console, and the exit status is 2.
+    {b Failure.} An exception of [main] leaves [run] with its backtrace. As in every OCaml program
+    one that nobody catches is reported with its backtrace on the error console, and the exit status
+    is 2.
     @raise Error with [Deadlock] if all tasks wait for each other. *)
 
 val exit : int -> 'a
-(** [exit status] ends the program: inside {!run} all tasks are cancelled and unwound first, then it is [Stdlib.exit status], which runs [at_exit]. [Stdlib.exit] itself can be
-    called anywhere too; it unwinds nothing. Either way, disks are synced, what was written to connections is delivered within a
-    limit of time, and all is closed.
+(** [exit status] ends the program: inside {!run} all tasks are cancelled and unwound first, then it
+    is [Stdlib.exit status], which runs [at_exit]. [Stdlib.exit] itself can be called anywhere too;
+    it unwinds nothing. Either way, disks are synced, what was written to connections is delivered
+    within a limit of time, and all is closed.
     @raise Invalid_argument if [status] isn't between 0 and 255. *)
 
 val version : string
@@ -43,7 +47,8 @@ val on_vm : bool
 (** [on_vm] is [true] iff the program is the machine's kernel, and [false] in the process form. *)
 
 val pipe : ?capacity:int -> unit -> File_descriptor.t * File_descriptor.t
-(** [pipe ()] is the read end and the write end of a new pipe inside the program that holds up to [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait.
+(** [pipe ()] is the read end and the write end of a new pipe inside the program that holds up to
+    [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait.
     @raise Invalid_argument if [capacity] is out of range. *)
 
 exception Error of Error.t

@@ -1,8 +1,8 @@
 (** Tasks: structured concurrency.
 
-    A {e task} is a computation that runs among others on one processor; it gives way where it waits. Tasks live
-    in {e scopes}: a scope ends when its body and all its tasks have, so a task never outlives the
-    place that started it, and there is nothing to leak.
+    A {e task} is a computation that runs among others on one processor; it gives way where it
+    waits. Tasks live in {e scopes}: a scope ends when its body and all its tasks have, so a task
+    never outlives the place that started it, and there is nothing to leak.
 
     {[
       Soil.run @@ fun () ->
@@ -12,17 +12,20 @@
       Soil.Task.await a ^ Soil.Task.await b
     ]}
 
-    {b Failure.} An exception that leaves a task, or the body of a scope, cancels everything else in the scope, and
-    the scope raises it, with its backtrace, after all have ended. If several fail, the first is raised.
+    {b Failure.} An exception that leaves a task, or the body of a scope, cancels everything else in
+    the scope, and the scope raises it, with its backtrace, after all have ended. If several fail,
+    the first is raised.
 
-    {b Cancellation} is a request: the task gets the exception {!Cancelled} from the next call that waits, and
-    from each one after that, so that it unwinds through its [Fun.protect]s and [try … with]s. Catch it only to
-    clean up, and raise it again. A task that never waits can't be cancelled.
+    {b Cancellation} is a request: the task gets the exception {!Cancelled} from the next call that
+    waits, and from each one after that, so that it unwinds through its [Fun.protect]s and
+    [try … with]s. Catch it only to clean up, and raise it again. A task that never waits can't be
+    cancelled.
 
-    {b Order.} Tasks that can go on do so in the order in which they became able to. A task that does I/O that
-    never has to wait gives way now and then; one that only computes should {!yield}.
+    {b Order.} Tasks that can go on do so in the order in which they became able to. A task that
+    does I/O that never has to wait gives way now and then; one that only computes should {!yield}.
 
-    {b Outside {!Soil.run}} the functions of this module that start tasks behave as if wrapped in it. *)
+    {b Outside {!Soil.run}} the functions of this module that start tasks behave as if wrapped in
+    it. *)
 
 exception Cancelled
 (** What a cancelled task gets where it waits. *)
@@ -36,27 +39,28 @@ type 'a t
 (** The type for tasks with a result of type ['a]. *)
 
 val scope : (scope -> 'a) -> 'a
-(** [scope body] is [body s] for a new scope [s], once all tasks in [s] have ended; waits for them. If the
-    body or a task fails, the others are cancelled and that exception is raised, with its backtrace. *)
+(** [scope body] is [body s] for a new scope [s], once all tasks in [s] have ended; waits for them.
+    If the body or a task fails, the others are cancelled and that exception is raised, with its
+    backtrace. *)
 
 val spawn : scope -> (unit -> 'a) -> 'a t
 (** [spawn s f] is a new task in [s] that computes [f ()]. It starts when this one next waits.
     @raise Invalid_argument if [s] has ended. *)
 
 val await : 'a t -> 'a
-(** [await t] waits for the end of [t] and is its result. If [t] failed, its exception is raised here too, and
-    {!Cancelled} if it was cancelled. *)
+(** [await t] waits for the end of [t] and is its result. If [t] failed, its exception is raised
+    here too, and {!Cancelled} if it was cancelled. *)
 
 val result : 'a t -> ('a, exn) result option
 (** [result t] is [None] as long as [t] runs, and how it ended after that. Doesn't wait. *)
 
 val cancel : 'a t -> unit
-(** [cancel t] asks [t] to end and doesn't wait for it. That isn't a failure of its scope. It does nothing if [t]
-    has ended. *)
+(** [cancel t] asks [t] to end and doesn't wait for it. That isn't a failure of its scope. It does
+    nothing if [t] has ended. *)
 
 val cancel_scope : scope -> unit
-(** [cancel_scope s] asks all tasks in [s], and its body, to end. It isn't a failure: [scope] still is what its
-    body is, if the body gets that far. *)
+(** [cancel_scope s] asks all tasks in [s], and its body, to end. It isn't a failure: [scope] still
+    is what its body is, if the body gets that far. *)
 
 val yield : unit -> unit
 (** [yield ()] lets the other tasks that can go on do so, and lets input and output be seen to.
@@ -68,30 +72,32 @@ val check : unit -> unit
 
 val protect : (unit -> 'a) -> 'a
 (** [protect f] is [f ()], during which a cancellation from outside has no effect: it is delivered
-    where the task waits next after that. For clean-up that waits; keep it short, or put a {!timeout} in it. *)
+    where the task waits next after that. For clean-up that waits; keep it short, or put a
+    {!timeout} in it. *)
 
 (** {1:together Several at once} *)
 
 val both : (unit -> 'a) -> (unit -> 'b) -> 'a * 'b
-(** [both f g] runs [f ()] and [g ()] at the same time and is the pair of their results. If one fails the other is
-    cancelled. *)
+(** [both f g] runs [f ()] and [g ()] at the same time and is the pair of their results. If one
+    fails the other is cancelled. *)
 
 val all : ?max:int -> (unit -> 'a) list -> 'a list
-(** [all l] runs the functions of [l] at the same time, at most [max] of them (default: no limit), and is the list of
-    their results in the order of [l]. If one fails the others are cancelled.
+(** [all l] runs the functions of [l] at the same time, at most [max] of them (default: no limit),
+    and is the list of their results in the order of [l]. If one fails the others are cancelled.
     @raise Invalid_argument if [max < 1]. *)
 
 val iter : ?max:int -> ('a -> unit) -> 'a list -> unit
 (** [iter f l] runs [f x] for the [x] in [l] at the same time, at most [max] of them. As {!all}. *)
 
 val first : (unit -> 'a) list -> 'a
-(** [first l] runs the functions of [l] at the same time and is the result of the first to have one; the others are
-    cancelled, and it waits for their end. If one fails before, that is the outcome.
+(** [first l] runs the functions of [l] at the same time and is the result of the first to have one;
+    the others are cancelled, and it waits for their end. If one fails before, that is the outcome.
     @raise Invalid_argument if [l] is empty. *)
 
 val timeout : float -> (unit -> 'a) -> 'a
 (** [timeout s f] is [f ()] if that takes at most [s] seconds; after that [f ()] is cancelled.
-    @raise Soil.Error with [Timed_out] after the time. If [f] returns all the same, its result counts. *)
+    @raise Soil.Error
+      with [Timed_out] after the time. If [f] returns all the same, its result counts. *)
 
 val timeout_opt : float -> (unit -> 'a) -> 'a option
 (** [timeout_opt s f] is [Some (f ())], or [None] after the time. *)
@@ -130,7 +136,8 @@ module Mutex : sig
   (** [create ()] is an unlocked mutex. *)
 
   val lock : t -> unit
-  (** [lock m] waits until [m] is unlocked and locks it. Waiting tasks get it in the order in which they came.
+  (** [lock m] waits until [m] is unlocked and locks it. Waiting tasks get it in the order in which
+      they came.
       @raise Invalid_argument if this task holds [m]. *)
 
   val try_lock : t -> bool
@@ -153,11 +160,12 @@ module Condition : sig
   (** [create ()] is a condition that nobody waits for. *)
 
   val wait : t -> Mutex.t -> unit
-  (** [wait c m] unlocks [m], waits for {!signal} or {!broadcast}, and locks [m] again, also when it is cancelled. *)
+  (** [wait c m] unlocks [m], waits for {!signal} or {!broadcast}, and locks [m] again, also when it
+      is cancelled. *)
 
   val wait_no_mutex : t -> unit
-  (** [wait_no_mutex c] waits for {!signal} or {!broadcast}. As only one task runs at a time, a condition that is tested
-      without waiting in between needs no mutex. *)
+  (** [wait_no_mutex c] waits for {!signal} or {!broadcast}. As only one task runs at a time, a
+      condition that is tested without waiting in between needs no mutex. *)
 
   val signal : t -> unit
   (** [signal c] wakes the one who has waited longest, if there is one. *)
@@ -197,7 +205,8 @@ module Stream : sig
   (** The type for streams of ['a]s. *)
 
   val create : int -> 'a t
-  (** [create capacity] is an empty stream that holds up to [capacity] values; with [0] each {!push} waits for its {!take}.
+  (** [create capacity] is an empty stream that holds up to [capacity] values; with [0] each {!push}
+      waits for its {!take}.
       @raise Invalid_argument if [capacity < 0]. *)
 
   val push : 'a t -> 'a -> unit

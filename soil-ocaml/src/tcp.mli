@@ -1,50 +1,54 @@
 (** TCP ({{:https://www.rfc-editor.org/rfc/rfc9293}RFC 9293}).
 
-    Listeners and connections are descriptors; {!File_descriptor} reads, writes, shuts down and closes them. *)
+    Listeners and connections are descriptors; {!File_descriptor} reads, writes, shuts down and
+    closes them. *)
 
 (** {1:server Servers} *)
 
 val listen : ?backlog:int -> ?address:Net.address -> port:int -> unit -> File_descriptor.t
-(** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4 and IPv6). Port 0 takes a free one;
-    {!local} tells which. Up to [backlog] (default: 1024; 1 to 65535) connections are completed by the machine while they
-    wait for {!accept}. Doesn't wait.
+(** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4
+    and IPv6). Port 0 takes a free one; {!local} tells which. Up to [backlog] (default: 1024; 1 to
+    65535) connections are completed by the machine while they wait for {!accept}. Doesn't wait.
     @raise Soil.Error with [Address_in_use], [Address_not_available] or [No_network].
     @raise Invalid_argument if [port] or [backlog] is out of range. *)
 
 val accept : File_descriptor.t -> File_descriptor.t
 (** [accept l] waits for a connection to [l] and is it.
-    @raise Soil.Error with [Wrong_kind] if [l] isn't a listener, [Too_many_open] or [Out_of_memory] (the connection then is still there
-    to be accepted). *)
+    @raise Soil.Error
+      with [Wrong_kind] if [l] isn't a listener, [Too_many_open] or [Out_of_memory] (the connection
+      then is still there to be accepted). *)
 
 val serve :
-  ?max_connections:int ->
-  ?grace:float ->
-  File_descriptor.t ->
-  (File_descriptor.t -> unit) ->
-  unit
-(** [serve l handler] accepts connections for ever and runs [handler c] for each in a task of its own; [c] is closed at its end. It
-    returns when [l] is closed, after all connections have ended.
+  ?max_connections:int -> ?grace:float -> File_descriptor.t -> (File_descriptor.t -> unit) -> unit
+(** [serve l handler] accepts connections for ever and runs [handler c] for each in a task of its
+    own; [c] is closed at its end. It returns when [l] is closed, after all connections have ended.
 
     - At most [max_connections] (default: 4096) are served at once; others wait in the backlog.
-    - An exception of [handler] ends that connection only. It is reported with its backtrace on the error console, but for
-      those of a peer that went away ([Connection_reset], [Broken_pipe], [Timed_out]).
-    - When [serve] is cancelled it stops accepting, gives what runs [grace] seconds (default: 5) to end by itself, and cancels the rest.
+    - An exception of [handler] ends that connection only. It is reported with its backtrace on the
+      error console, but for those of a peer that went away ([Connection_reset], [Broken_pipe],
+      [Timed_out]).
+    - When [serve] is cancelled it stops accepting, gives what runs [grace] seconds (default: 5) to
+      end by itself, and cancels the rest.
 
     @raise Invalid_argument if [max_connections < 1]. *)
 
 (** {1:client Clients} *)
 
 val connect : Net.endpoint -> File_descriptor.t
-(** [connect e] is a connection to [e]. It waits for the network to be up and for the peer; a cancelled or failed attempt leaves nothing.
+(** [connect e] is a connection to [e]. It waits for the network to be up and for the peer; a
+    cancelled or failed attempt leaves nothing.
     @raise Soil.Error with [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
 
 val connect_host : ?timeout:float -> string -> port:int -> File_descriptor.t
-(** [connect_host name ~port] is a connection to the host called [name] (or with the address [name]): its addresses are looked up and tried one
-    after the other, each for [timeout] seconds (default: 10) at most.
-    @raise Soil.Error as {!Dns.lookup} and {!connect}; the reason of the last attempt if all fail. *)
+(** [connect_host name ~port] is a connection to the host called [name] (or with the address
+    [name]): its addresses are looked up and tried one after the other, each for [timeout] seconds
+    (default: 10) at most.
+    @raise Soil.Error as {!Dns.lookup} and {!connect}; the reason of the last attempt if all fail.
+*)
 
 val with_connection : Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
-(** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or raises. *)
+(** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or
+    raises. *)
 
 (** {1:connections Connections} *)
 
@@ -63,9 +67,10 @@ val abort : File_descriptor.t -> unit
 (** [abort c] closes [c] by a reset: what wasn't delivered is dropped. *)
 
 val set_nodelay : File_descriptor.t -> bool -> unit
-(** [set_nodelay c b] sends small segments at once if [b] (the initial state), and otherwise collects them while others aren't acknowledged
+(** [set_nodelay c b] sends small segments at once if [b] (the initial state), and otherwise
+    collects them while others aren't acknowledged
     ({{:https://www.rfc-editor.org/rfc/rfc896}RFC 896}). *)
 
 val keepalive : File_descriptor.t -> float option -> unit
-(** [keepalive c (Some s)] makes an idle connection be probed every [s] seconds, so that a peer that is gone is noticed; [None] (the initial state)
-    doesn't. *)
+(** [keepalive c (Some s)] makes an idle connection be probed every [s] seconds, so that a peer that
+    is gone is noticed; [None] (the initial state) doesn't. *)

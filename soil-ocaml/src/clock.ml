@@ -1,0 +1,14 @@
+external monotonic_ns : unit -> (int[@untagged])
+  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+[@@noalloc]
+
+let seconds ns = float_of_int ns *. 1e-9
+let monotonic () = seconds (monotonic_ns ())
+let now_ns () = Soil_raw.clock_wall_ns ()
+let now () = seconds (now_ns ())
+
+let sleep s =
+  let at = Scheduler.deadline_after s in
+  if s <= 0. then Scheduler.yield () else Scheduler.sleep_until at
+
+let sleep_until t = sleep (t -. monotonic ())

@@ -1,0 +1,53 @@
+(** What {!File_descriptor} and the modules of single kinds share. Private to Soil. *)
+
+type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block
+
+type t = {
+  handle : int;  (** The number in Rust's table, with its generation. *)
+  kind : kind;
+  io : io;
+  path : string;  (** What was opened, or [""]. *)
+  mutable is_open : bool;
+}
+
+and io = {
+  read : t -> bytes -> int -> int -> int;
+  read_into : t -> Pool.buffer -> int -> int -> int;
+  write : t -> bytes -> int -> int -> int;  (** At least one byte, unless the length is 0. *)
+  write_from : t -> Pool.buffer -> int -> int -> int;
+  describe : t -> string;
+}
+(** How a kind does input and output. Offsets and lengths were checked. *)
+
+val make : ?path:string -> io -> kind -> int -> t
+(** [make io kind handle] is an open descriptor. *)
+
+val stream_io : (t -> string) -> io
+(** [stream_io describe] is input and output by trying and waiting until a try is worthwhile. *)
+
+val no_io : (t -> string) -> io
+(** [no_io describe] fails with [Wrong_kind]. *)
+
+val retry : t -> string -> int -> int -> unit
+(** [retry d operation direction result] waits after [result = would_block] until the operation is
+    worth a try in [direction], and fails if [result] is anything else. *)
+
+val fail : t -> string -> int -> 'a
+(** [fail d operation result] raises the error for [result]. *)
+
+val need : kind -> t -> string -> unit
+(** [need kind d operation] fails with [Wrong_kind] unless [d] is of the kind. *)
+
+val wrong_kind : t -> string -> 'a
+
+val close : t -> unit
+(** [close d] closes [d] unless it is closed, or the console. *)
+
+val closing : t -> (t -> 'a) -> 'a
+(** [closing d f] is [f d]; [d] is closed in any case. *)
+
+val check_bytes : string -> bytes -> int -> int -> unit
+(** [check_bytes operation b off len] raises [Invalid_argument] unless the range is in [b]. *)
+
+val check_buffer : string -> Pool.buffer -> int -> int -> unit
+(** [check_buffer] is {!check_bytes} for bigarrays. *)

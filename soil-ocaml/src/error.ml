@@ -1,0 +1,94 @@
+type code =
+  | Invalid
+  | Closed
+  | Not_found
+  | Exists
+  | Not_directory
+  | Is_directory
+  | Not_empty
+  | No_space
+  | Read_only
+  | Invalid_name
+  | Name_too_long
+  | Too_large
+  | Corrupt
+  | Io
+  | Busy
+  | Unsupported
+  | Connection_refused
+  | Connection_reset
+  | Timed_out
+  | Unreachable
+  | Address_in_use
+  | Address_not_available
+  | Not_connected
+  | Broken_pipe
+  | No_device
+  | No_entropy
+  | Out_of_memory
+  | Too_many_open
+  | Cancelled
+  | Wrong_kind
+  | No_such_host
+  | No_network
+  | Name_server_failure
+  | Message_too_long
+  | Bad_configuration
+  | Permission_denied
+  | Deadlock
+  | Unknown of int
+
+type t = { code : code; operation : string; subject : string; detail : string }
+
+exception Error of t
+
+let catch f = match f () with v -> Ok v | exception Error e -> Result.Error e
+
+let message = function
+  | Invalid -> "invalid argument"
+  | Closed -> "descriptor is closed"
+  | Not_found -> "not found"
+  | Exists -> "exists already"
+  | Not_directory -> "not a directory"
+  | Is_directory -> "is a directory"
+  | Not_empty -> "directory is not empty"
+  | No_space -> "no space left"
+  | Read_only -> "read-only"
+  | Invalid_name -> "invalid name"
+  | Name_too_long -> "name too long"
+  | Too_large -> "too large"
+  | Corrupt -> "file system is corrupt"
+  | Io -> "input/output error"
+  | Busy -> "in use"
+  | Unsupported -> "not supported"
+  | Connection_refused -> "connection refused"
+  | Connection_reset -> "connection reset by peer"
+  | Timed_out -> "timed out"
+  | Unreachable -> "unreachable"
+  | Address_in_use -> "address in use"
+  | Address_not_available -> "address not available"
+  | Not_connected -> "not connected"
+  | Broken_pipe -> "broken pipe"
+  | No_device -> "no such device"
+  | No_entropy -> "no source of random numbers"
+  | Out_of_memory -> "out of memory"
+  | Too_many_open -> "too many open descriptors"
+  | Cancelled -> "cancelled"
+  | Wrong_kind -> "not possible with this kind of descriptor"
+  | No_such_host -> "no such host"
+  | No_network -> "no network"
+  | Name_server_failure -> "no usable answer from a name server"
+  | Message_too_long -> "message too long"
+  | Bad_configuration -> "bad configuration"
+  | Permission_denied -> "permission denied"
+  | Deadlock -> "deadlock"
+  | Unknown n -> "unknown error " ^ string_of_int n
+
+let to_string e =
+  let what = if e.subject = "" then e.operation else e.operation ^ " " ^ e.subject in
+  what ^ ": " ^ if e.detail = "" then message e.code else e.detail
+
+let fail ?(subject = "") ?(detail = "") code operation =
+  raise (Error { code; operation; subject; detail })
+
+let printer = function Error e -> Some ("Soil.Error: " ^ to_string e) | _ -> None

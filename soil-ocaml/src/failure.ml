@@ -1,0 +1,141 @@
+let code r : Error.code =
+  match Soil_raw.error_of_code (-r) with
+  | None -> Unknown (-r)
+  | Some Invalid -> Invalid
+  | Some Closed -> Closed
+  | Some Not_found -> Not_found
+  | Some Exists -> Exists
+  | Some Not_directory -> Not_directory
+  | Some Is_directory -> Is_directory
+  | Some Not_empty -> Not_empty
+  | Some No_space -> No_space
+  | Some Read_only -> Read_only
+  | Some Invalid_name -> Invalid_name
+  | Some Name_too_long -> Name_too_long
+  | Some Too_large -> Too_large
+  | Some Corrupt -> Corrupt
+  | Some Io -> Io
+  | Some Busy -> Busy
+  | Some Unsupported -> Unsupported
+  | Some Connection_refused -> Connection_refused
+  | Some Connection_reset -> Connection_reset
+  | Some Timed_out -> Timed_out
+  | Some Unreachable -> Unreachable
+  | Some Address_in_use -> Address_in_use
+  | Some Address_not_available -> Address_not_available
+  | Some Not_connected -> Not_connected
+  | Some Broken_pipe -> Broken_pipe
+  | Some No_device -> No_device
+  | Some No_entropy -> No_entropy
+  | Some Out_of_memory -> Out_of_memory
+  | Some Too_many_open -> Too_many_open
+  | Some Cancelled -> Cancelled
+  | Some Wrong_kind -> Wrong_kind
+  | Some No_such_host -> No_such_host
+  | Some No_network -> No_network
+  | Some Name_server_failure -> Name_server_failure
+  | Some Message_too_long -> Message_too_long
+  | Some Bad_configuration -> Bad_configuration
+  | Some Permission_denied -> Permission_denied
+
+let detail_max = 512
+
+let text_of fetch =
+  let b = Bytes.create detail_max in
+  let n = fetch b 0 detail_max in
+  if n <= 0 then "" else Bytes.sub_string b 0 (min n detail_max)
+
+let detail () = text_of (fun b off len -> Soil_raw.error_detail b off len)
+let detail_of token = text_of (fun b off len -> Soil_raw.error_detail_of token b off len)
+
+let fail_with ~operation ~subject ~detail r =
+  raise (Error.Error { code = code r; operation; subject; detail })
+
+let fail ~operation ~subject r = fail_with ~operation ~subject ~detail:(detail ()) r
+let[@inline] check ~operation ~subject r = if r >= 0 then r else fail ~operation ~subject r
+
+(* Exceptions. What follows does the part of [Printexc] that is needed without linking it. *)
+
+type backtrace = Printexc.raw_backtrace
+
+external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
+external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
+external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtrace"
+external set_recording : bool -> unit = "caml_record_backtrace"
+external register_named_value : string -> Obj.t -> unit = "caml_register_named_value"
+
+(* The runtime's own printer of the backtrace last caught, to the C library's stderr. It takes nothing and returns nothing: the
+   untagged integers stand for registers that nobody looks at. *)
+external print_last_backtrace : (int[@untagged]) -> (int[@untagged])
+  = "soil_needs_native_code" "caml_print_exception_backtrace"
+[@@noalloc]
+
+(* Where the runtime keeps a named value, or 0: an OCaml string is also a C string. *)
+external address_of_named_value : string -> (nativeint[@unboxed])
+  = "soil_needs_native_code" "caml_named_value"
+[@@noalloc]
+
+let record_backtraces () =
+  match Sys.getenv_opt "OCAMLRUNPARAM" with Some _ -> () | None -> set_recording true
+
+let field v =
+  if Obj.is_int v then string_of_int (Obj.obj v)
+  else if Obj.tag v = Obj.string_tag then "\"" ^ String.escaped (Obj.obj v) ^ "\""
+  else if Obj.tag v = Obj.double_tag then string_of_float (Obj.obj v)
+  else "_"
+
+let exception_to_string e =
+  match e with
+  | Error.Error e -> "Soil.Error: " ^ Error.to_string e
+  | Stdlib.Out_of_memory -> "Out of memory"
+  | Stdlib.Stack_overflow -> "Stack overflow"
+  | Match_failure (file, line, _) ->
+      "Pattern matching failed, file \"" ^ file ^ "\", line " ^ string_of_int line
+  | Assert_failure (file, line, _) ->
+      "Assertion failed, file \"" ^ file ^ "\", line " ^ string_of_int line
+  | e ->
+      let block = Obj.repr e in
+      if Obj.tag block <> 0 then (Obj.obj (Obj.field block 0) : string)
+      else
+        let name : string = Obj.obj (Obj.field (Obj.field block 0) 0) in
+        let fields = List.init (Obj.size block - 1) (fun i -> field (Obj.field block (i + 1))) in
+        name ^ "(" ^ String.concat ", " fields ^ ")"
+
+let report what e backtrace =
+  (* Both writers to stderr in order: OCaml's channel first, then the C library's. *)
+  prerr_string (what ^ exception_to_string e ^ "\n");
+  flush stderr;
+  restore_backtrace e backtrace;
+  ignore (print_last_backtrace 0)
+
+(* Uncaught exceptions: [Error] would be shown as [Soil.Error(_)], by the runtime as by [Printexc]. *)
+
+let handler_name = "Printexc.handle_uncaught_exception"
+
+(* The cell of a named value that exists. It isn't a block of OCaml's heap, so it must not live longer than the expression that
+   reads its field. *)
+external cell_of_named_value : string -> Obj.t = "caml_named_value" [@@noalloc]
+
+let uncaught (e : exn) (_debugger : bool) =
+  let backtrace = get_backtrace () in
+  (try Stdlib.do_at_exit () with _ -> ());
+  report "Fatal error: exception " e backtrace
+
+(* [Printexc] is linked: its handler knows what the program registered with it, so it gets every exception, after a line that tells
+   what it can't know. *)
+let after_explaining original (e : exn) (debugger : bool) =
+  (match e with
+  | Error.Error error ->
+      let backtrace = get_backtrace () in
+      prerr_string (Error.to_string error ^ "\n");
+      flush stderr;
+      restore_backtrace e backtrace
+  | _ -> ());
+  (original : exn -> bool -> unit) e debugger
+
+let () =
+  let handler =
+    if address_of_named_value handler_name = 0n then uncaught
+    else after_explaining (Obj.obj (Obj.field (cell_of_named_value handler_name) 0))
+  in
+  register_named_value handler_name (Obj.repr handler)

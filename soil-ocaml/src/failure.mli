@@ -1,0 +1,34 @@
+(** From results of the Rust side to exceptions, and from exceptions to the console. Private to
+    Soil. *)
+
+val code : int -> Error.code
+(** [code r] is the code of the negative result [r]. *)
+
+val fail : operation:string -> subject:string -> int -> 'a
+(** [fail ~operation ~subject r] raises [Error] for the negative result [r] of the call just made,
+    with its detail. *)
+
+val fail_with : operation:string -> subject:string -> detail:string -> int -> 'a
+(** [fail_with] is {!fail} with the detail given. *)
+
+val check : operation:string -> subject:string -> int -> int
+(** [check ~operation ~subject r] is [r], or fails if that is negative. *)
+
+val detail_of : int -> string
+(** [detail_of token] is the detail of the failed operation that completed with [token]. *)
+
+(** {1 Exceptions} *)
+
+type backtrace = Printexc.raw_backtrace
+
+external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
+(** The backtrace of the exception last caught. [Printexc] itself is avoided: it brings [Printf],
+    300 KB. *)
+
+external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
+
+val report : string -> exn -> backtrace -> unit
+(** [report what e bt] writes [what], [e] and its backtrace to the standard error channel. *)
+
+val record_backtraces : unit -> unit
+(** Turns recording of backtraces on, unless [OCAMLRUNPARAM] is set. *)

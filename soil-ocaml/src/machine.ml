@@ -1,0 +1,42 @@
+type memory = { total : int; in_use : int; free : int; high_water : int }
+
+let operation = "machine"
+
+let memory () =
+  let numbers = Scheduler.create_ints 4 in
+  ignore (Failure.check ~operation ~subject:"memory" (Soil_raw.machine_memory numbers));
+  { total = numbers.{0}; in_use = numbers.{1}; free = numbers.{2}; high_water = numbers.{3} }
+
+let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw.machine_cpus ())
+
+let devices () =
+  let check = Failure.check ~operation ~subject:"devices" in
+  let text = Text.fetch check (fun b off len -> Soil_raw.machine_devices b off len) in
+  List.filter (fun line -> line <> "") (String.split_on_char '\n' text)
+
+let counters =
+  Soil_raw.
+    [
+      ("memory", counter_memory);
+      ("descriptors", counter_descriptors);
+      ("operations", counter_operations);
+      ("connections", counter_connections);
+      ("frames_in", counter_frames_in);
+      ("frames_out", counter_frames_out);
+      ("drops", counter_drops);
+      ("block_requests", counter_block_requests);
+      ("sleeps", counter_sleeps);
+    ]
+
+let counter name =
+  match List.assoc_opt name counters with
+  | None -> None
+  | Some which -> Some (Failure.check ~operation ~subject:name (Soil_raw.counters which))
+
+let power_off () = Scheduler.exit 0
+
+let reboot () =
+  (* What [exit] would do first: the machine doesn't come back from the call. *)
+  Stdlib.do_at_exit ();
+  ignore (Failure.check ~operation ~subject:"reboot" (Soil_raw.machine_reboot ()));
+  Scheduler.exit 0

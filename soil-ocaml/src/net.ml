@@ -1,0 +1,74 @@
+type address = Address.t
+
+let v4 = Address.v4
+let any = Address.any
+let any_v4 = Address.any_v4
+let loopback = Address.loopback
+let is_v4 = Address.is_v4
+let address_of_string_opt = Address.of_string_opt
+
+let address_of_string s =
+  match Address.of_string_opt s with
+  | Some a -> a
+  | None -> invalid_arg ("Soil.Net.address_of_string: not an address: " ^ s)
+
+let address_to_string = Address.to_string
+let address_to_octets = Address.to_octets
+let address_of_octets = Address.of_octets
+
+type endpoint = Address.endpoint = { address : address; port : int }
+
+let endpoint address port =
+  Address.check_port "Soil.Net.endpoint" port;
+  { address; port }
+
+let endpoint_to_string = Address.endpoint_to_string
+let endpoint_of_string_opt = Address.endpoint_of_string_opt
+
+let endpoint_of_string s =
+  match Address.endpoint_of_string_opt s with
+  | Some e -> e
+  | None -> invalid_arg ("Soil.Net.endpoint_of_string: not an endpoint: " ^ s)
+
+type interface = {
+  name : string;
+  mac : string;
+  mtu : int;
+  addresses : (address * int) list;
+  gateways : address list;
+  name_servers : address list;
+}
+
+let split_at c s =
+  match String.index_opt s c with
+  | None -> (s, "")
+  | Some i -> (String.sub s 0 i, String.sub s (i + 1) (String.length s - i - 1))
+
+let prefix_of_string s =
+  let address, length = split_at '/' s in
+  match (Address.of_string_opt address, int_of_string_opt length) with
+  | Some a, Some n -> Some (a, n)
+  | _ -> None
+
+let interface_of_string text =
+  let lines = List.map (split_at '=') (String.split_on_char '\n' text) in
+  let values key = List.filter_map (fun (k, v) -> if k = key then Some v else None) lines in
+  let value key = match values key with v :: _ -> v | [] -> "" in
+  let addresses key = List.filter_map Address.of_string_opt (values key) in
+  {
+    name = value "name";
+    mac = value "mac";
+    mtu = (match int_of_string_opt (value "mtu") with Some n -> n | None -> 0);
+    addresses = List.filter_map prefix_of_string (values "address");
+    gateways = addresses "gateway";
+    name_servers = addresses "dns";
+  }
+
+let check result = Failure.check ~operation:"network" ~subject:"" result
+
+let interfaces () =
+  let description i = Text.fetch check (Soil_raw.net_interface i) in
+  List.init (check (Soil_raw.net_interfaces ())) (fun i -> interface_of_string (description i))
+
+let wait_up () =
+  ignore (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw.net_up token))

@@ -1,0 +1,8 @@
+let io = Descriptor.stream_io (fun _ -> "pipe")
+let largest = 16 * 1024 * 1024
+
+let create ?(capacity = 65536) () =
+  if capacity < 1 || capacity > largest then invalid_arg "Soil.pipe: capacity out of range";
+  let ends = Scheduler.create_ints 2 in
+  ignore (Failure.check ~operation:"pipe" ~subject:"" (Soil_raw.pipe capacity ends));
+  (Descriptor.make io Pipe ends.{0}, Descriptor.make io Pipe ends.{1})

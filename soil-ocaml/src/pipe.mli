@@ -1,0 +1,3 @@
+(** Pipes: [Soil.pipe]. Private to Soil. *)
+
+val create : ?capacity:int -> unit -> Descriptor.t * Descriptor.t

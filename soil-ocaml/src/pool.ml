@@ -1,0 +1,57 @@
+type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+external create_array :
+  ('a, 'b) Bigarray.kind -> 'c Bigarray.layout -> int array -> ('a, 'b, 'c) Bigarray.Array1.t
+  = "caml_ba_create"
+
+let create n : buffer = create_array Bigarray.Char Bigarray.C_layout [| n |]
+let size = 65536
+let kept = 8 (* how many unused buffers the pool holds on to *)
+let free : buffer list ref = ref []
+
+let take () =
+  match !free with
+  | [] -> create size
+  | b :: rest ->
+      free := rest;
+      b
+
+let give b = if List.length !free < kept then free := b :: !free
+
+let with_buffer f =
+  let b = take () in
+  match f b with
+  | v ->
+      give b;
+      v
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      give b;
+      Failure.raise_with_backtrace e backtrace
+
+external get64 : buffer -> int -> int64 = "%caml_bigstring_get64u"
+external set64 : buffer -> int -> int64 -> unit = "%caml_bigstring_set64u"
+external bytes_get64 : bytes -> int -> int64 = "%caml_bytes_get64u"
+external bytes_set64 : bytes -> int -> int64 -> unit = "%caml_bytes_set64u"
+
+let to_bytes (src : buffer) src_off dst dst_off len =
+  let words = len land lnot 7 in
+  let i = ref 0 in
+  while !i < words do
+    bytes_set64 dst (dst_off + !i) (get64 src (src_off + !i));
+    i := !i + 8
+  done;
+  for i = words to len - 1 do
+    Bytes.unsafe_set dst (dst_off + i) (Bigarray.Array1.unsafe_get src (src_off + i))
+  done
+
+let of_bytes src src_off (dst : buffer) dst_off len =
+  let words = len land lnot 7 in
+  let i = ref 0 in
+  while !i < words do
+    set64 dst (dst_off + !i) (bytes_get64 src (src_off + !i));
+    i := !i + 8
+  done;
+  for i = words to len - 1 do
+    Bigarray.Array1.unsafe_set dst (dst_off + i) (Bytes.unsafe_get src (src_off + i))
+  done

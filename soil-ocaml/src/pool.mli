@@ -1,0 +1,19 @@
+(** Bigarrays for input and output of [bytes] on devices. Private to Soil. *)
+
+type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+
+val create : int -> buffer
+(** [create n] is a new buffer of [n] bytes. *)
+
+val size : int
+(** [size] is the length of the pool's buffers: 64 KiB. *)
+
+val with_buffer : (buffer -> 'a) -> 'a
+(** [with_buffer f] is [f b] for a buffer [b] from the pool, which has it back when that returns or
+    raises. *)
+
+val to_bytes : buffer -> int -> bytes -> int -> int -> unit
+(** [to_bytes src src_off dst dst_off len] copies. The ranges are the caller's responsibility. *)
+
+val of_bytes : bytes -> int -> buffer -> int -> int -> unit
+(** [of_bytes src src_off dst dst_off len] copies. The ranges are the caller's responsibility. *)

@@ -1,0 +1,512 @@
+exception Cancelled
+
+type fiber = {
+  mutable body : unit -> unit;  (** Before the start. *)
+  mutable stopped : Effects.t;  (** Where it parked. *)
+  mutable value : int;  (** What the parked call is to return. *)
+  mutable wait : int;  (** A token (> 0), or one of the constants below. *)
+  mutable entry : fiber Waiters.t;  (** Its place in a queue, if it waits in one. *)
+  mutable timer : event Timers.timer option;  (** Its alarm, if it sleeps. *)
+  mutable detail : string;  (** Of the failed operation that it waited for. *)
+  mutable node : node;  (** The innermost. *)
+}
+
+and node = {
+  mutable cancelled : bool;
+  shielded : bool;
+  parent : node;
+  mutable owner : fiber;
+  mutable child : node;  (** The youngest; [nil] if there is none. *)
+  mutable older : node;  (** Sibling; [nil] if there is none. *)
+  mutable younger : node;
+}
+
+and event = Wake of fiber | Cancel of alarm | Give_up
+and alarm = { target : node; mutable rang : bool }
+
+(* What a fiber waits for, other than a token. *)
+let nothing = 0
+let in_queue = -1
+let in_queue_protected = -2
+let asleep = -3
+
+(* What a parked call returns if it was taken back: no result of an operation. *)
+let interrupted = min_int
+let no_body () = ()
+let no_entry : fiber Waiters.t = Waiters.create ()
+
+let rec nil =
+  {
+    cancelled = false;
+    shielded = true;
+    parent = nil;
+    owner = nobody;
+    child = nil;
+    older = nil;
+    younger = nil;
+  }
+
+(* What runs outside of [run], and waits by blocking the program. *)
+and nobody =
+  {
+    body = no_body;
+    stopped = Effects.Finished;
+    value = 0;
+    wait = 0;
+    entry = no_entry;
+    timer = None;
+    detail = "";
+    node = nil;
+  }
+
+let current = ref nobody
+let in_task () = !current != nobody
+let self () = !current
+let current_node () = !current.node
+let is_cancelled node = node.cancelled
+
+(* Fibers that can go on, first in, first out: a ring in an array whose length is a power of two. *)
+
+let ready = ref (Array.make 64 nobody)
+let ready_first = ref 0
+let ready_count = ref 0
+
+let push fiber =
+  let length = Array.length !ready in
+  if !ready_count = length then (
+    let larger = Array.make (2 * length) nobody in
+    for i = 0 to length - 1 do
+      larger.(i) <- !ready.((!ready_first + i) land (length - 1))
+    done;
+    ready := larger;
+    ready_first := 0);
+  !ready.((!ready_first + !ready_count) land (Array.length !ready - 1)) <- fiber;
+  incr ready_count
+
+let pop () =
+  let fiber = !ready.(!ready_first) in
+  !ready.(!ready_first) <- nobody;
+  ready_first := (!ready_first + 1) land (Array.length !ready - 1);
+  decr ready_count;
+  fiber
+
+let wake fiber value =
+  fiber.wait <- nothing;
+  fiber.value <- value;
+  if fiber != nobody then push fiber
+
+(* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's own. A token is free again when its
+   completion has been seen, or will never come, so that no two operations in progress share one. *)
+
+let table = ref (Array.make 64 nobody)
+let next_free = ref (Array.init 64 (fun i -> i + 1))
+let first_free = ref 1
+let operations = ref 0
+
+let new_token () =
+  let token = !first_free in
+  let length = Array.length !table in
+  if token = length then (
+    let larger = Array.make (2 * length) nobody in
+    Array.blit !table 0 larger 0 length;
+    table := larger;
+    next_free := Array.init (2 * length) (fun i -> if i < length then !next_free.(i) else i + 1));
+  first_free := !next_free.(token);
+  incr operations;
+  token
+
+let free_token token =
+  !table.(token) <- nobody;
+  !next_free.(token) <- !first_free;
+  first_free := token;
+  decr operations
+
+(* Cancellation *)
+
+let timers : event Timers.t = Timers.create ()
+
+let cancel_alarm fiber =
+  match fiber.timer with
+  | None -> ()
+  | Some timer ->
+      Timers.remove timers timer;
+      fiber.timer <- None
+
+let interrupt fiber =
+  let wait = fiber.wait in
+  if wait > 0 then (
+    if
+      (* Anything but 1: the completion will come, and with it the buffer that the device may still use. *)
+      Soil_raw.cancel wait = 1
+    then (
+      free_token wait;
+      wake fiber interrupted))
+  else if wait = in_queue then (
+    Waiters.remove fiber.entry;
+    wake fiber interrupted)
+  else if wait = asleep then (
+    cancel_alarm fiber;
+    wake fiber interrupted)
+
+let rec cancel node =
+  if not node.cancelled then (
+    node.cancelled <- true;
+    if node.owner.node == node then interrupt node.owner;
+    cancel_children node.child)
+
+and cancel_children node =
+  if node != nil then (
+    if not node.shielded then cancel node;
+    cancel_children node.older)
+
+let insert ~shielded parent owner =
+  let node =
+    {
+      cancelled = parent.cancelled && not shielded;
+      shielded;
+      parent;
+      owner;
+      child = nil;
+      older = parent.child;
+      younger = nil;
+    }
+  in
+  if node.older != nil then node.older.younger <- node;
+  if parent != nil then parent.child <- node;
+  node
+
+let remove node =
+  if node.younger != nil then node.younger.older <- node.older
+  else if node.parent.child == node then node.parent.child <- node.older;
+  if node.older != nil then node.older.younger <- node.younger;
+  node.older <- nil;
+  node.younger <- nil
+
+let enter ?(shielded = false) () =
+  let fiber = !current in
+  let node = insert ~shielded fiber.node fiber in
+  fiber.node <- node;
+  node
+
+let leave node =
+  remove node;
+  node.owner.node <- node.parent
+
+let within parent f =
+  let fiber = !current in
+  let before = fiber.node in
+  let node = insert ~shielded:false parent fiber in
+  fiber.node <- node;
+  let back () =
+    remove node;
+    fiber.node <- before
+  in
+  match f () with
+  | v ->
+      back ();
+      v
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      back ();
+      Failure.raise_with_backtrace e backtrace
+
+(* The machine *)
+
+let batch = 256
+
+external create_array :
+  ('a, 'b) Bigarray.kind -> 'c Bigarray.layout -> int array -> ('a, 'b, 'c) Bigarray.Array1.t
+  = "caml_ba_create"
+
+let create_ints n : Soil_raw.int_buffer = create_array Bigarray.Int Bigarray.C_layout [| n |]
+let completions = create_ints (2 * batch)
+
+type stop = Running | Stop_requested | Deadlocked of int | Exit of int
+
+let stop = ref Running
+let root = ref nil
+let stopped_status = 143 (* 128 + SIGTERM: what a shell shows of a Linux program that was stopped *)
+let grace_ns = 10_000_000_000
+
+let stop_requested times =
+  if !root == nil || times > 1 then Stdlib.exit stopped_status;
+  (match !stop with
+  | Running -> stop := Stop_requested
+  | Stop_requested | Deadlocked _ | Exit _ -> ());
+  ignore (Timers.add timers ~at:(Soil_raw.clock_monotonic_ns () + grace_ns) Give_up);
+  cancel !root
+
+let complete token result =
+  if token = 0 then stop_requested result
+  else
+    let fiber = !table.(token) in
+    if result < 0 then fiber.detail <- Failure.detail_of token;
+    free_token token;
+    wake fiber result
+
+let rec go_off now =
+  match Timers.take_due timers ~now with
+  | None -> ()
+  | Some event ->
+      (match event with
+      | Wake fiber ->
+          fiber.timer <- None;
+          wake fiber 0
+      | Cancel alarm ->
+          alarm.rang <- true;
+          cancel alarm.target
+      | Give_up -> Stdlib.exit stopped_status);
+      go_off now
+
+let last_look = ref 0
+
+(* [deadline]: monotonic nanoseconds, 0 to look only, -1 for none. *)
+let look deadline =
+  let n = Soil_raw.wait deadline completions batch in
+  for i = 0 to n - 1 do
+    complete completions.{2 * i} completions.{(2 * i) + 1}
+  done;
+  last_look := Soil_raw.clock_monotonic_ns ();
+  if not (Timers.is_empty timers) then go_off !last_look
+
+let next_deadline () =
+  if Timers.is_empty timers then -1
+  else
+    let at = Timers.earliest timers in
+    if at = max_int then -1 else max 1 at
+
+(* Stops until [wake]. Outside of [run] nobody else can run, so the program blocks. *)
+let park wait =
+  let fiber = !current in
+  fiber.wait <- wait;
+  if fiber == nobody then (
+    while fiber.wait <> nothing do
+      if !operations = 0 && Timers.is_empty timers then (
+        fiber.wait <- nothing;
+        Error.fail Deadlock "wait" ~detail:"nothing that could end this wait can happen any more");
+      look (next_deadline ())
+    done;
+    fiber.value)
+  else (
+    if fiber.node.cancelled then interrupt fiber;
+    Effects.park ())
+
+let wait_token token =
+  !table.(token) <- !current;
+  let value = park token in
+  if value = interrupted then raise Cancelled else value
+
+let operation ~operation ~subject submit =
+  let token = new_token () in
+  let result = submit token in
+  if result = Soil_raw.pending then (
+    let result = wait_token token in
+    if result >= 0 then result
+    else
+      let detail = !current.detail in
+      !current.detail <- "";
+      if Failure.code result = Cancelled && !current.node.cancelled then raise Cancelled;
+      Failure.fail_with ~operation ~subject ~detail result)
+  else (
+    free_token token;
+    Failure.check ~operation ~subject result)
+
+let wait_ready handle direction =
+  let token = new_token () in
+  let result = Soil_raw.fd_park handle direction token in
+  if result = Soil_raw.pending then (
+    (* Why it failed, if it did, is what the next try says. *)
+    ignore (wait_token token);
+    0)
+  else (
+    free_token token;
+    result)
+
+let wait_in queue =
+  if !current.node.cancelled then raise Cancelled;
+  !current.entry <- Waiters.add queue !current;
+  let value = park in_queue in
+  !current.entry <- no_entry;
+  if value = interrupted then raise Cancelled
+
+let wait_in_protected queue =
+  !current.entry <- Waiters.add queue !current;
+  ignore (park in_queue_protected);
+  !current.entry <- no_entry
+
+let wake_first queue =
+  let first = Waiters.take queue in
+  (match first with None -> () | Some fiber -> wake fiber 0);
+  first
+
+let deadline_after seconds =
+  if Float.is_nan seconds then invalid_arg "Soil: a time that isn't a number";
+  let ns = seconds *. 1e9 in
+  (* Some 146 years: for ever, and no overflow. *)
+  if ns >= 4.6e18 then max_int
+  else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (Float.max ns 0.))
+
+let sleep_until at =
+  let fiber = !current in
+  fiber.timer <- Some (Timers.add timers ~at (Wake fiber));
+  if park asleep = interrupted then raise Cancelled
+
+let check () = if !current.node.cancelled then raise Cancelled
+
+(* How many calls that needn't wait a fiber can make in a row. *)
+let allowance = 64
+let spent = ref 0
+
+let yield () =
+  spent := 0;
+  let fiber = !current in
+  if fiber == nobody then look 0
+  else (
+    check ();
+    push fiber;
+    ignore (Effects.park ());
+    check ())
+
+let[@inline] spend () =
+  incr spent;
+  if !spent >= allowance then yield ()
+
+(* Running *)
+
+let fibers = ref 0
+
+let run_fiber fiber =
+  current := fiber;
+  spent := 0;
+  let stopped =
+    match fiber.stopped with
+    | Effects.Finished ->
+        let body = fiber.body in
+        fiber.body <- no_body;
+        Effects.start body
+    | Effects.Parked k ->
+        fiber.stopped <- Effects.Finished;
+        Effects.continue k fiber.value
+  in
+  current := nobody;
+  match stopped with
+  | Effects.Finished -> decr fibers
+  | Effects.Parked _ -> fiber.stopped <- stopped
+
+let new_fiber body node =
+  let fiber =
+    {
+      body;
+      stopped = Effects.Finished;
+      value = 0;
+      wait = nothing;
+      entry = no_entry;
+      timer = None;
+      detail = "";
+      node;
+    }
+  in
+  incr fibers;
+  push fiber;
+  fiber
+
+let spawn parent body =
+  let node = insert ~shielded:false parent nobody in
+  node.owner <- new_fiber body node;
+  node
+
+let cancel_at target at =
+  let alarm = { target; rang = false } in
+  let timer = Timers.add timers ~at (Cancel alarm) in
+  fun () ->
+    Timers.remove timers timer;
+    not alarm.rang
+
+(* After so many turns of fibers, or so much time, the machine is looked after although there is more to do. *)
+let turns_between_looks = 64
+let ns_between_looks = 200_000
+let turns = ref 0
+
+type 'a outcome = Pending | Returned of 'a | Raised of exn * Failure.backtrace
+
+let deadlock count =
+  let detail =
+    match count with
+    | 1 -> "the only task waits for something that can't happen any more"
+    | n -> "all " ^ string_of_int n ^ " tasks wait for each other"
+  in
+  Error.fail Deadlock "run" ~detail
+
+let run_all finished =
+  while not (finished ()) do
+    if !ready_count = 0 then
+      if !operations = 0 && Timers.is_empty timers then (
+        (* Unwinding all tasks comes first; what still waits after that can't be helped. *)
+        if !root.cancelled then deadlock !fibers;
+        stop := Deadlocked !fibers;
+        cancel !root)
+      else (
+        turns := 0;
+        look (next_deadline ()))
+    else
+      let round = !ready_count in
+      for _ = 1 to round do
+        run_fiber (pop ())
+      done;
+      turns := !turns + round;
+      if
+        !ready_count > 0
+        && (!turns >= turns_between_looks
+           || Soil_raw.clock_monotonic_ns () - !last_look >= ns_between_looks)
+      then (
+        turns := 0;
+        look 0)
+  done
+
+let run main =
+  if in_task () then main ()
+  else (
+    Failure.record_backtraces ();
+    let outcome = ref Pending in
+    let body () =
+      outcome :=
+        match main () with v -> Returned v | exception e -> Raised (e, Failure.get_backtrace ())
+    in
+    stop := Running;
+    let node = insert ~shielded:false nil nobody in
+    root := node;
+    node.owner <- new_fiber body node;
+    let ended = function Pending -> false | Returned _ | Raised _ -> true in
+    (match run_all (fun () -> ended !outcome) with
+    | () -> root := nil
+    | exception e ->
+        root := nil;
+        raise e);
+    match (!stop, !outcome) with
+    | Exit status, _ -> Stdlib.exit status
+    | Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
+    | Deadlocked count, Raised (Cancelled, _) -> deadlock count
+    | _, Returned v -> v
+    | _, Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+    | _, Pending -> assert false)
+
+let exit status =
+  if status < 0 || status > 255 then invalid_arg "Soil.exit: status not between 0 and 255";
+  if not (in_task ()) then Stdlib.exit status
+  else (
+    stop := Exit status;
+    cancel !root;
+    raise Cancelled)
+
+let counts () = (!operations, !fibers)
+
+let () =
+  if Soil_raw.abi_version () <> Soil_raw.abi then (
+    prerr_endline
+      ("soil: the OCaml library is for ABI " ^ string_of_int Soil_raw.abi
+     ^ " and the Rust library has ABI "
+      ^ string_of_int (Soil_raw.abi_version ())
+      ^ ": install both from the same version of Soil");
+    Stdlib.exit 2);
+  ignore (Failure.check ~operation:"start" ~subject:"" (Soil_raw.start ()));
+  at_exit (fun () -> ignore (Soil_raw.sync_all grace_ns))

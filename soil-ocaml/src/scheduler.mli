@@ -1,0 +1,97 @@
+(** The scheduler: what runs, what waits for what, and the one call that waits for the machine.
+    Private to Soil.
+
+    It is the only module that calls {!Soil_raw.wait} and {!Soil_raw.cancel}. A {e fiber} is a
+    running computation; a {e node} is a place in the tree of cancellation. Each fiber is in one
+    node at a time, the innermost of those that it has entered, and no two fibers are in the same
+    node. *)
+
+type fiber
+type node
+
+exception Cancelled
+
+(** {1 Waiting for the machine} *)
+
+val operation : operation:string -> subject:string -> (int -> int) -> int
+(** [operation submit] is the outcome of the operation that [submit token] starts: its result at
+    once, or after the task has waited. It fails if that is negative.
+
+    A cancelled task takes the operation back; where the machine can't do that at once it waits for
+    the end. The result of an operation that completed all the same is returned. *)
+
+val wait_ready : int -> int -> int
+(** [wait_ready handle direction] waits until [handle] is worth another try for reading (0) or
+    writing (1). It is negative if that can't be waited for. *)
+
+val spend : unit -> unit
+(** [spend ()] notes that the fiber did something that needn't wait; after a number of those the
+    others get their turn. *)
+
+val counts : unit -> int * int
+(** [counts ()] is the number of operations in progress and that of fibers. *)
+
+val create_ints : int -> Soil_raw.int_buffer
+(** [create_ints n] is a new array of [n] numbers for Rust to fill. *)
+
+(** {1 Waiting for others} *)
+
+val in_task : unit -> bool
+(** [in_task ()] is [true] iff this is inside of {!run}. *)
+
+val wait_in : fiber Waiters.t -> unit
+(** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber.
+    @raise Cancelled also if the fiber was cancelled before, and then isn't in the queue. *)
+
+val wait_in_protected : fiber Waiters.t -> unit
+(** [wait_in_protected] is {!wait_in} without regard to cancellation. *)
+
+val wake_first : fiber Waiters.t -> fiber option
+(** [wake_first queue] wakes the fiber that waits longest and is that, or is [None] if there is
+    none. *)
+
+val deadline_after : float -> int
+(** [deadline_after s] is the moment in [s] seconds, in monotonic nanoseconds; [max_int] is never.
+    @raise Invalid_argument if [s] isn't a number. *)
+
+val sleep_until : int -> unit
+(** [sleep_until t] waits until the monotonic clock shows [t] nanoseconds or more. *)
+
+val yield : unit -> unit
+val check : unit -> unit
+
+(** {1 Fibers and cancellation} *)
+
+val self : unit -> fiber
+val current_node : unit -> node
+
+val enter : ?shielded:bool -> unit -> node
+(** [enter ()] puts the current fiber into a new node below its own. A shielded one doesn't get the
+    cancellation of those above. *)
+
+val leave : node -> unit
+(** [leave node] puts the current fiber back into the node above [node]. *)
+
+val within : node -> (unit -> 'a) -> 'a
+(** [within node f] is [f ()] in a new node below [node], wherever the current fiber is. *)
+
+val spawn : node -> (unit -> unit) -> node
+(** [spawn parent f] runs [f ()] in a new fiber, in the new node below [parent] that is the result.
+    [f] must not raise. The node must be removed when it ends. *)
+
+val remove : node -> unit
+(** [remove node] takes a spawned fiber's node out of the tree. *)
+
+val cancel : node -> unit
+(** [cancel node] cancels everything in [node] and below. *)
+
+val is_cancelled : node -> bool
+
+val cancel_at : node -> int -> unit -> bool
+(** [cancel_at node t] cancels [node] at the moment [t] (nanoseconds). The result takes the timer
+    back, and is [true] iff it hadn't gone off. *)
+
+(** {1 The program} *)
+
+val run : (unit -> 'a) -> 'a
+val exit : int -> 'a

@@ -1,0 +1,20 @@
+module Task = Task
+module File_descriptor = File_descriptor
+module Tcp = Tcp
+module Udp = Udp
+module Dns = Dns
+module Net = Net
+module Fs = Fs
+module Block = Block
+module Clock = Clock
+module Random = Random
+module Machine = Machine
+module Error = Error
+
+exception Error = Error.Error
+
+let run = Scheduler.run
+let exit = Scheduler.exit
+let version = "0.1.0"
+let on_vm = Soil_raw.on_vm () = 1
+let pipe = Pipe.create

@@ -1,0 +1,185 @@
+let rec wake_all queue =
+  match Scheduler.wake_first queue with None -> () | Some _ -> wake_all queue
+
+module Promise = struct
+  type 'a state = Empty | Value of 'a | Broken of exn
+  type 'a t = { mutable state : 'a state; awaiting : Scheduler.fiber Waiters.t }
+
+  let create () = { state = Empty; awaiting = Waiters.create () }
+
+  let settle p state =
+    match p.state with
+    | Empty ->
+        p.state <- state;
+        wake_all p.awaiting
+    | Value _ | Broken _ -> invalid_arg "Soil.Task.Promise: the promise is settled"
+
+  let fulfil p v = settle p (Value v)
+  let break p e = settle p (Broken e)
+
+  let rec await p =
+    match p.state with
+    | Value v -> v
+    | Broken e -> raise e
+    | Empty ->
+        Scheduler.wait_in p.awaiting;
+        await p
+
+  let peek p = match p.state with Value v -> Some v | Empty | Broken _ -> None
+end
+
+module Mutex = struct
+  type t = { mutable holder : Scheduler.fiber option; waiting : Scheduler.fiber Waiters.t }
+
+  let create () = { holder = None; waiting = Waiters.create () }
+  let is_held_by fiber m = match m.holder with Some f -> f == fiber | None -> false
+
+  let lock_with wait m =
+    let self = Scheduler.self () in
+    match m.holder with
+    | None -> m.holder <- Some self
+    | Some fiber when fiber == self ->
+        invalid_arg "Soil.Task.Mutex.lock: this task holds the mutex already"
+    | Some _ ->
+        (* [unlock] hands it over. *)
+        wait m.waiting
+
+  let lock m = lock_with Scheduler.wait_in m
+  let lock_protected m = lock_with Scheduler.wait_in_protected m
+
+  let try_lock m =
+    match m.holder with
+    | None ->
+        m.holder <- Some (Scheduler.self ());
+        true
+    | Some _ -> false
+
+  let unlock m =
+    if not (is_held_by (Scheduler.self ()) m) then
+      invalid_arg "Soil.Task.Mutex.unlock: this task doesn't hold the mutex";
+    m.holder <- Scheduler.wake_first m.waiting
+
+  let protect m f =
+    lock m;
+    match f () with
+    | v ->
+        unlock m;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        unlock m;
+        Failure.raise_with_backtrace e backtrace
+end
+
+module Condition = struct
+  type t = Scheduler.fiber Waiters.t
+
+  let create = Waiters.create
+  let wait_no_mutex = Scheduler.wait_in
+
+  let wait c m =
+    Mutex.unlock m;
+    match Scheduler.wait_in c with
+    | () -> Mutex.lock_protected m
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        Mutex.lock_protected m;
+        Failure.raise_with_backtrace e backtrace
+
+  let signal c = ignore (Scheduler.wake_first c)
+
+  (* Only those who wait now: who waits again in the meantime isn't woken. *)
+  let broadcast = wake_all
+end
+
+module Semaphore = struct
+  type t = { mutable units : int; waiting : Scheduler.fiber Waiters.t }
+
+  let create units =
+    if units < 0 then invalid_arg "Soil.Task.Semaphore.create: less than 0 units";
+    { units; waiting = Waiters.create () }
+
+  let try_acquire s =
+    s.units > 0
+    &&
+    (s.units <- s.units - 1;
+     true)
+
+  (* A unit that is given back goes to the first who waits, so nobody waits while there are units. *)
+  let acquire s = if not (try_acquire s) then Scheduler.wait_in s.waiting
+
+  let release s =
+    match Scheduler.wake_first s.waiting with None -> s.units <- s.units + 1 | Some _ -> ()
+
+  let available s = s.units
+
+  let with_unit s f =
+    acquire s;
+    match f () with
+    | v ->
+        release s;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        release s;
+        Failure.raise_with_backtrace e backtrace
+end
+
+module Stream = struct
+  type 'a t = {
+    capacity : int;
+    values : 'a Queue.t;
+    mutable closed : bool;
+    mutable takers : int;  (** Waiting for a value. *)
+    for_value : Scheduler.fiber Waiters.t;
+    for_room : Scheduler.fiber Waiters.t;
+  }
+
+  let create capacity =
+    if capacity < 0 then invalid_arg "Soil.Task.Stream.create: capacity is negative";
+    {
+      capacity;
+      values = Queue.create ();
+      closed = false;
+      takers = 0;
+      for_value = Waiters.create ();
+      for_room = Waiters.create ();
+    }
+
+  let length s = Queue.length s.values
+
+  let rec push s v =
+    if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed"
+    else if Queue.length s.values < s.capacity + s.takers then (
+      Queue.add v s.values;
+      ignore (Scheduler.wake_first s.for_value))
+    else (
+      Scheduler.wait_in s.for_room;
+      push s v)
+
+  let poll s =
+    let v = Queue.take_opt s.values in
+    (match v with None -> () | Some _ -> ignore (Scheduler.wake_first s.for_room));
+    v
+
+  let rec take_opt s =
+    match poll s with
+    | Some _ as v -> v
+    | None when s.closed -> None
+    | None ->
+        s.takers <- s.takers + 1;
+        ignore (Scheduler.wake_first s.for_room);
+        (match Scheduler.wait_in s.for_value with
+        | () -> s.takers <- s.takers - 1
+        | exception e ->
+            s.takers <- s.takers - 1;
+            raise e);
+        take_opt s
+
+  let take s = match take_opt s with Some v -> v | None -> raise End_of_file
+
+  let close s =
+    s.closed <- true;
+    wake_all s.for_value;
+    wake_all s.for_room
+end

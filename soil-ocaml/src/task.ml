@@ -1,0 +1,187 @@
+exception Cancelled = Scheduler.Cancelled
+
+type scope = {
+  node : Scheduler.node;
+  mutable running : int;  (** Tasks that haven't ended. *)
+  mutable ended : bool;
+  mutable failure : (exn * Failure.backtrace) option;  (** The first. *)
+  joining : Scheduler.fiber Waiters.t;  (** The body, when it waits for the tasks. *)
+}
+
+type 'a state = Running | Returned of 'a | Raised of exn * Failure.backtrace
+
+type 'a t = {
+  mutable state : 'a state;
+  mutable task_node : Scheduler.node;
+  awaiting : Scheduler.fiber Waiters.t;
+}
+
+let wake_all = Sync.wake_all
+let yield = Scheduler.yield
+let check = Scheduler.check
+let cancel_scope scope = if not scope.ended then Scheduler.cancel scope.node
+
+let fail scope e backtrace =
+  if scope.failure = None then scope.failure <- Some (e, backtrace);
+  Scheduler.cancel scope.node
+
+let rec join scope =
+  if scope.running > 0 then (
+    Scheduler.wait_in_protected scope.joining;
+    join scope)
+
+let scope_in_task body =
+  let scope =
+    {
+      node = Scheduler.enter ();
+      running = 0;
+      ended = false;
+      failure = None;
+      joining = Waiters.create ();
+    }
+  in
+  let outcome =
+    match body scope with
+    | v -> Some v
+    | exception e ->
+        fail scope e (Failure.get_backtrace ());
+        None
+  in
+  join scope;
+  scope.ended <- true;
+  Scheduler.leave scope.node;
+  match (scope.failure, outcome) with
+  | Some (e, backtrace), _ -> Failure.raise_with_backtrace e backtrace
+  | None, Some v -> v
+  | None, None -> assert false
+
+let scope body =
+  if Scheduler.in_task () then scope_in_task body else Scheduler.run (fun () -> scope_in_task body)
+
+let spawn scope f =
+  if scope.ended then invalid_arg "Soil.Task.spawn: the scope has ended";
+  let task = { state = Running; task_node = scope.node; awaiting = Waiters.create () } in
+  let body () =
+    (match
+       Scheduler.check ();
+       f ()
+     with
+    | v -> task.state <- Returned v
+    | exception e -> (
+        let backtrace = Failure.get_backtrace () in
+        task.state <- Raised (e, backtrace);
+        match e with
+        | Cancelled when Scheduler.is_cancelled task.task_node -> ()
+        | e -> fail scope e backtrace));
+    Scheduler.remove task.task_node;
+    scope.running <- scope.running - 1;
+    wake_all task.awaiting;
+    if scope.running = 0 then wake_all scope.joining
+  in
+  scope.running <- scope.running + 1;
+  task.task_node <- Scheduler.spawn scope.node body;
+  task
+
+let rec await task =
+  match task.state with
+  | Returned v -> v
+  | Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+  | Running ->
+      Scheduler.wait_in task.awaiting;
+      await task
+
+let result task =
+  match task.state with
+  | Running -> None
+  | Returned v -> Some (Ok v)
+  | Raised (e, _) -> Some (Error e)
+
+let cancel task =
+  match task.state with Running -> Scheduler.cancel task.task_node | Returned _ | Raised _ -> ()
+
+let protect f =
+  if not (Scheduler.in_task ()) then f ()
+  else
+    let node = Scheduler.enter ~shielded:true () in
+    match f () with
+    | v ->
+        Scheduler.leave node;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        Scheduler.leave node;
+        Failure.raise_with_backtrace e backtrace
+
+let both f g =
+  scope @@ fun s ->
+  let a = spawn s f in
+  let b = spawn s g in
+  let a = await a in
+  (a, await b)
+
+let iter ?(max = max_int) f l =
+  if max < 1 then invalid_arg "Soil.Task: max is less than 1";
+  scope @@ fun s ->
+  let rest = ref l in
+  let rec work () =
+    match !rest with
+    | [] -> ()
+    | x :: l ->
+        rest := l;
+        f x;
+        work ()
+  in
+  for _ = 1 to min max (List.length l) do
+    ignore (spawn s work)
+  done
+
+let all ?max l =
+  let results = Array.make (List.length l) None in
+  iter ?max (fun (i, f) -> results.(i) <- Some (f ())) (List.mapi (fun i f -> (i, f)) l);
+  List.filter_map (fun r -> r) (Array.to_list results)
+
+let first l =
+  if List.is_empty l then invalid_arg "Soil.Task.first: no functions";
+  let winner = ref None in
+  scope (fun s ->
+      let compete f () =
+        let v = f () in
+        if Option.is_none !winner then (
+          winner := Some v;
+          cancel_scope s)
+      in
+      List.iter (fun f -> ignore (spawn s (compete f))) l);
+  match !winner with Some v -> v | None -> raise Cancelled
+
+let timeout_in_task seconds f =
+  let at = Scheduler.deadline_after seconds in
+  let node = Scheduler.enter () in
+  let disarm = Scheduler.cancel_at node at in
+  match f () with
+  | v ->
+      ignore (disarm ());
+      Scheduler.leave node;
+      Some v
+  | exception e -> (
+      let backtrace = Failure.get_backtrace () in
+      let in_time = disarm () in
+      Scheduler.leave node;
+      match e with
+      | Cancelled when (not in_time) && not (Scheduler.is_cancelled (Scheduler.current_node ())) ->
+          None
+      | e -> Failure.raise_with_backtrace e backtrace)
+
+let timeout_opt seconds f =
+  if Scheduler.in_task () then timeout_in_task seconds f
+  else Scheduler.run (fun () -> timeout_in_task seconds f)
+
+let timeout seconds f =
+  match timeout_opt seconds f with
+  | Some v -> v
+  | None -> Error.fail Timed_out "task" ~detail:("timed out after " ^ string_of_float seconds ^ " s")
+
+module Promise = Sync.Promise
+module Mutex = Sync.Mutex
+module Condition = Sync.Condition
+module Semaphore = Sync.Semaphore
+module Stream = Sync.Stream

@@ -1,0 +1,185 @@
+let endpoint_with get (d : Descriptor.t) =
+  let b = Bytes.create Address.endpoint_length in
+  let result = get d.handle b in
+  if result < 0 then Error result else Ok (Address.endpoint_of_raw b)
+
+let raw_peer = endpoint_with (fun handle b -> Soil_raw.tcp_peer handle b)
+let raw_local = endpoint_with (fun handle b -> Soil_raw.tcp_local handle b)
+
+let describe_connection d =
+  match raw_peer d with
+  | Ok e -> "tcp " ^ Address.endpoint_to_string e
+  | Error _ -> "tcp connection"
+
+let connection_io = Descriptor.stream_io describe_connection
+
+(* A listener's address as asked for, which is known also after it was closed. *)
+let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
+
+let listen ?(backlog = 1024) ?(address = Address.any) ~port () =
+  Address.check_port "Soil.Tcp.listen" port;
+  if backlog < 1 || backlog > 65535 then invalid_arg "Soil.Tcp.listen: backlog out of range";
+  let endpoint = { Address.address; port } in
+  let subject = Address.endpoint_to_string endpoint in
+  let handle = Soil_raw.tcp_listen (Address.endpoint_to_raw endpoint) backlog in
+  let handle = Failure.check ~operation:"tcp listen" ~subject handle in
+  Descriptor.make ~path:subject listener_io Listener handle
+
+let rec accept (l : Descriptor.t) =
+  Descriptor.need Listener l "accept";
+  let handle = Soil_raw.tcp_accept l.handle in
+  if handle >= 0 then (
+    Scheduler.spend ();
+    Descriptor.make connection_io Tcp handle)
+  else (
+    Descriptor.retry l "accept" Soil_raw.park_read handle;
+    accept l)
+
+let endpoint_of operation raw d =
+  match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
+
+let local (d : Descriptor.t) =
+  match d.kind with
+  | Tcp | Listener | Udp -> endpoint_of "local address" raw_local d
+  | _ -> Descriptor.wrong_kind d "local address"
+
+let peer d =
+  Descriptor.need Tcp d "peer address";
+  endpoint_of "peer address" raw_peer d
+
+let shutdown = File_descriptor.shutdown
+
+let abort (d : Descriptor.t) =
+  Descriptor.need Tcp d "abort";
+  if d.is_open then (
+    d.is_open <- false;
+    ignore (Soil_raw.tcp_abort d.handle);
+    ignore (Soil_raw.fd_close d.handle))
+
+let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
+
+let set_nodelay (d : Descriptor.t) nodelay =
+  Descriptor.need Tcp d "set_nodelay";
+  check_connection d "set_nodelay" (Soil_raw.tcp_set_nodelay d.handle (Bool.to_int nodelay))
+
+let keepalive (d : Descriptor.t) interval =
+  Descriptor.need Tcp d "keepalive";
+  let ns = match interval with None -> 0 | Some s -> int_of_float (s *. 1e9) in
+  if ns < 0 || (ns = 0 && interval <> None) then
+    invalid_arg "Soil.Tcp.keepalive: interval isn't positive";
+  check_connection d "keepalive" (Soil_raw.tcp_keepalive d.handle ns)
+
+(* Clients *)
+
+let connect_operation = "tcp connect"
+
+let rec finish_connecting (d : Descriptor.t) subject =
+  let result = Soil_raw.tcp_connected d.handle in
+  if result = Soil_raw.would_block then (
+    let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
+    ignore (Failure.check ~operation:connect_operation ~subject result);
+    finish_connecting d subject)
+  else ignore (Failure.check ~operation:connect_operation ~subject result)
+
+let connect endpoint =
+  let subject = Address.endpoint_to_string endpoint in
+  if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
+  ignore
+    (Scheduler.operation ~operation:connect_operation ~subject (fun token -> Soil_raw.net_up token));
+  let handle = Soil_raw.tcp_connect (Address.endpoint_to_raw endpoint) in
+  let handle = Failure.check ~operation:connect_operation ~subject handle in
+  let d = Descriptor.make connection_io Tcp handle in
+  match finish_connecting d subject with
+  | () -> d
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      Descriptor.close d;
+      Failure.raise_with_backtrace e backtrace
+
+let connect_host ?(timeout = 10.) name ~port =
+  Address.check_port "Soil.Tcp.connect_host" port;
+  let attempt address () = connect { Address.address; port } in
+  let rec go = function
+    | [] -> Error.fail Error.No_such_host connect_operation ~subject:name
+    | [ address ] -> Task.timeout timeout (attempt address)
+    | address :: rest -> (
+        match Task.timeout timeout (attempt address) with
+        | d -> d
+        | exception Error.Error _ -> go rest)
+  in
+  go (Dns.lookup name)
+
+let with_connection endpoint f = Descriptor.closing (connect endpoint) f
+
+(* Servers *)
+
+let is_peer_gone (e : Error.t) =
+  match e.code with
+  | Connection_reset | Broken_pipe | Timed_out | Not_connected -> true
+  | _ -> false
+
+let handle_connection handler (d : Descriptor.t) =
+  let report e =
+    let backtrace = Failure.get_backtrace () in
+    Failure.report (describe_connection d ^ ": exception ") e backtrace
+  in
+  (match handler d with
+  | () -> ()
+  | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ())) -> ()
+  | exception Error.Error e when is_peer_gone e -> ()
+  | exception e -> report e);
+  Descriptor.close d
+
+(* What [accept] can't do anything about now, but perhaps when a connection has ended. *)
+let is_shortage (e : Error.t) =
+  match e.code with Too_many_open | Out_of_memory -> true | _ -> false
+
+let pause_after_shortage = 0.05
+
+let serve ?(max_connections = 4096) ?(grace = 5.) (l : Descriptor.t) handler =
+  Descriptor.need Listener l "serve";
+  if max_connections < 1 then invalid_arg "Soil.Tcp.serve: max_connections is less than 1";
+  let room = Task.Semaphore.create max_connections in
+  let all_ended = Task.Condition.create () in
+  let start connections d =
+    let work () =
+      handle_connection handler d;
+      Task.Semaphore.release room;
+      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+    in
+    ignore (Task.spawn connections work)
+  in
+  let rec accept_all connections =
+    Task.Semaphore.acquire room;
+    match accept l with
+    | d ->
+        start connections d;
+        accept_all connections
+    | exception e -> (
+        let backtrace = Failure.get_backtrace () in
+        Task.Semaphore.release room;
+        match e with
+        | Error.Error e when is_shortage e ->
+            Clock.sleep pause_after_shortage;
+            accept_all connections
+        | Error.Error { code = Closed; _ } when not l.is_open -> ()
+        | e -> Failure.raise_with_backtrace e backtrace)
+  in
+  let rec wait_for_all () =
+    if Task.Semaphore.available room < max_connections then (
+      Task.Condition.wait_no_mutex all_ended;
+      wait_for_all ())
+  in
+  (* Cancelling [serve] ends [accept_all], which is below the caller's node, and not the connections, which are protected. *)
+  let serve_in_task () =
+    let caller = Scheduler.current_node () in
+    Task.protect @@ fun () ->
+    Task.scope @@ fun connections ->
+    match Scheduler.within caller (fun () -> accept_all connections) with
+    | () -> ()
+    | exception (Scheduler.Cancelled as e) ->
+        let backtrace = Failure.get_backtrace () in
+        ignore (Task.timeout_opt grace wait_for_all);
+        Failure.raise_with_backtrace e backtrace
+  in
+  if Scheduler.in_task () then serve_in_task () else Scheduler.run serve_in_task
