@@ -35,7 +35,7 @@ type interface = {
   mac : string;
   mtu : int;
   addresses : (address * int) list;
-  gateways : address list;
+  gateway : address option;
   name_servers : address list;
 }
 
@@ -60,7 +60,7 @@ let interface_of_string text =
     mac = value "mac";
     mtu = (match int_of_string_opt (value "mtu") with Some n -> n | None -> 0);
     addresses = List.filter_map prefix_of_string (values "address");
-    gateways = addresses "gateway";
+    gateway = List.nth_opt (addresses "gateway") 0;
     name_servers = addresses "dns";
   }
 

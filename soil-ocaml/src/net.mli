@@ -72,7 +72,7 @@ type interface = {
   mac : string;  (** Such as ["52:54:00:12:34:56"]. *)
   mtu : int;  (** Bytes of payload in a frame. *)
   addresses : (address * int) list;  (** Addresses with the length of their prefix in bits. *)
-  gateways : address list;
+  gateway : address option;
   name_servers : address list;
 }
 (** The type for an interface as it is now. *)
