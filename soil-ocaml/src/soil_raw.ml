@@ -635,7 +635,7 @@ external tcp_abort :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_abort"
 [@@noalloc]
-(** Ends the connection with RST; the descriptor stays open and answers [Connection_reset]. *)
+(** Closes the descriptor, and ends the connection with RST: what was not sent yet is lost. *)
 
 external udp_bind :
   string ->

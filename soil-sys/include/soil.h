@@ -15,6 +15,11 @@ typedef intptr_t Int;
 typedef uintptr_t Bytes, Text, Buffer, Ints;
 
 /**
+ * Length of an endpoint: address and port.
+ */
+#define ENDPOINT 18
+
+/**
  * Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning.
  */
 enum soil_error
@@ -682,7 +687,7 @@ Int soil_tcp_keepalive(Int fd,
                        Int interval);
 
 /**
- * Ends the connection with RST; the descriptor stays open and answers `Connection_reset`.
+ * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
  */
 Int soil_tcp_abort(Int fd);
 

@@ -1,111 +1,386 @@
-//! The network.
+//! The network: the stack of the crate `net` behind descriptors.
+//!
+//! Nothing of it exists before the first call of this file: [`stack`] opens the links, makes the stack and registers it in the runtime.
 
-use crate::error::{Answer, Error};
-use crate::runtime::Runtime;
-use crate::table::Fd;
+pub mod address;
+mod configuration;
+pub mod dns;
+mod status;
+pub mod tcp;
+pub mod udp;
+
+pub use status::{interface, interfaces, up};
+
+use crate::abi::{
+    COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
+    KIND_TCP, KIND_UDP,
+};
+use crate::error::{Answer, Error, Stop};
+use crate::platform::{Current, Interest, LinkWake, Platform};
+use crate::runtime::{Driver, Runtime};
+use crate::table::{Direction, Fd, Operations};
 use crate::ty::Int;
+use ::net::{Handle, Progress, Stack};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use slab::Slab;
 
-/// See the function of that name in `abi`.
-pub fn up(_rt: &mut Runtime, _token: Int) -> Answer {
-    Err(Error::Unsupported.into())
+/// Frames in each direction for each interface in one step.
+const BUDGET: usize = 64;
+/// The least memory for connections, in bytes: two connections with full buffers.
+const LEAST_MEMORY: u64 = 1 << 20;
+/// The most, in bytes.
+const MOST_MEMORY: u64 = 256 << 20;
+
+/// What a platform offers as a network device.
+pub struct Device {
+    /// What it is called in messages: `eth0`, ….
+    pub name: String,
+    /// The link itself.
+    pub link: Box<dyn ::net::Link>,
+    /// How to wait for it.
+    pub wake: LinkWake,
 }
 
-/// See the function of that name in `abi`.
-pub fn interfaces(_rt: &mut Runtime) -> Answer {
-    Err(Error::Unsupported.into())
+/// An interface: its name and how to wait for it.
+struct Interface {
+    name: String,
+    wake: LinkWake,
+    id: ::net::InterfaceId,
 }
 
-/// See the function of that name in `abi`.
-pub fn interface(_rt: &mut Runtime, _index: Int, _into: &mut [u8]) -> Answer {
-    Err(Error::Unsupported.into())
+/// What a descriptor stands for.
+struct Socket {
+    handle: Handle,
+    /// The place of its descriptor in the table.
+    fd: u32,
+    /// The reader has said that it wants no more.
+    receive_ended: bool,
 }
 
-/// See the function of that name in `abi`.
-pub fn local(_rt: &mut Runtime, _fd: Fd, _into: &mut [u8]) -> Answer {
-    Err(Error::Unsupported.into())
+/// The stack and what belongs to it.
+pub struct Net {
+    stack: Stack,
+    interfaces: Vec<Interface>,
+    sockets: Slab<Socket>,
+    /// Key in `sockets` of a handle, by the handle's index; `u32::MAX` = none.
+    by_handle: Vec<u32>,
+    lookups: Vec<dns::Lookup>,
+    /// Tokens that wait for an address.
+    waiting_for_address: Vec<u64>,
+    /// Where the configuration stood when it was looked at last.
+    generation: Option<u32>,
+    /// Time of the start, for the patience with DHCP.
+    started_ns: u64,
+    progress: Progress,
+    /// Kept for its memory.
+    events: Vec<Handle>,
 }
 
-/// See the function of that name in `abi`.
-pub fn peer(_rt: &mut Runtime, _fd: Fd, _into: &mut [u8]) -> Answer {
-    Err(Error::Unsupported.into())
+/// The stack, which is started by the first call.
+fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
+    if rt.net.is_none() {
+        start(rt)?;
+    }
+    rt.net.as_deref_mut().ok_or(Stop::Error(Error::NoNetwork))
 }
 
-/// tcp.
-pub mod tcp {
-    use super::{Answer, Error, Fd, Int, Runtime};
-
-    /// See the function of that name in `abi`.
-    pub fn listen(_rt: &mut Runtime, _endpoint: &[u8], _backlog: Int) -> Answer {
-        Err(Error::Unsupported.into())
+fn start(rt: &mut Runtime) -> Result<(), Stop> {
+    rt.start()?;
+    // Before anything is opened: a mistake in the configuration should not leave half a network.
+    let configuration = match configuration::read() {
+        Ok(configuration) => configuration,
+        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
+    };
+    let mut seed = [0u8; 8];
+    Current::random(&mut seed)?;
+    let devices = match Current::links(rt) {
+        Ok(devices) => devices,
+        Err((error, detail)) => return rt.fail(error, &detail),
+    };
+    let total = Current::memory().first().copied().unwrap_or(0);
+    let memory = (total / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
+    let limits = ::net::Config {
+        tcp_memory: memory as usize,
+        ..::net::Config::default()
+    };
+    let random = || {
+        let mut bits = [0u8; 8];
+        // The generator has been seeded above and doesn't run dry.
+        let _ = Current::random(&mut bits);
+        u64::from_le_bytes(bits)
+    };
+    let mut net = Net {
+        stack: Stack::new(limits, Box::new(random)),
+        interfaces: Vec::new(),
+        sockets: Slab::new(),
+        by_handle: Vec::new(),
+        lookups: Vec::new(),
+        waiting_for_address: Vec::new(),
+        generation: None,
+        started_ns: Current::monotonic_ns(),
+        progress: Progress::default(),
+        events: Vec::new(),
+    };
+    for (index, device) in devices.into_iter().enumerate() {
+        match net
+            .stack
+            .add_interface(device.link, &configuration.interface(index))
+        {
+            Ok(id) => {
+                net.interfaces.push(Interface {
+                    name: device.name,
+                    wake: device.wake,
+                    id,
+                });
+            }
+            Err(error) => {
+                let detail = alloc::format!("network interface {}: {error}", device.name);
+                return rt.fail(Error::BadConfiguration, &detail);
+            }
+        }
     }
+    rt.register(Driver {
+        poll,
+        deadline,
+        interest,
+        finish,
+        counter,
+    })?;
+    rt.net = Some(Box::new(net));
+    // Fixed addresses are there after the first step.
+    poll(rt, Current::monotonic_ns());
+    Ok(())
+}
 
-    /// See the function of that name in `abi`.
-    pub fn accept(_rt: &mut Runtime, _fd: Fd) -> Answer {
-        Err(Error::Unsupported.into())
+fn poll(rt: &mut Runtime, now: u64) {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return;
+    };
+    net.progress = net.stack.poll(now, BUDGET);
+    let mut events = core::mem::take(&mut net.events);
+    net.stack.take_events(&mut |handle| events.push(handle));
+    for handle in events.drain(..) {
+        event(rt, handle);
     }
-
-    /// See the function of that name in `abi`.
-    pub fn connect(_rt: &mut Runtime, _endpoint: &[u8]) -> Answer {
-        Err(Error::Unsupported.into())
+    if let Some(net) = rt.net.as_deref_mut() {
+        net.events = events;
     }
+    status::check(rt, now);
+}
 
-    /// See the function of that name in `abi`.
-    pub fn connected(_rt: &mut Runtime, _fd: Fd) -> Answer {
-        Err(Error::Unsupported.into())
+/// A socket or a lookup became ready for something.
+fn event(rt: &mut Runtime, handle: Handle) {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return;
+    };
+    let key = net
+        .by_handle
+        .get(index_of(handle))
+        .copied()
+        .unwrap_or(u32::MAX);
+    let Some(socket) = net
+        .sockets
+        .get(key as usize)
+        .filter(|socket| socket.handle == handle)
+    else {
+        dns::event(rt, handle);
+        return;
+    };
+    let fd = socket.fd;
+    // Asking re-arms the direction that isn't ready.
+    let ready = net.stack.readiness(handle).unwrap_or_default();
+    if ready.readable || ready.hangup || ready.error {
+        rt.wake(fd, Direction::Read);
     }
-
-    /// See the function of that name in `abi`.
-    pub fn set_nodelay(_rt: &mut Runtime, _fd: Fd, _on: bool) -> Answer {
-        Err(Error::Unsupported.into())
-    }
-
-    /// See the function of that name in `abi`.
-    pub fn keepalive(_rt: &mut Runtime, _fd: Fd, _ns: u64) -> Answer {
-        Err(Error::Unsupported.into())
-    }
-
-    /// See the function of that name in `abi`.
-    pub fn abort(_rt: &mut Runtime, _fd: Fd) -> Answer {
-        Err(Error::Unsupported.into())
+    if ready.writable || ready.hangup || ready.error {
+        rt.wake(fd, Direction::Write);
     }
 }
 
-/// udp.
-pub mod udp {
-    use super::{Answer, Error, Fd, Runtime};
-
-    /// See the function of that name in `abi`.
-    pub fn bind(_rt: &mut Runtime, _endpoint: &[u8]) -> Answer {
-        Err(Error::Unsupported.into())
-    }
-
-    /// See the function of that name in `abi`.
-    pub fn send(_rt: &mut Runtime, _fd: Fd, _to: &[u8], _from: &[u8]) -> Answer {
-        Err(Error::Unsupported.into())
-    }
-
-    /// See the function of that name in `abi`.
-    pub fn receive(
-        _rt: &mut Runtime,
-        _fd: Fd,
-        _into: &mut [u8],
-    ) -> Result<(usize, [u8; 18]), crate::error::Stop> {
-        Err(Error::Unsupported.into())
+fn deadline(rt: &mut Runtime) -> Option<u64> {
+    let patience = status::deadline(rt);
+    let progress = rt.net.as_deref()?.progress;
+    let stack = if progress.more_work {
+        Some(0)
+    } else {
+        progress.next_deadline_ns
+    };
+    match (stack, patience) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
     }
 }
 
-/// dns.
-pub mod dns {
-    use super::{Answer, Error, Int, Runtime};
+fn interest(rt: &mut Runtime, interest: &mut Interest) {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return;
+    };
+    for interface in &net.interfaces {
+        interest.link(&interface.wake, net.progress.transmit_blocked);
+    }
+}
 
-    /// See the function of that name in `abi`.
-    pub fn lookup(
-        _rt: &mut Runtime,
-        _name: &str,
-        _family: Int,
-        _results: crate::ty::Piece,
-        _token: Int,
-    ) -> Answer {
-        Err(Error::Unsupported.into())
+fn finish(_: &mut Runtime) -> bool {
+    true
+}
+
+fn counter(rt: &mut Runtime, which: Int) -> usize {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return 0;
+    };
+    if which == COUNTER_CONNECTIONS {
+        return net.sockets.len();
+    }
+    let counters = net
+        .interfaces
+        .iter()
+        .filter_map(|i| net.stack.interface_status(i.id));
+    let count = |n: u64| n as usize;
+    counters
+        .map(|status| match which {
+            COUNTER_FRAMES_IN => count(status.counters.rx_frames),
+            COUNTER_FRAMES_OUT => count(status.counters.tx_frames),
+            COUNTER_DROPS => count(
+                status
+                    .counters
+                    .rx_malformed
+                    .wrapping_add(status.counters.rx_bad_checksum),
+            ),
+            _ => 0,
+        })
+        .fold(0, usize::wrapping_add)
+}
+
+/// The index in a handle.
+fn index_of(handle: Handle) -> usize {
+    (handle.to_raw() & u64::from(u32::MAX)) as usize
+}
+
+/// Makes a descriptor for a handle; on failure the handle is closed.
+fn open(rt: &mut Runtime, handle: Handle, operations: &'static Operations) -> Result<usize, Stop> {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return Err(Error::NoNetwork.into());
+    };
+    let key = net.sockets.insert(Socket {
+        handle,
+        fd: 0,
+        receive_ended: false,
+    });
+    let inserted = rt.table.insert(operations, key as u32);
+    let Some(net) = rt.net.as_deref_mut() else {
+        return Err(Error::NoNetwork.into());
+    };
+    let index = index_of(handle);
+    let room = (index + 1).saturating_sub(net.by_handle.len());
+    match inserted {
+        Ok(fd) if net.by_handle.try_reserve(room).is_ok() => {
+            if room > 0 {
+                net.by_handle.resize(index + 1, u32::MAX);
+            }
+            if let (Some(place), Some(socket)) =
+                (net.by_handle.get_mut(index), net.sockets.get_mut(key))
+            {
+                *place = key as u32;
+                socket.fd = fd.index;
+            }
+            Ok(fd.encode() as usize)
+        }
+        other => {
+            net.sockets.try_remove(key);
+            // It is ours and open.
+            let _ = net.stack.abort(handle);
+            if let Ok(fd) = other {
+                rt.table.remove(fd, |_| ());
+            }
+            Err(other.err().unwrap_or(Error::OutOfMemory).into())
+        }
+    }
+}
+
+/// The stack and the socket of a descriptor's key.
+fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Stack, &mut Socket), Error> {
+    let net = rt.net.as_deref_mut().ok_or(Error::Closed)?;
+    let socket = net.sockets.get_mut(key as usize).ok_or(Error::Closed)?;
+    Ok((&mut net.stack, socket))
+}
+
+/// Gives the object of a closed descriptor up.
+fn close(rt: &mut Runtime, key: u32) {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return;
+    };
+    if let Some(socket) = net.sockets.try_remove(key as usize) {
+        // It is ours and open.
+        let _ = net.stack.close(socket.handle);
+    }
+}
+
+/// Whether trying is worthwhile.
+fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error> {
+    let (stack, socket) = socket(rt, key)?;
+    let ready = stack.readiness(socket.handle).map_err(error)?;
+    Ok(match direction {
+        Direction::Read => ready.readable || ready.hangup || ready.error || socket.receive_ended,
+        Direction::Write => ready.writable || ready.hangup || ready.error,
+    })
+}
+
+/// The key of a descriptor of any of the three kinds.
+fn any_socket(rt: &Runtime, fd: Fd) -> Result<u32, Error> {
+    let (operations, key) = rt.table.get(fd)?;
+    match operations.kind {
+        KIND_TCP | KIND_LISTENER | KIND_UDP => Ok(key),
+        _ => Err(Error::WrongKind),
+    }
+}
+
+/// See `soil_tcp_local`.
+pub fn local(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    let endpoint = stack.local_address(socket.handle).map_err(error)?;
+    into.copy_from_slice(&address::encode(endpoint));
+    Ok(0)
+}
+
+/// See `soil_tcp_peer`.
+pub fn peer(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    let endpoint = stack.peer_address(socket.handle).map_err(error)?;
+    into.copy_from_slice(&address::encode(endpoint));
+    Ok(0)
+}
+
+/// The code of a failure of the stack.
+fn error(error: ::net::Error) -> Error {
+    use ::net::Error as E;
+    match error {
+        E::BadHandle => Error::Closed,
+        E::InvalidOperation => Error::WrongKind,
+        E::AddressInUse => Error::AddressInUse,
+        E::AddressNotAvailable => Error::AddressNotAvailable,
+        E::PortsExhausted => Error::TooManyOpen,
+        E::ConnectionRefused => Error::ConnectionRefused,
+        E::ConnectionReset | E::ConnectionAborted => Error::ConnectionReset,
+        E::TimedOut => Error::TimedOut,
+        E::Unreachable => Error::Unreachable,
+        E::NotConnected => Error::NotConnected,
+        E::BrokenPipe => Error::BrokenPipe,
+        E::MessageTooLong => Error::MessageTooLong,
+        E::OutOfMemory => Error::OutOfMemory,
+        E::NameNotFound => Error::NoSuchHost,
+        E::NoNameServer => Error::NameServerFailure,
+        _ => Error::Invalid,
+    }
+}
+
+/// The same where the stack may say "not yet".
+fn stop(failure: ::net::Error) -> Stop {
+    match failure {
+        ::net::Error::WouldBlock => Stop::WouldBlock,
+        failure => error(failure).into(),
     }
 }

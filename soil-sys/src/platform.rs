@@ -1,11 +1,13 @@
 //! What the runtime needs from what it runs on: one implementation each for the image (`kernel`) and the process (Linux).
 
 use crate::console::Which;
-use crate::error::Answer;
+use crate::error::{Answer, Error};
+use crate::net::Device;
 use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
 use alloc::string::String;
+use alloc::vec::Vec;
 
 #[cfg(feature = "image")]
 mod image;
@@ -13,9 +15,9 @@ mod image;
 mod linux;
 
 #[cfg(feature = "image")]
-pub use image::{Image as Current, Interest};
+pub use image::{Image as Current, Interest, LinkWake};
 #[cfg(not(feature = "image"))]
-pub use linux::{Interest, Linux as Current};
+pub use linux::{Interest, LinkWake, Linux as Current};
 
 /// Why [`Platform::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +32,9 @@ pub enum Woken {
 pub trait Platform {
     /// Whether this is a machine of its own.
     const ON_VM: bool;
+
+    /// What to say when there is no network device.
+    const NO_NETWORK: &str;
 
     /// Takes over signals or the power button.
     fn start();
@@ -78,6 +83,9 @@ pub trait Platform {
 
     /// How often the program has been asked to stop.
     fn stop_requests() -> usize;
+
+    /// Opens the network devices; or why not, with one line that says what to do.
+    fn links(rt: &mut Runtime) -> Result<Vec<Device>, (Error, String)>;
 
     /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;

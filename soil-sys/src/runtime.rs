@@ -1,7 +1,8 @@
 //! The one global of Soil: descriptors, outstanding operations and their completions, and the owners of devices.
 
 use crate::abi::{
-    COUNTER_DESCRIPTORS, COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN,
+    COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
+    COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN,
 };
 use crate::console::Console;
 use crate::details::Details;
@@ -10,6 +11,7 @@ use crate::pipe::Pipes;
 use crate::platform::{self, Current, Platform};
 use crate::table::{Direction, Fd, Table};
 use crate::ty::Int;
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -107,6 +109,8 @@ pub struct Driver {
     pub interest: fn(&mut Runtime, &mut platform::Interest),
     /// Brings everything to an end before exit: true when there is nothing more to do.
     pub finish: fn(&mut Runtime) -> bool,
+    /// Its share of a counter (`COUNTER_*`).
+    pub counter: fn(&mut Runtime, Int) -> usize,
 }
 
 /// The most drivers: network, disks, random numbers.
@@ -126,6 +130,8 @@ pub struct Runtime {
     pub pipes: Pipes,
     /// The console.
     pub console: Console,
+    /// The network, once it was used.
+    pub net: Option<Box<crate::net::Net>>,
     drivers: [Option<Driver>; MAX_DRIVERS],
     started: bool,
     /// How often `soil_wait` slept.
@@ -143,6 +149,7 @@ impl Runtime {
             details: Details::new(),
             pipes: Pipes::new(),
             console: Console::new(),
+            net: None,
             drivers: [None; MAX_DRIVERS],
             started: false,
             sleeps: 0,
@@ -342,13 +349,20 @@ impl Runtime {
     }
 
     /// See `soil_counters`.
-    pub fn counter(&self, which: Int) -> Answer {
-        Ok(match which {
+    pub fn counter(&mut self, which: Int) -> Answer {
+        let own = match which {
             COUNTER_MEMORY => Current::memory().get(1).copied().unwrap_or(0) as usize,
             COUNTER_DESCRIPTORS => self.table.len(),
             COUNTER_OPERATIONS => self.operations.len(),
             COUNTER_SLEEPS => self.sleeps,
+            COUNTER_CONNECTIONS..=COUNTER_BLOCK_REQUESTS => 0,
             _ => return Err(Error::Invalid.into()),
-        })
+        };
+        let drivers = self.drivers;
+        let shares = drivers
+            .iter()
+            .flatten()
+            .map(|driver| (driver.counter)(self, which));
+        Ok(shares.fold(own, usize::wrapping_add))
     }
 }

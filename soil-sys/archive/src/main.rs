@@ -26,16 +26,22 @@ fn run(command: &mut Command) -> Result<String, String> {
 
 /// The defined global symbols of `input` that `keep` names.
 fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, String> {
-    let listing =
-        run(Command::new("nm").args(["--defined-only", "--extern-only", "--quiet"]).arg(input))?;
+    let listing = run(Command::new("nm")
+        .args(["--defined-only", "--extern-only", "--quiet"])
+        .arg(input))?;
     let matches = |name: &str| {
         keep.iter().any(|pattern| match pattern.strip_suffix('*') {
             Some(start) => name.starts_with(start),
             None => name == pattern,
         })
     };
-    let names = listing.lines().filter_map(|line| line.split_whitespace().nth(2));
-    let kept: BTreeSet<String> = names.filter(|name| matches(name)).map(String::from).collect();
+    let names = listing
+        .lines()
+        .filter_map(|line| line.split_whitespace().nth(2));
+    let kept: BTreeSet<String> = names
+        .filter(|name| matches(name))
+        .map(String::from)
+        .collect();
     for pattern in keep {
         let start = pattern.trim_end_matches('*');
         if !kept.iter().any(|name| name.starts_with(start)) {
@@ -74,7 +80,9 @@ fn main() -> ExitCode {
         eprintln!("usage: soil-archive INPUT OUTPUT KEEP...");
         return ExitCode::FAILURE;
     };
-    let keep: Vec<String> = arguments.map(|keep| keep.to_string_lossy().into_owned()).collect();
+    let keep: Vec<String> = arguments
+        .map(|keep| keep.to_string_lossy().into_owned())
+        .collect();
     match archive(&input, &output, &keep) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

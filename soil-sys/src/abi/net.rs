@@ -82,7 +82,7 @@ pub extern "C" fn soil_tcp_keepalive(fd: Int, interval: Int) -> Int {
     })
 }
 
-/// Ends the connection with RST; the descriptor stays open and answers `Connection_reset`.
+/// Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
     call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))

@@ -1,9 +1,15 @@
 //! The process: Linux through the C library that OCaml links anyway.
 
+mod links;
+mod passt;
 mod signals;
+mod tap;
+
+pub use links::LinkWake;
 
 use crate::console::Which;
 use crate::error::{Answer, Error, Stop};
+use crate::net::Device;
 use crate::platform::{Platform, Woken};
 use crate::runtime::Runtime;
 use crate::table::Direction;
@@ -79,6 +85,12 @@ impl Interest {
         }
     }
 
+    /// Adds a network device; `blocked`: frames wait for it to have room.
+    pub fn link(&mut self, wake: &LinkWake, blocked: bool) {
+        let output = if blocked { libc::POLLOUT } else { 0 };
+        self.fd(wake.fd(), libc::POLLIN | output);
+    }
+
     /// Adds the console.
     pub fn console(&mut self, which: Which, direction: Direction) {
         let (fd, events) = console(which, direction);
@@ -120,6 +132,8 @@ mod ocaml {
 
 impl Platform for Linux {
     const ON_VM: bool = false;
+    const NO_NETWORK: &str =
+        "no network interface: SOIL_NET is none: give user, tap=DEVICE or passt=SOCKET";
 
     fn start() {
         signals::install();
@@ -241,6 +255,10 @@ impl Platform for Linux {
 
     fn stop_requests() -> usize {
         signals::count()
+    }
+
+    fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
+        links::open()
     }
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {

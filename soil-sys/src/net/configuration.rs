@@ -1,0 +1,117 @@
+//! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
+//!
+//! Each is a list with one part for each interface, separated by `;`; in a part, several values are separated by `,`. An interface
+//! without `SOIL_IP` asks DHCP and listens to router advertisements.
+
+use crate::platform::{Current, Platform};
+use ::net::{Cidr, InterfaceConfig};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::str::FromStr;
+
+/// The configuration of the interfaces in their order.
+pub struct Configuration {
+    interfaces: Vec<InterfaceConfig>,
+}
+
+impl Configuration {
+    /// Of interface `index`.
+    pub fn interface(&self, index: usize) -> InterfaceConfig {
+        self.interfaces
+            .get(index)
+            .cloned()
+            .unwrap_or_else(InterfaceConfig::dynamic)
+    }
+}
+
+/// The values of a variable's parts, or one line that says what is wrong.
+fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>, String> {
+    let value = |value: &str| {
+        value
+            .parse()
+            .map_err(|_| format!("{name}: \"{value}\" is not of the form {example}"))
+    };
+    let part = |part: &str| {
+        let values = part
+            .split(',')
+            .map(str::trim)
+            .filter(|value| !value.is_empty());
+        values.map(value).collect::<Result<Vec<T>, String>>()
+    };
+    text.split(';').map(part).collect()
+}
+
+/// Reads the variables through `variable`.
+fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, String> {
+    let text = |name| variable(name).unwrap_or_default();
+    let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
+    let mut gateways = list("SOIL_GATEWAY", &text("SOIL_GATEWAY"), "10.0.0.1")?;
+    let mut servers = list("SOIL_DNS", &text("SOIL_DNS"), "10.0.0.1")?;
+    let count = addresses.len().max(gateways.len()).max(servers.len());
+    let mut interfaces = Vec::new();
+    for index in 0..count {
+        fn part<T>(parts: &mut [Vec<T>], index: usize) -> Vec<T> {
+            parts
+                .get_mut(index)
+                .map(core::mem::take)
+                .unwrap_or_default()
+        }
+        let addresses = part(&mut addresses, index);
+        let fixed = !addresses.is_empty();
+        interfaces.push(InterfaceConfig {
+            dhcp: !fixed,
+            slaac: !fixed,
+            addresses,
+            gateways: part(&mut gateways, index),
+            dns_servers: part(&mut servers, index),
+        });
+    }
+    Ok(Configuration { interfaces })
+}
+
+/// Reads the environment; a mistake is one line that names the variable.
+pub fn read() -> Result<Configuration, String> {
+    parse(Current::variable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+    use std::string::{String, ToString};
+    use std::vec;
+
+    fn variables(name: &str) -> Option<String> {
+        let value = match name {
+            "SOIL_IP" => "10.0.0.2/24, fd00::2/64;;10.2.0.1/16",
+            "SOIL_GATEWAY" => "10.0.0.1",
+            _ => return None,
+        };
+        Some(value.to_string())
+    }
+
+    #[test]
+    fn reads_one_part_for_each_interface() {
+        let read = parse(variables).expect("valid");
+        let first = read.interface(0);
+        assert!(!first.dhcp);
+        assert_eq!(first.addresses.len(), 2);
+        assert_eq!(
+            first.gateways,
+            vec!["10.0.0.1".parse::<std::net::IpAddr>().expect("address")]
+        );
+        assert!(read.interface(1).dhcp);
+        assert!(!read.interface(2).dhcp);
+        assert!(read.interface(3).dhcp);
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let wrong = |name: &str| (name == "SOIL_IP").then(|| "10.0.0.300/24".to_string());
+        let error = parse(wrong).err().expect("refused");
+        assert_eq!(
+            error,
+            "SOIL_IP: \"10.0.0.300/24\" is not of the form 10.0.0.2/24"
+        );
+    }
+}

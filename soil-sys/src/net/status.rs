@@ -1,0 +1,144 @@
+//! What the interfaces are, and waiting for the first address.
+
+use super::{Net, stack};
+use crate::error::{Answer, Error, Stop};
+use crate::platform::{Current, Platform};
+use crate::runtime::{Cancelled, Runtime};
+use crate::ty::Int;
+use ::net::{Dhcp, InterfaceStatus};
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Write;
+use core::net::IpAddr;
+
+/// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4 s, then 8 s).
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// Whether an address is one that others can reach.
+fn is_useful(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback(),
+        // fe80::/10 is there without anybody's doing.
+        IpAddr::V6(v6) => {
+            !v6.is_loopback() && v6.segments().first().is_none_or(|s| s & 0xffc0 != 0xfe80)
+        }
+    }
+}
+
+impl Net {
+    fn statuses(&self) -> impl Iterator<Item = (&str, InterfaceStatus)> {
+        self.interfaces
+            .iter()
+            .filter_map(|i| Some((i.name.as_str(), self.stack.interface_status(i.id)?)))
+    }
+
+    fn has_address(&self) -> bool {
+        self.statuses()
+            .any(|(_, status)| status.addresses.iter().any(|a| is_useful(a.address)))
+    }
+
+    /// Why there is no address.
+    fn complaint(&self) -> String {
+        if self.interfaces.is_empty() {
+            return String::from(Current::NO_NETWORK);
+        }
+        let mut names = String::new();
+        for (name, status) in self.statuses() {
+            if status.dhcp != Dhcp::Off {
+                let comma = if names.is_empty() { "" } else { ", " };
+                // Writing to a string can't fail.
+                let _ = write!(names, "{comma}{name}");
+            }
+        }
+        let seconds = PATIENCE_NS / 1_000_000_000;
+        format!("no DHCP answer on {names} after {seconds} s: give SOIL_IP or run a DHCP server")
+    }
+}
+
+/// See `soil_net_up`.
+pub fn up(rt: &mut Runtime, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let net = stack(rt)?;
+    if net.has_address() {
+        return Ok(0);
+    }
+    if net.interfaces.is_empty() || Current::monotonic_ns() >= net.started_ns + PATIENCE_NS {
+        let detail = net.complaint();
+        return rt.fail(Error::NoNetwork, &detail);
+    }
+    net.waiting_for_address
+        .try_reserve(1)
+        .map_err(|_| Error::OutOfMemory)?;
+    net.waiting_for_address.push(token);
+    rt.give(token, |rt, token| {
+        if let Some(net) = rt.net.as_deref_mut() {
+            net.waiting_for_address.retain(|&other| other != token);
+        }
+        Cancelled::Done
+    })?;
+    Err(Stop::Pending)
+}
+
+/// Completes those who wait for an address, when it is there or patience is at its end.
+pub fn check(rt: &mut Runtime, now: u64) {
+    let Some(net) = rt.net.as_deref_mut() else {
+        return;
+    };
+    let generation = net.stack.configuration_generation();
+    let changed = net.generation.replace(generation) != Some(generation);
+    if net.waiting_for_address.is_empty() {
+        return;
+    }
+    if changed && net.has_address() {
+        while let Some(net) = rt.net.as_deref_mut()
+            && let Some(token) = net.waiting_for_address.pop()
+        {
+            rt.complete(token, Ok(0));
+        }
+    } else if now >= net.started_ns + PATIENCE_NS {
+        let detail = net.complaint();
+        while let Some(net) = rt.net.as_deref_mut()
+            && let Some(token) = net.waiting_for_address.pop()
+        {
+            rt.complete_with_detail(token, Error::NoNetwork, &detail);
+        }
+    }
+}
+
+/// When patience ends, if somebody waits.
+pub fn deadline(rt: &Runtime) -> Option<u64> {
+    let net = rt.net.as_deref()?;
+    (!net.waiting_for_address.is_empty()).then_some(net.started_ns + PATIENCE_NS)
+}
+
+/// See `soil_net_interfaces`.
+pub fn interfaces(rt: &mut Runtime) -> Answer {
+    Ok(stack(rt)?.interfaces.len())
+}
+
+/// See `soil_net_interface`.
+pub fn interface(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Answer {
+    let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+    let net = stack(rt)?;
+    let (name, status) = net.statuses().nth(index).ok_or(Error::Invalid)?;
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let _ = write!(text, "name={name}\nmac=");
+    for (i, byte) in status.mac.iter().enumerate() {
+        let _ = write!(text, "{}{byte:02x}", if i == 0 { "" } else { ":" });
+    }
+    let _ = writeln!(text, "\nmtu={}", status.mtu);
+    for address in &status.addresses {
+        let _ = writeln!(text, "address={address}");
+    }
+    for gateway in &status.gateways {
+        let _ = writeln!(text, "gateway={gateway}");
+    }
+    for server in &status.dns_servers {
+        let _ = writeln!(text, "dns={server}");
+    }
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len())
+}

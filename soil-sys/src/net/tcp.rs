@@ -1,0 +1,113 @@
+//! TCP connections and listeners.
+
+use super::{address, close, error, open, ready, socket, stack, stop};
+use crate::abi::{KIND_LISTENER, KIND_TCP};
+use crate::error::{Answer, Error};
+use crate::runtime::Runtime;
+use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
+use crate::ty::Int;
+use alloc::format;
+
+static CONNECTION: Operations = Operations {
+    kind: KIND_TCP,
+    read: |rt, key, into| {
+        let (stack, socket) = socket(rt, key)?;
+        if socket.receive_ended {
+            return Ok(0);
+        }
+        stack.tcp_read(socket.handle, into).map_err(stop)
+    },
+    write: |rt, key, from| {
+        let (stack, socket) = socket(rt, key)?;
+        stack.tcp_write(socket.handle, from).map_err(stop)
+    },
+    ready,
+    shutdown: |rt, key, receive, send| {
+        let (stack, socket) = socket(rt, key)?;
+        let fd = socket.fd;
+        socket.receive_ended |= receive;
+        if send {
+            stack.tcp_shutdown(socket.handle).map_err(error)?;
+        }
+        if receive {
+            rt.wake(fd, Direction::Read);
+        }
+        Ok(0)
+    },
+    close,
+};
+
+static LISTENER: Operations = Operations {
+    kind: KIND_LISTENER,
+    read: cannot_read,
+    write: cannot_write,
+    ready,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// See `soil_tcp_listen`.
+pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    let backlog = usize::try_from(backlog).map_err(|_| Error::Invalid)?;
+    match stack(rt)?.stack.tcp_listen(endpoint, backlog) {
+        Ok(handle) => open(rt, handle, &LISTENER),
+        Err(failure) => rt.fail(error(failure), &format!("listen at {endpoint}: {failure}")),
+    }
+}
+
+/// See `soil_tcp_accept`.
+pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
+    let key = rt.table.key_of(listener, &LISTENER)?;
+    let (stack, socket) = socket(rt, key)?;
+    let handle = stack.tcp_accept(socket.handle).map_err(stop)?;
+    open(rt, handle, &CONNECTION)
+}
+
+/// See `soil_tcp_connect`.
+pub fn connect(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    match stack(rt)?.stack.tcp_connect(endpoint, None) {
+        Ok(handle) => open(rt, handle, &CONNECTION),
+        Err(failure) => rt.fail(error(failure), &format!("connect to {endpoint}: {failure}")),
+    }
+}
+
+/// See `soil_tcp_connected`.
+pub fn connected(rt: &mut Runtime, fd: Fd) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack
+        .tcp_connect_result(socket.handle)
+        .map(|()| 0)
+        .map_err(stop)
+}
+
+/// See `soil_tcp_set_nodelay`.
+pub fn set_nodelay(rt: &mut Runtime, fd: Fd, nodelay: bool) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack
+        .tcp_set_nodelay(socket.handle, nodelay)
+        .map(|()| 0)
+        .map_err(stop)
+}
+
+/// See `soil_tcp_keepalive`.
+pub fn keepalive(rt: &mut Runtime, fd: Fd, interval_ns: u64) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    let interval = (interval_ns > 0).then_some(interval_ns);
+    stack
+        .tcp_set_keepalive(socket.handle, interval)
+        .map(|()| 0)
+        .map_err(stop)
+}
+
+/// See `soil_tcp_abort`: the descriptor is closed, and the peer gets an RST.
+pub fn abort(rt: &mut Runtime, fd: Fd) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.abort(socket.handle).map_err(error)?;
+    rt.close(fd)
+}

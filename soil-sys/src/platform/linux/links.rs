@@ -1,0 +1,165 @@
+//! The network devices of the process, by `SOIL_NET`: a list separated by `;` of
+//! - `user` (the default): `passt`, started here, carries frames over a socket and needs no privileges; `SOIL_FORWARD` names the ports of
+//!   this host that it hands on, as `HOST:OWN` or `HOST:OWN/udp`, separated by `,`;
+//! - `passt=SOCKET`: a `passt` that runs already;
+//! - `tap=DEVICE`: a TAP device that this user may open;
+//! - `none`.
+//!
+//! `SOIL_MAC` gives their Ethernet addresses, separated by `;`; without it they are random, locally administered ones.
+
+use super::{Linux, errno, error, passt, tap};
+use crate::error::Error;
+use crate::net::Device;
+use crate::platform::Platform;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::Cell;
+
+/// How to wait for a link.
+#[derive(Clone)]
+pub struct LinkWake {
+    /// Readable when a frame has come; -1 when nothing will come any more.
+    fd: Rc<Cell<i32>>,
+}
+
+impl LinkWake {
+    /// For a link on `fd`.
+    pub fn new(fd: &OwnedFd) -> LinkWake {
+        LinkWake {
+            fd: Rc::new(Cell::new(fd.0)),
+        }
+    }
+
+    /// What to wait for.
+    pub fn fd(&self) -> i32 {
+        self.fd.get()
+    }
+
+    /// Says that the other end has gone: a cable that is pulled, and nothing to wait for.
+    pub fn gone(&self, what: &str) {
+        if self.fd.replace(-1) >= 0 {
+            log::warn!("{what} is gone: the network interface is dead");
+        }
+    }
+}
+
+/// A file descriptor that is closed with its owner.
+pub struct OwnedFd(pub i32);
+
+impl Drop for OwnedFd {
+    fn drop(&mut self) {
+        // SAFETY: it is ours, and nobody uses it any more.
+        unsafe { libc::close(self.0) };
+    }
+}
+
+/// A failure of the C library as code and words: `what: reason`.
+pub fn failure(what: &str) -> (Error, String) {
+    let number = errno();
+    let mut text = [0u8; 128];
+    // SAFETY: writes a string of at most this length, with a zero at its end.
+    unsafe { libc::strerror_r(number, text.as_mut_ptr().cast(), text.len()) };
+    let reason = core::ffi::CStr::from_bytes_until_nul(&text).ok();
+    let reason = reason
+        .and_then(|reason| reason.to_str().ok())
+        .unwrap_or("failed");
+    (error(number), format!("{what}: {reason}"))
+}
+
+/// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a single station (IEEE 802).
+fn parse_mac(text: &str) -> Option<[u8; 6]> {
+    let mut mac = [0; 6];
+    let mut parts = text.split(':');
+    for byte in &mut mac {
+        let part = parts.next().filter(|part| part.len() == 2)?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
+    }
+    let [first, ..] = mac;
+    (parts.next().is_none() && first & 1 == 0 && mac != [0; 6]).then_some(mac)
+}
+
+/// The address of interface `index`.
+fn mac(index: usize) -> Result<[u8; 6], (Error, String)> {
+    let text = Linux::variable("SOIL_MAC").unwrap_or_default();
+    match text
+        .split(';')
+        .nth(index)
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+    {
+        Some(text) => parse_mac(text).ok_or_else(|| {
+            let detail = format!("SOIL_MAC: \"{text}\" is not of the form 02:00:00:00:00:01");
+            (Error::BadConfiguration, detail)
+        }),
+        None => {
+            let mut mac = [0; 6];
+            Linux::random(&mut mac).map_err(|_| (Error::NoEntropy, String::new()))?;
+            let [first, ..] = &mut mac;
+            // Locally administered, one station.
+            *first = *first & 0xfc | 0x02;
+            Ok(mac)
+        }
+    }
+}
+
+/// Opens the devices that `SOIL_NET` names.
+pub fn open() -> Result<Vec<Device>, (Error, String)> {
+    let text = Linux::variable("SOIL_NET").filter(|text| !text.is_empty());
+    let text = text.as_deref().unwrap_or("user");
+    let mut devices = Vec::new();
+    for word in text
+        .split(';')
+        .map(str::trim)
+        .filter(|&word| word != "none")
+    {
+        let mac = mac(devices.len())?;
+        let (link, wake): (Box<dyn net::Link>, LinkWake) = match word.split_once('=') {
+            Some(("tap", device)) => {
+                let (tap, wake) = tap::open(device, mac)?;
+                (Box::new(tap), wake)
+            }
+            Some(("passt", socket)) => {
+                let (passt, wake) = passt::connect(socket, mac)?;
+                (Box::new(passt), wake)
+            }
+            None if word == "user" || word == "passt" => {
+                let forward = Linux::variable("SOIL_FORWARD").unwrap_or_default();
+                let (passt, wake) = passt::start(&forward, mac)?;
+                (Box::new(passt), wake)
+            }
+            _ => {
+                let detail =
+                    format!("SOIL_NET: \"{word}\": give user, tap=DEVICE, passt=SOCKET or none");
+                return Err((Error::BadConfiguration, detail));
+            }
+        };
+        devices.push(Device {
+            name: format!("eth{}", devices.len()),
+            link,
+            wake,
+        });
+    }
+    Ok(devices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse_mac;
+
+    #[test]
+    fn reads_ethernet_addresses() {
+        assert_eq!(parse_mac("02:00:00:00:00:1f"), Some([2, 0, 0, 0, 0, 0x1f]));
+        for wrong in [
+            "",
+            "02:00:00:00:00",
+            "01:00:00:00:00:01",
+            "2:0:0:0:0:1",
+            "00:00:00:00:00:00",
+        ] {
+            assert_eq!(parse_mac(wrong), None, "{wrong}");
+        }
+    }
+}
