@@ -50,10 +50,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Error::WrongDevice { expected, found } => {
-                write!(
-                    f,
-                    "is a {found} device where a {expected} device was expected"
-                )
+                write!(f, "is of type {found} where {expected} was expected")
             }
             Error::NotReset => f.write_str("does not come out of reset"),
             Error::FeaturesRejected => f.write_str("rejects a subset of the features it offers"),

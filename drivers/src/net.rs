@@ -344,18 +344,19 @@ impl Net {
     }
 
     /// To be called before waiting: gives the card all free receive buffers and asks for an interrupt at the
-    /// next frame. True: don't wait, there is something to receive already.
+    /// next frame, and where [`transmit`](Net::transmit) found no room, when there is some. True: don't wait, there is a frame
+    /// or room already.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
         }
         self.receiver.refill(&self.device);
-        self.receiver.queue_mut().enable_interrupts()
+        let received = self.receiver.queue_mut().enable_interrupts();
+        self.sender.enable_awaited_interrupts() || received
     }
 
-    /// Asks for no interrupts, for while there is work anyway; some may still come. Transmit interrupts are
-    /// off unless [`transmit`](Net::transmit) found no room.
+    /// Asks for no interrupts, for while there is work anyway; some may still come.
     pub fn disable_interrupts(&mut self) {
         self.receiver.queue_mut().disable_interrupts();
         self.sender.queue_mut().disable_interrupts();

@@ -73,6 +73,8 @@ struct Slot {
     token: Option<u32>,
     /// Bytes that the device may write.
     writable: u32,
+    /// The device has been shown the request.
+    published: bool,
     /// The rest of the chain, or the rest of the free list.
     next: u16,
     /// Descriptors in the chain that begins here.
@@ -99,6 +101,8 @@ pub struct Queue {
     indirect: bool,
     event_idx: bool,
     slots: Vec<Slot>,
+    /// Heads added since the last publication; has room for all there are.
+    unpublished: Vec<u16>,
     free_head: u16,
     free: u16,
     /// Requests in the device's hands.
@@ -151,6 +155,7 @@ impl Queue {
         let slot = |i| Slot {
             token: None,
             writable: 0,
+            published: false,
             next: i + 1,
             count: 0,
         };
@@ -161,6 +166,7 @@ impl Queue {
             indirect: table_len > 0,
             event_idx: options.event_idx,
             slots: (0..size).map(slot).collect(),
+            unpublished: Vec::with_capacity(usize::from(size)),
             free_head: 0,
             free: size,
             in_flight: 0,
@@ -248,7 +254,9 @@ impl Queue {
         let slot = &mut self.slots[usize::from(head)];
         slot.token = Some(token);
         slot.writable = writable;
+        slot.published = false;
         self.ring.set_available(self.available, head);
+        self.unpublished.push(head);
         self.available = self.available.wrapping_add(1);
         self.in_flight += 1;
         Ok(())
@@ -281,6 +289,9 @@ impl Queue {
     /// Lets the device see what was added. It may start before a doorbell, if it happens to look.
     pub(crate) fn publish(&mut self) {
         if self.published != self.available {
+            for head in self.unpublished.drain(..) {
+                self.slots[usize::from(head)].published = true;
+            }
             self.published = self.available;
             self.ring.set_available_index(self.available);
         }
@@ -336,9 +347,9 @@ impl Queue {
             return Ok(None);
         }
         let (id, len) = self.ring.used_element(self.used);
-        let slot = usize::try_from(id)
-            .ok()
-            .and_then(|id| self.slots.get_mut(id));
+        let slot = self.slots.get_mut(id as usize);
+        // What the device hasn't been shown can't be done.
+        let slot = slot.filter(|slot| slot.published);
         let Some((token, writable)) = slot.and_then(|s| Some((s.token.take()?, s.writable))) else {
             return Err(self.fail());
         };

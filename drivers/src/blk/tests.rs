@@ -1,1 +1,391 @@
+use std::boxed::Box;
+use std::collections::HashMap;
+use std::ptr::NonNull;
+use std::vec;
+use std::vec::Vec;
 
+use proptest::prelude::*;
+
+use super::{Blk, BlkConfig, BlkError, Request, SECTOR, SERIAL, feature};
+use crate::Error;
+use crate::device::feature as common;
+use crate::fake::{Disk, Handle, HostMemory, Liar, Lie, Options, connect};
+use crate::transport::DeviceType;
+
+fn start(disk: Disk, options: Options) -> (Blk, Handle<Disk>) {
+    let memory = HostMemory::new();
+    let (transport, handle) = connect(memory, disk, options);
+    (
+        Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap(),
+        handle,
+    )
+}
+
+fn place(bytes: &mut [u8]) -> NonNull<u8> {
+    NonNull::new(bytes.as_mut_ptr()).unwrap()
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 31 + at / 512) as u8).collect()
+}
+
+/// Does one request to its end.
+fn run(blk: &mut Blk, request: Request) -> Result<(), BlkError> {
+    blk.submit(request, 77)?;
+    let mut result = None;
+    for _ in 0..10_000 {
+        blk.poll(&mut |token, ended| {
+            assert_eq!(token, 77);
+            assert!(result.replace(ended).is_none(), "ended twice");
+        });
+        if let Some(result) = result {
+            return result;
+        }
+    }
+    panic!("the request never ends");
+}
+
+fn read(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
+    // SAFETY: `run` waits for the end.
+    run(blk, unsafe {
+        Request::read(sector, place(bytes), bytes.len())
+    })
+}
+
+fn write(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
+    // SAFETY: `run` waits for the end.
+    run(blk, unsafe {
+        Request::write(sector, place(bytes), bytes.len())
+    })
+}
+
+/// All the ways in which a disk may differ.
+fn disks() -> Vec<(Disk, Options)> {
+    let modern = Options::default();
+    let plain = Options {
+        features: common::VERSION_1,
+        ..modern
+    };
+    let no_indirect = Options {
+        features: common::VERSION_1 | common::EVENT_IDX,
+        ..modern
+    };
+    let disk = || Disk::new(4096);
+    let one_segment = || Disk {
+        features: 0,
+        ..disk()
+    };
+    let small_segments = || Disk {
+        features: feature::ALL & !feature::RO,
+        size_max: 1536,
+        ..disk()
+    };
+    vec![
+        (disk(), modern),
+        (disk(), plain),
+        (disk(), no_indirect),
+        (Disk { size: 4, ..disk() }, modern),
+        (Disk { size: 4, ..disk() }, no_indirect),
+        (
+            Disk {
+                size: 16,
+                seg_max: 1,
+                ..disk()
+            },
+            modern,
+        ),
+        (one_segment(), modern),
+        (
+            one_segment(),
+            Options {
+                features: 0,
+                legacy: true,
+                ..modern
+            },
+        ),
+        (small_segments(), modern),
+        (small_segments(), plain),
+    ]
+}
+
+#[test]
+fn every_kind_of_disk_keeps_what_is_written() {
+    for (disk, options) in disks() {
+        let (mut blk, handle) = start(disk, options);
+        let mut memory = pattern(600 * 1024);
+        // At every alignment of memory, short and long.
+        for (sector, offset, len) in [
+            (0, 0, 512),
+            (5, 1, 1024),
+            (7, 4095, 65536),
+            (100, 513, 512 * 1024),
+        ] {
+            let bytes = &mut memory[offset..offset + len];
+            write(&mut blk, sector, bytes).unwrap();
+            let start = sector as usize * SECTOR;
+            handle.with(|disk| assert!(disk.data[start..start + len] == *bytes));
+            let mut back = vec![0; len + 3];
+            read(&mut blk, sector, &mut back[3..]).unwrap();
+            assert!(back[3..] == *bytes, "{options:?}, {len} bytes at {sector}");
+        }
+        run(&mut blk, Request::flush()).unwrap();
+        let flushes = usize::from(blk.geometry().can_flush);
+        assert_eq!(handle.with(|disk| disk.done.1), flushes);
+    }
+}
+
+#[test]
+fn segments_are_many_where_the_disk_takes_many() {
+    let (mut blk, handle) = start(Disk::new(4096), Options::default());
+    let mut bytes = pattern(1 << 20);
+    write(&mut blk, 0, &mut bytes).unwrap();
+    let (requests, most) = handle.with(|disk| (disk.done.0, disk.most_segments));
+    assert_eq!(most, 32);
+    assert!(requests <= 9, "{requests} requests for 1 MiB");
+}
+
+#[test]
+fn many_requests_are_in_flight_and_end_in_any_order() {
+    let (mut blk, handle) = start(
+        Disk {
+            stuck: true,
+            ..Disk::new(4096)
+        },
+        Options::default(),
+    );
+    let mut buffers: Vec<Vec<u8>> = (0..200).map(|_| vec![0; SECTOR]).collect();
+    handle.with(|disk| {
+        for sector in 0..200 {
+            disk.data[sector * SECTOR] = sector as u8;
+        }
+    });
+    for (sector, buffer) in (0u64..).zip(&mut buffers) {
+        // SAFETY: the buffers live until all requests have ended, and are looked at only then.
+        let request = unsafe { Request::read(sector, place(buffer), SECTOR) };
+        blk.submit(request, sector).unwrap();
+    }
+    blk.kick();
+    assert_eq!(handle.queue(0, |q| q.waiting()), 128);
+    assert_eq!(handle.queue(0, |q| q.notifications), 1);
+    assert_eq!(blk.poll(&mut |_, _| ()), 0);
+    handle.with(|disk| disk.stuck = false);
+    handle.step();
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        blk.poll(&mut |token, result| {
+            result.unwrap();
+            ended.push(token);
+        });
+    }
+    ended.sort_unstable();
+    assert!(ended.into_iter().eq(0..200));
+    for (sector, buffer) in buffers.iter().enumerate() {
+        assert_eq!(buffer[0], sector as u8);
+    }
+    assert_eq!(blk.unfinished(), 0);
+}
+
+#[test]
+fn too_many_requests_are_refused_until_some_end() {
+    let memory = HostMemory::new();
+    let (transport, handle) = connect(
+        memory,
+        Disk {
+            stuck: true,
+            ..Disk::new(64)
+        },
+        Options::default(),
+    );
+    let config = BlkConfig {
+        requests: 2,
+        ..BlkConfig::default()
+    };
+    let mut blk = Blk::new(Box::new(transport), memory, &config).unwrap();
+    blk.submit(Request::flush(), 1).unwrap();
+    blk.submit(Request::flush(), 2).unwrap();
+    assert_eq!(blk.submit(Request::flush(), 3), Err(BlkError::Busy));
+    handle.with(|disk| disk.stuck = false);
+    blk.kick();
+    assert_eq!(blk.poll(&mut |_, _| ()), 2);
+    blk.submit(Request::flush(), 3).unwrap();
+}
+
+#[test]
+fn requests_that_cannot_be_are_refused() {
+    let disk = Disk {
+        block_size: 4096,
+        ..Disk::new(64)
+    };
+    let (mut blk, _) = start(disk, Options::default());
+    assert_eq!(blk.geometry().block_size, 4096);
+    let mut bytes = vec![0; 8192];
+    assert_eq!(
+        read(&mut blk, 0, &mut bytes[..512]),
+        Err(BlkError::Misaligned)
+    );
+    assert_eq!(
+        read(&mut blk, 1, &mut bytes[..4096]),
+        Err(BlkError::Misaligned)
+    );
+    assert_eq!(read(&mut blk, 0, &mut []), Err(BlkError::Misaligned));
+    assert_eq!(read(&mut blk, 56, &mut bytes), Err(BlkError::OutOfRange));
+    assert_eq!(
+        read(&mut blk, u64::MAX - 7, &mut bytes),
+        Err(BlkError::OutOfRange)
+    );
+    read(&mut blk, 48, &mut bytes).unwrap();
+    // SAFETY: refused before it is used.
+    let no_memory = unsafe { Request::read(0, NonNull::new(8 as *mut u8).unwrap(), 4096) };
+    assert_eq!(run(&mut blk, no_memory), Err(BlkError::BadBuffer));
+    let read_only = Disk {
+        features: feature::RO,
+        ..Disk::new(64)
+    };
+    let (mut blk, _) = start(read_only, Options::default());
+    assert_eq!(
+        write(&mut blk, 0, &mut bytes[..512]),
+        Err(BlkError::ReadOnly)
+    );
+    read(&mut blk, 0, &mut bytes[..512]).unwrap();
+}
+
+#[test]
+fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
+    let mut disk = Disk::new(4096);
+    disk.bad.insert(600);
+    let (mut blk, _) = start(disk, Options::default());
+    let mut bytes = vec![0; 1 << 20];
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
+    read(&mut blk, 601, &mut bytes).unwrap();
+    assert!(blk.is_running());
+}
+
+#[test]
+fn a_disk_says_what_it_is() {
+    let (mut blk, handle) = start(Disk::new(64), Options::default());
+    let mut serial = [0; SERIAL];
+    // SAFETY: `run` waits for the end.
+    run(&mut blk, unsafe { Request::identify(place(&mut serial)) }).unwrap();
+    assert_eq!(
+        serial.trim_ascii_end(),
+        b"fake\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
+    );
+    handle.with(|disk| disk.data.resize(128 * SECTOR, 0));
+    assert_eq!(blk.geometry().sectors, 64);
+    blk.refresh().unwrap();
+    assert_eq!(blk.geometry().sectors, 128);
+}
+
+#[test]
+fn disks_that_cannot_be_used_say_why() {
+    let refusal = |disk: Disk, options| {
+        let memory = HostMemory::new();
+        let (transport, _) = connect(memory, disk, options);
+        Blk::new(Box::new(transport), memory, &BlkConfig::default()).err()
+    };
+    let base = Options::default();
+    let small = Disk {
+        size: 2,
+        ..Disk::new(64)
+    };
+    assert_eq!(refusal(small, base), Some(Error::QueueTooSmall(0)));
+    for block_size in [0, 100, 768, 1 << 20] {
+        assert_eq!(
+            refusal(
+                Disk {
+                    block_size,
+                    ..Disk::new(64)
+                },
+                base
+            ),
+            Some(Error::BadConfig)
+        );
+    }
+    let tiny = Disk {
+        features: feature::SIZE_MAX,
+        size_max: 1,
+        ..Disk::new(64)
+    };
+    assert_eq!(refusal(tiny, base), Some(Error::BadConfig));
+}
+
+#[test]
+fn a_waiting_driver_is_interrupted() {
+    let (mut blk, handle) = start(
+        Disk {
+            stuck: true,
+            ..Disk::new(64)
+        },
+        Options::default(),
+    );
+    blk.submit(Request::flush(), 1).unwrap();
+    assert!(!blk.enable_interrupts());
+    handle.with(|disk| disk.stuck = false);
+    handle.step();
+    assert_eq!(handle.queue(0, |q| q.interrupts), 1);
+    assert!(blk.enable_interrupts());
+    assert_eq!(blk.poll(&mut |_, _| ()), 1);
+}
+
+fn script() -> impl Strategy<Value = Vec<(usize, Lie)>> {
+    let claim = prop_oneof![3 => 0..3000u32, 1 => any::<u32>()];
+    let lie = prop_oneof![
+        20 => (any::<u8>(), claim)
+            .prop_map(|(byte, claim)| Lie::End { bytes: vec![byte % 4; 4096], claim }),
+        1 => (prop_oneof![0..70u32, any::<u32>()], any::<u32>())
+            .prop_map(|(id, len)| Lie::Bogus { id, len }),
+        1 => Just(Lie::Again),
+        1 => prop_oneof![0..20u16, any::<u16>()].prop_map(Lie::Jump),
+        2 => Just(Lie::Swallow),
+    ];
+    prop::collection::vec((Just(0usize), lie), 1..100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lying_disk_is_survived(
+        script in script(), features: u64, queue_features: u64, log_size in 0..6u32,
+        sizes in prop::collection::vec(1..9000usize, 1..40), offset in 0..600usize,
+        seg_max in any::<u32>(), size_max in any::<u32>(),
+    ) {
+        let memory = HostMemory::new();
+        let mut config = vec![0; 24];
+        config[2] = 1;
+        config[8..12].copy_from_slice(&size_max.to_le_bytes());
+        config[12..16].copy_from_slice(&seg_max.to_le_bytes());
+        config[21] = 2;
+        let mut device =
+            Liar::new(DeviceType::Block, features & feature::ALL, config, vec![1 << log_size]);
+        device.script = script.into();
+        let options = Options {
+            features: queue_features & common::QUEUE | common::VERSION_1,
+            ..Options::default()
+        };
+        let (transport, handle) = connect(memory, device, options);
+        let mut buffer = vec![0; 600 + 9000];
+        if let Ok(mut blk) = Blk::new(Box::new(transport), memory, &BlkConfig::default()) {
+            let mut out = HashMap::new();
+            for (token, size) in (0u64..).zip(&sizes) {
+                let len = (size / SECTOR).max(1) * SECTOR;
+                // SAFETY: the memory outlives the disk, and nothing looks at it meanwhile.
+                let request = unsafe { Request::read(token, place(&mut buffer[offset..]), len) };
+                if blk.submit(request, token).is_ok() {
+                    out.insert(token, ());
+                }
+                handle.step();
+                blk.poll(&mut |token, _| assert!(out.remove(&token).is_some()));
+            }
+            let mut rounds = 0;
+            while handle.with(|device| !device.script.is_empty()) && rounds < 200 {
+                handle.step();
+                blk.poll(&mut |token, _| assert!(out.remove(&token).is_some()));
+                rounds += 1;
+            }
+            prop_assert_eq!(blk.unfinished(), out.len());
+            prop_assert!(blk.is_running() || out.is_empty(), "a broken disk ends everything");
+        }
+        prop_assert_eq!(memory.allocated(), 0);
+    }
+}

@@ -1,1 +1,497 @@
+use std::boxed::Box;
+use std::vec;
+use std::vec::Vec;
 
+use proptest::prelude::*;
+
+use super::{Gso, GsoKind, MAX_FRAME, Net, NetConfig, RxChecksum, TxChecksum, TxError, TxMeta};
+use super::{RxMeta, feature};
+use crate::Error;
+use crate::device::feature as common;
+use crate::fake::{Handle, HostMemory, Liar, Lie, NetDevice, Options, connect};
+use crate::transport::DeviceType;
+
+fn start(device: NetDevice, options: Options, config: &NetConfig) -> (Net, Handle<NetDevice>) {
+    let memory = HostMemory::new();
+    let (transport, handle) = connect(memory, device, options);
+    (
+        Net::new(Box::new(transport), memory, config).unwrap(),
+        handle,
+    )
+}
+
+fn frame(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at * 7 + at / 256) as u8).collect()
+}
+
+fn send(net: &mut Net, bytes: &[u8], meta: &TxMeta) -> Result<(), TxError> {
+    net.transmit(bytes.len(), meta, &mut |place| place.copy_from_slice(bytes))
+}
+
+fn receive(net: &mut Net) -> Option<(Vec<u8>, RxMeta)> {
+    let mut got = None;
+    let there = net.receive(&mut |bytes, meta| got = Some((bytes.to_vec(), meta)));
+    assert_eq!(there, got.is_some());
+    got
+}
+
+fn legacy(features: u64) -> Options {
+    Options {
+        legacy: true,
+        features,
+        ..Options::default()
+    }
+}
+
+/// All the ways in which a card may differ: what it offers, and the options of its queues.
+fn cards() -> Vec<(u64, Options, [u16; 2])> {
+    let modern = Options::default();
+    let plain = Options {
+        features: common::VERSION_1,
+        ..modern
+    };
+    let no_indirect = Options {
+        features: common::VERSION_1 | common::EVENT_IDX,
+        ..modern
+    };
+    let all = feature::ALL;
+    vec![
+        (all, modern, [256, 256]),
+        (all, plain, [256, 256]),
+        (all, no_indirect, [64, 64]),
+        (all, modern, [8, 2]),
+        (all & !feature::MRG_RXBUF, modern, [16, 16]),
+        (all & !feature::CSUM, modern, [256, 256]),
+        (all & !feature::GUEST_CSUM, plain, [256, 256]),
+        (0, modern, [4, 1]),
+        (all, legacy(common::ANY_LAYOUT), [64, 64]),
+        (
+            0,
+            legacy(common::ANY_LAYOUT | common::INDIRECT_DESC),
+            [64, 64],
+        ),
+        (0, legacy(common::EVENT_IDX), [64, 64]),
+        (
+            all & !feature::MRG_RXBUF,
+            legacy(common::INDIRECT_DESC),
+            [16, 16],
+        ),
+        (all, legacy(0), [16, 16]),
+    ]
+}
+
+#[test]
+fn every_kind_of_card_carries_frames_both_ways() {
+    for (features, options, sizes) in cards() {
+        let device = NetDevice {
+            features,
+            sizes,
+            ..NetDevice::echoing()
+        };
+        let (mut net, handle) = start(device, options, &NetConfig::default());
+        for round in 0..300 {
+            let bytes = frame(1 + round * 31 % 1514);
+            send(&mut net, &bytes, &TxMeta::default()).unwrap();
+            net.flush();
+            let (got, meta) = receive(&mut net).expect("an echo");
+            assert!(got == bytes, "{options:?} round {round}");
+            assert_eq!(meta, RxMeta::default());
+            assert!(receive(&mut net).is_none());
+        }
+        assert_eq!(net.counters().rx_frames, 300);
+        assert_eq!(handle.accepted() & !(features | options.features), 0);
+    }
+}
+
+#[test]
+fn large_frames_go_both_ways_with_their_headers() {
+    let (mut net, _) = start(
+        NetDevice::echoing(),
+        Options::default(),
+        &NetConfig::default(),
+    );
+    assert!(net.capabilities().tso4 && net.capabilities().large_receive6);
+    for round in 0..100 {
+        let bytes = frame(60_000 + round * 53);
+        let gso = Gso {
+            kind: GsoKind::Tcp4,
+            segment: 1448,
+            headers: 66,
+        };
+        let checksum = Some(TxChecksum {
+            start: 34,
+            offset: 16,
+        });
+        send(
+            &mut net,
+            &bytes,
+            &TxMeta {
+                checksum,
+                gso: Some(gso),
+            },
+        )
+        .unwrap();
+        net.flush();
+        let (got, meta) = receive(&mut net).unwrap();
+        assert!(got == bytes, "round {round}");
+        assert_eq!(meta.gso, Some(gso));
+        assert_eq!(
+            meta.checksum,
+            RxChecksum::Partial {
+                start: 34,
+                offset: 16
+            }
+        );
+    }
+    // 32 buffers of the pool's 256 for each: one frame in eight wraps.
+    let copied = net.counters().rx_copied;
+    assert!((5..20).contains(&copied), "{copied} of 100 copied");
+}
+
+#[test]
+fn what_was_not_agreed_on_is_not_sent() {
+    let features = feature::ALL & !(feature::CSUM | feature::MAC | feature::MTU);
+    let device = NetDevice {
+        features,
+        mtu: 9000,
+        ..NetDevice::default()
+    };
+    let (mut net, handle) = start(device, Options::default(), &NetConfig::default());
+    assert_eq!(net.capabilities().mac, None);
+    assert_eq!(net.capabilities().mtu, 1500);
+    assert!(!net.capabilities().tso4, "segmentation needs checksums");
+    let checksum = Some(TxChecksum {
+        start: 34,
+        offset: 16,
+    });
+    let gso = Some(Gso {
+        kind: GsoKind::Tcp4,
+        segment: 1448,
+        headers: 66,
+    });
+    let bad = Err(TxError::BadFrame);
+    assert_eq!(
+        send(
+            &mut net,
+            &frame(100),
+            &TxMeta {
+                checksum,
+                gso: None
+            }
+        ),
+        bad
+    );
+    assert_eq!(
+        send(
+            &mut net,
+            &frame(100),
+            &TxMeta {
+                checksum: None,
+                gso
+            }
+        ),
+        bad
+    );
+    assert_eq!(send(&mut net, &frame(1519), &TxMeta::default()), bad);
+    assert_eq!(send(&mut net, &[], &TxMeta::default()), bad);
+    handle.with(|device| assert!(device.sent.is_empty()));
+}
+
+#[test]
+fn features_can_be_left_out() {
+    let config = NetConfig {
+        features: !feature::MRG_RXBUF,
+        ..NetConfig::default()
+    };
+    let (net, handle) = start(NetDevice::default(), Options::default(), &config);
+    let left_out = feature::MRG_RXBUF | feature::GUEST_TSO4 | feature::GUEST_TSO6;
+    assert_eq!(handle.accepted() & left_out, 0);
+    assert!(!net.capabilities().large_receive4);
+}
+
+#[test]
+fn a_large_mtu_is_used_and_an_impossible_one_is_not() {
+    for (mtu, used) in [(9000, 9000), (67, 1500), (0, 1500), (65535, 65535)] {
+        let device = NetDevice {
+            mtu,
+            ..NetDevice::echoing()
+        };
+        let (mut net, _) = start(device, Options::default(), &NetConfig::default());
+        assert_eq!(net.capabilities().mtu, used);
+        let bytes = frame(usize::from(used) + 14);
+        send(&mut net, &bytes, &TxMeta::default()).unwrap();
+        net.flush();
+        assert!(receive(&mut net).unwrap().0 == bytes);
+    }
+}
+
+#[test]
+fn a_full_ring_says_so_and_interrupts_when_there_is_room() {
+    let device = NetDevice {
+        sizes: [4, 8],
+        ..NetDevice::default()
+    };
+    let options = Options {
+        only_steps: true,
+        ..Options::default()
+    };
+    let (mut net, handle) = start(device, options, &NetConfig::default());
+    for _ in 0..8 {
+        send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+    }
+    assert_eq!(
+        send(&mut net, &frame(100), &TxMeta::default()),
+        Err(TxError::Full)
+    );
+    assert_eq!(
+        handle.queue(1, |q| q.notifications),
+        1,
+        "one doorbell, without a flush"
+    );
+    handle.step();
+    assert_eq!(handle.queue(1, |q| q.interrupts), 1);
+    send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+    handle.with(|device| assert_eq!(device.sent.len(), 8));
+}
+
+#[test]
+fn a_batch_rings_once_and_received_frames_ring_never() {
+    let (mut net, handle) = start(
+        NetDevice::echoing(),
+        Options::default(),
+        &NetConfig::default(),
+    );
+    let rung = handle.queue(0, |q| q.notifications);
+    for _ in 0..20 {
+        send(&mut net, &frame(1000), &TxMeta::default()).unwrap();
+    }
+    net.flush();
+    net.flush();
+    assert_eq!(handle.queue(1, |q| q.notifications), 1);
+    while receive(&mut net).is_some() {}
+    assert!(handle.queue(0, |q| q.notifications) <= rung + 1);
+}
+
+#[test]
+fn a_waiting_driver_is_interrupted() {
+    let (mut net, handle) = start(
+        NetDevice::default(),
+        Options::default(),
+        &NetConfig::default(),
+    );
+    net.disable_interrupts();
+    assert!(!net.enable_interrupts());
+    handle.with(|device| device.deliver(&frame(60)));
+    handle.step();
+    assert_eq!(handle.queue(0, |q| q.interrupts), 1);
+    assert!(net.enable_interrupts(), "there is a frame");
+    assert_eq!(receive(&mut net).unwrap().0, frame(60));
+    assert!(!net.enable_interrupts());
+}
+
+#[test]
+fn buffers_for_sending_are_allocated_when_needed() {
+    let memory = HostMemory::new();
+    let (transport, _) = connect(memory, NetDevice::echoing(), Options::default());
+    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    let at_start = memory.allocated();
+    assert!(at_start < 560 * 1024, "{at_start}");
+    let gso = Some(Gso {
+        kind: GsoKind::Tcp4,
+        segment: 1448,
+        headers: 66,
+    });
+    let checksum = Some(TxChecksum {
+        start: 34,
+        offset: 16,
+    });
+    for _ in 0..100 {
+        send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+        send(&mut net, &frame(MAX_FRAME), &TxMeta { checksum, gso }).unwrap();
+        net.flush();
+        while receive(&mut net).is_some() {}
+    }
+    assert!(
+        memory.allocated() < at_start + 2 * 65536 + 32 * 1024,
+        "{}",
+        memory.allocated()
+    );
+    drop(net);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn without_memory_frames_are_refused_not_awaited() {
+    let memory = HostMemory::new();
+    let (transport, _) = connect(memory, NetDevice::echoing(), Options::default());
+    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    memory.limit(40_000);
+    let gso = Some(Gso {
+        kind: GsoKind::Tcp4,
+        segment: 1448,
+        headers: 66,
+    });
+    let checksum = Some(TxChecksum {
+        start: 34,
+        offset: 16,
+    });
+    let refused = send(&mut net, &frame(60_000), &TxMeta { checksum, gso });
+    assert_eq!(refused, Err(TxError::NoMemory));
+    send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+}
+
+#[test]
+fn a_card_that_cannot_be_started_says_why() {
+    let refusal = |device: NetDevice, options| {
+        let memory = HostMemory::new();
+        let (transport, _) = connect(memory, device, options);
+        let refused = Net::new(Box::new(transport), memory, &NetConfig::default()).err();
+        assert_eq!(memory.allocated(), 0);
+        refused.unwrap()
+    };
+    let base = Options::default();
+    let rejects = Options {
+        rejects_features: true,
+        ..base
+    };
+    assert_eq!(
+        refusal(NetDevice::default(), rejects),
+        Error::FeaturesRejected
+    );
+    let old = Options {
+        features: 0,
+        ..base
+    };
+    assert_eq!(refusal(NetDevice::default(), old), Error::NotModern);
+    let no_queue = NetDevice {
+        sizes: [64, 0],
+        ..NetDevice::default()
+    };
+    assert_eq!(refusal(no_queue, base), Error::NoQueue(1));
+    let memory = HostMemory::new();
+    let (transport, _) = connect(memory, crate::fake::Entropy::default(), base);
+    let wrong = Net::new(Box::new(transport), memory, &NetConfig::default())
+        .err()
+        .unwrap();
+    let text = std::format!("{wrong}");
+    assert_eq!(text, "is of type entropy where network was expected");
+}
+
+#[test]
+fn a_card_that_does_not_reset_keeps_its_memory() {
+    let memory = HostMemory::new();
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (transport, _) = connect(memory, NetDevice::default(), options);
+    let net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    drop(net);
+    assert!(memory.allocated() > 512 * 1024);
+}
+
+/// A received frame with this header and first length, from a lying device.
+fn lie(header: [u8; 12], claim: u32) -> (Net, bool) {
+    let memory = HostMemory::new();
+    let mut device = Liar::new(DeviceType::Net, feature::ALL, vec![0; 16], vec![64, 64]);
+    let mut bytes = header.to_vec();
+    bytes.resize(100, 7);
+    device.script.push_back((0, Lie::End { bytes, claim }));
+    let options = Options {
+        only_steps: true,
+        ..Options::default()
+    };
+    let (transport, handle) = connect(memory, device, options);
+    let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+    handle.step();
+    let received = receive(&mut net).is_some();
+    (net, received)
+}
+
+#[test]
+fn headers_that_lie_are_found_out() {
+    let with = |at: usize, value: u8| {
+        let mut header = [0; 12];
+        header[at] = value;
+        header
+    };
+    let (net, received) = lie([0; 12], 100);
+    assert!(received && net.is_running(), "no buffers means one");
+    for (header, claim) in [
+        ([0; 12], 11),
+        ([0; 12], 12),
+        ([0; 12], 0),
+        (with(1, 9), 100),
+    ] {
+        let (net, received) = lie(header, claim);
+        assert!(!received && net.is_running());
+        assert_eq!(net.counters().rx_dropped, 1);
+    }
+    let (net, received) = lie(with(11, 0xff), 100);
+    assert!(!received && !net.is_running(), "buffers that never come");
+    let (net, received) = lie([0; 12], u32::MAX);
+    assert!(received && net.is_running(), "a long length is clamped");
+}
+
+fn script() -> impl Strategy<Value = Vec<(usize, Lie)>> {
+    let header = prop_oneof![
+        3 => Just(vec![0; 12]),
+        1 => prop::collection::vec(any::<u8>(), 12),
+        2 => (0..2u8, 0..5u8, 0..3u8).prop_map(|(flags, gso, buffers)| {
+            vec![flags, gso, 54, 0, 0, 2, 34, 0, 16, 0, buffers, 0]
+        }),
+    ];
+    let claim = prop_oneof![3 => 0..3000u32, 1 => any::<u32>()];
+    let end = (header, claim).prop_map(|(mut bytes, claim)| {
+        bytes.resize(90, 1);
+        Lie::End { bytes, claim }
+    });
+    let lie = prop_oneof![
+        20 => end,
+        1 => (prop_oneof![0..70u32, any::<u32>()], any::<u32>())
+            .prop_map(|(id, len)| Lie::Bogus { id, len }),
+        1 => Just(Lie::Again),
+        1 => prop_oneof![0..20u16, any::<u16>()].prop_map(Lie::Jump),
+        2 => Just(Lie::Swallow),
+        2 => Just(Lie::Deaf),
+    ];
+    prop::collection::vec((0..2usize, lie), 1..200)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_lying_card_is_survived(
+        script in script(), features: u64, queue_features: u64, log_size in 0..6u32, is_legacy: bool,
+        config in prop::collection::vec(any::<u8>(), 0..16),
+    ) {
+        let memory = HostMemory::new();
+        let sizes = vec![1 << log_size; 2];
+        let mut device = Liar::new(DeviceType::Net, features & feature::ALL, config, sizes);
+        device.script = script.into();
+        let version = if is_legacy { 0 } else { common::VERSION_1 };
+        let options = Options {
+            features: queue_features & common::QUEUE & !common::VERSION_1 | version,
+            legacy: is_legacy,
+            ..Options::default()
+        };
+        let (transport, handle) = connect(memory, device, options);
+        if let Ok(mut net) = Net::new(Box::new(transport), memory, &NetConfig::default()) {
+            for round in 0..200 {
+                handle.step();
+                if let Some((got, _)) = receive(&mut net) {
+                    prop_assert!(!got.is_empty() && got.len() <= MAX_FRAME);
+                }
+                let sent = send(&mut net, &frame(60), &TxMeta::default());
+                prop_assert!(!matches!(sent, Err(TxError::BadFrame | TxError::NoMemory)));
+                prop_assert_eq!(sent == Err(TxError::Broken), !net.is_running());
+                if round % 3 == 0 {
+                    net.flush();
+                    let _ = net.enable_interrupts();
+                }
+            }
+        }
+        prop_assert_eq!(memory.allocated(), 0);
+    }
+}

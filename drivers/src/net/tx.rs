@@ -39,8 +39,9 @@ impl Pool {
         self.regions.len() as u16 * self.chunk
     }
 
-    fn take(&mut self) -> Option<u16> {
-        if self.free.is_empty() && self.allocated() < self.limit {
+    /// Allocates more buffers, if the limit and the memory allow it.
+    fn grow(&mut self) {
+        if self.allocated() < self.limit {
             let len = self.buffer_len * usize::from(self.chunk);
             if let Some(region) = Region::new(self.memory, len, 64) {
                 let first = self.allocated();
@@ -48,7 +49,6 @@ impl Pool {
                 self.free.extend((first..first + self.chunk).rev());
             }
         }
-        self.free.pop()
     }
 
     fn place(&self, index: u16) -> Option<(&Region, usize)> {
@@ -67,6 +67,8 @@ pub(super) struct Sender {
     header_len: usize,
     /// The header is a buffer of its own (legacy devices with fixed framing).
     split_header: bool,
+    /// A frame found no room: somebody waits for a buffer.
+    awaited: bool,
 }
 
 /// How the sending half is set up.
@@ -101,6 +103,7 @@ impl Sender {
             queue,
             header_len: options.header_len,
             split_header: options.split_header,
+            awaited: false,
         })
     }
 
@@ -121,19 +124,22 @@ impl Sender {
         pool.free.push(token as u16);
     }
 
+    /// A free buffer for `total` bytes, and room in the queue for it.
     fn take(&mut self, total: usize) -> Option<u32> {
         if self.queue.room() < if self.split_header { 2 } else { 1 } {
             return None;
         }
-        if total <= self.small.buffer_len {
-            self.small.take().map(u32::from)
+        let is_large = total > self.small.buffer_len;
+        let index = if is_large {
+            self.large.free.pop()
         } else {
-            self.large.take().map(|index| u32::from(index) | LARGE)
-        }
+            self.small.free.pop()
+        }?;
+        Some(u32::from(index) | if is_large { LARGE } else { 0 })
     }
 
-    /// A buffer for `total` bytes, taking back finished ones if none is free. When there is none, the next
-    /// finished one interrupts.
+    /// A buffer for `total` bytes: a free one, one of a frame that is sent, or a new one. When there is
+    /// none, the next finished one interrupts.
     fn buffer(&mut self, total: usize) -> Result<Result<u32, TxError>, Broken> {
         if let Some(token) = self.take(total) {
             return Ok(Ok(token));
@@ -142,18 +148,41 @@ impl Sender {
         if let Some(token) = self.take(total) {
             return Ok(Ok(token));
         }
-        let in_flight = self.queue.in_flight();
-        if in_flight == 0 {
-            return Ok(Err(TxError::NoMemory));
-        }
-        // One interrupt for half a ring: what is in flight goes on meanwhile.
-        if self.queue.enable_interrupts_after(in_flight / 2) {
-            self.reclaim()?;
+        let pool = if total > self.small.buffer_len {
+            &mut self.large
+        } else {
+            &mut self.small
+        };
+        if pool.free.is_empty() {
+            pool.grow();
             if let Some(token) = self.take(total) {
                 return Ok(Ok(token));
             }
         }
+        let in_flight = self.queue.in_flight();
+        if in_flight == 0 {
+            return Ok(Err(TxError::NoMemory));
+        }
+        if self.enable_interrupts() {
+            self.reclaim()?;
+            if let Some(token) = self.take(total) {
+                self.awaited = false;
+                return Ok(Ok(token));
+            }
+        }
+        self.awaited = true;
         Ok(Err(TxError::Full))
+    }
+
+    /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile. True: it is.
+    fn enable_interrupts(&mut self) -> bool {
+        self.queue
+            .enable_interrupts_after(self.queue.in_flight() / 2)
+    }
+
+    /// The same, if a frame found no room and none was taken since. True: now there is room.
+    pub fn enable_awaited_interrupts(&mut self) -> bool {
+        self.awaited && self.enable_interrupts()
     }
 
     pub fn transmit(
@@ -200,6 +229,7 @@ impl Sender {
         }
         // A device that is at work already takes it up without a doorbell.
         self.queue.publish();
+        self.awaited = false;
         counters.tx_frames += 1;
         Ok(Ok(()))
     }

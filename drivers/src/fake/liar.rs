@@ -1,0 +1,120 @@
+//! A device that lies, by a script.
+
+use std::collections::VecDeque;
+use std::vec::Vec;
+
+use super::{Backend, DeviceQueue, HostMemory};
+use crate::transport::DeviceType;
+
+/// One thing that a lying device does to one of its queues.
+#[derive(Clone, Debug)]
+pub enum Lie {
+    /// Ends the oldest request, with a claim of the length written; the bytes go to its start.
+    End {
+        /// What is written.
+        bytes: Vec<u8>,
+        /// What the device says was written.
+        claim: u32,
+    },
+    /// Ends a request that may not exist.
+    Bogus {
+        /// The id.
+        id: u32,
+        /// The length.
+        len: u32,
+    },
+    /// Ends once more what it ended last.
+    Again,
+    /// Moves the used index.
+    Jump(u16),
+    /// Takes a request and never ends it.
+    Swallow,
+    /// Does nothing, and doesn't want to hear.
+    Deaf,
+}
+
+/// A device that does what its script says, one line at each step, on queue `line % queues`.
+pub struct Liar {
+    /// What it says it is.
+    pub kind: DeviceType,
+    /// What it offers.
+    pub features: u64,
+    /// Its configuration space.
+    pub config: Vec<u8>,
+    /// Sizes of its queues.
+    pub sizes: Vec<u16>,
+    /// The script: queue (modulo their number) and lie.
+    pub script: VecDeque<(usize, Lie)>,
+    /// What it ended last.
+    last: u16,
+}
+
+impl Liar {
+    /// A device that will do all of `script`.
+    pub fn new(kind: DeviceType, features: u64, config: Vec<u8>, sizes: Vec<u16>) -> Liar {
+        Liar {
+            kind,
+            features,
+            config,
+            sizes,
+            script: VecDeque::new(),
+            last: 0,
+        }
+    }
+}
+
+impl Backend for Liar {
+    fn device_type(&self) -> DeviceType {
+        self.kind
+    }
+
+    fn features(&self) -> u64 {
+        self.features
+    }
+
+    fn config(&self) -> Vec<u8> {
+        self.config.clone()
+    }
+
+    fn queues(&self) -> Vec<u16> {
+        self.sizes.clone()
+    }
+
+    fn work(&mut self, memory: &'static HostMemory, _features: u64, queues: &mut [DeviceQueue]) {
+        let Some((index, lie)) = self.script.pop_front() else {
+            return;
+        };
+        let count = queues.len();
+        let Some(queue) = queues
+            .get_mut(index % count)
+            .filter(|queue| queue.is_active())
+        else {
+            return;
+        };
+        match lie {
+            Lie::End { bytes, claim } => {
+                if let Some(chain) = queue.pop() {
+                    let fits = bytes.len().min(chain.capacity());
+                    chain.write(memory, &bytes[..fits]);
+                    queue.write_element(0, u32::from(chain.head), claim);
+                    queue.advance(1);
+                    self.last = chain.head;
+                }
+                queue.ask_for_notification();
+            }
+            Lie::Bogus { id, len } => {
+                queue.write_element(0, id, len);
+                queue.advance(1);
+            }
+            Lie::Again => {
+                queue.write_element(0, u32::from(self.last), 0);
+                queue.advance(1);
+            }
+            Lie::Jump(by) => queue.advance(by),
+            Lie::Swallow => {
+                queue.pop();
+            }
+            Lie::Deaf => queue.refuse_notifications(),
+        }
+    }
+}

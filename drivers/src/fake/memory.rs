@@ -1,0 +1,193 @@
+//! Memory of the test process as a machine's memory.
+
+use std::alloc::{Layout, alloc_zeroed, dealloc};
+use std::boxed::Box;
+use std::collections::BTreeMap;
+use std::ptr::NonNull;
+use std::sync::Mutex;
+use std::vec::Vec;
+
+use crate::memory::{Access, Allocation, Memory, Segment};
+
+const PAGE: usize = 4096;
+/// Contiguous memory has this bit in its physical addresses; memory found by `segments` doesn't, and each of
+/// its pages is alone (the next one is two pages further), as in a kernel that pages on demand.
+const CONTIGUOUS: u64 = 1 << 60;
+
+/// Memory whose physical addresses are not its virtual ones, and which knows what devices may touch.
+pub struct HostMemory {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Contiguous memory: physical address to length.
+    allocations: BTreeMap<u64, (usize, usize)>,
+    /// Bytes that may still be allocated.
+    budget: Option<usize>,
+    /// Virtual ranges that `segments` was asked for.
+    exposed: Vec<(usize, usize)>,
+    /// Register blocks: physical address, memory.
+    registers: Vec<(u64, usize, usize)>,
+}
+
+impl HostMemory {
+    /// Memory that lives as long as the process (the drivers want that; a test doesn't mind).
+    #[allow(clippy::new_ret_no_self)]
+    pub fn new() -> &'static HostMemory {
+        Box::leak(Box::new(HostMemory {
+            state: Mutex::default(),
+        }))
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // A test that panicked while it held the lock has failed already.
+        self.state
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+
+    /// Lets allocations fail once `bytes` more are allocated.
+    pub fn limit(&self, bytes: usize) {
+        self.state().budget = Some(bytes);
+    }
+
+    /// Bytes of contiguous memory that are allocated.
+    pub fn allocated(&self) -> usize {
+        self.state().allocations.values().map(|(len, _)| len).sum()
+    }
+
+    /// Forgets which ranges devices may touch besides contiguous memory: what was given for requests that
+    /// are over.
+    pub fn revoke(&self) {
+        self.state().exposed.clear();
+    }
+
+    /// A block of registers at physical address `phys`, for `map_mmio`. It is memory: what is written is read.
+    pub fn add_registers(&self, phys: u64, words: &'static mut [u32]) {
+        self.state()
+            .registers
+            .push((phys, words.as_mut_ptr() as usize, size_of_val(words)));
+    }
+
+    /// Where the test sees what a device calls `phys`.
+    ///
+    /// # Panics
+    ///
+    /// When the range was never given to a device: the driver is wrong.
+    pub(crate) fn host(&self, phys: u64, len: usize) -> NonNull<u8> {
+        let state = self.state();
+        let virt = if phys & CONTIGUOUS != 0 {
+            let found = state.allocations.range(..=phys).next_back();
+            let Some((start, (size, _))) = found else {
+                panic!("a device was given {phys:#x}, which is not memory");
+            };
+            assert!(
+                phys - start + len as u64 <= *size as u64,
+                "DMA of {len} at {phys:#x} too long"
+            );
+            (phys & !CONTIGUOUS) as usize
+        } else {
+            let virt = (phys as usize >> 13 << 12) | phys as usize & (PAGE - 1);
+            assert!(
+                virt % PAGE + len <= PAGE || len == 0,
+                "DMA of {len} across scattered pages"
+            );
+            let inside =
+                |(start, size): &(usize, usize)| virt >= *start && virt + len <= start + size;
+            assert!(
+                state.exposed.iter().any(inside),
+                "DMA of {len} at {virt:#x} never given"
+            );
+            virt
+        };
+        NonNull::new(virt as *mut u8).expect("an address in a live range")
+    }
+
+    /// Reads what a device would.
+    pub fn read(&self, phys: u64, bytes: &mut [u8]) {
+        let from = self.host(phys, bytes.len());
+        // SAFETY: `host` checked that the range is live memory that devices may touch.
+        unsafe {
+            from.as_ptr()
+                .copy_to_nonoverlapping(bytes.as_mut_ptr(), bytes.len())
+        }
+    }
+
+    /// Writes what a device would.
+    pub fn write(&self, phys: u64, bytes: &[u8]) {
+        let to = self.host(phys, bytes.len());
+        // SAFETY: `host` checked that the range is live memory that devices may touch.
+        unsafe {
+            to.as_ptr()
+                .copy_from_nonoverlapping(bytes.as_ptr(), bytes.len())
+        }
+    }
+}
+
+// SAFETY: memory comes from the process's allocator and stays until freed; nothing moves.
+unsafe impl Memory for HostMemory {
+    fn allocate(&self, len: usize, align: usize) -> Option<Allocation> {
+        let layout = Layout::from_size_align(len, align)
+            .ok()
+            .filter(|_| len > 0)?;
+        let mut state = self.state();
+        if let Some(budget) = &mut state.budget {
+            *budget = budget.checked_sub(len)?;
+        }
+        // SAFETY: the layout isn't empty.
+        let ptr = NonNull::new(unsafe { alloc_zeroed(layout) })?;
+        let phys = ptr.as_ptr() as u64 | CONTIGUOUS;
+        state.allocations.insert(phys, (len, align));
+        Some(Allocation { ptr, phys, len })
+    }
+
+    unsafe fn free(&self, allocation: Allocation) {
+        let (len, align) = self
+            .state()
+            .allocations
+            .remove(&allocation.phys)
+            .expect("freed what is allocated");
+        // SAFETY: it came from `alloc_zeroed` with this layout, and was in the table, so wasn't freed before.
+        unsafe {
+            dealloc(
+                allocation.ptr.as_ptr(),
+                Layout::from_size_align_unchecked(len, align),
+            );
+        }
+    }
+
+    fn segments(
+        &self,
+        ptr: *const u8,
+        len: usize,
+        _access: Access,
+        visit: &mut dyn FnMut(Segment) -> bool,
+    ) -> bool {
+        let start = ptr as usize;
+        // The null page is what a test gives for "not memory".
+        if start < PAGE {
+            return false;
+        }
+        self.state().exposed.push((start, len));
+        let mut at = start;
+        while at < start + len {
+            let piece = (PAGE - at % PAGE).min(start + len - at);
+            let phys = (at >> 12 << 13 | at & (PAGE - 1)) as u64;
+            if !visit(Segment { phys, len: piece }) {
+                break;
+            }
+            at += piece;
+        }
+        true
+    }
+
+    fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
+        let end = phys.checked_add(len as u64)?;
+        let state = self.state();
+        let inside =
+            |(start, _, size): &&(u64, usize, usize)| phys >= *start && end <= start + *size as u64;
+        let (start, virt, _) = state.registers.iter().find(inside)?;
+        NonNull::new((virt + (phys - start) as usize) as *mut u8)
+    }
+}

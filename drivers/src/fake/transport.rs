@@ -1,0 +1,262 @@
+//! A transport whose other end is in the same process.
+
+use std::boxed::Box;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::vec::Vec;
+
+use super::{DeviceQueue, HostMemory};
+use crate::Error;
+use crate::device::feature;
+use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+
+/// What a device does.
+pub trait Backend: core::any::Any + Send {
+    /// What it is.
+    fn device_type(&self) -> DeviceType;
+    /// The features of its kind; [`Options::features`] are those of the queues.
+    fn features(&self) -> u64;
+    /// Its configuration space.
+    fn config(&self) -> Vec<u8>;
+    /// The largest size of each of its queues.
+    fn queues(&self) -> Vec<u16>;
+    /// Works: takes requests, ends them. Called when a doorbell rings and by [`Handle::step`].
+    fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]);
+}
+
+/// What a device may be like beside what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// The queue features that it offers.
+    pub features: u64,
+    /// It is older than virtio 1.0.
+    pub legacy: bool,
+    /// It never comes out of reset once it has been started.
+    pub never_resets: bool,
+    /// It rejects all features.
+    pub rejects_features: bool,
+    /// It works only when [`Handle::step`] is called, not at the doorbell.
+    pub only_steps: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            features: feature::VERSION_1 | feature::EVENT_IDX | feature::INDIRECT_DESC,
+            legacy: false,
+            never_resets: false,
+            rejects_features: false,
+            only_steps: false,
+        }
+    }
+}
+
+struct Model {
+    memory: &'static HostMemory,
+    backend: Box<dyn Backend>,
+    options: Options,
+    status: Status,
+    accepted: u64,
+    queues: Vec<DeviceQueue>,
+    resets: usize,
+    started: bool,
+}
+
+impl Model {
+    fn work(&mut self) {
+        if self.status.contains(Status::DRIVER_OK) {
+            self.backend
+                .work(self.memory, self.accepted, &mut self.queues);
+        }
+    }
+}
+
+/// The driver's end.
+pub struct FakeTransport {
+    model: Arc<Mutex<Model>>,
+}
+
+/// The test's end: what the device is and does.
+pub struct Handle<B> {
+    model: Arc<Mutex<Model>>,
+    backend: core::marker::PhantomData<B>,
+}
+
+/// Makes a transport to `backend`.
+pub fn connect<B: Backend>(
+    memory: &'static HostMemory,
+    backend: B,
+    options: Options,
+) -> (FakeTransport, Handle<B>) {
+    let queues = backend
+        .queues()
+        .into_iter()
+        .map(|max| DeviceQueue::new(memory, max))
+        .collect();
+    let model = Arc::new(Mutex::new(Model {
+        memory,
+        backend: Box::new(backend),
+        options,
+        status: Status::empty(),
+        accepted: 0,
+        queues,
+        resets: 0,
+        started: false,
+    }));
+    (
+        FakeTransport {
+            model: model.clone(),
+        },
+        Handle {
+            model,
+            backend: core::marker::PhantomData,
+        },
+    )
+}
+
+fn lock(model: &Mutex<Model>) -> MutexGuard<'_, Model> {
+    // A device that panicked has failed its test already.
+    model
+        .lock()
+        .unwrap_or_else(|poisoned| poisoned.into_inner())
+}
+
+impl<B: Backend> Handle<B> {
+    /// Looks at the device, or changes it.
+    ///
+    /// # Panics
+    ///
+    /// Never: the handle belongs to a device of this type.
+    pub fn with<R>(&self, f: impl FnOnce(&mut B) -> R) -> R {
+        let mut model = lock(&self.model);
+        let backend: &mut dyn core::any::Any = &mut *model.backend;
+        f(backend
+            .downcast_mut::<B>()
+            .expect("the device that was connected"))
+    }
+
+    /// Looks at a queue.
+    pub fn queue<R>(&self, index: usize, f: impl FnOnce(&mut DeviceQueue) -> R) -> R {
+        f(&mut lock(&self.model).queues[index])
+    }
+
+    /// Lets the device work.
+    pub fn step(&self) {
+        lock(&self.model).work();
+    }
+
+    /// How often it was reset.
+    pub fn resets(&self) -> usize {
+        lock(&self.model).resets
+    }
+
+    /// The features that the driver accepted.
+    pub fn accepted(&self) -> u64 {
+        lock(&self.model).accepted
+    }
+
+    /// The status that the driver wrote.
+    pub fn status(&self) -> Status {
+        lock(&self.model).status
+    }
+}
+
+impl Transport for FakeTransport {
+    fn device_type(&self) -> DeviceType {
+        lock(&self.model).backend.device_type()
+    }
+
+    fn is_legacy(&self) -> bool {
+        lock(&self.model).options.legacy
+    }
+
+    fn device_features(&mut self) -> u64 {
+        let model = lock(&self.model);
+        model.backend.features() | model.options.features
+    }
+
+    fn set_driver_features(&mut self, features: u64) {
+        let mut model = lock(&self.model);
+        let offered = model.backend.features() | model.options.features;
+        assert_eq!(
+            features & !offered,
+            0,
+            "the driver accepted what was not offered"
+        );
+        model.accepted = features;
+    }
+
+    fn status(&self) -> Status {
+        lock(&self.model).status
+    }
+
+    fn set_status(&mut self, status: Status) {
+        let mut model = lock(&self.model);
+        if status.is_empty() {
+            model.resets += 1;
+            if model.options.never_resets && model.started {
+                return;
+            }
+            model.queues.iter_mut().for_each(DeviceQueue::reset);
+        }
+        model.started |= status.contains(Status::DRIVER_OK);
+        model.status = status;
+        if model.options.rejects_features {
+            model.status.remove(Status::FEATURES_OK);
+        }
+    }
+
+    fn max_queue_size(&mut self, queue: u16) -> u16 {
+        lock(&self.model)
+            .queues
+            .get(usize::from(queue))
+            .map_or(0, |queue| queue.max_size)
+    }
+
+    fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error> {
+        let mut model = lock(&self.model);
+        let event_idx = model.accepted & feature::EVENT_IDX != 0;
+        let page = if model.options.legacy { 4096 } else { 16 };
+        assert!(addresses.descriptors.is_multiple_of(page) && addresses.size.is_power_of_two());
+        assert!(addresses.device.is_multiple_of(page.min(4096)) || !model.options.legacy);
+        let slot = model
+            .queues
+            .get_mut(usize::from(queue))
+            .ok_or(Error::NoQueue(queue))?;
+        assert!(
+            addresses.size <= slot.max_size,
+            "a larger queue than was offered"
+        );
+        slot.activate(*addresses, event_idx, 0);
+        slot.ask_for_notification();
+        Ok(())
+    }
+
+    fn notify(&self, queue: u16) {
+        let mut model = lock(&self.model);
+        if let Some(queue) = model.queues.get_mut(usize::from(queue)) {
+            queue.notifications += 1;
+        }
+        if !model.options.only_steps {
+            model.work();
+        }
+    }
+
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::message()
+    }
+
+    fn config_generation(&self) -> u32 {
+        0
+    }
+
+    fn read_config(&self, offset: usize, width: Width) -> Option<u32> {
+        let config = lock(&self.model).backend.config();
+        let bytes = config.get(offset..offset + width.bytes())?;
+        Some(
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |value, byte| value << 8 | u32::from(*byte)),
+        )
+    }
+}
