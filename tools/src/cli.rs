@@ -1,0 +1,246 @@
+//! What can be typed after `soil`.
+
+use crate::options::{Cidr, Disk, Forward, Memory, Mount, Net, Variable};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+/// OCaml programs as Linux processes and as bootable machines.
+#[derive(Debug, Parser)]
+#[command(name = "soil", version, max_term_width = 100, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a program, as the machine (_build/soil/…/main.exe) or as the process (_build/default/…/main.exe).
+    Run(Box<Run>),
+    /// Write a new project in the folder NAME.
+    New {
+        /// The project's name; also its folder.
+        name: String,
+    },
+    /// Add the `soil` context to the dune workspace here; nothing else in it is changed.
+    Init,
+    /// Say what is missing on this machine and the command that installs it.
+    Doctor,
+    /// Name the functions of addresses in a program, or of a crash report read from standard input.
+    Symbolize {
+        /// The unstripped program.
+        program: PathBuf,
+        /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
+        addresses: Vec<String>,
+    },
+    /// Write a copy of an image without symbols and debug information, for deployment.
+    Strip {
+        /// The image as dune built it.
+        image: PathBuf,
+        /// The stripped copy.
+        output: PathBuf,
+    },
+}
+
+/// `soil run`. Exit status: the program's own; 124 after --timeout, 125 when it couldn't be started, 126 when the machine ended without a status, 127
+/// when the file isn't there.
+#[derive(Args, Debug)]
+#[command(
+    after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
+the program could not be started; 126 when the machine ended without a status; 127 when the file \
+does not exist."
+)]
+pub struct Run {
+    /// The program: an image or a Linux executable.
+    pub program: PathBuf,
+    /// The program's arguments.
+    #[arg(last = true)]
+    pub arguments: Vec<OsString>,
+    /// Memory of the machine (an image; a process has what Linux gives it).
+    #[arg(long, value_name = "SIZE", default_value = "64M")]
+    pub mem: Memory,
+    /// The kind of machine QEMU makes.
+    #[arg(long, value_enum, default_value_t = Machine::Microvm)]
+    pub machine: Machine,
+    /// QEMU's processor model.
+    #[arg(long, value_name = "MODEL")]
+    pub cpu: Option<String>,
+    /// Give the program a disk: NAME=FILE or NAME=FILE,ro.
+    #[arg(long = "disk", value_name = "NAME=FILE[,ro]")]
+    pub disks: Vec<Disk>,
+    /// Mount a disk's file system: /PATH=fat:NAME (otherwise a disk appears at /NAME).
+    #[arg(long = "mount", value_name = "/PATH=fat:NAME")]
+    pub mounts: Vec<Mount>,
+    /// The network: user, tap=DEVICE, passt or none. Without this option: user for a program that uses the network.
+    #[arg(long, value_name = "NET")]
+    pub net: Option<Net>,
+    /// The program's address; without it DHCP is asked.
+    #[arg(long, value_name = "ADDRESS/PREFIX")]
+    pub ip: Option<Cidr>,
+    /// The default route.
+    #[arg(long, value_name = "ADDRESS", requires = "ip")]
+    pub gateway: Option<IpAddr>,
+    /// A name server (repeat for several).
+    #[arg(long, value_name = "ADDRESS")]
+    pub dns: Vec<IpAddr>,
+    /// The network device's hardware address.
+    #[arg(long, value_name = "MAC", value_parser = mac)]
+    pub mac: Option<String>,
+    /// Lead a port of this host to one of the program: [ADDRESS:]HOST:PROGRAM[/udp].
+    #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
+    pub forwards: Vec<Forward>,
+    /// Set an environment variable for the program; NAME alone hands on its value here.
+    #[arg(long = "env", value_name = "NAME[=VALUE]")]
+    pub variables: Vec<Variable>,
+    /// How much the program logs.
+    #[arg(long, value_enum)]
+    pub log: Option<Log>,
+    /// Stop before the first instruction and wait for gdb on port 1234 (of 127.0.0.1).
+    #[arg(long, value_name = "PORT", num_args = 0..=1, require_equals = true, default_missing_value = "1234")]
+    pub gdb: Option<u16>,
+    /// End the program after this many seconds, with exit status 124.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub timeout: Option<std::time::Duration>,
+    /// How the machine's processor is run; kvm only where a probe boots.
+    #[arg(long, value_enum, default_value_t = Accelerator::Auto)]
+    pub accel: Accelerator,
+    /// Print the command that would be run, for a launcher of your own.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The QEMU to run.
+    #[arg(
+        long,
+        value_name = "PATH",
+        default_value = "qemu-system-x86_64",
+        env = "SOIL_QEMU"
+    )]
+    pub qemu: PathBuf,
+    /// A further argument for QEMU (repeat for several).
+    #[arg(long = "qemu-arg", value_name = "ARGUMENT", allow_hyphen_values = true)]
+    pub qemu_arguments: Vec<OsString>,
+    /// Further properties for virtio devices, such as net:csum=off or blk:packed=off.
+    #[arg(long = "device-option", value_name = "net|blk|rng:PROPERTY=VALUE", value_parser = device_option)]
+    pub device_options: Vec<DeviceOption>,
+}
+
+/// A property for every virtio device of one kind.
+#[derive(Clone, Debug)]
+pub struct DeviceOption {
+    /// net, blk or rng.
+    pub device: String,
+    /// QEMU's PROPERTY=VALUE.
+    pub property: String,
+}
+
+/// The kinds of machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Machine {
+    /// No firmware to speak of, virtio over MMIO: starts fastest.
+    Microvm,
+    /// A PC with PCI Express.
+    Q35,
+}
+
+/// QEMU's accelerators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Accelerator {
+    /// KVM if a probe boots under it, otherwise TCG.
+    Auto,
+    /// KVM, without a probe.
+    Kvm,
+    /// QEMU's translator.
+    Tcg,
+}
+
+/// Levels of logging.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum Log {
+    /// What went wrong.
+    Error,
+    /// And what looks wrong.
+    Warn,
+    /// And what happened.
+    Info,
+    /// And how.
+    Debug,
+}
+
+fn mac(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.split(':').collect();
+    let hex = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    if parts.len() != 6 || !parts.iter().all(hex) {
+        return Err("expected six bytes such as 52:54:00:12:34:56".into());
+    }
+    let multicast =
+        u8::from_str_radix(parts.first().copied().unwrap_or("1"), 16).is_ok_and(|b| b & 1 == 1);
+    if multicast {
+        Err("this is a multicast address".into())
+    } else {
+        Ok(text.to_owned())
+    }
+}
+
+fn seconds(text: &str) -> Result<std::time::Duration, String> {
+    let parsed = text.parse().ok().filter(|seconds| *seconds > 0.0);
+    parsed
+        .and_then(|seconds| std::time::Duration::try_from_secs_f64(seconds).ok())
+        .ok_or_else(|| "expected seconds, such as 10 or 0.5".into())
+}
+
+fn device_option(text: &str) -> Result<DeviceOption, String> {
+    let parsed = text.split_once(':').filter(|(device, property)| {
+        ["net", "blk", "rng"].contains(device) && property.contains('=')
+    });
+    match parsed {
+        Some((device, property)) => Ok(DeviceOption {
+            device: device.to_owned(),
+            property: property.to_owned(),
+        }),
+        None => Err("expected net:PROPERTY=VALUE, blk:… or rng:… (such as net:csum=off)".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cli, Command};
+    use clap::{CommandFactory, Parser};
+
+    fn run(words: &[&str]) -> Result<super::Run, clap::Error> {
+        match Cli::try_parse_from([&["soil", "run"], words].concat())?.command {
+            Command::Run(run) => Ok(*run),
+            other => panic!("parsed as {other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_the_dashes_are_the_programs() {
+        let run = run(&[
+            "main.exe", "--disk", "a=b", "--gdb", "--", "--mem", "x y", "--",
+        ])
+        .expect("valid");
+        assert_eq!(run.arguments, ["--mem", "x y", "--"]);
+        assert_eq!((run.disks.len(), run.gdb, run.mem.0), (1, Some(1234), 64));
+    }
+
+    #[test]
+    fn unknown_options_and_bad_values_name_themselves() {
+        for (words, named) in [
+            (["main.exe", "--memory", "1G"], "--memory"),
+            (["main.exe", "--mem", "1T"], "--mem"),
+            (["main.exe", "--timeout", "-1"], "-1"),
+            (["main.exe", "--mac", "01:00:00:00:00:00"], "--mac"),
+            (["main.exe", "--forward", "80"], "--forward"),
+        ] {
+            let error = run(&words).expect_err("invalid").to_string();
+            assert!(error.contains(named), "{error}");
+        }
+    }
+}

@@ -1,0 +1,450 @@
+//! The values of `soil run`'s options: parsed once, checked once, with an error that names the remedy.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// What can be wrong with an option's value; its text is shown after the option's name by clap.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Invalid(String);
+
+impl fmt::Display for Invalid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Invalid {}
+
+fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
+    Err(Invalid(text.into()))
+}
+
+/// Memory of the machine in MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory(pub u32);
+
+impl FromStr for Memory {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (digits, unit) = match text.strip_suffix(['M', 'm']) {
+            Some(digits) => (digits, 1),
+            None => match text.strip_suffix(['G', 'g']) {
+                Some(digits) => (digits, 1024),
+                None => (text, 1),
+            },
+        };
+        match digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
+            Some(mib) if (2..=1 << 20).contains(&mib) => Ok(Self(mib)),
+            Some(_) => invalid("memory has to be between 2M and 1024G"),
+            None => invalid("expected a size such as 64M or 1G"),
+        }
+    }
+}
+
+/// A host file given to the program as the disk `name`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Disk {
+    /// The device's serial number in the machine, part of an environment variable in the process.
+    pub name: String,
+    /// A file of sectors or a block device.
+    pub file: PathBuf,
+    /// The program can't write to it.
+    pub read_only: bool,
+}
+
+/// The longest disk name: virtio-blk's serial number has 20 bytes (virtio 1.2, 5.2.6).
+pub const MAX_DISK_NAME: usize = 20;
+
+fn disk_name(name: &str) -> Result<(), Invalid> {
+    let fits = (1..=MAX_DISK_NAME).contains(&name.len());
+    if fits
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+    {
+        return Ok(());
+    }
+    invalid(format!(
+        "'{name}' is no disk name: 1 to {MAX_DISK_NAME} letters, digits or '_' (such as data)"
+    ))
+}
+
+impl FromStr for Disk {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some((name, file)) = text.split_once('=') else {
+            return invalid("expected NAME=FILE or NAME=FILE,ro (such as data=disk.img)");
+        };
+        disk_name(name)?;
+        let (file, read_only) = match file.strip_suffix(",ro") {
+            Some(file) => (file, true),
+            None => (file, false),
+        };
+        if file.is_empty() {
+            return invalid(format!("disk {name} has no file: write {name}=FILE"));
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            file: file.into(),
+            read_only,
+        })
+    }
+}
+
+/// The other end of the program's network.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Net {
+    /// QEMU's own network (the machine) or passt (the process): no privileges, outgoing connections and `--forward`.
+    User,
+    /// A TAP device of the host.
+    Tap(String),
+    /// A passt process.
+    Passt,
+    /// No network device.
+    None,
+}
+
+impl FromStr for Net {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "user" => Ok(Self::User),
+            "passt" => Ok(Self::Passt),
+            "none" => Ok(Self::None),
+            // Linux's IFNAMSIZ is 16 with the terminating zero.
+            _ => match text.strip_prefix("tap=") {
+                Some(device)
+                    if (1..16).contains(&device.len())
+                        && !device.contains(|c: char| c.is_whitespace() || "/,:".contains(c)) =>
+                {
+                    Ok(Self::Tap(device.to_owned()))
+                }
+                Some(device) => invalid(format!("'{device}' can't be the name of a TAP device")),
+                None => invalid("expected user, tap=DEVICE, passt or none"),
+            },
+        }
+    }
+}
+
+/// An address with the length of its network's prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cidr {
+    /// The program's own address.
+    pub address: IpAddr,
+    /// Bits of the network part.
+    pub prefix: u8,
+}
+
+impl Cidr {
+    /// The network's first address.
+    pub fn network(&self) -> IpAddr {
+        let kept = u32::from(self.prefix);
+        match self.address {
+            IpAddr::V4(address) => {
+                let mask = u32::MAX.checked_shl(32 - kept).unwrap_or(0);
+                IpAddr::V4((u32::from(address) & mask).into())
+            }
+            IpAddr::V6(address) => {
+                let mask = u128::MAX.checked_shl(128 - kept).unwrap_or(0);
+                IpAddr::V6((u128::from(address) & mask).into())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.address, self.prefix)
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parsed = text.split_once('/').and_then(|(address, prefix)| {
+            let address: IpAddr = address.parse().ok()?;
+            let prefix: u8 = prefix.parse().ok()?;
+            let longest = if address.is_ipv4() { 32 } else { 128 };
+            (prefix <= longest).then_some(Self { address, prefix })
+        });
+        match parsed {
+            Some(cidr) => Ok(cidr),
+            None => invalid("expected ADDRESS/PREFIX such as 10.0.0.2/24"),
+        }
+    }
+}
+
+/// A transport protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// A port of the host that leads to one of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// Where the host listens; 127.0.0.1 unless given.
+    pub address: IpAddr,
+    /// The host's port.
+    pub host: u16,
+    /// The program's port.
+    pub program: u16,
+    /// What is forwarded.
+    pub protocol: Protocol,
+}
+
+impl FromStr for Forward {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (rest, protocol) = match text.rsplit_once('/') {
+            Some((rest, "udp")) => (rest, Protocol::Udp),
+            Some((rest, "tcp")) => (rest, Protocol::Tcp),
+            Some(_) => return invalid("the protocol after '/' has to be tcp or udp"),
+            None => (text, Protocol::Tcp),
+        };
+        let parsed = rest.rsplit_once(':').and_then(|(front, program)| {
+            let (address, host) = match front.rsplit_once(':') {
+                Some((address, host)) => {
+                    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']'));
+                    (bare.unwrap_or(address).parse().ok()?, host)
+                }
+                None => (IpAddr::from([127, 0, 0, 1]), front),
+            };
+            let host = host.parse().ok().filter(|port| *port != 0)?;
+            let program = program.parse().ok().filter(|port| *port != 0)?;
+            Some(Self {
+                address,
+                host,
+                program,
+                protocol,
+            })
+        });
+        match parsed {
+            Some(forward) => Ok(forward),
+            None => invalid("expected [ADDRESS:]HOST-PORT:PROGRAM-PORT[/udp] such as 8080:80"),
+        }
+    }
+}
+
+/// Where a disk's file system is to appear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// An absolute path.
+    pub path: String,
+    /// The disk.
+    pub disk: String,
+}
+
+impl FromStr for Mount {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let Some((path, volume)) = text.split_once('=') else {
+            return invalid("expected /PATH=fat:DISK (such as /data=fat:data)");
+        };
+        if !path.starts_with('/') || path.contains(';') {
+            return invalid(format!("'{path}' has to be an absolute path without ';'"));
+        }
+        match volume.split_once(':') {
+            Some(("fat", disk)) => {
+                disk_name(disk)?;
+                Ok(Self {
+                    path: path.to_owned(),
+                    disk: disk.to_owned(),
+                })
+            }
+            Some((kind, _)) => invalid(format!("no file system is called '{kind}': write fat")),
+            None => invalid("expected /PATH=fat:DISK (such as /data=fat:data)"),
+        }
+    }
+}
+
+impl fmt::Display for Mount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=fat:{}", self.path, self.disk)
+    }
+}
+
+/// An environment variable for the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// Its value; none means the value it has in `soil run`'s own environment.
+    pub value: Option<String>,
+}
+
+impl FromStr for Variable {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        let mut bytes = name.bytes();
+        let starts = bytes
+            .next()
+            .is_some_and(|b| b.is_ascii_alphabetic() || b == b'_');
+        if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_') {
+            return invalid("expected NAME=VALUE, the name of letters, digits and '_'");
+        }
+        Ok(Self {
+            name: name.to_owned(),
+            value,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Protocol, Variable};
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn memory_has_units_and_bounds() {
+        assert_eq!("64M".parse(), Ok(Memory(64)));
+        assert_eq!("1G".parse(), Ok(Memory(1024)));
+        assert_eq!("12".parse(), Ok(Memory(12)));
+        for bad in [
+            "",
+            "M",
+            "64K",
+            "0M",
+            "1M",
+            "-5M",
+            "99999999999999G",
+            "4194304G",
+        ] {
+            assert!(bad.parse::<Memory>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_disk_is_a_name_and_a_file() {
+        let disk: Disk = "data=a=b,c.img,ro".parse().expect("valid");
+        assert_eq!(
+            (disk.name.as_str(), disk.file.to_str()),
+            ("data", Some("a=b,c.img"))
+        );
+        assert!(disk.read_only);
+        for bad in [
+            "data",
+            "=x",
+            "data=",
+            "data=,ro",
+            "a b=x",
+            "a-name-of-21-characters=x",
+            "a/b=x",
+        ] {
+            assert!(bad.parse::<Disk>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn networks_are_named() {
+        assert_eq!("tap=tap0".parse(), Ok(Net::Tap("tap0".into())));
+        for bad in [
+            "",
+            "tap",
+            "tap=",
+            "tap=a/b",
+            "tap=a,b",
+            "tap=abcdefghijklmnop",
+            "bridge",
+        ] {
+            assert!(bad.parse::<Net>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_forward_has_two_ports() {
+        let forward: Forward = "8080:80".parse().expect("valid");
+        assert_eq!((forward.host, forward.program), (8080, 80));
+        assert!(forward.address.is_loopback());
+        let forward: Forward = "[::1]:53:5353/udp".parse().expect("valid");
+        assert_eq!((forward.host, forward.protocol), (53, Protocol::Udp));
+        assert!(forward.address.is_ipv6());
+        for bad in [
+            "",
+            "80",
+            "0:80",
+            "80:0",
+            "80:65536",
+            "x:80",
+            "80:80/sctp",
+            "1.2.3:80:80",
+        ] {
+            assert!(bad.parse::<Forward>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_address_has_a_prefix() {
+        let cidr: Cidr = "10.77.3.2/16".parse().expect("valid");
+        assert_eq!(cidr.network().to_string(), "10.77.0.0");
+        let cidr: Cidr = "fd00::5/64".parse().expect("valid");
+        assert_eq!(cidr.network().to_string(), "fd00::");
+        for bad in ["10.0.0.1", "10.0.0.1/33", "10.0.0/8", "::/129", "/24"] {
+            assert!(bad.parse::<Cidr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn mounts_and_variables() {
+        assert_eq!(
+            "/data=fat:d".parse::<Mount>().map(|m| m.to_string()),
+            Ok("/data=fat:d".into())
+        );
+        for bad in [
+            "data=fat:d",
+            "/data",
+            "/data=ext4:d",
+            "/data=fat:",
+            "/a;b=fat:d",
+        ] {
+            assert!(bad.parse::<Mount>().is_err(), "{bad}");
+        }
+        assert!(
+            "A_1=x=y"
+                .parse::<Variable>()
+                .is_ok_and(|v| v.value.as_deref() == Some("x=y"))
+        );
+        assert!("HOME".parse::<Variable>().is_ok_and(|v| v.value.is_none()));
+        for bad in ["", "=x", "1A=x", "A B=x", "A-B=x"] {
+            assert!(bad.parse::<Variable>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_is_typed_panics(text in any::<String>()) {
+            let _ = text.parse::<Memory>();
+            let _ = text.parse::<Disk>();
+            let _ = text.parse::<Net>();
+            let _ = text.parse::<Forward>();
+            let _ = text.parse::<Cidr>().map(|cidr| cidr.network());
+            let _ = text.parse::<Mount>();
+            let _ = text.parse::<Variable>();
+        }
+    }
+}

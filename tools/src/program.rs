@@ -1,0 +1,149 @@
+//! What a file is that `soil run` was given: an image that boots, a Linux executable, or neither.
+
+use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
+use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
+use std::fs::File;
+use std::path::Path;
+
+/// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's XEN_ELFNOTE_PHYS32_ENTRY).
+const PVH_NOTE: elf::NoteType = elf::NoteType(18);
+
+/// The form of a program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A bootable image.
+    Image,
+    /// A Linux executable.
+    Process,
+}
+
+/// What is known of the program before it runs.
+#[derive(Debug)]
+pub struct Program {
+    /// Its form.
+    pub form: Form,
+    /// Whether Soil's network is linked in; none where the file has no symbols to tell.
+    pub network: Option<bool>,
+}
+
+/// Looks at the file. The error is one line that names the file and what to do.
+pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
+    let shown = path.display();
+    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => (
+            127,
+            format!("{shown} does not exist: build it with 'dune build'"),
+        ),
+        _ => (127, format!("{shown}: {error}")),
+    })?;
+    if !metadata.is_file() {
+        return Err((
+            125,
+            format!("{shown} is not a file: name the main.exe that dune built"),
+        ));
+    }
+    let file = File::open(path).map_err(|error| (125, format!("{shown}: {error}")))?;
+    let cache = ReadCache::new(file);
+    let neither = |why: &str| {
+        (
+            125,
+            format!("{shown} is neither a Soil image nor a Linux executable ({why})"),
+        )
+    };
+    let parsed: ElfFile64<'_, Endianness, _> =
+        ElfFile64::parse(&cache).map_err(|_| neither("it is no 64-bit ELF file"))?;
+    let header = parsed.elf_header();
+    let endian = parsed.endian();
+    if header.e_machine(endian) != elf::EM_X86_64 {
+        return Err(neither("it is for another processor than x86-64"));
+    }
+    if ![elf::ET_EXEC, elf::ET_DYN].contains(&header.e_type(endian)) {
+        return Err(neither("it is an object file"));
+    }
+    let bootable = parsed.elf_program_headers().iter().any(|segment| {
+        let Ok(Some(mut notes)) = segment.notes(endian, &cache) else {
+            return false;
+        };
+        // A note that can't be read ends the walk: what follows it can't be found either.
+        while let Ok(Some(note)) = notes.next() {
+            if note.name() == b"Xen" && note.n_type(endian) == PVH_NOTE {
+                return true;
+            }
+        }
+        false
+    });
+    let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
+    if !bootable && parts.windows(2).any(|pair| pair == ["_build", "soil"]) {
+        let text = format!(
+            "{shown} lies in the image context but cannot boot: run 'soil doctor', then 'dune build' again"
+        );
+        return Err((125, text));
+    }
+    let mut symbols = parsed.symbols().peekable();
+    let network = symbols.peek().is_some().then(|| {
+        symbols.any(|symbol| {
+            symbol.name().is_ok_and(|name| {
+                ["soil_tcp_", "soil_udp_", "soil_net_", "soil_dns_"]
+                    .iter()
+                    .any(|prefix| name.starts_with(prefix))
+            })
+        })
+    });
+    Ok(Program {
+        form: if bootable { Form::Image } else { Form::Process },
+        network,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, inspect};
+    use std::io::Write as _;
+
+    #[test]
+    fn a_missing_file_names_dune() {
+        let (status, text) = inspect("/nowhere/main.exe".as_ref()).expect_err("missing");
+        assert_eq!(status, 127);
+        assert!(text.contains("dune build"), "{text}");
+    }
+
+    #[test]
+    fn the_probe_is_an_image_and_this_test_is_a_process() {
+        let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+        file.write_all(&crate::run::kvm::probe_image())
+            .expect("written");
+        assert_eq!(inspect(file.path()).expect("an ELF").form, Form::Image);
+        let this = std::env::current_exe().expect("known");
+        let program = inspect(&this).expect("an ELF");
+        assert_eq!(
+            (program.form, program.network),
+            (Form::Process, Some(false))
+        );
+    }
+
+    #[test]
+    fn other_files_are_refused() {
+        for content in [
+            &b""[..],
+            b"#!/bin/sh\n",
+            b"\x7fELF\x02\x01\x01",
+            &[0x7f; 4096],
+        ] {
+            let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+            file.write_all(content).expect("written");
+            let (status, text) = inspect(file.path()).expect_err("no program");
+            assert_eq!(status, 125);
+            assert!(text.contains("neither"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_cut_off_image_does_not_panic() {
+        let image = crate::run::kvm::probe_image();
+        for length in 0..image.len() {
+            let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+            file.write_all(&image[..length]).expect("written");
+            let _ = inspect(file.path());
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! QEMU's command line for a program: a pure function of the options, so that it can be shown (`--dry-run`) and tested.
+
+use crate::cli::{Machine, Run};
+use crate::options::{Disk, Net};
+use std::ffi::{OsStr, OsString};
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::os::fd::RawFd;
+use std::os::unix::fs::FileTypeExt as _;
+
+/// What `soil run` decided besides the options.
+#[derive(Clone, Copy, Debug)]
+pub struct Wiring {
+    /// KVM instead of TCG.
+    pub kvm: bool,
+    /// The program uses the network and no option says otherwise.
+    pub default_net: bool,
+    /// Sockets that QEMU inherits; none for `--dry-run`, which names a file instead.
+    pub sockets: Option<Sockets>,
+    /// The socket that leads to passt.
+    pub passt: Option<RawFd>,
+}
+
+/// QEMU's ends of its sockets to `soil run`.
+#[derive(Clone, Copy, Debug)]
+pub struct Sockets {
+    /// Exit status and crash report (isa-debugcon).
+    pub control: RawFd,
+    /// QMP.
+    pub monitor: RawFd,
+}
+
+/// The network that the options ask for.
+pub fn net(run: &Run, default_net: bool) -> Net {
+    match &run.net {
+        Some(net) => net.clone(),
+        None if default_net || run.ip.is_some() || !run.forwards.is_empty() => Net::User,
+        None => Net::None,
+    }
+}
+
+/// The program's configuration as `NAME=value`, the same for both forms.
+pub fn variables(run: &Run) -> Vec<(String, OsString)> {
+    let mut all: Vec<(String, OsString)> = Vec::new();
+    if let Some(ip) = run.ip {
+        all.push(("SOIL_IP".into(), ip.to_string().into()));
+    }
+    if let Some(gateway) = run.gateway {
+        all.push(("SOIL_GATEWAY".into(), gateway.to_string().into()));
+    }
+    if !run.dns.is_empty() {
+        all.push(("SOIL_DNS".into(), join(&run.dns, ",").into()));
+    }
+    if !run.mounts.is_empty() {
+        all.push(("SOIL_MOUNT".into(), join(&run.mounts, ";").into()));
+    }
+    if let Some(level) = run.log {
+        all.push((
+            "SOIL_LOG".into(),
+            format!("{level:?}").to_lowercase().into(),
+        ));
+    }
+    for variable in &run.variables {
+        let value = match &variable.value {
+            Some(value) => Some(value.into()),
+            None => std::env::var_os(&variable.name),
+        };
+        all.extend(value.map(|value| (variable.name.clone(), value)));
+    }
+    all
+}
+
+fn join<T: ToString>(items: &[T], separator: &str) -> String {
+    items
+        .iter()
+        .map(T::to_string)
+        .collect::<Vec<_>>()
+        .join(separator)
+}
+
+/// Doubles the commas, as QEMU's option syntax wants them inside a value.
+fn escaped(value: &OsStr) -> OsString {
+    let bytes = value.as_encoded_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    for byte in bytes {
+        out.push(*byte);
+        if *byte == b',' {
+            out.push(b',');
+        }
+    }
+    std::os::unix::ffi::OsStringExt::from_vec(out)
+}
+
+/// QEMU's arguments for an image whose kernel command line is `line`.
+pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
+    let mut args = Arguments(Vec::new());
+    let accel = if wiring.kvm { "kvm" } else { "tcg" };
+    // Devices that no program uses are left out: each costs time at start.
+    match run.machine {
+        Machine::Microvm => args.pair("-M", format!("microvm,accel={accel},x-option-roms=off")),
+        Machine::Q35 => args.pair(
+            "-M",
+            format!("q35,accel={accel},usb=off,vmport=off,sata=off,smbus=off"),
+        ),
+    }
+    if let Some(model) = cpu(run, wiring.kvm) {
+        args.pair("-cpu", model);
+    }
+    args.pair("-m", format!("{}M", run.mem.0));
+    for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
+        args.one(flag);
+    }
+    args.pair("-display", "none");
+    if run.machine == Machine::Microvm {
+        args.pair("-global", "virtio-mmio.force-legacy=false");
+    }
+    args.pair("-chardev", "stdio,id=console,signal=off");
+    args.pair("-serial", "chardev:console");
+    match wiring.sockets {
+        Some(sockets) => {
+            args.pair(
+                "-chardev",
+                format!("socket,id=soilctl,fd={}", sockets.control),
+            );
+            args.pair(
+                "-chardev",
+                format!("socket,id=monitor,fd={}", sockets.monitor),
+            );
+            args.pair("-mon", "chardev=monitor,mode=control");
+        }
+        None => args.pair("-chardev", "file,id=soilctl,path=soil-control.txt"),
+    }
+    args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
+    args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
+    network(&mut args, run, wiring);
+    for (index, disk) in run.disks.iter().enumerate() {
+        storage(&mut args, run, index, disk);
+    }
+    args.pair("-object", "rng-builtin,id=entropy");
+    args.pair("-device", device(run, "rng", "rng=entropy"));
+    if let Some(port) = run.gdb {
+        args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
+        args.one("-S");
+    }
+    args.pair("-kernel", &run.program);
+    if !line.is_empty() {
+        args.pair("-append", line);
+    }
+    args.0.extend(run.qemu_arguments.iter().cloned());
+    args.0
+}
+
+/// The processor model: KVM shows the host's, TCG has QEMU's default.
+pub fn cpu(run: &Run, kvm: bool) -> Option<&str> {
+    match &run.cpu {
+        Some(model) => Some(model),
+        None => kvm.then_some("host"),
+    }
+}
+
+struct Arguments(Vec<OsString>);
+
+impl Arguments {
+    fn one(&mut self, word: impl AsRef<OsStr>) {
+        self.0.push(word.as_ref().to_owned());
+    }
+
+    fn pair(&mut self, option: &str, value: impl AsRef<OsStr>) {
+        self.one(option);
+        self.one(value);
+    }
+}
+
+/// A virtio device on the machine's own bus, with the properties that `--device-option` adds.
+fn device(run: &Run, kind: &str, properties: &str) -> String {
+    let mut text = match run.machine {
+        Machine::Microvm => format!("virtio-{kind}-device,{properties}"),
+        // Modern only: the legacy half costs a port range and start-up time. No option ROM: nothing boots from the network.
+        Machine::Q35 if kind == "net" => {
+            format!("virtio-net-pci,{properties},disable-legacy=on,romfile=")
+        }
+        Machine::Q35 => format!("virtio-{kind}-pci,{properties},disable-legacy=on"),
+    };
+    for option in run
+        .device_options
+        .iter()
+        .filter(|option| option.device == kind)
+    {
+        text.push(',');
+        text.push_str(&option.property);
+    }
+    text
+}
+
+fn network(args: &mut Arguments, run: &Run, wiring: &Wiring) {
+    let netdev = match net(run, wiring.default_net) {
+        Net::None => return,
+        Net::Tap(name) => {
+            // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
+            let name = escaped(name.as_ref());
+            format!(
+                "tap,id=net0,ifname={},script=no,downscript=no",
+                name.to_string_lossy()
+            )
+        }
+        Net::Passt => match wiring.passt {
+            Some(fd) => format!("socket,id=net0,fd={fd}"),
+            // A launcher of one's own starts passt first.
+            None => "stream,id=net0,server=off,addr.type=unix,addr.path=/tmp/passt.socket".into(),
+        },
+        Net::User => user_network(run),
+    };
+    args.pair("-netdev", netdev);
+    let properties = match &run.mac {
+        Some(mac) => format!("netdev=net0,mac={mac}"),
+        None => "netdev=net0".to_owned(),
+    };
+    args.pair("-device", device(run, "net", &properties));
+}
+
+/// QEMU's own network, numbered so that an address given by `--ip` is inside it.
+fn user_network(run: &Run) -> String {
+    let mut text = String::from("user,id=net0");
+    // Writing to a String can't fail.
+    if let Some(ip) = run.ip {
+        let _ = match ip.address {
+            IpAddr::V4(_) => write!(text, ",net={}/{}", ip.network(), ip.prefix),
+            IpAddr::V6(_) => write!(
+                text,
+                ",ipv6-prefix={},ipv6-prefixlen={}",
+                ip.network(),
+                ip.prefix
+            ),
+        };
+        if let Some(gateway) = run.gateway {
+            let name = if gateway.is_ipv4() {
+                "host"
+            } else {
+                "ipv6-host"
+            };
+            let _ = write!(text, ",{name}={gateway}");
+        }
+    }
+    for forward in &run.forwards {
+        let program = match run.ip.map(|ip| ip.address) {
+            Some(address @ IpAddr::V4(_)) => address.to_string(),
+            _ => String::new(),
+        };
+        let _ = write!(
+            text,
+            ",hostfwd={}:{}:{}-{program}:{}",
+            forward.protocol, forward.address, forward.host, forward.program
+        );
+    }
+    text
+}
+
+fn storage(args: &mut Arguments, run: &Run, index: usize, disk: &Disk) {
+    let is_device = std::fs::metadata(&disk.file).is_ok_and(|m| m.file_type().is_block_device());
+    let driver = if is_device { "host_device" } else { "file" };
+    let read_only = if disk.read_only { "on" } else { "off" };
+    let mut text = OsString::from(format!(
+        "driver=raw,node-name=disk{index},read-only={read_only},file.driver={driver},file.filename="
+    ));
+    text.push(escaped(disk.file.as_os_str()));
+    args.pair("-blockdev", text);
+    args.pair(
+        "-device",
+        device(
+            run,
+            "blk",
+            &format!("drive=disk{index},serial={}", disk.name),
+        ),
+    );
+}
+
+/// The command as a shell would take it.
+pub fn shown(program: &OsStr, arguments: &[OsString]) -> String {
+    let mut line = quoted(program);
+    let mut rest = arguments.iter().peekable();
+    while let Some(word) = rest.next() {
+        line.push_str(" \\\n  ");
+        line.push_str(&quoted(word));
+        // An option and its value on one line.
+        if word.as_encoded_bytes().starts_with(b"-")
+            && let Some(value) = rest.next_if(|next| !next.as_encoded_bytes().starts_with(b"-"))
+        {
+            line.push(' ');
+            line.push_str(&quoted(value));
+        }
+    }
+    line
+}
+
+/// A word in single quotes unless it needs none.
+pub fn quoted(word: &OsStr) -> String {
+    let text = word.to_string_lossy();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=,@%+".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.into_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Sockets, Wiring, arguments, quoted, shown, variables};
+    use crate::cli::{Cli, Command, Run};
+    use clap::Parser as _;
+    use std::ffi::OsStr;
+
+    const WIRING: Wiring = Wiring {
+        kvm: false,
+        default_net: false,
+        sockets: Some(Sockets {
+            control: 7,
+            monitor: 8,
+        }),
+        passt: None,
+    };
+
+    fn run(words: &str) -> Run {
+        let words = ["soil", "run", "main.exe"]
+            .into_iter()
+            .chain(words.split_whitespace());
+        match Cli::try_parse_from(words).expect("valid").command {
+            Command::Run(run) => *run,
+            other => panic!("parsed as {other:?}"),
+        }
+    }
+
+    fn command(words: &str) -> String {
+        let args = arguments(&run(words), &WIRING, "A=1");
+        args.iter()
+            .map(|word| word.to_string_lossy())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+
+    #[test]
+    fn a_program_alone_gets_a_console_and_entropy_only() {
+        let command = command("");
+        assert!(command.contains("virtio-rng-device"), "{command}");
+        for absent in ["virtio-net", "virtio-blk", "-netdev", "-cpu"] {
+            assert!(!command.contains(absent), "{absent}: {command}");
+        }
+        assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));
+        assert!(command.contains("socket,id=soilctl,fd=7") && command.contains("id=monitor,fd=8"));
+    }
+
+    #[test]
+    fn disks_are_found_by_their_serial_number() {
+        let command = command("--machine q35 --disk data=a,b.img --disk www=c.img,ro");
+        assert!(
+            command
+                .contains("file.filename=a,,b.img -device virtio-blk-pci,drive=disk0,serial=data")
+        );
+        assert!(
+            command.contains("node-name=disk1,read-only=on"),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn forwards_lead_to_the_static_address() {
+        let command = command(
+            "--forward 8080:80 --forward 0.0.0.0:53:53/udp --ip 10.1.2.3/24 --gateway 10.1.2.1",
+        );
+        assert!(
+            command.contains(
+                "user,id=net0,net=10.1.2.0/24,host=10.1.2.1,hostfwd=tcp:127.0.0.1:8080-10.1.2.3:80,hostfwd=udp:0.0.0.0:53-10.1.2.3:53"
+            ),
+            "{command}"
+        );
+        let command =
+            self::command("--net tap=tap7 --mac 52:54:00:00:00:01 --device-option net:csum=off");
+        assert!(command.contains("tap,id=net0,ifname=tap7,script=no,downscript=no"));
+        assert!(
+            command.contains("netdev=net0,mac=52:54:00:00:00:01,csum=off"),
+            "{command}"
+        );
+    }
+
+    #[test]
+    fn options_become_variables() {
+        let run = run(
+            "--ip 10.0.0.2/8 --dns 1.1.1.1 --dns 9.9.9.9 --mount /d=fat:d --mount /e=fat:e --log debug --env A=b=c",
+        );
+        let text: Vec<String> = variables(&run)
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_string_lossy()))
+            .collect();
+        assert_eq!(
+            text,
+            [
+                "SOIL_IP=10.0.0.2/8",
+                "SOIL_DNS=1.1.1.1,9.9.9.9",
+                "SOIL_MOUNT=/d=fat:d;/e=fat:e",
+                "SOIL_LOG=debug",
+                "A=b=c"
+            ]
+        );
+    }
+
+    #[test]
+    fn what_is_shown_can_be_pasted() {
+        assert_eq!(quoted(OsStr::new("it's")), r"'it'\''s'");
+        assert_eq!(quoted(OsStr::new("")), "''");
+        let shown = shown(OsStr::new("q"), &["-M".into(), "a b".into(), "-S".into()]);
+        assert_eq!(shown, "q \\\n  -M 'a b' \\\n  -S");
+    }
+}

@@ -1,0 +1,118 @@
+//! The machine's second voice: lines on isa-debugcon that carry the exit status and the crash report.
+//!
+//! The program can write there too, so nothing is believed beyond its form, and what is kept is bounded.
+
+/// The longest line kept, in bytes; the rest of a longer one is dropped.
+const MAX_LINE: usize = 1024;
+/// The most lines of a crash report.
+const MAX_REPORT: usize = 1024;
+
+/// What the lines said so far.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Control {
+    line: Vec<u8>,
+    in_report: bool,
+    /// The program's exit status.
+    pub exit: Option<u8>,
+    /// The crash report's lines.
+    pub report: Vec<String>,
+}
+
+impl Control {
+    /// Takes bytes as they come; lines may be cut anywhere.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => {
+                    let line = std::mem::take(&mut self.line);
+                    self.take_line(String::from_utf8_lossy(&line).trim_end());
+                }
+                _ if self.line.len() < MAX_LINE => self.line.push(*byte),
+                _ => {}
+            }
+        }
+    }
+
+    fn take_line(&mut self, line: &str) {
+        match line {
+            "SOIL-CRASH-BEGIN" => {
+                // The last report counts: a fault while one is written starts another.
+                self.in_report = true;
+                self.report.clear();
+            }
+            "SOIL-CRASH-END" => self.in_report = false,
+            _ => {
+                if let Some(status) = line.strip_prefix("SOIL-EXIT ").and_then(|n| n.parse().ok()) {
+                    self.exit = Some(status);
+                } else if self.in_report && self.report.len() < MAX_REPORT {
+                    self.report.push(line.to_owned());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Control, MAX_LINE, MAX_REPORT};
+    use proptest::collection::vec;
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+
+    #[test]
+    fn a_status_has_eight_bits() {
+        for (text, exit) in [
+            ("SOIL-EXIT 0\n", Some(0)),
+            ("noise\nSOIL-EXIT 200\n", Some(200)),
+            ("SOIL-EXIT 256\n", None),
+            ("SOIL-EXIT -1\n", None),
+            ("SOIL-EXIT 3", None),
+        ] {
+            let mut control = Control::default();
+            control.feed(text.as_bytes());
+            assert_eq!(control.exit, exit, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_report_is_what_stands_between_its_lines() {
+        let mut control = Control::default();
+        control.feed(b"before\nSOIL-CRASH-BEGIN\nreason x\r\nframe 0x10\nSOIL-CRASH-END\nafter\nSOIL-EXIT 139\n");
+        assert_eq!(control.report, ["reason x", "frame 0x10"]);
+        assert_eq!(control.exit, Some(139));
+    }
+
+    #[test]
+    fn a_flood_is_bounded() {
+        let mut control = Control::default();
+        control.feed(b"SOIL-CRASH-BEGIN\n");
+        for _ in 0..MAX_REPORT + 10 {
+            control.feed(&[b'x'; MAX_LINE + 10]);
+            control.feed(b"\n");
+        }
+        assert_eq!(control.report.len(), MAX_REPORT);
+        assert!(control.report.iter().all(|line| line.len() <= MAX_LINE));
+    }
+
+    proptest! {
+        #[test]
+        fn where_bytes_are_cut_does_not_matter(
+            pieces in vec("(SOIL-(EXIT [0-9]{1,3}|CRASH-BEGIN|CRASH-END)|[a-z]{0,9})\n", 0..9),
+            cut in 0usize..100,
+        ) {
+            let text = pieces.concat();
+            let cut = cut.min(text.len());
+            let (mut whole, mut parts) = (Control::default(), Control::default());
+            whole.feed(text.as_bytes());
+            parts.feed(&text.as_bytes()[..cut]);
+            parts.feed(&text.as_bytes()[cut..]);
+            prop_assert_eq!(whole, parts);
+        }
+
+        #[test]
+        fn any_bytes_are_taken(bytes in vec(0u8.., 0..400)) {
+            let mut control = Control::default();
+            control.feed(&bytes);
+            prop_assert!(control.report.len() <= 400);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Whether KVM works: not by looking for /dev/kvm, which proves little inside another machine, but by booting a 40-byte program under it.
+
+use crate::cli::Machine;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant, SystemTime};
+
+/// The longest a working probe may take; it needs some 50 ms.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What the probe writes to isa-debug-exit, and QEMU's status for it.
+const ANSWER: u8 = 0x2a;
+const ANSWER_STATUS: i32 = ((ANSWER as i32) << 1) | 1;
+
+/// A bootable ELF file: one segment at 1 MiB whose code leaves through isa-debug-exit, and the PVH note that names its entry.
+pub fn probe_image() -> Vec<u8> {
+    const ENTRY: u64 = 0x10_0000;
+    // mov al, ANSWER; mov dx, 0xf4; out dx, al; cli; hlt; jmp to the hlt
+    const CODE: [u8; 11] = [
+        0xb0, ANSWER, 0x66, 0xba, 0xf4, 0x00, 0xee, 0xfa, 0xf4, 0xeb, 0xfd,
+    ];
+    const HEADERS: u64 = 64 + 2 * 56;
+    const NOTE: u64 = 12 + 4 + 8;
+    let code_at = HEADERS + NOTE;
+
+    let mut image = Vec::new();
+    let half = |image: &mut Vec<u8>, value: u16| image.extend(value.to_le_bytes());
+    let word = |image: &mut Vec<u8>, value: u32| image.extend(value.to_le_bytes());
+    let long = |image: &mut Vec<u8>, value: u64| image.extend(value.to_le_bytes());
+    // ELF64, little endian, executable, x86-64.
+    image.extend([0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    half(&mut image, 2);
+    half(&mut image, 62);
+    word(&mut image, 1);
+    long(&mut image, ENTRY);
+    long(&mut image, 64);
+    long(&mut image, 0);
+    word(&mut image, 0);
+    for value in [64, 56, 2, 64, 0, 0] {
+        half(&mut image, value);
+    }
+    // PT_LOAD (read, execute) and PT_NOTE.
+    let size = CODE.len() as u64;
+    for (kind, flags, at, address, size, align) in
+        [(1, 5, code_at, ENTRY, size, 1), (4, 4, HEADERS, 0, NOTE, 4)]
+    {
+        word(&mut image, kind);
+        word(&mut image, flags);
+        for value in [at, address, address, size, size, align] {
+            long(&mut image, value);
+        }
+    }
+    word(&mut image, 4);
+    word(&mut image, 8);
+    word(&mut image, 18);
+    image.extend(b"Xen\0");
+    long(&mut image, ENTRY);
+    image.extend(CODE);
+    image
+}
+
+/// Whether QEMU's machine boots under KVM here. The answer is kept for this boot of the host, this QEMU and this kind of machine.
+///
+/// The processor model has to be the one of the run: where KVM itself runs inside a machine, `host` may abort while QEMU's default boots.
+pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
+    let device = std::fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/kvm");
+    if device.is_err() {
+        return false;
+    }
+    let note = note_file(qemu, machine, cpu);
+    if let Some(known) = note
+        .as_ref()
+        .and_then(|note| std::fs::read_to_string(note).ok())
+    {
+        return known.trim() == "yes";
+    }
+    let answer = boots(qemu, machine, cpu);
+    if let Some(note) = note {
+        // The note only saves time: without it the probe runs again.
+        let _ = note.parent().map(std::fs::create_dir_all);
+        let _ = std::fs::write(note, if answer { "yes\n" } else { "no\n" });
+    }
+    answer
+}
+
+/// Where the answer is kept; its name holds all that the answer depends on.
+fn note_file(qemu: &Path, machine: Machine, cpu: &str) -> Option<PathBuf> {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    let program = crate::run::find_program(qemu)?;
+    let changed = std::fs::metadata(&program).ok()?.modified().ok()?;
+    let changed = changed
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .ok()?
+        .as_secs();
+    let cache = match std::env::var_os("XDG_CACHE_HOME").filter(|path| !path.is_empty()) {
+        Some(path) => PathBuf::from(path),
+        None => PathBuf::from(std::env::var_os("HOME")?).join(".cache"),
+    };
+    let name = program.to_string_lossy().replace('/', "_");
+    let cpu = cpu.replace('/', "_");
+    Some(cache.join("soil").join(format!(
+        "kvm-{}-{machine:?}-{cpu}-{changed}{name}",
+        boot.trim()
+    )))
+}
+
+/// Boots the probe under KVM.
+fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
+    let Ok(folder) = crate::run::scratch::Folder::new() else {
+        return false;
+    };
+    let image = folder.path().join("probe");
+    let written = std::fs::File::create(&image).and_then(|mut file| file.write_all(&probe_image()));
+    if written.is_err() {
+        return false;
+    }
+    let started = Command::new(qemu)
+        .args([
+            "-nodefaults",
+            "-no-user-config",
+            "-display",
+            "none",
+            "-no-reboot",
+            "-m",
+            "16M",
+        ])
+        .args([
+            "-M",
+            if machine == Machine::Microvm {
+                "microvm"
+            } else {
+                "q35"
+            },
+            "-accel",
+            "kvm",
+            "-cpu",
+            cpu,
+        ])
+        .args([
+            "-device",
+            "isa-debug-exit,iobase=0xf4,iosize=0x04",
+            "-kernel",
+        ])
+        .arg(&image)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let Ok(mut child) = started else { return false };
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match child.try_wait() {
+            Ok(Some(status)) => return status.code() == Some(ANSWER_STATUS),
+            Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(5)),
+            _ => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return false;
+            }
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! `soil run`: one command for both forms of a program.
+
+pub mod command;
+pub mod control;
+pub mod kvm;
+mod machine;
+mod passt;
+mod process;
+pub mod scratch;
+mod signals;
+
+use crate::cli::{Accelerator, Run};
+use crate::options::Net;
+use crate::program::{self, Form};
+use crate::words;
+use command::Wiring;
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
+
+/// Why there is no exit status of the program's own.
+#[derive(Debug)]
+pub struct Failure {
+    /// The exit status of `soil run` (see `soil run --help`).
+    pub status: u8,
+    /// One line for the user.
+    pub text: String,
+}
+
+impl Failure {
+    /// The program couldn't be started.
+    pub fn start(text: impl Into<String>) -> Self {
+        Self {
+            status: 125,
+            text: text.into(),
+        }
+    }
+}
+
+/// Runs the program; the result is its exit status.
+pub fn run(run: &Run) -> Result<u8, Failure> {
+    let program =
+        program::inspect(&run.program).map_err(|(status, text)| Failure { status, text })?;
+    check(run)?;
+    let default_net = program.network.unwrap_or(false);
+    match program.form {
+        Form::Process => process::run(run, default_net),
+        Form::Image => image(run, default_net),
+    }
+}
+
+/// What can be wrong between options that are right each for itself.
+fn check(run: &Run) -> Result<(), Failure> {
+    for (index, disk) in run.disks.iter().enumerate() {
+        let (name, shown) = (&disk.name, disk.file.display());
+        if run
+            .disks
+            .iter()
+            .take(index)
+            .any(|earlier| earlier.name == *name)
+        {
+            return Err(Failure::start(format!(
+                "two disks are called {name}: give each a name of its own"
+            )));
+        }
+        let file = std::fs::OpenOptions::new()
+            .read(true)
+            .write(!disk.read_only)
+            .open(&disk.file);
+        let remedy = match file.as_ref().map_err(io::Error::kind) {
+            Ok(_) => "",
+            Err(io::ErrorKind::NotFound) => {
+                ": make one with 'truncate -s 64M FILE' and 'mkfs.fat FILE'"
+            }
+            Err(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
+                ": give it as NAME=FILE,ro to read it only"
+            }
+            Err(_) => "",
+        };
+        let file =
+            file.map_err(|error| Failure::start(format!("disk {name}: {shown}: {error}{remedy}")))?;
+        let metadata = file
+            .metadata()
+            .map_err(|error| Failure::start(format!("disk {name}: {shown}: {error}")))?;
+        if metadata.is_dir() {
+            return Err(Failure::start(format!(
+                "disk {name}: {shown} is a folder: give a disk image or a block device"
+            )));
+        }
+        if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
+            return Err(Failure::start(format!(
+                "disk {name}: {shown} has {} bytes, which is no whole number of 512-byte sectors: is it cut off?",
+                metadata.len()
+            )));
+        }
+    }
+    for mount in &run.mounts {
+        if !run.disks.iter().any(|disk| disk.name == mount.disk) {
+            return Err(Failure::start(format!(
+                "--mount {mount}: no disk is called {0}: add --disk {0}=FILE",
+                mount.disk
+            )));
+        }
+    }
+    if run.forwards.is_empty() {
+        return Ok(());
+    }
+    match &run.net {
+        Some(Net::Tap(_)) => Err(Failure::start(
+            "--forward needs --net user or passt: with a TAP device the program has an address of its own",
+        )),
+        Some(Net::None) => Err(Failure::start(
+            "--forward needs a network: leave out --net none",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// The machine.
+fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
+    let line = line(run)?;
+    let kvm = match run.accel {
+        Accelerator::Tcg => false,
+        Accelerator::Kvm => true,
+        Accelerator::Auto => {
+            let cpu = command::cpu(run, true).unwrap_or_default();
+            !run.dry_run && kvm::works(&run.qemu, run.machine, cpu)
+        }
+    };
+    let wiring = Wiring {
+        kvm,
+        default_net,
+        sockets: None,
+        passt: None,
+    };
+    if run.dry_run {
+        let arguments = command::arguments(run, &wiring, &line);
+        println!("{}", command::shown(run.qemu.as_os_str(), &arguments));
+        return Ok(0);
+    }
+    if command::net(run, default_net) == Net::Passt {
+        let passt = passt::Passt::connected(&run.forwards)?;
+        let wiring = Wiring {
+            passt: Some(passt.socket_number()),
+            ..wiring
+        };
+        let (socket, _child) = passt.into_parts();
+        return machine::run(run, wiring, &line, Some(socket));
+    }
+    machine::run(run, wiring, &line, None)
+}
+
+/// The kernel's command line.
+fn line(run: &Run) -> Result<String, Failure> {
+    let mut variables = command::variables(run);
+    if let Some(name) = run.program.file_name() {
+        variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));
+    }
+    let variables: Vec<OsString> = variables
+        .into_iter()
+        .map(|(name, value)| {
+            let mut word = OsString::from(name);
+            word.push("=");
+            word.push(value);
+            word
+        })
+        .collect();
+    words::encode(
+        variables.iter().map(|word| word.as_bytes()),
+        run.arguments.iter().map(|word| word.as_bytes()),
+    )
+    .map_err(|length| {
+        Failure::start(format!(
+            "arguments and environment take {length} bytes and a machine's command line holds {}: pass long data on a disk",
+            words::LIMIT
+        ))
+    })
+}
+
+/// The error for a program that couldn't be started.
+fn not_started(program: &Path, error: &io::Error) -> Failure {
+    let shown = program.display();
+    match error.kind() {
+        io::ErrorKind::NotFound => Failure::start(format!(
+            "{shown} is not on this machine: 'soil doctor' says how to install it (or give --qemu PATH)"
+        )),
+        _ => Failure::start(format!("{shown} did not start: {error}")),
+    }
+}
+
+/// The file that a program's name stands for, by PATH.
+pub fn find_program(name: &Path) -> Option<PathBuf> {
+    if name.components().count() > 1 {
+        return name.is_file().then(|| name.to_owned());
+    }
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}

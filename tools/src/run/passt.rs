@@ -1,0 +1,137 @@
+//! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on the host's side).
+
+use super::{Failure, not_started, scratch};
+use crate::options::{Forward, Protocol};
+use rustix::io::{FdFlags, fcntl_setfd};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A passt at the other end of a socket pair. It ends by itself when this end is closed.
+pub struct Passt {
+    socket: OwnedFd,
+    child: Ended,
+}
+
+/// A child that doesn't outlive its owner.
+pub struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn command(forwards: &[Forward]) -> Command {
+    let mut command = Command::new("passt");
+    // In the foreground, so that it is ours to end; as root it would become nobody, who can't open our folder.
+    command.args(["--foreground", "--quiet", "--one-off"]);
+    if rustix::process::geteuid().is_root() {
+        command.args(["--runas", "0:0"]);
+    }
+    for forward in forwards {
+        let option = match forward.protocol {
+            Protocol::Tcp => "--tcp-ports",
+            Protocol::Udp => "--udp-ports",
+        };
+        command.arg(option);
+        command.arg(format!(
+            "{}/{}:{}",
+            forward.address, forward.host, forward.program
+        ));
+    }
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::inherit());
+    command
+}
+
+impl Passt {
+    /// Starts passt on one end of a socket pair; the other is for QEMU.
+    pub fn connected(forwards: &[Forward]) -> Result<Self, Failure> {
+        let pair = socketpair(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        );
+        let (socket, theirs) =
+            pair.map_err(|error| Failure::start(format!("no socket for passt: {error}")))?;
+        let number = theirs.as_raw_fd();
+        let mut command = command(forwards);
+        command.arg("--fd").arg(number.to_string());
+        // SAFETY: between fork and exec only system calls are made; `theirs` outlives the spawn.
+        unsafe {
+            command.pre_exec(move || {
+                set_parent_process_death_signal(Some(Signal::KILL))?;
+                fcntl_setfd(BorrowedFd::borrow_raw(number), FdFlags::empty())?;
+                Ok(())
+            });
+        }
+        let child = command
+            .spawn()
+            .map_err(|error| not_started(Path::new("passt"), &error))?;
+        Ok(Self {
+            socket,
+            child: Ended(child),
+        })
+    }
+
+    /// The number of the socket to it.
+    pub fn socket_number(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+
+    /// The socket, and the child that is ended when dropped.
+    pub fn into_parts(self) -> (OwnedFd, Ended) {
+        (self.socket, self.child)
+    }
+}
+
+/// A passt that listens at a path, for the process form.
+pub struct Listening {
+    /// Where.
+    pub path: PathBuf,
+    _child: Ended,
+    _folder: scratch::Folder,
+}
+
+impl Listening {
+    /// Starts passt and waits until its socket is there.
+    pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
+        let folder = scratch::Folder::new()
+            .map_err(|error| Failure::start(format!("no folder for passt's socket: {error}")))?;
+        let path = folder.path().join("passt");
+        let mut command = command(forwards);
+        command.arg("--socket").arg(&path);
+        // SAFETY: between fork and exec only one system call is made.
+        unsafe {
+            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
+        }
+        let child = command
+            .spawn()
+            .map_err(|error| not_started(Path::new("passt"), &error))?;
+        let mut child = Ended(child);
+        let end = Instant::now() + Duration::from_secs(5);
+        while !path.exists() {
+            if let Ok(Some(status)) = child.0.try_wait() {
+                return Err(Failure::start(format!("passt ended at once ({status})")));
+            }
+            if Instant::now() > end {
+                return Err(Failure::start("passt made no socket within 5 s"));
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(Self {
+            path,
+            _child: child,
+            _folder: folder,
+        })
+    }
+}

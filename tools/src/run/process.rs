@@ -1,0 +1,131 @@
+//! The Linux process, given the machine's options as environment variables.
+
+use super::{Failure, command, passt, signals};
+use crate::cli::Run;
+use crate::options::Net;
+use rustix::process::{Pid, Signal, kill_process};
+use std::ffi::OsString;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::time::Instant;
+
+enum Event {
+    Signal(i32),
+    Ended(std::io::Result<ExitStatus>),
+}
+
+/// Runs the executable; the result is its exit status, 128 and the signal's number when a signal ended it.
+pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
+    let mut variables = command::variables(run);
+    for disk in &run.disks {
+        let file = std::path::absolute(&disk.file).unwrap_or_else(|_| disk.file.clone());
+        let mut value = file.into_os_string();
+        if disk.read_only {
+            value.push(",ro");
+        }
+        variables.push((format!("SOIL_DISK_{}", disk.name), value));
+    }
+    if let Some(mac) = &run.mac {
+        variables.push(("SOIL_MAC".into(), mac.into()));
+    }
+    // Without passt's forwards a program on the user network needs nothing from here: it starts passt's equivalent by SOIL_NET itself.
+    let net = command::net(run, default_net);
+    let mut listening = None;
+    match &net {
+        Net::None => {
+            if run.net.is_some() {
+                variables.push(("SOIL_NET".into(), "none".into()));
+            }
+        }
+        Net::Tap(device) => variables.push(("SOIL_NET".into(), format!("tap={device}").into())),
+        Net::User | Net::Passt if run.dry_run => {
+            variables.push(("SOIL_NET".into(), "passt=/tmp/passt.socket".into()));
+        }
+        Net::User | Net::Passt => {
+            let passt = passt::Listening::start(&run.forwards)?;
+            let mut value = OsString::from("passt=");
+            value.push(&passt.path);
+            variables.push(("SOIL_NET".into(), value));
+            listening = Some(passt);
+        }
+    }
+    let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
+    if run.dry_run {
+        let mut line = String::from("env");
+        for (name, value) in &variables {
+            let mut word = OsString::from(name);
+            word.push("=");
+            word.push(value);
+            line = line + " " + &command::quoted(&word);
+        }
+        for word in [program.as_os_str()]
+            .into_iter()
+            .chain(run.arguments.iter().map(OsString::as_os_str))
+        {
+            line = line + " " + &command::quoted(word);
+        }
+        println!("{line}");
+        return Ok(0);
+    }
+    let mut child = Command::new(&program);
+    child.args(&run.arguments).envs(variables);
+    let (events, inbox) = channel();
+    let stop = signals::forward(events.clone(), Event::Signal)?;
+    let mut child = child
+        .spawn()
+        .map_err(|error| super::not_started(&run.program, &error))?;
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    // The child is waited for elsewhere; until that has reported, its number is its own.
+    std::thread::spawn(move || events.send(Event::Ended(child.wait())));
+    let send = |signal: Signal| id.map(|id| kill_process(id, signal));
+    let end = run.timeout.map(|after| Instant::now() + after);
+    let mut timed_out = false;
+    let status = loop {
+        let event = match end.filter(|_| !timed_out) {
+            Some(end) => inbox.recv_timeout(end.saturating_duration_since(Instant::now())),
+            None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
+        };
+        match event {
+            Ok(Event::Ended(status)) => break status,
+            Ok(Event::Signal(number)) => {
+                // A terminal sends Ctrl-C to the child as well; twice is what "at once" means to it, so only SIGTERM and SIGHUP are handed on.
+                if number != signal_hook::consts::SIGINT || !from_terminal() {
+                    let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
+                    send(signal);
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                timed_out = true;
+                send(Signal::KILL);
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Failure::start("the program's end was lost"));
+            }
+        }
+    };
+    drop((stop, listening));
+    let status =
+        status.map_err(|error| Failure::start(format!("the program's end was lost: {error}")))?;
+    if timed_out {
+        let after = run.timeout.unwrap_or_default().as_secs_f64();
+        return Err(Failure {
+            status: 124,
+            text: format!("ended after {after} s (--timeout)"),
+        });
+    }
+    match (status.code(), status.signal()) {
+        (Some(code), _) => Ok(u8::try_from(code).unwrap_or(255)),
+        (None, Some(signal)) => Err(Failure {
+            status: u8::try_from(128 + signal).unwrap_or(255),
+            text: format!("the program was ended by signal {signal}"),
+        }),
+        (None, None) => Err(Failure::start("the program's end was lost")),
+    }
+}
+
+/// Whether Ctrl-C reaches the child without us: it is in our group, in a terminal's foreground.
+fn from_terminal() -> bool {
+    rustix::termios::tcgetpgrp(std::io::stdin())
+        .is_ok_and(|group| group == rustix::process::getpgrp())
+}

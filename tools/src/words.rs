@@ -1,0 +1,165 @@
+//! The machine's command line: environment and arguments as words that survive QEMU and the kernel's parser.
+//!
+//! Words before `--` are `NAME=value`, those after it are the program's arguments. A word of harmless characters stands as it is; any other is in double quotes with
+//! `\"`, `\\`, `\n` and `\xNN` (one byte in two hexadecimal digits). The result is printable ASCII.
+
+use std::fmt::Write as _;
+
+/// The longest command line, in bytes, that the kernel reads, less what QEMU may append (`virtio_mmio.device=…` words).
+pub const LIMIT: usize = (64 << 10) - 2048;
+
+/// QEMU's and Firecracker's own words for devices: the kernel takes bare ones for devices wherever they stand.
+const DEVICE_WORD: &[u8] = b"virtio_mmio.device=";
+
+/// Appends one word to `line`.
+fn push(line: &mut String, word: &[u8]) {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:=,@%+-".contains(byte);
+    if !word.is_empty()
+        && word.iter().all(harmless)
+        && word != b"--"
+        && !word.starts_with(DEVICE_WORD)
+    {
+        line.extend(word.iter().map(|byte| char::from(*byte)));
+        return;
+    }
+    line.push('"');
+    for byte in word {
+        match byte {
+            b'"' => line.push_str("\\\""),
+            b'\\' => line.push_str("\\\\"),
+            b'\n' => line.push_str("\\n"),
+            b' '..=b'~' => line.push(char::from(*byte)),
+            // Writing to a String can't fail.
+            _ => drop(write!(line, "\\x{byte:02x}")),
+        }
+    }
+    line.push('"');
+}
+
+/// The command line for these variables (`NAME=value`, already joined) and arguments, or its length if that is over [`LIMIT`].
+pub fn encode<'a>(
+    variables: impl IntoIterator<Item = &'a [u8]>,
+    arguments: impl IntoIterator<Item = &'a [u8]>,
+) -> Result<String, usize> {
+    let mut line = String::new();
+    for variable in variables {
+        push(&mut line, variable);
+        line.push(' ');
+    }
+    let mut arguments = arguments.into_iter().peekable();
+    if arguments.peek().is_some() {
+        line.push_str("--");
+        for argument in arguments {
+            line.push(' ');
+            push(&mut line, argument);
+        }
+    }
+    line.truncate(line.trim_end().len());
+    if line.len() > LIMIT {
+        Err(line.len())
+    } else {
+        Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LIMIT, encode};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
+
+    /// The kernel's reading of the line: (variables, arguments).
+    fn decode(line: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
+        let mut halves = (Vec::new(), Vec::new());
+        let mut after = false;
+        let mut bytes = line.bytes().peekable();
+        while let Some(first) = bytes.next() {
+            let mut word = Vec::new();
+            let quoted = first == b'"';
+            if !quoted {
+                word.push(first);
+            }
+            while let Some(byte) = bytes.next_if(|byte| quoted || *byte != b' ') {
+                match byte {
+                    b'"' => break,
+                    b'\\' => match bytes.next().expect("an escape is complete") {
+                        b'n' => word.push(b'\n'),
+                        b'x' => {
+                            let digits: Vec<u8> = bytes.by_ref().take(2).collect();
+                            let text = str::from_utf8(&digits).expect("ASCII");
+                            word.push(u8::from_str_radix(text, 16).expect("two digits"));
+                        }
+                        other => word.push(other),
+                    },
+                    _ => word.push(byte),
+                }
+            }
+            assert!(bytes.next().is_none_or(|byte| byte == b' '));
+            if !quoted && !after && word == b"--" {
+                after = true;
+            } else if after {
+                halves.1.push(word);
+            } else {
+                halves.0.push(word);
+            }
+        }
+        halves
+    }
+
+    fn encoded(variables: &[&str], arguments: &[&str]) -> String {
+        encode(
+            variables.iter().map(|v| v.as_bytes()),
+            arguments.iter().map(|a| a.as_bytes()),
+        )
+        .expect("short")
+    }
+
+    #[test]
+    fn plain_words_stand_as_they_are() {
+        assert_eq!(
+            encoded(&["A=1", "B=x y"], &["-v", "a b", ""]),
+            r#"A=1 "B=x y" -- -v "a b" """#
+        );
+        assert_eq!(encoded(&[], &[]), "");
+        assert_eq!(encoded(&["A="], &[]), "A=");
+    }
+
+    #[test]
+    fn an_argument_never_looks_like_a_device_or_a_separator() {
+        assert_eq!(
+            encoded(&[], &["--", "virtio_mmio.device=4K@0x1:5"]),
+            r#"-- "--" "virtio_mmio.device=4K@0x1:5""#
+        );
+    }
+
+    #[test]
+    fn too_long_is_an_error() {
+        let long = vec![b'a'; LIMIT];
+        assert_eq!(encode([], [long.as_slice()]), Err(LIMIT + 3));
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_survives(
+            names in vec(("[A-Z_][A-Z0-9_]{0,8}", vec(1u8.., 0..20)), 0..6),
+            arguments in vec(vec(1u8.., 0..20), 0..6),
+        ) {
+            let variables: Vec<Vec<u8>> =
+                names.into_iter().map(|(n, v)| [n.as_bytes(), b"=", &v].concat()).collect();
+            let line = encode(
+                variables.iter().map(Vec::as_slice),
+                arguments.iter().map(Vec::as_slice),
+            ).expect("short");
+            prop_assert!(line.bytes().all(|byte| (b' '..=b'~').contains(&byte)));
+            prop_assert_eq!(decode(&line), (variables, arguments));
+        }
+
+        #[test]
+        fn strings_survive(arguments in vec(any::<String>(), 1..4)) {
+            let arguments: Vec<Vec<u8>> = arguments.into_iter()
+                .map(|a| a.into_bytes().into_iter().filter(|b| *b != 0).collect()).collect();
+            let line = encode([], arguments.iter().map(Vec::as_slice)).expect("short");
+            prop_assert_eq!(decode(&line).1, arguments);
+        }
+    }
+}
