@@ -18,6 +18,7 @@ import time
 import traceback
 
 from harness import sandbox
+from harness.console import Timeout
 from harness.context import ROOT, SOIL, Context, Skip
 
 Test = collections.namedtuple("Test", "name function limit long alone")
@@ -71,8 +72,9 @@ class Running:
         except Skip as reason:
             print(reason)
             status = SKIP
-        except AssertionError as problem:
-            where = traceback.extract_tb(problem.__traceback__)[-1]
+        except (AssertionError, Timeout) as problem:
+            frames = traceback.extract_tb(problem.__traceback__)
+            where = [frame for frame in frames if "/cases/" in frame.filename][-1]
             print(f"{os.path.basename(where.filename)}:{where.lineno}: {where.line}\n{problem}")
         except BaseException:
             traceback.print_exc()
