@@ -6,12 +6,12 @@ rust_minimum=1.91
 rust_toolchain=1.95.0
 
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their versions go together.
-ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
+ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat"
-ocaml_doc=""
+ocaml_doc="ocaml-odoc"
 
 # The same for an OCaml that didn't come from Debian (opam), as findlib names.
-findlib_run="findlib cohttp ipaddr logs mtime"
+findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 
 # The C side of a link, the machine, a FAT disk for the example and what fetches it.
