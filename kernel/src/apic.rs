@@ -1,0 +1,109 @@
+//! The local APIC: its timer, and the end of interrupts. x2APIC where the processor has it, else xAPIC (QEMU's TCG).
+//!
+//! Source: Intel SDM volume 3, chapter 11.
+
+use crate::interrupts::{SPURIOUS, TIMER};
+use crate::memory;
+use core::arch::x86_64::__cpuid;
+use core::sync::atomic::{AtomicU64, Ordering};
+use x86_64::registers::model_specific::Msr;
+
+const BASE: Msr = Msr::new(0x1b);
+const ENABLE: u64 = 1 << 11;
+const X2APIC: u64 = 1 << 10;
+/// Where the registers are, unless the machine moved them; the MSR says.
+const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
+
+const ID: u32 = 0x20;
+const TASK_PRIORITY: u32 = 0x80;
+const END_OF_INTERRUPT: u32 = 0xb0;
+const SPURIOUS_VECTOR: u32 = 0xf0;
+const LVT_TIMER: u32 = 0x320;
+const INITIAL_COUNT: u32 = 0x380;
+const CURRENT_COUNT: u32 = 0x390;
+const DIVIDE: u32 = 0x3e0;
+
+const MASKED: u32 = 1 << 16;
+/// The timer counts the bus clock divided by 16.
+const DIVISOR: u32 = 16;
+const DIVIDE_BY_16: u32 = 3;
+
+/// Where the registers are mapped; [`USE_MSRS`] for x2APIC, 0 before `set_up`.
+static REGISTERS: AtomicU64 = AtomicU64::new(0);
+const USE_MSRS: u64 = 1;
+
+fn read(register: u32) -> u32 {
+    match REGISTERS.load(Ordering::Relaxed) {
+        0 => 0,
+        // SAFETY: x2APIC is on; its registers are MSRs from 0x800.
+        USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 },
+        // SAFETY: the registers are mapped there.
+        base => unsafe { ((base + u64::from(register)) as *const u32).read_volatile() },
+    }
+}
+
+fn write(register: u32, value: u32) {
+    match REGISTERS.load(Ordering::Relaxed) {
+        0 => {}
+        // SAFETY: as for `read`; none of the registers used here affects memory.
+        USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).write(u64::from(value)) },
+        // SAFETY: as for `read`.
+        base => unsafe { ((base + u64::from(register)) as *mut u32).write_volatile(value) },
+    }
+}
+
+/// Switches the local APIC on and closes the old interrupt controller, which some firmware leaves open.
+pub fn set_up() {
+    use x86_64::instructions::port::Port;
+    let mut base_register = BASE;
+    // SAFETY: every 64-bit processor has the register; the bits are set as its manual says. The ports are the 8259's
+    // masks.
+    unsafe {
+        Port::new(0x21).write(0xff_u8);
+        Port::new(0xa1).write(0xff_u8);
+        let base = base_register.read();
+        if __cpuid(1).ecx & 1 << 21 != 0 {
+            base_register.write(base | ENABLE | X2APIC);
+            REGISTERS.store(USE_MSRS, Ordering::Relaxed);
+        } else {
+            base_register.write(base | ENABLE);
+            if let Some(registers) = memory::map_device(base & ADDRESS_MASK, 4096) {
+                REGISTERS.store(registers as u64, Ordering::Relaxed);
+            }
+        }
+    }
+    write(TASK_PRIORITY, 0);
+    write(SPURIOUS_VECTOR, 0x100 | u32::from(SPURIOUS));
+    write(LVT_TIMER, MASKED | u32::from(TIMER));
+    write(DIVIDE, DIVIDE_BY_16);
+    write(INITIAL_COUNT, u32::MAX);
+}
+
+/// This processor's APIC ID, for messages that interrupt it.
+pub fn id() -> u32 {
+    match REGISTERS.load(Ordering::Relaxed) {
+        USE_MSRS => read(ID),
+        _ => read(ID) >> 24,
+    }
+}
+
+/// Tells the APIC that the interrupt is served.
+pub fn end_of_interrupt() {
+    write(END_OF_INTERRUPT, 0);
+}
+
+/// Bus clocks since [`set_up`], as far as the counter reaches and until the timer is used for something else.
+pub fn elapsed_bus_clocks() -> u64 {
+    u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
+}
+
+/// Starts the timer: one interrupt after `bus_clocks`; 0 stops it.
+pub fn set_timer(bus_clocks: u64) {
+    if bus_clocks == 0 {
+        write(LVT_TIMER, MASKED | u32::from(TIMER));
+        return;
+    }
+    let count = bus_clocks.div_ceil(u64::from(DIVISOR)).min(u64::from(u32::MAX)) as u32;
+    write(LVT_TIMER, u32::from(TIMER));
+    write(INITIAL_COUNT, count);
+}

@@ -1,0 +1,220 @@
+//! The kernel command line: environment, arguments, device addresses.
+//!
+//! Words before `--` of the form `NAME=value` are environment variables, what follows `--` is `argv[1..]`. Words are
+//! separated by blanks; double quotes group; in and out of quotes a backslash takes the next character as it is, except
+//! `\n` (newline), `\t` (tab) and `\xNN` (the byte NN, hexadecimal). `virtio_mmio.device=` words are the machine's, not the
+//! program's: they are taken out wherever they stand, since QEMU appends them behind `--` and others put them before it.
+
+use alloc::vec::Vec;
+
+/// A decoded command line. The strings are bytes, as in Linux, without a zero among them.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct CommandLine {
+    /// `NAME=value` words, in order.
+    pub environment: Vec<Vec<u8>>,
+    /// What followed `--`.
+    pub arguments: Vec<Vec<u8>>,
+    /// The values of `virtio_mmio.device=` words.
+    pub mmio_devices: Vec<MmioDevice>,
+    /// Words before `--` that aren't `NAME=value`: ignored, but worth a warning.
+    pub unknown: Vec<Vec<u8>>,
+}
+
+/// A virtio-mmio device as `virtio_mmio.device=<size>@<address>:<irq>` describes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MmioDevice {
+    /// Physical address of the registers.
+    pub address: u64,
+    /// Length of the register window in bytes.
+    pub size: u64,
+    /// Global system interrupt.
+    pub irq: u32,
+}
+
+impl CommandLine {
+    /// Decodes `line`. Every input has a meaning: an open quote ends with the line, a stray backslash stands for itself.
+    pub fn parse(line: &[u8]) -> Self {
+        let mut result = Self::default();
+        let mut behind_separator = false;
+        for word in Words(line) {
+            if let Some(device) = word.strip_prefix(b"virtio_mmio.device=") {
+                result.mmio_devices.extend(MmioDevice::parse(device));
+            } else if behind_separator {
+                result.arguments.push(word);
+            } else if word == b"--" {
+                behind_separator = true;
+            } else if word.iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0) {
+                result.environment.push(word);
+            } else {
+                result.unknown.push(word);
+            }
+        }
+        result
+    }
+
+    /// The value of the environment variable `name`; the last one where it was given twice.
+    pub fn variable(&self, name: &[u8]) -> Option<&[u8]> {
+        self.environment
+            .iter()
+            .rev()
+            .find_map(|word| word.strip_prefix(name)?.strip_prefix(b"="))
+    }
+}
+
+impl MmioDevice {
+    fn parse(text: &[u8]) -> Option<Self> {
+        let text = core::str::from_utf8(text).ok()?;
+        let (size, rest) = text.split_once('@')?;
+        let (address, rest) = rest.split_once(':')?;
+        let irq = rest.split(':').next()?;
+        let (digits, unit) = match size.as_bytes().last()? {
+            b'K' | b'k' => (&size[..size.len() - 1], 1 << 10),
+            b'M' | b'm' => (&size[..size.len() - 1], 1 << 20),
+            _ => (size, 1),
+        };
+        let size = number(digits)?.checked_mul(unit)?;
+        Some(Self { address: number(address)?, size, irq: number(irq)?.try_into().ok()? })
+    }
+}
+
+fn number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x") {
+        Some(hexadecimal) => u64::from_str_radix(hexadecimal, 16).ok(),
+        None => text.parse().ok(),
+    }
+}
+
+/// The words of a command line, decoded.
+struct Words<'a>(&'a [u8]);
+
+impl Words<'_> {
+    fn next_byte(&mut self) -> Option<u8> {
+        let (first, rest) = self.0.split_first()?;
+        self.0 = rest;
+        Some(*first)
+    }
+
+    fn escape(&mut self) -> u8 {
+        match self.next_byte() {
+            Some(b'n') => b'\n',
+            Some(b't') => b'\t',
+            Some(b'x') => {
+                let digits = self.0.get(..2).and_then(|text| core::str::from_utf8(text).ok());
+                match digits.and_then(|text| u8::from_str_radix(text, 16).ok()) {
+                    // A zero would end the string early for every C function, so it isn't let in.
+                    Some(byte) if byte != 0 => {
+                        self.0 = &self.0[2..];
+                        byte
+                    }
+                    _ => b'x',
+                }
+            }
+            Some(byte) => byte,
+            None => b'\\',
+        }
+    }
+}
+
+impl Iterator for Words<'_> {
+    type Item = Vec<u8>;
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r');
+        let start = self.0.iter().position(|byte| !blank(byte))?;
+        self.0 = &self.0[start..];
+        let mut word = Vec::new();
+        let mut quoted = false;
+        while let Some(byte) = self.next_byte() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\\' => word.push(self.escape()),
+                _ if !quoted && blank(&byte) => break,
+                _ => word.push(byte),
+            }
+        }
+        Some(word)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CommandLine, MmioDevice};
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    /// What `soil run` does to a word.
+    fn encode(word: &[u8]) -> Vec<u8> {
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_./:=,@%+-".contains(byte);
+        if !word.is_empty() && word.iter().all(plain) {
+            return word.to_vec();
+        }
+        let mut text = vec![b'"'];
+        for byte in word {
+            match byte {
+                b'"' | b'\\' => text.extend([b'\\', *byte]),
+                b'\n' => text.extend(b"\\n"),
+                0x20..0x7f => text.push(*byte),
+                _ => text.extend(format!("\\x{byte:02x}").bytes()),
+            }
+        }
+        text.push(b'"');
+        text
+    }
+
+    #[test]
+    fn separates_environment_and_arguments() {
+        let line = CommandLine::parse(br#"A=1 quiet B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
+        assert_eq!(line.environment, [b"A=1".to_vec(), b"B=two words".to_vec()]);
+        assert_eq!(line.unknown, [b"quiet".to_vec()]);
+        let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
+        assert_eq!(arguments, [&b"--flag"[..], b"", b"a b", b"X=y", b"--", b"q\"\\A"]);
+        assert_eq!(line.variable(b"A"), Some(&b"1"[..]));
+        assert_eq!(line.variable(b"AB"), None);
+    }
+
+    #[test]
+    fn takes_out_device_words_wherever_they_stand() {
+        let line = CommandLine::parse(
+            b"virtio_mmio.device=4K@0xd0000000:5 A=1 -- x virtio_mmio.device=512@0xfeb00e00:12",
+        );
+        assert_eq!(line.arguments, [b"x".to_vec()]);
+        assert_eq!(
+            line.mmio_devices,
+            [
+                MmioDevice { address: 0xd000_0000, size: 4096, irq: 5 },
+                MmioDevice { address: 0xfeb0_0e00, size: 512, irq: 12 }
+            ]
+        );
+    }
+
+    #[test]
+    fn gives_meaning_to_broken_input() {
+        assert_eq!(CommandLine::parse(br#"-- "open"#).arguments, [b"open".to_vec()]);
+        assert_eq!(CommandLine::parse(br"-- \").arguments, [b"\\".to_vec()]);
+        assert_eq!(CommandLine::parse(br"-- \x0").arguments, [b"x0".to_vec()]);
+        assert_eq!(CommandLine::parse(br"-- \x00").arguments, [b"x00".to_vec()]);
+        assert!(CommandLine::parse(b"virtio_mmio.device=K@:").mmio_devices.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn decodes_what_soil_run_encodes(
+            words in proptest::collection::vec(proptest::collection::vec(1..=255u8, 0..20), 0..8)
+        ) {
+            let mut line = b"--".to_vec();
+            for word in &words {
+                line.push(b' ');
+                line.extend(encode(word));
+            }
+            let devices = words.iter().filter(|word| word.starts_with(b"virtio_mmio.device=")).count();
+            prop_assert_eq!(CommandLine::parse(&line).arguments.len() + devices, words.len());
+            if devices == 0 {
+                prop_assert_eq!(CommandLine::parse(&line).arguments, words);
+            }
+        }
+
+        #[test]
+        fn accepts_anything(line in proptest::collection::vec(any::<u8>(), 0..200)) {
+            CommandLine::parse(&line);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The console: a 16550 UART at the first serial port, and QEMU's debug port for messages to `soil run`.
+//!
+//! Source: National Semiconductor PC16550D data sheet; QEMU docs/specs (isa-debugcon answers reads with its own port
+//! number). Writes wait for the transmitter, as long as there is one.
+
+use crate::cell::Exclusive;
+use core::fmt::Write;
+use x86_64::instructions::port::Port;
+
+const COM1: u16 = 0x3f8;
+/// Bytes that the transmitter takes at once when it says that it is empty.
+const FIFO: usize = 16;
+/// QEMU's `isa-debugcon`, as `soil run` sets it.
+const DEBUG_PORT: u16 = 0xe9;
+/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 9600 baud.
+const PATIENCE: u32 = 10_000_000;
+
+struct Console {
+    serial: bool,
+    debug: bool,
+}
+
+static CONSOLE: Exclusive<Console> = Exclusive::new(Console { serial: false, debug: false });
+
+fn read(port: u16) -> u8 {
+    // SAFETY: reading the ports of the UART and of the debug console changes nothing in memory.
+    unsafe { Port::new(port).read() }
+}
+
+fn write_port(port: u16, value: u8) {
+    // SAFETY: as for `read`.
+    unsafe { Port::new(port).write(value) }
+}
+
+/// Finds the UART and the debug port.
+pub fn set_up() {
+    CONSOLE.with(|console| {
+        // Interrupt enable has four bits; a port where nothing is reads as ones.
+        write_port(COM1 + 1, 0);
+        console.serial = read(COM1 + 1) == 0;
+        if console.serial {
+            write_port(COM1 + 3, 0x80);
+            write_port(COM1, 1); // 115200 baud
+            write_port(COM1 + 1, 0);
+            write_port(COM1 + 3, 3); // 8 data bits, no parity, one stop bit
+            write_port(COM1 + 2, 0x07); // FIFOs on and empty
+            write_port(COM1 + 4, 0x0b); // DTR, RTS, OUT2: the interrupt line is connected
+        }
+        console.debug = read(DEBUG_PORT) == DEBUG_PORT as u8;
+    });
+}
+
+impl Console {
+    fn write(&mut self, bytes: &[u8]) {
+        if !self.serial {
+            return;
+        }
+        for piece in bytes.chunks(FIFO) {
+            if !(0..PATIENCE).any(|_| read(COM1 + 5) & 0x20 != 0) {
+                self.serial = false;
+                return;
+            }
+            for byte in piece {
+                write_port(COM1, *byte);
+            }
+        }
+    }
+}
+
+/// Writes `bytes` as they are; waits until the UART has taken them.
+pub fn write(bytes: &[u8]) {
+    CONSOLE.with(|console| console.write(bytes));
+}
+
+/// Reads what has come in, up to the length of `buffer`, without waiting; returns how much.
+pub fn read_available(buffer: &mut [u8]) -> usize {
+    CONSOLE.with(|console| {
+        let mut count = 0;
+        for slot in buffer {
+            if !console.serial || read(COM1 + 5) & 1 == 0 {
+                break;
+            }
+            *slot = read(COM1);
+            count += 1;
+        }
+        count
+    })
+}
+
+/// Whether a byte has come in.
+pub fn has_input() -> bool {
+    CONSOLE.with(|console| console.serial && read(COM1 + 5) & 1 != 0)
+}
+
+/// Opens or closes the UART's interrupt for received bytes.
+pub fn set_input_interrupt(open: bool) {
+    CONSOLE.with(|console| {
+        if console.serial {
+            write_port(COM1 + 1, u8::from(open));
+        }
+    });
+}
+
+/// Writes to `soil run`'s channel; false where there is none.
+pub fn write_control(bytes: &[u8]) -> bool {
+    CONSOLE.with(|console| {
+        if console.debug {
+            bytes.iter().for_each(|byte| write_port(DEBUG_PORT, *byte));
+        }
+        console.debug
+    })
+}
+
+/// Formats to the console, and to the control channel too when `both`.
+pub struct Output {
+    /// Whether the text goes to `soil run` as well.
+    pub both: bool,
+}
+
+impl Write for Output {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        write(text.as_bytes());
+        if self.both {
+            write_control(text.as_bytes());
+        }
+        Ok(())
+    }
+}
+
+/// Writes one line of the kernel's own, headed `soil: `.
+pub fn line(text: core::fmt::Arguments) {
+    // The console never fails.
+    let _ = writeln!(Output { both: false }, "soil: {text}");
+}
+
+/// Ctrl-D: the end of input, as a terminal has it.
+const END_OF_INPUT: u8 = 4;
+
+/// Reads at least one byte, waiting for it, and no further than the end of a line; 0 for Ctrl-D at the start. A carriage
+/// return counts as the end of a line, since that is what terminals send.
+pub fn read_line(buffer: &mut [u8]) -> usize {
+    let mut count = 0;
+    while count < buffer.len() {
+        let mut byte = [0];
+        if read_available(&mut byte) == 0 {
+            if count > 0 {
+                break;
+            }
+            wait_for_input(None);
+            continue;
+        }
+        let byte = match byte[0] {
+            END_OF_INPUT if count == 0 => return 0,
+            b'\r' => b'\n',
+            byte => byte,
+        };
+        buffer[count] = byte;
+        count += 1;
+        if byte == b'\n' {
+            break;
+        }
+    }
+    count
+}
+
+/// Halts until a byte may have come in or the deadline (monotonic nanoseconds) has passed.
+pub fn wait_for_input(deadline: Option<u64>) {
+    set_input_interrupt(true);
+    if !has_input() {
+        crate::wait::wait_until(deadline);
+    }
+}

@@ -1,0 +1,224 @@
+//! The crash report: registers, the address at fault and its meaning, the trace, the build-id.
+//!
+//! Once as text for people on the console, once between `SOIL-CRASH-BEGIN` and `SOIL-CRASH-END` on the control channel for
+//! `soil run`, which puts names to the addresses. Nothing is compiled with frame pointers, so the trace is what lies on
+//! the stack and points behind a call instruction: it may name a function too many, it doesn't miss one.
+
+use crate::console::Output;
+use crate::interrupts::Frame;
+use crate::memory::{self, Fault, PROGRAM};
+use crate::{console, power};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// What a shell reports for a program that ended by SIGSEGV and SIGABRT.
+const STATUS_FAULT: u8 = 128 + 11;
+const STATUS_ABORT: u8 = 128 + 6;
+/// Frames and stack words that are looked at, on each of the two stacks.
+const MAX_FRAMES: usize = 40;
+const MAX_WORDS: u64 = 4096;
+
+/// Set by the first report; a fault while reporting ends the machine at once.
+static REPORTING: AtomicBool = AtomicBool::new(false);
+
+unsafe extern "C" {
+    static soil_build_id_start: u8;
+    static soil_build_id_end: u8;
+}
+
+const REGISTERS: [&str; 15] = [
+    "r15", "r14", "r13", "r12", "r11", "r10", "r9", "r8", "rbp", "rdi", "rsi", "rdx", "rcx", "rbx",
+    "rax",
+];
+
+struct Report {
+    out: Output,
+    on_control: bool,
+}
+
+impl Report {
+    fn begin(reason: core::fmt::Arguments) -> Self {
+        if REPORTING.swap(true, Ordering::Relaxed) {
+            power::exit(STATUS_FAULT);
+        }
+        let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
+        let mut report = Self { out: Output { both: false }, on_control };
+        let _ = writeln!(report.out, "\nsoil: crash: {reason}");
+        report.both(format_args!("reason {reason}"), false);
+        report.build_id();
+        report
+    }
+
+    /// A line for the control channel and, if `visible`, the console.
+    fn both(&mut self, line: core::fmt::Arguments, visible: bool) {
+        if visible {
+            let _ = writeln!(self.out, "  {line}");
+        }
+        if self.on_control {
+            let _ = writeln!(ControlOutput, "{line}");
+        }
+    }
+
+    fn build_id(&mut self) {
+        let start = (&raw const soil_build_id_start) as usize;
+        let len = (&raw const soil_build_id_end) as usize - start;
+        // SAFETY: the linker script puts the note between the two symbols.
+        let note = unsafe { core::slice::from_raw_parts(start as *const u8, len) };
+        let id = Hexadecimal(note.get(16..).unwrap_or(&[]));
+        self.both(format_args!("build-id {id}"), true);
+    }
+
+    fn registers(&mut self, frame: &Frame) {
+        for (name, value) in REGISTERS.iter().zip(&frame.general).rev() {
+            self.both(format_args!("register {name} {value:#018x}"), true);
+        }
+        self.both(format_args!("register rip {:#018x}", frame.rip), true);
+        self.both(format_args!("register rsp {:#018x}", frame.rsp), true);
+        self.both(format_args!("register rflags {:#x}", frame.rflags), true);
+    }
+
+    fn trace(&mut self, instruction: Option<u64>, stack: u64) {
+        if let Some(address) = instruction {
+            self.both(format_args!("frame {address:#x}"), true);
+        }
+        let mut other_stack = None;
+        self.scan(stack, &mut other_stack);
+        if let Some(stack) = other_stack {
+            // C code was called from OCaml, which runs on a stack in its heap.
+            self.scan(stack, &mut Some(0));
+        }
+    }
+
+    /// Prints the return addresses on the stack from `stack` on. The first word found that points to a return address
+    /// outside this stack becomes `other`, if that is empty.
+    fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
+        let mut frames = 0;
+        let first = stack & !7;
+        for address in (first..first.saturating_add(MAX_WORDS * 8)).step_by(8) {
+            let Some(word) = load(address) else { break };
+            if is_return_address(word) {
+                self.both(format_args!("frame {word:#x}"), true);
+                frames += 1;
+                if frames == MAX_FRAMES {
+                    break;
+                }
+            } else if other.is_none()
+                && word % 8 == 0
+                && PROGRAM.contains(&word)
+                && word.abs_diff(address) > memory::STACK_SIZE
+                && load(word).is_some_and(is_return_address)
+            {
+                *other = Some(word);
+            }
+        }
+    }
+
+    fn end(self, status: u8) -> ! {
+        if memory::was_refused() {
+            console::line(format_args!("memory ran out before this: give the machine more (soil run --mem)"));
+        }
+        console::write_control(b"SOIL-CRASH-END\n");
+        power::exit(status)
+    }
+}
+
+struct ControlOutput;
+
+impl Write for ControlOutput {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        console::write_control(text.as_bytes());
+        Ok(())
+    }
+}
+
+struct Hexadecimal<'a>(&'a [u8]);
+
+impl core::fmt::Display for Hexadecimal<'_> {
+    fn fmt(&self, f: &mut core::fmt::Formatter) -> core::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+fn load(address: u64) -> Option<u64> {
+    // SAFETY: the page is there; any value will do.
+    memory::is_readable(address).then(|| unsafe { (address as *const u64).read_unaligned() })
+}
+
+/// Whether `address` is in code and behind a call: `e8 rel32`, or `ff /2` with its forms of operand.
+fn is_return_address(address: u64) -> bool {
+    let text = memory::image::text();
+    if !text.contains(&address) || address - text.start < 8 {
+        return false;
+    }
+    // SAFETY: within the image's code.
+    let before = unsafe { core::slice::from_raw_parts((address - 8) as *const u8, 8) };
+    let is_indirect = |at: usize| before[at] == 0xff && before[at + 1] & 0x38 == 0x10;
+    before[3] == 0xe8 || [6, 5, 4, 2, 1].into_iter().any(is_indirect)
+}
+
+/// A page fault that isn't a first touch.
+pub fn page_fault(frame: &Frame, address: u64, outcome: Fault) -> ! {
+    if outcome == Fault::OutOfMemory {
+        Report::begin(format_args!("out of memory: give the machine more (soil run --mem)"))
+            .end(STATUS_FAULT);
+    }
+    let (write, fetch) = (frame.error & 2 != 0, frame.error & 16 != 0);
+    let access = if fetch { "execution" } else if write { "write" } else { "read" };
+    let meaning = memory::describe(address, write, fetch);
+    let mut report =
+        Report::begin(format_args!("page fault: {access} at {address:#x}: {meaning}"));
+    report.registers(frame);
+    report.trace(Some(frame.rip), frame.rsp);
+    report.end(STATUS_FAULT)
+}
+
+/// Any other exception.
+pub fn exception(frame: &Frame) -> ! {
+    const NAMES: [&str; 20] = [
+        "division by zero",
+        "debug trap",
+        "non-maskable interrupt",
+        "breakpoint",
+        "overflow",
+        "bound range exceeded",
+        "invalid instruction",
+        "no x87 unit",
+        "double fault",
+        "",
+        "invalid TSS",
+        "segment not present",
+        "stack segment fault",
+        "general protection fault: an address that isn't canonical, or an instruction that isn't allowed",
+        "",
+        "",
+        "x87 floating-point exception",
+        "alignment check",
+        "machine check",
+        "SIMD floating-point exception",
+    ];
+    let name = NAMES.get(frame.vector as usize).filter(|name| !name.is_empty());
+    let name = name.unwrap_or(&"processor exception");
+    let mut report =
+        Report::begin(format_args!("{name} (vector {}, error {:#x})", frame.vector, frame.error));
+    report.registers(frame);
+    report.trace(Some(frame.rip), frame.rsp);
+    report.end(STATUS_FAULT)
+}
+
+/// The program called `abort`, or raised another signal that ends it, from the system call at `instruction`.
+pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
+    let mut report = Report::begin(format_args!("the program ended itself by {name}"));
+    report.trace(Some(instruction), crate::interrupts::program_stack());
+    report.end(128 + (number & 63) as u8)
+}
+
+/// A panic in Rust code.
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo) -> ! {
+    let stack: u64;
+    // SAFETY: reads the stack pointer.
+    unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack)) };
+    let mut report = Report::begin(format_args!("Rust panic: {info}"));
+    report.trace(None, stack);
+    report.end(STATUS_ABORT)
+}

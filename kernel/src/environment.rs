@@ -1,0 +1,133 @@
+//! What the program is started with: arguments, environment, auxiliary vector, on its stack.
+//!
+//! Source: System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State".
+
+use crate::cmdline::{CommandLine, MmioDevice};
+use crate::memory::{DirectMemory, PROGRAM};
+use crate::pvh::StartInfo;
+use crate::{console, time};
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicPtr, Ordering};
+
+static COMMAND_LINE: AtomicPtr<CommandLine> = AtomicPtr::new(core::ptr::null_mut());
+
+/// The decoded command line.
+fn command_line() -> Option<&'static CommandLine> {
+    // SAFETY: set once by `set_up`, to a box that is never freed.
+    unsafe { COMMAND_LINE.load(Ordering::Acquire).as_ref() }
+}
+
+/// The value that the command line gives the environment variable `name`.
+pub fn variable(name: &[u8]) -> Option<&'static [u8]> {
+    command_line()?.variable(name)
+}
+
+/// The virtio-mmio devices that the command line names.
+pub fn mmio_devices() -> &'static [MmioDevice] {
+    command_line().map_or(&[], |line| &line.mmio_devices)
+}
+
+/// The program headers in the image, from the linker script.
+fn program_headers() -> (u64, u64, u64) {
+    // SAFETY: an ELF header is the first thing in the image; the linker script includes it.
+    let header = unsafe { core::slice::from_raw_parts(crate::memory::image::all().start as *const u8, 64) };
+    let half = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
+    (crate::memory::image::all().start + 64, half(54), half(56))
+}
+
+const AT_PHDR: u64 = 3;
+const AT_PHENT: u64 = 4;
+const AT_PHNUM: u64 = 5;
+const AT_PAGESZ: u64 = 6;
+const AT_HWCAP: u64 = 16;
+const AT_CLKTCK: u64 = 17;
+const AT_SECURE: u64 = 23;
+const AT_RANDOM: u64 = 25;
+
+/// Decodes the command line and lays out the stack; returns its pointer.
+pub fn set_up(info: &StartInfo) -> u64 {
+    let line = CommandLine::parse(info.command_line(&DirectMemory));
+    for word in &line.unknown {
+        console::line(format_args!(
+            "unknown word on the command line: {} (NAME=value sets a variable, arguments follow --)",
+            word.escape_ascii()
+        ));
+    }
+    let line: &'static CommandLine = Box::leak(Box::new(line));
+    COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
+
+    let mut stack = Stack { pointer: PROGRAM.end - 16 };
+    let environment: Vec<u64> = line.environment.iter().map(|word| stack.string(word)).collect();
+    let name = line.variable(b"SOIL_ARGV0").unwrap_or(b"main.exe");
+    let arguments: Vec<u64> = core::iter::once(name)
+        .chain(line.arguments.iter().map(|word| &word[..]))
+        .map(|word| stack.string(word))
+        .collect();
+    let seed = stack.bytes(&seed());
+    let (headers, size, count) = program_headers();
+    let auxiliary = [
+        (AT_PHDR, headers),
+        (AT_PHENT, size),
+        (AT_PHNUM, count),
+        (AT_PAGESZ, 4096),
+        (AT_HWCAP, 0),
+        (AT_CLKTCK, 100),
+        (AT_SECURE, 0),
+        (AT_RANDOM, seed),
+        (0, 0),
+    ];
+    let words = 1 + arguments.len() + 1 + environment.len() + 1 + 2 * auxiliary.len();
+    stack.pointer = (stack.pointer - 8 * words as u64) & !15;
+    let start = stack.pointer;
+    stack.pointer += 8 * words as u64;
+    for (tag, value) in auxiliary.into_iter().rev() {
+        stack.word(value);
+        stack.word(tag);
+    }
+    stack.word(0);
+    environment.iter().rev().for_each(|word| stack.word(*word));
+    stack.word(0);
+    arguments.iter().rev().for_each(|word| stack.word(*word));
+    stack.word(arguments.len() as u64);
+    start
+}
+
+/// Sixteen bytes for musl's stack protector: the processor's random numbers if it has them, else what time gives. This is
+/// a canary against bugs, not a source of keys.
+fn seed() -> [u8; 16] {
+    let mut seed = [0; 16];
+    if !crate::random::hardware(&mut seed) {
+        let mut state = time::counter() | 1;
+        for chunk in seed.chunks_exact_mut(8) {
+            state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ time::counter();
+            chunk.copy_from_slice(&state.to_le_bytes());
+        }
+    }
+    seed
+}
+
+/// Writes downwards.
+struct Stack {
+    pointer: u64,
+}
+
+impl Stack {
+    fn bytes(&mut self, bytes: &[u8]) -> u64 {
+        self.pointer -= bytes.len() as u64;
+        // SAFETY: the program's stack, which nothing uses yet; the command line is shorter than it.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pointer as *mut u8, bytes.len());
+        }
+        self.pointer
+    }
+
+    fn string(&mut self, text: &[u8]) -> u64 {
+        self.bytes(&[0]);
+        self.bytes(text)
+    }
+
+    fn word(&mut self, word: u64) {
+        self.bytes(&word.to_le_bytes());
+    }
+}

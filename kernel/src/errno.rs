@@ -1,0 +1,24 @@
+//! Linux's error numbers, as far as they are answered. Source: `asm-generic/errno-base.h` and `errno.h`.
+
+/// An error of a system call.
+#[allow(clippy::upper_case_acronyms, reason = "the names of C")]
+#[allow(missing_docs, reason = "errno(3) is the documentation")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Errno {
+    EPERM = 1,
+    ENOENT = 2,
+    ESRCH = 3,
+    EIO = 5,
+    EBADF = 9,
+    EAGAIN = 11,
+    ENOMEM = 12,
+    EFAULT = 14,
+    EEXIST = 17,
+    ENODEV = 19,
+    EINVAL = 22,
+    ENOTTY = 25,
+    ESPIPE = 29,
+    ERANGE = 34,
+    ENAMETOOLONG = 36,
+    ENOSYS = 38,
+}

@@ -1,0 +1,83 @@
+//! The heap of the Rust side: a TLSF allocator (crate `rlsf`) over pages that [`crate::memory`] adds as they are needed.
+
+use crate::cell::Exclusive;
+use crate::frames::PAGE;
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
+use rlsf::Tlsf;
+
+/// What the heap grows by at least: small, since `hello` is to run in 8 MiB.
+const GROWTH: usize = 16 << 10;
+
+struct State {
+    /// Blocks up to 16 GiB in 28 classes of 16.
+    tlsf: Tlsf<'static, u32, u16, 28, 16>,
+    end: usize,
+}
+
+struct Heap(Exclusive<State>);
+
+// SAFETY: the pointers inside point into heap pages, which belong to whoever holds the lock.
+unsafe impl Send for State {}
+
+#[global_allocator]
+static HEAP: Heap = Heap(Exclusive::new(State { tlsf: Tlsf::new(), end: 0 }));
+
+impl State {
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if let Some(block) = self.tlsf.allocate(layout) {
+            return Some(block);
+        }
+        // TLSF rounds sizes up to its classes, and needs a header and a sentinel.
+        let need = layout.size().checked_add(layout.size() / 8)?.checked_add(layout.align())?;
+        let len = need.checked_add(256)?.max(GROWTH).checked_next_multiple_of(PAGE as usize)?;
+        let added = crate::memory::grow_heap(len)?;
+        let start = added as *mut u8 as usize;
+        let added = NonNull::new(added)?;
+        // SAFETY: the pages are new; where they follow the last ones, those are the heap's too.
+        unsafe {
+            if start == self.end {
+                self.tlsf.append_free_block_ptr(added);
+            } else {
+                self.tlsf.insert_free_block_ptr(added);
+            }
+        }
+        self.end = start + len;
+        self.tlsf.allocate(layout)
+    }
+}
+
+// SAFETY: TLSF gives blocks that are as large and aligned as asked for, and that don't overlap.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        self.0.with(|state| state.allocate(layout).map_or(null_mut(), NonNull::as_ptr))
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            // SAFETY: the caller's promise: the block is of this allocator, with this layout.
+            self.0.with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Some(old) = NonNull::new(block) else { return null_mut() };
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return null_mut();
+        };
+        // SAFETY: as for `dealloc`.
+        let grown = self.0.with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
+        if let Some(block) = grown {
+            return block.as_ptr();
+        }
+        // SAFETY: as above; the copy is as long as the shorter of the two.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(block, new, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}

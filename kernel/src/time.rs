@@ -1,0 +1,266 @@
+//! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
+//!
+//! Nothing is measured at boot. The first question for the time finds out how fast the counter runs: from kvmclock's page
+//! under KVM, from CPUID leaf 0x15 on hardware, else by comparing it with another clock. That clock is the local APIC's
+//! timer under QEMU, where its bus clock is 1 GHz by definition, and which has been counting since boot, so that nothing
+//! has to be waited for; on other machines it is the PIT.
+//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
+
+use crate::cell::Exclusive;
+use crate::{apic, console, machine, rtc};
+use core::arch::x86_64::{__cpuid, _rdtsc};
+use core::sync::atomic::{AtomicU64, Ordering, fence};
+use x86_64::instructions::port::Port;
+use x86_64::registers::model_specific::Msr;
+
+const NS: u64 = 1_000_000_000;
+/// The shortest comparison that is exact enough: APIC readings take a microsecond or two.
+const MEASURE_NS: u64 = 2_000_000;
+/// QEMU and KVM: the APIC's bus clock in Hz.
+const VIRTUAL_BUS_HZ: u64 = NS;
+const PIT_HZ: u64 = 1_193_182;
+
+/// `ns = ticks * multiplier >> SHIFT`.
+const SHIFT: u32 = 32;
+
+struct State {
+    scale: Option<Scale>,
+    /// Wall time at monotonic time 0, once somebody asked.
+    wall_base: Option<u64>,
+    kvm: Option<&'static KvmClock>,
+}
+
+#[derive(Clone, Copy)]
+struct Scale {
+    multiplier: u64,
+    bus_hz: u64,
+}
+
+static STATE: Exclusive<State> =
+    Exclusive::new(State { scale: None, wall_base: None, kvm: None });
+
+/// The counter at boot: monotonic time 0.
+static START: AtomicU64 = AtomicU64::new(0);
+
+/// `struct pvclock_vcpu_time_info`; the host writes it.
+#[repr(C, align(64))]
+struct KvmClock {
+    version: core::sync::atomic::AtomicU32,
+    _padding: u32,
+    tsc_timestamp: AtomicU64,
+    system_time: AtomicU64,
+    multiplier: core::sync::atomic::AtomicU32,
+    shift: core::sync::atomic::AtomicI8,
+    flags: core::sync::atomic::AtomicU8,
+}
+
+static KVM_CLOCK: KvmClock = KvmClock {
+    version: core::sync::atomic::AtomicU32::new(0),
+    _padding: 0,
+    tsc_timestamp: AtomicU64::new(0),
+    system_time: AtomicU64::new(0),
+    multiplier: core::sync::atomic::AtomicU32::new(0),
+    shift: core::sync::atomic::AtomicI8::new(0),
+    flags: core::sync::atomic::AtomicU8::new(0),
+};
+
+/// KVM's leaf of features, bit 3: the clock's new MSRs.
+const KVM_FEATURES: u32 = 0x4000_0001;
+const KVM_SYSTEM_TIME: u32 = 0x4b56_4d01;
+const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
+
+/// The time stamp counter, for what needs a number and no time.
+pub fn counter() -> u64 {
+    ticks()
+}
+
+fn ticks() -> u64 {
+    // SAFETY: every 64-bit processor has the instruction.
+    unsafe { _rdtsc() }
+}
+
+/// Notes where time begins.
+pub fn set_up() {
+    START.store(ticks(), Ordering::Relaxed);
+}
+
+impl KvmClock {
+    /// Nanoseconds since the host began to count.
+    fn read(&self) -> u64 {
+        loop {
+            let version = self.version.load(Ordering::Acquire);
+            let delta = ticks().saturating_sub(self.tsc_timestamp.load(Ordering::Relaxed));
+            let shift = self.shift.load(Ordering::Relaxed);
+            let multiplier = self.multiplier.load(Ordering::Relaxed);
+            let system_time = self.system_time.load(Ordering::Relaxed);
+            // Pairs with the host, which makes the version odd before it changes the rest and even afterwards.
+            fence(Ordering::Acquire);
+            if version % 2 == 0 && version == self.version.load(Ordering::Relaxed) {
+                let delta = if shift >= 0 {
+                    delta << shift.min(63)
+                } else {
+                    delta >> shift.unsigned_abs().min(63)
+                };
+                return system_time + scaled(delta, u64::from(multiplier));
+            }
+        }
+    }
+}
+
+fn scaled(ticks: u64, multiplier: u64) -> u64 {
+    (u128::from(ticks) * u128::from(multiplier) >> SHIFT) as u64
+}
+
+fn kvm_clock() -> Option<&'static KvmClock> {
+    if !machine::is_kvm() || __cpuid(KVM_FEATURES).eax & 1 << 3 == 0 {
+        return None;
+    }
+    // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.
+    unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const KVM_CLOCK) as u64 | 1) };
+    Some(&KVM_CLOCK)
+}
+
+/// The counter's rate in Hz by CPUID leaf 0x15, 0 where it doesn't say.
+fn hz_by_cpuid() -> u64 {
+    if __cpuid(0).eax < 0x15 {
+        return 0;
+    }
+    let leaf = __cpuid(0x15);
+    if leaf.eax == 0 {
+        return 0;
+    }
+    u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax)
+}
+
+impl Scale {
+    fn from_hz(tsc_hz: u64, bus_hz: u64) -> Self {
+        let multiplier = (u128::from(NS) << SHIFT) / u128::from(tsc_hz.max(1));
+        Self { multiplier: multiplier as u64, bus_hz }
+    }
+
+    /// Compares the counter with the APIC's timer, whose rate is known.
+    fn by_apic() -> Option<Self> {
+        let start = START.load(Ordering::Relaxed);
+        let mut bus = apic::elapsed_bus_clocks();
+        let limit = ticks().saturating_add(1 << 34);
+        while bus < MEASURE_NS {
+            if ticks() > limit {
+                return None;
+            }
+            bus = apic::elapsed_bus_clocks();
+        }
+        let tsc = ticks().saturating_sub(start);
+        let hz = u128::from(tsc) * u128::from(VIRTUAL_BUS_HZ) / u128::from(bus);
+        Some(Self::from_hz(hz as u64, VIRTUAL_BUS_HZ))
+    }
+
+    /// Lets the PIT's channel 2 count 10 ms and sees how far the counter and the APIC's timer get.
+    fn by_pit() -> Option<Self> {
+        const SPAN: u16 = (PIT_HZ / 100) as u16;
+        // SAFETY: ports of the PIT and of its gate; the speaker stays off.
+        unsafe {
+            let mut gate = Port::<u8>::new(0x61);
+            let before = gate.read();
+            gate.write(before & !2 | 1);
+            Port::new(0x43).write(0xb0_u8); // channel 2, both bytes, mode 0: output rises at the end
+            Port::new(0x42).write(SPAN as u8);
+            Port::new(0x42).write((SPAN >> 8) as u8);
+            let (tsc, bus) = (ticks(), apic::elapsed_bus_clocks());
+            let limit = tsc.saturating_add(1 << 34);
+            while gate.read() & 0x20 == 0 {
+                if ticks() > limit {
+                    return None;
+                }
+            }
+            let (tsc, bus) = (ticks() - tsc, apic::elapsed_bus_clocks().saturating_sub(bus));
+            gate.write(before);
+            Some(Self::from_hz(tsc * 100, bus * 100))
+        }
+    }
+
+    fn find() -> Self {
+        let hz = hz_by_cpuid();
+        if machine::is_kvm() && hz != 0 {
+            return Self::from_hz(hz, VIRTUAL_BUS_HZ);
+        }
+        let measured = if machine::is_emulated() || machine::is_kvm() {
+            Self::by_apic()
+        } else {
+            Self::by_pit()
+        };
+        match (measured, hz) {
+            (Some(scale), 0) => scale,
+            (Some(scale), hz) => Self::from_hz(hz, scale.bus_hz),
+            (None, 0) => {
+                console::line(format_args!(
+                    "no clock to compare the time stamp counter with: taking it for 1 GHz"
+                ));
+                Self::from_hz(NS, NS)
+            }
+            (None, hz) => Self::from_hz(hz, NS),
+        }
+    }
+}
+
+impl State {
+    fn scale(&mut self) -> Scale {
+        match self.scale {
+            Some(scale) => scale,
+            None => {
+                self.kvm = kvm_clock();
+                *self.scale.insert(Scale::find())
+            }
+        }
+    }
+
+    fn monotonic(&mut self) -> u64 {
+        let scale = self.scale();
+        match self.kvm {
+            Some(clock) => clock.read(),
+            None => {
+                scaled(ticks().saturating_sub(START.load(Ordering::Relaxed)), scale.multiplier)
+            }
+        }
+    }
+
+    fn wall_base(&mut self) -> u64 {
+        if let Some(base) = self.wall_base {
+            return base;
+        }
+        let now = self.monotonic();
+        let wall = self.kvm.and_then(|clock| kvm_wall_clock(clock)).or_else(rtc::read_ns);
+        if wall.is_none() {
+            console::line(format_args!("this machine has no clock: wall time begins in 1970"));
+        }
+        *self.wall_base.insert(wall.unwrap_or(0).saturating_sub(now))
+    }
+}
+
+/// `struct pvclock_wall_clock`: wall time when the host began to count; plus the time since.
+fn kvm_wall_clock(clock: &KvmClock) -> Option<u64> {
+    use core::sync::atomic::AtomicU32;
+    static WALL: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
+    // SAFETY: as for the system time; the host fills the words in before the instruction ends.
+    unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
+    let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
+    (seconds != 0).then(|| seconds * NS + ns + clock.read())
+}
+
+/// Nanoseconds since boot; never goes back.
+pub fn monotonic_ns() -> u64 {
+    STATE.with(State::monotonic)
+}
+
+/// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is said once.
+pub fn wall_ns() -> u64 {
+    STATE.with(|state| {
+        let base = state.wall_base();
+        base.saturating_add(state.monotonic())
+    })
+}
+
+/// The APIC's bus clocks in `ns`.
+pub fn bus_clocks(ns: u64) -> u64 {
+    let hz = STATE.with(|state| state.scale().bus_hz);
+    (u128::from(ns) * u128::from(hz) / u128::from(NS)).min(u128::from(u64::MAX)) as u64
+}
