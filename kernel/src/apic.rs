@@ -103,7 +103,9 @@ pub fn set_timer(bus_clocks: u64) {
         write(LVT_TIMER, MASKED | u32::from(TIMER));
         return;
     }
-    let count = bus_clocks.div_ceil(u64::from(DIVISOR)).min(u64::from(u32::MAX)) as u32;
+    let count = bus_clocks
+        .div_ceil(u64::from(DIVISOR))
+        .min(u64::from(u32::MAX)) as u32;
     write(LVT_TIMER, u32::from(TIMER));
     write(INITIAL_COUNT, count);
 }

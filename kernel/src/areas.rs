@@ -52,7 +52,27 @@ pub struct Areas {
 impl Areas {
     /// No ranges; addresses are given out from `limits`.
     pub const fn new(limits: Range<u64>) -> Self {
-        Self { list: Vec::new(), limits, committed: 0 }
+        Self {
+            list: Vec::new(),
+            limits,
+            committed: 0,
+        }
+    }
+
+    /// How many areas the list holds at most, if it is to have room for one more change; `None` where it has that room.
+    /// The list never grows by itself: it is changed while memory can't be allocated.
+    pub fn wants_capacity(&self) -> Option<usize> {
+        /// A change cuts at two ends and adds an area.
+        const ROOM: usize = 3;
+        let wanted = self.list.len() + ROOM;
+        (wanted > self.list.capacity()).then_some((2 * wanted).max(32))
+    }
+
+    /// Moves the list to `storage`, which is empty and large enough; gives the old storage back to be freed.
+    pub fn move_to(&mut self, mut storage: Vec<Area>) -> Vec<Area> {
+        debug_assert!(storage.capacity() > self.list.len());
+        storage.append(&mut self.list);
+        core::mem::replace(&mut self.list, storage)
     }
 
     /// Bytes that are committed.
@@ -62,7 +82,9 @@ impl Areas {
 
     /// The range that contains `address`.
     pub fn find(&self, address: u64) -> Option<&Area> {
-        self.list.get(self.first_ending_behind(address)).filter(|area| area.range.start <= address)
+        self.list
+            .get(self.first_ending_behind(address))
+            .filter(|area| area.range.start <= address)
     }
 
     fn first_ending_behind(&self, address: u64) -> usize {
@@ -120,7 +142,10 @@ impl Areas {
         if let Some(area) = self.list.get_mut(at)
             && area.range.start < address
         {
-            let tail = Area { range: address..area.range.end, ..area.clone() };
+            let tail = Area {
+                range: address..area.range.end,
+                ..area.clone()
+            };
             area.range.end = address;
             self.list.insert(at + 1, tail);
         }
@@ -130,7 +155,10 @@ impl Areas {
     fn cut(&mut self, range: &Range<u64>) -> Range<usize> {
         self.split(range.start);
         self.split(range.end);
-        self.first_ending_behind(range.start)..self.list.partition_point(|area| area.range.start < range.end)
+        self.first_ending_behind(range.start)
+            ..self
+                .list
+                .partition_point(|area| area.range.start < range.end)
     }
 
     /// Forgets `range`.
@@ -162,7 +190,10 @@ impl Areas {
 
     /// Bytes of `range` that are committed.
     pub fn committed_in(&self, range: &Range<u64>) -> u64 {
-        let writable = Protection { write: true, ..Protection::default() };
+        let writable = Protection {
+            write: true,
+            ..Protection::default()
+        };
         let (used, uncommitted) = self.measure(range, writable);
         used - uncommitted
     }
@@ -193,11 +224,23 @@ mod tests {
     use super::{Area, Areas, PAGE, Protection};
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
-    const NONE: Protection = Protection { read: false, write: false, execute: false };
-    const WRITE: Protection = Protection { read: true, write: true, execute: false };
+    const NONE: Protection = Protection {
+        read: false,
+        write: false,
+        execute: false,
+    };
+    const WRITE: Protection = Protection {
+        read: true,
+        write: true,
+        execute: false,
+    };
 
     fn area(range: core::ops::Range<u64>, protection: Protection) -> Area {
-        Area { range, protection, committed: protection.write }
+        Area {
+            range,
+            protection,
+            committed: protection.write,
+        }
     }
 
     #[test]

@@ -19,7 +19,10 @@ unsafe impl<T: Send> Sync for Exclusive<T> {}
 impl<T> Exclusive<T> {
     /// A cell that holds `value`.
     pub const fn new(value: T) -> Self {
-        Self { busy: AtomicBool::new(false), value: UnsafeCell::new(value) }
+        Self {
+            busy: AtomicBool::new(false),
+            value: UnsafeCell::new(value),
+        }
     }
 
     /// Runs `f` on the value.

@@ -43,7 +43,11 @@ impl CommandLine {
                 result.arguments.push(word);
             } else if word == b"--" {
                 behind_separator = true;
-            } else if word.iter().position(|byte| *byte == b'=').is_some_and(|at| at > 0) {
+            } else if word
+                .iter()
+                .position(|byte| *byte == b'=')
+                .is_some_and(|at| at > 0)
+            {
                 result.environment.push(word);
             } else {
                 result.unknown.push(word);
@@ -73,7 +77,11 @@ impl MmioDevice {
             _ => (size, 1),
         };
         let size = number(digits)?.checked_mul(unit)?;
-        Some(Self { address: number(address)?, size, irq: number(irq)?.try_into().ok()? })
+        Some(Self {
+            address: number(address)?,
+            size,
+            irq: number(irq)?.try_into().ok()?,
+        })
     }
 }
 
@@ -99,7 +107,10 @@ impl Words<'_> {
             Some(b'n') => b'\n',
             Some(b't') => b'\t',
             Some(b'x') => {
-                let digits = self.0.get(..2).and_then(|text| core::str::from_utf8(text).ok());
+                let digits = self
+                    .0
+                    .get(..2)
+                    .and_then(|text| core::str::from_utf8(text).ok());
                 match digits.and_then(|text| u8::from_str_radix(text, 16).ok()) {
                     // A zero would end the string early for every C function, so it isn't let in.
                     Some(byte) if byte != 0 => {
@@ -162,11 +173,15 @@ mod tests {
 
     #[test]
     fn separates_environment_and_arguments() {
-        let line = CommandLine::parse(br#"A=1 quiet B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
+        let line =
+            CommandLine::parse(br#"A=1 quiet B="two words" -- --flag "" a\ b X=y -- "q\"\\\x41""#);
         assert_eq!(line.environment, [b"A=1".to_vec(), b"B=two words".to_vec()]);
         assert_eq!(line.unknown, [b"quiet".to_vec()]);
         let arguments: Vec<&[u8]> = line.arguments.iter().map(|word| &word[..]).collect();
-        assert_eq!(arguments, [&b"--flag"[..], b"", b"a b", b"X=y", b"--", b"q\"\\A"]);
+        assert_eq!(
+            arguments,
+            [&b"--flag"[..], b"", b"a b", b"X=y", b"--", b"q\"\\A"]
+        );
         assert_eq!(line.variable(b"A"), Some(&b"1"[..]));
         assert_eq!(line.variable(b"AB"), None);
     }
@@ -180,19 +195,34 @@ mod tests {
         assert_eq!(
             line.mmio_devices,
             [
-                MmioDevice { address: 0xd000_0000, size: 4096, irq: 5 },
-                MmioDevice { address: 0xfeb0_0e00, size: 512, irq: 12 }
+                MmioDevice {
+                    address: 0xd000_0000,
+                    size: 4096,
+                    irq: 5
+                },
+                MmioDevice {
+                    address: 0xfeb0_0e00,
+                    size: 512,
+                    irq: 12
+                }
             ]
         );
     }
 
     #[test]
     fn gives_meaning_to_broken_input() {
-        assert_eq!(CommandLine::parse(br#"-- "open"#).arguments, [b"open".to_vec()]);
+        assert_eq!(
+            CommandLine::parse(br#"-- "open"#).arguments,
+            [b"open".to_vec()]
+        );
         assert_eq!(CommandLine::parse(br"-- \").arguments, [b"\\".to_vec()]);
         assert_eq!(CommandLine::parse(br"-- \x0").arguments, [b"x0".to_vec()]);
         assert_eq!(CommandLine::parse(br"-- \x00").arguments, [b"x00".to_vec()]);
-        assert!(CommandLine::parse(b"virtio_mmio.device=K@:").mmio_devices.is_empty());
+        assert!(
+            CommandLine::parse(b"virtio_mmio.device=K@:")
+                .mmio_devices
+                .is_empty()
+        );
     }
 
     proptest! {

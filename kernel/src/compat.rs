@@ -21,7 +21,7 @@ macro_rules! same {
 same! {
     "__isoc23_strtol" = "strtol", "__isoc23_strtoul" = "strtoul",
     "__isoc23_strtoll" = "strtoll", "__isoc23_strtoull" = "strtoull",
-    "__isoc23_sscanf" = "sscanf", "__isoc99_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf",
+    "__isoc23_sscanf" = "sscanf", "__isoc23_fscanf" = "fscanf",
     "fcntl64" = "fcntl", "fopen64" = "fopen", "freopen64" = "freopen",
     "fstat64" = "fstat", "fstatat64" = "fstatat", "ftruncate64" = "ftruncate",
     "getrlimit64" = "getrlimit", "lockf64" = "lockf", "lseek64" = "lseek", "lstat64" = "lstat",
@@ -30,9 +30,7 @@ same! {
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",
-    "__sigsetjmp" = "sigsetjmp",
-    "__strdup" = "strdup",
-    "__realpath_chk" = "realpath", "__fdelt_chk" = "soil_fdelt",
+    "__realpath_chk" = "realpath", "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup",
 }
 
 /// Functions with a fixed number of arguments that go to another with some of them.

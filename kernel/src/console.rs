@@ -20,7 +20,10 @@ struct Console {
     debug: bool,
 }
 
-static CONSOLE: Exclusive<Console> = Exclusive::new(Console { serial: false, debug: false });
+static CONSOLE: Exclusive<Console> = Exclusive::new(Console {
+    serial: false,
+    debug: false,
+});
 
 fn read(port: u16) -> u8 {
     // SAFETY: reading the ports of the UART and of the debug console changes nothing in memory.

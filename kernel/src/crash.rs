@@ -42,7 +42,10 @@ impl Report {
             power::exit(STATUS_FAULT);
         }
         let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
-        let mut report = Self { out: Output { both: false }, on_control };
+        let mut report = Self {
+            out: Output { both: false },
+            on_control,
+        };
         let _ = writeln!(report.out, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
@@ -115,7 +118,9 @@ impl Report {
 
     fn end(self, status: u8) -> ! {
         if memory::was_refused() {
-            console::line(format_args!("memory ran out before this: give the machine more (soil run --mem)"));
+            console::line(format_args!(
+                "memory ran out before this: give the machine more (soil run --mem)"
+            ));
         }
         console::write_control(b"SOIL-CRASH-END\n");
         power::exit(status)
@@ -159,14 +164,23 @@ fn is_return_address(address: u64) -> bool {
 /// A page fault that isn't a first touch.
 pub fn page_fault(frame: &Frame, address: u64, outcome: Fault) -> ! {
     if outcome == Fault::OutOfMemory {
-        Report::begin(format_args!("out of memory: give the machine more (soil run --mem)"))
-            .end(STATUS_FAULT);
+        Report::begin(format_args!(
+            "out of memory: give the machine more (soil run --mem)"
+        ))
+        .end(STATUS_FAULT);
     }
     let (write, fetch) = (frame.error & 2 != 0, frame.error & 16 != 0);
-    let access = if fetch { "execution" } else if write { "write" } else { "read" };
+    let access = if fetch {
+        "execution"
+    } else if write {
+        "write"
+    } else {
+        "read"
+    };
     let meaning = memory::describe(address, write, fetch);
-    let mut report =
-        Report::begin(format_args!("page fault: {access} at {address:#x}: {meaning}"));
+    let mut report = Report::begin(format_args!(
+        "page fault: {access} at {address:#x}: {meaning}"
+    ));
     report.registers(frame);
     report.trace(Some(frame.rip), frame.rsp);
     report.end(STATUS_FAULT)
@@ -196,10 +210,14 @@ pub fn exception(frame: &Frame) -> ! {
         "machine check",
         "SIMD floating-point exception",
     ];
-    let name = NAMES.get(frame.vector as usize).filter(|name| !name.is_empty());
+    let name = NAMES
+        .get(frame.vector as usize)
+        .filter(|name| !name.is_empty());
     let name = name.unwrap_or(&"processor exception");
-    let mut report =
-        Report::begin(format_args!("{name} (vector {}, error {:#x})", frame.vector, frame.error));
+    let mut report = Report::begin(format_args!(
+        "{name} (vector {}, error {:#x})",
+        frame.vector, frame.error
+    ));
     report.registers(frame);
     report.trace(Some(frame.rip), frame.rsp);
     report.end(STATUS_FAULT)

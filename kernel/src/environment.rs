@@ -31,7 +31,8 @@ pub fn mmio_devices() -> &'static [MmioDevice] {
 /// The program headers in the image, from the linker script.
 fn program_headers() -> (u64, u64, u64) {
     // SAFETY: an ELF header is the first thing in the image; the linker script includes it.
-    let header = unsafe { core::slice::from_raw_parts(crate::memory::image::all().start as *const u8, 64) };
+    let header =
+        unsafe { core::slice::from_raw_parts(crate::memory::image::all().start as *const u8, 64) };
     let half = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
     (crate::memory::image::all().start + 64, half(54), half(56))
 }
@@ -57,8 +58,14 @@ pub fn set_up(info: &StartInfo) -> u64 {
     let line: &'static CommandLine = Box::leak(Box::new(line));
     COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
 
-    let mut stack = Stack { pointer: PROGRAM.end - 16 };
-    let environment: Vec<u64> = line.environment.iter().map(|word| stack.string(word)).collect();
+    let mut stack = Stack {
+        pointer: PROGRAM.end - 16,
+    };
+    let environment: Vec<u64> = line
+        .environment
+        .iter()
+        .map(|word| stack.string(word))
+        .collect();
     let name = line.variable(b"SOIL_ARGV0").unwrap_or(b"main.exe");
     let arguments: Vec<u64> = core::iter::once(name)
         .chain(line.arguments.iter().map(|word| &word[..]))

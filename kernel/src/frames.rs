@@ -25,7 +25,12 @@ impl<'a> Frames<'a> {
     /// No free frames yet; `bits` is overwritten.
     pub fn new(bits: &'a mut [u64]) -> Self {
         bits.fill(0);
-        Self { bits, free: 0, total: 0, lowest: 0 }
+        Self {
+            bits,
+            free: 0,
+            total: 0,
+            lowest: 0,
+        }
     }
 
     /// Frames that are free now.
@@ -84,7 +89,10 @@ impl<'a> Frames<'a> {
         let last = (self.bits.len() as u64 * 64).checked_sub(count as u64)?;
         let mut first = last - last % step;
         loop {
-            match (first..first + count as u64).rev().find(|frame| !self.is_free(*frame)) {
+            match (first..first + count as u64)
+                .rev()
+                .find(|frame| !self.is_free(*frame))
+            {
                 None => break,
                 // The taken frame must lie behind the run's end.
                 Some(taken) => {
@@ -101,7 +109,9 @@ impl<'a> Frames<'a> {
     }
 
     fn is_free(&self, frame: u64) -> bool {
-        self.bits.get((frame / 64) as usize).is_some_and(|bits| bits & (1 << (frame % 64)) != 0)
+        self.bits
+            .get((frame / 64) as usize)
+            .is_some_and(|bits| bits & (1 << (frame % 64)) != 0)
     }
 
     /// Takes back the frame at physical address `address`.
@@ -109,7 +119,10 @@ impl<'a> Frames<'a> {
     /// # Panics
     /// When it is free already.
     pub fn free(&mut self, address: u64) {
-        assert!(self.set(address / PAGE), "frame {address:#x} was freed twice");
+        assert!(
+            self.set(address / PAGE),
+            "frame {address:#x} was freed twice"
+        );
     }
 }
 

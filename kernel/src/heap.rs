@@ -21,7 +21,10 @@ struct Heap(Exclusive<State>);
 unsafe impl Send for State {}
 
 #[global_allocator]
-static HEAP: Heap = Heap(Exclusive::new(State { tlsf: Tlsf::new(), end: 0 }));
+static HEAP: Heap = Heap(Exclusive::new(State {
+    tlsf: Tlsf::new(),
+    end: 0,
+}));
 
 impl State {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
@@ -29,8 +32,14 @@ impl State {
             return Some(block);
         }
         // TLSF rounds sizes up to its classes, and needs a header and a sentinel.
-        let need = layout.size().checked_add(layout.size() / 8)?.checked_add(layout.align())?;
-        let len = need.checked_add(256)?.max(GROWTH).checked_next_multiple_of(PAGE as usize)?;
+        let need = layout
+            .size()
+            .checked_add(layout.size() / 8)?
+            .checked_add(layout.align())?;
+        let len = need
+            .checked_add(256)?
+            .max(GROWTH)
+            .checked_next_multiple_of(PAGE as usize)?;
         let added = crate::memory::grow_heap(len)?;
         let start = added as *mut u8 as usize;
         let added = NonNull::new(added)?;
@@ -50,23 +59,29 @@ impl State {
 // SAFETY: TLSF gives blocks that are as large and aligned as asked for, and that don't overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0.with(|state| state.allocate(layout).map_or(null_mut(), NonNull::as_ptr))
+        self.0
+            .with(|state| state.allocate(layout).map_or(null_mut(), NonNull::as_ptr))
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
             // SAFETY: the caller's promise: the block is of this allocator, with this layout.
-            self.0.with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
+            self.0
+                .with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
         }
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
-        let Some(old) = NonNull::new(block) else { return null_mut() };
+        let Some(old) = NonNull::new(block) else {
+            return null_mut();
+        };
         let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
             return null_mut();
         };
         // SAFETY: as for `dealloc`.
-        let grown = self.0.with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
+        let grown = self
+            .0
+            .with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
         if let Some(block) = grown {
             return block.as_ptr();
         }

@@ -188,8 +188,7 @@ struct Gates([[u64; 2]; VECTORS]);
 
 static GATES: Table<Gates> = Table(core::cell::UnsafeCell::new(Gates([[0; 2]; VECTORS])));
 static SEGMENTS: Table<[u64; 5]> = Table(core::cell::UnsafeCell::new([0; 5]));
-static TASK: Table<TaskStateSegment> =
-    Table(core::cell::UnsafeCell::new(TaskStateSegment::new()));
+static TASK: Table<TaskStateSegment> = Table(core::cell::UnsafeCell::new(TaskStateSegment::new()));
 
 /// Loads GDT, TSS and IDT and opens the `syscall` instruction.
 ///
@@ -218,7 +217,9 @@ pub unsafe fn set_up() {
         });
         CS::set_reg(x86_64::structures::gdt::SegmentSelector(KERNEL_CODE));
         SS::set_reg(x86_64::structures::gdt::SegmentSelector(KERNEL_DATA));
-        x86_64::instructions::tables::load_tss(x86_64::structures::gdt::SegmentSelector(TASK_STATE));
+        x86_64::instructions::tables::load_tss(x86_64::structures::gdt::SegmentSelector(
+            TASK_STATE,
+        ));
         let gates = &mut *GATES.0.get();
         let first = (&raw const soil_gates) as u64;
         for (vector, gate) in (0u64..).zip(&mut gates.0) {
@@ -263,7 +264,9 @@ static FIRED: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 pub fn take(vector: u8) -> bool {
     let number = usize::from(vector.saturating_sub(FIRST_DEVICE));
     let bit = 1 << (number % 32);
-    FIRED.get(number / 32).is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)
+    FIRED
+        .get(number / 32)
+        .is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)
 }
 
 extern "C" fn interrupt(frame: &mut Frame) {

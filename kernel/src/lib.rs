@@ -71,9 +71,7 @@ pub use start::start;
 mod start {
     use crate::memory::{BootMemory, SetUpError};
     use crate::pvh::StartInfo;
-    use crate::{
-        apic, console, environment, interrupts, memory, power, strings, time,
-    };
+    use crate::{apic, console, environment, interrupts, memory, power, strings, time};
 
     /// What a machine that can't be started reports: the shell's "command can't be run".
     const STATUS_CANNOT_RUN: u8 = 126;
@@ -83,7 +81,9 @@ mod start {
         time::set_up();
         console::set_up();
         let Some(info) = StartInfo::parse(&BootMemory, start_info) else {
-            stop(format_args!("the loader gave no PVH start info with a memory map"));
+            stop(format_args!(
+                "the loader gave no PVH start info with a memory map"
+            ));
         };
         // SAFETY: this is the one call, on the boot tables.
         match unsafe { memory::set_up(&info) } {

@@ -15,10 +15,11 @@ use crate::areas::{Area, Areas, Protection, whole_pages};
 use crate::cell::Exclusive;
 use crate::frames::{Frames, PAGE};
 use crate::paging::{
-    BORROWED, KEPT, NO_EXECUTE, OutOfFrames, PRESENT, PageTables, TableMemory, UNCACHED,
-    WRITABLE, frame_of,
+    BORROWED, KEPT, NO_EXECUTE, OutOfFrames, PRESENT, PageTables, TableMemory, UNCACHED, WRITABLE,
+    frame_of,
 };
 use crate::pvh::{Physical, Region, StartInfo};
+use alloc::vec::Vec;
 use core::ops::Range;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
@@ -42,7 +43,11 @@ const LARGE_PAGE: u64 = 2 << 20;
 /// From so many pages on, forgetting all translations is cheaper than forgetting each.
 const FLUSH_EACH: u64 = 64;
 
-const READ_WRITE: Protection = Protection { read: true, write: true, execute: false };
+const READ_WRITE: Protection = Protection {
+    read: true,
+    write: true,
+    execute: false,
+};
 
 unsafe extern "C" {
     static soil_image_start: u8;
@@ -138,6 +143,16 @@ fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     })
 }
 
+/// As [`with`], for what changes the areas: gives their list room first, while memory can still be allocated.
+fn with_room<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    if let Some(capacity) = with(|memory| memory.areas.wants_capacity()) {
+        let storage = Vec::with_capacity(capacity);
+        let old = with(|memory| memory.areas.move_to(storage));
+        drop(old);
+    }
+    with(f)
+}
+
 /// Zeroes the page at `address`.
 ///
 /// # Safety
@@ -179,21 +194,30 @@ impl From<OutOfFrames> for SetUpError {
 pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
     let image = image::all();
     let image_end = image.end.next_multiple_of(PAGE);
-    let end = info.usable(&BootMemory).map(|region| region.end).max().unwrap_or(0);
+    let end = info
+        .usable(&BootMemory)
+        .map(|region| region.end)
+        .max()
+        .unwrap_or(0);
     let words = Frames::words_for(end);
     let map_bytes = (words as u64 * 8).next_multiple_of(PAGE);
     let holds = |region: &Region| region.start <= image_end && image_end + map_bytes <= region.end;
-    if !info.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED {
+    if !info.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED
+    {
         return Err(SetUpError::NoMemory);
     }
     // SAFETY: usable memory behind the image, which nothing uses yet and the boot tables map.
-    let bits = unsafe {
-        core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words)
+    let bits = unsafe { core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words) };
+    let mut physics = Physics {
+        frames: Frames::new(bits),
+        taken: 0,
     };
-    let mut physics = Physics { frames: Frames::new(bits), taken: 0 };
     // What lies below the image holds the loader's structures; see `release_low`.
     for region in info.usable(&BootMemory) {
-        physics.frames.add(region.start.max(image_end + map_bytes), region.end.min(BOOT_MAPPED));
+        physics.frames.add(
+            region.start.max(image_end + map_bytes),
+            region.end.min(BOOT_MAPPED),
+        );
     }
     let mut tables = PageTables::new(&mut physics)?;
     map_image(&mut tables, &mut physics)?;
@@ -206,9 +230,11 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
         );
     }
     for region in info.usable(&BootMemory) {
-        physics.frames.add(region.start.max(BOOT_MAPPED), region.end);
+        physics
+            .frames
+            .add(region.start.max(BOOT_MAPPED), region.end);
     }
-    let mut memory = Memory {
+    let memory = Memory {
         physics,
         tables,
         areas: Areas::new(PROGRAM),
@@ -216,17 +242,18 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
         faults: 0,
         refused: false,
     };
-    memory.areas.insert(Area {
-        range: PROGRAM.end - STACK_SIZE - STACK_GUARD..PROGRAM.end - STACK_SIZE,
-        protection: Protection::default(),
-        committed: false,
-    });
-    memory.areas.insert(Area {
-        range: PROGRAM.end - STACK_SIZE..PROGRAM.end,
-        protection: READ_WRITE,
-        committed: false,
-    });
     MEMORY.with(|cell| *cell = Some(memory));
+    let stack = PROGRAM.end - STACK_SIZE..PROGRAM.end;
+    let guard = stack.start - STACK_GUARD..stack.start;
+    with_room(|memory| {
+        for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
+            memory.areas.insert(Area {
+                range,
+                protection,
+                committed: false,
+            });
+        }
+    });
     Ok(())
 }
 
@@ -282,13 +309,21 @@ fn map_direct(
 /// stays out, so that no frame has the address 0.
 pub fn release_low(info: &StartInfo) {
     let image_start = image::all().start;
-    let low = info.usable(&DirectMemory).filter(|region| region.start < image_start);
+    let low = info
+        .usable(&DirectMemory)
+        .filter(|region| region.start < image_start);
     // Collected first, for the map itself lies in that memory.
     let mut regions = [Region { start: 0, end: 0 }; 8];
-    regions.iter_mut().zip(low).for_each(|(kept, region)| *kept = region);
+    regions
+        .iter_mut()
+        .zip(low)
+        .for_each(|(kept, region)| *kept = region);
     with(|memory| {
         for region in regions {
-            memory.physics.frames.add(region.start.max(PAGE), region.end.min(image_start));
+            memory
+                .physics
+                .frames
+                .add(region.start.max(PAGE), region.end.min(image_start));
         }
     });
 }
@@ -341,9 +376,17 @@ impl Memory {
 
     fn fault(&mut self, address: u64, write: bool, fetch: bool) -> Fault {
         let page = address & !(PAGE - 1);
-        let Some(area) = self.areas.find(address) else { return Fault::Denied };
+        let Some(area) = self.areas.find(address) else {
+            return Fault::Denied;
+        };
         let allowed = area.protection;
-        if !(if fetch { allowed.execute } else if write { allowed.write } else { allowed.read }) {
+        if !(if fetch {
+            allowed.execute
+        } else if write {
+            allowed.write
+        } else {
+            allowed.read
+        }) {
             return Fault::Denied;
         }
         let committed = area.committed;
@@ -359,7 +402,11 @@ impl Memory {
         let end = area_end.min(page + pages * PAGE);
         for page in (page..end).step_by(PAGE as usize) {
             if !self.give(page, allowed, committed) {
-                return if page == address & !(PAGE - 1) { Fault::OutOfMemory } else { Fault::Mapped };
+                return if page == address & !(PAGE - 1) {
+                    Fault::OutOfMemory
+                } else {
+                    Fault::Mapped
+                };
             }
         }
         self.grow_tlb();
@@ -379,7 +426,9 @@ impl Memory {
         if !committed && self.uncommitted() == 0 {
             return false;
         }
-        let Some(frame) = self.physics.frames.allocate() else { return false };
+        let Some(frame) = self.physics.frames.allocate() else {
+            return false;
+        };
         // SAFETY: the frame was free, so nothing else looks at it.
         unsafe { clear(DIRECT + frame) };
         let entry = frame | PRESENT | flags(allowed);
@@ -404,21 +453,31 @@ impl Memory {
 
     /// Takes the pages of `range` back.
     fn release(&mut self, range: &Range<u64>) {
-        let Self { physics, tables, areas, .. } = self;
+        let Self {
+            physics,
+            tables,
+            areas,
+            ..
+        } = self;
         let mut count = 0;
-        tables.update(physics, range.start, range.end, |physics, address, entry| {
-            if entry & BORROWED == 0 {
-                physics.frames.free(frame_of(entry));
-                if areas.find(address).is_some_and(|area| !area.committed) {
-                    physics.taken -= 1;
+        tables.update(
+            physics,
+            range.start,
+            range.end,
+            |physics, address, entry| {
+                if entry & BORROWED == 0 {
+                    physics.frames.free(frame_of(entry));
+                    if areas.find(address).is_some_and(|area| !area.committed) {
+                        physics.taken -= 1;
+                    }
                 }
-            }
-            if count < FLUSH_EACH {
-                flush(address);
-            }
-            count += 1;
-            0
-        });
+                if count < FLUSH_EACH {
+                    flush(address);
+                }
+                count += 1;
+                0
+            },
+        );
         if count >= FLUSH_EACH {
             flush_all();
         }
@@ -434,7 +493,11 @@ impl Memory {
             self.release(&range);
             self.areas.remove(&range);
         }
-        self.areas.insert(Area { range, protection, committed: protection.write });
+        self.areas.insert(Area {
+            range,
+            protection,
+            committed: protection.write,
+        });
         true
     }
 
@@ -448,19 +511,30 @@ impl Memory {
         }
         // Pages that were touched read-only become committed ones.
         let mut moved = 0;
-        let Self { physics, tables, areas, .. } = self;
+        let Self {
+            physics,
+            tables,
+            areas,
+            ..
+        } = self;
         let open = protection != Protection::default();
         tables.update(physics, range.start, range.end, |_, address, entry| {
             if newly_committed > 0 && areas.find(address).is_some_and(|area| !area.committed) {
                 moved += 1;
             }
-            let state = if open { PRESENT | flags(protection) } else { KEPT };
+            let state = if open {
+                PRESENT | flags(protection)
+            } else {
+                KEPT
+            };
             frame_of(entry) | state
         });
         self.physics.taken -= moved;
         self.areas.protect(range, protection);
         if range.end - range.start <= FLUSH_EACH * PAGE {
-            (range.start..range.end).step_by(PAGE as usize).for_each(flush);
+            (range.start..range.end)
+                .step_by(PAGE as usize)
+                .for_each(flush);
         } else {
             flush_all();
         }
@@ -507,7 +581,11 @@ pub enum MapError {
 /// Gives memory to the page that was touched at `address`, if the program may touch it.
 pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
     MEMORY
-        .try_with(|memory| memory.as_mut().map(|memory| memory.fault(address, write, fetch)))
+        .try_with(|memory| {
+            memory
+                .as_mut()
+                .map(|memory| memory.fault(address, write, fetch))
+        })
         .flatten()
         .unwrap_or(Fault::Denied)
 }
@@ -515,7 +593,7 @@ pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
 /// Maps `len` bytes, at `fixed` (replacing what is there) or where there is room.
 pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, MapError> {
     let len = whole_pages(len).ok_or(MapError::Invalid)?;
-    with(|memory| {
+    with_room(|memory| {
         let range = match fixed {
             Some(start) => start..start.checked_add(len).ok_or(MapError::Invalid)?,
             None => memory.areas.gap(len).ok_or(MapError::OutOfMemory)?,
@@ -524,25 +602,35 @@ pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, 
             return Err(MapError::Invalid);
         }
         let start = range.start;
-        if memory.map(range, protection) { Ok(start) } else { Err(MapError::OutOfMemory) }
+        if memory.map(range, protection) {
+            Ok(start)
+        } else {
+            Err(MapError::OutOfMemory)
+        }
     })
 }
 
 /// Whether the `len` bytes at `start` could be mapped there without replacing anything.
 pub fn is_free(start: u64, len: u64) -> bool {
-    start.checked_add(len).is_some_and(|end| with(|memory| memory.areas.is_free(&(start..end))))
+    start
+        .checked_add(len)
+        .is_some_and(|end| with(|memory| memory.areas.is_free(&(start..end))))
 }
 
 fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
     let len = whole_pages(len).ok_or(MapError::Invalid)?;
     let end = start.checked_add(len).ok_or(MapError::Invalid)?;
-    if start % PAGE == 0 { Ok(start..end) } else { Err(MapError::Invalid) }
+    if start % PAGE == 0 {
+        Ok(start..end)
+    } else {
+        Err(MapError::Invalid)
+    }
 }
 
 /// Takes `len` bytes at `start` out of the address space; what isn't mapped there is no error.
 pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
-    with(|memory| {
+    with_room(|memory| {
         if !memory.areas.allows(&range) {
             return Err(MapError::Invalid);
         }
@@ -565,7 +653,7 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
 /// Forgets the contents of `len` bytes at `start`: they read as zero when touched again.
 pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
-    with(|memory| {
+    with_room(|memory| {
         if !memory.areas.allows(&range) {
             return Err(MapError::Invalid);
         }
@@ -585,15 +673,26 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
         }
         return Ok(start);
     }
-    with(|memory| {
-        let area = memory.areas.find(start).filter(|area| area.range.end >= old.end);
-        let Area { protection, committed, .. } = area.ok_or(MapError::NotMapped)?.clone();
+    with_room(|memory| {
+        let area = memory
+            .areas
+            .find(start)
+            .filter(|area| area.range.end >= old.end);
+        let Area {
+            protection,
+            committed,
+            ..
+        } = area.ok_or(MapError::NotMapped)?.clone();
         if committed && !memory.can_commit(new_len - old_len) {
             return Err(MapError::OutOfMemory);
         }
         let tail = old.end..start.checked_add(new_len).ok_or(MapError::Invalid)?;
         if memory.areas.allows(&tail) && memory.areas.is_free(&tail) {
-            memory.areas.insert(Area { range: tail, protection, committed });
+            memory.areas.insert(Area {
+                range: tail,
+                protection,
+                committed,
+            });
             return Ok(start);
         }
         if !may_move {
@@ -605,7 +704,11 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
             return Err(MapError::OutOfMemory);
         }
         memory.areas.remove(&old);
-        memory.areas.insert(Area { range: new, protection, committed });
+        memory.areas.insert(Area {
+            range: new,
+            protection,
+            committed,
+        });
         Ok(to)
     })
 }
@@ -616,7 +719,12 @@ pub fn statistics() -> Statistics {
         let total = memory.physics.frames.total_count() as u64 * PAGE;
         let free = memory.physics.frames.free_count() as u64 * PAGE;
         let committed = memory.areas.committed() + memory.physics.taken * PAGE;
-        Statistics { total, free, in_use: total - free, committed }
+        Statistics {
+            total,
+            free,
+            in_use: total - free,
+            committed,
+        }
     })
 }
 
@@ -650,7 +758,10 @@ pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
         if !memory.can_commit(len) {
             return None;
         }
-        let first = memory.physics.frames.allocate_run((len / PAGE) as usize, align as u64)?;
+        let first = memory
+            .physics
+            .frames
+            .allocate_run((len / PAGE) as usize, align as u64)?;
         memory.physics.taken += len / PAGE;
         for page in (first..first + len).step_by(PAGE as usize) {
             // SAFETY: these frames were free.
@@ -665,7 +776,9 @@ pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
 /// # Safety
 /// `physical` and `len` are of one call, and neither the processor nor a device uses the memory.
 pub unsafe fn free_contiguous(physical: u64, len: usize) {
-    let Some(len) = whole_pages(len as u64) else { return };
+    let Some(len) = whole_pages(len as u64) else {
+        return;
+    };
     with(|memory| {
         for page in (physical..physical + len).step_by(PAGE as usize) {
             memory.physics.frames.free(page);
@@ -677,15 +790,21 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
 /// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined; touches pages
 /// that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
 pub fn segments(start: u64, len: usize, visit: &mut dyn FnMut(u64, usize)) -> bool {
-    let Some(end) = start.checked_add(len as u64) else { return false };
+    let Some(end) = start.checked_add(len as u64) else {
+        return false;
+    };
     let mut joined: Option<(u64, usize)> = None;
     let mut address = start;
     while address < end {
-        let Some((physical, size)) = translate(address) else { return false };
+        let Some((physical, size)) = translate(address) else {
+            return false;
+        };
         let piece = (size - address % size).min(end - address);
         address += piece;
         joined = match joined {
-            Some((first, len)) if first + len as u64 == physical => Some((first, len + piece as usize)),
+            Some((first, len)) if first + len as u64 == physical => {
+                Some((first, len + piece as usize))
+            }
             Some((first, len)) => {
                 visit(first, len);
                 Some((physical, piece as usize))
@@ -704,7 +823,10 @@ fn translate(address: u64) -> Option<(u64, u64)> {
     with(|memory| {
         if !memory.present(address) {
             // A device may be about to write, so a page that can be written is made so at once.
-            let write = memory.areas.find(address).is_some_and(|area| area.protection.write);
+            let write = memory
+                .areas
+                .find(address)
+                .is_some_and(|area| area.protection.write);
             if memory.fault(address, write, false) != Fault::Mapped {
                 return None;
             }
@@ -716,11 +838,16 @@ fn translate(address: u64) -> Option<(u64, u64)> {
 
 /// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
-    let end = physical.checked_add(len as u64).filter(|end| *end < 1 << 44)?;
+    let end = physical
+        .checked_add(len as u64)
+        .filter(|end| *end < 1 << 44)?;
     with(|memory| {
         for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
             let entry = page | PRESENT | WRITABLE | UNCACHED | NO_EXECUTE | BORROWED;
-            memory.tables.set(&mut memory.physics, DEVICES + page, entry).ok()?;
+            memory
+                .tables
+                .set(&mut memory.physics, DEVICES + page, entry)
+                .ok()?;
         }
         Some((DEVICES + physical) as *mut u8)
     })
@@ -764,6 +891,9 @@ pub fn is_readable(address: u64) -> bool {
 
 /// The protection bits of `mmap` and `mprotect`.
 pub fn protection(bits: u64) -> Protection {
-    Protection { read: bits & 7 != 0, write: bits & 2 != 0, execute: bits & 4 != 0 }
+    Protection {
+        read: bits & 7 != 0,
+        write: bits & 2 != 0,
+        execute: bits & 4 != 0,
+    }
 }
-

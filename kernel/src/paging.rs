@@ -56,7 +56,9 @@ fn index(address: u64, level: u32) -> usize {
 impl PageTables {
     /// Empty tables.
     pub fn new(memory: &mut impl TableMemory) -> Result<Self, OutOfFrames> {
-        Ok(Self { root: memory.allocate_table().ok_or(OutOfFrames)? })
+        Ok(Self {
+            root: memory.allocate_table().ok_or(OutOfFrames)?,
+        })
     }
 
     /// Physical address of the root, for CR3.
@@ -188,7 +190,10 @@ mod tests {
     }
 
     fn fake() -> Fake {
-        Fake { tables: Vec::new(), limit: 100 }
+        Fake {
+            tables: Vec::new(),
+            limit: 100,
+        }
     }
 
     #[test]
@@ -198,7 +203,9 @@ mod tests {
         let high = 0xffff_8000_0020_0000;
         let entry = 0x1234_5000 | PRESENT | WRITABLE | NO_EXECUTE;
         assert_eq!(tables.set(&mut memory, 0x40_0000, entry), Ok(0));
-        tables.set_large(&mut memory, high, 0x20_0000 | PRESENT).unwrap();
+        tables
+            .set_large(&mut memory, high, 0x20_0000 | PRESENT)
+            .unwrap();
         assert_eq!(tables.get(&mut memory, 0x40_0fff), (entry, PAGE));
         assert_eq!(frame_of(entry), 0x1234_5000);
         assert_eq!(tables.get(&mut memory, 0x40_1000).0, 0);
@@ -212,13 +219,20 @@ mod tests {
         let mut tables = PageTables::new(&mut memory).unwrap();
         let base = 0x40_0000_0000;
         for page in [0, 5, 511, 512, 3 << 18] {
-            tables.set(&mut memory, base + page * PAGE, PRESENT | (page * PAGE)).unwrap();
+            tables
+                .set(&mut memory, base + page * PAGE, PRESENT | (page * PAGE))
+                .unwrap();
         }
         let mut seen = Vec::new();
-        tables.update(&mut memory, base + PAGE, base + (1 << 40), |_, address, _| {
-            seen.push((address - base) / PAGE);
-            0
-        });
+        tables.update(
+            &mut memory,
+            base + PAGE,
+            base + (1 << 40),
+            |_, address, _| {
+                seen.push((address - base) / PAGE);
+                0
+            },
+        );
         assert_eq!(seen, [5, 511, 512, 3 << 18]);
         tables.update(&mut memory, 0, 1 << 47, |_, address, entry| {
             assert_eq!(address, base);
@@ -228,7 +242,10 @@ mod tests {
 
     #[test]
     fn says_when_frames_are_out() {
-        let mut memory = Fake { tables: Vec::new(), limit: 2 };
+        let mut memory = Fake {
+            tables: Vec::new(),
+            limit: 2,
+        };
         let mut tables = PageTables::new(&mut memory).unwrap();
         assert_eq!(tables.set(&mut memory, 0, PRESENT), Err(OutOfFrames));
     }

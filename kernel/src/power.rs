@@ -12,7 +12,10 @@ const EXIT_PORT: u16 = 0xf4;
 
 /// Ends the machine with `status`, as a process would end.
 pub fn exit(status: u8) -> ! {
-    let mut text = Line { bytes: [0; 24], len: 0 };
+    let mut text = Line {
+        bytes: [0; 24],
+        len: 0,
+    };
     // The buffer is long enough for every status.
     let _ = writeln!(text, "SOIL-EXIT {status}");
     console::write_control(&text.bytes[..text.len]);

@@ -80,7 +80,9 @@ impl StartInfo {
         &self,
         memory: &'a M,
     ) -> impl Iterator<Item = Region> + use<'a, M> {
-        let map = memory.read(self.memory_map, self.entries * 24).unwrap_or(&[]);
+        let map = memory
+            .read(self.memory_map, self.entries * 24)
+            .unwrap_or(&[]);
         map.chunks_exact(24).filter_map(|entry| {
             let start = u64_at(entry, 0)?;
             let end = start.checked_add(u64_at(entry, 8)?)?;
@@ -111,8 +113,13 @@ mod tests {
         put(32, &0xe0000u64.to_le_bytes());
         put(40, &0x400u64.to_le_bytes());
         put(48, &3u32.to_le_bytes());
-        for (i, (start, len, kind)) in
-            [(0u64, 0x9fc00u64, 1u32), (0x9fc00, 0x400, 2), (0x10_0000, 0x70_0000, 1)].iter().enumerate()
+        for (i, (start, len, kind)) in [
+            (0u64, 0x9fc00u64, 1u32),
+            (0x9fc00, 0x400, 2),
+            (0x10_0000, 0x70_0000, 1),
+        ]
+        .iter()
+        .enumerate()
         {
             put(0x400 + i * 24, &start.to_le_bytes());
             put(0x408 + i * 24, &len.to_le_bytes());
@@ -129,8 +136,16 @@ mod tests {
         assert_eq!(info.rsdp, 0xe0000);
         assert_eq!(info.command_line(&memory), b"A=1 -- x");
         let usable: Vec<_> = info.usable(&memory).collect();
-        let expected =
-            [Region { start: 0, end: 0x9fc00 }, Region { start: 0x10_0000, end: 0x80_0000 }];
+        let expected = [
+            Region {
+                start: 0,
+                end: 0x9fc00,
+            },
+            Region {
+                start: 0x10_0000,
+                end: 0x80_0000,
+            },
+        ];
         assert_eq!(usable, expected);
     }
 

@@ -27,13 +27,18 @@ pub fn hardware(buffer: &mut [u8]) -> bool {
     if !has_seed && !has_rand {
         return false;
     }
-    buffer.chunks_mut(8).all(|chunk| match word(has_seed, has_rand) {
-        Some(word) => {
-            chunk.iter_mut().zip(word.to_le_bytes()).for_each(|(slot, byte)| *slot = byte);
-            true
-        }
-        None => false,
-    })
+    buffer
+        .chunks_mut(8)
+        .all(|chunk| match word(has_seed, has_rand) {
+            Some(word) => {
+                chunk
+                    .iter_mut()
+                    .zip(word.to_le_bytes())
+                    .for_each(|(slot, byte)| *slot = byte);
+                true
+            }
+            None => false,
+        })
 }
 
 fn word(has_seed: bool, has_rand: bool) -> Option<u64> {
@@ -53,7 +58,11 @@ fn word(has_seed: bool, has_rand: bool) -> Option<u64> {
             return Some(value);
         }
     }
-    if has_seed && has_rand { word(false, true) } else { None }
+    if has_seed && has_rand {
+        word(false, true)
+    } else {
+        None
+    }
 }
 
 /// Fills `buffer` from the first source that can; false where none can.

@@ -17,7 +17,11 @@ impl Reading {
     /// Seconds since 1970, or `None` where the registers hold no date.
     fn seconds(&self) -> Option<u64> {
         let number = |value: u8| {
-            if self.format & 4 != 0 { value } else { (value >> 4) * 10 + (value & 15) }
+            if self.format & 4 != 0 {
+                value
+            } else {
+                (value >> 4) * 10 + (value & 15)
+            }
         };
         let mut hour = number(self.hour & 0x7f);
         if self.format & 2 == 0 {
@@ -31,7 +35,11 @@ impl Reading {
             return None;
         }
         // Days since 1970, the year taken to begin in March so that the leap day is its last.
-        let (y, m) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+        let (y, m) = if month > 2 {
+            (year, month - 3)
+        } else {
+            (year - 1, month + 9)
+        };
         let days = 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719_468;
         Some(days * 86_400 + u64::from(hour) * 3600 + u64::from(minute) * 60 + u64::from(second))
     }
@@ -51,9 +59,16 @@ fn register(index: u8) -> u8 {
 #[cfg(not(test))]
 pub fn read_ns() -> Option<u64> {
     let read = || {
-        let [second, minute, hour, day, month, year, format] =
-            [0, 2, 4, 7, 8, 9, 11].map(register);
-        Reading { second, minute, hour, day, month, year, format }
+        let [second, minute, hour, day, month, year, format] = [0, 2, 4, 7, 8, 9, 11].map(register);
+        Reading {
+            second,
+            minute,
+            hour,
+            day,
+            month,
+            year,
+            format,
+        }
     };
     // Two equal readings: no update came between the registers.
     let mut last = read();
@@ -72,7 +87,13 @@ mod tests {
     use super::Reading;
 
     const BCD: Reading = Reading {
-        second: 0x59, minute: 0x30, hour: 0x23, day: 0x29, month: 0x02, year: 0x24, format: 2,
+        second: 0x59,
+        minute: 0x30,
+        hour: 0x23,
+        day: 0x29,
+        month: 0x02,
+        year: 0x24,
+        format: 2,
     };
 
     #[test]
@@ -80,22 +101,45 @@ mod tests {
         // 2024-02-29 23:30:59 UTC
         assert_eq!(BCD.seconds(), Some(1_709_249_459));
         let binary = Reading {
-            second: 59, minute: 30, hour: 23, day: 29, month: 2, year: 24, format: 6,
+            second: 59,
+            minute: 30,
+            hour: 23,
+            day: 29,
+            month: 2,
+            year: 24,
+            format: 6,
         };
         assert_eq!(binary.seconds(), Some(1_709_249_459));
     }
 
     #[test]
     fn reads_twelve_hours() {
-        let noon = Reading { hour: 0x92, format: 0, ..BCD };
-        let midnight = Reading { hour: 0x12, format: 0, ..BCD };
-        assert_eq!(noon.seconds().zip(midnight.seconds()).map(|(a, b)| a - b), Some(43_200));
+        let noon = Reading {
+            hour: 0x92,
+            format: 0,
+            ..BCD
+        };
+        let midnight = Reading {
+            hour: 0x12,
+            format: 0,
+            ..BCD
+        };
+        assert_eq!(
+            noon.seconds().zip(midnight.seconds()).map(|(a, b)| a - b),
+            Some(43_200)
+        );
     }
 
     #[test]
     fn refuses_a_port_without_a_clock() {
         let nothing = Reading {
-            second: 255, minute: 255, hour: 255, day: 255, month: 255, year: 255, format: 255,
+            second: 255,
+            minute: 255,
+            hour: 255,
+            day: 255,
+            month: 255,
+            year: 255,
+            format: 255,
         };
         assert_eq!(nothing.seconds(), None);
     }

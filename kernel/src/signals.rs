@@ -23,8 +23,11 @@ struct State {
     pending: u64,
 }
 
-static STATE: Exclusive<State> =
-    Exclusive::new(State { actions: [[0; 4]; COUNT], mask: 0, pending: 0 });
+static STATE: Exclusive<State> = Exclusive::new(State {
+    actions: [[0; 4]; COUNT],
+    mask: 0,
+    pending: 0,
+});
 
 fn bit(signal: u64) -> u64 {
     1 << (signal - 1)
@@ -35,19 +38,31 @@ pub fn set_action(signal: u64, new: u64, old: u64) -> Result<u64, Errno> {
     if signal == 0 || signal >= COUNT as u64 || signal == KILL || signal == STOP {
         return Err(Errno::EINVAL);
     }
-    let new: Option<Action> = if new == 0 { None } else { Some(crate::syscall::load(new)?) };
+    let new: Option<Action> = if new == 0 {
+        None
+    } else {
+        Some(crate::syscall::load(new)?)
+    };
     let previous = STATE.with(|state| {
         let action = &mut state.actions[signal as usize];
         let previous = *action;
         *action = new.unwrap_or(previous);
         previous
     });
-    if old != 0 { crate::syscall::store(old, &previous) } else { Ok(0) }
+    if old != 0 {
+        crate::syscall::store(old, &previous)
+    } else {
+        Ok(0)
+    }
 }
 
 /// `rt_sigprocmask`.
 pub fn set_mask(how: u64, new: u64, old: u64) -> Result<u64, Errno> {
-    let new: Option<[u64; 1]> = if new == 0 { None } else { Some(crate::syscall::load(new)?) };
+    let new: Option<[u64; 1]> = if new == 0 {
+        None
+    } else {
+        Some(crate::syscall::load(new)?)
+    };
     let previous = STATE.with(|state| {
         let previous = state.mask;
         if let Some([set]) = new {
@@ -62,7 +77,11 @@ pub fn set_mask(how: u64, new: u64, old: u64) -> Result<u64, Errno> {
     if how > 2 {
         return Err(Errno::EINVAL);
     }
-    if old != 0 { crate::syscall::store(old, &[previous]) } else { Ok(0) }
+    if old != 0 {
+        crate::syscall::store(old, &[previous])
+    } else {
+        Ok(0)
+    }
 }
 
 fn name(signal: u64) -> &'static str {
@@ -113,7 +132,9 @@ pub fn deliver(rip: &mut u64, rsp: &mut u64, result: i64) -> i64 {
             (signal, state.actions[signal as usize][0])
         })
     });
-    let Some((signal, handler)) = next else { return result };
+    let Some((signal, handler)) = next else {
+        return result;
+    };
     if handler <= IGNORE {
         return result;
     }

@@ -15,7 +15,10 @@ unsafe impl<const N: usize> Sync for Stack<N> {}
 
 impl<const N: usize> Stack<N> {
     const fn new() -> Self {
-        Self { guard: UnsafeCell::new([0; PAGE as usize]), bytes: UnsafeCell::new([0; N]) }
+        Self {
+            guard: UnsafeCell::new([0; PAGE as usize]),
+            bytes: UnsafeCell::new([0; N]),
+        }
     }
 
     /// The address a stack pointer starts with.
@@ -43,5 +46,10 @@ pub static INTERRUPT: Stack<{ 8 << 10 }> = Stack::new();
 
 /// The pages that have to stay unmapped.
 pub fn guards() -> [u64; 4] {
-    [MAIN.guard(), PAGE_FAULT.guard(), EXCEPTION.guard(), INTERRUPT.guard()]
+    [
+        MAIN.guard(),
+        PAGE_FAULT.guard(),
+        EXCEPTION.guard(),
+        INTERRUPT.guard(),
+    ]
 }

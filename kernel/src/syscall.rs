@@ -150,9 +150,21 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
         n::WRITEV => write(a, vectors(b, c)?),
         n::OPEN => open(a),
         n::OPENAT => open(b),
-        n::CLOSE => if a < 3 { Ok(0) } else { close(a) },
+        n::CLOSE => {
+            if a < 3 {
+                Ok(0)
+            } else {
+                close(a)
+            }
+        }
         n::STAT | n::LSTAT => stat_path(a, b),
-        n::NEWFSTATAT => if is_empty(b) { stat_descriptor(a, c) } else { stat_path(b, c) },
+        n::NEWFSTATAT => {
+            if is_empty(b) {
+                stat_descriptor(a, c)
+            } else {
+                stat_path(b, c)
+            }
+        }
         n::STATX => Err(Errno::ENOSYS),
         n::FSTAT => stat_descriptor(a, b),
         n::ACCESS => path_kind(a).map(|_| 0),
@@ -168,7 +180,9 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
 
         n::MMAP => map(arguments),
         n::MUNMAP => memory::unmap(a, b).map(|()| 0).map_err(Errno::from),
-        n::MPROTECT => memory::protect(a, b, memory::protection(c)).map(|()| 0).map_err(Errno::from),
+        n::MPROTECT => memory::protect(a, b, memory::protection(c))
+            .map(|()| 0)
+            .map_err(Errno::from),
         n::MREMAP => remap(a, b, c, d),
         n::MADVISE => advise(a, b, c),
         n::BRK => Ok(NO_BREAK),
@@ -191,7 +205,13 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
         n::SCHED_GETAFFINITY => copy_out(c, b, &1u64.to_le_bytes()).map(|()| 8),
         n::UNAME => uname(a),
         n::GETRLIMIT => limits(a, b),
-        n::PRLIMIT64 => if d == 0 { Ok(0) } else { limits(b, d) },
+        n::PRLIMIT64 => {
+            if d == 0 {
+                Ok(0)
+            } else {
+                limits(b, d)
+            }
+        }
 
         n::CLOCK_GETTIME => clock(a).and_then(|now| put_timespec(b, now)),
         n::CLOCK_GETRES => clock(a).and_then(|_| if b == 0 { Ok(0) } else { put_timespec(b, 1) }),
@@ -231,7 +251,9 @@ fn first_time(number: u64) -> bool {
 fn unknown(number: u64) -> Errno {
     if first_time(number) {
         let name = syscall_names::name(number).unwrap_or("?");
-        console::line(format_args!("system call {name} ({number}) isn't there: ENOSYS"));
+        console::line(format_args!(
+            "system call {name} ({number}) isn't there: ENOSYS"
+        ));
     }
     Errno::ENOSYS
 }
@@ -251,7 +273,11 @@ fn user(start: u64, len: u64) -> Result<*mut u8, Errno> {
     let end = start.checked_add(len).ok_or(Errno::EFAULT)?;
     let all = memory::image::all();
     let inside = |range: &core::ops::Range<u64>| range.start <= start && end <= range.end;
-    if inside(&PROGRAM) || inside(&all) { Ok(start as *mut u8) } else { Err(Errno::EFAULT) }
+    if inside(&PROGRAM) || inside(&all) {
+        Ok(start as *mut u8)
+    } else {
+        Err(Errno::EFAULT)
+    }
 }
 
 fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
@@ -340,7 +366,9 @@ fn read(descriptor: u64, pieces: &[(u64, u64)]) -> Result<u64, Errno> {
     if descriptor != 0 {
         return Err(Errno::EBADF);
     }
-    let Some((start, len)) = pieces.iter().find(|(_, len)| *len > 0) else { return Ok(0) };
+    let Some((start, len)) = pieces.iter().find(|(_, len)| *len > 0) else {
+        return Ok(0);
+    };
     let buffer = bytes_mut(*start, *len)?;
     Ok(console::read_line(buffer) as u64)
 }
@@ -353,7 +381,11 @@ fn open(start: u64) -> Result<u64, Errno> {
 }
 
 fn close(descriptor: u64) -> Result<u64, Errno> {
-    if descriptor == random::DESCRIPTOR { Ok(0) } else { Err(Errno::EBADF) }
+    if descriptor == random::DESCRIPTOR {
+        Ok(0)
+    } else {
+        Err(Errno::EBADF)
+    }
 }
 
 const DIRECTORY: u32 = 0o040_755;
@@ -372,7 +404,11 @@ fn stat_path(start: u64, result: u64) -> Result<u64, Errno> {
 }
 
 fn stat_descriptor(descriptor: u64, result: u64) -> Result<u64, Errno> {
-    if descriptor < 3 { put_stat(result, CHARACTER_DEVICE) } else { Err(Errno::EBADF) }
+    if descriptor < 3 {
+        put_stat(result, CHARACTER_DEVICE)
+    } else {
+        Err(Errno::EBADF)
+    }
 }
 
 /// `struct stat`: device, inode, links, mode and owner, and zeros.
@@ -401,7 +437,11 @@ fn map([address, len, protection, flags, descriptor, _]: [u64; 6]) -> Result<u64
     const ANONYMOUS: u64 = 0x20;
     const FIXED_NO_REPLACE: u64 = 0x10_0000;
     if flags & ANONYMOUS == 0 {
-        return Err(if descriptor < 3 { Errno::ENODEV } else { Errno::EBADF });
+        return Err(if descriptor < 3 {
+            Errno::ENODEV
+        } else {
+            Errno::EBADF
+        });
     }
     if flags & FIXED_NO_REPLACE != 0 && !memory::is_free(address, len) {
         return Err(Errno::EEXIST);
@@ -415,7 +455,12 @@ fn remap(start: u64, old_len: u64, new_len: u64, flags: u64) -> Result<u64, Errn
     if flags & !MAY_MOVE != 0 {
         return Err(Errno::EINVAL);
     }
-    Ok(memory::remap(start, old_len, new_len, flags & MAY_MOVE != 0)?)
+    Ok(memory::remap(
+        start,
+        old_len,
+        new_len,
+        flags & MAY_MOVE != 0,
+    )?)
 }
 
 fn advise(start: u64, len: u64, advice: u64) -> Result<u64, Errno> {
@@ -467,8 +512,14 @@ fn futex(operation: u64) -> Result<u64, Errno> {
 
 /// `struct utsname`: six fields of 65 bytes.
 fn uname(result: u64) -> Result<u64, Errno> {
-    let fields: [&[u8]; 6] =
-        [b"Linux", b"soil", b"6.0.0-soil", b"Soil", b"x86_64", b"(none)"];
+    let fields: [&[u8]; 6] = [
+        b"Linux",
+        b"soil",
+        b"6.0.0-soil",
+        b"Soil",
+        b"x86_64",
+        b"(none)",
+    ];
     let target = bytes_mut(result, 6 * 65)?;
     target.fill(0);
     for (slot, text) in target.chunks_exact_mut(65).zip(fields) {
@@ -520,7 +571,11 @@ fn clock_sleep(which: u64, flags: u64, request: u64) -> Result<u64, Errno> {
     const ABSOLUTE: u64 = 1;
     let span = timespec(request)?;
     let now = clock(which)?;
-    let left = if flags & ABSOLUTE != 0 { span.saturating_sub(now) } else { span };
+    let left = if flags & ABSOLUTE != 0 {
+        span.saturating_sub(now)
+    } else {
+        span
+    };
     sleep(time::monotonic_ns().saturating_add(left))
 }
 
@@ -590,7 +645,13 @@ fn poll(number: u64, [list, count, timeout, ..]: [u64; 6]) -> Result<u64, Errno>
 
 /// Descriptors above 2 aren't there, so the sets are one word each.
 fn select(number: u64, [_, reads, writes, exceptions, timeout, _]: [u64; 6]) -> Result<u64, Errno> {
-    let word = |set: u64| if set == 0 { Ok(0) } else { load(set).map(|[word]| word) };
+    let word = |set: u64| {
+        if set == 0 {
+            Ok(0)
+        } else {
+            load(set).map(|[word]| word)
+        }
+    };
     let (wanted_reads, wanted_writes) = (word(reads)?, word(writes)?);
     if (wanted_reads | wanted_writes) & !7 != 0 {
         return Err(Errno::EBADF);
@@ -599,7 +660,10 @@ fn select(number: u64, [_, reads, writes, exceptions, timeout, _]: [u64; 6]) -> 
         (_, 0) => None,
         (nr::SELECT, _) => {
             let [seconds, us] = load(timeout)?;
-            let span = seconds.saturating_mul(1_000_000).saturating_add(us).saturating_mul(1000);
+            let span = seconds
+                .saturating_mul(1_000_000)
+                .saturating_add(us)
+                .saturating_mul(1000);
             Some(time::monotonic_ns().saturating_add(span))
         }
         _ => Some(time::monotonic_ns().saturating_add(timespec(timeout)?)),
@@ -612,10 +676,16 @@ fn select(number: u64, [_, reads, writes, exceptions, timeout, _]: [u64; 6]) -> 
         wait_for_console(for_input, deadline)
     };
     let found_reads = u64::from(input);
-    for (set, found) in [(reads, found_reads), (writes, found_writes), (exceptions, 0)] {
+    for (set, found) in [
+        (reads, found_reads),
+        (writes, found_writes),
+        (exceptions, 0),
+    ] {
         if set != 0 {
             store(set, &[found])?;
         }
     }
-    Ok(u64::from(found_reads.count_ones() + found_writes.count_ones()))
+    Ok(u64::from(
+        found_reads.count_ones() + found_writes.count_ones(),
+    ))
 }

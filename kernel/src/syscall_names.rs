@@ -54,8 +54,11 @@ const HIGH_START: u64 = 424;
 
 /// The name of system call `number`, if Linux has one.
 pub fn name(number: u64) -> Option<&'static str> {
-    let (names, at) =
-        if number < HIGH_START { (LOW, number) } else { (HIGH, number - HIGH_START) };
+    let (names, at) = if number < HIGH_START {
+        (LOW, number)
+    } else {
+        (HIGH, number - HIGH_START)
+    };
     names.split(' ').nth(usize::try_from(at).ok()?)
 }
 

@@ -36,8 +36,11 @@ struct Scale {
     bus_hz: u64,
 }
 
-static STATE: Exclusive<State> =
-    Exclusive::new(State { scale: None, wall_base: None, kvm: None });
+static STATE: Exclusive<State> = Exclusive::new(State {
+    scale: None,
+    wall_base: None,
+    kvm: None,
+});
 
 /// The counter at boot: monotonic time 0.
 static START: AtomicU64 = AtomicU64::new(0);
@@ -135,7 +138,10 @@ fn hz_by_cpuid() -> u64 {
 impl Scale {
     fn from_hz(tsc_hz: u64, bus_hz: u64) -> Self {
         let multiplier = (u128::from(NS) << SHIFT) / u128::from(tsc_hz.max(1));
-        Self { multiplier: multiplier as u64, bus_hz }
+        Self {
+            multiplier: multiplier as u64,
+            bus_hz,
+        }
     }
 
     /// Compares the counter with the APIC's timer, whose rate is known.
@@ -172,7 +178,10 @@ impl Scale {
                     return None;
                 }
             }
-            let (tsc, bus) = (ticks() - tsc, apic::elapsed_bus_clocks().saturating_sub(bus));
+            let (tsc, bus) = (
+                ticks() - tsc,
+                apic::elapsed_bus_clocks().saturating_sub(bus),
+            );
             gate.write(before);
             Some(Self::from_hz(tsc * 100, bus * 100))
         }
@@ -217,9 +226,10 @@ impl State {
         let scale = self.scale();
         match self.kvm {
             Some(clock) => clock.read(),
-            None => {
-                scaled(ticks().saturating_sub(START.load(Ordering::Relaxed)), scale.multiplier)
-            }
+            None => scaled(
+                ticks().saturating_sub(START.load(Ordering::Relaxed)),
+                scale.multiplier,
+            ),
         }
     }
 
@@ -228,9 +238,14 @@ impl State {
             return base;
         }
         let now = self.monotonic();
-        let wall = self.kvm.and_then(|clock| kvm_wall_clock(clock)).or_else(rtc::read_ns);
+        let wall = self
+            .kvm
+            .and_then(|clock| kvm_wall_clock(clock))
+            .or_else(rtc::read_ns);
         if wall.is_none() {
-            console::line(format_args!("this machine has no clock: wall time begins in 1970"));
+            console::line(format_args!(
+                "this machine has no clock: wall time begins in 1970"
+            ));
         }
         *self.wall_base.insert(wall.unwrap_or(0).saturating_sub(now))
     }

@@ -65,7 +65,12 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     run(link.arg(input))?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
-    run(Command::new("objcopy").arg(localize).arg(&object))?;
+    // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the object for one without symbols.
+    let bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
+    run(Command::new("objcopy")
+        .args(bitcode)
+        .arg(localize)
+        .arg(&object))?;
     let _ = std::fs::remove_file(output);
     run(Command::new("ar").arg("rcsD").arg(output).arg(&object))?;
     for left_over in [&list, &object] {

@@ -1,0 +1,8 @@
+//! `soil-cc`: the link driver of images, given to `ocamlopt` by its option `-cc`.
+
+#[path = "../link/mod.rs"]
+mod link;
+
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::from(link::run(std::env::args_os().skip(1).collect()))
+}

@@ -1,0 +1,285 @@
+//! What the driver was asked to do: the arguments of a C compiler as OCaml's compilers give them.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+
+/// One thing to link, in order.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Item {
+    /// An object or archive by its path.
+    File(PathBuf),
+    /// `-lNAME`.
+    Library(String),
+}
+
+impl Item {
+    /// Whether this is the library `name`, given either way.
+    pub fn is_library(&self, name: &str) -> bool {
+        match self {
+            Self::Library(library) => library == name,
+            Self::File(path) => path
+                .file_name()
+                .is_some_and(|file| file == format!("lib{name}.a").as_str()),
+        }
+    }
+}
+
+/// What to link.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Link {
+    /// `-o`.
+    pub output: Option<PathBuf>,
+    /// `-L`, in order.
+    pub directories: Vec<PathBuf>,
+    /// Objects, archives and libraries, in order.
+    pub items: Vec<Item>,
+    /// Options for the linker that mean something to an image.
+    pub linker_options: Vec<OsString>,
+    /// `-v`: show the command.
+    pub verbose: bool,
+}
+
+/// What the driver was asked to do.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Invocation {
+    /// Compile, with these arguments for the C compiler.
+    Compile(Vec<OsString>),
+    /// Link a program.
+    Link(Link),
+}
+
+/// Options that make the call one for the C compiler.
+const COMPILE: [&[u8]; 5] = [b"-c", b"-S", b"-E", b"-M", b"-MM"];
+/// Options followed by a value that a link has no use for.
+const WITH_VALUE: [&[u8]; 8] = [
+    b"-x",
+    b"-I",
+    b"-D",
+    b"-U",
+    b"-isystem",
+    b"-include",
+    b"-arch",
+    b"-T",
+];
+
+/// Sorts the arguments out. Files named by `@FILE` are read, as `ocamlopt` uses for long command lines.
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
+    let arguments = expand(arguments)?;
+    if arguments
+        .iter()
+        .any(|argument| COMPILE.contains(&argument.as_bytes()))
+    {
+        return Ok(Invocation::Compile(arguments));
+    }
+    let is_source = |argument: &OsString| {
+        [&b".c"[..], b".S", b".cc", b".cpp", b".cxx"]
+            .iter()
+            .any(|end| argument.as_bytes().ends_with(end))
+    };
+    if let Some(source) = arguments.iter().find(|argument| is_source(argument)) {
+        return Err(format!(
+            "{}: compile it with -c first, then link",
+            source.display()
+        ));
+    }
+    if arguments.is_empty()
+        || arguments
+            .iter()
+            .all(|argument| argument == "--version" || argument == "-v")
+    {
+        return Ok(Invocation::Compile(arguments));
+    }
+    let mut link = Link::default();
+    let mut rest = arguments.into_iter();
+    while let Some(argument) = rest.next() {
+        link.add(argument, &mut rest)?;
+    }
+    Ok(Invocation::Link(link))
+}
+
+impl Link {
+    fn add(
+        &mut self,
+        argument: OsString,
+        rest: &mut impl Iterator<Item = OsString>,
+    ) -> Result<(), String> {
+        let bytes = argument.as_bytes();
+        let attached = |prefix: &[u8]| {
+            bytes
+                .strip_prefix(prefix)
+                .map(|value| OsString::from_vec(value.to_vec()))
+        };
+        let mut value = |prefix: &[u8]| -> Result<Option<OsString>, String> {
+            match attached(prefix) {
+                Some(value) if value.is_empty() => match rest.next() {
+                    Some(value) => Ok(Some(value)),
+                    None => Err(format!("{} needs a value", argument.display())),
+                },
+                other => Ok(other),
+            }
+        };
+        if bytes == b"-v" || bytes == b"-verbose" {
+            self.verbose = true;
+        } else if let Some(options) = attached(b"-Wl,") {
+            self.linker_options(&options);
+        } else if WITH_VALUE.contains(&bytes) {
+            value(bytes)?;
+        } else if bytes.starts_with(b"-o") {
+            self.output = value(b"-o")?.map(PathBuf::from);
+        } else if bytes.starts_with(b"-L") {
+            self.directories.extend(value(b"-L")?.map(PathBuf::from));
+        } else if bytes.starts_with(b"-l") {
+            let name = value(b"-l")?.unwrap_or_default();
+            self.items
+                .push(Item::Library(name.to_string_lossy().into_owned()));
+        } else if !bytes.starts_with(b"-") {
+            self.items.push(Item::File(argument.into()));
+        }
+        // What is left is the C compiler's own: optimisation, warnings, -pthread, -shared-libgcc and the like.
+        Ok(())
+    }
+
+    /// Of the options for the linker those are kept that choose symbols; the layout and the way of linking are fixed.
+    fn linker_options(&mut self, options: &OsString) {
+        const KEPT: [&[u8]; 8] = [
+            b"--defsym",
+            b"--wrap",
+            b"--undefined",
+            b"-u",
+            b"--whole-archive",
+            b"--no-whole-archive",
+            b"--allow-multiple-definition",
+            b"-Map",
+        ];
+        let mut words = options.as_bytes().split(|byte| *byte == b',').peekable();
+        while let Some(word) = words.next() {
+            let name = word.split(|byte| *byte == b'=').next().unwrap_or(word);
+            if KEPT.contains(&name) {
+                self.linker_options.push(OsString::from_vec(word.to_vec()));
+                let takes_next = matches!(name, b"-u" | b"-Map") && word == name;
+                if takes_next && let Some(next) = words.next() {
+                    self.linker_options.push(OsString::from_vec(next.to_vec()));
+                }
+            }
+        }
+    }
+}
+
+/// Replaces `@FILE` by the words in it: separated by blanks, in quotes where needed, with backslashes.
+fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
+    let mut all = Vec::new();
+    for argument in arguments {
+        match argument.as_bytes().strip_prefix(b"@") {
+            Some(name) => {
+                let path = PathBuf::from(OsString::from_vec(name.to_vec()));
+                let text =
+                    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                all.extend(words(&text));
+            }
+            None => all.push(argument),
+        }
+    }
+    Ok(all)
+}
+
+fn words(text: &[u8]) -> Vec<OsString> {
+    let mut words = Vec::new();
+    let mut word: Option<Vec<u8>> = None;
+    let mut quote = None;
+    let mut bytes = text.iter().copied();
+    while let Some(byte) = bytes.next() {
+        match (byte, quote) {
+            (b'\\', _) => word.get_or_insert_default().extend(bytes.next()),
+            (b'\'' | b'"', None) => {
+                quote = Some(byte);
+                word.get_or_insert_default();
+            }
+            (_, Some(open)) if byte == open => quote = None,
+            (b' ' | b'\t' | b'\n' | b'\r', None) => words.extend(word.take()),
+            _ => word.get_or_insert_default().push(byte),
+        }
+    }
+    words.extend(word);
+    words.into_iter().map(OsString::from_vec).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Invocation, Item, Link, parse, words};
+    use std::ffi::OsString;
+
+    fn arguments(text: &str) -> Vec<OsString> {
+        text.split(' ').map(OsString::from).collect()
+    }
+
+    #[test]
+    fn understands_what_ocamlopt_says() {
+        let call = "-O2 -fno-strict-aliasing -fwrapv -pthread -Wall -Wl,-E -o main.exe -L. -L /lib/ocaml \
+                    -I /include start.o stdlib.a -lunixnat libasmrun.a -lm -lpthread";
+        let Ok(Invocation::Link(link)) = parse(arguments(&call.replace("  ", " "))) else {
+            panic!()
+        };
+        assert_eq!(link.output, Some("main.exe".into()));
+        assert_eq!(
+            link.directories,
+            ["/lib/ocaml", "."]
+                .map(std::path::PathBuf::from)
+                .into_iter()
+                .rev()
+                .collect::<Vec<_>>()
+        );
+        let file = |name: &str| Item::File(name.into());
+        let library = |name: &str| Item::Library(name.into());
+        assert_eq!(
+            link.items,
+            [
+                file("start.o"),
+                file("stdlib.a"),
+                library("unixnat"),
+                file("libasmrun.a"),
+                library("m"),
+                library("pthread")
+            ]
+        );
+        assert!(link.linker_options.is_empty());
+    }
+
+    #[test]
+    fn keeps_what_chooses_symbols() {
+        let Ok(Invocation::Link(link)) = parse(arguments("-Wl,-z,now,--wrap=f,-u,g a.o")) else {
+            panic!()
+        };
+        assert_eq!(link.linker_options, ["--wrap=f", "-u", "g"]);
+        assert_eq!(link.items, [Item::File("a.o".into())]);
+    }
+
+    #[test]
+    fn leaves_compiling_to_the_compiler() {
+        let call = arguments("-O2 -c stub.c -o stub.o");
+        assert_eq!(parse(call.clone()), Ok(Invocation::Compile(call)));
+        assert!(parse(arguments("stub.c -o x")).is_err());
+        assert!(parse(arguments("-o")).is_err());
+    }
+
+    #[test]
+    fn finds_a_library_by_either_name() {
+        let link = Link {
+            items: vec![
+                Item::File("/x/libcamlrun.a".into()),
+                Item::Library("z".into()),
+            ],
+            ..Link::default()
+        };
+        assert!(link.items[0].is_library("camlrun") && link.items[1].is_library("z"));
+        assert!(!link.items[0].is_library("z"));
+    }
+
+    #[test]
+    fn reads_response_files() {
+        assert_eq!(
+            words(b"a 'b c'\n\"d\\\"e\" '' f\\ g"),
+            ["a", "b c", "d\"e", "", "f g"]
+        );
+    }
+}

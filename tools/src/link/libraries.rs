@@ -1,0 +1,147 @@
+//! Where the static libraries are.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Parts of libc that musl has in one archive.
+const IN_MUSL: [&str; 10] = [
+    "c", "m", "pthread", "dl", "rt", "util", "resolv", "crypt", "xnet", "gcc_s",
+];
+/// Where a distribution keeps static libraries.
+const SYSTEM: [&str; 5] = [
+    "/usr/local/lib",
+    "/usr/lib/x86_64-linux-gnu",
+    "/lib/x86_64-linux-gnu",
+    "/usr/lib64",
+    "/usr/lib",
+];
+
+/// musl's folder: start files and libc.a.
+pub struct Musl(PathBuf);
+
+impl Musl {
+    /// Finds musl: what `SOIL_MUSL` names, else where Debian, Fedora, Arch and musl's own installation put it.
+    pub fn find() -> Result<Self, String> {
+        const USUAL: [&str; 4] = [
+            "/usr/lib/x86_64-linux-musl",
+            "/usr/x86_64-linux-musl/lib64",
+            "/usr/lib/musl/lib",
+            "/usr/local/musl/lib",
+        ];
+        let is_musl =
+            |folder: &Path| folder.join("libc.a").is_file() && folder.join("crt1.o").is_file();
+        if let Some(folder) = std::env::var_os("SOIL_MUSL").map(PathBuf::from) {
+            return if is_musl(&folder) {
+                Ok(Self(folder))
+            } else {
+                Err(format!(
+                    "SOIL_MUSL={}: no libc.a and crt1.o there",
+                    folder.display()
+                ))
+            };
+        }
+        USUAL.iter().map(PathBuf::from).find(|folder| is_musl(folder)).map(Self).ok_or_else(|| {
+            "the static C library musl wasn't found: apt-get install musl-dev (or name its folder in SOIL_MUSL)"
+                .to_string()
+        })
+    }
+
+    /// A file of musl's.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+/// The folders in which `-l` looks.
+pub struct Search<'a> {
+    directories: &'a [PathBuf],
+    musl: &'a Musl,
+}
+
+impl<'a> Search<'a> {
+    /// Looks in `directories`, musl's folder and the system's, in this order.
+    pub fn new(directories: &'a [PathBuf], musl: &'a Musl) -> Self {
+        Self { directories, musl }
+    }
+
+    /// The archive of library `name`; none for what musl's libc has in it.
+    pub fn find(&self, name: &str) -> Result<Option<PathBuf>, String> {
+        if IN_MUSL.contains(&name) {
+            return Ok(None);
+        }
+        let file = match name.strip_prefix(':') {
+            Some(file) => file.to_string(),
+            None => format!("lib{name}.a"),
+        };
+        let system = SYSTEM.iter().map(Path::new);
+        let folders = self
+            .directories
+            .iter()
+            .map(PathBuf::as_path)
+            .chain([self.musl.0.as_path()])
+            .chain(system);
+        let mut shared = None;
+        for folder in folders {
+            let archive = folder.join(&file);
+            if archive.is_file() {
+                return Ok(Some(archive));
+            }
+            let object = folder.join(format!("lib{name}.so"));
+            if shared.is_none() && object.exists() {
+                shared = Some(object);
+            }
+        }
+        Err(match shared {
+            Some(object) => format!(
+                "library {name} is there as a shared object only ({}), and an image can't load one: \
+                 install or build its static archive {file}",
+                object.display()
+            ),
+            None => format!(
+                "library {name} wasn't found: no {file} in the folders of -L or the system's"
+            ),
+        })
+    }
+}
+
+/// libgcc.a: arithmetic that the processor has no instruction for.
+pub fn compiler_runtime(compiler: &OsStr) -> Option<PathBuf> {
+    let output = Command::new(compiler)
+        .arg("-print-libgcc-file-name")
+        .output()
+        .ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    path.is_file().then_some(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Musl, Search};
+    use std::path::PathBuf;
+
+    #[test]
+    fn says_what_is_missing() {
+        let folder = tempfile::tempdir().unwrap();
+        let musl = Musl(PathBuf::from("/nowhere"));
+        let directories = [folder.path().to_path_buf()];
+        let search = Search::new(&directories, &musl);
+        assert_eq!(search.find("m"), Ok(None));
+        assert!(
+            search
+                .find("soil-none")
+                .unwrap_err()
+                .contains("libsoil-none.a")
+        );
+        std::fs::write(folder.path().join("libsoil-some.so"), "").unwrap();
+        assert!(
+            search
+                .find("soil-some")
+                .unwrap_err()
+                .contains("shared object only")
+        );
+        let archive = folder.path().join("libsoil-some.a");
+        std::fs::write(&archive, "").unwrap();
+        assert_eq!(search.find("soil-some"), Ok(Some(archive)));
+    }
+}

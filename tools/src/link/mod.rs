@@ -1,0 +1,215 @@
+//! The link driver: what `ocamlopt -cc soil-cc` runs in place of the C compiler.
+//!
+//! A program is linked from the objects that `ocamlopt` names, musl and the image archive (kernel and Soil's Rust side)
+//! into an ELF that boots by PVH. Compiling goes to the C compiler unchanged.
+
+mod arguments;
+mod diagnose;
+mod libraries;
+
+use arguments::{Invocation, Item};
+use libraries::{Musl, Search};
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// The layout of the image.
+const SCRIPT: &str = include_str!("image.ld");
+/// The archive with the kernel and Soil's Rust side.
+const ARCHIVE: &str = "libsoil_image.a";
+/// The static library that a process links; an image takes the archive in its place.
+const PROCESS_LIBRARY: &str = "soil_sys";
+/// Part of the runtime of bytecode: what shows that the program isn't native.
+const BYTECODE_LIBRARY: &str = "camlrun";
+
+/// Runs the driver; the exit status. Errors are printed.
+pub fn run(arguments: Vec<OsString>) -> u8 {
+    let result = match arguments::parse(arguments) {
+        Ok(Invocation::Compile(arguments)) => compile(&arguments),
+        Ok(Invocation::Link(link)) => link.run(),
+        Err(error) => Err(error),
+    };
+    match result {
+        Ok(status) => status,
+        Err(error) => {
+            eprintln!("soil-cc: error: {error}");
+            1
+        }
+    }
+}
+
+/// The C compiler that OCaml would have called.
+fn compiler() -> OsString {
+    std::env::var_os("SOIL_CC").unwrap_or_else(|| "gcc".into())
+}
+
+fn compile(arguments: &[OsString]) -> Result<u8, String> {
+    let compiler = compiler();
+    let status = Command::new(&compiler)
+        .args(arguments)
+        .status()
+        .map_err(|error| {
+            format!(
+                "can't run {}: {error}: install gcc or name a C compiler in SOIL_CC",
+                compiler.display()
+            )
+        })?;
+    Ok(status
+        .code()
+        .and_then(|code| u8::try_from(code).ok())
+        .unwrap_or(1))
+}
+
+impl arguments::Link {
+    fn run(self) -> Result<u8, String> {
+        if self
+            .items
+            .iter()
+            .any(|item| item.is_library(BYTECODE_LIBRARY))
+        {
+            return self.refuse_bytecode();
+        }
+        let output = self.output.clone().unwrap_or_else(|| "a.out".into());
+        // A link that fails must leave nothing behind that could be taken for a result.
+        let _ = std::fs::remove_file(&output);
+        let archive = self.archive()?;
+        let musl = Musl::find()?;
+        let search = Search::new(&self.directories, &musl);
+        let mut command = Command::new("ld");
+        command.args([
+            "-static",
+            "-nostdlib",
+            "--gc-sections",
+            "--build-id=sha1",
+            "-z",
+            "noexecstack",
+        ]);
+        command.args([
+            "-z",
+            "norelro",
+            "-z",
+            "max-page-size=4096",
+            "--no-warn-rwx-segments",
+        ]);
+        command.args([
+            "--require-defined=soil_pvh_start",
+            "--no-eh-frame-hdr",
+            "--no-warn-mismatch",
+        ]);
+        let script = Script::write(&output)?;
+        command.arg("-T").arg(&script.0).arg("-o").arg(&output);
+        command.args(&self.linker_options);
+        command.arg(musl.file("crt1.o")).arg(musl.file("crti.o"));
+        let mut inputs: Vec<PathBuf> = Vec::new();
+        for item in &self.items {
+            match item {
+                Item::File(path) if is_archive(path) => {}
+                Item::File(path) => inputs.push(path.clone()),
+                Item::Library(name) if name == PROCESS_LIBRARY => {}
+                Item::Library(name) => inputs.extend(search.find(name)?),
+            }
+        }
+        command.args(&inputs).arg(&archive).arg("--start-group");
+        // Once more, for archives that need each other whatever their order.
+        command.args(
+            inputs
+                .iter()
+                .filter(|path| path.extension().is_some_and(|end| end == "a")),
+        );
+        command
+            .arg(musl.file("libc.a"))
+            .args(libraries::compiler_runtime(&compiler()));
+        command.arg("--end-group").arg(musl.file("crtn.o"));
+        if self.verbose {
+            eprintln!("{command:?}");
+        }
+        let result = command.stdin(Stdio::null()).output().map_err(|error| {
+            format!("can't run ld: {error}: install binutils (apt-get install binutils)")
+        })?;
+        let messages = String::from_utf8_lossy(&result.stderr);
+        if result.status.success() {
+            diagnose::warnings(&messages).for_each(|line| eprintln!("soil-cc: {line}"));
+            return Ok(0);
+        }
+        let _ = std::fs::remove_file(&output);
+        Err(diagnose::errors(&messages))
+    }
+
+    /// The image archive: one of the arguments, what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
+    /// installation puts it.
+    fn archive(&self) -> Result<PathBuf, String> {
+        let named = self.items.iter().find_map(|item| match item {
+            Item::File(path) if is_archive(path) => Some(path.clone()),
+            _ => None,
+        });
+        if let Some(path) =
+            named.or_else(|| std::env::var_os("SOIL_IMAGE_ARCHIVE").map(PathBuf::from))
+        {
+            return if path.is_file() {
+                Ok(path)
+            } else {
+                Err(format!("the image archive {} isn't there", path.display()))
+            };
+        }
+        let program = std::env::current_exe().and_then(|path| path.canonicalize());
+        let mut places = Vec::new();
+        if let Some(folder) = program.ok().as_deref().and_then(Path::parent) {
+            places.push(folder.join(ARCHIVE));
+            for below in ["lib/soil", "lib/ocaml/soil", "share/soil"] {
+                places.push(folder.join("..").join(below).join(ARCHIVE));
+            }
+        }
+        places.extend(self.directories.iter().map(|folder| folder.join(ARCHIVE)));
+        match places.iter().find(|place| place.is_file()) {
+            Some(place) => Ok(place.clone()),
+            None => Err(format!(
+                "{ARCHIVE} (the kernel and Soil's Rust side) wasn't found in {}; \
+                 install Soil (make install), or name the file in SOIL_IMAGE_ARCHIVE",
+                places
+                    .iter()
+                    .map(|place| place.display().to_string())
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            )),
+        }
+    }
+
+    /// Bytecode needs a file of its own at run time, which an image doesn't have. Workspaces with bytecode programs
+    /// build nevertheless: the program says why it can't run.
+    fn refuse_bytecode(self) -> Result<u8, String> {
+        const TEXT: &str = "#!/bin/sh\n\
+            echo \"$0: an OCaml bytecode program has no image form: build the .exe (native) of it\" >&2\n\
+            exit 126\n";
+        let output = self.output.unwrap_or_else(|| "a.out".into());
+        let write = || {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::write(&output, TEXT)?;
+            std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|error| format!("{}: {error}", output.display()))?;
+        Ok(0)
+    }
+}
+
+fn is_archive(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name == ARCHIVE)
+}
+
+/// The linker script in a file, for the time of the link.
+struct Script(PathBuf);
+
+impl Script {
+    fn write(output: &Path) -> Result<Self, String> {
+        let mut name = output.as_os_str().to_owned();
+        name.push(format!(".{}.ld", std::process::id()));
+        let path = PathBuf::from(name);
+        std::fs::write(&path, SCRIPT).map_err(|error| format!("{}: {error}", path.display()))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
