@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What a shell reports for a program that ended by SIGSEGV and SIGABRT.
 const STATUS_FAULT: u8 = 128 + 11;
+#[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
 /// Frames and stack words that are looked at, on each of the two stacks.
 const MAX_FRAMES: usize = 40;
@@ -231,6 +232,7 @@ pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
 }
 
 /// A panic in Rust code.
+#[cfg(feature = "panic-handler")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
     let stack: u64;
