@@ -238,3 +238,6 @@ impl Interrupt {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
