@@ -236,7 +236,7 @@ fn function() -> Vec<(u16, u32)> {
         (0x34, 0x40),
         // MSI-X: 3 vectors, table in bar 4.
         (0x40, 0x0002_5011),
-        (0x44, 4 * BLOCK as u32 | 4),
+        (0x44, (4 * BLOCK as u32) | 4),
     ];
     for (index, kind) in [1u32, 3, 4, 2].into_iter().enumerate() {
         let at = 0x50 + 0x14 * index as u16;
@@ -331,7 +331,8 @@ fn a_pci_function_can_use_its_line() {
 
 #[test]
 fn pci_functions_that_cannot_be_used_say_why() {
-    let refusal = |change: &dyn Fn(&mut Vec<(u16, u32)>), how| {
+    type Words = Vec<(u16, u32)>;
+    let refusal = |change: &dyn Fn(&mut Words), how| {
         let bus = Bus::default();
         let mut words = function();
         change(&mut words);
@@ -351,8 +352,7 @@ fn pci_functions_that_cannot_be_used_say_why() {
         Some(Error::NoVector)
     );
     assert_eq!(refusal(&|_| (), Interrupts::None), None);
-    let set =
-        |offset: u16, value: u32| move |words: &mut Vec<(u16, u32)>| words.push((offset, value));
+    let set = |offset: u16, value: u32| move |words: &mut Words| words.push((offset, value));
     let not_virtio = Some(Error::NotVirtioPci);
     assert_eq!(
         refusal(&set(0x04, 0), Interrupts::None),
