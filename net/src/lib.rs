@@ -17,12 +17,30 @@
 
 extern crate alloc;
 
+mod checksum;
 mod config;
+mod device;
+mod dhcp;
+mod dns;
 mod error;
-#[allow(dead_code)]
+mod flow;
+mod frame;
 mod handle;
+mod interface;
 mod link;
+mod loopback;
+mod memory;
+mod shared;
+#[cfg(any(test, feature = "sim"))]
+pub mod sim;
+mod slaac;
 mod stack;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod time_wait;
+mod timers;
+mod udp;
 
 pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
 pub use error::Error;

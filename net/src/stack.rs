@@ -1,10 +1,18 @@
-//! The stack: its public operations.
+//! The stack: interfaces, time, and what is the same for all sockets.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
+use crate::interface::Interface;
+use crate::loopback::Loopback;
+use crate::shared::{Core, Socket, Turn};
 use crate::{Config, Error, Handle, InterfaceConfig, InterfaceStatus, Link};
+
+/// How often a link is looked at that is full, in case its wake-up was lost.
+const FULL_NS: u64 = 10_000_000;
+/// Rounds over all interfaces in one poll: the loopback answers itself.
+const ROUNDS: usize = 4;
 
 /// Names an interface; valid as long as the stack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -63,7 +71,10 @@ pub enum AddressFamily {
 
 /// A TCP/IP stack. See the crate's description.
 pub struct Stack {
-    _unfinished: (),
+    /// The loopback is the first.
+    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) core: Core,
+    generation: u32,
 }
 
 /// Time and interfaces.
@@ -73,37 +84,52 @@ impl Stack {
     /// `random` gives 64 unpredictable bits a call; it seeds the hash tables, picks ports, and seeds
     /// the initial sequence numbers and the identifiers of DHCP and DNS.
     pub fn new(config: Config, random: Box<dyn FnMut() -> u64>) -> Stack {
-        let _ = (config, random);
-        Stack { _unfinished: () }
+        let mut core = Core::new(config, random);
+        let seed = (core.random)();
+        let loopback = Interface::loopback(Box::new(Loopback::default()), seed, 0);
+        Stack {
+            interfaces: alloc::vec![loopback],
+            core,
+            generation: 0,
+        }
     }
 
     /// Adds an interface. Its configuration begins with the next [`Stack::poll`].
     ///
     /// Fails with [`Error::InvalidArgument`] if the MAC address isn't unicast, or there are more
-    /// fixed addresses, gateways or servers than [`InterfaceConfig`] says.
+    /// fixed addresses, gateways or servers than [`InterfaceConfig`] says, or one of them isn't
+    /// unicast.
     pub fn add_interface(
         &mut self,
         link: Box<dyn Link>,
         config: &InterfaceConfig,
     ) -> Result<InterfaceId, Error> {
-        let _ = (link, config);
-        Err(Error::InvalidOperation)
+        let seed = (self.core.random)();
+        self.interfaces
+            .push(Interface::new(link, config, seed, self.core.now_ns)?);
+        Ok(InterfaceId(self.interfaces.len() - 1))
     }
 
     /// The interfaces in the order in which they were added, without the loopback.
     pub fn interfaces(&self) -> Vec<InterfaceId> {
-        Vec::new()
+        (1..self.interfaces.len()).map(InterfaceId).collect()
     }
 
     /// What is known about an interface now; `None` for an identifier of another stack.
     pub fn interface_status(&self, id: InterfaceId) -> Option<InterfaceStatus> {
-        let _ = id;
-        None
+        self.interfaces
+            .get(id.0)
+            .map(|interface| interface.end.status())
     }
 
     /// A number that changes whenever addresses, gateways or name servers change.
     pub fn configuration_generation(&self) -> u32 {
-        0
+        self.generation
+    }
+
+    /// Bytes that the buffers of all TCP connections take now, of [`Config::tcp_memory`].
+    pub fn tcp_memory_used(&self) -> usize {
+        self.core.budget.used()
     }
 
     /// Runs the stack: timers that are due, at most `budget` frames in for each interface, and what
@@ -112,8 +138,61 @@ impl Stack {
     /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
     /// Operations made since the last call take effect (are sent) here. Never blocks.
     pub fn poll(&mut self, now_ns: u64, budget: usize) -> Progress {
-        let _ = (now_ns, budget);
-        Progress::default()
+        let Stack {
+            interfaces,
+            core,
+            generation,
+        } = self;
+        core.now_ns = core.now_ns.max(now_ns);
+        let now_ns = core.now_ns;
+        core.run_timers();
+        let mut progress = Progress::default();
+        let mut next_ns = None;
+        for round in 0..ROUNDS {
+            let mut received = false;
+            for (number, interface) in interfaces.iter_mut().enumerate() {
+                let count = receive(core, number, interface, budget);
+                received |= count > 0;
+                progress.more_work |= count >= budget;
+            }
+            if round > 0 && !received {
+                break;
+            }
+            next_ns = None;
+            for interface in interfaces.iter_mut() {
+                let Interface { link, end } = interface;
+                let at_ns = end.maintain(link.as_mut(), now_ns);
+                next_ns = [next_ns, at_ns].into_iter().flatten().min();
+                if core::mem::take(&mut end.changed) {
+                    *generation = generation.wrapping_add(1);
+                }
+            }
+            next_ns = [next_ns, core.run_lookups(interfaces)]
+                .into_iter()
+                .flatten()
+                .min();
+            progress.more_work |= transmit(core, interfaces, budget);
+            if round + 1 == ROUNDS {
+                progress.more_work = true;
+            }
+        }
+        for interface in interfaces.iter_mut() {
+            if core::mem::take(&mut interface.end.dirty) {
+                interface.link.flush();
+            }
+            progress.transmit_blocked |= interface.end.is_blocked();
+        }
+        let full_ns = progress.transmit_blocked.then(|| now_ns + FULL_NS);
+        progress.next_deadline_ns = [
+            next_ns,
+            full_ns,
+            core.timers.next_ns(),
+            core.time_wait.next_ns(),
+        ]
+        .into_iter()
+        .flatten()
+        .min();
+        progress
     }
 
     /// Calls `f` once for each socket that became ready since the last call.
@@ -123,225 +202,166 @@ impl Stack {
     /// writing. So: try, and wait for the event only after `WouldBlock`. Spurious events are
     /// possible, lost ones are not. Costs time for the sockets named only.
     pub fn take_events(&mut self, f: &mut dyn FnMut(Handle)) {
-        let _ = f;
+        let mut events = core::mem::take(&mut self.core.events);
+        for handle in events.drain(..) {
+            let wakes = match self.core.sockets.get_mut(handle) {
+                Some(Socket::Connection(connection)) => &mut connection.wakes,
+                Some(Socket::Listener(listener)) => &mut listener.wakes,
+                Some(Socket::Udp(udp)) => &mut udp.wakes,
+                Some(Socket::Lookup(lookup)) => &mut lookup.wakes,
+                None => continue,
+            };
+            wakes.listed = false;
+            f(handle);
+        }
+        // Its memory is kept for the next events.
+        self.core.events = events;
     }
+}
+
+/// Receives up to `budget` frames of an interface; gives their number.
+fn receive(core: &mut Core, number: usize, interface: &mut Interface, budget: usize) -> usize {
+    let Interface { link, end } = interface;
+    if !end.blocked.is_empty() && link.can_transmit() {
+        core.unblock(end);
+    }
+    for count in 0..budget {
+        // An answer that waits for room comes first, lest the next one has no place.
+        if !end.staged.send(link.as_mut()) {
+            return 0;
+        }
+        if !link.receive(&mut |frame, meta| core.frame(end, number, frame, meta)) {
+            return count;
+        }
+        // Buffers that were received are given back even if nothing is sent.
+        end.dirty = true;
+    }
+    end.staged.send(link.as_mut());
+    budget
+}
+
+/// Gives each socket that may have something to send its turn; tells whether there is more.
+fn transmit(core: &mut Core, interfaces: &mut [Interface], budget: usize) -> bool {
+    let mut frames = 0;
+    while let Some(handle) = core.dirty.pop_front() {
+        match core.send(interfaces, handle) {
+            Turn::Done(sent) | Turn::Blocked(sent) => frames += sent as usize,
+            Turn::More(sent) => {
+                frames += sent as usize;
+                core.mark_dirty(handle);
+            }
+        }
+        // A turn that sends nothing counts too: the work of one call is bounded.
+        frames += 1;
+        if frames >= budget.max(1) * 2 {
+            break;
+        }
+    }
+    !core.dirty.is_empty()
 }
 
 /// All sockets.
 impl Stack {
     /// What a handle names; `None` if it was closed.
     pub fn kind(&self, handle: Handle) -> Option<Kind> {
-        let _ = handle;
-        None
+        Some(match self.core.sockets.get(handle)? {
+            Socket::Listener(_) => Kind::Listener,
+            Socket::Connection(_) => Kind::Connection,
+            Socket::Udp(_) => Kind::Udp,
+            Socket::Lookup(_) => Kind::Lookup,
+        })
     }
 
     /// What can be done without waiting.
     pub fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
+        let (ready, wakes) = match self.core.sockets.get_mut(handle) {
+            Some(Socket::Connection(connection)) => {
+                (connection.readiness(1), &mut connection.wakes)
+            }
+            Some(Socket::Listener(listener)) => {
+                let readable = !listener.queue.is_empty();
+                (
+                    Readiness {
+                        readable,
+                        ..Default::default()
+                    },
+                    &mut listener.wakes,
+                )
+            }
+            Some(Socket::Udp(udp)) => (udp.readiness(), &mut udp.wakes),
+            Some(Socket::Lookup(lookup)) => {
+                let readable = lookup.is_done();
+                (
+                    Readiness {
+                        readable,
+                        ..Default::default()
+                    },
+                    &mut lookup.wakes,
+                )
+            }
+            None => return Err(Error::BadHandle),
+        };
+        wakes.read |= !ready.readable;
+        wakes.write |= !ready.writable;
+        Ok(ready)
     }
 
     /// Why a connection failed; `None` as long as it didn't. An orderly end is no failure.
     pub fn socket_error(&self, handle: Handle) -> Result<Option<Error>, Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
+        match self.core.sockets.get(handle) {
+            Some(Socket::Connection(connection)) => Ok(connection.error),
+            Some(Socket::Udp(udp)) => Ok(udp.error),
+            Some(_) => Ok(None),
+            None => Err(Error::BadHandle),
+        }
     }
 
-    /// The address of this end.
+    /// The address of this end; of a listener or UDP socket the one that it is bound to.
     pub fn local_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
+        match self.core.sockets.get(handle) {
+            Some(Socket::Connection(connection)) => Ok(connection.local),
+            Some(Socket::Listener(listener)) => Ok(listener.local),
+            Some(Socket::Udp(udp)) => Ok(udp.local),
+            Some(Socket::Lookup(_)) => Err(Error::InvalidOperation),
+            None => Err(Error::BadHandle),
+        }
     }
 
     /// The address of the other end; [`Error::InvalidOperation`] where there is none.
     pub fn peer_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
+        match self.core.sockets.get(handle) {
+            Some(Socket::Connection(connection)) => Ok(connection.remote),
+            Some(_) => Err(Error::InvalidOperation),
+            None => Err(Error::BadHandle),
+        }
     }
 
-    /// Gives the handle back. Never waits, and the handle is unknown afterwards.
+    /// Gives the handle back. Never waits, and the handle is unknown to the caller afterwards.
     ///
     /// - Connection: what was written is still delivered, then FIN, in the background, for at most
     ///   [`Config::linger_ns`]. If bytes of the peer are left unread, or come later, the peer gets
     ///   an RST once everything written was acknowledged (RFC 9293, 3.10.4 and RFC 1122, 4.2.2.13).
     /// - Listener: its port is free at once; connections not accepted yet are aborted.
+    /// - UDP: what is queued in either direction is lost.
     /// - Lookup: cancelled.
     pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
+        match self.kind(handle).ok_or(Error::BadHandle)? {
+            Kind::Listener => self.core.close_listener(handle),
+            Kind::Connection => self.core.close_connection(handle),
+            Kind::Udp => self.core.close_udp(handle),
+            Kind::Lookup => self.core.close_lookup(handle),
+        }
+        Ok(())
     }
 
     /// Like [`Stack::close`], but what was not sent yet is lost and the peer gets an RST.
     pub fn abort(&mut self, handle: Handle) -> Result<(), Error> {
-        let _ = handle;
-        Err(Error::BadHandle)
-    }
-}
-
-/// TCP.
-impl Stack {
-    /// Listens. An unspecified address means all interfaces: `0.0.0.0` those of IPv4, `[::]` both
-    /// families. Port 0 takes an ephemeral one. `backlog` bounds the connections that are
-    /// established (or in handshake) and not accepted; 0 is read as 1.
-    ///
-    /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
-    pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize) -> Result<Handle, Error> {
-        let _ = (local, backlog);
-        Err(Error::InvalidOperation)
-    }
-
-    /// The connection that was established first of those not accepted yet.
-    pub fn tcp_accept(&mut self, listener: Handle) -> Result<Handle, Error> {
-        let _ = listener;
-        Err(Error::BadHandle)
-    }
-
-    /// Starts a connection; the SYN leaves with the next [`Stack::poll`]. `local` chooses the
-    /// address and port of this end, unspecified parts being chosen by the stack.
-    ///
-    /// The handle becomes writable once it is established or failed: then ask
-    /// [`Stack::tcp_connect_result`]. Errors at once: [`Error::InvalidArgument`],
-    /// [`Error::Unreachable`] (no route), [`Error::AddressNotAvailable`], [`Error::AddressInUse`],
-    /// [`Error::PortsExhausted`], [`Error::OutOfMemory`].
-    pub fn tcp_connect(
-        &mut self,
-        remote: SocketAddr,
-        local: Option<SocketAddr>,
-    ) -> Result<Handle, Error> {
-        let _ = (remote, local);
-        Err(Error::InvalidOperation)
-    }
-
-    /// How a connect went: `Ok` established, [`Error::WouldBlock`] still trying, otherwise why it
-    /// failed ([`Error::ConnectionRefused`], [`Error::TimedOut`], [`Error::Unreachable`]…).
-    pub fn tcp_connect_result(&mut self, connection: Handle) -> Result<(), Error> {
-        let _ = connection;
-        Err(Error::BadHandle)
-    }
-
-    /// Copies received bytes out; `Ok(0)` is the end of input (FIN), or an empty `buffer`.
-    ///
-    /// What had arrived before a FIN or RST is given first; after it comes `Ok(0)` or
-    /// [`Error::ConnectionReset`].
-    pub fn tcp_read(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
-        let _ = (connection, buffer);
-        Err(Error::BadHandle)
-    }
-
-    /// Lets `f` look at received bytes in place; it returns how many of them are done with. The
-    /// slice is never empty and may be only the first part of what is there. `Ok(0)` without a call
-    /// of `f` is the end of input.
-    pub fn tcp_read_with(
-        &mut self,
-        connection: Handle,
-        f: &mut dyn FnMut(&[u8]) -> usize,
-    ) -> Result<usize, Error> {
-        let _ = (connection, f);
-        Err(Error::BadHandle)
-    }
-
-    /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty.
-    /// They leave with the next [`Stack::poll`].
-    pub fn tcp_write(&mut self, connection: Handle, data: &[u8]) -> Result<usize, Error> {
-        let _ = (connection, data);
-        Err(Error::BadHandle)
-    }
-
-    /// Lets `f` fill the send buffer in place; it returns how many bytes it wrote from the start of
-    /// the slice, which is never empty and may be only a part of the room there is.
-    pub fn tcp_write_with(
-        &mut self,
-        connection: Handle,
-        f: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> Result<usize, Error> {
-        let _ = (connection, f);
-        Err(Error::BadHandle)
-    }
-
-    /// Ends the sending side: FIN after what was written. Doing it twice is fine.
-    pub fn tcp_shutdown(&mut self, connection: Handle) -> Result<(), Error> {
-        let _ = connection;
-        Err(Error::BadHandle)
-    }
-
-    /// Bytes written and not acknowledged yet.
-    pub fn tcp_unsent(&self, connection: Handle) -> Result<usize, Error> {
-        let _ = connection;
-        Err(Error::BadHandle)
-    }
-
-    /// Switches Nagle's algorithm off (`true`, the state of a new connection) or on (RFC 9293,
-    /// 3.7.4). Writes made between two calls of [`Stack::poll`] are joined in any case.
-    pub fn tcp_set_nodelay(&mut self, connection: Handle, nodelay: bool) -> Result<(), Error> {
-        let _ = (connection, nodelay);
-        Err(Error::BadHandle)
-    }
-
-    /// Probes an idle connection each `interval_ns`; `None`, the state of a new connection, does
-    /// not. A peer silent for four intervals (at least) ends it with [`Error::TimedOut`].
-    pub fn tcp_set_keepalive(
-        &mut self,
-        connection: Handle,
-        interval_ns: Option<u64>,
-    ) -> Result<(), Error> {
-        let _ = (connection, interval_ns);
-        Err(Error::BadHandle)
-    }
-}
-
-/// UDP.
-impl Stack {
-    /// A UDP socket. An unspecified address receives on all interfaces (`[::]` of both families);
-    /// port 0 takes an ephemeral one.
-    ///
-    /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
-    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
-        let _ = local;
-        Err(Error::InvalidOperation)
-    }
-
-    /// Queues one datagram; it leaves with the next [`Stack::poll`].
-    ///
-    /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
-    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`].
-    pub fn udp_send_to(
-        &mut self,
-        socket: Handle,
-        data: &[u8],
-        remote: SocketAddr,
-    ) -> Result<(), Error> {
-        let _ = (socket, data, remote);
-        Err(Error::BadHandle)
-    }
-
-    /// Takes the oldest datagram: its whole length (which is more than what was copied if `buffer`
-    /// was too small; the rest is lost) and its sender.
-    pub fn udp_recv_from(
-        &mut self,
-        socket: Handle,
-        buffer: &mut [u8],
-    ) -> Result<(usize, SocketAddr), Error> {
-        let _ = (socket, buffer);
-        Err(Error::BadHandle)
-    }
-}
-
-/// Names.
-impl Stack {
-    /// Starts looking a name up. Numeric addresses and `localhost` are answered without a server.
-    ///
-    /// The handle becomes readable when the answer (or failure) is there. Errors at once:
-    /// [`Error::InvalidArgument`] (not a name), [`Error::NoNameServer`], [`Error::OutOfMemory`].
-    pub fn dns_lookup(&mut self, name: &str, family: AddressFamily) -> Result<Handle, Error> {
-        let _ = (name, family);
-        Err(Error::NoNameServer)
-    }
-
-    /// The addresses found, IPv4 first, never none. [`Error::WouldBlock`] as long as servers are
-    /// asked; [`Error::NameNotFound`] and [`Error::TimedOut`] tell how it failed. The answer stays
-    /// until the handle is closed.
-    pub fn dns_result(&mut self, lookup: Handle) -> Result<Vec<IpAddr>, Error> {
-        let _ = lookup;
-        Err(Error::BadHandle)
+        match self.kind(handle) {
+            Some(Kind::Connection) => {
+                self.core.abort_connection(handle);
+                Ok(())
+            }
+            _ => self.close(handle),
+        }
     }
 }

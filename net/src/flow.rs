@@ -1,0 +1,134 @@
+//! From the four numbers of a TCP segment to its connection, in constant time.
+
+use core::hash::{BuildHasher, Hash, Hasher};
+use core::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::Handle;
+use crate::time_wait::Record;
+
+/// Both ends of a connection. IPv4 addresses are kept in their IPv6-mapped form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FlowKey {
+    local: u128,
+    remote: u128,
+    ports: u32,
+}
+
+impl FlowKey {
+    pub(crate) fn new(local: (IpAddr, u16), remote: (IpAddr, u16)) -> FlowKey {
+        FlowKey {
+            local: bits(local.0),
+            remote: bits(remote.0),
+            ports: u32::from(local.1) << 16 | u32::from(remote.1),
+        }
+    }
+}
+
+fn bits(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(a) => 0xffff_0000_0000 | u128::from(a.to_bits()),
+        IpAddr::V6(a) => a.to_bits(),
+    }
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        // A peer chooses most of these bits: the hasher is keyed. The upper half of a mapped
+        // address is the same for all of IPv4.
+        state.write_u64(self.remote as u64);
+        state.write_u64((self.remote >> 64) as u64 ^ (self.local >> 64) as u64);
+        state.write_u64(self.local as u64);
+        state.write_u32(self.ports);
+    }
+}
+
+/// What a flow leads to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Flow {
+    Connection(Handle),
+    TimeWait(Record),
+}
+
+pub(crate) type Flows = HashMap<FlowKey, Flow, Keyed>;
+
+/// A keyed hash by folded multiplication: a few instructions a word, and not to be steered without
+/// the key, which is drawn at start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Keyed {
+    key: [u64; 2],
+}
+
+impl Keyed {
+    pub(crate) fn new(random: &mut dyn FnMut() -> u64) -> Keyed {
+        // Odd, so that no multiplication loses a factor of two.
+        Keyed {
+            key: [random(), random() | 1],
+        }
+    }
+}
+
+impl BuildHasher for Keyed {
+    type Hasher = Folded;
+
+    fn build_hasher(&self) -> Folded {
+        Folded {
+            state: self.key[0],
+            factor: self.key[1],
+        }
+    }
+}
+
+/// The state of one hash.
+pub(crate) struct Folded {
+    state: u64,
+    factor: u64,
+}
+
+impl Hasher for Folded {
+    fn write_u64(&mut self, word: u64) {
+        let product = u128::from(self.state ^ word) * u128::from(self.factor);
+        self.state = (product as u64) ^ ((product >> 64) as u64).rotate_left(23);
+    }
+
+    fn write_u32(&mut self, word: u32) {
+        self.write_u64(u64::from(word));
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        // hashbrown uses the top seven bits and the lowest ones.
+        self.state ^ self.state >> 29
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FlowKey, Keyed};
+    use core::hash::BuildHasher;
+    use core::net::{IpAddr, Ipv4Addr};
+
+    #[test]
+    fn ports_and_addresses_spread() {
+        let mut seed = 7u64;
+        let keyed = Keyed::new(&mut || {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            seed
+        });
+        let local = (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 2)), 80);
+        let mut low = vec![0u32; 1024];
+        for n in 0..65_536u32 {
+            let peer = IpAddr::V4(Ipv4Addr::from_bits(0x0a00_0000 + n / 256));
+            let key = FlowKey::new(local, (peer, 1024 + (n % 256) as u16));
+            low[(keyed.hash_one(key) & 1023) as usize] += 1;
+        }
+        // 64 are expected in each; a bad hash gives some thousands.
+        assert!(low.iter().all(|n| *n < 160), "{:?}", low.iter().max());
+    }
+}

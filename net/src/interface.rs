@@ -1,0 +1,420 @@
+//! One interface: a link, smoltcp's interface upon it, and its addresses from whichever source.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use smoltcp::iface::{Config, Interface as Smoltcp, SocketSet};
+use smoltcp::time::Instant;
+use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
+
+use crate::config::{Cidr, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
+use crate::device::{Out, Port, Profile, Sent, Staged};
+use crate::dhcp::Client;
+use crate::error::Error;
+use crate::frame::Framing;
+use crate::handle::Handle;
+use crate::link::Link;
+use crate::slaac::Slaac;
+
+/// smoltcp counts microseconds.
+pub(crate) fn instant(now_ns: u64) -> Instant {
+    Instant::from_micros((now_ns / 1000).min(i64::MAX as u64 / 2) as i64)
+}
+
+/// The time of `at` in nanoseconds.
+pub(crate) fn nanoseconds(at: Instant) -> u64 {
+    (at.total_micros().max(0) as u64).saturating_mul(1000)
+}
+
+/// A link and what belongs to it. Apart from each other because the link is borrowed while it hands
+/// a frame over.
+pub(crate) struct Interface {
+    pub(crate) link: Box<dyn Link>,
+    pub(crate) end: End,
+}
+
+/// Our end of a link.
+pub(crate) struct End {
+    smoltcp: Smoltcp,
+    pub(crate) profile: Profile,
+    pub(crate) staged: Staged,
+    /// A set without sockets, for what smoltcp answers by itself.
+    base: SocketSet<'static>,
+    config: InterfaceConfig,
+    pub(crate) dhcp: Option<Client>,
+    pub(crate) slaac: Option<Slaac>,
+    /// Sockets that wait for an address of the link to become known.
+    pub(crate) waiting: Vec<Handle>,
+    /// Sockets that wait for room in the link's queue.
+    pub(crate) blocked: Vec<Handle>,
+    pub(crate) counters: Counters,
+    mtu: usize,
+    /// Set when addresses, gateways or name servers changed; taken by the stack.
+    pub(crate) changed: bool,
+    /// Something was queued on the link since its last flush.
+    pub(crate) dirty: bool,
+}
+
+impl Interface {
+    pub(crate) fn new(
+        link: Box<dyn Link>,
+        config: &InterfaceConfig,
+        seed: u64,
+        now_ns: u64,
+    ) -> Result<Interface, Error> {
+        let caps = link.capabilities();
+        let mac = EthernetAddress(caps.mac);
+        let families = |v4| config.gateways.iter().filter(|g| g.is_ipv4() == v4).count();
+        if !mac.is_unicast()
+            || caps.mac == [0; 6]
+            || config.addresses.len() > 4
+            || families(true) > 1
+            || families(false) > 1
+            || config
+                .gateways
+                .iter()
+                .any(|gateway| Cidr::new(*gateway, 0).is_err())
+            || config
+                .addresses
+                .iter()
+                .any(|c| Cidr::new(c.address, c.prefix_len).is_err())
+        {
+            return Err(Error::InvalidArgument);
+        }
+        let framing = Framing::Ethernet(caps.mac);
+        let mut end = End::new(
+            link.as_ref(),
+            framing,
+            HardwareAddress::Ethernet(mac),
+            seed,
+            now_ns,
+        );
+        end.config = config.clone();
+        end.dhcp = config.dhcp.then(Client::new);
+        end.slaac = config.slaac.then(|| Slaac::new(caps.mac));
+        end.configure();
+        Ok(Interface { link, end })
+    }
+
+    /// The interface of the machine to itself; it takes packets for every address.
+    pub(crate) fn loopback(link: Box<dyn Link>, seed: u64, now_ns: u64) -> Interface {
+        let mut end = End::new(
+            link.as_ref(),
+            Framing::Ip,
+            HardwareAddress::Ip,
+            seed,
+            now_ns,
+        );
+        end.config.addresses = alloc::vec![
+            Cidr {
+                address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                prefix_len: 8
+            },
+            Cidr {
+                address: IpAddr::V6(Ipv6Addr::LOCALHOST),
+                prefix_len: 128
+            },
+        ];
+        end.smoltcp.set_any_ip(true);
+        end.configure();
+        Interface { link, end }
+    }
+
+    /// One call of smoltcp's egress for a set: at most one packet.
+    pub(crate) fn send(&mut self, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
+        let Interface { link, end } = self;
+        end.send(link.as_mut(), now_ns, set)
+    }
+
+    /// Sends the rest of a datagram that is being cut into fragments; `false` if the link is full.
+    pub(crate) fn send_fragments(&mut self, now_ns: u64) -> bool {
+        let Interface { link, end } = self;
+        let mut base = SocketSet::new(Vec::new());
+        while end.smoltcp.poll_at(instant(now_ns), &base).is_some() {
+            if end.send(link.as_mut(), now_ns, &mut base).refused {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+impl End {
+    fn new(
+        link: &dyn Link,
+        framing: Framing,
+        hardware: HardwareAddress,
+        seed: u64,
+        now_ns: u64,
+    ) -> End {
+        let caps = link.capabilities();
+        let profile = Profile::new(&caps, framing);
+        let mut config = Config::new(hardware);
+        config.random_seed = seed;
+        let mut sent = Sent::default();
+        let mut port = Port {
+            profile: &profile,
+            frame: None,
+            out: Out::Nowhere,
+            sent: &mut sent,
+        };
+        let smoltcp = Smoltcp::new(config, &mut port, instant(now_ns));
+        End {
+            smoltcp,
+            mtu: profile.smoltcp.ip_mtu(),
+            profile,
+            staged: Staged::default(),
+            base: SocketSet::new(Vec::new()),
+            config: InterfaceConfig::default(),
+            dhcp: None,
+            slaac: None,
+            waiting: Vec::new(),
+            blocked: Vec::new(),
+            counters: Counters::default(),
+            changed: true,
+            dirty: false,
+        }
+    }
+
+    /// Gives a received frame to smoltcp with the one set that it is for. An answer is staged.
+    pub(crate) fn feed(&mut self, now_ns: u64, frame: &[u8], set: &mut SocketSet<'static>) -> Sent {
+        let mut sent = Sent::default();
+        let mut port = Port {
+            profile: &self.profile,
+            frame: Some(frame),
+            out: Out::Stage(&mut self.staged),
+            sent: &mut sent,
+        };
+        // Its result only says that there was a frame.
+        self.smoltcp
+            .poll_ingress_single(instant(now_ns), &mut port, set);
+        self.count(&sent);
+        sent
+    }
+
+    /// Gives a frame to smoltcp that no socket is for.
+    pub(crate) fn feed_base(&mut self, now_ns: u64, frame: &[u8]) {
+        let mut base = core::mem::replace(&mut self.base, SocketSet::new(Vec::new()));
+        self.feed(now_ns, frame, &mut base);
+        self.base = base;
+    }
+
+    fn send(&mut self, link: &mut dyn Link, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
+        let mut sent = Sent::default();
+        let mut port = Port {
+            profile: &self.profile,
+            frame: None,
+            out: Out::Link(link, &mut self.staged),
+            sent: &mut sent,
+        };
+        self.smoltcp.poll_egress(instant(now_ns), &mut port, set);
+        self.count(&sent);
+        sent
+    }
+
+    fn count(&mut self, sent: &Sent) {
+        self.counters.tx_frames = self.counters.tx_frames.wrapping_add(u64::from(sent.frames));
+        self.counters.tx_bytes = self.counters.tx_bytes.wrapping_add(sent.bytes as u64);
+        self.dirty |= sent.frames > 0;
+    }
+
+    /// When a set wants to send next; a time that is not after `now_ns` means at once.
+    pub(crate) fn poll_at(&mut self, now_ns: u64, set: &SocketSet<'static>) -> Option<u64> {
+        self.smoltcp.poll_at(instant(now_ns), set).map(nanoseconds)
+    }
+
+    /// The context that some of smoltcp's socket operations want.
+    pub(crate) fn context(&mut self) -> &mut smoltcp::iface::Context {
+        self.smoltcp.context()
+    }
+
+    /// Keeps addresses up to date: DHCP, router solicitations and lifetimes. Gives the time of the
+    /// next call.
+    pub(crate) fn maintain(&mut self, link: &mut dyn Link, now_ns: u64) -> Option<u64> {
+        self.smoltcp.poll_maintenance(instant(now_ns));
+        let mut next = None;
+        if let Some(mut client) = self.dhcp.take() {
+            let sent = self.send(link, now_ns, &mut client.set);
+            if client.update() {
+                self.changed = true;
+            }
+            next = self
+                .poll_at(now_ns, &client.set)
+                .map(|at| at.max(now_ns + 1_000_000));
+            if sent.refused {
+                next = Some(now_ns + 1_000_000);
+            }
+            self.dhcp = Some(client);
+        }
+        if let Some(mut slaac) = self.slaac.take() {
+            self.changed |= slaac.expire(now_ns);
+            if slaac.solicitation_due(now_ns) && link.can_transmit() && self.staged.send(link) {
+                let frame = slaac.solicitation(now_ns);
+                self.staged.put(frame.len(), |buffer| {
+                    buffer.copy_from_slice(&frame);
+                    crate::link::TxMeta::default()
+                });
+                self.staged.send(link);
+                self.dirty = true;
+            }
+            next = [next, slaac.next_ns()].into_iter().flatten().min();
+            self.slaac = Some(slaac);
+        }
+        if self.changed {
+            self.configure();
+        }
+        next
+    }
+
+    /// Puts all addresses and gateways into smoltcp's interface.
+    fn configure(&mut self) {
+        let mut cidrs: Vec<IpCidr> = Vec::new();
+        for cidr in &self.config.addresses {
+            cidrs.push(IpCidr::new(cidr.address.into(), cidr.prefix_len));
+        }
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            cidrs.push(IpCidr::new(
+                lease.address.address.into(),
+                lease.address.prefix_len,
+            ));
+        }
+        if let Framing::Ethernet(mac) = self.profile.framing {
+            cidrs.push(IpCidr::new(crate::slaac::link_local(mac).into(), 64));
+        }
+        for cidr in self.slaac.iter().flat_map(Slaac::addresses) {
+            cidrs.push(IpCidr::new(cidr.address.into(), cidr.prefix_len));
+        }
+        if self.smoltcp.ip_addrs() != cidrs.as_slice() {
+            self.smoltcp.update_ip_addrs(|addresses| {
+                addresses.clear();
+                // The sources above are bounded so that all fit: 4 + 1 + 1 + 2.
+                addresses.extend(cidrs.into_iter().take(8));
+            });
+        }
+        let gateways = self.gateways();
+        let routes = self.smoltcp.routes_mut();
+        routes.remove_default_ipv4_route();
+        routes.remove_default_ipv6_route();
+        for gateway in gateways.iter().rev() {
+            // Two default routes always fit the table of eight.
+            let _ = match gateway {
+                IpAddr::V4(gateway) => routes.add_default_ipv4_route(*gateway),
+                IpAddr::V6(gateway) => routes.add_default_ipv6_route(*gateway),
+            };
+        }
+    }
+
+    /// Fixed gateways first; the first of each family is used.
+    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
+        let mut gateways = self.config.gateways.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            gateways.extend(lease.gateway.map(IpAddr::V4));
+        }
+        if let Some(slaac) = &self.slaac {
+            gateways.extend(slaac.router().map(IpAddr::V6));
+        }
+        gateways
+    }
+
+    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
+        let mut servers = self.config.dns_servers.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
+        }
+        servers.truncate(4);
+        servers
+    }
+
+    /// Whether `address` is one of this end.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        self.profile.framing == Framing::Ip
+            || self
+                .smoltcp
+                .ip_addrs()
+                .iter()
+                .any(|cidr| IpAddr::from(cidr.address()) == address)
+    }
+
+    /// Whether `address` can be reached on the link itself.
+    pub(crate) fn on_link(&self, address: IpAddr) -> bool {
+        let address = address.into();
+        self.smoltcp
+            .ip_addrs()
+            .iter()
+            .any(|cidr| cidr.contains_addr(&address))
+    }
+
+    /// Whether `address` can be reached through a gateway of this interface.
+    pub(crate) fn has_gateway(&self, address: IpAddr) -> bool {
+        let routes = self.smoltcp.routes();
+        match address {
+            IpAddr::V4(_) => routes.get_default_ipv4_route().is_some(),
+            IpAddr::V6(_) => routes.get_default_ipv6_route().is_some(),
+        }
+    }
+
+    /// The address of this end to use towards `remote`.
+    pub(crate) fn source_address(&self, remote: IpAddr) -> Option<IpAddr> {
+        let has_family = |v4| {
+            self.smoltcp
+                .ip_addrs()
+                .iter()
+                .any(|cidr| matches!(cidr, IpCidr::Ipv4(_)) == v4)
+        };
+        if !has_family(remote.is_ipv4()) {
+            return None;
+        }
+        self.smoltcp
+            .get_source_address(&remote.into())
+            .map(IpAddr::from)
+    }
+
+    /// Whether there is an IPv6 address that reaches beyond the link (RFC 4291, 2.5).
+    pub(crate) fn has_global_v6(&self) -> bool {
+        self.smoltcp.ip_addrs().iter().any(|cidr| match cidr {
+            IpCidr::Ipv6(cidr) => {
+                let address: Ipv6Addr = cidr.address();
+                !address.is_unicast_link_local() && !address.is_loopback()
+            }
+            IpCidr::Ipv4(_) => false,
+        })
+    }
+
+    /// Whether something waits for room in the link.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.blocked.is_empty() || self.staged.is_full()
+    }
+
+    pub(crate) fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    pub(crate) fn status(&self) -> InterfaceStatus {
+        let mac = match self.profile.framing {
+            Framing::Ethernet(mac) => mac,
+            Framing::Ip => [0; 6],
+        };
+        InterfaceStatus {
+            mac,
+            mtu: self.mtu,
+            addresses: self
+                .smoltcp
+                .ip_addrs()
+                .iter()
+                .map(|cidr| Cidr {
+                    address: cidr.address().into(),
+                    prefix_len: cidr.prefix_len(),
+                })
+                .collect(),
+            gateways: self.gateways(),
+            dns_servers: self.dns_servers(),
+            dhcp: match &self.dhcp {
+                None => Dhcp::Off,
+                Some(Client { lease: None, .. }) => Dhcp::Searching,
+                Some(_) => Dhcp::Bound,
+            },
+            counters: self.counters,
+        }
+    }
+}

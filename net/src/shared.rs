@@ -1,0 +1,276 @@
+//! What all sockets of a stack share.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use crate::dns::Lookup;
+use crate::flow::{Flows, Keyed};
+use crate::frame::{Class, Framing, PROTOCOL_TCP, PROTOCOL_UDP, classify};
+use crate::handle::Table;
+use crate::interface::{End, Interface};
+use crate::link::RxMeta;
+use crate::memory::Budget;
+use crate::tcp::connection::Connection;
+use crate::tcp::listener::Listener;
+use crate::time_wait::TimeWait;
+use crate::timers::Timers;
+use crate::udp::{Fragments, Udp};
+use crate::{Config, Error, Handle};
+
+/// What a handle names.
+pub(crate) enum Socket {
+    Listener(Listener),
+    Connection(Box<Connection>),
+    Udp(Box<Udp>),
+    Lookup(Box<Lookup>),
+}
+
+/// How the turn of a socket ended; the number counts the packets that it sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// Nothing more to send now.
+    Done(u32),
+    /// More to send, but others come first.
+    More(u32),
+    /// The link has no room.
+    Blocked(u32),
+}
+
+/// Sockets and the tables that lead to them.
+pub(crate) struct Core {
+    pub(crate) config: Config,
+    pub(crate) now_ns: u64,
+    pub(crate) random: Box<dyn FnMut() -> u64>,
+    pub(crate) sockets: Table<Socket>,
+    pub(crate) flows: Flows,
+    pub(crate) time_wait: TimeWait,
+    pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
+    pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
+    pub(crate) fragments: Fragments,
+    pub(crate) timers: Timers,
+    /// Sockets that may have something to send.
+    pub(crate) dirty: VecDeque<Handle>,
+    /// Sockets that became ready.
+    pub(crate) events: Vec<Handle>,
+    pub(crate) budget: Budget,
+    /// Connections in handshake, of all listeners.
+    pub(crate) half_open: usize,
+    /// Lookups that may have to ask a server.
+    pub(crate) lookups: Vec<Handle>,
+    /// Calls into smoltcp for a set: what a packet costs, for tests.
+    pub(crate) work: u64,
+}
+
+impl Core {
+    pub(crate) fn new(config: Config, mut random: Box<dyn FnMut() -> u64>) -> Core {
+        let keyed = Keyed::new(&mut random);
+        Core {
+            now_ns: 0,
+            sockets: Table::new(),
+            flows: HashMap::with_hasher(keyed),
+            time_wait: TimeWait::new(config.time_wait_ns, config.time_wait_max),
+            listeners: HashMap::with_hasher(keyed),
+            udp_ports: HashMap::with_hasher(keyed),
+            fragments: Fragments::default(),
+            timers: Timers::default(),
+            dirty: VecDeque::new(),
+            events: Vec::new(),
+            budget: Budget::new(
+                config.tcp_memory,
+                config.tcp_buffer_min,
+                config.tcp_buffer_max,
+            ),
+            half_open: 0,
+            lookups: Vec::new(),
+            work: 0,
+            config,
+            random,
+        }
+    }
+
+    /// Lists a socket as one that may have something to send.
+    pub(crate) fn mark_dirty(&mut self, handle: Handle) {
+        let dirty = match self.sockets.get_mut(handle) {
+            Some(Socket::Connection(connection)) => &mut connection.dirty,
+            Some(Socket::Udp(udp)) => &mut udp.dirty,
+            _ => return,
+        };
+        if !core::mem::replace(dirty, true) {
+            self.dirty.push_back(handle);
+        }
+    }
+
+    /// Lists a socket as an event.
+    pub(crate) fn tell(&mut self, handle: Handle) {
+        let listed = match self.sockets.get_mut(handle) {
+            Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
+            Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
+            Some(Socket::Udp(udp)) => &mut udp.wakes.listed,
+            Some(Socket::Lookup(lookup)) => &mut lookup.wakes.listed,
+            None => return,
+        };
+        if !core::mem::replace(listed, true) {
+            self.events.push(handle);
+        }
+    }
+
+    /// The link of `end` has room again.
+    pub(crate) fn unblock(&mut self, end: &mut End) {
+        let mut list = core::mem::take(&mut end.blocked);
+        for handle in list.drain(..) {
+            match self.sockets.get_mut(handle) {
+                Some(Socket::Connection(connection)) => connection.blocked = false,
+                Some(Socket::Udp(udp)) => udp.blocked = false,
+                _ => {}
+            }
+            self.mark_dirty(handle);
+        }
+        end.blocked = list;
+    }
+
+    /// An address on the link of `end` may have become known.
+    fn unwait(&mut self, end: &mut End) {
+        let mut list = core::mem::take(&mut end.waiting);
+        for handle in list.drain(..) {
+            match self.sockets.get_mut(handle) {
+                Some(Socket::Connection(connection)) => connection.waiting = false,
+                Some(Socket::Udp(udp)) => udp.waiting = false,
+                _ => {}
+            }
+            self.mark_dirty(handle);
+        }
+        end.waiting = list;
+    }
+
+    /// Handles one received frame.
+    pub(crate) fn frame(
+        &mut self,
+        end: &mut End,
+        interface: usize,
+        frame: &mut [u8],
+        meta: RxMeta,
+    ) {
+        let counters = &mut end.counters;
+        counters.rx_frames = counters.rx_frames.wrapping_add(1);
+        counters.rx_bytes = counters.rx_bytes.wrapping_add(frame.len() as u64);
+        self.work += 1;
+        match classify(frame, meta, end.profile.framing) {
+            Class::Tcp(segment) => self.tcp_segment(end, interface, frame, &segment),
+            Class::Udp(datagram) => self.udp_datagram(end, interface, frame, &datagram),
+            Class::UdpFragment(fragment) => self.udp_fragment(end, interface, frame, &fragment),
+            Class::Interface => end.feed_base(self.now_ns, frame),
+            Class::Neighbor => {
+                end.feed_base(self.now_ns, frame);
+                self.unwait(end);
+            }
+            Class::RouterAdvertisement(at) => {
+                let from = frame
+                    .get(22..38)
+                    .and_then(|octets| octets.first_chunk::<16>());
+                if let (Some(slaac), Some(from), Framing::Ethernet(_)) =
+                    (&mut end.slaac, from, end.profile.framing)
+                {
+                    let from = core::net::Ipv6Addr::from_octets(*from);
+                    let message = frame.get(at..).unwrap_or_default();
+                    end.changed |= slaac.advertisement(from, message, self.now_ns);
+                }
+            }
+            Class::Unreachable(report) => match report.protocol {
+                PROTOCOL_TCP => self.tcp_unreachable(&report),
+                PROTOCOL_UDP => self.udp_unreachable(&report),
+                _ => {}
+            },
+            Class::Drop => end.counters.rx_malformed = end.counters.rx_malformed.wrapping_add(1),
+            Class::BadChecksum => {
+                end.counters.rx_bad_checksum = end.counters.rx_bad_checksum.wrapping_add(1);
+            }
+        }
+    }
+
+    /// Sends what a socket has to send.
+    pub(crate) fn send(&mut self, interfaces: &mut [Interface], handle: Handle) -> Turn {
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Connection(connection)) => {
+                connection.dirty = false;
+                self.send_connection(interfaces, handle)
+            }
+            Some(Socket::Udp(udp)) => {
+                udp.dirty = false;
+                self.send_datagrams(interfaces, handle)
+            }
+            _ => Turn::Done(0),
+        }
+    }
+
+    /// Runs the timers that are due.
+    pub(crate) fn run_timers(&mut self) {
+        let now_ns = self.now_ns;
+        self.time_wait.expire(&mut self.flows, now_ns);
+        while let Some((at_ns, handle)) = self.timers.pop_due(now_ns) {
+            match self.sockets.get_mut(handle) {
+                Some(Socket::Connection(connection)) if connection.timer_ns == Some(at_ns) => {
+                    connection.timer_ns = None;
+                    self.connection_timer(handle);
+                }
+                Some(Socket::Udp(udp)) if udp.timer_ns == Some(at_ns) => {
+                    udp.timer_ns = None;
+                    self.mark_dirty(handle);
+                }
+                _ => {}
+            }
+        }
+        let sockets = &self.sockets;
+        self.timers
+            .tidy(sockets.len(), |at_ns, handle| match sockets.get(handle) {
+                Some(Socket::Connection(connection)) => connection.timer_ns == Some(at_ns),
+                Some(Socket::Udp(udp)) => udp.timer_ns == Some(at_ns),
+                _ => false,
+            });
+    }
+}
+
+/// Lists a socket with its interface, unless it is listed already.
+pub(crate) fn park(list: &mut Vec<Handle>, listed: &mut bool, handle: Handle) {
+    if !core::mem::replace(listed, true) {
+        list.push(handle);
+    }
+}
+
+/// The interface and the address of this end to use towards `remote`. The loopback is number 0.
+pub(crate) fn route(
+    interfaces: &[Interface],
+    remote: IpAddr,
+    scope: u32,
+) -> Result<(usize, IpAddr), Error> {
+    let own = interfaces.iter().skip(1).any(|i| i.end.has_address(remote));
+    if own {
+        return Ok((0, remote));
+    }
+    let candidates = || interfaces.iter().enumerate().map(|(n, i)| (n, &i.end));
+    let scoped = matches!(remote, IpAddr::V6(a) if a.is_unicast_link_local());
+    let everywhere = match remote {
+        IpAddr::V4(a) => a.is_broadcast(),
+        IpAddr::V6(_) => false,
+    };
+    let found = if scoped || remote.is_multicast() || everywhere {
+        // Which link is meant, the address doesn't tell; the scope may (RFC 4007).
+        candidates()
+            .skip(1)
+            .find(|(n, _)| scope == 0 || *n == scope as usize)
+    } else {
+        candidates()
+            .find(|(_, end)| end.on_link(remote))
+            .or_else(|| {
+                candidates()
+                    .skip(1)
+                    .find(|(_, end)| end.has_gateway(remote))
+            })
+    };
+    let (interface, end) = found.ok_or(Error::Unreachable)?;
+    let source = end.source_address(remote).ok_or(Error::Unreachable)?;
+    Ok((interface, source))
+}

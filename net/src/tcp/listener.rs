@@ -1,0 +1,93 @@
+//! Listeners: which ports are listened to, and the connections that wait to be accepted.
+
+use alloc::collections::VecDeque;
+use core::net::{IpAddr, SocketAddr};
+
+use crate::Handle;
+use crate::shared::{Core, Socket};
+use crate::tcp::connection::Wakes;
+
+/// A port that is listened to.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) local: SocketAddr,
+    pub(crate) backlog: usize,
+    /// Established, in the order in which they were.
+    pub(crate) queue: VecDeque<Handle>,
+    /// In handshake.
+    pub(crate) half_open: usize,
+    pub(crate) wakes: Wakes,
+}
+
+impl Listener {
+    pub(crate) fn has_room(&self) -> bool {
+        self.queue.len() + self.half_open < self.backlog
+    }
+}
+
+/// Whether a socket bound to `bound` takes what is sent to `address`. `[::]` takes both families.
+pub(crate) fn covers(bound: IpAddr, address: IpAddr) -> bool {
+    match bound {
+        IpAddr::V6(any) if any.is_unspecified() => true,
+        IpAddr::V4(any) if any.is_unspecified() => address.is_ipv4(),
+        _ => bound == address,
+    }
+}
+
+/// Whether two sockets of the same port get in each other's way.
+pub(crate) fn conflict(a: IpAddr, b: IpAddr) -> bool {
+    a == b || a.is_unspecified() && covers(a, b) || b.is_unspecified() && covers(b, a)
+}
+
+impl Core {
+    /// The listener for a SYN to `address`: one bound to the address itself before one bound to all.
+    pub(crate) fn listener_for(&self, address: IpAddr, port: u16) -> Option<Handle> {
+        let mut found = None;
+        for &handle in self.listeners.get(&port)? {
+            if let Some(Socket::Listener(listener)) = self.sockets.get(handle) {
+                let bound = listener.local.ip();
+                if bound == address {
+                    return Some(handle);
+                }
+                if covers(bound, address) {
+                    found = Some(handle);
+                }
+            }
+        }
+        found
+    }
+
+    pub(crate) fn listener_mut(&mut self, handle: Handle) -> Option<&mut Listener> {
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Listener(listener)) => Some(listener),
+            _ => None,
+        }
+    }
+
+    /// Closes a listener and aborts the connections that are still its own.
+    pub(crate) fn close_listener(&mut self, handle: Handle) {
+        let Some(Socket::Listener(listener)) = self.sockets.remove(handle) else {
+            return;
+        };
+        let port = listener.local.port();
+        if let Some(handles) = self.listeners.get_mut(&port) {
+            handles.retain(|other| *other != handle);
+            if handles.is_empty() {
+                self.listeners.remove(&port);
+            }
+        }
+        for connection in listener.queue {
+            self.abort_connection(connection);
+        }
+        if listener.half_open > 0 {
+            let orphans: alloc::vec::Vec<Handle> = self
+                .sockets
+                .handles()
+                .filter(|h| self.half_open_of(*h) == Some(handle))
+                .collect();
+            for connection in orphans {
+                self.discard(connection);
+            }
+        }
+    }
+}

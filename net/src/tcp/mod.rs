@@ -1,0 +1,15 @@
+//! TCP: what stands around smoltcp's sockets.
+//!
+//! - `connection`: one connection, its socket set, what it waits for, and how it ends;
+//! - `listener`: ports that are listened to, and their queues;
+//! - `input`: the way of a segment to its connection;
+//! - `output`: what a connection sends, and when it is looked at next;
+//! - `ports`: ephemeral ports;
+//! - `operations`: the public operations.
+
+pub(crate) mod connection;
+mod input;
+pub(crate) mod listener;
+mod operations;
+mod output;
+mod ports;

@@ -1,0 +1,72 @@
+//! Tests of the whole crate, over simulated cables.
+
+mod transfer;
+
+use core::net::SocketAddr;
+
+use crate::sim::{Impairment, Offloads, World};
+use crate::{Config, Error, Handle, Stack};
+
+pub(crate) const MS: u64 = 1_000_000;
+pub(crate) const SECOND: u64 = 1000 * MS;
+
+pub(crate) fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// Two stacks over a sound cable of 100 µs.
+pub(crate) fn pair() -> World {
+    let impairment = Impairment {
+        delay_ns: 100_000,
+        ..Default::default()
+    };
+    World::pair(Config::default(), impairment, [Offloads::default(); 2], 1)
+}
+
+/// A connection from stack 0 to a new listener of stack 1, and both its ends.
+pub(crate) fn connected(world: &mut World) -> (Handle, Handle) {
+    let server = address("10.0.0.2:80");
+    let listener = world.stacks[1].tcp_listen(server, 8).expect("a free port");
+    let ends = connect(world, listener, server);
+    world.stacks[1].close(listener).expect("the listener");
+    ends
+}
+
+pub(crate) fn connect(world: &mut World, listener: Handle, server: SocketAddr) -> (Handle, Handle) {
+    let client = world.stacks[0].tcp_connect(server, None).expect("a route");
+    let mut accepted = None;
+    world.run(60 * SECOND, |world| {
+        accepted = accepted.or(ready(world.stacks[1].tcp_accept(listener)));
+        ready(world.stacks[0].tcp_connect_result(client)).is_some() && accepted.is_some()
+    });
+    (client, accepted.expect("a connection"))
+}
+
+/// The value, or `None` for `WouldBlock`.
+pub(crate) fn ready<T>(result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::WouldBlock) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Reads what is there; `None` once the end of input was reached.
+pub(crate) fn drain(stack: &mut Stack, handle: Handle, into: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = [0; 4096];
+    loop {
+        match stack.tcp_read(handle, &mut buffer) {
+            Ok(0) => return None,
+            Ok(len) => into.extend(&buffer[..len]),
+            Err(Error::WouldBlock) => return Some(()),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+/// Bytes that repeat after no power of two.
+pub(crate) fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|n| (n % 251) as u8 ^ (n / 251) as u8)
+        .collect()
+}
