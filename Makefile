@@ -6,7 +6,6 @@
 
 PREFIX ?= /usr/local
 PORT ?= 8080
-JOBS ?= $(shell nproc)
 SETUP := tools/setup/setup.sh
 
 # Rust may be in ~/.cargo/bin without being on PATH; a default toolchain that is too old is left alone.
@@ -36,7 +35,7 @@ test: ready-test ## everything that CI runs, about ten minutes
 	@$(use_rust); ONLY="$(ONLY)" tools/setup/test.sh
 
 test-long: ready-test ## make test and the long runs
-	@$(use_rust); tools/setup/test.sh --long
+	@$(use_rust); ONLY='$(ONLY)' tools/setup/test.sh --long
 
 bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
 	@$(use_rust); bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))

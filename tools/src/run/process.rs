@@ -29,16 +29,15 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if let Some(mac) = &run.mac {
         variables.push(("SOIL_MAC".into(), mac.into()));
     }
-    // Without passt's forwards a program on the user network needs nothing from here: it starts passt's equivalent by SOIL_NET itself.
+    // With no ports to forward the program starts passt itself, when it first uses the network.
     let net = command::net(run, default_net);
+    let forwarding = !run.forwards.is_empty();
     let mut listening = None;
     match &net {
-        Net::None => {
-            if run.net.is_some() {
-                variables.push(("SOIL_NET".into(), "none".into()));
-            }
-        }
+        Net::None if run.net.is_none() => {}
+        Net::None => variables.push(("SOIL_NET".into(), "none".into())),
         Net::Tap(device) => variables.push(("SOIL_NET".into(), format!("tap={device}").into())),
+        Net::User | Net::Passt if !forwarding => variables.push(("SOIL_NET".into(), "user".into())),
         Net::User | Net::Passt if run.dry_run => {
             variables.push(("SOIL_NET".into(), "passt=/tmp/passt.socket".into()));
         }
