@@ -4,6 +4,9 @@
 //! number). Writes wait for the transmitter, as long as there is one.
 
 use crate::cell::Exclusive;
+use crate::firmware;
+use crate::interrupts::SERIAL;
+use crate::io_apic::{self, Trigger};
 use core::fmt::Write;
 use x86_64::instructions::port::Port;
 
@@ -18,11 +21,13 @@ const PATIENCE: u32 = 10_000_000;
 struct Console {
     serial: bool,
     debug: bool,
+    listening: bool,
 }
 
 static CONSOLE: Exclusive<Console> = Exclusive::new(Console {
     serial: false,
     debug: false,
+    listening: false,
 });
 
 fn read(port: u16) -> u8 {
@@ -95,13 +100,15 @@ pub fn has_input() -> bool {
     CONSOLE.with(|console| console.serial && read(COM1 + 5) & 1 != 0)
 }
 
-/// Opens or closes the UART's interrupt for received bytes.
-pub fn set_input_interrupt(open: bool) {
-    CONSOLE.with(|console| {
-        if console.serial {
-            write_port(COM1 + 1, u8::from(open));
-        }
-    });
+/// Lets received bytes end [`crate::wait::wait_until`]; costs nothing when that is so already.
+pub fn listen() {
+    const IRQ: u8 = 4;
+    let newly =
+        CONSOLE.with(|console| console.serial && !core::mem::replace(&mut console.listening, true));
+    if newly {
+        io_apic::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
+        write_port(COM1 + 1, 1);
+    }
 }
 
 /// Writes to `soil run`'s channel; false where there is none.
@@ -168,7 +175,7 @@ pub fn read_line(buffer: &mut [u8]) -> usize {
 
 /// Halts until a byte may have come in or the deadline (monotonic nanoseconds) has passed.
 pub fn wait_for_input(deadline: Option<u64>) {
-    set_input_interrupt(true);
+    listen();
     if !has_input() {
         crate::wait::wait_until(deadline);
     }

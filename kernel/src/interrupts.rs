@@ -5,8 +5,10 @@
 //! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]; interrupts are open only while
 //! [`crate::wait`] halts. Source: Intel SDM volume 3, chapters 6 and 8.
 
+use crate::cell::Exclusive;
 use crate::stacks;
-use core::sync::atomic::{AtomicU32, Ordering};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
 use x86_64::instructions::segmentation::{CS, SS, Segment};
 use x86_64::registers::model_specific::{GsBase, LStar, Msr, SFMask};
@@ -20,6 +22,14 @@ pub const FIRST_DEVICE: u8 = 32;
 const VECTORS: usize = 96;
 /// The vector of the local APIC's timer.
 pub const TIMER: u8 = FIRST_DEVICE;
+/// The vector of the power button.
+pub const POWER: u8 = FIRST_DEVICE + 1;
+/// The vector of the serial port.
+pub const SERIAL: u8 = FIRST_DEVICE + 2;
+/// Vectors for virtio devices.
+pub const FIRST_FREE: u8 = FIRST_DEVICE + 3;
+/// The last of them.
+pub const LAST_FREE: u8 = SPURIOUS - 1;
 /// The vector of interrupts that came to nothing.
 pub const SPURIOUS: u8 = 95;
 const PAGE_FAULT: u64 = 14;
@@ -257,16 +267,35 @@ pub fn program_stack() -> u64 {
     unsafe { *PROCESSOR.program_stack.get() }
 }
 
-/// One bit for each device vector that has fired since it was last asked for.
-static FIRED: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+/// What an interrupt runs before it is ended; null for nothing.
+static HANDLERS: [AtomicPtr<()>; VECTORS] =
+    [const { AtomicPtr::new(core::ptr::null_mut()) }; VECTORS];
 
-/// Whether the device vector `vector` fired since the last call; clears it.
-pub fn take(vector: u8) -> bool {
-    let number = usize::from(vector.saturating_sub(FIRST_DEVICE));
-    let bit = 1 << (number % 32);
-    FIRED
-        .get(number / 32)
-        .is_some_and(|word| word.fetch_and(!bit, Ordering::AcqRel) & bit != 0)
+/// Runs `handler` at each interrupt `vector`, while the processor is halted in [`crate::wait`].
+pub fn set_handler(vector: u8, handler: fn()) {
+    if let Some(slot) = HANDLERS.get(usize::from(vector)) {
+        slot.store(handler as *mut (), Ordering::Release);
+    }
+}
+
+/// Handles to take level-triggered interrupts back at their devices, with the vectors they come by.
+static ACKNOWLEDGE: Exclusive<Vec<(u8, drivers::Interrupt)>> = Exclusive::new(Vec::new());
+
+/// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a vector.
+pub fn add_acknowledge(vector: u8, interrupt: drivers::Interrupt) {
+    if interrupt.needs_acknowledge() {
+        ACKNOWLEDGE.with(|list| list.push((vector, interrupt)));
+        set_handler(vector, acknowledge_all);
+    }
+}
+
+/// The handler of lines that devices share.
+fn acknowledge_all() {
+    ACKNOWLEDGE.with(|list| {
+        for (_, interrupt) in list.iter() {
+            interrupt.acknowledge();
+        }
+    });
 }
 
 extern "C" fn interrupt(frame: &mut Frame) {
@@ -281,14 +310,19 @@ extern "C" fn interrupt(frame: &mut Frame) {
             }
         }
         0..32 => crate::crash::exception(frame),
-        vector => {
-            let number = vector as usize - usize::from(FIRST_DEVICE);
-            if let Some(word) = FIRED.get(number / 32) {
-                word.fetch_or(1 << (number % 32), Ordering::AcqRel);
-            }
-            if vector != u64::from(SPURIOUS) {
-                crate::apic::end_of_interrupt();
-            }
-        }
+        vector => device(vector as usize),
+    }
+}
+
+fn device(vector: usize) {
+    let handler = HANDLERS
+        .get(vector)
+        .map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Acquire));
+    // SAFETY: only `set_handler` stores there, functions of this type; null is `None`.
+    if let Some(handler) = unsafe { core::mem::transmute::<*mut (), Option<fn()>>(handler) } {
+        handler();
+    }
+    if vector != usize::from(SPURIOUS) {
+        crate::apic::end_of_interrupt();
     }
 }

@@ -7,10 +7,11 @@
 //!
 //! # For `soil-sys`
 //! - [`time`]: `monotonic_ns() -> u64`, `wall_ns() -> u64`
-//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)`
+//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console, button) or the deadline
 //! - [`memory`]: `statistics() -> Statistics`
-//! - [`console`]: `write(&[u8])`, `read_available(&mut [u8]) -> usize`, `has_input() -> bool`
-//! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`
+//! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
+//! - [`console`]: `write(&[u8])`, `read_available(&mut [u8]) -> usize`, `has_input() -> bool`, `listen()` (input ends a wait)
+//! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`, `requested() -> usize`
 //! - [`random`]: `hardware(&mut [u8]) -> bool`, `set_source(fn(&mut [u8]) -> bool)`
 //! - [`environment`]: `variable(name) -> Option<&'static [u8]>`
 //! - [`syscall`]: `set_descriptors(&'static &'static dyn Descriptors)`
@@ -18,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod acpi;
 #[cfg(not(test))]
 pub mod apic;
 pub mod areas;
@@ -32,13 +34,19 @@ pub mod console;
 #[cfg(not(test))]
 pub mod crash;
 #[cfg(not(test))]
+pub mod devices;
+#[cfg(not(test))]
 pub mod environment;
 pub mod errno;
+#[cfg(not(test))]
+pub mod firmware;
 pub mod frames;
 #[cfg(not(test))]
 mod heap;
 #[cfg(not(test))]
 pub mod interrupts;
+#[cfg(not(test))]
+mod io_apic;
 #[cfg(not(test))]
 pub mod machine;
 #[cfg(not(test))]
@@ -71,7 +79,7 @@ pub use start::start;
 mod start {
     use crate::memory::{BootMemory, SetUpError};
     use crate::pvh::StartInfo;
-    use crate::{apic, console, environment, interrupts, memory, power, strings, time};
+    use crate::{apic, console, environment, firmware, interrupts, memory, power, strings, time};
 
     /// What a machine that can't be started reports: the shell's "command can't be run".
     const STATUS_CANNOT_RUN: u8 = 126;
@@ -94,6 +102,7 @@ mod start {
         }
         // SAFETY: once, on the real tables.
         unsafe { interrupts::set_up() };
+        firmware::set_root(info.rsdp);
         strings::set_up();
         apic::set_up();
         let stack = environment::set_up(&info);

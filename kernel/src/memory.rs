@@ -787,16 +787,21 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
     });
 }
 
-/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined; touches pages
-/// that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
-pub fn segments(start: u64, len: usize, visit: &mut dyn FnMut(u64, usize)) -> bool {
+/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined, until it returns
+/// false; touches pages that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
+pub fn segments(
+    start: u64,
+    len: usize,
+    write: bool,
+    visit: &mut dyn FnMut(u64, usize) -> bool,
+) -> bool {
     let Some(end) = start.checked_add(len as u64) else {
         return false;
     };
     let mut joined: Option<(u64, usize)> = None;
     let mut address = start;
     while address < end {
-        let Some((physical, size)) = translate(address) else {
+        let Some((physical, size)) = translate(address, write) else {
             return false;
         };
         let piece = (size - address % size).min(end - address);
@@ -806,7 +811,9 @@ pub fn segments(start: u64, len: usize, visit: &mut dyn FnMut(u64, usize)) -> bo
                 Some((first, len + piece as usize))
             }
             Some((first, len)) => {
-                visit(first, len);
+                if !visit(first, len) {
+                    return true;
+                }
                 Some((physical, piece as usize))
             }
             None => Some((physical, piece as usize)),
@@ -819,20 +826,29 @@ pub fn segments(start: u64, len: usize, visit: &mut dyn FnMut(u64, usize)) -> bo
 }
 
 /// The physical address of `address` and the size of its page.
-fn translate(address: u64) -> Option<(u64, u64)> {
+fn translate(address: u64, write: bool) -> Option<(u64, u64)> {
     with(|memory| {
-        if !memory.present(address) {
-            // A device may be about to write, so a page that can be written is made so at once.
-            let write = memory
-                .areas
-                .find(address)
-                .is_some_and(|area| area.protection.write);
-            if memory.fault(address, write, false) != Fault::Mapped {
-                return None;
-            }
+        let (entry, _) = memory.tables.get(&mut memory.physics, address);
+        if entry & PRESENT == 0 && memory.fault(address, write, false) != Fault::Mapped
+            || entry & PRESENT != 0 && write && entry & WRITABLE == 0
+        {
+            return None;
         }
         let (entry, size) = memory.tables.get(&mut memory.physics, address);
         Some(((frame_of(entry) & !(size - 1)) + address % size, size))
+    })
+}
+
+/// Whether some of the `len` bytes at `physical` are memory that the machine gave as usable.
+pub fn is_ram(physical: u64, len: usize) -> bool {
+    let end = physical.saturating_add(len as u64);
+    let pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
+    with(|memory| {
+        pages.into_iter().any(|page| {
+            DIRECT
+                .checked_add(page)
+                .is_none_or(|page| memory.present(page))
+        })
     })
 }
 

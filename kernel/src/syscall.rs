@@ -363,12 +363,15 @@ fn write(descriptor: u64, pieces: &[(u64, u64)]) -> Result<u64, Errno> {
 
 /// Waits for at least one byte from the console; the end of input is Ctrl-D at the start of a read.
 fn read(descriptor: u64, pieces: &[(u64, u64)]) -> Result<u64, Errno> {
-    if descriptor != 0 {
+    if descriptor != 0 && descriptor != random::DESCRIPTOR {
         return Err(Errno::EBADF);
     }
     let Some((start, len)) = pieces.iter().find(|(_, len)| *len > 0) else {
         return Ok(0);
     };
+    if descriptor == random::DESCRIPTOR {
+        return random::fill_for_program(*start, *len);
+    }
     let buffer = bytes_mut(*start, *len)?;
     Ok(console::read_line(buffer) as u64)
 }
@@ -482,7 +485,9 @@ impl From<MapError> for Errno {
 }
 
 fn exit(status: u8) -> ! {
-    if status != 0 && memory::was_refused() {
+    /// What OCaml exits with after an exception that nobody handled.
+    const UNCAUGHT_EXCEPTION: u8 = 2;
+    if status == UNCAUGHT_EXCEPTION && memory::was_refused() {
         console::line(format_args!(
             "a request for memory was refused before this end: give the machine more (soil run --mem)"
         ));

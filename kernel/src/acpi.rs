@@ -1,0 +1,442 @@
+//! ACPI's tables, as far as an image needs them: power off, power button, interrupt controllers, virtio-mmio devices.
+//!
+//! AML, the language of the DSDT, isn't interpreted. The few facts wanted from it are constants in QEMU's and Firecracker's
+//! tables, and are found by their byte patterns, each checked for its form.
+//! Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced), 5.6.9 (generic event device),
+//! 6.4 (resource descriptors), 20.2 (AML).
+
+use crate::pvh::Physical;
+use alloc::vec::Vec;
+
+/// Bytes of the header that every table begins with.
+const HEADER: usize = 36;
+/// No table of interest is longer; a length beyond is taken for damage.
+const MAX_TABLE: usize = 1 << 20;
+const MAX_TABLES: usize = 64;
+
+/// A register somewhere, ACPI's "generic address structure".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// At a physical address.
+    Memory(u64),
+    /// At an I/O port.
+    Port(u16),
+}
+
+/// An input or output of the interrupt controllers, counted over all of them.
+pub type Gsi = u32;
+
+/// How the machine is switched off, and how its button is noticed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// PM1 registers, as a PC has them.
+    Fixed {
+        /// Port of PM1a's status register; the enable register follows.
+        event: u16,
+        /// Half the length of the event block, that is the distance of the enable register.
+        enable_offset: u16,
+        /// Port of PM1a's control register.
+        control: u16,
+        /// What to write where to leave legacy mode, if there is one.
+        enable: Option<(u16, u8)>,
+        /// Interrupt of the event registers.
+        irq: u8,
+    },
+    /// A machine without PM1 registers ("hardware-reduced"), as QEMU's microvm.
+    Reduced {
+        /// The sleep control register.
+        sleep_control: Option<Register>,
+        /// Address of the generic event device's selector, and its interrupt.
+        events: Option<(u64, Gsi)>,
+    },
+}
+
+/// A virtio-mmio device that the DSDT names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtioMmio {
+    /// Physical address of the registers.
+    pub address: u64,
+    /// Their length in bytes.
+    pub len: u64,
+    /// The interrupt.
+    pub gsi: Gsi,
+}
+
+/// What the tables say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acpi {
+    /// Power, if there is a FADT.
+    pub power: Option<Power>,
+    /// The sleep type of state S5, soft off.
+    pub sleep_type: Option<u8>,
+    /// The reset register and what to write.
+    pub reset: Option<(Register, u8)>,
+    /// I/O APICs: address and first input.
+    pub io_apics: Vec<(u64, Gsi)>,
+    /// Legacy interrupts that are wired to another input than their number.
+    pub overrides: Vec<(u8, Gsi)>,
+    /// virtio-mmio devices.
+    pub virtio_mmio: Vec<VirtioMmio>,
+}
+
+fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+fn u8_at(bytes: &[u8], at: usize) -> Option<u8> {
+    bytes.get(at).copied()
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
+    field(bytes, at).map(u16::from_le_bytes)
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
+    field(bytes, at).map(u32::from_le_bytes)
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> Option<u64> {
+    field(bytes, at).map(u64::from_le_bytes)
+}
+
+/// The whole table at `address`, if its length and checksum are right.
+fn table(memory: &impl Physical, address: u64) -> Option<&[u8]> {
+    let len = u32_at(memory.read(address, HEADER)?, 4)? as usize;
+    if !(HEADER..=MAX_TABLE).contains(&len) {
+        return None;
+    }
+    let bytes = memory.read(address, len)?;
+    (bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0).then_some(bytes)
+}
+
+fn register_at(table: &[u8], at: usize) -> Option<Register> {
+    let address = u64_at(table, at + 4)?;
+    match (u8_at(table, at)?, address) {
+        (_, 0) => None,
+        (0, address) => Some(Register::Memory(address)),
+        (1, address) => Some(Register::Port(address.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+impl Acpi {
+    /// Reads the tables that the root pointer at `rsdp` leads to. What is missing or damaged is left out.
+    pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
+        let mut acpi = Self::default();
+        for address in roots(memory, rsdp).unwrap_or_default() {
+            let Some(table) = table(memory, address) else {
+                continue;
+            };
+            match &table[..4] {
+                b"FACP" => acpi.fixed(memory, table),
+                b"APIC" => acpi.interrupts(table),
+                _ => {}
+            }
+        }
+        acpi
+    }
+
+    /// The FADT, and the DSDT that it points to.
+    fn fixed(&mut self, memory: &impl Physical, fadt: &[u8]) {
+        const HARDWARE_REDUCED: u32 = 1 << 20;
+        const RESET_SUPPORTED: u32 = 1 << 10;
+        let flags = u32_at(fadt, 112).unwrap_or(0);
+        let long = u64_at(fadt, 140).filter(|address| *address != 0);
+        let dsdt = long.or(u32_at(fadt, 40).map(u64::from));
+        let dsdt = dsdt
+            .and_then(|address| table(memory, address))
+            .unwrap_or(&[]);
+        self.sleep_type = sleep_type(dsdt);
+        self.virtio_mmio = virtio_mmio(dsdt);
+        if flags & RESET_SUPPORTED != 0 {
+            self.reset = register_at(fadt, 116).zip(u8_at(fadt, 128));
+        }
+        self.power = if flags & HARDWARE_REDUCED != 0 {
+            Some(Power::Reduced {
+                sleep_control: register_at(fadt, 244),
+                events: event_device(dsdt),
+            })
+        } else {
+            fixed_power(fadt)
+        };
+    }
+
+    /// The MADT.
+    fn interrupts(&mut self, madt: &[u8]) {
+        const IO_APIC: u8 = 1;
+        const OVERRIDE: u8 = 2;
+        let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
+        while let [kind, len, ..] = *rest {
+            let Some((entry, behind)) = rest.split_at_checked(usize::from(len.max(2))) else {
+                break;
+            };
+            match kind {
+                IO_APIC => self
+                    .io_apics
+                    .extend(u32_at(entry, 4).map(u64::from).zip(u32_at(entry, 8))),
+                OVERRIDE => self.overrides.extend(u8_at(entry, 3).zip(u32_at(entry, 4))),
+                _ => {}
+            }
+            rest = behind;
+        }
+    }
+
+    /// The input that legacy interrupt `irq` is wired to.
+    pub fn legacy_gsi(&self, irq: u8) -> Gsi {
+        let wired = self.overrides.iter().find(|(source, _)| *source == irq);
+        wired.map_or(Gsi::from(irq), |(_, gsi)| *gsi)
+    }
+}
+
+/// The addresses of the tables, from RSDP by way of XSDT or RSDT.
+fn roots(memory: &impl Physical, rsdp: u64) -> Option<Vec<u64>> {
+    let root = memory.read(rsdp, 20)?;
+    if &root[..8] != b"RSD PTR " {
+        return None;
+    }
+    let extended = if u8_at(root, 15)? >= 2 {
+        u64_at(memory.read(rsdp, 36)?, 24)
+    } else {
+        None
+    };
+    let extended = extended
+        .filter(|address| *address != 0)
+        .and_then(|at| table(memory, at));
+    let addresses: Vec<u64> = match extended {
+        Some(xsdt) => xsdt[HEADER..]
+            .chunks_exact(8)
+            .filter_map(|entry| u64_at(entry, 0))
+            .collect(),
+        None => {
+            let rsdt = table(memory, u64::from(u32_at(root, 16)?))?;
+            let entries = rsdt[HEADER..].chunks_exact(4);
+            entries
+                .filter_map(|entry| u32_at(entry, 0).map(u64::from))
+                .collect()
+        }
+    };
+    Some(addresses.into_iter().take(MAX_TABLES).collect())
+}
+
+fn fixed_power(fadt: &[u8]) -> Option<Power> {
+    let port = |at| {
+        u32_at(fadt, at)
+            .and_then(|port| u16::try_from(port).ok())
+            .filter(|port| *port != 0)
+    };
+    Some(Power::Fixed {
+        event: port(56)?,
+        enable_offset: u16::from(u8_at(fadt, 88)? / 2),
+        control: port(64)?,
+        enable: port(48)
+            .zip(u8_at(fadt, 52))
+            .filter(|(_, value)| *value != 0),
+        irq: u16_at(fadt, 46)?.try_into().ok()?,
+    })
+}
+
+/// The positions behind each occurrence of `pattern`.
+fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let found = bytes
+        .windows(pattern.len())
+        .enumerate()
+        .filter(move |(_, window)| *window == pattern);
+    found.map(move |(at, _)| &bytes[at + pattern.len()..])
+}
+
+/// `Name (_S5, Package () { type, … })`.
+fn sleep_type(dsdt: &[u8]) -> Option<u8> {
+    const PACKAGE: u8 = 0x12;
+    const BYTE: u8 = 0x0a;
+    behind(dsdt, b"_S5_").find_map(|rest| match *rest {
+        // The package's length takes one byte, or as many more as its two top bits say.
+        [PACKAGE, len, ..] => match rest.get(3 + usize::from(len >> 6)..)? {
+            [BYTE, value, ..] => Some(*value),
+            [value @ (0 | 1), ..] => Some(*value),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// The resource descriptors in the part of the DSDT that belongs to one device.
+const MAX_DEVICE: usize = 256;
+
+/// "32-bit Fixed Memory Range Descriptor": address and length.
+fn fixed_memory(device: &[u8]) -> Option<(u64, u64)> {
+    behind(device, &[0x86, 0x09, 0x00]).find_map(|rest| {
+        u32_at(rest, 1)
+            .map(u64::from)
+            .zip(u32_at(rest, 5).map(u64::from))
+    })
+}
+
+/// "Extended Interrupt Descriptor" with one interrupt.
+fn extended_interrupt(device: &[u8]) -> Option<Gsi> {
+    behind(device, &[0x89, 0x06, 0x00]).find_map(|rest| match rest {
+        [_, 1, ..] => u32_at(rest, 2),
+        _ => None,
+    })
+}
+
+fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
+    const ID: &[u8] = b"LNRO0005";
+    behind(dsdt, ID)
+        .filter_map(|rest| {
+            let end = rest
+                .windows(ID.len())
+                .position(|window| window == ID)
+                .unwrap_or(rest.len());
+            let device = &rest[..end.min(MAX_DEVICE)];
+            let (address, len) = fixed_memory(device)?;
+            Some(VirtioMmio {
+                address,
+                len,
+                gsi: extended_interrupt(device)?,
+            })
+        })
+        .collect()
+}
+
+/// The generic event device: its interrupt, and the operation region with the selector of events.
+fn event_device(dsdt: &[u8]) -> Option<(u64, Gsi)> {
+    const SYSTEM_MEMORY: u8 = 0;
+    behind(dsdt, b"ACPI0013").find_map(|rest| {
+        let device = &rest[..rest.len().min(MAX_DEVICE)];
+        let region = behind(device, &[0x5b, 0x80]).find_map(|rest| match *rest.get(4..)? {
+            [SYSTEM_MEMORY, 0x0c, ref address @ ..] => u32_at(address, 0).map(u64::from),
+            [SYSTEM_MEMORY, 0x0e, ref address @ ..] => u64_at(address, 0),
+            _ => None,
+        })?;
+        Some((region, extended_interrupt(device)?))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acpi, HEADER, Power, Register, VirtioMmio};
+    use crate::pvh::Physical;
+    use proptest::prelude::{any, proptest};
+
+    struct Fake(Vec<u8>);
+
+    // SAFETY: the vector isn't changed while it is borrowed.
+    unsafe impl Physical for Fake {
+        fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
+            let start = usize::try_from(address).ok()?;
+            self.0.get(start..start.checked_add(len)?)
+        }
+    }
+
+    fn table(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let mut table = signature.to_vec();
+        table.extend(((HEADER + body.len()) as u32).to_le_bytes());
+        table.resize(HEADER, 0);
+        table.extend(body);
+        table[9] = table.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+        table
+    }
+
+    /// RSDP at 0, RSDT at 0x100, FADT at 0x200, MADT at 0x400, DSDT at 0x500.
+    fn machine(fadt_flags: u32, dsdt: &[u8]) -> Fake {
+        let mut memory = vec![0; 0x1000];
+        let mut put = |at: usize, bytes: &[u8]| memory[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"RSD PTR ");
+        put(16, &0x100u32.to_le_bytes());
+        let roots: Vec<u8> = [0x200u32, 0x400]
+            .iter()
+            .flat_map(|at| at.to_le_bytes())
+            .collect();
+        put(0x100, &table(b"RSDT", &roots));
+        let mut fadt = vec![0; 268 - HEADER];
+        let mut set = |at: usize, bytes: &[u8]| {
+            fadt[at - HEADER..at - HEADER + bytes.len()].copy_from_slice(bytes);
+        };
+        set(40, &0x500u32.to_le_bytes());
+        set(46, &9u16.to_le_bytes());
+        set(48, &0xb2u32.to_le_bytes());
+        set(52, &[2]);
+        set(56, &0x600u32.to_le_bytes());
+        set(64, &0x604u32.to_le_bytes());
+        set(88, &[4]);
+        set(112, &fadt_flags.to_le_bytes());
+        set(116, &[1, 8, 0, 1]);
+        set(120, &0xcf9u64.to_le_bytes());
+        set(128, &[0x0f]);
+        set(244, &[0, 8, 0, 1]);
+        set(248, &0xfea0_0200u64.to_le_bytes());
+        put(0x200, &table(b"FACP", &fadt));
+        let mut madt = vec![0; 8];
+        madt.extend([1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
+        madt.extend([2, 10, 0, 9, 20, 0, 0, 0, 0xd, 0]);
+        put(0x400, &table(b"APIC", &madt));
+        put(0x500, &table(b"DSDT", dsdt));
+        Fake(memory)
+    }
+
+    #[test]
+    fn reads_a_pc() {
+        let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
+        let acpi = Acpi::parse(&machine(1 << 10, dsdt), 0);
+        let power = Power::Fixed {
+            event: 0x600,
+            enable_offset: 2,
+            control: 0x604,
+            enable: Some((0xb2, 2)),
+            irq: 9,
+        };
+        assert_eq!(acpi.power, Some(power));
+        assert_eq!(acpi.sleep_type, Some(5));
+        assert_eq!(acpi.reset, Some((Register::Port(0xcf9), 0x0f)));
+        assert_eq!(acpi.io_apics, [(0xfec0_0000, 0)]);
+        assert_eq!((acpi.legacy_gsi(9), acpi.legacy_gsi(4)), (20, 4));
+    }
+
+    #[test]
+    fn reads_a_microvm() {
+        let mut dsdt = Vec::new();
+        dsdt.extend(b"_HID\x0dACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0");
+        dsdt.extend(b"\x5b\x80EREG\x00\x0c\x00\x00\xa0\xfe\x0a\x04");
+        for (address, gsi) in [(0xfeb0_0000u32, 16u8), (0xfeb0_0200, 17)] {
+            dsdt.extend(b"_HID\x0dLNRO0005\0_CRS\x86\x09\0\x01");
+            dsdt.extend(address.to_le_bytes());
+            dsdt.extend([0, 2, 0, 0, 0x89, 6, 0, 1, 1, gsi, 0, 0, 0]);
+        }
+        let acpi = Acpi::parse(&machine(1 << 20, &dsdt), 0);
+        let power = Power::Reduced {
+            sleep_control: Some(Register::Memory(0xfea0_0200)),
+            events: Some((0xfea0_0000, 9)),
+        };
+        assert_eq!(acpi.power, Some(power));
+        let device = |address, gsi| VirtioMmio {
+            address,
+            len: 512,
+            gsi,
+        };
+        assert_eq!(
+            acpi.virtio_mmio,
+            [device(0xfeb0_0000, 16), device(0xfeb0_0200, 17)]
+        );
+        assert_eq!(acpi.reset, None);
+    }
+
+    #[test]
+    fn leaves_out_a_damaged_table() {
+        let mut memory = machine(0, b"");
+        memory.0[0x210] ^= 1;
+        let acpi = Acpi::parse(&memory, 0);
+        assert_eq!(acpi.power, None);
+        assert_eq!(acpi.io_apics.len(), 1);
+        assert_eq!(Acpi::parse(&memory, 1), Acpi::default());
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_dsdt(dsdt in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let patterns: [&[u8]; 4] = [b"_S5_\x12", b"LNRO0005\x86\x09\0", b"ACPI0013\x5b\x80", b""];
+            for pattern in patterns {
+                Acpi::parse(&machine(1 << 20, &[pattern, &dsdt].concat()), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The virtio devices of this machine: PCI functions, and virtio-mmio devices that ACPI or the command line names.
+//!
+//! Nothing here runs until somebody asks, so a program without devices carries no driver.
+
+use crate::interrupts::{self, FIRST_FREE, LAST_FREE};
+use crate::io_apic::{self, Trigger};
+use crate::{apic, environment, firmware, memory};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use drivers::memory::{Access, Allocation, Segment};
+use drivers::pci::{Address, ConfigAccess, Function};
+use drivers::transport::mmio::MmioTransport;
+use drivers::transport::pci::{Interrupts, Message, PciTransport};
+use drivers::{Memory, MemoryRef, Transport};
+use x86_64::instructions::port::Port;
+
+/// The machine's memory, as drivers want it.
+pub static MEMORY: MemoryRef = &MachineMemory;
+
+struct MachineMemory;
+
+// SAFETY: `memory` gives frames that nothing else uses; a page that is present stays at its frame until it is unmapped;
+// and `map_device` maps uncached, for good.
+unsafe impl Memory for MachineMemory {
+    fn allocate(&self, len: usize, align: usize) -> Option<Allocation> {
+        let (phys, pointer) = memory::allocate_contiguous(len, align)?;
+        Some(Allocation {
+            ptr: NonNull::new(pointer)?,
+            phys,
+            len,
+        })
+    }
+
+    unsafe fn free(&self, allocation: Allocation) {
+        // SAFETY: the caller's promise.
+        unsafe { memory::free_contiguous(allocation.phys, allocation.len) }
+    }
+
+    fn segments(
+        &self,
+        ptr: *const u8,
+        len: usize,
+        access: Access,
+        visit: &mut dyn FnMut(Segment) -> bool,
+    ) -> bool {
+        let write = access == Access::DeviceWrites;
+        memory::segments(ptr as u64, len, write, &mut |phys, len| {
+            visit(Segment { phys, len })
+        })
+    }
+
+    fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>> {
+        if memory::is_ram(phys, len) {
+            return None;
+        }
+        NonNull::new(memory::map_device(phys, len)?)
+    }
+}
+
+/// PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0, 3.2.2.3.2).
+pub struct PortAccess;
+
+impl PortAccess {
+    fn select(address: Address, offset: u16) {
+        let value = 1 << 31
+            | u32::from(address.bus) << 16
+            | u32::from(address.device & 31) << 11
+            | u32::from(address.function & 7) << 8
+            | u32::from(offset & 0xfc);
+        // SAFETY: the selector of configuration space; nothing happens until the data port is used.
+        unsafe { Port::new(0xcf8).write(value) };
+    }
+}
+
+impl ConfigAccess for PortAccess {
+    fn read(&self, address: Address, offset: u16) -> u32 {
+        Self::select(address, offset);
+        // SAFETY: reading configuration space has no side effect; without PCI the port reads as ones.
+        unsafe { Port::new(0xcfc).read() }
+    }
+
+    fn write(&self, address: Address, offset: u16, value: u32) {
+        Self::select(address, offset);
+        // SAFETY: the caller drives the function at this address.
+        unsafe { Port::new(0xcfc).write(value) };
+    }
+}
+
+/// A device that was found, ready for its driver.
+pub struct Found {
+    /// Its registers. Its interrupts end [`crate::wait::wait_until`].
+    pub transport: Box<dyn Transport + Send>,
+    /// Where it is: `pci 00:03.0`, `mmio 0xfeb00e00`.
+    pub place: String,
+}
+
+/// All virtio devices: PCI in the order of addresses, then virtio-mmio likewise. Devices that can't be driven are named in
+/// `problems`. To be called once: a second set of transports would take the devices away from the first.
+pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
+    let mut found = Vec::new();
+    let vectors = Vectors(Cell::new(FIRST_FREE));
+    for function in drivers::pci::virtio_functions(&PortAccess) {
+        match pci_transport(&function, &vectors) {
+            Ok(transport) => found.push(Found {
+                place: format!("pci {}", function.address),
+                transport: Box::new(transport),
+            }),
+            Err(error) => problems(format!("pci {}: {error}", function.address)),
+        }
+    }
+    for (address, len, gsi) in mmio_places() {
+        // SAFETY: this is the only call for the place, see the documentation above.
+        match unsafe { MmioTransport::probe(MEMORY, address, len) } {
+            Ok(Some(transport)) => {
+                let vector = vectors.next();
+                interrupts::add_acknowledge(vector, transport.interrupt());
+                if !io_apic::route(gsi, vector, Trigger::Level) {
+                    problems(format!("mmio {address:#x}: interrupt {gsi} has no input"));
+                }
+                found.push(Found {
+                    place: format!("mmio {address:#x}"),
+                    transport: Box::new(transport),
+                });
+            }
+            Ok(None) => {}
+            Err(error) => problems(format!("mmio {address:#x}: {error}")),
+        }
+    }
+    found
+}
+
+/// Interrupt vectors for devices: one each while they last, then the last for all.
+struct Vectors(Cell<u8>);
+
+impl Vectors {
+    fn next(&self) -> u8 {
+        let vector = self.0.get();
+        self.0.set((vector + 1).min(LAST_FREE));
+        vector
+    }
+}
+
+fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport, drivers::Error> {
+    let vector = vectors.next();
+    let message = Message {
+        address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
+        data: u32::from(vector),
+    };
+    // SAFETY: found once on the bus, so driven by one transport; if the first attempt fails there is none yet. The vector has a
+    // gate that does nothing but note it.
+    unsafe {
+        match PciTransport::new(
+            MEMORY,
+            &PortAccess,
+            function,
+            Interrupts::Messages(&[message]),
+        ) {
+            Err(drivers::Error::NoVector) => {}
+            other => return other,
+        }
+        let Some(line) = function.line else {
+            return PciTransport::new(MEMORY, &PortAccess, function, Interrupts::None);
+        };
+        let transport = PciTransport::new(MEMORY, &PortAccess, function, Interrupts::Line)?;
+        interrupts::add_acknowledge(vector, transport.interrupt());
+        io_apic::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
+        Ok(transport)
+    }
+}
+
+/// Where virtio-mmio devices may be: (physical address, length, interrupt).
+fn mmio_places() -> Vec<(u64, usize, u32)> {
+    let named = environment::mmio_devices();
+    let named = named
+        .iter()
+        .map(|device| (device.address, device.size as usize, device.irq));
+    let tables = firmware::acpi();
+    let listed = tables.virtio_mmio.iter();
+    let listed = listed.map(|device| (device.address, device.len as usize, device.gsi));
+    let mut places: Vec<_> = named.chain(listed).collect();
+    places.sort_unstable();
+    places.dedup_by_key(|place| place.0);
+    places
+}
