@@ -90,7 +90,7 @@ own_archive() {
 add_trixie() {
   archive=$(own_archive | sed '/^$/q')
   [ -n "$archive" ] || fail "no Debian 12 archive in $etc/sources.list*: add a source for 'trixie' yourself, or put OCaml >= 5.2, dune and findlib on PATH (opam)"
-  say "Debian 12 has no OCaml 5: adding Debian 13 ('trixie') of this machine's own mirror at priority 100 (nothing is upgraded by it; 'make unsetup' takes it back)"
+  say "Debian 12 has no OCaml 5: adding Debian 13 ('trixie') of this machine's own mirror at priority 100, so that only OCaml, rustup and what they depend on come from it ('make unsetup' takes it back)"
   mkdir -p "$(dirname "$source_file")" "$(dirname "$pin_file")"
   printf '# Added by Soil (make setup); make unsetup removes it.\nTypes: deb\nSuites: trixie\nComponents: main\n%s\n' "$archive" >"$source_file"
   printf '# Added by Soil (make setup); make unsetup removes it.\nPackage: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$pin_file"
@@ -107,7 +107,11 @@ apt_install() {
   [ $# -gt 0 ] || return 0
   set -- ${from:+-t "$from"} --no-install-recommends "$@"
   plan=$(apt-get -s install "$@") || fail "apt cannot install these packages; 'apt-get -s install $*' says why"
-  removed=$(printf '%s\n' "$plan" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | tr '\n' ' ')
+  # A library that Debian 13 renamed for 64-bit time (libssl3, libssl3t64) is replaced, not lost.
+  removed=$(printf '%s\n' "$plan" | awk '
+    $1 == "Inst" { installed[$2] }
+    $1 == "Remv" { gone[$2] }
+    END { for (name in gone) if (!((name "t64") in installed)) printf "%s ", name }')
   [ -z "$removed" ] || fail "installing $* would remove $removed; run 'apt-get install $*' yourself if that is right"
   say "installing: $*"
   DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -q -y "$@" >&2

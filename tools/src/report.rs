@@ -1,12 +1,178 @@
 //! A crash report with names: addresses become functions of OCaml, C and Rust.
 
+use crate::symbols::{Symbols, unstripped};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// Prints the report's lines with the names from `program`.
-pub fn print(_program: &Path, lines: &[String], out: &mut impl Write) -> io::Result<()> {
+/// What the lines of a report say.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Crash<'a> {
+    reason: Option<&'a str>,
+    build_id: Option<&'a str>,
+    frames: Vec<u64>,
+}
+
+fn parse(lines: &[String]) -> Crash<'_> {
+    let mut crash = Crash::default();
     for line in lines {
-        writeln!(out, "{line}")?;
+        match line.split_once(' ') {
+            Some(("reason", reason)) => crash.reason = Some(reason),
+            Some(("build-id", id)) => crash.build_id = Some(id),
+            Some(("frame", address)) => crash.frames.extend(parse_address(address)),
+            _ => {}
+        }
+    }
+    crash
+}
+
+/// `0x` and hexadecimal digits.
+pub fn parse_address(text: &str) -> Option<u64> {
+    u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
+}
+
+/// Prints the report of a crash of `program`: its reason, and the trace with names. The registers are on the console.
+pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Result<()> {
+    let crash = parse(lines);
+    let shown = program.display();
+    writeln!(
+        out,
+        "soil: {shown} crashed: {}",
+        crash.reason.unwrap_or("it gives no reason")
+    )?;
+    let symbols = match unstripped(program, crash.build_id) {
+        Some(file) => Symbols::open(&file).map_err(|error| format!("no names: {error}")),
+        None => Err(format!(
+            "no names: no unstripped image with build-id {} is beside {shown}",
+            crash.build_id.unwrap_or("(none)")
+        )),
+    };
+    if let Err(text) = &symbols {
+        writeln!(out, "soil: {text}")?;
+    }
+    for (number, address) in crash.frames.iter().enumerate() {
+        // The first is the instruction at fault, the others are where calls return to.
+        let names = symbols
+            .as_ref()
+            .map(|symbols| symbols.names(*address, number > 0));
+        frame(
+            out,
+            &format!("#{number:<3}"),
+            *address,
+            &names.unwrap_or_default(),
+        )?;
+    }
+    if crash.frames.len() > 1 {
+        writeln!(
+            out,
+            "  (from #1 on: return addresses found on the stack; some may be of calls that are over)"
+        )?;
     }
     Ok(())
+}
+
+fn frame(out: &mut impl Write, number: &str, address: u64, names: &[String]) -> io::Result<()> {
+    let mut names = names.iter();
+    let first = names.next().map_or("?", String::as_str);
+    writeln!(out, "  {number} {address:#012x} {first}")?;
+    names.try_for_each(|caller| {
+        writeln!(
+            out,
+            "  {:width$} {:12} inlined into {caller}",
+            "",
+            "",
+            width = number.len()
+        )
+    })
+}
+
+/// `soil symbolize`: names for the addresses, or for a report on standard input.
+pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), String> {
+    let file = unstripped(program, None).ok_or_else(|| {
+        format!(
+            "{}: no symbols in it, and no unstripped file beside it",
+            program.display()
+        )
+    })?;
+    let symbols = Symbols::open(&file)?;
+    let mut out = io::stdout().lock();
+    // That nobody reads what is printed (a closed pipe) ends the printing, no more.
+    let printed = if addresses.is_empty() {
+        name_lines(&symbols, &mut out)
+    } else {
+        let parsed: Result<Vec<u64>, String> = addresses
+            .iter()
+            .map(|text| {
+                parse_address(text).ok_or(format!("'{text}' is no address: write it as 0x101a2f"))
+            })
+            .collect();
+        parsed?
+            .iter()
+            .try_for_each(|address| frame(&mut out, "", *address, &symbols.names(*address, false)))
+    };
+    match printed {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
+    }
+}
+
+/// Standard input with a name behind each `frame 0x…`.
+fn name_lines(symbols: &Symbols, out: &mut impl Write) -> io::Result<()> {
+    let mut first = true;
+    for line in io::stdin().lines() {
+        let line = line?;
+        match line
+            .split_once("frame ")
+            .and_then(|(_, rest)| parse_address(rest))
+        {
+            Some(address) => {
+                frame(out, "frame", address, &symbols.names(address, !first))?;
+                first = false;
+            }
+            None => {
+                first = true;
+                writeln!(out, "{line}")?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{parse, parse_address, print};
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn a_report_has_a_reason_and_frames() {
+        let lines: Vec<String> = [
+            "reason page fault: read at 0x0",
+            "build-id 00ff",
+            "register rax 0x1",
+            "frame 0x10",
+            "frame x",
+        ]
+        .map(str::to_owned)
+        .into();
+        let crash = parse(&lines);
+        assert_eq!(
+            (crash.reason, crash.frames.as_slice()),
+            (Some("page fault: read at 0x0"), &[0x10][..])
+        );
+        let mut out = Vec::new();
+        print("/nowhere/x".as_ref(), &lines, &mut out).expect("a vector takes it");
+        let text = String::from_utf8(out).expect("text");
+        assert!(
+            text.contains("x crashed: page fault") && text.contains("build-id 00ff"),
+            "{text}"
+        );
+        assert!(text.contains("0x0000000010 ?"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_report_is_printed(lines: Vec<String>, address in any::<String>()) {
+            parse_address(&address);
+            print("/nowhere/x".as_ref(), &lines, &mut Vec::new()).expect("a vector takes it");
+        }
+    }
 }

@@ -36,6 +36,11 @@ impl Failure {
             text: text.into(),
         }
     }
+
+    /// Another subcommand couldn't do what it was asked to.
+    pub fn usage(text: String) -> Self {
+        Self { status: 1, text }
+    }
 }
 
 /// Runs the program; the result is its exit status.

@@ -1,0 +1,155 @@
+//! From addresses in an image to functions and lines, by the symbols and the debug information of its unstripped file.
+
+use crate::demangle::demangle;
+use object::read::elf::ElfFile64;
+use object::{Endianness, Object as _, ReadCache};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+/// The most files looked at beside a stripped image.
+const MAX_NEIGHBOURS: usize = 200;
+
+/// An open unstripped program.
+pub struct Symbols(addr2line::Loader);
+
+/// What is asked of an ELF file here.
+struct Identity {
+    build_id: Option<String>,
+    has_symbols: bool,
+}
+
+fn identify(path: &Path) -> Option<Identity> {
+    let cache = ReadCache::new(File::open(path).ok()?);
+    let file: ElfFile64<'_, Endianness, _> = ElfFile64::parse(&cache).ok()?;
+    let build_id = file.build_id().ok()?.map(hexadecimal);
+    let has_symbols = file.symbols().next().is_some();
+    Some(Identity {
+        build_id,
+        has_symbols,
+    })
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The file with the symbols of `program`: itself, or one in the same folder with the same build-id.
+pub fn unstripped(program: &Path, build_id: Option<&str>) -> Option<PathBuf> {
+    let own = identify(program);
+    let wanted = build_id
+        .map(str::to_owned)
+        .or_else(|| own.as_ref()?.build_id.clone());
+    let fits = |identity: &Identity| {
+        identity.has_symbols && (wanted.is_none() || identity.build_id == wanted)
+    };
+    if own.as_ref().is_some_and(fits) {
+        return Some(program.to_owned());
+    }
+    wanted.as_ref()?;
+    let folder = program
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let neighbours = std::fs::read_dir(folder.unwrap_or(Path::new("."))).ok()?;
+    neighbours
+        .take(MAX_NEIGHBOURS)
+        .flatten()
+        .map(|entry| entry.path())
+        .find(|path| path.is_file() && identify(path).as_ref().is_some_and(fits))
+}
+
+impl Symbols {
+    /// Opens the program's file.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        match addr2line::Loader::new(path) {
+            Ok(loader) => Ok(Self(loader)),
+            Err(error) => Err(format!("{}: {error}", path.display())),
+        }
+    }
+
+    /// What is at `address`, the innermost inlined function first: "Main.f at main.ml:3". Empty where nothing is known.
+    /// A return address belongs to the call before it.
+    pub fn names(&self, address: u64, is_return: bool) -> Vec<String> {
+        let probe = if is_return {
+            address.saturating_sub(1)
+        } else {
+            address
+        };
+        let mut names = Vec::new();
+        if let Ok(mut frames) = self.0.find_frames(probe) {
+            // Debug information that can't be read ends the list; the symbol remains.
+            while let Ok(Some(frame)) = frames.next() {
+                let function = frame
+                    .function
+                    .and_then(|name| Some(demangle(&name.raw_name().ok()?)));
+                let function = function.or_else(|| self.0.find_symbol(probe).map(demangle));
+                let Some(mut text) = function else { continue };
+                if let Some(location) = frame.location {
+                    if let Some(file) = location.file {
+                        text = text + " at " + short(file);
+                    }
+                    if let Some(line) = location.line {
+                        text = text + ":" + &line.to_string();
+                    }
+                }
+                names.push(text);
+            }
+        }
+        if names.is_empty() {
+            names.extend(self.0.find_symbol(probe).map(demangle));
+        }
+        names
+    }
+}
+
+/// A source file's path as far as it says something: without what stands before the last "./", and registries' folders.
+fn short(path: &str) -> &str {
+    let path = path.rsplit_once("/./").map_or(path, |(_, rest)| rest);
+    path.rsplit_once("/registry/src/")
+        .map_or(path, |(_, rest)| rest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Symbols, short, unstripped};
+
+    #[test]
+    fn a_function_of_this_test_has_a_name_and_a_line() {
+        let this = std::env::current_exe().expect("known");
+        let file = unstripped(&this, None).expect("tests have symbols");
+        let symbols = Symbols::open(&file).expect("an ELF");
+        // The test executable is position independent: its symbols are relative to where it was loaded.
+        let base = std::fs::read_to_string("/proc/self/maps").expect("Linux");
+        let base = base
+            .split('-')
+            .next()
+            .and_then(|text| u64::from_str_radix(text, 16).ok());
+        let address = unstripped as *const () as u64 - base.expect("a first mapping");
+        let names = symbols.names(address, false);
+        assert!(
+            names
+                .iter()
+                .any(|name| name.contains("symbols::unstripped at")),
+            "{names:?}"
+        );
+        assert!(
+            names.iter().any(|name| name.contains("symbols.rs:")),
+            "{names:?}"
+        );
+        assert!(symbols.names(u64::MAX, true).is_empty());
+    }
+
+    #[test]
+    fn nothing_is_found_for_another_build() {
+        let this = std::env::current_exe().expect("known");
+        assert_eq!(unstripped(&this, Some("00")), None);
+    }
+
+    #[test]
+    fn paths_lose_what_says_nothing() {
+        assert_eq!(short("/x/_build/./main.ml"), "main.ml");
+        assert_eq!(
+            short("/h/registry/src/i-1/log-1/src/lib.rs"),
+            "i-1/log-1/src/lib.rs"
+        );
+    }
+}
