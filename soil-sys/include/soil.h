@@ -15,6 +15,11 @@ typedef intptr_t Int;
 typedef uintptr_t Bytes, Text, Buffer, Ints;
 
 /**
+ * The offset of a write that goes to the end, see `worker::Work::Write`.
+ */
+#define APPEND UINT64_MAX
+
+/**
  * Length of an endpoint: address and port.
  */
 #define ENDPOINT 18

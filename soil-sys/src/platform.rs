@@ -1,13 +1,15 @@
 //! What the runtime needs from what it runs on: one implementation each for the image (`kernel`) and the process (Linux).
 
 use crate::console::Which;
+use crate::disks::Device;
 use crate::error::{Answer, Error};
-use crate::net::Device;
 use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::ptr::NonNull;
 
 #[cfg(feature = "image")]
 mod image;
@@ -85,7 +87,14 @@ pub trait Platform {
     fn stop_requests() -> usize;
 
     /// Opens the network devices; or why not, with one line that says what to do.
-    fn links(rt: &mut Runtime) -> Result<Vec<Device>, (Error, String)>;
+    fn links(rt: &mut Runtime) -> Result<Vec<crate::net::Device>, (Error, String)>;
+
+    /// The block devices with their names, in a fixed order; they are opened by their first use.
+    #[expect(clippy::type_complexity, reason = "a list of pairs, or an error")]
+    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)>;
+
+    /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page below it.
+    fn stack(len: usize) -> Option<NonNull<u8>>;
 
     /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;

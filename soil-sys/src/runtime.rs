@@ -132,6 +132,12 @@ pub struct Runtime {
     pub console: Console,
     /// The network, once it was used.
     pub net: Option<Box<crate::net::Net>>,
+    /// The disks, once one was used.
+    pub disks: Option<Box<crate::disks::Disks>>,
+    /// Disks that are open as they are.
+    pub blocks: slab::Slab<crate::blocks::Raw>,
+    /// The volumes, once one was used.
+    pub files: Option<Box<crate::files::Files>>,
     drivers: [Option<Driver>; MAX_DRIVERS],
     started: bool,
     /// How often `soil_wait` slept.
@@ -150,6 +156,9 @@ impl Runtime {
             pipes: Pipes::new(),
             console: Console::new(),
             net: None,
+            disks: None,
+            blocks: slab::Slab::new(),
+            files: None,
             drivers: [None; MAX_DRIVERS],
             started: false,
             sleeps: 0,
@@ -200,6 +209,11 @@ impl Runtime {
         cancel: fn(&mut Runtime, u64) -> Cancelled,
     ) -> Result<(), Error> {
         self.add(token, Operation::Given { cancel })
+    }
+
+    /// Takes an operation back that its owner has answered at once.
+    pub fn forget(&mut self, token: u64) {
+        self.operations.remove(&token);
     }
 
     fn add(&mut self, token: u64, operation: Operation) -> Result<(), Error> {

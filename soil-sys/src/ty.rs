@@ -180,6 +180,11 @@ impl Piece {
         self.len
     }
 
+    /// Where it begins.
+    pub fn start(&self) -> NonNull<u8> {
+        self.start
+    }
+
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len == 0

@@ -1,5 +1,6 @@
 //! The process: Linux through the C library that OCaml links anyway.
 
+mod disk;
 mod links;
 mod passt;
 mod signals;
@@ -8,16 +9,19 @@ mod tap;
 pub use links::LinkWake;
 
 use crate::console::Which;
+use crate::disks;
 use crate::error::{Answer, Error, Stop};
 use crate::net::Device;
 use crate::platform::{Platform, Woken};
 use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
+use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
+use core::ptr::NonNull;
 use core::time::Duration;
 
 /// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable takes without blocking (POSIX
@@ -259,6 +263,24 @@ impl Platform for Linux {
 
     fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
         links::open()
+    }
+
+    fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
+        Ok(disk::all())
+    }
+
+    fn stack(len: usize) -> Option<NonNull<u8>> {
+        // SAFETY: new memory, whose lowest page is made unreachable.
+        unsafe {
+            let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let start = libc::mmap(core::ptr::null_mut(), page + len, protection, flags, -1, 0);
+            if start == libc::MAP_FAILED || libc::mprotect(start, page, libc::PROT_NONE) < 0 {
+                return None;
+            }
+            NonNull::new(start.cast::<u8>().add(page + len))
+        }
     }
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {

@@ -1,0 +1,292 @@
+//! The block devices, and who uses each: a volume, or a descriptor of its own.
+//!
+//! A device takes requests with tags and reports them back; a user's requests that the device has no room for wait here, in order.
+
+use crate::abi::COUNTER_BLOCK_REQUESTS;
+use crate::error::{Error, Stop};
+use crate::platform::{Current, Interest, Platform};
+use crate::runtime::{Driver, Runtime};
+use crate::ty::Int;
+use ::fs::BlockError;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use core::ptr::NonNull;
+
+/// What is known about a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// Bytes in a sector: a power of two from 512 to 4096.
+    pub sector_size: usize,
+    /// How many there are.
+    pub sectors: u64,
+    /// Whether writes fail.
+    pub read_only: bool,
+    /// The most bytes in one request, a multiple of the sector size.
+    pub max_bytes: usize,
+}
+
+/// A request. Its memory stays valid and untouched until it is reported.
+#[derive(Clone, Copy)]
+pub enum Request {
+    /// Reads to memory.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where to.
+        to: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+    },
+    /// Writes from memory.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where from.
+        from: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+    },
+    /// Makes what was written durable.
+    Flush,
+}
+
+impl Request {
+    /// Whether it is whole sectors of the device.
+    pub fn is_within(self, geometry: Geometry) -> bool {
+        let (sector, len) = match self {
+            Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
+            Request::Flush => return true,
+        };
+        let end = sector.checked_add((len / geometry.sector_size) as u64);
+        len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)
+    }
+}
+
+/// What a device did with a request.
+pub enum Submitted {
+    /// It is done already.
+    Done(Result<(), BlockError>),
+    /// It will be reported.
+    Taken,
+    /// There is no room: later.
+    Full,
+}
+
+/// A block device of the platform.
+pub trait Device {
+    /// Opens it if that is still to be done. Why not: code and one line.
+    fn geometry(&mut self) -> Result<Geometry, (Error, String)>;
+
+    /// Takes a request whose range has been checked. The device may begin only at the next [`poll`](Device::poll).
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted;
+
+    /// Starts what was submitted, and reports what has ended.
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
+}
+
+/// How a user is told of the end of a request: disk, tag, result.
+pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
+
+/// A device and its user.
+struct Disk {
+    name: String,
+    device: Box<dyn Device>,
+    report: Option<Report>,
+    waiting: VecDeque<(Request, u64)>,
+}
+
+/// All of them.
+pub struct Disks {
+    disks: Vec<Disk>,
+    requests: usize,
+    /// Kept for its memory.
+    ended: Vec<(usize, u64, Result<(), BlockError>)>,
+}
+
+/// The disks, which the first call looks for.
+pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
+    if rt.disks.is_none() {
+        rt.start()?;
+        let found = match Current::disks(rt) {
+            Ok(found) => found,
+            Err((error, detail)) => return rt.fail(error, &detail),
+        };
+        let disks = found.into_iter().map(|(name, device)| Disk {
+            name,
+            device,
+            report: None,
+            waiting: VecDeque::new(),
+        });
+        let disks = Disks {
+            disks: disks.collect(),
+            requests: 0,
+            ended: Vec::new(),
+        };
+        rt.register(Driver {
+            poll: |rt, _| poll(rt),
+            deadline: |_| None,
+            interest: |_, _: &mut Interest| (),
+            finish: |_| true,
+            counter: |rt, which| match (which, rt.disks.as_deref()) {
+                (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
+                _ => 0,
+            },
+        })?;
+        rt.disks = Some(Box::new(disks));
+    }
+    rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
+}
+
+/// Gives waiting requests to their devices, and passes on what has ended.
+fn poll(rt: &mut Runtime) {
+    let Some(disks) = rt.disks.as_deref_mut() else {
+        return;
+    };
+    let mut ended = core::mem::take(&mut disks.ended);
+    for (index, disk) in disks.disks.iter_mut().enumerate() {
+        disk.device
+            .poll(&mut |tag, result| ended.push((index, tag, result)));
+        while let Some((request, tag)) = disk.waiting.pop_front() {
+            match disk.device.submit(request, tag) {
+                Submitted::Taken => (),
+                Submitted::Done(result) => ended.push((index, tag, result)),
+                Submitted::Full => {
+                    disk.waiting.push_front((request, tag));
+                    break;
+                }
+            }
+        }
+    }
+    for (disk, tag, result) in ended.drain(..) {
+        let report = rt
+            .disks
+            .as_deref()
+            .and_then(|disks| disks.disks.get(disk)?.report);
+        if let Some(report) = report {
+            report(rt, disk, tag, result);
+        }
+    }
+    if let Some(disks) = rt.disks.as_deref_mut() {
+        disks.ended = ended;
+        // What was submitted just now, by the reports too, begins.
+        for (index, disk) in disks.disks.iter_mut().enumerate() {
+            disk.device
+                .poll(&mut |tag, result| disks.ended.push((index, tag, result)));
+        }
+    }
+}
+
+impl Disks {
+    /// The disk called `name`; letters may be of the other case, as environment variables have them.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.disks
+            .iter()
+            .position(|disk| disk.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The name of a disk.
+    pub fn name(&self, disk: usize) -> Option<&str> {
+        self.disks.get(disk).map(|disk| disk.name.as_str())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.disks.len()
+    }
+
+    /// One line for a disk that isn't there.
+    pub fn missing(&self, name: &str) -> String {
+        let mut line = String::new();
+        // Writing to a string can't fail.
+        let _ = write!(line, "no disk {name}: run with --disk {name}=FILE");
+        for (i, disk) in self.disks.iter().enumerate() {
+            let _ = write!(
+                line,
+                "{}{}",
+                if i == 0 { " (there is " } else { ", " },
+                disk.name
+            );
+        }
+        if !self.disks.is_empty() {
+            line.push(')');
+        }
+        line
+    }
+
+    /// Opens a disk for a user, who alone has it until [`release`](Disks::release).
+    pub fn acquire(&mut self, disk: usize, report: Report) -> Result<Geometry, (Error, String)> {
+        let disk = self
+            .disks
+            .get_mut(disk)
+            .ok_or((Error::NoDevice, String::new()))?;
+        if disk.report.is_some() {
+            let detail = alloc::format!("disk {}: in use, mounted or opened", disk.name);
+            return Err((Error::Busy, detail));
+        }
+        let geometry = disk.device.geometry()?;
+        disk.report = Some(report);
+        Ok(geometry)
+    }
+
+    /// Gives a disk back. Nothing of the user's is outstanding.
+    pub fn release(&mut self, disk: usize) {
+        if let Some(disk) = self.disks.get_mut(disk) {
+            disk.report = None;
+        }
+    }
+
+    /// Gives a request to the disk, in the order of the calls: its result if it is done already, else its user is told later.
+    pub fn submit(
+        &mut self,
+        disk: usize,
+        request: Request,
+        tag: u64,
+    ) -> Result<Option<Result<(), BlockError>>, Error> {
+        let disk = self.disks.get_mut(disk).ok_or(Error::Closed)?;
+        disk.waiting
+            .try_reserve(1)
+            .map_err(|_| Error::OutOfMemory)?;
+        self.requests = self.requests.wrapping_add(1);
+        if disk.waiting.is_empty() {
+            match disk.device.submit(request, tag) {
+                Submitted::Done(result) => return Ok(Some(result)),
+                Submitted::Taken => return Ok(None),
+                Submitted::Full => (),
+            }
+        }
+        disk.waiting.push_back((request, tag));
+        Ok(None)
+    }
+
+    /// Takes a request back that the device hasn't got yet; whether that was so.
+    pub fn take_back(&mut self, disk: usize, tag: u64) -> bool {
+        let Some(disk) = self.disks.get_mut(disk) else {
+            return false;
+        };
+        let before = disk.waiting.len();
+        disk.waiting.retain(|(_, other)| *other != tag);
+        disk.waiting.len() < before
+    }
+}
+
+/// The code of a device's failure.
+pub fn error(error: BlockError) -> Error {
+    match error {
+        BlockError::Io => Error::Io,
+        BlockError::ReadOnly => Error::ReadOnly,
+        BlockError::OutOfRange => Error::Invalid,
+    }
+}
+
+/// The name of disk `index`, to the caller's bytes; its whole length.
+pub fn name(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Result<usize, Stop> {
+    let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+    let name = disks(rt)?.name(index).ok_or(Error::NotFound)?;
+    for (to, from) in into.iter_mut().zip(name.as_bytes()) {
+        *to = *from;
+    }
+    Ok(name.len())
+}

@@ -1,0 +1,312 @@
+//! Open files and directories as descriptors.
+
+use super::volumes::Then;
+use super::worker::{Work, pack};
+use super::{Files, mounting, on_path, submit, submit_quietly};
+use crate::abi::{KIND_DIRECTORY, KIND_FILE};
+use crate::error::{Answer, Error};
+use crate::runtime::Runtime;
+use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
+use crate::ty::{Int, Piece};
+use ::fs::{Cursor, FileId, Kind, OpenFlags};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// The offset of a write that goes to the end, see `worker::Work::Write`.
+pub const APPEND: u64 = u64::MAX;
+
+/// What a descriptor stands for.
+pub struct File {
+    what: What,
+    /// Writes go to the end.
+    append: bool,
+    /// Bytes, or the cursor of a directory.
+    position: u64,
+    /// A directory has been listed to its end.
+    ended: bool,
+}
+
+/// A file or directory of a volume, or a directory of mount points.
+enum What {
+    On(usize, FileId),
+    Names(Vec<String>),
+}
+
+static FILE: Operations = Operations {
+    kind: KIND_FILE,
+    read: cannot_read,
+    write: cannot_write,
+    ready: cannot_park,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+static DIRECTORY: Operations = Operations {
+    kind: KIND_DIRECTORY,
+    read: cannot_read,
+    write: cannot_write,
+    ready: cannot_park,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+fn close(rt: &mut Runtime, key: u32) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    if let Some(File {
+        what: What::On(volume, file),
+        ..
+    }) = files.open.try_remove(key as usize)
+    {
+        submit_quietly(rt, volume, Work::Close(file));
+    }
+}
+
+impl Files {
+    /// Puts the current position into a job that works from it; called when the job begins.
+    pub fn place(&mut self, work: Work, then: Then) -> Work {
+        let (Then::Advance(key) | Then::Listed(key)) = then else {
+            return work;
+        };
+        let Some(file) = self.open.get(key as usize) else {
+            return work;
+        };
+        match work {
+            Work::Read(id, _, into) => Work::Read(id, file.position, into),
+            Work::Write(id, offset, from) if offset != APPEND => {
+                Work::Write(id, file.position, from)
+            }
+            // There is nothing more to be listed: a job that gives 0.
+            Work::List(..) if file.ended => Work::Mount,
+            Work::List(id, _, into) => Work::List(id, file.position, into),
+            work => work,
+        }
+    }
+}
+
+/// Makes the descriptor of a file that a volume has opened.
+pub fn descriptor(
+    rt: &mut Runtime,
+    volume: usize,
+    file: FileId,
+    directory: bool,
+    append: bool,
+) -> Result<usize, Error> {
+    let what = What::On(volume, file);
+    let made = insert(
+        rt,
+        File {
+            what,
+            append,
+            position: 0,
+            ended: false,
+        },
+        directory,
+    );
+    if made.is_err() {
+        submit_quietly(rt, volume, Work::Close(file));
+    }
+    made
+}
+
+fn insert(rt: &mut Runtime, file: File, directory: bool) -> Result<usize, Error> {
+    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let key = files.open.insert(file);
+    match rt
+        .table
+        .insert(if directory { &DIRECTORY } else { &FILE }, key as u32)
+    {
+        Ok(fd) => Ok(fd.encode() as usize),
+        Err(error) => {
+            files.open.try_remove(key);
+            Err(error)
+        }
+    }
+}
+
+fn file(rt: &mut Runtime, key: u32) -> Option<&mut File> {
+    rt.files.as_deref_mut()?.open.get_mut(key as usize)
+}
+
+/// Moves the position on, if the descriptor is still open.
+pub fn advance(rt: &mut Runtime, key: u32, n: u64) {
+    if let Some(file) = file(rt, key) {
+        file.position = file.position.saturating_add(n);
+    }
+}
+
+/// Sets the position, if the descriptor is still open.
+pub fn set_position(rt: &mut Runtime, key: u32, position: u64) {
+    if let Some(file) = file(rt, key) {
+        file.position = position;
+    }
+}
+
+/// Notes where a listing goes on.
+pub fn set_cursor(rt: &mut Runtime, key: u32, next: Option<Cursor>) {
+    if let Some(file) = file(rt, key) {
+        file.ended = next.is_none();
+        file.position = next.unwrap_or(0);
+    }
+}
+
+/// See `soil_fs_open`.
+pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
+    let bits = u32::try_from(flags).map_err(|_| Error::Invalid)?;
+    let flags = OpenFlags::from_bits(bits).ok_or(Error::Invalid)?;
+    if flags.contains(OpenFlags::DIRECTORY) {
+        return Err(Error::Invalid.into());
+    }
+    let then = Then::Descriptor {
+        directory: false,
+        append: flags.contains(OpenFlags::APPEND),
+    };
+    on_path(rt, path, token, then, |path| Work::Open(path, flags))
+}
+
+/// See `soil_fs_directory`.
+pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    if let Some(names) = mounting::virtual_names(rt, path)? {
+        rt.new_token(token)?;
+        let what = What::Names(names);
+        let file = File {
+            what,
+            append: false,
+            position: 0,
+            ended: false,
+        };
+        return insert(rt, file, true).map_err(Into::into);
+    }
+    let then = Then::Descriptor {
+        directory: true,
+        append: false,
+    };
+    let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
+    on_path(rt, path, token, then, |path| Work::Open(path, flags))
+}
+
+/// The volume, file and key of a descriptor of a file.
+fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, u32), Error> {
+    let key = rt.table.key_of(fd, &FILE)?;
+    match file(rt, key).ok_or(Error::Closed)?.what {
+        What::On(volume, id) => Ok((volume, id, key)),
+        What::Names(_) => Err(Error::WrongKind),
+    }
+}
+
+/// How a transfer uses the position: not at all, or from where it is.
+fn placed(position: Int, key: u32) -> Result<(u64, Then), Error> {
+    match position {
+        -1 => Ok((0, Then::Advance(key))),
+        position => Ok((
+            u64::try_from(position).map_err(|_| Error::Invalid)?,
+            Then::Answer,
+        )),
+    }
+}
+
+/// See `soil_file_read`.
+pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, key) = on_volume(rt, fd)?;
+    let (offset, then) = placed(position, key)?;
+    submit(rt, volume, token, Work::Read(id, offset, into), then)
+}
+
+/// See `soil_file_write`.
+pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, key) = on_volume(rt, fd)?;
+    let (mut offset, then) = placed(position, key)?;
+    if file(rt, key).is_some_and(|file| file.append) {
+        offset = APPEND;
+    }
+    submit(rt, volume, token, Work::Write(id, offset, from), then)
+}
+
+/// See `soil_file_size`.
+pub fn size(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, token, Work::Size(id), Then::Answer)
+}
+
+/// See `soil_file_truncate`.
+pub fn truncate(rt: &mut Runtime, fd: Fd, size: u64, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, token, Work::Truncate(id, size), Then::Answer)
+}
+
+/// See `soil_file_sync`.
+pub fn file_sync(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, token, Work::SyncFile(id), Then::Answer)
+}
+
+/// See `soil_file_seek`.
+pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, key) = on_volume(rt, fd)?;
+    let file = file(rt, key).ok_or(Error::Closed)?;
+    let base = match whence {
+        0 => 0,
+        1 => file.position,
+        2 => {
+            let then = Then::SeekEnd {
+                key,
+                offset: offset as i64,
+            };
+            return submit(rt, volume, token, Work::Size(id), then);
+        }
+        _ => return Err(Error::Invalid.into()),
+    };
+    file.position = moved(base, offset as i64)?;
+    Ok(file.position as usize)
+}
+
+/// A position, moved; not before the start, nor beyond what OCaml can count.
+pub fn moved(base: u64, offset: i64) -> Result<u64, Error> {
+    let position = base.checked_add_signed(offset).ok_or(Error::Invalid)?;
+    if position >> 62 == 0 {
+        Ok(position)
+    } else {
+        Err(Error::Invalid)
+    }
+}
+
+/// See `soil_directory_next`.
+pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let key = rt.table.key_of(fd, &DIRECTORY)?;
+    let file = file(rt, key).ok_or(Error::Closed)?;
+    let names = match &file.what {
+        What::On(volume, id) => {
+            let (volume, work) = (*volume, Work::List(*id, 0, into));
+            return submit(rt, volume, token, work, Then::Listed(key));
+        }
+        What::Names(names) => names,
+    };
+    // SAFETY: the piece belongs to this call, which answers at once.
+    let into = unsafe { into.as_mut_slice() };
+    let mut packed = 0;
+    let mut next = file.position;
+    for name in names.iter().skip(next as usize) {
+        let Some(n) = pack(
+            into.get_mut(packed..).unwrap_or_default(),
+            name,
+            Kind::Directory,
+        ) else {
+            break;
+        };
+        packed += n;
+        next += 1;
+    }
+    if packed == 0 && next < names.len() as u64 {
+        return Err(Error::Invalid.into());
+    }
+    file.position = next;
+    Ok(packed)
+}
