@@ -13,6 +13,8 @@ use crate::{Block, BlockError};
 pub enum Event {
     /// Data to sectors from the first on.
     Write(u64, Vec<u8>),
+    /// Several writes that were given together.
+    Batch(Vec<(u64, Vec<u8>)>),
     /// A flush.
     Flush,
 }
@@ -94,6 +96,20 @@ impl Disk {
 }
 
 impl State {
+    fn write(&mut self, first: u64, buf: &[u8]) -> Result<(), BlockError> {
+        self.writes += 1;
+        if self.read_only {
+            return Err(BlockError::ReadOnly);
+        }
+        if self.gone || fails(&mut self.fail_write) {
+            return Err(BlockError::Io);
+        }
+        let range = self.range(first, buf.len())?;
+        self.bytes_written += buf.len() as u64;
+        self.bytes[range].copy_from_slice(buf);
+        Ok(())
+    }
+
     fn range(&self, first: u64, len: usize) -> Result<core::ops::Range<usize>, BlockError> {
         let sectors = (self.bytes.len() / self.sector) as u64;
         let count = (len / self.sector) as u64;
@@ -133,18 +149,21 @@ impl Block for Disk {
 
     fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
         let state = &mut *self.state();
-        state.writes += 1;
-        if state.read_only {
-            return Err(BlockError::ReadOnly);
-        }
-        if state.gone || fails(&mut state.fail_write) {
-            return Err(BlockError::Io);
-        }
-        let range = state.range(first_sector, buf.len())?;
-        state.bytes_written += buf.len() as u64;
-        state.bytes[range].copy_from_slice(buf);
+        state.write(first_sector, buf)?;
         if let Some(log) = &mut state.log {
             log.push(Event::Write(first_sector, buf.to_vec()));
+        }
+        Ok(())
+    }
+
+    fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
+        let state = &mut *self.state();
+        writes
+            .iter()
+            .try_for_each(|(first, data)| state.write(*first, data))?;
+        if let Some(log) = &mut state.log {
+            let batch = writes.iter().map(|(first, data)| (*first, data.to_vec()));
+            log.push(Event::Batch(batch.collect()));
         }
         Ok(())
     }

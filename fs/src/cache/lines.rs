@@ -105,7 +105,7 @@ impl Lines {
         if self.slots.len() < self.limit && self.slots.try_reserve(1).is_ok() {
             let mut data = Vec::new();
             if data.try_reserve_exact(LINE).is_ok() {
-                data.resize(LINE, 0);
+                data.extend_from_slice(&[0; LINE]);
                 let (valid, dirty, metadata) = (0, 0, 0);
                 self.by_index.insert(index, self.slots.len());
                 self.slots.push(Line {
