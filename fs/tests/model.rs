@@ -140,24 +140,14 @@ impl Run {
             }
             96 => volume.sync().unwrap(),
             _ => {
-                let listed = names(
-                    volume,
-                    if target.len() % 2 == 0 {
-                        "/"
-                    } else {
-                        parent_of(&target)
-                    },
-                );
-                if let Ok(listed) = listed {
-                    let of = if target.len() % 2 == 0 {
-                        ""
-                    } else {
-                        parent_of(&target)
-                    };
-                    let expected: Vec<&str> = self
-                        .model
-                        .keys()
-                        .filter(|path| parent_of(path) == of)
+                let of = if self.random.below(2) == 0 {
+                    ""
+                } else {
+                    parent_of(&target)
+                };
+                if let Ok(listed) = names(volume, of) {
+                    let inside = self.model.keys().filter(|path| parent_of(path) == of);
+                    let expected: Vec<&str> = inside
                         .map(|path| path.rsplit_once('/').unwrap().1)
                         .collect();
                     assert_eq!(listed, expected, "list {of}");
