@@ -85,19 +85,20 @@ pub struct NetConfig {
     pub rx_buffer_len: usize,
     /// Frames of up to the MTU in flight, at most.
     pub tx_small: u16,
-    /// Larger frames in flight, at most; 64 KiB each, allocated when first needed.
+    /// Larger frames in flight, at most; 64 KiB each, all but the first allocated when needed. None without
+    /// TCP segmentation.
     pub tx_large: u16,
 }
 
 impl Default for NetConfig {
-    /// 512 KiB for receiving; for sending up to 512 KiB of small and 2 MiB of large buffers, as needed.
+    /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers, as needed.
     fn default() -> Self {
         NetConfig {
             features: u64::MAX,
             rx_buffers: 256,
             rx_buffer_len: 2048,
             tx_small: 256,
-            tx_large: 32,
+            tx_large: 16,
         }
     }
 }
@@ -133,8 +134,6 @@ pub enum TxError {
     /// Longer than [`Capabilities::max_transmit`], or empty, or it asks for something the card doesn't do. Never
     /// sent.
     BadFrame,
-    /// There is no memory for a buffer and none in flight that would come back. Drop the frame.
-    NoMemory,
     /// The card broke the protocol and is out of use.
     Broken,
 }
@@ -205,7 +204,11 @@ impl Net {
             queue_size: config.tx_small.saturating_add(config.tx_large),
             small_len: one_frame.next_multiple_of(64),
             small_limit: config.tx_small.max(1),
-            large_limit: config.tx_large.max(1),
+            large_limit: if capabilities.max_transmit > one_frame {
+                config.tx_large.max(1)
+            } else {
+                0
+            },
             header_len,
             split_header: fixed_framing,
         };
@@ -287,8 +290,28 @@ impl Net {
         }
     }
 
-    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data). It is certain to leave only
-    /// after [`flush`](Net::flush). Never blocks; `fill` is only called when there is room.
+    /// True when the next [`transmit`](Net::transmit) finds room, whatever the length of its frame. False: an interrupt comes when
+    /// there is room, if [`enable_interrupts`](Net::enable_interrupts) is called before waiting. Never blocks.
+    pub fn can_transmit(&mut self) -> bool {
+        if !self.device.is_running() {
+            return false;
+        }
+        match self.sender.can_transmit() {
+            Ok(true) => true,
+            Ok(false) => {
+                // What waits for room must not wait for frames that the card wasn't told of.
+                self.sender.flush(&self.device);
+                false
+            }
+            Err(Broken) => {
+                self.fail();
+                false
+            }
+        }
+    }
+
+    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data) and describes. It is certain
+    /// to leave only after [`flush`](Net::flush). Never blocks; `fill` is only called when there is room.
     ///
     /// # Errors
     ///
@@ -296,19 +319,23 @@ impl Net {
     pub fn transmit(
         &mut self,
         len: usize,
-        meta: &TxMeta,
-        fill: &mut dyn FnMut(&mut [u8]),
+        fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
     ) -> Result<(), TxError> {
         if !self.device.is_running() {
             return Err(TxError::Broken);
         }
-        if len == 0 || len > self.capabilities.max_transmit || !self.can_do(len, meta) {
+        if len == 0 || len > self.capabilities.max_transmit {
             return Err(TxError::BadFrame);
         }
-        match self.sender.transmit(&mut self.counters, len, meta, fill) {
-            Ok(Ok(())) => Ok(()),
+        let capabilities = &self.capabilities;
+        let agreed = |meta: &TxMeta| can_do(capabilities, len, meta);
+        match self.sender.transmit(len, &agreed, fill) {
+            Ok(Ok(())) => {
+                self.counters.tx_frames += 1;
+                Ok(())
+            }
             Ok(Err(error)) => {
-                // What waits for room must not wait for frames that the card wasn't told of.
+                // As in `can_transmit`.
                 self.sender.flush(&self.device);
                 Err(error)
             }
@@ -317,22 +344,6 @@ impl Net {
                 Err(TxError::Broken)
             }
         }
-    }
-
-    /// True when the card agreed to what `meta` asks, and it fits the frame.
-    fn can_do(&self, len: usize, meta: &TxMeta) -> bool {
-        let checksum = meta.checksum.is_none_or(|sum| {
-            self.capabilities.tx_checksum
-                && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
-        });
-        let gso = meta.gso.is_none_or(|gso| {
-            let agreed = match gso.kind {
-                GsoKind::Tcp4 => self.capabilities.tso4,
-                GsoKind::Tcp6 => self.capabilities.tso6,
-            };
-            agreed && gso.segment > 0 && usize::from(gso.headers) < len && meta.checksum.is_some()
-        });
-        checksum && gso
     }
 
     /// Tells the card of the frames queued since the last call: at most one exit, none when the card is at
@@ -377,6 +388,21 @@ impl Drop for Net {
             self.sender.leak();
         }
     }
+}
+
+/// True when the card agreed to what `meta` asks, and it fits a frame of `len` bytes.
+fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
+    let checksum = meta.checksum.is_none_or(|sum| {
+        capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
+    });
+    let gso = meta.gso.is_none_or(|gso| {
+        let agreed = match gso.kind {
+            GsoKind::Tcp4 => capabilities.tso4,
+            GsoKind::Tcp6 => capabilities.tso6,
+        };
+        agreed && gso.segment > 0 && usize::from(gso.headers) < len && meta.checksum.is_some()
+    });
+    checksum && gso
 }
 
 /// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given: large frames

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 
 use super::header::{self, TxMeta};
-use super::{MAX_FRAME, NetCounters, TxError};
+use super::{MAX_FRAME, TxError};
 use crate::device::Device;
 use crate::queue::{Broken, Buffer, Queue};
 use crate::{Error, MemoryRef, Region};
@@ -92,7 +92,7 @@ impl Sender {
         let queue = device.queue(memory, index, (chain, options.queue_size), chain)?;
         let limit = queue.size();
         let large_len = (header::LONG + MAX_FRAME).next_multiple_of(64);
-        Ok(Sender {
+        let mut sender = Sender {
             small: Pool::new(
                 memory,
                 options.small_len,
@@ -104,7 +104,14 @@ impl Sender {
             header_len: options.header_len,
             split_header: options.split_header,
             awaited: false,
-        })
+        };
+        // With a first buffer of each size, waiting for one to come back is never in vain.
+        sender.small.grow();
+        sender.largest().grow();
+        if sender.small.free.is_empty() || sender.largest().free.is_empty() {
+            return Err(Error::OutOfMemory);
+        }
+        Ok(sender)
     }
 
     /// Takes back the buffers of frames that are sent.
@@ -124,54 +131,70 @@ impl Sender {
         pool.free.push(token as u16);
     }
 
-    /// A free buffer for `total` bytes, and room in the queue for it.
+    /// A free buffer for `total` bytes, and room in the queue for it. A small frame takes a large one when
+    /// there is nothing else.
     fn take(&mut self, total: usize) -> Option<u32> {
-        if self.queue.room() < if self.split_header { 2 } else { 1 } {
+        if !self.has_room() {
             return None;
         }
-        let is_large = total > self.small.buffer_len;
-        let index = if is_large {
-            self.large.free.pop()
-        } else {
+        let small = if total <= self.small.buffer_len {
             self.small.free.pop()
-        }?;
-        Some(u32::from(index) | if is_large { LARGE } else { 0 })
+        } else {
+            None
+        };
+        small
+            .map(u32::from)
+            .or_else(|| self.large.free.pop().map(|index| u32::from(index) | LARGE))
     }
 
-    /// A buffer for `total` bytes: a free one, one of a frame that is sent, or a new one. When there is
-    /// none, the next finished one interrupts.
-    fn buffer(&mut self, total: usize) -> Result<Result<u32, TxError>, Broken> {
-        if let Some(token) = self.take(total) {
-            return Ok(Ok(token));
-        }
-        self.reclaim()?;
-        if let Some(token) = self.take(total) {
-            return Ok(Ok(token));
-        }
-        let pool = if total > self.small.buffer_len {
+    fn has_room(&self) -> bool {
+        self.queue.room() >= if self.split_header { 2 } else { 1 }
+    }
+
+    /// The buffers that serve a frame of any length.
+    fn largest(&mut self) -> &mut Pool {
+        if self.large.limit > 0 {
             &mut self.large
         } else {
             &mut self.small
-        };
-        if pool.free.is_empty() {
-            pool.grow();
-            if let Some(token) = self.take(total) {
-                return Ok(Ok(token));
-            }
         }
-        let in_flight = self.queue.in_flight();
-        if in_flight == 0 {
-            return Ok(Err(TxError::NoMemory));
+    }
+
+    /// True when a frame of any length finds a buffer: a free one, one of a frame that is sent, or a new
+    /// one. When there is none, a finished one interrupts.
+    pub fn can_transmit(&mut self) -> Result<bool, Broken> {
+        if self.has_room() && !self.largest().free.is_empty() {
+            return Ok(true);
         }
-        if self.enable_interrupts() {
-            self.reclaim()?;
-            if let Some(token) = self.take(total) {
-                self.awaited = false;
-                return Ok(Ok(token));
-            }
+        self.reclaim()?;
+        if self.largest().free.is_empty() {
+            self.largest().grow();
+        }
+        if self.has_room() && !self.largest().free.is_empty() {
+            return Ok(true);
         }
         self.awaited = true;
-        Ok(Err(TxError::Full))
+        if self.enable_interrupts() {
+            self.reclaim()?;
+        }
+        Ok(self.has_room() && !self.largest().free.is_empty())
+    }
+
+    /// A buffer for `total` bytes, as for [`can_transmit`](Sender::can_transmit).
+    fn buffer(&mut self, total: usize) -> Result<Option<u32>, Broken> {
+        let token = self.take(total);
+        if token.is_some() {
+            return Ok(token);
+        }
+        self.reclaim()?;
+        if total <= self.small.buffer_len && self.small.free.is_empty() {
+            self.small.grow();
+        }
+        if let Some(token) = self.take(total) {
+            return Ok(Some(token));
+        }
+        self.can_transmit()?;
+        Ok(self.take(total))
     }
 
     /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile. True: it is.
@@ -187,15 +210,13 @@ impl Sender {
 
     pub fn transmit(
         &mut self,
-        counters: &mut NetCounters,
         len: usize,
-        meta: &TxMeta,
-        fill: &mut dyn FnMut(&mut [u8]),
+        agreed: &dyn Fn(&TxMeta) -> bool,
+        fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
     ) -> Result<Result<(), TxError>, Broken> {
         let total = self.header_len + len;
-        let token = match self.buffer(total)? {
-            Ok(token) => token,
-            Err(error) => return Ok(Err(error)),
+        let Some(token) = self.buffer(total)? else {
+            return Ok(Err(TxError::Full));
         };
         let pool = if token & LARGE != 0 {
             &self.large
@@ -203,14 +224,18 @@ impl Sender {
             &self.small
         };
         let Some((region, offset)) = pool.place(token as u16) else {
-            return Ok(Err(TxError::NoMemory));
+            return Ok(Err(TxError::Full));
         };
         // SAFETY: the buffer was in the pool's free list, so neither the device nor a caller has it.
         let bytes = unsafe { region.slice(offset, total) };
         let (head, frame) = bytes.split_at_mut(self.header_len);
-        head.copy_from_slice(&header::emit(meta)[..self.header_len]);
-        fill(frame);
+        let meta = fill(frame);
+        head.copy_from_slice(&header::emit(&meta)[..self.header_len]);
         let phys = region.phys(offset);
+        if !agreed(&meta) {
+            self.put_back(token);
+            return Ok(Err(TxError::BadFrame));
+        }
         let buffer = |phys, len: usize| Buffer {
             phys,
             len: len as u32,
@@ -230,7 +255,6 @@ impl Sender {
         // A device that is at work already takes it up without a doorbell.
         self.queue.publish();
         self.awaited = false;
-        counters.tx_frames += 1;
         Ok(Ok(()))
     }
 
