@@ -2,24 +2,33 @@
 
 mod cli;
 mod demangle;
+mod doctor;
 mod options;
 mod program;
+mod project;
 mod report;
 mod run;
+mod sexp;
+mod strip;
 mod symbols;
 mod words;
 
 use clap::Parser as _;
 use cli::{Cli, Command};
 use run::Failure;
+use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let done = |result: Result<(), String>| result.map(|()| 0).map_err(Failure::usage);
+    let said = |result: Result<String, String>| done(result.map(|text| println!("{text}")));
     let result = match Cli::parse().command {
         Command::Run(options) => run::run(&options),
         Command::Symbolize { program, addresses } => done(report::symbolize(&program, &addresses)),
-        _ => Ok(0),
+        Command::New { name } => said(project::new(&name)),
+        Command::Init => said(project::init(Path::new("."))),
+        Command::Doctor => Ok(u8::from(!doctor::run())),
+        Command::Strip { image, output } => said(strip::strip(&image, &output)),
     };
     match result {
         Ok(status) => ExitCode::from(status),

@@ -1,0 +1,290 @@
+//! `soil new` and `soil init`: a dune project whose workspace has the `soil` context.
+
+use crate::sexp::{self, Sexp};
+use std::io::Write as _;
+use std::path::Path;
+
+/// The oldest language of dune's in which the context below means what it should.
+const DUNE: (u32, u32) = (3, 17);
+
+/// The context that links images, beside the default one: the same compiler and objects, another link driver.
+const CONTEXT: &str = "; Bootable images: dune build leaves them in _build/soil.
+(context
+ (default
+  (name soil)
+  (host default)
+  (toolchain soil)
+  (disable_dynamically_linked_foreign_archives true)
+  (env
+   (_
+    (link_flags
+     (:standard -cc %{bin:soil-cc}))))))
+";
+
+const MAIN: &str = "(* Sends back what it is sent, to everyone who connects to port 7. *)
+
+let () =
+  Soil.run @@ fun () ->
+  let listener = Soil.Tcp.listen ~port:7 () in
+  print_endline (\"listening on \" ^ Soil.Net.endpoint_to_string (Soil.Tcp.local listener));
+  Soil.Tcp.serve listener @@ fun connection ->
+  ignore (Soil.File_descriptor.copy ~src:connection ~dst:connection ())
+";
+
+/// `soil new NAME`: the result is what to tell the user.
+pub fn new(name: &str) -> Result<String, String> {
+    let mut bytes = name.bytes();
+    let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
+    if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
+        return Err(format!(
+            "'{name}' is no project name: a letter, then letters, digits, '_' or '-'"
+        ));
+    }
+    let folder = Path::new(name);
+    std::fs::create_dir(folder).map_err(|error| match error.kind() {
+        std::io::ErrorKind::AlreadyExists => {
+            format!("{name} is there already: choose another name, or run 'soil init' in it")
+        }
+        _ => format!("{name}: {error}"),
+    })?;
+    let (major, minor) = DUNE;
+    let files = [
+        (
+            "dune-project",
+            format!("(lang dune {major}.{minor})\n\n(name {name})\n"),
+        ),
+        ("dune-workspace", workspace()),
+        (
+            "dune",
+            "(executable\n (name main)\n (libraries soil))\n".to_owned(),
+        ),
+        ("main.ml", MAIN.to_owned()),
+        (".gitignore", "/_build/\n".to_owned()),
+    ];
+    for (file, content) in &files {
+        let path = folder.join(file);
+        std::fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+    }
+    Ok(format!(
+        "{name} is made. Next:\n  cd {name}\n  dune build\n  soil run _build/default/main.exe --forward 7007:7   # a Linux process\n  soil run _build/soil/main.exe --forward 7007:7      # a virtual machine"
+    ))
+}
+
+fn workspace() -> String {
+    let (major, minor) = DUNE;
+    format!("(lang dune {major}.{minor})\n\n(context default)\n\n{CONTEXT}")
+}
+
+/// What has to be done to a workspace file.
+#[derive(Debug, PartialEq, Eq)]
+enum Change {
+    /// The context is there.
+    None,
+    /// The file's new content.
+    Write(String),
+}
+
+/// `soil init` in `folder`: the result is what to tell the user.
+pub fn init(folder: &Path) -> Result<String, String> {
+    let path = folder.join("dune-workspace");
+    let shown = path.display();
+    let before = match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) => return Err(format!("{shown}: {error}")),
+    };
+    if before.is_none() && !folder.join("dune-project").exists() {
+        return Err("neither dune-project nor dune-workspace is here: run it in a workspace's root, or 'soil new NAME' for a new project".into());
+    }
+    match change(before.as_deref()).map_err(|why| format!("{shown}: {why}"))? {
+        Change::None => Ok(format!("{shown} has the soil context already")),
+        Change::Write(text) => {
+            replace(&path, &text).map_err(|error| format!("{shown}: {error}"))?;
+            let verb = if before.is_some() {
+                "added to"
+            } else {
+                "made with"
+            };
+            Ok(format!(
+                "{shown}: {verb} the soil context. Add soil to the libraries of an executable that is to use it; 'dune build' makes images in _build/soil"
+            ))
+        }
+    }
+}
+
+/// Writes the file under another name first, so that it is never half there.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    // A link leads to the file that is to change.
+    let path = std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let mut part = path.clone().into_os_string();
+    part.push(".soil-part");
+    let mut file = std::fs::File::create(&part)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(metadata) = std::fs::metadata(&path) {
+        file.set_permissions(metadata.permissions())?;
+    }
+    file.sync_all()?;
+    std::fs::rename(&part, &path)
+}
+
+/// Decides what a workspace file becomes; everything that stands in it stays as it is.
+fn change(before: Option<&str>) -> Result<Change, String> {
+    let Some(before) = before else {
+        return Ok(Change::Write(workspace()));
+    };
+    let stanzas =
+        sexp::parse(before).map_err(|(line, why)| format!("line {line} can't be read: {why}"))?;
+    let version = stanzas
+        .iter()
+        .find_map(|stanza| match stanza.stanza("lang")? {
+            [Sexp::Atom(language), Sexp::Atom(version)] if language == "dune" => Some(version),
+            _ => None,
+        });
+    let (major, minor) = DUNE;
+    let numbers = |text: &str| {
+        let (first, second) = text.split_once('.')?;
+        Some((first.parse::<u32>().ok()?, second.parse::<u32>().ok()?))
+    };
+    match version.map(|version| numbers(version)) {
+        Some(Some(found)) if found >= DUNE => {}
+        Some(_) => {
+            return Err(format!(
+                "the soil context needs (lang dune {major}.{minor}) or later: change the first line"
+            ));
+        }
+        None => {
+            return Err(format!(
+                "it has no (lang dune …): write (lang dune {major}.{minor}) into its first line"
+            ));
+        }
+    }
+    let contexts: Vec<(String, bool)> = stanzas.iter().filter_map(context).collect();
+    if let Some((_, ours)) = contexts.iter().find(|(name, _)| name == "soil") {
+        return if *ours {
+            Ok(Change::None)
+        } else {
+            Err("it has a context called soil that doesn't link with soil-cc: give that another name".into())
+        };
+    }
+    let mut text = before.to_owned();
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    if contexts.is_empty() {
+        // With no context at all dune means the default one; with ours alone it would be gone.
+        text.push_str("\n(context default)\n");
+    } else if !contexts.iter().any(|(name, _)| name == "default") {
+        return Err("it has no context called default, whose compiler the soil context takes: add (context default)".into());
+    }
+    text.push('\n');
+    text.push_str(CONTEXT);
+    Ok(Change::Write(text))
+}
+
+/// A context's name and whether it links with our driver.
+fn context(stanza: &Sexp) -> Option<(String, bool)> {
+    match stanza.stanza("context")?.first()? {
+        Sexp::Atom(kind) => Some((kind.clone(), false)),
+        Sexp::List(items) => {
+            let (kind, fields) = items.split_first()?;
+            // An opam context without a name is called after its switch.
+            let name = Sexp::field(fields, "name").or_else(|| match kind.atom()? {
+                "opam" => Sexp::field(fields, "switch"),
+                kind => Some(kind),
+            })?;
+            Some((name.to_owned(), fields.iter().any(mentions_driver)))
+        }
+    }
+}
+
+fn mentions_driver(sexp: &Sexp) -> bool {
+    match sexp {
+        Sexp::Atom(word) => word.contains("soil-cc"),
+        Sexp::List(items) => items.iter().any(mentions_driver),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CONTEXT, Change, change, init, new, workspace};
+    use crate::sexp;
+    use proptest::prelude::proptest;
+
+    fn changed(before: &str) -> String {
+        match change(Some(before)) {
+            Ok(Change::Write(text)) => text,
+            other => panic!("{other:?} for {before}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_needs_no_second_change() {
+        assert_eq!(change(Some(&workspace())), Ok(Change::None));
+        assert_eq!(change(None), Ok(Change::Write(workspace())));
+    }
+
+    #[test]
+    fn the_default_context_is_kept_alive() {
+        let before = "(lang dune 3.17)\n; mine\n(profile release)";
+        let text = changed(before);
+        assert!(text.starts_with(before) && text.ends_with(CONTEXT));
+        assert!(text.contains("\n(context default)\n"));
+        assert_eq!(change(Some(&text)), Ok(Change::None));
+        let two = "(lang dune 3.18)\n(context (default (name default)))\n(context (opam (switch 4.14)))\n";
+        assert_eq!(changed(two), format!("{two}\n{CONTEXT}"));
+    }
+
+    #[test]
+    fn what_can_not_be_done_is_said() {
+        for (before, named) in [
+            ("(lang dune 3.17", "line 1"),
+            ("(context default)", "lang dune"),
+            ("(lang dune 2.9)", "3.17"),
+            ("(lang dune x)", "3.17"),
+            (
+                "(lang dune 3.17) (context (opam (switch 5.2)))",
+                "called default",
+            ),
+            (
+                "(lang dune 3.17) (context (default (name soil)))",
+                "another name",
+            ),
+        ] {
+            let error = change(Some(before)).expect_err(before);
+            assert!(error.contains(named), "{before}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_folder_and_nothing_else() {
+        for bad in ["", ".", "..", "a/b", "-x", "1a", "a b", "é"] {
+            assert!(new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_workspace_is_made_where_a_project_is() {
+        let folder = tempfile::tempdir().expect("a folder");
+        assert!(
+            init(folder.path())
+                .expect_err("no project")
+                .contains("soil new")
+        );
+        std::fs::write(folder.path().join("dune-project"), "(lang dune 3.17)\n").expect("written");
+        assert!(init(folder.path()).expect("made").contains("made"));
+        assert!(init(folder.path()).expect("there").contains("already"));
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_that_stood_there_is_lost(
+            extra in "(\\((env|profile) [a-z]{1,5}\\)|; [a-z(]{0,9}\n|\n){0,6}",
+        ) {
+            let before = format!("(lang dune 3.17)\n{extra}");
+            let text = changed(&before);
+            assert!(text.starts_with(&before));
+            let (old, new) = (sexp::parse(&before).expect("parsed"), sexp::parse(&text).expect("parsed"));
+            assert_eq!(&new[..old.len()], &old[..]);
+        }
+    }
+}
