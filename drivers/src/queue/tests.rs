@@ -421,7 +421,10 @@ fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize
                     q.write_element(0, *id, *len);
                     q.advance(1);
                 }
-                Lie::Again => q.push(last, 0),
+                Lie::Again => {
+                    q.write_element(0, u32::from(last), 0);
+                    q.advance(1);
+                }
                 Lie::Jump(by) => q.advance(*by),
                 Lie::Swallow => drop(taken.pop()),
                 Lie::Deaf => q.refuse_notifications(),
