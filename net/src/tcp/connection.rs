@@ -204,7 +204,7 @@ impl Connection {
                 && (error
                     || !socket.may_send()
                     || socket.send_capacity() - socket.send_queue() >= room),
-            hangup: over || (!socket.may_send() && !socket.may_recv()),
+            hangup: over || (!connecting && !socket.may_send() && !socket.may_recv()),
             error,
         }
     }
