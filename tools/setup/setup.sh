@@ -125,8 +125,6 @@ packages() {
   [ -n "$ocaml$system$rust" ] || return 0
   [ "$(id -u)" = 0 ] || fail "packages are missing: $ocaml$system$rust
 setup: run as root:  $here/setup.sh packages $1"
-  before=$(mktemp)
-  dpkg-query -W -f '${Package}\n' | sort >"$before"
   say "apt-get update"
   apt-get update -q >&2 || fail "apt-get update failed: check this machine's apt sources and its network"
   # Debian 12 (or a Debian 13 source at low priority): everything of OCaml comes from trixie, the rest from the machine's release.
@@ -140,6 +138,8 @@ setup: run as root:  $here/setup.sh packages $1"
     if [ -n "$priority" ] && [ "$priority" -lt 500 ]; then release=trixie; fi
   fi
   apt_install '' $system
+  before=$(mktemp)
+  dpkg-query -W -f '${Package}\n' | sort >"$before"
   apt_install "$release" $ocaml $rust
   if [ -n "$release" ] && [ -f "$source_file" ]; then
     mkdir -p "$(dirname "$record")"

@@ -1,0 +1,95 @@
+#!/bin/sh
+# install.sh install|uninstall PREFIX [DESTDIR]: what dune installs for the package, a file to source where findlib doesn't look in PREFIX,
+# and a list of it all, so that uninstall takes away exactly that, even after `make clean`.
+set -eu
+cd "$(dirname "$0")/../.."
+
+action=$1
+prefix=$2
+destdir=${3:-}
+fail() {
+  printf 'install: %s\n' "$*" >&2
+  exit 1
+}
+case $prefix in
+/*) prefix=${prefix%/} ;;
+*) fail "PREFIX has to be an absolute path, not '$prefix'" ;;
+esac
+root=$destdir$prefix
+manifest=$root/share/soil/manifest
+
+uninstall() {
+  # The list names files first, then the folders that were made for them, innermost first.
+  while IFS= read -r line; do
+    path=$destdir${line#* }
+    case $line in
+    'file '*) rm -f -- "$path" ;;
+    'folder '*) rmdir -- "$path" 2>/dev/null || true ;;
+    esac
+  done <"$1"
+}
+
+case $action in
+install)
+  fresh=
+  [ -d "$root" ] || fresh=yes
+  mkdir -p "$root" 2>/dev/null || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
+  [ -w "$root" ] || fail "no right to write to $root: run as root, or choose a PREFIX of your own (make install PREFIX=\$HOME/.local)"
+  # A folder of findlib's inside PREFIX, or one that the env file adds.
+  libraries=$prefix/lib
+  findlib=
+  for folder in $(ocamlfind printconf path); do
+    case $folder in "$prefix"/*)
+      libraries=$folder
+      findlib=yes
+      break
+      ;;
+    esac
+  done
+  staging=$(mktemp -d)
+  trap 'rm -rf "$staging"' EXIT
+  dune build @install
+  dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
+    --destdir "$staging" soil
+  if [ -z "$findlib" ]; then
+    cat >"$staging$prefix/env" <<END
+# Source this ('. $prefix/env') to build and run programs with Soil.
+export PATH="$prefix/bin:\$PATH"
+export OCAMLPATH="$libraries\${OCAMLPATH:+:\$OCAMLPATH}"
+END
+  fi
+  mkdir -p "$staging$prefix/share/soil"
+  old=
+  if [ -f "$manifest" ]; then
+    old=$staging.old
+    cp "$manifest" "$old"
+    uninstall "$old"
+    rm -f "$old"
+  fi
+  {
+    (cd "$staging" && find . ! -type d | sed 's/^\.//; s/^/file /')
+    echo "file $prefix/share/soil/manifest"
+    (cd "$staging" && find . -depth -mindepth 1 -type d | sed 's/^\.//') | while IFS= read -r folder; do
+      [ -d "$destdir$folder" ] || echo "folder $folder"
+    done
+    [ -z "$fresh" ] || echo "folder $prefix"
+  } >"$staging.list"
+  mv "$staging.list" "$staging$prefix/share/soil/manifest"
+  # tar keeps modes and makes folders, and doesn't follow what lies there already.
+  (cd "$staging" && find . ! -type d -print0 | tar -c --null --no-recursion -T - -f -) | (mkdir -p "${destdir:-/}" && cd "${destdir:-/}" && tar -x --no-same-owner -f -)
+  echo "installed in $root"
+  if [ -z "$findlib" ]; then
+    echo "to use it:  . $prefix/env"
+  fi
+  ;;
+uninstall)
+  [ -f "$manifest" ] || fail "nothing of Soil's is in $root (no $manifest)"
+  [ -w "$root" ] || fail "no right to write to $root: run as root"
+  list=$(mktemp)
+  cp "$manifest" "$list"
+  uninstall "$list"
+  rm -f "$list"
+  echo "removed from $root"
+  ;;
+*) fail "usage: install.sh install|uninstall PREFIX [DESTDIR]" ;;
+esac
