@@ -49,7 +49,7 @@ def files(context):
         assert status == 0, f"{form}: status {status}"
         context.run("fsck.fat", "-n", disk)
         text = context.run("mtype", "-i", disk, "::/hello.txt").stdout
-        assert text == "hello, DISK\nand more\n", repr(text)
+        assert text == "hello, DISK\nand more\n" + "\0" * 9 + "en", repr(text)
         os.unlink(disk)
 
 

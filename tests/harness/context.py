@@ -94,6 +94,8 @@ def command(program, form, arguments=(), options=(), tap=None, dhcp=False):
         words += ["--net", f"tap={tap.name}"]
         if not dhcp:
             words += ["--ip", tap.guest_cidr, "--gateway", tap.host]
+    elif "--net" not in options:
+        words += ["--net", "none"]
     words += options
     if arguments:
         words += ["--", *arguments]

@@ -332,7 +332,8 @@ fn code(error: Error) -> crate::error::Error {
         Error::Io => To::Io,
         Error::Busy => To::Busy,
         Error::Unsupported => To::Unsupported,
-        Error::PermissionDenied => To::PermissionDenied,
+        // A file marked read-only, or a descriptor opened without writing.
+        Error::PermissionDenied => To::ReadOnly,
         Error::OutOfMemory => To::OutOfMemory,
         Error::TooManyOpen => To::TooManyOpen,
     }
