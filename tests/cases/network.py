@@ -31,9 +31,12 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
     def register(function):
         label = name or function.__name__.replace("_", "-")
         for form in forms:
-            test(f"{label}-{form}", limit=limit, long=long)(
-                lambda context, form=form: function(context, form)
-            )
+
+            def one(context, form=form):
+                function(context, form)
+
+            one.__module__ = function.__module__
+            test(f"{label}-{form}", limit=limit, long=long)(one)
         return function
 
     return register

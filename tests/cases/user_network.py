@@ -18,7 +18,9 @@ def free_port():
 def uplink(context):
     """passt takes addresses and routes from an interface of the host that has them."""
     tap = context.tap()
-    context.run("ip", "route", "add", "default", "via", tap.prefix + ".9", check=False)
+    # The metric keeps the routes of tests that run side by side apart.
+    metric = str(1000 + int(tap.name.removeprefix("soil")))
+    context.run("ip", "route", "add", "default", "via", tap.prefix + ".9", "dev", tap.name, "metric", metric)
     return tap
 
 
