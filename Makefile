@@ -29,7 +29,7 @@ build: ready-run ## the libraries, the examples in both forms, the soil command
 	@$(use_rust); tools/setup/build.sh
 
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
-	@PORT=$(PORT) CHECK=$(CHECK) examples/website/run.sh
+	@PORT='$(PORT)' CHECK='$(CHECK)' tools/setup/website.sh
 
 test: ready-test ## everything that CI runs, about ten minutes
 	@$(use_rust); ONLY="$(ONLY)" tools/setup/test.sh

@@ -5,10 +5,12 @@ use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// A passt at the other end of a socket pair. It ends by itself when this end is closed.
@@ -19,6 +21,30 @@ pub struct Passt {
 
 /// A child that doesn't outlive its owner.
 pub struct Ended(Child);
+
+/// Keeps what passt says from the program's console. What it said last, if it has ended by then, is why.
+struct Words(JoinHandle<Option<String>>);
+
+impl Words {
+    fn of(child: &mut Child) -> Self {
+        let words = child.stderr.take();
+        Self(std::thread::spawn(move || {
+            let lines = BufReader::new(words?).lines().map_while(Result::ok);
+            // Not what it fails to send to a system log that isn't there.
+            lines
+                .filter(|line| !line.trim().is_empty() && !line.contains("syslog"))
+                .last()
+        }))
+    }
+
+    fn last(self) -> String {
+        self.0
+            .join()
+            .ok()
+            .flatten()
+            .unwrap_or_else(|| "it gives no reason".to_owned())
+    }
+}
 
 impl Drop for Ended {
     fn drop(&mut self) {
@@ -48,7 +74,7 @@ fn command(forwards: &[Forward]) -> Command {
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::inherit());
+        .stderr(Stdio::piped());
     command
 }
 
@@ -118,10 +144,14 @@ impl Listening {
             .spawn()
             .map_err(|error| not_started(Path::new("passt"), &error))?;
         let mut child = Ended(child);
+        let words = Words::of(&mut child.0);
         let end = Instant::now() + Duration::from_secs(5);
         while !path.exists() {
-            if let Ok(Some(status)) = child.0.try_wait() {
-                return Err(Failure::start(format!("passt ended at once ({status})")));
+            if let Ok(Some(_)) = child.0.try_wait() {
+                return Err(Failure::start(format!(
+                    "passt did not start: {}",
+                    words.last()
+                )));
             }
             if Instant::now() > end {
                 return Err(Failure::start("passt made no socket within 5 s"));

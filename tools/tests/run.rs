@@ -1,0 +1,333 @@
+//! `soil run` with a program in QEMU's place: a shell script that plays a machine by writing to the sockets it inherits.
+
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+/// What every stand-in begins with: the numbers of its sockets, from its own command line, as file descriptors 8 and 9.
+const SOCKETS: &str = r#"#!/bin/bash
+for word in "$@"; do
+  case $word in
+  socket,id=soilctl,fd=*) exec 8>&"${word##*=}" ;;
+  socket,id=monitor,fd=*) exec 9<&"${word##*=}" ;;
+  esac
+done
+"#;
+
+struct Machine {
+    folder: tempfile::TempDir,
+}
+
+impl Machine {
+    fn new(script: &str) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let qemu = folder.path().join("qemu");
+        fs::write(&qemu, format!("{SOCKETS}{script}")).expect("written");
+        fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).expect("executable");
+        fs::write(folder.path().join("main.exe"), image()).expect("written");
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
+        command
+            .arg("run")
+            .arg(self.path("main.exe"))
+            .arg("--qemu")
+            .arg(self.path("qemu"));
+        command.args(["--accel", "tcg"]).args(arguments);
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        let mut command = self.command(arguments);
+        // Another test's child may hold the script open for writing in the moment between its fork and exec.
+        loop {
+            let ran = Ran::of(&command.output().expect("soil starts"));
+            if !ran.errors.contains("Text file busy") {
+                return ran;
+            }
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ran {
+    status: Option<i32>,
+    output: String,
+    errors: String,
+}
+
+impl Ran {
+    fn of(output: &Output) -> Self {
+        Self {
+            status: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+/// The smallest file that is taken for an image: an ELF header, one segment of notes, and the note.
+fn image() -> Vec<u8> {
+    let mut image = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
+    for half in [2_u16, 62] {
+        image.extend(half.to_le_bytes());
+    }
+    image.extend(1_u32.to_le_bytes());
+    for long in [0x10_0000_u64, 64, 0] {
+        image.extend(long.to_le_bytes());
+    }
+    image.extend(0_u32.to_le_bytes());
+    for half in [64_u16, 56, 1, 64, 0, 0] {
+        image.extend(half.to_le_bytes());
+    }
+    for word in [4_u32, 4] {
+        image.extend(word.to_le_bytes());
+    }
+    for long in [120_u64, 0, 0, 24, 24, 4] {
+        image.extend(long.to_le_bytes());
+    }
+    for word in [4_u32, 8, 18] {
+        image.extend(word.to_le_bytes());
+    }
+    image.extend(b"Xen\0");
+    image.extend(0x10_0000_u64.to_le_bytes());
+    image
+}
+
+#[test]
+fn the_programs_status_is_ours() {
+    for status in [0, 3, 128, 200, 255] {
+        let machine = Machine::new(&format!(
+            "echo hello\necho SOIL-EXIT {status} >&8\nexit 3\n"
+        ));
+        let ran = machine.run(&[]);
+        assert_eq!(
+            (ran.status, ran.output.as_str()),
+            (Some(status), "hello\n"),
+            "{ran:?}"
+        );
+        assert_eq!(ran.errors, "");
+    }
+}
+
+#[test]
+fn without_the_channel_the_debug_port_has_seven_bits() {
+    let ran = Machine::new("echo x\nexit $((5 << 1 | 1))\n").run(&[]);
+    assert_eq!(ran.status, Some(5), "{ran:?}");
+}
+
+#[test]
+fn a_machine_that_ends_without_a_status_has_one_of_its_own() {
+    let ran = Machine::new("echo x\nexit 0\n").run(&[]);
+    assert_eq!(ran.status, Some(126), "{ran:?}");
+    assert!(ran.errors.contains("without an exit status"), "{ran:?}");
+    let ran = Machine::new("echo x\nkill -ABRT $$\n").run(&[]);
+    assert_eq!(ran.status, Some(126), "{ran:?}");
+    assert!(
+        ran.errors.contains("QEMU was killed by signal 6"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn a_qemu_that_does_not_start_says_why_in_one_line() {
+    let ran =
+        Machine::new("echo 'qemu-system-x86_64: -foo: invalid option' >&2\nexit 1\n").run(&[]);
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert_eq!(
+        ran.errors,
+        "soil: QEMU did not start: -foo: invalid option\n"
+    );
+    let machine = Machine::new("");
+    let ran = machine.run(&["--qemu", "/nowhere/qemu"]);
+    assert_eq!(ran.status, Some(2), "given twice: {ran:?}");
+    fs::remove_file(machine.path("qemu")).expect("removed");
+    let ran = machine.run(&[]);
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    assert!(ran.errors.contains("soil doctor"), "{ran:?}");
+}
+
+#[test]
+fn a_crash_is_reported_with_its_reason() {
+    let report = "SOIL-CRASH-BEGIN\\nreason page fault: read at 0x0: null page\\nframe 0x10\\nSOIL-CRASH-END\\n";
+    let ran = Machine::new(&format!(
+        "echo x\nprintf '{report}SOIL-EXIT 139\\n' >&8\nexit 3\n"
+    ))
+    .run(&[]);
+    assert_eq!(ran.status, Some(139), "{ran:?}");
+    assert!(
+        ran.errors
+            .contains("crashed: page fault: read at 0x0: null page"),
+        "{ran:?}"
+    );
+    let ran = Machine::new(&format!("printf '{report}' >&8\nexit 0\n")).run(&[]);
+    assert_eq!(ran.status, Some(134), "{ran:?}");
+}
+
+#[test]
+fn a_time_out_ends_the_machine_and_nothing_else_is_left() {
+    let machine = Machine::new("echo $$\nexec sleep 60\n");
+    let start = Instant::now();
+    let ran = machine.run(&["--timeout", "0.3"]);
+    assert_eq!(ran.status, Some(124), "{ran:?}");
+    assert!(ran.errors.contains("0.3 s"), "{ran:?}");
+    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(!PathBuf::from(format!("/proc/{}", ran.output.trim())).exists());
+}
+
+#[test]
+fn sigterm_presses_the_power_button_and_a_second_one_ends_it() {
+    // Answers the power button as a program does: with a status of its own.
+    let obeys = "echo up\nwhile read -r line <&9; do case $line in *system_powerdown*) echo SOIL-EXIT 143 >&8; exit 3;; esac; done\n";
+    let status = signalled(obeys, 1);
+    assert_eq!(status, Some(143));
+    let status = signalled("echo up\nexec sleep 60\n", 2);
+    assert_eq!(status, Some(128 + 15));
+}
+
+fn signalled(script: &str, times: usize) -> Option<i32> {
+    let machine = Machine::new(script);
+    let mut child = loop {
+        let mut child = machine.command(&[]).spawn().expect("soil starts");
+        let mut first = [0; 1];
+        let output = child.stdout.as_mut().expect("piped");
+        // Up, or "Text file busy" again.
+        if std::io::Read::read(output, &mut first).expect("readable") == 1 {
+            break child;
+        }
+        child.wait().expect("waited for");
+    };
+    for _ in 0..times {
+        let id = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &id])
+                .status()
+                .expect("kill runs")
+                .success()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    child.wait().expect("waited for").code()
+}
+
+#[test]
+fn standard_input_reaches_the_console_and_its_end_is_marked() {
+    let machine = Machine::new("head -c 4 | od -An -tx1\necho SOIL-EXIT 0 >&8\n");
+    let mut child = machine
+        .command(&[])
+        .stdin(Stdio::piped())
+        .spawn()
+        .expect("soil starts");
+    child
+        .stdin
+        .take()
+        .expect("piped")
+        .write_all(b"a\nb")
+        .expect("written");
+    let ran = Ran::of(&child.wait_with_output().expect("waited for"));
+    assert_eq!(
+        (ran.status, ran.output.trim()),
+        (Some(0), "61 0a 62 04"),
+        "{ran:?}"
+    );
+}
+
+#[test]
+fn what_is_typed_wrong_is_named() {
+    let machine = Machine::new("");
+    let empty = machine.path("empty.img");
+    fs::write(&empty, "").expect("written");
+    let odd = machine.path("odd.img");
+    fs::write(&odd, [0; 700]).expect("written");
+    let disk = |path: &PathBuf| format!("data={}", path.display());
+    for (arguments, named) in [
+        (vec!["--disk".to_owned(), disk(&empty)], "0 bytes"),
+        (vec!["--disk".to_owned(), disk(&odd)], "700 bytes"),
+        (
+            vec!["--disk".to_owned(), "data=/nowhere.img".to_owned()],
+            "mkfs.fat",
+        ),
+        (
+            vec!["--mount".to_owned(), "/d=fat:data".to_owned()],
+            "--disk data=FILE",
+        ),
+        (
+            vec![
+                "--forward".to_owned(),
+                "1:1".to_owned(),
+                "--net".to_owned(),
+                "none".to_owned(),
+            ],
+            "--net none",
+        ),
+        (vec!["--".to_owned(), "x".repeat(70_000)], "command line"),
+    ] {
+        let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let ran = machine.run(&words);
+        assert_eq!(ran.status, Some(125), "{ran:?}");
+        assert!(
+            ran.errors.contains(named) && ran.errors.lines().count() == 1,
+            "{ran:?}"
+        );
+    }
+}
+
+#[test]
+fn a_process_has_the_same_options_as_environment() {
+    let machine = Machine::new("");
+    let disk = machine.path("d.img");
+    fs::write(&disk, [0; 512]).expect("written");
+    let run = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_soil"))
+            .args([
+                "run",
+                "/usr/bin/env",
+                "--net",
+                "none",
+                "--ip",
+                "10.0.0.2/24",
+                "--log",
+                "info",
+            ])
+            .args(["--env", "A=b c", "--disk"])
+            .arg(format!("data={},ro", disk.display()))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
+        Ran::of(&output.expect("soil starts"))
+    };
+    let ran = run(&[]);
+    assert_eq!(ran.status, Some(0), "{ran:?}");
+    let disk = format!("SOIL_DISK_data={},ro", disk.display());
+    for line in [
+        "SOIL_NET=none",
+        "SOIL_IP=10.0.0.2/24",
+        "SOIL_LOG=info",
+        "A=b c",
+        &disk,
+    ] {
+        assert!(
+            ran.output.lines().any(|found| found == line),
+            "{line}: {ran:?}"
+        );
+    }
+    assert_eq!(run(&["--", "sh", "-c", "exit 200"]).status, Some(200));
+    let ran = run(&["--", "sh", "-c", "kill -SEGV $$"]);
+    assert_eq!(ran.status, Some(128 + 11), "{ran:?}");
+    let ran = run(&["--timeout", "0.2", "--", "sleep", "60"]);
+    assert_eq!(ran.status, Some(124), "{ran:?}");
+}
