@@ -146,31 +146,36 @@ pub fn line(text: core::fmt::Arguments) {
 /// Ctrl-D: the end of input, as a terminal has it.
 const END_OF_INPUT: u8 = 4;
 
-/// Reads at least one byte, waiting for it, and no further than the end of a line; 0 for Ctrl-D at the start. A carriage
-/// return counts as the end of a line, since that is what terminals send.
-pub fn read_line(buffer: &mut [u8]) -> usize {
+/// Reads what has come in, no further than the end of a line, without waiting: 0 for Ctrl-D at the start, `None` when nothing
+/// has come in. A carriage return counts as the end of a line, since that is what terminals send.
+pub fn try_read_line(buffer: &mut [u8]) -> Option<usize> {
     let mut count = 0;
-    while count < buffer.len() {
+    for slot in &mut *buffer {
         let mut byte = [0];
         if read_available(&mut byte) == 0 {
-            if count > 0 {
-                break;
-            }
-            wait_for_input(None);
-            continue;
+            break;
         }
-        let byte = match byte[0] {
-            END_OF_INPUT if count == 0 => return 0,
-            b'\r' => b'\n',
-            byte => byte,
-        };
-        buffer[count] = byte;
+        match byte[0] {
+            END_OF_INPUT if count == 0 => return Some(0),
+            b'\r' => *slot = b'\n',
+            byte => *slot = byte,
+        }
         count += 1;
-        if byte == b'\n' {
+        if *slot == b'\n' {
             break;
         }
     }
-    count
+    (count > 0).then_some(count)
+}
+
+/// As [`try_read_line`], but waits for the first byte.
+pub fn read_line(buffer: &mut [u8]) -> usize {
+    loop {
+        if let Some(count) = try_read_line(buffer) {
+            return count;
+        }
+        wait_for_input(None);
+    }
 }
 
 /// Halts until a byte may have come in or the deadline (monotonic nanoseconds) has passed.

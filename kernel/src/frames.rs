@@ -12,6 +12,8 @@ pub struct Frames<'a> {
     bits: &'a mut [u64],
     free: usize,
     total: usize,
+    /// The smallest that `free` was since everything was added.
+    lowest_free: usize,
     /// No word below this one has a free frame.
     lowest: usize,
 }
@@ -29,6 +31,7 @@ impl<'a> Frames<'a> {
             bits,
             free: 0,
             total: 0,
+            lowest_free: 0,
             lowest: 0,
         }
     }
@@ -36,6 +39,11 @@ impl<'a> Frames<'a> {
     /// Frames that are free now.
     pub fn free_count(&self) -> usize {
         self.free
+    }
+
+    /// The fewest frames that were free at once.
+    pub fn lowest_free_count(&self) -> usize {
+        self.lowest_free
     }
 
     /// Frames that were ever given with [`Frames::add`].
@@ -49,6 +57,7 @@ impl<'a> Frames<'a> {
         for frame in start.div_ceil(PAGE)..end / PAGE {
             if self.set(frame) {
                 self.total += 1;
+                self.lowest_free += 1;
             }
         }
     }
@@ -79,6 +88,7 @@ impl<'a> Frames<'a> {
         let bit = bits.trailing_zeros();
         *bits &= *bits - 1;
         self.free -= 1;
+        self.lowest_free = self.lowest_free.min(self.free);
         self.lowest += at;
         Some((self.lowest as u64 * 64 + u64::from(bit)) * PAGE)
     }
@@ -105,6 +115,7 @@ impl<'a> Frames<'a> {
             self.bits[(frame / 64) as usize] &= !(1 << (frame % 64));
         }
         self.free -= count;
+        self.lowest_free = self.lowest_free.min(self.free);
         Some(first * PAGE)
     }
 

@@ -21,6 +21,7 @@ use crate::paging::{
 use crate::pvh::{Physical, Region, StartInfo};
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::ptr::NonNull;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
@@ -99,6 +100,8 @@ pub struct Statistics {
     pub free: u64,
     /// `total - free`: touched pages, kernel heap, page tables, device memory.
     pub in_use: u64,
+    /// The most that was in use at once.
+    pub high_water: u64,
     /// What the program and the kernel may come to use if they touch all they were promised.
     pub committed: u64,
 }
@@ -610,6 +613,25 @@ pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, 
     })
 }
 
+/// The end of a new stack of `len` bytes with an unmapped page below it. Its pages get their memory when they are touched;
+/// it is never taken back.
+pub fn stack(len: usize) -> Option<NonNull<u8>> {
+    let len = whole_pages(len as u64)?;
+    with_room(|memory| {
+        let whole = memory.areas.gap(len.checked_add(PAGE)?)?;
+        let stack = whole.start + PAGE..whole.end;
+        let guard = whole.start..stack.start;
+        for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
+            memory.areas.insert(Area {
+                range,
+                protection,
+                committed: false,
+            });
+        }
+        NonNull::new(whole.end as *mut u8)
+    })
+}
+
 /// Whether the `len` bytes at `start` could be mapped there without replacing anything.
 pub fn is_free(start: u64, len: u64) -> bool {
     start
@@ -719,10 +741,12 @@ pub fn statistics() -> Statistics {
         let total = memory.physics.frames.total_count() as u64 * PAGE;
         let free = memory.physics.frames.free_count() as u64 * PAGE;
         let committed = memory.areas.committed() + memory.physics.taken * PAGE;
+        let high_water = total - memory.physics.frames.lowest_free_count() as u64 * PAGE;
         Statistics {
             total,
             free,
             in_use: total - free,
+            high_water,
             committed,
         }
     })
@@ -872,15 +896,14 @@ pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
 /// What an address that faulted belongs to, in words for the crash report.
 pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     let image = image::all();
-    let stack = PROGRAM.end - STACK_SIZE;
     if address < PAGE {
         "null page: a null pointer was used"
     } else if address < image.start {
         "near the null page: a field or element of a null pointer was used"
     } else if crate::stacks::guards().contains(&(address & !(PAGE - 1))) {
         "guard page of a kernel stack: stack overflow"
-    } else if (stack - STACK_GUARD..stack).contains(&address) {
-        "guard page of the stack: stack overflow (in C or Rust; OCaml's own stacks are checked)"
+    } else if is_stack_guard(address) {
+        "guard page: stack overflow (in C or Rust; OCaml's own stacks are checked)"
     } else if write && image::text().contains(&address) {
         "write to code"
     } else if write && image.contains(&address) {
@@ -892,6 +915,19 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     } else {
         "an address where nothing can be"
     }
+}
+
+/// Whether `address` is closed and a stack, which alone is writable without being committed, lies above.
+fn is_stack_guard(address: u64) -> bool {
+    let find = |memory: &mut Option<Memory>| {
+        let areas = &memory.as_ref()?.areas;
+        let guard = areas
+            .find(address)
+            .filter(|area| area.protection == Protection::default())?;
+        let above = areas.find(guard.range.end)?;
+        Some(above.protection.write && !above.committed)
+    };
+    MEMORY.try_with(find).flatten().unwrap_or(false)
 }
 
 /// Whether `address` can be read without a fault that ends the program; for traces of a broken stack.
