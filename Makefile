@@ -40,7 +40,7 @@ test-long: ready-test ## make test and the long runs
 bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
 	@$(use_rust); bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
-doc: ready-doc ## the odoc pages in _build/default/_doc/_html, the crates' in target/doc
+doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and of the crates (target/doc)
 	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
 	@echo "OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
 

@@ -14,8 +14,8 @@ ocaml_doc="ocaml-odoc"
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 
-# The C side of a link, the machine, a FAT disk for the example and what fetches it.
-system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools curl ca-certificates git"
+# The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
+system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools passt curl ca-certificates git"
 # Peers and judges of the end-to-end tests.
-system_test="python3 dnsmasq-base iproute2 wrk passt cpio lz4 xz-utils kmod socat"
+system_test="python3 dnsmasq-base iproute2 wrk cpio lz4 xz-utils kmod socat"
 system_bench=""

@@ -8,17 +8,21 @@ use std::path::Path;
 const DUNE: (u32, u32) = (3, 17);
 
 /// The context that links images, beside the default one: the same compiler and objects, another link driver.
-const CONTEXT: &str = "; Bootable images: dune build leaves them in _build/soil.
+const CONTEXT: &str = "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
+
 (context
  (default
   (name soil)
   (host default)
-  (toolchain soil)
   (disable_dynamically_linked_foreign_archives true)
   (env
    (_
     (link_flags
-     (:standard -cc %{bin:soil-cc}))))))
+     (:standard
+      -cc
+      %{bin:soil-cc}
+      -ccopt
+      %{lib:soil:libsoil_image.a}))))))
 ";
 
 const MAIN: &str = "(* Sends back what it is sent, to everyone who connects to port 7. *)

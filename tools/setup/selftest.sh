@@ -1,0 +1,149 @@
+#!/bin/sh
+# Tests of set-up, installation and projects outside the repository. Everything happens in a folder of its own.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+repository=$PWD
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+# check NAME EXPECTED FOUND
+check() {
+  if [ "$2" = "$3" ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
+  fi
+}
+# holds NAME COMMAND…: the command succeeds.
+holds() {
+  name=$1
+  shift
+  if "$@" >"$work/log" 2>&1; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED %s\n' "$name"
+    tail -n 20 "$work/log"
+  fi
+}
+
+# Sources in both formats: only what serves Debian 12 itself is taken, with its keyring.
+deb822='# Types: deb
+Types: deb deb-src
+URIs: https://mirror.test/debian
+Suites: bookworm bookworm-updates
+Components: main
+Signed-By: /k.gpg
+
+Types: deb
+URIs: https://mirror.test/security
+Suites: bookworm-security
+Components: main
+
+Enabled: no
+Types: deb
+URIs: https://off.test/debian
+Suites: bookworm
+Components: main
+
+Types: deb
+Suites: oldstable
+URIs: https://key.test/debian
+Components: main
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ abc'
+check 'deb822 sources' 'URIs: https://mirror.test/debian
+Signed-By: /k.gpg
+
+URIs: https://key.test/debian
+Signed-By:
+ -----BEGIN PGP PUBLIC KEY BLOCK-----
+ .
+ abc' "$(printf '%s\n' "$deb822" | awk -v RS='' -f tools/setup/stanza.awk)"
+check 'one-line sources' 'URIs: https://mirror.test/debian
+
+URIs: mirror+file:/etc/m
+Signed-By: /k.gpg' "$(awk -f tools/setup/oneline.awk <<'END'
+# deb https://no.test/debian bookworm main
+deb https://mirror.test/debian bookworm main contrib
+deb-src https://mirror.test/debian bookworm main
+deb [arch=amd64 signed-by=/k.gpg] mirror+file:/etc/m bookworm main
+deb https://mirror.test/security bookworm-security main
+deb https://mirror.test/debian trixie main
+END
+)"
+
+# The opam file asks for the packages that set-up installs.
+. tools/setup/packages.sh
+check 'depexts' "$(printf '%s\n' $system_run rustup | sort)" \
+  "$(sed -n '/^depexts/,/^]/p' soil.opam | tr ' ' '\n' | sed -n 's/^"\([a-z0-9.+-]*\)"$/\1/p' | grep -v '^debian$' | sort)"
+
+# Set-up with nothing to do is quick and says nothing.
+began=$(date +%s%N)
+check 'set-up again' '' "$(tools/setup/setup.sh ensure run 2>&1)"
+took=$((($(date +%s%N) - began) / 1000000))
+if [ $took -lt 1000 ]; then quick=yes; else quick="$took ms"; fi
+check 'set-up again within a second' yes "$quick"
+
+for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
+
+# Installed in a folder of its own, Soil builds a new project without Rust, in both forms, and leaves nothing behind.
+prefix=$work/prefix
+holds 'make install' tools/setup/install.sh install "$prefix"
+mkdir "$work/no-rust"
+for name in cargo rustc rustup; do
+  printf '#!/bin/sh\necho "%s was called" >>%s\nexit 99\n' "$name" "$work/rust-was-called" >"$work/no-rust/$name"
+  chmod +x "$work/no-rust/$name"
+done
+(
+  . "$prefix/env"
+  PATH=$work/no-rust:$PATH
+  export PATH
+  unset DUNE_BUILD_DIR
+  cd "$work" && soil new trial && cd trial && dune build --root . 2>&1
+) >"$work/trial.log" 2>&1 || cat "$work/trial.log"
+holds 'the process of a new project' test -x "$work/trial/_build/default/main.exe"
+holds 'the image of a new project' test -x "$work/trial/_build/soil/main.exe"
+check 'Rust was called' no "$([ -e "$work/rust-was-called" ] && cat "$work/rust-was-called" || echo no)"
+printf 'let () = print_endline ("hello " ^ Sys.argv.(1)); exit 200\n' >"$work/trial/main.ml"
+(. "$prefix/env" && cd "$work/trial" && dune build --root .) >"$work/trial.log" 2>&1 || cat "$work/trial.log"
+for form in default soil; do
+  output=$("$prefix/bin/soil" run "$work/trial/_build/$form/main.exe" --timeout 60 -- 'a b' </dev/null 2>&1)
+  check "a new project runs ($form)" 'hello a b 200' "$output $?"
+done
+
+# A workspace that is there already keeps what it has, and what it builds.
+mkdir "$work/old"
+printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/old/dune-workspace"
+printf '(lang dune 3.17)\n' >"$work/old/dune-project"
+printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n' >"$work/old/dune"
+printf 'let () = Thread.join (Thread.create print_endline "a")\n' >"$work/old/a.ml"
+printf 'let () = print_endline "b"\n' >"$work/old/b.ml"
+printf 'let () = assert (Sys.file_exists "/proc/version")\n' >"$work/old/t.ml"
+(
+  . "$prefix/env"
+  cd "$work/old" && soil init && soil init && dune build --root . 2>&1 && dune runtest --root . 2>&1
+) >"$work/old.log" 2>&1
+check 'soil init in an old workspace' 0 "$?"
+[ "$failed" = 0 ] || cat "$work/old.log"
+check 'soil init keeps what is there' '; mine' "$(sed -n 2p "$work/old/dune-workspace")"
+check 'soil init again changes nothing' 1 "$(grep -c soil-cc "$work/old/dune-workspace")"
+check 'an old bytecode program' b "$(cd "$work/old" && ./_build/default/b.bc)"
+check 'an old program with threads' a "$("$work/old/_build/default/a.exe")"
+
+# Where Soil isn't installed the image's build stops, and leaves no program of another kind.
+(cd "$work/trial" && rm -rf _build && env -u OCAMLPATH PATH="$work/no-rust:/usr/bin:/bin" dune build --root . ./main.exe _build/soil/main.exe) >"$work/without.log" 2>&1
+check 'a build without Soil fails' yes "$([ $? != 0 ] && echo yes)"
+holds 'a build without Soil names what is missing' grep -q 'soil-cc' "$work/without.log"
+holds 'a build without Soil leaves no program' test ! -e "$work/trial/_build/soil/main.exe"
+
+holds 'make uninstall' "$repository/tools/setup/install.sh" uninstall "$prefix"
+check 'make uninstall leaves nothing' '' "$(find "$prefix" 2>/dev/null)"
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
