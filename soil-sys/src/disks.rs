@@ -83,6 +83,9 @@ pub trait Device {
     /// Takes a request whose range has been checked. The device may begin only at the next [`poll`](Device::poll).
     fn submit(&mut self, request: Request, tag: u64) -> Submitted;
 
+    /// Before the program sleeps: asks the device to wake it when a request ends. True: one has ended already.
+    fn arm(&mut self) -> bool;
+
     /// Starts what was submitted, and reports what has ended.
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
 }
@@ -128,7 +131,7 @@ pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
         rt.register(Driver {
             poll: |rt, _| poll(rt),
             deadline: |_| None,
-            interest: |_, _: &mut Interest| (),
+            interest,
             finish: |_| true,
             counter: |rt, which| match (which, rt.disks.as_deref()) {
                 (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
@@ -138,6 +141,19 @@ pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
         rt.disks = Some(Box::new(disks));
     }
     rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
+}
+
+/// Asks the devices to end the sleep.
+fn interest(rt: &mut Runtime, interest: &mut Interest) {
+    for disk in rt
+        .disks
+        .as_deref_mut()
+        .map_or(&mut [][..], |disks| &mut disks.disks)
+    {
+        if disk.report.is_some() && disk.device.arm() {
+            interest.immediately();
+        }
+    }
 }
 
 /// Gives waiting requests to their devices, and passes on what has ended.

@@ -35,6 +35,7 @@ mod pipe;
 mod platform;
 #[cfg(feature = "process")]
 mod process;
+mod random;
 mod runtime;
 mod table;
 pub mod ty;

@@ -5,10 +5,12 @@
 pub mod address;
 mod configuration;
 pub mod dns;
+mod mac;
 mod status;
 pub mod tcp;
 pub mod udp;
 
+pub use mac::choose_mac;
 pub use status::{interface, interfaces, up};
 
 use crate::abi::{
@@ -94,7 +96,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
     };
     let mut seed = [0u8; 8];
-    Current::random(&mut seed)?;
+    crate::random::fill(rt, &mut seed)?;
     let devices = match Current::links(rt) {
         Ok(devices) => devices,
         Err((error, detail)) => return rt.fail(error, &detail),

@@ -38,6 +38,9 @@ pub trait Platform {
     /// What to say when there is no network device.
     const NO_NETWORK: &str;
 
+    /// What to say when there are no random numbers.
+    const NO_ENTROPY: &str;
+
     /// Takes over signals or the power button.
     fn start();
 

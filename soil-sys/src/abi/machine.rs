@@ -2,6 +2,7 @@
 
 use crate::error::Error;
 use crate::platform::{Current, Platform};
+use crate::random;
 use crate::runtime::call;
 use crate::ty::{Bytes, Int, Ints};
 
@@ -21,7 +22,7 @@ pub extern "C" fn soil_clock_wall_ns() -> Int {
 /// [`soil_random_seed`]. Errors: `No_entropy` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_random_fill(mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|_| Current::random(into.range(off, len)?))
+    call(|rt| random::fill(rt, into.range(off, len)?))
 }
 
 /// Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.

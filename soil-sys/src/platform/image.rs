@@ -1,7 +1,13 @@
-//! The image: `kernel`.
+//! The image: `kernel`, and the drivers of its devices.
+
+mod devices;
+mod disks;
+mod entropy;
+mod links;
+
+pub use links::LinkWake;
 
 use crate::console::Which;
-use crate::disks;
 use crate::error::{Answer, Error, Stop};
 use crate::net::Device;
 use crate::platform::{Platform, Woken};
@@ -12,22 +18,37 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
-use kernel::{console, environment, memory, power, random, time, wait};
+use kernel::areas::Protection;
+use kernel::{console, environment, memory, power, time, wait};
+
+/// Bytes of the unmapped page below a stack.
+const GUARD: usize = 4096;
 
 /// See the head of this file.
 pub struct Image;
 
-/// What [`Image::wait`] waits for: any interrupt ends it, so there is nothing to list.
-pub struct Interest;
+/// What [`Image::wait`] waits for: any interrupt ends it, so there is nothing to list but what needs no wait.
+pub struct Interest {
+    immediate: bool,
+}
 
 impl Interest {
     /// Nothing but a request to stop.
     pub fn new() -> Interest {
-        Interest
+        Interest { immediate: false }
+    }
+
+    /// Says that something has happened already.
+    pub fn immediately(&mut self) {
+        self.immediate = true;
     }
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
-    pub fn link(&mut self, _: &LinkWake, _: bool) {}
+    pub fn link(&mut self, wake: &LinkWake, _blocked: bool) {
+        if wake.arm() {
+            self.immediately();
+        }
+    }
 
     /// Adds the console.
     pub fn console(&mut self, _: Which, direction: Direction) {
@@ -37,15 +58,14 @@ impl Interest {
     }
 }
 
-/// How to wait for a network device: by its interrupt, like everything.
-pub struct LinkWake;
-
 /// The prebuilt `core` names it in its unwind tables, although nothing unwinds with panic=abort.
 #[unsafe(no_mangle)]
 extern "C" fn rust_eh_personality() {}
 
 impl Platform for Image {
     const ON_VM: bool = true;
+    const NO_ENTROPY: &str = "no random numbers: this processor has no RDRAND or RDSEED, and the machine no virtio-rng \
+        (soil run adds one; -cpu max has RDRAND)";
     const NO_NETWORK: &str = "no network device: give the machine one (soil run --net)";
 
     fn start() {
@@ -83,7 +103,7 @@ impl Platform for Image {
     }
 
     fn devices() -> String {
-        String::new()
+        devices::description()
     }
 
     fn variable(name: &str) -> Option<String> {
@@ -92,7 +112,7 @@ impl Platform for Image {
     }
 
     fn random(into: &mut [u8]) -> Answer {
-        if random::fill(into) {
+        if entropy::fill(into) {
             Ok(into.len())
         } else {
             Err(Error::NoEntropy.into())
@@ -128,19 +148,31 @@ impl Platform for Image {
     }
 
     fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
-        Err((Error::NoDevice, Self::NO_NETWORK.to_string()))
+        links::open()
     }
 
-    fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
-        Ok(Vec::new())
+    fn disks(
+        _: &mut Runtime,
+    ) -> Result<Vec<(String, Box<dyn crate::disks::Device>)>, (Error, String)> {
+        disks::open()
     }
 
     fn stack(len: usize) -> Option<NonNull<u8>> {
-        memory::stack(len)
+        let protection = Protection {
+            read: true,
+            write: true,
+            execute: false,
+        };
+        let total = (len + GUARD) as u64;
+        let start = memory::map(None, total, protection).ok()?;
+        memory::protect(start, GUARD as u64, Protection::default()).ok()?;
+        NonNull::new((start + total) as *mut u8)
     }
 
-    fn wait(_: &mut Interest, until: Option<u64>) -> Woken {
-        wait::wait_until(until);
+    fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
+        if !interest.immediate {
+            wait::wait_until(until);
+        }
         Woken::Event
     }
 }

@@ -68,12 +68,16 @@ pub fn check(result: isize) -> Answer {
 /// What [`Linux::wait`] waits for.
 pub struct Interest {
     fds: Vec<libc::pollfd>,
+    immediate: bool,
 }
 
 impl Interest {
     /// Nothing but a request to stop.
     pub fn new() -> Interest {
-        let mut interest = Interest { fds: Vec::new() };
+        let mut interest = Interest {
+            fds: Vec::new(),
+            immediate: false,
+        };
         interest.fd(signals::event(), libc::POLLIN);
         interest
     }
@@ -87,6 +91,11 @@ impl Interest {
                 revents: 0,
             });
         }
+    }
+
+    /// Says that something has happened already.
+    pub fn immediately(&mut self) {
+        self.immediate = true;
     }
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
@@ -136,6 +145,7 @@ mod ocaml {
 
 impl Platform for Linux {
     const ON_VM: bool = false;
+    const NO_ENTROPY: &str = "no random numbers: getrandom(2) fails";
     const NO_NETWORK: &str =
         "no network interface: SOIL_NET is none: give user, tap=DEVICE or passt=SOCKET";
 
@@ -284,6 +294,7 @@ impl Platform for Linux {
     }
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
+        let until = if interest.immediate { Some(0) } else { until };
         let timeout = until.map(|until| {
             let time = Duration::from_nanos(until.saturating_sub(Linux::monotonic_ns()));
             libc::timespec {

@@ -164,5 +164,9 @@ impl Device for FileDisk {
         })
     }
 
+    fn arm(&mut self) -> bool {
+        false
+    }
+
     fn poll(&mut self, _: &mut dyn FnMut(u64, Result<(), BlockError>)) {}
 }

@@ -5,11 +5,11 @@
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
-//! `SOIL_MAC` gives their Ethernet addresses, separated by `;`; without it they are random, locally administered ones.
+//! Their Ethernet addresses are those of `SOIL_MAC` or random.
 
 use super::{Linux, errno, error, passt, tap};
 use crate::error::Error;
-use crate::net::Device;
+use crate::net::{Device, choose_mac};
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::format;
@@ -69,42 +69,6 @@ pub fn failure(what: &str) -> (Error, String) {
     (error(number), format!("{what}: {reason}"))
 }
 
-/// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a single station (IEEE 802).
-fn parse_mac(text: &str) -> Option<[u8; 6]> {
-    let mut mac = [0; 6];
-    let mut parts = text.split(':');
-    for byte in &mut mac {
-        let part = parts.next().filter(|part| part.len() == 2)?;
-        *byte = u8::from_str_radix(part, 16).ok()?;
-    }
-    let [first, ..] = mac;
-    (parts.next().is_none() && first & 1 == 0 && mac != [0; 6]).then_some(mac)
-}
-
-/// The address of interface `index`.
-fn mac(index: usize) -> Result<[u8; 6], (Error, String)> {
-    let text = Linux::variable("SOIL_MAC").unwrap_or_default();
-    match text
-        .split(';')
-        .nth(index)
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-    {
-        Some(text) => parse_mac(text).ok_or_else(|| {
-            let detail = format!("SOIL_MAC: \"{text}\" is not of the form 02:00:00:00:00:01");
-            (Error::BadConfiguration, detail)
-        }),
-        None => {
-            let mut mac = [0; 6];
-            Linux::random(&mut mac).map_err(|_| (Error::NoEntropy, String::new()))?;
-            let [first, ..] = &mut mac;
-            // Locally administered, one station.
-            *first = *first & 0xfc | 0x02;
-            Ok(mac)
-        }
-    }
-}
-
 /// Opens the devices that `SOIL_NET` names.
 pub fn open() -> Result<Vec<Device>, (Error, String)> {
     let text = Linux::variable("SOIL_NET").filter(|text| !text.is_empty());
@@ -115,7 +79,7 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         .map(str::trim)
         .filter(|&word| word != "none")
     {
-        let mac = mac(devices.len())?;
+        let mac = choose_mac(devices.len(), None)?;
         let (link, wake): (Box<dyn net::Link>, LinkWake) = match word.split_once('=') {
             Some(("tap", device)) => {
                 let (tap, wake) = tap::open(device, mac)?;
@@ -143,23 +107,4 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         });
     }
     Ok(devices)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse_mac;
-
-    #[test]
-    fn reads_ethernet_addresses() {
-        assert_eq!(parse_mac("02:00:00:00:00:1f"), Some([2, 0, 0, 0, 0, 0x1f]));
-        for wrong in [
-            "",
-            "02:00:00:00:00",
-            "01:00:00:00:00:01",
-            "2:0:0:0:0:1",
-            "00:00:00:00:00:00",
-        ] {
-            assert_eq!(parse_mac(wrong), None, "{wrong}");
-        }
-    }
 }

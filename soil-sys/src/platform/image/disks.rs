@@ -1,0 +1,149 @@
+//! Disks, named by the serial numbers that the launcher gave them.
+
+use super::devices;
+use crate::disks::{Device, Geometry, Request, Submitted};
+use crate::error::Error;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
+use drivers::transport::DeviceType;
+use fs::BlockError;
+use kernel::devices::MEMORY;
+use kernel::{time, wait};
+
+/// How long a disk may take to tell its serial number, in nanoseconds.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// The most bytes in one request.
+const MAX_BYTES: usize = 16 << 20;
+/// The largest sector that a file system or a caller is asked to cope with.
+const MAX_SECTOR: usize = 4096;
+
+/// A disk and its name for messages.
+struct Disk {
+    name: String,
+    blk: Blk,
+    armed: bool,
+}
+
+/// The serial number of a disk, if it has one that can be a name.
+fn serial(blk: &mut Blk) -> Option<String> {
+    // Leaked where the disk never answers, for it may still write there.
+    let buffer = Box::leak(Box::new([0u8; SERIAL]));
+    let place = NonNull::from(&mut *buffer).cast();
+    // SAFETY: the buffer stays until the request has ended, or for good.
+    let request = unsafe { blk::Request::identify(place) };
+    blk.submit(request, 0).ok()?;
+    let until = time::monotonic_ns() + PATIENCE_NS;
+    let mut answer = None;
+    while answer.is_none() {
+        blk.poll(&mut |_, result| answer = Some(result));
+        if answer.is_none() {
+            if time::monotonic_ns() >= until {
+                log::warn!("a disk doesn't tell its serial number");
+                return None;
+            }
+            if !blk.enable_interrupts() {
+                wait::wait_until(Some(until));
+            }
+        }
+    }
+    // SAFETY: the request has ended: the buffer is ours again.
+    let buffer = unsafe { Box::from_raw(place.cast::<[u8; SERIAL]>().as_ptr()) };
+    answer?.ok()?;
+    let text = buffer.split(|byte| *byte == 0).next()?;
+    let text = core::str::from_utf8(text).ok()?.trim();
+    let usable = !text.is_empty() && !text.contains(['/', '\n']) && text != "." && text != "..";
+    usable.then(|| String::from(text))
+}
+
+/// Starts all disks.
+#[expect(clippy::type_complexity, reason = "the platform's signature")]
+pub fn open() -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)> {
+    let mut opened: Vec<(String, Box<dyn Device>)> = Vec::new();
+    for (index, found) in devices::take(DeviceType::Block).into_iter().enumerate() {
+        let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
+            Ok(blk) => blk,
+            Err(error) => {
+                log::error!("disk at {}: {error}", found.place);
+                continue;
+            }
+        };
+        let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
+        let disk = Disk {
+            name: name.clone(),
+            blk,
+            armed: false,
+        };
+        opened.push((name, Box::new(disk)));
+    }
+    Ok(opened)
+}
+
+fn error(error: BlkError) -> BlockError {
+    match error {
+        BlkError::OutOfRange | BlkError::Misaligned => BlockError::OutOfRange,
+        BlkError::ReadOnly => BlockError::ReadOnly,
+        _ => BlockError::Io,
+    }
+}
+
+impl Device for Disk {
+    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+        let blk::Geometry {
+            sectors,
+            block_size,
+            read_only,
+            ..
+        } = *self.blk.geometry();
+        if block_size > MAX_SECTOR {
+            let detail = format!(
+                "disk {}: blocks of {block_size} bytes; at most {MAX_SECTOR} are supported",
+                self.name
+            );
+            return Err((Error::Unsupported, detail));
+        }
+        let per_sector = (block_size / blk::SECTOR) as u64;
+        Ok(Geometry {
+            sector_size: block_size,
+            sectors: sectors / per_sector.max(1),
+            read_only,
+            max_bytes: MAX_BYTES,
+        })
+    }
+
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        let per_sector = (self.blk.geometry().block_size / blk::SECTOR) as u64;
+        let request = match request {
+            Request::Read { sector, to, len } => {
+                // SAFETY: whoever submits it keeps the memory until it is reported.
+                unsafe { blk::Request::read(sector.saturating_mul(per_sector), to, len) }
+            }
+            Request::Write { sector, from, len } => {
+                // SAFETY: as above.
+                unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
+            }
+            Request::Flush => blk::Request::flush(),
+        };
+        match self.blk.submit(request, tag) {
+            Ok(()) => Submitted::Taken,
+            Err(BlkError::Busy) => Submitted::Full,
+            Err(failure) => Submitted::Done(Err(error(failure))),
+        }
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        if core::mem::take(&mut self.armed) {
+            self.blk.disable_interrupts();
+        }
+        self.blk
+            .poll(&mut |tag, result| report(tag, result.map_err(error)));
+    }
+
+    fn arm(&mut self) -> bool {
+        self.armed = true;
+        self.blk.enable_interrupts()
+    }
+}

@@ -1,0 +1,150 @@
+//! Network cards as links of the stack.
+
+use super::{Image, devices};
+use crate::error::Error;
+use crate::net::{Device, choose_mac};
+use crate::platform::Platform;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use drivers::net::{self as card, Net, NetConfig, TxChecksum, TxError};
+use drivers::transport::DeviceType;
+use kernel::devices::MEMORY;
+use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
+
+/// Memory below which the card gets few buffers, in bytes.
+const SMALL_MACHINE: u64 = 24 << 20;
+
+/// A card, shared between the stack, which drives it, and the wait, which arms its interrupts.
+struct Shared {
+    card: RefCell<Net>,
+    /// It may interrupt, because the program was about to sleep.
+    armed: Cell<bool>,
+}
+
+/// How to wait for a card.
+pub struct LinkWake(Rc<Shared>);
+
+impl LinkWake {
+    /// Asks for interrupts; true when there is something to do already.
+    pub fn arm(&self) -> bool {
+        self.0.armed.set(true);
+        self.0.card.borrow_mut().enable_interrupts()
+    }
+}
+
+/// A card as the stack sees it.
+struct CardLink {
+    shared: Rc<Shared>,
+    mac: [u8; 6],
+}
+
+/// Starts all cards.
+pub fn open() -> Result<Vec<Device>, (Error, String)> {
+    let small = Image::memory()
+        .first()
+        .is_some_and(|total| *total < SMALL_MACHINE);
+    let config = if small {
+        NetConfig {
+            rx_buffers: 64,
+            tx_small: 64,
+            tx_large: 8,
+            ..NetConfig::default()
+        }
+    } else {
+        NetConfig::default()
+    };
+    let mut opened = Vec::new();
+    for found in devices::take(DeviceType::Net) {
+        let index = opened.len();
+        let card = Net::new(found.transport, MEMORY, &config).map_err(|error| {
+            (
+                Error::Io,
+                format!("network card at {}: {error}", found.place),
+            )
+        })?;
+        let mac = choose_mac(index, card.capabilities().mac)?;
+        let shared = Rc::new(Shared {
+            card: RefCell::new(card),
+            armed: Cell::new(false),
+        });
+        opened.push(Device {
+            name: format!("eth{index}"),
+            wake: LinkWake(Rc::clone(&shared)),
+            link: Box::new(CardLink { shared, mac }),
+        });
+    }
+    Ok(opened)
+}
+
+/// What the stack says about a frame, for the card.
+fn notes(meta: TxMeta) -> card::TxMeta {
+    card::TxMeta {
+        checksum: meta.checksum.map(|sum| TxChecksum {
+            start: sum.start,
+            offset: sum.offset,
+        }),
+        gso: meta.segmentation.map(|cut| card::Gso {
+            kind: match cut.kind {
+                SegmentKind::Tcp4 => card::GsoKind::Tcp4,
+                SegmentKind::Tcp6 => card::GsoKind::Tcp6,
+            },
+            segment: cut.size,
+            headers: cut.header_len,
+        }),
+    }
+}
+
+impl Link for CardLink {
+    fn capabilities(&self) -> LinkCapabilities {
+        let card = self.shared.card.borrow();
+        let capabilities = card.capabilities();
+        LinkCapabilities {
+            mac: self.mac,
+            mtu: usize::from(capabilities.mtu),
+            tx_checksum: capabilities.tx_checksum,
+            tso4: capabilities.tso4,
+            tso6: capabilities.tso6,
+        }
+    }
+
+    fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
+        let mut card = self.shared.card.borrow_mut();
+        if self.shared.armed.take() {
+            card.disable_interrupts();
+        }
+        card.receive(&mut |frame, meta| {
+            let checksum = match meta.checksum {
+                card::RxChecksum::Unknown => RxChecksum::Unknown,
+                card::RxChecksum::Valid => RxChecksum::Valid,
+                card::RxChecksum::Partial { start, offset } => {
+                    RxChecksum::Partial(PartialChecksum { start, offset })
+                }
+            };
+            f(frame, RxMeta { checksum });
+        })
+    }
+
+    fn can_transmit(&mut self) -> bool {
+        let mut card = self.shared.card.borrow_mut();
+        let largest = card.capabilities().max_transmit;
+        card.has_room(largest)
+    }
+
+    fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
+        let sent = self
+            .shared
+            .card
+            .borrow_mut()
+            .transmit(len, &mut |frame| notes(fill(frame)));
+        // A frame that the card can't send was written all the same, and is lost as on a wire.
+        matches!(sent, Ok(()) | Err(TxError::BadFrame))
+    }
+
+    fn flush(&mut self) {
+        self.shared.card.borrow_mut().flush();
+    }
+}

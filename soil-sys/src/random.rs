@@ -1,0 +1,13 @@
+//! Random numbers of the platform, with a line that says what to do where it has none.
+
+use crate::error::{Answer, Error, Stop};
+use crate::platform::{Current, Platform};
+use crate::runtime::Runtime;
+
+/// See `soil_random_fill`.
+pub fn fill(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    match Current::random(into) {
+        Err(Stop::Error(Error::NoEntropy)) => rt.fail(Error::NoEntropy, Current::NO_ENTROPY),
+        answer => answer,
+    }
+}
