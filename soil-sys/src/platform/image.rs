@@ -94,7 +94,7 @@ impl Platform for Image {
             statistics.total,
             statistics.in_use,
             statistics.free,
-            statistics.high_water,
+            statistics.committed,
         ]
     }
 
@@ -127,7 +127,10 @@ impl Platform for Image {
         if into.is_empty() {
             return Ok(0);
         }
-        console::try_read_line(into).ok_or(Stop::WouldBlock)
+        match console::read_available(into) {
+            0 => Err(Stop::WouldBlock),
+            n => Ok(n),
+        }
     }
 
     fn console_write(_: Which, from: &[u8]) -> Answer {

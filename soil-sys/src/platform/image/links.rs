@@ -129,9 +129,7 @@ impl Link for CardLink {
     }
 
     fn can_transmit(&mut self) -> bool {
-        let mut card = self.shared.card.borrow_mut();
-        let largest = card.capabilities().max_transmit;
-        card.has_room(largest)
+        self.shared.card.borrow_mut().can_transmit()
     }
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
