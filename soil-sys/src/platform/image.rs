@@ -94,7 +94,7 @@ impl Platform for Image {
             statistics.total,
             statistics.in_use,
             statistics.free,
-            statistics.committed,
+            statistics.high_water,
         ]
     }
 
@@ -127,10 +127,7 @@ impl Platform for Image {
         if into.is_empty() {
             return Ok(0);
         }
-        match console::read_available(into) {
-            0 => Err(Stop::WouldBlock),
-            n => Ok(n),
-        }
+        console::try_read_line(into).ok_or(Stop::WouldBlock)
     }
 
     fn console_write(_: Which, from: &[u8]) -> Answer {
