@@ -154,10 +154,8 @@ impl Functions<'_> {
 
     fn note_bridge(&mut self, address: Address) {
         let secondary = self.access.read(address, register::BUS_NUMBERS) >> 8 & 0xff;
-        // A bridge that firmware didn't configure says 0; one that leads back would be a loop.
-        if secondary > u32::from(address.bus) {
-            self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
-        }
+        // Of a bus that is behind us already (a loop, or 0 where firmware forgot the bridge) nothing comes.
+        self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
     }
 
     /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as subsystem id.

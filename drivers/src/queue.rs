@@ -326,7 +326,7 @@ impl Queue {
     }
 
     /// How many completions are there to pop, up to what the device says and no more than are in flight.
-    pub(crate) fn used_ready(&mut self) -> Result<u16, Broken> {
+    fn used_ready(&mut self) -> Result<u16, Broken> {
         if self.broken {
             return Err(Broken);
         }

@@ -111,6 +111,7 @@ fn disks() -> Vec<(Disk, Options)> {
 #[test]
 fn every_kind_of_disk_keeps_what_is_written() {
     for (disk, options) in disks() {
+        let flushes = usize::from(disk.features & feature::FLUSH != 0);
         let (mut blk, handle) = start(disk, options);
         let mut memory = pattern(600 * 1024);
         // At every alignment of memory, short and long.
@@ -129,7 +130,6 @@ fn every_kind_of_disk_keeps_what_is_written() {
             assert!(back[3..] == *bytes, "{options:?}, {len} bytes at {sector}");
         }
         run(&mut blk, Request::flush()).unwrap();
-        let flushes = usize::from(blk.geometry().can_flush);
         assert_eq!(handle.with(|disk| disk.done.1), flushes);
     }
 }
@@ -258,6 +258,27 @@ fn an_error_of_a_part_is_the_request_s_and_no_other_s() {
     assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
     read(&mut blk, 601, &mut bytes).unwrap();
     assert!(blk.is_running());
+}
+
+#[test]
+fn a_request_without_a_status_is_an_error() {
+    let memory = HostMemory::new();
+    let mut config = vec![0; 24];
+    config[0] = 64;
+    let mut device = Liar::new(DeviceType::Block, 0, config, vec![8]);
+    let end = |len| Lie::End {
+        bytes: vec![0; len],
+        claim: 513,
+    };
+    device
+        .script
+        .extend([(0, end(513)), (0, end(512)), (0, end(513))]);
+    let (transport, _) = connect(memory, device, Options::default());
+    let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
+    let mut bytes = vec![0; 512];
+    assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
 }
 
 #[test]

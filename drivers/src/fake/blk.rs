@@ -65,6 +65,10 @@ impl Disk {
         match kind {
             0 | 1 => {
                 self.done.0 += 1;
+                assert!(
+                    len > 0 && len.is_multiple_of(SECTOR),
+                    "{len} bytes are not whole sectors"
+                );
                 if self.bad.range(sectors).next().is_some() {
                     return (Vec::new(), 1);
                 }

@@ -146,9 +146,6 @@ impl Receiver {
         self.parts.push(first);
         if self.mergeable && first.written as usize >= header::LONG {
             let more = header::buffers(&self.header()).saturating_sub(1);
-            if more > 0 && self.queue.used_ready()? < more {
-                return Err(Broken);
-            }
             for _ in 0..more {
                 self.parts.push(self.queue.pop()?.ok_or(Broken)?);
             }

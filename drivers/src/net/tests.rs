@@ -384,9 +384,10 @@ fn whoever_can_transmit_does() {
 fn a_card_that_cannot_be_started_says_why() {
     let refusal = |device: NetDevice, options| {
         let memory = HostMemory::new();
-        let (transport, _) = connect(memory, device, options);
+        let (transport, handle) = connect(memory, device, options);
         let refused = Net::new(Box::new(transport), memory, &NetConfig::default()).err();
         assert_eq!(memory.allocated(), 0);
+        assert_eq!(handle.resets(), 2, "before and after");
         refused.unwrap()
     };
     let base = Options::default();
@@ -471,6 +472,44 @@ fn headers_that_lie_are_found_out() {
     assert!(!received && !net.is_running(), "buffers that never come");
     let (net, received) = lie([0; 12], u32::MAX);
     assert!(received && net.is_running(), "a long length is clamped");
+}
+
+#[test]
+fn buffers_that_are_not_full_or_not_in_order_are_put_together() {
+    for swallow in [false, true] {
+        let memory = HostMemory::new();
+        let mut device = Liar::new(DeviceType::Net, feature::ALL, vec![0; 16], vec![64, 64]);
+        let mut first = vec![0; 112];
+        first[10] = 2;
+        first[12..].fill(1);
+        device.script.push_back((
+            0,
+            Lie::End {
+                bytes: first,
+                claim: 112,
+            },
+        ));
+        if swallow {
+            device.script.push_back((0, Lie::Swallow));
+        }
+        device.script.push_back((
+            0,
+            Lie::End {
+                bytes: vec![2; 50],
+                claim: 50,
+            },
+        ));
+        let options = Options {
+            only_steps: true,
+            ..Options::default()
+        };
+        let (transport, handle) = connect(memory, device, options);
+        let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
+        (0..3).for_each(|_| handle.step());
+        let (got, _) = receive(&mut net).unwrap();
+        assert_eq!(got, [vec![1; 100], vec![2; 50]].concat());
+        assert_eq!(net.counters().rx_copied, 1);
+    }
 }
 
 fn script() -> impl Strategy<Value = Vec<(usize, Lie)>> {
