@@ -326,9 +326,14 @@ impl End {
         servers
     }
 
+    /// Whether packets to `address` are for this end.
+    pub(crate) fn accepts(&self, address: IpAddr) -> bool {
+        self.profile.framing == Framing::Ip || self.has_address(address)
+    }
+
     /// Whether `address` is one of this end.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {
-        self.profile.framing == Framing::Ip
+        self.profile.framing == Framing::Ip && address.is_loopback()
             || self
                 .smoltcp
                 .ip_addrs()

@@ -14,7 +14,7 @@ use crate::handle::Table;
 use crate::interface::{End, Interface};
 use crate::link::RxMeta;
 use crate::memory::Budget;
-use crate::tcp::connection::Connection;
+use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
 use crate::time_wait::TimeWait;
 use crate::timers::Timers;
@@ -27,6 +27,17 @@ pub(crate) enum Socket {
     Connection(Box<Connection>),
     Udp(Box<Udp>),
     Lookup(Box<Lookup>),
+}
+
+impl Socket {
+    fn is_owned(&self) -> bool {
+        match self {
+            Socket::Connection(connection) => {
+                matches!(connection.phase, Phase::Connecting | Phase::Open)
+            }
+            _ => true,
+        }
+    }
 }
 
 /// How the turn of a socket ended; the number counts the packets that it sent.
@@ -90,6 +101,19 @@ impl Core {
             config,
             random,
         }
+    }
+
+    /// The socket of a handle that the program has: not one that it has closed and that is still
+    /// delivering, nor one that it hasn't accepted yet.
+    pub(crate) fn owned(&self, handle: Handle) -> Option<&Socket> {
+        self.sockets.get(handle).filter(|socket| socket.is_owned())
+    }
+
+    /// The same, to change it.
+    pub(crate) fn owned_mut(&mut self, handle: Handle) -> Option<&mut Socket> {
+        self.sockets
+            .get_mut(handle)
+            .filter(|socket| socket.is_owned())
     }
 
     /// Lists a socket as one that may have something to send.

@@ -264,7 +264,7 @@ fn transmit(core: &mut Core, interfaces: &mut [Interface], budget: usize) -> boo
 impl Stack {
     /// What a handle names; `None` if it was closed.
     pub fn kind(&self, handle: Handle) -> Option<Kind> {
-        Some(match self.core.sockets.get(handle)? {
+        Some(match self.core.owned(handle)? {
             Socket::Listener(_) => Kind::Listener,
             Socket::Connection(_) => Kind::Connection,
             Socket::Udp(_) => Kind::Udp,
@@ -274,7 +274,7 @@ impl Stack {
 
     /// What can be done without waiting.
     pub fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
-        let (ready, wakes) = match self.core.sockets.get_mut(handle) {
+        let (ready, wakes) = match self.core.owned_mut(handle) {
             Some(Socket::Connection(connection)) => {
                 (connection.readiness(1), &mut connection.wakes)
             }
@@ -308,7 +308,7 @@ impl Stack {
 
     /// Why a connection failed; `None` as long as it didn't. An orderly end is no failure.
     pub fn socket_error(&self, handle: Handle) -> Result<Option<Error>, Error> {
-        match self.core.sockets.get(handle) {
+        match self.core.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.error),
             Some(Socket::Udp(udp)) => Ok(udp.error),
             Some(_) => Ok(None),
@@ -318,7 +318,7 @@ impl Stack {
 
     /// The address of this end; of a listener or UDP socket the one that it is bound to.
     pub fn local_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
-        match self.core.sockets.get(handle) {
+        match self.core.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.local),
             Some(Socket::Listener(listener)) => Ok(listener.local),
             Some(Socket::Udp(udp)) => Ok(udp.local),
@@ -329,7 +329,7 @@ impl Stack {
 
     /// The address of the other end; [`Error::InvalidOperation`] where there is none.
     pub fn peer_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
-        match self.core.sockets.get(handle) {
+        match self.core.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.remote),
             Some(_) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),

@@ -105,8 +105,12 @@ impl TimeWait {
         segment: &Segment,
         now_ns: u64,
     ) -> Answer {
-        // A reset of a connection that is over must not end TIME-WAIT early (RFC 1337).
         if segment.has(RST) {
+            // Only one that answers an acknowledgement of ours (its number is exact) shows that the
+            // peer knows nothing of the connection; others must not end TIME-WAIT (RFC 1337).
+            if segment.seq == record.receive_next {
+                flows.remove(key);
+            }
             return Answer::Silence;
         }
         let newer = segment.seq.wrapping_sub(record.receive_next) as i32;

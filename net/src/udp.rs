@@ -13,6 +13,7 @@ use smoltcp::socket::udp::UdpMetadata;
 use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, SendError, Socket as UdpSocket};
 use smoltcp::wire::{IpEndpoint, IpListenEndpoint};
 
+use crate::device::Sent;
 use crate::frame::{Datagram, Fragment, FragmentKey, IPV6_HEADER, Unreachable};
 use crate::interface::{End, Interface};
 use crate::shared::{Core, Socket, Turn, park, route};
@@ -236,10 +237,16 @@ impl Core {
                 continue;
             };
             loop {
-                let sent = interface.send(now_ns, &mut part.set);
+                // smoltcp has one place for a datagram in fragments, and forgets what is there for
+                // the next one: all must be out before.
+                let ready = interface.send_fragments(now_ns);
+                let sent = match ready {
+                    true => interface.send(now_ns, &mut part.set),
+                    false => Sent::default(),
+                };
                 self.work += 1;
                 frames += sent.frames;
-                if sent.refused || !interface.send_fragments(now_ns) {
+                if !ready || sent.refused || !interface.send_fragments(now_ns) {
                     park(&mut interface.end.blocked, blocked, handle);
                     full = true;
                     break;
@@ -352,6 +359,7 @@ impl Core {
         };
         let (interface, source) = route(interfaces, remote.ip(), scope)?;
         let source = match udp.local.ip() {
+            IpAddr::V4(_) if remote.is_ipv6() => return Err(Error::InvalidArgument),
             any if any.is_unspecified() => source,
             bound if bound.is_ipv4() == remote.is_ipv4() => bound,
             _ => return Err(Error::InvalidArgument),

@@ -54,6 +54,8 @@ struct Inner {
     impairment: Impairment,
     random: Random,
     statistics: CableStatistics,
+    /// Ends that are played by hand.
+    scripted: [bool; 2],
 }
 
 impl Inner {
@@ -98,6 +100,7 @@ impl Cable {
                 impairment,
                 random: Random::new(seed),
                 statistics: CableStatistics::default(),
+                scripted: [false; 2],
             })),
         }
     }
@@ -121,6 +124,7 @@ impl Cable {
 
     /// End 0 or 1, to be played by hand.
     pub fn script(&self, end: usize) -> Script {
+        self.inner.borrow_mut().scripted[end] = true;
         Script {
             inner: self.inner.clone(),
             end,
@@ -142,15 +146,16 @@ impl Cable {
         self.inner.borrow_mut().now_ns = now_ns;
     }
 
-    /// When the next frame arrives.
+    /// When the next frame arrives. One that waits for a script to take it doesn't count.
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let inner = self.inner.borrow();
-        inner
-            .ways
-            .iter()
-            .filter_map(|way| way.front())
-            .map(|(at_ns, _)| *at_ns)
-            .min()
+        let ends = inner.ways.iter().zip(inner.scripted);
+        ends.filter_map(|(way, scripted)| {
+            way.iter()
+                .map(|(at_ns, _)| *at_ns)
+                .find(|at_ns| !scripted || *at_ns > inner.now_ns)
+        })
+        .min()
     }
 }
 

@@ -6,6 +6,9 @@ use crate::{Config, InterfaceConfig, Progress, Stack};
 /// Frames that a stack handles in one poll.
 const BUDGET: usize = 64;
 
+/// Rounds of polls after which it must be quiet, if the clock stands still.
+const SETTLE: usize = 100_000;
+
 /// Stacks and cables under one clock, which stands still unless it is moved.
 pub struct World {
     /// The time, in nanoseconds.
@@ -75,9 +78,13 @@ impl World {
         for cable in &self.cables {
             cable.set_now(self.now_ns);
         }
-        let mut next;
-        loop {
-            next = None;
+        for round in 0.. {
+            assert!(
+                round < SETTLE,
+                "a stack is never done at {} ns",
+                self.now_ns
+            );
+            let mut next = None;
             let mut more = false;
             for stack in &mut self.stacks {
                 self.polls += 1;
@@ -96,6 +103,7 @@ impl World {
                 return next;
             }
         }
+        None
     }
 
     /// Moves the clock to the next event, or by `step_ns` if that is sooner or there is none; then

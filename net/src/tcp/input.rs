@@ -44,7 +44,7 @@ impl Core {
             }
             None => {}
         }
-        if !end.has_address(segment.local.0) {
+        if !end.accepts(segment.local.0) {
             return;
         }
         if segment.flags & (SYN | ACK | RST | FIN) == SYN

@@ -14,7 +14,7 @@ use crate::{Error, Handle, Stack};
 
 impl Core {
     fn connection_mut(&mut self, handle: Handle) -> Result<&mut Connection, Error> {
-        match self.sockets.get_mut(handle) {
+        match self.owned_mut(handle) {
             Some(Socket::Connection(connection)) => Ok(connection),
             Some(_) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),
@@ -361,7 +361,7 @@ impl Stack {
 
     /// Bytes written and not acknowledged yet.
     pub fn tcp_unsent(&self, connection: Handle) -> Result<usize, Error> {
-        match self.core.sockets.get(connection) {
+        match self.core.owned(connection) {
             Some(Socket::Connection(connection)) => Ok(connection
                 .io
                 .as_ref()

@@ -1,6 +1,13 @@
 //! Tests of the whole crate, over simulated cables.
 
+mod close;
+mod configuration;
+mod datagrams;
+mod hostile;
+mod listen;
+mod scale;
 mod transfer;
+mod wire;
 
 use core::net::SocketAddr;
 

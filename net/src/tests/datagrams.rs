@@ -1,0 +1,152 @@
+//! UDP, ICMP and fragments.
+
+use super::{MS, SECOND, address, pair, pattern, ready};
+use crate::sim::{Impairment, Offloads, World};
+use crate::{Config, Error};
+
+#[test]
+fn datagrams_keep_their_borders() {
+    for (any, to) in [
+        ("0.0.0.0:53", "10.0.0.2:53"),
+        ("[::]:53", "[fd00::2]:53"),
+        ("[::]:53", "10.0.0.2:53"),
+        ("10.0.0.2:53", "10.0.0.2:53"),
+    ] {
+        let mut world = pair();
+        let server = world.stacks[1].udp_bind(address(any)).unwrap();
+        let client = world.stacks[0].udp_bind(address("[::]:0")).unwrap();
+        let mut buffer = [0; 100];
+        assert_eq!(
+            world.stacks[1].udp_recv_from(server, &mut buffer),
+            Err(Error::WouldBlock)
+        );
+        for text in ["one", "", "three"] {
+            world.stacks[0]
+                .udp_send_to(client, text.as_bytes(), address(to))
+                .unwrap();
+        }
+        world.advance(10 * MS);
+        let mut told = Vec::new();
+        world.stacks[1].take_events(&mut |handle| told.push(handle));
+        assert_eq!(told, [server]);
+        let mut from = None;
+        for text in ["one", "", "three"] {
+            let (len, sender) = world.stacks[1].udp_recv_from(server, &mut buffer).unwrap();
+            assert_eq!(&buffer[..len], text.as_bytes());
+            from = Some(sender);
+        }
+        world.stacks[1]
+            .udp_send_to(server, b"answer", from.unwrap())
+            .unwrap();
+        world.advance(10 * MS);
+        let (len, sender) = world.stacks[0]
+            .udp_recv_from(client, &mut buffer[..3])
+            .unwrap();
+        assert_eq!((len, sender, &buffer[..3]), (6, address(to), &b"ans"[..]));
+    }
+}
+
+#[test]
+fn a_large_datagram_goes_in_fragments() {
+    let offloads = Offloads {
+        queue: 2,
+        ..Default::default()
+    };
+    let impairment = Impairment {
+        delay_ns: 1000,
+        ..Default::default()
+    };
+    let mut world = World::pair(Config::default(), impairment, [offloads; 2], 20);
+    let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
+    let data = pattern(9000);
+    for _ in 0..3 {
+        world.stacks[0]
+            .udp_send_to(client, &data, address("10.0.0.2:9"))
+            .unwrap();
+    }
+    let mut buffer = vec![0; 10_000];
+    for _ in 0..3 {
+        let mut len = None;
+        world.run(10 * SECOND, |world| {
+            len = ready(world.stacks[1].udp_recv_from(server, &mut buffer));
+            len.is_some()
+        });
+        assert_eq!(len.unwrap().0, data.len());
+        assert!(buffer[..data.len()] == data);
+    }
+    let too_long = world.stacks[0].udp_send_to(client, &[0; 20_000], address("10.0.0.2:9"));
+    assert_eq!(too_long, Err(Error::MessageTooLong));
+    let too_long = world.stacks[0].udp_send_to(client, &[0; 1453], address("[fd00::2]:9"));
+    assert_eq!(too_long, Err(Error::InvalidArgument));
+}
+
+#[test]
+fn a_full_queue_says_so_and_drops_no_order() {
+    let mut world = pair();
+    let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
+    let mut sent = 0u32;
+    loop {
+        let bytes = sent.to_be_bytes();
+        match world.stacks[0].udp_send_to(client, &bytes, address("10.0.0.2:9")) {
+            Ok(()) => sent += 1,
+            Err(error) => {
+                assert_eq!(error, Error::WouldBlock);
+                break;
+            }
+        }
+    }
+    assert_eq!(sent, 64);
+    world.advance(SECOND);
+    let mut told = Vec::new();
+    world.stacks[0].take_events(&mut |handle| told.push(handle));
+    assert_eq!(told, [client]);
+    for expected in 0..sent {
+        let mut buffer = [0; 4];
+        world.stacks[1].udp_recv_from(server, &mut buffer).unwrap();
+        assert_eq!(u32::from_be_bytes(buffer), expected);
+    }
+}
+
+#[test]
+fn nobody_there_is_told_once() {
+    let mut world = pair();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
+    world.stacks[0]
+        .udp_send_to(client, b"x", address("10.0.0.2:9"))
+        .unwrap();
+    world.advance(10 * MS);
+    let mut buffer = [0; 4];
+    let mut receive = || world.stacks[0].udp_recv_from(client, &mut buffer);
+    assert_eq!(receive(), Err(Error::ConnectionRefused));
+    assert_eq!(receive(), Err(Error::WouldBlock));
+}
+
+#[test]
+fn ports_are_taken_and_given_back() {
+    let mut world = pair();
+    let stack = &mut world.stacks[0];
+    let first = stack.udp_bind(address("0.0.0.0:53")).unwrap();
+    assert_eq!(
+        stack.udp_bind(address("10.0.0.1:53")),
+        Err(Error::AddressInUse)
+    );
+    assert_eq!(
+        stack.udp_bind(address("10.0.0.3:54")),
+        Err(Error::AddressNotAvailable)
+    );
+    stack.close(first).unwrap();
+    stack.udp_bind(address("10.0.0.1:53")).unwrap();
+    let other = stack.udp_bind(address("127.0.0.1:53")).unwrap();
+    // To ourselves, over the loopback.
+    let client = stack.udp_bind(address("0.0.0.0:0")).unwrap();
+    stack
+        .udp_send_to(client, b"me", address("127.0.0.1:53"))
+        .unwrap();
+    world.advance(MS);
+    let mut buffer = [0; 4];
+    let (len, from) = world.stacks[0].udp_recv_from(other, &mut buffer).unwrap();
+    assert_eq!(len, 2);
+    assert_eq!(from.ip(), address("127.0.0.1:0").ip());
+}

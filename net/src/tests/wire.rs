@@ -1,0 +1,96 @@
+//! Frames made and read by hand, for scripts.
+
+use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use smoltcp::phy::ChecksumCapabilities;
+use smoltcp::wire::{
+    EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, IpRepr, TcpPacket, TcpRepr,
+    UdpPacket, UdpRepr,
+};
+
+/// The MAC address of scripts.
+pub(crate) const SCRIPT: [u8; 6] = [2, 0, 0, 0, 9, 9];
+
+fn ethernet(to: [u8; 6], ethertype: EthernetProtocol, len: usize) -> Vec<u8> {
+    let mut frame = vec![0; 14 + len];
+    let mut header = EthernetFrame::new_unchecked(&mut frame[..]);
+    header.set_src_addr(EthernetAddress(SCRIPT));
+    header.set_dst_addr(EthernetAddress(to));
+    header.set_ethertype(ethertype);
+    frame
+}
+
+fn ip(from: IpAddr, to: IpAddr, protocol: IpProtocol, mac: [u8; 6], len: usize) -> Vec<u8> {
+    let repr = IpRepr::new(from.into(), to.into(), protocol, len, 64);
+    let ethertype = match from {
+        IpAddr::V4(_) => EthernetProtocol::Ipv4,
+        IpAddr::V6(_) => EthernetProtocol::Ipv6,
+    };
+    let mut frame = ethernet(mac, ethertype, repr.buffer_len());
+    repr.emit(&mut frame[14..], &ChecksumCapabilities::default());
+    frame
+}
+
+/// A datagram in a frame.
+pub(crate) fn udp(from: SocketAddr, to: SocketAddr, mac: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    let mut frame = ip(from.ip(), to.ip(), IpProtocol::Udp, mac, payload.len() + 8);
+    let at = frame.len() - payload.len() - 8;
+    let repr = UdpRepr {
+        src_port: from.port(),
+        dst_port: to.port(),
+    };
+    repr.emit(
+        &mut UdpPacket::new_unchecked(&mut frame[at..]),
+        &from.ip().into(),
+        &to.ip().into(),
+        payload.len(),
+        |buffer| buffer.copy_from_slice(payload),
+        &ChecksumCapabilities::default(),
+    );
+    frame
+}
+
+/// A segment in a frame.
+pub(crate) fn tcp(from: IpAddr, to: IpAddr, mac: [u8; 6], repr: &TcpRepr<'_>) -> Vec<u8> {
+    let mut frame = ip(from, to, IpProtocol::Tcp, mac, repr.buffer_len());
+    let at = frame.len() - repr.buffer_len();
+    let packet = &mut TcpPacket::new_unchecked(&mut frame[at..]);
+    repr.emit(
+        packet,
+        &from.into(),
+        &to.into(),
+        &ChecksumCapabilities::default(),
+    );
+    frame
+}
+
+/// An ARP reply: `ip` is at the script, to the one that asks in `request`.
+pub(crate) fn arp_reply(request: &[u8]) -> Option<Vec<u8>> {
+    if request.get(12..14)? != [8, 6] || request.get(20..22)? != [0, 1] {
+        return None;
+    }
+    let mac: [u8; 6] = request[6..12].try_into().ok()?;
+    let mut frame = ethernet(mac, EthernetProtocol::Arp, 28);
+    frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 2]);
+    frame[22..28].copy_from_slice(&SCRIPT);
+    frame[28..32].copy_from_slice(&request[38..42]);
+    frame[32..38].copy_from_slice(&mac);
+    frame[38..42].copy_from_slice(&request[28..32]);
+    Some(frame)
+}
+
+/// Source, destination and payload of an IPv4 datagram.
+pub(crate) fn parse_udp(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, Vec<u8>)> {
+    if frame.get(12..14)? != [8, 0] || frame[23] != 17 {
+        return None;
+    }
+    let address = |at: usize| -> Ipv4Addr {
+        Ipv4Addr::new(frame[at], frame[at + 1], frame[at + 2], frame[at + 3])
+    };
+    let port = |at: usize| u16::from_be_bytes([frame[at], frame[at + 1]]);
+    Some((
+        SocketAddr::new(IpAddr::V4(address(26)), port(34)),
+        SocketAddr::new(IpAddr::V4(address(30)), port(36)),
+        frame[42..].to_vec(),
+    ))
+}
