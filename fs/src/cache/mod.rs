@@ -149,6 +149,7 @@ impl Cache {
         self.frozen = true;
         self.lines.discard();
         self.gather.buffer.clear();
+        self.ahead.clear();
     }
 
     fn check(&self, first: u64, bytes: usize) -> Result<u64, BlockError> {
@@ -283,6 +284,9 @@ impl Cache {
                 && let Some(mut buffer) = self.ahead.take(window as usize * self.sector)
             {
                 self.device.read(first, &mut buffer)?;
+                // What is newer in memory reaches the device unseen by the buffer.
+                self.gather.overlay(first, &mut buffer, self.sector);
+                self.overlay_lines(first, window, &mut buffer);
                 self.ahead.fill(buffer, first, self.sector);
                 self.ahead.serve(first, rest, self.sector);
                 return Ok(());

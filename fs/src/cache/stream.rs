@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// Sectors read before they were asked for. All of it is as on the device.
+/// Sectors read before they were asked for, with every write since.
 pub(super) struct ReadAhead {
     buffer: Vec<u8>,
     /// The first sector in the buffer, and how many there are.
@@ -80,7 +80,7 @@ impl ReadAhead {
         self.buffer = buffer;
     }
 
-    /// Keeps the buffer as the device is after a write of `data` at `first`.
+    /// Takes a write of `data` at `first` into the buffer.
     pub fn written(&mut self, first: u64, data: &[u8], sector: usize) {
         let count = (data.len() / sector) as u64;
         let from = first.max(self.first);

@@ -1,1 +1,220 @@
+//! The cache against a plain array of bytes.
 
+use alloc::boxed::Box;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use proptest::prelude::*;
+
+use super::{Cache, Layout, Order};
+use crate::BlockError;
+use crate::fake::{Disk, Event};
+
+const SECTORS: u64 = 300;
+/// Tables before, directories and files after.
+const TABLES_END: u64 = 20;
+
+#[derive(Debug, Clone)]
+enum Step {
+    Read(u64, u64),
+    Write {
+        first: u64,
+        count: u64,
+        fill: u8,
+        contents: bool,
+    },
+    Commit(bool),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let place = (0..SECTORS, prop_oneof![3 => 1u64..4, 1 => 1u64..80]);
+    let step = prop_oneof![
+        4 => place.clone().prop_map(|(first, count)| Step::Read(first, count)),
+        // Sequential readers and writers, for reading ahead and gathering.
+        2 => (0..8u64).prop_map(|n| Step::Read(n * 20, 20)),
+        4 => (place, any::<u8>(), any::<bool>()).prop_map(|((first, count), fill, contents)| {
+            Step::Write { first, count, fill, contents }
+        }),
+        2 => (0..8u64, any::<u8>()).prop_map(|(n, fill)| {
+            Step::Write { first: 40 + n * 20, count: 20, fill, contents: true }
+        }),
+        1 => any::<bool>().prop_map(Step::Commit),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
+    let mut cache = Cache::new(Box::new(disk.clone()), 0, stream_bytes);
+    let layout = Layout {
+        tables_end: TABLES_END,
+        data_start: TABLES_END,
+        flags: vec![1, 11],
+    };
+    cache.set_layout(layout).unwrap();
+    cache
+}
+
+proptest! {
+    #[test]
+    fn reads_what_was_written_whatever_is_cached(steps in steps(), stream in prop_oneof![Just(0), Just(16 << 10), Just(64 << 10)]) {
+        let disk = Disk::zeroed(SECTORS as usize * 512);
+        let mut cache = new_cache(&disk, stream);
+        let mut model = disk.bytes();
+        for step in steps {
+            match step {
+                Step::Read(first, count) => {
+                    let count = count.min(SECTORS - first);
+                    let mut buf = vec![0xaa; count as usize * 512];
+                    cache.read(first, &mut buf).unwrap();
+                    let at = first as usize * 512;
+                    prop_assert!(buf == model[at..at + buf.len()]);
+                }
+                Step::Write { first, count, fill, contents } => {
+                    let count = count.min(SECTORS - first);
+                    if contents {
+                        cache.begin_file(SECTORS);
+                    }
+                    // Sectors differ, so that misplaced ones show.
+                    let data: Vec<u8> = (0..count as usize * 512)
+                        .map(|at| fill.wrapping_add((at / 512) as u8))
+                        .collect();
+                    cache.write(first, &data).unwrap();
+                    cache.end_file();
+                    let at = first as usize * 512;
+                    model[at..at + data.len()].copy_from_slice(&data);
+                }
+                Step::Commit(tables_first) => {
+                    let order =
+                        if tables_first { Order::TablesFirst } else { Order::DirectoriesFirst };
+                    cache.commit(order).unwrap();
+                    prop_assert!(!cache.is_dirty());
+                    prop_assert!(disk.bytes() == model);
+                }
+            }
+        }
+        cache.commit(Order::TablesFirst).unwrap();
+        prop_assert!(disk.bytes() == model);
+    }
+}
+
+/// The first sectors of the writes in the log, batch by batch.
+fn logged(disk: &Disk) -> Vec<Vec<u64>> {
+    let log = disk.state().log.replace(Vec::new()).unwrap_or_default();
+    let writes = log.iter().map(|event| match event {
+        Event::Write(first, _) => vec![*first],
+        Event::Batch(writes) => writes.iter().map(|(first, _)| *first).collect(),
+        Event::Flush => Vec::new(),
+    });
+    writes.collect()
+}
+
+#[test]
+fn a_commit_writes_contents_then_one_batch_in_the_order_asked_for() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    disk.state().log = Some(Vec::new());
+    for (order, expected) in [
+        (Order::TablesFirst, vec![vec![40], vec![8, 16, 100, 60]]),
+        (
+            Order::DirectoriesFirst,
+            vec![vec![40], vec![100, 60, 8, 16]],
+        ),
+    ] {
+        cache.write(100, &[1; 512]).unwrap();
+        cache.write(60, &[1; 512]).unwrap();
+        cache.write(16, &[2; 512]).unwrap();
+        cache.write(8, &[2; 512]).unwrap();
+        cache.begin_file(60);
+        cache.write(40, &[3; 512]).unwrap();
+        cache.end_file();
+        assert!(
+            logged(&disk).is_empty(),
+            "nothing is written before the commit"
+        );
+        cache.commit(order).unwrap();
+        assert_eq!(logged(&disk), expected);
+    }
+}
+
+#[test]
+fn flags_that_are_back_as_they_were_are_not_written() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    cache.write(1, &[1; 512]).unwrap();
+    cache.write(1, &[0; 512]).unwrap();
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(disk.state().writes, 0);
+    cache.write(1, &[1; 512]).unwrap();
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(disk.state().writes, 1);
+    cache.write(1, &[0; 512]).unwrap();
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(disk.bytes(), vec![0; SECTORS as usize * 512]);
+}
+
+#[test]
+fn sequential_transfers_make_few_requests() {
+    let disk = Disk::zeroed(1 << 20);
+    let mut cache = new_cache(&disk, 128 << 10);
+    let mut buf = vec![0; 16 << 10];
+    for n in 0..64 {
+        cache.read(n * 32, &mut buf).unwrap();
+    }
+    // 2 for the flags, 16 KiB, 32, 64, and then 128 at a time.
+    assert!(
+        disk.state().reads <= 2 + 3 + 8,
+        "{} reads",
+        disk.state().reads
+    );
+    cache.begin_file(0);
+    for n in 4..64 {
+        cache.write(n * 32, &buf).unwrap();
+    }
+    cache.commit(Order::TablesFirst).unwrap();
+    assert!(disk.state().writes <= 8, "{} writes", disk.state().writes);
+}
+
+#[test]
+fn a_failed_write_is_tried_again_by_the_next_commit() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 16 << 10);
+    cache.write(30, &[1; 512]).unwrap();
+    cache.begin_file(0);
+    cache.write(40, &[2; 8192]).unwrap();
+    cache.end_file();
+    for _ in 0..2 {
+        disk.state().fail_write = Some(1);
+        assert_eq!(cache.commit(Order::TablesFirst), Err(BlockError::Io));
+    }
+    cache.commit(Order::TablesFirst).unwrap();
+    let bytes = disk.bytes();
+    assert!(bytes[30 * 512..31 * 512] == [1; 512] && bytes[40 * 512..56 * 512] == [2; 8192]);
+}
+
+#[test]
+fn requests_outside_the_device_are_errors() {
+    let mut cache = new_cache(&Disk::zeroed(SECTORS as usize * 512), 0);
+    let mut sector = [0; 512];
+    for first in [SECTORS, u64::MAX, u64::MAX - 1] {
+        assert_eq!(cache.read(first, &mut sector), Err(BlockError::OutOfRange));
+        assert_eq!(cache.write(first, &sector), Err(BlockError::OutOfRange));
+    }
+    assert_eq!(
+        cache.read(0, &mut sector[..100]),
+        Err(BlockError::OutOfRange)
+    );
+}
+
+#[test]
+fn nothing_is_written_once_frozen() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 16 << 10);
+    cache.write(30, &[1; 512]).unwrap();
+    cache.freeze();
+    assert_eq!(cache.write(31, &[1; 512]), Err(BlockError::ReadOnly));
+    let mut sector = [7; 512];
+    cache.read(30, &mut sector).unwrap();
+    assert_eq!(sector, [0; 512], "as it is on the device");
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(disk.state().writes, 0);
+}

@@ -8,9 +8,8 @@
 mod device;
 mod handles;
 mod names;
+mod operations;
 mod probe;
-#[cfg(test)]
-mod tests;
 mod volume;
 
 use alloc::boxed::Box;

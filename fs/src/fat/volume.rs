@@ -6,34 +6,27 @@ use alloc::string::String;
 
 use hadris_fat::sync::FatFs;
 use hadris_fs::sync::FileSystem;
-use hadris_fs::{
-    DirCursor, Extent, FileType, Metadata, Name, NodeId, OpenMode, RenameMode, SetAttr,
-};
+use hadris_fs::{Extent, FileType, Metadata, Name, NodeId, OpenMode, SetAttr};
 
 use super::device::{Device, SharedCache};
 use super::handles::{Handle, Handles};
 use super::names;
 use crate::cache::{Cache, Order};
 use crate::path;
-use crate::{
-    BlockError, Cursor, DirEntry, Error, FileId, Health, Kind, OpenFlags, Space, Stat, Volume,
-};
+use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Volume};
 
 /// The largest file: its size is 32 bits on the disk.
-const MAX_FILE: u64 = u32::MAX as u64;
+pub(super) const MAX_FILE: u64 = u32::MAX as u64;
 
 /// Bytes of one step of a write or of growing a file, between which changes may be committed.
 const STEP: u64 = 1 << 20;
 
-/// Entries given by one call of `list`.
-const LIST_STEP: usize = 256;
-
-type Result<T> = core::result::Result<T, Error>;
+pub(super) type Result<T> = core::result::Result<T, Error>;
 type FatResult<T> = core::result::Result<T, hadris_fs::Error<BlockError>>;
 
 /// What the operations since the last commit did. Only one kind at a time: a commit comes between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Change {
+pub(super) enum Change {
     /// Nothing.
     None,
     /// Clusters were taken, entries added or changed.
@@ -46,14 +39,14 @@ enum Change {
 /// See [`super::mount`].
 pub(super) struct FatVolume {
     /// Boxed: it has a block of 4 KiB in it, which is not to be moved over small stacks.
-    fat: Box<FatFs<Device>>,
-    cache: SharedCache,
-    handles: Handles,
+    pub fat: Box<FatFs<Device>>,
+    pub cache: SharedCache,
+    pub handles: Handles,
     sector: usize,
-    writable: bool,
+    pub writable: bool,
     /// What was found when the volume turned out to be corrupt.
-    corrupt: Option<String>,
-    change: Change,
+    pub corrupt: Option<String>,
+    pub change: Change,
 }
 
 impl FatVolume {
@@ -70,7 +63,7 @@ impl FatVolume {
         }
     }
 
-    fn with_cache<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> Result<T> {
+    pub(super) fn with_cache<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> Result<T> {
         // Never contended; see `Device::with`.
         self.cache
             .try_lock()
@@ -80,7 +73,7 @@ impl FatVolume {
 
     /// Turns the outcome of a call of hadris-fat into ours. The first sign of corruption ends all
     /// writing.
-    fn done<T>(&mut self, result: FatResult<T>, what: &str) -> Result<T> {
+    pub(super) fn done<T>(&mut self, result: FatResult<T>, what: &str) -> Result<T> {
         result.map_err(|error| {
             let known = names::error(&error);
             if known == Error::Corrupt && self.corrupt.is_none() {
@@ -97,7 +90,7 @@ impl FatVolume {
 
     /// Prepares for an operation that changes the volume: commits before it what isn't of the
     /// same kind.
-    fn begin(&mut self, change: Change) -> Result<()> {
+    pub(super) fn begin(&mut self, change: Change) -> Result<()> {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
         }
@@ -110,14 +103,14 @@ impl FatVolume {
 
     /// Ends an operation that changed the volume. Its outcome stands; what was changed stays in
     /// the cache when it can't be written now, and `sync` says so.
-    fn end(&mut self) {
+    pub(super) fn end(&mut self) {
         if self.corrupt.is_none() && self.with_cache(|cache| cache.is_filling()) == Ok(true) {
             let _ = self.commit();
         }
     }
 
     /// Brings all changes to the device, without flushing it.
-    fn commit(&mut self) -> Result<()> {
+    pub(super) fn commit(&mut self) -> Result<()> {
         // Writes the sizes of open files, the number of free clusters, and the mark of a clean
         // volume, all of it to the cache.
         let synced = FileSystem::sync(&mut *self.fat);
@@ -131,13 +124,13 @@ impl FatVolume {
         Ok(())
     }
 
-    fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
+    pub(super) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
         let found = self.fat.lookup(directory, Name::new(name));
         self.done(found, "reading a directory")
     }
 
     /// The node that `path` names, pinned.
-    fn resolve(&mut self, path: &str) -> Result<NodeId> {
+    pub(super) fn resolve(&mut self, path: &str) -> Result<NodeId> {
         let mut node = self.fat.root();
         for name in path::names(path) {
             let next = self.lookup(node, name);
@@ -149,7 +142,7 @@ impl FatVolume {
 
     /// Calls `f` with the directory that `path` is in and its last name; [`Error::Invalid`] for
     /// the root, which is in none.
-    fn in_parent<T>(
+    pub(super) fn in_parent<T>(
         &mut self,
         path: &str,
         f: impl FnOnce(&mut Self, NodeId, &str) -> Result<T>,
@@ -161,13 +154,13 @@ impl FatVolume {
         result
     }
 
-    fn metadata(&mut self, node: NodeId) -> Result<Stat> {
+    pub(super) fn metadata(&mut self, node: NodeId) -> Result<Stat> {
         let found = self.fat.stat(node);
         Ok(stat(&self.done(found, "reading a directory entry")?))
     }
 
     /// An open file, not a directory.
-    fn file(&self, file: FileId, needed: OpenFlags) -> Result<Handle> {
+    pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<Handle> {
         let handle = self.handles.get(file)?;
         if handle.is_directory() {
             return Err(Error::IsDirectory);
@@ -208,7 +201,7 @@ impl FatVolume {
         Ok(self.handles.add(Handle { node, flags }))
     }
 
-    fn open_path(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
+    pub(super) fn open_path(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
         if path::split_last(path).is_none() {
             let root = self.fat.root();
             return self.open_node(root, flags, false);
@@ -229,7 +222,7 @@ impl FatVolume {
     }
 
     /// Makes a file or directory, and pins it.
-    fn create(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
+    pub(super) fn create(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
         names::check(name)?;
         self.begin(Change::Taking)?;
         let (at, attributes) = (Name::new(name), SetAttr::new());
@@ -265,7 +258,7 @@ impl FatVolume {
     }
 
     /// Cuts a file, or extends it with zeros: all of it or nothing.
-    fn resize(&mut self, node: NodeId, size: u64) -> Result<()> {
+    pub(super) fn resize(&mut self, node: NodeId, size: u64) -> Result<()> {
         if size > MAX_FILE {
             return Err(Error::TooLarge);
         }
@@ -296,7 +289,7 @@ impl FatVolume {
     }
 
     /// Writes `buf`, or as much of it as fits the file and the volume.
-    fn write_steps(&mut self, node: NodeId, offset: u64, buf: &[u8]) -> Result<usize> {
+    pub(super) fn write_steps(&mut self, node: NodeId, offset: u64, buf: &[u8]) -> Result<usize> {
         let mut done = 0;
         for step in buf.chunks(STEP as usize) {
             match self.write_step(node, offset + done as u64, step) {
@@ -331,7 +324,7 @@ impl FatVolume {
 }
 
 /// What hadris-fat knows of a node, in our words.
-fn stat(known: &Metadata) -> Stat {
+pub(super) fn stat(known: &Metadata) -> Stat {
     let directory = known.file_type() == FileType::Dir;
     Stat {
         kind: if directory {
@@ -342,244 +335,5 @@ fn stat(known: &Metadata) -> Stat {
         size: known.len(),
         modified: known.modified().map_or(0, |time| time.unix_seconds()),
         read_only: known.permissions().bits() & 0o222 == 0,
-    }
-}
-
-fn check_flags(flags: OpenFlags) -> Result<()> {
-    let writes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND;
-    let directory = OpenFlags::DIRECTORY | OpenFlags::READ;
-    let fits = if flags.contains(OpenFlags::DIRECTORY) {
-        directory.contains(flags)
-    } else {
-        flags.intersects(OpenFlags::READ | OpenFlags::WRITE)
-            && (flags.contains(OpenFlags::WRITE) || !flags.intersects(writes))
-            && (flags.contains(OpenFlags::CREATE) || !flags.contains(OpenFlags::EXCLUSIVE))
-    };
-    if fits { Ok(()) } else { Err(Error::Invalid) }
-}
-
-impl Volume for FatVolume {
-    fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
-        check_flags(flags)?;
-        self.handles.check_room()?;
-        self.open_path(path, flags)
-    }
-
-    fn close(&mut self, file: FileId) -> Result<()> {
-        let handle = self.handles.remove(file)?;
-        let closed = if handle.is_directory() {
-            Ok(())
-        } else {
-            if handle.flags.contains(OpenFlags::WRITE) && self.change == Change::None {
-                self.change = Change::Taking;
-            }
-            let closed = self.fat.close(handle.node);
-            self.done(closed, "closing a file")
-        };
-        self.fat.forget(handle.node, 1);
-        closed
-    }
-
-    fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let handle = self.file(file, OpenFlags::READ)?;
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
-            let read = self.fat.read(handle.node, at, rest);
-            match self.done(read, "reading a file")? {
-                0 => break,
-                count => done += count,
-            }
-        }
-        Ok(done)
-    }
-
-    fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
-        let handle = self.file(file, OpenFlags::WRITE)?;
-        let size = self.metadata(handle.node)?.size;
-        let append = handle.flags.contains(OpenFlags::APPEND);
-        let offset = if append { size } else { offset };
-        if buf.is_empty() {
-            return Ok(0);
-        }
-        if offset >= MAX_FILE {
-            return Err(Error::TooLarge);
-        }
-        if offset > size {
-            self.resize(handle.node, offset)?;
-        }
-        let written = self.write_steps(handle.node, offset, buf);
-        if written.is_err() && offset > size {
-            // The gap is of no use without what was to come after it.
-            let _ = self.resize(handle.node, size);
-        }
-        written
-    }
-
-    fn size(&mut self, file: FileId) -> Result<u64> {
-        let handle = self.file(file, OpenFlags::empty())?;
-        Ok(self.metadata(handle.node)?.size)
-    }
-
-    fn truncate(&mut self, file: FileId, size: u64) -> Result<()> {
-        let handle = self.file(file, OpenFlags::WRITE)?;
-        self.resize(handle.node, size)
-    }
-
-    fn stat_file(&mut self, file: FileId) -> Result<Stat> {
-        let handle = self.handles.get(file)?;
-        self.metadata(handle.node)
-    }
-
-    fn stat(&mut self, path: &str) -> Result<Stat> {
-        let node = self.resolve(path)?;
-        let known = self.metadata(node);
-        self.fat.forget(node, 1);
-        known
-    }
-
-    fn list(
-        &mut self,
-        directory: FileId,
-        from: Cursor,
-        visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
-    ) -> Result<Option<Cursor>> {
-        let handle = self.handles.get(directory)?;
-        if !handle.is_directory() {
-            return Err(Error::NotDirectory);
-        }
-        let mut cursor = from;
-        for _ in 0..LIST_STEP {
-            let entry = self.fat.readdir(handle.node, DirCursor::from_raw(cursor));
-            let Some(entry) = self.done(entry, "reading a directory")? else {
-                return Ok(None);
-            };
-            let name = String::from_utf8_lossy(entry.name().as_bytes());
-            if !visit(&DirEntry {
-                name: &name,
-                stat: stat(entry.metadata()),
-            }) {
-                return Ok(Some(cursor));
-            }
-            cursor = entry.next_cursor().into_raw();
-        }
-        Ok(Some(cursor))
-    }
-
-    fn mkdir(&mut self, path: &str) -> Result<()> {
-        if path::split_last(path).is_none() {
-            return Err(Error::Exists);
-        }
-        self.in_parent(path, |volume, parent, name| {
-            let node = volume.create(parent, name, true)?;
-            volume.fat.forget(node, 1);
-            Ok(())
-        })
-    }
-
-    fn rmdir(&mut self, path: &str) -> Result<()> {
-        if path::split_last(path).is_none() {
-            return Err(Error::Busy);
-        }
-        self.in_parent(path, |volume, parent, name| {
-            let node = volume.lookup(parent, name)?;
-            let open = volume.handles.has_directory(node);
-            volume.fat.forget(node, 1);
-            if open {
-                return Err(Error::Busy);
-            }
-            volume.begin(Change::Giving)?;
-            let removed = volume.fat.rmdir(parent, Name::new(name));
-            let removed = volume.done(removed, "removing a directory");
-            volume.end();
-            removed
-        })
-    }
-
-    fn unlink(&mut self, path: &str) -> Result<()> {
-        if path::split_last(path).is_none() {
-            return Err(Error::IsDirectory);
-        }
-        self.in_parent(path, |volume, parent, name| {
-            volume.begin(Change::Giving)?;
-            let removed = volume.fat.unlink(parent, Name::new(name));
-            let removed = volume.done(removed, "removing a file");
-            volume.end();
-            removed
-        })
-    }
-
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
-        if path::split_last(from).is_none() || path::split_last(to).is_none() {
-            return Err(Error::Busy);
-        }
-        self.in_parent(from, |volume, from_parent, from_name| {
-            volume.in_parent(to, |volume, to_parent, to_name| {
-                names::check(to_name)?;
-                let change = match volume.lookup(to_parent, to_name) {
-                    Ok(target) => {
-                        let open = volume.handles.has_directory(target);
-                        let source = volume.lookup(from_parent, from_name);
-                        volume.fat.forget(target, 1);
-                        let source = source?;
-                        volume.fat.forget(source, 1);
-                        if open && source != target {
-                            return Err(Error::Busy);
-                        }
-                        Change::Giving
-                    }
-                    Err(Error::NotFound) => Change::Taking,
-                    Err(error) => return Err(error),
-                };
-                volume.begin(change)?;
-                let (from_name, to_name) = (Name::new(from_name), Name::new(to_name));
-                let mode = RenameMode::Replace;
-                let renamed = volume
-                    .fat
-                    .rename(from_parent, from_name, to_parent, to_name, mode);
-                let renamed = volume.done(renamed, "renaming");
-                volume.end();
-                renamed
-            })
-        })
-    }
-
-    fn sync(&mut self) -> Result<()> {
-        if let Some(found) = &self.corrupt {
-            log::debug!("not synced: {found}");
-            return Err(Error::Corrupt);
-        }
-        if !self.writable {
-            return Ok(());
-        }
-        if self.change != Change::None || self.with_cache(|cache| cache.is_dirty())? {
-            self.commit()?;
-        }
-        Ok(self.with_cache(Cache::flush)??)
-    }
-
-    fn sync_file(&mut self, file: FileId) -> Result<()> {
-        self.handles.get(file)?;
-        // The tables are the volume's, not the file's: one commit is as cheap for all.
-        self.sync()
-    }
-
-    fn space(&mut self) -> Result<Space> {
-        let counted = self.fat.statfs();
-        let counted = self.done(counted, "counting free clusters")?;
-        let unit = counted.block_size();
-        Ok(Space {
-            total: counted.total_blocks() * u64::from(unit),
-            free: counted.free_blocks() * u64::from(unit),
-            unit,
-        })
-    }
-
-    fn health(&self) -> Health {
-        match &self.corrupt {
-            Some(found) => Health::Corrupt(found.clone()),
-            None if self.writable => Health::Writable,
-            None => Health::ReadOnly,
-        }
     }
 }

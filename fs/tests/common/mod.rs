@@ -73,6 +73,12 @@ pub fn run(program: &str, args: &[&str]) -> (bool, String) {
 
 /// A fresh file system of `len` bytes: `mkfs.fat` with `args`.
 pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
+    mkfs_start(len, len, args)
+}
+
+/// The first `start` bytes of such a file system.
+pub fn mkfs_start(len: u64, start: u64, args: &[&str]) -> Vec<u8> {
+    use std::io::Read;
     let image = Image::new();
     std::fs::File::create(&image.0)
         .unwrap()
@@ -82,7 +88,13 @@ pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
     all.push(image.0.to_str().unwrap());
     let (ok, text) = run("mkfs.fat", &all);
     assert!(ok, "mkfs.fat {args:?}: {text}");
-    image.bytes()
+    let mut bytes = Vec::new();
+    std::fs::File::open(&image.0)
+        .unwrap()
+        .take(start)
+        .read_to_end(&mut bytes)
+        .unwrap();
+    bytes
 }
 
 /// What `fsck.fat -n` finds wrong, if anything.

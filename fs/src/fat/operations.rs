@@ -1,0 +1,253 @@
+//! The operations of [`Volume`] on FAT.
+
+use alloc::string::String;
+
+use hadris_fs::{DirCursor, Name, RenameMode};
+
+use super::names;
+use super::volume::{Change, FatVolume, MAX_FILE, Result, stat};
+use crate::cache::Cache;
+use crate::path;
+use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Space, Stat, Volume};
+
+/// Entries given by one call of `list`.
+const LIST_STEP: usize = 256;
+
+fn check_flags(flags: OpenFlags) -> Result<()> {
+    let writes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND;
+    let directory = OpenFlags::DIRECTORY | OpenFlags::READ;
+    let fits = if flags.contains(OpenFlags::DIRECTORY) {
+        directory.contains(flags)
+    } else {
+        flags.intersects(OpenFlags::READ | OpenFlags::WRITE)
+            && (flags.contains(OpenFlags::WRITE) || !flags.intersects(writes))
+            && (flags.contains(OpenFlags::CREATE) || !flags.contains(OpenFlags::EXCLUSIVE))
+    };
+    if fits { Ok(()) } else { Err(Error::Invalid) }
+}
+
+impl Volume for FatVolume {
+    fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
+        check_flags(flags)?;
+        self.handles.check_room()?;
+        self.open_path(path, flags)
+    }
+
+    fn close(&mut self, file: FileId) -> Result<()> {
+        let handle = self.handles.remove(file)?;
+        let closed = if handle.is_directory() {
+            Ok(())
+        } else {
+            if handle.flags.contains(OpenFlags::WRITE) && self.change == Change::None {
+                self.change = Change::Taking;
+            }
+            let closed = self.fat.close(handle.node);
+            self.done(closed, "closing a file")
+        };
+        self.fat.forget(handle.node, 1);
+        closed
+    }
+
+    fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let handle = self.file(file, OpenFlags::READ)?;
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
+            let read = self.fat.read(handle.node, at, rest);
+            match self.done(read, "reading a file")? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
+        let handle = self.file(file, OpenFlags::WRITE)?;
+        let size = self.metadata(handle.node)?.size;
+        let append = handle.flags.contains(OpenFlags::APPEND);
+        let offset = if append { size } else { offset };
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        if offset >= MAX_FILE {
+            return Err(Error::TooLarge);
+        }
+        if offset > size {
+            self.resize(handle.node, offset)?;
+        }
+        let written = self.write_steps(handle.node, offset, buf);
+        if written.is_err() && offset > size {
+            // The gap is of no use without what was to come after it.
+            let _ = self.resize(handle.node, size);
+        }
+        written
+    }
+
+    fn size(&mut self, file: FileId) -> Result<u64> {
+        let handle = self.file(file, OpenFlags::empty())?;
+        Ok(self.metadata(handle.node)?.size)
+    }
+
+    fn truncate(&mut self, file: FileId, size: u64) -> Result<()> {
+        let handle = self.file(file, OpenFlags::WRITE)?;
+        self.resize(handle.node, size)
+    }
+
+    fn stat_file(&mut self, file: FileId) -> Result<Stat> {
+        let handle = self.handles.get(file)?;
+        self.metadata(handle.node)
+    }
+
+    fn stat(&mut self, path: &str) -> Result<Stat> {
+        let node = self.resolve(path)?;
+        let known = self.metadata(node);
+        self.fat.forget(node, 1);
+        known
+    }
+
+    fn list(
+        &mut self,
+        directory: FileId,
+        from: Cursor,
+        visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
+    ) -> Result<Option<Cursor>> {
+        let handle = self.handles.get(directory)?;
+        if !handle.is_directory() {
+            return Err(Error::NotDirectory);
+        }
+        let mut cursor = from;
+        for _ in 0..LIST_STEP {
+            let entry = self.fat.readdir(handle.node, DirCursor::from_raw(cursor));
+            let Some(entry) = self.done(entry, "reading a directory")? else {
+                return Ok(None);
+            };
+            let name = String::from_utf8_lossy(entry.name().as_bytes());
+            if !visit(&DirEntry {
+                name: &name,
+                stat: stat(entry.metadata()),
+            }) {
+                return Ok(Some(cursor));
+            }
+            cursor = entry.next_cursor().into_raw();
+        }
+        Ok(Some(cursor))
+    }
+
+    fn mkdir(&mut self, path: &str) -> Result<()> {
+        if path::split_last(path).is_none() {
+            return Err(Error::Exists);
+        }
+        self.in_parent(path, |volume, parent, name| {
+            let node = volume.create(parent, name, true)?;
+            volume.fat.forget(node, 1);
+            Ok(())
+        })
+    }
+
+    fn rmdir(&mut self, path: &str) -> Result<()> {
+        if path::split_last(path).is_none() {
+            return Err(Error::Busy);
+        }
+        self.in_parent(path, |volume, parent, name| {
+            let node = volume.lookup(parent, name)?;
+            let open = volume.handles.has_directory(node);
+            volume.fat.forget(node, 1);
+            if open {
+                return Err(Error::Busy);
+            }
+            volume.begin(Change::Giving)?;
+            let removed = volume.fat.rmdir(parent, Name::new(name));
+            let removed = volume.done(removed, "removing a directory");
+            volume.end();
+            removed
+        })
+    }
+
+    fn unlink(&mut self, path: &str) -> Result<()> {
+        if path::split_last(path).is_none() {
+            return Err(Error::IsDirectory);
+        }
+        self.in_parent(path, |volume, parent, name| {
+            volume.begin(Change::Giving)?;
+            let removed = volume.fat.unlink(parent, Name::new(name));
+            let removed = volume.done(removed, "removing a file");
+            volume.end();
+            removed
+        })
+    }
+
+    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+        if path::split_last(from).is_none() || path::split_last(to).is_none() {
+            return Err(Error::Busy);
+        }
+        self.in_parent(from, |volume, from_parent, from_name| {
+            volume.in_parent(to, |volume, to_parent, to_name| {
+                names::check(to_name)?;
+                let change = match volume.lookup(to_parent, to_name) {
+                    Ok(target) => {
+                        let open = volume.handles.has_directory(target);
+                        let source = volume.lookup(from_parent, from_name);
+                        volume.fat.forget(target, 1);
+                        let source = source?;
+                        volume.fat.forget(source, 1);
+                        if open && source != target {
+                            return Err(Error::Busy);
+                        }
+                        Change::Giving
+                    }
+                    Err(Error::NotFound) => Change::Taking,
+                    Err(error) => return Err(error),
+                };
+                volume.begin(change)?;
+                let (from_name, to_name) = (Name::new(from_name), Name::new(to_name));
+                let mode = RenameMode::Replace;
+                let renamed = volume
+                    .fat
+                    .rename(from_parent, from_name, to_parent, to_name, mode);
+                let renamed = volume.done(renamed, "renaming");
+                volume.end();
+                renamed
+            })
+        })
+    }
+
+    fn sync(&mut self) -> Result<()> {
+        if let Some(found) = &self.corrupt {
+            log::debug!("not synced: {found}");
+            return Err(Error::Corrupt);
+        }
+        if !self.writable {
+            return Ok(());
+        }
+        if self.change != Change::None || self.with_cache(|cache| cache.is_dirty())? {
+            self.commit()?;
+        }
+        Ok(self.with_cache(Cache::flush)??)
+    }
+
+    fn sync_file(&mut self, file: FileId) -> Result<()> {
+        self.handles.get(file)?;
+        // The tables are the volume's, not the file's: one commit is as cheap for all.
+        self.sync()
+    }
+
+    fn space(&mut self) -> Result<Space> {
+        let counted = self.fat.statfs();
+        let counted = self.done(counted, "counting free clusters")?;
+        let unit = counted.block_size();
+        Ok(Space {
+            total: counted.total_blocks() * u64::from(unit),
+            free: counted.free_blocks() * u64::from(unit),
+            unit,
+        })
+    }
+
+    fn health(&self) -> Health {
+        match &self.corrupt {
+            Some(found) => Health::Corrupt(found.clone()),
+            None if self.writable => Health::Writable,
+            None => Health::ReadOnly,
+        }
+    }
+}

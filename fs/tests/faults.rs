@@ -1,0 +1,221 @@
+//! Devices that fail, and volumes that are full: an error value each time, and nothing else harmed.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{Image, NEW, fsck, mkfs, mount, read_file, run, write_file};
+use fs::fake::Disk;
+use fs::{BlockError, Error, OpenFlags, Volume};
+
+/// Operations of every kind; each may fail, none may panic.
+fn operations(volume: &mut dyn Volume) -> Result<(), Error> {
+    volume.mkdir("dir")?;
+    write_file(volume, "dir/a file with a long name", &[3; 30_000])?;
+    let log = volume.open(
+        "log",
+        OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND,
+    )?;
+    let logged = (0..20).try_for_each(|_| volume.write_at(log, 0, &[4; 700]).map(|_| ()));
+    let synced = volume.sync_file(log);
+    volume.close(log)?;
+    logged.and(synced)?;
+    volume.rename("dir/a file with a long name", "renamed")?;
+    volume.rename("log", "renamed")?;
+    read_file(volume, "renamed")?;
+    volume.space()?;
+    let file = volume.open("renamed", OpenFlags::WRITE)?;
+    let resized = volume
+        .truncate(file, 100)
+        .and_then(|()| volume.truncate(file, 50_000));
+    volume.close(file)?;
+    resized?;
+    volume.unlink("renamed")?;
+    volume.rmdir("dir")?;
+    volume.sync()
+}
+
+/// A volume with a synced file, which no fault may touch.
+fn with_witness(image: &[u8]) -> Disk {
+    let disk = Disk::new(image.to_vec(), 512);
+    let mut volume = mount(&disk);
+    write_file(&mut *volume, "witness", &[9; 12_345]).unwrap();
+    volume.sync().unwrap();
+    disk
+}
+
+fn check_witness(disk: &Disk, when: &str) {
+    let image = Image::with(&disk.bytes());
+    run("fsck.fat", &["-a", image.0.to_str().unwrap()]);
+    let mut volume = mount(&Disk::new(image.bytes(), 512));
+    let found = read_file(&mut *volume, "witness");
+    assert!(found.as_deref() == Ok(&[9; 12_345][..]), "{when}");
+}
+
+#[test]
+fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
+    let image = mkfs(1 << 20, &["-F", "12", "-s", "1"]);
+    let before = with_witness(&image).bytes();
+    let (mut failed, mut retried) = (0, 0);
+    for kind in 0..3 {
+        for nth in 1.. {
+            let disk = Disk::new(before.clone(), 512);
+            let mounted = fs::fat::mount(Box::new(disk.clone()), fs::fat::Options::default());
+            let mut volume = mounted.unwrap();
+            let countdown = Some(nth);
+            match kind {
+                0 => disk.state().fail_read = countdown,
+                1 => disk.state().fail_write = countdown,
+                _ => disk.state().fail_flush = countdown,
+            }
+            let result = operations(&mut *volume);
+            let used = {
+                let state = disk.state();
+                state
+                    .fail_read
+                    .or(state.fail_write)
+                    .or(state.fail_flush)
+                    .is_none()
+            };
+            if !used {
+                break;
+            }
+            // A failing write may be one that the cache tries again by itself.
+            match result {
+                Err(error) => assert_eq!(error, Error::Io, "kind {kind}, request {nth}"),
+                Ok(()) => retried += 1,
+            }
+            failed += 1;
+            // The device is well again: what is left to write can be written.
+            volume.sync().unwrap();
+            let when = format!("kind {kind}, request {nth}");
+            fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{when}: {text}"));
+            check_witness(&disk, &when);
+        }
+    }
+    println!("{failed} failures, {retried} of them made good");
+    assert!(failed > 20);
+}
+
+#[test]
+fn a_device_that_goes_away_gives_errors_and_no_panic() {
+    let disk = with_witness(&mkfs(9 << 20, &["-F", "16", "-s", "2"]));
+    let mut volume = mount(&disk);
+    let file = volume
+        .open("witness", OpenFlags::READ | OpenFlags::WRITE)
+        .unwrap();
+    disk.state().gone = true;
+    assert!(operations(&mut *volume).is_err());
+    assert_eq!(volume.read_at(file, 0, &mut [0; 12_000]), Err(Error::Io));
+    assert_eq!(volume.sync(), Err(Error::Io));
+    let _ = volume.close(file);
+    disk.state().gone = false;
+    volume.sync().unwrap();
+    check_witness(&disk, "gone and back");
+}
+
+#[test]
+fn a_device_that_cannot_be_read_does_not_mount() {
+    let disk = Disk::new(mkfs(1 << 20, &["-F", "12"]), 512);
+    disk.state().gone = true;
+    let error = fs::fat::mount(Box::new(disk.clone()), Default::default())
+        .err()
+        .unwrap();
+    assert_eq!(error.error, Error::Io);
+    assert!(error.detail.contains("check the disk"), "{error}");
+    assert_eq!(Error::from(BlockError::OutOfRange), Error::Io);
+}
+
+/// A volume with no free cluster, an empty directory in it, and a file that fills it.
+fn full_volume(args: &[&str], len: u64) -> (Disk, Box<dyn Volume>) {
+    let disk = with_witness(&mkfs(len, args));
+    let mut volume = mount(&disk);
+    volume.mkdir("directory").unwrap();
+    write_file(&mut *volume, "small", &[1; 10]).unwrap();
+    let filler = volume.open("filler", NEW).unwrap();
+    let chunk = vec![7; 300_000];
+    let mut at = 0;
+    loop {
+        match volume.write_at(filler, at, &chunk) {
+            Ok(count) => at += count as u64,
+            Err(error) => {
+                assert_eq!(error, Error::NoSpace);
+                break;
+            }
+        }
+    }
+    assert_eq!(
+        volume.size(filler),
+        Ok(at),
+        "what was written counts, no more"
+    );
+    volume.close(filler).unwrap();
+    assert_eq!(volume.space().unwrap().free, 0);
+    (disk, volume)
+}
+
+#[test]
+fn a_full_volume_refuses_each_operation_and_loses_nothing() {
+    let volumes: &[(&[&str], u64)] = &[
+        (&["-F", "12", "-s", "1"], 1 << 20),
+        (&["-F", "16", "-s", "2"], 9 << 20),
+        (&["-F", "32", "-s", "1"], 34 << 20),
+    ];
+    for (args, len) in volumes {
+        let (disk, mut volume) = full_volume(args, *len);
+        let long = "directory/".to_string() + &"n".repeat(250);
+        assert_eq!(volume.mkdir("another"), Err(Error::NoSpace));
+        // An empty file needs no cluster but its entry may: the directory's cluster holds 16
+        // entries of 32 bytes, two of which are taken and 20 wanted.
+        let opened = volume.open(&long, NEW).err();
+        let wanted = volume.space().unwrap().unit < 1024;
+        assert!(
+            !wanted || opened == Some(Error::NoSpace),
+            "{args:?}: {opened:?}"
+        );
+        let small = volume
+            .open("small", OpenFlags::READ | OpenFlags::WRITE)
+            .unwrap();
+        // The rest of its cluster is the file's.
+        assert_eq!(volume.write_at(small, 10, &[2; 100]), Ok(100));
+        let unit = u64::from(volume.space().unwrap().unit);
+        assert_eq!(
+            volume.write_at(small, 110, &[2; 5000]),
+            Ok(unit as usize - 110)
+        );
+        assert_eq!(volume.write_at(small, unit, &[2; 1]), Err(Error::NoSpace));
+        assert_eq!(
+            volume.write_at(small, 1 << 20, &[2; 1]),
+            Err(Error::NoSpace)
+        );
+        assert_eq!(volume.truncate(small, 1 << 20), Err(Error::NoSpace));
+        assert_eq!(volume.size(small), Ok(unit));
+        volume.close(small).unwrap();
+        // Renaming within a directory, and removing, need no room.
+        volume.rename("small", "SMALL2").unwrap();
+        volume.sync().unwrap();
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        volume.unlink("filler").unwrap();
+        write_file(&mut *volume, "fits again", &[5; 100_000]).unwrap();
+        volume.sync().unwrap();
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        check_witness(&disk, "full");
+    }
+}
+
+#[test]
+fn a_full_root_directory_of_fixed_size_refuses_more() {
+    let disk = Disk::new(mkfs(2 << 20, &["-F", "12", "-r", "32"]), 512);
+    let mut volume = mount(&disk);
+    let mut made = 0;
+    let refused = loop {
+        match write_file(&mut *volume, &format!("F{made}"), b"x") {
+            Ok(()) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!((made, refused), (32, Error::NoSpace));
+    // Replacing one by another still works.
+    volume.rename("F1", "F2").unwrap();
+    volume.sync().unwrap();
+    fsck(&disk.bytes()).unwrap();
+}
