@@ -1,7 +1,6 @@
 #!/bin/sh
-# Builds all that `make build` promises: the soil command first, since the image context links with soil-cc.
+# Builds all that `make build` promises; dune calls cargo where it needs it, without the network, so crates are fetched first.
 set -eu
 cd "$(dirname "$0")/../.."
 cargo fetch -q --locked
-cargo build -q --locked --release -p soil-tools
 dune build
