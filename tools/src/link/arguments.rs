@@ -50,7 +50,9 @@ pub enum Invocation {
 }
 
 /// Options that make the call one for the C compiler.
-const COMPILE: [&[u8]; 5] = [b"-c", b"-S", b"-E", b"-M", b"-MM"];
+const COMPILE: [&[u8]; 6] = [b"-c", b"-S", b"-E", b"-M", b"-MM", b"-shared"];
+/// What the output of `ocamlopt -shared` ends with. `-cc` takes the place of the option itself.
+const PLUGIN: &[u8] = b".cmxs";
 /// Options followed by a value that a link has no use for.
 const WITH_VALUE: [&[u8]; 8] = [
     b"-x",
@@ -71,6 +73,15 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
         .any(|argument| COMPILE.contains(&argument.as_bytes()))
     {
         return Ok(Invocation::Compile(arguments));
+    }
+    // `dune build` makes a plugin of every library. Nothing comes of them in an image.
+    if arguments
+        .iter()
+        .any(|argument| argument.as_bytes().ends_with(PLUGIN))
+    {
+        return Ok(Invocation::Compile(
+            [vec!["-shared".into()], arguments].concat(),
+        ));
     }
     let is_source = |argument: &OsString| {
         [&b".c"[..], b".S", b".cc", b".cpp", b".cxx"]
@@ -258,6 +269,14 @@ mod tests {
     fn leaves_compiling_to_the_compiler() {
         let call = arguments("-O2 -c stub.c -o stub.o");
         assert_eq!(parse(call.clone()), Ok(Invocation::Compile(call)));
+        let plugin = parse(arguments("-o x.cmxs x.o"));
+        assert_eq!(
+            plugin,
+            Ok(Invocation::Compile(arguments("-shared -o x.cmxs x.o")))
+        );
+        let plugin = parse(arguments("-o x.cmxs x.o"));
+        let shared = arguments("-shared -o x.cmxs x.o");
+        assert_eq!(plugin, Ok(Invocation::Compile(shared)));
         assert!(parse(arguments("stub.c -o x")).is_err());
         assert!(parse(arguments("-o")).is_err());
     }

@@ -45,6 +45,10 @@ fn compiler() -> OsString {
 
 fn compile(arguments: &[OsString]) -> Result<u8, String> {
     let compiler = compiler();
+    // The archive comes with every call of OCaml's compilers, by -ccopt.
+    let arguments = arguments
+        .iter()
+        .filter(|argument| !is_archive(Path::new(argument)));
     let status = Command::new(&compiler)
         .args(arguments)
         .status()
