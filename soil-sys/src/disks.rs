@@ -80,13 +80,16 @@ pub trait Device {
     /// Opens it if that is still to be done. Why not: code and one line.
     fn geometry(&mut self) -> Result<Geometry, (Error, String)>;
 
-    /// Takes a request whose range has been checked. The device may begin only at the next [`poll`](Device::poll).
+    /// Takes a request whose range has been checked. The device may begin only at the next [`kick`](Device::kick).
     fn submit(&mut self, request: Request, tag: u64) -> Submitted;
 
     /// Before the program sleeps: asks the device to wake it when a request ends. True: one has ended already.
     fn arm(&mut self) -> bool;
 
-    /// Starts what was submitted, and reports what has ended.
+    /// Starts what was submitted.
+    fn kick(&mut self);
+
+    /// Reports what has ended.
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
 }
 
@@ -188,9 +191,8 @@ fn poll(rt: &mut Runtime) {
     if let Some(disks) = rt.disks.as_deref_mut() {
         disks.ended = ended;
         // What was submitted just now, by the reports too, begins.
-        for (index, disk) in disks.disks.iter_mut().enumerate() {
-            disk.device
-                .poll(&mut |tag, result| disks.ended.push((index, tag, result)));
+        for disk in &mut disks.disks {
+            disk.device.kick();
         }
     }
 }

@@ -39,4 +39,6 @@ mod random;
 mod runtime;
 mod table;
 pub mod ty;
+#[cfg(any(feature = "image", feature = "process"))]
+mod unwinding;
 mod wait;

@@ -83,7 +83,3 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     // SAFETY: ends the process with SIGABRT.
     unsafe { libc::abort() }
 }
-
-/// The prebuilt `core` names it in its unwind tables, although nothing unwinds with panic=abort.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}

@@ -58,10 +58,6 @@ impl Interest {
     }
 }
 
-/// The prebuilt `core` names it in its unwind tables, although nothing unwinds with panic=abort.
-#[unsafe(no_mangle)]
-extern "C" fn rust_eh_personality() {}
-
 impl Platform for Image {
     const ON_VM: bool = true;
     const NO_ENTROPY: &str = "no random numbers: this processor has no RDRAND or RDSEED, and the machine no virtio-rng \

@@ -134,6 +134,10 @@ impl Device for Disk {
         }
     }
 
+    fn kick(&mut self) {
+        self.blk.kick();
+    }
+
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
         if core::mem::take(&mut self.armed) {
             self.blk.disable_interrupts();

@@ -168,5 +168,7 @@ impl Device for FileDisk {
         false
     }
 
+    fn kick(&mut self) {}
+
     fn poll(&mut self, _: &mut dyn FnMut(u64, Result<(), BlockError>)) {}
 }
