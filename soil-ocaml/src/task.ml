@@ -5,6 +5,7 @@ type scope = {
   mutable running : int;  (** Tasks that haven't ended. *)
   mutable ended : bool;
   mutable failure : (exn * Failure.backtrace) option;  (** The first. *)
+  mutable interrupted : bool;  (** A task ended because it was cancelled. *)
   joining : Scheduler.fiber Waiters.t;  (** The body, when it waits for the tasks. *)
 }
 
@@ -37,6 +38,7 @@ let scope_in_task body =
       running = 0;
       ended = false;
       failure = None;
+      interrupted = false;
       joining = Waiters.create ();
     }
   in
@@ -52,7 +54,10 @@ let scope_in_task body =
   Scheduler.leave scope.node;
   match (scope.failure, outcome) with
   | Some (e, backtrace), _ -> Failure.raise_with_backtrace e backtrace
-  | None, Some v -> v
+  | None, Some v ->
+      (* The body was through, but not all that it started: a cancellation from above must not look like success. *)
+      if scope.interrupted then Scheduler.check ();
+      v
   | None, None -> assert false
 
 let scope body =
@@ -71,7 +76,7 @@ let spawn scope f =
         let backtrace = Failure.get_backtrace () in
         task.state <- Raised (e, backtrace);
         match e with
-        | Cancelled when Scheduler.is_cancelled task.task_node -> ()
+        | Cancelled when Scheduler.is_cancelled task.task_node -> scope.interrupted <- true
         | e -> fail scope e backtrace));
     Scheduler.remove task.task_node;
     scope.running <- scope.running - 1;

@@ -1,0 +1,37 @@
+(* What the tests have in common. *)
+
+module T = Soil.Task
+
+let test name f = Alcotest.test_case name `Quick f
+
+(* A test inside of [Soil.run]; whatever hangs is a failure. *)
+let in_run name f = test name (fun () -> Soil.run (fun () -> T.timeout 20. (fun () -> f ())))
+
+let property ?(count = 200) name generator law =
+  let cell = QCheck2.Test.make ~count ~name generator law in
+  test name (fun () -> QCheck2.Test.check_exn cell)
+
+let property_in_run ?count name generator law =
+  property ?count name generator (fun x -> Soil.run (fun () -> T.timeout 20. (fun () -> law x)))
+
+let bool = Alcotest.(check bool)
+let int = Alcotest.(check int)
+let string = Alcotest.(check string)
+let strings = Alcotest.(check (list string))
+let ints = Alcotest.(check (list int))
+
+let error_code f =
+  match f () with
+  | _ -> "no error"
+  | exception Soil.Error e -> Soil.Error.message e.code
+  | exception e -> Printexc.to_string e
+
+let fails_with what code f = string what (Soil.Error.message code) (error_code f)
+
+let is_invalid what f =
+  match f () with _ -> Alcotest.fail (what ^ ": not refused") | exception Invalid_argument _ -> ()
+
+(* A log of what happened in which order. *)
+let logger () =
+  let entries = ref [] in
+  ((fun s -> entries := s :: !entries), fun () -> List.rev !entries)

@@ -1,0 +1,41 @@
+Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
+
+  $ ./ends.exe exit
+  unwound
+  at_exit
+  [5]
+  $ ./ends.exe "exit in a task"
+  unwound
+  at_exit
+  [6]
+  $ ./ends.exe "stdlib exit in a task"
+  at_exit
+  [7]
+
+An error that nobody catches is shown in words, and its backtrace after it.
+
+  $ ./ends.exe uncaught 2>&1 | head -n 3
+  test subject: in use
+  at_exit
+  Fatal error: exception Soil__Error.Error(_)
+  $ ./ends.exe "uncaught outside" 2> errors
+  at_exit
+  [2]
+  $ head -n 1 errors
+  test subject: in use
+  $ ./ends.exe deadlock 2>&1 | head -n 2
+  run: the only task waits for something that can't happen any more
+  at_exit
+
+SIGTERM and SIGINT cancel everything.
+
+  $ timeout --preserve-status -s TERM 0.5 ./ends.exe sleep
+  waiting
+  unwound
+  at_exit
+  [143]
+  $ timeout --preserve-status -s INT 0.5 ./ends.exe sleep
+  waiting
+  unwound
+  at_exit
+  [143]

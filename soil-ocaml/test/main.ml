@@ -1,0 +1,9 @@
+let () =
+  Alcotest.run "soil"
+    [
+      ("tasks", Test_tasks.tests);
+      ("cancellation", Test_cancel.tests);
+      ("synchronisation", Test_sync.tests);
+      ("descriptors", Test_descriptors.tests);
+      ("values", Test_values.tests);
+    ]
