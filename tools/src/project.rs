@@ -8,7 +8,8 @@ use std::path::Path;
 const DUNE: (u32, u32) = (3, 17);
 
 /// The context that links images, beside the default one: the same compiler and objects, another link driver.
-const CONTEXT: &str = "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
+const CONTEXT: &str =
+    "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
 
 (context
  (default

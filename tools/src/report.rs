@@ -49,17 +49,15 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
     if let Err(text) = &symbols {
         writeln!(out, "soil: {text}")?;
     }
-    for (number, address) in crash.frames.iter().enumerate() {
-        // The first is the instruction at fault, the others are where calls return to.
+    // The first is the instruction at fault, the others are where calls return to.
+    let named = crash.frames.iter().enumerate().map(|(number, address)| {
         let names = symbols
             .as_ref()
             .map(|symbols| symbols.names(*address, number > 0));
-        frame(
-            out,
-            &format!("#{number:<3}"),
-            *address,
-            &names.unwrap_or_default(),
-        )?;
+        (*address, names.unwrap_or_default())
+    });
+    for (number, (address, names)) in in_order_of_calls(named.collect()).iter().enumerate() {
+        frame(out, &format!("#{number:<3}"), *address, names)?;
     }
     if crash.frames.len() > 1 {
         writeln!(
@@ -68,6 +66,26 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
         )?;
     }
     Ok(())
+}
+
+/// OCaml runs on a stack of its own, which the image prints behind the one of C: it belongs where C was called from OCaml.
+fn in_order_of_calls(mut frames: Vec<(u64, Vec<String>)>) -> Vec<(u64, Vec<String>)> {
+    let position = |wanted: &[&str]| {
+        frames
+            .iter()
+            .position(|(_, names)| names.iter().any(|name| wanted.contains(&name.as_str())))
+    };
+    let (call, bottom) = (
+        position(&["caml_c_call", "caml_c_call_stack_args"]),
+        position(&["_start"]),
+    );
+    if let (Some(call), Some(bottom)) = (call, bottom)
+        && let Some(from_call) = frames.get_mut(call + 1..)
+        && let Some(callers) = bottom.checked_sub(call)
+    {
+        from_call.rotate_left(callers);
+    }
+    frames
 }
 
 fn frame(out: &mut impl Write, number: &str, address: u64, names: &[String]) -> io::Result<()> {
@@ -139,7 +157,7 @@ fn name_lines(symbols: &Symbols, out: &mut impl Write) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{parse, parse_address, print};
+    use super::{in_order_of_calls, parse, parse_address, print};
     use proptest::prelude::{any, proptest};
 
     #[test]
@@ -166,6 +184,35 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("0x0000000010 ?"), "{text}");
+    }
+
+    #[test]
+    fn the_stack_of_ocaml_stands_below_the_call_of_c() {
+        let frames = |names: &[&str]| {
+            names
+                .iter()
+                .map(|name| (0, vec![(*name).to_owned()]))
+                .collect::<Vec<_>>()
+        };
+        let found = [
+            "stub",
+            "caml_c_call",
+            "caml_main",
+            "_start",
+            "Main.f",
+            "caml_start_program",
+        ];
+        let ordered = [
+            "stub",
+            "caml_c_call",
+            "Main.f",
+            "caml_start_program",
+            "caml_main",
+            "_start",
+        ];
+        assert_eq!(in_order_of_calls(frames(&found)), frames(&ordered));
+        let other = ["_start", "caml_c_call", "x"];
+        assert_eq!(in_order_of_calls(frames(&other)), frames(&other));
     }
 
     proptest! {

@@ -101,11 +101,16 @@ impl Symbols {
     }
 }
 
-/// A source file's path as far as it says something: without what stands before the last "./", and registries' folders.
+/// A source file's path as far as it says something: inside the project, the registry or the folder it was compiled in.
 fn short(path: &str) -> &str {
-    let path = path.rsplit_once("/./").map_or(path, |(_, rest)| rest);
-    path.rsplit_once("/registry/src/")
-        .map_or(path, |(_, rest)| rest)
+    let after = |mark: &str| path.rsplit_once(mark).map(|(_, rest)| rest);
+    // dune compiles C in _build/CONTEXT and calls the project's root /workspace_root for OCaml.
+    let built = || after("/_build/")?.split_once('/').map(|(_, rest)| rest);
+    path.strip_prefix("/workspace_root/")
+        .or_else(built)
+        .or_else(|| after("/registry/src/"))
+        .or_else(|| after("/./"))
+        .unwrap_or(path)
 }
 
 #[cfg(test)]
@@ -146,10 +151,13 @@ mod tests {
 
     #[test]
     fn paths_lose_what_says_nothing() {
-        assert_eq!(short("/x/_build/./main.ml"), "main.ml");
+        assert_eq!(short("/workspace_root/a/main.ml"), "a/main.ml");
+        assert_eq!(short("/home/x/_build/soil/a/stubs.c"), "a/stubs.c");
+        assert_eq!(short("/x/./main.ml"), "main.ml");
         assert_eq!(
             short("/h/registry/src/i-1/log-1/src/lib.rs"),
             "i-1/log-1/src/lib.rs"
         );
+        assert_eq!(short("main.c"), "main.c");
     }
 }
