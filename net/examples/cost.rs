@@ -21,10 +21,18 @@ fn connected(world: &mut World) -> (Handle, Handle) {
 }
 
 fn main() {
-    let rounds: u32 = std::env::args().nth(1).and_then(|n| n.parse().ok()).unwrap_or(100_000);
-    for offloads in
-        [Offloads::default(), Offloads { tx_checksum: true, tso4: true, queue: 0 }]
-    {
+    let rounds: u32 = std::env::args()
+        .nth(1)
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(100_000);
+    for offloads in [
+        Offloads::default(),
+        Offloads {
+            tx_checksum: true,
+            tso4: true,
+            queue: 0,
+        },
+    ] {
         let impairment = Impairment::default();
         let mut world = World::pair(Config::default(), impairment, [offloads; 2], 1);
         let (client, server) = connected(&mut world);
@@ -33,10 +41,14 @@ fn main() {
         for _ in 0..rounds {
             world.stacks[0].tcp_write(client, &[1; 100]).expect("room");
             world.settle();
-            world.stacks[1].tcp_read(server, &mut buffer).expect("a request");
+            world.stacks[1]
+                .tcp_read(server, &mut buffer)
+                .expect("a request");
             world.stacks[1].tcp_write(server, &[2; 1100]).expect("room");
             world.settle();
-            world.stacks[0].tcp_read(client, &mut buffer).expect("an answer");
+            world.stacks[0]
+                .tcp_read(client, &mut buffer)
+                .expect("an answer");
         }
         let each = begun.elapsed() / rounds;
         println!("request and answer: {} ns, both ends", each.as_nanos());

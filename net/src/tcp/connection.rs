@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::net::SocketAddr;
 
 use smoltcp::iface::{SocketHandle, SocketSet};
+use smoltcp::socket::Socket as AnySocket;
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
 
@@ -49,12 +50,27 @@ pub(crate) struct Io {
 }
 
 impl Io {
-    pub(crate) fn new(buffer: usize, nodelay: bool) -> Io {
+    /// A closed socket with two buffers of this size, which is counted already.
+    pub(crate) fn new(buffer: usize) -> Io {
         let ring = || SocketBuffer::new(vec![0; buffer]);
-        let mut socket = Socket::new(ring(), ring());
+        Io::around(Socket::new(ring(), ring()), buffer)
+    }
+
+    /// The same buffers for another connection: what is in them is out of reach.
+    pub(crate) fn renew(mut self) -> Io {
+        // `Closed`: smoltcp resets the rest when the socket connects or listens.
+        self.socket_mut().abort();
+        match self.set.remove(self.handle) {
+            AnySocket::Tcp(socket) => Io::around(socket, self.buffer),
+            _ => Io::new(self.buffer),
+        }
+    }
+
+    fn around(mut socket: Socket<'static>, buffer: usize) -> Io {
         socket.set_congestion_control(CongestionControl::Reno);
-        socket.set_nagle_enabled(!nodelay);
+        socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(ACK_DELAY));
+        socket.set_keep_alive(None);
         let mut set = SocketSet::new(Vec::with_capacity(1));
         let handle = set.add(socket);
         Io {

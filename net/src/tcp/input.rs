@@ -10,7 +10,7 @@ use crate::flow::Flow;
 use crate::frame::{ACK, FIN, Framing, RST, SYN, Segment, Unreachable};
 use crate::interface::End;
 use crate::shared::{Core, Socket};
-use crate::tcp::connection::{Connection, Io, Phase};
+use crate::tcp::connection::{Connection, Phase};
 use crate::time_wait::{Answer, Record};
 use crate::{Error, Handle};
 
@@ -74,14 +74,13 @@ impl Core {
             return;
         };
         queue.half_open += 1;
-        let Some(buffer) = self.budget.take() else {
+        let Some(mut io) = self.budget.take() else {
             if let Some(queue) = self.listener_mut(listener) {
                 queue.half_open -= 1;
             }
             return;
         };
         self.half_open += 1;
-        let mut io = Io::new(buffer, true);
         let endpoint = IpListenEndpoint {
             addr: Some(segment.local.0.into()),
             port: segment.local.1,

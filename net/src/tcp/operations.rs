@@ -8,7 +8,7 @@ use smoltcp::time::Duration;
 
 use crate::flow::{Flow, FlowKey};
 use crate::shared::{Core, Socket, route};
-use crate::tcp::connection::{Connection, Io, Phase, Wakes};
+use crate::tcp::connection::{Connection, Phase, Wakes};
 use crate::tcp::listener::{Listener, conflict};
 use crate::{Error, Handle, Stack};
 
@@ -170,13 +170,12 @@ impl Stack {
             .interfaces
             .get_mut(interface)
             .ok_or(Error::Unreachable)?;
-        let buffer = core.budget.take().ok_or(Error::OutOfMemory)?;
-        let mut io = Io::new(buffer, true);
+        let mut io = core.budget.take().ok_or(Error::OutOfMemory)?;
         let context = end.end.context();
         let to = (smoltcp::wire::IpAddress::from(peer.0), peer.1);
         let from = (smoltcp::wire::IpAddress::from(address), port);
         if io.socket_mut().connect(context, to, from).is_err() {
-            core.budget.give_back(buffer);
+            core.budget.give_back(io);
             return Err(Error::InvalidArgument);
         }
         let now_ns = core.now_ns;
@@ -270,10 +269,10 @@ impl Stack {
         // The buffer isn't empty, so that smoltcp has no reason to refuse.
         let len = read.unwrap_or(0);
         if connection.over {
-            if !socket.can_recv() {
-                let buffer = io.buffer;
-                connection.io = None;
-                core.budget.give_back(buffer);
+            if !socket.can_recv()
+                && let Some(io) = connection.io.take()
+            {
+                core.budget.give_back(io);
             }
         } else {
             // The window may have to be told.

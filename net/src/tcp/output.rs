@@ -267,7 +267,7 @@ impl Core {
         }
         connection.over = true;
         if !unread && let Some(io) = connection.io.take() {
-            self.budget.give_back(io.buffer);
+            self.budget.give_back(io);
         }
     }
 
@@ -276,8 +276,8 @@ impl Core {
         let Some(Socket::Connection(connection)) = self.sockets.remove(handle) else {
             return;
         };
-        if let Some(io) = &connection.io {
-            self.budget.give_back(io.buffer);
+        if let Some(io) = connection.io {
+            self.budget.give_back(io);
         }
         if let Some(Flow::Connection(owner)) = self.flows.get(&connection.key)
             && *owner == handle
