@@ -8,8 +8,8 @@ use std::path::Path;
 const DUNE: (u32, u32) = (3, 17);
 
 /// The context that links images, beside the default one: the same compiler and objects, another link driver.
-const CONTEXT: &str =
-    "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
+const CONTEXT: &str = "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
+; The driver is named twice, for executables that set one of the two fields without :standard.
 
 (context
  (default
@@ -18,6 +18,12 @@ const CONTEXT: &str =
   (disable_dynamically_linked_foreign_archives true)
   (env
    (_
+    (ocamlopt_flags
+     (:standard
+      -cc
+      %{bin:soil-cc}
+      -ccopt
+      %{lib:soil:libsoil_image.a}))
     (link_flags
      (:standard
       -cc
