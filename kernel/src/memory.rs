@@ -642,7 +642,7 @@ pub fn is_free(start: u64, len: u64) -> bool {
 fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
     let len = whole_pages(len).ok_or(MapError::Invalid)?;
     let end = start.checked_add(len).ok_or(MapError::Invalid)?;
-    if start % PAGE == 0 {
+    if start.is_multiple_of(PAGE) {
         Ok(start..end)
     } else {
         Err(MapError::Invalid)

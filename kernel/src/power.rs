@@ -192,10 +192,9 @@ fn generic_event() {
         }) => memory::map_device(address, 4),
         _ => None,
     };
+    let Some(events) = events else { return };
     // SAFETY: the device's selector, mapped and aligned.
-    if events
-        .is_some_and(|events| unsafe { events.cast::<u32>().read_volatile() } & POWER_DOWN != 0)
-    {
+    if unsafe { events.cast::<u32>().read_volatile() } & POWER_DOWN != 0 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -340,7 +340,7 @@ pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
 /// The `count` pairs of `struct iovec` at `start`.
 fn vectors<'a>(start: u64, count: u64) -> Result<&'a [(u64, u64)], Errno> {
     const IOV_MAX: u64 = 1024;
-    if count > IOV_MAX || start % 8 != 0 {
+    if count > IOV_MAX || !start.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
     let pointer = user(start, count * 16)?;

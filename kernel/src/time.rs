@@ -98,7 +98,7 @@ impl KvmClock {
             let system_time = self.system_time.load(Ordering::Relaxed);
             // Pairs with the host, which makes the version odd before it changes the rest and even afterwards.
             fence(Ordering::Acquire);
-            if version % 2 == 0 && version == self.version.load(Ordering::Relaxed) {
+            if version.is_multiple_of(2) && version == self.version.load(Ordering::Relaxed) {
                 let delta = if shift >= 0 {
                     delta << shift.min(63)
                 } else {
@@ -111,7 +111,7 @@ impl KvmClock {
 }
 
 fn scaled(ticks: u64, multiplier: u64) -> u64 {
-    (u128::from(ticks) * u128::from(multiplier) >> SHIFT) as u64
+    ((u128::from(ticks) * u128::from(multiplier)) >> SHIFT) as u64
 }
 
 fn kvm_clock() -> Option<&'static KvmClock> {
@@ -238,10 +238,7 @@ impl State {
             return base;
         }
         let now = self.monotonic();
-        let wall = self
-            .kvm
-            .and_then(|clock| kvm_wall_clock(clock))
-            .or_else(rtc::read_ns);
+        let wall = self.kvm.and_then(kvm_wall_clock).or_else(rtc::read_ns);
         if wall.is_none() {
             console::line(format_args!(
                 "this machine has no clock: wall time begins in 1970"

@@ -17,7 +17,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
-WORK = ROOT / "_build" / "ocaml-suite"
+WORK = ROOT / "target" / "ocaml-suite"
 # One program in so many is in the short run.
 SHORT = 12
 PROCESS_SECONDS = 30
@@ -220,6 +220,8 @@ def main():
         print(f"skipped {name}: {reason}")
     print(f"{counts['pass']} of {counts['pass'] + counts['fail']} programs that pass as a process pass as an image "
           f"({counts['no']} aren't programs that pass as a process)")
+    # The last line is what tools/setup/test.sh counts.
+    print(f"{counts['pass']} passed, {counts['fail']} failed")
     if failures or not counts["pass"]:
         sys.exit(f"failed: {', '.join(failures) or 'nothing ran'}")
 

@@ -60,6 +60,9 @@ step 'dune runtest' dune runtest
 step 'set-up and install' tools/setup/selftest.sh
 # shellcheck disable=SC2086
 step 'end to end' tests/run.py $long
+if [ -n "$long" ]; then suite=; else suite=--short; fi
+# shellcheck disable=SC2086
+step "OCaml's own tests" tests/ocaml-suite/run.py $suite
 
 printf '\n'
 [ -z "$failures" ] || printf 'failed: %s\n' "${failures#, }"
