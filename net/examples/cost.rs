@@ -1,6 +1,5 @@
 //! What the stack costs by itself, without a device: two stacks over a simulated cable, requests of
-//! 100 bytes and answers of 1 KiB, then bulk. `cargo run --release -p net --features sim --example
-//! cost`; under `valgrind --tool=callgrind` for instructions.
+//! 100 bytes and answers of 1 KiB, then bulk. `cargo run --release -p net --example cost`; under `valgrind --tool=callgrind` for instructions.
 #![allow(missing_docs)]
 
 use std::time::Instant;

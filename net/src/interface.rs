@@ -54,6 +54,8 @@ pub(crate) struct End {
     pub(crate) changed: bool,
     /// Something was queued on the link since its last flush.
     pub(crate) dirty: bool,
+    /// When [`End::maintain`] has something to do; 0: now.
+    maintain_ns: Option<u64>,
 }
 
 impl Interface {
@@ -174,6 +176,7 @@ impl End {
             counters: Counters::default(),
             changed: true,
             dirty: false,
+            maintain_ns: Some(0),
         }
     }
 
@@ -232,7 +235,10 @@ impl End {
     /// Keeps addresses up to date: DHCP, router solicitations and lifetimes. Gives the time of the
     /// next call.
     pub(crate) fn maintain(&mut self, link: &mut dyn Link, now_ns: u64) -> Option<u64> {
-        self.smoltcp.poll_maintenance(instant(now_ns));
+        let due = self.maintain_ns.is_some_and(|at_ns| at_ns <= now_ns);
+        if !due && !self.changed {
+            return self.maintain_ns;
+        }
         let mut next = None;
         if let Some(mut client) = self.dhcp.take() {
             let sent = self.send(link, now_ns, &mut client.set);
@@ -264,6 +270,7 @@ impl End {
         if self.changed {
             self.configure();
         }
+        self.maintain_ns = next;
         next
     }
 
@@ -384,6 +391,16 @@ impl End {
             }
             IpCidr::Ipv4(_) => false,
         })
+    }
+
+    /// DHCP or a router has told something.
+    pub(crate) fn hurry(&mut self) {
+        self.maintain_ns = Some(0);
+    }
+
+    /// Whether a packet is still on its way, on the loopback: what was sent will be received.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.counters.tx_frames != self.counters.rx_frames
     }
 
     /// Whether something waits for room in the link.

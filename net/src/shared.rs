@@ -201,6 +201,7 @@ impl Core {
                     let from = core::net::Ipv6Addr::from_octets(*from);
                     let message = frame.get(at..).unwrap_or_default();
                     end.changed |= slaac.advertisement(from, message, self.now_ns);
+                    end.hurry();
                 }
             }
             Class::Unreachable(report) => match report.protocol {

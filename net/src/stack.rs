@@ -148,17 +148,13 @@ impl Stack {
         core.run_timers();
         let mut progress = Progress::default();
         let mut next_ns = None;
-        for round in 0..ROUNDS {
-            let mut received = false;
-            for (number, interface) in interfaces.iter_mut().enumerate() {
-                let count = receive(core, number, interface, budget);
-                received |= count > 0;
-                progress.more_work |= count >= budget;
+        let mut round = 0;
+        loop {
+            // After the first round only the loopback may have news: what was just sent to it.
+            let count = if round == 0 { interfaces.len() } else { 1 };
+            for (number, interface) in interfaces.iter_mut().enumerate().take(count) {
+                progress.more_work |= receive(core, number, interface, budget) >= budget;
             }
-            if round > 0 && !received {
-                break;
-            }
-            next_ns = None;
             for interface in interfaces.iter_mut() {
                 let Interface { link, end } = interface;
                 let at_ns = end.maintain(link.as_mut(), now_ns);
@@ -172,8 +168,16 @@ impl Stack {
                 .flatten()
                 .min();
             progress.more_work |= transmit(core, interfaces, budget);
-            if round + 1 == ROUNDS {
+            round += 1;
+            if !interfaces
+                .first()
+                .is_some_and(|loopback| loopback.end.is_under_way())
+            {
+                break;
+            }
+            if round == ROUNDS {
                 progress.more_work = true;
+                break;
             }
         }
         for interface in interfaces.iter_mut() {
@@ -200,7 +204,8 @@ impl Stack {
     /// A socket is named when an operation on it answered [`Error::WouldBlock`] (or
     /// [`Stack::readiness`] found it not ready) and that may now be different, for reading or for
     /// writing. So: try, and wait for the event only after `WouldBlock`. Spurious events are
-    /// possible, lost ones are not. Costs time for the sockets named only.
+    /// possible, lost ones are not. Costs time for the sockets named only. To be called after each
+    /// [`Stack::poll`]: names wait here until then, those of closed sockets too.
     pub fn take_events(&mut self, f: &mut dyn FnMut(Handle)) {
         let mut events = core::mem::take(&mut self.core.events);
         for handle in events.drain(..) {

@@ -167,6 +167,7 @@ impl Core {
             end.feed(self.now_ns, frame, &mut client.set);
             end.changed |= client.update();
             end.dhcp = Some(client);
+            end.hurry();
             return;
         }
         let Some(handle) = self.udp_for(datagram.local, datagram.local_port) else {

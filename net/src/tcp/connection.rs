@@ -9,7 +9,6 @@ use smoltcp::socket::Socket as AnySocket;
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
 
-use crate::device::Sent;
 use crate::flow::FlowKey;
 use crate::{Error, Handle, Readiness};
 
@@ -184,12 +183,6 @@ impl Connection {
         self.io
             .as_ref()
             .map_or(State::Closed, |io| io.socket().state())
-    }
-
-    pub(crate) fn note(&mut self, sent: &Sent) {
-        if sent.last.is_some() {
-            self.sent = sent.last;
-        }
     }
 
     /// Whether the last acknowledgement of the connection, the one of the peer's FIN, was sent.

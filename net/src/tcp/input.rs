@@ -128,7 +128,9 @@ impl Core {
         }
         let sent = end.feed(now_ns, frame, &mut io.set);
         let after = io.socket().state();
-        connection.note(&sent);
+        if sent.last.is_some() {
+            connection.sent = sent.last;
+        }
         connection.heard_ns = now_ns;
         if segment.has(FIN) {
             connection.peer_end = Some(segment.end());
@@ -139,7 +141,15 @@ impl Core {
                 _ => Error::ConnectionReset,
             });
         }
-        self.mark_dirty(handle);
+        // Mostly there is nothing to send at once: an acknowledgement waits for the answer.
+        if !connection.dirty {
+            let next_ns = end.poll_at(now_ns, &io.set);
+            if next_ns.is_some_and(|at_ns| at_ns <= now_ns) {
+                self.mark_dirty(handle);
+            } else {
+                self.set_timer(handle, next_ns);
+            }
+        }
         self.settle(handle);
     }
 

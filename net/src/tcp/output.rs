@@ -77,7 +77,7 @@ impl Core {
     }
 
     /// Puts the connection's next deadline into the heap: that of smoltcp and its own.
-    fn set_timer(&mut self, handle: Handle, next_ns: Option<u64>) {
+    pub(crate) fn set_timer(&mut self, handle: Handle, next_ns: Option<u64>) {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
         };

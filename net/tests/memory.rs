@@ -1,0 +1,109 @@
+//! Memory in use, counted by the allocator: connections that are over leave nothing behind.
+#![allow(missing_docs)]
+
+use std::alloc::System;
+
+use net::sim::{Impairment, Offloads, World};
+use net::{Config, Error, Handle};
+use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
+
+#[global_allocator]
+static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
+
+const SECOND: u64 = 1_000_000_000;
+
+fn in_use() -> usize {
+    let stats = ALLOCATOR.stats();
+    (stats.bytes_allocated as isize - stats.bytes_deallocated as isize + stats.bytes_reallocated)
+        as usize
+}
+
+/// One request and answer on a connection of its own, closed by either side first.
+fn exchange(world: &mut World, listener: Handle, server_first: bool) {
+    let server = "10.0.0.2:80".parse().expect("an address");
+    let client = world.stacks[0].tcp_connect(server, None).expect("a route");
+    let mut accepted = None;
+    let mut buffer = [0; 2000];
+    let mut asked = false;
+    let mut answered = 0;
+    world.run(90 * SECOND, |world| {
+        if !asked && world.stacks[0].tcp_connect_result(client) == Ok(()) {
+            world.stacks[0]
+                .tcp_write(client, b"GET / HTTP/1.1\r\n\r\n")
+                .expect("room");
+            asked = true;
+        }
+        accepted = accepted.or(world.stacks[1].tcp_accept(listener).ok());
+        if let Some(connection) = accepted
+            && world.stacks[1].tcp_read(connection, &mut buffer).is_ok()
+        {
+            world.stacks[1]
+                .tcp_write(connection, &[b'x'; 1100])
+                .expect("room");
+        }
+        if let Ok(len) = world.stacks[0].tcp_read(client, &mut buffer) {
+            answered += len;
+        }
+        answered == 1100
+    });
+    let ends = [(0, client), (1, accepted.expect("a connection"))];
+    let (first, second) = (
+        ends[usize::from(server_first)],
+        ends[usize::from(!server_first)],
+    );
+    world.stacks[first.0]
+        .close(first.1)
+        .expect("an open handle");
+    world.run(90 * SECOND, |world| {
+        match world.stacks[second.0].tcp_read(second.1, &mut buffer) {
+            Ok(len) => len == 0,
+            Err(error) => error != Error::WouldBlock,
+        }
+    });
+    world.stacks[second.0]
+        .close(second.1)
+        .expect("an open handle");
+    world.advance(1_000_000);
+}
+
+#[test]
+fn memory_in_use_stays_the_same_over_many_connections() {
+    let config = Config {
+        time_wait_max: 200,
+        tcp_memory: 16 << 20,
+        ..Default::default()
+    };
+    let impairment = Impairment {
+        delay_ns: 10_000,
+        ..Default::default()
+    };
+    let mut world = World::pair(config, impairment, [Offloads::default(); 2], 50);
+    let listener = world.stacks[1]
+        .tcp_listen("0.0.0.0:80".parse().expect("an address"), 1024)
+        .expect("a free port");
+    // The full count is for release builds; the shape is the same.
+    let count = if cfg!(debug_assertions) {
+        10_000
+    } else {
+        100_000
+    };
+    let mut at_tenth = 0;
+    for n in 0..count {
+        exchange(&mut world, listener, n % 2 == 0);
+        for stack in &mut world.stacks {
+            stack.take_events(&mut |_| {});
+        }
+        if n == count / 10 {
+            at_tenth = in_use();
+        }
+    }
+    let (before, after) = (at_tenth as f64, in_use() as f64);
+    assert!(
+        (after / before - 1.0).abs() < 0.01,
+        "{before} bytes, then {after}"
+    );
+    assert_eq!(
+        world.stacks[0].tcp_memory_used() + world.stacks[1].tcp_memory_used(),
+        0
+    );
+}
