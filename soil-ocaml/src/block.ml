@@ -15,7 +15,7 @@ let names () =
       else if Failure.code result = Not_found then raise_notrace Exit
       else Failure.fail ~operation:"disks" ~subject:"" result
     in
-    match Text.fetch check (fun b off len -> Soil_raw.block_name i b off len) with
+    match Text.fetch check (fun b off len -> Soil_raw_blocks.block_name i b off len) with
     | name -> name :: go (i + 1)
     | exception Exit -> []
   in
@@ -23,7 +23,7 @@ let names () =
 
 let of_descriptor (d : Descriptor.t) =
   let info = Scheduler.create_ints 4 in
-  let result = Soil_raw.block_info d.handle info in
+  let result = Soil_raw_blocks.block_info d.handle info in
   if result < 0 then Descriptor.fail d "info" result;
   let sector_size = info.{0} in
   {
@@ -35,7 +35,7 @@ let of_descriptor (d : Descriptor.t) =
   }
 
 let open_ name =
-  let submit token = Soil_raw.block_open name token in
+  let submit token = Soil_raw_blocks.block_open name token in
   let handle = Scheduler.operation ~operation:"open" ~subject:("disk " ^ name) submit in
   let d = Descriptor.make ~path:name io Block handle in
   match of_descriptor d with
@@ -87,13 +87,13 @@ let transfer disk name raw ~first_sector b off len =
 
 let read disk =
   transfer disk "read" (fun handle sector b off len token ->
-      Soil_raw.block_read handle sector b off len token)
+      Soil_raw_blocks.block_read handle sector b off len token)
 
 let write disk =
   transfer disk "write" (fun handle sector b off len token ->
-      Soil_raw.block_write handle sector b off len token)
+      Soil_raw_blocks.block_write handle sector b off len token)
 
 let flush disk =
   let d = disk.descriptor in
-  let submit token = Soil_raw.block_flush d.handle token in
+  let submit token = Soil_raw_blocks.block_flush d.handle token in
   ignore (Scheduler.operation ~operation:"flush" ~subject:(d.io.describe d) submit)

@@ -21,8 +21,8 @@ let query family name =
   let number = match family with `Any -> 0 | `V4 -> 4 | `V6 -> 6 in
   let results = Pool.create (16 * most) in
   let operation = "dns lookup" and subject = name in
-  ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw.net_up token));
-  let submit token = Soil_raw.dns_lookup name number results (16 * most) token in
+  ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
+  let submit token = Soil_raw_net.dns_lookup name number results (16 * most) token in
   let n = Scheduler.operation ~operation ~subject submit in
   let address i =
     let b = Bytes.create 16 in

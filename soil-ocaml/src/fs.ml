@@ -9,11 +9,11 @@ let describe (d : Descriptor.t) = d.path
 (* Rust takes and gives bytes of files in bigarrays only: the device may use the memory while other tasks run, and [bytes] move. *)
 
 let read_at name position (d : Descriptor.t) b off len =
-  let submit token = Soil_raw.file_read d.handle b off len position token in
+  let submit token = Soil_raw_files.file_read d.handle b off len position token in
   operation ~operation:name ~subject:d.path submit
 
 let write_at name position (d : Descriptor.t) b off len =
-  let submit token = Soil_raw.file_write d.handle b off len position token in
+  let submit token = Soil_raw_files.file_write d.handle b off len position token in
   let n = operation ~operation:name ~subject:d.path submit in
   if n = 0 && len > 0 then Error.fail No_space name ~subject:d.path;
   n
@@ -51,7 +51,7 @@ let flags mode =
   | Append -> open_read lor open_write lor open_create lor open_append
 
 let open_ ?(mode = Read) path =
-  let submit token = Soil_raw.fs_open path (flags mode) token in
+  let submit token = Soil_raw_files.fs_open path (flags mode) token in
   Descriptor.make ~path io File (operation ~operation:"open" ~subject:path submit)
 
 let with_file ?mode path f = Descriptor.closing (open_ ?mode path) f
@@ -61,7 +61,7 @@ let file_operation name (d : Descriptor.t) submit =
   operation ~operation:name ~subject:d.path submit
 
 let size (d : Descriptor.t) =
-  file_operation "size" d (fun token -> Soil_raw.file_size d.handle token)
+  file_operation "size" d (fun token -> Soil_raw_files.file_size d.handle token)
 
 let read_file ?(max = 16 * 1024 * 1024) path =
   with_file path @@ fun d ->
@@ -118,7 +118,7 @@ let from_start = 0
 let from_position = 1
 
 let seek_from name whence offset (d : Descriptor.t) =
-  file_operation name d (fun token -> Soil_raw.file_seek d.handle offset whence token)
+  file_operation name d (fun token -> Soil_raw_files.file_seek d.handle offset whence token)
 
 let seek d position =
   check_position "seek" position;
@@ -128,10 +128,10 @@ let position d = seek_from "position" from_position 0 d
 
 let truncate (d : Descriptor.t) size =
   check_position "truncate" size;
-  ignore (file_operation "truncate" d (fun token -> Soil_raw.file_truncate d.handle size token))
+  ignore (file_operation "truncate" d (fun token -> Soil_raw_files.file_truncate d.handle size token))
 
 let sync (d : Descriptor.t) =
-  ignore (file_operation "sync" d (fun token -> Soil_raw.file_sync d.handle token))
+  ignore (file_operation "sync" d (fun token -> Soil_raw_files.file_sync d.handle token))
 
 (* Directories *)
 
@@ -152,12 +152,12 @@ let iter_packed b length f =
 
 let iter path f =
   let subject = path and name = "list" in
-  let submit token = Soil_raw.fs_directory path token in
+  let submit token = Soil_raw_files.fs_directory path token in
   let handle = operation ~operation:name ~subject submit in
   Descriptor.closing (Descriptor.make ~path directory_io Directory handle) @@ fun d ->
   let next () =
     Pool.with_buffer @@ fun b ->
-    let submit token = Soil_raw.directory_next d.handle b Pool.size token in
+    let submit token = Soil_raw_files.directory_next d.handle b Pool.size token in
     let n = operation ~operation:name ~subject submit in
     let packed = Bytes.create n in
     Pool.to_bytes b 0 packed 0 n;
@@ -179,7 +179,7 @@ let list path =
 
 let stat path =
   let numbers = Scheduler.create_ints 4 in
-  let submit token = Soil_raw.fs_stat path numbers token in
+  let submit token = Soil_raw_files.fs_stat path numbers token in
   ignore (operation ~operation:"stat" ~subject:path submit);
   {
     size = numbers.{0};
@@ -197,7 +197,7 @@ let path_operation name path submit =
   let submit token = submit path token in
   ignore (operation ~operation:name ~subject:path submit)
 
-let mkdir path = path_operation "mkdir" path (fun path token -> Soil_raw.fs_mkdir path token)
+let mkdir path = path_operation "mkdir" path (fun path token -> Soil_raw_files.fs_mkdir path token)
 
 let rec mkdir_p path =
   match mkdir path with
@@ -208,26 +208,26 @@ let rec mkdir_p path =
       mkdir path
 
 let rmdir path =
-  path_operation "rmdir" path (fun path token -> Soil_raw.fs_remove_directory path token)
+  path_operation "rmdir" path (fun path token -> Soil_raw_files.fs_remove_directory path token)
 
-let unlink path = path_operation "unlink" path (fun path token -> Soil_raw.fs_unlink path token)
+let unlink path = path_operation "unlink" path (fun path token -> Soil_raw_files.fs_unlink path token)
 
 let rename a b =
-  let submit token = Soil_raw.fs_rename a b token in
+  let submit token = Soil_raw_files.fs_rename a b token in
   ignore (operation ~operation:"rename" ~subject:(a ^ " to " ^ b) submit)
 
 (* Volumes *)
 
 let space path =
   let numbers = Scheduler.create_ints 2 in
-  let submit token = Soil_raw.fs_space path numbers token in
+  let submit token = Soil_raw_files.fs_space path numbers token in
   ignore (operation ~operation:"space" ~subject:path submit);
   { total = numbers.{0}; free = numbers.{1} }
 
 let mount disk path =
   let source = if String.contains disk ':' then disk else "fat:" ^ disk in
-  let submit token = Soil_raw.fs_mount (path ^ "=" ^ source) token in
+  let submit token = Soil_raw_files.fs_mount (path ^ "=" ^ source) token in
   ignore (operation ~operation:"mount" ~subject:path submit)
 
 let sync_all () =
-  ignore (operation ~operation:"sync" ~subject:"" (fun token -> Soil_raw.fs_sync token))
+  ignore (operation ~operation:"sync" ~subject:"" (fun token -> Soil_raw_files.fs_sync token))

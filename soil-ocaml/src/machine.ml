@@ -4,14 +4,14 @@ let operation = "machine"
 
 let memory () =
   let numbers = Scheduler.create_ints 4 in
-  ignore (Failure.check ~operation ~subject:"memory" (Soil_raw.machine_memory numbers));
+  ignore (Failure.check ~operation ~subject:"memory" (Soil_raw_machine.machine_memory numbers));
   { total = numbers.{0}; in_use = numbers.{1}; free = numbers.{2}; high_water = numbers.{3} }
 
-let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw.machine_cpus ())
+let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw_machine.machine_cpus ())
 
 let devices () =
   let check = Failure.check ~operation ~subject:"devices" in
-  let text = Text.fetch check (fun b off len -> Soil_raw.machine_devices b off len) in
+  let text = Text.fetch check (fun b off len -> Soil_raw_machine.machine_devices b off len) in
   List.filter (fun line -> line <> "") (String.split_on_char '\n' text)
 
 let counters =
@@ -38,5 +38,5 @@ let power_off () = Scheduler.exit 0
 let reboot () =
   (* What [exit] would do first: the machine doesn't come back from the call. *)
   Stdlib.do_at_exit ();
-  ignore (Failure.check ~operation ~subject:"reboot" (Soil_raw.machine_reboot ()));
+  ignore (Failure.check ~operation ~subject:"reboot" (Soil_raw_machine.machine_reboot ()));
   Scheduler.exit 0

@@ -67,8 +67,8 @@ let interface_of_string text =
 let check result = Failure.check ~operation:"network" ~subject:"" result
 
 let interfaces () =
-  let description i = Text.fetch check (Soil_raw.net_interface i) in
-  List.init (check (Soil_raw.net_interfaces ())) (fun i -> interface_of_string (description i))
+  let description i = Text.fetch check (Soil_raw_net.net_interface i) in
+  List.init (check (Soil_raw_net.net_interfaces ())) (fun i -> interface_of_string (description i))
 
 let wait_up () =
-  ignore (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw.net_up token))
+  ignore (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw_net.net_up token))

@@ -3,8 +3,8 @@ let endpoint_with get (d : Descriptor.t) =
   let result = get d.handle b in
   if result < 0 then Error result else Ok (Address.endpoint_of_raw b)
 
-let raw_peer = endpoint_with (fun handle b -> Soil_raw.tcp_peer handle b)
-let raw_local = endpoint_with (fun handle b -> Soil_raw.tcp_local handle b)
+let raw_peer = endpoint_with (fun handle b -> Soil_raw_net.tcp_peer handle b)
+let raw_local = endpoint_with (fun handle b -> Soil_raw_net.tcp_local handle b)
 
 let describe_connection d =
   match raw_peer d with
@@ -21,13 +21,13 @@ let listen ?(backlog = 1024) ?(address = Address.any) ~port () =
   if backlog < 1 || backlog > 65535 then invalid_arg "Soil.Tcp.listen: backlog out of range";
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let handle = Soil_raw.tcp_listen (Address.endpoint_to_raw endpoint) backlog in
+  let handle = Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog in
   let handle = Failure.check ~operation:"tcp listen" ~subject handle in
   Descriptor.make ~path:subject listener_io Listener handle
 
 let rec accept (l : Descriptor.t) =
   Descriptor.need Listener l "accept";
-  let handle = Soil_raw.tcp_accept l.handle in
+  let handle = Soil_raw_net.tcp_accept l.handle in
   if handle >= 0 then (
     Scheduler.spend ();
     Descriptor.make connection_io Tcp handle)
@@ -53,28 +53,28 @@ let abort (d : Descriptor.t) =
   Descriptor.need Tcp d "abort";
   if d.is_open then (
     d.is_open <- false;
-    ignore (Soil_raw.tcp_abort d.handle);
+    ignore (Soil_raw_net.tcp_abort d.handle);
     ignore (Soil_raw.fd_close d.handle))
 
 let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
 
 let set_nodelay (d : Descriptor.t) nodelay =
   Descriptor.need Tcp d "set_nodelay";
-  check_connection d "set_nodelay" (Soil_raw.tcp_set_nodelay d.handle (Bool.to_int nodelay))
+  check_connection d "set_nodelay" (Soil_raw_net.tcp_set_nodelay d.handle (Bool.to_int nodelay))
 
 let keepalive (d : Descriptor.t) interval =
   Descriptor.need Tcp d "keepalive";
   let ns = match interval with None -> 0 | Some s -> int_of_float (s *. 1e9) in
   if ns < 0 || (ns = 0 && interval <> None) then
     invalid_arg "Soil.Tcp.keepalive: interval isn't positive";
-  check_connection d "keepalive" (Soil_raw.tcp_keepalive d.handle ns)
+  check_connection d "keepalive" (Soil_raw_net.tcp_keepalive d.handle ns)
 
 (* Clients *)
 
 let connect_operation = "tcp connect"
 
 let rec finish_connecting (d : Descriptor.t) subject =
-  let result = Soil_raw.tcp_connected d.handle in
+  let result = Soil_raw_net.tcp_connected d.handle in
   if result = Soil_raw.would_block then (
     let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
     ignore (Failure.check ~operation:connect_operation ~subject result);
@@ -85,8 +85,8 @@ let connect endpoint =
   let subject = Address.endpoint_to_string endpoint in
   if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
   ignore
-    (Scheduler.operation ~operation:connect_operation ~subject (fun token -> Soil_raw.net_up token));
-  let handle = Soil_raw.tcp_connect (Address.endpoint_to_raw endpoint) in
+    (Scheduler.operation ~operation:connect_operation ~subject (fun token -> Soil_raw_net.net_up token));
+  let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) in
   let handle = Failure.check ~operation:connect_operation ~subject handle in
   let d = Descriptor.make connection_io Tcp handle in
   match finish_connecting d subject with

@@ -5,11 +5,11 @@ let bind ?(address = Address.any) ~port () =
   Address.check_port "Soil.Udp.bind" port;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let handle = Soil_raw.udp_bind (Address.endpoint_to_raw endpoint) in
+  let handle = Soil_raw_net.udp_bind (Address.endpoint_to_raw endpoint) in
   Descriptor.make ~path:subject io Udp (Failure.check ~operation:"udp bind" ~subject handle)
 
 let rec try_send (d : Descriptor.t) endpoint raw b off len =
-  let n = Soil_raw.udp_send d.handle raw b off len in
+  let n = Soil_raw_net.udp_send d.handle raw b off len in
   if n >= 0 then Scheduler.spend ()
   else if n = Soil_raw.would_block then (
     Descriptor.retry d "send" Soil_raw.park_write n;
@@ -26,7 +26,7 @@ let send_string d endpoint s =
   send d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
 let rec try_receive (d : Descriptor.t) from b off len =
-  let n = Soil_raw.udp_receive d.handle from b off len in
+  let n = Soil_raw_net.udp_receive d.handle from b off len in
   if n >= 0 then (
     Scheduler.spend ();
     n)

@@ -394,6 +394,16 @@ Int soil_block_name(Int index,
                     Int len);
 
 /**
+ * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+ */
+Int soil_clock_monotonic_ns(void);
+
+/**
+ * Nanoseconds since 1970-01-01 00:00 UTC.
+ */
+Int soil_clock_wall_ns(void);
+
+/**
  * Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
  * Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
  */
@@ -574,29 +584,6 @@ Int soil_fs_mount(Text spec,
                   Int token);
 
 /**
- * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
- */
-Int soil_clock_monotonic_ns(void);
-
-/**
- * Nanoseconds since 1970-01-01 00:00 UTC.
- */
-Int soil_clock_wall_ns(void);
-
-/**
- * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
- * [`soil_random_seed`]. Errors: `No_entropy` with a detail.
- */
-Int soil_random_fill(Bytes into,
-                     Int off,
-                     Int len);
-
-/**
- * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
- */
-Int soil_random_seed(Int token);
-
-/**
  * Fills `into` with bytes of memory: total, in use, free, highest use so far.
  */
 Int soil_machine_memory(Ints into);
@@ -741,6 +728,19 @@ Int soil_dns_lookup(Text name,
                     Buffer results,
                     Int len,
                     Int token);
+
+/**
+ * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
+ * [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+ */
+Int soil_random_fill(Bytes into,
+                     Int off,
+                     Int len);
+
+/**
+ * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
+ */
+Int soil_random_seed(Int token);
 
 /**
  * The number of this interface, [`SOIL_ABI`].

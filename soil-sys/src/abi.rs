@@ -1,6 +1,6 @@
 //! The boundary between OCaml and Rust: every function that OCaml can call, and the only exported symbols of the archive.
 //!
-//! `soil.h` and `soil_raw.ml` are generated from this file and its parts (`abi/*.rs`) by `soil-sys/bindgen`; `dune build @bindings`
+//! `soil.h` and `soil_raw*.ml` are generated from this file and its parts (`abi/*.rs`) by `soil-sys/bindgen`; `dune build @bindings`
 //! checks that they are up to date.
 //!
 //! # Arguments
@@ -25,17 +25,21 @@
 //! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
 
 mod blocks;
+mod clock;
 mod descriptors;
 mod files;
 mod machine;
 mod net;
+mod random;
 mod runtime;
 
 pub use blocks::*;
+pub use clock::*;
 pub use descriptors::*;
 pub use files::*;
 pub use machine::*;
 pub use net::*;
+pub use random::*;
 pub use runtime::*;
 
 use crate::ty::Int;

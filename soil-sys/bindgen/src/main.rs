@@ -1,7 +1,8 @@
-//! Writes the two other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h` for C and `soil_raw.ml` for OCaml.
+//! Writes the other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h` for C, and for OCaml `soil_raw.ml` with a
+//! `soil_raw_PART.ml` for each part that not every program needs.
 //!
-//! `soil-bindgen SOIL_SYS_FOLDER HEADER ML`: the folder of the `soil-sys` crate, and the two files to write. A signature with a type
-//! outside the closed list of `soil-sys/src/ty.rs` is an error that names the function.
+//! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the header and the folder of the OCaml files to
+//! write. A signature with a type outside the closed list of `soil-sys/src/ty.rs` is an error that names the function.
 
 mod ocaml;
 
@@ -11,7 +12,7 @@ use std::process::ExitCode;
 /// The description: `abi.rs`, its parts in the order of their `mod` items, and the error codes.
 struct Abi {
     paths: Vec<PathBuf>,
-    files: Vec<syn::File>,
+    files: Vec<(String, syn::File)>,
 }
 
 fn parse(path: &Path) -> Result<syn::File, String> {
@@ -32,7 +33,10 @@ fn read(folder: &Path) -> Result<Abi, String> {
                 paths.push(folder.join(format!("src/abi/{}.rs", part.ident)));
             }
         }
-        files.push(file);
+        let part = path
+            .file_stem()
+            .map(|part| part.to_string_lossy().into_owned());
+        files.push((part.unwrap_or_default(), file));
         next += 1;
     }
     Ok(Abi { paths, files })
@@ -79,15 +83,16 @@ fn header(abi: &Abi) -> Result<String, String> {
 
 fn run() -> Result<(), String> {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
-    let [folder, header_path, ml_path] = arguments.as_slice() else {
-        return Err("usage: soil-bindgen SOIL_SYS_FOLDER HEADER ML".into());
+    let [folder, header_path, ocaml_folder] = arguments.as_slice() else {
+        return Err("usage: soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER".into());
     };
     let abi = read(folder)?;
-    for (path, text) in [
-        (header_path, header(&abi)?),
-        (ml_path, ocaml::module(&abi.files)?),
-    ] {
-        std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+    let modules = ocaml::modules(&abi.files)?;
+    let modules = modules
+        .into_iter()
+        .map(|(name, text)| (ocaml_folder.join(name), text));
+    for (path, text) in modules.chain([(header_path.clone(), header(&abi)?)]) {
+        std::fs::write(&path, text).map_err(|e| format!("{}: {e}", path.display()))?;
     }
     Ok(())
 }

@@ -1,11 +1,20 @@
-//! `soil_raw.ml`: externals, constants and the error codes.
+//! `soil_raw.ml` and its likes.
+//!
+//! An OCaml module with externals makes its object file refer to every symbol that they name, used or not, and so would link the
+//! whole network into a program that only wants the time. Hence a module for each part of the interface: `soil_raw.ml` has the types, the
+//! constants and what every program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
 
 use std::fmt::Write;
 use syn::{Attribute, Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
 
-/// What stands before everything.
-const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
+/// The parts of the interface whose externals are in `soil_raw.ml` itself.
+const BASE: [&str; 3] = ["clock", "descriptors", "runtime"];
 
+/// The first line of all.
+const HEAD: &str = "(* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)\n";
+
+/// The types that externals speak of.
+const TYPES: &str = "
 type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
 ";
@@ -20,8 +29,8 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
         "Int" => "(int[@untagged])",
         "Bytes" => "bytes",
         "Text" => "string",
-        "Buffer" => "bytes_buffer",
-        "Ints" => "int_buffer",
+        "Buffer" => "Soil_raw.bytes_buffer",
+        "Ints" => "Soil_raw.int_buffer",
         _ => return None,
     })
 }
@@ -176,18 +185,29 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     Ok(())
 }
 
-/// The whole module.
-pub fn module(files: &[syn::File]) -> Result<String, String> {
-    let mut out = String::from(HEAD);
-    for item in files.iter().flat_map(|file| &file.items) {
-        match item {
-            Item::Enum(item) if item.ident == "Error" => errors(&mut out, item)?,
-            Item::Const(item) if matches!(item.vis, syn::Visibility::Public(_)) => {
-                constant(&mut out, item);
+/// The modules: file names and texts. `parts` are the files of the description, each with the name of its part.
+pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, String> {
+    let mut base = format!("{HEAD}{TYPES}");
+    let mut modules = Vec::new();
+    for (part, file) in parts {
+        let mut externals = String::new();
+        for item in &file.items {
+            match item {
+                Item::Enum(item) if item.ident == "Error" => errors(&mut base, item)?,
+                Item::Const(item) if matches!(item.vis, syn::Visibility::Public(_)) => {
+                    constant(&mut base, item);
+                }
+                Item::Fn(item) if item.sig.abi.is_some() => function(&mut externals, item)?,
+                _ => (),
             }
-            Item::Fn(item) if item.sig.abi.is_some() => function(&mut out, item)?,
-            _ => (),
+        }
+        if BASE.contains(&part.as_str()) {
+            // Inside the module its own types have no path.
+            base.push_str(&externals.replace("Soil_raw.", ""));
+        } else if !externals.is_empty() {
+            modules.push((format!("soil_raw_{part}.ml"), format!("{HEAD}{externals}")));
         }
     }
-    Ok(out)
+    modules.push(("soil_raw.ml".into(), base));
+    Ok(modules)
 }

@@ -1,35 +1,9 @@
-//! Time, random numbers and the machine itself.
+//! The machine itself.
 
 use crate::error::Error;
 use crate::platform::{Current, Platform};
-use crate::random;
 use crate::runtime::call;
 use crate::ty::{Bytes, Int, Ints};
-
-/// Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_clock_monotonic_ns() -> Int {
-    Int::try_from(Current::monotonic_ns()).unwrap_or(Int::MAX >> 1)
-}
-
-/// Nanoseconds since 1970-01-01 00:00 UTC.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_clock_wall_ns() -> Int {
-    Int::try_from(Current::wall_ns()).unwrap_or(Int::MAX >> 1)
-}
-
-/// Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
-/// [`soil_random_seed`]. Errors: `No_entropy` with a detail.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_random_fill(mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| random::fill(rt, into.range(off, len)?))
-}
-
-/// Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_random_seed(token: Int) -> Int {
-    call(|rt| Current::seed(rt, token))
-}
 
 /// Fills `into` with bytes of memory: total, in use, free, highest use so far.
 #[unsafe(no_mangle)]
