@@ -37,8 +37,8 @@ test: ready-test ## everything that CI runs, about ten minutes
 test-long: ready-test ## make test and the long runs
 	@$(use_rust); ONLY='$(ONLY)' tools/setup/test.sh --long
 
-bench: ready-bench build ## measure against a Linux micro-VM and Linux sockets, write bench/results
-	@$(use_rust); bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
+bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write bench/results
+	@$(use_rust); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and of the crates (target/doc)
 	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps

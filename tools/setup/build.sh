@@ -1,6 +1,7 @@
 #!/bin/sh
-# Builds all that `make build` promises; dune calls cargo where it needs it, without the network, so crates are fetched first.
+# What `make build` promises: the packages' files and the examples in both forms; with --all the tests' and benchmarks' programs too.
+# The crates are fetched first, so that cargo inside dune finds them whatever the network does.
 set -eu
 cd "$(dirname "$0")/../.."
 cargo fetch -q --locked
-dune build
+if [ "${1:-}" = --all ]; then dune build; else dune build @install @examples/default; fi

@@ -53,7 +53,7 @@ fi
 step 'cargo fmt' cargo fmt --all --check
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
 step 'cargo test' cargo test -q --locked --workspace
-step 'build' tools/setup/build.sh
+step 'build' tools/setup/build.sh --all
 step 'dune @fmt' dune build @fmt
 step 'dune @bindings' dune build @bindings
 step 'dune runtest' dune runtest

@@ -8,7 +8,8 @@ use std::path::Path;
 const DUNE: (u32, u32) = (3, 17);
 
 /// The context that links images, beside the default one: the same compiler and objects, another link driver.
-const CONTEXT: &str = "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
+const CONTEXT: &str =
+    "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
 ; The driver is named twice, for executables that set one of the two fields without :standard.
 
 (context
@@ -232,6 +233,14 @@ mod tests {
     fn what_is_written_needs_no_second_change() {
         assert_eq!(change(Some(&workspace())), Ok(Change::None));
         assert_eq!(change(None), Ok(Change::Write(workspace())));
+    }
+
+    #[test]
+    fn soils_own_workspace_has_the_same_context() {
+        let (_, context) = CONTEXT
+            .split_once("\n\n")
+            .expect("a comment and the context");
+        assert!(include_str!("../../dune-workspace").contains(context));
     }
 
     #[test]
