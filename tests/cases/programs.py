@@ -86,7 +86,7 @@ PROGRAMS = [
         ["null"],
         status=139,
         forms=MACHINES,
-        contains=["null", "test_fault", "camlDune__exe__Faults", "provoke"],
+        contains=["null pointer", "test_fault at", "Faults.provoke at", "build-id"],
     ),
     Program(
         "fault-report-stack",

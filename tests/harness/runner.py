@@ -178,6 +178,7 @@ def main():
     parser = argparse.ArgumentParser(description="Soil's end-to-end tests.")
     parser.add_argument("--long", action="store_true", help="the long ones as well")
     parser.add_argument("--list", action="store_true", help="only print the names")
+    parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="tests side by side")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
     options = parser.parse_args()
@@ -192,7 +193,7 @@ def main():
         return 0
     if not os.access(SOIL, os.X_OK):
         sys.exit(f"error: {SOIL} is not there; run: make build")
-    if not os.environ.get(sandbox.MARK):
+    if not os.environ.get(sandbox.MARK) and not options.no_build:
         build("@default", "@tests/programs/all")
     sandbox.enter()
     began = time.monotonic()
