@@ -46,6 +46,8 @@ impl Framing {
 pub(crate) struct Segment {
     pub(crate) local: (IpAddr, u16),
     pub(crate) remote: (IpAddr, u16),
+    /// Where its header begins in the frame.
+    pub(crate) at: usize,
     pub(crate) seq: u32,
     pub(crate) ack: u32,
     pub(crate) flags: u8,
@@ -349,6 +351,7 @@ fn segment(
     Some(Class::Tcp(Segment {
         local: (local, destination),
         remote: (remote, source),
+        at: l4,
         seq: be32(tcp, 4)?,
         ack: be32(tcp, 8)?,
         flags,

@@ -87,6 +87,15 @@ impl Io {
         self.set.get_mut(self.handle)
     }
 
+    /// Whether the window that smoltcp announces is 0: less is free than a unit of its scale.
+    pub(crate) fn window_is_closed(&self) -> bool {
+        let socket = self.socket();
+        let capacity = socket.recv_capacity();
+        let free = capacity - socket.recv_queue().min(capacity);
+        let bits = usize::BITS - capacity.leading_zeros();
+        free >> bits.saturating_sub(16) == 0
+    }
+
     /// Whether the peer owes an answer: data, a SYN or a FIN is on its way or waits to be sent.
     pub(crate) fn outstanding(&self) -> bool {
         let socket = self.socket();

@@ -7,6 +7,7 @@ mod hostile;
 mod listen;
 mod scale;
 mod transfer;
+mod window;
 mod wire;
 
 use core::net::SocketAddr;

@@ -1,0 +1,132 @@
+//! A peer that fills the window to the last byte, as Linux does.
+
+use core::net::IpAddr;
+
+use smoltcp::wire::{TcpControl, TcpPacket, TcpRepr, TcpSeqNumber};
+
+use super::{address, ready, wire};
+use crate::sim::{Cable, Impairment, Offloads, Script, World};
+use crate::{Config, InterfaceConfig};
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+/// The peer, by hand: what it has sent, what it has been sent, and how far it may go.
+struct Peer {
+    script: Script,
+    sent: u32,
+    received: u32,
+    /// What is acknowledged, and the furthest edge ever announced.
+    acknowledged: u32,
+    edge: u32,
+}
+
+impl Peer {
+    fn send(&mut self, control: TcpControl, payload: &[u8]) {
+        let (own, other): (IpAddr, IpAddr) =
+            ("10.0.0.9".parse().unwrap(), "10.0.0.1".parse().unwrap());
+        let opens = control == TcpControl::Syn;
+        let repr = TcpRepr {
+            src_port: 4000,
+            dst_port: 80,
+            control,
+            seq_number: TcpSeqNumber(self.sent as i32),
+            ack_number: (!opens).then_some(TcpSeqNumber(self.received as i32)),
+            window_len: 65535,
+            window_scale: opens.then_some(7),
+            max_seg_size: opens.then_some(1460),
+            sack_permitted: false,
+            sack_ranges: [None, None, None],
+            timestamp: None,
+            payload,
+        };
+        self.script.inject(&wire::tcp(own, other, MAC, &repr));
+        self.sent += payload.len() as u32 + u32::from(opens);
+    }
+
+    /// Takes what has come; the number of its payload bytes.
+    fn hear(&mut self, world: &mut World, shift: u32) -> usize {
+        world.settle();
+        let mut heard = 0;
+        while let Some(frame) = self.script.take() {
+            if let Some(reply) = wire::arp_reply(&frame) {
+                self.script.inject(&reply);
+                world.settle();
+                continue;
+            }
+            if frame[12..14] != [8, 0] || frame[23] != 6 {
+                continue;
+            }
+            let packet = TcpPacket::new_unchecked(&frame[34..]);
+            let seq = packet.seq_number().0 as u32;
+            if packet.syn() {
+                self.received = seq.wrapping_add(1);
+            }
+            if seq == self.received {
+                self.received = seq.wrapping_add(packet.payload().len() as u32);
+                heard += packet.payload().len();
+            }
+            let window = u32::from(packet.window_len()) << if packet.syn() { 0 } else { shift };
+            self.acknowledged = packet.ack_number().0 as u32;
+            self.edge = self.edge.max(self.acknowledged + window);
+        }
+        heard
+    }
+}
+
+#[test]
+fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
+    let mut world = World::new();
+    let cable = Cable::new(Impairment::default(), 1);
+    let mut stack = world.stack(Config::default(), 1);
+    let link = cable.link(0, MAC, 1500, Offloads::default());
+    let interface = InterfaceConfig {
+        addresses: vec!["10.0.0.1/24".parse().unwrap()],
+        ..InterfaceConfig::dynamic()
+    };
+    stack.add_interface(link, &interface).unwrap();
+    let listener = stack.tcp_listen(address("[::]:80"), 16).unwrap();
+    world.stacks.push(stack);
+    let script = cable.script(1);
+    world.cables.push(cable);
+
+    let mut peer = Peer {
+        script,
+        sent: 1000,
+        received: 0,
+        acknowledged: 0,
+        edge: 0,
+    };
+    peer.send(TcpControl::Syn, &[]);
+    peer.hear(&mut world, 0);
+    peer.send(TcpControl::None, &[]);
+    peer.hear(&mut world, 0);
+    let connection = ready(world.stacks[0].tcp_accept(listener)).expect("a connection");
+    // What smoltcp announces for a buffer of 256 KiB.
+    let shift = 3;
+    while ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some() {}
+
+    // It sends as long as it may, in pieces that are no multiple of the scale, and acknowledges nothing yet.
+    let held = peer.received;
+    while peer.sent < peer.edge {
+        let len = (peer.edge - peer.sent).min(1001) as usize;
+        peer.send(TcpControl::None, &[1; 1460][..len]);
+        peer.hear(&mut world, shift);
+        peer.received = held;
+    }
+    assert!(
+        peer.acknowledged < peer.sent,
+        "the window has not shrunk: nothing is tested"
+    );
+
+    // Now it has heard all, and says so; the program still doesn't read.
+    world.advance(2 * super::SECOND);
+    peer.hear(&mut world, shift);
+    for _ in 0..4 {
+        peer.send(TcpControl::None, &[]);
+        peer.hear(&mut world, shift);
+    }
+    assert!(
+        ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some(),
+        "nothing of what the peer acknowledged was believed"
+    );
+}
