@@ -12,7 +12,7 @@
 //! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
 //! - [`console`]: `write(&[u8])`, `read_available(&mut [u8]) -> usize`, `has_input() -> bool`, `listen()` (input ends a wait)
 //! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`, `requested() -> usize`
-//! - [`random`]: `hardware(&mut [u8]) -> bool`, `set_source(fn(&mut [u8]) -> bool)`
+//! - [`random`]: `hardware(&mut [u8]) -> bool`; [`entropy_source!`] places a source of its own
 //! - [`environment`]: `variable(name) -> Option<&'static [u8]>`
 //! - [`syscall`]: `set_descriptors(&'static &'static dyn Descriptors)`
 #![cfg_attr(not(test), no_std)]

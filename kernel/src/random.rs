@@ -5,19 +5,43 @@
 use crate::console;
 use crate::errno::Errno;
 use core::arch::x86_64::{__cpuid, __cpuid_count};
-use core::sync::atomic::{AtomicPtr, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// What `open("/dev/urandom")` answers: above all numbers that a descriptor table gives.
 pub const DESCRIPTOR: u64 = 0x7fff_0000;
 
-/// Fills the whole slice with entropy, or returns false.
-pub type Source = fn(&mut [u8]) -> bool;
+/// Fills `len` bytes at the pointer with random numbers; false where it can't.
+type Source = unsafe extern "C" fn(*mut u8, usize) -> bool;
 
-static SOURCE: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+unsafe extern "C" {
+    // The linker script puts sources between the two: one, if the link driver saw that the program may ask for random
+    // numbers and took the driver of entropy devices in, else none.
+    static soil_entropy_start: Source;
+    static soil_entropy_end: Source;
+}
 
-/// Registers a source to ask where the processor has none.
-pub fn set_source(source: Source) {
-    SOURCE.store(source as *mut (), Ordering::Release);
+/// Places a source of random numbers for processors without one. It is linked only into programs that ask for random numbers.
+#[macro_export]
+macro_rules! entropy_source {
+    ($function:path) => {
+        core::arch::global_asm!(
+            ".pushsection .soil_entropy, \"a\", @progbits",
+            ".balign 8",
+            ".globl soil_with_entropy",
+            "soil_with_entropy:",
+            ".quad {}",
+            ".popsection",
+            sym $function,
+        );
+    };
+}
+
+/// The sources that were linked.
+fn sources() -> &'static [Source] {
+    let (start, end) = (&raw const soil_entropy_start, &raw const soil_entropy_end);
+    let count = (end as usize - start as usize) / size_of::<Source>();
+    // SAFETY: the linker script puts whole pointers to functions of this type, from the macro above, between the two.
+    unsafe { core::slice::from_raw_parts(start, count) }
 }
 
 /// Fills `buffer` from RDSEED or RDRAND; false where the processor has neither, or they fail.
@@ -67,14 +91,12 @@ fn word(has_seed: bool, has_rand: bool) -> Option<u64> {
 
 /// Fills `buffer` from the first source that can; false where none can.
 pub fn fill(buffer: &mut [u8]) -> bool {
-    if hardware(buffer) {
-        return true;
-    }
-    let source = SOURCE.load(Ordering::Acquire);
-    // SAFETY: only `set_source` writes it, and a null pointer isn't a function.
-    let source: Option<Source> = unsafe { core::mem::transmute(source) };
-    source.is_some_and(|source| source(buffer))
+    // SAFETY: the pointer and the length are one slice's.
+    let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
+    sources().iter().any(try_source) || hardware(buffer)
 }
+
+static EXPLAINED: AtomicBool = AtomicBool::new(false);
 
 /// `getrandom`, and reads of `/dev/urandom`.
 pub fn fill_for_program(start: u64, len: u64) -> Result<u64, Errno> {
@@ -82,9 +104,15 @@ pub fn fill_for_program(start: u64, len: u64) -> Result<u64, Errno> {
     if fill(buffer) {
         return Ok(len);
     }
+    if !EXPLAINED.swap(true, Ordering::Relaxed) {
+        explain();
+    }
+    Err(Errno::EIO)
+}
+
+fn explain() {
     console::line(format_args!(
         "no random numbers: this processor has no RDRAND or RDSEED and no virtio-rng is in use \
          (soil run adds one; -cpu max has RDRAND)"
     ));
-    Err(Errno::EIO)
 }

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod diagnose;
+mod entropy;
 mod libraries;
 
 use arguments::{Invocation, Item};
@@ -112,6 +113,9 @@ impl arguments::Link {
                 Item::Library(name) if name == PROCESS_LIBRARY => {}
                 Item::Library(name) => inputs.extend(search.find(name)?),
             }
+        }
+        if inputs.iter().any(|input| entropy::is_wanted_by(input)) {
+            command.arg("--undefined=soil_with_entropy");
         }
         command.args(&inputs).arg(&archive).arg("--start-group");
         // Once more, for archives that need each other whatever their order.
