@@ -72,6 +72,11 @@ impl TimeWait {
         self.queue.push_back((expires_ns, key));
     }
 
+    /// How many records there are, those that a new connection has replaced since among them.
+    pub(crate) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// Removes what is due. Amortised constant time for each record.
     pub(crate) fn expire(&mut self, flows: &mut Flows, now_ns: u64) {
         while let Some(&(queued_ns, key)) = self.queue.front()

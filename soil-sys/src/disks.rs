@@ -141,7 +141,7 @@ pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
                 _ => 0,
             },
         })?;
-        rt.disks = Some(Box::new(disks));
+        rt.disks = Some(Box::leak(Box::new(disks)));
     }
     rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
 }

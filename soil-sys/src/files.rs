@@ -59,13 +59,13 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             finish,
             counter: |_, _| 0,
         })?;
-        rt.files = Some(Box::new(Files {
+        rt.files = Some(Box::leak(Box::new(Files {
             mounts,
             volumes,
             open: Slab::new(),
             syncs: Vec::new(),
             submitting: None,
-        }));
+        })));
     }
     rt.files.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
 }

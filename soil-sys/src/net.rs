@@ -113,7 +113,8 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         let _ = Current::random(&mut bits);
         u64::from_le_bytes(bits)
     };
-    let mut net = Net {
+    // It stays for good; without the code that would take it down.
+    let net = Box::leak(Box::new(Net {
         stack: Stack::new(limits, Box::new(random)),
         interfaces: Vec::new(),
         sockets: Slab::new(),
@@ -124,7 +125,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
         events: Vec::new(),
-    };
+    }));
     for (index, device) in devices.into_iter().enumerate() {
         match net
             .stack
@@ -150,7 +151,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         finish,
         counter,
     })?;
-    rt.net = Some(Box::new(net));
+    rt.net = Some(net);
     // Fixed addresses are there after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())
@@ -224,8 +225,10 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
     }
 }
 
-fn finish(_: &mut Runtime) -> bool {
-    true
+fn finish(rt: &mut Runtime) -> bool {
+    rt.net
+        .as_deref_mut()
+        .is_none_or(|net| net.stack.undelivered() == 0)
 }
 
 fn counter(rt: &mut Runtime, which: Int) -> usize {
@@ -233,7 +236,7 @@ fn counter(rt: &mut Runtime, which: Int) -> usize {
         return 0;
     };
     if which == COUNTER_CONNECTIONS {
-        return net.sockets.len();
+        return net.stack.connections();
     }
     let counters = net
         .interfaces

@@ -11,7 +11,6 @@ use crate::pipe::Pipes;
 use crate::platform::{self, Current, Platform};
 use crate::table::{Direction, Fd, Table};
 use crate::ty::Int;
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -131,13 +130,13 @@ pub struct Runtime {
     /// The console.
     pub console: Console,
     /// The network, once it was used.
-    pub net: Option<Box<crate::net::Net>>,
+    pub net: Option<&'static mut crate::net::Net>,
     /// The disks, once one was used.
-    pub disks: Option<Box<crate::disks::Disks>>,
+    pub disks: Option<&'static mut crate::disks::Disks>,
     /// Disks that are open as they are.
     pub blocks: slab::Slab<crate::blocks::Raw>,
     /// The volumes, once one was used.
-    pub files: Option<Box<crate::files::Files>>,
+    pub files: Option<&'static mut crate::files::Files>,
     drivers: [Option<Driver>; MAX_DRIVERS],
     started: bool,
     /// How often `soil_wait` slept.

@@ -5,8 +5,10 @@
 //! - `input`: the way of a segment to its connection;
 //! - `output`: what a connection sends, and when it is looked at next;
 //! - `ports`: ephemeral ports;
-//! - `operations`: the public operations.
+//! - `operations`: the public operations;
+//! - `census`: how many connections there are.
 
+mod census;
 pub(crate) mod connection;
 mod input;
 pub(crate) mod listener;
