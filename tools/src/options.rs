@@ -63,12 +63,12 @@ fn disk_name(name: &str) -> Result<(), Invalid> {
     if fits
         && name
             .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
     {
         return Ok(());
     }
     invalid(format!(
-        "'{name}' is no disk name: 1 to {MAX_DISK_NAME} letters, digits or '_' (such as data)"
+        "'{name}' is no disk name: 1 to {MAX_DISK_NAME} small letters, digits or '_' (such as data)"
     ))
 }
 
@@ -355,6 +355,7 @@ mod tests {
             "a b=x",
             "a-name-of-21-characters=x",
             "a/b=x",
+            "Data=x",
         ] {
             assert!(bad.parse::<Disk>().is_err(), "{bad}");
         }

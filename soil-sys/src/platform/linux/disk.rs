@@ -1,5 +1,5 @@
 //! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name` (in lower case), to be read and
-//! written where this user may write to it.
+//! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads.
 //!
 //! Requests are done at once with `pread` and `pwrite`: from the page cache mostly, and for the rest the program stands still as long as
 //! the host's disk takes.
@@ -28,6 +28,7 @@ const PREFIX: &str = "SOIL_DISK_";
 struct FileDisk {
     name: String,
     path: String,
+    only_read: bool,
     open: Option<(OwnedFd, Geometry)>,
 }
 
@@ -44,10 +45,14 @@ pub fn all() -> Vec<(String, Box<dyn Device>)> {
             let word = CStr::from_ptr(*next).to_str().unwrap_or("");
             next = next.add(1);
             if let Some((name, path)) = word.strip_prefix(PREFIX).and_then(|w| w.split_once('=')) {
-                let (name, path) = (name.to_ascii_lowercase(), path.to_string());
+                let (path, only_read) = match path.strip_suffix(",ro") {
+                    Some(path) => (path, true),
+                    None => (path, false),
+                };
                 found.push(FileDisk {
-                    name,
-                    path,
+                    name: name.to_ascii_lowercase(),
+                    path: path.to_string(),
+                    only_read,
                     open: None,
                 });
             }
@@ -65,10 +70,14 @@ impl FileDisk {
         let what = format!("disk {}: {}", self.name, self.path);
         let path = CString::new(self.path.as_str())
             .map_err(|_| (Error::BadConfiguration, format!("{what}: not a path")))?;
-        let mut read_only = false;
+        let mut read_only = self.only_read;
         // SAFETY: `path` ends with a zero byte.
         let open = |mode| unsafe { OwnedFd(libc::open(path.as_ptr(), mode | libc::O_CLOEXEC)) };
-        let mut fd = open(libc::O_RDWR);
+        let mut fd = open(if read_only {
+            libc::O_RDONLY
+        } else {
+            libc::O_RDWR
+        });
         if fd.0 < 0 && matches!(errno(), libc::EACCES | libc::EPERM | libc::EROFS) {
             read_only = true;
             fd = open(libc::O_RDONLY);
