@@ -340,11 +340,12 @@ let wake_first queue =
   first
 
 let deadline_after seconds =
-  if Float.is_nan seconds then invalid_arg "Soil: a time that isn't a number";
+  (* Not the module Float: it would link much of the C library's mathematics. *)
+  if seconds <> seconds then invalid_arg "Soil: a time that isn't a number";
   let ns = seconds *. 1e9 in
   (* Some 146 years: for ever, and no overflow. *)
   if ns >= 4.6e18 then max_int
-  else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (Float.max ns 0.))
+  else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (if ns > 0. then ns else 0.))
 
 let sleep_until at =
   let fiber = !current in
