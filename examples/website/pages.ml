@@ -4,8 +4,13 @@ type t =
   | Missing
   | Malformed
 
+let extension path =
+  match String.rindex_opt path '.' with
+  | Some i -> String.lowercase_ascii (String.sub path i (String.length path - i))
+  | None -> ""
+
 let content_type path =
-  match String.lowercase_ascii (Filename.extension path) with
+  match extension path with
   | ".html" | ".htm" -> "text/html; charset=utf-8"
   | ".css" -> "text/css; charset=utf-8"
   | ".js" | ".mjs" -> "text/javascript; charset=utf-8"

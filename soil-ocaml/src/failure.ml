@@ -78,10 +78,14 @@ external address_of_named_value : string -> (nativeint[@unboxed])
 let record_backtraces () =
   match Sys.getenv_opt "OCAMLRUNPARAM" with Some _ -> () | None -> set_recording true
 
+(* [Obj.string_tag] and [Obj.double_tag], whose module isn't linked for two numbers that never change. *)
+let string_tag = 252
+let double_tag = 253
+
 let field v =
   if Obj.is_int v then string_of_int (Obj.obj v)
-  else if Obj.tag v = Obj.string_tag then "\"" ^ String.escaped (Obj.obj v) ^ "\""
-  else if Obj.tag v = Obj.double_tag then string_of_float (Obj.obj v)
+  else if Obj.tag v = string_tag then "\"" ^ String.escaped (Obj.obj v) ^ "\""
+  else if Obj.tag v = double_tag then string_of_float (Obj.obj v)
   else "_"
 
 let exception_to_string e =

@@ -49,18 +49,14 @@ let too_large operation subject max =
   Error.fail Too_large operation ~subject ~detail
 
 let read_to_end ~max ~subject ~already read =
-  let contents = Buffer.create 4096 in
   let piece = Bytes.create 16384 in
-  let rec go () =
-    if Buffer.length contents > max then too_large "read" (subject ()) max;
-    let n = read piece 0 (Bytes.length piece) in
-    if n > 0 then (
-      Buffer.add_subbytes contents piece 0 n;
-      go ())
+  let rec go pieces length =
+    if length > max then too_large "read" (subject ()) max;
+    match read piece 0 (Bytes.length piece) with
+    | 0 -> String.concat "" (List.rev pieces)
+    | n -> go (Bytes.sub_string piece 0 n :: pieces) (length + n)
   in
-  Buffer.add_string contents already;
-  go ();
-  Buffer.contents contents
+  go [ already ] (String.length already)
 
 let read_all ?(max = default_max) (d : t) =
   read_to_end ~max ~subject:(fun () -> name d) ~already:"" (d.io.read d)

@@ -128,7 +128,8 @@ let position d = seek_from "position" from_position 0 d
 
 let truncate (d : Descriptor.t) size =
   check_position "truncate" size;
-  ignore (file_operation "truncate" d (fun token -> Soil_raw_files.file_truncate d.handle size token))
+  ignore
+    (file_operation "truncate" d (fun token -> Soil_raw_files.file_truncate d.handle size token))
 
 let sync (d : Descriptor.t) =
   ignore (file_operation "sync" d (fun token -> Soil_raw_files.file_sync d.handle token))
@@ -210,7 +211,8 @@ let rec mkdir_p path =
 let rmdir path =
   path_operation "rmdir" path (fun path token -> Soil_raw_files.fs_remove_directory path token)
 
-let unlink path = path_operation "unlink" path (fun path token -> Soil_raw_files.fs_unlink path token)
+let unlink path =
+  path_operation "unlink" path (fun path token -> Soil_raw_files.fs_unlink path token)
 
 let rename a b =
   let submit token = Soil_raw_files.fs_rename a b token in

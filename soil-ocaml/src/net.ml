@@ -71,4 +71,5 @@ let interfaces () =
   List.init (check (Soil_raw_net.net_interfaces ())) (fun i -> interface_of_string (description i))
 
 let wait_up () =
-  ignore (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw_net.net_up token))
+  ignore
+    (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw_net.net_up token))

@@ -67,14 +67,14 @@ let is_cancelled node = node.cancelled
 
 (* Fibers that can go on, first in, first out: a ring in an array whose length is a power of two. *)
 
-let ready = ref (Array.make 64 nobody)
+let ready = ref (Slots.make 64 nobody)
 let ready_first = ref 0
 let ready_count = ref 0
 
 let push fiber =
   let length = Array.length !ready in
   if !ready_count = length then (
-    let larger = Array.make (2 * length) nobody in
+    let larger = Slots.make (2 * length) nobody in
     for i = 0 to length - 1 do
       larger.(i) <- !ready.((!ready_first + i) land (length - 1))
     done;
@@ -98,8 +98,8 @@ let wake fiber value =
 (* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's own. A token is free again when its
    completion has been seen, or will never come, so that no two operations in progress share one. *)
 
-let table = ref (Array.make 64 nobody)
-let next_free = ref (Array.init 64 (fun i -> i + 1))
+let table = ref (Slots.make 64 nobody)
+let next_free = ref (Slots.init 64 (fun i -> i + 1))
 let first_free = ref 1
 let operations = ref 0
 
@@ -107,10 +107,10 @@ let new_token () =
   let token = !first_free in
   let length = Array.length !table in
   if token = length then (
-    let larger = Array.make (2 * length) nobody in
-    Array.blit !table 0 larger 0 length;
+    let larger = Slots.make (2 * length) nobody in
+    Slots.blit !table 0 larger 0 length;
     table := larger;
-    next_free := Array.init (2 * length) (fun i -> if i < length then !next_free.(i) else i + 1));
+    next_free := Slots.init (2 * length) (fun i -> if i < length then !next_free.(i) else i + 1));
   first_free := !next_free.(token);
   incr operations;
   token

@@ -128,7 +128,8 @@ end
 module Stream = struct
   type 'a t = {
     capacity : int;
-    values : 'a Queue.t;
+    values : 'a Waiters.t;
+    mutable length : int;  (** Of [values]. *)
     mutable closed : bool;
     mutable takers : int;  (** Waiting for a value. *)
     for_value : Scheduler.fiber Waiters.t;
@@ -139,27 +140,33 @@ module Stream = struct
     if capacity < 0 then invalid_arg "Soil.Task.Stream.create: capacity is negative";
     {
       capacity;
-      values = Queue.create ();
+      values = Waiters.create ();
+      length = 0;
       closed = false;
       takers = 0;
       for_value = Waiters.create ();
       for_room = Waiters.create ();
     }
 
-  let length s = Queue.length s.values
+  let length s = s.length
 
   let rec push s v =
     if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed"
-    else if Queue.length s.values < s.capacity + s.takers then (
-      Queue.add v s.values;
+    else if s.length < s.capacity + s.takers then (
+      ignore (Waiters.add s.values v);
+      s.length <- s.length + 1;
       ignore (Scheduler.wake_first s.for_value))
     else (
       Scheduler.wait_in s.for_room;
       push s v)
 
   let poll s =
-    let v = Queue.take_opt s.values in
-    (match v with None -> () | Some _ -> ignore (Scheduler.wake_first s.for_room));
+    let v = Waiters.take s.values in
+    (match v with
+    | None -> ()
+    | Some _ ->
+        s.length <- s.length - 1;
+        ignore (Scheduler.wake_first s.for_room));
     v
 
   let rec take_opt s =

@@ -141,9 +141,11 @@ let iter ?(max = max_int) f l =
   done
 
 let all ?max l =
-  let results = Array.make (List.length l) None in
-  iter ?max (fun (i, f) -> results.(i) <- Some (f ())) (List.mapi (fun i f -> (i, f)) l);
-  List.filter_map (fun r -> r) (Array.to_list results)
+  let results = List.map (fun _ -> ref None) l in
+  iter ?max (fun (r, f) -> r := Some (f ())) (List.combine results l);
+  List.filter_map (fun r -> !r) results
+
+let is_none = function None -> true | Some _ -> false
 
 let first l =
   if List.is_empty l then invalid_arg "Soil.Task.first: no functions";
@@ -151,7 +153,7 @@ let first l =
   scope (fun s ->
       let compete f () =
         let v = f () in
-        if Option.is_none !winner then (
+        if is_none !winner then (
           winner := Some v;
           cancel_scope s)
       in

@@ -60,7 +60,8 @@ let check_connection d operation result = if result < 0 then Descriptor.fail d o
 
 let set_nodelay (d : Descriptor.t) nodelay =
   Descriptor.need Tcp d "set_nodelay";
-  check_connection d "set_nodelay" (Soil_raw_net.tcp_set_nodelay d.handle (Bool.to_int nodelay))
+  check_connection d "set_nodelay"
+    (Soil_raw_net.tcp_set_nodelay d.handle (if nodelay then 1 else 0))
 
 let keepalive (d : Descriptor.t) interval =
   Descriptor.need Tcp d "keepalive";
@@ -85,7 +86,8 @@ let connect endpoint =
   let subject = Address.endpoint_to_string endpoint in
   if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
   ignore
-    (Scheduler.operation ~operation:connect_operation ~subject (fun token -> Soil_raw_net.net_up token));
+    (Scheduler.operation ~operation:connect_operation ~subject (fun token ->
+         Soil_raw_net.net_up token));
   let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) in
   let handle = Failure.check ~operation:connect_operation ~subject handle in
   let d = Descriptor.make connection_io Tcp handle in

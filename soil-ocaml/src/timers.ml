@@ -32,8 +32,8 @@ let add s ~at value =
   let timer = { at; order = s.added; value; place = absent } in
   s.added <- s.added + 1;
   if s.length = Array.length s.heap then (
-    let larger = Array.make (max 16 (2 * s.length)) timer in
-    Array.blit s.heap 0 larger 0 s.length;
+    let larger = Slots.make (max 16 (2 * s.length)) timer in
+    Slots.blit s.heap 0 larger 0 s.length;
     s.heap <- larger);
   s.length <- s.length + 1;
   up s timer (s.length - 1);

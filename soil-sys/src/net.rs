@@ -71,8 +71,6 @@ pub struct Net {
     lookups: Vec<dns::Lookup>,
     /// Tokens that wait for an address.
     waiting_for_address: Vec<u64>,
-    /// Where the configuration stood when it was looked at last.
-    generation: Option<u32>,
     /// Time of the start, for the patience with DHCP.
     started_ns: u64,
     progress: Progress,
@@ -121,7 +119,6 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         by_handle: Vec::new(),
         lookups: Vec::new(),
         waiting_for_address: Vec::new(),
-        generation: None,
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
         events: Vec::new(),

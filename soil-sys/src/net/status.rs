@@ -14,6 +14,10 @@ use core::net::IpAddr;
 /// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4 s, then 8 s).
 const PATIENCE_NS: u64 = 10_000_000_000;
 
+/// How long an IPv6 address alone isn't enough while DHCP is asked for an IPv4 address: routers advertise in no time, and a program
+/// that starts to work then would find itself without the network it was meant for.
+const IPV6_ALONE_NS: u64 = 2_000_000_000;
+
 /// Whether an address is one that others can reach.
 fn is_useful(address: IpAddr) -> bool {
     match address {
@@ -32,9 +36,14 @@ impl Net {
             .filter_map(|i| Some((i.name.as_str(), self.stack.interface_status(i.id)?)))
     }
 
-    fn has_address(&self) -> bool {
-        self.statuses()
-            .any(|(_, status)| status.addresses.iter().any(|a| is_useful(a.address)))
+    fn has_address(&self, now: u64) -> bool {
+        let ipv6_alone = now >= self.started_ns + IPV6_ALONE_NS;
+        self.statuses().any(|(_, status)| {
+            status.addresses.iter().any(|a| {
+                let enough = a.address.is_ipv4() || status.dhcp != Dhcp::Searching || ipv6_alone;
+                is_useful(a.address) && enough
+            })
+        })
     }
 
     /// Why there is no address.
@@ -59,10 +68,11 @@ impl Net {
 pub fn up(rt: &mut Runtime, token: Int) -> Answer {
     let token = rt.new_token(token)?;
     let net = stack(rt)?;
-    if net.has_address() {
+    let now = Current::monotonic_ns();
+    if net.has_address(now) {
         return Ok(0);
     }
-    if net.interfaces.is_empty() || Current::monotonic_ns() >= net.started_ns + PATIENCE_NS {
+    if net.interfaces.is_empty() || now >= net.started_ns + PATIENCE_NS {
         let detail = net.complaint();
         return rt.fail(Error::NoNetwork, &detail);
     }
@@ -84,12 +94,10 @@ pub fn check(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.net.as_deref_mut() else {
         return;
     };
-    let generation = net.stack.configuration_generation();
-    let changed = net.generation.replace(generation) != Some(generation);
     if net.waiting_for_address.is_empty() {
         return;
     }
-    if changed && net.has_address() {
+    if net.has_address(now) {
         while let Some(net) = rt.net.as_deref_mut()
             && let Some(token) = net.waiting_for_address.pop()
         {
@@ -105,10 +113,19 @@ pub fn check(rt: &mut Runtime, now: u64) {
     }
 }
 
-/// When patience ends, if somebody waits.
+/// When to look again by the clock, if somebody waits.
 pub fn deadline(rt: &Runtime) -> Option<u64> {
     let net = rt.net.as_deref()?;
-    (!net.waiting_for_address.is_empty()).then_some(net.started_ns + PATIENCE_NS)
+    if net.waiting_for_address.is_empty() {
+        return None;
+    }
+    let ipv6_alone = net.started_ns + IPV6_ALONE_NS;
+    let next = if Current::monotonic_ns() < ipv6_alone {
+        ipv6_alone
+    } else {
+        net.started_ns + PATIENCE_NS
+    };
+    Some(next)
 }
 
 /// See `soil_net_interfaces`.

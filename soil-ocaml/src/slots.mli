@@ -1,0 +1,10 @@
+(** What Soil needs of [Array], without linking it: 32 KB of every image. Private to Soil. *)
+
+external make : int -> 'a -> 'a array = "caml_make_vect"
+(** [make n v] is an array of [n] times [v]. *)
+
+val init : int -> (int -> 'a) -> 'a array
+(** [init n f] is [[| f 0; …; f (n - 1) |]]; [n > 0]. *)
+
+val blit : 'a array -> int -> 'a array -> int -> int -> unit
+(** [blit src src_first dst dst_first n] copies [n] elements between different arrays. *)
