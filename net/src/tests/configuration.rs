@@ -387,6 +387,14 @@ fn failures_of_names() {
         Some(wire::udp(from, to, MAC, &forged[42..]))
     });
     assert_eq!(result, Err(Error::TimedOut));
+    let (result, _) = look_up(&["10.0.0.53"], |frame| {
+        let mut forged = answer(frame, 0, &[(1, &[6, 6, 6, 6])])?;
+        let (to, from, _) = wire::parse_udp(frame)?;
+        // The second letter of the name.
+        forged[42 + 14] ^= 1;
+        Some(wire::udp(from, to, MAC, &forged[42..]))
+    });
+    assert_eq!(result, Err(Error::TimedOut));
 }
 
 #[test]

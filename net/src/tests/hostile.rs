@@ -19,6 +19,7 @@ fn target() -> (World, crate::sim::Script) {
     let config = Config {
         tcp_memory: 1 << 20,
         time_wait_max: 64,
+        half_open_max: 8,
         ..Default::default()
     };
     let mut stack = world.stack(config, 40);
@@ -200,7 +201,7 @@ fn mutated_frames_do_no_harm() {
     // It still serves: a new client, on a new cable.
     let stack = &world.stacks[0];
     assert!(stack.tcp_memory_used() <= 1 << 20);
-    assert!(stack.core.half_open <= 16);
+    assert!(stack.core.half_open <= 8);
     world.advance(400 * SECOND);
     assert_eq!(world.stacks[0].core.half_open, 0);
 }
@@ -257,7 +258,7 @@ fn syns_from_everywhere_leave_room_for_others() {
         world.settle();
         while script.take().is_some() {}
     }
-    assert!(world.stacks[0].core.half_open <= 16);
+    assert!(world.stacks[0].core.half_open <= 8);
     assert!(world.stacks[0].tcp_memory_used() <= 1 << 20);
     world.advance(20 * SECOND);
     assert_eq!(world.stacks[0].core.half_open, 0);

@@ -6,6 +6,7 @@ mod datagrams;
 mod hostile;
 mod listen;
 mod scale;
+mod scripted;
 mod transfer;
 mod window;
 mod wire;
