@@ -148,6 +148,18 @@ soil_fdelt:
     overflow = sym buffer_overflow,
 );
 
+// The unwinder of GCC, which Rust's std is linked with, asks for tables that an image doesn't have: "not found".
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.compat._dl_find_object, "ax", @progbits
+    .globl _dl_find_object
+_dl_find_object:
+    mov eax, -1
+    ret
+    .popsection
+    "#
+);
+
 /// A checked function found that its destination is too small.
 extern "C" fn buffer_overflow() -> ! {
     panic!("a C function was about to write beyond its buffer (_FORTIFY_SOURCE)")

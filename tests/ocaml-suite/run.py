@@ -33,7 +33,7 @@ NOT_ALONE = re.compile(
 )
 # Things an image doesn't have, with the reason.
 FEATURES = [
-    (r"\bDomain\s*\.|\bDomain\b.*spawn", "domains"),
+    (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
     (r"\bThread\s*\.|\bEvent\s*\.", "threads"),
     (r"\bUnix\s*\.", "files or processes (Unix)"),
     (r"open_(in|out)|open_temp|temp_file|Sys\.(command|remove|rename|readdir|chdir|mkdir|rmdir)|(In|Out)_channel\.(open|with)", "files"),

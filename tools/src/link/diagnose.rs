@@ -19,17 +19,18 @@ pub fn warnings(messages: &str) -> impl Iterator<Item = &str> {
 pub fn errors(messages: &str) -> String {
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut others = Vec::new();
-    let mut function = "";
+    let (mut object, mut function) = ("", "");
     for line in warnings(messages) {
         let line = line
             .strip_prefix("ld: ")
             .or_else(|| line.split_once("/ld: ").map(|(_, rest)| rest))
             .unwrap_or(line);
-        if let Some((_, name)) = line.split_once(": in function `") {
+        if let Some((file, name)) = line.split_once(": in function `") {
+            object = file;
             function = name.trim_end_matches(['\'', ':']);
         } else if let Some((place, symbol)) = line.split_once("undefined reference to `") {
             let wanted = missing.entry(symbol.trim_end_matches('\'')).or_default();
-            let who = user(place, function);
+            let who = user(place, object, function);
             if !wanted.contains(&who) {
                 wanted.push(who);
             }
@@ -60,22 +61,19 @@ pub fn errors(messages: &str) -> String {
     text.join("\nsoil-cc: error: ")
 }
 
-/// `libx.a(file.o)` from `path/libx.a(file.o):source.c:(.text+0x12): `, with the function.
-fn user(place: &str, function: &str) -> String {
+/// Who wants a symbol, `libx.a(file.o) (in f)`: the object of the last line that named one, and its function; or what the line of the
+/// reference itself begins with, `path/libx.a(file.o):source.c:(.text+0x12): `.
+fn user(place: &str, object: &str, function: &str) -> String {
+    let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_string();
+    if !object.is_empty() {
+        return format!("{} (in {function})", base(object));
+    }
     let end = place.find(":(").unwrap_or(place.len());
-    let mut file = place[..end].trim_end_matches([':', ' ']);
-    // `object:source` comes with debug information.
-    if let Some((object, _)) = file.split_once("):") {
-        file = &place[..object.len() + 1];
-    } else if let Some(at) = file.find(".o:") {
-        file = &file[..at + 2];
-    }
-    let name = file.rsplit('/').next().unwrap_or(file);
-    if function.is_empty() {
-        name.to_string()
-    } else {
-        format!("{name} (in {function})")
-    }
+    let file = place[..end].trim_end_matches([':', ' ']);
+    base(match file.split_once("):") {
+        Some((object, _)) => &place[..object.len() + 1],
+        None => file,
+    })
 }
 
 /// What a symbol's name says about where it comes from.

@@ -105,14 +105,19 @@ impl<'a> Search<'a> {
     }
 }
 
-/// libgcc.a: arithmetic that the processor has no instruction for.
-pub fn compiler_runtime(compiler: &OsStr) -> Option<PathBuf> {
-    let output = Command::new(compiler)
-        .arg("-print-libgcc-file-name")
-        .output()
-        .ok()?;
-    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
-    path.is_file().then_some(path)
+/// The compiler's own archives: arithmetic that the processor has no instruction for, and the unwinder, which Rust's std refers to
+/// although nothing unwinds in an image.
+pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
+    let find = |name: &str| {
+        let option = format!("-print-file-name={name}");
+        let output = Command::new(compiler).arg(option).output().ok()?;
+        let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+        path.is_file().then_some(path)
+    };
+    ["libgcc.a", "libgcc_eh.a"]
+        .into_iter()
+        .filter_map(find)
+        .collect()
 }
 
 #[cfg(test)]
