@@ -139,7 +139,28 @@ struct Memory {
 
 static MEMORY: Exclusive<Option<Memory>> = Exclusive::new(None);
 
+/// Stack that work on [`MEMORY`] may take, in pages.
+const RESERVED_STACK: u64 = 4;
+
+/// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use, their faults couldn't
+/// be served. (`soil-sys` calls on that stack; all other stacks are always there.)
+#[inline(never)]
+fn reserve_stack() {
+    let local = core::hint::black_box(0u8);
+    let top = (&raw const local) as u64;
+    let lowest = PROGRAM.end - STACK_SIZE;
+    if !(lowest..PROGRAM.end).contains(&top) {
+        return;
+    }
+    for page in 1..=RESERVED_STACK {
+        let address = top.saturating_sub(page * PAGE).max(lowest) as *mut u8;
+        // SAFETY: the program's stack, below all that is in use; what is there is written back.
+        unsafe { address.write_volatile(address.read_volatile()) };
+    }
+}
+
 fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    reserve_stack();
     MEMORY.with(|memory| match memory {
         Some(memory) => f(memory),
         None => panic!("memory was used before it was set up"),
