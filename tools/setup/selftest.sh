@@ -92,9 +92,12 @@ check 'set-up again within a second' yes "$quick"
 
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
-# Installed in a folder of its own, Soil builds a new project without Rust, in both forms, and leaves nothing behind.
+# Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms, and leaves nothing behind.
 prefix=$work/prefix
 holds 'make install' tools/setup/install.sh install "$prefix"
+(. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
+check 'soil doctor misses nothing that is needed' 0 "$?"
+if grep -q MISSING "$work/doctor.log"; then cat "$work/doctor.log"; fi
 mkdir "$work/no-rust"
 for name in cargo rustc rustup; do
   printf '#!/bin/sh\necho "%s was called" >>%s\nexit 99\n' "$name" "$work/rust-was-called" >"$work/no-rust/$name"

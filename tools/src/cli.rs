@@ -74,7 +74,7 @@ pub struct Run {
     /// Mount a disk's file system: /PATH=fat:NAME (otherwise a disk appears at /NAME).
     #[arg(long = "mount", value_name = "/PATH=fat:NAME")]
     pub mounts: Vec<Mount>,
-    /// The network: user, tap=DEVICE, passt or none. Without this option: user for a program that uses the network.
+    /// The network: user, tap=DEVICE, passt or none. Without this option: user for a program that uses the network (a stripped image doesn't show whether it does).
     #[arg(long, value_name = "NET")]
     pub net: Option<Net>,
     /// The program's address; without it DHCP is asked.

@@ -9,7 +9,7 @@ use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read, Write};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -158,6 +158,9 @@ impl Machine {
                 (Ok(Event::ConsoleClosed) | Err(RecvTimeoutError::Disconnected), _) => return None,
                 (Ok(Event::Signal(signal)), _) if stopping.is_none() => {
                     self.ask("system_powerdown");
+                    if io::stderr().is_terminal() {
+                        eprintln!("soil: asked the program to stop (Ctrl-C again ends it at once)");
+                    }
                     stopping = Some((Instant::now() + GRACE, Ended::NoAnswer(signal)));
                 }
                 (Ok(Event::Signal(signal)), _) => return Some(self.kill(Ended::Killed(signal))),

@@ -17,6 +17,12 @@ enum Event {
 
 /// Runs the executable; the result is its exit status, 128 and the signal's number when a signal ended it.
 pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
+    if run.gdb.is_some() {
+        let program = run.program.display();
+        return Err(Failure::start(format!(
+            "--gdb is for images: for a process run 'gdb --args {program}'"
+        )));
+    }
     let mut variables = command::variables(run);
     for disk in &run.disks {
         let file = std::path::absolute(&disk.file).unwrap_or_else(|_| disk.file.clone());
