@@ -112,6 +112,10 @@ def main():
     if not os.environ.get(sandbox.MARK):
         prepare()
     sandbox.enter()
+    try:
+        os.nice(-10)  # both sides alike: other load on the machine disturbs less
+    except PermissionError:
+        pass
     results = []
     failed = []
     for name, group in GROUPS.items():

@@ -135,6 +135,11 @@ def sessions_below(leader):
 WORDS = {PASS: "ok", FAIL: "FAILED", SKIP: "skipped"}
 
 
+def shortened(lines):
+    """The beginning, which says what failed, and the end."""
+    return lines if len(lines) <= 70 else [*lines[:20], "[…]", *lines[-50:]]
+
+
 def report(running, status):
     seconds = time.monotonic() - running.started
     text = running.text()
@@ -142,7 +147,7 @@ def report(running, status):
     if status == SKIP:
         line += ": " + text
     elif status != PASS and text:
-        line += "\n" + "\n".join("    " + each for each in text.splitlines()[-60:])
+        line += "\n" + "\n".join("    " + each for each in shortened(text.splitlines()))
     print(line, flush=True)
 
 

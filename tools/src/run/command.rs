@@ -103,9 +103,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
             format!("q35,accel={accel},usb=off,vmport=off,sata=off,smbus=off"),
         ),
     }
-    if let Some(model) = cpu(run, wiring.kvm) {
-        args.pair("-cpu", model);
-    }
+    args.pair("-cpu", cpu(run, wiring.kvm));
     args.pair("-m", format!("{}M", run.mem.0));
     for flag in ["-nodefaults", "-no-user-config", "-no-reboot"] {
         args.one(flag);
@@ -150,11 +148,13 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     args.0
 }
 
-/// The processor model: KVM shows the host's, TCG has QEMU's default.
-pub fn cpu(run: &Run, kvm: bool) -> Option<&str> {
+/// The processor model: KVM shows the host's; TCG has QEMU's default with the instruction for random numbers, which programs that
+/// use no device (and so not virtio-rng) depend on.
+pub fn cpu(run: &Run, kvm: bool) -> &str {
     match &run.cpu {
-        Some(model) => Some(model),
-        None => kvm.then_some("host"),
+        Some(model) => model,
+        None if kvm => "host",
+        None => "qemu64,+rdrand",
     }
 }
 
@@ -341,7 +341,8 @@ mod tests {
     fn a_program_alone_gets_a_console_and_entropy_only() {
         let command = command("");
         assert!(command.contains("virtio-rng-device"), "{command}");
-        for absent in ["virtio-net", "virtio-blk", "-netdev", "-cpu"] {
+        assert!(command.contains("-cpu qemu64,+rdrand"), "{command}");
+        for absent in ["virtio-net", "virtio-blk", "-netdev"] {
             assert!(!command.contains(absent), "{absent}: {command}");
         }
         assert!(command.contains("microvm,accel=tcg") && command.ends_with("-append A=1"));

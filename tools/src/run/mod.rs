@@ -14,6 +14,8 @@ use crate::options::Net;
 use crate::program::{self, Form};
 use crate::words;
 use command::Wiring;
+use rustix::net::netdevice::name_to_index;
+use rustix::net::{AddressFamily, SocketType, socket};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
@@ -108,6 +110,9 @@ fn check(run: &Run) -> Result<(), Failure> {
             )));
         }
     }
+    if let (Some(Net::Tap(device)), false) = (&run.net, run.dry_run) {
+        tap_exists(device)?;
+    }
     if run.forwards.is_empty() {
         return Ok(());
     }
@@ -122,6 +127,17 @@ fn check(run: &Run) -> Result<(), Failure> {
     }
 }
 
+/// Root would get a new TAP device for a name that isn't one, and a network that leads nowhere.
+fn tap_exists(device: &str) -> Result<(), Failure> {
+    let found = socket(AddressFamily::INET, SocketType::DGRAM, None)
+        .and_then(|handle| name_to_index(&handle, device));
+    found.map(drop).map_err(|error| {
+        Failure::start(format!(
+            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap vnet_hdr user $USER; ip link set {device} up"
+        ))
+    })
+}
+
 /// The machine.
 fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     let line = line(run)?;
@@ -129,7 +145,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         Accelerator::Tcg => false,
         Accelerator::Kvm => true,
         Accelerator::Auto => {
-            let cpu = command::cpu(run, true).unwrap_or_default();
+            let cpu = command::cpu(run, true);
             !run.dry_run && kvm::works(&run.qemu, run.machine, cpu)
         }
     };

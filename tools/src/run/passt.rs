@@ -120,6 +120,19 @@ impl Passt {
     }
 }
 
+/// Whether somebody listens at the Unix domain socket `path`. The file is there a moment earlier, and connecting to see would be
+/// passt's one client.
+fn listens(path: &Path) -> bool {
+    // proc(5): flags are the fourth field; __SO_ACCEPTCON is 0x10000.
+    let Ok(table) = std::fs::read_to_string("/proc/net/unix") else {
+        return path.exists();
+    };
+    table.lines().any(|line| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        fields.get(3) == Some(&"00010000") && fields.last().is_some_and(|at| path == Path::new(at))
+    })
+}
+
 /// A passt that listens at a path, for the process form.
 pub struct Listening {
     /// Where.
@@ -129,7 +142,7 @@ pub struct Listening {
 }
 
 impl Listening {
-    /// Starts passt and waits until its socket is there.
+    /// Starts passt and waits until it listens.
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
             .map_err(|error| Failure::start(format!("no folder for passt's socket: {error}")))?;
@@ -146,7 +159,7 @@ impl Listening {
         let mut child = Ended(child);
         let words = Words::of(&mut child.0);
         let end = Instant::now() + Duration::from_secs(5);
-        while !path.exists() {
+        while !listens(&path) {
             if let Ok(Some(_)) = child.0.try_wait() {
                 return Err(Failure::start(format!(
                     "passt did not start: {}",
