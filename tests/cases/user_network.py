@@ -34,7 +34,9 @@ def forwarded_port(context, form):
     child.wait_line("ready", timeout=30)
     page = context.run("curl", "-fsS", "-m", "20", f"http://127.0.0.1:{web}/").stdout
     assert page == "x" * 1024, page
-    context.load("copy", "127.0.0.1", echo, 1_000_000)
+    # Debian 12's passt (2023) may leave data unacknowledged for good while the program's window is closed, a fault corrected
+    # in later ones ("Don't reset ACK_TO_TAP_DUE on any ACK"): what fits the window, for the process.
+    context.load("copy", "127.0.0.1", echo, 65_536 if form == "process" else 1_000_000)
 
 
 @in_every_form(forms=("process", "microvm"))
