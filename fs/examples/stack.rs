@@ -1,0 +1,106 @@
+//! The deepest stack that operations on a FAT volume use, for whoever runs them on small stacks.
+//!
+//! `cargo run --release -p fs --features fake --example stack -- disk.img`. Runs each operation on a thread of its own with a
+//! stack filled with a pattern, and looks how far it was overwritten.
+
+use std::sync::mpsc;
+
+use fs::fake::Disk;
+use fs::fat::{self, Options};
+use fs::{OpenFlags, Volume};
+
+/// Bytes watched; the thread's own frames are below them.
+const WATCHED: usize = 256 << 10;
+const PATTERN: u8 = 0xa5;
+
+/// Calls `f` over `WATCHED` bytes of patterned stack and says how many it changed.
+#[inline(never)]
+fn depth_of(f: &mut dyn FnMut()) -> usize {
+    paint();
+    f();
+    inspect()
+}
+
+/// Leaves the pattern below its caller's frame.
+#[inline(never)]
+fn paint() {
+    let area = [PATTERN; WATCHED];
+    std::hint::black_box(&area);
+}
+
+/// How far down the pattern is broken. What is below a frame can be seen without `unsafe` only
+/// through the process's own memory file.
+fn inspect() -> usize {
+    use std::os::unix::fs::FileExt;
+    let here = 0u8;
+    let top = std::hint::black_box(&raw const here).addr();
+    let memory = std::fs::File::open("/proc/self/mem").expect("/proc/self/mem");
+    let mut area = vec![0; WATCHED - 8192];
+    let bottom = top - area.len();
+    memory
+        .read_exact_at(&mut area, bottom as u64)
+        .expect("the stack");
+    // Below the deepest frame the pattern stands unbroken.
+    let untouched = area
+        .iter()
+        .position(|byte| *byte != PATTERN)
+        .unwrap_or(area.len());
+    area.len() - untouched
+}
+
+fn measure(name: &str, f: impl FnMut() + Send + 'static) {
+    let mut f = f;
+    let (sender, receiver) = mpsc::channel();
+    let thread = std::thread::Builder::new().stack_size(WATCHED * 2);
+    let thread = thread.spawn(move || sender.send(depth_of(&mut f)).expect("receiver"));
+    thread.expect("thread").join().expect("operation");
+    println!("{name:<24} {:>7} bytes", receiver.recv().expect("depth"));
+}
+
+fn main() {
+    let path = std::env::args().nth(1).expect("give a FAT image");
+    let disk = Disk::new(std::fs::read(&path).expect(&path), 512);
+    let mounted = disk.clone();
+    measure("nothing", || ());
+    measure("mount", move || {
+        fat::mount(Box::new(mounted.clone()), Options::default()).expect("mount");
+    });
+    let with = |name: &str, f: fn(&mut dyn Volume)| {
+        let mut volume = fat::mount(Box::new(disk.clone()), Options::default()).expect("mount");
+        measure(name, move || f(&mut *volume));
+    };
+    with("create, write, sync", |volume| {
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE;
+        let file = volume.open("a file with a long name", flags).expect("open");
+        volume.write_at(file, 5000, &[1; 50_000]).expect("write");
+        volume.sync_file(file).expect("sync");
+        volume.close(file).expect("close");
+    });
+    with("mkdir, rename over", |volume| {
+        volume.mkdir("directory").expect("mkdir");
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE;
+        let file = volume.open("directory/another", flags).expect("open");
+        volume.close(file).expect("close");
+        volume
+            .rename("directory/another", "a file with a long name")
+            .expect("rename");
+        volume.sync().expect("sync");
+    });
+    with("stat, list, space", |volume| {
+        volume.stat("a file with a long name").expect("stat");
+        let root = volume.open("/", OpenFlags::DIRECTORY).expect("open");
+        volume.list(root, 0, &mut |_| true).expect("list");
+        volume.space().expect("space");
+    });
+    with("read, truncate, unlink", |volume| {
+        let flags = OpenFlags::READ | OpenFlags::WRITE;
+        let file = volume.open("a file with a long name", flags).expect("open");
+        volume.truncate(file, 300_000).expect("truncate");
+        volume.read_at(file, 3, &mut [0; 10_000]).expect("read");
+        volume.truncate(file, 10).expect("truncate");
+        volume.close(file).expect("close");
+        volume.unlink("a file with a long name").expect("unlink");
+        volume.rmdir("directory").expect("rmdir");
+        volume.sync().expect("sync");
+    });
+}

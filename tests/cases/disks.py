@@ -1,0 +1,174 @@
+"""Disks that are missing, wrong, full, damaged, or whose machine is killed: one clear line, and no damage."""
+
+import os
+import random
+import shutil
+import signal
+import struct
+import time
+
+from cases.faults import fails_with
+from cases.tasks import fat_disk
+from harness.context import FORMS, outcome
+from harness.runner import test
+
+WORK = "tests/programs/soil/disk_work.exe"
+KILLS = 50
+
+
+def work(context, form, disk, *words):
+    return context.soil(WORK, form, *words, options=["--disk", f"data={disk}"])
+
+
+def contents(number):
+    """What disk_work.ml writes to its file of this number."""
+    return bytes((number * 31 + i) & 255 for i in range(number * 977 % 9000))
+
+
+def written(context, name, data):
+    path = context.path(name)
+    with open(path, "wb") as file:
+        file.write(data)
+    return path
+
+
+def with_signature(data, size=1 << 20):
+    return data.ljust(510, b"\0") + b"\x55\xaa" + b"\1" * (size - 512)
+
+
+@test(limit=180)
+def not_fat(context):
+    """Each disk that isn't FAT is named with what it is, and what to do."""
+    table = bytes(446) + bytes([0x80, 1, 1, 0, 12, 0, 0, 0, 0, 8, 0, 0, 0, 4, 0, 0])
+    ext4 = bytearray(1 << 20)
+    ext4[1080:1082] = b"\x53\xef"
+    whole = fat_disk(context, "whole.img", 16 << 20)
+    with open(whole, "rb") as file:
+        start = file.read(4 << 20)
+    for name, data, texts in (
+        ("blank", bytes(1 << 20), ("blank", "mkfs.fat")),
+        ("junk", b"\1" * (1 << 20), ("boot sector signature missing", "mkfs.fat")),
+        ("table", with_signature(table), ("MBR partition table", "mkfs.fat")),
+        ("ntfs", with_signature(b"\xeb\x52\x90NTFS    "), ("NTFS", "mkfs.fat")),
+        ("ext4", bytes(ext4), ("ext4", "mkfs.fat")),
+        ("truncated", start, ("truncated", "restore")),
+    ):
+        disk = written(context, name, data)
+        for form in FORMS if name in ("blank", "truncated") else FORMS[:2]:
+            output = fails_with(context, work(context, form, disk, "read", "/data/x"), "data", *texts)
+            assert "panic" not in output and len(output.strip().splitlines()) <= 4, output
+        with open(disk, "rb") as file:
+            assert file.read() == data, f"{name} was written to"
+
+
+@test(limit=180)
+def full(context):
+    """A full disk: an error for the write, nothing lost, clean afterwards."""
+    for form in FORMS:
+        disk = fat_disk(context, size=4 << 20)
+        output = fails_with(
+            context,
+            work(context, form, disk, "fill"),
+            'kept: "kept"',
+            "no space",
+            'again: "room again"',
+        )
+        assert "a directory on a full disk" not in output, output
+        context.run("fsck.fat", "-n", disk)
+        os.unlink(disk)
+
+
+@test(limit=120)
+def names_that_do_not_fit(context):
+    disk = fat_disk(context, size=4 << 20)
+    for form in FORMS:
+        for name, text in (("what?", "name"), ("n" * 300, "too long")):
+            fails_with(context, work(context, form, disk, "write", f"/data/{name}", "x"), text)
+        context.run("fsck.fat", "-n", disk)
+
+
+@test(limit=120)
+def corrupted_table(context):
+    """A file whose chain of clusters leads to a free one: an error that says so, the rest reads, nothing is written."""
+    disk = fat_disk(context, size=32 << 20)
+    source = written(context, "source", bytes(range(256)) * 256)
+    for name in ("BROKEN.BIN", "GOOD.BIN"):
+        context.run("mcopy", "-i", disk, source, f"::/{name}")
+    with open(disk, "r+b") as file:
+        boot = file.read(64)
+        sector, per_cluster, reserved = struct.unpack_from("<HBH", boot, 11)
+        copies, size = boot[16], struct.unpack_from("<H", boot, 22)[0]
+        for copy in range(copies):
+            file.seek((reserved + copy * size) * sector + 5 * 2)
+            file.write(b"\0\0")
+    assert per_cluster * sector * 5 < 65536, "the damage is outside the file"
+    with open(disk, "rb") as file:
+        before = file.read()
+    for form in FORMS:
+        fails_with(context, work(context, form, disk, "read", "/data/broken.bin"), "corrupt", "fsck.fat")
+        status, output = outcome(work(context, form, disk, "read", "/data/good.bin"), context)
+        assert status == 0 and "65536 bytes" in output, output
+        with open(disk, "rb") as file:
+            assert file.read() == before, f"{form} wrote to a corrupt disk"
+
+
+def last_synced(child):
+    numbers = [line.split()[-1] for _, line in child.lines if line.startswith("synced ")]
+    return int(numbers[-1]) if numbers else 0
+
+
+def check_synced(context, disk, last):
+    """Everything up to file `last` is there; what came after may be as well."""
+
+    def read(name):
+        got = context.path("got")
+        done = context.run("mcopy", "-n", "-o", "-i", disk, f"::/{name}", got, check=False)
+        if done.returncode != 0:
+            return None
+        with open(got, "rb") as file:
+            return file.read()
+
+    # The one after the last may have been removing the first of these.
+    for number in range(max(1, last - 6), last + 1):
+        assert read(f"{number:05d}.bin") == contents(number), f"file {number} of {last} was lost"
+    log = read("log").decode().splitlines()
+    assert log[:last] == [f"line {n}" for n in range(1, last + 1)], f"the log after {last}: {log[-3:]}"
+    current = read("current")
+    assert current in (contents(last), contents(last + 1)), f"the current file after {last}"
+
+
+def kill_while_writing(context, form, kills):
+    """Kills the machine at a random time, again and again; the disk is checked as it was left each time."""
+    rng = random.Random(7)
+    fresh = fat_disk(context, "fresh.img", 32 << 20)
+    disk = context.path("killed.img")
+    unclean = []
+    for kill in range(kills):
+        shutil.copyfile(fresh, disk)
+        child = work(context, form, disk, "synced", "1")
+        child.wait_line("synced 1", 60)
+        time.sleep(rng.uniform(0.0, 0.4))
+        os.killpg(child.pid, signal.SIGKILL)
+        child.finish()
+        last = last_synced(child)
+        done = context.run("fsck.fat", "-n", disk, check=False)
+        if done.returncode != 0:
+            unclean.append(f"kill {kill} after {last}: {done.stdout}")
+            context.run("fsck.fat", "-a", disk, check=False)
+        check_synced(context, disk, last)
+    return unclean
+
+
+@test(limit=300)
+def killed_machine(context):
+    """QEMU killed 50 times during writes that are synced: nothing that was synced is lost, and the disk is clean."""
+    unclean = kill_while_writing(context, "microvm", KILLS)
+    print(f"{len(unclean)} of {KILLS} kills left something for fsck.fat to repair")
+    assert not unclean, "\n".join(unclean)
+
+
+@test(limit=200)
+def killed_process(context):
+    """The same for the process form."""
+    unclean = kill_while_writing(context, "process", KILLS)
+    assert not unclean, "\n".join(unclean)
