@@ -1,8 +1,9 @@
 //! Cache lines: pieces of the device in memory, some of them newer than the device.
 
 use alloc::collections::BTreeMap;
-use alloc::vec;
 use alloc::vec::Vec;
+
+use super::buffer::LineData;
 
 /// Bytes in a line: a page, and at least one sector of any device.
 pub(super) const LINE: usize = 4096;
@@ -12,7 +13,7 @@ pub(super) struct Line {
     /// Its place on the device, in lines.
     pub index: u64,
     /// `LINE` bytes.
-    pub data: Vec<u8>,
+    pub data: LineData,
     /// Sectors whose contents are known.
     pub valid: u8,
     /// Sectors that are newer here than on the device; a subset of `valid`.
@@ -102,23 +103,21 @@ impl Lines {
     /// none can be replaced. The line must not be in memory yet.
     pub fn insert(&mut self, index: u64) -> bool {
         let now = self.tick();
-        if self.slots.len() < self.limit && self.slots.try_reserve(1).is_ok() {
-            let mut data = Vec::new();
-            if data.try_reserve_exact(LINE).is_ok() {
-                data.extend_from_slice(&[0; LINE]);
-                let (valid, dirty, metadata) = (0, 0, 0);
-                self.by_index.insert(index, self.slots.len());
-                self.slots.push(Line {
-                    index,
-                    data,
-                    valid,
-                    dirty,
-                    metadata,
-                    used: now,
-                    changed: 0,
-                });
-                return true;
-            }
+        if self.slots.len() < self.limit
+            && self.slots.try_reserve(1).is_ok()
+            && let Some(data) = LineData::new()
+        {
+            self.by_index.insert(index, self.slots.len());
+            self.slots.push(Line {
+                index,
+                data,
+                valid: 0,
+                dirty: 0,
+                metadata: 0,
+                used: now,
+                changed: 0,
+            });
+            return true;
         }
         let clean = self
             .slots
@@ -220,10 +219,5 @@ impl Lines {
             .filter(|line| line.dirty != 0 && !keep.contains(&line.index))
             .min_by_key(|line| line.used)
             .map(|line| line.index)
-    }
-
-    /// A buffer of `lines` lines.
-    pub fn buffer(lines: usize) -> Vec<u8> {
-        vec![0; lines * LINE]
     }
 }

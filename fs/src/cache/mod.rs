@@ -10,6 +10,7 @@
 //! Large transfers go straight between the caller's buffer and the device; sequential ones that
 //! aren't large are read ahead and gathered. All views agree: a read sees every write before it.
 
+mod buffer;
 mod lines;
 mod stream;
 #[cfg(test)]
@@ -18,6 +19,7 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use buffer::Buffer;
 use lines::{LINE, Lines, mask, runs};
 use stream::{Gather, ReadAhead};
 
@@ -63,7 +65,7 @@ pub(crate) struct Cache {
     lines: Lines,
     ahead: ReadAhead,
     gather: Gather,
-    fetch: Vec<u8>,
+    fetch: Buffer,
     last_fetched: u64,
     layout: Layout,
     flags: Vec<Flag>,
@@ -91,7 +93,7 @@ impl Cache {
             lines: Lines::new((cache_bytes / LINE).max(16)),
             ahead: ReadAhead::new((stream_bytes / sector) as u64),
             gather: Gather::new(stream_bytes),
-            fetch: Vec::new(),
+            fetch: Buffer::default(),
             last_fetched: u64::MAX - 1,
             layout: Layout {
                 data_start: u64::MAX,
@@ -148,7 +150,7 @@ impl Cache {
     pub fn freeze(&mut self) {
         self.frozen = true;
         self.lines.discard();
-        self.gather.buffer.clear();
+        self.gather.clear();
         self.ahead.clear();
     }
 
@@ -203,8 +205,8 @@ impl Cache {
         }
         let first = index * self.per_line;
         let sectors = (count as u64 * self.per_line).min(self.sectors - first);
-        if self.fetch.is_empty() {
-            self.fetch = Lines::buffer(FETCH);
+        if !self.fetch.grow(FETCH * LINE) {
+            return Err(BlockError::Io);
         }
         let bytes = sectors as usize * self.sector;
         let fetched = self.fetch.get_mut(..bytes).ok_or(BlockError::OutOfRange)?;
@@ -283,11 +285,13 @@ impl Cache {
             if window > count
                 && let Some(mut buffer) = self.ahead.take(window as usize * self.sector)
             {
-                self.device.read(first, &mut buffer)?;
+                let bytes = window as usize * self.sector;
+                let ahead = buffer.get_mut(..bytes).ok_or(BlockError::Io)?;
+                self.device.read(first, ahead)?;
                 // What is newer in memory reaches the device unseen by the buffer.
-                self.gather.overlay(first, &mut buffer, self.sector);
-                self.overlay_lines(first, window, &mut buffer);
-                self.ahead.fill(buffer, first, self.sector);
+                self.gather.overlay(first, ahead, self.sector);
+                self.overlay_lines(first, window, ahead);
+                self.ahead.fill(buffer, first, window);
                 self.ahead.serve(first, rest, self.sector);
                 return Ok(());
             }
@@ -413,12 +417,12 @@ impl Cache {
         if self.gather.is_empty() {
             return Ok(());
         }
+        self.unflushed = true;
+        let result = self.device.write(self.gather.first, self.gather.data());
         // Kept when the write fails: a later commit tries again.
-        let buffer = core::mem::take(&mut self.gather.buffer);
-        let result = self.write_device(self.gather.first, &buffer);
-        self.gather.buffer = buffer;
-        if result.is_ok() {
-            self.gather.buffer.clear();
+        match result {
+            Ok(()) => self.gather.clear(),
+            Err(_) => self.ahead.clear(),
         }
         result
     }

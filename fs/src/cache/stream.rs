@@ -1,10 +1,10 @@
 //! Buffers that make few large requests of many sequential ones.
 
-use alloc::vec::Vec;
+use super::buffer::Buffer;
 
 /// Sectors read before they were asked for, with every write since.
 pub(super) struct ReadAhead {
-    buffer: Vec<u8>,
+    buffer: Buffer,
     /// The first sector in the buffer, and how many there are.
     first: u64,
     count: u64,
@@ -19,7 +19,7 @@ pub(super) struct ReadAhead {
 impl ReadAhead {
     pub fn new(limit: u64) -> Self {
         Self {
-            buffer: Vec::new(),
+            buffer: Buffer::default(),
             first: 0,
             count: 0,
             next: u64::MAX,
@@ -62,20 +62,17 @@ impl ReadAhead {
         Some(self.window)
     }
 
-    /// The emptied buffer, `bytes` long, to be filled and given back with [`fill`](Self::fill);
-    /// `None` when memory is short.
-    pub fn take(&mut self, bytes: usize) -> Option<Vec<u8>> {
+    /// The emptied buffer, of at least `bytes` bytes, to be filled and given back with
+    /// [`fill`](Self::fill); `None` when memory is short.
+    pub fn take(&mut self, bytes: usize) -> Option<Buffer> {
         self.count = 0;
         let mut buffer = core::mem::take(&mut self.buffer);
-        if buffer.len() < bytes {
-            buffer.try_reserve_exact(bytes - buffer.len()).ok()?;
-        }
-        buffer.resize(bytes, 0);
-        Some(buffer)
+        buffer.grow(bytes).then_some(buffer)
     }
 
-    pub fn fill(&mut self, buffer: Vec<u8>, first: u64, sector: usize) {
-        self.count = (buffer.len() / sector) as u64;
+    /// Gives the buffer back with `count` sectors from `first` on in it.
+    pub fn fill(&mut self, buffer: Buffer, first: u64, count: u64) {
+        self.count = count;
         self.first = first;
         self.buffer = buffer;
     }
@@ -107,7 +104,10 @@ impl ReadAhead {
 
 /// Sequential writes on their way to the device.
 pub(super) struct Gather {
-    pub buffer: Vec<u8>,
+    buffer: Buffer,
+    /// Bytes in the buffer.
+    len: usize,
+    /// The sector that they start at.
     pub first: u64,
     /// Bytes to gather before a write; 0 for none.
     limit: usize,
@@ -116,23 +116,34 @@ pub(super) struct Gather {
 impl Gather {
     pub fn new(limit: usize) -> Self {
         Self {
-            buffer: Vec::new(),
+            buffer: Buffer::default(),
+            len: 0,
             first: 0,
             limit,
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
+        self.len == 0
     }
 
     /// Whether the buffer is as large as it gets.
     pub fn is_full(&self) -> bool {
-        self.buffer.len() >= self.limit
+        self.len >= self.limit
+    }
+
+    /// What was gathered.
+    pub fn data(&self) -> &[u8] {
+        self.buffer.get(..self.len).unwrap_or_default()
+    }
+
+    /// Forgets what was gathered.
+    pub fn clear(&mut self) {
+        self.len = 0;
     }
 
     fn end(&self, sector: usize) -> u64 {
-        self.first + (self.buffer.len() / sector) as u64
+        self.first + (self.len / sector) as u64
     }
 
     /// Whether any of `count` sectors at `first` are in the buffer.
@@ -142,22 +153,19 @@ impl Gather {
 
     /// Takes `data` in if it goes on where the buffer ends (or the buffer is empty) and fits.
     pub fn add(&mut self, first: u64, data: &[u8], sector: usize) -> bool {
-        let fits = self.buffer.len() + data.len() <= self.limit;
-        if !fits || !(self.is_empty() || self.end(sector) == first) {
+        let end = self.len + data.len();
+        let goes_on = self.is_empty() || self.end(sector) == first;
+        if end > self.limit || !goes_on || !self.buffer.grow(self.limit) {
             return false;
         }
-        if self.buffer.capacity() < self.limit
-            && self
-                .buffer
-                .try_reserve_exact(self.limit - self.buffer.len())
-                .is_err()
-        {
+        let Some(place) = self.buffer.get_mut(self.len..end) else {
             return false;
-        }
+        };
+        place.copy_from_slice(data);
         if self.is_empty() {
             self.first = first;
         }
-        self.buffer.extend_from_slice(data);
+        self.len = end;
         true
     }
 
@@ -173,7 +181,7 @@ impl Gather {
         let source = (from - self.first) as usize * sector;
         let target = (from - first) as usize * sector;
         if let (Some(new), Some(place)) = (
-            self.buffer.get(source..source + bytes),
+            self.data().get(source..source + bytes),
             out.get_mut(target..target + bytes),
         ) {
             place.copy_from_slice(new);

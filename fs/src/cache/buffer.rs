@@ -1,0 +1,98 @@
+//! Memory that devices take without copying it.
+
+use alloc::vec::Vec;
+use core::ops::{Deref, DerefMut};
+
+use super::lines::LINE;
+
+/// Bytes that requests to devices start at multiples of. A disk that is opened past the host's
+/// cache takes only such memory as it is, and takes several requests at once only so.
+const ALIGN: usize = 512;
+
+/// A line's contents, aligned to [`ALIGN`].
+#[repr(align(512))]
+struct Page([u8; LINE]);
+
+const ZEROS: [u8; LINE] = [0; LINE];
+
+/// The contents of one cache line.
+pub(super) struct LineData(Vec<Page>);
+
+impl LineData {
+    /// Zeros, or `None` when memory is short.
+    pub fn new() -> Option<Self> {
+        let mut page = Vec::new();
+        page.try_reserve_exact(1).ok()?;
+        page.push(Page(ZEROS));
+        Some(Self(page))
+    }
+}
+
+impl Deref for LineData {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.0.first().map_or(&[], |page| &page.0)
+    }
+}
+
+impl DerefMut for LineData {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.0.first_mut().map_or(&mut [], |page| &mut page.0)
+    }
+}
+
+/// A buffer of some length, aligned to [`ALIGN`]; empty until [`grow`](Self::grow).
+#[derive(Default)]
+pub(super) struct Buffer {
+    bytes: Vec<u8>,
+    /// Bytes before the first aligned one.
+    skip: usize,
+}
+
+impl Buffer {
+    /// Makes room for `len` bytes, losing what was there; `false` when memory is short.
+    pub fn grow(&mut self, len: usize) -> bool {
+        if self.len() >= len {
+            return true;
+        }
+        *self = Self::default();
+        if self.bytes.try_reserve_exact(len + ALIGN).is_err() {
+            return false;
+        }
+        self.bytes.resize(len + ALIGN, 0);
+        self.skip = self.bytes.as_ptr().align_offset(ALIGN).min(ALIGN);
+        self.bytes.truncate(self.skip + len);
+        true
+    }
+}
+
+impl Deref for Buffer {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        self.bytes.get(self.skip..).unwrap_or_default()
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.skip..).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_aligned() {
+        for len in [1, 512, 4096, 100_000] {
+            let mut buffer = Buffer::default();
+            assert!(buffer.grow(len) && buffer.len() == len);
+            assert_eq!(buffer.as_ptr().addr() % ALIGN, 0);
+            let line = LineData::new().unwrap();
+            assert_eq!((line.as_ptr().addr() % ALIGN, line.len()), (0, LINE));
+        }
+    }
+}
