@@ -1,6 +1,6 @@
 //! What can be typed after `soil`.
 
-use crate::options::{Cidr, Disk, Forward, Memory, Mount, Net, Variable};
+use crate::options::{Cidr, Disk, Forward, Memory, Mount, Net, Values, Variable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -74,21 +74,23 @@ pub struct Run {
     /// Mount a disk's file system: /PATH=fat:NAME (otherwise a disk appears at /NAME).
     #[arg(long = "mount", value_name = "/PATH=fat:NAME")]
     pub mounts: Vec<Mount>,
-    /// The network: user, tap=DEVICE, passt or none. Without this option: user for a program that uses the network (a stripped image doesn't show whether it does).
-    #[arg(long, value_name = "NET")]
-    pub net: Option<Net>,
-    /// The program's address; without it DHCP is asked.
-    #[arg(long, value_name = "ADDRESS/PREFIX")]
-    pub ip: Option<Cidr>,
-    /// The default route.
-    #[arg(long, value_name = "ADDRESS", requires = "ip")]
-    pub gateway: Option<IpAddr>,
+    /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this option: user for a program
+    /// that uses the network (a stripped image doesn't show whether it does).
+    #[arg(long = "net", value_name = "NET")]
+    pub nets: Vec<Net>,
+    /// The interface's addresses, separated by commas; without it, or with dhcp, DHCP is asked. The second --ip belongs to the
+    /// second --net, and so on.
+    #[arg(long = "ip", value_name = "ADDRESS/PREFIX|dhcp")]
+    pub ips: Vec<Values<Cidr>>,
+    /// The interface's default routes, one for IPv4 and one for IPv6.
+    #[arg(long = "gateway", value_name = "ADDRESS", requires = "ips")]
+    pub gateways: Vec<Values<IpAddr>>,
     /// A name server (repeat for several).
     #[arg(long, value_name = "ADDRESS")]
     pub dns: Vec<IpAddr>,
-    /// The network device's hardware address.
-    #[arg(long, value_name = "MAC", value_parser = mac)]
-    pub mac: Option<String>,
+    /// The network device's hardware address; the second belongs to the second --net.
+    #[arg(long = "mac", value_name = "MAC", value_parser = mac)]
+    pub macs: Vec<String>,
     /// Lead a port of this host to one of the program: [ADDRESS:]HOST:PROGRAM[/udp].
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,

@@ -180,6 +180,35 @@ impl FromStr for Cidr {
     }
 }
 
+/// The values of one interface, separated by commas in the option; none at all is written `dhcp`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Values<T>(pub Vec<T>);
+
+impl<T: fmt::Display> fmt::Display for Values<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, value) in self.0.iter().enumerate() {
+            let separator = if index == 0 { "" } else { "," };
+            write!(f, "{separator}{value}")?;
+        }
+        Ok(())
+    }
+}
+
+impl<T: FromStr<Err: fmt::Display>> FromStr for Values<T> {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text == "dhcp" {
+            return Ok(Self(Vec::new()));
+        }
+        let values = text
+            .split(',')
+            .map(str::parse)
+            .collect::<Result<Vec<T>, _>>();
+        values.map(Self).map_err(|error| Invalid(error.to_string()))
+    }
+}
+
 /// A transport protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -317,7 +346,7 @@ impl FromStr for Variable {
 
 #[cfg(test)]
 mod tests {
-    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Protocol, Variable};
+    use super::{Cidr, Disk, Forward, Memory, Mount, Net, Protocol, Values, Variable};
     use proptest::prelude::{any, proptest};
 
     #[test]
@@ -407,6 +436,16 @@ mod tests {
         assert_eq!(cidr.network().to_string(), "fd00::");
         for bad in ["10.0.0.1", "10.0.0.1/33", "10.0.0/8", "::/129", "/24"] {
             assert!(bad.parse::<Cidr>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn an_interface_has_several_values_or_none() {
+        let values: Values<Cidr> = "10.0.0.2/24,fd00::2/64".parse().expect("valid");
+        assert_eq!(values.to_string(), "10.0.0.2/24,fd00::2/64");
+        assert_eq!("dhcp".parse(), Ok(Values::<Cidr>(Vec::new())));
+        for bad in ["", "10.0.0.2/24,", "dhcp,10.0.0.2/24"] {
+            assert!(bad.parse::<Values<Cidr>>().is_err(), "{bad}");
         }
     }
 

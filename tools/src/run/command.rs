@@ -31,23 +31,27 @@ pub struct Sockets {
     pub monitor: RawFd,
 }
 
-/// The network that the options ask for.
-pub fn net(run: &Run, default_net: bool) -> Net {
-    match &run.net {
-        Some(net) => net.clone(),
-        None if default_net || run.ip.is_some() || !run.forwards.is_empty() => Net::User,
-        None => Net::None,
+/// The interfaces that the options ask for.
+pub fn nets(run: &Run, default_net: bool) -> Vec<Net> {
+    let wanted = default_net || !run.ips.is_empty() || !run.forwards.is_empty();
+    match run.nets.as_slice() {
+        [] if wanted => vec![Net::User],
+        nets => nets
+            .iter()
+            .filter(|net| **net != Net::None)
+            .cloned()
+            .collect(),
     }
 }
 
 /// The program's configuration as `NAME=value`, the same for both forms.
 pub fn variables(run: &Run) -> Vec<(String, OsString)> {
     let mut all: Vec<(String, OsString)> = Vec::new();
-    if let Some(ip) = run.ip {
-        all.push(("SOIL_IP".into(), ip.to_string().into()));
+    if !run.ips.is_empty() {
+        all.push(("SOIL_IP".into(), join(&run.ips, ";").into()));
     }
-    if let Some(gateway) = run.gateway {
-        all.push(("SOIL_GATEWAY".into(), gateway.to_string().into()));
+    if !run.gateways.is_empty() {
+        all.push(("SOIL_GATEWAY".into(), join(&run.gateways, ";").into()));
     }
     if !run.dns.is_empty() {
         all.push(("SOIL_DNS".into(), join(&run.dns, ",").into()));
@@ -194,36 +198,45 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
 }
 
 fn network(args: &mut Arguments, run: &Run, wiring: &Wiring) {
-    let netdev = match net(run, wiring.default_net) {
-        Net::None => return,
-        Net::Tap(name) => {
-            // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
-            let name = escaped(name.as_ref());
-            format!(
-                "tap,id=net0,ifname={},script=no,downscript=no",
-                name.to_string_lossy()
-            )
+    for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
+        let backend = match net {
+            Net::None => continue,
+            Net::Tap(name) => {
+                // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
+                let name = escaped(name.as_ref());
+                format!(
+                    "tap,id=net{index},ifname={},script=no,downscript=no",
+                    name.to_string_lossy()
+                )
+            }
+            Net::Passt => match wiring.passt {
+                Some(fd) => format!("socket,id=net{index},fd={fd}"),
+                // A launcher of one's own starts passt first.
+                None => format!(
+                    "stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/passt.socket"
+                ),
+            },
+            Net::User => user_network(run, index),
+        };
+        args.pair("-netdev", backend);
+        let mut properties = format!("netdev=net{index}");
+        if let Some(mac) = run.macs.get(index) {
+            properties = properties + ",mac=" + mac;
         }
-        Net::Passt => match wiring.passt {
-            Some(fd) => format!("socket,id=net0,fd={fd}"),
-            // A launcher of one's own starts passt first.
-            None => "stream,id=net0,server=off,addr.type=unix,addr.path=/tmp/passt.socket".into(),
-        },
-        Net::User => user_network(run),
-    };
-    args.pair("-netdev", netdev);
-    let properties = match &run.mac {
-        Some(mac) => format!("netdev=net0,mac={mac}"),
-        None => "netdev=net0".to_owned(),
-    };
-    args.pair("-device", device(run, "net", &properties));
+        args.pair("-device", device(run, "net", &properties));
+    }
 }
 
-/// QEMU's own network, numbered so that an address given by `--ip` is inside it.
-fn user_network(run: &Run) -> String {
-    let mut text = String::from("user,id=net0");
+/// QEMU's own network, numbered so that the addresses given by `--ip` are inside it. The first interface has the forwards.
+fn user_network(run: &Run, index: usize) -> String {
+    let mut text = format!("user,id=net{index}");
+    let ips = run
+        .ips
+        .get(index)
+        .map(|values| values.0.as_slice())
+        .unwrap_or_default();
     // Writing to a String can't fail.
-    if let Some(ip) = run.ip {
+    for ip in ips {
         let _ = match ip.address {
             IpAddr::V4(_) => write!(text, ",net={}/{}", ip.network(), ip.prefix),
             IpAddr::V6(_) => write!(
@@ -233,23 +246,29 @@ fn user_network(run: &Run) -> String {
                 ip.prefix
             ),
         };
-        if let Some(gateway) = run.gateway {
-            let name = if gateway.is_ipv4() {
-                "host"
-            } else {
-                "ipv6-host"
-            };
-            let _ = write!(text, ",{name}={gateway}");
-        }
     }
-    for forward in &run.forwards {
-        let program = match run.ip.map(|ip| ip.address) {
-            Some(address @ IpAddr::V4(_)) => address.to_string(),
-            _ => String::new(),
+    for gateway in run
+        .gateways
+        .get(index)
+        .map(|values| values.0.as_slice())
+        .unwrap_or_default()
+    {
+        let name = if gateway.is_ipv4() {
+            "host"
+        } else {
+            "ipv6-host"
         };
+        let _ = write!(text, ",{name}={gateway}");
+    }
+    let own = ips
+        .iter()
+        .find(|ip| ip.address.is_ipv4())
+        .map(|ip| ip.address.to_string());
+    let own = own.unwrap_or_default();
+    for forward in run.forwards.iter().filter(|_| index == 0) {
         let _ = write!(
             text,
-            ",hostfwd={}:{}:{}-{program}:{}",
+            ",hostfwd={}:{}:{}-{own}:{}",
             forward.protocol, forward.address, forward.host, forward.program
         );
     }
@@ -404,6 +423,25 @@ mod tests {
         assert!(
             command.contains("netdev=net0,mac=52:54:00:00:00:01,csum=off"),
             "{command}"
+        );
+    }
+
+    #[test]
+    fn several_interfaces_have_their_own_addresses() {
+        let words =
+            "--net tap=a --ip 10.0.0.2/24,fd00::2/64 --net user --ip dhcp --mac 52:54:00:00:00:01";
+        let command = command(words);
+        assert!(
+            command.contains("tap,id=net0,ifname=a") && command.contains("-netdev user,id=net1 ")
+        );
+        assert!(
+            command.contains("netdev=net0,mac=52:54:00:00:00:01 ")
+                && command.contains("netdev=net1 ")
+        );
+        let variables = variables(&run(words));
+        assert_eq!(
+            variables,
+            [("SOIL_IP".into(), "10.0.0.2/24,fd00::2/64;".into())]
         );
     }
 

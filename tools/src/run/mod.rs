@@ -110,15 +110,23 @@ fn check(run: &Run) -> Result<(), Failure> {
             )));
         }
     }
-    if let (Some(Net::Tap(device)), false) = (&run.net, run.dry_run) {
-        tap_exists(device)?;
+    for net in run.nets.iter().filter(|_| !run.dry_run) {
+        if let Net::Tap(device) = net {
+            tap_exists(device)?;
+        }
+    }
+    if run.nets.iter().filter(|net| **net == Net::Passt).count() > 1 {
+        return Err(Failure::start("--net passt can be given once"));
+    }
+    if run.nets.len() > 1 && run.nets.contains(&Net::None) {
+        return Err(Failure::start("--net none doesn't go with another --net"));
     }
     if run.forwards.is_empty() {
         return Ok(());
     }
-    match &run.net {
+    match run.nets.first() {
         Some(Net::Tap(_)) => Err(Failure::start(
-            "--forward needs --net user or passt: with a TAP device the program has an address of its own",
+            "--forward needs --net user or passt first: with a TAP device the program has an address of its own",
         )),
         Some(Net::None) => Err(Failure::start(
             "--forward needs a network: leave out --net none",
@@ -160,7 +168,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         println!("{}", command::shown(run.qemu.as_os_str(), &arguments));
         return Ok(0);
     }
-    if command::net(run, default_net) == Net::Passt {
+    if command::nets(run, default_net).contains(&Net::Passt) {
         let passt = passt::Passt::connected(&run.forwards)?;
         let wiring = Wiring {
             passt: Some(passt.socket_number()),

@@ -4,7 +4,7 @@ use super::{Failure, command, passt, signals};
 use crate::cli::Run;
 use crate::options::Net;
 use rustix::process::{Pid, Signal, kill_process};
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
 use std::sync::mpsc::{RecvTimeoutError, channel};
@@ -32,28 +32,32 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         }
         variables.push((format!("SOIL_DISK_{}", disk.name), value));
     }
-    if let Some(mac) = &run.mac {
-        variables.push(("SOIL_MAC".into(), mac.into()));
+    if !run.macs.is_empty() {
+        variables.push(("SOIL_MAC".into(), run.macs.join(";").into()));
     }
     // With no ports to forward the program starts passt itself, when it first uses the network.
-    let net = command::net(run, default_net);
-    let forwarding = !run.forwards.is_empty();
     let mut listening = None;
-    match &net {
-        Net::None if run.net.is_none() => {}
-        Net::None => variables.push(("SOIL_NET".into(), "none".into())),
-        Net::Tap(device) => variables.push(("SOIL_NET".into(), format!("tap={device}").into())),
-        Net::User | Net::Passt if !forwarding => variables.push(("SOIL_NET".into(), "user".into())),
-        Net::User | Net::Passt if run.dry_run => {
-            variables.push(("SOIL_NET".into(), "passt=/tmp/passt.socket".into()));
-        }
-        Net::User | Net::Passt => {
-            let passt = passt::Listening::start(&run.forwards)?;
-            let mut value = OsString::from("passt=");
-            value.push(&passt.path);
-            variables.push(("SOIL_NET".into(), value));
-            listening = Some(passt);
-        }
+    let mut links = Vec::new();
+    for (index, net) in command::nets(run, default_net).iter().enumerate() {
+        links.push(match net {
+            Net::None => OsString::from("none"),
+            Net::Tap(device) => format!("tap={device}").into(),
+            Net::User | Net::Passt if run.forwards.is_empty() || index > 0 => "user".into(),
+            Net::User | Net::Passt if run.dry_run => "passt=/tmp/passt.socket".into(),
+            Net::User | Net::Passt => {
+                let passt = passt::Listening::start(&run.forwards)?;
+                let mut value = OsString::from("passt=");
+                value.push(&passt.path);
+                listening = Some(passt);
+                value
+            }
+        });
+    }
+    if links.is_empty() && !run.nets.is_empty() {
+        links.push("none".into());
+    }
+    if !links.is_empty() {
+        variables.push(("SOIL_NET".into(), links.join(OsStr::new(";"))));
     }
     let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
     if run.dry_run {
