@@ -8,7 +8,7 @@ use crate::console::Console;
 use crate::details::Details;
 use crate::error::{Answer, Error, Stop, encode};
 use crate::pipe::Pipes;
-use crate::platform::{self, Current, Platform};
+use crate::platform::{Current, Interest, Platform};
 use crate::table::{Direction, Fd, Table};
 use crate::ty::Int;
 use alloc::collections::VecDeque;
@@ -105,7 +105,7 @@ pub struct Driver {
     /// When it wants to run again although nothing arrives: `Some(0)` = at once, `None` = never.
     pub deadline: fn(&mut Runtime) -> Option<u64>,
     /// Adds what it waits for.
-    pub interest: fn(&mut Runtime, &mut platform::Interest),
+    pub interest: fn(&mut Runtime, &mut Interest),
     /// Brings everything to an end before exit: true when there is nothing more to do.
     pub finish: fn(&mut Runtime) -> bool,
     /// Its share of a counter (`COUNTER_*`).
@@ -137,6 +137,8 @@ pub struct Runtime {
     pub blocks: slab::Slab<crate::blocks::Raw>,
     /// The volumes, once one was used.
     pub files: Option<&'static mut crate::files::Files>,
+    /// What the last sleep waited for.
+    pub interest: Interest,
     drivers: [Option<Driver>; MAX_DRIVERS],
     started: bool,
     /// How often `soil_wait` slept.
@@ -158,6 +160,7 @@ impl Runtime {
             disks: None,
             blocks: slab::Slab::new(),
             files: None,
+            interest: Interest::new(),
             drivers: [None; MAX_DRIVERS],
             started: false,
             sleeps: 0,

@@ -2,7 +2,7 @@
 
 use crate::console;
 use crate::error::{Answer, Error};
-use crate::platform::{Current, Interest, Platform, Woken};
+use crate::platform::{Current, Platform, Woken};
 use crate::runtime::Runtime;
 use crate::ty::Int;
 
@@ -21,13 +21,17 @@ fn step(rt: &mut Runtime, now: u64) {
 
 /// Sleeps until something happens or `until` comes; whether it was a signal.
 fn sleep(rt: &mut Runtime, until: Option<u64>) -> Woken {
-    let mut interest = Interest::new();
+    // Taken out for the drivers' sake, and put back for its memory.
+    let mut interest = core::mem::take(&mut rt.interest);
+    interest.clear();
     console::interest(rt, &mut interest);
     for driver in rt.drivers().iter().flatten() {
         (driver.interest)(rt, &mut interest);
     }
     rt.sleeps += 1;
-    Current::wait(&mut interest, until)
+    let woken = Current::wait(&mut interest, until);
+    rt.interest = interest;
+    woken
 }
 
 /// The earlier of `until` and what the drivers ask for.

@@ -28,14 +28,20 @@ const GUARD: usize = 4096;
 pub struct Image;
 
 /// What [`Image::wait`] waits for: any interrupt ends it, so there is nothing to list but what needs no wait.
+#[derive(Default)]
 pub struct Interest {
     immediate: bool,
 }
 
 impl Interest {
-    /// Nothing but a request to stop.
-    pub fn new() -> Interest {
+    /// Nothing.
+    pub const fn new() -> Interest {
         Interest { immediate: false }
+    }
+
+    /// Nothing but a request to stop, which needs no preparation.
+    pub fn clear(&mut self) {
+        self.immediate = false;
     }
 
     /// Says that something has happened already.

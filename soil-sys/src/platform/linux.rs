@@ -71,15 +71,26 @@ pub struct Interest {
     immediate: bool,
 }
 
+impl Default for Interest {
+    fn default() -> Interest {
+        Interest::new()
+    }
+}
+
 impl Interest {
-    /// Nothing but a request to stop.
-    pub fn new() -> Interest {
-        let mut interest = Interest {
+    /// Nothing.
+    pub const fn new() -> Interest {
+        Interest {
             fds: Vec::new(),
             immediate: false,
-        };
-        interest.fd(signals::event(), libc::POLLIN);
-        interest
+        }
+    }
+
+    /// Nothing but a request to stop.
+    pub fn clear(&mut self) {
+        self.fds.clear();
+        self.immediate = false;
+        self.fd(signals::event(), libc::POLLIN);
     }
 
     /// Adds a file descriptor.
