@@ -135,12 +135,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     }
     args.pair("-device", "isa-debugcon,iobase=0xe9,chardev=soilctl");
     args.pair("-device", "isa-debug-exit,iobase=0xf4,iosize=0x04");
-    network(&mut args, run, wiring);
-    for (index, disk) in run.disks.iter().enumerate() {
-        storage(&mut args, run, index, disk);
-    }
-    args.pair("-object", "rng-builtin,id=entropy");
-    args.pair("-device", device(run, "rng", "rng=entropy"));
+    virtio(&mut args, run, wiring);
     if let Some(port) = run.gdb {
         args.pair("-gdb", format!("tcp:127.0.0.1:{port}"));
         args.one("-S");
@@ -197,34 +192,56 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
     text
 }
 
-fn network(args: &mut Arguments, run: &Run, wiring: &Wiring) {
+/// The virtio devices, so that the image finds them in the order of the options: interfaces, disks, entropy.
+fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
+    let mut devices: Vec<Arguments> = Vec::new();
     for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
-        let backend = match net {
-            Net::None => continue,
-            Net::Tap(name) => {
-                // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
-                let name = escaped(name.as_ref());
-                format!(
-                    "tap,id=net{index},ifname={},script=no,downscript=no",
-                    name.to_string_lossy()
-                )
-            }
-            Net::Passt => match wiring.passt {
-                Some(fd) => format!("socket,id=net{index},fd={fd}"),
-                // A launcher of one's own starts passt first.
-                None => format!(
-                    "stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/passt.socket"
-                ),
-            },
-            Net::User => user_network(run, index),
-        };
-        args.pair("-netdev", backend);
-        let mut properties = format!("netdev=net{index}");
-        if let Some(mac) = run.macs.get(index) {
-            properties = properties + ",mac=" + mac;
-        }
-        args.pair("-device", device(run, "net", &properties));
+        devices.push(network(run, wiring, index, net));
     }
+    for (index, disk) in run.disks.iter().enumerate() {
+        devices.push(storage(run, index, disk));
+    }
+    let mut entropy = Arguments(Vec::new());
+    entropy.pair("-object", "rng-builtin,id=entropy");
+    entropy.pair("-device", device(run, "rng", "rng=entropy"));
+    devices.push(entropy);
+    // A microvm gives its first device the last place on its bus.
+    if run.machine == Machine::Microvm {
+        devices.reverse();
+    }
+    args.0
+        .extend(devices.into_iter().flat_map(|device| device.0));
+}
+
+fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
+    let mut args = Arguments(Vec::new());
+
+    let backend = match net {
+        Net::None => return args,
+        Net::Tap(name) => {
+            // vnet_hdr is tried by QEMU itself and given up where the device lacks it.
+            let name = escaped(name.as_ref());
+            format!(
+                "tap,id=net{index},ifname={},script=no,downscript=no",
+                name.to_string_lossy()
+            )
+        }
+        Net::Passt => match wiring.passt {
+            Some(fd) => format!("socket,id=net{index},fd={fd}"),
+            // A launcher of one's own starts passt first.
+            None => format!(
+                "stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/passt.socket"
+            ),
+        },
+        Net::User => user_network(run, index),
+    };
+    args.pair("-netdev", backend);
+    let mut properties = format!("netdev=net{index}");
+    if let Some(mac) = run.macs.get(index) {
+        properties = properties + ",mac=" + mac;
+    }
+    args.pair("-device", device(run, "net", &properties));
+    args
 }
 
 /// QEMU's own network, numbered so that the addresses given by `--ip` are inside it. The first interface has the forwards.
@@ -275,7 +292,8 @@ fn user_network(run: &Run, index: usize) -> String {
     text
 }
 
-fn storage(args: &mut Arguments, run: &Run, index: usize, disk: &Disk) {
+fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
+    let mut args = Arguments(Vec::new());
     let is_device = std::fs::metadata(&disk.file).is_ok_and(|m| m.file_type().is_block_device());
     let driver = if is_device { "host_device" } else { "file" };
     let read_only = if disk.read_only { "on" } else { "off" };
@@ -297,6 +315,7 @@ fn storage(args: &mut Arguments, run: &Run, index: usize, disk: &Disk) {
             &format!("drive=disk{index},serial={}", disk.name),
         ),
     );
+    args
 }
 
 /// Whether a file can be opened past the host's page cache.
@@ -438,6 +457,12 @@ mod tests {
             command.contains("netdev=net0,mac=52:54:00:00:00:01 ")
                 && command.contains("netdev=net1 ")
         );
+        let second_first =
+            |command: &str| command.find("netdev=net1") < command.find("netdev=net0");
+        assert!(second_first(&command));
+        assert!(!second_first(&self::command(&format!(
+            "--machine q35 {words}"
+        ))));
         let variables = variables(&run(words));
         assert_eq!(
             variables,
