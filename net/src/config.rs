@@ -180,7 +180,8 @@ pub struct Counters {
     pub rx_frames: u64,
     /// Bytes received, Ethernet header included.
     pub rx_bytes: u64,
-    /// Frames received and dropped because they are malformed or could only be forged.
+    /// Frames received and dropped because they are malformed, could only be forged, or are of no
+    /// use to this machine.
     pub rx_malformed: u64,
     /// Frames received and dropped because their checksum is wrong.
     pub rx_bad_checksum: u64,

@@ -14,7 +14,8 @@ use crate::dhcp::Client;
 use crate::error::Error;
 use crate::frame::Framing;
 use crate::handle::Handle;
-use crate::link::Link;
+use crate::link::{Link, TxMeta};
+use crate::neighbor::{Asked, question};
 use crate::slaac::Slaac;
 
 /// smoltcp counts microseconds.
@@ -56,6 +57,7 @@ pub(crate) struct End {
     pub(crate) dirty: bool,
     /// When [`End::maintain`] has something to do; 0: now.
     maintain_ns: Option<u64>,
+    asked: Asked,
 }
 
 impl Interface {
@@ -129,6 +131,15 @@ impl Interface {
         end.send(link.as_mut(), now_ns, set)
     }
 
+    /// Sees to it that the neighbour through which `remote` is reached is asked for: smoltcp wanted
+    /// to send to it, and sent `sent`.
+    pub(crate) fn ask(&mut self, now_ns: u64, remote: IpAddr, sent: &Sent) {
+        let Interface { link, end } = self;
+        if sent.frames == 0 {
+            end.ask(link.as_mut(), now_ns, remote);
+        }
+    }
+
     /// Sends the rest of a datagram that is being cut into fragments; `false` if the link is full.
     pub(crate) fn send_fragments(&mut self, now_ns: u64) -> bool {
         let Interface { link, end } = self;
@@ -177,6 +188,7 @@ impl End {
             changed: true,
             dirty: false,
             maintain_ns: Some(0),
+            asked: Asked::default(),
         }
     }
 
@@ -257,12 +269,7 @@ impl End {
             self.changed |= slaac.expire(now_ns);
             if slaac.solicitation_due(now_ns) && link.can_transmit() && self.staged.send(link) {
                 let frame = slaac.solicitation(now_ns);
-                self.staged.put(frame.len(), |buffer| {
-                    buffer.copy_from_slice(&frame);
-                    crate::link::TxMeta::default()
-                });
-                self.staged.send(link);
-                self.dirty = true;
+                self.send_frame(link, &frame);
             }
             next = [next, slaac.next_ns()].into_iter().flatten().min();
             self.slaac = Some(slaac);
@@ -272,6 +279,36 @@ impl End {
         }
         self.maintain_ns = next;
         next
+    }
+
+    fn send_frame(&mut self, link: &mut dyn Link, frame: &[u8]) {
+        self.staged.put(frame.len(), |buffer| {
+            buffer.copy_from_slice(frame);
+            TxMeta::default()
+        });
+        self.staged.send(link);
+        self.counters.tx_frames = self.counters.tx_frames.wrapping_add(1);
+        self.dirty = true;
+    }
+
+    /// Asks for the address of the neighbour through which `remote` is reached.
+    fn ask(&mut self, link: &mut dyn Link, now_ns: u64, remote: IpAddr) {
+        let Framing::Ethernet(mac) = self.profile.framing else {
+            return;
+        };
+        let same_family = |gateway: &IpAddr| gateway.is_ipv4() == remote.is_ipv4();
+        let neighbor = match self.on_link(remote) {
+            true => Some(remote),
+            false => self.gateways().into_iter().find(same_family),
+        };
+        if let Some(neighbor) = neighbor
+            && let Some(source) = self.source_address(neighbor)
+            && let Some(frame) = question(mac, source, neighbor)
+            && self.asked.due(neighbor, now_ns)
+            && self.staged.send(link)
+        {
+            self.send_frame(link, &frame);
+        }
     }
 
     /// Puts all addresses and gateways into smoltcp's interface.

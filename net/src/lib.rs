@@ -30,6 +30,7 @@ mod interface;
 mod link;
 mod loopback;
 mod memory;
+mod neighbor;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;

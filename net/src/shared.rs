@@ -35,7 +35,8 @@ impl Socket {
             Socket::Connection(connection) => {
                 matches!(connection.phase, Phase::Connecting | Phase::Open)
             }
-            _ => true,
+            Socket::Udp(udp) => !udp.closing,
+            Socket::Listener(_) | Socket::Lookup(_) => true,
         }
     }
 }
@@ -184,8 +185,8 @@ impl Core {
         self.work += 1;
         match classify(frame, meta, end.profile.framing) {
             Class::Tcp(segment) => self.tcp_segment(end, interface, frame, &segment),
-            Class::Udp(datagram) => self.udp_datagram(end, interface, frame, &datagram),
-            Class::UdpFragment(fragment) => self.udp_fragment(end, interface, frame, &fragment),
+            Class::Udp(datagram) => self.udp_datagram(end, frame, &datagram),
+            Class::UdpFragment(fragment) => self.udp_fragment(end, frame, &fragment),
             Class::Interface => end.feed_base(self.now_ns, frame),
             Class::Neighbor => {
                 end.feed_base(self.now_ns, frame);

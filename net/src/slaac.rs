@@ -6,9 +6,8 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use crate::checksum;
 use crate::config::Cidr;
-use crate::frame::PROTOCOL_ICMPV6;
+use crate::neighbor::ndisc;
 
 const SECOND: u64 = 1_000_000_000;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL of RFC 4861, 10.
@@ -97,22 +96,10 @@ impl Slaac {
     pub(crate) fn solicitation(&mut self, now_ns: u64) -> Vec<u8> {
         self.solicitations = self.solicitations.saturating_sub(1);
         self.solicit_at_ns = now_ns + SOLICITATION_INTERVAL_NS;
-        let mut frame = Vec::with_capacity(70);
-        frame.extend([0x33, 0x33, 0, 0, 0, 2]);
-        frame.extend(self.mac);
-        frame.extend([0x86, 0xdd]);
-        frame.extend([0x60, 0, 0, 0, 0, 16, PROTOCOL_ICMPV6, 255]);
-        let mut addresses = [0; 32];
-        addresses[..16].copy_from_slice(&link_local(self.mac).octets());
-        addresses[16..].copy_from_slice(&Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2).octets());
-        frame.extend(addresses);
         let mut message = [133, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0];
         message[10..].copy_from_slice(&self.mac);
-        let pseudo = checksum::pseudo_header(&addresses, PROTOCOL_ICMPV6, message.len());
-        let sum = !checksum::add(pseudo, checksum::sum(&message));
-        message[2..4].copy_from_slice(&sum.to_be_bytes());
-        frame.extend(message);
-        frame
+        let routers = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
+        ndisc(self.mac, link_local(self.mac), routers, &mut message)
     }
 
     /// Takes an advertisement in: `message` from its ICMPv6 header on, checksum and hop limit

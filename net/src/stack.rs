@@ -347,7 +347,7 @@ impl Stack {
     ///   [`Config::linger_ns`]. If bytes of the peer are left unread, or come later, the peer gets
     ///   an RST once everything written was acknowledged (RFC 9293, 3.10.4 and RFC 1122, 4.2.2.13).
     /// - Listener: its port is free at once; connections not accepted yet are aborted.
-    /// - UDP: what is queued in either direction is lost.
+    /// - UDP: its port is free at once; what was queued to be sent still leaves.
     /// - Lookup: cancelled.
     pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
         match self.kind(handle).ok_or(Error::BadHandle)? {

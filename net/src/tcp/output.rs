@@ -52,6 +52,7 @@ impl Core {
                 if sent.tokens > 0 {
                     // It wanted to, but the neighbour's address isn't known.
                     park(&mut interface.end.waiting, &mut connection.waiting, handle);
+                    interface.ask(now_ns, connection.remote.ip(), &sent);
                     unresolved = true;
                 }
                 next_ns = next.map(|at| if at <= now_ns { now_ns + STALL_NS } else { at });

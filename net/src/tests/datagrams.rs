@@ -110,6 +110,66 @@ fn a_full_queue_says_so_and_drops_no_order() {
 }
 
 #[test]
+fn a_neighbour_that_is_gone_holds_up_nobody_else() {
+    let mut world = pair();
+    let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
+    for n in 0..30 {
+        let gone = address(&format!("10.0.0.{}:9", 100 + n % 10));
+        world.stacks[0]
+            .udp_send_to(client, b"to nobody", gone)
+            .unwrap();
+        world.stacks[0]
+            .udp_send_to(client, &[n], address("10.0.0.2:9"))
+            .unwrap();
+    }
+    world.advance(10 * MS);
+    for n in 0..30 {
+        let mut buffer = [0; 4];
+        assert_eq!(
+            world.stacks[1]
+                .udp_recv_from(server, &mut buffer)
+                .unwrap()
+                .0,
+            1
+        );
+        assert_eq!(buffer[0], n);
+    }
+    world.advance(10 * SECOND);
+    let polls = world.polls;
+    world.advance(20 * SECOND);
+    assert!(world.polls - polls < 200, "they are given up");
+    let room = |world: &mut World| world.stacks[0].readiness(client).unwrap().writable;
+    assert!(room(&mut world));
+}
+
+#[test]
+fn closing_sends_what_is_queued() {
+    let mut world = pair();
+    let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:5")).unwrap();
+    for n in 0..20 {
+        world.stacks[0]
+            .udp_send_to(client, &[n], address("10.0.0.2:9"))
+            .unwrap();
+    }
+    world.stacks[0]
+        .udp_send_to(client, b"to nobody", address("10.0.0.77:9"))
+        .unwrap();
+    world.stacks[0].close(client).unwrap();
+    assert_eq!(world.stacks[0].close(client), Err(Error::BadHandle));
+    world.stacks[0].udp_bind(address("0.0.0.0:5")).unwrap();
+    world.advance(10 * MS);
+    let mut buffer = [0; 4];
+    for n in 0..20 {
+        world.stacks[1].udp_recv_from(server, &mut buffer).unwrap();
+        assert_eq!(buffer[0], n);
+    }
+    world.advance(10 * SECOND);
+    assert_eq!(world.stacks[0].core.sockets.len(), 1);
+}
+
+#[test]
 fn nobody_there_is_told_once() {
     let mut world = pair();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();

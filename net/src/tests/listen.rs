@@ -106,6 +106,32 @@ fn nobody_on_the_link_means_unreachable_within_the_deadline() {
 }
 
 #[test]
+fn neighbours_that_are_gone_dont_hold_up_others() {
+    for (gone, there) in [("10.0.0.1", "10.0.0.2:80"), ("fd00::1", "[fd00::2]:80")] {
+        let mut world = pair();
+        world.stacks[1].tcp_listen(address("[::]:80"), 8).unwrap();
+        for n in 10..60 {
+            let peer = match gone.contains(':') {
+                true => format!("[{gone}{n}]:80"),
+                false => format!("{gone}{n}:80"),
+            };
+            world.stacks[0].tcp_connect(address(&peer), None).unwrap();
+        }
+        let client = world.stacks[0].tcp_connect(address(there), None).unwrap();
+        world.advance(20 * MS);
+        assert_eq!(
+            world.stacks[0].tcp_connect_result(client),
+            Ok(()),
+            "{there}"
+        );
+        // The others are asked for again, but not without end.
+        world.advance(2500 * MS);
+        let frames = world.cables[0].statistics().frames;
+        assert!((100..300).contains(&frames), "{frames}");
+    }
+}
+
+#[test]
 fn a_silent_host_means_timed_out() {
     let mut world = pair();
     // It must be known on the link before it falls silent.

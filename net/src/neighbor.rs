@@ -1,0 +1,102 @@
+//! Asking for the Ethernet address of a neighbour (RFC 826; RFC 4861, 4.3).
+//!
+//! smoltcp asks by itself, but for one neighbour a second in all: while a host that is gone is asked
+//! for, others wait. What it doesn't ask is asked here; the answers fill its table.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::checksum;
+use crate::frame::PROTOCOL_ICMPV6;
+
+/// The same neighbour is asked for once in this time.
+const INTERVAL_NS: u64 = 1_000_000_000;
+/// Neighbours that are remembered to have been asked for.
+const MEMORY: usize = 64;
+
+/// Who was asked for, and when.
+#[derive(Debug, Default)]
+pub(crate) struct Asked {
+    recent: Vec<(IpAddr, u64)>,
+    next: usize,
+}
+
+impl Asked {
+    /// Whether it is time to ask for `neighbor`; if so, that is noted.
+    pub(crate) fn due(&mut self, neighbor: IpAddr, now_ns: u64) -> bool {
+        if let Some((_, at_ns)) = self.recent.iter_mut().find(|(other, _)| *other == neighbor) {
+            let due = now_ns >= at_ns.saturating_add(INTERVAL_NS);
+            if due {
+                *at_ns = now_ns;
+            }
+            return due;
+        }
+        if self.recent.len() < MEMORY {
+            self.recent.push((neighbor, now_ns));
+        } else if let Some(place) = self.recent.get_mut(self.next) {
+            *place = (neighbor, now_ns);
+            self.next = (self.next + 1) % MEMORY;
+        }
+        true
+    }
+}
+
+/// The frame that asks for `neighbor`; `None` if the addresses are of different families.
+pub(crate) fn question(mac: [u8; 6], source: IpAddr, neighbor: IpAddr) -> Option<Vec<u8>> {
+    match (source, neighbor) {
+        (IpAddr::V4(source), IpAddr::V4(neighbor)) => Some(arp_request(mac, source, neighbor)),
+        (IpAddr::V6(source), IpAddr::V6(neighbor)) => Some(solicitation(mac, source, neighbor)),
+        _ => None,
+    }
+}
+
+fn arp_request(mac: [u8; 6], source: Ipv4Addr, neighbor: Ipv4Addr) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(42);
+    frame.extend([0xff; 6]);
+    frame.extend(mac);
+    // Ethernet and IPv4, lengths 6 and 4, request.
+    frame.extend([0x08, 0x06, 0, 1, 0x08, 0, 6, 4, 0, 1]);
+    frame.extend(mac);
+    frame.extend(source.octets());
+    frame.extend([0; 6]);
+    frame.extend(neighbor.octets());
+    frame
+}
+
+fn solicitation(mac: [u8; 6], source: Ipv6Addr, neighbor: Ipv6Addr) -> Vec<u8> {
+    // The solicited-node address: ff02::1:ff00:0/104 and the last 24 bits (RFC 4291, 2.7.1).
+    let group = Ipv6Addr::from_bits(
+        0xff02_0000_0000_0000_0000_0001_ff00_0000 | neighbor.to_bits() & 0xff_ffff,
+    );
+    let mut message = [0; 32];
+    message[0] = 135;
+    message[8..24].copy_from_slice(&neighbor.octets());
+    // The source link-layer address option, 8 bytes long.
+    message[24..26].copy_from_slice(&[1, 1]);
+    message[26..].copy_from_slice(&mac);
+    ndisc(mac, source, group, &mut message)
+}
+
+/// A neighbour discovery message in its frame, to a group; its checksum is set here.
+pub(crate) fn ndisc(
+    mac: [u8; 6],
+    source: Ipv6Addr,
+    group: Ipv6Addr,
+    message: &mut [u8],
+) -> Vec<u8> {
+    let mut addresses = [0; 32];
+    addresses[..16].copy_from_slice(&source.octets());
+    addresses[16..].copy_from_slice(&group.octets());
+    let pseudo = checksum::pseudo_header(&addresses, PROTOCOL_ICMPV6, message.len());
+    let sum = !checksum::add(pseudo, checksum::sum(message));
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let mut frame = Vec::with_capacity(54 + message.len());
+    let [.., a, b, c, d] = group.octets();
+    frame.extend([0x33, 0x33, a, b, c, d]);
+    frame.extend(mac);
+    frame.extend([0x86, 0xdd]);
+    frame.extend([0x60, 0, 0, 0, 0, message.len() as u8, PROTOCOL_ICMPV6, 255]);
+    frame.extend(addresses);
+    frame.extend_from_slice(message);
+    frame
+}
