@@ -1,13 +1,12 @@
-//! A disk (virtio 1.2, 5.2): many requests in flight, data straight from and to the caller's memory.
+//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data straight from and to the caller's memory.
 //!
 //! A caller submits requests and polls for their ends. A request may be of any size: the driver splits it into
 //! as many device requests as the device's limits ask for, and keeps back what doesn't fit the queue yet. Memory
-//! need not be aligned.
+//! need not be aligned, but what is aligned to blocks (512 bytes, mostly) is spared a copy.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::fmt;
 use core::ptr::NonNull;
 
 use crate::device::{self, Device};
@@ -15,8 +14,12 @@ use crate::queue::{Broken, QueueCounters};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
+mod bounce;
 mod parts;
+mod request;
 use parts::{Issued, Parts};
+use request::Operation;
+pub use request::{BlkError, Request};
 
 /// Feature bits of disks (virtio 1.2, 5.2.3) that are used.
 pub mod feature {
@@ -60,6 +63,9 @@ pub struct BlkConfig {
     pub queue_size: u16,
     /// Callers' requests that are not finished, at most.
     pub requests: u16,
+    /// Buffers of 128 KiB, at most, for data that isn't aligned to blocks; each allocated when it is needed.
+    /// With none such data is given to the device as it lies, which is slow on a host that bypasses its cache.
+    pub bounce_buffers: u16,
 }
 
 impl Default for BlkConfig {
@@ -68,6 +74,7 @@ impl Default for BlkConfig {
             features: u64::MAX,
             queue_size: 128,
             requests: 256,
+            bounce_buffers: 4,
         }
     }
 }
@@ -83,124 +90,6 @@ pub struct Geometry {
     pub read_only: bool,
     /// A flush does something; else the disk has no volatile cache.
     pub can_flush: bool,
-}
-
-/// Why a request failed, or wasn't accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BlkError {
-    /// As many requests as [`BlkConfig::requests`] are unfinished: poll, then submit again.
-    Busy,
-    /// The sectors are not on the disk.
-    OutOfRange,
-    /// Not a whole number of blocks, or not at the start of one.
-    Misaligned,
-    /// A write to a disk that is read-only.
-    ReadOnly,
-    /// The buffer isn't (writable) memory.
-    BadBuffer,
-    /// There is no memory to pass the data on in.
-    NoMemory,
-    /// The disk reports an I/O error. Some of the request may have been done.
-    Io,
-    /// The disk doesn't know such requests.
-    Unsupported,
-    /// The disk broke the protocol and is out of use. A write may or may not have been done.
-    Broken,
-}
-
-impl fmt::Display for BlkError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            BlkError::Busy => "too many unfinished requests",
-            BlkError::OutOfRange => "beyond the end of the disk",
-            BlkError::Misaligned => "not a whole number of blocks",
-            BlkError::ReadOnly => "the disk is read-only",
-            BlkError::BadBuffer => "the buffer is not memory",
-            BlkError::NoMemory => "out of memory",
-            BlkError::Io => "I/O error",
-            BlkError::Unsupported => "the disk does not support the request",
-            BlkError::Broken => "the disk broke the virtio protocol and was reset",
-        })
-    }
-}
-
-impl core::error::Error for BlkError {}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Operation {
-    Read,
-    Write,
-    Flush,
-    Identify,
-}
-
-/// Something for a disk to do.
-#[derive(Clone, Copy, Debug)]
-pub struct Request {
-    operation: Operation,
-    sector: u64,
-    buffer: NonNull<u8>,
-    len: usize,
-}
-
-// SAFETY: the buffer is the request's alone (promise to the constructors).
-unsafe impl Send for Request {}
-
-impl Request {
-    /// Read `len` bytes from sector `sector` on into `buffer`.
-    ///
-    /// # Safety
-    ///
-    /// Until the end of the request is reported, or the [`Blk`] is dropped: the buffer is mapped memory, and nothing
-    /// else reads or writes it.
-    pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
-        Request {
-            operation: Operation::Read,
-            sector,
-            buffer,
-            len,
-        }
-    }
-
-    /// Write the `len` bytes at `buffer` from sector `sector` on.
-    ///
-    /// # Safety
-    ///
-    /// Until the end of the request is reported, or the [`Blk`] is dropped: the buffer is mapped memory, and nothing
-    /// writes it.
-    pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
-        Request {
-            operation: Operation::Write,
-            sector,
-            buffer,
-            len,
-        }
-    }
-
-    /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
-    /// ([`Geometry::can_flush`]) they are already, and the request ends at once.
-    pub fn flush() -> Request {
-        Request {
-            operation: Operation::Flush,
-            sector: 0,
-            buffer: NonNull::dangling(),
-            len: 0,
-        }
-    }
-
-    /// Read the serial number ([`SERIAL`] bytes, filled up with zeros) into `buffer`.
-    ///
-    /// # Safety
-    ///
-    /// As for [`read`](Request::read), for [`SERIAL`] bytes.
-    pub unsafe fn identify(buffer: NonNull<u8>) -> Request {
-        Request {
-            operation: Operation::Identify,
-            sector: 0,
-            buffer,
-            len: SERIAL,
-        }
-    }
 }
 
 /// A caller's request on its way through the device.
@@ -266,6 +155,7 @@ impl Blk {
             segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
             block: geometry.block_size,
             queue_size: config.queue_size,
+            bounces: config.bounce_buffers,
         };
         let parts = Parts::new(memory, &mut device, REQUEST_QUEUE, limits)?;
         device.start();
@@ -384,7 +274,13 @@ impl Blk {
             // After an error the rest of a request isn't begun.
             if active.result.is_ok() {
                 match self.parts.issue(index, active) {
-                    Ok(Issued::Some) => active.parts += 1,
+                    Ok(Issued::Some) => {
+                        active.parts += 1;
+                        if active.remaining > 0 {
+                            // The device works on this part while the next is made ready.
+                            self.parts.kick(&self.device);
+                        }
+                    }
                     Ok(Issued::Full) => return,
                     Err(error) => active.result = Err(error),
                 }

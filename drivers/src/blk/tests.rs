@@ -114,20 +114,27 @@ fn every_kind_of_disk_keeps_what_is_written() {
         let flushes = usize::from(disk.features & feature::FLUSH != 0);
         let (mut blk, handle) = start(disk, options);
         let mut memory = pattern(600 * 1024);
-        // At every alignment of memory, short and long.
-        for (sector, offset, len) in [
+        let aligned = memory.as_ptr().align_offset(SECTOR);
+        // Aligned to sectors and not, short and long.
+        let cases = [
             (0, 0, 512),
             (5, 1, 1024),
             (7, 4095, 65536),
-            (100, 513, 512 * 1024),
-        ] {
-            let bytes = &mut memory[offset..offset + len];
+            (100, 513, 1 << 19),
+            (3, 512, 1 << 19),
+        ];
+        for (sector, offset, len) in cases {
+            let bytes = &mut memory[aligned + offset..][..len];
             write(&mut blk, sector, bytes).unwrap();
             let start = sector as usize * SECTOR;
             handle.with(|disk| assert!(disk.data[start..start + len] == *bytes));
-            let mut back = vec![0; len + 3];
-            read(&mut blk, sector, &mut back[3..]).unwrap();
-            assert!(back[3..] == *bytes, "{options:?}, {len} bytes at {sector}");
+            let mut back = vec![0; len + SECTOR];
+            let skew = back.as_ptr().align_offset(SECTOR) + offset % 2;
+            read(&mut blk, sector, &mut back[skew..][..len]).unwrap();
+            assert!(
+                back[skew..][..len] == *bytes,
+                "{options:?}, {len} bytes at {sector}"
+            );
         }
         run(&mut blk, Request::flush()).unwrap();
         assert_eq!(handle.with(|disk| disk.done.1), flushes);
@@ -137,11 +144,32 @@ fn every_kind_of_disk_keeps_what_is_written() {
 #[test]
 fn segments_are_many_where_the_disk_takes_many() {
     let (mut blk, handle) = start(Disk::new(4096), Options::default());
-    let mut bytes = pattern(1 << 20);
-    write(&mut blk, 0, &mut bytes).unwrap();
+    let mut bytes = pattern((1 << 20) + SECTOR);
+    // Blocks of memory, so that nothing bounces.
+    let skew = bytes.as_ptr().align_offset(SECTOR);
+    write(&mut blk, 0, &mut bytes[skew..skew + (1 << 20)]).unwrap();
     let (requests, most) = handle.with(|disk| (disk.done.0, disk.most_segments));
     assert_eq!(most, 32);
     assert!(requests <= 9, "{requests} requests for 1 MiB");
+}
+
+#[test]
+fn unaligned_data_is_given_as_it_lies_where_no_bounce_buffers_are_wanted() {
+    let memory = HostMemory::new();
+    let (transport, handle) = connect(memory, Disk::new(4096), Options::default());
+    let config = BlkConfig {
+        bounce_buffers: 0,
+        ..BlkConfig::default()
+    };
+    let mut blk = Blk::new(Box::new(transport), memory, &config).unwrap();
+    let mut bytes = pattern((64 << 10) + SECTOR + 1);
+    let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
+    let before = memory.allocated();
+    write(&mut blk, 0, &mut bytes[skew..][..64 << 10]).unwrap();
+    assert_eq!(memory.allocated(), before);
+    handle.with(|disk| {
+        assert!(disk.most_segments >= 16 && disk.data[..65536] == bytes[skew..][..65536])
+    });
 }
 
 #[test]
