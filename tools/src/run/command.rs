@@ -102,7 +102,7 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     let accel = if wiring.kvm { "kvm" } else { "tcg" };
     // Devices that no program uses are left out: each costs time at start.
     match run.machine {
-        Machine::Microvm => args.pair("-M", format!("microvm,accel={accel},x-option-roms=off")),
+        Machine::Microvm => args.pair("-M", format!("microvm,accel={accel}")),
         Machine::Q35 => args.pair(
             "-M",
             format!("q35,accel={accel},usb=off,vmport=off,sata=off,smbus=off"),
