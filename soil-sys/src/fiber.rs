@@ -9,8 +9,9 @@ use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// Bytes of a fiber's stack, without its guard page. Only what is touched takes memory.
-pub const STACK: usize = 128 << 10;
+/// Bytes of a fiber's stack, without its guard page: four times what a FAT volume has been seen to use (16 KiB, while it mounts;
+/// `fs/examples/stack.rs`). In the image all of it takes memory.
+pub const STACK: usize = 64 << 10;
 
 /// Words that [`switch`] leaves on a stack: control words of the floating point units, six registers, the return address.
 const FRAME: usize = 8;
