@@ -42,7 +42,9 @@ def forwarded_port(context, form):
 @in_every_form(forms=("process", "microvm"))
 def outgoing(context, form):
     """A connection from the program to a server of the host."""
-    tap = uplink(context)
+    # passt gives the program the uplink's own address, so the server has another one.
+    uplink(context)
+    tap = context.tap()
     server = Server(tap, lambda peer: peer.sendall(peer.makefile("rb").readline().upper()))
     words = ["exchange", tap.host, str(server.port), "5"]
     child = context.soil("tests/programs/soil/tcp_client.exe", form, *words, options=["--net", "user"])
