@@ -31,6 +31,8 @@ NOT_ALONE = re.compile(
     r"|\bexpect;|\btoplevel|include (unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*\*/|frame_pointers|\bcodegen\b|\basmgen\b"
 )
+# What links and runs images. Copied first: a build that goes on meanwhile may take them away for a moment.
+TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc", "_build/soil/kernel/libsoil_image.a"]
 # Things an image doesn't have, with the reason.
 FEATURES = [
     (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
@@ -119,7 +121,7 @@ class Program:
         self.folder.mkdir(parents=True, exist_ok=True)
         source = self.folder / self.path.name
         shutil.copyfile(self.path, source)
-        link = ["-cc", str(ROOT / "_build/default/tools/soil-cc"), "-ccopt", str(ROOT / "_build/soil/kernel/libsoil_image.a")]
+        link = ["-cc", str(WORK / "soil-cc"), "-ccopt", str(WORK / "libsoil_image.a")]
         flags = re.search(r"^\s*flags\s*\+?=\s*\"(.*?)\"", self.path.read_text(errors="replace"), re.M)
         words = flags.group(1).split() if flags else []
         command = ["ocamlfind", "ocamlopt", "-w", "-a", "-g", *words, *(link if form == "image" else []), source.name, "-o", self.form[form].name]
@@ -128,7 +130,7 @@ class Program:
         except subprocess.TimeoutExpired:
             return False
         self.complaint = result.stdout + result.stderr
-        return result.returncode == 0
+        return result.returncode == 0 and self.form[form].exists()
 
     def run(self, form):
         """(status, what it printed), or None when it took too long."""
@@ -136,8 +138,7 @@ class Program:
         if form == "process":
             command, limit = [executable], PROCESS_SECONDS
         else:
-            soil = str(ROOT / "_build/default/tools/soil")
-            command, limit = [soil, "run", executable, "--mem", MEMORY, "--net", "none"], IMAGE_SECONDS
+            command, limit = [str(WORK / "soil"), "run", executable, "--mem", MEMORY, "--net", "none"], IMAGE_SECONDS
         # Where it prints its own name it is to be the same name.
         environment = dict(os.environ, SOIL_ARGV0=str(self.form["process"]))
         try:
@@ -193,6 +194,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("words", nargs="*", help="only programs whose path contains one of these")
     options = parser.parse_args()
+    WORK.mkdir(parents=True, exist_ok=True)
+    for tool in TOOLS:
+        if not (ROOT / tool).exists():
+            sys.exit(f"{tool} isn't there: run `make build` first")
+        (WORK / pathlib.Path(tool).name).unlink(missing_ok=True)
+        shutil.copy(ROOT / tool, WORK)
     tests = source() / "testsuite" / "tests"
     skipped = skips()
     left_out, programs = {}, []
