@@ -43,7 +43,7 @@ class Program:
 
 
 QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\slash\\", "$HOME `id` ;|&",
-           "tab\tnewline\nend", "grüße ☃", "--", "-n", "NAME=value", "'single'"]  # fmt: skip
+           "tab\tnewline\nend", "grüße ☃", "--", "-n", "NAME=value", "'single'", "virtio_mmio.device=1"]  # fmt: skip
 
 MACHINES = ("microvm", "q35")
 
