@@ -61,7 +61,7 @@ let answer connection request ~keep_alive =
           page connection request ~head_only ~keep_alive path size modified content_type
       | Moved target ->
           short connection ~keep_alive ~head_only
-            ~fields:[ ("location", Uri.pct_encode ~component:`Path target) ]
+            ~fields:[ ("location", Uri.to_string (Uri.make ~path:target ())) ]
             `Moved_permanently
       | Missing -> short connection ~keep_alive ~head_only `Not_found
       | Malformed -> short connection ~keep_alive ~head_only `Bad_request
