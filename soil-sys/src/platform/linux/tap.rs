@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
 
-/// Length of `struct virtio_net_hdr` (VIRTIO 1.2, 5.1.6, without `num_buffers`), which is what a TAP uses unless told otherwise.
+/// Length of `struct virtio_net_hdr` (VIRTIO 1.2, 5.1.6, without `num_buffers`).
 const HEADER: usize = 10;
 /// The largest frame: an IP packet of 65 535 bytes and the Ethernet header.
 const LARGEST: usize = 65_535 + 14;
@@ -134,6 +134,11 @@ pub fn open(name: &str, mac: [u8; 6]) -> Result<(Tap, LinkWake), (Error, String)
         if libc::ioctl(fd.0, libc::TUNSETIFF, &raw mut request) < 0 {
             let hint = "make it with: ip tuntap add dev NAME mode tap user USER";
             return Err(failure(&format!("TAP device {name} ({hint})")));
+        }
+        // A persistent TAP keeps the length that its last user, such as QEMU, chose.
+        let length = HEADER as libc::c_int;
+        if libc::ioctl(fd.0, libc::TUNSETVNETHDRSZ, &raw const length) < 0 {
+            return Err(failure(&format!("TAP device {name}: length of headers")));
         }
         fd
     };
