@@ -6,6 +6,9 @@ use alloc::collections::VecDeque;
 use crate::flow::{Flow, FlowKey, Flows};
 use crate::frame::{FIN, RST, SYN, Segment};
 
+/// Records are looked at no more often than this.
+const GRAIN_NS: u64 = 1_000_000_000;
+
 /// What is remembered of a connection that is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Record {
@@ -96,9 +99,12 @@ impl TimeWait {
         }
     }
 
-    /// When [`TimeWait::expire`] has something to do.
+    /// When [`TimeWait::expire`] has something to do: at the end of a second, lest each record
+    /// wakes a machine that is idle.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.queue.front().map(|(expires_ns, _)| *expires_ns)
+        self.queue
+            .front()
+            .map(|(expires_ns, _)| expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
     }
 
     /// Answers a segment for `record`, the one of `key`.
