@@ -11,8 +11,8 @@ val names : unit -> string list
     ([--disk NAME=FILE]), else [disk0], [disk1]…. Doesn't wait. *)
 
 val open_ : string -> t
-(** [open_ name] is the disk. Waits.
-    @raise Soil.Error with [No_device], or with [Busy] if it is open or mounted. *)
+(** [open_ name] is the disk. Waits. Raises {!Soil.exception-Error} with [No_device], or with [Busy]
+    if it is open or mounted. *)
 
 val close : t -> unit
 (** [close d] gives the disk back. Closing again does nothing. It doesn't {!flush}. *)
@@ -36,16 +36,13 @@ val read : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [read d ~first_sector b off len] reads [len] bytes, a multiple of the sector size, from
     [first_sector] on into [b] from offset [off]; the device writes them there with no copy. Long
     reads are several requests at once. Waits; the buffer must be left alone until then. A cancelled
-    read waits until the device is done with the buffer.
-    @raise Soil.Error with [Io], or [Closed].
-    @raise Invalid_argument
-      if the sectors aren't on the disk, [len] isn't a multiple, or the range isn't in the buffer.
-*)
+    read waits until the device is done with the buffer. Raises {!Soil.exception-Error} with [Io],
+    or [Closed]. Raises [Invalid_argument] if the sectors aren't on the disk, [len] isn't a
+    multiple, or the range isn't in the buffer. *)
 
 val write : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for
-    good after {!flush}.
-    @raise Soil.Error with [Read_only] too. *)
+    good after {!flush}. Raises {!Soil.exception-Error} with [Read_only] too. *)
 
 val flush : t -> unit
 (** [flush d] returns when all writes that had returned before are on the disk for good. *)

@@ -17,8 +17,8 @@ val now_ns : unit -> int
 
 val sleep : float -> unit
 (** [sleep s] waits for at least [s] seconds; other tasks run meanwhile. With [s <= 0.] it is
-    {!Task.yield}, and with [infinity] it waits until it is cancelled.
-    @raise Invalid_argument if [s] isn't a number. *)
+    {!Task.yield}, and with [infinity] it waits until it is cancelled. Raises [Invalid_argument] if
+    [s] isn't a number. *)
 
 val sleep_until : float -> unit
 (** [sleep_until t] waits until {!monotonic}[ () >= t]. *)

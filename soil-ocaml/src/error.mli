@@ -1,8 +1,8 @@
 (** Errors.
 
-    Everything in Soil that fails for a reason outside the program raises the one exception {!Error}
-    with a value of type {!t}. The end of input is never an error ([0] bytes read, or
-    [End_of_file]), and [Invalid_argument] is for the caller's own mistakes. *)
+    Everything in Soil that fails for a reason outside the program raises the one exception
+    {!exception-Error} with a value of type {!t}. The end of input is never an error ([0] bytes
+    read, or [End_of_file]), and [Invalid_argument] is for the caller's own mistakes. *)
 
 (** {1:errors Errors} *)
 
@@ -63,7 +63,7 @@ exception Error of t
 (** {1:use Use} *)
 
 val catch : (unit -> 'a) -> ('a, t) result
-(** [catch f] is [Ok (f ())], or [Error e] if that raises {!Error}[ e]. Other exceptions,
+(** [catch f] is [Ok (f ())], or [Error e] if that raises {!exception-Error}[ e]. Other exceptions,
     cancellation among them, pass. *)
 
 val to_string : t -> string
@@ -74,10 +74,11 @@ val message : code -> string
 (** [message code] is a lower-case phrase for [code], such as ["connection refused"]. *)
 
 val fail : ?subject:string -> ?detail:string -> code -> string -> 'a
-(** [fail code operation ~subject ~detail] raises {!Error} with these parts. [subject] and [detail]
-    are [""] unless given. *)
+(** [fail code operation ~subject ~detail] raises {!exception-Error} with these parts. [subject] and
+    [detail] are [""] unless given. *)
 
 val printer : exn -> string option
-(** [printer] is for {!Printexc.register_printer}, so that {!Printexc.to_string} shows {!Error} in
-    the words of {!to_string}. Soil doesn't register it by itself, as [Printexc] would add 300 KB to
-    every image; an exception that nobody catches is shown in these words in any case. *)
+(** [printer] is for [Printexc.register_printer], so that [Printexc.to_string] shows
+    {!exception-Error} in the words of {!to_string}. Soil doesn't register it by itself, as
+    [Printexc] would add 300 KB to every image; an exception that nobody catches is shown in these
+    words in any case. *)

@@ -13,10 +13,10 @@
     when its task is cancelled; bytes moved by then stay moved. A call that needn't wait doesn't let
     other tasks run, but for a bounded number of calls in a row.
 
-    {b Errors.} Unless stated otherwise every function raises {!Soil.Error} with
-    {!Soil.Error.Closed} if the descriptor was closed before or during the call, and with a code
-    that fits if the device, the peer or the file system fails. [Invalid_argument] is raised if
-    offset and length aren't a range of the buffer. *)
+    {b Errors.} Unless stated otherwise every function raises {!Soil.exception-Error} with [Closed]
+    if the descriptor was closed before or during the call, and with a code that fits if the device,
+    the peer or the file system fails. [Invalid_argument] is raised if offset and length aren't a
+    range of the buffer. *)
 
 type t = Descriptor.t
 (** The type for descriptors. *)
@@ -58,25 +58,25 @@ val read : t -> bytes -> int -> int -> int
     ends of the pipe are closed, the end of the file) and if [len] is [0]. *)
 
 val really_read : t -> bytes -> int -> int -> unit
-(** [really_read d b off len] is like {!read} for exactly [len] bytes.
-    @raise End_of_file if the input ends before; the bytes read by then are in [b]. *)
+(** [really_read d b off len] is like {!read} for exactly [len] bytes. Raises [End_of_file] if the
+    input ends before; the bytes read by then are in [b]. *)
 
 val read_into : t -> buffer -> int -> int -> int
 (** [read_into d b off len] is like {!read} into a bigarray: for files the device writes straight
     into it. The buffer must be left alone until the call has returned. *)
 
 val read_all : ?max:int -> t -> string
-(** [read_all d] is all of the input that is left, read to its end. Waits.
-    @raise Soil.Error with [Too_large] as soon as there are more than [max] bytes (default: 16 MiB).
-*)
+(** [read_all d] is all of the input that is left, read to its end. Waits. Raises
+    {!Soil.exception-Error} with [Too_large] as soon as there are more than [max] bytes (default: 16
+    MiB). *)
 
 (** {1:writing Writing} *)
 
 val write : t -> bytes -> int -> int -> unit
 (** [write d b off len] writes the [len] bytes of [b] from offset [off], all of them, and waits for
     room as often as needed. Returning means that the bytes are on their way, not that a peer has
-    them or that a disk has (for that, {!Soil.Fs.sync}).
-    @raise Soil.Error with [Broken_pipe] if nobody will read them. *)
+    them or that a disk has (for that, {!Soil.Fs.sync}). Raises {!Soil.exception-Error} with
+    [Broken_pipe] if nobody will read them. *)
 
 val write_some : t -> bytes -> int -> int -> int
 (** [write_some d b off len] waits until there is room for at least one byte, writes as many as
@@ -104,8 +104,8 @@ val copy : ?buffer:int -> src:t -> dst:t -> unit -> int
 val shutdown : t -> [ `Receive | `Send | `Both ] -> unit
 (** [shutdown d side] ends one direction of a connection or pipe, or both. [`Send]: the peer reads
     what was written before and then the end of input. [`Receive]: what arrives is thrown away, and
-    reads are at the end of input. Doesn't wait.
-    @raise Soil.Error with [Wrong_kind] if [d] is neither a connection nor a pipe. *)
+    reads are at the end of input. Doesn't wait. Raises {!Soil.exception-Error} with [Wrong_kind] if
+    [d] is neither a connection nor a pipe. *)
 
 val close : t -> unit
 (** [close d] gives [d] back; calls of other tasks that wait on it end with [Closed]. What was
@@ -130,21 +130,21 @@ module Reader : sig
 
   val create : ?size:int -> descriptor -> t
   (** [create d] is a reader of what [d] gives from now on, through a buffer of [size] bytes
-      (default: 4096; between 16 and {!Sys.max_string_length}). Don't read from [d] by other means
+      (default: 4096; between 16 and [Sys.max_string_length]). Don't read from [d] by other means
       any more. *)
 
   val line : ?max:int -> t -> string
   (** [line r] is the next line without its end, which is ["\n"] or ["\r\n"]; the last line needs
-      none. Waits.
-      @raise End_of_file if there are no characters left.
-      @raise Soil.Error with [Too_large] if the line is longer than [max] bytes (default: 65536). *)
+      none. Waits. Raises [End_of_file] if there are no characters left. Raises
+      {!Soil.exception-Error} with [Too_large] if the line is longer than [max] bytes (default:
+      65536). *)
 
   val line_opt : ?max:int -> t -> string option
   (** [line_opt r] is [Some (line r)], or [None] at the end of input. *)
 
   val exactly : t -> int -> string
-  (** [exactly r n] is the next [n] bytes. Waits.
-      @raise End_of_file if there are fewer; those are lost. *)
+  (** [exactly r n] is the next [n] bytes. Waits. Raises [End_of_file] if there are fewer; those are
+      lost. *)
 
   val input : t -> bytes -> int -> int -> int
   (** [input r b off len] is like {!read} by way of the buffer. *)

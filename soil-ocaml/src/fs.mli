@@ -5,8 +5,8 @@
     [.] and [..] are resolved before the file system sees them.
 
     Every function waits for the disk unless it says otherwise, and other tasks run meanwhile.
-    {!Soil.Error} is raised with the operation and the path. A change is on the disk for good after
-    {!sync}, {!sync_all}, or the program's end. *)
+    {!Soil.exception-Error} is raised with the operation and the path. A change is on the disk for
+    good after {!sync}, {!sync_all}, or the program's end. *)
 
 (** {1:files Files} *)
 
@@ -20,16 +20,15 @@ type mode =
 
 val open_ : ?mode:mode -> string -> File_descriptor.t
 (** [open_ path] is a descriptor for the file, at position 0; [mode] is [Read] unless given. Close
-    it with {!File_descriptor.close}.
-    @raise Soil.Error
-      with [Not_found], [Is_directory], [Exists], [Read_only], [No_space], [Invalid_name]… *)
+    it with {!File_descriptor.close}. Raises {!Soil.exception-Error} with [Not_found],
+    [Is_directory], [Exists], [Read_only], [No_space], [Invalid_name]… *)
 
 val with_file : ?mode:mode -> string -> (File_descriptor.t -> 'a) -> 'a
 (** [with_file path f] is [f d] for the opened file, closed when that returns or raises. *)
 
 val read_file : ?max:int -> string -> string
-(** [read_file path] is the contents.
-    @raise Soil.Error with [Too_large] if there are more than [max] bytes (default: 16 MiB). *)
+(** [read_file path] is the contents. Raises {!Soil.exception-Error} with [Too_large] if there are
+    more than [max] bytes (default: 16 MiB). *)
 
 val write_file : string -> string -> unit
 (** [write_file path s] makes [s] the contents of [path], which is created or replaced. *)
@@ -43,8 +42,8 @@ val pread : File_descriptor.t -> position:int -> bytes -> int -> int -> int
 
 val pwrite : File_descriptor.t -> position:int -> bytes -> int -> int -> unit
 (** [pwrite d ~position b off len] is {!File_descriptor.write} at byte [position]; the descriptor's
-    own position stays. Past the end of the file, what lies between reads as zeros.
-    @raise Soil.Error with [Read_only] if [d] was opened with [Read]. *)
+    own position stays. Past the end of the file, what lies between reads as zeros. Raises
+    {!Soil.exception-Error} with [Read_only] if [d] was opened with [Read]. *)
 
 val pread_into : File_descriptor.t -> position:int -> File_descriptor.buffer -> int -> int -> int
 (** [pread_into] is {!pread} into a bigarray, with no copy. *)
@@ -54,9 +53,8 @@ val pwrite_from : File_descriptor.t -> position:int -> File_descriptor.buffer ->
 
 val seek : File_descriptor.t -> int -> unit
 (** [seek d position] makes [position] the descriptor's position, in bytes from the start of the
-    file; it may be past the end. Doesn't wait.
-    @raise Soil.Error with [Wrong_kind] if [d] isn't a file.
-    @raise Invalid_argument if [position < 0]. *)
+    file; it may be past the end. Doesn't wait. Raises {!Soil.exception-Error} with [Wrong_kind] if
+    [d] isn't a file. Raises [Invalid_argument] if [position < 0]. *)
 
 val position : File_descriptor.t -> int
 (** [position d] is the descriptor's position in bytes. Doesn't wait. *)
@@ -65,13 +63,12 @@ val size : File_descriptor.t -> int
 (** [size d] is the file's size in bytes. *)
 
 val truncate : File_descriptor.t -> int -> unit
-(** [truncate d size] makes the file [size] bytes long, cutting it off or adding zeros.
-    @raise Invalid_argument if [size < 0]. *)
+(** [truncate d size] makes the file [size] bytes long, cutting it off or adding zeros. Raises
+    [Invalid_argument] if [size < 0]. *)
 
 val sync : File_descriptor.t -> unit
 (** [sync d] returns when the file's contents and directory entry are on the disk, past the disk's
-    own cache.
-    @raise Soil.Error with [Io] if a write, also an earlier one, failed. *)
+    own cache. Raises {!Soil.exception-Error} with [Io] if a write, also an earlier one, failed. *)
 
 (** {1:directories Directories} *)
 
@@ -109,8 +106,7 @@ val mkdir_p : string -> unit
 (** [mkdir_p path] makes the directory and those above it where they are missing. *)
 
 val rmdir : string -> unit
-(** [rmdir path] removes an empty directory.
-    @raise Soil.Error with [Not_empty]. *)
+(** [rmdir path] removes an empty directory. Raises {!Soil.exception-Error} with [Not_empty]. *)
 
 val rename : string -> string -> unit
 (** [rename a b] makes the file or directory [a] be called [b], on the same disk. A file [b] is
@@ -129,8 +125,8 @@ val space : string -> space
 
 val mount : string -> string -> unit
 (** [mount disk path] mounts the file system of [disk] (a disk's name, or ["fat:"] and the name) at
-    [path], like [SOIL_MOUNT].
-    @raise Soil.Error with [No_device], [Corrupt] or [Busy]. *)
+    [path], like [SOIL_MOUNT]. Raises {!Soil.exception-Error} with [No_device], [Corrupt] or [Busy].
+*)
 
 val sync_all : unit -> unit
 (** [sync_all ()] is {!sync} for everything on all volumes. It is done at the program's end without

@@ -27,5 +27,5 @@ val power_off : unit -> 'a
     process). *)
 
 val reboot : unit -> 'a
-(** [reboot ()] runs [at_exit], syncs disks and resets the machine.
-    @raise Soil.Error with [Unsupported] in the process form. *)
+(** [reboot ()] runs [at_exit], syncs disks and resets the machine. Raises {!Soil.exception-Error}
+    with [Unsupported] in the process form. *)

@@ -10,8 +10,7 @@ type address = Address.t
     IPv4 address and the IPv6 address that stands for it ([::ffff:192.0.2.1]) are the same. *)
 
 val v4 : int -> int -> int -> int -> address
-(** [v4 192 0 2 1] is [192.0.2.1].
-    @raise Invalid_argument if a number isn't between 0 and 255. *)
+(** [v4 192 0 2 1] is [192.0.2.1]. Raises [Invalid_argument] if a number isn't between 0 and 255. *)
 
 val any : address
 (** [any] is the unspecified address [::]: when listening, every IPv4 and IPv6 address of the
@@ -32,8 +31,8 @@ val address_of_string_opt : string -> address option
     zone. *)
 
 val address_of_string : string -> address
-(** [address_of_string s] is like {!address_of_string_opt}.
-    @raise Invalid_argument if [s] isn't an address. *)
+(** [address_of_string s] is like {!address_of_string_opt}. Raises [Invalid_argument] if [s] isn't
+    an address. *)
 
 val address_to_string : address -> string
 (** [address_to_string a] is the canonical form of [a], that of
@@ -43,8 +42,8 @@ val address_to_octets : address -> string
 (** [address_to_octets a] is [a] in network byte order: 4 bytes for IPv4, 16 for IPv6. *)
 
 val address_of_octets : string -> address
-(** [address_of_octets s] is the address with these 4 or 16 bytes.
-    @raise Invalid_argument if [s] has another length. *)
+(** [address_of_octets s] is the address with these 4 or 16 bytes. Raises [Invalid_argument] if [s]
+    has another length. *)
 
 (** {1:endpoints Endpoints} *)
 
@@ -52,8 +51,8 @@ type endpoint = Address.endpoint = { address : address; port : int }
 (** The type for an address with a port of TCP or UDP, 0 to 65535. *)
 
 val endpoint : address -> int -> endpoint
-(** [endpoint address port] is the endpoint.
-    @raise Invalid_argument if [port] isn't between 0 and 65535. *)
+(** [endpoint address port] is the endpoint. Raises [Invalid_argument] if [port] isn't between 0 and
+    65535. *)
 
 val endpoint_to_string : endpoint -> string
 (** [endpoint_to_string e] is ["192.0.2.1:80"] or ["[2001:db8::1]:80"]. *)
@@ -62,8 +61,8 @@ val endpoint_of_string_opt : string -> endpoint option
 (** [endpoint_of_string_opt s] is the endpoint that {!endpoint_to_string} writes as [s]. *)
 
 val endpoint_of_string : string -> endpoint
-(** [endpoint_of_string s] is like {!endpoint_of_string_opt}.
-    @raise Invalid_argument if [s] isn't an endpoint. *)
+(** [endpoint_of_string s] is like {!endpoint_of_string_opt}. Raises [Invalid_argument] if [s] isn't
+    an endpoint. *)
 
 (** {1:interfaces Interfaces} *)
 
@@ -83,7 +82,5 @@ val interfaces : unit -> interface list
 
 val wait_up : unit -> unit
 (** [wait_up ()] waits until an interface has an address. Connecting, lookups and the like wait for
-    it by themselves.
-    @raise Soil.Error
-      with [No_network], and a detail that says what is missing, if there is no interface or DHCP
-      doesn't answer in time. *)
+    it by themselves. Raises {!Soil.exception-Error} with [No_network], and a detail that says what
+    is missing, if there is no interface or DHCP doesn't answer in time. *)

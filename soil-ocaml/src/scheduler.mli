@@ -40,8 +40,8 @@ val in_task : unit -> bool
 (** [in_task ()] is [true] iff this is inside of {!run}. *)
 
 val wait_in : fiber Waiters.t -> unit
-(** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber.
-    @raise Cancelled also if the fiber was cancelled before, and then isn't in the queue. *)
+(** [wait_in queue] waits until {!wake_first}[ queue] reaches this fiber. Raises [Cancelled] also if
+    the fiber was cancelled before, and then isn't in the queue. *)
 
 val wait_in_protected : fiber Waiters.t -> unit
 (** [wait_in_protected] is {!wait_in} without regard to cancellation. *)
@@ -52,7 +52,7 @@ val wake_first : fiber Waiters.t -> fiber option
 
 val deadline_after : float -> int
 (** [deadline_after s] is the moment in [s] seconds, in monotonic nanoseconds; [max_int] is never.
-    @raise Invalid_argument if [s] isn't a number. *)
+    Raises [Invalid_argument] if [s] isn't a number. *)
 
 val sleep_until : int -> unit
 (** [sleep_until t] waits until the monotonic clock shows [t] nanoseconds or more. *)

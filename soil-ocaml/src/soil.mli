@@ -30,15 +30,14 @@ val run : (unit -> 'a) -> 'a
 
     {b Failure.} An exception of [main] leaves [run] with its backtrace. As in every OCaml program
     one that nobody catches is reported with its backtrace on the error console, and the exit status
-    is 2.
-    @raise Error with [Deadlock] if all tasks wait for each other. *)
+    is 2. Raises {!exception-Error} with [Deadlock] if all tasks wait for each other. *)
 
 val exit : int -> 'a
 (** [exit status] ends the program: inside {!run} all tasks are cancelled and unwound first, then it
     is [Stdlib.exit status], which runs [at_exit]. [Stdlib.exit] itself can be called anywhere too;
     it unwinds nothing. Either way, disks are synced, what was written to connections is delivered
-    within a limit of time, and all is closed.
-    @raise Invalid_argument if [status] isn't between 0 and 255. *)
+    within a limit of time, and all is closed. Raises [Invalid_argument] if [status] isn't between 0
+    and 255. *)
 
 val version : string
 (** [version] is this library's version. *)
@@ -48,8 +47,8 @@ val on_vm : bool
 
 val pipe : ?capacity:int -> unit -> File_descriptor.t * File_descriptor.t
 (** [pipe ()] is the read end and the write end of a new pipe inside the program that holds up to
-    [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait.
-    @raise Invalid_argument if [capacity] is out of range. *)
+    [capacity] bytes (default: 65536; 1 to 16 MiB). Doesn't wait. Raises [Invalid_argument] if
+    [capacity] is out of range. *)
 
 exception Error of Error.t
 (** What Soil raises. See {!module-Error}. *)

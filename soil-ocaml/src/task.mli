@@ -45,7 +45,7 @@ val scope : (scope -> 'a) -> 'a
 
 val spawn : scope -> (unit -> 'a) -> 'a t
 (** [spawn s f] is a new task in [s] that computes [f ()]. It starts when this one next waits.
-    @raise Invalid_argument if [s] has ended. *)
+    Raises [Invalid_argument] if [s] has ended. *)
 
 val await : 'a t -> 'a
 (** [await t] waits for the end of [t] and is its result. If [t] failed, its exception is raised
@@ -64,11 +64,10 @@ val cancel_scope : scope -> unit
 
 val yield : unit -> unit
 (** [yield ()] lets the other tasks that can go on do so, and lets input and output be seen to.
-    @raise Cancelled if this task was cancelled. *)
+    Raises {!Cancelled} if this task was cancelled. *)
 
 val check : unit -> unit
-(** [check ()] does nothing.
-    @raise Cancelled if this task was cancelled. *)
+(** [check ()] does nothing. Raises {!Cancelled} if this task was cancelled. *)
 
 val protect : (unit -> 'a) -> 'a
 (** [protect f] is [f ()], during which a cancellation from outside has no effect: it is delivered
@@ -84,7 +83,7 @@ val both : (unit -> 'a) -> (unit -> 'b) -> 'a * 'b
 val all : ?max:int -> (unit -> 'a) list -> 'a list
 (** [all l] runs the functions of [l] at the same time, at most [max] of them (default: no limit),
     and is the list of their results in the order of [l]. If one fails the others are cancelled.
-    @raise Invalid_argument if [max < 1]. *)
+    Raises [Invalid_argument] if [max < 1]. *)
 
 val iter : ?max:int -> ('a -> unit) -> 'a list -> unit
 (** [iter f l] runs [f x] for the [x] in [l] at the same time, at most [max] of them. As {!all}. *)
@@ -92,12 +91,12 @@ val iter : ?max:int -> ('a -> unit) -> 'a list -> unit
 val first : (unit -> 'a) list -> 'a
 (** [first l] runs the functions of [l] at the same time and is the result of the first to have one;
     the others are cancelled, and it waits for their end. If one fails before, that is the outcome.
-    @raise Invalid_argument if [l] is empty. *)
+    Raises [Invalid_argument] if [l] is empty. *)
 
 val timeout : float -> (unit -> 'a) -> 'a
 (** [timeout s f] is [f ()] if that takes at most [s] seconds; after that [f ()] is cancelled.
-    @raise Soil.Error
-      with [Timed_out] after the time. If [f] returns all the same, its result counts. *)
+    Raises {!Soil.exception-Error} with [Timed_out] after the time. If [f] returns all the same, its
+    result counts. *)
 
 val timeout_opt : float -> (unit -> 'a) -> 'a option
 (** [timeout_opt s f] is [Some (f ())], or [None] after the time. *)
@@ -113,12 +112,12 @@ module Promise : sig
   (** [create ()] is a promise that isn't fulfilled. *)
 
   val fulfil : 'a t -> 'a -> unit
-  (** [fulfil p v] gives [p] the value [v] and wakes all who wait for it.
-      @raise Invalid_argument if [p] has a value or an exception. *)
+  (** [fulfil p v] gives [p] the value [v] and wakes all who wait for it. Raises [Invalid_argument]
+      if [p] has a value or an exception. *)
 
   val break : 'a t -> exn -> unit
-  (** [break p e] makes all who await [p] raise [e].
-      @raise Invalid_argument if [p] has a value or an exception. *)
+  (** [break p e] makes all who await [p] raise [e]. Raises [Invalid_argument] if [p] has a value or
+      an exception. *)
 
   val await : 'a t -> 'a
   (** [await p] waits until [p] has a value and is that. *)
@@ -137,15 +136,13 @@ module Mutex : sig
 
   val lock : t -> unit
   (** [lock m] waits until [m] is unlocked and locks it. Waiting tasks get it in the order in which
-      they came.
-      @raise Invalid_argument if this task holds [m]. *)
+      they came. Raises [Invalid_argument] if this task holds [m]. *)
 
   val try_lock : t -> bool
   (** [try_lock m] locks [m] and is [true], or is [false] if [m] is locked. Doesn't wait. *)
 
   val unlock : t -> unit
-  (** [unlock m] unlocks [m].
-      @raise Invalid_argument if this task doesn't hold [m]. *)
+  (** [unlock m] unlocks [m]. Raises [Invalid_argument] if this task doesn't hold [m]. *)
 
   val protect : t -> (unit -> 'a) -> 'a
   (** [protect m f] is [f ()] with [m] locked; [m] is unlocked when that returns or raises. *)
@@ -180,8 +177,7 @@ module Semaphore : sig
   (** The type for semaphores. *)
 
   val create : int -> t
-  (** [create n] is a semaphore with [n] units.
-      @raise Invalid_argument if [n < 0]. *)
+  (** [create n] is a semaphore with [n] units. Raises [Invalid_argument] if [n < 0]. *)
 
   val acquire : t -> unit
   (** [acquire s] waits until there is a unit and takes it. First come, first served. *)
@@ -206,16 +202,15 @@ module Stream : sig
 
   val create : int -> 'a t
   (** [create capacity] is an empty stream that holds up to [capacity] values; with [0] each {!push}
-      waits for its {!take}.
-      @raise Invalid_argument if [capacity < 0]. *)
+      waits for its {!take}. Raises [Invalid_argument] if [capacity < 0]. *)
 
   val push : 'a t -> 'a -> unit
-  (** [push s v] waits until there is room and puts [v] at the end.
-      @raise Soil.Error with [Closed] if [s] is closed before that. *)
+  (** [push s v] waits until there is room and puts [v] at the end. Raises {!Soil.exception-Error}
+      with [Closed] if [s] is closed before that. *)
 
   val take : 'a t -> 'a
-  (** [take s] waits until there is a value and takes the oldest.
-      @raise End_of_file if [s] is closed and empty. *)
+  (** [take s] waits until there is a value and takes the oldest. Raises [End_of_file] if [s] is
+      closed and empty. *)
 
   val take_opt : 'a t -> 'a option
   (** [take_opt s] is [Some (take s)], or [None] at the end of the stream. Waits. *)

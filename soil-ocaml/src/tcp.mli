@@ -9,14 +9,13 @@ val listen : ?backlog:int -> ?address:Net.address -> port:int -> unit -> File_de
 (** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4
     and IPv6). Port 0 takes a free one; {!local} tells which. Up to [backlog] (default: 1024; 1 to
     65535) connections are completed by the machine while they wait for {!accept}. Doesn't wait.
-    @raise Soil.Error with [Address_in_use], [Address_not_available] or [No_network].
-    @raise Invalid_argument if [port] or [backlog] is out of range. *)
+    Raises {!Soil.exception-Error} with [Address_in_use], [Address_not_available] or [No_network].
+    Raises [Invalid_argument] if [port] or [backlog] is out of range. *)
 
 val accept : File_descriptor.t -> File_descriptor.t
-(** [accept l] waits for a connection to [l] and is it.
-    @raise Soil.Error
-      with [Wrong_kind] if [l] isn't a listener, [Too_many_open] or [Out_of_memory] (the connection
-      then is still there to be accepted). *)
+(** [accept l] waits for a connection to [l] and is it. Raises {!Soil.exception-Error} with
+    [Wrong_kind] if [l] isn't a listener, [Too_many_open] or [Out_of_memory] (the connection then is
+    still there to be accepted). *)
 
 val serve :
   ?max_connections:int -> ?grace:float -> File_descriptor.t -> (File_descriptor.t -> unit) -> unit
@@ -30,21 +29,20 @@ val serve :
     - When [serve] is cancelled it stops accepting, gives what runs [grace] seconds (default: 5) to
       end by itself, and cancels the rest.
 
-    @raise Invalid_argument if [max_connections < 1]. *)
+    Raises [Invalid_argument] if [max_connections < 1]. *)
 
 (** {1:client Clients} *)
 
 val connect : Net.endpoint -> File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer; a
-    cancelled or failed attempt leaves nothing.
-    @raise Soil.Error with [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
+    cancelled or failed attempt leaves nothing. Raises {!Soil.exception-Error} with
+    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
 
 val connect_host : ?timeout:float -> string -> port:int -> File_descriptor.t
 (** [connect_host name ~port] is a connection to the host called [name] (or with the address
     [name]): its addresses are looked up and tried one after the other, each for [timeout] seconds
-    (default: 10) at most.
-    @raise Soil.Error as {!Dns.lookup} and {!connect}; the reason of the last attempt if all fail.
-*)
+    (default: 10) at most. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect}; the
+    reason of the last attempt if all fail. *)
 
 val with_connection : Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
 (** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or
@@ -53,12 +51,12 @@ val with_connection : Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
 (** {1:connections Connections} *)
 
 val local : File_descriptor.t -> Net.endpoint
-(** [local d] is the own end of a connection, listener or UDP descriptor.
-    @raise Soil.Error with [Wrong_kind] for others. *)
+(** [local d] is the own end of a connection, listener or UDP descriptor. Raises
+    {!Soil.exception-Error} with [Wrong_kind] for others. *)
 
 val peer : File_descriptor.t -> Net.endpoint
-(** [peer c] is the other end of a connection.
-    @raise Soil.Error with [Wrong_kind] or [Not_connected]. *)
+(** [peer c] is the other end of a connection. Raises {!Soil.exception-Error} with [Wrong_kind] or
+    [Not_connected]. *)
 
 val shutdown : File_descriptor.t -> [ `Receive | `Send | `Both ] -> unit
 (** [shutdown] is {!File_descriptor.shutdown}. *)

@@ -15,14 +15,13 @@ val max_length : int
 val bind : ?address:Net.address -> port:int -> unit -> File_descriptor.t
 (** [bind ~port ()] is a descriptor (kind [Udp]) for datagrams to and from [port] of [address]
     (default: {!Net.any}); port 0 takes a free one. Doesn't wait. Close it with
-    {!File_descriptor.close}.
-    @raise Soil.Error with [Address_in_use], [Address_not_available] or [No_network].
-    @raise Invalid_argument if [port] is out of range. *)
+    {!File_descriptor.close}. Raises {!Soil.exception-Error} with [Address_in_use],
+    [Address_not_available] or [No_network]. Raises [Invalid_argument] if [port] is out of range. *)
 
 val send : File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
 (** [send d e b off len] sends the [len] bytes of [b] from [off] as one datagram to [e]. Waits while
-    the queue of datagrams to be sent is full. Nothing tells whether it arrives.
-    @raise Soil.Error with [Message_too_long] or [Unreachable]. *)
+    the queue of datagrams to be sent is full. Nothing tells whether it arrives. Raises
+    {!Soil.exception-Error} with [Message_too_long] or [Unreachable]. *)
 
 val send_string : File_descriptor.t -> Net.endpoint -> string -> unit
 (** [send_string d e s] is {!send} for all of [s]. *)
