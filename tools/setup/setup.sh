@@ -142,8 +142,10 @@ setup: run as root:  $here/setup.sh packages $1"
   dpkg-query -W -f '${Package}\n' | sort >"$before"
   apt_install "$release" $ocaml $rust
   if [ -n "$release" ] && [ -f "$source_file" ]; then
+    # What was asked for, and what came along.
     mkdir -p "$(dirname "$record")"
-    dpkg-query -W -f '${Package}\n' | sort | comm -13 "$before" - >>"$record"
+    for name in $ocaml $rust; do echo "asked $name"; done >>"$record"
+    dpkg-query -W -f '${Package}\n' | sort | comm -13 "$before" - | sed 's/^/came /' >>"$record"
   fi
   rm -f "$before"
 }
@@ -210,37 +212,47 @@ kernel() {
   rm -rf "$scratch"
 }
 
+# recorded WORD: the names with this word in the record that are still installed.
+recorded() {
+  names=$(sed -n "s/^$1 //p" "$record" | sort -u)
+  absent=" $(missing $names)"
+  for name in $names; do
+    case $absent in *" $name "*) ;; *) echo "$name" ;; esac
+  done
+}
+
+# What apt would remove, one for each line, in the order of sort.
+would_remove() { apt-get -s "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort; }
+
 remove() {
   if [ ! -f "$source_file" ] && [ ! -f "$pin_file" ]; then
     say "no Debian 13 source of ours on this machine: nothing to take back"
     return 0
   fi
   [ "$(id -u)" = 0 ] || fail "run as root:  $here/setup.sh remove"
+  export DEBIAN_FRONTEND=noninteractive
   if [ -f "$record" ]; then
-    ours=$(missing_from_record)
-    if [ -n "$ours" ]; then
-      plan=$(apt-get -s remove $ours | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort)
-      foreign=$(printf '%s\n' "$plan" | comm -23 - "$record.sorted" | tr '\n' ' ')
-      rm -f "$record.sorted"
+    asked=$(recorded asked)
+    if [ -n "$asked" ]; then
+      came=$(mktemp)
+      sed 's/^[a-z]* //' "$record" | sort -u >"$came"
+      foreign=$(would_remove remove $asked | comm -23 - "$came" | tr '\n' ' ')
       if [ -z "$(printf %s "$foreign" | tr -d ' ')" ]; then
-        DEBIAN_FRONTEND=noninteractive apt-get remove -q -y $ours >&2
+        apt-get remove -q -y $asked >&2
+        # Of what came along, that which nothing needs any more; the rest is in use by now (libc6).
+        unneeded=$(would_remove autoremove | comm -12 - "$came")
+        if [ -n "$unneeded" ]; then apt-get remove -q -y $unneeded >&2; fi
       else
-        say "left installed, because $foreign would go with them: $ours"
+        say "left installed, because $foreign would go with them:" $asked
       fi
+      rm -f "$came"
     fi
     rm -f "$record"
     rmdir "$(dirname "$record")" 2>/dev/null || true
   fi
   rm -f "$source_file" "$pin_file"
   apt-get update -q >&2 || true
-  say "Debian 13 is no longer a source; libraries that it had upgraded (libc6) stay at their version, since Debian has no way back"
-}
-# What the record names and is still installed; leaves the sorted record beside it.
-missing_from_record() {
-  sort -u "$record" >"$record.sorted"
-  for name in $(cat "$record.sorted"); do
-    [ -n "$(missing "$name")" ] || printf '%s ' "$name"
-  done
+  say "Debian 13 is no longer a source; libraries that the system uses by now (libc6) stay as they are: Debian has no way back to older ones"
 }
 
 debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
