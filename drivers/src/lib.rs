@@ -10,7 +10,7 @@
 //! 1. [`memory`]: memory shared with devices.
 //! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or PCI ([`transport::pci`], with [`pci`] to
 //!    find functions).
-//! 3. [`queue`]: the split virtqueue, which keeps its own account of what is outstanding.
+//! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
 //! 4. [`net`], [`blk`], [`rng`], [`console`]: one owner (`&mut`) for each device.
 //!
 //! # Finding a device
@@ -58,10 +58,11 @@ pub mod fake;
 pub mod memory;
 pub mod net;
 pub mod pci;
-pub mod queue;
+mod queue;
 pub mod rng;
 pub mod transport;
 
 pub use error::Error;
 pub use memory::{Memory, MemoryRef, Region};
+pub use queue::QueueCounters;
 pub use transport::{Interrupt, Transport};
