@@ -5,7 +5,7 @@
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
-//! Their Ethernet addresses are those of `SOIL_MAC` or random.
+//! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own, and others are random.
 
 use super::{Linux, errno, error, passt, tap};
 use crate::error::Error;
@@ -79,19 +79,19 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         .map(str::trim)
         .filter(|&word| word != "none")
     {
-        let mac = choose_mac(devices.len(), None)?;
+        let index = devices.len();
         let (link, wake): (Box<dyn net::Link>, LinkWake) = match word.split_once('=') {
             Some(("tap", device)) => {
-                let (tap, wake) = tap::open(device, mac)?;
+                let (tap, wake) = tap::open(device, index)?;
                 (Box::new(tap), wake)
             }
             Some(("passt", socket)) => {
-                let (passt, wake) = passt::connect(socket, mac)?;
+                let (passt, wake) = passt::connect(socket, choose_mac(index, None)?)?;
                 (Box::new(passt), wake)
             }
             None if word == "user" || word == "passt" => {
                 let forward = Linux::variable("SOIL_FORWARD").unwrap_or_default();
-                let (passt, wake) = passt::start(&forward, mac)?;
+                let (passt, wake) = passt::start(&forward, choose_mac(index, None)?)?;
                 (Box::new(passt), wake)
             }
             _ => {
@@ -101,7 +101,7 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
             }
         };
         devices.push(Device {
-            name: format!("eth{}", devices.len()),
+            name: format!("eth{index}"),
             link,
             wake,
         });

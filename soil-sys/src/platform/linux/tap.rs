@@ -4,6 +4,7 @@
 use super::links::{LinkWake, OwnedFd, failure};
 use super::{Stop, check};
 use crate::error::Error;
+use crate::net::choose_mac;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -95,24 +96,43 @@ fn buffer() -> Result<Vec<u8>, (Error, String)> {
     Ok(buffer)
 }
 
-/// The MTU of a network device of this host.
-fn mtu(request: &mut libc::ifreq) -> Option<usize> {
-    // SAFETY: a datagram socket serves as a handle for the query, which writes to `request` only and sets the field that is read.
+/// Asks about a network device of this host: `request` has its name and gets the answer.
+fn ask(request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
+    // SAFETY: a datagram socket serves as a handle for the query, which reads and writes `request` only.
     unsafe {
         let socket = OwnedFd(libc::socket(
             libc::AF_INET,
             libc::SOCK_DGRAM | libc::SOCK_CLOEXEC,
             0,
         ));
-        if socket.0 < 0 || libc::ioctl(socket.0, libc::SIOCGIFMTU, &raw mut *request) < 0 {
-            return None;
-        }
-        usize::try_from(request.ifr_ifru.ifru_mtu).ok()
+        socket.0 >= 0 && libc::ioctl(socket.0, what, &raw mut *request) >= 0
     }
 }
 
-/// Attaches to the TAP device `name`; the link and how to wait for it.
-pub fn open(name: &str, mac: [u8; 6]) -> Result<(Tap, LinkWake), (Error, String)> {
+/// The MTU of a network device of this host.
+fn mtu(request: &mut libc::ifreq) -> Option<usize> {
+    if !ask(request, libc::SIOCGIFMTU) {
+        return None;
+    }
+    // SAFETY: after a success this is the field that was written.
+    usize::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok()
+}
+
+/// An Ethernet address for our end of the device: its own with the last bit changed, so that it is the same in each run, and neighbours
+/// need not learn a new one.
+fn own_mac(request: &mut libc::ifreq) -> Option<[u8; 6]> {
+    if !ask(request, libc::SIOCGIFHWADDR) {
+        return None;
+    }
+    // SAFETY: after a success this is the field that was written.
+    let address = unsafe { request.ifr_ifru.ifru_hwaddr }.sa_data;
+    let [a, b, c, d, e, f, ..] = address.map(|byte| byte as u8);
+    // One station, locally administered.
+    Some([a & 0xfc | 2, b, c, d, e, f ^ 1])
+}
+
+/// Attaches to the TAP device `name` as interface `index`; the link and how to wait for it.
+pub fn open(name: &str, index: usize) -> Result<(Tap, LinkWake), (Error, String)> {
     // SAFETY: all zeros is a valid request.
     let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
@@ -144,6 +164,7 @@ pub fn open(name: &str, mac: [u8; 6]) -> Result<(Tap, LinkWake), (Error, String)
     };
     // SAFETY: plain request with a number.
     let offload = unsafe { libc::ioctl(fd.0, libc::TUNSETOFFLOAD, OFFLOADS) } >= 0;
+    let mac = choose_mac(index, own_mac(&mut request))?;
     let wake = LinkWake::new(&fd);
     let tap = Tap {
         wake: wake.clone(),
