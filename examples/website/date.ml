@@ -11,7 +11,8 @@ let days_in_month year = function
   | 3 | 5 | 8 | 10 -> 30
   | _ -> 31
 
-(* Year, month from 0, and day of the month from 0, of a day counted from the start of [year], or of [month]. *)
+(* Year, month from 0, and day of the month from 0, of a day counted from the start of [year], or of
+   [month]. *)
 let rec find_year year day =
   let n = days_in_year year in
   if day >= n then find_year (year + 1) (day - n) else (year, day)

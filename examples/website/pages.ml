@@ -28,7 +28,8 @@ let content_type path =
   | ".woff2" -> "font/woff2"
   | _ -> "application/octet-stream"
 
-(* The decoded names of a path. A name that isn't one (a slash in disguise, the way up, control characters) is malformed. *)
+(* The decoded names of a path. A name that isn't one (a slash in disguise, the way up, control
+   characters) is malformed. *)
 let names path =
   let is_name s =
     s <> "." && s <> ".."

@@ -37,7 +37,8 @@ let hexadecimal n =
   let count = digits 3 in
   String.init count (fun i -> digit (count - 1 - i))
 
-(* The first of the longest runs of at least two zero groups (RFC 5952 §4.2): where it starts and how long it is. *)
+(* The first of the longest runs of at least two zero groups (RFC 5952 §4.2): where it starts and
+   how long it is. *)
 let longest_zeros a =
   let rec run i = if i < 8 && group a i = 0 then 1 + run (i + 1) else 0 in
   let rec go i ((_, best) as found) =

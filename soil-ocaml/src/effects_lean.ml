@@ -1,5 +1,5 @@
-(* The compiler's primitives for effects, as Stdlib.Effect of OCaml 5.3 uses them. That module itself would link Printexc and
-   Printf, 300 KB of every image. *)
+(* The compiler's primitives for effects, as Stdlib.Effect of OCaml 5.3 uses them. That module
+   itself would link Printexc and Printf, 300 KB of every image. *)
 
 type t = Finished | Parked of (int, t) Effect.Deep.continuation
 type _ Effect.t += Park : int Effect.t

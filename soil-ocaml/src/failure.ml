@@ -64,8 +64,8 @@ external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtr
 external set_recording : bool -> unit = "caml_record_backtrace"
 external register_named_value : string -> Obj.t -> unit = "caml_register_named_value"
 
-(* The runtime's own printer of the backtrace last caught, to the C library's stderr. It takes nothing and returns nothing: the
-   untagged integers stand for registers that nobody looks at. *)
+(* The runtime's own printer of the backtrace last caught, to the C library's stderr. It takes
+   nothing and returns nothing: the untagged integers stand for registers that nobody looks at. *)
 external print_last_backtrace : (int[@untagged]) -> (int[@untagged])
   = "soil_needs_native_code" "caml_print_exception_backtrace"
 [@@noalloc]
@@ -78,7 +78,8 @@ external address_of_named_value : string -> (nativeint[@unboxed])
 let record_backtraces () =
   match Sys.getenv_opt "OCAMLRUNPARAM" with Some _ -> () | None -> set_recording true
 
-(* [Obj.string_tag] and [Obj.double_tag], whose module isn't linked for two numbers that never change. *)
+(* [Obj.string_tag] and [Obj.double_tag], whose module isn't linked for two numbers that never
+   change. *)
 let string_tag = 252
 let double_tag = 253
 
@@ -112,12 +113,13 @@ let report what e backtrace =
   restore_backtrace e backtrace;
   ignore (print_last_backtrace 0)
 
-(* Uncaught exceptions: [Error] would be shown as [Soil.Error(_)], by the runtime as by [Printexc]. *)
+(* Uncaught exceptions: [Error] would be shown as [Soil.Error(_)], by the runtime as by
+   [Printexc]. *)
 
 let handler_name = "Printexc.handle_uncaught_exception"
 
-(* The cell of a named value that exists. It isn't a block of OCaml's heap, so it must not live longer than the expression that
-   reads its field. *)
+(* The cell of a named value that exists. It isn't a block of OCaml's heap, so it must not live
+   longer than the expression that reads its field. *)
 external cell_of_named_value : string -> Obj.t = "caml_named_value" [@@noalloc]
 
 let uncaught (e : exn) (_debugger : bool) =
@@ -125,8 +127,8 @@ let uncaught (e : exn) (_debugger : bool) =
   (try Stdlib.do_at_exit () with _ -> ());
   report "Fatal error: exception " e backtrace
 
-(* [Printexc] is linked: its handler knows what the program registered with it, so it gets every exception, after a line that tells
-   what it can't know. *)
+(* [Printexc] is linked: its handler knows what the program registered with it, so it gets every
+   exception, after a line that tells what it can't know. *)
 let after_explaining original (e : exn) (debugger : bool) =
   (match e with
   | Error.Error error ->

@@ -6,7 +6,8 @@ type space = { total : int; free : int }
 let operation = Scheduler.operation
 let describe (d : Descriptor.t) = d.path
 
-(* Rust takes and gives bytes of files in bigarrays only: the device may use the memory while other tasks run, and [bytes] move. *)
+(* Rust takes and gives bytes of files in bigarrays only: the device may use the memory while other
+   tasks run, and [bytes] move. *)
 
 let read_at name position (d : Descriptor.t) b off len =
   let submit token = Soil_raw_files.file_read d.handle b off len position token in

@@ -95,8 +95,9 @@ let wake fiber value =
   fiber.value <- value;
   if fiber != nobody then push fiber
 
-(* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's own. A token is free again when its
-   completion has been seen, or will never come, so that no two operations in progress share one. *)
+(* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's
+   own. A token is free again when its completion has been seen, or will never come, so that no two
+   operations in progress share one. *)
 
 let table = ref (Slots.make 64 nobody)
 let next_free = ref (Slots.init 64 (fun i -> i + 1))
@@ -136,7 +137,8 @@ let interrupt fiber =
   let wait = fiber.wait in
   if wait > 0 then (
     if
-      (* Anything but 1: the completion will come, and with it the buffer that the device may still use. *)
+      (* Anything but 1: the completion will come, and with it the buffer that the device may still
+         use. *)
       Soil_raw.cancel wait = 1
     then (
       free_token wait;
@@ -423,7 +425,8 @@ let cancel_at target at =
     Timers.remove timers timer;
     not alarm.rang
 
-(* After so many turns of fibers, or so much time, the machine is looked after although there is more to do. *)
+(* After so many turns of fibers, or so much time, the machine is looked after although there is
+   more to do. *)
 let turns_between_looks = 64
 let ns_between_looks = 200_000
 let turns = ref 0

@@ -55,7 +55,8 @@ let scope_in_task body =
   match (scope.failure, outcome) with
   | Some (e, backtrace), _ -> Failure.raise_with_backtrace e backtrace
   | None, Some v ->
-      (* The body was through, but not all that it started: a cancellation from above must not look like success. *)
+      (* The body was through, but not all that it started: a cancellation from above must not look
+         like success. *)
       if scope.interrupted then Scheduler.check ();
       v
   | None, None -> assert false

@@ -172,7 +172,8 @@ let serve ?(max_connections = 4096) ?(grace = 5.) (l : Descriptor.t) handler =
       Task.Condition.wait_no_mutex all_ended;
       wait_for_all ())
   in
-  (* Cancelling [serve] ends [accept_all], which is below the caller's node, and not the connections, which are protected. *)
+  (* Cancelling [serve] ends [accept_all], which is below the caller's node, and not the
+     connections, which are protected. *)
   let serve_in_task () =
     let caller = Scheduler.current_node () in
     Task.protect @@ fun () ->

@@ -45,7 +45,8 @@ let remove s timer =
     timer.place <- absent;
     s.length <- s.length - 1;
     let last = s.heap.(s.length) in
-    (* The slot past the end must not keep a timer alive: the root, or the last one itself, stands there until it is overwritten. *)
+    (* The slot past the end must not keep a timer alive: the root, or the last one itself, stands
+       there until it is overwritten. *)
     if s.length = 0 then s.heap <- [||]
     else (
       if last != timer then

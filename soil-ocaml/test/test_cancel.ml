@@ -7,7 +7,8 @@ let full_pipe () =
   D.write_string w "1234";
   (r, w)
 
-(* Name, and a function that makes what is waited for: a call that waits for ever, and a check that all is well after that. *)
+(* Name, and a function that makes what is waited for: a call that waits for ever, and a check that
+   all is well after that. *)
 let points : (string * (unit -> (unit -> unit) * (unit -> unit))) list =
   [
     ("Clock.sleep", fun () -> ((fun () -> Soil.Clock.sleep 1000.), ignore));
@@ -135,7 +136,8 @@ let at_point make () =
   string "before it waits" "cancelled" !outcome;
   check ()
 
-(* A unit, lock or value that was handed to a task isn't lost if the task is cancelled at that very moment. *)
+(* A unit, lock or value that was handed to a task isn't lost if the task is cancelled at that very
+   moment. *)
 let handed_over () =
   let s = T.Semaphore.create 0 in
   T.scope (fun scope ->

@@ -76,8 +76,8 @@ let units (units, tasks) =
     tasks;
   !most <= units && T.Semaphore.available s = units
 
-(* Several who push and several who take: everything arrives once, what one pushes stays in order, and no more than the capacity (and
-   what takers have been promised) is in the stream. *)
+(* Several who push and several who take: everything arrives once, what one pushes stays in order,
+   and no more than the capacity (and what takers have been promised) is in the stream. *)
 let through_stream (capacity, pushers, takers, count) =
   let s = T.Stream.create capacity in
   let taken = ref [] and too_long = ref false in

@@ -269,7 +269,8 @@ let no_leak () =
   done;
   bool "live words" true (live () - before < 2000)
 
-(* A tree of scopes and tasks of which some fail: no task runs after its scope, and the outcome is a failure iff a task failed. *)
+(* A tree of scopes and tasks of which some fail: no task runs after its scope, and the outcome is a
+   failure iff a task failed. *)
 type tree = Leaf of { turns : int; fails : bool } | Node of tree list
 
 let gen_tree =
