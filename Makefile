@@ -45,7 +45,7 @@ doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and
 	@echo "OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
 
 fmt: ready-test ## format Rust and OCaml
-	@$(use_rust); cargo fmt --all; dune build @fmt --auto-promote >/dev/null 2>&1 || dune build @fmt
+	@$(use_rust); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
 	@$(use_rust); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"

@@ -1,17 +1,17 @@
 (** What the benchmark programs need from a machine. Implemented once on {!Soil} and once on [Unix],
     so that the programs themselves are the same source on both. *)
 
-(** Memory that goes to sockets and disks without a copy on the OCaml side. *)
 type buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
+(** Memory that goes to sockets and disks without a copy on the OCaml side. *)
 
-(** A TCP port where connections arrive. *)
 type listener
+(** A TCP port where connections arrive. *)
 
-(** A TCP connection. *)
 type connection
+(** A TCP connection. *)
 
-(** A file, or a whole disk. *)
 type file
+(** A file, or a whole disk. *)
 
 val run : (unit -> unit) -> unit
 (** [run main] is [main ()] with the machine's scheduler, if it has one, around it. *)
@@ -25,9 +25,9 @@ val listen : int -> listener
 (** [listen port] takes connections on [port] from now on. *)
 
 val serve_chunks : listener -> (unit -> bytes -> int -> int) -> response:bytes -> unit
-(** [serve_chunks listener client ~response] serves any number of connections at once, for ever. [client
-    ()] is called for each new connection; its result is called with each chunk that arrives (buffer,
-    length) and says how many times [response] is sent. *)
+(** [serve_chunks listener client ~response] serves any number of connections at once, for ever.
+    [client ()] is called for each new connection; its result is called with each chunk that arrives
+    (buffer, length) and says how many times [response] is sent. *)
 
 val serve_one : listener -> (connection -> unit) -> unit
 (** [serve_one listener f] runs [f] on one connection after the other, for ever. *)

@@ -34,8 +34,7 @@ let rec echo connection buffer =
       Io.write connection buffer n;
       echo connection buffer
 
-let rec discard connection buffer =
-  if Io.read connection buffer > 0 then discard connection buffer
+let rec discard connection buffer = if Io.read connection buffer > 0 then discard connection buffer
 
 let rec chargen connection buffer =
   Io.write connection buffer chunk;

@@ -1,25 +1,38 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
-external machine_memory : Soil_raw.int_buffer -> (int[@untagged])
+external machine_memory :
+  Soil_raw.int_buffer ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_machine_memory"
 [@@noalloc]
 (** Fills [into] with bytes of memory: total, in use, free, highest use so far. *)
 
-external machine_cpus : unit -> (int[@untagged]) = "soil_needs_native_code" "soil_machine_cpus"
+external machine_cpus :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_cpus"
 [@@noalloc]
 (** The number of processors that the program can use. *)
 
-external machine_devices : bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+external machine_devices :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_machine_devices"
 [@@noalloc]
-(** Copies a description of the machine's devices, one a line, to [into[off .. off + len]], cut
-    where it doesn't fit; returns its whole length. *)
+(** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut where it doesn't fit; returns its whole length. *)
 
-external machine_power_off : unit -> (int[@untagged])
+external machine_power_off :
+  unit ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_machine_power_off"
 [@@noalloc]
 (** Switches the machine off (the process exits with status 0). Returns only with an error. *)
 
-external machine_reboot : unit -> (int[@untagged]) = "soil_needs_native_code" "soil_machine_reboot"
+external machine_reboot :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_machine_reboot"
 [@@noalloc]
 (** Starts the machine again. Errors: [Unsupported] in the process. *)

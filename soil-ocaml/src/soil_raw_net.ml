@@ -1,85 +1,114 @@
 (* Generated from soil-sys/src/abi.rs by soil-bindgen: do not edit. *)
 
-external net_up : (int[@untagged]) -> (int[@untagged]) = "soil_needs_native_code" "soil_net_up"
+external net_up :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_up"
 [@@noalloc]
-(** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the
-    completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
+(** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
 
-external net_interfaces : unit -> (int[@untagged]) = "soil_needs_native_code" "soil_net_interfaces"
+external net_interfaces :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_interfaces"
 [@@noalloc]
 (** The number of interfaces. Errors: [Bad_configuration]. *)
 
 external net_interface :
-  (int[@untagged]) -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_net_interface"
 [@@noalloc]
-(** Copies a description of interface [index] to [into[off .. off + len]], cut where it doesn't fit,
-    and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number),
-    [gateway=…], [dns=…]. *)
+(** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number), [gateway=…], [dns=…]. *)
 
-external tcp_listen : string -> (int[@untagged]) -> (int[@untagged])
+external tcp_listen :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_listen"
 [@@noalloc]
-(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to
-    [backlog] connections that nobody has accepted; returns the listener's descriptor. Errors:
-    [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
+(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to [backlog] connections that nobody has accepted; returns the listener's descriptor. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
 
-external tcp_accept : (int[@untagged]) -> (int[@untagged])
+external tcp_accept :
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_accept"
 [@@noalloc]
 (** Takes an established connection from the listener and returns its descriptor; [WOULD_BLOCK]. *)
 
-external tcp_connect : string -> (int[@untagged]) = "soil_needs_native_code" "soil_tcp_connect"
+external tcp_connect :
+  string ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_connect"
 [@@noalloc]
-(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask
-    [soil_tcp_connected]. Errors: [No_network], [Unreachable], [Too_many_open]. *)
+(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. Errors: [No_network], [Unreachable], [Too_many_open]. *)
 
-external tcp_connected : (int[@untagged]) -> (int[@untagged])
+external tcp_connected :
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_connected"
 [@@noalloc]
-(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out],
-    [Unreachable]. *)
+(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out], [Unreachable]. *)
 
-external tcp_local : (int[@untagged]) -> bytes -> (int[@untagged])
+external tcp_local :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_local"
 [@@noalloc]
-(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
-    of [into]. *)
+(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of [into]. *)
 
-external tcp_peer : (int[@untagged]) -> bytes -> (int[@untagged])
+external tcp_peer :
+  (int[@untagged]) ->
+  bytes ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_peer"
 [@@noalloc]
-(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected],
-    [Wrong_kind]. *)
+(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected], [Wrong_kind]. *)
 
-external tcp_set_nodelay : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+external tcp_set_nodelay :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_set_nodelay"
 [@@noalloc]
-(** 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC
-    896). *)
+(** 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896). *)
 
-external tcp_keepalive : (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+external tcp_keepalive :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_keepalive"
 [@@noalloc]
-(** Probes an idle peer every [interval] nanoseconds (0: never, the default); a dead one gives
-    [Timed_out]. *)
+(** Probes an idle peer every [interval] nanoseconds (0: never, the default); a dead one gives [Timed_out]. *)
 
-external tcp_abort : (int[@untagged]) -> (int[@untagged])
+external tcp_abort :
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_abort"
 [@@noalloc]
 (** Closes the descriptor, and ends the connection with RST: what was not sent yet is lost. *)
 
-external udp_bind : string -> (int[@untagged]) = "soil_needs_native_code" "soil_udp_bind"
+external udp_bind :
+  string ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_bind"
 [@@noalloc]
-(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as
-    [soil_tcp_listen]. *)
+(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as [soil_tcp_listen]. *)
 
 external udp_send :
-  (int[@untagged]) -> string -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  (int[@untagged]) ->
+  string ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_udp_send"
 [@@noalloc]
-(** Sends [from[off .. off + len]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK].
-    Errors: [Message_too_long], [Unreachable]. *)
+(** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK]. Errors: [Message_too_long], [Unreachable]. *)
 
 external udp_send_buffer :
   (int[@untagged]) ->
@@ -87,16 +116,21 @@ external udp_send_buffer :
   Soil_raw.bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  (int[@untagged]) = "soil_needs_native_code" "soil_udp_send_buffer"
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_send_buffer"
 [@@noalloc]
 (** [soil_udp_send] from a bigarray. *)
 
 external udp_receive :
-  (int[@untagged]) -> bytes -> bytes -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  (int[@untagged]) ->
+  bytes ->
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
   = "soil_needs_native_code" "soil_udp_receive"
 [@@noalloc]
-(** Receives one datagram to [into[off ..]], cut where it doesn't fit, and writes its sender's 18
-    bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
+(** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18 bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
 
 external udp_receive_buffer :
   (int[@untagged]) ->
@@ -104,7 +138,8 @@ external udp_receive_buffer :
   Soil_raw.bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  (int[@untagged]) = "soil_needs_native_code" "soil_udp_receive_buffer"
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_udp_receive_buffer"
 [@@noalloc]
 (** [soil_udp_receive] into a bigarray. *)
 
@@ -114,8 +149,7 @@ external dns_lookup :
   Soil_raw.bytes_buffer ->
   (int[@untagged]) ->
   (int[@untagged]) ->
-  (int[@untagged]) = "soil_needs_native_code" "soil_dns_lookup"
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_dns_lookup"
 [@@noalloc]
-(** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to
-    [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors:
-    [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)
+(** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors: [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)

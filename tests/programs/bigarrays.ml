@@ -17,7 +17,8 @@ let () =
   Array1.fill big 'z';
   let copy = Array1.create Char C_layout 20_000_000 in
   Array1.blit big copy;
-  Printf.printf "%c %b\n" copy.{19_999_999} (Array1.sub big 0 5_000_000 = Array1.sub copy 5_000_000 5_000_000);
+  Printf.printf "%c %b\n" copy.{19_999_999}
+    (Array1.sub big 0 5_000_000 = Array1.sub copy 5_000_000 5_000_000);
   match a.{1000} with
   | _ -> print_endline "out of bounds read"
   | exception Invalid_argument reason -> print_endline reason

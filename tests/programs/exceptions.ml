@@ -4,7 +4,9 @@ exception Pair of int * string
 
 let () =
   Printexc.record_backtrace true;
-  Printexc.register_printer (function Pair (n, s) -> Some (Printf.sprintf "<%d %s>" n s) | _ -> None);
+  Printexc.register_printer (function
+    | Pair (n, s) -> Some (Printf.sprintf "<%d %s>" n s)
+    | _ -> None);
   let show e = print_endline (Printexc.to_string e) in
   List.iter show
     [ Plain; Pair (3, "x"); Not_found; Failure "f"; Invalid_argument "i"; Division_by_zero; Exit;
@@ -14,6 +16,7 @@ let () =
    with Plain ->
      let trace = Printexc.get_backtrace () in
      print_endline (if trace = "" then "no backtrace" else "backtrace"));
-  (try ignore (Sys.opaque_identity (1 / Sys.opaque_identity 0)) with Division_by_zero -> print_endline "divided");
+  (try ignore (Sys.opaque_identity (1 / Sys.opaque_identity 0))
+   with Division_by_zero -> print_endline "divided");
   try ignore (Sys.opaque_identity [| 1 |]).(Sys.opaque_identity 1)
   with Invalid_argument reason -> print_endline reason

@@ -26,4 +26,5 @@ let () =
       ("cbrt", Float.cbrt 27.);
       ("round", Float.round (-2.5));
     ];
-  Printf.printf "%Ld %ld %nd\n" (Int64.of_float 1e18) (Int32.of_float (-7.9)) (Nativeint.of_float 42.)
+  Printf.printf "%Ld %ld %nd\n" (Int64.of_float 1e18) (Int32.of_float (-7.9))
+    (Nativeint.of_float 42.)

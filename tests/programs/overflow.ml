@@ -8,7 +8,6 @@ let attempt name f =
   | n -> Printf.printf "%s: %d\n%!" name n
   | exception Stack_overflow -> Printf.printf "%s: stack overflow\n%!" name
 
-
 let in_fiber f () =
   match
     Effect.perform Never;

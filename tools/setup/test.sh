@@ -54,8 +54,8 @@ step 'cargo fmt' cargo fmt --all --check
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
 step 'cargo test' cargo test -q --locked --workspace
 step 'build' tools/setup/build.sh --all
-step 'dune @fmt' dune build @fmt
-step 'dune @bindings' dune build @bindings
+step 'dune @fmt' dune build @_build/default/fmt
+step 'dune @bindings' dune build @_build/default/bindings
 step 'dune runtest' dune runtest
 step 'set-up and install' tools/setup/selftest.sh
 # shellcheck disable=SC2086

@@ -86,7 +86,8 @@ let read_disk fd data ~at =
 
 let open_file name ~write =
   Unix.openfile ("/mnt/" ^ name)
-    (if write then [ O_WRONLY; O_CREAT; O_TRUNC ] else [ O_RDONLY ]) 0o644
+    (if write then [ O_WRONLY; O_CREAT; O_TRUNC ] else [ O_RDONLY ])
+    0o644
 
 let read_file = read
 let write_file fd data = write_from fd data 0 (Bigarray.Array1.dim data)

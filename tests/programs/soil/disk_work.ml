@@ -31,9 +31,7 @@ let fill () =
     match Fs.append_file "/data/filler" block with
     | () -> go (n + 1)
     | exception (Soil.Error e as error) ->
-        say "after %s: %s"
-          (if n > 0 then "some blocks" else "nothing")
-          (Soil.Error.message e.code);
+        say "after %s: %s" (if n > 0 then "some blocks" else "nothing") (Soil.Error.message e.code);
         error
   in
   let error = go 0 in

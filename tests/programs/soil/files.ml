@@ -11,9 +11,7 @@ let error name f =
 
 let entries path =
   String.concat " "
-    (List.map
-       (fun (name, kind) -> if kind = Fs.Directory then name ^ "/" else name)
-       (Fs.list path))
+    (List.map (fun (name, kind) -> if kind = Fs.Directory then name ^ "/" else name) (Fs.list path))
 
 let contents () =
   Fs.write_file "/data/hello.txt" "hello, disk\n";
@@ -32,7 +30,7 @@ let contents () =
   say "after: %S" (Fs.read_file "/data/hello.txt")
 
 let large () =
-  let block = Bytes.init 65536 (fun i -> Char.chr ((i * 7) land 255)) in
+  let block = Bytes.init 65536 (fun i -> Char.chr (i * 7 land 255)) in
   Fs.with_file ~mode:Truncate "/data/large.bin" (fun d ->
       for _ = 1 to 48 do
         D.write d block 0 65536

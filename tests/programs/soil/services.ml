@@ -39,8 +39,8 @@ let counters connection =
   let memory = Soil.Machine.memory () in
   let counter name = Option.value ~default:(-1) (Soil.Machine.counter name) in
   D.write_string connection
-    (Printf.sprintf "in_use=%d free=%d heap=%d descriptors=%d connections=%d\n" memory.in_use memory.free
-       (counter "memory") (counter "descriptors") (counter "connections"))
+    (Printf.sprintf "in_use=%d free=%d heap=%d descriptors=%d connections=%d\n" memory.in_use
+       memory.free (counter "memory") (counter "descriptors") (counter "connections"))
 
 let udp_echo socket =
   let buffer = Bytes.create 65536 in
