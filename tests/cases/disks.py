@@ -5,11 +5,12 @@ import random
 import shutil
 import signal
 import struct
+import sys
 import time
 
 from cases.faults import fails_with
 from cases.tasks import fat_disk
-from harness.context import FORMS, outcome
+from harness.context import FORMS, ROOT, Skip, executable, outcome
 from harness.runner import test
 
 WORK = "tests/programs/soil/disk_work.exe"
@@ -176,3 +177,44 @@ def killed_process(context):
     """The same for the process form."""
     unclean = kill_while_writing(context, "process", KILLS)
     assert not unclean, "\n".join(unclean)
+
+
+def linux_guest(context, disk, *words):
+    """What the Linux micro-VM of the benchmarks prints with `disk` mounted by its own vfat."""
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import peer
+    import qemu
+
+    if not os.path.exists(peer.work("vmlinux")):
+        raise Skip("the Linux guest's kernel isn't there; run: make bench BENCH=disk")
+    modules = peer.TRANSPORT["microvm"] + peer.DISK + peer.VFAT
+    program = executable("tests/programs/peer/tree_linux.exe", "process")
+    archive = peer.initramfs("tree", modules, program)
+    command = qemu.linux(archive, modules, words, disk=disk, mount="vfat")
+    return context.run(*command).stdout.replace("\r", "")
+
+
+def listing(output, root):
+    """The lines of `tree.ml`'s sums, with paths from the root of the disk."""
+    lines = [line for line in output.splitlines() if f" {root}/" in line]
+    return sorted(line.replace(f" {root}/", " ", 1) for line in lines)
+
+
+@test(limit=240, long=True)
+def linux_vfat_agrees(context):
+    """A tree written by Soil is read by Linux's vfat, one written by that is read by Soil: names, sizes, contents."""
+    tree = "tests/programs/soil/tree_soil.exe"
+    for writer in ("microvm", "linux"):
+        disk = fat_disk(context, f"{writer}.img", 64 << 20)
+        option = ["--disk", f"data={disk}"]
+        if writer == "linux":
+            linux_guest(context, disk, "make", "/mnt")
+        else:
+            status, output = outcome(context.soil(tree, writer, "make", "/data", options=option), context)
+            assert status == 0, output
+        context.run("fsck.fat", "-n", disk)
+        status, output = outcome(context.soil(tree, "microvm", "sums", "/data", options=option), context)
+        assert status == 0, output
+        by_soil, by_linux = listing(output, "/data"), listing(linux_guest(context, disk, "sums", "/mnt"), ".")
+        assert len(by_soil) == 131, f"{len(by_soil)} entries:\n{output}"
+        assert by_soil == by_linux, f"written by {writer}: {set(by_soil) ^ set(by_linux)}"
