@@ -59,7 +59,8 @@ const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
 pub struct BlkConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used.
     pub features: u64,
-    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 600 bytes.
+    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 2.2 KiB, and no
+    /// request has more segments than this.
     pub queue_size: u16,
     /// Callers' requests that are not finished, at most.
     pub requests: u16,

@@ -20,8 +20,9 @@ const STATUS_UNSUPPORTED: u8 = 2;
 /// Not a status: what is there before the device writes one.
 const STATUS_NONE: u8 = 0xff;
 
-/// Data segments of a device request, at most: with scattered pages of 4 KiB, 128 KiB.
-const MAX_SEGMENTS: usize = 32;
+/// Data segments of a device request, at most: with scattered pages of 4 KiB, 512 KiB. With a quarter of that a host that bypasses its
+/// cache read sequentially at half the rate (450 to 550 MiB/s in place of 1000).
+const MAX_SEGMENTS: usize = 128;
 /// A request's header and its status.
 const FRAME: u16 = 2;
 
