@@ -1,21 +1,23 @@
 //! One interface: a link, smoltcp's interface upon it, and its addresses from whichever source.
 
+mod addresses;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use smoltcp::iface::{Config, Interface as Smoltcp, SocketSet};
 use smoltcp::time::Instant;
-use smoltcp::wire::{EthernetAddress, HardwareAddress, IpCidr};
+use smoltcp::wire::{EthernetAddress, HardwareAddress};
 
-use crate::config::{Cidr, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
+use crate::config::{Cidr, Counters, InterfaceConfig};
 use crate::device::{Out, Port, Profile, Sent, Staged};
 use crate::dhcp::Client;
 use crate::error::Error;
 use crate::frame::Framing;
 use crate::handle::Handle;
 use crate::link::{Link, TxMeta};
-use crate::neighbor::{Asked, question};
+use crate::neighbor::{Announcements, Asked, announcement, question};
 use crate::slaac::Slaac;
 
 /// smoltcp counts microseconds.
@@ -58,6 +60,7 @@ pub(crate) struct End {
     /// When [`End::maintain`] has something to do; 0: now.
     maintain_ns: Option<u64>,
     asked: Asked,
+    announcements: Announcements,
 }
 
 impl Interface {
@@ -189,6 +192,7 @@ impl End {
             dirty: false,
             maintain_ns: Some(0),
             asked: Asked::default(),
+            announcements: Announcements::default(),
         }
     }
 
@@ -277,8 +281,26 @@ impl End {
         if self.changed {
             self.configure();
         }
+        next = [next, self.announce(link, now_ns)]
+            .into_iter()
+            .flatten()
+            .min();
         self.maintain_ns = next;
         next
+    }
+
+    /// Tells neighbours of new addresses. Gives the time of the next call.
+    fn announce(&mut self, link: &mut dyn Link, now_ns: u64) -> Option<u64> {
+        let Framing::Ethernet(mac) = self.profile.framing else {
+            return None;
+        };
+        for address in self.announcements.take_due(now_ns) {
+            // One that finds no room is made again in the next round.
+            if self.staged.send(link) {
+                self.send_frame(link, &announcement(mac, address));
+            }
+        }
+        self.announcements.next_ns()
     }
 
     fn send_frame(&mut self, link: &mut dyn Link, frame: &[u8]) {
@@ -311,125 +333,6 @@ impl End {
         }
     }
 
-    /// Puts all addresses and gateways into smoltcp's interface.
-    fn configure(&mut self) {
-        let mut cidrs: Vec<IpCidr> = Vec::new();
-        for cidr in &self.config.addresses {
-            cidrs.push(IpCidr::new(cidr.address.into(), cidr.prefix_len));
-        }
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            cidrs.push(IpCidr::new(
-                lease.address.address.into(),
-                lease.address.prefix_len,
-            ));
-        }
-        if let Framing::Ethernet(mac) = self.profile.framing {
-            cidrs.push(IpCidr::new(crate::slaac::link_local(mac).into(), 64));
-        }
-        for cidr in self.slaac.iter().flat_map(Slaac::addresses) {
-            cidrs.push(IpCidr::new(cidr.address.into(), cidr.prefix_len));
-        }
-        if self.smoltcp.ip_addrs() != cidrs.as_slice() {
-            self.smoltcp.update_ip_addrs(|addresses| {
-                addresses.clear();
-                // The sources above are bounded so that all fit: 4 + 1 + 1 + 2.
-                addresses.extend(cidrs.into_iter().take(8));
-            });
-        }
-        let gateways = self.gateways();
-        let routes = self.smoltcp.routes_mut();
-        routes.remove_default_ipv4_route();
-        routes.remove_default_ipv6_route();
-        for gateway in gateways.iter().rev() {
-            // Two default routes always fit the table of eight.
-            let _ = match gateway {
-                IpAddr::V4(gateway) => routes.add_default_ipv4_route(*gateway),
-                IpAddr::V6(gateway) => routes.add_default_ipv6_route(*gateway),
-            };
-        }
-    }
-
-    /// Fixed gateways first; the first of each family is used.
-    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
-        let mut gateways = self.config.gateways.clone();
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            gateways.extend(lease.gateway.map(IpAddr::V4));
-        }
-        if let Some(slaac) = &self.slaac {
-            gateways.extend(slaac.router().map(IpAddr::V6));
-        }
-        gateways
-    }
-
-    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
-        let mut servers = self.config.dns_servers.clone();
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
-        }
-        servers.truncate(4);
-        servers
-    }
-
-    /// Whether packets to `address` are for this end.
-    pub(crate) fn accepts(&self, address: IpAddr) -> bool {
-        self.profile.framing == Framing::Ip || self.has_address(address)
-    }
-
-    /// Whether `address` is one of this end.
-    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
-        self.profile.framing == Framing::Ip && address.is_loopback()
-            || self
-                .smoltcp
-                .ip_addrs()
-                .iter()
-                .any(|cidr| IpAddr::from(cidr.address()) == address)
-    }
-
-    /// Whether `address` can be reached on the link itself.
-    pub(crate) fn on_link(&self, address: IpAddr) -> bool {
-        let address = address.into();
-        self.smoltcp
-            .ip_addrs()
-            .iter()
-            .any(|cidr| cidr.contains_addr(&address))
-    }
-
-    /// Whether `address` can be reached through a gateway of this interface.
-    pub(crate) fn has_gateway(&self, address: IpAddr) -> bool {
-        let routes = self.smoltcp.routes();
-        match address {
-            IpAddr::V4(_) => routes.get_default_ipv4_route().is_some(),
-            IpAddr::V6(_) => routes.get_default_ipv6_route().is_some(),
-        }
-    }
-
-    /// The address of this end to use towards `remote`.
-    pub(crate) fn source_address(&self, remote: IpAddr) -> Option<IpAddr> {
-        let has_family = |v4| {
-            self.smoltcp
-                .ip_addrs()
-                .iter()
-                .any(|cidr| matches!(cidr, IpCidr::Ipv4(_)) == v4)
-        };
-        if !has_family(remote.is_ipv4()) {
-            return None;
-        }
-        self.smoltcp
-            .get_source_address(&remote.into())
-            .map(IpAddr::from)
-    }
-
-    /// Whether there is an IPv6 address that reaches beyond the link (RFC 4291, 2.5).
-    pub(crate) fn has_global_v6(&self) -> bool {
-        self.smoltcp.ip_addrs().iter().any(|cidr| match cidr {
-            IpCidr::Ipv6(cidr) => {
-                let address: Ipv6Addr = cidr.address();
-                !address.is_unicast_link_local() && !address.is_loopback()
-            }
-            IpCidr::Ipv4(_) => false,
-        })
-    }
-
     /// DHCP or a router has told something.
     pub(crate) fn hurry(&mut self) {
         self.maintain_ns = Some(0);
@@ -447,33 +350,5 @@ impl End {
 
     pub(crate) fn mtu(&self) -> usize {
         self.mtu
-    }
-
-    pub(crate) fn status(&self) -> InterfaceStatus {
-        let mac = match self.profile.framing {
-            Framing::Ethernet(mac) => mac,
-            Framing::Ip => [0; 6],
-        };
-        InterfaceStatus {
-            mac,
-            mtu: self.mtu,
-            addresses: self
-                .smoltcp
-                .ip_addrs()
-                .iter()
-                .map(|cidr| Cidr {
-                    address: cidr.address().into(),
-                    prefix_len: cidr.prefix_len(),
-                })
-                .collect(),
-            gateways: self.gateways(),
-            dns_servers: self.dns_servers(),
-            dhcp: match &self.dhcp {
-                None => Dhcp::Off,
-                Some(Client { lease: None, .. }) => Dhcp::Searching,
-                Some(_) => Dhcp::Bound,
-            },
-            counters: self.counters,
-        }
     }
 }

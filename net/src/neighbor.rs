@@ -1,4 +1,6 @@
-//! Asking for the Ethernet address of a neighbour (RFC 826; RFC 4861, 4.3).
+//! Asking for the Ethernet address of a neighbour (RFC 826; RFC 4861, 4.3), and telling neighbours
+//! our own (RFC 5227, 2.3; RFC 4861, 7.2.6), so that those who knew another machine by an address
+//! that is now ours learn of it at once.
 //!
 //! smoltcp asks by itself, but for one neighbour a second in all: while a host that is gone is asked
 //! for, others wait. What it doesn't ask is asked here; the answers fill its table.
@@ -41,12 +43,66 @@ impl Asked {
     }
 }
 
+/// Announcements of new addresses: each is made twice, two seconds apart (RFC 5227, 1.1).
+#[derive(Debug, Default)]
+pub(crate) struct Announcements {
+    pending: Vec<(IpAddr, u8)>,
+    due_ns: u64,
+}
+
+const ANNOUNCE_NUM: u8 = 2;
+const ANNOUNCE_INTERVAL_NS: u64 = 2_000_000_000;
+
+impl Announcements {
+    /// From now on these are to be announced.
+    pub(crate) fn begin(&mut self, addresses: impl Iterator<Item = IpAddr>) {
+        self.pending = addresses.map(|address| (address, ANNOUNCE_NUM)).collect();
+        self.due_ns = 0;
+    }
+
+    /// When there is something to announce.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        (!self.pending.is_empty()).then_some(self.due_ns)
+    }
+
+    /// What is to be announced now, the next round being put off.
+    pub(crate) fn take_due(&mut self, now_ns: u64) -> Vec<IpAddr> {
+        if self.due_ns > now_ns {
+            return Vec::new();
+        }
+        let due = self.pending.iter().map(|(address, _)| *address).collect();
+        self.pending.iter_mut().for_each(|(_, left)| *left -= 1);
+        self.pending.retain(|(_, left)| *left > 0);
+        self.due_ns = now_ns.saturating_add(ANNOUNCE_INTERVAL_NS);
+        due
+    }
+}
+
 /// The frame that asks for `neighbor`; `None` if the addresses are of different families.
 pub(crate) fn question(mac: [u8; 6], source: IpAddr, neighbor: IpAddr) -> Option<Vec<u8>> {
     match (source, neighbor) {
         (IpAddr::V4(source), IpAddr::V4(neighbor)) => Some(arp_request(mac, source, neighbor)),
         (IpAddr::V6(source), IpAddr::V6(neighbor)) => Some(solicitation(mac, source, neighbor)),
         _ => None,
+    }
+}
+
+/// The frame that tells all neighbours that `address` is at `mac`.
+pub(crate) fn announcement(mac: [u8; 6], address: IpAddr) -> Vec<u8> {
+    match address {
+        IpAddr::V4(address) => arp_request(mac, address, address),
+        IpAddr::V6(address) => {
+            let mut message = [0; 32];
+            message[0] = 136;
+            // Override what is known.
+            message[4] = 0x20;
+            message[8..24].copy_from_slice(&address.octets());
+            // The target link-layer address option, 8 bytes long.
+            message[24..26].copy_from_slice(&[2, 1]);
+            message[26..].copy_from_slice(&mac);
+            let all_nodes = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+            ndisc(mac, address, all_nodes, &mut message)
+        }
     }
 }
 

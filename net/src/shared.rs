@@ -157,17 +157,21 @@ impl Core {
         end.blocked = list;
     }
 
-    /// An address on the link of `end` may have become known.
-    fn unwait(&mut self, end: &mut End) {
+    /// An address on the link of `end` may have become known: those that wait for one try again.
+    /// They stay on the list until they have sent something, since it may be another's address.
+    pub(crate) fn unwait(&mut self, end: &mut End) {
         let mut list = core::mem::take(&mut end.waiting);
-        for handle in list.drain(..) {
-            match self.sockets.get_mut(handle) {
-                Some(Socket::Connection(connection)) => connection.waiting = false,
-                Some(Socket::Udp(udp)) => udp.waiting = false,
-                _ => {}
+        list.retain(|handle| {
+            let waiting = match self.sockets.get(*handle) {
+                Some(Socket::Connection(connection)) => connection.waiting,
+                Some(Socket::Udp(udp)) => udp.waiting,
+                _ => false,
+            };
+            if waiting {
+                self.mark_dirty(*handle);
             }
-            self.mark_dirty(handle);
-        }
+            waiting
+        });
         end.waiting = list;
     }
 

@@ -230,6 +230,10 @@ fn receive(core: &mut Core, number: usize, interface: &mut Interface, budget: us
     if !end.blocked.is_empty() && link.can_transmit() {
         core.unblock(end);
     }
+    if end.waiting.len() > 2 * core.sockets.len() + 64 {
+        // Most are gone, and nobody on the link says anything.
+        core.unwait(end);
+    }
     for count in 0..budget {
         // An answer that waits for room comes first, lest the next one has no place.
         if !end.staged.send(link.as_mut()) {

@@ -43,6 +43,7 @@ impl Core {
                 connection.sent = sent.last;
             }
             segments += sent.segments;
+            connection.waiting &= sent.segments == 0;
             if sent.refused {
                 park(&mut interface.end.blocked, &mut connection.blocked, handle);
                 break Turn::Blocked(segments);

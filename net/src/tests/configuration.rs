@@ -129,6 +129,35 @@ fn dhcp_gives_address_gateway_and_servers_and_renews_the_lease() {
 }
 
 #[test]
+fn new_addresses_are_announced_twice() {
+    let config = InterfaceConfig {
+        addresses: vec![
+            "10.0.0.7/24".parse().unwrap(),
+            "fd00::7/64".parse().unwrap(),
+        ],
+        ..Default::default()
+    };
+    let (mut world, script, _) = scripted(&config, Impairment::default());
+    world.advance(60 * SECOND);
+    let frames: Vec<Vec<u8>> = core::iter::from_fn(|| script.take()).collect();
+    let arp = |frame: &&Vec<u8>| frame[12..14] == [8, 6];
+    assert_eq!(frames.iter().filter(arp).count(), 2);
+    for frame in frames.iter().filter(arp) {
+        assert_eq!(frame[..6], [0xff; 6]);
+        assert_eq!(
+            (&frame[28..32], &frame[38..42]),
+            (&[10, 0, 0, 7][..], &[10, 0, 0, 7][..])
+        );
+    }
+    // The link-local address too.
+    let advertised = frames
+        .iter()
+        .filter(|frame| !arp(frame) && frame[54] == 136)
+        .count();
+    assert_eq!((advertised, frames.len()), (4, 6));
+}
+
+#[test]
 fn dhcp_survives_loss() {
     let config = InterfaceConfig {
         dhcp: true,

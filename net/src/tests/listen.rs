@@ -132,6 +132,22 @@ fn neighbours_that_are_gone_dont_hold_up_others() {
 }
 
 #[test]
+fn connects_to_nobody_leave_nothing() {
+    let mut world = pair();
+    world.cables[0].set_impairment(Impairment {
+        loss: 1_000_000,
+        ..Default::default()
+    });
+    for n in 0..500 {
+        let peer = address(&format!("10.0.0.{}:80", 10 + n % 200));
+        let client = world.stacks[0].tcp_connect(peer, None).unwrap();
+        world.advance(20 * MS);
+        world.stacks[0].close(client).unwrap();
+    }
+    assert!(world.stacks[0].interfaces[1].end.waiting.len() <= 64);
+}
+
+#[test]
 fn a_silent_host_means_timed_out() {
     let mut world = pair();
     // It must be known on the link before it falls silent.

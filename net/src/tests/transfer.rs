@@ -180,6 +180,9 @@ fn loopback_connections_work_to_every_own_address() {
         } else {
             "0.0.0.0:7"
         };
+        // New addresses are announced first.
+        world.advance(5 * SECOND);
+        let frames = world.cables[0].statistics().frames;
         let stack = &mut world.stacks[0];
         let listener = stack.tcp_listen(address(any), 8).expect("a free port");
         let client = stack.tcp_connect(address(server), None).expect("a route");
@@ -205,7 +208,7 @@ fn loopback_connections_work_to_every_own_address() {
         assert_eq!(received, data);
         assert_eq!(
             world.cables[0].statistics().frames,
-            0,
+            frames,
             "nothing left the machine"
         );
     }

@@ -205,7 +205,9 @@ impl Core {
             work: 0,
         };
         let full = !udp.turn(&mut run);
-        if !udp.stuck.is_empty() {
+        if udp.stuck.is_empty() {
+            udp.waiting = false;
+        } else {
             // smoltcp asks a neighbour again after a second.
             self.timers
                 .set(&mut udp.timer_ns, now_ns + 1_000_000_000, handle);
