@@ -213,3 +213,31 @@ impl IntsPiece {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::checked_range;
+    use proptest::prelude::{any, proptest};
+    use proptest::prop_assert_eq;
+
+    proptest! {
+        /// Whatever OCaml passes, a range is one of the buffer or refused.
+        #[test]
+        fn ranges_stay_within(off in any::<isize>(), len in any::<isize>(), total in 0..64usize) {
+            let wide = i128::try_from(off).expect("fits") + i128::try_from(len).expect("fits");
+            let fits = off >= 0 && len >= 0 && wide <= total as i128;
+            prop_assert_eq!(checked_range(off, len, total).is_ok(), fits);
+        }
+
+        /// The same where most of them fit.
+        #[test]
+        fn small_ranges_stay_within(off in -4..70isize, len in -4..70isize, total in 0..64usize) {
+            let fits = off >= 0 && len >= 0 && (off + len) as usize <= total;
+            let range = checked_range(off, len, total);
+            prop_assert_eq!(range.is_ok(), fits);
+            if let Ok(range) = range {
+                prop_assert_eq!((range.start, range.len()), (off as usize, len as usize));
+            }
+        }
+    }
+}

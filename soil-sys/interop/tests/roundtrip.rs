@@ -1,0 +1,54 @@
+//! Rust calls OCaml, which calls Soil's functions through the generated externals, and gets the results back.
+
+use ocaml_interop::{OCamlInt, OCamlRuntime, ToOCaml, ocaml};
+use soil_sys::abi;
+
+ocaml! {
+    fn roundtrip(text: String) -> String;
+    fn hostile(off: OCamlInt, len: OCamlInt) -> OCamlInt;
+    fn park(token: OCamlInt) -> OCamlInt;
+}
+
+/// Numbers at the edges of everything.
+const NUMBERS: [i64; 14] = [
+    0,
+    1,
+    2,
+    8,
+    15,
+    16,
+    17,
+    255,
+    -1,
+    -2,
+    1 << 40,
+    (1 << 62) - 1,
+    -(1 << 62),
+    (1 << 62) - 16,
+];
+
+#[test]
+fn rust_calls_ocaml_and_ocaml_calls_rust() {
+    assert_eq!(abi::soil_abi_version(), abi::SOIL_ABI);
+    let _guard = OCamlRuntime::init().expect("the first start");
+    OCamlRuntime::with_domain_lock(|cr| {
+        let text = "Grüße, 1234567890 ".repeat(40).to_string();
+        let sent = text.to_boxroot(cr);
+        let back: String = roundtrip(cr, &sent).to_rust(cr);
+        assert_eq!(back, text);
+
+        for off in NUMBERS {
+            for len in NUMBERS {
+                let (a, b) = (off.to_boxroot(cr), len.to_boxroot(cr));
+                let wrong: i64 = hostile(cr, &a, &b).to_rust(cr);
+                assert_eq!(wrong, 0, "offset {off}, length {len}");
+            }
+        }
+
+        for token in [1, 77, 1 << 40] {
+            let given = token.to_boxroot(cr);
+            let got: i64 = park(cr, &given).to_rust(cr);
+            assert_eq!(got, token);
+        }
+    });
+}
