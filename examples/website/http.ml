@@ -66,11 +66,24 @@ let check_host (request : Cohttp.Request.t) =
   | [] when request.version = `HTTP_1_0 -> ()
   | _ -> raise (Refused `Bad_request)
 
+(* Two opinions on where a body ends are how requests are smuggled (RFC 9112 §6.3). *)
+let check_length (request : Cohttp.Request.t) =
+  let is_digit c = c >= '0' && c <= '9' in
+  match
+    ( Cohttp.Header.get_multi request.headers "content-length",
+      Cohttp.Header.mem request.headers "transfer-encoding" )
+  with
+  | [], _ -> ()
+  | [ length ], false when length <> "" && String.for_all is_digit length -> ()
+  | _ -> raise (Refused `Bad_request)
+
 let read_head c =
   let head = { source = c.reader; left = head_bytes; in_headers = false } in
   match Request_io.read head with
   | `Ok request ->
+      if request.meth = `Other "" then raise (Refused `Bad_request);
       check_host request;
+      check_length request;
       request
   | `Eof | `Invalid _ | (exception (Failure _ | Invalid_argument _ | Not_found)) ->
       raise (Refused `Bad_request)

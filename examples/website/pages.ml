@@ -43,7 +43,7 @@ let before c s = match String.index_opt s c with Some i -> String.sub s 0 i | No
 (* [http://host/path] is allowed in place of [/path] (RFC 9112 §3.2.2). *)
 let origin_form target =
   if String.starts_with ~prefix:"/" target then before '?' target
-  else Uri.path (Uri.of_string target)
+  else match Uri.path (Uri.of_string target) with "" -> "/" | path -> path
 
 let rec find_path ~root path ~is_directory =
   match Soil.Fs.stat (root ^ path) with
@@ -53,7 +53,8 @@ let rec find_path ~root path ~is_directory =
       find_path ~root (path ^ "/index.html") ~is_directory:false
   | { kind = Directory; _ } -> Moved (path ^ "/")
   | { kind = File; _ } -> Missing
-  | exception Soil.Error { code = Not_found | Not_directory | Invalid_name | Name_too_long; _ } ->
+  | exception
+      Soil.Error { code = Not_found | Not_directory | Invalid | Invalid_name | Name_too_long; _ } ->
       Missing
 
 let find ~root target =

@@ -65,35 +65,13 @@ let self () = !current
 let current_node () = !current.node
 let is_cancelled node = node.cancelled
 
-(* Fibers that can go on, first in, first out: a ring in an array whose length is a power of two. *)
-
-let ready = ref (Slots.make 64 nobody)
-let ready_first = ref 0
-let ready_count = ref 0
-
-let push fiber =
-  let length = Array.length !ready in
-  if !ready_count = length then (
-    let larger = Slots.make (2 * length) nobody in
-    for i = 0 to length - 1 do
-      larger.(i) <- !ready.((!ready_first + i) land (length - 1))
-    done;
-    ready := larger;
-    ready_first := 0);
-  !ready.((!ready_first + !ready_count) land (Array.length !ready - 1)) <- fiber;
-  incr ready_count
-
-let pop () =
-  let fiber = !ready.(!ready_first) in
-  !ready.(!ready_first) <- nobody;
-  ready_first := (!ready_first + 1) land (Array.length !ready - 1);
-  decr ready_count;
-  fiber
+(* Fibers that can go on. *)
+let ready = Ring.create nobody
 
 let wake fiber value =
   fiber.wait <- nothing;
   fiber.value <- value;
-  if fiber != nobody then push fiber
+  if fiber != nobody then Ring.push ready fiber
 
 (* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's
    own. A token is free again when its completion has been seen, or will never come, so that no two
@@ -366,7 +344,7 @@ let yield () =
   if fiber == nobody then look 0
   else (
     check ();
-    push fiber;
+    Ring.push ready fiber;
     ignore (Effects.park ());
     check ())
 
@@ -410,7 +388,7 @@ let new_fiber body node =
     }
   in
   incr fibers;
-  push fiber;
+  Ring.push ready fiber;
   fiber
 
 let spawn parent body =
@@ -443,7 +421,7 @@ let deadlock count =
 
 let run_all finished =
   while not (finished ()) do
-    if !ready_count = 0 then
+    if Ring.length ready = 0 then
       if !operations = 0 && Timers.is_empty timers then (
         (* Unwinding all tasks comes first; what still waits after that can't be helped. *)
         if !root.cancelled then deadlock !fibers;
@@ -453,13 +431,13 @@ let run_all finished =
         turns := 0;
         look (next_deadline ()))
     else
-      let round = !ready_count in
+      let round = Ring.length ready in
       for _ = 1 to round do
-        run_fiber (pop ())
+        run_fiber (Ring.pop ready)
       done;
       turns := !turns + round;
       if
-        !ready_count > 0
+        Ring.length ready > 0
         && (!turns >= turns_between_looks
            || Soil_raw.clock_monotonic_ns () - !last_look >= ns_between_looks)
       then (

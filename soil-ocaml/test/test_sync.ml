@@ -195,6 +195,21 @@ let queue operations =
               Waiters.take ring = Some number))
     operations
 
+(* Long runs of pushes make it grow. *)
+let ring runs =
+  let ring = Ring.create 0 and model = Queue.create () and number = ref 0 in
+  List.for_all
+    (fun (pushes, pops) ->
+      for _ = 1 to pushes do
+        incr number;
+        Ring.push ring !number;
+        Queue.add !number model
+      done;
+      let pops = min pops (Queue.length model) in
+      let same = List.for_all (fun _ -> Ring.pop ring = Queue.take model) (List.init pops Fun.id) in
+      same && Ring.length ring = Queue.length model)
+    runs
+
 let operations = list_size (int_bound 200) (pair (int_bound 3) (int_bound 50))
 
 let tests =
@@ -215,4 +230,7 @@ let tests =
       through_stream;
     property "timers" ~count:1000 operations heap;
     property "queues" ~count:1000 operations queue;
+    property "the ready queue"
+      (list_size (int_bound 20) (pair (int_bound 200) (int_bound 200)))
+      ring;
   ]
