@@ -228,9 +228,9 @@ fn replay_prefixes(before: &[u8], recorder: &Recorder) -> (u32, u32) {
 #[test]
 fn every_point_of_a_crash_is_clean_or_repaired_with_all_that_was_synced() {
     let volumes: &[(u64, &[&str], u64)] = &[
-        (1 << 20, &["-F", "12", "-s", "1"], 12),
-        (9 << 20, &["-F", "16", "-s", "2"], 12),
-        (35 << 20, &["-F", "32", "-s", "1"], 6),
+        (1 << 20, &["-F", "12", "-s", "1"], 9),
+        (9 << 20, &["-F", "16", "-s", "2"], 8),
+        (35 << 20, &["-F", "32", "-s", "1"], 4),
     ];
     for (len, args, rounds) in volumes {
         let image = mkfs(*len, args);
@@ -247,7 +247,7 @@ fn a_power_cut_that_loses_some_unflushed_writes_keeps_what_was_synced() {
     let recorder = workload(image.clone(), 99, 12);
     let log = recorder.disk.state().log.clone().unwrap();
     let mut random = Random(4711);
-    for cut in 0..120 {
+    for cut in 0..80 {
         let end = random.below(log.len() as u64 + 1) as usize;
         let flushed = log[..end]
             .iter()

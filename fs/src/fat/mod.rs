@@ -67,9 +67,16 @@ impl Default for Options {
 /// Reads some 40 KiB. A volume that was left marked as in use is mounted all the same, with a
 /// warning in the log, and keeps its mark until `fsck.fat` takes it away.
 pub fn mount(
-    mut device: Box<dyn Block + Send>,
+    device: Box<dyn Block + Send>,
     options: Options,
 ) -> Result<Box<dyn Volume>, MountError> {
+    Ok(Box::new(mount_volume(device, options)?))
+}
+
+fn mount_volume(
+    mut device: Box<dyn Block + Send>,
+    options: Options,
+) -> Result<FatVolume, MountError> {
     let sector = device.sector_size();
     let block_size = match u32::try_from(sector).ok().and_then(BlockSize::new) {
         Some(size) if (512..=4096).contains(&sector) && sector.is_power_of_two() => size,
@@ -128,7 +135,7 @@ pub fn mount(
         .with_chain_positions(CHAIN_POSITIONS)
         .with_directory_entries(DIRECTORY_ENTRIES);
     let fat = Box::new(fat.with_cache(caches));
-    Ok(Box::new(FatVolume::new(fat, cache, writable, sector)))
+    Ok(FatVolume::new(fat, cache, writable, sector))
 }
 
 impl hadris_fs::Clock for Clock {
