@@ -55,6 +55,14 @@ let name disk = disk.descriptor.path
 let sector_size disk = disk.sector_size
 let sectors disk = disk.sectors
 let read_only disk = disk.read_only
+let alignment = 4096
+
+external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
+
+let buffer n =
+  if n < 0 then invalid_arg "Soil.Block.buffer: negative size";
+  let whole = Pool.create (n + alignment) in
+  sub whole (Soil_raw_blocks.block_skew whole alignment) n
 
 let check disk operation first_sector b off len =
   Descriptor.check_buffer operation b off len;

@@ -32,13 +32,20 @@ val sectors : t -> int
 val read_only : t -> bool
 (** [read_only d] is [true] iff the disk can't be written. *)
 
+val buffer : int -> File_descriptor.buffer
+(** [buffer n] is a new buffer of [n] bytes at an address that is a multiple of 4096, which devices
+    read and write with no copy in between. Buffers from elsewhere do as well, but at the odd
+    addresses that [malloc] gives them their data is copied once. Raises [Invalid_argument] if [n]
+    is negative. *)
+
 val read : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [read d ~first_sector b off len] reads [len] bytes, a multiple of the sector size, from
-    [first_sector] on into [b] from offset [off]; the device writes them there with no copy. Long
-    reads are several requests at once. Waits; the buffer must be left alone until then. A cancelled
-    read waits until the device is done with the buffer. Raises {!Soil.exception-Error} with [Io],
-    or [Closed]. Raises [Invalid_argument] if the sectors aren't on the disk, [len] isn't a
-    multiple, or the range isn't in the buffer. *)
+    [first_sector] on into [b] from offset [off]; the device writes them there itself if they begin
+    at an address that is a multiple of the sector size, see {!buffer}. Long reads are several
+    requests at once. Waits; the buffer must be left alone until then. A cancelled read waits until
+    the device is done with the buffer. Raises {!Soil.exception-Error} with [Io], or [Closed].
+    Raises [Invalid_argument] if the sectors aren't on the disk, [len] isn't a multiple, or the
+    range isn't in the buffer. *)
 
 val write : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for

@@ -16,6 +16,14 @@ external block_info :
 [@@noalloc]
 (** Fills [into] with sector size in bytes, number of sectors, 1 if read only, most sectors in one request. *)
 
+external block_skew :
+  Soil_raw.bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_block_skew"
+[@@noalloc]
+(** How many bytes after the start of [buffer] the first multiple of [alignment] bytes, a power of two, is; it need not be inside. Errors: [Invalid]. *)
+
 external block_read :
   (int[@untagged]) ->
   (int[@untagged]) ->

@@ -122,6 +122,21 @@ let names () =
   bool "localhost" true (Soil.Dns.lookup "LocalHost" = [ N.loopback ]);
   fails_with "family" No_such_host (fun () -> Soil.Dns.lookup ~family:`V6 "192.0.2.7")
 
+external skew : Soil.File_descriptor.buffer -> (int[@untagged]) -> (int[@untagged])
+  = "soil_needs_native_code" "soil_block_skew"
+[@@noalloc]
+
+let buffers () =
+  List.iter
+    (fun n ->
+      let b = Soil.Block.buffer n in
+      Alcotest.(check int) "size" n (Bigarray.Array1.dim b);
+      Bigarray.Array1.fill b 'x';
+      Alcotest.(check int) "aligned" 0 (skew b 4096))
+    [ 0; 1; 512; 4096; 100_000 ];
+  Alcotest.check_raises "negative" (Invalid_argument "Soil.Block.buffer: negative size") (fun () ->
+      ignore (Soil.Block.buffer (-1)))
+
 let tests =
   [
     test "errors" errors;
@@ -129,6 +144,7 @@ let tests =
     test "endpoints" endpoints;
     test "names that need no server" names;
     test "clocks" clocks;
+    test "buffers for disks" buffers;
     property "an address as text and back" ~count:2000 gen_address round_trip;
     property "an address as octets and back" gen_address octets;
     property "an endpoint as text and back" (pair gen_address (int_bound 65535)) endpoint_round_trip;

@@ -358,6 +358,13 @@ Int soil_block_info(Int fd,
                     Ints into);
 
 /**
+ * How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of two, is; it need not be inside.
+ * Errors: `Invalid`.
+ */
+Int soil_block_skew(Buffer buffer,
+                    Int alignment);
+
+/**
  * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
  * result is `len`. Errors: `Invalid`, `Too_large`, `Io`.
  */

@@ -6,7 +6,7 @@ type connection = D.t
 type file = Disk of Soil.Block.t | File of D.t
 
 let run = Soil.run
-let buffer n : buffer = Bigarray.Array1.create Char C_layout n
+let buffer n : buffer = Soil.Block.buffer n
 let listen port = Soil.Tcp.listen ~port ()
 
 (* TCP_NODELAY is the initial state of Soil's connections. *)

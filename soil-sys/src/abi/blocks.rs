@@ -22,6 +22,20 @@ pub extern "C" fn soil_block_info(fd: Int, mut into: Ints) -> Int {
     })
 }
 
+/// How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of two, is; it need not be inside.
+/// Errors: `Invalid`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_block_skew(buffer: Buffer, alignment: Int) -> Int {
+    call(|_| {
+        let alignment = usize::try_from(alignment).map_err(|_| Error::Invalid)?;
+        if !alignment.is_power_of_two() {
+            return Err(Error::Invalid.into());
+        }
+        let start = buffer.piece(0, 0)?.start().addr().get();
+        Ok(start.next_multiple_of(alignment) - start)
+    })
+}
+
 /// Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
 /// result is `len`. Errors: `Invalid`, `Too_large`, `Io`.
 #[unsafe(no_mangle)]
