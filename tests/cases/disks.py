@@ -9,7 +9,9 @@ import sys
 import time
 
 from cases.faults import fails_with
+from cases.network import machine_pid
 from cases.tasks import fat_disk
+from harness.console import resident_kib
 from harness.context import FORMS, ROOT, Skip, executable, outcome
 from harness.runner import test
 
@@ -186,7 +188,7 @@ def linux_guest(context, disk, *words):
     import qemu
 
     if not os.path.exists(peer.work("vmlinux")):
-        raise Skip("the Linux guest's kernel isn't there; run: make bench BENCH=disk")
+        raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
     modules = peer.TRANSPORT["microvm"] + peer.DISK + peer.VFAT
     program = executable("tests/programs/peer/tree_linux.exe", "process")
     archive = peer.initramfs("tree", modules, program)
@@ -200,7 +202,7 @@ def listing(output, root):
     return sorted(line.replace(f" {root}/", " ", 1) for line in lines)
 
 
-@test(limit=240, long=True)
+@test(limit=240)
 def linux_vfat_agrees(context):
     """A tree written by Soil is read by Linux's vfat, one written by that is read by Soil: names, sizes, contents."""
     tree = "tests/programs/soil/tree_soil.exe"
@@ -218,3 +220,32 @@ def linux_vfat_agrees(context):
         by_soil, by_linux = listing(output, "/data"), listing(linux_guest(context, disk, "sums", "/mnt"), ".")
         assert len(by_soil) == 131, f"{len(by_soil)} entries:\n{output}"
         assert by_soil == by_linux, f"written by {writer}: {set(by_soil) ^ set(by_linux)}"
+
+
+def memory_of_transfers(context, mib):
+    """Bytes in use and resident after 64 MiB and after `mib` MiB through the disk, for each form."""
+    for form in FORMS:
+        disk = fat_disk(context, size=64 << 20)
+        words = ["tests/programs/soil/churn.exe", form, str(mib)]
+        child = context.soil(*words, options=["--disk", f"data={disk}"])
+        figures = {}
+        for at in (64, mib):
+            _, line = child.wait_line(f"{at} MiB, in_use", timeout=context.remaining())
+            figures[at] = int(line.split()[-1]), resident_kib(machine_pid(child)) << 10
+        status, output = outcome(child, context)
+        assert status == 0, output
+        for before, after in zip(figures[64], figures[mib]):
+            assert after <= before * 1.01, f"{form}: in use and resident (MiB: bytes) {figures}"
+        os.unlink(disk)
+
+
+@test(limit=120)
+def transfers_leave_nothing(context):
+    """Memory doesn't grow with what goes through the FAT disk: 192 MiB."""
+    memory_of_transfers(context, 192)
+
+
+@test(limit=600, long=True)
+def a_gibibyte_leaves_nothing(context):
+    """1 GiB through the FAT disk, written and read, changes memory in use by less than 1 %."""
+    memory_of_transfers(context, 1024)
