@@ -13,6 +13,14 @@ mod strip;
 mod symbols;
 mod words;
 
+// The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
+#[cfg(test)]
+extern crate alloc;
+#[cfg(test)]
+#[allow(dead_code, missing_docs)]
+#[path = "../../kernel/src/cmdline.rs"]
+mod kernel_cmdline;
+
 use clap::Parser as _;
 use cli::{Cli, Command};
 use run::Failure;

@@ -65,45 +65,19 @@ pub fn encode<'a>(
 #[cfg(test)]
 mod tests {
     use super::{LIMIT, encode};
+    use crate::kernel_cmdline::CommandLine;
     use proptest::collection::vec;
     use proptest::prelude::{any, prop_assert, prop_assert_eq, proptest};
 
     /// The kernel's reading of the line: (variables, arguments).
     fn decode(line: &str) -> (Vec<Vec<u8>>, Vec<Vec<u8>>) {
-        let mut halves = (Vec::new(), Vec::new());
-        let mut after = false;
-        let mut bytes = line.bytes().peekable();
-        while let Some(first) = bytes.next() {
-            let mut word = Vec::new();
-            let quoted = first == b'"';
-            if !quoted {
-                word.push(first);
-            }
-            while let Some(byte) = bytes.next_if(|byte| quoted || *byte != b' ') {
-                match byte {
-                    b'"' => break,
-                    b'\\' => match bytes.next().expect("an escape is complete") {
-                        b'n' => word.push(b'\n'),
-                        b'x' => {
-                            let digits: Vec<u8> = bytes.by_ref().take(2).collect();
-                            let text = str::from_utf8(&digits).expect("ASCII");
-                            word.push(u8::from_str_radix(text, 16).expect("two digits"));
-                        }
-                        other => word.push(other),
-                    },
-                    _ => word.push(byte),
-                }
-            }
-            assert!(bytes.next().is_none_or(|byte| byte == b' '));
-            if !quoted && !after && word == b"--" {
-                after = true;
-            } else if after {
-                halves.1.push(word);
-            } else {
-                halves.0.push(word);
-            }
-        }
-        halves
+        let decoded = CommandLine::parse(line.as_bytes());
+        assert_eq!(
+            (decoded.mmio_devices.len(), decoded.unknown.len()),
+            (0, 0),
+            "{line}"
+        );
+        (decoded.environment, decoded.arguments)
     }
 
     fn encoded(variables: &[&str], arguments: &[&str]) -> String {
@@ -129,6 +103,11 @@ mod tests {
         assert_eq!(
             encoded(&[], &["--", "virtio_mmio.device=4K@0x1:5"]),
             r#"-- "--" "virtio_mmio.device=4K@0x1:5""#
+        );
+        let words = ["--", "virtio_mmio.device=4K@0x1:5"];
+        assert_eq!(
+            decode(&encoded(&[], &words)).1,
+            words.map(|word| word.as_bytes().to_vec())
         );
     }
 

@@ -7,6 +7,7 @@ mod machine;
 mod passt;
 mod process;
 pub mod scratch;
+mod shell;
 mod signals;
 
 use crate::cli::{Accelerator, Run};
@@ -165,7 +166,7 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     };
     if run.dry_run {
         let arguments = command::arguments(run, &wiring, &line);
-        println!("{}", command::shown(run.qemu.as_os_str(), &arguments));
+        println!("{}", shell::shown(run.qemu.as_os_str(), &arguments));
         return Ok(0);
     }
     if command::nets(run, default_net).contains(&Net::Passt) {

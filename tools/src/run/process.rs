@@ -1,6 +1,6 @@
 //! The Linux process, given the machine's options as environment variables.
 
-use super::{Failure, command, passt, signals};
+use super::{Failure, command, passt, shell, signals};
 use crate::cli::Run;
 use crate::options::Net;
 use rustix::process::{Pid, Signal, kill_process};
@@ -66,13 +66,13 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
             let mut word = OsString::from(name);
             word.push("=");
             word.push(value);
-            line = line + " " + &command::quoted(&word);
+            line = line + " " + &shell::quoted(&word);
         }
         for word in [program.as_os_str()]
             .into_iter()
             .chain(run.arguments.iter().map(OsString::as_os_str))
         {
-            line = line + " " + &command::quoted(word);
+            line = line + " " + &shell::quoted(word);
         }
         println!("{line}");
         return Ok(0);
