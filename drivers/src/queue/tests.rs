@@ -1,14 +1,13 @@
+mod properties;
+
 use std::boxed::Box;
-use std::collections::HashMap;
 use std::vec;
 use std::vec::Vec;
-
-use proptest::prelude::*;
 
 use super::{Broken, Buffer, Full, Options, Queue, passes};
 use crate::device::feature;
 use crate::fake::{Backend, DeviceQueue, FakeTransport, Handle, HostMemory, connect};
-use crate::fake::{Liar, Lie, Options as FakeOptions};
+use crate::fake::{Liar, Options as FakeOptions};
 use crate::transport::{DeviceType, Status, Transport};
 use crate::{Memory, MemoryRef, Region};
 
@@ -324,149 +323,6 @@ fn memory_is_given_back() {
     assert!(memory.allocated() > 0);
     drop(queue);
     assert_eq!(memory.allocated(), 0);
-}
-
-/// One thing that the driver or the device does.
-#[derive(Clone, Debug)]
-enum Step {
-    Add {
-        readable: usize,
-        writable: usize,
-    },
-    Kick,
-    Pop,
-    Enable,
-    /// The device ends its `n`th oldest request.
-    End(usize),
-    /// The device lies.
-    Lie(Lie),
-}
-
-fn honest_step() -> impl Strategy<Value = Step> {
-    prop_oneof![
-        4 => (0..3usize, 0..3usize).prop_map(|(readable, writable)| Step::Add { readable, writable }),
-        2 => Just(Step::Kick),
-        3 => Just(Step::Pop),
-        1 => Just(Step::Enable),
-        4 => (0..4usize).prop_map(Step::End),
-    ]
-}
-
-fn lie() -> impl Strategy<Value = Lie> {
-    prop_oneof![
-        (any::<u8>(), prop_oneof![0..70u32, any::<u32>()]).prop_map(|(byte, claim)| Lie::End {
-            bytes: vec![byte; 100],
-            claim
-        }),
-        (prop_oneof![0..20u32, any::<u32>()], any::<u32>())
-            .prop_map(|(id, len)| Lie::Bogus { id, len }),
-        Just(Lie::Again),
-        prop_oneof![0..20u16, any::<u16>()].prop_map(Lie::Jump),
-        Just(Lie::Swallow),
-        Just(Lie::Deaf),
-    ]
-}
-
-/// Runs the steps and checks after each that every request in flight is described to the device exactly as it
-/// was given, and that no token comes back that isn't out.
-fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize) {
-    let mut s = set_up(size, indirect, event_idx);
-    let mut taken = Vec::new();
-    let mut out: HashMap<u32, (usize, usize)> = HashMap::new();
-    let mut last = 0;
-    for step in std::iter::repeat_n(steps, rounds).flatten() {
-        match step {
-            Step::Add { readable, writable } => {
-                let Some(token) = (0..u32::from(size)).find(|t| !out.contains_key(t)) else {
-                    continue;
-                };
-                if s.queue
-                    .add(&s.buffers(token, *readable, *writable), token)
-                    .is_ok()
-                {
-                    out.insert(token, (*readable, *writable));
-                }
-            }
-            Step::Kick => s.kick(),
-            Step::Pop => {
-                if let Ok(Some(done)) = s.queue.pop() {
-                    let (_, writable) = out.remove(&done.token).expect("a token that is out");
-                    assert!(done.written as usize <= writable * PIECE);
-                }
-            }
-            Step::Enable => {
-                let pending = s.queue.enable_interrupts();
-                assert_eq!(pending, s.queue.has_used());
-            }
-            Step::End(position) => s.handle.queue(0, |q| {
-                while q.waiting() > 0
-                    && let Some(chain) = q.pop()
-                {
-                    taken.push(chain);
-                }
-                if !taken.is_empty() {
-                    let chain = taken.remove(position % taken.len());
-                    last = chain.head;
-                    q.push(chain.head, chain.capacity());
-                }
-            }),
-            Step::Lie(lie) => s.handle.queue(0, |q| match lie {
-                Lie::End { claim, .. } => {
-                    if let Some(chain) = taken.pop() {
-                        q.write_element(0, u32::from(chain.head), *claim);
-                        q.advance(1);
-                    }
-                }
-                Lie::Bogus { id, len } => {
-                    q.write_element(0, *id, *len);
-                    q.advance(1);
-                }
-                Lie::Again => {
-                    q.write_element(0, u32::from(last), 0);
-                    q.advance(1);
-                }
-                Lie::Jump(by) => q.advance(*by),
-                Lie::Swallow => drop(taken.pop()),
-                Lie::Deaf => q.refuse_notifications(),
-            }),
-        }
-        assert_eq!(usize::from(s.queue.in_flight()), out.len());
-        // Every request in flight reads to the device as it was given, so no descriptor is in two.
-        for (head, slot) in (0u16..).zip(&s.queue.slots) {
-            let Some(token) = slot.token else { continue };
-            let (readable, writable) = out[&token];
-            let chain = s.handle.queue(0, |q| q.chain(head));
-            let described = chain
-                .readable
-                .iter()
-                .chain(&chain.writable)
-                .map(|(phys, _)| *phys);
-            let given = s.buffers(token, readable, writable);
-            assert!(described.eq(given.iter().map(|buffer| buffer.phys)));
-            assert_eq!(chain.writable.len(), writable);
-        }
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
-
-    #[test]
-    fn an_honest_device_is_served(
-        log_size in 0..5u32, indirect: bool, event_idx: bool,
-        steps in prop::collection::vec(honest_step(), 1..80),
-    ) {
-        run(1 << log_size, indirect, event_idx, &steps, 3);
-    }
-
-    #[test]
-    fn a_lying_device_is_survived(
-        log_size in 0..5u32, indirect: bool, event_idx: bool,
-        steps in prop::collection::vec(
-            prop_oneof![8 => honest_step(), 1 => lie().prop_map(Step::Lie)], 1..80),
-    ) {
-        run(1 << log_size, indirect, event_idx, &steps, 2);
-    }
 }
 
 /// Far across the wrap of the indices, with a device that works only when its doorbell rings.
