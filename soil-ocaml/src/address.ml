@@ -14,6 +14,10 @@ let v4 a b c d =
 let any = String.make 16 '\000'
 let any_v4 = v4 0 0 0 0
 let loopback = v4 127 0 0 1
+
+let is_loopback a =
+  a = String.make 15 '\000' ^ "\001" || String.starts_with ~prefix:(mapped ^ "\127") a
+
 let is_v4 a = String.starts_with ~prefix:mapped a
 let to_octets a = if is_v4 a then String.sub a 12 4 else a
 

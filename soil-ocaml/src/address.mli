@@ -8,6 +8,7 @@ val any : t
 val any_v4 : t
 val loopback : t
 val is_v4 : t -> bool
+val is_loopback : t -> bool
 val of_string_opt : string -> t option
 val to_string : t -> string
 val to_octets : t -> string

@@ -85,9 +85,11 @@ let rec finish_connecting (d : Descriptor.t) subject =
 let connect endpoint =
   let subject = Address.endpoint_to_string endpoint in
   if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
-  ignore
-    (Scheduler.operation ~operation:connect_operation ~subject (fun token ->
-         Soil_raw_net.net_up token));
+  (* The loopback is there without any device. *)
+  if not (Address.is_loopback endpoint.address) then
+    ignore
+      (Scheduler.operation ~operation:connect_operation ~subject (fun token ->
+           Soil_raw_net.net_up token));
   let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) in
   let handle = Failure.check ~operation:connect_operation ~subject handle in
   let d = Descriptor.make connection_io Tcp handle in

@@ -5,5 +5,6 @@ let () =
       ("cancellation", Test_cancel.tests);
       ("synchronisation", Test_sync.tests);
       ("descriptors", Test_descriptors.tests);
+      ("network", Test_network.tests);
       ("values", Test_values.tests);
     ]

@@ -1,0 +1,262 @@
+(* TCP and UDP over the loopback, which needs no device and no privileges. *)
+open Check
+module D = Soil.File_descriptor
+module N = Soil.Net
+
+let listen ?backlog () = Soil.Tcp.listen ?backlog ~address:N.loopback ~port:0 ()
+
+(* The two ends of a connection, and all closed afterwards. *)
+let with_pair f =
+  D.with_close (listen ()) @@ fun l ->
+  let server, client =
+    T.both (fun () -> Soil.Tcp.accept l) (fun () -> Soil.Tcp.connect (Soil.Tcp.local l))
+  in
+  D.with_close server @@ fun server ->
+  D.with_close client @@ fun client -> f server client
+
+let both_ways () =
+  with_pair @@ fun server client ->
+  let text seed = String.init 300_000 (fun i -> Char.chr (((i * seed) + (i / 251)) land 255)) in
+  let send d s () =
+    D.write_string d s;
+    D.shutdown d `Send;
+    ""
+  in
+  let receive d () = D.read_all d in
+  let results =
+    T.all
+      [
+        send server (text 3); receive client; send client (text 7); receive server;
+      ]
+    [@ocamlformat "disable"]
+  in
+  bool "as sent" true (results = [ ""; text 3; ""; text 7 ])
+
+let addresses () =
+  with_pair @@ fun server client ->
+  bool "peer of one is the other" true
+    (Soil.Tcp.peer server = Soil.Tcp.local client && Soil.Tcp.local server = Soil.Tcp.peer client);
+  bool "kinds" true (D.kind server = Tcp && D.kind client = Tcp);
+  string "name" ("tcp " ^ N.endpoint_to_string (Soil.Tcp.peer client)) (D.name client);
+  Soil.Tcp.set_nodelay client false;
+  Soil.Tcp.keepalive client (Some 1.);
+  Soil.Tcp.keepalive client None;
+  is_invalid "interval" (fun () -> Soil.Tcp.keepalive client (Some (-1.)));
+  D.close client;
+  fails_with "closed" Closed (fun () -> Soil.Tcp.peer client);
+  string "name after close" "tcp connection" (D.name client)
+
+let wrong_kinds () =
+  let r, w = Soil.pipe () in
+  fails_with "accept" Wrong_kind (fun () -> Soil.Tcp.accept r);
+  fails_with "peer" Wrong_kind (fun () -> Soil.Tcp.peer w);
+  fails_with "local" Wrong_kind (fun () -> Soil.Tcp.local w);
+  D.with_close (listen ()) @@ fun l ->
+  fails_with "read" Wrong_kind (fun () -> D.read l (Bytes.create 1) 0 1);
+  fails_with "write" Wrong_kind (fun () -> D.write_string l "x");
+  fails_with "peer of a listener" Wrong_kind (fun () -> Soil.Tcp.peer l)
+
+let refused () =
+  let l = listen () in
+  let e = Soil.Tcp.local l in
+  D.close l;
+  string "message"
+    ("tcp connect " ^ N.endpoint_to_string e ^ ": connection refused")
+    (match Soil.Tcp.connect e with
+    | _ -> "connected"
+    | exception Soil.Error e -> Soil.Error.to_string e);
+  fails_with "by name" Connection_refused (fun () -> Soil.Tcp.connect_host "localhost" ~port:e.port);
+  is_invalid "port" (fun () -> Soil.Tcp.connect_host "localhost" ~port:65536);
+  is_invalid "port 0" (fun () -> Soil.Tcp.connect (N.endpoint N.loopback 0))
+
+let in_use () =
+  D.with_close (listen ()) @@ fun l ->
+  let port = (Soil.Tcp.local l).port in
+  fails_with "twice" Address_in_use (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ());
+  is_invalid "port" (fun () -> Soil.Tcp.listen ~port:(-1) ());
+  is_invalid "backlog" (fun () -> Soil.Tcp.listen ~backlog:0 ~port:0 ())
+
+let ends () =
+  ( with_pair @@ fun server client ->
+    D.write_string client "last words";
+    D.close client;
+    string "what was sent is delivered" "last words" (D.read_all server) );
+  ( with_pair @@ fun server client ->
+    Soil.Tcp.abort client;
+    fails_with "reset" Connection_reset (fun () -> D.read server (Bytes.create 1) 0 1) );
+  with_pair @@ fun server client ->
+  D.close client;
+  let block = Bytes.create 65536 in
+  let rec write_until_it_fails n =
+    if n = 0 then "never failed"
+    else
+      match D.write server block 0 65536 with
+      | () -> write_until_it_fails (n - 1)
+      | exception Soil.Error { code = Broken_pipe | Connection_reset; _ } -> "failed"
+  in
+  string "nobody reads" "failed" (write_until_it_fails 1000)
+
+let cancelled () =
+  let outcome f =
+    match T.timeout_opt 0.02 f with Some _ -> Alcotest.fail "it didn't wait" | None -> ()
+  in
+  D.with_close (listen ()) (fun l ->
+      outcome (fun () -> D.close (Soil.Tcp.accept l));
+      let c, s =
+        T.both (fun () -> Soil.Tcp.connect (Soil.Tcp.local l)) (fun () -> Soil.Tcp.accept l)
+      in
+      D.close c;
+      D.close s);
+  with_pair @@ fun server client ->
+  outcome (fun () -> ignore (D.read server (Bytes.create 1) 0 1));
+  outcome (fun () ->
+      let block = Bytes.create 65536 in
+      while true do
+        D.write client block 0 65536
+      done);
+  bool "still there" true (D.read server (Bytes.create 10) 0 10 = 10)
+
+let closed_while_waiting () =
+  let l = listen () in
+  T.scope (fun s ->
+      let t = T.spawn s (fun () -> error_code (fun () -> Soil.Tcp.accept l)) in
+      T.yield ();
+      D.close l;
+      string "accept" "descriptor is closed" (T.await t));
+  with_pair @@ fun server _client ->
+  T.scope (fun s ->
+      let t = T.spawn s (fun () -> error_code (fun () -> D.read server (Bytes.create 1) 0 1)) in
+      T.yield ();
+      D.close server;
+      string "read" "descriptor is closed" (T.await t))
+
+let ask e =
+  Soil.Tcp.with_connection e (fun c ->
+      D.shutdown c `Send;
+      D.read_all c)
+
+let serving () =
+  let l = listen () in
+  let now = ref 0 and most = ref 0 and served = ref 0 in
+  let handler c =
+    incr now;
+    most := max !most !now;
+    Soil.Clock.sleep 0.002;
+    D.write_string c "hello";
+    decr now;
+    incr served
+  in
+  T.scope (fun s ->
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~max_connections:3 l handler) in
+      let answers = T.all (List.init 20 (fun _ () -> ask (Soil.Tcp.local l))) in
+      bool "answers" true (List.for_all (( = ) "hello") answers);
+      int "at most 3 at once" 3 !most;
+      D.close l;
+      T.await server);
+  int "served" 20 !served;
+  is_invalid "max" (fun () -> Soil.Tcp.serve ~max_connections:0 l ignore)
+
+let failing_handler () =
+  let l = listen () in
+  T.scope (fun s ->
+      let turn = ref 0 in
+      let handler c =
+        incr turn;
+        if !turn = 1 then failwith "expected by the test" else D.write_string c "second"
+      in
+      ignore (T.spawn s (fun () -> Soil.Tcp.serve l handler));
+      string "first" "" (ask (Soil.Tcp.local l));
+      string "second" "second" (ask (Soil.Tcp.local l));
+      D.close l)
+
+(* Cancelled, [serve] lets what runs end in its time, and no longer. *)
+let grace ~seconds ~work =
+  let l = listen () in
+  let ended = ref "no end" in
+  T.scope (fun s ->
+      let handler _ =
+        match Soil.Clock.sleep work with
+        | () -> ended := "by itself"
+        | exception T.Cancelled ->
+            ended := "cancelled";
+            raise T.Cancelled
+      in
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~grace:seconds l handler) in
+      Soil.Tcp.with_connection (Soil.Tcp.local l) (fun _ ->
+          Soil.Clock.sleep 0.02;
+          T.cancel server;
+          match T.await server with
+          | () -> Alcotest.fail "not cancelled"
+          | exception T.Cancelled -> ()));
+  D.close l;
+  !ended
+
+let graces () =
+  string "time enough" "by itself" (grace ~seconds:10. ~work:0.1);
+  string "too long" "cancelled" (grace ~seconds:0.05 ~work:100.)
+
+let datagrams () =
+  let bind () = Soil.Udp.bind ~address:N.loopback ~port:0 () in
+  D.with_close (bind ()) @@ fun a ->
+  D.with_close (bind ()) @@ fun b ->
+  let buffer = Bytes.create 64 in
+  Soil.Udp.send_string a (Soil.Udp.local b) "ping";
+  let n, from = Soil.Udp.receive b buffer 0 64 in
+  string "received" "ping" (Bytes.sub_string buffer 0 n);
+  bool "from" true (from = Soil.Udp.local a);
+  Soil.Udp.send b from (Bytes.of_string "xpongx") 1 4;
+  let n, _ = Soil.Udp.receive a buffer 0 2 in
+  string "cut" "po" (Bytes.sub_string buffer 0 n);
+  Soil.Udp.send_string a (Soil.Udp.local b) "";
+  int "empty" 0 (fst (Soil.Udp.receive b buffer 0 64));
+  bool "waits" true (T.timeout_opt 0.02 (fun () -> Soil.Udp.receive a buffer 0 64) = None);
+  fails_with "too long" Message_too_long (fun () ->
+      Soil.Udp.send_string a (Soil.Udp.local b) (String.make 65_508 'x'));
+  fails_with "in use" Address_in_use (fun () ->
+      Soil.Udp.bind ~address:N.loopback ~port:(Soil.Udp.local a).port ());
+  fails_with "not for TCP" Wrong_kind (fun () -> Soil.Tcp.accept a)
+
+let no_network () =
+  let code f = error_code (fun () -> f ()) in
+  let without = "no network" in
+  string "wait_up" without (code Soil.Net.wait_up);
+  string "connect" without (code (fun () -> Soil.Tcp.connect (N.endpoint (N.v4 192 0 2 1) 80)));
+  string "lookup" without (code (fun () -> Soil.Dns.lookup "example.org"));
+  bool "interfaces" true (Soil.Net.interfaces () = [])
+
+(* Nothing stays of connections that have ended. *)
+let no_leak () =
+  let l = listen () in
+  T.scope (fun s ->
+      ignore (T.spawn s (fun () -> Soil.Tcp.serve l (fun c -> D.write_string c "x")));
+      let round () =
+        for _ = 1 to 200 do
+          ignore (ask (Soil.Tcp.local l))
+        done;
+        Gc.full_major ();
+        ((Gc.stat ()).live_words, Soil.Machine.counter "descriptors")
+      in
+      ignore (round ());
+      let words, descriptors = round () in
+      let words', descriptors' = round () in
+      bool "live words" true (words' - words < 500);
+      bool "descriptors" true (descriptors = descriptors');
+      D.close l)
+
+let tests =
+  [
+    in_run "both ways at once" both_ways;
+    in_run "addresses and options" addresses;
+    in_run "wrong kinds" wrong_kinds;
+    in_run "refused" refused;
+    in_run "in use" in_use;
+    in_run "ends of connections" ends;
+    in_run "cancelled" cancelled;
+    in_run "closed while waiting" closed_while_waiting;
+    in_run "serve" serving;
+    in_run "a handler that fails ends its connection only" failing_handler;
+    in_run "grace" graces;
+    in_run "datagrams" datagrams;
+    in_run "no network" no_network;
+    in_run "nothing leaks" no_leak;
+  ]
