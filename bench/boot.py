@@ -139,7 +139,7 @@ def memory(options):
             ),
             "website": (
                 lambda mem: says(
-                    qemu.soil(website, ["80"], machine, mem, tap, site, serial="www"), "80", delivers
+                    qemu.soil(website, [], machine, mem, tap, site, serial="www"), "serves", delivers
                 ),
                 lambda mem: says(
                     qemu.linux(net, modules, ["http", "80"], machine, mem, tap), "ready", delivers

@@ -10,14 +10,14 @@ let timed work =
   print_endline "end"
 
 let sequential bytes =
-  let disk = Io.open_disk () and buffer = Io.buffer mib in
+  let disk = Io.open_disk () and buffer = Io.disk_buffer mib in
   timed (fun () ->
       for i = 0 to (bytes / mib) - 1 do
         Io.read_disk disk buffer ~at:(i * mib)
       done)
 
 let random count bytes =
-  let disk = Io.open_disk () and buffer = Io.buffer (4 * kib) in
+  let disk = Io.open_disk () and buffer = Io.disk_buffer (4 * kib) in
   let state = Random.State.make [| 42 |] in
   let blocks = bytes / (4 * kib) in
   timed (fun () ->
@@ -26,7 +26,7 @@ let random count bytes =
       done)
 
 let write name bytes =
-  let buffer = Io.buffer (64 * kib) in
+  let buffer = Io.disk_buffer (64 * kib) in
   Bigarray.Array1.fill buffer 'w';
   timed (fun () ->
       let file = Io.open_file name ~write:true in
@@ -36,7 +36,7 @@ let write name bytes =
       Io.finish_file file)
 
 let read name =
-  let buffer = Io.buffer (64 * kib) in
+  let buffer = Io.disk_buffer (64 * kib) in
   timed (fun () ->
       let file = Io.open_file name ~write:false in
       while Io.read_file file buffer > 0 do

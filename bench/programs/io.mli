@@ -17,7 +17,10 @@ val run : (unit -> unit) -> unit
 (** [run main] is [main ()] with the machine's scheduler, if it has one, around it. *)
 
 val buffer : int -> buffer
-(** [buffer n] is [n] bytes, fit for direct disk access. *)
+(** [buffer n] is [n] bytes. *)
+
+val disk_buffer : int -> buffer
+(** [disk_buffer n] is [n] bytes, aligned as direct disk access wants it. *)
 
 (** {1 TCP, with [TCP_NODELAY]} *)
 

@@ -4,7 +4,9 @@ type connection = Unix.file_descr
 type file = Unix.file_descr
 
 external open_direct : string -> Unix.file_descr = "bench_open_direct"
-external buffer : int -> buffer = "bench_aligned"
+external disk_buffer : int -> buffer = "bench_aligned"
+
+let buffer = disk_buffer
 
 let run main =
   Sys.set_signal Sys.sigpipe Sys.Signal_ignore;

@@ -7,6 +7,7 @@ type file = Disk of Soil.Block.t | File of D.t
 
 let run = Soil.run
 let buffer n : buffer = Soil.Block.buffer n
+let disk_buffer = Soil.Block.buffer
 let listen port = Soil.Tcp.listen ~port ()
 
 (* TCP_NODELAY is the initial state of Soil's connections. *)
