@@ -39,6 +39,8 @@ pub struct Files {
     mounts: Mounts<usize>,
     volumes: Vec<Volume>,
     open: Slab<File>,
+    /// The number of the next file that is opened.
+    next_serial: u64,
     syncs: Vec<Sync>,
     /// The operation that is being submitted, and its answer if it has one already.
     submitting: Option<(u64, Option<Ended>)>,
@@ -63,6 +65,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             mounts,
             volumes,
             open: Slab::new(),
+            next_serial: 0,
             syncs: Vec::new(),
             submitting: None,
         })));
@@ -173,21 +176,21 @@ fn finish_job(rt: &mut Runtime, volume: usize, then: Then, value: Value) -> Ende
         (Then::Descriptor { directory, append }, Value::File(file)) => {
             open::descriptor(rt, volume, file, directory, append).map_err(plain)
         }
-        (Then::Advance(key), Value::Number(n)) => {
-            open::advance(rt, key, n);
+        (Then::Advance(place), Value::Number(n)) => {
+            open::advance(rt, place, n);
             Ok(n as usize)
         }
-        (Then::Advance(key), Value::Written(n, end)) => {
-            open::set_position(rt, key, end);
+        (Then::Advance(place), Value::Written(n, end)) => {
+            open::set_position(rt, place, end);
             Ok(n)
         }
-        (Then::SeekEnd { key, offset }, Value::Number(size)) => {
+        (Then::SeekEnd { place, offset }, Value::Number(size)) => {
             let position = open::moved(size, offset).map_err(plain)?;
-            open::set_position(rt, key, position);
+            open::set_position(rt, place, position);
             Ok(position as usize)
         }
-        (Then::Listed(key), Value::Listed(n, next)) => {
-            open::set_cursor(rt, key, next);
+        (Then::Listed(place), Value::Listed(n, next)) => {
+            open::set_cursor(rt, place, next);
             Ok(n)
         }
         (Then::Fill(into), Value::Stat(stat)) => {

@@ -15,8 +15,16 @@ use alloc::vec::Vec;
 /// The offset of a write that goes to the end, see `worker::Work::Write`.
 pub const APPEND: u64 = u64::MAX;
 
+/// Names an open file for as long as it is open: a job may end after its descriptor was closed and its place given to another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Place {
+    key: u32,
+    serial: u64,
+}
+
 /// What a descriptor stands for.
 pub struct File {
+    serial: u64,
     what: What,
     /// Writes go to the end.
     append: bool,
@@ -66,10 +74,11 @@ fn close(rt: &mut Runtime, key: u32) {
 impl Files {
     /// Puts the current position into a job that works from it; called when the job begins.
     pub fn place(&mut self, work: Work, then: Then) -> Work {
-        let (Then::Advance(key) | Then::Listed(key)) = then else {
+        let (Then::Advance(place) | Then::Listed(place)) = then else {
             return work;
         };
-        let Some(file) = self.open.get(key as usize) else {
+        let file = self.open.get(place.key as usize);
+        let Some(file) = file.filter(|file| file.serial == place.serial) else {
             return work;
         };
         match work {
@@ -93,25 +102,24 @@ pub fn descriptor(
     directory: bool,
     append: bool,
 ) -> Result<usize, Error> {
-    let what = What::On(volume, file);
-    let made = insert(
-        rt,
-        File {
-            what,
-            append,
-            position: 0,
-            ended: false,
-        },
-        directory,
-    );
+    let made = insert(rt, What::On(volume, file), append, directory);
     if made.is_err() {
         submit_quietly(rt, volume, Work::Close(file));
     }
     made
 }
 
-fn insert(rt: &mut Runtime, file: File, directory: bool) -> Result<usize, Error> {
+fn insert(rt: &mut Runtime, what: What, append: bool, directory: bool) -> Result<usize, Error> {
     let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let serial = files.next_serial;
+    files.next_serial += 1;
+    let file = File {
+        serial,
+        what,
+        append,
+        position: 0,
+        ended: false,
+    };
     let key = files.open.insert(file);
     match rt
         .table
@@ -129,23 +137,28 @@ fn file(rt: &mut Runtime, key: u32) -> Option<&mut File> {
     rt.files.as_deref_mut()?.open.get_mut(key as usize)
 }
 
+/// The file, if its descriptor is still open.
+fn at(rt: &mut Runtime, place: Place) -> Option<&mut File> {
+    file(rt, place.key).filter(|file| file.serial == place.serial)
+}
+
 /// Moves the position on, if the descriptor is still open.
-pub fn advance(rt: &mut Runtime, key: u32, n: u64) {
-    if let Some(file) = file(rt, key) {
+pub fn advance(rt: &mut Runtime, place: Place, n: u64) {
+    if let Some(file) = at(rt, place) {
         file.position = file.position.saturating_add(n);
     }
 }
 
 /// Sets the position, if the descriptor is still open.
-pub fn set_position(rt: &mut Runtime, key: u32, position: u64) {
-    if let Some(file) = file(rt, key) {
+pub fn set_position(rt: &mut Runtime, place: Place, position: u64) {
+    if let Some(file) = at(rt, place) {
         file.position = position;
     }
 }
 
 /// Notes where a listing goes on.
-pub fn set_cursor(rt: &mut Runtime, key: u32, next: Option<Cursor>) {
-    if let Some(file) = file(rt, key) {
+pub fn set_cursor(rt: &mut Runtime, place: Place, next: Option<Cursor>) {
+    if let Some(file) = at(rt, place) {
         file.ended = next.is_none();
         file.position = next.unwrap_or(0);
     }
@@ -169,14 +182,7 @@ pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
 pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
     if let Some(names) = mounting::virtual_names(rt, path)? {
         rt.new_token(token)?;
-        let what = What::Names(names);
-        let file = File {
-            what,
-            append: false,
-            position: 0,
-            ended: false,
-        };
-        return insert(rt, file, true).map_err(Into::into);
+        return insert(rt, What::Names(names), false, true).map_err(Into::into);
     }
     let then = Then::Descriptor {
         directory: true,
@@ -186,19 +192,24 @@ pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
     on_path(rt, path, token, then, |path| Work::Open(path, flags))
 }
 
-/// The volume, file and key of a descriptor of a file.
-fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, u32), Error> {
+/// The volume, file and place of a descriptor of a file.
+fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, Place), Error> {
     let key = rt.table.key_of(fd, &FILE)?;
-    match file(rt, key).ok_or(Error::Closed)?.what {
-        What::On(volume, id) => Ok((volume, id, key)),
+    let file = file(rt, key).ok_or(Error::Closed)?;
+    let place = Place {
+        key,
+        serial: file.serial,
+    };
+    match file.what {
+        What::On(volume, id) => Ok((volume, id, place)),
         What::Names(_) => Err(Error::WrongKind),
     }
 }
 
 /// How a transfer uses the position: not at all, or from where it is.
-fn placed(position: Int, key: u32) -> Result<(u64, Then), Error> {
+fn placed(position: Int, place: Place) -> Result<(u64, Then), Error> {
     match position {
-        -1 => Ok((0, Then::Advance(key))),
+        -1 => Ok((0, Then::Advance(place))),
         position => Ok((
             u64::try_from(position).map_err(|_| Error::Invalid)?,
             Then::Answer,
@@ -209,17 +220,17 @@ fn placed(position: Int, key: u32) -> Result<(u64, Then), Error> {
 /// See `soil_file_read`.
 pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let (volume, id, key) = on_volume(rt, fd)?;
-    let (offset, then) = placed(position, key)?;
+    let (volume, id, place) = on_volume(rt, fd)?;
+    let (offset, then) = placed(position, place)?;
     submit(rt, volume, token, Work::Read(id, offset, into), then)
 }
 
 /// See `soil_file_write`.
 pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let (volume, id, key) = on_volume(rt, fd)?;
-    let (mut offset, then) = placed(position, key)?;
-    if file(rt, key).is_some_and(|file| file.append) {
+    let (volume, id, place) = on_volume(rt, fd)?;
+    let (mut offset, then) = placed(position, place)?;
+    if at(rt, place).is_some_and(|file| file.append) {
         offset = APPEND;
     }
     submit(rt, volume, token, Work::Write(id, offset, from), then)
@@ -249,14 +260,14 @@ pub fn file_sync(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
 /// See `soil_file_seek`.
 pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let (volume, id, key) = on_volume(rt, fd)?;
-    let file = file(rt, key).ok_or(Error::Closed)?;
+    let (volume, id, place) = on_volume(rt, fd)?;
+    let file = at(rt, place).ok_or(Error::Closed)?;
     let base = match whence {
         0 => 0,
         1 => file.position,
         2 => {
             let then = Then::SeekEnd {
-                key,
+                place,
                 offset: offset as i64,
             };
             return submit(rt, volume, token, Work::Size(id), then);
@@ -285,7 +296,11 @@ pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answ
     let names = match &file.what {
         What::On(volume, id) => {
             let (volume, work) = (*volume, Work::List(*id, 0, into));
-            return submit(rt, volume, token, work, Then::Listed(key));
+            let place = Place {
+                key,
+                serial: file.serial,
+            };
+            return submit(rt, volume, token, work, Then::Listed(place));
         }
         What::Names(names) => names,
     };

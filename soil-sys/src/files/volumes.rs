@@ -1,6 +1,7 @@
 //! Volumes: the queue of jobs for each, and the requests of its fiber.
 
 use super::finished;
+use super::open::Place;
 use super::worker::{Event, Failure, Port, Value, Work};
 use crate::disks::{Geometry, Request};
 use crate::error::Error;
@@ -31,17 +32,17 @@ pub enum Then {
         /// Writes go to the end.
         append: bool,
     },
-    /// The position of the open file `key` moves on, from the one that the job began with.
-    Advance(u32),
+    /// The position of the open file moves on, from the one that the job began with.
+    Advance(Place),
     /// The position becomes the value, which is the file's size, and this many bytes.
     SeekEnd {
         /// The open file.
-        key: u32,
+        place: Place,
         /// Bytes from the end.
         offset: i64,
     },
     /// A directory's place moves on.
-    Listed(u32),
+    Listed(Place),
     /// The numbers are written there.
     Fill(IntsPiece),
     /// One part of a `sync` of all volumes.
