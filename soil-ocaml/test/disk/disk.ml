@@ -1,0 +1,301 @@
+module D = Soil.File_descriptor
+module Fs = Soil.Fs
+module T = Soil.Task
+
+let bool = Alcotest.(check bool)
+let int = Alcotest.(check int)
+let string = Alcotest.(check string)
+let test name f = Alcotest.test_case name `Quick (fun () -> Soil.run (fun () -> T.timeout 60. f))
+
+let fails_with what code f =
+  let found =
+    match f () with
+    | _ -> "no error"
+    | exception Soil.Error e -> Soil.Error.message e.code
+    | exception e -> Printexc.to_string e
+  in
+  string what (Soil.Error.message code) found
+
+let is_invalid what f =
+  match f () with _ -> Alcotest.fail (what ^ ": not refused") | exception Invalid_argument _ -> ()
+
+(* A folder for each test. *)
+let folder =
+  let n = ref 0 in
+  fun () ->
+    incr n;
+    let path = "/data/folder " ^ string_of_int !n in
+    Fs.mkdir path;
+    path
+
+let whole_files () =
+  let f = folder () ^ "/file.txt" in
+  fails_with "missing" Not_found (fun () -> Fs.read_file f);
+  Fs.write_file f "one";
+  string "written" "one" (Fs.read_file f);
+  Fs.write_file f "tw";
+  string "replaced" "tw" (Fs.read_file f);
+  Fs.append_file f "o";
+  string "appended" "two" (Fs.read_file f);
+  fails_with "max" Too_large (fun () -> Fs.read_file ~max:2 f);
+  let large = String.init 200_001 (fun i -> Char.chr (i * 11 / 7 land 255)) in
+  Fs.write_file f large;
+  bool "large" true (Fs.read_file f = large);
+  int "size" 200_001 (Fs.stat f).size
+
+let modes () =
+  let f = folder () ^ "/file" in
+  fails_with "Read" Not_found (fun () -> Fs.open_ f);
+  Fs.with_file ~mode:Create f (fun d -> D.write_string d "abc");
+  fails_with "Create" Exists (fun () -> Fs.open_ ~mode:Create f);
+  Fs.with_file ~mode:Write f (fun d -> D.write_string d "X");
+  string "Write" "Xbc" (Fs.read_file f);
+  Fs.with_file ~mode:Append f (fun d ->
+      Fs.seek d 0;
+      D.write_string d "Y");
+  string "Append" "XbcY" (Fs.read_file f);
+  Fs.with_file f (fun d -> fails_with "Read" Read_only (fun () -> D.write_string d "no"));
+  Fs.with_file ~mode:Truncate f (fun d -> int "Truncate" 0 (Fs.size d))
+
+let positions () =
+  let f = folder () ^ "/file" in
+  Fs.with_file ~mode:Create f @@ fun d ->
+  D.write_string d "0123456789";
+  int "after writing" 10 (Fs.position d);
+  Fs.seek d 4;
+  let b = Bytes.create 3 in
+  D.really_read d b 0 3;
+  string "from there" "456" (Bytes.to_string b);
+  int "pread" 2 (Fs.pread d ~position:8 b 0 3);
+  int "unmoved" 7 (Fs.position d);
+  int "past the end" 0 (Fs.pread d ~position:10 b 0 3);
+  Fs.pwrite d ~position:12 (Bytes.of_string "xyz") 1 2;
+  string "a hole of zeros" "0123456789\000\000yz" (Fs.read_file f);
+  Fs.truncate d 5;
+  string "cut" "01234" (Fs.read_file f);
+  Fs.truncate d 7;
+  string "longer" "01234\000\000" (Fs.read_file f);
+  Fs.sync d;
+  is_invalid "seek" (fun () -> Fs.seek d (-1));
+  is_invalid "pread" (fun () -> Fs.pread d ~position:(-1) b 0 1);
+  is_invalid "truncate" (fun () -> Fs.truncate d (-1));
+  let r, _ = Soil.pipe () in
+  fails_with "a pipe has no position" Wrong_kind (fun () -> Fs.position r)
+
+let bigarrays () =
+  let f = folder () ^ "/file" in
+  Fs.with_file ~mode:Create f @@ fun d ->
+  let n = 150_000 in
+  let b = Bigarray.Array1.create Char C_layout n in
+  for i = 0 to n - 1 do
+    b.{i} <- Char.chr (i * 5 land 255)
+  done;
+  D.write_from d b 0 n;
+  let c = Bigarray.Array1.create Char C_layout n in
+  Fs.seek d 0;
+  let rec read off = match D.read_into d c off (n - off) with 0 -> off | k -> read (off + k) in
+  int "read" n (read 0);
+  bool "same" true (b = c);
+  int "pread_into" 100 (Fs.pread_into d ~position:(n - 100) c 7 1000);
+  Fs.pwrite_from d ~position:1 b 0 3;
+  let r, w = Soil.pipe () in
+  let copied, got =
+    T.both
+      (fun () ->
+        Fs.seek d 0;
+        let n = D.copy ~src:d ~dst:w () in
+        D.close w;
+        n)
+      (fun () -> D.read_all r)
+  in
+  int "copied" n copied;
+  int "got" n (String.length got)
+
+let directories () =
+  let top = folder () in
+  Fs.mkdir_p (top ^ "/a/b/c");
+  Fs.mkdir_p (top ^ "/a/b/c");
+  Fs.write_file (top ^ "/a/A long name.text") "";
+  bool "list" true (Fs.list (top ^ "/a") = [ ("A long name.text", Fs.File); ("b", Directory) ]);
+  fails_with "mkdir" Exists (fun () -> Fs.mkdir (top ^ "/a"));
+  fails_with "rmdir" Not_empty (fun () -> Fs.rmdir (top ^ "/a"));
+  fails_with "not a directory" Not_directory (fun () -> Fs.list (top ^ "/a/A long name.text"));
+  fails_with "is a directory" Is_directory (fun () -> Fs.open_ (top ^ "/a"));
+  fails_with "missing" Not_found (fun () -> Fs.list (top ^ "/x"));
+  Fs.rename (top ^ "/a/A long name.text") (top ^ "/moved");
+  Fs.write_file (top ^ "/other") "other";
+  Fs.rename (top ^ "/other") (top ^ "/moved");
+  string "replaced" "other" (Fs.read_file (top ^ "/moved"));
+  Fs.unlink (top ^ "/moved");
+  bool "gone" false (Fs.exists (top ^ "/moved"));
+  fails_with "unlink" Not_found (fun () -> Fs.unlink (top ^ "/moved"));
+  Fs.rmdir (top ^ "/a/b/c");
+  bool "empty" true (Fs.list (top ^ "/a/b") = []);
+  bool "directory" true ((Fs.stat (top ^ "/a")).kind = Directory);
+  let many = List.init 300 (fun i -> "a name that takes several entries " ^ string_of_int i) in
+  List.iter (fun name -> Fs.write_file (top ^ "/a/b/" ^ name) name) many;
+  int "many" 300 (List.length (Fs.list (top ^ "/a/b")));
+  let space = Fs.space "/data" in
+  bool "space" true (space.free > 0 && space.free < space.total)
+
+let names () =
+  let top = folder () in
+  fails_with "no such mount" Not_found (fun () -> Fs.read_file "/nowhere/x");
+  fails_with "too long" Name_too_long (fun () -> Fs.write_file (top ^ "/" ^ String.make 300 'n') "");
+  fails_with "not for FAT" Invalid_name (fun () -> Fs.write_file (top ^ "/a:b") "");
+  Fs.write_file (top ^ "/grüße ☃") "ü";
+  string "Unicode" "ü" (Fs.read_file (top ^ "/grüße ☃"))
+
+(* Many tasks, each with files of its own, and one that reads what they write. *)
+let together () =
+  let top = folder () in
+  let text i = String.make (1 + (i * 3001)) (Char.chr (97 + i)) in
+  let file i = top ^ "/" ^ string_of_int i in
+  let work i =
+    for _ = 1 to 5 do
+      Fs.write_file (file i) (text i);
+      bool "own file" true (Fs.read_file (file i) = text i)
+    done
+  in
+  T.iter work (List.init 10 Fun.id);
+  int "all there" 10 (List.length (Fs.list top))
+
+(* A cancelled transfer leaves its buffer alone from then on. *)
+let cancelled () =
+  let f = folder () ^ "/file" in
+  Fs.write_file f (String.make 1_000_000 'f');
+  Fs.with_file f @@ fun d ->
+  let b = Bigarray.Array1.create Char C_layout 1_000_000 in
+  for turns = 0 to 20 do
+    T.scope (fun s ->
+        let t = T.spawn s (fun () -> ignore (Fs.pread_into d ~position:0 b 0 1_000_000)) in
+        for _ = 1 to turns do
+          T.yield ()
+        done;
+        T.cancel t);
+    Bigarray.Array1.fill b 'm';
+    Soil.Clock.sleep 0.001;
+    bool "untouched" true (String.for_all (( = ) 'm') (String.init 1_000_000 (fun i -> b.{i})))
+  done
+
+let sectors () =
+  fails_with "missing" No_device (fun () -> Soil.Block.open_ "none");
+  bool "names" true (List.mem "raw" (Soil.Block.names ()));
+  Soil.Block.with_disk "raw" @@ fun disk ->
+  let size = Soil.Block.sector_size disk in
+  int "size" (1 lsl 20) (size * Soil.Block.sectors disk);
+  let n = 1 lsl 20 in
+  let b = Bigarray.Array1.create Char C_layout n in
+  for i = 0 to n - 1 do
+    b.{i} <- Char.chr (i * 13 / 9 land 255)
+  done;
+  Soil.Block.write disk ~first_sector:0 b 0 n;
+  Soil.Block.flush disk;
+  let c = Bigarray.Array1.create Char C_layout n in
+  Soil.Block.read disk ~first_sector:0 c 0 n;
+  bool "same" true (b = c);
+  Soil.Block.read disk ~first_sector:3 c size size;
+  bool "one sector" true (Bigarray.Array1.sub c size size = Bigarray.Array1.sub b (3 * size) size);
+  fails_with "in use" Busy (fun () -> Soil.Block.open_ "raw");
+  is_invalid "not whole sectors" (fun () -> Soil.Block.read disk ~first_sector:0 c 0 (size - 1));
+  is_invalid "past the end" (fun () ->
+      Soil.Block.read disk ~first_sector:(Soil.Block.sectors disk) c 0 size);
+  is_invalid "before the start" (fun () -> Soil.Block.read disk ~first_sector:(-1) c 0 size)
+
+(* One file against bytes in memory. *)
+type step =
+  | Write of int * int  (** At a position, so many. *)
+  | Append of int
+  | Cut of int
+  | Read of int * int
+  | Reopen
+
+let gen_steps =
+  let open QCheck2.Gen in
+  let place = int_bound 20_000 and amount = int_bound 9_000 in
+  let step =
+    frequency
+      [
+        (4, map2 (fun p n -> Write (p, n)) place amount);
+        (2, map (fun n -> Append n) amount);
+        (2, map (fun n -> Cut n) place);
+        (4, map2 (fun p n -> Read (p, n)) place amount);
+        (1, return Reopen);
+      ]
+  in
+  list_size (int_bound 25) step
+
+let against_model steps =
+  let path = "/data/model" in
+  if Fs.exists path then Fs.unlink path;
+  let model = ref "" and stamp = ref 0 in
+  let fill n =
+    incr stamp;
+    String.init n (fun i -> Char.chr ((!stamp + i) land 255))
+  in
+  let sized n = String.sub (!model ^ String.make (max 0 (n - String.length !model)) '\000') 0 n in
+  let put at s =
+    if s <> "" then
+      let after = at + String.length s in
+      let rest =
+        if after < String.length !model then String.sub !model after (String.length !model - after)
+        else ""
+      in
+      model := sized at ^ s ^ rest
+  in
+  let d = ref (Fs.open_ ~mode:Write path) in
+  let ok =
+    List.for_all
+      (fun step ->
+        (match step with
+        | Write (at, n) ->
+            let s = fill n in
+            put at s;
+            Fs.pwrite !d ~position:at (Bytes.of_string s) 0 n
+        | Append n ->
+            let s = fill n in
+            put (String.length !model) s;
+            Fs.seek !d (Fs.size !d);
+            D.write_string !d s
+        | Cut n ->
+            model := sized n;
+            Fs.truncate !d n
+        | Reopen ->
+            D.close !d;
+            d := Fs.open_ ~mode:Write path
+        | Read (at, n) ->
+            let b = Bytes.create n in
+            let got = Fs.pread !d ~position:at b 0 n in
+            let expected = max 0 (min n (String.length !model - at)) in
+            if got <> expected || (got > 0 && Bytes.sub_string b 0 got <> String.sub !model at got)
+            then failwith "read something else");
+        Fs.size !d = String.length !model)
+      steps
+  in
+  D.close !d;
+  ok && Fs.read_file path = !model
+
+let property =
+  let cell =
+    QCheck2.Test.make ~count:100 ~name:"a file is what a model says" gen_steps (fun steps ->
+        Soil.run (fun () -> against_model steps))
+  in
+  Alcotest.test_case "a file is what a model says" `Quick (fun () -> QCheck2.Test.check_exn cell)
+
+let () =
+  Alcotest.run "disk"
+    [
+      ( "files",
+        [
+          test "whole files" whole_files;
+          test "modes" modes;
+          test "positions" positions;
+          test "bigarrays" bigarrays;
+          test "directories" directories;
+          test "names" names;
+          test "many tasks" together;
+          test "cancelled" cancelled;
+          property;
+        ] );
+      ("sectors", [ test "sectors" sectors ]);
+    ]
