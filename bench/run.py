@@ -45,6 +45,12 @@ GROUPS = {
     "host_tcp": processes.tcp_out,
 }
 
+ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35 boot_floor_ratio_q35
+image_bytes_hello image_bytes_echo image_bytes_website min_ram_mib_hello min_ram_mib_echo min_ram_mib_website
+http_rps_c8 http_rps_c64 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50
+blk_seq_read_mibs blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio idle_cpu_percent net_ceiling_fps
+host_start_first_line_ms host_http_rps_c8 host_tcp_out_gbps""".split()
+
 
 def arguments():
     parser = argparse.ArgumentParser(description="Soil's benchmarks, interleaved with its peer's.")
@@ -83,7 +89,7 @@ def merged(new):
     except FileNotFoundError:
         stored = {}
     stored.update((each["name"], each) for each in new)
-    return list(stored.values())
+    return sorted(stored.values(), key=lambda each: ORDER.index(each["name"]))
 
 
 def write(results, machine):
