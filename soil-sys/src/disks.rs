@@ -120,30 +120,36 @@ pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
             Ok(found) => found,
             Err((error, detail)) => return rt.fail(error, &detail),
         };
-        let disks = found.into_iter().map(|(name, device)| Disk {
-            name,
-            device,
-            report: None,
-            waiting: VecDeque::new(),
-        });
-        let disks = Disks {
-            disks: disks.collect(),
-            requests: 0,
-            ended: Vec::new(),
-        };
-        rt.register(Driver {
-            poll: |rt, _| poll(rt),
-            deadline: |_| None,
-            interest,
-            finish: |_| true,
-            counter: |rt, which| match (which, rt.disks.as_deref()) {
-                (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
-                _ => 0,
-            },
-        })?;
-        rt.disks = Some(Box::leak(Box::new(disks)));
+        install(rt, found)?;
     }
     rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
+}
+
+/// Makes these the disks.
+pub fn install(rt: &mut Runtime, found: Vec<(String, Box<dyn Device>)>) -> Result<(), Error> {
+    let disks = found.into_iter().map(|(name, device)| Disk {
+        name,
+        device,
+        report: None,
+        waiting: VecDeque::new(),
+    });
+    let disks = Disks {
+        disks: disks.collect(),
+        requests: 0,
+        ended: Vec::new(),
+    };
+    rt.register(Driver {
+        poll: |rt, _| poll(rt),
+        deadline: |_| None,
+        interest,
+        finish: |_| true,
+        counter: |rt, which| match (which, rt.disks.as_deref()) {
+            (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
+            _ => 0,
+        },
+    })?;
+    rt.disks = Some(Box::leak(Box::new(disks)));
+    Ok(())
 }
 
 /// Asks the devices to end the sleep.

@@ -5,6 +5,8 @@
 
 mod mounting;
 mod open;
+#[cfg(test)]
+mod tests;
 mod volumes;
 mod worker;
 

@@ -148,7 +148,8 @@ pub struct Runtime {
 }
 
 impl Runtime {
-    const fn new() -> Runtime {
+    /// One in which nothing has happened; there is one of it but in tests.
+    pub const fn new() -> Runtime {
         Runtime {
             table: Table::new(),
             operations: HashMap::with_hasher(BuildHasherDefault::new()),

@@ -175,6 +175,15 @@ impl Ints {
 }
 
 impl Piece {
+    /// A piece that is no bigarray's; the test keeps `bytes` alive.
+    #[cfg(test)]
+    pub fn of(bytes: &mut [u8]) -> Piece {
+        Piece {
+            start: NonNull::from(&mut *bytes).cast(),
+            len: bytes.len(),
+        }
+    }
+
     /// Its length in bytes.
     pub fn len(&self) -> usize {
         self.len
