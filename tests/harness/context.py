@@ -8,7 +8,7 @@ from harness.console import Child
 from harness.tap import Tap
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-SOIL = os.environ.get("SOIL", os.path.join(ROOT, "target", "release", "soil"))
+SOIL = os.environ.get("SOIL", os.path.join(ROOT, "_build", "default", "tools", "soil"))
 LOAD = os.path.join(ROOT, "_build", "default", "tests", "programs", "load.exe")
 FORMS = ("process", "microvm", "q35")
 TAPS_OF_A_TEST = 8
