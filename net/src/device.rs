@@ -8,7 +8,8 @@ use smoltcp::time::Instant;
 
 use crate::checksum;
 use crate::frame::{
-    ETHERNET_HEADER, FIN, Framing, IPV4_HEADER, IPV6_HEADER, PROTOCOL_TCP, PROTOCOL_UDP, SYN,
+    ACK, ETHERNET_HEADER, FIN, Framing, IPV4_HEADER, IPV6_HEADER, PROTOCOL_TCP, PROTOCOL_UDP, RST,
+    SYN, is_after,
 };
 use crate::link::{Link, LinkCapabilities, PartialChecksum, SegmentKind, Segmentation, TxMeta};
 
@@ -99,7 +100,7 @@ pub(crate) struct Sent {
     pub(crate) segments: u32,
     /// UDP datagrams among them.
     pub(crate) datagrams: u32,
-    /// Sequence number after the last segment, and the one that it acknowledges.
+    /// Sequence number after the last segment that is no reset, and the one that it acknowledges.
     pub(crate) last: Option<(u32, u32)>,
 }
 
@@ -119,6 +120,8 @@ pub(crate) struct Port<'a> {
     pub(crate) frame: Option<&'a [u8]>,
     pub(crate) out: Out<'a>,
     pub(crate) sent: &'a mut Sent,
+    /// SND.MAX of the one connection that is sent from, if it is known: see [`finish`].
+    pub(crate) send_max: Option<u32>,
 }
 
 impl phy::Device for Port<'_> {
@@ -163,11 +166,15 @@ impl Port<'_> {
             Out::Stage(staged) => Out::Stage(staged),
             Out::Nowhere => Out::Nowhere,
         };
-        TxToken {
+        let how = Finish {
             profile: self.profile,
+            segment_size: None,
+            send_max: self.send_max,
+        };
+        TxToken {
             out,
             sent: self.sent,
-            segment_size: None,
+            how,
         }
     }
 }
@@ -185,20 +192,14 @@ impl phy::RxToken for RxToken<'_> {
 
 /// The right to send one frame.
 pub(crate) struct TxToken<'a> {
-    profile: &'a Profile,
     out: Out<'a>,
     sent: &'a mut Sent,
-    segment_size: Option<u16>,
+    how: Finish<'a>,
 }
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let TxToken {
-            profile,
-            out,
-            sent,
-            segment_size,
-        } = self;
+        let TxToken { out, sent, how } = self;
         sent.frames += 1;
         sent.bytes += len;
         match out {
@@ -210,22 +211,22 @@ impl phy::TxToken for TxToken<'_> {
                         return TxMeta::default();
                     };
                     result = Some(f(buffer));
-                    finish(buffer, profile, segment_size, sent)
+                    finish(buffer, how, sent)
                 });
                 match (result, f) {
                     (Some(result), _) => result,
                     // The link broke its promise; the frame is kept instead of lost.
-                    (None, Some(f)) => stage(staged, len, f, profile, segment_size, sent),
+                    (None, Some(f)) => stage(staged, len, f, how, sent),
                     (None, None) => unreachable!("the closure leaves a result where it ran"),
                 }
             }
-            Out::Stage(staged) => stage(staged, len, f, profile, segment_size, sent),
+            Out::Stage(staged) => stage(staged, len, f, how, sent),
             Out::Nowhere => f(&mut alloc::vec![0; len]),
         }
     }
 
     fn set_meta(&mut self, meta: PacketMeta) {
-        self.segment_size = meta.segmentation_offload_size.map(u16::from);
+        self.how.segment_size = meta.segmentation_offload_size.map(u16::from);
     }
 }
 
@@ -233,27 +234,38 @@ fn stage<R, F: FnOnce(&mut [u8]) -> R>(
     staged: &mut Staged,
     len: usize,
     f: F,
-    profile: &Profile,
-    segment_size: Option<u16>,
+    how: Finish<'_>,
     sent: &mut Sent,
 ) -> R {
     staged.frame.clear();
     staged.frame.resize(len, 0);
     let result = f(&mut staged.frame);
-    staged.meta = finish(&mut staged.frame, profile, segment_size, sent);
+    staged.meta = finish(&mut staged.frame, how, sent);
     staged.full = true;
     result
+}
+
+/// What [`finish`] must know of a frame.
+#[derive(Clone, Copy)]
+pub(crate) struct Finish<'a> {
+    pub(crate) profile: &'a Profile,
+    /// Payload of each segment, if the device is to cut it.
+    pub(crate) segment_size: Option<u16>,
+    /// SND.MAX of the connection, if it is one's. smoltcp takes SND.NXT back when it repeats lost
+    /// segments, and its acknowledgements with it; the peer would drop those as old (RFC 9293,
+    /// 3.10.7.4).
+    pub(crate) send_max: Option<u32>,
 }
 
 /// Finds the TCP header of a frame that smoltcp (or this crate) made, completes its checksum or
 /// prepares it for the device, and notes what was sent. Our own frames have no IP options and no
 /// extension headers.
-pub(crate) fn finish(
-    frame: &mut [u8],
-    profile: &Profile,
-    segment_size: Option<u16>,
-    sent: &mut Sent,
-) -> TxMeta {
+pub(crate) fn finish(frame: &mut [u8], how: Finish<'_>, sent: &mut Sent) -> TxMeta {
+    let Finish {
+        profile,
+        segment_size,
+        send_max,
+    } = how;
     let ip = profile.framing.header_len();
     let Some(version) = frame.get(ip).map(|byte| byte >> 4) else {
         return TxMeta::default();
@@ -281,18 +293,30 @@ pub(crate) fn finish(
     let Some(tcp) = frame.get_mut(l4..) else {
         return TxMeta::default();
     };
+    let len = tcp.len();
     let Some(header) = tcp.first_chunk_mut::<20>() else {
         return TxMeta::default();
     };
     let header_len = usize::from(header[12] >> 4) * 4;
     let flags = header[13];
-    let seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+    let mut seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
     let ack = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
     header[16..18].copy_from_slice(&pseudo.to_be_bytes());
     let control = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-    let payload_len = tcp.len().saturating_sub(header_len) as u32;
+    let payload_len = len.saturating_sub(header_len) as u32;
+    if let Some(max) = send_max
+        && flags == ACK
+        && payload_len == 0
+        && is_after(max, seq)
+    {
+        seq = max;
+        header[4..8].copy_from_slice(&max.to_be_bytes());
+    }
     sent.segments += 1;
-    sent.last = Some((seq.wrapping_add(payload_len).wrapping_add(control), ack));
+    // A reset takes its numbers from what it answers.
+    if flags & RST == 0 {
+        sent.last = Some((seq.wrapping_add(payload_len).wrapping_add(control), ack));
+    }
     if profile.tx_checksum {
         return TxMeta {
             checksum: Some(PartialChecksum {

@@ -129,9 +129,14 @@ impl Interface {
     }
 
     /// One call of smoltcp's egress for a set: at most one packet.
-    pub(crate) fn send(&mut self, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
+    pub(crate) fn send(
+        &mut self,
+        now_ns: u64,
+        set: &mut SocketSet<'static>,
+        send_max: Option<u32>,
+    ) -> Sent {
         let Interface { link, end } = self;
-        end.send(link.as_mut(), now_ns, set)
+        end.send(link.as_mut(), now_ns, set, send_max)
     }
 
     /// Sees to it that the neighbour through which `remote` is reached is asked for: smoltcp wanted
@@ -148,7 +153,7 @@ impl Interface {
         let Interface { link, end } = self;
         let mut base = SocketSet::new(Vec::new());
         while end.smoltcp.poll_at(instant(now_ns), &base).is_some() {
-            if end.send(link.as_mut(), now_ns, &mut base).refused {
+            if end.send(link.as_mut(), now_ns, &mut base, None).refused {
                 return false;
             }
         }
@@ -174,6 +179,7 @@ impl End {
             frame: None,
             out: Out::Nowhere,
             sent: &mut sent,
+            send_max: None,
         };
         let smoltcp = Smoltcp::new(config, &mut port, instant(now_ns));
         End {
@@ -197,13 +203,21 @@ impl End {
     }
 
     /// Gives a received frame to smoltcp with the one set that it is for. An answer is staged.
-    pub(crate) fn feed(&mut self, now_ns: u64, frame: &[u8], set: &mut SocketSet<'static>) -> Sent {
+    /// `send_max` is that of the set's connection.
+    pub(crate) fn feed(
+        &mut self,
+        now_ns: u64,
+        frame: &[u8],
+        set: &mut SocketSet<'static>,
+        send_max: Option<u32>,
+    ) -> Sent {
         let mut sent = Sent::default();
         let mut port = Port {
             profile: &self.profile,
             frame: Some(frame),
             out: Out::Stage(&mut self.staged),
             sent: &mut sent,
+            send_max,
         };
         // Its result only says that there was a frame.
         self.smoltcp
@@ -215,17 +229,24 @@ impl End {
     /// Gives a frame to smoltcp that no socket is for.
     pub(crate) fn feed_base(&mut self, now_ns: u64, frame: &[u8]) {
         let mut base = core::mem::replace(&mut self.base, SocketSet::new(Vec::new()));
-        self.feed(now_ns, frame, &mut base);
+        self.feed(now_ns, frame, &mut base, None);
         self.base = base;
     }
 
-    fn send(&mut self, link: &mut dyn Link, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
+    fn send(
+        &mut self,
+        link: &mut dyn Link,
+        now_ns: u64,
+        set: &mut SocketSet<'static>,
+        send_max: Option<u32>,
+    ) -> Sent {
         let mut sent = Sent::default();
         let mut port = Port {
             profile: &self.profile,
             frame: None,
             out: Out::Link(link, &mut self.staged),
             sent: &mut sent,
+            send_max,
         };
         self.smoltcp.poll_egress(instant(now_ns), &mut port, set);
         self.count(&sent);
@@ -257,7 +278,7 @@ impl End {
         }
         let mut next = None;
         if let Some(mut client) = self.dhcp.take() {
-            let sent = self.send(link, now_ns, &mut client.set);
+            let sent = self.send(link, now_ns, &mut client.set, None);
             if client.update() {
                 self.changed = true;
             }

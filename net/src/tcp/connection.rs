@@ -9,7 +9,9 @@ use smoltcp::socket::Socket as AnySocket;
 use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
 use smoltcp::time::Duration;
 
+use crate::device::Sent;
 use crate::flow::FlowKey;
+use crate::frame::is_after;
 use crate::{Error, Handle, Readiness};
 
 /// Acknowledgements of small segments wait this long for data to travel with.
@@ -149,10 +151,15 @@ pub(crate) struct Connection {
     /// Since when the peer owes an answer.
     pub(crate) owed_ns: Option<u64>,
     pub(crate) keepalive_ns: Option<u64>,
-    /// Sequence number after our last segment, and the last acknowledgement sent.
-    pub(crate) sent: Option<(u32, u32)>,
-    /// Sequence number after the peer's FIN.
-    pub(crate) peer_end: Option<u32>,
+    /// SND.MAX, the furthest that was sent, and the last acknowledgement sent.
+    pub(crate) send_max: Option<u32>,
+    pub(crate) last_ack: u32,
+    /// Sequence numbers after the last byte that the program wrote, and of the first one that it
+    /// hasn't read. smoltcp's own numbers are private.
+    pub(crate) written: u32,
+    pub(crate) unread: u32,
+    /// The peer's FIN was accepted.
+    pub(crate) peer_ended: bool,
 }
 
 impl Connection {
@@ -183,8 +190,11 @@ impl Connection {
             heard_ns: now_ns,
             owed_ns: None,
             keepalive_ns: None,
-            sent: None,
-            peer_end: None,
+            send_max: None,
+            last_ack: 0,
+            written: 0,
+            unread: 0,
+            peer_ended: false,
         }
     }
 
@@ -194,12 +204,38 @@ impl Connection {
             .map_or(State::Closed, |io| io.socket().state())
     }
 
+    /// Notes what was sent.
+    pub(crate) fn note(&mut self, sent: &Sent) {
+        let Some((end, ack)) = sent.last else { return };
+        match self.send_max {
+            // Its SYN: what will be written comes after it.
+            None => {
+                self.send_max = Some(end);
+                self.written = end;
+            }
+            Some(max) if is_after(end, max) => self.send_max = Some(end),
+            Some(_) => {}
+        }
+        self.last_ack = ack;
+    }
+
+    /// RCV.NXT.
+    pub(crate) fn receive_next(&self) -> u32 {
+        let queued = self.io.as_ref().map_or(0, |io| io.socket().recv_queue());
+        self.unread
+            .wrapping_add(queued as u32)
+            .wrapping_add(u32::from(self.peer_ended))
+    }
+
+    /// SND.UNA, a FIN of ours not counted.
+    pub(crate) fn unacknowledged(&self) -> u32 {
+        let queued = self.io.as_ref().map_or(0, |io| io.socket().send_queue());
+        self.written.wrapping_sub(queued as u32)
+    }
+
     /// Whether the last acknowledgement of the connection, the one of the peer's FIN, was sent.
     pub(crate) fn fin_acknowledged(&self) -> bool {
-        match (self.peer_end, self.sent) {
-            (Some(end), Some((_, acknowledged))) => end == acknowledged,
-            _ => false,
-        }
+        self.peer_ended && self.last_ack == self.receive_next()
     }
 
     /// What can be done now. `room`: how many bytes of room in the send buffer count as writable.

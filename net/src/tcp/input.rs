@@ -5,9 +5,10 @@ use core::net::SocketAddr;
 use smoltcp::socket::tcp::State;
 use smoltcp::wire::IpListenEndpoint;
 
-use crate::device::finish;
+use crate::checksum;
+use crate::device::{Finish, finish};
 use crate::flow::Flow;
-use crate::frame::{ACK, FIN, Framing, RST, SYN, Segment, Unreachable};
+use crate::frame::{ACK, FIN, Framing, IPV6_HEADER, RST, SYN, Segment, Unreachable, is_after};
 use crate::interface::End;
 use crate::shared::{Core, Socket};
 use crate::tcp::connection::{Connection, Phase};
@@ -90,7 +91,7 @@ impl Core {
         };
         // Both fail on port 0 or an open socket only; the state tells below.
         let _ = io.socket_mut().listen(endpoint);
-        end.feed(now_ns, frame, &mut io.set);
+        end.feed(now_ns, frame, &mut io.set, None);
         let begun = io.socket().state() == State::SynReceived;
         let mut connection = Connection::new(
             io,
@@ -101,6 +102,7 @@ impl Core {
             now_ns,
         );
         connection.limit_ns = Some(now_ns.saturating_add(HANDSHAKE_NS));
+        connection.unread = segment.seq.wrapping_add(1);
         let key = connection.key;
         let handle = self
             .sockets
@@ -124,28 +126,39 @@ impl Core {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
         };
+        let before = connection.state();
+        let receive_next = connection.receive_next();
+        let send_max = connection.send_max;
+        let unacknowledged = connection.unacknowledged();
         let Some(io) = &mut connection.io else { return };
-        if let Some((_, acknowledged)) = connection.sent
-            && io.window_is_closed()
-            && is_beyond_edge(segment, acknowledged)
-            && let Some(seq) = frame.get_mut(segment.at + 4..segment.at + 8)
-        {
-            // Its checksum was verified and isn't looked at again.
-            seq.copy_from_slice(&acknowledged.to_be_bytes());
-        }
-        let before = io.socket().state();
         if segment.payload_len > 0 {
             io.expect(segment.payload_len > end.mtu());
         }
-        let sent = end.feed(now_ns, frame, &mut io.set);
-        let after = io.socket().state();
-        if sent.last.is_some() {
-            connection.sent = sent.last;
+        let odd = io.window_is_closed() && is_beyond_edge(segment, receive_next);
+        if !odd {
+            let sent = end.feed(now_ns, frame, &mut io.set, send_max);
+            connection.note(&sent);
         }
+        // What smoltcp drops as out of the window tells all the same how far we were heard.
+        if (odd || is_old(segment, receive_next))
+            && is_synchronized(before)
+            && is_after(segment.ack, unacknowledged)
+            && let Some(io) = &mut connection.io
+            && let Some(bare) =
+                bare_acknowledgement(frame, end.profile.framing, segment, receive_next)
+        {
+            let sent = end.feed(now_ns, bare, &mut io.set, send_max);
+            connection.note(&sent);
+        }
+        let after = connection.state();
         connection.heard_ns = now_ns;
-        if segment.has(FIN) {
-            connection.peer_end = Some(segment.end());
+        if before == State::SynSent && segment.has(SYN) {
+            connection.unread = segment.seq.wrapping_add(1);
         }
+        connection.peer_ended |= matches!(
+            after,
+            State::CloseWait | State::Closing | State::LastAck | State::TimeWait
+        );
         if after == State::Closed && before != State::Closed && segment.has(RST) {
             connection.error.get_or_insert(match before {
                 State::SynSent | State::SynReceived => Error::ConnectionRefused,
@@ -153,7 +166,9 @@ impl Core {
             });
         }
         // Mostly there is nothing to send at once: an acknowledgement waits for the answer.
-        if !connection.dirty {
+        if !connection.dirty
+            && let Some(io) = &connection.io
+        {
             let next_ns = end.poll_at(now_ns, &io.set);
             if next_ns.is_some_and(|at_ns| at_ns <= now_ns) {
                 self.mark_dirty(handle);
@@ -181,16 +196,68 @@ impl Core {
     }
 }
 
-/// Whether this is an acknowledgement from a peer that has sent a little beyond `acknowledged`, the edge of our closed
+/// Whether both ends know each other's sequence numbers, and acknowledgements count.
+fn is_synchronized(state: State) -> bool {
+    !matches!(
+        state,
+        State::Closed | State::Listen | State::SynSent | State::SynReceived | State::TimeWait
+    )
+}
+
+/// Whether this is an acknowledgement from a peer that has sent a little beyond `receive_next`, the edge of our closed
 /// window. smoltcp rounds the window down to its scale, so the edge can go back by up to a unit after the peer has
 /// sent up to it; it then drops as out of the window all that the peer acknowledges, and if we wait for
 /// just that before we read on, both ends wait for good. RFC 9293, 3.10.7.4: with a closed window "special allowance should be
 /// made to accept valid ACKs".
-fn is_beyond_edge(segment: &Segment, acknowledged: u32) -> bool {
-    let beyond = segment.seq.wrapping_sub(acknowledged);
+fn is_beyond_edge(segment: &Segment, receive_next: u32) -> bool {
+    let beyond = segment.seq.wrapping_sub(receive_next);
     segment.flags & (SYN | ACK | RST | FIN) == ACK
         && segment.payload_len == 0
         && (1..1 << MAX_WINDOW_SCALE).contains(&beyond)
+}
+
+/// Whether all of the segment was received before. smoltcp answers with an acknowledgement and drops it, and
+/// with it what it acknowledges. If the acknowledgements of both ends were lost, each repeats its data, and each would
+/// go on dropping what the other one says: so the acknowledgement is taken by itself, as in BSD.
+fn is_old(segment: &Segment, receive_next: u32) -> bool {
+    segment.flags & (SYN | ACK | RST) == ACK
+        && is_after(receive_next, segment.seq)
+        && !is_after(segment.end(), receive_next)
+}
+
+/// Makes of a segment the acknowledgement alone, as if it came now: `seq` is RCV.NXT. Its TCP checksum
+/// was verified and isn't looked at again.
+fn bare_acknowledgement<'a>(
+    frame: &'a mut [u8],
+    framing: Framing,
+    segment: &Segment,
+    seq: u32,
+) -> Option<&'a [u8]> {
+    let header_len = usize::from(*frame.get(segment.at + 12)? >> 4) * 4;
+    let end = segment.at + header_len;
+    let frame = frame.get_mut(..end)?;
+    let ip = framing.header_len();
+    let len = |from: usize| u16::try_from(end.checked_sub(from)?).ok();
+    if segment.local.0.is_ipv4() {
+        frame
+            .get_mut(ip + 2..ip + 4)?
+            .copy_from_slice(&len(ip)?.to_be_bytes());
+        frame.get_mut(ip + 10..ip + 12)?.fill(0);
+        let sum = !checksum::sum(frame.get(ip..segment.at)?);
+        frame
+            .get_mut(ip + 10..ip + 12)?
+            .copy_from_slice(&sum.to_be_bytes());
+    } else {
+        let payload_len = len(ip + IPV6_HEADER)?;
+        frame
+            .get_mut(ip + 4..ip + 6)?
+            .copy_from_slice(&payload_len.to_be_bytes());
+    }
+    frame
+        .get_mut(segment.at + 4..segment.at + 8)?
+        .copy_from_slice(&seq.to_be_bytes());
+    *frame.get_mut(segment.at + 13)? = ACK;
+    Some(frame)
 }
 
 /// Answers a segment for a connection in TIME-WAIT, from the segment itself and the record.
@@ -242,7 +309,12 @@ fn acknowledge(end: &mut End, frame: &[u8], segment: &Segment, record: Record) {
             &remote,
             checksum,
         );
-        finish(buffer, profile, None, &mut sent)
+        let how = Finish {
+            profile,
+            segment_size: None,
+            send_max: None,
+        };
+        finish(buffer, how, &mut sent)
     });
     end.counters.tx_frames = end.counters.tx_frames.wrapping_add(1);
     end.dirty = true;

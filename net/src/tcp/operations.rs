@@ -268,6 +268,7 @@ impl Stack {
         });
         // The buffer isn't empty, so that smoltcp has no reason to refuse.
         let len = read.unwrap_or(0);
+        connection.unread = connection.unread.wrapping_add(len as u32);
         if connection.over {
             if !socket.can_recv()
                 && let Some(io) = connection.io.take()
@@ -339,9 +340,11 @@ impl Stack {
             let len = f(room).min(room.len());
             (len, len)
         });
-        core.mark_dirty(handle);
         // Its refusals are those that were looked for above.
-        Ok(written.unwrap_or(0))
+        let len = written.unwrap_or(0);
+        connection.written = connection.written.wrapping_add(len as u32);
+        core.mark_dirty(handle);
+        Ok(len)
     }
 
     /// Ends the sending side: FIN after what was written. Doing it twice is fine.

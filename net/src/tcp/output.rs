@@ -30,25 +30,24 @@ impl Core {
         if connection.over {
             return Turn::Done(0);
         }
-        let Some(io) = &mut connection.io else {
-            return Turn::Done(0);
-        };
         let mut segments = 0;
         let mut next_ns = None;
         let mut unresolved = false;
         let turn = loop {
-            let sent = interface.send(now_ns, &mut io.set);
+            let Some(io) = &mut connection.io else {
+                break Turn::Done(segments);
+            };
+            let sent = interface.send(now_ns, &mut io.set, connection.send_max);
             self.work += 1;
-            if sent.last.is_some() {
-                connection.sent = sent.last;
-            }
+            connection.note(&sent);
             segments += sent.segments;
             connection.waiting &= sent.segments == 0;
             if sent.refused {
                 park(&mut interface.end.blocked, &mut connection.blocked, handle);
                 break Turn::Blocked(segments);
             }
-            let next = interface.end.poll_at(now_ns, &io.set);
+            let io = connection.io.as_ref();
+            let next = io.and_then(|io| interface.end.poll_at(now_ns, &io.set));
             if sent.segments == 0 {
                 if sent.tokens > 0 {
                     // It wanted to, but the neighbour's address isn't known.
@@ -140,7 +139,7 @@ impl Core {
             (Phase::Orphan, _) => self.settle_orphan(handle),
             (_, State::Closed) if !reset_pending => {
                 // Without an error, both FINs were exchanged, or the local address went away.
-                if connection.error.is_none() && connection.peer_end.is_none() {
+                if connection.error.is_none() && !connection.peer_ended {
                     connection.error = Some(Error::ConnectionAborted);
                 }
                 self.over(handle);
@@ -167,7 +166,8 @@ impl Core {
         }
         let delivered = matches!(socket.state(), State::FinWait2 | State::TimeWait);
         // `recv` fails only where `can_recv` is false.
-        let _ = socket.recv(|bytes| (bytes.len(), ()));
+        let swallowed = socket.recv(|bytes| (bytes.len(), bytes.len())).unwrap_or(0);
+        connection.unread = connection.unread.wrapping_add(swallowed as u32);
         if delivered {
             socket.abort();
             connection.limit_ns = Some(now_ns.saturating_add(RESET_NS));
@@ -179,12 +179,10 @@ impl Core {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
         };
-        let Some((send_next, _)) = connection.sent else {
+        let Some(send_next) = connection.send_max else {
             return;
         };
-        let Some(receive_next) = connection.peer_end else {
-            return;
-        };
+        let receive_next = connection.receive_next();
         if !connection.fin_acknowledged() {
             return;
         }
@@ -340,7 +338,7 @@ impl Core {
 impl Connection {
     /// Until when somebody must answer for the peer's address on the link.
     fn neighbor_deadline(&self, timeout_ns: u64) -> Option<u64> {
-        let unsent = self.phase == Phase::Connecting && self.sent.is_none();
+        let unsent = self.phase == Phase::Connecting && self.send_max.is_none();
         unsent.then(|| self.began_ns.saturating_add(timeout_ns))
     }
 

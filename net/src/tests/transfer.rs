@@ -1,7 +1,7 @@
 //! Bytes go through, whatever the cable does.
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
-use crate::sim::{Impairment, Offloads, World};
+use crate::sim::{Impairment, Offloads, Random, World};
 use crate::{Config, Error, Handle};
 
 /// Sends `data` from stack `from` to the other one and checks what arrives, then closes both ends.
@@ -211,5 +211,68 @@ fn loopback_connections_work_to_every_own_address() {
             frames,
             "nothing left the machine"
         );
+    }
+}
+
+/// Both ends write and read in pieces of odd sizes, in both directions at once, and either may stop
+/// reading for a while; windows fill to the last byte, close and open again.
+fn both_ways(seed: u64) {
+    let mut random = Random::new(seed);
+    let impairment = Impairment {
+        delay_ns: random.below(3 * MS),
+        jitter_ns: random.below(2) * random.below(2 * MS),
+        loss: (random.below(2) * random.below(20_000)) as u32,
+        duplicate: (random.below(2) * random.below(10_000)) as u32,
+        corrupt: 0,
+    };
+    let config = Config {
+        tcp_memory: 1 << 20 << random.below(6),
+        tcp_buffer_min: 2048,
+        ..Default::default()
+    };
+    let offloads = Offloads {
+        tx_checksum: true,
+        tso4: random.below(2) == 0,
+        queue: 0,
+    };
+    let mut world = World::pair(config, impairment, [offloads; 2], seed);
+    let ends = connected(&mut world);
+    let handles = [ends.0, ends.1];
+    let data = pattern(150_000 + random.below(100_000) as usize);
+    let (mut sent, mut received) = ([0; 2], [const { Vec::<u8>::new() }; 2]);
+    let mut pause = [0; 2];
+    let mut buffer = vec![0; 40_000];
+    world.run(2000 * SECOND, |world| {
+        for side in 0..2 {
+            let (stack, handle) = (&mut world.stacks[side], handles[side]);
+            let until = data
+                .len()
+                .min(sent[side] + 1 + random.below(20_000) as usize);
+            if let Some(len) = ready(stack.tcp_write(handle, &data[sent[side]..until])) {
+                sent[side] += len;
+            }
+            pause[side] = match pause[side] {
+                0 if random.chance(5_000) => random.below(200),
+                pause => u64::saturating_sub(pause, 1),
+            };
+            let piece = 1 + random.below(buffer.len() as u64 - 1) as usize;
+            if pause[side] == 0
+                && let Some(len) = ready(stack.tcp_read(handle, &mut buffer[..piece]))
+            {
+                received[side].extend(&buffer[..len]);
+            }
+        }
+        // Time goes on even where nobody waits for anything.
+        world.now_ns += 100_000;
+        received.iter().all(|received| received.len() == data.len())
+    });
+    assert!(received.iter().all(|received| *received == data));
+}
+
+#[test]
+fn both_ways_at_once_never_stall() {
+    let seeds = if cfg!(debug_assertions) { 40 } else { 5000 };
+    for seed in 0..seeds {
+        both_ways(seed);
     }
 }

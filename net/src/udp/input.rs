@@ -61,7 +61,7 @@ impl Core {
         if (datagram.local_port, datagram.remote_port) == DHCP_PORTS
             && let Some(mut client) = end.dhcp.take()
         {
-            end.feed(self.now_ns, frame, &mut client.set);
+            end.feed(self.now_ns, frame, &mut client.set, None);
             end.changed |= client.update();
             end.dhcp = Some(client);
             end.hurry();
@@ -74,7 +74,7 @@ impl Core {
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
-        end.feed(self.now_ns, frame, &mut udp.receiver().0);
+        end.feed(self.now_ns, frame, &mut udp.receiver().0, None);
         if udp.wakes.read && udp.readiness().readable {
             udp.wakes.read = false;
             self.tell(handle);
