@@ -23,7 +23,8 @@ SHORT = 12
 PROCESS_SECONDS = 30
 # An emulated machine is twenty times slower than the host.
 IMAGE_SECONDS = 300
-MEMORY = "256M"
+# One of them keeps 400 MB.
+MEMORY = "1G"
 
 # What shows that a program isn't a single file that runs by itself, in its TEST block.
 NOT_ALONE = re.compile(
