@@ -334,6 +334,7 @@ def visitor(context, form, manner):
     """A function that makes so many HTTP connections, one after the other, and returns the counters."""
     child, tap = services(context, form)
     pid = machine_pid(child)
+    counters(tap)  # the first time takes memory for the collector itself
     request = f"GET / HTTP/1.1\r\nHost: x\r\nConnection: {manner}\r\n\r\n".encode()
 
     def one():

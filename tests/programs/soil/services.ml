@@ -35,7 +35,7 @@ let chargen connection =
 let echo connection = ignore (D.copy ~buffer:16384 ~src:connection ~dst:connection ())
 
 let counters connection =
-  Gc.full_major ();
+  Gc.compact ();
   let memory = Soil.Machine.memory () in
   let counter name = Option.value ~default:(-1) (Soil.Machine.counter name) in
   D.write_string connection
