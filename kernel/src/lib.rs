@@ -69,6 +69,7 @@ pub mod syscall;
 pub mod syscall_names;
 #[cfg(not(test))]
 pub mod time;
+pub mod tlb;
 #[cfg(not(test))]
 pub mod wait;
 

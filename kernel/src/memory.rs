@@ -19,6 +19,7 @@ use crate::paging::{
     frame_of,
 };
 use crate::pvh::{Physical, Region, StartInfo};
+use crate::tlb::TlbGrowth;
 use alloc::vec::Vec;
 use core::ops::Range;
 use core::ptr::NonNull;
@@ -133,7 +134,7 @@ struct Memory {
     tables: PageTables,
     areas: Areas,
     heap_end: u64,
-    faults: u64,
+    tlb: TlbGrowth,
     refused: bool,
 }
 
@@ -191,7 +192,7 @@ fn flush(address: u64) {
     x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
 }
 
-/// Makes the processor forget all translations. QEMU's software TLB grows only here, see [`Memory::grow_tlb`].
+/// Makes the processor forget all translations. QEMU's software TLB grows only here, see [`TlbGrowth`].
 fn flush_all() {
     x86_64::instructions::tlb::flush_all();
 }
@@ -263,7 +264,7 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
         tables,
         areas: Areas::new(PROGRAM),
         heap_end: HEAP,
-        faults: 0,
+        tlb: TlbGrowth::new(),
         refused: false,
     };
     MEMORY.with(|cell| *cell = Some(memory));
@@ -420,7 +421,6 @@ impl Memory {
             flush(page);
             return Fault::Mapped;
         }
-        self.faults += 1;
         // Runs of touches, as of a heap that grows, are met half-way.
         let pages = if self.sequential(page) { 8 } else { 1 };
         let end = area_end.min(page + pages * PAGE);
@@ -433,7 +433,9 @@ impl Memory {
                 };
             }
         }
-        self.grow_tlb();
+        if self.tlb.touched((end - page) / PAGE) {
+            flush_all();
+        }
         Fault::Mapped
     }
 
@@ -464,15 +466,6 @@ impl Memory {
             self.physics.taken += 1;
         }
         true
-    }
-
-    /// QEMU's software TLB begins with 256 entries and grows, by doubling, only on a full flush after most were used.
-    /// Without one, a working set of more pages costs twenty times as much for each access. So flush each time the
-    /// number of pages that were touched has doubled, and now and then after that.
-    fn grow_tlb(&self) {
-        if self.faults.is_multiple_of(4096) || self.faults >= 128 && self.faults.is_power_of_two() {
-            flush_all();
-        }
     }
 
     /// Takes the pages of `range` back.
@@ -565,21 +558,32 @@ impl Memory {
         Ok(())
     }
 
-    /// Moves the pages of `from` to `to`, which is free and as large at least.
-    fn move_pages(&mut self, from: Range<u64>, to: u64) -> bool {
-        let mut address = from.start;
-        while address < from.end {
-            let (entry, _) = self.tables.get(&mut self.physics, address);
-            if entry != 0 {
-                let target = to + (address - from.start);
-                if self.tables.set(&mut self.physics, target, entry).is_err()
-                    || self.tables.set(&mut self.physics, address, 0).is_err()
-                {
-                    return false;
-                }
-            }
-            address += PAGE;
+    /// Moves the pages of `from` to `to`, which is free and as large at least; false, with nothing moved, when no memory is left
+    /// for page tables.
+    fn move_pages(&mut self, from: &Range<u64>, to: u64) -> bool {
+        let pages = (from.start..from.end).step_by(PAGE as usize);
+        let mut moved = |page: u64, by: &mut dyn FnMut(&mut Self, u64, u64) -> bool| {
+            let (entry, _) = self.tables.get(&mut self.physics, page);
+            entry == 0 || by(self, to + (page - from.start), entry)
+        };
+        // The tables come first, so that the second round can't stop half-way.
+        let mut prepare = |memory: &mut Self, target: u64, _| {
+            memory.tables.set(&mut memory.physics, target, 0).is_ok()
+        };
+        if !pages.clone().all(|page| moved(page, &mut prepare)) {
+            return false;
         }
+        let mut carry_out = |memory: &mut Self, target: u64, entry| {
+            memory
+                .tables
+                .set(&mut memory.physics, target, entry)
+                .is_ok()
+        };
+        pages.clone().for_each(|page| {
+            moved(page, &mut carry_out);
+        });
+        self.tables
+            .update(&mut self.physics, from.start, from.end, |_, _, _| 0);
         flush_all();
         true
     }
@@ -743,7 +747,7 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
         }
         let new = memory.areas.gap(new_len).ok_or(MapError::OutOfMemory)?;
         let to = new.start;
-        if !memory.move_pages(old.clone(), to) {
+        if !memory.move_pages(&old, to) {
             return Err(MapError::OutOfMemory);
         }
         memory.areas.remove(&old);

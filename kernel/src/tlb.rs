@@ -1,0 +1,64 @@
+//! When to make the processor forget all translations so that QEMU's software TLB grows.
+//!
+//! Under TCG the TLB begins with 256 entries and is resized only by a full flush: doubled where more than 70 % of it was in
+//! use since the last one (QEMU's `accel/tcg/cputlb.c`, `tlb_mmu_resize_locked`). Without a flush a working set of more pages
+//! costs ten times as much for each access. So flush whenever as many pages were touched for the first time as the TLB has
+//! entries: it is full then, and has room for all pages that were touched so far afterwards. On hardware this is a
+//! flush for each so many page faults, which are dearer than it.
+
+/// The entries that the TLB begins with.
+const SMALLEST: u64 = 256;
+/// Larger than QEMU's largest (2^22 entries).
+const LARGEST: u64 = 1 << 22;
+
+/// Follows the size of the TLB.
+pub struct TlbGrowth {
+    size: u64,
+    touched: u64,
+}
+
+impl TlbGrowth {
+    /// A TLB at its smallest, and empty.
+    pub const fn new() -> Self {
+        Self {
+            size: SMALLEST,
+            touched: 0,
+        }
+    }
+
+    /// Notes that `pages` were touched for the first time; whether to flush now.
+    pub fn touched(&mut self, pages: u64) -> bool {
+        self.touched += pages;
+        let full = self.touched >= self.size;
+        if full {
+            self.touched = 0;
+            self.size = (2 * self.size).min(LARGEST);
+        }
+        full
+    }
+}
+
+impl Default for TlbGrowth {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::TlbGrowth;
+
+    #[test]
+    fn flushes_when_full_and_then_half_as_often() {
+        let mut growth = TlbGrowth::new();
+        let flushes: Vec<u64> = (1..=2000).filter(|_| growth.touched(1)).collect();
+        assert_eq!(flushes, [256, 256 + 512, 256 + 512 + 1024]);
+    }
+
+    #[test]
+    fn never_flushes_at_every_fault() {
+        let mut growth = TlbGrowth::new();
+        let flushes = (0..100_000).filter(|_| growth.touched(8)).count();
+        assert!(flushes < 20, "{flushes}");
+    }
+}
