@@ -1,4 +1,5 @@
 mod properties;
+mod race;
 
 use std::boxed::Box;
 use std::vec;

@@ -1,0 +1,200 @@
+//! Driver and device on two threads, each asleep as often as it may be: a doorbell or an interrupt that is lost
+//! leaves both asleep. Without the fence of `enable_interrupts` this fails each time, without that of `kick` every other time in an
+//! optimised build.
+
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::{PIECE, options};
+use crate::fake::HostMemory;
+use crate::queue::{Buffer, Queue, passes};
+use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
+use crate::{Error, Region};
+
+const SIZE: u16 = 4;
+
+/// What the two threads share beside the queue's memory.
+#[derive(Default)]
+struct Wires {
+    doorbell: AtomicBool,
+    interrupt: AtomicBool,
+    stop: AtomicBool,
+    addresses: Mutex<Option<QueueAddresses>>,
+}
+
+struct Bell(Arc<Wires>);
+
+impl Transport for Bell {
+    fn device_type(&self) -> DeviceType {
+        DeviceType::Rng
+    }
+    fn is_legacy(&self) -> bool {
+        false
+    }
+    fn device_features(&mut self) -> u64 {
+        0
+    }
+    fn set_driver_features(&mut self, _: u64) {}
+    fn status(&self) -> Status {
+        Status::empty()
+    }
+    fn set_status(&mut self, _: Status) {}
+    fn max_queue_size(&mut self, _: u16) -> u16 {
+        SIZE
+    }
+    fn activate_queue(&mut self, _: u16, addresses: &QueueAddresses) -> Result<(), Error> {
+        *self.0.addresses.lock().unwrap() = Some(*addresses);
+        Ok(())
+    }
+    fn notify(&self, _: u16) {
+        self.0.doorbell.store(true, Ordering::Relaxed);
+    }
+    fn interrupt(&self) -> Interrupt {
+        Interrupt::message()
+    }
+    fn config_generation(&self) -> u32 {
+        0
+    }
+    fn read_config(&self, _: usize, _: Width) -> Option<u32> {
+        None
+    }
+}
+
+/// Sleeps until `wire` is set, and clears it. False after `limit`, or when told to stop.
+fn wait(wire: &AtomicBool, stop: &AtomicBool, limit: Duration) -> bool {
+    let start = Instant::now();
+    for spins in 0u64.. {
+        if wire.load(Ordering::Relaxed) {
+            wire.store(false, Ordering::Relaxed);
+            return true;
+        }
+        if stop.load(Ordering::Relaxed) || spins % 1024 == 1023 && start.elapsed() > limit {
+            return false;
+        }
+        if spins % 64 == 63 {
+            thread::yield_now();
+        }
+    }
+    false
+}
+
+/// The device's half, on the rings as they lie in memory.
+struct Device {
+    memory: &'static HostMemory,
+    addresses: QueueAddresses,
+    event_idx: bool,
+}
+
+impl Device {
+    fn field(&self, phys: u64) -> &AtomicU16 {
+        let at = self.memory.host(phys, 2);
+        // SAFETY: rings are live memory for the time of the test, aligned, and only accessed atomically.
+        unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
+    }
+
+    fn run(self, wires: &Wires) {
+        let mut index = 0u16;
+        let a = self.addresses;
+        let size = u64::from(a.size);
+        let (available, used) = (self.field(a.driver + 2), self.field(a.device + 2));
+        let used_event = self.field(a.driver + 4 + 2 * size);
+        let available_event = self.field(a.device + 4 + 8 * size);
+        let (driver_flags, device_flags) = (self.field(a.driver), self.field(a.device));
+        loop {
+            let published = available.load(Ordering::Acquire);
+            while index != published {
+                let slot = u64::from(index % a.size);
+                let head = self.field(a.driver + 4 + 2 * slot).load(Ordering::Relaxed);
+                let element = self.memory.host(a.device + 4 + 8 * slot, 8);
+                // SAFETY: as for `field`.
+                let id = unsafe { AtomicU32::from_ptr(element.as_ptr().cast()) };
+                id.store(u32::from(head), Ordering::Relaxed);
+                let old = index;
+                index = old.wrapping_add(1);
+                used.store(index, Ordering::Release);
+                // Pairs with the fence of `Queue::enable_interrupts`.
+                fence(Ordering::SeqCst);
+                let wanted = if self.event_idx {
+                    passes(used_event.load(Ordering::Relaxed), index, old)
+                } else {
+                    driver_flags.load(Ordering::Relaxed) == 0
+                };
+                if wanted {
+                    wires.interrupt.store(true, Ordering::Relaxed);
+                }
+            }
+            available_event.store(index, Ordering::Relaxed);
+            device_flags.store(0, Ordering::Relaxed);
+            // Pairs with the fence of `Queue::kick`.
+            fence(Ordering::SeqCst);
+            if available.load(Ordering::Acquire) == index
+                && !wait(&wires.doorbell, &wires.stop, Duration::MAX)
+            {
+                return;
+            }
+            device_flags.store(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sends requests one by one, or as many as fit, for at most half a second.
+fn race(event_idx: bool, batch: u16) {
+    let memory = HostMemory::new();
+    let wires = Arc::new(Wires::default());
+    let mut bell = Bell(wires.clone());
+    let mut queue = Queue::new(memory, &mut bell, 0, options(SIZE, false, event_idx)).unwrap();
+    let pool = Region::new(memory, PIECE, 64).unwrap();
+    let addresses = wires.addresses.lock().unwrap().unwrap();
+    let device = Device {
+        memory,
+        addresses,
+        event_idx,
+    };
+    let device = thread::spawn({
+        let wires = wires.clone();
+        move || device.run(&wires)
+    });
+    let buffer = Buffer {
+        phys: pool.phys(0),
+        len: PIECE as u32,
+        device_writes: false,
+    };
+    let start = Instant::now();
+    let mut lost = false;
+    for _ in 0..100_000 {
+        if lost || start.elapsed() > Duration::from_millis(500) {
+            break;
+        }
+        for token in 0..batch {
+            queue.add(&[buffer], token.into()).unwrap();
+        }
+        queue.kick(&bell);
+        let mut outstanding = batch;
+        while outstanding > 0 && !lost {
+            queue.disable_interrupts();
+            while queue.pop().unwrap().is_some() {
+                outstanding -= 1;
+            }
+            if outstanding > 0 && !queue.enable_interrupts() {
+                lost = !wait(&wires.interrupt, &wires.stop, Duration::from_secs(20));
+            }
+        }
+    }
+    wires.stop.store(true, Ordering::Relaxed);
+    device.join().unwrap();
+    assert!(
+        !lost,
+        "both sides are asleep: a doorbell or an interrupt is lost"
+    );
+}
+
+#[test]
+fn neither_side_sleeps_for_good() {
+    for event_idx in [false, true] {
+        for batch in [1, SIZE] {
+            race(event_idx, batch);
+        }
+    }
+}
