@@ -169,6 +169,7 @@ def kill_while_writing(context, form, kills):
             if done.returncode != 0:
                 unclean.append(f"kill {kill} after {last}: {done.stdout}")
                 context.run("fsck.fat", "-a", disk, check=False)
+                context.run("fsck.fat", "-n", disk)
             check_synced(context, disk, last, repaired=done.returncode != 0)
     print(f"{form}: {len(unclean)} of {kills} kills left something for fsck.fat to repair")
     return unclean
@@ -183,9 +184,9 @@ def killed_machine(context):
 
 @test(limit=200)
 def killed_process(context):
-    """The same for the process form, whose writes of one commit are system calls of their own: a kill may fall between."""
-    unclean = kill_while_writing(context, "process", KILLS)
-    assert len(unclean) <= 2, "\n".join(unclean)
+    """The same for the process form, whose writes of one commit are system calls of their own: where a kill falls between
+    them, nothing synced is lost and `fsck.fat -a` repairs all of it (fs/README.md)."""
+    kill_while_writing(context, "process", KILLS)
 
 
 def linux_guest(context, disk, *words):

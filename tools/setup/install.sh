@@ -51,11 +51,29 @@ install)
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
-  if [ -z "$findlib" ]; then
+  # For those who build without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg main.ml -o main.exe
+  cat >"$staging$prefix/bin/soil-ocamlopt" <<END
+#!/bin/sh
+exec ocamlopt -cc $prefix/bin/soil-cc -ccopt $libraries/soil/libsoil_image.a "\$@"
+END
+  chmod 755 "$staging$prefix/bin/soil-ocamlopt"
+  toolchain="ocamlopt(soil)=\"$prefix/bin/soil-ocamlopt\""
+  if [ -n "$findlib" ]; then
+    configuration=$(ocamlfind printconf conf).d
+    mkdir -p "$staging$configuration"
+    echo "$toolchain" >"$staging$configuration/soil.conf"
+  else
+    mkdir -p "$staging$prefix/share/soil"
+    {
+      echo "destdir=\"$(ocamlfind printconf destdir)\""
+      echo "path=\"$(ocamlfind printconf path | paste -sd:)\""
+      echo "$toolchain"
+    } >"$staging$prefix/share/soil/findlib.conf"
     cat >"$staging$prefix/env" <<END
 # Source this ('. $prefix/env') to build and run programs with Soil.
 export PATH="$prefix/bin:\$PATH"
 export OCAMLPATH="$libraries\${OCAMLPATH:+:\$OCAMLPATH}"
+export OCAMLFIND_CONF="$prefix/share/soil/findlib.conf"
 END
   fi
   mkdir -p "$staging$prefix/share/soil"

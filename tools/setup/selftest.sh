@@ -120,6 +120,14 @@ for form in default soil; do
   check "a new project runs ($form)" 'hello a b 200' "$output $?"
 done
 
+# Without dune, by findlib's toolchain.
+(
+  . "$prefix/env"
+  cd "$work/trial" && ocamlfind -toolchain soil ocamlopt -package soil -linkpkg main.ml -o by-findlib.exe 2>&1
+) >"$work/findlib.log" 2>&1 || cat "$work/findlib.log"
+output=$("$prefix/bin/soil" run "$work/trial/by-findlib.exe" --timeout 60 -- 'a b' </dev/null 2>&1)
+check 'an image by ocamlfind -toolchain soil' 'hello a b 200' "$output $?"
+
 # A workspace that is there already keeps what it has, and what it builds.
 mkdir "$work/old"
 printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/old/dune-workspace"
