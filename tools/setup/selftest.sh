@@ -132,7 +132,8 @@ check 'an image by ocamlfind -toolchain soil' 'hello a b 200' "$output $?"
 mkdir "$work/old"
 printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/old/dune-workspace"
 printf '(lang dune 3.17)\n' >"$work/old/dune-project"
-printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n' >"$work/old/dune"
+printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n(executable (name p) (modules p) (libraries sexplib0) (preprocess (pps ppx_sexp_conv)))\n' >"$work/old/dune"
+printf 'type t = int list [@@deriving sexp]\nlet () = print_endline (Sexplib0.Sexp.to_string (sexp_of_t [1; 2]))\nlet _ = t_of_sexp\n' >"$work/old/p.ml"
 printf 'let () = Thread.join (Thread.create print_endline "a")\n' >"$work/old/a.ml"
 printf 'let () = print_endline "b"\n' >"$work/old/b.ml"
 printf 'let () = assert (Sys.file_exists "/proc/version")\n' >"$work/old/t.ml"
@@ -145,6 +146,9 @@ check 'soil init in an old workspace' 0 "$?"
 check 'soil init keeps what is there' '; mine' "$(sed -n 2p "$work/old/dune-workspace")"
 check 'soil init again changes nothing' 1 "$(grep -c "name soil" "$work/old/dune-workspace")"
 check 'an old bytecode program' b "$(cd "$work/old" && ./_build/default/b.bc)"
+for form in default soil; do
+  check "an old program with a ppx ($form)" '(1 2)' "$("$prefix/bin/soil" run "$work/old/_build/$form/p.exe" --timeout 60 </dev/null 2>&1)"
+done
 check 'an old program with threads' a "$("$work/old/_build/default/a.exe")"
 
 # Where Soil isn't installed the image's build stops, and leaves no program of another kind.

@@ -56,7 +56,7 @@ step 'cargo test' cargo test -q --locked --workspace
 step 'build' tools/setup/build.sh --all
 step 'dune @fmt' dune build @_build/default/fmt
 step 'dune @bindings' dune build @_build/default/bindings
-step 'dune runtest' dune runtest
+step 'dune runtest' dune build @_build/default/runtest
 step 'set-up and install' tools/setup/selftest.sh
 # shellcheck disable=SC2086
 step 'end to end' tests/run.py $long

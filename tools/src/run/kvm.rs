@@ -82,9 +82,28 @@ pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     if let Some(note) = note {
         // The note only saves time: without it the probe runs again.
         let _ = note.parent().map(std::fs::create_dir_all);
+        forget_earlier_boots(&note);
         let _ = std::fs::write(note, if answer { "yes\n" } else { "no\n" });
     }
     answer
+}
+
+/// Removes the notes of earlier boots.
+fn forget_earlier_boots(note: &Path) {
+    // "kvm-" and the 36 characters of a boot's number.
+    let prefix = |name: &str| name.get(..40).map(str::to_owned);
+    let own = note
+        .file_name()
+        .and_then(|name| prefix(&name.to_string_lossy()));
+    let files = note
+        .parent()
+        .and_then(|folder| std::fs::read_dir(folder).ok());
+    for file in files.into_iter().flatten().flatten() {
+        let name = file.file_name().to_string_lossy().into_owned();
+        if name.starts_with("kvm-") && prefix(&name) != own {
+            let _ = std::fs::remove_file(file.path());
+        }
+    }
 }
 
 /// Where the answer is kept; its name holds all that the answer depends on.
@@ -162,5 +181,27 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
                 return false;
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::forget_earlier_boots;
+
+    #[test]
+    fn notes_of_earlier_boots_go() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = |boot: char, rest: &str| {
+            let path = folder
+                .path()
+                .join(format!("kvm-{}-{rest}", boot.to_string().repeat(36)));
+            std::fs::write(&path, "no\n").expect("written");
+            path
+        };
+        let (old, other, new) = (file('a', "x"), file('b', "y"), file('b', "x"));
+        let foreign = folder.path().join("linux");
+        std::fs::write(&foreign, "").expect("written");
+        forget_earlier_boots(&new);
+        assert!(!old.exists() && other.exists() && new.exists() && foreign.exists());
     }
 }
