@@ -1,6 +1,7 @@
 let () =
   Alcotest.run "soil"
     [
+      ("effects", Test_effects.tests);
       ("tasks", Test_tasks.tests);
       ("cancellation", Test_cancel.tests);
       ("synchronisation", Test_sync.tests);
