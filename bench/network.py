@@ -63,7 +63,10 @@ def served(command, work):
     """Boots what `command` says on a TAP of its own, waits until it is ready, and measures."""
     with Tap(3) as tap, Child(command(tap)) as child:
         child.wait_line("ready")
-        return work(tap.guest, child.pid)
+        try:
+            return work(tap.guest, child.pid)
+        except RuntimeError as problem:
+            raise RuntimeError(f"{problem}; the guest: {' '.join(child.command)}\n{child.text}") from problem
 
 
 def pairs(options, mode, port, work):
