@@ -185,8 +185,9 @@ def killed_machine(context):
 @test(limit=200)
 def killed_process(context):
     """The same for the process form, whose writes of one commit are system calls of their own: where a kill falls between
-    them, nothing synced is lost and `fsck.fat -a` repairs all of it (fs/README.md)."""
-    kill_while_writing(context, "process", KILLS)
+    them, nothing synced is lost and `fsck.fat -a` repairs all of it (fs/README.md). Most kills fall elsewhere."""
+    unclean = kill_while_writing(context, "process", KILLS)
+    assert len(unclean) <= KILLS // 5, "\n".join(unclean)
 
 
 def linux_guest(context, disk, *words):
