@@ -1,6 +1,7 @@
 #!/bin/sh
 # bare.sh bookworm|trixie [TARGET…]: what a fresh clone does on a bare Debian 12 or 13, here in a folder made by debootstrap (root). Without targets:
-# `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror is this machine's. The folder (SOIL_BARE, some 5 GB) stays for the next time.
+# `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the added certificate authorities are this
+# machine's. The folder (SOIL_BARE, some 5 GB) stays for the next time.
 set -eu
 cd "$(dirname "$0")/../.."
 suite=$1
@@ -16,6 +17,8 @@ if [ ! -f "$root/etc/debian_version" ]; then
   debootstrap --variant=minbase --include=make,git "$suite" "$root" "$mirror"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
+mkdir -p "$root/usr/local/share"
+[ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 # Everything goes with this shell's mount namespace. The folder becomes its root: in a mere chroot passt can't make its user namespace.
 if [ -z "${SOIL_BARE_INSIDE:-}" ]; then
   SOIL_BARE_INSIDE=1 exec unshare --mount "$0" "$suite" "$@"
