@@ -17,6 +17,8 @@
 
 extern crate alloc;
 
+#[allow(dead_code, reason = "for the connections of our own TCP")]
+mod budget;
 mod checksum;
 mod config;
 mod device;
