@@ -30,6 +30,7 @@ fn main() {
             tx_checksum: true,
             tso4: true,
             queue: 0,
+            ..Default::default()
         },
     ] {
         let impairment = Impairment::default();

@@ -1,125 +1,80 @@
-//! A cable between two ends, each a device with or without offloads.
+//! A cable between two ends, each a device or a script.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::checksum;
-use crate::sim::Random;
-use crate::{Link, LinkCapabilities, RxMeta, SegmentKind, Segmentation, TxMeta};
-
-/// What a cable does to frames.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Impairment {
-    /// Time that each frame takes, in nanoseconds.
-    pub delay_ns: u64,
-    /// Random extra time, up to this; frames overtake each other by it.
-    pub jitter_ns: u64,
-    /// Frames lost, of a million.
-    pub loss: u32,
-    /// Frames delivered twice, of a million.
-    pub duplicate: u32,
-    /// Frames of which one random byte is changed, of a million.
-    pub corrupt: u32,
-}
-
-/// What the device at an end does for its stack.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Offloads {
-    /// Completes TCP checksums.
-    pub tx_checksum: bool,
-    /// Cuts large TCP segments.
-    pub tso4: bool,
-    /// Frames that fit its queue; 0 means no limit. The queue is emptied at each
-    /// [`Link::flush`].
-    pub queue: usize,
-}
+use crate::Link;
+use crate::sim::device::{Device, Offloads};
+use crate::sim::{Impairment, Pipe};
 
 /// What went over a cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CableStatistics {
     /// Frames that were put on the cable, after cutting.
     pub frames: u64,
-    /// Frames larger than the MTU that the device cut.
+    /// Frames larger than the MTU that a device cut.
     pub cut: u64,
-    /// Frames that the cable lost.
+    /// Frames that the cable lost, those that a full queue lost among them.
     pub lost: u64,
 }
 
-#[derive(Debug)]
-struct Inner {
-    now_ns: u64,
-    /// For each direction the frames under way, in order of arrival.
-    ways: [VecDeque<(u64, Vec<u8>)>; 2],
-    impairment: Impairment,
-    random: Random,
-    statistics: CableStatistics,
+/// Tells which frames get through.
+type Filter = Box<dyn FnMut(&[u8]) -> bool>;
+
+pub(crate) struct Inner {
+    pub(crate) now_ns: u64,
+    /// The directions, by the end that they lead to.
+    ways: [Pipe; 2],
+    filters: [Option<Filter>; 2],
+    filtered: u64,
+    pub(crate) cut: u64,
     /// Ends that are played by hand.
     scripted: [bool; 2],
 }
 
 impl Inner {
-    fn put(&mut self, to: usize, frame: &[u8]) {
-        self.statistics.frames += 1;
-        if self.random.chance(self.impairment.loss) {
-            self.statistics.lost += 1;
+    /// Puts a frame on the way to end `to`.
+    pub(crate) fn put(&mut self, to: usize, frame: &[u8]) {
+        if let Some(filter) = &mut self.filters[to]
+            && !filter(frame)
+        {
+            self.filtered += 1;
             return;
         }
-        let copies = 1 + usize::from(self.random.chance(self.impairment.duplicate));
-        for _ in 0..copies {
-            let mut frame = frame.to_vec();
-            if self.random.chance(self.impairment.corrupt) && !frame.is_empty() {
-                let at = self.random.below(frame.len() as u64) as usize;
-                frame[at] ^= 1 << self.random.below(8);
-            }
-            let jitter = match self.impairment.jitter_ns {
-                0 => 0,
-                jitter => self.random.below(jitter),
-            };
-            let at_ns = self.now_ns + self.impairment.delay_ns + jitter;
-            let way = &mut self.ways[to];
-            let place = way.partition_point(|(other, _)| *other <= at_ns);
-            way.insert(place, (at_ns, frame));
-        }
+        self.ways[to].push(self.now_ns, frame);
+    }
+
+    /// Takes the next frame that has arrived at end `end`.
+    pub(crate) fn take(&mut self, end: usize) -> Option<Vec<u8>> {
+        self.ways[end].pop(self.now_ns)
     }
 }
 
-/// A cable with two ends.
-#[derive(Clone, Debug)]
+/// A cable with two ends, 0 and 1.
+#[derive(Clone)]
 pub struct Cable {
     inner: Rc<RefCell<Inner>>,
 }
 
 impl Cable {
-    /// A cable that impairs as told, and repeatably by `seed`.
+    /// A cable that impairs both directions alike, and repeatably by `seed`.
     pub fn new(impairment: Impairment, seed: u64) -> Cable {
+        let way = |end: u64| Pipe::new(impairment, seed.wrapping_mul(2).wrapping_add(end));
         Cable {
             inner: Rc::new(RefCell::new(Inner {
                 now_ns: 0,
-                ways: [VecDeque::new(), VecDeque::new()],
-                impairment,
-                random: Random::new(seed),
-                statistics: CableStatistics::default(),
+                ways: [way(0), way(1)],
+                filters: [None, None],
+                filtered: 0,
+                cut: 0,
                 scripted: [false; 2],
             })),
         }
     }
 
-    /// The device at end 0 or 1, for a stack. `mtu` is that of [`LinkCapabilities`].
+    /// The device at end 0 or 1, for a stack. `mtu` is that of [`crate::LinkCapabilities`].
     pub fn link(&self, end: usize, mac: [u8; 6], mtu: usize, offloads: Offloads) -> Box<dyn Link> {
-        Box::new(CableLink {
-            inner: self.inner.clone(),
-            end,
-            capabilities: LinkCapabilities {
-                mac,
-                mtu,
-                tx_checksum: offloads.tx_checksum,
-                tso4: offloads.tso4,
-                tso6: false,
-            },
-            queue: offloads.queue,
-            queued: 0,
-        })
+        Box::new(Device::new(self.inner.clone(), end, mac, mtu, offloads))
     }
 
     /// End 0 or 1, to be played by hand.
@@ -131,14 +86,37 @@ impl Cable {
         }
     }
 
-    /// Changes what the cable does to frames from now on.
+    /// Changes what the cable does to frames from now on, in both directions.
     pub fn set_impairment(&self, impairment: Impairment) {
-        self.inner.borrow_mut().impairment = impairment;
+        for way in &mut self.inner.borrow_mut().ways {
+            way.set_impairment(impairment);
+        }
     }
 
-    /// What went over it.
+    /// Changes what it does to frames on the way to end `to` only.
+    pub fn set_impairment_to(&self, to: usize, impairment: Impairment) {
+        self.inner.borrow_mut().ways[to].set_impairment(impairment);
+    }
+
+    /// Lets `filter` see each frame on the way to end `to`, before all impairments; where it
+    /// answers `false` the frame is lost. It replaces the filter before it.
+    pub fn set_filter(&self, to: usize, filter: impl FnMut(&[u8]) -> bool + 'static) {
+        self.inner.borrow_mut().filters[to] = Some(Box::new(filter));
+    }
+
+    /// What went over it, both directions together.
     pub fn statistics(&self) -> CableStatistics {
-        self.inner.borrow().statistics
+        let inner = self.inner.borrow();
+        let mut sum = CableStatistics {
+            frames: inner.filtered,
+            cut: inner.cut,
+            lost: inner.filtered,
+        };
+        for way in inner.ways.iter().map(Pipe::statistics) {
+            sum.frames += way.pushed;
+            sum.lost += way.lost + way.queue_full;
+        }
+        sum
     }
 
     /// Sets the clock of the cable.
@@ -150,187 +128,28 @@ impl Cable {
     pub(crate) fn next_ns(&self) -> Option<u64> {
         let inner = self.inner.borrow();
         let ends = inner.ways.iter().zip(inner.scripted);
-        ends.filter_map(|(way, scripted)| {
-            way.iter()
-                .map(|(at_ns, _)| *at_ns)
-                .find(|at_ns| !scripted || *at_ns > inner.now_ns)
+        ends.filter_map(|(way, scripted)| match scripted {
+            true => way.next_after_ns(inner.now_ns),
+            false => way.next_ns(),
         })
         .min()
     }
 }
 
-/// An end of a cable that is played by hand.
-#[derive(Debug)]
+/// An end of a cable that is played by hand, with whole Ethernet frames.
 pub struct Script {
     inner: Rc<RefCell<Inner>>,
     end: usize,
 }
 
 impl Script {
-    /// Puts a whole Ethernet frame on the cable.
+    /// Puts a frame on the cable.
     pub fn inject(&self, frame: &[u8]) {
         self.inner.borrow_mut().put(1 - self.end, frame);
     }
 
     /// Takes the next frame that has arrived.
     pub fn take(&self) -> Option<Vec<u8>> {
-        let mut inner = self.inner.borrow_mut();
-        let now_ns = inner.now_ns;
-        let way = &mut inner.ways[self.end];
-        if way.front()?.0 > now_ns {
-            return None;
-        }
-        way.pop_front().map(|(_, frame)| frame)
-    }
-}
-
-struct CableLink {
-    inner: Rc<RefCell<Inner>>,
-    end: usize,
-    capabilities: LinkCapabilities,
-    queue: usize,
-    queued: usize,
-}
-
-impl Link for CableLink {
-    fn capabilities(&self) -> LinkCapabilities {
-        self.capabilities
-    }
-
-    fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        let mut inner = self.inner.borrow_mut();
-        let now_ns = inner.now_ns;
-        let way = &mut inner.ways[self.end];
-        if way.front().is_none_or(|(at_ns, _)| *at_ns > now_ns) {
-            return false;
-        }
-        let Some((_, mut frame)) = way.pop_front() else {
-            return false;
-        };
-        drop(inner);
-        f(&mut frame, RxMeta::default());
-        true
-    }
-
-    fn can_transmit(&mut self) -> bool {
-        self.queue == 0 || self.queued < self.queue
-    }
-
-    fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
-        if !self.can_transmit() {
-            return false;
-        }
-        self.queued += 1;
-        // Not zeroes: a stack that leaves bytes unwritten is to be found out.
-        let mut frame = vec![0xa5; len];
-        let meta = fill(&mut frame);
-        if let Some(partial) = meta.checksum {
-            assert!(
-                self.capabilities.tx_checksum,
-                "a checksum was left to a device without"
-            );
-            if let Some(segmentation) = meta.segmentation {
-                assert!(
-                    self.capabilities.tso4,
-                    "segments were left to a device without"
-                );
-                let mut inner = self.inner.borrow_mut();
-                inner.statistics.cut += 1;
-                for segment in cut(&frame, segmentation) {
-                    assert!(segment.len() <= self.capabilities.mtu + 14);
-                    inner.put(1 - self.end, &segment);
-                }
-                return true;
-            }
-            let start = usize::from(partial.start);
-            let at = start + usize::from(partial.offset);
-            let sum = !checksum::sum(&frame[start..]);
-            frame[at..at + 2].copy_from_slice(&sum.to_be_bytes());
-        }
-        assert!(
-            frame.len() <= self.capabilities.mtu + 14,
-            "a frame of {} bytes",
-            frame.len()
-        );
-        verify(&frame);
-        self.inner.borrow_mut().put(1 - self.end, &frame);
-        true
-    }
-
-    fn flush(&mut self) {
-        self.queued = 0;
-    }
-}
-
-/// Cuts a TCP over IPv4 frame as a device does.
-fn cut(frame: &[u8], segmentation: Segmentation) -> Vec<Vec<u8>> {
-    assert_eq!(segmentation.kind, SegmentKind::Tcp4);
-    let header_len = usize::from(segmentation.header_len);
-    let (header, payload) = frame.split_at(header_len);
-    assert_eq!(
-        usize::from(u16::from_be_bytes([header[16], header[17]])),
-        frame.len() - 14
-    );
-    let pseudo = checksum::pseudo_header(&header[26..34], 6, frame.len() - 34);
-    assert_eq!(
-        &header[50..52],
-        pseudo.to_be_bytes(),
-        "the pseudo-header's sum"
-    );
-    let pieces: Vec<&[u8]> = payload.chunks(usize::from(segmentation.size)).collect();
-    let last = pieces.len() - 1;
-    let seq = u32::from_be_bytes([header[38], header[39], header[40], header[41]]);
-    pieces
-        .into_iter()
-        .enumerate()
-        .map(|(n, piece)| {
-            let mut segment = header.to_vec();
-            segment.extend(piece);
-            let len = (segment.len() - 14) as u16;
-            segment[16..18].copy_from_slice(&len.to_be_bytes());
-            let seq = seq.wrapping_add((n * usize::from(segmentation.size)) as u32);
-            segment[38..42].copy_from_slice(&seq.to_be_bytes());
-            if n != last {
-                // FIN and PSH belong to the last one.
-                segment[47] &= !0x09;
-            }
-            segment[24..26].fill(0);
-            let sum = !checksum::sum(&segment[14..34]);
-            segment[24..26].copy_from_slice(&sum.to_be_bytes());
-            segment[50..52].fill(0);
-            let pseudo = checksum::pseudo_header(&segment[26..34], 6, segment.len() - 34);
-            let sum = !checksum::add(pseudo, checksum::sum(&segment[34..]));
-            segment[50..52].copy_from_slice(&sum.to_be_bytes());
-            verify(&segment);
-            segment
-        })
-        .collect()
-}
-
-/// Checks the IPv4 header's and the TCP checksum of a frame that a stack sent.
-fn verify(frame: &[u8]) {
-    match (frame[12], frame[13]) {
-        (0x08, 0x00) => {
-            assert_eq!(
-                checksum::sum(&frame[14..34]),
-                0xffff,
-                "the IPv4 header's checksum"
-            );
-            let fragment = frame[20] & 0x3f != 0 || frame[21] != 0;
-            if frame[23] == 6 && !fragment {
-                let pseudo = checksum::pseudo_header(&frame[26..34], 6, frame.len() - 34);
-                let sum = checksum::add(pseudo, checksum::sum(&frame[34..]));
-                assert_eq!(sum, 0xffff, "a TCP checksum");
-            }
-        }
-        (0x86, 0xdd) => {
-            if matches!(frame[20], 6 | 17 | 58) {
-                let pseudo = checksum::pseudo_header(&frame[22..54], frame[20], frame.len() - 54);
-                let sum = checksum::add(pseudo, checksum::sum(&frame[54..]));
-                assert_eq!(sum, 0xffff, "a checksum of IPv6's protocol {}", frame[20]);
-            }
-        }
-        (0x08, 0x06) => {}
-        other => panic!("a frame of type {other:x?}"),
+        self.inner.borrow_mut().take(self.end)
     }
 }

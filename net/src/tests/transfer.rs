@@ -76,6 +76,7 @@ fn segments_cut_by_the_device_carry_right_checksums() {
         tx_checksum: true,
         tso4: true,
         queue: 0,
+        ..Default::default()
     };
     for both in [[offloads, Offloads::default()], [offloads, offloads]] {
         let impairment = Impairment {
@@ -121,11 +122,13 @@ fn bulk_survives_loss_reorder_and_duplicates() {
             loss: 20_000,
             duplicate: 10_000,
             corrupt: 5_000,
+            ..Default::default()
         };
         let offloads = Offloads {
             tx_checksum: seed % 3 == 0,
             tso4: seed % 3 == 0,
             queue: 0,
+            ..Default::default()
         };
         let mut world = World::pair(Config::default(), impairment, [offloads; 2], seed);
         let ends = connected(&mut world);
@@ -224,6 +227,7 @@ fn both_ways(seed: u64) {
         loss: (random.below(2) * random.below(20_000)) as u32,
         duplicate: (random.below(2) * random.below(10_000)) as u32,
         corrupt: 0,
+        ..Default::default()
     };
     let config = Config {
         tcp_memory: 1 << 20 << random.below(6),
@@ -234,6 +238,7 @@ fn both_ways(seed: u64) {
         tx_checksum: true,
         tso4: random.below(2) == 0,
         queue: 0,
+        ..Default::default()
     };
     let mut world = World::pair(config, impairment, [offloads; 2], seed);
     let ends = connected(&mut world);
