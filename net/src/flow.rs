@@ -11,36 +11,44 @@ use crate::time_wait::Record;
 /// Both ends of a connection. IPv4 addresses are kept in their IPv6-mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct FlowKey {
-    local: u128,
-    remote: u128,
+    /// In words of four bytes, so that a key has no gaps.
+    local: [u32; 4],
+    remote: [u32; 4],
     ports: u32,
 }
 
 impl FlowKey {
     pub(crate) fn new(local: (IpAddr, u16), remote: (IpAddr, u16)) -> FlowKey {
         FlowKey {
-            local: bits(local.0),
-            remote: bits(remote.0),
+            local: words(local.0),
+            remote: words(remote.0),
             ports: u32::from(local.1) << 16 | u32::from(remote.1),
         }
     }
+
+    /// Calls `f` with the whole key, word by word.
+    pub(crate) fn each_word(&self, mut f: impl FnMut(u64)) {
+        for [a, b] in [self.local, self.remote].as_flattened().as_chunks().0 {
+            f(u64::from(*a) << 32 | u64::from(*b));
+        }
+        f(u64::from(self.ports));
+    }
 }
 
-fn bits(address: IpAddr) -> u128 {
+fn words(address: IpAddr) -> [u32; 4] {
     match address {
-        IpAddr::V4(a) => 0xffff_0000_0000 | u128::from(a.to_bits()),
-        IpAddr::V6(a) => a.to_bits(),
+        IpAddr::V4(a) => [0, 0, 0xffff, a.to_bits()],
+        IpAddr::V6(a) => {
+            let bits = a.to_bits();
+            [96, 64, 32, 0].map(|shift| (bits >> shift) as u32)
+        }
     }
 }
 
 impl Hash for FlowKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        // A peer chooses most of these bits: the hasher is keyed. The upper half of a mapped
-        // address is the same for all of IPv4.
-        state.write_u64(self.remote as u64);
-        state.write_u64((self.remote >> 64) as u64 ^ (self.local >> 64) as u64);
-        state.write_u64(self.local as u64);
-        state.write_u32(self.ports);
+        // A peer chooses most of these bits: the hasher is keyed.
+        self.each_word(|word| state.write_u64(word));
     }
 }
 

@@ -28,6 +28,8 @@ mod error;
 mod flow;
 mod frame;
 mod handle;
+#[allow(dead_code, reason = "for the connections of our own TCP")]
+mod index;
 mod interface;
 mod link;
 mod loopback;

@@ -10,8 +10,14 @@
 
 mod census;
 pub(crate) mod connection;
+#[allow(dead_code, reason = "for our own TCP")]
+mod cookie;
 mod input;
+#[allow(dead_code, reason = "for our own TCP")]
+mod limiter;
 pub(crate) mod listener;
+#[allow(dead_code, reason = "for our own TCP")]
+mod numbers;
 mod operations;
 mod output;
 mod ports;

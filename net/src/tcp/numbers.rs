@@ -1,0 +1,161 @@
+//! Numbers that nobody on the way may guess: where sequence numbers, timestamps and ports of a connection begin.
+//!
+//! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports, which makes those of one connection
+//! tell nothing of another's, and those of one pair of ends go on from one connection to the next.
+
+use alloc::vec::Vec;
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use crate::flow::FlowKey;
+
+/// The first ephemeral port, and how many there are (RFC 6335, section 6: 49 152 to 65 535 at least).
+const FIRST_PORT: u16 = 32_768;
+const PORTS: u16 = 32_768;
+/// Counters of RFC 6056, 3.3.4.
+const COUNTERS: usize = 256;
+
+/// The keys, drawn when the stack is made.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    sequence: [u64; 2],
+    timestamp: [u64; 2],
+    port: [u64; 2],
+    counters: Vec<u16>,
+}
+
+/// SipHash-1-3 of a flow and one word more.
+pub(crate) fn siphash(key: [u64; 2], flow: &FlowKey, word: u64) -> u64 {
+    let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);
+    flow.each_word(|word| hasher.write_u64(word));
+    hasher.write_u64(word);
+    hasher.finish()
+}
+
+impl Numbers {
+    pub(crate) fn new(random: &mut dyn FnMut() -> u64) -> Numbers {
+        Numbers {
+            sequence: [random(), random()],
+            timestamp: [random(), random()],
+            port: [random(), random()],
+            counters: (0..COUNTERS).map(|_| random() as u16).collect(),
+        }
+    }
+
+    /// The initial sequence number: a clock of 4 µs and a hash (RFC 6528, section 3).
+    pub(crate) fn sequence(&self, flow: &FlowKey, now_ns: u64) -> u32 {
+        let clock = (now_ns / 4000) as u32;
+        clock.wrapping_add(siphash(self.sequence, flow, 0) as u32)
+    }
+
+    /// What is added to the clock of timestamps (RFC 7323, 5.4): the same for all connections of a flow, so that
+    /// they go on (RFC 6191, section 3), and unrelated between flows.
+    pub(crate) fn timestamp_offset(&self, flow: &FlowKey) -> u32 {
+        siphash(self.timestamp, flow, 0) as u32
+    }
+
+    /// A local port that `free` agrees with (RFC 6056, algorithm 4, with steps at random): ports for one peer
+    /// come in turn, so that each rests long, and those for another tell nothing about them. `flow` has local port 0.
+    pub(crate) fn port(
+        &mut self,
+        flow: &FlowKey,
+        random: u64,
+        mut free: impl FnMut(u16) -> bool,
+    ) -> Option<u16> {
+        let hash = siphash(self.port, flow, 0);
+        let counter = self.counters.get_mut((hash >> 32) as usize % COUNTERS)?;
+        for tried in 0..PORTS {
+            let next = (hash as u16).wrapping_add(*counter).wrapping_add(tried);
+            let port = FIRST_PORT + next % PORTS;
+            if free(port) {
+                let step = 1 + (random % 4) as u16;
+                *counter = counter.wrapping_add(tried).wrapping_add(step);
+                return Some(port);
+            }
+        }
+        None
+    }
+}
+
+/// For tests: keys that are the same in each run.
+#[cfg(test)]
+pub(crate) fn counting_random() -> impl FnMut() -> u64 {
+    let mut state = 1u64;
+    move || {
+        state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(99);
+        state ^ state >> 31
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Numbers, counting_random};
+    use crate::flow::FlowKey;
+    use std::collections::BTreeSet;
+
+    fn flow(port: u16) -> FlowKey {
+        let ip = |text: &str| text.parse::<core::net::IpAddr>().unwrap();
+        FlowKey::new((ip("10.0.0.1"), 80), (ip("10.0.0.2"), port))
+    }
+
+    #[test]
+    fn sequence_numbers_go_up_by_the_clock_and_differ_between_flows() {
+        let numbers = Numbers::new(&mut counting_random());
+        let first = numbers.sequence(&flow(1), 0);
+        // RFC 9293, 3.4.1: once around in 4.77 hours.
+        assert_eq!(
+            numbers.sequence(&flow(1), 4_000_000),
+            first.wrapping_add(1000)
+        );
+        assert_eq!(numbers.sequence(&flow(1), 4000 << 32), first);
+        let all: BTreeSet<u32> = (0..1000).map(|n| numbers.sequence(&flow(n), 0)).collect();
+        assert_eq!(all.len(), 1000);
+        let offsets: BTreeSet<u32> = (0..1000)
+            .map(|n| numbers.timestamp_offset(&flow(n)))
+            .collect();
+        assert_eq!(offsets.len(), 1000);
+        assert_ne!(numbers.timestamp_offset(&flow(1)), first, "another key");
+    }
+
+    #[test]
+    fn both_halves_of_an_ipv6_address_count() {
+        let numbers = Numbers::new(&mut counting_random());
+        let ip = |text: &str| (text.parse::<core::net::IpAddr>().unwrap(), 80);
+        let number =
+            |local: &str, remote: &str| numbers.sequence(&FlowKey::new(ip(local), ip(remote)), 0);
+        let all = BTreeSet::from([
+            number("2001:db8::1", "2001:db8::2"),
+            number("2001:db9::1", "2001:db8::2"),
+            number("2001:db8::1", "2001:db9::2"),
+            number("2001:db9::1", "2001:db9::2"),
+        ]);
+        assert_eq!(all.len(), 4);
+    }
+
+    #[test]
+    fn all_ports_are_found_and_none_twice() {
+        let mut numbers = Numbers::new(&mut counting_random());
+        let mut random = counting_random();
+        let mut taken = BTreeSet::new();
+        for _ in 0..32_768 {
+            let port = numbers.port(&flow(0), random(), |port| !taken.contains(&port));
+            assert!(taken.insert(port.expect("a port")));
+        }
+        assert_eq!(taken.first(), Some(&32_768));
+        assert_eq!(
+            numbers.port(&flow(0), 0, |port| !taken.contains(&port)),
+            None
+        );
+    }
+
+    #[test]
+    fn a_port_given_back_rests_while_others_are_used() {
+        let mut numbers = Numbers::new(&mut counting_random());
+        let mut random = counting_random();
+        let used: BTreeSet<_> = (0..8000)
+            .map(|_| numbers.port(&flow(0), random(), |_| true))
+            .collect();
+        assert_eq!(used.len(), 8000);
+    }
+}
