@@ -21,3 +21,5 @@ mod numbers;
 mod operations;
 mod output;
 mod ports;
+#[allow(dead_code, reason = "for our own TCP")]
+mod records;

@@ -1,0 +1,284 @@
+//! Small records of connections, by their addresses and ports, in the order in which something is due.
+
+use alloc::vec::Vec;
+use core::hash::BuildHasher;
+
+use crate::flow::{FlowKey, Keyed};
+use crate::index::Index;
+
+/// No place.
+const NONE: u32 = u32::MAX;
+/// Places that are kept even if none is used.
+const SPARE: usize = 64;
+
+/// Names a record until it is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+#[derive(Debug)]
+struct Entry<T> {
+    key: FlowKey,
+    /// Its list, and its neighbours there; of a free place: the next one.
+    list: u8,
+    before: u32,
+    after: u32,
+    value: Option<T>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct List {
+    first: u32,
+    last: u32,
+}
+
+/// Records, each in one of `LISTS` lists, which keep the order in which records were put there. Each operation takes
+/// constant time, amortised. Memory is for the most that were there at the same time, until all are gone.
+#[derive(Debug)]
+pub(crate) struct Records<T, const LISTS: usize> {
+    entries: Vec<Entry<T>>,
+    free: u32,
+    lists: [List; LISTS],
+    index: Index,
+    keyed: Keyed,
+}
+
+impl<T, const LISTS: usize> Records<T, LISTS> {
+    pub(crate) fn new(keyed: Keyed) -> Self {
+        Records {
+            entries: Vec::new(),
+            free: NONE,
+            lists: [List {
+                first: NONE,
+                last: NONE,
+            }; LISTS],
+            index: Index::new(),
+            keyed,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn hash(&self, key: &FlowKey) -> u32 {
+        self.keyed.hash_one(key) as u32
+    }
+
+    fn entry(&self, at: u32) -> Option<&Entry<T>> {
+        self.entries.get(at as usize)
+    }
+
+    fn entry_mut(&mut self, at: u32) -> Option<&mut Entry<T>> {
+        self.entries.get_mut(at as usize)
+    }
+
+    /// The record of a flow.
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<Place> {
+        if self.index.len() == 0 {
+            return None;
+        }
+        let is_it = |at| self.entry(at).is_some_and(|entry| entry.key == *key);
+        self.index.find(self.hash(key), is_it).map(Place)
+    }
+
+    pub(crate) fn get(&self, place: Place) -> Option<&T> {
+        self.entry(place.0)?.value.as_ref()
+    }
+
+    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+        self.entry_mut(place.0)?.value.as_mut()
+    }
+
+    pub(crate) fn key(&self, place: Place) -> Option<FlowKey> {
+        self.entry(place.0).map(|entry| entry.key)
+    }
+
+    /// The record that was put into `list` before all others there.
+    pub(crate) fn first(&self, list: usize) -> Option<Place> {
+        let first = self.lists.get(list)?.first;
+        (first != NONE).then_some(Place(first))
+    }
+
+    /// Adds a record for a flow that has none.
+    pub(crate) fn insert(&mut self, key: FlowKey, list: usize, value: T) -> Place {
+        let at = self.free;
+        let place = if let Some(entry) = self.entries.get_mut(at as usize) {
+            self.free = entry.after;
+            entry.key = key;
+            entry.value = Some(value);
+            at
+        } else {
+            if self.entries.len() == self.entries.capacity() {
+                // By a half: it is most of what these records take.
+                self.entries
+                    .reserve_exact((self.entries.len() / 2).max(SPARE));
+            }
+            self.entries.push(Entry {
+                key,
+                list: 0,
+                before: NONE,
+                after: NONE,
+                value: Some(value),
+            });
+            (self.entries.len() - 1) as u32
+        };
+        self.index.insert(self.hash(&key), place);
+        self.link(place, list);
+        Place(place)
+    }
+
+    /// Moves a record behind all others of `list`.
+    pub(crate) fn put_last(&mut self, place: Place, list: usize) {
+        if self.get(place).is_some() {
+            self.unlink(place.0);
+            self.link(place.0, list);
+        }
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) -> Option<T> {
+        let Place(at) = place;
+        let value = self.entry_mut(at)?.value.take()?;
+        self.unlink(at);
+        let key = self.entry(at)?.key;
+        self.index.remove(self.hash(&key), at);
+        let free = core::mem::replace(&mut self.free, at);
+        self.entry_mut(at)?.after = free;
+        if self.index.len() == 0 && self.entries.capacity() > SPARE {
+            self.entries = Vec::new();
+            self.free = NONE;
+        }
+        Some(value)
+    }
+
+    /// The records of one list or all.
+    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
+        let used = |(at, entry): (usize, &Entry<T>)| entry.value.as_ref().map(|_| Place(at as u32));
+        self.entries.iter().enumerate().filter_map(used)
+    }
+
+    fn link(&mut self, at: u32, list: usize) {
+        let Some(ends) = self.lists.get_mut(list) else {
+            return;
+        };
+        let before = core::mem::replace(&mut ends.last, at);
+        if before == NONE {
+            ends.first = at;
+        } else if let Some(entry) = self.entry_mut(before) {
+            entry.after = at;
+        }
+        if let Some(entry) = self.entry_mut(at) {
+            (entry.list, entry.before, entry.after) = (list as u8, before, NONE);
+        }
+    }
+
+    fn unlink(&mut self, at: u32) {
+        let Some(&Entry {
+            list,
+            before,
+            after,
+            ..
+        }) = self.entry(at)
+        else {
+            return;
+        };
+        match self.entry_mut(before) {
+            Some(entry) => entry.after = after,
+            None => self.set_end(list, |ends| ends.first = after),
+        }
+        match self.entry_mut(after) {
+            Some(entry) => entry.before = before,
+            None => self.set_end(list, |ends| ends.last = before),
+        }
+    }
+
+    fn set_end(&mut self, list: u8, set: impl FnOnce(&mut List)) {
+        if let Some(ends) = self.lists.get_mut(usize::from(list)) {
+            set(ends);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Records;
+    use crate::flow::{FlowKey, Keyed};
+    use crate::tcp::numbers::counting_random;
+    use proptest::prelude::*;
+
+    fn flow(port: u16) -> FlowKey {
+        let ip = |text: &str| text.parse::<core::net::IpAddr>().unwrap();
+        FlowKey::new((ip("10.0.0.1"), 80), (ip("10.0.0.2"), port))
+    }
+
+    /// What a list holds, by taking it apart.
+    fn contents(mut records: Records<u16, 2>, list: usize) -> Vec<u16> {
+        let mut all = Vec::new();
+        while let Some(place) = records.first(list) {
+            all.extend(records.remove(place));
+        }
+        all
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Put(u16, usize),
+        Remove(u16),
+    }
+
+    proptest! {
+        #[test]
+        fn behaves_as_two_lists(steps in proptest::collection::vec(prop_oneof![
+            2 => (0u16..150, 0usize..2).prop_map(|(n, list)| Step::Put(n, list)),
+            1 => (0u16..150).prop_map(Step::Remove),
+        ], 0..600)) {
+            let mut records = Records::<u16, 2>::new(Keyed::new(&mut counting_random()));
+            let mut lists = [Vec::new(), Vec::new()];
+            for step in steps {
+                let (Step::Put(n, _) | Step::Remove(n)) = step;
+                let found = records.find(&flow(n));
+                let known = lists.iter().any(|list: &Vec<u16>| list.contains(&n));
+                prop_assert_eq!(found.is_some(), known);
+                lists.iter_mut().for_each(|list| list.retain(|other| *other != n));
+                match (step, found) {
+                    (Step::Put(n, list), None) => {
+                        records.insert(flow(n), list, n);
+                        lists[list].push(n);
+                    }
+                    (Step::Put(n, list), Some(place)) => {
+                        prop_assert_eq!(records.get(place), Some(&n));
+                        prop_assert_eq!(records.key(place), Some(flow(n)));
+                        records.put_last(place, list);
+                        lists[list].push(n);
+                    }
+                    (Step::Remove(n), Some(place)) => prop_assert_eq!(records.remove(place), Some(n)),
+                    (Step::Remove(_), None) => {}
+                }
+                prop_assert_eq!(records.len(), lists[0].len() + lists[1].len());
+                prop_assert_eq!(records.places().count(), records.len());
+            }
+            let [first, second] = lists;
+            let mut seen = Vec::new();
+            while let Some(place) = records.first(1) {
+                seen.extend(records.remove(place));
+            }
+            prop_assert_eq!(seen, second);
+            prop_assert_eq!(contents(records, 0), first);
+        }
+    }
+
+    #[test]
+    fn nothing_is_kept_of_many() {
+        let mut records = Records::<u16, 1>::new(Keyed::new(&mut counting_random()));
+        for n in 0..10_000 {
+            records.insert(flow(n), 0, n);
+        }
+        while let Some(place) = records.first(0) {
+            records.remove(place);
+        }
+        assert_eq!((records.len(), records.entries.capacity()), (0, 0));
+        // And a few that come and go don't make it ask for memory each time.
+        let place = records.insert(flow(1), 0, 1);
+        records.remove(place);
+        assert_eq!(records.entries.capacity(), super::SPARE);
+    }
+}
