@@ -4,6 +4,7 @@
 //! - `listener`: ports that are listened to, and their queues;
 //! - `input`: the way of a segment to its connection;
 //! - `output`: what a connection sends, and when it is looked at next;
+//! - `machine`: Soil's own connection;
 //! - `ports`: ephemeral ports;
 //! - `operations`: the public operations;
 //! - `census`: how many connections there are.
@@ -16,6 +17,12 @@ mod input;
 #[allow(dead_code, reason = "for our own TCP")]
 mod limiter;
 pub(crate) mod listener;
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the stack still uses smoltcp's sockets"
+)]
+pub(crate) mod machine;
 #[allow(dead_code, reason = "for our own TCP")]
 mod numbers;
 mod operations;

@@ -1,0 +1,150 @@
+//! The memory of connections, as a connection sees it. The stack implements it.
+
+use alloc::boxed::Box;
+use alloc::sync::Arc;
+
+/// Bytes of a block for little data: a segment of Ethernet fits.
+pub(crate) const SMALL: usize = 2 << 10;
+/// Bytes of a block for streams.
+pub(crate) const LARGE: usize = 16 << 10;
+/// Bytes of received data that a connection may hold whatever the budget says, lest it stands still.
+pub(crate) const GUARANTEED: usize = 2 * SMALL;
+
+/// How scarce memory is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Pressure {
+    /// Windows grow as paths need.
+    #[default]
+    None,
+    /// Windows stop growing, and fall as far as they can without taking back what was offered.
+    Moderate,
+    /// Data out of order is dropped, other data is taken up to [`GUARANTEED`] for each connection.
+    Hard,
+}
+
+/// Memory for the data of connections.
+pub(crate) trait Budget {
+    /// An empty block of `SMALL` bytes (`wanted` ≤ `SMALL`) or `LARGE` ones; `None` if the budget is
+    /// used up. Counts its capacity until it is given back.
+    fn block(&mut self, wanted: usize) -> Option<Block>;
+    /// A block of `SMALL` bytes that is never refused: a connection asks for [`GUARANTEED`] at most
+    /// in each direction.
+    fn guaranteed(&mut self) -> Block;
+    /// Gives a block back.
+    fn recycle(&mut self, block: Block);
+    /// Counts `bytes` that somebody else allocated (shared pieces); false if there is no room.
+    fn take(&mut self, bytes: usize) -> bool;
+    /// Undoes [`Budget::take`].
+    fn give(&mut self, bytes: usize);
+    /// How scarce memory is.
+    fn pressure(&self) -> Pressure;
+}
+
+/// Bytes to be sent without a copy: kept until they are acknowledged, then dropped.
+pub trait SendBuffer: Send + Sync {
+    /// The bytes: always the same.
+    fn bytes(&self) -> &[u8];
+}
+
+/// A piece of memory with bytes in its middle.
+pub(crate) struct Block {
+    bytes: Box<[u8]>,
+    first: u16,
+    end: u16,
+}
+
+impl core::fmt::Debug for Block {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(
+            f,
+            "Block({}..{} of {})",
+            self.first,
+            self.end,
+            self.bytes.len()
+        )
+    }
+}
+
+impl Block {
+    /// A new block with room for `capacity` bytes, at most 65 535.
+    pub(crate) fn new(capacity: usize) -> Block {
+        let capacity = capacity.min(usize::from(u16::MAX));
+        Block {
+            bytes: alloc::vec![0; capacity].into_boxed_slice(),
+            first: 0,
+            end: 0,
+        }
+    }
+
+    /// Bytes of memory.
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Bytes held.
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.end - self.first)
+    }
+
+    /// Whether nothing is held.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first == self.end
+    }
+
+    /// Room after the bytes.
+    pub(crate) fn room(&self) -> usize {
+        self.bytes.len() - usize::from(self.end)
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.first = 0;
+        self.end = 0;
+    }
+
+    /// The bytes.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.bytes
+            .get(usize::from(self.first)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+
+    /// Appends as much as there is room for; gives its length.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
+        let len = bytes.len().min(self.room());
+        let end = usize::from(self.end);
+        if let (Some(room), Some(bytes)) = (self.bytes.get_mut(end..end + len), bytes.get(..len)) {
+            room.copy_from_slice(bytes);
+            self.end += len as u16;
+        }
+        len
+    }
+
+    /// The room after the bytes, to write to before [`Block::extend`].
+    pub(crate) fn spare(&mut self) -> &mut [u8] {
+        let end = usize::from(self.end);
+        self.bytes.get_mut(end..).unwrap_or_default()
+    }
+
+    /// Counts `len` bytes that were written to [`Block::spare`].
+    pub(crate) fn extend(&mut self, len: usize) {
+        self.end += len.min(self.room()) as u16;
+    }
+
+    /// Removes up to `len` bytes from the front.
+    pub(crate) fn consume(&mut self, len: usize) {
+        self.first += len.min(self.len()) as u16;
+    }
+
+    /// Removes bytes from the back until `len` are left.
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.end = self.first + len.min(self.len()) as u16;
+    }
+}
+
+/// Bytes to send: ours, or somebody else's.
+pub(crate) enum Piece {
+    Block(Block),
+    /// The bytes from the given one on.
+    Shared(Arc<dyn SendBuffer>, usize),
+}

@@ -1,0 +1,39 @@
+//! The machine of one TCP connection (RFC 9293): what comes in changes its state, and what it has to
+//! send is asked for. It knows no addresses, no ports, no link and no other connection, does nothing
+//! by itself, and takes time as an argument: nanoseconds of a monotonic clock.
+//!
+//! How a stack uses it:
+//!
+//! 1. [`Connection::connect`], [`Connection::accept`] or [`Connection::accept_cookie`] make one.
+//! 2. [`Connection::input`] takes a segment. Nothing is sent there.
+//! 3. Whenever something was done to it and [`Connection::wants_output`] says so, it gets its turn:
+//!    [`Connection::output`] hands segments to an [`Emit`].
+//! 4. [`Connection::deadline_ns`] is looked at after each of these; when it comes, [`Connection::timer`] is
+//!    called, then `output` if wanted.
+//! 5. [`Connection::is_over`] tells that it has nothing more to say: its flow may go. In TIME-WAIT
+//!    [`Connection::time_wait`] gives what a record needs, and the machine may go at once (with
+//!    unread data, as soon as it is read). [`Connection::release`] gives its memory back.
+//!
+//! Memory is bounded by the limits of [`Setup`] and counted by a [`Budget`]. No input panics.
+
+mod budget;
+mod challenge;
+mod connection;
+mod info;
+mod options;
+mod segment;
+mod seq;
+mod setup;
+mod state;
+
+pub(crate) use budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};
+pub(crate) use connection::{Connection, Emit, IcmpError, Outcome, Quiet};
+pub(crate) use options::{Negotiated, Options, Sack};
+pub(crate) use segment::{Flags, Header, Segment};
+pub(crate) use seq::Seq;
+pub(crate) use setup::Setup;
+pub(crate) use state::State;
+
+pub use budget::SendBuffer;
+pub use info::Info;
+pub use setup::{Congestion, Keepalive};

@@ -1,0 +1,275 @@
+//! The header of a segment (RFC 9293, 3.1), read from bytes and written to them.
+
+use core::fmt;
+use core::ops::BitOr;
+
+use super::options::{OPTIONS_MAX, Options};
+use super::seq::Seq;
+
+/// Bytes of a header without options.
+pub(crate) const HEADER: usize = 20;
+
+/// The control bits.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Flags(pub(crate) u8);
+
+impl Flags {
+    pub(crate) const NONE: Flags = Flags(0);
+    pub(crate) const FIN: Flags = Flags(1);
+    pub(crate) const SYN: Flags = Flags(2);
+    pub(crate) const RST: Flags = Flags(4);
+    pub(crate) const PSH: Flags = Flags(8);
+    pub(crate) const ACK: Flags = Flags(16);
+    pub(crate) const URG: Flags = Flags(32);
+    pub(crate) const ECE: Flags = Flags(64);
+    pub(crate) const CWR: Flags = Flags(128);
+
+    /// Whether all bits of `flags` are set.
+    pub(crate) fn has(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+}
+
+impl BitOr for Flags {
+    type Output = Flags;
+
+    fn bitor(self, other: Flags) -> Flags {
+        Flags(self.0 | other.0)
+    }
+}
+
+impl fmt::Debug for Flags {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (bit, letter) in "FSRPAUEC".chars().enumerate() {
+            if self.0 & 1 << bit != 0 {
+                write!(f, "{letter}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A received segment. Its checksum was verified by whoever had the addresses.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Segment<'a> {
+    pub(crate) source_port: u16,
+    pub(crate) destination_port: u16,
+    pub(crate) seq: Seq,
+    /// Means something only with [`Flags::ACK`].
+    pub(crate) ack: Seq,
+    pub(crate) flags: Flags,
+    /// As in the header: not scaled.
+    pub(crate) window: u16,
+    pub(crate) options: Options,
+    pub(crate) payload: &'a [u8],
+    /// If the device joined several segments into this one: the size of each but the last.
+    pub(crate) gro: Option<u16>,
+}
+
+impl<'a> Segment<'a> {
+    /// Reads the TCP part of a packet. `None` if the header is cut short or its length is impossible
+    /// (RFC 9293, 3.1). The reserved bits are ignored.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Option<Segment<'a>> {
+        let header: &[u8; HEADER] = bytes.first_chunk()?;
+        let [
+            sp0,
+            sp1,
+            dp0,
+            dp1,
+            s0,
+            s1,
+            s2,
+            s3,
+            a0,
+            a1,
+            a2,
+            a3,
+            offset,
+            flags,
+            w0,
+            w1,
+            ..,
+        ] = *header;
+        let offset = usize::from(offset >> 4) * 4;
+        let options = match offset {
+            HEADER => Options::default(),
+            _ => Options::parse(bytes.get(HEADER..offset)?),
+        };
+        Some(Segment {
+            source_port: u16::from_be_bytes([sp0, sp1]),
+            destination_port: u16::from_be_bytes([dp0, dp1]),
+            seq: Seq(u32::from_be_bytes([s0, s1, s2, s3])),
+            ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
+            flags: Flags(flags),
+            window: u16::from_be_bytes([w0, w1]),
+            options,
+            payload: bytes.get(offset..)?,
+            gro: None,
+        })
+    }
+
+    /// Whether all bits of `flags` are set.
+    pub(crate) fn has(&self, flags: Flags) -> bool {
+        self.flags.has(flags)
+    }
+
+    /// SEG.LEN: bytes, and one each for SYN and FIN.
+    pub(crate) fn len(&self) -> u32 {
+        self.payload.len() as u32
+            + u32::from(self.has(Flags::SYN))
+            + u32::from(self.has(Flags::FIN))
+    }
+
+    /// The sequence number after its last.
+    pub(crate) fn end(&self) -> Seq {
+        self.seq + self.len()
+    }
+}
+
+/// The header of a segment to send. Ports, checksum and everything below are the stack's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Header {
+    pub(crate) seq: Seq,
+    pub(crate) ack: Seq,
+    pub(crate) flags: Flags,
+    /// As in the header: scaled.
+    pub(crate) window: u16,
+    pub(crate) options: Options,
+    /// Payload bytes of each segment on the wire. A payload that is larger is to be cut into pieces
+    /// of this size; 0 if there is no payload.
+    pub(crate) segment_size: u16,
+}
+
+impl Header {
+    /// The reset that answers `segment`, which belongs to no connection (RFC 9293, 3.10.7.1); `None`
+    /// if that is a reset itself.
+    pub(crate) fn reset(segment: &Segment<'_>) -> Option<Header> {
+        if segment.has(Flags::RST) {
+            return None;
+        }
+        let (seq, ack, flags) = if segment.has(Flags::ACK) {
+            (segment.ack, Seq(0), Flags::RST)
+        } else {
+            (Seq(0), segment.end(), Flags::RST | Flags::ACK)
+        };
+        Some(Header {
+            seq,
+            ack,
+            flags,
+            ..Header::default()
+        })
+    }
+
+    /// Bytes of the header with its options.
+    pub(crate) fn len(&self) -> usize {
+        HEADER + self.options.len().min(OPTIONS_MAX)
+    }
+
+    /// Writes the header with a checksum of zero; gives its length, `None` if `out` is too short (60
+    /// bytes always suffice).
+    pub(crate) fn write(&self, source: u16, destination: u16, out: &mut [u8]) -> Option<usize> {
+        let mut options = [0; OPTIONS_MAX];
+        let options_len = self.options.write(&mut options);
+        let len = HEADER + options_len;
+        let out = out.get_mut(..len)?;
+        let (header, rest) = out.split_first_chunk_mut::<HEADER>()?;
+        let [sp0, sp1] = source.to_be_bytes();
+        let [dp0, dp1] = destination.to_be_bytes();
+        let [s0, s1, s2, s3] = self.seq.0.to_be_bytes();
+        let [a0, a1, a2, a3] = self.ack.0.to_be_bytes();
+        let [w0, w1] = self.window.to_be_bytes();
+        let offset = (len as u8 / 4) << 4;
+        *header = [
+            sp0,
+            sp1,
+            dp0,
+            dp1,
+            s0,
+            s1,
+            s2,
+            s3,
+            a0,
+            a1,
+            a2,
+            a3,
+            offset,
+            self.flags.0,
+            w0,
+            w1,
+            0,
+            0,
+            0,
+            0,
+        ];
+        rest.copy_from_slice(options.get(..options_len)?);
+        Some(len)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Flags, Header, Segment};
+    use crate::tcp::machine::options::Options;
+    use crate::tcp::machine::seq::Seq;
+    use proptest::prelude::{any, prop, proptest};
+
+    #[test]
+    fn a_header_is_read_as_written() {
+        let header = Header {
+            seq: Seq(0x0102_0304),
+            ack: Seq(0x0506_0708),
+            flags: Flags::ACK | Flags::PSH,
+            window: 0x090a,
+            options: Options {
+                timestamps: Some((7, 8)),
+                ..Options::default()
+            },
+            segment_size: 3,
+        };
+        let mut bytes = [0; 64];
+        let len = header.write(80, 1025, &mut bytes).unwrap();
+        assert_eq!(len, header.len());
+        bytes[len..len + 3].copy_from_slice(b"abc");
+        let read = Segment::parse(&bytes[..len + 3]).unwrap();
+        assert_eq!((read.source_port, read.destination_port), (80, 1025));
+        assert_eq!(
+            (read.seq, read.ack, read.window),
+            (header.seq, header.ack, header.window)
+        );
+        assert_eq!((read.flags, read.options), (header.flags, header.options));
+        assert_eq!(
+            (read.payload, read.len(), read.end()),
+            (&b"abc"[..], 3, header.seq + 3)
+        );
+        assert_eq!(header.write(80, 1025, &mut [0; 31]), None);
+        assert_eq!(format!("{:?}", read.flags), "PA");
+    }
+
+    /// RFC 9293, 3.10.7.1.
+    #[test]
+    fn resets_answer_what_belongs_to_nothing() {
+        let mut segment = Segment::parse(&[
+            0, 1, 0, 2, 0, 0, 0, 9, 0, 0, 0, 5, 0x50, 2, 0, 0, 0, 0, 0, 0, 1,
+        ])
+        .unwrap();
+        let reset = Header::reset(&segment).unwrap();
+        assert_eq!(
+            (reset.seq, reset.ack, reset.flags),
+            (Seq(0), Seq(11), Flags::RST | Flags::ACK)
+        );
+        segment.flags = Flags::ACK;
+        let reset = Header::reset(&segment).unwrap();
+        assert_eq!((reset.seq, reset.flags), (Seq(5), Flags::RST));
+        segment.flags = Flags::RST | Flags::ACK;
+        assert_eq!(Header::reset(&segment), None);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_parse(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
+            if let Some(segment) = Segment::parse(&bytes) {
+                assert!(segment.payload.len() + 20 <= bytes.len());
+            }
+        }
+    }
+}

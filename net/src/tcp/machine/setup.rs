@@ -1,0 +1,107 @@
+//! What a connection is told when it begins.
+
+/// How the sending rate is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Congestion {
+    /// CUBIC (RFC 9438): for paths long or fast.
+    #[default]
+    Cubic,
+    /// NewReno (RFC 5681, 6582).
+    NewReno,
+}
+
+/// Probes to a peer that is silent (RFC 9293, 3.8.4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Keepalive {
+    /// Silence before the first probe, in nanoseconds; RFC 9293 wants two hours at least by default.
+    pub idle_ns: u64,
+    /// Between probes, in nanoseconds.
+    pub interval_ns: u64,
+    /// Unanswered probes after which the connection fails with [`crate::Error::TimedOut`].
+    pub probes: u8,
+}
+
+impl Default for Keepalive {
+    fn default() -> Self {
+        Keepalive {
+            idle_ns: 7_200_000_000_000,
+            interval_ns: 75_000_000_000,
+            probes: 9,
+        }
+    }
+}
+
+/// Parameters of a connection. Durations are nanoseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Setup {
+    /// The initial sequence number (RFC 6528).
+    pub(crate) iss: u32,
+    /// Added to the clock of milliseconds to make timestamps (RFC 7323, 5.4).
+    pub(crate) timestamp_offset: u32,
+    /// Largest payload of a segment without options: the MTU of the interface less 40 (IPv4) or 60
+    /// (IPv6). Announced to the peer (RFC 6691).
+    pub(crate) mss: u16,
+    /// What of `mss` the path is known to carry; otherwise the same.
+    pub(crate) path_mss: u16,
+    /// Bytes of the IP header: 20 or 40. ICMP names packets with it.
+    pub(crate) ip_header: u8,
+    /// Whether timestamps are offered or agreed to.
+    pub(crate) timestamps: bool,
+    /// Whether SACK is offered or agreed to.
+    pub(crate) sack: bool,
+    pub(crate) congestion: Congestion,
+    /// Whether segments are spread over the round-trip time.
+    pub(crate) pacing: bool,
+    /// Small segments aren't held back (`TCP_NODELAY`; RFC 9293, 3.7.4).
+    pub(crate) nodelay: bool,
+    pub(crate) keepalive: Option<Keepalive>,
+    /// How long data may stay unacknowledged, 0 for ever (RFC 5482; RFC 9293, 3.8.3).
+    pub(crate) user_timeout_ns: u64,
+    /// How long the handshake may take.
+    pub(crate) handshake_timeout_ns: u64,
+    /// How long an acknowledgement may wait; less than 500 ms (RFC 9293, 3.8.6.3).
+    pub(crate) delayed_ack_ns: u64,
+    /// The retransmission timeout before anything was measured (RFC 6298, 2.1: one second).
+    pub(crate) rto_initial_ns: u64,
+    /// Its least and largest value.
+    pub(crate) rto_min_ns: u64,
+    pub(crate) rto_max_ns: u64,
+    /// The receive window at first and at most, in bytes.
+    pub(crate) receive_initial: u32,
+    pub(crate) receive_max: u32,
+    /// What may be written and not yet acknowledged, at first and at most, in bytes.
+    pub(crate) send_initial: u32,
+    pub(crate) send_max: u32,
+    /// How long TIME-WAIT lasts if the machine keeps it itself (2 MSL).
+    pub(crate) time_wait_ns: u64,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Setup {
+            iss: 0,
+            timestamp_offset: 0,
+            mss: 1460,
+            path_mss: 1460,
+            ip_header: 20,
+            timestamps: true,
+            sack: true,
+            congestion: Congestion::Cubic,
+            pacing: true,
+            nodelay: false,
+            keepalive: None,
+            user_timeout_ns: 120 * SECOND,
+            handshake_timeout_ns: 75 * SECOND,
+            delayed_ack_ns: SECOND / 25,
+            rto_initial_ns: SECOND,
+            rto_min_ns: SECOND / 5,
+            rto_max_ns: 60 * SECOND,
+            receive_initial: 64 << 10,
+            receive_max: 4 << 20,
+            send_initial: 64 << 10,
+            send_max: 4 << 20,
+            time_wait_ns: 60 * SECOND,
+        }
+    }
+}
