@@ -105,3 +105,17 @@ impl Default for Setup {
         }
     }
 }
+
+impl Setup {
+    /// The shift of the windows that this end offers (RFC 7323, 2.3): the least with which
+    /// [`Setup::receive_max`] can be said.
+    pub(crate) fn window_scale(&self) -> u8 {
+        let bits = u32::BITS - self.receive_max.leading_zeros();
+        bits.saturating_sub(16).min(14) as u8
+    }
+
+    /// The window in a SYN, which is never scaled (RFC 7323, 2.2).
+    pub(crate) fn syn_window(&self) -> u16 {
+        self.receive_initial.min(self.receive_max).min(0xffff) as u16
+    }
+}
