@@ -31,6 +31,8 @@ mod handle;
 #[allow(dead_code, reason = "for the connections of our own TCP")]
 mod index;
 mod interface;
+#[allow(dead_code, unused_imports)] // Takes the place of `interface` step by step.
+mod ip;
 mod link;
 mod loopback;
 mod memory;

@@ -1,0 +1,470 @@
+//! Neighbours: which Ethernet address has the IP address, and whether it still answers.
+//!
+//! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 knows no time limits (RFC
+//! 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have something to
+//! send to the address, or when a neighbour asks for us; entries of the second kind are few and drive
+//! out each other only (RFC 6583).
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use hashbrown::HashMap;
+
+use super::header::Mac;
+use crate::flow::Keyed;
+
+const SECOND: u64 = 1_000_000_000;
+/// RETRANS_TIMER of RFC 4861, 10.
+const RETRANSMIT_NS: u64 = SECOND;
+/// MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT.
+const QUESTIONS: u8 = 3;
+/// DELAY_FIRST_PROBE_TIME.
+const DELAY_NS: u64 = 5 * SECOND;
+/// REACHABLE_TIME, before it is made random (6.3.2).
+const REACHABLE_NS: u64 = 30 * SECOND;
+/// How long a neighbour that didn't answer isn't asked again.
+const FAILED_NS: u64 = SECOND;
+/// Neighbours of one interface.
+const ENTRIES: usize = 512;
+/// Of these, entries that others began.
+const PASSIVE: usize = 128;
+/// Packets that wait for one neighbour (at least one: RFC 4861, 7.2.2), and their bytes for all.
+const PENDING: usize = 16;
+const PENDING_BYTES: usize = 256 << 10;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Incomplete,
+    Reachable,
+    Stale,
+    Delay,
+    Probe,
+    Failed,
+}
+
+#[derive(Debug)]
+struct Entry {
+    address: IpAddr,
+    mac: Mac,
+    state: State,
+    /// When the state ends or the next question is due.
+    at_ns: u64,
+    asked: u8,
+    used_ns: u64,
+    /// Nobody here has sent to it.
+    passive: bool,
+    router: bool,
+    pending: VecDeque<Vec<u8>>,
+}
+
+/// What is known of a neighbour that something is to be sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Known {
+    /// Its address.
+    At(Mac),
+    /// It is being asked for; `true`: it is to be asked for now.
+    Asking(bool),
+    /// It doesn't answer.
+    Gone,
+}
+
+/// A question that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Question {
+    pub(crate) address: IpAddr,
+    /// To this one alone; to all otherwise.
+    pub(crate) mac: Option<Mac>,
+}
+
+/// A confirmed piece of news about a neighbour (RFC 4861, 7.2.5).
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Advert {
+    pub(crate) address: IpAddr,
+    pub(crate) mac: Option<Mac>,
+    pub(crate) solicited: bool,
+    pub(crate) replace: bool,
+    pub(crate) router: bool,
+}
+
+/// The neighbours of an interface.
+#[derive(Debug)]
+pub(crate) struct Neighbors {
+    entries: Vec<Option<Entry>>,
+    index: HashMap<IpAddr, u32, Keyed>,
+    free: Vec<u32>,
+    passive: usize,
+    pending_bytes: usize,
+    reachable_ns: u64,
+    /// The earliest `at_ns` that [`Neighbors::run`] has to look at.
+    next_ns: Option<u64>,
+    /// A neighbour became known or was given up since this was last taken.
+    pub(crate) news: bool,
+}
+
+impl Neighbors {
+    pub(crate) fn new(keyed: Keyed) -> Neighbors {
+        Neighbors {
+            entries: Vec::new(),
+            index: HashMap::with_hasher(keyed),
+            free: Vec::new(),
+            passive: 0,
+            pending_bytes: 0,
+            reachable_ns: REACHABLE_NS,
+            next_ns: None,
+            news: false,
+        }
+    }
+
+    /// The reachable time that a router advertised, made random (RFC 4861, 6.3.4): `unit` is a
+    /// number below 1000.
+    pub(crate) fn set_reachable(&mut self, base_ns: u64, unit: u64) {
+        let base_ns = base_ns.clamp(SECOND, 3600 * SECOND);
+        self.reachable_ns = base_ns / 2 + base_ns / 1000 * unit.min(999);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.index.len()
+    }
+
+    fn slot_of(&self, address: IpAddr) -> Option<u32> {
+        self.index.get(&address).copied()
+    }
+
+    fn entry_mut(&mut self, slot: u32) -> Option<&mut Entry> {
+        self.entries.get_mut(slot as usize)?.as_mut()
+    }
+
+    fn wake_at(&mut self, at_ns: u64) {
+        self.next_ns = Some(self.next_ns.map_or(at_ns, |next| next.min(at_ns)));
+    }
+
+    /// What is known of `address`, to which something is to be sent. `slot` is where it was found last
+    /// time, and is set.
+    pub(crate) fn look_up(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
+        let here = self
+            .entries
+            .get(*slot as usize)
+            .and_then(Option::as_ref)
+            .is_some_and(|entry| entry.address == address);
+        if !here {
+            match self.slot_of(address) {
+                Some(found) => *slot = found,
+                None => {
+                    *slot = self.insert(address, State::Incomplete, [0; 6], false, now_ns);
+                    self.begin(*slot, now_ns);
+                    return Known::Asking(true);
+                }
+            }
+        }
+        let slot = *slot;
+        let Some(entry) = self.entry_mut(slot) else {
+            return Known::Gone;
+        };
+        entry.used_ns = now_ns;
+        let was_passive = core::mem::take(&mut entry.passive);
+        let known = match entry.state {
+            State::Reachable if now_ns < entry.at_ns => Known::At(entry.mac),
+            State::Reachable | State::Stale => {
+                entry.state = State::Delay;
+                entry.at_ns = now_ns.saturating_add(DELAY_NS);
+                let (at_ns, mac) = (entry.at_ns, entry.mac);
+                self.wake_at(at_ns);
+                Known::At(mac)
+            }
+            State::Delay | State::Probe => Known::At(entry.mac),
+            State::Incomplete => Known::Asking(false),
+            State::Failed if now_ns < entry.at_ns => Known::Gone,
+            State::Failed => {
+                self.begin(slot, now_ns);
+                Known::Asking(true)
+            }
+        };
+        if was_passive {
+            self.passive -= 1;
+        }
+        known
+    }
+
+    /// The first question is asked now.
+    fn begin(&mut self, slot: u32, now_ns: u64) {
+        if let Some(entry) = self.entry_mut(slot) {
+            entry.state = State::Incomplete;
+            entry.asked = 1;
+            entry.at_ns = now_ns.saturating_add(RETRANSMIT_NS);
+            let at_ns = entry.at_ns;
+            self.wake_at(at_ns);
+        }
+    }
+
+    fn insert(
+        &mut self,
+        address: IpAddr,
+        state: State,
+        mac: Mac,
+        passive: bool,
+        now_ns: u64,
+    ) -> u32 {
+        if passive && self.passive >= PASSIVE {
+            self.evict(true);
+        }
+        if self.index.len() >= ENTRIES {
+            self.evict(false);
+        }
+        self.passive += usize::from(passive);
+        let entry = Some(Entry {
+            address,
+            mac,
+            state,
+            at_ns: now_ns,
+            asked: 0,
+            used_ns: now_ns,
+            passive,
+            router: false,
+            pending: VecDeque::new(),
+        });
+        let slot = match self.free.pop() {
+            Some(slot) => {
+                if let Some(place) = self.entries.get_mut(slot as usize) {
+                    *place = entry;
+                }
+                slot
+            }
+            None => {
+                self.entries.push(entry);
+                self.entries.len() as u32 - 1
+            }
+        };
+        self.index.insert(address, slot);
+        slot
+    }
+
+    /// Forgets the entry that is missed least: one that is being asked for or doesn't answer before
+    /// one that was not confirmed lately, before others; of those the one that was used longest ago.
+    fn evict(&mut self, passive: bool) {
+        let order = |entry: &Entry| {
+            let class = match entry.state {
+                State::Failed => 0,
+                State::Incomplete => 1,
+                State::Stale => 2,
+                _ => 3,
+            };
+            (!entry.passive, class, entry.used_ns)
+        };
+        let victim = self
+            .entries
+            .iter()
+            .flatten()
+            .filter(|entry| entry.passive || !passive)
+            .min_by_key(|entry| order(entry))
+            .map(|entry| entry.address);
+        if let Some(address) = victim {
+            self.remove(address);
+        }
+    }
+
+    /// Forgets a neighbour.
+    pub(crate) fn remove(&mut self, address: IpAddr) {
+        if let Some(slot) = self.index.remove(&address)
+            && let Some(entry) = self.entries.get_mut(slot as usize).and_then(Option::take)
+        {
+            self.passive -= usize::from(entry.passive);
+            self.pending_bytes -= entry.pending.iter().map(Vec::len).sum::<usize>();
+            self.free.push(slot);
+        }
+    }
+
+    /// Forgets all: the link, or our own address upon it, is another one now.
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+        self.index.clear();
+        self.free.clear();
+        self.passive = 0;
+        self.pending_bytes = 0;
+        self.next_ns = None;
+    }
+
+    /// Keeps an IP packet until the neighbour, which is being asked for, is known. The oldest makes
+    /// room for it (RFC 4861, 7.2.2); tells whether none was lost.
+    pub(crate) fn hold(&mut self, address: IpAddr, packet: Vec<u8>) -> bool {
+        let Some(slot) = self.slot_of(address) else {
+            return false;
+        };
+        let mut bytes = self.pending_bytes + packet.len();
+        let Some(entry) = self.entry_mut(slot) else {
+            return false;
+        };
+        let mut lost = false;
+        while (entry.pending.len() >= PENDING || bytes > PENDING_BYTES)
+            && let Some(oldest) = entry.pending.pop_front()
+        {
+            bytes -= oldest.len();
+            lost = true;
+        }
+        if bytes > PENDING_BYTES {
+            bytes -= packet.len();
+            lost = true;
+        } else {
+            entry.pending.push_back(packet);
+        }
+        self.pending_bytes = bytes;
+        !lost
+    }
+
+    /// Takes the packets that waited for a neighbour, to be sent to the address that it now has.
+    fn release(&mut self, slot: u32, ready: &mut Vec<(Mac, Vec<u8>)>) {
+        let Some(entry) = self.entry_mut(slot) else {
+            return;
+        };
+        let mac = entry.mac;
+        let pending = core::mem::take(&mut entry.pending);
+        self.pending_bytes -= pending.iter().map(Vec::len).sum::<usize>();
+        ready.extend(pending.into_iter().map(|packet| (mac, packet)));
+        self.news = true;
+    }
+
+    /// A neighbour said something about itself to us: a solicitation, or an ARP request (RFC 4861,
+    /// 7.2.3; RFC 826). Packets that waited for it are put on `ready`.
+    pub(crate) fn heard(
+        &mut self,
+        address: IpAddr,
+        mac: Mac,
+        now_ns: u64,
+        ready: &mut Vec<(Mac, Vec<u8>)>,
+    ) {
+        let Some(slot) = self.slot_of(address) else {
+            self.insert(address, State::Stale, mac, true, now_ns);
+            return;
+        };
+        let Some(entry) = self.entry_mut(slot) else {
+            return;
+        };
+        if entry.mac != mac || matches!(entry.state, State::Incomplete | State::Failed) {
+            entry.mac = mac;
+            entry.state = State::Stale;
+            self.release(slot, ready);
+        }
+    }
+
+    /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is learnt
+    /// of a neighbour that nobody here asked for.
+    pub(crate) fn advertised(
+        &mut self,
+        advert: &Advert,
+        now_ns: u64,
+        ready: &mut Vec<(Mac, Vec<u8>)>,
+    ) {
+        let until_ns = now_ns.saturating_add(self.reachable_ns);
+        let Some(slot) = self.slot_of(advert.address) else {
+            return;
+        };
+        let Some(entry) = self.entry_mut(slot) else {
+            return;
+        };
+        if matches!(entry.state, State::Incomplete | State::Failed) {
+            let Some(mac) = advert.mac else { return };
+            entry.mac = mac;
+            entry.router = advert.router;
+            entry.state = if advert.solicited {
+                State::Reachable
+            } else {
+                State::Stale
+            };
+            entry.at_ns = until_ns;
+            return self.release(slot, ready);
+        }
+        let other = advert.mac.is_some_and(|mac| mac != entry.mac);
+        if other && !advert.replace {
+            if entry.state == State::Reachable {
+                entry.state = State::Stale;
+            }
+            return;
+        }
+        if let Some(mac) = advert.mac {
+            entry.mac = mac;
+        }
+        if advert.solicited {
+            entry.state = State::Reachable;
+            entry.at_ns = until_ns;
+        } else if other {
+            entry.state = State::Stale;
+        }
+        entry.router = advert.router;
+    }
+
+    /// The connection over this neighbour makes progress: it is there (RFC 4861, 7.3.1).
+    pub(crate) fn confirm(&mut self, address: IpAddr, slot: u32, now_ns: u64) {
+        let until_ns = now_ns.saturating_add(self.reachable_ns);
+        if let Some(entry) = self.entry_mut(slot)
+            && entry.address == address
+            && matches!(
+                entry.state,
+                State::Reachable | State::Stale | State::Delay | State::Probe
+            )
+        {
+            entry.state = State::Reachable;
+            entry.at_ns = until_ns;
+        }
+    }
+
+    /// Whether the neighbour is known not to answer.
+    pub(crate) fn is_gone(&self, address: IpAddr) -> bool {
+        self.slot_of(address)
+            .and_then(|slot| self.entries.get(slot as usize)?.as_ref())
+            .is_some_and(|entry| entry.state == State::Failed)
+    }
+
+    /// The questions that are due; neighbours that left all of them unanswered are given up. The
+    /// packets that waited for those are put on `lost`.
+    pub(crate) fn run(&mut self, now_ns: u64, lost: &mut Vec<Vec<u8>>) -> Vec<Question> {
+        let mut questions = Vec::new();
+        if self.next_ns.is_none_or(|at_ns| at_ns > now_ns) {
+            return questions;
+        }
+        let mut next = None::<u64>;
+        let mut gone = Vec::new();
+        for entry in self.entries.iter_mut().flatten() {
+            let waits = matches!(entry.state, State::Incomplete | State::Delay | State::Probe);
+            if !waits {
+                continue;
+            }
+            if entry.at_ns <= now_ns {
+                match entry.state {
+                    State::Delay => {
+                        entry.state = State::Probe;
+                        entry.asked = 0;
+                    }
+                    State::Incomplete if entry.asked >= QUESTIONS => {
+                        entry.state = State::Failed;
+                        entry.at_ns = now_ns.saturating_add(FAILED_NS);
+                        self.pending_bytes -= entry.pending.iter().map(Vec::len).sum::<usize>();
+                        lost.extend(entry.pending.drain(..));
+                        self.news = true;
+                        continue;
+                    }
+                    State::Probe if entry.asked >= QUESTIONS => {
+                        gone.push(entry.address);
+                        continue;
+                    }
+                    _ => {}
+                }
+                entry.asked += 1;
+                entry.at_ns = now_ns.saturating_add(RETRANSMIT_NS);
+                questions.push(Question {
+                    address: entry.address,
+                    mac: (entry.state == State::Probe).then_some(entry.mac),
+                });
+            }
+            next = Some(next.map_or(entry.at_ns, |next| next.min(entry.at_ns)));
+        }
+        self.next_ns = next;
+        for address in gone {
+            self.remove(address);
+        }
+        questions
+    }
+
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.next_ns
+    }
+}

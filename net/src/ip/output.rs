@@ -1,0 +1,414 @@
+//! Sending: from a route and the pieces of a packet to a finished frame.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::header::{
+    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Framing, ICMP, ICMPV6, IGMP, IpHeader, Mac, TCP, UDP, put,
+};
+use super::neighbor::Known;
+use super::{Ip, LOOPBACK, Net, Origin, Route};
+use crate::Handle;
+use crate::checksum;
+use crate::link::{LinkCapabilities, PartialChecksum, SegmentKind, Segmentation, TxMeta};
+
+/// Finished frames that wait for a link, and their bytes. Answers beyond that are dropped: whoever
+/// asks faster than the link carries doesn't get more.
+const QUEUE: usize = 256;
+const QUEUE_BYTES: usize = 512 << 10;
+/// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
+pub(crate) const HOP_LIMIT: u8 = 64;
+
+/// How sending went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The link has it, or it waits in our own queue for a neighbour.
+    Sent,
+    /// The link has no room: try again when it has ([`Net::blocked`]).
+    Full,
+    /// The neighbour's address isn't known yet: try again when it is ([`Net::waiting`]). It has been
+    /// asked for.
+    Resolving,
+    /// No route, or the neighbour doesn't answer.
+    Unreachable,
+    /// Larger than the path's MTU, and must not be cut.
+    TooLong,
+}
+
+/// Finished frames of a port that the link had no room for, or that were made while it was handing
+/// one over.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    frames: VecDeque<(Vec<u8>, TxMeta)>,
+    bytes: usize,
+    /// Sockets that wait for room.
+    pub(crate) blocked: Vec<Handle>,
+    /// Something was given to the link since its last flush.
+    pub(crate) dirty: bool,
+}
+
+impl Queue {
+    /// Puts a frame behind the others; `false` if there is no room.
+    pub(crate) fn push(&mut self, frame: Vec<u8>, meta: TxMeta) -> bool {
+        if self.frames.len() >= QUEUE || self.bytes + frame.len() > QUEUE_BYTES {
+            return false;
+        }
+        self.bytes += frame.len();
+        self.frames.push_back((frame, meta));
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+/// A TCP segment that goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcpSegment<'a> {
+    /// Header and options; whatever its checksum field holds.
+    pub(crate) header: &'a [u8],
+    /// The payload in its pieces.
+    pub(crate) payload: &'a [&'a [u8]],
+    /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
+    pub(crate) segment_size: Option<u16>,
+    /// The two bits of RFC 3168.
+    pub(crate) ecn: u8,
+}
+
+/// A packet that goes out, of any protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    pub(crate) header: IpHeader,
+    /// The transport header; its checksum field is filled in.
+    pub(crate) transport: &'a [u8],
+    pub(crate) payload: &'a [&'a [u8]],
+}
+
+impl Packet<'_> {
+    fn content_len(&self) -> usize {
+        self.transport.len() + self.payload.iter().map(|piece| piece.len()).sum::<usize>()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.header.len() + self.content_len()
+    }
+
+    /// Where the checksum is in the transport header, and whether the pseudo-header is part of it.
+    fn checksum(&self) -> Option<(usize, bool)> {
+        match (self.header.protocol, self.header.destination) {
+            (TCP, _) => Some((16, true)),
+            (UDP, _) => Some((6, true)),
+            (ICMPV6, IpAddr::V6(_)) => Some((2, true)),
+            (ICMP | IGMP, IpAddr::V4(_)) => Some((2, false)),
+            _ => None,
+        }
+    }
+
+    /// Writes the packet; `buffer` is as long as it is. With `offload` the checksum of TCP and UDP is
+    /// left to the device.
+    fn write(&self, buffer: &mut [u8], before: usize, how: Offload) -> TxMeta {
+        let content_len = self.content_len();
+        self.header.write(buffer, content_len);
+        let at = self.header.len();
+        put(buffer, at, self.transport);
+        let mut to = at + self.transport.len();
+        for piece in self.payload {
+            put(buffer, to, piece);
+            to += piece.len();
+        }
+        let Some((offset, pseudo)) = self.checksum() else {
+            return TxMeta::default();
+        };
+        let sum = if pseudo {
+            self.header.pseudo_sum(content_len)
+        } else {
+            0
+        };
+        put(buffer, at + offset, &sum.to_be_bytes());
+        if how.checksum && matches!(self.header.protocol, TCP | UDP) {
+            let start = (before + at) as u16;
+            return TxMeta {
+                checksum: Some(PartialChecksum {
+                    start,
+                    offset: offset as u16,
+                }),
+                segmentation: how.segment_size.map(|size| Segmentation {
+                    kind: match self.header.destination {
+                        IpAddr::V4(_) => SegmentKind::Tcp4,
+                        IpAddr::V6(_) => SegmentKind::Tcp6,
+                    },
+                    size,
+                    header_len: start + self.transport.len() as u16,
+                }),
+            };
+        }
+        // The field holds the pseudo-header's sum, so that the sum over all is what is wanted.
+        let mut sum = !checksum::sum(buffer.get(at..).unwrap_or_default());
+        if sum == 0 && self.header.protocol == UDP {
+            // Zero would mean "no checksum" (RFC 768).
+            sum = 0xffff;
+        }
+        put(buffer, at + offset, &sum.to_be_bytes());
+        TxMeta::default()
+    }
+
+    /// The packet by itself, without a link's header, and complete.
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut packet = alloc::vec![0; self.len()];
+        self.write(&mut packet, 0, Offload::default());
+        packet
+    }
+}
+
+/// What the device does for a frame.
+#[derive(Clone, Copy, Debug, Default)]
+struct Offload {
+    checksum: bool,
+    segment_size: Option<u16>,
+}
+
+pub(crate) fn ethertype(address: IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(_) => ETHERTYPE_IPV4,
+        IpAddr::V6(_) => ETHERTYPE_IPV6,
+    }
+}
+
+impl Net {
+    /// The Ethernet address that packets of a route go to now.
+    fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
+        if !self.refresh(route) {
+            return Err(Outcome::Unreachable);
+        }
+        if route.interface == LOOPBACK {
+            return Ok([0; 6]);
+        }
+        let now_ns = self.now_ns;
+        let Some(interface) = self.interfaces.get_mut(route.interface) else {
+            return Err(Outcome::Unreachable);
+        };
+        if !interface.is_ready(route.source) {
+            return Err(if interface.has_address(route.source) {
+                Outcome::Resolving
+            } else {
+                Outcome::Unreachable
+            });
+        }
+        if let Some(mac) = route.group {
+            return Ok(mac);
+        }
+        match interface
+            .neighbors
+            .look_up(route.next_hop, &mut route.slot, now_ns)
+        {
+            Known::At(mac) => Ok(mac),
+            Known::Gone => Err(Outcome::Unreachable),
+            Known::Asking(now) => {
+                if now {
+                    self.ask(route.interface, route.next_hop, None);
+                }
+                Err(Outcome::Resolving)
+            }
+        }
+    }
+
+    /// Asks for the address of a neighbour.
+    pub(crate) fn ask(&mut self, _interface: usize, _neighbor: IpAddr, _mac: Option<Mac>) {}
+
+    /// Puts a frame on the queue of an interface's port; `false` if that is full.
+    pub(crate) fn stage(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        ethertype: u16,
+        len: usize,
+        fill: impl FnOnce(&mut [u8], usize) -> TxMeta,
+    ) -> bool {
+        let Some(interface) = self.interfaces.get_mut(interface) else {
+            return false;
+        };
+        let before = interface.framing.header_len();
+        let mut frame = alloc::vec![0; before + len];
+        interface.framing.write(&mut frame, to, ethertype);
+        let meta = fill(frame.get_mut(before..).unwrap_or_default(), before);
+        let bytes = frame.len();
+        let queued = self
+            .queues
+            .get_mut(interface.port)
+            .is_some_and(|queue| queue.push(frame, meta));
+        if queued {
+            count_sent(interface, bytes);
+        }
+        queued
+    }
+
+    /// Answers a segment to where it came from, without a route. `false` if the queue is full.
+    pub(crate) fn reply_tcp(&mut self, to: &Origin, segment: &TcpSegment<'_>) -> bool {
+        let packet = tcp_packet(to.local, to.remote, segment);
+        self.stage_packet(to.interface, to.mac, &packet)
+    }
+
+    /// Puts a packet on the queue of an interface's port, to an Ethernet address that is known.
+    pub(crate) fn stage_packet(&mut self, interface: usize, to: Mac, packet: &Packet<'_>) -> bool {
+        let ethertype = ethertype(packet.header.destination);
+        self.stage(interface, to, ethertype, packet.len(), |buffer, before| {
+            packet.write(buffer, before, Offload::default())
+        })
+    }
+
+    /// The largest IP packet that reaches the route's end, as far as is known: the path's MTU.
+    pub(crate) fn path_mtu(&self, route: &Route) -> usize {
+        self.interfaces
+            .get(route.interface)
+            .map_or(1280, |interface| interface.mtu)
+    }
+
+    /// A router said that packets to `remote` may have at most `mtu` bytes. To be called for TCP once
+    /// the connection has verified the report.
+    pub(crate) fn learn_path_mtu(&mut self, _remote: IpAddr, _mtu: u32) {}
+
+    /// The peer acknowledges what we send over this route (RFC 4861, 7.3.1).
+    pub(crate) fn confirm(&mut self, route: &Route) {
+        let now_ns = self.now_ns;
+        if let Some(interface) = self.interfaces.get_mut(route.interface) {
+            interface
+                .neighbors
+                .confirm(route.next_hop, route.slot, now_ns);
+        }
+    }
+}
+
+fn count_sent(interface: &mut super::Interface, bytes: usize) {
+    let counters = &mut interface.counters;
+    counters.tx_frames = counters.tx_frames.wrapping_add(1);
+    counters.tx_bytes = counters.tx_bytes.wrapping_add(bytes as u64);
+}
+
+fn tcp_packet<'a>(local: IpAddr, remote: IpAddr, segment: &TcpSegment<'a>) -> Packet<'a> {
+    Packet {
+        header: IpHeader {
+            source: local,
+            destination: remote,
+            protocol: TCP,
+            hop_limit: HOP_LIMIT,
+            traffic_class: segment.ecn & 3,
+            // Segments are never cut on their way (RFC 1191, 3), so that the identification is of no
+            // use (RFC 6864, 4.1).
+            fragment: (0, DF),
+            router_alert: false,
+        },
+        transport: segment.header,
+        payload: segment.payload,
+    }
+}
+
+impl Ip {
+    /// The largest IP packet that [`Ip::send_tcp`] takes with a `segment_size`; `None` if the device
+    /// of the route doesn't cut segments.
+    pub(crate) fn segmentation(&self, route: &Route) -> Option<usize> {
+        let port = self.net.interfaces.get(route.interface)?.port;
+        let LinkCapabilities {
+            tx_checksum,
+            tso4,
+            tso6,
+            ..
+        } = self.ports.get(port)?.capabilities;
+        let cuts = match route.destination {
+            IpAddr::V4(_) => tso4,
+            IpAddr::V6(_) => tso6,
+        };
+        (cuts && tx_checksum).then_some(65_535)
+    }
+
+    /// Sends a TCP segment.
+    pub(crate) fn send_tcp(&mut self, route: &mut Route, segment: &TcpSegment<'_>) -> Outcome {
+        let mac = match self.net.next_mac(route) {
+            Ok(mac) => mac,
+            Err(outcome) => return outcome,
+        };
+        let packet = tcp_packet(route.source, route.destination, segment);
+        let len = packet.len();
+        let limit = match segment.segment_size {
+            Some(_) => self.segmentation(route).unwrap_or(0),
+            None => self
+                .net
+                .interfaces
+                .get(route.interface)
+                .map_or(0, |interface| interface.mtu),
+        };
+        if len > limit {
+            return Outcome::TooLong;
+        }
+        self.transmit(route.interface, mac, &packet, segment.segment_size)
+    }
+
+    /// Writes a packet into the device's own buffer.
+    fn transmit(
+        &mut self,
+        interface: usize,
+        mac: Mac,
+        packet: &Packet<'_>,
+        segment_size: Option<u16>,
+    ) -> Outcome {
+        let Some(interface) = self.net.interfaces.get_mut(interface) else {
+            return Outcome::Unreachable;
+        };
+        let (Some(port), Some(queue)) = (
+            self.ports.get_mut(interface.port),
+            self.net.queues.get_mut(interface.port),
+        ) else {
+            return Outcome::Unreachable;
+        };
+        if !port.drain(queue) || !port.link.can_transmit() {
+            return Outcome::Full;
+        }
+        let framing: Framing = interface.framing;
+        let before = framing.header_len();
+        let how = Offload {
+            checksum: port.capabilities.tx_checksum,
+            segment_size,
+        };
+        let len = before + packet.len();
+        let sent = port.link.transmit(len, &mut |buffer| {
+            framing.write(buffer, mac, ethertype(packet.header.destination));
+            packet.write(buffer.get_mut(before..).unwrap_or_default(), before, how)
+        });
+        if !sent {
+            return Outcome::Full;
+        }
+        queue.dirty = true;
+        count_sent(interface, len);
+        Outcome::Sent
+    }
+
+    /// Gives the finished frames of a port to its link; `false` if it hasn't taken all.
+    pub(crate) fn drain(&mut self, port: usize) -> bool {
+        match (self.ports.get_mut(port), self.net.queues.get_mut(port)) {
+            (Some(port), Some(queue)) => port.drain(queue),
+            _ => true,
+        }
+    }
+}
+
+impl super::Port {
+    fn drain(&mut self, queue: &mut Queue) -> bool {
+        while let Some((frame, meta)) = queue.frames.front() {
+            if !self.link.can_transmit() {
+                return false;
+            }
+            let taken = self.link.transmit(frame.len(), &mut |buffer| {
+                buffer.copy_from_slice(frame);
+                *meta
+            });
+            if !taken {
+                return false;
+            }
+            queue.dirty = true;
+            queue.bytes -= frame.len();
+            queue.frames.pop_front();
+        }
+        true
+    }
+}

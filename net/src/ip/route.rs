@@ -1,0 +1,195 @@
+//! Which way packets go: the table of routes, and the way to one address.
+//!
+//! The table is made anew from its sources whenever one of them changes: addresses, the
+//! configuration, leases, router advertisements. A way that was found is kept by who uses it, and
+//! found again when the table's generation has changed.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::address::{broadcast_of, common_prefix};
+use super::header::{BROADCAST, Mac, group_mac};
+use super::{LOOPBACK, Net};
+use crate::Error;
+
+/// Routes in the table.
+const ROUTES: usize = 128;
+
+/// A route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) network: IpAddr,
+    pub(crate) prefix_len: u8,
+    pub(crate) interface: usize,
+    /// `None`: on the link itself.
+    pub(crate) gateway: Option<IpAddr>,
+    /// 1 high, 0 medium, -1 low (RFC 4191, 2.1).
+    pub(crate) preference: i8,
+}
+
+/// The table.
+#[derive(Debug, Default)]
+pub(crate) struct Routes {
+    pub(crate) entries: Vec<Entry>,
+    /// Changes whenever a way may have become another one.
+    pub(crate) generation: u32,
+}
+
+impl Routes {
+    /// Puts a new table in place of the old one.
+    pub(crate) fn replace(&mut self, mut entries: Vec<Entry>) {
+        entries.truncate(ROUTES);
+        self.entries = entries;
+        self.generation = self.generation.wrapping_add(1);
+    }
+}
+
+/// The way to one address.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) interface: usize,
+    /// The address that packets are sent from.
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    /// The neighbour that takes them.
+    pub(crate) next_hop: IpAddr,
+    /// The Ethernet address, if it follows from the destination: of a group or of all.
+    pub(crate) group: Option<Mac>,
+    pub(super) scope: u32,
+    pub(super) generation: u32,
+    /// Where the neighbour was found last.
+    pub(super) slot: u32,
+}
+
+impl Net {
+    /// The way to `remote`. `scope` names the interface of a link-local or group address (RFC 4007;
+    /// 0: not said). With `source`, which is one of our addresses, routes over its own interface go
+    /// before others: policy routing in its simplest form.
+    pub(crate) fn route(
+        &self,
+        remote: IpAddr,
+        scope: u32,
+        source: Option<IpAddr>,
+    ) -> Result<Route, Error> {
+        let found = |interface: usize, next_hop: IpAddr, group: Option<Mac>| {
+            let chosen = match source {
+                Some(source) => Some(source),
+                None if interface == LOOPBACK => Some(remote),
+                None => self
+                    .interfaces
+                    .get(interface)
+                    .and_then(|i| i.source_for(remote, self.now_ns)),
+            };
+            Ok(Route {
+                interface,
+                source: chosen.ok_or(Error::Unreachable)?,
+                destination: remote,
+                next_hop,
+                group,
+                scope,
+                generation: self.routes.generation,
+                slot: u32::MAX,
+            })
+        };
+        if remote.is_unspecified() {
+            return Err(Error::Unreachable);
+        }
+        if remote.is_loopback() || self.has_address(remote) && !remote.is_multicast() {
+            return found(LOOPBACK, remote, None);
+        }
+        let home = source.and_then(|source| self.interface_of(source));
+        let scoped = matches!(remote, IpAddr::V6(a) if a.is_unicast_link_local());
+        if let Some(group) = group_mac(remote) {
+            let interface = self.link_for(remote, scope, home)?;
+            return found(interface, remote, Some(group));
+        }
+        if scoped {
+            return found(self.link_for(remote, scope, home)?, remote, None);
+        }
+        if let Some(interface) = self.broadcast_interface(remote) {
+            return found(interface, remote, Some(BROADCAST));
+        }
+        let rank = |entry: &Entry| {
+            let alive = entry.gateway.is_none_or(|gateway| {
+                self.interfaces
+                    .get(entry.interface)
+                    .is_none_or(|i| !i.neighbors.is_gone(gateway))
+            });
+            (
+                home == Some(entry.interface),
+                entry.prefix_len,
+                alive,
+                entry.preference,
+            )
+        };
+        let mut best: Option<&Entry> = None;
+        for entry in &self.routes.entries {
+            let fits = entry.network.is_ipv4() == remote.is_ipv4()
+                && common_prefix(entry.network, remote) >= entry.prefix_len;
+            if fits && best.is_none_or(|best| rank(entry) > rank(best)) {
+                best = Some(entry);
+            }
+        }
+        let entry = best.ok_or(Error::Unreachable)?;
+        found(entry.interface, entry.gateway.unwrap_or(remote), None)
+    }
+
+    /// Finds the way anew if the tables have changed; the source address stays. `false` if there is
+    /// none any more.
+    pub(crate) fn refresh(&self, route: &mut Route) -> bool {
+        if route.generation == self.routes.generation {
+            return true;
+        }
+        let source = Some(route.source);
+        match self.route(route.destination, route.scope, source) {
+            Ok(new) => {
+                *route = new;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    fn interface_of(&self, address: IpAddr) -> Option<usize> {
+        self.interfaces
+            .iter()
+            .position(|interface| interface.has_address(address))
+    }
+
+    /// The interface whose network has this broadcast address.
+    pub(crate) fn broadcast_interface(&self, address: IpAddr) -> Option<usize> {
+        self.interfaces
+            .iter()
+            .skip(1)
+            .position(|interface| {
+                interface
+                    .addresses
+                    .iter()
+                    .any(|a| a.on_link && broadcast_of(&a.cidr).map(IpAddr::V4) == Some(address))
+            })
+            .map(|n| n + 1)
+    }
+
+    /// The link on which an address is meant that doesn't tell it.
+    fn link_for(&self, remote: IpAddr, scope: u32, home: Option<usize>) -> Result<usize, Error> {
+        let usable = |n: usize| {
+            n != LOOPBACK
+                && self
+                    .interfaces
+                    .get(n)
+                    .is_some_and(|i| i.source_for(remote, self.now_ns).is_some())
+        };
+        let named = if scope != 0 {
+            Some(scope as usize)
+        } else {
+            home
+        };
+        match named {
+            Some(n) if usable(n) => Ok(n),
+            Some(_) if scope != 0 => Err(Error::Unreachable),
+            _ => (0..self.interfaces.len())
+                .find(|n| usable(*n))
+                .ok_or(Error::Unreachable),
+        }
+    }
+}
