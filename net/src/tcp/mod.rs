@@ -13,6 +13,8 @@ mod census;
 pub(crate) mod connection;
 #[allow(dead_code, reason = "for our own TCP")]
 mod cookie;
+#[allow(dead_code, reason = "for our own TCP")]
+mod half_open;
 mod input;
 #[allow(dead_code, reason = "for our own TCP")]
 mod limiter;
@@ -30,3 +32,5 @@ mod output;
 mod ports;
 #[allow(dead_code, reason = "for our own TCP")]
 mod records;
+#[allow(dead_code, reason = "for our own TCP")]
+mod time_wait;

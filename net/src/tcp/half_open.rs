@@ -1,0 +1,375 @@
+//! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a passive open): small records,
+//! since anybody may begin one, and most of the ones of a flood never end.
+
+use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
+use super::records::{Place, Records};
+use crate::Handle;
+use crate::flow::{FlowKey, Keyed};
+
+/// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1), twice as long for
+/// the second, and so on: 63 seconds in all.
+const FIRST_NS: u64 = 1_000_000_000;
+const ROUNDS: usize = 6;
+
+/// One handshake.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Half {
+    /// Who listens.
+    pub(crate) listener: Handle,
+    /// The interface that the SYN came over.
+    pub(crate) interface: usize,
+    /// Our initial sequence number.
+    pub(crate) iss: Seq,
+    /// The peer's.
+    pub(crate) irs: Seq,
+    /// What both agreed on.
+    pub(crate) negotiated: Negotiated,
+    /// The peer's timestamp, if both send them.
+    pub(crate) recent: u32,
+    round: u8,
+    due_ns: u64,
+}
+
+/// What to do with a segment of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Ignore,
+    /// Answer the SYN again.
+    Again,
+    /// Send an acknowledgement, if the limit allows it.
+    Challenge,
+    /// Send a reset.
+    Reset(Header),
+    /// The peer gave up: forget it.
+    Forget,
+    /// The connection is established.
+    Establish,
+}
+
+/// What is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Due {
+    /// The SYN is to be answered again.
+    Again(FlowKey, Half),
+    /// It was answered often enough: the record is gone.
+    GivenUp,
+}
+
+impl Half {
+    pub(crate) fn new(
+        listener: Handle,
+        interface: usize,
+        iss: Seq,
+        syn: &Segment<'_>,
+        setup: &Setup,
+    ) -> Half {
+        let mut negotiated = Negotiated::from_syn(&syn.options);
+        negotiated.sack &= setup.sack;
+        negotiated.timestamps &= setup.timestamps;
+        Half {
+            listener,
+            interface,
+            iss,
+            irs: syn.seq,
+            negotiated,
+            recent: syn.options.timestamps.map_or(0, |(value, _)| value),
+            round: 0,
+            due_ns: 0,
+        }
+    }
+
+    /// SYN and ACK. `stamp` is our timestamp.
+    pub(crate) fn syn_ack(&self, setup: &Setup, stamp: u32) -> Header {
+        let negotiated = self.negotiated;
+        Header {
+            seq: self.iss,
+            ack: self.irs + 1,
+            flags: Flags::SYN | Flags::ACK,
+            window: setup.syn_window(),
+            options: Options {
+                mss: Some(setup.mss),
+                window_scale: negotiated.window_scale.map(|_| setup.window_scale()),
+                sack_permitted: negotiated.sack,
+                timestamps: negotiated.timestamps.then_some((stamp, self.recent)),
+                ..Options::default()
+            },
+            segment_size: 0,
+        }
+    }
+
+    /// The acknowledgement of what has come so far.
+    pub(crate) fn acknowledgement(&self, setup: &Setup, stamp: u32) -> Header {
+        let scale = self
+            .negotiated
+            .window_scale
+            .map_or(0, |_| setup.window_scale());
+        Header {
+            seq: self.iss + 1,
+            ack: self.irs + 1,
+            flags: Flags::ACK,
+            window: setup.syn_window() >> scale,
+            options: Options {
+                timestamps: self.negotiated.timestamps.then_some((stamp, self.recent)),
+                ..Options::default()
+            },
+            segment_size: 0,
+        }
+    }
+
+    /// What a segment means for a handshake (RFC 9293, 3.10.7.4, in state SYN-RECEIVED).
+    pub(crate) fn judge(&self, segment: &Segment<'_>, window: u16) -> Verdict {
+        let next = self.irs + 1;
+        let window = u32::from(window.max(1));
+        if segment.has(Flags::RST) {
+            // RFC 5961, 3.2.
+            return if segment.seq == next {
+                Verdict::Forget
+            } else if segment.seq.within(next, next + window) {
+                Verdict::Challenge
+            } else {
+                Verdict::Ignore
+            };
+        }
+        if segment.has(Flags::SYN) {
+            // The same once more; another one is answered as RFC 5961, 4.2, wants it.
+            let same = segment.seq == self.irs && !segment.has(Flags::ACK);
+            return if same {
+                Verdict::Again
+            } else {
+                Verdict::Challenge
+            };
+        }
+        match segment.options.timestamps {
+            // RFC 7323, 3.2.
+            None if self.negotiated.timestamps => return Verdict::Ignore,
+            // PAWS: RFC 7323, 5.3.
+            Some((value, _))
+                if self.negotiated.timestamps && (value.wrapping_sub(self.recent) as i32) < 0 =>
+            {
+                return Verdict::Challenge;
+            }
+            _ => {}
+        }
+        if !segment.seq.within(next, next + window) {
+            return Verdict::Challenge;
+        }
+        if !segment.has(Flags::ACK) {
+            return Verdict::Ignore;
+        }
+        if segment.ack != self.iss + 1 {
+            return Header::reset(segment).map_or(Verdict::Ignore, Verdict::Reset);
+        }
+        Verdict::Establish
+    }
+}
+
+/// All handshakes.
+#[derive(Debug)]
+pub(crate) struct HalfOpen {
+    /// A list for each round, in the order in which its records are due.
+    records: Records<Half, ROUNDS>,
+    limit: usize,
+}
+
+impl HalfOpen {
+    pub(crate) fn new(keyed: Keyed, limit: usize) -> HalfOpen {
+        HalfOpen {
+            records: Records::new(keyed),
+            limit,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether another one may be remembered.
+    pub(crate) fn has_room(&self) -> bool {
+        self.records.len() < self.limit
+    }
+
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<(Place, Half)> {
+        let place = self.records.find(key)?;
+        self.records.get(place).map(|half| (place, *half))
+    }
+
+    /// Adds a handshake whose SYN is answered now.
+    pub(crate) fn insert(&mut self, key: FlowKey, half: Half, now_ns: u64) {
+        let due_ns = now_ns.saturating_add(FIRST_NS);
+        self.records.insert(key, 0, Half { due_ns, ..half });
+    }
+
+    pub(crate) fn remove(&mut self, place: Place) {
+        self.records.remove(place);
+    }
+
+    /// Forgets what belongs to a listener.
+    pub(crate) fn forget(&mut self, listener: Handle) {
+        let is_its = |place: &Place| {
+            self.records
+                .get(*place)
+                .is_some_and(|half| half.listener == listener)
+        };
+        let places: alloc::vec::Vec<Place> = self.records.places().filter(is_its).collect();
+        for place in places {
+            self.records.remove(place);
+        }
+    }
+
+    fn first_due(&self) -> Option<(Place, u64)> {
+        let firsts = (0..ROUNDS).filter_map(|round| {
+            let place = self.records.first(round)?;
+            Some((place, self.records.get(place)?.due_ns))
+        });
+        firsts.min_by_key(|(_, due_ns)| *due_ns)
+    }
+
+    /// When [`HalfOpen::take_due`] has something.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.first_due().map(|(_, due_ns)| due_ns)
+    }
+
+    /// One thing that is due now.
+    pub(crate) fn take_due(&mut self, now_ns: u64) -> Option<Due> {
+        let (place, _) = self.first_due().filter(|(_, due_ns)| *due_ns <= now_ns)?;
+        let key = self.records.key(place)?;
+        let half = self.records.get_mut(place)?;
+        half.round += 1;
+        let round = usize::from(half.round);
+        if round >= ROUNDS {
+            self.records.remove(place);
+            return Some(Due::GivenUp);
+        }
+        half.due_ns = now_ns.saturating_add(FIRST_NS << round);
+        let half = *half;
+        self.records.put_last(place, round);
+        Some(Due::Again(key, half))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Due, Half, HalfOpen, Verdict};
+    use crate::Handle;
+    use crate::flow::{FlowKey, Keyed};
+    use crate::tcp::machine::{Flags, Options, Segment, Seq, Setup};
+    use crate::tcp::numbers::counting_random;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn flow(port: u16) -> FlowKey {
+        let ip = |text: &str| text.parse::<core::net::IpAddr>().unwrap();
+        FlowKey::new((ip("10.0.0.1"), 80), (ip("10.0.0.2"), port))
+    }
+
+    fn segment(seq: u32, ack: u32, flags: Flags, timestamp: Option<u32>) -> Segment<'static> {
+        Segment {
+            source_port: 1,
+            destination_port: 80,
+            seq: Seq(seq),
+            ack: Seq(ack),
+            flags,
+            window: 1000,
+            options: Options {
+                mss: flags.has(Flags::SYN).then_some(1400),
+                timestamps: timestamp.map(|value| (value, 0)),
+                ..Options::default()
+            },
+            payload: &[],
+            gro: None,
+        }
+    }
+
+    fn half(timestamp: Option<u32>) -> Half {
+        let syn = segment(1000, 0, Flags::SYN, timestamp);
+        Half::new(Handle::from_raw(7), 1, Seq(500), &syn, &Setup::default())
+    }
+
+    /// RFC 9293, 3.10.7.4, state SYN-RECEIVED; RFC 5961, 3 and 4; RFC 7323, 5.3.
+    #[test]
+    fn each_segment_of_a_handshake() {
+        let judge = |seq, ack, flags, timestamp| {
+            half(Some(100)).judge(&segment(seq, ack, flags, timestamp), 1000)
+        };
+        let new = Some(100);
+        assert_eq!(judge(1001, 501, Flags::ACK, new), Verdict::Establish);
+        assert_eq!(
+            judge(1900, 501, Flags::ACK | Flags::PSH, new),
+            Verdict::Establish
+        );
+        assert_eq!(
+            judge(1001, 501, Flags::ACK | Flags::FIN, new),
+            Verdict::Establish
+        );
+        assert_eq!(judge(1000, 0, Flags::SYN, new), Verdict::Again);
+        assert_eq!(judge(1001, 0, Flags::SYN, new), Verdict::Challenge);
+        assert_eq!(
+            judge(1000, 501, Flags::SYN | Flags::ACK, new),
+            Verdict::Challenge
+        );
+        assert_eq!(judge(1001, 0, Flags::RST, None), Verdict::Forget);
+        assert_eq!(judge(1002, 0, Flags::RST, None), Verdict::Challenge);
+        assert_eq!(judge(1000, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(judge(2001, 0, Flags::RST, None), Verdict::Ignore);
+        assert_eq!(judge(2001, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(judge(1000, 501, Flags::ACK, new), Verdict::Challenge);
+        assert_eq!(judge(1001, 501, Flags::ACK, Some(99)), Verdict::Challenge);
+        assert_eq!(judge(1001, 501, Flags::ACK, None), Verdict::Ignore);
+        assert_eq!(judge(1001, 501, Flags::PSH, new), Verdict::Ignore);
+        for ack in [500, 502] {
+            let Verdict::Reset(header) = judge(1001, ack, Flags::ACK, new) else {
+                panic!("no reset for {ack}")
+            };
+            assert_eq!((header.seq, header.flags), (Seq(ack), Flags::RST));
+        }
+    }
+
+    #[test]
+    fn the_answer_names_what_both_know() {
+        let setup = Setup::default();
+        let syn_ack = half(Some(100)).syn_ack(&setup, 77);
+        assert_eq!((syn_ack.seq, syn_ack.ack), (Seq(500), Seq(1001)));
+        assert_eq!(syn_ack.options.timestamps, Some((77, 100)));
+        assert_eq!(
+            (syn_ack.options.mss, syn_ack.options.window_scale),
+            (Some(setup.mss), None)
+        );
+        assert!(!syn_ack.options.sack_permitted);
+        assert_eq!(half(None).syn_ack(&setup, 77).options.timestamps, None);
+    }
+
+    #[test]
+    fn answered_at_0_1_3_7_15_31_seconds_and_forgotten_after_63() {
+        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 2);
+        table.insert(flow(1), half(None), 0);
+        let mut times = Vec::new();
+        while let Some(at_ns) = table.next_ns() {
+            match table.take_due(at_ns) {
+                Some(Due::Again(key, _)) => assert_eq!(key, flow(1)),
+                other => assert!(matches!(other, Some(Due::GivenUp)), "{other:?}"),
+            }
+            assert!(table.take_due(at_ns).is_none());
+            times.push(at_ns / SECOND);
+        }
+        assert_eq!(times, [1, 3, 7, 15, 31, 63]);
+        assert_eq!(table.len(), 0);
+    }
+
+    #[test]
+    fn the_one_that_is_due_first_comes_first_whatever_its_round() {
+        let mut table = HalfOpen::new(Keyed::new(&mut counting_random()), 3);
+        table.insert(flow(1), half(None), 0);
+        table.take_due(SECOND);
+        table.insert(flow(2), half(None), SECOND + 5);
+        assert!(table.has_room());
+        assert_eq!(table.next_ns(), Some(2 * SECOND + 5));
+        table.forget(Handle::from_raw(7));
+        assert_eq!((table.len(), table.next_ns()), (0, None));
+    }
+
+    #[test]
+    fn a_record_is_small() {
+        assert!(size_of::<Half>() <= 64, "{}", size_of::<Half>());
+    }
+}

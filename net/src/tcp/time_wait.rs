@@ -1,0 +1,297 @@
+//! Connections in TIME-WAIT (RFC 9293, 3.6.1): a few numbers instead of a connection.
+
+use super::machine::{Flags, Header, Options, Segment, Seq};
+use super::records::Records;
+use crate::flow::{FlowKey, Keyed};
+
+/// Records are looked at no more often than this.
+const GRAIN_NS: u64 = 1_000_000_000;
+
+/// What is remembered of a connection that is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Record {
+    /// SND.NXT: the sequence number of the answers.
+    pub(crate) send_next: Seq,
+    /// RCV.NXT: what the answers acknowledge.
+    pub(crate) receive_next: Seq,
+    /// TS.Recent, and what our clock is moved by, if the connection had timestamps (RFC 7323).
+    pub(crate) timestamps: Option<(u32, u32)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    record: Record,
+    expires_ns: u64,
+}
+
+/// What to do with a segment for a connection in TIME-WAIT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// Nothing.
+    Silence,
+    /// Send this acknowledgement.
+    Acknowledge(Header),
+    /// A new connection of the same peer may begin: the record is gone. Its sequence number is to be beyond this one.
+    Begin(Seq),
+}
+
+/// All records, the oldest first.
+#[derive(Debug)]
+pub(crate) struct TimeWait {
+    records: Records<Waiting, 1>,
+    duration_ns: u64,
+    limit: usize,
+}
+
+/// Whether timestamp `a` is newer than `b` (RFC 7323, 5.2: modulo 2^32).
+fn is_newer(a: u32, b: u32) -> bool {
+    a.wrapping_sub(b) as i32 > 0
+}
+
+impl TimeWait {
+    pub(crate) fn new(keyed: Keyed, duration_ns: u64, limit: usize) -> TimeWait {
+        TimeWait {
+            records: Records::new(keyed),
+            duration_ns,
+            limit: limit.max(1),
+        }
+    }
+
+    /// How many records there are.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether there is a record of this flow.
+    pub(crate) fn contains(&self, key: &FlowKey) -> bool {
+        self.records.find(key).is_some()
+    }
+
+    /// Adds the record of a connection that is over; at the limit the oldest makes room, and `false` tells so.
+    pub(crate) fn insert(&mut self, key: FlowKey, record: Record, now_ns: u64) -> bool {
+        let full = self.records.len() >= self.limit;
+        if full && let Some(oldest) = self.records.first(0) {
+            self.records.remove(oldest);
+        }
+        let expires_ns = now_ns.saturating_add(self.duration_ns);
+        self.records.insert(key, 0, Waiting { record, expires_ns });
+        !full
+    }
+
+    /// Removes what is due.
+    pub(crate) fn expire(&mut self, now_ns: u64) {
+        while let Some(place) = self.records.first(0)
+            && self
+                .records
+                .get(place)
+                .is_some_and(|waiting| waiting.expires_ns <= now_ns)
+        {
+            self.records.remove(place);
+        }
+    }
+
+    /// When [`TimeWait::expire`] has something to do: at the end of a second, lest each record
+    /// wakes a machine that is idle.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        let first = self.records.get(self.records.first(0)?)?;
+        Some(first.expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
+    }
+
+    /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in milliseconds.
+    pub(crate) fn segment(
+        &mut self,
+        key: &FlowKey,
+        segment: &Segment<'_>,
+        clock: u32,
+        now_ns: u64,
+    ) -> Option<Answer> {
+        let place = self.records.find(key)?;
+        let waiting = self.records.get_mut(place)?;
+        let record = waiting.record;
+        if segment.has(Flags::RST) {
+            // A reset may be the answer of a peer, which knows nothing of the connection any more, to our
+            // answer to a segment that came late: TIME-WAIT is there for just that (RFC 1337, fix F1).
+            return Some(Answer::Silence);
+        }
+        let newer = (segment.seq - record.receive_next) as i32;
+        let acknowledge = || {
+            Answer::Acknowledge(Header {
+                seq: record.send_next,
+                ack: record.receive_next,
+                flags: Flags::ACK,
+                window: u16::MAX,
+                options: Options {
+                    timestamps: record
+                        .timestamps
+                        .map(|(recent, offset)| (clock.wrapping_add(offset), recent)),
+                    ..Options::default()
+                },
+                segment_size: 0,
+            })
+        };
+        if segment.has(Flags::SYN) {
+            // RFC 6191, section 2, and RFC 9293, 3.10.7.4 (RFC 1122, 4.2.2.13).
+            let begins = match (record.timestamps, segment.options.timestamps) {
+                (Some((recent, _)), Some((value, _))) => {
+                    is_newer(value, recent) || value == recent && newer > 0
+                }
+                (None, Some(_)) => true,
+                (_, None) => newer > 0,
+            };
+            if begins && !segment.has(Flags::ACK) {
+                self.records.remove(place);
+                // What of ours is still on its way is older (RFC 6191, section 4).
+                return Some(Answer::Begin(record.send_next));
+            }
+            return Some(acknowledge());
+        }
+        let old = match (record.timestamps, segment.options.timestamps) {
+            (Some((recent, _)), Some((value, _))) => is_newer(recent, value),
+            _ => false,
+        };
+        if segment.has(Flags::FIN) && !old {
+            // "Acknowledge it, and restart the 2 MSL timeout" (RFC 9293, 3.10.7.4).
+            waiting.expires_ns = now_ns.saturating_add(self.duration_ns);
+            self.records.put_last(place, 0);
+        }
+        // Keep-alive probes, and data that was sent before our FIN was seen, want an answer; a pure
+        // acknowledgement doesn't.
+        Some(if segment.len() > 0 || newer < 0 || old {
+            acknowledge()
+        } else {
+            Answer::Silence
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Record, TimeWait};
+    use crate::flow::{FlowKey, Keyed};
+    use crate::tcp::machine::{Flags, Options, Segment, Seq};
+    use crate::tcp::numbers::counting_random;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn flow(port: u16) -> FlowKey {
+        let ip = |text: &str| text.parse::<core::net::IpAddr>().unwrap();
+        FlowKey::new((ip("10.0.0.1"), 80), (ip("10.0.0.2"), port))
+    }
+
+    fn segment(seq: u32, flags: Flags, timestamp: Option<u32>) -> Segment<'static> {
+        Segment {
+            source_port: 1,
+            destination_port: 80,
+            seq: Seq(seq),
+            ack: Seq(500),
+            flags,
+            window: 1000,
+            options: Options {
+                timestamps: timestamp.map(|value| (value, 0)),
+                ..Options::default()
+            },
+            payload: &[],
+            gro: None,
+        }
+    }
+
+    fn table(timestamps: Option<(u32, u32)>) -> TimeWait {
+        let mut table = TimeWait::new(Keyed::new(&mut counting_random()), 60 * SECOND, 3);
+        let record = Record {
+            send_next: Seq(500),
+            receive_next: Seq(1000),
+            timestamps,
+        };
+        assert!(table.insert(flow(1), record, 0));
+        table
+    }
+
+    fn answer(timestamps: Option<(u32, u32)>, segment: &Segment<'_>) -> Answer {
+        table(timestamps)
+            .segment(&flow(1), segment, 7, SECOND)
+            .unwrap()
+    }
+
+    /// RFC 6191, section 2: each case.
+    #[test]
+    fn a_syn_begins_anew_if_its_timestamp_or_number_is_beyond() {
+        let begins = |had: Option<(u32, u32)>, seq: u32, timestamp: Option<u32>| {
+            answer(had, &segment(seq, Flags::SYN, timestamp)) == Answer::Begin(Seq(500))
+        };
+        let had = Some((100, 9));
+        assert!(begins(had, 1, Some(101)));
+        assert!(begins(had, 1001, Some(100)) && !begins(had, 1000, Some(100)));
+        assert!(!begins(had, 1001, Some(99)));
+        assert!(begins(had, 1001, None) && !begins(had, 999, None));
+        assert!(begins(None, 1, Some(5)));
+        assert!(begins(None, 1001, None) && !begins(None, 1000, None));
+    }
+
+    /// RFC 9293, 3.10.7.4.
+    #[test]
+    fn what_comes_late_is_acknowledged_with_our_numbers() {
+        let Answer::Acknowledge(header) = answer(
+            Some((100, 9)),
+            &segment(999, Flags::FIN | Flags::ACK, Some(100)),
+        ) else {
+            panic!("silence")
+        };
+        assert_eq!(
+            (header.seq, header.ack, header.flags),
+            (Seq(500), Seq(1000), Flags::ACK)
+        );
+        assert_eq!(header.options.timestamps, Some((16, 100)));
+        assert_eq!(
+            answer(None, &segment(1000, Flags::ACK, None)),
+            Answer::Silence
+        );
+        // A keep-alive probe, and one that PAWS refuses.
+        assert_ne!(
+            answer(None, &segment(999, Flags::ACK, None)),
+            Answer::Silence
+        );
+        assert_ne!(
+            answer(Some((100, 0)), &segment(1000, Flags::ACK, Some(99))),
+            Answer::Silence
+        );
+    }
+
+    /// RFC 1337.
+    #[test]
+    fn no_reset_ends_it() {
+        let mut table = table(None);
+        let reset = segment(1000, Flags::RST, None);
+        assert_eq!(table.segment(&flow(1), &reset, 7, 0), Some(Answer::Silence));
+        assert!(table.contains(&flow(1)));
+    }
+
+    #[test]
+    fn a_fin_restarts_the_time_and_an_old_one_does_not() {
+        for (timestamp, restarts) in [(Some(100), true), (Some(50), false)] {
+            let mut table = table(Some((100, 0)));
+            let fin = segment(999, Flags::FIN | Flags::ACK, timestamp);
+            table.segment(&flow(1), &fin, 0, 30 * SECOND);
+            table.expire(60 * SECOND);
+            assert_eq!(table.len() == 1, restarts);
+            table.expire(90 * SECOND);
+            assert_eq!((table.len(), table.next_ns()), (0, None));
+        }
+    }
+
+    #[test]
+    fn at_the_limit_the_oldest_makes_room() {
+        let mut table = table(None);
+        let record = Record {
+            send_next: Seq(1),
+            receive_next: Seq(2),
+            timestamps: None,
+        };
+        let kept: Vec<bool> = (2..6)
+            .map(|port| table.insert(flow(port), record, SECOND))
+            .collect();
+        assert_eq!(kept, [true, true, false, false]);
+        assert_eq!(table.len(), 3);
+        assert!(!table.contains(&flow(1)) && !table.contains(&flow(2)) && table.contains(&flow(5)));
+        assert_eq!(table.next_ns(), Some(62 * SECOND));
+    }
+}
