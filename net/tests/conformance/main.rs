@@ -1,0 +1,13 @@
+//! What the standards prescribe, tried from outside: a stack through its public interface and its
+//! frames, with the other end played by hand. Each test names the section that it shows.
+#![allow(missing_docs)]
+
+mod closing;
+mod handshake;
+mod icmp;
+mod listener;
+mod matrix;
+mod recovery;
+mod support;
+mod timing;
+mod windows;

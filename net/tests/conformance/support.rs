@@ -1,0 +1,316 @@
+//! One connection, whose other end is played by hand.
+
+use std::net::{IpAddr, SocketAddr};
+
+use net::sim::packet::{self, ACK, FIN, Ip, SYN, Tcp};
+use net::sim::{Bench, Host, World};
+use net::{Error, Handle, Stack};
+
+pub const MS: u64 = 1_000_000;
+pub const SECOND: u64 = 1000 * MS;
+
+pub fn address(text: &str) -> SocketAddr {
+    text.parse().expect("an address")
+}
+
+/// The addresses of the stack and of the host of a [`Bench`].
+#[derive(Clone, Copy, Debug)]
+pub struct Family {
+    pub stack: &'static str,
+    pub host: &'static str,
+}
+
+pub const V4: Family = Family {
+    stack: "10.0.0.1",
+    host: "10.0.0.9",
+};
+pub const V6: Family = Family {
+    stack: "fd00::1",
+    host: "fd00::9",
+};
+pub const FAMILIES: [Family; 2] = [V4, V6];
+
+impl Family {
+    pub fn stack(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.stack.parse::<IpAddr>().expect("an address"), port)
+    }
+
+    pub fn host(self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.host.parse::<IpAddr>().expect("an address"), port)
+    }
+}
+
+/// The value, or `None` for `WouldBlock`.
+pub fn ready<T>(result: Result<T, Error>) -> Option<T> {
+    match result {
+        Ok(value) => Some(value),
+        Err(Error::WouldBlock) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// Bytes that repeat after no power of two.
+pub fn pattern(len: usize) -> Vec<u8> {
+    (0..len)
+        .map(|n| (n % 251) as u8 ^ (n / 251) as u8)
+        .collect()
+}
+
+/// Both know each other's Ethernet address from here on: a ping.
+pub fn meet(world: &mut World, host: &mut Host, family: Family) {
+    let (from, to) = (family.host(0).ip(), family.stack(0).ip());
+    let kind = if from.is_ipv4() { 8 } else { 128 };
+    let ping = packet::icmp(host.macs(), from, to, (kind, 0), 1, b"hello");
+    // The first may only make the stack ask who we are.
+    host.send_frame(world, &ping);
+    host.listen(world, 2 * SECOND);
+    host.send_frame(world, &ping);
+    host.expect(world, SECOND, |frame| {
+        Ip::parse(frame).filter(|ip| ip.from == to && matches!(ip.payload.first(), Some(0 | 129)))
+    });
+}
+
+/// Numbers of a connection as the host sees them.
+pub struct Talk {
+    pub world: World,
+    pub host: Host,
+    pub listener: Option<Handle>,
+    pub handle: Option<Handle>,
+    pub own: SocketAddr,
+    pub other: SocketAddr,
+    /// What the host sends next: RCV.NXT of the stack.
+    pub seq: u32,
+    /// What the stack sends next, as far as was seen: SND.NXT.
+    pub ack: u32,
+    /// The first of the stack's numbers that the host has not acknowledged: SND.UNA.
+    pub una: u32,
+    /// The window that the stack announced last, in bytes.
+    pub window: u32,
+    /// The shift of the stack's windows, and whether both agreed on it.
+    pub shift: Option<u8>,
+    /// The host's own timestamp, and the stack's last one, where they are in use.
+    pub stamp: Option<(u32, u32)>,
+}
+
+impl Talk {
+    /// A stack that nobody has spoken with yet.
+    pub fn new(family: Family) -> Talk {
+        Talk::on(Bench::new(1), family)
+    }
+
+    pub fn on(bench: Bench, family: Family) -> Talk {
+        let Bench {
+            mut world,
+            mut host,
+        } = bench;
+        meet(&mut world, &mut host, family);
+        Talk {
+            world,
+            host,
+            listener: None,
+            handle: None,
+            own: family.host(4000),
+            other: family.stack(80),
+            seq: 1_000_000,
+            ack: 0,
+            una: 0,
+            window: 0,
+            shift: None,
+            stamp: None,
+        }
+    }
+
+    pub fn stack(&mut self) -> &mut Stack {
+        &mut self.world.stacks[0]
+    }
+
+    pub fn handle(&self) -> Handle {
+        self.handle.expect("a connection")
+    }
+
+    /// With a listener on port 80.
+    pub fn listening(mut self) -> Talk {
+        let at = SocketAddr::new(self.other.ip(), 80);
+        self.listener = Some(self.stack().tcp_listen(at, 16).expect("a free port"));
+        self
+    }
+
+    /// A segment of the host, as it is due now.
+    pub fn segment(&self) -> Tcp {
+        let segment = Tcp::between(self.own, self.other)
+            .seq(self.seq)
+            .ack(self.ack);
+        match self.stamp {
+            Some((value, echo)) => segment.timestamps(value, echo),
+            None => segment,
+        }
+    }
+
+    /// The SYN of the host.
+    pub fn syn(&self) -> Tcp {
+        Tcp::between(self.own, self.other).seq(self.seq).flags(SYN)
+    }
+
+    pub fn send(&mut self, segment: &Tcp) {
+        self.host.send(&mut self.world, segment);
+    }
+
+    /// Sends bytes, with the acknowledgement of everything seen.
+    pub fn data(&mut self, payload: &[u8]) {
+        let segment = self.segment().payload(payload);
+        self.send(&segment);
+        self.seq = segment.end();
+        self.una = self.ack;
+    }
+
+    /// Acknowledges everything seen.
+    pub fn acknowledge(&mut self) {
+        let segment = self.segment();
+        self.send(&segment);
+        self.una = self.ack;
+    }
+
+    /// Sends FIN.
+    pub fn fin(&mut self) {
+        let segment = self.segment();
+        let segment = segment.flags(FIN | ACK);
+        self.send(&segment);
+        self.seq = segment.end();
+        self.una = self.ack;
+    }
+
+    /// What has come by now.
+    pub fn hear(&mut self) -> Vec<Tcp> {
+        self.listen(0)
+    }
+
+    /// What comes within some time.
+    pub fn listen(&mut self, duration_ns: u64) -> Vec<Tcp> {
+        let (own, other) = (self.own, self.other);
+        let mut heard = self.host.listen(&mut self.world, duration_ns);
+        heard.retain(|segment| (segment.from, segment.to) == (other, own));
+        for segment in &heard {
+            self.note(segment);
+        }
+        heard
+    }
+
+    /// Lets time go on until a segment comes that fits.
+    pub fn expect(&mut self, limit_ns: u64, mut find: impl FnMut(&Tcp) -> bool) -> Tcp {
+        let (own, other) = (self.own, self.other);
+        let mut heard = Vec::new();
+        let found = self.host.expect_tcp(&mut self.world, limit_ns, |segment| {
+            if (segment.from, segment.to) != (other, own) {
+                return false;
+            }
+            heard.push(segment.clone());
+            find(segment)
+        });
+        for segment in &heard {
+            self.note(segment);
+        }
+        found
+    }
+
+    fn note(&mut self, segment: &Tcp) {
+        if segment.has(SYN) {
+            self.ack = segment.end();
+            self.una = segment.seq;
+        } else if segment.seq == self.ack {
+            self.ack = segment.end();
+        }
+        if segment.has(ACK) {
+            let shift = self.shift.filter(|_| !segment.has(SYN)).unwrap_or(0);
+            self.window = u32::from(segment.window) << shift;
+        }
+        if let (Some(stamp), Some((value, _))) = (&mut self.stamp, segment.found_timestamps()) {
+            stamp.1 = value;
+        }
+    }
+
+    /// Shakes hands as a client, `syn` being the host's, and accepts.
+    pub fn accepted_with(mut self, syn: Tcp) -> Talk {
+        self.send(&syn);
+        let answer = self.expect(SECOND, |segment| segment.has(SYN | ACK));
+        assert_eq!(answer.ack, syn.end(), "the SYN's acknowledgement");
+        self.seq = syn.end();
+        if syn.found_scale().is_some() {
+            self.shift = answer.found_scale();
+        }
+        if let (Some((value, _)), Some((echoed, _))) =
+            (syn.found_timestamps(), answer.found_timestamps())
+        {
+            self.stamp = Some((value, echoed));
+        }
+        self.acknowledge();
+        let listener = self.listener.expect("a listener");
+        self.handle = Some(
+            self.stack()
+                .tcp_accept(listener)
+                .expect("an accepted connection"),
+        );
+        self
+    }
+
+    /// An established connection that the host opened, without any option but the MSS.
+    pub fn accepted(family: Family) -> Talk {
+        let talk = Talk::new(family).listening();
+        let syn = talk.syn().mss(1440);
+        talk.accepted_with(syn)
+    }
+
+    /// The same with window scale 7, timestamps and SACK.
+    pub fn accepted_full(family: Family) -> Talk {
+        let talk = Talk::new(family).listening();
+        let syn = talk.full_syn();
+        talk.accepted_with(syn)
+    }
+
+    /// A SYN with all usual options.
+    pub fn full_syn(&self) -> Tcp {
+        self.syn()
+            .mss(1440)
+            .sack_permitted()
+            .timestamps(5000, 0)
+            .scale(7)
+    }
+
+    /// A stack that has sent a SYN; the SYN.
+    pub fn connecting(family: Family) -> (Talk, Tcp) {
+        let mut talk = Talk::new(family);
+        let syn = talk.connect();
+        (talk, syn)
+    }
+
+    /// Lets the stack send a SYN to port 4000 of the host.
+    pub fn connect(&mut self) -> Tcp {
+        let to = self.own;
+        self.handle = Some(self.stack().tcp_connect(to, None).expect("a route"));
+        let syn = self.host.expect_tcp(&mut self.world, SECOND, |segment| {
+            segment.to == to && segment.flags & !0xc0 == SYN
+        });
+        self.other = syn.from;
+        self.note(&syn);
+        syn
+    }
+
+    /// Everything that can be read, and whether the end was reached.
+    pub fn read(&mut self) -> (Vec<u8>, bool) {
+        let handle = self.handle();
+        let mut bytes = Vec::new();
+        let mut buffer = [0; 4096];
+        loop {
+            match self.stack().tcp_read(handle, &mut buffer) {
+                Ok(0) => return (bytes, true),
+                Ok(len) => bytes.extend(&buffer[..len]),
+                Err(Error::WouldBlock) => return (bytes, false),
+                Err(_) => return (bytes, false),
+            }
+        }
+    }
+
+    pub fn error(&mut self) -> Option<Error> {
+        let handle = self.handle();
+        self.stack().socket_error(handle).unwrap_or(None)
+    }
+}
