@@ -3,11 +3,15 @@
 #![allow(missing_docs)]
 
 mod closing;
+mod dhcp;
+mod fragments;
 mod handshake;
 mod icmp;
 mod listener;
 mod matrix;
+mod neighbours;
 mod recovery;
 mod support;
 mod timing;
+mod transfers;
 mod windows;

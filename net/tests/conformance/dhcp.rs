@@ -1,0 +1,417 @@
+//! DHCP for IPv4 (RFC 2131), with the server played by hand.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use net::sim::packet::{self, ACK, Ip, SYN, Tcp};
+use net::sim::{Bench, Host, Offloads, World};
+use net::{Config, Dhcp, Error, InterfaceConfig, InterfaceStatus};
+
+use crate::support::{MS, SECOND};
+
+const DISCOVER: u8 = 1;
+const OFFER: u8 = 2;
+const REQUEST: u8 = 3;
+const DECLINE: u8 = 4;
+const ACKNOWLEDGE: u8 = 5;
+const REFUSE: u8 = 6;
+
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
+const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);
+
+/// A message of the client.
+#[derive(Clone, Debug)]
+struct Message {
+    ip: Ip,
+    to_mac: [u8; 6],
+    kind: u8,
+    xid: [u8; 4],
+    client: Ipv4Addr,
+    hardware: Vec<u8>,
+    requested: Option<Ipv4Addr>,
+    server: Option<Ipv4Addr>,
+}
+
+fn option(payload: &[u8], wanted: u8) -> Option<&[u8]> {
+    let mut rest = payload.get(240..)?;
+    loop {
+        match *rest.first()? {
+            0 => rest = &rest[1..],
+            255 => return None,
+            kind => {
+                let len = usize::from(*rest.get(1)?);
+                if kind == wanted {
+                    return rest.get(2..2 + len);
+                }
+                rest = rest.get(2 + len..)?;
+            }
+        }
+    }
+}
+
+fn parse(frame: &[u8]) -> Option<Message> {
+    let ip = Ip::parse(frame)?;
+    if ip.protocol != 17 || ip.payload.get(..4)? != [0, 68, 0, 67] {
+        return None;
+    }
+    let payload = ip.payload.get(8..)?.to_vec();
+    assert_eq!(payload[..3], [1, 1, 6], "a request over Ethernet");
+    assert_eq!(payload[236..240], [99, 130, 83, 99], "the magic cookie");
+    assert!(payload.len() >= 240, "the fixed part");
+    let address = |bytes: &[u8]| {
+        let four: [u8; 4] = bytes.try_into().expect("four bytes");
+        Ipv4Addr::from(four)
+    };
+    Some(Message {
+        to_mac: frame[..6].try_into().ok()?,
+        kind: option(&payload, 53)?[0],
+        xid: payload[4..8].try_into().ok()?,
+        client: address(&payload[12..16]),
+        hardware: payload[28..34].to_vec(),
+        requested: option(&payload, 50).map(address),
+        server: option(&payload, 54).map(address),
+        ip,
+    })
+}
+
+/// The options of an answer.
+fn options(kind: u8, lease: u32) -> Vec<u8> {
+    let mut options = vec![53, 1, kind, 54, 4];
+    options.extend(SERVER.octets());
+    if kind != REFUSE {
+        options.extend([1, 4, 255, 255, 255, 0, 3, 4]);
+        options.extend(SERVER.octets());
+        options.extend([6, 4]);
+        options.extend(SERVER.octets());
+        options.extend([51, 4]);
+        options.extend(lease.to_be_bytes());
+    }
+    options
+}
+
+/// An answer to `message`, with these options.
+fn answer(message: &Message, address: Ipv4Addr, options: &[u8]) -> Vec<u8> {
+    let mut payload = vec![2, 1, 6, 0];
+    payload.extend(message.xid);
+    payload.extend([0; 8]);
+    payload.extend(address.octets());
+    payload.extend(SERVER.octets());
+    payload.extend([0; 4]);
+    payload.extend(&message.hardware);
+    payload.extend([0; 10 + 64 + 128]);
+    payload.extend([99, 130, 83, 99]);
+    payload.extend(options);
+    payload.push(255);
+    let everyone = SocketAddr::from(([255, 255, 255, 255], 68));
+    packet::udp(
+        ([2, 0, 0, 0, 9, 9], [0xff; 6]),
+        SocketAddr::new(IpAddr::V4(SERVER), 67),
+        everyone,
+        &payload,
+    )
+}
+
+fn next(host: &mut Host, world: &mut World, limit_ns: u64) -> Message {
+    host.expect(world, limit_ns, parse)
+}
+
+fn begin() -> (World, Host) {
+    let interface = InterfaceConfig {
+        dhcp: true,
+        ..Default::default()
+    };
+    let Bench { world, host } =
+        Bench::unsettled(Config::default(), &interface, 1500, Offloads::default(), 11);
+    (world, host)
+}
+
+fn status(world: &World) -> InterfaceStatus {
+    let stack = &world.stacks[0];
+    stack
+        .interface_status(stack.interfaces()[0])
+        .expect("an interface")
+}
+
+fn leased(world: &World) -> bool {
+    let mut addresses = status(world).addresses.into_iter();
+    addresses.any(|cidr| cidr.address == IpAddr::V4(LEASED))
+}
+
+/// Answers until the address is in use.
+fn bind(world: &mut World, host: &mut Host, lease: u32) {
+    let discover = next(host, world, 20 * SECOND);
+    assert_eq!(discover.kind, DISCOVER);
+    host.send_frame(world, &answer(&discover, LEASED, &options(OFFER, lease)));
+    let request = next(host, world, 5 * SECOND);
+    assert_eq!(request.kind, REQUEST);
+    host.send_frame(
+        world,
+        &answer(&request, LEASED, &options(ACKNOWLEDGE, lease)),
+    );
+    // It may make sure that nobody else has it (RFC 5227).
+    host.listen(world, 10 * SECOND);
+    assert!(leased(world), "{:?}", status(world));
+    assert_eq!(status(world).dhcp, Dhcp::Bound);
+}
+
+/// RFC 2131, 3.1, 4.3.2 and 4.4.1, table 5: the four messages, and what is in them.
+#[test]
+fn four_messages_give_an_address() {
+    let (mut world, mut host) = begin();
+    let discover = next(&mut host, &mut world, 20 * SECOND);
+    assert_eq!(discover.kind, DISCOVER);
+    assert_eq!(discover.ip.from, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    assert_eq!(discover.ip.to, IpAddr::V4(Ipv4Addr::BROADCAST));
+    assert_eq!(discover.to_mac, [0xff; 6]);
+    assert_eq!(discover.hardware, World::mac(0));
+    assert_eq!(
+        (discover.client, discover.server),
+        (Ipv4Addr::UNSPECIFIED, None)
+    );
+    host.send_frame(
+        &mut world,
+        &answer(&discover, LEASED, &options(OFFER, 3600)),
+    );
+    let request = next(&mut host, &mut world, 5 * SECOND);
+    assert_eq!(request.kind, REQUEST);
+    assert_eq!(request.xid, discover.xid);
+    assert_eq!(request.requested, Some(LEASED));
+    assert_eq!(request.server, Some(SERVER));
+    assert_eq!(request.client, Ipv4Addr::UNSPECIFIED);
+    assert_eq!(request.ip.to, IpAddr::V4(Ipv4Addr::BROADCAST));
+    assert!(!leased(&world));
+    host.send_frame(
+        &mut world,
+        &answer(&request, LEASED, &options(ACKNOWLEDGE, 3600)),
+    );
+    host.listen(&mut world, 10 * SECOND);
+    let status = status(&world);
+    assert_eq!(status.dhcp, Dhcp::Bound);
+    assert_eq!(status.gateways, [IpAddr::V4(SERVER)]);
+    assert_eq!(status.dns_servers, [IpAddr::V4(SERVER)]);
+    assert!(leased(&world));
+}
+
+/// RFC 2131, 4.1: an unanswered message is repeated, ever more seldom, with some chance, and without
+/// end.
+#[test]
+fn silence_is_met_with_patience() {
+    let (mut world, mut host) = begin();
+    let mut times = Vec::new();
+    while world.now_ns < 600 * SECOND {
+        let message = next(&mut host, &mut world, 200 * SECOND);
+        assert_eq!(message.kind, DISCOVER);
+        times.push(world.now_ns / SECOND);
+    }
+    assert!((6..=60).contains(&times.len()), "{times:?}");
+    let last = times.windows(2).map(|pair| pair[1] - pair[0]).max();
+    assert!(last >= Some(10), "{times:?}");
+}
+
+/// RFC 2131, 4.4.5: renewed with the server after half of the lease, unicast, and the lease begins
+/// anew.
+#[test]
+fn a_lease_is_renewed_at_half_its_time() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 1000);
+    for _ in 0..5 {
+        let before_ns = world.now_ns;
+        let renewal = next(&mut host, &mut world, 600 * SECOND);
+        let after = (world.now_ns - before_ns) / SECOND;
+        assert!((450..=560).contains(&after), "{after} s");
+        assert_eq!(renewal.kind, REQUEST);
+        assert_eq!(renewal.client, LEASED);
+        assert_eq!((renewal.requested, renewal.server), (None, None));
+        assert_eq!(renewal.ip.from, IpAddr::V4(LEASED));
+        assert_eq!(renewal.ip.to, IpAddr::V4(SERVER));
+        let renewed = answer(&renewal, LEASED, &options(ACKNOWLEDGE, 1000));
+        host.send_frame(&mut world, &renewed);
+        assert!(leased(&world));
+    }
+}
+
+/// RFC 2131, 4.4.5: after seven eighths anybody is asked, and at the end the address is gone, and
+/// what used it is told.
+#[test]
+fn a_lease_is_rebound_and_in_the_end_lost() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 1000);
+    let at_ns = world.now_ns;
+    let listener = world.stacks[0]
+        .tcp_listen("0.0.0.0:80".parse().expect("an address"), 4)
+        .expect("free");
+    let own = SocketAddr::from(([10, 0, 0, 9], 4000));
+    let syn = Tcp::between(own, SocketAddr::new(IpAddr::V4(LEASED), 80))
+        .seq(7)
+        .flags(SYN);
+    host.send(&mut world, &syn);
+    let reply = host.expect_tcp(&mut world, SECOND, |segment| segment.has(SYN | ACK));
+    host.send(&mut world, &syn.reply_to(&reply));
+    let connection = world.stacks[0].tcp_accept(listener).expect("a connection");
+    // The server is gone: renewals, then a broadcast.
+    let rebind = loop {
+        let message = next(&mut host, &mut world, 900 * SECOND);
+        assert_eq!((message.kind, message.client), (REQUEST, LEASED));
+        if message.ip.to == IpAddr::V4(Ipv4Addr::BROADCAST) {
+            break message;
+        }
+    };
+    let after = (world.now_ns - at_ns) / SECOND;
+    assert!((855..=900).contains(&after), "{after} s");
+    assert_eq!((rebind.requested, rebind.server), (None, None));
+    assert!(leased(&world));
+    let discover = loop {
+        let message = next(&mut host, &mut world, 400 * SECOND);
+        if message.kind == DISCOVER {
+            break message;
+        }
+    };
+    let after = (world.now_ns - at_ns) / SECOND;
+    assert!((980..=1100).contains(&after), "{after} s");
+    assert!(!leased(&world));
+    assert_eq!(discover.ip.from, IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    assert_eq!(status(&world).dhcp, Dhcp::Searching);
+    let result = world.stacks[0].tcp_read(connection, &mut [0; 8]);
+    assert!(
+        matches!(
+            result,
+            Err(Error::ConnectionAborted | Error::AddressNotAvailable)
+        ),
+        "{result:?}"
+    );
+    // And it finds another one.
+    host.send_frame(
+        &mut world,
+        &answer(&discover, LEASED, &options(OFFER, 1000)),
+    );
+    assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
+}
+
+/// RFC 2131, 3.2 and 4.4.5: refused, it gives the address up at once and begins anew.
+#[test]
+fn a_refusal_ends_the_lease() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 100);
+    let renewal = next(&mut host, &mut world, 100 * SECOND);
+    let refusal = answer(&renewal, Ipv4Addr::UNSPECIFIED, &options(REFUSE, 0));
+    host.send_frame(&mut world, &refusal);
+    world.advance(MS);
+    assert!(!leased(&world));
+    let again = next(&mut host, &mut world, 30 * SECOND);
+    assert_eq!(again.kind, DISCOVER);
+}
+
+/// RFC 2131, 3.1 (5) and 4.4.1, RFC 5227: an address that somebody has is declined, and another one
+/// is asked for after ten seconds at the earliest.
+#[test]
+fn an_address_in_use_is_declined() {
+    let (mut world, mut host) = begin();
+    let discover = next(&mut host, &mut world, 20 * SECOND);
+    host.send_frame(
+        &mut world,
+        &answer(&discover, LEASED, &options(OFFER, 3600)),
+    );
+    let request = next(&mut host, &mut world, 5 * SECOND);
+    host.send_frame(
+        &mut world,
+        &answer(&request, LEASED, &options(ACKNOWLEDGE, 3600)),
+    );
+    // The one who has it answers the probe.
+    let probe = host.expect(&mut world, 10 * SECOND, |frame| {
+        (frame[12..14] == [8, 6] && frame[38..42] == LEASED.octets()).then(|| frame.to_vec())
+    });
+    assert_eq!(probe[28..32], [0; 4], "a probe is from nobody");
+    let claim = [
+        &[0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 8, 8][..],
+        &LEASED.octets(),
+        &World::mac(0),
+        &[0; 4],
+    ]
+    .concat();
+    let claim = packet::ethernet([2, 0, 0, 0, 8, 8], World::mac(0), 0x0806, &claim);
+    host.send_frame(&mut world, &claim);
+    let declined = next(&mut host, &mut world, 10 * SECOND);
+    assert_eq!(declined.kind, DECLINE);
+    assert_eq!(
+        (declined.requested, declined.server),
+        (Some(LEASED), Some(SERVER))
+    );
+    assert!(!leased(&world));
+    let before_ns = world.now_ns;
+    let again = next(&mut host, &mut world, 60 * SECOND);
+    assert_eq!(again.kind, DISCOVER);
+    assert!(world.now_ns - before_ns >= 9 * SECOND);
+}
+
+/// RFC 2131, 4.1 and 4.4.1; RFC 2132, 9.3: answers to others, broken, or with nonsense in them.
+#[test]
+fn nonsense_is_ignored() {
+    let (mut world, mut host) = begin();
+    let discover = next(&mut host, &mut world, 20 * SECOND);
+    let good = options(OFFER, 3600);
+    let mut frames = Vec::new();
+    let mut other = discover.clone();
+    other.xid[0] ^= 1;
+    frames.push(answer(&other, LEASED, &good));
+    other = discover.clone();
+    other.hardware[5] ^= 1;
+    frames.push(answer(&other, LEASED, &good));
+    for address in [[0; 4], [255; 4], [127, 0, 0, 1], [224, 0, 0, 1]] {
+        frames.push(answer(&discover, Ipv4Addr::from(address), &good));
+    }
+    frames.push(answer(&discover, LEASED, &[53, 0]));
+    frames.push(answer(&discover, LEASED, &[53, 1, 99, 54, 4, 10, 0, 0, 9]));
+    frames.push(answer(&discover, LEASED, &[53, 200, 2]));
+    // Without the server's identifier nobody can be asked.
+    frames.push(answer(
+        &discover,
+        LEASED,
+        &[53, 1, OFFER, 51, 4, 0, 0, 14, 16],
+    ));
+    for frame in frames {
+        host.send_frame(&mut world, &frame);
+        let found: Vec<_> = host
+            .take(&mut world)
+            .iter()
+            .filter_map(|frame| parse(frame))
+            .filter(|message| message.kind != DISCOVER)
+            .collect();
+        assert!(found.is_empty(), "{found:?}");
+    }
+    host.send_frame(&mut world, &answer(&discover, LEASED, &good));
+    assert_eq!(next(&mut host, &mut world, 5 * SECOND).kind, REQUEST);
+}
+
+/// RFC 2131, 3.3 and RFC 2132, 9.2: leases of no time, of a second, and for ever do no harm.
+#[test]
+fn extreme_lease_times_are_survived() {
+    for lease in [0, 1, u32::MAX] {
+        let (mut world, mut host) = begin();
+        let discover = next(&mut host, &mut world, 20 * SECOND);
+        host.send_frame(
+            &mut world,
+            &answer(&discover, LEASED, &options(OFFER, lease)),
+        );
+        let mut messages = 0;
+        let begun_ns = world.now_ns;
+        let polls = world.polls;
+        while world.now_ns - begun_ns < 300 * SECOND {
+            world.advance(SECOND);
+            for frame in host.take(&mut world) {
+                let Some(message) = parse(&frame) else {
+                    continue;
+                };
+                messages += 1;
+                let kind = match message.kind {
+                    DISCOVER => OFFER,
+                    _ => ACKNOWLEDGE,
+                };
+                host.send_frame(&mut world, &answer(&message, LEASED, &options(kind, lease)));
+            }
+        }
+        assert!(messages < 2000, "lease {lease}: {messages} messages");
+        assert!(world.polls - polls < 20_000, "lease {lease}");
+        if lease == u32::MAX {
+            assert!(leased(&world));
+        }
+    }
+}

@@ -1,0 +1,564 @@
+//! ARP, neighbour discovery, duplicate addresses, router advertisements.
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use net::sim::packet::{self, Ip, SYN};
+use net::sim::{Bench, Offloads, Random, World};
+use net::{Config, InterfaceConfig, InterfaceStatus};
+
+use crate::support::{MS, SECOND, Talk, V4, V6, address};
+
+/// An ARP packet in a frame.
+fn arp(
+    operation: u8,
+    sender: ([u8; 6], [u8; 4]),
+    target: ([u8; 6], [u8; 4]),
+    to: [u8; 6],
+) -> Vec<u8> {
+    let bytes = [
+        &[0, 1, 8, 0, 6, 4, 0, operation][..],
+        &sender.0,
+        &sender.1,
+        &target.0,
+        &target.1,
+    ]
+    .concat();
+    packet::ethernet(sender.0, to, 0x0806, &bytes)
+}
+
+fn arps(frames: &[Vec<u8>]) -> Vec<&[u8]> {
+    let found = frames.iter().filter(|frame| frame[12..14] == [8, 6]);
+    found.map(|frame| &frame[14..42]).collect()
+}
+
+const HOST: [u8; 6] = [2, 0, 0, 0, 9, 9];
+const OTHER: [u8; 6] = [2, 0, 0, 0, 8, 8];
+const EVERYONE: [u8; 6] = [0xff; 6];
+
+fn fixed(addresses: &[&str]) -> InterfaceConfig {
+    InterfaceConfig {
+        addresses: addresses
+            .iter()
+            .map(|text| text.parse().expect("an address"))
+            .collect(),
+        ..Default::default()
+    }
+}
+
+fn unsettled(interface: &InterfaceConfig) -> Bench {
+    Bench::unsettled(Config::default(), interface, 1500, Offloads::default(), 5)
+}
+
+fn status(world: &World) -> InterfaceStatus {
+    let stack = &world.stacks[0];
+    stack
+        .interface_status(stack.interfaces()[0])
+        .expect("an interface")
+}
+
+fn has(world: &World, text: &str) -> bool {
+    let wanted: IpAddr = text.parse().expect("an address");
+    status(world)
+        .addresses
+        .iter()
+        .any(|cidr| cidr.address == wanted)
+}
+
+/// RFC 826: requests for our address are answered, to the asker, whoever else is asked for isn't.
+#[test]
+fn arp_requests_are_answered() {
+    let mut talk = Talk::new(V4);
+    let ask = |who: [u8; 4]| arp(1, (HOST, [10, 0, 0, 9]), ([0; 6], who), EVERYONE);
+    talk.host.send_frame(&mut talk.world, &ask([10, 0, 0, 1]));
+    let frames = talk.host.take(&mut talk.world);
+    let answers = arps(&frames);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0][7], 2);
+    assert_eq!(answers[0][8..14], World::mac(0));
+    assert_eq!(answers[0][14..18], [10, 0, 0, 1]);
+    assert_eq!(answers[0][18..24], HOST);
+    assert_eq!(frames[0][..6], HOST);
+    for who in [
+        [10, 0, 0, 2],
+        [127, 0, 0, 1],
+        [0, 0, 0, 0],
+        [255; 4],
+        [224, 0, 0, 1],
+    ] {
+        talk.host.send_frame(&mut talk.world, &ask(who));
+        let frames = talk.host.take(&mut talk.world);
+        assert!(arps(&frames).is_empty(), "{who:?}");
+    }
+    // Wrong formats.
+    for at in 0..8 {
+        let mut broken = ask([10, 0, 0, 1]);
+        broken[14 + at] ^= 0x55;
+        talk.host.send_frame(&mut talk.world, &broken);
+        let frames = talk.host.take(&mut talk.world);
+        assert!(arps(&frames).is_empty(), "byte {at}");
+    }
+}
+
+/// RFC 5227, 2.1.1 (a probe is answered: that is what it is for) and 2.4: a claim to our address is
+/// defended, but not in a loop.
+#[test]
+fn our_address_is_defended() {
+    let mut talk = Talk::new(V4);
+    let probe = arp(1, (OTHER, [0; 4]), ([0; 6], [10, 0, 0, 1]), EVERYONE);
+    talk.host.send_frame(&mut talk.world, &probe);
+    let frames = talk.host.take(&mut talk.world);
+    assert_eq!(arps(&frames).len(), 1);
+    let claim = arp(1, (OTHER, [10, 0, 0, 1]), ([0; 6], [10, 0, 0, 1]), EVERYONE);
+    talk.host.send_frame(&mut talk.world, &claim);
+    let frames = talk.host.take(&mut talk.world);
+    let defence = arps(&frames);
+    assert_eq!(defence.len(), 1);
+    assert_eq!(
+        defence[0][8..18],
+        [&World::mac(0)[..], &[10, 0, 0, 1]].concat()
+    );
+    assert_eq!(frames[0][..6], EVERYONE);
+    // Again and again: ten seconds between two defences.
+    let mut defences = 0;
+    for _ in 0..50 {
+        talk.host.send_frame(&mut talk.world, &claim);
+        talk.world.advance(100 * MS);
+        defences += arps(&talk.host.take(&mut talk.world)).len();
+    }
+    assert!(defences <= 2, "{defences} defences in five seconds");
+}
+
+/// RFC 5227, 2.3: an address is announced when it is taken into use.
+#[test]
+fn a_new_address_is_announced() {
+    let Bench {
+        mut world,
+        mut host,
+    } = unsettled(&fixed(&["10.0.0.1/24"]));
+    let announced = host.expect(&mut world, 15 * SECOND, |frame| {
+        arps(&[frame.to_vec()])
+            .first()
+            .filter(|arp| arp[14..18] == [10, 0, 0, 1] && arp[24..28] == [10, 0, 0, 1])
+            .map(|arp| arp.to_vec())
+    });
+    assert_eq!(announced[8..14], World::mac(0));
+}
+
+/// RFC 826 and RFC 1122, 2.3.2.2: who speaks to us is asked for and then answered; what waits isn't
+/// lost while he is being asked for.
+#[test]
+fn the_first_packet_to_a_neighbour_is_not_lost() {
+    for family in [V4, V6] {
+        let Bench {
+            mut world,
+            mut host,
+        } = Bench::new(8);
+        let socket = world.stacks[0].udp_bind(family.stack(6000)).expect("free");
+        world.stacks[0]
+            .udp_send_to(socket, b"first", family.host(5000))
+            .expect("room");
+        let found = host.expect(&mut world, SECOND, |frame| {
+            Ip::parse(frame).filter(|ip| ip.protocol == 17)
+        });
+        assert_eq!(found.payload[8..], *b"first", "{family:?}");
+    }
+}
+
+/// RFC 1122, 2.3.2.1: a neighbour that moves is found again.
+#[test]
+fn a_neighbour_that_moves_is_found() {
+    for family in [V4, V6] {
+        let mut talk = Talk::accepted(family);
+        let handle = talk.handle();
+        talk.host.mac = OTHER;
+        let mut next = talk.ack;
+        let mut found_ns = None;
+        talk.stack().tcp_write(handle, &[1; 100]).expect("room");
+        let begun_ns = talk.world.now_ns;
+        // It is silent, as TCP from below may be: the stack has to find out.
+        while found_ns.is_none() && talk.world.now_ns - begun_ns < 100 * SECOND {
+            talk.world.advance(100 * MS);
+            for frame in talk.host.take(&mut talk.world) {
+                if frame[..6] == OTHER && Ip::parse(&frame).is_some_and(|ip| ip.protocol == 6) {
+                    found_ns = Some(talk.world.now_ns);
+                }
+            }
+        }
+        assert!(found_ns.is_some(), "{family:?}");
+        next = next.wrapping_add(100);
+        talk.ack = next;
+        talk.acknowledge();
+        assert_eq!(talk.error(), None);
+    }
+}
+
+/// RFC 3756, 4.3.2 and RFC 6583: packets to a million neighbours that aren't there leave those that
+/// are alone; the memory is shown in the test `fuzz`.
+#[test]
+fn scans_of_the_network_leave_real_neighbours_alone() {
+    for family in [V4, V6] {
+        let mut talk = Talk::accepted(family);
+        let mut random = Random::new(6583);
+        for round in 0..3000u32 {
+            // The stack answers, or would: an echo from an address that nobody has.
+            let from: IpAddr = match family.host.contains(':') {
+                true => Ipv6Addr::from((0xfd00u128 << 112) | u128::from(random.bits())).into(),
+                false => [10, 0, 0, 10 + random.below(240) as u8].into(),
+            };
+            let kind = if from.is_ipv4() { 8 } else { 128 };
+            let to = talk.other.ip();
+            let frame = packet::icmp(talk.host.macs(), from, to, (kind, 0), 1, b"scan");
+            talk.host.inject(&frame);
+            if round % 100 == 0 {
+                talk.host.take(&mut talk.world);
+                talk.data(b"x");
+                assert_eq!(talk.read().0, b"x");
+                talk.world.advance(10 * MS);
+            }
+        }
+        assert_eq!(talk.error(), None);
+    }
+}
+
+/// RFC 4861, 7.2.4: solicitations are answered, with the flags that say so.
+#[test]
+fn solicitations_are_answered() {
+    let mut talk = Talk::new(V6);
+    let target: Ipv6Addr = V6.stack.parse().expect("an address");
+    let group: IpAddr = "ff02::1:ff00:1".parse().expect("an address");
+    let macs = (HOST, [0x33, 0x33, 0xff, 0, 0, 1]);
+    let option = [&target.octets()[..], &[1, 1], &HOST].concat();
+    let from = V6.host(0).ip();
+    let ask = packet::icmp(macs, from, group, (135, 0), 0, &option);
+    let told = |frame: &[u8]| Ip::parse(frame).filter(|ip| ip.payload.first() == Some(&136));
+    talk.host.send_frame(&mut talk.world, &ask);
+    let answer = talk.host.expect(&mut talk.world, SECOND, told);
+    assert_eq!((answer.hop_limit, answer.to), (255, from));
+    assert_eq!(answer.payload[4] & 0x60, 0x60, "solicited and override");
+    assert_eq!(answer.payload[8..24], target.octets());
+    assert_eq!(
+        answer.payload[24..32],
+        [&[2, 1][..], &World::mac(0)].concat()
+    );
+    // RFC 4861, 7.1.1: not from this link, cut off, of length 0.
+    let mut far = ask.clone();
+    far[21] = 254;
+    let mut empty = [&target.octets()[..], &[1, 0], &HOST].concat();
+    let zero = packet::icmp(macs, from, group, (135, 0), 0, &empty);
+    empty.truncate(8);
+    let short = packet::icmp(macs, from, group, (135, 0), 0, &empty);
+    let coded = packet::icmp(macs, from, group, (135, 1), 0, &option);
+    for frame in [far, zero, short, coded] {
+        talk.host.send_frame(&mut talk.world, &frame);
+        let frames = talk.host.take(&mut talk.world);
+        assert!(!frames.iter().any(|frame| told(frame).is_some()));
+    }
+}
+
+/// RFC 4862, 5.4: an address is asked for before it is used, from nobody's address.
+#[test]
+fn a_new_ipv6_address_is_asked_for() {
+    let Bench {
+        mut world,
+        mut host,
+    } = unsettled(&fixed(&["fd00::1/64"]));
+    let probe = host.expect(&mut world, 10 * SECOND, |frame| {
+        let target: Ipv6Addr = "fd00::1".parse().expect("an address");
+        Ip::parse(frame).filter(|ip| {
+            ip.payload.first() == Some(&135) && ip.payload.get(8..24) == Some(&target.octets()[..])
+        })
+    });
+    assert!(probe.from.is_unspecified());
+    assert_eq!(
+        probe.to,
+        "ff02::1:ff00:1".parse::<IpAddr>().expect("a group")
+    );
+    assert_eq!((probe.hop_limit, probe.payload.len()), (255, 24));
+}
+
+/// RFC 4862, 5.4.3 to 5.4.5: an address that another one has, or asks for at the same time, isn't
+/// used.
+#[test]
+fn a_duplicate_ipv6_address_is_not_used() {
+    for at_once in [false, true] {
+        let Bench {
+            mut world,
+            mut host,
+        } = unsettled(&fixed(&["fd00::1/64"]));
+        let target: Ipv6Addr = "fd00::1".parse().expect("an address");
+        let probe = |frame: &[u8]| {
+            Ip::parse(frame).filter(|ip| {
+                ip.payload.first() == Some(&135)
+                    && ip.payload.get(8..24) == Some(&target.octets()[..])
+            })
+        };
+        host.expect(&mut world, 10 * SECOND, probe);
+        let macs = (OTHER, [0x33, 0x33, 0xff, 0, 0, 1]);
+        let answer = match at_once {
+            true => {
+                let group = "ff02::1:ff00:1".parse().expect("a group");
+                let nobody: IpAddr = "::".parse().expect("an address");
+                packet::icmp(macs, nobody, group, (135, 0), 0, &target.octets())
+            }
+            false => {
+                let all = "ff02::1".parse().expect("a group");
+                let option = [&target.octets()[..], &[2, 1], &OTHER].concat();
+                let macs = (OTHER, [0x33, 0x33, 0, 0, 0, 1]);
+                packet::icmp(macs, target.into(), all, (136, 0), 0x2000_0000, &option)
+            }
+        };
+        host.send_frame(&mut world, &answer);
+        world.advance(5 * SECOND);
+        let syn = packet::Tcp::between(V6.host(4000), V6.stack(80)).flags(SYN);
+        host.take(&mut world);
+        host.send(&mut world, &syn);
+        assert!(host.take_tcp(&mut world).is_empty(), "the duplicate speaks");
+        assert!(!has(&world, "fd00::1"));
+    }
+}
+
+/// A router advertisement. Options are appended as they are.
+fn advertisement(lifetime: u16, options: &[u8]) -> Vec<u8> {
+    advertised(0xff, lifetime, options)
+}
+
+fn advertised(hop_limit: u8, lifetime: u16, options: &[u8]) -> Vec<u8> {
+    let router: IpAddr = "fe80::9".parse().expect("an address");
+    let all: IpAddr = "ff02::1".parse().expect("a group");
+    let rest = u32::from_be_bytes([64, 0, lifetime.to_be_bytes()[0], lifetime.to_be_bytes()[1]]);
+    let payload = [&[0; 8][..], options].concat();
+    let macs = (HOST, [0x33, 0x33, 0, 0, 0, 1]);
+    let mut frame = packet::icmp(macs, router, all, (134, 0), rest, &payload);
+    frame[21] = hop_limit;
+    frame
+}
+
+/// A prefix option (RFC 4861, 4.6.2), on-link and autonomous.
+fn prefix(text: &str, len: u8, valid: u32, preferred: u32) -> Vec<u8> {
+    let prefix: Ipv6Addr = text.parse().expect("a prefix");
+    [
+        &[3, 4, len, 0xc0][..],
+        &valid.to_be_bytes(),
+        &preferred.to_be_bytes(),
+        &[0; 4],
+        &prefix.octets(),
+    ]
+    .concat()
+}
+
+fn slaac() -> Bench {
+    let interface = InterfaceConfig {
+        slaac: true,
+        ..Default::default()
+    };
+    let Bench {
+        mut world,
+        mut host,
+    } = unsettled(&interface);
+    host.addresses.push("fe80::9".parse().expect("an address"));
+    host.listen(&mut world, 3 * SECOND);
+    Bench { world, host }
+}
+
+fn global(world: &World) -> Vec<Ipv6Addr> {
+    let mut found: Vec<_> = status(world)
+        .addresses
+        .iter()
+        .filter_map(|cidr| match cidr.address {
+            IpAddr::V6(v6) if v6.segments()[0] != 0xfe80 => Some(v6),
+            _ => None,
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// RFC 4861, 6.3.7: routers are asked for, a few times.
+#[test]
+fn routers_are_asked_for() {
+    let interface = InterfaceConfig {
+        slaac: true,
+        ..Default::default()
+    };
+    let Bench {
+        mut world,
+        mut host,
+    } = unsettled(&interface);
+    let mut asked = 0;
+    for _ in 0..100 {
+        world.advance(SECOND);
+        for frame in host.take(&mut world) {
+            asked += u32::from(
+                Ip::parse(&frame)
+                    .is_some_and(|ip| ip.payload.first() == Some(&133) && ip.hop_limit == 255),
+            );
+        }
+    }
+    assert!((1..=20).contains(&asked), "{asked} solicitations");
+}
+
+/// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what routers
+/// say, and with time.
+#[test]
+fn addresses_and_gateways_come_and_go_with_their_lifetimes() {
+    let Bench {
+        mut world,
+        mut host,
+    } = slaac();
+    let long = advertisement(1800, &prefix("2001:db8:1::", 64, 7200, 3600));
+    host.send_frame(&mut world, &long);
+    host.listen(&mut world, 3 * SECOND);
+    assert_eq!(global(&world).len(), 1);
+    assert_eq!(global(&world)[0].segments()[..3], [0x2001, 0xdb8, 1]);
+    assert_eq!(
+        status(&world).gateways,
+        ["fe80::9".parse::<IpAddr>().expect("an address")]
+    );
+    // The gateway's lifetime changes to nothing: it is gone at once (a known failure of others).
+    host.send_frame(&mut world, &advertisement(0, &[]));
+    assert_eq!(status(&world).gateways, Vec::<IpAddr>::new());
+    assert_eq!(global(&world).len(), 1);
+    // It comes back, for ten seconds, and then for longer.
+    host.send_frame(&mut world, &advertisement(10, &[]));
+    host.listen(&mut world, 5 * SECOND);
+    assert_eq!(status(&world).gateways.len(), 1);
+    host.send_frame(&mut world, &advertisement(30, &[]));
+    host.listen(&mut world, 20 * SECOND);
+    assert_eq!(status(&world).gateways.len(), 1);
+    host.listen(&mut world, 20 * SECOND);
+    assert_eq!(status(&world).gateways.len(), 0);
+    // The address ends with its own.
+    host.listen(&mut world, 7300 * SECOND);
+    assert_eq!(global(&world).len(), 0);
+}
+
+/// RFC 4862, 5.5.3 (e): a forged short lifetime can't take an address away at once: two hours
+/// remain.
+#[test]
+fn a_short_lifetime_leaves_two_hours() {
+    let Bench {
+        mut world,
+        mut host,
+    } = slaac();
+    let long = advertisement(1800, &prefix("2001:db8:1::", 64, 86_400, 43_200));
+    host.send_frame(&mut world, &long);
+    host.listen(&mut world, 3 * SECOND);
+    let short = advertisement(1800, &prefix("2001:db8:1::", 64, 1, 0));
+    host.send_frame(&mut world, &short);
+    host.listen(&mut world, 7000 * SECOND);
+    assert_eq!(global(&world).len(), 1);
+    host.listen(&mut world, 400 * SECOND);
+    assert_eq!(global(&world).len(), 0);
+}
+
+/// RFC 4862, 5.5.3 and RFC 4861, 6.1.2: prefixes that can't be, and advertisements from elsewhere.
+#[test]
+fn impossible_advertisements_are_ignored() {
+    let Bench {
+        mut world,
+        mut host,
+    } = slaac();
+    let odd = [
+        prefix("fe80::", 64, 7200, 3600),
+        prefix("ff05::", 64, 7200, 3600),
+        prefix("2001:db8:1::", 64, 0, 0),
+        prefix("2001:db8:1::", 64, 100, 200),
+        prefix("2001:db8:1::", 0, 7200, 3600),
+        prefix("2001:db8:1::", 63, 7200, 3600),
+        prefix("2001:db8:1::", 129, 7200, 3600),
+        prefix("2001:db8:1::", 255, 7200, 3600),
+        vec![3, 0, 64, 0xc0],
+        vec![3, 4, 64, 0xc0],
+        vec![3, 255, 64, 0xc0, 0, 0, 0, 0],
+        vec![
+            3, 3, 64, 0xc0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0,
+        ],
+    ];
+    for options in odd {
+        host.send_frame(&mut world, &advertisement(0, &options));
+        host.listen(&mut world, 3 * SECOND);
+        assert!(global(&world).is_empty(), "{options:02x?}");
+    }
+    let good = prefix("2001:db8:1::", 64, 7200, 3600);
+    host.send_frame(&mut world, &advertised(254, 1800, &good));
+    host.listen(&mut world, 3 * SECOND);
+    assert!(global(&world).is_empty() && status(&world).gateways.is_empty());
+    // From an address that is not of the link.
+    let macs = (HOST, [0x33, 0x33, 0, 0, 0, 1]);
+    let all: IpAddr = "ff02::1".parse().expect("a group");
+    let far: IpAddr = "2001:db8::9".parse().expect("an address");
+    let payload = [&[0; 8][..], &good].concat();
+    let frame = packet::icmp(macs, far, all, (134, 0), 0x4000_0708, &payload);
+    host.send_frame(&mut world, &frame);
+    host.listen(&mut world, 3 * SECOND);
+    assert!(global(&world).is_empty() && status(&world).gateways.is_empty());
+}
+
+/// A thousand routers and prefixes, and as many again (RFC 6104): what is kept is bounded, and what
+/// there was works on.
+#[test]
+fn a_flood_of_advertisements_is_bounded() {
+    let Bench {
+        mut world,
+        mut host,
+    } = slaac();
+    for n in 0..1000u32 {
+        let text = format!("2001:db8:{:x}::", n + 1);
+        let mut frame = advertisement(1800, &prefix(&text, 64, 7200, 3600));
+        frame[36..38].copy_from_slice(&(n as u16).to_be_bytes());
+        // The checksum of the changed source.
+        frame[56..58].fill(0);
+        let pseudo = packet::pseudo(&frame[22..54], 58, frame.len() - 54);
+        let sum = !packet::sum(pseudo, &frame[54..]);
+        frame[56..58].copy_from_slice(&sum.to_be_bytes());
+        host.send_frame(&mut world, &frame);
+    }
+    host.listen(&mut world, 3 * SECOND);
+    assert!(status(&world).addresses.len() <= 64);
+    assert!(status(&world).gateways.len() <= 64);
+    let first = global(&world);
+    assert!(first.iter().any(|v6| v6.segments()[2] == 1), "{first:?}");
+    let polls = world.polls;
+    world.advance(60 * SECOND);
+    assert!(world.polls - polls < 20_000, "{}", world.polls - polls);
+}
+
+/// One packet to a group, of any protocol, costs one poll, not a spin (a known failure of others).
+#[test]
+fn one_multicast_packet_costs_little() {
+    let mut talk = Talk::new(V4);
+    talk.world.advance(100 * SECOND);
+    let mac = talk.host.mac;
+    let frames = [
+        packet::udp(
+            (mac, [1, 0, 0x5e, 0, 0, 0xfb]),
+            address("10.0.0.9:5353"),
+            address("224.0.0.251:5353"),
+            &[0; 40],
+        ),
+        packet::udp(
+            (mac, [0x33, 0x33, 0, 0, 0, 0xfb]),
+            address("[fd00::9]:5353"),
+            address("[ff02::fb]:5353"),
+            &[0; 40],
+        ),
+        packet::ip(
+            (mac, [1, 0, 0x5e, 0, 0, 1]),
+            "10.0.0.9".parse().expect("an address"),
+            "224.0.0.1".parse().expect("a group"),
+            2,
+            1,
+            &[0x11, 10, 0xee, 0xf5, 0, 0, 0, 0],
+        ),
+    ];
+    for frame in frames {
+        let polls = talk.world.polls;
+        talk.host.send_frame(&mut talk.world, &frame);
+        talk.world.advance(20 * SECOND);
+        assert!(
+            talk.world.polls - polls < 400,
+            "{}",
+            talk.world.polls - polls
+        );
+    }
+}
