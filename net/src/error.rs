@@ -46,6 +46,8 @@ pub enum Error {
     NameNotFound,
     /// No name server is configured.
     NoNameServer,
+    /// Every name server said that it can't tell.
+    NameServerFailure,
 }
 
 impl fmt::Display for Error {
@@ -69,6 +71,7 @@ impl fmt::Display for Error {
             Error::OutOfMemory => "out of network memory",
             Error::NameNotFound => "name not found",
             Error::NoNameServer => "no name server configured",
+            Error::NameServerFailure => "name servers failed",
         })
     }
 }

@@ -50,6 +50,7 @@ mod timers;
 mod udp;
 
 pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
+pub use dns::{DnsOptions, DnsRecord, RecordData, RecordType};
 pub use error::Error;
 pub use handle::Handle;
 pub use link::{

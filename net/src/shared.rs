@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::dns::Lookup;
+use crate::dns::{Lookup, Names};
 use crate::flow::{Flows, Keyed};
 use crate::frame::{Class, Framing, PROTOCOL_TCP, PROTOCOL_UDP, classify};
 use crate::handle::Table;
@@ -71,8 +71,8 @@ pub(crate) struct Core {
     pub(crate) budget: Budget,
     /// Connections in handshake, of all listeners.
     pub(crate) half_open: usize,
-    /// Lookups that may have to ask a server.
-    pub(crate) lookups: Vec<Handle>,
+    /// What lookups share.
+    pub(crate) names: Names,
     /// Calls into smoltcp for a set: what a packet costs, for tests.
     pub(crate) work: u64,
 }
@@ -97,7 +97,7 @@ impl Core {
                 config.tcp_buffer_max,
             ),
             half_open: 0,
-            lookups: Vec::new(),
+            names: Names::default(),
             work: 0,
             config,
             random,

@@ -138,6 +138,22 @@ impl Stack {
     /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
     /// Operations made since the last call take effect (are sent) here. Never blocks.
     pub fn poll(&mut self, now_ns: u64, budget: usize) -> Progress {
+        let mut progress = self.poll_sockets(now_ns, budget);
+        if self.has_lookups() {
+            // They are users of sockets: what they send leaves in another round.
+            let next_ns = self.run_lookups();
+            if !self.core.dirty.is_empty() {
+                let more_work = progress.more_work;
+                progress = self.poll_sockets(now_ns, budget);
+                progress.more_work |= more_work;
+            }
+            let times = [progress.next_deadline_ns, next_ns];
+            progress.next_deadline_ns = times.into_iter().flatten().min();
+        }
+        progress
+    }
+
+    fn poll_sockets(&mut self, now_ns: u64, budget: usize) -> Progress {
         let Stack {
             interfaces,
             core,
@@ -163,10 +179,6 @@ impl Stack {
                     *generation = generation.wrapping_add(1);
                 }
             }
-            next_ns = [next_ns, core.run_lookups(interfaces)]
-                .into_iter()
-                .flatten()
-                .min();
             progress.more_work |= transmit(core, interfaces, budget);
             round += 1;
             if !interfaces
@@ -358,7 +370,7 @@ impl Stack {
             Kind::Listener => self.core.close_listener(handle),
             Kind::Connection => self.core.close_connection(handle),
             Kind::Udp => self.core.close_udp(handle),
-            Kind::Lookup => self.core.close_lookup(handle),
+            Kind::Lookup => self.close_lookup(handle),
         }
         Ok(())
     }

@@ -374,7 +374,7 @@ fn error(error: ::net::Error) -> Error {
         E::MessageTooLong => Error::MessageTooLong,
         E::OutOfMemory => Error::OutOfMemory,
         E::NameNotFound => Error::NoSuchHost,
-        E::NoNameServer => Error::NameServerFailure,
+        E::NoNameServer | E::NameServerFailure => Error::NameServerFailure,
         _ => Error::Invalid,
     }
 }

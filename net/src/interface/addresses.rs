@@ -1,7 +1,7 @@
 //! The addresses of an interface, from whichever source, and what can be reached from them.
 
 use alloc::vec::Vec;
-use core::net::{IpAddr, Ipv6Addr};
+use core::net::IpAddr;
 
 use smoltcp::wire::IpCidr;
 
@@ -122,17 +122,6 @@ impl End {
         self.smoltcp
             .get_source_address(&remote.into())
             .map(IpAddr::from)
-    }
-
-    /// Whether there is an IPv6 address that reaches beyond the link (RFC 4291, 2.5).
-    pub(crate) fn has_global_v6(&self) -> bool {
-        self.smoltcp.ip_addrs().iter().any(|cidr| match cidr {
-            IpCidr::Ipv6(cidr) => {
-                let address: Ipv6Addr = cidr.address();
-                !address.is_unicast_link_local() && !address.is_loopback()
-            }
-            IpCidr::Ipv4(_) => false,
-        })
     }
 
     pub(crate) fn status(&self) -> InterfaceStatus {

@@ -287,7 +287,10 @@ fn answer(frame: &[u8], code: u8, records: &[(u16, &[u8])]) -> Option<Vec<u8>> {
     if to.port() != 53 {
         return None;
     }
-    let mut message = query.clone();
+    // The header and the question, without what comes after them (RFC 6891).
+    let question = 12 + query[12..].iter().position(|byte| *byte == 0)? + 5;
+    let mut message = query[..question].to_vec();
+    message[11] = 0;
     message[2] = 0x81;
     message[3] = 0x80 | code;
     message[7] = records.len() as u8;

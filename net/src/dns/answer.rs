@@ -1,0 +1,187 @@
+//! What a server's answer says about a question: aliases followed (RFC 1034, 5.3.3), nothing
+//! believed that wasn't asked for.
+
+use alloc::vec::Vec;
+
+use super::message::{CLASS_IN, Code, Message, Record, kind};
+use super::name::Name;
+use super::{ALIASES_MAX, DnsRecord, Missing};
+
+/// Records kept of one answer.
+const RECORDS_MAX: usize = 32;
+
+/// What an answer says.
+#[derive(Debug, PartialEq)]
+pub(super) enum Verdict {
+    /// The records, or that there are none, and for how many seconds that holds (0: not to be kept).
+    Answer(Result<Vec<DnsRecord>, Missing>, u32),
+    /// The name is an alias of this one, of which the answer says nothing; for so many seconds.
+    Alias(Name, u32),
+    /// The server couldn't tell.
+    Failure,
+    /// Understood perhaps without EDNS0.
+    NotUnderstood,
+}
+
+/// Reads the answer to a question about records of type `wanted` of `name`.
+pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
+    match message.code() {
+        Code::NoError | Code::NoName => {}
+        Code::NotUnderstood => return Verdict::NotUnderstood,
+        Code::Failure => return Verdict::Failure,
+    }
+    let (answers, authority) = message.records();
+    let mut name = name.clone();
+    let mut ttl = u32::MAX;
+    for hop in 0..=ALIASES_MAX {
+        let of_name = |record: &&Record| record.class == CLASS_IN && record.name == name;
+        let found = |record: &Record| {
+            let data = message.data(record).filter(|_| record.kind == wanted)?;
+            Some(DnsRecord {
+                ttl: record.ttl,
+                data,
+            })
+        };
+        let records: Vec<_> = answers.iter().filter(of_name).filter_map(found).collect();
+        if !records.is_empty() {
+            return keep(records, ttl);
+        }
+        let mut aliases = answers.iter().filter(of_name);
+        let alias = aliases.find(|record| record.kind == kind::CNAME);
+        let target = alias.and_then(|alias| Some((message.target(alias, 0)?, alias.ttl)));
+        match target {
+            Some((target, alias_ttl)) => {
+                name = target;
+                ttl = ttl.min(alias_ttl);
+            }
+            None => {
+                let soa = authority.iter().find(|record| record.kind == kind::SOA);
+                let negative = soa.and_then(|soa| Some(message.negative_ttl(soa)?.min(soa.ttl)));
+                // An alias and no word about its target: the target is another question.
+                if hop > 0 && soa.is_none() && message.code() == Code::NoError {
+                    return Verdict::Alias(name, ttl);
+                }
+                // RFC 2308, 5: without a SOA record it isn't kept.
+                return Verdict::Answer(Err(Missing), negative.unwrap_or(0).min(ttl));
+            }
+        }
+    }
+    // Aliases in a circle, or as good as that.
+    Verdict::Answer(Err(Missing), 0)
+}
+
+fn keep(mut records: Vec<DnsRecord>, alias_ttl: u32) -> Verdict {
+    records.truncate(RECORDS_MAX);
+    for record in &mut records {
+        record.ttl = record.ttl.min(alias_ttl);
+    }
+    let ttl = records.iter().map(|record| record.ttl).min().unwrap_or(0);
+    Verdict::Answer(Ok(records), ttl)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Verdict, read};
+    use crate::dns::message::{Message, RecordData, kind};
+    use crate::dns::name::Name;
+    use crate::dns::{DnsRecord, Missing};
+
+    fn name(text: &str) -> Name {
+        Name::from_text(text).expect("a name")
+    }
+
+    type Row<'a> = (&'a str, u16, u32, Vec<u8>);
+
+    /// An answer with these records and perhaps a SOA with a negative TTL.
+    fn message(code: u8, records: &[Row<'_>], negative: Option<u32>) -> Vec<u8> {
+        let mut bytes = vec![0, 0, 0x80, code, 0, 0, 0, records.len() as u8];
+        bytes.extend([0, u8::from(negative.is_some()), 0, 0]);
+        let mut put = |owner: &str, kind: u16, ttl: u32, data: &[u8]| {
+            bytes.extend(name(owner).wire());
+            bytes.extend(kind.to_be_bytes());
+            bytes.extend([0, 1]);
+            bytes.extend(ttl.to_be_bytes());
+            bytes.extend((data.len() as u16).to_be_bytes());
+            bytes.extend(data);
+        };
+        for (owner, kind, ttl, data) in records {
+            put(owner, *kind, *ttl, data);
+        }
+        if let Some(negative) = negative {
+            let mut soa = b"\0\0".to_vec();
+            soa.extend([0; 16]);
+            soa.extend(negative.to_be_bytes());
+            put("example", kind::SOA, 900, &soa);
+        }
+        bytes
+    }
+
+    fn verdict(code: u8, records: &[Row<'_>], negative: Option<u32>) -> Verdict {
+        let bytes = message(code, records, negative);
+        read(
+            &Message::new(&bytes).expect("a message"),
+            &name("a.example"),
+            kind::A,
+        )
+    }
+
+    fn alias(of: &'static str, to: &str, ttl: u32) -> Row<'static> {
+        (of, kind::CNAME, ttl, name(to).wire().to_vec())
+    }
+
+    fn found(ttl: u32) -> Result<Vec<DnsRecord>, Missing> {
+        let data = RecordData::Address([192, 0, 2, 1].into());
+        Ok(vec![DnsRecord { ttl, data }])
+    }
+
+    #[test]
+    fn aliases_are_followed_in_any_order() {
+        let rows = [
+            ("c.example", kind::A, 60, vec![192, 0, 2, 1]),
+            alias("b.example", "c.example", 30),
+            alias("A.example", "b.example", 90),
+            ("other.example", kind::A, 60, vec![6, 6, 6, 6]),
+        ];
+        assert_eq!(verdict(0, &rows, None), Verdict::Answer(found(30), 30));
+    }
+
+    #[test]
+    fn aliases_to_elsewhere_are_another_question() {
+        let rows = [alias("a.example", "b.test", 30)];
+        assert_eq!(verdict(0, &rows, None), Verdict::Alias(name("b.test"), 30));
+        // With a SOA the server has said that there is nothing.
+        assert_eq!(
+            verdict(0, &rows, Some(20)),
+            Verdict::Answer(Err(Missing), 20)
+        );
+        assert_eq!(verdict(3, &rows, None), Verdict::Answer(Err(Missing), 0));
+    }
+
+    #[test]
+    fn circles_end() {
+        let rows = [
+            alias("a.example", "b.example", 30),
+            alias("b.example", "a.example", 30),
+        ];
+        assert_eq!(verdict(0, &rows, None), Verdict::Answer(Err(Missing), 0));
+        let itself = [alias("a.example", "a.example", 30)];
+        assert_eq!(verdict(0, &itself, None), Verdict::Answer(Err(Missing), 0));
+    }
+
+    #[test]
+    fn negative_answers_hold_as_long_as_the_soa_says() {
+        assert_eq!(verdict(3, &[], Some(77)), Verdict::Answer(Err(Missing), 77));
+        assert_eq!(
+            verdict(0, &[], Some(7777)),
+            Verdict::Answer(Err(Missing), 900)
+        );
+        assert_eq!(verdict(0, &[], None), Verdict::Answer(Err(Missing), 0));
+    }
+
+    #[test]
+    fn servers_that_fail() {
+        assert_eq!(verdict(2, &[], None), Verdict::Failure);
+        assert_eq!(verdict(5, &[], None), Verdict::Failure);
+        assert_eq!(verdict(1, &[], None), Verdict::NotUnderstood);
+    }
+}

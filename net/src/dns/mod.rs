@@ -1,0 +1,135 @@
+//! Looking names up (RFC 1034, 1035, 3596, 2782, 6891, 2308).
+//!
+//! - `name`, `message`: the formats;
+//! - `answer`: what an answer says; `cache`: what is kept of it;
+//! - `question`: one question to several servers, by datagrams; `stream`: over TCP where an answer
+//!   doesn't fit;
+//! - `lookup`: the questions that one lookup needs, with the search list;
+//! - `order`: which of several addresses to try first (RFC 6724).
+//!
+//! All of it stands on the public operations of the stack. Nothing of it is in a program that never
+//! looks a name up: the stack knows it by a function that the first lookup leaves.
+
+mod answer;
+mod cache;
+mod lookup;
+pub(crate) mod message;
+pub(crate) mod name;
+mod order;
+mod question;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::{Handle, Stack};
+use cache::Cache;
+pub(crate) use lookup::Lookup;
+pub use message::RecordData;
+use name::Name;
+
+/// Aliases followed for one name.
+const ALIASES_MAX: usize = 8;
+/// Lookups at a time.
+const LOOKUPS_MAX: usize = 256;
+
+/// One record of an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsRecord {
+    /// How much longer it holds, in seconds.
+    pub ttl: u32,
+    /// What it says.
+    pub data: RecordData,
+}
+
+impl DnsRecord {
+    /// About the memory that it takes.
+    fn bytes(&self) -> usize {
+        let data = match &self.data {
+            RecordData::Address(_) => 0,
+            RecordData::Name(name) => name.len(),
+            RecordData::Service { target, .. } => target.len(),
+            RecordData::Text(strings) => strings
+                .iter()
+                .map(|string| string.len() + size_of::<Vec<u8>>())
+                .sum(),
+        };
+        size_of::<DnsRecord>() + data
+    }
+}
+
+/// There is no such name, or it has no record of that type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Missing;
+
+/// Types of records that can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordType {
+    /// IPv4 addresses.
+    A,
+    /// IPv6 addresses.
+    Aaaa,
+    /// The name that a name is an alias of.
+    Cname,
+    /// The name behind an address or a service type.
+    Ptr,
+    /// Hosts and ports of a service.
+    Srv,
+    /// Texts.
+    Txt,
+}
+
+/// How names are looked up.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DnsOptions {
+    /// Domains in which a name without a final dot is looked for, at most six.
+    pub search: Vec<String>,
+    /// A name with as many dots is looked up as it is first, and in the domains of `search` then;
+    /// others the other way round.
+    pub ndots: usize,
+    /// Queries have their letters' case at random, and answers must repeat it: a forger has more to
+    /// guess. Some servers can't do that.
+    pub mixed_case: bool,
+    /// Names that end in `.local` are asked for by multicast on the link (RFC 6762, 3).
+    pub multicast: bool,
+}
+
+impl Default for DnsOptions {
+    fn default() -> DnsOptions {
+        DnsOptions {
+            search: Vec::new(),
+            ndots: 1,
+            mixed_case: false,
+            multicast: false,
+        }
+    }
+}
+
+/// What lookups share.
+#[derive(Default)]
+pub(crate) struct Names {
+    /// Those that have no answer yet.
+    running: Vec<Handle>,
+    /// Runs them. Set by the first.
+    run: Option<fn(&mut Stack) -> Option<u64>>,
+    cache: Cache,
+    /// [`Stack::configuration_generation`] that the cache belongs to.
+    generation: u32,
+    options: DnsOptions,
+    search: Vec<Name>,
+}
+
+impl Stack {
+    /// Asks and listens for all lookups. Gives the time of the next call.
+    pub(crate) fn run_lookups(&mut self) -> Option<u64> {
+        let run = self.core.names.run.filter(|_| self.has_lookups())?;
+        run(self)
+    }
+
+    /// Whether lookups are running.
+    pub(crate) fn has_lookups(&self) -> bool {
+        !self.core.names.running.is_empty()
+    }
+}

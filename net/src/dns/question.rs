@@ -1,0 +1,319 @@
+//! One question: asked of one server after the other until one answers.
+//!
+//! Each query has an identifier of its own, and all those of a question leave from one random port
+//! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with the
+//! identifier of that query and the question repeated.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use super::answer::{Verdict, read};
+use super::message::{CLASS_IN, Message, query};
+use super::name::Name;
+use super::stream::Stream;
+use super::{ALIASES_MAX, DnsRecord, Missing};
+use crate::{Error, Handle, Stack};
+
+/// DNS (RFC 1035, 4.2).
+const PORT: u16 = 53;
+/// Multicast DNS (RFC 6762, 3).
+const MULTICAST_PORT: u16 = 5353;
+const MULTICAST: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
+    IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+];
+/// Queries by multicast for one question; then nobody on the link has that name.
+const MULTICAST_QUERIES: u32 = 3;
+/// How long a server may take the first time; doubled after each round over all servers.
+const PATIENCE_NS: u64 = 1_500_000_000;
+/// The same for multicast (RFC 6762, 5.2: at least one second).
+const MULTICAST_PATIENCE_NS: u64 = 1_000_000_000;
+/// Rounds over all servers of which each says that it can't tell.
+const FAILED_ROUNDS: u32 = 2;
+/// Queries that may still be answered.
+const OUTSTANDING_MAX: usize = 16;
+/// Datagrams taken in one turn, so that a flood doesn't hold it up.
+const DATAGRAMS_MAX: usize = 32;
+
+/// How the questions of a lookup are asked.
+pub(super) struct Manner {
+    /// Servers, in the order in which they are asked; none if it is by multicast.
+    pub(super) servers: Vec<IpAddr>,
+    pub(super) mixed_case: bool,
+}
+
+impl Manner {
+    fn is_multicast(&self) -> bool {
+        self.servers.is_empty()
+    }
+}
+
+/// An answer, for whom it is kept, and for how many seconds.
+pub(super) type Answer = Result<Vec<DnsRecord>, Missing>;
+
+/// One question.
+pub(super) struct Question {
+    pub(super) name: Name,
+    pub(super) kind: u16,
+    /// What is asked now: the name, or what it is an alias of, with the case that it is spelt with.
+    asked: Name,
+    aliases: usize,
+    /// The least TTL of the aliases so far.
+    ttl: u32,
+    socket: Option<Handle>,
+    stream: Option<Stream>,
+    /// Queries without an answer: server and identifier.
+    outstanding: Vec<(SocketAddr, u16)>,
+    /// Queries so far.
+    queries: u32,
+    /// Servers that said they can't tell, since the last alias.
+    failures: u32,
+    edns: bool,
+    again_ns: u64,
+    /// Its answer is in the cache.
+    pub(super) kept: bool,
+    /// The answer and its TTL, or why there is none.
+    pub(super) result: Option<Result<(Answer, u32), Error>>,
+}
+
+impl Question {
+    pub(super) fn new(name: Name, kind: u16) -> Question {
+        Question {
+            asked: name.clone(),
+            name,
+            kind,
+            aliases: 0,
+            ttl: u32::MAX,
+            socket: None,
+            stream: None,
+            outstanding: Vec::new(),
+            queries: 0,
+            failures: 0,
+            edns: true,
+            again_ns: 0,
+            kept: false,
+            result: None,
+        }
+    }
+
+    /// Gives back what it holds.
+    pub(super) fn close(&mut self, stack: &mut Stack) {
+        if let Some(socket) = self.socket.take() {
+            // It is ours.
+            let _ = stack.close(socket);
+        }
+        if let Some(stream) = self.stream.take() {
+            stream.close(stack);
+        }
+    }
+
+    /// Listens and asks. Gives the time of the next turn, `None` if it is done.
+    pub(super) fn run(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) -> Option<u64> {
+        let more = self.result.is_none() && self.listen(stack, manner, now_ns);
+        if self.result.is_none() {
+            self.run_stream(stack, manner, now_ns);
+        }
+        if self.result.is_none() && self.stream.is_none() && self.again_ns <= now_ns {
+            self.ask(stack, manner, now_ns);
+        }
+        if self.result.is_some() {
+            self.close(stack);
+            return None;
+        }
+        Some(match &self.stream {
+            _ if more => now_ns,
+            Some(stream) => stream.deadline_ns,
+            None => self.again_ns,
+        })
+    }
+
+    /// Takes what has come; tells whether there may be more.
+    fn listen(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) -> bool {
+        let Some(socket) = self.socket else {
+            return false;
+        };
+        let mut buffer = [0; 1500];
+        for _ in 0..DATAGRAMS_MAX {
+            match stack.udp_recv_from(socket, &mut buffer) {
+                Ok((len, from)) => {
+                    let cut = len > buffer.len();
+                    let data = buffer.get(..len.min(buffer.len())).unwrap_or_default();
+                    self.take(stack, manner, data, cut, from, now_ns);
+                    // An alias has closed the socket.
+                    if self.result.is_some() || self.stream.is_some() || self.socket.is_none() {
+                        return false;
+                    }
+                }
+                Err(Error::WouldBlock | Error::BadHandle) => return false,
+                // An ICMP error: the time that a server may take covers it.
+                Err(_) => {}
+            }
+        }
+        true
+    }
+
+    /// Whether `message` answers what was asked.
+    fn is_answer(&self, manner: &Manner, message: &Message<'_>) -> bool {
+        let same = |name: &Name| match manner.mixed_case {
+            true => name.wire() == self.asked.wire(),
+            false => *name == self.asked,
+        };
+        message.is_response()
+            && message.question().is_some_and(|(name, kind, class)| {
+                kind == self.kind && class & 0x7fff == CLASS_IN && same(&name)
+            })
+    }
+
+    fn take(
+        &mut self,
+        stack: &mut Stack,
+        manner: &Manner,
+        data: &[u8],
+        cut: bool,
+        from: SocketAddr,
+        now_ns: u64,
+    ) {
+        let Some(message) = Message::new(data) else {
+            return;
+        };
+        let id = message.id();
+        let sought = |(server, asked): &(SocketAddr, u16)| {
+            // Anybody on the link answers a multicast, and each is believed as much.
+            let same = if manner.is_multicast() {
+                server.port() == from.port()
+            } else {
+                server.ip() == from.ip() && server.port() == from.port()
+            };
+            same && *asked == id
+        };
+        let Some(place) = self.outstanding.iter().position(sought) else {
+            return;
+        };
+        if !self.is_answer(manner, &message) {
+            return;
+        }
+        if !manner.is_multicast() {
+            self.outstanding.swap_remove(place);
+            if message.is_truncated() || cut {
+                let query = query(id, &self.asked, self.kind, true, self.edns);
+                self.stream = Stream::new(stack, from, id, &query, now_ns);
+                if self.stream.is_none() {
+                    self.again_ns = now_ns;
+                }
+                return;
+            }
+        }
+        self.read(stack, manner, &message, now_ns);
+    }
+
+    fn read(&mut self, stack: &mut Stack, manner: &Manner, message: &Message<'_>, now_ns: u64) {
+        match read(message, &self.asked, self.kind) {
+            // One host of many that knows nothing: others may.
+            Verdict::Answer(Err(Missing), _) if manner.is_multicast() => {}
+            Verdict::Answer(mut answer, ttl) => {
+                for record in answer.iter_mut().flatten() {
+                    record.ttl = record.ttl.min(self.ttl);
+                }
+                self.result = Some(Ok((answer, ttl.min(self.ttl))));
+            }
+            Verdict::Alias(target, ttl) => {
+                self.aliases += 1;
+                self.ttl = self.ttl.min(ttl);
+                if self.aliases > ALIASES_MAX || target == self.name {
+                    self.result = Some(Ok((Err(Missing), 0)));
+                    return;
+                }
+                self.asked = target;
+                // Another question: with another port.
+                self.close(stack);
+                self.outstanding.clear();
+                self.failures = 0;
+                self.again_ns = now_ns;
+            }
+            Verdict::NotUnderstood if self.edns => {
+                // RFC 6891, 7: the same server once more, without it.
+                self.edns = false;
+                self.queries = self.queries.saturating_sub(1);
+                self.again_ns = now_ns;
+            }
+            Verdict::NotUnderstood | Verdict::Failure => {
+                // Ask the next one at once.
+                self.failures += 1;
+                self.again_ns = now_ns;
+                if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
+                    self.result = Some(Err(Error::NameServerFailure));
+                }
+            }
+        }
+    }
+
+    fn run_stream(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) {
+        let Some(mut stream) = self.stream.take() else {
+            return;
+        };
+        let id = stream.id;
+        match stream.run(stack, now_ns) {
+            Err(Error::WouldBlock) => self.stream = Some(stream),
+            // Nothing of use: the next server.
+            Err(_) => {
+                self.again_ns = now_ns;
+                stream.close(stack);
+            }
+            Ok(answer) => {
+                self.again_ns = now_ns;
+                let message = Message::new(answer)
+                    .filter(|message| message.id() == id && self.is_answer(manner, message));
+                if let Some(message) = message {
+                    self.read(stack, manner, &message, now_ns);
+                }
+                stream.close(stack);
+            }
+        }
+    }
+
+    fn ask(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) {
+        if manner.is_multicast() && self.queries >= MULTICAST_QUERIES {
+            self.result = Some(Ok((Err(Missing), 0)));
+            return;
+        }
+        let socket = match self.socket {
+            Some(socket) => socket,
+            None => {
+                let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+                match stack.udp_bind(any) {
+                    Ok(socket) => *self.socket.insert(socket),
+                    Err(error) => {
+                        self.result = Some(Err(error));
+                        return;
+                    }
+                }
+            }
+        };
+        if manner.mixed_case {
+            self.asked = self.asked.with_mixed_case(&mut stack.core.random);
+        }
+        let id = (stack.core.random)() as u16;
+        let recursion = !manner.is_multicast();
+        let edns = self.edns && recursion;
+        let query = query(id, &self.asked, self.kind, recursion, edns);
+        let count = manner.servers.len().max(1);
+        let round = (self.queries / count as u32).min(4);
+        let (patience_ns, port) = match manner.is_multicast() {
+            true => (MULTICAST_PATIENCE_NS, MULTICAST_PORT),
+            false => (PATIENCE_NS, PORT),
+        };
+        let next = manner.servers.get(self.queries as usize % count);
+        let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
+        self.queries += 1;
+        self.again_ns = now_ns.saturating_add(patience_ns << round);
+        for server in servers {
+            let server = SocketAddr::new(*server, port);
+            if self.outstanding.len() >= OUTSTANDING_MAX {
+                self.outstanding.remove(0);
+            }
+            self.outstanding.push((server, id));
+            // A server that can't be reached now is one that doesn't answer.
+            let _ = stack.udp_send_to(socket, &query, server);
+        }
+    }
+}

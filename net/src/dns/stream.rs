@@ -1,0 +1,77 @@
+//! A question over TCP, for answers that don't fit a datagram (RFC 1035, 4.2.2, RFC 7766).
+
+use alloc::vec::Vec;
+use core::net::SocketAddr;
+
+use crate::{Error, Handle, Stack};
+
+/// How long connecting, asking and answering may take together.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// Bytes taken at once.
+const PIECE: usize = 512;
+
+/// The connection to one server for one question.
+pub(super) struct Stream {
+    connection: Handle,
+    pub(super) id: u16,
+    pub(super) deadline_ns: u64,
+    /// The length and the query; what was not written yet.
+    rest: Vec<u8>,
+    /// The length and what came of the answer.
+    received: Vec<u8>,
+}
+
+impl Stream {
+    /// Begins to connect. `None` if that can't be.
+    pub(super) fn new(
+        stack: &mut Stack,
+        server: SocketAddr,
+        id: u16,
+        query: &[u8],
+        now_ns: u64,
+    ) -> Option<Stream> {
+        let connection = stack.tcp_connect(server, None).ok()?;
+        let mut rest = (query.len() as u16).to_be_bytes().to_vec();
+        rest.extend(query);
+        Some(Stream {
+            connection,
+            id,
+            deadline_ns: now_ns.saturating_add(PATIENCE_NS),
+            rest,
+            received: Vec::new(),
+        })
+    }
+
+    /// Moves on as far as that goes: the answer, or [`Error::WouldBlock`], or why none comes.
+    pub(super) fn run(&mut self, stack: &mut Stack, now_ns: u64) -> Result<&[u8], Error> {
+        if now_ns >= self.deadline_ns {
+            return Err(Error::TimedOut);
+        }
+        stack.tcp_connect_result(self.connection)?;
+        while !self.rest.is_empty() {
+            let written = stack.tcp_write(self.connection, &self.rest)?;
+            self.rest.drain(..written.min(self.rest.len()));
+        }
+        loop {
+            if let [high, low, answer @ ..] = self.received.as_slice() {
+                let len = u16::from_be_bytes([*high, *low]) as usize;
+                if answer.len() >= len {
+                    break;
+                }
+            }
+            let mut piece = [0; PIECE];
+            let len = stack.tcp_read(self.connection, &mut piece)?;
+            if len == 0 {
+                return Err(Error::ConnectionReset);
+            }
+            self.received.extend(piece.get(..len).unwrap_or_default());
+        }
+        Ok(self.received.get(2..).unwrap_or_default())
+    }
+
+    /// Ends the connection.
+    pub(super) fn close(self, stack: &mut Stack) {
+        // It is ours. Nothing is left to be delivered, so nobody waits for a FIN.
+        let _ = stack.abort(self.connection);
+    }
+}

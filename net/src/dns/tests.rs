@@ -1,0 +1,494 @@
+//! Lookups against a server that is another stack, in virtual time.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::message::{Message, RecordData, kind};
+use super::name::Name;
+use super::{DnsOptions, DnsRecord, RecordType};
+use crate::sim::{Cable, Impairment, Offloads, World};
+use crate::tests::{MS, SECOND, address, ready};
+use crate::{AddressFamily, Config, Error, Handle, InterfaceConfig};
+
+/// How a server answers: bytes after the query's header and question, and the two flag bytes and
+/// the counts of the header.
+type Zone = Box<dyn FnMut(&str, u16, bool) -> Reply>;
+
+#[derive(Clone, Default)]
+struct Reply {
+    flags: u16,
+    /// Owner (none: the name asked), type, TTL, data.
+    answers: Vec<(Option<&'static str>, u16, u32, Vec<u8>)>,
+    /// Negative TTL of a SOA record.
+    soa: Option<u32>,
+    silent: bool,
+    /// Spells the question in capitals.
+    shouts: bool,
+}
+
+impl Reply {
+    fn addresses(count: u8) -> Reply {
+        let answers = (1..=count).map(|n| (None, kind::A, 60, vec![192, 0, 2, n]));
+        Reply {
+            answers: answers.collect(),
+            ..Reply::default()
+        }
+    }
+
+    fn code(flags: u16) -> Reply {
+        Reply {
+            flags,
+            ..Reply::default()
+        }
+    }
+
+    fn bytes(&self, query: &[u8]) -> Vec<u8> {
+        let message = Message::new(query).expect("a query");
+        let (name, asked, _) = message.question().expect("one question");
+        let name = match self.shouts {
+            true => Name::from_text(&name.text().to_ascii_uppercase()).expect("a name"),
+            false => name,
+        };
+        let mut bytes = message.id().to_be_bytes().to_vec();
+        bytes.extend((0x8180 | self.flags).to_be_bytes());
+        bytes.extend([
+            0,
+            1,
+            0,
+            self.answers.len() as u8,
+            0,
+            u8::from(self.soa.is_some()),
+            0,
+            0,
+        ]);
+        bytes.extend(name.wire());
+        bytes.extend(asked.to_be_bytes());
+        bytes.extend([0, 1]);
+        let mut put = |owner: Option<&str>, kind: u16, ttl: u32, data: &[u8]| {
+            match owner {
+                Some(owner) => bytes.extend(Name::from_text(owner).expect("a name").wire()),
+                None => bytes.extend([0xc0, 12]),
+            }
+            bytes.extend(kind.to_be_bytes());
+            bytes.extend([0, 1]);
+            bytes.extend(ttl.to_be_bytes());
+            bytes.extend((data.len() as u16).to_be_bytes());
+            bytes.extend(data);
+        };
+        for (owner, kind, ttl, data) in &self.answers {
+            put(*owner, *kind, *ttl, data);
+        }
+        if let Some(negative) = self.soa {
+            let mut data = vec![0; 18];
+            data.extend(negative.to_be_bytes());
+            put(None, kind::SOA, 3600, &data);
+        }
+        bytes
+    }
+}
+
+/// A client, stack 0, and a server, stack 1, at 10.0.0.2.
+struct Lab {
+    world: World,
+    zone: Zone,
+    udp: Handle,
+    listener: Handle,
+    streams: Vec<(Handle, Vec<u8>)>,
+    /// Name, type, over TCP, with EDNS0, and the port that each query came from.
+    queries: Vec<(String, u16, bool, bool, u16)>,
+}
+
+fn lab(zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
+    let impairment = Impairment {
+        delay_ns: MS,
+        ..Default::default()
+    };
+    let mut world = World::new();
+    let cable = Cable::new(impairment, 1);
+    for end in 0..2 {
+        let link = cable.link(end, World::mac(end), 1500, Offloads::default());
+        let mut stack = world.stack(Config::default(), end as u64);
+        let config = InterfaceConfig {
+            addresses: vec![
+                format!("10.0.0.{}/24", end + 1)
+                    .parse()
+                    .expect("an address"),
+            ],
+            dns_servers: vec!["10.0.0.2".parse().expect("an address")],
+            ..Default::default()
+        };
+        stack
+            .add_interface(link, &config)
+            .expect("a sound configuration");
+        world.stacks.push(stack);
+    }
+    world.cables.push(cable);
+    world.settle();
+    let at = address("10.0.0.2:53");
+    let udp = world.stacks[1].udp_bind(at).expect("a free port");
+    let listener = world.stacks[1].tcp_listen(at, 8).expect("a free port");
+    Lab {
+        world,
+        zone: Box::new(zone),
+        udp,
+        listener,
+        streams: Vec::new(),
+        queries: Vec::new(),
+    }
+}
+
+impl Lab {
+    fn serve(&mut self) {
+        let stack = &mut self.world.stacks[1];
+        let mut answer = |query: &[u8], tcp: bool, port: u16, zone: &mut Zone| {
+            let message = Message::new(query).expect("a query");
+            let (name, kind, class) = message.question().expect("one question");
+            assert!(message.is_query() && class == 1);
+            let edns = query.get(10..12) == Some(&[0, 1]);
+            self.queries.push((name.text(), kind, tcp, edns, port));
+            let reply = zone(&name.text(), kind, tcp);
+            (!reply.silent).then(|| reply.bytes(query))
+        };
+        let mut buffer = [0; 1500];
+        while let Some((len, from)) = ready(stack.udp_recv_from(self.udp, &mut buffer)) {
+            if let Some(reply) = answer(&buffer[..len], false, from.port(), &mut self.zone) {
+                stack.udp_send_to(self.udp, &reply, from).expect("a route");
+            }
+        }
+        while let Some(connection) = ready(stack.tcp_accept(self.listener)) {
+            self.streams.push((connection, Vec::new()));
+        }
+        for (connection, query) in &mut self.streams {
+            let mut buffer = [0; 1500];
+            let Ok(len) = stack.tcp_read(*connection, &mut buffer) else {
+                continue;
+            };
+            query.extend(&buffer[..len]);
+            let whole = len > 0 && query.len() >= 2 && query.len() == 2 + query[1] as usize;
+            if whole && let Some(reply) = answer(&query[2..], true, 0, &mut self.zone) {
+                let mut framed = (reply.len() as u16).to_be_bytes().to_vec();
+                framed.extend(reply);
+                // In two pieces, the length cut in the middle.
+                stack.tcp_write(*connection, &framed[..1]).expect("room");
+                stack.tcp_write(*connection, &framed[1..]).expect("room");
+            }
+        }
+    }
+
+    fn finish(&mut self, lookup: Handle) -> Result<Vec<DnsRecord>, Error> {
+        let end_ns = self.world.now_ns + 60 * SECOND;
+        loop {
+            self.world.settle();
+            self.serve();
+            let result = self.world.stacks[0].dns_records(lookup);
+            if result != Err(Error::WouldBlock) {
+                self.world.stacks[0].close(lookup).expect("the lookup");
+                self.world.advance(MS);
+                let core = &self.world.stacks[0].core;
+                assert_eq!((core.sockets.len(), core.udp_ports.len()), (0, 0));
+                return result;
+            }
+            assert!(self.world.now_ns < end_ns, "no answer in a minute");
+            self.world.step(SECOND);
+        }
+    }
+
+    fn addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        let lookup = self.world.stacks[0].dns_lookup(name, AddressFamily::V4)?;
+        let address = |record: DnsRecord| match record.data {
+            RecordData::Address(address) => address,
+            other => panic!("{other:?}"),
+        };
+        Ok(self.finish(lookup)?.into_iter().map(address).collect())
+    }
+
+    fn records(&mut self, name: &str, kind: RecordType) -> Result<Vec<DnsRecord>, Error> {
+        let lookup = self.world.stacks[0].dns_query(name, kind)?;
+        self.finish(lookup)
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.queries.iter().map(|query| query.0.as_str()).collect()
+    }
+}
+
+#[test]
+fn what_does_not_fit_comes_over_tcp() {
+    let mut lab = lab(|_, _, tcp| match tcp {
+        true => Reply::addresses(30),
+        false => Reply::code(0x0200),
+    });
+    assert_eq!(lab.addresses("many.example").expect("found").len(), 30);
+    let kinds: Vec<_> = lab.queries.iter().map(|query| (query.2, query.3)).collect();
+    assert_eq!(kinds, [(false, true), (true, true)]);
+    assert!(lab.world.now_ns < SECOND);
+}
+
+#[test]
+fn a_server_whose_tcp_is_silent_ends_in_time() {
+    let mut lab = lab(|_, _, tcp| Reply {
+        flags: 0x0200,
+        silent: tcp,
+        ..Reply::default()
+    });
+    assert_eq!(lab.addresses("many.example"), Err(Error::TimedOut));
+    assert!(lab.world.now_ns < 22 * SECOND);
+}
+
+#[test]
+fn records_of_services_texts_and_pointers() {
+    let mut lab = lab(|_, wanted, _| {
+        let service = |priority: u8, target: &str| {
+            let mut data = vec![0, priority, 0, 5, 1, 0xbb];
+            data.extend(Name::from_text(target).expect("a name").wire());
+            (None, kind::SRV, 60, data)
+        };
+        let answers = match wanted {
+            kind::SRV => vec![service(9, "last.example"), service(1, "first.example")],
+            kind::TXT => vec![(None, kind::TXT, 60, b"\x05hello\0\x01!".to_vec())],
+            kind::PTR => vec![(None, kind::PTR, 60, b"\x01h\x07example\0".to_vec())],
+            _ => vec![],
+        };
+        Reply {
+            answers,
+            ..Reply::default()
+        }
+    });
+    let data = |records: Vec<DnsRecord>| records.into_iter().map(|r| r.data).collect::<Vec<_>>();
+    let services = data(
+        lab.records("_s._tcp.example", RecordType::Srv)
+            .expect("found"),
+    );
+    let target = |n: usize| match &services[n] {
+        RecordData::Service {
+            target,
+            port: 443,
+            weight: 5,
+            ..
+        } => target.clone(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!([target(0), target(1)], ["first.example", "last.example"]);
+    let text = vec![b"hello".to_vec(), vec![], b"!".to_vec()];
+    let texts = data(lab.records("example", RecordType::Txt).expect("found"));
+    assert_eq!(texts, [RecordData::Text(text)]);
+    let pointers = data(
+        lab.records("1.2.0.192.in-addr.arpa", RecordType::Ptr)
+            .expect("found"),
+    );
+    assert_eq!(pointers, [RecordData::Name("h.example".into())]);
+    assert_eq!(
+        lab.records("example", RecordType::Cname),
+        Err(Error::NameNotFound)
+    );
+}
+
+#[test]
+fn answers_are_kept_as_long_as_they_say() {
+    let mut lab = lab(|name, _, _| match name {
+        "there.example" => Reply::addresses(1),
+        _ => Reply {
+            flags: 3,
+            soa: Some(30),
+            ..Reply::default()
+        },
+    });
+    for _ in 0..3 {
+        assert!(lab.addresses("there.example").is_ok());
+        assert!(lab.addresses("THERE.example").is_ok());
+        assert_eq!(lab.addresses("not.example"), Err(Error::NameNotFound));
+    }
+    assert_eq!(lab.names(), ["there.example", "not.example"]);
+    lab.world.advance(31 * SECOND);
+    assert_eq!(lab.addresses("not.example"), Err(Error::NameNotFound));
+    assert!(lab.addresses("there.example").is_ok());
+    assert_eq!(lab.queries.len(), 3);
+    lab.world.advance(31 * SECOND);
+    assert!(lab.addresses("there.example").is_ok());
+    assert_eq!(lab.queries.len(), 4);
+}
+
+#[test]
+fn aliases_of_other_zones_are_asked_for() {
+    let mut lab = lab(|name, _, _| match name {
+        "a.example" => Reply {
+            answers: vec![(None, kind::CNAME, 20, b"\x01b\x04test\0".to_vec())],
+            ..Reply::default()
+        },
+        _ => Reply::addresses(1),
+    });
+    let lookup = lab.world.stacks[0].dns_lookup("a.example", AddressFamily::V4);
+    let records = lab.finish(lookup.expect("started")).expect("found");
+    assert_eq!(records[0].ttl, 20);
+    assert_eq!(lab.names(), ["a.example", "b.test"]);
+    // Another question, another port (RFC 5452).
+    assert_ne!(lab.queries[0].4, lab.queries[1].4);
+}
+
+#[test]
+fn aliases_in_a_circle_end() {
+    let mut lab = lab(|name, _, _| {
+        let (number, _) = name.split_once('.').expect("a dot");
+        let next = (number.parse::<u32>().expect("a number") + 1) % 20;
+        let target = Name::from_text(&format!("{next}.example")).expect("a name");
+        Reply {
+            answers: vec![(None, kind::CNAME, 20, target.wire().to_vec())],
+            ..Reply::default()
+        }
+    });
+    assert_eq!(lab.addresses("0.example"), Err(Error::NameNotFound));
+    assert_eq!(lab.queries.len(), 9);
+}
+
+#[test]
+fn the_search_list_by_dots() {
+    let zone = |name: &str, _, _| match name {
+        "host.corp.example" | "a.b.example" | "full.test" => Reply::addresses(1),
+        _ => Reply::code(3),
+    };
+    let mut lab = lab(zone);
+    let options = DnsOptions {
+        search: vec![
+            "lab.example".into(),
+            "corp.example".into(),
+            "example".into(),
+        ],
+        ..DnsOptions::default()
+    };
+    lab.world.stacks[0]
+        .dns_configure(options.clone())
+        .expect("sound options");
+    assert!(lab.addresses("host").is_ok());
+    assert_eq!(lab.names(), ["host.lab.example", "host.corp.example"]);
+    lab.queries.clear();
+    assert!(lab.addresses("full.test").is_ok());
+    assert_eq!(lab.names(), ["full.test"]);
+    lab.queries.clear();
+    assert!(lab.addresses("a.b").is_ok());
+    assert_eq!(
+        lab.names(),
+        ["a.b", "a.b.lab.example", "a.b.corp.example", "a.b.example"]
+    );
+    lab.queries.clear();
+    // A final dot says that it is the whole name.
+    assert_eq!(lab.addresses("host."), Err(Error::NameNotFound));
+    assert_eq!(lab.names(), ["host"]);
+    let wrong = DnsOptions {
+        search: vec!["a..b".into()],
+        ..options
+    };
+    let refused = lab.world.stacks[0].dns_configure(wrong);
+    assert_eq!(refused, Err(Error::InvalidArgument));
+}
+
+#[test]
+fn servers_that_do_not_know_edns() {
+    let seen = std::rc::Rc::new(core::cell::Cell::new(0));
+    let count = seen.clone();
+    let mut lab = lab(move |_, _, _| {
+        count.set(count.get() + 1);
+        match count.get() {
+            1 => Reply::code(1),
+            _ => Reply::addresses(1),
+        }
+    });
+    assert!(lab.addresses("old.example").is_ok());
+    let edns: Vec<_> = lab.queries.iter().map(|query| query.3).collect();
+    assert_eq!(edns, [true, false]);
+}
+
+#[test]
+fn servers_that_all_fail_are_not_asked_for_ever() {
+    let mut lab = lab(|_, _, _| Reply::code(2));
+    assert_eq!(
+        lab.addresses("broken.example"),
+        Err(Error::NameServerFailure)
+    );
+    assert_eq!(lab.queries.len(), 2);
+    assert!(lab.world.now_ns < SECOND);
+}
+
+#[test]
+fn mixed_case_is_repeated_or_not_believed() {
+    let mut lab = lab(|name, _, _| Reply {
+        shouts: name.starts_with(['l', 'L']),
+        ..Reply::addresses(1)
+    });
+    let options = DnsOptions {
+        mixed_case: true,
+        ..DnsOptions::default()
+    };
+    lab.world.stacks[0]
+        .dns_configure(options)
+        .expect("sound options");
+    assert!(lab.addresses("quite-a-long-name.example").is_ok());
+    let asked = &lab.queries[0].0;
+    assert!(asked.bytes().any(|b| b.is_ascii_uppercase()), "{asked}");
+    assert!(asked.bytes().any(|b| b.is_ascii_lowercase()), "{asked}");
+    assert_eq!(
+        lab.addresses("loud-and-long-name.example"),
+        Err(Error::TimedOut)
+    );
+}
+
+#[test]
+fn a_forger_who_knows_the_port_must_guess_the_identifier() {
+    let mut lab = lab(|_, _, _| Reply {
+        silent: true,
+        ..Reply::default()
+    });
+    let client = &mut lab.world.stacks[0];
+    let lookup = client
+        .dns_lookup("www.example", AddressFamily::V4)
+        .expect("started");
+    lab.world.advance(10 * MS);
+    let server: SocketAddr = address("10.0.0.2:53");
+    let stack = &mut lab.world.stacks[1];
+    let mut query = [0; 512];
+    let (len, from) = stack.udp_recv_from(lab.udp, &mut query).expect("a query");
+    assert_eq!(stack.local_address(lab.udp), Ok(server));
+    let right = Reply::addresses(1).bytes(&query[..len]);
+    let forged: [(usize, u8); 5] = [
+        // Identifier; not an answer; another question: name, type, number of them.
+        (0, 1),
+        (2, 0x80),
+        (14, 1),
+        (26, 1),
+        (5, 2),
+    ];
+    for (at, change) in forged {
+        let mut wrong = right.clone();
+        wrong[at] ^= change;
+        stack.udp_send_to(lab.udp, &wrong, from).expect("a route");
+    }
+    let other = stack.udp_bind(address("10.0.0.2:54")).expect("a free port");
+    stack.udp_send_to(other, &right, from).expect("a route");
+    lab.world.advance(10 * MS);
+    assert_eq!(
+        lab.world.stacks[0].dns_result(lookup),
+        Err(Error::WouldBlock)
+    );
+    lab.world.stacks[1]
+        .udp_send_to(lab.udp, &right, from)
+        .expect("a route");
+    lab.world.advance(10 * MS);
+    assert!(lab.world.stacks[0].dns_result(lookup).is_ok());
+}
+
+#[test]
+fn hostile_answers_end_nothing_and_cost_little() {
+    let mut random = crate::sim::Random::new(7);
+    let mut lab = lab(move |_, _, _| {
+        let data = (0..40)
+            .map(|_| random.bits() as u8 | 0xc0)
+            .collect::<Vec<u8>>();
+        let kinds = [kind::A, kind::CNAME, kind::PTR, kind::SOA];
+        let answer = |n: usize| (None, kinds[n % 4], 60, data.clone());
+        Reply {
+            answers: (0..20).map(answer).collect(),
+            ..Reply::default()
+        }
+    });
+    for n in 0..20 {
+        assert!(lab.addresses(&format!("n{n}.example")).is_err());
+    }
+}
