@@ -111,7 +111,11 @@ impl Link for Tap {
             2 => RxChecksum::Valid,
             _ => RxChecksum::Unknown,
         };
-        f(&mut rest[..len - HEADER], RxMeta { checksum });
+        let meta = RxMeta {
+            checksum,
+            joined: (header[1] != 0).then(|| half(4)),
+        };
+        f(&mut rest[..len - HEADER], meta);
         true
     }
 

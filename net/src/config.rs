@@ -1,5 +1,6 @@
 //! Configuration of the stack and of its interfaces, and what can be read back.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr};
@@ -117,7 +118,7 @@ impl fmt::Display for Cidr {
 }
 
 /// How an interface gets its addresses.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceConfig {
     /// Ask for an IPv4 address, a gateway and name servers by DHCP (RFC 2131).
     pub dhcp: bool,
@@ -130,6 +131,32 @@ pub struct InterfaceConfig {
     pub gateways: Vec<IpAddr>,
     /// Fixed name servers; those of DHCP come after them. At most four are used.
     pub dns_servers: Vec<IpAddr>,
+    /// Make temporary IPv6 addresses beside those from advertised prefixes, and prefer them for what
+    /// this machine begins (RFC 8981).
+    pub temporary_addresses: bool,
+    /// Probe IPv4 addresses for conflicts as slowly as RFC 5227 asks, 4 to 7 seconds, before they
+    /// are used. Without it one of DHCP is probed for 20 ms and a fixed one is announced at once;
+    /// conflicts that show later are seen to in any case.
+    pub careful: bool,
+    /// DupAddrDetectTransmits of RFC 4862, 5.1: questions, one a second, before an IPv6 address is
+    /// used; 0 to use it at once.
+    pub dad_transmits: u8,
+}
+
+impl Default for InterfaceConfig {
+    /// No addresses but IPv6's link-local one.
+    fn default() -> Self {
+        InterfaceConfig {
+            dhcp: false,
+            slaac: false,
+            addresses: Vec::new(),
+            gateways: Vec::new(),
+            dns_servers: Vec::new(),
+            temporary_addresses: false,
+            careful: false,
+            dad_transmits: 1,
+        }
+    }
 }
 
 impl InterfaceConfig {
@@ -167,8 +194,12 @@ pub struct InterfaceStatus {
     pub gateways: Vec<IpAddr>,
     /// Its name servers.
     pub dns_servers: Vec<IpAddr>,
+    /// Domains to complete short names with, as DHCP and routers said.
+    pub search_domains: Vec<String>,
     /// Where DHCP stands.
     pub dhcp: Dhcp,
+    /// How often another machine was found to have an address of this interface.
+    pub duplicates: u64,
     /// What went through it.
     pub counters: Counters,
 }

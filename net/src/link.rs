@@ -81,6 +81,9 @@ pub enum RxChecksum {
 pub struct RxMeta {
     /// State of the TCP or UDP checksum.
     pub checksum: RxChecksum,
+    /// The frame is several TCP segments that the device joined (`gso_size` of GRO or
+    /// `VIRTIO_NET_F_GUEST_TSO4`): the payload of each but the last, in bytes.
+    pub joined: Option<u16>,
 }
 
 /// A network device that carries Ethernet frames, without FCS.

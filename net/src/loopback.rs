@@ -35,7 +35,11 @@ impl Link for Loopback {
             return false;
         };
         let checksum = partial.map_or(RxChecksum::Valid, RxChecksum::Partial);
-        f(&mut packet, RxMeta { checksum });
+        let meta = RxMeta {
+            checksum,
+            joined: None,
+        };
+        f(&mut packet, meta);
         if self.spare.len() < SPARE && packet.capacity() <= SPARE_LEN {
             self.spare.push(packet);
         }

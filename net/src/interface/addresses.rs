@@ -148,6 +148,8 @@ impl End {
                 Some(Client { lease: None, .. }) => Dhcp::Searching,
                 Some(_) => Dhcp::Bound,
             },
+            search_domains: Vec::new(),
+            duplicates: 0,
             counters: self.counters,
         }
     }

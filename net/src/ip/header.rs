@@ -191,6 +191,11 @@ pub(crate) fn group_mac(address: IpAddr) -> Option<Mac> {
     }
 }
 
+/// Whether an address is that of several machines: a group, or 255.255.255.255.
+pub(crate) fn is_group(address: IpAddr) -> bool {
+    group_mac(address).is_some()
+}
+
 /// The solicited-node group of an address: ff02::1:ff00:0/104 and the last 24 bits (RFC 4291,
 /// 2.7.1).
 pub(crate) fn solicited_node(address: Ipv6Addr) -> Ipv6Addr {

@@ -1,26 +1,41 @@
 //! One interface: its place on a link, its addresses, its neighbours.
 
 use alloc::vec::Vec;
-use core::net::IpAddr;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::{Address, State, choose};
+use super::address::{Address, State, broadcast_of, choose};
+use super::autoconf::Autoconf;
+use super::groups::Groups;
 use super::header::Framing;
 use super::neighbor::Neighbors;
+use super::{dhcp, dhcp6};
 use crate::Handle;
-use crate::config::Counters;
+use crate::config::{Counters, InterfaceConfig};
 
 /// One interface.
 pub(crate) struct Interface {
     /// The link.
     pub(crate) port: usize,
     pub(crate) framing: Framing,
-    /// What the link carries, and what routers and DHCP allow of it: bytes of an IP packet.
+    /// What the link carries: bytes of an IP packet.
+    pub(crate) link_mtu: usize,
+    /// The same after what DHCP and routers say: for IPv4 and IPv6.
     pub(crate) mtu: usize,
+    pub(crate) mtu_v6: usize,
+    pub(crate) config: InterfaceConfig,
     pub(crate) addresses: Vec<Address>,
     pub(crate) neighbors: Neighbors,
+    pub(crate) groups: Groups,
+    pub(crate) dhcp: Option<dhcp::Client>,
+    pub(crate) dhcp6: Option<dhcp6::Client>,
+    pub(crate) autoconf: Option<Autoconf>,
     /// Sockets that wait for an address of the link to become known.
     pub(crate) waiting: Vec<Handle>,
     pub(crate) counters: Counters,
+    /// Addresses that somebody else was found to have.
+    pub(crate) duplicates: u64,
+    /// When [`super::Ip::maintain`] has something to do here; 0: now.
+    pub(crate) due_ns: u64,
 }
 
 impl Interface {
@@ -35,15 +50,53 @@ impl Interface {
 
     /// Whether packets may be sent from, and taken for, this address.
     pub(crate) fn is_ready(&self, address: IpAddr) -> bool {
-        self.framing == Framing::Ip
-            || self
-                .addresses
-                .iter()
-                .any(|a| a.ip() == address && a.state == State::Valid)
+        self.framing == Framing::Ip || self.is_own(address)
+    }
+
+    /// Whether `address` is known to be ours.
+    pub(crate) fn is_own(&self, address: IpAddr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.ip() == address && a.state == State::Valid)
     }
 
     /// The address to send from to `remote`.
     pub(crate) fn source_for(&self, remote: IpAddr, now_ns: u64) -> Option<IpAddr> {
         choose(&self.addresses, remote, now_ns)
+    }
+
+    /// Whether `address` is the broadcast address of a network here.
+    pub(crate) fn is_broadcast(&self, address: Ipv4Addr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.on_link && broadcast_of(&a.cidr) == Some(address))
+    }
+
+    /// Whether a lease is being asked for, whose offer may come to its address.
+    pub(crate) fn awaits(&self, address: Ipv4Addr) -> bool {
+        !address.is_multicast() && self.dhcp.as_ref().is_some_and(dhcp::Client::awaits)
+    }
+
+    /// Whether packets to an IPv6 group are taken.
+    pub(crate) fn listens_v6(&self, group: Ipv6Addr) -> bool {
+        self.groups.listens(IpAddr::V6(group))
+    }
+
+    /// The largest IP packet for the family of `address`.
+    pub(crate) fn mtu_for(&self, address: IpAddr) -> usize {
+        match address {
+            IpAddr::V4(_) => self.mtu,
+            IpAddr::V6(_) => self.mtu_v6,
+        }
+    }
+
+    /// Whether there is an IPv6 address that reaches beyond the link (RFC 4291, 2.5).
+    pub(crate) fn has_global_v6(&self) -> bool {
+        self.addresses.iter().any(|a| match a.ip() {
+            IpAddr::V6(ip) => {
+                a.state == State::Valid && !ip.is_unicast_link_local() && !ip.is_loopback()
+            }
+            IpAddr::V4(_) => false,
+        })
     }
 }

@@ -3,9 +3,12 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::{Input, Ip, Net};
+use super::drops::Drop;
+use super::{IcmpError, Input, Ip, Net};
 use crate::Handle;
-use crate::link::RxMeta;
+
+/// How often what is due at once may follow from what was.
+const ROUNDS: usize = 8;
 
 impl Ip {
     /// Sets the clock; it never goes back.
@@ -26,12 +29,13 @@ impl Ip {
             if !self.drain(port) {
                 return 0;
             }
+            let number = port;
             let Ip { ports, net } = self;
             let Some(port) = ports.get_mut(port) else {
                 return 0;
             };
             let received = port.link.receive(&mut |frame, meta| {
-                let input = net.input(0, frame, meta);
+                let input = net.input(number, frame, meta);
                 f(net, input);
             });
             if !received {
@@ -45,7 +49,11 @@ impl Ip {
     /// Runs the timers that are due: neighbours, addresses, leases, groups, fragments. Gives the time
     /// of the next one.
     pub(crate) fn maintain(&mut self) -> Option<u64> {
-        None
+        let next_ns = self.net.maintain();
+        for port in 0..self.ports.len() {
+            self.drain(port);
+        }
+        next_ns
     }
 
     /// Tells the links about what was queued. Tells whether something waits for room.
@@ -73,19 +81,60 @@ impl Ip {
 }
 
 impl Net {
-    /// Handles a frame of a port: what is for sockets is given back, the rest is done here.
-    pub(crate) fn input<'a>(
-        &mut self,
-        _port: usize,
-        _frame: &'a mut [u8],
-        _meta: RxMeta,
-    ) -> Input<'a> {
-        Input::Done
+    fn maintain(&mut self) -> Option<u64> {
+        let now_ns = self.now_ns;
+        let mut next = None::<u64>;
+        for n in 1..self.interfaces.len() {
+            for _ in 0..ROUNDS {
+                if self.interfaces.get(n).is_none_or(|i| i.due_ns > now_ns) {
+                    break;
+                }
+                if let Some(i) = self.interfaces.get_mut(n) {
+                    i.due_ns = u64::MAX;
+                }
+                let at_ns = self.run_configuration(n).unwrap_or(u64::MAX);
+                if let Some(i) = self.interfaces.get_mut(n) {
+                    i.due_ns = i.due_ns.min(at_ns);
+                }
+            }
+            self.run_neighbors(n);
+            if let Some(i) = self.interfaces.get(n) {
+                let due = Some(i.due_ns).filter(|at_ns| *at_ns != u64::MAX);
+                next = [next, due, i.neighbors.next_ns()]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
+        }
+        let fragments = self.reassembly.next_ns();
+        if fragments.is_some_and(|at_ns| at_ns <= now_ns) {
+            self.expire_fragments();
+        }
+        [next, self.reassembly.next_ns()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Handles a packet that was put together from fragments.
-    pub(crate) fn input_whole<'a>(&mut self, _interface: usize, _packet: &'a [u8]) -> Input<'a> {
-        Input::Done
+    /// Asks neighbours again, and gives up those that don't answer.
+    fn run_neighbors(&mut self, interface: usize) {
+        let now_ns = self.now_ns;
+        let mut lost = Vec::new();
+        let Some(i) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let questions = i.neighbors.run(now_ns, &mut lost);
+        if i.neighbors.news {
+            // A gateway that is gone isn't used where there is another one (RFC 4861, 6.3.6).
+            self.routes.generation = self.routes.generation.wrapping_add(1);
+        }
+        for question in questions {
+            self.ask(interface, question.address, question.mac);
+        }
+        for packet in lost {
+            self.drops.count(Drop::NeighborGone);
+            self.undeliverable(interface, &packet);
+        }
     }
 
     /// The sockets that wait for a neighbour of an interface, if there was news about one since the
@@ -101,6 +150,11 @@ impl Net {
 
     /// Addresses that this machine has lost since the last call: connections from them are over.
     pub(crate) fn take_lost(&mut self) -> Vec<IpAddr> {
-        Vec::new()
+        core::mem::take(&mut self.lost)
+    }
+
+    /// Errors found out here, for sockets as if they came by ICMP: neighbours that don't answer.
+    pub(crate) fn take_errors(&mut self) -> Vec<IcmpError> {
+        core::mem::take(&mut self.errors)
     }
 }

@@ -15,21 +15,39 @@
 //!   to be verified by the connection (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
 mod address;
+mod arp;
+mod autoconf;
+mod configure;
+mod dhcp;
+mod dhcp6;
+mod drops;
+mod filter;
+mod groups;
 mod header;
+mod icmp;
+mod input;
 mod interface;
 mod life;
+mod names;
+mod nd;
 mod neighbor;
 mod output;
+mod pmtu;
 mod random;
+mod reassembly;
 mod route;
+mod setup;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use crate::flow::Keyed;
 use crate::link::{Link, LinkCapabilities};
 use crate::{Error, Handle};
+use drops::Bucket;
 
+pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 pub(crate) use interface::Interface;
 pub(crate) use output::{Outcome, Packet, TcpSegment};
 pub(crate) use random::Random;
@@ -56,7 +74,26 @@ pub(crate) struct Net {
     pub(crate) interfaces: Vec<Interface>,
     pub(crate) queues: Vec<output::Queue>,
     pub(crate) routes: route::Routes,
+    /// Routes that were added by themselves.
+    extra_routes: Vec<route::Entry>,
     pub(crate) random: Random,
+    pub(crate) drops: drops::Drops,
+    filter: filter::Filter,
+    reassembly: reassembly::Reassembly,
+    path_mtus: pmtu::PathMtus,
+    /// The next identification of an IPv4 packet in fragments.
+    identification: u16,
+    echo_bucket: Bucket,
+    error_bucket: Bucket,
+    /// Who wants frames of other protocols: interface and type.
+    pub(crate) ethertypes: Vec<(usize, u16)>,
+    /// Addresses that were lost: see [`Net::take_lost`].
+    lost: Vec<IpAddr>,
+    /// What is known here about packets that couldn't leave: see [`Net::take_errors`].
+    errors: Vec<IcmpError>,
+    /// Addresses, routes or name servers changed; taken by the stack.
+    pub(crate) changed: bool,
+    keyed: Keyed,
 }
 
 /// Where a packet came from, for an answer that needs no route.
@@ -96,6 +133,28 @@ pub(crate) struct UdpInput<'a> {
     pub(crate) payload: &'a [u8],
     /// `local` is an address of one machine, ours.
     pub(crate) unicast: bool,
+    /// The packet from its IP header on, for errors that quote it.
+    pub(crate) packet: &'a [u8],
+}
+
+/// An answer to an echo request of ours.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EchoInput<'a> {
+    pub(crate) origin: Origin,
+    pub(crate) hop_limit: u8,
+    pub(crate) identifier: u16,
+    pub(crate) sequence: u16,
+    pub(crate) payload: &'a [u8],
+}
+
+/// A frame of another protocol than IP that somebody here wants.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EthernetInput<'a> {
+    pub(crate) interface: usize,
+    pub(crate) ethertype: u16,
+    pub(crate) source: [u8; 6],
+    pub(crate) destination: [u8; 6],
+    pub(crate) payload: &'a [u8],
 }
 
 /// What an ICMP error says (RFC 792, RFC 4443).
@@ -137,9 +196,11 @@ pub(crate) enum Input<'a> {
     Tcp(TcpInput<'a>),
     Udp(UdpInput<'a>),
     Error(IcmpError),
+    Echo(EchoInput<'a>),
+    Ethernet(EthernetInput<'a>),
     /// The last fragment of a packet: its bytes from the IP header on, to be given to
     /// [`Net::input_whole`].
-    Whole(usize, Vec<u8>),
+    Whole(Origin, Vec<u8>),
 }
 
 impl Net {

@@ -347,22 +347,25 @@ impl Neighbors {
     }
 
     /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is learnt
-    /// of a neighbour that nobody here asked for.
+    /// of a neighbour that nobody here asked for. Tells whether it was known as a router before.
     pub(crate) fn advertised(
         &mut self,
         advert: &Advert,
         now_ns: u64,
         ready: &mut Vec<(Mac, Vec<u8>)>,
-    ) {
+    ) -> bool {
         let until_ns = now_ns.saturating_add(self.reachable_ns);
         let Some(slot) = self.slot_of(advert.address) else {
-            return;
+            return false;
         };
         let Some(entry) = self.entry_mut(slot) else {
-            return;
+            return false;
         };
+        let was_router = entry.router;
         if matches!(entry.state, State::Incomplete | State::Failed) {
-            let Some(mac) = advert.mac else { return };
+            let Some(mac) = advert.mac else {
+                return was_router;
+            };
             entry.mac = mac;
             entry.router = advert.router;
             entry.state = if advert.solicited {
@@ -371,14 +374,15 @@ impl Neighbors {
                 State::Stale
             };
             entry.at_ns = until_ns;
-            return self.release(slot, ready);
+            self.release(slot, ready);
+            return was_router;
         }
         let other = advert.mac.is_some_and(|mac| mac != entry.mac);
         if other && !advert.replace {
             if entry.state == State::Reachable {
                 entry.state = State::Stale;
             }
-            return;
+            return was_router;
         }
         if let Some(mac) = advert.mac {
             entry.mac = mac;
@@ -390,6 +394,7 @@ impl Neighbors {
             entry.state = State::Stale;
         }
         entry.router = advert.router;
+        was_router
     }
 
     /// The connection over this neighbour makes progress: it is there (RFC 4861, 7.3.1).

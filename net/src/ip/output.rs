@@ -4,8 +4,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::drops::Drop;
+use super::filter::{Facts, FilterDirection};
 use super::header::{
-    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Framing, ICMP, ICMPV6, IGMP, IpHeader, Mac, TCP, UDP, put,
+    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Framing, ICMP, ICMPV6, IGMP, IPV4_LEN, IPV6_LEN, IpHeader,
+    Mac, TCP, UDP, put, v4, v6,
 };
 use super::neighbor::Known;
 use super::{Ip, LOOPBACK, Net, Origin, Route};
@@ -17,6 +20,9 @@ use crate::link::{LinkCapabilities, PartialChecksum, SegmentKind, Segmentation, 
 /// asks faster than the link carries doesn't get more.
 const QUEUE: usize = 256;
 const QUEUE_BYTES: usize = 512 << 10;
+/// The largest IP packet, and the smallest MTU that packets are cut for.
+const IP_MAX: usize = 65_535;
+const MTU_MIN: usize = 552;
 /// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
@@ -178,7 +184,7 @@ pub(crate) fn ethertype(address: IpAddr) -> u16 {
 
 impl Net {
     /// The Ethernet address that packets of a route go to now.
-    fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
+    pub(super) fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
         if !self.refresh(route) {
             return Err(Outcome::Unreachable);
         }
@@ -214,8 +220,23 @@ impl Net {
         }
     }
 
-    /// Asks for the address of a neighbour.
-    pub(crate) fn ask(&mut self, _interface: usize, _neighbor: IpAddr, _mac: Option<Mac>) {}
+    /// Asks for the address of a neighbour: all, or the one that had it last.
+    pub(crate) fn ask(&mut self, interface: usize, neighbor: IpAddr, mac: Option<Mac>) {
+        let now_ns = self.now_ns;
+        let source = self.interfaces.get(interface).and_then(|i| {
+            let source = i.source_for(neighbor, now_ns)?;
+            i.is_ready(source).then_some(source)
+        });
+        match (source, neighbor) {
+            (Some(IpAddr::V4(source)), IpAddr::V4(neighbor)) => {
+                self.arp_request(interface, source, neighbor, mac);
+            }
+            (Some(IpAddr::V6(source)), IpAddr::V6(neighbor)) => {
+                self.solicit(interface, source, neighbor, mac);
+            }
+            _ => {}
+        }
+    }
 
     /// Puts a frame on the queue of an interface's port; `false` if that is full.
     pub(crate) fn stage(
@@ -258,16 +279,135 @@ impl Net {
         })
     }
 
+    /// Puts a packet of any size on the queue, in fragments if it must be.
+    pub(super) fn stage_any_size(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let destination = packet.header.destination;
+        let mtu = self.mtu_towards(interface, destination);
+        if packet.len() <= mtu {
+            self.stage_packet(interface, to, packet)
+        } else if packet.len() <= IP_MAX {
+            self.stage_whole(interface, to, &packet.to_vec(), destination)
+        } else {
+            false
+        }
+    }
+
+    /// The same for a packet that is written already.
+    fn stage_whole(&mut self, interface: usize, to: Mac, packet: &[u8], remote: IpAddr) -> bool {
+        let mtu = self.mtu_towards(interface, remote);
+        let identification = self.next_identification(remote);
+        let mut whole = true;
+        for piece in fragments(packet, mtu, identification) {
+            whole &= self.stage(
+                interface,
+                to,
+                ethertype(remote),
+                piece.len(),
+                |buffer, _| {
+                    put(buffer, 0, &piece);
+                    TxMeta::default()
+                },
+            );
+        }
+        whole
+    }
+
+    /// An identification for fragments: each another one in turn for IPv4, where there are few; not to
+    /// be guessed for IPv6 (RFC 7739).
+    fn next_identification(&mut self, remote: IpAddr) -> u32 {
+        if remote.is_ipv6() {
+            return self.random.bits() as u32;
+        }
+        self.identification = self.identification.wrapping_add(1);
+        u32::from(self.identification)
+    }
+
+    /// Sends packets that waited for a neighbour.
+    pub(super) fn release(&mut self, interface: usize, ready: Vec<(Mac, Vec<u8>)>) {
+        for (mac, packet) in ready {
+            let Some(remote) = destination_of(&packet) else {
+                continue;
+            };
+            if !self.stage_whole(interface, mac, &packet, remote) {
+                self.drops.count(Drop::AnswerQueueFull);
+            }
+        }
+    }
+
+    /// Sends a packet by way of the queue, where the link isn't at hand.
+    pub(super) fn send_slowly(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
+        match self.next_mac(route) {
+            Ok(mac) if self.stage_any_size(route.interface, mac, packet) => Outcome::Sent,
+            Ok(_) => Outcome::Full,
+            Err(Outcome::Resolving) => self.hold(route, packet),
+            Err(outcome) => outcome,
+        }
+    }
+
+    /// Keeps a packet until its neighbour is known.
+    fn hold(&mut self, route: &Route, packet: &Packet<'_>) -> Outcome {
+        let Some(interface) = self.interfaces.get_mut(route.interface) else {
+            return Outcome::Unreachable;
+        };
+        if !interface.is_ready(route.source) {
+            return Outcome::Resolving;
+        }
+        if !interface.neighbors.hold(route.next_hop, packet.to_vec()) {
+            self.drops.count(Drop::NeighborQueueFull);
+        }
+        Outcome::Sent
+    }
+
+    fn mtu_towards(&self, interface: usize, remote: IpAddr) -> usize {
+        let link = self
+            .interfaces
+            .get(interface)
+            .map_or(1280, |interface| interface.mtu_for(remote));
+        match self.path_mtus.get(remote, self.now_ns) {
+            Some(path) if interface != LOOPBACK => link.min(path as usize),
+            _ => link,
+        }
+    }
+
     /// The largest IP packet that reaches the route's end, as far as is known: the path's MTU.
     pub(crate) fn path_mtu(&self, route: &Route) -> usize {
-        self.interfaces
-            .get(route.interface)
-            .map_or(1280, |interface| interface.mtu)
+        self.mtu_towards(route.interface, route.destination)
     }
 
     /// A router said that packets to `remote` may have at most `mtu` bytes. To be called for TCP once
-    /// the connection has verified the report.
-    pub(crate) fn learn_path_mtu(&mut self, _remote: IpAddr, _mtu: u32) {}
+    /// the connection has verified the report. Tells whether that is news.
+    pub(crate) fn learn_path_mtu(&mut self, remote: IpAddr, mtu: u32) -> bool {
+        let now_ns = self.now_ns;
+        let Ok(route) = self.route(remote, 0, None) else {
+            return false;
+        };
+        let sent = self.path_mtu(&route) as u32;
+        self.path_mtus.learn(remote, mtu, sent, now_ns)
+    }
+
+    /// Whether the filter lets a packet out.
+    fn may_leave(&mut self, interface: usize, packet: &Packet<'_>) -> bool {
+        if !self.filter.watches(FilterDirection::Out) {
+            return true;
+        }
+        let facts = Facts {
+            direction: FilterDirection::Out,
+            interface,
+            protocol: packet.header.protocol,
+            remote: packet.header.destination,
+            transport: packet.transport,
+        };
+        let allowed = self.filter.allows(&facts, self.now_ns);
+        if !allowed {
+            self.drops.count(Drop::Filtered);
+        }
+        allowed
+    }
 
     /// The peer acknowledges what we send over this route (RFC 4861, 7.3.1).
     pub(crate) fn confirm(&mut self, route: &Route) {
@@ -278,6 +418,60 @@ impl Net {
                 .confirm(route.next_hop, route.slot, now_ns);
         }
     }
+}
+
+/// The destination of a packet that was written here.
+fn destination_of(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => v4(packet, 16).map(IpAddr::V4),
+        _ => v6(packet, 24).map(IpAddr::V6),
+    }
+}
+
+/// Cuts a packet without options or extension headers into fragments that fit `mtu` (RFC 791, 3.2;
+/// RFC 8200, 4.5); one that fits stays as it is.
+pub(super) fn fragments(packet: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> {
+    let v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
+    if packet.len() <= mtu {
+        return alloc::vec![packet.to_vec()];
+    }
+    let header_len = if v4 { IPV4_LEN } else { IPV6_LEN };
+    let (Some(header), Some(content)) = (packet.get(..header_len), packet.get(header_len..)) else {
+        return Vec::new();
+    };
+    let extra = if v4 { 0 } else { 8 };
+    let size = (mtu.max(MTU_MIN) - header_len - extra) / 8 * 8;
+    let mut pieces = Vec::new();
+    let mut offset = 0;
+    for data in content.chunks(size) {
+        let more = offset + data.len() < content.len();
+        let mut piece = Vec::with_capacity(header_len + extra + data.len());
+        piece.extend_from_slice(header);
+        if v4 {
+            let fields = (offset / 8) as u16 | if more { 0x2000 } else { 0 };
+            put(
+                &mut piece,
+                2,
+                &((IPV4_LEN + data.len()) as u16).to_be_bytes(),
+            );
+            put(&mut piece, 4, &(identification as u16).to_be_bytes());
+            put(&mut piece, 6, &fields.to_be_bytes());
+            put(&mut piece, 10, &[0, 0]);
+            let sum = !checksum::sum(&piece);
+            put(&mut piece, 10, &sum.to_be_bytes());
+        } else {
+            let next = header.get(6).copied().unwrap_or(0);
+            put(&mut piece, 4, &((8 + data.len()) as u16).to_be_bytes());
+            put(&mut piece, 6, &[44]);
+            piece.extend([next, 0]);
+            piece.extend((offset as u16 | u16::from(more)).to_be_bytes());
+            piece.extend(identification.to_be_bytes());
+        }
+        piece.extend_from_slice(data);
+        pieces.push(piece);
+        offset += data.len();
+    }
+    pieces
 }
 
 fn count_sent(interface: &mut super::Interface, bytes: usize) {
@@ -329,6 +523,9 @@ impl Ip {
             Err(outcome) => return outcome,
         };
         let packet = tcp_packet(route.source, route.destination, segment);
+        if !self.net.may_leave(route.interface, &packet) {
+            return Outcome::Sent;
+        }
         let len = packet.len();
         let limit = match segment.segment_size {
             Some(_) => self.segmentation(route).unwrap_or(0),
@@ -336,12 +533,41 @@ impl Ip {
                 .net
                 .interfaces
                 .get(route.interface)
-                .map_or(0, |interface| interface.mtu),
+                .map_or(0, |interface| interface.mtu_for(route.destination)),
         };
         if len > limit {
             return Outcome::TooLong;
         }
         self.transmit(route.interface, mac, &packet, segment.segment_size)
+    }
+
+    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbour isn't known
+    /// yet is kept for it.
+    pub(crate) fn send(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
+        let mac = match self.net.next_mac(route) {
+            Ok(mac) => mac,
+            Err(Outcome::Resolving) => return self.net.hold(route, packet),
+            Err(outcome) => return outcome,
+        };
+        if packet.len() > IP_MAX {
+            return Outcome::TooLong;
+        }
+        if !self.net.may_leave(route.interface, packet) {
+            return Outcome::Sent;
+        }
+        if packet.len() <= self.net.path_mtu(route) {
+            return self.transmit(route.interface, mac, packet, None);
+        }
+        let Some(port) = self.net.interfaces.get(route.interface).map(|i| i.port) else {
+            return Outcome::Unreachable;
+        };
+        // All fragments fit the queue if it is empty.
+        if !self.drain(port) {
+            return Outcome::Full;
+        }
+        self.net.stage_any_size(route.interface, mac, packet);
+        self.drain(port);
+        Outcome::Sent
     }
 
     /// Writes a packet into the device's own buffer.

@@ -285,12 +285,12 @@ proptest! {
             if let Some(place) = frame.get_mut(12..14) {
                 place.copy_from_slice(&ethertype);
             }
-            classify(&mut frame, RxMeta { checksum }, Framing::Ethernet(MAC));
+            classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ethernet(MAC));
             if let Some(version) = frame.get_mut(14) {
                 *version = 0x45;
             }
-            classify(&mut frame, RxMeta { checksum }, Framing::Ethernet(MAC));
+            classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ethernet(MAC));
         }
-        classify(&mut frame, RxMeta { checksum }, Framing::Ip);
+        classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ip);
     }
 }

@@ -65,6 +65,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Str
             addresses,
             gateways: part(&mut gateways, index),
             dns_servers: part(&mut servers, index),
+            ..InterfaceConfig::default()
         });
     }
     Ok(Configuration { interfaces })

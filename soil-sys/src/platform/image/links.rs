@@ -124,7 +124,8 @@ impl Link for CardLink {
                     RxChecksum::Partial(PartialChecksum { start, offset })
                 }
             };
-            f(frame, RxMeta { checksum });
+            let joined = meta.gso.map(|gso| gso.segment).filter(|size| *size != 0);
+            f(frame, RxMeta { checksum, joined });
         })
     }
 

@@ -72,7 +72,7 @@ fn encode(meta: TxMeta) -> [u8; HEADER] {
 
 /// What the header of a frame that came in says; the stack checks the numbers.
 fn decode(header: &[u8; HEADER]) -> RxMeta {
-    let &[flags, _, _, _, _, _, c0, c1, o0, o1] = header;
+    let &[flags, gso, _, _, s0, s1, c0, c1, o0, o1] = header;
     let checksum = if flags & NEEDS_CSUM != 0 {
         RxChecksum::Partial(PartialChecksum {
             start: u16::from_ne_bytes([c0, c1]),
@@ -83,7 +83,11 @@ fn decode(header: &[u8; HEADER]) -> RxMeta {
     } else {
         RxChecksum::Unknown
     };
-    RxMeta { checksum }
+    let size = u16::from_ne_bytes([s0, s1]);
+    RxMeta {
+        checksum,
+        joined: (gso != 0 && size != 0).then_some(size),
+    }
 }
 
 /// A buffer for one frame and its header.

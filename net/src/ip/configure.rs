@@ -1,0 +1,594 @@
+//! From what is configured, leased and advertised to the addresses and routes in force; and finding
+//! out whether an address is ours alone (RFC 4862, 5.4; RFC 5227).
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::address::{Address, Check, Source, State, contains};
+use super::autoconf::{Autoconf, link_local};
+use super::header::{Framing, IpHeader, Mac, UDP, solicited_node};
+use super::input::Context;
+use super::output::{HOP_LIMIT, Packet};
+use super::route::Entry;
+use super::{LOOPBACK, Net};
+use crate::config::{Cidr, Dhcp, InterfaceStatus};
+
+const SECOND: u64 = 1_000_000_000;
+/// RFC 5227, 1.1.
+const PROBES: u8 = 3;
+const PROBE_MIN_NS: u64 = SECOND;
+const ANNOUNCE_WAIT_NS: u64 = 2 * SECOND;
+const ANNOUNCEMENTS: u8 = 2;
+const ANNOUNCE_NS: u64 = 2 * SECOND;
+/// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for links
+/// that take so long to come up; servers want their lease at once.
+const QUICK_NS: u64 = 20_000_000;
+/// RetransTimer (RFC 4861, 10).
+const RETRANSMIT_NS: u64 = SECOND;
+const SERVERS: usize = 4;
+const DHCP_PORTS: (u16, u16) = (67, 68);
+const DHCP6_PORTS: (u16, u16) = (547, 546);
+const DHCP6_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
+
+impl Net {
+    /// The addresses that an interface should have now.
+    fn wanted(&self, interface: usize) -> Vec<Address> {
+        let Some(i) = self.interfaces.get(interface) else {
+            return Vec::new();
+        };
+        let mut wanted: Vec<Address> = Vec::new();
+        for cidr in &i.config.addresses {
+            wanted.push(Address::new(*cidr, Source::Fixed, true));
+        }
+        if let Some(lease) = i.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            wanted.push(Address::new(lease.address, Source::Dhcp, true));
+        }
+        if let Framing::Ethernet { mac, .. } = i.framing {
+            let cidr = Cidr {
+                address: IpAddr::V6(link_local(mac)),
+                prefix_len: 64,
+            };
+            wanted.push(Address::new(cidr, Source::LinkLocal, true));
+        }
+        for made in i.autoconf.iter().flat_map(|autoconf| &autoconf.made) {
+            wanted.push(Address {
+                preferred_until_ns: made.preferred_until_ns,
+                valid_until_ns: made.valid_until_ns,
+                ..Address::new(Autoconf::cidr(made), made.source, false)
+            });
+        }
+        if let Some(lease) = i.dhcp6.as_ref().and_then(|client| client.lease) {
+            let cidr = Cidr {
+                address: IpAddr::V6(lease.address),
+                prefix_len: 128,
+            };
+            wanted.push(Address {
+                preferred_until_ns: lease.preferred_until_ns,
+                valid_until_ns: lease.valid_until_ns,
+                ..Address::new(cidr, Source::Dhcp6, false)
+            });
+        }
+        wanted
+    }
+
+    /// Brings the addresses of an interface up to date, and all routes.
+    pub(super) fn configure(&mut self, interface: usize) {
+        let wanted = self.wanted(interface);
+        let now_ns = self.now_ns;
+        let Some(i) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let mut kept: Vec<Address> = Vec::new();
+        for old in &i.addresses {
+            match wanted.iter().find(|new| new.ip() == old.ip()) {
+                Some(new) if !kept.iter().any(|a| a.ip() == old.ip()) => kept.push(Address {
+                    cidr: new.cidr,
+                    source: new.source,
+                    on_link: new.on_link,
+                    preferred_until_ns: new.preferred_until_ns,
+                    valid_until_ns: new.valid_until_ns,
+                    ..*old
+                }),
+                _ => {
+                    if let IpAddr::V6(ip) = old.ip() {
+                        i.groups.leave(IpAddr::V6(solicited_node(ip)), now_ns);
+                    }
+                    self.lost.push(old.ip());
+                }
+            }
+        }
+        for new in wanted {
+            if kept.iter().any(|a| a.ip() == new.ip()) {
+                continue;
+            }
+            if let IpAddr::V6(ip) = new.ip() {
+                i.groups.join(IpAddr::V6(solicited_node(ip)), now_ns);
+            }
+            let mut new = new;
+            begin_check(&mut new, &i.config, i.framing, now_ns);
+            kept.push(new);
+        }
+        i.addresses = kept;
+        i.due_ns = 0;
+        i.mtu = i.link_mtu;
+        i.mtu_v6 = i.link_mtu;
+        if let Some(mtu) = i
+            .dhcp
+            .as_ref()
+            .and_then(|client| client.lease.as_ref()?.mtu)
+        {
+            i.mtu = i.mtu.min(mtu);
+        }
+        if let Some(mtu) = i.autoconf.as_ref().and_then(|autoconf| autoconf.mtu) {
+            i.mtu_v6 = i.mtu_v6.min(mtu);
+        }
+        self.rebuild_routes();
+        self.changed = true;
+    }
+
+    /// Makes the table of routes anew.
+    pub(super) fn rebuild_routes(&mut self) {
+        let mut entries = Vec::new();
+        for (n, i) in self.interfaces.iter().enumerate() {
+            if n == LOOPBACK {
+                continue;
+            }
+            let on_link = |network, prefix_len| Entry {
+                network,
+                prefix_len,
+                interface: n,
+                gateway: None,
+                preference: 0,
+            };
+            for a in i.addresses.iter().filter(|a| a.on_link) {
+                if a.state != State::Duplicate && a.source != Source::LinkLocal {
+                    entries.push(on_link(a.ip(), a.cidr.prefix_len));
+                }
+            }
+            let any = |gateway: IpAddr| Entry {
+                network: match gateway {
+                    IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+                    IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+                },
+                prefix_len: 0,
+                interface: n,
+                gateway: Some(gateway),
+                preference: 0,
+            };
+            for gateway in &i.config.gateways {
+                entries.push(Entry {
+                    preference: 2,
+                    ..any(*gateway)
+                });
+            }
+            if let Some(lease) = i.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+                entries.extend(lease.routers.iter().map(|r| any(IpAddr::V4(*r))));
+                for (network, prefix_len, router) in &lease.routes {
+                    entries.push(Entry {
+                        gateway: (!router.is_unspecified()).then_some(IpAddr::V4(*router)),
+                        ..on_link(IpAddr::V4(*network), *prefix_len)
+                    });
+                }
+            }
+            if let Some(autoconf) = &i.autoconf {
+                autoconf.entries(n, &mut entries);
+            }
+        }
+        entries.extend(self.extra_routes.iter().copied());
+        self.routes.replace(entries);
+    }
+
+    /// Somebody else has an address: it isn't used (any more).
+    pub(super) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
+        let now_ns = self.now_ns;
+        let Some(i) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let Some(address) = i.addresses.iter_mut().find(|a| a.ip() == ip) else {
+            return;
+        };
+        address.state = State::Duplicate;
+        address.check = Check::default();
+        i.duplicates = i.duplicates.wrapping_add(1);
+        match (address.source, ip) {
+            (Source::Dhcp, _) => {
+                if let Some(client) = &mut i.dhcp {
+                    client.conflict(now_ns);
+                }
+            }
+            (Source::Dhcp6, _) => {
+                if let Some(client) = &mut i.dhcp6 {
+                    client.conflict(now_ns);
+                }
+            }
+            (Source::Temporary, IpAddr::V6(ip)) => {
+                if let Some(autoconf) = &mut i.autoconf {
+                    autoconf.duplicate(ip, now_ns, &mut self.random);
+                }
+            }
+            _ => {}
+        }
+        self.lost.push(ip);
+        self.configure(interface);
+    }
+
+    /// Sends the probes and announcements that are due. Gives the time of the next.
+    pub(super) fn check_addresses(&mut self, interface: usize) -> Option<u64> {
+        let now_ns = self.now_ns;
+        let mut next = None::<u64>;
+        let mut became_valid = false;
+        let count = self.interfaces.get(interface)?.addresses.len();
+        for n in 0..count {
+            let Some(i) = self.interfaces.get_mut(interface) else {
+                break;
+            };
+            let careful = i.config.careful;
+            let Some(address) = i.addresses.get_mut(n) else {
+                break;
+            };
+            let ip = address.ip();
+            let check = &mut address.check;
+            let idle =
+                check.probes == 0 && check.announcements == 0 && address.state != State::Tentative;
+            if idle {
+                continue;
+            }
+            if check.at_ns <= now_ns {
+                if check.probes > 0 {
+                    check.probes -= 1;
+                    let last = check.probes == 0;
+                    let wait_ns = match (ip, careful) {
+                        (IpAddr::V6(_), _) => RETRANSMIT_NS,
+                        (IpAddr::V4(_), false) => QUICK_NS,
+                        (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
+                        (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),
+                    };
+                    check.at_ns = now_ns.saturating_add(wait_ns);
+                    self.probe(interface, ip);
+                } else if address.state == State::Tentative {
+                    // Nobody objected.
+                    address.state = State::Valid;
+                    became_valid = true;
+                } else {
+                    check.announcements -= 1;
+                    check.at_ns = now_ns.saturating_add(ANNOUNCE_NS);
+                    self.announce(interface, ip);
+                }
+            }
+            let address = self.interfaces.get(interface)?.addresses.get(n)?;
+            let check = address.check;
+            if check.probes > 0 || check.announcements > 0 || address.state == State::Tentative {
+                next = Some(next.map_or(check.at_ns, |next| next.min(check.at_ns)));
+            }
+        }
+        if became_valid {
+            self.rebuild_routes();
+            self.changed = true;
+            if let Some(i) = self.interfaces.get_mut(interface) {
+                // Those that wait to send from it may.
+                i.neighbors.news = true;
+            }
+            // The announcements are due at once.
+            next = Some(now_ns);
+        }
+        next
+    }
+
+    fn probe(&mut self, interface: usize, ip: IpAddr) {
+        match ip {
+            IpAddr::V4(ip) => self.arp_request(interface, Ipv4Addr::UNSPECIFIED, ip, None),
+            IpAddr::V6(ip) => self.solicit(interface, Ipv6Addr::UNSPECIFIED, ip, None),
+        };
+    }
+
+    fn announce(&mut self, interface: usize, ip: IpAddr) {
+        match ip {
+            IpAddr::V4(ip) => self.arp_request(interface, ip, ip, None),
+            IpAddr::V6(ip) => self.advertise(interface, ip, None),
+        };
+    }
+
+    /// A router advertisement, checked.
+    pub(super) fn router_advertisement(
+        &mut self,
+        interface: usize,
+        from: Ipv6Addr,
+        header: &[u8; 16],
+        options: &[(u8, &[u8])],
+    ) {
+        let now_ns = self.now_ns;
+        let Some(i) = self.interfaces.get_mut(interface) else {
+            return;
+        };
+        let Some(autoconf) = &mut i.autoconf else {
+            return;
+        };
+        // Lifetimes may be others even if nothing else is.
+        autoconf.advertisement(from, header, options, now_ns, &mut self.random);
+        if let Some(base_ns) = autoconf.reachable_ns {
+            let unit = self.random.below(1000);
+            i.neighbors.set_reachable(base_ns, unit);
+        }
+        if let Some(client) = &mut i.dhcp6 {
+            client.flags(autoconf.managed, autoconf.other, now_ns);
+        }
+        self.configure(interface);
+    }
+
+    /// A router says that it is none (RFC 4861, 7.2.5).
+    pub(super) fn router_is_host(&mut self, interface: usize, address: Ipv6Addr) {
+        let forgotten = self
+            .interfaces
+            .get_mut(interface)
+            .and_then(|i| i.autoconf.as_mut())
+            .is_some_and(|autoconf| autoconf.forget_router(address));
+        if forgotten {
+            self.configure(interface);
+        }
+    }
+
+    /// Datagrams for the clients of DHCP. Tells whether this was one.
+    pub(super) fn configuration_input(
+        &mut self,
+        context: &Context<'_>,
+        remote_port: u16,
+        local_port: u16,
+        payload: &[u8],
+    ) -> bool {
+        let now_ns = self.now_ns;
+        let interface = context.origin.interface;
+        let Some(i) = self.interfaces.get_mut(interface) else {
+            return false;
+        };
+        if context.origin.local.is_ipv4() {
+            let Some(client) = i.dhcp.as_mut() else {
+                return false;
+            };
+            if (remote_port, local_port) != DHCP_PORTS {
+                return false;
+            }
+            let before = client.lease.clone();
+            client.input(payload, now_ns);
+            i.due_ns = 0;
+            if before != client.lease {
+                self.configure(interface);
+            }
+            return true;
+        }
+        let Some(client) = i.dhcp6.as_mut() else {
+            return false;
+        };
+        if (remote_port, local_port) != DHCP6_PORTS {
+            return false;
+        }
+        client.input(payload, now_ns);
+        self.configure(interface);
+        true
+    }
+
+    /// Runs what configures an interface. Gives the time of the next run.
+    pub(super) fn run_configuration(&mut self, interface: usize) -> Option<u64> {
+        let now_ns = self.now_ns;
+        let mut changed = false;
+        let mut messages = Vec::new();
+        let mut messages6 = Vec::new();
+        let mut solicit = false;
+        let i = self.interfaces.get_mut(interface)?;
+        if let Some(client) = &mut i.dhcp {
+            let before = client.lease.is_some();
+            // A decline may come before a question.
+            while let Some(message) = client.run(now_ns, &mut self.random) {
+                messages.push(message);
+            }
+            changed |= before != client.lease.is_some();
+        }
+        if let Some(client) = &mut i.dhcp6 {
+            let before = client.lease;
+            while let Some(message) = client.run(now_ns, &mut self.random) {
+                messages6.push(message);
+            }
+            changed |= before != client.lease;
+        }
+        if let Some(autoconf) = &mut i.autoconf {
+            changed |= autoconf.expire(now_ns, &mut self.random);
+            solicit = autoconf.solicitation_due(now_ns);
+        }
+        if changed {
+            self.configure(interface);
+        }
+        if solicit {
+            let source = self.own_link_local(interface);
+            self.solicit_routers(interface, source.unwrap_or(Ipv6Addr::UNSPECIFIED));
+        }
+        for message in messages {
+            let to = message.to.unwrap_or(Ipv4Addr::BROADCAST);
+            self.send_configuration(
+                interface,
+                (IpAddr::V4(message.source), 68),
+                (IpAddr::V4(to), 67),
+                &message.payload,
+            );
+        }
+        for message in messages6 {
+            // Before there is an address nothing can be sent; it is tried again soon.
+            if let Some(source) = self.own_link_local(interface) {
+                self.send_configuration(
+                    interface,
+                    (IpAddr::V6(source), 546),
+                    (IpAddr::V6(DHCP6_SERVERS), 547),
+                    &message,
+                );
+            }
+        }
+        self.report_groups(interface);
+        let checks = self.check_addresses(interface);
+        let i = self.interfaces.get(interface)?;
+        [
+            checks,
+            i.dhcp.as_ref().map(super::dhcp::Client::next_ns),
+            i.dhcp6.as_ref().and_then(super::dhcp6::Client::next_ns),
+            i.autoconf.as_ref().and_then(|a| a.next_ns(now_ns)),
+            i.groups.next_ns(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// The link-local address of an interface, if it is known to be ours alone.
+    fn own_link_local(&self, interface: usize) -> Option<Ipv6Addr> {
+        let i = self.interfaces.get(interface)?;
+        i.addresses.iter().find_map(|a| match a.ip() {
+            IpAddr::V6(ip) if a.source == Source::LinkLocal && a.state == State::Valid => Some(ip),
+            _ => None,
+        })
+    }
+
+    fn send_configuration(
+        &mut self,
+        interface: usize,
+        from: (IpAddr, u16),
+        to: (IpAddr, u16),
+        payload: &[u8],
+    ) {
+        let mut header = [0; 8];
+        super::header::put(&mut header, 0, &from.1.to_be_bytes());
+        super::header::put(&mut header, 2, &to.1.to_be_bytes());
+        let len = (payload.len() + 8) as u16;
+        super::header::put(&mut header, 4, &len.to_be_bytes());
+        let packet = Packet {
+            header: IpHeader {
+                source: from.0,
+                destination: to.0,
+                protocol: UDP,
+                hop_limit: HOP_LIMIT,
+                traffic_class: 0,
+                fragment: (0, 0),
+                router_alert: false,
+            },
+            transport: &header,
+            payload: &[payload],
+        };
+        if let Some(mac) = super::header::group_mac(to.0) {
+            self.stage_packet(interface, mac, &packet);
+        } else if let Ok(mut route) = self.route(to.0, 0, Some(from.0)) {
+            self.send_slowly(&mut route, &packet);
+        }
+    }
+}
+
+/// What is to be found out about a new address before it is used.
+fn begin_check(
+    address: &mut Address,
+    config: &crate::InterfaceConfig,
+    framing: Framing,
+    now_ns: u64,
+) {
+    if framing == Framing::Ip {
+        return;
+    }
+    let probes = match (address.ip(), address.source) {
+        (IpAddr::V6(_), _) => config.dad_transmits,
+        (IpAddr::V4(_), _) if config.careful => PROBES,
+        (IpAddr::V4(_), Source::Dhcp) => 1,
+        (IpAddr::V4(_), _) => 0,
+    };
+    address.check = Check {
+        probes,
+        announcements: ANNOUNCEMENTS,
+        at_ns: now_ns,
+        defended_ns: None,
+    };
+    if probes > 0 {
+        address.state = State::Tentative;
+    }
+}
+
+impl super::Interface {
+    /// Name servers: fixed ones first, then those of DHCP, of routers, of DHCPv6.
+    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
+        let mut servers = self.config.dns_servers.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
+        }
+        servers.extend(self.autoconf.iter().flat_map(Autoconf::servers));
+        if let Some(client) = &self.dhcp6 {
+            servers.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
+        }
+        let mut seen: Vec<IpAddr> = Vec::new();
+        servers.retain(|server| {
+            !seen.contains(server) && {
+                seen.push(*server);
+                true
+            }
+        });
+        servers.truncate(SERVERS);
+        servers
+    }
+
+    /// Domains to complete short names with.
+    pub(crate) fn search_domains(&self) -> Vec<String> {
+        let mut domains = Vec::new();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            domains.extend(lease.search.iter().cloned());
+        }
+        if let Some(client) = &self.dhcp6 {
+            domains.extend(client.search.iter().cloned());
+        }
+        domains
+    }
+
+    /// Gateways: fixed ones first.
+    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
+        let mut gateways = self.config.gateways.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            gateways.extend(lease.routers.iter().map(|router| IpAddr::V4(*router)));
+            let defaults = lease.routes.iter().filter(|(_, len, _)| *len == 0);
+            gateways.extend(defaults.map(|(_, _, router)| IpAddr::V4(*router)));
+        }
+        gateways.extend(self.autoconf.iter().flat_map(Autoconf::routers));
+        gateways
+    }
+
+    pub(crate) fn status(&self) -> InterfaceStatus {
+        let mac: Mac = match self.framing {
+            Framing::Ethernet { mac, .. } => mac,
+            Framing::Ip => [0; 6],
+        };
+        InterfaceStatus {
+            mac,
+            mtu: self.mtu,
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|a| a.state == State::Valid)
+                .map(|a| a.cidr)
+                .collect(),
+            gateways: self.gateways(),
+            dns_servers: self.dns_servers(),
+            search_domains: self.search_domains(),
+            dhcp: match &self.dhcp {
+                None => Dhcp::Off,
+                Some(_) if self.has_lease() => Dhcp::Bound,
+                Some(_) => Dhcp::Searching,
+            },
+            duplicates: self.duplicates,
+            counters: self.counters,
+        }
+    }
+
+    /// Whether the address of a lease is in use.
+    fn has_lease(&self) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.source == Source::Dhcp && a.state == State::Valid)
+    }
+
+    /// Whether an address is on the link, as far as addresses tell.
+    pub(crate) fn on_link(&self, ip: IpAddr) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.on_link && contains(&a.cidr, ip))
+    }
+}

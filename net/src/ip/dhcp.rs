@@ -1,0 +1,436 @@
+//! The DHCPv4 client (RFC 2131): its states, and what it sends when.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
+
+use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
+
+use super::header::{Mac, be16};
+use super::names::names;
+use super::random::Random;
+use crate::config::{Cidr, is_unicast_v4};
+
+const SECOND: u64 = 1_000_000_000;
+/// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with 4
+/// s; the first packets of a machine are often lost while its switch port comes up.
+const RETRY_NS: u64 = 2 * SECOND;
+const RETRY_MAX_NS: u64 = 64 * SECOND;
+/// Requests without an answer before everything begins anew.
+const REQUESTS: u32 = 4;
+/// RFC 2131, 3.1 (5): after a decline.
+const DECLINE_NS: u64 = 10 * SECOND;
+/// RFC 2131, 4.4.5: a renewal is repeated after half of what is left, but not more often.
+const RENEW_NS: u64 = 60 * SECOND;
+/// Leases shorter than this are taken for this long.
+const LEASE_MIN_S: u32 = 10;
+const ROUTERS: usize = 4;
+const SERVERS: usize = 4;
+const ROUTES: usize = 16;
+
+/// What is asked for: mask, classless routes (before the router, RFC 3442), router, servers, domain,
+/// MTU, broadcast address, times, search list.
+const PARAMETERS: [u8; 10] = [1, 121, 3, 6, 15, 26, 51, 58, 59, 119];
+
+/// What a server gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lease {
+    pub(crate) address: Cidr,
+    pub(crate) routers: Vec<Ipv4Addr>,
+    /// Destination, length of its prefix, router; an unspecified router: on the link (RFC 3442).
+    pub(crate) routes: Vec<(Ipv4Addr, u8, Ipv4Addr)>,
+    pub(crate) dns_servers: Vec<Ipv4Addr>,
+    pub(crate) search: Vec<String>,
+    pub(crate) mtu: Option<usize>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Asking for offers.
+    Selecting,
+    /// An offer was chosen.
+    Requesting {
+        address: Ipv4Addr,
+        server: Ipv4Addr,
+    },
+    Bound,
+    Renewing,
+    Rebinding,
+}
+
+/// A message to be sent.
+#[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) payload: Vec<u8>,
+    pub(crate) source: Ipv4Addr,
+    /// `None`: broadcast.
+    pub(crate) to: Option<Ipv4Addr>,
+}
+
+/// The client of an interface.
+#[derive(Debug)]
+pub(crate) struct Client {
+    mac: Mac,
+    state: State,
+    xid: u32,
+    began_ns: u64,
+    /// When something is to be sent or given up.
+    at_ns: u64,
+    tries: u32,
+    pub(crate) lease: Option<Lease>,
+    server: Ipv4Addr,
+    t2_ns: u64,
+    until_ns: u64,
+    /// A message for a server about an address that somebody has.
+    decline: Option<(Ipv4Addr, Ipv4Addr)>,
+}
+
+impl Client {
+    pub(crate) fn new(mac: Mac, now_ns: u64) -> Client {
+        Client {
+            mac,
+            state: State::Selecting,
+            xid: 0,
+            began_ns: now_ns,
+            at_ns: now_ns,
+            tries: 0,
+            lease: None,
+            server: Ipv4Addr::UNSPECIFIED,
+            t2_ns: 0,
+            until_ns: 0,
+            decline: None,
+        }
+    }
+
+    /// Everything anew from `at_ns` on.
+    fn restart(&mut self, at_ns: u64) {
+        self.state = State::Selecting;
+        self.tries = 0;
+        self.at_ns = at_ns;
+        self.began_ns = at_ns;
+        self.lease = None;
+    }
+
+    /// Somebody on the link has the address (RFC 2131, 4.4.4).
+    pub(crate) fn conflict(&mut self, now_ns: u64) {
+        if let Some(lease) = self.lease.take()
+            && let IpAddr::V4(address) = lease.address.address
+        {
+            self.decline = Some((address, self.server));
+        }
+        self.restart(now_ns.saturating_add(DECLINE_NS));
+    }
+
+    pub(crate) fn next_ns(&self) -> u64 {
+        match self.decline {
+            Some(_) => 0,
+            None => self.at_ns,
+        }
+    }
+
+    /// Whether an answer may come to an address that isn't ours yet.
+    pub(crate) fn awaits(&self) -> bool {
+        matches!(self.state, State::Selecting | State::Requesting { .. })
+    }
+
+    /// What is to be sent now. A lease that ends is taken away.
+    pub(crate) fn run(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
+        if let Some((address, server)) = self.decline.take() {
+            let xid = random.bits() as u32;
+            return self.message(xid, DhcpMessageType::Decline, now_ns, |repr| {
+                repr.requested_ip = Some(address);
+                repr.server_identifier = Some(server);
+            });
+        }
+        if self.at_ns > now_ns {
+            return None;
+        }
+        match self.state {
+            State::Selecting => {
+                if self.tries == 0 {
+                    self.xid = random.bits() as u32;
+                    self.began_ns = now_ns;
+                }
+                self.put_off(now_ns, random);
+                self.message(self.xid, DhcpMessageType::Discover, now_ns, |_| {})
+            }
+            State::Requesting { .. } if self.tries >= REQUESTS => {
+                self.restart(now_ns);
+                self.run(now_ns, random)
+            }
+            State::Requesting { address, server } => {
+                self.put_off(now_ns, random);
+                self.message(self.xid, DhcpMessageType::Request, now_ns, |repr| {
+                    repr.requested_ip = Some(address);
+                    repr.server_identifier = Some(server);
+                })
+            }
+            State::Bound => {
+                self.xid = random.bits() as u32;
+                self.began_ns = now_ns;
+                self.state = State::Renewing;
+                self.renew(now_ns)
+            }
+            State::Renewing | State::Rebinding if now_ns >= self.until_ns => {
+                self.restart(now_ns);
+                self.run(now_ns, random)
+            }
+            State::Renewing if now_ns >= self.t2_ns => {
+                self.state = State::Rebinding;
+                self.renew(now_ns)
+            }
+            State::Renewing | State::Rebinding => self.renew(now_ns),
+        }
+    }
+
+    /// The next try: later each time, and never in step with other machines (RFC 2131, 4.1).
+    fn put_off(&mut self, now_ns: u64, random: &mut Random) {
+        let wait_ns = (RETRY_NS << self.tries.min(5)).min(RETRY_MAX_NS);
+        self.tries += 1;
+        self.at_ns = now_ns + wait_ns - SECOND / 2 + random.below(SECOND);
+    }
+
+    /// A request of a client that has an address (RFC 2131, 4.3.2): to its server, and later to any.
+    fn renew(&mut self, now_ns: u64) -> Option<Message> {
+        let rebinding = self.state == State::Rebinding;
+        let end_ns = if rebinding { self.until_ns } else { self.t2_ns };
+        let half_ns = end_ns.saturating_sub(now_ns) / 2;
+        self.at_ns = now_ns.saturating_add(half_ns.max(RENEW_NS)).min(end_ns);
+        let IpAddr::V4(address) = self.lease.as_ref()?.address.address else {
+            return None;
+        };
+        let message = self.message(self.xid, DhcpMessageType::Request, now_ns, |repr| {
+            repr.client_ip = address;
+        })?;
+        Some(Message {
+            source: address,
+            to: (!rebinding).then_some(self.server),
+            ..message
+        })
+    }
+
+    fn message(
+        &self,
+        xid: u32,
+        kind: DhcpMessageType,
+        now_ns: u64,
+        change: impl FnOnce(&mut DhcpRepr<'_>),
+    ) -> Option<Message> {
+        let seconds = now_ns.saturating_sub(self.began_ns) / SECOND;
+        let asks = kind != DhcpMessageType::Decline;
+        let mut repr = DhcpRepr {
+            message_type: kind,
+            transaction_id: xid,
+            secs: u16::try_from(seconds).unwrap_or(u16::MAX),
+            client_hardware_address: EthernetAddress(self.mac),
+            client_ip: Ipv4Addr::UNSPECIFIED,
+            your_ip: Ipv4Addr::UNSPECIFIED,
+            server_ip: Ipv4Addr::UNSPECIFIED,
+            router: None,
+            subnet_mask: None,
+            relay_agent_ip: Ipv4Addr::UNSPECIFIED,
+            broadcast: false,
+            requested_ip: None,
+            client_identifier: Some(EthernetAddress(self.mac)),
+            server_identifier: None,
+            parameter_request_list: asks.then_some(&PARAMETERS),
+            dns_servers: None,
+            max_size: asks.then_some(1472),
+            lease_duration: None,
+            renew_duration: None,
+            rebind_duration: None,
+            additional_options: &[],
+        };
+        change(&mut repr);
+        let mut payload = alloc::vec![0; repr.buffer_len()];
+        repr.emit(&mut DhcpPacket::new_unchecked(&mut payload[..]))
+            .ok()?;
+        // Old relays and servers want a message of BOOTP's size (RFC 1542, 2.1).
+        payload.resize(payload.len().max(300), 0);
+        Some(Message {
+            payload,
+            source: Ipv4Addr::UNSPECIFIED,
+            to: None,
+        })
+    }
+
+    /// Takes a server's message in.
+    pub(crate) fn input(&mut self, payload: &[u8], now_ns: u64) {
+        let Ok(packet) = DhcpPacket::new_checked(payload) else {
+            return;
+        };
+        let Ok(repr) = DhcpRepr::parse(&packet) else {
+            return;
+        };
+        if repr.transaction_id != self.xid
+            || repr.client_hardware_address != EthernetAddress(self.mac)
+        {
+            return;
+        }
+        let server = repr.server_identifier;
+        match (self.state, repr.message_type) {
+            (State::Selecting, DhcpMessageType::Offer) if self.tries > 0 => {
+                let Some(server) = server else { return };
+                if is_unicast_v4(repr.your_ip) && is_unicast_v4(server) {
+                    self.state = State::Requesting {
+                        address: repr.your_ip,
+                        server,
+                    };
+                    self.tries = 0;
+                    self.at_ns = now_ns;
+                }
+            }
+            // Another server's opinion of what this one offered counts for nothing.
+            (State::Requesting { server: chosen, .. }, _) if server != Some(chosen) => {}
+            (State::Requesting { .. }, DhcpMessageType::Nak)
+            | (State::Renewing | State::Rebinding, DhcpMessageType::Nak) => {
+                // RFC 2131, 3.1 (4) and 4.4.5: at once; but a server that does nothing else isn't
+                // asked without end.
+                self.restart(now_ns.saturating_add(SECOND));
+            }
+            (
+                State::Requesting { .. } | State::Renewing | State::Rebinding,
+                DhcpMessageType::Ack,
+            ) => self.acknowledged(&packet, &repr, now_ns),
+            _ => {}
+        }
+    }
+
+    fn acknowledged(&mut self, packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>, now_ns: u64) {
+        let Some(lease_s) = repr.lease_duration else {
+            return;
+        };
+        let Some(lease) = lease(packet, repr) else {
+            return;
+        };
+        let lease_s = lease_s.max(LEASE_MIN_S);
+        let time = |seconds: u32| {
+            if seconds == u32::MAX {
+                u64::MAX
+            } else {
+                now_ns.saturating_add(u64::from(seconds) * SECOND)
+            }
+        };
+        // RFC 2131, 4.4.5: T1 is half of the lease, T2 seven eighths, if the server doesn't say.
+        let t2_s = repr
+            .rebind_duration
+            .filter(|t2| (2..lease_s).contains(t2))
+            .unwrap_or(if lease_s == u32::MAX {
+                lease_s
+            } else {
+                lease_s - lease_s / 8
+            });
+        let t1_s = repr
+            .renew_duration
+            .filter(|t1| (1..t2_s).contains(t1))
+            .unwrap_or(if lease_s == u32::MAX {
+                lease_s
+            } else {
+                lease_s / 2
+            });
+        self.until_ns = time(lease_s);
+        self.t2_ns = time(t2_s);
+        self.at_ns = time(t1_s);
+        self.server = repr.server_identifier.unwrap_or(self.server);
+        self.lease = Some(lease);
+        self.state = State::Bound;
+        self.tries = 0;
+    }
+}
+
+/// What an acknowledgement gives.
+fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
+    let mask = repr.subnet_mask.unwrap_or_else(|| classful(repr.your_ip));
+    // A mask with holes is none.
+    let prefix_len = mask.to_bits().leading_ones() as u8;
+    if mask.to_bits().count_ones() != u32::from(prefix_len) {
+        return None;
+    }
+    let mut lease = Lease {
+        address: Cidr::new(IpAddr::V4(repr.your_ip), prefix_len).ok()?,
+        routers: Vec::new(),
+        routes: Vec::new(),
+        dns_servers: Vec::new(),
+        search: Vec::new(),
+        mtu: None,
+    };
+    let mut domain = None;
+    for DhcpOption { kind, data } in packet.options() {
+        match kind {
+            3 => lease.routers = addresses(data, ROUTERS),
+            6 => lease.dns_servers = addresses(data, SERVERS),
+            15 => domain = text(data),
+            26 => {
+                // RFC 2132, 5.1 allows 68; nobody sends what then is left for data.
+                lease.mtu = be16(data, 0).map(usize::from).filter(|mtu| *mtu >= 576);
+            }
+            119 => lease.search = names(data),
+            121 => lease.routes = routes(data),
+            _ => {}
+        }
+    }
+    if lease.search.is_empty() {
+        lease.search.extend(domain);
+    }
+    if !lease.routes.is_empty() {
+        // RFC 3442: the router option is then ignored.
+        lease.routers.clear();
+    }
+    Some(lease)
+}
+
+/// The mask of an address without one (RFC 791, 2.3).
+fn classful(address: Ipv4Addr) -> Ipv4Addr {
+    match address.octets()[0] {
+        0..=127 => Ipv4Addr::new(255, 0, 0, 0),
+        128..=191 => Ipv4Addr::new(255, 255, 0, 0),
+        _ => Ipv4Addr::new(255, 255, 255, 0),
+    }
+}
+
+fn addresses(data: &[u8], limit: usize) -> Vec<Ipv4Addr> {
+    let all = data.as_chunks::<4>().0.iter();
+    all.map(|octets| Ipv4Addr::from_octets(*octets))
+        .filter(|address| is_unicast_v4(*address))
+        .take(limit)
+        .collect()
+}
+
+fn text(data: &[u8]) -> Option<String> {
+    let data = data.split(|byte| *byte == 0).next().unwrap_or_default();
+    let plain = !data.is_empty() && data.iter().all(u8::is_ascii_graphic);
+    plain.then(|| data.iter().map(|byte| char::from(*byte)).collect())
+}
+
+/// Classless static routes (RFC 3442): the length of a prefix, its octets as far as they count, and
+/// a router.
+fn routes(mut data: &[u8]) -> Vec<(Ipv4Addr, u8, Ipv4Addr)> {
+    let mut routes = Vec::new();
+    while let Some((&len, rest)) = data.split_first()
+        && len <= 32
+        && routes.len() < ROUTES
+    {
+        let significant = usize::from(len.div_ceil(8));
+        let Some((prefix, rest)) = rest.split_at_checked(significant) else {
+            break;
+        };
+        let Some((router, rest)) = rest.split_first_chunk::<4>() else {
+            break;
+        };
+        let mut octets = [0; 4];
+        for (to, from) in octets.iter_mut().zip(prefix) {
+            *to = *from;
+        }
+        let mask = u32::MAX.unbounded_shl(u32::from(32 - len));
+        let network = Ipv4Addr::from_bits(u32::from_be_bytes(octets) & mask);
+        let router = Ipv4Addr::from_octets(*router);
+        if router.is_unspecified() || is_unicast_v4(router) {
+            routes.push((network, len, router));
+        }
+        data = rest;
+    }
+    routes
+}
+
+#[cfg(test)]
+mod tests;

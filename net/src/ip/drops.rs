@@ -1,0 +1,164 @@
+//! Why packets were dropped, counted by name.
+
+/// A reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(usize)]
+pub(crate) enum Drop {
+    /// Shorter than its headers say, or a header that makes no sense.
+    Malformed,
+    /// A checksum is wrong.
+    BadChecksum,
+    /// The Ethernet or IP address is of another machine.
+    NotForUs,
+    /// A source or destination that can't be on a link (RFC 1122, 3.2.1.3; RFC 4291, 2.5).
+    Martian,
+    /// Nobody here speaks the Ethernet protocol.
+    UnknownEthertype,
+    /// A VLAN that no interface has.
+    UnknownVlan,
+    /// Nobody here speaks the IP protocol.
+    UnknownProtocol,
+    /// Source routing (RFC 7126, 4.3; RFC 5095).
+    SourceRoute,
+    /// An option or extension header that forbids taking the packet, or too many of them.
+    BadOption,
+    /// A fragment that overlaps another one, or is of no sensible size (RFC 5722, RFC 8200 4.5).
+    BadFragment,
+    /// Fragments whose others didn't come in time.
+    ReassemblyTimeout,
+    /// No room for more fragments.
+    ReassemblyFull,
+    /// A port that nobody has.
+    NoPort,
+    /// The socket's queue is full.
+    QueueFull,
+    /// An ICMP message that is of no use, or isn't about a packet of ours.
+    UselessIcmp,
+    /// Neighbour discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
+    BadNeighborDiscovery,
+    /// An ARP packet that makes no sense.
+    BadArp,
+    /// The neighbour didn't answer.
+    NeighborGone,
+    /// More packets for one neighbour than wait for it.
+    NeighborQueueFull,
+    /// The queue of answers to a link is full.
+    AnswerQueueFull,
+    /// More answers than their rate allows (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f).
+    RateLimited,
+    /// The packet filter.
+    Filtered,
+}
+
+const NAMES: [&str; 22] = [
+    "malformed",
+    "bad-checksum",
+    "not-for-us",
+    "martian",
+    "unknown-ethertype",
+    "unknown-vlan",
+    "unknown-protocol",
+    "source-route",
+    "bad-option",
+    "bad-fragment",
+    "reassembly-timeout",
+    "reassembly-full",
+    "no-port",
+    "queue-full",
+    "useless-icmp",
+    "bad-neighbor-discovery",
+    "bad-arp",
+    "neighbor-gone",
+    "neighbor-queue-full",
+    "answer-queue-full",
+    "rate-limited",
+    "filtered",
+];
+
+/// How many packets were dropped for each reason. Counters wrap.
+#[derive(Debug, Default)]
+pub(crate) struct Drops([u64; NAMES.len()]);
+
+impl Drops {
+    pub(crate) fn count(&mut self, reason: Drop) {
+        if let Some(count) = self.0.get_mut(reason as usize) {
+            *count = count.wrapping_add(1);
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn get(&self, reason: Drop) -> u64 {
+        self.0.get(reason as usize).copied().unwrap_or(0)
+    }
+
+    /// Names and counts.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        NAMES.iter().copied().zip(self.0.iter().copied())
+    }
+}
+
+/// A bucket of tokens: so many a second, so many at once.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    per_second: u64,
+    burst: u64,
+    tokens: u64,
+    since_ns: u64,
+}
+
+impl Bucket {
+    pub(crate) const fn new(per_second: u64, burst: u64) -> Bucket {
+        Bucket {
+            per_second,
+            burst,
+            tokens: burst,
+            since_ns: 0,
+        }
+    }
+
+    /// Takes `cost` tokens if there are as many.
+    pub(crate) fn take(&mut self, now_ns: u64, cost: u64) -> bool {
+        const SECOND: u64 = 1_000_000_000;
+        let passed_ns = now_ns.saturating_sub(self.since_ns);
+        let new = u128::from(passed_ns) * u128::from(self.per_second) / u128::from(SECOND);
+        if new > 0 {
+            let new = u64::try_from(new).unwrap_or(u64::MAX);
+            self.tokens = self.tokens.saturating_add(new).min(self.burst);
+            // What is less than a token stays for the next time.
+            let used_ns = new.saturating_mul(SECOND) / self.per_second.max(1);
+            self.since_ns = self.since_ns.saturating_add(used_ns).min(now_ns);
+        }
+        let enough = self.tokens >= cost;
+        if enough {
+            self.tokens -= cost;
+        }
+        enough
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Bucket, Drop, Drops};
+
+    #[test]
+    fn every_reason_has_its_name() {
+        let mut drops = Drops::default();
+        drops.count(Drop::Filtered);
+        drops.count(Drop::Malformed);
+        let counted: Vec<_> = drops.iter().filter(|(_, n)| *n > 0).collect();
+        assert_eq!(counted, [("malformed", 1), ("filtered", 1)]);
+        assert_eq!(drops.get(Drop::Filtered), 1);
+    }
+
+    #[test]
+    fn a_bucket_holds_its_rate() {
+        let mut bucket = Bucket::new(100, 10);
+        let mut taken = 0;
+        for ms in 0..2000 {
+            for _ in 0..3 {
+                taken += u64::from(bucket.take(ms * 1_000_000, 1));
+            }
+        }
+        assert!((205..=210).contains(&taken), "{taken}");
+    }
+}

@@ -1,0 +1,333 @@
+//! The packet filter: a list of rules, the first that fits decides.
+//!
+//! Without rules everything is allowed that somebody here wants: a packet for which there is no
+//! socket is refused in any case. Rules see each packet by itself: the state of TCP is read from its
+//! flags (a segment that belongs to no connection is answered with a reset anyway).
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use core::ops::RangeInclusive;
+
+use super::address::common_prefix;
+use super::drops::Bucket;
+use super::header::{ICMP, ICMPV6, TCP, UDP, be16};
+use crate::{Error, InterfaceId};
+
+/// Rules of one filter.
+const RULES: usize = 256;
+/// Buckets for the senders of a rule; senders share them by chance.
+const BUCKETS: usize = 256;
+
+/// What a rule does with packets that fit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterAction {
+    /// Lets them pass.
+    Allow,
+    /// Drops them without a word.
+    Deny,
+}
+
+/// Which way packets go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterDirection {
+    /// From a link.
+    In,
+    /// To a link.
+    Out,
+}
+
+/// Whether a packet begins something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterState {
+    /// A SYN without ACK, a datagram, an echo request.
+    New,
+    /// Everything else: further segments, ICMP errors and replies.
+    Established,
+}
+
+/// How many packets fit a rule: so many a second, and so many at once. A packet beyond that doesn't
+/// fit, and the next rules are looked at: put a rule that denies the rest behind it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FilterLimit {
+    /// Packets a second; with [`FilterState::New`] and TCP that is connections a second.
+    pub per_second: u32,
+    /// Packets at once.
+    pub burst: u32,
+    /// For each sender by itself. Senders are kept apart by a hash; a few share a count.
+    pub per_source: bool,
+}
+
+/// A rule. What is `None` fits everything.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FilterRule {
+    /// What to do.
+    pub action: FilterAction,
+    /// Which way.
+    pub direction: FilterDirection,
+    /// The interface.
+    pub interface: Option<InterfaceId>,
+    /// The protocol's number: 6 TCP, 17 UDP, 1 and 58 ICMP.
+    pub protocol: Option<u8>,
+    /// The network of the other end, as an address and the length of its prefix.
+    pub remote: Option<(IpAddr, u8)>,
+    /// Our ports.
+    pub local_port: Option<RangeInclusive<u16>>,
+    /// The other end's ports.
+    pub remote_port: Option<RangeInclusive<u16>>,
+    /// Whether it begins something.
+    pub state: Option<FilterState>,
+    /// How many.
+    pub limit: Option<FilterLimit>,
+}
+
+impl FilterRule {
+    /// A rule that fits all packets of a direction.
+    pub fn new(action: FilterAction, direction: FilterDirection) -> FilterRule {
+        FilterRule {
+            action,
+            direction,
+            interface: None,
+            protocol: None,
+            remote: None,
+            local_port: None,
+            remote_port: None,
+            state: None,
+            limit: None,
+        }
+    }
+}
+
+/// What the filter looks at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts<'a> {
+    pub(crate) direction: FilterDirection,
+    pub(crate) interface: usize,
+    pub(crate) protocol: u8,
+    pub(crate) remote: IpAddr,
+    /// From the transport header on.
+    pub(crate) transport: &'a [u8],
+}
+
+struct Rule {
+    rule: FilterRule,
+    buckets: Vec<Bucket>,
+}
+
+/// The rules in force.
+#[derive(Default)]
+pub(crate) struct Filter {
+    rules: Vec<Rule>,
+    directions: [bool; 2],
+}
+
+impl Filter {
+    pub(crate) fn new(rules: &[FilterRule]) -> Result<Filter, Error> {
+        let sound = |rule: &FilterRule| {
+            rule.remote.as_ref().is_none_or(|(ip, len)| match ip {
+                IpAddr::V4(_) => *len <= 32,
+                IpAddr::V6(_) => *len <= 128,
+            }) && rule.limit.is_none_or(|limit| limit.per_second > 0)
+        };
+        if rules.len() > RULES || !rules.iter().all(sound) {
+            return Err(Error::InvalidArgument);
+        }
+        let with_buckets = |rule: &FilterRule| {
+            let bucket = |limit: FilterLimit| {
+                let burst = u64::from(limit.burst.max(1));
+                Bucket::new(u64::from(limit.per_second), burst)
+            };
+            let buckets = rule.limit.iter().flat_map(|limit| {
+                let count = if limit.per_source { BUCKETS } else { 1 };
+                core::iter::repeat_with(|| bucket(*limit)).take(count)
+            });
+            Rule {
+                rule: rule.clone(),
+                buckets: buckets.collect(),
+            }
+        };
+        let any = |direction| rules.iter().any(|rule| rule.direction == direction);
+        Ok(Filter {
+            rules: rules.iter().map(with_buckets).collect(),
+            directions: [any(FilterDirection::In), any(FilterDirection::Out)],
+        })
+    }
+
+    /// Whether a direction is looked at, at all.
+    pub(crate) fn watches(&self, direction: FilterDirection) -> bool {
+        self.directions[usize::from(direction == FilterDirection::Out)]
+    }
+
+    /// Whether a packet may pass.
+    pub(crate) fn allows(&mut self, facts: &Facts<'_>, now_ns: u64) -> bool {
+        let ports = match facts.protocol {
+            TCP | UDP => (be16(facts.transport, 0), be16(facts.transport, 2)),
+            _ => (None, None),
+        };
+        let (local_port, remote_port) = match facts.direction {
+            FilterDirection::In => (ports.1, ports.0),
+            FilterDirection::Out => ports,
+        };
+        let state = state(facts);
+        for Rule { rule, buckets } in &mut self.rules {
+            let in_range = |range: &Option<RangeInclusive<u16>>, port: Option<u16>| {
+                range
+                    .as_ref()
+                    .is_none_or(|range| port.is_some_and(|port| range.contains(&port)))
+            };
+            let fits = rule.direction == facts.direction
+                && rule.interface.is_none_or(|id| id.0 == facts.interface)
+                && rule.protocol.is_none_or(|p| p == facts.protocol)
+                && rule.remote.is_none_or(|(ip, len)| {
+                    ip.is_ipv4() == facts.remote.is_ipv4() && common_prefix(ip, facts.remote) >= len
+                })
+                && in_range(&rule.local_port, local_port)
+                && in_range(&rule.remote_port, remote_port)
+                && rule.state.is_none_or(|s| s == state);
+            if !fits {
+                continue;
+            }
+            if !buckets.is_empty() {
+                let place = spread(facts.remote) % buckets.len();
+                let within = buckets
+                    .get_mut(place)
+                    .is_some_and(|bucket| bucket.take(now_ns, 1));
+                if !within {
+                    continue;
+                }
+            }
+            return rule.action == FilterAction::Allow;
+        }
+        true
+    }
+}
+
+fn spread(ip: IpAddr) -> usize {
+    let bits = match ip {
+        IpAddr::V4(ip) => u64::from(ip.to_bits()),
+        // A sender of IPv6 has a /64 of its own.
+        IpAddr::V6(ip) => (ip.to_bits() >> 64) as u64,
+    };
+    (bits.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as usize
+}
+
+fn state(facts: &Facts<'_>) -> FilterState {
+    let first = facts.transport.first().copied();
+    let new = match facts.protocol {
+        TCP => facts
+            .transport
+            .get(13)
+            .is_some_and(|flags| flags & 0x12 == 2),
+        UDP => true,
+        ICMP => first == Some(8),
+        ICMPV6 => first == Some(128),
+        _ => true,
+    };
+    if new {
+        FilterState::New
+    } else {
+        FilterState::Established
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        Facts, Filter, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState,
+    };
+    use crate::InterfaceId;
+    use proptest::prelude::*;
+
+    fn tcp(remote: &str, port: u16, flags: u8) -> (core::net::IpAddr, Vec<u8>) {
+        let mut header = vec![0; 20];
+        header[..2].copy_from_slice(&4000u16.to_be_bytes());
+        header[2..4].copy_from_slice(&port.to_be_bytes());
+        header[13] = flags;
+        (remote.parse().expect("an address"), header)
+    }
+
+    fn passes(filter: &mut Filter, packet: &(core::net::IpAddr, Vec<u8>), now_ns: u64) -> bool {
+        let facts = Facts {
+            direction: FilterDirection::In,
+            interface: 1,
+            protocol: 6,
+            remote: packet.0,
+            transport: &packet.1,
+        };
+        filter.allows(&facts, now_ns)
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_decides() {
+        let rule = |action| FilterRule::new(action, FilterDirection::In);
+        let mut filter = Filter::new(&[
+            FilterRule {
+                state: Some(FilterState::Established),
+                ..rule(FilterAction::Allow)
+            },
+            FilterRule {
+                remote: Some(("10.0.0.0".parse().unwrap(), 8)),
+                local_port: Some(22..=22),
+                ..rule(FilterAction::Allow)
+            },
+            FilterRule {
+                interface: Some(InterfaceId(1)),
+                protocol: Some(6),
+                local_port: Some(80..=443),
+                ..rule(FilterAction::Allow)
+            },
+            rule(FilterAction::Deny),
+        ])
+        .unwrap();
+        for (packet, expected) in [
+            (tcp("192.0.2.1", 22, 2), false),
+            (tcp("192.0.2.1", 22, 16), true),
+            (tcp("10.9.9.9", 22, 2), true),
+            (tcp("192.0.2.1", 80, 2), true),
+            (tcp("192.0.2.1", 444, 2), false),
+            (tcp("2001:db8::1", 443, 2), true),
+        ] {
+            assert_eq!(passes(&mut filter, &packet, 0), expected, "{packet:?}");
+        }
+        assert!(!filter.watches(FilterDirection::Out));
+    }
+
+    #[test]
+    fn connections_are_limited_for_each_sender() {
+        let limit = FilterLimit {
+            per_second: 10,
+            burst: 5,
+            per_source: true,
+        };
+        let mut filter = Filter::new(&[
+            FilterRule {
+                state: Some(FilterState::New),
+                limit: Some(limit),
+                ..FilterRule::new(FilterAction::Allow, FilterDirection::In)
+            },
+            FilterRule {
+                state: Some(FilterState::New),
+                ..FilterRule::new(FilterAction::Deny, FilterDirection::In)
+            },
+        ])
+        .unwrap();
+        let mut count = |from: &str, now_ns| {
+            (0..100)
+                .filter(|_| passes(&mut filter, &tcp(from, 80, 2), now_ns))
+                .count()
+        };
+        assert_eq!(count("192.0.2.1", 0), 5);
+        assert_eq!(count("192.0.2.2", 0), 5);
+        assert_eq!(count("192.0.2.1", 300_000_000), 3);
+    }
+
+    proptest! {
+        #[test]
+        fn any_packet_is_judged(transport in proptest::collection::vec(any::<u8>(), 0..40), protocol: u8) {
+            let rule = FilterRule { local_port: Some(1..=9), ..FilterRule::new(FilterAction::Deny, FilterDirection::In) };
+            let mut filter = Filter::new(&[rule]).unwrap();
+            let remote = [1, 2, 3, 4].into();
+            let facts = Facts { direction: FilterDirection::In, interface: 1, protocol, remote, transport: &transport };
+            filter.allows(&facts, 0);
+        }
+    }
+}

@@ -1,0 +1,432 @@
+//! Multicast groups: which ones are listened to, and telling routers of them by IGMPv3 (RFC 3376)
+//! and MLDv2 (RFC 3810), or in the older versions' words while such a router asks.
+//!
+//! Sources aren't chosen: a group is joined for all of them (EXCLUDE of none).
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6};
+use super::input::Context;
+use super::output::Packet;
+use super::random::Random;
+use super::{LOOPBACK, Net};
+use crate::checksum;
+
+const SECOND: u64 = 1_000_000_000;
+/// Robustness variable and unsolicited report interval (RFC 3376, 8.1 and 8.11; RFC 3810, 9.1, 9.11).
+const ROBUSTNESS: u8 = 2;
+const INTERVAL_NS: u64 = SECOND;
+/// Older version querier present timeout with the default query interval (RFC 3376, 8.12).
+const OLDER_NS: u64 = 260 * SECOND;
+/// Groups of one interface.
+pub(crate) const GROUPS: usize = 64;
+
+const ALL_SYSTEMS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 1);
+const ALL_ROUTERS_V4: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 2);
+const IGMPV3_ROUTERS: Ipv4Addr = Ipv4Addr::new(224, 0, 0, 22);
+const MLDV2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
+
+/// Types of group records (RFC 3376, 4.2.12).
+const MODE_IS_EXCLUDE: u8 = 2;
+const CHANGE_TO_INCLUDE: u8 = 3;
+const CHANGE_TO_EXCLUDE: u8 = 4;
+
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    address: IpAddr,
+    /// Sockets and addresses that want it; 0: it was left, and routers are being told.
+    uses: u32,
+    /// How often the change is still to be told.
+    changes: u8,
+    change_at_ns: u64,
+    /// When a query about this group is to be answered.
+    answer_at_ns: Option<u64>,
+}
+
+/// The groups of an interface.
+#[derive(Debug, Default)]
+pub(crate) struct Groups {
+    groups: Vec<Group>,
+    /// When general queries are to be answered: IPv4, IPv6.
+    general_ns: [Option<u64>; 2],
+    /// Until when a router that knows only the older version is present.
+    older_until_ns: [u64; 2],
+}
+
+fn family(address: IpAddr) -> usize {
+    usize::from(address.is_ipv6())
+}
+
+/// Groups that everybody listens to and nobody tells of (RFC 3376, 6; RFC 3810, 6).
+fn is_silent(address: IpAddr) -> bool {
+    address == IpAddr::V4(ALL_SYSTEMS) || address == IpAddr::V6(ALL_NODES)
+}
+
+impl Groups {
+    /// Whether the group's packets are taken.
+    pub(crate) fn listens(&self, address: IpAddr) -> bool {
+        is_silent(address)
+            || self
+                .groups
+                .iter()
+                .any(|group| group.address == address && group.uses > 0)
+    }
+
+    /// Counts one more listener; `false` if there are too many groups.
+    pub(crate) fn join(&mut self, address: IpAddr, now_ns: u64) -> bool {
+        if is_silent(address) {
+            return true;
+        }
+        if let Some(group) = self.groups.iter_mut().find(|g| g.address == address) {
+            if group.uses == 0 {
+                group.changes = ROBUSTNESS;
+                group.change_at_ns = now_ns;
+            }
+            group.uses += 1;
+            return true;
+        }
+        if self.groups.len() >= GROUPS {
+            return false;
+        }
+        self.groups.push(Group {
+            address,
+            uses: 1,
+            changes: ROBUSTNESS,
+            change_at_ns: now_ns,
+            answer_at_ns: None,
+        });
+        true
+    }
+
+    /// Counts one listener less.
+    pub(crate) fn leave(&mut self, address: IpAddr, now_ns: u64) {
+        if let Some(group) = self.groups.iter_mut().find(|g| g.address == address)
+            && group.uses > 0
+        {
+            group.uses -= 1;
+            if group.uses == 0 {
+                group.changes = ROBUSTNESS;
+                group.change_at_ns = now_ns;
+                group.answer_at_ns = None;
+            }
+        }
+    }
+
+    /// A router asks for one group, or all (`None`); the answer comes within `max_ns` (RFC 3376, 5.2).
+    fn query(
+        &mut self,
+        group: Option<IpAddr>,
+        v6: usize,
+        max_ns: u64,
+        now_ns: u64,
+        random: &mut Random,
+    ) {
+        let at_ns = now_ns.saturating_add(random.below(max_ns));
+        let sooner = |old: Option<u64>| Some(old.map_or(at_ns, |old| old.min(at_ns)));
+        let general = self.general_ns.get(v6).copied().flatten();
+        match group {
+            // A general answer that comes sooner covers it.
+            _ if general.is_some_and(|general| general <= at_ns) => {}
+            None => {
+                if let Some(place) = self.general_ns.get_mut(v6) {
+                    *place = sooner(*place);
+                }
+            }
+            Some(address) => {
+                for group in self.groups.iter_mut().filter(|g| g.address == address) {
+                    group.answer_at_ns = sooner(group.answer_at_ns);
+                }
+            }
+        }
+    }
+
+    /// What is to be told now: type of record and group, for a family. Changes that were told often
+    /// enough are done with.
+    fn due(&mut self, v6: usize, now_ns: u64, random: &mut Random) -> Vec<(u8, IpAddr)> {
+        let mut records = Vec::new();
+        let general = self
+            .general_ns
+            .get_mut(v6)
+            .is_some_and(|at| at.take_if(|at_ns| *at_ns <= now_ns).is_some());
+        for group in self.groups.iter_mut().filter(|g| family(g.address) == v6) {
+            let answer = group
+                .answer_at_ns
+                .take_if(|at_ns| *at_ns <= now_ns)
+                .is_some();
+            if group.changes > 0 && group.change_at_ns <= now_ns {
+                group.changes -= 1;
+                group.change_at_ns = now_ns.saturating_add(1 + random.below(INTERVAL_NS));
+                let kind = if group.uses > 0 {
+                    CHANGE_TO_EXCLUDE
+                } else {
+                    CHANGE_TO_INCLUDE
+                };
+                records.push((kind, group.address));
+            } else if (general || answer) && group.uses > 0 {
+                records.push((MODE_IS_EXCLUDE, group.address));
+            }
+        }
+        self.groups
+            .retain(|group| group.uses > 0 || group.changes > 0);
+        records
+    }
+
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        let changes = self.groups.iter().filter(|g| g.changes > 0);
+        changes
+            .map(|group| group.change_at_ns)
+            .chain(self.groups.iter().filter_map(|group| group.answer_at_ns))
+            .chain(self.general_ns.iter().copied().flatten())
+            .min()
+    }
+}
+
+impl Net {
+    /// Handles an IGMP message: queries (RFC 3376, 4.1 and 7.1); what other hosts report is of no
+    /// use.
+    pub(super) fn igmp(&mut self, context: &Context<'_>, message: &[u8]) {
+        let interface = context.origin.interface;
+        let [kind, code, ..] = message.first_chunk::<8>().copied().unwrap_or_default();
+        let Some(group) = v4(message, 4) else { return };
+        if kind != 0x11 || checksum::sum(message) != 0xffff || interface == LOOPBACK {
+            return;
+        }
+        let older = message.len() < 12;
+        // In tenths of a second; 0 is version 1, whose answers come within 10 s.
+        let tenths = match code {
+            0 => 100,
+            _ if older => u64::from(code),
+            _ => floating(u32::from(code), 4),
+        };
+        let group = (!group.is_unspecified()).then_some(IpAddr::V4(group));
+        self.queried(interface, group, 0, tenths * 100_000_000, older);
+    }
+
+    /// Handles a message of multicast listener discovery: queries (RFC 3810, 5.1 and 6.2).
+    pub(super) fn mld(&mut self, context: &Context<'_>, message: &[u8]) {
+        let interface = context.origin.interface;
+        let local = matches!(context.origin.remote, IpAddr::V6(a) if a.is_unicast_link_local());
+        let (Some(code), Some(group)) = (be16(message, 4), v6(message, 8)) else {
+            return;
+        };
+        if message.first() != Some(&130) || !local || context.hop_limit != 1 {
+            return;
+        }
+        let older = message.len() < 28;
+        let ms = if older {
+            u64::from(code)
+        } else {
+            floating(u32::from(code), 12)
+        };
+        let group = (!group.is_unspecified()).then_some(IpAddr::V6(group));
+        self.queried(interface, group, 1, ms * 1_000_000, older);
+    }
+
+    fn queried(
+        &mut self,
+        interface: usize,
+        group: Option<IpAddr>,
+        v6: usize,
+        max_ns: u64,
+        older: bool,
+    ) {
+        let now_ns = self.now_ns;
+        if let Some(i) = self.interfaces.get_mut(interface) {
+            if older && let Some(until_ns) = i.groups.older_until_ns.get_mut(v6) {
+                *until_ns = now_ns.saturating_add(OLDER_NS);
+            }
+            i.due_ns = 0;
+            i.groups
+                .query(group, v6, max_ns.max(1), now_ns, &mut self.random);
+        }
+    }
+
+    /// Sends the reports that are due.
+    pub(super) fn report_groups(&mut self, interface: usize) {
+        let now_ns = self.now_ns;
+        for v6 in 0..2 {
+            let Some(i) = self.interfaces.get_mut(interface) else {
+                return;
+            };
+            let records = i.groups.due(v6, now_ns, &mut self.random);
+            let older = i
+                .groups
+                .older_until_ns
+                .get(v6)
+                .is_some_and(|at| *at > now_ns);
+            if records.is_empty() {
+                continue;
+            }
+            // The link-local address, or none yet (RFC 3590).
+            let any = if v6 == 1 {
+                IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+            } else {
+                IpAddr::V4(Ipv4Addr::UNSPECIFIED)
+            };
+            let to = if v6 == 1 {
+                IpAddr::V6(MLDV2_ROUTERS)
+            } else {
+                IpAddr::V4(IGMPV3_ROUTERS)
+            };
+            let source = i
+                .source_for(to, now_ns)
+                .filter(|source| i.is_ready(*source))
+                .unwrap_or(any);
+            if older {
+                for (kind, group) in records {
+                    self.older_report(interface, source, kind, group);
+                }
+            } else {
+                self.report(interface, source, to, &records);
+            }
+        }
+    }
+
+    /// A report of version 3 of IGMP, or 2 of MLD.
+    fn report(&mut self, interface: usize, source: IpAddr, to: IpAddr, records: &[(u8, IpAddr)]) {
+        let kind = if to.is_ipv6() { 143 } else { 0x22 };
+        let mut message = alloc::vec![kind, 0, 0, 0, 0, 0];
+        message.extend((records.len() as u16).to_be_bytes());
+        for (kind, group) in records {
+            message.extend([*kind, 0, 0, 0]);
+            match group {
+                IpAddr::V4(group) => message.extend(group.octets()),
+                IpAddr::V6(group) => message.extend(group.octets()),
+            }
+        }
+        self.stage_report(interface, source, to, &message);
+    }
+
+    /// A report or its end in the words of IGMPv2 (RFC 2236) or MLDv1 (RFC 2710).
+    fn older_report(&mut self, interface: usize, source: IpAddr, kind: u8, group: IpAddr) {
+        let leaves = kind == CHANGE_TO_INCLUDE;
+        match group {
+            IpAddr::V4(address) => {
+                let mut message = [if leaves { 0x17 } else { 0x16 }, 0, 0, 0, 0, 0, 0, 0];
+                put(&mut message, 4, &address.octets());
+                let to = if leaves { ALL_ROUTERS_V4 } else { address };
+                self.stage_report(interface, source, IpAddr::V4(to), &message);
+            }
+            IpAddr::V6(address) => {
+                let mut message = [0; 24];
+                put(&mut message, 0, &[if leaves { 132 } else { 131 }]);
+                put(&mut message, 8, &address.octets());
+                let to = if leaves { ALL_ROUTERS } else { address };
+                self.stage_report(interface, source, IpAddr::V6(to), &message);
+            }
+        }
+    }
+
+    fn stage_report(&mut self, interface: usize, source: IpAddr, to: IpAddr, message: &[u8]) {
+        let packet = Packet {
+            header: IpHeader {
+                source,
+                destination: to,
+                protocol: if to.is_ipv6() { ICMPV6 } else { IGMP },
+                hop_limit: 1,
+                // Internetwork control (RFC 3376, 4).
+                traffic_class: if to.is_ipv6() { 0 } else { 0xc0 },
+                fragment: (0, 0),
+                router_alert: true,
+            },
+            transport: message,
+            payload: &[],
+        };
+        if let Some(mac) = group_mac(to) {
+            self.stage_packet(interface, mac, &packet);
+        }
+    }
+}
+
+/// A time whose upper half is written with an exponent (RFC 3376, 4.1.1; RFC 3810, 5.1.3):
+/// `mantissa` bits, then three of exponent, then a one.
+fn floating(code: u32, mantissa: u32) -> u64 {
+    let exact = 1 << (mantissa + 3);
+    if code < exact {
+        return u64::from(code);
+    }
+    let value = code & ((1 << mantissa) - 1) | 1 << mantissa;
+    u64::from(value) << ((code >> mantissa & 7) + 3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CHANGE_TO_EXCLUDE, CHANGE_TO_INCLUDE, GROUPS, Groups, MODE_IS_EXCLUDE, floating};
+    use crate::ip::random::Random;
+    use core::net::IpAddr;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().expect("an address")
+    }
+
+    #[test]
+    fn rfc3376_section_4_1_1_response_codes() {
+        assert_eq!(floating(127, 4), 127);
+        assert_eq!(floating(0x80, 4), 128);
+        assert_eq!(floating(0xff, 4), 31 << 10);
+        assert_eq!(floating(32_767, 12), 32_767);
+        assert_eq!(floating(0x8000, 12), 32_768);
+    }
+
+    #[test]
+    fn rfc3376_section_5_1_changes_are_told_twice() {
+        let (mut groups, mut random) = (Groups::default(), Random::new(1));
+        let group = ip("239.1.2.3");
+        assert!(groups.join(group, 0) && groups.join(group, 0));
+        let mut told = Vec::new();
+        let mut now_ns = 0;
+        while let Some(at_ns) = groups.next_ns() {
+            now_ns = at_ns;
+            told.extend(groups.due(0, now_ns, &mut random));
+        }
+        assert_eq!(told, [(CHANGE_TO_EXCLUDE, group); 2]);
+        assert!(now_ns <= 2 * SECOND && groups.listens(group));
+        groups.leave(group, now_ns);
+        assert_eq!(groups.next_ns(), None);
+        groups.leave(group, now_ns);
+        assert!(!groups.listens(group));
+        told.clear();
+        while let Some(at_ns) = groups.next_ns() {
+            told.extend(groups.due(0, at_ns, &mut random));
+        }
+        assert_eq!(told, [(CHANGE_TO_INCLUDE, group); 2]);
+        assert!(groups.groups.is_empty());
+    }
+
+    #[test]
+    fn rfc3810_section_6_2_queries_are_answered_in_time() {
+        let (mut groups, mut random) = (Groups::default(), Random::new(2));
+        for n in 0..3 {
+            groups.join(ip(&format!("ff0e::{n}")), 0);
+        }
+        while let Some(at_ns) = groups.next_ns() {
+            groups.due(1, at_ns, &mut random);
+        }
+        let now_ns = 100 * SECOND;
+        groups.query(None, 1, 5 * SECOND, now_ns, &mut random);
+        let at_ns = groups.next_ns().expect("an answer");
+        assert!((now_ns..now_ns + 5 * SECOND).contains(&at_ns));
+        let answer = groups.due(1, at_ns, &mut random);
+        assert_eq!(answer.len(), 3);
+        assert!(answer.iter().all(|(kind, _)| *kind == MODE_IS_EXCLUDE));
+        groups.query(Some(ip("ff0e::1")), 1, SECOND, now_ns, &mut random);
+        groups.query(Some(ip("ff0e::7")), 1, SECOND, now_ns, &mut random);
+        assert_eq!(
+            groups.due(1, now_ns + SECOND, &mut random),
+            [(MODE_IS_EXCLUDE, ip("ff0e::1"))]
+        );
+        assert_eq!(groups.next_ns(), None);
+    }
+
+    #[test]
+    fn groups_are_bounded() {
+        let mut groups = Groups::default();
+        let joined = (0..200)
+            .filter(|n| groups.join(ip(&format!("ff0e::{n}")), 0))
+            .count();
+        assert_eq!(joined, GROUPS);
+    }
+}

@@ -1,0 +1,405 @@
+//! ICMP (RFC 792, RFC 1122 3.2.2) and ICMPv6 (RFC 4443): echo, errors about our packets, and errors
+//! about others'.
+
+use core::net::IpAddr;
+
+use super::drops::Drop;
+use super::header::{
+    ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
+};
+use super::input::Context;
+use super::output::{HOP_LIMIT, Packet};
+use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
+use crate::checksum;
+
+/// An error carries as much of the packet as fits into these (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
+const QUOTED_V4: usize = 576 - IPV4_LEN - 8;
+const QUOTED_V6: usize = 1280 - IPV6_LEN - 8;
+
+/// Errors of our own that wait for the sockets to take them.
+const ERRORS: usize = 64;
+
+impl Net {
+    /// An ICMP message to where a packet came from.
+    fn stage_icmp(
+        &mut self,
+        origin: &Origin,
+        header: [u8; 8],
+        payload: &[u8],
+        traffic_class: u8,
+    ) -> bool {
+        let Some(source) = self.answer_source(origin) else {
+            return false;
+        };
+        let protocol = if source.is_ipv4() { ICMP } else { ICMPV6 };
+        let packet = Packet {
+            header: IpHeader {
+                source,
+                destination: origin.remote,
+                protocol,
+                hop_limit: HOP_LIMIT,
+                traffic_class,
+                fragment: (0, 0),
+                router_alert: false,
+            },
+            transport: &header,
+            payload: &[payload],
+        };
+        self.stage_any_size(origin.interface, origin.mac, &packet)
+    }
+
+    /// Our address for an answer: the one that was addressed, unless it was a group.
+    fn answer_source(&self, origin: &Origin) -> Option<IpAddr> {
+        let interface = self.interfaces.get(origin.interface)?;
+        if interface.is_ready(origin.local) && !super::header::is_group(origin.local) {
+            return Some(origin.local);
+        }
+        interface
+            .source_for(origin.remote, self.now_ns)
+            .filter(|source| interface.is_ready(*source))
+    }
+
+    pub(super) fn icmp_v4<'a>(
+        &mut self,
+        context: &Context<'a>,
+        message: &'a [u8],
+    ) -> Option<Input<'a>> {
+        let interface = context.origin.interface;
+        let header: [u8; 8] = *message.first_chunk()?;
+        if !context.trusted_icmp() && checksum::sum(message) != 0xffff {
+            return Some(self.dropped(interface, Drop::BadChecksum));
+        }
+        let [kind, code, ..] = header;
+        match kind {
+            8 if code == 0 => Some(self.echo(context, 0, message)),
+            0 if context.unicast => Some(echo_reply(context, message)),
+            3 | 11 | 12 if context.unicast => Some(self.error(context, kind, code, message)),
+            // Redirects, source quench (RFC 6633) and what else there was are of no use.
+            _ => Some(self.dropped(interface, Drop::UselessIcmp)),
+        }
+    }
+
+    pub(super) fn icmp_v6<'a>(
+        &mut self,
+        context: &Context<'a>,
+        message: &'a [u8],
+    ) -> Option<Input<'a>> {
+        let interface = context.origin.interface;
+        let Origin { local, remote, .. } = context.origin;
+        let [kind, code, ..] = *message.first_chunk::<8>()?;
+        let pseudo = pseudo_sum(remote, local, ICMPV6, message.len());
+        if !context.trusted_icmp() && checksum::add(pseudo, checksum::sum(message)) != 0xffff {
+            return Some(self.dropped(interface, Drop::BadChecksum));
+        }
+        match kind {
+            1..=4 if context.unicast => Some(self.error(context, kind, code, message)),
+            128 if code == 0 => Some(self.echo(context, 129, message)),
+            129 if context.unicast => Some(echo_reply(context, message)),
+            130..=132 | 143 => {
+                self.mld(context, message);
+                Some(Input::Done)
+            }
+            133..=137 => Some(self.neighbor_discovery(context, message)),
+            _ => Some(self.dropped(interface, Drop::UselessIcmp)),
+        }
+    }
+
+    /// Answers an echo request (RFC 1122, 3.2.2.6; RFC 4443, 4.2): with the same bytes, from the
+    /// address that was asked. One to a broadcast address is ignored (RFC 1122 allows it).
+    fn echo<'a>(&mut self, context: &Context<'_>, answer: u8, message: &[u8]) -> Input<'a> {
+        let interface = context.origin.interface;
+        let v4 = context.origin.local.is_ipv4();
+        if context.origin.remote.is_unspecified() || v4 && !context.unicast {
+            return self.dropped(interface, Drop::UselessIcmp);
+        }
+        if !self.echo_bucket.take(self.now_ns, 1) {
+            return self.dropped(interface, Drop::RateLimited);
+        }
+        let Some(&[_, _, _, _, a, b, c, d]) = message.first_chunk() else {
+            return self.dropped(interface, Drop::Malformed);
+        };
+        let header = [answer, 0, 0, 0, a, b, c, d];
+        let payload = message.get(8..).unwrap_or_default();
+        if !self.stage_icmp(&context.origin, header, payload, context.traffic_class & !3) {
+            return self.dropped(interface, Drop::AnswerQueueFull);
+        }
+        Input::Done
+    }
+
+    /// An error about a packet that we are said to have sent.
+    fn error<'a>(
+        &mut self,
+        context: &Context<'_>,
+        kind: u8,
+        code: u8,
+        message: &[u8],
+    ) -> Input<'a> {
+        let interface = context.origin.interface;
+        let quoted = message.get(8..).unwrap_or_default();
+        let value = be32(message, 4).unwrap_or(0);
+        let v4 = context.origin.local.is_ipv4();
+        let kind = match (v4, kind, code) {
+            (true, 3, 2) => ErrorKind::ProtocolUnreachable,
+            (true, 3, 3) | (false, 1, 4) => ErrorKind::PortUnreachable,
+            // The next hop's MTU is in the lower half (RFC 1191, 4).
+            (true, 3, 4) => ErrorKind::PacketTooBig(value & 0xffff),
+            (false, 2, _) => ErrorKind::PacketTooBig(value),
+            (true, 3, 9 | 10 | 13) | (false, 1, 1 | 5 | 6) => ErrorKind::Prohibited,
+            (true, 3, _) | (false, 1, _) => ErrorKind::HostUnreachable,
+            (true, 11, _) | (false, 3, _) => ErrorKind::TimeExceeded,
+            // An unrecognized next header is the protocol that isn't spoken there.
+            (false, 4, 1) => ErrorKind::ProtocolUnreachable,
+            _ => ErrorKind::ParameterProblem,
+        };
+        let found = if v4 {
+            inner_v4(quoted)
+        } else {
+            inner_v6(quoted)
+        };
+        let error = found.map(|inner| IcmpError {
+            kind,
+            interface,
+            protocol: inner.protocol,
+            local: (inner.local, inner.ports.0),
+            remote: (inner.remote, inner.ports.1),
+            seq: inner.seq,
+        });
+        match error {
+            Some(error) if error.local.0 == context.origin.local => Input::Error(error),
+            _ => self.dropped(interface, Drop::UselessIcmp),
+        }
+    }
+
+    /// Whether an error may be sent about a packet (RFC 1122, 3.2.2; RFC 4443, 2.4 e and f): not
+    /// about another error, nor to more than one, nor to nobody, nor too often.
+    fn may_complain(&mut self, context: &Context<'_>, to_groups: bool) -> bool {
+        let Origin { remote, .. } = context.origin;
+        let about_error = match context.protocol {
+            ICMP | ICMPV6 => is_icmp_error(context.packet),
+            _ => false,
+        };
+        let to_one = context.unicast && context.to_us || to_groups;
+        if about_error || !to_one || remote.is_unspecified() {
+            return false;
+        }
+        // Of random cost, so that nobody learns from it what else is answered (CVE-2020-25705).
+        let cost = 1 + self.random.below(3);
+        let allowed = self.error_bucket.take(self.now_ns, cost);
+        if !allowed {
+            self.drops.count(Drop::RateLimited);
+        }
+        allowed
+    }
+
+    fn complain(&mut self, context: &Context<'_>, header: [u8; 8]) {
+        let limit = match context.origin.local {
+            IpAddr::V4(_) => QUOTED_V4,
+            IpAddr::V6(_) => QUOTED_V6,
+        };
+        let len = context.packet.len().min(limit);
+        let quoted = context.packet.get(..len).unwrap_or_default();
+        let origin = context.origin;
+        if !self.stage_icmp(&origin, header, quoted, 0) {
+            self.drops.count(Drop::AnswerQueueFull);
+        }
+    }
+
+    /// Says that a packet has no taker here.
+    pub(super) fn destination_unreachable(&mut self, context: &Context<'_>, kind: ErrorKind) {
+        if !self.may_complain(context, false) {
+            return;
+        }
+        let v4 = context.origin.local.is_ipv4();
+        let (kind, code) = match kind {
+            ErrorKind::PortUnreachable if v4 => (3, 3),
+            ErrorKind::PortUnreachable => (1, 4),
+            ErrorKind::ProtocolUnreachable if v4 => (3, 2),
+            ErrorKind::Prohibited if v4 => (3, 13),
+            _ if v4 => (3, 1),
+            ErrorKind::Prohibited => (1, 1),
+            _ => (1, 3),
+        };
+        self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
+    }
+
+    /// Says that nobody has the port of a datagram (RFC 1122, 4.1.3.1; RFC 4443, 3.1).
+    pub(crate) fn port_unreachable(&mut self, datagram: &super::UdpInput<'_>) {
+        let interface = datagram.origin.interface;
+        let context = Context {
+            origin: datagram.origin,
+            unicast: datagram.unicast,
+            to_us: datagram.unicast,
+            protocol: UDP,
+            hop_limit: 0,
+            traffic_class: 0,
+            packet: datagram.packet,
+            trusted: true,
+            whole: false,
+            joined: None,
+        };
+        self.destination_unreachable(&context, ErrorKind::PortUnreachable);
+        self.dropped(interface, Drop::NoPort);
+    }
+
+    /// ICMPv6's parameter problem (RFC 4443, 3.4); code 2 is sent about packets to groups, too.
+    pub(super) fn parameter_problem(&mut self, context: &Context<'_>, code: u8, pointer: u32) {
+        if self.may_complain(context, code == 2) {
+            let [a, b, c, d] = pointer.to_be_bytes();
+            self.complain(context, [4, code, 0, 0, a, b, c, d]);
+        }
+    }
+
+    /// A packet of ours can't be delivered, as is known here: its socket is to hear of it.
+    pub(super) fn undeliverable(&mut self, interface: usize, packet: &[u8]) {
+        let found = match packet.first().map(|byte| byte >> 4) {
+            Some(4) => inner_v4(packet),
+            _ => inner_v6(packet),
+        };
+        if let Some(inner) = found
+            && self.errors.len() < ERRORS
+        {
+            self.errors.push(IcmpError {
+                kind: ErrorKind::HostUnreachable,
+                interface,
+                protocol: inner.protocol,
+                local: (inner.local, inner.ports.0),
+                remote: (inner.remote, inner.ports.1),
+                seq: inner.seq,
+            });
+        }
+    }
+
+    /// Gives up packets whose fragments didn't all come; says so if the first one did (RFC 792; RFC
+    /// 4443, 3.3).
+    pub(super) fn expire_fragments(&mut self) {
+        let now_ns = self.now_ns;
+        while let Some((key, first)) = self.reassembly.expired(now_ns) {
+            self.drops.count(Drop::ReassemblyTimeout);
+            let Some(packet) = first else { continue };
+            // By the ordinary way: the packet that began it is long gone.
+            let Ok(mut route) = self.route(key.source, key.interface as u32, None) else {
+                continue;
+            };
+            let mac = match self.next_mac(&mut route) {
+                Ok(mac) => mac,
+                Err(_) => continue,
+            };
+            let protocol = match key.source {
+                IpAddr::V4(_) => packet.get(9),
+                IpAddr::V6(_) => packet.get(6),
+            };
+            let context = Context {
+                origin: Origin {
+                    interface: route.interface,
+                    mac,
+                    local: key.destination,
+                    remote: key.source,
+                },
+                unicast: !super::header::is_group(key.destination),
+                to_us: true,
+                protocol: protocol.copied().unwrap_or(0),
+                hop_limit: 0,
+                traffic_class: 0,
+                packet: &packet,
+                trusted: true,
+                whole: true,
+                joined: None,
+            };
+            if self.may_complain(&context, false) {
+                let kind = if key.source.is_ipv4() { 11 } else { 3 };
+                self.complain(&context, [kind, 1, 0, 0, 0, 0, 0, 0]);
+            }
+        }
+    }
+}
+
+impl Context<'_> {
+    /// Devices don't verify ICMP: only what comes over the loopback needs no look.
+    fn trusted_icmp(&self) -> bool {
+        self.origin.interface == super::LOOPBACK
+    }
+}
+
+fn echo_reply<'a>(context: &Context<'a>, message: &'a [u8]) -> Input<'a> {
+    Input::Echo(EchoInput {
+        origin: context.origin,
+        hop_limit: context.hop_limit,
+        identifier: be16(message, 4).unwrap_or(0),
+        sequence: be16(message, 6).unwrap_or(0),
+        payload: message.get(8..).unwrap_or_default(),
+    })
+}
+
+/// Whether a packet carries an ICMP error, or one of unknown sort.
+fn is_icmp_error(packet: &[u8]) -> bool {
+    match packet.first().map(|byte| byte >> 4) {
+        Some(4) => {
+            let at = usize::from(packet.first().copied().unwrap_or(0) & 15) * 4;
+            !matches!(packet.get(at), Some(0 | 8 | 13 | 14))
+        }
+        // Behind extension headers it is taken for one.
+        _ => packet.get(6) != Some(&ICMPV6) || packet.get(IPV6_LEN).is_none_or(|kind| *kind < 128),
+    }
+}
+
+/// What an error quotes of a packet.
+struct Inner {
+    protocol: u8,
+    local: IpAddr,
+    remote: IpAddr,
+    ports: (u16, u16),
+    seq: Option<u32>,
+}
+
+fn inner(protocol: u8, local: IpAddr, remote: IpAddr, transport: &[u8]) -> Option<Inner> {
+    let ports = match protocol {
+        TCP | UDP => (be16(transport, 0)?, be16(transport, 2)?),
+        // Of an echo request: its identifier.
+        _ => (be16(transport, 4)?, 0),
+    };
+    Some(Inner {
+        protocol,
+        local,
+        remote,
+        ports,
+        seq: be32(transport, 4).filter(|_| protocol == TCP),
+    })
+}
+
+fn inner_v4(packet: &[u8]) -> Option<Inner> {
+    let first = *packet.first()?;
+    let header_len = usize::from(first & 15) * 4;
+    // Of a later fragment there are no ports.
+    if first >> 4 != 4 || header_len < IPV4_LEN || be16(packet, 6)? & 0x1fff != 0 {
+        return None;
+    }
+    let transport = packet.get(header_len..)?;
+    inner(
+        *packet.get(9)?,
+        IpAddr::V4(v4(packet, 12)?),
+        IpAddr::V4(v4(packet, 16)?),
+        transport,
+    )
+}
+
+fn inner_v6(packet: &[u8]) -> Option<Inner> {
+    if packet.first()? >> 4 != 6 {
+        return None;
+    }
+    let mut protocol = *packet.get(6)?;
+    let mut at = IPV6_LEN;
+    // We send no extension header but that of fragments.
+    if protocol == 44 {
+        if be16(packet, at + 2)? & 0xfff8 != 0 {
+            return None;
+        }
+        protocol = *packet.get(at)?;
+        at += 8;
+    }
+    inner(
+        protocol,
+        IpAddr::V6(v6(packet, 8)?),
+        IpAddr::V6(v6(packet, 24)?),
+        packet.get(at..)?,
+    )
+}

@@ -1,0 +1,624 @@
+//! The way in: from a frame to what is for a socket. Every length and every address is checked
+//! before it is used, and what is dropped is counted by its reason.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::drops::Drop;
+use super::filter::{Facts, FilterDirection};
+use super::header::{
+    ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Framing, ICMP, ICMPV6, IGMP,
+    IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, be16, mac, pseudo_sum, v4, v6,
+};
+use super::reassembly::{Fragment, Key, Refusal};
+use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
+use crate::checksum;
+use crate::config::is_unicast_v4;
+use crate::link::{RxChecksum, RxMeta};
+
+/// Extension headers of one packet (RFC 8200 has six, each once).
+const EXTENSIONS: usize = 8;
+/// Options of one extension header (RFC 8504, 5.3).
+const OPTIONS: usize = 16;
+
+/// What is known of a packet once its IP header was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Context<'a> {
+    pub(crate) origin: Origin,
+    /// The destination is one of our addresses, not a group.
+    pub(crate) unicast: bool,
+    /// The frame was sent to us alone.
+    pub(crate) to_us: bool,
+    pub(crate) protocol: u8,
+    pub(crate) hop_limit: u8,
+    pub(crate) traffic_class: u8,
+    /// The packet from its IP header on, for errors that quote it.
+    pub(crate) packet: &'a [u8],
+    /// The transport checksum was verified, or needn't be.
+    pub(crate) trusted: bool,
+    /// It came in fragments.
+    pub(crate) whole: bool,
+    pub(crate) joined: Option<u16>,
+}
+
+/// How a frame came.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    interface: usize,
+    from: Mac,
+    to_us: bool,
+    meta: RxMeta,
+    whole: bool,
+}
+
+impl Net {
+    /// Counts a packet that is dropped.
+    pub(crate) fn dropped<'a>(&mut self, interface: usize, reason: Drop) -> Input<'a> {
+        self.drops.count(reason);
+        if let Some(i) = self.interfaces.get_mut(interface) {
+            let counters = &mut i.counters;
+            let counter = match reason {
+                Drop::BadChecksum => &mut counters.rx_bad_checksum,
+                _ => &mut counters.rx_malformed,
+            };
+            *counter = counter.wrapping_add(1);
+        }
+        Input::Done
+    }
+
+    /// Handles a frame of a port: what is for sockets is given back, the rest is done here.
+    pub(crate) fn input<'a>(
+        &mut self,
+        port: usize,
+        frame: &'a mut [u8],
+        meta: RxMeta,
+    ) -> Input<'a> {
+        let frame: &'a [u8] = frame;
+        if port == LOOPBACK {
+            self.count_received(LOOPBACK, frame.len());
+            let how = Frame {
+                interface: LOOPBACK,
+                from: [0; 6],
+                to_us: true,
+                meta,
+                whole: false,
+            };
+            return self.packet(how, frame);
+        }
+        let (Some(to), Some(from), Some(mut ethertype)) =
+            (mac(frame, 0), mac(frame, 6), be16(frame, 12))
+        else {
+            self.drops.count(Drop::Malformed);
+            return Input::Done;
+        };
+        let mut at = 14;
+        let mut vlan = None;
+        if ethertype == ETHERTYPE_VLAN {
+            let (Some(tag), Some(inner)) = (be16(frame, 14), be16(frame, 16)) else {
+                self.drops.count(Drop::Malformed);
+                return Input::Done;
+            };
+            // Identifier 0: only a priority (802.1Q, 9.6).
+            vlan = Some(tag & 0x0fff).filter(|id| *id != 0);
+            ethertype = inner;
+            at = 18;
+        }
+        let found = self.interfaces.iter().position(|i| {
+            i.port == port
+                && matches!(i.framing, Framing::Ethernet { vlan: own, .. } if own == vlan)
+        });
+        let Some(interface) = found else {
+            self.drops.count(Drop::UnknownVlan);
+            return Input::Done;
+        };
+        self.count_received(interface, frame.len());
+        let own = self.mac(interface).unwrap_or_default();
+        let to_us = to == own;
+        if !to_us && to[0] & 1 == 0 {
+            return self.dropped(interface, Drop::NotForUs);
+        }
+        if from[0] & 1 != 0 || from == own {
+            return self.dropped(interface, Drop::Martian);
+        }
+        let packet = frame.get(at..).unwrap_or_default();
+        let how = Frame {
+            interface,
+            from,
+            to_us,
+            meta,
+            whole: false,
+        };
+        match ethertype {
+            ETHERTYPE_IPV4 | ETHERTYPE_IPV6 => self.packet(how, packet),
+            ETHERTYPE_ARP => self.arp(interface, packet, to_us),
+            _ if self.ethertypes.contains(&(interface, ethertype)) => {
+                Input::Ethernet(EthernetInput {
+                    interface,
+                    ethertype,
+                    source: from,
+                    destination: to,
+                    payload: packet,
+                })
+            }
+            _ => self.dropped(interface, Drop::UnknownEthertype),
+        }
+    }
+
+    fn count_received(&mut self, interface: usize, len: usize) {
+        if let Some(i) = self.interfaces.get_mut(interface) {
+            i.counters.rx_frames = i.counters.rx_frames.wrapping_add(1);
+            i.counters.rx_bytes = i.counters.rx_bytes.wrapping_add(len as u64);
+        }
+    }
+
+    /// Handles a packet that was put together from fragments.
+    pub(crate) fn input_whole<'a>(&mut self, origin: Origin, packet: &'a [u8]) -> Input<'a> {
+        let how = Frame {
+            interface: origin.interface,
+            from: origin.mac,
+            to_us: true,
+            meta: RxMeta::default(),
+            whole: true,
+        };
+        self.packet(how, packet)
+    }
+
+    fn packet<'a>(&mut self, how: Frame, packet: &'a [u8]) -> Input<'a> {
+        // `None`: shorter than its headers say.
+        let done = match packet.first().map(|byte| byte >> 4) {
+            Some(4) => self.packet_v4(how, packet),
+            Some(6) => self.packet_v6(how, packet),
+            _ => None,
+        };
+        match done {
+            Some(input) => input,
+            None => self.dropped(how.interface, Drop::Malformed),
+        }
+    }
+
+    fn packet_v4<'a>(&mut self, how: Frame, packet: &'a [u8]) -> Option<Input<'a>> {
+        let interface = how.interface;
+        let header_len = usize::from(packet.first()? & 15) * 4;
+        let total_len = usize::from(be16(packet, 2)?);
+        if header_len < IPV4_LEN || total_len < header_len {
+            return None;
+        }
+        let packet = packet.get(..total_len)?;
+        let header = packet.get(..header_len)?;
+        // The loopback computes none.
+        if interface != LOOPBACK && !how.whole && checksum::sum(header) != 0xffff {
+            return Some(self.dropped(interface, Drop::BadChecksum));
+        }
+        let (source, destination) = (v4(packet, 12)?, v4(packet, 16)?);
+        let loopback = interface == LOOPBACK;
+        let forged = !is_unicast_v4(source)
+            || destination.is_unspecified()
+            || !loopback && (source.is_loopback() || destination.is_loopback());
+        let pair = (IpAddr::V4(destination), IpAddr::V4(source));
+        if forged || !loopback && self.interfaces.get(interface)?.is_own(pair.1) {
+            // RFC 1122, 3.2.1.3. (A client of DHCP has no address yet, but we are no server.)
+            return Some(self.dropped(interface, Drop::Martian));
+        }
+        let unicast = match self.destination_v4(interface, destination) {
+            Some(unicast) => unicast,
+            None => return Some(self.dropped(interface, Drop::NotForUs)),
+        };
+        if unicast && !how.to_us && !loopback {
+            // RFC 1122, 3.3.6: to a link's broadcast address, but not to an IP one.
+            return Some(self.dropped(interface, Drop::Martian));
+        }
+        if let Some(reason) = options_v4(header.get(IPV4_LEN..)?) {
+            return Some(self.dropped(interface, reason));
+        }
+        let protocol = *packet.get(9)?;
+        let origin = Origin {
+            interface,
+            mac: how.from,
+            local: pair.0,
+            remote: pair.1,
+        };
+        let fragment = be16(packet, 6)?;
+        if fragment & 0x3fff != 0 {
+            let key = Key {
+                source: pair.1,
+                destination: pair.0,
+                identification: u32::from(be16(packet, 4)?),
+                protocol,
+                interface,
+            };
+            let fragment = Fragment {
+                offset: usize::from(fragment & 0x1fff) * 8,
+                more: fragment & 0x2000 != 0,
+                header: header.get(..IPV4_LEN)?,
+                data: packet.get(header_len..)?,
+            };
+            return Some(self.fragment(origin, key, &fragment));
+        }
+        let context = Context {
+            origin,
+            unicast,
+            to_us: how.to_us,
+            protocol,
+            hop_limit: *packet.get(8)?,
+            traffic_class: *packet.get(1)?,
+            packet,
+            trusted: is_trusted(how.meta),
+            whole: how.whole,
+            joined: how.meta.joined,
+        };
+        self.transport(&context, packet.get(header_len..)?)
+    }
+
+    /// Whether packets to an address are taken: `Some(true)` if it is ours alone.
+    fn destination_v4(&self, interface: usize, address: Ipv4Addr) -> Option<bool> {
+        let i = self.interfaces.get(interface)?;
+        if interface == LOOPBACK {
+            return Some(!address.is_multicast() && !address.is_broadcast());
+        }
+        if i.is_ready(IpAddr::V4(address)) {
+            return Some(true);
+        }
+        let group = address.is_broadcast()
+            || i.is_broadcast(address)
+            || address.is_multicast() && i.groups.listens(IpAddr::V4(address));
+        if group {
+            return Some(false);
+        }
+        // A lease may be offered to the address that it is about (RFC 2131, 4.1).
+        i.awaits(address).then_some(true)
+    }
+
+    fn packet_v6<'a>(&mut self, how: Frame, packet: &'a [u8]) -> Option<Input<'a>> {
+        let interface = how.interface;
+        let payload_len = usize::from(be16(packet, 4)?);
+        let packet = packet.get(..IPV6_LEN + payload_len)?;
+        let (source, destination) = (v6(packet, 8)?, v6(packet, 24)?);
+        let loopback = interface == LOOPBACK;
+        let mapped = |a: Ipv6Addr| a.to_ipv4_mapped().is_some();
+        let forged = source.is_multicast()
+            || destination.is_unspecified()
+            || mapped(source)
+            || mapped(destination)
+            // RFC 4291, 2.7: interface-local groups never leave their machine.
+            || destination.is_multicast() && destination.octets()[1] & 15 <= 1
+            || !loopback && (source.is_loopback() || destination.is_loopback());
+        let pair = (IpAddr::V6(destination), IpAddr::V6(source));
+        if forged || !loopback && self.interfaces.get(interface)?.is_own(pair.1) {
+            return Some(self.dropped(interface, Drop::Martian));
+        }
+        let i = self.interfaces.get(interface)?;
+        let unicast = !destination.is_multicast();
+        let taken = if unicast {
+            // Neighbour discovery reaches tentative addresses by their groups only.
+            loopback || i.is_ready(pair.0)
+        } else {
+            loopback || i.listens_v6(destination)
+        };
+        if !taken {
+            return Some(self.dropped(interface, Drop::NotForUs));
+        }
+        if unicast && !how.to_us && !loopback {
+            return Some(self.dropped(interface, Drop::Martian));
+        }
+        let class = packet.first()? << 4 | packet.get(1)? >> 4;
+        let mut context = Context {
+            origin: Origin {
+                interface,
+                mac: how.from,
+                local: pair.0,
+                remote: pair.1,
+            },
+            unicast,
+            to_us: how.to_us,
+            protocol: *packet.get(6)?,
+            hop_limit: *packet.get(7)?,
+            traffic_class: class,
+            packet,
+            trusted: is_trusted(how.meta),
+            whole: how.whole,
+            joined: how.meta.joined,
+        };
+        let mut at = IPV6_LEN;
+        // Where the number of the header at `at` stands, for errors.
+        let mut named_at = 6;
+        for count in 0..=EXTENSIONS {
+            let next = *packet.get(at)?;
+            let len = match context.protocol {
+                // Hop-by-hop options stand first or nowhere (RFC 8200, 4.1).
+                0 if at == IPV6_LEN => self.options_v6(&context, at)?,
+                60 => self.options_v6(&context, at)?,
+                43 => {
+                    // Type 0 and all others that want us to forward (RFC 5095; RFC 8200, 4.4).
+                    if *packet.get(at + 3)? != 0 {
+                        self.parameter_problem(&context, 0, at as u32 + 2);
+                        return Some(self.dropped(interface, Drop::SourceRoute));
+                    }
+                    Some(usize::from(*packet.get(at + 1)?) * 8 + 8)
+                }
+                44 => return self.fragment_v6(&context, at, named_at),
+                59 => return Some(Input::Done),
+                _ if count == EXTENSIONS => None,
+                _ => return self.transport_v6(&context, at, named_at),
+            };
+            let Some(len) = len else {
+                return Some(self.dropped(interface, Drop::BadOption));
+            };
+            context.protocol = next;
+            named_at = at;
+            at += len;
+        }
+        Some(self.dropped(interface, Drop::BadOption))
+    }
+
+    fn transport_v6<'a>(
+        &mut self,
+        context: &Context<'a>,
+        at: usize,
+        named_at: usize,
+    ) -> Option<Input<'a>> {
+        if !matches!(context.protocol, TCP | UDP | ICMPV6) {
+            // RFC 8200, 4: unrecognized next header.
+            self.parameter_problem(context, 1, named_at as u32);
+            return Some(self.dropped(context.origin.interface, Drop::UnknownProtocol));
+        }
+        self.transport(context, context.packet.get(at..)?)
+    }
+
+    /// Looks through the options of an extension header (RFC 8200, 4.2); gives its length, or inner
+    /// `None` if the packet is to be dropped.
+    fn options_v6(&mut self, context: &Context<'_>, at: usize) -> Option<Option<usize>> {
+        let packet = context.packet;
+        let len = usize::from(*packet.get(at + 1)?) * 8 + 8;
+        let options = packet.get(at..at + len)?;
+        let mut place = 2;
+        for _ in 0..OPTIONS {
+            let Some(&kind) = options.get(place) else {
+                return Some(Some(len));
+            };
+            if kind == 0 {
+                place += 1;
+                continue;
+            }
+            let Some(&option_len) = options.get(place + 1) else {
+                return Some(None);
+            };
+            let end = place + 2 + usize::from(option_len);
+            if end > len {
+                return Some(None);
+            }
+            // Padding and the router alert are known; the two highest bits tell what to do with
+            // others.
+            if kind != 1 && kind != 5 {
+                match kind >> 6 {
+                    0 => {}
+                    3 if !context.unicast => return Some(None),
+                    2 | 3 => {
+                        self.parameter_problem(context, 2, (at + place) as u32);
+                        return Some(None);
+                    }
+                    _ => return Some(None),
+                }
+            }
+            place = end;
+        }
+        Some((place >= len).then_some(len))
+    }
+
+    fn fragment_v6<'a>(
+        &mut self,
+        context: &Context<'a>,
+        at: usize,
+        named_at: usize,
+    ) -> Option<Input<'a>> {
+        let packet = context.packet;
+        let next = *packet.get(at)?;
+        let fields = be16(packet, at + 2)?;
+        let identification = super::header::be32(packet, at + 4)?;
+        let data = packet.get(at + 8..)?;
+        let (offset, more) = (usize::from(fields & 0xfff8), fields & 1 != 0);
+        if more && !data.len().is_multiple_of(8) {
+            self.parameter_problem(context, 0, 4);
+            return Some(self.dropped(context.origin.interface, Drop::BadFragment));
+        }
+        // RFC 7112: the headers are all in the first fragment.
+        let too_short = match next {
+            TCP => data.len() < 20,
+            UDP | ICMPV6 => data.len() < 8,
+            _ => false,
+        };
+        if offset == 0 && more && too_short {
+            self.parameter_problem(context, 3, 0);
+            return Some(self.dropped(context.origin.interface, Drop::BadFragment));
+        }
+        // The header that the whole packet is to have: without the fragment header.
+        let mut header: Vec<u8> = packet.get(..at)?.to_vec();
+        if let Some(place) = header.get_mut(named_at) {
+            *place = next;
+        }
+        let key = Key {
+            source: context.origin.remote,
+            destination: context.origin.local,
+            identification,
+            protocol: 0,
+            interface: context.origin.interface,
+        };
+        let fragment = Fragment {
+            offset,
+            more,
+            header: &header,
+            data,
+        };
+        if offset == 0 && !more {
+            // An atomic fragment is a packet by itself, whatever else has its number (RFC 6946).
+            header.extend_from_slice(data);
+            set_length(&mut header);
+            return Some(Input::Whole(context.origin, header));
+        }
+        Some(self.fragment(context.origin, key, &fragment))
+    }
+
+    fn fragment<'a>(&mut self, origin: Origin, key: Key, fragment: &Fragment<'_>) -> Input<'a> {
+        match self.reassembly.add(key, fragment, self.now_ns) {
+            Ok(None) => Input::Done,
+            Ok(Some(mut packet)) => {
+                set_length(&mut packet);
+                Input::Whole(origin, packet)
+            }
+            Err(Refusal::Bad) => self.dropped(origin.interface, Drop::BadFragment),
+            Err(Refusal::Full) => self.dropped(origin.interface, Drop::ReassemblyFull),
+        }
+    }
+
+    fn transport<'a>(&mut self, context: &Context<'a>, payload: &'a [u8]) -> Option<Input<'a>> {
+        let interface = context.origin.interface;
+        if self.filter.watches(FilterDirection::In) && interface != LOOPBACK {
+            let facts = Facts {
+                direction: FilterDirection::In,
+                interface,
+                protocol: context.protocol,
+                remote: context.origin.remote,
+                transport: payload,
+            };
+            if !self.filter.allows(&facts, self.now_ns) {
+                return Some(self.dropped(interface, Drop::Filtered));
+            }
+        }
+        match (context.protocol, context.origin.local) {
+            (TCP, _) if context.unicast => Some(self.tcp(context, payload)),
+            (TCP, _) => Some(self.dropped(interface, Drop::Martian)),
+            (UDP, _) => self.udp(context, payload),
+            (ICMP, IpAddr::V4(_)) => self.icmp_v4(context, payload),
+            (ICMPV6, IpAddr::V6(_)) => self.icmp_v6(context, payload),
+            (IGMP, IpAddr::V4(_)) => {
+                self.igmp(context, payload);
+                Some(Input::Done)
+            }
+            _ => {
+                self.destination_unreachable(context, super::ErrorKind::ProtocolUnreachable);
+                Some(self.dropped(interface, Drop::UnknownProtocol))
+            }
+        }
+    }
+
+    fn is_sum_right(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
+        let Origin { local, remote, .. } = context.origin;
+        let pseudo = pseudo_sum(remote, local, protocol, payload.len());
+        checksum::add(pseudo, checksum::sum(payload)) == 0xffff
+    }
+
+    fn tcp<'a>(&mut self, context: &Context<'a>, bytes: &'a [u8]) -> Input<'a> {
+        let interface = context.origin.interface;
+        let header_len = bytes.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
+        let ports = (be16(bytes, 0).unwrap_or(0), be16(bytes, 2).unwrap_or(0));
+        if header_len < 20 || header_len > bytes.len() || ports.0 == 0 || ports.1 == 0 {
+            return self.dropped(interface, Drop::Malformed);
+        }
+        if context.origin.remote.is_ipv6()
+            && context.origin.remote == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
+        {
+            return self.dropped(interface, Drop::Martian);
+        }
+        if !context.trusted && !self.is_sum_right(context, TCP, bytes) {
+            return self.dropped(interface, Drop::BadChecksum);
+        }
+        Input::Tcp(TcpInput {
+            origin: context.origin,
+            ecn: context.traffic_class & 3,
+            hop_limit: context.hop_limit,
+            bytes,
+            joined: context.joined,
+        })
+    }
+
+    fn udp<'a>(&mut self, context: &Context<'a>, datagram: &'a [u8]) -> Option<Input<'a>> {
+        let interface = context.origin.interface;
+        let len = usize::from(be16(datagram, 4)?);
+        let datagram = datagram.get(..len)?;
+        let payload = datagram.get(8..)?;
+        let (remote_port, local_port) = (be16(datagram, 0)?, be16(datagram, 2)?);
+        if remote_port == 0 || local_port == 0 || context.origin.remote.is_unspecified() {
+            return None;
+        }
+        let none = be16(datagram, 6)? == 0;
+        // Without a checksum in IPv4 (RFC 768), never in IPv6 (RFC 8200, 8.1).
+        let unchecked = none && context.origin.local.is_ipv4();
+        if none && !unchecked && !context.trusted {
+            return None;
+        }
+        if !context.trusted && !unchecked && !self.is_sum_right(context, UDP, datagram) {
+            return Some(self.dropped(interface, Drop::BadChecksum));
+        }
+        if self.configuration_input(context, remote_port, local_port, payload) {
+            return Some(Input::Done);
+        }
+        Some(Input::Udp(UdpInput {
+            origin: context.origin,
+            remote_port,
+            local_port,
+            payload,
+            unicast: context.unicast,
+            packet: context.packet,
+        }))
+    }
+}
+
+/// Sets the length (and IPv4's fragment fields and checksum) of a packet that was put together.
+fn set_length(packet: &mut [u8]) {
+    use super::header::put;
+    let len = packet.len();
+    if packet.first().is_some_and(|byte| byte >> 4 == 4) {
+        put(packet, 2, &(len as u16).to_be_bytes());
+        put(packet, 6, &[0; 2]);
+        // It was verified in each fragment; the length of the options is gone.
+        if let Some(byte) = packet.first_mut() {
+            *byte = 0x45;
+        }
+    } else {
+        let payload_len = len.saturating_sub(IPV6_LEN) as u16;
+        put(packet, 4, &payload_len.to_be_bytes());
+    }
+}
+
+fn is_trusted(meta: RxMeta) -> bool {
+    meta.checksum != RxChecksum::Unknown
+}
+
+/// Why a packet with these IPv4 options is to be dropped: source routes are (RFC 7126, 4.3), options
+/// that run over the end are; all others are passed over (RFC 1122, 3.2.1.8).
+fn options_v4(mut options: &[u8]) -> Option<Drop> {
+    while let Some(&kind) = options.first() {
+        match kind {
+            0 => return None,
+            1 => options = options.get(1..).unwrap_or_default(),
+            131 | 137 => return Some(Drop::SourceRoute),
+            _ => {
+                let len = usize::from(options.get(1).copied().unwrap_or(0));
+                options = match options.get(len..) {
+                    Some(rest) if len >= 2 => rest,
+                    _ => return Some(Drop::BadOption),
+                };
+            }
+        }
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Drop, options_v4};
+
+    #[test]
+    fn rfc1122_section_3_2_1_8_options() {
+        assert_eq!(options_v4(&[]), None);
+        assert_eq!(options_v4(&[1, 1, 0, 131]), None);
+        assert_eq!(options_v4(&[0x94, 4, 0, 0]), None);
+        assert_eq!(options_v4(&[1, 131, 3, 4]), Some(Drop::SourceRoute));
+        assert_eq!(
+            options_v4(&[137, 7, 4, 0, 0, 0, 0, 0]),
+            Some(Drop::SourceRoute)
+        );
+        assert_eq!(options_v4(&[7, 1, 0, 0]), Some(Drop::BadOption));
+        assert_eq!(options_v4(&[7, 9, 0, 0]), Some(Drop::BadOption));
+        assert_eq!(options_v4(&[7]), Some(Drop::BadOption));
+    }
+}

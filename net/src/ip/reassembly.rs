@@ -1,0 +1,380 @@
+//! Putting fragments together (RFC 791, 3.2; RFC 8200, 4.5).
+//!
+//! Fragments that overlap make the whole packet worthless (RFC 5722, 3; for IPv4 RFC 1858 shows
+//! why). An exact repetition of a fragment is dropped alone. Pieces are kept apart until all are
+//! there, in the order of their offsets: no piece is moved, and each costs the logarithm of their
+//! number. Memory is bounded for all and for each sender; when it is used up, the packet that began
+//! first makes room, of the sender that went beyond its part.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+/// RFC 8200, 4.5: 60 seconds. RFC 1122, 3.3.2 has 60 to 120 for IPv4; Linux takes 30.
+const TIMEOUT_NS: u64 = 60_000_000_000;
+const TIMEOUT_V4_NS: u64 = 30_000_000_000;
+/// Packets that are being put together, and those of one sender.
+const PACKETS: usize = 64;
+const PACKETS_PER_SOURCE: usize = 16;
+/// Pieces of one packet: a packet of the largest size in pieces of the smallest MTU of IPv4 has 120.
+const PIECES: usize = 256;
+/// Bytes of all pieces, and of those of one sender.
+const BYTES: usize = 512 << 10;
+const BYTES_PER_SOURCE: usize = 192 << 10;
+/// What a piece costs beside its bytes.
+const OVERHEAD: usize = 64;
+/// The largest packet.
+const PACKET_MAX: usize = 65_535;
+
+/// What the fragments of a packet share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Key {
+    pub(crate) source: IpAddr,
+    pub(crate) destination: IpAddr,
+    pub(crate) identification: u32,
+    /// Of IPv4; 0 for IPv6, where only the first fragment's counts (RFC 8200, 4.5).
+    pub(crate) protocol: u8,
+    pub(crate) interface: usize,
+}
+
+/// A fragment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fragment<'a> {
+    pub(crate) offset: usize,
+    pub(crate) more: bool,
+    /// The IP header, as it is to stand before the whole: used of the first fragment.
+    pub(crate) header: &'a [u8],
+    pub(crate) data: &'a [u8],
+}
+
+#[derive(Debug)]
+struct Partial {
+    key: Key,
+    pieces: BTreeMap<usize, Vec<u8>>,
+    header: Vec<u8>,
+    /// Length of the whole, known from the last fragment.
+    total: Option<usize>,
+    held: usize,
+    cost: usize,
+    until_ns: u64,
+    ecn: u8,
+}
+
+/// Why nothing came of a fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// It contradicts another one, or itself.
+    Bad,
+    /// No room.
+    Full,
+}
+
+/// All packets in pieces.
+#[derive(Debug, Default)]
+pub(crate) struct Reassembly {
+    partial: Vec<Partial>,
+    bytes: usize,
+}
+
+impl Reassembly {
+    /// Takes a fragment; gives the whole packet, its header before it, with the last one.
+    pub(crate) fn add(
+        &mut self,
+        key: Key,
+        fragment: &Fragment<'_>,
+        now_ns: u64,
+    ) -> Result<Option<Vec<u8>>, Refusal> {
+        let len = fragment.data.len();
+        let end = fragment.offset + len;
+        let uneven = fragment.more && !len.is_multiple_of(8);
+        if uneven || len == 0 || end + fragment.header.len() > PACKET_MAX {
+            // RFC 8200, 4.5: the packet can't be made whole any more.
+            self.forget(&key);
+            return Err(Refusal::Bad);
+        }
+        let at = match self.partial.iter().position(|p| p.key == key) {
+            Some(at) => at,
+            None => self.begin(key, now_ns),
+        };
+        let Some(partial) = self.partial.get_mut(at) else {
+            return Err(Refusal::Full);
+        };
+        let before = partial.pieces.range(..end).next_back();
+        if let Some((&offset, piece)) = before {
+            if offset == fragment.offset && piece.as_slice() == fragment.data {
+                return Ok(None);
+            }
+            if offset + piece.len() > fragment.offset {
+                self.remove(at);
+                return Err(Refusal::Bad);
+            }
+        }
+        let last = partial.pieces.last_key_value();
+        let furthest = last.map_or(0, |(offset, piece)| offset + piece.len());
+        let contradicts = match partial.total {
+            Some(total) => end > total || !fragment.more && end != total,
+            None => !fragment.more && end < furthest,
+        };
+        if contradicts || partial.pieces.len() >= PIECES {
+            self.remove(at);
+            return Err(Refusal::Bad);
+        }
+        if !fragment.more {
+            partial.total = Some(end);
+        }
+        if fragment.offset == 0 {
+            partial.header = fragment.header.to_vec();
+        }
+        partial
+            .pieces
+            .insert(fragment.offset, fragment.data.to_vec());
+        partial.held += len;
+        partial.cost += len + OVERHEAD;
+        self.bytes += len + OVERHEAD;
+        // The congestion mark of any fragment is one of the whole (RFC 3168, 5.3).
+        let marks = fragment.header.get(1).copied().unwrap_or(0) & 3;
+        partial.ecn |= if key.source.is_ipv4() { marks } else { 0 };
+        if partial.total == Some(partial.held) && !partial.header.is_empty() {
+            return Ok(self.finish(at));
+        }
+        self.make_room(key);
+        Ok(None)
+    }
+
+    fn begin(&mut self, key: Key, now_ns: u64) -> usize {
+        let own = |p: &Partial| p.key.source == key.source;
+        if self.partial.iter().filter(|p| own(p)).count() >= PACKETS_PER_SOURCE
+            && let Some(oldest) = self.partial.iter().position(own)
+        {
+            self.remove(oldest);
+        }
+        if self.partial.len() >= PACKETS {
+            self.remove(0);
+        }
+        let timeout_ns = if key.source.is_ipv4() {
+            TIMEOUT_V4_NS
+        } else {
+            TIMEOUT_NS
+        };
+        self.partial.push(Partial {
+            key,
+            pieces: BTreeMap::new(),
+            header: Vec::new(),
+            total: None,
+            held: 0,
+            cost: 0,
+            until_ns: now_ns.saturating_add(timeout_ns),
+            ecn: 0,
+        });
+        self.partial.len() - 1
+    }
+
+    fn make_room(&mut self, newest: Key) {
+        loop {
+            let of_source = |p: &&Partial| p.key.source == newest.source;
+            let own: usize = self.partial.iter().filter(of_source).map(|p| p.cost).sum();
+            let victim = if own > BYTES_PER_SOURCE {
+                self.partial
+                    .iter()
+                    .position(|p| p.key.source == newest.source)
+            } else if self.bytes > BYTES {
+                Some(0)
+            } else {
+                return;
+            };
+            match victim {
+                Some(at) => self.remove(at),
+                None => return,
+            }
+        }
+    }
+
+    fn finish(&mut self, at: usize) -> Option<Vec<u8>> {
+        let partial = self.partial.get(at)?;
+        let mut whole = Vec::with_capacity(partial.header.len() + partial.held);
+        whole.extend_from_slice(&partial.header);
+        for piece in partial.pieces.values() {
+            whole.extend_from_slice(piece);
+        }
+        let ecn = partial.ecn;
+        if ecn == 3
+            && let Some(byte) = whole.get_mut(1)
+            && *byte & 3 != 0
+        {
+            *byte |= 3;
+        }
+        self.remove(at);
+        Some(whole)
+    }
+
+    fn remove(&mut self, at: usize) {
+        if at < self.partial.len() {
+            let partial = self.partial.remove(at);
+            self.bytes -= partial.cost;
+        }
+    }
+
+    fn forget(&mut self, key: &Key) {
+        if let Some(at) = self.partial.iter().position(|p| p.key == *key) {
+            self.remove(at);
+        }
+    }
+
+    /// Takes a packet whose time is up: its key and, if the first fragment came, header and first
+    /// bytes.
+    pub(crate) fn expired(&mut self, now_ns: u64) -> Option<(Key, Option<Vec<u8>>)> {
+        let at = self.partial.iter().position(|p| p.until_ns <= now_ns)?;
+        let partial = self.partial.get(at)?;
+        let key = partial.key;
+        let first = partial.pieces.get(&0).map(|piece| {
+            let mut packet = partial.header.clone();
+            packet.extend_from_slice(piece);
+            packet
+        });
+        self.remove(at);
+        Some((key, first))
+    }
+
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        self.partial.iter().map(|p| p.until_ns).min()
+    }
+
+    #[cfg(test)]
+    fn used(&self) -> (usize, usize) {
+        (self.partial.len(), self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{BYTES, BYTES_PER_SOURCE, Fragment, Key, PACKETS, Reassembly, Refusal};
+    use proptest::prelude::*;
+
+    fn key(n: u32) -> Key {
+        Key {
+            source: [10, 0, (n >> 8) as u8, n as u8].into(),
+            destination: [10, 0, 0, 1].into(),
+            identification: 7,
+            protocol: 17,
+            interface: 1,
+        }
+    }
+
+    fn piece(data: &[u8], offset: usize, len: usize) -> Fragment<'_> {
+        let end = (offset + len).min(data.len());
+        Fragment {
+            offset,
+            more: end < data.len(),
+            header: &[0x45; 20],
+            data: &data[offset..end],
+        }
+    }
+
+    proptest! {
+        /// RFC 791, 3.2: in any order, with repetitions, the whole is what was cut.
+        #[test]
+        fn any_order_gives_the_whole(
+            len in 1..5000usize,
+            size in 1..40usize,
+            order in proptest::collection::vec(any::<u16>(), 700),
+        ) {
+            let data: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+            let mut offsets: Vec<usize> = (0..len).step_by(size * 8 + 16).collect();
+            let mut keys = order.iter();
+            offsets.sort_by_cached_key(|_| keys.next().copied());
+            let mut reassembly = Reassembly::default();
+            let mut whole = None;
+            for offset in &offsets {
+                for _ in 0..2 {
+                    if whole.is_none() {
+                        whole = reassembly.add(key(1), &piece(&data, *offset, size * 8 + 16), 0).unwrap();
+                    }
+                }
+            }
+            let whole = whole.expect("all were there");
+            prop_assert_eq!(&whole[20..], &data[..]);
+            prop_assert_eq!(reassembly.used(), (0, 0));
+        }
+
+        /// Whatever comes, the bounds hold.
+        #[test]
+        fn memory_is_bounded(
+            pieces in proptest::collection::vec((0..200u32, 0..8190usize, 1..200usize, any::<bool>()), 1..600),
+        ) {
+            let data = [7; 1600];
+            let mut reassembly = Reassembly::default();
+            for (source, offset, len, more) in pieces {
+                let fragment = Fragment { offset: offset * 8, more, header: &[0x45; 20], data: &data[..len * 8] };
+                let _ = reassembly.add(key(source % 90), &fragment, 0);
+                let (packets, bytes) = reassembly.used();
+                prop_assert!(packets <= PACKETS && bytes <= BYTES);
+            }
+            while reassembly.expired(u64::MAX).is_some() {}
+            prop_assert_eq!(reassembly.used(), (0, 0));
+        }
+    }
+
+    #[test]
+    fn rfc5722_overlaps_drop_the_packet() {
+        let data = [1; 100];
+        let mut reassembly = Reassembly::default();
+        assert_eq!(reassembly.add(key(1), &piece(&data, 0, 48), 0), Ok(None));
+        assert_eq!(
+            reassembly.add(key(1), &piece(&data, 40, 60), 0),
+            Err(Refusal::Bad)
+        );
+        assert_eq!(reassembly.used(), (0, 0));
+        // A last fragment that ends before what came already.
+        assert_eq!(reassembly.add(key(1), &piece(&data, 48, 48), 0), Ok(None));
+        let short = Fragment {
+            more: false,
+            ..piece(&data, 0, 40)
+        };
+        assert_eq!(reassembly.add(key(1), &short, 0), Err(Refusal::Bad));
+        // RFC 8200, 4.5: not a multiple of eight; beyond the largest packet.
+        assert_eq!(
+            reassembly.add(key(1), &piece(&data, 0, 47), 0),
+            Err(Refusal::Bad)
+        );
+        let far = Fragment {
+            offset: 65_528,
+            ..piece(&data, 0, 48)
+        };
+        assert_eq!(reassembly.add(key(1), &far, 0), Err(Refusal::Bad));
+    }
+
+    #[test]
+    fn one_sender_has_its_part_only() {
+        let data = [1; 2000];
+        let mut reassembly = Reassembly::default();
+        reassembly.add(key(2), &piece(&data, 0, 48), 0).unwrap();
+        for id in 0..1000 {
+            let key = Key {
+                identification: id,
+                ..key(1)
+            };
+            reassembly.add(key, &piece(&data, 0, 1480), 0).unwrap();
+        }
+        assert!(reassembly.used().1 <= BYTES_PER_SOURCE + 200);
+        assert_eq!(
+            reassembly
+                .add(key(2), &piece(&data, 48, 1952), 0)
+                .unwrap()
+                .map(|w| w.len()),
+            Some(2020)
+        );
+    }
+
+    #[test]
+    fn rfc8200_section_4_5_time_limit() {
+        let data = [1; 100];
+        let mut reassembly = Reassembly::default();
+        reassembly.add(key(1), &piece(&data, 0, 48), 5).unwrap();
+        reassembly.add(key(2), &piece(&data, 48, 48), 6).unwrap();
+        let at_ns = reassembly.next_ns().unwrap();
+        assert_eq!(reassembly.expired(at_ns - 1), None);
+        let (first, packet) = reassembly.expired(at_ns).unwrap();
+        assert_eq!((first, packet.map(|p| p.len())), (key(1), Some(68)));
+        assert_eq!(reassembly.expired(u64::MAX), Some((key(2), None)));
+    }
+}
