@@ -1,7 +1,6 @@
 //! The memory of connections, as a connection sees it. The stack implements it.
 
 use alloc::boxed::Box;
-use alloc::sync::Arc;
 
 /// Bytes of a block for little data: a segment of Ethernet fits.
 pub(crate) const SMALL: usize = 2 << 10;
@@ -140,11 +139,4 @@ impl Block {
     pub(crate) fn truncate(&mut self, len: usize) {
         self.end = self.first + len.min(self.len()) as u16;
     }
-}
-
-/// Bytes to send: ours, or somebody else's.
-pub(crate) enum Piece {
-    Block(Block),
-    /// The bytes from the given one on.
-    Shared(Arc<dyn SendBuffer>, usize),
 }

@@ -1,14 +1,22 @@
-//! A connection: its parts, how it begins, and what the application does with it.
+//! A connection: its parts, how it begins, and what can be seen of it.
 
-use alloc::sync::Arc;
-
-use super::budget::{Budget, SendBuffer};
+use super::budget::Budget;
+use super::challenge::OwnLimit;
+use super::congestion::Control;
 use super::info::Info;
-use super::options::Negotiated;
+use super::options::{Negotiated, SCALE_MAX};
+use super::pacing::Pacing;
+use super::pmtu::Pmtu;
+use super::receive::ReceiveBuffer;
+use super::recovery::Recovery;
+use super::rtt::Rtt;
 use super::segment::{Header, Segment};
+use super::send::SendQueue;
 use super::seq::Seq;
-use super::setup::{Keepalive, Setup};
+use super::setup::Setup;
 use super::state::State;
+use super::timers::{OFF, Timers};
+use super::window::Window;
 use crate::Error;
 
 /// Where segments go.
@@ -33,18 +41,6 @@ pub(crate) enum Outcome {
     Blocked,
 }
 
-/// What an ICMP message says about a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum IcmpError {
-    /// The destination says no: protocol or port unreachable.
-    Refused,
-    /// Somebody on the way says no: network or host unreachable, time exceeded, administratively
-    /// prohibited.
-    Unreachable,
-    /// A packet was too big (or had to be cut, and mustn't): the next hop's MTU, 0 if unknown.
-    TooBig(u32),
-}
-
 /// What is remembered of a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Quiet {
@@ -59,30 +55,192 @@ pub(crate) struct Quiet {
     pub(crate) timestamps: Option<(u32, u64, u32)>,
 }
 
+/// Things to send with the next turn, as bits.
+pub(super) mod due {
+    /// An acknowledgement.
+    pub(crate) const ACK: u8 = 1;
+    /// SYN, or SYN and ACK.
+    pub(crate) const SYN: u8 = 2;
+    /// RST: the connection is over.
+    pub(crate) const RESET: u8 = 4;
+    /// RST that answers an unacceptable acknowledgement before the connection is established.
+    pub(crate) const REFUSAL: u8 = 8;
+    /// Perhaps data or FIN.
+    pub(crate) const DATA: u8 = 16;
+    /// A tail loss probe.
+    pub(crate) const PROBE: u8 = 32;
+    /// A byte into a closed window.
+    pub(crate) const PERSIST: u8 = 64;
+    /// A question whether the peer is there.
+    pub(crate) const KEEPALIVE: u8 = 128;
+}
+
 /// One connection.
 pub(crate) struct Connection {
-    state: State,
-    setup: Setup,
-    error: Option<Error>,
+    pub(super) state: State,
+    pub(super) setup: Setup,
+    pub(super) error: Option<Error>,
+    /// What an ICMP message said that doesn't end the connection: why, if it ends (RFC 9293, 3.9.2.2).
+    pub(super) soft_error: Option<Error>,
+    pub(super) due: u8,
+    pub(super) timers: Timers,
+
+    /// SND.UNA, SND.NXT; `most` is beyond `next` by the byte of a window probe.
+    pub(super) una: Seq,
+    pub(super) next: Seq,
+    pub(super) most: Seq,
+    /// SND.WND, and the largest one seen.
+    pub(super) peer_window: u32,
+    pub(super) peer_window_max: u32,
+    /// SND.WL1 and SND.WL2.
+    pub(super) wl1: Seq,
+    pub(super) wl2: Seq,
+    /// The peer's window scale.
+    pub(super) peer_scale: u8,
+    pub(super) queue: SendQueue,
+    pub(super) send_limit: u32,
+    /// FIN follows what is in the queue; it was sent.
+    pub(super) fin_queued: bool,
+    pub(super) fin_sent: bool,
+    /// The end of the last segment that was smaller than it could be (Minshall's variant of Nagle's rule).
+    pub(super) small_end: Seq,
+    /// The window was full when data was last sent.
+    pub(super) window_limited: bool,
+    pub(super) sent_ns: u64,
+
+    pub(super) rtt: Rtt,
+    pub(super) control: Control,
+    pub(super) recovery: Recovery,
+    pub(super) pmtu: Pmtu,
+    pub(super) pacing: Pacing,
+
+    /// IRS and RCV.NXT.
+    pub(super) irs: Seq,
+    pub(super) receive_next: Seq,
+    pub(super) buffer: ReceiveBuffer,
+    pub(super) window: Window,
+    pub(super) fin_received: bool,
+    /// Bytes that wait for an acknowledgement.
+    pub(super) unacknowledged: u32,
+    /// The size of the peer's segments, as far as seen.
+    pub(super) peer_mss: u16,
+    /// Reported as a duplicate with the next acknowledgement (RFC 2883).
+    pub(super) dsack: Option<(Seq, Seq)>,
+    pub(super) challenges: OwnLimit,
+
+    pub(super) sack: bool,
+    pub(super) timestamps: bool,
+    /// TS.Recent, when it was received, and Last.ACK.sent (RFC 7323, 4.3).
+    pub(super) recent: u32,
+    pub(super) recent_ns: u64,
+    pub(super) acknowledged: Seq,
+    /// The sequence number of a refusal.
+    pub(super) refusal: Seq,
+
+    /// It began with a SYN of the peer.
+    pub(super) passive: bool,
+    /// The application let go; it left bytes unread, or some came later.
+    pub(super) orphan: bool,
+    pub(super) rejected: bool,
+    /// Probes that the peer didn't answer, and when it was last heard.
+    pub(super) keepalive_probes: u8,
+    pub(super) heard_ns: u64,
+    /// SYN sent so often, the first time then.
+    pub(super) syn_count: u8,
+    pub(super) syn_ns: u64,
+
+    pub(super) retransmitted: u32,
+    pub(super) timeouts: u32,
+    pub(super) probes: u32,
+    pub(super) spurious: u32,
+    pub(super) bytes_acknowledged: u64,
+    pub(super) bytes_received: u64,
 }
 
 /// How it begins.
 impl Connection {
-    /// A connection that begins with a SYN of ours: the next [`Connection::output`] sends it.
-    pub(crate) fn connect(setup: &Setup, now_ns: u64) -> Connection {
-        let _ = now_ns;
+    fn new(setup: &Setup, state: State, now_ns: u64) -> Connection {
+        let iss = Seq(setup.iss);
+        let mut timers = Timers::new();
+        if setup.handshake_timeout_ns > 0 {
+            timers.life = now_ns.saturating_add(setup.handshake_timeout_ns);
+        }
+        let path = setup.path_mss.min(setup.mss);
         Connection {
-            state: State::SynSent,
+            state,
             setup: *setup,
             error: None,
+            soft_error: None,
+            due: due::SYN,
+            timers,
+            una: iss,
+            next: iss,
+            most: iss,
+            peer_window: 0,
+            peer_window_max: 0,
+            wl1: Seq(0),
+            wl2: Seq(0),
+            peer_scale: 0,
+            queue: SendQueue::new(iss + 1),
+            send_limit: setup.send_initial.min(setup.send_max),
+            fin_queued: false,
+            fin_sent: false,
+            small_end: iss,
+            window_limited: false,
+            sent_ns: now_ns,
+            rtt: Rtt::default(),
+            control: Control::new(setup.congestion, u32::from(path)),
+            recovery: Recovery::default(),
+            pmtu: Pmtu::new(setup.mss, path, setup.ip_header, now_ns),
+            pacing: Pacing::default(),
+            irs: Seq(0),
+            receive_next: Seq(0),
+            buffer: ReceiveBuffer::default(),
+            window: Window::new(setup.receive_initial, setup.receive_max, setup.mss),
+            fin_received: false,
+            unacknowledged: 0,
+            peer_mss: 536,
+            dsack: None,
+            challenges: OwnLimit::default(),
+            sack: setup.sack,
+            timestamps: setup.timestamps,
+            recent: 0,
+            recent_ns: now_ns,
+            acknowledged: Seq(0),
+            refusal: Seq(0),
+            passive: false,
+            orphan: false,
+            rejected: false,
+            keepalive_probes: 0,
+            heard_ns: now_ns,
+            syn_count: 0,
+            syn_ns: now_ns,
+            retransmitted: 0,
+            timeouts: 0,
+            probes: 0,
+            spurious: 0,
+            bytes_acknowledged: 0,
+            bytes_received: 0,
         }
+    }
+
+    /// A connection that begins with a SYN of ours: the next [`Connection::output`] sends it.
+    pub(crate) fn connect(setup: &Setup, now_ns: u64) -> Connection {
+        Connection::new(setup, State::SynSent, now_ns)
     }
 
     /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. Data in it is left
     /// to be sent again.
     pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Connection {
-        let _ = syn;
-        Connection::connect(setup, now_ns)
+        let mut connection = Connection::new(setup, State::SynReceived, now_ns);
+        connection.passive = true;
+        connection.take_syn(syn.seq, syn.window);
+        let negotiated = Negotiated::from_syn(&syn.options);
+        connection.negotiate(&negotiated, now_ns);
+        if let Some((value, _)) = syn.options.timestamps {
+            connection.recent = value;
+        }
+        connection
     }
 
     /// A connection whose SYN was answered by a cookie, [`Setup::iss`], and comes to be with the
@@ -94,114 +252,73 @@ impl Connection {
         ack: &Segment<'_>,
         now_ns: u64,
     ) -> Connection {
-        let _ = (negotiated, ack);
-        Connection::connect(setup, now_ns)
+        let mut connection = Connection::new(setup, State::SynReceived, now_ns);
+        connection.passive = true;
+        connection.due = 0;
+        connection.take_syn(ack.seq - 1, ack.window);
+        connection.negotiate(&negotiated, now_ns);
+        if let Some((value, _)) = ack.options.timestamps {
+            connection.recent = value;
+        }
+        connection.next = connection.una + 1;
+        connection.most = connection.next;
+        // The window that the cookie's SYN offered.
+        connection.window.offer_syn(connection.receive_next);
+        connection.acknowledged = connection.receive_next;
+        connection.syn_count = 1;
+        connection
+    }
+
+    /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323, 2.2).
+    pub(super) fn take_syn(&mut self, irs: Seq, window: u16) {
+        self.irs = irs;
+        self.receive_next = irs + 1;
+        self.acknowledged = irs + 1;
+        self.window.begin(irs + 1);
+        self.peer_window = u32::from(window);
+        self.peer_window_max = self.peer_window;
+        self.wl1 = irs;
+        self.wl2 = self.una;
+    }
+
+    /// What both SYN agree on counts.
+    pub(super) fn negotiate(&mut self, negotiated: &Negotiated, now_ns: u64) {
+        // RFC 9293, 3.7.1: no segment is larger than the peer wants, whatever the path carries. A peer that wants
+        // segments of a few bytes gets them no smaller than 64.
+        let most = self.setup.mss.min(negotiated.mss.max(64));
+        let path = self.setup.path_mss;
+        self.pmtu = Pmtu::new(most, path, self.setup.ip_header, now_ns);
+        match negotiated.window_scale {
+            Some(scale) => self.peer_scale = scale.min(SCALE_MAX),
+            None => self.window.no_scale(),
+        }
+        self.sack = self.setup.sack && negotiated.sack;
+        self.timestamps = self.setup.timestamps && negotiated.timestamps;
+        self.control = Control::new(self.setup.congestion, self.mss());
     }
 }
 
-/// The network's side.
+/// What can be seen.
 impl Connection {
-    /// Takes a segment of this connection. `challenge` tells whether one more challenge acknowledgement may be sent by
-    /// the stack now (RFC 5961, 7).
-    pub(crate) fn input(
-        &mut self,
-        budget: &mut dyn Budget,
-        challenge: &mut dyn FnMut() -> bool,
-        segment: &Segment<'_>,
-        now_ns: u64,
-    ) {
-        let _ = (budget, challenge, segment, now_ns);
+    /// Payload bytes of a full segment: what the path carries less the timestamps (RFC 6691).
+    pub(super) fn mss(&self) -> u32 {
+        let options = if self.timestamps { 12 } else { 0 };
+        u32::from(self.pmtu.mss()).saturating_sub(options).max(1)
     }
 
-    /// Whether [`Connection::output`] has something to send now.
-    pub(crate) fn wants_output(&self) -> bool {
-        false
+    /// Our clock for timestamps (RFC 7323, 5.4): milliseconds.
+    pub(super) fn stamp(&self, now_ns: u64) -> u32 {
+        ((now_ns / 1_000_000) as u32).wrapping_add(self.setup.timestamp_offset)
     }
 
-    /// Sends what is to be sent, at most `max` calls of [`Emit::segment`].
-    pub(crate) fn output(&mut self, now_ns: u64, max: usize, emit: &mut dyn Emit) -> Outcome {
-        let _ = (now_ns, max, emit);
-        Outcome::Done
+    /// Bytes that are thought to be in the network.
+    pub(super) fn in_flight(&self) -> u32 {
+        self.recovery.in_flight(self.una, self.next, self.mss())
     }
 
-    /// When [`Connection::timer`] is to be called.
-    pub(crate) fn deadline_ns(&self) -> Option<u64> {
-        None
-    }
-
-    /// Does what is due. To be called at [`Connection::deadline_ns`]; too early does no harm.
-    pub(crate) fn timer(&mut self, budget: &mut dyn Budget, now_ns: u64) {
-        let _ = (budget, now_ns);
-    }
-
-    /// Takes an ICMP error about a segment of ours with the sequence number `seq`. Ignored unless
-    /// that is in flight (RFC 5927, 4.1).
-    pub(crate) fn icmp(&mut self, error: IcmpError, seq: Seq, now_ns: u64) {
-        let _ = (error, seq, now_ns);
-    }
-}
-
-/// The application's side.
-impl Connection {
-    /// The first received bytes that were not consumed yet, in place; empty if there are none. More
-    /// may follow after them. They stay readable after FIN, RST and errors.
-    pub(crate) fn peek(&self) -> &[u8] {
-        &[]
-    }
-
-    /// Removes `len` bytes from the front of what was received.
-    pub(crate) fn consume(&mut self, budget: &mut dyn Budget, len: usize, now_ns: u64) {
-        let _ = (budget, len, now_ns);
-    }
-
-    /// Takes bytes to send, as many as fit; gives their number. 0 also if this end may not send.
-    pub(crate) fn write(&mut self, budget: &mut dyn Budget, bytes: &[u8]) -> usize {
-        let _ = (budget, bytes);
-        0
-    }
-
-    /// Like [`Connection::write`], with bytes that `f` writes in place: it gets room for at least one
-    /// byte and tells how many it wrote. 0 without a call of `f` if there is no room.
-    pub(crate) fn write_with(
-        &mut self,
-        budget: &mut dyn Budget,
-        f: &mut dyn FnMut(&mut [u8]) -> usize,
-    ) -> usize {
-        let _ = (budget, f);
-        0
-    }
-
-    /// Takes bytes to send without copying them; they are dropped once they are acknowledged, or the
-    /// connection is over. All or nothing: gives the buffer back if there is no room. (It is taken if
-    /// any room is left, and may exceed the limit by itself.)
-    pub(crate) fn write_shared(
-        &mut self,
-        budget: &mut dyn Budget,
-        bytes: Arc<dyn SendBuffer>,
-    ) -> Result<(), Arc<dyn SendBuffer>> {
-        let _ = budget;
-        Err(bytes)
-    }
-
-    /// Ends this direction: FIN follows what was written (RFC 9293, 3.10.4).
-    pub(crate) fn shutdown_send(&mut self) {}
-
-    /// The application lets go: what was written is still delivered, then FIN; after `linger_ns` the
-    /// connection is aborted. If bytes are unread or come later, the peer gets an RST once everything
-    /// written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
-    pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
-        let _ = (budget, linger_ns, now_ns);
-    }
-
-    /// Ends the connection with an RST where RFC 9293, 3.10.5 wants one. What was not sent is lost.
-    pub(crate) fn abort(&mut self, budget: &mut dyn Budget) {
-        let _ = budget;
-    }
-
-    /// Gives all memory back; nothing else may be called afterwards. To be called before a
-    /// connection is dropped.
-    pub(crate) fn release(&mut self, budget: &mut dyn Budget) {
-        let _ = budget;
+    /// Sequence numbers that were sent and are not acknowledged.
+    pub(super) fn outstanding(&self) -> bool {
+        self.una != self.next
     }
 
     pub(crate) fn state(&self) -> State {
@@ -213,63 +330,107 @@ impl Connection {
         self.error
     }
 
+    /// Whether [`Connection::output`] has something to send now.
+    pub(crate) fn wants_output(&self) -> bool {
+        self.due != 0
+    }
+
+    /// When [`Connection::timer`] is to be called.
+    pub(crate) fn deadline_ns(&self) -> Option<u64> {
+        let next = self.timers.next();
+        (next != OFF).then_some(next)
+    }
+
     /// Bytes received and not consumed.
     pub(crate) fn unread(&self) -> usize {
-        0
+        self.buffer.len() as usize
     }
 
     /// Bytes written and not acknowledged, without SYN and FIN.
     pub(crate) fn unacknowledged(&self) -> usize {
-        0
+        self.queue.len() as usize
+    }
+
+    /// Our FIN was acknowledged.
+    pub(crate) fn fin_acknowledged(&self) -> bool {
+        self.fin_sent && self.una == self.queue.end() + 1
     }
 
     /// A read gives bytes, the end of input or an error. False before the connection is established.
     pub(crate) fn readable(&self) -> bool {
-        false
+        self.buffer.len() > 0 || self.fin_received || self.state == State::Closed
     }
 
     /// The peer has sent FIN and everything before it was consumed.
     pub(crate) fn at_end(&self) -> bool {
-        false
-    }
-
-    /// How many bytes a write takes now.
-    pub(crate) fn write_room(&self) -> usize {
-        0
+        self.fin_received && self.buffer.len() == 0
     }
 
     /// Both directions are over.
     pub(crate) fn hangup(&self) -> bool {
-        self.state == State::Closed
+        matches!(self.state, State::Closed | State::TimeWait)
+            || (self.fin_received && self.fin_acknowledged())
     }
 
     /// Nothing more to send and nothing to wait for: CLOSED, and its RST, if any, was sent.
     pub(crate) fn is_over(&self) -> bool {
-        self.state == State::Closed
+        self.state == State::Closed && self.due & (due::RESET | due::REFUSAL) == 0
     }
 
-    /// In TIME-WAIT: what a record needs.
+    /// In TIME-WAIT, once the peer's FIN was acknowledged: what a record needs.
     pub(crate) fn time_wait(&self) -> Option<Quiet> {
-        None
+        if self.state != State::TimeWait || self.due & due::ACK != 0 {
+            return None;
+        }
+        Some(Quiet {
+            send_next: self.next,
+            receive_next: self.receive_next,
+            window: self.window.field(self.receive_next),
+            timestamps: self.timestamps.then_some((
+                self.recent,
+                self.recent_ns,
+                self.setup.timestamp_offset,
+            )),
+        })
     }
 
     /// How it does.
     pub(crate) fn info(&self) -> Info {
-        Info::default()
+        Info {
+            state: self.state.name(),
+            rtt_ns: self.rtt.smoothed().unwrap_or(0),
+            rtt_variation_ns: self.rtt.variation(),
+            rtt_min_ns: self.rtt.least_ns(),
+            rto_ns: self.rtt.base(&self.setup),
+            mss: self.mss() as u16,
+            cwnd: self.control.cwnd,
+            ssthresh: self.control.ssthresh,
+            send_window: self.peer_window,
+            receive_window: self.window.offered(self.receive_next),
+            in_flight: self.in_flight(),
+            unacknowledged: self.queue.len(),
+            unread: self.buffer.len(),
+            out_of_order: self.buffer.out_of_order(),
+            retransmitted: self.retransmitted,
+            timeouts: self.timeouts,
+            probes: self.probes,
+            spurious: self.spurious,
+            bytes_acknowledged: self.bytes_acknowledged,
+            bytes_received: self.bytes_received,
+        }
     }
 
-    /// See [`Setup::nodelay`]. Turning it on sends what is held back.
-    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
-        self.setup.nodelay = nodelay;
-    }
-
-    /// See [`Setup::keepalive`]; `None` turns it off.
-    pub(crate) fn set_keepalive(&mut self, keepalive: Option<Keepalive>) {
-        self.setup.keepalive = keepalive;
-    }
-
-    /// See [`Setup::user_timeout_ns`].
-    pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64) {
-        self.setup.user_timeout_ns = user_timeout_ns;
+    /// The connection is over; what was received stays readable.
+    pub(super) fn end(&mut self, budget: &mut dyn Budget, error: Option<Error>) {
+        self.state = State::Closed;
+        self.error = self.error.or(error);
+        self.due &= due::RESET | due::REFUSAL;
+        self.timers = Timers::new();
+        self.queue.clear(budget);
+        self.recovery.clear();
+        self.buffer.drop_out_of_order(budget);
+        if self.orphan {
+            self.buffer.clear(budget);
+        }
     }
 }

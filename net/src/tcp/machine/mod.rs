@@ -16,18 +16,37 @@
 //!
 //! Memory is bounded by the limits of [`Setup`] and counted by a [`Budget`]. No input panics.
 
+mod acknowledge;
+mod application;
 mod budget;
 mod challenge;
+mod clock;
+mod congestion;
 mod connection;
 mod info;
+mod input;
 mod options;
+mod output;
+mod pacing;
+mod pmtu;
+mod ranges;
+mod receive;
+mod recovery;
+mod rtt;
 mod segment;
+mod send;
+mod sent;
 mod seq;
 mod setup;
 mod state;
+#[cfg(test)]
+mod tests;
+mod timers;
+mod window;
 
 pub(crate) use budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};
-pub(crate) use connection::{Connection, Emit, IcmpError, Outcome, Quiet};
+pub(crate) use clock::IcmpError;
+pub(crate) use connection::{Connection, Emit, Outcome, Quiet};
 pub(crate) use options::{Negotiated, Options, Sack};
 pub(crate) use segment::{Flags, Header, Segment};
 pub(crate) use seq::Seq;

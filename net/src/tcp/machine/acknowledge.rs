@@ -1,0 +1,213 @@
+//! What an acknowledgement does to the sender (RFC 9293, 3.10.7.4, fifth; RFC 5681, 6298).
+
+use super::budget::{Budget, Pressure};
+use super::connection::{Connection, due};
+use super::recovery::{Ack, Phase};
+use super::segment::Segment;
+use super::state::State;
+use super::timers::OFF;
+use crate::Error;
+
+/// RFC 8985, 7.2: how long a peer may put off the acknowledgement of a single segment.
+const DELAY_NS: u64 = 200_000_000;
+
+impl Connection {
+    /// The sender as recovery wants to know it.
+    pub(super) fn ack_at<'a>(
+        &self,
+        blocks: &'a [(super::Seq, super::Seq)],
+        now_ns: u64,
+    ) -> Ack<'a> {
+        Ack {
+            una: self.una,
+            ack: self.una,
+            next: self.next,
+            blocks,
+            sack: self.sack,
+            duplicate: false,
+            echo: None,
+            mss: self.mss(),
+            rtt_ns: self.rtt.smoothed().unwrap_or(0),
+            rtt_min_ns: self.rtt.least_ns(),
+            mtu_probe: self.pmtu.probe(),
+            now_ns,
+        }
+    }
+
+    /// Takes an acknowledgement between SND.UNA and the highest number sent.
+    pub(super) fn take_ack(&mut self, budget: &mut dyn Budget, segment: &Segment<'_>, now_ns: u64) {
+        let ack = segment.ack;
+        let window = u32::from(segment.window) << self.peer_scale;
+        let same_window = window == self.peer_window;
+        self.take_window(segment, window, now_ns);
+        if ack.after(self.next) {
+            // The byte of a window probe was taken.
+            self.next = ack;
+        }
+        let advanced = ack != self.una;
+        let idle = !self.outstanding();
+        if idle && !advanced {
+            return;
+        }
+        let duplicate =
+            !advanced && same_window && segment.payload.is_empty() && segment.len() == 0;
+        let sack = segment.options.sack;
+        let blocks = if self.sack { sack.blocks() } else { &[] };
+        if !advanced && blocks.is_empty() && !duplicate {
+            return;
+        }
+        let echo = if self.timestamps {
+            segment.options.timestamps.map(|(_, echo)| echo)
+        } else {
+            None
+        };
+        let report = Ack {
+            ack,
+            duplicate,
+            echo,
+            ..self.ack_at(blocks, now_ns)
+        };
+        let flight = (self.next - self.una) / report.mss;
+        let told = self.recovery.acknowledge(&report, &mut self.control);
+        self.spurious = self.spurious.wrapping_add(u32::from(told.spurious));
+        self.measure(&report, told.rtt_first_ns, told.rtt_last_ns, flight);
+        self.timers.reorder = told.reorder_ns.unwrap_or(OFF);
+        if advanced {
+            self.advance(budget, &report, now_ns);
+            if self.state == State::Closed {
+                return;
+            }
+        }
+        if self.recovery.phase != Phase::Recovery && told.delivered > 0 && self.window_limited {
+            let rtt_ns = self.rtt.smoothed().unwrap_or(0);
+            self.control
+                .acknowledged(told.delivered, report.mss, rtt_ns, now_ns);
+            self.grow_send_limit(budget);
+        }
+        if let Some((first, end)) = self.recovery.next_lost() {
+            self.pmtu.lost(first, end, now_ns);
+        }
+        if self.outstanding() && (advanced || told.delivered > 0) {
+            self.arm_probe(now_ns);
+        }
+        if self.queue.end().after(self.next)
+            || self.recovery.next_lost().is_some()
+            || (self.fin_queued && !self.fin_sent)
+        {
+            self.due |= due::DATA;
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4: SND.WND, unless the segment is older than the one it came with.
+    fn take_window(&mut self, segment: &Segment<'_>, window: u32, now_ns: u64) {
+        let newer = self.wl1.before(segment.seq)
+            || (self.wl1 == segment.seq && self.wl2.at_most(segment.ack));
+        if !newer {
+            return;
+        }
+        self.wl1 = segment.seq;
+        self.wl2 = segment.ack;
+        if self.timers.user != OFF && self.timers.persist != OFF {
+            // A peer that answers keeps the connection alive however long its window is closed (RFC 9293, 3.8.6.1).
+            self.arm_user(now_ns);
+        }
+        let grown =
+            window > self.peer_window || segment.ack + window != self.una + self.peer_window;
+        self.peer_window = window;
+        self.peer_window_max = self.peer_window_max.max(window);
+        if grown && (self.queue.end().after(self.next) || (self.fin_queued && !self.fin_sent)) {
+            self.due |= due::DATA;
+            if window > 0 && self.timers.persist != OFF {
+                self.timers.persist = OFF;
+                self.rtt.reset_backoff();
+            }
+        }
+    }
+
+    fn measure(&mut self, ack: &Ack<'_>, first: Option<u64>, last: Option<u64>, flight: u32) {
+        let sample = match (first, ack.echo) {
+            (Some(rtt_ns), _) => rtt_ns,
+            // RFC 7323, 4.1: after a retransmission timestamps still tell.
+            (None, Some(echo)) if ack.ack.after(ack.una) && echo != 0 => {
+                let ms = self.stamp(ack.now_ns).wrapping_sub(echo);
+                if ms > 1 << 20 {
+                    return;
+                }
+                u64::from(ms.max(1)) * 1_000_000
+            }
+            _ => return,
+        };
+        self.rtt.sample(sample, flight, ack.now_ns);
+        self.rtt.reset_backoff();
+        if let Some(rtt_ns) = last {
+            self.control.rtt(rtt_ns, ack.ack, ack.next);
+        }
+    }
+
+    /// SND.UNA moves on.
+    fn advance(&mut self, budget: &mut dyn Budget, ack: &Ack<'_>, now_ns: u64) {
+        let old = self.queue.len();
+        self.una = ack.ack;
+        self.queue.release(budget, ack.ack);
+        self.bytes_acknowledged += u64::from(old - self.queue.len());
+        self.most = self.most.max(self.next);
+        if self.small_end.before(self.una) {
+            self.small_end = self.una;
+        }
+        self.pmtu.acknowledged(ack.ack, now_ns);
+        self.rtt.reset_backoff();
+        if self.outstanding() {
+            // RFC 6298, 5.3.
+            self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            self.arm_user(now_ns);
+        } else {
+            self.timers.stop_sending();
+            self.recovery.clear();
+        }
+        if self.fin_acknowledged() {
+            self.fin_acked(budget, now_ns);
+        }
+    }
+
+    /// Our FIN was acknowledged (RFC 9293, 3.10.7.4, fifth).
+    fn fin_acked(&mut self, budget: &mut dyn Budget, now_ns: u64) {
+        match self.state {
+            State::FinWait1 => {
+                self.state = State::FinWait2;
+                if self.orphan && self.rejected {
+                    self.due |= due::RESET;
+                    self.end(budget, Some(Error::ConnectionAborted));
+                }
+            }
+            State::Closing => self.enter_time_wait(now_ns),
+            State::LastAck => self.end(budget, None),
+            _ => {}
+        }
+    }
+
+    /// What may be written grows with what the path takes: a window that is on its way, and another one to follow.
+    fn grow_send_limit(&mut self, budget: &dyn Budget) {
+        let wanted = self.control.cwnd.saturating_mul(2).min(self.setup.send_max);
+        if wanted > self.send_limit && budget.pressure() == Pressure::None {
+            self.send_limit = wanted;
+        }
+    }
+
+    /// RFC 8985, 7.2: the probe timeout.
+    pub(super) fn arm_probe(&mut self, now_ns: u64) {
+        self.timers.probe = OFF;
+        if !self.sack || !self.recovery.may_probe() || !self.outstanding() {
+            return;
+        }
+        let mut timeout_ns = match self.rtt.smoothed() {
+            Some(rtt_ns) => 2 * rtt_ns,
+            None => 1_000_000_000,
+        };
+        if self.next - self.una <= self.mss() {
+            timeout_ns += DELAY_NS;
+        }
+        self.timers.probe = now_ns
+            .saturating_add(timeout_ns.max(1_000_000))
+            .min(self.timers.retransmit);
+    }
+}

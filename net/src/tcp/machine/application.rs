@@ -1,0 +1,209 @@
+//! What the application does with a connection (RFC 9293, 3.9.1 and 3.10).
+
+use alloc::sync::Arc;
+
+use super::budget::{Budget, GUARANTEED, Pressure, SendBuffer};
+use super::connection::{Connection, due};
+use super::setup::Keepalive;
+use super::state::State;
+use super::timers::{OFF, Timers};
+use crate::Error;
+
+/// Receiving.
+impl Connection {
+    /// The first received bytes that were not consumed yet, in place; empty if there are none. More
+    /// may follow after them. They stay readable after FIN, RST and errors.
+    pub(crate) fn peek(&self) -> &[u8] {
+        self.buffer.peek()
+    }
+
+    /// Removes `len` bytes from the front of what was received.
+    pub(crate) fn consume(&mut self, budget: &mut dyn Budget, len: usize, now_ns: u64) {
+        let len = len.min(self.buffer.len() as usize);
+        self.buffer.consume(budget, len);
+        self.window.consumed(len as u32, budget.pressure(), now_ns);
+        if self.state.can_receive()
+            && self
+                .window
+                .wants_update(self.receive_next, self.buffer.len())
+        {
+            self.due |= due::ACK;
+        }
+    }
+}
+
+/// Sending.
+impl Connection {
+    /// How many bytes a write takes now, as far as this connection's limit goes.
+    pub(crate) fn write_room(&self) -> usize {
+        if !self.state.can_send() || self.fin_queued {
+            return 0;
+        }
+        self.send_limit.saturating_sub(self.queue.len()) as usize
+    }
+
+    fn writable(&self, budget: &dyn Budget) -> usize {
+        let room = self.write_room();
+        match budget.pressure() {
+            Pressure::None => room,
+            Pressure::Moderate => {
+                let limit = self.setup.send_initial.min(self.send_limit);
+                room.min(limit.saturating_sub(self.queue.len()) as usize)
+            }
+            Pressure::Hard => room.min(GUARANTEED.saturating_sub(self.queue.len() as usize)),
+        }
+    }
+
+    fn written(&mut self, len: usize) -> usize {
+        if len > 0 {
+            self.due |= due::DATA;
+        }
+        len
+    }
+
+    /// Takes bytes to send, as many as fit; gives their number. 0 also if this end may not send.
+    pub(crate) fn write(&mut self, budget: &mut dyn Budget, bytes: &[u8]) -> usize {
+        let room = self.writable(budget);
+        let bytes = bytes.get(..room).unwrap_or(bytes);
+        let len = self.queue.append(budget, bytes);
+        self.written(len)
+    }
+
+    /// Like [`Connection::write`], with bytes that `f` writes in place: it gets room for at least one
+    /// byte and tells how many it wrote. 0 without a call of `f` if there is no room.
+    pub(crate) fn write_with(
+        &mut self,
+        budget: &mut dyn Budget,
+        f: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> usize {
+        let room = self.writable(budget);
+        if room == 0 {
+            return 0;
+        }
+        let len = self.queue.append_with(budget, room, f);
+        self.written(len)
+    }
+
+    /// Takes bytes to send without copying them; they are dropped once they are acknowledged, or the
+    /// connection is over. All or nothing: gives the buffer back if there is no room. (It is taken if
+    /// any room is left, and may exceed the limit by itself.)
+    pub(crate) fn write_shared(
+        &mut self,
+        budget: &mut dyn Budget,
+        bytes: Arc<dyn SendBuffer>,
+    ) -> Result<(), Arc<dyn SendBuffer>> {
+        if self.writable(budget) == 0 || !self.queue.append_shared(budget, &bytes) {
+            return Err(bytes);
+        }
+        self.due |= due::DATA;
+        Ok(())
+    }
+
+    /// Ends this direction: FIN follows what was written (RFC 9293, 3.10.4).
+    pub(crate) fn shutdown_send(&mut self) {
+        if !self.state.can_send() || self.fin_queued {
+            return;
+        }
+        self.fin_queued = true;
+        self.due |= due::DATA;
+        self.state = match self.state {
+            State::Established => State::FinWait1,
+            State::CloseWait => State::LastAck,
+            // The FIN waits until the connection is established.
+            same => same,
+        };
+    }
+}
+
+/// Ending.
+impl Connection {
+    /// The application lets go: what was written is still delivered, then FIN; after `linger_ns` the
+    /// connection is aborted. If bytes are unread or come later, the peer gets an RST once everything
+    /// written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
+    pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
+        self.orphan = true;
+        self.rejected = self.buffer.len() > 0;
+        self.buffer.clear(budget);
+        match self.state {
+            State::Closed => return,
+            // RFC 9293, 3.10.4: nothing was agreed on.
+            State::SynSent => return self.end(budget, Some(Error::ConnectionAborted)),
+            State::TimeWait => return,
+            _ => {}
+        }
+        if self.rejected && self.queue.len() == 0 {
+            return self.abort(budget);
+        }
+        self.shutdown_send();
+        self.timers.life = now_ns.saturating_add(linger_ns);
+    }
+
+    /// Ends the connection with an RST where RFC 9293, 3.10.5 wants one. What was not sent is lost.
+    pub(crate) fn abort(&mut self, budget: &mut dyn Budget) {
+        match self.state {
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait => self.due |= due::RESET,
+            // RFC 9293 has these states only once the FIN was sent.
+            State::Closing | State::LastAck if !self.fin_sent => self.due |= due::RESET,
+            _ => {}
+        }
+        self.end(budget, Some(Error::ConnectionAborted));
+    }
+
+    /// Gives all memory back; nothing else may be called afterwards. To be called before a
+    /// connection is dropped.
+    pub(crate) fn release(&mut self, budget: &mut dyn Budget) {
+        self.state = State::Closed;
+        self.due = 0;
+        self.timers = Timers::new();
+        self.queue.clear(budget);
+        self.buffer.clear(budget);
+        self.recovery.clear();
+    }
+}
+
+/// Options.
+impl Connection {
+    /// See [`super::Setup::nodelay`]. Turning it on sends what is held back.
+    pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
+        self.setup.nodelay = nodelay;
+        if nodelay && self.queue.len() > 0 {
+            self.due |= due::DATA;
+        }
+    }
+
+    /// See [`super::Setup::keepalive`]; `None` turns it off.
+    pub(crate) fn set_keepalive(&mut self, keepalive: Option<Keepalive>, now_ns: u64) {
+        self.setup.keepalive = keepalive;
+        self.keepalive_probes = 0;
+        self.arm_keepalive(now_ns);
+    }
+
+    pub(super) fn arm_keepalive(&mut self, now_ns: u64) {
+        self.timers.keepalive = match self.setup.keepalive {
+            Some(keepalive) if self.state.is_synchronized() && self.state != State::TimeWait => {
+                self.heard_ns.saturating_add(keepalive.idle_ns).max(now_ns)
+            }
+            _ => OFF,
+        };
+    }
+
+    /// See [`super::Setup::user_timeout_ns`]; counts from now.
+    pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
+        self.setup.user_timeout_ns = user_timeout_ns;
+        if self.timers.user != OFF || self.outstanding() {
+            self.arm_user(now_ns);
+        }
+    }
+
+    /// Data waits for an acknowledgement from now on.
+    pub(super) fn arm_user(&mut self, now_ns: u64) {
+        self.timers.user = match self.setup.user_timeout_ns {
+            0 => OFF,
+            timeout => now_ns.saturating_add(timeout),
+        };
+    }
+}

@@ -1,0 +1,182 @@
+//! What happens when a timer runs out, and what ICMP tells.
+
+use super::budget::Budget;
+use super::connection::{Connection, due};
+use super::segment::HEADER;
+use super::seq::Seq;
+use super::state::State;
+use super::timers::{OFF, Timers};
+use crate::Error;
+
+/// What an ICMP message says about a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum IcmpError {
+    /// The destination says no: protocol or port unreachable.
+    Refused,
+    /// Somebody on the way says no: network or host unreachable, time exceeded, administratively
+    /// prohibited.
+    Unreachable,
+    /// A packet was too big (or had to be cut, and mustn't): the next hop's MTU, 0 if unknown.
+    TooBig(u32),
+}
+
+impl Connection {
+    /// Does what is due. To be called at [`Connection::deadline_ns`]; too early does no harm.
+    pub(crate) fn timer(&mut self, budget: &mut dyn Budget, now_ns: u64) {
+        if Timers::expired(&mut self.timers.life, now_ns) {
+            self.life_over(budget);
+        }
+        if Timers::expired(&mut self.timers.user, now_ns) {
+            // RFC 5482, 3; RFC 9293, 3.8.3 (R2).
+            return self.give_up(budget);
+        }
+        if self.state == State::Closed {
+            return;
+        }
+        if Timers::expired(&mut self.timers.acknowledge, now_ns) {
+            self.due |= due::ACK;
+        }
+        if Timers::expired(&mut self.timers.pace, now_ns) {
+            self.due |= due::DATA;
+        }
+        if Timers::expired(&mut self.timers.reorder, now_ns) {
+            let ack = self.ack_at(&[], now_ns);
+            self.timers.reorder = self.recovery.look(&ack, &mut self.control).unwrap_or(OFF);
+            self.due |= due::DATA;
+        }
+        if Timers::expired(&mut self.timers.probe, now_ns) {
+            self.due |= due::PROBE;
+            // The probe comes first, then a timeout of its own (RFC 8985, 7.3).
+            self.timers.retransmit = self
+                .timers
+                .retransmit
+                .max(now_ns.saturating_add(self.rtt.timeout(&self.setup)));
+        }
+        if Timers::expired(&mut self.timers.persist, now_ns) {
+            self.rtt.back_off();
+            self.due |= due::PERSIST | due::DATA;
+            self.arm_persist(now_ns);
+        }
+        if Timers::expired(&mut self.timers.retransmit, now_ns) {
+            self.retransmit(now_ns);
+        }
+        if Timers::expired(&mut self.timers.keepalive, now_ns) {
+            self.keepalive(budget, now_ns);
+        }
+    }
+
+    /// The handshake takes too long, the application has let go for too long, or TIME-WAIT is over.
+    fn life_over(&mut self, budget: &mut dyn Budget) {
+        match self.state {
+            State::TimeWait => self.end(budget, None),
+            State::SynSent => self.give_up(budget),
+            _ => {
+                self.abort(budget);
+                if !self.orphan {
+                    self.error = Some(Error::TimedOut);
+                }
+            }
+        }
+    }
+
+    fn give_up(&mut self, budget: &mut dyn Budget) {
+        let error = self.soft_error.unwrap_or(Error::TimedOut);
+        self.end(budget, Some(error));
+    }
+
+    /// RFC 6298, 5.4 to 5.6.
+    fn retransmit(&mut self, now_ns: u64) {
+        self.rtt.back_off();
+        self.timeouts = self.timeouts.wrapping_add(1);
+        match self.state {
+            State::SynSent | State::SynReceived => {
+                self.due |= due::SYN;
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            }
+            _ if self.outstanding() => {
+                // The size of the segment that vanished, as far as the path goes.
+                let full = self.next - self.una >= self.mss();
+                if full {
+                    self.pmtu.timeout(self.rtt.backoff(), now_ns);
+                }
+                let mss = self.mss();
+                self.recovery
+                    .timeout(self.una, self.next, mss, &mut self.control);
+                self.timers.probe = OFF;
+                self.timers.reorder = OFF;
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                self.due |= due::DATA;
+            }
+            _ => {}
+        }
+    }
+
+    /// RFC 9293, 3.8.4.
+    fn keepalive(&mut self, budget: &mut dyn Budget, now_ns: u64) {
+        let Some(keepalive) = self.setup.keepalive else {
+            return;
+        };
+        let quiet_ns = self.heard_ns.saturating_add(keepalive.idle_ns);
+        if quiet_ns > now_ns || self.outstanding() {
+            // Heard of since, or something else asks already.
+            self.timers.keepalive =
+                quiet_ns.max(now_ns.saturating_add(keepalive.interval_ns.max(1)));
+            if quiet_ns > now_ns {
+                self.timers.keepalive = quiet_ns;
+            }
+            return;
+        }
+        if self.keepalive_probes >= keepalive.probes {
+            let error = self.soft_error.unwrap_or(Error::TimedOut);
+            self.abort(budget);
+            self.error = Some(error);
+            return;
+        }
+        self.keepalive_probes += 1;
+        self.due |= due::KEEPALIVE;
+        self.timers.keepalive = now_ns.saturating_add(keepalive.interval_ns.max(1));
+    }
+
+    /// Takes an ICMP error about a segment of ours with the sequence number `seq`. Ignored unless
+    /// that is in flight (RFC 5927, 4.1).
+    pub(crate) fn icmp(
+        &mut self,
+        budget: &mut dyn Budget,
+        error: IcmpError,
+        seq: Seq,
+        now_ns: u64,
+    ) {
+        if self.state == State::Closed || !seq.within(self.una, self.most) {
+            return;
+        }
+        match (error, self.state) {
+            (IcmpError::TooBig(mtu), _) => self.too_big(mtu, now_ns),
+            (IcmpError::Refused, State::SynSent) => {
+                self.end(budget, Some(Error::ConnectionRefused));
+            }
+            (IcmpError::Unreachable, State::SynSent) => self.end(budget, Some(Error::Unreachable)),
+            // RFC 5927, 5.2: an established connection outlives it.
+            _ => self.soft_error = Some(Error::Unreachable),
+        }
+    }
+
+    /// RFC 1191, 6.3; RFC 8201, 5.4. Believed only of a packet that was as large as that.
+    fn too_big(&mut self, mtu: u32, now_ns: u64) {
+        let headers = u32::from(self.setup.ip_header) + HEADER as u32;
+        let flight = self.next - self.una;
+        if mtu != 0 && flight + headers + 40 <= mtu {
+            return;
+        }
+        if self.pmtu.too_big(mtu, now_ns) && self.state.is_synchronized() && self.outstanding() {
+            self.recovery.too_big(self.una, self.next);
+            self.control.cwnd = self.control.cwnd.max(2 * self.mss());
+            self.due |= due::DATA;
+        }
+    }
+
+    /// The stack has learnt of the path's MTU elsewhere: payload bytes of a segment without options.
+    pub(crate) fn set_path_mss(&mut self, mss: u16, now_ns: u64) {
+        let headers = u32::from(self.setup.ip_header) + HEADER as u32;
+        self.too_big(u32::from(mss) + headers, now_ns);
+    }
+}

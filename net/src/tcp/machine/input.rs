@@ -1,0 +1,499 @@
+//! What a segment does to a connection (RFC 9293, 3.10.7), with the rules of RFC 5961 against blind attacks and of
+//! RFC 7323 against old duplicates.
+
+use super::budget::Budget;
+use super::connection::{Connection, due};
+use super::options::Negotiated;
+use super::segment::{Flags, Segment};
+use super::seq::Seq;
+use super::state::State;
+use super::timers::OFF;
+use crate::Error;
+
+/// A timestamp that wasn't renewed for so long says nothing (RFC 7323, 5.5).
+const PAWS_IDLE_NS: u64 = 24 * 24 * 3_600_000_000_000;
+
+/// The part of a segment that lies in the window.
+#[derive(Clone, Copy)]
+struct Trimmed<'a> {
+    seq: Seq,
+    payload: &'a [u8],
+    fin: bool,
+}
+
+impl Connection {
+    /// Takes a segment of this connection. `challenge` tells whether one more challenge acknowledgement may be sent by
+    /// the stack now (RFC 5961, 7).
+    pub(crate) fn input(
+        &mut self,
+        budget: &mut dyn Budget,
+        challenge: &mut dyn FnMut() -> bool,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) {
+        match self.state {
+            State::Closed => {}
+            State::SynSent => self.input_syn_sent(budget, segment, now_ns),
+            _ => self.input_synchronized(budget, challenge, segment, now_ns),
+        }
+    }
+
+    /// An acknowledgement that answers something suspicious or useless, if the limits allow one.
+    fn challenge(&mut self, challenge: &mut dyn FnMut() -> bool, now_ns: u64) {
+        if self.challenges.allow(challenge, now_ns) {
+            self.due |= due::ACK;
+        }
+    }
+
+    /// RFC 9293, 3.10.7.3.
+    fn input_syn_sent(&mut self, budget: &mut dyn Budget, segment: &Segment<'_>, now_ns: u64) {
+        let acked = segment.has(Flags::ACK);
+        // First, ACK: only of our SYN.
+        if acked && !(segment.ack.after(self.una) && segment.ack.at_most(self.next)) {
+            if !segment.has(Flags::RST) {
+                self.refuse(segment.ack);
+            }
+            return;
+        }
+        // Second, RST: only with an acceptable ACK.
+        if segment.has(Flags::RST) {
+            if acked {
+                self.end(budget, Some(Error::ConnectionRefused));
+            }
+            return;
+        }
+        // Fourth, SYN.
+        if !segment.has(Flags::SYN) {
+            return;
+        }
+        if let (true, true, Some((_, echo))) = (acked, self.timestamps, segment.options.timestamps)
+            && self.stamp(now_ns).wrapping_sub(echo) as i32 >= 0
+            && echo.wrapping_sub(self.stamp(self.syn_ns)) as i32 >= 0
+        {
+            // RFC 7323, 3.2 and 5.4: it answers this SYN.
+            let rtt_ns = u64::from(self.stamp(now_ns).wrapping_sub(echo)) * 1_000_000;
+            if self.syn_count > 1 {
+                self.rtt.sample(rtt_ns.max(1_000_000), 1, now_ns);
+            }
+        }
+        self.take_syn(segment.seq, segment.window);
+        self.negotiate(&Negotiated::from_syn(&segment.options), now_ns);
+        if let (true, Some((value, _))) = (self.timestamps, segment.options.timestamps) {
+            self.recent = value;
+            self.recent_ns = now_ns;
+        }
+        if !acked {
+            // Simultaneous open: the same SYN again, with an acknowledgement.
+            self.state = State::SynReceived;
+            self.due |= due::SYN;
+            self.syn_count = self.syn_count.saturating_sub(1);
+            return;
+        }
+        self.una = segment.ack;
+        self.wl2 = segment.ack;
+        self.establish(now_ns);
+        self.due |= due::ACK;
+        // What comes with SYN and ACK counts.
+        let trimmed = self.trim(segment.seq + 1, segment);
+        self.take_data(budget, &trimmed, segment, now_ns);
+    }
+
+    /// An RST with the sequence number that the peer expects.
+    fn refuse(&mut self, seq: Seq) {
+        self.refusal = seq;
+        self.due |= due::REFUSAL;
+    }
+
+    /// Our SYN was acknowledged.
+    fn establish(&mut self, now_ns: u64) {
+        self.state = if self.fin_queued {
+            State::FinWait1
+        } else {
+            State::Established
+        };
+        if !self.orphan {
+            self.timers.life = OFF;
+        }
+        self.timers.retransmit = OFF;
+        self.due &= !due::SYN;
+        self.rtt.reset_backoff();
+        if self.syn_count <= 1 {
+            if self.syn_count == 1 && now_ns > self.syn_ns {
+                self.rtt.sample(now_ns - self.syn_ns, 1, now_ns);
+                self.control.rtt(now_ns - self.syn_ns, self.una, self.next);
+            }
+        } else {
+            // RFC 5681, 3.1 and RFC 6298, 5.7: a SYN was lost.
+            self.control.cwnd = self.mss();
+            if self.rtt.smoothed().is_none() {
+                self.setup.rto_initial_ns = self.setup.rto_initial_ns.max(3_000_000_000);
+            }
+        }
+        if let Some(rtt_ns) = self.rtt.smoothed() {
+            self.window.rtt(rtt_ns);
+        }
+        self.heard_ns = now_ns;
+        self.arm_keepalive(now_ns);
+        if self.queue.len() > 0 || self.fin_queued {
+            self.due |= due::DATA;
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4.
+    fn input_synchronized(
+        &mut self,
+        budget: &mut dyn Budget,
+        challenge: &mut dyn FnMut() -> bool,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) {
+        let rst = segment.has(Flags::RST);
+        if self.timestamps && !rst && !self.passes_paws(challenge, segment, now_ns) {
+            return;
+        }
+        // First, the sequence number.
+        let offered = self.window.offered(self.receive_next);
+        if !self.is_acceptable(segment, offered) {
+            self.input_unacceptable(budget, challenge, segment, offered, now_ns);
+            return;
+        }
+        // Second, RST (RFC 5961, 3.2).
+        if rst {
+            if segment.seq == self.receive_next {
+                self.input_reset(budget);
+            } else {
+                self.challenge(challenge, now_ns);
+            }
+            return;
+        }
+        // Fourth, SYN (RFC 5961, 4.2).
+        if segment.has(Flags::SYN) {
+            self.challenge(challenge, now_ns);
+            return;
+        }
+        // Fifth, ACK.
+        if !segment.has(Flags::ACK) || !self.take_ack_checked(budget, challenge, segment, now_ns) {
+            return;
+        }
+        self.heard_ns = now_ns;
+        self.keepalive_probes = 0;
+        // RFC 7323, 4.3: TS.Recent is that of the segment that the next acknowledgement answers.
+        if let (true, Some((value, echo))) = (self.timestamps, segment.options.timestamps)
+            && segment.seq.at_most(self.acknowledged)
+            && value.wrapping_sub(self.recent) as i32 >= 0
+        {
+            self.recent = value;
+            self.recent_ns = now_ns;
+            if !segment.payload.is_empty() && echo != 0 {
+                let ms = self.stamp(now_ns).wrapping_sub(echo);
+                if ms < 1 << 20 {
+                    self.window.rtt(u64::from(ms.max(1)) * 1_000_000);
+                }
+            }
+        }
+        // Seventh and eighth, data and FIN.
+        if segment.payload.is_empty() && !segment.has(Flags::FIN) {
+            return;
+        }
+        let trimmed = self.trim(segment.seq, segment);
+        self.take_data(budget, &trimmed, segment, now_ns);
+    }
+
+    /// RFC 7323, 5.3 (R1): a segment whose timestamp is older than the last one is an old duplicate.
+    fn passes_paws(
+        &mut self,
+        challenge: &mut dyn FnMut() -> bool,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) -> bool {
+        let Some((value, _)) = segment.options.timestamps else {
+            // RFC 7323, 3.2: without timestamps it is none of this connection's.
+            return false;
+        };
+        let older = (value.wrapping_sub(self.recent) as i32) < 0;
+        if older && now_ns.saturating_sub(self.recent_ns) <= PAWS_IDLE_NS {
+            if segment.payload.is_empty() {
+                self.challenge(challenge, now_ns);
+            } else {
+                self.due |= due::ACK;
+            }
+            return false;
+        }
+        true
+    }
+
+    /// RFC 9293, 3.4, table 6. An acknowledgement of a peer that has filled the window begins at its right edge: it
+    /// counts, too.
+    fn is_acceptable(&self, segment: &Segment<'_>, offered: u32) -> bool {
+        let edge = self.receive_next + offered;
+        let len = segment.len();
+        if len == 0 {
+            return segment.seq.within(self.receive_next, edge)
+                || segment.seq == self.receive_next
+                || (segment.seq == edge && !segment.has(Flags::RST));
+        }
+        offered > 0
+            && (segment.seq.within(self.receive_next, edge)
+                || (segment.seq + (len - 1)).within(self.receive_next, edge)
+                // Wider than the window on both sides.
+                || (segment.seq.before(self.receive_next) && segment.end().after(edge)))
+    }
+
+    fn input_unacceptable(
+        &mut self,
+        budget: &mut dyn Budget,
+        challenge: &mut dyn FnMut() -> bool,
+        segment: &Segment<'_>,
+        offered: u32,
+        now_ns: u64,
+    ) {
+        if segment.has(Flags::RST) {
+            // With a closed window an RST at RCV.NXT with data is still one (RFC 9293, 3.10.7.4).
+            if segment.seq == self.receive_next && offered == 0 {
+                self.input_reset(budget);
+            }
+            return;
+        }
+        if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq == self.irs {
+            if !segment.has(Flags::ACK) {
+                // Our answer was lost, or is late: it is given again.
+                if self.challenges.allow(challenge, now_ns) {
+                    self.due |= due::SYN;
+                }
+                return;
+            }
+            // The peer's answer in a simultaneous open (RFC 9293, 3.5, figure 8).
+            if segment.ack == self.next && self.next != self.una {
+                self.una = segment.ack;
+                self.wl2 = segment.ack;
+                self.establish(now_ns);
+                self.due |= due::ACK;
+                return;
+            }
+        }
+        if segment.has(Flags::SYN) {
+            return self.challenge(challenge, now_ns);
+        }
+        if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.receive_next {
+            // RFC 9293, 3.10.7.4: with a closed window, acknowledgements still count.
+            self.heard_ns = now_ns;
+            self.keepalive_probes = 0;
+            self.take_ack_checked(budget, challenge, segment, now_ns);
+            self.due |= due::ACK;
+            return;
+        }
+        if segment.has(Flags::FIN) && self.state == State::TimeWait {
+            self.timers.life = now_ns.saturating_add(self.setup.time_wait_ns);
+        }
+        if self.fin_received && segment.end().after(self.receive_next) {
+            // Beyond the peer's FIN there is nothing.
+            return self.challenge(challenge, now_ns);
+        }
+        if segment.payload.is_empty() && !segment.has(Flags::FIN) {
+            // Two ends that disagree mustn't answer each other for ever; keep-alives are answered.
+            return self.challenge(challenge, now_ns);
+        }
+        let end = segment.end().min(self.receive_next);
+        if self.sack && segment.seq.before(end) && end - segment.seq < 1 << 30 {
+            // RFC 2883, 4.
+            self.dsack = Some((segment.seq, end));
+        }
+        self.heard_ns = now_ns;
+        self.due |= due::ACK;
+    }
+
+    /// RFC 9293, 3.10.7.4, second.
+    fn input_reset(&mut self, budget: &mut dyn Budget) {
+        let error = match self.state {
+            // A connection of ours that was refused; a peer's that is just gone.
+            State::SynReceived if !self.passive => Some(Error::ConnectionRefused),
+            State::SynReceived
+            | State::Established
+            | State::FinWait1
+            | State::FinWait2
+            | State::CloseWait => Some(Error::ConnectionReset),
+            State::LastAck | State::Closing if !self.fin_sent || self.queue.len() > 0 => {
+                Some(Error::ConnectionReset)
+            }
+            _ => None,
+        };
+        self.end(budget, error);
+        self.due = 0;
+    }
+
+    /// RFC 9293, 3.10.7.4, fifth; RFC 5961, 5.2. Whether the segment is to be looked at further.
+    fn take_ack_checked(
+        &mut self,
+        budget: &mut dyn Budget,
+        challenge: &mut dyn FnMut() -> bool,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) -> bool {
+        let ack = segment.ack;
+        if self.state == State::SynReceived {
+            if !(ack.after(self.una) && ack.at_most(self.next)) {
+                self.refuse(ack);
+                return false;
+            }
+            self.una = ack;
+            self.peer_window = u32::from(segment.window) << self.peer_scale;
+            self.peer_window_max = self.peer_window_max.max(self.peer_window);
+            self.wl1 = segment.seq;
+            self.wl2 = ack;
+            self.establish(now_ns);
+            return true;
+        }
+        if ack.after(self.most) {
+            self.challenge(challenge, now_ns);
+            return false;
+        }
+        if ack.before(self.una) {
+            if self.una - ack > self.peer_window_max.max(1 << 16) {
+                self.challenge(challenge, now_ns);
+                return false;
+            }
+            // An old one: its data counts, itself it doesn't.
+            return true;
+        }
+        self.take_ack(budget, segment, now_ns);
+        self.state != State::Closed
+    }
+
+    /// The part of a segment's data, which begins at `seq`, that is new and within the window.
+    fn trim<'a>(&self, seq: Seq, segment: &Segment<'a>) -> Trimmed<'a> {
+        let edge = self.receive_next + self.window.offered(self.receive_next);
+        let skip = self.receive_next.beyond(seq);
+        let payload = segment.payload.get(skip as usize..).unwrap_or_default();
+        let first = seq + skip;
+        let room = edge.beyond(first) as usize;
+        let end = seq + segment.payload.len() as u32;
+        let (payload, cut) = match payload.get(..room) {
+            Some(part) if part.len() < payload.len() => (part, true),
+            _ => (payload, false),
+        };
+        // RFC 9293, 3.10.7.4: a FIN that lies beyond the window is cut off with the data before it.
+        let fin = segment.has(Flags::FIN) && !cut && end.at_least(self.receive_next);
+        Trimmed {
+            seq: first,
+            payload,
+            fin,
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4, seventh and eighth: text and FIN.
+    fn take_data(
+        &mut self,
+        budget: &mut dyn Budget,
+        trimmed: &Trimmed<'_>,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) {
+        if !self.state.can_receive() {
+            // After its FIN the peer sends nothing.
+            return;
+        }
+        let Trimmed { seq, payload, fin } = *trimmed;
+        let len = payload.len() as u32;
+        if self.orphan && len > 0 {
+            self.rejected = true;
+            if self.fin_acknowledged() {
+                // RFC 9293, 3.10.4 and RFC 2525, 2.17: nobody will read it.
+                self.due |= due::RESET;
+                return self.end(budget, Some(Error::ConnectionAborted));
+            }
+        }
+        let wire = usize::from(segment.gro.unwrap_or(0))
+            .max(1)
+            .min(segment.payload.len());
+        let size = if segment.gro.is_some() {
+            wire
+        } else {
+            segment.payload.len()
+        };
+        if size > usize::from(self.peer_mss) {
+            self.peer_mss = size.min(usize::from(self.setup.mss)) as u16;
+        }
+        if seq.after(self.receive_next) {
+            return self.take_out_of_order(budget, seq, payload);
+        }
+        let taken = if self.orphan {
+            len
+        } else {
+            self.buffer.append(budget, payload)
+        };
+        let old = self.receive_next;
+        self.receive_next += taken;
+        if self.buffer.has_gap() && taken > 0 {
+            self.receive_next = self.buffer.advance(budget, self.receive_next);
+            // RFC 5681, 4.2: what fills a gap is acknowledged at once.
+            self.due |= due::ACK;
+        }
+        let fresh = self.receive_next - old;
+        self.bytes_received += u64::from(fresh);
+        if taken < len {
+            // No memory: the peer sends it again.
+            self.due |= due::ACK;
+            return;
+        }
+        if !self.timestamps && fresh > 0 {
+            self.window.arrived(self.receive_next, now_ns);
+        }
+        if fin {
+            if self.buffer.has_gap() {
+                // There is data beyond the FIN: the peer contradicts itself; its FIN is believed.
+                self.buffer.drop_out_of_order(budget);
+            }
+            return self.take_fin(now_ns);
+        }
+        if fresh > 0 {
+            self.delay_ack(fresh, segment.gro.is_some(), now_ns);
+        }
+    }
+
+    fn take_out_of_order(&mut self, budget: &mut dyn Budget, seq: Seq, payload: &[u8]) {
+        // RFC 5681, 4.2: at once, so that the peer learns of the gap. A FIN comes again after it is filled.
+        self.due |= due::ACK;
+        if payload.is_empty() || self.orphan {
+            return;
+        }
+        let end = seq + payload.len() as u32;
+        if self.sack {
+            self.dsack = self.buffer.duplicate(seq, end);
+        }
+        self.buffer
+            .insert(budget, seq, payload, self.window.limit());
+    }
+
+    /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once, anything within the delay.
+    /// What the device has joined is several.
+    fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
+        self.unacknowledged = self.unacknowledged.saturating_add(len);
+        if joined || self.unacknowledged >= 2 * u32::from(self.peer_mss) {
+            self.due |= due::ACK;
+        } else if self.due & due::ACK == 0 && self.timers.acknowledge == OFF {
+            self.timers.acknowledge = now_ns.saturating_add(self.setup.delayed_ack_ns);
+        }
+    }
+
+    /// RFC 9293, 3.10.7.4, eighth.
+    fn take_fin(&mut self, now_ns: u64) {
+        self.receive_next += 1;
+        self.fin_received = true;
+        self.due |= due::ACK;
+        match self.state {
+            State::Established => self.state = State::CloseWait,
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.enter_time_wait(now_ns),
+            _ => {}
+        }
+    }
+
+    pub(super) fn enter_time_wait(&mut self, now_ns: u64) {
+        self.state = State::TimeWait;
+        self.timers.stop_sending();
+        self.timers.keepalive = OFF;
+        self.timers.acknowledge = OFF;
+        self.recovery.clear();
+        self.timers.life = now_ns.saturating_add(self.setup.time_wait_ns);
+    }
+}

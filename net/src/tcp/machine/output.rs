@@ -1,0 +1,594 @@
+//! What a connection sends (RFC 9293, 3.8.6 and 3.10).
+
+use super::connection::{Connection, Emit, Outcome, due};
+use super::options::{Options, Sack};
+use super::segment::{Flags, Header};
+use super::send::PIECES;
+use super::seq::Seq;
+use super::state::State;
+use super::timers::OFF;
+use super::window::Window;
+
+/// Sequence numbers to send: bytes, and perhaps the FIN after them.
+#[derive(Clone, Copy)]
+struct Span {
+    first: Seq,
+    len: u32,
+    fin: bool,
+    /// Payload bytes of a segment on the wire.
+    size: u32,
+}
+
+/// How an attempt to send ended.
+enum Sent {
+    /// So many sequence numbers left.
+    Some(u32),
+    Nothing,
+    Blocked,
+}
+
+impl Connection {
+    /// Sends what is to be sent, at most `max` calls of [`Emit::segment`].
+    pub(crate) fn output(&mut self, now_ns: u64, max: usize, emit: &mut dyn Emit) -> Outcome {
+        let mut left = max;
+        if self.due & (due::RESET | due::REFUSAL | due::SYN) != 0
+            && !self.send_control(&mut left, now_ns, emit)
+        {
+            return Outcome::Blocked;
+        }
+        let settled = !matches!(
+            self.state,
+            State::SynSent | State::SynReceived | State::Closed | State::TimeWait
+        );
+        if settled {
+            let ended = self.send_data(&mut left, now_ns, emit);
+            if ended != Outcome::Done {
+                return ended;
+            }
+            if self.due & (due::PERSIST | due::KEEPALIVE) != 0 && !self.send_question(now_ns, emit)
+            {
+                return Outcome::Blocked;
+            }
+        }
+        if self.due & due::ACK != 0 && self.state != State::SynSent && self.state != State::Closed {
+            let header = self.header(self.next, Flags::ACK, now_ns);
+            if !emit.segment(&header.0, &[]) {
+                return Outcome::Blocked;
+            }
+            self.acknowledged_by(header.1);
+        }
+        self.due = 0;
+        Outcome::Done
+    }
+
+    /// A header with an acknowledgement, and the window as it is once this was sent.
+    fn header(&self, seq: Seq, flags: Flags, now_ns: u64) -> (Header, Window) {
+        let mut window = self.window;
+        let field = window.offer(self.receive_next, self.buffer.len());
+        let mut sack = Sack::default();
+        if let Some((first, end)) = self.dsack {
+            sack.push(first, end);
+        }
+        if self.sack && self.buffer.has_gap() {
+            self.buffer.sack(&mut sack);
+        }
+        let timestamps = self.timestamps.then(|| (self.stamp(now_ns), self.recent));
+        if timestamps.is_some() {
+            // RFC 2018, 3: three fit beside timestamps.
+            sack.truncate(3);
+        }
+        let header = Header {
+            seq,
+            ack: self.receive_next,
+            flags,
+            window: field,
+            options: Options {
+                timestamps,
+                sack,
+                ..Options::default()
+            },
+            segment_size: 0,
+        };
+        (header, window)
+    }
+
+    /// A segment with an acknowledgement left.
+    fn acknowledged_by(&mut self, window: Window) {
+        self.window = window;
+        self.acknowledged = self.receive_next;
+        self.unacknowledged = 0;
+        self.dsack = None;
+        self.due &= !due::ACK;
+        self.timers.acknowledge = OFF;
+    }
+
+    /// RST and SYN. False: no room.
+    fn send_control(&mut self, left: &mut usize, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        if self.due & due::REFUSAL != 0 {
+            let header = Header {
+                seq: self.refusal,
+                flags: Flags::RST,
+                ..Header::default()
+            };
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.due &= !due::REFUSAL;
+        }
+        if self.due & due::RESET != 0 {
+            let (header, _) = self.header(self.next, Flags::RST | Flags::ACK, now_ns);
+            let header = Header {
+                options: Options {
+                    sack: Sack::default(),
+                    ..header.options
+                },
+                window: 0,
+                ..header
+            };
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.due &= !due::RESET;
+        }
+        if self.due & due::SYN != 0 {
+            if matches!(self.state, State::SynSent | State::SynReceived)
+                && !self.send_syn(now_ns, emit)
+            {
+                return false;
+            }
+            self.due &= !due::SYN;
+        }
+        *left = left.saturating_sub(1);
+        true
+    }
+
+    /// SYN, or SYN and ACK (RFC 9293, 3.5; RFC 7323, 1.3 and 2018, 2: an answer has only the options that were offered).
+    fn send_syn(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        let answer = self.state == State::SynReceived;
+        let mut window = self.window;
+        let field = window.offer_syn(self.receive_next);
+        let scaled = !answer || window.scale > 0 || self.peer_scale > 0;
+        let header = Header {
+            seq: self.una,
+            ack: if answer { self.receive_next } else { Seq(0) },
+            flags: if answer {
+                Flags::SYN | Flags::ACK
+            } else {
+                Flags::SYN
+            },
+            window: field,
+            options: Options {
+                mss: Some(self.setup.mss),
+                window_scale: scaled.then_some(window.scale),
+                sack_permitted: self.sack,
+                timestamps: self
+                    .timestamps
+                    .then(|| (self.stamp(now_ns), if answer { self.recent } else { 0 })),
+                sack: Sack::default(),
+            },
+            segment_size: 0,
+        };
+        if !emit.segment(&header, &[]) {
+            return false;
+        }
+        if answer {
+            self.acknowledged_by(window);
+        }
+        if self.syn_count == 0 {
+            self.syn_ns = now_ns;
+        } else {
+            self.retransmitted = self.retransmitted.wrapping_add(1);
+        }
+        self.syn_count = self.syn_count.saturating_add(1);
+        self.next = self.una + 1;
+        self.most = self.next;
+        self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+        true
+    }
+
+    /// Data and FIN: what is lost first, then what is new.
+    fn send_data(&mut self, left: &mut usize, now_ns: u64, emit: &mut dyn Emit) -> Outcome {
+        if self.due & (due::DATA | due::PROBE) == 0 {
+            return Outcome::Done;
+        }
+        if !self.outstanding()
+            && self.queue.end().after(self.next)
+            && now_ns.saturating_sub(self.sent_ns) > self.rtt.base(&self.setup)
+        {
+            // RFC 5681, 4.1.
+            self.control.idle(self.mss());
+        }
+        let most = emit.max_segment() as u32;
+        loop {
+            if *left == 0 {
+                return Outcome::More;
+            }
+            let sent = match self.send_lost(most, now_ns, emit) {
+                Sent::Nothing => self.send_new(most, now_ns, emit),
+                sent => sent,
+            };
+            match sent {
+                Sent::Some(_) => *left -= 1,
+                Sent::Blocked => return Outcome::Blocked,
+                Sent::Nothing => break,
+            }
+        }
+        if self.due & due::PROBE != 0 && !self.send_probe(now_ns, emit) {
+            return Outcome::Blocked;
+        }
+        self.due &= !(due::DATA | due::PROBE);
+        Outcome::Done
+    }
+
+    /// Payload bytes of a segment with these options.
+    fn payload_size(&self, options: &Options) -> u32 {
+        u32::from(self.pmtu.mss())
+            .saturating_sub(options.len() as u32)
+            .max(1)
+    }
+
+    /// Sends what was lost, as far as the congestion window allows.
+    fn send_lost(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
+        let Some((first, end)) = self.recovery.next_lost() else {
+            return Sent::Nothing;
+        };
+        let mss = self.mss();
+        let room = self.control.cwnd.saturating_sub(self.in_flight());
+        let lost = end - first;
+        let forced = self.recovery.forced();
+        if room < lost.min(mss) && !forced {
+            self.window_limited = true;
+            return Sent::Nothing;
+        }
+        let Some(allowance) = self.paced(mss, now_ns) else {
+            return Sent::Nothing;
+        };
+        let (header, window) = self.header(first, Flags::ACK, now_ns);
+        let size = self.payload_size(&header.options);
+        let room = room.min(allowance).min(most).max(size);
+        let data_end = self.queue.end();
+        let len = lost.min(data_end.beyond(first));
+        let len = if len > size {
+            len.min(room - room % size)
+        } else {
+            len
+        };
+        let span = Span {
+            first,
+            len,
+            fin: first + len == data_end && end.after(data_end) && self.fin_sent,
+            size,
+        };
+        self.send_span(&span, header, window, now_ns, emit)
+    }
+
+    /// Bytes that pacing allows now; `None`: its timer runs.
+    fn paced(&mut self, mss: u32, now_ns: u64) -> Option<u32> {
+        let rtt_ns = match self.rtt.smoothed() {
+            Some(rtt_ns) if self.setup.pacing => rtt_ns,
+            _ => return Some(u32::MAX),
+        };
+        let slow = self.control.in_slow_start();
+        match self
+            .pacing
+            .allowance(self.control.cwnd, rtt_ns, slow, mss, now_ns)
+        {
+            Ok(bytes) => Some(bytes),
+            Err(at_ns) => {
+                self.timers.pace = at_ns;
+                self.window_limited = true;
+                None
+            }
+        }
+    }
+
+    /// Sends new data, or FIN, as far as both windows allow (RFC 9293, 3.7.4 and 3.8.6.2.1).
+    fn send_new(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
+        let end = self.queue.end();
+        let waiting = end.beyond(self.next);
+        let fin = self.fin_queued && !self.fin_sent;
+        if waiting == 0 && !fin {
+            self.window_limited = false;
+            return self.end_frto(most, now_ns, emit);
+        }
+        let usable = (self.una + self.peer_window).beyond(self.next);
+        if waiting == 0 {
+            // The FIN alone: it takes a place in the window, too.
+            if usable == 0 && self.outstanding() {
+                return Sent::Nothing;
+            }
+            let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+            let span = Span {
+                first: self.next,
+                len: 0,
+                fin: true,
+                size: self.mss(),
+            };
+            return self.send_span(&span, header, window, now_ns, emit);
+        }
+        let mss = self.mss();
+        let frto = self.recovery.frto_room(self.next, mss);
+        let room = frto.unwrap_or_else(|| self.control.cwnd.saturating_sub(self.in_flight()));
+        if room < waiting.min(mss) && self.outstanding() {
+            self.window_limited = true;
+            return Sent::Nothing;
+        }
+        if usable < waiting && usable < mss && !self.worth_sending(usable, now_ns) {
+            self.window_limited = false;
+            return self.end_frto(most, now_ns, emit);
+        }
+        let Some(allowance) = self.paced(mss, now_ns) else {
+            return Sent::Nothing;
+        };
+        if let Some(sent) = self.send_mtu_probe(waiting, usable, room, now_ns, emit) {
+            return sent;
+        }
+        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let size = self.payload_size(&header.options);
+        let mut len = waiting
+            .min(usable)
+            .min(room.max(size))
+            .min(allowance)
+            .min(most.max(size));
+        if len > size {
+            // The rest that is no full segment waits for more, unless nothing follows.
+            let whole = len - len % size;
+            if len < waiting || self.holds_back(len % size) {
+                len = whole;
+            }
+        } else if len < size && len == waiting && self.holds_back(len) {
+            self.window_limited = false;
+            return Sent::Nothing;
+        }
+        let span = Span {
+            first: self.next,
+            len,
+            fin: fin && len == waiting && usable > len,
+            size,
+        };
+        self.send_span(&span, header, window, now_ns, emit)
+    }
+
+    /// F-RTO has no new data to send: the conventional repair goes on (RFC 5682, 2.1 step 2b).
+    fn end_frto(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
+        if !self.recovery.no_new_data(self.next) {
+            return Sent::Nothing;
+        }
+        self.send_lost(most, now_ns, emit)
+    }
+
+    /// Nagle's rule in Minshall's form (RFC 9293, 3.7.4): a small segment waits while another small one isn't
+    /// acknowledged, unless nothing will follow.
+    fn holds_back(&self, len: u32) -> bool {
+        len > 0
+            && !self.setup.nodelay
+            && !self.fin_queued
+            && self.small_end.after(self.una)
+            && self.outstanding()
+    }
+
+    /// RFC 9293, 3.8.6.2.1: whether so little of the peer's window is worth a segment; if not, the persist timer runs, so
+    /// that it is sent or probed for at last.
+    fn worth_sending(&mut self, usable: u32, now_ns: u64) -> bool {
+        if usable > 0 && usable >= self.peer_window_max / 2 {
+            return true;
+        }
+        if !self.outstanding() {
+            if usable > 0 && self.due & due::PERSIST != 0 {
+                // The override timeout.
+                self.due &= !due::PERSIST;
+                return true;
+            }
+            self.arm_persist(now_ns);
+        }
+        false
+    }
+
+    pub(super) fn arm_persist(&mut self, now_ns: u64) {
+        if self.timers.persist == OFF {
+            self.timers.persist = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+            if self.timers.user == OFF {
+                self.arm_user(now_ns);
+            }
+        }
+    }
+
+    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for it and more.
+    fn send_mtu_probe(
+        &mut self,
+        waiting: u32,
+        usable: u32,
+        room: u32,
+        now_ns: u64,
+        emit: &mut dyn Emit,
+    ) -> Option<Sent> {
+        if self.recovery.phase != super::recovery::Phase::Open {
+            return None;
+        }
+        let total = self.pmtu.wants_probe(now_ns)?;
+        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let size = u32::from(total).saturating_sub(header.options.len() as u32);
+        // Enough must follow that its loss shows without a timeout (RFC 4821, 7.4).
+        if waiting.min(usable).min(room) < size + 4 * self.mss() {
+            return None;
+        }
+        let first = self.next;
+        let span = Span {
+            first,
+            len: size,
+            fin: false,
+            size,
+        };
+        let sent = self.send_span(&span, header, window, now_ns, emit);
+        if matches!(sent, Sent::Some(len) if len == size) {
+            self.pmtu.probing(first, first + size, total);
+        }
+        Some(sent)
+    }
+
+    /// Hands a span to the link and notes that it was sent.
+    fn send_span(
+        &mut self,
+        span: &Span,
+        mut header: Header,
+        window: Window,
+        now_ns: u64,
+        emit: &mut dyn Emit,
+    ) -> Sent {
+        let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
+        let (count, mut len) = self.queue.slices(span.first, span.len, &mut pieces);
+        let mut fin = span.fin;
+        if len < span.len {
+            // Too many pieces for one segment: whole ones, and the rest afterwards.
+            fin = false;
+            if len > span.size {
+                len -= len % span.size;
+                let mut over = len;
+                for piece in &mut pieces {
+                    let keep = piece.len().min(over as usize);
+                    *piece = piece.get(..keep).unwrap_or_default();
+                    over -= keep as u32;
+                }
+            }
+        }
+        if len == 0 && !fin {
+            return Sent::Nothing;
+        }
+        if fin {
+            header.flags = header.flags | Flags::FIN;
+        }
+        if len > 0 && span.first + len == self.queue.end() {
+            // RFC 9293, 3.9.1.2: nothing more is there to send.
+            header.flags = header.flags | Flags::PSH;
+        }
+        header.segment_size = if len > 0 {
+            span.size.min(0xffff) as u16
+        } else {
+            0
+        };
+        if !emit.segment(&header, pieces.get(..count).unwrap_or_default()) {
+            return Sent::Blocked;
+        }
+        self.acknowledged_by(window);
+        let numbers = len + u32::from(fin);
+        let end = span.first + numbers;
+        let mut new = numbers;
+        if span.first.before(self.next) {
+            let segments = len.div_ceil(span.size).max(1);
+            self.retransmitted = self.retransmitted.wrapping_add(segments);
+            let stamp = self.stamp(now_ns);
+            self.recovery
+                .resent(self.una, span.first, end.min(self.next), stamp, now_ns);
+            new = end.beyond(self.next);
+        }
+        if new > 0 {
+            if !self.outstanding() {
+                self.arm_user(now_ns);
+            }
+            self.next = end;
+            self.most = self.most.max(end);
+            self.recovery.sent(end, new, now_ns);
+        }
+        self.fin_sent |= fin;
+        if !len.is_multiple_of(span.size) {
+            self.small_end = self.small_end.max(end);
+        }
+        self.note_sent(numbers, now_ns);
+        Sent::Some(numbers)
+    }
+
+    fn note_sent(&mut self, bytes: u32, now_ns: u64) {
+        self.sent_ns = now_ns;
+        self.timers.persist = OFF;
+        if self.timers.retransmit == OFF {
+            // RFC 6298, 5.1.
+            self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+        }
+        self.arm_probe(now_ns);
+        if self.setup.pacing
+            && let Some(rtt_ns) = self.rtt.smoothed()
+        {
+            let slow = self.control.in_slow_start();
+            self.pacing
+                .sent(bytes, self.control.cwnd, rtt_ns, slow, now_ns);
+        }
+    }
+
+    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment again.
+    fn send_probe(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        if !self.outstanding() || !self.recovery.may_probe() {
+            return true;
+        }
+        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let size = self.payload_size(&header.options);
+        let end = self.queue.end();
+        let usable = (self.una + self.peer_window).beyond(self.next);
+        let new = end.beyond(self.next).min(usable).min(size);
+        let (span, header) = if new > 0 {
+            let fin = self.fin_queued && !self.fin_sent && self.next + new == end && usable > new;
+            let span = Span {
+                first: self.next,
+                len: new,
+                fin,
+                size,
+            };
+            (span, header)
+        } else {
+            let (first, last) = self.recovery.tail(self.una, self.next, size);
+            let span = Span {
+                first,
+                len: last.min(end).beyond(first).min(size),
+                fin: self.fin_sent && last.after(end),
+                size,
+            };
+            (
+                span,
+                Header {
+                    seq: first,
+                    ..header
+                },
+            )
+        };
+        let again = span.first.before(self.next);
+        match self.send_span(&span, header, window, now_ns, emit) {
+            Sent::Blocked => false,
+            Sent::Nothing => true,
+            Sent::Some(_) => {
+                self.probes = self.probes.wrapping_add(1);
+                self.recovery.probed(self.next, again);
+                self.timers.probe = OFF;
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                true
+            }
+        }
+    }
+
+    /// A byte (or the FIN) into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
+    fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        if self.due & due::PERSIST != 0 {
+            let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
+            let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
+            let (count, len) = self.queue.slices(self.next, 1, &mut pieces);
+            if len == 0 && self.fin_queued && !self.fin_sent {
+                header.flags = header.flags | Flags::FIN;
+            }
+            header.segment_size = len as u16;
+            if !emit.segment(&header, pieces.get(..count).unwrap_or_default()) {
+                return false;
+            }
+            // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
+            self.most = self.most.max(self.next + len);
+            self.acknowledged_by(window);
+            self.due &= !due::PERSIST;
+        }
+        if self.due & due::KEEPALIVE != 0 {
+            let (header, window) = self.header(self.next - 1, Flags::ACK, now_ns);
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.acknowledged_by(window);
+            self.due &= !due::KEEPALIVE;
+        }
+        true
+    }
+}

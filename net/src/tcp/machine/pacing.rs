@@ -1,0 +1,91 @@
+//! Pacing: a window is spread over the round-trip time instead of sent at once. (RFC 9438, 3 and RFC 6928, 4 want bursts
+//! avoided; RFC 9406, 4.3 allows faster growth with it.)
+
+/// Shorter round trips aren't worth timers.
+const RTT_MIN_NS: u64 = 2_000_000;
+/// What may leave at once: so much time's worth, and never less than [`BURST`] segments.
+const QUANTUM_NS: u64 = 1_000_000;
+const BURST: u32 = 10;
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// When the next bytes are due.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pacing {
+    next_ns: u64,
+}
+
+/// Bytes in a second.
+fn rate(cwnd: u32, rtt_ns: u64, slow_start: bool) -> u64 {
+    // Twice the window in slow start, as it doubles, and a fifth more later, so that it can grow.
+    let percent = if slow_start { 200 } else { 120 };
+    let bytes = u64::from(cwnd) * percent / 100;
+    (u128::from(bytes) * u128::from(SECOND_NS) / u128::from(rtt_ns.max(1))).max(1) as u64
+}
+
+impl Pacing {
+    /// How many bytes may leave now; `Err`: none before that time.
+    pub(crate) fn allowance(
+        &self,
+        cwnd: u32,
+        rtt_ns: u64,
+        slow_start: bool,
+        mss: u32,
+        now_ns: u64,
+    ) -> Result<u32, u64> {
+        if rtt_ns < RTT_MIN_NS {
+            return Ok(u32::MAX);
+        }
+        if self.next_ns > now_ns {
+            return Err(self.next_ns);
+        }
+        let quantum = rate(cwnd, rtt_ns, slow_start) / (SECOND_NS / QUANTUM_NS);
+        Ok(quantum.clamp(u64::from(BURST * mss), 1 << 30) as u32)
+    }
+
+    /// `bytes` left.
+    pub(crate) fn sent(
+        &mut self,
+        bytes: u32,
+        cwnd: u32,
+        rtt_ns: u64,
+        slow_start: bool,
+        now_ns: u64,
+    ) {
+        if rtt_ns < RTT_MIN_NS {
+            return;
+        }
+        let time = u64::from(bytes) * SECOND_NS / rate(cwnd, rtt_ns, slow_start);
+        self.next_ns = self.next_ns.max(now_ns) + time;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pacing;
+
+    const MS: u64 = 1_000_000;
+
+    #[test]
+    fn a_window_takes_most_of_a_round_trip() {
+        let mut pacing = Pacing::default();
+        let (cwnd, rtt_ns, mss) = (1_200_000, 100 * MS, 1000);
+        let mut now_ns = 5 * MS;
+        let (mut sent, mut turns) = (0, 0);
+        while sent < cwnd {
+            match pacing.allowance(cwnd, rtt_ns, false, mss, now_ns) {
+                Ok(bytes) => {
+                    pacing.sent(bytes, cwnd, rtt_ns, false, now_ns);
+                    sent += bytes;
+                    turns += 1;
+                }
+                Err(at) => now_ns = at,
+            }
+        }
+        assert!((80 * MS..90 * MS).contains(&now_ns), "{now_ns}");
+        assert!(
+            (80..90).contains(&turns),
+            "a turn each millisecond: {turns}"
+        );
+        assert_eq!(pacing.allowance(cwnd, MS, false, mss, now_ns), Ok(u32::MAX));
+    }
+}

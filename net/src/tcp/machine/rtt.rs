@@ -1,0 +1,155 @@
+//! Round-trip time and retransmission timeout (RFC 6298; RFC 7323, appendix G).
+
+use super::setup::Setup;
+
+/// The smallest round trip is forgotten after this time, so that a path that became longer is seen.
+const MIN_WINDOW_NS: u64 = 300_000_000_000;
+/// Doublings of the timeout, at most.
+const BACKOFF_MAX: u8 = 16;
+
+/// Estimates; nanoseconds.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Rtt {
+    /// 0: nothing measured yet.
+    smoothed: u64,
+    variation: u64,
+    /// The smallest one, and when it was measured.
+    least: u64,
+    least_at: u64,
+    /// How often the timeout was doubled.
+    backoff: u8,
+}
+
+impl Rtt {
+    /// Takes a measurement; `flight` segments are in the network, each second of which gives one.
+    pub(crate) fn sample(&mut self, rtt_ns: u64, flight: u32, now_ns: u64) {
+        let rtt = rtt_ns.max(1);
+        if self.smoothed == 0 {
+            // RFC 6298, 2.2.
+            self.smoothed = rtt;
+            self.variation = rtt / 2;
+            return self.least(rtt, now_ns);
+        }
+        // RFC 6298, 2.3 has one sample for each round trip in mind; RFC 7323, appendix G: with n of them each
+        // weighs the nth part.
+        let samples = u64::from((flight / 2).clamp(1, 1 << 16));
+        let error = self.smoothed.abs_diff(rtt);
+        let (beta, alpha) = (4 * samples, 8 * samples);
+        self.variation = self.variation - self.variation / beta + error / beta;
+        self.smoothed = (self.smoothed - self.smoothed / alpha + rtt / alpha).max(1);
+        self.least(rtt, now_ns);
+    }
+
+    fn least(&mut self, rtt: u64, now_ns: u64) {
+        if self.least == 0
+            || rtt <= self.least
+            || now_ns.saturating_sub(self.least_at) > MIN_WINDOW_NS
+        {
+            self.least = rtt;
+            self.least_at = now_ns;
+        }
+    }
+
+    /// SRTT; `None` before the first measurement.
+    pub(crate) fn smoothed(&self) -> Option<u64> {
+        (self.smoothed != 0).then_some(self.smoothed)
+    }
+
+    /// RTTVAR.
+    pub(crate) fn variation(&self) -> u64 {
+        self.variation
+    }
+
+    /// The smallest round trip of the last minutes; 0 before the first measurement.
+    pub(crate) fn least_ns(&self) -> u64 {
+        self.least
+    }
+
+    /// RTO without its backoff. The variation counts for `rto_min_ns` at least, as in Linux: a peer may
+    /// delay an acknowledgement that long.
+    pub(crate) fn base(&self, setup: &Setup) -> u64 {
+        if self.smoothed == 0 {
+            return setup.rto_initial_ns;
+        }
+        let rto = self.smoothed + (4 * self.variation).max(setup.rto_min_ns);
+        rto.min(setup.rto_max_ns)
+    }
+
+    /// RTO now.
+    pub(crate) fn timeout(&self, setup: &Setup) -> u64 {
+        (self.base(setup) << self.backoff.min(BACKOFF_MAX)).min(setup.rto_max_ns)
+    }
+
+    /// RFC 6298, 5.5: the timer ran out.
+    pub(crate) fn back_off(&mut self) {
+        self.backoff = (self.backoff + 1).min(BACKOFF_MAX);
+    }
+
+    /// The peer answers: the next timeout is a first one.
+    pub(crate) fn reset_backoff(&mut self) {
+        self.backoff = 0;
+    }
+
+    /// Timeouts since the peer's last answer.
+    pub(crate) fn backoff(&self) -> u8 {
+        self.backoff
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Rtt;
+    use crate::tcp::machine::setup::Setup;
+
+    const MS: u64 = 1_000_000;
+
+    /// RFC 6298, 2.1 to 2.5 and 5.5.
+    #[test]
+    fn the_timeout_follows_the_round_trip() {
+        let setup = Setup::default();
+        let mut rtt = Rtt::default();
+        assert_eq!(rtt.timeout(&setup), 1000 * MS);
+        rtt.sample(100 * MS, 1, 0);
+        assert_eq!((rtt.smoothed(), rtt.variation()), (Some(100 * MS), 50 * MS));
+        assert_eq!(rtt.timeout(&setup), 300 * MS);
+        rtt.sample(180 * MS, 1, 0);
+        assert_eq!(
+            (rtt.smoothed(), rtt.variation()),
+            (Some(110 * MS), 57_500_000)
+        );
+        rtt.back_off();
+        rtt.back_off();
+        assert_eq!(rtt.timeout(&setup), 4 * (110 + 230) * MS);
+        for _ in 0..100 {
+            rtt.back_off();
+        }
+        assert_eq!(rtt.timeout(&setup), setup.rto_max_ns);
+        rtt.reset_backoff();
+        for _ in 0..100 {
+            rtt.sample(MS, 1, 0);
+        }
+        let floor = rtt.timeout(&setup);
+        assert!(
+            (200 * MS..203 * MS).contains(&floor),
+            "the floor of 200 ms: {floor}"
+        );
+        assert_eq!(rtt.least_ns(), MS);
+        rtt.sample(9 * MS, 1, 400_000 * MS);
+        assert_eq!(rtt.least_ns(), 9 * MS);
+    }
+
+    /// RFC 7323, appendix G.
+    #[test]
+    fn many_samples_in_a_round_trip_weigh_less() {
+        let mut few = Rtt::default();
+        let mut many = Rtt::default();
+        few.sample(100 * MS, 1, 0);
+        many.sample(100 * MS, 100, 0);
+        few.sample(200 * MS, 1, 0);
+        for _ in 0..50 {
+            many.sample(200 * MS, 100, 0);
+        }
+        let (few, many) = (few.smoothed().unwrap(), many.smoothed().unwrap());
+        assert!(few.abs_diff(many) < 2 * MS, "{few} {many}");
+    }
+}

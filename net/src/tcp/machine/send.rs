@@ -1,0 +1,236 @@
+//! The send buffer: bytes from SND.UNA on, in blocks and shared pieces.
+
+use alloc::collections::VecDeque;
+use alloc::sync::Arc;
+
+use super::budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL, SendBuffer};
+use super::seq::Seq;
+
+/// Pieces of one segment, at most.
+pub(crate) const PIECES: usize = 20;
+
+enum Bytes {
+    Block(Block),
+    Shared(Arc<dyn SendBuffer>),
+}
+
+impl Bytes {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Bytes::Block(block) => block.bytes(),
+            Bytes::Shared(shared) => shared.bytes(),
+        }
+    }
+}
+
+struct Piece {
+    /// The sequence number after its last byte.
+    end: Seq,
+    bytes: Bytes,
+    /// As it was taken: what `bytes` says is only looked at.
+    len: u32,
+}
+
+/// What was written and not acknowledged.
+pub(crate) struct SendQueue {
+    pieces: VecDeque<Piece>,
+    /// The first byte that is not acknowledged, and the one after the last.
+    first: Seq,
+    end: Seq,
+    /// Memory of all blocks.
+    held: u32,
+}
+
+impl SendQueue {
+    /// An empty queue whose next byte has this sequence number.
+    pub(crate) fn new(first: Seq) -> SendQueue {
+        SendQueue {
+            pieces: VecDeque::new(),
+            first,
+            end: first,
+            held: 0,
+        }
+    }
+
+    /// Bytes written and not acknowledged.
+    pub(crate) fn len(&self) -> u32 {
+        self.end - self.first
+    }
+
+    /// The sequence number after the last byte written.
+    pub(crate) fn end(&self) -> Seq {
+        self.end
+    }
+
+    fn allocate(&mut self, budget: &mut dyn Budget, bytes: usize) -> Option<Block> {
+        let hard = budget.pressure() == Pressure::Hard;
+        let wanted = if self.pieces.is_empty() { bytes } else { LARGE };
+        let block = match if hard { None } else { budget.block(wanted) } {
+            Some(block) => block,
+            None if self.held as usize + SMALL <= GUARANTEED => budget.guaranteed(),
+            None => return None,
+        };
+        self.held += block.capacity() as u32;
+        Some(block)
+    }
+
+    fn push(&mut self, bytes: Bytes, len: u32) {
+        self.end += len;
+        let end = self.end;
+        self.pieces.push_back(Piece { end, bytes, len });
+    }
+
+    /// The last block, if more bytes can follow there.
+    fn open_block(&mut self) -> Option<(&mut Block, &mut Seq, &mut u32)> {
+        match self.pieces.back_mut() {
+            Some(Piece {
+                bytes: Bytes::Block(block),
+                end,
+                len,
+            }) if block.room() > 0 => Some((block, end, len)),
+            _ => None,
+        }
+    }
+
+    /// Copies bytes to the end; gives how many (fewer only if memory is scarce).
+    pub(crate) fn append(&mut self, budget: &mut dyn Budget, mut bytes: &[u8]) -> usize {
+        let mut done = 0;
+        if let Some((block, end, len)) = self.open_block() {
+            done = block.append(bytes);
+            *end += done as u32;
+            *len += done as u32;
+            self.end += done as u32;
+            bytes = bytes.get(done..).unwrap_or_default();
+        }
+        while !bytes.is_empty() {
+            let Some(mut block) = self.allocate(budget, bytes.len()) else {
+                break;
+            };
+            let len = block.append(bytes);
+            self.push(Bytes::Block(block), len as u32);
+            if len == 0 {
+                break;
+            }
+            done += len;
+            bytes = bytes.get(len..).unwrap_or_default();
+        }
+        done
+    }
+
+    /// Appends what `f` writes, at most `most` bytes; 0 without a call if there is no room.
+    pub(crate) fn append_with(
+        &mut self,
+        budget: &mut dyn Budget,
+        most: usize,
+        f: &mut dyn FnMut(&mut [u8]) -> usize,
+    ) -> usize {
+        if self.open_block().is_none() {
+            let Some(block) = self.allocate(budget, most) else {
+                return 0;
+            };
+            self.push(Bytes::Block(block), 0);
+        }
+        let Some((block, end, len)) = self.open_block() else {
+            return 0;
+        };
+        let room = block.spare();
+        let most = most.min(room.len());
+        let done = f(room.get_mut(..most).unwrap_or_default()).min(most);
+        block.extend(done);
+        *end += done as u32;
+        *len += done as u32;
+        self.end += done as u32;
+        if self.first == self.end {
+            self.release(budget, self.end);
+        }
+        done
+    }
+
+    /// Appends bytes that stay where they are; false if the budget is used up.
+    pub(crate) fn append_shared(
+        &mut self,
+        budget: &mut dyn Budget,
+        shared: &Arc<dyn SendBuffer>,
+    ) -> bool {
+        let len = shared.bytes().len();
+        if len == 0 {
+            return true;
+        }
+        if len > (1 << 30) || !budget.take(len) {
+            return false;
+        }
+        self.push(Bytes::Shared(shared.clone()), len as u32);
+        true
+    }
+
+    /// Everything before `una` was acknowledged: its memory is given back.
+    pub(crate) fn release(&mut self, budget: &mut dyn Budget, una: Seq) {
+        let una = una.min(self.end);
+        if una.after(self.first) {
+            self.first = una;
+        }
+        while self
+            .pieces
+            .front()
+            .is_some_and(|piece| piece.end.at_most(self.first))
+            && let Some(piece) = self.pieces.pop_front()
+        {
+            match piece.bytes {
+                Bytes::Block(block) => {
+                    self.held = self.held.saturating_sub(block.capacity() as u32);
+                    budget.recycle(block);
+                }
+                Bytes::Shared(_) => budget.give(piece.len as usize),
+            }
+        }
+        if self.pieces.is_empty() && self.pieces.capacity() > 8 {
+            self.pieces = VecDeque::new();
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self, budget: &mut dyn Budget) {
+        self.release(budget, self.end);
+    }
+
+    /// The bytes from `seq` on, at most `len`, in pieces; gives their number and the bytes, which are fewer if
+    /// there are too many pieces.
+    pub(crate) fn slices<'a>(
+        &'a self,
+        seq: Seq,
+        len: u32,
+        out: &mut [&'a [u8]; PIECES],
+    ) -> (usize, u32) {
+        let from = if self
+            .pieces
+            .front()
+            .is_some_and(|piece| seq.before(piece.end))
+        {
+            0
+        } else {
+            self.pieces.partition_point(|piece| piece.end.at_most(seq))
+        };
+        let (mut count, mut done) = (0, 0);
+        for (piece, slot) in self.pieces.iter().skip(from).zip(out.iter_mut()) {
+            if done == len {
+                break;
+            }
+            let first = piece.end - piece.len;
+            let skip = (seq + done).beyond(first).min(piece.len);
+            let most = (piece.len - skip).min(len - done);
+            // A shared buffer that has become shorter gives what it has; the rest is never sent.
+            let all = piece.bytes.bytes();
+            let bytes = all
+                .get(skip as usize..(skip + most) as usize)
+                .or_else(|| all.get(skip as usize..))
+                .unwrap_or_default();
+            *slot = bytes;
+            count += 1;
+            done += bytes.len() as u32;
+            if bytes.len() < most as usize {
+                break;
+            }
+        }
+        (count, done)
+    }
+}
