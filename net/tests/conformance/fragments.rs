@@ -10,12 +10,12 @@ use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern};
 fn fragment(talk: &Talk, family: Family, id: u32, at: usize, more: bool, part: &[u8]) -> Vec<u8> {
     let (from, to) = (family.host(0).ip(), family.stack(0).ip());
     if family.host.contains(':') {
-        let offset = (at as u16 & !7 | u16::from(more)).to_be_bytes();
+        let offset = ((at as u16 & !7) | u16::from(more)).to_be_bytes();
         let header = [&[17, 0][..], &offset, &id.to_be_bytes(), part].concat();
         return packet::ip(talk.host.macs(), from, to, 44, 64, &header);
     }
     let mut frame = packet::ip(talk.host.macs(), from, to, 17, 64, part);
-    let offset = (at as u16 / 8 | if more { 0x2000 } else { 0 }).to_be_bytes();
+    let offset = ((at as u16 / 8) | if more { 0x2000 } else { 0 }).to_be_bytes();
     frame[18..20].copy_from_slice(&(id as u16).to_be_bytes());
     frame[20..22].copy_from_slice(&offset);
     frame[24..26].fill(0);
