@@ -61,11 +61,9 @@ pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) 
     loop {
         let now = Current::monotonic_ns();
         step(rt, now);
-        if rt.has_completions() {
+        if rt.has_completions() || until.is_some_and(|until| until <= now) {
+            rt.interest.submit();
             return Ok(fetch(rt, completions, max));
-        }
-        if until.is_some_and(|until| until <= now) {
-            return Ok(0);
         }
         let until = earliest(rt, until);
         if until.is_some_and(|until| until <= now) {
@@ -73,6 +71,7 @@ pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) 
         }
         if sleep(rt, until) == Woken::Interrupted {
             step(rt, Current::monotonic_ns());
+            rt.interest.submit();
             return Ok(fetch(rt, completions, max));
         }
     }
@@ -104,6 +103,7 @@ pub fn sync_all(rt: &mut Runtime, grace: u64) -> Answer {
             finished &= (driver.finish)(rt);
         }
         if finished {
+            rt.interest.submit();
             return Ok(0);
         }
         if now >= until {

@@ -44,6 +44,9 @@ impl Interest {
         self.immediate = false;
     }
 
+    /// Nothing: what was queued has been announced to the devices already.
+    pub fn submit(&mut self) {}
+
     /// Says that something has happened already.
     pub fn immediately(&mut self) {
         self.immediate = true;

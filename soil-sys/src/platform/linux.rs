@@ -3,6 +3,7 @@
 mod disk;
 mod links;
 mod passt;
+mod ring;
 mod signals;
 mod tap;
 
@@ -68,7 +69,11 @@ pub fn check(result: isize) -> Answer {
 /// What [`Linux::wait`] waits for.
 pub struct Interest {
     fds: Vec<libc::pollfd>,
+    /// Links and their places in `fds`.
+    links: Vec<(usize, LinkWake)>,
     immediate: bool,
+    /// The ring, from the first device on that may use one.
+    ring: Option<ring::Handle>,
 }
 
 impl Default for Interest {
@@ -82,13 +87,28 @@ impl Interest {
     pub const fn new() -> Interest {
         Interest {
             fds: Vec::new(),
+            links: Vec::new(),
             immediate: false,
+            ring: None,
+        }
+    }
+
+    /// The ring for a device to open.
+    fn ring(&mut self) -> ring::Handle {
+        self.ring.get_or_insert_with(ring::Handle::new).clone()
+    }
+
+    /// Before the caller goes on without a sleep: begins what the devices were asked for.
+    pub fn submit(&mut self) {
+        if let Some(ring) = &self.ring {
+            ring.with(ring::Ring::go_on);
         }
     }
 
     /// Nothing but a request to stop.
     pub fn clear(&mut self) {
         self.fds.clear();
+        self.links.clear();
         self.immediate = false;
         self.fd(signals::event(), libc::POLLIN);
     }
@@ -112,7 +132,11 @@ impl Interest {
     /// Adds a network device; `blocked`: frames wait for it to have room.
     pub fn link(&mut self, wake: &LinkWake, blocked: bool) {
         let output = if blocked { libc::POLLOUT } else { 0 };
+        let place = self.fds.len();
         self.fd(wake.fd(), libc::POLLIN | output);
+        if self.fds.len() > place && self.links.try_reserve(1).is_ok() {
+            self.links.push((place, wake.clone()));
+        }
     }
 
     /// Adds the console.
@@ -282,8 +306,8 @@ impl Platform for Linux {
         signals::count()
     }
 
-    fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
-        links::open()
+    fn links(rt: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
+        links::open(&rt.interest.ring())
     }
 
     fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
@@ -306,32 +330,26 @@ impl Platform for Linux {
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
         let until = if interest.immediate { Some(0) } else { until };
-        let timeout = until.map(|until| {
-            let time = Duration::from_nanos(until.saturating_sub(Linux::monotonic_ns()));
-            libc::timespec {
-                tv_sec: time.as_secs() as i64,
-                tv_nsec: i64::from(time.subsec_nanos()),
-            }
-        });
-        let timeout = timeout
-            .as_ref()
-            .map_or(core::ptr::null(), core::ptr::from_ref);
-        let fds = interest.fds.as_mut_slice();
+        let left =
+            || until.map(|until| Duration::from_nanos(until.saturating_sub(Linux::monotonic_ns())));
+        let time = left();
         // SAFETY: this thread holds the OCaml runtime, having been called from OCaml, and touches nothing of OCaml's in between.
         #[cfg(feature = "process")]
         unsafe {
             ocaml::caml_enter_blocking_section_no_pending();
         }
-        // SAFETY: `fds` and `timeout` are valid; the signal mask is left alone.
-        let n = unsafe {
-            libc::ppoll(
-                fds.as_mut_ptr(),
-                fds.len() as libc::nfds_t,
-                timeout,
-                core::ptr::null(),
-            )
+        let Interest {
+            fds, links, ring, ..
+        } = interest;
+        let on_ring = |ring: &mut ring::Handle| ring.with(|ring| ring.wait(fds, time));
+        let interrupted = match ring.as_mut().and_then(on_ring) {
+            // The ring doesn't tell a signal from the time that is over.
+            Some(waited) => waited == ring::Waited::Nothing && left() != Some(Duration::ZERO),
+            None => poll(fds, time),
         };
-        let interrupted = n < 0 && errno() == libc::EINTR;
+        for (place, wake) in links {
+            wake.note_readiness(fds.get(*place).is_some_and(|found| found.revents != 0));
+        }
         // SAFETY: see above.
         #[cfg(feature = "process")]
         unsafe {
@@ -344,6 +362,27 @@ impl Platform for Linux {
             Woken::Event
         }
     }
+}
+
+/// Waits as ppoll(2) does; whether a signal ended it.
+fn poll(fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
+    let timeout = time.map(|time| libc::timespec {
+        tv_sec: time.as_secs() as i64,
+        tv_nsec: i64::from(time.subsec_nanos()),
+    });
+    let timeout = timeout
+        .as_ref()
+        .map_or(core::ptr::null(), core::ptr::from_ref);
+    // SAFETY: `fds` and `timeout` are valid; the signal mask is left alone.
+    let n = unsafe {
+        libc::ppoll(
+            fds.as_mut_ptr(),
+            fds.len() as libc::nfds_t,
+            timeout,
+            core::ptr::null(),
+        )
+    };
+    n < 0 && errno() == libc::EINTR
 }
 
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).

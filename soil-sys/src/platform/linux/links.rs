@@ -7,7 +7,7 @@
 //!
 //! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own, and others are random.
 
-use super::{Linux, errno, error, passt, tap};
+use super::{Linux, errno, error, passt, ring, tap};
 use crate::error::Error;
 use crate::net::{Device, choose_mac};
 use crate::platform::Platform;
@@ -21,26 +21,50 @@ use core::cell::Cell;
 /// How to wait for a link.
 #[derive(Clone)]
 pub struct LinkWake {
-    /// Readable when a frame has come; -1 when nothing will come any more.
-    fd: Rc<Cell<i32>>,
+    state: Rc<Wake>,
+}
+
+struct Wake {
+    /// Readable when a frame has come; -1 when there is nothing to wait for.
+    fd: Cell<i32>,
+    /// What the last wait found, until somebody asks.
+    readable: Cell<Option<bool>>,
 }
 
 impl LinkWake {
     /// For a link on `fd`.
     pub fn new(fd: &OwnedFd) -> LinkWake {
         LinkWake {
-            fd: Rc::new(Cell::new(fd.0)),
+            state: Rc::new(Wake {
+                fd: Cell::new(fd.0),
+                readable: Cell::new(None),
+            }),
         }
     }
 
-    /// What to wait for.
+    /// What to wait for; -1 for nothing, or what the ring tells.
     pub fn fd(&self) -> i32 {
-        self.fd.get()
+        self.state.fd.get()
+    }
+
+    /// Changes what to wait for.
+    pub fn set(&self, fd: Option<&OwnedFd>) {
+        self.state.fd.set(fd.map_or(-1, |fd| fd.0));
+    }
+
+    /// Notes what a wait has found.
+    pub fn note_readiness(&self, readable: bool) {
+        self.state.readable.set(Some(readable));
+    }
+
+    /// Whether there was something to read at the end of the last wait, if there was a wait since the last call.
+    pub fn take_readiness(&self) -> Option<bool> {
+        self.state.readable.take()
     }
 
     /// Says that the other end has gone: a cable that is pulled, and nothing to wait for.
     pub fn gone(&self, what: &str) {
-        if self.fd.replace(-1) >= 0 {
+        if self.state.fd.replace(-1) >= 0 {
             log::warn!("{what} is gone: the network interface is dead");
         }
     }
@@ -69,8 +93,8 @@ pub fn failure(what: &str) -> (Error, String) {
     (error(number), format!("{what}: {reason}"))
 }
 
-/// Opens the devices that `SOIL_NET` names.
-pub fn open() -> Result<Vec<Device>, (Error, String)> {
+/// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
+pub fn open(ring: &ring::Handle) -> Result<Vec<Device>, (Error, String)> {
     let text = Linux::variable("SOIL_NET").filter(|text| !text.is_empty());
     let text = text.as_deref().unwrap_or("user");
     let mut devices = Vec::new();
@@ -82,7 +106,7 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         let index = devices.len();
         let (link, wake): (Box<dyn net::Link>, LinkWake) = match word.split_once('=') {
             Some(("tap", device)) => {
-                let (tap, wake) = tap::open(device, index)?;
+                let (tap, wake) = tap::open(device, index, ring)?;
                 (Box::new(tap), wake)
             }
             Some(("passt", socket)) => {

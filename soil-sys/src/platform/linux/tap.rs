@@ -1,14 +1,26 @@
-//! A TAP device with `virtio_net_hdr` before each frame (Linux `Documentation/networking/tuntap.rst`): one system call for a frame of up
-//! to 64 KiB, the kernel cutting and joining TCP segments and completing checksums.
+//! A TAP device with `virtio_net_hdr` before each frame (Linux `Documentation/networking/tuntap.rst`): frames of up to 64 KiB, the
+//! kernel cutting and joining TCP segments and completing checksums.
+//!
+//! One system call for a frame at most: what is sent in a step leaves with the call that waits ([`Outgoing`]), and that brings the first
+//! frame ([`Incoming`]). Further frames are read one by one, and few of these reads find nothing, because [`Pace`] guesses how many there
+//! are. Where there is no ring, each frame costs a call, and so does the wait, which then says whether there is something to read.
+
+mod incoming;
+mod outgoing;
+mod pace;
+mod slots;
 
 use super::links::{LinkWake, OwnedFd, failure};
-use super::{Stop, check};
+use super::{Stop, check, errno, ring};
 use crate::error::Error;
 use crate::net::choose_mac;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use incoming::{Incoming, Read};
 use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
+use outgoing::Outgoing;
+use pace::Pace;
 
 /// Length of `struct virtio_net_hdr` (VIRTIO 1.2, 5.1.6, without `num_buffers`).
 const HEADER: usize = 10;
@@ -29,16 +41,26 @@ const OFFLOADS: libc::c_ulong = 0x01 | 0x02 | 0x04;
 
 /// See the head of this file.
 pub struct Tap {
-    fd: OwnedFd,
     wake: LinkWake,
     mac: [u8; 6],
     mtu: usize,
     offload: bool,
+    pace: Pace,
+    /// What brings the first frame of a batch, if not a wait for `wake` and a call.
+    incoming: Option<Incoming>,
     received: Vec<u8>,
-    /// Header and frame that are being sent.
-    sent: Vec<u8>,
-    /// Bytes of `sent` that the device had no room for.
-    waiting: usize,
+    sender: Sender,
+    /// The device has been removed.
+    gone: bool,
+    /// Closed after those that have requests under way.
+    fd: OwnedFd,
+}
+
+/// How frames leave.
+enum Sender {
+    Ring(Outgoing),
+    /// By write(2): a header and a frame, and how much of that waits because the device had no room.
+    Calls(Vec<u8>, usize),
 }
 
 /// The header of a frame that goes out.
@@ -136,7 +158,11 @@ fn own_mac(request: &mut libc::ifreq) -> Option<[u8; 6]> {
 }
 
 /// Attaches to the TAP device `name` as interface `index`; the link and how to wait for it.
-pub fn open(name: &str, index: usize) -> Result<(Tap, LinkWake), (Error, String)> {
+pub fn open(
+    name: &str,
+    index: usize,
+    ring: &ring::Handle,
+) -> Result<(Tap, LinkWake), (Error, String)> {
     // SAFETY: all zeros is a valid request.
     let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
@@ -164,37 +190,99 @@ pub fn open(name: &str, index: usize) -> Result<(Tap, LinkWake), (Error, String)
         if libc::ioctl(fd.0, libc::TUNSETVNETHDRSZ, &raw const length) < 0 {
             return Err(failure(&format!("TAP device {name}: length of headers")));
         }
+        // It may keep a limit of frames that nobody has fetched, too: writes never wait here, as on a wire.
+        let most = libc::c_int::MAX;
+        if libc::ioctl(fd.0, libc::TUNSETSNDBUF, &raw const most) < 0 {
+            return Err(failure(&format!("TAP device {name}: room for frames")));
+        }
         fd
     };
     // SAFETY: plain request with a number.
     let offload = unsafe { libc::ioctl(fd.0, libc::TUNSETOFFLOAD, OFFLOADS) } >= 0;
     let mac = choose_mac(index, own_mac(&mut request))?;
-    let wake = LinkWake::new(&fd);
-    let tap = Tap {
-        wake: wake.clone(),
-        mac,
-        mtu: mtu(&mut request).unwrap_or(1500),
-        offload,
-        received: buffer()?,
-        sent: buffer()?,
-        waiting: 0,
-        fd,
+    let mtu = mtu(&mut request).unwrap_or(1500);
+    Tap::new(fd, ring, mac, mtu, offload)
+}
+
+/// Fills a header and a frame.
+fn write_frame(bytes: &mut [u8], fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
+    let Some((header, frame)) = bytes.split_first_chunk_mut() else {
+        return false;
     };
-    Ok((tap, wake))
+    *header = encode(fill(frame));
+    true
+}
+
+/// Gives the frame in `sent` to the device, unless it has no room; what of it waits then.
+fn send(fd: i32, sent: &[u8]) -> usize {
+    // SAFETY: reads within `sent`.
+    let written = unsafe { libc::write(fd, sent.as_ptr().cast(), sent.len()) };
+    match check(written) {
+        Err(Stop::WouldBlock) => sent.len(),
+        // Whatever else went wrong (the device is down) happens to frames on a wire, too.
+        _ => 0,
+    }
 }
 
 impl Tap {
-    /// Gives the frame in `sent` to the device, unless it has no room.
-    fn send(&mut self) {
-        let Some(bytes) = self.sent.get(..self.waiting) else {
-            return;
-        };
-        // SAFETY: reads within `bytes`.
-        let written = unsafe { libc::write(self.fd.0, bytes.as_ptr().cast(), bytes.len()) };
-        // Whatever else went wrong (the device is down) happens to frames on a wire, too.
-        if check(written) != Err(Stop::WouldBlock) {
-            self.waiting = 0;
+    fn new(
+        fd: OwnedFd,
+        ring: &ring::Handle,
+        mac: [u8; 6],
+        mtu: usize,
+        offload: bool,
+    ) -> Result<(Tap, LinkWake), (Error, String)> {
+        let wake = LinkWake::new(&fd);
+        let incoming = Incoming::new(fd.0, ring);
+        if incoming.is_some() {
+            wake.set(None);
         }
+        let tap = Tap {
+            incoming,
+            wake: wake.clone(),
+            mac,
+            mtu,
+            offload,
+            pace: Pace::new(),
+            received: buffer()?,
+            sender: match Outgoing::new(fd.0, ring) {
+                Some(outgoing) => Sender::Ring(outgoing),
+                None => Sender::Calls(buffer()?, 0),
+            },
+            gone: false,
+            fd,
+        };
+        Ok((tap, wake))
+    }
+}
+
+impl Tap {
+    /// Reads one frame.
+    fn read(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
+        let buffer = self.received.as_mut_slice();
+        // SAFETY: writes within `buffer`.
+        let n = unsafe { libc::read(self.fd.0, buffer.as_mut_ptr().cast(), buffer.len()) };
+        self.pace.note(n >= 0);
+        match usize::try_from(n) {
+            Ok(n) => hand_on(buffer.get_mut(..n).unwrap_or_default(), f),
+            Err(_) => self.failed(errno()),
+        }
+        n >= 0
+    }
+
+    /// After a read that failed: nothing has come, or nothing will come any more.
+    fn failed(&mut self, error: i32) {
+        if error == libc::EBADFD {
+            self.gone = true;
+            self.wake.gone("the TAP device");
+        }
+    }
+}
+
+/// Gives a frame behind its header to the stack.
+fn hand_on(bytes: &mut [u8], f: &mut dyn FnMut(&mut [u8], RxMeta)) {
+    if let Some((header, frame)) = bytes.split_first_chunk_mut() {
+        f(frame, decode(header));
     }
 }
 
@@ -210,50 +298,161 @@ impl Link for Tap {
     }
 
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        let buffer = self.received.as_mut_slice();
-        // SAFETY: writes within `buffer`.
-        let n = unsafe { libc::read(self.fd.0, buffer.as_mut_ptr().cast(), buffer.len()) };
-        let Some((header, frame)) = check(n)
-            .ok()
-            .and_then(|n| buffer.get_mut(..n)?.split_first_chunk_mut())
-        else {
-            return false;
+        match self.incoming.as_mut().map(Incoming::take) {
+            _ if self.gone => return false,
+            Some(Read::UnderWay) => return false,
+            Some(Read::Frame(start, len)) => {
+                // SAFETY: the frame is ours until the next `ask`, and of that length.
+                hand_on(
+                    unsafe { core::slice::from_raw_parts_mut(start.as_ptr(), len) },
+                    f,
+                );
+                self.pace.begin();
+                self.pace.note(true);
+                return true;
+            }
+            Some(Read::Failed(error)) => {
+                // Kernels before 6.4 may not wait for such a device on a ring.
+                self.incoming = None;
+                self.wake.set(Some(&self.fd));
+                self.failed(error.raw_os_error());
+                return false;
+            }
+            Some(Read::None) | None => (),
+        }
+        let on_ring = self.incoming.is_some();
+        let readiness = || {
+            if on_ring {
+                Some(false)
+            } else {
+                self.wake.take_readiness()
+            }
         };
-        f(frame, decode(header));
-        true
+        let frame = self.pace.may_read(readiness) && self.read(f);
+        if let Some(incoming) = self.incoming.as_mut().filter(|_| !frame) {
+            incoming.ask();
+        }
+        frame
     }
 
     fn can_transmit(&mut self) -> bool {
-        if self.waiting > 0 {
-            self.send();
+        match &mut self.sender {
+            // As to a cable that is pulled.
+            _ if self.gone => true,
+            Sender::Ring(outgoing) => outgoing.has_room(),
+            Sender::Calls(sent, waiting) => {
+                if let Some(rest) = sent.get(..*waiting).filter(|rest| !rest.is_empty()) {
+                    *waiting = send(self.fd.0, rest);
+                }
+                *waiting == 0
+            }
         }
-        self.waiting == 0
     }
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
-        if !self.can_transmit() {
+        let len = HEADER + len;
+        if len > HEADER + LARGEST || !self.can_transmit() {
             return false;
         }
-        let bytes = self
-            .sent
-            .get_mut(..HEADER + len)
-            .and_then(<[u8]>::split_first_chunk_mut);
-        let Some((header, frame)) = bytes else {
-            return false;
-        };
-        *header = encode(fill(frame));
-        self.waiting = HEADER + len;
-        self.send();
-        true
+        match &mut self.sender {
+            Sender::Ring(outgoing) => outgoing.send(len, |bytes| write_frame(bytes, fill)),
+            Sender::Calls(sent, waiting) => {
+                let Some(bytes) = sent.get_mut(..len) else {
+                    return false;
+                };
+                let filled = write_frame(bytes, fill);
+                *waiting = send(self.fd.0, bytes);
+                filled
+            }
+        }
     }
 
+    /// Frames on the ring leave with the next system call, which the runtime makes before the program goes on.
     fn flush(&mut self) {}
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{decode, encode};
-    use net::{PartialChecksum, RxChecksum, SegmentKind, Segmentation, TxMeta};
+    use super::{HEADER, OwnedFd, Tap, decode, encode, ring};
+    use core::time::Duration;
+    use net::{Link, PartialChecksum, RxChecksum, SegmentKind, Segmentation, TxMeta};
+    use std::vec::Vec;
+
+    /// Frames stay whole and in order in both directions, with and without a ring; a socket that keeps boundaries is the device.
+    fn carries_frames(handle: &ring::Handle) {
+        let mut ends = [0; 2];
+        let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK;
+        // SAFETY: `ends` has room for both.
+        let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
+        assert_eq!(made, 0);
+        let [ours, its] = ends.map(OwnedFd);
+        let (mut tap, wake) = Tap::new(ours, handle, [2; 6], 1500, true).expect("memory");
+        let wait = || {
+            let time = Some(Duration::from_millis(1));
+            if handle.with(|ring| ring.wait(&mut [], time)).is_none() {
+                wake.note_readiness(true);
+            }
+        };
+        let (mut got, mut put) = (Vec::new(), 0u8);
+        for batch in [1u8, 1, 5, 0, 30, 3, 20] {
+            for _ in 0..batch {
+                let mut bytes = [0; HEADER + 60];
+                bytes[HEADER..].fill(put);
+                // SAFETY: reads within `bytes`.
+                let n = unsafe { libc::write(its.0, bytes.as_ptr().cast(), bytes.len()) };
+                assert_eq!(n, bytes.len() as isize);
+                put += 1;
+            }
+            for _ in 0..2 {
+                wait();
+                while tap.receive(&mut |frame, _| got.push((frame.len(), frame[0], frame[59]))) {}
+            }
+        }
+        for _ in 0..100 {
+            wait();
+            while tap.receive(&mut |frame, _| got.push((frame.len(), frame[0], frame[59]))) {}
+        }
+        let all: Vec<_> = (0..put).map(|n| (60, n, n)).collect();
+        assert_eq!(got, all);
+
+        let mut bytes = [0u8; 100];
+        let mut take = || {
+            // SAFETY: writes within `bytes`.
+            let n = unsafe { libc::read(its.0, bytes.as_mut_ptr().cast(), bytes.len()) };
+            (n == 60 + HEADER as isize).then(|| (bytes[HEADER], bytes[HEADER + 59]))
+        };
+        let mut sent = 0;
+        for _ in 0..5 {
+            let before = sent;
+            // More than there are slots, and more than the socket has room for.
+            while sent < before + 40
+                && tap.transmit(60, &mut |frame| {
+                    frame.fill(sent);
+                    TxMeta::default()
+                })
+            {
+                sent += 1;
+            }
+            wait();
+            for n in before..sent {
+                assert_eq!(take(), Some((n, n)));
+                wait();
+                tap.can_transmit();
+            }
+        }
+        assert!(sent > 16, "{sent}");
+        assert_eq!(take(), None);
+    }
+
+    #[test]
+    fn carries_frames_on_a_ring() {
+        carries_frames(&ring::Handle::new());
+    }
+
+    #[test]
+    fn carries_frames_without_a_ring() {
+        carries_frames(&ring::Handle::forbidden());
+    }
 
     #[test]
     fn headers_are_those_of_virtio() {

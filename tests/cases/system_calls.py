@@ -1,0 +1,95 @@
+"""What the process form asks of Linux: system calls for each frame, counted by strace."""
+
+import json
+import os
+import signal
+import time
+
+from cases.network import SERVICES, machine_pid, services
+from harness.context import executable
+from harness.runner import test
+
+
+def frames(context, tap):
+    """Frames that the TAP has carried in both directions. One with segmentation left to the device is one."""
+    (link,) = json.loads(context.run("ip", "-s", "-j", "link", "show", tap.name).stdout)
+    return sum(link["stats64"][direction]["packets"] for direction in ("rx", "tx"))
+
+
+def calls_in(report):
+    """The calls that `strace -c` has counted, by name."""
+    with open(report, encoding="ascii") as file:
+        lines = [line.split() for line in file]
+    counted = [words for words in lines if len(words) > 4 and words[3].isdigit() and words[-1] != "total"]
+    return {words[-1]: int(words[3]) for words in counted}
+
+
+def counted(context, child, tap, *load):
+    """Frames, and system calls (by name) of the services while a load runs."""
+    report = context.path("calls")
+    strace = context.child(["strace", "-f", "-c", "-o", report, "-p", str(machine_pid(child))])
+    strace.wait_line("attached")
+    before = frames(context, tap)
+    context.load(*load)
+    carried = frames(context, tap) - before
+    os.kill(strace.process.pid, signal.SIGINT)
+    strace.finish(context.remaining())
+    calls = calls_in(report)
+    print(f"{' '.join(map(str, load))}: {carried} frames, {sum(calls.values())} calls {calls}")
+    return carried, calls
+
+
+@test(limit=60)
+def calls_for_frames(context):
+    """At most one system call for a frame, in transfers and where each side waits for the other."""
+    child, tap = services(context, "process")
+    for load in (("out", tap.guest, 19, 1), ("in", tap.guest, 9, 1), ("echo", tap.guest, 7, 1)):
+        carried, calls = counted(context, child, tap, *load)
+        assert carried > 500, carried
+        assert sum(calls.values()) <= carried, f"{load}: {calls} for {carried} frames"
+    assert busy(child) < 0.1, "it doesn't sleep"
+
+
+@test(limit=90)
+def calls_for_frames_without_io_uring(context):
+    """Where the kernel forbids io_uring: a call for a frame, and one for each wait."""
+    for mode, port, most in (("out", 19, 1.5), ("in", 9, 1.5), ("echo", 7, 1.65)):
+        tap = context.tap()
+        report = context.path(mode)
+        strace = ["strace", "-f", "-c", "-o", report, "-e", "inject=io_uring_setup:error=EPERM"]
+        network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
+        child = context.child([*strace, executable(SERVICES, "process")], env=network)
+        child.wait_line("ready")
+        context.load(mode, tap.guest, port, 1)
+        carried = frames(context, tap)
+        os.killpg(child.pid, signal.SIGTERM)
+        child.finish(context.remaining())
+        calls = calls_in(report)
+        print(f"{mode}: {carried} frames, {calls}")
+        assert calls["io_uring_setup"] >= 1 and carried > 500, calls
+        # Without those of the start and the end.
+        per_frame = (sum(calls.values()) - 500) / carried
+        assert per_frame <= most, f"{mode}: {per_frame} for {carried} frames"
+
+
+@test(limit=30)
+def removed_device(context):
+    """A TAP device that is removed is a cable that is pulled: one line, and nobody spins."""
+    child, tap = services(context, "process")
+    context.run("ip", "link", "del", tap.name)
+    child.wait_line("the TAP device is gone")
+    assert busy(child) < 0.2
+
+
+def busy(child):
+    """The share of a processor that the program takes now."""
+    before = processor_time(machine_pid(child))
+    time.sleep(1)
+    return processor_time(machine_pid(child)) - before
+
+
+def processor_time(pid):
+    """Seconds of processor time that a process has had."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
+        fields = stat.read().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
