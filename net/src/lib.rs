@@ -19,6 +19,7 @@ extern crate alloc;
 
 #[allow(dead_code, reason = "for the connections of our own TCP")]
 mod budget;
+pub mod capture;
 mod checksum;
 mod config;
 mod device;
@@ -41,6 +42,7 @@ mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod slaac;
+pub mod sntp;
 mod stack;
 mod tcp;
 #[cfg(test)]

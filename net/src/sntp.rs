@@ -1,0 +1,419 @@
+//! Asking a server for the time: the client of SNTP (RFC 4330, 5; RFC 5905, 14).
+//!
+//! It stands on the public operations of the stack and knows no clock of its own: a [`Sample`] says
+//! which time of day it was at which moment of the stack's monotonic clock.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
+
+use crate::stack::AddressFamily;
+use crate::{Error, Handle, Stack};
+
+const PORT: u16 = 123;
+const LEN: usize = 48;
+const SECOND_NS: u64 = 1_000_000_000;
+/// Seconds from 1900, where NTP begins, to 1970.
+const TO_1970: u64 = 2_208_988_800;
+/// How long a server may take.
+const PATIENCE_NS: u64 = 5 * SECOND_NS;
+/// The shortest time between two queries (RFC 4330, 10: at least 15 s), and the longest.
+const INTERVAL_MIN_NS: u64 = 16 * SECOND_NS;
+const INTERVAL_MAX_NS: u64 = 1024 * SECOND_NS;
+/// How soon to try again when nothing could be sent yet.
+const NOT_YET_NS: u64 = SECOND_NS;
+/// Root delay and dispersion beyond which a server knows nothing (RFC 5905, `MAXDISP`), in seconds.
+const ROOT_MAX: u32 = 16;
+
+/// What a server said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// A moment of the clock that [`Stack::poll`] gets, in nanoseconds.
+    pub at_ns: u64,
+    /// The time of day at that moment: nanoseconds since 1970-01-01 00:00 UTC.
+    pub wall_ns: u64,
+    /// How long the answer was under way: the error is at most half of it, plus the server's own.
+    pub delay_ns: u64,
+}
+
+/// What [`Client::poll`] has to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Polled {
+    /// A new answer.
+    pub sample: Option<Sample>,
+    /// Something was queued that [`Stack::poll`] is to send.
+    pub sent: bool,
+    /// When to call again even if nothing comes.
+    pub next_ns: u64,
+}
+
+enum State {
+    /// Until then.
+    Idle(u64),
+    /// Its name is being looked up.
+    Naming(Handle),
+    Asking {
+        socket: Handle,
+        server: SocketAddr,
+        cookie: [u8; 8],
+        sent_ns: u64,
+    },
+}
+
+/// A client of one server, which may have several addresses.
+pub struct Client {
+    server: String,
+    state: State,
+    addresses: Vec<IpAddr>,
+    interval_ns: u64,
+    /// The server doesn't want to be asked (RFC 4330, 8).
+    refused: bool,
+}
+
+impl Client {
+    /// A client that asks the host called `server` (a name or an address) from now on.
+    pub fn new(server: &str) -> Client {
+        Client {
+            server: server.to_string(),
+            state: State::Idle(0),
+            addresses: Vec::new(),
+            interval_ns: INTERVAL_MIN_NS,
+            refused: false,
+        }
+    }
+
+    /// Asks and listens. To be called after each [`Stack::poll`].
+    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
+        let mut polled = Polled {
+            sample: None,
+            sent: false,
+            next_ns: u64::MAX,
+        };
+        match self.state {
+            State::Idle(at_ns) if self.refused || at_ns > now_ns => {}
+            State::Idle(_) => self.start(stack, now_ns, &mut polled),
+            State::Naming(lookup) => self.named(stack, lookup, now_ns, &mut polled),
+            State::Asking {
+                socket,
+                server,
+                cookie,
+                sent_ns,
+            } => {
+                polled.sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
+                let over = now_ns >= sent_ns.saturating_add(PATIENCE_NS);
+                if polled.sample.is_some() || over || self.refused {
+                    // It is ours.
+                    let _ = stack.close(socket);
+                    self.interval_ns = match polled.sample {
+                        Some(_) => INTERVAL_MAX_NS,
+                        None => (self.interval_ns * 2).min(INTERVAL_MAX_NS),
+                    };
+                    let wait_ns = match polled.sample {
+                        Some(_) => INTERVAL_MAX_NS,
+                        None => self.interval_ns / 2,
+                    };
+                    self.state = State::Idle(sent_ns.saturating_add(wait_ns));
+                }
+            }
+        }
+        polled.next_ns = match self.state {
+            _ if self.refused => u64::MAX,
+            State::Idle(at_ns) => at_ns,
+            // The stack's own time for lookups covers it.
+            State::Naming(_) => u64::MAX,
+            State::Asking { sent_ns, .. } => sent_ns.saturating_add(PATIENCE_NS),
+        };
+        polled
+    }
+
+    fn start(&mut self, stack: &mut Stack, now_ns: u64, polled: &mut Polled) {
+        if !self.addresses.is_empty() {
+            return self.ask(stack, now_ns, polled);
+        }
+        match stack.dns_lookup(&self.server, AddressFamily::Any) {
+            Ok(lookup) => {
+                self.state = State::Naming(lookup);
+                polled.sent = true;
+                self.named(stack, lookup, now_ns, polled);
+            }
+            // No name server yet, most likely.
+            Err(_) => self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS)),
+        }
+    }
+
+    fn named(&mut self, stack: &mut Stack, lookup: Handle, now_ns: u64, polled: &mut Polled) {
+        match stack.dns_result(lookup) {
+            Err(Error::WouldBlock) => return,
+            Ok(mut addresses) => {
+                // The first is the last to be taken out.
+                addresses.reverse();
+                self.addresses = addresses;
+                self.ask(stack, now_ns, polled);
+            }
+            Err(_) => self.state = State::Idle(now_ns.saturating_add(INTERVAL_MIN_NS)),
+        }
+        // It is ours.
+        let _ = stack.close(lookup);
+    }
+
+    fn ask(&mut self, stack: &mut Stack, now_ns: u64, polled: &mut Polled) {
+        self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS));
+        let Some(address) = self.addresses.pop() else {
+            return;
+        };
+        let server = SocketAddr::new(address, PORT);
+        let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
+        let Ok(socket) = stack.udp_bind(any) else {
+            return;
+        };
+        // Not our time, which is nobody's business, but a number that a forger must guess.
+        let cookie = (stack.core.random)().to_be_bytes();
+        let mut query = [0; LEN];
+        // Version 4, client (RFC 5905, 7.3).
+        query[0] = 4 << 3 | 3;
+        query[LEN - 8..].copy_from_slice(&cookie);
+        if stack.udp_send_to(socket, &query, server).is_err() {
+            // It is ours.
+            let _ = stack.close(socket);
+            return;
+        }
+        polled.sent = true;
+        self.state = State::Asking {
+            socket,
+            server,
+            cookie,
+            sent_ns: now_ns,
+        };
+    }
+
+    fn listen(
+        &mut self,
+        stack: &mut Stack,
+        socket: Handle,
+        server: SocketAddr,
+        cookie: [u8; 8],
+        sent_ns: u64,
+        now_ns: u64,
+    ) -> Option<Sample> {
+        let mut buffer = [0; LEN];
+        // As many as anybody can send in the meantime, but not for ever.
+        for _ in 0..64 {
+            match stack.udp_recv_from(socket, &mut buffer) {
+                Ok((len, from)) if len >= LEN && from == server => match read(&buffer, cookie) {
+                    Some(Answer::Time(received, sent)) => {
+                        let server_ns = sent.saturating_sub(received);
+                        return Some(Sample {
+                            at_ns: sent_ns + (now_ns - sent_ns) / 2,
+                            wall_ns: received + server_ns / 2,
+                            delay_ns: (now_ns - sent_ns).saturating_sub(server_ns),
+                        });
+                    }
+                    Some(Answer::GoAway) => {
+                        self.refused = true;
+                        return None;
+                    }
+                    None => {}
+                },
+                Ok(_) => {}
+                Err(Error::WouldBlock) => return None,
+                // An ICMP error: the time that a server may take covers it.
+                Err(_) => {}
+            }
+        }
+        None
+    }
+}
+
+/// A sound answer.
+#[derive(Debug, PartialEq)]
+enum Answer {
+    /// When the query came and when the answer left: nanoseconds since 1970.
+    Time(u64, u64),
+    /// DENY or RSTR (RFC 5905, 7.4).
+    GoAway,
+}
+
+/// A time stamp as nanoseconds since 1970. Those whose first bit isn't set are after 2036
+/// (RFC 4330, 3).
+fn timestamp(bytes: &[u8; 8]) -> u64 {
+    let stamp = u64::from_be_bytes(*bytes);
+    let (seconds, fraction) = (stamp >> 32, stamp & 0xffff_ffff);
+    let era = if seconds >> 31 == 0 { 1 << 32 } else { 0 };
+    let seconds = (seconds + era).saturating_sub(TO_1970);
+    seconds * SECOND_NS + ((fraction * SECOND_NS) >> 32)
+}
+
+/// Reads an answer and checks it (RFC 4330, 5).
+fn read(answer: &[u8; LEN], cookie: [u8; 8]) -> Option<Answer> {
+    let [first, stratum, ..] = *answer;
+    let stamp = |at: usize| answer.get(at..)?.first_chunk::<8>();
+    let seconds = |at: usize| Some(u32::from_be_bytes(*answer.get(at..)?.first_chunk()?) >> 16);
+    let (leap, version, mode) = (first >> 6, first >> 3 & 7, first & 7);
+    if mode != 4 || !(3..=4).contains(&version) || *stamp(24)? != cookie {
+        return None;
+    }
+    if stratum == 0 {
+        let go_away = matches!(answer.get(12..16)?, b"DENY" | b"RSTR");
+        return go_away.then_some(Answer::GoAway);
+    }
+    let known = leap != 3 && stratum < 16 && seconds(4)? < ROOT_MAX && seconds(8)? < ROOT_MAX;
+    let (received, sent) = (stamp(32)?, stamp(40)?);
+    if !known || *received == [0; 8] || *sent == [0; 8] {
+        return None;
+    }
+    let (received, sent) = (timestamp(received), timestamp(sent));
+    // A server that answers before it was asked, or takes longer than we would wait.
+    (received <= sent && sent - received < PATIENCE_NS).then_some(Answer::Time(received, sent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Answer, Client, LEN, SECOND_NS, Sample, read, timestamp};
+    use crate::Handle;
+    use crate::sim::World;
+    use crate::tests::{MS, SECOND, address, pair, ready};
+    use proptest::prelude::{any, prop, proptest};
+    use proptest::prop_assert;
+
+    /// 2026-01-01 00:00:00 UTC.
+    const NEW_YEAR: u64 = 1_767_225_600;
+
+    fn stamp(seconds: u64) -> [u8; 8] {
+        ((seconds + 2_208_988_800) << 32).to_be_bytes()
+    }
+
+    fn answer(query: &[u8], seconds: u64) -> [u8; LEN] {
+        let mut answer = [0; LEN];
+        answer[0] = 4 << 3 | 4;
+        answer[1] = 2;
+        answer[24..32].copy_from_slice(&query[40..48]);
+        answer[32..40].copy_from_slice(&stamp(seconds));
+        answer[40..48].copy_from_slice(&stamp(seconds));
+        answer
+    }
+
+    #[test]
+    fn time_stamps_of_both_eras() {
+        assert_eq!(timestamp(&stamp(NEW_YEAR)), NEW_YEAR * SECOND_NS);
+        // 2036-02-07 06:28:16 UTC is second 0 of era 1, and half a second.
+        let overflow = (1u64 << 32) - 2_208_988_800;
+        assert_eq!(
+            timestamp(&[0, 0, 0, 0, 0x80, 0, 0, 0]),
+            overflow * SECOND_NS + SECOND_NS / 2
+        );
+        assert_eq!(timestamp(&stamp(overflow + 5)), (overflow + 5) * SECOND_NS);
+    }
+
+    #[test]
+    fn answers_are_checked() {
+        let mut query = [7; LEN];
+        query[40..].copy_from_slice(&[1, 2, 3, 4, 5, 6, 7, 8]);
+        let cookie = [1, 2, 3, 4, 5, 6, 7, 8];
+        let right = answer(&query, NEW_YEAR);
+        let time = NEW_YEAR * SECOND_NS;
+        assert_eq!(read(&right, cookie), Some(Answer::Time(time, time)));
+        let wrong: [(usize, u8, &str); 9] = [
+            (0, 4 << 3 | 3, "a client's"),
+            (0, 4 << 3 | 5, "a broadcast"),
+            (0, 0xc0 | 4 << 3 | 4, "the server's clock isn't set"),
+            (0, 1 << 3 | 4, "of an old version"),
+            (1, 16, "a server that isn't synchronised"),
+            (5, 16, "root delay"),
+            (9, 16, "root dispersion"),
+            (24, 9, "an answer to something else"),
+            (43, 0xff, "it takes a minute"),
+        ];
+        for (at, value, why) in wrong {
+            let mut changed = right;
+            changed[at] = value;
+            assert_eq!(read(&changed, cookie), None, "{why}");
+        }
+        let mut never = right;
+        never[40..].fill(0);
+        assert_eq!(read(&never, cookie), None);
+        let mut kiss = right;
+        kiss[1] = 0;
+        kiss[12..16].copy_from_slice(b"RATE");
+        assert_eq!(read(&kiss, cookie), None);
+        kiss[12..16].copy_from_slice(b"DENY");
+        assert_eq!(read(&kiss, cookie), Some(Answer::GoAway));
+    }
+
+    /// Runs a client of 10.0.0.2, whose answers `serve` makes; the samples and the times of queries.
+    fn run(
+        duration_ns: u64,
+        mut serve: impl FnMut(&[u8]) -> Option<[u8; LEN]>,
+    ) -> (Vec<Sample>, Vec<u64>) {
+        let mut world = pair();
+        world.settle();
+        let server: Handle = world.stacks[1]
+            .udp_bind(address("10.0.0.2:123"))
+            .expect("free");
+        let mut client = Client::new("10.0.0.2");
+        let (mut samples, mut queries) = (Vec::new(), Vec::new());
+        let end_ns = world.now_ns + duration_ns;
+        let mut at = |world: &mut World| {
+            let mut buffer = [0; 100];
+            let stack = &mut world.stacks[1];
+            while let Some((len, from)) = ready(stack.udp_recv_from(server, &mut buffer)) {
+                queries.push(world.now_ns);
+                if let Some(answer) = serve(&buffer[..len]) {
+                    stack.udp_send_to(server, &answer, from).expect("a route");
+                }
+            }
+            let polled = client.poll(&mut world.stacks[0], world.now_ns);
+            samples.extend(polled.sample);
+            world.settle();
+            polled.next_ns
+        };
+        while world.now_ns < end_ns {
+            world.settle();
+            let next = at(&mut world);
+            let step = next.saturating_sub(world.now_ns).clamp(1, SECOND);
+            world.step(step);
+        }
+        (samples, queries)
+    }
+
+    #[test]
+    fn the_time_of_a_server() {
+        let (samples, queries) = run(2000 * SECOND, |query| Some(answer(query, NEW_YEAR)));
+        assert_eq!(samples.len(), 2);
+        assert_eq!(samples[0].wall_ns, NEW_YEAR * SECOND_NS);
+        assert!(samples[0].delay_ns < MS && samples[0].at_ns < MS);
+        assert!(queries[1] - queries[0] >= 1024 * SECOND);
+    }
+
+    #[test]
+    fn silence_and_refusal_are_respected() {
+        let (samples, queries) = run(3000 * SECOND, |_| None);
+        assert!(
+            samples.is_empty() && (6..=10).contains(&queries.len()),
+            "{queries:?}"
+        );
+        assert!(
+            queries
+                .windows(2)
+                .all(|pair| pair[1] - pair[0] >= 15 * SECOND)
+        );
+        let (samples, queries) = run(3000 * SECOND, |query| {
+            let mut kiss = answer(query, NEW_YEAR);
+            kiss[1] = 0;
+            kiss[12..16].copy_from_slice(b"RSTR");
+            Some(kiss)
+        });
+        assert_eq!((samples.len(), queries.len()), (0, 1));
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_answers_are_harmless(bytes in prop::array::uniform32(any::<u8>()), rest in prop::array::uniform16(any::<u8>())) {
+            let mut answer = [0; LEN];
+            answer[..32].copy_from_slice(&bytes);
+            answer[32..].copy_from_slice(&rest);
+            if let Some(Answer::Time(received, sent)) = read(&answer, bytes[24..].try_into().expect("8 bytes")) {
+                prop_assert!(received <= sent);
+            }
+        }
+    }
+}
