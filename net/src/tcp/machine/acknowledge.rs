@@ -162,7 +162,7 @@ impl Connection {
             self.arm_user(now_ns);
         } else {
             self.timers.stop_sending();
-            self.recovery.clear();
+            self.recovery.all_acknowledged();
         }
         if self.fin_acknowledged() {
             self.fin_acked(budget, now_ns);

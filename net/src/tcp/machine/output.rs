@@ -1,7 +1,9 @@
 //! What a connection sends (RFC 9293, 3.8.6 and 3.10).
 
+use super::congestion::Control;
 use super::connection::{Connection, Emit, Outcome, due};
 use super::options::{Options, Sack};
+use super::recovery::Phase;
 use super::segment::{Flags, Header};
 use super::send::PIECES;
 use super::seq::Seq;
@@ -262,17 +264,24 @@ impl Connection {
         self.send_span(&span, header, window, now_ns, emit)
     }
 
+    /// The window that is spread over a round trip, and whether it doubles in each. While losses are repaired the
+    /// congestion window says what is in the network, and the threshold at what rate to send.
+    fn pace(&self) -> (u32, bool) {
+        let Control { cwnd, ssthresh, .. } = self.control;
+        match self.recovery.phase {
+            Phase::Recovery => (cwnd.max(ssthresh), false),
+            Phase::Open | Phase::Loss => (cwnd, self.control.in_slow_start()),
+        }
+    }
+
     /// Bytes that pacing allows now; `None`: its timer runs.
     fn paced(&mut self, mss: u32, now_ns: u64) -> Option<u32> {
         let rtt_ns = match self.rtt.smoothed() {
             Some(rtt_ns) if self.setup.pacing => rtt_ns,
             _ => return Some(u32::MAX),
         };
-        let slow = self.control.in_slow_start();
-        match self
-            .pacing
-            .allowance(self.control.cwnd, rtt_ns, slow, mss, now_ns)
-        {
+        let (window, slow) = self.pace();
+        match self.pacing.allowance(window, rtt_ns, slow, mss, now_ns) {
             Ok(bytes) => Some(bytes),
             Err(at_ns) => {
                 self.timers.pace = at_ns;
@@ -402,7 +411,7 @@ impl Connection {
         now_ns: u64,
         emit: &mut dyn Emit,
     ) -> Option<Sent> {
-        if self.recovery.phase != super::recovery::Phase::Open {
+        if self.recovery.phase != Phase::Open {
             return None;
         }
         let total = self.pmtu.wants_probe(now_ns)?;
@@ -508,9 +517,8 @@ impl Connection {
         if self.setup.pacing
             && let Some(rtt_ns) = self.rtt.smoothed()
         {
-            let slow = self.control.in_slow_start();
-            self.pacing
-                .sent(bytes, self.control.cwnd, rtt_ns, slow, now_ns);
+            let (window, slow) = self.pace();
+            self.pacing.sent(bytes, window, rtt_ns, slow, now_ns);
         }
     }
 

@@ -8,7 +8,7 @@ const QUANTUM_NS: u64 = 1_000_000;
 const BURST: u32 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
 
-/// When the next bytes are due.
+/// When the next bytes are due, unless they are part of what may leave at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pacing {
     next_ns: u64,
@@ -35,11 +35,14 @@ impl Pacing {
         if rtt_ns < RTT_MIN_NS {
             return Ok(u32::MAX);
         }
-        if self.next_ns > now_ns {
-            return Err(self.next_ns);
+        let rate = rate(cwnd, rtt_ns, slow_start);
+        let quantum = (rate / (SECOND_NS / QUANTUM_NS)).clamp(u64::from(BURST * mss), 1 << 30);
+        let early = self.next_ns.saturating_sub(now_ns);
+        let used = (u128::from(early) * u128::from(rate) / u128::from(SECOND_NS)) as u64;
+        match quantum.saturating_sub(used) {
+            bytes if bytes >= u64::from(mss) => Ok(bytes as u32),
+            _ => Err(self.next_ns),
         }
-        let quantum = rate(cwnd, rtt_ns, slow_start) / (SECOND_NS / QUANTUM_NS);
-        Ok(quantum.clamp(u64::from(BURST * mss), 1 << 30) as u32)
     }
 
     /// `bytes` left.

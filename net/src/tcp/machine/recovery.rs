@@ -63,6 +63,8 @@ struct Undo {
     unreported: u32,
     /// Something was sent again at all.
     resent: bool,
+    /// Recovery has ended; the peer's report counts until this is acknowledged.
+    until: Option<Seq>,
 }
 
 /// Proportional rate reduction (RFC 6937).
@@ -292,16 +294,23 @@ impl Recovery {
         self.probe = Some((next, retransmission));
     }
 
-    /// What the end of the flight that isn't acknowledged selectively is, at most `len` bytes: a probe repeats it.
-    pub(crate) fn tail(&self, una: Seq, next: Seq, len: u32) -> (Seq, Seq) {
-        let end = match self.board.as_ref().and_then(|board| board.sacked.last()) {
-            Some((lower, upper)) if upper.at_least(next) => lower,
-            _ => next,
+    /// The last segment of the flight, of `size` bytes at most: a probe repeats it.
+    pub(crate) fn tail(&self, una: Seq, next: Seq, size: u32) -> (Seq, Seq) {
+        let len = match (next - una) % size.max(1) {
+            0 => size,
+            rest => rest,
         };
-        (una.max(end - len.min(end.beyond(una))), end)
+        (una.max(next - len.min(next - una)), next)
     }
 
-    /// Forgets everything that is in flight: all was acknowledged, or nothing matters any more.
+    /// All was acknowledged. What is kept is at most how to undo a reduction.
+    pub(crate) fn all_acknowledged(&mut self) {
+        self.sent.clear();
+        self.duplicates = 0;
+        self.probe = None;
+    }
+
+    /// Forgets everything: the connection is over.
     pub(crate) fn clear(&mut self) {
         self.sent.clear();
         self.board = None;
@@ -338,7 +347,11 @@ impl Recovery {
             }) {
                 board.resent.pop_front();
             }
-            let idle = board.sacked.is_empty() && board.lost.is_empty() && board.resent.is_empty();
+            let told = |undo: &Undo| undo.until.is_none_or(|until| ack.ack.at_least(until));
+            let idle = board.sacked.is_empty()
+                && board.lost.is_empty()
+                && board.resent.is_empty()
+                && board.undo.as_ref().is_none_or(told);
             if self.phase == Phase::Open && idle {
                 self.board = None;
             }
@@ -421,9 +434,6 @@ impl Recovery {
         told: &Told,
     ) -> bool {
         let loss = self.phase == Phase::Loss;
-        if self.phase == Phase::Open {
-            return false;
-        }
         let Some(board) = &mut self.board else {
             return false;
         };
@@ -445,6 +455,7 @@ impl Recovery {
         };
         // RFC 3522, 3.2: the acknowledgement echoes a timestamp from before the retransmission.
         if advanced
+            && self.phase != Phase::Open
             && let Some(stamp) = undo.stamp.take()
             && ack
                 .echo
@@ -614,8 +625,11 @@ impl Recovery {
                 self.widened = 0;
             }
             if let Some(board) = &mut self.board {
-                board.undo = None;
                 board.frto = Frto::Off;
+                if let Some(undo) = &mut board.undo {
+                    // One more flight: the report of a duplicate may come after all else.
+                    undo.until = Some(ack.next + 1);
+                }
             }
         }
         let lost = self
@@ -631,7 +645,7 @@ impl Recovery {
             self.enter(ack, control);
         }
         if self.phase == Phase::Recovery {
-            self.reduce(ack, told.delivered, advanced, control);
+            self.reduce(ack, told.delivered, control);
         }
     }
 
@@ -655,12 +669,13 @@ impl Recovery {
                 stamp: None,
                 unreported: 0,
                 resent: false,
+                until: None,
             });
         }
     }
 
     /// RFC 6937, 3: how much may leave for what arrived.
-    fn reduce(&mut self, ack: &Ack<'_>, delivered: u32, advanced: bool, control: &mut Control) {
+    fn reduce(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
         let pipe = self.in_flight(ack.ack, ack.next, ack.mss);
         let Some(board) = &mut self.board else { return };
         let reduction = &mut board.reduction;
@@ -681,9 +696,7 @@ impl Recovery {
                 .delivered
                 .saturating_sub(reduction.out)
                 .max(delivered);
-            if advanced {
-                limit = limit.saturating_add(ack.mss);
-            }
+            limit = limit.saturating_add(ack.mss);
             limit.min(control.ssthresh - pipe)
         };
         // The first retransmission leaves at once.
@@ -731,6 +744,7 @@ impl Recovery {
                 stamp: None,
                 unreported: 0,
                 resent: false,
+                until: None,
             });
             // RFC 5682, 3.1 step 1: not on top of another recovery.
             board.frto = match self.phase {

@@ -103,13 +103,13 @@ impl Control {
         self.algorithm = saved.algorithm;
     }
 
-    /// Data was lost: the new slow start threshold (RFC 5681, 3.1 (4); RFC 9438, 4.6). The window itself is the
-    /// recovery's.
+    /// Data was lost: the new slow start threshold. The window itself is the recovery's.
     pub(crate) fn lost(&mut self, flight: u32, mss: u32) {
-        let cwnd = self.cwnd.min(flight.max(mss));
         let reduced = match &mut self.algorithm {
-            Algorithm::Cubic(cubic) => cubic.reduce(cwnd, mss),
-            Algorithm::NewReno(newreno) => newreno.reduce(cwnd),
+            // RFC 9438, 4.6: the window, as it doesn't grow while it isn't used.
+            Algorithm::Cubic(cubic) => cubic.reduce(self.cwnd, mss),
+            // RFC 5681, 3.1 (4).
+            Algorithm::NewReno(newreno) => newreno.reduce(self.cwnd.min(flight)),
         };
         self.ssthresh = reduced.max(2 * mss);
         self.slow_start = SlowStart::default();

@@ -407,6 +407,37 @@ impl World {
         self.log.iter().filter(move |sent| sent.from == from)
     }
 
+    /// The segments since `begun_ns`, for messages of tests that fail.
+    pub(crate) fn trace(&self, begun_ns: u64) -> String {
+        let mut text = String::new();
+        for sent in self
+            .log
+            .iter()
+            .filter(|sent| sent.at_ns >= begun_ns)
+            .take(400)
+        {
+            let Header {
+                seq,
+                ack,
+                flags,
+                window,
+                options,
+                ..
+            } = sent.header;
+            let at = (sent.at_ns - begun_ns) as f64 / 1e6;
+            let sack = options.sack;
+            text += &format!(
+                "{at:9.3} {} {flags:?} seq {} len {} ack {} window {window} {:?}\n",
+                sent.from,
+                seq.0,
+                sent.len(),
+                ack.0,
+                sack.blocks(),
+            );
+        }
+        text
+    }
+
     /// Nothing is left of either end's memory.
     pub(crate) fn assert_released(&mut self) {
         for end in &mut self.ends {
