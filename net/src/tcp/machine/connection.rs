@@ -275,6 +275,10 @@ impl Connection {
         self.receive_next = irs + 1;
         self.acknowledged = irs + 1;
         self.window.begin(irs + 1);
+        if !self.passive {
+            // Our SYN has offered a window.
+            self.window.offer_syn(irs + 1);
+        }
         self.peer_window = u32::from(window);
         self.peer_window_max = self.peer_window;
         self.wl1 = irs;
