@@ -208,7 +208,7 @@ fn paws() {
     segment.options.timestamps = Some((8000, 0));
     script.give(&segment, b"new");
     segment.options.timestamps = Some((7999, 0));
-    segment.seq = segment.seq + 3;
+    segment.seq += 3;
     let out = script.give(&segment, b"old");
     assert_eq!((out.len(), theirs(out[0].0.ack)), (1, 4));
     assert_eq!(

@@ -3,6 +3,7 @@
 mod basic;
 mod endings;
 mod flow;
+mod hostile;
 mod link;
 mod loss;
 mod script;
