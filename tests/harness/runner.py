@@ -17,7 +17,7 @@ import tempfile
 import time
 import traceback
 
-from harness import sandbox
+from harness import relay, sandbox
 from harness.console import Timeout
 from harness.context import ROOT, SOIL, Context, Skip
 
@@ -212,6 +212,8 @@ def main():
     if not os.environ.get(sandbox.MARK) and not options.no_build:
         fetch_peer()
         build("@default", "@tests/programs/all")
+        if not relay.build():
+            sys.exit("error: the relay doesn't build; see above")
     sandbox.enter()
     began = time.monotonic()
     counts = run(tests, max(1, options.jobs))

@@ -17,5 +17,5 @@ findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
 system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools passt curl ca-certificates git"
 # Peers and judges of the end-to-end tests.
-system_test="python3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils kmod socat strace"
+system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils kmod socat strace"
 system_bench=""

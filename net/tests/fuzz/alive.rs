@@ -54,7 +54,7 @@ fn v6(random: &mut Random) -> IpAddr {
 }
 
 fn arp(number: u32, _: &mut Random) -> Vec<u8> {
-    let address = (0x0a00_0000 | number % 0xff_ffff).to_be_bytes();
+    let address = (0x0a00_0000 | (number % 0xff_ffff)).to_be_bytes();
     let sender = [&[2, 1][..], &number.to_be_bytes()].concat();
     let bytes = [
         &[0, 1, 8, 0, 6, 4, 0, 1][..],
@@ -94,7 +94,7 @@ fn fragment4(number: u32, random: &mut Random) -> Vec<u8> {
     let to = address("10.0.0.1:0").ip();
     let mut frame = packet::ip(MACS, from, to, 17, 64, &[0; 1400]);
     frame[18..20].copy_from_slice(&(number as u16).to_be_bytes());
-    frame[20..22].copy_from_slice(&(0x2000 | random.below(40) as u16 * 175).to_be_bytes());
+    frame[20..22].copy_from_slice(&(0x2000 | (random.below(40) as u16 * 175)).to_be_bytes());
     frame[24..26].fill(0);
     let sum = !packet::sum(0, &frame[14..34]);
     frame[24..26].copy_from_slice(&sum.to_be_bytes());
@@ -102,7 +102,7 @@ fn fragment4(number: u32, random: &mut Random) -> Vec<u8> {
 }
 
 fn fragment6(number: u32, random: &mut Random) -> Vec<u8> {
-    let offset = (random.below(40) as u16 * 1400 | 1).to_be_bytes();
+    let offset = ((random.below(40) as u16 * 1400) | 1).to_be_bytes();
     let number = number.to_be_bytes();
     let payload = [&[17, 0][..], &offset, &number, &[0; 1400]].concat();
     let to = address("[fd00::1]:0").ip();

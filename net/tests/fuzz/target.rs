@@ -301,7 +301,7 @@ impl Target {
                 let interval = random.below(100) * SECOND / 10;
                 let keep = (interval > 0).then_some(interval);
                 let _ = stack.tcp_set_keepalive(self.sockets[at], keep);
-                let _ = stack.tcp_set_nodelay(self.sockets[at], interval % 2 == 0);
+                let _ = stack.tcp_set_nodelay(self.sockets[at], random.below(2) == 0);
             }
             (13, Some(at)) => {
                 let _ = stack.readiness(self.sockets[at]);

@@ -1,0 +1,66 @@
+"""Linux's TCP at the other end of a bad link, in both directions, beside Linux against itself."""
+
+import re
+
+from cases.network import in_every_form, load_words, services
+from harness.relay import BadLink, source
+
+
+def rates(context, tap, link, seconds, together):
+    """Mbit/s of Soil's sending, Soil's receiving, and Linux's sending over the same link."""
+    port = source(link.near)
+    runs = [("out", tap.guest, 19), ("in", tap.guest, 9), ("out", link.near, port)]
+    commands = [link.inside + load_words(mode, host, port, seconds) for mode, host, port in runs]
+
+    def rate(child):
+        assert child.finish(context.remaining()) == 0, child.text
+        return float(re.search(r"gbps=([0-9.]+)", child.text)[1]) * 1000
+
+    if together:
+        return list(map(rate, [context.child(command) for command in commands]))
+    return [rate(context.child(command)) for command in commands]
+
+
+def over(context, form, seconds, least, *words):
+    """Bytes come through unchanged, and as fast as Linux's own by `least` at least."""
+    _, tap = services(context, form)
+    link = BadLink(context, tap, *words)
+    copy = context.child(link.inside + load_words("copy", tap.guest, 7, 400_000))
+    # Where the link has a rate they would fight for it.
+    together = not any(word.startswith("rate") for word in words)
+    soil, back, linux = rates(context, tap, link, seconds, together)
+    assert copy.finish(context.remaining()) == 0, copy.text
+    report = (
+        f"{' '.join(words)}: Soil to Linux {soil:.2f}, Linux to Soil {back:.2f}, Linux to Linux {linux:.2f}"
+        f" Mbit/s; {link.statistics()}"
+    )
+    print(report)
+    assert soil > least * linux and back > least * linux, report
+
+
+@in_every_form(limit=90, forms=("process", "microvm"), long=True)
+def one_percent_of_loss(context, form):
+    """1 % of loss and 50 ms."""
+    over(context, form, 10, 0.4, "delay=25", "loss=10000")
+
+
+@in_every_form(limit=90, forms=("process",), long=True)
+def reordered(context, form):
+    """2 % of the frames are overtaken by 3 ms, some come twice, 50 ms and 20 Mbit/s."""
+    over(
+        context, form, 6, 0.4,
+        "delay=25", "reorder=20000", "reorder-delay=3", "duplicate=5000", "rate=20", "queue=150000",
+    )  # fmt: skip
+
+
+@in_every_form(limit=600, long=True)
+def losses(context, form):
+    """0.1, 1 and 5 % of loss, and bursts, for longer."""
+    for words in (
+        ["delay=25", "loss=1000", "rate=100", "queue=625000"],
+        ["delay=25", "loss=10000"],
+        ["delay=25", "loss=50000"],
+        ["delay=25", "burst-enter=3000", "burst-leave=300000"],
+        ["delay=5", "jitter=4", "loss=1000", "corrupt=1000"],
+    ):
+        over(context, form, 40, 0.6, *words)

@@ -1,0 +1,175 @@
+"""Scanners, floods and malformed packets; afterwards, and meanwhile, everybody honest is served.
+
+All traffic is on a TAP in the tests' namespace, and bounded in count and time.
+"""
+
+import os
+import re
+import shutil
+import socket
+import threading
+import time
+
+from cases.network import counters, in_every_form, load_words, services
+from harness.context import ROOT, Skip
+
+MALFORMED = os.path.join(ROOT, "tests", "peers", "malformed.py")
+IMAGE_AND_PROCESS = ("process", "microvm")
+
+
+def tool(name, package):
+    """The path of a program, or why the test can't run."""
+    path = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if not path:
+        raise Skip(f"{name} is not installed; run: apt-get install {package}")
+    return path
+
+
+def ask(tap, timeout=10):
+    """One request on a connection of its own; whether the whole answer came."""
+    return answer(tap, timeout) == "served"
+
+
+def answer(tap, timeout=10):
+    """`served`, or what went wrong."""
+    try:
+        with socket.create_connection((tap.guest, 80), timeout=timeout) as peer:
+            peer.settimeout(timeout)
+            peer.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            got = b""
+            while piece := peer.recv(4096):
+                got += piece
+            right = got.startswith(b"HTTP/1.1 200") and len(got) > 1024
+            return "served" if right else f"wrong answer: {got[:100]!r}"
+    except OSError as problem:
+        return str(problem)
+
+
+def still_serves(context, child, tap):
+    """All services work, and nothing of what was is left."""
+    found = answer(tap)
+    child.drain(0.2)
+    assert found == "served", f"{found}\n{child.text}"
+    context.load("copy", tap.guest, 7, 300_000)
+    deadline = time.monotonic() + 20
+    while counters(tap)["descriptors"] >= 20:
+        assert time.monotonic() < deadline, counters(tap)
+        time.sleep(1)
+    assert "Fatal" not in child.text and "panic" not in child.text, child.text
+
+
+def mac_of(context, tap):
+    """The guest's Ethernet address, from the host's table of neighbours."""
+    assert ask(tap)
+    text = context.run("ip", "neigh", "show", tap.guest, "dev", tap.name).stdout
+    return re.search(r"lladdr (\S+)", text)[1]
+
+
+@in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
+def nmap(context, form):
+    """-sS finds the open ports and no others, -sU and -O do no harm, and sequence numbers can't be guessed."""
+    nmap = tool("nmap", "nmap")
+    child, tap = services(context, form)
+    scan = [nmap, "-n", "-Pn", "--max-retries", "3", "--host-timeout", "90s"]
+    text = context.run(*scan, "-sS", "-T4", "-p", "1-300", tap.guest).stdout
+    found = re.findall(r"^(\d+)/tcp\s+open\s", text, re.M)
+    assert found == ["7", "9", "19", "79", "80", "81"], text
+    assert "closed" in text, text
+    text = context.run(*scan, "-sU", "-T4", "-p", "7,9,53", tap.guest).stdout
+    assert re.search(r"^7/udp\s+open", text, re.M), text
+    text = context.run(*scan, "-O", "-v", "-p", "80,90", tap.guest).stdout
+    guess = re.search(r"TCP Sequence Prediction: Difficulty=(\d+)", text)
+    assert guess is None or int(guess[1]) >= 200, text
+    still_serves(context, child, tap)
+
+
+def flood(context, tap, seconds, *words):
+    """hping3 with at most 5 000 packets a second for so long, from changing addresses."""
+    command = ["timeout", seconds, tool("hping3", "hping3"), "-q", "-n", "-I", tap.name, "-i", "u200"]
+    return context.child([*map(str, command), "-c", str(5000 * seconds), *map(str, words), tap.guest])
+
+
+@in_every_form(limit=120, forms=("process",))
+def syn_flood(context, form):
+    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests succeed."""
+    child, tap = services(context, form)
+    copy = context.child(load_words("copy", tap.guest, 7, 2_000_000))
+    attack = flood(context, tap, 10, "-S", "-p", 80, "--rand-source")
+    time.sleep(1)
+    results = []
+
+    def client():
+        while attack.process.poll() is None:
+            results.append(ask(tap))
+
+    clients = [threading.Thread(target=client) for _ in range(2)]
+    for one in clients:
+        one.start()
+    attack.finish(context.remaining())
+    for one in clients:
+        one.join()
+    assert copy.finish(context.remaining()) == 0, copy.text
+    served = sum(results)
+    assert len(results) >= 50 and served >= 0.99 * len(results), f"{served} of {len(results)}"
+    still_serves(context, child, tap)
+
+
+@in_every_form(limit=180, forms=IMAGE_AND_PROCESS)
+def other_floods(context, form):
+    """ACK, FIN, RST, SYN-ACK, no flags and all of them, fragments, pings and datagrams, 5 000 a second each."""
+    child, tap = services(context, form)
+    kinds = [
+        ["-A", "-p", 80], ["-F", "-p", 80], ["-R", "-p", 80], ["-SA", "-p", 80], ["-p", 80], ["-SARFUP", "-p", 80],
+        ["-S", "-p", 80, "-f", "-d", 100], ["-A", "-p", 80, "-d", 1400, "-m", 600], ["--udp", "-p", 7, "-d", 500],
+        ["--udp", "-p", 99, "-d", 10], ["--icmp", "-d", 1000], ["--icmp", "-f", "-d", 1000], ["-S", "-p", "++1"],
+    ]  # fmt: skip
+    for words in kinds:
+        attack = flood(context, tap, 2, "--rand-source", *words)
+        results = [ask(tap) for _ in range(4)]
+        attack.finish(context.remaining())
+        assert results.count(True) >= 3, f"{words}: {results}\n{child.text}"
+    still_serves(context, child, tap)
+
+
+def malformed(context, form, seconds):
+    child, tap = services(context, form)
+    python = tool("/usr/bin/python3", "python3-scapy")
+    if context.run(python, "-c", "import scapy", check=False).returncode != 0:
+        raise Skip("Scapy is not installed; run: apt-get install python3-scapy")
+    mac = mac_of(context, tap)
+    copy = context.child(load_words("copy", tap.guest, 7, 200_000))
+    seed = os.environ.get("SOIL_FUZZ_SEED", "1")
+    command = [python, MALFORMED, tap.name, tap.host, tap.guest, mac, str(seconds), seed]
+    text = context.run(*command).stdout
+    assert int(re.search(r"sent=(\d+)", text)[1]) > 100 * seconds, text
+    copy.finish(context.remaining())
+    # Claims to the guest's address may have spoilt the host's table; nobody else is to blame.
+    context.run("ip", "neigh", "flush", "dev", tap.name)
+    time.sleep(1)
+    still_serves(context, child, tap)
+
+
+@in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
+def malformed_packets(context, form):
+    """Thousands of malformed packets of every layer."""
+    malformed(context, form, 10)
+
+
+@in_every_form(limit=900, long=True)
+def malformed_packets_for_long(context, form):
+    malformed(context, form, 200)
+
+
+@in_every_form(limit=180, forms=IMAGE_AND_PROCESS, long=True)
+def ten_thousand_connections(context, form):
+    """10 000 idle connections at once; newcomers are served meanwhile, and all of it is given back."""
+    child, tap = services(context, form, options=("--mem", "512M"))
+    before = counters(tap)
+    hold = context.child(load_words("hold", tap.guest, 7, 10_000, 3))
+    hold.wait_line("connections=10000", timeout=context.remaining())
+    figures = counters(tap)
+    assert figures["connections"] >= 10_000, figures
+    assert ask(tap)
+    hold.finish(context.remaining())
+    print(f"{(figures['in_use'] - before['in_use']) / 10_000:.0f} bytes for a connection and its task")
+    still_serves(context, child, tap)

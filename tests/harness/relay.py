@@ -1,0 +1,88 @@
+"""A bad link to a Linux peer in a network namespace of its own (net/examples/relay.rs)."""
+
+import os
+import socket
+import subprocess
+import threading
+
+from harness.context import ROOT
+from harness.tap import ip
+
+RELAY = os.path.join(ROOT, "target", "tools", "examples", "relay")
+
+
+def build():
+    """Builds the relay, before the sandbox cuts the network off."""
+    cargo = ["cargo", "build", "-q", "--locked", "--profile", "tools", "-p", "net", "--example", "relay"]
+    return subprocess.run(cargo, cwd=ROOT, check=False).returncode == 0
+
+
+def setting(path, value):
+    """Sets a sysctl of this network namespace."""
+    with open("/proc/sys/net/" + path, "w", encoding="ascii") as file:
+        file.write(str(value))
+
+
+class BadLink:
+    """`near` is this namespace's address on the link, `far` the peer's; the peer reaches `tap`'s guest by way of here.
+
+    `words` are the relay's, such as `loss=10000` (in millionths) and `delay=25` (ms), for each direction.
+    """
+
+    def __init__(self, context, tap, *words):
+        number = tap.name.removeprefix("soil")
+        names = [f"r{number}a", f"r{number}b"]
+        prefix = tap.prefix.replace("10.", "172.", 1).split(".")
+        prefix = f"172.{16 + int(prefix[1]) % 16}.{prefix[2]}"
+        self.near, self.far = prefix + ".1", prefix + ".2"
+        holder = context.child(["unshare", "--net", "--", "sh", "-c", "echo there; exec sleep 86400"])
+        holder.wait_line("there")
+        self.inside = ["nsenter", "-t", str(holder.pid), "-n", "--"]
+        self.relay = context.child([RELAY, *names, *words], stdin=subprocess.PIPE)
+        self.relay.wait_line("relaying")
+        ip("link", "set", names[1], "netns", str(holder.pid))
+        ip("addr", "add", self.near + "/24", "dev", names[0])
+        ip("link", "set", names[0], "up")
+        self.enter("ip", "addr", "add", self.far + "/24", "dev", names[1])
+        self.enter("ip", "link", "set", names[1], "up")
+        self.enter("ip", "link", "set", "lo", "up")
+        self.enter("ip", "route", "add", "default", "via", self.near)
+        setting("ipv4/ip_forward", 1)
+        # What one connection has found out isn't to help the next one.
+        setting("ipv4/tcp_no_metrics_save", 1)
+        self.enter("sh", "-c", "echo 1 >/proc/sys/net/ipv4/tcp_no_metrics_save")
+
+    def enter(self, *words):
+        """Runs a command at the peer."""
+        subprocess.run([*self.inside, *words], check=True, capture_output=True, text=True)
+
+    def statistics(self):
+        """Ends the relay; what it says it did."""
+        self.relay.process.stdin.close()
+        self.relay.finish()
+        return self.relay.lines[-1][1]
+
+
+def source(address):
+    """A Linux server (CUBIC) on `address` that sends without end; its port."""
+    server = socket.create_server((address, 0))
+    server.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"cubic")
+
+    def serve(connection):
+        with connection:
+            try:
+                while True:
+                    connection.sendall(bytes(65536))
+            except OSError:
+                pass
+
+    def accept():
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            threading.Thread(target=serve, args=(connection,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    return server.getsockname()[1]
