@@ -271,6 +271,14 @@ pub fn wall_ns() -> u64 {
     })
 }
 
+/// Moves the wall clock by so many nanoseconds.
+pub fn adjust_wall(offset_ns: i64) {
+    STATE.with(|state| {
+        let base = state.wall_base();
+        state.wall_base = Some(base.saturating_add_signed(offset_ns));
+    });
+}
+
 /// The APIC's bus clocks in `ns`.
 pub fn bus_clocks(ns: u64) -> u64 {
     let hz = STATE.with(|state| state.scale().bus_hz);

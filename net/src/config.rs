@@ -35,8 +35,6 @@ pub struct Config {
     /// How long a closed connection may still deliver what was written, and wait for the peer's
     /// FIN, in the background.
     pub linger_ns: u64,
-    /// How long a name server may take before [`Error::TimedOut`], all servers together.
-    pub dns_timeout_ns: u64,
     /// Bytes queued in each direction by one UDP socket.
     pub udp_queue: usize,
 }
@@ -55,7 +53,6 @@ impl Default for Config {
             neighbor_timeout_ns: 3 * SECOND,
             send_timeout_ns: 120 * SECOND,
             linger_ns: 60 * SECOND,
-            dns_timeout_ns: 20 * SECOND,
             udp_queue: 64 << 10,
         }
     }

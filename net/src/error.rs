@@ -42,12 +42,6 @@ pub enum Error {
     MessageTooLong,
     /// The memory set aside for sockets is used up, or a table is full.
     OutOfMemory,
-    /// The name does not exist, or has no address of the wanted family.
-    NameNotFound,
-    /// No name server is configured.
-    NoNameServer,
-    /// Every name server said that it can't tell.
-    NameServerFailure,
 }
 
 impl fmt::Display for Error {
@@ -69,9 +63,6 @@ impl fmt::Display for Error {
             Error::BrokenPipe => "sending side is shut down",
             Error::MessageTooLong => "message too long",
             Error::OutOfMemory => "out of network memory",
-            Error::NameNotFound => "name not found",
-            Error::NoNameServer => "no name server configured",
-            Error::NameServerFailure => "name servers failed",
         })
     }
 }

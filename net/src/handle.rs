@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-/// Names one socket: a listener, a connection, a UDP socket or a name lookup.
+/// Names one socket: a listener, a connection or a UDP socket.
 ///
 /// A handle that was closed never names another socket again (for 2^32 reuses of its place).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -4,7 +4,7 @@
 //!
 //! - [`Link`]: a device that carries frames, with checksum and segmentation offload;
 //! - [`Stack`]: interfaces, a demultiplexer that finds the one socket of a frame in constant time,
-//!   listeners with a backlog, timers, TIME-WAIT records, a memory budget, DHCP, DNS, UDP;
+//!   listeners with a backlog, timers, TIME-WAIT records, a memory budget, DHCP, UDP;
 //! - [`Handle`], [`Readiness`], [`Stack::take_events`]: sockets as small checked names, and which
 //!   of them changed, in time proportional to the changes;
 //! - `sim` (feature `sim`): a simulated link in virtual time, for tests.
@@ -19,12 +19,10 @@ extern crate alloc;
 
 #[allow(dead_code, reason = "for the connections of our own TCP")]
 mod budget;
-pub mod capture;
 mod checksum;
 mod config;
 mod device;
 mod dhcp;
-mod dns;
 mod error;
 mod flow;
 mod frame;
@@ -42,7 +40,6 @@ mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 mod slaac;
-pub mod sntp;
 mod stack;
 mod tcp;
 #[cfg(test)]
@@ -52,10 +49,9 @@ mod timers;
 mod udp;
 
 pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
-pub use dns::{DnsOptions, DnsRecord, RecordData, RecordType};
 pub use error::Error;
 pub use handle::Handle;
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
-pub use stack::{AddressFamily, InterfaceId, Kind, Progress, Readiness, Stack};
+pub use stack::{InterfaceId, Kind, Progress, Readiness, Stack};

@@ -7,7 +7,6 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::dns::{Lookup, Names};
 use crate::flow::{Flows, Keyed};
 use crate::frame::{Class, Framing, PROTOCOL_TCP, PROTOCOL_UDP, classify};
 use crate::handle::Table;
@@ -26,7 +25,6 @@ pub(crate) enum Socket {
     Listener(Listener),
     Connection(Box<Connection>),
     Udp(Box<Udp>),
-    Lookup(Box<Lookup>),
 }
 
 impl Socket {
@@ -36,7 +34,7 @@ impl Socket {
                 matches!(connection.phase, Phase::Connecting | Phase::Open)
             }
             Socket::Udp(udp) => !udp.closing,
-            Socket::Listener(_) | Socket::Lookup(_) => true,
+            Socket::Listener(_) => true,
         }
     }
 }
@@ -71,8 +69,6 @@ pub(crate) struct Core {
     pub(crate) budget: Budget,
     /// Connections in handshake, of all listeners.
     pub(crate) half_open: usize,
-    /// What lookups share.
-    pub(crate) names: Names,
     /// Calls into smoltcp for a set: what a packet costs, for tests.
     pub(crate) work: u64,
 }
@@ -97,7 +93,6 @@ impl Core {
                 config.tcp_buffer_max,
             ),
             half_open: 0,
-            names: Names::default(),
             work: 0,
             config,
             random,
@@ -135,7 +130,6 @@ impl Core {
             Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
             Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
             Some(Socket::Udp(udp)) => &mut udp.wakes.listed,
-            Some(Socket::Lookup(lookup)) => &mut lookup.wakes.listed,
             None => return,
         };
         if !core::mem::replace(listed, true) {

@@ -2,11 +2,11 @@
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
 use crate::interface::Interface;
 use crate::loopback::Loopback;
-use crate::shared::{Core, Socket, Turn};
+use crate::shared::{Core, Socket, Turn, route};
 use crate::{Config, Error, Handle, InterfaceConfig, InterfaceStatus, Link};
 
 /// How often a link is looked at that is full, in case its wake-up was lost.
@@ -34,8 +34,8 @@ pub struct Progress {
 /// What can be done with a socket without waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Readiness {
-    /// A read gives bytes, end of input or an error; an accept gives a connection; a datagram or
-    /// the answer of a lookup is there.
+    /// A read gives bytes, end of input or an error; an accept gives a connection; a datagram is
+    /// there.
     pub readable: bool,
     /// A write takes bytes or gives an error; a connect has finished, well or not.
     pub writable: bool,
@@ -54,19 +54,6 @@ pub enum Kind {
     Connection,
     /// A UDP socket.
     Udp,
-    /// A name lookup.
-    Lookup,
-}
-
-/// Which addresses a lookup is to give.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AddressFamily {
-    /// IPv4, and IPv6 where an interface has a global IPv6 address.
-    Any,
-    /// A records.
-    V4,
-    /// AAAA records.
-    V6,
 }
 
 /// A TCP/IP stack. See the crate's description.
@@ -122,6 +109,12 @@ impl Stack {
             .map(|interface| interface.end.status())
     }
 
+    /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no
+    /// route.
+    pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {
+        route(&self.interfaces, remote, 0).map(|(_, source)| source)
+    }
+
     /// A number that changes whenever addresses, gateways or name servers change.
     pub fn configuration_generation(&self) -> u32 {
         self.generation
@@ -138,22 +131,6 @@ impl Stack {
     /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
     /// Operations made since the last call take effect (are sent) here. Never blocks.
     pub fn poll(&mut self, now_ns: u64, budget: usize) -> Progress {
-        let mut progress = self.poll_sockets(now_ns, budget);
-        if self.has_lookups() {
-            // They are users of sockets: what they send leaves in another round.
-            let next_ns = self.run_lookups();
-            if !self.core.dirty.is_empty() {
-                let more_work = progress.more_work;
-                progress = self.poll_sockets(now_ns, budget);
-                progress.more_work |= more_work;
-            }
-            let times = [progress.next_deadline_ns, next_ns];
-            progress.next_deadline_ns = times.into_iter().flatten().min();
-        }
-        progress
-    }
-
-    fn poll_sockets(&mut self, now_ns: u64, budget: usize) -> Progress {
         let Stack {
             interfaces,
             core,
@@ -225,7 +202,6 @@ impl Stack {
                 Some(Socket::Connection(connection)) => &mut connection.wakes,
                 Some(Socket::Listener(listener)) => &mut listener.wakes,
                 Some(Socket::Udp(udp)) => &mut udp.wakes,
-                Some(Socket::Lookup(lookup)) => &mut lookup.wakes,
                 None => continue,
             };
             wakes.listed = false;
@@ -289,7 +265,6 @@ impl Stack {
             Socket::Listener(_) => Kind::Listener,
             Socket::Connection(_) => Kind::Connection,
             Socket::Udp(_) => Kind::Udp,
-            Socket::Lookup(_) => Kind::Lookup,
         })
     }
 
@@ -310,16 +285,6 @@ impl Stack {
                 )
             }
             Some(Socket::Udp(udp)) => (udp.readiness(), &mut udp.wakes),
-            Some(Socket::Lookup(lookup)) => {
-                let readable = lookup.is_done();
-                (
-                    Readiness {
-                        readable,
-                        ..Default::default()
-                    },
-                    &mut lookup.wakes,
-                )
-            }
             None => return Err(Error::BadHandle),
         };
         wakes.read |= !ready.readable;
@@ -343,7 +308,6 @@ impl Stack {
             Some(Socket::Connection(connection)) => Ok(connection.local),
             Some(Socket::Listener(listener)) => Ok(listener.local),
             Some(Socket::Udp(udp)) => Ok(udp.local),
-            Some(Socket::Lookup(_)) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),
         }
     }
@@ -364,13 +328,11 @@ impl Stack {
     ///   an RST once everything written was acknowledged (RFC 9293, 3.10.4 and RFC 1122, 4.2.2.13).
     /// - Listener: its port is free at once; connections not accepted yet are aborted.
     /// - UDP: its port is free at once; what was queued to be sent still leaves.
-    /// - Lookup: cancelled.
     pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
         match self.kind(handle).ok_or(Error::BadHandle)? {
             Kind::Listener => self.core.close_listener(handle),
             Kind::Connection => self.core.close_connection(handle),
             Kind::Udp => self.core.close_udp(handle),
-            Kind::Lookup => self.close_lookup(handle),
         }
         Ok(())
     }

@@ -625,6 +625,12 @@ Int soil_machine_reboot(void);
 Int soil_net_up(Int token);
 
 /**
+ * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns their number.
+ */
+Int soil_net_sort(Bytes addresses,
+                  Int len);
+
+/**
  * The number of interfaces. Errors: `Bad_configuration`.
  */
 Int soil_net_interfaces(void);
@@ -735,6 +741,18 @@ Int soil_dns_lookup(Text name,
                     Buffer results,
                     Int len,
                     Int token);
+
+/**
+ * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28 AAAA, 33 SRV) and writes as many as fit to
+ * `results`; the result is the number of bytes. Each record is its time to live in seconds (4 bytes, the highest first), the
+ * length of what follows (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes each) and a name;
+ * or strings with a byte before each that says its length. Usually `PENDING`. Errors: as [`soil_dns_lookup`].
+ */
+Int soil_dns_query(Text name,
+                   Int kind,
+                   Buffer results,
+                   Int len,
+                   Int token);
 
 /**
  * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see

@@ -6,6 +6,7 @@ pub mod address;
 mod configuration;
 pub mod dns;
 mod mac;
+mod services;
 mod status;
 pub mod tcp;
 pub mod udp;
@@ -69,6 +70,7 @@ pub struct Net {
     /// Key in `sockets` of a handle, by the handle's index; `u32::MAX` = none.
     by_handle: Vec<u32>,
     lookups: Vec<dns::Lookup>,
+    services: services::Services,
     /// Tokens that wait for an address.
     waiting_for_address: Vec<u64>,
     /// Time of the start, for the patience with DHCP.
@@ -76,6 +78,14 @@ pub struct Net {
     progress: Progress,
     /// Kept for its memory.
     events: Vec<Handle>,
+}
+
+/// 64 random bits.
+fn random_bits() -> u64 {
+    let mut bits = [0u8; 8];
+    // The generator has been seeded when the network started, and doesn't run dry.
+    let _ = Current::random(&mut bits);
+    u64::from_le_bytes(bits)
 }
 
 /// The stack, which is started by the first call.
@@ -93,6 +103,10 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         Ok(configuration) => configuration,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
     };
+    let services = match services::Services::new() {
+        Ok(services) => services,
+        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
+    };
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
     let devices = match Current::links(rt) {
@@ -105,19 +119,14 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         tcp_memory: memory as usize,
         ..::net::Config::default()
     };
-    let random = || {
-        let mut bits = [0u8; 8];
-        // The generator has been seeded above and doesn't run dry.
-        let _ = Current::random(&mut bits);
-        u64::from_le_bytes(bits)
-    };
     // It stays for good; without the code that would take it down.
     let net = Box::leak(Box::new(Net {
-        stack: Stack::new(limits, Box::new(random)),
+        stack: Stack::new(limits, Box::new(random_bits)),
         interfaces: Vec::new(),
         sockets: Slab::new(),
         by_handle: Vec::new(),
         lookups: Vec::new(),
+        services,
         waiting_for_address: Vec::new(),
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
@@ -167,6 +176,7 @@ fn poll(rt: &mut Runtime, now: u64) {
     if let Some(net) = rt.net.as_deref_mut() {
         net.events = events;
     }
+    services::poll(rt, now);
     status::check(rt, now);
 }
 
@@ -185,7 +195,7 @@ fn event(rt: &mut Runtime, handle: Handle) {
         .get(key as usize)
         .filter(|socket| socket.handle == handle)
     else {
-        dns::event(rt, handle);
+        // Of a service, which looks at its sockets in any case.
         return;
     };
     let fd = socket.fd;
@@ -207,10 +217,8 @@ fn deadline(rt: &mut Runtime) -> Option<u64> {
     } else {
         progress.next_deadline_ns
     };
-    match (stack, patience) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (a, b) => a.or(b),
-    }
+    let services = rt.net.as_deref()?.services.next_ns;
+    [stack, patience, services].into_iter().flatten().min()
 }
 
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
@@ -373,8 +381,6 @@ fn error(error: ::net::Error) -> Error {
         E::BrokenPipe => Error::BrokenPipe,
         E::MessageTooLong => Error::MessageTooLong,
         E::OutOfMemory => Error::OutOfMemory,
-        E::NameNotFound => Error::NoSuchHost,
-        E::NoNameServer | E::NameServerFailure => Error::NameServerFailure,
         _ => Error::Invalid,
     }
 }

@@ -56,6 +56,9 @@ pub trait Platform {
     /// Nanoseconds since 1970, UTC.
     fn wall_ns() -> u64;
 
+    /// Moves the clock of [`Platform::wall_ns`] by so many nanoseconds. The clock of a Linux host is left alone.
+    fn adjust_wall(offset_ns: i64);
+
     /// Bytes of memory: total, in use, free, highest use.
     fn memory() -> [u64; 4];
 

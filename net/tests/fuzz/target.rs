@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use net::sim::packet::{ACK, Ip, RST, SYN, Tcp};
 use net::sim::{Bench, Host, Offloads, Random, World};
-use net::{AddressFamily, Config, Handle, InterfaceConfig};
+use net::{Config, Handle, InterfaceConfig};
 
 use crate::mutate::{Line, repair};
 
@@ -270,12 +270,6 @@ impl Target {
             (0, _) if self.sockets.len() < 40 => {
                 let to = ["10.0.0.9:5000", "[fd00::9]:5000"][random.below(2) as usize];
                 self.sockets.extend(stack.tcp_connect(address(to), None));
-            }
-            (1, _) if self.sockets.len() < 40 => {
-                let family = [AddressFamily::Any, AddressFamily::V4, AddressFamily::V6]
-                    [random.below(3) as usize];
-                self.sockets
-                    .extend(stack.dns_lookup("www.example.org", family));
             }
             (2, _) => {
                 let to = ["10.0.0.9:7", "[fd00::9]:7", "10.0.0.77:7"][random.below(3) as usize];

@@ -14,6 +14,12 @@ pub fn octets(address: IpAddr) -> [u8; 16] {
     }
 }
 
+/// The address of exactly 16 bytes.
+pub fn from_octets(bytes: &[u8]) -> Result<IpAddr, Error> {
+    let octets: [u8; 16] = bytes.try_into().map_err(|_| Error::Invalid)?;
+    Ok(Ipv6Addr::from(octets).to_canonical())
+}
+
 /// The 18 bytes of an endpoint, the port with its high byte first.
 pub fn encode(endpoint: SocketAddr) -> [u8; ENDPOINT] {
     let mut bytes = [0; ENDPOINT];

@@ -5,6 +5,7 @@
 
 use crate::platform::{Current, Platform};
 use ::net::{Cidr, InterfaceConfig};
+use ::services::{DnsOptions, Resolver};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -71,6 +72,39 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Str
     Ok(Configuration { interfaces })
 }
 
+/// `SOIL_DNS_SEARCH` (domains, separated by `,`), `SOIL_DNS_NDOTS` and `SOIL_DNS_MIXED_CASE`.
+fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, String> {
+    let text = |name| variable(name).unwrap_or_default();
+    let mut options = DnsOptions::default();
+    let search = text("SOIL_DNS_SEARCH");
+    let domains = search.split(',').map(str::trim);
+    options.search = domains
+        .filter(|domain| !domain.is_empty())
+        .map(String::from)
+        .collect();
+    let ndots = text("SOIL_DNS_NDOTS");
+    if !ndots.is_empty() {
+        options.ndots = ndots
+            .parse()
+            .map_err(|_| format!("SOIL_DNS_NDOTS: \"{ndots}\" is not a number such as 1"))?;
+    }
+    options.mixed_case = match text("SOIL_DNS_MIXED_CASE").as_str() {
+        "" | "0" => false,
+        "1" => true,
+        other => return Err(format!("SOIL_DNS_MIXED_CASE: \"{other}\": give 0 or 1")),
+    };
+    Ok(options)
+}
+
+/// Configures how names are looked up; a mistake is one line that names the variable.
+pub fn configure_names(resolver: &mut Resolver) -> Result<(), String> {
+    let options = names(Current::variable)?;
+    let domains = options.search.join(",");
+    resolver.configure(options).map_err(|_| {
+        format!("SOIL_DNS_SEARCH: \"{domains}\": give at most six domains such as example.org")
+    })
+}
+
 /// Reads the environment; a mistake is one line that names the variable.
 pub fn read() -> Result<Configuration, String> {
     parse(Current::variable)
@@ -78,7 +112,7 @@ pub fn read() -> Result<Configuration, String> {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{names, parse};
     use std::string::{String, ToString};
     use std::vec;
 
@@ -104,6 +138,21 @@ mod tests {
         assert!(read.interface(1).dhcp);
         assert!(!read.interface(2).dhcp);
         assert!(read.interface(3).dhcp);
+    }
+
+    #[test]
+    fn reads_how_names_are_looked_up() {
+        let value = |name: &str| match name {
+            "SOIL_DNS_SEARCH" => Some("corp.example, example".to_string()),
+            "SOIL_DNS_NDOTS" => Some("2".to_string()),
+            _ => None,
+        };
+        let options = names(value).expect("valid");
+        assert_eq!(options.search, ["corp.example", "example"]);
+        assert_eq!((options.ndots, options.mixed_case), (2, false));
+        let wrong = names(|name| (name == "SOIL_DNS_NDOTS").then(|| "x".to_string()));
+        let error = wrong.expect_err("refused");
+        assert_eq!(error, "SOIL_DNS_NDOTS: \"x\" is not a number such as 1");
     }
 
     #[test]

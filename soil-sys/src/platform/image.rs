@@ -93,6 +93,10 @@ impl Platform for Image {
         time::wall_ns()
     }
 
+    fn adjust_wall(offset_ns: i64) {
+        time::adjust_wall(offset_ns);
+    }
+
     fn memory() -> [u64; 4] {
         let statistics = memory::statistics();
         [

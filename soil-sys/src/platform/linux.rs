@@ -23,11 +23,15 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI64, Ordering};
 use core::time::Duration;
 
 /// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable takes without blocking (POSIX
 /// `PIPE_BUF`), because the descriptor is shared with other processes and can't be made non-blocking.
 const CONSOLE_CHUNK: usize = 4096;
+
+/// By how much our time of day differs from the host's, in nanoseconds.
+static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
 
 /// See the head of this file.
 pub struct Linux;
@@ -200,7 +204,11 @@ impl Platform for Linux {
     }
 
     fn wall_ns() -> u64 {
-        clock(libc::CLOCK_REALTIME)
+        clock(libc::CLOCK_REALTIME).wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+    }
+
+    fn adjust_wall(offset_ns: i64) {
+        WALL_OFFSET.fetch_add(offset_ns, Ordering::Relaxed);
     }
 
     fn memory() -> [u64; 4] {

@@ -4,10 +4,10 @@ use core::net::{IpAddr, SocketAddr};
 
 use super::message::{Message, RecordData, kind};
 use super::name::Name;
-use super::{DnsOptions, DnsRecord, RecordType};
-use crate::sim::{Cable, Impairment, Offloads, World};
-use crate::tests::{MS, SECOND, address, ready};
-use crate::{AddressFamily, Config, Error, Handle, InterfaceConfig};
+use super::{DnsOptions, DnsRecord, Family, LookupError, LookupId, RecordType, Resolver};
+use crate::testing::{MS, SECOND, address, randomness, ready};
+use net::sim::{Cable, Impairment, Offloads, World};
+use net::{Config, Handle, InterfaceConfig};
 
 /// How a server answers: bytes after the query's header and question, and the two flag bytes and
 /// the counts of the header.
@@ -89,6 +89,7 @@ impl Reply {
 /// A client, stack 0, and a server, stack 1, at 10.0.0.2.
 struct Lab {
     world: World,
+    resolver: Resolver,
     zone: Zone,
     udp: Handle,
     listener: Handle,
@@ -98,6 +99,10 @@ struct Lab {
 }
 
 fn lab(zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
+    lab_with(&["10.0.0.2".parse().expect("an address")], zone)
+}
+
+fn lab_with(servers: &[IpAddr], zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
     let impairment = Impairment {
         delay_ns: MS,
         ..Default::default()
@@ -113,7 +118,7 @@ fn lab(zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
                     .parse()
                     .expect("an address"),
             ],
-            dns_servers: vec!["10.0.0.2".parse().expect("an address")],
+            dns_servers: servers.to_vec(),
             ..Default::default()
         };
         stack
@@ -128,6 +133,7 @@ fn lab(zone: impl FnMut(&str, u16, bool) -> Reply + 'static) -> Lab {
     let listener = world.stacks[1].tcp_listen(at, 8).expect("a free port");
     Lab {
         world,
+        resolver: Resolver::new(randomness(5)),
         zone: Box::new(zone),
         udp,
         listener,
@@ -174,26 +180,40 @@ impl Lab {
         }
     }
 
-    fn finish(&mut self, lookup: Handle) -> Result<Vec<DnsRecord>, Error> {
-        let end_ns = self.world.now_ns + 60 * SECOND;
+    /// Lets things happen until the lookups have nothing more to do now.
+    fn turn(&mut self) {
         loop {
             self.world.settle();
             self.serve();
-            let result = self.world.stacks[0].dns_records(lookup);
-            if result != Err(Error::WouldBlock) {
-                self.world.stacks[0].close(lookup).expect("the lookup");
-                self.world.advance(MS);
-                let core = &self.world.stacks[0].core;
-                assert_eq!((core.sockets.len(), core.udp_ports.len()), (0, 0));
-                return result;
+            let now_ns = self.world.now_ns;
+            if !self.resolver.poll(&mut self.world.stacks[0], now_ns).sent {
+                self.world.settle();
+                return;
             }
-            assert!(self.world.now_ns < end_ns, "no answer in a minute");
-            self.world.step(SECOND);
         }
     }
 
-    fn addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, Error> {
-        let lookup = self.world.stacks[0].dns_lookup(name, AddressFamily::V4)?;
+    fn finish(&mut self, lookup: LookupId) -> Result<Vec<DnsRecord>, LookupError> {
+        let end_ns = self.world.now_ns + 60 * SECOND;
+        loop {
+            self.turn();
+            let result = self.resolver.take(lookup);
+            if result != Err(LookupError::Pending) {
+                assert_eq!(self.resolver.take(lookup), Err(LookupError::Unknown));
+                return result;
+            }
+            assert!(self.world.now_ns < end_ns, "no answer in a minute");
+            let now_ns = self.world.now_ns;
+            let polled = self.resolver.poll(&mut self.world.stacks[0], now_ns);
+            let next = polled.next_ns.expect("a lookup is pending");
+            self.world
+                .step(next.saturating_sub(now_ns).clamp(1, SECOND));
+        }
+    }
+
+    fn addresses(&mut self, name: &str) -> Result<Vec<IpAddr>, LookupError> {
+        let (stack, now_ns) = (&mut self.world.stacks[0], self.world.now_ns);
+        let lookup = self.resolver.addresses(stack, now_ns, name, Family::V4)?;
         let address = |record: DnsRecord| match record.data {
             RecordData::Address(address) => address,
             other => panic!("{other:?}"),
@@ -201,8 +221,9 @@ impl Lab {
         Ok(self.finish(lookup)?.into_iter().map(address).collect())
     }
 
-    fn records(&mut self, name: &str, kind: RecordType) -> Result<Vec<DnsRecord>, Error> {
-        let lookup = self.world.stacks[0].dns_query(name, kind)?;
+    fn records(&mut self, name: &str, kind: RecordType) -> Result<Vec<DnsRecord>, LookupError> {
+        let (stack, now_ns) = (&mut self.world.stacks[0], self.world.now_ns);
+        let lookup = self.resolver.records(stack, now_ns, name, kind)?;
         self.finish(lookup)
     }
 
@@ -230,7 +251,7 @@ fn a_server_whose_tcp_is_silent_ends_in_time() {
         silent: tcp,
         ..Reply::default()
     });
-    assert_eq!(lab.addresses("many.example"), Err(Error::TimedOut));
+    assert_eq!(lab.addresses("many.example"), Err(LookupError::TimedOut));
     assert!(lab.world.now_ns < 22 * SECOND);
 }
 
@@ -278,7 +299,7 @@ fn records_of_services_texts_and_pointers() {
     assert_eq!(pointers, [RecordData::Name("h.example".into())]);
     assert_eq!(
         lab.records("example", RecordType::Cname),
-        Err(Error::NameNotFound)
+        Err(LookupError::NotFound)
     );
 }
 
@@ -295,11 +316,11 @@ fn answers_are_kept_as_long_as_they_say() {
     for _ in 0..3 {
         assert!(lab.addresses("there.example").is_ok());
         assert!(lab.addresses("THERE.example").is_ok());
-        assert_eq!(lab.addresses("not.example"), Err(Error::NameNotFound));
+        assert_eq!(lab.addresses("not.example"), Err(LookupError::NotFound));
     }
     assert_eq!(lab.names(), ["there.example", "not.example"]);
     lab.world.advance(31 * SECOND);
-    assert_eq!(lab.addresses("not.example"), Err(Error::NameNotFound));
+    assert_eq!(lab.addresses("not.example"), Err(LookupError::NotFound));
     assert!(lab.addresses("there.example").is_ok());
     assert_eq!(lab.queries.len(), 3);
     lab.world.advance(31 * SECOND);
@@ -316,8 +337,7 @@ fn aliases_of_other_zones_are_asked_for() {
         },
         _ => Reply::addresses(1),
     });
-    let lookup = lab.world.stacks[0].dns_lookup("a.example", AddressFamily::V4);
-    let records = lab.finish(lookup.expect("started")).expect("found");
+    let records = lab.records("a.example", RecordType::A).expect("found");
     assert_eq!(records[0].ttl, 20);
     assert_eq!(lab.names(), ["a.example", "b.test"]);
     // Another question, another port (RFC 5452).
@@ -335,7 +355,7 @@ fn aliases_in_a_circle_end() {
             ..Reply::default()
         }
     });
-    assert_eq!(lab.addresses("0.example"), Err(Error::NameNotFound));
+    assert_eq!(lab.addresses("0.example"), Err(LookupError::NotFound));
     assert_eq!(lab.queries.len(), 9);
 }
 
@@ -354,8 +374,8 @@ fn the_search_list_by_dots() {
         ],
         ..DnsOptions::default()
     };
-    lab.world.stacks[0]
-        .dns_configure(options.clone())
+    lab.resolver
+        .configure(options.clone())
         .expect("sound options");
     assert!(lab.addresses("host").is_ok());
     assert_eq!(lab.names(), ["host.lab.example", "host.corp.example"]);
@@ -370,14 +390,13 @@ fn the_search_list_by_dots() {
     );
     lab.queries.clear();
     // A final dot says that it is the whole name.
-    assert_eq!(lab.addresses("host."), Err(Error::NameNotFound));
+    assert_eq!(lab.addresses("host."), Err(LookupError::NotFound));
     assert_eq!(lab.names(), ["host"]);
     let wrong = DnsOptions {
         search: vec!["a..b".into()],
         ..options
     };
-    let refused = lab.world.stacks[0].dns_configure(wrong);
-    assert_eq!(refused, Err(Error::InvalidArgument));
+    assert_eq!(lab.resolver.configure(wrong), Err(LookupError::InvalidName));
 }
 
 #[test]
@@ -401,7 +420,7 @@ fn servers_that_all_fail_are_not_asked_for_ever() {
     let mut lab = lab(|_, _, _| Reply::code(2));
     assert_eq!(
         lab.addresses("broken.example"),
-        Err(Error::NameServerFailure)
+        Err(LookupError::ServerFailure)
     );
     assert_eq!(lab.queries.len(), 2);
     assert!(lab.world.now_ns < SECOND);
@@ -417,16 +436,14 @@ fn mixed_case_is_repeated_or_not_believed() {
         mixed_case: true,
         ..DnsOptions::default()
     };
-    lab.world.stacks[0]
-        .dns_configure(options)
-        .expect("sound options");
+    lab.resolver.configure(options).expect("sound options");
     assert!(lab.addresses("quite-a-long-name.example").is_ok());
     let asked = &lab.queries[0].0;
     assert!(asked.bytes().any(|b| b.is_ascii_uppercase()), "{asked}");
     assert!(asked.bytes().any(|b| b.is_ascii_lowercase()), "{asked}");
     assert_eq!(
         lab.addresses("loud-and-long-name.example"),
-        Err(Error::TimedOut)
+        Err(LookupError::TimedOut)
     );
 }
 
@@ -437,10 +454,16 @@ fn a_forger_who_knows_the_port_must_guess_the_identifier() {
         ..Reply::default()
     });
     let client = &mut lab.world.stacks[0];
-    let lookup = client
-        .dns_lookup("www.example", AddressFamily::V4)
-        .expect("started");
-    lab.world.advance(10 * MS);
+    let lookup = lab.resolver.addresses(client, 0, "www.example", Family::V4);
+    let lookup = lookup.expect("started");
+    let poll = |lab: &mut Lab| {
+        for _ in 0..2 {
+            let now_ns = lab.world.now_ns;
+            lab.resolver.poll(&mut lab.world.stacks[0], now_ns);
+            lab.world.advance(10 * MS);
+        }
+    };
+    poll(&mut lab);
     let server: SocketAddr = address("10.0.0.2:53");
     let stack = &mut lab.world.stacks[1];
     let mut query = [0; 512];
@@ -462,21 +485,17 @@ fn a_forger_who_knows_the_port_must_guess_the_identifier() {
     }
     let other = stack.udp_bind(address("10.0.0.2:54")).expect("a free port");
     stack.udp_send_to(other, &right, from).expect("a route");
-    lab.world.advance(10 * MS);
-    assert_eq!(
-        lab.world.stacks[0].dns_result(lookup),
-        Err(Error::WouldBlock)
-    );
-    lab.world.stacks[1]
-        .udp_send_to(lab.udp, &right, from)
-        .expect("a route");
-    lab.world.advance(10 * MS);
-    assert!(lab.world.stacks[0].dns_result(lookup).is_ok());
+    poll(&mut lab);
+    assert_eq!(lab.resolver.take(lookup), Err(LookupError::Pending));
+    let stack = &mut lab.world.stacks[1];
+    stack.udp_send_to(lab.udp, &right, from).expect("a route");
+    poll(&mut lab);
+    assert!(lab.resolver.take(lookup).is_ok());
 }
 
 #[test]
 fn hostile_answers_end_nothing_and_cost_little() {
-    let mut random = crate::sim::Random::new(7);
+    let mut random = net::sim::Random::new(7);
     let mut lab = lab(move |_, _, _| {
         let data = (0..40)
             .map(|_| random.bits() as u8 | 0xc0)
@@ -491,4 +510,74 @@ fn hostile_answers_end_nothing_and_cost_little() {
     for n in 0..20 {
         assert!(lab.addresses(&format!("n{n}.example")).is_err());
     }
+}
+
+#[test]
+fn a_server_that_is_silent_is_passed_over() {
+    let servers = ["10.0.0.3", "10.0.0.2"].map(|server| server.parse().expect("an address"));
+    let mut lab = lab_with(&servers, |_, _, _| Reply::addresses(1));
+    assert!(lab.addresses("www.example").is_ok());
+    assert!(lab.world.now_ns < 2 * SECOND);
+}
+
+#[test]
+fn nobody_answers() {
+    let mut lab = lab(|_, _, _| Reply {
+        silent: true,
+        ..Reply::default()
+    });
+    assert_eq!(lab.addresses("www.example"), Err(LookupError::TimedOut));
+    assert!((19 * SECOND..22 * SECOND).contains(&lab.world.now_ns));
+    assert!(lab.queries.len() > 3, "it is asked again");
+}
+
+#[test]
+fn names_that_need_no_server() {
+    let mut lab = lab_with(&[], |_, _, _| Reply::default());
+    let mut ask = |name: &str, family| {
+        let stack = &mut lab.world.stacks[0];
+        let lookup = lab.resolver.addresses(stack, 0, name, family)?;
+        lab.resolver.take_addresses(lookup)
+    };
+    let one = |text: &str| Ok(vec![text.parse::<IpAddr>().expect("an address")]);
+    assert_eq!(ask("192.0.2.7", Family::Any), one("192.0.2.7"));
+    assert_eq!(ask("[2001:db8::7]", Family::V6), one("2001:db8::7"));
+    assert_eq!(ask("192.0.2.7", Family::V6), Err(LookupError::NotFound));
+    assert_eq!(ask("LocalHost.", Family::V4), one("127.0.0.1"));
+    assert_eq!(ask("a.localhost", Family::Any).map(|all| all.len()), Ok(2));
+    assert_eq!(ask("example.org", Family::Any), Err(LookupError::NoServer));
+    let long = ["x".repeat(64), "x.".repeat(200)];
+    for name in ["", ".", "a..b", "a b", "\u{e4}.example", &long[0], &long[1]] {
+        assert_eq!(
+            ask(name, Family::Any),
+            Err(LookupError::InvalidName),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn lookups_are_bounded_and_can_be_given_up() {
+    let mut lab = lab(|_, _, _| Reply {
+        silent: true,
+        ..Reply::default()
+    });
+    let mut lookups = Vec::new();
+    for n in 0..300 {
+        let stack = &mut lab.world.stacks[0];
+        let name = format!("n{n}.example");
+        match lab.resolver.addresses(stack, 0, &name, Family::V4) {
+            Ok(lookup) => lookups.push(lookup),
+            Err(error) => assert_eq!(error, LookupError::TooMany),
+        }
+    }
+    assert_eq!(lookups.len(), 256);
+    lab.turn();
+    for lookup in lookups {
+        lab.resolver.cancel(&mut lab.world.stacks[0], lookup);
+        assert_eq!(lab.resolver.take(lookup), Err(LookupError::Unknown));
+    }
+    let now_ns = lab.world.now_ns;
+    let polled = lab.resolver.poll(&mut lab.world.stacks[0], now_ns);
+    assert_eq!(polled.next_ns, None);
 }

@@ -11,8 +11,8 @@ use super::answer::{Verdict, read};
 use super::message::{CLASS_IN, Message, query};
 use super::name::Name;
 use super::stream::Stream;
-use super::{ALIASES_MAX, DnsRecord, Missing};
-use crate::{Error, Handle, Stack};
+use super::{ALIASES_MAX, DnsRecord, LookupError, Missing};
+use net::{Error, Handle, Stack};
 
 /// DNS (RFC 1035, 4.2).
 const PORT: u16 = 53;
@@ -34,6 +34,15 @@ const FAILED_ROUNDS: u32 = 2;
 const OUTSTANDING_MAX: usize = 16;
 /// Datagrams taken in one turn, so that a flood doesn't hold it up.
 const DATAGRAMS_MAX: usize = 32;
+
+/// What a turn has to work with.
+pub(super) struct Turn<'a> {
+    pub(super) stack: &'a mut Stack,
+    pub(super) random: &'a mut dyn FnMut() -> u64,
+    pub(super) now_ns: u64,
+    /// Something was queued.
+    pub(super) sent: bool,
+}
 
 /// How the questions of a lookup are asked.
 pub(super) struct Manner {
@@ -73,7 +82,7 @@ pub(super) struct Question {
     /// Its answer is in the cache.
     pub(super) kept: bool,
     /// The answer and its TTL, or why there is none.
-    pub(super) result: Option<Result<(Answer, u32), Error>>,
+    pub(super) result: Option<Result<(Answer, u32), LookupError>>,
 }
 
 impl Question {
@@ -108,37 +117,37 @@ impl Question {
     }
 
     /// Listens and asks. Gives the time of the next turn, `None` if it is done.
-    pub(super) fn run(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) -> Option<u64> {
-        let more = self.result.is_none() && self.listen(stack, manner, now_ns);
+    pub(super) fn run(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> Option<u64> {
+        let more = self.result.is_none() && self.listen(turn, manner);
         if self.result.is_none() {
-            self.run_stream(stack, manner, now_ns);
+            self.run_stream(turn, manner);
         }
-        if self.result.is_none() && self.stream.is_none() && self.again_ns <= now_ns {
-            self.ask(stack, manner, now_ns);
+        if self.result.is_none() && self.stream.is_none() && self.again_ns <= turn.now_ns {
+            self.ask(turn, manner);
         }
         if self.result.is_some() {
-            self.close(stack);
+            self.close(turn.stack);
             return None;
         }
         Some(match &self.stream {
-            _ if more => now_ns,
+            _ if more => turn.now_ns,
             Some(stream) => stream.deadline_ns,
             None => self.again_ns,
         })
     }
 
     /// Takes what has come; tells whether there may be more.
-    fn listen(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) -> bool {
+    fn listen(&mut self, turn: &mut Turn<'_>, manner: &Manner) -> bool {
         let Some(socket) = self.socket else {
             return false;
         };
         let mut buffer = [0; 1500];
         for _ in 0..DATAGRAMS_MAX {
-            match stack.udp_recv_from(socket, &mut buffer) {
+            match turn.stack.udp_recv_from(socket, &mut buffer) {
                 Ok((len, from)) => {
                     let cut = len > buffer.len();
                     let data = buffer.get(..len.min(buffer.len())).unwrap_or_default();
-                    self.take(stack, manner, data, cut, from, now_ns);
+                    self.take(turn, manner, data, cut, from);
                     // An alias has closed the socket.
                     if self.result.is_some() || self.stream.is_some() || self.socket.is_none() {
                         return false;
@@ -166,12 +175,11 @@ impl Question {
 
     fn take(
         &mut self,
-        stack: &mut Stack,
+        turn: &mut Turn<'_>,
         manner: &Manner,
         data: &[u8],
         cut: bool,
         from: SocketAddr,
-        now_ns: u64,
     ) {
         let Some(message) = Message::new(data) else {
             return;
@@ -196,17 +204,18 @@ impl Question {
             self.outstanding.swap_remove(place);
             if message.is_truncated() || cut {
                 let query = query(id, &self.asked, self.kind, true, self.edns);
-                self.stream = Stream::new(stack, from, id, &query, now_ns);
+                turn.sent = true;
+                self.stream = Stream::new(turn.stack, from, id, &query, turn.now_ns);
                 if self.stream.is_none() {
-                    self.again_ns = now_ns;
+                    self.again_ns = turn.now_ns;
                 }
                 return;
             }
         }
-        self.read(stack, manner, &message, now_ns);
+        self.read(turn, manner, &message);
     }
 
-    fn read(&mut self, stack: &mut Stack, manner: &Manner, message: &Message<'_>, now_ns: u64) {
+    fn read(&mut self, turn: &mut Turn<'_>, manner: &Manner, message: &Message<'_>) {
         match read(message, &self.asked, self.kind) {
             // One host of many that knows nothing: others may.
             Verdict::Answer(Err(Missing), _) if manner.is_multicast() => {}
@@ -225,53 +234,56 @@ impl Question {
                 }
                 self.asked = target;
                 // Another question: with another port.
-                self.close(stack);
+                self.close(turn.stack);
                 self.outstanding.clear();
                 self.failures = 0;
-                self.again_ns = now_ns;
+                self.again_ns = turn.now_ns;
             }
             Verdict::NotUnderstood if self.edns => {
                 // RFC 6891, 7: the same server once more, without it.
                 self.edns = false;
                 self.queries = self.queries.saturating_sub(1);
-                self.again_ns = now_ns;
+                self.again_ns = turn.now_ns;
             }
             Verdict::NotUnderstood | Verdict::Failure => {
                 // Ask the next one at once.
                 self.failures += 1;
-                self.again_ns = now_ns;
+                self.again_ns = turn.now_ns;
                 if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
-                    self.result = Some(Err(Error::NameServerFailure));
+                    self.result = Some(Err(LookupError::ServerFailure));
                 }
             }
         }
     }
 
-    fn run_stream(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) {
+    fn run_stream(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
         let Some(mut stream) = self.stream.take() else {
             return;
         };
         let id = stream.id;
-        match stream.run(stack, now_ns) {
-            Err(Error::WouldBlock) => self.stream = Some(stream),
+        match stream.run(turn.stack, turn.now_ns) {
+            Err(Error::WouldBlock) => {
+                turn.sent |= stream.has_written();
+                self.stream = Some(stream);
+            }
             // Nothing of use: the next server.
             Err(_) => {
-                self.again_ns = now_ns;
-                stream.close(stack);
+                self.again_ns = turn.now_ns;
+                stream.close(turn.stack);
             }
             Ok(answer) => {
-                self.again_ns = now_ns;
+                self.again_ns = turn.now_ns;
                 let message = Message::new(answer)
                     .filter(|message| message.id() == id && self.is_answer(manner, message));
                 if let Some(message) = message {
-                    self.read(stack, manner, &message, now_ns);
+                    self.read(turn, manner, &message);
                 }
-                stream.close(stack);
+                stream.close(turn.stack);
             }
         }
     }
 
-    fn ask(&mut self, stack: &mut Stack, manner: &Manner, now_ns: u64) {
+    fn ask(&mut self, turn: &mut Turn<'_>, manner: &Manner) {
         if manner.is_multicast() && self.queries >= MULTICAST_QUERIES {
             self.result = Some(Ok((Err(Missing), 0)));
             return;
@@ -280,19 +292,20 @@ impl Question {
             Some(socket) => socket,
             None => {
                 let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 0);
-                match stack.udp_bind(any) {
+                match turn.stack.udp_bind(any) {
                     Ok(socket) => *self.socket.insert(socket),
-                    Err(error) => {
-                        self.result = Some(Err(error));
+                    Err(_) => {
+                        // No port is left.
+                        self.result = Some(Err(LookupError::TooMany));
                         return;
                     }
                 }
             }
         };
         if manner.mixed_case {
-            self.asked = self.asked.with_mixed_case(&mut stack.core.random);
+            self.asked = self.asked.with_mixed_case(turn.random);
         }
-        let id = (stack.core.random)() as u16;
+        let id = (turn.random)() as u16;
         let recursion = !manner.is_multicast();
         let edns = self.edns && recursion;
         let query = query(id, &self.asked, self.kind, recursion, edns);
@@ -305,7 +318,7 @@ impl Question {
         let next = manner.servers.get(self.queries as usize % count);
         let servers = next.map_or(&MULTICAST[..], core::slice::from_ref);
         self.queries += 1;
-        self.again_ns = now_ns.saturating_add(patience_ns << round);
+        self.again_ns = turn.now_ns.saturating_add(patience_ns << round);
         for server in servers {
             let server = SocketAddr::new(*server, port);
             if self.outstanding.len() >= OUTSTANDING_MAX {
@@ -313,7 +326,7 @@ impl Question {
             }
             self.outstanding.push((server, id));
             // A server that can't be reached now is one that doesn't answer.
-            let _ = stack.udp_send_to(socket, &query, server);
+            turn.sent |= turn.stack.udp_send_to(socket, &query, server).is_ok();
         }
     }
 }

@@ -9,7 +9,7 @@ use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
 
-use crate::{Link, LinkCapabilities, RxMeta, TxMeta};
+use net::{Link, LinkCapabilities, RxMeta, TxMeta};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
@@ -174,9 +174,9 @@ impl Link for Recorded {
 #[cfg(test)]
 mod tests {
     use super::Recorder;
-    use crate::sim::{Cable, Impairment, Offloads, World};
-    use crate::tests::{SECOND, address};
-    use crate::{Config, InterfaceConfig};
+    use crate::testing::{SECOND, address};
+    use net::sim::{Cable, Impairment, Offloads, World};
+    use net::{Config, InterfaceConfig};
     use std::cell::RefCell;
     use std::rc::Rc;
 

@@ -7,8 +7,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use crate::stack::AddressFamily;
-use crate::{Error, Handle, Stack};
+use net::{Error, Handle, Stack};
+
+use crate::{Family, LookupError, LookupId, Polled, Randomness, Resolver};
 
 const PORT: u16 = 123;
 const LEN: usize = 48;
@@ -36,22 +37,11 @@ pub struct Sample {
     pub delay_ns: u64,
 }
 
-/// What [`Client::poll`] has to say.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Polled {
-    /// A new answer.
-    pub sample: Option<Sample>,
-    /// Something was queued that [`Stack::poll`] is to send.
-    pub sent: bool,
-    /// When to call again even if nothing comes.
-    pub next_ns: u64,
-}
-
 enum State {
     /// Until then.
     Idle(u64),
     /// Its name is being looked up.
-    Naming(Handle),
+    Naming(LookupId),
     Asking {
         socket: Handle,
         server: SocketAddr,
@@ -68,82 +58,99 @@ pub struct Client {
     interval_ns: u64,
     /// The server doesn't want to be asked (RFC 4330, 8).
     refused: bool,
+    random: Randomness,
 }
 
 impl Client {
     /// A client that asks the host called `server` (a name or an address) from now on.
-    pub fn new(server: &str) -> Client {
+    pub fn new(server: &str, random: Randomness) -> Client {
         Client {
             server: server.to_string(),
             state: State::Idle(0),
             addresses: Vec::new(),
             interval_ns: INTERVAL_MIN_NS,
             refused: false,
+            random,
         }
     }
 
-    /// Asks and listens. To be called after each [`Stack::poll`].
-    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
-        let mut polled = Polled {
-            sample: None,
-            sent: false,
-            next_ns: u64::MAX,
-        };
+    /// Asks and listens; gives an answer that has come. To be called after each [`Stack::poll`], and
+    /// after that of the resolver.
+    pub fn poll(
+        &mut self,
+        stack: &mut Stack,
+        resolver: &mut Resolver,
+        now_ns: u64,
+    ) -> (Option<Sample>, Polled) {
+        let mut sample = None;
+        let mut polled = Polled::default();
         match self.state {
-            State::Idle(at_ns) if self.refused || at_ns > now_ns => {}
-            State::Idle(_) => self.start(stack, now_ns, &mut polled),
-            State::Naming(lookup) => self.named(stack, lookup, now_ns, &mut polled),
+            _ if self.refused => {}
+            State::Idle(at_ns) if at_ns > now_ns => {}
+            State::Idle(_) => self.start(stack, resolver, now_ns, &mut polled),
+            State::Naming(lookup) => self.named(stack, resolver, lookup, now_ns, &mut polled),
             State::Asking {
                 socket,
                 server,
                 cookie,
                 sent_ns,
             } => {
-                polled.sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
+                sample = self.listen(stack, socket, server, cookie, sent_ns, now_ns);
                 let over = now_ns >= sent_ns.saturating_add(PATIENCE_NS);
-                if polled.sample.is_some() || over || self.refused {
+                if sample.is_some() || over || self.refused {
                     // It is ours.
                     let _ = stack.close(socket);
-                    self.interval_ns = match polled.sample {
+                    let wait_ns = match sample {
                         Some(_) => INTERVAL_MAX_NS,
-                        None => (self.interval_ns * 2).min(INTERVAL_MAX_NS),
+                        None => self.interval_ns,
                     };
-                    let wait_ns = match polled.sample {
-                        Some(_) => INTERVAL_MAX_NS,
-                        None => self.interval_ns / 2,
-                    };
+                    self.interval_ns = (wait_ns * 2).min(INTERVAL_MAX_NS);
                     self.state = State::Idle(sent_ns.saturating_add(wait_ns));
                 }
             }
         }
         polled.next_ns = match self.state {
-            _ if self.refused => u64::MAX,
-            State::Idle(at_ns) => at_ns,
-            // The stack's own time for lookups covers it.
-            State::Naming(_) => u64::MAX,
-            State::Asking { sent_ns, .. } => sent_ns.saturating_add(PATIENCE_NS),
+            _ if self.refused => None,
+            State::Idle(at_ns) => Some(at_ns),
+            // The resolver's own time covers it.
+            State::Naming(_) => None,
+            State::Asking { sent_ns, .. } => Some(sent_ns.saturating_add(PATIENCE_NS)),
         };
-        polled
+        (sample, polled)
     }
 
-    fn start(&mut self, stack: &mut Stack, now_ns: u64, polled: &mut Polled) {
+    fn start(
+        &mut self,
+        stack: &mut Stack,
+        resolver: &mut Resolver,
+        now_ns: u64,
+        polled: &mut Polled,
+    ) {
         if !self.addresses.is_empty() {
             return self.ask(stack, now_ns, polled);
         }
-        match stack.dns_lookup(&self.server, AddressFamily::Any) {
+        match resolver.addresses(stack, now_ns, &self.server, Family::Any) {
             Ok(lookup) => {
                 self.state = State::Naming(lookup);
+                // The resolver has something to ask.
                 polled.sent = true;
-                self.named(stack, lookup, now_ns, polled);
+                self.named(stack, resolver, lookup, now_ns, polled);
             }
             // No name server yet, most likely.
             Err(_) => self.state = State::Idle(now_ns.saturating_add(NOT_YET_NS)),
         }
     }
 
-    fn named(&mut self, stack: &mut Stack, lookup: Handle, now_ns: u64, polled: &mut Polled) {
-        match stack.dns_result(lookup) {
-            Err(Error::WouldBlock) => return,
+    fn named(
+        &mut self,
+        stack: &mut Stack,
+        resolver: &mut Resolver,
+        lookup: LookupId,
+        now_ns: u64,
+        polled: &mut Polled,
+    ) {
+        match resolver.take_addresses(lookup) {
+            Err(LookupError::Pending) => {}
             Ok(mut addresses) => {
                 // The first is the last to be taken out.
                 addresses.reverse();
@@ -152,8 +159,6 @@ impl Client {
             }
             Err(_) => self.state = State::Idle(now_ns.saturating_add(INTERVAL_MIN_NS)),
         }
-        // It is ours.
-        let _ = stack.close(lookup);
     }
 
     fn ask(&mut self, stack: &mut Stack, now_ns: u64, polled: &mut Polled) {
@@ -167,7 +172,7 @@ impl Client {
             return;
         };
         // Not our time, which is nobody's business, but a number that a forger must guess.
-        let cookie = (stack.core.random)().to_be_bytes();
+        let cookie = (self.random)().to_be_bytes();
         let mut query = [0; LEN];
         // Version 4, client (RFC 5905, 7.3).
         query[0] = 4 << 3 | 3;
@@ -269,9 +274,10 @@ fn read(answer: &[u8; LEN], cookie: [u8; 8]) -> Option<Answer> {
 #[cfg(test)]
 mod tests {
     use super::{Answer, Client, LEN, SECOND_NS, Sample, read, timestamp};
-    use crate::Handle;
-    use crate::sim::World;
-    use crate::tests::{MS, SECOND, address, pair, ready};
+    use crate::Resolver;
+    use crate::testing::{MS, SECOND, address, pair, randomness, ready};
+    use net::Handle;
+    use net::sim::World;
     use proptest::prelude::{any, prop, proptest};
     use proptest::prop_assert;
 
@@ -349,7 +355,8 @@ mod tests {
         let server: Handle = world.stacks[1]
             .udp_bind(address("10.0.0.2:123"))
             .expect("free");
-        let mut client = Client::new("10.0.0.2");
+        let mut client = Client::new("10.0.0.2", randomness(3));
+        let mut resolver = Resolver::new(randomness(4));
         let (mut samples, mut queries) = (Vec::new(), Vec::new());
         let end_ns = world.now_ns + duration_ns;
         let mut at = |world: &mut World| {
@@ -361,10 +368,10 @@ mod tests {
                     stack.udp_send_to(server, &answer, from).expect("a route");
                 }
             }
-            let polled = client.poll(&mut world.stacks[0], world.now_ns);
-            samples.extend(polled.sample);
+            let (sample, polled) = client.poll(&mut world.stacks[0], &mut resolver, world.now_ns);
+            samples.extend(sample);
             world.settle();
-            polled.next_ns
+            polled.next_ns.unwrap_or(u64::MAX)
         };
         while world.now_ns < end_ns {
             world.settle();

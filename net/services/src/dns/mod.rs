@@ -6,9 +6,6 @@
 //!   doesn't fit;
 //! - `lookup`: the questions that one lookup needs, with the search list;
 //! - `order`: which of several addresses to try first (RFC 6724).
-//!
-//! All of it stands on the public operations of the stack. Nothing of it is in a program that never
-//! looks a name up: the stack knows it by a function that the first lookup leaves.
 
 mod answer;
 mod cache;
@@ -24,11 +21,11 @@ mod tests;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::{Handle, Stack};
-use cache::Cache;
-pub(crate) use lookup::Lookup;
+use core::fmt;
+
+pub use lookup::{LookupId, Resolver};
 pub use message::RecordData;
-use name::Name;
+pub use order::sort_addresses;
 
 /// Aliases followed for one name.
 const ALIASES_MAX: usize = 8;
@@ -63,6 +60,55 @@ impl DnsRecord {
 /// There is no such name, or it has no record of that type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Missing;
+
+/// Why a lookup found nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// It has no answer yet.
+    Pending,
+    /// Not a name (RFC 1035, 3.1).
+    InvalidName,
+    /// The name does not exist, or has no record of the wanted type.
+    NotFound,
+    /// No name server is configured.
+    NoServer,
+    /// Every name server said that it can't tell.
+    ServerFailure,
+    /// No name server answered in time.
+    TimedOut,
+    /// There are too many lookups at a time, or no port is left.
+    TooMany,
+    /// There is no such lookup.
+    Unknown,
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            LookupError::Pending => "no answer yet",
+            LookupError::InvalidName => "not a host name",
+            LookupError::NotFound => "name not found",
+            LookupError::NoServer => "no name server configured",
+            LookupError::ServerFailure => "name servers failed",
+            LookupError::TimedOut => "no name server answered",
+            LookupError::TooMany => "too many lookups",
+            LookupError::Unknown => "no such lookup",
+        })
+    }
+}
+
+impl core::error::Error for LookupError {}
+
+/// Which addresses a lookup is to give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Family {
+    /// IPv4, and IPv6 where an interface has an address that reaches beyond its link.
+    Any,
+    /// A records.
+    V4,
+    /// AAAA records.
+    V6,
+}
 
 /// Types of records that can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,32 +150,5 @@ impl Default for DnsOptions {
             mixed_case: false,
             multicast: false,
         }
-    }
-}
-
-/// What lookups share.
-#[derive(Default)]
-pub(crate) struct Names {
-    /// Those that have no answer yet.
-    running: Vec<Handle>,
-    /// Runs them. Set by the first.
-    run: Option<fn(&mut Stack) -> Option<u64>>,
-    cache: Cache,
-    /// [`Stack::configuration_generation`] that the cache belongs to.
-    generation: u32,
-    options: DnsOptions,
-    search: Vec<Name>,
-}
-
-impl Stack {
-    /// Asks and listens for all lookups. Gives the time of the next call.
-    pub(crate) fn run_lookups(&mut self) -> Option<u64> {
-        let run = self.core.names.run.filter(|_| self.has_lookups())?;
-        run(self)
-    }
-
-    /// Whether lookups are running.
-    pub(crate) fn has_lookups(&self) -> bool {
-        !self.core.names.running.is_empty()
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use crate::{Error, Handle, Stack};
+use net::{Error, Handle, Stack};
 
 /// How long connecting, asking and answering may take together.
 const PATIENCE_NS: u64 = 5_000_000_000;
@@ -17,6 +17,8 @@ pub(super) struct Stream {
     pub(super) deadline_ns: u64,
     /// The length and the query; what was not written yet.
     rest: Vec<u8>,
+    /// Something was written since the last time.
+    written: bool,
     /// The length and what came of the answer.
     received: Vec<u8>,
 }
@@ -38,6 +40,7 @@ impl Stream {
             id,
             deadline_ns: now_ns.saturating_add(PATIENCE_NS),
             rest,
+            written: false,
             received: Vec::new(),
         })
     }
@@ -50,6 +53,7 @@ impl Stream {
         stack.tcp_connect_result(self.connection)?;
         while !self.rest.is_empty() {
             let written = stack.tcp_write(self.connection, &self.rest)?;
+            self.written = true;
             self.rest.drain(..written.min(self.rest.len()));
         }
         loop {
@@ -67,6 +71,11 @@ impl Stream {
             self.received.extend(piece.get(..len).unwrap_or_default());
         }
         Ok(self.received.get(2..).unwrap_or_default())
+    }
+
+    /// Whether something was written since the last time.
+    pub(super) fn has_written(&mut self) -> bool {
+        core::mem::take(&mut self.written)
     }
 
     /// Ends the connection.

@@ -1,12 +1,11 @@
 //! Which address of a host to try first: destination address selection (RFC 6724, 6).
 
-use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
+
+use net::Stack;
 
 use super::DnsRecord;
 use super::message::RecordData;
-use crate::Stack;
-use crate::shared::route;
 
 /// Scopes of RFC 4291, 2.7.
 const LINK_LOCAL: u8 = 2;
@@ -91,26 +90,36 @@ fn rank(destination: IpAddr, source: Option<IpAddr>) -> (bool, bool, bool, u8, u
     )
 }
 
-/// Records in the order in which to use them: addresses by RFC 6724, services by priority.
-pub(super) fn sorted(stack: &Stack, mut records: Vec<DnsRecord>) -> Vec<DnsRecord> {
-    records.sort_by_key(|record| match &record.data {
-        RecordData::Address(address) => stack.rank(*address),
+/// Puts records into the order in which to use them: addresses by RFC 6724, services by priority.
+/// Equally good ones keep their order.
+pub(super) fn sort(stack: &Stack, records: &mut [DnsRecord]) {
+    let key = |record: &DnsRecord| match &record.data {
+        RecordData::Address(address) => rank(*address, stack.source_address(*address).ok()),
         RecordData::Service { priority, .. } => (false, false, false, 0, 0, u32::from(*priority)),
         RecordData::Name(_) | RecordData::Text(_) => Default::default(),
-    });
-    records
+    };
+    insertion(records, key);
 }
 
-impl Stack {
-    fn rank(&self, destination: IpAddr) -> (bool, bool, bool, u8, u8, u32) {
-        let route = route(&self.interfaces, destination, 0);
-        rank(destination, route.ok().map(|(_, source)| source))
-    }
+/// Puts the addresses of a host into the order in which to try them (RFC 6724, 6): those that can't
+/// be reached come last, and equally good ones keep their order.
+pub fn sort_addresses(stack: &Stack, addresses: &mut [IpAddr]) {
+    insertion(addresses, |address| {
+        rank(*address, stack.source_address(*address).ok())
+    });
+}
 
-    /// Puts the addresses of a host into the order in which to try them (RFC 6724, 6): those that
-    /// can't be reached come last, and equally good ones keep their order.
-    pub fn sort_addresses(&self, addresses: &mut [IpAddr]) {
-        addresses.sort_by_key(|address| self.rank(*address));
+/// A stable sort of a few: the general one is kilobytes of code.
+fn insertion<T, K: Ord>(items: &mut [T], key: impl Fn(&T) -> K) {
+    for end in 1..items.len() {
+        let mut at = end;
+        while let Some([a, b]) = at.checked_sub(1).and_then(|i| items.get_mut(i..=at)) {
+            if key(a) <= key(b) {
+                break;
+            }
+            core::mem::swap(a, b);
+            at -= 1;
+        }
     }
 }
 

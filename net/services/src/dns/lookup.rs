@@ -1,0 +1,379 @@
+//! Lookups: the names to try (RFC 1535, search list), a question for each type of record, and what
+//! is told of the answers.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use net::Stack;
+
+use super::cache::Cache;
+use super::message::{RecordData, kind};
+use super::name::Name;
+use super::question::{Manner, Question, Turn};
+use super::{DnsOptions, DnsRecord, Family, LOOKUPS_MAX, LookupError, Missing, RecordType, order};
+use crate::{Polled, Randomness};
+
+/// Domains of the search list (resolv.conf(5)).
+const SEARCH_MAX: usize = 6;
+/// How long the servers may take, all of them together.
+const PATIENCE_NS: u64 = 20_000_000_000;
+
+/// Names one lookup of a resolver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LookupId(u64);
+
+/// One lookup.
+#[derive(Default)]
+struct Lookup {
+    id: u64,
+    /// Names that are still to be tried, the next one last.
+    names: Vec<Name>,
+    kinds: &'static [u16],
+    questions: Vec<Question>,
+    manner: Option<Manner>,
+    /// The servers of the interfaces.
+    servers: Vec<IpAddr>,
+    deadline_ns: u64,
+    result: Option<Result<Vec<DnsRecord>, LookupError>>,
+}
+
+/// What lookups share.
+#[derive(Default)]
+struct Shared {
+    cache: Cache,
+    options: DnsOptions,
+    search: Vec<Name>,
+}
+
+/// Looks names up for one stack.
+pub struct Resolver {
+    lookups: Vec<Lookup>,
+    next_id: u64,
+    shared: Shared,
+    /// [`Stack::configuration_generation`] that the cache belongs to.
+    generation: u32,
+    random: Randomness,
+}
+
+impl Lookup {
+    /// Begins with the next name; fails if no server is known for it.
+    fn next_name(&mut self, shared: &Shared, now_ns: u64) -> Result<(), LookupError> {
+        let name = self.names.pop().ok_or(LookupError::NotFound)?;
+        let known = |kind: &u16| {
+            let mut question = Question::new(name.clone(), *kind);
+            let cached = shared.cache.get(&name, *kind, now_ns);
+            question.kept = cached.is_some();
+            question.result = cached.map(|answer| Ok((answer, 0)));
+            question
+        };
+        self.questions = self.kinds.iter().map(known).collect();
+        let multicast = shared.options.multicast && name.ends_with(b"local");
+        if self.servers.is_empty() && !multicast && self.questions.iter().any(|q| !q.kept) {
+            return Err(LookupError::NoServer);
+        }
+        self.manner = Some(Manner {
+            servers: if multicast {
+                Vec::new()
+            } else {
+                self.servers.clone()
+            },
+            mixed_case: shared.options.mixed_case,
+        });
+        Ok(())
+    }
+
+    /// Moves on. Gives the time of the next turn, `None` if it is done.
+    fn run(&mut self, shared: &mut Shared, turn: &mut Turn<'_>) -> Option<u64> {
+        loop {
+            let mut next = Some(self.deadline_ns);
+            for question in &mut self.questions {
+                let manner = self.manner.as_ref()?;
+                if let Some(at_ns) = question.run(turn, manner) {
+                    next = next.min(Some(at_ns));
+                }
+                if let (Some(Ok((answer, ttl))), false) = (&question.result, question.kept) {
+                    let (name, kind) = (&question.name, question.kind);
+                    shared.cache.put(name, kind, answer, *ttl, turn.now_ns);
+                    question.kept = true;
+                }
+            }
+            let open = self.questions.iter().any(|q| q.result.is_none());
+            if open && turn.now_ns < self.deadline_ns {
+                return next;
+            }
+            let result = self.outcome();
+            let missing = result == Err(LookupError::NotFound);
+            self.close(turn.stack);
+            if missing && self.next_name(shared, turn.now_ns).is_ok() {
+                continue;
+            }
+            self.result = Some(result.map(|mut records| {
+                order::sort(turn.stack, &mut records);
+                records
+            }));
+            return None;
+        }
+    }
+
+    /// What the questions gave: what was found wins over what failed.
+    fn outcome(&mut self) -> Result<Vec<DnsRecord>, LookupError> {
+        let mut found = Vec::new();
+        let mut failure = None;
+        for question in &mut self.questions {
+            match question.result.take() {
+                Some(Ok((Ok(records), _))) => found.extend(records),
+                Some(Ok((Err(Missing), _))) => {}
+                Some(Err(error)) => failure = Some(error),
+                None => failure = Some(LookupError::TimedOut),
+            }
+        }
+        if found.is_empty() {
+            Err(failure.unwrap_or(LookupError::NotFound))
+        } else {
+            Ok(found)
+        }
+    }
+
+    fn close(&mut self, stack: &mut Stack) {
+        for mut question in self.questions.drain(..) {
+            question.close(stack);
+        }
+    }
+}
+
+impl Resolver {
+    /// A resolver that knows nothing yet.
+    pub fn new(random: Randomness) -> Resolver {
+        Resolver {
+            lookups: Vec::new(),
+            next_id: 0,
+            shared: Shared::default(),
+            generation: 0,
+            random,
+        }
+    }
+
+    /// Says how names are looked up from now on. [`LookupError::InvalidName`] if a domain isn't a
+    /// name, [`LookupError::TooMany`] if there are more than six.
+    pub fn configure(&mut self, options: DnsOptions) -> Result<(), LookupError> {
+        let names = options.search.iter().map(|domain| Name::from_text(domain));
+        let search = names.collect::<Option<Vec<Name>>>();
+        let search = search.ok_or(LookupError::InvalidName)?;
+        if search.len() > SEARCH_MAX {
+            return Err(LookupError::TooMany);
+        }
+        self.shared.search = search;
+        self.shared.options = options;
+        Ok(())
+    }
+
+    /// Starts looking the addresses of a name up. Numeric addresses and `localhost` are answered
+    /// without a server, at once.
+    ///
+    /// Errors at once: [`LookupError::InvalidName`], [`LookupError::NoServer`],
+    /// [`LookupError::NotFound`] (a numeric address of the other family), [`LookupError::TooMany`].
+    pub fn addresses(
+        &mut self,
+        stack: &mut Stack,
+        now_ns: u64,
+        name: &str,
+        family: Family,
+    ) -> Result<LookupId, LookupError> {
+        let wanted = |address: &IpAddr| match family {
+            Family::Any => true,
+            Family::V4 => address.is_ipv4(),
+            Family::V6 => address.is_ipv6(),
+        };
+        let literal = name
+            .strip_prefix('[')
+            .and_then(|n| n.strip_suffix(']'))
+            .unwrap_or(name);
+        if let Ok(address) = literal.parse::<IpAddr>() {
+            return if wanted(&address) {
+                self.add_known(&[address])
+            } else {
+                Err(LookupError::NotFound)
+            };
+        }
+        let plain = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        // RFC 6761, 6.3: such names are never asked for.
+        if plain == "localhost" || plain.ends_with(".localhost") {
+            let all = [
+                IpAddr::V4(Ipv4Addr::LOCALHOST),
+                IpAddr::V6(Ipv6Addr::LOCALHOST),
+            ];
+            let found: Vec<IpAddr> = all.into_iter().filter(wanted).collect();
+            return self.add_known(&found);
+        }
+        let kinds = match family {
+            Family::Any if has_global_v6(stack) => &[kind::A, kind::AAAA][..],
+            Family::Any | Family::V4 => &[kind::A],
+            Family::V6 => &[kind::AAAA],
+        };
+        self.start(stack, now_ns, name, kinds)
+    }
+
+    /// Starts looking records of a name up. Like [`Resolver::addresses`], but nothing is answered
+    /// without a server or the cache.
+    pub fn records(
+        &mut self,
+        stack: &mut Stack,
+        now_ns: u64,
+        name: &str,
+        records: RecordType,
+    ) -> Result<LookupId, LookupError> {
+        let kinds = match records {
+            RecordType::A => &[kind::A],
+            RecordType::Aaaa => &[kind::AAAA],
+            RecordType::Cname => &[kind::CNAME],
+            RecordType::Ptr => &[kind::PTR],
+            RecordType::Srv => &[kind::SRV],
+            RecordType::Txt => &[kind::TXT],
+        };
+        self.start(stack, now_ns, name, kinds)
+    }
+
+    /// Takes the answer: the records found, never none, in the order in which to use them (addresses
+    /// by RFC 6724, services by priority), or how it failed, or [`LookupError::Pending`]. The lookup
+    /// is gone then, unless it is pending.
+    pub fn take(&mut self, id: LookupId) -> Result<Vec<DnsRecord>, LookupError> {
+        let place = self.place(id).ok_or(LookupError::Unknown)?;
+        let lookup = self.lookups.get(place).ok_or(LookupError::Unknown)?;
+        if lookup.result.is_none() {
+            return Err(LookupError::Pending);
+        }
+        let lookup = self.lookups.swap_remove(place);
+        lookup.result.unwrap_or(Err(LookupError::Unknown))
+    }
+
+    /// [`Resolver::take`] for a lookup of addresses.
+    pub fn take_addresses(&mut self, id: LookupId) -> Result<Vec<IpAddr>, LookupError> {
+        let address = |record: DnsRecord| match record.data {
+            RecordData::Address(address) => Some(address),
+            _ => None,
+        };
+        Ok(self.take(id)?.into_iter().filter_map(address).collect())
+    }
+
+    /// Ends a lookup, done or not.
+    pub fn cancel(&mut self, stack: &mut Stack, id: LookupId) {
+        if let Some(place) = self.place(id) {
+            self.lookups.swap_remove(place).close(stack);
+        }
+    }
+
+    /// Asks and listens for all lookups that have no answer yet. To be called after each
+    /// [`Stack::poll`] while there are any.
+    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
+        let mut turn = Turn {
+            stack,
+            random: &mut self.random,
+            now_ns,
+            sent: false,
+        };
+        let mut next_ns: Option<u64> = None;
+        for lookup in self.lookups.iter_mut().filter(|l| l.result.is_none()) {
+            let again = lookup.run(&mut self.shared, &mut turn);
+            next_ns = [next_ns, again].into_iter().flatten().min();
+        }
+        Polled {
+            sent: turn.sent,
+            next_ns,
+        }
+    }
+
+    fn place(&self, id: LookupId) -> Option<usize> {
+        self.lookups.iter().position(|lookup| lookup.id == id.0)
+    }
+
+    fn add(&mut self, mut lookup: Lookup) -> Result<LookupId, LookupError> {
+        if self.lookups.len() >= LOOKUPS_MAX {
+            return Err(LookupError::TooMany);
+        }
+        self.next_id += 1;
+        lookup.id = self.next_id;
+        self.lookups.push(lookup);
+        Ok(LookupId(self.next_id))
+    }
+
+    fn add_known(&mut self, addresses: &[IpAddr]) -> Result<LookupId, LookupError> {
+        let record = |address: &IpAddr| DnsRecord {
+            ttl: 0,
+            data: RecordData::Address(*address),
+        };
+        self.add(Lookup {
+            result: Some(Ok(addresses.iter().map(record).collect())),
+            ..Lookup::default()
+        })
+    }
+
+    fn start(
+        &mut self,
+        stack: &mut Stack,
+        now_ns: u64,
+        name: &str,
+        kinds: &'static [u16],
+    ) -> Result<LookupId, LookupError> {
+        let wire = Name::from_text(name).ok_or(LookupError::InvalidName)?;
+        let shared = &mut self.shared;
+        let generation = stack.configuration_generation();
+        if generation != self.generation {
+            // Other servers may know other names.
+            self.generation = generation;
+            shared.cache.clear();
+        }
+        let mut lookup = Lookup {
+            names: candidates(name, wire, &shared.search, &shared.options),
+            kinds,
+            servers: name_servers(stack),
+            deadline_ns: now_ns.saturating_add(PATIENCE_NS),
+            ..Lookup::default()
+        };
+        lookup.next_name(shared, now_ns)?;
+        if lookup.questions.iter().all(|question| question.kept) {
+            // All of it is in the cache.
+            let mut turn = Turn {
+                stack,
+                random: &mut self.random,
+                now_ns,
+                sent: false,
+            };
+            lookup.run(shared, &mut turn);
+        }
+        self.add(lookup)
+    }
+}
+
+fn name_servers(stack: &Stack) -> Vec<IpAddr> {
+    let statuses = stack.interfaces().into_iter();
+    let statuses = statuses.filter_map(|id| stack.interface_status(id));
+    statuses.flat_map(|status| status.dns_servers).collect()
+}
+
+fn has_global_v6(stack: &Stack) -> bool {
+    let statuses = stack.interfaces().into_iter();
+    let mut statuses = statuses.filter_map(|id| stack.interface_status(id));
+    statuses.any(|status| {
+        status.addresses.iter().any(|cidr| match cidr.address {
+            IpAddr::V6(address) => !address.is_unicast_link_local() && !address.is_loopback(),
+            IpAddr::V4(_) => false,
+        })
+    })
+}
+
+/// The names to try for one that was given as `text`, the first one last.
+fn candidates(text: &str, name: Name, search: &[Name], options: &DnsOptions) -> Vec<Name> {
+    if text.ends_with('.') {
+        return vec![name];
+    }
+    let dots = name.labels().count().saturating_sub(1);
+    let below = search.iter().rev().filter_map(|suffix| name.below(suffix));
+    let mut names: Vec<Name> = below.collect();
+    if dots >= options.ndots {
+        names.push(name);
+    } else {
+        names.insert(0, name);
+    }
+    names
+}
