@@ -120,6 +120,8 @@ pub(crate) struct Connection {
     pub(super) buffer: ReceiveBuffer,
     pub(super) window: Window,
     pub(super) fin_received: bool,
+    /// Where the peer's FIN lies, if it came.
+    pub(super) fin_at: Option<Seq>,
     /// Bytes that wait for an acknowledgement.
     pub(super) unacknowledged: u32,
     /// The size of the peer's segments, as far as seen.
@@ -198,6 +200,7 @@ impl Connection {
             buffer: ReceiveBuffer::default(),
             window: Window::new(setup.receive_initial, setup.receive_max, setup.mss),
             fin_received: false,
+            fin_at: None,
             unacknowledged: 0,
             peer_mss: 536,
             dsack: None,

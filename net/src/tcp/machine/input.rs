@@ -305,6 +305,8 @@ impl Connection {
     /// RFC 9293, 3.10.7.4, second.
     fn input_reset(&mut self, budget: &mut dyn Budget) {
         let error = match self.state {
+            // RFC 1337, 3, F1: what is over isn't ended once more.
+            State::TimeWait => return,
             // A connection of ours that was refused; a peer's that is just gone.
             State::SynReceived if !self.passive => Some(Error::ConnectionRefused),
             State::SynReceived
@@ -413,6 +415,9 @@ impl Connection {
         if size > usize::from(self.peer_mss) {
             self.peer_mss = size.min(usize::from(self.setup.mss)) as u16;
         }
+        if fin {
+            self.fin_at = Some(seq + len);
+        }
         if seq.after(self.receive_next) {
             return self.take_out_of_order(budget, seq, payload);
         }
@@ -438,11 +443,9 @@ impl Connection {
         if !self.timestamps && fresh > 0 {
             self.window.arrived(self.receive_next, now_ns);
         }
-        if fin {
-            if self.buffer.has_gap() {
-                // There is data beyond the FIN: the peer contradicts itself; its FIN is believed.
-                self.buffer.drop_out_of_order(budget);
-            }
+        if self.fin_at == Some(self.receive_next) {
+            // Data beyond the FIN contradicts it; the FIN is believed.
+            self.buffer.drop_out_of_order(budget);
             return self.take_fin(now_ns);
         }
         if fresh > 0 {
@@ -451,7 +454,7 @@ impl Connection {
     }
 
     fn take_out_of_order(&mut self, budget: &mut dyn Budget, seq: Seq, payload: &[u8]) {
-        // RFC 5681, 4.2: at once, so that the peer learns of the gap. A FIN comes again after it is filled.
+        // RFC 5681, 4.2: at once, so that the peer learns of the gap.
         self.due |= due::ACK;
         if payload.is_empty() || self.orphan {
             return;

@@ -352,14 +352,13 @@ fn fins() {
         assert_eq!((out[0].0.flags, theirs(out[0].0.ack)), (Flags::ACK, 2));
         assert!(script.machine.at_end());
     }
-    // With data before it, out of order first: it comes again.
+    // Out of order it waits for the data before it (RFC 9293, 3.10.7.4: the order of sequence numbers).
     let mut script = Script::in_state(State::Established);
     script.give(&header(Flags::FIN | Flags::ACK, 4, 1), b"def");
     assert_eq!(script.machine.state(), State::Established);
-    script.give(&header(Flags::ACK, 1, 1), b"abc");
-    assert_eq!(script.machine.state(), State::Established);
-    script.give(&header(Flags::FIN | Flags::ACK, 4, 1), b"def");
+    let out = script.give(&header(Flags::ACK, 1, 1), b"abc");
     assert_eq!(script.machine.state(), State::CloseWait);
+    assert_eq!(theirs(out[0].0.ack), 8);
     assert!(!script.machine.at_end());
     assert_eq!(script.read(), b"abcdef");
     assert!(script.machine.at_end());
@@ -379,6 +378,8 @@ fn time_wait() {
         &script.give(&header(Flags::FIN | Flags::ACK, 1, 2), b""),
         State::TimeWait,
     );
+    // RFC 1337, 3, F1.
+    assert!(script.give(&header(Flags::RST, 2, 2), b"").is_empty());
     script.wait(50 * SECOND);
     assert_eq!(script.machine.state(), State::TimeWait);
     script.wait(11 * SECOND);
