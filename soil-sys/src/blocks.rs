@@ -157,6 +157,7 @@ pub fn write(rt: &mut Runtime, fd: Fd, sector: u64, from: Piece, token: Int) -> 
         sector,
         from: from.start(),
         len: from.len(),
+        together: false,
     };
     submit(rt, fd, token, request)
 }

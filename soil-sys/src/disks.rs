@@ -48,6 +48,8 @@ pub enum Request {
         from: NonNull<u8>,
         /// Bytes, whole sectors.
         len: usize,
+        /// One of several that a device begins together if it can, so that they are all done or none when the machine is killed.
+        together: bool,
     },
     /// Makes what was written durable.
     Flush,
@@ -83,8 +85,8 @@ pub trait Device {
     /// Takes a request whose range has been checked. The device may begin only at the next [`kick`](Device::kick).
     fn submit(&mut self, request: Request, tag: u64) -> Submitted;
 
-    /// Before the program sleeps: asks the device to wake it when a request ends. True: one has ended already.
-    fn arm(&mut self) -> bool;
+    /// Before the program sleeps: adds what ends the sleep when a request ends. It may say that one has ended already.
+    fn arm(&mut self, interest: &mut Interest);
 
     /// Starts what was submitted.
     fn kick(&mut self);
@@ -152,15 +154,17 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Box<dyn Device>)>) -> Resul
     Ok(())
 }
 
-/// Asks the devices to end the sleep.
+/// Starts what is left to start, and asks the devices to end the sleep.
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
     for disk in rt
         .disks
         .as_deref_mut()
         .map_or(&mut [][..], |disks| &mut disks.disks)
     {
-        if disk.report.is_some() && disk.device.arm() {
-            interest.immediately();
+        if disk.report.is_some() {
+            // What a volume asked for after `poll`.
+            disk.device.kick();
+            disk.device.arm(interest);
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::error::{Answer, Error, Stop, encode};
 use crate::pipe;
+use crate::platform::Interest;
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use crate::ty::{Int, Piece};
@@ -53,8 +54,10 @@ impl Device for Slow {
         Submitted::Taken
     }
 
-    fn arm(&mut self) -> bool {
-        !self.queue.is_empty()
+    fn arm(&mut self, interest: &mut Interest) {
+        if !self.queue.is_empty() {
+            interest.immediately();
+        }
     }
 
     fn kick(&mut self) {}
@@ -76,7 +79,9 @@ impl Device for Slow {
                     unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) }
                         .copy_from_slice(from);
                 }
-                Request::Write { sector, from, len } => {
+                Request::Write {
+                    sector, from, len, ..
+                } => {
                     // SAFETY: as above.
                     let from = unsafe { core::slice::from_raw_parts(from.as_ptr(), len) };
                     data[sector as usize * 512..][..len].copy_from_slice(from);

@@ -287,7 +287,12 @@ fn submit(
     match *event {
         Event::Done(_) => (),
         Event::Read(sector, to, len) => one(Request::Read { sector, to, len }),
-        Event::Write(sector, from, len) => one(Request::Write { sector, from, len }),
+        Event::Write(sector, from, len) => one(Request::Write {
+            sector,
+            from,
+            len,
+            together: false,
+        }),
         Event::Flush => one(Request::Flush),
         Event::Batch(writes) => {
             // SAFETY: the fiber is suspended in `write_batch`, whose argument this is.
@@ -297,6 +302,7 @@ fn submit(
                     sector: *sector,
                     from,
                     len: data.len(),
+                    together: true,
                 });
             }
         }

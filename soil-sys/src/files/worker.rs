@@ -11,6 +11,9 @@ use alloc::string::String;
 use core::cell::{Cell, OnceCell};
 use core::ptr::NonNull;
 
+/// The least bytes of a stream's buffer: in the process each request to the disk goes through another thread of Linux's.
+const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
+
 /// What a worker is asked to do.
 pub enum Work {
     /// Mounts the volume; every other job does it as well where it is still to be done.
@@ -226,7 +229,7 @@ fn job(
                 read_only: false,
                 clock: Some(port.clock),
                 cache_bytes: port.cache_bytes,
-                stream_bytes: port.cache_bytes,
+                stream_bytes: port.cache_bytes.max(LEAST_STREAM),
             };
             let mounted = fat::mount(Box::new(Disk(port)), options);
             volume.insert(mounted.map_err(|MountError { error, detail }| Failure {

@@ -318,8 +318,8 @@ impl Platform for Linux {
         links::open(&rt.interest.ring())
     }
 
-    fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
-        Ok(disk::all())
+    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
+        Ok(disk::all(&rt.interest.ring()))
     }
 
     fn stack(len: usize) -> Option<NonNull<u8>> {

@@ -3,6 +3,7 @@
 use super::devices;
 use crate::disks::{Device, Geometry, Request, Submitted};
 use crate::error::Error;
+use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -121,7 +122,9 @@ impl Device for Disk {
                 // SAFETY: whoever submits it keeps the memory until it is reported.
                 unsafe { blk::Request::read(sector.saturating_mul(per_sector), to, len) }
             }
-            Request::Write { sector, from, len } => {
+            Request::Write {
+                sector, from, len, ..
+            } => {
                 // SAFETY: as above.
                 unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
             }
@@ -146,8 +149,10 @@ impl Device for Disk {
             .poll(&mut |tag, result| report(tag, result.map_err(error)));
     }
 
-    fn arm(&mut self) -> bool {
+    fn arm(&mut self, interest: &mut Interest) {
         self.armed = true;
-        self.blk.enable_interrupts()
+        if self.blk.enable_interrupts() {
+            interest.immediately();
+        }
     }
 }

@@ -1,21 +1,24 @@
 //! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name` (in lower case), to be read and
 //! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads.
 //!
-//! Requests are done at once with `pread` and `pwrite`: from the page cache mostly, and for the rest the program stands still as long as
-//! the host's disk takes.
+//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]).
+
+mod aio;
+mod queue;
 
 use super::links::{OwnedFd, failure};
-use super::{check, errno};
+use super::{check, errno, ring};
 use crate::disks::{Device, Geometry, Request, Submitted};
-use crate::error::{Error, Stop};
+use crate::error::Error;
+use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
-use core::ptr::NonNull;
 use fs::BlockError;
+use queue::Queue;
 
 /// What a sector is on a file.
 const SECTOR: usize = 512;
@@ -29,11 +32,12 @@ struct FileDisk {
     name: String,
     path: String,
     only_read: bool,
-    open: Option<(OwnedFd, Geometry)>,
+    ring: ring::Handle,
+    open: Option<(Queue, Geometry)>,
 }
 
 /// The disks that the environment names, in the order of their names.
-pub fn all() -> Vec<(String, Box<dyn Device>)> {
+pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
     unsafe extern "C" {
         static environ: *const *const libc::c_char;
     }
@@ -53,6 +57,7 @@ pub fn all() -> Vec<(String, Box<dyn Device>)> {
                     name: name.to_ascii_lowercase(),
                     path: path.to_string(),
                     only_read,
+                    ring: ring.clone(),
                     open: None,
                 });
             }
@@ -66,7 +71,7 @@ pub fn all() -> Vec<(String, Box<dyn Device>)> {
 }
 
 impl FileDisk {
-    fn open(&self) -> Result<(OwnedFd, Geometry), (Error, String)> {
+    fn open(&self) -> Result<(Queue, Geometry), (Error, String)> {
         let what = format!("disk {}: {}", self.name, self.path);
         let path = CString::new(self.path.as_str())
             .map_err(|_| (Error::BadConfiguration, format!("{what}: not a path")))?;
@@ -103,8 +108,10 @@ impl FileDisk {
                 format!("{what}: empty, or not a disk image"),
             ));
         }
+        let direct = open(libc::O_RDWR | libc::O_DIRECT);
+        let direct = (!read_only && direct.0 >= 0).then_some(direct);
         Ok((
-            fd,
+            Queue::new(fd, direct, &self.ring),
             Geometry {
                 sector_size: SECTOR,
                 sectors,
@@ -113,29 +120,6 @@ impl FileDisk {
             },
         ))
     }
-}
-
-/// Calls `step` with the rest of `len` bytes and their offset until all are done.
-fn all_of(
-    sector: u64,
-    start: NonNull<u8>,
-    len: usize,
-    step: impl Fn(*mut u8, usize, i64) -> isize,
-) -> Result<(), BlockError> {
-    let offset = sector * SECTOR as u64;
-    let mut done = 0;
-    while done < len {
-        // SAFETY: within the request's memory.
-        let at = unsafe { start.add(done) };
-        match check(step(at.as_ptr(), len - done, (offset + done as u64) as i64)) {
-            // The file has become shorter.
-            Ok(0) => return Err(BlockError::Io),
-            Ok(n) => done += n,
-            Err(Stop::WouldBlock) => (),
-            Err(_) => return Err(BlockError::Io),
-        }
-    }
-    Ok(())
 }
 
 impl Device for FileDisk {
@@ -149,35 +133,28 @@ impl Device for FileDisk {
         Ok(geometry)
     }
 
-    fn submit(&mut self, request: Request, _: u64) -> Submitted {
-        let Some((OwnedFd(fd), _)) = self.open else {
-            return Submitted::Done(Err(BlockError::Io));
-        };
-        Submitted::Done(match request {
-            Request::Read { sector, to, len } => all_of(sector, to, len, |to, len, offset| {
-                // SAFETY: writes within the request's memory.
-                unsafe { libc::pread(fd, to.cast(), len, offset) }
-            }),
-            Request::Write { sector, from, len } => {
-                all_of(sector, from, len, |from, len, offset| {
-                    // SAFETY: reads within the request's memory.
-                    unsafe { libc::pwrite(fd, from.cast(), len, offset) }
-                })
-            }
-            Request::Flush => {
-                // SAFETY: a plain call.
-                check(unsafe { libc::fdatasync(fd) } as isize)
-                    .map(|_| ())
-                    .map_err(|_| BlockError::Io)
-            }
-        })
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        match &mut self.open {
+            Some((queue, _)) => queue.submit(request, tag),
+            None => Submitted::Done(Err(BlockError::Io)),
+        }
     }
 
-    fn arm(&mut self) -> bool {
-        false
+    fn arm(&mut self, interest: &mut Interest) {
+        if let Some((queue, _)) = &mut self.open {
+            queue.arm(interest);
+        }
     }
 
-    fn kick(&mut self) {}
+    fn kick(&mut self) {
+        if let Some((queue, _)) = &mut self.open {
+            queue.kick();
+        }
+    }
 
-    fn poll(&mut self, _: &mut dyn FnMut(u64, Result<(), BlockError>)) {}
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        if let Some((queue, _)) = &mut self.open {
+            queue.poll(report);
+        }
+    }
 }

@@ -1,0 +1,203 @@
+//! Linux's older asynchronous requests (io_submit(2)), on a file that was opened past the page cache. What is submitted together is
+//! begun by one system call that no signal interrupts: a kill leaves all of it to be done or nothing.
+//!
+//! The C library has no functions for these system calls.
+
+use super::OwnedFd;
+use alloc::vec::Vec;
+use core::ptr::null_mut;
+
+/// Requests that the kernel has at once.
+pub const MOST: usize = 256;
+/// What memory, offset and length are to be multiples of: a sector of most disks. Those with larger ones refuse, and
+/// the caller does without.
+pub const ALIGN: usize = 512;
+
+/// `IOCB_FLAG_RESFD` of `linux/aio_abi.h`: completions make an eventfd readable.
+const TELLS: u32 = 1;
+
+/// What to do.
+#[derive(Clone, Copy)]
+#[repr(u16)]
+pub enum Command {
+    /// `IOCB_CMD_PREAD`.
+    Read = 0,
+    /// `IOCB_CMD_PWRITE`.
+    Write = 1,
+    /// `IOCB_CMD_FDSYNC` (Linux 4.18).
+    Sync = 3,
+}
+
+/// `struct iocb` of a little-endian machine.
+#[repr(C)]
+struct Iocb {
+    data: u64,
+    key: u32,
+    rw_flags: i32,
+    opcode: u16,
+    priority: i16,
+    fd: u32,
+    start: u64,
+    len: u64,
+    offset: i64,
+    reserved: u64,
+    flags: u32,
+    event: u32,
+}
+
+/// `struct io_event`.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Event {
+    data: u64,
+    iocb: u64,
+    result: i64,
+    result2: i64,
+}
+
+/// See the head of this file.
+pub struct Aio {
+    context: libc::c_ulong,
+    event: OwnedFd,
+    file: OwnedFd,
+    /// Requests that the next [`Aio::submit`] begins.
+    added: Vec<Iocb>,
+    under_way: usize,
+}
+
+impl Aio {
+    /// Requests on `file`, which is open with `O_DIRECT`.
+    pub fn new(file: OwnedFd) -> Option<Aio> {
+        let mut context: libc::c_ulong = 0;
+        // SAFETY: plain calls; the context is written.
+        unsafe {
+            let event = OwnedFd(libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK));
+            if event.0 < 0 || libc::syscall(libc::SYS_io_setup, MOST, &raw mut context) < 0 {
+                return None;
+            }
+            Some(Aio {
+                context,
+                event,
+                file,
+                added: Vec::new(),
+                under_way: 0,
+            })
+        }
+    }
+
+    /// Readable when a request has ended.
+    pub fn event(&self) -> i32 {
+        self.event.0
+    }
+
+    /// Whether requests are under way.
+    pub fn is_busy(&self) -> bool {
+        self.under_way > 0
+    }
+
+    /// Adds a request; false if there is no room.
+    ///
+    /// # Safety
+    /// The memory stays valid and untouched until the request has ended or was refused.
+    pub unsafe fn add(
+        &mut self,
+        command: Command,
+        start: *mut u8,
+        len: usize,
+        offset: i64,
+        key: u64,
+    ) -> bool {
+        if self.added.len() + self.under_way >= MOST || self.added.try_reserve(1).is_err() {
+            return false;
+        }
+        self.added.push(Iocb {
+            data: key,
+            key: 0,
+            rw_flags: 0,
+            opcode: command as u16,
+            priority: 0,
+            fd: self.file.0 as u32,
+            start: start as u64,
+            len: len as u64,
+            offset,
+            reserved: 0,
+            flags: TELLS,
+            event: self.event.0 as u32,
+        });
+        true
+    }
+
+    /// Begins what was added, with one system call; `refused` gets the keys of what the kernel doesn't take.
+    pub fn submit(&mut self, refused: &mut dyn FnMut(u64)) {
+        while !self.added.is_empty() {
+            let mut list: Vec<*mut Iocb> = self.added.iter_mut().map(core::ptr::from_mut).collect();
+            // SAFETY: a list of as many requests, whose memory is the promise of `add`; the kernel copies them.
+            let taken = unsafe {
+                libc::syscall(
+                    libc::SYS_io_submit,
+                    self.context,
+                    list.len(),
+                    list.as_mut_ptr(),
+                )
+            };
+            match usize::try_from(taken) {
+                Ok(taken) if taken > 0 => {
+                    self.under_way += taken;
+                    self.added.drain(..taken.min(self.added.len()));
+                }
+                // The first of them.
+                _ => refused(self.added.remove(0).data),
+            }
+        }
+    }
+
+    /// Reports what has ended: key and the system call's result, `-errno` for a failure.
+    pub fn poll(&mut self, report: &mut dyn FnMut(u64, i64)) {
+        if self.under_way == 0 {
+            return;
+        }
+        let mut counter = 0u64;
+        let mut events = [Event {
+            data: 0,
+            iocb: 0,
+            result: 0,
+            result2: 0,
+        }; 64];
+        let mut at_once = libc::timespec {
+            tv_sec: 0,
+            tv_nsec: 0,
+        };
+        // SAFETY: an eventfd gives 8 bytes, and doesn't block.
+        if unsafe { libc::read(self.event.0, (&raw mut counter).cast(), 8) } < 0 {
+            return;
+        }
+        loop {
+            // SAFETY: room for as many events as asked for; no waiting.
+            let n = unsafe {
+                libc::syscall(
+                    libc::SYS_io_getevents,
+                    self.context,
+                    0,
+                    events.len(),
+                    events.as_mut_ptr(),
+                    &raw mut at_once,
+                )
+            };
+            let n = usize::try_from(n).unwrap_or(0);
+            for event in events.iter().take(n) {
+                self.under_way = self.under_way.saturating_sub(1);
+                report(event.data, event.result);
+            }
+            if n < events.len() {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Aio {
+    fn drop(&mut self) {
+        // SAFETY: waits for what is under way; nobody uses the context afterwards.
+        unsafe { libc::syscall(libc::SYS_io_destroy, self.context, null_mut::<u8>()) };
+    }
+}
