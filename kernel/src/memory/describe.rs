@@ -1,0 +1,53 @@
+//! What is known of an address, for the report of a crash.
+
+use super::{DEVICES, MEMORY, Memory, PROGRAM, image};
+use crate::areas::Protection;
+use crate::frames::PAGE;
+
+/// What an address that faulted belongs to, in words for the crash report.
+pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
+    let image = image::all();
+    if address < PAGE {
+        "null page: a null pointer was used"
+    } else if address < image.start {
+        "near the null page: a field or element of a null pointer was used"
+    } else if crate::stacks::guards().contains(&(address & !(PAGE - 1))) {
+        "guard page of a kernel stack: stack overflow"
+    } else if is_stack_guard(address) {
+        "guard page: stack overflow (in C or Rust; OCaml's own stacks are checked)"
+    } else if write && image::text().contains(&address) {
+        "write to code"
+    } else if write && image.contains(&address) {
+        "write to read-only data"
+    } else if fetch {
+        "execution of what isn't code"
+    } else if PROGRAM.contains(&address) {
+        "memory that isn't mapped, or not for this access (freed?)"
+    } else {
+        "an address where nothing can be"
+    }
+}
+
+/// Whether `address` is closed and a stack, which alone is writable without being committed, lies above.
+fn is_stack_guard(address: u64) -> bool {
+    let find = |memory: &mut Option<Memory>| {
+        let areas = &memory.as_ref()?.areas;
+        let guard = areas
+            .find(address)
+            .filter(|area| area.protection == Protection::default())?;
+        let above = areas.find(guard.range.end)?;
+        Some(above.protection.write && !above.committed)
+    };
+    MEMORY.try_with(find).flatten().unwrap_or(false)
+}
+
+/// Whether `address` can be read without a fault that ends the program; for traces of a broken stack.
+pub fn is_readable(address: u64) -> bool {
+    MEMORY
+        .try_with(|memory| {
+            memory.as_mut().is_some_and(|memory| {
+                memory.present(address) && (!(DEVICES..DEVICES + (1 << 44)).contains(&address))
+            })
+        })
+        .unwrap_or(false)
+}

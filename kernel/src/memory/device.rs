@@ -1,0 +1,196 @@
+//! What devices share with the processor: their registers, and memory by its physical addresses.
+
+use super::{DEVICES, DIRECT, Fault, Memory, clear, with};
+use crate::areas::whole_pages;
+use crate::frames::PAGE;
+use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, UNCACHED, WRITABLE, frame_of};
+
+/// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical, virtual).
+pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
+    let len = whole_pages(len as u64)?;
+    with(|memory| {
+        if !memory.can_commit(len) {
+            return None;
+        }
+        let first = memory
+            .physics
+            .frames
+            .allocate_run((len / PAGE) as usize, align as u64)?;
+        memory.physics.taken += len / PAGE;
+        for page in (first..first + len).step_by(PAGE as usize) {
+            // SAFETY: these frames were free.
+            unsafe { clear(DIRECT + page) };
+        }
+        Some((first, (DIRECT + first) as *mut u8))
+    })
+}
+
+/// Takes back what [`allocate_contiguous`] gave.
+///
+/// # Safety
+/// `physical` and `len` are of one call, and neither the processor nor a device uses the memory.
+pub unsafe fn free_contiguous(physical: u64, len: usize) {
+    let Some(len) = whole_pages(len as u64) else {
+        return;
+    };
+    with(|memory| {
+        for page in (physical..physical + len).step_by(PAGE as usize) {
+            memory.physics.frames.free(page);
+            memory.physics.taken -= 1;
+        }
+    });
+}
+
+/// Physical ranges that are looked up at once.
+const RANGES: usize = 32;
+
+/// Physical ranges, neighbours joined.
+struct Ranges {
+    list: [(u64, usize); RANGES],
+    len: usize,
+}
+
+impl Ranges {
+    /// Adds a range behind the others; false if there is no room.
+    fn add(&mut self, physical: u64, bytes: usize) -> bool {
+        let last = self.len.checked_sub(1).and_then(|i| self.list.get_mut(i));
+        match last {
+            Some((first, len)) if *first + *len as u64 == physical => *len += bytes,
+            _ => {
+                let Some(next) = self.list.get_mut(self.len) else {
+                    return false;
+                };
+                *next = (physical, bytes);
+                self.len += 1;
+            }
+        }
+        true
+    }
+}
+
+/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined, until it returns
+/// false; touches pages that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
+pub fn segments(
+    start: u64,
+    len: usize,
+    write: bool,
+    visit: &mut dyn FnMut(u64, usize) -> bool,
+) -> bool {
+    let Some(end) = start.checked_add(len as u64) else {
+        return false;
+    };
+    // The last range found, which the next may continue.
+    let mut joined: Option<(u64, usize)> = None;
+    let mut address = start;
+    while address < end {
+        // `visit` may need memory itself, so it isn't called while memory is in use.
+        let mut ranges = Ranges {
+            list: [(0, 0); RANGES],
+            len: 0,
+        };
+        let next = with(|memory| memory.ranges(address, end, write, &mut ranges));
+        if next == address {
+            return false;
+        }
+        address = next;
+        for (physical, bytes) in ranges.list.into_iter().take(ranges.len) {
+            joined = match joined {
+                Some((first, len)) if first + len as u64 == physical => Some((first, len + bytes)),
+                Some((first, len)) => {
+                    if !visit(first, len) {
+                        return true;
+                    }
+                    Some((physical, bytes))
+                }
+                None => Some((physical, bytes)),
+            };
+        }
+    }
+    if let Some((first, len)) = joined {
+        visit(first, len);
+    }
+    true
+}
+
+impl Memory {
+    /// Looks up the pages of `[address, end)` until `ranges` is full or one isn't readable memory; where it stopped.
+    fn ranges(&mut self, mut address: u64, end: u64, write: bool, ranges: &mut Ranges) -> u64 {
+        while address < end {
+            let Some((physical, size)) = self.translate(address, write) else {
+                break;
+            };
+            let piece = (size - address % size).min(end - address);
+            if !ranges.add(physical, piece as usize) {
+                break;
+            }
+            address += piece;
+        }
+        address
+    }
+
+    /// The physical address of `address` and the size of its page.
+    fn translate(&mut self, address: u64, write: bool) -> Option<(u64, u64)> {
+        let (entry, size) = self.tables.get(&mut self.physics, address);
+        if entry & PRESENT != 0 {
+            return (!write || entry & WRITABLE != 0)
+                .then(|| ((frame_of(entry) & !(size - 1)) + address % size, size));
+        }
+        if self.fault(address, write, false) != Fault::Mapped {
+            return None;
+        }
+        let (entry, size) = self.tables.get(&mut self.physics, address);
+        Some(((frame_of(entry) & !(size - 1)) + address % size, size))
+    }
+}
+
+/// Whether some of the `len` bytes at `physical` are memory that the machine gave as usable.
+pub fn is_ram(physical: u64, len: usize) -> bool {
+    let end = physical.saturating_add(len as u64);
+    let pages = (physical & !(PAGE - 1)..end).step_by(PAGE as usize);
+    with(|memory| {
+        pages.into_iter().any(|page| {
+            DIRECT
+                .checked_add(page)
+                .is_none_or(|page| memory.present(page))
+        })
+    })
+}
+
+/// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left for the tables.
+pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
+    let end = physical
+        .checked_add(len as u64)
+        .filter(|end| *end < 1 << 44)?;
+    with(|memory| {
+        for page in (physical & !(PAGE - 1)..end).step_by(PAGE as usize) {
+            let entry = page | PRESENT | WRITABLE | UNCACHED | NO_EXECUTE | BORROWED;
+            memory
+                .tables
+                .set(&mut memory.physics, DEVICES + page, entry)
+                .ok()?;
+        }
+        Some((DEVICES + physical) as *mut u8)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{RANGES, Ranges};
+
+    #[test]
+    fn neighbours_are_joined_and_room_ends() {
+        let mut ranges = Ranges {
+            list: [(0, 0); RANGES],
+            len: 0,
+        };
+        assert!(ranges.add(0x1000, 0x1000) && ranges.add(0x2000, 0x800) && ranges.add(0x2800, 8));
+        assert_eq!((ranges.len, ranges.list[0]), (1, (0x1000, 0x1808)));
+        for n in 1..RANGES as u64 {
+            assert!(ranges.add(0x10_0000 + n * 0x2000, 0x1000));
+        }
+        // Full: only what continues the last one fits.
+        assert!(!ranges.add(0x1000, 1));
+        assert!(ranges.add(0x10_1000 + (RANGES as u64 - 1) * 0x2000, 1));
+        assert_eq!(ranges.len, RANGES);
+    }
+}

@@ -1,0 +1,260 @@
+//! The program's mappings, as `mmap` and its like see them.
+
+use super::{FLUSH_EACH, Memory, READ_WRITE, flags, flush, flush_all, image, with, with_room};
+use crate::areas::{Area, Protection, whole_pages};
+use crate::frames::PAGE;
+use crate::paging::{KEPT, PRESENT, frame_of};
+use core::ops::Range;
+use core::ptr::NonNull;
+
+/// Why a change of the address space was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// The request makes no sense: no length, an address out of bounds or not on a page.
+    Invalid,
+    /// More than there is memory or address space for.
+    OutOfMemory,
+    /// The range isn't mapped.
+    NotMapped,
+}
+
+impl Memory {
+    fn map(&mut self, range: Range<u64>, protection: Protection) -> bool {
+        let reused = self.areas.committed_in(&range);
+        let len = range.end - range.start;
+        if protection.write && !self.can_commit(len.saturating_sub(reused)) {
+            return false;
+        }
+        if !self.areas.is_free(&range) {
+            self.release(&range);
+            self.areas.remove(&range);
+        }
+        self.areas.insert(Area {
+            range,
+            protection,
+            committed: protection.write,
+        });
+        true
+    }
+
+    fn protect(&mut self, range: &Range<u64>, protection: Protection) -> Result<(), MapError> {
+        let (used, newly_committed) = self.areas.measure(range, protection);
+        if used != range.end - range.start || !self.areas.allows(range) {
+            return Err(MapError::NotMapped);
+        }
+        if !self.can_commit(newly_committed) {
+            return Err(MapError::OutOfMemory);
+        }
+        // Pages that were touched read-only become committed ones.
+        let mut moved = 0;
+        let Self {
+            physics,
+            tables,
+            areas,
+            ..
+        } = self;
+        let open = protection != Protection::default();
+        tables.update(physics, range.start, range.end, |_, address, entry| {
+            if newly_committed > 0 && areas.find(address).is_some_and(|area| !area.committed) {
+                moved += 1;
+            }
+            let state = if open {
+                PRESENT | flags(protection)
+            } else {
+                KEPT
+            };
+            frame_of(entry) | state
+        });
+        self.physics.taken -= moved;
+        self.areas.protect(range, protection);
+        if range.end - range.start <= FLUSH_EACH * PAGE {
+            (range.start..range.end)
+                .step_by(PAGE as usize)
+                .for_each(flush);
+        } else {
+            flush_all();
+        }
+        Ok(())
+    }
+
+    /// Moves the pages of `from` to `to`, which is free and as large at least; false, with nothing moved, when no memory is left
+    /// for page tables.
+    fn move_pages(&mut self, from: &Range<u64>, to: u64) -> bool {
+        let pages = (from.start..from.end).step_by(PAGE as usize);
+        let mut moved = |page: u64, by: &mut dyn FnMut(&mut Self, u64, u64) -> bool| {
+            let (entry, _) = self.tables.get(&mut self.physics, page);
+            entry == 0 || by(self, to + (page - from.start), entry)
+        };
+        // The tables come first, so that the second round can't stop half-way.
+        let mut prepare = |memory: &mut Self, target: u64, _| {
+            memory.tables.set(&mut memory.physics, target, 0).is_ok()
+        };
+        if !pages.clone().all(|page| moved(page, &mut prepare)) {
+            return false;
+        }
+        let mut carry_out = |memory: &mut Self, target: u64, entry| {
+            memory
+                .tables
+                .set(&mut memory.physics, target, entry)
+                .is_ok()
+        };
+        pages.clone().for_each(|page| {
+            moved(page, &mut carry_out);
+        });
+        self.tables
+            .update(&mut self.physics, from.start, from.end, |_, _, _| 0);
+        flush_all();
+        true
+    }
+}
+
+/// Maps `len` bytes, at `fixed` (replacing what is there) or where there is room.
+pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, MapError> {
+    let len = whole_pages(len).ok_or(MapError::Invalid)?;
+    with_room(|memory| {
+        let range = match fixed {
+            Some(start) => start..start.checked_add(len).ok_or(MapError::Invalid)?,
+            None => memory.areas.gap(len).ok_or(MapError::OutOfMemory)?,
+        };
+        if range.start % PAGE != 0 || !memory.areas.allows(&range) {
+            return Err(MapError::Invalid);
+        }
+        let start = range.start;
+        if memory.map(range, protection) {
+            Ok(start)
+        } else {
+            Err(MapError::OutOfMemory)
+        }
+    })
+}
+
+/// The end of a new stack of `len` bytes with an unmapped page below it. Its pages get their memory when they are touched;
+/// it is never taken back.
+pub fn stack(len: usize) -> Option<NonNull<u8>> {
+    let len = whole_pages(len as u64)?;
+    with_room(|memory| {
+        let whole = memory.areas.gap(len.checked_add(PAGE)?)?;
+        let stack = whole.start + PAGE..whole.end;
+        let guard = whole.start..stack.start;
+        for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
+            memory.areas.insert(Area {
+                range,
+                protection,
+                committed: false,
+            });
+        }
+        NonNull::new(whole.end as *mut u8)
+    })
+}
+
+/// Whether the `len` bytes at `start` could be mapped there without replacing anything.
+pub fn is_free(start: u64, len: u64) -> bool {
+    start
+        .checked_add(len)
+        .is_some_and(|end| with(|memory| memory.areas.is_free(&(start..end))))
+}
+
+fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
+    let len = whole_pages(len).ok_or(MapError::Invalid)?;
+    let end = start.checked_add(len).ok_or(MapError::Invalid)?;
+    if start.is_multiple_of(PAGE) {
+        Ok(start..end)
+    } else {
+        Err(MapError::Invalid)
+    }
+}
+
+/// Takes `len` bytes at `start` out of the address space; what isn't mapped there is no error.
+pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
+    let range = range(start, len)?;
+    with_room(|memory| {
+        if !memory.areas.allows(&range) {
+            return Err(MapError::Invalid);
+        }
+        memory.release(&range);
+        memory.areas.remove(&range);
+        Ok(())
+    })
+}
+
+/// Changes what may be done with `len` bytes at `start`.
+pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapError> {
+    let range = range(start, len)?;
+    // The image's own pages keep the protection they have: RELRO and the like ask for less than W^X gives already.
+    if image::all().contains(&start) {
+        return Ok(());
+    }
+    with(|memory| memory.protect(&range, protection))
+}
+
+/// Forgets the contents of `len` bytes at `start`: they read as zero when touched again.
+pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
+    let range = range(start, len)?;
+    with_room(|memory| {
+        if !memory.areas.allows(&range) {
+            return Err(MapError::Invalid);
+        }
+        memory.release(&range);
+        Ok(())
+    })
+}
+
+/// Changes the length of a mapping; moves its pages (no copy) where it can't grow in place and `may_move`.
+pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u64, MapError> {
+    let old = range(start, old_len)?;
+    let new_len = whole_pages(new_len).ok_or(MapError::Invalid)?;
+    let old_len = old.end - old.start;
+    if new_len <= old_len {
+        if new_len < old_len {
+            unmap(start + new_len, old_len - new_len)?;
+        }
+        return Ok(start);
+    }
+    with_room(|memory| {
+        let area = memory
+            .areas
+            .find(start)
+            .filter(|area| area.range.end >= old.end);
+        let Area {
+            protection,
+            committed,
+            ..
+        } = area.ok_or(MapError::NotMapped)?.clone();
+        if committed && !memory.can_commit(new_len - old_len) {
+            return Err(MapError::OutOfMemory);
+        }
+        let tail = old.end..start.checked_add(new_len).ok_or(MapError::Invalid)?;
+        if memory.areas.allows(&tail) && memory.areas.is_free(&tail) {
+            memory.areas.insert(Area {
+                range: tail,
+                protection,
+                committed,
+            });
+            return Ok(start);
+        }
+        if !may_move {
+            return Err(MapError::OutOfMemory);
+        }
+        let new = memory.areas.gap(new_len).ok_or(MapError::OutOfMemory)?;
+        let to = new.start;
+        if !memory.move_pages(&old, to) {
+            return Err(MapError::OutOfMemory);
+        }
+        memory.areas.remove(&old);
+        memory.areas.insert(Area {
+            range: new,
+            protection,
+            committed,
+        });
+        Ok(to)
+    })
+}
+
+/// The protection bits of `mmap` and `mprotect`.
+pub fn protection(bits: u64) -> Protection {
+    Protection {
+        read: bits & 7 != 0,
+        write: bits & 2 != 0,
+        execute: bits & 4 != 0,
+    }
+}
