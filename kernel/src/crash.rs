@@ -15,6 +15,24 @@ use core::sync::atomic::{AtomicBool, Ordering};
 const STATUS_FAULT: u8 = 128 + 11;
 #[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
+
+/// What a shell reports for a process in which this exception happened, by the signal that Linux sends it
+/// (`arch/x86/kernel/traps.c`).
+const fn status_of(vector: u64) -> u8 {
+    let signal = match vector {
+        // SIGFPE: the divider, x87, SSE.
+        0 | 16 | 19 => 8,
+        // SIGTRAP: single steps and `int3`.
+        1 | 3 => 5,
+        // SIGILL.
+        6 => 4,
+        // SIGBUS: segments that aren't there, alignment.
+        11 | 12 | 17 => 7,
+        _ => 11,
+    };
+    128 + signal
+}
+
 /// Frames and stack words that are looked at, on each of the two stacks.
 const MAX_FRAMES: usize = 40;
 const MAX_WORDS: u64 = 4096;
@@ -221,7 +239,7 @@ pub fn exception(frame: &Frame) -> ! {
     ));
     report.registers(frame);
     report.trace(Some(frame.rip), frame.rsp);
-    report.end(STATUS_FAULT)
+    report.end(status_of(frame.vector))
 }
 
 /// The program called `abort`, or raised another signal that ends it, from the system call at `instruction`.

@@ -1,4 +1,4 @@
-(* A fault in C: a null pointer, a write to code, an endless recursion, an illegal instruction. *)
+(* A fault in C of the kind that the argument names. *)
 external fault : string -> unit = "test_fault"
 
 let[@inline never] provoke kind =
