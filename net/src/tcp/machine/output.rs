@@ -444,40 +444,22 @@ impl Connection {
         now_ns: u64,
         emit: &mut dyn Emit,
     ) -> Sent {
-        let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
-        let (count, mut len) = self.queue.slices(span.first, span.len, &mut pieces);
-        let mut fin = span.fin;
-        if len < span.len {
-            // Too many pieces for one segment: whole ones, and the rest afterwards.
-            fin = false;
-            if len > span.size {
-                len -= len % span.size;
-                let mut over = len;
-                for piece in &mut pieces {
-                    let keep = piece.len().min(over as usize);
-                    *piece = piece.get(..keep).unwrap_or_default();
-                    over -= keep as u32;
+        let (len, fin) = match self.queue.slice(span.first, span.len) {
+            _ if span.len == 0 && !span.fin => return Sent::Nothing,
+            Some(bytes) => {
+                self.finish(&mut header, span, span.len, span.fin);
+                let one = [bytes];
+                let pieces: &[&[u8]] = if bytes.is_empty() { &[] } else { &one };
+                if !emit.segment(&header, pieces) {
+                    return Sent::Blocked;
                 }
+                (span.len, span.fin)
             }
-        }
-        if len == 0 && !fin {
-            return Sent::Nothing;
-        }
-        if fin {
-            header.flags = header.flags | Flags::FIN;
-        }
-        if len > 0 && span.first + len == self.queue.end() {
-            // RFC 9293, 3.9.1.2: nothing more is there to send.
-            header.flags = header.flags | Flags::PSH;
-        }
-        header.segment_size = if len > 0 {
-            span.size.min(0xffff) as u16
-        } else {
-            0
+            None => match self.emit_pieces(span, header, emit) {
+                Ok(sent) => sent,
+                Err(sent) => return sent,
+            },
         };
-        if !emit.segment(&header, pieces.get(..count).unwrap_or_default()) {
-            return Sent::Blocked;
-        }
         self.acknowledged_by(window);
         let numbers = len + u32::from(fin);
         let end = span.first + numbers;
@@ -504,6 +486,51 @@ impl Connection {
         }
         self.note_sent(numbers, now_ns);
         Sent::Some(numbers)
+    }
+
+    /// The flags and the size of a header for so much of a span.
+    fn finish(&self, header: &mut Header, span: &Span, len: u32, fin: bool) {
+        if fin {
+            header.flags = header.flags | Flags::FIN;
+        }
+        if len > 0 {
+            if span.first + len == self.queue.end() {
+                // RFC 9293, 3.9.1.2: nothing more is there to send.
+                header.flags = header.flags | Flags::PSH;
+            }
+            header.segment_size = span.size.min(0xffff) as u16;
+        }
+    }
+
+    /// Hands over a span that lies in several pieces; how much of it, and whether the FIN.
+    fn emit_pieces(
+        &self,
+        span: &Span,
+        mut header: Header,
+        emit: &mut dyn Emit,
+    ) -> Result<(u32, bool), Sent> {
+        let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
+        let (count, mut len) = self.queue.slices(span.first, span.len, &mut pieces);
+        let fin = span.fin && len == span.len;
+        if len < span.len && len > span.size {
+            // Too many pieces for one segment: whole ones, and the rest afterwards.
+            len -= len % span.size;
+            let mut over = len;
+            for piece in &mut pieces {
+                let keep = piece.len().min(over as usize);
+                *piece = piece.get(..keep).unwrap_or_default();
+                over -= keep as u32;
+            }
+        }
+        if len == 0 && !fin {
+            return Err(Sent::Nothing);
+        }
+        self.finish(&mut header, span, len, fin);
+        if emit.segment(&header, pieces.get(..count).unwrap_or_default()) {
+            Ok((len, fin))
+        } else {
+            Err(Sent::Blocked)
+        }
     }
 
     fn note_sent(&mut self, bytes: u32, now_ns: u64) {
@@ -575,13 +602,15 @@ impl Connection {
     fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         if self.due & due::PERSIST != 0 {
             let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
-            let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
-            let (count, len) = self.queue.slices(self.next, 1, &mut pieces);
+            let byte = self.queue.slice(self.next, 1).unwrap_or_default();
+            let len = byte.len() as u32;
             if len == 0 && self.fin_queued && !self.fin_sent {
                 header.flags = header.flags | Flags::FIN;
             }
             header.segment_size = len as u16;
-            if !emit.segment(&header, pieces.get(..count).unwrap_or_default()) {
+            let one = [byte];
+            let pieces: &[&[u8]] = if len > 0 { &one } else { &[] };
+            if !emit.segment(&header, pieces) {
                 return false;
             }
             // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.

@@ -193,6 +193,21 @@ impl SendQueue {
         self.release(budget, self.end);
     }
 
+    /// Where the piece is that has `seq`.
+    fn find(&self, seq: Seq) -> usize {
+        match self.pieces.front() {
+            Some(piece) if seq.before(piece.end) => 0,
+            _ => self.pieces.partition_point(|piece| piece.end.at_most(seq)),
+        }
+    }
+
+    /// `len` bytes from `seq` on, if they lie in one piece: nearly always for a segment of a link.
+    pub(crate) fn slice(&self, seq: Seq, len: u32) -> Option<&[u8]> {
+        let piece = self.pieces.get(self.find(seq))?;
+        let skip = (seq - (piece.end - piece.len)) as usize;
+        piece.bytes.bytes().get(skip..skip + len as usize)
+    }
+
     /// The bytes from `seq` on, at most `len`, in pieces; gives their number and the bytes, which are fewer if
     /// there are too many pieces.
     pub(crate) fn slices<'a>(
@@ -201,17 +216,9 @@ impl SendQueue {
         len: u32,
         out: &mut [&'a [u8]; PIECES],
     ) -> (usize, u32) {
-        let from = if self
-            .pieces
-            .front()
-            .is_some_and(|piece| seq.before(piece.end))
-        {
-            0
-        } else {
-            self.pieces.partition_point(|piece| piece.end.at_most(seq))
-        };
         let (mut count, mut done) = (0, 0);
-        for (piece, slot) in self.pieces.iter().skip(from).zip(out.iter_mut()) {
+        let from = self.find(seq).min(self.pieces.len());
+        for (piece, slot) in self.pieces.range(from..).zip(out.iter_mut()) {
             if done == len {
                 break;
             }

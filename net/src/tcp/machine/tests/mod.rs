@@ -1,6 +1,7 @@
 //! Two machines, or a machine and a script, over a link in virtual time.
 
 mod basic;
+mod cost;
 mod endings;
 mod flow;
 mod hostile;
