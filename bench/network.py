@@ -47,15 +47,15 @@ def wrk(host, connections, seconds):
     return float(rate[1]), float(tail[1]) * scale[tail[2]]
 
 
-def guests(options, mode, port):
+def guests(options, mode, port, **device):
     """The two guests that serve `mode`, each as a function of a TAP to a QEMU command."""
     modules = peer.TRANSPORT[options.machine] + peer.NET
     archive = peer.work(f"net-{options.machine}.cpio")
     serve = image(SOIL + "serve.exe")
     words = [mode, str(port)]
     return (
-        lambda tap: qemu.soil(serve, words, options.machine, tap=tap),
-        lambda tap: qemu.linux(archive, modules, words, options.machine, tap=tap),
+        lambda tap: qemu.soil(serve, words, options.machine, tap=tap, **device),
+        lambda tap: qemu.linux(archive, modules, words, options.machine, tap=tap, **device),
     )
 
 

@@ -8,10 +8,16 @@ import os
 import peer
 
 QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
+# What a network device without any offload has switched off.
+PLAIN = "".join(
+    f",{name}=off"
+    for name in """csum gso guest_csum guest_tso4 guest_tso6 guest_ecn guest_ufo host_tso4 host_tso6 host_ecn host_ufo
+    mrg_rxbuf""".split()
+)
 
 
 def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, initrd=None,
-            serial="data"):
+            serial="data", offloads=True):
     """`mem` in MiB; `disk` a raw image, opened with cache=none; `tap` the name of an interface."""
     suffix = "device" if machine == "microvm" else "pci"
     words = [
@@ -27,7 +33,7 @@ def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, ini
     if tap:
         words += [
             "-netdev", f"tap,id=n0,ifname={tap},script=no,downscript=no",
-            "-device", f"virtio-net-{suffix},netdev=n0,mac={peer.GUEST_MAC}",
+            "-device", f"virtio-net-{suffix},netdev=n0,mac={peer.GUEST_MAC}{'' if offloads else PLAIN}",
             "-device", f"virtio-rng-{suffix}",
         ]  # fmt: skip
     if disk:
@@ -38,7 +44,8 @@ def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, ini
     return words
 
 
-def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None, mount=None):
+def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None, mount=None,
+          offloads=True):
     """The peer with the initramfs `archive`; `run` is the program and its arguments."""
     words = []
     if modules:
@@ -58,11 +65,12 @@ def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None
         tap=tap.name if tap else None,
         disk=disk,
         initrd=archive,
+        offloads=offloads,
     )
 
 
 def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environment=(),
-         serial="data"):
+         serial="data", offloads=True):
     """A Soil image with the same devices."""
     words = list(environment)
     if tap:
@@ -76,6 +84,7 @@ def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environmen
         tap=tap.name if tap else None,
         disk=disk,
         serial=serial,
+        offloads=offloads,
     )
 
 

@@ -9,6 +9,13 @@
                                           compares what comes back
      load frames IFNAME SECONDS WINDOW    Ethernet frames of 60 bytes to a responder, WINDOW of
                                           them under way
+     load udpin  HOST PORT SECONDS        datagrams of 64 bytes as fast as they go; then asks the
+                                          peer (datagrams of bench/programs/serve.ml) how many came
+     load udpout HOST PORT SECONDS        has the peer send datagrams of 64 bytes, and counts them
+     load flood  IFNAME MAC HOST PORT RATE SECONDS
+                                          SYNs from changing addresses, RATE of them a second
+     load visit  HOST PORT COUNT CLIENTS  COUNT connections with one HTTP request each, CLIENTS at a
+                                          time, from 127 of this side's addresses where it has them
 
    One line on standard output: the figures as `name=value`. Exit 1 with a message on standard error
    when the peer stalls for 10 s, resets, or answers something else. */
@@ -252,15 +259,181 @@ static void frames(const char *interface, double seconds, int window)
   printf("fps=%.0f answered=%ld lost=%d\n", answered / elapsed, answered, lost);
 }
 
+static void udpin(int fd, double seconds)
+{
+  double start = now();
+  long sent = 0;
+  while (now() - start < seconds)
+    for (int i = 0; i < 64; i++)
+      if (send(fd, chunk, 64, 0) == 64) sent++;
+      else await(fd, POLLOUT, "sending datagrams");
+  double elapsed = now() - start;
+  /* What still waits is read first. */
+  for (int tries = 0; tries < 50; tries++) {
+    send(fd, "q", 1, 0);
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, 200) <= 0) continue;
+    ssize_t n = recv(fd, other, CHUNK - 1, 0);
+    if (n <= 0) continue;
+    other[n] = 0;
+    printf("pps=%.0f sent=%ld\n", atol(other) / elapsed, sent);
+    return;
+  }
+  die("the peer doesn't say how many came");
+}
+
+static void udpout(int fd, double seconds)
+{
+  double start = now();
+  long got = 0, wanted = 0;
+  while (now() - start < seconds) {
+    /* Four bursts under way; what was lost isn't waited for. */
+    while (wanted - got < 4 * 256) {
+      if (send(fd, "g", 1, 0) != 1) break;
+      wanted += 256;
+    }
+    struct pollfd p = {fd, POLLIN, 0};
+    if (poll(&p, 1, 50) == 0) {
+      wanted = got;
+      continue;
+    }
+    while (recv(fd, other, CHUNK, 0) > 0) got++;
+    if (wanted < got) wanted = got;
+  }
+  printf("pps=%.0f\n", got / (now() - start));
+}
+
+/* The folded sum of RFC 1071. */
+static unsigned short sum(unsigned long total, const unsigned char *p, size_t n)
+{
+  for (size_t i = 0; i + 1 < n; i += 2) total += p[i] << 8 | p[i + 1];
+  while (total >> 16) total = (total & 0xffff) + (total >> 16);
+  return (unsigned short)~total;
+}
+
+static void flood(const char *interface, const char *mac, const char *host, int port, double rate,
+                  double seconds)
+{
+  int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0) die("packet socket: %s", strerror(errno));
+  struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
+  if (bind(fd, (struct sockaddr *)&address, sizeof address)) die("bind: %s", strerror(errno));
+  unsigned char f[60] = {[6] = 2, [12] = 8, [14] = 0x45, [17] = 44, [20] = 0x40, [22] = 64, [23] = 6};
+  unsigned m[6];
+  if (sscanf(mac, "%x:%x:%x:%x:%x:%x", m, m + 1, m + 2, m + 3, m + 4, m + 5) != 6) die("%s: no MAC", mac);
+  for (int i = 0; i < 6; i++) f[i] = (unsigned char)m[i];
+  if (inet_pton(AF_INET, host, f + 30) != 1) die("%s: no address", host);
+  f[36] = (unsigned char)(port >> 8), f[37] = (unsigned char)port;
+  f[46] = 0x60, f[47] = 2, f[48] = 0xff, f[54] = 2, f[55] = 4, f[56] = 5, f[57] = 0xb4;
+  unsigned long long random = 88172645463325252ull;
+  double start = now();
+  long sent = 0, refused = 0;
+  for (double t; (t = now() - start) < seconds;) {
+    if (sent + refused >= t * rate) {
+      usleep(200);
+      continue;
+    }
+    random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+    /* 198.18.0.0/15, which is for such tests (RFC 2544). */
+    f[26] = 198, f[27] = 18 + (random >> 60 & 1), f[28] = (unsigned char)(random >> 8), f[29] = (unsigned char)random;
+    f[34] = (unsigned char)(4 + (random >> 16) % 250), f[35] = (unsigned char)(random >> 24);
+    memcpy(f + 38, (unsigned char *)&random + 2, 4);
+    f[24] = f[25] = f[50] = f[51] = 0;
+    unsigned short check = sum(0, f + 14, 20);
+    f[24] = (unsigned char)(check >> 8), f[25] = (unsigned char)check;
+    check = sum(6 + 24 + (f[26] << 8 | f[27]) + (f[28] << 8 | f[29]) + (f[30] << 8 | f[31]) + (f[32] << 8 | f[33]),
+                f + 34, 24);
+    f[50] = (unsigned char)(check >> 8), f[51] = (unsigned char)check;
+    if (send(fd, f, 58, 0) == 58) sent++;
+    else refused++;
+  }
+  printf("pps=%.0f refused=%ld\n", sent / (now() - start), refused);
+}
+
+static int visit_dial(const char *host, const char *port, int from)
+{
+  struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons((unsigned short)atoi(port))};
+  if (inet_pton(AF_INET, host, &to.sin_addr) != 1) die("%s: no address", host);
+  int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
+  if (fd < 0) die("socket: %s", strerror(errno));
+  /* HOST's network with another last byte; not every one of them has to be there. */
+  struct sockaddr_in own = {.sin_family = AF_INET, .sin_addr = to.sin_addr};
+  ((unsigned char *)&own.sin_addr)[3] = (unsigned char)(100 + from % 127);
+  setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof one);
+  if (bind(fd, (struct sockaddr *)&own, sizeof own) && errno != EADDRNOTAVAIL) die("bind: %s", strerror(errno));
+  if (connect(fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) die("connect: %s", strerror(errno));
+  return fd;
+}
+
+static void visit(const char *host, const char *port, long count, int clients)
+{
+  static const char request[] = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+  struct pollfd *polled = calloc((size_t)clients, sizeof *polled);
+  long *got = calloc((size_t)clients, sizeof *got);
+  long begun = 0, done = 0, failed = 0;
+  double start = now();
+  for (int i = 0; i < clients; i++) polled[i].fd = -1;
+  while (done < count) {
+    for (int i = 0; i < clients; i++)
+      if (polled[i].fd < 0 && begun < count) {
+        polled[i].fd = visit_dial(host, port, (int)begun++);
+        polled[i].events = POLLOUT, got[i] = 0;
+      }
+    if (poll(polled, (nfds_t)clients, STALL_MS) <= 0) die("stalled after %ld of %ld connections", done, count);
+    for (int i = 0; i < clients; i++) {
+      if (polled[i].fd < 0 || !polled[i].revents) continue;
+      if (polled[i].events == POLLOUT) {
+        if (send(polled[i].fd, request, sizeof request - 1, MSG_NOSIGNAL) == (ssize_t)sizeof request - 1) {
+          polled[i].events = POLLIN;
+          continue;
+        }
+        failed++;
+      } else {
+        ssize_t n = recv(polled[i].fd, other, CHUNK, 0);
+        if (n > 0) {
+          got[i] += n;
+          continue;
+        }
+        if (n < 0 && errno == EAGAIN) continue;
+        if (n < 0 || got[i] < 1024) failed++;
+      }
+      close(polled[i].fd);
+      polled[i].fd = -1, done++;
+    }
+  }
+  printf("rate=%.0f count=%ld failed=%ld\n", count / (now() - start), count, failed);
+}
+
+static int dial_udp(const char *host, const char *port)
+{
+  struct addrinfo hints = {.ai_socktype = SOCK_DGRAM}, *info;
+  int e = getaddrinfo(host, port, &hints, &info);
+  if (e) die("%s: %s", host, gai_strerror(e));
+  int fd = socket(info->ai_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, info->ai_addr, info->ai_addrlen)) die("udp: %s", strerror(errno));
+  freeaddrinfo(info);
+  return fd;
+}
+
 int main(int argc, char **argv)
 {
-  if (argc < 5) die("usage: load in|out|echo|copy|hold|frames …");
+  if (argc < 5) die("usage: load in|out|echo|copy|hold|frames|udpin|udpout|flood|visit …");
   const char *mode = argv[1];
   if (!strcmp(mode, "frames")) return frames(argv[2], atof(argv[3]), atoi(argv[4])), 0;
   if (!strcmp(mode, "hold")) {
     if (argc < 6) die("usage: load hold HOST PORT COUNT SECONDS");
     return hold(argv[2], argv[3], atoi(argv[4]), atof(argv[5])), 0;
   }
+  if (!strcmp(mode, "flood")) {
+    if (argc < 8) die("usage: load flood IFNAME MAC HOST PORT RATE SECONDS");
+    return flood(argv[2], argv[3], argv[4], atoi(argv[5]), atof(argv[6]), atof(argv[7])), 0;
+  }
+  if (!strcmp(mode, "visit")) {
+    if (argc < 6) die("usage: load visit HOST PORT COUNT CLIENTS");
+    return visit(argv[2], argv[3], atol(argv[4]), atoi(argv[5])), 0;
+  }
+  if (!strcmp(mode, "udpin")) return udpin(dial_udp(argv[2], argv[3]), atof(argv[4])), 0;
+  if (!strcmp(mode, "udpout")) return udpout(dial_udp(argv[2], argv[3]), atof(argv[4])), 0;
   int fd = dial(argv[2], argv[3]);
   connected(fd);
   if (!strcmp(mode, "in")) inward(fd, atof(argv[4]));

@@ -41,6 +41,23 @@ val read : connection -> buffer -> int
 val write : connection -> buffer -> int -> unit
 (** [write c b n] sends the first [n] bytes of [b]. *)
 
+(** {1 UDP} *)
+
+type socket
+(** A UDP port. *)
+
+type address
+(** Where a datagram came from. *)
+
+val bind : int -> socket
+(** [bind port] takes datagrams on [port]. *)
+
+val receive : socket -> bytes -> int * address
+(** [receive s b] waits for a datagram. *)
+
+val send : socket -> address -> bytes -> int -> unit
+(** [send s a b n] sends the first [n] bytes of [b], waiting for room. *)
+
 (** {1 Disks and files} *)
 
 val open_disk : unit -> file

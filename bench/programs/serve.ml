@@ -1,4 +1,4 @@
-(* Network services. Arguments: http|echo|chargen|discard PORT. *)
+(* Network services. Arguments: http|echo|chargen|discard|datagrams PORT. *)
 
 let response =
   Bytes.of_string
@@ -40,9 +40,28 @@ let rec chargen connection buffer =
   Io.write connection buffer chunk;
   chargen connection buffer
 
-let () =
-  let mode = Sys.argv.(1) and port = int_of_string Sys.argv.(2) in
-  Io.run @@ fun () ->
+(* Datagrams are counted; one that begins with 'q' is answered with the count, one with 'g' with 256 datagrams of 64 bytes. *)
+let datagrams port =
+  let socket = Io.bind port in
+  print_endline "datagrams ready";
+  let data = Bytes.create 2048 and block = Bytes.make 64 'd' in
+  let rec loop count =
+    let n, from = Io.receive socket data in
+    match if n = 0 then ' ' else Bytes.get data 0 with
+    | 'q' ->
+        let text = Bytes.of_string (string_of_int count) in
+        Io.send socket from text (Bytes.length text);
+        loop count
+    | 'g' ->
+        for _ = 1 to 256 do
+          Io.send socket from block 64
+        done;
+        loop count
+    | _ -> loop (count + 1)
+  in
+  loop 0
+
+let tcp mode port =
   let listener = Io.listen port in
   Printf.printf "%s ready on %d\n%!" mode port;
   let serve_one f =
@@ -55,3 +74,7 @@ let () =
   | "discard" -> serve_one discard
   | "chargen" -> serve_one chargen
   | _ -> prerr_endline ("unknown service " ^ mode)
+
+let () =
+  let mode = Sys.argv.(1) and port = int_of_string Sys.argv.(2) in
+  Io.run @@ fun () -> if mode = "datagrams" then datagrams port else tcp mode port

@@ -24,7 +24,8 @@ def setting(path, value):
 
 
 class BadLink:
-    """`near` is this namespace's address on the link, `far` the peer's; the peer reaches `tap`'s guest by way of here.
+    """`near` is this namespace's address on the link, `far` the peer's, which is one of `tap`'s network, so that the
+    guest needs no gateway: this namespace answers for it (proxy ARP), and forwards.
 
     `words` are the relay's, such as `loss=10000` (in millionths) and `delay=25` (ms), for each direction.
     """
@@ -32,21 +33,23 @@ class BadLink:
     def __init__(self, context, tap, *words):
         number = tap.name.removeprefix("soil")
         names = [f"r{number}a", f"r{number}b"]
-        prefix = tap.prefix.replace("10.", "172.", 1).split(".")
-        prefix = f"172.{16 + int(prefix[1]) % 16}.{prefix[2]}"
-        self.near, self.far = prefix + ".1", prefix + ".2"
+        middle = tap.prefix.split(".")[1:]
+        self.near, self.far = f"172.{16 + int(middle[0]) % 16}.{middle[1]}.1", tap.prefix + ".3"
         holder = context.child(["unshare", "--net", "--", "sh", "-c", "echo there; exec sleep 86400"])
         holder.wait_line("there")
         self.inside = ["nsenter", "-t", str(holder.pid), "-n", "--"]
         self.relay = context.child([RELAY, *names, *words], stdin=subprocess.PIPE)
         self.relay.wait_line("relaying")
         ip("link", "set", names[1], "netns", str(holder.pid))
-        ip("addr", "add", self.near + "/24", "dev", names[0])
+        ip("addr", "add", self.near + "/32", "dev", names[0])
         ip("link", "set", names[0], "up")
-        self.enter("ip", "addr", "add", self.far + "/24", "dev", names[1])
+        ip("route", "add", self.far + "/32", "dev", names[0], "src", self.near)
+        self.enter("ip", "addr", "add", self.far + "/32", "dev", names[1])
         self.enter("ip", "link", "set", names[1], "up")
         self.enter("ip", "link", "set", "lo", "up")
-        self.enter("ip", "route", "add", "default", "via", self.near)
+        self.enter("ip", "route", "add", "default", "via", self.near, "dev", names[1], "onlink")
+        setting(f"ipv4/conf/{tap.name}/proxy_arp", 1)
+        setting(f"ipv4/neigh/{tap.name}/proxy_delay", 0)
         setting("ipv4/ip_forward", 1)
         # What one connection has found out isn't to help the next one.
         setting("ipv4/tcp_no_metrics_save", 1)

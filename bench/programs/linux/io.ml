@@ -80,6 +80,17 @@ let rec write_from fd (data : buffer) offset length =
 
 let read fd data = Unix.read_bigarray fd data 0 (Bigarray.Array1.dim data)
 let write fd data length = write_from fd data 0 length
+
+type socket = Unix.file_descr
+type address = Unix.sockaddr
+
+let bind port =
+  let socket = Unix.socket ~cloexec:true PF_INET SOCK_DGRAM 0 in
+  Unix.bind socket (ADDR_INET (Unix.inet_addr_any, port));
+  socket
+
+let receive socket data = Unix.recvfrom socket data 0 (Bytes.length data) []
+let send socket address data length = ignore (Unix.sendto socket data 0 length [] address)
 let open_disk () = open_direct "/dev/vda"
 
 let read_disk fd data ~at =

@@ -13,7 +13,7 @@ let listen port = Soil.Tcp.listen ~port ()
 (* TCP_NODELAY is the initial state of Soil's connections. *)
 let serve_chunks listener client ~response =
   Soil.Tcp.serve listener @@ fun connection ->
-  let respond = client () and chunk = Bytes.create 16384 in
+  let respond = client () and chunk = Bytes.create 2048 in
   let rec loop () =
     match D.read connection chunk 0 (Bytes.length chunk) with
     | 0 -> ()
@@ -33,6 +33,13 @@ let rec serve_one listener f =
 
 let read connection data = D.read_into connection data 0 (Bigarray.Array1.dim data)
 let write connection data length = D.write_from connection data 0 length
+
+type socket = D.t
+type address = Soil.Net.endpoint
+
+let bind port = Soil.Udp.bind ~port ()
+let receive socket data = Soil.Udp.receive socket data 0 (Bytes.length data)
+let send socket address data length = Soil.Udp.send socket address data 0 length
 let open_disk () = Disk (Soil.Block.open_ "data")
 let wrong () = invalid_arg "a disk where a file is needed, or the other way round"
 
