@@ -120,6 +120,18 @@ for form in default soil; do
   check "a new project runs ($form)" 'hello a b 200' "$output $?"
 done
 
+# Flags without :standard must not lead past the link driver.
+mkdir "$work/trial/own"
+printf '(executable (name own) (ocamlopt_flags (-g)) (link_flags ()))\n' >"$work/trial/own/dune"
+printf 'let () = print_endline "own flags"\n' >"$work/trial/own/own.ml"
+(. "$prefix/env" && cd "$work/trial" && dune build --root .) >"$work/own.log" 2>&1 || cat "$work/own.log"
+for form in default soil; do
+  holds "a program with flags of its own is built ($form)" test -x "$work/trial/_build/$form/own/own.exe"
+done
+holds 'and its image is one' sh -c '! readelf -l "$1" | grep -q INTERP' sh "$work/trial/_build/soil/own/own.exe"
+output=$("$prefix/bin/soil" run "$work/trial/_build/soil/own/own.exe" --machine microvm --timeout 60 </dev/null 2>&1)
+check 'an image with flags of its own runs' 'own flags 0' "$output $?"
+
 # Without dune, by findlib's toolchain.
 (
   . "$prefix/env"

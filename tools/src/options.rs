@@ -21,6 +21,9 @@ fn invalid<T>(text: impl Into<String>) -> Result<T, Invalid> {
     Err(Invalid(text.into()))
 }
 
+/// With less memory no image starts, in MiB.
+const LEAST_MEMORY: u32 = 4;
+
 /// Memory of the machine in MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Memory(pub u32);
@@ -37,8 +40,10 @@ impl FromStr for Memory {
             },
         };
         match digits.parse::<u32>().ok().and_then(|n| n.checked_mul(unit)) {
-            Some(mib) if (2..=1 << 20).contains(&mib) => Ok(Self(mib)),
-            Some(_) => invalid("memory has to be between 2M and 1024G"),
+            Some(mib) if (LEAST_MEMORY..=1 << 20).contains(&mib) => Ok(Self(mib)),
+            Some(_) => invalid(format!(
+                "memory has to be between {LEAST_MEMORY}M and 1024G: the smallest images need 5M"
+            )),
             None => invalid("expected a size such as 64M or 1G"),
         }
     }
@@ -354,12 +359,13 @@ mod tests {
         assert_eq!("64M".parse(), Ok(Memory(64)));
         assert_eq!("1G".parse(), Ok(Memory(1024)));
         assert_eq!("12".parse(), Ok(Memory(12)));
+        assert_eq!("4M".parse(), Ok(Memory(4)));
         for bad in [
             "",
             "M",
             "64K",
             "0M",
-            "1M",
+            "3M",
             "-5M",
             "99999999999999G",
             "4194304G",

@@ -10,7 +10,8 @@ const DUNE: (u32, u32) = (3, 17);
 /// The context that links images, beside the default one: the same compiler and objects, another link driver.
 const CONTEXT: &str =
     "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
-; The driver is named twice, for executables that set one of the two fields without :standard.
+; The driver is named twice, for executables that set one of the two fields without :standard, and once more in the
+; compilers' environment, for those that set both.
 
 (context
  (default
@@ -19,6 +20,8 @@ const CONTEXT: &str =
   (disable_dynamically_linked_foreign_archives true)
   (env
    (_
+    (env-vars
+     (OCAMLPARAM \"cc=soil-cc,_\"))
     (ocamlopt_flags
      (:standard
       -cc
