@@ -13,16 +13,16 @@ use super::window::Window;
 
 /// Sequence numbers to send: bytes, and perhaps the FIN after them.
 #[derive(Clone, Copy)]
-struct Span {
-    first: Seq,
-    len: u32,
-    fin: bool,
+pub(super) struct Span {
+    pub(super) first: Seq,
+    pub(super) len: u32,
+    pub(super) fin: bool,
     /// Payload bytes of a segment on the wire.
-    size: u32,
+    pub(super) size: u32,
 }
 
 /// How an attempt to send ended.
-enum Sent {
+pub(super) enum Sent {
     /// So many sequence numbers left.
     Some(u32),
     Nothing,
@@ -64,7 +64,7 @@ impl Connection {
     }
 
     /// A header with an acknowledgement, and the window as it is once this was sent.
-    fn header(&self, seq: Seq, flags: Flags, now_ns: u64) -> (Header, Window) {
+    pub(super) fn header(&self, seq: Seq, flags: Flags, now_ns: u64) -> (Header, Window) {
         let mut window = self.window;
         let field = window.offer(self.receive_next, self.buffer.len());
         let mut sack = Sack::default();
@@ -95,97 +95,13 @@ impl Connection {
     }
 
     /// A segment with an acknowledgement left.
-    fn acknowledged_by(&mut self, window: Window) {
+    pub(super) fn acknowledged_by(&mut self, window: Window) {
         self.window = window;
         self.acknowledged = self.receive_next;
         self.unacknowledged = 0;
         self.dsack = None;
         self.due &= !due::ACK;
         self.timers.acknowledge = OFF;
-    }
-
-    /// RST and SYN. False: no room.
-    fn send_control(&mut self, left: &mut usize, now_ns: u64, emit: &mut dyn Emit) -> bool {
-        if self.due & due::REFUSAL != 0 {
-            let header = Header {
-                seq: self.refusal,
-                flags: Flags::RST,
-                ..Header::default()
-            };
-            if !emit.segment(&header, &[]) {
-                return false;
-            }
-            self.due &= !due::REFUSAL;
-        }
-        if self.due & due::RESET != 0 {
-            let (header, _) = self.header(self.next, Flags::RST | Flags::ACK, now_ns);
-            let header = Header {
-                options: Options {
-                    sack: Sack::default(),
-                    ..header.options
-                },
-                window: 0,
-                ..header
-            };
-            if !emit.segment(&header, &[]) {
-                return false;
-            }
-            self.due &= !due::RESET;
-        }
-        if self.due & due::SYN != 0 {
-            if matches!(self.state, State::SynSent | State::SynReceived)
-                && !self.send_syn(now_ns, emit)
-            {
-                return false;
-            }
-            self.due &= !due::SYN;
-        }
-        *left = left.saturating_sub(1);
-        true
-    }
-
-    /// SYN, or SYN and ACK (RFC 9293, 3.5; RFC 7323, 1.3 and 2018, 2: an answer has only the options that were offered).
-    fn send_syn(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
-        let answer = self.state == State::SynReceived;
-        let mut window = self.window;
-        let field = window.offer_syn(self.receive_next);
-        let scaled = !answer || window.scale > 0 || self.peer_scale > 0;
-        let header = Header {
-            seq: self.una,
-            ack: if answer { self.receive_next } else { Seq(0) },
-            flags: if answer {
-                Flags::SYN | Flags::ACK
-            } else {
-                Flags::SYN
-            },
-            window: field,
-            options: Options {
-                mss: Some(self.setup.mss),
-                window_scale: scaled.then_some(window.scale),
-                sack_permitted: self.sack,
-                timestamps: self
-                    .timestamps
-                    .then(|| (self.stamp(now_ns), if answer { self.recent } else { 0 })),
-                sack: Sack::default(),
-            },
-            segment_size: 0,
-        };
-        if !emit.segment(&header, &[]) {
-            return false;
-        }
-        if answer {
-            self.acknowledged_by(window);
-        }
-        if self.syn_count == 0 {
-            self.syn_ns = now_ns;
-        } else {
-            self.retransmitted = self.retransmitted.wrapping_add(1);
-        }
-        self.syn_count = self.syn_count.saturating_add(1);
-        self.next = self.una + 1;
-        self.most = self.next;
-        self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
-        true
     }
 
     /// Data and FIN: what is lost first, then what is new.
@@ -223,7 +139,7 @@ impl Connection {
     }
 
     /// Payload bytes of a segment with these options.
-    fn payload_size(&self, options: &Options) -> u32 {
+    pub(super) fn payload_size(&self, options: &Options) -> u32 {
         u32::from(self.pmtu.mss())
             .saturating_sub(options.len() as u32)
             .max(1)
@@ -402,41 +318,8 @@ impl Connection {
         }
     }
 
-    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for it and more.
-    fn send_mtu_probe(
-        &mut self,
-        waiting: u32,
-        usable: u32,
-        room: u32,
-        now_ns: u64,
-        emit: &mut dyn Emit,
-    ) -> Option<Sent> {
-        if self.recovery.phase != Phase::Open {
-            return None;
-        }
-        let total = self.pmtu.wants_probe(now_ns)?;
-        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
-        let size = u32::from(total).saturating_sub(header.options.len() as u32);
-        // Enough must follow that its loss shows without a timeout (RFC 4821, 7.4).
-        if waiting.min(usable).min(room) < size + 4 * self.mss() {
-            return None;
-        }
-        let first = self.next;
-        let span = Span {
-            first,
-            len: size,
-            fin: false,
-            size,
-        };
-        let sent = self.send_span(&span, header, window, now_ns, emit);
-        if matches!(sent, Sent::Some(len) if len == size) {
-            self.pmtu.probing(first, first + size, total);
-        }
-        Some(sent)
-    }
-
     /// Hands a span to the link and notes that it was sent.
-    fn send_span(
+    pub(super) fn send_span(
         &mut self,
         span: &Span,
         mut header: Header,
@@ -547,85 +430,5 @@ impl Connection {
             let (window, slow) = self.pace();
             self.pacing.sent(bytes, window, rtt_ns, slow, now_ns);
         }
-    }
-
-    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment again.
-    fn send_probe(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
-        if !self.outstanding() || !self.recovery.may_probe() {
-            return true;
-        }
-        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
-        let size = self.payload_size(&header.options);
-        let end = self.queue.end();
-        let usable = (self.una + self.peer_window).beyond(self.next);
-        let new = end.beyond(self.next).min(usable).min(size);
-        let (span, header) = if new > 0 {
-            let fin = self.fin_queued && !self.fin_sent && self.next + new == end && usable > new;
-            let span = Span {
-                first: self.next,
-                len: new,
-                fin,
-                size,
-            };
-            (span, header)
-        } else {
-            let (first, last) = self.recovery.tail(self.una, self.next, size);
-            let span = Span {
-                first,
-                len: last.min(end).beyond(first).min(size),
-                fin: self.fin_sent && last.after(end),
-                size,
-            };
-            (
-                span,
-                Header {
-                    seq: first,
-                    ..header
-                },
-            )
-        };
-        let again = span.first.before(self.next);
-        match self.send_span(&span, header, window, now_ns, emit) {
-            Sent::Blocked => false,
-            Sent::Nothing => true,
-            Sent::Some(_) => {
-                self.probes = self.probes.wrapping_add(1);
-                self.recovery.probed(self.next, again);
-                self.timers.probe = OFF;
-                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
-                true
-            }
-        }
-    }
-
-    /// A byte (or the FIN) into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
-    fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
-        if self.due & due::PERSIST != 0 {
-            let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
-            let byte = self.queue.slice(self.next, 1).unwrap_or_default();
-            let len = byte.len() as u32;
-            if len == 0 && self.fin_queued && !self.fin_sent {
-                header.flags = header.flags | Flags::FIN;
-            }
-            header.segment_size = len as u16;
-            let one = [byte];
-            let pieces: &[&[u8]] = if len > 0 { &one } else { &[] };
-            if !emit.segment(&header, pieces) {
-                return false;
-            }
-            // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
-            self.most = self.most.max(self.next + len);
-            self.acknowledged_by(window);
-            self.due &= !due::PERSIST;
-        }
-        if self.due & due::KEEPALIVE != 0 {
-            let (header, window) = self.header(self.next - 1, Flags::ACK, now_ns);
-            if !emit.segment(&header, &[]) {
-                return false;
-            }
-            self.acknowledged_by(window);
-            self.due &= !due::KEEPALIVE;
-        }
-        true
     }
 }

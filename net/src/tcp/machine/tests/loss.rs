@@ -416,3 +416,53 @@ fn bursts_are_repaired_without_repeating_what_arrived() {
     }
     assert!(seen.values().all(|count| *count <= 2));
 }
+
+/// RFC 5681, 4.1 and RFC 6928: after a pause the window is what a new connection has.
+#[test]
+fn a_pause_ends_what_was_known_of_the_path() {
+    let mut world = World::standard(RTT / 2);
+    transfer(&mut world, 2_000_000);
+    assert!(world.ends[0].machine.info().cwnd > 100_000);
+    world.run(SECOND);
+    world.log.clear();
+    let begun = world.now_ns;
+    world.write(0, &pattern(100_000));
+    world.run(RTT - MS);
+    let burst: usize = world
+        .sent(0)
+        .filter(|sent| sent.at_ns < begun + RTT)
+        .map(Sent::len)
+        .sum();
+    assert_eq!(burst, 14_480);
+}
+
+/// RFC 9438, 4.2 and RFC 5681, 3.1: a window that isn't used doesn't grow.
+#[test]
+fn a_window_that_is_not_used_does_not_grow() {
+    let mut world = World::standard(RTT / 2);
+    for _ in 0..100 {
+        transfer(&mut world, 3000);
+    }
+    assert_eq!(world.ends[0].machine.info().cwnd, 14_480);
+}
+
+/// RFC 9293, 3.4: sequence numbers wrap around in the middle of a transfer with losses.
+#[test]
+fn numbers_wrap_around_under_loss() {
+    let client = Setup {
+        iss: 0xffff_ffff - 300_000,
+        ..Setup::default()
+    };
+    let server = Setup {
+        iss: 0x7fff_ffff - 10,
+        ..Setup::default()
+    };
+    let mut world = World::connected(RTT / 2, &client, &server);
+    let mut count = 0u64;
+    world.fate = Box::new(move |_| {
+        count += 1;
+        (!count.is_multiple_of(41)).then_some(0)
+    });
+    transfer(&mut world, 1_000_000);
+    assert!(world.ends[0].machine.una.0 < 1_000_000);
+}

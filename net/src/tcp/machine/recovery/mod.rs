@@ -5,18 +5,22 @@
 //! The scoreboard is made when the first loss shows, and freed when all is repaired. Each acknowledgement costs time for
 //! what it newly tells: ranges that are known already are not looked at again.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+mod board;
+mod rack;
+mod reduction;
+mod spurious;
+mod tail;
 
-use super::congestion::{Control, Saved};
-use super::ranges::Ranges;
+use alloc::boxed::Box;
+
+use self::board::{Board, Frto, Reduction, Resent, Undo};
+use self::spurious::duplicate_block;
+use super::congestion::Control;
 use super::sent::{Part, SentLog};
 use super::seq::Seq;
 
 /// Duplicate acknowledgements, or segments acknowledged selectively, after which reordering is no excuse.
 const DUP_THRESH: u32 = 3;
-/// Recoveries for which a reordering window stays widened (RFC 8985, 6.2).
-const PERSIST: u8 = 16;
 /// Retransmissions whose times are remembered, at most.
 const RESENT_MAX: usize = 4096;
 
@@ -30,86 +34,6 @@ pub(crate) enum Phase {
     Recovery,
     /// Repairing after a timeout.
     Loss,
-}
-
-/// F-RTO (RFC 5682): what is awaited after a timeout.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Frto {
-    #[default]
-    Off,
-    /// The first acknowledgement after the head was sent again.
-    First,
-    /// It came: two segments of new data are sent, and the next one decides.
-    Second,
-}
-
-/// A retransmission, in the order in which they were made.
-#[derive(Clone, Copy, Debug)]
-struct Resent {
-    first: Seq,
-    end: Seq,
-    at_ns: u64,
-}
-
-/// How to take back a reduction of the window.
-#[derive(Clone, Copy, Debug)]
-struct Undo {
-    saved: Saved,
-    /// SND.UNA when it was made.
-    una: Seq,
-    /// The timestamp of the first retransmission, until an acknowledgement tells whether it was needed.
-    stamp: Option<u32>,
-    /// Bytes sent again that the peer didn't report as duplicates.
-    unreported: u32,
-    /// Something was sent again at all.
-    resent: bool,
-    /// Recovery has ended; the peer's report counts until this is acknowledged.
-    until: Option<Seq>,
-}
-
-/// Proportional rate reduction (RFC 6937).
-#[derive(Clone, Copy, Debug, Default)]
-struct Reduction {
-    delivered: u32,
-    out: u32,
-    /// RecoverFS.
-    flight: u32,
-}
-
-/// What is known of a flight that isn't simply in order.
-#[derive(Debug)]
-struct Board {
-    sacked: Ranges,
-    /// Lost and not sent again.
-    lost: Ranges,
-    resent: VecDeque<Resent>,
-    /// What was sent once and lies below was judged already: it is acknowledged, lost or sent again.
-    judged: Seq,
-    reduction: Reduction,
-    undo: Option<Undo>,
-    frto: Frto,
-}
-
-impl Board {
-    fn new(una: Seq) -> Board {
-        Board {
-            sacked: Ranges::default(),
-            lost: Ranges::default(),
-            resent: VecDeque::new(),
-            judged: una,
-            reduction: Reduction::default(),
-            undo: None,
-            frto: Frto::Off,
-        }
-    }
-
-    /// What of `first..end` wasn't received is lost.
-    fn mark_lost(&mut self, first: Seq, end: Seq) {
-        let lost = &mut self.lost;
-        self.sacked.gaps(first, end, |lower, upper| {
-            lost.insert(lower, upper);
-        });
-    }
 }
 
 /// The sender as it was when an acknowledgement came.
@@ -252,57 +176,6 @@ impl Recovery {
         (board.frto != Frto::Second).then(|| board.lost.first())?
     }
 
-    /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step 2b); `None`: it is over.
-    pub(crate) fn frto_room(&self, next: Seq, mss: u32) -> Option<u32> {
-        let board = self.board.as_ref()?;
-        (board.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
-    }
-
-    /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO ends.
-    pub(crate) fn no_new_data(&mut self, next: Seq) -> bool {
-        match &mut self.board {
-            Some(board) if board.frto == Frto::Second && next.at_most(self.point) => {
-                board.frto = Frto::Off;
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// Whether the next segment must leave even though the window is full: the first one of a recovery (RFC 6937, 3).
-    pub(crate) fn forced(&self) -> bool {
-        self.phase == Phase::Recovery
-            && self
-                .board
-                .as_ref()
-                .is_some_and(|board| board.reduction.out == 0)
-    }
-
-    /// Whether a tail loss probe makes sense: nothing is known to be lost or out of order, and none was sent since
-    /// (RFC 8985, 7.2).
-    pub(crate) fn may_probe(&self) -> bool {
-        self.phase == Phase::Open
-            && self.probe.is_none()
-            && self
-                .board
-                .as_ref()
-                .is_none_or(|board| board.sacked.is_empty())
-    }
-
-    /// A tail loss probe was sent.
-    pub(crate) fn probed(&mut self, next: Seq, retransmission: bool) {
-        self.probe = Some((next, retransmission));
-    }
-
-    /// The last segment of the flight, of `size` bytes at most: a probe repeats it.
-    pub(crate) fn tail(&self, una: Seq, next: Seq, size: u32) -> (Seq, Seq) {
-        let len = match (next - una) % size.max(1) {
-            0 => size,
-            rest => rest,
-        };
-        (una.max(next - len.min(next - una)), next)
-    }
-
     /// All was acknowledged. What is kept is at most how to undo a reduction.
     pub(crate) fn all_acknowledged(&mut self) {
         self.sent.clear();
@@ -425,170 +298,6 @@ impl Recovery {
         }
     }
 
-    /// Whether what was sent again since the window was reduced had arrived anyway.
-    fn is_unneeded(
-        &mut self,
-        ack: &Ack<'_>,
-        dsack: Option<(Seq, Seq)>,
-        advanced: bool,
-        told: &Told,
-    ) -> bool {
-        let loss = self.phase == Phase::Loss;
-        let Some(board) = &mut self.board else {
-            return false;
-        };
-        let frto = board.frto;
-        if loss && frto != Frto::Off {
-            let partial = ack.sack && ack.ack.before(self.point);
-            if told.original && (partial || frto != Frto::First) {
-                // RFC 5682, 2.1 and 3.1, step 3: something arrived that wasn't sent again.
-                return true;
-            }
-            board.frto = match frto {
-                Frto::First if advanced && ack.ack.before(self.point) => Frto::Second,
-                _ if advanced || ack.duplicate => Frto::Off,
-                same => same,
-            };
-        }
-        let Some(undo) = &mut board.undo else {
-            return false;
-        };
-        // RFC 3522, 3.2: the acknowledgement echoes a timestamp from before the retransmission.
-        if advanced
-            && self.phase != Phase::Open
-            && let Some(stamp) = undo.stamp.take()
-            && ack
-                .echo
-                .is_some_and(|echo| (echo.wrapping_sub(stamp) as i32) < 0)
-        {
-            return true;
-        }
-        // RFC 3708, 3: the peer had everything that was sent again.
-        if let Some((first, end)) = dsack
-            && first.at_least(undo.una)
-        {
-            undo.unreported = undo.unreported.saturating_sub(end - first);
-            return undo.resent && undo.unreported == 0 && board.lost.is_empty();
-        }
-        false
-    }
-
-    fn take_back(&mut self, control: &mut Control) {
-        if let Some(board) = &mut self.board {
-            if let Some(undo) = board.undo.take() {
-                control.restore(&undo.saved);
-            }
-            board.lost.clear();
-            board.frto = Frto::Off;
-        }
-        // It was late, not lost (RFC 8985, 6.2 step 4).
-        self.reordering = true;
-        self.phase = Phase::Open;
-    }
-
-    /// RFC 8985, 7.4: what the acknowledgement of a probe means.
-    fn end_probe(&mut self, ack: &Ack<'_>, dsack: Option<(Seq, Seq)>, control: &mut Control) {
-        let Some((end, retransmission)) = self.probe else {
-            return;
-        };
-        if retransmission && dsack.is_some_and(|(_, upper)| upper == end) {
-            // Both arrived: nothing was lost.
-            self.probe = None;
-        } else if ack.ack.at_least(end) {
-            self.probe = None;
-            if retransmission
-                && self.phase == Phase::Open
-                && dsack.is_none()
-                && !ack.duplicate
-                && ack.ack == end
-            {
-                // The probe repaired a loss, which is a sign of congestion all the same (7.4.2).
-                control.lost(end - ack.una, ack.mss);
-                control.cwnd = control.cwnd.min(control.ssthresh);
-            }
-        }
-    }
-
-    /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be duplicates.
-    fn widen(&mut self, ack: &Ack<'_>, dsack: Option<(Seq, Seq)>) {
-        if self
-            .dsack_round
-            .is_some_and(|round| ack.ack.at_least(round))
-        {
-            self.dsack_round = None;
-        }
-        if dsack.is_some() && self.dsack_round.is_none() {
-            self.dsack_round = Some(ack.next);
-            self.widened = self.widened.saturating_add(1);
-            self.persist = PERSIST;
-        }
-    }
-
-    fn reorder_window(&self, ack: &Ack<'_>) -> u64 {
-        let sacked = self.board.as_ref().map_or(0, |board| board.sacked.total());
-        if !self.reordering && (self.phase != Phase::Open || sacked >= DUP_THRESH * ack.mss) {
-            return 0;
-        }
-        let quarter = ack.rtt_min_ns / 4;
-        (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.rtt_ns)
-    }
-
-    /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When to look again.
-    pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
-        let window = self.rack_rtt_ns + self.reorder_window(ack);
-        let (rack_at_ns, rack_end) = (self.rack_at_ns, self.rack_end);
-        let board = self.board.as_mut()?;
-        let mut next: Option<u64> = None;
-        let mut judged = board.judged.max(ack.ack);
-        let from = judged;
-        // Those that were sent once, in the order in which they were.
-        self.sent.visit(from, ack.next, |part| {
-            if part.retransmitted {
-                judged = part.end;
-                return true;
-            }
-            let end = if part.at_ns < rack_at_ns {
-                part.end
-            } else if part.at_ns == rack_at_ns {
-                part.end.min(rack_end)
-            } else {
-                return false;
-            };
-            if end.at_most(part.first) {
-                return false;
-            }
-            let late_ns = part.at_ns.saturating_add(window);
-            if late_ns > ack.now_ns && board.sacked.missing(part.first, end) > 0 {
-                next = Some(late_ns);
-                return false;
-            }
-            board.mark_lost(part.first, end);
-            judged = end;
-            end == part.end
-        });
-        board.judged = judged;
-        // Those that were sent again.
-        while let Some(resent) = board.resent.front().copied() {
-            let before = resent.at_ns < rack_at_ns
-                || (resent.at_ns == rack_at_ns && resent.end.before(rack_end));
-            let first = resent.first.max(ack.ack);
-            let open = first.before(resent.end) && board.sacked.missing(first, resent.end) > 0;
-            if open {
-                if !before {
-                    break;
-                }
-                let late_ns = resent.at_ns.saturating_add(window);
-                if late_ns > ack.now_ns {
-                    next = Some(next.map_or(late_ns, |next| next.min(late_ns)));
-                    break;
-                }
-                board.mark_lost(first, resent.end);
-            }
-            board.resent.pop_front();
-        }
-        next
-    }
-
     /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK.
     fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool) {
         let head = (ack.ack, ack.next.min(ack.ack + ack.mss));
@@ -674,47 +383,6 @@ impl Recovery {
         }
     }
 
-    /// RFC 6937, 3: how much may leave for what arrived.
-    fn reduce(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
-        let pipe = self.in_flight(ack.ack, ack.next, ack.mss);
-        let Some(board) = &mut self.board else { return };
-        let reduction = &mut board.reduction;
-        // Without SACK each duplicate acknowledgement delivers a segment.
-        let delivered = if ack.duplicate && !ack.sack {
-            ack.mss
-        } else {
-            delivered
-        };
-        reduction.delivered = reduction.delivered.saturating_add(delivered);
-        let quota = if pipe > control.ssthresh {
-            let share = u64::from(reduction.delivered) * u64::from(control.ssthresh);
-            let share = share.div_ceil(u64::from(reduction.flight)) as u32;
-            share.saturating_sub(reduction.out)
-        } else {
-            // Slow start back to the threshold if all goes well, conservation of packets otherwise.
-            let mut limit = reduction
-                .delivered
-                .saturating_sub(reduction.out)
-                .max(delivered);
-            limit = limit.saturating_add(ack.mss);
-            limit.min(control.ssthresh - pipe)
-        };
-        // The first retransmission leaves at once.
-        let quota = if reduction.out == 0 {
-            quota.max(ack.mss)
-        } else {
-            quota
-        };
-        control.cwnd = pipe.saturating_add(quota);
-    }
-
-    /// A loss was found by the clock, not by an acknowledgement.
-    pub(crate) fn look(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
-        let next = self.detect(ack);
-        self.turn(ack, false, &Told::default(), control);
-        next
-    }
-
     /// The retransmission timer ran out (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): everything that isn't known to
     /// have arrived is lost.
     pub(crate) fn timeout(&mut self, una: Seq, next: Seq, mss: u32, control: &mut Control) {
@@ -773,15 +441,4 @@ impl Recovery {
             self.point = next;
         }
     }
-}
-
-/// A block that reports something twice received (RFC 2883, 4): it is the first, and lies below the acknowledgement or
-/// within the second.
-fn duplicate_block(ack: &Ack<'_>) -> Option<(Seq, Seq)> {
-    let (first, end) = ack.blocks.first().copied()?;
-    if first.at_least(end) || end - first > 1 << 30 {
-        return None;
-    }
-    let within = |(lower, upper): &(Seq, Seq)| first.at_least(*lower) && end.at_most(*upper);
-    (end.at_most(ack.ack) || ack.blocks.get(1).is_some_and(within)).then_some((first, end))
 }

@@ -1,0 +1,98 @@
+//! SYN and RST.
+
+use super::connection::{Connection, Emit, due};
+use super::options::{Options, Sack};
+use super::segment::{Flags, Header};
+use super::seq::Seq;
+use super::state::State;
+
+impl Connection {
+    /// RST and SYN. False: no room.
+    pub(super) fn send_control(
+        &mut self,
+        left: &mut usize,
+        now_ns: u64,
+        emit: &mut dyn Emit,
+    ) -> bool {
+        if self.due & due::REFUSAL != 0 {
+            let header = Header {
+                seq: self.refusal,
+                flags: Flags::RST,
+                ..Header::default()
+            };
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.due &= !due::REFUSAL;
+        }
+        if self.due & due::RESET != 0 {
+            let (header, _) = self.header(self.next, Flags::RST | Flags::ACK, now_ns);
+            let header = Header {
+                options: Options {
+                    sack: Sack::default(),
+                    ..header.options
+                },
+                window: 0,
+                ..header
+            };
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.due &= !due::RESET;
+        }
+        if self.due & due::SYN != 0 {
+            if matches!(self.state, State::SynSent | State::SynReceived)
+                && !self.send_syn(now_ns, emit)
+            {
+                return false;
+            }
+            self.due &= !due::SYN;
+        }
+        *left = left.saturating_sub(1);
+        true
+    }
+
+    /// SYN, or SYN and ACK (RFC 9293, 3.5; RFC 7323, 1.3 and 2018, 2: an answer has only the options that were offered).
+    fn send_syn(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        let answer = self.state == State::SynReceived;
+        let mut window = self.window;
+        let field = window.offer_syn(self.receive_next);
+        let scaled = !answer || window.scale > 0 || self.peer_scale > 0;
+        let header = Header {
+            seq: self.una,
+            ack: if answer { self.receive_next } else { Seq(0) },
+            flags: if answer {
+                Flags::SYN | Flags::ACK
+            } else {
+                Flags::SYN
+            },
+            window: field,
+            options: Options {
+                mss: Some(self.setup.mss),
+                window_scale: scaled.then_some(window.scale),
+                sack_permitted: self.sack,
+                timestamps: self
+                    .timestamps
+                    .then(|| (self.stamp(now_ns), if answer { self.recent } else { 0 })),
+                sack: Sack::default(),
+            },
+            segment_size: 0,
+        };
+        if !emit.segment(&header, &[]) {
+            return false;
+        }
+        if answer {
+            self.acknowledged_by(window);
+        }
+        if self.syn_count == 0 {
+            self.syn_ns = now_ns;
+        } else {
+            self.retransmitted = self.retransmitted.wrapping_add(1);
+        }
+        self.syn_count = self.syn_count.saturating_add(1);
+        self.next = self.una + 1;
+        self.most = self.next;
+        self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+        true
+    }
+}

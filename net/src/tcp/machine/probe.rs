@@ -1,0 +1,123 @@
+//! Segments that ask something: whether the tail of a flight arrived, whether a window is still closed, whether the peer is
+//! there, whether the path carries more.
+
+use super::connection::{Connection, Emit, due};
+use super::output::{Sent, Span};
+use super::recovery::Phase;
+use super::segment::{Flags, Header};
+use super::timers::OFF;
+
+impl Connection {
+    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for it and more.
+    pub(super) fn send_mtu_probe(
+        &mut self,
+        waiting: u32,
+        usable: u32,
+        room: u32,
+        now_ns: u64,
+        emit: &mut dyn Emit,
+    ) -> Option<Sent> {
+        if self.recovery.phase != Phase::Open {
+            return None;
+        }
+        let total = self.pmtu.wants_probe(now_ns)?;
+        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let size = u32::from(total).saturating_sub(header.options.len() as u32);
+        // Enough must follow that its loss shows without a timeout (RFC 4821, 7.4).
+        if waiting.min(usable).min(room) < size + 4 * self.mss() {
+            return None;
+        }
+        let first = self.next;
+        let span = Span {
+            first,
+            len: size,
+            fin: false,
+            size,
+        };
+        let sent = self.send_span(&span, header, window, now_ns, emit);
+        if matches!(sent, Sent::Some(len) if len == size) {
+            self.pmtu.probing(first, first + size, total);
+        }
+        Some(sent)
+    }
+
+    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment again.
+    pub(super) fn send_probe(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        if !self.outstanding() || !self.recovery.may_probe() {
+            return true;
+        }
+        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let size = self.payload_size(&header.options);
+        let end = self.queue.end();
+        let usable = (self.una + self.peer_window).beyond(self.next);
+        let new = end.beyond(self.next).min(usable).min(size);
+        let (span, header) = if new > 0 {
+            let fin = self.fin_queued && !self.fin_sent && self.next + new == end && usable > new;
+            let span = Span {
+                first: self.next,
+                len: new,
+                fin,
+                size,
+            };
+            (span, header)
+        } else {
+            let (first, last) = self.recovery.tail(self.una, self.next, size);
+            let span = Span {
+                first,
+                len: last.min(end).beyond(first).min(size),
+                fin: self.fin_sent && last.after(end),
+                size,
+            };
+            (
+                span,
+                Header {
+                    seq: first,
+                    ..header
+                },
+            )
+        };
+        let again = span.first.before(self.next);
+        match self.send_span(&span, header, window, now_ns, emit) {
+            Sent::Blocked => false,
+            Sent::Nothing => true,
+            Sent::Some(_) => {
+                self.probes = self.probes.wrapping_add(1);
+                self.recovery.probed(self.next, again);
+                self.timers.probe = OFF;
+                self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
+                true
+            }
+        }
+    }
+
+    /// A byte (or the FIN) into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
+    pub(super) fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+        if self.due & due::PERSIST != 0 {
+            let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
+            let byte = self.queue.slice(self.next, 1).unwrap_or_default();
+            let len = byte.len() as u32;
+            if len == 0 && self.fin_queued && !self.fin_sent {
+                header.flags = header.flags | Flags::FIN;
+            }
+            header.segment_size = len as u16;
+            let one = [byte];
+            let pieces: &[&[u8]] = if len > 0 { &one } else { &[] };
+            if !emit.segment(&header, pieces) {
+                return false;
+            }
+            // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
+            self.most = self.most.max(self.next + len);
+            self.acknowledged_by(window);
+            self.due &= !due::PERSIST;
+        }
+        if self.due & due::KEEPALIVE != 0 {
+            let (header, window) = self.header(self.next - 1, Flags::ACK, now_ns);
+            if !emit.segment(&header, &[]) {
+                return false;
+            }
+            self.acknowledged_by(window);
+            self.due &= !due::KEEPALIVE;
+        }
+        true
+    }
+}

@@ -1,0 +1,87 @@
+//! The scoreboard: what is known of a flight that isn't simply in order (RFC 6675, 3).
+
+use alloc::collections::VecDeque;
+
+use super::super::congestion::Saved;
+use super::super::ranges::Ranges;
+use super::super::seq::Seq;
+
+/// F-RTO (RFC 5682): what is awaited after a timeout.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Frto {
+    #[default]
+    Off,
+    /// The first acknowledgement after the head was sent again.
+    First,
+    /// It came: two segments of new data are sent, and the next one decides.
+    Second,
+}
+
+/// A retransmission, in the order in which they were made.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Resent {
+    pub(super) first: Seq,
+    pub(super) end: Seq,
+    pub(super) at_ns: u64,
+}
+
+/// How to take back a reduction of the window.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Undo {
+    pub(super) saved: Saved,
+    /// SND.UNA when it was made.
+    pub(super) una: Seq,
+    /// The timestamp of the first retransmission, until an acknowledgement tells whether it was needed.
+    pub(super) stamp: Option<u32>,
+    /// Bytes sent again that the peer didn't report as duplicates.
+    pub(super) unreported: u32,
+    /// Something was sent again at all.
+    pub(super) resent: bool,
+    /// Recovery has ended; the peer's report counts until this is acknowledged.
+    pub(super) until: Option<Seq>,
+}
+
+/// Proportional rate reduction (RFC 6937).
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Reduction {
+    pub(super) delivered: u32,
+    pub(super) out: u32,
+    /// RecoverFS.
+    pub(super) flight: u32,
+}
+
+/// What is known of a flight that isn't simply in order.
+#[derive(Debug)]
+pub(super) struct Board {
+    pub(super) sacked: Ranges,
+    /// Lost and not sent again.
+    pub(super) lost: Ranges,
+    pub(super) resent: VecDeque<Resent>,
+    /// What was sent once and lies below was judged already: it is acknowledged, lost or sent again.
+    pub(super) judged: Seq,
+    pub(super) reduction: Reduction,
+    pub(super) undo: Option<Undo>,
+    pub(super) frto: Frto,
+}
+
+impl Board {
+    pub(super) fn new(una: Seq) -> Board {
+        Board {
+            sacked: Ranges::default(),
+            lost: Ranges::default(),
+            resent: VecDeque::new(),
+            judged: una,
+            reduction: Reduction::default(),
+            undo: None,
+            frto: Frto::Off,
+        }
+    }
+
+    /// What of `first..end` wasn't received is lost.
+    pub(super) fn mark_lost(&mut self, first: Seq, end: Seq) {
+        let lost = &mut self.lost;
+        self.sacked.gaps(first, end, |lower, upper| {
+            lost.insert(lower, upper);
+        });
+    }
+}

@@ -1,0 +1,97 @@
+//! RACK (RFC 8985, 6): what was sent before something that arrived, and is late, is lost.
+
+use super::super::congestion::Control;
+use super::super::seq::Seq;
+use super::{Ack, DUP_THRESH, Phase, Recovery, Told};
+
+/// Recoveries for which a reordering window stays widened (RFC 8985, 6.2).
+pub(super) const PERSIST: u8 = 16;
+
+impl Recovery {
+    /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be duplicates.
+    pub(super) fn widen(&mut self, ack: &Ack<'_>, dsack: Option<(Seq, Seq)>) {
+        if self
+            .dsack_round
+            .is_some_and(|round| ack.ack.at_least(round))
+        {
+            self.dsack_round = None;
+        }
+        if dsack.is_some() && self.dsack_round.is_none() {
+            self.dsack_round = Some(ack.next);
+            self.widened = self.widened.saturating_add(1);
+            self.persist = PERSIST;
+        }
+    }
+
+    fn reorder_window(&self, ack: &Ack<'_>) -> u64 {
+        let sacked = self.board.as_ref().map_or(0, |board| board.sacked.total());
+        if !self.reordering && (self.phase != Phase::Open || sacked >= DUP_THRESH * ack.mss) {
+            return 0;
+        }
+        let quarter = ack.rtt_min_ns / 4;
+        (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.rtt_ns)
+    }
+
+    /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When to look again.
+    pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
+        let window = self.rack_rtt_ns + self.reorder_window(ack);
+        let (rack_at_ns, rack_end) = (self.rack_at_ns, self.rack_end);
+        let board = self.board.as_mut()?;
+        let mut next: Option<u64> = None;
+        let mut judged = board.judged.max(ack.ack);
+        let from = judged;
+        // Those that were sent once, in the order in which they were.
+        self.sent.visit(from, ack.next, |part| {
+            if part.retransmitted {
+                judged = part.end;
+                return true;
+            }
+            let end = if part.at_ns < rack_at_ns {
+                part.end
+            } else if part.at_ns == rack_at_ns {
+                part.end.min(rack_end)
+            } else {
+                return false;
+            };
+            if end.at_most(part.first) {
+                return false;
+            }
+            let late_ns = part.at_ns.saturating_add(window);
+            if late_ns > ack.now_ns && board.sacked.missing(part.first, end) > 0 {
+                next = Some(late_ns);
+                return false;
+            }
+            board.mark_lost(part.first, end);
+            judged = end;
+            end == part.end
+        });
+        board.judged = judged;
+        // Those that were sent again.
+        while let Some(resent) = board.resent.front().copied() {
+            let before = resent.at_ns < rack_at_ns
+                || (resent.at_ns == rack_at_ns && resent.end.before(rack_end));
+            let first = resent.first.max(ack.ack);
+            let open = first.before(resent.end) && board.sacked.missing(first, resent.end) > 0;
+            if open {
+                if !before {
+                    break;
+                }
+                let late_ns = resent.at_ns.saturating_add(window);
+                if late_ns > ack.now_ns {
+                    next = Some(next.map_or(late_ns, |next| next.min(late_ns)));
+                    break;
+                }
+                board.mark_lost(first, resent.end);
+            }
+            board.resent.pop_front();
+        }
+        next
+    }
+
+    /// A loss was found by the clock, not by an acknowledgement.
+    pub(crate) fn look(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
+        let next = self.detect(ack);
+        self.turn(ack, false, &Told::default(), control);
+        next
+    }
+}

@@ -1,0 +1,97 @@
+//! What finds out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC 3522, 4015) and F-RTO (RFC 5682).
+
+use super::super::congestion::Control;
+use super::super::seq::Seq;
+use super::board::Frto;
+use super::{Ack, Phase, Recovery, Told};
+
+impl Recovery {
+    /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step 2b); `None`: it is over.
+    pub(crate) fn frto_room(&self, next: Seq, mss: u32) -> Option<u32> {
+        let board = self.board.as_ref()?;
+        (board.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
+    }
+
+    /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO ends.
+    pub(crate) fn no_new_data(&mut self, next: Seq) -> bool {
+        match &mut self.board {
+            Some(board) if board.frto == Frto::Second && next.at_most(self.point) => {
+                board.frto = Frto::Off;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what was sent again since the window was reduced had arrived anyway.
+    pub(super) fn is_unneeded(
+        &mut self,
+        ack: &Ack<'_>,
+        dsack: Option<(Seq, Seq)>,
+        advanced: bool,
+        told: &Told,
+    ) -> bool {
+        let loss = self.phase == Phase::Loss;
+        let Some(board) = &mut self.board else {
+            return false;
+        };
+        let frto = board.frto;
+        if loss && frto != Frto::Off {
+            let partial = ack.sack && ack.ack.before(self.point);
+            if told.original && (partial || frto != Frto::First) {
+                // RFC 5682, 2.1 and 3.1, step 3: something arrived that wasn't sent again.
+                return true;
+            }
+            board.frto = match frto {
+                Frto::First if advanced && ack.ack.before(self.point) => Frto::Second,
+                _ if advanced || ack.duplicate => Frto::Off,
+                same => same,
+            };
+        }
+        let Some(undo) = &mut board.undo else {
+            return false;
+        };
+        // RFC 3522, 3.2: the acknowledgement echoes a timestamp from before the retransmission.
+        if advanced
+            && self.phase != Phase::Open
+            && let Some(stamp) = undo.stamp.take()
+            && ack
+                .echo
+                .is_some_and(|echo| (echo.wrapping_sub(stamp) as i32) < 0)
+        {
+            return true;
+        }
+        // RFC 3708, 3: the peer had everything that was sent again.
+        if let Some((first, end)) = dsack
+            && first.at_least(undo.una)
+        {
+            undo.unreported = undo.unreported.saturating_sub(end - first);
+            return undo.resent && undo.unreported == 0 && board.lost.is_empty();
+        }
+        false
+    }
+
+    pub(super) fn take_back(&mut self, control: &mut Control) {
+        if let Some(board) = &mut self.board {
+            if let Some(undo) = board.undo.take() {
+                control.restore(&undo.saved);
+            }
+            board.lost.clear();
+            board.frto = Frto::Off;
+        }
+        // It was late, not lost (RFC 8985, 6.2 step 4).
+        self.reordering = true;
+        self.phase = Phase::Open;
+    }
+}
+
+/// A block that reports something twice received (RFC 2883, 4): it is the first, and lies below the acknowledgement or
+/// within the second.
+pub(super) fn duplicate_block(ack: &Ack<'_>) -> Option<(Seq, Seq)> {
+    let (first, end) = ack.blocks.first().copied()?;
+    if first.at_least(end) || end - first > 1 << 30 {
+        return None;
+    }
+    let within = |(lower, upper): &(Seq, Seq)| first.at_least(*lower) && end.at_most(*upper);
+    (end.at_most(ack.ack) || ack.blocks.get(1).is_some_and(within)).then_some((first, end))
+}
