@@ -18,16 +18,30 @@ const DEBUG_PORT: u16 = 0xe9;
 /// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 9600 baud.
 const PATIENCE: u32 = 10_000_000;
 
+/// Ctrl-T: as in BSD, a request to say how things stand.
+const REPORT: u8 = 0x14;
+/// Bytes of input that wait for the program beside those in the UART.
+const PENDING: usize = 64;
+
 struct Console {
     serial: bool,
     debug: bool,
     listening: bool,
+    /// Bytes that were read while looking for [`REPORT`], and that the program gets.
+    pending: [u8; PENDING],
+    pending_start: usize,
+    pending_end: usize,
+    report: bool,
 }
 
 static CONSOLE: Exclusive<Console> = Exclusive::new(Console {
     serial: false,
     debug: false,
     listening: false,
+    pending: [0; PENDING],
+    pending_start: 0,
+    pending_end: 0,
+    report: false,
 });
 
 fn read(port: u16) -> u8 {
@@ -75,6 +89,52 @@ impl Console {
     }
 }
 
+impl Console {
+    /// The next byte that has come in and isn't a request for a report.
+    fn next(&mut self) -> Option<u8> {
+        if self.pending_start < self.pending_end {
+            self.pending_start += 1;
+            return self.pending.get(self.pending_start - 1).copied();
+        }
+        while self.serial && read(COM1 + 5) & 1 != 0 {
+            match read(COM1) {
+                REPORT => self.report = true,
+                byte => return Some(byte),
+            }
+        }
+        None
+    }
+
+    /// Takes in what has come, as far as there is room.
+    fn look(&mut self) {
+        if self.pending_start == self.pending_end {
+            (self.pending_start, self.pending_end) = (0, 0);
+        }
+        while self.pending_end < PENDING && self.serial && read(COM1 + 5) & 1 != 0 {
+            match read(COM1) {
+                REPORT => self.report = true,
+                byte => {
+                    if let Some(place) = self.pending.get_mut(self.pending_end) {
+                        *place = byte;
+                        self.pending_end += 1;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
+pub fn report_requested() -> bool {
+    CONSOLE.with(|console| {
+        // Without interrupts for input nobody has asked for any.
+        if console.listening {
+            console.look();
+        }
+        core::mem::take(&mut console.report)
+    })
+}
+
 /// Writes `bytes` as they are; waits until the UART has taken them.
 pub fn write(bytes: &[u8]) {
     CONSOLE.with(|console| console.write(bytes));
@@ -85,10 +145,10 @@ pub fn read_available(buffer: &mut [u8]) -> usize {
     CONSOLE.with(|console| {
         let mut count = 0;
         for slot in buffer {
-            if !console.serial || read(COM1 + 5) & 1 == 0 {
+            let Some(byte) = console.next() else {
                 break;
-            }
-            *slot = read(COM1);
+            };
+            *slot = byte;
             count += 1;
         }
         count
@@ -97,7 +157,9 @@ pub fn read_available(buffer: &mut [u8]) -> usize {
 
 /// Whether a byte has come in.
 pub fn has_input() -> bool {
-    CONSOLE.with(|console| console.serial && read(COM1 + 5) & 1 != 0)
+    CONSOLE.with(|console| {
+        console.pending_start < console.pending_end || console.serial && read(COM1 + 5) & 1 != 0
+    })
 }
 
 /// Lets received bytes end [`crate::wait::wait_until`]; costs nothing when that is so already.

@@ -59,6 +59,8 @@ pub mod pvh;
 pub mod random;
 pub mod rtc;
 #[cfg(not(test))]
+pub mod serial;
+#[cfg(not(test))]
 mod signals;
 #[cfg(not(test))]
 mod stacks;

@@ -29,6 +29,7 @@ mod frame;
 mod handle;
 #[allow(dead_code, reason = "for the connections of our own TCP")]
 mod index;
+mod inspect;
 mod interface;
 #[allow(dead_code, unused_imports)] // Takes the place of `interface` step by step.
 mod ip;
@@ -51,6 +52,7 @@ mod udp;
 pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
 pub use error::Error;
 pub use handle::Handle;
+pub use inspect::SocketInfo;
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };

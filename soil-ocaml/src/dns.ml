@@ -1,48 +1,98 @@
-let most = 32 (* addresses of one name that are looked at *)
+let lookup ?(family = `Any) name = Lookup.addresses family name
 
-(* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; with the underscore that names of services
-   have. *)
-let is_label s =
-  let is_allowed = function
-    | 'a' .. 'z' | 'A' .. 'Z' | '0' .. '9' | '-' | '_' -> true
-    | _ -> false
+type data =
+  | Address of Address.t
+  | Name of string
+  | Service of { priority : int; weight : int; port : int; target : string }
+  | Text of string list
+
+type record = { ttl : int; data : data }
+type kind = A | Aaaa | Cname | Ptr | Srv | Txt
+
+(* IANA's numbers of the types. *)
+let number = function A -> 1 | Cname -> 5 | Ptr -> 12 | Txt -> 16 | Aaaa -> 28 | Srv -> 33
+
+(* More than a message can hold, with the numbers in front of each record. *)
+let room = 1 lsl 17
+
+let rec strings data at =
+  if at >= String.length data then []
+  else
+    let n = Char.code data.[at] in
+    String.sub data (at + 1) n :: strings data (at + 1 + n)
+
+let data_of kind data =
+  match kind with
+  | A | Aaaa -> Address (Address.of_octets data)
+  | Cname | Ptr -> Name data
+  | Txt -> Text (strings data 0)
+  | Srv ->
+      let number at = String.get_uint16_be data at in
+      let target = String.sub data 6 (String.length data - 6) in
+      Service { priority = number 0; weight = number 2; port = number 4; target }
+
+let records kind name =
+  let results = Pool.create room in
+  let submit token = Soil_raw_net.dns_query name (number kind) results room token in
+  let n = Lookup.ask name submit in
+  let bytes = Bytes.create n in
+  Pool.to_bytes results 0 bytes 0 n;
+  let rec read at =
+    if at >= n then []
+    else
+      let ttl = Int32.to_int (Bytes.get_int32_be bytes at) in
+      let length = Bytes.get_uint16_be bytes (at + 4) in
+      let data = data_of kind (Bytes.sub_string bytes (at + 6) length) in
+      { ttl; data } :: read (at + 6 + length)
   in
-  let n = String.length s in
-  n > 0 && n <= 63 && String.for_all is_allowed s && s.[0] <> '-' && s.[n - 1] <> '-'
+  read 0
 
-let without_root_dot s =
-  let n = String.length s in
-  if n > 1 && s.[n - 1] = '.' then String.sub s 0 (n - 1) else s
+let hex_digit n = "0123456789abcdef".[n]
 
-let is_name s =
-  let s = without_root_dot s in
-  String.length s <= 253 && List.for_all is_label (String.split_on_char '.' s)
+let reverse_name address =
+  let octets = Address.to_octets address in
+  let bytes = List.init (String.length octets) (fun i -> Char.code octets.[i]) in
+  if Address.is_v4 address then
+    List.fold_left (fun name byte -> string_of_int byte ^ "." ^ name) "in-addr.arpa" bytes
+  else
+    let add name byte =
+      let digit n = String.make 1 (hex_digit n) ^ "." in
+      digit (byte land 15) ^ digit (byte lsr 4) ^ name
+    in
+    List.fold_left add "ip6.arpa" bytes
 
-let query family name =
-  let number = match family with `Any -> 0 | `V4 -> 4 | `V6 -> 6 in
-  let results = Pool.create (16 * most) in
-  let operation = "dns lookup" and subject = name in
-  ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
-  let submit token = Soil_raw_net.dns_lookup name number results (16 * most) token in
-  let n = Scheduler.operation ~operation ~subject submit in
-  let address i =
-    let b = Bytes.create 16 in
-    Pool.to_bytes results (16 * i) b 0 16;
-    Address.of_octets (Bytes.unsafe_to_string b)
+let reverse address =
+  let name = function { data = Name name; _ } -> Some name | _ -> None in
+  List.filter_map name (records Ptr (reverse_name address))
+
+let texts name =
+  let text = function { data = Text strings; _ } -> Some (String.concat "" strings) | _ -> None in
+  List.filter_map text (records Txt name)
+
+(* RFC 2782: of those with the same priority, each is chosen with a probability in proportion to its
+   weight, and those with weight 0 hardly ever before others. *)
+let rec by_weight draw = function
+  | [] -> []
+  | services ->
+      let total = List.fold_left (fun sum (weight, _) -> sum + weight) 0 services in
+      let drawn = draw (total + 1) in
+      let rec choose sum before = function
+        | [] -> assert false
+        | ((weight, service) as chosen) :: after ->
+            if sum + weight >= drawn then
+              service :: by_weight draw (List.rev_append before after)
+            else choose (sum + weight) (chosen :: before) after
+      in
+      choose 0 [] services
+
+let services name =
+  let service = function
+    | { data = Service { priority; weight; port; target }; _ } when target <> "" ->
+        Some (priority, (weight, (target, port)))
+    | _ -> None
   in
-  List.init (min n most) address
-
-let suits family a =
-  match family with `Any -> true | `V4 -> Address.is_v4 a | `V6 -> not (Address.is_v4 a)
-
-let none name =
-  Error.fail No_such_host "dns lookup" ~subject:name ~detail:"no address of the family asked for"
-
-let lookup ?(family = `Any) name =
-  match Address.of_string_opt name with
-  | Some a -> if suits family a then [ a ] else none name
-  | None when String.lowercase_ascii name = "localhost" && suits family Address.loopback ->
-      [ Address.loopback ]
-  | None -> (
-      if not (is_name name) then invalid_arg ("Soil.Dns.lookup: not a name of a host: " ^ name);
-      match query family name with [] -> none name | l -> l)
+  let all = List.filter_map service (records Srv name) in
+  let all = List.stable_sort (fun (_, (a, _)) (_, (b, _)) -> compare a b) all in
+  let priorities = List.sort_uniq compare (List.map fst all) in
+  let of_priority p = List.filter_map (fun (q, s) -> if p = q then Some s else None) all in
+  List.concat_map (fun p -> by_weight Random.int (of_priority p)) priorities

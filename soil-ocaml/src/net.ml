@@ -73,3 +73,42 @@ let interfaces () =
 let wait_up () =
   ignore
     (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw_net.net_up token))
+
+type connection = {
+  protocol : [ `Tcp | `Udp ];
+  local : endpoint;
+  remote : endpoint option;
+  state : string;
+  unread : int;
+  unsent : int;
+}
+
+let connection_of_string line =
+  let number text = Option.value ~default:0 (int_of_string_opt text) in
+  match String.split_on_char ' ' line with
+  | [ protocol; local; remote; state; unread; unsent ] ->
+      let connection local =
+        {
+          protocol = (if protocol = "udp" then `Udp else `Tcp);
+          local;
+          remote = Address.endpoint_of_string_opt remote;
+          state = (if state = "-" then "" else state);
+          unread = number unread;
+          unsent = number unsent;
+        }
+      in
+      Option.map connection (Address.endpoint_of_string_opt local)
+  | _ -> None
+
+let lines get = String.split_on_char '\n' (Text.fetch check get)
+
+let connections () =
+  let table = lines (fun b off len -> Soil_raw_net.net_connections b off len) in
+  List.filter_map connection_of_string table
+
+let statistics () =
+  let counter line =
+    let name, value = split_at '=' line in
+    Option.map (fun n -> (name, n)) (int_of_string_opt value)
+  in
+  List.filter_map counter (lines (fun b off len -> Soil_raw_net.net_statistics b off len))

@@ -84,3 +84,29 @@ val wait_up : unit -> unit
 (** [wait_up ()] waits until an interface has an address. Connecting, lookups and the like wait for
     it by themselves. Raises {!Soil.exception-Error} with [No_network], and a detail that says what
     is missing, if there is no interface or DHCP doesn't answer in time. *)
+
+(** {1:sight Sight}
+
+    The same is printed on the error console when a process gets SIGUSR1, and when Ctrl-T is typed
+    on a machine's console. *)
+
+type connection = {
+  protocol : [ `Tcp | `Udp ];
+  local : endpoint;  (** The own end, or what it is bound to. *)
+  remote : endpoint option;  (** [None] for listeners and UDP. *)
+  state : string;
+      (** Of TCP: the name in {{:https://www.rfc-editor.org/rfc/rfc9293#section-3.3.2}RFC 9293}, such
+          as ["ESTABLISHED"]; [""] for UDP. *)
+  unread : int;
+      (** Bytes that nobody has read; of a listener the connections that nobody has accepted. *)
+  unsent : int;  (** Bytes that the peer hasn't acknowledged. *)
+}
+(** The type for connections, listeners and UDP sockets as they are now. *)
+
+val connections : unit -> connection list
+(** [connections ()] is what there is, in no particular order: also what the program has closed and
+    is still being delivered. Doesn't wait. *)
+
+val statistics : unit -> (string * int) list
+(** [statistics ()] is what was counted so far, and what is the case now, by name, such as
+    ["link.frames-in"] or ["drop.bad-checksum"]. Doesn't wait. *)

@@ -13,7 +13,7 @@ external net_sort :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_sort"
 [@@noalloc]
-(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC 6724, 6); returns their number. *)
+(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC 6724, 6); returns the number of those to which there is a route, which come first. *)
 
 external net_interfaces :
   unit ->
@@ -31,6 +31,24 @@ external net_interface :
   = "soil_needs_native_code" "soil_net_interface"
 [@@noalloc]
 (** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number), [gateway=…], [dns=…]. *)
+
+external net_connections :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_connections"
+[@@noalloc]
+(** Copies the table of sockets to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: a line for each, with the protocol, its own end, the other end or [-], the state (RFC 9293, 3.3.2) or [-], the bytes that nobody has read (of a listener: connections that nobody has accepted) and those that aren't acknowledged. *)
+
+external net_statistics :
+  bytes ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_statistics"
+[@@noalloc]
+(** Copies what the network counts to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=value]. *)
 
 external tcp_listen :
   string ->

@@ -25,7 +25,7 @@ let listen ?(backlog = 1024) ?(address = Address.any) ~port () =
   let handle = Failure.check ~operation:"tcp listen" ~subject handle in
   Descriptor.make ~path:subject listener_io Listener handle
 
-let rec accept (l : Descriptor.t) =
+let rec accept_next (l : Descriptor.t) =
   Descriptor.need Listener l "accept";
   let handle = Soil_raw_net.tcp_accept l.handle in
   if handle >= 0 then (
@@ -33,7 +33,10 @@ let rec accept (l : Descriptor.t) =
     Descriptor.make connection_io Tcp handle)
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
-    accept l)
+    accept_next l)
+
+let within timeout f = match timeout with None -> f () | Some s -> Task.timeout s f
+let accept ?timeout l = within timeout (fun () -> accept_next l)
 
 let endpoint_of operation raw d =
   match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
@@ -82,7 +85,7 @@ let rec finish_connecting (d : Descriptor.t) subject =
     finish_connecting d subject)
   else ignore (Failure.check ~operation:connect_operation ~subject result)
 
-let connect endpoint =
+let connect_for_ever endpoint =
   let subject = Address.endpoint_to_string endpoint in
   if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
   (* The loopback is there without any device. *)
@@ -100,18 +103,22 @@ let connect endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect_host ?(timeout = 10.) name ~port =
+let connect ?timeout ?nodelay ?keepalive:interval endpoint =
+  let d = within timeout (fun () -> connect_for_ever endpoint) in
+  match
+    Option.iter (set_nodelay d) nodelay;
+    if interval <> None then keepalive d interval
+  with
+  | () -> d
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      Descriptor.close d;
+      Failure.raise_with_backtrace e backtrace
+
+let connect_host ?(timeout = 10.) ?nodelay ?keepalive name ~port =
   Address.check_port "Soil.Tcp.connect_host" port;
-  let attempt address () = connect { Address.address; port } in
-  let rec go = function
-    | [] -> Error.fail Error.No_such_host connect_operation ~subject:name
-    | [ address ] -> Task.timeout timeout (attempt address)
-    | address :: rest -> (
-        match Task.timeout timeout (attempt address) with
-        | d -> d
-        | exception Error.Error _ -> go rest)
-  in
-  go (Dns.lookup name)
+  let connect address = connect ?nodelay ?keepalive { Address.address; port } in
+  Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
 let with_connection endpoint f = Descriptor.closing (connect endpoint) f
 
@@ -155,7 +162,7 @@ let serve ?(max_connections = 4096) ?(grace = 5.) (l : Descriptor.t) handler =
   in
   let rec accept_all connections =
     Task.Semaphore.acquire room;
-    match accept l with
+    match accept_next l with
     | d ->
         start connections d;
         accept_all connections

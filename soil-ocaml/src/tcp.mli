@@ -12,9 +12,10 @@ val listen : ?backlog:int -> ?address:Net.address -> port:int -> unit -> File_de
     Raises {!Soil.exception-Error} with [Address_in_use], [Address_not_available] or [No_network].
     Raises [Invalid_argument] if [port] or [backlog] is out of range. *)
 
-val accept : File_descriptor.t -> File_descriptor.t
-(** [accept l] waits for a connection to [l] and is it. Raises {!Soil.exception-Error} with
-    [Wrong_kind] if [l] isn't a listener, [Too_many_open] or [Out_of_memory] (the connection then is
+val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
+(** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
+    is it. Raises {!Soil.exception-Error} with
+    [Wrong_kind] if [l] isn't a listener, [Timed_out], [Too_many_open] or [Out_of_memory] (the connection then is
     still there to be accepted). *)
 
 val serve :
@@ -33,16 +34,28 @@ val serve :
 
 (** {1:client Clients} *)
 
-val connect : Net.endpoint -> File_descriptor.t
-(** [connect e] is a connection to [e]. It waits for the network to be up and for the peer; a
-    cancelled or failed attempt leaves nothing. Raises {!Soil.exception-Error} with
-    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
+val connect :
+  ?timeout:float -> ?nodelay:bool -> ?keepalive:float -> Net.endpoint -> File_descriptor.t
+(** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
+    most [timeout] seconds (default: the protocol's own limit, 75 s); a cancelled or failed attempt
+    leaves nothing. [nodelay] and [keepalive] are as in {!set_nodelay} and {!val-keepalive}. Raises
+    {!Soil.exception-Error} with [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
 
-val connect_host : ?timeout:float -> string -> port:int -> File_descriptor.t
+val connect_host :
+  ?timeout:float ->
+  ?nodelay:bool ->
+  ?keepalive:float ->
+  string ->
+  port:int ->
+  File_descriptor.t
 (** [connect_host name ~port] is a connection to the host called [name] (or with the address
-    [name]): its addresses are looked up and tried one after the other, each for [timeout] seconds
-    (default: 10) at most. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect}; the
-    reason of the last attempt if all fail. *)
+    [name]), by Happy Eyeballs ({{:https://www.rfc-editor.org/rfc/rfc8305}RFC 8305}): its IPv6 and
+    IPv4 addresses are looked up at the same time, put into the order of
+    {{:https://www.rfc-editor.org/rfc/rfc6724}RFC 6724} with families taking turns, and tried each
+    for [timeout] seconds (default: 10) at most. An attempt begins 250 ms after the one before, or as
+    soon as one fails; the first connection wins and the others are given up. Put {!Task.timeout}
+    around it to limit the whole. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect};
+    the reason of the last failure if all fail. *)
 
 val with_connection : Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
 (** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or

@@ -188,7 +188,7 @@ typedef int32_t soil_error;
 /**
  * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
  */
-#define SOIL_ABI 1
+#define SOIL_ABI 2
 
 /**
  * The operation was started and completes later.
@@ -625,7 +625,8 @@ Int soil_machine_reboot(void);
 Int soil_net_up(Int token);
 
 /**
- * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns their number.
+ * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns
+ * the number of those to which there is a route, which come first.
  */
 Int soil_net_sort(Bytes addresses,
                   Int len);
@@ -643,6 +644,22 @@ Int soil_net_interface(Int index,
                        Bytes into,
                        Int off,
                        Int len);
+
+/**
+ * Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each,
+ * with the protocol, its own end, the other end or `-`, the state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener:
+ * connections that nobody has accepted) and those that aren't acknowledged.
+ */
+Int soil_net_connections(Bytes into,
+                         Int off,
+                         Int len);
+
+/**
+ * Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: lines `name=value`.
+ */
+Int soil_net_statistics(Bytes into,
+                        Int off,
+                        Int len);
 
 /**
  * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has

@@ -45,7 +45,7 @@ pub use runtime::*;
 use crate::ty::Int;
 
 /// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
-pub const SOIL_ABI: Int = 1;
+pub const SOIL_ABI: Int = 2;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;
 /// Nothing was done: park and try again.

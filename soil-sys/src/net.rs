@@ -5,7 +5,9 @@
 pub mod address;
 mod configuration;
 pub mod dns;
+pub mod inspect;
 mod mac;
+mod recording;
 mod services;
 mod status;
 pub mod tcp;
@@ -119,6 +121,10 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         tcp_memory: memory as usize,
         ..::net::Config::default()
     };
+    let devices = match recording::record(devices) {
+        Ok(devices) => devices,
+        Err((error, detail)) => return rt.fail(error, &detail),
+    };
     // It stays for good; without the code that would take it down.
     let net = Box::leak(Box::new(Net {
         stack: Stack::new(limits, Box::new(random_bits)),
@@ -158,6 +164,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         counter,
     })?;
     rt.net = Some(net);
+    Current::take_report_requests();
     // Fixed addresses are there after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())
@@ -177,6 +184,7 @@ fn poll(rt: &mut Runtime, now: u64) {
         net.events = events;
     }
     services::poll(rt, now);
+    inspect::poll(rt);
     status::check(rt, now);
 }
 
@@ -225,6 +233,7 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
     let Some(net) = rt.net.as_deref_mut() else {
         return;
     };
+    interest.report();
     for interface in &net.interfaces {
         interest.link(&interface.wake, net.progress.transmit_blocked);
     }

@@ -92,8 +92,17 @@ pub trait Platform {
     /// How often the program has been asked to stop.
     fn stop_requests() -> usize;
 
+    /// Takes requests for a report on the network from now on: SIGUSR1, or Ctrl-T on the console (as BSD has it).
+    fn take_report_requests();
+
+    /// Whether there was one since the last call.
+    fn report_requested() -> bool;
+
     /// Opens the network devices; or why not, with one line that says what to do.
     fn links(rt: &mut Runtime) -> Result<Vec<crate::net::Device>, (Error, String)>;
+
+    /// Where a recording of the network goes that `SOIL_PCAP` names; or why it can't, with one line that says what to do.
+    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)>;
 
     /// The block devices with their names, in a fixed order; they are opened by their first use.
     #[expect(clippy::type_complexity, reason = "a list of pairs, or an error")]

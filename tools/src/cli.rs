@@ -94,6 +94,9 @@ pub struct Run {
     /// Lead a port of this host to one of the program: [ADDRESS:]HOST:PROGRAM[/udp].
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,
+    /// Record what goes over all interfaces in this file (pcapng), for Wireshark and tcpdump.
+    #[arg(long, value_name = "FILE")]
+    pub pcap: Option<PathBuf>,
     /// Set an environment variable for the program; NAME alone hands on its value here.
     #[arg(long = "env", value_name = "NAME[=VALUE]")]
     pub variables: Vec<Variable>,

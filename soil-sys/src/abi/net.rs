@@ -16,7 +16,8 @@ pub extern "C" fn soil_net_up(token: Int) -> Int {
     call(|rt| glue::up(rt, token))
 }
 
-/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns their number.
+/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns
+/// the number of those to which there is a route, which come first.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_sort(mut addresses: Bytes, len: Int) -> Int {
     call(|rt| glue::dns::sort(rt, addresses.range(0, len)?))
@@ -33,6 +34,20 @@ pub extern "C" fn soil_net_interfaces() -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_interface(index: Int, mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::interface(rt, index, into.range(off, len)?))
+}
+
+/// Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each,
+/// with the protocol, its own end, the other end or `-`, the state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener:
+/// connections that nobody has accepted) and those that aren't acknowledged.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_connections(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| glue::inspect::connections(rt, into.range(off, len)?))
+}
+
+/// Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: lines `name=value`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_statistics(mut into: Bytes, off: Int, len: Int) -> Int {
+    call(|rt| glue::inspect::statistics(rt, into.range(off, len)?))
 }
 
 /// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has

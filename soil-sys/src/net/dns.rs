@@ -9,6 +9,7 @@ use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordTyp
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use core::net::IpAddr;
 
 /// How the result is written.
 #[derive(Clone, Copy)]
@@ -225,7 +226,8 @@ pub fn sort(rt: &mut Runtime, bytes: &mut [u8]) -> Answer {
     for (into, address) in bytes.chunks_exact_mut(16).zip(&addresses) {
         into.copy_from_slice(&address::octets(*address));
     }
-    Ok(addresses.len())
+    let reachable = |address: &&IpAddr| net.stack.source_address(**address).is_ok();
+    Ok(addresses.iter().filter(reachable).count())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use kernel::areas::Protection;
-use kernel::{console, environment, memory, power, time, wait};
+use kernel::{console, environment, memory, power, serial, time, wait};
 
 /// Bytes of the unmapped page below a stack.
 const GUARD: usize = 4096;
@@ -50,6 +50,11 @@ impl Interest {
     /// Says that something has happened already.
     pub fn immediately(&mut self) {
         self.immediate = true;
+    }
+
+    /// Adds requests for a report on the console.
+    pub fn report(&mut self) {
+        console::listen();
     }
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
@@ -156,8 +161,31 @@ impl Platform for Image {
         power::requested()
     }
 
+    fn take_report_requests() {
+        console::listen();
+    }
+
+    fn report_requested() -> bool {
+        console::report_requested()
+    }
+
     fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
         links::open()
+    }
+
+    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)> {
+        let detail = if target != "serial" {
+            alloc::format!(
+                "SOIL_PCAP: \"{target}\": a machine records to its serial port: give serial (soil run --pcap FILE)"
+            )
+        } else if !serial::set_up() {
+            String::from(
+                "SOIL_PCAP: the machine has no second serial port: run it with soil run --pcap FILE",
+            )
+        } else {
+            return Ok(Box::new(serial::write));
+        };
+        Err((Error::BadConfiguration, detail))
     }
 
     fn disks(

@@ -3,6 +3,7 @@
 mod disk;
 mod links;
 mod passt;
+mod recording;
 mod ring;
 mod signals;
 mod tap;
@@ -132,6 +133,9 @@ impl Interest {
     pub fn immediately(&mut self) {
         self.immediate = true;
     }
+
+    /// Adds requests for a report, which the event of the signals tells.
+    pub fn report(&mut self) {}
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
     pub fn link(&mut self, wake: &LinkWake, blocked: bool) {
@@ -314,8 +318,20 @@ impl Platform for Linux {
         signals::count()
     }
 
+    fn take_report_requests() {
+        signals::take_report_requests();
+    }
+
+    fn report_requested() -> bool {
+        signals::report_requested()
+    }
+
     fn links(rt: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
         links::open(&rt.interest.ring())
+    }
+
+    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)> {
+        recording::open(target)
     }
 
     fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {

@@ -119,6 +119,15 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     }
     args.pair("-chardev", "stdio,id=console,signal=off");
     args.pair("-serial", "chardev:console");
+    if let Some(file) = &run.pcap {
+        let mut text = OsString::from("file,id=pcap,path=");
+        text.push(escaped(file.as_os_str()));
+        args.pair("-chardev", text);
+        args.pair(
+            "-device",
+            "isa-serial,index=1,iobase=0x2f8,irq=3,chardev=pcap",
+        );
+    }
     match wiring.sockets {
         Some(sockets) => {
             args.pair(

@@ -184,6 +184,10 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
 /// The kernel's command line.
 fn line(run: &Run) -> Result<String, Failure> {
     let mut variables = command::variables(run);
+    if run.pcap.is_some() {
+        // The machine writes to its second serial port, and QEMU to the file.
+        variables.push(("SOIL_PCAP".into(), "serial".into()));
+    }
     if let Some(name) = run.program.file_name() {
         variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));
     }

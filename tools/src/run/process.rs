@@ -32,6 +32,10 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         }
         variables.push((format!("SOIL_DISK_{}", disk.name), value));
     }
+    if let Some(file) = &run.pcap {
+        let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
+        variables.push(("SOIL_PCAP".into(), file.into_os_string()));
+    }
     if !run.macs.is_empty() {
         variables.push(("SOIL_MAC".into(), run.macs.join(";").into()));
     }

@@ -1,10 +1,13 @@
 //! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`, which ends a `ppoll` that begins at the
 //! same moment as well. The second signal of a kind has its default action: it ends a program that doesn't listen.
 
-use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 static COUNT: AtomicUsize = AtomicUsize::new(0);
 static SEEN: AtomicUsize = AtomicUsize::new(0);
+static REPORT: AtomicBool = AtomicBool::new(false);
+/// Requests for a report so far.
+static REPORTS: AtomicUsize = AtomicUsize::new(0);
 static EVENT: AtomicI32 = AtomicI32::new(-1);
 
 /// How many requests there have been.
@@ -19,7 +22,7 @@ pub fn event() -> i32 {
 
 /// Makes the event unreadable again, if a request came since the last time.
 pub fn clear_event() {
-    let count = count();
+    let count = count().wrapping_add(REPORTS.load(Ordering::Acquire));
     if SEEN.swap(count, Ordering::Relaxed) != count {
         let mut counter = 0u64;
         // SAFETY: an eventfd gives 8 bytes; it doesn't block.
@@ -27,14 +30,40 @@ pub fn clear_event() {
     }
 }
 
-extern "C" fn handler(_signal: i32) {
-    COUNT.fetch_add(1, Ordering::Release);
+/// Whether SIGUSR1 came since the last call.
+pub fn report_requested() -> bool {
+    REPORT.load(Ordering::Relaxed) && REPORT.swap(false, Ordering::Relaxed)
+}
+
+extern "C" fn handler(signal: i32) {
+    if signal == libc::SIGUSR1 {
+        REPORT.store(true, Ordering::Release);
+        REPORTS.fetch_add(1, Ordering::Release);
+    } else {
+        COUNT.fetch_add(1, Ordering::Release);
+    }
     let one = 1u64;
     // SAFETY: write(2) is safe in a handler; `errno` is restored for the code that was interrupted.
     unsafe {
         let errno = *libc::__errno_location();
         libc::write(event(), (&raw const one).cast(), size_of::<u64>());
         *libc::__errno_location() = errno;
+    }
+}
+
+/// Takes SIGUSR1 over, unless the program has a handler for it or was started with it ignored.
+pub fn take_report_requests() {
+    // SAFETY: as in `install`.
+    unsafe {
+        let mut old: libc::sigaction = core::mem::zeroed();
+        libc::sigaction(libc::SIGUSR1, core::ptr::null(), &mut old);
+        if old.sa_sigaction != libc::SIG_DFL {
+            return;
+        }
+        let mut new: libc::sigaction = core::mem::zeroed();
+        new.sa_sigaction = handler as *const () as usize;
+        libc::sigemptyset(&mut new.sa_mask);
+        libc::sigaction(libc::SIGUSR1, &new, core::ptr::null_mut());
     }
 }
 

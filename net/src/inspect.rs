@@ -1,0 +1,153 @@
+//! What an administrator asks for: the sockets that there are, and what was counted.
+
+use core::net::SocketAddr;
+
+use smoltcp::socket::tcp::State;
+
+use crate::shared::Socket;
+use crate::{Kind, Stack};
+
+/// What is known about a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketInfo {
+    /// What it is.
+    pub kind: Kind,
+    /// The address of this end, or what it is bound to.
+    pub local: SocketAddr,
+    /// The address of the other end, if it has one.
+    pub remote: Option<SocketAddr>,
+    /// Of TCP: the state's name as in RFC 9293, 3.3.2; otherwise empty.
+    pub state: &'static str,
+    /// Bytes received that nobody has read; of a listener: connections that nobody has accepted.
+    pub unread: usize,
+    /// Bytes written that aren't acknowledged.
+    pub unsent: usize,
+}
+
+fn name(state: State) -> &'static str {
+    match state {
+        State::Closed => "CLOSED",
+        State::Listen => "LISTEN",
+        State::SynSent => "SYN-SENT",
+        State::SynReceived => "SYN-RECEIVED",
+        State::Established => "ESTABLISHED",
+        State::FinWait1 => "FIN-WAIT-1",
+        State::FinWait2 => "FIN-WAIT-2",
+        State::CloseWait => "CLOSE-WAIT",
+        State::Closing => "CLOSING",
+        State::LastAck => "LAST-ACK",
+        State::TimeWait => "TIME-WAIT",
+    }
+}
+
+fn info(socket: &Socket) -> SocketInfo {
+    match socket {
+        Socket::Listener(listener) => SocketInfo {
+            kind: Kind::Listener,
+            local: listener.local,
+            remote: None,
+            state: "LISTEN",
+            unread: listener.queue.len(),
+            unsent: 0,
+        },
+        Socket::Connection(connection) => {
+            let socket = connection.io.as_ref().map(|io| io.socket());
+            SocketInfo {
+                kind: Kind::Connection,
+                local: connection.local,
+                remote: Some(connection.remote),
+                state: name(socket.map_or(State::Closed, |socket| socket.state())),
+                unread: socket.map_or(0, |socket| socket.recv_queue()),
+                unsent: socket.map_or(0, |socket| socket.send_queue()),
+            }
+        }
+        Socket::Udp(udp) => SocketInfo {
+            kind: Kind::Udp,
+            local: udp.local,
+            remote: None,
+            state: "",
+            unread: 0,
+            unsent: 0,
+        },
+    }
+}
+
+/// Sight.
+impl Stack {
+    /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet, or
+    /// that the program has closed and that still deliver. The records of TIME-WAIT aren't among
+    /// them.
+    pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
+        let sockets = &self.core.sockets;
+        for handle in sockets.handles() {
+            if let Some(socket) = sockets.get(handle) {
+                f(&info(socket));
+            }
+        }
+    }
+
+    /// Calls `f` with the name and the value of everything that is counted: what wraps, and what is
+    /// the case now.
+    pub fn statistics(&self, f: &mut dyn FnMut(&'static str, u64)) {
+        let mut sums = [0u64; 6];
+        for id in self.interfaces() {
+            if let Some(status) = self.interface_status(id) {
+                let counters = status.counters;
+                let values = [
+                    counters.rx_frames,
+                    counters.rx_bytes,
+                    counters.tx_frames,
+                    counters.tx_bytes,
+                    counters.rx_malformed,
+                    counters.rx_bad_checksum,
+                ];
+                for (sum, value) in sums.iter_mut().zip(values) {
+                    *sum = sum.wrapping_add(value);
+                }
+            }
+        }
+        let names = [
+            "link.frames-in",
+            "link.bytes-in",
+            "link.frames-out",
+            "link.bytes-out",
+            "drop.malformed",
+            "drop.bad-checksum",
+        ];
+        for (name, sum) in names.into_iter().zip(sums) {
+            f(name, sum);
+        }
+        f("tcp.memory", self.tcp_memory_used() as u64);
+        f("tcp.connections", self.connections() as u64);
+        f("tcp.undelivered", self.undelivered() as u64);
+        f("tcp.time-wait", self.core.time_wait.len() as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Kind;
+    use crate::tests::{connected, pair};
+
+    #[test]
+    fn sockets_and_counters_are_shown() {
+        let mut world = pair();
+        let (client, _) = connected(&mut world);
+        world.stacks[0].tcp_write(client, b"hello").expect("room");
+        world.settle();
+        let mut seen = Vec::new();
+        world.stacks[1].sockets(&mut |info| seen.push(*info));
+        let [info] = seen[..] else {
+            panic!("{seen:?}");
+        };
+        assert_eq!((info.kind, info.state), (Kind::Connection, "ESTABLISHED"));
+        assert_eq!(info.local, "10.0.0.2:80".parse().expect("an address"));
+        let remote = world.stacks[0].local_address(client).ok();
+        assert_eq!(info.remote, remote);
+        let mut counts = Vec::new();
+        world.stacks[1].statistics(&mut |name, value| counts.push((name, value)));
+        let count = |name| counts.iter().find(|row| row.0 == name).map(|row| row.1);
+        assert_eq!(count("tcp.connections"), Some(1));
+        assert!(count("link.frames-in") >= Some(3) && count("drop.malformed") == Some(0));
+    }
+}

@@ -1,0 +1,74 @@
+let most = 32 (* addresses of one name that are looked at *)
+
+(* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; with the underscore that names of services
+   have. *)
+let is_label s =
+  let is_allowed = function
+    | 'a' .. 'z' | 'A' .. 'Z' | '0' .. '9' | '-' | '_' -> true
+    | _ -> false
+  in
+  let n = String.length s in
+  n > 0 && n <= 63 && String.for_all is_allowed s && s.[0] <> '-' && s.[n - 1] <> '-'
+
+let without_root_dot s =
+  let n = String.length s in
+  if n > 1 && s.[n - 1] = '.' then String.sub s 0 (n - 1) else s
+
+let is_name s =
+  let s = without_root_dot s in
+  String.length s <= 253 && List.for_all is_label (String.split_on_char '.' s)
+
+let operation = "dns lookup"
+
+let ask name submit =
+  let run = Scheduler.operation ~operation ~subject:name in
+  ignore (run (fun token -> Soil_raw_net.net_up token));
+  run submit
+
+let query family name =
+  let number = match family with `Any -> 0 | `V4 -> 4 | `V6 -> 6 in
+  let results = Pool.create (16 * most) in
+  let n = ask name (fun token -> Soil_raw_net.dns_lookup name number results (16 * most) token) in
+  let address i =
+    let b = Bytes.create 16 in
+    Pool.to_bytes results (16 * i) b 0 16;
+    Address.of_octets (Bytes.unsafe_to_string b)
+  in
+  List.init (min n most) address
+
+let suits family a =
+  match family with `Any -> true | `V4 -> Address.is_v4 a | `V6 -> not (Address.is_v4 a)
+
+let none name =
+  Error.fail No_such_host operation ~subject:name ~detail:"no address of the family asked for"
+
+let addresses family name =
+  match Address.of_string_opt name with
+  | Some a -> if suits family a then [ a ] else none name
+  | None when String.lowercase_ascii name = "localhost" && suits family Address.loopback ->
+      [ Address.loopback ]
+  | None -> (
+      if not (is_name name) then invalid_arg ("Soil.Dns.lookup: not a name of a host: " ^ name);
+      match query family name with [] -> none name | l -> l)
+
+let length = 16
+
+let raw_of addresses =
+  let b = Bytes.create (length * List.length addresses) in
+  let put i a =
+    let octets = Address.to_octets a in
+    if Address.is_v4 a then (
+      Bytes.fill b (length * i) 10 '\000';
+      Bytes.fill b ((length * i) + 10) 2 '\255';
+      Bytes.blit_string octets 0 b ((length * i) + 12) 4)
+    else Bytes.blit_string octets 0 b (length * i) length
+  in
+  List.iteri put addresses;
+  b
+
+let reachable_first addresses =
+  let b = raw_of addresses in
+  let reachable = Soil_raw_net.net_sort b (Bytes.length b) in
+  let reachable = Failure.check ~operation ~subject:"addresses" reachable in
+  let address i = Address.of_octets (Bytes.sub_string b (length * i) length) in
+  (List.init (List.length addresses) address, reachable)
