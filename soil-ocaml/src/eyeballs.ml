@@ -25,7 +25,7 @@ let order addresses =
     (if reachable = 0 then addresses else List.filteri (fun i _ -> i < reachable) addresses)
 
 (* A global unicast address: whether there is a way to IPv6 at all. *)
-let beyond = Option.get (Address.of_string_opt "2000::1")
+let beyond = Address.of_octets ("\x20" ^ String.make 15 '\x01')
 
 type state = {
   changed : Sync.Condition.t;
@@ -76,7 +76,7 @@ let race ~connect ~close ~timeout name families =
     }
   in
   let won = ref None in
-  let is_won () = Option.is_some !won in
+  let is_won () = match !won with None -> false | Some _ -> true in
   let attempt address () =
     (match Task.timeout timeout (fun () -> connect address) with
     | d when is_won () -> close d
@@ -119,7 +119,7 @@ let race ~connect ~close ~timeout name families =
       | None, None -> Error.fail No_such_host Lookup.operation ~subject:name)
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      Option.iter close !won;
+      (match !won with Some d -> close d | None -> ());
       Failure.raise_with_backtrace e backtrace
 
 let connect ~connect ~close ~timeout name =

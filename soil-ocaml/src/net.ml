@@ -84,7 +84,7 @@ type connection = {
 }
 
 let connection_of_string line =
-  let number text = Option.value ~default:0 (int_of_string_opt text) in
+  let number text = match int_of_string_opt text with Some n -> n | None -> 0 in
   match String.split_on_char ' ' line with
   | [ protocol; local; remote; state; unread; unsent ] ->
       let connection local =
@@ -97,7 +97,9 @@ let connection_of_string line =
           unsent = number unsent;
         }
       in
-      Option.map connection (Address.endpoint_of_string_opt local)
+      (match Address.endpoint_of_string_opt local with
+      | Some local -> Some (connection local)
+      | None -> None)
   | _ -> None
 
 let lines get = String.split_on_char '\n' (Text.fetch check get)
@@ -109,6 +111,6 @@ let connections () =
 let statistics () =
   let counter line =
     let name, value = split_at '=' line in
-    Option.map (fun n -> (name, n)) (int_of_string_opt value)
+    match int_of_string_opt value with Some n -> Some (name, n) | None -> None
   in
   List.filter_map counter (lines (fun b off len -> Soil_raw_net.net_statistics b off len))

@@ -179,14 +179,3 @@ external dns_lookup :
   = "soil_needs_native_code" "soil_dns_lookup"
 [@@noalloc]
 (** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors: [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)
-
-external dns_query :
-  string ->
-  (int[@untagged]) ->
-  Soil_raw.bytes_buffer ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_dns_query"
-[@@noalloc]
-(** Looks records of [name] up whose type has the number [kind] (1 A, 5 CNAME, 12 PTR, 16 TXT, 28 AAAA, 33 SRV) and writes as many as fit to [results]; the result is the number of bytes. Each record is its time to live in seconds (4 bytes, the highest first), the length of what follows (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes each) and a name; or strings with a byte before each that says its length. Usually [PENDING]. Errors: as [soil_dns_lookup]. *)

@@ -106,7 +106,7 @@ let connect_for_ever endpoint =
 let connect ?timeout ?nodelay ?keepalive:interval endpoint =
   let d = within timeout (fun () -> connect_for_ever endpoint) in
   match
-    Option.iter (set_nodelay d) nodelay;
+    (match nodelay with None -> () | Some b -> set_nodelay d b);
     if interval <> None then keepalive d interval
   with
   | () -> d

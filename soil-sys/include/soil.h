@@ -760,18 +760,6 @@ Int soil_dns_lookup(Text name,
                     Int token);
 
 /**
- * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28 AAAA, 33 SRV) and writes as many as fit to
- * `results`; the result is the number of bytes. Each record is its time to live in seconds (4 bytes, the highest first), the
- * length of what follows (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes each) and a name;
- * or strings with a byte before each that says its length. Usually `PENDING`. Errors: as [`soil_dns_lookup`].
- */
-Int soil_dns_query(Text name,
-                   Int kind,
-                   Buffer results,
-                   Int len,
-                   Int token);
-
-/**
  * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
  * [`soil_random_seed`]. Errors: `No_entropy` with a detail.
  */
@@ -783,6 +771,18 @@ Int soil_random_fill(Bytes into,
  * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
  */
 Int soil_random_seed(Int token);
+
+/**
+ * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28 AAAA, 33 SRV) and writes as many as fit to
+ * `results`; the result is the number of bytes. Each record is its time to live in seconds (4 bytes, the highest first), the
+ * length of what follows (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes each) and a name;
+ * or strings with a byte before each that says its length. Usually `PENDING`. Errors: as [`soil_dns_lookup`](super::soil_dns_lookup).
+ */
+Int soil_dns_query(Text name,
+                   Int kind,
+                   Buffer results,
+                   Int len,
+                   Int token);
 
 /**
  * The number of this interface, [`SOIL_ABI`].

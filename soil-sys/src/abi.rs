@@ -31,6 +31,7 @@ mod files;
 mod machine;
 mod net;
 mod random;
+mod records;
 mod runtime;
 
 pub use blocks::*;
@@ -40,6 +41,7 @@ pub use files::*;
 pub use machine::*;
 pub use net::*;
 pub use random::*;
+pub use records::*;
 pub use runtime::*;
 
 use crate::ty::Int;
