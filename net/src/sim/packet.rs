@@ -231,10 +231,10 @@ pub fn verify(frame: &[u8]) -> Result<bool, &'static str> {
         return Ok(false);
     };
     if packet.from.is_ipv4() {
-        let at = frame.len() - if frame[12..14] == [0x81, 0] { 18 } else { 14 };
-        let header = &frame[frame.len() - at..];
-        let len = usize::from(header[0] & 15) * 4;
-        if sum(0, &header[..len]) != 0xffff {
+        let start = if frame[12..14] == [0x81, 0] { 18 } else { 14 };
+        let len = usize::from(frame[start] & 15) * 4;
+        let header = frame.get(start..start + len);
+        if header.is_none_or(|header| sum(0, header) != 0xffff) {
             return Err("a wrong checksum of an IPv4 header");
         }
     }
