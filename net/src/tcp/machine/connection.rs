@@ -4,7 +4,7 @@ use super::budget::Budget;
 use super::challenge::OwnLimit;
 use super::congestion::Control;
 use super::info::Info;
-use super::options::{Negotiated, SCALE_MAX};
+use super::options::{MSS_V6, Negotiated, Options, SCALE_MAX};
 use super::pacing::Pacing;
 use super::pmtu::Pmtu;
 use super::receive::ReceiveBuffer;
@@ -238,8 +238,7 @@ impl Connection {
         let mut connection = Connection::new(setup, State::SynReceived, now_ns);
         connection.passive = true;
         connection.take_syn(syn.seq, syn.window);
-        let negotiated = Negotiated::from_syn(&syn.options);
-        connection.negotiate(&negotiated, now_ns);
+        connection.negotiate(&connection.offered_by(&syn.options), now_ns);
         if let Some((value, _)) = syn.options.timestamps {
             connection.recent = value;
         }
@@ -286,6 +285,15 @@ impl Connection {
         self.peer_window_max = self.peer_window;
         self.wl1 = irs;
         self.wl2 = self.una;
+    }
+
+    /// What a SYN of the peer says.
+    pub(super) fn offered_by(&self, options: &Options) -> Negotiated {
+        let mut negotiated = Negotiated::from_syn(options);
+        if options.mss.is_none() && self.setup.ip_header > 20 {
+            negotiated.mss = MSS_V6;
+        }
+        negotiated
     }
 
     /// What both SYN agree on counts.

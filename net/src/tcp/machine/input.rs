@@ -3,7 +3,6 @@
 
 use super::budget::Budget;
 use super::connection::{Connection, due};
-use super::options::Negotiated;
 use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::State;
@@ -77,7 +76,7 @@ impl Connection {
             }
         }
         self.take_syn(segment.seq, segment.window);
-        self.negotiate(&Negotiated::from_syn(&segment.options), now_ns);
+        self.negotiate(&self.offered_by(&segment.options), now_ns);
         if let (true, Some((value, _))) = (self.timestamps, segment.options.timestamps) {
             self.recent = value;
             self.recent_ns = now_ns;

@@ -6,6 +6,8 @@ use super::seq::Seq;
 pub(crate) const OPTIONS_MAX: usize = 40;
 /// Blocks of one SACK option, at most (RFC 2018, 3).
 pub(crate) const SACK_MAX: usize = 4;
+/// Payload bytes that a peer takes that names no MSS, over IPv6 (RFC 9293, 3.7.1, MUST-15).
+pub(crate) const MSS_V6: u16 = 1220;
 /// Largest window scale (RFC 7323, 2.3).
 pub(crate) const SCALE_MAX: u8 = 14;
 
@@ -202,8 +204,8 @@ impl Options {
 /// What the two SYN agreed on, as seen from the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
-    /// The peer's maximum segment size; 536 if it named none (RFC 9293, 3.7.1, MUST-15), for either
-    /// family, as the larger default of IPv6 gains nothing.
+    /// The peer's maximum segment size; 536 if it named none (RFC 9293, 3.7.1, MUST-15; IPv6 has
+    /// [`MSS_V6`] instead).
     pub(crate) mss: u16,
     /// The peer's shift, at most 14 (RFC 7323, 2.3); `None`: windows aren't scaled, either way.
     pub(crate) window_scale: Option<u8>,

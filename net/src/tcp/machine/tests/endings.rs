@@ -423,5 +423,12 @@ fn an_answer_has_what_was_offered_only() {
             .iter()
             .all(|(header, payload)| payload.len() <= 536 && header.options == Options::default())
     );
+    // 1220 over IPv6.
+    let setup = Setup {
+        ip_header: 40,
+        ..setup
+    };
+    let machine = Connection::accept(&setup, &segment, 0);
+    assert_eq!(machine.info().mss, 1220);
     assert_eq!(theirs(Seq(IRS)), 0);
 }
