@@ -11,6 +11,7 @@ mod listener;
 mod matrix;
 mod neighbours;
 mod recovery;
+mod segments;
 mod support;
 mod timing;
 mod transfers;

@@ -284,7 +284,7 @@ fn nagle_joins_small_writes_and_can_be_switched_off() {
     }
 }
 
-/// RFC 9293, 3.8.6.3 (MUST-58, MUST-59, SHLD-18): an acknowledgement waits less than 500 ms, and at
+/// RFC 9293, 3.8.6.3 (SHLD-18, MUST-40, SHLD-19, MUST-58): an acknowledgement waits less than 500 ms, and at
 /// least every second full segment is acknowledged.
 #[test]
 fn acknowledgements_are_delayed_but_not_for_long() {
