@@ -383,3 +383,6 @@ impl Runtime {
         Ok(shares.fold(own, usize::wrapping_add))
     }
 }
+
+#[cfg(test)]
+mod tests;

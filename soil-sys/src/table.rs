@@ -293,7 +293,9 @@ impl Table {
 
 #[cfg(test)]
 mod tests {
-    use super::{Direction, Fd, Operations, Table, cannot_park, cannot_read};
+    use super::{
+        Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
+    };
     use super::{cannot_shut_down, cannot_write};
     use crate::error::Error;
     use proptest::prelude::{Strategy, any, proptest};
@@ -344,6 +346,7 @@ mod tests {
                     Step::Open => {
                         next += 1;
                         let fd = table.insert(&NOTHING, next).expect("room");
+                        prop_assert!(!ever.contains(&fd), "a descriptor of old");
                         prop_assert!(open.insert(fd.encode(), (next, Vec::new())).is_none());
                         ever.push(fd);
                     }
@@ -393,6 +396,36 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_worn_out_place_is_not_used_again() {
+        let mut table = Table::new();
+        let first = table.insert(&NOTHING, 1).expect("room");
+        table.remove(first, |_| ());
+        table.slots[0].generation = MAX_GENERATION - 1;
+        let last = table.insert(&NOTHING, 2).expect("room");
+        assert_eq!((last.index, last.encode() > 0), (0, true));
+        table.remove(last, |_| ());
+        assert_eq!(table.insert(&NOTHING, 3).map(|fd| fd.index), Ok(1));
+    }
+
+    #[test]
+    fn there_are_so_many_places() {
+        let mut table = Table::new();
+        for n in 0..MAX_OPEN {
+            assert!(table.insert(&NOTHING, n as u32).is_ok());
+        }
+        assert_eq!(table.insert(&NOTHING, 0), Err(Error::TooManyOpen));
+    }
+
+    #[test]
+    fn owners_know_their_own() {
+        static OTHER: Operations = Operations { kind: 2, ..NOTHING };
+        let mut table = Table::new();
+        let fd = table.insert(&NOTHING, 7).expect("room");
+        assert_eq!(table.key_of(fd, &NOTHING), Ok(7));
+        assert_eq!(table.key_of(fd, &OTHER), Err(Error::WrongKind));
     }
 
     #[test]

@@ -115,3 +115,6 @@ pub fn sync_all(rt: &mut Runtime, grace: u64) -> Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

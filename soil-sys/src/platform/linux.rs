@@ -103,6 +103,12 @@ impl Interest {
         self.ring.get_or_insert_with(ring::Handle::new).clone()
     }
 
+    /// Makes the next wait one on the ring.
+    #[cfg(test)]
+    pub fn open_ring(&mut self) -> Option<ring::Owner> {
+        self.ring().open(false)
+    }
+
     /// Before the caller goes on without a sleep: begins what the devices were asked for.
     pub fn submit(&mut self) {
         if let Some(ring) = &self.ring {

@@ -1,0 +1,152 @@
+//! Waits of runtimes with drivers made up.
+
+use super::{sync_all, wait};
+use crate::error::{Error, Stop};
+use crate::platform::{Current, Platform};
+use crate::runtime::{Cancelled, Driver, Runtime};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A driver that does nothing.
+const IDLE: Driver = Driver {
+    poll: |_, _| (),
+    deadline: |_| None,
+    interest: |_, _| (),
+    finish: |_| true,
+    counter: |_, _| 0,
+};
+
+fn with_drivers(drivers: &[Driver]) -> Runtime {
+    let mut rt = Runtime::new();
+    for driver in drivers {
+        rt.register(*driver).expect("room");
+    }
+    rt
+}
+
+/// The monotonic time in so many milliseconds, as a deadline.
+fn in_ms(ms: u64) -> isize {
+    (Current::monotonic_ns() + ms * 1_000_000) as isize
+}
+
+#[test]
+fn fetches_no_more_than_wanted() {
+    let mut rt = Runtime::new();
+    for token in 1..=3 {
+        rt.give(token, |_, _| Cancelled::Done).expect("memory");
+        rt.complete(token, Ok(token as usize * 10));
+    }
+    let mut room = [0; 8];
+    assert_eq!(wait(&mut rt, 0, &mut room, 2), Ok(2));
+    assert_eq!(room, [1, 10, 2, 20, 0, 0, 0, 0]);
+    // Room for one although two are wanted.
+    rt.give(4, |_, _| Cancelled::Done).expect("memory");
+    rt.complete(4, Err(Error::Io.into()));
+    let mut room = [0; 3];
+    assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(1));
+    assert_eq!(room, [3, 30, 0]);
+    assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(1));
+    assert_eq!(room, [4, -(Error::Io as isize), 0]);
+    assert_eq!(wait(&mut rt, 0, &mut room, 9), Ok(0));
+}
+
+#[test]
+fn refuses_what_makes_no_sense() {
+    let mut rt = Runtime::new();
+    let invalid = Err(Stop::Error(Error::Invalid));
+    assert_eq!(wait(&mut rt, -2, &mut [0; 8], 4), invalid);
+    assert_eq!(wait(&mut rt, 0, &mut [0; 8], 0), invalid);
+    assert_eq!(wait(&mut rt, 0, &mut [0; 8], -1), invalid);
+    assert_eq!(wait(&mut rt, 0, &mut [0; 1], 4), invalid);
+}
+
+#[test]
+fn wakes_for_the_earliest_deadline() {
+    static DUE: AtomicU64 = AtomicU64::new(0);
+    let timely = Driver {
+        poll: |rt, now| {
+            if now >= DUE.load(Ordering::Relaxed) {
+                rt.complete(1, Ok(7));
+            }
+        },
+        deadline: |_| Some(DUE.load(Ordering::Relaxed)),
+        ..IDLE
+    };
+    let late = Driver {
+        deadline: |_| Some(in_ms(60_000) as u64),
+        ..IDLE
+    };
+    for order in [[timely, late], [late, timely]] {
+        let mut rt = with_drivers(&order);
+        rt.give(1, |_, _| Cancelled::Done).expect("memory");
+        DUE.store(in_ms(20) as u64, Ordering::Relaxed);
+        let (start, mut room) = (Instant::now(), [0; 2]);
+        assert_eq!(wait(&mut rt, in_ms(60_000), &mut room, 1), Ok(1));
+        assert!(start.elapsed() < Duration::from_secs(10) && room == [1, 7]);
+        assert!(Current::monotonic_ns() >= DUE.load(Ordering::Relaxed));
+    }
+    // The caller's own deadline.
+    let start = Instant::now();
+    let mut rt = with_drivers(&[late]);
+    assert_eq!(wait(&mut rt, in_ms(20), &mut [0; 2], 1), Ok(0));
+    assert!((20..10_000).contains(&start.elapsed().as_millis()));
+}
+
+#[test]
+fn every_driver_finishes_before_the_end() {
+    static LEFT: AtomicUsize = AtomicUsize::new(5);
+    let busy = Driver {
+        deadline: |_| Some(0),
+        finish: |_| {
+            let left = LEFT.load(Ordering::Relaxed);
+            LEFT.store(left.saturating_sub(1), Ordering::Relaxed);
+            left == 0
+        },
+        ..IDLE
+    };
+    let mut rt = with_drivers(&[busy, IDLE]);
+    assert_eq!(sync_all(&mut rt, 60_000_000_000), Ok(0));
+    assert_eq!(LEFT.load(Ordering::Relaxed), 0);
+    let never = Driver {
+        finish: |_| false,
+        ..IDLE
+    };
+    let start = Instant::now();
+    let mut rt = with_drivers(&[never, IDLE]);
+    let late = Err(Stop::Error(Error::TimedOut));
+    assert_eq!(sync_all(&mut rt, 20_000_000), late);
+    assert!((20..10_000).contains(&start.elapsed().as_millis()));
+}
+
+/// A signal ends the wait, with and without a ring, so that the OCaml runtime can run its handler.
+#[test]
+fn a_signal_ends_the_wait() {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: a handler that does nothing, for a signal that nobody else uses.
+    unsafe {
+        let mut action: libc::sigaction = core::mem::zeroed();
+        action.sa_sigaction = nothing as *const () as usize;
+        libc::sigaction(libc::SIGUSR1, &action, core::ptr::null_mut());
+    }
+    for ring in [false, true] {
+        let mut rt = Runtime::new();
+        let owner = ring.then(|| rt.interest.open_ring());
+        // SAFETY: this thread's own handle, used while it lives.
+        let waiter = unsafe { libc::pthread_self() } as usize;
+        let (done, stopped) = std::sync::mpsc::channel::<()>();
+        let sender = thread::spawn(move || {
+            // Again and again: the first may come before the wait.
+            while stopped.recv_timeout(Duration::from_millis(20)).is_err() {
+                // SAFETY: the thread waits for this one.
+                unsafe { libc::pthread_kill(waiter as libc::pthread_t, libc::SIGUSR1) };
+            }
+        });
+        let start = Instant::now();
+        assert_eq!(wait(&mut rt, in_ms(60_000), &mut [0; 2], 1), Ok(0));
+        assert!(start.elapsed() < Duration::from_secs(30), "ring: {ring}");
+        done.send(()).expect("it runs");
+        sender.join().expect("it ends");
+        drop(owner);
+    }
+}
