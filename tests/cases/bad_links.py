@@ -1,8 +1,11 @@
-"""Linux's TCP at the other end of a bad link, in both directions, beside Linux against itself."""
+"""Linux's TCP and iperf3 at the other end of a link, in both directions; over bad links beside Linux against itself."""
 
+import json
 import re
+import shutil
 
 from cases.network import in_every_form, load_words, services
+from harness.context import Skip
 from harness.relay import BadLink, source
 
 
@@ -64,3 +67,19 @@ def losses(context, form):
         ["delay=5", "jitter=4", "loss=1000", "corrupt=1000"],
     ):
         over(context, form, 40, 0.6, *words)
+
+
+@in_every_form(limit=90, forms=("process", "microvm"))
+def iperf3(context, form):
+    """iperf3's own client: one stream and four, in both directions, without a link between."""
+    program = shutil.which("iperf3")
+    if not program:
+        raise Skip("iperf3 is not installed; run: apt-get install iperf3")
+    tap = context.tap()
+    child = context.soil("tests/programs/soil/iperf_server.exe", form, tap=tap)
+    child.wait_line("ready")
+    for words in ([], ["-R"], ["-P", "4"], ["-P", "4", "-R"]):
+        done = context.run(program, "-c", tap.guest, "-t", "1", "-J", *words, check=False)
+        found = json.loads(done.stdout)
+        assert done.returncode == 0 and "error" not in found, f"{words}: {done.stdout}{child.text}"
+        assert found["end"]["sum_received"]["bytes"] > 1_000_000, done.stdout
