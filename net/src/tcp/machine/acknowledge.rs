@@ -57,7 +57,11 @@ impl Connection {
             return;
         }
         let echo = if self.timestamps {
-            segment.options.timestamps.map(|(_, echo)| echo)
+            segment
+                .options
+                .timestamps
+                .filter(|(_, echo)| *echo != 0)
+                .map(|(_, echo)| echo.wrapping_sub(self.setup.timestamp_offset))
         } else {
             None
         };
@@ -128,8 +132,8 @@ impl Connection {
         let sample = match (first, ack.echo) {
             (Some(rtt_ns), _) => rtt_ns,
             // RFC 7323, 4.1: after a retransmission timestamps still tell.
-            (None, Some(echo)) if ack.ack.after(ack.una) && echo != 0 => {
-                let ms = self.stamp(ack.now_ns).wrapping_sub(echo);
+            (None, Some(echo)) if ack.ack.after(ack.una) => {
+                let ms = ((ack.now_ns / 1_000_000) as u32).wrapping_sub(echo);
                 if ms > 1 << 20 {
                     return;
                 }

@@ -350,9 +350,8 @@ impl Connection {
         if span.first.before(self.next) {
             let segments = len.div_ceil(span.size).max(1);
             self.retransmitted = self.retransmitted.wrapping_add(segments);
-            let stamp = self.stamp(now_ns);
             self.recovery
-                .resent(self.una, span.first, end.min(self.next), stamp, now_ns);
+                .resent(self.una, span.first, end.min(self.next), now_ns);
             new = end.beyond(self.next);
         }
         if new > 0 {

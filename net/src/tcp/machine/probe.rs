@@ -90,24 +90,21 @@ impl Connection {
         }
     }
 
-    /// A byte (or the FIN) into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
+    /// A byte into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
     pub(super) fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         if self.due & due::PERSIST != 0 {
-            let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
-            let byte = self.queue.slice(self.next, 1).unwrap_or_default();
-            let len = byte.len() as u32;
-            if len == 0 && self.fin_queued && !self.fin_sent {
-                header.flags = header.flags | Flags::FIN;
+            if !self.outstanding()
+                && let Some(byte) = self.queue.slice(self.next, 1)
+            {
+                let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
+                header.segment_size = 1;
+                if !emit.segment(&header, &[byte]) {
+                    return false;
+                }
+                // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
+                self.most = self.most.max(self.next + 1);
+                self.acknowledged_by(window);
             }
-            header.segment_size = len as u16;
-            let one = [byte];
-            let pieces: &[&[u8]] = if len > 0 { &one } else { &[] };
-            if !emit.segment(&header, pieces) {
-                return false;
-            }
-            // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
-            self.most = self.most.max(self.next + len);
-            self.acknowledged_by(window);
             self.due &= !due::PERSIST;
         }
         if self.due & due::KEEPALIVE != 0 {

@@ -51,7 +51,7 @@ pub(crate) struct Ack<'a> {
     pub(crate) sack: bool,
     /// A duplicate in the sense of RFC 5681, 2.
     pub(crate) duplicate: bool,
-    /// TSecr.
+    /// TSecr, as milliseconds of the clock that `now_ns` is from.
     pub(crate) echo: Option<u32>,
     pub(crate) mss: u32,
     /// SRTT and the least round trip; 0: unknown.
@@ -101,6 +101,16 @@ pub(crate) struct Recovery {
     board: Option<Box<Board>>,
 }
 
+/// The clock of timestamps, without the offset of the connection.
+fn milliseconds(at_ns: u64) -> u32 {
+    (at_ns / 1_000_000) as u32
+}
+
+/// RFC 7323, 5.2: comparison of timestamps.
+fn is_before(stamp: u32, other: u32) -> bool {
+    (stamp.wrapping_sub(other) as i32) < 0
+}
+
 impl Told {
     fn take(&mut self, part: Part, fresh: u32, highest: Option<Seq>, point: Seq, now_ns: u64) {
         self.delivered += fresh;
@@ -130,8 +140,8 @@ impl Recovery {
         }
     }
 
-    /// `first..end` was sent again, with that timestamp.
-    pub(crate) fn resent(&mut self, una: Seq, first: Seq, end: Seq, stamp: u32, now_ns: u64) {
+    /// `first..end` was sent again.
+    pub(crate) fn resent(&mut self, una: Seq, first: Seq, end: Seq, now_ns: u64) {
         self.count_out(end - first);
         self.sent.resend(una, first, end, now_ns);
         let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
@@ -146,7 +156,7 @@ impl Recovery {
         if let Some(undo) = &mut board.undo {
             if !undo.resent {
                 undo.resent = true;
-                undo.stamp = Some(stamp);
+                undo.stamp = Some(milliseconds(now_ns));
             }
             undo.unreported = undo.unreported.saturating_add(end - first);
         }
@@ -203,7 +213,7 @@ impl Recovery {
         }
         let unneeded = self.is_unneeded(ack, dsack, advanced, &told);
         if unneeded {
-            self.take_back(control);
+            self.take_back(ack.ack, control);
             told.spurious = true;
         }
         self.end_probe(ack, dsack, control);
@@ -237,8 +247,12 @@ impl Recovery {
         let now_ns = ack.now_ns;
         let mut newest: Option<Part> = None;
         let mut see = |part: Part| {
-            // Step 2: an acknowledgement of a retransmission that comes too soon means the first sending.
-            let early = now_ns.saturating_sub(part.at_ns) < ack.rtt_min_ns;
+            // Step 2: an acknowledgement of a retransmission that comes too soon, or echoes an older timestamp,
+            // means the first sending. (What is out of order has no timestamp of its own.)
+            let stamp = milliseconds(part.at_ns);
+            let early = now_ns.saturating_sub(part.at_ns) < ack.rtt_min_ns
+                || (part.end.at_most(ack.ack)
+                    && ack.echo.is_some_and(|echo| is_before(echo, stamp)));
             let later = newest.is_none_or(|old| {
                 part.at_ns > old.at_ns || (part.at_ns == old.at_ns && part.end.after(old.end))
             });

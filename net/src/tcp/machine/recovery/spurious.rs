@@ -3,7 +3,7 @@
 use super::super::congestion::Control;
 use super::super::seq::Seq;
 use super::board::Frto;
-use super::{Ack, Phase, Recovery, Told};
+use super::{Ack, Phase, Recovery, Told, is_before};
 
 impl Recovery {
     /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step 2b); `None`: it is over.
@@ -55,9 +55,7 @@ impl Recovery {
         if advanced
             && self.phase != Phase::Open
             && let Some(stamp) = undo.stamp.take()
-            && ack
-                .echo
-                .is_some_and(|echo| (echo.wrapping_sub(stamp) as i32) < 0)
+            && ack.echo.is_some_and(|echo| is_before(echo, stamp))
         {
             return true;
         }
@@ -71,12 +69,16 @@ impl Recovery {
         false
     }
 
-    pub(super) fn take_back(&mut self, control: &mut Control) {
+    pub(super) fn take_back(&mut self, una: Seq, control: &mut Control) {
         if let Some(board) = &mut self.board {
             if let Some(undo) = board.undo.take() {
                 control.restore(&undo.saved);
             }
             board.lost.clear();
+            // What else is missing shows by what arrives of the first sending.
+            board.judged = una;
+            self.rack_at_ns = 0;
+            self.rack_end = una;
             board.frto = Frto::Off;
         }
         // It was late, not lost (RFC 8985, 6.2 step 4).
