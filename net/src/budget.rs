@@ -1,126 +1,196 @@
 //! The memory of all TCP connections together.
 //!
-//! The rule. Everything that connections hold counts against one limit: their records, from the first SYN on, and the
-//! bytes that wait in their buffers. Nothing is set aside beforehand, so that an idle connection costs its
-//! record alone.
+//! The rule. There is one limit. Of it each connection is given a share when it begins: its record, and a minimum of
+//! buffer in each direction, which it may take whatever happens. If that doesn't fit, no connection begins.
+//! What the limit leaves is free for all: windows and buffers grow in it.
 //!
-//! - Below 5/8 of the limit there is no pressure: windows grow to what the path needs.
-//! - From 5/8 on pressure is moderate: windows stop growing, and shrink as far as they may without taking back what
-//!   was offered to the peer (RFC 9293, 3.8.6.2.1).
-//! - From 7/8 on it is hard: no connection begins, data out of order is not kept, and a connection takes
-//!   bytes only up to the guaranteed minimum in each direction. The last eighth is there for that.
-//! - At the limit nothing is taken: what comes in is dropped and repeated by the peer, a write waits.
+//! - Below 5/8 of the free part there is no pressure.
+//! - From there on pressure is moderate: windows stop growing, and shrink as far as they may without
+//!   taking back what the peer was offered (RFC 9293, 3.8.6.2.1).
+//! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The last eighth
+//!   is for connections that begin.
+//!
+//! An idle connection holds no buffer, only its share counts. So no number of connections and no behaviour of
+//! peers exceeds the limit, and no connection stands still for others.
 
-/// How scarce memory is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Pressure {
-    /// Plenty.
-    None,
-    /// Windows don't grow.
-    Moderate,
-    /// Only the guaranteed minimum of each connection is given.
-    Hard,
-}
+use alloc::vec::Vec;
+
+use crate::tcp::connection::Connection;
+use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
+
+/// What a connection takes of the limit: its record with its places in tables, and the minimum in each direction.
+const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
+
+/// Empty blocks that are kept for the next who wants one.
+const SPARE_SMALL: usize = 32;
+const SPARE_LARGE: usize = 8;
 
 /// Bytes that connections hold, and may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
     limit: usize,
-    minimum: usize,
-    buffers: usize,
-    records: usize,
+    connections: usize,
+    /// Bytes taken of the free part, and of the minimum of connections.
+    free_used: usize,
+    minimum_used: usize,
+    small: Vec<Block>,
+    large: Vec<Block>,
 }
 
 impl Budget {
-    /// `limit`: bytes for all connections together. `minimum`: bytes that a connection is to have in each direction
-    /// even if memory is scarce.
-    pub(crate) fn new(limit: usize, minimum: usize) -> Budget {
+    /// `limit`: bytes for all connections together.
+    pub(crate) fn new(limit: usize) -> Budget {
         Budget {
             limit,
-            minimum,
-            buffers: 0,
-            records: 0,
+            connections: 0,
+            free_used: 0,
+            minimum_used: 0,
+            small: Vec::new(),
+            large: Vec::new(),
         }
     }
 
-    /// Takes bytes for a buffer; `false`, with nothing taken, if they would exceed the limit.
+    /// Bytes that aren't the share of a connection.
+    fn free(&self) -> usize {
+        self.limit
+            .saturating_sub(self.connections.saturating_mul(SHARE))
+    }
+
+    /// Takes the share of a new connection; `false` if it doesn't fit.
     #[must_use]
-    pub(crate) fn take(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= self.limit.saturating_sub(self.buffers + self.records);
+    pub(crate) fn admit(&mut self) -> bool {
+        let fits = self.free_used.saturating_add(SHARE) <= self.free();
+        self.connections += usize::from(fits);
+        fits
+    }
+
+    /// Gives the share of a connection back, whose buffers were given back.
+    pub(crate) fn leave(&mut self) {
+        self.connections = self.connections.saturating_sub(1);
+    }
+
+    /// Bytes in buffers.
+    pub(crate) fn used(&self) -> usize {
+        self.free_used + self.minimum_used
+    }
+
+    /// Bytes that the limit leaves for buffers beyond the minimum.
+    pub(crate) fn room(&self) -> usize {
+        (self.free() / 8 * 7).saturating_sub(self.free_used)
+    }
+
+    fn spare(&mut self, size: usize) -> Block {
+        let spare = match size {
+            SMALL => self.small.pop(),
+            _ => self.large.pop(),
+        };
+        spare.unwrap_or_else(|| Block::new(size))
+    }
+}
+
+impl machine::Budget for Budget {
+    fn block(&mut self, wanted: usize) -> Option<Block> {
+        let size = if wanted <= SMALL { SMALL } else { LARGE };
+        self.take(size).then(|| self.spare(size))
+    }
+
+    fn guaranteed(&mut self) -> Block {
+        self.minimum_used += SMALL;
+        self.spare(SMALL)
+    }
+
+    fn recycle(&mut self, mut block: Block) {
+        let size = block.capacity();
+        // Which part it was taken of isn't known: what is guaranteed must not seem to be more than it is.
+        let minimum = if size == SMALL {
+            SMALL.min(self.minimum_used)
+        } else {
+            0
+        };
+        self.minimum_used -= minimum;
+        self.give(size - minimum);
+        let (spare, most) = match size {
+            SMALL => (&mut self.small, SPARE_SMALL),
+            _ => (&mut self.large, SPARE_LARGE),
+        };
+        if spare.len() < most && (size == SMALL || size == LARGE) {
+            block.clear();
+            spare.push(block);
+        }
+    }
+
+    fn take(&mut self, bytes: usize) -> bool {
+        let fits = bytes <= self.room();
         if fits {
-            self.buffers += bytes;
+            self.free_used += bytes;
         }
         fits
     }
 
-    /// Gives back what [`Budget::take`] gave.
-    pub(crate) fn give(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.buffers, "more is given back than was taken");
-        self.buffers = self.buffers.saturating_sub(bytes);
+    fn give(&mut self, bytes: usize) {
+        debug_assert!(bytes <= self.free_used, "more is given back than was taken");
+        self.free_used = self.free_used.saturating_sub(bytes);
     }
 
-    /// Takes the record of a new connection; `false` under hard pressure.
-    #[must_use]
-    pub(crate) fn admit(&mut self, bytes: usize) -> bool {
-        let all = self.buffers.saturating_add(self.records);
-        let fits = all.saturating_add(bytes) <= self.limit / 8 * 7;
-        if fits {
-            self.records += bytes;
-        }
-        fits
-    }
-
-    /// Gives back what [`Budget::admit`] gave.
-    pub(crate) fn leave(&mut self, bytes: usize) {
-        debug_assert!(bytes <= self.records, "more is given back than was taken");
-        self.records = self.records.saturating_sub(bytes);
-    }
-
-    /// How scarce memory is now.
-    pub(crate) fn pressure(&self) -> Pressure {
-        let used = self.buffers + self.records;
-        if used >= self.limit / 8 * 7 {
+    fn pressure(&self) -> Pressure {
+        let eighth = self.free() / 8;
+        // A block more wouldn't fit.
+        if self.free_used + LARGE > eighth * 7 {
             Pressure::Hard
-        } else if used >= self.limit / 8 * 5 {
+        } else if self.free_used >= eighth * 5 {
             Pressure::Moderate
         } else {
             Pressure::None
         }
     }
-
-    /// Bytes that a connection may hold in each direction even under hard pressure.
-    pub(crate) fn minimum(&self) -> usize {
-        self.minimum
-    }
-
-    /// Bytes in buffers.
-    pub(crate) fn used(&self) -> usize {
-        self.buffers
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Budget, Pressure};
+    use super::{Budget, SHARE};
+    use crate::tcp::machine::{Budget as _, GUARANTEED, LARGE, Pressure, SMALL};
 
     #[test]
     fn pressure_rises_and_the_limit_holds() {
-        let mut budget = Budget::new(8000, 100);
-        assert_eq!(budget.pressure(), Pressure::None);
-        assert!(budget.take(4999));
-        assert_eq!(budget.pressure(), Pressure::None);
-        assert!(budget.admit(1));
-        assert_eq!(budget.pressure(), Pressure::Moderate);
-        assert!(budget.admit(2000));
-        assert_eq!(budget.pressure(), Pressure::Hard);
-        // Those that are there still get something, new ones don't.
-        assert!(!budget.admit(1));
-        assert!(budget.take(1000));
-        assert!(!budget.take(1));
-        assert_eq!(budget.used(), 5999);
-        budget.give(5999);
-        budget.leave(2001);
+        let mut budget = Budget::new(80 * LARGE);
+        let mut blocks = Vec::new();
+        let mut seen = Vec::new();
+        while let Some(block) = budget.block(LARGE) {
+            blocks.push(block);
+            seen.push(budget.pressure());
+        }
+        assert_eq!(blocks.len(), 70);
+        assert_eq!(seen[48], Pressure::None);
+        assert_eq!(seen[49], Pressure::Moderate);
+        assert_eq!(seen[69], Pressure::Hard);
+        assert!(seen.is_sorted() && !budget.take(1));
+        // The last eighth is for connections that begin, each with its minimum.
+        let mut connections = 0;
+        while budget.admit() {
+            connections += 1;
+        }
+        assert_eq!(connections, 10 * LARGE / SHARE);
+        for _ in 0..connections * 2 * GUARANTEED / SMALL {
+            blocks.push(budget.guaranteed());
+        }
+        assert!(budget.used() + connections * (SHARE - 2 * GUARANTEED) <= 80 * LARGE);
+        blocks.drain(..).for_each(|block| budget.recycle(block));
+        (0..connections).for_each(|_| budget.leave());
         assert_eq!((budget.used(), budget.pressure()), (0, Pressure::None));
-        assert!(!budget.take(8001) && budget.take(8000) && !budget.take(usize::MAX));
+        assert!(budget.small.len() <= 32 && budget.large.len() <= 8);
+    }
+
+    #[test]
+    fn connections_alone_never_exceed_it() {
+        let mut budget = Budget::new(16 << 20);
+        let connections = (0..).take_while(|_| budget.admit()).count();
+        assert!(
+            connections >= 1600 && connections * SHARE <= 16 << 20,
+            "{connections}"
+        );
+        assert_eq!(budget.pressure(), Pressure::Hard);
+        assert!(budget.room() < SHARE);
+        budget.leave();
+        assert!(budget.admit() && !budget.admit());
     }
 }

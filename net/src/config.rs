@@ -7,6 +7,7 @@ use core::net::{IpAddr, Ipv4Addr};
 use core::str::FromStr;
 
 use crate::Error;
+use crate::tcp::machine::Congestion;
 
 /// Limits and defaults of a [`crate::Stack`].
 #[derive(Clone, Copy, Debug)]
@@ -14,12 +15,16 @@ pub struct Config {
     /// Bytes that the buffers of all TCP connections may take together. See the rule in
     /// `net/README.md`; a quarter of the machine's memory is a good value.
     pub tcp_memory: usize,
-    /// Largest send or receive buffer of one connection, in bytes; at most 1 MiB.
+    /// What the send or receive buffer of one connection may grow to, in bytes, as its path needs it; 4 KiB to 1 GiB.
     pub tcp_buffer_max: usize,
-    /// Smallest send or receive buffer of one connection, in bytes; at least 2048.
+    /// What the send or receive buffer of one connection may hold from the beginning, in bytes; 64 KiB if that is more.
     pub tcp_buffer_min: usize,
-    /// Connections of all listeners together whose handshake is not finished.
+    /// How the sending rate of new connections is chosen.
+    pub congestion: Congestion,
+    /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a cookie (RFC 4987).
     pub half_open_max: usize,
+    /// Connections that were closed and still deliver; beyond that closing one sends a reset.
+    pub orphan_max: usize,
     /// Records of connections in TIME-WAIT; when full, the oldest makes room.
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
@@ -44,9 +49,11 @@ impl Default for Config {
         const SECOND: u64 = 1_000_000_000;
         Config {
             tcp_memory: 32 << 20,
-            tcp_buffer_max: 256 << 10,
+            tcp_buffer_max: 4 << 20,
             tcp_buffer_min: 4 << 10,
+            congestion: Congestion::Cubic,
             half_open_max: 1024,
+            orphan_max: 4096,
             time_wait_max: 4096,
             time_wait_ns: 60 * SECOND,
             connect_timeout_ns: 75 * SECOND,

@@ -3,15 +3,11 @@
 
 use alloc::vec::Vec;
 
-use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities, Medium, PacketMeta};
+use smoltcp::phy::{self, ChecksumCapabilities, DeviceCapabilities, Medium};
 use smoltcp::time::Instant;
 
-use crate::checksum;
-use crate::frame::{
-    ACK, ETHERNET_HEADER, FIN, Framing, IPV4_HEADER, IPV6_HEADER, PROTOCOL_TCP, PROTOCOL_UDP, RST,
-    SYN, is_after,
-};
-use crate::link::{Link, LinkCapabilities, PartialChecksum, SegmentKind, Segmentation, TxMeta};
+use crate::frame::{ETHERNET_HEADER, Framing, PROTOCOL_UDP};
+use crate::link::{Link, LinkCapabilities, TxMeta};
 
 /// The largest IP packet, and so the largest payload of a frame.
 const IP_MAX: usize = 65_535;
@@ -21,6 +17,9 @@ const IP_MAX: usize = 65_535;
 pub(crate) struct Profile {
     pub(crate) framing: Framing,
     pub(crate) tx_checksum: bool,
+    /// The device cuts TCP segments, of IPv4 and of IPv6.
+    pub(crate) tso4: bool,
+    pub(crate) tso6: bool,
     pub(crate) smoltcp: DeviceCapabilities,
 }
 
@@ -32,16 +31,12 @@ impl Profile {
             Framing::Ip => Medium::Ip,
         };
         caps.max_transmission_unit = link.mtu.clamp(576, IP_MAX) + framing.header_len();
-        // TCP checksums are computed in `finish` and verified in `frame`: smoltcp can only be told
-        // once for a device, not for each packet, whether that is needed.
         caps.checksum = ChecksumCapabilities::default();
-        caps.checksum.tcp = phy::Checksum::None;
-        if link.tx_checksum && link.tso4 {
-            caps.segmentation.tcpv4 = core::num::NonZeroUsize::new(IP_MAX + framing.header_len());
-        }
         Profile {
             framing,
             tx_checksum: link.tx_checksum,
+            tso4: link.tso4,
+            tso6: link.tso6,
             smoltcp: caps,
         }
     }
@@ -96,12 +91,8 @@ pub(crate) struct Sent {
     pub(crate) frames: u32,
     /// Bytes of all frames.
     pub(crate) bytes: usize,
-    /// TCP segments among them.
-    pub(crate) segments: u32,
     /// UDP datagrams among them.
     pub(crate) datagrams: u32,
-    /// Sequence number after the last segment that is no reset, and the one that it acknowledges.
-    pub(crate) last: Option<(u32, u32)>,
 }
 
 /// Where frames go that smoltcp makes.
@@ -120,8 +111,6 @@ pub(crate) struct Port<'a> {
     pub(crate) frame: Option<&'a [u8]>,
     pub(crate) out: Out<'a>,
     pub(crate) sent: &'a mut Sent,
-    /// SND.MAX of the one connection that is sent from, if it is known: see [`finish`].
-    pub(crate) send_max: Option<u32>,
 }
 
 impl phy::Device for Port<'_> {
@@ -166,15 +155,10 @@ impl Port<'_> {
             Out::Stage(staged) => Out::Stage(staged),
             Out::Nowhere => Out::Nowhere,
         };
-        let how = Finish {
-            profile: self.profile,
-            segment_size: None,
-            send_max: self.send_max,
-        };
         TxToken {
             out,
             sent: self.sent,
-            how,
+            profile: self.profile,
         }
     }
 }
@@ -194,12 +178,12 @@ impl phy::RxToken for RxToken<'_> {
 pub(crate) struct TxToken<'a> {
     out: Out<'a>,
     sent: &'a mut Sent,
-    how: Finish<'a>,
+    profile: &'a Profile,
 }
 
 impl phy::TxToken for TxToken<'_> {
     fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, f: F) -> R {
-        let TxToken { out, sent, how } = self;
+        let TxToken { out, sent, profile } = self;
         sent.frames += 1;
         sent.bytes += len;
         match out {
@@ -211,22 +195,19 @@ impl phy::TxToken for TxToken<'_> {
                         return TxMeta::default();
                     };
                     result = Some(f(buffer));
-                    finish(buffer, how, sent)
+                    note(buffer, profile, sent);
+                    TxMeta::default()
                 });
                 match (result, f) {
                     (Some(result), _) => result,
                     // The link broke its promise; the frame is kept instead of lost.
-                    (None, Some(f)) => stage(staged, len, f, how, sent),
+                    (None, Some(f)) => stage(staged, len, f, profile, sent),
                     (None, None) => unreachable!("the closure leaves a result where it ran"),
                 }
             }
-            Out::Stage(staged) => stage(staged, len, f, how, sent),
+            Out::Stage(staged) => stage(staged, len, f, profile, sent),
             Out::Nowhere => f(&mut alloc::vec![0; len]),
         }
-    }
-
-    fn set_meta(&mut self, meta: PacketMeta) {
-        self.how.segment_size = meta.segmentation_offload_size.map(u16::from);
     }
 }
 
@@ -234,110 +215,25 @@ fn stage<R, F: FnOnce(&mut [u8]) -> R>(
     staged: &mut Staged,
     len: usize,
     f: F,
-    how: Finish<'_>,
+    profile: &Profile,
     sent: &mut Sent,
 ) -> R {
     staged.frame.clear();
     staged.frame.resize(len, 0);
     let result = f(&mut staged.frame);
-    staged.meta = finish(&mut staged.frame, how, sent);
+    staged.meta = TxMeta::default();
+    note(&staged.frame, profile, sent);
     staged.full = true;
     result
 }
 
-/// What [`finish`] must know of a frame.
-#[derive(Clone, Copy)]
-pub(crate) struct Finish<'a> {
-    pub(crate) profile: &'a Profile,
-    /// Payload of each segment, if the device is to cut it.
-    pub(crate) segment_size: Option<u16>,
-    /// SND.MAX of the connection, if it is one's. smoltcp takes SND.NXT back when it repeats lost
-    /// segments, and its acknowledgements with it; the peer would drop those as old (RFC 9293,
-    /// 3.10.7.4).
-    pub(crate) send_max: Option<u32>,
-}
-
-/// Finds the TCP header of a frame that smoltcp (or this crate) made, completes its checksum or
-/// prepares it for the device, and notes what was sent. Our own frames have no IP options and no
-/// extension headers.
-pub(crate) fn finish(frame: &mut [u8], how: Finish<'_>, sent: &mut Sent) -> TxMeta {
-    let Finish {
-        profile,
-        segment_size,
-        send_max,
-    } = how;
+/// Notes what kind of frame smoltcp made.
+fn note(frame: &[u8], profile: &Profile, sent: &mut Sent) {
     let ip = profile.framing.header_len();
-    let Some(version) = frame.get(ip).map(|byte| byte >> 4) else {
-        return TxMeta::default();
+    let arp = ip == ETHERNET_HEADER && frame.get(12..14) == Some(&[0x08, 0x06]);
+    let protocol = match frame.get(ip).map(|byte| byte >> 4) {
+        Some(4) => frame.get(ip + 9),
+        _ => frame.get(ip + 6),
     };
-    if ip == ETHERNET_HEADER && frame.get(12) == Some(&0x08) && frame.get(13) == Some(&0x06) {
-        return TxMeta::default();
-    }
-    let (protocol, addresses, l4) = match version {
-        4 => (frame.get(ip + 9), ip + 12..ip + 20, ip + IPV4_HEADER),
-        _ => (frame.get(ip + 6), ip + 8..ip + 40, ip + IPV6_HEADER),
-    };
-    let protocol = protocol.copied().unwrap_or(0);
-    if protocol == PROTOCOL_UDP {
-        sent.datagrams += 1;
-    }
-    if protocol != PROTOCOL_TCP {
-        return TxMeta::default();
-    }
-    let Some(pseudo) = frame
-        .get(addresses)
-        .map(|a| checksum::pseudo_header(a, PROTOCOL_TCP, frame.len().saturating_sub(l4)))
-    else {
-        return TxMeta::default();
-    };
-    let Some(tcp) = frame.get_mut(l4..) else {
-        return TxMeta::default();
-    };
-    let len = tcp.len();
-    let Some(header) = tcp.first_chunk_mut::<20>() else {
-        return TxMeta::default();
-    };
-    let header_len = usize::from(header[12] >> 4) * 4;
-    let flags = header[13];
-    let mut seq = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
-    let ack = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
-    header[16..18].copy_from_slice(&pseudo.to_be_bytes());
-    let control = u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
-    let payload_len = len.saturating_sub(header_len) as u32;
-    if let Some(max) = send_max
-        && flags == ACK
-        && payload_len == 0
-        && is_after(max, seq)
-    {
-        seq = max;
-        header[4..8].copy_from_slice(&max.to_be_bytes());
-    }
-    sent.segments += 1;
-    // A reset takes its numbers from what it answers.
-    if flags & RST == 0 {
-        sent.last = Some((seq.wrapping_add(payload_len).wrapping_add(control), ack));
-    }
-    if profile.tx_checksum {
-        return TxMeta {
-            checksum: Some(PartialChecksum {
-                start: l4 as u16,
-                offset: 16,
-            }),
-            segmentation: segment_size.map(|size| Segmentation {
-                kind: if version == 4 {
-                    SegmentKind::Tcp4
-                } else {
-                    SegmentKind::Tcp6
-                },
-                size,
-                header_len: (l4 + header_len) as u16,
-            }),
-        };
-    }
-    // The field holds the pseudo-header's sum, so the sum over all is what is wanted.
-    let sum = !checksum::sum(tcp);
-    if let Some(header) = tcp.first_chunk_mut::<20>() {
-        header[16..18].copy_from_slice(&sum.to_be_bytes());
-    }
-    TxMeta::default()
+    sent.datagrams += u32::from(!arp && protocol == Some(&PROTOCOL_UDP));
 }

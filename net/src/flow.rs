@@ -1,12 +1,7 @@
 //! From the four numbers of a TCP segment to its connection, in constant time.
 
 use core::hash::{BuildHasher, Hash, Hasher};
-use core::net::IpAddr;
-
-use hashbrown::HashMap;
-
-use crate::Handle;
-use crate::time_wait::Record;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// Both ends of a connection. IPv4 addresses are kept in their IPv6-mapped form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +19,16 @@ impl FlowKey {
             remote: words(remote.0),
             ports: u32::from(local.1) << 16 | u32::from(remote.1),
         }
+    }
+
+    /// This end.
+    pub(crate) fn local(&self) -> (IpAddr, u16) {
+        (address(self.local), (self.ports >> 16) as u16)
+    }
+
+    /// The other end.
+    pub(crate) fn remote(&self) -> (IpAddr, u16) {
+        (address(self.remote), self.ports as u16)
     }
 
     /// Calls `f` with the whole key, word by word.
@@ -45,21 +50,25 @@ fn words(address: IpAddr) -> [u32; 4] {
     }
 }
 
+/// The address of its words. No packet with an IPv6-mapped address in an IPv6 header is taken.
+fn address(words: [u32; 4]) -> IpAddr {
+    match words {
+        [0, 0, 0xffff, a] => IpAddr::V4(Ipv4Addr::from_bits(a)),
+        _ => {
+            let bits = words
+                .iter()
+                .fold(0, |bits, word| bits << 32 | u128::from(*word));
+            IpAddr::V6(Ipv6Addr::from_bits(bits))
+        }
+    }
+}
+
 impl Hash for FlowKey {
     fn hash<H: Hasher>(&self, state: &mut H) {
         // A peer chooses most of these bits: the hasher is keyed.
         self.each_word(|word| state.write_u64(word));
     }
 }
-
-/// What a flow leads to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Flow {
-    Connection(Handle),
-    TimeWait(Record),
-}
-
-pub(crate) type Flows = HashMap<FlowKey, Flow, Keyed>;
 
 /// A keyed hash by folded multiplication: a few instructions a word, and not to be steered without
 /// the key, which is drawn at start.

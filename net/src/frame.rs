@@ -4,10 +4,11 @@
 //! Nothing here trusts a length in the frame: every access goes through `get`.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::ops::Range;
 
 use crate::checksum;
 use crate::config::is_unicast_v4;
-use crate::flow::FlowKey;
+use crate::ip::{ErrorKind, IcmpError};
 use crate::link::{PartialChecksum, RxChecksum, RxMeta};
 
 pub(crate) const ETHERNET_HEADER: usize = 14;
@@ -17,16 +18,6 @@ pub(crate) const PROTOCOL_ICMP: u8 = 1;
 pub(crate) const PROTOCOL_TCP: u8 = 6;
 pub(crate) const PROTOCOL_UDP: u8 = 17;
 pub(crate) const PROTOCOL_ICMPV6: u8 = 58;
-
-pub(crate) const FIN: u8 = 0x01;
-pub(crate) const SYN: u8 = 0x02;
-pub(crate) const RST: u8 = 0x04;
-pub(crate) const ACK: u8 = 0x10;
-
-/// Whether sequence number `a` comes after `b` (RFC 9293, 3.4: modulo 2^32).
-pub(crate) fn is_after(a: u32, b: u32) -> bool {
-    a.wrapping_sub(b) as i32 > 0
-}
 
 /// What stands before the IP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,35 +37,12 @@ impl Framing {
     }
 }
 
-/// The TCP header of a segment for this end; sequence numbers are the sender's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Segment {
-    pub(crate) local: (IpAddr, u16),
-    pub(crate) remote: (IpAddr, u16),
-    /// Where its header begins in the frame.
-    pub(crate) at: usize,
-    pub(crate) seq: u32,
-    pub(crate) ack: u32,
-    pub(crate) flags: u8,
-    pub(crate) payload_len: usize,
-}
-
-impl Segment {
-    pub(crate) fn key(&self) -> FlowKey {
-        FlowKey::new(self.local, self.remote)
-    }
-
-    pub(crate) fn has(&self, flag: u8) -> bool {
-        self.flags & flag != 0
-    }
-
-    /// The sequence number after the segment (RFC 9293, 3.4: SYN and FIN take one each).
-    pub(crate) fn end(&self) -> u32 {
-        let control = u32::from(self.has(SYN)) + u32::from(self.has(FIN));
-        self.seq
-            .wrapping_add(self.payload_len as u32)
-            .wrapping_add(control)
-    }
+/// Where a TCP segment for this end is. Its checksum is right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) local: IpAddr,
+    pub(crate) remote: IpAddr,
+    pub(crate) bytes: Range<usize>,
 }
 
 /// A datagram for this end.
@@ -83,16 +51,6 @@ pub(crate) struct Datagram {
     pub(crate) local: IpAddr,
     pub(crate) local_port: u16,
     pub(crate) remote_port: u16,
-}
-
-/// An ICMP error about a packet of ours (RFC 792, RFC 4443).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Unreachable {
-    pub(crate) protocol: u8,
-    pub(crate) local: (IpAddr, u16),
-    pub(crate) remote: (IpAddr, u16),
-    /// The port or protocol, not the host, is what isn't there.
-    pub(crate) port: bool,
 }
 
 /// What the fragments of a datagram share: source, destination, identification (RFC 791, 3.2).
@@ -107,7 +65,7 @@ pub(crate) struct Fragment {
 }
 
 /// What to do with a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Class {
     /// For the interface itself: ARP, echo requests.
     Interface,
@@ -115,10 +73,10 @@ pub(crate) enum Class {
     Neighbor,
     /// A router advertisement, checked (RFC 4861, 6.1.2): offset of its ICMPv6 header.
     RouterAdvertisement(usize),
-    Tcp(Segment),
+    Tcp(Part),
     Udp(Datagram),
     UdpFragment(Fragment),
-    Unreachable(Unreachable),
+    Error(IcmpError),
     /// Malformed, forged, or nothing for us.
     Drop,
     BadChecksum,
@@ -218,26 +176,30 @@ fn parse_v4(frame: &mut [u8], framing: Framing, meta: RxMeta, to_us: bool) -> Op
         PROTOCOL_ICMP if to_us && is_unicast_v4(destination) => {
             let icmp = frame.get(l4..end)?;
             match (*icmp.first()?, *icmp.get(1)?) {
-                (3, code) => {
+                (kind @ (3 | 11 | 12), code) => {
                     if checksum::sum(icmp) != 0xffff {
                         return Some(Class::BadChecksum);
                     }
+                    let kind = match (kind, code) {
+                        (3, 2) => ErrorKind::ProtocolUnreachable,
+                        (3, 3) => ErrorKind::PortUnreachable,
+                        (3, 4) => ErrorKind::PacketTooBig(be16(icmp, 6)?.into()),
+                        (3, 9 | 10 | 13) => ErrorKind::Prohibited,
+                        (3, _) => ErrorKind::HostUnreachable,
+                        (11, _) => ErrorKind::TimeExceeded,
+                        _ => ErrorKind::ParameterProblem,
+                    };
                     let inner = icmp.get(8..)?;
-                    let inner_len = usize::from(inner.first()? & 0x0f) * 4;
-                    let local = (IpAddr::V4(v4(inner, 12)?), be16(inner, inner_len)?);
-                    let remote = (IpAddr::V4(v4(inner, 16)?), be16(inner, inner_len + 2)?);
-                    let protocol = *inner.get(9)?;
-                    // Code 4 is path MTU discovery, which is not about reachability.
-                    if code == 4 || local.0 != pair.0 {
-                        return Some(Class::Drop);
-                    }
-                    let port = code == 2 || code == 3;
-                    Some(Class::Unreachable(Unreachable {
-                        protocol,
-                        local,
-                        remote,
-                        port,
-                    }))
+                    let l4 = usize::from(inner.first()? & 0x0f) * 4;
+                    let (local, remote) = (v4(inner, 12)?, v4(inner, 16)?);
+                    error(
+                        kind,
+                        inner,
+                        *inner.get(9)?,
+                        l4,
+                        (local.into(), remote.into()),
+                        pair.0,
+                    )
                 }
                 (8, _) => Some(Class::Interface),
                 _ => Some(Class::Drop),
@@ -264,6 +226,14 @@ fn parse_v6(frame: &mut [u8], framing: Framing, meta: RxMeta, to_us: bool) -> Op
     if framing != Framing::Ip && (source.is_loopback() || destination.is_loopback()) {
         return Some(Class::Drop);
     }
+    // Addresses of IPv4 in a header of IPv6 are somebody's trick (RFC 4038, 4.2).
+    if source
+        .to_ipv4_mapped()
+        .or(destination.to_ipv4_mapped())
+        .is_some()
+    {
+        return Some(Class::Drop);
+    }
     let pair = (IpAddr::V6(destination), IpAddr::V6(source));
     match protocol {
         PROTOCOL_TCP if to_us && !destination.is_multicast() => {
@@ -273,6 +243,29 @@ fn parse_v6(frame: &mut [u8], framing: Framing, meta: RxMeta, to_us: bool) -> Op
         PROTOCOL_ICMPV6 => icmp_v6(frame, ip, l4, end, pair, to_us),
         _ => Some(Class::Drop),
     }
+}
+
+/// An ICMP error that quotes `inner`, a packet of ours, whose transport header begins at `l4`.
+fn error(
+    kind: ErrorKind,
+    inner: &[u8],
+    protocol: u8,
+    l4: usize,
+    (from, to): (IpAddr, IpAddr),
+    local: IpAddr,
+) -> Option<Class> {
+    if from != local {
+        return Some(Class::Drop);
+    }
+    Some(Class::Error(IcmpError {
+        kind,
+        // Whoever it came over.
+        interface: 0,
+        protocol,
+        local: (from, be16(inner, l4)?),
+        remote: (to, be16(inner, l4 + 2)?),
+        seq: be32(inner, l4 + 4),
+    }))
 }
 
 fn icmp_v6(
@@ -290,22 +283,22 @@ fn icmp_v6(
         Some(checksum::add(pseudo, checksum::sum(icmp)) == 0xffff)
     };
     match *icmp.first()? {
-        1 if to_us => {
+        kind @ 1..=4 if to_us => {
             if !valid()? {
                 return Some(Class::BadChecksum);
             }
+            let kind = match (kind, *icmp.get(1)?) {
+                (1, 4) => ErrorKind::PortUnreachable,
+                (1, 1 | 5 | 6) => ErrorKind::Prohibited,
+                (1, _) => ErrorKind::HostUnreachable,
+                (2, _) => ErrorKind::PacketTooBig(be32(icmp, 4)?),
+                (3, _) => ErrorKind::TimeExceeded,
+                (4, 1) => ErrorKind::ProtocolUnreachable,
+                _ => ErrorKind::ParameterProblem,
+            };
             let inner = icmp.get(8..)?;
-            let inner_local = (IpAddr::V6(v6(inner, 8)?), be16(inner, IPV6_HEADER)?);
-            let inner_remote = (IpAddr::V6(v6(inner, 24)?), be16(inner, IPV6_HEADER + 2)?);
-            if inner_local.0 != local {
-                return Some(Class::Drop);
-            }
-            Some(Class::Unreachable(Unreachable {
-                protocol: *inner.get(6)?,
-                local: inner_local,
-                remote: inner_remote,
-                port: *icmp.get(1)? == 4,
-            }))
+            let ends = (v6(inner, 8)?.into(), v6(inner, 24)?.into());
+            error(kind, inner, *inner.get(6)?, IPV6_HEADER, ends, local)
         }
         128 if to_us => Some(Class::Interface),
         134 => {
@@ -335,12 +328,9 @@ fn segment(
 ) -> Option<Class> {
     let tcp = frame.get(l4..end)?;
     let header_len = usize::from(*tcp.get(12)? >> 4) * 4;
-    let flags = *tcp.get(13)?;
-    let payload_len = tcp.len().checked_sub(header_len)?;
+    tcp.len().checked_sub(header_len)?;
     let (source, destination) = (be16(tcp, 0)?, be16(tcp, 2)?);
-    // Combinations that no stack sends (RFC 9293, 3.10.7.4 has no use for them).
-    let nonsense = flags & SYN != 0 && flags & (FIN | RST) != 0;
-    if header_len < 20 || nonsense || source == 0 || destination == 0 {
+    if header_len < 20 || source == 0 || destination == 0 {
         return Some(Class::Drop);
     }
     if meta.checksum == RxChecksum::Unknown {
@@ -353,14 +343,10 @@ fn segment(
             return Some(Class::BadChecksum);
         }
     }
-    Some(Class::Tcp(Segment {
-        local: (local, destination),
-        remote: (remote, source),
-        at: l4,
-        seq: be32(tcp, 4)?,
-        ack: be32(tcp, 8)?,
-        flags,
-        payload_len,
+    Some(Class::Tcp(Part {
+        local,
+        remote,
+        bytes: l4..end,
     }))
 }
 

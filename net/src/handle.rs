@@ -90,6 +90,14 @@ impl<T> Table<T> {
         }
     }
 
+    /// What is at a place, and its handle.
+    pub(crate) fn at(&self, index: u32) -> Option<(Handle, &T)> {
+        let entry = self.entries.get(index as usize)?;
+        let generation = entry.generation;
+        let value = entry.value.as_ref()?;
+        Some((Handle { index, generation }, value))
+    }
+
     pub(crate) fn get_mut(&mut self, handle: Handle) -> Option<&mut T> {
         let entry = self.entries.get_mut(handle.index as usize)?;
         if entry.generation == handle.generation {

@@ -2,8 +2,6 @@
 
 use core::net::SocketAddr;
 
-use smoltcp::socket::tcp::State;
-
 use crate::shared::Socket;
 use crate::{Kind, Stack};
 
@@ -24,22 +22,6 @@ pub struct SocketInfo {
     pub unsent: usize,
 }
 
-fn name(state: State) -> &'static str {
-    match state {
-        State::Closed => "CLOSED",
-        State::Listen => "LISTEN",
-        State::SynSent => "SYN-SENT",
-        State::SynReceived => "SYN-RECEIVED",
-        State::Established => "ESTABLISHED",
-        State::FinWait1 => "FIN-WAIT-1",
-        State::FinWait2 => "FIN-WAIT-2",
-        State::CloseWait => "CLOSE-WAIT",
-        State::Closing => "CLOSING",
-        State::LastAck => "LAST-ACK",
-        State::TimeWait => "TIME-WAIT",
-    }
-}
-
 fn info(socket: &Socket) -> SocketInfo {
     match socket {
         Socket::Listener(listener) => SocketInfo {
@@ -51,14 +33,14 @@ fn info(socket: &Socket) -> SocketInfo {
             unsent: 0,
         },
         Socket::Connection(connection) => {
-            let socket = connection.io.as_ref().map(|io| io.socket());
+            let machine = connection.machine.as_ref();
             SocketInfo {
                 kind: Kind::Connection,
                 local: connection.local,
                 remote: Some(connection.remote),
-                state: name(socket.map_or(State::Closed, |socket| socket.state())),
-                unread: socket.map_or(0, |socket| socket.recv_queue()),
-                unsent: socket.map_or(0, |socket| socket.send_queue()),
+                state: machine.map_or("CLOSED", |machine| machine.state().name()),
+                unread: machine.map_or(0, |machine| machine.unread()),
+                unsent: machine.map_or(0, |machine| machine.unacknowledged()),
             }
         }
         Socket::Udp(udp) => SocketInfo {
@@ -120,7 +102,9 @@ impl Stack {
         f("tcp.memory", self.tcp_memory_used() as u64);
         f("tcp.connections", self.connections() as u64);
         f("tcp.undelivered", self.undelivered() as u64);
-        f("tcp.time-wait", self.core.time_wait.len() as u64);
+        f("tcp.half-open", self.core.tcp.half_open.len() as u64);
+        f("tcp.time-wait", self.core.tcp.time_wait.len() as u64);
+        self.core.tcp.counters.each(f);
     }
 }
 

@@ -17,7 +17,7 @@ use crate::error::Error;
 use crate::frame::Framing;
 use crate::handle::Handle;
 use crate::link::{Link, TxMeta};
-use crate::neighbor::{Announcements, Asked, announcement, question};
+use crate::neighbor::{Announcements, Asked, Known, announcement, question, said};
 use crate::slaac::Slaac;
 
 /// smoltcp counts microseconds.
@@ -60,6 +60,7 @@ pub(crate) struct End {
     /// When [`End::maintain`] has something to do; 0: now.
     maintain_ns: Option<u64>,
     asked: Asked,
+    known: Known,
     announcements: Announcements,
 }
 
@@ -129,14 +130,9 @@ impl Interface {
     }
 
     /// One call of smoltcp's egress for a set: at most one packet.
-    pub(crate) fn send(
-        &mut self,
-        now_ns: u64,
-        set: &mut SocketSet<'static>,
-        send_max: Option<u32>,
-    ) -> Sent {
+    pub(crate) fn send(&mut self, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
         let Interface { link, end } = self;
-        end.send(link.as_mut(), now_ns, set, send_max)
+        end.send(link.as_mut(), now_ns, set)
     }
 
     /// Sees to it that the neighbour through which `remote` is reached is asked for: smoltcp wanted
@@ -148,12 +144,26 @@ impl Interface {
         }
     }
 
+    /// The Ethernet address that packets for `remote` go to, if it is known; otherwise it is asked for.
+    pub(crate) fn neighbor(&mut self, remote: IpAddr, now_ns: u64) -> Option<[u8; 6]> {
+        let Interface { link, end } = self;
+        if end.profile.framing == Framing::Ip {
+            return Some([0; 6]);
+        }
+        let hop = end.next_hop(remote)?;
+        let (mac, fresh) = end.known.find(hop, now_ns);
+        if !fresh {
+            end.ask(link.as_mut(), now_ns, remote);
+        }
+        mac
+    }
+
     /// Sends the rest of a datagram that is being cut into fragments; `false` if the link is full.
     pub(crate) fn send_fragments(&mut self, now_ns: u64) -> bool {
         let Interface { link, end } = self;
         let mut base = SocketSet::new(Vec::new());
         while end.smoltcp.poll_at(instant(now_ns), &base).is_some() {
-            if end.send(link.as_mut(), now_ns, &mut base, None).refused {
+            if end.send(link.as_mut(), now_ns, &mut base).refused {
                 return false;
             }
         }
@@ -179,7 +189,6 @@ impl End {
             frame: None,
             out: Out::Nowhere,
             sent: &mut sent,
-            send_max: None,
         };
         let smoltcp = Smoltcp::new(config, &mut port, instant(now_ns));
         End {
@@ -198,26 +207,19 @@ impl End {
             dirty: false,
             maintain_ns: Some(0),
             asked: Asked::default(),
+            known: Known::default(),
             announcements: Announcements::default(),
         }
     }
 
     /// Gives a received frame to smoltcp with the one set that it is for. An answer is staged.
-    /// `send_max` is that of the set's connection.
-    pub(crate) fn feed(
-        &mut self,
-        now_ns: u64,
-        frame: &[u8],
-        set: &mut SocketSet<'static>,
-        send_max: Option<u32>,
-    ) -> Sent {
+    pub(crate) fn feed(&mut self, now_ns: u64, frame: &[u8], set: &mut SocketSet<'static>) -> Sent {
         let mut sent = Sent::default();
         let mut port = Port {
             profile: &self.profile,
             frame: Some(frame),
             out: Out::Stage(&mut self.staged),
             sent: &mut sent,
-            send_max,
         };
         // Its result only says that there was a frame.
         self.smoltcp
@@ -229,24 +231,17 @@ impl End {
     /// Gives a frame to smoltcp that no socket is for.
     pub(crate) fn feed_base(&mut self, now_ns: u64, frame: &[u8]) {
         let mut base = core::mem::replace(&mut self.base, SocketSet::new(Vec::new()));
-        self.feed(now_ns, frame, &mut base, None);
+        self.feed(now_ns, frame, &mut base);
         self.base = base;
     }
 
-    fn send(
-        &mut self,
-        link: &mut dyn Link,
-        now_ns: u64,
-        set: &mut SocketSet<'static>,
-        send_max: Option<u32>,
-    ) -> Sent {
+    fn send(&mut self, link: &mut dyn Link, now_ns: u64, set: &mut SocketSet<'static>) -> Sent {
         let mut sent = Sent::default();
         let mut port = Port {
             profile: &self.profile,
             frame: None,
             out: Out::Link(link, &mut self.staged),
             sent: &mut sent,
-            send_max,
         };
         self.smoltcp.poll_egress(instant(now_ns), &mut port, set);
         self.count(&sent);
@@ -264,11 +259,6 @@ impl End {
         self.smoltcp.poll_at(instant(now_ns), set).map(nanoseconds)
     }
 
-    /// The context that some of smoltcp's socket operations want.
-    pub(crate) fn context(&mut self) -> &mut smoltcp::iface::Context {
-        self.smoltcp.context()
-    }
-
     /// Keeps addresses up to date: DHCP, router solicitations and lifetimes. Gives the time of the
     /// next call.
     pub(crate) fn maintain(&mut self, link: &mut dyn Link, now_ns: u64) -> Option<u64> {
@@ -278,7 +268,7 @@ impl End {
         }
         let mut next = None;
         if let Some(mut client) = self.dhcp.take() {
-            let sent = self.send(link, now_ns, &mut client.set, None);
+            let sent = self.send(link, now_ns, &mut client.set);
             if client.update() {
                 self.changed = true;
             }
@@ -330,7 +320,13 @@ impl End {
             TxMeta::default()
         });
         self.staged.send(link);
+        self.count_sent(frame.len());
+    }
+
+    /// Counts a frame that was sent.
+    pub(crate) fn count_sent(&mut self, len: usize) {
         self.counters.tx_frames = self.counters.tx_frames.wrapping_add(1);
+        self.counters.tx_bytes = self.counters.tx_bytes.wrapping_add(len as u64);
         self.dirty = true;
     }
 
@@ -339,12 +335,7 @@ impl End {
         let Framing::Ethernet(mac) = self.profile.framing else {
             return;
         };
-        let same_family = |gateway: &IpAddr| gateway.is_ipv4() == remote.is_ipv4();
-        let neighbor = match self.on_link(remote) {
-            true => Some(remote),
-            false => self.gateways().into_iter().find(same_family),
-        };
-        if let Some(neighbor) = neighbor
+        if let Some(neighbor) = self.next_hop(remote)
             && let Some(source) = self.source_address(neighbor)
             && let Some(frame) = question(mac, source, neighbor)
             && self.asked.due(neighbor, now_ns)
@@ -352,6 +343,30 @@ impl End {
         {
             self.send_frame(link, &frame);
         }
+    }
+
+    /// The neighbour through which `remote` is reached.
+    fn next_hop(&self, remote: IpAddr) -> Option<IpAddr> {
+        let same_family = |gateway: &IpAddr| gateway.is_ipv4() == remote.is_ipv4();
+        match self.on_link(remote) {
+            true => Some(remote),
+            false => self.gateways().into_iter().find(same_family),
+        }
+    }
+
+    /// Learns from ARP and neighbour discovery which Ethernet addresses neighbours have.
+    pub(crate) fn learn(&mut self, frame: &[u8], now_ns: u64) {
+        if let Some((address, mac, target)) = said(frame)
+            && target.is_none_or(|target| self.has_address(target))
+        {
+            self.known.learn(address, mac, now_ns);
+        }
+    }
+
+    /// The largest payload of a TCP segment from this address (RFC 6691).
+    pub(crate) fn mss(&self, local: IpAddr) -> u16 {
+        let headers = if local.is_ipv4() { 40 } else { 60 };
+        self.mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
     }
 
     /// DHCP or a router has told something.

@@ -17,7 +17,6 @@
 
 extern crate alloc;
 
-#[allow(dead_code, reason = "for the connections of our own TCP")]
 mod budget;
 mod checksum;
 mod config;
@@ -27,7 +26,6 @@ mod error;
 mod flow;
 mod frame;
 mod handle;
-#[allow(dead_code, reason = "for the connections of our own TCP")]
 mod index;
 mod inspect;
 mod interface;
@@ -35,7 +33,6 @@ mod interface;
 mod ip;
 mod link;
 mod loopback;
-mod memory;
 mod neighbor;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
@@ -45,7 +42,6 @@ mod stack;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod time_wait;
 mod timers;
 mod udp;
 
@@ -57,3 +53,5 @@ pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
 pub use stack::{InterfaceId, Kind, Progress, Readiness, Stack};
+pub use tcp::TcpCounters;
+pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};

@@ -43,6 +43,81 @@ impl Asked {
     }
 }
 
+/// Neighbours that are known, at most; and how long they are believed without and with a question.
+const NEIGHBORS: usize = 1024;
+const FRESH_NS: u64 = 60_000_000_000;
+const STALE_NS: u64 = 75_000_000_000;
+
+/// The Ethernet addresses of neighbours, for the segments of TCP.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    entries: Vec<(IpAddr, [u8; 6], u64)>,
+}
+
+impl Known {
+    fn place(&self, address: IpAddr) -> Result<usize, usize> {
+        self.entries.binary_search_by_key(&address, |entry| entry.0)
+    }
+
+    /// The address, if it is known, and whether it was confirmed lately.
+    pub(crate) fn find(&self, address: IpAddr, now_ns: u64) -> (Option<[u8; 6]>, bool) {
+        let entry = self.place(address).ok().and_then(|at| self.entries.get(at));
+        entry.map_or((None, false), |(_, mac, at_ns)| {
+            let age_ns = now_ns.saturating_sub(*at_ns);
+            ((age_ns < STALE_NS).then_some(*mac), age_ns < FRESH_NS)
+        })
+    }
+
+    /// The neighbour said so itself.
+    pub(crate) fn learn(&mut self, address: IpAddr, mac: [u8; 6], now_ns: u64) {
+        match self.place(address) {
+            Ok(at) => {
+                if let Some(entry) = self.entries.get_mut(at) {
+                    *entry = (address, mac, now_ns);
+                }
+            }
+            Err(_) if self.entries.len() >= NEIGHBORS => {
+                self.entries
+                    .retain(|(_, _, at_ns)| now_ns.saturating_sub(*at_ns) < FRESH_NS);
+                if self.entries.len() < NEIGHBORS {
+                    self.learn(address, mac, now_ns);
+                }
+            }
+            Err(at) => self.entries.insert(at, (address, mac, now_ns)),
+        }
+    }
+}
+
+/// Who says in an ARP packet or a message of neighbour discovery what its Ethernet address is, and to whom.
+pub(crate) fn said(frame: &[u8]) -> Option<(IpAddr, [u8; 6], Option<IpAddr>)> {
+    let at = |at: usize| frame.get(at..);
+    let mac = |from: usize| at(from)?.first_chunk::<6>().copied();
+    let v4 = |from: usize| {
+        let octets = at(from)?.first_chunk::<4>()?;
+        Some(IpAddr::V4(Ipv4Addr::from_octets(*octets)))
+    };
+    let v6 = |from: usize| {
+        let octets = at(from)?.first_chunk::<16>()?;
+        Some(IpAddr::V6(Ipv6Addr::from_octets(*octets)))
+    };
+    match frame.get(12..14)? {
+        [0x08, 0x06] if frame.get(14..20)? == [0, 1, 8, 0, 6, 4] => {
+            Some((v4(28)?, mac(22)?, Some(v4(38)?)))
+        }
+        // Hop limit 255: from a neighbour (RFC 4861, 7.1).
+        [0x86, 0xdd] if frame.get(21)? == &255 => {
+            let (address, option) = match frame.get(54)? {
+                135 => (v6(22)?, 1),
+                136 => (v6(62)?, 2),
+                _ => return None,
+            };
+            let found = frame.get(78..80)? == [option, 1];
+            found.then_some((address, mac(80)?, None))
+        }
+        _ => None,
+    }
+}
+
 /// Announcements of new addresses: each is made twice, two seconds apart (RFC 5227, 1.1).
 #[derive(Debug, Default)]
 pub(crate) struct Announcements {

@@ -7,18 +7,22 @@ use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
-use crate::flow::{Flows, Keyed};
+use crate::budget::Budget;
+use crate::flow::Keyed;
 use crate::frame::{Class, Framing, PROTOCOL_TCP, PROTOCOL_UDP, classify};
 use crate::handle::Table;
 use crate::interface::{End, Interface};
+use crate::ip::Origin;
 use crate::link::RxMeta;
-use crate::memory::Budget;
+use crate::tcp::Shared;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
-use crate::time_wait::TimeWait;
 use crate::timers::Timers;
 use crate::udp::{Fragments, Udp};
 use crate::{Config, Error, Handle};
+
+/// A call that comes later than this after it was due shows that the machine stood still.
+const PAUSE_NS: u64 = 5_000_000_000;
 
 /// What a handle names.
 pub(crate) enum Socket {
@@ -53,11 +57,16 @@ pub(crate) enum Turn {
 /// Sockets and the tables that lead to them.
 pub(crate) struct Core {
     pub(crate) config: Config,
+    /// The time of sockets: that of the caller, less [`Core::paused_ns`].
     pub(crate) now_ns: u64,
+    /// How long in all nobody called although that was due: the machine stood still, and so did the time of sockets,
+    /// so that nothing is given up before its peer could answer.
+    pub(crate) paused_ns: u64,
+    /// When the next call is due, in the time of the caller.
+    pub(crate) due_ns: Option<u64>,
     pub(crate) random: Box<dyn FnMut() -> u64>,
     pub(crate) sockets: Table<Socket>,
-    pub(crate) flows: Flows,
-    pub(crate) time_wait: TimeWait,
+    pub(crate) tcp: Shared,
     pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
     pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
     pub(crate) fragments: Fragments,
@@ -67,9 +76,7 @@ pub(crate) struct Core {
     /// Sockets that became ready.
     pub(crate) events: Vec<Handle>,
     pub(crate) budget: Budget,
-    /// Connections in handshake, of all listeners.
-    pub(crate) half_open: usize,
-    /// Calls into smoltcp for a set: what a packet costs, for tests.
+    /// Frames handled and turns to send: what a packet costs, for tests.
     pub(crate) work: u64,
 }
 
@@ -78,25 +85,36 @@ impl Core {
         let keyed = Keyed::new(&mut random);
         Core {
             now_ns: 0,
+            paused_ns: 0,
+            due_ns: None,
             sockets: Table::new(),
-            flows: HashMap::with_hasher(keyed),
-            time_wait: TimeWait::new(config.time_wait_ns, config.time_wait_max),
+            tcp: Shared::new(&config, &mut random),
             listeners: HashMap::with_hasher(keyed),
             udp_ports: HashMap::with_hasher(keyed),
             fragments: Fragments::default(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             events: Vec::new(),
-            budget: Budget::new(
-                config.tcp_memory,
-                config.tcp_buffer_min,
-                config.tcp_buffer_max,
-            ),
-            half_open: 0,
+            budget: Budget::new(config.tcp_memory),
             work: 0,
             config,
             random,
         }
+    }
+
+    /// The time of the caller.
+    pub(crate) fn clock_ns(&self) -> u64 {
+        self.now_ns.saturating_add(self.paused_ns)
+    }
+
+    /// Sets the time to that of the caller.
+    pub(crate) fn set_now(&mut self, now_ns: u64) {
+        let due_ns = self.due_ns.unwrap_or(u64::MAX).max(self.clock_ns());
+        let late_ns = now_ns.saturating_sub(due_ns);
+        if late_ns > PAUSE_NS {
+            self.paused_ns += late_ns;
+        }
+        self.now_ns = self.now_ns.max(now_ns.saturating_sub(self.paused_ns));
     }
 
     /// The socket of a handle that the program has: not one that it has closed and that is still
@@ -182,12 +200,22 @@ impl Core {
         counters.rx_bytes = counters.rx_bytes.wrapping_add(frame.len() as u64);
         self.work += 1;
         match classify(frame, meta, end.profile.framing) {
-            Class::Tcp(segment) => self.tcp_segment(end, interface, frame, &segment),
+            Class::Tcp(part) => {
+                let origin = Origin {
+                    interface,
+                    mac: source_mac(frame, end.profile.framing),
+                    local: part.local,
+                    remote: part.remote,
+                };
+                let bytes = frame.get(part.bytes).unwrap_or_default();
+                self.tcp_input(end, &origin, bytes);
+            }
             Class::Udp(datagram) => self.udp_datagram(end, frame, &datagram),
             Class::UdpFragment(fragment) => self.udp_fragment(end, frame, &fragment),
             Class::Interface => end.feed_base(self.now_ns, frame),
             Class::Neighbor => {
                 end.feed_base(self.now_ns, frame);
+                end.learn(frame, self.now_ns);
                 self.unwait(end);
             }
             Class::RouterAdvertisement(at) => {
@@ -203,8 +231,8 @@ impl Core {
                     end.hurry();
                 }
             }
-            Class::Unreachable(report) => match report.protocol {
-                PROTOCOL_TCP => self.tcp_unreachable(&report),
+            Class::Error(report) => match report.protocol {
+                PROTOCOL_TCP => self.tcp_error(&report),
                 PROTOCOL_UDP => self.udp_unreachable(&report),
                 _ => {}
             },
@@ -213,6 +241,21 @@ impl Core {
                 end.counters.rx_bad_checksum = end.counters.rx_bad_checksum.wrapping_add(1);
             }
         }
+    }
+
+    /// Calls `free` with candidate ports, from a random one on, until it agrees (RFC 6056, algorithm 2).
+    pub(crate) fn ephemeral(&mut self, free: impl Fn(&Core, u16) -> bool) -> Result<u16, Error> {
+        const FIRST: u16 = 32_768;
+        let start = (self.random)() as u16 % FIRST;
+        (0..FIRST)
+            .map(|n| FIRST + (start + n) % FIRST)
+            .find(|port| free(self, *port))
+            .ok_or(Error::PortsExhausted)
+    }
+
+    /// A port that no UDP socket has.
+    pub(crate) fn ephemeral_udp(&mut self) -> Result<u16, Error> {
+        self.ephemeral(|core, port| !core.udp_ports.contains_key(&port))
     }
 
     /// Sends what a socket has to send.
@@ -233,7 +276,7 @@ impl Core {
     /// Runs the timers that are due.
     pub(crate) fn run_timers(&mut self) {
         let now_ns = self.now_ns;
-        self.time_wait.expire(&mut self.flows, now_ns);
+        self.tcp.time_wait.expire(now_ns);
         while let Some((at_ns, handle)) = self.timers.pop_due(now_ns) {
             match self.sockets.get_mut(handle) {
                 Some(Socket::Connection(connection)) if connection.timer_ns == Some(at_ns) => {
@@ -254,6 +297,15 @@ impl Core {
                 Some(Socket::Udp(udp)) => udp.timer_ns == Some(at_ns),
                 _ => false,
             });
+    }
+}
+
+/// The Ethernet address that a frame came from.
+fn source_mac(frame: &[u8], framing: Framing) -> [u8; 6] {
+    let source = frame.get(6..).and_then(|rest| rest.first_chunk());
+    match framing {
+        Framing::Ethernet(_) => source.copied().unwrap_or_default(),
+        Framing::Ip => [0; 6],
     }
 }
 

@@ -93,7 +93,7 @@ impl Stack {
     ) -> Result<InterfaceId, Error> {
         let seed = (self.core.random)();
         self.interfaces
-            .push(Interface::new(link, config, seed, self.core.now_ns)?);
+            .push(Interface::new(link, config, seed, self.core.clock_ns())?);
         Ok(InterfaceId(self.interfaces.len() - 1))
     }
 
@@ -136,9 +136,10 @@ impl Stack {
             core,
             generation,
         } = self;
-        core.now_ns = core.now_ns.max(now_ns);
-        let now_ns = core.now_ns;
+        core.set_now(now_ns);
+        let now_ns = core.clock_ns();
         core.run_timers();
+        core.run_handshakes(interfaces);
         let mut progress = Progress::default();
         let mut next_ns = None;
         let mut round = 0;
@@ -176,15 +177,18 @@ impl Stack {
             progress.transmit_blocked |= interface.end.is_blocked();
         }
         let full_ns = progress.transmit_blocked.then(|| now_ns + FULL_NS);
-        progress.next_deadline_ns = [
-            next_ns,
-            full_ns,
+        let sockets = [
             core.timers.next_ns(),
-            core.time_wait.next_ns(),
-        ]
-        .into_iter()
-        .flatten()
-        .min();
+            core.tcp.time_wait.next_ns(),
+            core.tcp.half_open.next_ns(),
+        ];
+        let sockets_ns = sockets.into_iter().flatten().min();
+        let sockets_ns = sockets_ns.map(|at_ns| at_ns.saturating_add(core.paused_ns));
+        progress.next_deadline_ns = [next_ns, full_ns, sockets_ns].into_iter().flatten().min();
+        core.due_ns = match progress.more_work {
+            true => Some(now_ns),
+            false => progress.next_deadline_ns,
+        };
         progress
     }
 
@@ -271,9 +275,7 @@ impl Stack {
     /// What can be done without waiting.
     pub fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
         let (ready, wakes) = match self.core.owned_mut(handle) {
-            Some(Socket::Connection(connection)) => {
-                (connection.readiness(1), &mut connection.wakes)
-            }
+            Some(Socket::Connection(connection)) => (connection.readiness(), &mut connection.wakes),
             Some(Socket::Listener(listener)) => {
                 let readable = !listener.queue.is_empty();
                 (
@@ -295,7 +297,7 @@ impl Stack {
     /// Why a connection failed; `None` as long as it didn't. An orderly end is no failure.
     pub fn socket_error(&self, handle: Handle) -> Result<Option<Error>, Error> {
         match self.core.owned(handle) {
-            Some(Socket::Connection(connection)) => Ok(connection.error),
+            Some(Socket::Connection(connection)) => Ok(connection.error()),
             Some(Socket::Udp(udp)) => Ok(udp.error),
             Some(_) => Ok(None),
             None => Err(Error::BadHandle),

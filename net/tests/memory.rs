@@ -2,6 +2,7 @@
 #![allow(missing_docs)]
 
 use std::alloc::System;
+use std::sync::Mutex;
 
 use net::sim::{Impairment, Offloads, World};
 use net::{Config, Error, Handle};
@@ -11,6 +12,9 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
 const SECOND: u64 = 1_000_000_000;
+
+/// Each test counts what all of the process allocate.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 fn in_use() -> usize {
     let stats = ALLOCATOR.stats();
@@ -68,6 +72,7 @@ fn exchange(world: &mut World, listener: Handle, server_first: bool) {
 
 #[test]
 fn memory_in_use_stays_the_same_over_many_connections() {
+    let _guard = ONE_AT_A_TIME.lock();
     let config = Config {
         time_wait_max: 200,
         tcp_memory: 16 << 20,
@@ -106,4 +111,60 @@ fn memory_in_use_stays_the_same_over_many_connections() {
         world.stacks[0].tcp_memory_used() + world.stacks[1].tcp_memory_used(),
         0
     );
+}
+
+#[test]
+fn ten_thousand_idle_connections_take_little_each() {
+    let _guard = ONE_AT_A_TIME.lock();
+    let config = Config {
+        tcp_memory: 128 << 20,
+        ..Default::default()
+    };
+    let mut world = World::pair(config, Impairment::default(), [Offloads::default(); 2], 51);
+    let listener = world.stacks[1]
+        .tcp_listen("0.0.0.0:80".parse().expect("an address"), 1024)
+        .expect("a free port");
+    let before = in_use();
+    let mut ends = Vec::new();
+    let mut buffer = [0; 4000];
+    for _ in 0..10_000 {
+        let server = "10.0.0.2:80".parse().expect("an address");
+        let client = world.stacks[0].tcp_connect(server, None).expect("room");
+        world.settle();
+        ends.push((
+            client,
+            world.stacks[1].tcp_accept(listener).expect("a connection"),
+        ));
+    }
+    // Each has worked once, in both directions.
+    for (client, server) in &ends {
+        world.stacks[0]
+            .tcp_write(*client, &[1; 3000])
+            .expect("room");
+        world.settle();
+        let len = world.stacks[1]
+            .tcp_read(*server, &mut buffer)
+            .expect("bytes");
+        assert_eq!(world.stacks[1].tcp_write(*server, &buffer[..len]), Ok(len));
+        world.settle();
+        assert_eq!(world.stacks[0].tcp_read(*client, &mut buffer), Ok(len));
+    }
+    world.advance(10 * SECOND);
+    for stack in &world.stacks {
+        assert_eq!(stack.tcp_memory_used(), 0);
+        assert_eq!(stack.connections(), 10_000);
+    }
+    let each = (in_use() - before) / 20_000;
+    println!("{each} bytes for each end of an idle connection");
+    assert!(each <= 10_000, "{each} bytes");
+    for (client, server) in ends {
+        world.stacks[0].close(client).expect("an open handle");
+        world.stacks[1].close(server).expect("an open handle");
+        world.settle();
+    }
+    world.advance(70 * SECOND);
+    for stack in &mut world.stacks {
+        stack.take_events(&mut |_| {});
+        assert_eq!(stack.connections(), 0);
+    }
 }

@@ -1,10 +1,10 @@
 //! How many connections there are.
 
-use smoltcp::socket::tcp::State;
-
+use super::TcpCounters;
+use super::connection::{Connection, Phase};
+use super::machine::State;
 use crate::Stack;
 use crate::shared::Socket;
-use crate::tcp::connection::{Connection, Phase};
 
 /// All sockets.
 impl Stack {
@@ -23,19 +23,25 @@ impl Stack {
     /// are closed and still deliver, and the records of TIME-WAIT among them. Takes time in
     /// proportion to the sockets.
     pub fn connections(&self) -> usize {
-        self.connections_where(|_| true) + self.core.time_wait.len()
+        let tcp = &self.core.tcp;
+        self.connections_where(|_| true) + tcp.half_open.len() + tcp.time_wait.len()
     }
 
     /// Connections that the program has closed and whose peer has not acknowledged everything yet,
     /// the FIN included: what would be lost if the machine were switched off now.
     pub fn undelivered(&self) -> usize {
         self.connections_where(|connection| {
-            let state = connection.io.as_ref().map(|io| io.socket().state());
+            let state = connection.machine.as_ref().map(|machine| machine.state());
             connection.phase == Phase::Orphan
                 && matches!(
                     state,
                     Some(State::FinWait1 | State::Closing | State::LastAck)
                 )
         })
+    }
+
+    /// What happened to TCP since the stack was made.
+    pub fn tcp_counters(&self) -> TcpCounters {
+        self.core.tcp.counters
     }
 }

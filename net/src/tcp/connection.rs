@@ -1,27 +1,17 @@
-//! One connection.
+//! One connection as the stack keeps it: the machine, who has it, and what it is listed for.
 
-use alloc::vec;
-use alloc::vec::Vec;
 use core::net::SocketAddr;
 
-use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::Socket as AnySocket;
-use smoltcp::socket::tcp::{CongestionControl, Socket, SocketBuffer, State};
-use smoltcp::time::Duration;
-
-use crate::device::Sent;
+use super::machine;
 use crate::flow::FlowKey;
-use crate::frame::is_after;
 use crate::{Error, Handle, Readiness};
 
-/// Acknowledgements of small segments wait this long for data to travel with.
-const ACK_DELAY: Duration = Duration::from_millis(10);
+/// Room in the send buffer that is worth waking a writer for.
+const LOW_WATER: usize = 16 << 10;
 
 /// Whose the connection is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
-    /// The listener's, in handshake.
-    HalfOpen(Handle),
     /// The listener's, waiting to be accepted.
     Queued(Handle),
     /// The program's, in handshake.
@@ -41,95 +31,16 @@ pub(crate) struct Wakes {
     pub(crate) listed: bool,
 }
 
-/// smoltcp's half, with the buffers.
-#[derive(Debug)]
-pub(crate) struct Io {
-    pub(crate) set: SocketSet<'static>,
-    handle: SocketHandle,
-    /// Size of each of the two buffers, as taken from the budget.
-    pub(crate) buffer: usize,
-}
-
-impl Io {
-    /// A closed socket with two buffers of this size, which is counted already.
-    pub(crate) fn new(buffer: usize) -> Io {
-        let ring = || SocketBuffer::new(vec![0; buffer]);
-        Io::around(Socket::new(ring(), ring()), buffer)
-    }
-
-    /// The same buffers for another connection: what is in them is out of reach.
-    pub(crate) fn renew(mut self) -> Io {
-        // `Closed`: smoltcp resets the rest when the socket connects or listens.
-        self.socket_mut().abort();
-        match self.set.remove(self.handle) {
-            AnySocket::Tcp(socket) => Io::around(socket, self.buffer),
-            _ => Io::new(self.buffer),
-        }
-    }
-
-    fn around(mut socket: Socket<'static>, buffer: usize) -> Io {
-        socket.set_congestion_control(CongestionControl::Reno);
-        socket.set_nagle_enabled(false);
-        socket.set_ack_delay(Some(ACK_DELAY));
-        socket.set_keep_alive(None);
-        let mut set = SocketSet::new(Vec::with_capacity(1));
-        let handle = set.add(socket);
-        Io {
-            set,
-            handle,
-            buffer,
-        }
-    }
-
-    pub(crate) fn socket(&self) -> &Socket<'static> {
-        self.set.get(self.handle)
-    }
-
-    pub(crate) fn socket_mut(&mut self) -> &mut Socket<'static> {
-        self.set.get_mut(self.handle)
-    }
-
-    /// Whether the window that smoltcp announces is 0: less is free than a unit of its scale.
-    pub(crate) fn window_is_closed(&self) -> bool {
-        let socket = self.socket();
-        let capacity = socket.recv_capacity();
-        let free = capacity - socket.recv_queue().min(capacity);
-        let bits = usize::BITS - capacity.leading_zeros();
-        free >> bits.saturating_sub(16) == 0
-    }
-
-    /// Whether the peer owes an answer: data, a SYN or a FIN is on its way or waits to be sent.
-    pub(crate) fn outstanding(&self) -> bool {
-        let socket = self.socket();
-        socket.send_queue() > 0
-            || matches!(
-                socket.state(),
-                State::SynSent
-                    | State::SynReceived
-                    | State::FinWait1
-                    | State::Closing
-                    | State::LastAck
-            )
-    }
-
-    /// A segment larger than the MTU is many that the device joined: smoltcp would put off the one
-    /// acknowledgement of all of them, and the peer's window would stand still meanwhile.
-    pub(crate) fn expect(&mut self, joined: bool) {
-        self.socket_mut()
-            .set_ack_delay(Some(if joined { Duration::ZERO } else { ACK_DELAY }));
-    }
-}
-
-/// One connection, from the first SYN to the last use of its handle.
-#[derive(Debug)]
+/// One connection, from its first segment to the last use of its handle.
 pub(crate) struct Connection {
     /// `None` once the connection is over and everything received was read.
-    pub(crate) io: Option<Io>,
+    pub(crate) machine: Option<machine::Connection>,
     pub(crate) phase: Phase,
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) key: FlowKey,
     pub(crate) interface: usize,
+    /// Why it failed, if the machine doesn't know, or is gone.
     pub(crate) error: Option<Error>,
     pub(crate) wakes: Wakes,
     /// The handle is in the list of sockets to be sent from.
@@ -140,39 +51,26 @@ pub(crate) struct Connection {
     pub(crate) waiting: bool,
     /// Nothing is sent or received any more; there may be something to read.
     pub(crate) over: bool,
+    /// Something was sent.
+    pub(crate) sent: bool,
     /// Earliest entry in the heap of timers.
     pub(crate) timer_ns: Option<u64>,
-    /// When the present phase (handshake, lingering) is given up.
-    pub(crate) limit_ns: Option<u64>,
-    /// When it began.
-    pub(crate) began_ns: u64,
-    /// When the peer was heard last.
-    pub(crate) heard_ns: u64,
-    /// Since when the peer owes an answer.
-    pub(crate) owed_ns: Option<u64>,
-    pub(crate) keepalive_ns: Option<u64>,
-    /// SND.MAX, the furthest that was sent, and the last acknowledgement sent.
-    pub(crate) send_max: Option<u32>,
-    pub(crate) last_ack: u32,
-    /// Sequence numbers after the last byte that the program wrote, and of the first one that it
-    /// hasn't read. smoltcp's own numbers are private.
-    pub(crate) written: u32,
-    pub(crate) unread: u32,
-    /// The peer's FIN was accepted.
-    pub(crate) peer_ended: bool,
+    /// Until when its neighbour must have answered, while nothing could be sent.
+    pub(crate) neighbor_ns: Option<u64>,
+    /// How long it may deliver after it was closed, if the program has said so.
+    pub(crate) linger_ns: Option<u64>,
 }
 
 impl Connection {
     pub(crate) fn new(
-        io: Io,
+        machine: machine::Connection,
         phase: Phase,
         local: SocketAddr,
         remote: SocketAddr,
         interface: usize,
-        now_ns: u64,
     ) -> Connection {
         Connection {
-            io: Some(io),
+            machine: Some(machine),
             phase,
             local,
             remote,
@@ -184,65 +82,25 @@ impl Connection {
             blocked: false,
             waiting: false,
             over: false,
+            sent: false,
             timer_ns: None,
-            limit_ns: None,
-            began_ns: now_ns,
-            heard_ns: now_ns,
-            owed_ns: None,
-            keepalive_ns: None,
-            send_max: None,
-            last_ack: 0,
-            written: 0,
-            unread: 0,
-            peer_ended: false,
+            neighbor_ns: None,
+            linger_ns: None,
         }
     }
 
-    pub(crate) fn state(&self) -> State {
-        self.io
-            .as_ref()
-            .map_or(State::Closed, |io| io.socket().state())
-    }
-
-    /// Notes what was sent.
-    pub(crate) fn note(&mut self, sent: &Sent) {
-        let Some((end, ack)) = sent.last else { return };
-        match self.send_max {
-            // Its SYN: what will be written comes after it.
-            None => {
-                self.send_max = Some(end);
-                self.written = end;
-            }
-            Some(max) if is_after(end, max) => self.send_max = Some(end),
-            Some(_) => {}
-        }
-        self.last_ack = ack;
-    }
-
-    /// RCV.NXT.
-    pub(crate) fn receive_next(&self) -> u32 {
-        let queued = self.io.as_ref().map_or(0, |io| io.socket().recv_queue());
-        self.unread
-            .wrapping_add(queued as u32)
-            .wrapping_add(u32::from(self.peer_ended))
-    }
-
-    /// SND.UNA, a FIN of ours not counted.
-    pub(crate) fn unacknowledged(&self) -> u32 {
-        let queued = self.io.as_ref().map_or(0, |io| io.socket().send_queue());
-        self.written.wrapping_sub(queued as u32)
-    }
-
-    /// Whether the last acknowledgement of the connection, the one of the peer's FIN, was sent.
-    pub(crate) fn fin_acknowledged(&self) -> bool {
-        self.peer_ended && self.last_ack == self.receive_next()
+    /// Why it failed.
+    pub(crate) fn error(&self) -> Option<Error> {
+        let machine = self.machine.as_ref();
+        self.error
+            .or_else(|| machine.and_then(machine::Connection::error))
     }
 
     /// What can be done now. `room`: how many bytes of room in the send buffer count as writable.
-    pub(crate) fn readiness(&self, room: usize) -> Readiness {
-        let connecting = self.phase == Phase::Connecting && self.error.is_none();
-        let error = self.error.is_some();
-        let Some(io) = &self.io else {
+    fn readiness_with(&self, room: usize) -> Readiness {
+        let failure = self.error();
+        let error = failure.is_some();
+        let Some(machine) = &self.machine else {
             return Readiness {
                 readable: true,
                 writable: true,
@@ -250,24 +108,22 @@ impl Connection {
                 error,
             };
         };
-        let socket = io.socket();
-        let over = socket.state() == State::Closed;
+        if self.phase == Phase::Connecting && !error {
+            return Readiness::default();
+        }
+        let free = machine.write_room();
+        let writable = free >= room || free > 0 && free >= machine.unacknowledged();
         Readiness {
-            readable: !connecting && (socket.can_recv() || !socket.may_recv() || error),
-            writable: !connecting
-                && (error
-                    || !socket.may_send()
-                    || socket.send_capacity() - socket.send_queue() >= room),
-            hangup: over || (!connecting && !socket.may_send() && !socket.may_recv()),
+            readable: machine.readable() || error || self.over,
+            writable: error || self.over || !machine.state().can_send() || writable,
+            hangup: self.over || machine.hangup(),
             error,
         }
     }
 
-    /// Room in the send buffer that is worth waking a writer for.
-    fn low_water(&self) -> usize {
-        self.io
-            .as_ref()
-            .map_or(1, |io| (io.buffer / 4).clamp(1, 64 << 10))
+    /// What can be done now.
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.readiness_with(1)
     }
 
     /// Whether somebody who waits is to be told; told once.
@@ -275,7 +131,7 @@ impl Connection {
         if !self.wakes.read && !self.wakes.write {
             return false;
         }
-        let ready = self.readiness(self.low_water());
+        let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;
         self.wakes.read &= !read;

@@ -72,6 +72,12 @@ impl Cookies {
         self.cookie(which, class as u32, flow, peer_sequence)
     }
 
+    /// Whether one that is still good was made.
+    pub(crate) fn issued(&self, now_ns: u64) -> bool {
+        self.issued_ns
+            .is_some_and(|issued_ns| now_ns.saturating_sub(issued_ns) <= 2 * ROTATION_NS)
+    }
+
     /// The peer's MSS, if `cookie` answered a SYN of this flow with this sequence number not too long ago.
     pub(crate) fn check(
         &mut self,
@@ -82,9 +88,7 @@ impl Cookies {
         random: &mut dyn FnMut() -> u64,
     ) -> Option<u16> {
         // As long as none were made, none can be guessed.
-        let issued_ns = self.issued_ns?;
-        if now_ns.saturating_sub(issued_ns) > 2 * ROTATION_NS {
-            self.issued_ns = None;
+        if !self.issued(now_ns) {
             return None;
         }
         self.rotate(now_ns, random);

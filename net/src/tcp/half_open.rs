@@ -2,9 +2,11 @@
 //! since anybody may begin one, and most of the ones of a flood never end.
 
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
+use super::passive::peer_mss;
 use super::records::{Place, Records};
 use crate::Handle;
 use crate::flow::{FlowKey, Keyed};
+use crate::ip::Origin;
 
 /// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1), twice as long for
 /// the second, and so on: 63 seconds in all.
@@ -16,8 +18,9 @@ const ROUNDS: usize = 6;
 pub(crate) struct Half {
     /// Who listens.
     pub(crate) listener: Handle,
-    /// The interface that the SYN came over.
+    /// The interface that the SYN came over, and the Ethernet address that it came from: the answers' way.
     pub(crate) interface: usize,
+    pub(crate) mac: [u8; 6],
     /// Our initial sequence number.
     pub(crate) iss: Seq,
     /// The peer's.
@@ -59,17 +62,19 @@ pub(crate) enum Due {
 impl Half {
     pub(crate) fn new(
         listener: Handle,
-        interface: usize,
+        origin: &Origin,
         iss: Seq,
         syn: &Segment<'_>,
         setup: &Setup,
     ) -> Half {
         let mut negotiated = Negotiated::from_syn(&syn.options);
+        negotiated.mss = peer_mss(syn, origin.local);
         negotiated.sack &= setup.sack;
         negotiated.timestamps &= setup.timestamps;
         Half {
             listener,
-            interface,
+            interface: origin.interface,
+            mac: origin.mac,
             iss,
             irs: syn.seq,
             negotiated,
@@ -253,6 +258,7 @@ mod tests {
     use super::{Due, Half, HalfOpen, Verdict};
     use crate::Handle;
     use crate::flow::{FlowKey, Keyed};
+    use crate::ip::Origin;
     use crate::tcp::machine::{Flags, Options, Segment, Seq, Setup};
     use crate::tcp::numbers::counting_random;
 
@@ -283,7 +289,19 @@ mod tests {
 
     fn half(timestamp: Option<u32>) -> Half {
         let syn = segment(1000, 0, Flags::SYN, timestamp);
-        Half::new(Handle::from_raw(7), 1, Seq(500), &syn, &Setup::default())
+        let origin = Origin {
+            interface: 1,
+            mac: [2; 6],
+            local: "10.0.0.1".parse().unwrap(),
+            remote: "10.0.0.2".parse().unwrap(),
+        };
+        Half::new(
+            Handle::from_raw(7),
+            &origin,
+            Seq(500),
+            &syn,
+            &Setup::default(),
+        )
     }
 
     /// RFC 9293, 3.10.7.4, state SYN-RECEIVED; RFC 5961, 3 and 4; RFC 7323, 5.3.

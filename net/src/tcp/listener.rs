@@ -14,14 +14,13 @@ pub(crate) struct Listener {
     pub(crate) backlog: usize,
     /// Established, in the order in which they were.
     pub(crate) queue: VecDeque<Handle>,
-    /// In handshake.
-    pub(crate) half_open: usize,
     pub(crate) wakes: Wakes,
 }
 
 impl Listener {
+    /// Whether another connection may be established.
     pub(crate) fn has_room(&self) -> bool {
-        self.queue.len() + self.half_open < self.backlog
+        self.queue.len() < self.backlog
     }
 }
 
@@ -79,15 +78,6 @@ impl Core {
         for connection in listener.queue {
             self.abort_connection(connection);
         }
-        if listener.half_open > 0 {
-            let orphans: alloc::vec::Vec<Handle> = self
-                .sockets
-                .handles()
-                .filter(|h| self.half_open_of(*h) == Some(handle))
-                .collect();
-            for connection in orphans {
-                self.discard(connection);
-            }
-        }
+        self.tcp.half_open.forget(handle);
     }
 }

@@ -1,36 +1,81 @@
-//! TCP: what stands around smoltcp's sockets.
+//! TCP (RFC 9293).
 //!
-//! - `connection`: one connection, its socket set, what it waits for, and how it ends;
+//! - `machine`: one connection by itself;
+//! - `connection`: one connection as the stack keeps it;
+//! - `input`: the way of a segment to its connection, and what answers it if there is none;
+//! - `passive`: handshakes that peers begin; `half_open`: those that aren't finished; `cookie`: those that
+//!   there is no room to remember;
 //! - `listener`: ports that are listened to, and their queues;
-//! - `input`: the way of a segment to its connection;
-//! - `output`: what a connection sends, and when it is looked at next;
-//! - `machine`: Soil's own connection;
-//! - `ports`: ephemeral ports;
-//! - `operations`: the public operations;
-//! - `census`: how many connections there are.
+//! - `output`: what a connection sends; `frames`: its way onto the link;
+//! - `life`: what becomes of a connection, and when it is looked at next;
+//! - `time_wait`: what is left of it; `records`: small records by flow;
+//! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: how many answers are given;
+//! - `operations`: the public operations; `census`, `counters`: what there is and what happened.
 
 mod census;
 pub(crate) mod connection;
-#[allow(dead_code, reason = "for our own TCP")]
 mod cookie;
-#[allow(dead_code, reason = "for our own TCP")]
+mod counters;
+mod frames;
 mod half_open;
 mod input;
-#[allow(dead_code, reason = "for our own TCP")]
+mod life;
 mod limiter;
 pub(crate) mod listener;
-#[allow(
-    dead_code,
-    unused_imports,
-    reason = "the stack still uses smoltcp's sockets"
-)]
+#[allow(dead_code, unused_imports, reason = "it is still being finished")]
 pub(crate) mod machine;
-#[allow(dead_code, reason = "for our own TCP")]
 mod numbers;
 mod operations;
 mod output;
-mod ports;
-#[allow(dead_code, reason = "for our own TCP")]
+mod passive;
 mod records;
-#[allow(dead_code, reason = "for our own TCP")]
 mod time_wait;
+
+pub use counters::TcpCounters;
+
+use crate::Config;
+use crate::flow::Keyed;
+use crate::index::Index;
+use cookie::Cookies;
+use half_open::HalfOpen;
+use limiter::Limiter;
+use numbers::Numbers;
+use time_wait::TimeWait;
+
+/// Resets in a second that answer segments which belong to nothing, and challenge acknowledgements.
+const RESETS: u32 = 1000;
+const CHALLENGES: u32 = 1000;
+
+/// What all connections share.
+pub(crate) struct Shared {
+    /// Places of connections in the table of sockets, by the hash of their flow.
+    pub(crate) flows: Index,
+    pub(crate) keyed: Keyed,
+    pub(crate) half_open: HalfOpen,
+    pub(crate) time_wait: TimeWait,
+    pub(crate) cookies: Cookies,
+    pub(crate) numbers: Numbers,
+    pub(crate) resets: Limiter,
+    pub(crate) challenges: Limiter,
+    pub(crate) counters: TcpCounters,
+    /// Connections that were closed and still deliver.
+    pub(crate) orphans: usize,
+}
+
+impl Shared {
+    pub(crate) fn new(config: &Config, random: &mut dyn FnMut() -> u64) -> Shared {
+        let keyed = Keyed::new(random);
+        Shared {
+            flows: Index::new(),
+            keyed,
+            half_open: HalfOpen::new(keyed, config.half_open_max),
+            time_wait: TimeWait::new(keyed, config.time_wait_ns, config.time_wait_max),
+            cookies: Cookies::new(random),
+            numbers: Numbers::new(random),
+            resets: Limiter::new(RESETS),
+            challenges: Limiter::new(CHALLENGES),
+            counters: TcpCounters::default(),
+            orphans: 0,
+        }
+    }
+}

@@ -55,27 +55,28 @@ impl Numbers {
         siphash(self.timestamp, flow, 0) as u32
     }
 
-    /// A local port that `free` agrees with (RFC 6056, algorithm 4, with steps at random): ports for one peer
-    /// come in turn, so that each rests long, and those for another tell nothing about them. `flow` has local port 0.
-    pub(crate) fn port(
-        &mut self,
-        flow: &FlowKey,
-        random: u64,
-        mut free: impl FnMut(u16) -> bool,
-    ) -> Option<u16> {
+    /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with steps at random): those for one
+    /// peer come in turn, so that each rests long, and those for another tell nothing about them. `flow` has local
+    /// port 0.
+    pub(crate) fn ports(&self, flow: &FlowKey) -> impl Iterator<Item = u16> + use<> {
         let hash = siphash(self.port, flow, 0);
-        let counter = self.counters.get_mut((hash >> 32) as usize % COUNTERS)?;
-        for tried in 0..PORTS {
-            let next = (hash as u16).wrapping_add(*counter).wrapping_add(tried);
-            let port = FIRST_PORT + next % PORTS;
-            if free(port) {
-                let step = 1 + (random % 4) as u16;
-                *counter = counter.wrapping_add(tried).wrapping_add(step);
-                return Some(port);
-            }
-        }
-        None
+        let counter = self.counters.get(counter_of(hash)).copied().unwrap_or(0);
+        let first = (hash as u16).wrapping_add(counter);
+        (0..PORTS).map(move |n| FIRST_PORT + first.wrapping_add(n) % PORTS)
     }
+
+    /// `port`, one of [`Numbers::ports`], was chosen: the next is another one.
+    pub(crate) fn chosen(&mut self, flow: &FlowKey, port: u16, random: u64) {
+        let hash = siphash(self.port, flow, 0);
+        if let Some(counter) = self.counters.get_mut(counter_of(hash)) {
+            let at = (port - FIRST_PORT).wrapping_sub(hash as u16) % PORTS;
+            *counter = at.wrapping_add(1 + (random % 4) as u16);
+        }
+    }
+}
+
+fn counter_of(hash: u64) -> usize {
+    (hash >> 32) as usize % COUNTERS
 }
 
 /// For tests: keys that are the same in each run.
@@ -133,20 +134,23 @@ mod tests {
         assert_eq!(all.len(), 4);
     }
 
+    fn pick(numbers: &mut Numbers, random: u64, free: impl Fn(u16) -> bool) -> Option<u16> {
+        let port = numbers.ports(&flow(0)).find(|port| free(*port))?;
+        numbers.chosen(&flow(0), port, random);
+        Some(port)
+    }
+
     #[test]
     fn all_ports_are_found_and_none_twice() {
         let mut numbers = Numbers::new(&mut counting_random());
         let mut random = counting_random();
         let mut taken = BTreeSet::new();
         for _ in 0..32_768 {
-            let port = numbers.port(&flow(0), random(), |port| !taken.contains(&port));
+            let port = pick(&mut numbers, random(), |port| !taken.contains(&port));
             assert!(taken.insert(port.expect("a port")));
         }
         assert_eq!(taken.first(), Some(&32_768));
-        assert_eq!(
-            numbers.port(&flow(0), 0, |port| !taken.contains(&port)),
-            None
-        );
+        assert_eq!(pick(&mut numbers, 0, |port| !taken.contains(&port)), None);
     }
 
     #[test]
@@ -154,7 +158,7 @@ mod tests {
         let mut numbers = Numbers::new(&mut counting_random());
         let mut random = counting_random();
         let used: BTreeSet<_> = (0..8000)
-            .map(|_| numbers.port(&flow(0), random(), |_| true))
+            .map(|_| pick(&mut numbers, random(), |_| true))
             .collect();
         assert_eq!(used.len(), 8000);
     }

@@ -1,15 +1,15 @@
 //! The public operations on TCP sockets.
 
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::time::Duration;
-
-use crate::flow::{Flow, FlowKey};
+use super::connection::{Connection, Phase, Wakes};
+use super::counters::count;
+use super::listener::{Listener, conflict};
+use super::machine::{self, Info, Keepalive, SendBuffer, Seq};
+use crate::flow::FlowKey;
 use crate::shared::{Core, Socket, route};
-use crate::tcp::connection::{Connection, Phase, Wakes};
-use crate::tcp::listener::{Listener, conflict};
 use crate::{Error, Handle, Stack};
 
 impl Core {
@@ -20,39 +20,13 @@ impl Core {
             None => Err(Error::BadHandle),
         }
     }
-
-    /// Ends the program's part in a connection. See [`Stack::close`].
-    pub(crate) fn close_connection(&mut self, handle: Handle) {
-        let limit_ns = self.now_ns.saturating_add(self.config.linger_ns);
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
-            return;
-        };
-        let connecting = connection.phase == Phase::Connecting;
-        let Some(io) = connection
-            .io
-            .as_mut()
-            .filter(|_| !connecting && !connection.over)
-        else {
-            return self.discard(handle);
-        };
-        let socket = io.socket_mut();
-        if socket.can_recv() && socket.send_queue() == 0 && socket.may_send() {
-            // Nothing of ours is on its way, and the peer is to know that its bytes were not read.
-            return self.abort_connection(handle);
-        }
-        socket.close();
-        connection.phase = Phase::Orphan;
-        connection.limit_ns = Some(limit_ns);
-        self.mark_dirty(handle);
-        self.settle(handle);
-    }
 }
 
 /// TCP.
 impl Stack {
     /// Listens. An unspecified address means all interfaces: `0.0.0.0` those of IPv4, `[::]` both
     /// families. Port 0 takes an ephemeral one. `backlog` bounds the connections that are
-    /// established (or in handshake) and not accepted; 0 is read as 1.
+    /// established and not accepted; 0 is read as 1. What comes beyond it is ignored, so that the peer tries again.
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`],
     /// [`Error::InvalidArgument`] (a multicast address).
@@ -90,7 +64,6 @@ impl Stack {
             local: SocketAddr::new(address, port),
             backlog: backlog.max(1),
             queue: VecDeque::new(),
-            half_open: 0,
             wakes: Wakes::default(),
         }));
         core.listeners.entry(port).or_default().push(handle);
@@ -160,34 +133,22 @@ impl Stack {
             0 => core.ephemeral_tcp(address, peer)?,
             port => port,
         };
-        if core
-            .flows
-            .contains_key(&FlowKey::new((address, port), peer))
-        {
+        let key = FlowKey::new((address, port), peer);
+        if core.flow_is_taken(&key) {
             return Err(Error::AddressInUse);
         }
-        let end = self
-            .interfaces
-            .get_mut(interface)
-            .ok_or(Error::Unreachable)?;
-        let mut io = core.budget.take().ok_or(Error::OutOfMemory)?;
-        let context = end.end.context();
-        let to = (smoltcp::wire::IpAddress::from(peer.0), peer.1);
-        let from = (smoltcp::wire::IpAddress::from(address), port);
-        if io.socket_mut().connect(context, to, from).is_err() {
-            core.budget.give_back(io);
-            return Err(Error::InvalidArgument);
+        let end = self.interfaces.get(interface).ok_or(Error::Unreachable)?;
+        if !core.budget.admit() {
+            return Err(Error::OutOfMemory);
         }
+        count(&mut core.tcp.counters.active_opens);
         let now_ns = core.now_ns;
+        let iss = Seq(core.tcp.numbers.sequence(&key, now_ns));
+        let setup = core.setup(&end.end, &key, address, iss);
+        let machine = machine::Connection::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
-        let mut connection =
-            Connection::new(io, Phase::Connecting, local, remote, interface, now_ns);
-        connection.limit_ns = Some(now_ns.saturating_add(core.config.connect_timeout_ns));
-        let key = connection.key;
-        let handle = core
-            .sockets
-            .insert(Socket::Connection(Box::new(connection)));
-        core.flows.insert(key, Flow::Connection(handle));
+        let connection = Connection::new(machine, Phase::Connecting, local, remote, interface);
+        let handle = core.insert_connection(connection);
         core.mark_dirty(handle);
         Ok(handle)
     }
@@ -196,7 +157,7 @@ impl Stack {
     /// failed ([`Error::ConnectionRefused`], [`Error::TimedOut`], [`Error::Unreachable`]…).
     pub fn tcp_connect_result(&mut self, connection: Handle) -> Result<(), Error> {
         let connection = self.core.connection_mut(connection)?;
-        match (connection.phase, connection.error) {
+        match (connection.phase, connection.error()) {
             (_, Some(error)) => Err(error),
             (Phase::Connecting, None) => {
                 connection.wakes.write = true;
@@ -215,13 +176,9 @@ impl Stack {
         if buffer.is_empty() {
             return self.core.connection_mut(connection).map(|_| 0);
         }
-        // The ring is at most two pieces.
-        for _ in 0..2 {
-            let rest = &mut buffer[done..];
-            if rest.is_empty() {
-                break;
-            }
-            let result = self.tcp_read_with(connection, &mut |bytes| {
+        // What was received lies in pieces.
+        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let result = self.core.read(connection, done > 0, &mut |bytes| {
                 let len = bytes.len().min(rest.len());
                 rest[..len].copy_from_slice(&bytes[..len]);
                 len
@@ -244,69 +201,17 @@ impl Stack {
         connection: Handle,
         f: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Result<usize, Error> {
-        let core = &mut self.core;
-        let handle = connection;
-        let connection = core.connection_mut(handle)?;
-        if connection.phase == Phase::Connecting {
-            return Err(connection.error.unwrap_or(Error::NotConnected));
-        }
-        let end = connection.error.map_or(Ok(0), Err);
-        let Some(io) = &mut connection.io else {
-            return end;
-        };
-        let socket = io.socket_mut();
-        if !socket.can_recv() {
-            if socket.may_recv() {
-                connection.wakes.read = true;
-                return Err(Error::WouldBlock);
-            }
-            return end;
-        }
-        let read = socket.recv(|bytes| {
-            let len = f(bytes).min(bytes.len());
-            (len, len)
-        });
-        // The buffer isn't empty, so that smoltcp has no reason to refuse.
-        let len = read.unwrap_or(0);
-        connection.unread = connection.unread.wrapping_add(len as u32);
-        if connection.over {
-            if !socket.can_recv()
-                && let Some(io) = connection.io.take()
-            {
-                core.budget.give_back(io);
-            }
-        } else {
-            // The window may have to be told.
-            core.mark_dirty(handle);
-        }
-        Ok(len)
+        self.core.read(connection, false, f)
     }
 
     /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty.
     /// They leave with the next [`Stack::poll`]. [`Error::WouldBlock`] if the buffer is full.
     pub fn tcp_write(&mut self, connection: Handle, data: &[u8]) -> Result<usize, Error> {
-        let mut done = 0;
         if data.is_empty() {
             return self.core.connection_mut(connection).map(|_| 0);
         }
-        for _ in 0..2 {
-            let rest = &data[done..];
-            if rest.is_empty() {
-                break;
-            }
-            let result = self.tcp_write_with(connection, &mut |room| {
-                let len = room.len().min(rest.len());
-                room[..len].copy_from_slice(&rest[..len]);
-                len
-            });
-            match result {
-                Ok(len) => done += len,
-                // Only part of it fitted: who writes the rest is to hear of room.
-                Err(_) if done > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        self.core
+            .write(connection, |machine, budget| machine.write(budget, data))
     }
 
     /// Lets `f` fill the send buffer in place; it returns how many bytes it wrote from the start of
@@ -316,92 +221,214 @@ impl Stack {
         connection: Handle,
         f: &mut dyn FnMut(&mut [u8]) -> usize,
     ) -> Result<usize, Error> {
-        let core = &mut self.core;
-        let handle = connection;
-        let connection = core.connection_mut(handle)?;
-        if let Some(error) = connection.error {
-            return Err(error);
-        }
-        if connection.phase == Phase::Connecting {
-            return Err(Error::NotConnected);
-        }
-        let Some(io) = connection.io.as_mut().filter(|_| !connection.over) else {
-            return Err(Error::BrokenPipe);
-        };
-        let socket = io.socket_mut();
-        if !socket.may_send() {
-            return Err(Error::BrokenPipe);
-        }
-        if !socket.can_send() {
-            connection.wakes.write = true;
-            return Err(Error::WouldBlock);
-        }
-        let written = socket.send(|room| {
-            let len = f(room).min(room.len());
-            (len, len)
+        self.core
+            .write(connection, |machine, budget| machine.write_with(budget, f))
+    }
+
+    /// Sends bytes without copying them: they are kept until the peer has acknowledged them, or the connection
+    /// is over, and dropped then. All of them are taken, or none: [`Error::WouldBlock`] if the
+    /// buffer is full.
+    pub fn tcp_write_shared(
+        &mut self,
+        connection: Handle,
+        bytes: Arc<dyn SendBuffer>,
+    ) -> Result<(), Error> {
+        let len = bytes.bytes().len();
+        let mut bytes = Some(bytes);
+        let written = self.core.write(connection, |machine, budget| {
+            let taken = bytes
+                .take()
+                .map(|bytes| machine.write_shared(budget, bytes));
+            if matches!(taken, Some(Ok(()))) {
+                len.max(1)
+            } else {
+                0
+            }
         });
-        // Its refusals are those that were looked for above.
-        let len = written.unwrap_or(0);
-        connection.written = connection.written.wrapping_add(len as u32);
-        core.mark_dirty(handle);
-        Ok(len)
+        written.map(|_| ())
     }
 
     /// Ends the sending side: FIN after what was written. Doing it twice is fine.
     pub fn tcp_shutdown(&mut self, connection: Handle) -> Result<(), Error> {
-        let handle = connection;
-        let connection = self.core.connection_mut(handle)?;
-        if connection.phase == Phase::Connecting {
-            return Err(Error::NotConnected);
-        }
-        if let Some(io) = connection.io.as_mut().filter(|_| !connection.over) {
-            io.socket_mut().close();
-            self.core.mark_dirty(handle);
-        }
-        Ok(())
+        self.core.connected_mut(connection)?;
+        self.core
+            .change(connection, |machine| machine.shutdown_send())
     }
 
     /// Bytes written and not acknowledged yet.
     pub fn tcp_unsent(&self, connection: Handle) -> Result<usize, Error> {
-        match self.core.owned(connection) {
-            Some(Socket::Connection(connection)) => Ok(connection
-                .io
-                .as_ref()
-                .map_or(0, |io| io.socket().send_queue())),
-            Some(_) => Err(Error::InvalidOperation),
-            None => Err(Error::BadHandle),
-        }
+        let machine = self.core.machine(connection)?;
+        Ok(machine.map_or(0, |machine| machine.unacknowledged()))
+    }
+
+    /// How a connection does: round-trip time, windows, retransmissions. All is zero once it is over.
+    pub fn tcp_info(&self, connection: Handle) -> Result<Info, Error> {
+        let machine = self.core.machine(connection)?;
+        Ok(machine.map_or(Info::default(), |machine| machine.info()))
     }
 
     /// Switches Nagle's algorithm off (`true`, the state of a new connection) or on (RFC 9293,
     /// 3.7.4). Writes made between two calls of [`Stack::poll`] are joined in any case.
     pub fn tcp_set_nodelay(&mut self, connection: Handle, nodelay: bool) -> Result<(), Error> {
-        let connection = self.core.connection_mut(connection)?;
-        if let Some(io) = &mut connection.io {
-            io.socket_mut().set_nagle_enabled(!nodelay);
-        }
-        Ok(())
+        self.core
+            .change(connection, |machine| machine.set_nodelay(nodelay))
     }
 
     /// Probes an idle connection each `interval_ns`; `None`, the state of a new connection, does
-    /// not. A peer silent for five intervals ends it with [`Error::TimedOut`].
+    /// not. A peer silent for five intervals ends it with [`Error::TimedOut`] (RFC 9293, 3.8.4).
     pub fn tcp_set_keepalive(
         &mut self,
         connection: Handle,
         interval_ns: Option<u64>,
     ) -> Result<(), Error> {
-        let handle = connection;
+        let keepalive = interval_ns.map(|ns| Keepalive {
+            idle_ns: ns.max(1_000_000),
+            interval_ns: ns.max(1_000_000),
+            probes: 4,
+        });
         let now_ns = self.core.now_ns;
-        let connection = self.core.connection_mut(handle)?;
-        // smoltcp takes zero for "as fast as possible".
-        let interval_ns = interval_ns.map(|ns| ns.max(1_000_000));
-        if let Some(io) = connection.io.as_mut().filter(|_| !connection.over) {
-            let interval = interval_ns.map(|ns| Duration::from_micros(ns / 1000));
-            io.socket_mut().set_keep_alive(interval);
-            connection.keepalive_ns = interval_ns;
-            connection.heard_ns = now_ns;
-            self.core.mark_dirty(handle);
+        self.core.change(connection, |machine| {
+            machine.set_keepalive(keepalive, now_ns)
+        })
+    }
+
+    /// How long sent data may stay without acknowledgement before [`Error::TimedOut`] (RFC 5482), in nanoseconds;
+    /// 0 for ever. A new connection has [`crate::Config::send_timeout_ns`].
+    pub fn tcp_set_user_timeout(
+        &mut self,
+        connection: Handle,
+        timeout_ns: u64,
+    ) -> Result<(), Error> {
+        let now_ns = self.core.now_ns;
+        self.core.change(connection, |machine| {
+            machine.set_user_timeout(timeout_ns, now_ns)
+        })
+    }
+
+    /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing sends a reset, and
+    /// what was not delivered is lost. A new connection has [`crate::Config::linger_ns`].
+    pub fn tcp_set_linger(&mut self, connection: Handle, linger_ns: u64) -> Result<(), Error> {
+        self.core.connection_mut(connection)?.linger_ns = Some(linger_ns);
+        Ok(())
+    }
+}
+
+impl Core {
+    /// The connection of a handle, if its handshake is over.
+    fn connected_mut(&mut self, handle: Handle) -> Result<&mut Connection, Error> {
+        let connection = self.connection_mut(handle)?;
+        if connection.phase == Phase::Connecting {
+            return Err(connection.error().unwrap_or(Error::NotConnected));
+        }
+        Ok(connection)
+    }
+
+    fn machine(&self, handle: Handle) -> Result<Option<&machine::Connection>, Error> {
+        match self.owned(handle) {
+            Some(Socket::Connection(connection)) => Ok(connection.machine.as_ref()),
+            Some(_) => Err(Error::InvalidOperation),
+            None => Err(Error::BadHandle),
+        }
+    }
+
+    /// Changes something of a connection that isn't over.
+    fn change(
+        &mut self,
+        handle: Handle,
+        f: impl FnOnce(&mut machine::Connection),
+    ) -> Result<(), Error> {
+        let connection = self.connection_mut(handle)?;
+        if let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) {
+            f(machine);
+            self.touched(handle);
         }
         Ok(())
+    }
+
+    /// See [`Stack::tcp_read_with`]. `again`: something was read, and nobody is to wait.
+    fn read(
+        &mut self,
+        handle: Handle,
+        again: bool,
+        f: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Result<usize, Error> {
+        let now_ns = self.now_ns;
+        let connection = self.connected_mut(handle)?;
+        let end = connection.error().map_or(Ok(0), Err);
+        let over = connection.over;
+        let Some(machine) = &mut connection.machine else {
+            return end;
+        };
+        let bytes = machine.peek();
+        if bytes.is_empty() {
+            if over || machine.readable() || end.is_err() {
+                return end;
+            }
+            connection.wakes.read |= !again;
+            return Err(Error::WouldBlock);
+        }
+        let len = f(bytes).min(bytes.len());
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return Ok(len);
+        };
+        if let Some(machine) = &mut connection.machine {
+            machine.consume(&mut self.budget, len, now_ns);
+            if over && machine.unread() == 0 {
+                self.release(handle);
+            } else if !over {
+                // The window may have to be told.
+                self.touched(handle);
+            }
+        }
+        Ok(len)
+    }
+
+    /// Lets `f` write; it gives the number of bytes written, 0 if there is no room.
+    fn write(
+        &mut self,
+        handle: Handle,
+        f: impl FnOnce(&mut machine::Connection, &mut crate::budget::Budget) -> usize,
+    ) -> Result<usize, Error> {
+        let connection = self.connected_mut(handle)?;
+        if let Some(error) = connection.error() {
+            return Err(error);
+        }
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return Err(Error::BadHandle);
+        };
+        let sends = |machine: &&mut machine::Connection| machine.state().can_send();
+        let over = connection.over;
+        let Some(machine) = connection.machine.as_mut().filter(|_| !over).filter(sends) else {
+            return Err(Error::BrokenPipe);
+        };
+        match f(machine, &mut self.budget) {
+            0 => {
+                connection.wakes.write = true;
+                Err(Error::WouldBlock)
+            }
+            len => {
+                self.touched(handle);
+                Ok(len)
+            }
+        }
+    }
+
+    /// A port from which `remote` isn't connected yet, and that nobody listens to.
+    fn ephemeral_tcp(&mut self, local: IpAddr, remote: (IpAddr, u16)) -> Result<u16, Error> {
+        let key = FlowKey::new((local, 0), remote);
+        let free = |port: &u16| {
+            !self.listeners.contains_key(port)
+                && !self.flow_is_taken(&FlowKey::new((local, *port), remote))
+        };
+        let port = self.tcp.numbers.ports(&key).find(free);
+        let port = port.ok_or(Error::PortsExhausted)?;
+        let random = self.draw();
+        self.tcp.numbers.chosen(&key, port, random);
+        Ok(port)
+    }
+
+    /// A port that nobody listens to.
+    fn ephemeral_listener(&mut self) -> Result<u16, Error> {
+        self.ephemeral(|core, port| !core.listeners.contains_key(&port))
     }
 }

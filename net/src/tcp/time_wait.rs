@@ -14,6 +14,8 @@ pub(crate) struct Record {
     pub(crate) send_next: Seq,
     /// RCV.NXT: what the answers acknowledge.
     pub(crate) receive_next: Seq,
+    /// The last window offered, as in a header: that of the answers.
+    pub(crate) window: u16,
     /// TS.Recent, and what our clock is moved by, if the connection had timestamps (RFC 7323).
     pub(crate) timestamps: Option<(u32, u32)>,
 }
@@ -119,7 +121,7 @@ impl TimeWait {
                 seq: record.send_next,
                 ack: record.receive_next,
                 flags: Flags::ACK,
-                window: u16::MAX,
+                window: record.window,
                 options: Options {
                     timestamps: record
                         .timestamps
@@ -154,9 +156,10 @@ impl TimeWait {
             waiting.expires_ns = now_ns.saturating_add(self.duration_ns);
             self.records.put_last(place, 0);
         }
-        // Keep-alive probes, and data that was sent before our FIN was seen, want an answer; a pure
-        // acknowledgement doesn't.
-        Some(if segment.len() > 0 || newer < 0 || old {
+        // What is out of the window wants an answer: keep-alive probes, and data that was sent before our FIN was
+        // seen. A pure acknowledgement doesn't.
+        let beyond = newer < 0 || newer >= i32::from(record.window.max(1));
+        Some(if segment.len() > 0 || beyond || old {
             acknowledge()
         } else {
             Answer::Silence
@@ -200,6 +203,7 @@ mod tests {
         let record = Record {
             send_next: Seq(500),
             receive_next: Seq(1000),
+            window: 5000,
             timestamps,
         };
         assert!(table.insert(flow(1), record, 0));
@@ -284,6 +288,7 @@ mod tests {
         let record = Record {
             send_next: Seq(1),
             receive_next: Seq(2),
+            window: 5000,
             timestamps: None,
         };
         let kept: Vec<bool> = (2..6)

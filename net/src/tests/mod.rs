@@ -3,8 +3,10 @@
 mod close;
 mod configuration;
 mod datagrams;
+mod handshake;
 mod hostile;
 mod listen;
+mod options;
 mod scale;
 mod scripted;
 mod transfer;

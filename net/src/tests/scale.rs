@@ -140,11 +140,13 @@ fn sequential_connections_leave_nothing_behind() {
         let core = &stack.core;
         assert_eq!(stack.tcp_memory_used(), 0);
         assert!(
-            core.flows.len() <= 1000 && core.timers.len() <= 128,
+            core.tcp.flows.len() == 0
+                && core.tcp.time_wait.len() <= 1000
+                && core.timers.len() <= 128,
             "{:?}",
             core.timers
         );
-        assert!(core.dirty.is_empty() && core.half_open == 0 && core.sockets.len() <= 1);
+        assert!(core.dirty.is_empty() && core.tcp.half_open.len() == 0 && core.sockets.len() <= 1);
         for interface in &stack.interfaces {
             assert!(interface.end.waiting.is_empty() && interface.end.blocked.is_empty());
         }

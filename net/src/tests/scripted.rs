@@ -166,7 +166,7 @@ fn joined_segments_are_acknowledged_at_once_and_small_ones_with_the_answer() {
     peer.ack = Some(seen[0].seq.wrapping_add(6));
     peer.send(TcpControl::Psh, b"?");
     assert_eq!(peer.seen(&mut world), []);
-    world.advance(20 * MS);
+    world.advance(50 * MS);
     assert_eq!(peer.seen(&mut world)[0].ack, peer.seq + 1);
 }
 

@@ -75,19 +75,23 @@ fn segments_cut_by_the_device_carry_right_checksums() {
     let offloads = Offloads {
         tx_checksum: true,
         tso4: true,
-        queue: 0,
+        tso6: true,
         ..Default::default()
     };
     for both in [[offloads, Offloads::default()], [offloads, offloads]] {
-        let impairment = Impairment {
-            delay_ns: 50_000,
-            ..Default::default()
-        };
-        let mut world = World::pair(Config::default(), impairment, both, 3);
-        let ends = connected(&mut world);
-        transfer(&mut world, ends, 0, &pattern(5_000_000), 20 * SECOND);
-        let statistics = world.cables[0].statistics();
-        assert!(statistics.cut > 50, "{statistics:?}");
+        for server in ["10.0.0.2:80", "[fd00::2]:80"] {
+            let impairment = Impairment {
+                delay_ns: 50_000,
+                ..Default::default()
+            };
+            let mut world = World::pair(Config::default(), impairment, both, 3);
+            let server = address(server);
+            let listener = world.stacks[1].tcp_listen(server, 8).expect("a free port");
+            let ends = connect(&mut world, listener, server);
+            transfer(&mut world, ends, 0, &pattern(5_000_000), 20 * SECOND);
+            let statistics = world.cables[0].statistics();
+            assert!(statistics.cut > 50, "{statistics:?}");
+        }
     }
 }
 

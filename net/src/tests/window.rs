@@ -18,6 +18,21 @@ struct Peer {
     /// What is acknowledged, and the furthest edge ever announced.
     acknowledged: u32,
     edge: u32,
+    /// The scale of the stack's windows.
+    shift: u32,
+}
+
+/// The window scale among the options of a SYN.
+fn window_scale(mut options: &[u8]) -> u32 {
+    while let [kind, rest @ ..] = options {
+        options = match (kind, rest) {
+            (3, [3, shift, ..]) => return u32::from(*shift),
+            (1, _) => rest,
+            (_, [len, ..]) => options.get(usize::from(*len)..).unwrap_or_default(),
+            _ => return 0,
+        };
+    }
+    0
 }
 
 impl Peer {
@@ -44,7 +59,7 @@ impl Peer {
     }
 
     /// Takes what has come; the number of its payload bytes.
-    fn hear(&mut self, world: &mut World, shift: u32) -> usize {
+    fn hear(&mut self, world: &mut World) -> usize {
         world.settle();
         let mut heard = 0;
         while let Some(frame) = self.script.take() {
@@ -65,7 +80,13 @@ impl Peer {
                 self.received = seq.wrapping_add(packet.payload().len() as u32);
                 heard += packet.payload().len();
             }
-            let window = u32::from(packet.window_len()) << if packet.syn() { 0 } else { shift };
+            let mut shift = self.shift;
+            if packet.syn() {
+                let repr = packet.options();
+                self.shift = window_scale(repr);
+                shift = 0;
+            }
+            let window = u32::from(packet.window_len()) << shift;
             self.acknowledged = packet.ack_number().0 as u32;
             self.edge = self.edge.max(self.acknowledged + window);
         }
@@ -95,14 +116,13 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
         received: 0,
         acknowledged: 0,
         edge: 0,
+        shift: 0,
     };
     peer.send(TcpControl::Syn, &[]);
-    peer.hear(&mut world, 0);
+    peer.hear(&mut world);
     peer.send(TcpControl::None, &[]);
-    peer.hear(&mut world, 0);
+    peer.hear(&mut world);
     let connection = ready(world.stacks[0].tcp_accept(listener)).expect("a connection");
-    // What smoltcp announces for a buffer of 256 KiB.
-    let shift = 3;
     while ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some() {}
 
     // It sends as long as it may, in pieces that are no multiple of the scale, and acknowledges nothing yet.
@@ -110,7 +130,7 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
     while peer.sent < peer.edge {
         let len = (peer.edge - peer.sent).min(1001) as usize;
         peer.send(TcpControl::None, &[1; 1460][..len]);
-        peer.hear(&mut world, shift);
+        peer.hear(&mut world);
         peer.received = held;
     }
     assert!(
@@ -120,10 +140,10 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
 
     // Now it has heard all, and says so; the program still doesn't read.
     world.advance(2 * super::SECOND);
-    peer.hear(&mut world, shift);
+    peer.hear(&mut world);
     for _ in 0..4 {
         peer.send(TcpControl::None, &[]);
-        peer.hear(&mut world, shift);
+        peer.hear(&mut world);
     }
     assert!(
         ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some(),

@@ -2,8 +2,9 @@
 
 use core::net::IpAddr;
 
-use crate::frame::{Datagram, Fragment, FragmentKey, Unreachable};
+use crate::frame::{Datagram, Fragment, FragmentKey};
 use crate::interface::End;
+use crate::ip::{ErrorKind, IcmpError};
 use crate::shared::{Core, Socket};
 use crate::tcp::listener::covers;
 use crate::{Error, Handle};
@@ -61,7 +62,7 @@ impl Core {
         if (datagram.local_port, datagram.remote_port) == DHCP_PORTS
             && let Some(mut client) = end.dhcp.take()
         {
-            end.feed(self.now_ns, frame, &mut client.set, None);
+            end.feed(self.now_ns, frame, &mut client.set);
             end.changed |= client.update();
             end.dhcp = Some(client);
             end.hurry();
@@ -74,7 +75,7 @@ impl Core {
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
-        end.feed(self.now_ns, frame, &mut udp.receiver().0, None);
+        end.feed(self.now_ns, frame, &mut udp.receiver().0);
         if udp.wakes.read && udp.readiness().readable {
             udp.wakes.read = false;
             self.tell(handle);
@@ -91,18 +92,19 @@ impl Core {
     }
 
     /// Tells a socket that a datagram of its reached nobody.
-    pub(crate) fn udp_unreachable(&mut self, report: &Unreachable) {
+    pub(crate) fn udp_unreachable(&mut self, report: &IcmpError) {
+        let error = match report.kind {
+            ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => Error::ConnectionRefused,
+            ErrorKind::HostUnreachable | ErrorKind::Prohibited => Error::Unreachable,
+            _ => return,
+        };
         let Some(handle) = self.udp_for(report.local.0, report.local.1) else {
             return;
         };
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
-        udp.error = Some(if report.port {
-            Error::ConnectionRefused
-        } else {
-            Error::Unreachable
-        });
+        udp.error = Some(error);
         if core::mem::take(&mut udp.wakes.read) {
             self.tell(handle);
         }

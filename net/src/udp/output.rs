@@ -76,7 +76,7 @@ impl Sender {
         if !interface.send_fragments(now_ns) {
             return Outcome::Full;
         }
-        let sent = interface.send(now_ns, &mut self.set, None);
+        let sent = interface.send(now_ns, &mut self.set);
         if sent.datagrams > 0 {
             return Outcome::Sent;
         }

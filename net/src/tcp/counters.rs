@@ -1,0 +1,97 @@
+//! What happened to TCP since the stack was made.
+
+/// Numbers of things that happened, as `netstat -s` tells them. They wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpCounters {
+    /// Segments received whose checksum is right.
+    pub segments_in: u64,
+    /// Segments sent; one that the device cuts counts once.
+    pub segments_out: u64,
+    /// Segments received whose header is impossible.
+    pub malformed: u64,
+    /// Resets received.
+    pub resets_in: u64,
+    /// Resets sent because nothing belongs to a segment.
+    pub resets_out: u64,
+    /// Such resets that were not sent because of the limit.
+    pub resets_limited: u64,
+    /// Connections begun by a program.
+    pub active_opens: u64,
+    /// Connections established by a peer.
+    pub passive_opens: u64,
+    /// Connects that failed.
+    pub failed_connects: u64,
+    /// Segments with SYN that reached a listener.
+    pub syns: u64,
+    /// Segments with SYN that were ignored because the queue of the listener is full.
+    pub listen_overflows: u64,
+    /// Segments with SYN, or that would have established a connection, ignored for want of memory.
+    pub no_memory: u64,
+    /// Handshakes that the peer never finished.
+    pub handshakes_given_up: u64,
+    /// SYN cookies sent.
+    pub cookies_sent: u64,
+    /// SYN cookies that came back and were good.
+    pub cookies_accepted: u64,
+    /// Acknowledgements for listeners that are no good cookie.
+    pub cookies_rejected: u64,
+    /// Challenge acknowledgements (RFC 5961) sent.
+    pub challenges: u64,
+    /// Challenge acknowledgements that were not sent because of the limit.
+    pub challenges_limited: u64,
+    /// Connections that went into TIME-WAIT.
+    pub time_waits: u64,
+    /// Records of TIME-WAIT that made room for others before their time.
+    pub time_wait_overflows: u64,
+    /// Connections begun anew from a record of TIME-WAIT (RFC 6191).
+    pub time_wait_reused: u64,
+    /// Connections that were closed with a reset since too many were still delivering.
+    pub orphans_aborted: u64,
+    /// Connections that ended because the peer did not answer any more.
+    pub timeouts: u64,
+    /// ICMP errors about connections.
+    pub icmp_errors: u64,
+    /// Segments sent again, of connections that are over.
+    pub retransmitted: u64,
+}
+
+impl TcpCounters {
+    /// Calls `f` with the name and the value of each.
+    pub(crate) fn each(&self, f: &mut dyn FnMut(&'static str, u64)) {
+        let all = [
+            ("tcp.segments-in", self.segments_in),
+            ("tcp.segments-out", self.segments_out),
+            ("tcp.malformed", self.malformed),
+            ("tcp.resets-in", self.resets_in),
+            ("tcp.resets-out", self.resets_out),
+            ("tcp.resets-limited", self.resets_limited),
+            ("tcp.active-opens", self.active_opens),
+            ("tcp.passive-opens", self.passive_opens),
+            ("tcp.failed-connects", self.failed_connects),
+            ("tcp.syns", self.syns),
+            ("tcp.listen-overflows", self.listen_overflows),
+            ("tcp.no-memory", self.no_memory),
+            ("tcp.handshakes-given-up", self.handshakes_given_up),
+            ("tcp.cookies-sent", self.cookies_sent),
+            ("tcp.cookies-accepted", self.cookies_accepted),
+            ("tcp.cookies-rejected", self.cookies_rejected),
+            ("tcp.challenges", self.challenges),
+            ("tcp.challenges-limited", self.challenges_limited),
+            ("tcp.time-waits", self.time_waits),
+            ("tcp.time-wait-overflows", self.time_wait_overflows),
+            ("tcp.time-wait-reused", self.time_wait_reused),
+            ("tcp.orphans-aborted", self.orphans_aborted),
+            ("tcp.timeouts", self.timeouts),
+            ("tcp.icmp-errors", self.icmp_errors),
+            ("tcp.retransmitted", self.retransmitted),
+        ];
+        for (name, value) in all {
+            f(name, value);
+        }
+    }
+}
+
+/// Counts one.
+pub(crate) fn count(counter: &mut u64) {
+    *counter = counter.wrapping_add(1);
+}

@@ -1,0 +1,225 @@
+//! What becomes of a connection after something happened to it, and when it is looked at next.
+
+use super::connection::Phase;
+use super::counters::count;
+use super::machine::State;
+use super::time_wait::Record;
+use crate::shared::{Core, Socket};
+use crate::{Error, Handle};
+
+/// How often a connection without neighbour asks for it.
+const ASK_NS: u64 = 1_000_000_000;
+
+impl Core {
+    /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on in its life.
+    pub(crate) fn touched(&mut self, handle: Handle) {
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        let Some(machine) = &connection.machine else {
+            return;
+        };
+        if machine.wants_output() && !connection.over {
+            self.mark_dirty(handle);
+        }
+        self.settle(handle);
+    }
+
+    /// Puts a connection's next deadline into the heap.
+    fn set_timer(&mut self, handle: Handle) {
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        let machine = connection.machine.as_ref();
+        let machine_ns = machine.and_then(super::machine::Connection::deadline_ns);
+        // A neighbour that doesn't answer is asked again.
+        let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
+        let next = [machine_ns, connection.neighbor_ns, ask_ns];
+        if let Some(at_ns) = next.into_iter().flatten().min()
+            && !connection.over
+        {
+            self.timers.set(&mut connection.timer_ns, at_ns, handle);
+        }
+    }
+
+    /// Looks at a connection after something happened to it: moves it on in its life, and tells who
+    /// waits.
+    pub(crate) fn settle(&mut self, handle: Handle) {
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        let Some(machine) = &connection.machine else {
+            return;
+        };
+        if connection.over {
+            return;
+        }
+        let state = machine.state();
+        if connection.phase == Phase::Connecting
+            && !matches!(state, State::SynSent | State::SynReceived | State::Closed)
+        {
+            connection.phase = Phase::Open;
+            connection.neighbor_ns = None;
+        }
+        if machine.is_over() {
+            let error = connection.error();
+            let unanswered = error == Some(Error::TimedOut);
+            let connecting = connection.phase == Phase::Connecting;
+            self.tcp.counters.timeouts += u64::from(unanswered && !connecting);
+            self.tcp.counters.failed_connects += u64::from(connecting);
+            self.over(handle);
+        } else if !machine.wants_output()
+            && let Some(quiet) = machine.time_wait()
+        {
+            // What acknowledges the peer's FIN was sent: the rest is the record's.
+            let record = Record {
+                send_next: quiet.send_next,
+                receive_next: quiet.receive_next,
+                window: quiet.window,
+                timestamps: quiet.timestamps.map(|(recent, _, offset)| (recent, offset)),
+            };
+            let key = connection.key;
+            self.over(handle);
+            count(&mut self.tcp.counters.time_waits);
+            if !self.tcp.time_wait.insert(key, record, self.now_ns) {
+                count(&mut self.tcp.counters.time_wait_overflows);
+            }
+        } else {
+            self.set_timer(handle);
+        }
+        self.wake(handle);
+    }
+
+    /// The deadline of a connection came.
+    pub(crate) fn connection_timer(&mut self, handle: Handle) {
+        let now_ns = self.now_ns;
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        if connection.over {
+            return;
+        }
+        if connection.neighbor_ns.is_some_and(|at_ns| at_ns <= now_ns) {
+            connection.neighbor_ns = None;
+            if connection.phase == Phase::Connecting {
+                count(&mut self.tcp.counters.failed_connects);
+                return self.fail(handle, Error::Unreachable);
+            }
+        }
+        if let Some(machine) = &mut connection.machine {
+            machine.timer(&mut self.budget, now_ns);
+        }
+        if connection.waiting {
+            self.mark_dirty(handle);
+        }
+        self.touched(handle);
+    }
+
+    /// The peer has no more part in the connection: its flow is free, and its buffers are too unless
+    /// there is something to read. An orphan is gone altogether.
+    pub(crate) fn over(&mut self, handle: Handle) {
+        self.remove_flow(handle);
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        if connection.phase == Phase::Connecting {
+            connection.phase = Phase::Open;
+        }
+        connection.over = true;
+        connection.neighbor_ns = None;
+        connection.error = connection.error();
+        let unread = connection
+            .machine
+            .as_ref()
+            .map_or(0, |machine| machine.unread());
+        if connection.phase == Phase::Orphan {
+            self.discard(handle);
+        } else if unread == 0 {
+            self.release(handle);
+        }
+    }
+
+    /// Gives the memory of a connection back that is over.
+    pub(crate) fn release(&mut self, handle: Handle) {
+        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+            && let Some(mut machine) = connection.machine.take()
+        {
+            let again = u64::from(machine.info().retransmitted);
+            let counter = &mut self.tcp.counters.retransmitted;
+            *counter = counter.wrapping_add(again);
+            machine.release(&mut self.budget);
+        }
+    }
+
+    /// Removes a connection and everything that belongs to it, without a word to the peer.
+    pub(crate) fn discard(&mut self, handle: Handle) {
+        let over = match self.sockets.get(handle) {
+            Some(Socket::Connection(connection)) => connection.over,
+            _ => return,
+        };
+        if !over {
+            self.remove_flow(handle);
+        }
+        self.release(handle);
+        if let Some(Socket::Connection(connection)) = self.sockets.remove(handle) {
+            self.budget.leave();
+            if connection.phase == Phase::Orphan {
+                self.tcp.orphans -= 1;
+            }
+        }
+    }
+
+    /// The program lets go of a connection. See [`crate::Stack::close`].
+    pub(crate) fn close_connection(&mut self, handle: Handle) {
+        let now_ns = self.now_ns;
+        let most = self.config.orphan_max;
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        let linger_ns = connection.linger_ns.unwrap_or(self.config.linger_ns);
+        if linger_ns == 0 {
+            return self.abort_connection(handle);
+        }
+        if self.tcp.orphans >= most {
+            count(&mut self.tcp.counters.orphans_aborted);
+            return self.abort_connection(handle);
+        }
+        let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) else {
+            return self.discard(handle);
+        };
+        machine.close(&mut self.budget, linger_ns, now_ns);
+        self.orphan(handle);
+    }
+
+    /// Ends a connection with a reset, and lets go of its handle.
+    pub(crate) fn abort_connection(&mut self, handle: Handle) {
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return;
+        };
+        let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) else {
+            return self.discard(handle);
+        };
+        machine.abort(&mut self.budget);
+        // Its reset is sent once, or not at all if there is no way to send it: see `output`.
+        self.orphan(handle);
+    }
+
+    fn orphan(&mut self, handle: Handle) {
+        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+            && connection.phase != Phase::Orphan
+        {
+            connection.phase = Phase::Orphan;
+            self.tcp.orphans += 1;
+            self.touched(handle);
+        }
+    }
+
+    /// Lists the handle as an event if somebody waits for what it now is.
+    pub(crate) fn wake(&mut self, handle: Handle) {
+        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+            && connection.take_wake()
+        {
+            self.tell(handle);
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! Handshakes that peers begin: from the SYN to the listener's queue.
+
+use core::net::{IpAddr, SocketAddr};
+
+use super::connection::{Connection, Phase};
+use super::cookie;
+use super::counters::count;
+use super::half_open::{Due, Half, Verdict};
+use super::input::clock;
+use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup};
+use super::records::Place;
+use crate::Handle;
+use crate::flow::FlowKey;
+use crate::interface::{End, Interface};
+use crate::ip::Origin;
+use crate::shared::Core;
+use crate::tcp::frames::{Ends, Way};
+
+impl Core {
+    /// What connections over an interface are told when they begin.
+    pub(super) fn setup(&self, end: &End, key: &FlowKey, local: IpAddr, iss: Seq) -> Setup {
+        let config = &self.config;
+        let mss = end.mss(local);
+        let most = config.tcp_buffer_max.clamp(machine::GUARANTEED, 1 << 30) as u32;
+        let least = (config.tcp_buffer_min.max(machine::GUARANTEED) as u32).min(most);
+        let first = (64 << 10).clamp(least, most);
+        Setup {
+            iss: iss.0,
+            timestamp_offset: self.tcp.numbers.timestamp_offset(key),
+            mss,
+            path_mss: mss,
+            ip_header: if local.is_ipv4() { 20 } else { 40 },
+            congestion: config.congestion,
+            nodelay: true,
+            user_timeout_ns: config.send_timeout_ns,
+            handshake_timeout_ns: config.connect_timeout_ns,
+            receive_initial: first,
+            receive_max: most,
+            send_initial: first,
+            send_max: most,
+            time_wait_ns: config.time_wait_ns,
+            ..Setup::default()
+        }
+    }
+
+    /// A segment for a listener that belongs to nothing yet; `false`: it is to be answered with a reset (RFC 9293,
+    /// 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
+    pub(super) fn listener_input(
+        &mut self,
+        end: &mut End,
+        origin: &Origin,
+        key: &FlowKey,
+        listener: Handle,
+        segment: &Segment<'_>,
+        beyond: Option<Seq>,
+    ) -> bool {
+        if segment.has(Flags::RST) {
+            return true;
+        }
+        if segment.has(Flags::ACK) {
+            return !segment.has(Flags::SYN)
+                && self.cookie_input(end, origin, key, listener, segment);
+        }
+        // Nobody ends what it begins.
+        if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
+            self.syn(end, origin, key, listener, segment, beyond);
+        }
+        true
+    }
+
+    /// A SYN for a listener: it is answered if there is room, and ignored otherwise, so that the peer tries again.
+    fn syn(
+        &mut self,
+        end: &mut End,
+        origin: &Origin,
+        key: &FlowKey,
+        listener: Handle,
+        segment: &Segment<'_>,
+        beyond: Option<Seq>,
+    ) {
+        let now_ns = self.now_ns;
+        count(&mut self.tcp.counters.syns);
+        if !self
+            .listener_mut(listener)
+            .is_some_and(|queue| queue.has_room())
+        {
+            return count(&mut self.tcp.counters.listen_overflows);
+        }
+        let remembered = self.tcp.half_open.has_room();
+        let iss = if remembered {
+            self.initial_number(key, beyond)
+        } else {
+            let mss = peer_mss(segment, origin.local);
+            let tcp = &mut self.tcp;
+            count(&mut tcp.counters.cookies_sent);
+            let random = &mut self.random;
+            Seq(tcp.cookies.make(key, segment.seq.0, mss, now_ns, random))
+        };
+        let setup = self.setup(end, key, origin.local, iss);
+        let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
+        let mut half = Half::new(listener, origin, iss, segment, &setup);
+        let header = if remembered {
+            self.tcp.half_open.insert(*key, half, now_ns);
+            half.syn_ack(&setup, stamp)
+        } else if half.negotiated.timestamps {
+            let Negotiated {
+                window_scale, sack, ..
+            } = half.negotiated;
+            half.syn_ack(&setup, cookie::stamp(stamp, window_scale, sack))
+        } else {
+            // Nothing tells of them later.
+            half.negotiated.window_scale = None;
+            half.negotiated.sack = false;
+            half.syn_ack(&setup, stamp)
+        };
+        self.reply(end, origin, segment, &header);
+    }
+
+    /// The first sequence number of a connection, beyond those of one that it follows.
+    fn initial_number(&mut self, key: &FlowKey, beyond: Option<Seq>) -> Seq {
+        let iss = Seq(self.tcp.numbers.sequence(key, self.now_ns));
+        match beyond {
+            // RFC 9293, 3.4.1, and RFC 6191, 4: what of the old one is still on its way must be older.
+            Some(beyond) if !iss.after(beyond) => beyond + (0x1_0000 | self.draw() as u32 & 0xffff),
+            _ => iss,
+        }
+    }
+
+    /// An acknowledgement for a listener: is it one of a cookie of ours?
+    fn cookie_input(
+        &mut self,
+        end: &mut End,
+        origin: &Origin,
+        key: &FlowKey,
+        listener: Handle,
+        segment: &Segment<'_>,
+    ) -> bool {
+        let now_ns = self.now_ns;
+        let tcp = &mut self.tcp;
+        let (iss, irs) = (segment.ack.0.wrapping_sub(1), segment.seq.0.wrapping_sub(1));
+        if !tcp.cookies.issued(now_ns) {
+            return false;
+        }
+        let Some(mss) = tcp.cookies.check(iss, key, irs, now_ns, &mut self.random) else {
+            count(&mut tcp.counters.cookies_rejected);
+            return false;
+        };
+        let echoed = segment.options.timestamps.map(|(_, echoed)| echoed);
+        let (window_scale, sack) = echoed.map_or((None, false), cookie::read_stamp);
+        let negotiated = Negotiated {
+            mss,
+            window_scale,
+            sack,
+            timestamps: echoed.is_some(),
+        };
+        count(&mut tcp.counters.cookies_accepted);
+        let setup = self.setup(end, key, origin.local, Seq(iss));
+        self.establish(origin, listener, &setup, negotiated, Seq(irs), segment);
+        true
+    }
+
+    /// A segment of a handshake that is remembered.
+    pub(super) fn half_open_input(
+        &mut self,
+        end: &mut End,
+        origin: &Origin,
+        key: &FlowKey,
+        place: Place,
+        half: &Half,
+        segment: &Segment<'_>,
+    ) {
+        let now_ns = self.now_ns;
+        let setup = self.setup(end, key, origin.local, half.iss);
+        let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
+        match half.judge(segment, setup.syn_window()) {
+            Verdict::Ignore => {}
+            Verdict::Again => self.reply(end, origin, segment, &half.syn_ack(&setup, stamp)),
+            Verdict::Challenge => {
+                if self.tcp.challenges.allow(now_ns, &mut self.random) {
+                    count(&mut self.tcp.counters.challenges);
+                    self.reply(end, origin, segment, &half.acknowledgement(&setup, stamp));
+                } else {
+                    count(&mut self.tcp.counters.challenges_limited);
+                }
+            }
+            Verdict::Reset(header) => {
+                if self.tcp.resets.allow(now_ns, &mut self.random) {
+                    count(&mut self.tcp.counters.resets_out);
+                    self.reply(end, origin, segment, &header);
+                }
+            }
+            Verdict::Forget => self.tcp.half_open.remove(place),
+            Verdict::Establish => {
+                if self.establish(
+                    origin,
+                    half.listener,
+                    &setup,
+                    half.negotiated,
+                    half.irs,
+                    segment,
+                ) {
+                    self.tcp.half_open.remove(place);
+                }
+            }
+        }
+    }
+
+    /// Makes the connection that `ack` establishes, and queues it. If there is no room nothing happens: the peer sends
+    /// its data, or we our answer, once more.
+    fn establish(
+        &mut self,
+        origin: &Origin,
+        listener: Handle,
+        setup: &Setup,
+        negotiated: Negotiated,
+        irs: Seq,
+        ack: &Segment<'_>,
+    ) -> bool {
+        let now_ns = self.now_ns;
+        if !self
+            .listener_mut(listener)
+            .is_some_and(|queue| queue.has_room())
+        {
+            count(&mut self.tcp.counters.listen_overflows);
+            return false;
+        }
+        if !self.budget.admit() {
+            count(&mut self.tcp.counters.no_memory);
+            return false;
+        }
+        count(&mut self.tcp.counters.passive_opens);
+        // The first segment may be lost, and `ack` come after it.
+        let first = Segment {
+            seq: irs + 1,
+            flags: Flags::ACK,
+            payload: &[],
+            gro: None,
+            ..*ack
+        };
+        let machine = machine::Connection::accept_cookie(setup, negotiated, &first, now_ns);
+        let local = SocketAddr::new(origin.local, ack.destination_port);
+        let remote = remote_address(origin, ack.source_port);
+        let phase = Phase::Queued(listener);
+        let connection = Connection::new(machine, phase, local, remote, origin.interface);
+        let handle = self.insert_connection(connection);
+        if let Some(queue) = self.listener_mut(listener) {
+            queue.queue.push_back(handle);
+            if core::mem::take(&mut queue.wakes.read) {
+                self.tell(listener);
+            }
+        }
+        self.connection_input(handle, ack);
+        true
+    }
+
+    /// Answers SYN again whose first answer was not acknowledged.
+    pub(crate) fn run_handshakes(&mut self, interfaces: &mut [Interface]) {
+        let now_ns = self.now_ns;
+        while let Some(due) = self.tcp.half_open.take_due(now_ns) {
+            let Due::Again(key, half) = due else {
+                count(&mut self.tcp.counters.handshakes_given_up);
+                continue;
+            };
+            let (local, remote) = (key.local(), key.remote());
+            let Some(interface) = interfaces.get_mut(half.interface) else {
+                continue;
+            };
+            let setup = self.setup(&interface.end, &key, local.0, half.iss);
+            let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
+            let header: Header = half.syn_ack(&setup, stamp);
+            let mac = half.mac;
+            let mut way = Way {
+                interface,
+                ends: Ends { local, remote, mac },
+                sent: 0,
+            };
+            // One that finds no room is sent in the next round.
+            let sent = machine::Emit::segment(&mut way, &header, &[]);
+            self.tcp.counters.segments_out += u64::from(sent);
+        }
+    }
+
+    /// Random bits.
+    pub(crate) fn draw(&mut self) -> u64 {
+        (self.random)()
+    }
+}
+
+/// The largest segment that the peer takes; the default is that of the family (RFC 9293, 3.7.1).
+pub(super) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
+    let default = if local.is_ipv4() { 536 } else { 1220 };
+    syn.options.mss.unwrap_or(default)
+}
+
+/// The peer's address; that of one on the link alone tells which link (RFC 4007).
+fn remote_address(origin: &Origin, port: u16) -> SocketAddr {
+    match origin.remote {
+        IpAddr::V6(address) if address.is_unicast_link_local() => SocketAddr::V6(
+            core::net::SocketAddrV6::new(address, port, 0, origin.interface as u32),
+        ),
+        address => SocketAddr::new(address, port),
+    }
+}
