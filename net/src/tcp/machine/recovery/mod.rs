@@ -162,6 +162,14 @@ impl Recovery {
         }
     }
 
+    /// Whether the peer has reported all of `first..end`.
+    #[cfg(test)]
+    pub(crate) fn is_sacked(&self, first: Seq, end: Seq) -> bool {
+        self.board
+            .as_ref()
+            .is_some_and(|board| board.sacked.covers(first, end))
+    }
+
     /// When the first byte in flight was last sent.
     pub(crate) fn first_sent_at(&self) -> Option<u64> {
         self.sent.first_at()

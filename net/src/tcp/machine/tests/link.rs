@@ -281,6 +281,13 @@ impl World {
     }
 
     fn carry(&mut self, from: usize, header: Header, payload: Vec<u8>) {
+        // What was received isn't sent again (RFC 2018, 5).
+        let machine = &self.ends[from].machine;
+        if !payload.is_empty() && machine.state() != State::Closed {
+            let end = header.seq + payload.len() as u32;
+            assert!(end.after(machine.una), "{header:?}");
+            assert!(!machine.recovery.is_sacked(header.seq, end), "{header:?}");
+        }
         let sent = Sent {
             from,
             at_ns: self.now_ns,
