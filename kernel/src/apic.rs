@@ -5,7 +5,7 @@
 use crate::interrupts::{SPURIOUS, TIMER};
 use crate::memory;
 use core::arch::x86_64::__cpuid;
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use x86_64::registers::model_specific::Msr;
 
 const BASE: Msr = Msr::new(0x1b);
@@ -31,6 +31,8 @@ const DIVIDE_BY_16: u32 = 3;
 /// Where the registers are mapped; [`USE_MSRS`] for x2APIC, 0 before `set_up`.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
 const USE_MSRS: u64 = 1;
+/// The timer may interrupt.
+static UNMASKED: AtomicBool = AtomicBool::new(false);
 
 fn read(register: u32) -> u32 {
     match REGISTERS.load(Ordering::Relaxed) {
@@ -97,15 +99,14 @@ pub fn elapsed_bus_clocks() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
 }
 
-/// Starts the timer: one interrupt after `bus_clocks`; 0 stops it.
+/// Starts the timer: one interrupt after `bus_clocks`, or earlier where the counter doesn't reach so far.
 pub fn set_timer(bus_clocks: u64) {
-    if bus_clocks == 0 {
-        write(LVT_TIMER, MASKED | u32::from(TIMER));
-        return;
+    // Unmasked by the first call and never masked again: each write is an exit from the virtual machine.
+    if !UNMASKED.swap(true, Ordering::Relaxed) {
+        write(LVT_TIMER, u32::from(TIMER));
     }
     let count = bus_clocks
         .div_ceil(u64::from(DIVISOR))
-        .min(u64::from(u32::MAX)) as u32;
-    write(LVT_TIMER, u32::from(TIMER));
-    write(INITIAL_COUNT, count);
+        .clamp(1, u64::from(u32::MAX));
+    write(INITIAL_COUNT, count as u32);
 }

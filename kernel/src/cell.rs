@@ -1,7 +1,7 @@
 //! A value with one owner at a time, checked.
 //!
-//! One processor runs the image and interrupts are taken only in [`crate::wait`], so nothing may find a value in use:
-//! when it does, that is a fault in the kernel and it stops with a report rather than corrupt the value. A second
+//! One processor runs the image, and what comes by an interrupt keeps away from values that the interrupted code may use
+//! ([`crate::wait::start_ticks`]), so nothing may find a value in use: when it does, that is a fault in the kernel and it stops with a report rather than corrupt the value. A second
 //! processor would turn the refusal into waiting, which is why the flag is atomic already.
 
 use core::cell::UnsafeCell;

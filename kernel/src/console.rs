@@ -44,6 +44,11 @@ static CONSOLE: Exclusive<Console> = Exclusive::new(Console {
     report: false,
 });
 
+/// Runs `f` on the console; with interrupts closed, since a tick may have a line to log.
+fn with<R>(f: impl FnOnce(&mut Console) -> R) -> R {
+    x86_64::instructions::interrupts::without_interrupts(|| CONSOLE.with(f))
+}
+
 fn read(port: u16) -> u8 {
     // SAFETY: reading the ports of the UART and of the debug console changes nothing in memory.
     unsafe { Port::new(port).read() }
@@ -56,7 +61,7 @@ fn write_port(port: u16, value: u8) {
 
 /// Finds the UART and the debug port.
 pub fn set_up() {
-    CONSOLE.with(|console| {
+    with(|console| {
         // Interrupt enable has four bits; a port where nothing is reads as ones.
         write_port(COM1 + 1, 0);
         console.serial = read(COM1 + 1) == 0;
@@ -126,7 +131,7 @@ impl Console {
 
 /// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
 pub fn report_requested() -> bool {
-    CONSOLE.with(|console| {
+    with(|console| {
         // Without interrupts for input nobody has asked for any.
         if console.listening {
             console.look();
@@ -137,12 +142,12 @@ pub fn report_requested() -> bool {
 
 /// Writes `bytes` as they are; waits until the UART has taken them.
 pub fn write(bytes: &[u8]) {
-    CONSOLE.with(|console| console.write(bytes));
+    with(|console| console.write(bytes));
 }
 
 /// Reads what has come in, up to the length of `buffer`, without waiting; returns how much.
 pub fn read_available(buffer: &mut [u8]) -> usize {
-    CONSOLE.with(|console| {
+    with(|console| {
         let mut count = 0;
         for slot in buffer {
             let Some(byte) = console.next() else {
@@ -157,16 +162,15 @@ pub fn read_available(buffer: &mut [u8]) -> usize {
 
 /// Whether a byte has come in.
 pub fn has_input() -> bool {
-    CONSOLE.with(|console| {
+    with(|console| {
         console.pending_start < console.pending_end || console.serial && read(COM1 + 5) & 1 != 0
     })
 }
 
-/// Lets received bytes end [`crate::wait::wait_until`]; costs nothing when that is so already.
+/// Lets received bytes end a halt ([`crate::wait`]); costs nothing when that is so already.
 pub fn listen() {
     const IRQ: u8 = 4;
-    let newly =
-        CONSOLE.with(|console| console.serial && !core::mem::replace(&mut console.listening, true));
+    let newly = with(|console| console.serial && !core::mem::replace(&mut console.listening, true));
     if newly {
         io_apic::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
         write_port(COM1 + 1, 1);
@@ -175,7 +179,7 @@ pub fn listen() {
 
 /// Writes to `soil run`'s channel; false where there is none.
 pub fn write_control(bytes: &[u8]) -> bool {
-    CONSOLE.with(|console| {
+    with(|console| {
         if console.debug {
             bytes.iter().for_each(|byte| write_port(DEBUG_PORT, *byte));
         }
@@ -244,6 +248,6 @@ pub fn read_line(buffer: &mut [u8]) -> usize {
 pub fn wait_for_input(deadline: Option<u64>) {
     listen();
     if !has_input() {
-        crate::wait::wait_until(deadline);
+        crate::wait::pause_until(deadline);
     }
 }

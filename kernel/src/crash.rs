@@ -253,6 +253,7 @@ pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
 #[cfg(feature = "panic-handler")]
 #[panic_handler]
 fn panic(info: &core::panic::PanicInfo) -> ! {
+    x86_64::instructions::interrupts::disable();
     let stack: u64;
     // SAFETY: reads the stack pointer.
     unsafe { core::arch::asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack)) };

@@ -2,14 +2,16 @@
 //!
 //! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in the red zone below
 //! its stack pointer, which the processor would overwrite. For the same reason the entry saves the XMM registers before
-//! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]; interrupts are open only while
-//! [`crate::wait`] halts. Source: Intel SDM volume 3, chapters 6 and 8.
+//! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]. Interrupts are open while [`crate::wait`]
+//! halts, and in a program with a network also while it computes: their handlers may come in the middle of Rust code, and use
+//! nothing but atomics, ports and registers. Source: Intel SDM volume 3, chapters 6 and 8.
 
 use crate::cell::Exclusive;
 use crate::stacks;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 use x86_64::VirtAddr;
+use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::segmentation::{CS, SS, Segment};
 use x86_64::registers::model_specific::{GsBase, LStar, Msr, SFMask};
 use x86_64::registers::rflags::RFlags;
@@ -261,6 +263,15 @@ pub unsafe fn set_up() {
     }
 }
 
+/// Gives interrupts the stack that ends at `top`, from the next one on.
+pub fn set_stack(top: u64) {
+    // SAFETY: the processor reads the entry when it takes an interrupt, and none is being served.
+    unsafe {
+        let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[2];
+        entry.write_unaligned(VirtAddr::new_truncate(top));
+    }
+}
+
 /// The stack pointer of the program at its last system call.
 pub fn program_stack() -> u64 {
     // SAFETY: written by the entry of the system call, which isn't running now.
@@ -271,7 +282,7 @@ pub fn program_stack() -> u64 {
 static HANDLERS: [AtomicPtr<()>; VECTORS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; VECTORS];
 
-/// Runs `handler` at each interrupt `vector`, while the processor is halted in [`crate::wait`].
+/// Runs `handler` at each interrupt `vector`. It may interrupt Rust code: see the head of this file.
 pub fn set_handler(vector: u8, handler: fn()) {
     if let Some(slot) = HANDLERS.get(usize::from(vector)) {
         slot.store(handler as *mut (), Ordering::Release);
@@ -284,7 +295,7 @@ static ACKNOWLEDGE: Exclusive<Vec<(u8, drivers::Interrupt)>> = Exclusive::new(Ve
 /// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a vector.
 pub fn add_acknowledge(vector: u8, interrupt: drivers::Interrupt) {
     if interrupt.needs_acknowledge() {
-        ACKNOWLEDGE.with(|list| list.push((vector, interrupt)));
+        without_interrupts(|| ACKNOWLEDGE.with(|list| list.push((vector, interrupt))));
         set_handler(vector, acknowledge_all);
     }
 }
@@ -315,6 +326,11 @@ extern "C" fn interrupt(frame: &mut Frame) {
 }
 
 fn device(vector: usize) {
+    if vector == usize::from(TIMER) {
+        crate::wait::timer_interrupt();
+    } else {
+        crate::wait::note();
+    }
     let handler = HANDLERS
         .get(vector)
         .map_or(core::ptr::null_mut(), |slot| slot.load(Ordering::Acquire));

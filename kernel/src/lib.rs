@@ -7,7 +7,8 @@
 //!
 //! # For `soil-sys`
 //! - [`time`]: `monotonic_ns() -> u64`, `wall_ns() -> u64`
-//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console, button) or the deadline
+//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console, button) or the deadline;
+//!   `start_ticks(fn(), stack)` lets the timer interrupt the program from then on, `resume(now)` sets it before the program runs on
 //! - [`memory`]: `statistics() -> Statistics`
 //! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
 //! - [`console`]: `write(&[u8])`, `read_available(&mut [u8]) -> usize`, `has_input() -> bool`, `listen()` (input ends a wait)
@@ -71,6 +72,7 @@ pub mod syscall;
 pub mod syscall_names;
 #[cfg(not(test))]
 pub mod time;
+pub mod timer;
 pub mod tlb;
 #[cfg(not(test))]
 pub mod wait;

@@ -8,7 +8,7 @@ use crate::interrupts::{self, POWER};
 use crate::io_apic::{self, Trigger};
 use crate::{console, firmware, memory};
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use x86_64::instructions::port::Port;
 
 /// QEMU's `isa-debug-exit`, as `soil run` sets it.
@@ -21,9 +21,12 @@ static REQUESTS: AtomicUsize = AtomicUsize::new(0);
 /// Whether the program looks at [`requested`] itself.
 static HANDLED: AtomicBool = AtomicBool::new(false);
 static LISTENING: AtomicBool = AtomicBool::new(false);
+/// The selector of generic events, where the machine has one.
+static EVENTS: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Ends the machine with `status`, as a process would end.
 pub fn exit(status: u8) -> ! {
+    x86_64::instructions::interrupts::disable();
     let mut text = Line {
         bytes: [0; 24],
         len: 0,
@@ -155,9 +158,13 @@ pub fn listen() {
             io_apic::route(tables.legacy_gsi(*irq), POWER, Trigger::Level);
         }
         Some(Power::Reduced {
-            events: Some((_, gsi)),
+            events: Some((address, gsi)),
             ..
         }) => {
+            let Some(events) = memory::map_device(*address, 4) else {
+                return;
+            };
+            EVENTS.store(events.cast(), Ordering::Release);
             interrupts::set_handler(POWER, generic_event);
             io_apic::route(*gsi, POWER, Trigger::Edge);
         }
@@ -185,16 +192,8 @@ fn fixed_event() {
 fn generic_event() {
     /// QEMU's docs/specs/acpi_hw_reduced_hotplug: "power down" in the selector, which reading clears.
     const POWER_DOWN: u32 = 2;
-    let events = match firmware::acpi().power {
-        Some(Power::Reduced {
-            events: Some((address, _)),
-            ..
-        }) => memory::map_device(address, 4),
-        _ => None,
-    };
-    let Some(events) = events else { return };
-    // SAFETY: the device's selector, mapped and aligned.
-    if unsafe { events.cast::<u32>().read_volatile() } & POWER_DOWN != 0 {
+    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it let interrupts in.
+    if unsafe { EVENTS.load(Ordering::Acquire).read_volatile() } & POWER_DOWN != 0 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
     }
 }

@@ -567,7 +567,7 @@ fn timespec(start: u64) -> Result<u64, Errno> {
 
 fn sleep(deadline: u64) -> Result<u64, Errno> {
     while time::monotonic_ns() < deadline {
-        wait::wait_until(Some(deadline));
+        wait::pause_until(Some(deadline));
     }
     Ok(0)
 }

@@ -6,10 +6,9 @@
 //! has to be waited for; on other machines it is the PIT.
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 
-use crate::cell::Exclusive;
 use crate::{apic, console, machine, rtc};
 use core::arch::x86_64::{__cpuid, _rdtsc};
-use core::sync::atomic::{AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
@@ -23,24 +22,19 @@ const PIT_HZ: u64 = 1_193_182;
 /// `ns = ticks * multiplier >> SHIFT`.
 const SHIFT: u32 = 32;
 
-struct State {
-    scale: Option<Scale>,
-    /// Wall time at monotonic time 0, once somebody asked.
-    wall_base: Option<u64>,
-    kvm: Option<&'static KvmClock>,
-}
-
 #[derive(Clone, Copy)]
 struct Scale {
     multiplier: u64,
     bus_hz: u64,
 }
 
-static STATE: Exclusive<State> = Exclusive::new(State {
-    scale: None,
-    wall_base: None,
-    kvm: None,
-});
+/// The scale, once it was found: atomics, since a tick may ask for the time while the program does.
+static MULTIPLIER: AtomicU64 = AtomicU64::new(0);
+static BUS_HZ: AtomicU64 = AtomicU64::new(0);
+/// Whether [`KVM_CLOCK`] counts.
+static KVM: AtomicBool = AtomicBool::new(false);
+/// Wall time at monotonic time 0, once somebody asked.
+static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The counter at boot: monotonic time 0.
 static START: AtomicU64 = AtomicU64::new(0);
@@ -114,13 +108,14 @@ fn scaled(ticks: u64, multiplier: u64) -> u64 {
     ((u128::from(ticks) * u128::from(multiplier)) >> SHIFT) as u64
 }
 
-fn kvm_clock() -> Option<&'static KvmClock> {
+/// Lets KVM's clock count; false where there is none.
+fn start_kvm_clock() -> bool {
     if !machine::is_kvm() || __cpuid(KVM_FEATURES).eax & 1 << 3 == 0 {
-        return None;
+        return false;
     }
     // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.
     unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const KVM_CLOCK) as u64 | 1) };
-    Some(&KVM_CLOCK)
+    true
 }
 
 /// The counter's rate in Hz by CPUID leaf 0x15, 0 where it doesn't say.
@@ -211,76 +206,88 @@ impl Scale {
     }
 }
 
-impl State {
-    fn scale(&mut self) -> Scale {
-        match self.scale {
-            Some(scale) => scale,
-            None => {
-                self.kvm = kvm_clock();
-                *self.scale.insert(Scale::find())
-            }
-        }
-    }
-
-    fn monotonic(&mut self) -> u64 {
-        let scale = self.scale();
-        match self.kvm {
-            Some(clock) => clock.read(),
-            None => scaled(
-                ticks().saturating_sub(START.load(Ordering::Relaxed)),
-                scale.multiplier,
-            ),
-        }
-    }
-
-    fn wall_base(&mut self) -> u64 {
-        if let Some(base) = self.wall_base {
-            return base;
-        }
-        let now = self.monotonic();
-        let wall = self.kvm.and_then(kvm_wall_clock).or_else(rtc::read_ns);
-        if wall.is_none() {
-            console::line(format_args!(
-                "this machine has no clock: wall time begins in 1970"
-            ));
-        }
-        *self.wall_base.insert(wall.unwrap_or(0).saturating_sub(now))
+/// The scale's multiplier, which is found by the first question.
+fn multiplier() -> u64 {
+    match MULTIPLIER.load(Ordering::Acquire) {
+        0 => find_scale(),
+        multiplier => multiplier,
     }
 }
 
+#[cold]
+fn find_scale() -> u64 {
+    KVM.store(start_kvm_clock(), Ordering::Release);
+    let scale = Scale::find();
+    let multiplier = scale.multiplier.max(1);
+    BUS_HZ.store(scale.bus_hz, Ordering::Relaxed);
+    MULTIPLIER.store(multiplier, Ordering::Release);
+    multiplier
+}
+
+#[cold]
+fn find_wall_base() -> u64 {
+    // The real-time clock's ports are asked by one at a time.
+    x86_64::instructions::interrupts::without_interrupts(read_wall_base)
+}
+
+fn read_wall_base() -> u64 {
+    let now = monotonic_ns();
+    let wall = if KVM.load(Ordering::Acquire) {
+        kvm_wall_clock()
+    } else {
+        None
+    };
+    let wall = wall.or_else(rtc::read_ns);
+    if wall.is_none() {
+        console::line(format_args!(
+            "this machine has no clock: wall time begins in 1970"
+        ));
+    }
+    let base = wall.unwrap_or(0).saturating_sub(now);
+    WALL_BASE.store(base, Ordering::Release);
+    base
+}
+
 /// `struct pvclock_wall_clock`: wall time when the host began to count; plus the time since.
-fn kvm_wall_clock(clock: &KvmClock) -> Option<u64> {
+fn kvm_wall_clock() -> Option<u64> {
     use core::sync::atomic::AtomicU32;
     static WALL: [AtomicU32; 3] = [const { AtomicU32::new(0) }; 3];
     // SAFETY: as for the system time; the host fills the words in before the instruction ends.
     unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
     let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
-    (seconds != 0).then(|| seconds * NS + ns + clock.read())
+    (seconds != 0).then(|| seconds * NS + ns + KVM_CLOCK.read())
 }
 
 /// Nanoseconds since boot; never goes back.
 pub fn monotonic_ns() -> u64 {
-    STATE.with(State::monotonic)
+    let multiplier = multiplier();
+    if KVM.load(Ordering::Acquire) {
+        return KVM_CLOCK.read();
+    }
+    let start = START.load(Ordering::Relaxed);
+    scaled(ticks().saturating_sub(start), multiplier)
 }
 
 /// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is said once.
 pub fn wall_ns() -> u64 {
-    STATE.with(|state| {
-        let base = state.wall_base();
-        base.saturating_add(state.monotonic())
-    })
+    let base = match WALL_BASE.load(Ordering::Acquire) {
+        u64::MAX => find_wall_base(),
+        base => base,
+    };
+    base.saturating_add(monotonic_ns())
 }
 
 /// Moves the wall clock by so many nanoseconds.
 pub fn adjust_wall(offset_ns: i64) {
-    STATE.with(|state| {
-        let base = state.wall_base();
-        state.wall_base = Some(base.saturating_add_signed(offset_ns));
-    });
+    wall_ns(); // finds the base
+    let move_base = |base: u64| Some(base.saturating_add_signed(offset_ns).min(u64::MAX - 1));
+    // It always moves.
+    let _ = WALL_BASE.fetch_update(Ordering::AcqRel, Ordering::Acquire, move_base);
 }
 
 /// The APIC's bus clocks in `ns`.
 pub fn bus_clocks(ns: u64) -> u64 {
-    let hz = STATE.with(|state| state.scale().bus_hz);
+    multiplier();
+    let hz = BUS_HZ.load(Ordering::Relaxed);
     (u128::from(ns) * u128::from(hz) / u128::from(NS)).min(u128::from(u64::MAX)) as u64
 }

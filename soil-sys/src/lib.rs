@@ -29,6 +29,7 @@ mod disks;
 pub mod error;
 mod fiber;
 mod files;
+mod lock;
 mod log_sink;
 mod net;
 mod pipe;

@@ -22,7 +22,7 @@ use crate::abi::{
 };
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Interest, LinkWake, Platform};
-use crate::runtime::{Driver, Runtime};
+use crate::runtime::{self, Driver, Runtime};
 use crate::table::{Direction, Fd, Operations};
 use crate::ty::Int;
 use ::net::{Handle, Progress, Stack};
@@ -165,9 +165,18 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     })?;
     rt.net = Some(net);
     Current::take_report_requests();
+    Current::look_beside(look);
     // Fixed addresses are there after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())
+}
+
+/// Looks after the network while the program computes.
+fn look() {
+    runtime::beside(|rt| {
+        poll(rt, Current::monotonic_ns());
+        rt.interest.submit_all();
+    });
 }
 
 fn poll(rt: &mut Runtime, now: u64) {

@@ -10,6 +10,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 
 #[cfg(feature = "image")]
 mod image;
@@ -110,6 +111,19 @@ pub trait Platform {
 
     /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page below it.
     fn stack(len: usize) -> Option<NonNull<u8>>;
+
+    /// Says that the program is about to run on, at time `now`.
+    fn resume(now: u64);
+
+    /// Calls `look` every few milliseconds while the program computes, until the end of the program: in its midst or beside it, so
+    /// `look` does its work in [`crate::runtime::beside`].
+    fn look_beside(look: fn());
+
+    /// Sleeps while `word` is `value`, until [`Platform::wake`]; may end early.
+    fn await_change(word: &AtomicU32, value: u32);
+
+    /// Wakes who sleeps in [`Platform::await_change`] on `word`.
+    fn wake(word: &AtomicU32);
 
     /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;

@@ -7,6 +7,7 @@ use crate::abi::{
 use crate::console::Console;
 use crate::details::Details;
 use crate::error::{Answer, Error, Stop, encode};
+use crate::lock::Lock;
 use crate::pipe::Pipes;
 use crate::platform::{Current, Interest, Platform};
 use crate::table::{Direction, Fd, Table};
@@ -14,37 +15,56 @@ use crate::ty::Int;
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
-use core::sync::atomic::{AtomicBool, Ordering};
 use hashbrown::HashMap;
 
-/// The runtime behind a flag that says whether somebody is inside.
+/// The runtime behind its lock.
 struct RuntimeCell {
-    busy: AtomicBool,
+    lock: Lock,
     runtime: UnsafeCell<Runtime>,
 }
 
-// SAFETY: the runtime is only reached through `call`, which lets in one at a time.
+// SAFETY: the runtime is only reached through `call` and `beside`, one at a time, with what it owns: what isn't `Send` of that
+// doesn't depend on the thread, only on there being one.
 unsafe impl Sync for RuntimeCell {}
 
 static RUNTIME: RuntimeCell = RuntimeCell {
-    busy: AtomicBool::new(false),
+    lock: Lock::new(),
     runtime: UnsafeCell::new(Runtime::new()),
 };
 
 /// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser, another thread) is `Busy`.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    if RUNTIME.busy.swap(true, Ordering::Acquire) {
+    if !RUNTIME.lock.enter() {
         return encode(Err(Error::Busy.into()));
     }
-    // SAFETY: `busy` was false, and stays true until this borrow has ended; with panic=abort there is no other way out.
+    // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other way out.
     let rt = unsafe { &mut *RUNTIME.runtime.get() };
     let answer = f(rt);
     if matches!(answer, Err(Stop::Error(_))) {
         rt.details.failed();
     }
     let answer = encode(answer);
-    RUNTIME.busy.store(false, Ordering::Release);
+    RUNTIME.lock.leave();
     answer
+}
+
+/// Runs `f` on the runtime for what interrupts the program or runs beside it; does nothing while a call is inside.
+pub fn beside(f: impl FnOnce(&mut Runtime)) {
+    if RUNTIME.lock.enter_beside() {
+        // SAFETY: as in `call`.
+        f(unsafe { &mut *RUNTIME.runtime.get() });
+        RUNTIME.lock.leave_beside();
+    }
+}
+
+/// Whether the program is in no call, as in `fork` on its own thread. The caller has to [`unlock`].
+pub fn lock() -> bool {
+    RUNTIME.lock.enter()
+}
+
+/// See [`lock`].
+pub fn unlock() {
+    RUNTIME.lock.leave();
 }
 
 /// Tokens are small numbers of the caller's choice: one multiplication spreads them (Knuth, TAOCP 6.4).

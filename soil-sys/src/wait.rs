@@ -63,6 +63,7 @@ pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) 
         step(rt, now);
         if rt.has_completions() || until.is_some_and(|until| until <= now) {
             rt.interest.submit();
+            Current::resume(now);
             return Ok(fetch(rt, completions, max));
         }
         let until = earliest(rt, until);
@@ -70,8 +71,10 @@ pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) 
             continue;
         }
         if sleep(rt, until) == Woken::Interrupted {
-            step(rt, Current::monotonic_ns());
+            let now = Current::monotonic_ns();
+            step(rt, now);
             rt.interest.submit();
+            Current::resume(now);
             return Ok(fetch(rt, completions, max));
         }
     }

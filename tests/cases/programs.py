@@ -24,12 +24,12 @@ class Program:
         self.limit = rest.pop("limit", 60)
         assert not rest, rest
 
-    def check(self, context, form):
+    def check(self, context, form, tap=None):
         options = list(self.options)
         for name, value in self.environment.items():
             options += ["--env", f"{name}={value}"]
         arguments = [word() if callable(word) else word for word in self.arguments]
-        child = context.soil(self.program, form, *arguments, options=options)
+        child = context.soil(self.program, form, *arguments, options=options, tap=tap)
         status = child.finish(context.remaining())
         output = clean(child.text)
         if self.contains is None:

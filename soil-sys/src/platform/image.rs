@@ -18,11 +18,14 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
 use kernel::areas::Protection;
 use kernel::{console, environment, memory, power, serial, time, wait};
 
 /// Bytes of the unmapped page below a stack.
 const GUARD: usize = 4096;
+/// Bytes of the stack for what runs while the program computes.
+const LOOK_STACK: usize = 64 << 10;
 
 /// See the head of this file.
 pub struct Image;
@@ -46,6 +49,9 @@ impl Interest {
 
     /// Nothing: what was queued has been announced to the devices already.
     pub fn submit(&mut self) {}
+
+    /// Nor here.
+    pub fn submit_all(&mut self) {}
 
     /// Says that something has happened already.
     pub fn immediately(&mut self) {
@@ -210,6 +216,25 @@ impl Platform for Image {
         }
         NonNull::new((start + total) as *mut u8)
     }
+
+    fn resume(now: u64) {
+        wait::resume(now);
+    }
+
+    fn look_beside(look: fn()) {
+        match Self::stack(LOOK_STACK) {
+            Some(stack) => wait::start_ticks(look, stack),
+            None => log::warn!(
+                "no memory for a stack of {LOOK_STACK} bytes: the network stands still while the program computes"
+            ),
+        }
+    }
+
+    fn await_change(_: &AtomicU32, _: u32) {
+        // One processor: what interrupts the program has ended before the program runs on.
+    }
+
+    fn wake(_: &AtomicU32) {}
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
         if !interest.immediate {

@@ -1,5 +1,6 @@
 //! The process: Linux through the C library that OCaml links anyway.
 
+mod beside;
 mod disk;
 mod links;
 mod passt;
@@ -24,7 +25,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicI64, Ordering};
+use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use core::time::Duration;
 
 /// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable takes without blocking (POSIX
@@ -113,6 +114,13 @@ impl Interest {
     pub fn submit(&mut self) {
         if let Some(ring) = &self.ring {
             ring.with(ring::Ring::go_on);
+        }
+    }
+
+    /// The same for who looks only now and then.
+    pub fn submit_all(&mut self) {
+        if let Some(ring) = &self.ring {
+            ring.with(ring::Ring::submit);
         }
     }
 
@@ -358,11 +366,33 @@ impl Platform for Linux {
         }
     }
 
+    fn resume(_: u64) {
+        beside::resume();
+    }
+
+    fn look_beside(look: fn()) {
+        beside::start(look);
+    }
+
+    fn await_change(word: &AtomicU32, value: u32) {
+        let forever = core::ptr::null::<libc::timespec>();
+        let operation = libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG;
+        // SAFETY: futex(2) on a word that lives during the call.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, value, forever) };
+    }
+
+    fn wake(word: &AtomicU32) {
+        let operation = libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG;
+        // SAFETY: as above.
+        unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), operation, i32::MAX) };
+    }
+
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
         let until = if interest.immediate { Some(0) } else { until };
         let left =
             || until.map(|until| Duration::from_nanos(until.saturating_sub(Linux::monotonic_ns())));
         let time = left();
+        beside::sleeps();
         // SAFETY: this thread holds the OCaml runtime, having been called from OCaml, and touches nothing of OCaml's in between.
         #[cfg(feature = "process")]
         unsafe {

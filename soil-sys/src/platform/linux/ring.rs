@@ -192,7 +192,7 @@ impl Ring {
     }
 
     /// Begins what was added since the last system call.
-    fn submit(&mut self) {
+    pub fn submit(&mut self) {
         self.urgent = false;
         self.quiet = 0;
         if !self.uring.submission().is_empty() {

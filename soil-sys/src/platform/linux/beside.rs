@@ -1,0 +1,142 @@
+//! The thread that looks after the network while the program computes.
+//!
+//! It knows nothing of OCaml, takes no signals, and looks only when the program was in no `soil_wait` for a whole [`TICK_NS`]. While the
+//! program sleeps, so does the thread: an idle process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't
+//! pay a system call to wake it.
+
+use super::Linux;
+use crate::platform::Platform;
+use crate::runtime;
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+
+/// How long the program computes before the network is looked after beside it.
+const TICK_NS: u64 = 4_000_000;
+/// Bytes of the thread's stack.
+const STACK: usize = 256 << 10;
+
+/// There is no thread.
+const NONE: u32 = 0;
+/// The program runs.
+const COMPUTES: u32 = 1;
+/// The program sleeps in `soil_wait`.
+const SLEEPS: u32 = 2;
+/// So does the thread, until it is woken.
+const PARKED: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(NONE);
+/// How often `soil_wait` has returned to the program.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+/// What the thread calls; null before [`start`], and where no thread can be made.
+static LOOK: AtomicPtr<()> = AtomicPtr::new(null_mut());
+
+/// Calls `look` from now on while the program computes.
+pub fn start(look: fn()) {
+    if LOOK.swap(look as *mut (), Ordering::Release).is_null() {
+        // SAFETY: the functions live as long as the program. Where there is no memory for them a fork gets no thread.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    }
+    make_thread();
+}
+
+/// The program is about to sleep.
+pub fn sleeps() {
+    // A thread that is parked stays so until the program runs.
+    let _ = STATE.compare_exchange(COMPUTES, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The program runs on.
+pub fn resume() {
+    TURNS.fetch_add(1, Ordering::Relaxed);
+    match STATE.load(Ordering::Relaxed) {
+        COMPUTES => (),
+        NONE => make_thread(),
+        _ => {
+            if STATE.swap(COMPUTES, Ordering::Relaxed) == PARKED {
+                Linux::wake(&STATE);
+            }
+        }
+    }
+}
+
+/// Makes the thread, unless there is nothing to do for it.
+fn make_thread() {
+    if LOOK.load(Ordering::Acquire).is_null() {
+        return;
+    }
+    STATE.store(COMPUTES, Ordering::Relaxed);
+    // SAFETY: plain calls of the C library on variables of this function, each made before it is used. The new thread takes the
+    // signal mask, all ones, that this one gives back afterwards.
+    let failed = unsafe {
+        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+        let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =
+            (core::mem::zeroed(), core::mem::zeroed());
+        let mut thread: libc::pthread_t = core::mem::zeroed();
+        libc::pthread_attr_init(&mut attributes);
+        libc::pthread_attr_setstacksize(&mut attributes, STACK);
+        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+        let failed = libc::pthread_create(&mut thread, &attributes, run, null_mut());
+        libc::pthread_sigmask(libc::SIG_SETMASK, &old, null_mut());
+        libc::pthread_attr_destroy(&mut attributes);
+        failed
+    };
+    if failed != 0 {
+        STATE.store(NONE, Ordering::Relaxed);
+        LOOK.store(null_mut(), Ordering::Relaxed);
+        log::warn!(
+            "no thread can be made (error {failed}): the network stands still while the program computes"
+        );
+    }
+}
+
+/// What the thread does.
+extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+    let tick = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: TICK_NS as i64,
+    };
+    loop {
+        let turn = TURNS.load(Ordering::Relaxed);
+        // SAFETY: reads `tick`.
+        unsafe { libc::nanosleep(&tick, null_mut()) };
+        if TURNS.load(Ordering::Relaxed) != turn {
+            continue;
+        }
+        if STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed)
+            == Err(COMPUTES)
+        {
+            // SAFETY: only `start` stores there, a function of this type; null is `None`.
+            let look = unsafe {
+                core::mem::transmute::<*mut (), Option<fn()>>(LOOK.load(Ordering::Acquire))
+            };
+            if let Some(look) = look {
+                look();
+            }
+        }
+        while STATE.load(Ordering::Relaxed) == PARKED {
+            Linux::await_change(&STATE, PARKED);
+        }
+    }
+}
+
+/// Whether [`before_fork`] has locked the runtime.
+static LOCKED: AtomicBool = AtomicBool::new(false);
+
+/// A fork in the middle of a look would leave the child with a runtime that is in use for ever.
+extern "C" fn before_fork() {
+    LOCKED.store(runtime::lock(), Ordering::Relaxed);
+}
+
+extern "C" fn after_fork() {
+    if LOCKED.swap(false, Ordering::Relaxed) {
+        runtime::unlock();
+    }
+}
+
+/// The child has one thread; its next `soil_wait` makes another.
+extern "C" fn in_child() {
+    STATE.store(NONE, Ordering::Relaxed);
+    after_fork();
+}

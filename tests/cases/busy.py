@@ -1,0 +1,197 @@
+"""The network goes on while a task computes without a pause, and what computes isn't disturbed."""
+
+import errno
+import fcntl
+import os
+import select
+import socket
+import struct
+import termios
+import threading
+import time
+
+from cases.network import icmp_echo, in_every_form
+from cases.programs import MACHINES, Program
+from harness.runner import test
+
+BUSY = "tests/programs/soil/busy.exe"
+SECONDS = 10
+BACKLOG = 50
+LARGE = 1_000_000
+
+
+class Pinger:
+    """Sends an echo request every `interval` seconds and counts the answers."""
+
+    def __init__(self, tap, interval):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
+        self.socket.connect((tap.guest, 0))
+        self.sent, self.answered, self.slowest = 0, 0, 0.0
+        self.ended = threading.Event()
+        self.thread = threading.Thread(target=self.loop, args=(interval,), daemon=True)
+        self.thread.start()
+
+    def loop(self, interval):
+        while not self.ended.wait(interval):
+            message = icmp_echo(self.sent & 0xFFFF, os.urandom(56))
+            self.sent += 1
+            try:
+                self.socket.send(message)
+            except OSError:
+                continue  # nobody has answered for that address: it counts as lost
+            before = time.monotonic()
+            while select.select([self.socket], [], [], max(0, before + 1 - time.monotonic()))[0]:
+                answer = self.socket.recv(65536)[20:]
+                if answer[0] == 0 and answer[4:] == message[4:]:
+                    self.answered += 1
+                    self.slowest = max(self.slowest, time.monotonic() - before)
+                    break
+
+    def end(self):
+        self.ended.set()
+        self.thread.join()
+        self.socket.close()
+
+
+class Absent:
+    """A peer that has an Ethernet address and answers no TCP; counts the SYNs that it gets."""
+
+    MAC = b"\x02\0\0\0\0\x99"
+
+    def __init__(self, tap, address):
+        self.address = socket.inet_aton(address)
+        self.socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        self.socket.bind((tap.name, 0))
+        self.syns = []
+        threading.Thread(target=self.loop, daemon=True).start()
+
+    def loop(self):
+        while True:
+            frame = self.socket.recv(65536)
+            kind, payload = frame[12:14], frame[14:]
+            if kind == b"\x08\x06" and payload[6:8] == b"\0\1" and payload[24:28] == self.address:
+                asker = payload[8:18]
+                head = asker[:6] + self.MAC + b"\x08\x06\0\1\x08\0\6\4\0\2"
+                self.socket.send(head + self.MAC + self.address + asker + bytes(18))
+            elif kind == b"\x08\0" and payload[9] == 6 and payload[16:20] == self.address:
+                if payload[4 * (payload[0] & 15) + 13] & 2:
+                    self.syns.append(time.monotonic())
+
+
+def unacknowledged(connection):
+    """Bytes in the sending queue that the peer hasn't acknowledged."""
+    return struct.unpack("i", fcntl.ioctl(connection, termios.TIOCOUTQ, bytes(4)))[0]
+
+
+def send_what_fits(connection, data, patience):
+    """Sends until the peer takes no more for `patience` seconds; how many bytes."""
+    sent, last = 0, time.monotonic()
+    while sent < len(data) and time.monotonic() < last + patience:
+        try:
+            sent += connection.send(data[sent:])
+            last = time.monotonic()
+        except OSError as problem:
+            assert problem.errno == errno.EAGAIN, problem
+            time.sleep(0.01)
+    return sent
+
+
+def receive(connection, length):
+    pieces = bytearray()
+    while len(pieces) < length and (piece := connection.recv(65536)):
+        pieces += piece
+    return bytes(pieces)
+
+
+@in_every_form(limit=90, name="computing-without-allocation")
+def plain(context, form):
+    starves_nothing(context, form, "plain")
+
+
+@in_every_form(limit=90, name="computing-with-allocation")
+def allocating(context, form):
+    starves_nothing(context, form, "allocating")
+
+
+def starves_nothing(context, form, manner):
+    """For ten seconds: pings answered, the backlog filled, a megabyte acknowledged up to the window, a SYN repeated."""
+    tap = context.tap()
+    nobody = f"{tap.prefix}.77"
+    absent = Absent(tap, nobody)
+    child = context.soil(BUSY, form, manner, str(SECONDS), nobody, tap=tap)
+    child.wait_line("ready")
+    control = socket.create_connection((tap.guest, 80), timeout=10)
+    control.sendall(b"go\n")
+    child.wait_line("computing")
+    start = time.monotonic()
+    pinger = Pinger(tap, 0.1)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
+        datagrams.connect((tap.guest, 7))
+        datagrams.send(b"are you there?")
+        connections = [socket.create_connection((tap.guest, 7), timeout=5) for _ in range(BACKLOG)]
+        data = os.urandom(LARGE)
+        large = connections[0]
+        large.setblocking(False)
+        sent = send_what_fits(large, data, 1)
+        taken = sent - unacknowledged(large)
+        for number, connection in enumerate(connections[1:]):
+            connection.sendall(b"number %d\n" % number)
+        time.sleep(max(0, start + SECONDS - 1 - time.monotonic()))
+        waiting = [unacknowledged(connection) for connection in connections[1:]]
+        syns = len(absent.syns)
+        pinger.end()
+        assert time.monotonic() < start + SECONDS, "the host was too slow to see anything"
+        assert "computed" not in child.text, child.text
+        assert waiting == [0] * (BACKLOG - 1), f"unacknowledged: {waiting}"
+        assert taken >= 32768, f"{taken} bytes of {sent} acknowledged"
+        assert syns >= 3, f"{syns} SYNs to the absent peer"
+        assert pinger.sent >= 50, f"{pinger.sent} pings sent"
+        assert pinger.answered >= 0.98 * pinger.sent, f"{pinger.answered} of {pinger.sent} pings answered"
+        child.wait_line("computed, 0 datagrams meanwhile, more than one round: true")
+        datagrams.settimeout(10)
+        assert datagrams.recv(2048) == b"are you there?"
+        large.settimeout(10)
+        sender = threading.Thread(target=large.sendall, args=(data[sent:],))
+        sender.start()
+        assert receive(large, LARGE) == data, "the large echo differs"
+        sender.join()
+    for number, connection in enumerate(connections[1:]):
+        expected = b"number %d\n" % number
+        assert receive(connection, len(expected)) == expected
+        connection.close()
+
+
+# As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of something else.
+NETWORKED = [
+    Program("effects", "tests/programs/networked/effects.exe"),
+    Program("exceptions", "tests/programs/networked/exceptions.exe"),
+    Program("floats", "tests/programs/networked/floats.exe"),
+    Program("gc-churn", "tests/programs/networked/gc_churn.exe", options=["--mem", "64M"]),
+    Program("marshalling", "tests/programs/networked/marshalling.exe"),
+    Program("overflow", "tests/programs/networked/overflow.exe", environment={"OCAMLRUNPARAM": "l=2M"}),
+    Program(
+        "overflow-of-memory",
+        "tests/programs/networked/overflow.exe",
+        forms=MACHINES,
+        options=["--mem", "64M"],
+    ),
+]
+
+
+def register():
+    for program in NETWORKED:
+        for form in program.forms:
+            test(f"{program.label}-with-network-{form}")(
+                lambda context, program=program, form=form: disturbed(context, program, form)
+            )
+
+
+def disturbed(context, program, form):
+    """The same output while pings arrive."""
+    tap = context.tap()
+    pinger = Pinger(tap, 0.002)
+    program.check(context, form, tap=tap)
+    pinger.end()
+
+
+register()
