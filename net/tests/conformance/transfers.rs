@@ -124,7 +124,7 @@ fn impairment(random: &mut Random) -> Impairment {
         loss: some(30_000) as u32,
         burst: (some(3) == 1).then_some(Burst {
             enter: 5_000,
-            leave: 300_000,
+            leave: 600_000,
             loss: 1_000_000,
         }),
         tail: (some(4) == 1).then_some(Tail {
@@ -157,6 +157,8 @@ fn seeded(seed: u64) {
     };
     let config = Config {
         tcp_memory: (1 << 20) << random.below(5),
+        // Nine retransmissions in a row are lost now and then, and two minutes end after them.
+        send_timeout_ns: 1000 * SECOND,
         ..Default::default()
     };
     let mut world = World::pair(config, Impairment::default(), [offloads; 2], seed);
