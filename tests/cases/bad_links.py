@@ -41,13 +41,13 @@ def over(context, form, seconds, least, *words):
     assert soil > least * linux and back > least * linux, report
 
 
-@in_every_form(limit=90, forms=("process", "microvm"), long=True)
+@in_every_form(limit=90, forms=("process", "microvm"))
 def one_percent_of_loss(context, form):
     """1 % of loss and 50 ms."""
     over(context, form, 10, 0.4, "delay=25", "loss=10000")
 
 
-@in_every_form(limit=90, forms=("process",), long=True)
+@in_every_form(limit=90, forms=("process",))
 def reordered(context, form):
     """2 % of the frames are overtaken by 3 ms, some come twice, 50 ms and 20 Mbit/s."""
     over(

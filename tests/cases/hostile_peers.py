@@ -89,7 +89,7 @@ def flood(context, tap, seconds, *words):
     return context.child([*map(str, command), "-c", str(5000 * seconds), *map(str, words), tap.guest])
 
 
-@in_every_form(limit=120, forms=("process",))
+@in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def syn_flood(context, form):
     """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests succeed."""
     child, tap = services(context, form)
@@ -160,7 +160,7 @@ def malformed_packets_for_long(context, form):
     malformed(context, form, 200)
 
 
-@in_every_form(limit=180, forms=IMAGE_AND_PROCESS, long=True)
+@in_every_form(limit=180, forms=IMAGE_AND_PROCESS)
 def ten_thousand_connections(context, form):
     """10 000 idle connections at once; newcomers are served meanwhile, and all of it is given back."""
     child, tap = services(context, form, options=("--mem", "512M"))

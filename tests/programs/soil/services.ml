@@ -64,6 +64,7 @@ let () =
   Soil.Task.scope @@ fun scope ->
   List.iter
     (fun (listener, service) ->
-      ignore (Soil.Task.spawn scope (fun () -> Soil.Tcp.serve listener service)))
+      ignore
+        (Soil.Task.spawn scope (fun () -> Soil.Tcp.serve ~max_connections:20_000 listener service)))
     listeners;
   udp_echo socket
