@@ -22,8 +22,8 @@ pub struct SocketInfo {
     pub unsent: usize,
 }
 
-fn info(socket: &Socket) -> SocketInfo {
-    match socket {
+fn info(socket: &Socket) -> Option<SocketInfo> {
+    Some(match socket {
         Socket::Listener(listener) => SocketInfo {
             kind: Kind::Listener,
             local: listener.local,
@@ -46,12 +46,14 @@ fn info(socket: &Socket) -> SocketInfo {
         Socket::Udp(udp) => SocketInfo {
             kind: Kind::Udp,
             local: udp.local,
-            remote: None,
+            remote: udp.peer,
             state: "",
-            unread: 0,
-            unsent: 0,
+            unread: udp.queued().0,
+            unsent: udp.queued().1,
         },
-    }
+        // They have no address.
+        Socket::Ethernet(_) | Socket::Echo(_) => return None,
+    })
 }
 
 /// Sight.
@@ -62,8 +64,8 @@ impl Stack {
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
         let sockets = &self.core.sockets;
         for handle in sockets.handles() {
-            if let Some(socket) = sockets.get(handle) {
-                f(&info(socket));
+            if let Some(info) = sockets.get(handle).and_then(info) {
+                f(&info);
             }
         }
     }
@@ -71,7 +73,7 @@ impl Stack {
     /// Calls `f` with the name and the value of everything that is counted: what wraps, and what is
     /// the case now.
     pub fn statistics(&self, f: &mut dyn FnMut(&'static str, u64)) {
-        let mut sums = [0u64; 6];
+        let mut sums = [0u64; 4];
         for id in self.interfaces() {
             if let Some(status) = self.interface_status(id) {
                 let counters = status.counters;
@@ -80,8 +82,6 @@ impl Stack {
                     counters.rx_bytes,
                     counters.tx_frames,
                     counters.tx_bytes,
-                    counters.rx_malformed,
-                    counters.rx_bad_checksum,
                 ];
                 for (sum, value) in sums.iter_mut().zip(values) {
                     *sum = sum.wrapping_add(value);
@@ -93,12 +93,11 @@ impl Stack {
             "link.bytes-in",
             "link.frames-out",
             "link.bytes-out",
-            "drop.malformed",
-            "drop.bad-checksum",
         ];
         for (name, sum) in names.into_iter().zip(sums) {
             f(name, sum);
         }
+        self.drops().for_each(|(name, count)| f(name, count));
         f("tcp.memory", self.tcp_memory_used() as u64);
         f("tcp.connections", self.connections() as u64);
         f("tcp.undelivered", self.undelivered() as u64);

@@ -1,10 +1,8 @@
 //! TCP/IP for Soil, over Ethernet links given as a trait.
 //!
-//! The protocols are smoltcp's; what is here is what a server needs around them:
-//!
 //! - [`Link`]: a device that carries frames, with checksum and segmentation offload;
-//! - [`Stack`]: interfaces, a demultiplexer that finds the one socket of a frame in constant time,
-//!   listeners with a backlog, timers, TIME-WAIT records, a memory budget, DHCP, UDP;
+//! - [`Stack`]: interfaces with their addresses and routes, a demultiplexer that finds the one socket
+//!   of a frame in constant time, TCP, UDP, ping, raw frames, DHCP, a packet filter;
 //! - [`Handle`], [`Readiness`], [`Stack::take_events`]: sockets as small checked names, and which
 //!   of them changed, in time proportional to the changes;
 //! - `sim` (feature `sim`): a simulated link in virtual time, for tests.
@@ -20,24 +18,19 @@ extern crate alloc;
 mod budget;
 mod checksum;
 mod config;
-mod device;
-mod dhcp;
+mod echo;
 mod error;
+mod ethernet;
 mod flow;
-mod frame;
 mod handle;
 mod index;
 mod inspect;
-mod interface;
-#[allow(dead_code, unused_imports)] // Takes the place of `interface` step by step.
 mod ip;
 mod link;
 mod loopback;
-mod neighbor;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
-mod slaac;
 mod stack;
 mod tcp;
 #[cfg(test)]
@@ -46,9 +39,11 @@ mod timers;
 mod udp;
 
 pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
+pub use echo::EchoReply;
 pub use error::Error;
 pub use handle::Handle;
 pub use inspect::SocketInfo;
+pub use ip::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };

@@ -18,8 +18,6 @@ pub struct LinkCapabilities {
     /// [`Link::transmit`] may be up to 65 549 bytes long. Needs `tx_checksum`.
     pub tso4: bool,
     /// The same for TCP over IPv6.
-    ///
-    /// Not used yet: smoltcp 0.14 drops what is larger than the MTU on IPv6.
     pub tso6: bool,
 }
 
@@ -90,8 +88,8 @@ pub struct RxMeta {
 ///
 /// # Contract of the implementation
 /// - Nothing blocks.
-/// - While [`Link::can_transmit`] answers `true`, the next [`Link::transmit`] succeeds: smoltcp
-///   repeats a lost segment only after a second, so that a frame must not be lost on our side.
+/// - While [`Link::can_transmit`] answers `true`, the next [`Link::transmit`] succeeds: a frame
+///   must not be lost on our side, where nobody would take that for congestion but the peer.
 /// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP) once
 ///   there is room again, and then calls [`crate::Stack::poll`].
 /// - A frame may be up to 14 bytes + MTU long, 65 549 with segmentation offload.

@@ -3,22 +3,20 @@
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
-use core::net::IpAddr;
 
 use hashbrown::HashMap;
 
 use crate::budget::Budget;
+use crate::echo::Echo;
+use crate::ethernet::Ethernet;
 use crate::flow::Keyed;
-use crate::frame::{Class, Framing, PROTOCOL_TCP, PROTOCOL_UDP, classify};
 use crate::handle::Table;
-use crate::interface::{End, Interface};
-use crate::ip::Origin;
-use crate::link::RxMeta;
+use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Net, TCP, UDP};
 use crate::tcp::Shared;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
 use crate::timers::Timers;
-use crate::udp::{Fragments, Udp};
+use crate::udp::Udp;
 use crate::{Config, Error, Handle};
 
 /// A call that comes later than this after it was due shows that the machine stood still.
@@ -29,6 +27,8 @@ pub(crate) enum Socket {
     Listener(Listener),
     Connection(Box<Connection>),
     Udp(Box<Udp>),
+    Ethernet(Box<Ethernet>),
+    Echo(Box<Echo>),
 }
 
 impl Socket {
@@ -38,7 +38,7 @@ impl Socket {
                 matches!(connection.phase, Phase::Connecting | Phase::Open)
             }
             Socket::Udp(udp) => !udp.closing,
-            Socket::Listener(_) => true,
+            Socket::Listener(_) | Socket::Ethernet(_) | Socket::Echo(_) => true,
         }
     }
 }
@@ -69,7 +69,10 @@ pub(crate) struct Core {
     pub(crate) tcp: Shared,
     pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
     pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
-    pub(crate) fragments: Fragments,
+    /// Sockets for raw frames, by interface and type.
+    pub(crate) ethernets: Vec<((usize, u16), Handle)>,
+    /// Echo requests without an end.
+    pub(crate) echoes: Vec<Handle>,
     pub(crate) timers: Timers,
     /// Sockets that may have something to send.
     pub(crate) dirty: VecDeque<Handle>,
@@ -91,7 +94,8 @@ impl Core {
             tcp: Shared::new(&config, &mut random),
             listeners: HashMap::with_hasher(keyed),
             udp_ports: HashMap::with_hasher(keyed),
-            fragments: Fragments::default(),
+            ethernets: Vec::new(),
+            echoes: Vec::new(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             events: Vec::new(),
@@ -135,6 +139,7 @@ impl Core {
         let dirty = match self.sockets.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.dirty,
             Some(Socket::Udp(udp)) => &mut udp.dirty,
+            Some(Socket::Echo(echo)) => &mut echo.dirty,
             _ => return,
         };
         if !core::mem::replace(dirty, true) {
@@ -148,6 +153,8 @@ impl Core {
             Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
             Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
             Some(Socket::Udp(udp)) => &mut udp.wakes.listed,
+            Some(Socket::Ethernet(ethernet)) => &mut ethernet.wakes.listed,
+            Some(Socket::Echo(echo)) => &mut echo.wakes.listed,
             None => return,
         };
         if !core::mem::replace(listed, true) {
@@ -155,91 +162,60 @@ impl Core {
         }
     }
 
-    /// The link of `end` has room again.
-    pub(crate) fn unblock(&mut self, end: &mut End) {
-        let mut list = core::mem::take(&mut end.blocked);
-        for handle in list.drain(..) {
+    /// The link of a port has room again.
+    pub(crate) fn unblock(&mut self, handles: Vec<Handle>) {
+        for handle in handles {
             match self.sockets.get_mut(handle) {
                 Some(Socket::Connection(connection)) => connection.blocked = false,
                 Some(Socket::Udp(udp)) => udp.blocked = false,
+                Some(Socket::Echo(echo)) => echo.blocked = false,
+                Some(Socket::Ethernet(_)) => self.ethernet_unblocked(handle),
                 _ => {}
             }
             self.mark_dirty(handle);
         }
-        end.blocked = list;
     }
 
-    /// An address on the link of `end` may have become known: those that wait for one try again.
-    /// They stay on the list until they have sent something, since it may be another's address.
-    pub(crate) fn unwait(&mut self, end: &mut End) {
-        let mut list = core::mem::take(&mut end.waiting);
-        list.retain(|handle| {
-            let waiting = match self.sockets.get(*handle) {
-                Some(Socket::Connection(connection)) => connection.waiting,
-                Some(Socket::Udp(udp)) => udp.waiting,
-                _ => false,
-            };
-            if waiting {
-                self.mark_dirty(*handle);
+    /// There is news of neighbours: those that wait for one try again.
+    pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
+        for handle in handles {
+            match self.sockets.get_mut(handle) {
+                Some(Socket::Connection(connection)) => connection.waiting = false,
+                Some(Socket::Udp(udp)) => udp.waiting = false,
+                Some(Socket::Echo(echo)) => echo.waiting = false,
+                _ => {}
             }
-            waiting
-        });
-        end.waiting = list;
+            self.mark_dirty(handle);
+        }
     }
 
-    /// Handles one received frame.
-    pub(crate) fn frame(
-        &mut self,
-        end: &mut End,
-        interface: usize,
-        frame: &mut [u8],
-        meta: RxMeta,
-    ) {
-        let counters = &mut end.counters;
-        counters.rx_frames = counters.rx_frames.wrapping_add(1);
-        counters.rx_bytes = counters.rx_bytes.wrapping_add(frame.len() as u64);
+    /// Handles what the IP layer has for sockets.
+    pub(crate) fn input(&mut self, net: &mut Net, input: Input<'_>) {
         self.work += 1;
-        match classify(frame, meta, end.profile.framing) {
-            Class::Tcp(part) => {
-                let origin = Origin {
-                    interface,
-                    mac: source_mac(frame, end.profile.framing),
-                    local: part.local,
-                    remote: part.remote,
-                };
-                let bytes = frame.get(part.bytes).unwrap_or_default();
-                self.tcp_input(end, &origin, bytes);
-            }
-            Class::Udp(datagram) => self.udp_datagram(end, frame, &datagram),
-            Class::UdpFragment(fragment) => self.udp_fragment(end, frame, &fragment),
-            Class::Interface => end.feed_base(self.now_ns, frame),
-            Class::Neighbor => {
-                end.feed_base(self.now_ns, frame);
-                end.learn(frame, self.now_ns);
-                self.unwait(end);
-            }
-            Class::RouterAdvertisement(at) => {
-                let from = frame
-                    .get(22..38)
-                    .and_then(|octets| octets.first_chunk::<16>());
-                if let (Some(slaac), Some(from), Framing::Ethernet(_)) =
-                    (&mut end.slaac, from, end.profile.framing)
-                {
-                    let from = core::net::Ipv6Addr::from_octets(*from);
-                    let message = frame.get(at..).unwrap_or_default();
-                    end.changed |= slaac.advertisement(from, message, self.now_ns);
-                    end.hurry();
+        match input {
+            Input::Done => {}
+            Input::Tcp(segment) => self.tcp_input(net, &segment),
+            Input::Udp(datagram) => self.udp_datagram(net, &datagram),
+            Input::Error(error) => self.error(net, &error),
+            Input::Echo(echo) => self.echo_reply(&echo),
+            Input::Ethernet(frame) => self.ethernet_frame(net, &frame),
+            Input::Whole(origin, packet) => {
+                // A whole packet is no fragment: this ends.
+                let input = net.input_whole(origin, &packet);
+                if !matches!(input, Input::Whole(..)) {
+                    self.input(net, input);
                 }
             }
-            Class::Error(report) => match report.protocol {
-                PROTOCOL_TCP => self.tcp_error(&report),
-                PROTOCOL_UDP => self.udp_unreachable(&report),
-                _ => {}
-            },
-            Class::Drop => end.counters.rx_malformed = end.counters.rx_malformed.wrapping_add(1),
-            Class::BadChecksum => {
-                end.counters.rx_bad_checksum = end.counters.rx_bad_checksum.wrapping_add(1);
-            }
+        }
+    }
+
+    /// Handles an ICMP error about a packet of a socket's.
+    pub(crate) fn error(&mut self, net: &mut Net, error: &IcmpError) {
+        match error.protocol {
+            TCP => self.tcp_error(error),
+            UDP => self.udp_error(net, error),
+            ICMP | ICMPV6 => self.echo_error(error),
+            _ => {}
         }
     }
 
@@ -259,15 +235,19 @@ impl Core {
     }
 
     /// Sends what a socket has to send.
-    pub(crate) fn send(&mut self, interfaces: &mut [Interface], handle: Handle) -> Turn {
+    pub(crate) fn send(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         match self.sockets.get_mut(handle) {
             Some(Socket::Connection(connection)) => {
                 connection.dirty = false;
-                self.send_connection(interfaces, handle)
+                self.send_connection(ip, handle)
             }
             Some(Socket::Udp(udp)) => {
                 udp.dirty = false;
-                self.send_datagrams(interfaces, handle)
+                self.send_datagrams(ip, handle)
+            }
+            Some(Socket::Echo(echo)) => {
+                echo.dirty = false;
+                self.send_echo(ip, handle)
             }
             _ => Turn::Done(0),
         }
@@ -283,10 +263,6 @@ impl Core {
                     connection.timer_ns = None;
                     self.connection_timer(handle);
                 }
-                Some(Socket::Udp(udp)) if udp.timer_ns == Some(at_ns) => {
-                    udp.timer_ns = None;
-                    self.mark_dirty(handle);
-                }
                 _ => {}
             }
         }
@@ -294,18 +270,8 @@ impl Core {
         self.timers
             .tidy(sockets.len(), |at_ns, handle| match sockets.get(handle) {
                 Some(Socket::Connection(connection)) => connection.timer_ns == Some(at_ns),
-                Some(Socket::Udp(udp)) => udp.timer_ns == Some(at_ns),
                 _ => false,
             });
-    }
-}
-
-/// The Ethernet address that a frame came from.
-fn source_mac(frame: &[u8], framing: Framing) -> [u8; 6] {
-    let source = frame.get(6..).and_then(|rest| rest.first_chunk());
-    match framing {
-        Framing::Ethernet(_) => source.copied().unwrap_or_default(),
-        Framing::Ip => [0; 6],
     }
 }
 
@@ -314,39 +280,4 @@ pub(crate) fn park(list: &mut Vec<Handle>, listed: &mut bool, handle: Handle) {
     if !core::mem::replace(listed, true) {
         list.push(handle);
     }
-}
-
-/// The interface and the address of this end to use towards `remote`. The loopback is number 0.
-pub(crate) fn route(
-    interfaces: &[Interface],
-    remote: IpAddr,
-    scope: u32,
-) -> Result<(usize, IpAddr), Error> {
-    let own = interfaces.iter().skip(1).any(|i| i.end.has_address(remote));
-    if own {
-        return Ok((0, remote));
-    }
-    let candidates = || interfaces.iter().enumerate().map(|(n, i)| (n, &i.end));
-    let scoped = matches!(remote, IpAddr::V6(a) if a.is_unicast_link_local());
-    let everywhere = match remote {
-        IpAddr::V4(a) => a.is_broadcast(),
-        IpAddr::V6(_) => false,
-    };
-    let found = if scoped || remote.is_multicast() || everywhere {
-        // Which link is meant, the address doesn't tell; the scope may (RFC 4007).
-        candidates()
-            .skip(1)
-            .find(|(n, _)| scope == 0 || *n == scope as usize)
-    } else {
-        candidates()
-            .find(|(_, end)| end.on_link(remote))
-            .or_else(|| {
-                candidates()
-                    .skip(1)
-                    .find(|(_, end)| end.has_gateway(remote))
-            })
-    };
-    let (interface, end) = found.ok_or(Error::Unreachable)?;
-    let source = end.source_address(remote).ok_or(Error::Unreachable)?;
-    Ok((interface, source))
 }

@@ -4,9 +4,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::interface::Interface;
+use crate::flow::Keyed;
+use crate::ip::{FilterRule, Ip};
 use crate::loopback::Loopback;
-use crate::shared::{Core, Socket, Turn, route};
+use crate::shared::{Core, Socket, Turn};
 use crate::{Config, Error, Handle, InterfaceConfig, InterfaceStatus, Link};
 
 /// How often a link is looked at that is full, in case its wake-up was lost.
@@ -54,12 +55,15 @@ pub enum Kind {
     Connection,
     /// A UDP socket.
     Udp,
+    /// A socket for raw frames.
+    Ethernet,
+    /// An echo request.
+    Echo,
 }
 
 /// A TCP/IP stack. See the crate's description.
 pub struct Stack {
-    /// The loopback is the first.
-    pub(crate) interfaces: Vec<Interface>,
+    pub(crate) ip: Ip,
     pub(crate) core: Core,
     generation: u32,
 }
@@ -72,10 +76,10 @@ impl Stack {
     /// the initial sequence numbers and the identifiers of DHCP and DNS.
     pub fn new(config: Config, random: Box<dyn FnMut() -> u64>) -> Stack {
         let mut core = Core::new(config, random);
-        let seed = (core.random)();
-        let loopback = Interface::loopback(Box::new(Loopback::default()), seed, 0);
+        let keyed = Keyed::new(&mut core.random);
+        let ip = Ip::new(Box::new(Loopback::default()), keyed, &mut core.random);
         Stack {
-            interfaces: alloc::vec![loopback],
+            ip,
             core,
             generation: 0,
         }
@@ -91,28 +95,63 @@ impl Stack {
         link: Box<dyn Link>,
         config: &InterfaceConfig,
     ) -> Result<InterfaceId, Error> {
-        let seed = (self.core.random)();
-        self.interfaces
-            .push(Interface::new(link, config, seed, self.core.clock_ns())?);
-        Ok(InterfaceId(self.interfaces.len() - 1))
+        self.ip.add_interface(link, config)
+    }
+
+    /// Adds an interface for a VLAN (IEEE 802.1Q) of another interface's link, with its MAC address
+    /// and MTU; `id` is 1 to 4094.
+    ///
+    /// Fails as [`Stack::add_interface`] does, and with [`Error::InvalidArgument`] if `parent` is a
+    /// VLAN itself, or has one with this identifier.
+    pub fn add_vlan(
+        &mut self,
+        parent: InterfaceId,
+        id: u16,
+        config: &InterfaceConfig,
+    ) -> Result<InterfaceId, Error> {
+        self.ip.add_vlan(parent, id, config)
+    }
+
+    /// Adds a route to a network (an address and the length of its prefix) over an interface, by way
+    /// of a gateway or on the link itself. The longest prefix decides; among equals the interface
+    /// whose address a packet is sent from.
+    ///
+    /// [`Error::InvalidArgument`] if families are mixed or there are more than 64.
+    pub fn add_route(
+        &mut self,
+        network: (IpAddr, u8),
+        interface: InterfaceId,
+        gateway: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        self.ip.net.add_route(network, interface, gateway)
+    }
+
+    /// Puts rules in force for all packets from now on, instead of those before; see [`FilterRule`].
+    /// [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit makes no sense.
+    pub fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
+        self.ip.net.set_filter(rules)
+    }
+
+    /// How many packets were dropped for which reason, since the start. Counters wrap.
+    pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.ip.net.drops.iter()
     }
 
     /// The interfaces in the order in which they were added, without the loopback.
     pub fn interfaces(&self) -> Vec<InterfaceId> {
-        (1..self.interfaces.len()).map(InterfaceId).collect()
+        (1..self.ip.net.interfaces.len()).map(InterfaceId).collect()
     }
 
     /// What is known about an interface now; `None` for an identifier of another stack.
     pub fn interface_status(&self, id: InterfaceId) -> Option<InterfaceStatus> {
-        self.interfaces
-            .get(id.0)
-            .map(|interface| interface.end.status())
+        let interfaces = &self.ip.net.interfaces;
+        interfaces.get(id.0).map(crate::ip::Interface::status)
     }
 
     /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no
     /// route.
     pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {
-        route(&self.interfaces, remote, 0).map(|(_, source)| source)
+        self.ip.route(remote, 0, None).map(|route| route.source)
     }
 
     /// A number that changes whenever addresses, gateways or name servers change.
@@ -132,37 +171,42 @@ impl Stack {
     /// Operations made since the last call take effect (are sent) here. Never blocks.
     pub fn poll(&mut self, now_ns: u64, budget: usize) -> Progress {
         let Stack {
-            interfaces,
+            ip,
             core,
             generation,
         } = self;
         core.set_now(now_ns);
         let now_ns = core.clock_ns();
+        ip.set_now(now_ns);
         core.run_timers();
-        core.run_handshakes(interfaces);
+        core.run_handshakes(&mut ip.net);
         let mut progress = Progress::default();
-        let mut next_ns = None;
         let mut round = 0;
         loop {
             // After the first round only the loopback may have news: what was just sent to it.
-            let count = if round == 0 { interfaces.len() } else { 1 };
-            for (number, interface) in interfaces.iter_mut().enumerate().take(count) {
-                progress.more_work |= receive(core, number, interface, budget) >= budget;
+            let count = if round == 0 { ip.ports.len() } else { 1 };
+            for port in 0..count {
+                core.unblock(ip.take_unblocked(port));
+                let received = ip.receive(port, budget, &mut |net, input| core.input(net, input));
+                progress.more_work |= received >= budget;
             }
-            for interface in interfaces.iter_mut() {
-                let Interface { link, end } = interface;
-                let at_ns = end.maintain(link.as_mut(), now_ns);
-                next_ns = [next_ns, at_ns].into_iter().flatten().min();
-                if core::mem::take(&mut end.changed) {
-                    *generation = generation.wrapping_add(1);
-                }
+            ip.maintain();
+            for interface in 0..ip.net.interfaces.len() {
+                core.unwait(ip.net.take_resolved(interface, 2 * core.sockets.len() + 64));
             }
-            progress.more_work |= transmit(core, interfaces, budget);
+            for error in ip.net.take_errors() {
+                core.error(&mut ip.net, &error);
+            }
+            let lost = ip.net.take_lost();
+            if !lost.is_empty() {
+                core.addresses_lost(&ip.net, &lost);
+            }
+            if core::mem::take(&mut ip.net.changed) {
+                *generation = generation.wrapping_add(1);
+            }
+            progress.more_work |= transmit(core, ip, budget);
             round += 1;
-            if !interfaces
-                .first()
-                .is_some_and(|loopback| loopback.end.is_under_way())
-            {
+            if !ip.is_under_way() {
                 break;
             }
             if round == ROUNDS {
@@ -170,12 +214,7 @@ impl Stack {
                 break;
             }
         }
-        for interface in interfaces.iter_mut() {
-            if core::mem::take(&mut interface.end.dirty) {
-                interface.link.flush();
-            }
-            progress.transmit_blocked |= interface.end.is_blocked();
-        }
+        progress.transmit_blocked = ip.flush();
         let full_ns = progress.transmit_blocked.then(|| now_ns + FULL_NS);
         let sockets = [
             core.timers.next_ns(),
@@ -184,7 +223,10 @@ impl Stack {
         ];
         let sockets_ns = sockets.into_iter().flatten().min();
         let sockets_ns = sockets_ns.map(|at_ns| at_ns.saturating_add(core.paused_ns));
-        progress.next_deadline_ns = [next_ns, full_ns, sockets_ns].into_iter().flatten().min();
+        progress.next_deadline_ns = [ip.next_ns(), full_ns, sockets_ns]
+            .into_iter()
+            .flatten()
+            .min();
         core.due_ns = match progress.more_work {
             true => Some(now_ns),
             false => progress.next_deadline_ns,
@@ -206,6 +248,8 @@ impl Stack {
                 Some(Socket::Connection(connection)) => &mut connection.wakes,
                 Some(Socket::Listener(listener)) => &mut listener.wakes,
                 Some(Socket::Udp(udp)) => &mut udp.wakes,
+                Some(Socket::Ethernet(ethernet)) => &mut ethernet.wakes,
+                Some(Socket::Echo(echo)) => &mut echo.wakes,
                 None => continue,
             };
             wakes.listed = false;
@@ -216,36 +260,11 @@ impl Stack {
     }
 }
 
-/// Receives up to `budget` frames of an interface; gives their number.
-fn receive(core: &mut Core, number: usize, interface: &mut Interface, budget: usize) -> usize {
-    let Interface { link, end } = interface;
-    if !end.blocked.is_empty() && link.can_transmit() {
-        core.unblock(end);
-    }
-    if end.waiting.len() > 2 * core.sockets.len() + 64 {
-        // Most are gone, and nobody on the link says anything.
-        core.unwait(end);
-    }
-    for count in 0..budget {
-        // An answer that waits for room comes first, lest the next one has no place.
-        if !end.staged.send(link.as_mut()) {
-            return 0;
-        }
-        if !link.receive(&mut |frame, meta| core.frame(end, number, frame, meta)) {
-            return count;
-        }
-        // Buffers that were received are given back even if nothing is sent.
-        end.dirty = true;
-    }
-    end.staged.send(link.as_mut());
-    budget
-}
-
 /// Gives each socket that may have something to send its turn; tells whether there is more.
-fn transmit(core: &mut Core, interfaces: &mut [Interface], budget: usize) -> bool {
+fn transmit(core: &mut Core, ip: &mut Ip, budget: usize) -> bool {
     let mut frames = 0;
     while let Some(handle) = core.dirty.pop_front() {
-        match core.send(interfaces, handle) {
+        match core.send(ip, handle) {
             Turn::Done(sent) | Turn::Blocked(sent) => frames += sent as usize,
             Turn::More(sent) => {
                 frames += sent as usize;
@@ -269,6 +288,8 @@ impl Stack {
             Socket::Listener(_) => Kind::Listener,
             Socket::Connection(_) => Kind::Connection,
             Socket::Udp(_) => Kind::Udp,
+            Socket::Ethernet(_) => Kind::Ethernet,
+            Socket::Echo(_) => Kind::Echo,
         })
     }
 
@@ -287,6 +308,8 @@ impl Stack {
                 )
             }
             Some(Socket::Udp(udp)) => (udp.readiness(), &mut udp.wakes),
+            Some(Socket::Ethernet(ethernet)) => (ethernet.readiness(), &mut ethernet.wakes),
+            Some(Socket::Echo(echo)) => (echo.readiness(), &mut echo.wakes),
             None => return Err(Error::BadHandle),
         };
         wakes.read |= !ready.readable;
@@ -310,6 +333,7 @@ impl Stack {
             Some(Socket::Connection(connection)) => Ok(connection.local),
             Some(Socket::Listener(listener)) => Ok(listener.local),
             Some(Socket::Udp(udp)) => Ok(udp.local),
+            Some(Socket::Ethernet(_) | Socket::Echo(_)) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),
         }
     }
@@ -318,6 +342,7 @@ impl Stack {
     pub fn peer_address(&self, handle: Handle) -> Result<SocketAddr, Error> {
         match self.core.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.remote),
+            Some(Socket::Udp(udp)) => udp.peer.ok_or(Error::InvalidOperation),
             Some(_) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),
         }
@@ -330,11 +355,15 @@ impl Stack {
     ///   an RST once everything written was acknowledged (RFC 9293, 3.10.4 and RFC 1122, 4.2.2.13).
     /// - Listener: its port is free at once; connections not accepted yet are aborted.
     /// - UDP: its port is free at once; what was queued to be sent still leaves.
+    /// - Echo request: cancelled.
+    /// - Raw frames: what wasn't read is lost.
     pub fn close(&mut self, handle: Handle) -> Result<(), Error> {
         match self.kind(handle).ok_or(Error::BadHandle)? {
             Kind::Listener => self.core.close_listener(handle),
             Kind::Connection => self.core.close_connection(handle),
-            Kind::Udp => self.core.close_udp(handle),
+            Kind::Udp => self.core.close_udp(&mut self.ip, handle),
+            Kind::Ethernet => self.core.close_ethernet(&mut self.ip.net, handle),
+            Kind::Echo => self.core.close_echo(handle),
         }
         Ok(())
     }

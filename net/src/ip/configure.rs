@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::{Address, Check, Source, State, contains};
+use super::address::{Address, Check, Source, State};
 use super::autoconf::{Autoconf, link_local};
 use super::header::{Framing, IpHeader, Mac, UDP, solicited_node};
 use super::input::Context;
@@ -583,12 +583,5 @@ impl super::Interface {
         self.addresses
             .iter()
             .any(|a| a.source == Source::Dhcp && a.state == State::Valid)
-    }
-
-    /// Whether an address is on the link, as far as addresses tell.
-    pub(crate) fn on_link(&self, ip: IpAddr) -> bool {
-        self.addresses
-            .iter()
-            .any(|a| a.on_link && contains(&a.cidr, ip))
     }
 }

@@ -271,7 +271,7 @@ impl Client {
         match (self.state, repr.message_type) {
             (State::Selecting, DhcpMessageType::Offer) if self.tries > 0 => {
                 let Some(server) = server else { return };
-                if is_unicast_v4(repr.your_ip) && is_unicast_v4(server) {
+                if is_leasable(repr.your_ip) && is_unicast_v4(server) {
                     self.state = State::Requesting {
                         address: repr.your_ip,
                         server,
@@ -347,7 +347,9 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
         return None;
     }
     let mut lease = Lease {
-        address: Cidr::new(IpAddr::V4(repr.your_ip), prefix_len).ok()?,
+        address: Cidr::new(IpAddr::V4(repr.your_ip), prefix_len)
+            .ok()
+            .filter(|_| is_leasable(repr.your_ip))?,
         routers: Vec::new(),
         routes: Vec::new(),
         dns_servers: Vec::new(),
@@ -377,6 +379,11 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
         lease.routers.clear();
     }
     Some(lease)
+}
+
+/// Whether an address is one that a machine can have on a link.
+fn is_leasable(address: Ipv4Addr) -> bool {
+    is_unicast_v4(address) && !address.is_loopback()
 }
 
 /// The mask of an address without one (RFC 791, 2.3).

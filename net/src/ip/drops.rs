@@ -51,28 +51,28 @@ pub(crate) enum Drop {
 }
 
 const NAMES: [&str; 22] = [
-    "malformed",
-    "bad-checksum",
-    "not-for-us",
-    "martian",
-    "unknown-ethertype",
-    "unknown-vlan",
-    "unknown-protocol",
-    "source-route",
-    "bad-option",
-    "bad-fragment",
-    "reassembly-timeout",
-    "reassembly-full",
-    "no-port",
-    "queue-full",
-    "useless-icmp",
-    "bad-neighbor-discovery",
-    "bad-arp",
-    "neighbor-gone",
-    "neighbor-queue-full",
-    "answer-queue-full",
-    "rate-limited",
-    "filtered",
+    "drop.malformed",
+    "drop.bad-checksum",
+    "drop.not-for-us",
+    "drop.martian",
+    "drop.unknown-ethertype",
+    "drop.unknown-vlan",
+    "drop.unknown-protocol",
+    "drop.source-route",
+    "drop.bad-option",
+    "drop.bad-fragment",
+    "drop.reassembly-timeout",
+    "drop.reassembly-full",
+    "drop.no-port",
+    "drop.queue-full",
+    "drop.useless-icmp",
+    "drop.bad-neighbor-discovery",
+    "drop.bad-arp",
+    "drop.neighbor-gone",
+    "drop.neighbor-queue-full",
+    "drop.answer-queue-full",
+    "drop.rate-limited",
+    "drop.filtered",
 ];
 
 /// How many packets were dropped for each reason. Counters wrap.
@@ -146,7 +146,7 @@ mod tests {
         drops.count(Drop::Filtered);
         drops.count(Drop::Malformed);
         let counted: Vec<_> = drops.iter().filter(|(_, n)| *n > 0).collect();
-        assert_eq!(counted, [("malformed", 1), ("filtered", 1)]);
+        assert_eq!(counted, [("drop.malformed", 1), ("drop.filtered", 1)]);
         assert_eq!(drops.get(Drop::Filtered), 1);
     }
 

@@ -192,6 +192,7 @@ impl Net {
         let (source, destination) = (v4(packet, 12)?, v4(packet, 16)?);
         let loopback = interface == LOOPBACK;
         let forged = !is_unicast_v4(source)
+            || self.interfaces.get(interface)?.is_broadcast(source)
             || destination.is_unspecified()
             || !loopback && (source.is_loopback() || destination.is_loopback());
         let pair = (IpAddr::V4(destination), IpAddr::V4(source));
@@ -523,8 +524,6 @@ impl Net {
         }
         Input::Tcp(TcpInput {
             origin: context.origin,
-            ecn: context.traffic_class & 3,
-            hop_limit: context.hop_limit,
             bytes,
             joined: context.joined,
         })
@@ -569,10 +568,11 @@ fn set_length(packet: &mut [u8]) {
     if packet.first().is_some_and(|byte| byte >> 4 == 4) {
         put(packet, 2, &(len as u16).to_be_bytes());
         put(packet, 6, &[0; 2]);
-        // It was verified in each fragment; the length of the options is gone.
-        if let Some(byte) = packet.first_mut() {
-            *byte = 0x45;
-        }
+        // The options were passed over.
+        put(packet, 0, &[0x45]);
+        put(packet, 10, &[0; 2]);
+        let sum = !checksum::sum(packet.get(..IPV4_LEN).unwrap_or_default());
+        put(packet, 10, &sum.to_be_bytes());
     } else {
         let payload_len = len.saturating_sub(IPV6_LEN) as u16;
         put(packet, 4, &payload_len.to_be_bytes());

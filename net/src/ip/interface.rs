@@ -89,14 +89,4 @@ impl Interface {
             IpAddr::V6(_) => self.mtu_v6,
         }
     }
-
-    /// Whether there is an IPv6 address that reaches beyond the link (RFC 4291, 2.5).
-    pub(crate) fn has_global_v6(&self) -> bool {
-        self.addresses.iter().any(|a| match a.ip() {
-            IpAddr::V6(ip) => {
-                a.state == State::Valid && !ip.is_unicast_link_local() && !ip.is_loopback()
-            }
-            IpAddr::V4(_) => false,
-        })
-    }
 }

@@ -46,14 +46,34 @@ impl Ip {
         budget
     }
 
-    /// Runs the timers that are due: neighbours, addresses, leases, groups, fragments. Gives the time
-    /// of the next one.
-    pub(crate) fn maintain(&mut self) -> Option<u64> {
-        let next_ns = self.net.maintain();
+    /// Runs the timers that are due: neighbours, addresses, leases, groups, fragments.
+    pub(crate) fn maintain(&mut self) {
+        self.net.maintain();
         for port in 0..self.ports.len() {
             self.drain(port);
         }
-        next_ns
+    }
+
+    /// Whether a packet is still on its way on the loopback: what was sent will be received.
+    pub(crate) fn is_under_way(&self) -> bool {
+        self.net
+            .interfaces
+            .first()
+            .is_some_and(|i| i.counters.tx_frames != i.counters.rx_frames)
+    }
+
+    /// When [`Ip::maintain`] has something to do next.
+    pub(crate) fn next_ns(&self) -> Option<u64> {
+        let neighbors = self
+            .net
+            .interfaces
+            .iter()
+            .filter_map(|i| i.neighbors.next_ns());
+        let due = self.net.interfaces.iter().map(|i| i.due_ns);
+        neighbors
+            .chain(due.filter(|at_ns| *at_ns != u64::MAX))
+            .chain(self.net.reassembly.next_ns())
+            .min()
     }
 
     /// Tells the links about what was queued. Tells whether something waits for room.
@@ -81,9 +101,8 @@ impl Ip {
 }
 
 impl Net {
-    fn maintain(&mut self) -> Option<u64> {
+    fn maintain(&mut self) {
         let now_ns = self.now_ns;
-        let mut next = None::<u64>;
         for n in 1..self.interfaces.len() {
             for _ in 0..ROUNDS {
                 if self.interfaces.get(n).is_none_or(|i| i.due_ns > now_ns) {
@@ -98,22 +117,11 @@ impl Net {
                 }
             }
             self.run_neighbors(n);
-            if let Some(i) = self.interfaces.get(n) {
-                let due = Some(i.due_ns).filter(|at_ns| *at_ns != u64::MAX);
-                next = [next, due, i.neighbors.next_ns()]
-                    .into_iter()
-                    .flatten()
-                    .min();
-            }
         }
         let fragments = self.reassembly.next_ns();
         if fragments.is_some_and(|at_ns| at_ns <= now_ns) {
             self.expire_fragments();
         }
-        [next, self.reassembly.next_ns()]
-            .into_iter()
-            .flatten()
-            .min()
     }
 
     /// Asks neighbours again, and gives up those that don't answer.
@@ -138,10 +146,11 @@ impl Net {
     }
 
     /// The sockets that wait for a neighbour of an interface, if there was news about one since the
-    /// last call. Those that still have to wait put themselves on the list again.
-    pub(crate) fn take_resolved(&mut self, interface: usize) -> Vec<Handle> {
+    /// last call, or there are more than `most`, so that many are closed. Those that still have to
+    /// wait put themselves on the list again.
+    pub(crate) fn take_resolved(&mut self, interface: usize, most: usize) -> Vec<Handle> {
         if let Some(interface) = self.interfaces.get_mut(interface)
-            && core::mem::take(&mut interface.neighbors.news)
+            && (core::mem::take(&mut interface.neighbors.news) || interface.waiting.len() > most)
         {
             return core::mem::take(&mut interface.waiting);
         }

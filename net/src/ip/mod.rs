@@ -48,8 +48,11 @@ use crate::{Error, Handle};
 use drops::Bucket;
 
 pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
+#[cfg(test)]
+pub(crate) use header::group_mac;
+pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
-pub(crate) use output::{Outcome, Packet, TcpSegment};
+pub(crate) use output::{HOP_LIMIT, Outcome, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
 
@@ -113,10 +116,6 @@ pub(crate) struct Origin {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TcpInput<'a> {
     pub(crate) origin: Origin,
-    /// The two bits of RFC 3168.
-    pub(crate) ecn: u8,
-    /// TTL or hop limit.
-    pub(crate) hop_limit: u8,
     /// Header and payload: at least 20 bytes.
     pub(crate) bytes: &'a [u8],
     /// The size of the segments that the device joined to this one.

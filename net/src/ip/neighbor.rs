@@ -30,7 +30,7 @@ const ENTRIES: usize = 512;
 /// Of these, entries that others began.
 const PASSIVE: usize = 128;
 /// Packets that wait for one neighbour (at least one: RFC 4861, 7.2.2), and their bytes for all.
-const PENDING: usize = 16;
+const PENDING: usize = 64;
 const PENDING_BYTES: usize = 256 << 10;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,10 +121,6 @@ impl Neighbors {
     pub(crate) fn set_reachable(&mut self, base_ns: u64, unit: u64) {
         let base_ns = base_ns.clamp(SECOND, 3600 * SECOND);
         self.reachable_ns = base_ns / 2 + base_ns / 1000 * unit.min(999);
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
     }
 
     fn slot_of(&self, address: IpAddr) -> Option<u32> {
@@ -274,16 +270,6 @@ impl Neighbors {
         }
     }
 
-    /// Forgets all: the link, or our own address upon it, is another one now.
-    pub(crate) fn clear(&mut self) {
-        self.entries.clear();
-        self.index.clear();
-        self.free.clear();
-        self.passive = 0;
-        self.pending_bytes = 0;
-        self.next_ns = None;
-    }
-
     /// Keeps an IP packet until the neighbour, which is being asked for, is known. The oldest makes
     /// room for it (RFC 4861, 7.2.2); tells whether none was lost.
     pub(crate) fn hold(&mut self, address: IpAddr, packet: Vec<u8>) -> bool {
@@ -395,21 +381,6 @@ impl Neighbors {
         }
         entry.router = advert.router;
         was_router
-    }
-
-    /// The connection over this neighbour makes progress: it is there (RFC 4861, 7.3.1).
-    pub(crate) fn confirm(&mut self, address: IpAddr, slot: u32, now_ns: u64) {
-        let until_ns = now_ns.saturating_add(self.reachable_ns);
-        if let Some(entry) = self.entry_mut(slot)
-            && entry.address == address
-            && matches!(
-                entry.state,
-                State::Reachable | State::Stale | State::Delay | State::Probe
-            )
-        {
-            entry.state = State::Reachable;
-            entry.at_ns = until_ns;
-        }
     }
 
     /// Whether the neighbour is known not to answer.

@@ -79,8 +79,6 @@ pub(crate) struct TcpSegment<'a> {
     pub(crate) payload: &'a [&'a [u8]],
     /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
     pub(crate) segment_size: Option<u16>,
-    /// The two bits of RFC 3168.
-    pub(crate) ecn: u8,
 }
 
 /// A packet that goes out, of any protocol.
@@ -90,6 +88,31 @@ pub(crate) struct Packet<'a> {
     /// The transport header; its checksum field is filled in.
     pub(crate) transport: &'a [u8],
     pub(crate) payload: &'a [&'a [u8]],
+}
+
+impl<'a> Packet<'a> {
+    /// A packet for the end of a route.
+    pub(crate) fn new(
+        route: &Route,
+        protocol: u8,
+        hop_limit: u8,
+        transport: &'a [u8],
+        payload: &'a [&'a [u8]],
+    ) -> Packet<'a> {
+        Packet {
+            header: IpHeader {
+                source: route.source,
+                destination: route.destination,
+                protocol,
+                hop_limit,
+                traffic_class: 0,
+                fragment: (0, 0),
+                router_alert: false,
+            },
+            transport,
+            payload,
+        }
+    }
 }
 
 impl Packet<'_> {
@@ -183,6 +206,14 @@ pub(crate) fn ethertype(address: IpAddr) -> u16 {
 }
 
 impl Net {
+    /// Whether packets of a route can leave now, their neighbour being known: [`Outcome::Sent`] if so.
+    pub(crate) fn resolve(&mut self, route: &mut Route) -> Outcome {
+        match self.next_mac(route) {
+            Ok(_) => Outcome::Sent,
+            Err(outcome) => outcome,
+        }
+    }
+
     /// The Ethernet address that packets of a route go to now.
     pub(super) fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
         if !self.refresh(route) {
@@ -263,6 +294,25 @@ impl Net {
             count_sent(interface, bytes);
         }
         queued
+    }
+
+    /// Puts the frame of another protocol on the queue of an interface's port.
+    pub(crate) fn stage_raw(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        ethertype: u16,
+        payload: &[u8],
+    ) -> bool {
+        self.stage(interface, to, ethertype, payload.len(), |buffer, _| {
+            put(buffer, 0, payload);
+            TxMeta::default()
+        })
+    }
+
+    /// Counts a packet that a socket has no room for.
+    pub(crate) fn queue_full(&mut self) {
+        self.drops.count(Drop::QueueFull);
     }
 
     /// Answers a segment to where it came from, without a route. `false` if the queue is full.
@@ -390,6 +440,16 @@ impl Net {
         self.path_mtus.learn(remote, mtu, sent, now_ns)
     }
 
+    /// The largest payload of a TCP segment from one of our addresses over an interface (RFC 6691).
+    pub(crate) fn mss(&self, interface: usize, local: IpAddr) -> u16 {
+        let headers = if local.is_ipv4() { 40 } else { 60 };
+        let mtu = self
+            .interfaces
+            .get(interface)
+            .map_or(MTU_MIN, |interface| interface.mtu_for(local));
+        mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
+    }
+
     /// Whether the filter lets a packet out.
     fn may_leave(&mut self, interface: usize, packet: &Packet<'_>) -> bool {
         if !self.filter.watches(FilterDirection::Out) {
@@ -407,16 +467,6 @@ impl Net {
             self.drops.count(Drop::Filtered);
         }
         allowed
-    }
-
-    /// The peer acknowledges what we send over this route (RFC 4861, 7.3.1).
-    pub(crate) fn confirm(&mut self, route: &Route) {
-        let now_ns = self.now_ns;
-        if let Some(interface) = self.interfaces.get_mut(route.interface) {
-            interface
-                .neighbors
-                .confirm(route.next_hop, route.slot, now_ns);
-        }
     }
 }
 
@@ -487,7 +537,7 @@ fn tcp_packet<'a>(local: IpAddr, remote: IpAddr, segment: &TcpSegment<'a>) -> Pa
             destination: remote,
             protocol: TCP,
             hop_limit: HOP_LIMIT,
-            traffic_class: segment.ecn & 3,
+            traffic_class: 0,
             // Segments are never cut on their way (RFC 1191, 3), so that the identification is of no
             // use (RFC 6864, 4.1).
             fragment: (0, DF),
@@ -536,7 +586,9 @@ impl Ip {
                 .map_or(0, |interface| interface.mtu_for(route.destination)),
         };
         if len > limit {
-            return Outcome::TooLong;
+            // The link carries less than it did when the connection began: until that has learnt of
+            // it, its segments go in fragments.
+            return self.send_in_fragments(route.interface, mac, &packet);
         }
         self.transmit(route.interface, mac, &packet, segment.segment_size)
     }
@@ -558,14 +610,18 @@ impl Ip {
         if packet.len() <= self.net.path_mtu(route) {
             return self.transmit(route.interface, mac, packet, None);
         }
-        let Some(port) = self.net.interfaces.get(route.interface).map(|i| i.port) else {
+        self.send_in_fragments(route.interface, mac, packet)
+    }
+
+    fn send_in_fragments(&mut self, interface: usize, mac: Mac, packet: &Packet<'_>) -> Outcome {
+        let Some(port) = self.net.interfaces.get(interface).map(|i| i.port) else {
             return Outcome::Unreachable;
         };
         // All fragments fit the queue if it is empty.
         if !self.drain(port) {
             return Outcome::Full;
         }
-        self.net.stage_any_size(route.interface, mac, packet);
+        self.net.stage_any_size(interface, mac, packet);
         self.drain(port);
         Outcome::Sent
     }
@@ -577,6 +633,31 @@ impl Ip {
         mac: Mac,
         packet: &Packet<'_>,
         segment_size: Option<u16>,
+    ) -> Outcome {
+        let port = self.net.interfaces.get(interface).map(|i| i.port);
+        let how = Offload {
+            checksum: port
+                .and_then(|port| self.ports.get(port))
+                .is_some_and(|port| port.capabilities.tx_checksum),
+            segment_size,
+        };
+        let ethertype = ethertype(packet.header.destination);
+        self.write(
+            interface,
+            mac,
+            ethertype,
+            packet.len(),
+            &mut |buffer, before| packet.write(buffer, before, how),
+        )
+    }
+
+    fn write(
+        &mut self,
+        interface: usize,
+        mac: Mac,
+        ethertype: u16,
+        len: usize,
+        fill: &mut dyn FnMut(&mut [u8], usize) -> TxMeta,
     ) -> Outcome {
         let Some(interface) = self.net.interfaces.get_mut(interface) else {
             return Outcome::Unreachable;
@@ -592,20 +673,15 @@ impl Ip {
         }
         let framing: Framing = interface.framing;
         let before = framing.header_len();
-        let how = Offload {
-            checksum: port.capabilities.tx_checksum,
-            segment_size,
-        };
-        let len = before + packet.len();
-        let sent = port.link.transmit(len, &mut |buffer| {
-            framing.write(buffer, mac, ethertype(packet.header.destination));
-            packet.write(buffer.get_mut(before..).unwrap_or_default(), before, how)
+        let sent = port.link.transmit(before + len, &mut |buffer| {
+            framing.write(buffer, mac, ethertype);
+            fill(buffer.get_mut(before..).unwrap_or_default(), before)
         });
         if !sent {
             return Outcome::Full;
         }
         queue.dirty = true;
-        count_sent(interface, len);
+        count_sent(interface, before + len);
         Outcome::Sent
     }
 

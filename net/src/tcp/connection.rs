@@ -4,6 +4,7 @@ use core::net::SocketAddr;
 
 use super::machine;
 use crate::flow::FlowKey;
+use crate::ip::Route;
 use crate::{Error, Handle, Readiness};
 
 /// Room in the send buffer that is worth waking a writer for.
@@ -39,7 +40,7 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     pub(crate) remote: SocketAddr,
     pub(crate) key: FlowKey,
-    pub(crate) interface: usize,
+    pub(crate) route: Route,
     /// Why it failed, if the machine doesn't know, or is gone.
     pub(crate) error: Option<Error>,
     pub(crate) wakes: Wakes,
@@ -67,7 +68,7 @@ impl Connection {
         phase: Phase,
         local: SocketAddr,
         remote: SocketAddr,
-        interface: usize,
+        route: Route,
     ) -> Connection {
         Connection {
             machine: Some(machine),
@@ -75,7 +76,7 @@ impl Connection {
             local,
             remote,
             key: FlowKey::new((local.ip(), local.port()), (remote.ip(), remote.port())),
-            interface,
+            route,
             error: None,
             wakes: Wakes::default(),
             dirty: false,

@@ -3,11 +3,11 @@
 use core::hash::BuildHasher;
 
 use super::counters::count;
+use super::frames::reply;
 use super::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
 use super::time_wait::Answer;
 use crate::flow::FlowKey;
-use crate::interface::End;
-use crate::ip::{ErrorKind, IcmpError, Origin};
+use crate::ip::{ErrorKind, IcmpError, Net, Origin, TcpInput};
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle};
 
@@ -39,14 +39,16 @@ impl Core {
             || self.tcp.time_wait.contains(key)
     }
 
-    /// Handles a segment with a right checksum, from `origin`.
-    pub(crate) fn tcp_input(&mut self, end: &mut End, origin: &Origin, bytes: &[u8]) {
-        let Some(mut segment) = Segment::parse(bytes) else {
+    /// Handles a segment with a right checksum.
+    pub(crate) fn tcp_input(&mut self, net: &mut Net, input: &TcpInput<'_>) {
+        let origin = &input.origin;
+        let Some(mut segment) = Segment::parse(input.bytes) else {
             return count(&mut self.tcp.counters.malformed);
         };
-        // The device has joined several: those were of full size.
-        let full = end.mss(origin.local);
-        segment.gro = (segment.payload.len() > usize::from(full)).then_some(full);
+        // The device has joined several; one that doesn't say so did it all the same if it is larger than any.
+        let full = net.mss(origin.interface, origin.local);
+        let large = (segment.payload.len() > usize::from(full)).then_some(full);
+        segment.gro = input.joined.or(large);
         count(&mut self.tcp.counters.segments_in);
         if segment.has(Flags::RST) {
             count(&mut self.tcp.counters.resets_in);
@@ -59,7 +61,7 @@ impl Core {
             return self.connection_input(handle, &segment);
         }
         if let Some((place, half)) = self.tcp.half_open.find(&key) {
-            return self.half_open_input(end, origin, &key, place, &half, &segment);
+            return self.half_open_input(net, origin, &key, place, &half, &segment);
         }
         let mut beyond = None;
         let clock = clock(self.now_ns);
@@ -69,45 +71,42 @@ impl Core {
             .segment(&key, &segment, clock, self.now_ns)
         {
             Some(Answer::Silence) => return,
-            Some(Answer::Acknowledge(header)) => return self.reply(end, origin, &segment, &header),
+            Some(Answer::Acknowledge(header)) => return self.reply(net, origin, &segment, &header),
             Some(Answer::Begin(sequence)) => {
                 beyond = Some(sequence);
                 count(&mut self.tcp.counters.time_wait_reused);
             }
             None => {}
         }
-        if !end.accepts(origin.local) {
-            return;
-        }
         if let Some(listener) = self.listener_for(origin.local, segment.destination_port)
-            && self.listener_input(end, origin, &key, listener, &segment, beyond)
+            && self.listener_input(net, origin, &key, listener, &segment, beyond)
         {
             return;
         }
-        self.reset(end, origin, &segment);
+        self.reset(net, origin, &segment);
     }
 
     /// Answers a segment.
     pub(super) fn reply(
         &mut self,
-        end: &mut End,
+        net: &mut Net,
         origin: &Origin,
         segment: &Segment<'_>,
         header: &Header,
     ) {
         count(&mut self.tcp.counters.segments_out);
         let ports = (segment.destination_port, segment.source_port);
-        end.reply(origin, ports, header);
+        reply(net, origin, ports, header);
     }
 
     /// Answers a segment that nothing belongs to (RFC 9293, 3.10.7.1), within the limit.
-    pub(super) fn reset(&mut self, end: &mut End, origin: &Origin, segment: &Segment<'_>) {
+    pub(super) fn reset(&mut self, net: &mut Net, origin: &Origin, segment: &Segment<'_>) {
         let Some(header) = Header::reset(segment) else {
             return;
         };
         if self.tcp.resets.allow(self.now_ns, &mut self.random) {
             count(&mut self.tcp.counters.resets_out);
-            self.reply(end, origin, segment, &header);
+            self.reply(net, origin, segment, &header);
         } else {
             count(&mut self.tcp.counters.resets_limited);
         }

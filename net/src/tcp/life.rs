@@ -1,9 +1,13 @@
 //! What becomes of a connection after something happened to it, and when it is looked at next.
 
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
 use super::connection::Phase;
 use super::counters::count;
 use super::machine::State;
 use super::time_wait::Record;
+use crate::ip::Net;
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle};
 
@@ -211,6 +215,29 @@ impl Core {
             connection.phase = Phase::Orphan;
             self.tcp.orphans += 1;
             self.touched(handle);
+        }
+    }
+
+    /// Addresses are no longer ours: connections from them are over, without a word to the peer, whom
+    /// we couldn't tell.
+    pub(crate) fn addresses_lost(&mut self, net: &Net, lost: &[IpAddr]) {
+        let is_lost = |ip: IpAddr| lost.contains(&ip) && !net.has_address(ip);
+        let handles: Vec<Handle> = self
+            .sockets
+            .handles()
+            .filter(|handle| match self.sockets.get(*handle) {
+                Some(Socket::Connection(connection)) => is_lost(connection.local.ip()),
+                _ => false,
+            })
+            .collect();
+        for handle in handles {
+            match self.sockets.get(handle) {
+                Some(Socket::Connection(connection)) if connection.over => {}
+                Some(Socket::Connection(connection)) if connection.phase == Phase::Orphan => {
+                    self.discard(handle);
+                }
+                _ => self.fail(handle, Error::ConnectionAborted),
+            }
         }
     }
 

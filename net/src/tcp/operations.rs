@@ -9,7 +9,7 @@ use super::counters::count;
 use super::listener::{Listener, conflict};
 use super::machine::{self, Info, Keepalive, SendBuffer, Seq};
 use crate::flow::FlowKey;
-use crate::shared::{Core, Socket, route};
+use crate::shared::{Core, Socket};
 use crate::{Error, Handle, Stack};
 
 impl Core {
@@ -35,12 +35,7 @@ impl Stack {
         if address.is_multicast() {
             return Err(Error::InvalidArgument);
         }
-        let own = |a| {
-            self.interfaces
-                .iter()
-                .any(|interface| interface.end.has_address(a))
-        };
-        if !address.is_unspecified() && !own(address) {
+        if !address.is_unspecified() && !self.ip.net.has_address(address) {
             return Err(Error::AddressNotAvailable);
         }
         let core = &mut self.core;
@@ -112,22 +107,16 @@ impl Stack {
             SocketAddr::V6(v6) => v6.scope_id(),
             SocketAddr::V4(_) => 0,
         };
-        let (interface, source) = route(&self.interfaces, peer.0, scope)?;
         let wanted = local
             .map(|local| local.ip())
             .filter(|address| !address.is_unspecified());
         if let Some(address) = wanted
-            && (address.is_ipv4() != peer.0.is_ipv4()
-                || !self
-                    .interfaces
-                    .iter()
-                    .skip(1)
-                    .any(|i| i.end.has_address(address))
-                    && !address.is_loopback())
+            && (address.is_ipv4() != peer.0.is_ipv4() || !self.ip.net.has_address(address))
         {
             return Err(Error::AddressNotAvailable);
         }
-        let address = wanted.unwrap_or(source);
+        let route = self.ip.route(peer.0, scope, wanted)?;
+        let address = route.source;
         let core = &mut self.core;
         let port = match local.map_or(0, |local| local.port()) {
             0 => core.ephemeral_tcp(address, peer)?,
@@ -137,17 +126,16 @@ impl Stack {
         if core.flow_is_taken(&key) {
             return Err(Error::AddressInUse);
         }
-        let end = self.interfaces.get(interface).ok_or(Error::Unreachable)?;
         if !core.budget.admit() {
             return Err(Error::OutOfMemory);
         }
         count(&mut core.tcp.counters.active_opens);
         let now_ns = core.now_ns;
         let iss = Seq(core.tcp.numbers.sequence(&key, now_ns));
-        let setup = core.setup(&end.end, &key, address, iss);
+        let setup = core.setup(&self.ip.net, route.interface, &key, iss);
         let machine = machine::Connection::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
-        let connection = Connection::new(machine, Phase::Connecting, local, remote, interface);
+        let connection = Connection::new(machine, Phase::Connecting, local, remote, route);
         let handle = core.insert_connection(connection);
         core.mark_dirty(handle);
         Ok(handle)

@@ -1,23 +1,22 @@
 //! What a connection sends when its turn comes.
 
 use super::connection::Phase;
-use super::frames::{Ends, Way};
+use super::counters::count;
+use super::frames::Way;
 use super::machine::{Outcome, State};
-use crate::Handle;
-use crate::interface::Interface;
+use crate::ip::{Ip, Outcome as Resolved};
+
 use crate::shared::{Core, Socket, Turn, park};
+use crate::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
 
 impl Core {
     /// Sends what a connection has to send.
-    pub(crate) fn send_connection(&mut self, interfaces: &mut [Interface], handle: Handle) -> Turn {
+    pub(crate) fn send_connection(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         let now_ns = self.now_ns;
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
-            return Turn::Done(0);
-        };
-        let Some(interface) = interfaces.get_mut(connection.interface) else {
             return Turn::Done(0);
         };
         let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) else {
@@ -27,28 +26,32 @@ impl Core {
             return Turn::Done(0);
         }
         self.work += 1;
-        let Some(mac) = interface.neighbor(connection.remote.ip(), now_ns) else {
+        let resolved = ip.net.resolve(&mut connection.route);
+        if resolved != Resolved::Sent {
             // Nobody waits for the reset of an aborted connection.
             if machine.state() == State::Closed {
                 self.over(handle);
                 return Turn::Done(0);
             }
             if connection.phase == Phase::Connecting && !connection.sent {
+                if resolved == Resolved::Unreachable {
+                    count(&mut self.tcp.counters.failed_connects);
+                    self.fail(handle, Error::Unreachable);
+                    return Turn::Done(0);
+                }
                 let until_ns = now_ns.saturating_add(self.config.neighbor_timeout_ns);
                 connection.neighbor_ns.get_or_insert(until_ns);
             }
-            park(&mut interface.end.waiting, &mut connection.waiting, handle);
+            if let Some(list) = ip.net.waiting(&connection.route) {
+                park(list, &mut connection.waiting, handle);
+            }
             self.settle(handle);
             return Turn::Done(0);
-        };
-        let ends = Ends {
-            local: (connection.local.ip(), connection.local.port()),
-            remote: (connection.remote.ip(), connection.remote.port()),
-            mac,
-        };
+        }
         let mut way = Way {
-            interface,
-            ends,
+            ip,
+            route: &mut connection.route,
+            ports: (connection.local.port(), connection.remote.port()),
             sent: 0,
         };
         let outcome = machine.output(now_ns, TURN, &mut way);
@@ -58,8 +61,10 @@ impl Core {
             connection.sent = true;
             connection.neighbor_ns = None;
         }
-        if outcome == Outcome::Blocked {
-            park(&mut interface.end.blocked, &mut connection.blocked, handle);
+        if outcome == Outcome::Blocked
+            && let Some(list) = ip.net.blocked(&connection.route)
+        {
+            park(list, &mut connection.blocked, handle);
         }
         let counter = &mut self.tcp.counters.segments_out;
         *counter = counter.wrapping_add(u64::from(sent));

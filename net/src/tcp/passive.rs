@@ -11,16 +11,16 @@ use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup};
 use super::records::Place;
 use crate::Handle;
 use crate::flow::FlowKey;
-use crate::interface::{End, Interface};
-use crate::ip::Origin;
+use crate::ip::{Net, Origin};
 use crate::shared::Core;
-use crate::tcp::frames::{Ends, Way};
+use crate::tcp::frames::reply;
 
 impl Core {
     /// What connections over an interface are told when they begin.
-    pub(super) fn setup(&self, end: &End, key: &FlowKey, local: IpAddr, iss: Seq) -> Setup {
+    pub(super) fn setup(&self, net: &Net, interface: usize, key: &FlowKey, iss: Seq) -> Setup {
+        let local = key.local().0;
         let config = &self.config;
-        let mss = end.mss(local);
+        let mss = net.mss(interface, local);
         let most = config.tcp_buffer_max.clamp(machine::GUARANTEED, 1 << 30) as u32;
         let least = (config.tcp_buffer_min.max(machine::GUARANTEED) as u32).min(most);
         let first = (64 << 10).clamp(least, most);
@@ -47,7 +47,7 @@ impl Core {
     /// 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
     pub(super) fn listener_input(
         &mut self,
-        end: &mut End,
+        net: &mut Net,
         origin: &Origin,
         key: &FlowKey,
         listener: Handle,
@@ -59,11 +59,11 @@ impl Core {
         }
         if segment.has(Flags::ACK) {
             return !segment.has(Flags::SYN)
-                && self.cookie_input(end, origin, key, listener, segment);
+                && self.cookie_input(net, origin, key, listener, segment);
         }
         // Nobody ends what it begins.
         if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
-            self.syn(end, origin, key, listener, segment, beyond);
+            self.syn(net, origin, key, listener, segment, beyond);
         }
         true
     }
@@ -71,7 +71,7 @@ impl Core {
     /// A SYN for a listener: it is answered if there is room, and ignored otherwise, so that the peer tries again.
     fn syn(
         &mut self,
-        end: &mut End,
+        net: &mut Net,
         origin: &Origin,
         key: &FlowKey,
         listener: Handle,
@@ -96,7 +96,7 @@ impl Core {
             let random = &mut self.random;
             Seq(tcp.cookies.make(key, segment.seq.0, mss, now_ns, random))
         };
-        let setup = self.setup(end, key, origin.local, iss);
+        let setup = self.setup(net, origin.interface, key, iss);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         let mut half = Half::new(listener, origin, iss, segment, &setup);
         let header = if remembered {
@@ -113,7 +113,7 @@ impl Core {
             half.negotiated.sack = false;
             half.syn_ack(&setup, stamp)
         };
-        self.reply(end, origin, segment, &header);
+        self.reply(net, origin, segment, &header);
     }
 
     /// The first sequence number of a connection, beyond those of one that it follows.
@@ -129,7 +129,7 @@ impl Core {
     /// An acknowledgement for a listener: is it one of a cookie of ours?
     fn cookie_input(
         &mut self,
-        end: &mut End,
+        net: &mut Net,
         origin: &Origin,
         key: &FlowKey,
         listener: Handle,
@@ -154,15 +154,22 @@ impl Core {
             timestamps: echoed.is_some(),
         };
         count(&mut tcp.counters.cookies_accepted);
-        let setup = self.setup(end, key, origin.local, Seq(iss));
-        self.establish(origin, listener, &setup, negotiated, Seq(irs), segment);
+        let setup = self.setup(net, origin.interface, key, Seq(iss));
+        self.establish(
+            net,
+            origin,
+            listener,
+            &setup,
+            (negotiated, Seq(irs)),
+            segment,
+        );
         true
     }
 
     /// A segment of a handshake that is remembered.
     pub(super) fn half_open_input(
         &mut self,
-        end: &mut End,
+        net: &mut Net,
         origin: &Origin,
         key: &FlowKey,
         place: Place,
@@ -170,15 +177,15 @@ impl Core {
         segment: &Segment<'_>,
     ) {
         let now_ns = self.now_ns;
-        let setup = self.setup(end, key, origin.local, half.iss);
+        let setup = self.setup(net, origin.interface, key, half.iss);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         match half.judge(segment, setup.syn_window()) {
             Verdict::Ignore => {}
-            Verdict::Again => self.reply(end, origin, segment, &half.syn_ack(&setup, stamp)),
+            Verdict::Again => self.reply(net, origin, segment, &half.syn_ack(&setup, stamp)),
             Verdict::Challenge => {
                 if self.tcp.challenges.allow(now_ns, &mut self.random) {
                     count(&mut self.tcp.counters.challenges);
-                    self.reply(end, origin, segment, &half.acknowledgement(&setup, stamp));
+                    self.reply(net, origin, segment, &half.acknowledgement(&setup, stamp));
                 } else {
                     count(&mut self.tcp.counters.challenges_limited);
                 }
@@ -186,17 +193,17 @@ impl Core {
             Verdict::Reset(header) => {
                 if self.tcp.resets.allow(now_ns, &mut self.random) {
                     count(&mut self.tcp.counters.resets_out);
-                    self.reply(end, origin, segment, &header);
+                    self.reply(net, origin, segment, &header);
                 }
             }
             Verdict::Forget => self.tcp.half_open.remove(place),
             Verdict::Establish => {
                 if self.establish(
+                    net,
                     origin,
                     half.listener,
                     &setup,
-                    half.negotiated,
-                    half.irs,
+                    (half.negotiated, half.irs),
                     segment,
                 ) {
                     self.tcp.half_open.remove(place);
@@ -209,11 +216,11 @@ impl Core {
     /// its data, or we our answer, once more.
     fn establish(
         &mut self,
+        net: &Net,
         origin: &Origin,
         listener: Handle,
         setup: &Setup,
-        negotiated: Negotiated,
-        irs: Seq,
+        (negotiated, irs): (Negotiated, Seq),
         ack: &Segment<'_>,
     ) -> bool {
         let now_ns = self.now_ns;
@@ -224,6 +231,10 @@ impl Core {
             count(&mut self.tcp.counters.listen_overflows);
             return false;
         }
+        let scope = origin.interface as u32;
+        let Ok(route) = net.route(origin.remote, scope, Some(origin.local)) else {
+            return false;
+        };
         if !self.budget.admit() {
             count(&mut self.tcp.counters.no_memory);
             return false;
@@ -241,7 +252,7 @@ impl Core {
         let local = SocketAddr::new(origin.local, ack.destination_port);
         let remote = remote_address(origin, ack.source_port);
         let phase = Phase::Queued(listener);
-        let connection = Connection::new(machine, phase, local, remote, origin.interface);
+        let connection = Connection::new(machine, phase, local, remote, route);
         let handle = self.insert_connection(connection);
         if let Some(queue) = self.listener_mut(listener) {
             queue.queue.push_back(handle);
@@ -254,7 +265,7 @@ impl Core {
     }
 
     /// Answers SYN again whose first answer was not acknowledged.
-    pub(crate) fn run_handshakes(&mut self, interfaces: &mut [Interface]) {
+    pub(crate) fn run_handshakes(&mut self, net: &mut Net) {
         let now_ns = self.now_ns;
         while let Some(due) = self.tcp.half_open.take_due(now_ns) {
             let Due::Again(key, half) = due else {
@@ -262,20 +273,17 @@ impl Core {
                 continue;
             };
             let (local, remote) = (key.local(), key.remote());
-            let Some(interface) = interfaces.get_mut(half.interface) else {
-                continue;
-            };
-            let setup = self.setup(&interface.end, &key, local.0, half.iss);
+            let setup = self.setup(net, half.interface, &key, half.iss);
             let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
             let header: Header = half.syn_ack(&setup, stamp);
-            let mac = half.mac;
-            let mut way = Way {
-                interface,
-                ends: Ends { local, remote, mac },
-                sent: 0,
+            let origin = Origin {
+                interface: half.interface,
+                mac: half.mac,
+                local: local.0,
+                remote: remote.0,
             };
             // One that finds no room is sent in the next round.
-            let sent = machine::Emit::segment(&mut way, &header, &[]);
+            let sent = reply(net, &origin, (local.1, remote.1), &header);
             self.tcp.counters.segments_out += u64::from(sent);
         }
     }

@@ -149,12 +149,17 @@ fn new_addresses_are_announced_twice() {
             (&[10, 0, 0, 7][..], &[10, 0, 0, 7][..])
         );
     }
-    // The link-local address too.
-    let advertised = frames
-        .iter()
-        .filter(|frame| !arp(frame) && frame[54] == 136)
-        .count();
-    assert_eq!((advertised, frames.len()), (4, 6));
+    // The link-local address too. Before that it was asked for each whether somebody has it (RFC 4862,
+    // 5.4.2), and its group was reported twice (RFC 3810, 6.1).
+    let sent = |kind: u8| {
+        let of_kind = |frame: &&Vec<u8>| !arp(frame) && frame[20] == 58 && frame[54] == kind;
+        frames.iter().filter(of_kind).count()
+    };
+    assert_eq!((sent(136), sent(135)), (4, 2));
+    let reports = frames.iter().filter(|frame| !arp(frame) && frame[20] == 0);
+    assert!((2..=4).contains(&reports.clone().count()));
+    assert!(reports.clone().all(|frame| frame[62] == 143));
+    assert_eq!(frames.len(), 8 + reports.count());
 }
 
 #[test]
@@ -277,6 +282,7 @@ fn nonsense_from_a_router_changes_nothing() {
             .unwrap()
             .addresses
             .len(),
-        3
+        // One link-local, and four prefixes at most.
+        5
     );
 }

@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use smoltcp::wire::{TcpControl, TcpRepr, TcpSeqNumber};
 
 use super::{MS, SECOND, address, connected, drain, wire};
-use crate::frame::{Framing, classify};
 use crate::sim::{Cable, Impairment, Offloads, Random, World};
 use crate::{Config, InterfaceConfig, PartialChecksum, RxChecksum, RxMeta};
 
@@ -267,7 +266,7 @@ fn syns_from_everywhere_leave_room_for_others() {
 
 proptest! {
     #[test]
-    fn any_bytes_are_classified(
+    fn any_bytes_are_read(
         mut frame in proptest::collection::vec(any::<u8>(), 0..200),
         start in any::<u16>(),
         offset in any::<u16>(),
@@ -278,19 +277,23 @@ proptest! {
             1 => RxChecksum::Valid,
             _ => RxChecksum::Partial(PartialChecksum { start, offset }),
         };
+        let (mut world, _) = target();
+        world.settle();
+        let net = &mut world.stacks[0].ip.net;
+        let meta = RxMeta { checksum, joined: None };
         if let Some(destination) = frame.get_mut(..6) {
             destination.copy_from_slice(&MAC);
         }
-        for ethertype in [[8, 0], [8, 6], [0x86, 0xdd]] {
+        for ethertype in [[8, 0], [8, 6], [0x86, 0xdd], [0x81, 0]] {
             if let Some(place) = frame.get_mut(12..14) {
                 place.copy_from_slice(&ethertype);
             }
-            classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ethernet(MAC));
+            net.input(1, &mut frame, meta);
             if let Some(version) = frame.get_mut(14) {
                 *version = 0x45;
             }
-            classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ethernet(MAC));
+            net.input(1, &mut frame, meta);
         }
-        classify(&mut frame, RxMeta { checksum, joined: None }, Framing::Ip);
+        net.input(0, &mut frame, meta);
     }
 }

@@ -144,7 +144,7 @@ fn connects_to_nobody_leave_nothing() {
         world.advance(20 * MS);
         world.stacks[0].close(client).unwrap();
     }
-    assert!(world.stacks[0].interfaces[1].end.waiting.len() <= 64);
+    assert!(world.stacks[0].ip.net.interfaces[1].waiting.len() <= 64);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod configuration;
 mod datagrams;
 mod handshake;
 mod hostile;
+mod internet;
 mod listen;
 mod options;
 mod scale;

@@ -69,6 +69,10 @@ pub(crate) fn arp_reply(request: &[u8]) -> Option<Vec<u8>> {
     if request.get(12..14)? != [8, 6] || request.get(20..22)? != [0, 1] {
         return None;
     }
+    // Probes and announcements (RFC 5227) ask nothing of others.
+    if request.get(28..32)? == [0; 4] || request.get(28..32)? == request.get(38..42)? {
+        return None;
+    }
     let mac: [u8; 6] = request[6..12].try_into().ok()?;
     let mut frame = ethernet(mac, EthernetProtocol::Arp, 28);
     frame[14..22].copy_from_slice(&[0, 1, 8, 0, 6, 4, 0, 2]);

@@ -1,105 +1,123 @@
 //! The way of a datagram to its socket.
 
-use core::net::IpAddr;
+use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
-use crate::frame::{Datagram, Fragment, FragmentKey};
-use crate::interface::End;
-use crate::ip::{ErrorKind, IcmpError};
+use super::{ARRIVED, Arrived, OVERHEAD, Udp};
+use crate::ip::{ErrorKind, IcmpError, Net, UdpInput};
 use crate::shared::{Core, Socket};
 use crate::tcp::listener::covers;
 use crate::{Error, Handle};
 
-/// The port that a DHCP client receives on, and its server's.
-const DHCP_PORTS: (u16, u16) = (68, 67);
+impl Udp {
+    fn hears(&self, from: SocketAddr) -> bool {
+        self.peer
+            .is_none_or(|peer| peer.ip() == from.ip() && peer.port() == from.port())
+    }
 
-/// Which port the fragments of a datagram belong to, known from the first of them. Eight datagrams
-/// may come in pieces at a time; the oldest is forgotten.
-#[derive(Debug, Default)]
-pub(crate) struct Fragments {
-    known: [Option<(FragmentKey, Datagram)>; 8],
-    next: usize,
-}
-
-impl Fragments {
-    fn learn(&mut self, fragment: &Fragment) -> Option<Datagram> {
-        if let Some(first) = fragment.first {
-            self.known[self.next] = Some((fragment.key, first));
-            self.next = (self.next + 1) % self.known.len();
-            return Some(first);
+    /// Whether a datagram to a group or to all is for this socket.
+    fn wants(&self, interface: usize, address: IpAddr) -> bool {
+        let bound = self.local.ip();
+        if address.is_multicast() {
+            return self.groups.contains(&(interface, address))
+                && (covers(bound, address) || bound == address);
         }
-        let found = self
-            .known
-            .iter()
-            .flatten()
-            .find(|(key, _)| *key == fragment.key);
-        found.map(|(_, datagram)| *datagram)
+        // A broadcast reaches those that are bound to one of our addresses, too.
+        covers(bound, address) || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
     }
 }
 
 impl Core {
-    fn udp_for(&self, address: IpAddr, port: u16) -> Option<Handle> {
-        let group = match address {
-            IpAddr::V4(a) => a.is_multicast() || a.is_broadcast() || a.octets()[3] == 255,
-            IpAddr::V6(a) => a.is_multicast(),
-        };
+    /// The socket for what comes from `from` to our address: one with that peer before one bound to
+    /// the address before one bound to all.
+    fn udp_for(&self, address: IpAddr, port: u16, from: SocketAddr) -> Option<Handle> {
         let mut found = None;
         for &handle in self.udp_ports.get(&port)? {
-            if let Some(Socket::Udp(udp)) = self.sockets.get(handle) {
-                let bound = udp.local.ip();
-                if bound == address {
-                    return Some(handle);
-                }
-                if covers(bound, address) || group && bound.is_ipv4() == address.is_ipv4() {
-                    found = Some(handle);
+            if let Some(Socket::Udp(udp)) = self.sockets.get(handle)
+                && udp.hears(from)
+                && (udp.local.ip() == address || covers(udp.local.ip(), address))
+            {
+                let rank = (udp.peer.is_some(), udp.local.ip() == address);
+                if found.is_none_or(|(best, _)| rank > best) {
+                    found = Some((rank, handle));
                 }
             }
         }
-        found
+        found.map(|(_, handle)| handle)
     }
 
-    /// Handles a datagram whose headers are in order; smoltcp verifies its checksum.
-    pub(crate) fn udp_datagram(&mut self, end: &mut End, frame: &[u8], datagram: &Datagram) {
-        if (datagram.local_port, datagram.remote_port) == DHCP_PORTS
-            && let Some(mut client) = end.dhcp.take()
-        {
-            end.feed(self.now_ns, frame, &mut client.set);
-            end.changed |= client.update();
-            end.dhcp = Some(client);
-            end.hurry();
+    /// Handles a datagram that is in order.
+    pub(crate) fn udp_datagram(&mut self, net: &mut Net, datagram: &UdpInput<'_>) {
+        let origin = datagram.origin;
+        let from = match origin.remote {
+            // An answer needs to know the link.
+            IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddr::V6(SocketAddrV6::new(
+                ip,
+                datagram.remote_port,
+                0,
+                origin.interface as u32,
+            )),
+            ip => SocketAddr::new(ip, datagram.remote_port),
+        };
+        if datagram.unicast {
+            match self.udp_for(origin.local, datagram.local_port, from) {
+                Some(handle) => self.deliver(net, handle, from, datagram.payload),
+                None => net.port_unreachable(datagram),
+            }
             return;
         }
-        let Some(handle) = self.udp_for(datagram.local, datagram.local_port) else {
-            // smoltcp answers "port unreachable" where that is due.
-            return end.feed_base(self.now_ns, frame);
-        };
+        let count = self
+            .udp_ports
+            .get(&datagram.local_port)
+            .map_or(0, alloc::vec::Vec::len);
+        for n in 0..count {
+            let handles = self.udp_ports.get(&datagram.local_port);
+            let Some(&handle) = handles.and_then(|handles| handles.get(n)) else {
+                break;
+            };
+            if let Some(Socket::Udp(udp)) = self.sockets.get(handle)
+                && udp.hears(from)
+                && udp.wants(origin.interface, origin.local)
+            {
+                self.deliver(net, handle, from, datagram.payload);
+            }
+        }
+    }
+
+    fn deliver(&mut self, net: &mut Net, handle: Handle, from: SocketAddr, data: &[u8]) {
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
-        end.feed(self.now_ns, frame, &mut udp.receiver().0);
-        if udp.wakes.read && udp.readiness().readable {
-            udp.wakes.read = false;
+        let cost = data.len() + OVERHEAD;
+        let full = udp.arrived.len() >= ARRIVED
+            || !udp.arrived.is_empty() && udp.arrived_bytes + cost > udp.queue;
+        if full || udp.closing {
+            return net.queue_full();
+        }
+        udp.arrived_bytes += cost;
+        udp.arrived.push_back(Arrived {
+            from,
+            data: data.to_vec(),
+        });
+        if core::mem::take(&mut udp.wakes.read) {
             self.tell(handle);
         }
     }
 
-    /// Handles a piece of a datagram: smoltcp's interface puts them together, and gives the whole to
-    /// the set that comes with the last piece.
-    pub(crate) fn udp_fragment(&mut self, end: &mut End, frame: &[u8], fragment: &Fragment) {
-        match self.fragments.learn(fragment) {
-            Some(datagram) => self.udp_datagram(end, frame, &datagram),
-            None => end.feed_base(self.now_ns, frame),
-        }
-    }
-
-    /// Tells a socket that a datagram of its reached nobody.
-    pub(crate) fn udp_unreachable(&mut self, report: &IcmpError) {
+    /// Tells a socket what became of a datagram of its.
+    pub(crate) fn udp_error(&mut self, net: &mut Net, report: &IcmpError) {
+        let to = SocketAddr::from(report.remote);
+        let Some(handle) = self.udp_for(report.local.0, report.local.1, to) else {
+            return;
+        };
         let error = match report.kind {
             ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => Error::ConnectionRefused,
             ErrorKind::HostUnreachable | ErrorKind::Prohibited => Error::Unreachable,
-            _ => return,
-        };
-        let Some(handle) = self.udp_for(report.local.0, report.local.1) else {
-            return;
+            ErrorKind::PacketTooBig(mtu) => {
+                // Somebody here did send from this port: it may be true. What comes next is cut.
+                net.learn_path_mtu(report.remote.0, mtu);
+                return;
+            }
+            ErrorKind::TimeExceeded | ErrorKind::ParameterProblem => return,
         };
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;

@@ -1,131 +1,107 @@
-//! UDP sockets.
-//!
-//! Receiving is one smoltcp socket, which any interface may fill. Sending has a queue of its own, of
-//! which one datagram at a time is given to smoltcp: see `output`.
+//! UDP sockets (RFC 768; RFC 1122, 4.1): a queue of datagrams in each direction, bounded in number and
+//! bytes.
 
+mod groups;
 mod input;
 mod output;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use smoltcp::iface::{SocketHandle, SocketSet};
-use smoltcp::socket::udp::{PacketBuffer, PacketMetadata, Socket as UdpSocket};
-use smoltcp::wire::IpListenEndpoint;
-
-use crate::frame::IPV6_HEADER;
-use crate::interface::Interface;
-use crate::shared::{Core, Socket, route};
+use crate::ip::{Ip, Route};
+use crate::shared::{Core, Socket};
 use crate::tcp::connection::Wakes;
 use crate::tcp::listener::conflict;
 use crate::{Error, Handle, Readiness, Stack};
-pub(crate) use input::Fragments;
-use output::{Outgoing, Sender};
 
-/// Datagrams queued in each direction, whatever their size.
-const PACKETS: usize = 64;
+/// Datagrams queued to be sent, whatever their size.
+const OUTGOING: usize = 64;
+/// Datagrams queued that were received.
+const ARRIVED: usize = 512;
+/// What a received datagram costs of the queue beside its bytes.
+const OVERHEAD: usize = 32;
 /// Room for one datagram of the ordinary size at least.
 const QUEUE_MIN: usize = 2048;
-/// The largest datagram that smoltcp's buffer for fragments holds, with the IPv4 header.
-const FRAGMENTED_MAX: usize = 16_384;
-const UDP_HEADER: usize = 8;
+/// The largest datagram (RFC 768; RFC 8200, without jumbo payloads).
+const LARGEST_V4: usize = 65_535 - 20 - 8;
+const LARGEST_V6: usize = 65_535 - 8;
+
+/// A datagram that waits to be sent.
+struct Outgoing {
+    route: Route,
+    remote: SocketAddr,
+    data: Vec<u8>,
+}
+
+/// A datagram that was received.
+struct Arrived {
+    from: SocketAddr,
+    data: Vec<u8>,
+}
 
 /// One socket.
 pub(crate) struct Udp {
     pub(crate) local: SocketAddr,
-    /// Made when the first datagram comes.
-    receiver: Option<(SocketSet<'static>, SocketHandle)>,
+    /// The only one that is heard and sent to.
+    pub(crate) peer: Option<SocketAddr>,
+    arrived: VecDeque<Arrived>,
+    arrived_bytes: usize,
     outgoing: VecDeque<Outgoing>,
-    /// Datagrams and their bytes that smoltcp hasn't got yet.
-    outgoing_packets: usize,
     outgoing_bytes: usize,
-    /// The interface that hasn't sent all fragments of a datagram of this socket.
-    cutting: Option<usize>,
-    /// Kept for the next datagram.
-    sender: Option<Sender>,
-    /// Each with a datagram that couldn't leave yet.
-    stuck: VecDeque<Sender>,
     /// Bytes in each direction.
     queue: usize,
+    /// Groups that were joined, each on an interface.
+    groups: Vec<(usize, IpAddr)>,
+    /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
+    group_hops: u8,
     /// The handle was given back.
     pub(crate) closing: bool,
     pub(crate) wakes: Wakes,
     pub(crate) dirty: bool,
     pub(crate) blocked: bool,
     pub(crate) waiting: bool,
-    pub(crate) timer_ns: Option<u64>,
     /// An ICMP error that was not told yet.
     pub(crate) error: Option<Error>,
 }
 
-/// smoltcp's socket for the port of `local`, alone in a set.
-fn smoltcp_socket(
-    local: SocketAddr,
-    receive: PacketBuffer<'static>,
-    send: PacketBuffer<'static>,
-) -> (SocketSet<'static>, SocketHandle) {
-    let mut socket = UdpSocket::new(receive, send);
-    let address = local.ip();
-    let addr = (!address.is_unspecified()).then(|| address.into());
-    // Fails on port 0 or an open socket only.
-    let _ = socket.bind(IpListenEndpoint {
-        addr,
-        port: local.port(),
-    });
-    let mut set = SocketSet::new(Vec::with_capacity(1));
-    let handle = set.add(socket);
-    (set, handle)
-}
-
-fn ring(packets: usize, bytes: usize) -> PacketBuffer<'static> {
-    PacketBuffer::new(vec![PacketMetadata::EMPTY; packets], vec![0; bytes])
-}
-
 impl Udp {
-    fn receiver(&mut self) -> &mut (SocketSet<'static>, SocketHandle) {
-        let (local, queue) = (self.local, self.queue);
-        self.receiver
-            .get_or_insert_with(|| smoltcp_socket(local, ring(PACKETS, queue), ring(0, 0)))
-    }
-
-    /// Nothing is left to be sent.
-    fn is_idle(&self) -> bool {
-        self.outgoing.is_empty() && self.stuck.is_empty() && self.cutting.is_none()
-    }
-
     fn has_room(&self) -> bool {
-        self.outgoing_packets < PACKETS && self.outgoing_bytes < self.queue
+        self.outgoing.len() < OUTGOING && self.outgoing_bytes < self.queue
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
-        let receiver = self.receiver.as_ref();
-        let arrived =
-            receiver.is_some_and(|(set, handle)| set.get::<UdpSocket<'_>>(*handle).can_recv());
         Readiness {
-            readable: arrived || self.error.is_some(),
+            readable: !self.arrived.is_empty() || self.error.is_some(),
             writable: self.has_room(),
             hangup: false,
             error: self.error.is_some(),
         }
+    }
+
+    /// Bytes that nobody has read, and bytes that haven't left.
+    pub(crate) fn queued(&self) -> (usize, usize) {
+        (self.arrived_bytes, self.outgoing_bytes)
+    }
+
+    fn take(&mut self) -> Option<Arrived> {
+        let datagram = self.arrived.pop_front()?;
+        self.arrived_bytes -= datagram.data.len() + OVERHEAD;
+        Some(datagram)
     }
 }
 
 impl Core {
     pub(crate) fn bind(
         &mut self,
-        interfaces: &[Interface],
+        ip: &Ip,
         local: SocketAddr,
         queue: usize,
     ) -> Result<Handle, Error> {
         let address = local.ip();
-        if !address.is_unspecified()
-            && !interfaces
-                .iter()
-                .any(|interface| interface.end.has_address(address))
-        {
+        let group = address.is_multicast();
+        if !address.is_unspecified() && !group && !ip.net.has_address(address) {
             return Err(Error::AddressNotAvailable);
         }
         let port = match local.port() {
@@ -146,35 +122,38 @@ impl Core {
         }
         let handle = self.sockets.insert(Socket::Udp(Box::new(Udp {
             local: SocketAddr::new(address, port),
-            receiver: None,
+            peer: None,
+            arrived: VecDeque::new(),
+            arrived_bytes: 0,
             outgoing: VecDeque::new(),
-            outgoing_packets: 0,
             outgoing_bytes: 0,
-            cutting: None,
-            sender: None,
-            stuck: VecDeque::new(),
             queue: queue.max(QUEUE_MIN),
+            groups: Vec::new(),
+            group_hops: 1,
             closing: false,
             wakes: Wakes::default(),
             dirty: false,
             blocked: false,
             waiting: false,
-            timer_ns: None,
             error: None,
         })));
         self.udp_ports.entry(port).or_default().push(handle);
         Ok(handle)
     }
 
-    /// Frees the port; what is queued to be sent still leaves.
-    pub(crate) fn close_udp(&mut self, handle: Handle) {
+    /// Frees the port and leaves the groups; what is queued to be sent still leaves.
+    pub(crate) fn close_udp(&mut self, ip: &mut Ip, handle: Handle) {
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
         let port = udp.local.port();
         udp.closing = true;
-        udp.receiver = None;
-        if udp.is_idle() {
+        udp.arrived = VecDeque::new();
+        udp.arrived_bytes = 0;
+        for (interface, group) in core::mem::take(&mut udp.groups) {
+            ip.net.leave(interface, group);
+        }
+        if udp.outgoing.is_empty() {
             self.sockets.remove(handle);
         } else {
             self.mark_dirty(handle);
@@ -189,7 +168,7 @@ impl Core {
 
     pub(crate) fn send_to(
         &mut self,
-        interfaces: &[Interface],
+        ip: &Ip,
         handle: Handle,
         data: &[u8],
         remote: SocketAddr,
@@ -201,25 +180,19 @@ impl Core {
         if remote.port() == 0 || remote.ip().is_unspecified() {
             return Err(Error::InvalidArgument);
         }
-        let scope = match remote {
-            SocketAddr::V6(v6) => v6.scope_id(),
-            SocketAddr::V4(_) => 0,
+        let bound = udp.local.ip();
+        if bound.is_ipv4() && remote.is_ipv6() {
+            return Err(Error::InvalidArgument);
+        }
+        let source = (!bound.is_unspecified() && !bound.is_multicast()).then_some(bound);
+        if source.is_some_and(|source| source.is_ipv4() != remote.is_ipv4()) {
+            return Err(Error::InvalidArgument);
+        }
+        let largest = match remote {
+            SocketAddr::V4(_) => LARGEST_V4,
+            SocketAddr::V6(_) => LARGEST_V6,
         };
-        let (interface, source) = route(interfaces, remote.ip(), scope)?;
-        let source = match udp.local.ip() {
-            IpAddr::V4(_) if remote.is_ipv6() => return Err(Error::InvalidArgument),
-            any if any.is_unspecified() => source,
-            bound if bound.is_ipv4() == remote.is_ipv4() => bound,
-            _ => return Err(Error::InvalidArgument),
-        };
-        let limit = match remote {
-            SocketAddr::V4(_) => FRAGMENTED_MAX - 20,
-            SocketAddr::V6(_) => interfaces
-                .get(interface)
-                .map_or(0, |i| i.end.mtu())
-                .saturating_sub(IPV6_HEADER),
-        };
-        if data.len() + UDP_HEADER > limit || data.len() > udp.queue {
+        if data.len() > largest || data.len() > udp.queue {
             return Err(Error::MessageTooLong);
         }
         if !udp.has_room() {
@@ -227,11 +200,10 @@ impl Core {
             self.mark_dirty(handle);
             return Err(Error::WouldBlock);
         }
-        udp.outgoing_packets += 1;
+        let route = ip.route(remote.ip(), scope_of(remote), source)?;
         udp.outgoing_bytes += data.len();
         udp.outgoing.push_back(Outgoing {
-            interface,
-            source,
+            route,
             remote,
             data: data.to_vec(),
         });
@@ -248,16 +220,18 @@ impl Core {
         if let Some(error) = udp.error.take() {
             return Err(error);
         }
-        if let Some((set, socket)) = &mut udp.receiver
-            && let Ok((data, metadata)) = set.get_mut::<UdpSocket<'_>>(*socket).recv()
-        {
-            let len = data.len().min(buffer.len());
-            buffer[..len].copy_from_slice(&data[..len]);
-            let from = metadata.endpoint;
-            return Ok((data.len(), SocketAddr::new(from.addr.into(), from.port)));
+        match udp.take() {
+            Some(Arrived { from, data }) => {
+                for (to, byte) in buffer.iter_mut().zip(&data) {
+                    *to = *byte;
+                }
+                Ok((data.len(), from))
+            }
+            None => {
+                udp.wakes.read = true;
+                Err(Error::WouldBlock)
+            }
         }
-        udp.wakes.read = true;
-        Err(Error::WouldBlock)
     }
 
     pub(crate) fn udp_mut(&mut self, handle: Handle) -> Result<&mut Udp, Error> {
@@ -269,18 +243,42 @@ impl Core {
     }
 }
 
+/// The interface that a link-local address is meant on (RFC 4007); 0 if it isn't said.
+pub(crate) fn scope_of(address: SocketAddr) -> u32 {
+    match address {
+        SocketAddr::V6(v6) => v6.scope_id(),
+        SocketAddr::V4(_) => 0,
+    }
+}
+
 /// UDP.
 impl Stack {
-    /// A UDP socket. An unspecified address receives on all interfaces (`[::]` of both families);
-    /// port 0 takes an ephemeral one.
+    /// A UDP socket. An unspecified address receives on all interfaces (`[::]` of both families), a
+    /// group's only what is sent to it; port 0 takes an ephemeral one.
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
     pub fn udp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
-        self.core
-            .bind(&self.interfaces, local, self.core.config.udp_queue)
+        let queue = self.core.config.udp_queue;
+        self.core.bind(&self.ip, local, queue)
     }
 
-    /// Queues one datagram; it leaves with the next [`Stack::poll`].
+    /// Chooses the only peer that is heard and that [`Stack::udp_send`] sends to; `None` for all
+    /// again. ICMP errors about others are not told any more. What was received stays.
+    ///
+    /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route).
+    pub fn udp_connect(&mut self, socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error> {
+        if let Some(peer) = peer {
+            if peer.port() == 0 {
+                return Err(Error::InvalidArgument);
+            }
+            self.ip.route(peer.ip(), scope_of(peer), None)?;
+        }
+        self.core.udp_mut(socket)?.peer = peer;
+        Ok(())
+    }
+
+    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if the path doesn't
+    /// carry it whole.
     ///
     /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
     /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and, once, what ICMP said
@@ -291,7 +289,30 @@ impl Stack {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), Error> {
-        self.core.send_to(&self.interfaces, socket, data, remote)
+        self.core.send_to(&self.ip, socket, data, remote)
+    }
+
+    /// The same to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`] if there is none.
+    pub fn udp_send(&mut self, socket: Handle, data: &[u8]) -> Result<(), Error> {
+        let peer = self.core.udp_mut(socket)?.peer.ok_or(Error::NotConnected)?;
+        self.core.send_to(&self.ip, socket, data, peer)
+    }
+
+    /// Queues several datagrams; gives the number of those that fitted. The error of the first one
+    /// otherwise.
+    pub fn udp_send_batch(
+        &mut self,
+        socket: Handle,
+        batch: &[(&[u8], SocketAddr)],
+    ) -> Result<usize, Error> {
+        for (count, (data, remote)) in batch.iter().enumerate() {
+            match self.core.send_to(&self.ip, socket, data, *remote) {
+                Ok(()) => {}
+                Err(error) if count == 0 => return Err(error),
+                Err(_) => return Ok(count),
+            }
+        }
+        Ok(batch.len())
     }
 
     /// Takes the oldest datagram: its whole length (which is more than what was copied if `buffer`
@@ -303,5 +324,31 @@ impl Stack {
         buffer: &mut [u8],
     ) -> Result<(usize, SocketAddr), Error> {
         self.core.recv_from(socket, buffer)
+    }
+
+    /// Gives `f` up to `most` datagrams, oldest first, in place; gives their number, which isn't 0.
+    /// Errors as for [`Stack::udp_recv_from`].
+    pub fn udp_recv_batch(
+        &mut self,
+        socket: Handle,
+        most: usize,
+        f: &mut dyn FnMut(&[u8], SocketAddr),
+    ) -> Result<usize, Error> {
+        let udp = self.core.udp_mut(socket)?;
+        if let Some(error) = udp.error.take() {
+            return Err(error);
+        }
+        let mut count = 0;
+        while count < most
+            && let Some(datagram) = udp.take()
+        {
+            f(&datagram.data, datagram.from);
+            count += 1;
+        }
+        if count == 0 {
+            udp.wakes.read = true;
+            return Err(Error::WouldBlock);
+        }
+        Ok(count)
     }
 }

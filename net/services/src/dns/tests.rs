@@ -119,6 +119,7 @@ fn lab_with(servers: &[IpAddr], zone: impl FnMut(&str, u16, bool) -> Reply + 'st
                     .expect("an address"),
             ],
             dns_servers: servers.to_vec(),
+            dad_transmits: 0,
             ..Default::default()
         };
         stack

@@ -1,1 +1,216 @@
-use super::Client;
+use core::net::{IpAddr, Ipv4Addr};
+
+use proptest::prelude::*;
+use smoltcp::wire::{DhcpMessageType, DhcpPacket, DhcpRepr};
+
+use super::{Client, Message, SECOND, routes};
+use crate::ip::random::Random;
+
+const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 254);
+
+struct Lab {
+    client: Client,
+    random: Random,
+    now_ns: u64,
+}
+
+impl Lab {
+    fn new() -> Lab {
+        Lab {
+            client: Client::new(MAC, 0),
+            random: Random::new(5),
+            now_ns: 0,
+        }
+    }
+
+    /// The next message that the client sends, and what it says.
+    fn next(&mut self) -> (DhcpMessageType, Message) {
+        loop {
+            if let Some(message) = self.client.run(self.now_ns, &mut self.random) {
+                let packet = DhcpPacket::new_checked(&message.payload[..]).unwrap();
+                let kind = DhcpRepr::parse(&packet).unwrap().message_type;
+                return (kind, message);
+            }
+            self.now_ns = self.client.next_ns().max(self.now_ns + 1);
+        }
+    }
+
+    /// The server's answer: type, address, further options.
+    fn answer(&mut self, kind: u8, options: &[u8]) {
+        let mut message = vec![0; 240];
+        message[0] = 2;
+        message[1] = 1;
+        message[2] = 6;
+        message[4..8].copy_from_slice(&self.client.xid.to_be_bytes());
+        message[16..20].copy_from_slice(&[10, 0, 0, 7]);
+        message[28..34].copy_from_slice(&MAC);
+        message[236..240].copy_from_slice(&[0x63, 0x82, 0x53, 0x63]);
+        message.extend([53, 1, kind, 54, 4]);
+        message.extend(SERVER.octets());
+        message.extend(options);
+        message.push(255);
+        self.client.input(&message, self.now_ns);
+    }
+
+    fn bound(seconds: u32) -> Lab {
+        let mut lab = Lab::new();
+        assert_eq!(lab.next().0, DhcpMessageType::Discover);
+        lab.answer(2, &[]);
+        assert_eq!(lab.next().0, DhcpMessageType::Request);
+        let mut options = vec![1, 4, 255, 255, 255, 0, 51, 4];
+        options.extend(seconds.to_be_bytes());
+        lab.answer(5, &options);
+        assert!(lab.client.lease.is_some());
+        lab
+    }
+}
+
+#[test]
+fn rfc2131_section_4_4_5_renewing_rebinding_and_the_end() {
+    let mut lab = Lab::bound(800);
+    let (kind, renewal) = lab.next();
+    assert_eq!((kind, renewal.to), (DhcpMessageType::Request, Some(SERVER)));
+    assert_eq!(renewal.source, Ipv4Addr::new(10, 0, 0, 7));
+    assert_eq!(lab.now_ns, 400 * SECOND);
+    // Half of what is left until T2, but not more often than each minute.
+    assert!(lab.next().1.to.is_some() && lab.now_ns == 550 * SECOND);
+    while lab.next().1.to.is_some() {}
+    assert_eq!(lab.now_ns, 700 * SECOND);
+    assert!(lab.client.lease.is_some());
+    loop {
+        let (kind, _) = lab.next();
+        if kind == DhcpMessageType::Discover {
+            break;
+        }
+    }
+    assert_eq!((lab.now_ns, &lab.client.lease), (800 * SECOND, &None));
+    // An answer in time makes it begin anew.
+    let mut lab = Lab::bound(800);
+    lab.next();
+    lab.answer(5, &[1, 4, 255, 255, 255, 0, 51, 4, 0, 0, 3, 32]);
+    lab.next();
+    assert_eq!(lab.now_ns, 800 * SECOND);
+}
+
+#[test]
+fn rfc2131_section_4_1_retries_are_later_each_time() {
+    let mut lab = Lab::new();
+    let mut times = Vec::new();
+    for _ in 0..8 {
+        assert_eq!(lab.next().0, DhcpMessageType::Discover);
+        times.push(lab.now_ns);
+    }
+    for (n, pair) in times.windows(2).enumerate() {
+        let wait_ns = ((2 * SECOND) << n.min(5)).min(64 * SECOND);
+        assert!(
+            (pair[1] - pair[0]).abs_diff(wait_ns) <= SECOND / 2,
+            "{times:?}"
+        );
+    }
+}
+
+#[test]
+fn rfc2131_section_3_1_refusals() {
+    // A NAK of the server that was chosen.
+    let mut lab = Lab::new();
+    lab.next();
+    lab.answer(2, &[]);
+    assert_eq!(lab.next().0, DhcpMessageType::Request);
+    lab.answer(6, &[]);
+    assert_eq!(lab.next().0, DhcpMessageType::Discover);
+    // A server that falls silent after its offer.
+    lab.answer(2, &[]);
+    for _ in 0..4 {
+        assert_eq!(lab.next().0, DhcpMessageType::Request);
+    }
+    assert_eq!(lab.next().0, DhcpMessageType::Discover);
+    // A NAK while renewing takes the address away.
+    let mut lab = Lab::bound(800);
+    lab.next();
+    lab.answer(6, &[]);
+    assert_eq!(lab.client.lease, None);
+}
+
+#[test]
+fn rfc2131_section_4_4_4_decline() {
+    let mut lab = Lab::bound(800);
+    lab.client.conflict(lab.now_ns);
+    let (kind, message) = lab.next();
+    let packet = DhcpPacket::new_checked(&message.payload[..]).unwrap();
+    let repr = DhcpRepr::parse(&packet).unwrap();
+    assert_eq!(kind, DhcpMessageType::Decline);
+    assert_eq!(repr.requested_ip, Some(Ipv4Addr::new(10, 0, 0, 7)));
+    assert_eq!((repr.server_identifier, message.to), (Some(SERVER), None));
+    assert_eq!(lab.client.lease, None);
+    assert_eq!(lab.next().0, DhcpMessageType::Discover);
+    assert!(lab.now_ns >= 10 * SECOND);
+}
+
+#[test]
+fn options_of_a_lease() {
+    let mut lab = Lab::new();
+    lab.next();
+    lab.answer(2, &[]);
+    lab.next();
+    let mut options = vec![51, 4, 255, 255, 255, 255, 1, 4, 255, 255, 0, 0];
+    options.extend([3, 8, 10, 0, 0, 1, 10, 0, 0, 2, 6, 4, 10, 0, 0, 53]);
+    options.extend([15, 3, b'a', b'.', b'b', 26, 2, 5, 0]);
+    lab.answer(5, &options);
+    let lease = lab.client.lease.clone().unwrap();
+    assert_eq!(lease.address.prefix_len, 16);
+    assert_eq!(lease.address.address, IpAddr::from([10, 0, 0, 7]));
+    assert_eq!(lease.routers.len(), 2);
+    assert_eq!(lease.dns_servers, [Ipv4Addr::new(10, 0, 0, 53)]);
+    assert_eq!((lease.search, lease.mtu), (vec!["a.b".into()], Some(1280)));
+    // For ever.
+    assert_eq!(lab.client.next_ns(), u64::MAX);
+}
+
+#[test]
+fn rfc3442_classless_routes() {
+    let list = [
+        0, 10, 0, 0, 1, 8, 10, 0, 0, 0, 0, 25, 10, 17, 0, 128, 10, 0, 0, 2, 33,
+    ];
+    assert_eq!(
+        routes(&list),
+        [
+            (Ipv4Addr::UNSPECIFIED, 0, Ipv4Addr::new(10, 0, 0, 1)),
+            (Ipv4Addr::new(10, 0, 0, 0), 8, Ipv4Addr::UNSPECIFIED),
+            (
+                Ipv4Addr::new(10, 17, 0, 128),
+                25,
+                Ipv4Addr::new(10, 0, 0, 2)
+            ),
+        ]
+    );
+    let mut lab = Lab::new();
+    lab.next();
+    lab.answer(2, &[]);
+    lab.next();
+    let mut options = vec![51, 4, 0, 0, 1, 0, 3, 4, 10, 0, 0, 9, 121, 5];
+    options.extend(&list[..5]);
+    lab.answer(5, &options);
+    let lease = lab.client.lease.clone().unwrap();
+    assert!(lease.routers.is_empty() && lease.routes.len() == 1);
+}
+
+proptest! {
+    #[test]
+    fn any_message_is_read(
+        kind in 0..9u8,
+        options in proptest::collection::vec(any::<u8>(), 0..300),
+        raw in proptest::collection::vec(any::<u8>(), 0..400),
+    ) {
+        let mut lab = Lab::new();
+        lab.next();
+        lab.client.input(&raw, 0);
+        for _ in 0..3 {
+            lab.answer(kind, &options);
+            lab.answer(2, &[]);
+            lab.next();
+            lab.answer(5, &options);
+        }
+        routes(&options);
+    }
+}

@@ -1,0 +1,83 @@
+//! Multicast: joining and leaving groups.
+
+use core::net::IpAddr;
+
+use crate::ip::Net;
+use crate::{Error, Handle, InterfaceId, Stack};
+
+/// Groups of one socket.
+const GROUPS: usize = 32;
+
+impl Net {
+    /// Listens to a group on an interface; `false` if it has too many.
+    fn join(&mut self, interface: usize, group: IpAddr) -> bool {
+        let now_ns = self.now_ns;
+        self.interfaces.get_mut(interface).is_some_and(|i| {
+            i.due_ns = 0;
+            i.groups.join(group, now_ns)
+        })
+    }
+
+    pub(super) fn leave(&mut self, interface: usize, group: IpAddr) {
+        let now_ns = self.now_ns;
+        if let Some(i) = self.interfaces.get_mut(interface) {
+            i.due_ns = 0;
+            i.groups.leave(group, now_ns);
+        }
+    }
+}
+
+/// Multicast.
+impl Stack {
+    /// Joins a group, on `interface` or the first one that has an address of the family. Routers and
+    /// switches hear of it (IGMPv3, MLDv2). Joining twice is fine.
+    ///
+    /// Errors: [`Error::InvalidArgument`] (no group), [`Error::Unreachable`] (no such interface),
+    /// [`Error::OutOfMemory`] (more than 32 groups of a socket or 64 of an interface).
+    pub fn udp_join(
+        &mut self,
+        socket: Handle,
+        group: IpAddr,
+        interface: Option<InterfaceId>,
+    ) -> Result<(), Error> {
+        if !group.is_multicast() {
+            return Err(Error::InvalidArgument);
+        }
+        let scope = interface.map_or(0, |id| id.0 as u32);
+        let interface = self.ip.route(group, scope, None)?.interface;
+        let udp = self.core.udp_mut(socket)?;
+        if udp.groups.contains(&(interface, group)) {
+            return Ok(());
+        }
+        if udp.groups.len() >= GROUPS || !self.ip.net.join(interface, group) {
+            return Err(Error::OutOfMemory);
+        }
+        udp.groups.push((interface, group));
+        Ok(())
+    }
+
+    /// Leaves a group on `interface`, or wherever it was joined. [`Error::InvalidArgument`] if it
+    /// wasn't.
+    pub fn udp_leave(
+        &mut self,
+        socket: Handle,
+        group: IpAddr,
+        interface: Option<InterfaceId>,
+    ) -> Result<(), Error> {
+        let udp = self.core.udp_mut(socket)?;
+        let meant = |joined: &(usize, IpAddr)| {
+            joined.1 == group && interface.is_none_or(|id| id.0 == joined.0)
+        };
+        let at = udp.groups.iter().position(meant);
+        let (interface, group) = udp.groups.remove(at.ok_or(Error::InvalidArgument)?);
+        self.ip.net.leave(interface, group);
+        Ok(())
+    }
+
+    /// The hop limit of what the socket sends to groups: 1, the value of a new socket, stays on the
+    /// link.
+    pub fn udp_set_multicast_hops(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
+        self.core.udp_mut(socket)?.group_hops = hops;
+        Ok(())
+    }
+}
