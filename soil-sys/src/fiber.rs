@@ -153,6 +153,9 @@ mod tests {
                 *number += step;
             }
             step *= 2.0;
+            // Inexact, as are most results, which must neither trap nor be rounded in another way.
+            let third = core::hint::black_box(1.0) / core::hint::black_box(3.0);
+            assert_eq!(third, 0.333_333_333_333_333_3);
             shared.value.set(numbers.iter().sum());
             // SAFETY: on the fiber's stack.
             unsafe {
