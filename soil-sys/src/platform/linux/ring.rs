@@ -332,8 +332,10 @@ mod tests {
         assert_eq!(wait(&mut fds, 20), Some(Waited::Nothing));
         assert!(start.elapsed() >= Duration::from_millis(20));
         // The request of the first wait is still there, and does for the second.
+        assert_eq!(fds[0].revents, 0);
         put(writer);
         assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
+        assert_eq!(fds[0].revents, libc::POLLIN);
         // It is ready still.
         assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
 
@@ -347,5 +349,75 @@ mod tests {
         assert_eq!(byte, b'x');
         // Descriptors were armed once for each of the three waits at most.
         assert_eq!(wait(&mut [], 0), Some(Waited::Nothing));
+    }
+    /// A read of one byte.
+    fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
+        opcode::Read::new(Fd(fd), byte, 1).build()
+    }
+
+    #[test]
+    fn what_is_not_urgent_begins_with_the_second_chance() {
+        let handle = Handle::new();
+        let Some(owner) = handle.open(false) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        for urgent in [true, false] {
+            // SAFETY: `byte` lives until the end of the test, and the requests end before.
+            assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, urgent) });
+            handle.with(super::Ring::go_on);
+            if !urgent {
+                assert_eq!(owner.ended(), None);
+                handle.with(super::Ring::go_on);
+            }
+            assert_eq!(owner.ended(), Some((1, Ok(1))), "urgent: {urgent}");
+            put(writer);
+        }
+    }
+
+    #[test]
+    fn nobody_sleeps_on_what_another_has_found() {
+        let handle = Handle::new();
+        let (Some(one), Some(other)) = (handle.open(false), handle.open(false)) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { one.push(read_of(reader, &mut byte), 1, true) });
+        handle.with(super::Ring::go_on);
+        assert_eq!(other.ended(), None);
+        let start = Instant::now();
+        let time = Some(Duration::from_secs(20));
+        let waited = handle.with(|ring| ring.wait(&mut [], time));
+        assert_eq!(waited, Some(Waited::Event));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(one.ended(), Some((1, Ok(1))));
+    }
+
+    #[test]
+    fn what_ends_at_once_ends_no_wait() {
+        let handle = Handle::new();
+        let (Some(quiet), Some(loud)) = (handle.open(true), handle.open(false)) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        let wait = |ms| {
+            let time = Some(Duration::from_millis(ms));
+            handle.with(|ring| ring.wait(&mut [], time))
+        };
+        for _ in 0..3 {
+            let write = opcode::Write::new(Fd(writer), b"x".as_ptr(), 1).build();
+            // SAFETY: static memory.
+            assert!(unsafe { quiet.push(write, 5, true) });
+            let start = Instant::now();
+            assert_eq!(wait(20), Some(Waited::Nothing));
+            assert!(start.elapsed() >= Duration::from_millis(20));
+            assert_eq!(quiet.ended(), Some((5, Ok(1))));
+        }
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
+        assert_eq!(wait(20_000), Some(Waited::Event));
     }
 }
