@@ -158,6 +158,54 @@ let handed_over () =
       T.cancel t);
   int "stream" 8 !got
 
+(* A task that gave way doesn't go on when it has been cancelled meanwhile. *)
+let yielding () =
+  let went_on = ref false in
+  T.scope (fun scope ->
+      let t =
+        T.spawn scope (fun () ->
+            T.yield ();
+            went_on := true)
+      in
+      T.yield ();
+      T.cancel t);
+  bool "went on" false !went_on
+
+(* A scope forgets the tasks that have ended, in whatever order they do. *)
+let forgotten () =
+  T.scope (fun scope ->
+      let three () =
+        let doors = Array.init 3 (fun _ -> T.Promise.create ()) in
+        let tasks = Array.map (fun p -> T.spawn scope (fun () -> T.Promise.await p)) doors in
+        T.yield ();
+        List.iter
+          (fun i ->
+            T.Promise.fulfil doors.(i) ();
+            T.await tasks.(i))
+          [ 1; 0; 2 ]
+      in
+      let words () = Obj.reachable_words (Obj.repr scope) in
+      three ();
+      let before = words () in
+      for _ = 1 to 100 do
+        three ()
+      done;
+      bool "growth" true (words () - before < 1000))
+
+let status_out_of_range () =
+  List.iter
+    (fun status ->
+      match Soil.exit status with
+      | _ -> ()
+      | exception Invalid_argument _ -> ()
+      | exception e -> Alcotest.failf "exit %d: %s" status (Printexc.to_string e))
+    [ -1; 256; max_int ]
+
 let tests =
   List.map (fun (name, make) -> in_run ("cancelled in " ^ name) (at_point make)) points
-  @ [ in_run "what was handed over isn't lost" handed_over ]
+  @ [
+      in_run "what was handed over isn't lost" handed_over;
+      in_run "a task that gave way" yielding;
+      in_run "ended tasks are forgotten" forgotten;
+      in_run "no exit status" status_out_of_range;
+    ]
