@@ -212,7 +212,7 @@ impl Core {
     /// Handles an ICMP error about a packet of a socket's.
     pub(crate) fn error(&mut self, net: &mut Net, error: &IcmpError) {
         match error.protocol {
-            TCP => self.tcp_error(error),
+            TCP => self.tcp_error(net, error),
             UDP => self.udp_error(net, error),
             ICMP | ICMPV6 => self.echo_error(error),
             _ => {}

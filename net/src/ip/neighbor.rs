@@ -332,6 +332,13 @@ impl Neighbors {
         }
     }
 
+    /// Something sent to `mac` reached this neighbour. Nothing changes if it is known already.
+    pub(crate) fn reached(&mut self, address: IpAddr, mac: Mac, now_ns: u64) {
+        if self.slot_of(address).is_none() {
+            self.insert(address, State::Stale, mac, true, now_ns);
+        }
+    }
+
     /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is learnt
     /// of a neighbour that nobody here asked for. Tells whether it was known as a router before.
     pub(crate) fn advertised(

@@ -413,6 +413,12 @@ impl Net {
         Outcome::Sent
     }
 
+    /// Keeps a segment until its neighbour is known.
+    pub(crate) fn hold_tcp(&mut self, route: &Route, segment: &TcpSegment<'_>) -> Outcome {
+        let packet = tcp_packet(route.source, route.destination, segment);
+        self.hold(route, &packet)
+    }
+
     fn mtu_towards(&self, interface: usize, remote: IpAddr) -> usize {
         let link = self
             .interfaces
@@ -448,6 +454,30 @@ impl Net {
             .get(interface)
             .map_or(MTU_MIN, |interface| interface.mtu_for(local));
         mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
+    }
+
+    /// The same as far as the path to `remote` takes it.
+    pub(crate) fn path_mss(&self, interface: usize, remote: IpAddr) -> u16 {
+        let headers = if remote.is_ipv4() { 40 } else { 60 };
+        let mtu = self.mtu_towards(interface, remote);
+        mtu.saturating_sub(headers).clamp(1, 0xffff) as u16
+    }
+
+    /// A handshake showed that what is sent to where `origin` came from reaches the end of `route`
+    /// (RFC 4861, 7.3.1): a neighbour that isn't known yet needn't be asked for. That is believed of
+    /// the link itself only: through somebody else's address our packets for a router would go to
+    /// whoever forges its hosts'.
+    pub(crate) fn reached(&mut self, route: &Route, origin: &Origin) {
+        let now_ns = self.now_ns;
+        if route.interface == origin.interface
+            && route.next_hop == origin.remote
+            && route.interface != LOOPBACK
+            && let Some(interface) = self.interfaces.get_mut(route.interface)
+        {
+            interface
+                .neighbors
+                .reached(route.next_hop, origin.mac, now_ns);
+        }
     }
 
     /// Whether the filter lets a packet out.

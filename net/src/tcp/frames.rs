@@ -26,6 +26,8 @@ pub(super) struct Way<'a> {
     pub(super) route: &'a mut Route,
     /// Ours and the peer's.
     pub(super) ports: (u16, u16),
+    /// What can't leave because its neighbour isn't known is kept for it.
+    pub(super) wait: bool,
     /// Segments sent.
     pub(super) sent: u32,
 }
@@ -51,7 +53,11 @@ impl Emit for Way<'_> {
             payload,
             segment_size: cut.then_some(header.segment_size),
         };
-        let sent = self.ip.send_tcp(self.route, &segment) == Outcome::Sent;
+        let mut outcome = self.ip.send_tcp(self.route, &segment);
+        if self.wait && outcome == Outcome::Resolving {
+            outcome = self.ip.net.hold_tcp(self.route, &segment);
+        }
+        let sent = outcome == Outcome::Sent;
         self.sent += u32::from(sent);
         sent
     }

@@ -141,7 +141,7 @@ impl Core {
     }
 
     /// An ICMP error about a segment of ours. What it may do is the machine's to say (RFC 5927).
-    pub(crate) fn tcp_error(&mut self, report: &IcmpError) {
+    pub(crate) fn tcp_error(&mut self, net: &mut Net, report: &IcmpError) {
         let key = FlowKey::new(report.local, report.remote);
         let (Some(handle), Some(seq)) = (self.connection_of(&key), report.seq) else {
             return;
@@ -159,7 +159,14 @@ impl Core {
         if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
             && let Some(machine) = &mut connection.machine
         {
+            let before = machine.info().mss;
             machine.icmp(&mut self.budget, error, Seq(seq), now_ns);
+            if let Report::TooBig(mtu) = error
+                && machine.info().mss < before
+            {
+                // It was believed: others to the same host needn't find out by themselves.
+                net.learn_path_mtu(report.remote.0, mtu);
+            }
             self.touched(handle);
         }
     }

@@ -116,6 +116,10 @@ impl Stack {
             return Err(Error::AddressNotAvailable);
         }
         let route = self.ip.route(peer.0, scope, wanted)?;
+        if route.group.is_some() {
+            // The broadcast address of a network.
+            return Err(Error::InvalidArgument);
+        }
         let address = route.source;
         let core = &mut self.core;
         let port = match local.map_or(0, |local| local.port()) {

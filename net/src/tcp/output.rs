@@ -27,12 +27,13 @@ impl Core {
         }
         self.work += 1;
         let resolved = ip.net.resolve(&mut connection.route);
-        if resolved != Resolved::Sent {
-            // Nobody waits for the reset of an aborted connection.
-            if machine.state() == State::Closed {
-                self.over(handle);
-                return Turn::Done(0);
-            }
+        let last = machine.state() == State::Closed;
+        if last && resolved == Resolved::Unreachable {
+            self.over(handle);
+            return Turn::Done(0);
+        }
+        // Nobody waits for the neighbour of an aborted connection: its reset is the IP layer's.
+        if resolved != Resolved::Sent && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
                 if resolved == Resolved::Unreachable {
                     count(&mut self.tcp.counters.failed_connects);
@@ -52,6 +53,7 @@ impl Core {
             ip,
             route: &mut connection.route,
             ports: (connection.local.port(), connection.remote.port()),
+            wait: last,
             sent: 0,
         };
         let outcome = machine.output(now_ns, TURN, &mut way);

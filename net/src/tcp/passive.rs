@@ -21,6 +21,7 @@ impl Core {
         let local = key.local().0;
         let config = &self.config;
         let mss = net.mss(interface, local);
+        let path_mss = net.path_mss(interface, key.remote().0);
         let most = config.tcp_buffer_max.clamp(machine::GUARANTEED, 1 << 30) as u32;
         let least = (config.tcp_buffer_min.max(machine::GUARANTEED) as u32).min(most);
         let first = (64 << 10).clamp(least, most);
@@ -28,7 +29,7 @@ impl Core {
             iss: iss.0,
             timestamp_offset: self.tcp.numbers.timestamp_offset(key),
             mss,
-            path_mss: mss,
+            path_mss,
             ip_header: if local.is_ipv4() { 20 } else { 40 },
             congestion: config.congestion,
             nodelay: true,
@@ -216,7 +217,7 @@ impl Core {
     /// its data, or we our answer, once more.
     fn establish(
         &mut self,
-        net: &Net,
+        net: &mut Net,
         origin: &Origin,
         listener: Handle,
         setup: &Setup,
@@ -235,6 +236,7 @@ impl Core {
         let Ok(route) = net.route(origin.remote, scope, Some(origin.local)) else {
             return false;
         };
+        net.reached(&route, origin);
         if !self.budget.admit() {
             count(&mut self.tcp.counters.no_memory);
             return false;
