@@ -24,7 +24,7 @@ const PAUSE_NS: u64 = 5_000_000_000;
 
 /// What a handle names.
 pub(crate) enum Socket {
-    Listener(Listener),
+    Listener(Box<Listener>),
     Connection(Box<Connection>),
     Udp(Box<Udp>),
     Ethernet(Box<Ethernet>),
@@ -257,21 +257,10 @@ impl Core {
     pub(crate) fn run_timers(&mut self) {
         let now_ns = self.now_ns;
         self.tcp.time_wait.expire(now_ns);
-        while let Some((at_ns, handle)) = self.timers.pop_due(now_ns) {
-            match self.sockets.get_mut(handle) {
-                Some(Socket::Connection(connection)) if connection.timer_ns == Some(at_ns) => {
-                    connection.timer_ns = None;
-                    self.connection_timer(handle);
-                }
-                _ => {}
-            }
+        while let Some(handle) = self.timers.pop_due(now_ns) {
+            self.connection_timer(handle);
         }
-        let sockets = &self.sockets;
-        self.timers
-            .tidy(sockets.len(), |at_ns, handle| match sockets.get(handle) {
-                Some(Socket::Connection(connection)) => connection.timer_ns == Some(at_ns),
-                _ => false,
-            });
+        self.timers.tidy(self.sockets.len());
     }
 }
 

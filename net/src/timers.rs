@@ -1,52 +1,145 @@
 //! When to look at which socket again.
 
-use alloc::collections::BinaryHeap;
-use core::cmp::Reverse;
+mod wheel;
+
+use alloc::vec::Vec;
 
 use crate::Handle;
+use wheel::Wheel;
 
-/// A heap of deadlines. A socket remembers the earliest entry it has here and pushes another only
+/// No time.
+const NEVER: u64 = u64::MAX;
+
+/// Deadlines of connections. Each has its earliest entry in the wheel here and adds another only
 /// for an earlier one; an entry that comes up too early is put off then. So a retransmission timer
 /// that moves with every packet costs nothing.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    heap: BinaryHeap<Reverse<(u64, Handle)>>,
+    wheel: Wheel,
+    /// By the index of a connection's handle. Apart from the connections, since most entries come up after what they
+    /// waited for has happened, and then nothing else is to be looked at.
+    slots: Vec<Slot>,
 }
 
+/// The deadline of a connection.
+#[derive(Clone, Copy, Debug)]
+struct Slot {
+    generation: u32,
+    deadline_ns: u64,
+    /// The earliest entry in the wheel.
+    queued_ns: u64,
+}
+
+const EMPTY: Slot = Slot {
+    generation: 0,
+    deadline_ns: NEVER,
+    queued_ns: NEVER,
+};
+
 impl Timers {
-    /// Adds an entry unless `queued_ns`, the earliest one of this socket, comes first.
-    pub(crate) fn set(&mut self, queued_ns: &mut Option<u64>, at_ns: u64, handle: Handle) {
-        if queued_ns.is_none_or(|queued| at_ns < queued) {
-            *queued_ns = Some(at_ns);
-            self.heap.push(Reverse((at_ns, handle)));
+    /// Sets the deadline of a connection.
+    pub(crate) fn set_deadline(&mut self, handle: Handle, at_ns: Option<u64>) {
+        let index = handle.index as usize;
+        if self.slots.len() <= index {
+            if at_ns.is_none() {
+                return;
+            }
+            self.slots.resize(index + 1, EMPTY);
+        }
+        let Some(slot) = self.slots.get_mut(index) else {
+            return;
+        };
+        if slot.generation != handle.generation {
+            *slot = Slot {
+                generation: handle.generation,
+                ..EMPTY
+            };
+        }
+        slot.deadline_ns = at_ns.unwrap_or(NEVER);
+        if slot.deadline_ns < slot.queued_ns {
+            slot.queued_ns = slot.deadline_ns;
+            self.wheel.push((slot.deadline_ns, handle));
         }
     }
 
-    /// Takes the next entry that is due. It may be of a socket that is gone, or superseded.
-    pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<(u64, Handle)> {
-        let Reverse((at_ns, _)) = self.heap.peek()?;
-        if *at_ns > now_ns {
-            return None;
+    /// Takes the next connection whose deadline came.
+    pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<Handle> {
+        while let Some((at_ns, handle)) = self.wheel.pop_due(now_ns) {
+            let slot = self.slots.get_mut(handle.index as usize);
+            let Some(slot) = slot.filter(|slot| slot.is_of(at_ns, handle)) else {
+                continue;
+            };
+            slot.queued_ns = NEVER;
+            if slot.deadline_ns <= now_ns {
+                slot.deadline_ns = NEVER;
+                return Some(handle);
+            }
+            if slot.deadline_ns != NEVER {
+                slot.queued_ns = slot.deadline_ns;
+                self.wheel.push((slot.deadline_ns, handle));
+            }
         }
-        self.heap.pop().map(|Reverse(entry)| entry)
+        None
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.heap.len()
+        self.wheel.len()
     }
 
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse((at_ns, _))| *at_ns)
+        self.wheel.next_ns()
     }
 
-    /// Drops entries that `keep` knows nothing of, once they are most of the heap: sockets come and
-    /// go faster than their deadlines.
-    pub(crate) fn tidy(&mut self, live: usize, mut keep: impl FnMut(u64, Handle) -> bool) {
-        if self.heap.len() > 2 * live + 64 {
-            self.heap
-                .retain(|Reverse((at_ns, handle))| keep(*at_ns, *handle));
-            self.heap.shrink_to(2 * live + 64);
+    /// Drops entries of connections that are gone, once they are most of all: connections come and go faster than
+    /// their deadlines.
+    pub(crate) fn tidy(&mut self, live: usize) {
+        if self.wheel.len() > 2 * live + 64 {
+            let slots = &self.slots;
+            self.wheel.retain(|(at_ns, handle)| {
+                let slot = slots.get(handle.index as usize);
+                slot.is_some_and(|slot| slot.is_of(at_ns, handle))
+            });
         }
+    }
+}
+
+impl Slot {
+    /// Whether an entry is the earliest one of the connection that the slot is of.
+    fn is_of(&self, at_ns: u64, handle: Handle) -> bool {
+        self.generation == handle.generation && self.queued_ns == at_ns
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Timers;
+    use crate::Handle;
+
+    fn due(timers: &mut Timers, now_ns: u64) -> Vec<u64> {
+        core::iter::from_fn(|| timers.pop_due(now_ns))
+            .map(Handle::to_raw)
+            .collect()
+    }
+
+    #[test]
+    fn a_deadline_that_moves_comes_up_once_and_at_its_time() {
+        let mut timers = Timers::default();
+        let [a, b] = [Handle::from_raw(1 << 32 | 5), Handle::from_raw(1 << 32 | 2)];
+        timers.set_deadline(a, Some(100));
+        timers.set_deadline(a, Some(300));
+        timers.set_deadline(b, Some(200));
+        assert_eq!(due(&mut timers, 150), []);
+        timers.set_deadline(b, None);
+        assert_eq!(due(&mut timers, 250), []);
+        timers.set_deadline(b, Some(400));
+        assert_eq!(due(&mut timers, 500), [a.to_raw(), b.to_raw()]);
+        assert_eq!((due(&mut timers, 1000), timers.len()), (vec![], 0));
+        // The next tenant of a place has nothing to do with the one before.
+        let later = Handle::from_raw(2 << 32 | 5);
+        timers.set_deadline(a, Some(1100));
+        timers.set_deadline(later, Some(1200));
+        assert_eq!(due(&mut timers, 1150), []);
+        assert_eq!(due(&mut timers, 1200), [later.to_raw()]);
     }
 }

@@ -54,8 +54,6 @@ pub(crate) struct Connection {
     pub(crate) over: bool,
     /// Something was sent.
     pub(crate) sent: bool,
-    /// Earliest entry in the heap of timers.
-    pub(crate) timer_ns: Option<u64>,
     /// Until when its neighbour must have answered, while nothing could be sent.
     pub(crate) neighbor_ns: Option<u64>,
     /// How long it may deliver after it was closed, if the program has said so.
@@ -84,7 +82,6 @@ impl Connection {
             waiting: false,
             over: false,
             sent: false,
-            timer_ns: None,
             neighbor_ns: None,
             linger_ns: None,
         }

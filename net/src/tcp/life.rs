@@ -39,11 +39,8 @@ impl Core {
         // A neighbour that doesn't answer is asked again.
         let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];
-        if let Some(at_ns) = next.into_iter().flatten().min()
-            && !connection.over
-        {
-            self.timers.set(&mut connection.timer_ns, at_ns, handle);
-        }
+        let next_ns = next.into_iter().flatten().min();
+        self.timers.set_deadline(handle, next_ns);
     }
 
     /// Looks at a connection after something happened to it: moves it on in its life, and tells who
@@ -131,6 +128,7 @@ impl Core {
         }
         connection.over = true;
         connection.neighbor_ns = None;
+        self.timers.set_deadline(handle, None);
         connection.error = connection.error();
         let unread = connection
             .machine

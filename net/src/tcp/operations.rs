@@ -1,5 +1,6 @@
 //! The public operations on TCP sockets.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
@@ -55,12 +56,12 @@ impl Stack {
         if taken {
             return Err(Error::AddressInUse);
         }
-        let handle = core.sockets.insert(Socket::Listener(Listener {
+        let handle = core.sockets.insert(Socket::Listener(Box::new(Listener {
             local: SocketAddr::new(address, port),
             backlog: backlog.max(1),
             queue: VecDeque::new(),
             wakes: Wakes::default(),
-        }));
+        })));
         core.listeners.entry(port).or_default().push(handle);
         Ok(handle)
     }
