@@ -1,0 +1,231 @@
+"""Names, the time of day and what shows the network, against servers of the test's own."""
+
+import os
+import socket
+import struct
+import threading
+import time
+
+from cases.network import Server, in_every_form, services
+from harness.context import FORMS, clean, outcome
+
+NAMES = "tests/programs/soil/names.exe"
+A, CNAME, SOA, PTR, TXT, SRV = 1, 5, 6, 12, 16, 33
+
+
+def wire(name):
+    """A name on the wire (RFC 1035, 3.1)."""
+    labels = name.encode().split(b".")
+    return b"".join(bytes([len(label)]) + label for label in labels) + b"\0"
+
+
+def read_name(message, at):
+    labels = []
+    while message[at]:
+        labels.append(message[at + 1 : at + 1 + message[at]].decode())
+        at += 1 + message[at]
+    return ".".join(labels), at + 1
+
+
+class NameServer:
+    """DNS on the TAP's own address over UDP and TCP; `zone` maps (name, type) to a list of data. What is longer than 512 bytes
+    doesn't fit a datagram."""
+
+    def __init__(self, tap, zone):
+        self.zone, self.queries = zone, []
+        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.udp.bind((tap.host, 53))
+        self.tcp = socket.create_server((tap.host, 53))
+        for serve in (self.serve_udp, self.serve_tcp):
+            threading.Thread(target=serve, daemon=True).start()
+
+    def answer(self, query, tcp):
+        name, at = read_name(query, 12)
+        kind = struct.unpack("!H", query[at : at + 2])[0]
+        self.queries.append((name, kind, tcp))
+        records = b""
+        data = self.zone.get((name.lower(), kind), [])
+        for item in data:
+            records += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 60, len(item)) + item
+        exists = any(known == name.lower() for known, _ in self.zone)
+        flags = 0x8180 if exists else 0x8183
+        head = query[:2] + struct.pack("!HHHHH", flags, 1, len(data), 0, 0) + query[12 : at + 4]
+        if not tcp and len(head + records) > 512:
+            return query[:2] + struct.pack("!HHHHH", flags | 0x0200, 1, 0, 0, 0) + query[12 : at + 4]
+        return head + records
+
+    def serve_udp(self):
+        while True:
+            query, peer = self.udp.recvfrom(4096)
+            self.udp.sendto(self.answer(query, False), peer)
+
+    def serve_tcp(self):
+        while True:
+            connection, _ = self.tcp.accept()
+            with connection:
+                connection.settimeout(10)
+                stream = connection.makefile("rb")
+                query = stream.read(struct.unpack("!H", stream.read(2))[0])
+                answer = self.answer(query, True)
+                connection.sendall(struct.pack("!H", len(answer)) + answer)
+
+
+def service(priority, port, target):
+    return struct.pack("!HHH", priority, 0, port) + wire(target)
+
+
+def strings(*texts):
+    return b"".join(bytes([len(text)]) + text for text in texts)
+
+
+def run(context, form, tap, *commands, options=()):
+    """What the program prints for each command."""
+    child = context.soil(NAMES, form, *commands, tap=tap, options=["--dns", tap.host, *options])
+    status, output = outcome(child, context)
+    assert status == 0, output
+    return output
+
+
+@in_every_form()
+def names_of_all_kinds(context, form):
+    """SRV, TXT over TCP, PTR, the search list (RFC 2782, 1035, 7766) and a cache (RFC 1035, 7.4)."""
+    tap = context.tap()
+    reverse = ".".join(reversed(tap.host.split("."))) + ".in-addr.arpa"
+    zone = {
+        ("_web._tcp.test", SRV): [service(20, 81, "second.test"), service(10, 80, "first.test")],
+        ("short.test", TXT): [strings(b"v=1 ", b"yes")],
+        ("long.test", TXT): [strings(*[b"x" * 250] * 12)],
+        (reverse, PTR): [wire("host.test")],
+        ("host.lab.test", A): [socket.inet_aton("192.0.2.7")],
+    }
+    server = NameServer(tap, zone)
+    output = run(
+        context, form, tap,
+        "services", "_web._tcp.test", "texts", "short.test", "texts", "long.test", "reverse", tap.host,
+        "lookup", "host", "lookup", "host", "lookup", "nobody.test", "services", "short.test",
+        options=["--env", "SOIL_DNS_SEARCH=none.test,lab.test"],
+    )  # fmt: skip
+    for line in (
+        "services _web._tcp.test: first.test:80 second.test:81",
+        "texts short.test: v=1 yes",
+        "texts long.test: 3000 bytes",
+        f"reverse {tap.host}: host.test",
+        "lookup host: 192.0.2.7",
+        "lookup nobody.test: no such host",
+        "services short.test: no such host",
+    ):
+        assert line in output, f"{line!r} is missing from:\n{output}\n{server.queries}"
+    asked = [(name, tcp) for name, kind, tcp in server.queries]
+    assert asked.count(("host.lab.test", False)) == 1, f"the answer isn't kept: {asked}"
+    assert ("long.test", True) in asked, asked
+
+
+@in_every_form()
+def the_fastest_address_wins(context, form):
+    """Happy Eyeballs (RFC 8305, 5): an address where nobody is costs 250 ms, one that refuses nothing."""
+    tap = context.tap()
+    peer = Server(tap, lambda connection: connection.sendall(b"welcome"))
+    dead = socket.inet_aton(f"{tap.prefix}.77")
+    host = socket.inet_aton(tap.host)
+    zone = {
+        ("slow.test", A): [dead, host],
+        ("dead.test", A): [dead],
+    }
+    NameServer(tap, zone)
+    output = run(
+        context, form, tap, "connect", f"slow.test:{peer.port}", "connect", "slow.test:9", "connect", "dead.test:9"
+    )
+    first, *others = [line for line in output.splitlines() if line.startswith("connect ")]
+    assert f"{tap.host}:{peer.port} after" in first and "says welcome" in first, output
+    seconds = float(first.split("after ")[1].split(" s")[0])
+    assert 0.2 < seconds < 2.0, output
+    assert ": host unreachable" in others[1] or "unreachable" in others[1] or "timed out" in others[1], output
+
+
+class TimeServer:
+    """An SNTP server whose clock is ahead by `offset` seconds (RFC 4330)."""
+
+    def __init__(self, tap, offset):
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((tap.host, 123))
+        self.offset = offset
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            query, peer = self.socket.recvfrom(512)
+            stamp = struct.pack("!Q", int((time.time() + self.offset + 2_208_988_800) * 2**32))
+            answer = bytes([4 << 3 | 4, 2, 6, 0xEC]) + bytes(12) + stamp + query[40:48] + stamp + stamp
+            self.socket.sendto(answer, peer)
+
+
+@in_every_form()
+def the_clock_from_a_server(context, form):
+    """SOIL_NTP sets the time of day: by name, in both forms, and the host's clock is left alone."""
+    tap = context.tap()
+    TimeServer(tap, 86_400)
+    NameServer(tap, {("time.test", A): [socket.inet_aton(tap.host)]})
+    before = time.time()
+    output = run(context, form, tap, "clock", "20", options=["--env", "SOIL_NTP=time.test"])
+    set_to = float(output.split("set to ")[1].split()[0])
+    assert before + 86_390 < set_to < time.time() + 86_410, output
+    assert abs(time.time() - before) < 600
+
+
+def blocks(data):
+    """Type and body of each block of a pcapng file."""
+    at = 0
+    while at + 12 <= len(data):
+        kind, length = struct.unpack("<II", data[at : at + 8])
+        assert length % 4 == 0 and length >= 12, f"block of {length} bytes at {at}"
+        body = data[at + 8 : at + length - 4]
+        if len(body) < length - 12:
+            return  # The machine was stopped in the middle of it.
+        yield kind, body
+        at += length
+
+
+@in_every_form()
+def recording(context, form):
+    """--pcap FILE: a file that says what went over the interface, both ways, with sensible times."""
+    file = context.path("recording.pcapng")
+    before = time.time()
+    child, tap = services(context, form, options=["--pcap", file])
+    url = f"http://{tap.guest}/"
+    assert context.run("curl", "-fsS", "-m", "20", url).stdout == "x" * 1024
+    child.stop()
+    with open(file, "rb") as stream:
+        found = list(blocks(stream.read()))
+    assert found[0][0] == 0x0A0D0D0A and found[1][0] == 1 and b"eth0" in found[1][1], found[:2]
+    frames = [body for kind, body in found if kind == 6]
+    directions = {struct.unpack("<I", body[-8:-4])[0] for body in frames}
+    assert directions == {1, 2}, directions
+    text = b"".join(frames)
+    assert b"GET / HTTP/1.1" in text and b"x" * 500 in text
+    for body in frames:
+        high, low = struct.unpack("<II", body[4:12])
+        seconds = (high << 32 | low) / 1e9
+        assert before - 120 < seconds < time.time() + 120, seconds
+
+
+@in_every_form(forms=FORMS)
+def a_report_on_request(context, form):
+    """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop nothing."""
+    reader, writer = os.pipe()
+    child, tap = services(context, form, stdin=reader)
+    with socket.create_connection((tap.guest, 7), timeout=10) as peer:
+        peer.settimeout(10)
+        peer.sendall(b"x")
+        assert peer.recv(1) == b"x"
+        if form == "process":
+            with open(f"/proc/{child.pid}/task/{child.pid}/children", encoding="ascii") as stream:
+                program = int(stream.read().split()[0])
+            os.kill(program, 10)
+        else:
+            os.write(writer, b"\x14")
+        child.wait_line("tcp.connections=")
+        text = clean(child.text)
+        assert f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED" in text, text
+        assert "link.frames-in=" in text and "LISTEN" in text, text
+        peer.sendall(b"y")
+        assert peer.recv(1) == b"y"

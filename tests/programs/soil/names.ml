@@ -1,0 +1,62 @@
+(* Names and time. The arguments are commands with one argument each, run one after the other:
+   services NAME, texts NAME, reverse ADDRESS, lookup NAME, connect NAME:PORT, clock SECONDS. *)
+
+let list l = String.concat " " l
+
+let connect target =
+  match String.split_on_char ':' target with
+  | [ name; port ] ->
+      let start = Soil.Clock.monotonic () in
+      let connection = Soil.Tcp.connect_host name ~port:(int_of_string port) in
+      let peer = Soil.Net.endpoint_to_string (Soil.Tcp.peer connection) in
+      let open_connections = List.length (Soil.Net.connections ()) in
+      let answer = Soil.File_descriptor.read_all connection in
+      Soil.File_descriptor.close connection;
+      Printf.sprintf "%s after %.2f s, %d connections, says %s" peer
+        (Soil.Clock.monotonic () -. start)
+        open_connections (String.trim answer)
+  | _ -> failwith target
+
+(* The time of day, once it differs from what it was at the start by more than an hour. *)
+let clock seconds =
+  let difference () = Soil.Clock.now () -. Soil.Clock.monotonic () in
+  let first = difference () in
+  let rec go rest =
+    if abs_float (difference () -. first) > 3600. then
+      Printf.sprintf "set to %.0f" (Soil.Clock.now ())
+    else if rest <= 0. then "not set"
+    else (
+      Soil.Clock.sleep 0.05;
+      go (rest -. 0.05))
+  in
+  go seconds
+
+let command name argument =
+  match name with
+  | "services" ->
+      let service (host, port) = Printf.sprintf "%s:%d" host port in
+      list (List.map service (Soil.Dns.services argument))
+  | "texts" ->
+      let text s = if String.length s > 40 then string_of_int (String.length s) ^ " bytes" else s in
+      list (List.map text (Soil.Dns.texts argument))
+  | "reverse" -> list (Soil.Dns.reverse (Soil.Net.address_of_string argument))
+  | "lookup" ->
+      list (List.sort compare (List.map Soil.Net.address_to_string (Soil.Dns.lookup argument)))
+  | "connect" -> connect argument
+  | "clock" ->
+      Soil.Net.wait_up ();
+      clock (float_of_string argument)
+  | _ -> "unknown command"
+
+let rec run = function
+  | name :: argument :: rest ->
+      let outcome =
+        match command name argument with
+        | text -> text
+        | exception Soil.Error e -> Soil.Error.message e.code
+      in
+      Printf.printf "%s %s: %s\n%!" name argument outcome;
+      run rest
+  | _ -> ()
+
+let () = Soil.run @@ fun () -> run (List.tl (Array.to_list Sys.argv))
