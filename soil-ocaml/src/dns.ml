@@ -79,8 +79,7 @@ let rec by_weight draw = function
       let rec choose sum before = function
         | [] -> assert false
         | ((weight, service) as chosen) :: after ->
-            if sum + weight >= drawn then
-              service :: by_weight draw (List.rev_append before after)
+            if sum + weight >= drawn then service :: by_weight draw (List.rev_append before after)
             else choose (sum + weight) (chosen :: before) after
       in
       choose 0 [] services

@@ -9,9 +9,7 @@ let interleave addresses =
   match addresses with
   | [] -> []
   | first :: _ ->
-      let same, other =
-        List.partition (fun a -> Address.is_v4 a = Address.is_v4 first) addresses
-      in
+      let same, other = List.partition (fun a -> Address.is_v4 a = Address.is_v4 first) addresses in
       let rec turns = function
         | [], rest | rest, [] -> rest
         | a :: l, rest -> a :: turns (rest, l)

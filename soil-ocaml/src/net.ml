@@ -86,7 +86,7 @@ type connection = {
 let connection_of_string line =
   let number text = match int_of_string_opt text with Some n -> n | None -> 0 in
   match String.split_on_char ' ' line with
-  | [ protocol; local; remote; state; unread; unsent ] ->
+  | [ protocol; local; remote; state; unread; unsent ] -> (
       let connection local =
         {
           protocol = (if protocol = "udp" then `Udp else `Tcp);
@@ -97,7 +97,7 @@ let connection_of_string line =
           unsent = number unsent;
         }
       in
-      (match Address.endpoint_of_string_opt local with
+      match Address.endpoint_of_string_opt local with
       | Some local -> Some (connection local)
       | None -> None)
   | _ -> None

@@ -95,8 +95,8 @@ type connection = {
   local : endpoint;  (** The own end, or what it is bound to. *)
   remote : endpoint option;  (** [None] for listeners and UDP. *)
   state : string;
-      (** Of TCP: the name in {{:https://www.rfc-editor.org/rfc/rfc9293#section-3.3.2}RFC 9293}, such
-          as ["ESTABLISHED"]; [""] for UDP. *)
+      (** Of TCP: the name in {{:https://www.rfc-editor.org/rfc/rfc9293#section-3.3.2}RFC 9293},
+          such as ["ESTABLISHED"]; [""] for UDP. *)
   unread : int;
       (** Bytes that nobody has read; of a listener the connections that nobody has accepted. *)
   unsent : int;  (** Bytes that the peer hasn't acknowledged. *)

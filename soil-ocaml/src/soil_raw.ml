@@ -100,6 +100,18 @@ let park_read = 0
 let park_write = 1
 (** [soil_fd_park]: until there is room to write, or the connection is established. *)
 
+let option_nodelay = 0
+(** [soil_tcp_set]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4). *)
+
+let option_keepalive = 1
+(** [soil_tcp_set]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives [Timed_out]. *)
+
+let option_user_timeout = 2
+(** [soil_tcp_set]: so many nanoseconds without an acknowledgement end the connection with [Timed_out] (RFC 5482); 0: never. *)
+
+let option_linger = 3
+(** [soil_tcp_set]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST. *)
+
 let kind_console = 0
 (** [soil_fd_kind]: the console. *)
 

@@ -95,21 +95,22 @@ external tcp_peer :
 [@@noalloc]
 (** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected], [Wrong_kind]. *)
 
-external tcp_set_nodelay :
+external tcp_set :
+  (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tcp_set_nodelay"
+  = "soil_needs_native_code" "soil_tcp_set"
 [@@noalloc]
-(** 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896). *)
+(** Sets an option of a connection, one of [OPTION_*], to [value]. Errors: [Invalid] (no such option or value), [Wrong_kind]. *)
 
-external tcp_keepalive :
+external tcp_info :
   (int[@untagged]) ->
-  (int[@untagged]) ->
+  Soil_raw.int_buffer ->
   (int[@untagged])
-  = "soil_needs_native_code" "soil_tcp_keepalive"
+  = "soil_needs_native_code" "soil_tcp_info"
 [@@noalloc]
-(** Probes an idle peer every [interval] nanoseconds (0: never, the default); a dead one gives [Timed_out]. *)
+(** Fills [into] with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments sent again, time-outs. Errors: [Wrong_kind]. *)
 
 external tcp_abort :
   (int[@untagged]) ->

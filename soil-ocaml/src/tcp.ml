@@ -61,17 +61,67 @@ let abort (d : Descriptor.t) =
 
 let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
 
-let set_nodelay (d : Descriptor.t) nodelay =
-  Descriptor.need Tcp d "set_nodelay";
-  check_connection d "set_nodelay"
-    (Soil_raw_net.tcp_set_nodelay d.handle (if nodelay then 1 else 0))
+let set operation (d : Descriptor.t) option value =
+  Descriptor.need Tcp d operation;
+  check_connection d operation (Soil_raw_net.tcp_set d.handle option value)
 
-let keepalive (d : Descriptor.t) interval =
-  Descriptor.need Tcp d "keepalive";
-  let ns = match interval with None -> 0 | Some s -> int_of_float (s *. 1e9) in
-  if ns < 0 || (ns = 0 && interval <> None) then
-    invalid_arg "Soil.Tcp.keepalive: interval isn't positive";
-  check_connection d "keepalive" (Soil_raw_net.tcp_keepalive d.handle ns)
+let set_nodelay d nodelay = set "set_nodelay" d Soil_raw.option_nodelay (if nodelay then 1 else 0)
+
+let nanoseconds name s =
+  if s > 0. && s < 1e9 then int_of_float (s *. 1e9)
+  else invalid_arg ("Soil.Tcp." ^ name ^ ": not a positive time")
+
+(* 0 stands for never. *)
+let set_time name d option = function
+  | None -> set name d option 0
+  | Some s -> set name d option (nanoseconds name s)
+
+let keepalive d interval = set_time "keepalive" d Soil_raw.option_keepalive interval
+let set_user_timeout d timeout = set_time "set_user_timeout" d Soil_raw.option_user_timeout timeout
+
+let set_linger d s =
+  set "set_linger" d Soil_raw.option_linger (if s = 0. then 0 else nanoseconds "set_linger" s)
+
+type info = {
+  rtt : float;
+  rtt_variation : float;
+  rtt_min : float;
+  retransmission_timeout : float;
+  segment_size : int;
+  congestion_window : int;
+  slow_start_threshold : int option;
+  send_window : int;
+  receive_window : int;
+  in_flight : int;
+  unacknowledged : int;
+  unread : int;
+  out_of_order : int;
+  retransmitted : int;
+  timeouts : int;
+}
+
+let info (d : Descriptor.t) =
+  Descriptor.need Tcp d "info";
+  let numbers = Scheduler.create_ints 15 in
+  check_connection d "info" (Soil_raw_net.tcp_info d.handle numbers);
+  let seconds i = float_of_int numbers.{i} *. 1e-9 in
+  {
+    rtt = seconds 0;
+    rtt_variation = seconds 1;
+    rtt_min = seconds 2;
+    retransmission_timeout = seconds 3;
+    segment_size = numbers.{4};
+    congestion_window = numbers.{5};
+    slow_start_threshold = (if numbers.{6} = 0xffff_ffff then None else Some numbers.{6});
+    send_window = numbers.{7};
+    receive_window = numbers.{8};
+    in_flight = numbers.{9};
+    unacknowledged = numbers.{10};
+    unread = numbers.{11};
+    out_of_order = numbers.{12};
+    retransmitted = numbers.{13};
+    timeouts = numbers.{14};
+  }
 
 (* Clients *)
 
@@ -103,11 +153,12 @@ let connect_for_ever endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect ?timeout ?nodelay ?keepalive:interval endpoint =
+let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout endpoint =
   let d = within timeout (fun () -> connect_for_ever endpoint) in
   match
     (match nodelay with None -> () | Some b -> set_nodelay d b);
-    if interval <> None then keepalive d interval
+    if interval <> None then keepalive d interval;
+    if user_timeout <> None then set_user_timeout d user_timeout
   with
   | () -> d
   | exception e ->
@@ -115,9 +166,9 @@ let connect ?timeout ?nodelay ?keepalive:interval endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect_host ?(timeout = 10.) ?nodelay ?keepalive name ~port =
+let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout name ~port =
   Address.check_port "Soil.Tcp.connect_host" port;
-  let connect address = connect ?nodelay ?keepalive { Address.address; port } in
+  let connect address = connect ?nodelay ?keepalive ?user_timeout { Address.address; port } in
   Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
 let with_connection endpoint f = Descriptor.closing (connect endpoint) f

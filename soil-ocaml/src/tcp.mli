@@ -14,9 +14,8 @@ val listen : ?backlog:int -> ?address:Net.address -> port:int -> unit -> File_de
 
 val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
 (** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
-    is it. Raises {!Soil.exception-Error} with
-    [Wrong_kind] if [l] isn't a listener, [Timed_out], [Too_many_open] or [Out_of_memory] (the connection then is
-    still there to be accepted). *)
+    is it. Raises {!Soil.exception-Error} with [Wrong_kind] if [l] isn't a listener, [Timed_out],
+    [Too_many_open] or [Out_of_memory] (the connection then is still there to be accepted). *)
 
 val serve :
   ?max_connections:int -> ?grace:float -> File_descriptor.t -> (File_descriptor.t -> unit) -> unit
@@ -35,16 +34,23 @@ val serve :
 (** {1:client Clients} *)
 
 val connect :
-  ?timeout:float -> ?nodelay:bool -> ?keepalive:float -> Net.endpoint -> File_descriptor.t
+  ?timeout:float ->
+  ?nodelay:bool ->
+  ?keepalive:float ->
+  ?user_timeout:float ->
+  Net.endpoint ->
+  File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
     most [timeout] seconds (default: the protocol's own limit, 75 s); a cancelled or failed attempt
-    leaves nothing. [nodelay] and [keepalive] are as in {!set_nodelay} and {!val-keepalive}. Raises
-    {!Soil.exception-Error} with [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
+    leaves nothing. [nodelay], [keepalive] and [user_timeout] are as in {!set_nodelay},
+    {!val-keepalive} and {!set_user_timeout}. Raises {!Soil.exception-Error} with
+    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
 
 val connect_host :
   ?timeout:float ->
   ?nodelay:bool ->
   ?keepalive:float ->
+  ?user_timeout:float ->
   string ->
   port:int ->
   File_descriptor.t
@@ -52,8 +58,8 @@ val connect_host :
     [name]), by Happy Eyeballs ({{:https://www.rfc-editor.org/rfc/rfc8305}RFC 8305}): its IPv6 and
     IPv4 addresses are looked up at the same time, put into the order of
     {{:https://www.rfc-editor.org/rfc/rfc6724}RFC 6724} with families taking turns, and tried each
-    for [timeout] seconds (default: 10) at most. An attempt begins 250 ms after the one before, or as
-    soon as one fails; the first connection wins and the others are given up. Put {!Task.timeout}
+    for [timeout] seconds (default: 10) at most. An attempt begins 250 ms after the one before, or
+    as soon as one fails; the first connection wins and the others are given up. Put {!Task.timeout}
     around it to limit the whole. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect};
     the reason of the last failure if all fail. *)
 
@@ -85,3 +91,36 @@ val set_nodelay : File_descriptor.t -> bool -> unit
 val keepalive : File_descriptor.t -> float option -> unit
 (** [keepalive c (Some s)] makes an idle connection be probed every [s] seconds, so that a peer that
     is gone is noticed; [None] (the initial state) doesn't. *)
+
+val set_user_timeout : File_descriptor.t -> float option -> unit
+(** [set_user_timeout c (Some s)] ends the connection with [Timed_out] when the peer leaves what was
+    sent for [s] seconds without acknowledgement
+    ({{:https://www.rfc-editor.org/rfc/rfc5482}RFC 5482}; initially 120 s); [None] never does.
+    Raises [Invalid_argument] if [s] isn't positive. *)
+
+val set_linger : File_descriptor.t -> float -> unit
+(** [set_linger c s] lets [c], once closed, go on delivering for [s] seconds (initially 60) in the
+    background; with [0.], {!File_descriptor.close} is {!abort}. Raises [Invalid_argument] if [s] is
+    negative. *)
+
+type info = {
+  rtt : float;  (** Smoothed round-trip time in seconds; [0.] before the first measurement. *)
+  rtt_variation : float;  (** Its variation, in seconds. *)
+  rtt_min : float;  (** The least one measured, in seconds. *)
+  retransmission_timeout : float;  (** In seconds. *)
+  segment_size : int;  (** Bytes of payload in a full segment. *)
+  congestion_window : int;  (** In bytes. *)
+  slow_start_threshold : int option;  (** In bytes; [None] before the first loss. *)
+  send_window : int;  (** Bytes that the peer takes. *)
+  receive_window : int;  (** Bytes that this end takes. *)
+  in_flight : int;  (** Bytes that are thought to be in the network. *)
+  unacknowledged : int;  (** Bytes written and not acknowledged. *)
+  unread : int;  (** Bytes received and not read. *)
+  out_of_order : int;  (** Bytes received behind a gap. *)
+  retransmitted : int;  (** Segments sent again. *)
+  timeouts : int;  (** Retransmission time-outs. *)
+}
+(** The type for what a connection knows about its path. *)
+
+val info : File_descriptor.t -> info
+(** [info c] is what [c] knows now. *)

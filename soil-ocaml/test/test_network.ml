@@ -216,6 +216,62 @@ let datagrams () =
       Soil.Udp.bind ~address:N.loopback ~port:(Soil.Udp.local a).port ());
   fails_with "not for TCP" Wrong_kind (fun () -> Soil.Tcp.accept a)
 
+let options () =
+  with_pair @@ fun server client ->
+  Soil.Tcp.set_user_timeout client (Some 5.);
+  Soil.Tcp.set_user_timeout client None;
+  is_invalid "user timeout" (fun () -> Soil.Tcp.set_user_timeout client (Some 0.));
+  is_invalid "linger" (fun () -> Soil.Tcp.set_linger client (-1.));
+  D.write_string client (String.make 100_000 'x');
+  D.really_read server (Bytes.create 100_000) 0 100_000;
+  let info = Soil.Tcp.info client in
+  bool "measured" true (info.rtt > 0. && info.rtt_min > 0. && info.retransmission_timeout > 0.);
+  bool "sizes" true (info.segment_size > 500 && info.congestion_window >= info.segment_size);
+  int "nothing lost" 0 info.timeouts;
+  (* Closing without lingering is a reset. *)
+  Soil.Tcp.set_linger client 0.;
+  D.close client;
+  fails_with "reset" Connection_reset (fun () -> D.read server (Bytes.create 1) 0 1);
+  fails_with "closed" Closed (fun () -> Soil.Tcp.set_linger client 1.);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.info r)
+
+let options_of_connect () =
+  D.with_close (listen ()) @@ fun l ->
+  let c =
+    Soil.Tcp.connect ~timeout:5. ~nodelay:false ~keepalive:9. ~user_timeout:9. (Soil.Tcp.local l)
+  in
+  D.close c;
+  is_invalid "keepalive" (fun () -> Soil.Tcp.connect ~keepalive:0. (Soil.Tcp.local l));
+  D.close (Soil.Tcp.accept ~timeout:5. l);
+  D.close (Soil.Tcp.accept ~timeout:5. l);
+  fails_with "accept in time" Timed_out (fun () -> Soil.Tcp.accept ~timeout:0.02 l)
+
+let sight () =
+  with_pair @@ fun server client ->
+  let named = Soil.Tcp.local client and peer = Soil.Tcp.peer client in
+  D.write_string server "unread";
+  Soil.Clock.sleep 0.01;
+  let found = List.find (fun (c : N.connection) -> c.local = named) (N.connections ()) in
+  bool "protocol and peer" true (found.protocol = `Tcp && found.remote = Some peer);
+  string "state" "ESTABLISHED" found.state;
+  int "unread" 6 found.unread;
+  let counts = N.statistics () in
+  bool "counted" true (List.assoc "tcp.connections" counts >= 2);
+  bool "frames" true (List.mem_assoc "link.frames-in" counts)
+
+(* Several addresses of one name, all of the loopback. *)
+let by_name () =
+  D.with_close (listen ()) @@ fun l ->
+  let port = (Soil.Tcp.local l).port in
+  D.close (Soil.Tcp.connect_host "localhost" ~port);
+  D.close (Soil.Tcp.accept l);
+  D.close (Soil.Tcp.connect_host "127.0.0.1" ~port);
+  D.close (Soil.Tcp.accept l);
+  let before = Soil.Machine.counter "descriptors" in
+  bool "cancelled" true (T.timeout_opt 0. (fun () -> Soil.Tcp.connect_host "localhost" ~port) = None);
+  bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
+
 let no_network () =
   let code f = error_code (fun () -> f ()) in
   let without = "no network" in
@@ -257,6 +313,10 @@ let tests =
     in_run "a handler that fails ends its connection only" failing_handler;
     in_run "grace" graces;
     in_run "datagrams" datagrams;
+    in_run "options" options;
+    in_run "options of connect" options_of_connect;
+    in_run "sight" sight;
+    in_run "by name" by_name;
     in_run "no network" no_network;
     in_run "nothing leaks" no_leak;
   ]

@@ -216,6 +216,26 @@ typedef int32_t soil_error;
 #define PARK_WRITE 1
 
 /**
+ * [`soil_tcp_set`]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4).
+ */
+#define OPTION_NODELAY 0
+
+/**
+ * [`soil_tcp_set`]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+ */
+#define OPTION_KEEPALIVE 1
+
+/**
+ * [`soil_tcp_set`]: so many nanoseconds without an acknowledgement end the connection with `Timed_out` (RFC 5482); 0: never.
+ */
+#define OPTION_USER_TIMEOUT 2
+
+/**
+ * [`soil_tcp_set`]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST.
+ */
+#define OPTION_LINGER 3
+
+/**
  * [`soil_fd_kind`]: the console.
  */
 #define KIND_CONSOLE 0
@@ -697,16 +717,19 @@ Int soil_tcp_peer(Int fd,
                   Bytes into);
 
 /**
- * 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896).
+ * Sets an option of a connection, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
  */
-Int soil_tcp_set_nodelay(Int fd,
-                         Int nodelay);
+Int soil_tcp_set(Int fd,
+                 Int option,
+                 Int value);
 
 /**
- * Probes an idle peer every `interval` nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+ * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
+ * size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
+ * out of order; segments sent again, time-outs. Errors: `Wrong_kind`.
  */
-Int soil_tcp_keepalive(Int fd,
-                       Int interval);
+Int soil_tcp_info(Int fd,
+                  Ints into);
 
 /**
  * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.

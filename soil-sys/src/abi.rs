@@ -60,6 +60,15 @@ pub const PARK_READ: Int = 0;
 /// [`soil_fd_park`]: until there is room to write, or the connection is established.
 pub const PARK_WRITE: Int = 1;
 
+/// [`soil_tcp_set`]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4).
+pub const OPTION_NODELAY: Int = 0;
+/// [`soil_tcp_set`]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+pub const OPTION_KEEPALIVE: Int = 1;
+/// [`soil_tcp_set`]: so many nanoseconds without an acknowledgement end the connection with `Timed_out` (RFC 5482); 0: never.
+pub const OPTION_USER_TIMEOUT: Int = 2;
+/// [`soil_tcp_set`]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST.
+pub const OPTION_LINGER: Int = 3;
+
 /// [`soil_fd_kind`]: the console.
 pub const KIND_CONSOLE: Int = 0;
 /// [`soil_fd_kind`]: an end of a pipe.

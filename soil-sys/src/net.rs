@@ -105,6 +105,10 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         Ok(configuration) => configuration,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
     };
+    let congestion = match configuration::congestion(Current::variable) {
+        Ok(congestion) => congestion,
+        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
+    };
     let services = match services::Services::new() {
         Ok(services) => services,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
@@ -119,6 +123,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     let memory = (total / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
     let limits = ::net::Config {
         tcp_memory: memory as usize,
+        congestion,
         ..::net::Config::default()
     };
     let devices = match recording::record(devices) {

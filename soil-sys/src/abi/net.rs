@@ -7,7 +7,7 @@ use crate::error::Error;
 use crate::net as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Buffer, Bytes, Int, Text};
+use crate::ty::{Buffer, Bytes, Int, Ints, Text};
 
 /// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with
 /// a detail that says what to do, `Bad_configuration`.
@@ -88,18 +88,24 @@ pub extern "C" fn soil_tcp_peer(fd: Int, mut into: Bytes) -> Int {
     call(|rt| glue::peer(rt, Fd::decode(fd)?, into.range(0, 18)?))
 }
 
-/// 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 896).
+/// Sets an option of a connection, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_set_nodelay(fd: Int, nodelay: Int) -> Int {
-    call(|rt| glue::tcp::set_nodelay(rt, Fd::decode(fd)?, nodelay != 0))
+pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
+    call(|rt| {
+        let value = u64::try_from(value).map_err(|_| Error::Invalid)?;
+        glue::tcp::set(rt, Fd::decode(fd)?, option, value)
+    })
 }
 
-/// Probes an idle peer every `interval` nanoseconds (0: never, the default); a dead one gives `Timed_out`.
+/// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
+/// size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
+/// out of order; segments sent again, time-outs. Errors: `Wrong_kind`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_keepalive(fd: Int, interval: Int) -> Int {
+pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
-        let interval = u64::try_from(interval).map_err(|_| Error::Invalid)?;
-        glue::tcp::keepalive(rt, Fd::decode(fd)?, interval)
+        let numbers = glue::tcp::info(rt, Fd::decode(fd)?)?;
+        into.fill(&numbers);
+        Ok(0)
     })
 }
 

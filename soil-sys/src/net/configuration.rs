@@ -4,7 +4,7 @@
 //! without `SOIL_IP` asks DHCP and listens to router advertisements.
 
 use crate::platform::{Current, Platform};
-use ::net::{Cidr, InterfaceConfig};
+use ::net::{Cidr, Congestion, InterfaceConfig};
 use ::services::{DnsOptions, Resolver};
 use alloc::format;
 use alloc::string::String;
@@ -103,6 +103,17 @@ pub fn configure_names(resolver: &mut Resolver) -> Result<(), String> {
     resolver.configure(options).map_err(|_| {
         format!("SOIL_DNS_SEARCH: \"{domains}\": give at most six domains such as example.org")
     })
+}
+
+/// `SOIL_TCP_CONGESTION`: how the sending rate of connections is chosen.
+pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestion, String> {
+    match variable("SOIL_TCP_CONGESTION").unwrap_or_default().as_str() {
+        "" | "cubic" => Ok(Congestion::Cubic),
+        "newreno" => Ok(Congestion::NewReno),
+        other => Err(format!(
+            "SOIL_TCP_CONGESTION: \"{other}\": give cubic or newreno"
+        )),
+    }
 }
 
 /// Reads the environment; a mistake is one line that names the variable.

@@ -1,8 +1,10 @@
 //! TCP connections and listeners.
 
 use super::{address, close, error, open, ready, socket, stack, stop};
-use crate::abi::{KIND_LISTENER, KIND_TCP};
-use crate::error::{Answer, Error};
+use crate::abi::{
+    KIND_LISTENER, KIND_TCP, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY, OPTION_USER_TIMEOUT,
+};
+use crate::error::{Answer, Error, Stop};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
@@ -83,25 +85,51 @@ pub fn connected(rt: &mut Runtime, fd: Fd) -> Answer {
         .map_err(stop)
 }
 
-/// See `soil_tcp_set_nodelay`.
-pub fn set_nodelay(rt: &mut Runtime, fd: Fd, nodelay: bool) -> Answer {
+/// See `soil_tcp_set`.
+pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
-    stack
-        .tcp_set_nodelay(socket.handle, nodelay)
-        .map(|()| 0)
-        .map_err(stop)
+    let handle = socket.handle;
+    let done = match option {
+        OPTION_NODELAY => stack.tcp_set_nodelay(handle, value != 0),
+        OPTION_KEEPALIVE => stack.tcp_set_keepalive(handle, (value > 0).then_some(value)),
+        OPTION_USER_TIMEOUT => stack.tcp_set_user_timeout(handle, value),
+        OPTION_LINGER => stack.tcp_set_linger(handle, value),
+        _ => return Err(Error::Invalid.into()),
+    };
+    done.map(|()| 0).map_err(stop)
 }
 
-/// See `soil_tcp_keepalive`.
-pub fn keepalive(rt: &mut Runtime, fd: Fd, interval_ns: u64) -> Answer {
+/// See `soil_tcp_info`.
+pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 15], Stop> {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
-    let interval = (interval_ns > 0).then_some(interval_ns);
-    stack
-        .tcp_set_keepalive(socket.handle, interval)
-        .map(|()| 0)
-        .map_err(stop)
+    let info = stack.tcp_info(socket.handle).map_err(stop)?;
+    let times = [
+        info.rtt_ns,
+        info.rtt_variation_ns,
+        info.rtt_min_ns,
+        info.rto_ns,
+    ];
+    let counts = [
+        u32::from(info.mss),
+        info.cwnd,
+        info.ssthresh,
+        info.send_window,
+        info.receive_window,
+        info.in_flight,
+        info.unacknowledged,
+        info.unread,
+        info.out_of_order,
+        info.retransmitted,
+        info.timeouts,
+    ];
+    let mut numbers = [0; 15];
+    let all = times.into_iter().chain(counts.map(u64::from));
+    for (number, value) in numbers.iter_mut().zip(all) {
+        *number = Int::try_from(value).unwrap_or(Int::MAX >> 1);
+    }
+    Ok(numbers)
 }
 
 /// See `soil_tcp_abort`: the descriptor is closed, and the peer gets an RST.
