@@ -54,8 +54,8 @@ step 'cargo fmt' cargo fmt --all --check
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
 step 'cargo test' cargo test -q --locked --workspace
 if [ -n "$long" ]; then
-  step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --features conformance --test conformance transfers
-  step 'net: ten minutes of fuzzing' env SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --features conformance --test fuzz
+  step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
+  step 'net: ten minutes of fuzzing' env SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --test fuzz
 fi
 step 'build' tools/setup/build.sh --all
 step 'dune @fmt' dune build @_build/default/fmt

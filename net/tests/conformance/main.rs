@@ -15,4 +15,6 @@ mod segments;
 mod support;
 mod timing;
 mod transfers;
+#[cfg(feature = "unmet")]
+mod unmet;
 mod windows;

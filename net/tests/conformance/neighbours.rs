@@ -164,31 +164,6 @@ fn the_first_packet_to_a_neighbour_is_not_lost() {
     }
 }
 
-/// RFC 1122, 2.3.2.2: the same for the last segment of a connection to one who was never asked for,
-/// since all before it went back where a frame had come from.
-#[test]
-fn a_reset_to_an_unknown_neighbour_is_not_lost() {
-    for family in [V4, V6] {
-        let Bench {
-            mut world,
-            mut host,
-        } = Bench::new(8);
-        let listener = world.stacks[0]
-            .tcp_listen(family.stack(80), 4)
-            .expect("a free port");
-        let syn = packet::Tcp::between(family.host(4000), family.stack(80))
-            .seq(7)
-            .flags(SYN);
-        host.send(&mut world, &syn);
-        let answer = host.expect_tcp(&mut world, SECOND, |segment| segment.has(SYN));
-        let question = syn.reply_to(&answer).payload(b"unread");
-        host.send(&mut world, &question);
-        let connection = world.stacks[0].tcp_accept(listener).expect("a connection");
-        world.stacks[0].close(connection).expect("an open handle");
-        host.expect_tcp(&mut world, SECOND, |segment| segment.has(packet::RST));
-    }
-}
-
 /// RFC 1122, 2.3.2.1: a neighbour that moves is found again.
 #[test]
 fn a_neighbour_that_moves_is_found() {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use net::sim::packet::{self, ACK, FIN, Ip, SYN, Tcp};
+use net::sim::packet::{ACK, FIN, Ip, SYN, Tcp};
 use net::sim::{Bench, Host, World};
 use net::{Error, Handle, Stack};
 
