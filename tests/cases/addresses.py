@@ -1,0 +1,209 @@
+"""Addresses against Linux and dnsmasq: IPv6 from router advertisements and DHCPv6, conflicts, fragments, errors."""
+
+import ipaddress
+import os
+import re
+import socket
+import struct
+import time
+
+from cases.network import SERVICES, dnsmasq, icmp_echo, in_every_form, services
+from harness.tap import ip
+
+ARP = 0x0806
+
+
+def arp(operation, sender, target, destination=b"\xff" * 6):
+    """An ARP packet in its frame; both ends are (Ethernet address, IPv4 address)."""
+    packet = struct.pack("!HHBBH", 1, 0x0800, 6, 4, operation)
+    packet += sender[0] + socket.inet_aton(sender[1]) + target[0] + socket.inet_aton(target[1])
+    return destination + sender[0] + struct.pack("!H", ARP) + packet
+
+
+def wire(tap):
+    """A socket for ARP on our end of a TAP."""
+    peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ARP))
+    peer.bind((tap.name, 0))
+    peer.settimeout(0.2)
+    return peer
+
+
+def heard(peer, wanted, seconds):
+    """The first ARP packet that `wanted` likes: (operation, sender, target), or None."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            frame = peer.recv(2048)
+        except TimeoutError:
+            continue
+        operation = struct.unpack("!H", frame[20:22])[0]
+        sender = (frame[22:28], socket.inet_ntoa(frame[28:32]))
+        target = (frame[32:38], socket.inet_ntoa(frame[38:42]))
+        if wanted(operation, sender, target):
+            return operation, sender, target
+    return None
+
+
+def autoconfigured(prefix, mac):
+    """The address that a machine makes of a /64 (RFC 4291, appendix A)."""
+    number = bytes([mac[0] ^ 2]) + mac[1:3] + b"\xff\xfe" + mac[3:]
+    return str(ipaddress.ip_network(prefix)[int.from_bytes(number)])
+
+
+def leased(server, context):
+    """The address and the Ethernet address that dnsmasq gave away."""
+    found = None
+    while found is None and context.remaining() > 0:
+        server.drain(0.2)
+        found = re.search(r"DHCPACK\(\S+\) (\S+) (\S+)", server.text)
+    return found[1], bytes.fromhex(found[2].replace(":", ""))
+
+
+def echo(address, port, data, seconds=10):
+    """What a TCP echo service answers; it may take some time to come up."""
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            with socket.create_connection((address, port), timeout=1) as peer:
+                peer.sendall(data)
+                return peer.recv(len(data), socket.MSG_WAITALL)
+        except OSError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.1)
+
+
+@in_every_form(forms=("process", "microvm"))
+def router_advertisements(context, form):
+    """RFC 4862 with dnsmasq as the router: an address from its prefix, TCP and large pings over it."""
+    tap = context.tap()
+    number = int(tap.name[4:])
+    prefix = f"fd00:50:{number:x}::/64"
+    ip("addr", "add", str(ipaddress.ip_network(prefix)[1]) + "/64", "dev", tap.name, "nodad")
+    server = dnsmasq(
+        context,
+        tap,
+        "--enable-ra",
+        f"--dhcp-range={prefix.split('/', maxsplit=1)[0]},ra-only,64,1h",
+        f"--ra-param={tap.name},high,2,1800",
+    )
+    child = context.soil(SERVICES, form, tap=tap, dhcp=True)
+    child.wait_line("ready")
+    address, mac = leased(server, context)
+    assert echo(address, 7, b"over IPv4") == b"over IPv4"
+    guest = autoconfigured(prefix, mac)
+    assert echo(guest, 7, b"over IPv6") == b"over IPv6", guest
+    with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as peer:
+        peer.settimeout(5)
+        # More than fits a frame: fragments both ways.
+        for length in (56, 4000):
+            request = b"\x80\0\0\0" + struct.pack("!HH", 77, length) + os.urandom(length)
+            peer.sendto(request, (guest, 0))
+            answer = b""
+            while answer[:1] != b"\x81":
+                answer = peer.recv(65536)
+            assert answer[4:] == request[4:]
+
+
+@in_every_form(forms=("process", "microvm"))
+def dhcpv6_address(context, form):
+    """RFC 8415 with dnsmasq: the router says that there is DHCPv6, which gives an address."""
+    tap = context.tap()
+    number = int(tap.name[4:])
+    network = ipaddress.ip_network(f"fd00:51:{number:x}::/64")
+    ip("addr", "add", f"{network[1]}/64", "dev", tap.name, "nodad")
+    server = dnsmasq(
+        context, tap, "--enable-ra", f"--dhcp-range={network[0x100]},{network[0x10f]},64,1h",
+        f"--ra-param={tap.name},high,2,1800",
+    )  # fmt: skip
+    child = context.soil(SERVICES, form, tap=tap, dhcp=True)
+    child.wait_line("ready")
+    found = None
+    while found is None and context.remaining() > 0:
+        server.drain(0.2)
+        found = re.search(r"DHCPREPLY\(\S+\) (fd00:\S+)", server.text)
+    assert ipaddress.ip_address(found[1]) in network, server.text
+    assert echo(found[1], 7, b"leased") == b"leased"
+
+
+@in_every_form(forms=("process", "microvm"))
+def conflicts_of_addresses(context, form):
+    """RFC 5227: a probe is answered, a claim is answered by a defence."""
+    _, tap = services(context, form)
+    other = b"\x02\0\0\0\x77\x77"
+    with wire(tap) as peer:
+        own = peer.getsockname()[4]
+        peer.send(arp(1, (own, "0.0.0.0"), (b"\0" * 6, tap.guest)))
+        answer = heard(peer, lambda kind, sender, _: kind == 2 and sender[1] == tap.guest, 5)
+        assert answer, "the probe wasn't answered"
+        guest = answer[1][0]
+        # Announcements of the beginning are over.
+        while heard(peer, lambda _, sender, target: sender[1] == target[1] == tap.guest, 2.5):
+            pass
+        peer.send(arp(1, (other, tap.guest), (b"\0" * 6, tap.guest)))
+        mine = (guest, tap.guest)
+        defence = heard(peer, lambda _, sender, target: sender == mine and target[1] == tap.guest, 5)
+        assert defence, "the address wasn't defended"
+    assert echo(tap.guest, 7, b"still there") == b"still there"
+
+
+@in_every_form(forms=("process",))
+def declined_lease(context, form):
+    """RFC 5227, 2.4 (b) and RFC 2131, 4.4.4: a leased address that another machine claims for good is declined, and another
+    one is taken."""
+    tap = context.tap()
+    server = dnsmasq(context, tap, "--no-ping")
+    child = context.soil(SERVICES, form, tap=tap, dhcp=True)
+    child.wait_line("ready")
+    first, _ = leased(server, context)
+    assert echo(first, 7, b"mine") == b"mine"
+    with wire(tap) as peer:
+        for _ in range(2):
+            peer.send(arp(1, (b"\x02\0\0\0\x88\x88", first), (b"\0" * 6, first)))
+            time.sleep(0.5)
+    # Declined, a pause of ten seconds, and another one.
+    while server.text.count("DHCPACK") < 2 and context.remaining() > 0:
+        server.drain(0.2)
+    assert f"DHCPDECLINE({tap.name}) {first}" in server.text, server.text
+    second = re.findall(r"DHCPACK\(\S+\) (\S+)", server.text)[-1]
+    assert second != first, server.text
+    assert echo(second, 7, b"here") == b"here"
+
+
+@in_every_form()
+def fragments_and_errors(context, form):
+    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are told of."""
+    _, tap = services(context, form)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(10)
+        peer.connect((tap.guest, 7))
+        data = os.urandom(30_000)
+        peer.send(data)
+        assert peer.recv(65536) == data
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as peer:
+        peer.settimeout(10)
+        peer.connect((tap.guest, 0))
+        message = icmp_echo(1, os.urandom(20_000))
+        peer.send(message)
+        answer = peer.recv(65536)[20:]
+        assert answer[0] == 0 and answer[4:] == message[4:]
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.settimeout(10)
+        peer.connect((tap.guest, 4))
+        peer.send(b"anybody?")
+        try:
+            peer.recv(10)
+            raise AssertionError("an answer from a closed port")
+        except ConnectionRefusedError:
+            pass
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, 253) as peer:
+        peer.settimeout(10)
+        # RFC 3692's protocol for experiments: ICMP says that it isn't spoken there.
+        peer.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
+        peer.connect((tap.guest, 0))
+        peer.send(b"anybody?")
+        try:
+            peer.recv(10)
+            raise AssertionError("an answer of an unknown protocol")
+        except OSError as error:
+            assert error.strerror in ("Protocol not available", "Protocol not supported"), error
