@@ -74,6 +74,7 @@ impl Net {
     }
 
     /// Handles an ARP packet; `to_us`: the frame was sent to us alone.
+    #[cold]
     pub(crate) fn arp<'a>(&mut self, interface: usize, packet: &[u8], to_us: bool) -> Input<'a> {
         let Some(arp) = Arp::parse(packet) else {
             return self.dropped(interface, Drop::BadArp);

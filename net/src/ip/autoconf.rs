@@ -4,11 +4,13 @@
 //! Everything is bounded, and what is already there goes before what is new: a stranger's flood of
 //! advertisements doesn't drive out the router that works.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::address::{LINK_LOCAL, Source, common_prefix, eui64, with_number};
 use super::header::{Mac, be32, v6};
+use super::names::names;
 use super::random::Random;
 use super::route::Entry;
 use crate::config::Cidr;
@@ -30,6 +32,7 @@ const AUTONOMOUS: usize = 4;
 const TEMPORARY: usize = 8;
 const ROUTES: usize = 16;
 const SERVERS: usize = 4;
+const DOMAINS: usize = 8;
 
 #[derive(Clone, Copy, Debug)]
 struct Router {
@@ -74,6 +77,7 @@ pub(crate) struct Autoconf {
     pub(crate) made: Vec<Made>,
     routes: Vec<RouteInfo>,
     servers: Vec<(Ipv6Addr, u64)>,
+    domains: Vec<(String, u64)>,
     pub(crate) mtu: Option<usize>,
     /// The M and O flags: DHCPv6 has addresses, or only other things.
     pub(crate) managed: bool,
@@ -118,6 +122,7 @@ impl Autoconf {
             made: Vec::new(),
             routes: Vec::new(),
             servers: Vec::new(),
+            domains: Vec::new(),
             mtu: None,
             managed: false,
             other: false,
@@ -136,6 +141,11 @@ impl Autoconf {
 
     pub(crate) fn servers(&self) -> impl Iterator<Item = IpAddr> + '_ {
         self.servers.iter().map(|(server, _)| IpAddr::V6(*server))
+    }
+
+    /// Domains to complete short names with.
+    pub(crate) fn domains(&self) -> impl Iterator<Item = &String> + '_ {
+        self.domains.iter().map(|(domain, _)| domain)
     }
 
     /// The routes that follow.
@@ -213,6 +223,7 @@ impl Autoconf {
                 }
                 24 => self.route(from, option, now_ns).unwrap_or_default(),
                 25 => self.server_list(option, now_ns).unwrap_or_default(),
+                31 => self.domain_list(option, now_ns).unwrap_or_default(),
                 _ => {}
             }
         }
@@ -410,11 +421,28 @@ impl Autoconf {
         Some(())
     }
 
+    /// A DNS search list option (RFC 8106, 5.2).
+    fn domain_list(&mut self, option: &[u8], now_ns: u64) -> Option<()> {
+        let until_ns = until(now_ns, be32(option, 4)?);
+        for domain in names(option.get(8..)?) {
+            self.domains.retain(|(other, _)| *other != domain);
+            if until_ns > now_ns && self.domains.len() < DOMAINS {
+                self.domains.push((domain, until_ns));
+            }
+        }
+        Some(())
+    }
+
     /// Forgets what is no longer valid, and makes temporary addresses anew in time; tells whether
     /// anything changed.
     pub(crate) fn expire(&mut self, now_ns: u64, random: &mut Random) -> bool {
         let count = |a: &Autoconf| {
-            a.routers.len() + a.prefixes.len() + a.made.len() + a.routes.len() + a.servers.len()
+            a.routers.len()
+                + a.prefixes.len()
+                + a.made.len()
+                + a.routes.len()
+                + a.servers.len()
+                + a.domains.len()
         };
         let before = count(self);
         self.routers.retain(|r| r.until_ns > now_ns);
@@ -422,6 +450,7 @@ impl Autoconf {
         self.made.retain(|m| m.valid_until_ns > now_ns);
         self.routes.retain(|r| r.until_ns > now_ns);
         self.servers.retain(|(_, until_ns)| *until_ns > now_ns);
+        self.domains.retain(|(_, until_ns)| *until_ns > now_ns);
         let mut changed = before != count(self);
         if self.temporary {
             for prefix in self.wants_temporary(now_ns) {
@@ -467,6 +496,7 @@ impl Autoconf {
             .chain(self.made.iter().map(|m| m.valid_until_ns))
             .chain(self.routes.iter().map(|r| r.until_ns))
             .chain(self.servers.iter().map(|(_, until_ns)| *until_ns))
+            .chain(self.domains.iter().map(|(_, until_ns)| *until_ns))
             .chain(temporary)
             .chain(solicit)
             .min()

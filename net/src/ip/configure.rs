@@ -1,32 +1,18 @@
-//! From what is configured, leased and advertised to the addresses and routes in force; and finding
-//! out whether an address is ours alone (RFC 4862, 5.4; RFC 5227).
+//! From what is configured, leased and advertised to the addresses and routes in force.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::address::{Address, Check, Source, State};
+use super::address::{Address, Source, State};
 use super::autoconf::{Autoconf, link_local};
-use super::header::{Framing, IpHeader, Mac, UDP, solicited_node};
+use super::check::begin_check;
+use super::header::{Framing, IpHeader, UDP, solicited_node};
 use super::input::Context;
-use super::output::{HOP_LIMIT, Packet};
+use super::packet::{HOP_LIMIT, Packet};
 use super::route::Entry;
 use super::{LOOPBACK, Net};
-use crate::config::{Cidr, Dhcp, InterfaceStatus};
+use crate::config::Cidr;
 
-const SECOND: u64 = 1_000_000_000;
-/// RFC 5227, 1.1.
-const PROBES: u8 = 3;
-const PROBE_MIN_NS: u64 = SECOND;
-const ANNOUNCE_WAIT_NS: u64 = 2 * SECOND;
-const ANNOUNCEMENTS: u8 = 2;
-const ANNOUNCE_NS: u64 = 2 * SECOND;
-/// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for links
-/// that take so long to come up; servers want their lease at once.
-const QUICK_NS: u64 = 20_000_000;
-/// RetransTimer (RFC 4861, 10).
-const RETRANSMIT_NS: u64 = SECOND;
-const SERVERS: usize = 4;
 const DHCP_PORTS: (u16, u16) = (67, 68);
 const DHCP6_PORTS: (u16, u16) = (547, 546);
 const DHCP6_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
@@ -73,6 +59,7 @@ impl Net {
     }
 
     /// Brings the addresses of an interface up to date, and all routes.
+    #[cold]
     pub(super) fn configure(&mut self, interface: usize) {
         let wanted = self.wanted(interface);
         let now_ns = self.now_ns;
@@ -128,6 +115,7 @@ impl Net {
     }
 
     /// Makes the table of routes anew.
+    #[cold]
     pub(super) fn rebuild_routes(&mut self) {
         let mut entries = Vec::new();
         for (n, i) in self.interfaces.iter().enumerate() {
@@ -177,116 +165,6 @@ impl Net {
         }
         entries.extend(self.extra_routes.iter().copied());
         self.routes.replace(entries);
-    }
-
-    /// Somebody else has an address: it isn't used (any more).
-    pub(super) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
-        let now_ns = self.now_ns;
-        let Some(i) = self.interfaces.get_mut(interface) else {
-            return;
-        };
-        let Some(address) = i.addresses.iter_mut().find(|a| a.ip() == ip) else {
-            return;
-        };
-        address.state = State::Duplicate;
-        address.check = Check::default();
-        i.duplicates = i.duplicates.wrapping_add(1);
-        match (address.source, ip) {
-            (Source::Dhcp, _) => {
-                if let Some(client) = &mut i.dhcp {
-                    client.conflict(now_ns);
-                }
-            }
-            (Source::Dhcp6, _) => {
-                if let Some(client) = &mut i.dhcp6 {
-                    client.conflict(now_ns);
-                }
-            }
-            (Source::Temporary, IpAddr::V6(ip)) => {
-                if let Some(autoconf) = &mut i.autoconf {
-                    autoconf.duplicate(ip, now_ns, &mut self.random);
-                }
-            }
-            _ => {}
-        }
-        self.lost.push(ip);
-        self.configure(interface);
-    }
-
-    /// Sends the probes and announcements that are due. Gives the time of the next.
-    pub(super) fn check_addresses(&mut self, interface: usize) -> Option<u64> {
-        let now_ns = self.now_ns;
-        let mut next = None::<u64>;
-        let mut became_valid = false;
-        let count = self.interfaces.get(interface)?.addresses.len();
-        for n in 0..count {
-            let Some(i) = self.interfaces.get_mut(interface) else {
-                break;
-            };
-            let careful = i.config.careful;
-            let Some(address) = i.addresses.get_mut(n) else {
-                break;
-            };
-            let ip = address.ip();
-            let check = &mut address.check;
-            let idle =
-                check.probes == 0 && check.announcements == 0 && address.state != State::Tentative;
-            if idle {
-                continue;
-            }
-            if check.at_ns <= now_ns {
-                if check.probes > 0 {
-                    check.probes -= 1;
-                    let last = check.probes == 0;
-                    let wait_ns = match (ip, careful) {
-                        (IpAddr::V6(_), _) => RETRANSMIT_NS,
-                        (IpAddr::V4(_), false) => QUICK_NS,
-                        (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
-                        (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),
-                    };
-                    check.at_ns = now_ns.saturating_add(wait_ns);
-                    self.probe(interface, ip);
-                } else if address.state == State::Tentative {
-                    // Nobody objected.
-                    address.state = State::Valid;
-                    became_valid = true;
-                } else {
-                    check.announcements -= 1;
-                    check.at_ns = now_ns.saturating_add(ANNOUNCE_NS);
-                    self.announce(interface, ip);
-                }
-            }
-            let address = self.interfaces.get(interface)?.addresses.get(n)?;
-            let check = address.check;
-            if check.probes > 0 || check.announcements > 0 || address.state == State::Tentative {
-                next = Some(next.map_or(check.at_ns, |next| next.min(check.at_ns)));
-            }
-        }
-        if became_valid {
-            self.rebuild_routes();
-            self.changed = true;
-            if let Some(i) = self.interfaces.get_mut(interface) {
-                // Those that wait to send from it may.
-                i.neighbors.news = true;
-            }
-            // The announcements are due at once.
-            next = Some(now_ns);
-        }
-        next
-    }
-
-    fn probe(&mut self, interface: usize, ip: IpAddr) {
-        match ip {
-            IpAddr::V4(ip) => self.arp_request(interface, Ipv4Addr::UNSPECIFIED, ip, None),
-            IpAddr::V6(ip) => self.solicit(interface, Ipv6Addr::UNSPECIFIED, ip, None),
-        };
-    }
-
-    fn announce(&mut self, interface: usize, ip: IpAddr) {
-        match ip {
-            IpAddr::V4(ip) => self.arp_request(interface, ip, ip, None),
-            IpAddr::V6(ip) => self.advertise(interface, ip, None),
-        };
     }
 
     /// A router advertisement, checked.
@@ -368,6 +246,7 @@ impl Net {
     }
 
     /// Runs what configures an interface. Gives the time of the next run.
+    #[cold]
     pub(super) fn run_configuration(&mut self, interface: usize) -> Option<u64> {
         let now_ns = self.now_ns;
         let mut changed = false;
@@ -475,113 +354,5 @@ impl Net {
         } else if let Ok(mut route) = self.route(to.0, 0, Some(from.0)) {
             self.send_slowly(&mut route, &packet);
         }
-    }
-}
-
-/// What is to be found out about a new address before it is used.
-fn begin_check(
-    address: &mut Address,
-    config: &crate::InterfaceConfig,
-    framing: Framing,
-    now_ns: u64,
-) {
-    if framing == Framing::Ip {
-        return;
-    }
-    let probes = match (address.ip(), address.source) {
-        (IpAddr::V6(_), _) => config.dad_transmits,
-        (IpAddr::V4(_), _) if config.careful => PROBES,
-        (IpAddr::V4(_), Source::Dhcp) => 1,
-        (IpAddr::V4(_), _) => 0,
-    };
-    address.check = Check {
-        probes,
-        announcements: ANNOUNCEMENTS,
-        at_ns: now_ns,
-        defended_ns: None,
-    };
-    if probes > 0 {
-        address.state = State::Tentative;
-    }
-}
-
-impl super::Interface {
-    /// Name servers: fixed ones first, then those of DHCP, of routers, of DHCPv6.
-    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
-        let mut servers = self.config.dns_servers.clone();
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
-        }
-        servers.extend(self.autoconf.iter().flat_map(Autoconf::servers));
-        if let Some(client) = &self.dhcp6 {
-            servers.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
-        }
-        let mut seen: Vec<IpAddr> = Vec::new();
-        servers.retain(|server| {
-            !seen.contains(server) && {
-                seen.push(*server);
-                true
-            }
-        });
-        servers.truncate(SERVERS);
-        servers
-    }
-
-    /// Domains to complete short names with.
-    pub(crate) fn search_domains(&self) -> Vec<String> {
-        let mut domains = Vec::new();
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            domains.extend(lease.search.iter().cloned());
-        }
-        if let Some(client) = &self.dhcp6 {
-            domains.extend(client.search.iter().cloned());
-        }
-        domains
-    }
-
-    /// Gateways: fixed ones first.
-    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
-        let mut gateways = self.config.gateways.clone();
-        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
-            gateways.extend(lease.routers.iter().map(|router| IpAddr::V4(*router)));
-            let defaults = lease.routes.iter().filter(|(_, len, _)| *len == 0);
-            gateways.extend(defaults.map(|(_, _, router)| IpAddr::V4(*router)));
-        }
-        gateways.extend(self.autoconf.iter().flat_map(Autoconf::routers));
-        gateways
-    }
-
-    pub(crate) fn status(&self) -> InterfaceStatus {
-        let mac: Mac = match self.framing {
-            Framing::Ethernet { mac, .. } => mac,
-            Framing::Ip => [0; 6],
-        };
-        InterfaceStatus {
-            mac,
-            mtu: self.mtu,
-            addresses: self
-                .addresses
-                .iter()
-                .filter(|a| a.state == State::Valid)
-                .map(|a| a.cidr)
-                .collect(),
-            gateways: self.gateways(),
-            dns_servers: self.dns_servers(),
-            search_domains: self.search_domains(),
-            dhcp: match &self.dhcp {
-                None => Dhcp::Off,
-                Some(_) if self.has_lease() => Dhcp::Bound,
-                Some(_) => Dhcp::Searching,
-            },
-            duplicates: self.duplicates,
-            counters: self.counters,
-        }
-    }
-
-    /// Whether the address of a lease is in use.
-    fn has_lease(&self) -> bool {
-        self.addresses
-            .iter()
-            .any(|a| a.source == Source::Dhcp && a.state == State::Valid)
     }
 }

@@ -8,7 +8,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6};
 use super::input::Context;
-use super::output::Packet;
+use super::packet::Packet;
 use super::random::Random;
 use super::{LOOPBACK, Net};
 use crate::checksum;

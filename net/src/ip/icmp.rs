@@ -8,7 +8,7 @@ use super::header::{
     ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
 };
 use super::input::Context;
-use super::output::{HOP_LIMIT, Packet};
+use super::packet::{HOP_LIMIT, Packet};
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
 use crate::checksum;
 
@@ -59,6 +59,7 @@ impl Net {
             .filter(|source| interface.is_ready(*source))
     }
 
+    #[cold]
     pub(super) fn icmp_v4<'a>(
         &mut self,
         context: &Context<'a>,
@@ -79,6 +80,7 @@ impl Net {
         }
     }
 
+    #[cold]
     pub(super) fn icmp_v6<'a>(
         &mut self,
         context: &Context<'a>,
@@ -271,6 +273,7 @@ impl Net {
 
     /// Gives up packets whose fragments didn't all come; says so if the first one did (RFC 792; RFC
     /// 4443, 3.3).
+    #[cold]
     pub(super) fn expire_fragments(&mut self) {
         let now_ns = self.now_ns;
         while let Some((key, first)) = self.reassembly.expired(now_ns) {

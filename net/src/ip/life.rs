@@ -125,6 +125,7 @@ impl Net {
     }
 
     /// Asks neighbours again, and gives up those that don't answer.
+    #[cold]
     fn run_neighbors(&mut self, interface: usize) {
         let now_ns = self.now_ns;
         let mut lost = Vec::new();

@@ -17,6 +17,7 @@
 mod address;
 mod arp;
 mod autoconf;
+mod check;
 mod configure;
 mod dhcp;
 mod dhcp6;
@@ -26,17 +27,21 @@ mod groups;
 mod header;
 mod icmp;
 mod input;
+mod input_v6;
 mod interface;
 mod life;
 mod names;
 mod nd;
 mod neighbor;
 mod output;
+mod packet;
 mod pmtu;
+mod queue;
 mod random;
 mod reassembly;
 mod route;
 mod setup;
+mod status;
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -52,7 +57,8 @@ pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterS
 pub(crate) use header::group_mac;
 pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
-pub(crate) use output::{HOP_LIMIT, Outcome, Packet, TcpSegment};
+pub(crate) use output::Outcome;
+pub(crate) use packet::{HOP_LIMIT, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
 
@@ -75,7 +81,7 @@ pub(crate) struct Ip {
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
-    pub(crate) queues: Vec<output::Queue>,
+    pub(crate) queues: Vec<queue::Queue>,
     pub(crate) routes: route::Routes,
     /// Routes that were added by themselves.
     extra_routes: Vec<route::Entry>,

@@ -11,7 +11,7 @@ use super::header::{
 };
 use super::input::Context;
 use super::neighbor::Advert;
-use super::output::Packet;
+use super::packet::Packet;
 use super::{Input, Net};
 
 const ROUTER_SOLICITATION: u8 = 133;

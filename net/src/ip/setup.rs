@@ -11,7 +11,7 @@ use super::filter::{Filter, FilterRule};
 use super::groups::Groups;
 use super::header::Framing;
 use super::neighbor::Neighbors;
-use super::output::Queue;
+use super::queue::Queue;
 use super::route::Entry;
 use super::{Interface, Ip, LOOPBACK, Net, Port, Random, dhcp, dhcp6};
 use crate::config::{Cidr, InterfaceConfig};

@@ -384,7 +384,9 @@ fn rfc4191_rfc8106_and_rfc4861_options_of_routers() {
     servers.extend("fd00::53".parse::<Ipv6Addr>().unwrap().octets());
     let mut route = vec![24, 3, 48, 0x08, 0, 0, 2, 88];
     route.extend("fd77::".parse::<Ipv6Addr>().unwrap().octets());
-    let options: [&[u8]; 4] = [
+    let domains = *b"\x1f\x02\0\0\0\0\x02\x58\x03lan\0\0\0\0";
+    let options: [&[u8]; 5] = [
+        &domains,
         &prefix("2001:db8::", 7200),
         &servers,
         &route,
@@ -400,6 +402,7 @@ fn rfc4191_rfc8106_and_rfc4861_options_of_routers() {
     world.advance(SECOND);
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
     assert_eq!(status.dns_servers, [ip("fd00::53")]);
+    assert_eq!(status.search_domains, ["lan"]);
     assert_eq!(status.gateways, [ip("fe80::a"), ip("fe80::9")]);
     let way = |world: &World, to: &str| {
         let ip_layer = &world.stacks[0].ip;
@@ -417,6 +420,7 @@ fn rfc4191_rfc8106_and_rfc4861_options_of_routers() {
     world.advance(601 * SECOND);
     let status = world.stacks[0].interface_status(ids[0]).unwrap();
     assert!(status.dns_servers.is_empty() && status.gateways.is_empty());
+    assert!(status.search_domains.is_empty());
     assert!(world.stacks[0].ip.route(ip("fd77::1"), 0, None).is_err());
 }
 

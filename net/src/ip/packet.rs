@@ -1,0 +1,171 @@
+//! A packet that goes out, in its pieces, and how they become bytes.
+
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::Route;
+use super::header::{
+    DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ICMP, ICMPV6, IGMP, IpHeader, TCP, UDP, put,
+};
+use crate::checksum;
+use crate::link::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
+
+/// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
+pub(crate) const HOP_LIMIT: u8 = 64;
+
+/// A TCP segment that goes out.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TcpSegment<'a> {
+    /// Header and options; whatever its checksum field holds.
+    pub(crate) header: &'a [u8],
+    /// The payload in its pieces.
+    pub(crate) payload: &'a [&'a [u8]],
+    /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
+    pub(crate) segment_size: Option<u16>,
+}
+
+/// A packet that goes out, of any protocol.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet<'a> {
+    pub(crate) header: IpHeader,
+    /// The transport header; its checksum field is filled in.
+    pub(crate) transport: &'a [u8],
+    pub(crate) payload: &'a [&'a [u8]],
+}
+
+impl<'a> Packet<'a> {
+    /// A packet for the end of a route.
+    pub(crate) fn new(
+        route: &Route,
+        protocol: u8,
+        hop_limit: u8,
+        transport: &'a [u8],
+        payload: &'a [&'a [u8]],
+    ) -> Packet<'a> {
+        Packet {
+            header: IpHeader {
+                source: route.source,
+                destination: route.destination,
+                protocol,
+                hop_limit,
+                traffic_class: 0,
+                fragment: (0, 0),
+                router_alert: false,
+            },
+            transport,
+            payload,
+        }
+    }
+}
+
+impl Packet<'_> {
+    fn content_len(&self) -> usize {
+        self.transport.len() + self.payload.iter().map(|piece| piece.len()).sum::<usize>()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.header.len() + self.content_len()
+    }
+
+    /// Where the checksum is in the transport header, and whether the pseudo-header is part of it.
+    fn checksum(&self) -> Option<(usize, bool)> {
+        match (self.header.protocol, self.header.destination) {
+            (TCP, _) => Some((16, true)),
+            (UDP, _) => Some((6, true)),
+            (ICMPV6, IpAddr::V6(_)) => Some((2, true)),
+            (ICMP | IGMP, IpAddr::V4(_)) => Some((2, false)),
+            _ => None,
+        }
+    }
+
+    /// Writes the packet; `buffer` is as long as it is. With `offload` the checksum of TCP and UDP is
+    /// left to the device.
+    pub(super) fn write(&self, buffer: &mut [u8], before: usize, how: Offload) -> TxMeta {
+        let content_len = self.content_len();
+        self.header.write(buffer, content_len);
+        let at = self.header.len();
+        put(buffer, at, self.transport);
+        let mut to = at + self.transport.len();
+        for piece in self.payload {
+            put(buffer, to, piece);
+            to += piece.len();
+        }
+        let Some((offset, pseudo)) = self.checksum() else {
+            return TxMeta::default();
+        };
+        let sum = if pseudo {
+            self.header.pseudo_sum(content_len)
+        } else {
+            0
+        };
+        put(buffer, at + offset, &sum.to_be_bytes());
+        if how.checksum && matches!(self.header.protocol, TCP | UDP) {
+            let start = (before + at) as u16;
+            return TxMeta {
+                checksum: Some(PartialChecksum {
+                    start,
+                    offset: offset as u16,
+                }),
+                segmentation: how.segment_size.map(|size| Segmentation {
+                    kind: match self.header.destination {
+                        IpAddr::V4(_) => SegmentKind::Tcp4,
+                        IpAddr::V6(_) => SegmentKind::Tcp6,
+                    },
+                    size,
+                    header_len: start + self.transport.len() as u16,
+                }),
+            };
+        }
+        // The field holds the pseudo-header's sum, so that the sum over all is what is wanted.
+        let mut sum = !checksum::sum(buffer.get(at..).unwrap_or_default());
+        if sum == 0 && self.header.protocol == UDP {
+            // Zero would mean "no checksum" (RFC 768).
+            sum = 0xffff;
+        }
+        put(buffer, at + offset, &sum.to_be_bytes());
+        TxMeta::default()
+    }
+
+    /// The packet by itself, without a link's header, and complete.
+    pub(crate) fn to_vec(self) -> Vec<u8> {
+        let mut packet = alloc::vec![0; self.len()];
+        self.write(&mut packet, 0, Offload::default());
+        packet
+    }
+}
+
+/// What the device does for a frame.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Offload {
+    pub(super) checksum: bool,
+    pub(super) segment_size: Option<u16>,
+}
+
+pub(crate) fn ethertype(address: IpAddr) -> u16 {
+    match address {
+        IpAddr::V4(_) => ETHERTYPE_IPV4,
+        IpAddr::V6(_) => ETHERTYPE_IPV6,
+    }
+}
+
+pub(super) fn tcp_packet<'a>(
+    local: IpAddr,
+    remote: IpAddr,
+    segment: &TcpSegment<'a>,
+) -> Packet<'a> {
+    Packet {
+        header: IpHeader {
+            source: local,
+            destination: remote,
+            protocol: TCP,
+            hop_limit: HOP_LIMIT,
+            traffic_class: 0,
+            // Segments are never cut on their way (RFC 1191, 3), so that the identification is of no
+            // use (RFC 6864, 4.1).
+            fragment: (0, DF),
+            router_alert: false,
+        },
+        transport: segment.header,
+        payload: segment.payload,
+    }
+}

@@ -1,0 +1,263 @@
+//! The short queue of finished frames beside each link: answers that are made while the link hands a
+//! frame over, and packets in fragments.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::drops::Drop;
+use super::header::{IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
+use super::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
+use super::{Net, Origin, Outcome, Route};
+use crate::Handle;
+use crate::checksum;
+use crate::link::TxMeta;
+
+/// Finished frames that wait for a link, and their bytes. Answers beyond that are dropped: whoever
+/// asks faster than the link carries doesn't get more.
+const QUEUE: usize = 256;
+const QUEUE_BYTES: usize = 512 << 10;
+/// The largest IP packet, and the smallest MTU that packets are cut for.
+pub(super) const IP_MAX: usize = 65_535;
+pub(super) const MTU_MIN: usize = 552;
+
+/// Finished frames of a port that the link had no room for, or that were made while it was handing
+/// one over.
+#[derive(Debug, Default)]
+pub(crate) struct Queue {
+    frames: VecDeque<(Vec<u8>, TxMeta)>,
+    bytes: usize,
+    /// Sockets that wait for room.
+    pub(crate) blocked: Vec<Handle>,
+    /// Something was given to the link since its last flush.
+    pub(crate) dirty: bool,
+}
+
+impl Queue {
+    /// Puts a frame behind the others; `false` if there is no room.
+    pub(crate) fn push(&mut self, frame: Vec<u8>, meta: TxMeta) -> bool {
+        if self.frames.len() >= QUEUE || self.bytes + frame.len() > QUEUE_BYTES {
+            return false;
+        }
+        self.bytes += frame.len();
+        self.frames.push_back((frame, meta));
+        true
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+}
+
+impl Net {
+    /// Puts a frame on the queue of an interface's port; `false` if that is full.
+    pub(crate) fn stage(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        ethertype: u16,
+        len: usize,
+        fill: impl FnOnce(&mut [u8], usize) -> TxMeta,
+    ) -> bool {
+        let Some(interface) = self.interfaces.get_mut(interface) else {
+            return false;
+        };
+        let before = interface.framing.header_len();
+        let mut frame = alloc::vec![0; before + len];
+        interface.framing.write(&mut frame, to, ethertype);
+        let meta = fill(frame.get_mut(before..).unwrap_or_default(), before);
+        let bytes = frame.len();
+        let queued = self
+            .queues
+            .get_mut(interface.port)
+            .is_some_and(|queue| queue.push(frame, meta));
+        if queued {
+            count_sent(interface, bytes);
+        }
+        queued
+    }
+
+    /// Puts the frame of another protocol on the queue of an interface's port.
+    pub(crate) fn stage_raw(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        ethertype: u16,
+        payload: &[u8],
+    ) -> bool {
+        self.stage(interface, to, ethertype, payload.len(), |buffer, _| {
+            put(buffer, 0, payload);
+            TxMeta::default()
+        })
+    }
+
+    /// Counts a packet that a socket has no room for.
+    pub(crate) fn queue_full(&mut self) {
+        self.drops.count(Drop::QueueFull);
+    }
+
+    /// Answers a segment to where it came from, without a route. `false` if the queue is full.
+    pub(crate) fn reply_tcp(&mut self, to: &Origin, segment: &TcpSegment<'_>) -> bool {
+        let packet = tcp_packet(to.local, to.remote, segment);
+        self.stage_packet(to.interface, to.mac, &packet)
+    }
+
+    /// Puts a packet on the queue of an interface's port, to an Ethernet address that is known.
+    pub(crate) fn stage_packet(&mut self, interface: usize, to: Mac, packet: &Packet<'_>) -> bool {
+        let ethertype = ethertype(packet.header.destination);
+        self.stage(interface, to, ethertype, packet.len(), |buffer, before| {
+            packet.write(buffer, before, Offload::default())
+        })
+    }
+
+    /// Puts a packet of any size on the queue, in fragments if it must be.
+    pub(super) fn stage_any_size(
+        &mut self,
+        interface: usize,
+        to: Mac,
+        packet: &Packet<'_>,
+    ) -> bool {
+        let destination = packet.header.destination;
+        let mtu = self.mtu_towards(interface, destination);
+        if packet.len() <= mtu {
+            self.stage_packet(interface, to, packet)
+        } else if packet.len() <= IP_MAX {
+            self.stage_whole(interface, to, &packet.to_vec(), destination)
+        } else {
+            false
+        }
+    }
+
+    /// The same for a packet that is written already.
+    fn stage_whole(&mut self, interface: usize, to: Mac, packet: &[u8], remote: IpAddr) -> bool {
+        let mtu = self.mtu_towards(interface, remote);
+        let identification = self.next_identification(remote);
+        let mut whole = true;
+        for piece in fragments(packet, mtu, identification) {
+            whole &= self.stage(
+                interface,
+                to,
+                ethertype(remote),
+                piece.len(),
+                |buffer, _| {
+                    put(buffer, 0, &piece);
+                    TxMeta::default()
+                },
+            );
+        }
+        whole
+    }
+
+    /// An identification for fragments: each another one in turn for IPv4, where there are few; not to
+    /// be guessed for IPv6 (RFC 7739).
+    fn next_identification(&mut self, remote: IpAddr) -> u32 {
+        if remote.is_ipv6() {
+            return self.random.bits() as u32;
+        }
+        self.identification = self.identification.wrapping_add(1);
+        u32::from(self.identification)
+    }
+
+    /// Sends packets that waited for a neighbour.
+    pub(super) fn release(&mut self, interface: usize, ready: Vec<(Mac, Vec<u8>)>) {
+        for (mac, packet) in ready {
+            let Some(remote) = destination_of(&packet) else {
+                continue;
+            };
+            if !self.stage_whole(interface, mac, &packet, remote) {
+                self.drops.count(Drop::AnswerQueueFull);
+            }
+        }
+    }
+
+    /// Sends a packet by way of the queue, where the link isn't at hand.
+    pub(super) fn send_slowly(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
+        match self.next_mac(route) {
+            Ok(mac) if self.stage_any_size(route.interface, mac, packet) => Outcome::Sent,
+            Ok(_) => Outcome::Full,
+            Err(Outcome::Resolving) => self.hold(route, packet),
+            Err(outcome) => outcome,
+        }
+    }
+}
+
+/// The destination of a packet that was written here.
+fn destination_of(packet: &[u8]) -> Option<IpAddr> {
+    match packet.first()? >> 4 {
+        4 => v4(packet, 16).map(IpAddr::V4),
+        _ => v6(packet, 24).map(IpAddr::V6),
+    }
+}
+
+/// Cuts a packet without options or extension headers into fragments that fit `mtu` (RFC 791, 3.2;
+/// RFC 8200, 4.5); one that fits stays as it is.
+fn fragments(packet: &[u8], mtu: usize, identification: u32) -> Vec<Vec<u8>> {
+    let v4 = packet.first().is_some_and(|byte| byte >> 4 == 4);
+    if packet.len() <= mtu {
+        return alloc::vec![packet.to_vec()];
+    }
+    let header_len = if v4 { IPV4_LEN } else { IPV6_LEN };
+    let (Some(header), Some(content)) = (packet.get(..header_len), packet.get(header_len..)) else {
+        return Vec::new();
+    };
+    let extra = if v4 { 0 } else { 8 };
+    let size = (mtu.max(MTU_MIN) - header_len - extra) / 8 * 8;
+    let mut pieces = Vec::new();
+    let mut offset = 0;
+    for data in content.chunks(size) {
+        let more = offset + data.len() < content.len();
+        let mut piece = Vec::with_capacity(header_len + extra + data.len());
+        piece.extend_from_slice(header);
+        if v4 {
+            let fields = (offset / 8) as u16 | if more { 0x2000 } else { 0 };
+            put(
+                &mut piece,
+                2,
+                &((IPV4_LEN + data.len()) as u16).to_be_bytes(),
+            );
+            put(&mut piece, 4, &(identification as u16).to_be_bytes());
+            put(&mut piece, 6, &fields.to_be_bytes());
+            put(&mut piece, 10, &[0, 0]);
+            let sum = !checksum::sum(&piece);
+            put(&mut piece, 10, &sum.to_be_bytes());
+        } else {
+            let next = header.get(6).copied().unwrap_or(0);
+            put(&mut piece, 4, &((8 + data.len()) as u16).to_be_bytes());
+            put(&mut piece, 6, &[44]);
+            piece.extend([next, 0]);
+            piece.extend((offset as u16 | u16::from(more)).to_be_bytes());
+            piece.extend(identification.to_be_bytes());
+        }
+        piece.extend_from_slice(data);
+        pieces.push(piece);
+        offset += data.len();
+    }
+    pieces
+}
+
+pub(super) fn count_sent(interface: &mut super::Interface, bytes: usize) {
+    let counters = &mut interface.counters;
+    counters.tx_frames = counters.tx_frames.wrapping_add(1);
+    counters.tx_bytes = counters.tx_bytes.wrapping_add(bytes as u64);
+}
+
+impl super::Port {
+    pub(super) fn drain(&mut self, queue: &mut Queue) -> bool {
+        while let Some((frame, meta)) = queue.frames.front() {
+            if !self.link.can_transmit() {
+                return false;
+            }
+            let taken = self.link.transmit(frame.len(), &mut |buffer| {
+                buffer.copy_from_slice(frame);
+                *meta
+            });
+            if !taken {
+                return false;
+            }
+            queue.dirty = true;
+            queue.bytes -= frame.len();
+            queue.frames.pop_front();
+        }
+        true
+    }
+}

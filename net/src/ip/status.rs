@@ -1,0 +1,94 @@
+//! What an interface tells of itself.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::address::{Source, State};
+use super::autoconf::Autoconf;
+use super::header::{Framing, Mac};
+use crate::config::{Dhcp, InterfaceStatus};
+
+const SERVERS: usize = 4;
+
+impl super::Interface {
+    /// Name servers: fixed ones first, then those of DHCP, of routers, of DHCPv6.
+    pub(crate) fn dns_servers(&self) -> Vec<IpAddr> {
+        let mut servers = self.config.dns_servers.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            servers.extend(lease.dns_servers.iter().map(|server| IpAddr::V4(*server)));
+        }
+        servers.extend(self.autoconf.iter().flat_map(Autoconf::servers));
+        if let Some(client) = &self.dhcp6 {
+            servers.extend(client.dns_servers.iter().map(|server| IpAddr::V6(*server)));
+        }
+        let mut seen: Vec<IpAddr> = Vec::new();
+        servers.retain(|server| {
+            !seen.contains(server) && {
+                seen.push(*server);
+                true
+            }
+        });
+        servers.truncate(SERVERS);
+        servers
+    }
+
+    /// Domains to complete short names with.
+    pub(crate) fn search_domains(&self) -> Vec<String> {
+        let mut domains = Vec::new();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            domains.extend(lease.search.iter().cloned());
+        }
+        domains.extend(self.autoconf.iter().flat_map(Autoconf::domains).cloned());
+        if let Some(client) = &self.dhcp6 {
+            domains.extend(client.search.iter().cloned());
+        }
+        domains
+    }
+
+    /// Gateways: fixed ones first.
+    pub(crate) fn gateways(&self) -> Vec<IpAddr> {
+        let mut gateways = self.config.gateways.clone();
+        if let Some(lease) = self.dhcp.as_ref().and_then(|client| client.lease.as_ref()) {
+            gateways.extend(lease.routers.iter().map(|router| IpAddr::V4(*router)));
+            let defaults = lease.routes.iter().filter(|(_, len, _)| *len == 0);
+            gateways.extend(defaults.map(|(_, _, router)| IpAddr::V4(*router)));
+        }
+        gateways.extend(self.autoconf.iter().flat_map(Autoconf::routers));
+        gateways
+    }
+
+    pub(crate) fn status(&self) -> InterfaceStatus {
+        let mac: Mac = match self.framing {
+            Framing::Ethernet { mac, .. } => mac,
+            Framing::Ip => [0; 6],
+        };
+        InterfaceStatus {
+            mac,
+            mtu: self.mtu,
+            addresses: self
+                .addresses
+                .iter()
+                .filter(|a| a.state == State::Valid)
+                .map(|a| a.cidr)
+                .collect(),
+            gateways: self.gateways(),
+            dns_servers: self.dns_servers(),
+            search_domains: self.search_domains(),
+            dhcp: match &self.dhcp {
+                None => Dhcp::Off,
+                Some(_) if self.has_lease() => Dhcp::Bound,
+                Some(_) => Dhcp::Searching,
+            },
+            duplicates: self.duplicates,
+            counters: self.counters,
+        }
+    }
+
+    /// Whether the address of a lease is in use.
+    fn has_lease(&self) -> bool {
+        self.addresses
+            .iter()
+            .any(|a| a.source == Source::Dhcp && a.state == State::Valid)
+    }
+}
