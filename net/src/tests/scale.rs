@@ -61,7 +61,7 @@ fn idle_connections_cost_a_packet_nothing() {
         ));
     }
     assert!(world.stacks[0].core.sockets.len() > 10_000);
-    assert_eq!(cost[0], cost[1], "calls into smoltcp, and polls");
+    assert_eq!(cost[0], cost[1], "frames and turns, and polls");
 }
 
 #[test]
@@ -195,4 +195,53 @@ fn a_thousand_connections_move_bytes_at_the_same_time() {
         received.iter().all(|received| received.len() == data.len())
     });
     assert!(received.iter().all(|received| *received == data));
+}
+
+/// The rule of `budget.rs`: whatever many peers send and nobody reads, the limit holds; and once there are readers, everybody
+/// gets everything.
+#[test]
+fn memory_stays_within_its_limit_and_nobody_stands_still() {
+    let config = Config {
+        tcp_memory: 512 << 10,
+        ..Default::default()
+    };
+    let impairment = Impairment {
+        delay_ns: MS,
+        loss: 5_000,
+        ..Default::default()
+    };
+    let mut world = World::pair(config, impairment, [Offloads::default(); 2], 14);
+    let server = address("10.0.0.2:80");
+    let listener = world.stacks[1].tcp_listen(server, 64).unwrap();
+    let ends: Vec<_> = (0..40)
+        .map(|_| connect(&mut world, listener, server))
+        .collect();
+    let data = super::pattern(60_000);
+    let mut sent = vec![0; ends.len()];
+    let mut received = vec![Vec::<u8>::new(); ends.len()];
+    let begun_ns = world.now_ns;
+    let mut most = 0;
+    world.run(600 * SECOND, |world| {
+        for (n, (client, server)) in ends.iter().enumerate() {
+            while sent[n] < data.len()
+                && let Some(len) = ready(world.stacks[0].tcp_write(*client, &data[sent[n]..]))
+            {
+                sent[n] += len;
+            }
+            // Nobody reads for a while.
+            if world.now_ns - begun_ns > 5 * SECOND {
+                drain(&mut world.stacks[1], *server, &mut received[n]);
+            }
+        }
+        for stack in &world.stacks {
+            most = most.max(stack.tcp_memory_used());
+        }
+        received.iter().all(|received| received.len() == data.len())
+    });
+    assert!(received.iter().all(|received| *received == data));
+    assert!((64 << 10..512 << 10).contains(&most), "{most} bytes");
+    assert!(world.now_ns - begun_ns < 120 * SECOND);
+    // There is room for a few more, and not for any number.
+    let more = (0..100).take_while(|_| world.stacks[0].tcp_connect(server, None).is_ok());
+    assert!((1..20).contains(&more.count()));
 }
