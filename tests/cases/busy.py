@@ -10,8 +10,10 @@ import termios
 import threading
 import time
 
-from cases.network import icmp_echo, in_every_form
+from cases.network import icmp_echo, in_every_form, machine_pid, services
 from cases.programs import MACHINES, Program
+from harness.console import cpu_seconds
+from harness.context import FORMS, executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"
@@ -179,6 +181,52 @@ def starves_nothing(context, form, manner):
         expected = b"number %d\n" % number
         assert receive(connection, len(expected)) == expected
         connection.close()
+
+
+@test(limit=60)
+def idle_with_a_network(context):
+    """No ticks while the program sleeps: under 2 % of a processor, after connections and with their timers."""
+    for form in FORMS:
+        child, tap = services(context, form)
+        context.load("copy", tap.guest, 7, 100_000)
+        time.sleep(1)
+        pid = machine_pid(child)
+        before = cpu_seconds(pid)
+        time.sleep(5)
+        used = cpu_seconds(pid) - before
+        assert used < 0.1, f"{form}: {used:.2f} s of processor time in 5 s"
+
+
+@test()
+def forks(context):
+    """A fork finds no look at the network half-way: the child's runtime is free."""
+    tap = context.tap()
+    child = context.soil("tests/programs/soil/forks.exe", "process", tap=tap)
+    child.wait_line("ready")
+    pinger = Pinger(tap, 0.002)
+    status, output = outcome(child, context)
+    pinger.end()
+    assert status == 0 and "free in 300 of 300 children" in output, f"status {status}\n{output}"
+
+
+@test()
+def without_a_thread(context):
+    """Where no thread can be made that is a warning, and the network waits for the program."""
+    tap = context.tap()
+    network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
+    refuse = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "inject=clone,clone3:error=EAGAIN"]
+    child = context.child([*refuse, executable(BUSY, "process"), "plain", "3", f"{tap.prefix}.77"], env=network)
+    child.wait_line("ready")
+    control = socket.create_connection((tap.guest, 80), timeout=10)
+    control.sendall(b"go\n")
+    child.wait_line("computing")
+    pinger = Pinger(tap, 0.1)
+    time.sleep(2)
+    early = len(pinger.answered)
+    child.wait_line("computed")
+    pinger.end()
+    assert child.text.count("no thread can be made") == 1, child.text
+    assert early == 0 and len(pinger.answered) >= 0.9 * len(pinger.times), f"{early} early; {pinger}"
 
 
 # As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of something else.
