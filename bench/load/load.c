@@ -18,7 +18,7 @@
                                           time, from 127 of this side's addresses where it has them
 
    One line on standard output: the figures as `name=value`. Exit 1 with a message on standard error
-   when the peer stalls for 10 s, resets, or answers something else. */
+   when the peer stalls for 20 s, resets, or answers something else. */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -38,7 +38,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define STALL_MS 10000
+#define STALL_MS 20000
 #define CHUNK 65536
 
 static void die(const char *format, ...)
