@@ -3,6 +3,7 @@
 #![allow(missing_docs)]
 
 mod closing;
+mod datagrams;
 mod dhcp;
 mod fragments;
 mod handshake;

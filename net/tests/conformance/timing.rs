@@ -233,3 +233,22 @@ fn a_jump_of_the_clock_ends_nothing() {
         assert_eq!(talk.error(), None);
     }
 }
+
+/// RFC 5482, 3 and RFC 9293, 3.8.3 (MUST-21): the program chooses how long to wait.
+#[test]
+fn the_user_timeout_is_the_programs() {
+    for family in FAMILIES {
+        let mut talk = Talk::accepted(family);
+        let handle = talk.handle();
+        talk.stack()
+            .tcp_set_user_timeout(handle, 30 * SECOND)
+            .expect("a connection");
+        talk.listen(100 * SECOND);
+        assert_eq!(talk.error(), None, "idle is no silence");
+        write(&mut talk, &[1; 100]);
+        talk.listen(28 * SECOND);
+        assert_eq!(talk.error(), None);
+        talk.listen(5 * SECOND);
+        assert_eq!(talk.error(), Some(Error::TimedOut));
+    }
+}
