@@ -2,9 +2,9 @@
 
 use std::net::IpAddr;
 
-use net::sim::packet::{self, Ip, SYN, Tcp};
-use net::sim::{Bench, Impairment, Offloads, World};
-use net::{Config, Error, InterfaceConfig};
+use net::sim::packet::{self, Ip, Tcp};
+use net::sim::{Impairment, Offloads, World};
+use net::{Config, Error};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, address, pattern, ready};
 
@@ -470,37 +470,4 @@ fn cut_off_errors_are_survived() {
         talk.data(b"alive");
         assert_eq!(talk.read().0, b"alive");
     }
-}
-
-/// RFC 9293, 3.9.2.2 (MUST-55): source quench is ignored; RFC 1122, 3.2.2.2: a redirect may be.
-#[test]
-fn without_a_gateway_others_are_unreachable() {
-    let interface = InterfaceConfig {
-        addresses: vec!["10.0.0.1/24".parse().expect("an address")],
-        ..Default::default()
-    };
-    let bench = Bench::with(Config::default(), &interface, 1500, Offloads::default(), 1);
-    let mut talk = Talk::on(bench, V4);
-    let stack = talk.stack();
-    assert_eq!(
-        stack.tcp_connect(address("192.0.2.1:80"), None),
-        Err(Error::Unreachable)
-    );
-    // A redirect from somebody who is no gateway makes none.
-    let (from, to) = (V4.host(0).ip(), V4.stack(0).ip());
-    let about = Tcp::between(V4.stack(5000), address("192.0.2.1:80")).flags(SYN);
-    let quoted = about.frame(talk.host.macs());
-    let redirect = packet::icmp(
-        talk.host.macs(),
-        from,
-        to,
-        (5, 1),
-        0x0a00_0009,
-        &quoted[14..42],
-    );
-    talk.host.send_frame(&mut talk.world, &redirect);
-    assert_eq!(
-        talk.stack().tcp_connect(address("192.0.2.1:80"), None),
-        Err(Error::Unreachable)
-    );
 }

@@ -9,13 +9,13 @@ mod fragments;
 mod handshake;
 mod icmp;
 mod listener;
+mod lower;
 mod matrix;
 mod neighbours;
 mod recovery;
+mod routers;
 mod segments;
 mod support;
 mod timing;
 mod transfers;
-#[cfg(feature = "unmet")]
-mod unmet;
 mod windows;

@@ -1,8 +1,8 @@
-//! What isn't met yet: `cargo test -p net --features unmet --test conformance unmet`.
+//! What TCP asks of the layers below it: the path's MTU, neighbours, whose an address is.
 
-use net::Error;
-use net::sim::Bench;
-use net::sim::packet::{self, SYN};
+use net::sim::packet::{self, SYN, Tcp};
+use net::sim::{Bench, Offloads};
+use net::{Config, Error, InterfaceConfig};
 
 use crate::icmp::{error, too_big};
 use crate::support::{MS, SECOND, Talk, V4, V6, address, pattern};
@@ -47,7 +47,7 @@ fn a_reset_to_an_unknown_neighbour_is_not_lost() {
         let listener = world.stacks[0]
             .tcp_listen(family.stack(80), 4)
             .expect("a free port");
-        let syn = packet::Tcp::between(family.host(4000), family.stack(80))
+        let syn = Tcp::between(family.host(4000), family.stack(80))
             .seq(7)
             .flags(SYN);
         host.send(&mut world, &syn);
@@ -68,5 +68,38 @@ fn a_connect_to_a_broadcast_address_is_refused() {
     assert_eq!(
         talk.stack().tcp_connect(everyone, None),
         Err(Error::InvalidArgument)
+    );
+}
+
+/// RFC 1122, 3.2.2.2: a redirect from somebody who is no gateway makes none.
+#[test]
+fn without_a_gateway_others_are_unreachable() {
+    let interface = InterfaceConfig {
+        addresses: vec!["10.0.0.1/24".parse().expect("an address")],
+        ..Default::default()
+    };
+    let bench = Bench::with(Config::default(), &interface, 1500, Offloads::default(), 1);
+    let mut talk = Talk::on(bench, V4);
+    let stack = talk.stack();
+    assert_eq!(
+        stack.tcp_connect(address("192.0.2.1:80"), None),
+        Err(Error::Unreachable)
+    );
+    // A redirect from somebody who is no gateway makes none.
+    let (from, to) = (V4.host(0).ip(), V4.stack(0).ip());
+    let about = Tcp::between(V4.stack(5000), address("192.0.2.1:80")).flags(SYN);
+    let quoted = about.frame(talk.host.macs());
+    let redirect = packet::icmp(
+        talk.host.macs(),
+        from,
+        to,
+        (5, 1),
+        0x0a00_0009,
+        &quoted[14..42],
+    );
+    talk.host.send_frame(&mut talk.world, &redirect);
+    assert_eq!(
+        talk.stack().tcp_connect(address("192.0.2.1:80"), None),
+        Err(Error::Unreachable)
     );
 }
