@@ -29,7 +29,7 @@ impl Core {
         self.settle(handle);
     }
 
-    /// Puts a connection's next deadline into the heap.
+    /// Sets a connection's next deadline.
     fn set_timer(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
