@@ -19,3 +19,4 @@ mod support;
 mod timing;
 mod transfers;
 mod windows;
+mod work;
