@@ -60,7 +60,7 @@ impl Net {
 
     /// Brings the addresses of an interface up to date, and all routes.
     #[cold]
-    pub(super) fn configure(&mut self, interface: usize) {
+    pub(crate) fn configure(&mut self, interface: usize) {
         let wanted = self.wanted(interface);
         let now_ns = self.now_ns;
         let Some(i) = self.interfaces.get_mut(interface) else {

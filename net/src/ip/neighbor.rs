@@ -451,3 +451,6 @@ impl Neighbors {
         self.next_ns
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -630,3 +630,53 @@ fn the_filter_drops_and_counts() {
         Err(Error::InvalidArgument)
     );
 }
+
+#[test]
+fn rfc4861_section_6_3_6_a_dead_gateway_is_passed_over() {
+    let config = InterfaceConfig {
+        slaac: true,
+        ..fixed(&["2001:db8::1/64"])
+    };
+    let (mut world, scripts, _) = scripted(&[config]);
+    // fe80::9 is preferred and silent; fe80::a answers.
+    scripts[0].inject(&advertisement(600, 0x08, &[]));
+    let mut other = advertisement(600, 0x00, &[]);
+    other[37] = 10;
+    let sum = u16::from_be_bytes([other[56], other[57]]);
+    other[56..58].copy_from_slice(&checksum::add(sum, 0xffff - 1).to_be_bytes());
+    scripts[0].inject(&other);
+    world.settle();
+    let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
+    let to = address("[2001:db8:7::1]:7");
+    world.stacks[0].udp_send_to(socket, b"x", to).unwrap();
+    world.advance(5 * SECOND);
+    assert_eq!(
+        world.stacks[0].udp_recv_from(socket, &mut [0; 9]),
+        Err(Error::Unreachable)
+    );
+    let stack = &world.stacks[0];
+    let route = stack.ip.route(to.ip(), 0, None).unwrap();
+    assert_eq!(route.next_hop, ip("fe80::a"));
+}
+
+#[test]
+fn a_lost_address_ends_its_connections() {
+    let mut world = pair();
+    let (client, _) = super::connected(&mut world);
+    let net = &mut world.stacks[0].ip.net;
+    net.interfaces[1]
+        .config
+        .addresses
+        .retain(|cidr| cidr.address.is_ipv6());
+    net.configure(1);
+    world.settle();
+    let mut buffer = [0; 4];
+    assert_eq!(
+        world.stacks[0].tcp_read(client, &mut buffer),
+        Err(Error::ConnectionAborted)
+    );
+    assert_eq!(
+        world.stacks[0].tcp_connect(address("10.0.0.2:80"), None),
+        Err(Error::Unreachable)
+    );
+}

@@ -1,0 +1,164 @@
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use proptest::prelude::*;
+
+use super::{Advert, ENTRIES, Known, Neighbors, PASSIVE, PENDING, PENDING_BYTES, Question, SECOND};
+use crate::flow::Keyed;
+
+const A: [u8; 6] = [2, 0, 0, 0, 0, 10];
+const B: [u8; 6] = [2, 0, 0, 0, 0, 11];
+
+fn neighbors() -> Neighbors {
+    Neighbors::new(Keyed::new(&mut || 7))
+}
+
+fn ip(n: u32) -> IpAddr {
+    core::net::Ipv4Addr::from_bits(0x0a00_0000 + n).into()
+}
+
+fn look(neighbors: &mut Neighbors, n: u32, now_ns: u64) -> Known {
+    let mut slot = u32::MAX;
+    neighbors.look_up(ip(n), &mut slot, now_ns)
+}
+
+fn advert(n: u32, mac: [u8; 6], solicited: bool, replace: bool) -> Advert {
+    Advert {
+        address: ip(n),
+        mac: Some(mac),
+        solicited,
+        replace,
+        router: false,
+    }
+}
+
+/// Runs the timers until `until_ns`; gives the questions and when they came, and the lost packets.
+fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Question)>, usize) {
+    let (mut asked, mut lost) = (Vec::new(), Vec::new());
+    while let Some(at_ns) = neighbors.next_ns().filter(|at_ns| *at_ns <= until_ns) {
+        let questions = neighbors.run(at_ns, &mut lost);
+        asked.extend(questions.into_iter().map(|question| (at_ns, question)));
+    }
+    (asked, lost.len())
+}
+
+#[test]
+fn rfc4861_section_7_2_2_three_questions_then_unreachable() {
+    let mut table = neighbors();
+    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    assert_eq!(look(&mut table, 1, 5), Known::Asking(false));
+    assert!(table.hold(ip(1), vec![1; 100]));
+    let (asked, lost) = run(&mut table, 3 * SECOND);
+    assert!(asked.iter().all(|(_, question)| question.mac.is_none()));
+    assert_eq!((asked.len(), lost), (2, 1));
+    assert!(table.is_gone(ip(1)) && table.news);
+    assert_eq!(look(&mut table, 1, 3 * SECOND), Known::Gone);
+    assert_eq!(look(&mut table, 1, 4 * SECOND), Known::Asking(true));
+    assert_eq!(table.pending_bytes, 0);
+}
+
+#[test]
+fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
+    let mut table = neighbors();
+    let mut ready = Vec::new();
+    look(&mut table, 1, 0);
+    table.hold(ip(1), vec![1; 100]);
+    table.advertised(&advert(1, A, true, false), 0, &mut ready);
+    assert_eq!(ready, [(A, vec![1; 100])]);
+    assert_eq!(look(&mut table, 1, 29 * SECOND), Known::At(A));
+    assert_eq!(run(&mut table, 29 * SECOND).0, []);
+    // Stale after 30 s: used on, asked alone after five, three times, then forgotten.
+    assert_eq!(look(&mut table, 1, 31 * SECOND), Known::At(A));
+    let (asked, _) = run(&mut table, 100 * SECOND);
+    let question = Question {
+        address: ip(1),
+        mac: Some(A),
+    };
+    let times = [36, 37, 38].map(|s| (s * SECOND, question));
+    assert_eq!(asked, times);
+    assert_eq!(look(&mut table, 1, 100 * SECOND), Known::Asking(true));
+    // One that answers is left alone.
+    table.advertised(&advert(1, A, true, false), 100 * SECOND, &mut ready);
+    look(&mut table, 1, 131 * SECOND);
+    assert_eq!(run(&mut table, 136 * SECOND).0.len(), 1);
+    table.advertised(&advert(1, A, true, false), 136 * SECOND, &mut ready);
+    assert_eq!(run(&mut table, 200 * SECOND).0, []);
+}
+
+/// The table of RFC 4861, 7.2.5 and appendix C.
+#[test]
+fn rfc4861_section_7_2_5_advertisements() {
+    let mut ready = Vec::new();
+    // Not asked for: nothing is learnt.
+    let mut table = neighbors();
+    table.advertised(&advert(1, A, true, true), 0, &mut ready);
+    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    // Another address without the override flag changes nothing but the trust.
+    table.advertised(&advert(1, A, true, true), 0, &mut ready);
+    table.advertised(&advert(1, B, true, false), SECOND, &mut ready);
+    assert_eq!(look(&mut table, 1, SECOND), Known::At(A));
+    assert!(run(&mut table, 10 * SECOND).0.len() >= 3);
+    // With it, it is the new one.
+    let mut table = neighbors();
+    look(&mut table, 1, 0);
+    table.advertised(&advert(1, A, true, true), 0, &mut ready);
+    table.advertised(&advert(1, B, false, true), SECOND, &mut ready);
+    assert_eq!(look(&mut table, 1, SECOND), Known::At(B));
+    // Who asks for us is known, though not confirmed.
+    let mut table = neighbors();
+    table.heard(ip(1), A, 0, &mut ready);
+    assert_eq!(look(&mut table, 1, 0), Known::At(A));
+    assert_eq!(run(&mut table, 10 * SECOND).0.len(), 3);
+}
+
+#[test]
+fn rfc6583_strangers_drive_out_each_other_only() {
+    let mut table = neighbors();
+    let mut ready = Vec::new();
+    for n in 0..300 {
+        look(&mut table, n, 0);
+        table.advertised(&advert(n, A, true, true), 0, &mut ready);
+    }
+    for n in 1000..50_000 {
+        table.heard(ip(n), B, u64::from(n), &mut ready);
+    }
+    assert!(table.index.len() <= 300 + PASSIVE);
+    assert!((0..300).all(|n| look(&mut table, n, SECOND) == Known::At(A)));
+    // Nor does asking for a million addresses that aren't there forget those that answer.
+    for n in 100_000..200_000 {
+        look(&mut table, n, 2 * SECOND);
+    }
+    assert_eq!(table.index.len(), ENTRIES);
+    assert!((0..300).all(|n| look(&mut table, n, 3 * SECOND) == Known::At(A)));
+}
+
+proptest! {
+    /// Whatever happens, the bounds hold and the counts are right.
+    #[test]
+    fn bounds_hold(steps in proptest::collection::vec((0..6u8, 0..900u32, 0..2000usize), 1..2000)) {
+        let mut table = neighbors();
+        let (mut ready, mut lost) = (Vec::new(), Vec::new());
+        let mut now_ns = 0;
+        for (kind, n, len) in steps {
+            now_ns += 3_000_000;
+            match kind {
+                0 => { look(&mut table, n, now_ns); }
+                1 => { table.hold(ip(n), vec![0; len * 8]); }
+                2 => table.heard(ip(n), A, now_ns, &mut ready),
+                3 => { table.advertised(&advert(n, B, n % 2 == 0, n % 3 == 0), now_ns, &mut ready); }
+                4 => { table.run(now_ns, &mut lost); }
+                _ => table.remove(ip(n)),
+            }
+            let entries: Vec<_> = table.entries.iter().flatten().collect();
+            prop_assert_eq!(entries.len(), table.index.len());
+            prop_assert!(entries.len() <= ENTRIES);
+            prop_assert!(entries.iter().all(|entry| entry.pending.len() <= PENDING));
+            let bytes: usize = entries.iter().flat_map(|entry| entry.pending.iter().map(Vec::len)).sum();
+            prop_assert_eq!(bytes, table.pending_bytes);
+            prop_assert!(bytes <= PENDING_BYTES);
+            let passive = entries.iter().filter(|entry| entry.passive).count();
+            prop_assert_eq!(passive, table.passive);
+            prop_assert!(passive <= PASSIVE);
+        }
+    }
+}
