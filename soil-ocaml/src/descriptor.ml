@@ -1,4 +1,4 @@
-type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block
+type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
 
 type t = { handle : int; kind : kind; io : io; path : string; mutable is_open : bool }
 

@@ -1,6 +1,6 @@
 (** What {!File_descriptor} and the modules of single kinds share. Private to Soil. *)
 
-type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block
+type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
 
 type t = {
   handle : int;  (** The number in Rust's table, with its generation. *)

@@ -34,6 +34,7 @@ type kind = Descriptor.kind =
   | Udp  (** See {!Soil.Udp}; neither read nor written. *)
   | Directory  (** Neither read nor written. *)
   | Block  (** See {!Soil.Block}; neither read nor written. *)
+  | Ethernet  (** See {!Soil.Ethernet}; neither read nor written. *)
 
 val kind : t -> kind
 (** [kind d] is what [d] is, also after [d] was closed. *)

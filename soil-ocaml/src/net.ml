@@ -114,3 +114,7 @@ let statistics () =
     match int_of_string_opt value with Some n -> Some (name, n) | None -> None
   in
   List.filter_map counter (lines (fun b off len -> Soil_raw_net.net_statistics b off len))
+
+let filter rules =
+  let result = Soil_raw_net.net_filter (String.concat "\n" rules) in
+  ignore (Failure.check ~operation:"packet filter" ~subject:"" result)

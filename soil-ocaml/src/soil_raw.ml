@@ -136,6 +136,9 @@ let kind_directory = 6
 let kind_block = 7
 (** [soil_fd_kind]: a block device. *)
 
+let kind_ethernet = 8
+(** [soil_fd_kind]: a socket for raw Ethernet frames. *)
+
 let open_read = 1
 (** [soil_fs_open]: for reading. *)
 

@@ -50,6 +50,13 @@ external net_statistics :
 [@@noalloc]
 (** Copies what the network counts to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=value]. *)
 
+external net_filter :
+  string ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_filter"
+[@@noalloc]
+(** Puts the rules of the packet filter in [rules] in force, in place of those before. Errors: [Bad_configuration] with a detail. *)
+
 external tcp_listen :
   string ->
   (int[@untagged]) ->
@@ -118,57 +125,6 @@ external tcp_abort :
   = "soil_needs_native_code" "soil_tcp_abort"
 [@@noalloc]
 (** Closes the descriptor, and ends the connection with RST: what was not sent yet is lost. *)
-
-external udp_bind :
-  string ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_bind"
-[@@noalloc]
-(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as [soil_tcp_listen]. *)
-
-external udp_send :
-  (int[@untagged]) ->
-  string ->
-  bytes ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_send"
-[@@noalloc]
-(** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK]. Errors: [Message_too_long], [Unreachable]. *)
-
-external udp_send_buffer :
-  (int[@untagged]) ->
-  string ->
-  Soil_raw.bytes_buffer ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_send_buffer"
-[@@noalloc]
-(** [soil_udp_send] from a bigarray. *)
-
-external udp_receive :
-  (int[@untagged]) ->
-  bytes ->
-  bytes ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_receive"
-[@@noalloc]
-(** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18 bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
-
-external udp_receive_buffer :
-  (int[@untagged]) ->
-  bytes ->
-  Soil_raw.bytes_buffer ->
-  (int[@untagged]) ->
-  (int[@untagged]) ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_udp_receive_buffer"
-[@@noalloc]
-(** [soil_udp_receive] into a bigarray. *)
 
 external dns_lookup :
   string ->

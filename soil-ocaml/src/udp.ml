@@ -5,11 +5,11 @@ let bind ?(address = Address.any) ~port () =
   Address.check_port "Soil.Udp.bind" port;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let handle = Soil_raw_net.udp_bind (Address.endpoint_to_raw endpoint) in
+  let handle = Soil_raw_udp.udp_bind (Address.endpoint_to_raw endpoint) in
   Descriptor.make ~path:subject io Udp (Failure.check ~operation:"udp bind" ~subject handle)
 
 let rec try_send (d : Descriptor.t) endpoint raw b off len =
-  let n = Soil_raw_net.udp_send d.handle raw b off len in
+  let n = Soil_raw_udp.udp_send d.handle raw b off len in
   if n >= 0 then Scheduler.spend ()
   else if n = Soil_raw.would_block then (
     Descriptor.retry d "send" Soil_raw.park_write n;
@@ -26,7 +26,7 @@ let send_string d endpoint s =
   send d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
 let rec try_receive (d : Descriptor.t) from b off len =
-  let n = Soil_raw_net.udp_receive d.handle from b off len in
+  let n = Soil_raw_udp.udp_receive d.handle from b off len in
   if n >= 0 then (
     Scheduler.spend ();
     n)
@@ -44,3 +44,82 @@ let receive (d : Descriptor.t) b off len =
 let local d =
   Descriptor.need Udp d "local address";
   Tcp.local d
+
+let within timeout f = match timeout with None -> f () | Some s -> Task.timeout s f
+let receive ?timeout d b off len = within timeout (fun () -> receive d b off len)
+
+let check (d : Descriptor.t) operation result =
+  if result < 0 then Failure.fail ~operation:("udp " ^ operation) ~subject:d.path result
+
+let connect (d : Descriptor.t) peer =
+  Descriptor.need Udp d "connect";
+  let peer =
+    match peer with
+    | None -> { Address.address = Address.any; port = 0 }
+    | Some { Address.port = 0; _ } -> invalid_arg "Soil.Udp.connect: port 0"
+    | Some peer -> peer
+  in
+  check d "connect" (Soil_raw_udp.udp_connect d.handle (Address.endpoint_to_raw peer))
+
+let group operation join (d : Descriptor.t) ~interface address =
+  Descriptor.need Udp d operation;
+  let raw = Address.endpoint_to_raw { Address.address; port = 0 } in
+  let interface = match interface with None -> -1 | Some i -> i in
+  check d operation (Soil_raw_udp.udp_group d.handle (String.sub raw 0 16) interface join)
+
+let join ?interface d address = group "join" 1 d ~interface address
+let leave ?interface d address = group "leave" 0 d ~interface address
+
+let set_multicast_hops (d : Descriptor.t) hops =
+  Descriptor.need Udp d "set_multicast_hops";
+  if hops < 0 || hops > 255 then invalid_arg "Soil.Udp.set_multicast_hops: not 0 to 255";
+  check d "set_multicast_hops" (Soil_raw_udp.udp_multicast_hops d.handle hops)
+
+(* What a batch is carried in: datagram [i] has the bytes from [i * slot]. *)
+let check_batch operation buffer ~slot count =
+  if slot < 1 || count < 1 || count > Bigarray.Array1.dim buffer / slot then
+    invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer doesn't hold so many")
+
+let receive_batch (d : Descriptor.t) buffer ~slot count =
+  Descriptor.need Udp d "receive";
+  check_batch "receive_batch" buffer ~slot count;
+  let endpoints = Bytes.create (Address.endpoint_length * count) in
+  let lengths = Scheduler.create_ints count in
+  let rec go () =
+    let n = Soil_raw_udp.udp_receive_batch d.handle buffer slot endpoints lengths in
+    if n >= 0 then (
+      Scheduler.spend ();
+      n)
+    else (
+      Descriptor.retry d "receive" Soil_raw.park_read n;
+      go ())
+  in
+  let from i =
+    Address.endpoint_of_raw
+      (Bytes.sub endpoints (Address.endpoint_length * i) Address.endpoint_length)
+  in
+  List.init (go ()) (fun i -> (lengths.{i}, from i))
+
+let send_batch (d : Descriptor.t) buffer ~slot datagrams =
+  Descriptor.need Udp d "send";
+  let count = List.length datagrams in
+  check_batch "send_batch" buffer ~slot count;
+  let endpoints = Buffer.create (Address.endpoint_length * count) in
+  let lengths = Scheduler.create_ints count in
+  let add i (length, endpoint) =
+    if length < 0 || length > slot then invalid_arg "Soil.Udp.send_batch: longer than its slot";
+    lengths.{i} <- length;
+    Buffer.add_string endpoints (Address.endpoint_to_raw endpoint)
+  in
+  List.iteri add datagrams;
+  let endpoints = Buffer.contents endpoints in
+  let rec go () =
+    let n = Soil_raw_udp.udp_send_batch d.handle buffer slot endpoints lengths in
+    if n >= 0 then (
+      Scheduler.spend ();
+      n)
+    else (
+      Descriptor.retry d "send" Soil_raw.park_write n;
+      go ())
+  in
+  go ()

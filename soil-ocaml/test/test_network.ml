@@ -272,6 +272,44 @@ let by_name () =
   bool "cancelled" true (T.timeout_opt 0. (fun () -> Soil.Tcp.connect_host "localhost" ~port) = None);
   bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
 
+let batches () =
+  let bind () = Soil.Udp.bind ~address:N.loopback ~port:0 () in
+  D.with_close (bind ()) @@ fun a ->
+  D.with_close (bind ()) @@ fun b ->
+  let buffer = Bigarray.Array1.create Bigarray.char Bigarray.c_layout 64 in
+  Bigarray.Array1.fill buffer 'x';
+  let to_b = Soil.Udp.local b in
+  int "taken" 3 (Soil.Udp.send_batch a buffer ~slot:16 [ (5, to_b); (0, to_b); (16, to_b) ]);
+  Soil.Clock.sleep 0.01;
+  let received = Soil.Udp.receive_batch b buffer ~slot:8 4 in
+  bool "lengths" true (List.map fst received = [ 5; 0; 8 ]);
+  bool "senders" true (List.for_all (fun (_, e) -> e = Soil.Udp.local a) received);
+  is_invalid "too many" (fun () -> Soil.Udp.receive_batch b buffer ~slot:16 5);
+  is_invalid "too long" (fun () -> Soil.Udp.send_batch a buffer ~slot:4 [ (5, to_b) ]);
+  (* One peer only: what another one sends isn't heard. *)
+  D.with_close (bind ()) @@ fun c ->
+  Soil.Udp.connect b (Some (Soil.Udp.local c));
+  Soil.Udp.send_string a to_b "from a";
+  Soil.Udp.send_string c to_b "from c";
+  let bytes = Bytes.create 16 in
+  let n, from = Soil.Udp.receive ~timeout:5. b bytes 0 16 in
+  string "the peer's" "from c" (Bytes.sub_string bytes 0 n);
+  bool "the peer" true (from = Soil.Udp.local c);
+  Soil.Udp.connect b None;
+  (* The one that wasn't heard was answered: port unreachable. *)
+  fails_with "told" Connection_refused (fun () -> Soil.Udp.send_string a to_b "lost");
+  Soil.Udp.send_string a to_b "again";
+  int "everybody again" 5 (fst (Soil.Udp.receive ~timeout:5. b bytes 0 16));
+  fails_with "no group" Invalid (fun () -> Soil.Udp.join b N.loopback);
+  is_invalid "hops" (fun () -> Soil.Udp.set_multicast_hops b 256)
+
+let filters () =
+  fails_with "not a rule" Bad_configuration (fun () -> N.filter [ "forbid everything" ]);
+  N.filter [ "deny in tcp port 1"; "allow in icmp limit 5 5 each" ];
+  N.filter [];
+  fails_with "no interface" No_device (fun () -> Soil.Ethernet.open_ 0x88b5);
+  is_invalid "a length" (fun () -> Soil.Ethernet.open_ 100)
+
 let no_network () =
   let code f = error_code (fun () -> f ()) in
   let without = "no network" in
@@ -317,6 +355,8 @@ let tests =
     in_run "options of connect" options_of_connect;
     in_run "sight" sight;
     in_run "by name" by_name;
+    in_run "batches of datagrams, and one peer" batches;
+    in_run "packet filter and raw frames without a card" filters;
     in_run "no network" no_network;
     in_run "nothing leaks" no_leak;
   ]

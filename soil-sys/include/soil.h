@@ -276,6 +276,11 @@ typedef int32_t soil_error;
 #define KIND_BLOCK 7
 
 /**
+ * [`soil_fd_kind`]: a socket for raw Ethernet frames.
+ */
+#define KIND_ETHERNET 8
+
+/**
  * [`soil_fs_open`]: for reading.
  */
 #define OPEN_READ 1
@@ -499,6 +504,32 @@ Int soil_pipe(Int capacity,
               Ints ends);
 
 /**
+ * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors: `Invalid` (a type of the machine's own:
+ * IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`, `No_device`.
+ */
+Int soil_ethernet_open(Int interface,
+                       Int ethertype);
+
+/**
+ * Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`.
+ */
+Int soil_ethernet_send(Int fd,
+                       Text destination,
+                       Bytes from,
+                       Int off,
+                       Int len);
+
+/**
+ * Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its source and destination, 6 bytes each, to
+ * the start of `addresses`; returns the number of bytes written. `WOULD_BLOCK`.
+ */
+Int soil_ethernet_receive(Int fd,
+                          Bytes addresses,
+                          Bytes into,
+                          Int off,
+                          Int len);
+
+/**
  * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
  * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
  */
@@ -682,6 +713,11 @@ Int soil_net_statistics(Bytes into,
                         Int len);
 
 /**
+ * Puts the rules of the packet filter in `rules` in force, in place of those before. Errors: `Bad_configuration` with a detail.
+ */
+Int soil_net_filter(Text rules);
+
+/**
  * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
  * accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
  */
@@ -735,41 +771,6 @@ Int soil_tcp_info(Int fd,
  * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
  */
 Int soil_tcp_abort(Int fd);
-
-/**
- * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`].
- */
-Int soil_udp_bind(Text endpoint);
-
-/**
- * Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
- * `Unreachable`.
- */
-Int soil_udp_send(Int fd,
-                  Text endpoint,
-                  Bytes from,
-                  Int off,
-                  Int len);
-
-/**
- * [`soil_udp_send`] from a bigarray.
- */
-Int soil_udp_send_buffer(Int fd, Text endpoint, Buffer from, Int off, Int len);
-
-/**
- * Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
- * returns the number of bytes written. `WOULD_BLOCK`.
- */
-Int soil_udp_receive(Int fd,
-                     Bytes endpoint,
-                     Bytes into,
-                     Int off,
-                     Int len);
-
-/**
- * [`soil_udp_receive`] into a bigarray.
- */
-Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
 
 /**
  * Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
@@ -878,6 +879,82 @@ Int soil_set_log_level(Int level);
  * Logs one line at `level` (1 … 4).
  */
 Int soil_log(Int level, Text text, Int off, Int len);
+
+/**
+ * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`](super::soil_tcp_listen).
+ */
+Int soil_udp_bind(Text endpoint);
+
+/**
+ * Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
+ * `Unreachable`.
+ */
+Int soil_udp_send(Int fd,
+                  Text endpoint,
+                  Bytes from,
+                  Int off,
+                  Int len);
+
+/**
+ * [`soil_udp_send`] from a bigarray.
+ */
+Int soil_udp_send_buffer(Int fd, Text endpoint, Buffer from, Int off, Int len);
+
+/**
+ * Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
+ * returns the number of bytes written. `WOULD_BLOCK`.
+ */
+Int soil_udp_receive(Int fd,
+                     Bytes endpoint,
+                     Bytes into,
+                     Int off,
+                     Int len);
+
+/**
+ * [`soil_udp_receive`] into a bigarray.
+ */
+Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
+
+/**
+ * Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors: `Unreachable`.
+ */
+Int soil_udp_connect(Int fd,
+                     Text endpoint);
+
+/**
+ * Joins (`join` 1) or leaves (0) the group with this 16-byte address on interface `interface` (-1: whichever suits). Errors: `Invalid` (no
+ * group, or not joined), `Unreachable`, `Out_of_memory` (too many groups).
+ */
+Int soil_udp_group(Int fd,
+                   Text group,
+                   Int interface,
+                   Int join);
+
+/**
+ * How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays on the link.
+ */
+Int soil_udp_multicast_hops(Int fd,
+                            Int hops);
+
+/**
+ * Receives up to as many datagrams as `lengths` has places: number `i` to `into[i * slot ..]`, cut where it doesn't fit, its sender's 18 bytes
+ * to `endpoints[18 * i ..]`, and the number of bytes to `lengths[i]`; returns how many. `WOULD_BLOCK`.
+ */
+Int soil_udp_receive_batch(Int fd,
+                           Buffer into,
+                           Int slot,
+                           Bytes endpoints,
+                           Ints lengths);
+
+/**
+ * Sends as many datagrams as `lengths` has places: number `i` is `from[i * slot .. i * slot + lengths[i]]` to the endpoint in
+ * `endpoints[18 * i ..]`; returns how many were taken, at least one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
+ */
+Int soil_udp_send_batch(Int fd,
+                        Buffer from,
+                        Int slot,
+                        Text endpoints,
+                        Ints lengths);
 
 #ifdef __cplusplus
 }  // extern "C"

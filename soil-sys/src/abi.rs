@@ -27,22 +27,26 @@
 mod blocks;
 mod clock;
 mod descriptors;
+mod ethernet;
 mod files;
 mod machine;
 mod net;
 mod random;
 mod records;
 mod runtime;
+mod udp;
 
 pub use blocks::*;
 pub use clock::*;
 pub use descriptors::*;
+pub use ethernet::*;
 pub use files::*;
 pub use machine::*;
 pub use net::*;
 pub use random::*;
 pub use records::*;
 pub use runtime::*;
+pub use udp::*;
 
 use crate::ty::Int;
 
@@ -85,6 +89,9 @@ pub const KIND_UDP: Int = 5;
 pub const KIND_DIRECTORY: Int = 6;
 /// [`soil_fd_kind`]: a block device.
 pub const KIND_BLOCK: Int = 7;
+
+/// [`soil_fd_kind`]: a socket for raw Ethernet frames.
+pub const KIND_ETHERNET: Int = 8;
 
 /// [`soil_fs_open`]: for reading.
 pub const OPEN_READ: Int = 1;

@@ -5,6 +5,8 @@
 pub mod address;
 mod configuration;
 pub mod dns;
+pub mod ethernet;
+pub mod filter;
 pub mod inspect;
 mod mac;
 mod recording;
@@ -27,6 +29,7 @@ use crate::table::{Direction, Fd, Operations};
 use crate::ty::Int;
 use ::net::{Handle, Progress, Stack};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use slab::Slab;
@@ -160,6 +163,11 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
                 return rt.fail(Error::BadConfiguration, &detail);
             }
         }
+    }
+    if let Some(rules) = Current::variable("SOIL_FILTER")
+        && let Err(detail) = filter::apply(net, &rules)
+    {
+        return rt.fail(Error::BadConfiguration, &format!("SOIL_FILTER: {detail}"));
     }
     rt.register(Driver {
         poll,
@@ -358,6 +366,13 @@ fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error
         Direction::Read => ready.readable || ready.hangup || ready.error || socket.receive_ended,
         Direction::Write => ready.writable || ready.hangup || ready.error,
     })
+}
+
+/// The interface with this number in the order of their discovery.
+fn interface_id(rt: &mut Runtime, index: Int) -> Result<::net::InterfaceId, Stop> {
+    let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+    let interface = stack(rt)?.interfaces.get(index);
+    Ok(interface.ok_or(Error::NoDevice)?.id)
 }
 
 /// The key of a descriptor of any of the three kinds.

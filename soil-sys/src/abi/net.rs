@@ -50,6 +50,12 @@ pub extern "C" fn soil_net_statistics(mut into: Bytes, off: Int, len: Int) -> In
     call(|rt| glue::inspect::statistics(rt, into.range(off, len)?))
 }
 
+/// Puts the rules of the packet filter in `rules` in force, in place of those before. Errors: `Bad_configuration` with a detail.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_filter(rules: Text) -> Int {
+    call(|rt| glue::filter::set(rt, rules.utf8()?))
+}
+
 /// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
 /// accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
 #[unsafe(no_mangle)]
@@ -113,72 +119,6 @@ pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
     call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))
-}
-
-/// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`].
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_bind(endpoint: Text) -> Int {
-    call(|rt| glue::udp::bind(rt, endpoint.all()))
-}
-
-/// Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
-/// `Unreachable`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_send(
-    fd: Int,
-    endpoint: Text,
-    mut from: Bytes,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
-}
-
-/// [`soil_udp_send`] from a bigarray.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_send_buffer(
-    fd: Int,
-    endpoint: Text,
-    mut from: Buffer,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
-}
-
-/// Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
-/// returns the number of bytes written. `WOULD_BLOCK`.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_receive(
-    fd: Int,
-    mut endpoint: Bytes,
-    mut into: Bytes,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| {
-        endpoint.range(0, 18)?;
-        let (n, from) = glue::udp::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
-        endpoint.range(0, 18)?.copy_from_slice(&from);
-        Ok(n)
-    })
-}
-
-/// [`soil_udp_receive`] into a bigarray.
-#[unsafe(no_mangle)]
-pub extern "C" fn soil_udp_receive_buffer(
-    fd: Int,
-    mut endpoint: Bytes,
-    mut into: Buffer,
-    off: Int,
-    len: Int,
-) -> Int {
-    call(|rt| {
-        endpoint.range(0, 18)?;
-        let (n, from) = glue::udp::receive(rt, Fd::decode(fd)?, into.range(off, len)?)?;
-        endpoint.range(0, 18)?.copy_from_slice(&from);
-        Ok(n)
-    })
 }
 
 /// Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
