@@ -84,6 +84,12 @@ impl Half {
         }
     }
 
+    /// Since our answer, if it was sent once (RFC 6298, 3: of two nobody knows which one was meant).
+    pub(crate) fn round_trip(&self, now_ns: u64) -> Option<u64> {
+        let sent_ns = self.due_ns.checked_sub(FIRST_NS)?;
+        (self.round == 0).then(|| now_ns.saturating_sub(sent_ns))
+    }
+
     /// SYN and ACK. `stamp` is our timestamp.
     pub(crate) fn syn_ack(&self, setup: &Setup, stamp: u32) -> Header {
         let negotiated = self.negotiated;

@@ -22,7 +22,6 @@ mod input;
 mod life;
 mod limiter;
 pub(crate) mod listener;
-#[allow(dead_code, unused_imports, reason = "it is still being finished")]
 pub(crate) mod machine;
 mod numbers;
 mod operations;

@@ -156,14 +156,8 @@ impl Core {
         };
         count(&mut tcp.counters.cookies_accepted);
         let setup = self.setup(net, origin.interface, key, Seq(iss));
-        self.establish(
-            net,
-            origin,
-            listener,
-            &setup,
-            (negotiated, Seq(irs)),
-            segment,
-        );
+        let syn = (negotiated, Seq(irs), None);
+        self.establish(net, origin, listener, &setup, syn, segment);
         true
     }
 
@@ -199,21 +193,16 @@ impl Core {
             }
             Verdict::Forget => self.tcp.half_open.remove(place),
             Verdict::Establish => {
-                if self.establish(
-                    net,
-                    origin,
-                    half.listener,
-                    &setup,
-                    (half.negotiated, half.irs),
-                    segment,
-                ) {
+                let syn = (half.negotiated, half.irs, half.round_trip(now_ns));
+                if self.establish(net, origin, half.listener, &setup, syn, segment) {
                     self.tcp.half_open.remove(place);
                 }
             }
         }
     }
 
-    /// Makes the connection that `ack` establishes, and queues it. If there is no room nothing happens: the peer sends
+    /// Makes the connection that `ack` establishes, and queues it. `syn`: what was agreed on, the peer's initial sequence
+    /// number, and how long the handshake took if that is known. If there is no room nothing happens: the peer sends
     /// its data, or we our answer, once more.
     fn establish(
         &mut self,
@@ -221,7 +210,7 @@ impl Core {
         origin: &Origin,
         listener: Handle,
         setup: &Setup,
-        (negotiated, irs): (Negotiated, Seq),
+        (negotiated, irs, round_trip_ns): (Negotiated, Seq, Option<u64>),
         ack: &Segment<'_>,
     ) -> bool {
         let now_ns = self.now_ns;
@@ -250,7 +239,10 @@ impl Core {
             gro: None,
             ..*ack
         };
-        let machine = machine::Connection::accept_cookie(setup, negotiated, &first, now_ns);
+        let mut machine = machine::Connection::accept_cookie(setup, negotiated, &first, now_ns);
+        if let Some(rtt_ns) = round_trip_ns {
+            machine.handshake_took(rtt_ns, now_ns);
+        }
         let local = SocketAddr::new(origin.local, ack.destination_port);
         let remote = remote_address(origin, ack.source_port);
         let phase = Phase::Queued(listener);

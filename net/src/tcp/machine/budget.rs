@@ -85,11 +85,6 @@ impl Block {
         usize::from(self.end - self.first)
     }
 
-    /// Whether nothing is held.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first == self.end
-    }
-
     /// Room after the bytes.
     pub(crate) fn room(&self) -> usize {
         self.bytes.len() - usize::from(self.end)
@@ -133,10 +128,5 @@ impl Block {
     /// Removes up to `len` bytes from the front.
     pub(crate) fn consume(&mut self, len: usize) {
         self.first += len.min(self.len()) as u16;
-    }
-
-    /// Removes bytes from the back until `len` are left.
-    pub(crate) fn truncate(&mut self, len: usize) {
-        self.end = self.first + len.min(self.len()) as u16;
     }
 }

@@ -173,10 +173,4 @@ impl Connection {
             self.due |= due::DATA;
         }
     }
-
-    /// The stack has learnt of the path's MTU elsewhere: payload bytes of a segment without options.
-    pub(crate) fn set_path_mss(&mut self, mss: u16, now_ns: u64) {
-        let headers = u32::from(self.setup.ip_header) + HEADER as u32;
-        self.too_big(u32::from(mss) + headers, now_ns);
-    }
 }

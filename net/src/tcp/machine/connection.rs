@@ -232,8 +232,9 @@ impl Connection {
         Connection::new(setup, State::SynSent, now_ns)
     }
 
-    /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. Data in it is left
-    /// to be sent again.
+    /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. (The stack keeps
+    /// only a record of such a handshake.)
+    #[cfg(test)]
     pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Connection {
         let mut connection = Connection::new(setup, State::SynReceived, now_ns);
         connection.passive = true;
@@ -269,6 +270,13 @@ impl Connection {
         connection.acknowledged = connection.receive_next;
         connection.syn_count = 1;
         connection
+    }
+
+    /// The handshake that led to [`Connection::accept_cookie`] took so long, from our SYN to its acknowledgement: the
+    /// first measurement of the round trip (RFC 6298, 2.2).
+    pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
+        self.rtt.sample(rtt_ns, 1, now_ns);
+        self.window.rtt(rtt_ns);
     }
 
     /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323, 2.2).
@@ -377,6 +385,7 @@ impl Connection {
     }
 
     /// The peer has sent FIN and everything before it was consumed.
+    #[cfg(test)]
     pub(crate) fn at_end(&self) -> bool {
         self.fin_received && self.buffer.len() == 0
     }

@@ -52,11 +52,6 @@ impl Pmtu {
         self.mss
     }
 
-    /// The most that may be tried.
-    pub(crate) fn most(&self) -> u16 {
-        self.most
-    }
-
     /// A router says that the next link carries `mtu` bytes (0: it doesn't say). Whether segments become smaller.
     pub(crate) fn too_big(&mut self, mtu: u32, now_ns: u64) -> bool {
         let headers = u32::from(self.ip_header) + 20;

@@ -351,9 +351,4 @@ impl ReceiveBuffer {
         self.queue = Blocks::new();
         self.len = 0;
     }
-
-    /// Memory of all blocks.
-    pub(crate) fn held(&self) -> u32 {
-        self.held
-    }
 }

@@ -14,15 +14,13 @@ pub(crate) const HEADER: usize = 20;
 pub(crate) struct Flags(pub(crate) u8);
 
 impl Flags {
+    #[cfg(test)]
     pub(crate) const NONE: Flags = Flags(0);
     pub(crate) const FIN: Flags = Flags(1);
     pub(crate) const SYN: Flags = Flags(2);
     pub(crate) const RST: Flags = Flags(4);
     pub(crate) const PSH: Flags = Flags(8);
     pub(crate) const ACK: Flags = Flags(16);
-    pub(crate) const URG: Flags = Flags(32);
-    pub(crate) const ECE: Flags = Flags(64);
-    pub(crate) const CWR: Flags = Flags(128);
 
     /// Whether all bits of `flags` are set.
     pub(crate) fn has(self, flags: Flags) -> bool {
@@ -160,11 +158,6 @@ impl Header {
         })
     }
 
-    /// Bytes of the header with its options.
-    pub(crate) fn len(&self) -> usize {
-        HEADER + self.options.len().min(OPTIONS_MAX)
-    }
-
     /// Writes the header with a checksum of zero; gives its length, `None` if `out` is too short (60
     /// bytes always suffice).
     pub(crate) fn write(&self, source: u16, destination: u16, out: &mut [u8]) -> Option<usize> {
@@ -228,7 +221,7 @@ mod tests {
         };
         let mut bytes = [0; 64];
         let len = header.write(80, 1025, &mut bytes).unwrap();
-        assert_eq!(len, header.len());
+        assert_eq!(len, 32);
         bytes[len..len + 3].copy_from_slice(b"abc");
         let read = Segment::parse(&bytes[..len + 3]).unwrap();
         assert_eq!((read.source_port, read.destination_port), (80, 1025));

@@ -53,11 +53,6 @@ impl SentLog {
         }
     }
 
-    /// When the first byte in flight was last sent.
-    pub(crate) fn first_at(&self) -> Option<u64> {
-        self.records.front().map(|record| record.at_ns)
-    }
-
     /// Forgets what lies between `una` and `ack`, and tells about it.
     pub(crate) fn acknowledge(&mut self, una: Seq, ack: Seq, mut f: impl FnMut(Part)) {
         let mut first = una;

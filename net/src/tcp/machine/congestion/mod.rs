@@ -131,13 +131,6 @@ impl Control {
         }
         self.slow_start = SlowStart::default();
     }
-
-    /// The application had nothing to send for a while: time doesn't count (RFC 9438, 4.2).
-    pub(crate) fn application_limited(&mut self) {
-        if let Algorithm::Cubic(cubic) = &mut self.algorithm {
-            cubic.forget_epoch();
-        }
-    }
 }
 
 #[cfg(test)]

@@ -170,11 +170,6 @@ impl Recovery {
             .is_some_and(|board| board.sacked.covers(first, end))
     }
 
-    /// When the first byte in flight was last sent.
-    pub(crate) fn first_sent_at(&self) -> Option<u64> {
-        self.sent.first_at()
-    }
-
     /// The pipe (RFC 6675, 4): bytes that are thought to be in the network.
     pub(crate) fn in_flight(&self, una: Seq, next: Seq, mss: u32) -> u32 {
         let all = next - una;

@@ -1,8 +1,7 @@
 //! Peers and links that do anything at all.
 
-use super::super::{
-    Congestion, Flags, Header, IcmpError, Options, Pressure, Sack, Seq, Setup, State,
-};
+use super::super::options::Sack;
+use super::super::{Congestion, Flags, Header, IcmpError, Options, Pressure, Seq, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{IRS, ISS, Script, setup};
 use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
@@ -336,7 +335,8 @@ proptest! {
             end.gro = if offload.1 { 65_000 } else { 0 };
         }
         let mut state = path.seed | 1;
-        let Path { loss, late, .. } = path;
+        let Path { loss, late, twice, .. } = path;
+        world.twice = twice;
         world.fate = Box::new(move |_| {
             state ^= state << 13;
             state ^= state >> 7;

@@ -162,6 +162,8 @@ pub(crate) struct World {
     /// Bytes in a second, 0: no limit; and the queue before it in bytes.
     pub(crate) rate: u64,
     pub(crate) queue: u64,
+    /// Of a thousand segments, so many arrive twice.
+    pub(crate) twice: u64,
     free_ns: [u64; 2],
     pub(crate) fate: Fate,
     pub(crate) log: Vec<Sent>,
@@ -197,6 +199,7 @@ impl World {
             delay_ns,
             rate: 0,
             queue: u64::MAX,
+            twice: 0,
             free_ns: [0; 2],
             fate: Box::new(|_| Some(0)),
             log: Vec::new(),
@@ -311,10 +314,14 @@ impl World {
             self.free_ns[from] = at_ns;
         }
         self.order += 1;
-        self.wire.insert(
-            (at_ns + self.delay_ns + extra, self.order),
-            (1 - from, header, payload),
-        );
+        let at_ns = at_ns + self.delay_ns + extra;
+        if self.order.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54 < self.twice {
+            let again = (1 - from, header, payload.clone());
+            self.wire.insert((at_ns + MS, self.order), again);
+            self.order += 1;
+        }
+        self.wire
+            .insert((at_ns, self.order), (1 - from, header, payload));
     }
 
     fn deliver(&mut self) {
