@@ -517,3 +517,6 @@ impl Autoconf {
 pub(crate) fn link_local(mac: Mac) -> Ipv6Addr {
     with_number(LINK_LOCAL, eui64(mac))
 }
+
+#[cfg(test)]
+mod tests;

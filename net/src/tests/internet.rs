@@ -680,3 +680,29 @@ fn a_lost_address_ends_its_connections() {
         Err(Error::Unreachable)
     );
 }
+
+#[test]
+fn rfc4862_section_5_4_packets_wait_until_the_address_is_known_to_be_ours() {
+    let config = InterfaceConfig {
+        dad_transmits: 1,
+        ..fixed(&["10.0.0.1/24", "fd00::1/64"])
+    };
+    let (mut world, scripts, _) = scripted(&[config]);
+    world.settle();
+    let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
+    world.stacks[0]
+        .udp_send_to(socket, b"later", address("[fd00::9]:7"))
+        .unwrap();
+    world.stacks[0]
+        .udp_send_to(socket, b"now", address("10.0.0.255:7"))
+        .unwrap();
+    world.advance(SECOND / 2);
+    let is_datagram = |frame: &&Vec<u8>| frame.ends_with(b"now");
+    assert_eq!(frames(&scripts[0]).iter().filter(is_datagram).count(), 1);
+    let generation = world.stacks[0].configuration_generation();
+    // Nobody objected: the neighbour is asked for, at once.
+    world.advance(SECOND / 2);
+    assert_ne!(world.stacks[0].configuration_generation(), generation);
+    let asked = |frame: &&Vec<u8>| frame[20] == 58 && frame[54] == 135 && frame[38..54] != [0; 16];
+    assert!(frames(&scripts[0]).iter().filter(asked).count() >= 1);
+}

@@ -132,6 +132,26 @@ fn rfc6583_strangers_drive_out_each_other_only() {
     assert!((0..300).all(|n| look(&mut table, n, 3 * SECOND) == Known::At(A)));
 }
 
+#[test]
+fn strangers_go_before_those_that_we_talk_with() {
+    let mut table = neighbors();
+    let mut ready = Vec::new();
+    let ours = ENTRIES as u32 - 100;
+    for n in 0..ours {
+        look(&mut table, n, 0);
+        // Not confirmed: stale from the beginning.
+        table.advertised(&advert(n, A, false, true), 0, &mut ready);
+    }
+    for n in 1000..1100 {
+        table.heard(ip(n), B, SECOND, &mut ready);
+    }
+    for n in 2000..2100 {
+        look(&mut table, n, 2 * SECOND);
+        table.advertised(&advert(n, A, false, true), 2 * SECOND, &mut ready);
+    }
+    assert!((0..ours).all(|n| look(&mut table, n, 2 * SECOND) == Known::At(A)));
+}
+
 proptest! {
     /// Whatever happens, the bounds hold and the counts are right.
     #[test]
