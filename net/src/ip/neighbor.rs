@@ -339,6 +339,16 @@ impl Neighbors {
         }
     }
 
+    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable.
+    pub(crate) fn doubt(&mut self, address: IpAddr) {
+        if let Some(slot) = self.slot_of(address)
+            && let Some(entry) = self.entry_mut(slot)
+            && entry.state == State::Reachable
+        {
+            entry.state = State::Stale;
+        }
+    }
+
     /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is learnt
     /// of a neighbour that nobody here asked for. Tells whether it was known as a router before.
     pub(crate) fn advertised(

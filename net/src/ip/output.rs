@@ -172,6 +172,14 @@ impl Net {
         }
     }
 
+    /// What is sent over this route isn't answered: its neighbour is asked whether it is still there
+    /// (RFC 1122, 2.3.2.1: advice from above).
+    pub(crate) fn doubt(&mut self, route: &Route) {
+        if let Some(interface) = self.interfaces.get_mut(route.interface) {
+            interface.neighbors.doubt(route.next_hop);
+        }
+    }
+
     /// Whether the filter lets a packet out.
     fn may_leave(&mut self, interface: usize, packet: &Packet<'_>) -> bool {
         if !self.filter.watches(FilterDirection::Out) {

@@ -11,6 +11,8 @@ use crate::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
+/// Timeouts in a row after which it may be the neighbour that has moved.
+const UNHEARD: u8 = 2;
 
 impl Core {
     /// Sends what a connection has to send.
@@ -26,6 +28,9 @@ impl Core {
             return Turn::Done(0);
         }
         self.work += 1;
+        if machine.unheard() >= UNHEARD {
+            ip.net.doubt(&connection.route);
+        }
         let resolved = ip.net.resolve(&mut connection.route);
         let last = machine.state() == State::Closed;
         if last && resolved == Resolved::Unreachable {

@@ -418,6 +418,11 @@ impl Connection {
         })
     }
 
+    /// Timeouts in a row since the peer was heard.
+    pub(crate) fn unheard(&self) -> u8 {
+        self.rtt.backoff()
+    }
+
     /// How it does.
     pub(crate) fn info(&self) -> Info {
         Info {
