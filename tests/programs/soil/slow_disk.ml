@@ -1,4 +1,4 @@
-(* One task writes and syncs while another says that it still runs, every 50 ms. *)
+(* One task writes and flushes while another says that it still runs, every 50 ms. *)
 
 let () =
   Soil.run @@ fun () ->
@@ -9,8 +9,11 @@ let () =
     tick (n + 1)
   in
   ignore (Soil.Task.spawn scope (fun () -> tick 1));
+  Soil.Block.with_disk "data" @@ fun disk ->
+  let length = 1 lsl 17 in
+  let buffer = Soil.Block.buffer length in
   for n = 1 to max_int do
-    Soil.Fs.write_file "/data/file" (String.make 100_000 'x');
-    Soil.Fs.sync_all ();
-    if n mod 100 = 1 then Printf.printf "synced %d\n%!" n
+    Soil.Block.write disk ~first_sector:(n mod 64 * 256) buffer 0 length;
+    Soil.Block.flush disk;
+    if n mod 20 = 1 then Printf.printf "flushed %d\n%!" n
   done
