@@ -3,11 +3,13 @@
 //! `soil-archive INPUT OUTPUT KEEP...`: links what is reachable from the symbols named by `KEEP` (a name, or a beginning followed by `*`)
 //! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
 //! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
-//! program's own link with `--gc-sections` can still leave out what it doesn't call.
+//! program's own link with `--gc-sections` can still leave out what it doesn't call. Constants that are nothing but zeros become memory
+//! that begins as zeros, so that images don't carry them.
 //!
 //! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
 
-use std::collections::BTreeSet;
+use object::{Object, ObjectSection, SectionKind};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -51,6 +53,29 @@ fn kept_symbols(input: &Path, keep: &[String]) -> Result<BTreeSet<String>, Strin
     Ok(kept)
 }
 
+/// Zeros of fewer bytes aren't worth a section of their own.
+const ZEROS: usize = 4096;
+
+/// The read-only sections of `object` that are nothing but zeros, each the only one of its name.
+fn zeros(object: &Path) -> Result<Vec<String>, String> {
+    let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", object.display());
+    let bytes = std::fs::read(object).map_err(|e| fail(&e))?;
+    let file = object::File::parse(&*bytes).map_err(|e| fail(&e))?;
+    let mut found: BTreeMap<String, bool> = BTreeMap::new();
+    for section in file.sections() {
+        let data = section.data().map_err(|e| fail(&e))?;
+        let empty = section.kind() == SectionKind::ReadOnlyData
+            && data.len() >= ZEROS
+            && section.relocations().next().is_none()
+            && data.iter().all(|byte| *byte == 0);
+        let name = section.name().map_err(|e| fail(&e))?;
+        let only = !found.contains_key(name);
+        found.insert(name.to_owned(), empty && only);
+    }
+    let names = found.into_iter().filter(|(_, empty)| *empty);
+    Ok(names.map(|(name, _)| name).collect())
+}
+
 fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     let kept = kept_symbols(input, keep)?;
     let list = output.with_extension("symbols");
@@ -67,8 +92,14 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     localize.push(&list);
     // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the object for one without symbols.
     let bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
+    let zeros = zeros(&object)?;
+    let zeros = zeros.iter().map(|name| {
+        let rest = name.trim_start_matches(".rodata").trim_start_matches('.');
+        format!("--rename-section={name}=.bss.{rest},alloc")
+    });
     run(Command::new("objcopy")
         .args(bitcode)
+        .args(zeros)
         .arg(localize)
         .arg(&object))?;
     let _ = std::fs::remove_file(output);
