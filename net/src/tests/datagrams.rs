@@ -173,9 +173,9 @@ fn closing_sends_what_is_queued() {
 fn nobody_there_is_told_once() {
     let mut world = pair();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
-    world.stacks[0]
-        .udp_send_to(client, b"x", address("10.0.0.2:9"))
-        .unwrap();
+    let to = address("10.0.0.2:9");
+    world.stacks[0].udp_connect(client, Some(to)).unwrap();
+    world.stacks[0].udp_send(client, b"x").unwrap();
     world.advance(10 * MS);
     let mut buffer = [0; 4];
     let mut receive = || world.stacks[0].udp_recv_from(client, &mut buffer);

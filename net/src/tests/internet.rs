@@ -542,9 +542,9 @@ fn a_connected_socket_hears_its_peer_only() {
         Ok(address("10.0.0.2:9"))
     );
     world.stacks[0].udp_send(client, b"hello").unwrap();
-    world.stacks[1]
-        .udp_send_to(other, b"not wanted", address("10.0.0.1:5"))
-        .unwrap();
+    let stranger = address("10.0.0.1:5");
+    world.stacks[1].udp_connect(other, Some(stranger)).unwrap();
+    world.stacks[1].udp_send(other, b"not wanted").unwrap();
     let batch: Vec<(&[u8], _)> = vec![
         (b"a", address("10.0.0.1:5")),
         (b"bc", address("10.0.0.1:5")),
@@ -648,7 +648,8 @@ fn rfc4861_section_6_3_6_a_dead_gateway_is_passed_over() {
     world.settle();
     let socket = world.stacks[0].udp_bind(address("[::]:9")).unwrap();
     let to = address("[2001:db8:7::1]:7");
-    world.stacks[0].udp_send_to(socket, b"x", to).unwrap();
+    world.stacks[0].udp_connect(socket, Some(to)).unwrap();
+    world.stacks[0].udp_send(socket, b"x").unwrap();
     world.advance(5 * SECOND);
     assert_eq!(
         world.stacks[0].udp_recv_from(socket, &mut [0; 9]),

@@ -122,6 +122,10 @@ impl Core {
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
+        // A server that answers everybody would be told what strangers do with its answers.
+        if udp.peer.is_none() {
+            return;
+        }
         udp.error = Some(error);
         if core::mem::take(&mut udp.wakes.read) {
             self.tell(handle);

@@ -263,7 +263,7 @@ impl Stack {
     }
 
     /// Chooses the only peer that is heard and that [`Stack::udp_send`] sends to; `None` for all
-    /// again. ICMP errors about others are not told any more. What was received stays.
+    /// again. ICMP errors are told about this peer only. What was received stays.
     ///
     /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route).
     pub fn udp_connect(&mut self, socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error> {
@@ -281,8 +281,8 @@ impl Stack {
     /// carry it whole.
     ///
     /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
-    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and, once, what ICMP said
-    /// about an earlier datagram ([`Error::ConnectionRefused`], [`Error::Unreachable`]).
+    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and of a connected socket, once,
+    /// what ICMP said about an earlier datagram ([`Error::ConnectionRefused`], [`Error::Unreachable`]).
     pub fn udp_send_to(
         &mut self,
         socket: Handle,

@@ -365,8 +365,15 @@ fn errors_reach_the_udp_socket() {
             0,
             quoted,
         );
-        talk.host.send_frame(&mut talk.world, &frame);
         let mut buffer = [0; 64];
+        // Nobody but the only peer may disturb a program.
+        talk.host.send_frame(&mut talk.world, &frame);
+        let open = talk.stack().udp_recv_from(socket, &mut buffer);
+        assert_eq!(open.map(|_| ()), Err(Error::WouldBlock));
+        talk.stack()
+            .udp_connect(socket, Some(to))
+            .expect("a route");
+        talk.host.send_frame(&mut talk.world, &frame);
         let told = talk.stack().udp_recv_from(socket, &mut buffer);
         assert_eq!(told.map(|_| ()), Err(Error::ConnectionRefused));
         let after = talk.stack().udp_recv_from(socket, &mut buffer);
