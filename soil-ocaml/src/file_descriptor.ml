@@ -1,6 +1,16 @@
 type t = Descriptor.t
 type buffer = Pool.buffer
-type kind = Descriptor.kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
+
+type kind = Descriptor.kind =
+  | Console
+  | Pipe
+  | Tcp
+  | File
+  | Listener
+  | Udp
+  | Directory
+  | Block
+  | Ethernet
 
 let kind (d : t) = d.kind
 let name (d : t) = d.io.describe d

@@ -28,8 +28,8 @@ val send_string : File_descriptor.t -> Net.endpoint -> string -> unit
 
 val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int * Net.endpoint
 (** [receive d b off len] waits for a datagram, for at most [timeout] seconds (default: no limit),
-    stores its first [len] bytes in [b] from [off], and
-    is the number of bytes stored and the sender. What doesn't fit is lost. *)
+    stores its first [len] bytes in [b] from [off], and is the number of bytes stored and the
+    sender. What doesn't fit is lost. *)
 
 val local : File_descriptor.t -> Net.endpoint
 (** [local d] is the own address and port. *)
@@ -37,13 +37,14 @@ val local : File_descriptor.t -> Net.endpoint
 (** {1:peers One peer, and many} *)
 
 val connect : File_descriptor.t -> Net.endpoint option -> unit
-(** [connect d (Some e)] lets [d] hear [e] only, and reports errors about [e] only; [None] ends that.
-    {!send} still names whom it sends to. Raises {!Soil.exception-Error} with [Unreachable]. *)
+(** [connect d (Some e)] lets [d] hear [e] only, and reports errors about [e] only; [None] ends
+    that. {!send} still names whom it sends to. Raises {!Soil.exception-Error} with [Unreachable].
+*)
 
 val join : ?interface:int -> File_descriptor.t -> Net.address -> unit
-(** [join d group] receives what is sent to the multicast address [group], on the interface with this
-    place in {!Net.interfaces} (default: the first that suits). Joining again does nothing. Raises
-    {!Soil.exception-Error} with [Invalid] (no group), [Unreachable], [No_device] or
+(** [join d group] receives what is sent to the multicast address [group], on the interface with
+    this place in {!Net.interfaces} (default: the first that suits). Joining again does nothing.
+    Raises {!Soil.exception-Error} with [Invalid] (no group), [Unreachable], [No_device] or
     [Out_of_memory] (more than 32 groups). *)
 
 val leave : ?interface:int -> File_descriptor.t -> Net.address -> unit
@@ -58,9 +59,9 @@ val set_multicast_hops : File_descriptor.t -> int -> unit
 
 val receive_batch :
   File_descriptor.t -> File_descriptor.buffer -> slot:int -> int -> (int * Net.endpoint) list
-(** [receive_batch d b ~slot n] waits for a datagram, takes up to [n] of those that are there, stores
-    the first [slot] bytes of number [i] in [b] from [i * slot], and is their lengths and senders.
-    Raises [Invalid_argument] if [b] is shorter than [n * slot]. *)
+(** [receive_batch d b ~slot n] waits for a datagram, takes up to [n] of those that are there,
+    stores the first [slot] bytes of number [i] in [b] from [i * slot], and is their lengths and
+    senders. Raises [Invalid_argument] if [b] is shorter than [n * slot]. *)
 
 val send_batch :
   File_descriptor.t -> File_descriptor.buffer -> slot:int -> (int * Net.endpoint) list -> int

@@ -370,9 +370,7 @@ fn errors_reach_the_udp_socket() {
         talk.host.send_frame(&mut talk.world, &frame);
         let open = talk.stack().udp_recv_from(socket, &mut buffer);
         assert_eq!(open.map(|_| ()), Err(Error::WouldBlock));
-        talk.stack()
-            .udp_connect(socket, Some(to))
-            .expect("a route");
+        talk.stack().udp_connect(socket, Some(to)).expect("a route");
         talk.host.send_frame(&mut talk.world, &frame);
         let told = talk.stack().udp_recv_from(socket, &mut buffer);
         assert_eq!(told.map(|_| ()), Err(Error::ConnectionRefused));
