@@ -322,7 +322,10 @@ def sequential_connections(context, form):
 def hundred_thousand_connections(context, form):
     """Between the 10,000th and the 100,000th connection, which the server closes, memory in use changes by less than 1 %."""
     visit = visitor(context, form, "close")
-    before, after = visit(10_000), visit(90_000)
+    # The first time that the collector compacts the heap it makes room which the next connections take again for good: measuring changes
+    # what is measured, once.
+    visit(5_000)
+    before, after = visit(5_000), visit(90_000)
     for name in ("in_use", "descriptors", "resident"):
         assert after[name] <= before[name] * 1.01, f"{name} grew: {before}\n{after}"
 
