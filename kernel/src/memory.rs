@@ -8,8 +8,8 @@
 //! | 1 MiB | the image, at its physical address; W^X by the page |
 //! | [`PROGRAM`] | what the program maps, given memory on first touch; its stack at the end |
 //! | [`DIRECT`] | all RAM at `DIRECT + physical`, not executable, without the image |
-//! | [`HEAP`] | the kernel's heap |
-//! | [`DEVICES`] | device registers at `DEVICES + physical`, uncached, mapped on demand |
+//! | `HEAP` | the kernel's heap |
+//! | `DEVICES` | device registers at `DEVICES + physical`, uncached, mapped on demand |
 
 mod describe;
 mod device;

@@ -1,11 +1,11 @@
 (** Raw Ethernet frames, for protocols of one's own beside IP.
 
-    Addresses are written as ["02:00:00:00:00:01"]; the own one is in {!Net.interfaces}. *)
+    Addresses are written as ["02:00:00:00:00:01"]; the own one is in {!Net.val-interfaces}. *)
 
 val open_ : ?interface:int -> int -> File_descriptor.t
 (** [open_ ethertype] is a descriptor (kind [Ethernet]) for the frames of this type (0x600 to
-    0xffff) on the interface with this place in {!Net.interfaces} (default: 0, the first): those to
-    its own address, to groups and to all. Doesn't wait. Close it with {!File_descriptor.close}.
+    0xffff) on the interface with this place in {!Net.val-interfaces} (default: 0, the first): those
+    to its own address, to groups and to all. Doesn't wait. Close it with {!File_descriptor.close}.
     Raises {!Soil.exception-Error} with [Invalid] (a type of the machine's own: IPv4, IPv6, ARP,
     VLAN), [Address_in_use] or [No_device]. Raises [Invalid_argument] if [ethertype] is out of
     range. *)

@@ -117,10 +117,10 @@ val filter : string list -> unit
 (** [filter rules] puts these rules in force, in place of those of [SOIL_FILTER] or of the last
     call; the first that fits a packet decides, and what fits none passes. A rule is written
 
-    {v
-(allow|deny) (in|out) [on eth0] [tcp|udp|icmp] [with ADDRESS[/LENGTH]]
-  [port N[-M]] [peer-port N[-M]] [new|established] [limit PER_SECOND BURST [each]]
-    v}
+    {@text[
+      (allow|deny) (in|out) [on eth0] [tcp|udp|icmp] [with ADDRESS[/LENGTH]]
+        [port N[-M]] [peer-port N[-M]] [new|established] [limit PER_SECOND BURST [each]]
+    ]}
 
     [with] is the network of the other end, [port] ours and [peer-port] the other's; [new] is what
     begins something; [limit] fits so many packets a second, and so many at once, [each]: of each

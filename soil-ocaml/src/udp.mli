@@ -43,7 +43,7 @@ val connect : File_descriptor.t -> Net.endpoint option -> unit
 
 val join : ?interface:int -> File_descriptor.t -> Net.address -> unit
 (** [join d group] receives what is sent to the multicast address [group], on the interface with
-    this place in {!Net.interfaces} (default: the first that suits). Joining again does nothing.
+    this place in {!Net.val-interfaces} (default: the first that suits). Joining again does nothing.
     Raises {!Soil.exception-Error} with [Invalid] (no group), [Unreachable], [No_device] or
     [Out_of_memory] (more than 32 groups). *)
 

@@ -4,8 +4,8 @@
 //! checks that they are up to date.
 //!
 //! # Arguments
-//! [`Int`] is an OCaml `int`; [`Bytes`] and [`Text`] are an OCaml `bytes` and `string`; [`Buffer`] is a bigarray of bytes and
-//! [`Ints`] one of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
+//! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a bigarray of bytes and
+//! `Ints` one of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
 //! is `-1` (`Invalid`), never undefined behaviour. Times are nanoseconds.
 //!
 //! # Results

@@ -1,7 +1,7 @@
 //! FAT12, FAT16 and FAT32 with long names, through hadris-fat.
 //!
 //! hadris-fat knows the format; here are the rules around it: which paths and flags mean what,
-//! what is committed when ([`crate::cache`]), what happens to a corrupt volume, and what the
+//! what is committed when (`cache`), what happens to a corrupt volume, and what the
 //! errors are called. The format is that of Microsoft's "FAT32 File System Specification" (2000)
 //! and its long names.
 
