@@ -29,7 +29,7 @@ pub struct Config {
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
     pub time_wait_ns: u64,
-    /// How long `tcp_connect` tries before [`Error::TimedOut`].
+    /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three minutes).
     pub connect_timeout_ns: u64,
     /// How long an unanswered ARP request or neighbour solicitation is repeated before
     /// [`Error::Unreachable`].
@@ -56,7 +56,7 @@ impl Default for Config {
             orphan_max: 4096,
             time_wait_max: 4096,
             time_wait_ns: 60 * SECOND,
-            connect_timeout_ns: 75 * SECOND,
+            connect_timeout_ns: 180 * SECOND,
             neighbor_timeout_ns: 3 * SECOND,
             send_timeout_ns: 120 * SECOND,
             linger_ns: 60 * SECOND,

@@ -41,7 +41,7 @@ val connect :
   Net.endpoint ->
   File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
-    most [timeout] seconds (default: the protocol's own limit, 75 s); a cancelled or failed attempt
+    most [timeout] seconds (default: the protocol's own limit, 180 s); a cancelled or failed attempt
     leaves nothing. [nodelay], [keepalive] and [user_timeout] are as in {!set_nodelay},
     {!val-keepalive} and {!set_user_timeout}. Raises {!Soil.exception-Error} with
     [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)

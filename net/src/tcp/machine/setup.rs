@@ -92,7 +92,7 @@ impl Default for Setup {
             nodelay: false,
             keepalive: None,
             user_timeout_ns: 120 * SECOND,
-            handshake_timeout_ns: 75 * SECOND,
+            handshake_timeout_ns: 180 * SECOND,
             delayed_ack_ns: SECOND / 25,
             rto_initial_ns: SECOND,
             rto_min_ns: SECOND / 5,

@@ -191,10 +191,27 @@ fn a_syn_is_repeated_and_then_given_up() {
     script.write(&pattern(5000));
     assert_eq!(script.out().len(), 1);
     assert_eq!(script.machine.info().rto_ns, 3 * SECOND);
-    let mut script = Script::connecting(&setup());
+    let mut script = Script::connecting(&Setup {
+        handshake_timeout_ns: 75 * SECOND,
+        ..setup()
+    });
     script.wait(76 * SECOND);
     assert_eq!(script.machine.error(), Some(Error::TimedOut));
     assert!(script.machine.is_over());
+}
+
+/// RFC 9293, 3.8.3 (MUST-23).
+#[test]
+fn nobody_is_given_up_before_three_minutes() {
+    let setup = Setup {
+        handshake_timeout_ns: crate::Config::default().connect_timeout_ns,
+        ..setup()
+    };
+    let mut script = Script::connecting(&setup);
+    script.wait(179 * SECOND);
+    assert_eq!(script.machine.error(), None);
+    script.wait(2 * SECOND);
+    assert_eq!(script.machine.error(), Some(Error::TimedOut));
 }
 
 /// RFC 7323, 5.3: old duplicates by their timestamp, acknowledged and dropped; an RST needs none.
