@@ -72,10 +72,7 @@ impl Core {
         {
             Some(Answer::Silence) => return,
             Some(Answer::Acknowledge(header)) => return self.reply(net, origin, &segment, &header),
-            Some(Answer::Begin(sequence)) => {
-                beyond = Some(sequence);
-                count(&mut self.tcp.counters.time_wait_reused);
-            }
+            Some(Answer::Begin(sequence)) => beyond = Some(sequence),
             None => {}
         }
         if let Some(listener) = self.listener_for(origin.local, segment.destination_port)

@@ -6,7 +6,6 @@ use core::net::IpAddr;
 use super::connection::Phase;
 use super::counters::count;
 use super::machine::State;
-use super::time_wait::Record;
 use crate::ip::Net;
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle};
@@ -73,16 +72,10 @@ impl Core {
             && let Some(quiet) = machine.time_wait()
         {
             // What acknowledges the peer's FIN was sent: the rest is the record's.
-            let record = Record {
-                send_next: quiet.send_next,
-                receive_next: quiet.receive_next,
-                window: quiet.window,
-                timestamps: quiet.timestamps.map(|(recent, _, offset)| (recent, offset)),
-            };
             let key = connection.key;
             self.over(handle);
             count(&mut self.tcp.counters.time_waits);
-            if !self.tcp.time_wait.insert(key, record, self.now_ns) {
+            if !self.tcp.time_wait.insert(key, quiet, self.now_ns) {
                 count(&mut self.tcp.counters.time_wait_overflows);
             }
         } else {

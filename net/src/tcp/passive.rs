@@ -87,6 +87,10 @@ impl Core {
         {
             return count(&mut self.tcp.counters.listen_overflows);
         }
+        if beyond.is_some() {
+            self.tcp.time_wait.forget(key);
+            count(&mut self.tcp.counters.time_wait_reused);
+        }
         let remembered = self.tcp.half_open.has_room();
         let iss = if remembered {
             self.initial_number(key, beyond)

@@ -1,28 +1,15 @@
 //! Connections in TIME-WAIT (RFC 9293, 3.6.1): a few numbers instead of a connection.
 
-use super::machine::{Flags, Header, Options, Segment, Seq};
+use super::machine::{Flags, Header, Options, Quiet, Segment, Seq};
 use super::records::Records;
 use crate::flow::{FlowKey, Keyed};
 
 /// Records are looked at no more often than this.
 const GRAIN_NS: u64 = 1_000_000_000;
 
-/// What is remembered of a connection that is over.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Record {
-    /// SND.NXT: the sequence number of the answers.
-    pub(crate) send_next: Seq,
-    /// RCV.NXT: what the answers acknowledge.
-    pub(crate) receive_next: Seq,
-    /// The last window offered, as in a header: that of the answers.
-    pub(crate) window: u16,
-    /// TS.Recent, and what our clock is moved by, if the connection had timestamps (RFC 7323).
-    pub(crate) timestamps: Option<(u32, u32)>,
-}
-
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    record: Record,
+    record: Quiet,
     expires_ns: u64,
 }
 
@@ -33,7 +20,8 @@ pub(crate) enum Answer {
     Silence,
     /// Send this acknowledgement.
     Acknowledge(Header),
-    /// A new connection of the same peer may begin: the record is gone. Its sequence number is to be beyond this one.
+    /// A new connection of the same peer may begin. Its sequence number is to be beyond this one; once it has begun,
+    /// the record is to be forgotten.
     Begin(Seq),
 }
 
@@ -70,7 +58,7 @@ impl TimeWait {
     }
 
     /// Adds the record of a connection that is over; at the limit the oldest makes room, and `false` tells so.
-    pub(crate) fn insert(&mut self, key: FlowKey, record: Record, now_ns: u64) -> bool {
+    pub(crate) fn insert(&mut self, key: FlowKey, record: Quiet, now_ns: u64) -> bool {
         let full = self.records.len() >= self.limit;
         if full && let Some(oldest) = self.records.first(0) {
             self.records.remove(oldest);
@@ -78,6 +66,13 @@ impl TimeWait {
         let expires_ns = now_ns.saturating_add(self.duration_ns);
         self.records.insert(key, 0, Waiting { record, expires_ns });
         !full
+    }
+
+    /// Forgets the record of a flow.
+    pub(crate) fn forget(&mut self, key: &FlowKey) {
+        if let Some(place) = self.records.find(key) {
+            self.records.remove(place);
+        }
     }
 
     /// Removes what is due.
@@ -141,7 +136,6 @@ impl TimeWait {
                 (_, None) => newer > 0,
             };
             if begins && !segment.has(Flags::ACK) {
-                self.records.remove(place);
                 // What of ours is still on its way is older (RFC 6191, section 4).
                 return Some(Answer::Begin(record.send_next));
             }
@@ -169,7 +163,7 @@ impl TimeWait {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Record, TimeWait};
+    use super::{Answer, Quiet, TimeWait};
     use crate::flow::{FlowKey, Keyed};
     use crate::tcp::machine::{Flags, Options, Segment, Seq};
     use crate::tcp::numbers::counting_random;
@@ -200,7 +194,7 @@ mod tests {
 
     fn table(timestamps: Option<(u32, u32)>) -> TimeWait {
         let mut table = TimeWait::new(Keyed::new(&mut counting_random()), 60 * SECOND, 3);
-        let record = Record {
+        let record = Quiet {
             send_next: Seq(500),
             receive_next: Seq(1000),
             window: 5000,
@@ -285,7 +279,7 @@ mod tests {
     #[test]
     fn at_the_limit_the_oldest_makes_room() {
         let mut table = table(None);
-        let record = Record {
+        let record = Quiet {
             send_next: Seq(1),
             receive_next: Seq(2),
             window: 5000,

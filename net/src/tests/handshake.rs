@@ -318,6 +318,32 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     assert_eq!(bench.world.stacks[0].tcp_counters().time_wait_reused, 1);
 }
 
+/// RFC 6191, 4: a SYN that finds no room ends no record, so that the next one is answered beyond it, too.
+#[test]
+fn a_full_queue_leaves_the_record_of_time_wait() {
+    let (mut bench, listener) = bench(Config::default());
+    let last = time_wait(&mut bench, listener, Some(500));
+    for n in 2..18 {
+        let first = syn(SERVERS[0], n);
+        let answer = one(&mut bench, &first);
+        none(&mut bench, &first.reply_to(&answer));
+    }
+    let again = syn(SERVERS[0], 1).seq(7).timestamps(501, 0);
+    none(&mut bench, &again);
+    let core = &bench.world.stacks[0].core;
+    assert_eq!(core.tcp.time_wait.len(), 1);
+    let counters = core.tcp.counters;
+    assert_eq!(
+        (counters.listen_overflows, counters.time_wait_reused),
+        (1, 0)
+    );
+    bench.world.stacks[0].tcp_accept(listener).unwrap();
+    let answer = one(&mut bench, &again);
+    assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
+    assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);
+    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 0);
+}
+
 /// RFC 9293, 3.10.7.4: what comes late is acknowledged.
 #[test]
 fn a_record_answers_for_the_connection() {

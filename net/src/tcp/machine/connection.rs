@@ -50,9 +50,8 @@ pub(crate) struct Quiet {
     pub(crate) receive_next: Seq,
     /// The last window offered, as in a header.
     pub(crate) window: u16,
-    /// If timestamps were agreed upon: TS.Recent, when it was received, and what is added to the clock
-    /// of milliseconds to make ours.
-    pub(crate) timestamps: Option<(u32, u64, u32)>,
+    /// If timestamps were agreed upon: TS.Recent, and what is added to the clock of milliseconds to make ours.
+    pub(crate) timestamps: Option<(u32, u32)>,
 }
 
 /// Things to send with the next turn, as bits.
@@ -410,11 +409,9 @@ impl Connection {
             send_next: self.next,
             receive_next: self.receive_next,
             window: self.window.field(self.receive_next),
-            timestamps: self.timestamps.then_some((
-                self.recent,
-                self.recent_ns,
-                self.setup.timestamp_offset,
-            )),
+            timestamps: self
+                .timestamps
+                .then_some((self.recent, self.setup.timestamp_offset)),
         })
     }
 
