@@ -43,7 +43,7 @@ pub(crate) enum Verdict {
     /// Send an acknowledgement, if the limit allows it.
     Challenge,
     /// Send a reset.
-    Reset(Header),
+    Reset,
     /// The peer gave up: forget it.
     Forget,
     /// The connection is established.
@@ -169,7 +169,7 @@ impl Half {
             return Verdict::Ignore;
         }
         if segment.ack != self.iss + 1 {
-            return Header::reset(segment).map_or(Verdict::Ignore, Verdict::Reset);
+            return Verdict::Reset;
         }
         Verdict::Establish
     }
@@ -265,7 +265,7 @@ mod tests {
     use crate::Handle;
     use crate::flow::{FlowKey, Keyed};
     use crate::ip::Origin;
-    use crate::tcp::machine::{Flags, Options, Segment, Seq, Setup};
+    use crate::tcp::machine::{Flags, Header, Options, Segment, Seq, Setup};
     use crate::tcp::numbers::counting_random;
 
     const SECOND: u64 = 1_000_000_000;
@@ -342,9 +342,8 @@ mod tests {
         assert_eq!(judge(1001, 501, Flags::ACK, None), Verdict::Ignore);
         assert_eq!(judge(1001, 501, Flags::PSH, new), Verdict::Ignore);
         for ack in [500, 502] {
-            let Verdict::Reset(header) = judge(1001, ack, Flags::ACK, new) else {
-                panic!("no reset for {ack}")
-            };
+            assert_eq!(judge(1001, ack, Flags::ACK, new), Verdict::Reset);
+            let header = Header::reset(&segment(1001, ack, Flags::ACK, new)).unwrap();
             assert_eq!((header.seq, header.flags), (Seq(ack), Flags::RST));
         }
     }

@@ -189,12 +189,7 @@ impl Core {
                     count(&mut self.tcp.counters.challenges_limited);
                 }
             }
-            Verdict::Reset(header) => {
-                if self.tcp.resets.allow(now_ns, &mut self.random) {
-                    count(&mut self.tcp.counters.resets_out);
-                    self.reply(net, origin, segment, &header);
-                }
-            }
+            Verdict::Reset => self.reset(net, origin, segment),
             Verdict::Forget => self.tcp.half_open.remove(place),
             Verdict::Establish => {
                 let syn = (half.negotiated, half.irs, half.round_trip(now_ns));
