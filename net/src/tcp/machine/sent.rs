@@ -4,7 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::seq::Seq;
 
-/// Records, at most; beyond that, retransmissions are noted for more bytes than were sent.
+/// Records, at most; beyond that, what is sent counts as sent with what was sent last, and retransmissions are
+/// noted for more bytes than were sent.
 const MOST: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
 const KEPT: usize = 8;
@@ -35,8 +36,9 @@ pub(crate) struct SentLog {
 impl SentLog {
     /// New bytes were sent, up to `end`.
     pub(crate) fn push(&mut self, end: Seq, now_ns: u64) {
+        let full = self.records.len() >= MOST;
         match self.records.back_mut() {
-            Some(last) if last.at_ns == now_ns && !last.retransmitted => last.end = end,
+            Some(last) if (last.at_ns == now_ns || full) && !last.retransmitted => last.end = end,
             _ => self.records.push_back(Sent {
                 end,
                 retransmitted: false,
@@ -148,7 +150,7 @@ impl SentLog {
 
 #[cfg(test)]
 mod tests {
-    use super::SentLog;
+    use super::{MOST, SentLog};
     use crate::tcp::machine::seq::Seq;
     use proptest::prelude::{any, prop, proptest};
 
@@ -192,5 +194,19 @@ mod tests {
                 assert_eq!(seen, bytes.iter().copied().collect::<Vec<_>>());
             }
         }
+    }
+
+    /// Whoever sends byte by byte to a peer that acknowledges nothing.
+    #[test]
+    fn the_number_of_records_is_bounded() {
+        let mut log = SentLog::default();
+        let end = 2 * MOST as u32;
+        for n in 1..=end {
+            log.push(Seq(n), u64::from(n));
+        }
+        assert_eq!(log.records.len(), MOST);
+        let mut seen = 0;
+        log.acknowledge(Seq(0), Seq(end), |part| seen += part.end - part.first);
+        assert_eq!((seen, log.records.len()), (end, 0));
     }
 }
