@@ -119,11 +119,11 @@ impl Connection {
         let quiet_ns = self.heard_ns.saturating_add(keepalive.idle_ns);
         if quiet_ns > now_ns || self.outstanding() {
             // Heard of since, or something else asks already.
-            self.timers.keepalive =
-                quiet_ns.max(now_ns.saturating_add(keepalive.interval_ns.max(1)));
-            if quiet_ns > now_ns {
-                self.timers.keepalive = quiet_ns;
-            }
+            self.timers.keepalive = if quiet_ns > now_ns {
+                quiet_ns
+            } else {
+                now_ns.saturating_add(keepalive.interval_ns.max(1))
+            };
             return;
         }
         if self.keepalive_probes >= keepalive.probes {

@@ -1,5 +1,7 @@
 //! What a connection is told when it begins.
 
+use super::window::scale_for;
+
 /// How the sending rate is chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Congestion {
@@ -110,8 +112,7 @@ impl Setup {
     /// The shift of the windows that this end offers (RFC 7323, 2.3): the least with which
     /// [`Setup::receive_max`] can be said.
     pub(crate) fn window_scale(&self) -> u8 {
-        let bits = u32::BITS - self.receive_max.leading_zeros();
-        bits.saturating_sub(16).min(14) as u8
+        scale_for(self.receive_max)
     }
 
     /// The window in a SYN, which is never scaled (RFC 7323, 2.2).

@@ -136,9 +136,7 @@ impl Window {
     /// Data arrived, without timestamps to measure by: a window's worth takes a round trip at most.
     pub(crate) fn arrived(&mut self, next: Seq, now_ns: u64) {
         match self.measure {
-            Some((end, since)) if next.before(end) => {
-                let _ = since;
-            }
+            Some((end, _)) if next.before(end) => {}
             Some((_, since)) => {
                 self.rtt(now_ns.saturating_sub(since));
                 self.measure = Some((self.edge, now_ns));
