@@ -9,6 +9,7 @@ use alloc::collections::VecDeque;
 use alloc::rc::Rc;
 use alloc::vec::Vec;
 use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
 use core::time::Duration;
 use rustix_uring::squeue::Entry;
 use rustix_uring::types::{Fd, SubmitArgs, Timespec};
@@ -65,6 +66,13 @@ enum State {
     Open(Box<Ring>),
 }
 
+/// This is the child of a fork: the ring is its parent's, who shares the memory of it, and would never hear of what ended here.
+static INHERITED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_child() {
+    INHERITED.store(true, Ordering::Relaxed);
+}
+
 /// The ring, which the first device that asks for it opens. Clones are the same ring.
 #[derive(Clone)]
 pub struct Handle(Rc<RefCell<State>>);
@@ -91,6 +99,9 @@ impl Handle {
         let State::Open(ring) = &mut *state else {
             return None;
         };
+        if INHERITED.load(Ordering::Relaxed) {
+            return None;
+        }
         ring.owners.push(Share {
             ended: VecDeque::new(),
             quiet,
@@ -102,10 +113,10 @@ impl Handle {
         })
     }
 
-    /// Runs `f` on the ring, if it is open.
+    /// Runs `f` on the ring, if it is open and not a parent's.
     pub fn with<R>(&self, f: impl FnOnce(&mut Ring) -> R) -> Option<R> {
         match &mut *self.0.borrow_mut() {
-            State::Open(ring) => Some(f(ring)),
+            State::Open(ring) if !INHERITED.load(Ordering::Relaxed) => Some(f(ring)),
             _ => None,
         }
     }
@@ -162,7 +173,9 @@ impl Ring {
         // A wait with a time, no lost completions, waiting for files without a thread: all of Linux 5.11.
         let enough =
             can.is_feature_ext_arg() && can.is_feature_nodrop() && can.is_feature_fast_poll();
-        enough.then_some(Ring {
+        // SAFETY: the function lives as long as the program.
+        let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
+        noted.then_some(Ring {
             uring,
             polls: Vec::new(),
             owners: Vec::new(),
@@ -353,6 +366,31 @@ mod tests {
     /// A read of one byte.
     fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
         opcode::Read::new(Fd(fd), byte, 1).build()
+    }
+
+    #[test]
+    fn a_child_leaves_its_parents_ring_alone() {
+        let handle = Handle::new();
+        let Some(owner) = handle.open(false) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
+        handle.with(super::Ring::go_on);
+        // SAFETY: the child calls nothing that another thread's locks could stop, and ends.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                let left_alone = owner.ended().is_none() && handle.open(false).is_none();
+                libc::_exit(i32::from(!left_alone));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            assert_eq!(status, 0);
+        }
+        assert_eq!(owner.ended(), Some((1, Ok(1))));
     }
 
     #[test]
