@@ -3,7 +3,7 @@
 //! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
 //! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a kill leaves all of them or none;
 //! - everything else goes to the ring;
-//! - without a ring, what is aligned goes past the page cache, and the rest is done while the program waits.
+//! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the rest is done while the program waits.
 //!
 //! Writes past the page cache and through it must not meet in one page, or the page that goes to the disk later brings old sectors
 //! back. Writes that belong together are a file system's, which has nothing else under way then; others go past it by whole pages.
@@ -16,7 +16,7 @@ use crate::platform::Interest;
 use crate::platform::linux::check;
 use crate::platform::linux::ring::{Handle, Owner};
 use alloc::collections::VecDeque;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 use fs::BlockError;
 use rustix_uring::types::{Fd, FsyncFlags};
 use rustix_uring::{Errno, opcode};
@@ -86,6 +86,9 @@ impl Rest {
     }
 
     fn is_aligned(&self, to: usize) -> bool {
+        if self.kind == Kind::Flush {
+            return true;
+        }
         let at = self.start.as_ptr() as usize;
         at.is_multiple_of(ALIGN)
             && self.len.is_multiple_of(to)
@@ -185,7 +188,12 @@ impl Queue {
             Kind::Write => Command::Write,
             Kind::Flush => Command::Sync,
         };
-        let (start, offset) = (rest.start.as_ptr(), rest.offset as i64);
+        let start = match rest.kind {
+            // The kernel refuses a flush that has memory.
+            Kind::Flush => null_mut(),
+            _ => rest.start.as_ptr(),
+        };
+        let offset = rest.offset as i64;
         self.aio.as_mut().is_some_and(|aio| {
             // SAFETY: the memory is the request's until it is reported.
             unsafe { aio.add(command, start, rest.len, offset, key as u64) }
@@ -403,7 +411,12 @@ mod tests {
             .partition(|request| matches!(request, Request::Write { together: true, .. }));
         let most = run(&mut queue, handle, &others);
         run(&mut queue, handle, &groups);
-        run(&mut queue, handle, &[Request::Flush]);
+        // The program stands still for a flush only where there is neither a ring nor a way past the cache.
+        let under_way = run(&mut queue, handle, &[Request::Flush]);
+        assert_eq!(
+            under_way > 0,
+            queue.aio.is_some() && queue.direct || queue.ring.is_some()
+        );
         assert_eq!(fs::read(&path).expect("read"), expected);
         if handle.open(false).is_some() {
             assert!((128..=256).contains(&most), "{most} requests under way");
