@@ -20,8 +20,9 @@ val bind : ?address:Net.address -> port:int -> unit -> File_descriptor.t
 
 val send : File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
 (** [send d e b off len] sends the [len] bytes of [b] from [off] as one datagram to [e]. Waits while
-    the queue of datagrams to be sent is full. Nothing tells whether it arrives. Raises
-    {!Soil.exception-Error} with [Message_too_long] or [Unreachable]. *)
+    the queue of datagrams to be sent is full. Nothing tells whether it arrives, but {!connect}ed
+    descriptors learn what ICMP says of their peer. Raises {!Soil.exception-Error} with
+    [Message_too_long] or [Unreachable]. *)
 
 val send_string : File_descriptor.t -> Net.endpoint -> string -> unit
 (** [send_string d e s] is {!send} for all of [s]. *)
@@ -37,9 +38,10 @@ val local : File_descriptor.t -> Net.endpoint
 (** {1:peers One peer, and many} *)
 
 val connect : File_descriptor.t -> Net.endpoint option -> unit
-(** [connect d (Some e)] lets [d] hear [e] only, and reports errors about [e] only; [None] ends
-    that. {!send} still names whom it sends to. Raises {!Soil.exception-Error} with [Unreachable].
-*)
+(** [connect d (Some e)] lets [d] hear [e] only; [None] ends that. {!send} still names whom it sends
+    to. While there is a peer, an ICMP error about what was sent to it is raised once, by the next
+    {!send} or {!receive}: [Connection_refused] or [Unreachable]; without one none is. Raises
+    {!Soil.exception-Error} with [Unreachable]. *)
 
 val join : ?interface:int -> File_descriptor.t -> Net.address -> unit
 (** [join d group] receives what is sent to the multicast address [group], on the interface with

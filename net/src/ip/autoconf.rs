@@ -82,7 +82,7 @@ pub(crate) struct Autoconf {
     /// The M and O flags: DHCPv6 has addresses, or only other things.
     pub(crate) managed: bool,
     pub(crate) other: bool,
-    /// RetransTimer and ReachableTime, where a router said them.
+    /// ReachableTime, where a router said it.
     pub(crate) reachable_ns: Option<u64>,
     solicitations: u8,
     solicit_at_ns: u64,
@@ -177,7 +177,7 @@ impl Autoconf {
         }
     }
 
-    /// Whether an address made from `prefix` may take it for on the link.
+    /// An address with the length of the prefix that it was made from.
     pub(crate) fn cidr(made: &Made) -> Cidr {
         Cidr {
             address: IpAddr::V6(made.address),

@@ -240,8 +240,11 @@ impl Net {
         if (remote_port, local_port) != DHCP6_PORTS {
             return false;
         }
-        client.input(payload, now_ns);
-        self.configure(interface);
+        if client.input(payload, now_ns) {
+            self.configure(interface);
+        } else {
+            i.due_ns = 0;
+        }
         true
     }
 

@@ -32,7 +32,7 @@ const DOMAIN_LIST: u16 = 24;
 
 /// REQ_MAX_RC of RFC 8415, 7.6.
 const REQUESTS: u32 = 10;
-/// IRT_DEFAULT, for information without a time (RFC 8415, 7.6).
+/// IRT_DEFAULT (RFC 8415, 7.6): no other time is asked for.
 const REFRESH_NS: u64 = 86_400 * SECOND;
 const SERVERS: usize = 4;
 
@@ -232,10 +232,11 @@ impl Client {
         message
     }
 
-    /// Takes a server's message in (RFC 8415, 16 and 18.2.9 and 18.2.10).
-    pub(crate) fn input(&mut self, message: &[u8], now_ns: u64) {
+    /// Takes a server's message in (RFC 8415, 16 and 18.2.9 and 18.2.10). Tells whether it answers
+    /// what was asked.
+    pub(crate) fn input(&mut self, message: &[u8], now_ns: u64) -> bool {
         let (Some(first), Some(rest)) = (be32(message, 0), message.get(4..)) else {
-            return;
+            return false;
         };
         let mut duid = [0, 3, 0, 1, 0, 0, 0, 0, 0, 0];
         put(&mut duid, 4, &self.mac);
@@ -246,10 +247,10 @@ impl Client {
         };
         let (kind, xid) = ((first >> 24) as u8, first & 0xff_ffff);
         let Some(server) = find(SERVER_ID) else {
-            return;
+            return false;
         };
         if xid != self.xid || find(CLIENT_ID) != Some(&duid) || server.len() > 130 {
-            return;
+            return false;
         }
         match (self.state, kind) {
             (State::Soliciting, ADVERTISE)
@@ -274,7 +275,7 @@ impl Client {
                         self.lease = None;
                         self.enter(State::Soliciting, now_ns.saturating_add(SECOND));
                     }
-                    return;
+                    return true;
                 };
                 self.server = server.to_vec();
                 self.information(rest);
@@ -285,6 +286,7 @@ impl Client {
             }
             _ => {}
         }
+        true
     }
 
     fn information(&mut self, rest: &[u8]) {

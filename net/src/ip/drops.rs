@@ -26,7 +26,7 @@ pub(crate) enum Drop {
     BadFragment,
     /// Fragments whose others didn't come in time.
     ReassemblyTimeout,
-    /// No room for more fragments.
+    /// Fragments that made room for those of other packets.
     ReassemblyFull,
     /// A port that nobody has.
     NoPort,

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::dhcp::Client;
 use super::drops::Drop;
 use super::filter::{Facts, FilterDirection};
 use super::header::{
@@ -10,7 +11,7 @@ use super::header::{
     IPV4_LEN, IPV6_LEN, Mac, TCP, UDP, be16, mac, pseudo_sum, v4,
 };
 use super::reassembly::{Fragment, Key, Refusal};
-use super::{EthernetInput, Input, LOOPBACK, Net, Origin, TcpInput, UdpInput};
+use super::{EthernetInput, Input, Interface, LOOPBACK, Net, Origin, TcpInput, UdpInput};
 use crate::checksum;
 use crate::config::is_unicast_v4;
 use crate::link::{RxChecksum, RxMeta};
@@ -196,6 +197,8 @@ impl Net {
         }
         let unicast = match self.destination_v4(interface, destination) {
             Some(unicast) => unicast,
+            // A lease may be offered to the address that it is about (RFC 2131, 4.1).
+            None if self.is_offer(interface, packet, header_len) => true,
             None => return Some(self.dropped(interface, Drop::NotForUs)),
         };
         if unicast && !how.to_us && !loopback {
@@ -256,11 +259,16 @@ impl Net {
         let group = address.is_broadcast()
             || i.is_broadcast(address)
             || address.is_multicast() && i.groups.listens(IpAddr::V4(address));
-        if group {
-            return Some(false);
-        }
-        // A lease may be offered to the address that it is about (RFC 2131, 4.1).
-        i.awaits(address).then_some(true)
+        group.then_some(false)
+    }
+
+    /// Whether a packet to an address that isn't ours may be the answer to a lease that is asked for.
+    fn is_offer(&self, interface: usize, packet: &[u8], header_len: usize) -> bool {
+        let (protocol, port) = (packet.get(9), be16(packet, header_len + 2));
+        let awaits = |i: &Interface| i.dhcp.as_ref().is_some_and(Client::awaits);
+        (protocol, port) == (Some(&UDP), Some(68))
+            && self.interfaces.get(interface).is_some_and(awaits)
+            && v4(packet, 16).is_some_and(|to| !to.is_multicast())
     }
 
     #[cold]
@@ -270,14 +278,17 @@ impl Net {
         key: Key,
         fragment: &Fragment<'_>,
     ) -> Input<'a> {
-        match self.reassembly.add(key, fragment, self.now_ns) {
+        let added = self.reassembly.add(key, fragment, self.now_ns);
+        for _ in 0..core::mem::take(&mut self.reassembly.evicted) {
+            self.drops.count(Drop::ReassemblyFull);
+        }
+        match added {
             Ok(None) => Input::Done,
             Ok(Some(mut packet)) => {
                 set_length(&mut packet);
                 Input::Whole(origin, packet)
             }
             Err(Refusal::Bad) => self.dropped(origin.interface, Drop::BadFragment),
-            Err(Refusal::Full) => self.dropped(origin.interface, Drop::ReassemblyFull),
         }
     }
 

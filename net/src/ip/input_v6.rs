@@ -68,7 +68,7 @@ impl Net {
         let mut at = IPV6_LEN;
         // Where the number of the header at `at` stands, for errors.
         let mut named_at = 6;
-        for count in 0..=EXTENSIONS {
+        for _ in 0..=EXTENSIONS {
             let next = *packet.get(at)?;
             let len = match context.protocol {
                 // Hop-by-hop options stand first or nowhere (RFC 8200, 4.1).
@@ -84,7 +84,6 @@ impl Net {
                 }
                 44 => return self.fragment_v6(&context, at, named_at),
                 59 => return Some(Input::Done),
-                _ if count == EXTENSIONS => None,
                 _ => return self.transport_v6(&context, at, named_at),
             };
             let Some(len) = len else {

@@ -72,11 +72,6 @@ impl Interface {
             .any(|a| a.on_link && broadcast_of(&a.cidr) == Some(address))
     }
 
-    /// Whether a lease is being asked for, whose offer may come to its address.
-    pub(crate) fn awaits(&self, address: Ipv4Addr) -> bool {
-        !address.is_multicast() && self.dhcp.as_ref().is_some_and(dhcp::Client::awaits)
-    }
-
     /// Whether packets to an IPv6 group are taken.
     pub(crate) fn listens_v6(&self, group: Ipv6Addr) -> bool {
         self.groups.listens(IpAddr::V6(group))

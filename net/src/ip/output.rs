@@ -91,14 +91,18 @@ impl Net {
         }
     }
 
-    /// Keeps a packet until its neighbour is known.
+    /// Keeps a packet that may leave until its neighbour is known.
     pub(super) fn hold(&mut self, route: &Route, packet: &Packet<'_>) -> Outcome {
+        let ready = |i: &super::Interface| i.is_ready(route.source);
+        if !self.interfaces.get(route.interface).is_some_and(ready) {
+            return Outcome::Resolving;
+        }
+        if !self.may_leave(route.interface, packet) {
+            return Outcome::Sent;
+        }
         let Some(interface) = self.interfaces.get_mut(route.interface) else {
             return Outcome::Unreachable;
         };
-        if !interface.is_ready(route.source) {
-            return Outcome::Resolving;
-        }
         if !interface.neighbors.hold(route.next_hop, packet.to_vec()) {
             self.drops.count(Drop::NeighborQueueFull);
         }

@@ -57,7 +57,6 @@ struct Partial {
     held: usize,
     cost: usize,
     until_ns: u64,
-    ecn: u8,
 }
 
 /// Why nothing came of a fragment.
@@ -65,8 +64,6 @@ struct Partial {
 pub(crate) enum Refusal {
     /// It contradicts another one, or itself.
     Bad,
-    /// No room.
-    Full,
 }
 
 /// All packets in pieces.
@@ -74,6 +71,8 @@ pub(crate) enum Refusal {
 pub(crate) struct Reassembly {
     partial: Vec<Partial>,
     bytes: usize,
+    /// Packets that made room for others, since this was last taken.
+    pub(crate) evicted: u32,
 }
 
 impl Reassembly {
@@ -97,7 +96,7 @@ impl Reassembly {
             None => self.begin(key, now_ns),
         };
         let Some(partial) = self.partial.get_mut(at) else {
-            return Err(Refusal::Full);
+            return Ok(None);
         };
         let before = partial.pieces.range(..end).next_back();
         if let Some((&offset, piece)) = before {
@@ -131,9 +130,6 @@ impl Reassembly {
         partial.held += len;
         partial.cost += len + OVERHEAD;
         self.bytes += len + OVERHEAD;
-        // The congestion mark of any fragment is one of the whole (RFC 3168, 5.3).
-        let marks = fragment.header.get(1).copied().unwrap_or(0) & 3;
-        partial.ecn |= if key.source.is_ipv4() { marks } else { 0 };
         if partial.total == Some(partial.held) && !partial.header.is_empty() {
             return Ok(self.finish(at));
         }
@@ -146,10 +142,10 @@ impl Reassembly {
         if self.partial.iter().filter(|p| own(p)).count() >= PACKETS_PER_SOURCE
             && let Some(oldest) = self.partial.iter().position(own)
         {
-            self.remove(oldest);
+            self.evict(oldest);
         }
         if self.partial.len() >= PACKETS {
-            self.remove(0);
+            self.evict(0);
         }
         let timeout_ns = if key.source.is_ipv4() {
             TIMEOUT_V4_NS
@@ -164,7 +160,6 @@ impl Reassembly {
             held: 0,
             cost: 0,
             until_ns: now_ns.saturating_add(timeout_ns),
-            ecn: 0,
         });
         self.partial.len() - 1
     }
@@ -183,7 +178,7 @@ impl Reassembly {
                 return;
             };
             match victim {
-                Some(at) => self.remove(at),
+                Some(at) => self.evict(at),
                 None => return,
             }
         }
@@ -196,15 +191,13 @@ impl Reassembly {
         for piece in partial.pieces.values() {
             whole.extend_from_slice(piece);
         }
-        let ecn = partial.ecn;
-        if ecn == 3
-            && let Some(byte) = whole.get_mut(1)
-            && *byte & 3 != 0
-        {
-            *byte |= 3;
-        }
         self.remove(at);
         Some(whole)
+    }
+
+    fn evict(&mut self, at: usize) {
+        self.evicted += 1;
+        self.remove(at);
     }
 
     fn remove(&mut self, at: usize) {
@@ -356,6 +349,7 @@ mod tests {
             reassembly.add(key, &piece(&data, 0, 1480), 0).unwrap();
         }
         assert!(reassembly.used().1 <= BYTES_PER_SOURCE + 200);
+        assert_eq!(reassembly.evicted, 1000 - 16, "each is counted");
         assert_eq!(
             reassembly
                 .add(key(2), &piece(&data, 48, 1952), 0)

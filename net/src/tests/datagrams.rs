@@ -1,6 +1,6 @@
 //! UDP, ICMP and fragments.
 
-use super::{MS, SECOND, address, pair, pattern, ready};
+use super::{MS, SECOND, address, ip, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, World};
 use crate::{Config, Error};
 
@@ -209,4 +209,62 @@ fn ports_are_taken_and_given_back() {
     let (len, from) = world.stacks[0].udp_recv_from(other, &mut buffer).unwrap();
     assert_eq!(len, 2);
     assert_eq!(from.ip(), address("127.0.0.1:0").ip());
+}
+
+#[test]
+fn a_connected_socket_hears_its_peer_only() {
+    let mut world = pair();
+    let server = world.stacks[1].udp_bind(address("10.0.0.2:9")).unwrap();
+    let other = world.stacks[1].udp_bind(address("10.0.0.2:10")).unwrap();
+    let client = world.stacks[0].udp_bind(address("10.0.0.1:5")).unwrap();
+    assert_eq!(
+        world.stacks[0].udp_send(client, b"x"),
+        Err(Error::NotConnected)
+    );
+    world.stacks[0]
+        .udp_connect(client, Some(address("10.0.0.2:9")))
+        .unwrap();
+    assert_eq!(
+        world.stacks[0].peer_address(client),
+        Ok(address("10.0.0.2:9"))
+    );
+    world.stacks[0].udp_send(client, b"hello").unwrap();
+    let stranger = address("10.0.0.1:5");
+    world.stacks[1].udp_connect(other, Some(stranger)).unwrap();
+    world.stacks[1].udp_send(other, b"not wanted").unwrap();
+    let batch: Vec<(&[u8], _)> = vec![
+        (b"a", address("10.0.0.1:5")),
+        (b"bc", address("10.0.0.1:5")),
+    ];
+    assert_eq!(world.stacks[1].udp_send_batch(server, &batch), Ok(2));
+    world.advance(10 * MS);
+    let mut got = Vec::new();
+    let mut take = |data: &[u8], from| got.push((data.to_vec(), from));
+    assert_eq!(world.stacks[0].udp_recv_batch(client, 10, &mut take), Ok(2));
+    let from = address("10.0.0.2:9");
+    assert_eq!(got, [(b"a".to_vec(), from), (b"bc".to_vec(), from)]);
+    // The other one was told that nobody hears it.
+    let refused = world.stacks[1].udp_recv_from(other, &mut [0; 9]);
+    assert_eq!(refused, Err(Error::ConnectionRefused));
+    let nothing = world.stacks[0].udp_recv_batch(client, 10, &mut |_, _| {});
+    assert_eq!(nothing, Err(Error::WouldBlock));
+}
+
+#[test]
+fn broadcasts_reach_all_sockets_of_the_port() {
+    let mut world = pair();
+    let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
+    let own = world.stacks[1].udp_bind(address("10.0.0.2:10")).unwrap();
+    let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
+    for to in ["255.255.255.255", "10.0.0.255"] {
+        for port in [9, 10] {
+            let to = core::net::SocketAddr::new(ip(to), port);
+            world.stacks[0].udp_send_to(client, b"x", to).unwrap();
+        }
+    }
+    world.advance(10 * MS);
+    for socket in [server, own] {
+        let count = world.stacks[1].udp_recv_batch(socket, 10, &mut |_, _| {});
+        assert_eq!(count, Ok(2));
+    }
 }

@@ -1,23 +1,27 @@
 //! Tests of the whole crate, over simulated cables.
 
+mod autoconf;
 mod close;
 mod configuration;
 mod datagrams;
+mod ethernet;
+mod filter;
+mod groups;
 mod handshake;
 mod hostile;
-mod internet;
 mod listen;
 mod options;
+mod routes;
 mod scale;
 mod scripted;
 mod transfer;
 mod window;
 mod wire;
 
-use core::net::SocketAddr;
+use core::net::{IpAddr, SocketAddr};
 
-use crate::sim::{Impairment, Offloads, World};
-use crate::{Config, Error, Handle, Stack};
+use crate::sim::{Cable, Impairment, Offloads, Script, World};
+use crate::{Config, Error, Handle, InterfaceConfig, InterfaceId, Stack};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1000 * MS;
@@ -81,4 +85,41 @@ pub(crate) fn pattern(len: usize) -> Vec<u8> {
     (0..len)
         .map(|n| (n % 251) as u8 ^ (n / 251) as u8)
         .collect()
+}
+
+pub(crate) const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
+
+pub(crate) fn ip(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+pub(crate) fn fixed(addresses: &[&str]) -> InterfaceConfig {
+    InterfaceConfig {
+        addresses: addresses
+            .iter()
+            .map(|a| a.parse().expect("a prefix"))
+            .collect(),
+        dad_transmits: 0,
+        ..Default::default()
+    }
+}
+
+/// A stack with an interface for each configuration, each before a script.
+pub(crate) fn scripted(configs: &[InterfaceConfig]) -> (World, Vec<Script>, Vec<InterfaceId>) {
+    let mut world = World::new();
+    let mut stack = world.stack(Config::default(), 70);
+    let (mut scripts, mut ids) = (Vec::new(), Vec::new());
+    for (n, config) in configs.iter().enumerate() {
+        let cable = Cable::new(Impairment::default(), n as u64);
+        let link = cable.link(0, MAC, 1500, Offloads::default());
+        ids.push(stack.add_interface(link, config).unwrap());
+        scripts.push(cable.script(1));
+        world.cables.push(cable);
+    }
+    world.stacks.push(stack);
+    (world, scripts, ids)
+}
+
+pub(crate) fn frames(script: &Script) -> Vec<Vec<u8>> {
+    core::iter::from_fn(|| script.take()).collect()
 }

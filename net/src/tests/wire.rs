@@ -98,3 +98,55 @@ pub(crate) fn parse_udp(frame: &[u8]) -> Option<(SocketAddr, SocketAddr, Vec<u8>
         frame[42..].to_vec(),
     ))
 }
+
+/// An ICMPv6 message to all nodes or to one, from fe80::9 at the script.
+pub(crate) fn icmp6(to: &str, hop_limit: u8, message: &[u8]) -> Vec<u8> {
+    let to: Ipv6Addr = to.parse().expect("an address");
+    let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 9);
+    let mut addresses = from.octets().to_vec();
+    addresses.extend(to.octets());
+    let mut message = message.to_vec();
+    let pseudo = checksum::pseudo_header(&addresses, 58, message.len());
+    let sum = !checksum::add(pseudo, checksum::sum(&message));
+    message[2..4].copy_from_slice(&sum.to_be_bytes());
+    let [.., a, b, c, d] = to.octets();
+    let mut frame = if to.is_multicast() {
+        vec![0x33, 0x33, a, b, c, d]
+    } else {
+        MAC.to_vec()
+    };
+    frame.extend(SCRIPT);
+    frame.extend([
+        0x86,
+        0xdd,
+        0x60,
+        0,
+        0,
+        0,
+        0,
+        message.len() as u8,
+        58,
+        hop_limit,
+    ]);
+    frame.extend(addresses);
+    frame.extend(message);
+    frame
+}
+
+/// A router advertisement from fe80::9.
+pub(crate) fn advertisement(lifetime_s: u16, flags: u8, options: &[&[u8]]) -> Vec<u8> {
+    let mut message = vec![134, 0, 0, 0, 64, flags];
+    message.extend(lifetime_s.to_be_bytes());
+    message.extend([0; 8]);
+    options.iter().for_each(|option| message.extend(*option));
+    icmp6("ff02::1", 255, &message)
+}
+
+pub(crate) fn prefix(text: &str, valid_s: u32) -> Vec<u8> {
+    let mut option = vec![3, 4, 64, 0xc0];
+    option.extend(valid_s.to_be_bytes());
+    option.extend(valid_s.to_be_bytes());
+    option.extend([0; 4]);
+    option.extend(text.parse::<Ipv6Addr>().expect("a prefix").octets());
+    option
+}

@@ -445,6 +445,17 @@ fn extension_headers_are_walked() {
             "{header:02x?}"
         );
     }
+    // Eight of them are passed, nine aren't.
+    for (count, answers) in [(8usize, 1), (9, 0)] {
+        talk.world.advance(2 * SECOND);
+        talk.host.take(&mut talk.world);
+        let mut headers = [60, 0, 1, 4, 0, 0, 0, 0].repeat(count);
+        headers[8 * (count - 1)] = 58;
+        talk.host.send_frame(&mut talk.world, &with(60, &headers));
+        let frames = talk.host.take(&mut talk.world);
+        let found = frames.iter().filter_map(|frame| Ip::parse(frame));
+        assert_eq!(found.count(), answers, "{count} extension headers");
+    }
     for broken in [&[0u8, 255, 1, 4][..], &[0, 0], &[44, 0, 0, 1]] {
         let frame = packet::ip(talk.host.macs(), from, to, 0, 64, broken);
         talk.host.send_frame(&mut talk.world, &frame);

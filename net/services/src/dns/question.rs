@@ -207,7 +207,7 @@ impl Question {
                 turn.sent = true;
                 self.stream = Stream::new(turn.stack, from, id, &query, turn.now_ns);
                 if self.stream.is_none() {
-                    self.again_ns = turn.now_ns;
+                    self.failed(turn, manner);
                 }
                 return;
             }
@@ -246,13 +246,17 @@ impl Question {
                 self.again_ns = turn.now_ns;
             }
             Verdict::NotUnderstood | Verdict::Failure => {
-                // Ask the next one at once.
-                self.failures += 1;
-                self.again_ns = turn.now_ns;
-                if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
-                    self.result = Some(Err(LookupError::ServerFailure));
-                }
+                self.failed(turn, manner);
             }
+        }
+    }
+
+    /// A server can't tell: the next one is asked at once, but none without end.
+    fn failed(&mut self, turn: &Turn<'_>, manner: &Manner) {
+        self.failures += 1;
+        self.again_ns = turn.now_ns;
+        if self.failures >= FAILED_ROUNDS * manner.servers.len() as u32 {
+            self.result = Some(Err(LookupError::ServerFailure));
         }
     }
 
@@ -266,17 +270,21 @@ impl Question {
                 turn.sent |= stream.has_written();
                 self.stream = Some(stream);
             }
-            // Nothing of use: the next server.
-            Err(_) => {
-                self.again_ns = turn.now_ns;
+            Err(error) => {
+                // One that was waited for isn't asked again soon.
+                match error {
+                    Error::TimedOut => self.again_ns = turn.now_ns,
+                    _ => self.failed(turn, manner),
+                }
                 stream.close(turn.stack);
             }
             Ok(answer) => {
                 self.again_ns = turn.now_ns;
                 let message = Message::new(answer)
                     .filter(|message| message.id() == id && self.is_answer(manner, message));
-                if let Some(message) = message {
-                    self.read(turn, manner, &message);
+                match message {
+                    Some(message) => self.read(turn, manner, &message),
+                    None => self.failed(turn, manner),
                 }
                 stream.close(turn.stack);
             }

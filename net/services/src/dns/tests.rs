@@ -257,6 +257,21 @@ fn a_server_whose_tcp_is_silent_ends_in_time() {
 }
 
 #[test]
+fn a_server_that_refuses_tcp_is_not_asked_for_ever() {
+    let mut lab = lab(|_, _, _| Reply::code(0x0200));
+    let stack = &mut lab.world.stacks[1];
+    stack.close(lab.listener).expect("the listener");
+    let elsewhere = stack.tcp_listen(address("10.0.0.2:54"), 8);
+    lab.listener = elsewhere.expect("a free port");
+    assert_eq!(
+        lab.addresses("many.example"),
+        Err(LookupError::ServerFailure)
+    );
+    assert_eq!(lab.queries.len(), 2);
+    assert!(lab.world.now_ns < SECOND);
+}
+
+#[test]
 fn records_of_services_texts_and_pointers() {
     let mut lab = lab(|_, wanted, _| {
         let service = |priority: u8, target: &str| {
