@@ -47,6 +47,10 @@ pub enum Error {
     OutOfMemory,
     /// The volume has as many open files as it can have.
     TooManyOpen,
+    /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+    TooManyLinks,
+    /// Two names on different volumes, which a rename or a hard link can't join.
+    CrossVolume,
 }
 
 impl Error {
@@ -71,6 +75,8 @@ impl Error {
             Self::PermissionDenied => "permission denied",
             Self::OutOfMemory => "out of memory",
             Self::TooManyOpen => "too many open files",
+            Self::TooManyLinks => "too many links",
+            Self::CrossVolume => "not on the same volume",
         }
     }
 }

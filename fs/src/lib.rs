@@ -29,4 +29,6 @@ pub mod volume;
 pub use block::{Block, BlockError};
 pub use error::{Error, MountError};
 pub use mounts::Mounts;
-pub use volume::{Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Volume};
+pub use volume::{
+    Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Volume, Walk,
+};

@@ -38,18 +38,45 @@ pub enum Kind {
     File,
     /// A directory.
     Directory,
+    /// A symbolic link. Volumes never follow one: [`Volume::resolve`] says where a path meets it.
+    Symlink,
+}
+
+/// Where a walk along a path came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Walk {
+    /// No symbolic link on the way; whether there is anything is the next operation's answer.
+    Plain,
+    /// A symbolic link.
+    Link {
+        /// Bytes of the path up to the end of the link's name.
+        end: usize,
+        /// What the link says: a path, absolute or relative to the link's directory.
+        target: String,
+    },
 }
 
 /// What is known of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
-    /// File or directory.
+    /// File, directory or symbolic link.
     pub kind: Kind,
-    /// Bytes in the file; 0 for a directory.
+    /// Bytes in the file, or in a link's target; 0 for a directory.
     pub size: u64,
     /// When the contents last changed, in seconds since 1970-01-01 UTC (FAT keeps even seconds,
     /// and nothing for its root directory: 0).
     pub modified: i64,
+    /// Nanoseconds of that, below 1 000 000 000; 0 where the file system keeps seconds.
+    pub modified_ns: u32,
+    /// When the contents were last read, in seconds, as far as the file system notes it; else as
+    /// `modified`.
+    pub accessed: i64,
+    /// When the file or what is known of it last changed, in seconds; else as `modified`.
+    pub changed: i64,
+    /// Names that the file has; 1 where there are no hard links.
+    pub links: u32,
+    /// A number that no other file of the volume has at the same time, or 0 where there is none.
+    pub inode: u64,
     /// Whether the file is marked read-only.
     pub read_only: bool,
 }
@@ -166,6 +193,34 @@ pub trait Volume: Send {
     /// directory into itself, [`Error::Busy`] when what is replaced is open. Open files keep their
     /// handles.
     fn rename(&mut self, from: &str, to: &str) -> Result<(), Error>;
+
+    /// Gives the file `path` a second name, `new`, on the same volume. [`Error::Exists`],
+    /// [`Error::IsDirectory`], [`Error::TooManyLinks`]; [`Error::Unsupported`] without hard links.
+    fn link(&mut self, path: &str, new: &str) -> Result<(), Error> {
+        let _ = (path, new);
+        Err(Error::Unsupported)
+    }
+
+    /// Makes the symbolic link `path`, which says `target`; that isn't looked at.
+    /// [`Error::Exists`]; [`Error::Unsupported`] without symbolic links.
+    fn symlink(&mut self, target: &str, path: &str) -> Result<(), Error> {
+        let _ = (target, path);
+        Err(Error::Unsupported)
+    }
+
+    /// Where `path` first meets a symbolic link; its last name counts only if `last` is set. Names
+    /// that aren't there are plain. Volumes without symbolic links have nothing to look for.
+    fn resolve(&mut self, path: &str, last: bool) -> Result<Walk, Error> {
+        let _ = (path, last);
+        Ok(Walk::Plain)
+    }
+
+    /// The contents of a whole file that lie in memory for as long as the program runs, for reading
+    /// without a copy; `None` where they don't.
+    fn contents(&mut self, file: FileId) -> Result<Option<&'static [u8]>, Error> {
+        let _ = file;
+        Ok(None)
+    }
 
     /// Makes everything durable.
     fn sync(&mut self) -> Result<(), Error>;

@@ -35,6 +35,8 @@ type code =
   | Message_too_long
   | Bad_configuration
   | Permission_denied
+  | Too_many_links
+  | Cross_volume
   | Deadlock
   | Unknown of int
 
@@ -81,6 +83,8 @@ let message = function
   | Message_too_long -> "message too long"
   | Bad_configuration -> "bad configuration"
   | Permission_denied -> "permission denied"
+  | Too_many_links -> "too many links"
+  | Cross_volume -> "not on the same volume"
   | Deadlock -> "deadlock"
   | Unknown n -> "unknown error " ^ string_of_int n
 

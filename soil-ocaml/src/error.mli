@@ -44,6 +44,10 @@ type code =
   | Message_too_long  (** The datagram is larger than can be sent. *)
   | Bad_configuration  (** A [SOIL_…] variable can't be understood. *)
   | Permission_denied  (** The host doesn't let the process do it. *)
+  | Too_many_links
+      (** A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+      *)
+  | Cross_volume  (** Two paths are on different volumes. *)
   | Deadlock  (** Every task waits for another one and nothing can wake any of them. *)
   | Unknown of int  (** A code that this version of the library doesn't know. *)
 

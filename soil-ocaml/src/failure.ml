@@ -37,6 +37,8 @@ let code r : Error.code =
   | Some Message_too_long -> Message_too_long
   | Some Bad_configuration -> Bad_configuration
   | Some Permission_denied -> Permission_denied
+  | Some Too_many_links -> Too_many_links
+  | Some Cross_volume -> Cross_volume
 
 let detail_max = 512
 

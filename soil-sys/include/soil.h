@@ -176,6 +176,14 @@ enum soil_error
    * The platform doesn't permit it.
    */
   SOIL_ERROR_PERMISSION_DENIED = 36,
+  /**
+   * A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+   */
+  SOIL_ERROR_TOO_MANY_LINKS = 37,
+  /**
+   * Two names on different volumes, which a rename or a hard link can't join.
+   */
+  SOIL_ERROR_CROSS_VOLUME = 38,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -319,6 +327,11 @@ typedef int32_t soil_error;
  * [`soil_fs_stat`]: a directory.
  */
 #define ENTRY_DIRECTORY 1
+
+/**
+ * [`soil_fs_stat`]: a symbolic link.
+ */
+#define ENTRY_SYMLINK 2
 
 /**
  * [`soil_counters`]: bytes of memory in use.

@@ -110,6 +110,8 @@ pub const OPEN_APPEND: Int = 32;
 pub const ENTRY_FILE: Int = 0;
 /// [`soil_fs_stat`]: a directory.
 pub const ENTRY_DIRECTORY: Int = 1;
+/// [`soil_fs_stat`]: a symbolic link.
+pub const ENTRY_SYMLINK: Int = 2;
 
 /// [`soil_counters`]: bytes of memory in use.
 pub const COUNTER_MEMORY: Int = 0;

@@ -82,6 +82,10 @@ pub enum Error {
     BadConfiguration = 35,
     /// The platform doesn't permit it.
     PermissionDenied = 36,
+    /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+    TooManyLinks = 37,
+    /// Two names on different volumes, which a rename or a hard link can't join.
+    CrossVolume = 38,
 }
 
 /// Why there is no result yet, or none at all.

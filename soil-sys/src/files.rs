@@ -215,6 +215,7 @@ fn fill_stat(into: IntsPiece, kind: Kind, size: u64, modified: i64) {
     let kind = match kind {
         Kind::File => crate::abi::ENTRY_FILE,
         Kind::Directory => crate::abi::ENTRY_DIRECTORY,
+        Kind::Symlink => crate::abi::ENTRY_SYMLINK,
     };
     // SAFETY: the operation has not completed.
     unsafe { into.fill(&[size as Int, kind, modified as Int]) };

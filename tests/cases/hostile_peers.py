@@ -12,6 +12,7 @@ import time
 
 from cases.network import counters, in_every_form, load_words, services
 from harness.context import ROOT, Skip
+from harness.tap import ip
 
 MALFORMED = os.path.join(ROOT, "tests", "peers", "malformed.py")
 IMAGE_AND_PROCESS = ("process", "microvm")
@@ -55,7 +56,9 @@ def still_serves(context, child, tap):
     while counters(tap)["descriptors"] >= 20:
         assert time.monotonic() < deadline, counters(tap)
         time.sleep(1)
-    assert "Fatal" not in child.text and "panic" not in child.text, child.text
+    # An exception of OCaml's, a panic of Rust's in the image, and one in the process.
+    for word in ("Fatal", "panic", "internal error"):
+        assert word not in child.text, child.text
 
 
 def mac_of(context, tap):
@@ -137,15 +140,14 @@ def malformed(context, form, seconds):
     if context.run(python, "-c", "import scapy", check=False).returncode != 0:
         raise Skip("Scapy is not installed; run: apt-get install python3-scapy")
     mac = mac_of(context, tap)
+    # Claims to the guest's address would spoil the host's table, for which nobody else is to blame.
+    ip("neigh", "replace", tap.guest, "lladdr", mac, "nud", "permanent", "dev", tap.name)
     copy = context.child(load_words("copy", tap.guest, 7, 200_000))
     seed = os.environ.get("SOIL_FUZZ_SEED", "1")
     command = [python, MALFORMED, tap.name, tap.host, tap.guest, mac, str(seconds), seed]
     text = context.run(*command).stdout
-    assert int(re.search(r"sent=(\d+)", text)[1]) > 20 * seconds, text
-    copy.finish(context.remaining())
-    # Claims to the guest's address may have spoilt the host's table; nobody else is to blame.
-    context.run("ip", "neigh", "flush", "dev", tap.name)
-    time.sleep(1)
+    assert int(re.search(r"sent=(\d+)", text)[1]) > 100 * seconds, text
+    assert copy.finish(context.remaining()) == 0, copy.text
     still_serves(context, child, tap)
 
 

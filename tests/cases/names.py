@@ -1,6 +1,7 @@
 """Names, the time of day and what shows the network, against servers of the test's own."""
 
 import os
+import re
 import socket
 import struct
 import threading
@@ -8,6 +9,7 @@ import time
 
 from cases.network import Server, in_every_form, services
 from harness.context import FORMS, clean, outcome
+from harness.tap import ip
 
 NAMES = "tests/programs/soil/names.exe"
 A, CNAME, SOA, PTR, TXT, SRV = 1, 5, 6, 12, 16, 33
@@ -125,21 +127,25 @@ def the_fastest_address_wins(context, form):
     """Happy Eyeballs (RFC 8305, 5): an address where nobody is costs 250 ms, one that refuses nothing."""
     tap = context.tap()
     peer = Server(tap, lambda connection: connection.sendall(b"welcome"))
-    dead = socket.inet_aton(f"{tap.prefix}.77")
-    host = socket.inet_aton(tap.host)
+    ip("addr", "add", f"{tap.prefix}.78/24", "dev", tap.name)
+    dead, refusing, host = (socket.inet_aton(text) for text in (f"{tap.prefix}.77", f"{tap.prefix}.78", tap.host))
     zone = {
         ("slow.test", A): [dead, host],
+        ("closed.test", A): [refusing, host],
         ("dead.test", A): [dead],
     }
     NameServer(tap, zone)
-    output = run(
-        context, form, tap, "connect", f"slow.test:{peer.port}", "connect", "slow.test:9", "connect", "dead.test:9"
-    )
-    first, *others = [line for line in output.splitlines() if line.startswith("connect ")]
-    assert f"{tap.host}:{peer.port} after" in first and "says welcome" in first, output
-    seconds = float(first.split("after ")[1].split(" s")[0])
-    assert 0.2 < seconds < 2.0, output
-    assert ": host unreachable" in others[1] or "unreachable" in others[1] or "timed out" in others[1], output
+    ports = (f"slow.test:{peer.port}", f"closed.test:{peer.port}", "closed.test:9", "dead.test:9")
+    output = run(context, form, tap, *(word for target in ports for word in ("connect", target)))
+    slow, closed, *failed = [line for line in output.splitlines() if line.startswith("connect ")]
+    seconds = []
+    for line in (slow, closed):
+        # What came too late, or was refused, has left nothing.
+        found = re.search(rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome", line)
+        assert found, output
+        seconds.append(float(found[1]))
+    assert 0.2 < seconds[0] < 2.0 and seconds[1] < 0.2, output
+    assert failed == ["connect closed.test:9: connection refused", "connect dead.test:9: unreachable"], output
 
 
 class TimeServer:

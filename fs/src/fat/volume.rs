@@ -181,9 +181,9 @@ impl FatVolume {
         }
         match (known.kind, flags.contains(OpenFlags::DIRECTORY)) {
             (Kind::Directory, false) => return Err(Error::IsDirectory),
-            (Kind::File, true) => return Err(Error::NotDirectory),
+            (Kind::File | Kind::Symlink, true) => return Err(Error::NotDirectory),
             (Kind::Directory, true) => return Ok(self.handles.add(Handle { node, flags })),
-            (Kind::File, false) => {}
+            (Kind::File | Kind::Symlink, false) => {}
         }
         let mode = if flags.contains(OpenFlags::WRITE) {
             if !self.writable || self.corrupt.is_some() {
@@ -351,6 +351,7 @@ impl FatVolume {
 /// What hadris-fat knows of a node, in our words.
 pub(super) fn stat(known: &Metadata) -> Stat {
     let directory = known.file_type() == FileType::Dir;
+    let modified = known.modified().map_or(0, |time| time.unix_seconds());
     Stat {
         kind: if directory {
             Kind::Directory
@@ -358,7 +359,12 @@ pub(super) fn stat(known: &Metadata) -> Stat {
             Kind::File
         },
         size: known.len(),
-        modified: known.modified().map_or(0, |time| time.unix_seconds()),
+        modified,
+        modified_ns: 0,
+        accessed: modified,
+        changed: modified,
+        links: 1,
+        inode: 0,
         read_only: known.permissions().bits() & 0o222 == 0,
     }
 }

@@ -166,7 +166,7 @@ fn a_silent_host_means_timed_out() {
     let client = world.stacks[0]
         .tcp_connect(address("10.0.0.2:80"), None)
         .unwrap();
-    world.advance(74 * SECOND);
+    world.advance(179 * SECOND);
     assert_eq!(
         world.stacks[0].tcp_connect_result(client),
         Err(Error::WouldBlock)

@@ -1,12 +1,15 @@
 //! Frames made and read by hand, for scripts.
 
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use smoltcp::phy::ChecksumCapabilities;
 use smoltcp::wire::{
     EthernetAddress, EthernetFrame, EthernetProtocol, IpProtocol, IpRepr, TcpPacket, TcpRepr,
     UdpPacket, UdpRepr,
 };
+
+use super::MAC;
+use crate::checksum;
 
 /// The MAC address of scripts.
 pub(crate) const SCRIPT: [u8; 6] = [2, 0, 0, 0, 9, 9];

@@ -18,7 +18,7 @@ fn of(family: Family, kinds: [(u8, u8); 2]) -> (u8, u8) {
 }
 
 /// An ICMP error about a segment that the stack sent, from a router.
-pub fn error(talk: &mut Talk, about: &Tcp, kind: (u8, u8), rest: u32) {
+fn error(talk: &mut Talk, about: &Tcp, kind: (u8, u8), rest: u32) {
     let frame = about.frame(talk.host.macs());
     let quoted = match about.from.is_ipv4() {
         true => &frame[14..14 + 28],
@@ -90,26 +90,33 @@ fn an_error_about_what_was_never_sent_is_ignored() {
     }
 }
 
-pub fn too_big(family: Family, mtu: u32) -> ((u8, u8), u32) {
+fn too_big(family: Family, mtu: u32) -> ((u8, u8), u32) {
     (of(family, [(3, 4), (2, 0)]), mtu)
+}
+
+/// A connection whose first segment of 1440 bytes didn't fit a path of `mtu` bytes, as a router says; the
+/// segment's number, which the host waits for.
+pub fn told_too_big(family: Family, mtu: u32) -> (Talk, u32) {
+    let mut talk = Talk::accepted(family);
+    talk.listen(300 * MS);
+    let begin = talk.ack;
+    let handle = talk.handle();
+    talk.stack()
+        .tcp_write(handle, &pattern(6000))
+        .expect("room");
+    let sent = talk.listen(MS);
+    assert_eq!(sent[0].payload.len(), 1440);
+    talk.ack = begin;
+    let (kind, rest) = too_big(family, mtu);
+    error(&mut talk, &sent[0], kind, rest);
+    (talk, begin)
 }
 
 /// RFC 1191, 3; RFC 8201, 4: smaller segments after Packet Too Big, at once.
 #[test]
 fn packet_too_big_makes_segments_smaller() {
     for (family, headers) in [(V4, 40), (V6, 60)] {
-        let mut talk = Talk::accepted(family);
-        talk.listen(300 * MS);
-        let begin = talk.ack;
-        let handle = talk.handle();
-        talk.stack()
-            .tcp_write(handle, &pattern(6000))
-            .expect("room");
-        let sent = talk.listen(MS);
-        assert_eq!(sent[0].payload.len(), 1440);
-        talk.ack = begin;
-        let (kind, rest) = too_big(family, 1400);
-        error(&mut talk, &sent[0], kind, rest);
+        let (mut talk, begin) = told_too_big(family, 1400);
         let again = talk.expect(300 * MS, |segment| segment.seq == begin);
         assert_eq!(again.payload.len(), 1400 - headers);
         for segment in talk.listen(SECOND) {

@@ -339,6 +339,8 @@ fn code(error: Error) -> crate::error::Error {
         Error::PermissionDenied => To::ReadOnly,
         Error::OutOfMemory => To::OutOfMemory,
         Error::TooManyOpen => To::TooManyOpen,
+        Error::TooManyLinks => To::TooManyLinks,
+        Error::CrossVolume => To::CrossVolume,
     }
 }
 
@@ -347,6 +349,7 @@ pub fn pack(into: &mut [u8], name: &str, kind: Kind) -> Option<usize> {
     let kind = match kind {
         Kind::File => crate::abi::ENTRY_FILE,
         Kind::Directory => crate::abi::ENTRY_DIRECTORY,
+        Kind::Symlink => crate::abi::ENTRY_SYMLINK,
     };
     let total = 3 + name.len();
     let [place, low, high, text @ ..] = into.get_mut(..total)? else {

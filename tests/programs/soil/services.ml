@@ -45,10 +45,8 @@ let counters connection =
 let udp_echo socket =
   let buffer = Bytes.create 65536 in
   while true do
-    (* A client that is gone says so by ICMP; the others go on. *)
-    try
-      let n, from = Soil.Udp.receive socket buffer 0 65536 in
-      Soil.Udp.send socket from buffer 0 n
+    let n, from = Soil.Udp.receive socket buffer 0 65536 in
+    try Soil.Udp.send socket from buffer 0 n
     with Soil.Error e -> prerr_endline (Soil.Error.to_string e)
   done
 
