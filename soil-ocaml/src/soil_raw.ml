@@ -40,6 +40,8 @@ type error =
   | Message_too_long  (** The datagram doesn't fit. *)
   | Bad_configuration  (** An environment variable has a value that makes no sense. *)
   | Permission_denied  (** The platform doesn't permit it. *)
+  | Too_many_links  (** A path leads over more than 40 symbolic links, or a file has as many names as it can have. *)
+  | Cross_volume  (** Two names on different volumes, which a rename or a hard link can't join. *)
 (** Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning. *)
 
 let error_of_code = function
@@ -79,6 +81,8 @@ let error_of_code = function
   | 34 -> Some Message_too_long
   | 35 -> Some Bad_configuration
   | 36 -> Some Permission_denied
+  | 37 -> Some Too_many_links
+  | 38 -> Some Cross_volume
   | _ -> None
 (** [error_of_code n] is the error that the result [-n] stands for. *)
 
@@ -162,6 +166,9 @@ let entry_file = 0
 
 let entry_directory = 1
 (** [soil_fs_stat]: a directory. *)
+
+let entry_symlink = 2
+(** [soil_fs_stat]: a symbolic link. *)
 
 let counter_memory = 0
 (** [soil_counters]: bytes of memory in use. *)
