@@ -6,6 +6,16 @@ cd "$(dirname "$0")/../.." || exit 1
 long=
 [ "${1:-}" != --long ] || long=--long
 
+# What a whole run writes below the repository, in KiB; a full disk shows as errors of every kind.
+needed=5000000
+free=$(df -Pk . | awk 'NR == 2 { print $4 }')
+if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then
+  echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
+  exit 1
+fi
+# Nobody builds twice in CI: without what the next build would use, half of the disk suffices and the build is faster.
+[ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
+
 passed=0
 failed=0
 failures=
