@@ -73,6 +73,10 @@ let in_use () =
   D.with_close (listen ()) @@ fun l ->
   let port = (Soil.Tcp.local l).port in
   fails_with "twice" Address_in_use (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ());
+  (* What was said of it isn't said of the next failure, which has no text. *)
+  let detail f = match f () with _ -> "none" | exception Soil.Error e -> e.detail in
+  bool "a text" true (detail (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ()) <> "");
+  string "its own text" "" (detail (fun () -> Soil.Udp.local l));
   is_invalid "port" (fun () -> Soil.Tcp.listen ~port:(-1) ());
   is_invalid "backlog" (fun () -> Soil.Tcp.listen ~backlog:0 ~port:0 ())
 
