@@ -76,7 +76,8 @@ let in_use () =
   (* What was said of it isn't said of the next failure, which has no text. *)
   let detail f = match f () with _ -> "none" | exception Soil.Error e -> e.detail in
   bool "a text" true (detail (fun () -> Soil.Tcp.listen ~address:N.loopback ~port ()) <> "");
-  string "its own text" "" (detail (fun () -> Soil.Udp.local l));
+  D.close l;
+  string "its own text" "" (detail (fun () -> Soil.Tcp.accept l));
   is_invalid "port" (fun () -> Soil.Tcp.listen ~port:(-1) ());
   is_invalid "backlog" (fun () -> Soil.Tcp.listen ~backlog:0 ~port:0 ())
 
