@@ -1,0 +1,85 @@
+//! The program's memory, as system calls reach it: every range is checked before it is touched.
+
+use crate::errno::Errno;
+use crate::memory::{self, PROGRAM};
+
+/// # Errors
+/// EFAULT where the range can't be the program's.
+fn user(start: u64, len: u64) -> Result<*mut u8, Errno> {
+    let end = start.checked_add(len).ok_or(Errno::EFAULT)?;
+    let all = memory::image::all();
+    let inside = |range: &core::ops::Range<u64>| range.start <= start && end <= range.end;
+    if inside(&PROGRAM) || inside(&all) {
+        Ok(start as *mut u8)
+    } else {
+        Err(Errno::EFAULT)
+    }
+}
+
+pub(super) fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
+    let pointer = user(start, len)?;
+    // SAFETY: addresses that may be the program's; a page that isn't there is a crash with a report, as it would be
+    // in the program. The slice is gone when the system call returns.
+    Ok(unsafe { core::slice::from_raw_parts(pointer, len as usize) })
+}
+
+/// The program's buffer of `len` bytes at `start`, for the time of a system call.
+pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8], Errno> {
+    let pointer = user(start, len)?;
+    // SAFETY: as for `bytes`; the program waits for the system call and doesn't look.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer, len as usize) })
+}
+
+/// The zero-terminated string at `start`, with its length limited as paths are.
+pub(super) fn path<'a>(start: u64) -> Result<&'a [u8], Errno> {
+    const PATH_MAX: u64 = 4096;
+    for len in 0..PATH_MAX {
+        if bytes(start.wrapping_add(len), 1)? == [0] {
+            return bytes(start, len);
+        }
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
+pub(super) fn is_empty(start: u64) -> bool {
+    path(start).is_ok_and(<[u8]>::is_empty)
+}
+
+/// Copies `data` to the program's buffer of `room` bytes at `start`.
+pub(super) fn copy_out(start: u64, room: u64, data: &[u8]) -> Result<(), Errno> {
+    if room < data.len() as u64 {
+        return Err(Errno::ERANGE);
+    }
+    bytes_mut(start, data.len() as u64)?.copy_from_slice(data);
+    Ok(())
+}
+
+/// Stores words at `start`.
+pub fn store(start: u64, words: &[u64]) -> Result<u64, Errno> {
+    let target = bytes_mut(start, words.len() as u64 * 8)?;
+    for (slot, word) in target.chunks_exact_mut(8).zip(words) {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(0)
+}
+
+/// Loads the `N` words at `start`.
+pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
+    let source = bytes(start, N as u64 * 8)?;
+    let mut words = [0; N];
+    for (word, chunk) in words.iter_mut().zip(source.chunks_exact(8)) {
+        *word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+    }
+    Ok(words)
+}
+
+/// The `count` pieces of `struct iovec` at `start`, each an address and a length.
+pub(super) fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]], Errno> {
+    const IOV_MAX: u64 = 1024;
+    if count > IOV_MAX || !start.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    let pointer = user(start, count * 16)?;
+    // SAFETY: as for `bytes`, aligned, and two words have no invalid value.
+    Ok(unsafe { core::slice::from_raw_parts(pointer.cast(), count as usize) })
+}
