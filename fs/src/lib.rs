@@ -3,7 +3,7 @@
 //! A [`Block`] is a disk; [`fat::mount`] makes a [`Volume`] of it; [`Mounts`] says which volume a
 //! path leads to. From the top down:
 //!
-//! - [`volume`]: the trait, its flags and records; [`path`] and [`mounts`]: names.
+//! - [`volume`]: the trait, its flags and records; [`path`], [`walk`] and [`mounts`]: names.
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
 //! - `cache`: write-back, reading ahead, commits.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
@@ -25,6 +25,7 @@ pub mod fat;
 pub mod mounts;
 pub mod path;
 pub mod volume;
+pub mod walk;
 
 pub use block::{Block, BlockError};
 pub use error::{Error, MountError};

@@ -63,6 +63,21 @@ impl<V> Mounts<V> {
         Err(Error::NotFound)
     }
 
+    /// Bytes of the normalised path `path` that are the mount point of its volume; the rest, with its slash, is the path on that.
+    pub fn point_len(&self, path: &str) -> usize {
+        let found = self
+            .entries
+            .iter()
+            .find(|(point, _)| below(point, path).is_some());
+        found.map_or(0, |(point, _)| point.len() * usize::from(point != "/"))
+    }
+
+    /// A mount point below the normalised path `path`.
+    pub fn below(&self, path: &str) -> Option<&str> {
+        let mut points = self.entries.iter().map(|(point, _)| point.as_str());
+        points.find(|point| below(path, point).is_some_and(|rest| !rest.is_empty()))
+    }
+
     /// Mount points with their volumes, the longest first.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.entries
@@ -156,6 +171,19 @@ mod tests {
             resolve(&mounts, "/www/data/a"),
             Ok((1, "/data/a".to_string()))
         );
+    }
+
+    #[test]
+    fn points_are_measured_and_found_below() {
+        let mut mounts = table();
+        assert_eq!(mounts.point_len("/www/data/a"), "/www/data".len());
+        assert_eq!(mounts.point_len("/nothing"), 0);
+        mounts.add("/", 9).unwrap();
+        assert_eq!(mounts.point_len("/nothing"), 0);
+        assert_eq!(mounts.below("/www"), Some("/www/data"));
+        assert_eq!(mounts.below("/www/data"), None);
+        assert_eq!(mounts.below("/ww"), None);
+        assert!(mounts.below("/").is_some());
     }
 
     #[test]

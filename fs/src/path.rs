@@ -17,30 +17,38 @@ pub const MAX_PATH: usize = 4095;
 /// [`Error::Invalid`] when empty, [`Error::InvalidName`] with a NUL, [`Error::NameTooLong`] past
 /// [`MAX_PATH`].
 pub fn normalise(path: &str) -> Result<String, Error> {
-    if path.is_empty() {
-        return Err(Error::Invalid);
-    }
-    if path.len() > MAX_PATH {
-        return Err(Error::NameTooLong);
-    }
-    if path.contains('\0') {
-        return Err(Error::InvalidName);
-    }
+    check(path)?;
     let mut plain = String::with_capacity(path.len() + 1);
     for name in path.split('/') {
         match name {
             "" | "." => {}
             ".." => plain.truncate(plain.rfind('/').unwrap_or(0)),
-            _ => {
-                plain.push('/');
-                plain.push_str(name);
-            }
+            _ => push(&mut plain, name),
         }
     }
     if plain.is_empty() {
         plain.push('/');
     }
     Ok(plain)
+}
+
+/// What no path may be; see [`normalise`].
+pub(crate) fn check(path: &str) -> Result<(), Error> {
+    if path.is_empty() {
+        Err(Error::Invalid)
+    } else if path.len() > MAX_PATH {
+        Err(Error::NameTooLong)
+    } else if path.contains('\0') {
+        Err(Error::InvalidName)
+    } else {
+        Ok(())
+    }
+}
+
+/// Adds a name at the end.
+pub(crate) fn push(path: &mut String, name: &str) {
+    path.push('/');
+    path.push_str(name);
 }
 
 /// The names of a normalised path, from the root on.
