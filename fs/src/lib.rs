@@ -23,6 +23,7 @@ pub mod error;
 pub mod fake;
 pub mod fat;
 pub mod mounts;
+pub mod partition;
 pub mod path;
 pub mod volume;
 pub mod walk;

@@ -1,0 +1,201 @@
+//! Partitions of a disk: GPT (UEFI specification 2.10, chapter 5) and MBR with its extended
+//! partitions.
+//!
+//! [`table`] reads what is there, [`Table::find`] picks one by number or label, and [`Slice`] is the
+//! part of the disk that it names. Nothing is ever written to a table.
+
+mod gpt;
+mod mbr;
+mod slice;
+
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::{Block, BlockError, Error, MountError};
+
+pub use slice::Slice;
+
+/// How a disk is divided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Not at all, as far as can be seen: a file system may be on the whole disk.
+    Whole,
+    /// By a master boot record.
+    Mbr,
+    /// By a GUID partition table.
+    Gpt,
+}
+
+/// One partition, as its table says; [`Table::find`] checks it against the disk.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Partition {
+    /// From 1. MBR: 1 to 4 for primary partitions, from 5 for logical ones. GPT: the entry's place.
+    pub number: u32,
+    /// Its first sector.
+    pub first: u64,
+    /// Its sectors, at least one.
+    pub sectors: u64,
+    /// GPT's name for it, empty for none and for MBR. What isn't UTF-16 shows as U+FFFD.
+    pub label: String,
+}
+
+impl Partition {
+    fn end(&self) -> u64 {
+        self.first.saturating_add(self.sectors)
+    }
+}
+
+/// What [`table`] found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// The kind of table.
+    pub scheme: Scheme,
+    /// Its partitions by number.
+    pub partitions: Vec<Partition>,
+    /// What is wrong with the table though it can be used, each in one line with the remedy. They
+    /// are in the log, too.
+    pub warnings: Vec<String>,
+    /// Sectors of the disk.
+    disk: u64,
+}
+
+fn refused<T>(error: Error, detail: String) -> Result<T, MountError> {
+    Err(MountError { error, detail })
+}
+
+fn unreadable(sector: u64, error: BlockError) -> MountError {
+    MountError {
+        error: error.into(),
+        detail: format!("sector {sector} can't be read: {error}; check the disk"),
+    }
+}
+
+/// Reads the partition table of `device`: some 40 KiB at most of a usual one, and
+/// never more than 600 KiB.
+///
+/// A GPT is taken from its second copy, with a warning, when the first is damaged. An error for a
+/// device that can't be read, and for a GPT with no good copy.
+pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
+    let sector = device.sector_size();
+    let mut table = Table {
+        scheme: Scheme::Whole,
+        partitions: Vec::new(),
+        warnings: Vec::new(),
+        disk: device.sectors(),
+    };
+    if !(512..=4096).contains(&sector) || device.sectors() == 0 {
+        return Ok(table);
+    }
+    let mut boot = vec![0; sector];
+    device
+        .read(0, &mut boot)
+        .map_err(|error| unreadable(0, error))?;
+    match mbr::look(&boot) {
+        mbr::Content::Protective => gpt::read(device, &mut table)?,
+        mbr::Content::Entries(entries) => mbr::read(device, &entries, &mut table)?,
+        mbr::Content::Unsigned => gpt::read_unprotected(device, &mut table)?,
+        mbr::Content::Other => {}
+    }
+    for warning in &table.warnings {
+        log::warn!("{warning}");
+    }
+    Ok(table)
+}
+
+impl Table {
+    /// The partition that `name` names: a number, or else the label of a GPT's partition, in the
+    /// case that it is written in. One line that says what there is when it isn't there, when two
+    /// have that label, and when it doesn't fit on the disk or overlaps another.
+    pub fn find(&self, name: &str) -> Result<&Partition, MountError> {
+        let found = match name.parse::<u32>() {
+            Ok(number) => self
+                .partitions
+                .iter()
+                .find(|partition| partition.number == number),
+            Err(_) => {
+                let mut labelled = self.partitions.iter().filter(|p| p.label == name);
+                let found = labelled.next().filter(|p| !p.label.is_empty());
+                if let (Some(first), Some(second)) = (found, labelled.next()) {
+                    let (one, two) = (first.number, second.number);
+                    return refused(
+                        Error::Invalid,
+                        format!(
+                            "partitions {one} and {two} are both labelled {name:?}; name one by its number"
+                        ),
+                    );
+                }
+                found
+            }
+        };
+        match found {
+            Some(partition) => self.fits(partition),
+            None => refused(
+                Error::NotFound,
+                format!("no partition {name:?}: {}", self.contents()),
+            ),
+        }
+    }
+
+    fn fits<'a>(&self, partition: &'a Partition) -> Result<&'a Partition, MountError> {
+        let (number, end) = (partition.number, partition.end());
+        if end > self.disk {
+            let detail = format!(
+                "partition {number} ends at sector {end}, but the disk has {} sectors: the image is cut short; restore it",
+                self.disk
+            );
+            return refused(Error::Corrupt, detail);
+        }
+        let other = self.partitions.iter().find(|other| {
+            other.number != number && other.first < end && partition.first < other.end()
+        });
+        match other {
+            Some(other) => refused(
+                Error::Corrupt,
+                format!(
+                    "partitions {number} and {} overlap; correct the table with sfdisk",
+                    other.number
+                ),
+            ),
+            None => Ok(partition),
+        }
+    }
+
+    /// What there is, in a few words.
+    fn contents(&self) -> String {
+        let scheme = match self.scheme {
+            Scheme::Whole => return "the disk has no partition table; use the whole disk".into(),
+            Scheme::Mbr => "MBR",
+            Scheme::Gpt => "GPT",
+        };
+        let mut text = format!("the disk's {scheme} has ");
+        for (n, partition) in self.partitions.iter().take(16).enumerate() {
+            text.push_str(if n > 0 { ", " } else { "" });
+            text.push_str(&format!("{}", partition.number));
+            if !partition.label.is_empty() {
+                text.push_str(&format!(" ({:?})", partition.label));
+            }
+        }
+        match self.partitions.len() {
+            0 => text.push_str("no partitions"),
+            17.. => text.push_str(" and more"),
+            _ => {}
+        }
+        text
+    }
+}
+
+/// The partition `name` of `device` as a disk; see [`Table::find`] for names.
+pub fn open(
+    mut device: Box<dyn Block + Send>,
+    name: &str,
+) -> Result<Slice<Box<dyn Block + Send>>, MountError> {
+    let table = table(&mut *device)?;
+    let partition = table.find(name)?;
+    Ok(Slice::new(device, partition.first, partition.sectors))
+}
+
+#[cfg(test)]
+mod tests;

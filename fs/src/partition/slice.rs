@@ -1,0 +1,78 @@
+//! A part of a disk as a disk.
+
+use alloc::vec::Vec;
+
+use crate::{Block, BlockError};
+
+/// Some neighbouring sectors of a device, as a device: requests are moved to where it begins, and
+/// none reaches outside. A flush is one of the whole device.
+#[derive(Debug)]
+pub struct Slice<B> {
+    device: B,
+    first: u64,
+    sectors: u64,
+}
+
+impl<B: Block> Slice<B> {
+    /// The `sectors` of `device` from `first` on, or as many of them as there are.
+    pub fn new(device: B, first: u64, sectors: u64) -> Self {
+        let left = device.sectors().saturating_sub(first);
+        let sectors = sectors.min(left);
+        Self {
+            device,
+            first,
+            sectors,
+        }
+    }
+
+    /// Where a request of `len` bytes at `sector` starts on the device.
+    fn place(&self, sector: u64, len: usize) -> Result<u64, BlockError> {
+        let size = self.device.sector_size();
+        let count = len.checked_div(size).ok_or(BlockError::OutOfRange)? as u64;
+        let fits = len.is_multiple_of(size)
+            && sector
+                .checked_add(count)
+                .is_some_and(|end| end <= self.sectors);
+        if fits {
+            self.first.checked_add(sector).ok_or(BlockError::OutOfRange)
+        } else {
+            Err(BlockError::OutOfRange)
+        }
+    }
+}
+
+impl<B: Block> Block for Slice<B> {
+    fn sector_size(&self) -> usize {
+        self.device.sector_size()
+    }
+
+    fn sectors(&self) -> u64 {
+        self.sectors
+    }
+
+    fn read_only(&self) -> bool {
+        self.device.read_only()
+    }
+
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let at = self.place(first_sector, buf.len())?;
+        self.device.read(at, buf)
+    }
+
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        let at = self.place(first_sector, buf.len())?;
+        self.device.write(at, buf)
+    }
+
+    fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
+        let mut placed = Vec::with_capacity(writes.len());
+        for (sector, data) in writes {
+            placed.push((self.place(*sector, data.len())?, *data));
+        }
+        self.device.write_batch(&placed)
+    }
+
+    fn flush(&mut self) -> Result<(), BlockError> {
+        self.device.flush()
+    }
+}
