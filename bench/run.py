@@ -21,6 +21,7 @@ import measure  # noqa: E402
 import network  # noqa: E402
 import peer  # noqa: E402
 import processes  # noqa: E402
+import storage  # noqa: E402
 import tcpip  # noqa: E402
 from harness import console, sandbox  # noqa: E402
 
@@ -45,13 +46,14 @@ GROUPS = {
     "host_http": processes.http,
     "host_tcp": processes.tcp_out,
     **tcpip.GROUPS,
+    **storage.GROUPS,
 }
 
 ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35 boot_floor_ratio_q35
 image_bytes_hello image_bytes_echo image_bytes_website min_ram_mib_hello min_ram_mib_echo min_ram_mib_website
 http_rps_c8 http_rps_c64 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50
 blk_seq_read_mibs blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio idle_cpu_percent net_ceiling_fps
-host_start_first_line_ms host_http_rps_c8 host_tcp_out_gbps""".split() + tcpip.ORDER
+host_start_first_line_ms host_http_rps_c8 host_tcp_out_gbps""".split() + tcpip.ORDER + storage.ORDER
 
 
 def arguments():
@@ -76,6 +78,7 @@ def prepare():
         network.prepare()
         tcpip.prepare()
         disks.prepare()
+        storage.prepare()
     except peer.Missing as problem:
         sys.exit(f"error: {problem}")
     except FileNotFoundError as problem:

@@ -5,6 +5,7 @@
      MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order
      IP=A.B.C.D    address of eth0, /24; lo and eth0 are brought up
      MNT=TYPE      mount /dev/vda on /mnt with this file-system type
+     MNTS=D:T,…    mount /dev/D on /mnt/D with the file-system type T, for each
      DEV=1         mount devtmpfs on /dev (for the raw disk)
      RUN=/p,a,b    the program and its arguments
    It ends with the reboot that `reboot=t` and QEMU's -no-reboot turn into an exit. */
@@ -47,11 +48,36 @@ static void bring_up(int s, const char *device, const char *address, const char 
   if (ioctl(s, SIOCSIFFLAGS, &request)) perror(device);
 }
 
+/* Mounts each DEVICE:TYPE of `names`, or unmounts it; the words stay as they are. */
+static void each_mount(const char *names, int (*act)(const char *device, const char *place, const char *type))
+{
+  while (*names) {
+    char device[48] = "/dev/", place[48] = "/mnt/", type[16] = "";
+    int used = 0;
+    if (sscanf(names, "%15[^:]:%15[^,]%n", device + 5, type, &used) != 2) break;
+    strcpy(place + 5, device + 5);
+    if (act(device, place, type)) perror(place);
+    names += used + (names[used] == ',');
+  }
+}
+
+static int mount_one(const char *device, const char *place, const char *type)
+{
+  mkdir(place, 0755);
+  return mount(device, place, type, 0, NULL);
+}
+
+static int unmount_one(const char *device, const char *place, const char *type)
+{
+  (void)device, (void)type;
+  return umount(place);
+}
+
 static void run(char *words)
 {
-  char *argv[16];
+  char *argv[40];
   int n = 0;
-  for (char *w = strtok(words, ","); w && n < 15; w = strtok(NULL, ",")) argv[n++] = w;
+  for (char *w = strtok(words, ","); w && n < 39; w = strtok(NULL, ",")) argv[n++] = w;
   argv[n] = NULL;
   pid_t child = vfork();
   if (child == 0) {
@@ -74,8 +100,11 @@ int main(void)
     close(s);
   }
   if ((value = getenv("MNT")) && mount("/dev/vda", "/mnt", value, 0, NULL)) perror("/mnt");
+  char *mounts = getenv("MNTS");
+  if (mounts) each_mount(mounts, mount_one);
   value = getenv("RUN");
   run(value ? value : app);
+  if (mounts) each_mount(mounts, unmount_one);
   if (getenv("MNT")) umount("/mnt");
   sync();
   reboot(RB_AUTOBOOT);

@@ -77,3 +77,22 @@ val write_file : file -> buffer -> unit
 
 val finish_file : file -> unit
 (** Puts what was written on the disk, and closes. *)
+
+val write_disk : file -> buffer -> at:int -> unit
+(** [write_disk f b ~at] writes [b] at byte [at], a multiple of 512. *)
+
+val transfers : file -> write:bool -> depth:int -> size:int -> int array -> unit
+(** [transfers f ~write ~depth ~size positions] reads or writes [size] bytes of a disk at each of
+    the positions, [depth] of them at a time. *)
+
+val flush : file -> unit
+(** [flush f] returns when what was written to the file or disk is there for good. *)
+
+val flush_all : unit -> unit
+(** {!flush} for all files. *)
+
+val close_file : file -> unit
+(** [close_file f] closes, and flushes nothing. *)
+
+val now : unit -> float
+(** Seconds since some moment. *)

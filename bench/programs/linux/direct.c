@@ -6,11 +6,15 @@
 #include <caml/memory.h>
 #include <caml/unixsupport.h>
 #include <fcntl.h>
+#include <linux/aio_abi.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 value bench_open_direct(value path)
 {
-  int fd = open(String_val(path), O_RDONLY | O_DIRECT | O_CLOEXEC);
+  int fd = open(String_val(path), O_RDWR | O_DIRECT | O_CLOEXEC);
   if (fd < 0) caml_uerror("open", path);
   return Val_int(fd);
 }
@@ -22,4 +26,50 @@ value bench_aligned(value length)
   intnat n = Long_val(length);
   if (posix_memalign(&data, 4096, n)) caml_raise_out_of_memory();
   return caml_ba_alloc(CAML_BA_CHAR | CAML_BA_C_LAYOUT, 1, data, &n);
+}
+
+value bench_sync(value unit)
+{
+  sync();
+  return unit;
+}
+
+enum { DEPTH = 128 };
+
+/* Linux's native asynchronous I/O: `depth` requests of `size` bytes are kept under way. */
+value bench_transfers(value fd, value write, value depth, value size, value positions)
+{
+  aio_context_t context = 0;
+  struct iocb requests[DEPTH], *start[DEPTH];
+  struct io_event ended[DEPTH];
+  size_t count = Wosize_val(positions), next = 0, done = 0;
+  long most = Long_val(depth) < DEPTH ? Long_val(depth) : DEPTH, ready = 0, n;
+  char *data;
+  if (posix_memalign((void **)&data, 4096, most * Long_val(size))) caml_raise_out_of_memory();
+  memset(data, 'w', most * Long_val(size));
+  if (syscall(SYS_io_setup, DEPTH, &context)) caml_uerror("io_setup", Nothing);
+  for (long i = 0; i < most; i++) {
+    memset(&requests[i], 0, sizeof requests[i]);
+    requests[i].aio_lio_opcode = Bool_val(write) ? IOCB_CMD_PWRITE : IOCB_CMD_PREAD;
+    requests[i].aio_fildes = Int_val(fd);
+    requests[i].aio_buf = (uintptr_t)(data + i * Long_val(size));
+    requests[i].aio_nbytes = Long_val(size);
+    start[ready++] = &requests[i];
+  }
+  while (done < count) {
+    long some = 0;
+    for (; some < ready && next < count; some++) start[some]->aio_offset = Long_val(Field(positions, next++));
+    for (long sent = 0; sent < some; sent += n)
+      if ((n = syscall(SYS_io_submit, context, some - sent, start + sent)) < 0) caml_uerror("io_submit", Nothing);
+    if ((n = syscall(SYS_io_getevents, context, 1, DEPTH, ended, NULL)) < 0) caml_uerror("io_getevents", Nothing);
+    ready = 0;
+    for (long i = 0; i < n; i++) {
+      if (ended[i].res != Long_val(size)) caml_failwith("a transfer failed");
+      start[ready++] = (struct iocb *)(uintptr_t)ended[i].obj;
+    }
+    done += n;
+  }
+  syscall(SYS_io_destroy, context);
+  free(data);
+  return Val_unit;
 }

@@ -91,20 +91,38 @@ let bind port =
 
 let receive socket data = Unix.recvfrom socket data 0 (Bytes.length data) []
 let send socket address data length = ignore (Unix.sendto socket data 0 length [] address)
-let open_disk () = open_direct "/dev/vda"
+let open_disk () = open_direct (Option.value (Sys.getenv_opt "DISK") ~default:"/dev/vda")
 
 let read_disk fd data ~at =
   ignore (Unix.LargeFile.lseek fd (Int64.of_int at) SEEK_SET);
   if read fd data <> Bigarray.Array1.dim data then failwith "short read"
 
+let write_disk fd data ~at =
+  ignore (Unix.LargeFile.lseek fd (Int64.of_int at) SEEK_SET);
+  if Unix.write_bigarray fd data 0 (Bigarray.Array1.dim data) <> Bigarray.Array1.dim data then
+    failwith "short write"
+
+external submit_all : Unix.file_descr -> bool -> int -> int -> int array -> unit = "bench_transfers"
+
+let transfers fd ~write ~depth ~size positions = submit_all fd write depth size positions
+let directory = Option.value (Sys.getenv_opt "DIRECTORY") ~default:"/mnt/"
+
 let open_file name ~write =
-  Unix.openfile ("/mnt/" ^ name)
+  Unix.openfile (directory ^ name)
     (if write then [ O_WRONLY; O_CREAT; O_TRUNC ] else [ O_RDONLY ])
     0o644
 
 let read_file = read
 let write_file fd data = write_from fd data 0 (Bigarray.Array1.dim data)
 
+external sync : unit -> unit = "bench_sync"
+
+let flush = Unix.fsync
+let flush_all = sync
+let close_file = Unix.close
+
 let finish_file fd =
-  Unix.fsync fd;
-  Unix.close fd
+  flush fd;
+  close_file fd
+
+let now = Unix.gettimeofday

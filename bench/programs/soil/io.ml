@@ -42,11 +42,27 @@ let receive socket data = Soil.Udp.receive socket data 0 (Bytes.length data)
 let send socket address data length = Soil.Udp.send socket address data 0 length
 let open_disk () = Disk (Soil.Block.open_ "data")
 let wrong () = invalid_arg "a disk where a file is needed, or the other way round"
+let disk = function Disk disk -> disk | File _ -> wrong ()
 
 let read_disk file data ~at =
-  match file with
-  | Disk disk -> Soil.Block.read disk ~first_sector:(at / 512) data 0 (Bigarray.Array1.dim data)
-  | File _ -> wrong ()
+  Soil.Block.read (disk file) ~first_sector:(at / 512) data 0 (Bigarray.Array1.dim data)
+
+let write_disk file data ~at =
+  Soil.Block.write (disk file) ~first_sector:(at / 512) data 0 (Bigarray.Array1.dim data)
+
+(* A task for each of the requests under way. *)
+let transfers file ~write ~depth ~size positions =
+  let disk = disk file and next = ref 0 in
+  let transfer = if write then Soil.Block.write else Soil.Block.read in
+  let worker () =
+    let data = Soil.Block.buffer size in
+    while !next < Array.length positions do
+      let at = positions.(!next) in
+      incr next;
+      transfer disk ~first_sector:(at / 512) data 0 size
+    done
+  in
+  Soil.Task.iter worker (List.init depth ignore)
 
 let open_file name ~write =
   File (Soil.Fs.open_ ~mode:(if write then Truncate else Read) ("/data/" ^ name))
@@ -56,8 +72,12 @@ let read_file file data = match file with File d -> read d data | Disk _ -> wron
 let write_file file data =
   match file with File d -> write d data (Bigarray.Array1.dim data) | Disk _ -> wrong ()
 
-let finish_file = function
-  | File d ->
-      Soil.Fs.sync d;
-      D.close d
-  | Disk d -> Soil.Block.close d
+let flush = function File d -> Soil.Fs.sync d | Disk d -> Soil.Block.flush d
+let flush_all = Soil.Fs.sync_all
+let close_file = function File d -> D.close d | Disk d -> Soil.Block.close d
+
+let finish_file file =
+  flush file;
+  close_file file
+
+let now = Soil.Clock.monotonic

@@ -1,0 +1,125 @@
+(* Disks and files, timed by the host between the lines "begin" and "end"; what the guest itself has to time is a line "value". Each argument is
+   one piece of work, its words separated by '/'. *)
+
+let kib = 1024
+let mib = 1024 * kib
+
+let timed work =
+  print_endline "begin";
+  work ();
+  print_endline "end"
+
+let filled size =
+  let data = Io.disk_buffer size in
+  for i = 0 to size - 1 do
+    Bigarray.Array1.unsafe_set data i (Char.unsafe_chr (i * 31))
+  done;
+  data
+
+(* 1 MiB after the other. *)
+let sequential ~write size =
+  let disk = Io.open_disk () and data = filled mib in
+  let transfer = if write then Io.write_disk else Io.read_disk in
+  timed (fun () ->
+      for i = 0 to (size / mib) - 1 do
+        transfer disk data ~at:(i * mib)
+      done;
+      if write then Io.flush disk);
+  Io.close_file disk
+
+let positions count size =
+  let state = Random.State.make [| 42 |] in
+  Array.init count (fun _ -> Random.State.int state (size / (4 * kib)) * 4 * kib)
+
+let random ~write depth count size =
+  let disk = Io.open_disk () and positions = positions count size in
+  timed (fun () -> Io.transfers disk ~write ~depth ~size:(4 * kib) positions);
+  Io.close_file disk
+
+let median values =
+  Array.sort compare values;
+  values.(Array.length values / 2)
+
+(* A flush after a block was written: with nothing to flush a device may answer at once. *)
+let flushes count =
+  let disk = Io.open_disk () and data = filled (4 * kib) in
+  let flush i =
+    Io.write_disk disk data ~at:(i * 4 * kib);
+    let start = Io.now () in
+    Io.flush disk;
+    Io.now () -. start
+  in
+  Printf.printf "value %.2f\n%!" (1e6 *. median (Array.init count flush));
+  Io.close_file disk
+
+let write name size =
+  let data = filled (64 * kib) in
+  timed (fun () ->
+      let file = Io.open_file name ~write:true in
+      for _ = 1 to size / (64 * kib) do
+        Io.write_file file data
+      done;
+      Io.finish_file file)
+
+let read name data =
+  let file = Io.open_file name ~write:false in
+  while Io.read_file file data > 0 do
+    ()
+  done;
+  Io.close_file file
+
+(* What a first reading has left in the cache. *)
+let read_again name times =
+  let data = Io.disk_buffer (64 * kib) in
+  read name data;
+  timed (fun () ->
+      for _ = 1 to times do
+        read name data
+      done)
+
+(* Files of 100 bytes with names of 20 letters; in the end all is on the disk. *)
+let create count =
+  let data = filled 100 in
+  timed (fun () ->
+      for i = 1 to count do
+        let file = Io.open_file (Printf.sprintf "a file called %06d" i) ~write:true in
+        Io.write_file file data;
+        Io.close_file file
+      done;
+      Io.flush_all ())
+
+let append name count =
+  let data = filled (4 * kib) in
+  let file = Io.open_file name ~write:true in
+  timed (fun () ->
+      for _ = 1 to count do
+        Io.write_file file data;
+        Io.flush file
+      done);
+  Io.close_file file
+
+let work words =
+  let number = int_of_string in
+  match words with
+  | [ "sequential-read"; size ] -> sequential ~write:false (number size)
+  | [ "sequential-write"; size ] -> sequential ~write:true (number size)
+  | [ "random-read"; depth; count; size ] ->
+      random ~write:false (number depth) (number count) (number size)
+  | [ "random-write"; depth; count; size ] ->
+      random ~write:true (number depth) (number count) (number size)
+  | [ "flushes"; count ] -> flushes (number count)
+  | [ "write"; name; size ] -> write name (number size)
+  | [ "read"; name ] ->
+      let data = Io.disk_buffer (64 * kib) in
+      timed (fun () -> read name data)
+  | [ "read-large"; name ] ->
+      let data = Io.disk_buffer mib in
+      timed (fun () -> read name data)
+  | [ "read-again"; name; times ] -> read_again name (number times)
+  | [ "create"; count ] -> create (number count)
+  | [ "append"; name; count ] -> append name (number count)
+  | _ -> prerr_endline ("unknown work " ^ String.concat "/" words)
+
+let () =
+  Io.run @@ fun () ->
+  List.iter (fun word -> work (String.split_on_char '/' word)) (List.tl (Array.to_list Sys.argv))

@@ -1,0 +1,205 @@
+"""Disks and files, the `fs_*` figures: `programs/storage.ml` on Soil, in the Linux micro-VM, and as plain processes.
+
+The host times what lies between the guest's lines "begin" and "end". QEMU opens disks with cache=none; what is called cold is read in a new boot.
+"""
+
+import os
+import subprocess
+
+import disks
+import peer
+import qemu
+from boot import LINUX, SOIL, built, image, least
+from harness.console import Child, Timeout
+from measure import Figure
+
+MIB = 1 << 20
+DISK, FILE, SMALL = disks.DISK, 128 * MIB, 16 * MIB
+PROGRAM = "storage.exe"
+PROCESS = "_build/default/bench/programs/soil/" + PROGRAM
+FILES, APPENDS, FLUSHES, REPEATS = 1000, 500, 500, 16
+RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
+
+
+def prepare():
+    for machine, transport in peer.TRANSPORT.items():
+        modules = transport + peer.DISK + peer.VFAT
+        peer.initramfs("storage-" + machine, modules, built(LINUX + PROGRAM))
+
+
+def fresh(name, kind, size=DISK):
+    """A new file system on a sparse disk; ext4 with everything written that Linux would otherwise write in the background."""
+    if kind == "vfat":
+        return disks.fat_disk(name)
+    path = peer.work(name + ".img")
+    if os.path.exists(path):
+        os.unlink(path)
+    with open(path, "wb") as file:
+        file.truncate(size)
+    options = ["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
+    subprocess.run(["mkfs.ext4", *options, path], check=True, capture_output=True)
+    return path
+
+
+def results(command, timeout=120, env=None):
+    """Seconds between each "begin" and "end", and the guest's own values, in their order."""
+    found = []
+    with Child(command, env=env) as child:
+        child.finish(timeout)
+        for at, line in child.lines:
+            if line == "begin":
+                begin = at
+            elif line == "end":
+                found.append(at - begin)
+            elif line.startswith("value "):
+                found.append(float(line.split()[1]))
+        text = child.text
+    if not found:
+        raise RuntimeError(f"no results; the output:\n{text}")
+    return found
+
+
+class Pair:
+    """Soil's image and the Linux guest, on disks of their own with the same file system (none: the whole disk)."""
+
+    def __init__(self, options, kind=None, environment=()):
+        self.machine, self.kind, self.environment = options.machine, kind, environment
+        self.program = image(SOIL + PROGRAM)
+        self.disks = None
+
+    def format(self):
+        self.disks = [fresh(f"{self.kind}-{side}", self.kind) for side in ("soil", "linux")]
+
+    def commands(self, works, mem=256):
+        modules = peer.TRANSPORT[self.machine] + peer.DISK + (peer.VFAT if self.kind == "vfat" else [])
+        archive = peer.work(f"storage-{self.machine}.cpio")
+        ours, theirs = self.disks or [disks.random_disk()] * 2
+        return (
+            qemu.soil(self.program, works, self.machine, mem, disk=ours, environment=self.environment),
+            qemu.linux(archive, modules, works, self.machine, mem, disk=theirs, mount=self.kind),
+        )
+
+    def run(self, *works):
+        """A boot of each; pairs of results."""
+        ours, theirs = (results(command) for command in self.commands(works))
+        return list(zip(ours, theirs, strict=True))
+
+
+def rate(figure, amount, seconds):
+    """Adds amounts per second."""
+    figure.add(*(amount / each for each in seconds))
+
+
+def raw_figures(prefix):
+    """The figures of a disk without file system, in the order of `raw_works`."""
+    return [
+        Figure(prefix + "blk_seq_read_mibs", "MiB/s", "higher"),
+        Figure(prefix + "blk_seq_write_mibs", "MiB/s", "higher"),
+        Figure(prefix + "blk_rand_read_iops_qd1", "reads/s", "higher"),
+        Figure(prefix + "blk_rand_read_iops_qd32", "reads/s", "higher"),
+        Figure(prefix + "blk_rand_write_iops_qd32", "writes/s", "higher"),
+    ]
+
+
+def raw_works():
+    sequential = [f"sequential-read/{DISK}", f"sequential-write/{DISK}"]
+    return sequential + [f"{kind}/{count}/{DISK}" for kind, count in RANDOM.items()]
+
+
+def add_raw(figures, seconds):
+    amounts = [DISK / MIB, DISK / MIB, *RANDOM.values()]
+    for figure, amount, each in zip(figures, amounts, seconds):
+        rate(figure, amount, each)
+
+
+def raw(options):
+    """The whole disk: 1 MiB pieces one after the other, 4 KiB pieces at random, flushes after a written block."""
+    figures = raw_figures("fs_")
+    flush = Figure("fs_flush_us_p50", "us", "lower")
+    pair = Pair(options)
+    for _ in range(options.pairs):
+        *seconds, latency = pair.run(*raw_works(), f"flushes/{FLUSHES}")
+        add_raw(figures, seconds)
+        flush.add(*latency)
+    return [*figures, flush]
+
+
+def volume(options, kind, name, environment=()):
+    """A fresh file system: a large file and many small ones written, then all read in a new boot."""
+    write = Figure(f"fs_{name}_write_mibs", "MiB/s", "higher")
+    read = Figure(f"fs_{name}_read_mibs", "MiB/s", "higher")
+    create = Figure(f"fs_{name}_create_per_s", "files/s", "higher")
+    append = Figure(f"fs_{name}_fsync_append_per_s", "appends/s", "higher")
+    cached = Figure("fs_cached_read_gibs" if kind == "vfat" else f"fs_{name}_cached_read_gibs", "GiB/s", "higher")
+    share = Figure(f"fs_{name}_read_percent_of_raw", "% of the raw read", "higher")
+    pair = Pair(options, kind, environment)
+    for _ in range(options.pairs):
+        pair.format()
+        written = pair.run(f"write/file/{FILE}", f"create/{FILES}", f"append/log/{APPENDS}", f"write/small/{SMALL}")
+        rate(write, FILE / MIB, written[0])
+        rate(create, FILES, written[1])
+        rate(append, APPENDS, written[2])
+        cold, again = pair.run("read/file", f"read-again/small/{REPEATS}")
+        rate(read, FILE / MIB, cold)
+        rate(cached, SMALL * REPEATS / (1024 * MIB), again)
+        # The same pieces of 1 MiB from the disk and from the file.
+        plain, whole = pair.run(f"sequential-read/{FILE}", "read-large/file") if kind == "vfat" else (None, None)
+        if plain:
+            share.add(*(100 * a / b for a, b in zip(plain, whole)))
+    return [figure for figure in (read, write, create, append, cached, share) if figure.runs]
+
+
+def fat(options):
+    return volume(options, "vfat", "fat")
+
+
+def memory(options):
+    """The least -m with which a file of 16 MiB and 1000 small ones are written and read on FAT."""
+    figure = Figure("fs_memory_mib", "MiB", "lower")
+    pair = Pair(options, "vfat")
+    works = [f"write/small/{SMALL}", f"create/{FILES}", "read/small"]
+
+    def works_with(side, mem):
+        pair.format()
+        try:
+            return len(results(pair.commands(works, mem)[side], timeout=30)) == len(works)
+        except (RuntimeError, Timeout):
+            return False
+
+    figure.add(least(lambda mem: works_with(0, mem), 2, 64), least(lambda mem: works_with(1, mem), 48, 128))
+    return [figure]
+
+
+def uncached(path):
+    """Lets the host forget its copy of the file."""
+    file = os.open(path, os.O_RDONLY)
+    os.fsync(file)
+    os.posix_fadvise(file, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(file)
+
+
+def host(options):
+    """The process form on the disk's image against plain system calls on it, both past the page cache."""
+    figures = raw_figures("fs_host_")
+    disk = disks.random_disk()
+    for _ in range(options.pairs):
+        uncached(disk)
+        ours = results([built(PROCESS), *raw_works()], env={"SOIL_DISK_data": disk})
+        theirs = results([built(LINUX + PROGRAM), *raw_works()], env={"DISK": disk})
+        add_raw(figures, zip(ours, theirs, strict=True))
+    return figures
+
+
+GROUPS = {
+    "fs_blk": raw,
+    "fs_fat": fat,
+    "fs_memory": memory,
+    "fs_host": host,
+}
+
+ORDER = """fs_blk_seq_read_mibs fs_blk_seq_write_mibs fs_blk_rand_read_iops_qd1 fs_blk_rand_read_iops_qd32
+fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs fs_fat_read_percent_of_raw fs_fat_write_mibs
+fs_fat_create_per_s fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
+fs_ext4_fsync_append_per_s fs_embed_read_gibs fs_cached_read_gibs fs_ext4_cached_read_gibs fs_kv_set_per_s fs_memory_mib
+fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
+fs_host_blk_rand_write_iops_qd32""".split()
