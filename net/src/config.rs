@@ -90,6 +90,11 @@ impl Cidr {
             Err(Error::InvalidArgument)
         }
     }
+
+    /// Whether an address is in the network.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        crate::ip::contains(self, address)
+    }
 }
 
 pub(crate) fn is_unicast_v4(a: Ipv4Addr) -> bool {

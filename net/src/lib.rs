@@ -50,3 +50,4 @@ pub use link::{
 pub use stack::{InterfaceId, Kind, Progress, Readiness, Stack};
 pub use tcp::TcpCounters;
 pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};
+pub use udp::Received;

@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod capture;
 mod dns;
+pub mod mdns;
 pub mod sntp;
 #[cfg(test)]
 mod testing;

@@ -52,6 +52,7 @@ use crate::link::{Link, LinkCapabilities};
 use crate::{Error, Handle};
 use drops::Bucket;
 
+pub(crate) use address::contains;
 pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 #[cfg(test)]
 pub(crate) use header::group_mac;

@@ -60,7 +60,7 @@ impl Core {
         };
         if datagram.unicast {
             match self.udp_for(origin.local, datagram.local_port, from) {
-                Some(handle) => self.deliver(net, handle, from, datagram.payload),
+                Some(handle) => self.deliver(net, handle, from, datagram),
                 None => net.port_unreachable(datagram),
             }
             return;
@@ -78,12 +78,19 @@ impl Core {
                 && udp.hears(from)
                 && udp.wants(origin.interface, origin.local)
             {
-                self.deliver(net, handle, from, datagram.payload);
+                self.deliver(net, handle, from, datagram);
             }
         }
     }
 
-    fn deliver(&mut self, net: &mut Net, handle: Handle, from: SocketAddr, data: &[u8]) {
+    fn deliver(
+        &mut self,
+        net: &mut Net,
+        handle: Handle,
+        from: SocketAddr,
+        datagram: &UdpInput<'_>,
+    ) {
+        let data = datagram.payload;
         let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
             return;
         };
@@ -96,6 +103,8 @@ impl Core {
         udp.arrived_bytes += cost;
         udp.arrived.push_back(Arrived {
             from,
+            to: datagram.origin.local,
+            interface: datagram.origin.interface as u32,
             data: data.to_vec(),
         });
         if core::mem::take(&mut udp.wakes.read) {

@@ -10,11 +10,11 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::ip::{Ip, Route};
+use crate::ip::{HOP_LIMIT, Ip, Route};
 use crate::shared::{Core, Socket};
 use crate::tcp::connection::Wakes;
 use crate::tcp::listener::conflict;
-use crate::{Error, Handle, Readiness, Stack};
+use crate::{Error, Handle, InterfaceId, Readiness, Stack};
 
 /// Datagrams queued to be sent, whatever their size.
 const OUTGOING: usize = 64;
@@ -38,7 +38,22 @@ struct Outgoing {
 /// A datagram that was received.
 struct Arrived {
     from: SocketAddr,
+    to: IpAddr,
+    interface: u32,
     data: Vec<u8>,
+}
+
+/// What is known of a datagram that was received: see [`Stack::udp_receive`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Received {
+    /// Its whole length, which may be more than what was copied.
+    pub len: usize,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// Where it was sent to: an address of ours, a broadcast address, or a group.
+    pub to: IpAddr,
+    /// The interface that it came by.
+    pub interface: InterfaceId,
 }
 
 /// One socket.
@@ -56,6 +71,10 @@ pub(crate) struct Udp {
     groups: Vec<(usize, IpAddr)>,
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
     group_hops: u8,
+    /// Hop limit of what is sent to one machine (RFC 1122, 4.1.4).
+    hops: u8,
+    /// DSCP and ECN field of what is sent (RFC 2474, 3168).
+    traffic_class: u8,
     /// The handle was given back.
     pub(crate) closing: bool,
     pub(crate) wakes: Wakes,
@@ -130,6 +149,8 @@ impl Core {
             queue: queue.max(QUEUE_MIN),
             groups: Vec::new(),
             group_hops: 1,
+            hops: HOP_LIMIT,
+            traffic_class: 0,
             closing: false,
             wakes: Wakes::default(),
             dirty: false,
@@ -172,6 +193,7 @@ impl Core {
         handle: Handle,
         data: &[u8],
         remote: SocketAddr,
+        scope: u32,
     ) -> Result<(), Error> {
         let udp = self.udp_mut(handle)?;
         if let Some(error) = udp.error.take() {
@@ -200,7 +222,7 @@ impl Core {
             self.mark_dirty(handle);
             return Err(Error::WouldBlock);
         }
-        let route = ip.route(remote.ip(), scope_of(remote), source)?;
+        let route = ip.route(remote.ip(), scope, source)?;
         udp.outgoing_bytes += data.len();
         udp.outgoing.push_back(Outgoing {
             route,
@@ -215,17 +237,22 @@ impl Core {
         &mut self,
         handle: Handle,
         buffer: &mut [u8],
-    ) -> Result<(usize, SocketAddr), Error> {
+    ) -> Result<Received, Error> {
         let udp = self.udp_mut(handle)?;
         if let Some(error) = udp.error.take() {
             return Err(error);
         }
         match udp.take() {
-            Some(Arrived { from, data }) => {
-                for (to, byte) in buffer.iter_mut().zip(&data) {
+            Some(arrived) => {
+                for (to, byte) in buffer.iter_mut().zip(&arrived.data) {
                     *to = *byte;
                 }
-                Ok((data.len(), from))
+                Ok(Received {
+                    len: arrived.data.len(),
+                    from: arrived.from,
+                    to: arrived.to,
+                    interface: InterfaceId(arrived.interface as usize),
+                })
             }
             None => {
                 udp.wakes.read = true;
@@ -289,13 +316,44 @@ impl Stack {
         data: &[u8],
         remote: SocketAddr,
     ) -> Result<(), Error> {
-        self.core.send_to(&self.ip, socket, data, remote)
+        self.core
+            .send_to(&self.ip, socket, data, remote, scope_of(remote))
+    }
+
+    /// The same, where `interface` says on which link a group or link-local address is meant.
+    pub fn udp_send_on(
+        &mut self,
+        socket: Handle,
+        data: &[u8],
+        remote: SocketAddr,
+        interface: InterfaceId,
+    ) -> Result<(), Error> {
+        let scope = interface.0 as u32;
+        self.core.send_to(&self.ip, socket, data, remote, scope)
+    }
+
+    /// The hop limit of what the socket sends to one machine (64 if it isn't set; 0 is refused with
+    /// [`Error::InvalidArgument`]), and the octet that was called type of service or traffic class:
+    /// the DSCP in its upper six bits (RFC 1122, 4.1.4; RFC 2474).
+    pub fn udp_set_marking(
+        &mut self,
+        socket: Handle,
+        hops: u8,
+        traffic_class: u8,
+    ) -> Result<(), Error> {
+        if hops == 0 {
+            return Err(Error::InvalidArgument);
+        }
+        let udp = self.core.udp_mut(socket)?;
+        (udp.hops, udp.traffic_class) = (hops, traffic_class);
+        Ok(())
     }
 
     /// The same to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`] if there is none.
     pub fn udp_send(&mut self, socket: Handle, data: &[u8]) -> Result<(), Error> {
         let peer = self.core.udp_mut(socket)?.peer.ok_or(Error::NotConnected)?;
-        self.core.send_to(&self.ip, socket, data, peer)
+        self.core
+            .send_to(&self.ip, socket, data, peer, scope_of(peer))
     }
 
     /// Queues several datagrams; gives the number of those that fitted. The error of the first one
@@ -306,7 +364,7 @@ impl Stack {
         batch: &[(&[u8], SocketAddr)],
     ) -> Result<usize, Error> {
         for (count, (data, remote)) in batch.iter().enumerate() {
-            match self.core.send_to(&self.ip, socket, data, *remote) {
+            match self.udp_send_to(socket, data, *remote) {
                 Ok(()) => {}
                 Err(error) if count == 0 => return Err(error),
                 Err(_) => return Ok(count),
@@ -323,6 +381,13 @@ impl Stack {
         socket: Handle,
         buffer: &mut [u8],
     ) -> Result<(usize, SocketAddr), Error> {
+        let received = self.core.recv_from(socket, buffer)?;
+        Ok((received.len, received.from))
+    }
+
+    /// The same, with where the datagram was sent to and the interface that it came by (RFC 1122,
+    /// 4.1.3.5).
+    pub fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
         self.core.recv_from(socket, buffer)
     }
 

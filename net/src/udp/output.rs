@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 
 use super::{Outgoing, Udp};
 use crate::Handle;
-use crate::ip::{HOP_LIMIT, Ip, Outcome, Packet, UDP};
+use crate::ip::{Ip, Outcome, Packet, UDP};
 use crate::shared::{Core, Socket, Turn, park};
 
 /// Datagrams that one socket may send before it is the next one's turn.
@@ -85,10 +85,11 @@ impl Udp {
         let hops = if datagram.remote.ip().is_multicast() {
             self.group_hops
         } else {
-            HOP_LIMIT
+            self.hops
         };
         let payload = [datagram.data.as_slice()];
-        let packet = Packet::new(&datagram.route, UDP, hops, &header, &payload);
+        let mut packet = Packet::new(&datagram.route, UDP, hops, &header, &payload);
+        packet.header.traffic_class = self.traffic_class;
         ip.send(&mut datagram.route, &packet)
     }
 }

@@ -30,7 +30,7 @@ pub(super) fn read(message: &Message<'_>, name: &Name, wanted: u16) -> Verdict {
         Code::NotUnderstood => return Verdict::NotUnderstood,
         Code::Failure => return Verdict::Failure,
     }
-    let (answers, authority) = message.records();
+    let [answers, authority, _] = message.records();
     let mut name = name.clone();
     let mut ttl = u32::MAX;
     for hop in 0..=ALIASES_MAX {

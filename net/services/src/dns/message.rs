@@ -25,7 +25,9 @@ pub(crate) mod kind {
     pub(crate) const TXT: u16 = 16;
     pub(crate) const AAAA: u16 = 28;
     pub(crate) const SRV: u16 = 33;
+    pub(crate) const NSEC: u16 = 47;
     pub(crate) const OPT: u16 = 41;
+    pub(crate) const ANY: u16 = 255;
 }
 
 /// The Internet (RFC 1035, 3.2.4).
@@ -106,7 +108,6 @@ impl<'a> Message<'a> {
     }
 
     /// An ordinary query.
-    #[cfg(test)]
     pub(crate) fn is_query(&self) -> bool {
         self.header(2) & 0xf800 == 0
     }
@@ -152,9 +153,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The records of the answer section, and those of the authority section after them, as far as
-    /// they are sound.
-    pub(crate) fn records(&self) -> (Vec<Record>, Vec<Record>) {
+    /// The records of the answer, the authority and the additional section, as far as they are sound.
+    pub(crate) fn records(&self) -> [Vec<Record>; 3] {
         let (_, mut at) = self.questions();
         let mut section = |count: u16| {
             let mut records = Vec::new();
@@ -169,9 +169,7 @@ impl<'a> Message<'a> {
             }
             records
         };
-        let answers = section(self.header(6));
-        let authority = section(self.header(8));
-        (answers, authority)
+        [6, 8, 10].map(|count| section(self.header(count)))
     }
 
     fn record(&self, at: usize) -> Option<(Record, usize)> {
@@ -193,6 +191,12 @@ impl<'a> Message<'a> {
             data: (start, end),
         };
         Some((record, end))
+    }
+
+    /// The data of a record as it is.
+    pub(crate) fn bytes(&self, record: &Record) -> &'a [u8] {
+        let (start, end) = record.data;
+        self.bytes.get(start..end).unwrap_or_default()
     }
 
     /// The name that the data of `record` begins with.
@@ -296,7 +300,7 @@ mod tests {
     fn data(kind: u16, data: &[u8]) -> Option<RecordData> {
         let bytes = answer(kind, data);
         let message = Message::new(&bytes).expect("a message");
-        let (answers, _) = message.records();
+        let [answers, ..] = message.records();
         assert_eq!(answers.first().map(|record| record.ttl), Some(0));
         message.data(answers.first()?)
     }
@@ -333,7 +337,7 @@ mod tests {
             return;
         };
         message.question();
-        let (answers, authority) = message.records();
+        let [answers, authority, _] = message.records();
         assert!(answers.len() + authority.len() <= 512);
         for record in answers.iter().chain(&authority) {
             message.data(record);

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
+use core::net::IpAddr;
 
 /// A name on the wire, with its terminator (RFC 1035, 3.1).
 const NAME_MAX: usize = 255;
@@ -52,6 +53,33 @@ impl Name {
         }
         wire.push(0);
         (wire.len() > 1 && wire.len() <= NAME_MAX).then_some(Name(wire))
+    }
+
+    /// The name that an address is looked up by (RFC 1035, 3.5; RFC 3596, 2.5).
+    pub(crate) fn reverse(address: IpAddr) -> Name {
+        let mut wire = Vec::with_capacity(74);
+        match address {
+            IpAddr::V4(v4) => {
+                for octet in v4.octets().into_iter().rev() {
+                    let digits = [octet / 100, octet / 10 % 10, octet % 10];
+                    let zeros = digits.iter().take(2).take_while(|d| **d == 0).count();
+                    wire.push((3 - zeros) as u8);
+                    wire.extend(digits.iter().skip(zeros).map(|digit| b'0' + digit));
+                }
+                wire.extend(b"\x07in-addr");
+            }
+            IpAddr::V6(v6) => {
+                for octet in v6.octets().into_iter().rev() {
+                    for nibble in [octet & 15, octet >> 4] {
+                        let digit = if nibble < 10 { b'0' } else { b'a' - 10 };
+                        wire.extend([1, digit + nibble]);
+                    }
+                }
+                wire.extend(b"\x03ip6");
+            }
+        }
+        wire.extend(b"\x04arpa\0");
+        Name(wire)
     }
 
     /// The name at `at` in a message, and where what follows it begins. `None` if it is cut off, too
@@ -192,6 +220,18 @@ mod tests {
             name(&"x.".repeat(100)).below(&name(&"y.".repeat(100))),
             None
         );
+    }
+
+    #[test]
+    fn names_of_addresses() {
+        let of = |address: &str| Name::reverse(address.parse().expect("an address")).text();
+        assert_eq!(of("192.0.2.101"), "101.2.0.192.in-addr.arpa");
+        assert_eq!(of("10.20.0.5"), "5.0.20.10.in-addr.arpa");
+        let v6 = of("2001:db8::567:89ab");
+        assert!(
+            v6.starts_with("b.a.9.8.7.6.5.0.0.0.0.0.") && v6.ends_with(".8.b.d.0.1.0.0.2.ip6.arpa")
+        );
+        assert_eq!(v6.len(), 72);
     }
 
     #[test]

@@ -1,0 +1,429 @@
+//! One link: whether the name is ours there, and what is to be said when.
+
+use alloc::vec::Vec;
+use core::net::{IpAddr, SocketAddr};
+
+use super::records::{BITS, Manner, Records, Set, TOP, TTL};
+use super::{MS, PORT, SECOND, Turn};
+use crate::dns::message::{CLASS_IN, Message, Record, kind};
+use crate::dns::name::Name;
+use net::{Cidr, InterfaceId};
+
+/// RFC 6762, 8.1: three probes, a quarter of a second between them and before the first.
+const PROBES: u8 = 3;
+const PROBE_NS: u64 = 250 * MS;
+/// RFC 6762, 8.2: after the other one has won.
+const DEFER_NS: u64 = SECOND;
+/// RFC 6762, 8.3: at least two, a second apart.
+const ANNOUNCEMENTS: u8 = 2;
+const ANNOUNCE_NS: u64 = SECOND;
+/// RFC 6762, 6: a record isn't sent to all again sooner, but for a probe.
+const AGAIN_NS: u64 = SECOND;
+const AGAIN_PROBED_NS: u64 = 250 * MS;
+/// RFC 6762, 5.4: who wants an answer for itself gets one for all if there was none for so long.
+const QUARTER_NS: u64 = TTL as u64 / 4 * SECOND;
+/// RFC 6762, 6.7.
+const LEGACY_TTL: u32 = 10;
+/// Any class (RFC 1035, 3.2.5).
+const CLASS_ANY: u16 = 255;
+
+/// What a datagram means for the name.
+#[derive(PartialEq)]
+pub(super) enum Heard {
+    Nothing,
+    /// Somebody else has it; whether that one is right, because it wasn't ours yet.
+    Conflict(bool),
+}
+
+/// How a question came.
+pub(super) struct Asked {
+    pub(super) from: SocketAddr,
+    /// To all.
+    pub(super) group: bool,
+    /// An answer to the asker alone is allowed.
+    pub(super) may_unicast: bool,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    /// Asking whether somebody has the name: probes sent so far.
+    Probing(u8),
+    /// It is ours: announcements left.
+    Announcing(u8),
+    Settled,
+}
+
+/// Answers that wait.
+struct Pending {
+    at_ns: u64,
+    set: Set,
+    /// Who will say more of what it knows (RFC 6762, 7.2).
+    more_from: Option<SocketAddr>,
+    /// A probe asked.
+    probed: bool,
+}
+
+/// See the head of this file.
+pub(super) struct Link {
+    pub(super) interface: InterfaceId,
+    pub(super) group: IpAddr,
+    records: Records,
+    networks: Vec<Cidr>,
+    phase: Phase,
+    /// Of the next step of the phase.
+    at_ns: u64,
+    pending: Option<Pending>,
+    /// When each record was sent to all.
+    sent_ns: [Option<u64>; BITS],
+}
+
+impl Link {
+    pub(super) fn new(
+        turn: &mut Turn<'_>,
+        interface: InterfaceId,
+        group: IpAddr,
+        records: Records,
+        networks: &[Cidr],
+    ) -> Link {
+        Link {
+            interface,
+            group,
+            records,
+            networks: networks.to_vec(),
+            phase: Phase::Probing(0),
+            // RFC 6762, 8.1: machines that are switched on together.
+            at_ns: turn.now_ns + turn.below(PROBE_NS),
+            pending: None,
+            sent_ns: [None; BITS],
+        }
+    }
+
+    /// The addresses of the interface may be others.
+    pub(super) fn change(&mut self, turn: &mut Turn<'_>, records: Records, networks: &[Cidr]) {
+        self.networks = networks.to_vec();
+        if self.records.is_like(&records) {
+            return;
+        }
+        let gone = self.records.beyond(&records);
+        if gone != 0 && self.is_ours() {
+            self.say(turn, gone, 0);
+        }
+        self.records = records;
+        self.pending = None;
+        self.sent_ns = [None; BITS];
+        if self.is_ours() {
+            self.phase = Phase::Announcing(ANNOUNCEMENTS);
+            self.at_ns = turn.now_ns;
+        } else {
+            self.probe_from(turn.now_ns);
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        !matches!(self.phase, Phase::Probing(_))
+    }
+
+    /// It has been ours for some time.
+    pub(super) fn is_settled(&self) -> bool {
+        self.phase == Phase::Settled
+    }
+
+    pub(super) fn has_address(&self, address: IpAddr) -> bool {
+        self.networks.iter().any(|cidr| cidr.address == address)
+    }
+
+    /// Whether an address is one of the link's (RFC 6762, 11).
+    pub(super) fn is_near(&self, address: IpAddr) -> bool {
+        let local = match address {
+            IpAddr::V4(v4) => v4.is_link_local(),
+            IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        };
+        local || self.networks.iter().any(|cidr| cidr.contains(address))
+    }
+
+    /// Asks anew whether somebody has the name.
+    pub(super) fn probe_from(&mut self, at_ns: u64) {
+        self.phase = Phase::Probing(0);
+        self.at_ns = at_ns;
+        self.pending = None;
+    }
+
+    /// Tells all; `false` if there is no room now.
+    fn say(&mut self, turn: &mut Turn<'_>, set: Set, ttl: u32) -> bool {
+        let manner = Manner { ttl, legacy: None };
+        let message = self.records.response(turn.host, set, manner);
+        if !turn.multicast(self.interface, self.group, &message) {
+            return false;
+        }
+        for (n, sent_ns) in self.sent_ns.iter_mut().enumerate() {
+            if set >> n & 1 == 1 {
+                *sent_ns = Some(turn.now_ns);
+            }
+        }
+        true
+    }
+
+    pub(super) fn goodbye(&mut self, turn: &mut Turn<'_>) {
+        if self.is_ours() {
+            self.say(turn, self.records.all(), 0);
+        }
+    }
+
+    /// Those of a set that were sent to all in the last `ns`.
+    fn sent_within(&self, set: Set, ns: u64, now_ns: u64) -> Set {
+        let mut recent = 0;
+        for (n, sent_ns) in self.sent_ns.iter().enumerate() {
+            if sent_ns.is_some_and(|at_ns| now_ns < at_ns.saturating_add(ns)) {
+                recent |= 1 << n;
+            }
+        }
+        recent & set
+    }
+
+    /// What is due; gives the time of the next step.
+    pub(super) fn run(&mut self, turn: &mut Turn<'_>) -> Option<u64> {
+        if self.phase != Phase::Settled && self.at_ns <= turn.now_ns {
+            self.step(turn);
+        }
+        if let Some(pending) = self.pending.take_if(|p| p.at_ns <= turn.now_ns) {
+            self.answer(turn, pending);
+        }
+        let step = (self.phase != Phase::Settled).then_some(self.at_ns);
+        let answer = self.pending.as_ref().map(|pending| pending.at_ns);
+        [step, answer].into_iter().flatten().min()
+    }
+
+    fn step(&mut self, turn: &mut Turn<'_>) {
+        match self.phase {
+            Phase::Probing(PROBES) => {
+                self.phase = Phase::Announcing(ANNOUNCEMENTS);
+                self.step(turn);
+            }
+            Phase::Probing(sent) => {
+                // RFC 6762, 5.4: the first answer needn't disturb all.
+                let message = self.records.probe(turn.host, sent == 0);
+                if turn.multicast(self.interface, self.group, &message) {
+                    self.phase = Phase::Probing(sent + 1);
+                }
+                self.at_ns = turn.now_ns + PROBE_NS;
+            }
+            Phase::Announcing(left) => {
+                if self.say(turn, self.records.all(), TTL) {
+                    self.phase = match left {
+                        0 | 1 => Phase::Settled,
+                        left => Phase::Announcing(left - 1),
+                    };
+                }
+                self.at_ns = turn.now_ns + ANNOUNCE_NS;
+            }
+            Phase::Settled => {}
+        }
+    }
+
+    /// Sends answers that are due, but for records that were sent just now.
+    fn answer(&mut self, turn: &mut Turn<'_>, pending: Pending) {
+        let pause_ns = if pending.probed {
+            AGAIN_PROBED_NS
+        } else {
+            AGAIN_NS
+        };
+        let recent = self.sent_within(pending.set, pause_ns, turn.now_ns);
+        let now = pending.set & !recent;
+        let left = if now != 0 && self.say(turn, now, TTL) {
+            recent
+        } else {
+            pending.set
+        };
+        if left != 0 {
+            let at_ns = turn.now_ns + pause_ns;
+            let set = left;
+            self.pending = Some(Pending {
+                at_ns,
+                set,
+                ..pending
+            });
+        }
+    }
+
+    /// Handles a query; tells whether it was answered to the asker alone.
+    pub(super) fn query(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        asked: &Asked,
+    ) -> bool {
+        let (questions, _) = message.questions();
+        let [known, authority, _] = message.records();
+        let of_host = |record: &&Record| record.name == *turn.host;
+        let claims: Vec<&Record> = authority.iter().filter(of_host).collect();
+        if !self.is_ours() {
+            // RFC 6762, 8.2: two that want the name at the same time.
+            if self.records.is_later(message, &claims) == Some(true) && !claims.is_empty() {
+                self.probe_from(turn.now_ns + DEFER_NS);
+            }
+            return false;
+        }
+        let known = known.iter().filter(|record| record.ttl >= TTL / 2);
+        let known = known.fold(0, |set, record| {
+            set | self.records.same(turn.host, message, record)
+        });
+        // The rest of a long query.
+        if let Some(pending) = &mut self.pending
+            && pending.more_from == Some(asked.from)
+        {
+            pending.set &= !known;
+            if pending.set == 0 {
+                self.pending = None;
+            }
+        }
+        if asked.from.port() != PORT {
+            return self.legacy(turn, message, &questions, asked);
+        }
+        let (mut all, mut alone, mut every) = (0, 0, true);
+        for (name, kind, class) in &questions {
+            let right = matches!(class & !TOP, CLASS_IN | CLASS_ANY);
+            let set = self.records.answers(turn.host, name, *kind);
+            let set = if right { set & !known } else { 0 };
+            every &= set != 0;
+            if class & TOP != 0 || !asked.group {
+                alone |= set;
+            } else {
+                all |= set;
+            }
+        }
+        if asked.group {
+            let recent = self.sent_within(alone, QUARTER_NS, turn.now_ns);
+            all |= alone & !recent;
+            alone = recent;
+        }
+        alone &= !all;
+        if all != 0 {
+            self.queue(turn, all, !claims.is_empty(), every, message, asked.from);
+        }
+        if alone == 0 || !asked.may_unicast {
+            return false;
+        }
+        let manner = Manner {
+            ttl: TTL,
+            legacy: None,
+        };
+        self.unicast(turn, alone, manner, asked.from)
+    }
+
+    fn queue(
+        &mut self,
+        turn: &mut Turn<'_>,
+        set: Set,
+        probed: bool,
+        every: bool,
+        message: &Message<'_>,
+        from: SocketAddr,
+    ) {
+        let more = message.is_truncated();
+        // RFC 6762, 6: at once where nobody else will answer, and always to a probe.
+        let wait_ns = match (more, probed || every) {
+            (true, _) => 400 * MS + turn.below(100 * MS),
+            (false, true) => 0,
+            (false, false) => 20 * MS + turn.below(100 * MS),
+        };
+        let at_ns = turn.now_ns + wait_ns;
+        let new = Pending {
+            at_ns,
+            set,
+            more_from: more.then_some(from),
+            probed,
+        };
+        let pending = self.pending.get_or_insert(new);
+        if pending.set != set || pending.at_ns != at_ns {
+            // More than one asks: what one of them knows, the other may not.
+            pending.more_from = None;
+        }
+        pending.set |= set;
+        pending.at_ns = pending.at_ns.min(at_ns);
+        pending.probed |= probed;
+    }
+
+    /// Answers a resolver that knows no multicast DNS (RFC 6762, 6.7).
+    fn legacy(
+        &mut self,
+        turn: &mut Turn<'_>,
+        message: &Message<'_>,
+        questions: &[(Name, u16, u16)],
+        asked: &Asked,
+    ) -> bool {
+        let [(name, kind, class)] = questions else {
+            return false;
+        };
+        let set = self.records.answers(turn.host, name, *kind);
+        let right = matches!(class & !TOP, CLASS_IN | CLASS_ANY);
+        if set == 0 || !right || !asked.may_unicast {
+            return false;
+        }
+        let manner = Manner {
+            ttl: LEGACY_TTL,
+            legacy: Some((message.id(), questions)),
+        };
+        self.unicast(turn, set, manner, asked.from)
+    }
+
+    fn unicast(
+        &mut self,
+        turn: &mut Turn<'_>,
+        set: Set,
+        manner: Manner<'_>,
+        to: SocketAddr,
+    ) -> bool {
+        let message = self.records.response(turn.host, set, manner);
+        let done = turn
+            .stack
+            .udp_send_on(turn.socket, &message, to, self.interface);
+        turn.sent |= done.is_ok();
+        true
+    }
+
+    /// Handles what another one says.
+    pub(super) fn response(&mut self, turn: &mut Turn<'_>, message: &Message<'_>) -> Heard {
+        let mut heard = Heard::Nothing;
+        let (mut said, mut ending) = (0, 0);
+        for record in message.records().iter().flatten() {
+            if record.class & !TOP != CLASS_IN {
+                continue;
+            }
+            let same = self.records.same(turn.host, message, record);
+            if same != 0 {
+                if record.ttl >= TTL {
+                    said |= same;
+                } else if record.ttl < TTL / 2 {
+                    ending |= same;
+                }
+            } else if record.name == *turn.host && record.ttl > 0 {
+                // Of other types there may be more, once the name is ours.
+                let unique = matches!(record.kind, kind::A | kind::AAAA);
+                if unique || !self.is_ours() {
+                    heard = Heard::Conflict(!self.is_ours());
+                }
+            }
+        }
+        if !self.is_ours() || heard != Heard::Nothing {
+            return heard;
+        }
+        // RFC 6762, 7.4: somebody has said what we would.
+        if let Some(pending) = &mut self.pending {
+            pending.set &= !said;
+            if pending.set == 0 {
+                self.pending = None;
+            }
+        }
+        // RFC 6762, 6.6: others are about to forget what holds.
+        if ending != 0 {
+            let new = Pending {
+                at_ns: turn.now_ns,
+                set: ending,
+                more_from: None,
+                probed: false,
+            };
+            self.pending.get_or_insert(new).set |= ending;
+        }
+        heard
+    }
+}

@@ -1,0 +1,368 @@
+//! The name of this machine on its links: a responder of multicast DNS (RFC 6762).
+//!
+//! - `records`: what is said of a link, and the messages;
+//! - `link`: one link and family: probing, announcing, what is to be answered when.
+//!
+//! IPv4 and IPv6 of an interface are two links: who asks by one of them may not hear the other. The
+//! name is the same on all links, and where one of them has somebody else with it, it is changed on
+//! all.
+
+mod link;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use crate::dns::message::Message;
+use crate::dns::name::Name;
+use crate::{Polled, Randomness};
+use link::{Asked, Heard, Link};
+use net::{Cidr, Handle, InterfaceId, Received, Stack};
+use records::Records;
+
+const PORT: u16 = 5353;
+const GROUPS: [IpAddr; 2] = [
+    IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
+    IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
+];
+const MS: u64 = 1_000_000;
+const SECOND: u64 = 1000 * MS;
+/// Datagrams looked at in one turn.
+const DATAGRAMS_MAX: usize = 64;
+/// The largest one that is read (RFC 6762, 17).
+const DATAGRAM: usize = 9000;
+/// Links that have a name.
+const LINKS_MAX: usize = 16;
+/// After as many conflicts in this time each further try waits so long (RFC 6762, 8.1).
+const CONFLICTS: u32 = 15;
+const CONFLICTS_NS: u64 = 10 * SECOND;
+const CONFLICTS_WAIT_NS: u64 = 5 * SECOND;
+/// Answers to single machines in a second: more is nobody's need.
+const UNICAST_MAX: u32 = 100;
+/// How soon the port is tried again.
+const AGAIN_NS: u64 = 5 * SECOND;
+const LABEL_MAX: usize = 63;
+
+/// The responder. Nothing is sent before the first [`Responder::poll`].
+pub struct Responder {
+    /// What the program called the machine, and the number that was added to it; 1: none.
+    label: String,
+    number: u32,
+    host: Name,
+    socket: Option<Handle>,
+    /// The configuration of the stack that `links` were made from.
+    generation: Option<u32>,
+    links: Vec<Link>,
+    /// When the socket, or a link that couldn't be joined, is tried again.
+    again_ns: Option<u64>,
+    /// Conflicts since then.
+    conflicts: (u32, u64),
+    /// Answers to single machines since then.
+    unicast: (u32, u64),
+    random: Randomness,
+}
+
+/// What the parts work with.
+struct Turn<'a> {
+    stack: &'a mut Stack,
+    random: &'a mut Randomness,
+    host: &'a Name,
+    socket: Handle,
+    now_ns: u64,
+    sent: bool,
+}
+
+impl Turn<'_> {
+    /// A number of nanoseconds at random, less than `range`.
+    fn below(&mut self, range: u64) -> u64 {
+        (self.random)() % range
+    }
+
+    /// Sends to a group on a link; `false` if it has to be tried again.
+    fn multicast(&mut self, interface: InterfaceId, group: IpAddr, message: &[u8]) -> bool {
+        let to = SocketAddr::new(group, PORT);
+        let done = self.stack.udp_send_on(self.socket, message, to, interface);
+        self.sent |= done.is_ok();
+        done.is_ok()
+    }
+}
+
+/// The name with a number, if it isn't the first one.
+fn host(label: &str, number: u32) -> Option<Name> {
+    let mut text = String::from(label);
+    if number > 1 {
+        let mut digits = [0; 10];
+        let mut len = 0;
+        let mut rest = number;
+        for place in digits.iter_mut().rev() {
+            *place = b'0' + (rest % 10) as u8;
+            rest /= 10;
+            len += 1;
+            if rest == 0 {
+                break;
+            }
+        }
+        text.truncate(LABEL_MAX - 1 - len);
+        text.push('-');
+        let digits = digits.iter().skip(digits.len() - len);
+        text.extend(digits.map(|digit| char::from(*digit)));
+    }
+    text.push_str(".local");
+    Name::from_text(&text)
+}
+
+impl Responder {
+    /// A responder that tries to have `label`.local. `None` unless it is a label of a host's name:
+    /// letters, digits and inner hyphens, 63 at most (RFC 1123, 2.1).
+    pub fn new(label: &str, random: Randomness) -> Option<Responder> {
+        let sound = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        let hyphens = label.starts_with('-') || label.ends_with('-');
+        if label.len() > LABEL_MAX || hyphens || !label.bytes().all(sound) {
+            return None;
+        }
+        Some(Responder {
+            host: host(label, 1)?,
+            label: String::from(label),
+            number: 1,
+            socket: None,
+            generation: None,
+            links: Vec::new(),
+            again_ns: None,
+            conflicts: (0, 0),
+            unicast: (0, 0),
+            random,
+        })
+    }
+
+    /// The name, once it is known to be ours on all links: `soil.local`, or `soil-2.local`.
+    pub fn name(&self) -> Option<String> {
+        let settled = !self.links.is_empty() && self.links.iter().all(Link::is_settled);
+        settled.then(|| self.host.text())
+    }
+
+    /// Probes, announces and answers. To be called after each [`Stack::poll`].
+    pub fn poll(&mut self, stack: &mut Stack, now_ns: u64) -> Polled {
+        let mut polled = Polled::default();
+        let Some(socket) = self.open(stack, now_ns) else {
+            polled.next_ns = self.again_ns;
+            return polled;
+        };
+        let generation = stack.configuration_generation();
+        let again = self.again_ns.is_some_and(|at_ns| at_ns <= now_ns);
+        if self.generation != Some(generation) || again {
+            self.generation = Some(generation);
+            self.again_ns = None;
+            polled.sent |= self.configure(stack, socket, now_ns);
+        }
+        let mut buffer = [0; DATAGRAM];
+        let mut count = 0;
+        while count < DATAGRAMS_MAX {
+            // Errors are none of ours: nobody is asked by name.
+            let Ok(received) = stack.udp_receive(socket, &mut buffer) else {
+                break;
+            };
+            count += 1;
+            if let Some(datagram) = buffer.get(..received.len) {
+                let host = self.host.clone();
+                let mut turn = Turn {
+                    stack,
+                    random: &mut self.random,
+                    host: &host,
+                    socket,
+                    now_ns,
+                    sent: false,
+                };
+                let links = &mut self.links;
+                let heard = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
+                polled.sent |= turn.sent;
+                if let Heard::Conflict(lost) = heard {
+                    self.conflict(lost, now_ns);
+                }
+            }
+        }
+        let mut turn = Turn {
+            stack,
+            random: &mut self.random,
+            host: &self.host,
+            socket,
+            now_ns,
+            sent: false,
+        };
+        let mut next_ns = self.again_ns;
+        for link in &mut self.links {
+            let at_ns = link.run(&mut turn);
+            next_ns = [next_ns, at_ns].into_iter().flatten().min();
+        }
+        polled.sent |= turn.sent;
+        polled.next_ns = match count {
+            DATAGRAMS_MAX => Some(now_ns),
+            _ => next_ns,
+        };
+        polled
+    }
+
+    /// Says on all links that the name is gone (RFC 6762, 10.1). What is queued then leaves with the
+    /// next [`Stack::poll`]; a further [`Responder::poll`] would begin anew.
+    pub fn finish(&mut self, stack: &mut Stack, now_ns: u64) {
+        let Some(socket) = self.socket.take() else {
+            return;
+        };
+        let mut turn = Turn {
+            stack,
+            random: &mut self.random,
+            host: &self.host,
+            socket,
+            now_ns,
+            sent: false,
+        };
+        for link in &mut self.links {
+            link.goodbye(&mut turn);
+        }
+        self.links.clear();
+        self.generation = None;
+        // It is ours.
+        let _ = stack.close(socket);
+    }
+
+    fn open(&mut self, stack: &mut Stack, now_ns: u64) -> Option<Handle> {
+        if self.socket.is_none() && self.again_ns.is_none_or(|at_ns| at_ns <= now_ns) {
+            let any = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), PORT);
+            self.again_ns = None;
+            match stack.udp_bind(any) {
+                Ok(socket) => {
+                    // RFC 6762, 11: 255, to one and to all. It is ours.
+                    let _ = stack.udp_set_multicast_hops(socket, 255);
+                    let _ = stack.udp_set_marking(socket, 255, 0);
+                    self.socket = Some(socket);
+                }
+                // Somebody here has the port.
+                Err(_) => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+            }
+        }
+        self.socket
+    }
+
+    /// Brings the links in line with the addresses that there are; tells whether something was sent.
+    fn configure(&mut self, stack: &mut Stack, socket: Handle, now_ns: u64) -> bool {
+        let mut old = core::mem::take(&mut self.links);
+        let mut sent = false;
+        for interface in stack.interfaces() {
+            let status = stack.interface_status(interface);
+            let addresses: Vec<Cidr> = status.map(|s| s.addresses).unwrap_or_default();
+            for group in GROUPS {
+                let of_family = |cidr: &&Cidr| cidr.address.is_ipv4() == group.is_ipv4();
+                if addresses.iter().find(of_family).is_none() || self.links.len() >= LINKS_MAX {
+                    continue;
+                }
+                let place = old
+                    .iter()
+                    .position(|l| l.interface == interface && l.group == group);
+                let records = Records::new(addresses.iter().map(|cidr| cidr.address));
+                let mut turn = Turn {
+                    stack,
+                    random: &mut self.random,
+                    host: &self.host,
+                    socket,
+                    now_ns,
+                    sent: false,
+                };
+                match place.map(|place| old.swap_remove(place)) {
+                    Some(mut link) => {
+                        link.change(&mut turn, records, &addresses);
+                        self.links.push(link);
+                    }
+                    None if turn.stack.udp_join(socket, group, Some(interface)).is_ok() => {
+                        let link = Link::new(&mut turn, interface, group, records, &addresses);
+                        self.links.push(link);
+                    }
+                    None => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
+                }
+                sent |= turn.sent;
+            }
+        }
+        for link in old {
+            // It was joined.
+            let _ = stack.udp_leave(socket, link.group, Some(link.interface));
+        }
+        sent
+    }
+
+    /// Somebody has the name. Where it wasn't ours yet it is changed; where it was, it is asked for
+    /// again, and the one that doesn't give in has it (RFC 6762, 9).
+    fn conflict(&mut self, lost: bool, now_ns: u64) {
+        let (count, since_ns) = self.conflicts;
+        self.conflicts = if now_ns >= since_ns.saturating_add(CONFLICTS_NS) {
+            (1, now_ns)
+        } else if count >= CONFLICTS {
+            // Until there was none for so long.
+            (count, now_ns)
+        } else {
+            (count + 1, since_ns)
+        };
+        let wait_ns = match self.conflicts.0 {
+            0..CONFLICTS => 0,
+            _ => CONFLICTS_WAIT_NS,
+        };
+        if lost {
+            self.number = self.number.checked_add(1).unwrap_or(2);
+            if let Some(host) = host(&self.label, self.number) {
+                self.host = host;
+            }
+        }
+        for link in &mut self.links {
+            link.probe_from(now_ns.saturating_add(wait_ns));
+        }
+    }
+}
+
+/// Handles a datagram.
+fn datagram_in(
+    links: &mut [Link],
+    unicast: &mut (u32, u64),
+    turn: &mut Turn<'_>,
+    datagram: &[u8],
+    how: &Received,
+) -> Heard {
+    let source = how.from.ip();
+    let ours = links.iter().any(|link| link.has_address(source));
+    let link = links
+        .iter_mut()
+        .find(|l| l.interface == how.interface && l.group.is_ipv4() == source.is_ipv4());
+    let (Some(link), Some(message)) = (link, Message::new(datagram)) else {
+        return Heard::Nothing;
+    };
+    // What isn't sent to the group may come from anywhere (RFC 6762, 5.5 and 11).
+    let group = how.to == link.group;
+    if ours || !group && !link.is_near(source) {
+        return Heard::Nothing;
+    }
+    if message.is_response() {
+        // RFC 6762, 6: from this port only.
+        let sound = how.from.port() == PORT && message.code() == crate::dns::message::Code::NoError;
+        return if sound {
+            link.response(turn, &message)
+        } else {
+            Heard::Nothing
+        };
+    }
+    if !message.is_query() {
+        return Heard::Nothing;
+    }
+    let asked = Asked {
+        from: how.from,
+        group,
+        may_unicast: link.is_near(source) && {
+            if turn.now_ns >= unicast.1.saturating_add(SECOND) {
+                *unicast = (0, turn.now_ns);
+            }
+            unicast.0 < UNICAST_MAX
+        },
+    };
+    if link.query(turn, &message, &asked) {
+        unicast.0 += 1;
+    }
+    Heard::Nothing
+}
