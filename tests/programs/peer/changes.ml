@@ -14,8 +14,10 @@ type files = {
 
 let contents = Tree.contents
 
-(* [previous] is who changed the tree before, [tag] who does it now. *)
-let change fs ~previous ~tag root =
+(* [previous] is who changed the tree before, [tag] who does it now, for the [nth] time of at most
+   four. *)
+
+let change fs ~previous ~tag ~nth root =
   let path = Printf.sprintf "%s/%s %s" root tag in
   let inside name = path ("files/" ^ name) in
   fs.mkdir (path "files");
@@ -43,9 +45,8 @@ let change fs ~previous ~tag root =
   fs.truncate (below "lower.txt") 1234;
   let deep who = below ("d/Deep " ^ who) in
   fs.rename (deep previous) (deep tag);
-  let first = if tag = "soil" then 1 else 2 in
   for n = 0 to 19 do
-    fs.unlink (below (Printf.sprintf "d/many/number %d of many" (first + (n * 4))))
+    fs.unlink (below (Printf.sprintf "d/many/number %d of many" (nth + (n * 4))))
   done
 
 (* Arguments: steps with '+' between them, done one after the other; then the directories for which
@@ -55,12 +56,12 @@ let main fs ~list ~read arguments =
     let each f = List.iter f roots in
     match String.split_on_char ':' words with
     | [ "make" ] -> each (Tree.make ~mkdir:fs.mkdir ~write:fs.write)
-    | [ "change"; previous; tag ] -> each (change fs ~previous ~tag)
+    | [ "change"; previous; tag; nth ] -> each (change fs ~previous ~tag ~nth:(int_of_string nth))
     | [ "sums" ] ->
         print_endline "sums";
         each (Tree.sums ~list ~read)
-    | _ -> prerr_endline ("unknown step: " ^ words)
+    | _ -> failwith ("unknown step: " ^ words)
   in
   match Array.to_list arguments with
   | _ :: steps :: roots -> List.iter (step roots) (String.split_on_char '+' steps)
-  | _ -> prerr_endline "steps and directories, please"
+  | _ -> failwith "steps and directories, please"
