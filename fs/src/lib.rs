@@ -5,6 +5,7 @@
 //!
 //! - [`volume`]: the trait, its flags and records; [`path`], [`walk`] and [`mounts`]: names.
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
+//! - [`ext4`]: ext4 with its journal, through the crate `rsext4`.
 //! - `cache`: write-back, reading ahead, commits.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
@@ -19,9 +20,11 @@ extern crate alloc;
 pub mod block;
 mod cache;
 pub mod error;
+pub mod ext4;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod fat;
+mod handles;
 pub mod mounts;
 pub mod partition;
 pub mod path;

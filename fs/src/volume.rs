@@ -27,6 +27,22 @@ bitflags! {
     }
 }
 
+impl OpenFlags {
+    /// [`Error::Invalid`] for flags that contradict each other.
+    pub(crate) fn check(self) -> Result<(), Error> {
+        let writes = Self::CREATE | Self::TRUNCATE | Self::APPEND;
+        let directory = Self::DIRECTORY | Self::READ;
+        let fits = if self.contains(Self::DIRECTORY) {
+            directory.contains(self)
+        } else {
+            self.intersects(Self::READ | Self::WRITE)
+                && (self.contains(Self::WRITE) || !self.intersects(writes))
+                && (self.contains(Self::CREATE) || !self.contains(Self::EXCLUSIVE))
+        };
+        if fits { Ok(()) } else { Err(Error::Invalid) }
+    }
+}
+
 /// An open file or directory of one volume. Never valid again once closed, and never a panic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub(crate) u64);

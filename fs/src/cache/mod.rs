@@ -48,6 +48,9 @@ pub(crate) struct Layout {
     /// Sectors whose changes may cancel out before a commit (FAT's clean bit is cleared and set
     /// again), which is then noticed and nothing written.
     pub flags: Vec<u64>,
+    /// The file system has a journal, so that the order of writes counts only where it flushes:
+    /// none of the above means anything.
+    pub journaled: bool,
 }
 
 /// A sector as it is on the device.
@@ -330,10 +333,11 @@ impl Cache {
         if self.frozen || self.device.read_only() {
             return Err(BlockError::ReadOnly);
         }
-        let contents = first >= self.layout.data_start
-            && self
-                .writing_file
-                .is_some_and(|entry| !(first..first + count).contains(&entry));
+        let contents = self.layout.journaled
+            || first >= self.layout.data_start
+                && self
+                    .writing_file
+                    .is_some_and(|entry| !(first..first + count).contains(&entry));
         if contents && data.len() > LINE {
             self.write_stream(first, count, data)
         } else {

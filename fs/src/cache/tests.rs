@@ -49,6 +49,7 @@ fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
         tables_end: TABLES_END,
         data_start: TABLES_END,
         flags: vec![1, 11],
+        ..Layout::default()
     };
     cache.set_layout(layout).unwrap();
     cache

@@ -6,7 +6,6 @@
 //! and its long names.
 
 mod device;
-mod handles;
 mod names;
 mod operations;
 mod probe;
@@ -162,6 +161,7 @@ fn layout(geometry: &Geometry, sector: usize) -> Layout {
         tables_end: tables_end / sector,
         data_start: geometry.data_start() / sector,
         flags,
+        journaled: false,
     }
 }
 

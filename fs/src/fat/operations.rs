@@ -13,22 +13,9 @@ use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Space, Stat, Vol
 /// Entries given by one call of `list`.
 const LIST_STEP: usize = 256;
 
-fn check_flags(flags: OpenFlags) -> Result<()> {
-    let writes = OpenFlags::CREATE | OpenFlags::TRUNCATE | OpenFlags::APPEND;
-    let directory = OpenFlags::DIRECTORY | OpenFlags::READ;
-    let fits = if flags.contains(OpenFlags::DIRECTORY) {
-        directory.contains(flags)
-    } else {
-        flags.intersects(OpenFlags::READ | OpenFlags::WRITE)
-            && (flags.contains(OpenFlags::WRITE) || !flags.intersects(writes))
-            && (flags.contains(OpenFlags::CREATE) || !flags.contains(OpenFlags::EXCLUSIVE))
-    };
-    if fits { Ok(()) } else { Err(Error::Invalid) }
-}
-
 impl Volume for FatVolume {
     fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
-        check_flags(flags)?;
+        flags.check()?;
         self.handles.check_room()?;
         self.open_path(path, flags)
     }
@@ -95,7 +82,7 @@ impl Volume for FatVolume {
     }
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
-        let handle = self.handles.get(file)?;
+        let handle = *self.handles.get(file)?;
         self.metadata(handle.node)
     }
 
@@ -112,7 +99,7 @@ impl Volume for FatVolume {
         from: Cursor,
         visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<Option<Cursor>> {
-        let handle = self.handles.get(directory)?;
+        let handle = *self.handles.get(directory)?;
         if !handle.is_directory() {
             return Err(Error::NotDirectory);
         }
@@ -151,7 +138,7 @@ impl Volume for FatVolume {
         }
         self.in_parent(path, |volume, parent, name| {
             let node = volume.lookup(parent, name)?;
-            let open = volume.handles.has_directory(node);
+            let open = volume.is_open_directory(node);
             volume.fat.forget(node, 1);
             if open {
                 return Err(Error::Busy);
@@ -186,7 +173,7 @@ impl Volume for FatVolume {
                 names::check(to_name)?;
                 let change = match volume.lookup(to_parent, to_name) {
                     Ok(target) => {
-                        let open = volume.handles.has_directory(target);
+                        let open = volume.is_open_directory(target);
                         let source = volume.lookup(from_parent, from_name);
                         volume.fat.forget(target, 1);
                         let source = source?;

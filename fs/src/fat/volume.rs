@@ -9,9 +9,9 @@ use hadris_fs::sync::FileSystem;
 use hadris_fs::{Extent, FileType, Metadata, Name, NodeId, OpenMode, SetAttr};
 
 use super::device::{Device, SharedCache};
-use super::handles::{Handle, Handles};
 use super::names;
 use crate::cache::{Cache, Order};
+use crate::handles::Handles;
 use crate::path;
 use crate::{BlockError, Error, FileId, Health, Kind, OpenFlags, Stat, Volume};
 
@@ -36,12 +36,26 @@ pub(super) enum Change {
     Giving,
 }
 
+/// An open file or directory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Handle {
+    /// Pinned in hadris-fat for as long as the handle lives.
+    pub node: NodeId,
+    pub flags: OpenFlags,
+}
+
+impl Handle {
+    pub fn is_directory(&self) -> bool {
+        self.flags.contains(OpenFlags::DIRECTORY)
+    }
+}
+
 /// See [`super::mount`].
 pub(super) struct FatVolume {
     /// Boxed: it has a block of 4 KiB in it, which is not to be moved over small stacks.
     pub fat: Box<FatFs<Device>>,
     pub cache: SharedCache,
-    pub handles: Handles,
+    pub handles: Handles<Handle>,
     sector: usize,
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt.
@@ -164,7 +178,7 @@ impl FatVolume {
 
     /// An open file, not a directory.
     pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<Handle> {
-        let handle = self.handles.get(file)?;
+        let handle = *self.handles.get(file)?;
         if handle.is_directory() {
             return Err(Error::IsDirectory);
         }
@@ -172,6 +186,13 @@ impl FatVolume {
             return Err(Error::PermissionDenied);
         }
         Ok(handle)
+    }
+
+    /// Whether a directory is open.
+    pub(super) fn is_open_directory(&self, node: NodeId) -> bool {
+        self.handles
+            .all()
+            .any(|handle| handle.node == node && handle.is_directory())
     }
 
     fn open_node(&mut self, node: NodeId, flags: OpenFlags, is_new: bool) -> Result<FileId> {

@@ -1,6 +1,8 @@
 //! Disk images made, checked and read by dosfstools and mtools.
 #![allow(dead_code, missing_docs)] // each test program uses its part
 
+pub mod ext4;
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -62,7 +64,7 @@ pub fn run(program: &str, args: &[&str]) -> (bool, String) {
         .env("LC_ALL", "C.UTF-8")
         .output()
         .unwrap_or_else(|error| {
-            panic!("{program}: {error}: install the packages dosfstools and mtools")
+            panic!("{program}: {error}: install the packages dosfstools, mtools and e2fsprogs")
         });
     let text = [output.stdout, output.stderr].concat();
     (

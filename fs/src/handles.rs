@@ -1,42 +1,32 @@
-//! Open files and directories.
+//! Numbers for open files and directories.
 
 use alloc::vec::Vec;
 
-use hadris_fs::NodeId;
-
-use crate::{Error, FileId, OpenFlags};
+use crate::{Error, FileId};
 
 /// Handles on one volume at most.
 const LIMIT: usize = 4096;
 
-/// An open file or directory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Handle {
-    /// Pinned in hadris-fat for as long as the handle lives.
-    pub node: NodeId,
-    pub flags: OpenFlags,
+#[derive(Debug)]
+struct Slot<H> {
+    /// Counts the handles that were here, so that an old number isn't taken for a new one.
+    generation: u32,
+    handle: Option<H>,
 }
 
-impl Handle {
-    pub fn is_directory(&self) -> bool {
-        self.flags.contains(OpenFlags::DIRECTORY)
+/// The table of a volume's open files and directories: numbers for what the volume keeps of each.
+#[derive(Debug)]
+pub(crate) struct Handles<H> {
+    slots: Vec<Slot<H>>,
+}
+
+impl<H> Default for Handles<H> {
+    fn default() -> Self {
+        Self { slots: Vec::new() }
     }
 }
 
-#[derive(Debug, Default)]
-struct Slot {
-    /// Counts the handles that were here, so that an old number isn't taken for a new one.
-    generation: u32,
-    handle: Option<Handle>,
-}
-
-/// The table of open files and directories.
-#[derive(Debug, Default)]
-pub(super) struct Handles {
-    slots: Vec<Slot>,
-}
-
-impl Handles {
+impl<H> Handles<H> {
     fn index(file: FileId) -> (usize, u32) {
         ((file.0 & 0xffff_ffff) as usize, (file.0 >> 32) as u32)
     }
@@ -55,10 +45,13 @@ impl Handles {
         }
     }
 
-    pub fn add(&mut self, handle: Handle) -> FileId {
+    pub fn add(&mut self, handle: H) -> FileId {
         let free = self.slots.iter().position(|slot| slot.handle.is_none());
         let index = free.unwrap_or_else(|| {
-            self.slots.push(Slot::default());
+            self.slots.push(Slot {
+                generation: 0,
+                handle: None,
+            });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
@@ -66,16 +59,27 @@ impl Handles {
         FileId(u64::from(slot.generation) << 32 | index as u64)
     }
 
-    pub fn get(&self, file: FileId) -> Result<Handle, Error> {
+    pub fn get(&self, file: FileId) -> Result<&H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
             .slots
             .get(index)
             .filter(|slot| slot.generation == generation);
-        slot.and_then(|slot| slot.handle).ok_or(Error::Closed)
+        slot.and_then(|slot| slot.handle.as_ref())
+            .ok_or(Error::Closed)
     }
 
-    pub fn remove(&mut self, file: FileId) -> Result<Handle, Error> {
+    pub fn get_mut(&mut self, file: FileId) -> Result<&mut H, Error> {
+        let (index, generation) = Self::index(file);
+        let slot = self
+            .slots
+            .get_mut(index)
+            .filter(|slot| slot.generation == generation);
+        slot.and_then(|slot| slot.handle.as_mut())
+            .ok_or(Error::Closed)
+    }
+
+    pub fn remove(&mut self, file: FileId) -> Result<H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
             .slots
@@ -87,10 +91,9 @@ impl Handles {
         Ok(handle)
     }
 
-    /// Whether a directory is open.
-    pub fn has_directory(&self, node: NodeId) -> bool {
-        let mut open = self.slots.iter().filter_map(|slot| slot.handle);
-        open.any(|handle| handle.node == node && handle.is_directory())
+    /// All that are open.
+    pub fn all(&self) -> impl Iterator<Item = &H> {
+        self.slots.iter().filter_map(|slot| slot.handle.as_ref())
     }
 }
 
@@ -98,23 +101,16 @@ impl Handles {
 mod tests {
     use super::*;
 
-    fn handle(node: u64) -> Handle {
-        Handle {
-            node: NodeId::new(node).unwrap(),
-            flags: OpenFlags::READ,
-        }
-    }
-
     #[test]
     fn an_old_number_is_never_a_new_handle() {
         let mut handles = Handles::default();
-        let first = handles.add(handle(7));
-        assert_eq!(handles.remove(first).unwrap().node.get(), 7);
+        let first = handles.add(7);
+        assert_eq!(handles.remove(first).unwrap(), 7);
         assert_eq!(handles.remove(first).err(), Some(Error::Closed));
-        let second = handles.add(handle(8));
+        let second = handles.add(8);
         assert_ne!(first, second);
         assert_eq!(handles.get(first).err(), Some(Error::Closed));
-        assert_eq!(handles.get(second).unwrap().node.get(), 8);
+        assert_eq!(handles.get(second).unwrap(), &8);
         assert_eq!(handles.get(FileId(u64::MAX)).err(), Some(Error::Closed));
     }
 
@@ -123,7 +119,7 @@ mod tests {
         let mut handles = Handles::default();
         for n in 0..LIMIT {
             handles.check_room().unwrap();
-            handles.add(handle(n as u64 + 1));
+            handles.add(n);
         }
         assert_eq!(handles.check_room(), Err(Error::TooManyOpen));
     }

@@ -1,0 +1,226 @@
+//! The contents of files: reading straight from where they are, writing in steps that fit.
+
+use alloc::vec::Vec;
+
+use rsext4::{FileExtent, FileExtentState, FileExtentTarget, InodeNumber};
+
+use super::volume::{Ext4Volume, Result};
+use crate::cache::Cache;
+use crate::{BlockError, Error};
+
+/// Bytes of one step of a write.
+const STEP: u64 = 1 << 20;
+
+/// Pieces of a file whose places are remembered; a file in more is read through rsext4.
+const MAX_EXTENTS: usize = 16 << 10;
+
+/// Blocks kept for metadata (the extent tree, bitmaps, a directory that grows) when it is decided
+/// whether a write fits.
+const SLACK: u64 = 64;
+
+/// The largest number of blocks that a file can have.
+const MAX_BLOCKS: u64 = u32::MAX as u64;
+
+/// Reads bytes from byte `at` of the device.
+fn read_bytes(
+    cache: &mut Cache,
+    sector: usize,
+    at: u64,
+    buf: &mut [u8],
+) -> core::result::Result<(), BlockError> {
+    let (mut at, mut rest) = (at, buf);
+    let unit = sector as u64;
+    let mut bounce = Bounce([0; 4096]);
+    while !rest.is_empty() {
+        let skip = (at % unit) as usize;
+        let count = if skip == 0 && rest.len() >= sector {
+            let count = rest.len() / sector * sector;
+            let (piece, _) = rest.split_at_mut(count);
+            cache.read(at / unit, piece)?;
+            count
+        } else {
+            let whole = bounce.0.get_mut(..sector).ok_or(BlockError::OutOfRange)?;
+            cache.read(at / unit, whole)?;
+            let count = (sector - skip).min(rest.len());
+            let (piece, _) = rest.split_at_mut(count);
+            piece.copy_from_slice(
+                whole
+                    .get(skip..skip + count)
+                    .ok_or(BlockError::OutOfRange)?,
+            );
+            count
+        };
+        rest = rest.split_at_mut(count).1;
+        at += count as u64;
+    }
+    Ok(())
+}
+
+/// One sector, for the ends of a read that begin or end inside one.
+#[repr(align(512))]
+struct Bounce([u8; 4096]);
+
+/// The extents that overlap `from..`, in order.
+fn overlapping(extents: &[FileExtent], from: u64) -> impl Iterator<Item = &FileExtent> {
+    let first = extents.partition_point(|extent| extent.logical_start + extent.length <= from);
+    extents.get(first..).unwrap_or_default().iter()
+}
+
+impl Ext4Volume {
+    /// Where the contents of an open file are; `None` when that is too much to remember.
+    fn extents(&mut self, inode: InodeNumber) -> Result<Option<&[FileExtent]>> {
+        let node = self.node(inode)?;
+        let size = node.size;
+        if node.extents.is_none() {
+            let found = self.call("reading where a file is", |ext4| {
+                ext4.inode_extents(inode, 0, size.max(1), FileExtentTarget::Data, MAX_EXTENTS)
+            })?;
+            if !found.complete {
+                return Ok(None);
+            }
+            let mut extents: Vec<FileExtent> = found.extents;
+            extents.retain(|extent| extent.state == FileExtentState::Initialized);
+            self.node(inode)?.extents = Some(extents);
+        }
+        Ok(self.node(inode)?.extents.as_deref())
+    }
+
+    /// Reads from an open file, as [`crate::Volume::read_at`].
+    pub(super) fn read_file(
+        &mut self,
+        inode: InodeNumber,
+        offset: u64,
+        buf: &mut [u8],
+    ) -> Result<usize> {
+        let left = self.node(inode)?.size.saturating_sub(offset);
+        let count = (buf.len() as u64).min(left) as usize;
+        let Some(buf) = buf.get_mut(..count).filter(|buf| !buf.is_empty()) else {
+            return Ok(0);
+        };
+        if self.is_recent(inode) || self.extents(inode)?.is_none() {
+            let mut done = 0;
+            while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+                let at = offset + done as u64;
+                match self.call("reading a file", |ext4| ext4.read_inode(inode, at, rest))? {
+                    0 => break,
+                    count => done += count,
+                }
+            }
+            return Ok(done);
+        }
+        let sector = self.sector;
+        let cache = self.cache.clone();
+        let mut cache = cache.try_lock().ok_or(Error::Io)?;
+        let extents = self.extents(inode)?.unwrap_or_default();
+        let mut done = 0;
+        for extent in overlapping(extents, offset) {
+            let at = offset + done as u64;
+            let gap = extent.logical_start.saturating_sub(at);
+            let gap = gap.min((count - done) as u64) as usize;
+            let place = buf.get_mut(done..done + gap).ok_or(Error::Io)?;
+            place.fill(0);
+            done += gap;
+            let at = offset + done as u64;
+            let inside = at.saturating_sub(extent.logical_start);
+            let piece = (extent.length - inside).min((count - done) as u64) as usize;
+            if piece == 0 {
+                break;
+            }
+            let place = buf.get_mut(done..done + piece).ok_or(Error::Io)?;
+            read_bytes(&mut cache, sector, extent.physical_start + inside, place)?;
+            done += piece;
+        }
+        buf.get_mut(done..).unwrap_or_default().fill(0);
+        Ok(count)
+    }
+
+    /// Blocks that nobody has.
+    pub(super) fn free_blocks(&self) -> u64 {
+        self.ext4.statfs().free_blocks
+    }
+
+    /// [`Error::NoSpace`] when there isn't room for a new name, file or directory and what that
+    /// takes on the way.
+    pub(super) fn reserve_for_entry(&self) -> Result<()> {
+        let known = self.ext4.statfs();
+        if known.free_inodes == 0 || known.free_blocks < 4 {
+            return Err(Error::NoSpace);
+        }
+        Ok(())
+    }
+
+    /// Writes `buf` at `offset` of an open file, or as much of it as fits the file and the volume.
+    pub(super) fn write_file(
+        &mut self,
+        inode: InodeNumber,
+        offset: u64,
+        buf: &[u8],
+    ) -> Result<usize> {
+        self.check_writable()?;
+        let room = (MAX_BLOCKS * self.block as u64).saturating_sub(offset);
+        if room == 0 {
+            return Err(Error::TooLarge);
+        }
+        let fits = room.min(buf.len() as u64) as usize;
+        let mut done = 0;
+        while let Some(rest) = buf.get(done..fits).filter(|rest| !rest.is_empty()) {
+            let at = offset + done as u64;
+            let step = self.step(at, rest.len());
+            let piece = rest.get(..step).unwrap_or_default();
+            match self.write_step(inode, at, piece) {
+                Ok(()) => done += step,
+                Err(Error::NoSpace | Error::TooLarge) if done > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(done)
+    }
+
+    /// How much of a write of `len` bytes at `offset` to hand to rsext4 at once. Where the volume
+    /// may become full that is a block: what a larger step had been given before it failed would
+    /// stay taken, and belong to nobody.
+    fn step(&self, offset: u64, len: usize) -> usize {
+        let block = self.block as u64;
+        let to_boundary = |unit: u64| (unit - offset % unit).min(len as u64) as usize;
+        let needed = (len as u64).min(STEP).div_ceil(block) + 2 + SLACK;
+        if self.free_blocks() >= needed {
+            to_boundary(STEP)
+        } else {
+            to_boundary(block)
+        }
+    }
+
+    fn write_step(&mut self, inode: InodeNumber, offset: u64, data: &[u8]) -> Result<()> {
+        self.note_recent(inode);
+        let written = self.call("writing a file", |ext4| {
+            ext4.write_inode(inode, offset, data)
+        });
+        let end = offset + data.len() as u64;
+        let node = self.node(inode)?;
+        node.extents = None;
+        if written.is_ok() {
+            node.size = node.size.max(end);
+        }
+        written
+    }
+
+    /// Cuts an open file, or extends it with zeros that take no room.
+    pub(super) fn resize(&mut self, inode: InodeNumber, size: u64) -> Result<()> {
+        self.check_writable()?;
+        if size > MAX_BLOCKS * self.block as u64 {
+            return Err(Error::TooLarge);
+        }
+        if self.node(inode)?.size == size {
+            return Ok(());
+        }
+        self.note_recent(inode);
+        let resized = self.call("resizing a file", |ext4| ext4.truncate_inode(inode, size));
+        let known = self.inode(inode);
+        let node = self.node(inode)?;
+        node.extents = None;
+        if let Ok(known) = known {
+            node.size = known.size;
+        }
+        resized
+    }
+}

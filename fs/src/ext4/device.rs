@@ -1,0 +1,132 @@
+//! The cache as rsext4 sees it.
+
+use alloc::sync::Arc;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use rsext4::{BlockIo, DeviceCapabilities, DeviceGeometry, Ext4Error, Ext4Result, SectorId};
+use spin::Mutex;
+
+use crate::BlockError;
+use crate::cache::{Cache, Order};
+
+/// Requests that one operation may make. The largest honest one (giving back a file that is in
+/// pieces all over a large disk) makes some ten thousand; what makes more is a damaged volume that
+/// leads in circles.
+pub(super) const OPERATION_CALLS: u64 = 1 << 20;
+
+/// Requests that mounting may make: it reads each block of the journal up to three times.
+pub(super) const MOUNT_CALLS: u64 = 8 << 20;
+
+pub(super) type SharedCache = Arc<Mutex<Cache>>;
+
+/// How many requests the operation under way may still make.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Calls(Arc<AtomicU64>);
+
+impl Calls {
+    /// Begins an operation that may make `count` requests.
+    pub fn allow(&self, count: u64) {
+        self.0.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether the operation used up its requests.
+    pub fn are_used_up(&self) -> bool {
+        self.0.load(Ordering::Relaxed) == 0
+    }
+
+    fn take(&self) -> Ext4Result<()> {
+        match self.0.load(Ordering::Relaxed).checked_sub(1) {
+            Some(left) => {
+                self.0.store(left, Ordering::Relaxed);
+                Ok(())
+            }
+            None => Err(Ext4Error::corrupted().with_operation("operation without an end")),
+        }
+    }
+}
+
+/// A block device on the cache that it shares with the volume it belongs to.
+pub(super) struct Device {
+    cache: SharedCache,
+    calls: Calls,
+    sector: usize,
+    sectors: u64,
+    read_only: bool,
+}
+
+impl Device {
+    pub fn new(cache: SharedCache, sector: usize, sectors: u64, read_only: bool) -> Self {
+        Self {
+            cache,
+            calls: Calls::default(),
+            sector,
+            sectors,
+            read_only,
+        }
+    }
+
+    pub fn calls(&self) -> Calls {
+        self.calls.clone()
+    }
+
+    /// The volume and rsext4 take turns, so the lock is free unless an operation was given up half
+    /// way; then everything that follows fails, rather than hang.
+    fn with<T>(&self, f: impl FnOnce(&mut Cache) -> Result<T, BlockError>) -> Ext4Result<T> {
+        self.calls.take()?;
+        let mut cache = self.cache.try_lock().ok_or_else(Ext4Error::io)?;
+        f(&mut cache).map_err(|error| match error {
+            BlockError::ReadOnly => Ext4Error::read_only(),
+            BlockError::Io => Ext4Error::io(),
+            BlockError::OutOfRange => Ext4Error::corrupted().with_operation("outside the disk"),
+        })
+    }
+
+    fn bytes(&self, count: u32) -> usize {
+        count as usize * self.sector
+    }
+}
+
+impl BlockIo for Device {
+    fn write(&mut self, buffer: &[u8], sector: SectorId, count: u32) -> Ext4Result<()> {
+        let data = buffer
+            .get(..self.bytes(count))
+            .ok_or_else(Ext4Error::invalid_input)?;
+        self.with(|cache| {
+            cache.write(sector.raw(), data)?;
+            if cache.is_filling() {
+                cache.commit(Order::TablesFirst)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn read(&mut self, buffer: &mut [u8], sector: SectorId, count: u32) -> Ext4Result<()> {
+        let bytes = self.bytes(count);
+        let place = buffer
+            .get_mut(..bytes)
+            .ok_or_else(Ext4Error::invalid_input)?;
+        self.with(|cache| cache.read(sector.raw(), place))
+    }
+
+    fn geometry(&self) -> DeviceGeometry {
+        DeviceGeometry::new(self.sector as u32, self.sectors)
+    }
+
+    /// No "force unit access": a flush after the write does the same, and `Block` has it.
+    fn capabilities(&self) -> DeviceCapabilities {
+        DeviceCapabilities {
+            read_only: self.read_only,
+            flush: true,
+            ..DeviceCapabilities::default()
+        }
+    }
+
+    /// The only point at which the order of writes counts: all that came before is on stable
+    /// storage when it returns.
+    fn flush(&mut self) -> Ext4Result<()> {
+        self.with(|cache| {
+            cache.commit(Order::TablesFirst)?;
+            cache.flush()
+        })
+    }
+}

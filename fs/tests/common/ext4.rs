@@ -1,0 +1,79 @@
+//! ext4 images made, checked and read by e2fsprogs.
+
+use fs::Volume;
+use fs::ext4::{self, Options};
+use fs::fake::Disk;
+
+use super::{Image, run};
+
+/// A fresh file system of `len` bytes: `mkfs.ext4` with `args`.
+pub fn mkfs(len: u64, args: &[&str]) -> Vec<u8> {
+    let image = Image::new();
+    std::fs::File::create(&image.0)
+        .unwrap()
+        .set_len(len)
+        .unwrap();
+    let mut all = vec!["-q", "-F"];
+    all.extend_from_slice(args);
+    all.push(image.0.to_str().unwrap());
+    let (ok, text) = run("mkfs.ext4", &all);
+    assert!(ok, "mkfs.ext4 {args:?}: {text}");
+    image.bytes()
+}
+
+/// What `e2fsck -fn` finds wrong, if anything, on a disk that was unmounted.
+pub fn fsck(bytes: &[u8]) -> Result<(), String> {
+    let image = Image::with(bytes);
+    match run("e2fsck", &["-fn", image.0.to_str().unwrap()]) {
+        (true, _) => Ok(()),
+        (false, text) => Err(text),
+    }
+}
+
+/// The same for a disk whose machine stopped: after `e2fsck -p`, which replays the journal. Gives
+/// the repaired disk.
+pub fn fsck_stopped(bytes: &[u8]) -> Result<Vec<u8>, String> {
+    let image = Image::with(bytes);
+    let path = image.0.to_str().unwrap();
+    let (_, first) = run("e2fsck", &["-p", path]);
+    match run("e2fsck", &["-fn", path]) {
+        (true, _) => Ok(image.bytes()),
+        (false, text) => Err(format!("{first}\n{text}")),
+    }
+}
+
+/// Runs commands in debugfs, reading only, and gives what it printed.
+pub fn debugfs(bytes: &[u8], command: &str) -> String {
+    let image = Image::with(bytes);
+    let (ok, text) = run("debugfs", &["-R", command, image.0.to_str().unwrap()]);
+    assert!(ok, "debugfs {command}: {text}");
+    text
+}
+
+pub fn mount(disk: &Disk) -> Box<dyn Volume> {
+    mount_with(disk, Options::default())
+}
+
+pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
+    ext4::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The kinds of volume that tests run on: name, bytes, options of mkfs.ext4.
+pub const VOLUMES: &[(&str, u64, &[&str])] = &[
+    ("defaults", 48 << 20, &[]),
+    ("1 KiB blocks", 12 << 20, &["-b", "1024"]),
+    ("2 KiB blocks", 24 << 20, &["-b", "2048"]),
+    (
+        "4 KiB blocks, a small journal",
+        24 << 20,
+        &["-b", "4096", "-J", "size=4"],
+    ),
+    (
+        "no checksums, no 64bit, no flex_bg",
+        24 << 20,
+        &["-O", "^metadata_csum,^64bit,^flex_bg,uninit_bg"],
+    ),
+    ("plain directories", 24 << 20, &["-O", "^dir_index"]),
+    ("small inodes", 24 << 20, &["-I", "128"]),
+    ("no journal", 12 << 20, &["-O", "^has_journal"]),
+];

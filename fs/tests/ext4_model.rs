@@ -1,0 +1,541 @@
+//! Random operations on an ext4 volume and on a model of it in memory; then `e2fsck` and debugfs.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::collections::BTreeMap;
+
+use common::ext4::{VOLUMES, fsck, fsck_stopped, mkfs, mount, mount_with};
+use common::{Image, NEW, Random, names, read_all, run};
+use fs::ext4::Options;
+use fs::fake::Disk;
+use fs::{Error, FileId, Kind, OpenFlags, Volume, Walk};
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+enum Entry {
+    Directory,
+    /// The number of a file; several names may have the same.
+    File(usize),
+    Link(String),
+}
+
+const NAMES: &[&str] = &[
+    "a",
+    "A",
+    "readme.md",
+    "a rather long name with spaces.html",
+    "naïve Übung.txt",
+    "日本語のファイル",
+    "x.y.z",
+    "😀",
+    ".hidden",
+    "q:*?<>|\\",
+    "tab\tnewline\n",
+];
+
+struct Run {
+    /// Full paths; the root isn't in it.
+    names: BTreeMap<String, Entry>,
+    files: Vec<Vec<u8>>,
+    /// Open files and their numbers; a file may have lost its names.
+    open: Vec<(FileId, usize)>,
+    random: Random,
+    /// Writes for which the volume was too full.
+    filled: u32,
+}
+
+fn parent_of(path: &str) -> &str {
+    path.rsplit_once('/').unwrap().0
+}
+
+impl Run {
+    fn path(&mut self) -> String {
+        let directories = self
+            .names
+            .iter()
+            .filter(|(_, entry)| **entry == Entry::Directory);
+        let directories = directories.map(|(path, _)| path);
+        let directories: Vec<&String> = directories.filter(|path| path.len() < 700).collect();
+        let pick = self.random.below(directories.len() as u64 + 2) as usize;
+        let parent = directories.get(pick).map_or("", |path| path.as_str());
+        let mut name = NAMES[self.random.below(NAMES.len() as u64) as usize].to_string();
+        match self.random.below(24) {
+            0 => name = "n".repeat(255),
+            1 => name += &format!("{}", self.random.below(500)),
+            _ => {}
+        }
+        format!("{parent}/{name}")
+    }
+
+    fn has_children(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        self.names.keys().any(|other| other.starts_with(&prefix))
+    }
+
+    /// What the file system should say of a path's parent.
+    fn parent_error(&self, path: &str) -> Option<Error> {
+        match parent_of(path) {
+            "" => None,
+            parent => match self.names.get(parent) {
+                Some(Entry::Directory) => None,
+                Some(_) => Some(Error::NotDirectory),
+                None => Some(Error::NotFound),
+            },
+        }
+    }
+
+    fn links(&self, file: usize) -> u32 {
+        self.names
+            .values()
+            .filter(|entry| **entry == Entry::File(file))
+            .count() as u32
+    }
+
+    /// Checks an outcome, and says whether it was a success.
+    fn check(
+        &mut self,
+        volume: &mut dyn Volume,
+        made: Result<(), Error>,
+        expected: Result<(), Error>,
+        what: &str,
+    ) -> bool {
+        if made == Err(Error::NoSpace) && volume.space().unwrap().free < 256 << 10 {
+            self.filled += 1;
+            return false;
+        }
+        assert_eq!(made, expected, "{what}");
+        made.is_ok()
+    }
+
+    fn step(&mut self, volume: &mut dyn Volume) {
+        let target = self.path();
+        let found = self.names.get(&target).cloned();
+        let parent = self.parent_error(&target);
+        let absent = match (parent, &found) {
+            (Some(error), _) => Err(error),
+            (None, Some(_)) => Err(Error::Exists),
+            (None, None) => Ok(()),
+        };
+        match self.random.below(100) {
+            0..28 => self.write(volume, &target),
+            28..36 => self.truncate(volume),
+            36..44 => self.read(volume, &target),
+            44..53 => {
+                let made = volume.mkdir(&target);
+                if self.check(volume, made, absent, &format!("mkdir {target}")) {
+                    self.names.insert(target, Entry::Directory);
+                }
+            }
+            53..58 => {
+                let expected = match (parent, &found) {
+                    (Some(error), _) => Err(error),
+                    (None, None) => Err(Error::NotFound),
+                    (None, Some(Entry::Directory)) if self.has_children(&target) => {
+                        Err(Error::NotEmpty)
+                    }
+                    (None, Some(Entry::Directory)) => Ok(()),
+                    _ => Err(Error::NotDirectory),
+                };
+                assert_eq!(volume.rmdir(&target), expected, "rmdir {target}");
+                if expected.is_ok() {
+                    self.names.remove(&target);
+                }
+            }
+            58..67 => {
+                let expected = match (parent, &found) {
+                    (Some(error), _) => Err(error),
+                    (None, None) => Err(Error::NotFound),
+                    (None, Some(Entry::Directory)) => Err(Error::IsDirectory),
+                    _ => Ok(()),
+                };
+                assert_eq!(volume.unlink(&target), expected, "unlink {target}");
+                if expected.is_ok() {
+                    self.names.remove(&target);
+                }
+            }
+            67..77 => self.rename(volume, &target),
+            77..81 => self.link(volume, &target, absent),
+            81..84 => {
+                let says = self.path().repeat(1 + self.random.below(4) as usize);
+                let says: String = says.chars().take(250).collect();
+                let made = volume.symlink(&says, &target);
+                if self.check(volume, made, absent, &format!("symlink {target}")) {
+                    self.names.insert(target, Entry::Link(says));
+                }
+            }
+            84..90 => {
+                let flags = OpenFlags::READ | OpenFlags::WRITE;
+                if let Ok(file) = volume.open(&target, flags)
+                    && let Some(Entry::File(number)) = found
+                {
+                    self.open.push((file, number));
+                }
+            }
+            90..95 if !self.open.is_empty() => {
+                let pick = self.random.below(self.open.len() as u64) as usize;
+                let (file, _) = self.open.swap_remove(pick);
+                volume.close(file).unwrap();
+                assert_eq!(volume.close(file), Err(Error::Closed));
+            }
+            95 => volume.sync().unwrap(),
+            _ => self.look(volume, &target),
+        }
+    }
+
+    fn look(&mut self, volume: &mut dyn Volume, target: &str) {
+        let of = if self.random.below(2) == 0 {
+            ""
+        } else {
+            parent_of(target)
+        };
+        if let Ok(listed) = names(volume, of) {
+            let inside = self.names.keys().filter(|path| parent_of(path) == of);
+            let mut expected: Vec<&str> = inside
+                .map(|path| path.rsplit_once('/').unwrap().1)
+                .collect();
+            expected.sort_unstable();
+            let listed: Vec<&str> = listed
+                .iter()
+                .map(String::as_str)
+                .filter(|name| *name != "lost+found")
+                .collect();
+            assert_eq!(listed, expected, "list {of}");
+        }
+        let walk = volume.resolve(target, true).unwrap();
+        match self.names.get(target) {
+            Some(Entry::Link(says)) if self.parent_error(target).is_none() => {
+                assert_eq!(
+                    walk,
+                    Walk::Link {
+                        end: target.len(),
+                        target: says.clone()
+                    }
+                );
+                assert_eq!(volume.resolve(target, false), Ok(Walk::Plain));
+                let stat = volume.stat(target).unwrap();
+                assert_eq!((stat.kind, stat.size), (Kind::Symlink, says.len() as u64));
+            }
+            Some(Entry::File(number)) => {
+                let stat = volume.stat(target).unwrap();
+                assert_eq!(stat.links, self.links(*number), "{target}");
+                assert_eq!(stat.size, self.files[*number].len() as u64, "{target}");
+                assert_eq!(walk, Walk::Plain);
+            }
+            _ => {}
+        }
+    }
+
+    fn write(&mut self, volume: &mut dyn Volume, target: &str) {
+        let len = match self.random.below(5) {
+            0 => self.random.below(100),
+            1 => self.random.below(5000),
+            2 => self.random.below(40_000),
+            3 => self.random.below(200_000),
+            _ => self.random.below(4) * 4096,
+        } as usize;
+        let data = self.random.bytes(len);
+        let mut flags = match self.random.below(3) {
+            0 => NEW,
+            1 => OpenFlags::WRITE | OpenFlags::CREATE,
+            _ => OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND,
+        };
+        // One of the files that are open already, or one by name.
+        let (file, number, opened) = match self.random.below(3) {
+            0 if !self.open.is_empty() => {
+                let pick = self.random.below(self.open.len() as u64) as usize;
+                flags = OpenFlags::WRITE;
+                (self.open[pick].0, self.open[pick].1, false)
+            }
+            _ => {
+                let opened = volume.open(target, flags);
+                let expected = match (self.parent_error(target), self.names.get(target)) {
+                    (Some(error), _) => Some(error),
+                    (None, Some(Entry::Directory)) => Some(Error::IsDirectory),
+                    (None, Some(Entry::Link(_))) => Some(Error::Unsupported),
+                    _ => None,
+                };
+                let file = match (opened, expected) {
+                    (Ok(file), None) => file,
+                    (Err(Error::NoSpace), None) => return self.filled += 1,
+                    (opened, expected) => {
+                        return assert_eq!(opened.err(), expected, "open {target}");
+                    }
+                };
+                let next = self.files.len();
+                let entry = self
+                    .names
+                    .entry(target.to_string())
+                    .or_insert(Entry::File(next));
+                let Entry::File(number) = *entry else {
+                    panic!("{target} was opened")
+                };
+                if number == next {
+                    self.files.push(Vec::new());
+                }
+                if flags.contains(OpenFlags::TRUNCATE) {
+                    self.files[number].clear();
+                }
+                (file, number, true)
+            }
+        };
+        let size = self.files[number].len() as u64;
+        let offset = if flags.contains(OpenFlags::APPEND) {
+            size
+        } else {
+            self.random.below(size + size / 2 + 600)
+        };
+        let written = match volume.write_at(file, offset, &data) {
+            Ok(written) => written,
+            Err(error) => {
+                assert_eq!(error, Error::NoSpace, "write {target}");
+                0
+            }
+        };
+        if written < len {
+            assert!(
+                volume.space().unwrap().free < 512 << 10,
+                "write {target}: {written} of {len}"
+            );
+            self.filled += 1;
+        }
+        let contents = &mut self.files[number];
+        if written > 0 {
+            let end = offset as usize + written;
+            if contents.len() < end {
+                contents.resize(end, 0);
+            }
+            contents[offset as usize..end].copy_from_slice(&data[..written]);
+        }
+        assert_eq!(volume.size(file), Ok(contents.len() as u64));
+        if self.random.below(12) == 0 {
+            volume.sync_file(file).unwrap();
+        }
+        if opened {
+            volume.close(file).unwrap();
+        }
+    }
+
+    fn truncate(&mut self, volume: &mut dyn Volume) {
+        if self.open.is_empty() {
+            return;
+        }
+        let pick = self.random.below(self.open.len() as u64) as usize;
+        let (file, number) = self.open[pick];
+        let contents = &mut self.files[number];
+        let size = self
+            .random
+            .below(contents.len() as u64 * 2 + 10)
+            .min(2 << 20);
+        match volume.truncate(file, size) {
+            Ok(()) => contents.resize(size as usize, 0),
+            Err(error) => assert_eq!(error, Error::NoSpace, "truncate"),
+        }
+        assert_eq!(volume.size(file), Ok(contents.len() as u64));
+    }
+
+    fn read(&mut self, volume: &mut dyn Volume, target: &str) {
+        let (file, number, opened) = match self.random.below(2) {
+            0 if !self.open.is_empty() => {
+                let pick = self.random.below(self.open.len() as u64) as usize;
+                (self.open[pick].0, self.open[pick].1, false)
+            }
+            _ => {
+                let expected = match (self.parent_error(target), self.names.get(target)) {
+                    (Some(error), _) => Err(error),
+                    (None, None) => Err(Error::NotFound),
+                    (None, Some(Entry::Directory)) => Err(Error::IsDirectory),
+                    (None, Some(Entry::Link(_))) => Err(Error::Unsupported),
+                    (None, Some(Entry::File(number))) => Ok(*number),
+                };
+                match (volume.open(target, OpenFlags::READ), expected) {
+                    (Ok(file), Ok(number)) => (file, number, true),
+                    (opened, expected) => {
+                        return assert_eq!(opened.err(), expected.err(), "open {target}");
+                    }
+                }
+            }
+        };
+        let contents = &self.files[number];
+        let offset = self.random.below(contents.len() as u64 + 10) as usize;
+        let mut buf = vec![0xa5; self.random.below(60_000) as usize];
+        let count = volume.read_at(file, offset as u64, &mut buf).unwrap();
+        let rest = contents.get(offset..).unwrap_or_default();
+        assert_eq!(count, rest.len().min(buf.len()), "read {target}");
+        assert!(buf[..count] == rest[..count], "read {target} at {offset}");
+        if opened {
+            volume.close(file).unwrap();
+        }
+    }
+
+    fn link(&mut self, volume: &mut dyn Volume, target: &str, absent: Result<(), Error>) {
+        let from = self.path();
+        let expected = match (self.parent_error(&from), self.names.get(&from)) {
+            (Some(error), _) => Err(error),
+            (None, None) => Err(Error::NotFound),
+            (None, Some(Entry::Directory)) => Err(Error::IsDirectory),
+            _ => absent,
+        };
+        let made = volume.link(&from, target);
+        if self.check(volume, made, expected, &format!("link {from} {target}")) {
+            let entry = self.names[&from].clone();
+            self.names.insert(target.to_string(), entry);
+        }
+    }
+
+    fn rename(&mut self, volume: &mut dyn Volume, from: &str) {
+        let to = self.path();
+        let inside = to.starts_with(&format!("{from}/"));
+        let expected = match (self.parent_error(from), self.names.get(from)) {
+            (Some(error), _) => Err(error),
+            (None, None) => Err(Error::NotFound),
+            (None, Some(Entry::Directory)) if inside => Err(Error::Invalid),
+            (None, Some(source)) => match (self.parent_error(&to), source, self.names.get(&to)) {
+                (Some(error), ..) => Err(error),
+                (None, Entry::Directory, Some(Entry::Directory)) if from == to => Ok(()),
+                (None, Entry::Directory, Some(Entry::Directory)) if self.has_children(&to) => {
+                    Err(Error::NotEmpty)
+                }
+                (None, Entry::Directory, Some(Entry::Directory) | None) => Ok(()),
+                (None, Entry::Directory, Some(_)) => Err(Error::NotDirectory),
+                (None, _, Some(Entry::Directory)) => Err(Error::IsDirectory),
+                _ => Ok(()),
+            },
+        };
+        let renamed = volume.rename(from, &to);
+        if !self.check(volume, renamed, expected, &format!("rename {from} {to}")) || from == to {
+            return;
+        }
+        let (source, target) = (&self.names[from], self.names.get(&to));
+        if matches!(source, Entry::File(_)) && Some(source) == target {
+            return; // two names of one file: both stay
+        }
+        let below = format!("{from}/");
+        let keys = self.names.keys();
+        let moved: Vec<String> = keys
+            .filter(|path| *path == from || path.starts_with(&below))
+            .cloned()
+            .collect();
+        for old in moved {
+            let entry = self.names.remove(&old).unwrap();
+            self.names
+                .insert(format!("{to}{}", &old[from.len()..]), entry);
+        }
+    }
+
+    fn compare(&self, volume: &mut dyn Volume) {
+        for (path, entry) in &self.names {
+            let stat = volume
+                .stat(path)
+                .unwrap_or_else(|error| panic!("stat {path}: {error}"));
+            match entry {
+                Entry::Directory => assert_eq!(stat.kind, Kind::Directory, "{path}"),
+                Entry::Link(_) => assert_eq!(stat.kind, Kind::Symlink, "{path}"),
+                Entry::File(number) => {
+                    assert_eq!(stat.links, self.links(*number), "{path}");
+                    let file = volume.open(path, OpenFlags::READ).unwrap();
+                    assert!(
+                        read_all(volume, file).unwrap() == self.files[*number],
+                        "contents of {path}"
+                    );
+                    volume.close(file).unwrap();
+                }
+            }
+        }
+        for (file, number) in &self.open {
+            if volume.size(*file).is_ok() {
+                assert!(
+                    read_all(volume, *file).unwrap() == self.files[*number],
+                    "an open file"
+                );
+            }
+        }
+    }
+}
+
+/// Every file as debugfs gives it.
+fn read_by_debugfs(bytes: &[u8], run_model: &Run) {
+    let image = Image::with(bytes);
+    let target = Image::new();
+    std::fs::create_dir(&target.0).unwrap();
+    let command = format!("rdump / {}", target.0.to_str().unwrap());
+    let (ok, text) = run("debugfs", &["-R", &command, image.0.to_str().unwrap()]);
+    assert!(ok, "debugfs: {text}");
+    for (path, entry) in &run_model.names {
+        let copy = target.0.join(&path[1..]);
+        match entry {
+            Entry::Directory => assert!(copy.is_dir(), "{path} by debugfs"),
+            Entry::Link(says) => {
+                assert_eq!(
+                    std::fs::read_link(&copy).unwrap().to_str(),
+                    Some(says.as_str())
+                );
+            }
+            Entry::File(number) => {
+                assert!(
+                    std::fs::read(&copy).unwrap() == run_model.files[*number],
+                    "{path} by debugfs"
+                );
+            }
+        }
+    }
+    std::fs::remove_dir_all(&target.0).unwrap();
+}
+
+fn run_model(name: &str, len: u64, args: &[&str], steps: u32, options: Options) {
+    let journal = !args.contains(&"^has_journal");
+    let disk = Disk::new(mkfs(len, args), 512);
+    let mut volume = mount_with(&disk, options);
+    let seed = std::env::var("SOIL_FS_SEED")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(0x5011);
+    let mut run = Run {
+        names: BTreeMap::new(),
+        files: Vec::new(),
+        open: Vec::new(),
+        random: Random(seed + len + args.len() as u64),
+        filled: 0,
+    };
+    for step in 1..=steps {
+        run.step(&mut *volume);
+        if step % (steps / 4) == 0 && journal {
+            volume.sync().unwrap();
+            fsck_stopped(&disk.bytes())
+                .unwrap_or_else(|text| panic!("{name}, step {step}: {text}"));
+        }
+    }
+    run.compare(&mut *volume);
+    drop(volume);
+    run.open.clear();
+    fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{name}: {text}"));
+    let mut fresh = mount(&disk);
+    run.compare(&mut *fresh);
+    drop(fresh);
+    read_by_debugfs(&disk.bytes(), &run);
+    println!(
+        "{name}: {} names, {} writes that didn't fit",
+        run.names.len(),
+        run.filled
+    );
+}
+
+#[test]
+fn every_kind_of_volume_behaves_as_the_model() {
+    let steps = std::env::var("SOIL_FS_STEPS")
+        .ok()
+        .and_then(|n| n.parse().ok())
+        .unwrap_or(1500);
+    for (name, len, args) in VOLUMES {
+        run_model(name, *len, args, steps, Options::default());
+    }
+}
+
+#[test]
+fn a_tiny_cache_and_no_stream_buffers_change_nothing() {
+    let options = Options {
+        cache_bytes: 0,
+        stream_bytes: 0,
+        ..Options::default()
+    };
+    run_model("tiny cache", 24 << 20, &[], 1000, options);
+}
