@@ -354,6 +354,11 @@ impl Net {
         }
     }
 
+    /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit) found no room, some now. No exit.
+    pub fn has_news(&self) -> bool {
+        self.device.is_running() && (self.receiver.queue().has_used() || self.sender.has_news())
+    }
+
     /// To be called before waiting: gives the card all free receive buffers and asks for an interrupt at the
     /// next frame, and where [`transmit`](Net::transmit) found no room, when there is some. True: don't wait, there is a frame
     /// or room already.

@@ -321,7 +321,6 @@ impl Queue {
     }
 
     /// True when the device has finished something that [`pop`](Queue::pop) hasn't returned (also when it only says so).
-    #[cfg(test)]
     pub fn has_used(&self) -> bool {
         !self.broken && self.ring.used_index() != self.used
     }

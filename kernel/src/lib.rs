@@ -53,6 +53,7 @@ pub mod machine;
 #[cfg(not(test))]
 pub mod memory;
 pub mod paging;
+pub mod polling;
 #[cfg(not(test))]
 pub mod power;
 pub mod pvh;

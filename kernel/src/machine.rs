@@ -1,6 +1,7 @@
 //! What kind of machine this is, by CPUID.
 
 use core::arch::x86_64::__cpuid;
+use core::sync::atomic::{AtomicU8, Ordering};
 
 /// Leaf 1, ECX: a hypervisor is present.
 const HYPERVISOR: u32 = 1 << 31;
@@ -17,9 +18,18 @@ fn signature() -> [u8; 12] {
     text
 }
 
-/// Whether instructions are translated (QEMU without KVM), not run.
+/// Whether instructions are translated (QEMU without KVM), not run. The processor is asked once: it may be an exit each time.
 pub fn is_emulated() -> bool {
-    signature() == *b"TCGTCGTCGTCG"
+    /// 0: not asked yet.
+    static ANSWER: AtomicU8 = AtomicU8::new(0);
+    match ANSWER.load(Ordering::Relaxed) {
+        0 => {
+            let emulated = signature() == *b"TCGTCGTCGTCG";
+            ANSWER.store(1 + u8::from(emulated), Ordering::Relaxed);
+            emulated
+        }
+        answer => answer == 2,
+    }
 }
 
 /// Whether KVM runs the machine.

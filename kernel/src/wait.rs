@@ -8,7 +8,7 @@
 //! faults stay closed). The timer then interrupts every few milliseconds what doesn't halt by itself, and what was given to
 //! `start_ticks` runs, on a stack of its own, with interrupts closed.
 
-use crate::{apic, interrupts, power, time, timer};
+use crate::{apic, interrupts, machine, polling, power, time, timer};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
@@ -21,11 +21,41 @@ static TIMER_SET: AtomicU64 = AtomicU64::new(0);
 static NOTED: AtomicBool = AtomicBool::new(false);
 /// Halted by one who looks after everything when it wakes.
 static HALTED: AtomicBool = AtomicBool::new(false);
+/// For how long the next [`watch`] looks before it halts, in nanoseconds.
+static LOOK_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May return early; the caller
 /// looks at what it waits for and calls again. Nothing of the caller's runs meanwhile, nor does a tick.
 pub fn wait_until(deadline_ns: Option<u64>) {
     halt(deadline_ns, true);
+}
+
+/// As [`wait_until`], for one whose devices tell in memory when there is something to do: `news` is asked for a while first, by the
+/// rule of [`polling`]. `arm` asks for interrupts before the halt and says whether there is news already.
+pub fn watch(
+    deadline_ns: Option<u64>,
+    news: &mut dyn FnMut() -> bool,
+    arm: &mut dyn FnMut() -> bool,
+) {
+    let began = time::monotonic_ns();
+    // Where interrupts are closed, one of another device wouldn't be noted.
+    let looked = match processor::are_enabled() {
+        true => LOOK_NS.load(Ordering::Relaxed),
+        false => 0,
+    };
+    let end = deadline_ns.map_or(began + looked, |at| at.min(began + looked));
+    while time::monotonic_ns() < end {
+        if NOTED.swap(false, Ordering::Relaxed) || news() {
+            return power::obey();
+        }
+    }
+    if !arm() {
+        wait_until(deadline_ns);
+    }
+    if machine::is_emulated() {
+        let waited = time::monotonic_ns() - began;
+        LOOK_NS.store(polling::next(looked, waited), Ordering::Relaxed);
+    }
 }
 
 /// As [`wait_until`], for a system call that waits for something else than the network: ticks go on.

@@ -292,6 +292,23 @@ fn a_waiting_driver_is_interrupted() {
 }
 
 #[test]
+fn news_are_seen_without_an_interrupt() {
+    let (mut net, handle) = start(
+        NetDevice::default(),
+        Options::default(),
+        &NetConfig::default(),
+    );
+    net.disable_interrupts();
+    assert!(!net.has_news());
+    handle.with(|device| device.deliver(&frame(60)));
+    handle.step();
+    assert!(net.has_news());
+    assert_eq!(receive(&mut net).unwrap().0, frame(60));
+    assert!(!net.has_news());
+    assert_eq!(handle.queue(0, |q| q.interrupts), 0);
+}
+
+#[test]
 fn buffers_for_sending_are_allocated_when_needed() {
     let memory = HostMemory::new();
     let (transport, _) = connect(memory, NetDevice::echoing(), Options::default());

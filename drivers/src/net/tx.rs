@@ -208,6 +208,11 @@ impl Sender {
         self.awaited && self.enable_interrupts()
     }
 
+    /// Whether a frame found no room, and there is some now.
+    pub fn has_news(&self) -> bool {
+        self.awaited && self.queue.has_used()
+    }
+
     pub fn transmit(
         &mut self,
         len: usize,

@@ -34,17 +34,22 @@ pub struct Image;
 #[derive(Default)]
 pub struct Interest {
     immediate: bool,
+    links: Vec<LinkWake>,
 }
 
 impl Interest {
     /// Nothing.
     pub const fn new() -> Interest {
-        Interest { immediate: false }
+        Interest {
+            immediate: false,
+            links: Vec::new(),
+        }
     }
 
     /// Nothing but a request to stop, which needs no preparation.
     pub fn clear(&mut self) {
         self.immediate = false;
+        self.links.clear();
     }
 
     /// Nothing: what was queued has been announced to the devices already.
@@ -65,9 +70,7 @@ impl Interest {
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
     pub fn link(&mut self, wake: &LinkWake, _blocked: bool) {
-        if wake.arm() {
-            self.immediately();
-        }
+        self.links.push(wake.clone());
     }
 
     /// Adds the console.
@@ -237,9 +240,15 @@ impl Platform for Image {
     fn wake(_: &AtomicU32) {}
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
-        if !interest.immediate {
-            wait::wait_until(until);
+        let Interest { immediate, links } = interest;
+        if *immediate {
+            return Woken::Event;
         }
+        wait::watch(
+            until,
+            &mut || links.iter().any(LinkWake::has_news),
+            &mut || links.iter().fold(false, |news, link| link.arm() || news),
+        );
         Woken::Event
     }
 }

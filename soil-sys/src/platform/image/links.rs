@@ -26,9 +26,15 @@ struct Shared {
 }
 
 /// How to wait for a card.
+#[derive(Clone)]
 pub struct LinkWake(Rc<Shared>);
 
 impl LinkWake {
+    /// Whether there is something to do, as far as memory tells.
+    pub fn has_news(&self) -> bool {
+        self.0.card.borrow().has_news()
+    }
+
     /// Asks for interrupts; true when there is something to do already.
     pub fn arm(&self) -> bool {
         self.0.armed.set(true);
