@@ -25,6 +25,7 @@ pub mod ext4;
 pub mod fake;
 pub mod fat;
 mod handles;
+pub mod memory;
 pub mod mounts;
 pub mod partition;
 pub mod path;

@@ -56,6 +56,22 @@ pub fn names(path: &str) -> impl Iterator<Item = &str> {
     path.split('/').filter(|name| !name.is_empty())
 }
 
+/// The same names, each with the number of bytes of the path up to its end.
+pub(crate) fn names_with_ends(path: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut at = 0;
+    path.split('/').filter_map(move |name| {
+        let end = at + name.len();
+        at = end + 1;
+        (!name.is_empty()).then_some((end, name))
+    })
+}
+
+/// Whether a normalised path names something in the directory `directory`, at any depth.
+pub(crate) fn is_below(path: &str, directory: &str) -> bool {
+    let mut names = names(path);
+    self::names(directory).all(|name| names.next() == Some(name)) && names.next().is_some()
+}
+
 /// The directory and the last name of a normalised path; `None` for the root.
 pub fn split_last(path: &str) -> Option<(&str, &str)> {
     let path = path.strip_suffix('/').unwrap_or(path);
