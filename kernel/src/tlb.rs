@@ -36,6 +36,16 @@ impl TlbGrowth {
         }
         full
     }
+
+    /// How many pages to touch before each of a number of flushes so that the TLB has room for `pages` after the last.
+    pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
+        let first = self.size;
+        self.size = self.size.max(pages.next_power_of_two()).min(LARGEST);
+        self.touched = 0;
+        let last = self.size;
+        core::iter::successors(Some(first), |size| Some(2 * size))
+            .take_while(move |size| *size < last)
+    }
 }
 
 impl Default for TlbGrowth {
@@ -53,6 +63,14 @@ mod tests {
         let mut growth = TlbGrowth::new();
         let flushes: Vec<u64> = (1..=2000).filter(|_| growth.touched(1)).collect();
         assert_eq!(flushes, [256, 256 + 512, 256 + 512 + 1024]);
+    }
+
+    #[test]
+    fn grows_ahead_by_doubling() {
+        let mut growth = TlbGrowth::new();
+        assert_eq!(growth.grow_to(2000).collect::<Vec<_>>(), [256, 512, 1024]);
+        assert_eq!(growth.grow_to(100).count(), 0);
+        assert!((1..2048).all(|_| !growth.touched(1)) && growth.touched(1));
     }
 
     #[test]

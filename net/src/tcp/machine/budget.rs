@@ -1,6 +1,6 @@
 //! The memory of connections, as a connection sees it. The stack implements it.
 
-use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 /// Bytes of a block for little data: a segment of Ethernet fits.
 pub(crate) const SMALL: usize = 2 << 10;
@@ -47,7 +47,9 @@ pub trait SendBuffer: Send + Sync {
 
 /// A piece of memory with bytes in its middle.
 pub(crate) struct Block {
-    bytes: Box<[u8]>,
+    /// Never longer than `capacity`, so that it stays where it is. Memory that nothing was written to yet isn't touched.
+    bytes: Vec<u8>,
+    capacity: u16,
     first: u16,
     end: u16,
 }
@@ -59,7 +61,7 @@ impl core::fmt::Debug for Block {
             "Block({}..{} of {})",
             self.first,
             self.end,
-            self.bytes.len()
+            self.capacity()
         )
     }
 }
@@ -67,9 +69,10 @@ impl core::fmt::Debug for Block {
 impl Block {
     /// A new block with room for `capacity` bytes, at most 65 535.
     pub(crate) fn new(capacity: usize) -> Block {
-        let capacity = capacity.min(usize::from(u16::MAX));
+        let capacity = capacity.min(usize::from(u16::MAX)) as u16;
         Block {
-            bytes: alloc::vec![0; capacity].into_boxed_slice(),
+            bytes: Vec::with_capacity(usize::from(capacity)),
+            capacity,
             first: 0,
             end: 0,
         }
@@ -77,7 +80,7 @@ impl Block {
 
     /// Bytes of memory.
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.len()
+        usize::from(self.capacity)
     }
 
     /// Bytes held.
@@ -87,7 +90,7 @@ impl Block {
 
     /// Room after the bytes.
     pub(crate) fn room(&self) -> usize {
-        self.bytes.len() - usize::from(self.end)
+        usize::from(self.capacity - self.end)
     }
 
     /// Forgets everything.
@@ -106,18 +109,20 @@ impl Block {
     /// Appends as much as there is room for; gives its length.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> usize {
         let len = bytes.len().min(self.room());
-        let end = usize::from(self.end);
-        if let (Some(room), Some(bytes)) = (self.bytes.get_mut(end..end + len), bytes.get(..len)) {
-            room.copy_from_slice(bytes);
-            self.end += len as u16;
-        }
+        let bytes = bytes.get(..len).unwrap_or_default();
+        // What was written here before is overwritten.
+        self.bytes.truncate(usize::from(self.end));
+        self.bytes.extend_from_slice(bytes);
+        self.end += len as u16;
         len
     }
 
     /// The room after the bytes, to write to before [`Block::extend`].
     pub(crate) fn spare(&mut self) -> &mut [u8] {
-        let end = usize::from(self.end);
-        self.bytes.get_mut(end..).unwrap_or_default()
+        self.bytes.resize(self.capacity(), 0);
+        self.bytes
+            .get_mut(usize::from(self.end)..)
+            .unwrap_or_default()
     }
 
     /// Counts `len` bytes that were written to [`Block::spare`].
