@@ -348,6 +348,11 @@ impl Blk {
         Ok(())
     }
 
+    /// Whether [`poll`](Blk::poll) has something to do, as far as memory tells. No exit.
+    pub fn has_news(&self) -> bool {
+        !self.finished.is_empty() || self.device.is_running() && self.parts.has_news()
+    }
+
     /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait, poll.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {

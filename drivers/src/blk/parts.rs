@@ -301,6 +301,10 @@ impl Parts {
         self.queue.kick(device.transport());
     }
 
+    pub fn has_news(&self) -> bool {
+        self.queue.has_used()
+    }
+
     pub fn enable_interrupts(&mut self) -> bool {
         self.queue.enable_interrupts()
     }

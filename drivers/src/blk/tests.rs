@@ -376,6 +376,27 @@ fn a_waiting_driver_is_interrupted() {
     assert_eq!(blk.poll(&mut |_, _| ()), 1);
 }
 
+#[test]
+fn news_are_seen_without_an_interrupt() {
+    let (mut blk, handle) = start(
+        Disk {
+            stuck: true,
+            ..Disk::new(64)
+        },
+        Options::default(),
+    );
+    blk.disable_interrupts();
+    blk.submit(Request::flush(), 1).unwrap();
+    blk.kick();
+    assert!(!blk.has_news());
+    handle.with(|disk| disk.stuck = false);
+    handle.step();
+    assert!(blk.has_news());
+    assert_eq!(blk.poll(&mut |_, _| ()), 1);
+    assert!(!blk.has_news());
+    assert_eq!(handle.queue(0, |q| q.interrupts), 0);
+}
+
 fn script() -> impl Strategy<Value = Vec<(usize, Lie)>> {
     let claim = prop_oneof![3 => 0..3000u32, 1 => any::<u32>()];
     let lie = prop_oneof![

@@ -15,6 +15,7 @@ use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
 use alloc::boxed::Box;
+use alloc::rc::Rc;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -34,7 +35,16 @@ pub struct Image;
 #[derive(Default)]
 pub struct Interest {
     immediate: bool,
-    links: Vec<LinkWake>,
+    sources: Vec<Rc<dyn Source>>,
+}
+
+/// A device that is waited for.
+pub trait Source {
+    /// Whether there is something to do, as far as memory tells.
+    fn has_news(&self) -> bool;
+
+    /// Asks for interrupts; true when there is something to do already.
+    fn arm(&self) -> bool;
 }
 
 impl Interest {
@@ -42,14 +52,14 @@ impl Interest {
     pub const fn new() -> Interest {
         Interest {
             immediate: false,
-            links: Vec::new(),
+            sources: Vec::new(),
         }
     }
 
     /// Nothing but a request to stop, which needs no preparation.
     pub fn clear(&mut self) {
         self.immediate = false;
-        self.links.clear();
+        self.sources.clear();
     }
 
     /// Nothing: what was queued has been announced to the devices already.
@@ -70,7 +80,12 @@ impl Interest {
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
     pub fn link(&mut self, wake: &LinkWake, _blocked: bool) {
-        self.links.push(wake.clone());
+        self.sources.push(wake.source());
+    }
+
+    /// Adds a disk.
+    pub fn disk(&mut self, disk: Rc<dyn Source>) {
+        self.sources.push(disk);
     }
 
     /// Adds the console.
@@ -240,14 +255,18 @@ impl Platform for Image {
     fn wake(_: &AtomicU32) {}
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
-        let Interest { immediate, links } = interest;
+        let Interest { immediate, sources } = interest;
         if *immediate {
             return Woken::Event;
         }
         wait::watch(
             until,
-            &mut || links.iter().any(LinkWake::has_news),
-            &mut || links.iter().fold(false, |news, link| link.arm() || news),
+            &mut || sources.iter().any(|source| source.has_news()),
+            &mut || {
+                sources
+                    .iter()
+                    .fold(false, |news, source| source.arm() || news)
+            },
         );
         Woken::Event
     }

@@ -1,13 +1,15 @@
 //! Disks, named by the serial numbers that the launcher gave them.
 
-use super::devices;
+use super::{Source, devices};
 use crate::disks::{Device, Geometry, Request, Submitted};
 use crate::error::Error;
 use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 use core::ptr::NonNull;
 use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
 use drivers::transport::DeviceType;
@@ -22,11 +24,28 @@ const MAX_BYTES: usize = 16 << 20;
 /// The largest sector that a file system or a caller is asked to cope with.
 const MAX_SECTOR: usize = 4096;
 
+/// A disk, shared between its user and the wait, which arms its interrupts.
+struct Shared {
+    blk: RefCell<Blk>,
+    /// It may interrupt, because the program was about to sleep.
+    armed: Cell<bool>,
+}
+
+impl Source for Shared {
+    fn has_news(&self) -> bool {
+        self.blk.borrow().has_news()
+    }
+
+    fn arm(&self) -> bool {
+        self.armed.set(true);
+        self.blk.borrow_mut().enable_interrupts()
+    }
+}
+
 /// A disk and its name for messages.
 struct Disk {
     name: String,
-    blk: Blk,
-    armed: bool,
+    shared: Rc<Shared>,
 }
 
 /// The serial number of a disk, if it has one that can be a name.
@@ -73,10 +92,13 @@ pub fn open() -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)> {
             }
         };
         let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
+        let shared = Shared {
+            blk: RefCell::new(blk),
+            armed: Cell::new(false),
+        };
         let disk = Disk {
             name: name.clone(),
-            blk,
-            armed: false,
+            shared: Rc::new(shared),
         };
         opened.push((name, Box::new(disk)));
     }
@@ -98,7 +120,7 @@ impl Device for Disk {
             block_size,
             read_only,
             ..
-        } = *self.blk.geometry();
+        } = *self.shared.blk.borrow().geometry();
         if block_size > MAX_SECTOR {
             let detail = format!(
                 "disk {}: blocks of {block_size} bytes; at most {MAX_SECTOR} are supported",
@@ -116,7 +138,8 @@ impl Device for Disk {
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
-        let per_sector = (self.blk.geometry().block_size / blk::SECTOR) as u64;
+        let mut blk = self.shared.blk.borrow_mut();
+        let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
         let request = match request {
             Request::Read { sector, to, len } => {
                 // SAFETY: whoever submits it keeps the memory until it is reported.
@@ -130,7 +153,7 @@ impl Device for Disk {
             }
             Request::Flush => blk::Request::flush(),
         };
-        match self.blk.submit(request, tag) {
+        match blk.submit(request, tag) {
             Ok(()) => Submitted::Taken,
             Err(BlkError::Busy) => Submitted::Full,
             Err(failure) => Submitted::Done(Err(error(failure))),
@@ -138,21 +161,18 @@ impl Device for Disk {
     }
 
     fn kick(&mut self) {
-        self.blk.kick();
+        self.shared.blk.borrow_mut().kick();
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
-        if core::mem::take(&mut self.armed) {
-            self.blk.disable_interrupts();
+        let mut blk = self.shared.blk.borrow_mut();
+        if self.shared.armed.take() {
+            blk.disable_interrupts();
         }
-        self.blk
-            .poll(&mut |tag, result| report(tag, result.map_err(error)));
+        blk.poll(&mut |tag, result| report(tag, result.map_err(error)));
     }
 
     fn arm(&mut self, interest: &mut Interest) {
-        self.armed = true;
-        if self.blk.enable_interrupts() {
-            interest.immediately();
-        }
+        interest.disk(Rc::clone(&self.shared) as Rc<dyn Source>);
     }
 }

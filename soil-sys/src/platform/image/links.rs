@@ -1,6 +1,6 @@
 //! Network cards as links of the stack.
 
-use super::{Image, devices};
+use super::{Image, Source, devices};
 use crate::error::Error;
 use crate::net::{Device, choose_mac};
 use crate::platform::Platform;
@@ -32,19 +32,23 @@ struct Shared {
 }
 
 /// How to wait for a card.
-#[derive(Clone)]
 pub struct LinkWake(Rc<Shared>);
 
 impl LinkWake {
-    /// Whether there is something to do, as far as memory tells.
-    pub fn has_news(&self) -> bool {
-        self.0.card.borrow().has_news()
+    /// What the platform's wait is given.
+    pub fn source(&self) -> Rc<dyn Source> {
+        Rc::clone(&self.0) as Rc<dyn Source>
+    }
+}
+
+impl Source for Shared {
+    fn has_news(&self) -> bool {
+        self.card.borrow().has_news()
     }
 
-    /// Asks for interrupts; true when there is something to do already.
-    pub fn arm(&self) -> bool {
-        self.0.armed.set(true);
-        self.0.card.borrow_mut().enable_interrupts()
+    fn arm(&self) -> bool {
+        self.armed.set(true);
+        self.card.borrow_mut().enable_interrupts()
     }
 }
 
