@@ -48,6 +48,6 @@ pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
 pub use stack::{InterfaceId, Kind, Progress, Readiness, Stack};
-pub use tcp::TcpCounters;
 pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};
+pub use tcp::{Lease, TcpCounters};
 pub use udp::Received;

@@ -281,6 +281,8 @@ let operation ~operation ~subject submit =
   let result = submit token in
   if result = Soil_raw.pending then (
     let result = wait_token token in
+    (* Until here the machine had the buffer that it refers to. *)
+    let _ : int -> int = Sys.opaque_identity submit in
     if result >= 0 then result
     else
       let detail = !current.detail in

@@ -2,6 +2,7 @@ module Task = Task
 module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Udp = Udp
+module Zero_copy = Zero_copy
 module Ethernet = Ethernet
 module Dns = Dns
 module Net = Net

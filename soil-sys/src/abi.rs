@@ -35,6 +35,7 @@ mod random;
 mod records;
 mod runtime;
 mod udp;
+mod zero_copy;
 
 pub use blocks::*;
 pub use clock::*;
@@ -47,6 +48,7 @@ pub use random::*;
 pub use records::*;
 pub use runtime::*;
 pub use udp::*;
+pub use zero_copy::*;
 
 use crate::ty::Int;
 

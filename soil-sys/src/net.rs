@@ -8,12 +8,15 @@ pub mod dns;
 pub mod ethernet;
 pub mod filter;
 pub mod inspect;
+pub mod lease;
+pub mod lend;
 mod mac;
 mod recording;
 mod services;
 mod status;
 pub mod tcp;
 pub mod udp;
+mod zero_copy;
 
 pub use mac::choose_mac;
 pub use status::{interface, interfaces, up};
@@ -83,6 +86,7 @@ pub struct Net {
     progress: Progress,
     /// Kept for its memory.
     events: Vec<Handle>,
+    zero_copy: zero_copy::ZeroCopy,
 }
 
 /// 64 random bits.
@@ -145,6 +149,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
         events: Vec::new(),
+        zero_copy: zero_copy::ZeroCopy::new(),
     }));
     for (index, device) in devices.into_iter().enumerate() {
         match net

@@ -132,7 +132,7 @@ pub struct Driver {
     pub counter: fn(&mut Runtime, Int) -> usize,
 }
 
-/// The most drivers: network, disks, random numbers.
+/// The most drivers: network, what is sent and received without copies, disks, volumes.
 const MAX_DRIVERS: usize = 4;
 
 /// See the head of this file.

@@ -9,12 +9,15 @@
 
 use crate::error::Error;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 /// An OCaml `int`, untagged: 63 significant bits.
 pub type Int = isize;
 
 /// Offset of a bigarray's data pointer from its value: the field after the custom block's operations.
 const BIGARRAY_DATA: usize = 8;
+/// Offset of the pointer to what counts the bigarrays of the same memory: after data, number of dimensions and flags.
+const BIGARRAY_PROXY: usize = 32;
 /// Offset of the first dimension: after data, number of dimensions, flags and proxy.
 const BIGARRAY_DIM0: usize = 40;
 /// Bits below the word count in an OCaml block header (tag and colour).
@@ -145,6 +148,86 @@ impl Buffer {
     }
 }
 
+/// OCaml's count of the bigarrays that look at one piece of memory, for memory that isn't OCaml's (`struct caml_ba_proxy`): the
+/// finaliser of a bigarray, and of each `sub` of it, takes one off, and only the last one would free the memory. One of the count is
+/// ours, so that it never does.
+#[repr(C)]
+pub struct Proxy {
+    count: AtomicUsize,
+    data: *mut u8,
+    size: usize,
+}
+
+/// An OCaml bigarray as it was before it was pointed at memory of ours.
+#[derive(Clone, Copy)]
+pub struct Before {
+    data: *mut u8,
+    proxy: *mut u8,
+}
+
+impl Proxy {
+    /// For memory that no bigarray looks at.
+    pub fn new(memory: NonNull<u8>, size: usize) -> Proxy {
+        Proxy {
+            count: AtomicUsize::new(1),
+            data: memory.as_ptr(),
+            size,
+        }
+    }
+
+    /// Whether OCaml can reach the memory no more.
+    pub fn is_unused(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 1
+    }
+}
+
+impl Buffer {
+    /// Whether it has no bytes.
+    pub fn is_empty(&self) -> bool {
+        // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of bytes.
+        unsafe { bigarray(self.0) }.1 == 0
+    }
+
+    /// Points an empty bigarray at the memory of `proxy`.
+    ///
+    /// # Safety
+    /// The memory and the proxy stay valid, and where they are, until [`Proxy::is_unused`].
+    pub unsafe fn lend(&mut self, proxy: NonNull<Proxy>) -> Before {
+        // SAFETY: fields of the bigarray, as in `bigarray`; nobody else looks at it during a noalloc call. Its own memory is kept alive by
+        // its own proxy, whose count stays as it is.
+        unsafe {
+            let data = self.0.add(BIGARRAY_DATA).cast::<*mut u8>();
+            let place = self.0.add(BIGARRAY_PROXY).cast::<*mut u8>();
+            let before = Before {
+                data: data.read(),
+                proxy: place.read(),
+            };
+            let size = (*proxy.as_ptr()).size;
+            data.write((*proxy.as_ptr()).data);
+            place.write(proxy.as_ptr().cast());
+            self.0.add(BIGARRAY_DIM0).cast::<usize>().write(size);
+            (*proxy.as_ptr()).count.fetch_add(1, Ordering::AcqRel);
+            before
+        }
+    }
+
+    /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if it wasn't.
+    pub fn take_back(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
+        // SAFETY: as in `lend`; the proxy is alive, for the bigarray points at it.
+        unsafe {
+            let place = self.0.add(BIGARRAY_PROXY).cast::<*mut u8>();
+            if place.read() != proxy.as_ptr().cast() {
+                return Err(Error::Invalid);
+            }
+            self.0.add(BIGARRAY_DATA).cast().write(before.data);
+            place.write(before.proxy);
+            self.0.add(BIGARRAY_DIM0).cast::<usize>().write(0);
+            (*proxy.as_ptr()).count.fetch_sub(1, Ordering::AcqRel);
+        }
+        Ok(())
+    }
+}
+
 impl Ints {
     /// All of it.
     pub fn all(&mut self) -> &mut [Int] {
@@ -197,6 +280,25 @@ impl Piece {
     /// Whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// The `len` bytes from `off` on, as far as they are there.
+    pub fn part(&self, off: usize, len: usize) -> Piece {
+        let off = off.min(self.len);
+        Piece {
+            // SAFETY: within the piece, or one past its end.
+            start: unsafe { self.start.add(off) },
+            len: len.min(self.len - off),
+        }
+    }
+
+    /// The memory, to be read.
+    ///
+    /// # Safety
+    /// The operation that owns the piece has not completed.
+    pub unsafe fn as_slice<'a>(self) -> &'a [u8] {
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes, and doesn't change it.
+        unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     /// The memory itself.

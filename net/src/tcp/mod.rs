@@ -19,6 +19,7 @@ mod counters;
 mod frames;
 mod half_open;
 mod input;
+mod lease;
 mod life;
 mod limiter;
 pub(crate) mod listener;
@@ -31,6 +32,7 @@ mod records;
 mod time_wait;
 
 pub use counters::TcpCounters;
+pub use lease::Lease;
 
 use crate::Config;
 use crate::flow::Keyed;
@@ -59,6 +61,8 @@ pub(crate) struct Shared {
     pub(crate) counters: TcpCounters,
     /// Connections that were closed and still deliver.
     pub(crate) orphans: usize,
+    /// Leases that are out.
+    pub(crate) leases: usize,
 }
 
 impl Shared {
@@ -75,6 +79,7 @@ impl Shared {
             challenges: Limiter::new(CHALLENGES),
             counters: TcpCounters::default(),
             orphans: 0,
+            leases: 0,
         }
     }
 }

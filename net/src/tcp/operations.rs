@@ -339,7 +339,7 @@ impl Core {
     }
 
     /// See [`Stack::tcp_read_with`]. `again`: something was read, and nobody is to wait.
-    fn read(
+    pub(super) fn read(
         &mut self,
         handle: Handle,
         again: bool,

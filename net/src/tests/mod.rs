@@ -17,6 +17,7 @@ mod scripted;
 mod transfer;
 mod window;
 mod wire;
+mod zero_copy;
 
 use core::net::{IpAddr, SocketAddr};
 

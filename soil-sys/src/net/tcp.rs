@@ -10,7 +10,7 @@ use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, can
 use crate::ty::Int;
 use alloc::format;
 
-static CONNECTION: Operations = Operations {
+pub(super) static CONNECTION: Operations = Operations {
     kind: KIND_TCP,
     read: |rt, key, into| {
         let (stack, socket) = socket(rt, key)?;

@@ -2,7 +2,7 @@
 
 use alloc::sync::Arc;
 
-use super::budget::{Budget, GUARANTEED, Pressure, SendBuffer};
+use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
 use super::setup::Keepalive;
 use super::state::State;
@@ -21,6 +21,17 @@ impl Connection {
     pub(crate) fn consume(&mut self, budget: &mut dyn Budget, len: usize, now_ns: u64) {
         let len = len.min(self.buffer.len() as usize);
         self.buffer.consume(budget, len);
+        self.consumed(len, budget, now_ns);
+    }
+
+    /// Takes the first received bytes out as they lie. Their memory stays counted until it is given back to the budget.
+    pub(crate) fn take(&mut self, budget: &dyn Budget, now_ns: u64) -> Option<Block> {
+        let block = self.buffer.take()?;
+        self.consumed(block.len(), budget, now_ns);
+        Some(block)
+    }
+
+    fn consumed(&mut self, len: usize, budget: &dyn Budget, now_ns: u64) {
         self.window.consumed(len as u32, budget.pressure(), now_ns);
         if self.state.can_receive()
             && self

@@ -43,6 +43,8 @@ pub(crate) trait Budget {
 pub trait SendBuffer: Send + Sync {
     /// The bytes: always the same.
     fn bytes(&self) -> &[u8];
+    /// The peer has all of them. Called before they are dropped; where it isn't, the connection ended before.
+    fn acknowledged(&self) {}
 }
 
 /// A piece of memory with bytes in its middle.
@@ -103,6 +105,13 @@ impl Block {
     pub(crate) fn bytes(&self) -> &[u8] {
         self.bytes
             .get(usize::from(self.first)..usize::from(self.end))
+            .unwrap_or_default()
+    }
+
+    /// The bytes, to be changed.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes
+            .get_mut(usize::from(self.first)..usize::from(self.end))
             .unwrap_or_default()
     }
 

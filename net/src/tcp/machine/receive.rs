@@ -335,6 +335,14 @@ impl ReceiveBuffer {
         }
     }
 
+    /// Takes the first block of bytes in order out.
+    pub(crate) fn take(&mut self) -> Option<Block> {
+        let block = self.queue.pop_front()?;
+        self.len -= block.len() as u32;
+        self.held = self.held.saturating_sub(block.capacity() as u32);
+        Some(block)
+    }
+
     /// Forgets what is out of order.
     pub(crate) fn drop_out_of_order(&mut self, budget: &mut dyn Budget) {
         if let Some(late) = self.out_of_order.take() {

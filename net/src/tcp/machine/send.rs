@@ -165,6 +165,10 @@ impl SendQueue {
 
     /// Everything before `una` was acknowledged: its memory is given back.
     pub(crate) fn release(&mut self, budget: &mut dyn Budget, una: Seq) {
+        self.give_back(budget, una, true);
+    }
+
+    fn give_back(&mut self, budget: &mut dyn Budget, una: Seq, acknowledged: bool) {
         let una = una.min(self.end);
         if una.after(self.first) {
             self.first = una;
@@ -180,7 +184,12 @@ impl SendQueue {
                     self.held = self.held.saturating_sub(block.capacity() as u32);
                     budget.recycle(block);
                 }
-                Bytes::Shared(_) => budget.give(piece.len as usize),
+                Bytes::Shared(shared) => {
+                    budget.give(piece.len as usize);
+                    if acknowledged {
+                        shared.acknowledged();
+                    }
+                }
             }
         }
         if self.pieces.is_empty() && self.pieces.capacity() > 8 {
@@ -190,7 +199,7 @@ impl SendQueue {
 
     /// Forgets everything.
     pub(crate) fn clear(&mut self, budget: &mut dyn Budget) {
-        self.release(budget, self.end);
+        self.give_back(budget, self.end, false);
     }
 
     /// Where the piece is that has `seq`.

@@ -1,0 +1,48 @@
+(** TCP without copies between the program and the machine.
+
+    {!File_descriptor.read} and {!File_descriptor.write} copy every byte once, from and to the
+    memory of the machine's TCP. Here the program looks at received bytes where they lie, and lends
+    its own memory until the peer has acknowledged what is in it. That is worth it for bulk data;
+    small pieces are cheaper to copy. All of it is for connections (kind [Tcp]), and works together
+    with the functions of {!File_descriptor} and {!Tcp}. *)
+
+(** {1:receiving Receiving} *)
+
+type lease
+(** The type for received bytes that the program has borrowed. Their memory counts as used by the
+    connection: who keeps leases makes the peer wait. 256 may be out at a time. *)
+
+val receive : ?timeout:float -> File_descriptor.t -> lease option
+(** [receive c] waits until [c] has bytes, for at most [timeout] seconds (default: no limit), and is
+    the first of them, up to 16 KiB, which are read by that; [None] at the end of input. {!release}
+    it soon. Raises {!Soil.exception-Error} as {!File_descriptor.read}, and with [Wrong_kind],
+    [Timed_out] or [Out_of_memory] (too many leases are out). *)
+
+val buffer : lease -> File_descriptor.buffer
+(** [buffer l] is the bytes. The program may change them. After {!release} it has length 0. *)
+
+val release : lease -> unit
+(** [release l] gives the bytes back; [buffer l] is empty from now on. Releasing again does nothing.
+
+    The memory is used again only when nothing can reach it: parts of it ([Bigarray.Array1.sub])
+    that the program has kept stay what they are until the garbage collector finds that they are
+    gone. That is so for a lease that was never released, too, but until then it counts as out. *)
+
+val with_received :
+  ?timeout:float -> File_descriptor.t -> (File_descriptor.buffer -> 'a) -> 'a option
+(** [with_received c f] is [Some (f (buffer l))] for [l = ]{!receive}[ c], which is released when
+    [f] returns or raises; [None] at the end of input. *)
+
+(** {1:sending Sending} *)
+
+val send : File_descriptor.t -> File_descriptor.buffer -> int -> int -> unit
+(** [send c b off len] sends the [len] bytes of [b] from [off] without copying them, and waits until
+    the peer has acknowledged all of them. They must not be changed until then. Several tasks may
+    send on one connection; pieces longer than 64 KiB are then mixed.
+
+    [b] is the program's again when [send] returns or raises, whatever happens: when the connection
+    ends, nothing of it is sent any more; when the task is cancelled, or the time of a
+    {!Task.timeout} is over, the machine copies what it had taken and not delivered, and goes on
+    delivering that, as it does when [c] is closed, which raises [Closed]. Raises
+    {!Soil.exception-Error} as {!File_descriptor.write}, and with [Wrong_kind], [Connection_reset],
+    [Timed_out] or [Too_many_open] (1024 are under way). *)
