@@ -17,8 +17,8 @@ PLAIN = "".join(
 
 
 def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, initrd=None,
-            serial="data", offloads=True):
-    """`mem` in MiB; `disk` a raw image, opened with cache=none; `tap` the name of an interface."""
+            serial="data", offloads=True, cache="none"):
+    """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface."""
     suffix = "device" if machine == "microvm" else "pci"
     words = [
         QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
@@ -38,7 +38,7 @@ def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, ini
         ]  # fmt: skip
     if disk:
         words += [
-            "-drive", f"if=none,id=d0,file={disk},format=raw,cache=none,aio=threads",
+            "-drive", f"if=none,id=d0,file={disk},format=raw,cache={cache},aio=threads",
             "-device", f"virtio-blk-{suffix},drive=d0,serial={serial}",
         ]  # fmt: skip
     return words
@@ -70,7 +70,7 @@ def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None
 
 
 def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environment=(),
-         serial="data", offloads=True):
+         serial="data", offloads=True, cache="none"):
     """A Soil image with the same devices."""
     words = list(environment)
     if tap:
@@ -85,6 +85,7 @@ def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environmen
         disk=disk,
         serial=serial,
         offloads=offloads,
+        cache=cache,
     )
 
 

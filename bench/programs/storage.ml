@@ -33,7 +33,9 @@ let positions count size =
 
 let random ~write depth count size =
   let disk = Io.open_disk () and positions = positions count size in
-  timed (fun () -> Io.transfers disk ~write ~depth ~size:(4 * kib) positions);
+  timed (fun () ->
+      Io.transfers disk ~write ~depth ~size:(4 * kib) positions;
+      if write then Io.flush disk);
   Io.close_file disk
 
 let median values =
