@@ -28,16 +28,8 @@ pub(crate) enum Outcome {
 }
 
 impl Net {
-    /// Whether packets of a route can leave now, their neighbour being known: [`Outcome::Sent`] if so.
-    pub(crate) fn resolve(&mut self, route: &mut Route) -> Outcome {
-        match self.next_mac(route) {
-            Ok(_) => Outcome::Sent,
-            Err(outcome) => outcome,
-        }
-    }
-
     /// The Ethernet address that packets of a route go to now.
-    pub(super) fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
+    pub(crate) fn next_mac(&mut self, route: &mut Route) -> Result<Mac, Outcome> {
         if !self.refresh(route) {
             return Err(Outcome::Unreachable);
         }
@@ -222,9 +214,14 @@ impl Ip {
         (cuts && tx_checksum).then_some(65_535)
     }
 
-    /// Sends a TCP segment.
-    pub(crate) fn send_tcp(&mut self, route: &mut Route, segment: &TcpSegment<'_>) -> Outcome {
-        let mac = match self.net.next_mac(route) {
+    /// Sends a TCP segment; to `mac`, if it was just found by [`Net::next_mac`].
+    pub(crate) fn send_tcp(
+        &mut self,
+        route: &mut Route,
+        mac: Option<Mac>,
+        segment: &TcpSegment<'_>,
+    ) -> Outcome {
+        let mac = match mac.map_or_else(|| self.net.next_mac(route), Ok) {
             Ok(mac) => mac,
             Err(outcome) => return outcome,
         };

@@ -24,6 +24,8 @@ pub(super) fn reply(net: &mut Net, origin: &Origin, ports: (u16, u16), header: &
 pub(super) struct Way<'a> {
     pub(super) ip: &'a mut Ip,
     pub(super) route: &'a mut Route,
+    /// Where that leads, if it is known.
+    pub(super) mac: Option<[u8; 6]>,
     /// Ours and the peer's.
     pub(super) ports: (u16, u16),
     /// What can't leave because its neighbour isn't known is kept for it.
@@ -53,7 +55,7 @@ impl Emit for Way<'_> {
             payload,
             segment_size: cut.then_some(header.segment_size),
         };
-        let mut outcome = self.ip.send_tcp(self.route, &segment);
+        let mut outcome = self.ip.send_tcp(self.route, self.mac, &segment);
         if self.wait && outcome == Outcome::Resolving {
             outcome = self.ip.net.hold_tcp(self.route, &segment);
         }

@@ -26,7 +26,7 @@ impl Stack {
     /// read. Errors as for [`Stack::tcp_read`], and [`Error::OutOfMemory`] while 256 leases are out.
     pub fn tcp_read_lease(&mut self, connection: Handle) -> Result<Option<Lease>, Error> {
         let mut there = false;
-        self.core.read(connection, false, &mut |_| {
+        self.core.read(connection, 0, &mut |_| {
             there = true;
             0
         })?;

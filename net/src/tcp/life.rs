@@ -23,7 +23,12 @@ impl Core {
             return;
         };
         if machine.wants_output() && !connection.over {
+            // Its turn settles it.
+            let later = connection.phase != Phase::Connecting && !machine.is_over();
             self.mark_dirty(handle);
+            if later {
+                return;
+            }
         }
         self.settle(handle);
     }

@@ -165,25 +165,18 @@ impl Stack {
     /// What had arrived before a FIN or RST is given first; after it comes `Ok(0)` or
     /// [`Error::ConnectionReset`]. [`Error::WouldBlock`] if nothing has arrived.
     pub fn tcp_read(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
-        let mut done = 0;
         if buffer.is_empty() {
             return self.core.connection_mut(connection).map(|_| 0);
         }
+        let mut done = 0;
         // What was received lies in pieces.
-        while let Some(rest) = buffer.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let result = self.core.read(connection, done > 0, &mut |bytes| {
-                let len = bytes.len().min(rest.len());
-                rest[..len].copy_from_slice(&bytes[..len]);
-                len
-            });
-            match result {
-                Ok(0) => break,
-                Ok(len) => done += len,
-                Err(_) if done > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(done)
+        self.core.read(connection, buffer.len(), &mut |bytes| {
+            let rest = buffer.get_mut(done..).unwrap_or_default();
+            let len = bytes.len().min(rest.len());
+            rest[..len].copy_from_slice(&bytes[..len]);
+            done += len;
+            len
+        })
     }
 
     /// Lets `f` look at received bytes in place; it returns how many of them are done with. The
@@ -194,7 +187,7 @@ impl Stack {
         connection: Handle,
         f: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Result<usize, Error> {
-        self.core.read(connection, false, f)
+        self.core.read(connection, 0, f)
     }
 
     /// Copies bytes into the send buffer: as many as fit, at least one if `data` isn't empty.
@@ -338,42 +331,49 @@ impl Core {
         Ok(())
     }
 
-    /// See [`Stack::tcp_read_with`]. `again`: something was read, and nobody is to wait.
+    /// Gives `f` what was received, piece by piece until it has had `most` bytes, at least one piece; see
+    /// [`Stack::tcp_read_with`].
     pub(super) fn read(
         &mut self,
         handle: Handle,
-        again: bool,
+        most: usize,
         f: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Result<usize, Error> {
         let now_ns = self.now_ns;
-        let connection = self.connected_mut(handle)?;
+        self.connected_mut(handle)?;
+        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+            return Err(Error::BadHandle);
+        };
         let end = connection.error().map_or(Ok(0), Err);
         let over = connection.over;
         let Some(machine) = &mut connection.machine else {
             return end;
         };
-        let bytes = machine.peek();
-        if bytes.is_empty() {
+        if machine.peek().is_empty() {
             if over || machine.readable() || end.is_err() {
                 return end;
             }
-            connection.wakes.read |= !again;
+            connection.wakes.read = true;
             return Err(Error::WouldBlock);
         }
-        let len = f(bytes).min(bytes.len());
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
-            return Ok(len);
-        };
-        if let Some(machine) = &mut connection.machine {
+        let mut done = 0;
+        loop {
+            let bytes = machine.peek();
+            let offered = bytes.len();
+            let len = f(bytes).min(offered);
             machine.consume(&mut self.budget, len, now_ns);
-            if over && machine.unread() == 0 {
-                self.release(handle);
-            } else if !over {
-                // The window may have to be told.
-                self.touched(handle);
+            done += len;
+            if len < offered || done >= most || machine.unread() == 0 {
+                break;
             }
         }
-        Ok(len)
+        if over && machine.unread() == 0 {
+            self.release(handle);
+        } else if !over && machine.wants_output() {
+            // The window has to be told.
+            self.mark_dirty(handle);
+        }
+        Ok(done)
     }
 
     /// Lets `f` write; it gives the number of bytes written, 0 if there is no room.

@@ -31,16 +31,16 @@ impl Core {
         if machine.unheard() >= UNHEARD {
             ip.net.doubt(&connection.route);
         }
-        let resolved = ip.net.resolve(&mut connection.route);
+        let resolved = ip.net.next_mac(&mut connection.route);
         let last = machine.state() == State::Closed;
-        if last && resolved == Resolved::Unreachable {
+        if last && resolved == Err(Resolved::Unreachable) {
             self.over(handle);
             return Turn::Done(0);
         }
         // Nobody waits for the neighbour of an aborted connection: its reset is the IP layer's.
-        if resolved != Resolved::Sent && !last {
+        if resolved.is_err() && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
-                if resolved == Resolved::Unreachable {
+                if resolved == Err(Resolved::Unreachable) {
                     count(&mut self.tcp.counters.failed_connects);
                     self.fail(handle, Error::Unreachable);
                     return Turn::Done(0);
@@ -56,6 +56,7 @@ impl Core {
         }
         let mut way = Way {
             ip,
+            mac: resolved.ok(),
             route: &mut connection.route,
             ports: (connection.local.port(), connection.remote.port()),
             wait: last,
