@@ -19,6 +19,7 @@ extern crate alloc;
 
 pub mod block;
 mod cache;
+pub mod embedded;
 pub mod error;
 pub mod ext4;
 #[cfg(any(test, feature = "fake"))]
@@ -29,6 +30,8 @@ pub mod memory;
 pub mod mounts;
 pub mod partition;
 pub mod path;
+pub mod tar;
+mod tree;
 pub mod volume;
 pub mod walk;
 

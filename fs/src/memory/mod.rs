@@ -21,4 +21,6 @@ pub fn new(limit_bytes: u64, clock: Option<&'static Clock>) -> Box<dyn Volume> {
 }
 
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod tests;

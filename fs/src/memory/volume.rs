@@ -227,8 +227,8 @@ impl Volume for Memory {
                 match (self.node(node)?.kind(), is_directory) {
                     (Kind::Directory, false) => return Err(Error::IsDirectory),
                     (Kind::File | Kind::Symlink, true) => return Err(Error::NotDirectory),
-                    // As Linux's O_NOFOLLOW; `resolve` says where it leads.
-                    (Kind::Symlink, false) => return Err(Error::TooManyLinks),
+                    // `resolve` says where it leads.
+                    (Kind::Symlink, false) => return Err(Error::Unsupported),
                     (Kind::Directory, true) | (Kind::File, false) => {}
                 }
                 if flags.contains(OpenFlags::TRUNCATE) {
@@ -410,8 +410,8 @@ impl Volume for Memory {
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<()> {
-        if target.is_empty() {
-            return Err(Error::NotFound);
+        if target.is_empty() || target.contains('\0') {
+            return Err(Error::Invalid);
         }
         if target.len() > MAX_PATH {
             return Err(Error::NameTooLong);

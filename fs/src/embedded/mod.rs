@@ -1,0 +1,74 @@
+//! Files that are part of the program: `soil embed` puts them there.
+//!
+//! Nothing is copied but names: reading takes from where the program lies in memory, and
+//! [`Volume::contents`](crate::Volume::contents) gives that memory. A name is found by hash.
+
+use alloc::boxed::Box;
+use alloc::format;
+
+use crate::tree::{Content, Known, ReadOnly, Refusal, Source, Tree};
+use crate::{Error, MountError, Volume};
+
+/// The contents of embedded files.
+struct Contents;
+
+impl Source for Contents {
+    type File = &'static [u8];
+
+    fn size(file: &Self::File) -> u64 {
+        file.len() as u64
+    }
+
+    fn read(&mut self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        let from = usize::try_from(offset).map_err(|_| Error::Invalid)?;
+        let known = file.get(from..).and_then(|rest| rest.get(..buf.len()));
+        buf.copy_from_slice(known.ok_or(Error::Invalid)?);
+        Ok(())
+    }
+
+    fn contents(file: &Self::File) -> Option<&'static [u8]> {
+        Some(file)
+    }
+}
+
+/// A volume of these files. Paths are relative to its root, with single slashes; one that ends in
+/// a slash is a directory, which is needed for empty ones only. Files have no times: 0.
+///
+/// An error, which names the entry, for a path with `..`, a name of more than 255 bytes, a path that
+/// is there twice or is both a file and a directory, and when memory is short.
+pub fn new<'a>(
+    entries: impl IntoIterator<Item = (&'a str, &'static [u8])>,
+) -> Result<Box<dyn Volume>, MountError> {
+    let mut tree = Tree::new(usize::MAX);
+    let mut total = 0;
+    for (path, contents) in entries {
+        let refused = |error, reason: &str| MountError {
+            error,
+            detail: format!("embedded file {path:?}: {reason}; run soil embed again"),
+        };
+        let content = if path.ends_with('/') {
+            Content::EMPTY
+        } else if tree.lookup(path).is_ok() {
+            return Err(refused(Error::Exists, "is there twice"));
+        } else {
+            Content::File(contents)
+        };
+        total += contents.len() as u64;
+        tree.add(path, content, Known::default())
+            .map_err(|refusal| match refusal {
+                Refusal::Memory | Refusal::Full => {
+                    refused(Error::OutOfMemory, "no memory for its name")
+                }
+                Refusal::Kind | Refusal::Target => {
+                    refused(Error::Exists, "is a file and a directory")
+                }
+                Refusal::Name | Refusal::Hash => {
+                    refused(Error::InvalidName, "not a name that a file can have")
+                }
+            })?;
+    }
+    Ok(Box::new(ReadOnly::new(tree, Contents, total)))
+}
+
+#[cfg(test)]
+mod tests;

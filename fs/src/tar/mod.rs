@@ -1,0 +1,119 @@
+//! Tar archives as read-only disks: POSIX.1-2024 (pax and ustar) and GNU's.
+//!
+//! The archive is read once from header to header while it is mounted, and its names are kept in
+//! memory, up to a limit; contents are read where they lie. Hard and symbolic links, long names,
+//! large sizes and times to the nanosecond. Devices and pipes are left out with a warning, sparse
+//! members and archives of several volumes are refused.
+
+mod header;
+mod scan;
+
+use alloc::boxed::Box;
+use alloc::vec;
+
+use crate::cache::Cache;
+use crate::tree::{ReadOnly, Source, Tree};
+use crate::{Block, BlockError, Error, MountError, Volume};
+
+/// How a tar disk is mounted.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Bytes of memory for names and places; a member takes some 100 and its path.
+    pub index_bytes: usize,
+    /// Bytes for the cache of headers and small reads: at least 64 KiB.
+    pub cache_bytes: usize,
+    /// Bytes of the buffer for reading ahead.
+    pub stream_bytes: usize,
+}
+
+impl Default for Options {
+    /// 16 MiB of index, as far as names need it; 64 KiB of cache, 256 KiB for reading ahead.
+    fn default() -> Self {
+        Self {
+            index_bytes: 16 << 20,
+            cache_bytes: 64 << 10,
+            stream_bytes: 256 << 10,
+        }
+    }
+}
+
+/// Where a member's contents are, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Member {
+    start: u64,
+    size: u64,
+}
+
+/// A disk, read at any byte.
+struct Archive {
+    cache: Cache,
+    sector: usize,
+    /// Bytes of the disk.
+    size: u64,
+}
+
+impl Archive {
+    fn new(device: Box<dyn Block + Send>, options: Options) -> Self {
+        let sector = device.sector_size();
+        Self {
+            size: device.sectors().saturating_mul(sector as u64),
+            cache: Cache::new(device, options.cache_bytes, options.stream_bytes),
+            sector,
+        }
+    }
+
+    fn read_bytes(&mut self, at: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let sector = self.sector as u64;
+        let (mut at, mut rest) = (at, buf);
+        while !rest.is_empty() {
+            let within = (at % sector) as usize;
+            let whole = rest.len() / self.sector * self.sector;
+            let len = if within == 0 && whole > 0 {
+                let direct = rest.get_mut(..whole).ok_or(BlockError::OutOfRange)?;
+                self.cache.read(at / sector, direct)?;
+                whole
+            } else {
+                let mut bounce = vec![0; self.sector];
+                self.cache.read(at / sector, &mut bounce)?;
+                let known = bounce.get(within..).unwrap_or_default();
+                let len = known.len().min(rest.len());
+                for (to, from) in rest.iter_mut().zip(known) {
+                    *to = *from;
+                }
+                len
+            };
+            at += len as u64;
+            rest = rest.get_mut(len..).unwrap_or_default();
+        }
+        Ok(())
+    }
+}
+
+impl Source for Archive {
+    type File = Member;
+
+    fn size(file: &Member) -> u64 {
+        file.size
+    }
+
+    fn read(&mut self, file: &Member, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
+        Ok(self.read_bytes(file.start + offset, buf)?)
+    }
+}
+
+/// Mounts the archive that begins with the first sector of `device`.
+///
+/// Reads all of its headers. An error, which says where, for what isn't a tar archive, for one that
+/// is damaged or cut short, and for one with more names than there is memory for.
+pub fn mount(
+    device: Box<dyn Block + Send>,
+    options: Options,
+) -> Result<Box<dyn Volume>, MountError> {
+    let mut archive = Archive::new(device, options);
+    let mut tree = Tree::new(options.index_bytes);
+    let total = scan::scan(&mut archive, &mut tree)?;
+    Ok(Box::new(ReadOnly::new(tree, archive, total)))
+}
+
+#[cfg(test)]
+mod tests;
