@@ -15,8 +15,9 @@ from measure import Figure
 
 MIB = 1 << 20
 DISK, FILE, SMALL = disks.DISK, 128 * MIB, 16 * MIB
-PROGRAM = "storage.exe"
-PROCESS = "_build/default/bench/programs/soil/" + PROGRAM
+PEER = LINUX + "storage.exe"
+IMAGE = SOIL + "storage/storage.exe"
+PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
 FILES, APPENDS, FLUSHES, REPEATS = 1000, 500, 500, 16
 RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
 
@@ -24,7 +25,7 @@ RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 200
 def prepare():
     for machine, transport in peer.TRANSPORT.items():
         modules = transport + peer.DISK + peer.VFAT
-        peer.initramfs("storage-" + machine, modules, built(LINUX + PROGRAM))
+        peer.initramfs("storage-" + machine, modules, built(PEER))
 
 
 def fresh(name, kind, size=DISK):
@@ -64,7 +65,7 @@ class Pair:
 
     def __init__(self, options, kind=None, environment=()):
         self.machine, self.kind, self.environment = options.machine, kind, environment
-        self.program = image(SOIL + PROGRAM)
+        self.program = image(IMAGE)
         self.disks = None
 
     def format(self):
@@ -192,7 +193,7 @@ def host(options):
         return found
 
     for _ in range(options.pairs):
-        ours, theirs = seconds(PROCESS, SOIL_DISK_data=disk), seconds(LINUX + PROGRAM, DISK=disk)
+        ours, theirs = seconds(PROCESS, SOIL_DISK_data=disk), seconds(PEER, DISK=disk)
         add_raw(figures, zip(ours, theirs, strict=True))
     return figures
 
