@@ -1,4 +1,5 @@
-//! The deepest stack that operations on a FAT volume use, for whoever runs them on small stacks.
+//! The deepest stack that operations on a FAT or ext4 volume use, for whoever runs them on small
+//! stacks.
 //!
 //! `cargo run --release -p fs --features fake --example stack -- disk.img`. Runs each operation on a thread of its own with a
 //! stack filled with a pattern, and looks how far it was overwritten.
@@ -6,8 +7,7 @@
 use std::sync::mpsc;
 
 use fs::fake::Disk;
-use fs::fat::{self, Options};
-use fs::{OpenFlags, Volume};
+use fs::{OpenFlags, Volume, ext4, fat};
 
 /// Bytes watched; the thread's own frames are below them.
 const WATCHED: usize = 256 << 10;
@@ -48,6 +48,15 @@ fn inspect() -> usize {
     area.len() - untouched
 }
 
+fn mount(disk: &Disk) -> Box<dyn Volume> {
+    let is_ext4 = disk.bytes().get(1080..1082) == Some(&[0x53, 0xef]);
+    if is_ext4 {
+        ext4::mount(Box::new(disk.clone()), ext4::Options::default()).expect("mount")
+    } else {
+        fat::mount(Box::new(disk.clone()), fat::Options::default()).expect("mount")
+    }
+}
+
 fn measure(name: &str, f: impl FnMut() + Send + 'static) {
     let mut f = f;
     let (sender, receiver) = mpsc::channel();
@@ -58,15 +67,15 @@ fn measure(name: &str, f: impl FnMut() + Send + 'static) {
 }
 
 fn main() {
-    let path = std::env::args().nth(1).expect("give a FAT image");
+    let path = std::env::args().nth(1).expect("give a FAT or ext4 image");
     let disk = Disk::new(std::fs::read(&path).expect(&path), 512);
     let mounted = disk.clone();
     measure("nothing", || ());
     measure("mount", move || {
-        fat::mount(Box::new(mounted.clone()), Options::default()).expect("mount");
+        std::mem::forget(mount(&mounted));
     });
     let with = |name: &str, f: fn(&mut dyn Volume)| {
-        let mut volume = fat::mount(Box::new(disk.clone()), Options::default()).expect("mount");
+        let mut volume = mount(&disk);
         measure(name, move || f(&mut *volume));
     };
     with("create, write, sync", |volume| {

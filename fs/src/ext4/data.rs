@@ -1,6 +1,7 @@
 //! The contents of files: reading straight from where they are, writing in steps that fit.
 
 use alloc::vec::Vec;
+use core::cmp::Ordering;
 
 use rsext4::{FileExtent, FileExtentState, FileExtentTarget, InodeNumber};
 
@@ -134,15 +135,14 @@ impl Ext4Volume {
         Ok(count)
     }
 
-    /// Blocks that nobody has.
-    pub(super) fn free_blocks(&self) -> u64 {
-        self.ext4.statfs().free_blocks
-    }
-
     /// [`Error::NoSpace`] when there isn't room for a new name, file or directory and what that
     /// takes on the way.
-    pub(super) fn reserve_for_entry(&self) -> Result<()> {
-        let known = self.ext4.statfs();
+    pub(super) fn reserve_for_entry(&mut self) -> Result<()> {
+        let mut known = self.known_space()?;
+        if (known.free_inodes == 0 || known.free_blocks < 4) && self.has_leftover() {
+            self.sync_all()?;
+            known = self.known_space()?;
+        }
         if known.free_inodes == 0 || known.free_blocks < 4 {
             return Err(Error::NoSpace);
         }
@@ -165,7 +165,7 @@ impl Ext4Volume {
         let mut done = 0;
         while let Some(rest) = buf.get(done..fits).filter(|rest| !rest.is_empty()) {
             let at = offset + done as u64;
-            let step = self.step(at, rest.len());
+            let step = self.step(at, rest.len())?;
             let piece = rest.get(..step).unwrap_or_default();
             match self.write_step(inode, at, piece) {
                 Ok(()) => done += step,
@@ -179,29 +179,37 @@ impl Ext4Volume {
     /// How much of a write of `len` bytes at `offset` to hand to rsext4 at once. Where the volume
     /// may become full that is a block: what a larger step had been given before it failed would
     /// stay taken, and belong to nobody.
-    fn step(&self, offset: u64, len: usize) -> usize {
+    fn step(&mut self, offset: u64, len: usize) -> Result<usize> {
         let block = self.block as u64;
         let to_boundary = |unit: u64| (unit - offset % unit).min(len as u64) as usize;
         let needed = (len as u64).min(STEP).div_ceil(block) + 2 + SLACK;
-        if self.free_blocks() >= needed {
-            to_boundary(STEP)
+        if self.known_space()?.free_blocks < needed && self.has_leftover() {
+            self.sync_all()?;
+        }
+        if self.known_space()?.free_blocks >= needed {
+            Ok(to_boundary(STEP))
         } else {
-            to_boundary(block)
+            Ok(to_boundary(block))
         }
     }
 
     fn write_step(&mut self, inode: InodeNumber, offset: u64, data: &[u8]) -> Result<()> {
+        self.settle()?;
         self.note_recent(inode);
+        if self.node(inode)?.has_lists {
+            // rsext4 changes these lists outside of its transactions, and fails where one has to
+            // end meanwhile.
+            self.make_room();
+        }
         let written = self.call("writing a file", |ext4| {
             ext4.write_inode(inode, offset, data)
         });
         let end = offset + data.len() as u64;
         let node = self.node(inode)?;
         node.extents = None;
-        if written.is_ok() {
-            node.size = node.size.max(end);
-        }
-        written
+        written?;
+        node.size = node.size.max(end);
+        self.checkpoint_if_due()
     }
 
     /// Cuts an open file, or extends it with zeros that take no room.
@@ -210,8 +218,10 @@ impl Ext4Volume {
         if size > MAX_BLOCKS * self.block as u64 {
             return Err(Error::TooLarge);
         }
-        if self.node(inode)?.size == size {
-            return Ok(());
+        match size.cmp(&self.node(inode)?.size) {
+            Ordering::Equal => return Ok(()),
+            Ordering::Less => self.note_cut(),
+            Ordering::Greater => {}
         }
         self.note_recent(inode);
         let resized = self.call("resizing a file", |ext4| ext4.truncate_inode(inode, size));

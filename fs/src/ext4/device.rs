@@ -17,62 +17,77 @@ pub(super) const OPERATION_CALLS: u64 = 1 << 20;
 /// Requests that mounting may make: it reads each block of the journal up to three times.
 pub(super) const MOUNT_CALLS: u64 = 8 << 20;
 
+/// The largest block.
+const MAX_BLOCK: usize = 4096;
+
 pub(super) type SharedCache = Arc<Mutex<Cache>>;
 
-/// How many requests the operation under way may still make.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Calls(Arc<AtomicU64>);
-
-impl Calls {
-    /// Begins an operation that may make `count` requests.
-    pub fn allow(&self, count: u64) {
-        self.0.store(count, Ordering::Relaxed);
-    }
-
-    /// Whether the operation used up its requests.
-    pub fn are_used_up(&self) -> bool {
-        self.0.load(Ordering::Relaxed) == 0
-    }
-
-    fn take(&self) -> Ext4Result<()> {
-        match self.0.load(Ordering::Relaxed).checked_sub(1) {
-            Some(left) => {
-                self.0.store(left, Ordering::Relaxed);
-                Ok(())
-            }
-            None => Err(Ext4Error::corrupted().with_operation("operation without an end")),
-        }
-    }
-}
-
-/// A block device on the cache that it shares with the volume it belongs to.
+/// A block device on the cache that it shares with the volume it belongs to. Clones are the same
+/// device: the volume keeps one, and rsext4 has one.
+#[derive(Clone)]
 pub(super) struct Device {
-    cache: SharedCache,
-    calls: Calls,
-    sector: usize,
+    pub cache: SharedCache,
+    /// Bytes in a sector.
+    pub sector: usize,
     sectors: u64,
     read_only: bool,
+    counts: Arc<Counts>,
+}
+
+#[derive(Default)]
+struct Counts {
+    /// Requests that the operation under way may still make.
+    calls: AtomicU64,
+    /// Bytes written in single blocks since the file system was mounted: the journal, most of it.
+    waiting: AtomicU64,
 }
 
 impl Device {
     pub fn new(cache: SharedCache, sector: usize, sectors: u64, read_only: bool) -> Self {
         Self {
             cache,
-            calls: Calls::default(),
             sector,
             sectors,
             read_only,
+            counts: Arc::default(),
         }
     }
 
-    pub fn calls(&self) -> Calls {
-        self.calls.clone()
+    /// Begins an operation that may make `count` requests.
+    pub fn allow(&self, count: u64) {
+        self.counts.calls.store(count, Ordering::Relaxed);
+    }
+
+    /// Whether the operation used up its requests.
+    pub fn is_used_up(&self) -> bool {
+        self.counts.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// At most how many bytes of journal have not been written to their places, since
+    /// [`begin_waiting`](Self::begin_waiting).
+    pub fn waiting(&self) -> u64 {
+        self.counts.waiting.load(Ordering::Relaxed)
+    }
+
+    /// See [`waiting`](Self::waiting).
+    pub fn begin_waiting(&self) {
+        self.counts.waiting.store(0, Ordering::Relaxed);
+    }
+
+    fn take_call(&self) -> Ext4Result<()> {
+        match self.counts.calls.load(Ordering::Relaxed).checked_sub(1) {
+            Some(left) => {
+                self.counts.calls.store(left, Ordering::Relaxed);
+                Ok(())
+            }
+            None => Err(Ext4Error::corrupted().with_operation("operation without an end")),
+        }
     }
 
     /// The volume and rsext4 take turns, so the lock is free unless an operation was given up half
     /// way; then everything that follows fails, rather than hang.
     fn with<T>(&self, f: impl FnOnce(&mut Cache) -> Result<T, BlockError>) -> Ext4Result<T> {
-        self.calls.take()?;
+        self.take_call()?;
         let mut cache = self.cache.try_lock().ok_or_else(Ext4Error::io)?;
         f(&mut cache).map_err(|error| match error {
             BlockError::ReadOnly => Ext4Error::read_only(),
@@ -91,6 +106,11 @@ impl BlockIo for Device {
         let data = buffer
             .get(..self.bytes(count))
             .ok_or_else(Ext4Error::invalid_input)?;
+        if data.len() <= MAX_BLOCK {
+            self.counts
+                .waiting
+                .fetch_add(data.len() as u64, Ordering::Relaxed);
+        }
         self.with(|cache| {
             cache.write(sector.raw(), data)?;
             if cache.is_filling() {

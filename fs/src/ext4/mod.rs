@@ -18,9 +18,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 
+use rsext4::Ext4Result;
 use rsext4::disknode::Ext4Timestamp;
-use rsext4::runtime::{Event, JournalEvent, MountServices, Observer};
-use rsext4::{Ext4, Ext4Result, MountOptions};
+use rsext4::runtime::{Event, JournalEvent, Observer};
 use spin::Mutex;
 
 use crate::cache::{Cache, Layout};
@@ -85,17 +85,8 @@ fn mount_volume(
     cache
         .set_layout(layout)
         .map_err(|error| unreadable(&error))?;
-    let cache = Arc::new(Mutex::new(cache));
-    let device = Device::new(cache.clone(), sector, sectors, !writable);
-    let calls = device.calls();
-    let services = MountServices::new(Time(options.clock), (), Notes);
-    let choice = if writable {
-        MountOptions::read_write()
-    } else {
-        MountOptions::read_only_no_journal_replay()
-    };
-    calls.allow(device::MOUNT_CALLS);
-    let ext4 = Ext4::mount(device, services, choice).map_err(|error| refused(&error))?;
+    let device = Device::new(Arc::new(Mutex::new(cache)), sector, sectors, !writable);
+    let ext4 = volume::attach(&device, options.clock, writable).map_err(|error| refused(&error))?;
     if !found.has_journal && writable {
         log::warn!(
             "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
@@ -106,9 +97,13 @@ fn mount_volume(
         log::error!("ext4 volume is read-only: {found}");
         found
     });
-    let block = found.block as usize;
     Ok(Ext4Volume::new(
-        ext4, cache, calls, block, sector, !read_only, corrupt,
+        ext4,
+        device,
+        options.clock,
+        &found,
+        !read_only,
+        corrupt,
     ))
 }
 
@@ -137,7 +132,7 @@ fn refused(found: &rsext4::Ext4Error) -> MountError {
 }
 
 /// The clock as rsext4 asks it.
-struct Time(Option<&'static Clock>);
+pub(in crate::ext4) struct Time(Option<&'static Clock>);
 
 impl rsext4::Clock for Time {
     fn now(&self) -> Ext4Result<Ext4Timestamp> {

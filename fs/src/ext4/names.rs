@@ -43,10 +43,10 @@ pub(super) fn error(error: &Ext4Error) -> Error {
         Ext4ErrorKind::FileTooLarge => Error::TooLarge,
         // Numbers from the disk that no file system can mean.
         Ext4ErrorKind::Overflow => Error::Corrupt,
+        Ext4ErrorKind::Busy => Error::Busy,
         Ext4ErrorKind::Io
         | Ext4ErrorKind::JournalAborted
         | Ext4ErrorKind::Timeout
-        | Ext4ErrorKind::Busy
         | Ext4ErrorKind::BadFileDescriptor => Error::Io,
     }
 }

@@ -78,7 +78,7 @@ impl Volume for Ext4Volume {
         if self.child_if_any(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
-        self.check_writable()?;
+        self.begin_change()?;
         self.reserve_for_entry()?;
         let (name, mode) = (names::file_name(name)?, permissions(0o777)?);
         self.call("making a directory", |ext4| {
@@ -96,7 +96,7 @@ impl Volume for Ext4Volume {
         if !found.is_directory() {
             return Err(Error::NotDirectory);
         }
-        self.check_writable()?;
+        self.begin_change()?;
         if self.nodes.contains_key(&found.number) {
             return Err(Error::Busy);
         }
@@ -104,7 +104,7 @@ impl Volume for Ext4Volume {
         let outcome = self.call("removing a directory", |ext4| {
             ext4.remove_empty_directory(parent.number, name)
         })?;
-        self.removed(outcome);
+        self.removed(outcome, found.size);
         Ok(())
     }
 
@@ -117,10 +117,10 @@ impl Volume for Ext4Volume {
         if found.is_directory() {
             return Err(Error::IsDirectory);
         }
-        self.check_writable()?;
+        self.begin_change()?;
         let name = names::file_name(name)?;
         let outcome = self.call("removing a file", |ext4| ext4.unlink(parent.number, name))?;
-        self.removed(outcome);
+        self.removed(outcome, found.size);
         Ok(())
     }
 
@@ -140,10 +140,12 @@ impl Volume for Ext4Volume {
             });
         }
         let (to_parent, to_name) = self.parent(to)?;
+        let mut replaced_size = 0;
         if let Some(target) = self.child_if_any(&to_parent, to_name)? {
             if target.number == source.number {
                 return Ok(());
             }
+            replaced_size = target.size;
             match (source.is_directory(), target.is_directory()) {
                 (true, false) => return Err(Error::NotDirectory),
                 (false, true) => return Err(Error::IsDirectory),
@@ -153,7 +155,7 @@ impl Volume for Ext4Volume {
                 _ => {}
             }
         }
-        self.check_writable()?;
+        self.begin_change()?;
         let (from_name, to_name) = (names::file_name(from_name)?, names::file_name(to_name)?);
         let outcome = self.call("renaming", |ext4| {
             ext4.rename(
@@ -165,7 +167,7 @@ impl Volume for Ext4Volume {
             )
         })?;
         if let Some(replaced) = outcome.replaced {
-            self.removed(replaced);
+            self.removed(replaced, replaced_size);
         }
         Ok(())
     }
@@ -185,7 +187,7 @@ impl Volume for Ext4Volume {
         if self.child_if_any(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
-        self.check_writable()?;
+        self.begin_change()?;
         self.reserve_for_entry()?;
         let name = names::file_name(name)?;
         self.call("linking a file", |ext4| {
@@ -208,7 +210,7 @@ impl Volume for Ext4Volume {
         if self.child_if_any(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
-        self.check_writable()?;
+        self.begin_change()?;
         self.reserve_for_entry()?;
         let name = names::file_name(name)?;
         self.call("making a symbolic link", |ext4| {
@@ -232,10 +234,12 @@ impl Volume for Ext4Volume {
     }
 
     fn space(&mut self) -> Result<Space> {
-        let known = self.ext4.statfs();
+        let known = self.known_space()?;
+        let total = known.total_blocks.saturating_mul(known.block_size);
+        let free = known.free_blocks.saturating_mul(known.block_size);
         Ok(Space {
-            total: known.total_blocks.saturating_mul(known.block_size),
-            free: known.free_blocks.saturating_mul(known.block_size),
+            total,
+            free: free.saturating_add(self.leftover_bytes()).min(total),
             unit: known.block_size as u32,
         })
     }

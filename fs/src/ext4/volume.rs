@@ -5,19 +5,21 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use rsext4::runtime::MountedServices;
+use rsext4::ext4::FileSystemStats;
+use rsext4::runtime::{MountServices, MountedServices};
 use rsext4::{
-    Ext4, Ext4ErrorKind, Ext4Result, FileExtent, FilePermissions, InodeInfo, InodeNumber,
-    MutationContext, UnlinkOutcome,
+    Ext4, Ext4ErrorKind, Ext4Result, FileExtent, FileName, FilePermissions, InodeFlags, InodeInfo,
+    InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
 };
 
-use super::device::{Calls, Device, OPERATION_CALLS, SharedCache};
+use super::device::{Device, MOUNT_CALLS, OPERATION_CALLS, SharedCache};
 use super::listing::Listing;
-use super::{Notes, names};
+use super::probe::Found;
+use super::{Notes, Time, names};
 use crate::cache::Cache;
 use crate::handles::Handles;
 use crate::path;
-use crate::{Error, FileId, Health, Kind, OpenFlags, Walk};
+use crate::{Clock, Error, FileId, Health, Kind, OpenFlags, Walk};
 
 pub(super) type Result<T> = core::result::Result<T, Error>;
 type Inner = Ext4<Device, MountedServices<(), Notes>>;
@@ -27,6 +29,16 @@ pub(super) const OWNER: MutationContext = MutationContext::new(0, 0, 0, 0o022);
 
 /// The longest symbolic link that is followed, in bytes; Linux makes none as long.
 const MAX_LINK: u64 = 4096;
+
+/// Bytes of journal that may be waiting to be written to their places: rsext4 keeps a copy of each
+/// in memory, and looks through them for every block it reads.
+const MAX_WAITING: u64 = 4 << 20;
+
+/// Attempts at a step for which the journal's running transaction had no room.
+const ATTEMPTS: u32 = 64;
+
+/// Files without a name and not open that wait for the journal, at most.
+const MAX_LEFTOVER: usize = 32;
 
 /// Files remembered as partly in rsext4's own cache, before the volume is treated as if all were.
 const MAX_RECENT: usize = 1024;
@@ -54,15 +66,37 @@ pub(super) struct Node {
     pub size: u64,
     /// It lost its last name: to be given back when it is closed.
     pub orphan: bool,
+    /// Its blocks are in lists, as in ext3, rather than in extents.
+    pub has_lists: bool,
     /// Where its contents are, once that was asked and until it changes.
     pub extents: Option<Vec<FileExtent>>,
 }
 
+/// Mounts what is on the device in rsext4, replaying the journal if that is called for.
+pub(super) fn attach(
+    device: &Device,
+    clock: Option<&'static Clock>,
+    writable: bool,
+) -> Ext4Result<Inner> {
+    let services = MountServices::new(Time(clock), (), Notes);
+    let choice = if writable {
+        MountOptions::read_write()
+    } else {
+        MountOptions::read_only_no_journal_replay()
+    };
+    device.allow(MOUNT_CALLS);
+    device.begin_waiting();
+    Ext4::mount(device.clone(), services, choice)
+}
+
 /// See [`super::mount`].
 pub(super) struct Ext4Volume {
-    pub ext4: Inner,
+    /// Absent only while it is mounted again, and when that failed.
+    ext4: Option<Inner>,
     pub cache: SharedCache,
-    calls: Calls,
+    device: Device,
+    clock: Option<&'static Clock>,
+    has_journal: bool,
     /// Bytes in a block and in a sector of the device.
     pub block: usize,
     pub sector: usize,
@@ -71,8 +105,12 @@ pub(super) struct Ext4Volume {
     /// Files of which rsext4 may hold something newer than the cache, since the last sync.
     recent: BTreeSet<InodeNumber>,
     all_recent: bool,
-    /// Closed files without a name whose room couldn't be given back yet.
-    leftover: Vec<InodeNumber>,
+    /// What is neither open nor has a name, with its size: to be given back once the journal has
+    /// it that the name is gone. Until then a power cut brings the name back, so nothing else may
+    /// be written to its blocks.
+    leftover: Vec<(InodeNumber, u64)>,
+    /// Blocks of files that were cut are free, and the journal doesn't have that yet.
+    cut: bool,
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
@@ -81,24 +119,26 @@ pub(super) struct Ext4Volume {
 impl Ext4Volume {
     pub fn new(
         ext4: Inner,
-        cache: SharedCache,
-        calls: Calls,
-        block: usize,
-        sector: usize,
+        device: Device,
+        clock: Option<&'static Clock>,
+        found: &Found,
         writable: bool,
         corrupt: Option<String>,
     ) -> Self {
         Self {
-            ext4,
-            cache,
-            calls,
-            block,
-            sector,
+            ext4: Some(ext4),
+            cache: device.cache.clone(),
+            sector: device.sector,
+            device,
+            clock,
+            has_journal: found.has_journal,
+            block: found.block as usize,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
             recent: BTreeSet::new(),
             all_recent: false,
             leftover: Vec::new(),
+            cut: false,
             writable,
             broken: corrupt.map(|found| (Error::Corrupt, found)),
         }
@@ -119,15 +159,18 @@ impl Ext4Volume {
         what: &str,
         step: impl FnOnce(&mut Inner) -> Ext4Result<T>,
     ) -> Result<T> {
-        self.calls.allow(OPERATION_CALLS);
-        let found = match step(&mut self.ext4) {
+        self.device.allow(OPERATION_CALLS);
+        let ext4 = self.ext4.as_mut().ok_or(Error::Io)?;
+        let found = match step(ext4) {
             Ok(value) => return Ok(value),
             Err(found) => found,
         };
+        log::debug!("ext4: {what}: {}", names::describe(&found));
+        log::debug!("ext4: {what}: {}", names::describe(&found));
         let known = names::error(&found);
         let ends = known == Error::Corrupt
             || found.kind() == Ext4ErrorKind::JournalAborted
-            || self.calls.are_used_up();
+            || self.device.is_used_up();
         if ends && self.broken.is_none() {
             let found = format!("{what}: {}", names::describe(&found));
             let error = if known == Error::Io {
@@ -153,6 +196,12 @@ impl Ext4Volume {
         }
     }
 
+    /// To be called before names change.
+    pub(super) fn begin_change(&mut self) -> Result<()> {
+        self.check_writable()?;
+        self.checkpoint_if_due()
+    }
+
     pub(super) fn inode(&mut self, inode: InodeNumber) -> Result<InodeInfo> {
         self.call("reading an inode", |ext4| ext4.inode(inode))
     }
@@ -170,7 +219,7 @@ impl Ext4Volume {
     }
 
     pub(super) fn root(&mut self) -> Result<InodeInfo> {
-        let root = self.ext4.root_inode();
+        let root = self.ext4.as_ref().ok_or(Error::Io)?.root_inode();
         self.inode(root)
     }
 
@@ -284,6 +333,7 @@ impl Ext4Volume {
         let node = self.nodes.entry(inode).or_default();
         if node.handles == 0 {
             node.size = found.size;
+            node.has_lists = !found.flags.contains(InodeFlags::EXTENTS);
         }
         node.handles += 1;
         let file = self.handles.add(Handle {
@@ -311,7 +361,7 @@ impl Ext4Volume {
             Some(_) if flags.contains(OpenFlags::EXCLUSIVE) => Err(Error::Exists),
             Some(found) => Ok((found, false)),
             None if flags.contains(OpenFlags::CREATE) => {
-                self.check_writable()?;
+                self.begin_change()?;
                 self.reserve_for_entry()?;
                 let name = names::file_name(name)?;
                 let mode = permissions(0o666)?;
@@ -331,33 +381,63 @@ impl Ext4Volume {
         if node.handles > 0 {
             return Ok(());
         }
-        let orphan = node.orphan;
+        let (orphan, size) = (node.orphan, node.size);
         self.nodes.remove(&handle.inode);
         if orphan && self.check_writable().is_ok() {
-            self.reap(handle.inode);
+            self.leave(handle.inode, size);
         }
         Ok(())
     }
 
-    /// Deals with what lost a name: what lost its last one is given back, unless it is open.
-    pub(super) fn removed(&mut self, outcome: UnlinkOutcome) {
+    /// Deals with what lost a name: what lost its last one is to be given back, unless it is open.
+    pub(super) fn removed(&mut self, outcome: UnlinkOutcome, size: u64) {
         if !outcome.requires_reap() {
             return;
         }
         match self.nodes.get_mut(&outcome.inode) {
             Some(node) => node.orphan = true,
-            None => self.reap(outcome.inode),
+            None => self.leave(outcome.inode, size),
         }
     }
 
-    /// Gives back a file without a name. It has none whatever comes of this: what couldn't be
-    /// given back now is tried again by `sync`, or by the next mount.
-    fn reap(&mut self, inode: InodeNumber) {
-        self.recent.remove(&inode);
-        let reaped = self.call("giving back a file", |ext4| ext4.reap_unlinked_inode(inode));
-        if reaped.is_err() {
-            self.leftover.push(inode);
+    fn leave(&mut self, inode: InodeNumber, size: u64) {
+        self.leftover.push((inode, size));
+        if self.leftover.len() >= MAX_LEFTOVER {
+            // Fails as the next sync will, which says so.
+            let _ = self.sync_all();
         }
+    }
+
+    /// Gives back what is left over. What can't be given back now is tried again by the next sync,
+    /// or by the next mount.
+    fn reap(&mut self) {
+        for (inode, size) in core::mem::take(&mut self.leftover) {
+            self.recent.remove(&inode);
+            let reaped = self.call("giving back a file", |ext4| ext4.reap_unlinked_inode(inode));
+            if reaped.is_err() {
+                self.leftover.push((inode, size));
+            }
+        }
+    }
+
+    /// Bytes that are free as soon as the journal has it.
+    pub(super) fn leftover_bytes(&self) -> u64 {
+        self.leftover.iter().map(|(_, size)| size).sum()
+    }
+
+    /// Whether a sync would give something back.
+    pub(super) fn has_leftover(&self) -> bool {
+        !self.leftover.is_empty()
+    }
+
+    /// Notes that blocks of a file were given back.
+    pub(super) fn note_cut(&mut self) {
+        self.cut = true;
+    }
+
+    /// Makes sure that blocks which were given back may be written again.
+    pub(super) fn settle(&mut self) -> Result<()> {
+        if self.cut { self.sync_all() } else { Ok(()) }
     }
 
     /// Brings everything to stable storage.
@@ -369,13 +449,71 @@ impl Ext4Volume {
         if !self.writable {
             return Ok(());
         }
-        for inode in core::mem::take(&mut self.leftover) {
-            self.reap(inode);
-        }
-        self.call("syncing", Inner::sync)?;
+        self.call_retried("syncing", Inner::sync)?;
         self.recent.clear();
         self.all_recent = false;
-        Ok(())
+        self.cut = false;
+        self.reap();
+        self.checkpoint_if_due()
+    }
+
+    /// As [`call`](Self::call) for a step that writes metadata outside of rsext4's operations: there
+    /// it can't end a transaction, or make room in the journal, in the middle of changing a block.
+    fn call_retried(&mut self, what: &str, step: fn(&mut Inner) -> Ext4Result<()>) -> Result<()> {
+        for _ in 1..ATTEMPTS {
+            match self.call(what, step) {
+                Err(Error::Busy) => self.make_room(),
+                done => return done,
+            }
+        }
+        self.call(what, step)
+    }
+
+    /// Makes room for some blocks in the journal's running transaction, ending it if need be: by
+    /// beginning an operation that is refused once it has its room.
+    pub(super) fn make_room(&mut self) {
+        let Some(ext4) = self.ext4.as_mut().filter(|_| self.has_journal) else {
+            return;
+        };
+        self.device.allow(OPERATION_CALLS);
+        let root = ext4.root_inode();
+        if let Ok(name) = FileName::new(b".") {
+            let refused = ext4.hard_link(root, root, name);
+            debug_assert!(refused.is_err());
+        }
+    }
+
+    /// Brings what is in the journal to its places when there is much of it. rsext4 does that by
+    /// itself only when the journal is nearly full, and else when it unmounts.
+    pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
+        let orphans = self.nodes.values().any(|node| node.orphan);
+        if self.device.waiting() < MAX_WAITING || orphans || !self.leftover.is_empty() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        self.make_room();
+        self.call_retried("writing back the journal", Inner::unmount)?;
+        self.ext4 = None;
+        self.recent.clear();
+        self.all_recent = false;
+        match attach(&self.device, self.clock, true) {
+            Ok(ext4) => {
+                self.ext4 = Some(ext4);
+                Ok(())
+            }
+            Err(found) => {
+                let found = names::describe(&found);
+                log::error!("ext4 volume can't be used from now on: {found}; mount it again");
+                self.broken = Some((Error::Io, found));
+                let _ = self.with_cache(Cache::freeze);
+                Err(Error::Io)
+            }
+        }
+    }
+
+    /// Blocks and inodes, in all and free.
+    pub(super) fn known_space(&self) -> Result<FileSystemStats> {
+        Ok(self.ext4.as_ref().ok_or(Error::Io)?.statfs())
     }
 
     /// Notes that rsext4 may hold contents of a file that the cache doesn't have yet.
@@ -411,16 +549,13 @@ impl Drop for Ext4Volume {
         if self.check_writable().is_err() {
             return;
         }
-        let open: Vec<InodeNumber> = self
-            .nodes
-            .iter()
-            .filter(|(_, node)| node.orphan)
-            .map(|(inode, _)| *inode)
-            .collect();
-        for inode in open.into_iter().chain(core::mem::take(&mut self.leftover)) {
-            self.reap(inode);
+        let open = self.nodes.iter().filter(|(_, node)| node.orphan);
+        let open: Vec<_> = open.map(|(inode, node)| (*inode, node.size)).collect();
+        self.leftover.extend(open);
+        if !self.leftover.is_empty() {
+            let _ = self.sync_all();
         }
-        if let Err(error) = self.call("unmounting", Inner::unmount) {
+        if let Err(error) = self.call_retried("unmounting", Inner::unmount) {
             log::warn!(
                 "ext4 volume not unmounted cleanly ({error}); its journal is replayed when it is next mounted"
             );

@@ -54,7 +54,25 @@ pub fn mount(disk: &Disk) -> Box<dyn Volume> {
     mount_with(disk, Options::default())
 }
 
+/// Shows what the file systems log, with `SOIL_FS_LOG` in the environment.
+fn show_log() {
+    struct Printer;
+    impl log::Log for Printer {
+        fn enabled(&self, _: &log::Metadata<'_>) -> bool {
+            true
+        }
+        fn log(&self, record: &log::Record<'_>) {
+            println!("{}: {}", record.level(), record.args());
+        }
+        fn flush(&self) {}
+    }
+    if std::env::var_os("SOIL_FS_LOG").is_some() && log::set_logger(&Printer).is_ok() {
+        log::set_max_level(log::LevelFilter::Debug);
+    }
+}
+
 pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
+    show_log();
     ext4::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
 }
 
@@ -74,6 +92,11 @@ pub const VOLUMES: &[(&str, u64, &[&str])] = &[
         &["-O", "^metadata_csum,^64bit,^flex_bg,uninit_bg"],
     ),
     ("plain directories", 24 << 20, &["-O", "^dir_index"]),
+    (
+        "block lists as in ext3",
+        24 << 20,
+        &["-O", "^extent,^64bit"],
+    ),
     ("small inodes", 24 << 20, &["-I", "128"]),
     ("no journal", 12 << 20, &["-O", "^has_journal"]),
 ];
