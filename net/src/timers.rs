@@ -64,22 +64,31 @@ impl Timers {
 
     /// Takes the next connection whose deadline came.
     pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<Handle> {
-        while let Some((at_ns, handle)) = self.wheel.pop_due(now_ns) {
-            let slot = self.slots.get_mut(handle.index as usize);
-            let Some(slot) = slot.filter(|slot| slot.is_of(at_ns, handle)) else {
-                continue;
-            };
-            slot.queued_ns = NEVER;
-            if slot.deadline_ns <= now_ns {
-                slot.deadline_ns = NEVER;
-                return Some(handle);
-            }
-            if slot.deadline_ns != NEVER {
-                slot.queued_ns = slot.deadline_ns;
-                self.wheel.push((slot.deadline_ns, handle));
+        let Timers { wheel, slots } = self;
+        let mut revise = |(at_ns, handle): (u64, Handle)| {
+            let slot = slots.get_mut(handle.index as usize);
+            let slot = slot.filter(|slot| slot.is_of(at_ns, handle))?;
+            slot.queued_ns = slot.deadline_ns;
+            (slot.deadline_ns != NEVER).then_some(slot.deadline_ns)
+        };
+        while let Some(entry) = wheel.pop_due(now_ns, &mut revise) {
+            // It may have changed since it came near.
+            match revise(entry) {
+                Some(at_ns) if at_ns <= now_ns => {
+                    let slot = slots.get_mut(entry.1.index as usize)?;
+                    (slot.deadline_ns, slot.queued_ns) = (NEVER, NEVER);
+                    return Some(entry.1);
+                }
+                Some(at_ns) => wheel.push((at_ns, entry.1)),
+                None => {}
             }
         }
         None
+    }
+
+    /// Has the processor fetch what is kept for a connection here.
+    pub(crate) fn warm(&self, index: u32) {
+        core::hint::black_box(self.slots.get(index as usize).map(|slot| slot.generation));
     }
 
     #[cfg(test)]
@@ -141,5 +150,30 @@ mod tests {
         timers.set_deadline(later, Some(1200));
         assert_eq!(due(&mut timers, 1150), []);
         assert_eq!(due(&mut timers, 1200), [later.to_raw()]);
+    }
+
+    #[test]
+    fn what_comes_near_is_revised() {
+        const MS: u64 = 1_000_000;
+        let mut timers = Timers::default();
+        let handle = |n: u64| Handle::from_raw(1 << 32 | n);
+        for n in 0..30 {
+            timers.set_deadline(handle(n), Some(10 * MS + n));
+        }
+        for n in 0..30 {
+            let at_ms = [None, Some(50), Some(5000)][n as usize % 3];
+            timers.set_deadline(handle(n), at_ms.map(|at| at * MS + n));
+        }
+        // A third is forgotten, the others wait for their time: none is due.
+        assert_eq!((due(&mut timers, 20 * MS), timers.len()), (vec![], 20));
+        let expected = |rest: u64| {
+            (0..30)
+                .filter(move |n| n % 3 == rest)
+                .map(|n| handle(n).to_raw())
+        };
+        assert_eq!(due(&mut timers, 60 * MS), expected(1).collect::<Vec<_>>());
+        assert_eq!(due(&mut timers, 4999 * MS), []);
+        assert_eq!(due(&mut timers, 5001 * MS), expected(2).collect::<Vec<_>>());
+        assert_eq!(timers.len(), 0);
     }
 }

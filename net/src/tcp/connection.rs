@@ -87,6 +87,16 @@ impl Connection {
         }
     }
 
+    /// Has the processor fetch all of the connection at once, rather than line by line as it comes to be used.
+    pub(crate) fn warm(&self) {
+        let machine = self.machine.as_ref().map_or(0, machine::Connection::warm);
+        let own = self.linger_ns.unwrap_or(0)
+            ^ u64::from(self.local.port())
+            ^ self.route.interface as u64
+            ^ u64::from(self.over);
+        core::hint::black_box(machine ^ own);
+    }
+
     /// Why it failed.
     pub(crate) fn error(&self) -> Option<Error> {
         let machine = self.machine.as_ref();

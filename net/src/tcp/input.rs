@@ -22,10 +22,12 @@ impl Core {
         let hash = self.tcp.keyed.hash_one(key) as u32;
         let mut found = None;
         self.tcp.flows.find(hash, |place| {
-            if let Some((handle, Socket::Connection(connection))) = self.sockets.at(place)
-                && connection.key == *key
-            {
-                found = Some(handle);
+            self.timers.warm(place);
+            if let Some((handle, Socket::Connection(connection))) = self.sockets.at(place) {
+                connection.warm();
+                if connection.key == *key {
+                    found = Some(handle);
+                }
             }
             found.is_some()
         });

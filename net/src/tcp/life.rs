@@ -95,6 +95,7 @@ impl Core {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
         };
+        connection.warm();
         if connection.over {
             return;
         }

@@ -382,7 +382,9 @@ impl Core {
         handle: Handle,
         f: impl FnOnce(&mut machine::Connection, &mut crate::budget::Budget) -> usize,
     ) -> Result<usize, Error> {
+        self.timers.warm(handle.index);
         let connection = self.connected_mut(handle)?;
+        connection.warm();
         if let Some(error) = connection.error() {
             return Err(error);
         }

@@ -84,17 +84,27 @@ impl Wheel {
         })
     }
 
-    fn advance(&mut self, now_ns: u64) {
+    fn advance(&mut self, now_ns: u64, revise: &mut impl FnMut(Entry) -> Option<u64>) {
         let now = now_ns >> SHIFT;
         if now <= self.now {
             return;
         }
+        let mut later = Vec::new();
         while let Some(step) = self.first_used().filter(|step| self.now + step <= now) {
             let at = ((self.now + step) % BUCKETS) as usize;
             if let (Some(bucket), Some(used)) =
                 (self.buckets.get_mut(at), self.used.get_mut(at / 64))
             {
-                self.due.extend(bucket.entries.drain(..).map(Reverse));
+                // All at once: what is looked at for each lies anywhere in memory, and is fetched for many at a time.
+                for entry in bucket.entries.drain(..) {
+                    match revise(entry) {
+                        Some(at_ns) if at_ns >> SHIFT <= now => {
+                            self.due.push(Reverse((at_ns, entry.1)));
+                        }
+                        Some(at_ns) => later.push((at_ns, entry.1)),
+                        None => self.len -= 1,
+                    }
+                }
                 if bucket.entries.capacity() > SPARE {
                     bucket.entries = Vec::new();
                 }
@@ -102,6 +112,9 @@ impl Wheel {
             }
         }
         self.now = now;
+        for entry in later {
+            self.put(entry);
+        }
         while let Some(Reverse(entry)) = self.far.peek()
             && (entry.0 >> SHIFT) < now + BUCKETS
             && let Some(Reverse(entry)) = self.far.pop()
@@ -113,9 +126,14 @@ impl Wheel {
         }
     }
 
-    /// Takes the earliest entry if its time has come.
-    pub(super) fn pop_due(&mut self, now_ns: u64) -> Option<Entry> {
-        self.advance(now_ns);
+    /// Takes the earliest entry if its time has come. `revise` is asked about those that come near: when they are wanted by now,
+    /// not earlier than before, or `None` for those that aren't.
+    pub(super) fn pop_due(
+        &mut self,
+        now_ns: u64,
+        revise: &mut impl FnMut(Entry) -> Option<u64>,
+    ) -> Option<Entry> {
+        self.advance(now_ns, revise);
         let Reverse(first) = self.due.peek()?;
         if first.0 > now_ns {
             return None;
@@ -178,7 +196,7 @@ mod tests {
                     0 => {
                         now_ns += time;
                         let mut due = Vec::new();
-                        while let Some(entry) = wheel.pop_due(now_ns) {
+                        while let Some(entry) = wheel.pop_due(now_ns, &mut |entry| Some(entry.0)) {
                             due.push(entry);
                         }
                         let later = set.split_off(&(now_ns + 1, Handle::from_raw(0)));
