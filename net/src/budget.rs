@@ -21,9 +21,11 @@ use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 /// What a connection takes of the limit: its record with its places in tables, and the minimum in each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 
-/// Empty blocks that are kept for the next who wants one.
+/// Empty blocks that are kept for the next who wants one: of the large ones, which a fast stream takes and gives back by the
+/// dozen, up to this part of the limit.
 const SPARE_SMALL: usize = 32;
-const SPARE_LARGE: usize = 8;
+const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
+const SPARE_PART: usize = 32;
 
 /// Bytes that connections hold, and may hold.
 #[derive(Debug)]
@@ -111,7 +113,11 @@ impl machine::Budget for Budget {
         self.give(size - minimum);
         let (spare, most) = match size {
             SMALL => (&mut self.small, SPARE_SMALL),
-            _ => (&mut self.large, SPARE_LARGE),
+            _ => {
+                let part = self.limit / SPARE_PART / LARGE;
+                let most = part.clamp(*SPARE_LARGE.start(), *SPARE_LARGE.end());
+                (&mut self.large, most)
+            }
         };
         if spare.len() < most && (size == SMALL || size == LARGE) {
             block.clear();
