@@ -36,6 +36,15 @@ pub enum Command {
         /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
         addresses: Vec<String>,
     },
+    /// Write the files of a directory as an OCaml module that makes them part of the program, to standard output.
+    #[command(after_help = EMBED_HELP)]
+    Embed {
+        /// The directory.
+        directory: PathBuf,
+        /// Where the program finds the files; without it, at / and the directory's name.
+        #[arg(long, value_name = "/PATH", value_parser = mount_point)]
+        at: Option<String>,
+    },
     /// Write a copy of an image without symbols and debug information, for deployment.
     Strip {
         /// The image as dune built it.
@@ -44,6 +53,14 @@ pub enum Command {
         output: PathBuf,
     },
 }
+
+const EMBED_HELP: &str = "In a dune file:
+
+(rule
+ (deps (source_tree www))
+ (action (with-stdout-to www.ml (run soil embed www))))
+
+Symbolic links are followed; a file with several names is there once. Compiling takes about a second for each MiB.";
 
 /// `soil run`. Exit status: the program's own; 124 after --timeout, 125 when it couldn't be started, 126 when the machine ended without a status, 127
 /// when the file isn't there.
@@ -173,6 +190,16 @@ pub enum Log {
     Debug,
 }
 
+fn mount_point(text: &str) -> Result<String, String> {
+    let mut names = text.split('/').skip(1);
+    let plain = text == "/" || names.all(|name| !matches!(name, "" | "." | ".."));
+    if text.starts_with('/') && plain {
+        Ok(text.to_owned())
+    } else {
+        Err("expected a path such as /www".into())
+    }
+}
+
 fn mac(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.split(':').collect();
     let hex = |part: &&str| part.len() == 2 && part.bytes().all(|b| b.is_ascii_hexdigit());
@@ -233,6 +260,13 @@ mod tests {
         .expect("valid");
         assert_eq!(run.arguments, ["--mem", "x y", "--"]);
         assert_eq!((run.disks.len(), run.gdb, run.mem.0), (1, Some(1234), 64));
+    }
+
+    #[test]
+    fn embedded_files_have_an_absolute_path() {
+        let at = |at: &str| Cli::try_parse_from(["soil", "embed", "www", "--at", at]).is_ok();
+        assert!(at("/") && at("/www") && at("/a/b"));
+        assert!(!at("www") && !at("/a/../b") && !at("/a//b") && !at("/a/"));
     }
 
     #[test]

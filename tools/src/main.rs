@@ -3,6 +3,7 @@
 mod cli;
 mod demangle;
 mod doctor;
+mod embed;
 mod options;
 mod program;
 mod project;
@@ -36,6 +37,10 @@ fn main() -> ExitCode {
         Command::New { name } => said(project::new(&name)),
         Command::Init => said(project::init(Path::new("."))),
         Command::Doctor => Ok(u8::from(!doctor::run())),
+        Command::Embed { directory, at } => {
+            let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+            done(embed::run(&directory, at.as_deref(), &mut output))
+        }
         Command::Strip { image, output } => said(strip::strip(&image, &output)),
     };
     match result {
