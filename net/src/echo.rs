@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::ip::{
-    EchoInput, ErrorKind, HOP_LIMIT, ICMP, ICMPV6, IcmpError, Ip, Outcome, Packet, Route,
+    EchoInput, ErrorKind, ICMP, ICMPV6, IcmpError, Ip, Marking, Outcome, Packet, Route,
 };
 use crate::shared::{Core, Socket, Turn, park};
 use crate::tcp::connection::Wakes;
@@ -122,7 +122,7 @@ impl Core {
         let header = [if v4 { 8 } else { 128 }, 0, 0, 0, high, low, 0, 1];
         let protocol = if v4 { ICMP } else { ICMPV6 };
         let pieces = [payload.as_slice()];
-        let packet = Packet::new(&echo.route, protocol, HOP_LIMIT, &header, &pieces);
+        let packet = Packet::new(&echo.route, protocol, Marking::default(), &header, &pieces);
         let outcome = ip.send(&mut echo.route, &packet);
         match outcome {
             Outcome::Sent => {

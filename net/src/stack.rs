@@ -148,6 +148,13 @@ impl Stack {
         interfaces.get(id.0).map(crate::ip::Interface::status)
     }
 
+    /// Tells the servers of DHCP that the leases aren't needed any more (RFC 2131, 4.4.6; RFC 8415,
+    /// 18.2.7), before the end: their addresses are not to be used after it. `false`: call again after
+    /// the next [`Stack::poll`]; a second at most goes by.
+    pub fn release_leases(&mut self) -> bool {
+        self.ip.net.release_leases()
+    }
+
     /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no
     /// route.
     pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {

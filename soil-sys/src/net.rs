@@ -84,6 +84,8 @@ pub struct Net {
     /// Time of the start, for the patience with DHCP.
     started_ns: u64,
     progress: Progress,
+    /// The leases were given back, at the end.
+    released: bool,
     /// Kept for its memory.
     events: Vec<Handle>,
     zero_copy: zero_copy::ZeroCopy,
@@ -148,6 +150,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         waiting_for_address: Vec::new(),
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
+        released: false,
         events: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
@@ -267,9 +270,16 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
 }
 
 fn finish(rt: &mut Runtime) -> bool {
-    rt.net
-        .as_deref_mut()
-        .is_none_or(|net| net.stack.undelivered() == 0)
+    let Some(net) = rt.net.as_deref_mut() else {
+        return true;
+    };
+    if net.stack.undelivered() > 0 {
+        return false;
+    }
+    let done = net.stack.release_leases();
+    // What that queued leaves at once.
+    net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
+    done
 }
 
 fn counter(rt: &mut Runtime, which: Int) -> usize {

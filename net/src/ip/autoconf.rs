@@ -19,6 +19,8 @@ const SECOND: u64 = 1_000_000_000;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL of RFC 4861, 10.
 const SOLICITATIONS: u8 = 3;
 const SOLICITATION_NS: u64 = 4 * SECOND;
+/// MAX_RTR_SOLICITATION_DELAY: machines that are switched on together.
+const SOLICITATION_DELAY_NS: u64 = SECOND;
 /// RFC 4862, 5.5.3 e.
 const TWO_HOURS_NS: u64 = 7200 * SECOND;
 /// TEMP_VALID_LIFETIME, TEMP_PREFERRED_LIFETIME and REGEN_ADVANCE of RFC 8981, 3.8.
@@ -84,6 +86,9 @@ pub(crate) struct Autoconf {
     pub(crate) other: bool,
     /// ReachableTime, where a router said it.
     pub(crate) reachable_ns: Option<u64>,
+    /// RetransTimer and CurHopLimit, likewise.
+    pub(crate) retransmit_ns: Option<u64>,
+    pub(crate) hop_limit: Option<u8>,
     solicitations: u8,
     solicit_at_ns: u64,
 }
@@ -113,7 +118,7 @@ fn masked(address: Ipv6Addr, len: u8) -> Ipv6Addr {
 }
 
 impl Autoconf {
-    pub(crate) fn new(mac: Mac, temporary: bool, now_ns: u64) -> Autoconf {
+    pub(crate) fn new(mac: Mac, temporary: bool, now_ns: u64, random: &mut Random) -> Autoconf {
         Autoconf {
             mac,
             temporary,
@@ -127,8 +132,10 @@ impl Autoconf {
             managed: false,
             other: false,
             reachable_ns: None,
+            retransmit_ns: None,
+            hop_limit: None,
             solicitations: SOLICITATIONS,
-            solicit_at_ns: now_ns,
+            solicit_at_ns: now_ns.saturating_add(random.below(SOLICITATION_DELAY_NS)),
         }
     }
 
@@ -201,13 +208,21 @@ impl Autoconf {
         now_ns: u64,
         random: &mut Random,
     ) {
-        let flags = header[5];
+        let [_, _, _, _, hop_limit, flags, ..] = *header;
         let lifetime = u16::from_be_bytes([header[6], header[7]]);
         let reachable_ms = u32::from_be_bytes([header[8], header[9], header[10], header[11]]);
+        let retransmit_ms = u32::from_be_bytes([header[12], header[13], header[14], header[15]]);
         self.managed = flags & 0x80 != 0;
         self.other = flags & 0x40 != 0;
         if reachable_ms != 0 && reachable_ms <= 3_600_000 {
             self.reachable_ns = Some(u64::from(reachable_ms) * 1_000_000);
+        }
+        // Zero: this router doesn't say (RFC 4861, 4.2).
+        if retransmit_ms != 0 {
+            self.retransmit_ns = Some(u64::from(retransmit_ms) * 1_000_000);
+        }
+        if hop_limit != 0 {
+            self.hop_limit = Some(hop_limit);
         }
         self.router(from, lifetime, flags >> 3, now_ns);
         self.solicitations = 0;

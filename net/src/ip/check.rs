@@ -16,8 +16,6 @@ const ANNOUNCE_NS: u64 = 2 * SECOND;
 /// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for links
 /// that take so long to come up; servers want their lease at once.
 const QUICK_NS: u64 = 20_000_000;
-/// RetransTimer (RFC 4861, 10).
-const RETRANSMIT_NS: u64 = SECOND;
 
 impl Net {
     /// Somebody else has an address: it isn't used (any more).
@@ -67,6 +65,7 @@ impl Net {
                 break;
             };
             let careful = i.config.careful;
+            let retransmit_ns = i.neighbors.retransmit_ns();
             let Some(address) = i.addresses.get_mut(n) else {
                 break;
             };
@@ -82,7 +81,7 @@ impl Net {
                     check.probes -= 1;
                     let last = check.probes == 0;
                     let wait_ns = match (ip, careful) {
-                        (IpAddr::V6(_), _) => RETRANSMIT_NS,
+                        (IpAddr::V6(_), _) => retransmit_ns,
                         (IpAddr::V4(_), false) => QUICK_NS,
                         (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
                         (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),

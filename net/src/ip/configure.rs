@@ -188,8 +188,15 @@ impl Net {
             let unit = self.random.below(1000);
             i.neighbors.set_reachable(base_ns, unit);
         }
+        if let Some(retransmit_ns) = autoconf.retransmit_ns {
+            i.neighbors.set_retransmit(retransmit_ns);
+        }
+        if let Some(hop_limit) = autoconf.hop_limit {
+            i.hop_limit = hop_limit;
+        }
         if let Some(client) = &mut i.dhcp6 {
-            client.flags(autoconf.managed, autoconf.other, now_ns);
+            let flags = (autoconf.managed, autoconf.other);
+            client.flags(flags, now_ns, &mut self.random);
         }
         self.configure(interface);
     }
@@ -327,7 +334,7 @@ impl Net {
         })
     }
 
-    fn send_configuration(
+    pub(super) fn send_configuration(
         &mut self,
         interface: usize,
         from: (IpAddr, u16),

@@ -56,6 +56,8 @@ enum State {
     Bound,
     Renewing,
     Rebinding,
+    /// The address was given back.
+    Released,
 }
 
 /// A message to be sent.
@@ -121,6 +123,31 @@ impl Client {
         self.restart(now_ns.saturating_add(DECLINE_NS));
     }
 
+    /// The address isn't needed any more (RFC 2131, 4.4.6): what the server is to be told. The lease is
+    /// kept, since the message is sent from its address; nothing else will be sent.
+    pub(crate) fn release(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
+        self.state = State::Released;
+        self.at_ns = u64::MAX;
+        let IpAddr::V4(address) = self.lease.as_ref()?.address.address else {
+            return None;
+        };
+        let server = self.server;
+        let message = self.message(
+            random.bits() as u32,
+            DhcpMessageType::Release,
+            now_ns,
+            |repr| {
+                repr.client_ip = address;
+                repr.server_identifier = Some(server);
+            },
+        )?;
+        Some(Message {
+            source: address,
+            to: Some(server),
+            ..message
+        })
+    }
+
     pub(crate) fn next_ns(&self) -> u64 {
         match self.decline {
             Some(_) => 0,
@@ -180,6 +207,7 @@ impl Client {
                 self.renew(now_ns)
             }
             State::Renewing | State::Rebinding => self.renew(now_ns),
+            State::Released => None,
         }
     }
 
@@ -217,7 +245,8 @@ impl Client {
         change: impl FnOnce(&mut DhcpRepr<'_>),
     ) -> Option<Message> {
         let seconds = now_ns.saturating_sub(self.began_ns) / SECOND;
-        let asks = kind != DhcpMessageType::Decline;
+        let ends = [DhcpMessageType::Decline, DhcpMessageType::Release];
+        let asks = !ends.contains(&kind);
         let mut repr = DhcpRepr {
             message_type: kind,
             transaction_id: xid,

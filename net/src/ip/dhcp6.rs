@@ -16,6 +16,7 @@ const REQUEST: u8 = 3;
 const RENEW: u8 = 5;
 const REBIND: u8 = 6;
 const REPLY: u8 = 7;
+const RELEASE: u8 = 8;
 const DECLINE: u8 = 9;
 const INFORMATION_REQUEST: u8 = 11;
 
@@ -29,11 +30,15 @@ const STATUS: u16 = 13;
 const RAPID_COMMIT: u16 = 14;
 const DNS_SERVERS: u16 = 23;
 const DOMAIN_LIST: u16 = 24;
+const REFRESH_TIME: u16 = 32;
 
 /// REQ_MAX_RC of RFC 8415, 7.6.
 const REQUESTS: u32 = 10;
-/// IRT_DEFAULT (RFC 8415, 7.6): no other time is asked for.
-const REFRESH_NS: u64 = 86_400 * SECOND;
+/// IRT_DEFAULT and IRT_MINIMUM (RFC 8415, 7.6), in seconds.
+const REFRESH_S: u32 = 86_400;
+const REFRESH_MIN_S: u32 = 600;
+/// SOL_MAX_DELAY and INF_MAX_DELAY: machines that are switched on together.
+const DELAY_NS: u64 = SECOND;
 const SERVERS: usize = 4;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +52,9 @@ enum State {
     Bound,
     Renewing,
     Rebinding,
+    /// The address is being given back, and has been.
+    Releasing,
+    Released,
 }
 
 /// An address with its lifetimes.
@@ -71,6 +79,7 @@ pub(crate) struct Client {
     server: Vec<u8>,
     pub(crate) lease: Option<Leased>,
     declined: Option<Ipv6Addr>,
+    released: Option<Ipv6Addr>,
     t2_ns: u64,
     pub(crate) dns_servers: Vec<Ipv6Addr>,
     pub(crate) search: Vec<String>,
@@ -112,6 +121,7 @@ impl Client {
             server: Vec::new(),
             lease: None,
             declined: None,
+            released: None,
             t2_ns: 0,
             dns_servers: Vec::new(),
             search: Vec::new(),
@@ -126,14 +136,38 @@ impl Client {
     }
 
     /// A router said whether there is DHCPv6 (RFC 4861, 4.2). What was begun goes on.
-    pub(crate) fn flags(&mut self, managed: bool, other: bool, now_ns: u64) {
-        match self.state {
-            State::Idle | State::Informed | State::Informing if managed => {
-                self.enter(State::Soliciting, now_ns);
-            }
-            State::Idle if other => self.enter(State::Informing, now_ns),
-            _ => {}
+    pub(crate) fn flags(
+        &mut self,
+        (managed, other): (bool, bool),
+        now_ns: u64,
+        random: &mut Random,
+    ) {
+        let state = match self.state {
+            State::Idle | State::Informed | State::Informing if managed => State::Soliciting,
+            State::Idle if other => State::Informing,
+            // What was begun goes on, and what has ended stays so.
+            _ => return,
+        };
+        self.enter(state, now_ns.saturating_add(random.below(DELAY_NS)));
+    }
+
+    /// The address isn't needed any more (RFC 8415, 18.2.7); tells whether there is one. It isn't used
+    /// from now on.
+    pub(crate) fn release(&mut self, now_ns: u64) -> bool {
+        let address = self.lease.take().map(|lease| lease.address);
+        if address.is_some() {
+            self.declined = None;
+            self.released = address;
+            self.enter(State::Releasing, now_ns);
+        } else if self.state != State::Releasing {
+            self.state = State::Released;
         }
+        address.is_some()
+    }
+
+    /// Whether a server is still to say that it has the address back.
+    pub(crate) fn is_releasing(&self) -> bool {
+        self.state == State::Releasing
     }
 
     /// Somebody has the address (RFC 8415, 18.2.8).
@@ -147,7 +181,8 @@ impl Client {
             return Some(0);
         }
         let expiry = self.lease.map(|lease| lease.valid_until_ns);
-        let at_ns = (self.state != State::Idle).then_some(self.at_ns);
+        let quiet = matches!(self.state, State::Idle | State::Released);
+        let at_ns = (!quiet).then_some(self.at_ns);
         [expiry, at_ns].into_iter().flatten().min()
     }
 
@@ -165,7 +200,8 @@ impl Client {
             self.lease = None;
             self.enter(State::Soliciting, now_ns);
         }
-        if self.state == State::Idle || self.at_ns > now_ns {
+        let quiet = matches!(self.state, State::Idle | State::Released);
+        if quiet || self.at_ns > now_ns {
             return None;
         }
         match self.state {
@@ -181,6 +217,7 @@ impl Client {
             State::Requesting => (REQUEST, 1, 30),
             State::Renewing => (RENEW, 10, 600),
             State::Rebinding => (REBIND, 10, 600),
+            State::Releasing => (RELEASE, 1, 1),
             _ => (SOLICIT, 1, 3600),
         };
         if self.tries == 0 {
@@ -196,7 +233,8 @@ impl Client {
         if self.state == State::Renewing {
             self.at_ns = self.at_ns.min(self.t2_ns.max(now_ns + SECOND));
         }
-        Some(self.message(kind, now_ns, self.lease.map(|lease| lease.address)))
+        let leased = self.lease.map(|lease| lease.address);
+        Some(self.message(kind, now_ns, leased.or(self.released)))
     }
 
     fn message(&self, kind: u8, now_ns: u64, address: Option<Ipv6Addr>) -> Vec<u8> {
@@ -205,17 +243,24 @@ impl Client {
         let mut duid = [0, 3, 0, 1, 0, 0, 0, 0, 0, 0];
         put(&mut duid, 4, &self.mac);
         put_option(&mut message, CLIENT_ID, &duid);
-        if matches!(kind, REQUEST | RENEW | DECLINE) {
+        if matches!(kind, REQUEST | RENEW | RELEASE | DECLINE) {
             put_option(&mut message, SERVER_ID, &self.server);
         }
         let centis = now_ns.saturating_sub(self.began_ns) / 10_000_000;
         let centis = u16::try_from(centis).unwrap_or(u16::MAX);
         put_option(&mut message, ELAPSED, &centis.to_be_bytes());
-        if kind != DECLINE {
-            let mut wanted = [0; 4];
+        if !matches!(kind, DECLINE | RELEASE) {
+            let mut wanted = [0; 6];
             put(&mut wanted, 0, &DNS_SERVERS.to_be_bytes());
             put(&mut wanted, 2, &DOMAIN_LIST.to_be_bytes());
-            put_option(&mut message, OPTION_REQUEST, &wanted);
+            put(&mut wanted, 4, &REFRESH_TIME.to_be_bytes());
+            // The last one belongs to questions without an address (21.23).
+            let len = if kind == INFORMATION_REQUEST { 6 } else { 4 };
+            put_option(
+                &mut message,
+                OPTION_REQUEST,
+                wanted.get(..len).unwrap_or_default(),
+            );
         }
         if kind != INFORMATION_REQUEST {
             let mut ia = alloc::vec![0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -262,8 +307,17 @@ impl Client {
             (State::Informing, REPLY) => {
                 self.information(rest);
                 self.state = State::Informed;
-                self.at_ns = now_ns.saturating_add(REFRESH_NS);
+                let said = find(REFRESH_TIME).and_then(|time| be32(time, 0));
+                self.at_ns = match said.unwrap_or(REFRESH_S) {
+                    u32::MAX => u64::MAX,
+                    seconds => {
+                        let seconds = u64::from(seconds.max(REFRESH_MIN_S));
+                        now_ns.saturating_add(seconds * SECOND)
+                    }
+                };
             }
+            // Whatever it says (18.2.10.2).
+            (State::Releasing, REPLY) if self.tries > 0 => self.state = State::Released,
             // Without the rapid commit option an answer to a solicitation is none (18.2.1).
             (State::Soliciting, REPLY) if find(RAPID_COMMIT).is_none() => {}
             (State::Soliciting | State::Requesting | State::Renewing | State::Rebinding, REPLY)

@@ -36,6 +36,8 @@ pub(crate) enum Drop {
     UselessIcmp,
     /// Neighbour discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
     BadNeighborDiscovery,
+    /// A redirect by somebody who has no say in that (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
+    BadRedirect,
     /// An ARP packet that makes no sense.
     BadArp,
     /// The neighbour didn't answer.
@@ -50,7 +52,7 @@ pub(crate) enum Drop {
     Filtered,
 }
 
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "drop.malformed",
     "drop.bad-checksum",
     "drop.not-for-us",
@@ -67,6 +69,7 @@ const NAMES: [&str; 22] = [
     "drop.queue-full",
     "drop.useless-icmp",
     "drop.bad-neighbor-discovery",
+    "drop.bad-redirect",
     "drop.bad-arp",
     "drop.neighbor-gone",
     "drop.neighbor-queue-full",

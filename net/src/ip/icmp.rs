@@ -8,7 +8,7 @@ use super::header::{
     ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
 };
 use super::input::Context;
-use super::packet::{HOP_LIMIT, Packet};
+use super::packet::Packet;
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
 use crate::checksum;
 
@@ -37,7 +37,7 @@ impl Net {
                 source,
                 destination: origin.remote,
                 protocol,
-                hop_limit: HOP_LIMIT,
+                hop_limit: self.hops(origin.interface, source),
                 traffic_class,
                 fragment: (0, 0),
                 router_alert: false,
@@ -75,7 +75,13 @@ impl Net {
             8 if code == 0 => Some(self.echo(context, 0, message)),
             0 if context.unicast => Some(echo_reply(context, message)),
             3 | 11 | 12 if context.unicast => Some(self.error(context, kind, code, message)),
-            // Redirects, source quench (RFC 6633) and what else there was are of no use.
+            5 if context.unicast && !context.whole => {
+                match self.redirected_v4(&context.origin, code, message) {
+                    Some(()) => Some(Input::Done),
+                    None => Some(self.dropped(interface, Drop::BadRedirect)),
+                }
+            }
+            // Source quench (RFC 6633) and what else there was are of no use.
             _ => Some(self.dropped(interface, Drop::UselessIcmp)),
         }
     }

@@ -8,6 +8,7 @@ use super::autoconf::Autoconf;
 use super::groups::Groups;
 use super::header::Framing;
 use super::neighbor::Neighbors;
+use super::packet::HOP_LIMIT;
 use super::{dhcp, dhcp6};
 use crate::Handle;
 use crate::config::{Counters, InterfaceConfig};
@@ -34,6 +35,8 @@ pub(crate) struct Interface {
     pub(crate) counters: Counters,
     /// Addresses that somebody else was found to have.
     pub(crate) duplicates: u64,
+    /// Hop limit of IPv6 packets, where a router said it (RFC 4861, 6.3.4).
+    pub(crate) hop_limit: u8,
     /// When [`super::Ip::maintain`] has something to do here; 0: now.
     pub(crate) due_ns: u64,
 }
@@ -75,6 +78,14 @@ impl Interface {
     /// Whether packets to an IPv6 group are taken.
     pub(crate) fn listens_v6(&self, group: Ipv6Addr) -> bool {
         self.groups.listens(IpAddr::V6(group))
+    }
+
+    /// The hop limit of packets of the family of `address`.
+    pub(crate) fn hops_for(&self, address: IpAddr) -> u8 {
+        match address {
+            IpAddr::V4(_) => HOP_LIMIT,
+            IpAddr::V6(_) => self.hop_limit,
+        }
     }
 
     /// The largest IP packet for the family of `address`.

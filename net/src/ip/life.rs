@@ -73,6 +73,12 @@ impl Ip {
         neighbors
             .chain(due.filter(|at_ns| *at_ns != u64::MAX))
             .chain(self.net.reassembly.next_ns())
+            .chain(self.net.redirects.next_ns())
+            .chain(
+                self.net
+                    .release_until_ns
+                    .filter(|at_ns| *at_ns > self.net.now_ns),
+            )
             .min()
     }
 
@@ -117,6 +123,9 @@ impl Net {
                 }
             }
             self.run_neighbors(n);
+        }
+        if self.redirects.expire(now_ns) {
+            self.routes.generation = self.routes.generation.wrapping_add(1);
         }
         let fragments = self.reassembly.next_ns();
         if fragments.is_some_and(|at_ns| at_ns <= now_ns) {

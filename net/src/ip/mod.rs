@@ -39,6 +39,8 @@ mod pmtu;
 mod queue;
 mod random;
 mod reassembly;
+mod redirect;
+mod release;
 mod route;
 mod setup;
 mod status;
@@ -59,7 +61,7 @@ pub(crate) use header::group_mac;
 pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
 pub(crate) use output::Outcome;
-pub(crate) use packet::{HOP_LIMIT, Packet, TcpSegment};
+pub(crate) use packet::{Marking, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
 
@@ -91,6 +93,9 @@ pub(crate) struct Net {
     filter: filter::Filter,
     reassembly: reassembly::Reassembly,
     path_mtus: pmtu::PathMtus,
+    redirects: redirect::Redirects,
+    /// Until when leases that were given back are waited for.
+    release_until_ns: Option<u64>,
     /// The next identification of an IPv4 packet in fragments.
     identification: u16,
     echo_bucket: Bucket,

@@ -18,6 +18,7 @@ const ROUTER_SOLICITATION: u8 = 133;
 const ROUTER_ADVERTISEMENT: u8 = 134;
 const SOLICITATION: u8 = 135;
 const ADVERTISEMENT: u8 = 136;
+const REDIRECT: u8 = 137;
 /// Packets with another hop limit came through a router (RFC 4861, 3.1).
 const HOP_LIMIT: u8 = 255;
 /// Options looked at in one message.
@@ -177,8 +178,21 @@ impl Net {
                 self.router_advertisement(context.origin.interface, remote, &header, &options);
                 Some(())
             }
-            // We are no router; and redirects are not followed, which a host may choose (RFC 4861,
-            // 8.3 says SHOULD): they let anybody on the link take our packets.
+            REDIRECT => {
+                let (target, destination) = (v6(message, 8)?, v6(message, 24)?);
+                let options = options(message.get(40..)?)?;
+                if !remote.is_unicast_link_local() || !context.unicast {
+                    return None;
+                }
+                let interface = context.origin.interface;
+                let (to, target) = (IpAddr::V6(destination), IpAddr::V6(target));
+                match self.redirected(interface, IpAddr::V6(remote), to, target) {
+                    Some(()) => self.hear(interface, target, link_address(&options, 2)),
+                    None => drop(self.dropped(interface, Drop::BadRedirect)),
+                }
+                Some(())
+            }
+            // We are no router.
             _ => Some(()),
         }
     }

@@ -15,8 +15,11 @@ use super::header::Mac;
 use crate::flow::Keyed;
 
 const SECOND: u64 = 1_000_000_000;
-/// RETRANS_TIMER of RFC 4861, 10.
+/// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor left
+/// unanswered.
 const RETRANSMIT_NS: u64 = SECOND;
+const RETRANSMIT_MIN_NS: u64 = SECOND / 10;
+const RETRANSMIT_MAX_NS: u64 = 10 * SECOND;
 /// MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT.
 const QUESTIONS: u8 = 3;
 /// DELAY_FIRST_PROBE_TIME.
@@ -58,6 +61,16 @@ struct Entry {
     pending: VecDeque<Vec<u8>>,
 }
 
+impl Entry {
+    /// The time between questions: a router has a say in IPv6's.
+    fn wait_ns(&self, v6_ns: u64) -> u64 {
+        match self.address {
+            IpAddr::V4(_) => RETRANSMIT_NS,
+            IpAddr::V6(_) => v6_ns,
+        }
+    }
+}
+
 /// What is known of a neighbour that something is to be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
@@ -96,6 +109,8 @@ pub(crate) struct Neighbors {
     passive: usize,
     pending_bytes: usize,
     reachable_ns: u64,
+    /// Of IPv6.
+    retransmit_ns: u64,
     /// The earliest `at_ns` that [`Neighbors::run`] has to look at.
     next_ns: Option<u64>,
     /// A neighbour became known or was given up since this was last taken.
@@ -111,6 +126,7 @@ impl Neighbors {
             passive: 0,
             pending_bytes: 0,
             reachable_ns: REACHABLE_NS,
+            retransmit_ns: RETRANSMIT_NS,
             next_ns: None,
             news: false,
         }
@@ -121,6 +137,21 @@ impl Neighbors {
     pub(crate) fn set_reachable(&mut self, base_ns: u64, unit: u64) {
         let base_ns = base_ns.clamp(SECOND, 3600 * SECOND);
         self.reachable_ns = base_ns / 2 + base_ns / 1000 * unit.min(999);
+    }
+
+    /// The time between questions that a router advertised (RFC 4861, 6.3.4), within bounds.
+    pub(crate) fn set_retransmit(&mut self, retransmit_ns: u64) {
+        self.retransmit_ns = retransmit_ns.clamp(RETRANSMIT_MIN_NS, RETRANSMIT_MAX_NS);
+    }
+
+    /// The time between questions about IPv6 addresses.
+    pub(crate) fn retransmit_ns(&self) -> u64 {
+        self.retransmit_ns
+    }
+
+    /// Whether packets wait for a neighbour.
+    pub(crate) fn has_pending(&self) -> bool {
+        self.pending_bytes > 0
     }
 
     fn slot_of(&self, address: IpAddr) -> Option<u32> {
@@ -184,10 +215,11 @@ impl Neighbors {
 
     /// The first question is asked now.
     fn begin(&mut self, slot: u32, now_ns: u64) {
+        let retransmit_ns = self.retransmit_ns;
         if let Some(entry) = self.entry_mut(slot) {
             entry.state = State::Incomplete;
             entry.asked = 1;
-            entry.at_ns = now_ns.saturating_add(RETRANSMIT_NS);
+            entry.at_ns = now_ns.saturating_add(entry.wait_ns(retransmit_ns));
             let at_ns = entry.at_ns;
             self.wake_at(at_ns);
         }
@@ -442,7 +474,7 @@ impl Neighbors {
                     _ => {}
                 }
                 entry.asked += 1;
-                entry.at_ns = now_ns.saturating_add(RETRANSMIT_NS);
+                entry.at_ns = now_ns.saturating_add(entry.wait_ns(self.retransmit_ns));
                 questions.push(Question {
                     address: entry.address,
                     mac: (entry.state == State::Probe).then_some(entry.mac),

@@ -103,7 +103,7 @@ impl Net {
 
     /// Keeps a segment until its neighbour is known.
     pub(crate) fn hold_tcp(&mut self, route: &Route, segment: &TcpSegment<'_>) -> Outcome {
-        let packet = tcp_packet(route.source, route.destination, segment);
+        let packet = tcp_packet(route.source, route.destination, segment, route.hop_limit);
         self.hold(route, &packet)
     }
 
@@ -225,7 +225,7 @@ impl Ip {
             Ok(mac) => mac,
             Err(outcome) => return outcome,
         };
-        let packet = tcp_packet(route.source, route.destination, segment);
+        let packet = tcp_packet(route.source, route.destination, segment, route.hop_limit);
         if !self.net.may_leave(route.interface, &packet) {
             return Outcome::Sent;
         }

@@ -13,6 +13,15 @@ use crate::link::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
 /// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
+/// What a program chooses for the header of its packets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marking {
+    /// 0: what is usual on the link.
+    pub(crate) hop_limit: u8,
+    /// DSCP and ECN field (RFC 2474, 3168).
+    pub(crate) traffic_class: u8,
+}
+
 /// A TCP segment that goes out.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TcpSegment<'a> {
@@ -22,6 +31,7 @@ pub(crate) struct TcpSegment<'a> {
     pub(crate) payload: &'a [&'a [u8]],
     /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
     pub(crate) segment_size: Option<u16>,
+    pub(crate) marking: Marking,
 }
 
 /// A packet that goes out, of any protocol.
@@ -33,12 +43,21 @@ pub(crate) struct Packet<'a> {
     pub(crate) payload: &'a [&'a [u8]],
 }
 
+impl Marking {
+    fn hops(self, usual: u8) -> u8 {
+        match self.hop_limit {
+            0 => usual,
+            chosen => chosen,
+        }
+    }
+}
+
 impl<'a> Packet<'a> {
     /// A packet for the end of a route.
     pub(crate) fn new(
         route: &Route,
         protocol: u8,
-        hop_limit: u8,
+        marking: Marking,
         transport: &'a [u8],
         payload: &'a [&'a [u8]],
     ) -> Packet<'a> {
@@ -47,8 +66,8 @@ impl<'a> Packet<'a> {
                 source: route.source,
                 destination: route.destination,
                 protocol,
-                hop_limit,
-                traffic_class: 0,
+                hop_limit: marking.hops(route.hop_limit),
+                traffic_class: marking.traffic_class,
                 fragment: (0, 0),
                 router_alert: false,
             },
@@ -152,14 +171,15 @@ pub(super) fn tcp_packet<'a>(
     local: IpAddr,
     remote: IpAddr,
     segment: &TcpSegment<'a>,
+    usual_hops: u8,
 ) -> Packet<'a> {
     Packet {
         header: IpHeader {
             source: local,
             destination: remote,
             protocol: TCP,
-            hop_limit: HOP_LIMIT,
-            traffic_class: 0,
+            hop_limit: segment.marking.hops(usual_hops),
+            traffic_class: segment.marking.traffic_class,
             // Segments are never cut on their way (RFC 1191, 3), so that the identification is of no
             // use (RFC 6864, 4.1).
             fragment: (0, DF),

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 
 use super::drops::Drop;
 use super::header::{IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
-use super::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
+use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use super::{Net, Origin, Outcome, Route};
 use crate::Handle;
 use crate::checksum;
@@ -98,8 +98,15 @@ impl Net {
 
     /// Answers a segment to where it came from, without a route. `false` if the queue is full.
     pub(crate) fn reply_tcp(&mut self, to: &Origin, segment: &TcpSegment<'_>) -> bool {
-        let packet = tcp_packet(to.local, to.remote, segment);
+        let hops = self.hops(to.interface, to.remote);
+        let packet = tcp_packet(to.local, to.remote, segment, hops);
         self.stage_packet(to.interface, to.mac, &packet)
+    }
+
+    /// The hop limit of packets of an interface that don't choose theirs.
+    pub(super) fn hops(&self, interface: usize, address: IpAddr) -> u8 {
+        let interface = self.interfaces.get(interface);
+        interface.map_or(HOP_LIMIT, |i| i.hops_for(address))
     }
 
     /// Puts a packet on the queue of an interface's port, to an Ethernet address that is known.

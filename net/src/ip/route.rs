@@ -9,6 +9,7 @@ use core::net::IpAddr;
 
 use super::address::{broadcast_of, common_prefix};
 use super::header::{BROADCAST, Mac, group_mac};
+use super::packet::HOP_LIMIT;
 use super::{LOOPBACK, Net};
 use crate::Error;
 
@@ -59,6 +60,8 @@ pub(crate) struct Route {
     pub(super) generation: u32,
     /// Where the neighbour was found last.
     pub(super) slot: u32,
+    /// The hop limit of packets that don't choose theirs.
+    pub(super) hop_limit: u8,
 }
 
 impl Net {
@@ -72,13 +75,11 @@ impl Net {
         source: Option<IpAddr>,
     ) -> Result<Route, Error> {
         let found = |interface: usize, next_hop: IpAddr, group: Option<Mac>| {
+            let on = self.interfaces.get(interface);
             let chosen = match source {
                 Some(source) => Some(source),
                 None if interface == LOOPBACK => Some(remote),
-                None => self
-                    .interfaces
-                    .get(interface)
-                    .and_then(|i| i.source_for(remote, self.now_ns)),
+                None => on.and_then(|i| i.source_for(remote, self.now_ns)),
             };
             Ok(Route {
                 interface,
@@ -89,6 +90,7 @@ impl Net {
                 scope,
                 generation: self.routes.generation,
                 slot: u32::MAX,
+                hop_limit: on.map_or(HOP_LIMIT, |i| i.hops_for(remote)),
             })
         };
         if remote.is_unspecified() {
@@ -131,7 +133,13 @@ impl Net {
             }
         }
         let entry = best.ok_or(Error::Unreachable)?;
-        found(entry.interface, entry.gateway.unwrap_or(remote), None)
+        let Some(gateway) = entry.gateway else {
+            return found(entry.interface, remote, None);
+        };
+        let neighbors = self.interfaces.get(entry.interface).map(|i| &i.neighbors);
+        let better = self.redirects.get(remote, entry.interface);
+        let better = better.filter(|hop| neighbors.is_some_and(|all| !all.is_gone(*hop)));
+        found(entry.interface, better.unwrap_or(gateway), None)
     }
 
     /// Finds the way anew if the tables have changed; the source address stays. `false` if there is

@@ -11,6 +11,7 @@ use super::filter::{Filter, FilterRule};
 use super::groups::Groups;
 use super::header::Framing;
 use super::neighbor::Neighbors;
+use super::packet::HOP_LIMIT;
 use super::queue::Queue;
 use super::route::Entry;
 use super::{Interface, Ip, LOOPBACK, Net, Port, Random, dhcp, dhcp6};
@@ -51,6 +52,8 @@ impl Ip {
                 filter: Filter::default(),
                 reassembly: Default::default(),
                 path_mtus: Default::default(),
+                redirects: Default::default(),
+                release_until_ns: None,
                 identification: random() as u16,
                 echo_bucket: Bucket::new(ECHOES.0, ECHOES.1),
                 error_bucket: Bucket::new(ERRORS.0, ERRORS.1),
@@ -93,7 +96,7 @@ impl Ip {
     }
 
     fn interface(
-        &self,
+        &mut self,
         port: usize,
         framing: Framing,
         config: &InterfaceConfig,
@@ -104,6 +107,7 @@ impl Ip {
             Framing::Ip => [0; 6],
         };
         let now_ns = self.net.now_ns;
+        let random = &mut self.net.random;
         Interface {
             port,
             framing,
@@ -118,10 +122,11 @@ impl Ip {
             dhcp6: config.slaac.then(|| dhcp6::Client::new(mac)),
             autoconf: config
                 .slaac
-                .then(|| Autoconf::new(mac, config.temporary_addresses, now_ns)),
+                .then(|| Autoconf::new(mac, config.temporary_addresses, now_ns, random)),
             waiting: Vec::new(),
             counters: Default::default(),
             duplicates: 0,
+            hop_limit: HOP_LIMIT,
             due_ns: 0,
         }
     }
@@ -141,7 +146,8 @@ impl Ip {
         let framing = Framing::Ethernet { mac, vlan: None };
         let mtu = capabilities.mtu.clamp(MTU_MIN, IP_MAX);
         let port = self.add_port(link);
-        Ok(self.push(self.interface(port, framing, config, mtu)))
+        let interface = self.interface(port, framing, config, mtu);
+        Ok(self.push(interface))
     }
 
     /// Adds an interface for a VLAN of a link. See [`crate::Stack::add_vlan`].
@@ -175,7 +181,8 @@ impl Ip {
         }
         // Links carry the four bytes of the tag beyond their MTU.
         let (port, mtu) = (under.port, under.link_mtu);
-        Ok(self.push(self.interface(port, framing, config, mtu)))
+        let interface = self.interface(port, framing, config, mtu);
+        Ok(self.push(interface))
     }
 
     fn push(&mut self, interface: Interface) -> InterfaceId {

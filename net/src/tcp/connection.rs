@@ -4,7 +4,7 @@ use core::net::SocketAddr;
 
 use super::machine;
 use crate::flow::FlowKey;
-use crate::ip::Route;
+use crate::ip::{Marking, Route};
 use crate::{Error, Handle, Readiness};
 
 /// Room in the send buffer that is worth waking a writer for.
@@ -58,6 +58,8 @@ pub(crate) struct Connection {
     pub(crate) neighbor_ns: Option<u64>,
     /// How long it may deliver after it was closed, if the program has said so.
     pub(crate) linger_ns: Option<u64>,
+    /// Hop limit and traffic class of its segments.
+    pub(crate) marking: Marking,
 }
 
 impl Connection {
@@ -84,6 +86,7 @@ impl Connection {
             sent: false,
             neighbor_ns: None,
             linger_ns: None,
+            marking: Marking::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::machine::{Emit, Header};
-use crate::ip::{Ip, Net, Origin, Outcome, Route, TcpSegment};
+use crate::ip::{Ip, Marking, Net, Origin, Outcome, Route, TcpSegment};
 
 /// The largest TCP header.
 const TCP_HEADER_MAX: usize = 60;
@@ -16,6 +16,7 @@ pub(super) fn reply(net: &mut Net, origin: &Origin, ports: (u16, u16), header: &
         header: buffer.get(..len).unwrap_or_default(),
         payload: &[],
         segment_size: None,
+        marking: Marking::default(),
     };
     net.reply_tcp(origin, &segment)
 }
@@ -28,6 +29,8 @@ pub(super) struct Way<'a> {
     pub(super) mac: Option<[u8; 6]>,
     /// Ours and the peer's.
     pub(super) ports: (u16, u16),
+    /// What the program chose.
+    pub(super) marking: Marking,
     /// What can't leave because its neighbour isn't known is kept for it.
     pub(super) wait: bool,
     /// Segments sent.
@@ -54,6 +57,7 @@ impl Emit for Way<'_> {
             header: buffer.get(..len).unwrap_or_default(),
             payload,
             segment_size: cut.then_some(header.segment_size),
+            marking: self.marking,
         };
         let mut outcome = self.ip.send_tcp(self.route, self.mac, &segment);
         if self.wait && outcome == Outcome::Resolving {

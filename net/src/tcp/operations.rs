@@ -10,6 +10,7 @@ use super::counters::count;
 use super::listener::{Listener, conflict};
 use super::machine::{self, Info, Keepalive, SendBuffer, Seq};
 use crate::flow::FlowKey;
+use crate::ip::Marking;
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle, Stack};
 
@@ -289,6 +290,22 @@ impl Stack {
         self.core.change(connection, |machine| {
             machine.set_user_timeout(timeout_ns, now_ns)
         })
+    }
+
+    /// The hop limit of the connection's segments (RFC 9293, 3.9.1.3, MUST-49; 0: what is usual on the
+    /// link, 64 unless a router says otherwise), and the octet that was called type of service or traffic
+    /// class: the DSCP in its upper six bits (MUST-48); the lower two are the stack's (RFC 3168).
+    pub fn tcp_set_marking(
+        &mut self,
+        connection: Handle,
+        hops: u8,
+        traffic_class: u8,
+    ) -> Result<(), Error> {
+        self.core.connection_mut(connection)?.marking = Marking {
+            hop_limit: hops,
+            traffic_class: traffic_class & !3,
+        };
+        Ok(())
     }
 
     /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing sends a reset, and

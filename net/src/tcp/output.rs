@@ -59,6 +59,7 @@ impl Core {
             mac: resolved.ok(),
             route: &mut connection.route,
             ports: (connection.local.port(), connection.remote.port()),
+            marking: connection.marking,
             wait: last,
             sent: 0,
         };

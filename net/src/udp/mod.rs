@@ -10,7 +10,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::ip::{HOP_LIMIT, Ip, Route};
+use crate::ip::{Ip, Marking, Route};
 use crate::shared::{Core, Socket};
 use crate::tcp::connection::Wakes;
 use crate::tcp::listener::conflict;
@@ -71,10 +71,8 @@ pub(crate) struct Udp {
     groups: Vec<(usize, IpAddr)>,
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
     group_hops: u8,
-    /// Hop limit of what is sent to one machine (RFC 1122, 4.1.4).
-    hops: u8,
-    /// DSCP and ECN field of what is sent (RFC 2474, 3168).
-    traffic_class: u8,
+    /// What is chosen for what is sent to one machine (RFC 1122, 4.1.4).
+    marking: Marking,
     /// The handle was given back.
     pub(crate) closing: bool,
     pub(crate) wakes: Wakes,
@@ -149,8 +147,7 @@ impl Core {
             queue: queue.max(QUEUE_MIN),
             groups: Vec::new(),
             group_hops: 1,
-            hops: HOP_LIMIT,
-            traffic_class: 0,
+            marking: Marking::default(),
             closing: false,
             wakes: Wakes::default(),
             dirty: false,
@@ -332,20 +329,20 @@ impl Stack {
         self.core.send_to(&self.ip, socket, data, remote, scope)
     }
 
-    /// The hop limit of what the socket sends to one machine (64 if it isn't set; 0 is refused with
-    /// [`Error::InvalidArgument`]), and the octet that was called type of service or traffic class:
-    /// the DSCP in its upper six bits (RFC 1122, 4.1.4; RFC 2474).
+    /// The hop limit of what the socket sends to one machine (0: what is usual on the link, 64 unless a
+    /// router says otherwise), and the octet that was called type of service or traffic class, for all
+    /// that it sends: the DSCP in its upper six bits (RFC 1122, 4.1.4; RFC 2474).
     pub fn udp_set_marking(
         &mut self,
         socket: Handle,
         hops: u8,
         traffic_class: u8,
     ) -> Result<(), Error> {
-        if hops == 0 {
-            return Err(Error::InvalidArgument);
-        }
         let udp = self.core.udp_mut(socket)?;
-        (udp.hops, udp.traffic_class) = (hops, traffic_class);
+        udp.marking = Marking {
+            hop_limit: hops,
+            traffic_class,
+        };
         Ok(())
     }
 

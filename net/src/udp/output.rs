@@ -82,14 +82,12 @@ impl Udp {
         header[2..4].copy_from_slice(&datagram.remote.port().to_be_bytes());
         // The largest datagram fits the field; see `LARGEST_V6`.
         header[4..6].copy_from_slice(&((datagram.data.len() + 8) as u16).to_be_bytes());
-        let hops = if datagram.remote.ip().is_multicast() {
-            self.group_hops
-        } else {
-            self.hops
-        };
+        let mut marking = self.marking;
+        if datagram.remote.ip().is_multicast() {
+            marking.hop_limit = self.group_hops.max(1);
+        }
         let payload = [datagram.data.as_slice()];
-        let mut packet = Packet::new(&datagram.route, UDP, hops, &header, &payload);
-        packet.header.traffic_class = self.traffic_class;
+        let packet = Packet::new(&datagram.route, UDP, marking, &header, &payload);
         ip.send(&mut datagram.route, &packet)
     }
 }

@@ -14,6 +14,7 @@ const REQUEST: u8 = 3;
 const DECLINE: u8 = 4;
 const ACKNOWLEDGE: u8 = 5;
 const REFUSE: u8 = 6;
+const RELEASE: u8 = 7;
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 9);
 const LEASED: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 50);
@@ -414,4 +415,46 @@ fn extreme_lease_times_are_survived() {
             assert!(leased(&world));
         }
     }
+}
+
+/// RFC 2131, 4.4.6: at the end the server is told, from the address and at its own; nothing is asked
+/// afterwards.
+#[test]
+fn the_lease_is_given_back() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 3600);
+    assert!(!world.stacks[0].release_leases());
+    let release = next(&mut host, &mut world, SECOND);
+    assert_eq!((release.kind, release.client), (RELEASE, LEASED));
+    assert_eq!((release.server, release.requested), (Some(SERVER), None));
+    assert_eq!(release.ip.from, IpAddr::V4(LEASED));
+    assert_eq!(release.ip.to, IpAddr::V4(SERVER));
+    assert_eq!(release.hardware, World::mac(0));
+    assert!(world.stacks[0].release_leases());
+    host.listen(&mut world, 7200 * SECOND);
+    assert!(
+        host.take(&mut world)
+            .iter()
+            .all(|frame| parse(frame).is_none())
+    );
+    // Without a lease there is nothing to be done.
+    let (mut world, _) = begin();
+    world.advance(SECOND);
+    assert!(world.stacks[0].release_leases());
+}
+
+/// A server that is gone holds the end up for a second at most.
+#[test]
+fn giving_back_is_bounded_in_time() {
+    let (mut world, mut host) = begin();
+    bind(&mut world, &mut host, 36_000);
+    // Nobody answers for the server any more, and the stack has forgotten it.
+    host.addresses.clear();
+    host.listen(&mut world, 600 * SECOND);
+    let began_ns = world.now_ns;
+    while !world.stacks[0].release_leases() {
+        world.step(10 * SECOND);
+        assert!(world.now_ns - began_ns <= 2 * SECOND);
+    }
+    assert!(world.now_ns - began_ns >= SECOND / 2);
 }

@@ -13,6 +13,7 @@ mod lower;
 mod matrix;
 mod neighbours;
 mod recovery;
+mod redirects;
 mod routers;
 mod segments;
 mod support;

@@ -102,6 +102,94 @@ fn routers_are_asked_for() {
     assert!((1..=20).contains(&asked), "{asked} solicitations");
 }
 
+/// RFC 4861, 6.3.7: a random time of up to a second comes before the first question.
+#[test]
+fn machines_that_start_together_ask_at_different_times() {
+    let interface = InterfaceConfig {
+        slaac: true,
+        ..Default::default()
+    };
+    let mut times = Vec::new();
+    for seed in 1..9 {
+        let config = net::Config::default();
+        let offloads = net::sim::Offloads::default();
+        let Bench {
+            mut world,
+            mut host,
+        } = Bench::unsettled(config, &interface, 1500, offloads, seed);
+        host.expect(&mut world, SECOND, |frame| {
+            Ip::parse(frame).filter(|ip| ip.payload.first() == Some(&133))
+        });
+        times.push(world.now_ns);
+    }
+    times.sort();
+    times.dedup();
+    assert!(times.len() > 4 && times.iter().all(|at_ns| *at_ns <= SECOND));
+}
+
+/// RFC 4861, 6.3.4: RetransTimer and CurHopLimit are the routers', where they say them.
+#[test]
+fn routers_say_how_often_to_ask_and_how_far_to_send() {
+    let Bench {
+        mut world,
+        mut host,
+    } = configured(7200, 3600);
+    let said = |hops: u8, retransmit_ms: u32| {
+        let mut frame = advertisement(1800, &[]);
+        frame[58] = hops;
+        frame[66..70].copy_from_slice(&retransmit_ms.to_be_bytes());
+        frame[56..58].fill(0);
+        let pseudo = packet::pseudo(&frame[22..54], 58, frame.len() - 54);
+        let sum = !packet::sum(pseudo, &frame[54..]);
+        frame[56..58].copy_from_slice(&sum.to_be_bytes());
+        frame
+    };
+    let any = "[::]:5000".parse().expect("an address");
+    let socket = world.stacks[0].udp_bind(any).expect("free");
+    // The questions about a neighbour that isn't there, and the hop limit of what goes to the router.
+    let mut n = 0;
+    let mut look = |world: &mut World, host: &mut net::sim::Host| {
+        n += 1;
+        let nobody = format!("[2001:db8:1::{n:x}]:9");
+        let far = "[2001:db8:2::1]:9".parse().expect("an address");
+        let stack = &mut world.stacks[0];
+        stack
+            .udp_send_to(socket, b"x", nobody.parse().expect("an address"))
+            .expect("room");
+        stack.udp_send_to(socket, b"x", far).expect("room");
+        let (mut times, mut hops) = (Vec::new(), 0);
+        let end_ns = world.now_ns + 35 * SECOND;
+        while world.now_ns < end_ns {
+            for frame in host.take(world) {
+                let Some(ip) = Ip::parse(&frame) else {
+                    continue;
+                };
+                let to_nobody = ip.payload.get(22..24) == Some(&[0, n as u8]);
+                if ip.protocol == 58 && ip.payload[0] == 135 && to_nobody {
+                    times.push(world.now_ns);
+                } else if ip.protocol == 17 {
+                    hops = ip.hop_limit;
+                }
+            }
+            world.step(end_ns - world.now_ns);
+        }
+        assert_eq!(times.len(), 3, "{times:?}");
+        (times[1] - times[0], hops)
+    };
+    // 64 and a second are usual; zero doesn't say anything.
+    host.send_frame(&mut world, &said(0, 0));
+    assert_eq!(look(&mut world, &mut host), (SECOND, 64));
+    host.send_frame(&mut world, &said(17, 3000));
+    assert_eq!(look(&mut world, &mut host), (3 * SECOND, 17));
+    host.send_frame(&mut world, &said(0, 0));
+    assert_eq!(look(&mut world, &mut host), (3 * SECOND, 17));
+    // A link is neither flooded nor left without an answer.
+    host.send_frame(&mut world, &said(64, 1));
+    assert_eq!(look(&mut world, &mut host), (SECOND / 10, 64));
+    host.send_frame(&mut world, &said(64, u32::MAX));
+    assert_eq!(look(&mut world, &mut host), (10 * SECOND, 64));
+}
+
 /// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what routers
 /// say, and with time.
 #[test]

@@ -33,7 +33,7 @@ fn take(autoconf: &mut Autoconf, option: &[u8], now_ns: u64) {
 #[test]
 fn rfc4862_section_5_5_3_the_two_hour_rule() {
     let valid = |autoconf: &Autoconf| autoconf.made[0].valid_until_ns / SECOND;
-    let mut autoconf = Autoconf::new(MAC, false, 0);
+    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::new(9));
     take(&mut autoconf, &prefix(86_400, 3600), 0);
     assert_eq!(valid(&autoconf), 86_400);
     // Shorter than two hours, and more than that left: two hours.
@@ -54,7 +54,7 @@ fn rfc4862_section_5_5_3_the_two_hour_rule() {
 
 #[test]
 fn rfc4862_section_5_5_3_prefixes_that_make_no_address() {
-    let mut autoconf = Autoconf::new(MAC, false, 0);
+    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::new(9));
     // Preferred longer than valid; not autonomous; not of 64 bits; no lifetime.
     take(&mut autoconf, &prefix(60, 61), 0);
     for (at, value) in [(3, 0x80), (2, 63)] {
@@ -75,7 +75,7 @@ proptest! {
             1..200,
         ),
     ) {
-        let mut autoconf = Autoconf::new(MAC, true, 0);
+        let mut autoconf = Autoconf::new(MAC, true, 0, &mut Random::new(9));
         let mut random = Random::new(3);
         for (n, (from, lifetime, options)) in messages.into_iter().enumerate() {
             let now_ns = n as u64 * SECOND;

@@ -1,0 +1,47 @@
+//! Giving leases back before the end.
+
+use core::net::IpAddr;
+
+use super::{LOOPBACK, Net};
+
+/// How long servers, and the way to them, may take.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+impl Net {
+    /// Tells the servers of DHCP that their addresses are free (RFC 2131, 4.4.6; RFC 8415, 18.2.7);
+    /// tells whether that is done, or has taken long enough.
+    #[cold]
+    pub(crate) fn release_leases(&mut self) -> bool {
+        let now_ns = self.now_ns;
+        if let Some(until_ns) = self.release_until_ns {
+            let waits = |i: &super::Interface| {
+                let asks = i.dhcp6.as_ref().is_some_and(|client| client.is_releasing());
+                asks || i.neighbors.has_pending()
+            };
+            return now_ns >= until_ns || !self.interfaces.iter().any(waits);
+        }
+        let mut any = false;
+        for n in LOOPBACK + 1..self.interfaces.len() {
+            let Some(i) = self.interfaces.get_mut(n) else {
+                break;
+            };
+            i.due_ns = 0;
+            let random = &mut self.random;
+            let message = i.dhcp.as_mut().and_then(|c| c.release(now_ns, random));
+            let given_back = i.dhcp6.as_mut().is_some_and(|c| c.release(now_ns));
+            any |= given_back || message.is_some();
+            if given_back {
+                self.configure(n);
+            }
+            if let Some(message) = message
+                && let Some(to) = message.to
+            {
+                let (from, to) = (IpAddr::V4(message.source), IpAddr::V4(to));
+                self.send_configuration(n, (from, 68), (to, 67), &message.payload);
+            }
+        }
+        let wait_ns = if any { PATIENCE_NS } else { 0 };
+        self.release_until_ns = Some(now_ns.saturating_add(wait_ns));
+        !any
+    }
+}
