@@ -345,29 +345,20 @@ impl Connection {
 
     /// Reads something of each cache line; what it gives means nothing.
     pub(crate) fn warm(&self) -> u64 {
-        let words = [
-            self.setup.user_timeout_ns,
-            self.setup.time_wait_ns,
-            u64::from(self.setup.mss),
-            u64::from(self.setup.send_max),
-            u64::from(self.pmtu.mss()),
-            u64::from(self.window.limit()),
-            u64::from(self.window.mss),
-            u64::from(self.control.cwnd),
-            u64::from(self.control.ssthresh),
-            u64::from(self.queue.len()),
-            u64::from(self.recovery.phase as u8),
-            u64::from(self.buffer.len()),
-            self.timers.retransmit,
-            self.timers.user,
-            self.rtt.least_ns(),
-            self.heard_ns,
-            self.bytes_received,
-            u64::from(self.una.0),
-            u64::from(self.send_limit),
-            u64::from(self.due),
-        ];
-        words.iter().fold(0, |all, word| all ^ word)
+        self.setup.user_timeout_ns
+            ^ self.setup.time_wait_ns
+            ^ u64::from(self.setup.send_max)
+            ^ u64::from(self.pmtu.mss())
+            ^ u64::from(self.window.limit())
+            ^ u64::from(self.control.cwnd)
+            ^ u64::from(self.queue.len())
+            ^ u64::from(self.recovery.phase as u8)
+            ^ u64::from(self.buffer.len())
+            ^ self.timers.user
+            ^ self.rtt.least_ns()
+            ^ self.heard_ns
+            ^ u64::from(self.una.0)
+            ^ u64::from(self.due)
     }
 
     pub(crate) fn state(&self) -> State {
