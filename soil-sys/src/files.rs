@@ -3,28 +3,35 @@
 //! Jobs on one volume are done one after the other, in the order in which they came; one that finds everything in the caches, or on a
 //! disk that answers at once, is answered at once.
 
+pub mod kinds;
 mod mounting;
 mod open;
+mod spec;
 #[cfg(test)]
 mod tests;
 mod volumes;
+mod walk;
+mod work;
 mod worker;
 
-pub use mounting::{mount, space, stat};
-pub use open::{directory, directory_next, file_sync, open, read, seek, size, truncate, write};
+pub use mounting::{mount, unmount};
+pub use open::{contents, directory, directory_next, file_stat, file_sync};
+pub use open::{open, read, seek, size, truncate, write};
 
-use crate::disks;
 use crate::error::{Answer, Error, Stop};
 use crate::runtime::{Cancelled, Driver, Runtime};
-use crate::ty::{Int, IntsPiece};
-use ::fs::{Kind, Mounts};
+use crate::ty::{Int, IntsPiece, Piece};
+use ::fs::{Health, Mounts, Stat};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use open::File;
 use slab::Slab;
 use volumes::{Job, Then, Volume};
-use worker::{Failure, Value, Work};
+use walk::{Advanced, Walking, advance, start};
+use work::{Op, Value, Work};
+use worker::{Failure, Port};
 
 /// The answer of a job: a number, or a code with a line where there is more to say.
 type Ended = Result<usize, (Error, String)>;
@@ -39,7 +46,9 @@ struct Sync {
 /// See the head of this file.
 pub struct Files {
     mounts: Mounts<usize>,
-    volumes: Vec<Volume>,
+    volumes: Slab<Volume>,
+    /// Workers of volumes that were given up.
+    spare: Vec<&'static Port>,
     open: Slab<File>,
     /// The number of the next file that is opened.
     next_serial: u64,
@@ -51,7 +60,8 @@ pub struct Files {
 /// The volumes, which the first call reads from `SOIL_MOUNT`.
 fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
     if rt.files.is_none() {
-        disks::disks(rt)?;
+        mounting::disks_first(rt)?;
+        kinds::register(rt, kinds::FAT)?;
         let (mounts, volumes) = match mounting::read() {
             Ok(read) => read,
             Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
@@ -66,6 +76,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         rt.files = Some(Box::leak(Box::new(Files {
             mounts,
             volumes,
+            spare: Vec::new(),
             open: Slab::new(),
             next_serial: 0,
             syncs: Vec::new(),
@@ -77,8 +88,11 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
 
 /// Goes on where time for others had come.
 fn poll(rt: &mut Runtime, _now: u64) {
-    let count = rt.files.as_deref().map_or(0, |files| files.volumes.len());
-    for index in 0..count {
+    let end = rt
+        .files
+        .as_deref()
+        .map_or(0, |files| files.volumes.capacity());
+    for index in 0..end {
         let files = rt.files.as_deref();
         if files
             .and_then(|files| files.volumes.get(index))
@@ -91,7 +105,8 @@ fn poll(rt: &mut Runtime, _now: u64) {
 
 fn deadline(rt: &mut Runtime) -> Option<u64> {
     let files = rt.files.as_deref()?;
-    files.volumes.iter().any(Volume::is_runnable).then_some(0)
+    let mut volumes = files.volumes.iter();
+    volumes.any(|(_, volume)| volume.is_runnable()).then_some(0)
 }
 
 /// Before exit: all volumes are synced once, then idle.
@@ -99,10 +114,10 @@ fn finish(rt: &mut Runtime) -> bool {
     let Some(files) = rt.files.as_deref_mut() else {
         return true;
     };
-    for volume in &mut files.volumes {
+    for (_, volume) in &mut files.volumes {
         volume.sync_at_exit();
     }
-    files.volumes.iter().all(Volume::is_idle)
+    files.volumes.iter().all(|(_, volume)| volume.is_idle())
 }
 
 /// Queues a job, begins it if the volume is free, and answers.
@@ -112,7 +127,14 @@ fn submit(rt: &mut Runtime, volume: usize, token: u64, work: Work, then: Then) -
         return Err(Error::Closed.into());
     };
     let queue = files.volumes.get_mut(volume).ok_or(Error::Closed);
-    if let Err(error) = queue.and_then(|volume| volume.push(Job { token, work, then })) {
+    if let Err(error) = queue.and_then(|volume| {
+        volume.push(Job {
+            token,
+            work,
+            then,
+            walking: None,
+        })
+    }) {
         rt.forget(token);
         return Err(error.into());
     }
@@ -126,15 +148,20 @@ fn submit(rt: &mut Runtime, volume: usize, token: u64, work: Work, then: Then) -
         None => Err(Stop::Pending),
         Some(answer) => {
             rt.forget(token);
-            answer.or_else(|(error, detail)| {
-                if detail.is_empty() {
-                    Err(error.into())
-                } else {
-                    rt.fail(error, &detail)
-                }
-            })
+            said(rt, answer)
         }
     }
+}
+
+/// The answer of a call.
+fn said(rt: &mut Runtime, answer: Ended) -> Answer {
+    answer.or_else(|(error, detail)| {
+        if detail.is_empty() {
+            Err(error.into())
+        } else {
+            rt.fail(error, &detail)
+        }
+    })
 }
 
 /// Queues a job that nobody waits for.
@@ -148,6 +175,7 @@ fn submit_quietly(rt: &mut Runtime, volume: usize, work: Work) {
                 token: 0,
                 work,
                 then: Then::Nothing,
+                walking: None,
             })
             .is_ok()
     {
@@ -155,28 +183,34 @@ fn submit_quietly(rt: &mut Runtime, volume: usize, work: Work) {
     }
 }
 
-/// Only what has not begun can be taken back.
+/// Only what has not begun can be taken back; a long transfer ends early.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
     let Some(files) = rt.files.as_deref_mut() else {
         return Cancelled::Later;
     };
-    if files
-        .volumes
-        .iter_mut()
-        .any(|volume| volume.take_back(token))
-    {
-        Cancelled::Done
-    } else {
-        Cancelled::Later
+    for (_, volume) in &mut files.volumes {
+        if volume.take_back(token) {
+            return Cancelled::Done;
+        }
+        volume.give_up(token);
     }
+    Cancelled::Later
 }
 
 /// A job is done: makes its answer of what it gave.
-fn finish_job(rt: &mut Runtime, volume: usize, then: Then, value: Value) -> Ended {
+fn finish_job(
+    rt: &mut Runtime,
+    volume: usize,
+    then: Then,
+    walking: Option<&Walking>,
+    value: Value,
+) -> Ended {
     let plain = |error: Error| (error, String::new());
     match (then, value) {
         (Then::Descriptor { directory, append }, Value::File(file)) => {
-            open::descriptor(rt, volume, file, directory, append).map_err(plain)
+            let path = walking.map_or("/", Walking::path);
+            let names = directory.then(|| mounting::names_above(rt, path));
+            open::descriptor(rt, volume, file, names, append).map_err(plain)
         }
         (Then::Advance(place), Value::Number(n)) => {
             open::advance(rt, place, n);
@@ -191,18 +225,37 @@ fn finish_job(rt: &mut Runtime, volume: usize, then: Then, value: Value) -> Ende
             open::set_position(rt, place, position);
             Ok(position as usize)
         }
-        (Then::Listed(place), Value::Listed(n, next)) => {
+        (Then::Listed(place, into), Value::Listed(n, next)) => {
             open::set_cursor(rt, place, next);
-            Ok(n)
+            if n > 0 {
+                return Ok(n);
+            }
+            open::list_mounted(rt, place, into).map_err(plain)
         }
+        // It had ended before.
+        (Then::Listed(place, into), _) => open::list_mounted(rt, place, into).map_err(plain),
         (Then::Fill(into), Value::Stat(stat)) => {
-            fill_stat(into, stat.kind, stat.size, stat.modified);
+            fill_stat(into, &stat);
             Ok(0)
         }
-        (Then::Fill(into), Value::Space(space)) => {
+        (Then::Fill(into), Value::Contents(contents)) => {
+            let numbers = contents.map_or([0, 0], |bytes| {
+                [bytes.as_ptr().addr() as Int, bytes.len() as Int]
+            });
             // SAFETY: the operation has not completed.
-            unsafe { into.fill(&[space.total as Int, space.free as Int]) };
-            Ok(0)
+            unsafe { into.fill(&numbers) };
+            Ok(usize::from(contents.is_some()))
+        }
+        (Then::Text(into), value) => {
+            let text = match &value {
+                Value::Text(text) => text.as_str(),
+                _ => walking.map_or("/", Walking::path),
+            };
+            // SAFETY: the operation has not completed.
+            Ok(copy(text, unsafe { into.as_mut_slice() }))
+        }
+        (Then::Describe(into, text), Value::Space(space, health)) => {
+            Ok(describe(rt, volume, &space, health, into, text))
         }
         (_, Value::Number(n)) => Ok(n as usize),
         (_, Value::Written(n, _) | Value::Listed(n, _)) => Ok(n),
@@ -210,34 +263,108 @@ fn finish_job(rt: &mut Runtime, volume: usize, then: Then, value: Value) -> Ende
     }
 }
 
-/// Writes what `soil_fs_stat` gives.
-fn fill_stat(into: IntsPiece, kind: Kind, size: u64, modified: i64) {
-    let kind = match kind {
-        Kind::File => crate::abi::ENTRY_FILE,
-        Kind::Directory => crate::abi::ENTRY_DIRECTORY,
-        Kind::Symlink => crate::abi::ENTRY_SYMLINK,
-    };
-    // SAFETY: the operation has not completed.
-    unsafe { into.fill(&[size as Int, kind, modified as Int]) };
+/// Copies what fits; the whole length.
+fn copy(text: &str, into: &mut [u8]) -> usize {
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    text.len()
 }
 
-/// A job is done: completes its operation.
+/// Writes what `soil_fs_stat` gives.
+fn fill_stat(into: IntsPiece, stat: &Stat) {
+    let numbers = [
+        stat.size as Int,
+        work::entry(stat.kind),
+        stat.modified as Int,
+        stat.modified_ns as Int,
+        stat.accessed as Int,
+        stat.changed as Int,
+        stat.links as Int,
+        // OCaml's integers have a bit less.
+        (stat.inode & (u64::MAX >> 2)) as Int,
+        Int::from(stat.read_only),
+    ];
+    // SAFETY: the operation has not completed.
+    unsafe { into.fill(&numbers) };
+}
+
+/// Writes what `soil_fs_space` gives.
+fn describe(
+    rt: &Runtime,
+    volume: usize,
+    space: &::fs::Space,
+    health: Health,
+    into: IntsPiece,
+    text: Piece,
+) -> usize {
+    let (health, line) = match health {
+        Health::Writable => (0, String::new()),
+        Health::ReadOnly => (1, String::new()),
+        Health::Corrupt(line) => (2, line),
+    };
+    let numbers = [
+        space.total as Int,
+        space.free as Int,
+        space.unit as Int,
+        health,
+    ];
+    // SAFETY: the operation has not completed.
+    unsafe { into.fill(&numbers) };
+    let files = rt.files.as_deref();
+    let spec = files.and_then(|files| Some(&files.volumes.get(volume)?.spec));
+    let line = spec.map_or(String::new(), |spec| {
+        format!("{}\n{}\n{line}", spec.point, spec.label())
+    });
+    // SAFETY: as above.
+    copy(&line, unsafe { text.as_mut_slice() })
+}
+
+/// A job is done: completes its operation, or takes it on.
 fn finished(
     rt: &mut Runtime,
     volume: usize,
     token: u64,
     then: Then,
+    walking: Option<Box<Walking>>,
     result: Result<Value, Failure>,
 ) {
+    let mut walking = walking;
     let answer = match result {
-        Ok(value) => finish_job(rt, volume, then, value),
+        Ok(Value::Link(end, target)) => match walking.take() {
+            Some(mut walking) => match walking.link(end, &target) {
+                Ok(()) => return go_on(rt, token, then, walking),
+                Err(failed) => Err(failed),
+            },
+            None => Ok(0),
+        },
+        Ok(Value::Plain) => match walking.take() {
+            Some(mut walking) => match walking.plain(volume) {
+                Ok(()) => return go_on(rt, token, then, walking),
+                Err(failed) => Err(failed),
+            },
+            None => Ok(0),
+        },
+        Ok(value) => finish_job(rt, volume, then, walking.as_deref(), value),
         Err(Failure { error, detail }) => Err((error, detail)),
     };
-    if let Then::Synced = then {
-        return synced(rt, token, answer.err());
+    match (then, &answer) {
+        (Then::Synced, _) => return synced(rt, token, answer.err()),
+        (Then::Mounted, Err(_)) | (Then::Unmounted, Ok(_)) => mounting::forget(rt, volume),
+        (Then::Unmounted, Err(_)) => mounting::keep(rt, volume),
+        _ => (),
     }
     if token != 0 {
         answered(rt, token, answer);
+    }
+}
+
+/// An operation goes to the next volume: the same one looks at its queue after this, another one when its turn comes.
+fn go_on(rt: &mut Runtime, token: u64, then: Then, walking: Box<Walking>) {
+    match advance(rt, token, then, walking) {
+        Ok(Advanced::Queued(_)) => (),
+        Ok(Advanced::Done(n)) => answered(rt, token, Ok(n)),
+        Err(failed) => answered(rt, token, Err(failed)),
     }
 }
 
@@ -285,7 +412,6 @@ pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
     let open: Vec<usize> = files
         .volumes
         .iter()
-        .enumerate()
         .filter_map(|(index, volume)| volume.is_open().then_some(index))
         .collect();
     if open.is_empty() {
@@ -302,6 +428,7 @@ pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
                 token,
                 work: Work::Sync,
                 then: Then::Synced,
+                walking: None,
             })?;
         }
     }
@@ -318,48 +445,71 @@ pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
         None => Err(Stop::Pending),
         Some(answer) => {
             rt.forget(token);
-            answer.or_else(|(error, detail)| rt.fail(error, &detail))
+            said(rt, answer)
         }
     }
 }
 
-/// Runs a job on the volume that `path` leads to.
-fn on_path(
-    rt: &mut Runtime,
-    path: &str,
-    token: Int,
-    then: Then,
-    work: impl FnOnce(String) -> Work,
-) -> Answer {
+/// Begins what is to be done with one path.
+fn on_path(rt: &mut Runtime, path: &str, follow: bool, op: Op, then: Then, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let (volume, rest) = mounting::resolve(rt, path)?;
-    submit(rt, volume, token, work(rest), then)
+    start(rt, token, then, Walking::new(path, follow, op)?)
+}
+
+/// See `soil_fs_stat`.
+pub fn stat(rt: &mut Runtime, path: &str, follow: bool, into: IntsPiece, token: Int) -> Answer {
+    on_path(rt, path, follow, Op::Stat, Then::Fill(into), token)
+}
+
+/// See `soil_fs_space`.
+pub fn space(rt: &mut Runtime, path: &str, into: IntsPiece, text: Piece, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Space, Then::Describe(into, text), token)
 }
 
 /// See `soil_fs_mkdir`.
 pub fn mkdir(rt: &mut Runtime, path: &str, token: Int) -> Answer {
-    on_path(rt, path, token, Then::Answer, Work::Mkdir)
+    on_path(rt, path, false, Op::Mkdir, Then::Answer, token)
 }
 
 /// See `soil_fs_remove_directory`.
 pub fn remove_directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
-    on_path(rt, path, token, Then::Answer, Work::Rmdir)
+    on_path(rt, path, false, Op::Rmdir, Then::Answer, token)
 }
 
 /// See `soil_fs_unlink`.
 pub fn unlink(rt: &mut Runtime, path: &str, token: Int) -> Answer {
-    on_path(rt, path, token, Then::Answer, Work::Unlink)
+    on_path(rt, path, false, Op::Unlink, Then::Answer, token)
+}
+
+/// See `soil_fs_readlink`.
+pub fn readlink(rt: &mut Runtime, path: &str, into: Piece, token: Int) -> Answer {
+    on_path(rt, path, false, Op::Readlink, Then::Text(into), token)
+}
+
+/// See `soil_fs_realpath`.
+pub fn realpath(rt: &mut Runtime, path: &str, into: Piece, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Stat, Then::Text(into), token)
+}
+
+/// See `soil_fs_symlink`.
+pub fn symlink(rt: &mut Runtime, target: &str, path: &str, token: Int) -> Answer {
+    if target.is_empty() || target.len() > ::fs::path::MAX_PATH || target.contains('\0') {
+        return Err(Error::Invalid.into());
+    }
+    let op = Op::Symlink(target.into());
+    on_path(rt, path, false, op, Then::Answer, token)
 }
 
 /// See `soil_fs_rename`.
 pub fn rename(rt: &mut Runtime, from: &str, to: &str, token: Int) -> Answer {
-    let (volume, to_rest) = mounting::resolve(rt, to)?;
-    let (other, _) = mounting::resolve(rt, from)?;
-    if volume != other {
-        let detail = [from, " and ", to, " are on different volumes"].concat();
-        return rt.fail(Error::Unsupported, &detail);
-    }
-    on_path(rt, from, token, Then::Answer, |from| {
-        Work::Rename(from, to_rest)
-    })
+    let token = rt.new_token(token)?;
+    let walking = Walking::of_two(from, to, Op::Rename(String::new()))?;
+    start(rt, token, Then::Answer, walking)
+}
+
+/// See `soil_fs_link`.
+pub fn link(rt: &mut Runtime, path: &str, new: &str, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let walking = Walking::of_two(path, new, Op::Link(String::new()))?;
+    start(rt, token, Then::Answer, walking)
 }

@@ -157,6 +157,8 @@ pub struct Runtime {
     pub blocks: slab::Slab<crate::blocks::Raw>,
     /// The volumes, once one was used.
     pub files: Option<&'static mut crate::files::Files>,
+    /// The file systems that the program has.
+    pub kinds: alloc::vec::Vec<crate::files::kinds::Kind>,
     /// What the last sleep waited for.
     pub interest: Interest,
     drivers: [Option<Driver>; MAX_DRIVERS],
@@ -181,6 +183,7 @@ impl Runtime {
             disks: None,
             blocks: slab::Slab::new(),
             files: None,
+            kinds: alloc::vec::Vec::new(),
             interest: Interest::new(),
             drivers: [None; MAX_DRIVERS],
             started: false,

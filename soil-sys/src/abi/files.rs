@@ -70,10 +70,24 @@ pub extern "C" fn soil_file_sync(fd: Int, token: Int) -> Int {
     call(|rt| glue::file_sync(rt, Fd::decode(fd)?, token))
 }
 
-/// Fills `into` with size in bytes, kind (`ENTRY_*`), time of last change (seconds since 1970) of what `path` names.
+/// Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
+/// that), of the last access, of the last change of what is known, number of names, inode, 1 if marked read-only, of what `path` names;
+/// a symbolic link at its end is followed if `follow` is 1.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_fs_stat(path: Text, mut into: Ints, token: Int) -> Int {
-    call(|rt| glue::stat(rt, path.utf8()?, into.piece(), token))
+pub extern "C" fn soil_fs_stat(path: Text, follow: Int, mut into: Ints, token: Int) -> Int {
+    call(|rt| glue::stat(rt, path.utf8()?, follow == 1, into.piece(), token))
+}
+
+/// Fills `into` as [`soil_fs_stat`] does, for an open file.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_stat(fd: Int, mut into: Ints, token: Int) -> Int {
+    call(|rt| glue::file_stat(rt, Fd::decode(fd)?, into.piece(), token))
+}
+
+/// If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address and length. Else 0.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_contents(fd: Int, mut into: Ints, token: Int) -> Int {
+    call(|rt| glue::contents(rt, Fd::decode(fd)?, into.piece(), token))
 }
 
 /// Opens the directory at `path` for [`soil_directory_next`]; the result is its descriptor.
@@ -101,10 +115,36 @@ pub extern "C" fn soil_fs_remove_directory(path: Text, token: Int) -> Int {
     call(|rt| glue::remove_directory(rt, path.utf8()?, token))
 }
 
-/// Gives `from` the path `to` on the same volume, replacing a file of that name.
+/// Gives `from` the path `to` on the same volume, replacing a file of that name. Errors: `Cross_volume`, `Busy`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_rename(from: Text, to: Text, token: Int) -> Int {
     call(|rt| glue::rename(rt, from.utf8()?, to.utf8()?, token))
+}
+
+/// Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`, `Unsupported`, `Too_many_links`, …
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_link(path: Text, new: Text, token: Int) -> Int {
+    call(|rt| glue::link(rt, path.utf8()?, new.utf8()?, token))
+}
+
+/// Makes the symbolic link `path`, which says `target`. Errors: `Exists`, `Unsupported`, …
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_symlink(target: Text, path: Text, token: Int) -> Int {
+    call(|rt| glue::symlink(rt, target.utf8()?, path.utf8()?, token))
+}
+
+/// Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the result is its whole length. Errors:
+/// `Invalid` if it is none.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_readlink(path: Text, into: Buffer, len: Int, token: Int) -> Int {
+    call(|rt| glue::readlink(rt, path.utf8()?, into.piece(0, len)?, token))
+}
+
+/// Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it doesn't fit; the result is its
+/// whole length.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_realpath(path: Text, into: Buffer, len: Int, token: Int) -> Int {
+    call(|rt| glue::realpath(rt, path.utf8()?, into.piece(0, len)?, token))
 }
 
 /// Removes a file. Errors: `Is_directory`, `Busy` when it is open.
@@ -119,14 +159,29 @@ pub extern "C" fn soil_fs_sync(token: Int) -> Int {
     call(|rt| glue::sync(rt, token))
 }
 
-/// Fills `into` with total and free bytes of the volume that holds `path`.
+/// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
+/// writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to
+/// `text[0 .. len]`. The result is the length of that.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_fs_space(path: Text, mut into: Ints, token: Int) -> Int {
-    call(|rt| glue::space(rt, path.utf8()?, into.piece(), token))
+pub extern "C" fn soil_fs_space(
+    path: Text,
+    mut into: Ints,
+    text: Buffer,
+    len: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::space(rt, path.utf8()?, into.piece(), text.piece(0, len)?, token))
 }
 
-/// Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=fat:DISK`. Errors: `Not_found`, `Exists`, `Corrupt`, `Bad_configuration`.
+/// Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro` to read only. Errors: `No_device`,
+/// `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_mount(spec: Text, token: Int) -> Int {
     call(|rt| glue::mount(rt, spec.utf8()?, token))
+}
+
+/// Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy` while something on it is open, `Io`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_unmount(point: Text, token: Int) -> Int {
+    call(|rt| glue::unmount(rt, point.utf8()?, token))
 }

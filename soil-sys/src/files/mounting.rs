@@ -1,154 +1,213 @@
-//! Which volume a path leads to: `SOIL_MOUNT`, and disks by their names.
+//! The one tree: which volume a path is on. `SOIL_MOUNT`, what the program mounts, and disks by their names.
 //!
-//! `SOIL_MOUNT` is a list of `/PATH=fat:DISK`, separated by `;`. A disk that isn't named there is mounted at `/DISK`, as FAT, when a
-//! path below that is used.
+//! A disk that is mounted nowhere is mounted at `/DISK`, with the file system that is found on it, when a path below that is used.
 
-use super::volumes::{Then, Volume};
-use super::worker::Work;
-use super::{files, fill_stat, on_path, submit};
+use super::spec::Spec;
+use super::volumes::{Job, Then, Volume};
+use super::work::Work;
+use super::{files, submit};
 use crate::disks;
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use crate::ty::{Int, IntsPiece};
-use ::fs::{Kind, Mounts, path};
+use crate::ty::Int;
+use ::fs::{Mounts, path};
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use slab::Slab;
 
-/// One `/PATH=fat:DISK`.
-fn parse(spec: &str) -> Result<(&str, &str), String> {
-    let parsed = spec.split_once('=').and_then(|(point, what)| {
-        let disk = what.strip_prefix("fat:")?;
-        (point.starts_with('/') && !disk.is_empty()).then_some((point, disk))
-    });
-    parsed.ok_or_else(|| format!("SOIL_MOUNT: \"{spec}\" is not of the form /data=fat:DISK"))
+/// Where a path leads.
+pub enum Place {
+    /// To a volume.
+    On {
+        /// Its number.
+        volume: usize,
+        /// The path on it.
+        rest: String,
+        /// Bytes of the path before that.
+        offset: usize,
+    },
+    /// To a directory on no volume, with these names: what is mounted below it.
+    Above(Vec<String>),
 }
 
 /// Reads `SOIL_MOUNT`.
-pub fn read() -> Result<(Mounts<usize>, Vec<Volume>), String> {
+pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), String> {
     let text = Current::variable("SOIL_MOUNT").unwrap_or_default();
     let mut mounts = Mounts::new();
-    let mut volumes = Vec::new();
-    for spec in text
+    let mut volumes = Slab::new();
+    for word in text
         .split(';')
         .map(str::trim)
-        .filter(|spec| !spec.is_empty())
+        .filter(|word| !word.is_empty())
     {
-        let (point, disk) = parse(spec)?;
+        let spec = Spec::parse(word).map_err(|line| format!("SOIL_MOUNT: {line}"))?;
+        let point = spec.point.clone();
+        let volume = volumes.insert(Volume::new(spec));
         mounts
-            .add(point, volumes.len())
+            .add(&point, volume)
             .map_err(|error| format!("SOIL_MOUNT: {point}: {error}"))?;
-        volumes.push(Volume::new(disk.to_string()));
     }
     Ok((mounts, volumes))
 }
 
-fn error(error: ::fs::Error) -> Error {
-    match error {
-        ::fs::Error::InvalidName => Error::InvalidName,
-        ::fs::Error::NameTooLong => Error::NameTooLong,
-        ::fs::Error::Exists => Error::Exists,
-        ::fs::Error::NotFound => Error::NotFound,
-        _ => Error::Invalid,
-    }
+/// The code of a path that can't be one.
+pub fn error(error: ::fs::Error) -> Error {
+    super::work::code(error)
 }
 
-/// The volume of a path and the rest of the path on it.
-pub fn resolve(rt: &mut Runtime, path: &str) -> Result<(usize, String), Stop> {
-    match files(rt)?.mounts.resolve(path) {
-        Ok((volume, rest)) => return Ok((*volume, rest)),
+/// What is at a path without links, `.` and `..`; why nothing can be there.
+pub fn locate(rt: &mut Runtime, path: &str) -> Result<Place, (Error, String)> {
+    let plain = |error: Error| (error, String::new());
+    let files = rt.files.as_deref_mut().ok_or(plain(Error::Closed))?;
+    match files.mounts.resolve(path) {
+        Ok((volume, rest)) => {
+            return Ok(Place::On {
+                volume: *volume,
+                rest,
+                offset: files.mounts.point_len(path),
+            });
+        }
         Err(::fs::Error::NotFound) => (),
-        Err(failure) => return Err(error(failure).into()),
+        Err(failure) => return Err(plain(error(failure))),
     }
-    let plain = path::normalise(path).map_err(error)?;
-    let name = path::names(&plain).next().unwrap_or("").to_string();
-    let disks = disks::disks(rt)?;
+    let names = names_above(rt, path);
+    if path == "/" || !names.is_empty() {
+        return Ok(Place::Above(names));
+    }
+    let name = path::names(path).next().unwrap_or("").to_string();
+    let disks = rt.disks.as_deref().ok_or(plain(Error::NoDevice))?;
     if disks.find(&name).is_none() {
-        let detail = match name.as_str() {
-            "" => "nothing is mounted at /".to_string(),
-            name => format!("nothing is mounted at /{name}: {}", disks.missing(name)),
-        };
-        return rt.fail(Error::NotFound, &detail);
+        let line = format!("nothing is mounted at /{name}: {}", disks.missing(&name));
+        return Err((Error::NotFound, line));
     }
-    let files = files(rt)?;
-    let volume = files.volumes.len();
-    files
-        .mounts
-        .add(&format!("/{name}"), volume)
-        .map_err(error)?;
-    files.volumes.push(Volume::new(name));
-    let (volume, rest) = files.mounts.resolve(path).map_err(error)?;
-    Ok((*volume, rest))
+    let point = format!("/{name}");
+    let spec = Spec {
+        kind: None,
+        source: name,
+        read_only: false,
+        point: point.clone(),
+    };
+    let files = rt.files.as_deref_mut().ok_or(plain(Error::Closed))?;
+    let volume = files.volumes.insert(Volume::new(spec));
+    if let Err(failure) = files.mounts.add(&point, volume) {
+        files.volumes.try_remove(volume);
+        return Err(plain(error(failure)));
+    }
+    let rest = path.get(point.len()..).unwrap_or("");
+    Ok(Place::On {
+        volume,
+        rest: if rest.is_empty() { "/" } else { rest }.to_string(),
+        offset: point.len(),
+    })
+}
+
+/// The names that what is mounted, and disks that would be by a first use, add to a directory.
+pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
+    let Some(files) = rt.files.as_deref() else {
+        return Vec::new();
+    };
+    let mut names = files.mounts.names_in(path).unwrap_or_default();
+    let Some(disks) = rt
+        .disks
+        .as_deref()
+        .filter(|_| path == "/" && files.mounts.resolve("/").is_err())
+    else {
+        return names;
+    };
+    for index in 0..disks.len() {
+        let name = disks.name(index).unwrap_or_default();
+        let mut specs = files.volumes.iter().map(|(_, volume)| &volume.spec);
+        let is_used =
+            specs.any(|spec| spec.is_on_disk() && spec.disk().0.eq_ignore_ascii_case(name));
+        if !is_used && !names.iter().any(|other| other == name) {
+            names.push(name.to_string());
+        }
+    }
+    names
 }
 
 /// See `soil_fs_mount`.
-pub fn mount(rt: &mut Runtime, spec: &str, token: Int) -> Answer {
+pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let (point, disk) = match parse(spec) {
-        Ok(parsed) => parsed,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
+    let spec = match Spec::parse(word) {
+        Ok(spec) => spec,
+        Err(line) => return rt.fail(Error::BadConfiguration, &line),
     };
+    let point = spec.point.clone();
     let files = files(rt)?;
-    let volume = files.volumes.len();
-    if let Err(failure) = files.mounts.add(point, volume) {
-        return rt.fail(error(failure), &format!("{point}: {failure}"));
+    let volume = files.volumes.insert(Volume::new(spec));
+    if let Err(failure) = files.mounts.add(&point, volume) {
+        files.volumes.try_remove(volume);
+        let line = match failure {
+            ::fs::Error::Exists => format!("something is mounted at {point} already"),
+            failure => format!("{point}: {failure}"),
+        };
+        return rt.fail(error(failure), &line);
     }
-    files.volumes.push(Volume::new(disk.to_string()));
-    submit(rt, volume, token, Work::Mount, Then::Answer)
+    submit(rt, volume, token, Work::Mount, Then::Mounted)
 }
 
-/// The names of mount points in a directory that is on no volume; `None` if there are none.
-pub fn virtual_names(rt: &mut Runtime, path: &str) -> Result<Option<Vec<String>>, Stop> {
-    disks::disks(rt)?;
+/// See `soil_fs_unmount`.
+pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let point = path::normalise(point).map_err(error)?;
     let files = files(rt)?;
-    if files.mounts.resolve(path).is_ok() {
-        return Ok(None);
+    let mounted = files.mounts.iter().any(|(other, _)| other == point);
+    if !mounted {
+        return rt.fail(Error::NotFound, &format!("nothing is mounted at {point}"));
     }
-    let mut names = files.mounts.names_in(path).map_err(error)?;
-    // Disks that would be mounted at the root by a first use.
-    if path::normalise(path).is_ok_and(|plain| plain == "/") {
-        let mounted: Vec<String> = files
-            .volumes
-            .iter()
-            .map(|volume| volume.name.clone())
-            .collect();
-        let disks = disks::disks(rt)?;
-        for index in 0..disks.len() {
-            if let Some(name) = disks.name(index)
-                && !mounted.iter().any(|other| other.eq_ignore_ascii_case(name))
-            {
-                names.push(name.to_string());
-            }
-        }
-        return Ok(Some(names));
+    if let Some(below) = files.mounts.below(&point) {
+        let line = format!("{below} is mounted below it");
+        return rt.fail(Error::Busy, &line);
     }
-    Ok((!names.is_empty()).then_some(names))
+    // From here on nobody gets there by a path.
+    let Some(volume) = files.mounts.remove(&point) else {
+        return Err(Error::NotFound.into());
+    };
+    submit(rt, volume, token, Work::Unmount, Then::Unmounted)
 }
 
-/// See `soil_fs_stat`.
-pub fn stat(rt: &mut Runtime, path: &str, into: IntsPiece, token: Int) -> Answer {
-    if virtual_names(rt, path)?.is_some() {
-        fill_stat(into, Kind::Directory, 0, 0);
-        return Ok(0);
-    }
-    on_path(rt, path, token, Then::Fill(into), Work::Stat)
-}
-
-/// See `soil_fs_space`.
-pub fn space(rt: &mut Runtime, path: &str, into: IntsPiece, token: Int) -> Answer {
-    on_path(rt, path, token, Then::Fill(into), |_| Work::Space)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::parse;
-
-    #[test]
-    fn reads_mounts() {
-        assert_eq!(parse("/data=fat:disk0"), Ok(("/data", "disk0")));
-        for wrong in ["", "data=fat:disk0", "/data", "/data=ext9:x", "/data=fat:"] {
-            assert!(parse(wrong).is_err(), "{wrong}");
+/// A volume could not be mounted, or has been given up: it is forgotten, and so is what was asked of it meanwhile.
+pub fn forget(rt: &mut Runtime, index: usize) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    let Some(volume) = files.volumes.try_remove(index) else {
+        return;
+    };
+    let _ = files
+        .mounts
+        .remove(&volume.spec.point)
+        .filter(|other| *other != index);
+    let (disk, queue) = volume.end();
+    if let Some((disk, port)) = disk {
+        files.spare.push(port);
+        if let Some(disks) = rt.disks.as_deref_mut() {
+            disks.release(disk);
         }
     }
+    for Job { token, then, .. } in queue {
+        if matches!(then, Then::Synced) {
+            super::synced(rt, token, None);
+        } else if token != 0 {
+            super::answered(rt, token, Err((Error::NotFound, String::new())));
+        }
+    }
+}
+
+/// An unmounting failed: paths lead to the volume again.
+pub fn keep(rt: &mut Runtime, index: usize) {
+    if let Some(files) = rt.files.as_deref_mut()
+        && let Some(volume) = files.volumes.get(index)
+    {
+        // Taken away by `unmount`; in the meantime something else may have come there, which stays.
+        let _ = files.mounts.add(&volume.spec.point, index);
+    }
+}
+
+/// The disks have to be known before the volumes.
+pub fn disks_first(rt: &mut Runtime) -> Result<(), Stop> {
+    disks::disks(rt).map(drop)
 }

@@ -1,14 +1,16 @@
 //! Open files and directories as descriptors.
 
 use super::volumes::Then;
-use super::worker::{Work, pack};
-use super::{Files, mounting, on_path, submit, submit_quietly};
+use super::walk::{Walking, start};
+use super::work::{Op, Work, pack};
+use super::{Files, submit, submit_quietly};
 use crate::abi::{KIND_DIRECTORY, KIND_FILE};
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::{Int, Piece};
+use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::{Cursor, FileId, Kind, OpenFlags};
+use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -25,19 +27,16 @@ pub struct Place {
 /// What a descriptor stands for.
 pub struct File {
     serial: u64,
-    what: What,
+    /// The file or directory of a volume; none for a directory that only leads to mount points.
+    on: Option<(usize, FileId)>,
+    /// Of a directory: what is mounted in it.
+    names: Rc<[String]>,
     /// Writes go to the end.
     append: bool,
-    /// Bytes, or the cursor of a directory.
+    /// Bytes, the cursor of a directory, or at its end the number of names given.
     position: u64,
-    /// A directory has been listed to its end.
+    /// The volume's directory has been listed to its end.
     ended: bool,
-}
-
-/// A file or directory of a volume, or a directory of mount points.
-enum What {
-    On(usize, FileId),
-    Names(Vec<String>),
 }
 
 static FILE: Operations = Operations {
@@ -63,7 +62,7 @@ fn close(rt: &mut Runtime, key: u32) {
         return;
     };
     if let Some(File {
-        what: What::On(volume, file),
+        on: Some((volume, file)),
         ..
     }) = files.open.try_remove(key as usize)
     {
@@ -72,9 +71,15 @@ fn close(rt: &mut Runtime, key: u32) {
 }
 
 impl Files {
+    /// Whether anything on a volume is open.
+    pub fn has_open(&self, volume: usize) -> bool {
+        let mut open = self.open.iter();
+        open.any(|(_, file)| file.on.is_some_and(|(other, _)| other == volume))
+    }
+
     /// Puts the current position into a job that works from it; called when the job begins.
     pub fn place(&mut self, work: Work, then: Then) -> Work {
-        let (Then::Advance(place) | Then::Listed(place)) = then else {
+        let (Then::Advance(place) | Then::Listed(place, _)) = then else {
             return work;
         };
         let file = self.open.get(place.key as usize);
@@ -88,43 +93,56 @@ impl Files {
             }
             // There is nothing more to be listed: a job that gives 0.
             Work::List(..) if file.ended => Work::Mount,
-            Work::List(id, _, into) => Work::List(id, file.position, into),
+            Work::List(id, _, into, without) => Work::List(id, file.position, into, without),
             work => work,
         }
     }
 }
 
-/// Makes the descriptor of a file that a volume has opened.
+/// Makes the descriptor of a file or directory that a volume has opened.
 pub fn descriptor(
     rt: &mut Runtime,
     volume: usize,
     file: FileId,
-    directory: bool,
+    directory: Option<Vec<String>>,
     append: bool,
 ) -> Result<usize, Error> {
-    let made = insert(rt, What::On(volume, file), append, directory);
+    let made = insert(rt, Some((volume, file)), append, directory);
     if made.is_err() {
         submit_quietly(rt, volume, Work::Close(file));
     }
     made
 }
 
-fn insert(rt: &mut Runtime, what: What, append: bool, directory: bool) -> Result<usize, Error> {
+/// Makes the descriptor of a directory that has nothing but mount points.
+pub fn insert_names(rt: &mut Runtime, names: Vec<String>) -> Result<usize, Error> {
+    insert(rt, None, false, Some(names))
+}
+
+fn insert(
+    rt: &mut Runtime,
+    on: Option<(usize, FileId)>,
+    append: bool,
+    directory: Option<Vec<String>>,
+) -> Result<usize, Error> {
     let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
     let serial = files.next_serial;
     files.next_serial += 1;
+    let operations = if directory.is_some() {
+        &DIRECTORY
+    } else {
+        &FILE
+    };
     let file = File {
         serial,
-        what,
+        on,
+        names: directory.unwrap_or_default().into(),
         append,
         position: 0,
-        ended: false,
+        ended: on.is_none(),
     };
     let key = files.open.insert(file);
-    match rt
-        .table
-        .insert(if directory { &DIRECTORY } else { &FILE }, key as u32)
-    {
+    match rt.table.insert(operations, key as u32) {
         Ok(fd) => Ok(fd.encode() as usize),
         Err(error) => {
             files.open.try_remove(key);
@@ -159,13 +177,37 @@ pub fn set_position(rt: &mut Runtime, place: Place, position: u64) {
 /// Notes where a listing goes on.
 pub fn set_cursor(rt: &mut Runtime, place: Place, next: Option<Cursor>) {
     if let Some(file) = at(rt, place) {
-        file.ended = next.is_none();
         file.position = next.unwrap_or(0);
+        file.ended = next.is_none();
     }
+}
+
+/// Gives what is mounted in a directory, once the volume's own entries have been given.
+pub fn list_mounted(rt: &mut Runtime, place: Place, into: Piece) -> Result<usize, Error> {
+    let Some(file) = at(rt, place).filter(|file| file.ended) else {
+        return Ok(0);
+    };
+    // SAFETY: the operation that the piece belongs to has not completed.
+    let into = unsafe { into.as_mut_slice() };
+    let mut packed = 0;
+    let given = usize::try_from(file.position).unwrap_or(usize::MAX);
+    for name in file.names.iter().skip(given) {
+        let room = into.get_mut(packed..).unwrap_or_default();
+        let Some(n) = pack(room, name, Kind::Directory) else {
+            break;
+        };
+        packed += n;
+        file.position += 1;
+    }
+    if packed == 0 && given < file.names.len() {
+        return Err(Error::Invalid);
+    }
+    Ok(packed)
 }
 
 /// See `soil_fs_open`.
 pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
     let bits = u32::try_from(flags).map_err(|_| Error::Invalid)?;
     let flags = OpenFlags::from_bits(bits).ok_or(Error::Invalid)?;
     if flags.contains(OpenFlags::DIRECTORY) {
@@ -175,21 +217,25 @@ pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
         directory: false,
         append: flags.contains(OpenFlags::APPEND),
     };
-    on_path(rt, path, token, then, |path| Work::Open(path, flags))
+    // A new file takes no link's place (POSIX, `O_CREAT` with `O_EXCL`).
+    let follow = !flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
+    start(
+        rt,
+        token,
+        then,
+        Walking::new(path, follow, Op::Open(flags))?,
+    )
 }
 
 /// See `soil_fs_directory`.
 pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
-    if let Some(names) = mounting::virtual_names(rt, path)? {
-        rt.new_token(token)?;
-        return insert(rt, What::Names(names), false, true).map_err(Into::into);
-    }
+    let token = rt.new_token(token)?;
     let then = Then::Descriptor {
         directory: true,
         append: false,
     };
     let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
-    on_path(rt, path, token, then, |path| Work::Open(path, flags))
+    start(rt, token, then, Walking::new(path, true, Op::Open(flags))?)
 }
 
 /// The volume, file and place of a descriptor of a file.
@@ -200,10 +246,8 @@ fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, Place), Error> 
         key,
         serial: file.serial,
     };
-    match file.what {
-        What::On(volume, id) => Ok((volume, id, place)),
-        What::Names(_) => Err(Error::WrongKind),
-    }
+    let (volume, id) = file.on.ok_or(Error::WrongKind)?;
+    Ok((volume, id, place))
 }
 
 /// How a transfer uses the position: not at all, or from where it is.
@@ -257,6 +301,20 @@ pub fn file_sync(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
     submit(rt, volume, token, Work::SyncFile(id), Then::Answer)
 }
 
+/// See `soil_file_stat`.
+pub fn file_stat(rt: &mut Runtime, fd: Fd, into: IntsPiece, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, token, Work::StatFile(id), Then::Fill(into))
+}
+
+/// See `soil_file_contents`.
+pub fn contents(rt: &mut Runtime, fd: Fd, into: IntsPiece, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, token, Work::Contents(id), Then::Fill(into))
+}
+
 /// See `soil_file_seek`.
 pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> Answer {
     let token = rt.new_token(token)?;
@@ -293,35 +351,15 @@ pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answ
     let token = rt.new_token(token)?;
     let key = rt.table.key_of(fd, &DIRECTORY)?;
     let file = file(rt, key).ok_or(Error::Closed)?;
-    let names = match &file.what {
-        What::On(volume, id) => {
-            let (volume, work) = (*volume, Work::List(*id, 0, into));
-            let place = Place {
-                key,
-                serial: file.serial,
-            };
-            return submit(rt, volume, token, work, Then::Listed(place));
-        }
-        What::Names(names) => names,
+    let place = Place {
+        key,
+        serial: file.serial,
     };
-    // SAFETY: the piece belongs to this call, which answers at once.
-    let into = unsafe { into.as_mut_slice() };
-    let mut packed = 0;
-    let mut next = file.position;
-    for name in names.iter().skip(next as usize) {
-        let Some(n) = pack(
-            into.get_mut(packed..).unwrap_or_default(),
-            name,
-            Kind::Directory,
-        ) else {
-            break;
-        };
-        packed += n;
-        next += 1;
+    match file.on {
+        Some((volume, id)) => {
+            let work = Work::List(id, 0, into, Rc::clone(&file.names));
+            submit(rt, volume, token, work, Then::Listed(place, into))
+        }
+        None => list_mounted(rt, place, into).map_err(Into::into),
     }
-    if packed == 0 && next < names.len() as u64 {
-        return Err(Error::Invalid.into());
-    }
-    file.position = next;
-    Ok(packed)
 }

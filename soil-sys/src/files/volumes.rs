@@ -1,16 +1,22 @@
 //! Volumes: the queue of jobs for each, and the requests of its fiber.
 
 use super::finished;
+use super::kinds::{self, Mount, Options};
 use super::open::Place;
-use super::worker::{Event, Failure, Port, Value, Work};
+use super::spec::Spec;
+use super::walk::Walking;
+use super::work::{Value, Work, code, detail, perform};
+use super::worker::{Event, Failure, LEAST_STREAM, Port, Wanted};
 use crate::disks::{Geometry, Request};
 use crate::error::Error;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use crate::ty::IntsPiece;
+use crate::ty::{IntsPiece, Piece};
 use ::fs::{BlockError, Clock};
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::String;
+use alloc::string::{String, ToString};
+use core::cell::Cell;
 use core::ptr::NonNull;
 
 /// How long jobs run on without a look at anything else, where the disk answers at once (the process).
@@ -41,10 +47,18 @@ pub enum Then {
         /// Bytes from the end.
         offset: i64,
     },
-    /// A directory's place moves on.
-    Listed(Place),
+    /// A directory's place moves on, and mount points go there after its last entry.
+    Listed(Place, Piece),
     /// The numbers are written there.
     Fill(IntsPiece),
+    /// The numbers are written there, and a text.
+    Describe(IntsPiece, Piece),
+    /// The text is written there.
+    Text(Piece),
+    /// It is forgotten again where that failed.
+    Mounted,
+    /// The volume is forgotten, or mounted again where it couldn't be given up.
+    Unmounted,
     /// One part of a `sync` of all volumes.
     Synced,
     /// Nobody waits for it.
@@ -59,16 +73,28 @@ pub struct Job {
     pub work: Work,
     /// And with the result.
     pub then: Then,
+    /// The path that it is about.
+    pub walking: Option<Box<Walking>>,
 }
 
-/// A volume on a disk.
+/// A job that is being done.
+struct Running {
+    token: u64,
+    then: Then,
+    walking: Option<Box<Walking>>,
+}
+
+/// A mounted volume.
 pub struct Volume {
-    /// The disk's name, for messages.
-    pub name: String,
+    /// What it is.
+    pub spec: Spec,
+    /// Its disk, and the fiber on which it lives.
     disk: Option<(usize, &'static Port)>,
+    /// The volume itself where it needs no disk.
+    alone: Option<Box<dyn ::fs::Volume>>,
     queue: VecDeque<Job>,
-    /// The job that the fiber does now.
-    running: Option<(u64, Then)>,
+    /// The job that is being done now.
+    running: Option<Running>,
     /// Requests of the fiber that the disk has not done.
     outstanding: usize,
     /// The first failure among them.
@@ -80,11 +106,12 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// On the disk called `name`, which is opened by the first job.
-    pub fn new(name: String) -> Volume {
+    /// What `spec` says, which is opened by the first job.
+    pub fn new(spec: Spec) -> Volume {
         Volume {
-            name,
+            spec,
             disk: None,
+            alone: None,
             queue: VecDeque::new(),
             running: None,
             outstanding: 0,
@@ -106,7 +133,21 @@ impl Volume {
 
     /// Whether anything was done on it.
     pub fn is_open(&self) -> bool {
-        self.disk.is_some()
+        self.disk.is_some() || self.alone.is_some()
+    }
+
+    /// The disk and the fiber, for others: the volume is over. What waits for it is handed over as well.
+    pub fn end(mut self) -> (Option<(usize, &'static Port)>, VecDeque<Job>) {
+        (self.disk.take(), core::mem::take(&mut self.queue))
+    }
+
+    /// Tells the job with this token, if it is under way, to end early where it can.
+    pub fn give_up(&mut self, token: u64) {
+        if let (Some(running), Some((_, port))) = (&self.running, self.disk)
+            && running.token == token
+        {
+            port.cancelled.set(true);
+        }
     }
 
     /// Puts a job at the end of the queue.
@@ -123,6 +164,7 @@ impl Volume {
                 token: 0,
                 work: Work::Sync,
                 then: Then::Nothing,
+                walking: None,
             };
             self.last_sync = self.push(job).is_ok();
         }
@@ -140,43 +182,73 @@ fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
     rt.files.as_deref_mut()?.volumes.get_mut(index)
 }
 
-/// Opens the disk of a volume and makes its fiber.
-fn open(rt: &mut Runtime, index: usize) -> Result<(usize, &'static Port), Failure> {
-    let fail = |error, detail| Failure { error, detail };
-    let Some(volume) = volume(rt, index) else {
-        return Err(fail(Error::Closed, String::new()));
-    };
-    if let Some(disk) = volume.disk {
-        return Ok(disk);
-    }
-    let name = volume.name.clone();
+/// How volumes are mounted on this machine.
+fn options(read_only: bool) -> Options {
     let memory = Current::memory().first().copied().unwrap_or(0);
-    let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
-    };
-    let Some(disk) = disks.find(&name) else {
-        return Err(fail(Error::NoDevice, disks.missing(&name)));
-    };
-    let geometry: Geometry = disks
-        .acquire(disk, report)
-        .map_err(|(error, detail)| fail(error, detail))?;
-    let cache = if memory < SMALL_MACHINE {
+    let cache_bytes = if memory < SMALL_MACHINE {
         64 << 10
     } else {
         256 << 10
     };
-    let Some(port) = Port::new(geometry, cache, &CLOCK) else {
-        disks.release(disk);
+    Options {
+        read_only,
+        cache_bytes,
+        stream_bytes: cache_bytes.max(LEAST_STREAM),
+        clock: &CLOCK,
+    }
+}
+
+/// Opens the disk of a volume and makes its fiber, or makes the volume where it needs none.
+fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
+    let fail = |error, detail| Failure { error, detail };
+    let Some(volume) = volume(rt, index) else {
+        return Err(fail(Error::Closed, String::new()));
+    };
+    if volume.is_open() {
+        return Ok(());
+    }
+    let spec = volume.spec.clone();
+    let options = options(spec.read_only);
+    if !spec.is_on_disk() {
+        let name = spec.kind.as_deref().unwrap_or_default();
+        let kind = kinds::find(&rt.kinds, name).map_err(|line| fail(Error::Unsupported, line))?;
+        if let Mount::Alone(mount) = kind.mount {
+            let mounted = mount(&spec.source, &options);
+            let mounted = mounted.map_err(|failure| fail(code(failure.error), failure.detail))?;
+            if let Some(volume) = self::volume(rt, index) {
+                volume.alone = Some(mounted);
+            }
+        }
+        return Ok(());
+    }
+    let wanted = Wanted {
+        partition: spec.disk().1.map(ToString::to_string),
+        kind: spec.kind.clone(),
+        options,
+        kinds: rt.kinds.clone(),
+    };
+    let name = spec.disk().0;
+    let Some(disks) = rt.disks.as_deref_mut() else {
+        return Err(fail(Error::NoDevice, String::new()));
+    };
+    let Some(disk) = disks.find(name) else {
+        return Err(fail(Error::NoDevice, disks.missing(name)));
+    };
+    let geometry: Geometry = disks
+        .acquire(disk, report)
+        .map_err(|(error, detail)| fail(error, detail))?;
+    let spare = rt.files.as_deref_mut().and_then(|files| files.spare.pop());
+    let Some(port) = spare.or_else(|| Port::new(geometry)) else {
+        if let Some(disks) = rt.disks.as_deref_mut() {
+            disks.release(disk);
+        }
         return Err(fail(Error::OutOfMemory, String::new()));
     };
-    if let Some(volume) = rt
-        .files
-        .as_deref_mut()
-        .and_then(|files| files.volumes.get_mut(index))
-    {
+    port.prepare(geometry, wanted);
+    if let Some(volume) = self::volume(rt, index) {
         volume.disk = Some((disk, port));
     }
-    Ok((disk, port))
+    Ok(())
 }
 
 /// The disk has done a request of a volume; its tag is the volume's index.
@@ -226,19 +298,56 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
         let Some(job) = volume.queue.pop_front() else {
             return;
         };
-        volume.running = Some((job.token, job.then));
-        match open(rt, index) {
-            Err(failure) => done(rt, index, Err(failure)),
-            Ok((_, port)) => {
-                let work = rt
-                    .files
-                    .as_deref_mut()
-                    .map(|files| files.place(job.work, job.then));
-                let event = work.and_then(|work| port.start(work));
-                drive(rt, index, event, until);
-            }
+        volume.running = Some(Running {
+            token: job.token,
+            then: job.then,
+            walking: job.walking,
+        });
+        if matches!(job.work, Work::Unmount) && is_used(rt, index) {
+            let failure = Failure {
+                error: Error::Busy,
+                detail: String::from("files on it are open"),
+            };
+            done(rt, index, Err(failure));
+        } else if let Err(failure) = open(rt, index) {
+            done(rt, index, Err(failure));
+        } else {
+            begin(rt, index, job.work, job.then, until);
         }
     }
+}
+
+/// Whether a descriptor stands for something on the volume.
+fn is_used(rt: &Runtime, index: usize) -> bool {
+    rt.files
+        .as_deref()
+        .is_some_and(|files| files.has_open(index))
+}
+
+/// Does a job on its volume, which is open.
+fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    let work = files.place(work, then);
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    if let Some((_, port)) = volume.disk {
+        let event = port.start(work);
+        return drive(rt, index, event, until);
+    }
+    let Some(mut alone) = volume.alone.take() else {
+        return;
+    };
+    let result = perform(&mut *alone, work, &Cell::new(false)).map_err(|error| Failure {
+        error: code(error),
+        detail: detail(&*alone, error),
+    });
+    if let Some(volume) = self::volume(rt, index) {
+        volume.alone = Some(alone);
+    }
+    done(rt, index, result);
 }
 
 /// Serves the fiber's requests until it has to wait, has done its job, or time is up.
@@ -339,19 +448,25 @@ impl Outcome {
     }
 }
 
-/// The fiber has done its job.
+/// A job is done.
 fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
     let Some(volume) = volume(rt, index) else {
         return;
     };
-    let Some((token, then)) = volume.running.take() else {
+    let Some(running) = volume.running.take() else {
         return;
     };
+    let label = volume.spec.label();
     let result = result.map_err(|mut failure| {
-        if !failure.detail.is_empty() && !failure.detail.contains(volume.name.as_str()) {
-            failure.detail = alloc::format!("disk {}: {}", volume.name, failure.detail);
+        if !failure.detail.is_empty() && !failure.detail.contains(label.as_str()) {
+            failure.detail = alloc::format!("{label}: {}", failure.detail);
         }
         failure
     });
-    finished(rt, index, token, then, result);
+    let Running {
+        token,
+        then,
+        walking,
+    } = running;
+    finished(rt, index, token, then, walking, result);
 }

@@ -1,70 +1,23 @@
 //! The fiber that owns a volume: it mounts it, and then does one job after the other. Where the file system needs the disk, [`Port`]
 //! suspends the fiber with the request, and whoever drives it (`super::drive`) resumes it with the result.
 
+use super::kinds::{Kind, Mount, Options, find, probe};
+use super::work::{Value, Work, code, detail, perform};
 use crate::disks::Geometry;
 use crate::fiber::Context;
-use crate::ty::Piece;
-use ::fs::{Block, BlockError, Cursor, DirEntry, Error, FileId, Health, Kind, MountError};
-use ::fs::{OpenFlags, Space, Stat, Volume, fat};
+use ::fs::{Block, BlockError, MountError, Volume};
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::String;
+use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell};
 use core::ptr::NonNull;
 
+/// Bytes that tell file systems apart.
+const START: usize = 4096;
+
 /// The least bytes of a stream's buffer: in the process each request to the disk goes through another thread of Linux's.
-const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
-
-/// What a worker is asked to do.
-pub enum Work {
-    /// Mounts the volume; every other job does it as well where it is still to be done.
-    Mount,
-    /// Opens a file or directory.
-    Open(String, OpenFlags),
-    /// Closes one.
-    Close(FileId),
-    /// Reads from an offset.
-    Read(FileId, u64, Piece),
-    /// Writes at an offset; the value is where it ended.
-    Write(FileId, u64, Piece),
-    /// The size of a file.
-    Size(FileId),
-    /// Sets it.
-    Truncate(FileId, u64),
-    /// Makes a file durable.
-    SyncFile(FileId),
-    /// What is known of a name.
-    Stat(String),
-    /// Packs entries from a place on.
-    List(FileId, Cursor, Piece),
-    /// Makes a directory.
-    Mkdir(String),
-    /// Removes one.
-    Rmdir(String),
-    /// Renames.
-    Rename(String, String),
-    /// Removes a file.
-    Unlink(String),
-    /// Makes everything durable.
-    Sync,
-    /// The room there is.
-    Space,
-}
-
-/// What a job gave.
-pub enum Value {
-    /// A number, mostly of bytes.
-    Number(u64),
-    /// Bytes written, and where the file's position is afterwards.
-    Written(usize, u64),
-    /// An open file or directory.
-    File(FileId),
-    /// What is known of a name.
-    Stat(Stat),
-    /// The room there is.
-    Space(Space),
-    /// Bytes packed, and where to go on.
-    Listed(usize, Option<Cursor>),
-}
+pub const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
 
 /// Why a job failed: code, and a line where there is more to say.
 pub struct Failure {
@@ -88,29 +41,38 @@ pub enum Event {
     Flush,
 }
 
+/// What is to be mounted.
+pub struct Wanted {
+    /// The file system's name; none: what is found.
+    pub kind: Option<String>,
+    /// The partition's number or label; none: the whole disk.
+    pub partition: Option<String>,
+    /// How.
+    pub options: Options,
+    /// The file systems there are.
+    pub kinds: Vec<Kind>,
+}
+
 /// How the fiber and its driver talk; both run on one thread, in turns.
 pub struct Port {
     context: OnceCell<Box<Context>>,
-    geometry: Geometry,
-    cache_bytes: usize,
-    clock: &'static ::fs::Clock,
+    geometry: Cell<Geometry>,
+    wanted: Cell<Option<Wanted>>,
+    /// Whoever waits for the job that is being done has given up.
+    pub cancelled: Cell<bool>,
     work: Cell<Option<Work>>,
     event: Cell<Option<Event>>,
     reply: Cell<Result<(), BlockError>>,
 }
 
 impl Port {
-    /// A worker for a disk, which will begin with its first job. It stays for good: volumes are not taken away. `None`: no memory.
-    pub fn new(
-        geometry: Geometry,
-        cache_bytes: usize,
-        clock: &'static ::fs::Clock,
-    ) -> Option<&'static Port> {
+    /// A worker, which stays for good and can be used for one volume after the other. `None`: no memory.
+    pub fn new(geometry: Geometry) -> Option<&'static Port> {
         let port: &'static Port = Box::leak(Box::new(Port {
             context: OnceCell::new(),
-            geometry,
-            cache_bytes,
-            clock,
+            geometry: Cell::new(geometry),
+            wanted: Cell::new(None),
+            cancelled: Cell::new(false),
             work: Cell::new(None),
             event: Cell::new(None),
             reply: Cell::new(Ok(())),
@@ -123,12 +85,19 @@ impl Port {
 
     /// The disk's.
     pub fn geometry(&self) -> Geometry {
-        self.geometry
+        self.geometry.get()
+    }
+
+    /// The next job mounts this, on such a disk; nothing is mounted.
+    pub fn prepare(&self, geometry: Geometry, wanted: Wanted) {
+        self.geometry.set(geometry);
+        self.wanted.set(Some(wanted));
     }
 
     /// Starts a job; the fiber was `Done` or is new.
     pub fn start(&self, work: Work) -> Option<Event> {
         self.work.set(Some(work));
+        self.cancelled.set(false);
         self.resume(Ok(()))
     }
 
@@ -160,15 +129,15 @@ unsafe impl Send for Disk {}
 
 impl Block for Disk {
     fn sector_size(&self) -> usize {
-        self.0.geometry.sector_size
+        self.0.geometry().sector_size
     }
 
     fn sectors(&self) -> u64 {
-        self.0.geometry.sectors
+        self.0.geometry().sectors
     }
 
     fn read_only(&self) -> bool {
-        self.0.geometry.read_only
+        self.0.geometry().read_only
     }
 
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
@@ -220,157 +189,71 @@ fn job(
     volume: &mut Option<Box<dyn Volume>>,
     work: Work,
 ) -> Result<Value, Failure> {
-    let volume = match volume {
+    let mounted = match volume {
         Some(volume) => volume,
         // What was never mounted has nothing to be written back.
-        None if matches!(work, Work::Sync) => return Ok(Value::Number(0)),
-        None => {
-            let options = fat::Options {
-                read_only: false,
-                clock: Some(port.clock),
-                cache_bytes: port.cache_bytes,
-                stream_bytes: port.cache_bytes.max(LEAST_STREAM),
-            };
-            let mounted = fat::mount(Box::new(Disk(port)), options);
-            volume.insert(mounted.map_err(|MountError { error, detail }| Failure {
-                error: code(error),
-                detail,
-            })?)
-        }
+        None if matches!(work, Work::Sync | Work::Unmount) => return Ok(Value::Number(0)),
+        None => volume.insert(mount(port)?),
     };
-    perform(&mut **volume, work).map_err(|error| {
-        let detail = match volume.health() {
-            Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,
-            _ => String::new(),
-        };
-        Failure {
-            error: code(error),
-            detail,
-        }
-    })
+    let is_last = matches!(work, Work::Unmount);
+    let work = if is_last { Work::Sync } else { work };
+    let result = perform(&mut **mounted, work, &port.cancelled).map_err(|error| Failure {
+        error: code(error),
+        detail: detail(&**mounted, error),
+    });
+    // A corrupt volume writes nothing any more, and can be given up.
+    if is_last && (result.is_ok() || mounted.health() != ::fs::Health::Writable) {
+        *volume = None;
+        return Ok(Value::Number(0));
+    }
+    result
 }
 
-fn perform(volume: &mut dyn Volume, work: Work) -> Result<Value, Error> {
-    let done = |()| Value::Number(0);
-    match work {
-        Work::Mount => Ok(Value::Number(0)),
-        Work::Open(path, flags) => volume.open(&path, flags).map(Value::File),
-        Work::Close(file) => volume.close(file).map(done),
-        Work::Read(file, offset, into) => {
-            // SAFETY: the operation that the piece belongs to completes after this.
-            let into = unsafe { into.as_mut_slice() };
-            volume
-                .read_at(file, offset, into)
-                .map(|n| Value::Number(n as u64))
-        }
-        Work::Write(file, offset, from) => {
-            // SAFETY: as above.
-            let from = unsafe { from.as_mut_slice() };
-            let append = offset == u64::MAX;
-            let n = volume.write_at(file, if append { 0 } else { offset }, from)?;
-            let end = if append {
-                volume.size(file)?
-            } else {
-                offset.saturating_add(n as u64)
-            };
-            Ok(Value::Written(n, end))
-        }
-        Work::Size(file) => volume.size(file).map(Value::Number),
-        Work::Truncate(file, size) => volume.truncate(file, size).map(done),
-        Work::SyncFile(file) => volume.sync_file(file).map(done),
-        Work::Stat(path) => volume.stat(&path).map(Value::Stat),
-        Work::List(file, from, into) => list(volume, file, from, into),
-        Work::Mkdir(path) => volume.mkdir(&path).map(done),
-        Work::Rmdir(path) => volume.rmdir(&path).map(done),
-        Work::Rename(from, to) => volume.rename(&from, &to).map(done),
-        Work::Unlink(path) => volume.unlink(&path).map(done),
-        Work::Sync => volume.sync().map(done),
-        Work::Space => volume.space().map(Value::Space),
-    }
-}
-
-/// Packs as many entries as fit.
-fn list(volume: &mut dyn Volume, file: FileId, from: Cursor, into: Piece) -> Result<Value, Error> {
-    // SAFETY: the operation that the piece belongs to completes after this.
-    let into = unsafe { into.as_mut_slice() };
-    let mut packed = 0;
-    let mut full = false;
-    let mut next = Some(from);
-    while let Some(cursor) = next
-        && packed == 0
-        && !full
-    {
-        next = volume.list(file, cursor, &mut |entry| {
-            let DirEntry { name, stat } = entry;
-            let n = pack(into.get_mut(packed..).unwrap_or_default(), name, stat.kind);
-            packed += n.unwrap_or(0);
-            full = n.is_none();
-            !full
-        })?;
-    }
-    if full && packed == 0 {
-        Err(Error::Invalid)
-    } else {
-        Ok(Value::Listed(packed, next))
-    }
-}
-
-/// The code of a file system's failure.
-fn code(error: Error) -> crate::error::Error {
-    use crate::error::Error as To;
-    match error {
-        Error::Invalid => To::Invalid,
-        Error::Closed => To::Closed,
-        Error::NotFound => To::NotFound,
-        Error::Exists => To::Exists,
-        Error::NotDirectory => To::NotDirectory,
-        Error::IsDirectory => To::IsDirectory,
-        Error::NotEmpty => To::NotEmpty,
-        Error::NoSpace => To::NoSpace,
-        Error::ReadOnly => To::ReadOnly,
-        Error::InvalidName => To::InvalidName,
-        Error::NameTooLong => To::NameTooLong,
-        Error::TooLarge => To::TooLarge,
-        Error::Corrupt => To::Corrupt,
-        Error::Io => To::Io,
-        Error::Busy => To::Busy,
-        Error::Unsupported => To::Unsupported,
-        // A file marked read-only, or a descriptor opened without writing.
-        Error::PermissionDenied => To::ReadOnly,
-        Error::OutOfMemory => To::OutOfMemory,
-        Error::TooManyOpen => To::TooManyOpen,
-        Error::TooManyLinks => To::TooManyLinks,
-        Error::CrossVolume => To::CrossVolume,
-    }
-}
-
-/// Writes an entry as kind, length and name; its length, if it fits.
-pub fn pack(into: &mut [u8], name: &str, kind: Kind) -> Option<usize> {
-    let kind = match kind {
-        Kind::File => crate::abi::ENTRY_FILE,
-        Kind::Directory => crate::abi::ENTRY_DIRECTORY,
-        Kind::Symlink => crate::abi::ENTRY_SYMLINK,
+/// Mounts what is wanted.
+fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
+    let fail = |error, detail| Failure { error, detail };
+    let refused = |MountError { error, detail }| fail(code(error), detail);
+    let Some(wanted) = port.wanted.take() else {
+        return Err(fail(crate::error::Error::NoDevice, String::new()));
     };
-    let total = 3 + name.len();
-    let [place, low, high, text @ ..] = into.get_mut(..total)? else {
-        return None;
-    };
-    *place = kind as u8;
-    [*low, *high] = u16::try_from(name.len()).ok()?.to_le_bytes();
-    text.copy_from_slice(name.as_bytes());
-    Some(total)
+    let mounted = mount_as(port, &wanted);
+    port.wanted.set(Some(wanted));
+    mounted.map_err(refused)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::{Kind, pack};
-
-    #[test]
-    fn packs_what_fits() {
-        let mut into = [0xff; 8];
-        assert_eq!(pack(&mut into, "abcde", Kind::Directory), Some(8));
-        assert_eq!(into, [1, 5, 0, b'a', b'b', b'c', b'd', b'e']);
-        assert_eq!(pack(&mut into, "abcdef", Kind::File), None);
-        assert_eq!(pack(&mut [], "", Kind::File), None);
+fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, MountError> {
+    let mut disk = Box::new(Disk(port)) as super::kinds::Disk;
+    if let Some(partition) = &wanted.partition {
+        return Err(unsupported(format!("partition {partition}")));
     }
+    let name = match &wanted.kind {
+        Some(name) => name.as_str(),
+        None => probe(&start(&mut *disk)?),
+    };
+    let kind = find(&wanted.kinds, name).map_err(unsupported)?;
+    match kind.mount {
+        Mount::Disk(mount) => mount(disk, &wanted.options),
+        Mount::Alone(mount) => mount("", &wanted.options),
+    }
+}
+
+fn unsupported(detail: String) -> MountError {
+    MountError {
+        error: ::fs::Error::Unsupported,
+        detail,
+    }
+}
+
+/// The first bytes of a disk.
+fn start(disk: &mut dyn Block) -> Result<Vec<u8>, MountError> {
+    let sector = disk.sector_size().max(1);
+    let sectors = (START / sector)
+        .max(1)
+        .min(usize::try_from(disk.sectors()).unwrap_or(usize::MAX));
+    let mut start = alloc::vec![0; sectors * sector];
+    disk.read(0, &mut start).map_err(|error| MountError {
+        error: error.into(),
+        detail: String::new(),
+    })?;
+    Ok(start)
 }

@@ -1,0 +1,143 @@
+//! The file systems that a program has. FAT comes with files; each other one is named by nothing but the function that registers it,
+//! which one sublibrary calls when the program starts, so that the others' images don't carry it.
+
+use crate::error::{Answer, Error};
+use crate::runtime::Runtime;
+use ::fs::{Block, Clock, MountError, Volume, fat};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+
+/// How a volume is mounted.
+#[derive(Clone, Copy)]
+pub struct Options {
+    /// Nothing is written.
+    pub read_only: bool,
+    /// Bytes for what is read again and again.
+    pub cache_bytes: usize,
+    /// Bytes of each buffer for what is read or written in one go.
+    pub stream_bytes: usize,
+    /// Where times come from.
+    pub clock: &'static Clock,
+}
+
+/// A disk for a file system.
+pub type Disk = Box<dyn Block + Send>;
+/// What mounting gives.
+pub type Mounted = Result<Box<dyn Volume>, MountError>;
+
+/// How a file system gets its volumes.
+#[derive(Clone, Copy)]
+pub enum Mount {
+    /// From a disk.
+    Disk(fn(Disk, &Options) -> Mounted),
+    /// From what stands after the colon. Its calls don't wait for a device.
+    Alone(fn(&str, &Options) -> Mounted),
+}
+
+/// A file system.
+#[derive(Clone, Copy)]
+pub struct Kind {
+    /// As it is called in `SOIL_MOUNT`.
+    pub name: &'static str,
+    /// See [`Mount`].
+    pub mount: Mount,
+}
+
+/// FAT.
+pub const FAT: Kind = Kind {
+    name: "fat",
+    mount: Mount::Disk(|disk, options| {
+        let options = fat::Options {
+            read_only: options.read_only,
+            clock: Some(options.clock),
+            cache_bytes: options.cache_bytes,
+            stream_bytes: options.stream_bytes,
+        };
+        fat::mount(disk, options)
+    }),
+};
+
+/// What there can be, and what has to be in the program's `libraries` for it.
+const LIBRARIES: [(&str, &str); 5] = [
+    ("fat", "soil"),
+    ("ext4", "soil.ext4"),
+    ("tar", "soil.tar"),
+    ("memory", "soil.memory"),
+    ("host", "soil"),
+];
+
+/// Whether there is a file system of that name at all.
+pub fn exists(name: &str) -> bool {
+    LIBRARIES.iter().any(|(known, _)| *known == name)
+}
+
+/// The file system called `name`; why not, in one line.
+pub fn find(kinds: &[Kind], name: &str) -> Result<Kind, String> {
+    if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
+        return Ok(*kind);
+    }
+    Err(match LIBRARIES.iter().find(|(known, _)| *known == name) {
+        Some(("host", _)) => {
+            "host directories are the process form's: give the image a disk, or memory".into()
+        }
+        Some((_, library)) => {
+            format!("this program has no {name}: add {library} to (libraries …) in its dune file")
+        }
+        None => {
+            format!("no file system is called {name}: there are fat, ext4, tar, memory and host")
+        }
+    })
+}
+
+/// Adds a file system to those that the program has; once is enough.
+pub fn register(rt: &mut Runtime, kind: Kind) -> Answer {
+    if !rt.kinds.iter().any(|other| other.name == kind.name) {
+        rt.kinds.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        rt.kinds.push(kind);
+    }
+    Ok(0)
+}
+
+/// What seems to be on a disk that begins with `start`: FAT unless something else is sure.
+pub fn probe(start: &[u8]) -> &'static str {
+    // The magic number in the superblock at 1024; "ustar" in the first header.
+    if start.get(1080..1082) == Some(&[0x53, 0xef]) {
+        "ext4"
+    } else if start.get(257..262) == Some(b"ustar") {
+        "tar"
+    } else {
+        "fat"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAT, find, probe};
+    use std::vec;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert!(find(&[FAT], "fat").is_ok());
+        for (name, text) in [
+            ("ext4", "soil.ext4"),
+            ("host", "process"),
+            ("ext9", "fat, ext4"),
+        ] {
+            let line = find(&[FAT], name).err().expect("missing");
+            assert!(line.contains(text) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn looks_at_the_start() {
+        let mut start = vec![0; 4096];
+        assert_eq!(probe(&start), "fat");
+        start[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        assert_eq!(probe(&start), "ext4");
+        start.truncate(512);
+        start[257..262].copy_from_slice(b"ustar");
+        assert_eq!(probe(&start), "tar");
+        assert_eq!(probe(&[]), "fat");
+    }
+}

@@ -1,0 +1,123 @@
+//! The words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
+
+use super::kinds;
+use alloc::format;
+use alloc::string::{String, ToString};
+
+/// What is mounted where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// An absolute path.
+    pub point: String,
+    /// The file system; none: what is found on the disk.
+    pub kind: Option<String>,
+    /// A disk's name, with `/` and a partition's number or label if it is on one; for other kinds what they want.
+    pub source: String,
+    /// Nothing is written.
+    pub read_only: bool,
+}
+
+impl Spec {
+    /// Reads one word.
+    pub fn parse(word: &str) -> Result<Spec, String> {
+        let wrong = || {
+            format!(
+                "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, with ,ro at its end to read only"
+            )
+        };
+        let (point, what) = word.split_once('=').ok_or_else(wrong)?;
+        let (what, read_only) = match what.strip_suffix(",ro") {
+            Some(what) => (what, true),
+            None => (what, false),
+        };
+        let (kind, source) = match what.split_once(':') {
+            Some((kind, source)) => (Some(kind), source),
+            // The one kind that needs no source.
+            None if what == "memory" => (Some(what), ""),
+            None => (None, what),
+        };
+        if let Some(kind) = kind
+            && !kinds::exists(kind)
+        {
+            return kinds::find(&[], kind)
+                .map_or_else(|line| Err(format!("\"{word}\": {line}")), |_| Err(wrong()));
+        }
+        if !point.starts_with('/') || source.is_empty() && kind != Some("memory") {
+            return Err(wrong());
+        }
+        Ok(Spec {
+            point: point.to_string(),
+            kind: kind.map(ToString::to_string),
+            source: source.to_string(),
+            read_only,
+        })
+    }
+
+    /// The disk, and the partition of it.
+    pub fn disk(&self) -> (&str, Option<&str>) {
+        match self.source.split_once('/') {
+            Some((disk, partition)) => (disk, Some(partition)),
+            None => (&self.source, None),
+        }
+    }
+
+    /// Whether it is on a disk, and not memory or a folder.
+    pub fn is_on_disk(&self) -> bool {
+        !matches!(self.kind.as_deref(), Some("memory" | "host"))
+    }
+
+    /// How messages call it.
+    pub fn label(&self) -> String {
+        if self.is_on_disk() {
+            format!("disk {}", self.source)
+        } else {
+            let kind = self.kind.as_deref().unwrap_or_default();
+            format!("{} ({kind} {})", self.point, self.source)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Spec;
+    use proptest::prelude::{any, proptest};
+    use std::string::String;
+
+    #[test]
+    fn reads_mounts() {
+        let spec = Spec::parse("/data=fat:disk0").expect("valid");
+        assert_eq!(
+            (spec.point.as_str(), spec.kind.as_deref(), spec.disk()),
+            ("/data", Some("fat"), ("disk0", None))
+        );
+        let spec = Spec::parse("/data=ext4:disk0/2,ro").expect("valid");
+        assert_eq!((spec.disk(), spec.read_only), (("disk0", Some("2")), true));
+        let spec = Spec::parse("/data=disk0/my label").expect("valid");
+        assert_eq!(
+            (spec.kind.as_deref(), spec.disk()),
+            (None, ("disk0", Some("my label")))
+        );
+        let spec = Spec::parse("/tmp=memory:16M").expect("valid");
+        assert!(!spec.is_on_disk() && spec.label() == "/tmp (memory 16M)");
+        assert!(Spec::parse("/tmp=memory").is_ok());
+        for wrong in [
+            "",
+            "data=fat:disk0",
+            "/data",
+            "/data=ext9:x",
+            "/data=fat:",
+            "/data=",
+            "/data=,ro",
+        ] {
+            let line = Spec::parse(wrong).expect_err(wrong);
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_panics(word in any::<String>()) {
+            let _ = Spec::parse(&word).map(|spec| (spec.label(), spec.disk().1.is_some()));
+        }
+    }
+}
