@@ -52,7 +52,7 @@ let rec find_path ~root path ~is_directory =
   | { kind = Directory; _ } when is_directory ->
       find_path ~root (path ^ "/index.html") ~is_directory:false
   | { kind = Directory; _ } -> Moved (path ^ "/")
-  | { kind = File; _ } -> Missing
+  | { kind = File | Symlink; _ } -> Missing
   | exception
       Soil.Error { code = Not_found | Not_directory | Invalid | Invalid_name | Name_too_long; _ } ->
       Missing

@@ -1,7 +1,29 @@
 type mode = Read | Write | Truncate | Create | Append
-type kind = File | Directory
-type stat = { kind : kind; size : int; modified : float; read_only : bool }
+type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
+type kind = File | Directory | Symlink
+
+type stat = {
+  kind : kind;
+  size : int;
+  modified : float;
+  accessed : float;
+  changed : float;
+  links : int;
+  inode : int;
+  read_only : bool;
+}
+
 type space = { total : int; free : int }
+type health = Writable | Read_only | Corrupt of string
+
+type volume = {
+  point : string;
+  source : string;
+  health : health;
+  total : int;
+  free : int;
+  unit_size : int;
+}
 
 let operation = Scheduler.operation
 let describe (d : Descriptor.t) = d.path
@@ -42,20 +64,31 @@ let io =
     describe;
   }
 
-let flags mode =
-  let open Soil_raw in
+let flags mode : flag list =
   match mode with
-  | Read -> open_read
-  | Write -> open_read lor open_write lor open_create
-  | Truncate -> open_read lor open_write lor open_create lor open_truncate
-  | Create -> open_read lor open_write lor open_create lor open_exclusive
-  | Append -> open_read lor open_write lor open_create lor open_append
+  | Read -> [ `Read ]
+  | Write -> [ `Read; `Write; `Create ]
+  | Truncate -> [ `Read; `Write; `Create; `Truncate ]
+  | Create -> [ `Read; `Write; `Create; `Exclusive ]
+  | Append -> [ `Read; `Write; `Create; `Append ]
 
-let open_ ?(mode = Read) path =
-  let submit token = Soil_raw_files.fs_open path (flags mode) token in
+let number_of_flag =
+  let open Soil_raw in
+  function
+  | `Read -> open_read
+  | `Write -> open_write
+  | `Create -> open_create
+  | `Exclusive -> open_exclusive
+  | `Truncate -> open_truncate
+  | `Append -> open_append
+
+let open_ ?(mode = Read) ?flags:given path =
+  let chosen = match given with Some given -> given | None -> flags mode in
+  let number = List.fold_left (fun sum flag -> sum lor number_of_flag flag) 0 chosen in
+  let submit token = Soil_raw_files.fs_open path number token in
   Descriptor.make ~path io File (operation ~operation:"open" ~subject:path submit)
 
-let with_file ?mode path f = Descriptor.closing (open_ ?mode path) f
+let with_file ?mode ?flags path f = Descriptor.closing (open_ ?mode ?flags path) f
 
 let file_operation name (d : Descriptor.t) submit =
   Descriptor.need File d name;
@@ -117,6 +150,7 @@ let pwrite_from d ~position b off len =
 
 let from_start = 0
 let from_position = 1
+let from_end = 2
 
 let seek_from name whence offset (d : Descriptor.t) =
   file_operation name d (fun token -> Soil_raw_files.file_seek d.handle offset whence token)
@@ -125,6 +159,7 @@ let seek d position =
   check_position "seek" position;
   ignore (seek_from "seek" from_start position d)
 
+let seek_end d offset = seek_from "seek" from_end offset d
 let position d = seek_from "position" from_position 0 d
 
 let truncate (d : Descriptor.t) size =
@@ -138,7 +173,11 @@ let sync (d : Descriptor.t) =
 (* Directories *)
 
 let directory_io = Descriptor.no_io describe
-let kind_of_number n = if n = Soil_raw.entry_directory then Directory else File
+
+let kind_of_number n =
+  if n = Soil_raw.entry_directory then Directory
+  else if n = Soil_raw.entry_symlink then Symlink
+  else File
 
 (* Packed entries: kind, length of the name in two bytes, the low one first, name. *)
 let iter_packed b length f =
@@ -152,43 +191,68 @@ let iter_packed b length f =
   in
   go 0
 
-let iter path f =
-  let subject = path and name = "list" in
+let with_directory path f =
   let submit token = Soil_raw_files.fs_directory path token in
-  let handle = operation ~operation:name ~subject submit in
-  Descriptor.closing (Descriptor.make ~path directory_io Directory handle) @@ fun d ->
-  let next () =
-    Pool.with_buffer @@ fun b ->
-    let submit token = Soil_raw_files.directory_next d.handle b Pool.size token in
-    let n = operation ~operation:name ~subject submit in
-    let packed = Bytes.create n in
-    Pool.to_bytes b 0 packed 0 n;
-    packed
-  in
+  let handle = operation ~operation:"list" ~subject:path submit in
+  Descriptor.closing (Descriptor.make ~path directory_io Directory handle) f
+
+(* The next entries, packed; none at the end. *)
+let next_entries (d : Descriptor.t) =
+  Pool.with_buffer @@ fun b ->
+  let submit token = Soil_raw_files.directory_next d.handle b Pool.size token in
+  let n = operation ~operation:"list" ~subject:d.path submit in
+  let packed = Bytes.create n in
+  Pool.to_bytes b 0 packed 0 n;
+  packed
+
+let iter path f =
+  with_directory path @@ fun d ->
   let rec go () =
-    let packed = next () in
+    let packed = next_entries d in
     if Bytes.length packed > 0 then (
-      iter_packed packed (Bytes.length packed) (fun name kind ->
-          if name <> "." && name <> ".." then f name kind);
+      iter_packed packed (Bytes.length packed) f;
       go ())
   in
   go ()
+
+let with_entries path f =
+  with_directory path @@ fun d ->
+  let rec more () =
+    let packed = next_entries d in
+    if Bytes.length packed = 0 then Seq.Nil
+    else
+      let entries = ref [] in
+      iter_packed packed (Bytes.length packed) (fun name kind ->
+          entries := (name, kind) :: !entries);
+      Seq.append (List.to_seq (List.rev !entries)) more ()
+  in
+  f (Seq.once more)
 
 let list path =
   let entries = ref [] in
   iter path (fun name kind -> entries := (name, kind) :: !entries);
   List.sort (fun (a, _) (b, _) -> String.compare a b) !entries
 
-let stat path =
-  let numbers = Scheduler.create_ints 4 in
-  let submit token = Soil_raw_files.fs_stat path numbers token in
-  ignore (operation ~operation:"stat" ~subject:path submit);
+let get_stat name subject fill =
+  let numbers = Scheduler.create_ints 9 in
+  ignore (operation ~operation:name ~subject (fun token -> fill numbers token));
   {
     size = numbers.{0};
     kind = kind_of_number numbers.{1};
-    modified = float_of_int numbers.{2};
-    read_only = numbers.{3} = 1;
+    modified = float_of_int numbers.{2} +. (float_of_int numbers.{3} *. 1e-9);
+    accessed = float_of_int numbers.{4};
+    changed = float_of_int numbers.{5};
+    links = numbers.{6};
+    inode = numbers.{7};
+    read_only = numbers.{8} = 1;
   }
+
+let stat path = get_stat "stat" path (fun b token -> Soil_raw_files.fs_stat path 1 b token)
+let lstat path = get_stat "lstat" path (fun b token -> Soil_raw_files.fs_stat path 0 b token)
+
+let stat_file (d : Descriptor.t) =
+  Descriptor.need File d "stat";
+  get_stat "stat" d.path (fun b token -> Soil_raw_files.file_stat d.handle b token)
 
 let exists path =
   match stat path with
@@ -215,22 +279,108 @@ let rmdir path =
 let unlink path =
   path_operation "unlink" path (fun path token -> Soil_raw_files.fs_unlink path token)
 
-let rename a b =
-  let submit token = Soil_raw_files.fs_rename a b token in
-  ignore (operation ~operation:"rename" ~subject:(a ^ " to " ^ b) submit)
+let on_two name a b raw =
+  ignore (operation ~operation:name ~subject:(a ^ " to " ^ b) (fun token -> raw a b token))
+
+let rename a b = on_two "rename" a b (fun a b token -> Soil_raw_files.fs_rename a b token)
+let link a b = on_two "link" a b (fun a b token -> Soil_raw_files.fs_link a b token)
+
+let symlink ~target path =
+  path_operation "symlink" path (fun path token -> Soil_raw_files.fs_symlink target path token)
+
+let longest_path = 4096
+
+let text name path raw =
+  Pool.with_buffer @@ fun b ->
+  let submit token = raw path b longest_path token in
+  let n = min longest_path (operation ~operation:name ~subject:path submit) in
+  let text = Bytes.create n in
+  Pool.to_bytes b 0 text 0 n;
+  Bytes.unsafe_to_string text
+
+let readlink path =
+  text "readlink" path (fun path b len token -> Soil_raw_files.fs_readlink path b len token)
+
+let realpath path =
+  text "realpath" path (fun path b len token -> Soil_raw_files.fs_realpath path b len token)
+
+(* Contents without a copy *)
+
+(* flags, number of dimensions, address of the data, address of the dimensions *)
+external outside_heap :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (nativeint[@unboxed]) ->
+  (nativeint[@unboxed]) ->
+  Pool.buffer = "soil_needs_native_code" "caml_ba_alloc"
+
+let contents path =
+  with_file path @@ fun d ->
+  let numbers = Scheduler.create_ints 3 in
+  let found =
+    file_operation "contents" d (fun token -> Soil_raw_files.file_contents d.handle numbers token)
+  in
+  if found = 0 then None
+  else
+    (* 12: characters, in C's order, somebody else's memory (CAML_BA_CHAR). *)
+    Some (outside_heap 12 1 (Nativeint.of_int numbers.{0}) (Nativeint.of_int numbers.{2}))
+
+(* Locks *)
+
+type lock = { path : string; mutex : Sync.Mutex.t; mutable users : int }
+
+let locks : lock list ref = ref []
+
+let with_lock path f =
+  let path = realpath path in
+  let lock =
+    match List.find_opt (fun lock -> lock.path = path) !locks with
+    | Some lock -> lock
+    | None ->
+        let lock = { path; mutex = Sync.Mutex.create (); users = 0 } in
+        locks := lock :: !locks;
+        lock
+  in
+  lock.users <- lock.users + 1;
+  let leave () =
+    lock.users <- lock.users - 1;
+    if lock.users = 0 then locks := List.filter (fun other -> other != lock) !locks
+  in
+  match Sync.Mutex.protect lock.mutex f with
+  | v ->
+      leave ();
+      v
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      leave ();
+      Failure.raise_with_backtrace e backtrace
 
 (* Volumes *)
 
-let space path =
-  let numbers = Scheduler.create_ints 2 in
-  let submit token = Soil_raw_files.fs_space path numbers token in
-  ignore (operation ~operation:"space" ~subject:path submit);
-  { total = numbers.{0}; free = numbers.{1} }
+let volume path =
+  let numbers = Scheduler.create_ints 4 in
+  let words =
+    text "volume" path (fun path b len token -> Soil_raw_files.fs_space path numbers b len token)
+  in
+  let point, source, said =
+    match String.split_on_char '\n' words with
+    | [ point; source; said ] -> (point, source, said)
+    | _ -> ("", "", "")
+  in
+  let health = match numbers.{3} with 0 -> Writable | 1 -> Read_only | _ -> Corrupt said in
+  { point; source; health; total = numbers.{0}; free = numbers.{1}; unit_size = numbers.{2} }
 
-let mount disk path =
-  let source = if String.contains disk ':' then disk else "fat:" ^ disk in
-  let submit token = Soil_raw_files.fs_mount (path ^ "=" ^ source) token in
+let space path : space =
+  let { total; free; _ } = volume path in
+  { total; free }
+
+let mount ?(read_only = false) source path =
+  let word = path ^ "=" ^ source ^ if read_only then ",ro" else "" in
+  let submit token = Soil_raw_files.fs_mount word token in
   ignore (operation ~operation:"mount" ~subject:path submit)
+
+let unmount path =
+  path_operation "unmount" path (fun path token -> Soil_raw_files.fs_unmount path token)
 
 let sync_all () =
   ignore (operation ~operation:"sync" ~subject:"" (fun token -> Soil_raw_files.fs_sync token))

@@ -1,8 +1,12 @@
 (** Files and directories.
 
-    Disks are mounted by [SOIL_MOUNT], such as [/data=fat:data]; a disk [NAME] that isn't mentioned
-    there is mounted at [/NAME] when a path below that is first used. Paths are absolute, with [/];
-    [.] and [..] are resolved before the file system sees them.
+    All volumes are one tree. They are mounted by [SOIL_MOUNT], such as [/data=fat:data], by
+    {!mount}, and a disk [NAME] that is mounted nowhere is mounted at [/NAME] when a path below that
+    is first used. Which file system a file is on doesn't show in its path.
+
+    Paths are absolute, with [/], and are walked as in POSIX: over symbolic links, 40 at most
+    ([Too_many_links]), [..] being the directory above the one that a link leads to. A link that
+    begins with [/] counts from the root of the one tree. Nothing leads out of that.
 
     Every function waits for the disk unless it says otherwise, and other tasks run meanwhile.
     {!Soil.exception-Error} is raised with the operation and the path. A change is on the disk for
@@ -18,12 +22,18 @@ type mode =
   | Create  (** Like [Write], but fails with [Exists] if the file is there. *)
   | Append  (** Like [Write], and every write goes to the end of the file. *)
 
-val open_ : ?mode:mode -> string -> File_descriptor.t
-(** [open_ path] is a descriptor for the file, at position 0; [mode] is [Read] unless given. Close
-    it with {!File_descriptor.close}. Raises {!Soil.exception-Error} with [Not_found],
-    [Is_directory], [Exists], [Read_only], [No_space], [Invalid_name]… *)
+type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
+(** The type for single flags, with POSIX's meanings: [`Create] makes the file if it isn't there,
+    [`Exclusive] with it fails with [Exists] if it is (a symbolic link, too), [`Truncate] empties
+    it, [`Append] makes every write go to the end. All four need [`Write]. *)
 
-val with_file : ?mode:mode -> string -> (File_descriptor.t -> 'a) -> 'a
+val open_ : ?mode:mode -> ?flags:flag list -> string -> File_descriptor.t
+(** [open_ path] is a descriptor for the file, at position 0; [mode] is [Read] unless given, and
+    [flags] are taken in its place if they are. Close it with {!File_descriptor.close}. Raises
+    {!Soil.exception-Error} with [Not_found], [Is_directory], [Exists], [Read_only], [No_space],
+    [Invalid_name]… *)
+
+val with_file : ?mode:mode -> ?flags:flag list -> string -> (File_descriptor.t -> 'a) -> 'a
 (** [with_file path f] is [f d] for the opened file, closed when that returns or raises. *)
 
 val read_file : ?max:int -> string -> string
@@ -56,6 +66,10 @@ val seek : File_descriptor.t -> int -> unit
     file; it may be past the end. Doesn't wait. Raises {!Soil.exception-Error} with [Wrong_kind] if
     [d] isn't a file. Raises [Invalid_argument] if [position < 0]. *)
 
+val seek_end : File_descriptor.t -> int -> int
+(** [seek_end d offset] makes the descriptor's position [offset] bytes from the end of the file, and
+    is the new position. *)
+
 val position : File_descriptor.t -> int
 (** [position d] is the descriptor's position in bytes. Doesn't wait. *)
 
@@ -73,7 +87,7 @@ val sync : File_descriptor.t -> unit
 (** {1:directories Directories} *)
 
 (** The type for kinds of directory entries. *)
-type kind = File | Directory
+type kind = File | Directory | Symlink
 
 val list : string -> (string * kind) list
 (** [list path] is the directory's entries with their kinds, sorted by name, without [.] and [..].
@@ -83,17 +97,32 @@ val iter : string -> (string -> kind -> unit) -> unit
 (** [iter path f] is [f name kind] for each entry in the order of the disk, with memory that doesn't
     grow with the directory. *)
 
+val with_entries : string -> ((string * kind) Seq.t -> 'a) -> 'a
+(** [with_entries path f] is [f entries]; the sequence reads the directory as it is consumed, once,
+    and ends with [f]. Raises [Seq.Forced_twice] if it is consumed again. *)
+
 type stat = {
   kind : kind;
   size : int;  (** Bytes; 0 for directories. *)
   modified : float;
       (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT). *)
+  accessed : float;  (** The last reading, where the file system notes it; else as [modified]. *)
+  changed : float;
+      (** The last change of the file or of what is known of it; else as [modified]. *)
+  links : int;  (** Names that the file has. *)
+  inode : int;  (** A number that no other file of the volume has now; 0 where there is none. *)
   read_only : bool;
 }
 (** The type for what is known about a file or directory. *)
 
 val stat : string -> stat
-(** [stat path] is what is known about [path]. *)
+(** [stat path] is what is known about [path], after symbolic links. *)
+
+val lstat : string -> stat
+(** [lstat path] is {!stat}, but about the symbolic link itself if [path] is one. *)
+
+val stat_file : File_descriptor.t -> stat
+(** [stat_file d] is what is known about an open file. *)
 
 val exists : string -> bool
 (** [exists path] is [true] iff there is a file or directory at [path]; other errors than
@@ -109,11 +138,46 @@ val rmdir : string -> unit
 (** [rmdir path] removes an empty directory. Raises {!Soil.exception-Error} with [Not_empty]. *)
 
 val rename : string -> string -> unit
-(** [rename a b] makes the file or directory [a] be called [b], on the same disk. A file [b] is
-    replaced. *)
+(** [rename a b] makes the file or directory [a] be called [b]. A file [b] is replaced, atomically
+    where the file system can (ext4, memory, host directories; for FAT see its README), an empty
+    directory by a directory. Raises {!Soil.exception-Error} with [Cross_volume] if they are on
+    different volumes. *)
 
 val unlink : string -> unit
-(** [unlink path] removes a file. *)
+(** [unlink path] removes a file, or a symbolic link. An open file goes on existing without a name
+    where the file system can do that; on FAT it is [Busy]. *)
+
+(** {1:links Links}
+
+    For file systems that have them; [Unsupported] on FAT. *)
+
+val link : string -> string -> unit
+(** [link a b] gives the file [a] a second name [b], on the same volume. *)
+
+val symlink : target:string -> string -> unit
+(** [symlink ~target path] makes a symbolic link at [path] that leads to [target], which need not
+    exist. *)
+
+val readlink : string -> string
+(** [readlink path] is what the symbolic link says. Raises {!Soil.exception-Error} with [Invalid] if
+    [path] isn't one. *)
+
+val realpath : string -> string
+(** [realpath path] is the path of the same file or directory without links, [.] and [..]. *)
+
+(** {1:nocopy Contents without a copy} *)
+
+val contents : string -> File_descriptor.buffer option
+(** [contents path] is the contents of a file that lies in memory for as long as the program runs,
+    as embedded files do, with no copy; [None] for others. The buffer must not be written to: that
+    would change the program itself. *)
+
+(** {1:locks Locks} *)
+
+val with_lock : string -> (unit -> 'a) -> 'a
+(** [with_lock path f] is [f ()] while no other task of the program is in [with_lock] for the same
+    file or directory, by whichever name; it must exist. Tasks get their turn in the order in which
+    they came. It stops nobody who doesn't ask. Raises [Invalid_argument] within itself. *)
 
 (** {1:volumes Volumes} *)
 
@@ -123,10 +187,37 @@ type space = { total : int; free : int }
 val space : string -> space
 (** [space path] is the room on the volume that holds [path]. *)
 
-val mount : string -> string -> unit
-(** [mount disk path] mounts the file system of [disk] (a disk's name, or ["fat:"] and the name) at
-    [path], like [SOIL_MOUNT]. Raises {!Soil.exception-Error} with [No_device], [Corrupt] or [Busy].
-*)
+(** The type for whether a volume takes writes. *)
+type health =
+  | Writable
+  | Read_only  (** It was mounted so, or its device is. *)
+  | Corrupt of string  (** It contradicts itself and is left as it is; what was found. *)
+
+type volume = {
+  point : string;  (** Where it is mounted. *)
+  source : string;  (** What it is on, such as ["disk data/2"]. *)
+  health : health;
+  total : int;  (** Bytes. *)
+  free : int;  (** Bytes. *)
+  unit_size : int;  (** Bytes that are given to a file at a time. *)
+}
+(** The type for what is known about a volume. *)
+
+val volume : string -> volume
+(** [volume path] is what is known about the volume that holds [path]. *)
+
+val mount : ?read_only:bool -> string -> string -> unit
+(** [mount source path] mounts [source] at [path], as [SOIL_MOUNT] does: [TYPE:SOURCE], or [SOURCE]
+    alone with the file system that is found there. [TYPE] is [fat], [ext4], [tar], [memory] or
+    [host]; [SOURCE] a disk's name, [NAME/2] or [NAME/label] for a partition, the most bytes of a
+    volume in memory such as [16M], or a directory of the host (in the process form). Raises
+    {!Soil.exception-Error} with [No_device], [Exists], [Corrupt], [Busy], or [Unsupported], which
+    says what is missing in the program's [libraries]. *)
+
+val unmount : string -> unit
+(** [unmount path] makes everything on the volume mounted at [path] durable and gives it up. Raises
+    {!Soil.exception-Error} with [Not_found], or [Busy] while something on it is open or mounted
+    below it. *)
 
 val sync_all : unit -> unit
 (** [sync_all ()] is {!sync} for everything on all volumes. It is done at the program's end without

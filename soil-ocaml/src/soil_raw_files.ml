@@ -70,12 +70,31 @@ external file_sync :
 
 external fs_stat :
   string ->
+  (int[@untagged]) ->
   Soil_raw.int_buffer ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_stat"
 [@@noalloc]
-(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of last change (seconds since 1970) of what [path] names. *)
+(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of the last change of the contents (seconds since 1970, and nanoseconds of that), of the last access, of the last change of what is known, number of names, inode, 1 if marked read-only, of what [path] names; a symbolic link at its end is followed if [follow] is 1. *)
+
+external file_stat :
+  (int[@untagged]) ->
+  Soil_raw.int_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_stat"
+[@@noalloc]
+(** Fills [into] as [soil_fs_stat] does, for an open file. *)
+
+external file_contents :
+  (int[@untagged]) ->
+  Soil_raw.int_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_file_contents"
+[@@noalloc]
+(** If the contents of the file lie in memory for good: the result is 1, and [into] is filled with their address, their length, and the address of that length. Else 0. *)
 
 external fs_directory :
   string ->
@@ -118,7 +137,45 @@ external fs_rename :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_rename"
 [@@noalloc]
-(** Gives [from] the path [to] on the same volume, replacing a file of that name. *)
+(** Gives [from] the path [to] on the same volume, replacing a file of that name. Errors: [Cross_volume], [Busy], … *)
+
+external fs_link :
+  string ->
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_link"
+[@@noalloc]
+(** Gives the file at [path] a second name, [new], on the same volume. Errors: [Cross_volume], [Unsupported], [Too_many_links], … *)
+
+external fs_symlink :
+  string ->
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_symlink"
+[@@noalloc]
+(** Makes the symbolic link [path], which says [target]. Errors: [Exists], [Unsupported], … *)
+
+external fs_readlink :
+  string ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_readlink"
+[@@noalloc]
+(** Writes what the symbolic link [path] says to [into\[0 .. len\]], cut where it doesn't fit; the result is its whole length. Errors: [Invalid] if it is none. *)
+
+external fs_realpath :
+  string ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_realpath"
+[@@noalloc]
+(** Writes the path of what [path] names, without symbolic links, to [into\[0 .. len\]], cut where it doesn't fit; the result is its whole length. *)
 
 external fs_unlink :
   string ->
@@ -138,11 +195,13 @@ external fs_sync :
 external fs_space :
   string ->
   Soil_raw.int_buffer ->
+  Soil_raw.bytes_buffer ->
+  (int[@untagged]) ->
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_space"
 [@@noalloc]
-(** Fills [into] with total and free bytes of the volume that holds [path]. *)
+(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file gets at a time, and its health: 0 takes writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to [text\[0 .. len\]]. The result is the length of that. *)
 
 external fs_mount :
   string ->
@@ -150,4 +209,12 @@ external fs_mount :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_mount"
 [@@noalloc]
-(** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=fat:DISK]. Errors: [Not_found], [Exists], [Corrupt], [Bad_configuration]. *)
+(** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=TYPE:SOURCE], or without [TYPE:], and with [,ro] to read only. Errors: [No_device], [Exists], [Corrupt], [Unsupported], [Bad_configuration], … *)
+
+external fs_unmount :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_unmount"
+[@@noalloc]
+(** Makes everything on the volume at [point] durable and gives it up. Errors: [Not_found], [Busy] while something on it is open, [Io]. *)

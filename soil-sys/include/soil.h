@@ -598,11 +598,27 @@ Int soil_file_seek(Int fd,
 Int soil_file_sync(Int fd, Int token);
 
 /**
- * Fills `into` with size in bytes, kind (`ENTRY_*`), time of last change (seconds since 1970) of what `path` names.
+ * Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
+ * that), of the last access, of the last change of what is known, number of names, inode, 1 if marked read-only, of what `path` names;
+ * a symbolic link at its end is followed if `follow` is 1.
  */
 Int soil_fs_stat(Text path,
+                 Int follow,
                  Ints into,
                  Int token);
+
+/**
+ * Fills `into` as [`soil_fs_stat`] does, for an open file.
+ */
+Int soil_file_stat(Int fd, Ints into, Int token);
+
+/**
+ * If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address, their
+ * length, and the address of that length. Else 0.
+ */
+Int soil_file_contents(Int fd,
+                       Ints into,
+                       Int token);
 
 /**
  * Opens the directory at `path` for [`soil_directory_next`]; the result is its descriptor.
@@ -629,9 +645,41 @@ Int soil_fs_mkdir(Text path, Int token);
 Int soil_fs_remove_directory(Text path, Int token);
 
 /**
- * Gives `from` the path `to` on the same volume, replacing a file of that name.
+ * Gives `from` the path `to` on the same volume, replacing a file of that name. Errors: `Cross_volume`, `Busy`, …
  */
-Int soil_fs_rename(Text from, Text to, Int token);
+Int soil_fs_rename(Text from,
+                   Text to,
+                   Int token);
+
+/**
+ * Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`, `Unsupported`, `Too_many_links`, …
+ */
+Int soil_fs_link(Text path,
+                 Text new_,
+                 Int token);
+
+/**
+ * Makes the symbolic link `path`, which says `target`. Errors: `Exists`, `Unsupported`, …
+ */
+Int soil_fs_symlink(Text target, Text path, Int token);
+
+/**
+ * Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the result is its whole length. Errors:
+ * `Invalid` if it is none.
+ */
+Int soil_fs_readlink(Text path,
+                     Buffer into,
+                     Int len,
+                     Int token);
+
+/**
+ * Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it doesn't fit; the result is its
+ * whole length.
+ */
+Int soil_fs_realpath(Text path,
+                     Buffer into,
+                     Int len,
+                     Int token);
 
 /**
  * Removes a file. Errors: `Is_directory`, `Busy` when it is open.
@@ -644,15 +692,28 @@ Int soil_fs_unlink(Text path, Int token);
 Int soil_fs_sync(Int token);
 
 /**
- * Fills `into` with total and free bytes of the volume that holds `path`.
+ * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
+ * writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to
+ * `text[0 .. len]`. The result is the length of that.
  */
-Int soil_fs_space(Text path, Ints into, Int token);
+Int soil_fs_space(Text path,
+                  Ints into,
+                  Buffer text,
+                  Int len,
+                  Int token);
 
 /**
- * Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=fat:DISK`. Errors: `Not_found`, `Exists`, `Corrupt`, `Bad_configuration`.
+ * Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro` to read only. Errors: `No_device`,
+ * `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
  */
 Int soil_fs_mount(Text spec,
                   Int token);
+
+/**
+ * Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy` while something on it is open, `Io`.
+ */
+Int soil_fs_unmount(Text point,
+                    Int token);
 
 /**
  * Fills `into` with bytes of memory: total, in use, free, highest use so far.

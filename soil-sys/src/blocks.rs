@@ -56,7 +56,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         let detail = disks.missing(name);
         return rt.fail(Error::NoDevice, &detail);
     };
-    let geometry = match disks.acquire(disk, report) {
+    let geometry = match disks.acquire(disk, report, false) {
         Ok(geometry) => geometry,
         Err((error, detail)) => return rt.fail(error, &detail),
     };

@@ -103,6 +103,9 @@ struct Disk {
     name: String,
     device: Box<dyn Device>,
     report: Option<Report>,
+    /// Who has it: one, or several who have a partition each.
+    users: usize,
+    shared: bool,
     waiting: VecDeque<(Request, u64)>,
 }
 
@@ -133,6 +136,8 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Box<dyn Device>)>) -> Resul
         name,
         device,
         report: None,
+        users: 0,
+        shared: false,
         waiting: VecDeque::new(),
     });
     let disks = Disks {
@@ -244,25 +249,39 @@ impl Disks {
         line
     }
 
-    /// Opens a disk for a user, who alone has it until [`release`](Disks::release).
-    pub fn acquire(&mut self, disk: usize, report: Report) -> Result<Geometry, (Error, String)> {
+    /// Opens a disk for a user, who has it until [`release`](Disks::release): alone, or as `shared` with others who have other partitions
+    /// of it and the same `report`.
+    pub fn acquire(
+        &mut self,
+        disk: usize,
+        report: Report,
+        shared: bool,
+    ) -> Result<Geometry, (Error, String)> {
         let disk = self
             .disks
             .get_mut(disk)
             .ok_or((Error::NoDevice, String::new()))?;
-        if disk.report.is_some() {
+        let same = disk
+            .report
+            .is_some_and(|other| core::ptr::fn_addr_eq(other, report));
+        if disk.users > 0 && !(shared && disk.shared && same) {
             let detail = alloc::format!("disk {}: in use, mounted or opened", disk.name);
             return Err((Error::Busy, detail));
         }
         let geometry = disk.device.geometry()?;
         disk.report = Some(report);
+        disk.users += 1;
+        disk.shared = shared;
         Ok(geometry)
     }
 
     /// Gives a disk back. Nothing of the user's is outstanding.
     pub fn release(&mut self, disk: usize) {
         if let Some(disk) = self.disks.get_mut(disk) {
-            disk.report = None;
+            disk.users = disk.users.saturating_sub(1);
+            if disk.users == 0 {
+                disk.report = None;
+            }
         }
     }
 

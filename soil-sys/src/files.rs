@@ -239,8 +239,9 @@ fn finish_job(
             Ok(0)
         }
         (Then::Fill(into), Value::Contents(contents)) => {
-            let numbers = contents.map_or([0, 0], |bytes| {
-                [bytes.as_ptr().addr() as Int, bytes.len() as Int]
+            let numbers = contents.map_or([0; 3], |bytes| {
+                let start = bytes.as_ptr().expose_provenance();
+                [start as Int, bytes.len() as Int, into.address_of(1)]
             });
             // SAFETY: the operation has not completed.
             unsafe { into.fill(&numbers) };

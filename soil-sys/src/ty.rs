@@ -312,6 +312,12 @@ impl Piece {
 }
 
 impl IntsPiece {
+    /// Where number `index` is, for OCaml's runtime, which makes bigarrays of a length in memory.
+    pub fn address_of(&self, index: usize) -> Int {
+        let first = self.start.as_ptr().expose_provenance();
+        (first + index * size_of::<Int>()) as Int
+    }
+
     /// Writes as many of `values` as fit.
     ///
     /// # Safety

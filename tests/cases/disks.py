@@ -54,7 +54,7 @@ def not_fat(context):
         ("junk", b"\1" * (1 << 20), ("boot sector signature missing", "mkfs.fat")),
         ("table", with_signature(table), ("MBR partition table", "mkfs.fat")),
         ("ntfs", with_signature(b"\xeb\x52\x90NTFS    "), ("NTFS", "mkfs.fat")),
-        ("ext4", bytes(ext4), ("ext4", "mkfs.fat")),
+        ("ext4", bytes(ext4), ("no ext4", "soil.ext4", "libraries")),
         ("truncated", start, ("truncated", "restore")),
     ):
         disk = written(context, name, data)

@@ -88,8 +88,10 @@ pub struct Run {
     /// Give the program a disk: NAME=FILE or NAME=FILE,ro.
     #[arg(long = "disk", value_name = "NAME=FILE[,ro]")]
     pub disks: Vec<Disk>,
-    /// Mount a disk's file system: /PATH=fat:NAME (otherwise a disk appears at /NAME).
-    #[arg(long = "mount", value_name = "/PATH=fat:NAME")]
+    /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk), where DISK may end in /NUMBER or
+    /// /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at the end it is only read. A disk that is
+    /// mounted nowhere appears at /DISK.
+    #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro]")]
     pub mounts: Vec<Mount>,
     /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this option: user for a program
     /// that uses the network (a stripped image doesn't show whether it does).

@@ -279,42 +279,87 @@ impl FromStr for Forward {
     }
 }
 
-/// Where a disk's file system is to appear.
+/// What is to appear where in the program's tree of files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// An absolute path.
     pub path: String,
-    /// The disk.
-    pub disk: String,
+    /// The file system; none: what is found on the disk.
+    pub kind: Option<String>,
+    /// A disk's name, with `/` and a partition's number or label; for a host directory its path, for memory its size.
+    pub source: String,
+    /// Nothing is written.
+    pub read_only: bool,
+}
+
+/// How a mount is written.
+const MOUNT: &str = "expected /PATH=TYPE:SOURCE or /PATH=DISK (such as /data=fat:data, /www=host:site, /tmp=memory:16M)";
+
+impl Mount {
+    /// The disk that it is on, if it is on one.
+    pub fn disk(&self) -> Option<&str> {
+        let on_disk = !matches!(self.kind.as_deref(), Some("host" | "memory"));
+        on_disk.then(|| self.source.split('/').next().unwrap_or_default())
+    }
 }
 
 impl FromStr for Mount {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let Some((path, volume)) = text.split_once('=') else {
-            return invalid("expected /PATH=fat:DISK (such as /data=fat:data)");
+        let Some((path, what)) = text.split_once('=') else {
+            return invalid(MOUNT);
         };
-        if !path.starts_with('/') || path.contains(';') {
-            return invalid(format!("'{path}' has to be an absolute path without ';'"));
+        if !path.starts_with('/') || text.contains(';') {
+            return invalid(format!(
+                "'{path}' has to be an absolute path, and nothing may have a ';'"
+            ));
         }
-        match volume.split_once(':') {
-            Some(("fat", disk)) => {
-                disk_name(disk)?;
-                Ok(Self {
-                    path: path.to_owned(),
-                    disk: disk.to_owned(),
-                })
+        let (what, read_only) = match what.strip_suffix(",ro") {
+            Some(what) => (what, true),
+            None => (what, false),
+        };
+        let (kind, source) = match what.split_once(':') {
+            Some((kind, source)) => (Some(kind), source),
+            None if what == "memory" => (Some(what), ""),
+            None => (None, what),
+        };
+        match kind {
+            None | Some("fat" | "ext4" | "tar" | "host" | "memory") => {}
+            Some("embed") => {
+                return invalid(
+                    "embedded trees need no --mount: the program has them where it registers them",
+                );
             }
-            Some((kind, _)) => invalid(format!("no file system is called '{kind}': write fat")),
-            None => invalid("expected /PATH=fat:DISK (such as /data=fat:data)"),
+            Some(kind) => {
+                return invalid(format!(
+                    "no file system is called '{kind}': write fat, ext4, tar, memory or host"
+                ));
+            }
         }
+        let mount = Self {
+            path: path.to_owned(),
+            kind: kind.map(str::to_owned),
+            source: source.to_owned(),
+            read_only,
+        };
+        if let Some(disk) = mount.disk() {
+            disk_name(disk)?;
+        } else if source.is_empty() && kind == Some("host") {
+            return invalid(MOUNT);
+        }
+        Ok(mount)
     }
 }
 
 impl fmt::Display for Mount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}=fat:{}", self.path, self.disk)
+        let (kind, colon) = match &self.kind {
+            Some(kind) => (kind.as_str(), ":"),
+            None => ("", ""),
+        };
+        let ro = if self.read_only { ",ro" } else { "" };
+        write!(f, "{}={kind}{colon}{}{ro}", self.path, self.source)
     }
 }
 
@@ -457,16 +502,25 @@ mod tests {
 
     #[test]
     fn mounts_and_variables() {
-        assert_eq!(
-            "/data=fat:d".parse::<Mount>().map(|m| m.to_string()),
-            Ok("/data=fat:d".into())
-        );
+        for (good, disk) in [
+            ("/data=fat:d", Some("d")),
+            ("/data=ext4:d/2,ro", Some("d")),
+            ("/data=d/my label", Some("d")),
+            ("/=host:/some/where", None),
+            ("/tmp=memory:16M", None),
+        ] {
+            let mount: Mount = good.parse().expect(good);
+            assert_eq!((mount.to_string().as_str(), mount.disk()), (good, disk));
+        }
         for bad in [
             "data=fat:d",
             "/data",
-            "/data=ext4:d",
+            "/data=ext9:d",
+            "/data=embed:d",
             "/data=fat:",
+            "/data=host:",
             "/a;b=fat:d",
+            "/a=host:b;c",
         ] {
             assert!(bad.parse::<Mount>().is_err(), "{bad}");
         }

@@ -266,6 +266,16 @@ fn what_is_typed_wrong_is_named() {
             "--disk data=FILE",
         ),
         (
+            vec!["--mount".to_owned(), "/d=host:/".to_owned()],
+            "process form",
+        ),
+        (
+            ["--mount", "/d=memory", "--mount", "/d/=memory:1M"]
+                .map(str::to_owned)
+                .to_vec(),
+            "given twice",
+        ),
+        (
             vec![
                 "--forward".to_owned(),
                 "1:1".to_owned(),

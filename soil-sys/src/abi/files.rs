@@ -84,7 +84,8 @@ pub extern "C" fn soil_file_stat(fd: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::file_stat(rt, Fd::decode(fd)?, into.piece(), token))
 }
 
-/// If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address and length. Else 0.
+/// If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address, their
+/// length, and the address of that length. Else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_contents(fd: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::contents(rt, Fd::decode(fd)?, into.piece(), token))

@@ -90,6 +90,8 @@ pub struct Volume {
     pub spec: Spec,
     /// Its disk, and the fiber on which it lives.
     disk: Option<(usize, &'static Port)>,
+    /// The sectors of its partition, where it is on one.
+    claim: Option<(u64, u64)>,
     /// The volume itself where it needs no disk.
     alone: Option<Box<dyn ::fs::Volume>>,
     queue: VecDeque<Job>,
@@ -111,6 +113,7 @@ impl Volume {
         Volume {
             spec,
             disk: None,
+            claim: None,
             alone: None,
             queue: VecDeque::new(),
             running: None,
@@ -235,7 +238,7 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         return Err(fail(Error::NoDevice, disks.missing(name)));
     };
     let geometry: Geometry = disks
-        .acquire(disk, report)
+        .acquire(disk, report, spec.disk().1.is_some())
         .map_err(|(error, detail)| fail(error, detail))?;
     let spare = rt.files.as_deref_mut().and_then(|files| files.spare.pop());
     let Some(port) = spare.or_else(|| Port::new(geometry)) else {
@@ -395,6 +398,10 @@ fn submit(
     };
     match *event {
         Event::Done(_) => (),
+        Event::Claim(first, sectors) => {
+            let claimed = claim(rt, index, disk, (first, sectors));
+            return Some(claimed.map_err(|_| BlockError::Io));
+        }
         Event::Read(sector, to, len) => one(Request::Read { sector, to, len }),
         Event::Write(sector, from, len) => one(Request::Write {
             sector,
@@ -425,6 +432,23 @@ fn submit(
         volume.failed = failed;
     }
     None
+}
+
+/// Takes a partition for a volume, unless another volume has some of its sectors.
+fn claim(rt: &mut Runtime, index: usize, disk: usize, range: (u64, u64)) -> Result<(), Error> {
+    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let overlaps = |(first, sectors): (u64, u64)| {
+        first < range.0.saturating_add(range.1) && range.0 < first.saturating_add(sectors)
+    };
+    let is_taken = files.volumes.iter().any(|(other, volume)| {
+        let here = volume.disk.is_some_and(|(other, _)| other == disk);
+        other != index && here && volume.claim.is_some_and(overlaps)
+    });
+    if is_taken {
+        return Err(Error::Busy);
+    }
+    files.volumes.get_mut(index).ok_or(Error::Closed)?.claim = Some(range);
+    Ok(())
 }
 
 /// What became of the requests of an event.

@@ -5,7 +5,7 @@ use super::kinds::{Kind, Mount, Options, find, probe};
 use super::work::{Value, Work, code, detail, perform};
 use crate::disks::Geometry;
 use crate::fiber::Context;
-use ::fs::{Block, BlockError, MountError, Volume};
+use ::fs::{Block, BlockError, MountError, Volume, partition};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -39,6 +39,8 @@ pub enum Event {
     Batch(NonNull<[(u64, &'static [u8])]>),
     /// It waits for a flush.
     Flush,
+    /// It wants to use so many sectors from the first on, a partition, alone.
+    Claim(u64, u64),
 }
 
 /// What is to be mounted.
@@ -223,8 +225,15 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
 
 fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, MountError> {
     let mut disk = Box::new(Disk(port)) as super::kinds::Disk;
-    if let Some(partition) = &wanted.partition {
-        return Err(unsupported(format!("partition {partition}")));
+    if let Some(name) = &wanted.partition {
+        let table = partition::table(&mut *disk)?;
+        let (first, sectors) = table.find(name).map(|found| (found.first, found.sectors))?;
+        port.suspend(Event::Claim(first, sectors))
+            .map_err(|_| MountError {
+                error: ::fs::Error::Busy,
+                detail: format!("partition {name} is mounted already"),
+            })?;
+        disk = Box::new(partition::Slice::new(disk, first, sectors));
     }
     let name = match &wanted.kind {
         Some(name) => name.as_str(),

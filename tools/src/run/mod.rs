@@ -11,7 +11,7 @@ mod shell;
 mod signals;
 
 use crate::cli::{Accelerator, Run};
-use crate::options::Net;
+use crate::options::{Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
 use command::Wiring;
@@ -103,14 +103,9 @@ fn check(run: &Run) -> Result<(), Failure> {
             )));
         }
     }
-    for mount in &run.mounts {
-        if !run.disks.iter().any(|disk| disk.name == mount.disk) {
-            return Err(Failure::start(format!(
-                "--mount {mount}: no disk is called {0}: add --disk {0}=FILE",
-                mount.disk
-            )));
-        }
-    }
+    run.mounts
+        .iter()
+        .try_for_each(|mount| mountable(run, mount))?;
     for net in run.nets.iter().filter(|_| !run.dry_run) {
         if let Net::Tap(device) = net {
             tap_exists(device)?;
@@ -136,6 +131,25 @@ fn check(run: &Run) -> Result<(), Failure> {
     }
 }
 
+/// What a mount needs is there.
+fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
+    let fail = |text: String| Err(Failure::start(format!("--mount {mount}: {text}")));
+    let same =
+        |other: &&Mount| other.path.trim_end_matches('/') == mount.path.trim_end_matches('/');
+    if run.mounts.iter().filter(same).count() > 1 {
+        return fail(format!("{} is given twice", mount.path));
+    }
+    match mount.disk() {
+        Some(name) if !run.disks.iter().any(|disk| disk.name == name) => {
+            fail(format!("no disk is called {name}: add --disk {name}=FILE"))
+        }
+        None if mount.kind.as_deref() == Some("host") && !Path::new(&mount.source).is_dir() => {
+            fail(format!("{} is no folder of this machine", mount.source))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Root would get a new TAP device for a name that isn't one, and a network that leads nowhere.
 fn tap_exists(device: &str) -> Result<(), Failure> {
     let found = socket(AddressFamily::INET, SocketType::DGRAM, None)
@@ -149,6 +163,15 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
 
 /// The machine.
 fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
+    if let Some(mount) = run
+        .mounts
+        .iter()
+        .find(|mount| mount.kind.as_deref() == Some("host"))
+    {
+        return Err(Failure::start(format!(
+            "--mount {mount}: a machine can't reach a folder of the host: put it on a disk, or run the process form"
+        )));
+    }
     let line = line(run)?;
     let kvm = match run.accel {
         Accelerator::Tcg => false,

@@ -2,7 +2,7 @@
 
 use super::{Failure, command, passt, shell, signals};
 use crate::cli::Run;
-use crate::options::Net;
+use crate::options::{Mount, Net};
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
@@ -31,6 +31,15 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
             value.push(",ro");
         }
         variables.push((format!("SOIL_DISK_{}", disk.name), value));
+    }
+    if let Some((_, mounts)) = variables.iter_mut().find(|(name, _)| name == "SOIL_MOUNT") {
+        *mounts = run
+            .mounts
+            .iter()
+            .map(absolute)
+            .collect::<Vec<_>>()
+            .join(";")
+            .into();
     }
     if let Some(file) = &run.pcap {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
@@ -135,6 +144,18 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         }),
         (None, None) => Err(Failure::start("the program's end was lost")),
     }
+}
+
+/// A mount that means the same from any working directory.
+fn absolute(mount: &Mount) -> String {
+    let mut mount = mount.clone();
+    if mount.kind.as_deref() == Some("host")
+        && let Ok(path) = std::path::absolute(&mount.source)
+        && let Some(path) = path.to_str()
+    {
+        path.clone_into(&mut mount.source);
+    }
+    mount.to_string()
 }
 
 /// Whether Ctrl-C reaches the child without us: it is in our group, in a terminal's foreground.
