@@ -43,6 +43,8 @@ pub enum Error {
     Unsupported,
     /// The handle wasn't opened for this, or the file is marked read-only.
     PermissionDenied,
+    /// The host of a process doesn't permit it.
+    Denied,
     /// There is no memory for it.
     OutOfMemory,
     /// The volume has as many open files as it can have.
@@ -73,6 +75,7 @@ impl Error {
             Self::Busy => "file is open",
             Self::Unsupported => "not supported by the file system",
             Self::PermissionDenied => "permission denied",
+            Self::Denied => "permission denied by the host",
             Self::OutOfMemory => "out of memory",
             Self::TooManyOpen => "too many open files",
             Self::TooManyLinks => "too many links",

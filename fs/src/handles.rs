@@ -16,7 +16,7 @@ struct Slot<H> {
 
 /// The table of a volume's open files and directories: numbers for what the volume keeps of each.
 #[derive(Debug)]
-pub(crate) struct Handles<H> {
+pub struct Handles<H> {
     slots: Vec<Slot<H>>,
 }
 
@@ -45,6 +45,7 @@ impl<H> Handles<H> {
         }
     }
 
+    /// A number for `handle`; [`check_room`](Self::check_room) comes first.
     pub fn add(&mut self, handle: H) -> FileId {
         let free = self.slots.iter().position(|slot| slot.handle.is_none());
         let index = free.unwrap_or_else(|| {
@@ -59,6 +60,7 @@ impl<H> Handles<H> {
         FileId(u64::from(slot.generation) << 32 | index as u64)
     }
 
+    /// What the number stands for; [`Error::Closed`].
     pub fn get(&self, file: FileId) -> Result<&H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
@@ -69,6 +71,7 @@ impl<H> Handles<H> {
             .ok_or(Error::Closed)
     }
 
+    /// As [`get`](Self::get), to change it.
     pub fn get_mut(&mut self, file: FileId) -> Result<&mut H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self
@@ -79,6 +82,7 @@ impl<H> Handles<H> {
             .ok_or(Error::Closed)
     }
 
+    /// Takes it out; the number is never used again for another.
     pub fn remove(&mut self, file: FileId) -> Result<H, Error> {
         let (index, generation) = Self::index(file);
         let slot = self

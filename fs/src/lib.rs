@@ -25,7 +25,7 @@ pub mod ext4;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;
 pub mod fat;
-mod handles;
+pub mod handles;
 pub mod memory;
 pub mod mounts;
 pub mod partition;

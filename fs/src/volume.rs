@@ -29,7 +29,7 @@ bitflags! {
 
 impl OpenFlags {
     /// [`Error::Invalid`] for flags that contradict each other.
-    pub(crate) fn check(self) -> Result<(), Error> {
+    pub fn check(self) -> Result<(), Error> {
         let writes = Self::CREATE | Self::TRUNCATE | Self::APPEND;
         let directory = Self::DIRECTORY | Self::READ;
         let fits = if self.contains(Self::DIRECTORY) {

@@ -217,16 +217,19 @@ let iter path f =
 
 let with_entries path f =
   with_directory path @@ fun d ->
-  let rec more () =
-    let packed = next_entries d in
-    if Bytes.length packed = 0 then Seq.Nil
-    else
-      let entries = ref [] in
-      iter_packed packed (Bytes.length packed) (fun name kind ->
-          entries := (name, kind) :: !entries);
-      Seq.append (List.to_seq (List.rev !entries)) more ()
+  let rec from entries () =
+    match entries with
+    | entry :: rest -> Seq.Cons (entry, from rest)
+    | [] ->
+        let packed = next_entries d in
+        if Bytes.length packed = 0 then Seq.Nil
+        else
+          let entries = ref [] in
+          iter_packed packed (Bytes.length packed) (fun name kind ->
+              entries := (name, kind) :: !entries);
+          from (List.rev !entries) ()
   in
-  f (Seq.once more)
+  f (from [])
 
 let list path =
   let entries = ref [] in

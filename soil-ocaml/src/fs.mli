@@ -98,8 +98,8 @@ val iter : string -> (string -> kind -> unit) -> unit
     grow with the directory. *)
 
 val with_entries : string -> ((string * kind) Seq.t -> 'a) -> 'a
-(** [with_entries path f] is [f entries]; the sequence reads the directory as it is consumed, once,
-    and ends with [f]. Raises [Seq.Forced_twice] if it is consumed again. *)
+(** [with_entries path f] is [f entries]; the sequence reads the directory as it is consumed, some
+    entries at a time, is to be consumed once, and ends with [f]. *)
 
 type stat = {
   kind : kind;

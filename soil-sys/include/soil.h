@@ -543,6 +543,11 @@ Int soil_ethernet_receive(Int fd,
                           Int len);
 
 /**
+ * Makes ext4 one of the file systems that can be mounted.
+ */
+Int soil_use_ext4(void);
+
+/**
  * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
  * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
  */
@@ -742,6 +747,11 @@ Int soil_machine_power_off(void);
  * Starts the machine again. Errors: `Unsupported` in the process.
  */
 Int soil_machine_reboot(void);
+
+/**
+ * Makes volumes in memory one of the file systems that can be mounted.
+ */
+Int soil_use_memory(void);
 
 /**
  * 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with

@@ -9,10 +9,6 @@ use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// Bytes of a fiber's stack, without its guard page: four times what a FAT volume has been seen to use (16 KiB, while it mounts;
-/// `fs/examples/stack.rs`). In the image all of it takes memory.
-pub const STACK: usize = 64 << 10;
-
 /// Words that [`switch`] leaves on a stack: control words of the floating point units, six registers, the return address.
 const FRAME: usize = 8;
 
@@ -94,16 +90,17 @@ unsafe fn prepare(
 }
 
 impl Context {
-    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume). `None`: there is no memory for its stack,
-    /// which is never given back.
+    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume). `None`: there is no memory for its stack of
+    /// so many bytes, a multiple of the page size, and a guard page. It is never given back; in the image all of it takes memory.
     ///
     /// # Safety
     /// `argument` is what `entry` expects, for as long as the fiber runs.
     pub unsafe fn new(
         entry: extern "C" fn(*const ()) -> !,
         argument: *const (),
+        stack: usize,
     ) -> Option<Box<Context>> {
-        let top: NonNull<u8> = Current::stack(STACK)?;
+        let top: NonNull<u8> = Current::stack(stack)?;
         // SAFETY: a new stack of that size.
         let fiber = unsafe { prepare(top.as_ptr(), entry, argument) };
         Some(Box::new(Context {
@@ -176,7 +173,7 @@ mod tests {
                 value: Cell::new(0.0),
             });
             // SAFETY: `count` expects this, and it stays where it is.
-            let context = unsafe { Context::new(count, (&raw const *shared).cast()) };
+            let context = unsafe { Context::new(count, (&raw const *shared).cast(), 64 << 10) };
             shared
                 .context
                 .set(context.expect("memory"))

@@ -19,6 +19,7 @@ pub use open::{contents, directory, directory_next, file_stat, file_sync};
 pub use open::{open, read, seek, size, truncate, write};
 
 use crate::error::{Answer, Error, Stop};
+use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::{Health, Mounts, Stat};
@@ -62,6 +63,9 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
     if rt.files.is_none() {
         mounting::disks_first(rt)?;
         kinds::register(rt, kinds::FAT)?;
+        if let Some(folders) = Current::FOLDERS {
+            kinds::register(rt, folders)?;
+        }
         let (mounts, volumes) = match mounting::read() {
             Ok(read) => read,
             Err(detail) => return rt.fail(Error::BadConfiguration, &detail),

@@ -109,6 +109,9 @@ pub trait Platform {
     #[expect(clippy::type_complexity, reason = "a list of pairs, or an error")]
     fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)>;
 
+    /// Folders of the host as volumes.
+    const FOLDERS: Option<crate::files::kinds::Kind>;
+
     /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page below it.
     fn stack(len: usize) -> Option<NonNull<u8>>;
 

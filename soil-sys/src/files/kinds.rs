@@ -3,7 +3,7 @@
 
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
-use ::fs::{Block, Clock, MountError, Volume, fat};
+use ::fs::{Block, Clock, MountError, Volume, ext4, fat, memory};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -40,6 +40,8 @@ pub enum Mount {
 pub struct Kind {
     /// As it is called in `SOIL_MOUNT`.
     pub name: &'static str,
+    /// Bytes of stack for its calls.
+    pub stack: usize,
     /// See [`Mount`].
     pub mount: Mount,
 }
@@ -47,6 +49,8 @@ pub struct Kind {
 /// FAT.
 pub const FAT: Kind = Kind {
     name: "fat",
+    // Four times what has been seen (16 KiB, while it mounts; `fs/examples/stack.rs`).
+    stack: 64 << 10,
     mount: Mount::Disk(|disk, options| {
         let options = fat::Options {
             read_only: options.read_only,
@@ -57,6 +61,51 @@ pub const FAT: Kind = Kind {
         fat::mount(disk, options)
     }),
 };
+
+/// ext4.
+pub const EXT4: Kind = Kind {
+    name: "ext4",
+    stack: 256 << 10,
+    mount: Mount::Disk(|disk, options| {
+        let options = ext4::Options {
+            read_only: options.read_only,
+            clock: Some(options.clock),
+            cache_bytes: options.cache_bytes,
+            stream_bytes: options.stream_bytes,
+        };
+        ext4::mount(disk, options)
+    }),
+};
+
+/// Files in memory. What stands after the colon is the most bytes that they may take.
+pub const MEMORY: Kind = Kind {
+    name: "memory",
+    stack: 0,
+    mount: Mount::Alone(|source, options| {
+        let limit = size(source).ok_or_else(|| MountError {
+            error: ::fs::Error::Invalid,
+            detail: format!("\"{source}\" is no size such as 16M"),
+        })?;
+        Ok(memory::new(limit, Some(options.clock)))
+    }),
+};
+
+/// What a volume in memory may take unless it is said, in bytes.
+const USUAL_MEMORY: u64 = 16 << 20;
+
+/// A number of bytes, with K, M or G for its multiples by 1024.
+fn size(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return Some(USUAL_MEMORY);
+    }
+    let units = [('K', 10), ('M', 20), ('G', 30)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let digits = unit.map_or(text, |(unit, _)| text.strip_suffix(*unit).unwrap_or(text));
+    let number: u64 = digits.parse().ok()?;
+    number
+        .checked_shl(unit.map_or(0, |(_, bits)| *bits))
+        .filter(|n| n >> 50 == 0 && *n > 0)
+}
 
 /// What there can be, and what has to be in the program's `libraries` for it.
 const LIBRARIES: [(&str, &str); 5] = [
@@ -113,7 +162,7 @@ pub fn probe(start: &[u8]) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use super::{FAT, find, probe};
+    use super::{FAT, find, probe, size};
     use std::vec;
 
     #[test]
@@ -126,6 +175,25 @@ mod tests {
         ] {
             let line = find(&[FAT], name).err().expect("missing");
             assert!(line.contains(text) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("16M"), Some(16 << 20));
+        assert_eq!(size("4096"), Some(4096));
+        assert_eq!(size("1G"), Some(1 << 30));
+        assert_eq!(size(""), Some(16 << 20));
+        for wrong in [
+            "M",
+            "0",
+            "16MM",
+            "-1",
+            "x",
+            "99999999999999999999",
+            "9999999999G",
+        ] {
+            assert_eq!(size(wrong), None, "{wrong}");
         }
     }
 

@@ -240,8 +240,9 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     let geometry: Geometry = disks
         .acquire(disk, report, spec.disk().1.is_some())
         .map_err(|(error, detail)| fail(error, detail))?;
+    let stack = rt.kinds.iter().map(|kind| kind.stack).max().unwrap_or(0);
     let spare = rt.files.as_deref_mut().and_then(|files| files.spare.pop());
-    let Some(port) = spare.or_else(|| Port::new(geometry)) else {
+    let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
         if let Some(disks) = rt.disks.as_deref_mut() {
             disks.release(disk);
         }

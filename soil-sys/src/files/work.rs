@@ -265,6 +265,7 @@ pub fn code(error: Error) -> crate::error::Error {
         Error::Unsupported => To::Unsupported,
         // A file marked read-only, or a descriptor opened without writing.
         Error::PermissionDenied => To::ReadOnly,
+        Error::Denied => To::PermissionDenied,
         Error::OutOfMemory => To::OutOfMemory,
         Error::TooManyOpen => To::TooManyOpen,
         Error::TooManyLinks => To::TooManyLinks,

@@ -69,7 +69,7 @@ pub struct Port {
 
 impl Port {
     /// A worker, which stays for good and can be used for one volume after the other. `None`: no memory.
-    pub fn new(geometry: Geometry) -> Option<&'static Port> {
+    pub fn new(geometry: Geometry, stack: usize) -> Option<&'static Port> {
         let port: &'static Port = Box::leak(Box::new(Port {
             context: OnceCell::new(),
             geometry: Cell::new(geometry),
@@ -80,7 +80,7 @@ impl Port {
             reply: Cell::new(Ok(())),
         }));
         // SAFETY: `run` takes a port, which is never given back.
-        let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast()) }?;
+        let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast(), stack) }?;
         port.context.set(context).ok()?;
         Some(port)
     }

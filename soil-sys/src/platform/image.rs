@@ -212,6 +212,8 @@ impl Platform for Image {
         Err((Error::BadConfiguration, detail))
     }
 
+    const FOLDERS: Option<crate::files::kinds::Kind> = None;
+
     fn disks(
         _: &mut Runtime,
     ) -> Result<Vec<(String, Box<dyn crate::disks::Device>)>, (Error, String)> {

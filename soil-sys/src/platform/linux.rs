@@ -2,6 +2,7 @@
 
 mod beside;
 mod disk;
+mod host;
 mod links;
 mod passt;
 mod recording;
@@ -347,6 +348,8 @@ impl Platform for Linux {
     fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)> {
         recording::open(target)
     }
+
+    const FOLDERS: Option<crate::files::kinds::Kind> = Some(host::HOST);
 
     fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
         Ok(disk::all(&rt.interest.ring()))

@@ -1,0 +1,11 @@
+//! ext4: a part of its own, since what refers to it carries it.
+
+use crate::files::kinds;
+use crate::runtime::call;
+use crate::ty::Int;
+
+/// Makes ext4 one of the file systems that can be mounted.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_use_ext4() -> Int {
+    call(|rt| kinds::register(rt, kinds::EXT4))
+}
