@@ -21,6 +21,8 @@ pub struct Config {
     pub tcp_buffer_min: usize,
     /// How the sending rate of new connections is chosen.
     pub congestion: Congestion,
+    /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets them in any case.
+    pub ecn: bool,
     /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a cookie (RFC 4987).
     pub half_open_max: usize,
     /// Connections that were closed and still deliver; beyond that closing one sends a reset.
@@ -52,6 +54,7 @@ impl Default for Config {
             tcp_buffer_max: 4 << 20,
             tcp_buffer_min: 4 << 10,
             congestion: Congestion::Cubic,
+            ecn: false,
             half_open_max: 1024,
             orphan_max: 4096,
             time_wait_max: 4096,

@@ -352,6 +352,7 @@ impl Net {
             origin: context.origin,
             bytes,
             joined: context.joined,
+            marked: context.traffic_class & 3 == 3,
         })
     }
 

@@ -132,6 +132,8 @@ pub(crate) struct TcpInput<'a> {
     pub(crate) bytes: &'a [u8],
     /// The size of the segments that the device joined to this one.
     pub(crate) joined: Option<u16>,
+    /// A router has marked it: congestion experienced (RFC 3168, 5).
+    pub(crate) marked: bool,
 }
 
 /// A datagram for this end, its checksum verified.

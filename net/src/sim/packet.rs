@@ -276,6 +276,10 @@ pub struct Tcp {
     pub window: u16,
     /// Urgent pointer.
     pub urgent: u16,
+    /// The byte of DSCP and ECN in the IP header.
+    pub traffic_class: u8,
+    /// Time to live, or hop limit.
+    pub hop_limit: u8,
     /// Options, without padding when built, with it when read.
     pub options: Vec<u8>,
     /// Data.
@@ -293,6 +297,8 @@ impl Tcp {
             flags: 0,
             window: 65_535,
             urgent: 0,
+            traffic_class: 0,
+            hop_limit: 64,
             options: Vec::new(),
             payload: Vec::new(),
         }
@@ -301,6 +307,12 @@ impl Tcp {
     /// With these flags.
     pub fn flags(mut self, flags: u8) -> Tcp {
         self.flags = flags;
+        self
+    }
+
+    /// With this byte of DSCP and ECN.
+    pub fn traffic_class(mut self, traffic_class: u8) -> Tcp {
+        self.traffic_class = traffic_class;
         self
     }
 
@@ -418,7 +430,18 @@ impl Tcp {
 
     /// The whole frame.
     pub fn frame(&self, macs: ([u8; 6], [u8; 6])) -> Vec<u8> {
-        ip(macs, self.from.ip(), self.to.ip(), 6, 64, &self.bytes())
+        let (from, to) = (self.from.ip(), self.to.ip());
+        let mut frame = ip(macs, from, to, 6, self.hop_limit, &self.bytes());
+        if from.is_ipv4() {
+            frame[15] = self.traffic_class;
+            frame[24..26].fill(0);
+            let check = !sum(0, &frame[14..34]);
+            frame[24..26].copy_from_slice(&check.to_be_bytes());
+        } else {
+            frame[14] |= self.traffic_class >> 4;
+            frame[15] |= self.traffic_class << 4;
+        }
+        frame
     }
 
     /// The segment in a frame; `None` if there is none.
@@ -439,6 +462,8 @@ impl Tcp {
             flags: header[13],
             window: half(14),
             urgent: half(18),
+            traffic_class: packet.traffic_class,
+            hop_limit: packet.hop_limit,
             options: packet.payload.get(20..data)?.to_vec(),
             payload: packet.payload.get(data..)?.to_vec(),
         })

@@ -142,6 +142,12 @@ impl Connection {
         if !self.wakes.read && !self.wakes.write {
             return false;
         }
+        // RFC 9293, 3.8.5, MUST-32: whoever waits hears of urgent data, too.
+        if let Some(machine) = &mut self.machine
+            && machine.take_urgent_news()
+        {
+            return true;
+        }
         let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;

@@ -57,7 +57,10 @@ impl Emit for Way<'_> {
             header: buffer.get(..len).unwrap_or_default(),
             payload,
             segment_size: cut.then_some(header.segment_size),
-            marking: self.marking,
+            marking: Marking {
+                traffic_class: self.marking.traffic_class | header.ecn,
+                ..self.marking
+            },
         };
         let mut outcome = self.ip.send_tcp(self.route, self.mac, &segment);
         if self.wait && outcome == Outcome::Resolving {

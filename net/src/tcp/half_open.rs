@@ -71,6 +71,7 @@ impl Half {
         negotiated.mss = peer_mss(syn, origin.local);
         negotiated.sack &= setup.sack;
         negotiated.timestamps &= setup.timestamps;
+        negotiated.ecn = syn.has(Flags::ECE | Flags::CWR);
         Half {
             listener,
             interface: origin.interface,
@@ -82,6 +83,11 @@ impl Half {
             round: 0,
             due_ns: 0,
         }
+    }
+
+    /// Whether our answer had to be repeated.
+    pub(crate) fn repeated(&self) -> bool {
+        self.round > 0
     }
 
     /// Since our answer, if it was sent once (RFC 6298, 3: of two nobody knows which one was meant).
@@ -96,7 +102,11 @@ impl Half {
         Header {
             seq: self.iss,
             ack: self.irs + 1,
-            flags: Flags::SYN | Flags::ACK,
+            flags: if negotiated.ecn {
+                Flags::SYN | Flags::ACK | Flags::ECE
+            } else {
+                Flags::SYN | Flags::ACK
+            },
             window: setup.syn_window(),
             options: Options {
                 mss: Some(setup.mss),
@@ -105,7 +115,7 @@ impl Half {
                 timestamps: negotiated.timestamps.then_some((stamp, self.recent)),
                 ..Options::default()
             },
-            segment_size: 0,
+            ..Header::default()
         }
     }
 
@@ -124,7 +134,7 @@ impl Half {
                 timestamps: self.negotiated.timestamps.then_some((stamp, self.recent)),
                 ..Options::default()
             },
-            segment_size: 0,
+            ..Header::default()
         }
     }
 
@@ -283,6 +293,8 @@ mod tests {
             ack: Seq(ack),
             flags,
             window: 1000,
+            urgent: 0,
+            marked: false,
             options: Options {
                 mss: flags.has(Flags::SYN).then_some(1400),
                 timestamps: timestamp.map(|value| (value, 0)),

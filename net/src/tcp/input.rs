@@ -51,6 +51,7 @@ impl Core {
         let full = net.mss(origin.interface, origin.local);
         let large = (segment.payload.len() > usize::from(full)).then_some(full);
         segment.gro = input.joined.or(large);
+        segment.marked = input.marked;
         count(&mut self.tcp.counters.segments_in);
         if segment.has(Flags::RST) {
             count(&mut self.tcp.counters.resets_in);

@@ -242,6 +242,21 @@ impl Stack {
             .change(connection, |machine| machine.shutdown_send())
     }
 
+    /// Marks all that was written as urgent (RFC 9293, 3.8.5), which the peer is told even if its window is closed. New
+    /// programs shouldn't (RFC 6093, 5): the bytes stay in the stream.
+    pub fn tcp_send_urgent(&mut self, connection: Handle) -> Result<(), Error> {
+        self.core.connected_mut(connection)?;
+        self.core
+            .change(connection, |machine| machine.send_urgent())
+    }
+
+    /// How many bytes the peer calls urgent that were not read yet, counted from the next one to be read up to the last
+    /// urgent one; 0: none (RFC 9293, 3.8.5, MUST-33). A handle that waits is named as an event when there are more.
+    pub fn tcp_urgent(&self, connection: Handle) -> Result<usize, Error> {
+        let machine = self.core.machine(connection)?;
+        Ok(machine.map_or(0, |machine| machine.urgent_left() as usize))
+    }
+
     /// Bytes written and not acknowledged yet.
     pub fn tcp_unsent(&self, connection: Handle) -> Result<usize, Error> {
         let machine = self.core.machine(connection)?;

@@ -15,6 +15,16 @@ use crate::ip::{Net, Origin};
 use crate::shared::Core;
 use crate::tcp::frames::reply;
 
+/// How a handshake went.
+enum Handshake {
+    /// Nobody remembers.
+    Unknown,
+    /// In one round trip, in nanoseconds.
+    Took(u64),
+    /// Our answer was sent again (RFC 5681, 3.1).
+    Repeated,
+}
+
 impl Core {
     /// What connections over an interface are told when they begin.
     pub(super) fn setup(&self, net: &Net, interface: usize, key: &FlowKey, iss: Seq) -> Setup {
@@ -32,6 +42,7 @@ impl Core {
             path_mss,
             ip_header: if local.is_ipv4() { 20 } else { 40 },
             congestion: config.congestion,
+            ecn: config.ecn,
             nodelay: true,
             user_timeout_ns: config.send_timeout_ns,
             handshake_timeout_ns: config.connect_timeout_ns,
@@ -104,6 +115,8 @@ impl Core {
         let setup = self.setup(net, origin.interface, key, iss);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         let mut half = Half::new(listener, origin, iss, segment, &setup);
+        // A cookie has no place for it.
+        half.negotiated.ecn &= remembered;
         let header = if remembered {
             self.tcp.half_open.insert(*key, half, now_ns);
             half.syn_ack(&setup, stamp)
@@ -157,10 +170,11 @@ impl Core {
             window_scale,
             sack,
             timestamps: echoed.is_some(),
+            ecn: false,
         };
         count(&mut tcp.counters.cookies_accepted);
         let setup = self.setup(net, origin.interface, key, Seq(iss));
-        let syn = (negotiated, Seq(irs), None);
+        let syn = (negotiated, Seq(irs), Handshake::Unknown);
         self.establish(net, origin, listener, &setup, syn, segment);
         true
     }
@@ -192,7 +206,12 @@ impl Core {
             Verdict::Reset => self.reset(net, origin, segment),
             Verdict::Forget => self.tcp.half_open.remove(place),
             Verdict::Establish => {
-                let syn = (half.negotiated, half.irs, half.round_trip(now_ns));
+                let how = match half.round_trip(now_ns) {
+                    _ if half.repeated() => Handshake::Repeated,
+                    Some(rtt_ns) => Handshake::Took(rtt_ns),
+                    None => Handshake::Unknown,
+                };
+                let syn = (half.negotiated, half.irs, how);
                 if self.establish(net, origin, half.listener, &setup, syn, segment) {
                     self.tcp.half_open.remove(place);
                 }
@@ -201,7 +220,7 @@ impl Core {
     }
 
     /// Makes the connection that `ack` establishes, and queues it. `syn`: what was agreed on, the peer's initial sequence
-    /// number, and how long the handshake took if that is known. If there is no room nothing happens: the peer sends
+    /// number, and how the handshake went. If there is no room nothing happens: the peer sends
     /// its data, or we our answer, once more.
     fn establish(
         &mut self,
@@ -209,7 +228,7 @@ impl Core {
         origin: &Origin,
         listener: Handle,
         setup: &Setup,
-        (negotiated, irs, round_trip_ns): (Negotiated, Seq, Option<u64>),
+        (negotiated, irs, how): (Negotiated, Seq, Handshake),
         ack: &Segment<'_>,
     ) -> bool {
         let now_ns = self.now_ns;
@@ -239,8 +258,10 @@ impl Core {
             ..*ack
         };
         let mut machine = machine::Connection::accept_cookie(setup, negotiated, &first, now_ns);
-        if let Some(rtt_ns) = round_trip_ns {
-            machine.handshake_took(rtt_ns, now_ns);
+        match how {
+            Handshake::Took(rtt_ns) => machine.handshake_took(rtt_ns, now_ns),
+            Handshake::Repeated => machine.handshake_repeated(),
+            Handshake::Unknown => {}
         }
         let local = SocketAddr::new(origin.local, ack.destination_port);
         let remote = remote_address(origin, ack.source_port);

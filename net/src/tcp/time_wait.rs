@@ -123,7 +123,7 @@ impl TimeWait {
                         .map(|(recent, offset)| (clock.wrapping_add(offset), recent)),
                     ..Options::default()
                 },
-                segment_size: 0,
+                ..Header::default()
             })
         };
         if segment.has(Flags::SYN) {
@@ -183,6 +183,8 @@ mod tests {
             ack: Seq(500),
             flags,
             window: 1000,
+            urgent: 0,
+            marked: false,
             options: Options {
                 timestamps: timestamp.map(|value| (value, 0)),
                 ..Options::default()

@@ -10,6 +10,7 @@ mod handshake;
 mod icmp;
 mod listener;
 mod lower;
+mod marks;
 mod matrix;
 mod neighbours;
 mod recovery;

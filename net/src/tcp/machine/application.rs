@@ -4,6 +4,7 @@ use alloc::sync::Arc;
 
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
+use super::options::user_timeout;
 use super::setup::Keepalive;
 use super::state::State;
 use super::timers::{OFF, Timers};
@@ -205,9 +206,19 @@ impl Connection {
     /// See [`super::Setup::user_timeout_ns`]; counts from now.
     pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
         self.setup.user_timeout_ns = user_timeout_ns;
+        self.tell_timeout = user_timeout_ns > 0;
+        if self.tell_timeout && self.state.is_synchronized() && self.state != State::TimeWait {
+            self.due |= due::ACK;
+        }
         if self.timers.user != OFF || self.outstanding() {
             self.arm_user(now_ns);
         }
+    }
+
+    /// The user timeout that the peer is still to be told (RFC 5482, 3.1).
+    pub(super) fn told_timeout(&self) -> Option<u16> {
+        let told = self.tell_timeout.then_some(self.setup.user_timeout_ns);
+        told.and_then(user_timeout)
     }
 
     /// Data waits for an acknowledgement from now on.

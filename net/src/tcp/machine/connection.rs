@@ -3,6 +3,7 @@
 use super::budget::Budget;
 use super::challenge::OwnLimit;
 use super::congestion::Control;
+use super::ecn::Ecn;
 use super::info::Info;
 use super::options::{MSS_V6, Negotiated, Options, SCALE_MAX};
 use super::pacing::Pacing;
@@ -16,6 +17,7 @@ use super::seq::Seq;
 use super::setup::Setup;
 use super::state::State;
 use super::timers::{OFF, Timers};
+use super::urgent::Urgent;
 use super::window::Window;
 use crate::Error;
 
@@ -129,6 +131,11 @@ pub(crate) struct Connection {
     pub(super) dsack: Option<(Seq, Seq)>,
     pub(super) challenges: OwnLimit,
 
+    pub(super) ecn: Ecn,
+    pub(super) urgent: Urgent,
+    /// The peer is to be told the user timeout (RFC 5482).
+    pub(super) tell_timeout: bool,
+
     pub(super) sack: bool,
     pub(super) timestamps: bool,
     /// TS.Recent, when it was received, and Last.ACK.sent (RFC 7323, 4.3).
@@ -204,6 +211,9 @@ impl Connection {
             peer_mss: 536,
             dsack: None,
             challenges: OwnLimit::default(),
+            ecn: Ecn::new(iss),
+            urgent: Urgent::default(),
+            tell_timeout: false,
             sack: setup.sack,
             timestamps: setup.timestamps,
             recent: 0,
@@ -278,6 +288,12 @@ impl Connection {
         self.window.rtt(rtt_ns);
     }
 
+    /// The handshake that led to [`Connection::accept_cookie`] needed more than one answer of ours. To be
+    /// called before the peer's acknowledgement is given to [`Connection::input`].
+    pub(crate) fn handshake_repeated(&mut self) {
+        self.syn_count = 2;
+    }
+
     /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323, 2.2).
     pub(super) fn take_syn(&mut self, irs: Seq, window: u16) {
         self.irs = irs;
@@ -316,6 +332,7 @@ impl Connection {
         }
         self.sack = self.setup.sack && negotiated.sack;
         self.timestamps = self.setup.timestamps && negotiated.timestamps;
+        self.ecn.on = negotiated.ecn;
         self.control = Control::new(self.setup.congestion, self.mss());
     }
 }

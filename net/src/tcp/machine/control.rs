@@ -58,14 +58,18 @@ impl Connection {
         let mut window = self.window;
         let field = window.offer_syn(self.receive_next);
         let scaled = !answer || window.scale > 0 || self.peer_scale > 0;
+        let flags = if answer {
+            Flags::SYN | Flags::ACK
+        } else if self.setup.ecn && self.syn_count == 0 {
+            // RFC 3168, 6.1.1; what is lost may have met somebody who drops such SYNs (6.1.1.1).
+            Flags::SYN | Flags::ECE | Flags::CWR
+        } else {
+            Flags::SYN
+        };
         let header = Header {
             seq: self.una,
             ack: if answer { self.receive_next } else { Seq(0) },
-            flags: if answer {
-                Flags::SYN | Flags::ACK
-            } else {
-                Flags::SYN
-            },
+            flags,
             window: field,
             options: Options {
                 mss: Some(self.setup.mss),
@@ -74,9 +78,10 @@ impl Connection {
                 timestamps: self
                     .timestamps
                     .then(|| (self.stamp(now_ns), if answer { self.recent } else { 0 })),
+                user_timeout: self.told_timeout(),
                 sack: Sack::default(),
             },
-            segment_size: 0,
+            ..Header::default()
         };
         if !emit.segment(&header, &[]) {
             return false;

@@ -76,7 +76,14 @@ impl Connection {
             }
         }
         self.take_syn(segment.seq, segment.window);
-        self.negotiate(&self.offered_by(&segment.options), now_ns);
+        let mut negotiated = self.offered_by(&segment.options);
+        // RFC 3168, 6.1.1: the answer to a SYN that asked has ECE alone.
+        negotiated.ecn = acked
+            && self.setup.ecn
+            && self.syn_count == 1
+            && segment.has(Flags::ECE)
+            && !segment.has(Flags::CWR);
+        self.negotiate(&negotiated, now_ns);
         if let (true, Some((value, _))) = (self.timestamps, segment.options.timestamps) {
             self.recent = value;
             self.recent_ns = now_ns;
@@ -190,10 +197,13 @@ impl Connection {
                 }
             }
         }
+        // Sixth, URG.
+        self.take_urgent(segment);
         // Seventh and eighth, data and FIN.
         if segment.payload.is_empty() && !segment.has(Flags::FIN) {
             return;
         }
+        self.take_mark(segment);
         let trimmed = self.trim(segment.seq, segment);
         self.take_data(budget, &trimmed, segment, now_ns);
     }
@@ -356,6 +366,7 @@ impl Connection {
             // An old one: its data counts, itself it doesn't.
             return true;
         }
+        self.take_echo(segment);
         self.take_ack(budget, segment, now_ns);
         self.state != State::Closed
     }

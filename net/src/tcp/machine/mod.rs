@@ -24,6 +24,7 @@ mod clock;
 mod congestion;
 mod connection;
 mod control;
+mod ecn;
 mod info;
 mod input;
 mod options;
@@ -44,6 +45,7 @@ mod state;
 #[cfg(test)]
 mod tests;
 mod timers;
+mod urgent;
 mod window;
 
 pub(crate) use budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};

@@ -18,6 +18,19 @@ const WINDOW_SCALE: u8 = 3;
 const SACK_PERMITTED: u8 = 4;
 const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
+const USER_TIMEOUT: u8 = 28;
+
+/// A user timeout as the option has it (RFC 5482, 3): seconds, or minutes with the highest bit; `None` for
+/// one that never ends.
+pub(crate) fn user_timeout(timeout_ns: u64) -> Option<u16> {
+    let seconds = timeout_ns.div_ceil(1_000_000_000);
+    let minutes = seconds.div_ceil(60).min(0x7fff);
+    match seconds {
+        0 => None,
+        1..=0x7fff => Some(seconds as u16),
+        _ => Some(minutes as u16 | 0x8000),
+    }
+}
 
 /// Ranges of bytes that were received out of order, or twice (RFC 2018, 2883).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,6 +80,8 @@ pub(crate) struct Options {
     pub(crate) sack_permitted: bool,
     /// TSval and TSecr.
     pub(crate) timestamps: Option<(u32, u32)>,
+    /// The user timeout as it is in the option (RFC 5482, 3); not read.
+    pub(crate) user_timeout: Option<u16>,
     /// SACK blocks.
     pub(crate) sack: Sack,
 }
@@ -168,6 +183,10 @@ impl Options {
             }
             put(&option);
         }
+        if let Some(timeout) = self.user_timeout {
+            let [high, low] = timeout.to_be_bytes();
+            put(&[USER_TIMEOUT, 4, high, low]);
+        }
         if !self.sack.is_empty() {
             let used = self.len() - self.sack_len();
             let fit = (OPTIONS_MAX - used).saturating_sub(4) / 8;
@@ -196,7 +215,8 @@ impl Options {
         let fixed = 4
             * (usize::from(self.mss.is_some())
                 + usize::from(self.window_scale.is_some())
-                + usize::from(self.sack_permitted));
+                + usize::from(self.sack_permitted)
+                + usize::from(self.user_timeout.is_some()));
         fixed + 12 * usize::from(self.timestamps.is_some()) + self.sack_len()
     }
 }
@@ -213,6 +233,8 @@ pub(crate) struct Negotiated {
     pub(crate) sack: bool,
     /// Both ends send timestamps.
     pub(crate) timestamps: bool,
+    /// Both ends heed congestion marks (RFC 3168, 6.1.1). The flags of the SYN tell it, not its options.
+    pub(crate) ecn: bool,
 }
 
 impl Negotiated {
@@ -223,6 +245,7 @@ impl Negotiated {
             window_scale: options.window_scale.map(|scale| scale.min(SCALE_MAX)),
             sack: options.sack_permitted,
             timestamps: options.timestamps.is_some(),
+            ecn: false,
         }
     }
 }
@@ -262,7 +285,7 @@ mod tests {
             window_scale: Some(7),
             sack_permitted: true,
             timestamps: Some((1, 2)),
-            sack: Sack::default(),
+            ..Options::default()
         };
         let mut out = [0; OPTIONS_MAX];
         let len = syn.write(&mut out);
@@ -284,6 +307,23 @@ mod tests {
             Options::parse(&out[..len]).sack.blocks(),
             &sack.blocks()[..3]
         );
+    }
+
+    #[test]
+    fn rfc5482_section_3_user_timeouts() {
+        const SECOND: u64 = 1_000_000_000;
+        let cases = [
+            (0, None),
+            (1, Some(1)),
+            (SECOND, Some(1)),
+            (90 * SECOND + 1, Some(91)),
+            (32_767 * SECOND, Some(32_767)),
+            (32_768 * SECOND, Some(0x8000 | 547)),
+            (u64::MAX, Some(0xffff)),
+        ];
+        for (timeout_ns, expected) in cases {
+            assert_eq!(super::user_timeout(timeout_ns), expected, "{timeout_ns}");
+        }
     }
 
     #[test]
@@ -309,7 +349,7 @@ mod tests {
             for (first, end) in blocks {
                 sack.push(Seq(first), Seq(end));
             }
-            let options = Options { mss, window_scale, sack_permitted, timestamps, sack };
+            let options = Options { mss, window_scale, sack_permitted, timestamps, sack, ..Options::default() };
             let mut out = [0xff; OPTIONS_MAX];
             let len = options.write(&mut out);
             assert_eq!(len % 4, 0);

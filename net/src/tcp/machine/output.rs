@@ -79,18 +79,27 @@ impl Connection {
             // RFC 2018, 3: three fit beside timestamps.
             sack.truncate(3);
         }
-        let header = Header {
+        let user_timeout = self.told_timeout();
+        if user_timeout.is_some() {
+            sack.truncate(2);
+        }
+        let mut header = Header {
             seq,
             ack: self.receive_next,
             flags,
             window: field,
             options: Options {
                 timestamps,
+                user_timeout,
                 sack,
                 ..Options::default()
             },
-            segment_size: 0,
+            ..Header::default()
         };
+        if self.ecn.echo && !flags.has(Flags::RST) {
+            header.flags = header.flags | Flags::ECE;
+        }
+        self.mark_urgent(&mut header);
         (header, window)
     }
 
@@ -100,6 +109,7 @@ impl Connection {
         self.acknowledged = self.receive_next;
         self.unacknowledged = 0;
         self.dsack = None;
+        self.tell_timeout = false;
         self.due &= !due::ACK;
         self.timers.acknowledge = OFF;
     }
@@ -116,7 +126,9 @@ impl Connection {
             // RFC 5681, 4.1.
             self.control.idle(self.mss());
         }
-        let most = emit.max_segment() as u32;
+        // What differs from segment to segment isn't for the device to repeat.
+        let alone = self.ecn.reduced || self.has_urgent();
+        let most = if alone { 0 } else { emit.max_segment() as u32 };
         loop {
             if *left == 0 {
                 return Outcome::More;
@@ -327,6 +339,10 @@ impl Connection {
         now_ns: u64,
         emit: &mut dyn Emit,
     ) -> Sent {
+        let fresh = span.first.at_least(self.next) && span.len > 0;
+        if fresh {
+            self.mark_new(&mut header);
+        }
         let (len, fin) = match self.queue.slice(span.first, span.len) {
             _ if span.len == 0 && !span.fin => return Sent::Nothing,
             Some(bytes) => {
@@ -344,6 +360,7 @@ impl Connection {
             },
         };
         self.acknowledged_by(window);
+        self.ecn.reduced &= !fresh;
         let numbers = len + u32::from(fin);
         let end = span.first + numbers;
         let mut new = numbers;

@@ -21,6 +21,10 @@ impl Flags {
     pub(crate) const RST: Flags = Flags(4);
     pub(crate) const PSH: Flags = Flags(8);
     pub(crate) const ACK: Flags = Flags(16);
+    pub(crate) const URG: Flags = Flags(32);
+    /// RFC 3168, 6.1.
+    pub(crate) const ECE: Flags = Flags(64);
+    pub(crate) const CWR: Flags = Flags(128);
 
     /// Whether all bits of `flags` are set.
     pub(crate) fn has(self, flags: Flags) -> bool {
@@ -58,8 +62,12 @@ pub(crate) struct Segment<'a> {
     pub(crate) flags: Flags,
     /// As in the header: not scaled.
     pub(crate) window: u16,
+    /// Means something only with [`Flags::URG`]: how far behind `seq` urgent data ends.
+    pub(crate) urgent: u16,
     pub(crate) options: Options,
     pub(crate) payload: &'a [u8],
+    /// A router has marked the packet: congestion experienced (RFC 3168, 5).
+    pub(crate) marked: bool,
     /// If the device joined several segments into this one: the size of each but the last.
     pub(crate) gro: Option<u16>,
 }
@@ -86,7 +94,10 @@ impl<'a> Segment<'a> {
             flags,
             w0,
             w1,
-            ..,
+            _,
+            _,
+            u0,
+            u1,
         ] = *header;
         let offset = usize::from(offset >> 4) * 4;
         let options = match offset {
@@ -100,8 +111,10 @@ impl<'a> Segment<'a> {
             ack: Seq(u32::from_be_bytes([a0, a1, a2, a3])),
             flags: Flags(flags),
             window: u16::from_be_bytes([w0, w1]),
+            urgent: u16::from_be_bytes([u0, u1]),
             options,
             payload: bytes.get(offset..)?,
+            marked: false,
             gro: None,
         })
     }
@@ -136,6 +149,10 @@ pub(crate) struct Header {
     /// Payload bytes of each segment on the wire. A payload that is larger is to be cut into pieces
     /// of this size; 0 if there is no payload.
     pub(crate) segment_size: u16,
+    /// With [`Flags::URG`].
+    pub(crate) urgent: u16,
+    /// The ECN field of the IP header (RFC 3168, 5).
+    pub(crate) ecn: u8,
 }
 
 impl Header {
@@ -171,6 +188,7 @@ impl Header {
         let [s0, s1, s2, s3] = self.seq.0.to_be_bytes();
         let [a0, a1, a2, a3] = self.ack.0.to_be_bytes();
         let [w0, w1] = self.window.to_be_bytes();
+        let [u0, u1] = self.urgent.to_be_bytes();
         let offset = (len as u8 / 4) << 4;
         *header = [
             sp0,
@@ -191,8 +209,8 @@ impl Header {
             w1,
             0,
             0,
-            0,
-            0,
+            u0,
+            u1,
         ];
         rest.copy_from_slice(options.get(..options_len)?);
         Some(len)
@@ -218,6 +236,7 @@ mod tests {
                 ..Options::default()
             },
             segment_size: 3,
+            ..Header::default()
         };
         let mut bytes = [0; 64];
         let len = header.write(80, 1025, &mut bytes).unwrap();

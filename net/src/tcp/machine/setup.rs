@@ -51,6 +51,8 @@ pub(crate) struct Setup {
     pub(crate) timestamps: bool,
     /// Whether SACK is offered or agreed to.
     pub(crate) sack: bool,
+    /// Whether congestion marks are asked for (RFC 3168); a peer that asks for them gets them.
+    pub(crate) ecn: bool,
     pub(crate) congestion: Congestion,
     /// Whether segments are spread over the round-trip time.
     pub(crate) pacing: bool,
@@ -89,6 +91,7 @@ impl Default for Setup {
             ip_header: 20,
             timestamps: true,
             sack: true,
+            ecn: false,
             congestion: Congestion::Cubic,
             pacing: true,
             nodelay: false,

@@ -390,6 +390,7 @@ fn a_connection_from_a_cookie() {
         window_scale: Some(3),
         sack: true,
         timestamps: true,
+        ecn: false,
     };
     let mut script = Script::new(
         Connection::accept_cookie(&setup, negotiated, &segment, now_ns),

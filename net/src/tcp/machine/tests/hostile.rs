@@ -191,7 +191,8 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                         sack: blocks,
                         ..Options::default()
                     },
-                    segment_size: 0,
+                    urgent: window,
+                    ..Header::default()
                 };
                 let payload = vec![7; len];
                 let mut bytes = vec![0; 60 + len];

@@ -1,0 +1,70 @@
+//! Urgent data (RFC 9293, 3.8.5; RFC 6093): a pointer that hurries the reader. Its bytes are data like others: nothing is
+//! taken out of the stream.
+
+use super::connection::{Connection, due};
+use super::segment::{Flags, Header, Segment};
+use super::seq::Seq;
+
+/// Both directions' pointers: to the byte after the urgent ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Urgent {
+    /// RCV.UP.
+    received: Option<Seq>,
+    /// It moved on, and nobody was told.
+    news: bool,
+    /// SND.UP.
+    pub(super) sent: Option<Seq>,
+}
+
+impl Connection {
+    /// RFC 9293, 3.10.7.4, sixth.
+    pub(super) fn take_urgent(&mut self, segment: &Segment<'_>) {
+        if !segment.has(Flags::URG) || !self.state.can_receive() {
+            return;
+        }
+        let pointer = segment.seq + u32::from(segment.urgent);
+        let read = self.receive_next - self.buffer.len();
+        let known = self.urgent.received.filter(|known| known.after(read));
+        if pointer.after(known.unwrap_or(read)) {
+            self.urgent.received = Some(pointer);
+            self.urgent.news = true;
+        }
+    }
+
+    /// How many bytes are to be read, or still to come, up to the end of the urgent ones (MUST-33).
+    pub(crate) fn urgent_left(&self) -> u32 {
+        let read = self.receive_next - self.buffer.len();
+        self.urgent.received.map_or(0, |end| end.beyond(read))
+    }
+
+    /// Whether the pointer has moved on since this was last asked (MUST-32).
+    pub(crate) fn take_urgent_news(&mut self) -> bool {
+        core::mem::take(&mut self.urgent.news)
+    }
+
+    /// What was written so far is urgent; the peer is told at once, even if its window is closed.
+    pub(crate) fn send_urgent(&mut self) {
+        let end = self.queue.end();
+        if self.state.can_send() && end.after(self.una) {
+            self.urgent.sent = Some(end);
+            self.due |= due::ACK | due::DATA;
+        }
+    }
+
+    /// Whether the pointer is to be sent: it differs from segment to segment.
+    pub(super) fn has_urgent(&self) -> bool {
+        self.urgent.sent.is_some_and(|end| end.after(self.una))
+    }
+
+    /// The pointer of a segment.
+    pub(super) fn mark_urgent(&self, header: &mut Header) {
+        if let Some(end) = self.urgent.sent
+            && end.after(header.seq)
+            && self.state.is_synchronized()
+        {
+            header.flags = header.flags | Flags::URG;
+            // What is further away shows later.
+            header.urgent = (end - header.seq).min(0xffff) as u16;
+        }
+    }
+}
