@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use rsext4::{BlockIo, DeviceCapabilities, DeviceGeometry, Ext4Error, Ext4Result, SectorId};
 use spin::Mutex;
 
+use super::probe::{Bitmaps, Found};
 use crate::BlockError;
 use crate::cache::{Cache, Order};
 
@@ -27,11 +28,13 @@ pub(super) type SharedCache = Arc<Mutex<Cache>>;
 #[derive(Clone)]
 pub(super) struct Device {
     pub cache: SharedCache,
-    /// Bytes in a sector.
+    /// Bytes in a sector, and in a block of the file system.
     pub sector: usize,
+    pub block: usize,
     sectors: u64,
     read_only: bool,
     counts: Arc<Counts>,
+    bitmaps: Arc<Bitmaps>,
 }
 
 #[derive(Default)]
@@ -43,12 +46,20 @@ struct Counts {
 }
 
 impl Device {
-    pub fn new(cache: SharedCache, sector: usize, sectors: u64, read_only: bool) -> Self {
+    pub fn new(
+        cache: SharedCache,
+        sector: usize,
+        sectors: u64,
+        read_only: bool,
+        found: &mut Found,
+    ) -> Self {
         Self {
             cache,
             sector,
+            block: found.block as usize,
             sectors,
             read_only,
+            bitmaps: Arc::new(core::mem::take(&mut found.bitmaps)),
             counts: Arc::default(),
         }
     }
@@ -96,6 +107,32 @@ impl Device {
         })
     }
 
+    /// Writes those of the inode bitmaps again that were written without their last bits.
+    fn pad_bitmaps(&self, cache: &mut Cache, first: u64, data: &[u8]) -> Result<(), BlockError> {
+        let block = self.block_sectors();
+        let from = self.bitmaps.blocks.partition_point(|at| at * block < first);
+        let end = first + (data.len() / self.sector) as u64;
+        let rest = self.bitmaps.blocks.get(from..).unwrap_or_default();
+        for at in rest
+            .iter()
+            .map(|at| at * block)
+            .take_while(|at| at + block <= end)
+        {
+            let from = (at - first) as usize * self.sector;
+            let written = data.get(from..from + self.block).unwrap_or_default();
+            let mut padded = written.to_vec();
+            self.bitmaps.pad(&mut padded);
+            if padded != written {
+                cache.write(at, &padded)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn block_sectors(&self) -> u64 {
+        (self.block / self.sector) as u64
+    }
+
     fn bytes(&self, count: u32) -> usize {
         count as usize * self.sector
     }
@@ -113,6 +150,7 @@ impl BlockIo for Device {
         }
         self.with(|cache| {
             cache.write(sector.raw(), data)?;
+            self.pad_bitmaps(cache, sector.raw(), data)?;
             if cache.is_filling() {
                 cache.commit(Order::TablesFirst)?;
             }

@@ -73,7 +73,7 @@ fn mount_volume(
     options: Options,
 ) -> Result<Ext4Volume, MountError> {
     let read_only = options.read_only || device.read_only();
-    let found = probe::check(&mut *device, read_only)?;
+    let mut found = probe::check(&mut *device, read_only)?;
     let writable = !read_only && !found.has_errors;
     let sector = device.sector_size();
     let sectors = device.sectors();
@@ -85,7 +85,8 @@ fn mount_volume(
     cache
         .set_layout(layout)
         .map_err(|error| unreadable(&error))?;
-    let device = Device::new(Arc::new(Mutex::new(cache)), sector, sectors, !writable);
+    let cache = Arc::new(Mutex::new(cache));
+    let device = Device::new(cache, sector, sectors, !writable, &mut found);
     let ext4 = volume::attach(&device, options.clock, writable).map_err(|error| refused(&error))?;
     if !found.has_journal && writable {
         log::warn!(

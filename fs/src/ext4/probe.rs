@@ -60,6 +60,28 @@ pub(super) struct Found {
     pub has_journal: bool,
     /// Marked by someone who found it damaged.
     pub has_errors: bool,
+    pub bitmaps: Bitmaps,
+}
+
+/// The blocks that say which inodes are taken, one for each block group.
+#[derive(Debug, Default)]
+pub(super) struct Bitmaps {
+    /// Their numbers, in order; none where they are full of inodes to the last bit.
+    pub blocks: Vec<u64>,
+    /// Bits in each that stand for inodes. Those after it are set.
+    pub inodes: usize,
+}
+
+impl Bitmaps {
+    /// Sets the bits after the inodes, which rsext4 leaves clear in a group that it uses first.
+    pub fn pad(&self, bitmap: &mut [u8]) {
+        for (at, byte) in bitmap.iter_mut().enumerate().skip(self.inodes / 8) {
+            *byte |= match self.inodes.checked_sub(at * 8) {
+                Some(inside @ 1..8) => 0xffu8 << inside,
+                _ => 0xff,
+            };
+        }
+    }
 }
 
 fn refuse(error: Error, detail: String) -> MountError {
@@ -134,8 +156,10 @@ pub(super) fn check(device: &mut dyn Block, read_only: bool) -> Result<Found, Mo
         );
         return Err(refuse(Error::Corrupt, detail));
     }
+    let bitmaps = bitmaps(&superblock, device, block, incompatible)?;
     Ok(Found {
         block,
+        bitmaps,
         has_journal: compatible & HAS_JOURNAL != 0,
         has_errors,
     })
@@ -186,6 +210,52 @@ fn size(
         return Err(refuse(Error::Unsupported, detail));
     }
     Ok(block)
+}
+
+/// Where the inode bitmaps are, as the descriptors say.
+fn bitmaps(
+    superblock: &Superblock,
+    device: &mut dyn Block,
+    block: u64,
+    incompatible: u32,
+) -> Result<Bitmaps, MountError> {
+    let inodes = superblock.u32(0x28) as usize;
+    if inodes as u64 >= block * 8 {
+        return Ok(Bitmaps::default());
+    }
+    let large = incompatible & 0x80 != 0;
+    let length = if large {
+        usize::from(superblock.u16(0xfe)).max(64)
+    } else {
+        32
+    };
+    let mut blocks = Vec::new();
+    let groups = u64::from(superblock.u32(0x0)).div_ceil(inodes.max(1) as u64);
+    // As many as `size` allowed, whatever the number of inodes says.
+    let mut groups = groups.min(MAX_DESCRIPTOR_BYTES / 64) as usize;
+    let per_block = (block as usize / length).max(1);
+    let sectors = block / device.sector_size() as u64;
+    let mut at = (u64::from(superblock.u32(0x14)) + 1) * sectors;
+    let mut table = Superblock(vec![0; block as usize]);
+    while groups > 0 && at < device.sectors() {
+        device.read(at, &mut table.0).map_err(|error| {
+            let detail = format!("the group descriptors can't be read: {error}; check the disk");
+            refuse(error.into(), detail)
+        })?;
+        for group in 0..groups.min(per_block) {
+            let high = if large {
+                table.u32(group * length + 0x24)
+            } else {
+                0
+            };
+            blocks.push(u64::from(table.u32(group * length + 0x4)) | u64::from(high) << 32);
+        }
+        groups = groups.saturating_sub(per_block);
+        at += sectors;
+    }
+    blocks.retain(|at| *at < device.sectors() / sectors);
+    blocks.sort_unstable();
+    Ok(Bitmaps { blocks, inodes })
 }
 
 fn features(incompatible: u32, to_write: u32, read_only: bool) -> Result<(), MountError> {

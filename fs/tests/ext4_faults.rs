@@ -1,0 +1,331 @@
+//! Devices that fail under ext4, and volumes that are full: an error value each time, and nothing
+//! else harmed.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
+use common::{NEW, names, read_file, write_file};
+use fs::fake::Disk;
+use fs::{Error, OpenFlags, Volume};
+
+/// Operations of every kind; each may fail, none may panic.
+fn operations(volume: &mut dyn Volume) -> Result<(), Error> {
+    volume.mkdir("dir")?;
+    write_file(volume, "dir/a file", &[3; 30_000])?;
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND;
+    let log = volume.open("log", flags)?;
+    let logged = (0..20).try_for_each(|_| volume.write_at(log, 0, &[4; 700]).map(|_| ()));
+    let synced = volume.sync_file(log);
+    volume.close(log)?;
+    logged.and(synced)?;
+    volume.rename("dir/a file", "renamed")?;
+    volume.rename("log", "renamed")?;
+    volume.link("renamed", "dir/linked")?;
+    volume.symlink("renamed", "dir/link")?;
+    read_file(volume, "renamed")?;
+    let file = volume.open("renamed", OpenFlags::WRITE)?;
+    let resized = volume
+        .truncate(file, 100)
+        .and_then(|()| volume.truncate(file, 50_000));
+    volume.close(file)?;
+    resized?;
+    volume.unlink("renamed")?;
+    volume.unlink("dir/linked")?;
+    volume.unlink("dir/link")?;
+    volume.rmdir("dir")?;
+    volume.sync()
+}
+
+/// A volume with a synced file, which no fault may touch.
+fn with_witness(image: &[u8]) -> Disk {
+    let disk = Disk::new(image.to_vec(), 512);
+    let mut volume = mount(&disk);
+    write_file(&mut *volume, "witness", &[9; 12_345]).unwrap();
+    drop(volume);
+    disk
+}
+
+fn check_witness(bytes: Vec<u8>, when: &str) {
+    let mut volume = mount(&Disk::new(bytes, 512));
+    let found = read_file(&mut *volume, "witness");
+    assert!(found.as_deref() == Ok(&[9; 12_345][..]), "{when}");
+}
+
+#[test]
+fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
+    let before = with_witness(&mkfs(8 << 20, &["-b", "1024"])).bytes();
+    let (mut failed, mut unseen) = (0, 0);
+    for kind in 0..3 {
+        for nth in 1.. {
+            let disk = Disk::new(before.clone(), 512);
+            let mut volume = mount(&disk);
+            let countdown = Some(nth);
+            match kind {
+                0 => disk.state().fail_read = countdown,
+                1 => disk.state().fail_write = countdown,
+                _ => disk.state().fail_flush = countdown,
+            }
+            let result = operations(&mut *volume);
+            let used = {
+                let state = disk.state();
+                let left = state.fail_read.or(state.fail_write).or(state.fail_flush);
+                left.is_none()
+            };
+            if !used {
+                break;
+            }
+            let when = format!("kind {kind}, request {nth}");
+            match result {
+                // Once the journal has failed, the volume is read-only.
+                Err(error) => {
+                    assert!(
+                        matches!(error, Error::Io | Error::ReadOnly),
+                        "{when}: {error}"
+                    );
+                }
+                Ok(()) => unseen += 1,
+            }
+            failed += 1;
+            // What was read before can be read still.
+            assert!(
+                read_file(&mut *volume, "witness").as_deref() == Ok(&[9; 12_345][..]),
+                "{when}"
+            );
+            drop(volume);
+            if nth % 3 == 1 {
+                let repaired = fsck_failed(&disk.bytes());
+                check_witness(
+                    repaired.unwrap_or_else(|text| panic!("{when}: {text}")),
+                    &when,
+                );
+            }
+            check_witness(disk.bytes(), &when);
+        }
+    }
+    println!("{failed} failures, {unseen} of them made good");
+    assert!(failed > 15);
+}
+
+#[test]
+fn a_device_that_goes_away_gives_errors_and_no_panic() {
+    let disk = with_witness(&mkfs(8 << 20, &[]));
+    let mut volume = mount(&disk);
+    let flags = OpenFlags::READ | OpenFlags::WRITE;
+    let file = volume.open("witness", flags).unwrap();
+    disk.state().gone = true;
+    assert!(operations(&mut *volume).is_err());
+    assert_eq!(volume.read_at(file, 0, &mut [0; 12_000]), Err(Error::Io));
+    assert!(volume.sync().is_err());
+    let _ = volume.close(file);
+    drop(volume);
+    disk.state().gone = false;
+    check_witness(disk.bytes(), "gone and back");
+    let refused = fs::ext4::mount(Box::new(Disk::new(Vec::new(), 512)), Default::default());
+    assert!(refused.is_err());
+}
+
+#[test]
+fn a_device_that_cannot_be_read_does_not_mount() {
+    let disk = Disk::new(mkfs(8 << 20, &[]), 512);
+    disk.state().gone = true;
+    let mounted = fs::ext4::mount(Box::new(disk.clone()), Default::default());
+    let error = mounted.err().unwrap();
+    assert_eq!(error.error, Error::Io);
+    assert!(error.detail.contains("check the disk"), "{error}");
+}
+
+/// Fills a volume with one file, and gives its size.
+fn fill(volume: &mut dyn Volume, path: &str, step: usize) -> u64 {
+    let filler = volume.open(path, NEW).unwrap();
+    let chunk = vec![7; step];
+    let mut at = 0;
+    loop {
+        match volume.write_at(filler, at, &chunk) {
+            Ok(count) => at += count as u64,
+            Err(error) => {
+                assert_eq!(error, Error::NoSpace);
+                break;
+            }
+        }
+    }
+    assert_eq!(
+        volume.size(filler),
+        Ok(at),
+        "what was written counts, no more"
+    );
+    volume.close(filler).unwrap();
+    at
+}
+
+#[test]
+fn a_full_volume_refuses_each_operation_and_loses_nothing() {
+    let volumes: &[&[&str]] = &[
+        &["-b", "1024"],
+        &["-b", "4096"],
+        &["-b", "2048", "-O", "^extent,^64bit"],
+    ];
+    for args in volumes {
+        let disk = with_witness(&mkfs(10 << 20, args));
+        let mut volume = mount(&disk);
+        volume.mkdir("directory").unwrap();
+        write_file(&mut *volume, "small", &[1; 10]).unwrap();
+        let unit = u64::from(volume.space().unwrap().unit);
+        // In steps larger than a block, which is where rsext4 alone would lose blocks.
+        let first = fill(&mut *volume, "filler", 300_000);
+        assert!(
+            volume.space().unwrap().free <= unit * 4,
+            "{args:?}: {:?}",
+            volume.space()
+        );
+        assert_eq!(volume.mkdir("another"), Err(Error::NoSpace), "{args:?}");
+        assert_eq!(
+            volume.symlink(&"x".repeat(500), "link"),
+            Err(Error::NoSpace),
+            "{args:?}"
+        );
+        let small = volume
+            .open("small", OpenFlags::READ | OpenFlags::WRITE)
+            .unwrap();
+        // The rest of its block is the file's.
+        assert_eq!(volume.write_at(small, 10, &[2; 100]), Ok(100), "{args:?}");
+        let _ = volume.write_at(small, 110, &[2; 9000]);
+        assert_eq!(
+            volume.write_at(small, 1 << 20, &[2; 9000]),
+            Err(Error::NoSpace),
+            "{args:?}"
+        );
+        volume.close(small).unwrap();
+        volume.rename("small", "SMALL2").unwrap();
+        volume.sync().unwrap();
+        fsck_stopped(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        // What is removed can be written again at once.
+        volume.unlink("filler").unwrap();
+        let second = fill(&mut *volume, "filler again", 4096);
+        assert!(
+            second + (64 << 10) > first,
+            "{args:?}: {first}, then {second}"
+        );
+        volume.unlink("filler again").unwrap();
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        check_witness(disk.bytes(), "full");
+    }
+}
+
+#[test]
+fn without_free_inodes_nothing_is_made_and_nothing_lost() {
+    let disk = with_witness(&mkfs(8 << 20, &["-N", "64"]));
+    let mut volume = mount(&disk);
+    let mut made = 0;
+    let refused = loop {
+        match write_file(&mut *volume, &format!("file {made}"), b"x") {
+            Ok(()) => made += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused, Error::NoSpace);
+    assert!(made > 10, "{made} files");
+    assert_eq!(volume.mkdir("d"), Err(Error::NoSpace));
+    volume.unlink("file 3").unwrap();
+    write_file(&mut *volume, "another", b"y").unwrap();
+    drop(volume);
+    fsck(&disk.bytes()).unwrap();
+    check_witness(disk.bytes(), "no inodes");
+}
+
+/// 4 000 entries, and 100 000 with `SOIL_FS_LONG`: indexed in several levels, listed while it
+/// changes.
+#[test]
+fn a_large_directory_is_listed_whole_while_it_changes() {
+    let long = std::env::var_os("SOIL_FS_LONG").is_some();
+    let (count, len, inodes) = if long {
+        (100_000, 256 << 20, "120000")
+    } else {
+        (4000, 32 << 20, "8000")
+    };
+    let disk = Disk::new(mkfs(len, &["-b", "1024", "-N", inodes]), 512);
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    let name = |n: u32| format!("d/an entry of a large directory, number {n}");
+    for n in 0..count {
+        let file = volume.open(&name(n), NEW).unwrap();
+        volume.close(file).unwrap();
+    }
+    let directory = volume.open("d", OpenFlags::DIRECTORY).unwrap();
+    let mut seen = std::collections::BTreeSet::new();
+    let mut cursor = Some(0);
+    let mut more = count;
+    while let Some(from) = cursor {
+        let mut given = 0;
+        cursor = volume
+            .list(directory, from, &mut |entry| {
+                given += 1;
+                if given > 100 {
+                    return false;
+                }
+                assert!(seen.insert(entry.name.to_string()), "{} twice", entry.name);
+                true
+            })
+            .unwrap();
+        // Others come and go meanwhile.
+        for _ in 0..3 {
+            let file = volume.open(&name(more), NEW).unwrap();
+            volume.close(file).unwrap();
+            more += 1;
+        }
+        volume.unlink(&name(more - 1)).unwrap();
+    }
+    for n in 0..count {
+        assert!(seen.contains(&name(n)["d/".len()..]), "{n} was not listed");
+    }
+    volume.close(directory).unwrap();
+    drop(volume);
+    fsck(&disk.bytes()).unwrap();
+    assert_eq!(
+        names(&mut *mount(&disk), "d").unwrap().len() as u32,
+        count + (more - count) / 3 * 2
+    );
+}
+
+/// A directory that becomes an indexed one in the middle of a listing.
+#[test]
+fn a_listing_outlasts_the_change_to_an_index() {
+    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024"]), 512);
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    for n in 0..20 {
+        write_file(&mut *volume, &format!("d/{n}"), b"x").unwrap();
+    }
+    let directory = volume.open("d", OpenFlags::DIRECTORY).unwrap();
+    let mut seen = Vec::new();
+    let mut cursor = volume
+        .list(directory, 0, &mut |entry| {
+            let take = seen.len() < 7;
+            if take {
+                seen.push(entry.name.to_string());
+            }
+            take
+        })
+        .unwrap();
+    for n in 0..200 {
+        write_file(&mut *volume, &format!("d/new {n}"), b"x").unwrap();
+    }
+    volume.unlink("d/19").unwrap();
+    while let Some(from) = cursor {
+        let list = volume.list(directory, from, &mut |entry| {
+            seen.push(entry.name.to_string());
+            true
+        });
+        cursor = list.unwrap();
+    }
+    for n in 0..19 {
+        let name = n.to_string();
+        assert_eq!(
+            seen.iter().filter(|seen| **seen == name).count(),
+            1,
+            "{name}"
+        );
+    }
+    assert!(!seen.contains(&"19".to_string()) || seen.len() < 20);
+}
