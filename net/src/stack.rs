@@ -241,6 +241,26 @@ impl Stack {
         progress
     }
 
+    /// Sends what a connection has to send now, at time `now_ns`, rather than with the next [`Stack::poll`]: for who is about
+    /// to wait for its peer while others still have work to do. Nothing for other sockets. Never blocks.
+    pub fn send_now(&mut self, handle: Handle, now_ns: u64) {
+        let Stack { ip, core, .. } = self;
+        match core.sockets.get(handle) {
+            Some(Socket::Connection(connection)) if connection.dirty => {}
+            _ => return,
+        }
+        core.set_now(now_ns);
+        ip.set_now(core.clock_ns());
+        // It was listed last, mostly. Elsewhere it stays listed, and has nothing to send when its turn comes.
+        if core.dirty.back() == Some(&handle) {
+            core.dirty.pop_back();
+        }
+        if let Turn::More(_) = core.send(ip, handle) {
+            core.mark_dirty(handle);
+        }
+        ip.flush();
+    }
+
     /// Calls `f` once for each socket that became ready since the last call.
     ///
     /// A socket is named when an operation on it answered [`Error::WouldBlock`] (or

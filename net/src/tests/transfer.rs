@@ -57,6 +57,31 @@ fn echo() {
     assert!(world.now_ns < 5 * MS, "{} ns", world.now_ns);
 }
 
+/// One who is about to wait needn't wait for the next poll; what was written before goes with it, and nothing goes twice.
+#[test]
+fn sends_now_what_was_written() {
+    let mut world = pair();
+    let (client, server) = connected(&mut world);
+    let frames = |world: &World| world.cables[0].statistics().frames;
+    let before = frames(&world);
+    let now_ns = world.now_ns;
+    let stack = &mut world.stacks[0];
+    stack.send_now(client, now_ns);
+    assert_eq!(stack.tcp_write(client, b"hel"), Ok(3));
+    assert_eq!(stack.tcp_write(client, b"lo"), Ok(2));
+    stack.send_now(client, now_ns);
+    stack.send_now(client, now_ns);
+    stack.poll(now_ns, 64);
+    assert_eq!(frames(&world) - before, 1);
+    let mut seen = Vec::new();
+    world.run(SECOND, |world| {
+        drain(&mut world.stacks[1], server, &mut seen);
+        seen == b"hello"
+    });
+    world.stacks[0].close(client).expect("an open handle");
+    world.stacks[0].send_now(client, now_ns);
+}
+
 #[test]
 fn bulk_both_ways_over_both_families() {
     for server in ["10.0.0.2:5001", "[fd00::2]:5001"] {

@@ -5,6 +5,7 @@ use crate::abi::{
     KIND_LISTENER, KIND_TCP, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY, OPTION_USER_TIMEOUT,
 };
 use crate::error::{Answer, Error, Stop};
+use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
@@ -23,7 +24,15 @@ pub(super) static CONNECTION: Operations = Operations {
         let (stack, socket) = socket(rt, key)?;
         stack.tcp_write(socket.handle, from).map_err(stop)
     },
-    ready,
+    ready: |rt, key, direction| {
+        let is_ready = ready(rt, key, direction)?;
+        if !is_ready {
+            // A task that waits has written what it had to: that leaves while other tasks run.
+            let (stack, socket) = socket(rt, key)?;
+            stack.send_now(socket.handle, Current::monotonic_ns());
+        }
+        Ok(is_ready)
+    },
     shutdown: |rt, key, receive, send| {
         let (stack, socket) = socket(rt, key)?;
         let fd = socket.fd;
