@@ -154,6 +154,10 @@ def fat(options):
     return volume(options, "vfat", "fat")
 
 
+def ext4(options):
+    return volume(options, "ext4", "ext4")
+
+
 def memory(options):
     """The least -m with which a file of 16 MiB and 1000 small ones are written and read on FAT."""
     figure = Figure("fs_memory_mib", "MiB", "lower")
@@ -201,6 +205,7 @@ def host(options):
 GROUPS = {
     "fs_blk": raw,
     "fs_fat": fat,
+    "fs_ext4": ext4,
     "fs_memory": memory,
     "fs_host": host,
 }

@@ -119,7 +119,7 @@ fn finish(rt: &mut Runtime) -> bool {
         return true;
     };
     for (_, volume) in &mut files.volumes {
-        volume.sync_at_exit();
+        volume.end_at_exit();
     }
     files.volumes.iter().all(|(_, volume)| volume.is_idle())
 }

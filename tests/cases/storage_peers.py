@@ -80,15 +80,20 @@ def ext4(block, *options, size=64 * MIB):
     return "ext4", make
 
 
-def check(context, kind, path):
+def check(context, kind, path, what):
     """The disk's own checker finds nothing."""
-    context.run(*(("fsck.fat", "-n") if kind == "vfat" else ("e2fsck", "-fn")), path)
+    program = ("fsck.fat", "-n") if kind == "vfat" else ("e2fsck", "-fn")
+    done = context.run(*program, path, check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0 and "skipping journal recovery" not in text, f"{what}: {text}"
 
 
 FEW = {
     "fat12": fat(12, 16, 4084),
     "fat16": fat(16, 16, 4085),
     "fat32": fat(32, 1, 65525),
+    "ext4_2k": ext4(2048),
+    "ext4_4k": ext4(4096),
 }
 MANY = FEW | {
     "fat12b": fat(12, 64, 4084),
@@ -191,7 +196,7 @@ def agree(context, form, kinds, boots):
     def all_same(listing, wanted, what):
         for name, (kind, path) in disks.items():
             same(wanted, below(listing, name), f"{name}, {what}")
-            check(context, kind, path)
+            check(context, kind, path, f"{name}, {what}")
 
     all_same(soil(context, form, disks, "make+change:Down:soil:1+sums")[0], made, f"written by {form}")
     found, after = linux(context, disks, "sums+change:soil:linux:2+sums")

@@ -103,8 +103,8 @@ pub struct Volume {
     failed: Option<BlockError>,
     /// The fiber's last event, when time for others had come.
     postponed: Option<Event>,
-    /// The last `sync` has been queued.
-    last_sync: bool,
+    /// The last job has been queued.
+    last: bool,
 }
 
 impl Volume {
@@ -120,7 +120,7 @@ impl Volume {
             outstanding: 0,
             failed: None,
             postponed: None,
-            last_sync: false,
+            last: false,
         }
     }
 
@@ -160,16 +160,16 @@ impl Volume {
         Ok(())
     }
 
-    /// Queues the `sync` before exit, once.
-    pub fn sync_at_exit(&mut self) {
-        if self.is_open() && !self.last_sync {
+    /// Queues the last work before exit, once: all is written, and a journal left empty, whatever is open.
+    pub fn end_at_exit(&mut self) {
+        if self.is_open() && !self.last {
             let job = Job {
                 token: 0,
-                work: Work::Sync,
+                work: Work::Unmount,
                 then: Then::Nothing,
                 walking: None,
             };
-            self.last_sync = self.push(job).is_ok();
+            self.last = self.push(job).is_ok();
         }
     }
 
@@ -302,12 +302,13 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
         let Some(job) = volume.queue.pop_front() else {
             return;
         };
+        let last = volume.last;
         volume.running = Some(Running {
             token: job.token,
             then: job.then,
             walking: job.walking,
         });
-        if matches!(job.work, Work::Unmount) && is_used(rt, index) {
+        if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
             let failure = Failure {
                 error: Error::Busy,
                 detail: String::from("files on it are open"),

@@ -1,0 +1,147 @@
+"""The real power cut that a host can make: QEMU killed at random while a program writes to ext4 and makes it durable.
+
+After each kill, the journal replayed by e2fsck: nothing for `e2fsck -fn` to find, and all that was synced is there. The same once Soil has
+replayed it. With cache=unsafe QEMU makes nothing of the guest's flushes; what it wrote stays in the host's page cache, for the host lives on.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+
+from harness.context import ROOT, executable, outcome
+from harness.runner import test
+
+PROGRAM = "tests/programs/storage/kill_work.exe"
+FEW, MANY = 4, 50
+BLOCK, BLOCKS = 4096, 64
+MIB = 1 << 20
+
+
+def contents(number):
+    """What kill_work.ml writes to its file of this number."""
+    return bytes((number * 31 + i) & 255 for i in range(number * 977 % 9000))
+
+
+def fresh(context, path):
+    with open(path, "wb") as file:
+        file.truncate(48 * MIB)
+    context.run("mkfs.ext4", "-q", "-J", "size=4", path)
+
+
+def machine(context, disk, cache):
+    """The program in QEMU, writing to `disk`; QEMU itself is the child."""
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import qemu
+
+    image = executable(PROGRAM, "microvm")
+    words = ["until", "100000"]
+    command = qemu.soil(image, words, disk=disk, cache=cache, environment=["SOIL_MOUNT=/data=ext4:data"])
+    return context.child(command)
+
+
+def files_of(context, disk):
+    """The files of an ext4 disk, read by debugfs: path to contents."""
+    with tempfile.TemporaryDirectory(dir=context.directory) as directory:
+        context.run("debugfs", "-R", f"rdump / {directory}", disk)
+        found = {}
+        for folder, _, names in os.walk(directory):
+            for name in names:
+                path = os.path.join(folder, name)
+                with open(path, "rb") as file:
+                    found[os.path.relpath(path, directory)] = file.read()
+        return found
+
+
+def check(found, last, durable):
+    """All of step `last` and those before is there; of the next one, what is `durable`, else some, and nothing else."""
+    log = found["log"].decode().splitlines()
+    reached = len(log)
+    assert last <= reached <= last + 1, f"the log ends with {log[-1:]}, synced was {last}"
+    assert log == [f"line {n}" for n in range(1, reached + 1)], f"the log after {last}: {log[-9:]}"
+    for number in range(max(1, last - 6), last + 1):
+        assert found[f"files/{number:05d}.bin"] == contents(number), f"file {number} of {last} is lost"
+    started = found.get(f"files/{last + 1:05d}.bin", b"")
+    assert contents(last + 1).startswith(started), f"file {last + 1} has what nobody wrote there"
+    if durable % 2 == 0:
+        assert found[f"files/{durable:05d}.bin"] == contents(durable), f"file {durable}, which was synced alone, is lost"
+    current = found["current"]
+    assert current in (contents(last), contents(last + 1)), (
+        f"the current file after {last}: {len(current)} bytes {current[:20]}, and not {len(contents(last))} or {len(contents(last + 1))}"
+    )
+    blocks = found["blocks"]
+    for place in range(BLOCKS):
+        newest = durable - (durable - place) % BLOCKS
+        allowed = {newest} | ({last + 1} if place == (last + 1) % BLOCKS else set())
+        found_there = blocks[place * BLOCK : (place + 1) * BLOCK]
+        assert newest <= 0 or found_there in (b"%015d\n" % n * (BLOCK // 16) for n in allowed), f"block {place} after {last}"
+
+
+def replayed_by_soil(context, disk, last, durable):
+    """Soil mounts the disk as it was left: the same demands, by its own replay."""
+    options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
+    status, output = outcome(context.soil(PROGRAM, "process", "sums", options=options), context)
+    assert status == 0, output
+    context.run("e2fsck", "-fn", disk)
+    found = files_of(context, disk)
+    check(found, last, durable)
+    ours = dict(reversed(line.split(" ", 1)) for line in output.splitlines() if " /data/" in line)
+    assert ours == {f"/data/{path}": hashlib.md5(data).hexdigest() for path, data in found.items()}, output
+
+
+def newest(child, word):
+    """The number of the last whole line with this word."""
+    return max(int(line.split()[1]) for _, line in child.lines if line.startswith(word + " "))
+
+
+def kill(context, cache, kills):
+    rng = random.Random(kills)
+    template = context.path("fresh.img")
+    fresh(context, template)
+    steps = 0
+    # In the build's directory, since /tmp may be in memory, which knows no direct transfers.
+    with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="kill-") as directory:
+        disk, copy = os.path.join(directory, "disk.img"), os.path.join(directory, "copy.img")
+        for _ in range(kills):
+            shutil.copyfile(template, disk)
+            child = machine(context, disk, cache)
+            child.wait_line("synced 1", 60)
+            time.sleep(rng.uniform(0.0, 0.6))
+            os.killpg(child.pid, signal.SIGKILL)
+            child.finish()
+            last, durable = (newest(child, word) for word in ("synced", "durable"))
+            steps += last
+            shutil.copyfile(disk, copy)
+            context.run("e2fsck", "-E", "journal_only", "-y", disk, check=False)
+            context.run("e2fsck", "-fn", disk)
+            check(files_of(context, disk), last, durable)
+            replayed_by_soil(context, copy, last, durable)
+    print(f"cache={cache}: {kills} kills after {steps} synced steps")
+
+
+@test(limit=120)
+def killed_ext4(context):
+    """A few kills with cache=none."""
+    kill(context, "none", FEW)
+
+
+@test(limit=120)
+def killed_ext4_unsafe(context):
+    """A few kills with cache=unsafe."""
+    kill(context, "unsafe", FEW)
+
+
+@test(limit=1200, long=True)
+def killed_ext4_often(context):
+    """50 kills with cache=none."""
+    kill(context, "none", MANY)
+
+
+@test(limit=1200, long=True)
+def killed_ext4_unsafe_often(context):
+    """50 kills with cache=unsafe."""
+    kill(context, "unsafe", MANY)
