@@ -241,12 +241,18 @@ impl Stack {
         progress
     }
 
-    /// Sends what a connection has to send now, at time `now_ns`, rather than with the next [`Stack::poll`]: for who is about
-    /// to wait for its peer while others still have work to do. Nothing for other sockets. Never blocks.
+    /// Sends the data that a connection has to send now, at time `now_ns`, rather than with the next [`Stack::poll`]: for who
+    /// is about to wait for its peer while others still have work to do. Mere acknowledgements wait: by then they
+    /// tell more. Nothing for other sockets. Never blocks.
     pub fn send_now(&mut self, handle: Handle, now_ns: u64) {
         let Stack { ip, core, .. } = self;
         match core.sockets.get(handle) {
-            Some(Socket::Connection(connection)) if connection.dirty => {}
+            Some(Socket::Connection(connection))
+                if connection.dirty
+                    && connection
+                        .machine
+                        .as_ref()
+                        .is_some_and(|machine| machine.wants_data()) => {}
             _ => return,
         }
         core.set_now(now_ns);

@@ -78,6 +78,24 @@ fn sends_now_what_was_written() {
         drain(&mut world.stacks[1], server, &mut seen);
         seen == b"hello"
     });
+    // A window that opens again is told with the next poll.
+    let data = pattern(200_000);
+    let mut sent = 0;
+    world.run(SECOND, |world| {
+        while let Some(len) = ready(world.stacks[0].tcp_write(client, &data[sent..])) {
+            sent += len;
+            if sent == data.len() {
+                break;
+            }
+        }
+        world.stacks[1].tcp_info(server).expect("open").unread >= 60_000
+    });
+    drain(&mut world.stacks[1], server, &mut seen);
+    let (before, now_ns) = (frames(&world), world.now_ns);
+    world.stacks[1].send_now(server, now_ns);
+    assert_eq!(frames(&world), before);
+    world.stacks[1].poll(now_ns, 64);
+    assert_eq!(frames(&world) - before, 1);
     world.stacks[0].close(client).expect("an open handle");
     world.stacks[0].send_now(client, now_ns);
 }

@@ -392,6 +392,11 @@ impl Connection {
         self.due != 0
     }
 
+    /// Whether that is more than an acknowledgement, as far as is known.
+    pub(crate) fn wants_data(&self) -> bool {
+        self.due & due::DATA != 0
+    }
+
     /// When [`Connection::timer`] is to be called.
     pub(crate) fn deadline_ns(&self) -> Option<u64> {
         let next = self.timers.next();
