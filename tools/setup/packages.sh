@@ -15,7 +15,7 @@ findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
-system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools passt curl ca-certificates git"
+system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
 # Peers and judges of the end-to-end tests.
 system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils kmod socat strace"
 system_bench=""

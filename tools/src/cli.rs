@@ -1,6 +1,6 @@
 //! What can be typed after `soil`.
 
-use crate::options::{Cidr, Disk, Forward, Memory, Mount, Net, Values, Variable};
+use crate::options::{self, Cidr, DiskSize, Forward, Memory, Mount, Net, Values, Variable};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::IpAddr;
@@ -36,6 +36,9 @@ pub enum Command {
         /// Addresses such as 0x101a2f; none: a crash report is read from standard input.
         addresses: Vec<String>,
     },
+    /// Make images of disks with file systems, and look into them; no root needed.
+    #[command(subcommand)]
+    Disk(Disk),
     /// Write the files of a directory as an OCaml module that makes them part of the program, to standard output.
     #[command(after_help = EMBED_HELP)]
     Embed {
@@ -52,6 +55,96 @@ pub enum Command {
         /// The stripped copy.
         output: PathBuf,
     },
+}
+
+/// `soil disk`.
+#[derive(Debug, Subcommand)]
+pub enum Disk {
+    /// Make an image with the files of a directory.
+    Make(MakeDisk),
+    /// List the files of an image: FAT, ext4 or a tar archive; or its partitions.
+    List {
+        /// The image.
+        image: PathBuf,
+        /// Where to start.
+        #[arg(default_value = "/")]
+        path: String,
+        /// A partition's number or label; not needed when there is one.
+        #[arg(long, value_name = "NAME")]
+        partition: Option<String>,
+    },
+    /// Copy the files of an image into a new or empty directory.
+    Extract {
+        /// The image.
+        image: PathBuf,
+        /// The directory.
+        directory: PathBuf,
+        /// Where to start.
+        #[arg(default_value = "/")]
+        path: String,
+        /// A partition's number or label; not needed when there is one.
+        #[arg(long, value_name = "NAME")]
+        partition: Option<String>,
+    },
+    /// Check the file system of an image, without changing it.
+    Check {
+        /// The image.
+        image: PathBuf,
+        /// A partition's number or label; not needed when there is one.
+        #[arg(long, value_name = "NAME")]
+        partition: Option<String>,
+    },
+    /// Make an image and its file system larger (the last partition, if it has some).
+    Grow {
+        /// The image.
+        image: PathBuf,
+        /// Its new size.
+        #[arg(long)]
+        size: DiskSize,
+        /// A partition's number or label; not needed when there is one.
+        #[arg(long, value_name = "NAME")]
+        partition: Option<String>,
+    },
+}
+
+/// `soil disk make`.
+#[derive(Args, Debug)]
+pub struct MakeDisk {
+    /// The image.
+    pub image: PathBuf,
+    /// The directory whose files it gets.
+    pub directory: PathBuf,
+    /// The image's size, such as 64M or 1G; what isn't used takes no room on the host.
+    #[arg(long)]
+    pub size: DiskSize,
+    /// The file system.
+    #[arg(long, value_enum)]
+    pub fs: FileSystem,
+    /// Its name, and the partition's.
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub label: String,
+    /// Put it into a partition.
+    #[arg(long, value_enum)]
+    pub partition: Option<PartitionTable>,
+    /// Replace an image that is there.
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// File systems that `soil disk` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FileSystem {
+    /// FAT12, 16 or 32, by size; every system can read it.
+    Fat,
+    /// ext4 with its journal.
+    Ext4,
+}
+
+/// Partition tables that `soil disk` makes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PartitionTable {
+    /// A GUID partition table.
+    Gpt,
 }
 
 const EMBED_HELP: &str = "In a dune file:
@@ -87,7 +180,7 @@ pub struct Run {
     pub cpu: Option<String>,
     /// Give the program a disk: NAME=FILE or NAME=FILE,ro.
     #[arg(long = "disk", value_name = "NAME=FILE[,ro]")]
-    pub disks: Vec<Disk>,
+    pub disks: Vec<options::Disk>,
     /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk), where DISK may end in /NUMBER or
     /// /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at the end it is only read. A disk that is
     /// mounted nowhere appears at /DISK.

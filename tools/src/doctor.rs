@@ -1,6 +1,7 @@
 //! `soil doctor`: what is missing on this machine and the command that installs it.
 
 use crate::cli::Machine;
+use crate::disk::find_tool;
 use crate::run::{find_program, kvm};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -124,6 +125,12 @@ fn look() -> Vec<Finding> {
             version(Path::new("mcopy"), "-V", None),
             "apt dosfstools mtools",
         ),
+        useful(
+            "mkfs.ext4, resize2fs",
+            programs(&["mkfs.ext4", "e2fsck", "resize2fs"]),
+            "apt e2fsprogs",
+        ),
+        useful("sfdisk", programs(&["sfdisk"]), "apt fdisk"),
     ]
 }
 
@@ -163,6 +170,15 @@ fn numbers(line: &str) -> Option<(u32, u32)> {
             let mut parts = word.split('.');
             Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
         })
+}
+
+/// Whether these are there, for `soil disk`.
+fn programs(names: &[&str]) -> Result<String, String> {
+    let missing = names.iter().find(|name| find_tool(name).is_none());
+    match missing {
+        Some(name) => Err(format!("no {name}")),
+        None => Ok(names.join(", ")),
+    }
 }
 
 /// Debian's place for musl, and that of other distributions.

@@ -2,6 +2,7 @@
 
 mod cli;
 mod demangle;
+mod disk;
 mod doctor;
 mod embed;
 mod options;
@@ -37,6 +38,14 @@ fn main() -> ExitCode {
         Command::New { name } => said(project::new(&name)),
         Command::Init => said(project::init(Path::new("."))),
         Command::Doctor => Ok(u8::from(!doctor::run())),
+        Command::Disk(command) => disk::run(&command)
+            .map(|text| {
+                if !text.is_empty() {
+                    println!("{text}");
+                }
+                0
+            })
+            .map_err(Failure::usage),
         Command::Embed { directory, at } => {
             let mut output = std::io::BufWriter::new(std::io::stdout().lock());
             done(embed::run(&directory, at.as_deref(), &mut output))

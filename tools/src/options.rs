@@ -49,6 +49,35 @@ impl FromStr for Memory {
     }
 }
 
+/// A disk's size in bytes, a multiple of 4096.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskSize(pub u64);
+
+impl FromStr for DiskSize {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let units = [('K', 10), ('M', 20), ('G', 30), ('T', 40)];
+        let unit = |(unit, shift): (char, u32)| {
+            text.strip_suffix([unit, unit.to_ascii_lowercase()])
+                .map(|digits| (digits, shift))
+        };
+        let (digits, shift) = units.into_iter().find_map(unit).unwrap_or((text, 0));
+        match digits
+            .parse::<u64>()
+            .ok()
+            .and_then(|n| n.checked_mul(1 << shift))
+        {
+            Some(bytes) if !(64 << 10..=16 << 40).contains(&bytes) => {
+                invalid("a disk has between 64K and 16T")
+            }
+            Some(bytes) if bytes.is_multiple_of(4096) => Ok(Self(bytes)),
+            Some(_) => invalid("a disk's size is a multiple of 4096 bytes"),
+            None => invalid("expected a size such as 64M or 1G"),
+        }
+    }
+}
+
 /// A host file given to the program as the disk `name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Disk {

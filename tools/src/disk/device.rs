@@ -1,0 +1,89 @@
+//! A host file as a disk.
+
+use fs::{Block, BlockError};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+
+/// Bytes of a sector: what `soil run` gives the disk, too.
+pub const SECTOR: u64 = 512;
+
+/// An image; what doesn't fill a last sector isn't part of it.
+pub struct Image {
+    file: File,
+    sectors: u64,
+    writable: bool,
+}
+
+impl Image {
+    /// For reading only.
+    pub fn open(path: &Path) -> Result<Self, String> {
+        Self::of(File::open(path), path, false)
+    }
+
+    pub fn open_writable(path: &Path) -> Result<Self, String> {
+        let file = File::options().read(true).write(true).open(path);
+        Self::of(file, path, true)
+    }
+
+    fn of(file: io::Result<File>, path: &Path, writable: bool) -> Result<Self, String> {
+        let failed = |error: io::Error| format!("{}: {error}", path.display());
+        let file = file.map_err(failed)?;
+        if file.metadata().map_err(failed)?.is_dir() {
+            return Err(format!("{}: a directory, no disk image", path.display()));
+        }
+        // A block device says its size only to a seek.
+        let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).map_err(failed)?;
+        Ok(Self {
+            file,
+            sectors: size / SECTOR,
+            writable,
+        })
+    }
+
+    fn place(&self, first: u64, len: usize) -> Result<u64, BlockError> {
+        let count = len as u64 / SECTOR;
+        let fits = (len as u64).is_multiple_of(SECTOR)
+            && first
+                .checked_add(count)
+                .is_some_and(|end| end <= self.sectors);
+        if fits {
+            Ok(first * SECTOR)
+        } else {
+            Err(BlockError::OutOfRange)
+        }
+    }
+}
+
+impl Block for Image {
+    fn sector_size(&self) -> usize {
+        SECTOR as usize
+    }
+
+    fn sectors(&self) -> u64 {
+        self.sectors
+    }
+
+    fn read_only(&self) -> bool {
+        !self.writable
+    }
+
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let at = self.place(first_sector, buf.len())?;
+        self.file.read_exact_at(buf, at).map_err(|_| BlockError::Io)
+    }
+
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        let at = self.place(first_sector, buf.len())?;
+        if !self.writable {
+            return Err(BlockError::ReadOnly);
+        }
+        self.file.write_all_at(buf, at).map_err(|_| BlockError::Io)
+    }
+
+    /// Nothing: an image is made durable once, when it is whole.
+    fn flush(&mut self) -> Result<(), BlockError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! `soil disk list` and `soil disk extract`, on every file system that Soil's programs can mount.
+
+use super::{image, progress, shown};
+use fs::partition::Scheme;
+use fs::{Kind, OpenFlags, Stat, Volume, Walk};
+use indicatif::ProgressBar;
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+/// Paths on a volume are at most this long; a damaged one may be deeper.
+const MAX_PATH: usize = 4095;
+
+/// An entry with its path on the volume.
+struct Entry {
+    path: String,
+    stat: Stat,
+    /// Where a symbolic link leads.
+    target: Option<String>,
+}
+
+fn open(path: &Path, partition: Option<&str>) -> Result<Box<dyn Volume>, String> {
+    let place = image::place(path, partition)?;
+    image::mount(path, image::device(path, place, false)?, None)
+}
+
+/// The entries of a directory by name.
+fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::Error> {
+    let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
+    let mut names: Vec<(String, Stat)> = Vec::new();
+    let mut cursor = Some(0);
+    while let Some(from) = cursor {
+        cursor = volume.list(handle, from, &mut |entry| {
+            names.push((entry.name.to_owned(), entry.stat));
+            true
+        })?;
+    }
+    volume.close(handle)?;
+    names.sort_by(|a, b| a.0.cmp(&b.0));
+    let prefix = directory.trim_end_matches('/');
+    let mut entries = Vec::new();
+    for (name, stat) in names {
+        let path = format!("{prefix}/{name}");
+        let target = match stat.kind {
+            Kind::Symlink => match volume.resolve(&path, true)? {
+                Walk::Link { target, .. } => Some(target),
+                Walk::Plain => None,
+            },
+            Kind::File | Kind::Directory => None,
+        };
+        entries.push(Entry { path, stat, target });
+    }
+    Ok(entries)
+}
+
+/// Calls `visit` with every entry below `from`, directories before what is in them.
+fn walk(
+    volume: &mut dyn Volume,
+    from: &str,
+    visit: &mut dyn FnMut(&mut dyn Volume, &Entry) -> Result<(), String>,
+) -> Result<(), String> {
+    let failed = |path: &str, error: fs::Error| format!("{path}: {error}");
+    let mut waiting = vec![from.to_owned()];
+    while let Some(directory) = waiting.pop() {
+        let found = entries(volume, &directory).map_err(|error| failed(&directory, error))?;
+        let mut below = Vec::new();
+        for entry in found {
+            visit(volume, &entry)?;
+            if entry.stat.kind == Kind::Directory {
+                if entry.path.len() > MAX_PATH {
+                    return Err(format!("{}: too deep", entry.path));
+                }
+                below.push(entry.path);
+            }
+        }
+        waiting.extend(below.into_iter().rev());
+    }
+    Ok(())
+}
+
+/// Starts at a path of the volume: a directory, or a file alone.
+fn start(volume: &mut dyn Volume, path: &str) -> Result<Entry, String> {
+    let path = fs::path::normalise(path).map_err(|error| format!("{path}: {error}"))?;
+    let stat = volume
+        .stat(&path)
+        .map_err(|error| format!("{path}: {error}"))?;
+    let target = None;
+    Ok(Entry { path, stat, target })
+}
+
+/// Days since 1970-01-01 as year, month and day of the Gregorian calendar.
+fn date(days: i64) -> (i64, i64, i64) {
+    // Years that start in March have their leap day at the end; 400 of them are one era.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let year = era * 400 + year + i64::from(month >= 10);
+    let day_of_month = day - (153 * month + 2) / 5 + 1;
+    (
+        year,
+        if month < 10 { month + 3 } else { month - 9 },
+        day_of_month,
+    )
+}
+
+fn line(entry: &Entry) -> String {
+    let kind = match entry.stat.kind {
+        Kind::File => '-',
+        Kind::Directory => 'd',
+        Kind::Symlink => 'l',
+    };
+    let seconds = entry.stat.modified;
+    let (year, month, day) = date(seconds.div_euclid(86_400));
+    let minute = seconds.rem_euclid(86_400) / 60;
+    let target = entry.target.as_deref();
+    let target = target.map_or(String::new(), |target| format!(" -> {}", plain(target)));
+    format!(
+        "{kind} {:>12} {year}-{month:02}-{day:02} {:02}:{:02} {}{target}",
+        entry.stat.size,
+        minute / 60,
+        minute % 60,
+        plain(&entry.path)
+    )
+}
+
+/// A name without characters that would do something to a terminal.
+fn plain(name: &str) -> String {
+    let escaped = |c: char| {
+        if c.is_control() {
+            c.escape_default().to_string()
+        } else {
+            c.to_string()
+        }
+    };
+    name.chars().map(escaped).collect()
+}
+
+pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String, String> {
+    let table = image::table(image)?;
+    if partition.is_none() && table.partitions.len() != 1 && table.scheme != Scheme::Whole {
+        let mut text = String::from("partitions (--partition lists the files of one):");
+        for partition in &table.partitions {
+            let (number, label) = (partition.number, &partition.label);
+            let size = shown(partition.sectors.saturating_mul(super::device::SECTOR));
+            text.push_str(&format!("\n{number:>3} {size:>10} {}", plain(label)));
+        }
+        return Ok(text);
+    }
+    let mut volume = open(image, partition)?;
+    let first = start(&mut *volume, path)?;
+    let mut output = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut show = |entry: &Entry| writeln!(output, "{}", line(entry)).map_err(|e| e.to_string());
+    if first.stat.kind == Kind::Directory {
+        walk(&mut *volume, &first.path, &mut |_, entry| show(entry))?;
+    } else {
+        show(&first)?;
+    }
+    output.flush().map_err(|error| error.to_string())?;
+    Ok(String::new())
+}
+
+pub fn extract(
+    image: &Path,
+    directory: &Path,
+    path: &str,
+    partition: Option<&str>,
+) -> Result<String, String> {
+    let host = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+    let mut volume = open(image, partition)?;
+    let first = start(&mut *volume, path)?;
+    if first.stat.kind != Kind::Directory {
+        return Err(format!("{}: not a directory", first.path));
+    }
+    // Into a new or empty directory only: nothing that is there is followed or replaced.
+    match std::fs::read_dir(directory).map(Iterator::count) {
+        Ok(0) => {}
+        Ok(_) => return Err(format!("{}: isn't empty", directory.display())),
+        Err(_) => std::fs::create_dir(directory).map_err(|error| host(directory, error))?,
+    }
+    let total = volume
+        .space()
+        .map_or(0, |space| space.total.saturating_sub(space.free));
+    let bar = progress::bytes("extracting", total);
+    let (mut files, mut bytes) = (0_u64, 0_u64);
+    let base = first.path.trim_end_matches('/').to_owned();
+    let mut times = Vec::new();
+    walk(&mut *volume, &first.path, &mut |volume, entry| {
+        let below = entry.path.strip_prefix(&base).unwrap_or(&entry.path);
+        let name = below.rsplit('/').next().unwrap_or_default();
+        if matches!(name, "" | "." | "..") || name.contains('\0') {
+            return Err(format!(
+                "{}: a name that no file can have",
+                plain(&entry.path)
+            ));
+        }
+        let target = directory.join(below.trim_start_matches('/'));
+        let modified = time(&entry.stat);
+        match (entry.stat.kind, &entry.target) {
+            (Kind::Directory, _) => {
+                std::fs::create_dir(&target).map_err(|error| host(&target, error))?;
+                times.push((target, modified));
+            }
+            (Kind::Symlink, Some(leads)) => {
+                std::os::unix::fs::symlink(leads, &target).map_err(|error| host(&target, error))?;
+            }
+            _ => {
+                let file = File::create_new(&target).map_err(|error| host(&target, error))?;
+                bytes += copy(volume, &entry.path, &file, &target, &bar)?;
+                // Some file systems of the host keep no such times.
+                let _ = file.set_modified(modified);
+                files += 1;
+            }
+        }
+        Ok(())
+    })?;
+    for (directory, modified) in times.into_iter().rev() {
+        if let Ok(directory) = File::open(directory) {
+            let _ = directory.set_modified(modified);
+        }
+    }
+    bar.finish_and_clear();
+    Ok(format!(
+        "{}: {files} files, {}",
+        directory.display(),
+        shown(bytes)
+    ))
+}
+
+fn time(stat: &Stat) -> SystemTime {
+    let since = Duration::from_secs(stat.modified.unsigned_abs());
+    let whole = if stat.modified < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(since)
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(since)
+    };
+    let fraction = Duration::from_nanos(stat.modified_ns.into());
+    whole
+        .and_then(|whole| whole.checked_add(fraction))
+        .unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+/// Copies a file from the volume and gives its bytes.
+fn copy(
+    volume: &mut dyn Volume,
+    path: &str,
+    mut to: &File,
+    target: &Path,
+    bar: &ProgressBar,
+) -> Result<u64, String> {
+    let failed = |error: fs::Error| format!("{}: {error}", plain(path));
+    let file = volume.open(path, OpenFlags::READ).map_err(failed)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let count = volume.read_at(file, at, &mut piece).map_err(failed)?;
+        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            break;
+        };
+        to.write_all(bytes)
+            .map_err(|error| format!("{}: {error}", target.display()))?;
+        at += count as u64;
+        bar.inc(count as u64);
+    }
+    volume.close(file).map_err(failed)?;
+    Ok(at)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{date, plain};
+
+    #[test]
+    fn dates_are_gregorian() {
+        for (days, expected) in [
+            (0, (1970, 1, 1)),
+            (-1, (1969, 12, 31)),
+            (11_016, (2000, 2, 29)),
+            (11_017, (2000, 3, 1)),
+            (19_675, (2023, 11, 14)),
+            (47_540, (2100, 2, 28)),
+            (47_541, (2100, 3, 1)),
+        ] {
+            assert_eq!(date(days), expected, "{days}");
+        }
+    }
+
+    #[test]
+    fn names_do_nothing_to_a_terminal() {
+        assert_eq!(plain("grüße\u{1b}[2J\n"), "grüße\\u{1b}[2J\\n");
+    }
+}

@@ -1,0 +1,220 @@
+//! `soil disk grow`: a larger image with the same files, made beside the old one.
+
+use super::device::SECTOR;
+use super::image::{self, Content, Place, Unfinished};
+use super::make::{make_fat, text};
+use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
+use super::{progress, shown};
+use crate::cli::FileSystem;
+use fs::{Block, Error, Kind, OpenFlags, Volume};
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::Path;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// What partitions' ends are a multiple of, and what a GPT takes after the last one.
+const ALIGN: u64 = 1 << 20;
+const GPT_END: u64 = 33 * SECTOR;
+
+static NOW: AtomicI64 = AtomicI64::new(0);
+static CLOCK: fs::Clock = fs::Clock::new(|| NOW.load(Ordering::Relaxed));
+
+pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, String> {
+    let place = image::place(path, partition)?;
+    let mut device = image::device(path, place, false)?;
+    let Content::Known(what) = image::content(&mut *device) else {
+        return Err(format!("{}: a tar archive doesn't grow", path.display()));
+    };
+    let before = super::device::Image::open(path)?.sectors() * SECTOR;
+    if size <= before {
+        return Err(format!(
+            "{}: has {} already; --size has to be more",
+            path.display(),
+            shown(before)
+        ));
+    }
+    let table = image::table(path)?;
+    let end = place.start + place.size;
+    let is_last = |other: &fs::partition::Partition| other.first.saturating_mul(SECTOR) < end;
+    if place.partition.is_some() && !table.partitions.iter().all(is_last) {
+        return Err(format!(
+            "{}: only the last partition of a disk can grow",
+            path.display()
+        ));
+    }
+    let unfinished = Unfinished::new(path, true)?;
+    let new = unfinished.path();
+    image::copy(path, new)?;
+    let grown = enlarge(new, size, place)?;
+    match what {
+        FileSystem::Ext4 => grow_ext4(new, size, grown)?,
+        FileSystem::Fat => grow_fat(path, place, new, grown)?,
+    }
+    unfinished.finish()?;
+    Ok(format!("{}: {}", path.display(), shown(size)))
+}
+
+/// Makes the image and the partition larger.
+fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, String> {
+    File::options()
+        .write(true)
+        .open(new)
+        .and_then(|file| file.set_len(size))
+        .map_err(|error| format!("{}: {error}", new.display()))?;
+    let Some(number) = place.partition else {
+        return Ok(Place { size, ..place });
+    };
+    let end = size.saturating_sub(GPT_END) / ALIGN * ALIGN;
+    let grown = Place {
+        size: end.saturating_sub(place.start),
+        ..place
+    };
+    if grown.size <= place.size {
+        return Err(
+            "--size leaves no more room for the partition: it has to be a few MiB more".into(),
+        );
+    }
+    let file = text(new)?;
+    // A GPT's second copy is at the end; an MBR has none, and doesn't mind.
+    SFDISK
+        .must(&["-q", "--relocate", "gpt-bak-std", &file], "")
+        .or_else(|error| {
+            let mbr = image::table(new)?.scheme == fs::partition::Scheme::Mbr;
+            if mbr { Ok(()) } else { Err(error) }
+        })?;
+    let number = number.to_string();
+    let arguments = [
+        "-q",
+        "--no-reread",
+        "--no-tell-kernel",
+        "-N",
+        &number,
+        &file,
+    ];
+    SFDISK.must(&arguments, &format!(", {}\n", grown.size / SECTOR))?;
+    Ok(grown)
+}
+
+fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), String> {
+    let mut image = text(new)?;
+    if place.partition.is_some() {
+        image.push_str(&format!("?offset={}", place.start));
+    }
+    let mut command = E2FSCK.command()?;
+    command.args(["-f", "-p", &image]);
+    let outcome = E2FSCK.run(command, "", &mut || {})?;
+    if outcome.status > 1 {
+        return Err("the file system is damaged: repair it with e2fsck -f first".into());
+    }
+    // resize2fs cuts a file off where the file system ends, and a GPT's second copy with it.
+    let failed = |error: std::io::Error| format!("{}: {error}", new.display());
+    let file = File::options().read(true).write(true).open(new);
+    let file = file.map_err(failed)?;
+    let end = place.start + place.size;
+    let mut tail = vec![0; size.saturating_sub(end).min(ALIGN + GPT_END) as usize];
+    file.read_exact_at(&mut tail, end).map_err(failed)?;
+    let sectors = format!("{}s", place.size / SECTOR);
+    RESIZE2FS.must(&[&image, &sectors], "")?;
+    file.set_len(size).map_err(failed)?;
+    file.write_all_at(&tail, end).map_err(failed)
+}
+
+/// FAT's tables lie before its contents, so files are copied to a new file system.
+fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), String> {
+    let mut from = image::mount(old, image::device(old, place, false)?, None)?;
+    let label = label(&mut *image::device(old, place, false)?);
+    let file = File::options().write(true).open(new);
+    let file = file.map_err(|error| format!("{}: {error}", new.display()))?;
+    // What the old file system left is no part of the new one.
+    rustix::fs::fallocate(
+        &file,
+        rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,
+        grown.start,
+        grown.size,
+    )
+    .map_err(|error| format!("{}: {error}", new.display()))?;
+    make_fat(new, grown, &label)?;
+    let mut to = image::mount(new, image::device(new, grown, true)?, Some(&CLOCK))?;
+    let failed = |path: &str, error: Error| format!("{path}: {error}");
+    let used = from.space().map_err(|error| failed("/", error))?;
+    let bar = progress::bytes("copying", used.total.saturating_sub(used.free));
+    let mut waiting = vec![String::new()];
+    while let Some(directory) = waiting.pop() {
+        let root = if directory.is_empty() {
+            "/"
+        } else {
+            &directory
+        };
+        for (name, stat) in listed(&mut *from, root).map_err(|error| failed(root, error))? {
+            let path = format!("{directory}/{name}");
+            NOW.store(stat.modified, Ordering::Relaxed);
+            if stat.kind == Kind::Directory {
+                to.mkdir(&path).map_err(|error| failed(&path, error))?;
+                waiting.push(path);
+            } else {
+                copy(&mut *from, &mut *to, &path, &bar).map_err(|error| failed(&path, error))?;
+            }
+        }
+    }
+    to.sync().map_err(|error| failed("/", error))?;
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, fs::Stat)>, Error> {
+    let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
+    let (mut entries, mut cursor) = (Vec::new(), Some(0));
+    while let Some(from) = cursor {
+        cursor = volume.list(handle, from, &mut |entry| {
+            entries.push((entry.name.to_owned(), entry.stat));
+            true
+        })?;
+    }
+    volume.close(handle)?;
+    Ok(entries)
+}
+
+fn copy(
+    from: &mut dyn Volume,
+    to: &mut dyn Volume,
+    path: &str,
+    bar: &indicatif::ProgressBar,
+) -> Result<(), Error> {
+    let source = from.open(path, OpenFlags::READ)?;
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+    let target = to.open(path, flags)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let count = from.read_at(source, at, &mut piece)?;
+        let bytes = piece.get(..count).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        if to.write_at(target, at, bytes)? < count {
+            return Err(Error::NoSpace);
+        }
+        at += count as u64;
+        bar.inc(count as u64);
+    }
+    to.close(target)?;
+    from.close(source)
+}
+
+/// The label of a FAT file system, from its boot sector.
+fn label(device: &mut dyn Block) -> String {
+    let mut boot = vec![0; SECTOR as usize];
+    if device.read(0, &mut boot).is_err() {
+        return String::new();
+    }
+    // FAT32 has no tables of fixed size; its fields are further back.
+    let is_fat32 = boot.get(22..24) == Some(&[0, 0]);
+    let at = if is_fat32 { 71 } else { 43 };
+    let label = boot.get(at..at + 11).unwrap_or_default();
+    let label = String::from_utf8_lossy(label).trim_end().to_owned();
+    if label == "NO NAME" {
+        String::new()
+    } else {
+        label
+    }
+}

@@ -1,0 +1,237 @@
+//! What is on an image, and images that are being made.
+
+use super::device::{Image, SECTOR};
+use super::tool::CP;
+use crate::cli::FileSystem;
+use fs::partition::{self, Scheme, Slice, Table};
+use fs::{Block, MountError, Volume};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use std::path::{Path, PathBuf};
+use tempfile::{NamedTempFile, TempPath};
+
+/// Where a file system is on an image, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub start: u64,
+    pub size: u64,
+    /// The partition's number, if it is one.
+    pub partition: Option<u32>,
+}
+
+/// What kind of thing is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    Known(FileSystem),
+    Tar,
+}
+
+/// An error about an image.
+pub fn named(path: &Path, error: &MountError) -> String {
+    format!("{}: {error}", path.display())
+}
+
+/// The image's partition table; its warnings go to standard error.
+pub fn table(path: &Path) -> Result<Table, String> {
+    let mut image = Image::open(path)?;
+    let table = partition::table(&mut image).map_err(|error| named(path, &error))?;
+    for warning in &table.warnings {
+        eprintln!("soil: {}: {warning}", path.display());
+    }
+    Ok(table)
+}
+
+/// The part of the image that is meant: a partition by number or label, the only one, or the whole.
+pub fn place(path: &Path, name: Option<&str>) -> Result<Place, String> {
+    let table = table(path)?;
+    let chosen = match (name, table.partitions.as_slice()) {
+        (Some(name), _) => Some(table.find(name)),
+        (None, [only]) => Some(table.find(&only.number.to_string())),
+        (None, []) if table.scheme == Scheme::Whole => None,
+        (None, partitions) => {
+            let count = partitions.len();
+            return Err(format!(
+                "{}: has {count} partitions: say --partition NUMBER or LABEL (soil disk list shows them)",
+                path.display()
+            ));
+        }
+    };
+    match chosen {
+        Some(found) => {
+            let found = found.map_err(|error| named(path, &error))?;
+            Ok(Place {
+                start: found.first * SECTOR,
+                size: found.sectors * SECTOR,
+                partition: Some(found.number),
+            })
+        }
+        None => Ok(Place {
+            start: 0,
+            size: Image::open(path)?.sectors() * SECTOR,
+            partition: None,
+        }),
+    }
+}
+
+/// That part of the image as a disk.
+pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block + Send>, String> {
+    let image = if writable {
+        Image::open_writable(path)?
+    } else {
+        Image::open(path)?
+    };
+    Ok(Box::new(Slice::new(
+        image,
+        place.start / SECTOR,
+        place.size / SECTOR,
+    )))
+}
+
+/// What a disk holds, by its first bytes; FAT where nothing else is seen, since its error says what
+/// is there instead.
+pub fn content(device: &mut dyn Block) -> Content {
+    let mut start = vec![0; 2048];
+    if device.sectors() < 4 || device.read(0, &mut start).is_err() {
+        return Content::Known(FileSystem::Fat);
+    }
+    let has = |at: usize, bytes: &[u8]| start.get(at..at + bytes.len()) == Some(bytes);
+    if has(257, b"ustar") {
+        Content::Tar
+    } else if has(1024 + 0x38, b"\x53\xef") && !has(510, b"\x55\xaa") {
+        Content::Known(FileSystem::Ext4)
+    } else {
+        Content::Known(FileSystem::Fat)
+    }
+}
+
+/// Mounts what is there; the clock is for what is written.
+pub fn mount(
+    path: &Path,
+    mut device: Box<dyn Block + Send>,
+    clock: Option<&'static fs::Clock>,
+) -> Result<Box<dyn Volume>, String> {
+    let read_only = device.read_only();
+    let mounted = match content(&mut *device) {
+        Content::Tar => fs::tar::mount(device, fs::tar::Options::default()),
+        Content::Known(FileSystem::Ext4) => {
+            let options = fs::ext4::Options {
+                read_only,
+                clock,
+                ..fs::ext4::Options::default()
+            };
+            fs::ext4::mount(device, options)
+        }
+        Content::Known(FileSystem::Fat) => {
+            let options = fs::fat::Options {
+                read_only,
+                clock,
+                cache_bytes: 4 << 20,
+                stream_bytes: 1 << 20,
+            };
+            fs::fat::mount(device, options)
+        }
+    };
+    mounted.map_err(|error| named(path, &error))
+}
+
+/// An image that isn't whole yet: a file beside the place it is for, gone if it doesn't get there.
+pub struct Unfinished {
+    file: TempPath,
+    target: PathBuf,
+}
+
+impl Unfinished {
+    /// For the image `target`, which isn't there, or may be replaced.
+    pub fn new(target: &Path, replace: bool) -> Result<Self, String> {
+        if !replace && target.symlink_metadata().is_ok() {
+            return Err(format!(
+                "{}: is there already; --force replaces it",
+                target.display()
+            ));
+        }
+        if target.is_dir() {
+            return Err(format!("{}: a directory", target.display()));
+        }
+        let folder = match target.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let file = NamedTempFile::with_prefix_in(".soil-disk-", folder)
+            .map_err(|error| format!("{}: {error}", target.display()))?
+            .into_temp_path();
+        remove_when_interrupted(file.to_path_buf())?;
+        Ok(Self {
+            file,
+            target: target.to_owned(),
+        })
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Puts the image into its place, durably.
+    pub fn finish(self) -> Result<(), String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", self.target.display());
+        let file = std::fs::File::open(&self.file).map_err(failed)?;
+        // A new file has the permissions of the umask, a temporary one only the owner's.
+        let mask = rustix::process::umask(rustix::fs::Mode::empty());
+        rustix::process::umask(mask);
+        let mode = rustix::fs::Mode::from_raw_mode(0o666 & !mask.bits());
+        rustix::fs::fchmod(&file, mode).map_err(|error| failed(error.into()))?;
+        file.sync_all().map_err(failed)?;
+        let target = self.target.clone();
+        self.file
+            .persist(&self.target)
+            .map_err(|error| format!("{}: {}", target.display(), error.error))
+    }
+}
+
+/// Ctrl-C ends the command and leaves nothing behind.
+fn remove_when_interrupted(path: PathBuf) -> Result<(), String> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
+        .map_err(|error| format!("signals can't be handled: {error}"))?;
+    std::thread::spawn(move || {
+        if let Some(signal) = signals.forever().next() {
+            let _ = std::fs::remove_file(&path);
+            std::process::exit(128 + signal);
+        }
+    });
+    Ok(())
+}
+
+/// Copies an image with its holes.
+pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+    let mut command = CP.command()?;
+    command
+        .args(["--sparse=always", "--reflink=auto", "--"])
+        .args([from, to]);
+    let outcome = CP.run(command, "", &mut || {})?;
+    if outcome.status == 0 {
+        Ok(())
+    } else {
+        Err(outcome.last_line().to_owned())
+    }
+}
+
+/// Copies one part of an image to a file of its own, leaving out what is zero.
+pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), String> {
+    let mut from = device(image, place, false)?;
+    let file = std::fs::File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
+    let failed = |error: std::io::Error| format!("{}: {error}", to.display());
+    file.set_len(place.size).map_err(failed)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    while at < place.size {
+        let len = (place.size - at).min(piece.len() as u64) as usize;
+        let Some(bytes) = piece.get_mut(..len) else {
+            break;
+        };
+        from.read(at / SECTOR, bytes)
+            .map_err(|error| format!("{}: {error}", image.display()))?;
+        if bytes.iter().any(|byte| *byte != 0) {
+            std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).map_err(failed)?;
+        }
+        at += len as u64;
+    }
+    Ok(())
+}

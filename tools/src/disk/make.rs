@@ -1,0 +1,291 @@
+//! `soil disk make`.
+
+use super::device::SECTOR;
+use super::image::{self, Place, Unfinished};
+use super::tool::{MKFS_EXT4, MKFS_FAT, SFDISK};
+use super::{progress, shown};
+use crate::cli::{FileSystem, MakeDisk};
+use fs::{Error, OpenFlags, Volume};
+use indicatif::ProgressBar;
+use std::fs::{DirEntry, File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicI64, Ordering};
+
+/// Where the first partition starts, as all tools have it, and what it is a multiple of.
+const ALIGN: u64 = 1 << 20;
+/// What a GPT takes at the end.
+const GPT_END: u64 = 33 * SECTOR;
+
+/// The time of the file that is being copied, for the clock of the volume that it goes to.
+static NOW: AtomicI64 = AtomicI64::new(0);
+static CLOCK: fs::Clock = fs::Clock::new(|| NOW.load(Ordering::Relaxed));
+
+pub fn run(options: &MakeDisk) -> Result<String, String> {
+    let directory = &options.directory;
+    let known = std::fs::metadata(directory)
+        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    if !known.is_dir() {
+        return Err(format!("{}: not a directory", directory.display()));
+    }
+    if options.label.contains('\0') || options.label.contains('\n') {
+        return Err("the label has a character that no label can have".into());
+    }
+    let (size, contents) = (options.size.0, total(directory)?);
+    if contents > size {
+        return Err(format!(
+            "{}: has {} of files, more than the image's {}: say a larger --size",
+            directory.display(),
+            shown(contents),
+            shown(size)
+        ));
+    }
+    let unfinished = Unfinished::new(&options.image, options.force)?;
+    let file = unfinished.path();
+    File::options()
+        .write(true)
+        .open(file)
+        .and_then(|file| file.set_len(size))
+        .map_err(|error| format!("{}: {error}", options.image.display()))?;
+    let place = if options.partition.is_some() {
+        partition(file, options, size)?
+    } else {
+        Place {
+            start: 0,
+            size,
+            partition: None,
+        }
+    };
+    let bar = progress::bytes("copying", contents);
+    match options.fs {
+        FileSystem::Fat => {
+            make_fat(file, place, &options.label)?;
+            fill(file, place, directory, &bar)?;
+        }
+        FileSystem::Ext4 => make_ext4(file, place, options, &bar)?,
+    }
+    bar.finish_and_clear();
+    unfinished.finish()?;
+    Ok(format!(
+        "{}: {}, {}",
+        options.image.display(),
+        shown(size),
+        options.fs.name()
+    ))
+}
+
+/// Divides the image: one partition, as large as can be.
+fn partition(file: &Path, options: &MakeDisk, size: u64) -> Result<Place, String> {
+    let end = size.saturating_sub(GPT_END) / ALIGN * ALIGN;
+    if end <= ALIGN {
+        return Err(format!(
+            "{} are too little for a partition table and a file system",
+            shown(size)
+        ));
+    }
+    let kind = match options.fs {
+        FileSystem::Fat => "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7",
+        FileSystem::Ext4 => "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
+    };
+    if options.label.contains(['"', '\\']) || options.label.encode_utf16().count() > 36 {
+        return Err(
+            "a partition's label has 36 characters at most, without quotes and backslashes".into(),
+        );
+    }
+    let sectors = (end - ALIGN) / SECTOR;
+    let script = format!(
+        "label: gpt\nstart={}, size={sectors}, type={kind}, name=\"{}\"\n",
+        ALIGN / SECTOR,
+        options.label
+    );
+    SFDISK.must(
+        &["-q", "--no-reread", "--no-tell-kernel", &text(file)?],
+        &script,
+    )?;
+    Ok(Place {
+        start: ALIGN,
+        size: end - ALIGN,
+        partition: Some(1),
+    })
+}
+
+pub fn text(path: &Path) -> Result<String, String> {
+    path.to_str()
+        .map(str::to_owned)
+        .ok_or_else(|| format!("{}: the path isn't UTF-8", path.display()))
+}
+
+/// Makes an empty FAT file system.
+pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), String> {
+    let mut arguments: Vec<String> = Vec::new();
+    if place.partition.is_some() {
+        let sectors = (place.start / SECTOR).to_string();
+        arguments.extend(["--offset".into(), sectors.clone(), "-h".into(), sectors]);
+    }
+    if !label.is_empty() {
+        let fits = label.len() <= 11 && label.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !fits {
+            return Err(format!(
+                "{label:?}: a FAT file system's label has 11 ASCII characters at most"
+            ));
+        }
+        arguments.extend(["-n".into(), label.to_ascii_uppercase()]);
+    }
+    arguments.push(text(file)?);
+    arguments.push((place.size / 1024).to_string());
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    MKFS_FAT.must(&arguments, "")
+}
+
+fn make_ext4(
+    file: &Path,
+    place: Place,
+    options: &MakeDisk,
+    bar: &ProgressBar,
+) -> Result<(), String> {
+    if options.label.len() > 16 {
+        let label = &options.label;
+        return Err(format!(
+            "{label:?}: an ext4 file system's label has 16 bytes at most"
+        ));
+    }
+    let mut command = MKFS_EXT4.command()?;
+    command.args(["-q", "-F", "-L", &options.label, "-d"]);
+    command.arg(&options.directory);
+    command.args(["-E", &format!("root_owner=0:0,offset={}", place.start)]);
+    command.arg(file).arg(format!("{}k", place.size / 1024));
+    // What is allocated of the image says how far the copying is.
+    let outcome = MKFS_EXT4.run(command, "", &mut || {
+        if let Ok(known) = std::fs::metadata(file) {
+            bar.set_position(known.blocks() * 512);
+        }
+    })?;
+    let full = [
+        "Could not allocate",
+        "No space",
+        "no free space",
+        "too small",
+    ];
+    if outcome.status == 0 {
+        Ok(())
+    } else if full.iter().any(|text| outcome.text.contains(text)) {
+        Err(too_small(&options.directory))
+    } else {
+        Err(format!("mkfs.ext4: {}", outcome.last_line()))
+    }
+}
+
+fn too_small(directory: &Path) -> String {
+    format!(
+        "{}: the files don't fit into the image: say a larger --size",
+        directory.display()
+    )
+}
+
+/// A directory's entries by name, with what is known of each; links aren't followed.
+fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, String> {
+    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+    let mut entries = Vec::new();
+    for entry in std::fs::read_dir(directory).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        let known = entry
+            .metadata()
+            .map_err(|error| format!("{}: {error}", entry.path().display()))?;
+        entries.push((entry, known));
+    }
+    entries.sort_by_key(|(entry, _)| entry.file_name());
+    Ok(entries)
+}
+
+/// Bytes of all files in a directory, hard links counted once.
+fn total(directory: &Path) -> Result<u64, String> {
+    let mut waiting = vec![directory.to_owned()];
+    let mut seen = std::collections::HashSet::new();
+    let mut bytes = 0;
+    while let Some(directory) = waiting.pop() {
+        for (entry, known) in entries(&directory)? {
+            if known.is_dir() {
+                waiting.push(entry.path());
+            } else if known.is_file() && seen.insert((known.dev(), known.ino())) {
+                bytes += known.len();
+            }
+        }
+    }
+    Ok(bytes)
+}
+
+/// Copies the files of a directory to the FAT file system that was made.
+fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), String> {
+    let mut volume = image::mount(file, image::device(file, place, true)?, Some(&CLOCK))?;
+    let mut waiting: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
+    while let Some((directory, prefix)) = waiting.pop() {
+        for (entry, known) in entries(&directory)? {
+            let source = entry.path();
+            let name = entry.file_name();
+            let Some(name) = name.to_str() else {
+                return Err(format!("{}: the name isn't UTF-8", source.display()));
+            };
+            let target = format!("{prefix}/{name}");
+            NOW.store(known.mtime(), Ordering::Relaxed);
+            let failed = |error: Error| match error {
+                Error::NoSpace => too_small(&directory),
+                Error::Unsupported => format!("{}: FAT has no links", source.display()),
+                Error::Exists => format!(
+                    "{}: FAT takes it for another name, which differs in case only",
+                    source.display()
+                ),
+                error => format!("{}: {error}", source.display()),
+            };
+            if known.is_dir() {
+                volume.mkdir(&target).map_err(failed)?;
+                waiting.push((source.clone(), target));
+            } else if known.is_file() {
+                copy_file(&mut *volume, &source, &target, bar)?.map_err(failed)?;
+            } else if known.is_symlink() {
+                return Err(format!(
+                    "{}: FAT has no symbolic links: use --fs ext4",
+                    source.display()
+                ));
+            } else {
+                return Err(format!(
+                    "{}: neither a file nor a directory",
+                    source.display()
+                ));
+            }
+        }
+    }
+    volume
+        .sync()
+        .map_err(|error| format!("{}: {error}", file.display()))
+}
+
+/// Copies one file; the outer error is the host's, the inner one the volume's.
+fn copy_file(
+    volume: &mut dyn Volume,
+    source: &Path,
+    target: &str,
+    bar: &ProgressBar,
+) -> Result<Result<(), Error>, String> {
+    let host = |error: std::io::Error| format!("{}: {error}", source.display());
+    let mut from = File::open(source).map_err(host)?;
+    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+    let file = match volume.open(target, flags) {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error)),
+    };
+    let mut piece = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let count = from.read(&mut piece).map_err(host)?;
+        let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
+            return Ok(volume.close(file));
+        };
+        match volume.write_at(file, at, bytes) {
+            Ok(written) if written == count => at += count as u64,
+            Ok(_) => return Ok(Err(Error::NoSpace)),
+            Err(error) => return Ok(Err(error)),
+        }
+        bar.inc(count as u64);
+    }
+}

@@ -1,0 +1,66 @@
+//! `soil disk`: images of disks with file systems, made, listed, extracted, checked and grown; no root needed.
+//!
+//! Files are read from an image by the file systems that Soil's programs have (the crate `fs`), and FAT is filled by them, too.
+//! Making, checking and growing is the work of dosfstools, e2fsprogs and sfdisk.
+
+mod check;
+mod device;
+mod files;
+mod grow;
+mod image;
+mod make;
+mod progress;
+mod tool;
+
+use crate::cli::{Disk, FileSystem};
+
+pub use tool::find as find_tool;
+
+/// Does what was asked for; a text to print at the end.
+pub fn run(command: &Disk) -> Result<String, String> {
+    match command {
+        Disk::Make(options) => make::run(options),
+        Disk::List {
+            image,
+            path,
+            partition,
+        } => files::list(image, path, partition.as_deref()),
+        Disk::Extract {
+            image,
+            directory,
+            path,
+            partition,
+        } => files::extract(image, directory, path, partition.as_deref()),
+        Disk::Check { image, partition } => check::run(image, partition.as_deref()),
+        Disk::Grow {
+            image,
+            size,
+            partition,
+        } => grow::run(image, size.0, partition.as_deref()),
+    }
+}
+
+impl FileSystem {
+    /// As in `--fs` and in messages.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Fat => "fat",
+            Self::Ext4 => "ext4",
+        }
+    }
+}
+
+/// Bytes in a few characters.
+fn shown(bytes: u64) -> String {
+    for (unit, name) in [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")] {
+        if bytes >= unit {
+            let tenths = bytes.saturating_mul(10) / unit;
+            return if tenths.is_multiple_of(10) {
+                format!("{} {name}", tenths / 10)
+            } else {
+                format!("{}.{} {name}", tenths / 10, tenths % 10)
+            };
+        }
+    }
+    format!("{bytes} bytes")
+}

@@ -1,0 +1,125 @@
+//! The programs that make, check and grow file systems.
+
+use crate::run::find_program;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// Where Debian puts them; not every user has these in PATH.
+const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
+
+/// A program and the package that has it.
+pub struct Tool {
+    pub name: &'static str,
+    pub package: &'static str,
+}
+
+pub const MKFS_FAT: Tool = Tool {
+    name: "mkfs.fat",
+    package: "dosfstools",
+};
+pub const FSCK_FAT: Tool = Tool {
+    name: "fsck.fat",
+    package: "dosfstools",
+};
+pub const MKFS_EXT4: Tool = Tool {
+    name: "mkfs.ext4",
+    package: "e2fsprogs",
+};
+pub const E2FSCK: Tool = Tool {
+    name: "e2fsck",
+    package: "e2fsprogs",
+};
+pub const RESIZE2FS: Tool = Tool {
+    name: "resize2fs",
+    package: "e2fsprogs",
+};
+pub const SFDISK: Tool = Tool {
+    name: "sfdisk",
+    package: "fdisk",
+};
+pub const CP: Tool = Tool {
+    name: "cp",
+    package: "coreutils",
+};
+
+/// How a program ended.
+pub struct Outcome {
+    pub status: i32,
+    /// What it printed, errors last.
+    pub text: String,
+}
+
+impl Outcome {
+    /// The line that says what went wrong, as far as that can be told: the last one.
+    pub fn last_line(&self) -> &str {
+        let mut lines = self.text.lines().rev().map(str::trim);
+        lines.find(|line| !line.is_empty()).unwrap_or("no message")
+    }
+}
+
+/// Finds a program that Debian may keep out of PATH.
+pub fn find(name: &str) -> Option<PathBuf> {
+    find_program(Path::new(name)).or_else(|| {
+        let places = FOLDERS.iter().map(|folder| Path::new(folder).join(name));
+        places.into_iter().find(|file| file.is_file())
+    })
+}
+
+impl Tool {
+    pub fn command(&self) -> Result<Command, String> {
+        let Some(path) = find(self.name) else {
+            let Self { name, package } = self;
+            return Err(format!("{name} isn't installed: apt-get install {package}"));
+        };
+        let mut command = Command::new(path);
+        command.env("LC_ALL", "C.UTF-8");
+        Ok(command)
+    }
+
+    /// Runs a prepared command of this program with `input`, and calls `meanwhile` while it runs.
+    pub fn run(
+        &self,
+        mut command: Command,
+        input: &str,
+        meanwhile: &mut dyn FnMut(),
+    ) -> Result<Outcome, String> {
+        let failed = |error: std::io::Error| format!("{}: {error}", self.name);
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // One that doesn't read its input says why it ended.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let waiting = std::thread::spawn(move || child.wait_with_output());
+        while !waiting.is_finished() {
+            meanwhile();
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        let output = waiting
+            .join()
+            .map_err(|_| format!("{}: its output was lost", self.name))?
+            .map_err(failed)?;
+        let text = [output.stdout, output.stderr].concat();
+        Ok(Outcome {
+            status: output.status.code().unwrap_or(128),
+            text: String::from_utf8_lossy(&text).into_owned(),
+        })
+    }
+
+    /// Runs it with these arguments and gives its error as one line.
+    pub fn must(&self, arguments: &[&str], input: &str) -> Result<(), String> {
+        let mut command = self.command()?;
+        command.args(arguments);
+        let outcome = self.run(command, input, &mut || {})?;
+        if outcome.status == 0 {
+            Ok(())
+        } else {
+            Err(format!("{}: {}", self.name, outcome.last_line()))
+        }
+    }
+}
