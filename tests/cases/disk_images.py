@@ -239,8 +239,8 @@ def bad_input(context):
     os.mkdir(folder)
     image = os.path.join(folder, "disk.img")
     make = ["make", image, source, "--fs"]
-    refused(context, *make, "fat", "--size", "2M", naming=["--size", "3.6 MiB"])
-    for kind, size in (("fat", "3800K"), ("ext4", "3800K")):
+    refused(context, *make, "fat", "--size", "2M", naming=["--size", "3.7 MiB"])
+    for kind, size in (("fat", "3820K"), ("ext4", "4M")):
         refused(context, *make, kind, "--size", size, naming=["larger --size"])
     refused(context, *make, "fat", "--size", "16M", "--label", "more than eleven", naming=["11"])
     refused(context, *make, "ext4", "--size", "16M", "--label", "x" * 17, naming=["16"])
@@ -262,7 +262,7 @@ def bad_input(context):
     first = context.path("first.img")
     os.link(image, first)
     refused(context, *make, "ext4", "--size", "16M", naming=["--force"])
-    refused(context, *make, "ext4", "--size", "3800K", "--force", naming=["larger --size"])
+    refused(context, *make, "ext4", "--size", "4M", "--force", naming=["larger --size"])
     assert filecmp.cmp(image, first, shallow=False) and os.listdir(folder) == ["disk.img"]
     refused(context, "grow", image, "--size", "8M", naming=["16 MiB"])
     refused(context, "extract", image, source, naming=["isn't empty"])
