@@ -102,6 +102,11 @@ MANY = FEW | {
     "fat32b": fat(32, 1, 65525 + 40000),
     "fat32c": fat(32, 8, 65525),
     "fat32d": fat(32, 1, 65525, sector=4096),
+    "ext4_bare": ext4(4096, "-O", "^64bit,^metadata_csum,^dir_index,^flex_bg"),
+    "ext4_inode": ext4(4096, "-I", "128"),
+    "ext4_blocks": ext4(4096, "-O", "^extent,^64bit"),
+    "ext4_none": ext4(2048, "-O", "^has_journal"),
+    "ext4_odd": ext4(4096, size=301 * MIB + 4096 * 5),
 }
 
 
