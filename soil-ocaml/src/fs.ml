@@ -385,5 +385,8 @@ let mount ?(read_only = false) source path =
 let unmount path =
   path_operation "unmount" path (fun path token -> Soil_raw_files.fs_unmount path token)
 
+let sync_volume path =
+  path_operation "sync" path (fun path token -> Soil_raw_files.fs_sync_volume path token)
+
 let sync_all () =
   ignore (operation ~operation:"sync" ~subject:"" (fun token -> Soil_raw_files.fs_sync token))

@@ -219,6 +219,9 @@ val unmount : string -> unit
     {!Soil.exception-Error} with [Not_found], or [Busy] while something on it is open or mounted
     below it. *)
 
+val sync_volume : string -> unit
+(** [sync_volume path] is {!sync} for everything on the volume that holds [path]. *)
+
 val sync_all : unit -> unit
 (** [sync_all ()] is {!sync} for everything on all volumes. It is done at the program's end without
     asking. *)

@@ -185,6 +185,14 @@ external fs_unlink :
 [@@noalloc]
 (** Removes a file. Errors: [Is_directory], [Busy] when it is open. *)
 
+external fs_sync_volume :
+  string ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_sync_volume"
+[@@noalloc]
+(** Completes when everything written to the volume that holds [path] so far is on its disk. *)
+
 external fs_sync :
   (int[@untagged]) ->
   (int[@untagged])

@@ -517,6 +517,19 @@ Int soil_pipe(Int capacity,
               Ints ends);
 
 /**
+ * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents. A string that is static data of the
+ * program is used where it lies, for good; another one is copied.
+ */
+Int soil_embed_file(Text path,
+                    Text contents);
+
+/**
+ * Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names something else for that. Errors:
+ * `Exists`, `Invalid_name`, `Out_of_memory`.
+ */
+Int soil_embed_mount(Text point);
+
+/**
  * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors: `Invalid` (a type of the machine's own:
  * IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`, `No_device`.
  */
@@ -690,6 +703,11 @@ Int soil_fs_realpath(Text path,
  * Removes a file. Errors: `Is_directory`, `Busy` when it is open.
  */
 Int soil_fs_unlink(Text path, Int token);
+
+/**
+ * Completes when everything written to the volume that holds `path` so far is on its disk.
+ */
+Int soil_fs_sync_volume(Text path, Int token);
 
 /**
  * Completes when everything written to any volume so far is on its disk.
@@ -963,6 +981,11 @@ Int soil_set_log_level(Int level);
  * Logs one line at `level` (1 … 4).
  */
 Int soil_log(Int level, Text text, Int off, Int len);
+
+/**
+ * Makes tar archives one of the file systems that can be mounted.
+ */
+Int soil_use_tar(void);
 
 /**
  * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`](super::soil_tcp_listen).

@@ -27,6 +27,7 @@
 mod blocks;
 mod clock;
 mod descriptors;
+mod embedded;
 mod ethernet;
 mod ext4;
 mod files;
@@ -36,12 +37,14 @@ mod net;
 mod random;
 mod records;
 mod runtime;
+mod tar;
 mod udp;
 mod zero_copy;
 
 pub use blocks::*;
 pub use clock::*;
 pub use descriptors::*;
+pub use embedded::*;
 pub use ethernet::*;
 pub use ext4::*;
 pub use files::*;
@@ -51,6 +54,7 @@ pub use net::*;
 pub use random::*;
 pub use records::*;
 pub use runtime::*;
+pub use tar::*;
 pub use udp::*;
 pub use zero_copy::*;
 

@@ -3,6 +3,7 @@
 //! Jobs on one volume are done one after the other, in the order in which they came; one that finds everything in the caches, or on a
 //! disk that answers at once, is answered at once.
 
+pub mod embedded;
 pub mod kinds;
 mod mounting;
 mod open;
@@ -86,6 +87,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             syncs: Vec::new(),
             submitting: None,
         })));
+        embedded::appear(rt);
     }
     rt.files.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
 }
@@ -469,6 +471,11 @@ pub fn stat(rt: &mut Runtime, path: &str, follow: bool, into: IntsPiece, token: 
 /// See `soil_fs_space`.
 pub fn space(rt: &mut Runtime, path: &str, into: IntsPiece, text: Piece, token: Int) -> Answer {
     on_path(rt, path, true, Op::Space, Then::Describe(into, text), token)
+}
+
+/// See `soil_fs_sync_volume`.
+pub fn sync_volume(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Sync, Then::Answer, token)
 }
 
 /// See `soil_fs_mkdir`.

@@ -159,6 +159,8 @@ pub struct Runtime {
     pub files: Option<&'static mut crate::files::Files>,
     /// The file systems that the program has.
     pub kinds: alloc::vec::Vec<crate::files::kinds::Kind>,
+    /// Files that are part of the program.
+    pub embedded: crate::files::embedded::Embedded,
     /// What the last sleep waited for.
     pub interest: Interest,
     drivers: [Option<Driver>; MAX_DRIVERS],
@@ -184,6 +186,7 @@ impl Runtime {
             blocks: slab::Slab::new(),
             files: None,
             kinds: alloc::vec::Vec::new(),
+            embedded: crate::files::embedded::Embedded::new(),
             interest: Interest::new(),
             drivers: [None; MAX_DRIVERS],
             started: false,

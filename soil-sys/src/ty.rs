@@ -23,6 +23,10 @@ const BIGARRAY_DIM0: usize = 40;
 /// Bits below the word count in an OCaml block header (tag and colour).
 const HEADER_SHIFT: u32 = 10;
 
+/// The colour in a header, and that of blocks that are not on the heap (`NOT_MARKABLE` in OCaml 5's shared_heap.h).
+const COLOUR: usize = 3 << 8;
+const STATIC_COLOUR: usize = 3 << 8;
+
 /// An OCaml `bytes`, valid for the length of the call only (the collector may move it afterwards).
 #[repr(transparent)]
 pub struct Bytes(NonNull<u8>);
@@ -97,6 +101,20 @@ impl Text {
     pub fn all(&self) -> &[u8] {
         // SAFETY: OCaml's type of the argument is `string`; it is immutable and outlives the call.
         unsafe { core::slice::from_raw_parts(self.0.as_ptr(), string_length(self.0)) }
+    }
+
+    /// All of it, for as long as the program runs: where it lies if it is static data of the program, which the collector neither
+    /// moves nor frees, else copied.
+    pub fn for_good(&self) -> &'static [u8] {
+        // SAFETY: every OCaml block is preceded by its header word.
+        let header = unsafe { self.0.cast::<usize>().sub(1).read() };
+        if header & COLOUR == STATIC_COLOUR {
+            let all = self.all();
+            // SAFETY: it stays, and strings are immutable.
+            unsafe { core::slice::from_raw_parts(all.as_ptr(), all.len()) }
+        } else {
+            alloc::boxed::Box::leak(self.all().into())
+        }
     }
 
     /// The bytes `off..off + len`.

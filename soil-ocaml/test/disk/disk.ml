@@ -298,4 +298,6 @@ let () =
           property;
         ] );
       ("sectors", [ test "sectors" sectors ]);
+      ("tree", Tree.all);
+      ("keys and values", Kv.all);
     ]

@@ -154,6 +154,12 @@ pub extern "C" fn soil_fs_unlink(path: Text, token: Int) -> Int {
     call(|rt| glue::unlink(rt, path.utf8()?, token))
 }
 
+/// Completes when everything written to the volume that holds `path` so far is on its disk.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_sync_volume(path: Text, token: Int) -> Int {
+    call(|rt| glue::sync_volume(rt, path.utf8()?, token))
+}
+
 /// Completes when everything written to any volume so far is on its disk.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_sync(token: Int) -> Int {

@@ -3,7 +3,7 @@
 
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
-use ::fs::{Block, Clock, MountError, Volume, ext4, fat, memory};
+use ::fs::{Block, Clock, MountError, Volume, ext4, fat, memory, tar};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -74,6 +74,20 @@ pub const EXT4: Kind = Kind {
             stream_bytes: options.stream_bytes,
         };
         ext4::mount(disk, options)
+    }),
+};
+
+/// Tar archives.
+pub const TAR: Kind = Kind {
+    name: "tar",
+    stack: 64 << 10,
+    mount: Mount::Disk(|disk, options| {
+        let options = tar::Options {
+            cache_bytes: options.cache_bytes,
+            stream_bytes: options.stream_bytes,
+            ..tar::Options::default()
+        };
+        tar::mount(disk, options)
     }),
 };
 

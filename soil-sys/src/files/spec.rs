@@ -63,7 +63,7 @@ impl Spec {
 
     /// Whether it is on a disk, and not memory or a folder.
     pub fn is_on_disk(&self) -> bool {
-        !matches!(self.kind.as_deref(), Some("memory" | "host"))
+        !matches!(self.kind.as_deref(), Some("memory" | "host" | "embed"))
     }
 
     /// How messages call it.
@@ -72,7 +72,8 @@ impl Spec {
             format!("disk {}", self.source)
         } else {
             let kind = self.kind.as_deref().unwrap_or_default();
-            format!("{} ({kind} {})", self.point, self.source)
+            let space = if self.source.is_empty() { "" } else { " " };
+            format!("{} ({kind}{space}{})", self.point, self.source)
         }
     }
 }

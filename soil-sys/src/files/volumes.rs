@@ -124,6 +124,14 @@ impl Volume {
         }
     }
 
+    /// That is there already, and on no disk.
+    pub fn of(spec: Spec, alone: Box<dyn ::fs::Volume>) -> Volume {
+        Volume {
+            alone: Some(alone),
+            ..Volume::new(spec)
+        }
+    }
+
     /// Whether there is nothing to do.
     pub fn is_idle(&self) -> bool {
         self.running.is_none() && self.queue.is_empty()

@@ -75,6 +75,8 @@ pub enum Op {
     Link(String),
     /// The room on the volume.
     Space,
+    /// Makes everything on the volume durable.
+    Sync,
 }
 
 /// What a job gave.
@@ -201,6 +203,7 @@ fn at(
         },
         Op::Rename(from) => volume.rename(&from, path).map(done),
         Op::Link(from) => volume.link(&from, path).map(done),
+        Op::Sync => volume.sync().map(done),
         Op::Space => {
             let space = volume.space()?;
             Ok(Value::Space(space, volume.health()))

@@ -143,6 +143,7 @@ impl Volume for Folder {
         }
         // A device or a pipe isn't even opened.
         match locate(&self.root, path).and_then(|found| stat(&found)) {
+            Ok(_) if flags.contains(OpenFlags::EXCLUSIVE) => return Err(Error::Exists),
             Ok(found) if known(&found).kind == Kind::Directory => return Err(Error::IsDirectory),
             Ok(found) if !calls::is_regular(&found) => return Err(Error::Unsupported),
             Ok(_) => {}

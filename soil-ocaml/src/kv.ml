@@ -1,0 +1,263 @@
+let own = ".soil-kv"
+
+module Key = struct
+  type t = string list (* the innermost name first *)
+
+  let empty = []
+
+  let add key name =
+    let is_name =
+      name <> "" && name <> "." && name <> ".."
+      && (not (String.contains name '/'))
+      && (not (String.contains name '\000'))
+      && not (String.starts_with ~prefix:own name)
+    in
+    if is_name then name :: key else invalid_arg ("Soil.Kv.Key: not a name: " ^ name)
+
+  let ( / ) = add
+
+  let v path =
+    let names = List.filter (fun name -> name <> "") (String.split_on_char '/' path) in
+    List.fold_left add empty names
+
+  let segments = List.rev
+  let basename = function [] -> "" | name :: _ -> name
+  let parent = function [] -> [] | _ :: above -> above
+  let to_string key = "/" ^ String.concat "/" (List.rev key)
+  let equal (a : t) b = a = b
+  let compare (a : t) b = compare (List.rev a) (List.rev b)
+end
+
+type t = { root : string; mutex : Sync.Mutex.t; in_batch : bool }
+
+type error =
+  [ `Not_found of Key.t
+  | `Dictionary_expected of Key.t
+  | `Value_expected of Key.t
+  | `Already_present of Key.t
+  | `No_space
+  | `Rename_source_prefix of Key.t * Key.t
+  | `Failed of Error.t ]
+
+let error_to_string : error -> string = function
+  | `Not_found key -> Key.to_string key ^ ": not found"
+  | `Dictionary_expected key -> Key.to_string key ^ ": a value, not a dictionary"
+  | `Value_expected key -> Key.to_string key ^ ": a dictionary, not a value"
+  | `Already_present key -> Key.to_string key ^ ": there already"
+  | `No_space -> "no space left"
+  | `Rename_source_prefix (source, dest) ->
+      Key.to_string dest ^ ": inside of " ^ Key.to_string source
+  | `Failed e -> Error.to_string e
+
+let path t key = if key = [] && t.root <> "" then t.root else t.root ^ Key.to_string key
+
+exception Stop of error
+
+let stop e = raise_notrace (Stop e)
+
+let of_error key (e : Error.t) : error =
+  match e.code with
+  | Not_found -> `Not_found key
+  | Not_directory -> `Dictionary_expected (Key.parent key)
+  | Is_directory -> `Value_expected key
+  | No_space -> `No_space
+  | _ -> `Failed e
+
+(* One operation: alone, and with its errors as values. *)
+let operation t key f =
+  let run () =
+    match f () with
+    | v -> Ok v
+    | exception Stop e -> Result.Error e
+    | exception Error.Error e -> Result.Error (of_error key e)
+  in
+  if t.in_batch then run () else Sync.Mutex.protect t.mutex run
+
+(* A symbolic link that somebody put into the directory leads nowhere from here. *)
+let guard t key =
+  let real = Fs.realpath (path t key) in
+  if real <> path t key then stop (`Not_found key)
+
+let kind t key =
+  match Fs.lstat (path t key) with
+  | { kind = File; _ } -> `Value
+  | { kind = Directory; _ } -> `Dictionary
+  | { kind = Symlink; _ } -> stop (`Not_found key)
+
+(* What is there, once it is clear that it is in the store. *)
+let find t key =
+  guard t key;
+  kind t key
+
+let need_value t key =
+  match find t key with `Value -> () | `Dictionary -> stop (`Value_expected key)
+
+let need_dictionary t key =
+  match find t key with `Dictionary -> () | `Value -> stop (`Dictionary_expected key)
+
+let exists t key =
+  let found = operation t key @@ fun () -> Some (find t key) in
+  match found with
+  | Result.Error (`Not_found _ | `Dictionary_expected _) -> Ok None
+  | found -> found
+
+let get t key =
+  operation t key @@ fun () ->
+  need_value t key;
+  Fs.read_file ~max:max_int (path t key)
+
+let get_partial t key ~offset ~length =
+  if offset < 0 || length < 0 then invalid_arg "Soil.Kv.get_partial: negative";
+  operation t key @@ fun () ->
+  need_value t key;
+  Fs.with_file (path t key) @@ fun d ->
+  let length = max 0 (min length (Fs.size d - offset)) in
+  let b = Bytes.create length in
+  let n = Fs.pread d ~position:offset b 0 length in
+  Bytes.sub_string b 0 n
+
+let entries t key =
+  let keep (name, kind) =
+    match kind with
+    | _ when String.starts_with ~prefix:own name -> None
+    | Fs.File -> Some (name :: key, `Value)
+    | Directory -> Some (name :: key, `Dictionary)
+    | Symlink -> None
+  in
+  List.filter_map keep (Fs.list (path t key))
+
+let list t key =
+  operation t key @@ fun () ->
+  need_dictionary t key;
+  entries t key
+
+let last_modified t key =
+  operation t key @@ fun () ->
+  guard t key;
+  (Fs.stat (path t key)).modified
+
+let rec digest_of t key = function
+  | `Value -> Digest.string (Fs.read_file ~max:max_int (path t key))
+  | `Dictionary ->
+      let one (key, kind) =
+        let name = Key.basename key in
+        string_of_int (String.length name) ^ ":" ^ name ^ digest_of t key kind
+      in
+      Digest.string (String.concat "" ("dictionary" :: List.map one (entries t key)))
+
+let digest t key = operation t key @@ fun () -> digest_of t key (find t key)
+
+let rec size_of t key = function
+  | `Value -> (Fs.stat (path t key)).size
+  | `Dictionary ->
+      List.fold_left (fun sum (key, kind) -> sum + size_of t key kind) 0 (entries t key)
+
+let size t key = operation t key @@ fun () -> size_of t key (find t key)
+
+(* Writing *)
+
+let next_temporary = ref 0
+let temporaries root = root ^ "/" ^ own
+let durable t = if not t.in_batch then Fs.sync_volume (path t [])
+
+let rec make_above t key =
+  match key with
+  | [] | [ _ ] -> ()
+  | _ :: above -> (
+      match find t above with
+      | `Dictionary -> ()
+      | `Value -> stop (`Dictionary_expected above)
+      | exception Error.Error { code = Not_found; _ } ->
+          make_above t above;
+          Fs.mkdir (path t above))
+
+let is_there t key =
+  match find t key with kind -> Some kind | exception Error.Error { code = Not_found; _ } -> None
+
+let unlink_quietly path = try Fs.unlink path with Error.Error _ -> ()
+
+let set t key value =
+  operation t key @@ fun () ->
+  if key = [] then stop (`Value_expected key);
+  make_above t key;
+  if is_there t key = Some `Dictionary then stop (`Value_expected key);
+  incr next_temporary;
+  let temporary = temporaries t.root ^ "/" ^ string_of_int !next_temporary in
+  match
+    Fs.with_file ~mode:Truncate temporary (fun d ->
+        File_descriptor.write_string d value;
+        (* Without a journal the name could be on the disk before the contents. In a batch, too. *)
+        Fs.sync d);
+    Fs.rename temporary (path t key)
+  with
+  | () -> durable t
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      unlink_quietly temporary;
+      Failure.raise_with_backtrace e backtrace
+
+let set_partial t key ~offset part =
+  if offset < 0 then invalid_arg "Soil.Kv.set_partial: negative offset";
+  operation t key @@ fun () ->
+  need_value t key;
+  Fs.with_file ~flags:[ `Read; `Write ] (path t key) @@ fun d ->
+  Fs.pwrite d ~position:offset (Bytes.unsafe_of_string part) 0 (String.length part);
+  if not t.in_batch then Fs.sync d
+
+let rec remove_tree path = function
+  | Fs.Directory ->
+      List.iter (fun (name, kind) -> remove_tree (path ^ "/" ^ name) kind) (Fs.list path);
+      Fs.rmdir path
+  | File | Symlink -> Fs.unlink path
+
+let remove t key =
+  operation t key @@ fun () ->
+  (match (key, find t key) with
+  | [], _ ->
+      List.iter
+        (fun (name, kind) -> if name <> own then remove_tree (t.root ^ "/" ^ name) kind)
+        (Fs.list (path t []))
+  | _, `Value -> Fs.unlink (path t key)
+  | _, `Dictionary -> remove_tree (path t key) Fs.Directory);
+  durable t
+
+let rec is_inside key outer = Key.equal key outer || (key <> [] && is_inside (Key.parent key) outer)
+
+let rename t ~source ~dest =
+  operation t source @@ fun () ->
+  let kind = find t source in
+  if not (Key.equal source dest) then (
+    if is_inside dest source then stop (`Rename_source_prefix (source, dest));
+    make_above t dest;
+    (match (kind, is_there t dest) with
+    | _, None | `Value, Some `Value -> ()
+    | `Value, Some `Dictionary -> stop (`Value_expected dest)
+    | `Dictionary, Some _ -> stop (`Already_present dest));
+    Fs.rename (path t source) (path t dest);
+    durable t)
+
+let batch t f =
+  if t.in_batch then f t
+  else
+    Sync.Mutex.protect t.mutex @@ fun () ->
+    match f { t with in_batch = true } with
+    | v ->
+        Fs.sync_volume (path t []);
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        (try Fs.sync_volume (path t []) with Error.Error _ -> ());
+        Failure.raise_with_backtrace e backtrace
+
+let connect directory =
+  match
+    Fs.mkdir_p directory;
+    let root = Fs.realpath directory in
+    let root = if root = "/" then "" else root in
+    let temporary = temporaries root in
+    if Fs.exists temporary then remove_tree temporary Directory;
+    Fs.mkdir temporary;
+    root
+  with
+  | root -> Ok { root; mutex = Sync.Mutex.create (); in_batch = false }
+  | exception Error.Error e -> Result.Error (`Failed e)

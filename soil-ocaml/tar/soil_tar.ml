@@ -1,0 +1,1 @@
+let () = ignore (Soil_raw_tar.use_tar ())

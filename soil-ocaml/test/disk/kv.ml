@@ -1,0 +1,204 @@
+(* Soil.Kv on each kind of volume, against a model, and Soil.Fs where volumes meet. *)
+module Fs = Soil.Fs
+module Kv = Soil.Kv
+module K = Kv.Key
+
+let bool = Alcotest.(check bool)
+let int = Alcotest.(check int)
+let string = Alcotest.(check string)
+let ok what = function Ok v -> v | Error e -> Alcotest.fail (what ^ ": " ^ Kv.error_to_string e)
+
+let fails what expected = function
+  | Ok _ -> Alcotest.fail (what ^ ": no error")
+  | Error e -> string what (Kv.error_to_string expected) (Kv.error_to_string e)
+
+let store root name =
+  if Fs.exists (root ^ "/" ^ name) then
+    ok "remove" (Kv.remove (ok "connect" (Kv.connect root)) (K.v name));
+  ok "connect" (Kv.connect (root ^ "/" ^ name))
+
+let basics root () =
+  let t = store root "basics" in
+  let a = K.v "/a" and deep = K.v "x/y/z" in
+  fails "get" (`Not_found a) (Kv.get t a);
+  bool "exists" true (Kv.exists t a = Ok None);
+  ok "set" (Kv.set t a "one");
+  ok "set" (Kv.set t deep "two");
+  string "get" "one" (ok "get" (Kv.get t a));
+  ok "set" (Kv.set t a "");
+  string "replaced" "" (ok "get" (Kv.get t a));
+  bool "value" true (Kv.exists t deep = Ok (Some `Value));
+  bool "dictionary" true (Kv.exists t (K.v "x/y") = Ok (Some `Dictionary));
+  bool "list" true (Kv.list t K.empty = Ok [ (a, `Value); (K.v "x", `Dictionary) ]);
+  string "partial" "wo" (ok "get" (Kv.get_partial t deep ~offset:1 ~length:9));
+  string "beyond" "" (ok "get" (Kv.get_partial t deep ~offset:10 ~length:9));
+  ok "set_partial" (Kv.set_partial t deep ~offset:5 "!");
+  string "with zeros" "two\000\000!" (ok "get" (Kv.get t deep));
+  int "size" 6 (ok "size" (Kv.size t (K.v "x")));
+  fails "a dictionary has no value" (`Value_expected (K.v "x")) (Kv.get t (K.v "x"));
+  fails "not over a dictionary" (`Value_expected (K.v "x")) (Kv.set t (K.v "x") "");
+  fails "nothing below a value" (`Dictionary_expected a) (Kv.set t K.(a / "b") "");
+  fails "a value lists nothing" (`Dictionary_expected a) (Kv.list t a);
+  let now = Soil.Clock.now () in
+  bool "recent" true (Float.abs (ok "time" (Kv.last_modified t deep) -. now) < 3600.);
+  let before = ok "digest" (Kv.digest t K.empty) in
+  bool "same digest" true (Kv.digest t K.empty = Ok before);
+  ok "set" (Kv.set t deep "three");
+  bool "other digest" true (Kv.digest t K.empty <> Ok before);
+  ok "rename" (Kv.rename t ~source:deep ~dest:a);
+  string "renamed" "three" (ok "get" (Kv.get t a));
+  fails "gone" (`Not_found deep) (Kv.get t deep);
+  fails "into itself"
+    (`Rename_source_prefix (K.v "x", deep))
+    (Kv.rename t ~source:(K.v "x") ~dest:deep);
+  ok "remove" (Kv.remove t (K.v "x"));
+  fails "removed" (`Not_found (K.v "x")) (Kv.remove t (K.v "x"));
+  ok "batch" (Kv.batch t (fun t -> Kv.set t (K.v "b/c") "batched"));
+  string "batched" "batched" (ok "get" (Kv.get t (K.v "b/c")));
+  ok "all" (Kv.remove t K.empty);
+  bool "empty" true (Kv.list t K.empty = Ok [])
+
+let invalid what f =
+  match f () with _ -> Alcotest.fail (what ^ ": taken") | exception Invalid_argument _ -> ()
+
+let keys () =
+  string "tidy" "/a/b" (K.to_string (K.v "//a/b/"));
+  bool "segments" true (K.segments (K.v "a/b/c") = [ "a"; "b"; "c" ]);
+  string "parent" "/a" (K.to_string (K.parent (K.v "a/b")));
+  string "basename" "b" (K.basename (K.v "a/b"));
+  string "root" "/" (K.to_string K.empty);
+  List.iter
+    (fun wrong -> invalid wrong (fun () -> K.v wrong))
+    [ ".."; "a/../b"; "/./a"; "a\000b"; ".soil-kv"; "a/.soil-kv2" ];
+  List.iter (fun wrong -> invalid wrong (fun () -> K.add K.empty wrong)) [ ""; "a/b"; ".." ]
+
+(* What a crash in the middle of [set] leaves is taken away, and never was a key. *)
+let leftovers root () =
+  let t = store root "leftovers" in
+  ok "set" (Kv.set t (K.v "a") "1");
+  let rest = root ^ "/leftovers/.soil-kv/17" in
+  Fs.write_file rest "half";
+  bool "not listed" true (Kv.list t K.empty = Ok [ (K.v "a", `Value) ]);
+  int "not counted" 1 (ok "size" (Kv.size t K.empty));
+  let t = ok "connect" (Kv.connect (root ^ "/leftovers")) in
+  bool "gone" false (Fs.exists rest);
+  string "kept" "1" (ok "get" (Kv.get t (K.v "a")))
+
+(* A link in the directory leads to nothing, for no operation. *)
+let no_escape root () =
+  let t = store root "links" in
+  Fs.write_file (root ^ "/outside") "secret";
+  Fs.symlink ~target:"../outside" (root ^ "/links/file");
+  Fs.symlink ~target:".." (root ^ "/links/up");
+  let file = K.v "file" and below = K.v "up/outside" in
+  fails "get" (`Not_found file) (Kv.get t file);
+  fails "get below" (`Not_found below) (Kv.get t below);
+  bool "set below" true (Result.is_error (Kv.set t below "x"));
+  bool "set_partial" true (Result.is_error (Kv.set_partial t file ~offset:0 "x"));
+  bool "remove" true (Result.is_error (Kv.remove t below));
+  bool "rename" true (Result.is_error (Kv.rename t ~source:below ~dest:(K.v "mine")));
+  bool "not listed" true (Kv.list t K.empty = Ok []);
+  string "untouched" "secret" (Fs.read_file (root ^ "/outside"));
+  Fs.unlink (root ^ "/links/file");
+  Fs.unlink (root ^ "/links/up")
+
+let tasks root () =
+  let t = store root "tasks" in
+  let key = K.v "one/for all" in
+  let value i = String.make (5000 + i) (Char.chr (97 + i)) in
+  let whole v = v = value (Char.code v.[0] - 97) in
+  ok "set" (Kv.set t key (value 0));
+  Soil.Task.iter
+    (fun i ->
+      for _ = 1 to 4 do
+        ok "set" (Kv.set t key (value i));
+        bool "whole" true (whole (ok "get" (Kv.get t key)))
+      done)
+    (List.init 8 Fun.id)
+
+type step =
+  | Set of int * string
+  | Remove of int
+  | Rename of int * int
+  | Partial of int * int * string
+
+let names = [| "a"; "b"; "c/d"; "c/e"; "f/g/h" |]
+let key i = K.v names.(i)
+
+let generator =
+  let open QCheck2.Gen in
+  let name = int_bound (Array.length names - 1) and text = string_size (int_bound 40) in
+  list_size (int_bound 25)
+    (oneof
+       [
+         map2 (fun i v -> Set (i, v)) name text;
+         map (fun i -> Remove i) name;
+         map2 (fun i j -> Rename (i, j)) name name;
+         map3 (fun i offset v -> Partial (i, offset, v)) name (int_bound 50) text;
+       ])
+
+module M = Map.Make (Int)
+
+let patched old offset part =
+  let b = Bytes.make (max (String.length old) (offset + String.length part)) '\000' in
+  Bytes.blit_string old 0 b 0 (String.length old);
+  Bytes.blit_string part 0 b offset (String.length part);
+  (* Nothing written is nothing changed. *)
+  if part = "" then old else Bytes.to_string b
+
+let model root () =
+  let t = store root "model" in
+  let step model = function
+    | Set (i, v) ->
+        ok "set" (Kv.set t (key i) v);
+        M.add i v model
+    | Remove i ->
+        bool "remove" (M.mem i model) (Result.is_ok (Kv.remove t (key i)));
+        M.remove i model
+    | Rename (i, j) -> (
+        let result = Kv.rename t ~source:(key i) ~dest:(key j) in
+        match M.find_opt i model with
+        | None ->
+            bool "rename" true (Result.is_error result);
+            model
+        | Some v ->
+            ok "rename" result;
+            if i = j then model else M.add j v (M.remove i model))
+    | Partial (i, offset, part) -> (
+        let result = Kv.set_partial t (key i) ~offset part in
+        match M.find_opt i model with
+        | None ->
+            bool "set_partial" true (Result.is_error result);
+            model
+        | Some v ->
+            ok "set_partial" result;
+            M.add i (patched v offset part) model)
+  in
+  let run steps =
+    ok "remove" (Kv.remove t K.empty);
+    let model = List.fold_left step M.empty steps in
+    Array.iteri
+      (fun i _ ->
+        match (M.find_opt i model, Kv.get t (key i)) with
+        | Some v, Ok found -> string "value" v found
+        | None, Error _ -> ()
+        | _ -> Alcotest.fail "the store and the model differ")
+      names;
+    true
+  in
+  QCheck2.Test.check_exn (QCheck2.Test.make ~count:15 generator run)
+
+let tests root ~links =
+  let test name f = Alcotest.test_case (root ^ ": " ^ name) `Quick (fun () -> Soil.run f) in
+  [
+    test "basics" (basics root);
+    test "leftovers" (leftovers root);
+    test "tasks" (tasks root);
+    test "a model" (model root);
+  ]
+  @ if links then [ test "no way out" (no_escape root) ] else []
+
+let all =
+  [ Alcotest.test_case "keys" `Quick keys ]
+  @ tests "/data" ~links:false @ tests "/memory" ~links:true @ tests "/host" ~links:true
+  @ tests "/ext4" ~links:true
