@@ -85,7 +85,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     }
     if has(sector, b"EFI PART") {
         return Content::Other(format!(
-            "not a FAT file system: the disk has a GPT partition table, and only whole disks can be used; {MAKE}"
+            "not a FAT file system: the disk has a GPT partition table: name one of its partitions as DISK/NUMBER, or {MAKE}"
         ));
     }
     if let Some((_, _, name)) = SIGNATURES.iter().find(|(at, bytes, _)| has(*at, bytes)) {
@@ -93,7 +93,7 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     }
     if signed && has_partitions(start) {
         return Content::Other(format!(
-            "not a FAT file system: the disk has an MBR partition table, and only whole disks can be used; {MAKE}"
+            "not a FAT file system: the disk has an MBR partition table: name one of its partitions as DISK/NUMBER, or {MAKE}"
         ));
     }
     if start.iter().all(|byte| *byte == 0) {
