@@ -213,46 +213,42 @@ impl Net {
         }
     }
 
-    /// Datagrams for the clients of DHCP. Tells whether this was one.
-    pub(super) fn configuration_input(
-        &mut self,
+    /// Whether a datagram is for one of the clients of DHCP.
+    pub(super) fn is_configuration(
+        &self,
         context: &Context<'_>,
         remote_port: u16,
         local_port: u16,
-        payload: &[u8],
     ) -> bool {
+        let ports = (remote_port, local_port);
+        self.interfaces
+            .get(context.origin.interface)
+            .is_some_and(|i| match context.origin.local {
+                IpAddr::V4(_) => i.dhcp.is_some() && ports == DHCP_PORTS,
+                IpAddr::V6(_) => i.dhcp6.is_some() && ports == DHCP6_PORTS,
+            })
+    }
+
+    /// A datagram for a client of DHCP.
+    pub(super) fn configuration_input(&mut self, context: &Context<'_>, payload: &[u8]) {
         let now_ns = self.now_ns;
         let interface = context.origin.interface;
         let Some(i) = self.interfaces.get_mut(interface) else {
-            return false;
+            return;
         };
-        if context.origin.local.is_ipv4() {
-            let Some(client) = i.dhcp.as_mut() else {
-                return false;
-            };
-            if (remote_port, local_port) != DHCP_PORTS {
-                return false;
+        i.due_ns = 0;
+        let news = match (context.origin.local, &mut i.dhcp, &mut i.dhcp6) {
+            (IpAddr::V4(_), Some(client), _) => {
+                let before = client.lease.clone();
+                client.input(payload, now_ns);
+                before != client.lease
             }
-            let before = client.lease.clone();
-            client.input(payload, now_ns);
-            i.due_ns = 0;
-            if before != client.lease {
-                self.configure(interface);
-            }
-            return true;
-        }
-        let Some(client) = i.dhcp6.as_mut() else {
-            return false;
+            (IpAddr::V6(_), _, Some(client)) => client.input(payload, now_ns),
+            _ => false,
         };
-        if (remote_port, local_port) != DHCP6_PORTS {
-            return false;
-        }
-        if client.input(payload, now_ns) {
+        if news {
             self.configure(interface);
-        } else {
-            i.due_ns = 0;
         }
-        true
     }
 
     /// Runs what configures an interface. Gives the time of the next run.

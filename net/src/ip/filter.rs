@@ -1,8 +1,10 @@
 //! The packet filter: a list of rules, the first that fits decides.
 //!
 //! Without rules everything is allowed that somebody here wants: a packet for which there is no
-//! socket is refused in any case. Rules see each packet by itself: the state of TCP is read from its
-//! flags (a segment that belongs to no connection is answered with a reset anyway).
+//! socket is refused in any case. What comes in is judged with the stack's own sockets: a segment is
+//! established if it belongs to a connection, a handshake or a record of TIME-WAIT, a datagram if its
+//! socket has that one peer, or has sent to its sender within a minute. What goes out comes from our
+//! sockets anyway: a SYN and a datagram begin something.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -39,9 +41,11 @@ pub enum FilterDirection {
 /// Whether a packet begins something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterState {
-    /// A SYN without ACK, a datagram, an echo request.
+    /// It belongs to nothing that is here: a SYN, a segment of no connection, a datagram of a stranger, an
+    /// echo request.
     New,
-    /// Everything else: further segments, ICMP errors and replies.
+    /// A segment of a connection or of a handshake, an answer to a socket's datagram, ICMP errors and
+    /// replies.
     Established,
 }
 
@@ -106,6 +110,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) remote: IpAddr,
     /// From the transport header on.
     pub(crate) transport: &'a [u8],
+    /// Whether it belongs to a socket, if that was found out.
+    pub(crate) known: Option<bool>,
 }
 
 struct Rule {
@@ -118,6 +124,7 @@ struct Rule {
 pub(crate) struct Filter {
     rules: Vec<Rule>,
     directions: [bool; 2],
+    tracks: bool,
 }
 
 impl Filter {
@@ -149,12 +156,20 @@ impl Filter {
         Ok(Filter {
             rules: rules.iter().map(with_buckets).collect(),
             directions: [any(FilterDirection::In), any(FilterDirection::Out)],
+            tracks: rules
+                .iter()
+                .any(|rule| rule.direction == FilterDirection::In && rule.state.is_some()),
         })
     }
 
     /// Whether a direction is looked at, at all.
     pub(crate) fn watches(&self, direction: FilterDirection) -> bool {
         self.directions[usize::from(direction == FilterDirection::Out)]
+    }
+
+    /// Whether it matters to which socket a packet that comes in belongs.
+    pub(crate) fn tracks(&self) -> bool {
+        self.tracks
     }
 
     /// Whether a packet may pass.
@@ -211,6 +226,11 @@ fn spread(ip: IpAddr) -> usize {
 }
 
 fn state(facts: &Facts<'_>) -> FilterState {
+    match facts.known {
+        Some(true) => return FilterState::Established,
+        Some(false) => return FilterState::New,
+        None => {}
+    }
     let first = facts.transport.first().copied();
     let new = match facts.protocol {
         TCP => facts
@@ -252,6 +272,7 @@ mod tests {
             protocol: 6,
             remote: packet.0,
             transport: &packet.1,
+            known: None,
         };
         filter.allows(&facts, now_ns)
     }
@@ -326,7 +347,7 @@ mod tests {
             let rule = FilterRule { local_port: Some(1..=9), ..FilterRule::new(FilterAction::Deny, FilterDirection::In) };
             let mut filter = Filter::new(&[rule]).unwrap();
             let remote = [1, 2, 3, 4].into();
-            let facts = Facts { direction: FilterDirection::In, interface: 1, protocol, remote, transport: &transport };
+            let facts = Facts { direction: FilterDirection::In, interface: 1, protocol, remote, transport: &transport, known: None };
             filter.allows(&facts, 0);
         }
     }

@@ -298,17 +298,10 @@ impl Net {
         payload: &'a [u8],
     ) -> Option<Input<'a>> {
         let interface = context.origin.interface;
-        if self.filter.watches(FilterDirection::In) && interface != LOOPBACK {
-            let facts = Facts {
-                direction: FilterDirection::In,
-                interface,
-                protocol: context.protocol,
-                remote: context.origin.remote,
-                transport: payload,
-            };
-            if !self.filter.allows(&facts, self.now_ns) {
-                return Some(self.dropped(interface, Drop::Filtered));
-            }
+        // What is for sockets may have to wait for what they know: see `admits`.
+        let later = self.filter.tracks() && matches!(context.protocol, TCP | UDP);
+        if !later && !self.judge(&context.origin, context.protocol, payload, None) {
+            return Some(Input::Done);
         }
         match (context.protocol, context.origin.local) {
             (TCP, _) if context.unicast => Some(self.tcp(context, payload)),
@@ -325,6 +318,49 @@ impl Net {
                 Some(self.dropped(interface, Drop::UnknownProtocol))
             }
         }
+    }
+
+    /// Asks the filter; what it doesn't let in is counted.
+    fn judge(
+        &mut self,
+        origin: &Origin,
+        protocol: u8,
+        transport: &[u8],
+        known: Option<bool>,
+    ) -> bool {
+        if !self.filter.watches(FilterDirection::In) || origin.interface == LOOPBACK {
+            return true;
+        }
+        let facts = Facts {
+            direction: FilterDirection::In,
+            interface: origin.interface,
+            protocol,
+            remote: origin.remote,
+            transport,
+            known,
+        };
+        let allowed = self.filter.allows(&facts, self.now_ns);
+        if !allowed {
+            self.dropped(origin.interface, Drop::Filtered);
+        }
+        allowed
+    }
+
+    /// Whether the filter wants to know if a segment or datagram belongs to a socket.
+    pub(crate) fn tracks(&self) -> bool {
+        self.filter.tracks()
+    }
+
+    /// Whether the filter lets in what was handed to the sockets, of which it is known by now whether it
+    /// belongs to one. Of a datagram the ports suffice.
+    pub(crate) fn admits(
+        &mut self,
+        origin: &Origin,
+        protocol: u8,
+        transport: &[u8],
+        known: bool,
+    ) -> bool {
+        self.judge(origin, protocol, transport, Some(known))
     }
 
     fn is_sum_right(&self, context: &Context<'_>, protocol: u8, payload: &[u8]) -> bool {
@@ -374,7 +410,11 @@ impl Net {
         if !context.trusted && !unchecked && !self.is_sum_right(context, UDP, datagram) {
             return Some(self.dropped(interface, Drop::BadChecksum));
         }
-        if self.configuration_input(context, remote_port, local_port, payload) {
+        if self.is_configuration(context, remote_port, local_port) {
+            // It was asked for.
+            if !self.filter.tracks() || self.admits(&context.origin, UDP, datagram, true) {
+                self.configuration_input(context, payload);
+            }
             return Some(Input::Done);
         }
         Some(Input::Udp(UdpInput {

@@ -187,6 +187,7 @@ impl Net {
             protocol: packet.header.protocol,
             remote: packet.header.destination,
             transport: packet.transport,
+            known: None,
         };
         let allowed = self.filter.allows(&facts, self.now_ns);
         if !allowed {

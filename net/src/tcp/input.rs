@@ -7,7 +7,7 @@ use super::frames::reply;
 use super::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
 use super::time_wait::Answer;
 use crate::flow::FlowKey;
-use crate::ip::{ErrorKind, IcmpError, Net, Origin, TcpInput};
+use crate::ip::{ErrorKind, IcmpError, Net, Origin, TCP, TcpInput};
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle};
 
@@ -60,6 +60,12 @@ impl Core {
             (origin.local, segment.destination_port),
             (origin.remote, segment.source_port),
         );
+        if net.tracks() {
+            let known = self.flow_is_taken(&key);
+            if !net.admits(origin, TCP, input.bytes, known) {
+                return;
+            }
+        }
         if let Some(handle) = self.connection_of(&key) {
             return self.connection_input(handle, &segment);
         }

@@ -3,7 +3,7 @@
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 
 use super::{ARRIVED, Arrived, OVERHEAD, Udp};
-use crate::ip::{ErrorKind, IcmpError, Net, UdpInput};
+use crate::ip::{ErrorKind, IcmpError, Net, UDP, UdpInput};
 use crate::shared::{Core, Socket};
 use crate::tcp::listener::covers;
 use crate::{Error, Handle};
@@ -58,8 +58,22 @@ impl Core {
             )),
             ip => SocketAddr::new(ip, datagram.remote_port),
         };
-        if datagram.unicast {
-            match self.udp_for(origin.local, datagram.local_port, from) {
+        let to_one = datagram
+            .unicast
+            .then(|| self.udp_for(origin.local, datagram.local_port, from));
+        if net.tracks() {
+            let now_ns = net.now_ns;
+            let known = to_one.flatten().is_some_and(|handle| {
+                matches!(self.sockets.get(handle), Some(Socket::Udp(udp)) if udp.expects(from, now_ns))
+            });
+            let [a, b] = datagram.remote_port.to_be_bytes();
+            let [c, d] = datagram.local_port.to_be_bytes();
+            if !net.admits(&origin, UDP, &[a, b, c, d], known) {
+                return;
+            }
+        }
+        if let Some(found) = to_one {
+            match found {
                 Some(handle) => self.deliver(net, handle, from, datagram),
                 None => net.port_unreachable(datagram),
             }

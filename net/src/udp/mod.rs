@@ -22,6 +22,10 @@ const OUTGOING: usize = 64;
 const ARRIVED: usize = 512;
 /// What a received datagram costs of the queue beside its bytes.
 const OVERHEAD: usize = 32;
+/// Those that a socket has sent to, whose answers the filter takes for such, and for how long (RFC 4787,
+/// 4.3, has two minutes for what lies between).
+const ASKED: usize = 16;
+const ASKED_NS: u64 = 60_000_000_000;
 /// Room for one datagram of the ordinary size at least.
 const QUEUE_MIN: usize = 2048;
 /// The largest datagram (RFC 768; RFC 8200, without jumbo payloads).
@@ -81,6 +85,8 @@ pub(crate) struct Udp {
     pub(crate) waiting: bool,
     /// An ICMP error that was not told yet.
     pub(crate) error: Option<Error>,
+    /// To whom it has sent, until when answers are expected: noted if the filter wants to know.
+    asked: VecDeque<(SocketAddr, u64)>,
 }
 
 impl Udp {
@@ -100,6 +106,25 @@ impl Udp {
     /// Bytes that nobody has read, and bytes that haven't left.
     pub(crate) fn queued(&self) -> (usize, usize) {
         (self.arrived_bytes, self.outgoing_bytes)
+    }
+
+    /// Notes that answers from there are expected.
+    fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
+        let same = |at: &SocketAddr| (at.ip(), at.port()) == (remote.ip(), remote.port());
+        self.asked.retain(|(at, _)| !same(at));
+        if self.asked.len() >= ASKED {
+            self.asked.pop_front();
+        }
+        let until_ns = now_ns.saturating_add(ASKED_NS);
+        self.asked.push_back((remote, until_ns));
+    }
+
+    /// Whether a datagram from there isn't a stranger's.
+    fn expects(&self, from: SocketAddr, now_ns: u64) -> bool {
+        let asked = |(at, until_ns): &(SocketAddr, u64)| {
+            (at.ip(), at.port()) == (from.ip(), from.port()) && now_ns < *until_ns
+        };
+        self.peer.is_some() || self.asked.iter().any(asked)
     }
 
     fn take(&mut self) -> Option<Arrived> {
@@ -154,6 +179,7 @@ impl Core {
             blocked: false,
             waiting: false,
             error: None,
+            asked: VecDeque::new(),
         })));
         self.udp_ports.entry(port).or_default().push(handle);
         Ok(handle)
@@ -220,6 +246,9 @@ impl Core {
             return Err(Error::WouldBlock);
         }
         let route = ip.route(remote.ip(), scope, source)?;
+        if ip.net.tracks() {
+            udp.asks(remote, ip.net.now_ns);
+        }
         udp.outgoing_bytes += data.len();
         udp.outgoing.push_back(Outgoing {
             route,

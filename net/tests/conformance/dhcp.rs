@@ -458,3 +458,20 @@ fn giving_back_is_bounded_in_time() {
     }
     assert!(world.now_ns - began_ns >= SECOND / 2);
 }
+
+/// A filter that lets nothing begin from outside lets in what was asked for.
+#[test]
+fn the_filter_lets_answers_in() {
+    let (mut world, mut host) = begin();
+    let rule = |action, state| net::FilterRule {
+        state,
+        ..net::FilterRule::new(action, net::FilterDirection::In)
+    };
+    let established = Some(net::FilterState::Established);
+    let rules = [
+        rule(net::FilterAction::Allow, established),
+        rule(net::FilterAction::Deny, None),
+    ];
+    world.stacks[0].set_filter(&rules).expect("sound rules");
+    bind(&mut world, &mut host, 3600);
+}

@@ -5,6 +5,7 @@
 mod closing;
 mod datagrams;
 mod dhcp;
+mod filter;
 mod fragments;
 mod handshake;
 mod icmp;
