@@ -36,6 +36,7 @@ pub mod volume;
 pub mod walk;
 
 pub use block::{Block, BlockError};
+pub use cache::{CacheBudget, CacheStatistics};
 pub use error::{Error, MountError};
 pub use mounts::Mounts;
 pub use volume::{

@@ -10,7 +10,9 @@
 //! Large transfers go straight between the caller's buffer and the device; sequential ones that
 //! aren't large are read ahead and gathered. All views agree: a read sees every write before it.
 
+mod budget;
 mod buffer;
+mod chunks;
 mod lines;
 mod stream;
 #[cfg(test)]
@@ -19,7 +21,9 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+pub use budget::{CacheBudget, CacheStatistics};
 use buffer::Buffer;
+use chunks::Chunks;
 use lines::{LINE, Lines, mask, runs};
 use stream::{Gather, ReadAhead};
 
@@ -70,6 +74,12 @@ pub(crate) struct Cache {
     gather: Gather,
     fetch: Buffer,
     last_fetched: u64,
+    chunks: Chunks,
+    /// What is read now belongs to a file that is worth keeping.
+    keep: bool,
+    budget: Option<&'static CacheBudget>,
+    /// Dirty bytes, as the budget was told.
+    told_dirty: usize,
     layout: Layout,
     flags: Vec<Flag>,
     /// While the contents of a file are written: the sector of its directory entry.
@@ -84,7 +94,12 @@ impl Cache {
     /// A cache of `cache_bytes` (at least 64 KiB) with buffers of `stream_bytes` for each of
     /// reading ahead and gathering. The device's sector size must be a power of two from 512 to
     /// 4096.
-    pub fn new(device: Box<dyn Block + Send>, cache_bytes: usize, stream_bytes: usize) -> Self {
+    pub fn new(
+        device: Box<dyn Block + Send>,
+        cache_bytes: usize,
+        stream_bytes: usize,
+        budget: Option<&'static CacheBudget>,
+    ) -> Self {
         let sector = device.sector_size();
         let sectors = device.sectors();
         let stream_bytes = stream_bytes / LINE * LINE;
@@ -96,6 +111,10 @@ impl Cache {
             lines: Lines::new((cache_bytes / LINE).max(16)),
             ahead: ReadAhead::new((stream_bytes / sector) as u64),
             gather: Gather::new(stream_bytes),
+            chunks: Chunks::new(budget),
+            keep: false,
+            budget,
+            told_dirty: 0,
             fetch: Buffer::default(),
             last_fetched: u64::MAX - 1,
             layout: Layout {
@@ -155,6 +174,32 @@ impl Cache {
         self.lines.discard();
         self.gather.clear();
         self.ahead.clear();
+        self.chunks.clear();
+        self.tell_dirty();
+    }
+
+    /// From now on reads are of a file of `len` bytes, which is kept if it isn't too large.
+    pub fn begin_reading(&mut self, len: u64) {
+        self.keep = self.chunks.has_room_for(len);
+    }
+
+    /// See [`begin_reading`](Self::begin_reading).
+    pub fn end_reading(&mut self) {
+        self.keep = false;
+    }
+
+    fn tell_dirty(&mut self) {
+        if let Some(budget) = self.budget {
+            let dirty = self.lines.dirty() * LINE + self.gather.data().len();
+            budget.set_dirty(self.told_dirty, dirty);
+            self.told_dirty = dirty;
+        }
+    }
+
+    fn count(&self, hit: bool) {
+        if let Some(budget) = self.budget {
+            budget.count(hit);
+        }
     }
 
     fn check(&self, first: u64, bytes: usize) -> Result<u64, BlockError> {
@@ -169,12 +214,20 @@ impl Cache {
     /// Reads sectors from `first` on.
     pub fn read(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         let count = self.check(first, buf.len())?;
+        let at = first * self.sector as u64;
+        if self.chunks.serve(at, buf) {
+            self.count(true);
+            return Ok(());
+        }
         if buf.len() <= LINE {
             return self.read_lines(first, buf);
         }
         self.read_stream(first, buf)?;
         self.gather.overlay(first, buf, self.sector);
         self.overlay_lines(first, count, buf);
+        if self.keep {
+            self.chunks.keep(at, buf);
+        }
         Ok(())
     }
 
@@ -192,8 +245,11 @@ impl Cache {
     /// Has the `wanted` sectors of a line in memory.
     fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
         match self.lines.touch(index) {
-            Some(line) if line.valid & wanted == wanted => return Ok(()),
-            _ => {}
+            Some(line) if line.valid & wanted == wanted => {
+                self.count(true);
+                return Ok(());
+            }
+            _ => self.count(false),
         }
         // Not when few lines can be replaced: the last ones would push out the first.
         let spare = self.lines.limit() - self.lines.dirty().min(self.lines.limit());
@@ -279,6 +335,7 @@ impl Cache {
         let served = self.ahead.serve(first, rest, self.sector);
         first += served;
         rest = rest.split_at_mut(served as usize * self.sector).1;
+        self.count(rest.is_empty());
         if rest.is_empty() {
             return Ok(());
         }
@@ -295,6 +352,9 @@ impl Cache {
                 self.gather.overlay(first, ahead, self.sector);
                 self.overlay_lines(first, window, ahead);
                 self.ahead.fill(buffer, first, window);
+                if let Some(budget) = self.budget {
+                    budget.count_ahead((window - count) * self.sector as u64);
+                }
                 self.ahead.serve(first, rest, self.sector);
                 return Ok(());
             }
@@ -338,11 +398,17 @@ impl Cache {
                 && self
                     .writing_file
                     .is_some_and(|entry| !(first..first + count).contains(&entry));
-        if contents && data.len() > LINE {
+        self.chunks.written(first * self.sector as u64, data);
+        let written = if contents && data.len() > LINE {
             self.write_stream(first, count, data)
         } else {
             self.write_lines(first, count, data, !contents)
+        };
+        if written.is_err() {
+            self.chunks.clear();
         }
+        self.tell_dirty();
+        written
     }
 
     fn write_lines(
@@ -435,6 +501,12 @@ impl Cache {
     /// operations of the file system, when what it wrote fits together. After an error the
     /// changes that weren't written are still here, and a further call tries again.
     pub fn commit(&mut self, order: Order) -> Result<(), BlockError> {
+        let committed = self.commit_all(order);
+        self.tell_dirty();
+        committed
+    }
+
+    fn commit_all(&mut self, order: Order) -> Result<(), BlockError> {
         self.flush_gather()?;
         self.drop_unchanged_flags();
         let contents: Vec<(u64, u8)> = self
@@ -515,6 +587,14 @@ impl Cache {
             self.unflushed = false;
         }
         Ok(())
+    }
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        if let Some(budget) = self.budget {
+            budget.set_dirty(self.told_dirty, 0);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Cache, Layout, Order};
+use super::{Cache, CacheBudget, Layout, Order};
 use crate::BlockError;
 use crate::fake::{Disk, Event};
 
@@ -43,8 +43,11 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..120)
 }
 
+/// Small enough for pieces to be dropped all the time.
+static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
+
 fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
-    let mut cache = Cache::new(Box::new(disk.clone()), 0, stream_bytes);
+    let mut cache = Cache::new(Box::new(disk.clone()), 0, stream_bytes, Some(&BUDGET));
     let layout = Layout {
         tables_end: TABLES_END,
         data_start: TABLES_END,
@@ -52,6 +55,7 @@ fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
         ..Layout::default()
     };
     cache.set_layout(layout).unwrap();
+    cache.begin_reading(0);
     cache
 }
 

@@ -57,6 +57,36 @@ fn read_bytes(
     Ok(())
 }
 
+/// Reads the file whose contents are in `extents` from byte `offset` on; what is in none is zeros.
+fn read_extents(
+    cache: &mut Cache,
+    sector: usize,
+    extents: &[FileExtent],
+    offset: u64,
+    buf: &mut [u8],
+) -> core::result::Result<(), BlockError> {
+    let (mut at, mut rest) = (offset, buf);
+    for extent in overlapping(extents, offset) {
+        let gap = extent
+            .logical_start
+            .saturating_sub(at)
+            .min(rest.len() as u64);
+        let (zeros, after) = rest.split_at_mut(gap as usize);
+        zeros.fill(0);
+        at += gap;
+        let inside = at.saturating_sub(extent.logical_start);
+        let count = extent.length.saturating_sub(inside).min(after.len() as u64);
+        let (piece, after) = after.split_at_mut(count as usize);
+        if !piece.is_empty() {
+            read_bytes(cache, sector, extent.physical_start + inside, piece)?;
+        }
+        at += count;
+        rest = after;
+    }
+    rest.fill(0);
+    Ok(())
+}
+
 /// One sector, for the ends of a read that begin or end inside one.
 #[repr(align(512))]
 struct Bounce([u8; 4096]);
@@ -112,27 +142,12 @@ impl Ext4Volume {
         let sector = self.sector;
         let cache = self.cache.clone();
         let mut cache = cache.try_lock().ok_or(Error::Io)?;
+        let size = self.node(inode)?.size;
+        cache.begin_reading(size);
         let extents = self.extents(inode)?.unwrap_or_default();
-        let mut done = 0;
-        for extent in overlapping(extents, offset) {
-            let at = offset + done as u64;
-            let gap = extent.logical_start.saturating_sub(at);
-            let gap = gap.min((count - done) as u64) as usize;
-            let place = buf.get_mut(done..done + gap).ok_or(Error::Io)?;
-            place.fill(0);
-            done += gap;
-            let at = offset + done as u64;
-            let inside = at.saturating_sub(extent.logical_start);
-            let piece = (extent.length - inside).min((count - done) as u64) as usize;
-            if piece == 0 {
-                break;
-            }
-            let place = buf.get_mut(done..done + piece).ok_or(Error::Io)?;
-            read_bytes(&mut cache, sector, extent.physical_start + inside, place)?;
-            done += piece;
-        }
-        buf.get_mut(done..).unwrap_or_default().fill(0);
-        Ok(count)
+        let read = read_extents(&mut cache, sector, extents, offset, buf);
+        cache.end_reading();
+        Ok(read.map(|()| count)?)
     }
 
     /// [`Error::NoSpace`] when there isn't room for a new name, file or directory and what that

@@ -24,7 +24,7 @@ use rsext4::runtime::{Event, JournalEvent, Observer};
 use spin::Mutex;
 
 use crate::cache::{Cache, Layout};
-use crate::{Block, Clock, Error, MountError, Volume};
+use crate::{Block, CacheBudget, Clock, Error, MountError, Volume};
 use device::Device;
 use volume::Ext4Volume;
 
@@ -40,6 +40,8 @@ pub struct Options {
     /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
     /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
     pub stream_bytes: usize,
+    /// Memory for what was read, shared with other volumes; without it only `cache_bytes` are kept.
+    pub budget: Option<&'static CacheBudget>,
 }
 
 impl Default for Options {
@@ -51,6 +53,7 @@ impl Default for Options {
             clock: None,
             cache_bytes: 1 << 20,
             stream_bytes: 256 << 10,
+            budget: None,
         }
     }
 }
@@ -77,7 +80,12 @@ fn mount_volume(
     let writable = !read_only && !found.has_errors;
     let sector = device.sector_size();
     let sectors = device.sectors();
-    let mut cache = Cache::new(device, options.cache_bytes, options.stream_bytes);
+    let mut cache = Cache::new(
+        device,
+        options.cache_bytes,
+        options.stream_bytes,
+        options.budget,
+    );
     let layout = Layout {
         journaled: true,
         ..Layout::default()

@@ -22,7 +22,7 @@ use hadris_storage::BlockSize;
 use spin::Mutex;
 
 use crate::cache::{Cache, Layout};
-use crate::{Block, Clock, Error, MountError, Volume};
+use crate::{Block, CacheBudget, Clock, Error, MountError, Volume};
 use device::Device;
 use probe::Content;
 use volume::FatVolume;
@@ -46,6 +46,8 @@ pub struct Options {
     /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
     /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
     pub stream_bytes: usize,
+    /// Memory for what was read, shared with other volumes; without it only `cache_bytes` are kept.
+    pub budget: Option<&'static CacheBudget>,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             clock: None,
             cache_bytes: 256 << 10,
             stream_bytes: 256 << 10,
+            budget: None,
         }
     }
 }
@@ -100,6 +103,7 @@ fn mount_volume(
         device,
         options.cache_bytes,
         options.stream_bytes,
+        options.budget,
     )));
     let mut settings = MountOptions::new();
     if let Some(clock) = options.clock {

@@ -37,16 +37,11 @@ impl Volume for FatVolume {
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let handle = self.file(file, OpenFlags::READ)?;
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
-            let read = self.fat.read(handle.node, at, rest);
-            match self.done(read, "reading a file")? {
-                0 => break,
-                count => done += count,
-            }
-        }
-        Ok(done)
+        let size = self.metadata(handle.node)?.size;
+        self.with_cache(|cache| cache.begin_reading(size))?;
+        let read = self.read_node(handle.node, offset, buf);
+        self.with_cache(Cache::end_reading)?;
+        read
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {

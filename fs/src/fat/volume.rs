@@ -303,6 +303,20 @@ impl FatVolume {
         self.done(result, "writing a file")
     }
 
+    /// Fills `buf` from byte `offset` on, as far as the file goes.
+    pub(super) fn read_node(&mut self, node: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let mut done = 0;
+        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
+            let read = self.fat.read(node, at, rest);
+            match self.done(read, "reading a file")? {
+                0 => break,
+                count => done += count,
+            }
+        }
+        Ok(done)
+    }
+
     /// Cuts a file, or extends it with zeros: all of it or nothing.
     pub(super) fn resize(&mut self, node: NodeId, size: u64) -> Result<()> {
         if size > MAX_FILE {

@@ -57,7 +57,7 @@ impl Archive {
         let sector = device.sector_size();
         Self {
             size: device.sectors().saturating_mul(sector as u64),
-            cache: Cache::new(device, options.cache_bytes, options.stream_bytes),
+            cache: Cache::new(device, options.cache_bytes, options.stream_bytes, None),
             sector,
         }
     }

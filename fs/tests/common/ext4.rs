@@ -76,6 +76,8 @@ fn show_log() {
 
 pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
     show_log();
+    let budget = Some(&super::BUDGET);
+    let options = Options { budget, ..options };
     ext4::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
 }
 

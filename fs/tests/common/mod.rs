@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fs::fake::Disk;
 use fs::fat::{self, Options};
-use fs::{Error, FileId, OpenFlags, Volume};
+use fs::{CacheBudget, Error, FileId, OpenFlags, Volume};
 
 /// A file that is removed at the end.
 pub struct Image(pub PathBuf);
@@ -108,11 +108,16 @@ pub fn fsck(bytes: &[u8]) -> Result<(), String> {
     }
 }
 
+/// For all volumes of a test program: too little for what they read.
+pub static BUDGET: CacheBudget = CacheBudget::new(3 << 20);
+
 pub fn mount(disk: &Disk) -> Box<dyn Volume> {
     mount_with(disk, Options::default())
 }
 
 pub fn mount_with(disk: &Disk, options: Options) -> Box<dyn Volume> {
+    let budget = Some(&BUDGET);
+    let options = Options { budget, ..options };
     fat::mount(Box::new(disk.clone()), options).unwrap_or_else(|error| panic!("{error}"))
 }
 

@@ -3,7 +3,7 @@
 
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
-use ::fs::{Block, Clock, MountError, Volume, ext4, fat, memory, tar};
+use ::fs::{Block, CacheBudget, Clock, MountError, Volume, ext4, fat, memory, tar};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -19,6 +19,8 @@ pub struct Options {
     pub stream_bytes: usize,
     /// Where times come from.
     pub clock: &'static Clock,
+    /// The memory that all volumes share.
+    pub budget: &'static CacheBudget,
 }
 
 /// A disk for a file system.
@@ -57,6 +59,7 @@ pub const FAT: Kind = Kind {
             clock: Some(options.clock),
             cache_bytes: options.cache_bytes,
             stream_bytes: options.stream_bytes,
+            budget: Some(options.budget),
         };
         fat::mount(disk, options)
     }),
@@ -72,6 +75,7 @@ pub const EXT4: Kind = Kind {
             clock: Some(options.clock),
             cache_bytes: options.cache_bytes,
             stream_bytes: options.stream_bytes,
+            budget: Some(options.budget),
         };
         ext4::mount(disk, options)
     }),

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::ty::{IntsPiece, Piece};
-use ::fs::{BlockError, Clock};
+use ::fs::{BlockError, CacheBudget, Clock};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -23,6 +23,9 @@ use core::ptr::NonNull;
 const SLICE_NS: u64 = 2_000_000;
 /// Memory below which caches are small, in bytes.
 const SMALL_MACHINE: u64 = 32 << 20;
+
+/// The memory in which all volumes keep what they read.
+static CACHE: CacheBudget = CacheBudget::new(0);
 
 static CLOCK: Clock = Clock::new(|| (Current::wall_ns() / 1_000_000_000) as i64);
 
@@ -201,11 +204,14 @@ fn options(read_only: bool) -> Options {
     } else {
         256 << 10
     };
+    // An eighth of the machine: the OCaml heap wants the rest.
+    CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
     Options {
         read_only,
         cache_bytes,
         stream_bytes: cache_bytes.max(LEAST_STREAM),
         clock: &CLOCK,
+        budget: &CACHE,
     }
 }
 

@@ -38,6 +38,7 @@ fn volume(path: &Path, read_only: bool) -> Box<dyn Volume> {
     let options = Options {
         read_only,
         cache_bytes: 0,
+        budget: &NO_CACHE,
         stream_bytes: 0,
         clock: &CLOCK,
     };
@@ -72,6 +73,8 @@ fn names(volume: &mut dyn Volume, path: &str, at_a_time: usize) -> Vec<String> {
     names.sort();
     names
 }
+
+static NO_CACHE: ::fs::CacheBudget = ::fs::CacheBudget::new(0);
 
 #[test]
 fn what_is_written_is_in_the_folder() {
@@ -239,6 +242,7 @@ fn wrong_folders_are_refused_in_one_line() {
         let options = Options {
             read_only: false,
             cache_bytes: 0,
+            budget: &NO_CACHE,
             stream_bytes: 0,
             clock: &CLOCK,
         };

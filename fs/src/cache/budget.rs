@@ -1,0 +1,131 @@
+//! The memory that the caches of all volumes share, and what they have done.
+
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+
+/// Memory for what was read, shared by all volumes that are mounted with it, and their counters.
+///
+/// Beside it each volume has its own lines and buffers for what is to be written
+/// (`cache_bytes`, `stream_bytes` of its options), so that none waits for another's memory.
+#[derive(Debug)]
+pub struct CacheBudget {
+    limit: AtomicUsize,
+    used: AtomicUsize,
+    dirty: AtomicUsize,
+    volumes: AtomicUsize,
+    /// A volume found nothing left and had nothing to replace.
+    wanted: AtomicBool,
+    hits: AtomicU64,
+    misses: AtomicU64,
+    read_ahead: AtomicU64,
+}
+
+/// What the caches hold and have done since the program started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheStatistics {
+    /// Bytes that contents of files may take.
+    pub limit_bytes: usize,
+    /// Bytes that they take.
+    pub used_bytes: usize,
+    /// Bytes that were written by the program and not yet given to a device.
+    pub dirty_bytes: usize,
+    /// Reads by file systems that needed no device.
+    pub hits: u64,
+    /// Reads that did.
+    pub misses: u64,
+    /// Bytes that were read before they were asked for.
+    pub read_ahead_bytes: u64,
+}
+
+impl CacheBudget {
+    /// A budget of `limit` bytes; with 0, what is read is not kept.
+    pub const fn new(limit: usize) -> Self {
+        Self {
+            limit: AtomicUsize::new(limit),
+            used: AtomicUsize::new(0),
+            dirty: AtomicUsize::new(0),
+            volumes: AtomicUsize::new(0),
+            wanted: AtomicBool::new(false),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            read_ahead: AtomicU64::new(0),
+        }
+    }
+
+    /// Changes the limit. What is above a smaller one goes as volumes read.
+    pub fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, Relaxed);
+    }
+
+    /// What the caches hold and have done.
+    pub fn statistics(&self) -> CacheStatistics {
+        CacheStatistics {
+            limit_bytes: self.limit.load(Relaxed),
+            used_bytes: self.used.load(Relaxed),
+            dirty_bytes: self.dirty.load(Relaxed),
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            read_ahead_bytes: self.read_ahead.load(Relaxed),
+        }
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(Relaxed)
+    }
+
+    /// Takes `bytes`, if there are as many.
+    pub(super) fn take(&self, bytes: usize) -> bool {
+        let limit = self.limit();
+        self.used
+            .fetch_update(Relaxed, Relaxed, |used| {
+                used.checked_add(bytes).filter(|used| *used <= limit)
+            })
+            .is_ok()
+    }
+
+    /// Gives `bytes` back that were taken.
+    pub(super) fn give(&self, bytes: usize) {
+        self.used.fetch_sub(bytes, Relaxed);
+    }
+
+    /// Notes that a volume has nothing and found nothing.
+    pub(super) fn want(&self) {
+        self.wanted.store(true, Relaxed);
+    }
+
+    /// Whether a volume that holds `bytes` should give some up: for one that has none, or since
+    /// the limit became smaller.
+    pub(super) fn is_asked(&self, bytes: usize) -> bool {
+        let limit = self.limit();
+        if self.used.load(Relaxed) > limit {
+            return true;
+        }
+        let share = limit / self.volumes.load(Relaxed).max(1);
+        bytes > share && self.wanted.swap(false, Relaxed)
+    }
+
+    pub(super) fn join(&self) {
+        self.volumes.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn leave(&self) {
+        self.volumes.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn count(&self, hit: bool) {
+        let counter = if hit { &self.hits } else { &self.misses };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_ahead(&self, bytes: u64) {
+        self.read_ahead.fetch_add(bytes, Relaxed);
+    }
+
+    /// Notes that a volume has `now` dirty bytes where it had `before`.
+    pub(super) fn set_dirty(&self, before: usize, now: usize) {
+        if now >= before {
+            self.dirty.fetch_add(now - before, Relaxed);
+        } else {
+            self.dirty.fetch_sub(before - now, Relaxed);
+        }
+    }
+}

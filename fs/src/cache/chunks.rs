@@ -1,0 +1,262 @@
+//! Contents of files that were read, in pieces of 64 KiB, as long as there is memory for them.
+//!
+//! What is in a piece is never older than what any other part of the cache has: every write goes
+//! through [`Chunks::written`].
+
+use alloc::collections::BTreeMap;
+
+use super::CacheBudget;
+use super::buffer::Buffer;
+
+/// Bytes in a piece.
+const CHUNK: usize = 64 << 10;
+
+/// What one takes with its bookkeeping.
+const COST: usize = CHUNK + 1024;
+
+/// Bytes that one bit of `valid` stands for: no device has smaller sectors.
+const UNIT: usize = 512;
+
+struct Chunk {
+    data: Buffer,
+    /// Which units of it are known.
+    valid: u128,
+    /// It was read since the hand last came by.
+    used: bool,
+}
+
+pub(super) struct Chunks {
+    budget: Option<&'static CacheBudget>,
+    by_index: BTreeMap<u64, Chunk>,
+    /// The piece that is next looked at for one to drop (the "clock" way).
+    hand: u64,
+}
+
+/// The bits of units from byte `from` to before `to` of a piece.
+fn bits(from: usize, to: usize) -> u128 {
+    let (from, to) = (from / UNIT, to / UNIT);
+    let below = |n: usize| if n >= 128 { u128::MAX } else { (1 << n) - 1 };
+    below(to) & !below(from)
+}
+
+/// The parts of `len` bytes at byte `at` of the device: piece, first byte in it, and bytes.
+fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+    let (mut at, mut left) = (at, len);
+    core::iter::from_fn(move || {
+        if left == 0 {
+            return None;
+        }
+        let from = (at % CHUNK as u64) as usize;
+        let count = left.min(CHUNK - from);
+        let part = (at / CHUNK as u64, from, count);
+        at += count as u64;
+        left -= count;
+        Some(part)
+    })
+}
+
+impl Chunks {
+    pub fn new(budget: Option<&'static CacheBudget>) -> Self {
+        if let Some(budget) = budget {
+            budget.join();
+        }
+        Self {
+            budget,
+            by_index: BTreeMap::new(),
+            hand: 0,
+        }
+    }
+
+    /// Whether a file of `len` bytes is worth keeping: a larger one would only push out the others
+    /// before its own start is read again.
+    pub fn has_room_for(&self, len: u64) -> bool {
+        self.budget
+            .is_some_and(|budget| len <= budget.limit() as u64 / 2)
+    }
+
+    /// Fills `out` from byte `at` on, if all of it is here.
+    pub fn serve(&mut self, at: u64, out: &mut [u8]) -> bool {
+        if self.by_index.is_empty() {
+            return false;
+        }
+        let known = parts(at, out.len()).all(|(index, from, count)| {
+            let wanted = bits(from, from + count);
+            let chunk = self.by_index.get(&index);
+            chunk.is_some_and(|chunk| chunk.valid & wanted == wanted)
+        });
+        if !known {
+            return false;
+        }
+        let mut rest = out;
+        for (index, from, count) in parts(at, rest.len()) {
+            let (place, after) = rest.split_at_mut(count);
+            rest = after;
+            let Some(chunk) = self.by_index.get_mut(&index) else {
+                return false;
+            };
+            chunk.used = true;
+            match chunk.data.get(from..from + count) {
+                Some(data) => place.copy_from_slice(data),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Keeps what was read at byte `at`, as far as there is memory.
+    pub fn keep(&mut self, at: u64, data: &[u8]) {
+        let mut rest = data;
+        for (index, from, count) in parts(at, data.len()) {
+            let (new, after) = rest.split_at(count);
+            rest = after;
+            if !self.make(index) {
+                return;
+            }
+            if let Some(chunk) = self.by_index.get_mut(&index)
+                && let Some(place) = chunk.data.get_mut(from..from + count)
+            {
+                place.copy_from_slice(new);
+                chunk.valid |= bits(from, from + count);
+            }
+        }
+    }
+
+    /// Makes sure that there is a piece at `index`; `false` when there is no memory for it.
+    fn make(&mut self, index: u64) -> bool {
+        if self.by_index.contains_key(&index) {
+            return true;
+        }
+        let Some(budget) = self.budget else {
+            return false;
+        };
+        // What is given up is for others, so that this one then takes another's place.
+        let asked = budget.is_asked(self.by_index.len() * COST);
+        if asked {
+            self.drop_one();
+        }
+        let mut data = Buffer::default();
+        if !asked && budget.take(COST) {
+            if !data.grow(CHUNK) {
+                budget.give(COST);
+                return false;
+            }
+        } else {
+            // In place of another.
+            let Some(old) = self.unlink_one() else {
+                budget.want();
+                return false;
+            };
+            data = old.data;
+        }
+        let chunk = Chunk {
+            data,
+            valid: 0,
+            used: false,
+        };
+        self.by_index.insert(index, chunk);
+        true
+    }
+
+    fn unlink_one(&mut self) -> Option<Chunk> {
+        // Twice around: the first time takes the marks away.
+        for _ in 0..self.by_index.len() * 2 {
+            let next = self.by_index.range_mut(self.hand..).next();
+            let Some((index, chunk)) = next else {
+                self.hand = 0;
+                continue;
+            };
+            let index = *index;
+            self.hand = index + 1;
+            if !core::mem::take(&mut chunk.used) {
+                return self.by_index.remove(&index);
+            }
+        }
+        self.by_index.pop_first().map(|(_, chunk)| chunk)
+    }
+
+    fn drop_one(&mut self) {
+        if self.unlink_one().is_some()
+            && let Some(budget) = self.budget
+        {
+            budget.give(COST);
+        }
+    }
+
+    /// Takes a write at byte `at` into what is here.
+    pub fn written(&mut self, at: u64, data: &[u8]) {
+        if self.by_index.is_empty() {
+            return;
+        }
+        let mut rest = data;
+        for (index, from, count) in parts(at, data.len()) {
+            let (new, after) = rest.split_at(count);
+            rest = after;
+            if let Some(chunk) = self.by_index.get_mut(&index)
+                && let Some(place) = chunk.data.get_mut(from..from + count)
+            {
+                place.copy_from_slice(new);
+                chunk.valid |= bits(from, from + count);
+            }
+        }
+    }
+
+    /// Forgets everything, and gives the memory back.
+    pub fn clear(&mut self) {
+        if let Some(budget) = self.budget {
+            budget.give(self.by_index.len() * COST);
+        }
+        self.by_index.clear();
+    }
+}
+
+impl Drop for Chunks {
+    fn drop(&mut self) {
+        self.clear();
+        if let Some(budget) = self.budget {
+            budget.leave();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+
+    #[test]
+    fn memory_is_bounded_and_goes_to_who_has_none() {
+        static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
+        let (mut one, mut other) = (Chunks::new(Some(&BUDGET)), Chunks::new(Some(&BUDGET)));
+        for n in 0..10 {
+            one.keep(n * CHUNK as u64, &vec![n as u8; CHUNK]);
+            assert!(BUDGET.statistics().used_bytes <= COST * 4);
+        }
+        assert_eq!(one.by_index.len(), 4);
+        let mut out = vec![0; 100 * UNIT];
+        assert!(one.serve(9 * CHUNK as u64, &mut out) && out == vec![9; 100 * UNIT]);
+        assert!(!one.serve(0, &mut out));
+        // The other has nothing; the first gives one up when it next reads, and so on.
+        for n in 0..4 {
+            other.keep(0, &[1; CHUNK]);
+            one.keep((20 + n) * CHUNK as u64, &[2; CHUNK]);
+        }
+        other.keep(0, &[1; CHUNK]);
+        assert!(other.serve(0, &mut out));
+        drop(one);
+        drop(other);
+        assert_eq!(BUDGET.statistics().used_bytes, 0);
+    }
+
+    #[test]
+    fn what_is_written_is_what_is_served() {
+        static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
+        let mut chunks = Chunks::new(Some(&BUDGET));
+        let at = CHUNK as u64 - 1024;
+        chunks.keep(at, &[1; 4096]);
+        chunks.written(at + 512, &[2; 1024]);
+        let mut out = [0; 2048];
+        assert!(chunks.serve(at, &mut out));
+        assert_eq!((out[0], out[512], out[1535], out[1536]), (1, 2, 2, 1));
+        assert!(!chunks.serve(at - 512, &mut out));
+    }
+}
