@@ -18,7 +18,7 @@ DISK, FILE, SMALL = disks.DISK, 128 * MIB, 16 * MIB
 PEER = LINUX + "storage.exe"
 IMAGE = SOIL + "storage/storage.exe"
 PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
-FILES, APPENDS, FLUSHES, REPEATS = 1000, 500, 500, 16
+FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 16
 RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
 
 
@@ -158,6 +158,25 @@ def ext4(options):
     return volume(options, "ext4", "ext4")
 
 
+def store(options):
+    """Values of 100 bytes set one after the other on ext4, each durable; Linux: a new file, fsync, rename, fsync of the directory."""
+    figure = Figure("fs_kv_set_per_s", "sets/s", "higher")
+    pair = Pair(options, "ext4")
+    for _ in range(options.pairs):
+        pair.format()
+        rate(figure, SETS, pair.run(f"set/{SETS}")[0])
+    return [figure]
+
+
+def embedded(options):
+    """A file of 16 MiB that is part of the program, a byte of each cache line; Linux maps one of its first file system."""
+    figure = Figure("fs_embed_read_gibs", "GiB/s", "higher")
+    pair = Pair(options)
+    for _ in range(options.pairs):
+        rate(figure, SMALL * REPEATS / (1024 * MIB), pair.run(f"embedded/{SMALL}/{REPEATS}")[0])
+    return [figure]
+
+
 def memory(options):
     """The least -m with which a file of 16 MiB and 1000 small ones are written and read on FAT."""
     figure = Figure("fs_memory_mib", "MiB", "lower")
@@ -206,6 +225,8 @@ GROUPS = {
     "fs_blk": raw,
     "fs_fat": fat,
     "fs_ext4": ext4,
+    "fs_embed": embedded,
+    "fs_kv": store,
     "fs_memory": memory,
     "fs_host": host,
 }

@@ -100,6 +100,30 @@ let append name count =
       done);
   Io.close_file file
 
+(* Values of 100 bytes under 50 keys. *)
+let set count =
+  let value = String.make 100 'v' in
+  Store.connect ();
+  timed (fun () ->
+      for i = 1 to count do
+        Store.set (Printf.sprintf "key %d" (i mod 50)) value
+      done)
+
+(* The reader looks at every cache line. *)
+let embedded size times =
+  Store.embed "large" (String.init size (fun i -> Char.chr (i land 255)));
+  let read () =
+    let data = Store.contents "large" and sum = ref 0 in
+    for i = 0 to (size / 64) - 1 do
+      sum := !sum + Char.code (Bigarray.Array1.unsafe_get data (i * 64))
+    done;
+    ignore (Sys.opaque_identity !sum)
+  in
+  timed (fun () ->
+      for _ = 1 to times do
+        read ()
+      done)
+
 let work words =
   let number = int_of_string in
   match words with
@@ -119,6 +143,8 @@ let work words =
       timed (fun () -> read name data)
   | [ "read-again"; name; times ] -> read_again name (number times)
   | [ "create"; count ] -> create (number count)
+  | [ "set"; count ] -> set (number count)
+  | [ "embedded"; size; times ] -> embedded (number size) (number times)
   | [ "append"; name; count ] -> append name (number count)
   | _ -> prerr_endline ("unknown work " ^ String.concat "/" words)
 

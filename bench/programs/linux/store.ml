@@ -16,8 +16,7 @@ let set key value =
   Unix.rename (path ^ ".new") path;
   with_file directory [ O_RDONLY ] Unix.fsync
 
-let embed name contents =
-  with_file ("/" ^ name) [ O_WRONLY; O_CREAT ] (fun fd -> write fd contents)
+let embed name contents = with_file ("/" ^ name) [ O_WRONLY; O_CREAT ] (fun fd -> write fd contents)
 
 let contents name =
   with_file ("/" ^ name) [ O_RDONLY ] (fun fd ->

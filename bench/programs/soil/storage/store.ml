@@ -1,5 +1,4 @@
 let store = ref None
-
 let ok = function Ok value -> value | Error e -> failwith (Soil.Kv.error_to_string e)
 let connect () = store := Some (ok (Soil.Kv.connect "/data/store"))
 let set key value = ok (Soil.Kv.set (Option.get !store) (Soil.Kv.Key.v key) value)
