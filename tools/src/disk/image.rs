@@ -126,6 +126,7 @@ pub fn mount(
                 clock,
                 cache_bytes: 4 << 20,
                 stream_bytes: 1 << 20,
+                ..fs::fat::Options::default()
             };
             fs::fat::mount(device, options)
         }
