@@ -1,7 +1,7 @@
-//! Throughput of a FAT volume on a file of the host, and the requests that reach the device.
+//! Throughput of a FAT or ext4 volume on a file of the host, and the requests that reach the device.
 //!
 //! `mkfs.fat -F 32 -C disk.img 1048576; cargo run --release -p fs --example throughput -- disk.img`
-//! Writes files named `bench*` in the image. Figures are those of the file system over the host's
+//! Writes files named `bench*` and `small.dat` in the image. Figures are those of the file system over the host's
 //! page cache, without virtio.
 
 use std::fs::{File, OpenOptions};
@@ -10,11 +10,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use fs::fat::{self, Options};
-use fs::{Block, BlockError, OpenFlags, Volume};
+use fs::{Block, BlockError, CacheBudget, OpenFlags, Volume, ext4, fat};
 
 const FILE: usize = 128 << 20;
 const CHUNK: usize = 64 << 10;
+const SMALL: usize = 8 << 20;
+
+static BUDGET: CacheBudget = CacheBudget::new(32 << 20);
 
 #[derive(Default)]
 struct Counts {
@@ -76,7 +78,22 @@ impl Bench {
             sectors,
             counts: counts.clone(),
         };
-        let volume = fat::mount(Box::new(device), Options::default());
+        let mut signature = [0; 2];
+        device.file.read_exact_at(&mut signature, 1080).expect(path);
+        let budget = Some(&BUDGET);
+        let volume = if signature == [0x53, 0xef] {
+            let options = ext4::Options {
+                budget,
+                ..ext4::Options::default()
+            };
+            ext4::mount(Box::new(device), options)
+        } else {
+            let options = fat::Options {
+                budget,
+                ..fat::Options::default()
+            };
+            fat::mount(Box::new(device), options)
+        };
         Self {
             volume: volume.unwrap_or_else(|error| panic!("{path}: {error}")),
             counts,
@@ -100,7 +117,7 @@ impl Bench {
 }
 
 fn main() {
-    let path = std::env::args().nth(1).expect("give a FAT image");
+    let path = std::env::args().nth(1).expect("give a FAT or ext4 image");
     let new = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::TRUNCATE;
     let mib = (FILE >> 20) as f64;
     let mut bench = Bench::mount(&path);
@@ -113,6 +130,14 @@ fn main() {
         volume.sync_file(file).unwrap();
         volume.close(file).unwrap();
     });
+    let small = bench.volume.open("small.dat", new).unwrap();
+    for n in 0..SMALL / CHUNK {
+        let written = bench.volume.write_at(small, (n * CHUNK) as u64, &chunk);
+        assert_eq!(written, Ok(CHUNK));
+    }
+    bench.volume.close(small).unwrap();
+    bench.volume.sync().unwrap();
+    drop(bench);
     bench = Bench::mount(&path);
     bench.measure("read 128 MiB", "MiB/s", mib, |volume| {
         let file = volume.open("bench.dat", OpenFlags::READ).unwrap();
@@ -124,6 +149,16 @@ fn main() {
         }
         volume.close(file).unwrap();
     });
+    for name in ["read 8 MiB", "read them again"] {
+        bench.measure(name, "MiB/s", (SMALL >> 20) as f64, |volume| {
+            let file = volume.open("small.dat", OpenFlags::READ).unwrap();
+            for n in 0..SMALL / CHUNK {
+                let at = (n * CHUNK) as u64;
+                assert_eq!(volume.read_at(file, at, &mut chunk), Ok(CHUNK));
+            }
+            volume.close(file).unwrap();
+        });
+    }
     bench.measure("2000 random reads of 4 KiB", "/s", 2000.0, |volume| {
         let file = volume.open("bench.dat", OpenFlags::READ).unwrap();
         for n in 0..2000usize {
@@ -144,9 +179,10 @@ fn main() {
         volume.close(file).unwrap();
     });
     volume_of_small_files(&mut bench);
-    bench.measure("unlink both", "/s", 2.0, |volume| {
+    bench.measure("unlink all three", "/s", 3.0, |volume| {
         volume.unlink("bench.dat").unwrap();
         volume.unlink("bench.log").unwrap();
+        volume.unlink("small.dat").unwrap();
         volume.sync().unwrap();
     });
 }
