@@ -112,13 +112,14 @@ fn is_before(stamp: u32, other: u32) -> bool {
 }
 
 impl Told {
-    fn take(&mut self, part: Part, fresh: u32, highest: Option<Seq>, point: Seq, now_ns: u64) {
+    /// `overtaken`: something that lies behind it was known to have arrived before (RFC 8985, 6.2 step 3).
+    fn take(&mut self, part: Part, fresh: u32, overtaken: bool, point: Seq, now_ns: u64) {
         self.delivered += fresh;
         if part.retransmitted {
             return;
         }
         self.original |= part.first.before(point);
-        self.reordered |= highest.is_some_and(|highest| part.end.before(highest));
+        self.reordered |= overtaken;
         let rtt = now_ns.saturating_sub(part.at_ns);
         self.rtt_first_ns = Some(self.rtt_first_ns.map_or(rtt, |first| first.max(rtt)));
         self.rtt_last_ns = Some(self.rtt_last_ns.map_or(rtt, |last| last.min(rtt)));
@@ -276,7 +277,15 @@ impl Recovery {
                     None => part.end - part.first,
                 };
                 if fresh > 0 {
-                    told.take(part, fresh, highest, point, now_ns);
+                    // What was sent in one go is one part, of which some may be known already.
+                    let overtaken = match (&*board, highest) {
+                        (Some(board), Some(highest)) => {
+                            let end = part.end.min(highest);
+                            end.after(part.first) && board.sacked.missing(part.first, end) > 0
+                        }
+                        _ => false,
+                    };
+                    told.take(part, fresh, overtaken, point, now_ns);
                     see(part);
                 }
             });
@@ -296,7 +305,8 @@ impl Recovery {
             let sent = &self.sent;
             sacked.gaps(first, end, |lower, upper| {
                 sent.visit(lower, upper, |part| {
-                    told.take(part, part.end - part.first, highest, point, now_ns);
+                    let overtaken = highest.is_some_and(|highest| part.end.before(highest));
+                    told.take(part, part.end - part.first, overtaken, point, now_ns);
                     see(part);
                     true
                 });

@@ -7,5 +7,6 @@ mod flow;
 mod hostile;
 mod link;
 mod loss;
+mod repair;
 mod script;
 mod states;
