@@ -1,10 +1,12 @@
-"""examples/website, from a FAT disk, as people get it."""
+"""examples/website, from a FAT disk, as people get it; and from every other place that files can be in, the OCaml unchanged."""
 
 import os
 import socket
 
+from cases.faults import fails_with
 from cases.network import in_every_form
-from harness.context import ROOT
+from harness.context import FORMS, ROOT
+from harness.runner import test
 
 SITE = os.path.join(ROOT, "examples", "website", "site")
 
@@ -74,3 +76,89 @@ def website(context, form):
     for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo", b"\0" * 5000, b"GET /" + b"a" * 100_000):
         exchange(tap.guest, request)
     assert "200" in head("/").split("\n")[0], "it still serves afterwards"
+
+
+PLAIN = "examples/website/main.exe"
+VOLUMES = "tests/programs/website/volumes/main.exe"
+EMBEDDED = "tests/programs/website/embedded/main.exe"
+
+
+
+def ext4(context):
+    """Made and filled by mkfs.ext4; found on the disk without being named."""
+    disk = context.path("www.ext4")
+    with open(disk, "wb") as file:
+        file.truncate(24 << 20)
+    context.run("mkfs.ext4", "-q", "-F", "-d", SITE, disk)
+    return VOLUMES, ["--disk", f"www={disk}"]
+
+
+def tar(context):
+    disk = context.path("www.tar")
+    context.run("tar", "-C", SITE, "-cf", disk, ".")
+    return VOLUMES, ["--disk", f"site={disk},ro", "--mount", "/www=tar:site"]
+
+
+def partition(context):
+    """The second partition of a GPT disk, by its label."""
+    disk, whole = disk_with(context, {}), context.path("whole.img")
+    with open(whole, "wb") as file:
+        file.truncate(48 << 20)
+    table = "label: gpt\nstart=2048, size=2048, name=other\nstart=8192, size=65536, name=pages\n"
+    context.run("sfdisk", "-q", whole, input=table)
+    context.run("dd", f"if={disk}", f"of={whole}", "bs=512", "seek=8192", "conv=notrunc")
+    return PLAIN, ["--disk", f"disk={whole}", "--mount", "/www=fat:disk/pages"]
+
+
+def embedded(_):
+    return EMBEDDED, []
+
+
+def host(_):
+    return PLAIN, ["--mount", f"/www=host:{SITE},ro"]
+
+
+def serves_the_site(context, form, source):
+    """The pages, as they are in the example's folder."""
+    program, options = source(context)
+    tap = context.tap()
+    child = context.soil(program, form, tap=tap, options=options)
+    child.wait_line("http://")
+    url = f"http://{tap.guest}"
+    for folder, _, names in os.walk(SITE):
+        for name in names:
+            path = os.path.join(folder, name)
+            got = context.path("got")
+            context.run("curl", "-fsS", "-m", "30", "-o", got, url + "/" + os.path.relpath(path, SITE))
+            context.run("cmp", path, got)
+    status = ["curl", "-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}"]
+    for path, code in (("/docs/", "200"), ("/docs", "301"), ("/missing", "404"), ("/%2e%2e/secret", "400")):
+        assert context.run(*status, url + path).stdout == code, path
+    child.stop()
+
+
+for source, forms in ((ext4, FORMS), (tar, FORMS), (partition, FORMS), (embedded, FORMS), (host, FORMS[:1])):
+    in_every_form(limit=90, forms=forms, name=f"from-{source.__name__}")(
+        lambda context, form, source=source: serves_the_site(context, form, source)
+    )
+
+
+@test(limit=90)
+def what_is_not_linked_is_said(context):
+    """The plain example has no ext4 and no tar, and an image has no folders of the host: one line with the remedy."""
+    for source, texts in ((ext4, ("no ext4", "soil.ext4")), (tar, ("no tar", "soil.tar"))):
+        _, options = source(context)
+        for form in FORMS[:2]:
+            fails_with(context, context.soil(PLAIN, form, options=options), *texts)
+    _, options = host(context)
+    fails_with(context, context.soil(PLAIN, "microvm", options=options), "process form")
+
+
+@in_every_form(limit=60, forms=FORMS[:2])
+def another_place_than_the_embedded_one(context, form):
+    """What the command line mounts comes in the place of the embedded tree."""
+    disk = disk_with(context, {"new.txt": b"from the disk\n"})
+    tap = context.tap()
+    child = context.soil(EMBEDDED, form, tap=tap, options=["--disk", f"d={disk}", "--mount", "/www=fat:d"])
+    child.wait_line("http://")
+    assert context.run("curl", "-fsS", "-m", "30", f"http://{tap.guest}/new.txt").stdout == "from the disk\n"
