@@ -5,6 +5,7 @@ module Udp = Udp
 module Zero_copy = Zero_copy
 module Ethernet = Ethernet
 module Dns = Dns
+module Mdns = Mdns
 module Net = Net
 module Fs = Fs
 module Kv = Kv

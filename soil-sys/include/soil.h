@@ -767,6 +767,20 @@ Int soil_machine_power_off(void);
 Int soil_machine_reboot(void);
 
 /**
+ * Answers for `name`.local, or for the value of `SOIL_MDNS` if `name` is empty, on all links from now on; returns 1, or 0 if both are
+ * empty. The first name stays. Errors: `Invalid_name`, with a detail; `Bad_configuration`.
+ */
+Int soil_mdns_start(Text name);
+
+/**
+ * Copies the name, such as `soil-2.local`, to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length; 0 as long
+ * as it isn't known to be this machine's alone.
+ */
+Int soil_mdns_name(Bytes into,
+                   Int off,
+                   Int len);
+
+/**
  * Makes volumes in memory one of the file systems that can be mounted.
  */
 Int soil_use_memory(void);

@@ -11,6 +11,7 @@ pub mod inspect;
 pub mod lease;
 pub mod lend;
 mod mac;
+pub mod mdns;
 mod recording;
 mod services;
 mod status;
@@ -79,6 +80,7 @@ pub struct Net {
     by_handle: Vec<u32>,
     lookups: Vec<dns::Lookup>,
     services: services::Services,
+    named: Option<mdns::Named>,
     /// Tokens that wait for an address.
     waiting_for_address: Vec<u64>,
     /// Time of the start, for the patience with DHCP.
@@ -147,6 +149,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         by_handle: Vec::new(),
         lookups: Vec::new(),
         services,
+        named: None,
         waiting_for_address: Vec::new(),
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
@@ -274,6 +277,10 @@ fn finish(rt: &mut Runtime) -> bool {
         return true;
     };
     if net.stack.undelivered() > 0 {
+        return false;
+    }
+    if net.end_name(Current::monotonic_ns()) {
+        net.progress.more_work = true;
         return false;
     }
     let done = net.stack.release_leases();

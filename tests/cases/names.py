@@ -13,6 +13,7 @@ from harness.tap import ip
 
 NAMES = "tests/programs/soil/names.exe"
 A, CNAME, SOA, PTR, TXT, SRV = 1, 5, 6, 12, 16, 33
+IP_RECVTTL = 12  # Python has no name for it.
 
 
 def wire(name):
@@ -235,3 +236,98 @@ def a_report_on_request(context, form):
         assert "link.frames-in=" in text and "LISTEN" in text, text
         peer.sendall(b"y")
         assert peer.recv(1) == b"y"
+
+
+class Neighbour:
+    """Another machine that speaks multicast DNS (RFC 6762), on the TAP."""
+
+    def __init__(self, tap):
+        self.tap = tap
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(("", 5353))
+        membership = socket.inet_aton("224.0.0.251") + socket.inet_aton(tap.host)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
+        self.socket.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
+        # Our own questions aren't to be heard.
+        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+
+    def say(self, message):
+        self.socket.sendto(message, ("224.0.0.251", 5353))
+
+    def hear(self, wanted, seconds=20):
+        """The first message of the machine for which `wanted` gives something, and that."""
+        end = time.monotonic() + seconds
+        heard = []
+        while time.monotonic() < end:
+            self.socket.settimeout(max(0.01, end - time.monotonic()))
+            try:
+                message, more, _, peer = self.socket.recvmsg(9000, 64)
+            except TimeoutError:
+                break
+            if peer[0] != self.tap.guest:
+                continue
+            ttl = [struct.unpack("=i", data)[0] for _, kind, data in more if kind == socket.IP_TTL]
+            assert ttl in ([255], []), ttl
+            found = wanted(message)
+            if found:
+                return found
+            heard.append(message)
+        raise AssertionError(f"not heard within {seconds} s; but {heard}")
+
+
+def question(name, kind, top=0):
+    return struct.pack("!6H", 0, 0, 1, 0, 0, 0) + wire(name) + struct.pack("!HH", kind, top | 1)
+
+
+def claims(name, address, ttl=120):
+    head = struct.pack("!6H", 0, 0x8400, 0, 1, 0, 0)
+    return head + wire(name) + struct.pack("!HHIH", A, 0x8001, ttl, 4) + socket.inet_aton(address)
+
+
+def record(message, name, address, flush=True):
+    """The TTL of an address record if the message has it (`goodbye`: 0)."""
+    kind = struct.pack("!HH", A, 0x8001 if flush else 1)
+    at = message.find(kind)
+    while at >= 0:
+        ttl, length = struct.unpack("!IH", message[at + 4 : at + 10])
+        if length == 4 and message[at + 10 : at + 14] == socket.inet_aton(address):
+            return wire(name) in message and (ttl or "goodbye")
+        at = message.find(kind, at + 1)
+    return None
+
+
+@in_every_form()
+def the_name_of_the_machine(context, form):
+    """SOIL_MDNS (RFC 6762): probed for, changed where somebody has it, announced, asked for by machines that speak
+    multicast DNS and by ordinary resolvers, and taken back at the end."""
+    tap = context.tap()
+    neighbour = Neighbour(tap)
+    child = context.soil(NAMES, form, "announce", "8", tap=tap, options=["--env", "SOIL_MDNS=lab"])
+    # 8.1: a probe, which is answered: somebody has the name.
+    neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0", 60)
+    neighbour.say(claims("lab.local", tap.host))
+    # 8.3: the announcement of the next name.
+    assert neighbour.hear(lambda message: message[2] == 0x84 and record(message, "lab-2.local", tap.guest)) == 120
+    # 6: an answer to all; rate limits make it wait for up to a second.
+    time.sleep(2.5)
+    neighbour.say(question("lab-2.local", A))
+    assert neighbour.hear(lambda message: record(message, "lab-2.local", tap.guest)) == 120
+    reverse = ".".join(reversed(tap.guest.split("."))) + ".in-addr.arpa"
+    neighbour.say(question(reverse, PTR, 0x8000))
+    neighbour.hear(lambda message: wire(reverse) in message and wire("lab-2.local") in message)
+    # 6.7: an ordinary resolver asks from another port.
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
+        resolver.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
+        resolver.settimeout(10)
+        query = b"\x12\x34" + question("lab-2.local", A)[2:]
+        resolver.sendto(query, ("224.0.0.251", 5353))
+        answer, peer = resolver.recvfrom(9000)
+    assert peer == (tap.guest, 5353) and answer[:2] == b"\x12\x34" and answer[4:6] == b"\0\1", answer
+    assert record(answer, "lab-2.local", tap.guest, flush=False) == 10, answer
+    # 10.1: goodbye.
+    assert neighbour.hear(lambda message: record(message, "lab-2.local", tap.guest) == "goodbye", 60)
+    status, output = outcome(child, context)
+    assert status == 0 and "name lab-2.local" in output, output

@@ -59,8 +59,10 @@ pub fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.net.as_deref_mut() else {
         return;
     };
+    let named = net.poll_name(now);
     let services = &mut net.services;
-    if services.ntp.is_none() && net.lookups.is_empty() {
+    services.next_ns = named.next_ns;
+    if services.ntp.is_none() && net.lookups.is_empty() && !named.sent {
         return;
     }
     let mut ntp = Polled::default();
@@ -72,8 +74,9 @@ pub fn poll(rt: &mut Runtime, now: u64) {
         }
     }
     let names = services.resolver.poll(&mut net.stack, now);
-    services.next_ns = [ntp.next_ns, names.next_ns].into_iter().flatten().min();
-    if ntp.sent || names.sent {
+    let next = [ntp.next_ns, names.next_ns, named.next_ns];
+    services.next_ns = next.into_iter().flatten().min();
+    if ntp.sent || names.sent || named.sent {
         let more_work = net.progress.more_work;
         net.progress = net.stack.poll(now, BUDGET);
         net.progress.more_work |= more_work;
