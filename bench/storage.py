@@ -14,11 +14,11 @@ from harness.console import Child, Timeout
 from measure import Figure
 
 MIB = 1 << 20
-DISK, FILE, SMALL = disks.DISK, 128 * MIB, 16 * MIB
+DISK, FILE, SMALL = disks.DISK, 128 * MIB, 8 * MIB
 PEER = LINUX + "storage.exe"
 IMAGE = SOIL + "storage/storage.exe"
 PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
-FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 16
+FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 32
 RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
 
 
@@ -169,7 +169,7 @@ def store(options):
 
 
 def embedded(options):
-    """A file of 16 MiB that is part of the program, a byte of each cache line; Linux maps one of its first file system."""
+    """A file of 8 MiB that is part of the program, a byte of each cache line; Linux maps one of its first file system."""
     figure = Figure("fs_embed_read_gibs", "GiB/s", "higher")
     pair = Pair(options)
     for _ in range(options.pairs):
@@ -178,7 +178,7 @@ def embedded(options):
 
 
 def memory(options):
-    """The least -m with which a file of 16 MiB and 1000 small ones are written and read on FAT."""
+    """The least -m with which a file of 8 MiB and 1000 small ones are written and read on FAT."""
     figure = Figure("fs_memory_mib", "MiB", "lower")
     pair = Pair(options, "vfat")
     works = [f"write/small/{SMALL}", f"create/{FILES}", "read/small"]

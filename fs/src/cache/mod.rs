@@ -109,7 +109,7 @@ impl Cache {
             sectors,
             per_line: (LINE / sector) as u64,
             lines: Lines::new((cache_bytes / LINE).max(16)),
-            ahead: ReadAhead::new((stream_bytes / sector) as u64),
+            ahead: ReadAhead::new(stream_bytes, sector),
             gather: Gather::new(stream_bytes),
             chunks: Chunks::new(budget),
             keep: false,

@@ -2,6 +2,10 @@
 
 use super::buffer::Buffer;
 
+/// Bytes of a transfer that takes no detour, whatever the buffers hold: copying it would cost more
+/// than a request of its own.
+pub(super) const STRAIGHT: usize = 256 << 10;
+
 /// Sectors read before they were asked for, with every write since.
 pub(super) struct ReadAhead {
     buffer: Buffer,
@@ -14,17 +18,21 @@ pub(super) struct ReadAhead {
     window: u64,
     /// Sectors that the buffer may grow to; 0 for no reading ahead.
     limit: u64,
+    /// Sectors of a read that goes straight to the reader's buffer.
+    straight: u64,
 }
 
 impl ReadAhead {
-    pub fn new(limit: u64) -> Self {
+    /// With a buffer of `bytes`.
+    pub fn new(bytes: usize, sector: usize) -> Self {
         Self {
             buffer: Buffer::default(),
             first: 0,
             count: 0,
             next: u64::MAX,
             window: 0,
-            limit,
+            limit: (bytes / sector) as u64,
+            straight: (STRAIGHT / sector) as u64,
         }
     }
 
@@ -54,7 +62,7 @@ impl ReadAhead {
     pub fn plan(&mut self, first: u64, count: u64) -> Option<u64> {
         let sequential = self.next == first;
         self.next = first + count;
-        if !sequential || count * 2 > self.limit {
+        if !sequential || count * 2 > self.limit || count >= self.straight {
             self.window = count;
             return None;
         }
@@ -155,7 +163,8 @@ impl Gather {
     pub fn add(&mut self, first: u64, data: &[u8], sector: usize) -> bool {
         let end = self.len + data.len();
         let goes_on = self.is_empty() || self.end(sector) == first;
-        if end > self.limit || !goes_on || !self.buffer.grow(self.limit) {
+        let straight = self.is_empty() && data.len() >= STRAIGHT;
+        if straight || end > self.limit || !goes_on || !self.buffer.grow(self.limit) {
             return false;
         }
         let Some(place) = self.buffer.get_mut(self.len..end) else {

@@ -23,6 +23,8 @@ use core::ptr::NonNull;
 const SLICE_NS: u64 = 2_000_000;
 /// Memory below which caches are small, in bytes.
 const SMALL_MACHINE: u64 = 32 << 20;
+/// Memory from which a volume reads ahead and gathers by as much as makes a difference, in bytes.
+const LARGE_MACHINE: u64 = 96 << 20;
 
 /// The memory in which all volumes keep what they read.
 static CACHE: CacheBudget = CacheBudget::new(0);
@@ -204,12 +206,17 @@ fn options(read_only: bool) -> Options {
     } else {
         256 << 10
     };
+    let stream_bytes = if memory < LARGE_MACHINE {
+        cache_bytes.max(LEAST_STREAM)
+    } else {
+        2 << 20
+    };
     // An eighth of the machine: the OCaml heap wants the rest.
     CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
     Options {
         read_only,
         cache_bytes,
-        stream_bytes: cache_bytes.max(LEAST_STREAM),
+        stream_bytes,
         clock: &CLOCK,
         budget: &CACHE,
     }
