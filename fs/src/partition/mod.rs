@@ -198,4 +198,6 @@ pub fn open(
 }
 
 #[cfg(test)]
+mod mutations;
+#[cfg(test)]
 mod tests;
