@@ -9,8 +9,10 @@
  (libraries soil))
 
 (rule
- (with-stdout-to site.ml
-  (run soil embed --at /www %{dep:www})))
+ (deps (source_tree www))
+ (action
+  (with-stdout-to site.ml
+   (run soil embed www --at /www))))
     v}
     A program that has [site] among its [libraries] then finds the files below [/www]. *)
 

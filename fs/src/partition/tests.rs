@@ -1,7 +1,7 @@
 //! Tables made by sfdisk, sgdisk and parted (`tests/tables`), and what damage does to them.
 
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
