@@ -221,6 +221,29 @@ def host(options):
     return figures
 
 
+def host_files(options):
+    """A file in a folder of the host: written and synced, then read when the page cache has nothing of it."""
+    write = Figure("fs_host_write_mibs", "MiB/s", "higher")
+    read = Figure("fs_host_read_mibs", "MiB/s", "higher")
+    folder = peer.work("folder")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, "file")
+
+    def rates(program, **env):
+        if os.path.exists(path):
+            os.unlink(path)
+        written = results([built(program), f"write/file/{FILE}"], env=env)[0]
+        uncached(path)
+        return FILE / MIB / written, FILE / MIB / results([built(program), "read/file"], env=env)[0]
+
+    for _ in range(options.pairs):
+        ours, theirs = rates(PROCESS, SOIL_MOUNT=f"/data=host:{folder}"), rates(PEER, DIRECTORY=folder + "/")
+        write.add(ours[0], theirs[0])
+        read.add(ours[1], theirs[1])
+    os.unlink(path)
+    return [read, write]
+
+
 GROUPS = {
     "fs_blk": raw,
     "fs_fat": fat,
@@ -229,6 +252,7 @@ GROUPS = {
     "fs_kv": store,
     "fs_memory": memory,
     "fs_host": host,
+    "fs_host_files": host_files,
 }
 
 ORDER = """fs_blk_seq_read_mibs fs_blk_seq_write_mibs fs_blk_rand_read_iops_qd1 fs_blk_rand_read_iops_qd32
@@ -236,4 +260,4 @@ fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs fs_fat_read_percent
 fs_fat_create_per_s fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
 fs_ext4_fsync_append_per_s fs_embed_read_gibs fs_cached_read_gibs fs_ext4_cached_read_gibs fs_kv_set_per_s fs_memory_mib
 fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
-fs_host_blk_rand_write_iops_qd32""".split()
+fs_host_blk_rand_write_iops_qd32 fs_host_read_mibs fs_host_write_mibs""".split()
