@@ -281,6 +281,21 @@ impl Model {
         }
     }
 
+    /// Gives back the contents of files without names and handles.
+    fn forget_unused(&mut self) {
+        let named = self.entries.values().filter_map(|entry| match entry {
+            Entry::File(number) => Some(*number),
+            _ => None,
+        });
+        let open = self.open.iter().map(|(_, number)| *number);
+        let used: BTreeSet<usize> = named.chain(open).collect();
+        for (number, contents) in self.files.iter_mut().enumerate() {
+            if !used.contains(&number) {
+                *contents = Vec::new();
+            }
+        }
+    }
+
     fn compare(&self, volume: &mut dyn Volume) {
         let mut directories = BTreeSet::from([String::new()]);
         for (path, entry) in &self.entries {
@@ -345,6 +360,9 @@ fn run(seed: u64, limit: u64, steps: usize) {
         model.step(&mut *volume);
         if step % (steps / 4) == 0 {
             model.compare(&mut *volume);
+        }
+        if step % 1000 == 0 {
+            model.forget_unused();
         }
     }
     model.compare(&mut *volume);
