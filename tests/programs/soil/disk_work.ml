@@ -45,9 +45,44 @@ let fill () =
   say "again: %S" (Fs.read_file "/data/again");
   raise error
 
+(* Writes and syncs files on a disk that fails now and then: each error is a value, what was synced
+   reads, and another task goes on meanwhile. *)
+let faults count =
+  let ticks = ref 0 in
+  let rec tick () =
+    incr ticks;
+    Soil.Clock.sleep 0.02;
+    tick ()
+  in
+  Soil.Task.scope @@ fun scope ->
+  let ticking = Soil.Task.spawn scope tick in
+  let one n =
+    match
+      Fs.write_file (numbered n) (contents n);
+      Fs.sync_all ()
+    with
+    | () -> true
+    | exception Soil.Error e ->
+        say "failed: %s" (Soil.Error.to_string e);
+        false
+  in
+  let synced = List.filter one (List.init count succ) in
+  let reads n =
+    match Fs.read_file (numbered n) with
+    | text -> text = contents n
+    | exception Soil.Error e ->
+        say "failed: %s" (Soil.Error.to_string e);
+        false
+  in
+  say "synced %d, as written %d, ticks %d" (List.length synced)
+    (List.length (List.filter reads synced))
+    !ticks;
+  Soil.Task.cancel ticking
+
 let () =
   Soil.run @@ fun () ->
   match Sys.argv with
+  | [| _; "faults"; count |] -> faults (int_of_string count)
   | [| _; "synced"; first |] -> synced (int_of_string first)
   | [| _; "fill" |] -> fill ()
   | [| _; "read"; path |] -> say "%d bytes" (String.length (Fs.read_file path))

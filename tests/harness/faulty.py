@@ -1,0 +1,56 @@
+"""Disks of a machine that fail or are slow, by QEMU's own filters between the disk and its file."""
+
+import os
+import shutil
+import stat
+
+WRAPPER = """#!/usr/bin/env python3
+import os, sys
+words = []
+for word in sys.argv[1:]:
+    if words and words[-1] == "-blockdev":
+        own = [part for part in word.split(",") if not part.startswith("file.")]
+        below = [part.removeprefix("file.") for part in word.split(",") if part.startswith("file.")]
+        word = ",".join(own + [{filter}] + ["file.image." + part for part in below])
+    words.append(word)
+os.execv({qemu!r}, [{qemu!r}, *{before!r}, *words])
+"""
+
+
+def wrapper(context, name, between, before=()):
+    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk."""
+    path = context.path(name)
+    qemu = shutil.which("qemu-system-x86_64")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(WRAPPER.format(filter=repr(between), qemu=qemu, before=list(before)))
+    os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
+    return path
+
+
+def failing(context, event, number, once=True):
+    """A QEMU whose disks answer the `number`th `event` (read_aio, write_aio) with EIO, or all from that on."""
+    rules = "".join(
+        f'[set-state]\nevent = "{event}"\nstate = "{n}"\nnew_state = "{n + 1}"\n' for n in range(1, number)
+    )
+    rules += f'[inject-error]\nevent = "{event}"\nstate = "{number}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n'
+    config = context.path(f"{event}-{number}.conf")
+    with open(config, "w", encoding="ascii") as file:
+        file.write(rules)
+    return wrapper(context, f"qemu-{event}-{number}-{once}", f"file.driver=blkdebug,file.config={config}")
+
+
+def failing_flush(context):
+    """A QEMU whose disks answer every flush with EIO."""
+    rule = "file.driver=blkdebug,file.inject-error.0.event=none,file.inject-error.0.iotype=flush,file.inject-error.0.errno=5"
+    return wrapper(context, "qemu-flush", rule)
+
+
+def throttled(context, requests):
+    """A QEMU whose disks do so many requests in a second."""
+    before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}")
+    made = wrapper(context, "qemu-slow", "file.driver=throttle,file.throttle-group=slow", before)
+    with open(made, encoding="ascii") as file:
+        text = file.read().replace("file.image.", "file.file.")
+    with open(made, "w", encoding="ascii") as file:
+        file.write(text)
+    return made
