@@ -47,7 +47,7 @@ pub use ip::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
-pub use stack::{InterfaceId, Kind, Progress, Readiness, Stack};
+pub use stack::{InterfaceId, Kind, Progress, Readiness, RouteInfo, Stack};
 pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};
 pub use tcp::{Lease, TcpCounters};
 pub use udp::Received;

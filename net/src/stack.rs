@@ -19,6 +19,19 @@ const ROUNDS: usize = 4;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceId(pub(crate) usize);
 
+/// A route, as [`Stack::routes`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// An address of the network.
+    pub network: IpAddr,
+    /// The length of its prefix in bits.
+    pub prefix_len: u8,
+    /// Where packets leave.
+    pub interface: InterfaceId,
+    /// Who takes them; `None`: they are on the link itself.
+    pub gateway: Option<IpAddr>,
+}
+
 /// What [`Stack::poll`] left to do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -124,6 +137,21 @@ impl Stack {
         gateway: Option<IpAddr>,
     ) -> Result<(), Error> {
         self.ip.net.add_route(network, interface, gateway)
+    }
+
+    /// Takes a route away that [`Stack::add_route`] added; `false` if there is none to this network over this interface.
+    pub fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
+        self.ip.net.remove_route(network, interface)
+    }
+
+    /// The routes there are, from wherever they came.
+    pub fn routes(&self) -> impl Iterator<Item = RouteInfo> + '_ {
+        self.ip.net.routes.entries.iter().map(|entry| RouteInfo {
+            network: entry.network,
+            prefix_len: entry.prefix_len,
+            interface: InterfaceId(entry.interface),
+            gateway: entry.gateway,
+        })
     }
 
     /// Puts rules in force for all packets from now on, instead of those before; see [`FilterRule`].

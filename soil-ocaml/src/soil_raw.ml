@@ -116,6 +116,15 @@ let option_user_timeout = 2
 let option_linger = 3
 (** [soil_tcp_set]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST. *)
 
+let option_congestion = 4
+(** [soil_tcp_set]: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582). *)
+
+let option_send_buffer = 5
+(** [soil_tcp_set]: so many bytes may be written and not acknowledged, at most (4 KiB to 1 GiB). *)
+
+let option_receive_buffer = 6
+(** [soil_tcp_set]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows). *)
+
 let kind_console = 0
 (** [soil_fd_kind]: the console. *)
 
@@ -142,6 +151,9 @@ let kind_block = 7
 
 let kind_ethernet = 8
 (** [soil_fd_kind]: a socket for raw Ethernet frames. *)
+
+let kind_echo = 9
+(** [soil_fd_kind]: an echo request. *)
 
 let open_read = 1
 (** [soil_fs_open]: for reading. *)

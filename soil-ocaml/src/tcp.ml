@@ -82,6 +82,19 @@ let set_user_timeout d timeout = set_time "set_user_timeout" d Soil_raw.option_u
 let set_linger d s =
   set "set_linger" d Soil_raw.option_linger (if s = 0. then 0 else nanoseconds "set_linger" s)
 
+type congestion = Cubic | New_reno
+
+let set_congestion d congestion =
+  set "set_congestion" d Soil_raw.option_congestion
+    (match congestion with Cubic -> 0 | New_reno -> 1)
+
+let set_size name d option n =
+  if n <= 0 then invalid_arg ("Soil.Tcp." ^ name ^ ": not a positive size");
+  set name d option n
+
+let set_send_buffer d n = set_size "set_send_buffer" d Soil_raw.option_send_buffer n
+let set_receive_buffer d n = set_size "set_receive_buffer" d Soil_raw.option_receive_buffer n
+
 type info = {
   rtt : float;
   rtt_variation : float;
@@ -153,12 +166,18 @@ let connect_for_ever endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout endpoint =
+let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congestion ?send_buffer
+    ?receive_buffer endpoint =
+  let apply set d = function None -> () | Some v -> set d v in
   let d = within timeout (fun () -> connect_for_ever endpoint) in
   match
-    (match nodelay with None -> () | Some b -> set_nodelay d b);
+    apply set_nodelay d nodelay;
     if interval <> None then keepalive d interval;
-    if user_timeout <> None then set_user_timeout d user_timeout
+    if user_timeout <> None then set_user_timeout d user_timeout;
+    apply set_linger d linger;
+    apply set_congestion d congestion;
+    apply set_send_buffer d send_buffer;
+    apply set_receive_buffer d receive_buffer
   with
   | () -> d
   | exception e ->
@@ -166,9 +185,13 @@ let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout name ~port =
+let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer
+    ?receive_buffer name ~port =
   Address.check_port "Soil.Tcp.connect_host" port;
-  let connect address = connect ?nodelay ?keepalive ?user_timeout { Address.address; port } in
+  let connect address =
+    connect ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer ?receive_buffer
+      { Address.address; port }
+  in
   Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
 let with_connection endpoint f = Descriptor.closing (connect endpoint) f

@@ -33,24 +33,38 @@ val serve :
 
 (** {1:client Clients} *)
 
+(** The type for ways to find the rate at which a path takes data. *)
+type congestion =
+  | Cubic  (** {{:https://www.rfc-editor.org/rfc/rfc9438}RFC 9438}, for paths long or fast. *)
+  | New_reno  (** {{:https://www.rfc-editor.org/rfc/rfc6582}RFC 6582}. *)
+
 val connect :
   ?timeout:float ->
   ?nodelay:bool ->
   ?keepalive:float ->
   ?user_timeout:float ->
+  ?linger:float ->
+  ?congestion:congestion ->
+  ?send_buffer:int ->
+  ?receive_buffer:int ->
   Net.endpoint ->
   File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
     most [timeout] seconds (default: the protocol's own limit, 180 s); a cancelled or failed attempt
-    leaves nothing. [nodelay], [keepalive] and [user_timeout] are as in {!set_nodelay},
-    {!val-keepalive} and {!set_user_timeout}. Raises {!Soil.exception-Error} with
-    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
+    leaves nothing. The other options are as in {!set_nodelay}, {!val-keepalive},
+    {!set_user_timeout}, {!set_linger}, {!set_congestion}, {!set_send_buffer} and
+    {!set_receive_buffer}. Raises {!Soil.exception-Error} with [Connection_refused], [Timed_out],
+    [Unreachable], [No_network]… *)
 
 val connect_host :
   ?timeout:float ->
   ?nodelay:bool ->
   ?keepalive:float ->
   ?user_timeout:float ->
+  ?linger:float ->
+  ?congestion:congestion ->
+  ?send_buffer:int ->
+  ?receive_buffer:int ->
   string ->
   port:int ->
   File_descriptor.t
@@ -102,6 +116,22 @@ val set_linger : File_descriptor.t -> float -> unit
 (** [set_linger c s] lets [c], once closed, go on delivering for [s] seconds (initially 60) in the
     background; with [0.], {!File_descriptor.close} is {!abort}. Raises [Invalid_argument] if [s] is
     negative. *)
+
+val set_congestion : File_descriptor.t -> congestion -> unit
+(** [set_congestion c a] chooses how the sending rate is found from now on; the congestion window
+    stays. Initially it is what [SOIL_TCP_CONGESTION] says ([cubic] or [newreno]), or [Cubic]. *)
+
+val set_send_buffer : File_descriptor.t -> int -> unit
+(** [set_send_buffer c n] lets at most [n] bytes be written and not acknowledged (4096 to [2^30],
+    brought into that range; initially 4 MiB, of which little is taken before a path needs more).
+    Raises [Invalid_argument] if [n] isn't positive. *)
+
+val set_receive_buffer : File_descriptor.t -> int -> unit
+(** [set_receive_buffer c n] lets at most [n] bytes wait to be read, and so limits the window that
+    the peer is offered; what it was offered already stays. At least 4096, and at most what the
+    handshake left possible: 8 MiB, or 65535 where the peer doesn't scale windows. Initially 4 MiB,
+    to which the window grows as the path needs it. Raises [Invalid_argument] if [n] isn't positive.
+*)
 
 type info = {
   rtt : float;  (** Smoothed round-trip time in seconds; [0.] before the first measurement. *)

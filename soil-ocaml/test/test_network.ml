@@ -314,6 +314,121 @@ let filters () =
   fails_with "no interface" No_device (fun () -> Soil.Ethernet.open_ 0x88b5);
   is_invalid "a length" (fun () -> Soil.Ethernet.open_ 100)
 
+(* Whatever waits for the network ends in time, by its own limit or by [Task.timeout], and leaves nothing. *)
+let deadlines () =
+  let before = Soil.Machine.counter "descriptors" in
+  (let in_time name f =
+     let start = Soil.Clock.monotonic () in
+     fails_with name Timed_out (fun () -> T.timeout 0.05 f);
+     (match T.timeout_opt 0.02 f with Some _ -> Alcotest.fail name | None -> ());
+     T.scope (fun s ->
+         let t = T.spawn s f in
+         Soil.Clock.sleep 0.01;
+         T.cancel t;
+         match T.await t with _ -> Alcotest.fail name | exception T.Cancelled -> ());
+     bool (name ^ ", soon") true (Soil.Clock.monotonic () -. start < 2.)
+   in
+   let big = Bigarray.Array1.create Bigarray.char Bigarray.c_layout (32 lsl 20) in
+   let small = Bytes.create 10 in
+   ( with_pair @@ fun server client ->
+     in_time "read" (fun () -> ignore (D.read server small 0 10));
+     in_time "read_into" (fun () -> ignore (D.read_into server big 0 10));
+     in_time "really_read" (fun () -> D.really_read server small 0 10);
+     in_time "read_all" (fun () -> ignore (D.read_all server));
+     in_time "lease" (fun () -> ignore (Soil.Zero_copy.receive server));
+     fails_with "lease in its time" Timed_out (fun () ->
+         Soil.Zero_copy.receive ~timeout:0.02 server);
+     in_time "send" (fun () -> Soil.Zero_copy.send client big 0 (Bigarray.Array1.dim big));
+     in_time "write_from" (fun () -> D.write_from client big 0 (Bigarray.Array1.dim big));
+     in_time "write" (fun () -> D.write client (Bytes.create (16 lsl 20)) 0 (16 lsl 20));
+     in_time "writev" (fun () -> D.writev client [ String.make (8 lsl 20) 'x'; "y" ]);
+     in_time "copy" (fun () -> ignore (D.copy ~src:client ~dst:client ())) );
+   D.with_close (listen ()) (fun l ->
+       in_time "accept" (fun () -> D.close (Soil.Tcp.accept l));
+       in_time "serve" (fun () -> Soil.Tcp.serve ~grace:0.01 l ignore));
+   D.with_close (Soil.Udp.bind ~address:N.loopback ~port:0 ()) (fun d ->
+       in_time "receive" (fun () -> ignore (Soil.Udp.receive d small 0 10));
+       fails_with "receive in its time" Timed_out (fun () ->
+           Soil.Udp.receive ~timeout:0.02 d small 0 10);
+       in_time "receive_batch" (fun () -> ignore (Soil.Udp.receive_batch d big ~slot:10 2)));
+   (* A listener whose queue is full is silent. *)
+   D.with_close (listen ~backlog:1 ()) @@ fun l ->
+   let e = Soil.Tcp.local l in
+   let c = Soil.Tcp.connect e in
+   fails_with "connect" Timed_out (fun () -> Soil.Tcp.connect ~timeout:0.05 e);
+   in_time "connect" (fun () -> D.close (Soil.Tcp.connect e));
+   in_time "with_connection" (fun () -> Soil.Tcp.with_connection e ignore);
+   in_time "connect_host" (fun () -> D.close (Soil.Tcp.connect_host "localhost" ~port:e.port));
+   D.close c);
+  bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
+
+let without_copies () =
+  let module Z = Soil.Zero_copy in
+  let create = Bigarray.Array1.create Bigarray.char Bigarray.c_layout in
+  with_pair @@ fun server client ->
+  let b = create 500_000 in
+  Bigarray.Array1.fill b 'x';
+  let received = ref 0 in
+  let rec receive () =
+    match Z.with_received server Bigarray.Array1.dim with
+    | Some n ->
+        received := !received + n;
+        receive ()
+    | None -> ()
+  in
+  let send () =
+    Z.send client b 0 0;
+    Z.send client b 100 499_900;
+    int "acknowledged" 0 (Soil.Tcp.info client).unacknowledged;
+    D.shutdown client `Send
+  in
+  ignore (T.both send receive);
+  int "received" 499_900 !received;
+  bool "still at the end" true (Z.receive server = None);
+  is_invalid "range" (fun () -> Z.send client b 1 500_000);
+  fails_with "after the end" Broken_pipe (fun () -> Z.send client b 0 1);
+  D.write_string server "hello";
+  (match Z.receive client with
+  | None -> Alcotest.fail "no lease"
+  | Some lease ->
+      let part = Bigarray.Array1.sub (Z.buffer lease) 1 3 in
+      int "length" 5 (Bigarray.Array1.dim (Z.buffer lease));
+      D.close client;
+      Z.release lease;
+      Z.release lease;
+      int "over" 0 (Bigarray.Array1.dim (Z.buffer lease));
+      string "a part" "ell" (String.init 3 (Bigarray.Array1.get part)));
+  fails_with "closed" Closed (fun () -> Z.receive client);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Z.receive r);
+  fails_with "kind" Wrong_kind (fun () -> Z.send r b 0 1)
+
+let pings () =
+  let reply = Soil.Icmp.ping N.loopback in
+  bool "the machine itself" true (reply.time >= 0. && reply.time < 1. && reply.hop_limit = 64);
+  ignore (Soil.Icmp.ping ~length:0 (N.address_of_string "::1"));
+  ignore (Soil.Icmp.ping ~length:65_000 N.loopback);
+  is_invalid "length" (fun () -> Soil.Icmp.ping ~length:65_001 N.loopback);
+  string "no network" "no network" (error_code (fun () -> Soil.Icmp.ping (N.v4 192 0 2 1)));
+  bool "routes" true (Soil.Routing.routes () = []);
+  fails_with "no interface" No_device (fun () -> Soil.Routing.add_vlan ~interface:0 7)
+
+let sizes_and_congestion () =
+  D.with_close (listen ()) @@ fun l ->
+  let c =
+    Soil.Tcp.connect ~congestion:New_reno ~send_buffer:10_000 ~receive_buffer:10_000 ~linger:0.
+      (Soil.Tcp.local l)
+  in
+  let s = Soil.Tcp.accept l in
+  int "as much as there is room for" 10_000 (D.write_some c (Bytes.create 50_000) 0 50_000);
+  Soil.Tcp.set_congestion c Cubic;
+  is_invalid "send buffer" (fun () -> Soil.Tcp.set_send_buffer c 0);
+  is_invalid "receive buffer" (fun () -> Soil.Tcp.set_receive_buffer c (-1));
+  D.really_read s (Bytes.create 10_000) 0 10_000;
+  D.close c;
+  fails_with "no lingering" Connection_reset (fun () -> D.read s (Bytes.create 1) 0 1);
+  D.close s
+
 let no_network () =
   let code f = error_code (fun () -> f ()) in
   let without = "no network" in
@@ -361,6 +476,10 @@ let tests =
     in_run "by name" by_name;
     in_run "batches of datagrams, and one peer" batches;
     in_run "packet filter and raw frames without a card" filters;
+    in_run "deadlines everywhere" deadlines;
+    in_run "without copies" without_copies;
+    in_run "ping and routes" pings;
+    in_run "sizes of buffers and congestion control" sizes_and_congestion;
     in_run "no network" no_network;
     in_run "nothing leaks" no_leak;
   ]

@@ -194,6 +194,11 @@ typedef int32_t soil_error;
 #endif // __cplusplus
 
 /**
+ * What may be used of what a device offers.
+ */
+typedef struct Offloads Offloads;
+
+/**
  * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
  */
 #define SOIL_ABI 2
@@ -244,6 +249,21 @@ typedef int32_t soil_error;
 #define OPTION_LINGER 3
 
 /**
+ * [`soil_tcp_set`]: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582).
+ */
+#define OPTION_CONGESTION 4
+
+/**
+ * [`soil_tcp_set`]: so many bytes may be written and not acknowledged, at most (4 KiB to 1 GiB).
+ */
+#define OPTION_SEND_BUFFER 5
+
+/**
+ * [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
+ */
+#define OPTION_RECEIVE_BUFFER 6
+
+/**
  * [`soil_fd_kind`]: the console.
  */
 #define KIND_CONSOLE 0
@@ -287,6 +307,11 @@ typedef int32_t soil_error;
  * [`soil_fd_kind`]: a socket for raw Ethernet frames.
  */
 #define KIND_ETHERNET 8
+
+/**
+ * [`soil_fd_kind`]: an echo request.
+ */
+#define KIND_ECHO 9
 
 /**
  * [`soil_fs_open`]: for reading.
@@ -377,6 +402,8 @@ typedef int32_t soil_error;
  * [`soil_counters`]: times that the machine or the process went to sleep in `soil_wait`.
  */
 #define COUNTER_SLEEPS 8
+
+
 
 #ifdef __cplusplus
 extern "C" {
@@ -517,6 +544,19 @@ Int soil_pipe(Int capacity,
               Ints ends);
 
 /**
+ * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no meaning; returns a descriptor that is readable once
+ * it is answered. Errors: `Invalid` (a group, or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory` (more
+ * than 64 at a time).
+ */
+Int soil_echo(Text endpoint,
+              Int len);
+
+/**
+ * Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop limit. `WOULD_BLOCK`. Errors:
+ * `Unreachable`, `Wrong_kind`.
+ */
+Int soil_echo_result(Int fd,
+                     Ints into);
  * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents. A string that is static data of the
  * program is used where it lies, for good; another one is copied.
  */
@@ -737,6 +777,33 @@ Int soil_fs_mount(Text spec,
  */
 Int soil_fs_unmount(Text point,
                     Int token);
+
+ * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in `addresses` and the gateways in `gateways` (both
+ * separated by `,`; without addresses it asks DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
+ * `Bad_configuration` with a detail.
+ */
+Int soil_net_vlan(Int parent,
+                  Int id,
+                  Text addresses,
+                  Text gateways);
+
+/**
+ * Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is empty, on the link itself; or takes it
+ * away (`add` = 0), whatever its gateway. Errors: `Invalid` (no network, mixed families, more than 64), `No_device`, `Not_found` (no such
+ * route to take away).
+ */
+Int soil_net_route(Int add,
+                   Text network,
+                   Int interface,
+                   Text gateway);
+
+/**
+ * Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each, with the
+ * network, the number of the interface and the gateway or `-`.
+ */
+Int soil_net_routes(Bytes into,
+                    Int off,
+                    Int len);
 
 /**
  * Fills `into` with bytes of memory: total, in use, free, highest use so far.

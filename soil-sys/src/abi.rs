@@ -27,10 +27,12 @@
 mod blocks;
 mod clock;
 mod descriptors;
+mod echo;
 mod embedded;
 mod ethernet;
 mod ext4;
 mod files;
+mod interfaces;
 mod machine;
 mod mdns;
 mod memory;
@@ -45,10 +47,12 @@ mod zero_copy;
 pub use blocks::*;
 pub use clock::*;
 pub use descriptors::*;
+pub use echo::*;
 pub use embedded::*;
 pub use ethernet::*;
 pub use ext4::*;
 pub use files::*;
+pub use interfaces::*;
 pub use machine::*;
 pub use mdns::*;
 pub use memory::*;
@@ -84,6 +88,12 @@ pub const OPTION_KEEPALIVE: Int = 1;
 pub const OPTION_USER_TIMEOUT: Int = 2;
 /// [`soil_tcp_set`]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST.
 pub const OPTION_LINGER: Int = 3;
+/// [`soil_tcp_set`]: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582).
+pub const OPTION_CONGESTION: Int = 4;
+/// [`soil_tcp_set`]: so many bytes may be written and not acknowledged, at most (4 KiB to 1 GiB).
+pub const OPTION_SEND_BUFFER: Int = 5;
+/// [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
+pub const OPTION_RECEIVE_BUFFER: Int = 6;
 
 /// [`soil_fd_kind`]: the console.
 pub const KIND_CONSOLE: Int = 0;
@@ -104,6 +114,8 @@ pub const KIND_BLOCK: Int = 7;
 
 /// [`soil_fd_kind`]: a socket for raw Ethernet frames.
 pub const KIND_ETHERNET: Int = 8;
+/// [`soil_fd_kind`]: an echo request.
+pub const KIND_ECHO: Int = 9;
 
 /// [`soil_fs_open`]: for reading.
 pub const OPEN_READ: Int = 1;

@@ -5,13 +5,16 @@
 pub mod address;
 mod configuration;
 pub mod dns;
+pub mod echo;
 pub mod ethernet;
 pub mod filter;
 pub mod inspect;
+pub mod interfaces;
 pub mod lease;
 pub mod lend;
 mod mac;
 pub mod mdns;
+pub mod offload;
 mod recording;
 mod services;
 mod status;
@@ -58,7 +61,8 @@ pub struct Device {
 /// An interface: its name and how to wait for it.
 struct Interface {
     name: String,
-    wake: LinkWake,
+    /// `None` for a VLAN, which is on the link of another one.
+    wake: Option<LinkWake>,
     id: ::net::InterfaceId,
 }
 
@@ -120,6 +124,9 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         Ok(congestion) => congestion,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
     };
+    if let Err(detail) = offload::read() {
+        return rt.fail(Error::BadConfiguration, &detail);
+    }
     let services = match services::Services::new() {
         Ok(services) => services,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
@@ -165,7 +172,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
             Ok(id) => {
                 net.interfaces.push(Interface {
                     name: device.name,
-                    wake: device.wake,
+                    wake: Some(device.wake),
                     id,
                 });
             }
@@ -267,8 +274,8 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
         return;
     };
     interest.report();
-    for interface in &net.interfaces {
-        interest.link(&interface.wake, net.progress.transmit_blocked);
+    for wake in net.interfaces.iter().filter_map(|i| i.wake.as_ref()) {
+        interest.link(wake, net.progress.transmit_blocked);
     }
 }
 

@@ -1,8 +1,10 @@
 """QEMU's device options: transports, features taken away, small rings."""
 
 import shlex
+import socket
 
-from harness.context import command
+from cases.network import in_every_form
+from harness.context import command, outcome
 from harness.runner import test
 
 SERVICES = "tests/programs/soil/services.exe"
@@ -47,6 +49,40 @@ def own_launcher(context):
         tap = context.tap()
         dry = context.run(*command(SERVICES, machine, options=["--dry-run"], tap=tap)).stdout
         work(context, tap, context.child(shlex.split(dry.replace("\\\n", " "))))
+
+
+OFFLOADS = ("csum", "tso", "rxcsum", "lro", "mrg", "event", "indirect", "all")
+
+
+@in_every_form(limit=120)
+def offloads_switched_off(context, form):
+    """SOIL_OFFLOAD takes each away at boot: results stay correct; without `tso` no frame is larger than a link's."""
+    longest = {}
+    for name in ("none", *OFFLOADS):
+        tap = context.tap() if name in ("none", "all") else longest["tap"]
+        longest["tap"] = tap
+        peer = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        value = "" if name == "none" else f"-{name}"
+        child = context.soil(SERVICES, form, tap=tap, options=["--env", f"SOIL_OFFLOAD={value}"])
+        child.wait_line("ready")
+        peer.bind((tap.name, 0))
+        work(context, tap, child)
+        child.stop()
+        peer.setblocking(False)
+        longest[name] = 0
+        try:
+            while True:
+                frame, address = peer.recvfrom(70_000)
+                if address[2] != socket.PACKET_OUTGOING:
+                    longest[name] = max(longest[name], len(frame))
+        except BlockingIOError:
+            peer.close()
+    whole = {name: length <= 1514 for name, length in longest.items() if name != "tap"}
+    assert whole == {**dict.fromkeys(whole, False), **dict.fromkeys(("csum", "tso", "all"), True)}, longest
+    child = context.soil(SERVICES, form, tap=tap, options=["--env", "SOIL_OFFLOAD=-fast"])
+    status, output = outcome(child, context)
+    assert status != 0 and '"-fast": give a minus sign and one of csum, tso' in output, output
 
 
 def register():

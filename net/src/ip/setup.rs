@@ -218,6 +218,19 @@ impl Net {
         Ok(())
     }
 
+    /// Takes away what [`Net::add_route`] added.
+    pub(crate) fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
+        let before = self.extra_routes.len();
+        self.extra_routes.retain(|entry| {
+            (entry.network, entry.prefix_len) != network || entry.interface != interface.0
+        });
+        let found = self.extra_routes.len() < before;
+        if found {
+            self.rebuild_routes();
+        }
+        found
+    }
+
     /// Puts these rules in force instead of all before.
     pub(crate) fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
         self.filter = Filter::new(rules)?;

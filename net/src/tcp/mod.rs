@@ -26,6 +26,7 @@ pub(crate) mod listener;
 pub(crate) mod machine;
 mod numbers;
 mod operations;
+mod options;
 mod output;
 mod passive;
 mod records;

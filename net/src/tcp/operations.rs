@@ -350,7 +350,7 @@ impl Core {
     }
 
     /// Changes something of a connection that isn't over.
-    fn change(
+    pub(super) fn change(
         &mut self,
         handle: Handle,
         f: impl FnOnce(&mut machine::Connection),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, World};
-use crate::{Config, Error, SendBuffer};
+use crate::{Config, Congestion, Error, SendBuffer};
 
 fn dead() -> Impairment {
     Impairment {
@@ -171,4 +171,70 @@ fn nobody_starves() {
         received.iter().max().unwrap(),
     );
     assert!(*least > 100_000 && most / least < 4, "{received:?}");
+}
+
+#[test]
+fn sizes_of_buffers_hold() {
+    let mut world = pair();
+    let (client, server) = connected(&mut world);
+    world.stacks[0]
+        .tcp_set_send_buffer(client, 8 << 10)
+        .unwrap();
+    world.stacks[1]
+        .tcp_set_receive_buffer(server, 8 << 10)
+        .unwrap();
+    let data = pattern(1 << 20);
+    let (mut sent, mut received, mut most) = (0, Vec::new(), 0);
+    for step in 0.. {
+        if let Ok(len) = world.stacks[0].tcp_write(client, &data[sent..]) {
+            sent += len;
+        }
+        assert!(world.stacks[0].tcp_unsent(client).unwrap() <= 8 << 10);
+        world.advance(MS);
+        // What was offered before stays offered, 64 KiB.
+        let unread = world.stacks[1].tcp_info(server).unwrap().unread;
+        if received.len() > 64 << 10 {
+            most = most.max(unread);
+        }
+        if step % 4 == 0 {
+            drain(&mut world.stacks[1], server, &mut received);
+        }
+        if received.len() == data.len() {
+            break;
+        }
+        assert!(step < 10_000, "{}", received.len());
+    }
+    assert!(received == data);
+    assert!((4 << 10..=8 << 10).contains(&most), "{most}");
+    // What makes no sense is brought into the range.
+    world.stacks[0].tcp_set_send_buffer(client, 1).unwrap();
+    assert_eq!(world.stacks[0].tcp_write(client, &data), Ok(4 << 10));
+    world.stacks[0]
+        .tcp_set_receive_buffer(client, u32::MAX)
+        .unwrap();
+}
+
+#[test]
+fn the_congestion_control_can_be_another_one_in_the_middle() {
+    let impairment = Impairment {
+        loss: 20_000,
+        ..Impairment::delay(5 * MS)
+    };
+    let mut world = World::pair(Config::default(), impairment, Default::default(), 31);
+    let (client, server) = connected(&mut world);
+    let data = pattern(2 << 20);
+    let (mut sent, mut received, mut turn) = (0, Vec::new(), 0);
+    world.run(300 * SECOND, |world| {
+        turn += 1;
+        let congestion = [Congestion::NewReno, Congestion::Cubic][turn % 2];
+        world.stacks[0]
+            .tcp_set_congestion(client, congestion)
+            .unwrap();
+        if let Ok(len) = world.stacks[0].tcp_write(client, &data[sent..]) {
+            sent += len;
+        }
+        drain(&mut world.stacks[1], server, &mut received);
+        received.len() == data.len()
+    });
+    assert!(received == data);
 }

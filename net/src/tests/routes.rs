@@ -170,3 +170,39 @@ fn echo_requests_are_answered_or_not() {
     world.advance(MS);
     assert!(world.stacks[0].echo_result(own).is_ok());
 }
+
+#[test]
+fn routes_are_listed_and_taken_back() {
+    let config = InterfaceConfig {
+        gateways: vec![ip("10.0.0.254")],
+        ..fixed(&["10.0.0.1/24"])
+    };
+    let (mut world, _, ids) = scripted(&[config]);
+    world.settle();
+    let stack = &mut world.stacks[0];
+    let network = (ip("172.16.0.0"), 12);
+    let way = |stack: &crate::Stack| {
+        stack
+            .ip
+            .route(ip("172.16.0.1"), 0, None)
+            .map(|r| r.next_hop)
+    };
+    let before: Vec<_> = stack.routes().collect();
+    stack
+        .add_route(network, ids[0], Some(ip("10.0.0.9")))
+        .unwrap();
+    assert_eq!(way(stack), Ok(ip("10.0.0.9")));
+    let added: Vec<_> = stack.routes().filter(|r| !before.contains(r)).collect();
+    assert_eq!(added.len(), 1);
+    assert_eq!((added[0].network, added[0].prefix_len), network);
+    assert_eq!(
+        (added[0].interface, added[0].gateway),
+        (ids[0], Some(ip("10.0.0.9")))
+    );
+    assert!(!stack.remove_route((network.0, 13), ids[0]));
+    assert!(stack.remove_route(network, ids[0]) && !stack.remove_route(network, ids[0]));
+    assert_eq!(way(stack), Ok(ip("10.0.0.254")));
+    assert!(stack.routes().eq(before));
+    // What wasn't added isn't taken away.
+    assert!(!stack.remove_route((ip("10.0.0.0"), 24), ids[0]));
+}

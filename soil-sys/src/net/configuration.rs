@@ -43,6 +43,16 @@ fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>
     text.split(';').map(part).collect()
 }
 
+/// The configuration of an interface that the program adds.
+pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, String> {
+    let read = parse(|name| match name {
+        "SOIL_IP" => Some(String::from(addresses)),
+        "SOIL_GATEWAY" => Some(String::from(gateways)),
+        _ => None,
+    })?;
+    Ok(read.interface(0))
+}
+
 /// Reads the variables through `variable`.
 fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, String> {
     let text = |name| variable(name).unwrap_or_default();

@@ -2,13 +2,15 @@
 
 use super::{address, close, error, open, ready, socket, stack, stop};
 use crate::abi::{
-    KIND_LISTENER, KIND_TCP, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY, OPTION_USER_TIMEOUT,
+    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY,
+    OPTION_RECEIVE_BUFFER, OPTION_SEND_BUFFER, OPTION_USER_TIMEOUT,
 };
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
+use ::net::Congestion;
 use alloc::format;
 
 pub(super) static CONNECTION: Operations = Operations {
@@ -94,6 +96,11 @@ pub fn connected(rt: &mut Runtime, fd: Fd) -> Answer {
         .map_err(stop)
 }
 
+/// A size that the stack brings into its range.
+fn bytes(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
+}
+
 /// See `soil_tcp_set`.
 pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     let key = rt.table.key_of(fd, &CONNECTION)?;
@@ -104,6 +111,10 @@ pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
         OPTION_KEEPALIVE => stack.tcp_set_keepalive(handle, (value > 0).then_some(value)),
         OPTION_USER_TIMEOUT => stack.tcp_set_user_timeout(handle, value),
         OPTION_LINGER => stack.tcp_set_linger(handle, value),
+        OPTION_CONGESTION if value == 0 => stack.tcp_set_congestion(handle, Congestion::Cubic),
+        OPTION_CONGESTION if value == 1 => stack.tcp_set_congestion(handle, Congestion::NewReno),
+        OPTION_SEND_BUFFER => stack.tcp_set_send_buffer(handle, bytes(value)),
+        OPTION_RECEIVE_BUFFER => stack.tcp_set_receive_buffer(handle, bytes(value)),
         _ => return Err(Error::Invalid.into()),
     };
     done.map(|()| 0).map_err(stop)

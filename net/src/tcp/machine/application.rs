@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
 use super::options::user_timeout;
-use super::setup::Keepalive;
+use super::setup::{Congestion, Keepalive};
 use super::state::State;
 use super::timers::{OFF, Timers};
 use crate::Error;
@@ -185,6 +185,24 @@ impl Connection {
         if nodelay && self.queue.len() > 0 {
             self.due |= due::DATA;
         }
+    }
+
+    /// Another congestion control from now on (RFC 9438 or RFC 5681).
+    pub(crate) fn set_congestion(&mut self, congestion: Congestion) {
+        self.setup.congestion = congestion;
+        self.control.choose(congestion);
+    }
+
+    /// See [`super::Setup::send_max`].
+    pub(crate) fn set_send_max(&mut self, bytes: u32) {
+        self.setup.send_max = bytes.clamp(GUARANTEED as u32, 1 << 30);
+        self.setup.send_initial = self.setup.send_initial.min(self.setup.send_max);
+        self.send_limit = self.send_limit.min(self.setup.send_max);
+    }
+
+    /// See [`super::Setup::receive_max`].
+    pub(crate) fn set_receive_max(&mut self, bytes: u32) {
+        self.window.set_max(bytes);
     }
 
     /// See [`super::Setup::keepalive`]; `None` turns it off.

@@ -68,6 +68,14 @@ impl Window {
         self.initial = self.initial.min(self.max);
     }
 
+    /// Changes what may wait for the application at most, as far as the agreed scale allows. What was offered stays offered.
+    pub(crate) fn set_max(&mut self, max: u32) {
+        let most = u32::from(u16::MAX) << self.scale;
+        self.max = max.clamp(GUARANTEED as u32, most);
+        self.initial = self.initial.min(self.max);
+        self.limit = self.limit.min(self.max);
+    }
+
     /// Bytes that may wait for the application.
     pub(crate) fn limit(&self) -> u32 {
         self.limit

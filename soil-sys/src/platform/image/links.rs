@@ -2,7 +2,7 @@
 
 use super::{Image, Source, devices};
 use crate::error::Error;
-use crate::net::{Device, choose_mac};
+use crate::net::{Device, choose_mac, offload};
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::format;
@@ -58,9 +58,27 @@ struct CardLink {
     mac: [u8; 6],
 }
 
+/// The features that `SOIL_OFFLOAD` takes away.
+fn unwanted() -> Result<u64, String> {
+    use drivers::device::feature as queue;
+    use drivers::net::feature as card;
+    let offloads = offload::read()?;
+    let pairs = [
+        (offloads.tx_checksum, card::CSUM),
+        (offloads.segmentation, card::HOST_TSO4 | card::HOST_TSO6),
+        (offloads.rx_checksum, card::GUEST_CSUM),
+        (offloads.large_receive, card::GUEST_TSO4 | card::GUEST_TSO6),
+        (offloads.mergeable, card::MRG_RXBUF),
+        (offloads.event_index, queue::EVENT_IDX),
+        (offloads.indirect, queue::INDIRECT_DESC),
+    ];
+    let unwanted = pairs.iter().filter(|(wanted, _)| !wanted);
+    Ok(unwanted.fold(0, |all, (_, bits)| all | bits))
+}
+
 /// Starts all cards.
 pub fn open() -> Result<Vec<Device>, (Error, String)> {
-    let config = match Image::memory().first() {
+    let mut config = match Image::memory().first() {
         Some(..SMALL_MACHINE) => NetConfig {
             rx_buffers: 64,
             tx_small: 64,
@@ -73,6 +91,7 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         },
         _ => NetConfig::default(),
     };
+    config.features &= !unwanted().map_err(|detail| (Error::BadConfiguration, detail))?;
     memory::widen_tlb(BUSY_PAGES);
     let mut opened = Vec::new();
     for found in devices::take(DeviceType::Net) {

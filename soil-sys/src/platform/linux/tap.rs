@@ -14,6 +14,7 @@ use super::links::{LinkWake, OwnedFd, failure};
 use super::{Stop, check, errno, ring};
 use crate::error::Error;
 use crate::net::choose_mac;
+use crate::net::offload::{self, Offloads};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -37,14 +38,15 @@ const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 
 /// `TUNSETOFFLOAD`: the reader completes checksums (`TUN_F_CSUM`) and takes large TCP frames (`TUN_F_TSO4`, `TUN_F_TSO6`).
-const OFFLOADS: libc::c_ulong = 0x01 | 0x02 | 0x04;
+const CHECKSUMS: libc::c_ulong = 0x01;
+const LARGE_FRAMES: libc::c_ulong = 0x02 | 0x04;
 
 /// See the head of this file.
 pub struct Tap {
     wake: LinkWake,
     mac: [u8; 6],
     mtu: usize,
-    offload: bool,
+    offloads: Offloads,
     pace: Pace,
     /// What brings the first frame of a batch, if not a wait for `wake` and a call.
     incoming: Option<Incoming>,
@@ -197,11 +199,21 @@ pub fn open(
         }
         fd
     };
+    let mut offloads = offload::read().map_err(|detail| (Error::BadConfiguration, detail))?;
+    let mut taken = 0;
+    if offloads.rx_checksum {
+        taken |= CHECKSUMS;
+    }
+    if offloads.large_receive {
+        taken |= LARGE_FRAMES;
+    }
     // SAFETY: plain request with a number.
-    let offload = unsafe { libc::ioctl(fd.0, libc::TUNSETOFFLOAD, OFFLOADS) } >= 0;
+    let can = unsafe { libc::ioctl(fd.0, libc::TUNSETOFFLOAD, taken) } >= 0;
     let mac = choose_mac(index, own_mac(&mut request))?;
     let mtu = mtu(&mut request).unwrap_or(1500);
-    Tap::new(fd, ring, mac, mtu, offload)
+    offloads.tx_checksum &= can;
+    offloads.segmentation &= can;
+    Tap::new(fd, ring, mac, mtu, offloads)
 }
 
 /// Fills a header and a frame.
@@ -230,7 +242,7 @@ impl Tap {
         ring: &ring::Handle,
         mac: [u8; 6],
         mtu: usize,
-        offload: bool,
+        offloads: Offloads,
     ) -> Result<(Tap, LinkWake), (Error, String)> {
         let wake = LinkWake::new(&fd);
         let incoming = Incoming::new(fd.0, ring);
@@ -242,7 +254,7 @@ impl Tap {
             wake: wake.clone(),
             mac,
             mtu,
-            offload,
+            offloads,
             pace: Pace::new(),
             received: buffer()?,
             sender: match Outgoing::new(fd.0, ring) {
@@ -291,9 +303,9 @@ impl Link for Tap {
         LinkCapabilities {
             mac: self.mac,
             mtu: self.mtu,
-            tx_checksum: self.offload,
-            tso4: self.offload,
-            tso6: self.offload,
+            tx_checksum: self.offloads.tx_checksum,
+            tso4: self.offloads.segmentation,
+            tso6: self.offloads.segmentation,
         }
     }
 
@@ -386,7 +398,14 @@ mod tests {
         let made = unsafe { libc::socketpair(libc::AF_UNIX, kind, 0, ends.as_mut_ptr()) };
         assert_eq!(made, 0);
         let [ours, its] = ends.map(OwnedFd);
-        let (mut tap, wake) = Tap::new(ours, handle, [2; 6], 1500, true).expect("memory");
+        let (mut tap, wake) = Tap::new(
+            ours,
+            handle,
+            [2; 6],
+            1500,
+            crate::net::offload::Offloads::ALL,
+        )
+        .expect("memory");
         let wait = || {
             let time = Some(Duration::from_millis(1));
             if handle.with(|ring| ring.wait(&mut [], time)).is_none() {

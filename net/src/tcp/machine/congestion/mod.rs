@@ -55,6 +55,11 @@ impl Control {
         }
     }
 
+    /// Goes on with another algorithm from where the window is.
+    pub(crate) fn choose(&mut self, kind: Congestion) {
+        self.algorithm = Control::new(kind, 1).algorithm;
+    }
+
     pub(crate) fn in_slow_start(&self) -> bool {
         self.cwnd < self.ssthresh
     }
@@ -100,7 +105,10 @@ impl Control {
     pub(crate) fn restore(&mut self, saved: &Saved) {
         self.cwnd = self.cwnd.max(saved.cwnd);
         self.ssthresh = saved.ssthresh;
-        self.algorithm = saved.algorithm;
+        // Unless another one was chosen since.
+        if core::mem::discriminant(&self.algorithm) == core::mem::discriminant(&saved.algorithm) {
+            self.algorithm = saved.algorithm;
+        }
     }
 
     /// Data was lost: the new slow start threshold. The window itself is the recovery's.

@@ -1,0 +1,36 @@
+(** Interfaces and routes that the program adds to those of the configuration.
+
+    Interfaces are named by their place in {!Net.val-interfaces}. All of it is at once, and stays
+    until the program's end or until it is taken back. *)
+
+val add_vlan :
+  ?addresses:(Net.address * int) list -> ?gateways:Net.address list -> interface:int -> int -> int
+(** [add_vlan ~interface id] adds an interface for the VLAN [id] (IEEE 802.1Q; 1 to 4094) on the
+    link of [interface], and is its place. It has the addresses [addresses] with the lengths of
+    their prefixes (at most 4) and the gateways [gateways] (one of each family at most); without
+    addresses it asks DHCP and listens to routers. Raises {!Soil.exception-Error} with [No_device]
+    (no such interface), [Invalid] (it is there already, or [interface] is a VLAN) or
+    [Bad_configuration]. *)
+
+type route = {
+  network : Net.address;
+  length : int;  (** Of the network's prefix, in bits. *)
+  interface : int;
+  gateway : Net.address option;  (** [None]: its hosts are on the link itself. *)
+}
+(** The type for routes. *)
+
+val routes : unit -> route list
+(** [routes ()] is the routes there are: to the networks of the own addresses, to gateways of the
+    configuration, of DHCP and of routers, and those that were added. A packet takes that with the
+    longest prefix; of several the one over the interface that has its source address, then one
+    whose gateway answers. Doesn't wait. *)
+
+val add_route : ?gateway:Net.address -> interface:int -> Net.address * int -> unit
+(** [add_route ~interface (network, length)] adds a route; it goes before others of this length.
+    Raises {!Soil.exception-Error} with [No_device] or [Invalid] (mixed families, a length that is
+    none, more than 64). *)
+
+val remove_route : interface:int -> Net.address * int -> unit
+(** [remove_route ~interface (network, length)] takes routes back that {!add_route} added. Raises
+    {!Soil.exception-Error} with [No_device] or [Not_found]. *)

@@ -1,0 +1,34 @@
+//! Ping.
+
+use super::{address, close, open as open_descriptor, ready, socket, stack, stop};
+use crate::abi::KIND_ECHO;
+use crate::error::{Answer, Error, Stop};
+use crate::runtime::Runtime;
+use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
+use crate::ty::Int;
+
+static REQUEST: Operations = Operations {
+    kind: KIND_ECHO,
+    read: cannot_read,
+    write: cannot_write,
+    ready,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// See `soil_echo`.
+pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
+    let handle = stack(rt)?.stack.echo(endpoint, len).map_err(stop)?;
+    open_descriptor(rt, handle, &REQUEST)
+}
+
+/// See `soil_echo_result`.
+pub fn result(rt: &mut Runtime, fd: Fd) -> Result<[Int; 2], Stop> {
+    let key = rt.table.key_of(fd, &REQUEST)?;
+    let (stack, socket) = socket(rt, key)?;
+    let reply = stack.echo_result(socket.handle).map_err(stop)?;
+    let time = Int::try_from(reply.rtt_ns).unwrap_or(Int::MAX >> 1);
+    Ok([time, Int::from(reply.hop_limit)])
+}
