@@ -557,6 +557,8 @@ Int soil_echo(Text endpoint,
  */
 Int soil_echo_result(Int fd,
                      Ints into);
+
+/**
  * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents. A string that is static data of the
  * program is used where it lies, for good; another one is copied.
  */
@@ -778,6 +780,7 @@ Int soil_fs_mount(Text spec,
 Int soil_fs_unmount(Text point,
                     Int token);
 
+/**
  * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in `addresses` and the gateways in `gateways` (both
  * separated by `,`; without addresses it asks DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
  * `Bad_configuration` with a detail.

@@ -322,10 +322,7 @@ def sequential_connections(context, form):
 def hundred_thousand_connections(context, form):
     """Between the 10,000th and the 100,000th connection, which the server closes, memory in use changes by less than 1 %."""
     visit = visitor(context, form, "close")
-    # Between the first reading and the second, memory in use takes one step (100 to 460 KiB in an image), however many connections lie
-    # between them, with compaction or without, and stays there: the baseline is the second reading.
-    visit(5_000)
-    before, after = visit(5_000), visit(90_000)
+    before, after = visit(10_000), visit(90_000)
     for name in ("in_use", "descriptors", "resident"):
         assert after[name] <= before[name] * 1.01, f"{name} grew: {before}\n{after}"
 

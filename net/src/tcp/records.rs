@@ -8,8 +8,9 @@ use crate::index::Index;
 
 /// No place.
 const NONE: u32 = u32::MAX;
-/// Places that are kept even if none is used.
-const SPARE: usize = 64;
+/// Places whose memory is taken at once: some KiB, which the next ones find again where others were. One table that grows would need all of
+/// its memory in one piece, beside the old one, again and again, and a heap that can't move what lies between grows by that.
+const CHUNK: usize = 64;
 
 /// Names a record until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +36,8 @@ struct List {
 /// constant time, amortised. Memory is for the most that were there at the same time, until all are gone.
 #[derive(Debug)]
 pub(crate) struct Records<T, const LISTS: usize> {
-    entries: Vec<Entry<T>>,
+    /// Each full but the last one, and never longer than `CHUNK`. The first one is kept.
+    chunks: Vec<Vec<Entry<T>>>,
     free: u32,
     lists: [List; LISTS],
     index: Index,
@@ -45,7 +47,7 @@ pub(crate) struct Records<T, const LISTS: usize> {
 impl<T, const LISTS: usize> Records<T, LISTS> {
     pub(crate) fn new(keyed: Keyed) -> Self {
         Records {
-            entries: Vec::new(),
+            chunks: Vec::new(),
             free: NONE,
             lists: [List {
                 first: NONE,
@@ -65,11 +67,13 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     }
 
     fn entry(&self, at: u32) -> Option<&Entry<T>> {
-        self.entries.get(at as usize)
+        let at = at as usize;
+        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
     }
 
     fn entry_mut(&mut self, at: u32) -> Option<&mut Entry<T>> {
-        self.entries.get_mut(at as usize)
+        let at = at as usize;
+        self.chunks.get_mut(at / CHUNK)?.get_mut(at % CHUNK)
     }
 
     /// The record of a flow.
@@ -102,29 +106,39 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     /// Adds a record for a flow that has none.
     pub(crate) fn insert(&mut self, key: FlowKey, list: usize, value: T) -> Place {
         let at = self.free;
-        let place = if let Some(entry) = self.entries.get_mut(at as usize) {
-            self.free = entry.after;
+        let place = if let Some(entry) = self.entry_mut(at) {
+            let next = entry.after;
             entry.key = key;
             entry.value = Some(value);
+            self.free = next;
             at
         } else {
-            if self.entries.len() == self.entries.capacity() {
-                // By a half: it is most of what these records take.
-                self.entries
-                    .reserve_exact((self.entries.len() / 2).max(SPARE));
-            }
-            self.entries.push(Entry {
+            self.push(Entry {
                 key,
                 list: 0,
                 before: NONE,
                 after: NONE,
                 value: Some(value),
-            });
-            (self.entries.len() - 1) as u32
+            })
         };
         self.index.insert(self.hash(&key), place);
         self.link(place, list);
         Place(place)
+    }
+
+    /// Adds a place at the end.
+    fn push(&mut self, entry: Entry<T>) -> u32 {
+        if self.chunks.last().is_none_or(|last| last.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let before = (self.chunks.len() - 1) * CHUNK;
+        match self.chunks.last_mut() {
+            Some(last) => {
+                last.push(entry);
+                (before + last.len() - 1) as u32
+            }
+            None => NONE,
+        }
     }
 
     /// Moves a record behind all others of `list`.
@@ -143,8 +157,10 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         self.index.remove(self.hash(&key), at);
         let free = core::mem::replace(&mut self.free, at);
         self.entry_mut(at)?.after = free;
-        if self.index.len() == 0 && self.entries.capacity() > SPARE {
-            self.entries = Vec::new();
+        if self.index.len() == 0 && self.chunks.len() > 1 {
+            self.chunks.truncate(1);
+            self.chunks.shrink_to_fit();
+            self.chunks.iter_mut().for_each(Vec::clear);
             self.free = NONE;
         }
         Some(value)
@@ -153,7 +169,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     /// The records of one list or all.
     pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
         let used = |(at, entry): (usize, &Entry<T>)| entry.value.as_ref().map(|_| Place(at as u32));
-        self.entries.iter().enumerate().filter_map(used)
+        self.chunks.iter().flatten().enumerate().filter_map(used)
     }
 
     fn link(&mut self, at: u32, list: usize) {
@@ -275,10 +291,32 @@ mod tests {
         while let Some(place) = records.first(0) {
             records.remove(place);
         }
-        assert_eq!((records.len(), records.entries.capacity()), (0, 0));
+        assert_eq!((records.len(), records.chunks.len()), (0, 1));
         // And a few that come and go don't make it ask for memory each time.
         let place = records.insert(flow(1), 0, 1);
         records.remove(place);
-        assert_eq!(records.entries.capacity(), super::SPARE);
+        assert_eq!(
+            (records.chunks.len(), records.chunks[0].capacity()),
+            (1, super::CHUNK)
+        );
+    }
+
+    /// Nothing moves when more come, and no piece of memory is large.
+    #[test]
+    fn memory_comes_in_small_pieces() {
+        let mut records = Records::<u64, 1>::new(Keyed::new(&mut counting_random()));
+        let first = records.insert(flow(0), 0, 0);
+        let at = core::ptr::from_ref(records.get(first).expect("there"));
+        for n in 1..5000 {
+            records.insert(flow(n), 0, n.into());
+        }
+        assert_eq!(core::ptr::from_ref(records.get(first).expect("there")), at);
+        assert!(
+            records
+                .chunks
+                .iter()
+                .all(|chunk| chunk.capacity() == super::CHUNK)
+        );
+        assert_eq!(records.places().count(), 5000);
     }
 }
