@@ -4,7 +4,7 @@
 //! A redirect counts if the router says it that packets to the destination go to now, and if what it
 //! points to is on the link. A next hop that doesn't answer is passed over ([`super::Net::route`]).
 
-use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::header::{IPV4_LEN, is_group};
@@ -27,7 +27,7 @@ struct Redirect {
 /// What routers said.
 #[derive(Debug, Default)]
 pub(crate) struct Redirects {
-    list: VecDeque<Redirect>,
+    list: Vec<Redirect>,
 }
 
 impl Redirects {
@@ -41,14 +41,14 @@ impl Redirects {
     fn add(&mut self, redirect: Redirect) {
         self.list.retain(|r| r.destination != redirect.destination);
         if self.list.len() >= REDIRECTS {
-            self.list.pop_front();
+            self.list.remove(0);
         }
-        self.list.push_back(redirect);
+        self.list.push(redirect);
     }
 
     pub(super) fn next_ns(&self) -> Option<u64> {
         // In the order in which they came.
-        self.list.front().map(|redirect| redirect.until_ns)
+        self.list.first().map(|redirect| redirect.until_ns)
     }
 
     /// Forgets those whose time is up; tells whether there were any.

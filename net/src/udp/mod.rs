@@ -86,7 +86,7 @@ pub(crate) struct Udp {
     /// An ICMP error that was not told yet.
     pub(crate) error: Option<Error>,
     /// To whom it has sent, until when answers are expected: noted if the filter wants to know.
-    asked: VecDeque<(SocketAddr, u64)>,
+    asked: Vec<(SocketAddr, u64)>,
 }
 
 impl Udp {
@@ -110,13 +110,17 @@ impl Udp {
 
     /// Notes that answers from there are expected.
     fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
-        let same = |at: &SocketAddr| (at.ip(), at.port()) == (remote.ip(), remote.port());
-        self.asked.retain(|(at, _)| !same(at));
-        if self.asked.len() >= ASKED {
-            self.asked.pop_front();
-        }
         let until_ns = now_ns.saturating_add(ASKED_NS);
-        self.asked.push_back((remote, until_ns));
+        let same =
+            |(at, _): &&mut (SocketAddr, u64)| (at.ip(), at.port()) == (remote.ip(), remote.port());
+        if let Some(known) = self.asked.iter_mut().find(same) {
+            known.1 = until_ns;
+            return;
+        }
+        if self.asked.len() >= ASKED {
+            self.asked.remove(0);
+        }
+        self.asked.push((remote, until_ns));
     }
 
     /// Whether a datagram from there isn't a stranger's.
@@ -179,7 +183,7 @@ impl Core {
             blocked: false,
             waiting: false,
             error: None,
-            asked: VecDeque::new(),
+            asked: Vec::new(),
         })));
         self.udp_ports.entry(port).or_default().push(handle);
         Ok(handle)
