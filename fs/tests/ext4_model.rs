@@ -67,6 +67,16 @@ impl Run {
         format!("{parent}/{name}")
     }
 
+    /// Drops the contents of files that are gone.
+    fn forget(&mut self) {
+        for number in 0..self.files.len() {
+            let open = self.open.iter().any(|(_, other)| *other == number);
+            if !open && self.links(number) == 0 {
+                self.files[number] = Vec::new();
+            }
+        }
+    }
+
     fn has_children(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
         self.names.keys().any(|other| other.starts_with(&prefix))
@@ -163,7 +173,7 @@ impl Run {
                     self.names.insert(target, Entry::Link(says));
                 }
             }
-            84..90 => {
+            84..90 if self.open.len() < 30 => {
                 let flags = OpenFlags::READ | OpenFlags::WRITE;
                 if let Ok(file) = volume.open(&target, flags)
                     && let Some(Entry::File(number)) = found
@@ -498,6 +508,9 @@ fn run_model(name: &str, len: u64, args: &[&str], steps: u32, options: Options) 
     };
     for step in 1..=steps {
         run.step(&mut *volume);
+        if step % 1000 == 0 {
+            run.forget();
+        }
         if step % (steps / 4) == 0 && journal {
             volume.sync().unwrap();
             fsck_stopped(&disk.bytes())
