@@ -4,9 +4,11 @@
 //! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
 //! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
 //! program's own link with `--gc-sections` can still leave out what it doesn't call. Constants that are nothing but zeros become memory
-//! that begins as zeros, so that images don't carry them.
+//! that begins as zeros, and strings get sections of their own ([`strings`]), so that images don't carry what they don't use.
 //!
 //! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
+
+mod strings;
 
 use object::{Object, ObjectSection, SectionKind};
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,11 +85,14 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     let text: String = kept.iter().map(|name| format!("{name}\n")).collect();
     std::fs::write(&list, text).map_err(|e| format!("{}: {e}", list.display()))?;
     let mut link = Command::new("ld");
-    link.args(["-r", "--gc-sections", "-o"]).arg(&object);
+    // Groups are resolved: there is nothing left to share them with.
+    link.args(["-r", "--gc-sections", "--force-group-allocation", "-o"])
+        .arg(&object);
     for name in &kept {
         link.arg("--undefined").arg(name);
     }
     run(link.arg(input))?;
+    strings::split(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
     // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the object for one without symbols.
