@@ -23,7 +23,8 @@ SOL_PACKET, PACKET_AUXDATA = 263, 8
 
 def network_v6(tap):
     """An IPv6 network for the TAP: (ours, the guest's)."""
-    network = ipaddress.ip_network(f"fd00:77:{int(tap.name[4:]):x}::/64")
+    # Not fd00::/8, which comes after IPv4 (RFC 6724, 2.1).
+    network = ipaddress.ip_network(f"2001:db8:{int(tap.name[4:]):x}::/64")
     ours, guest = str(network[1]), str(network[2])
     ip("addr", "add", f"{ours}/64", "dev", tap.name, "nodad")
     return ours, guest
