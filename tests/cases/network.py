@@ -322,7 +322,10 @@ def sequential_connections(context, form):
 def hundred_thousand_connections(context, form):
     """Between the 10,000th and the 100,000th connection, which the server closes, memory in use changes by less than 1 %."""
     visit = visitor(context, form, "close")
-    before, after = visit(10_000), visit(90_000)
+    # Between the first reading and the second, memory in use takes a step (100 to 300 KiB in an image), and stays there: the baseline is the
+    # second reading. It isn't the stack, which by itself takes no byte more after the first thousands (`net/src/tcp/records.rs`).
+    visit(5_000)
+    before, after = visit(5_000), visit(90_000)
     for name in ("in_use", "descriptors", "resident"):
         assert after[name] <= before[name] * 1.01, f"{name} grew: {before}\n{after}"
 
@@ -342,8 +345,9 @@ def a_million_connections(context, form):
         time.sleep(TIME_WAIT + 1)
         return {**counters(tap), "resident": resident_kib(pid) << 10}
 
-    before = visit(100_000)
-    after = visit(900_000)
+    # As above: the first tenth has two readings.
+    visit(50_000)
+    before, after = visit(50_000), visit(900_000)
     for name in ("in_use", "descriptors", "resident"):
         assert after[name] <= before[name] * 1.01, f"{name} grew: {before}\n{after}"
 
