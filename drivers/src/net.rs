@@ -354,6 +354,17 @@ impl Net {
         }
     }
 
+    /// Whether the card has done with every frame that it was told of; a card that broke will do no more. Never blocks.
+    pub fn is_drained(&mut self) -> bool {
+        if !self.device.is_running() {
+            return true;
+        }
+        self.sender.is_drained().unwrap_or_else(|Broken| {
+            self.fail();
+            true
+        })
+    }
+
     /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit) found no room, some now. No exit.
     pub fn has_news(&self) -> bool {
         self.device.is_running() && (self.receiver.queue().has_used() || self.sender.has_news())

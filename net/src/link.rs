@@ -116,4 +116,10 @@ pub trait Link {
     /// the end of each [`crate::Stack::poll`] that queued something, and buffers that were received
     /// may be given back to the device here.
     fn flush(&mut self);
+
+    /// Whether the device has done with every frame that it was given, so that a machine which ends now
+    /// takes none with it. Links that are done with a frame in [`Link::transmit`] needn't say so.
+    fn is_drained(&mut self) -> bool {
+        true
+    }
 }

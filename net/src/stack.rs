@@ -183,6 +183,11 @@ impl Stack {
         self.ip.net.release_leases()
     }
 
+    /// Whether the links have done with every frame; see [`crate::Link::is_drained`].
+    pub fn is_drained(&mut self) -> bool {
+        self.ip.is_drained()
+    }
+
     /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no
     /// route.
     pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {

@@ -47,6 +47,8 @@ const BUDGET: usize = 64;
 const LEAST_MEMORY: u64 = 1 << 20;
 /// The most, in bytes.
 const MOST_MEMORY: u64 = 256 << 20;
+/// How long the end waits for cards that have frames to send, in ns.
+const DRAIN_NS: u64 = 500_000_000;
 
 /// What a platform offers as a network device.
 pub struct Device {
@@ -92,6 +94,8 @@ pub struct Net {
     progress: Progress,
     /// The leases were given back, at the end.
     released: bool,
+    /// When the end no longer waits for cards to take what they were given.
+    drain_until: Option<u64>,
     /// Kept for its memory.
     events: Vec<Handle>,
     zero_copy: zero_copy::ZeroCopy,
@@ -161,6 +165,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         started_ns: Current::monotonic_ns(),
         progress: Progress::default(),
         released: false,
+        drain_until: None,
         events: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
@@ -293,7 +298,17 @@ fn finish(rt: &mut Runtime) -> bool {
     let done = net.stack.release_leases();
     // What that queued leaves at once.
     net.progress.more_work |= !core::mem::replace(&mut net.released, true) && !done;
-    done
+    if !done {
+        return false;
+    }
+    // Last words are still in the card's ring, and a machine that is switched off says them no more.
+    let now = Current::monotonic_ns();
+    let until = *net.drain_until.get_or_insert(now.saturating_add(DRAIN_NS));
+    if now >= until || net.stack.is_drained() {
+        return true;
+    }
+    net.progress.more_work = true;
+    false
 }
 
 fn counter(rt: &mut Runtime, which: Int) -> usize {

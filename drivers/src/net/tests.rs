@@ -257,6 +257,22 @@ fn a_full_ring_says_so_and_interrupts_when_there_is_room() {
 }
 
 #[test]
+fn a_card_is_drained_when_it_has_sent_everything() {
+    let options = Options {
+        only_steps: true,
+        ..Options::default()
+    };
+    let (mut net, handle) = start(NetDevice::default(), options, &NetConfig::default());
+    assert!(net.is_drained());
+    send(&mut net, &frame(100), &TxMeta::default()).unwrap();
+    net.flush();
+    assert!(!net.is_drained());
+    handle.step();
+    assert!(net.is_drained());
+    handle.with(|device| assert_eq!(device.sent.len(), 1));
+}
+
+#[test]
 fn a_batch_rings_once_and_received_frames_ring_never() {
     let (mut net, handle) = start(
         NetDevice::echoing(),

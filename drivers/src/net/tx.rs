@@ -197,6 +197,12 @@ impl Sender {
         Ok(self.take(total))
     }
 
+    /// Whether the card has done with every frame.
+    pub fn is_drained(&mut self) -> Result<bool, Broken> {
+        self.reclaim()?;
+        Ok(self.queue.in_flight() == 0)
+    }
+
     /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile. True: it is.
     fn enable_interrupts(&mut self) -> bool {
         self.queue

@@ -94,6 +94,13 @@ impl Ip {
         blocked
     }
 
+    /// Whether everything that was queued has left.
+    pub(crate) fn is_drained(&mut self) -> bool {
+        let queues = &self.net.queues;
+        let mut ports = self.ports.iter_mut().zip(queues);
+        ports.all(|(port, queue)| queue.is_empty() && port.link.is_drained())
+    }
+
     /// The sockets that waited for room in a port that has some now.
     pub(crate) fn take_unblocked(&mut self, port: usize) -> Vec<Handle> {
         if let (Some(port), Some(queue)) = (self.ports.get_mut(port), self.net.queues.get_mut(port))

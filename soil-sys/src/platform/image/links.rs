@@ -182,4 +182,8 @@ impl Link for CardLink {
     fn flush(&mut self) {
         self.shared.card.borrow_mut().flush();
     }
+
+    fn is_drained(&mut self) -> bool {
+        self.shared.card.borrow_mut().is_drained()
+    }
 }
