@@ -322,8 +322,9 @@ def sequential_connections(context, form):
 def hundred_thousand_connections(context, form):
     """Between the 10,000th and the 100,000th connection, which the server closes, memory in use changes by less than 1 %."""
     visit = visitor(context, form, "close")
-    # Between the first reading and the second, memory in use takes a step (100 to 300 KiB in an image), and stays there: the baseline is the
-    # second reading. The stack alone, over simulated links, takes no byte more after the first 10,000; what it is in a whole program isn't known.
+    # Between the first reading and the second, memory in use takes a step (100 to 300 KiB in an image), and stays there: the baseline is
+    # the second reading. The stack alone, over simulated links, takes no byte more after the first 10,000; what it is in a whole
+    # program isn't known.
     visit(5_000)
     before, after = visit(5_000), visit(90_000)
     for name in ("in_use", "descriptors", "resident"):
