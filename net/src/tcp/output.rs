@@ -25,6 +25,8 @@ impl Core {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
+            // What it was to send has been overtaken, as a repetition by its acknowledgement; who waits is still to be told.
+            self.settle(handle);
             return Turn::Done(0);
         }
         self.work += 1;
