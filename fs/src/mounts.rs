@@ -93,12 +93,11 @@ impl<V> Mounts<V> {
         for (point, _) in &self.entries {
             if let Some(rest) = below(&plain, point)
                 && let Some(name) = path::names(rest).next()
-                && !names.iter().any(|other| other == name)
+                && let Err(place) = names.binary_search_by(|other| other.as_str().cmp(name))
             {
-                names.push(name.to_string());
+                names.insert(place, name.to_string());
             }
         }
-        names.sort();
         Ok(names)
     }
 }

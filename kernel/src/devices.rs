@@ -181,8 +181,11 @@ fn mmio_places() -> Vec<(u64, usize, u32)> {
     let tables = firmware::acpi();
     let listed = tables.virtio_mmio.iter();
     let listed = listed.map(|device| (device.address, device.len as usize, device.gsi));
-    let mut places: Vec<_> = named.chain(listed).collect();
-    places.sort_unstable();
-    places.dedup_by_key(|place| place.0);
+    let mut places: Vec<(u64, usize, u32)> = Vec::new();
+    for new in named.chain(listed) {
+        if let Err(at) = places.binary_search_by_key(&new.0, |place| place.0) {
+            places.insert(at, new);
+        }
+    }
     places
 }

@@ -310,7 +310,11 @@ fn an_old_wish_is_heard_once_in_a_round_of_the_indices() {
         s.handle.queue(0, |q| {
             let chain = q.pop().unwrap();
             q.push(chain.head, 0);
-            assert_eq!(q.notifications, 1 + u64::from(round / 65536), "round {round}");
+            assert_eq!(
+                q.notifications,
+                1 + u64::from(round / 65536),
+                "round {round}"
+            );
         });
         s.queue.pop().unwrap().unwrap();
     }

@@ -4,6 +4,7 @@
 //! through [`Chunks::written`].
 
 use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
 
 use super::CacheBudget;
 use super::buffer::Buffer;
@@ -18,6 +19,8 @@ const COST: usize = CHUNK + 1024;
 const UNIT: usize = 512;
 
 struct Chunk {
+    /// Which piece of the device it is.
+    index: u64,
     data: Buffer,
     /// Which units of it are known.
     valid: u128,
@@ -27,7 +30,9 @@ struct Chunk {
 
 pub(super) struct Chunks {
     budget: Option<&'static CacheBudget>,
-    by_index: BTreeMap<u64, Chunk>,
+    chunks: Vec<Chunk>,
+    /// Where in `chunks` which piece is.
+    by_index: BTreeMap<u64, usize>,
     /// The piece that is next looked at for one to drop (the "clock" way).
     hand: u64,
 }
@@ -62,9 +67,15 @@ impl Chunks {
         }
         Self {
             budget,
+            chunks: Vec::new(),
             by_index: BTreeMap::new(),
             hand: 0,
         }
+    }
+
+    fn find(&mut self, index: u64) -> Option<&mut Chunk> {
+        let place = *self.by_index.get(&index)?;
+        self.chunks.get_mut(place)
     }
 
     /// Whether a file of `len` bytes is worth keeping: a larger one would only push out the others
@@ -76,12 +87,12 @@ impl Chunks {
 
     /// Fills `out` from byte `at` on, if all of it is here.
     pub fn serve(&mut self, at: u64, out: &mut [u8]) -> bool {
-        if self.by_index.is_empty() {
+        if self.chunks.is_empty() {
             return false;
         }
         let known = parts(at, out.len()).all(|(index, from, count)| {
             let wanted = bits(from, from + count);
-            let chunk = self.by_index.get(&index);
+            let chunk = self.find(index);
             chunk.is_some_and(|chunk| chunk.valid & wanted == wanted)
         });
         if !known {
@@ -91,7 +102,7 @@ impl Chunks {
         for (index, from, count) in parts(at, rest.len()) {
             let (place, after) = rest.split_at_mut(count);
             rest = after;
-            let Some(chunk) = self.by_index.get_mut(&index) else {
+            let Some(chunk) = self.find(index) else {
                 return false;
             };
             chunk.used = true;
@@ -112,7 +123,7 @@ impl Chunks {
             if !self.make(index) {
                 return;
             }
-            if let Some(chunk) = self.by_index.get_mut(&index)
+            if let Some(chunk) = self.find(index)
                 && let Some(place) = chunk.data.get_mut(from..from + count)
             {
                 place.copy_from_slice(new);
@@ -130,7 +141,7 @@ impl Chunks {
             return false;
         };
         // What is given up is for others, so that this one then takes another's place.
-        let asked = budget.is_asked(self.by_index.len() * COST);
+        let asked = budget.is_asked(self.chunks.len() * COST);
         if asked {
             self.drop_one();
         }
@@ -149,29 +160,39 @@ impl Chunks {
             data = old.data;
         }
         let chunk = Chunk {
+            index,
             data,
             valid: 0,
             used: false,
         };
-        self.by_index.insert(index, chunk);
+        self.by_index.insert(index, self.chunks.len());
+        self.chunks.push(chunk);
         true
     }
 
     fn unlink_one(&mut self) -> Option<Chunk> {
-        // Twice around: the first time takes the marks away.
-        for _ in 0..self.by_index.len() * 2 {
-            let next = self.by_index.range_mut(self.hand..).next();
-            let Some((index, chunk)) = next else {
+        // Twice around, over its end each time: the first time takes the marks away.
+        let mut found = None;
+        for _ in 0..self.chunks.len() * 2 + 2 {
+            let next = self.by_index.range(self.hand..).next();
+            let Some((index, place)) = next else {
                 self.hand = 0;
                 continue;
             };
-            let index = *index;
             self.hand = index + 1;
+            let chunk = self.chunks.get_mut(*place)?;
             if !core::mem::take(&mut chunk.used) {
-                return self.by_index.remove(&index);
+                found = Some((*index, *place));
+                break;
             }
         }
-        self.by_index.pop_first().map(|(_, chunk)| chunk)
+        let (index, place) = found?;
+        self.by_index.remove(&index);
+        let unlinked = self.chunks.swap_remove(place);
+        if let Some(moved) = self.chunks.get(place) {
+            self.by_index.insert(moved.index, place);
+        }
+        Some(unlinked)
     }
 
     fn drop_one(&mut self) {
@@ -184,14 +205,14 @@ impl Chunks {
 
     /// Takes a write at byte `at` into what is here.
     pub fn written(&mut self, at: u64, data: &[u8]) {
-        if self.by_index.is_empty() {
+        if self.chunks.is_empty() {
             return;
         }
         let mut rest = data;
         for (index, from, count) in parts(at, data.len()) {
             let (new, after) = rest.split_at(count);
             rest = after;
-            if let Some(chunk) = self.by_index.get_mut(&index)
+            if let Some(chunk) = self.find(index)
                 && let Some(place) = chunk.data.get_mut(from..from + count)
             {
                 place.copy_from_slice(new);
@@ -203,9 +224,10 @@ impl Chunks {
     /// Forgets everything, and gives the memory back.
     pub fn clear(&mut self) {
         if let Some(budget) = self.budget {
-            budget.give(self.by_index.len() * COST);
+            budget.give(self.chunks.len() * COST);
         }
         self.by_index.clear();
+        self.chunks.clear();
     }
 }
 
@@ -231,7 +253,7 @@ mod tests {
             one.keep(n * CHUNK as u64, &vec![n as u8; CHUNK]);
             assert!(BUDGET.statistics().used_bytes <= COST * 4);
         }
-        assert_eq!(one.by_index.len(), 4);
+        assert_eq!(one.chunks.len(), 4);
         let mut out = vec![0; 100 * UNIT];
         assert!(one.serve(9 * CHUNK as u64, &mut out) && out == vec![9; 100 * UNIT]);
         assert!(!one.serve(0, &mut out));

@@ -518,17 +518,25 @@ impl Cache {
         self.write_sectors(&contents)?;
         let tables_end = self.layout.tables_end;
         let per_line = self.per_line;
-        let mut metadata: Vec<_> = self.lines.dirty_lines().collect();
-        metadata.sort_by_key(|line| {
-            let table = line.index * per_line < tables_end;
-            // Tables by place, directories by the time of their change.
-            let key = if table { line.index } else { line.changed };
-            (table != (order == Order::TablesFirst), key)
-        });
-        let metadata: Vec<_> = metadata
-            .iter()
-            .map(|line| (line.index, line.dirty))
-            .collect();
+        // Tables by place, as the lines come; directories by the time of their change. Those changed most
+        // recently are mostly the last already.
+        let mut tables: Vec<(u64, u8)> = Vec::new();
+        let mut directories: Vec<(u64, (u64, u8))> = Vec::new();
+        for line in self.lines.dirty_lines() {
+            let sectors = (line.index, line.dirty);
+            if line.index * per_line < tables_end {
+                tables.push(sectors);
+            } else {
+                let place = directories.partition_point(|other| other.0 <= line.changed);
+                directories.insert(place, (line.changed, sectors));
+            }
+        }
+        let directories = directories.into_iter().map(|(_, sectors)| sectors);
+        let metadata: Vec<_> = if order == Order::TablesFirst {
+            tables.into_iter().chain(directories).collect()
+        } else {
+            directories.chain(tables).collect()
+        };
         self.write_sectors(&metadata)?;
         for flag in &mut self.flags {
             let (index, from) = (flag.sector / per_line, (flag.sector % per_line) as usize);

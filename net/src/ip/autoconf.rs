@@ -141,9 +141,13 @@ impl Autoconf {
 
     /// Default routers, the preferred ones first.
     pub(crate) fn routers(&self) -> impl Iterator<Item = IpAddr> + '_ {
-        let mut routers: Vec<&Router> = self.routers.iter().collect();
-        routers.sort_by_key(|router| -router.preference);
-        routers.into_iter().map(|router| IpAddr::V6(router.address))
+        let of = |preference| {
+            self.routers
+                .iter()
+                .filter(move |router| router.preference == preference)
+        };
+        let ordered = [1, 0, -1].into_iter().flat_map(of);
+        ordered.map(|router| IpAddr::V6(router.address))
     }
 
     pub(crate) fn servers(&self) -> impl Iterator<Item = IpAddr> + '_ {
