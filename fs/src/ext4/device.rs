@@ -1,12 +1,15 @@
 //! The cache as rsext4 sees it.
 
 use alloc::sync::Arc;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use rsext4::{BlockIo, DeviceCapabilities, DeviceGeometry, Ext4Error, Ext4Result, SectorId};
 use spin::Mutex;
 
-use super::probe::{Bitmaps, Found};
+use super::amend::Amend;
+use super::probe::Found;
 use crate::BlockError;
 use crate::cache::{Cache, Order};
 
@@ -34,7 +37,7 @@ pub(super) struct Device {
     sectors: u64,
     read_only: bool,
     counts: Arc<Counts>,
-    bitmaps: Arc<Bitmaps>,
+    amend: Arc<Mutex<Amend>>,
 }
 
 #[derive(Default)]
@@ -59,7 +62,7 @@ impl Device {
             block: found.block as usize,
             sectors,
             read_only,
-            bitmaps: Arc::new(core::mem::take(&mut found.bitmaps)),
+            amend: Arc::new(Mutex::new(Amend::new(core::mem::take(&mut found.places)))),
             counts: Arc::default(),
         }
     }
@@ -83,6 +86,9 @@ impl Device {
     /// See [`waiting`](Self::waiting).
     pub fn begin_waiting(&self) {
         self.counts.waiting.store(0, Ordering::Relaxed);
+        if let Some(mut amend) = self.amend.try_lock() {
+            amend.begin();
+        }
     }
 
     fn take_call(&self) -> Ext4Result<()> {
@@ -107,26 +113,29 @@ impl Device {
         })
     }
 
-    /// Writes those of the inode bitmaps again that were written without their last bits.
-    fn pad_bitmaps(&self, cache: &mut Cache, first: u64, data: &[u8]) -> Result<(), BlockError> {
-        let block = self.block_sectors();
-        let from = self.bitmaps.blocks.partition_point(|at| at * block < first);
-        let end = first + (data.len() / self.sector) as u64;
-        let rest = self.bitmaps.blocks.get(from..).unwrap_or_default();
-        for at in rest
-            .iter()
-            .map(|at| at * block)
-            .take_while(|at| at + block <= end)
-        {
-            let from = (at - first) as usize * self.sector;
-            let written = data.get(from..from + self.block).unwrap_or_default();
-            let mut padded = written.to_vec();
-            self.bitmaps.pad(&mut padded);
-            if padded != written {
-                cache.write(at, &padded)?;
-            }
+    /// Tells where the journal is, as runs of blocks, so that what goes there is looked at, too.
+    pub fn set_journal(&self, runs: Vec<(u64, u64)>) -> Ext4Result<()> {
+        let mut superblock = vec![0; self.block];
+        let Some((first, _)) = runs.first() else {
+            return Ok(());
+        };
+        let sector = first.saturating_mul(self.block_sectors());
+        self.with(|cache| cache.read(sector, &mut superblock))?;
+        if let Some(mut amend) = self.amend.try_lock() {
+            amend.set_journal(runs, &superblock);
         }
         Ok(())
+    }
+
+    /// Looks at what is written; see [`Amend`].
+    fn note(&self, sector: u64, data: &[u8]) {
+        let per_block = self.block_sectors();
+        if sector.is_multiple_of(per_block)
+            && data.len().is_multiple_of(self.block)
+            && let Some(mut amend) = self.amend.try_lock()
+        {
+            amend.note(sector / per_block, data);
+        }
     }
 
     fn block_sectors(&self) -> u64 {
@@ -150,7 +159,7 @@ impl BlockIo for Device {
         }
         self.with(|cache| {
             cache.write(sector.raw(), data)?;
-            self.pad_bitmaps(cache, sector.raw(), data)?;
+            self.note(sector.raw(), data);
             if cache.is_filling() {
                 cache.commit(Order::TablesFirst)?;
             }
@@ -183,6 +192,11 @@ impl BlockIo for Device {
     /// storage when it returns.
     fn flush(&mut self) -> Ext4Result<()> {
         self.with(|cache| {
+            if let Some(mut amend) = self.amend.try_lock()
+                && amend.is_due()
+            {
+                amend.settle(cache)?;
+            }
             cache.commit(Order::TablesFirst)?;
             cache.flush()
         })

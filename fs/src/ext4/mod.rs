@@ -5,11 +5,13 @@
 //! why, what happens to a corrupt one, and what the errors are called. The format is that of
 //! Linux's `Documentation/filesystems/ext4`.
 
+mod amend;
 mod data;
 mod device;
 mod listing;
 mod names;
 mod operations;
+mod places;
 mod probe;
 mod volume;
 
@@ -95,8 +97,9 @@ fn mount_volume(
         .map_err(|error| unreadable(&error))?;
     let cache = Arc::new(Mutex::new(cache));
     let device = Device::new(cache, sector, sectors, !writable, &mut found);
-    let ext4 = volume::attach(&device, options.clock, writable).map_err(|error| refused(&error))?;
-    if !found.has_journal && writable {
+    let ext4 = volume::attach(&device, options.clock, found.journal, writable)
+        .map_err(|error| refused(&error))?;
+    if found.journal.is_none() && writable {
         log::warn!(
             "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
         );

@@ -6,6 +6,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::places::Places;
 use crate::{Block, Error, MountError};
 
 /// Where the superblock is, and its length, in bytes.
@@ -13,7 +14,7 @@ const PLACE: usize = 1024;
 const LENGTH: usize = 1024;
 
 /// Bytes for the descriptors of all block groups, which stay in memory: enough for 32 TiB.
-const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
+pub(super) const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
 
 const HAS_JOURNAL: u32 = 0x4;
 const FAST_COMMIT: u32 = 0x400;
@@ -57,34 +58,15 @@ const TO_WRITE: &[(u32, &str)] = &[
 pub(super) struct Found {
     /// Bytes in a block.
     pub block: u64,
-    pub has_journal: bool,
+    /// The inode of the journal, if there is one.
+    pub journal: Option<u32>,
     /// Marked by someone who found it damaged.
     pub has_errors: bool,
-    pub bitmaps: Bitmaps,
+    /// Where its metadata is.
+    pub places: Places,
 }
 
-/// The blocks that say which inodes are taken, one for each block group.
-#[derive(Debug, Default)]
-pub(super) struct Bitmaps {
-    /// Their numbers, in order; none where they are full of inodes to the last bit.
-    pub blocks: Vec<u64>,
-    /// Bits in each that stand for inodes. Those after it are set.
-    pub inodes: usize,
-}
-
-impl Bitmaps {
-    /// Sets the bits after the inodes, which rsext4 leaves clear in a group that it uses first.
-    pub fn pad(&self, bitmap: &mut [u8]) {
-        for (at, byte) in bitmap.iter_mut().enumerate().skip(self.inodes / 8) {
-            *byte |= match self.inodes.checked_sub(at * 8) {
-                Some(inside @ 1..8) => 0xffu8 << inside,
-                _ => 0xff,
-            };
-        }
-    }
-}
-
-fn refuse(error: Error, detail: String) -> MountError {
+pub(super) fn refuse(error: Error, detail: String) -> MountError {
     MountError { error, detail }
 }
 
@@ -99,17 +81,22 @@ fn feature_names(bits: u32, known: &[(u32, &str)]) -> String {
     names.join(", ")
 }
 
-struct Superblock(Vec<u8>);
+/// Numbers by their places; 0 beyond the end.
+pub(super) struct Superblock(pub Vec<u8>);
 
 impl Superblock {
-    fn u16(&self, at: usize) -> u16 {
+    pub fn u16(&self, at: usize) -> u16 {
         let bytes = self.0.get(at..at + 2).and_then(|b| b.try_into().ok());
         u16::from_le_bytes(bytes.unwrap_or_default())
     }
 
-    fn u32(&self, at: usize) -> u32 {
+    pub fn u32(&self, at: usize) -> u32 {
         let bytes = self.0.get(at..at + 4).and_then(|b| b.try_into().ok());
         u32::from_le_bytes(bytes.unwrap_or_default())
+    }
+
+    pub fn bytes(&self, at: usize, count: usize) -> &[u8] {
+        self.0.get(at..at + count).unwrap_or_default()
     }
 }
 
@@ -156,11 +143,11 @@ pub(super) fn check(device: &mut dyn Block, read_only: bool) -> Result<Found, Mo
         );
         return Err(refuse(Error::Corrupt, detail));
     }
-    let bitmaps = bitmaps(&superblock, device, block, incompatible)?;
+    let places = Places::read(&superblock, device, block)?;
     Ok(Found {
         block,
-        bitmaps,
-        has_journal: compatible & HAS_JOURNAL != 0,
+        places,
+        journal: (compatible & HAS_JOURNAL != 0).then(|| superblock.u32(0xe0)),
         has_errors,
     })
 }
@@ -210,52 +197,6 @@ fn size(
         return Err(refuse(Error::Unsupported, detail));
     }
     Ok(block)
-}
-
-/// Where the inode bitmaps are, as the descriptors say.
-fn bitmaps(
-    superblock: &Superblock,
-    device: &mut dyn Block,
-    block: u64,
-    incompatible: u32,
-) -> Result<Bitmaps, MountError> {
-    let inodes = superblock.u32(0x28) as usize;
-    if inodes as u64 >= block * 8 {
-        return Ok(Bitmaps::default());
-    }
-    let large = incompatible & 0x80 != 0;
-    let length = if large {
-        usize::from(superblock.u16(0xfe)).max(64)
-    } else {
-        32
-    };
-    let mut blocks = Vec::new();
-    let groups = u64::from(superblock.u32(0x0)).div_ceil(inodes.max(1) as u64);
-    // As many as `size` allowed, whatever the number of inodes says.
-    let mut groups = groups.min(MAX_DESCRIPTOR_BYTES / 64) as usize;
-    let per_block = (block as usize / length).max(1);
-    let sectors = block / device.sector_size() as u64;
-    let mut at = (u64::from(superblock.u32(0x14)) + 1) * sectors;
-    let mut table = Superblock(vec![0; block as usize]);
-    while groups > 0 && at < device.sectors() {
-        device.read(at, &mut table.0).map_err(|error| {
-            let detail = format!("the group descriptors can't be read: {error}; check the disk");
-            refuse(error.into(), detail)
-        })?;
-        for group in 0..groups.min(per_block) {
-            let high = if large {
-                table.u32(group * length + 0x24)
-            } else {
-                0
-            };
-            blocks.push(u64::from(table.u32(group * length + 0x4)) | u64::from(high) << 32);
-        }
-        groups = groups.saturating_sub(per_block);
-        at += sectors;
-    }
-    blocks.retain(|at| *at < device.sectors() / sectors);
-    blocks.sort_unstable();
-    Ok(Bitmaps { blocks, inodes })
 }
 
 fn features(incompatible: u32, to_write: u32, read_only: bool) -> Result<(), MountError> {

@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use rsext4::ext4::FileSystemStats;
 use rsext4::runtime::{MountServices, MountedServices};
 use rsext4::{
-    Ext4, Ext4ErrorKind, Ext4Result, FileExtent, FileName, FilePermissions, InodeFlags, InodeInfo,
-    InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
+    Ext4, Ext4ErrorKind, Ext4Result, FileExtent, FileExtentTarget, FileName, FilePermissions,
+    InodeFlags, InodeInfo, InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
 };
 
 use super::device::{Device, MOUNT_CALLS, OPERATION_CALLS, SharedCache};
@@ -36,6 +36,9 @@ const MAX_WAITING: u64 = 4 << 20;
 
 /// Attempts at a step for which the journal's running transaction had no room.
 const ATTEMPTS: u32 = 64;
+
+/// Pieces of the journal that are looked at on their way to the disk.
+const MAX_JOURNAL_RUNS: usize = 4096;
 
 /// Files without a name and not open that wait for the journal, at most.
 const MAX_LEFTOVER: usize = 32;
@@ -76,6 +79,7 @@ pub(super) struct Node {
 pub(super) fn attach(
     device: &Device,
     clock: Option<&'static Clock>,
+    journal: Option<u32>,
     writable: bool,
 ) -> Ext4Result<Inner> {
     let services = MountServices::new(Time(clock), (), Notes);
@@ -86,7 +90,21 @@ pub(super) fn attach(
     };
     device.allow(MOUNT_CALLS);
     device.begin_waiting();
-    Ext4::mount(device.clone(), services, choice)
+    let mut ext4 = Ext4::mount(device.clone(), services, choice)?;
+    if let (Some(journal), true) = (journal, writable) {
+        let found = ext4.inode_extents(
+            InodeNumber::new(journal)?,
+            0,
+            u64::MAX,
+            FileExtentTarget::Data,
+            MAX_JOURNAL_RUNS,
+        )?;
+        let block = device.block as u64;
+        let runs = found.extents.iter();
+        let runs = runs.map(|run| (run.physical_start / block, run.length / block));
+        device.set_journal(runs.collect())?;
+    }
+    Ok(ext4)
 }
 
 /// See [`super::mount`].
@@ -96,7 +114,8 @@ pub(super) struct Ext4Volume {
     pub cache: SharedCache,
     device: Device,
     clock: Option<&'static Clock>,
-    has_journal: bool,
+    /// The inode of the journal.
+    journal: Option<u32>,
     /// Bytes in a block and in a sector of the device.
     pub block: usize,
     pub sector: usize,
@@ -132,7 +151,7 @@ impl Ext4Volume {
             block: device.block,
             device,
             clock,
-            has_journal: found.has_journal,
+            journal: found.journal,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
             recent: BTreeSet::new(),
@@ -472,7 +491,7 @@ impl Ext4Volume {
     /// Makes room for some blocks in the journal's running transaction, ending it if need be: by
     /// beginning an operation that is refused once it has its room.
     pub(super) fn make_room(&mut self) {
-        let Some(ext4) = self.ext4.as_mut().filter(|_| self.has_journal) else {
+        let Some(ext4) = self.ext4.as_mut().filter(|_| self.journal.is_some()) else {
             return;
         };
         self.device.allow(OPERATION_CALLS);
@@ -496,7 +515,7 @@ impl Ext4Volume {
         self.ext4 = None;
         self.recent.clear();
         self.all_recent = false;
-        match attach(&self.device, self.clock, true) {
+        match attach(&self.device, self.clock, self.journal, true) {
             Ok(ext4) => {
                 self.ext4 = Some(ext4);
                 Ok(())
