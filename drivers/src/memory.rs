@@ -1,6 +1,7 @@
 //! Memory that a device reads and writes: the one thing that drivers need from the machine they run on.
 
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, fence};
 
 /// A range of physical addresses, as a device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +74,12 @@ pub unsafe trait Memory: Sync {
     /// pages. `None` when the range is RAM, wraps, or is beyond the CPU's physical addresses. Mapping the
     /// same range again returns a valid mapping (the same or another).
     fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>>;
+
+    /// Orders what this thread wrote to memory before what it reads afterwards, as seen by devices (virtio 1.2, 2.7.13.3.1 and
+    /// 2.7.14). For machines on which the language's own fence doesn't do that.
+    fn barrier(&self) {
+        fence(Ordering::SeqCst);
+    }
 }
 
 /// The memory of the machine, as drivers keep it: it lives as long as the program.

@@ -6,7 +6,6 @@
 //! ever used as an index.
 
 use alloc::vec::Vec;
-use core::sync::atomic::{Ordering, fence};
 
 use crate::transport::Transport;
 use crate::{Error, MemoryRef};
@@ -94,6 +93,7 @@ pub struct QueueCounters {
 
 /// A virtqueue.
 pub struct Queue {
+    memory: MemoryRef,
     ring: Ring,
     index: u16,
     size: u16,
@@ -162,6 +162,7 @@ impl Queue {
             count: 0,
         };
         let queue = Queue {
+            memory,
             index,
             size,
             max_chain,
@@ -301,35 +302,28 @@ impl Queue {
     }
 
     /// Publishes, and rings the doorbell if the device asked for one: one exit for any number of requests.
+    ///
+    /// Also rings when an earlier publication passed the index that the device wants to hear of, and the doorbell wasn't rung since.
+    /// Some devices wait until there is enough rather than something: one that asks while more is published may see that, find it too
+    /// little and wait for a doorbell that would never be due again (a network card of QEMU before 9.1 so waits for receive buffers).
     pub(crate) fn kick(&mut self, transport: &dyn Transport) {
-        self.ring_since(self.notified, transport);
-    }
-
-    /// As [`kick`](Queue::kick), but also rings when the index that the device wants to hear of was passed by an earlier publication
-    /// for which the doorbell wasn't rung. For a device that waits until there is enough rather than something: when it asks while
-    /// more is published, it may see that, find it too little and wait for a doorbell that is due no more. (A network card of QEMU
-    /// before 9.1 so waits for receive buffers, and the link stands still for good.)
-    pub(crate) fn kick_short(&mut self, transport: &dyn Transport) {
         const HALF: u16 = 1 << 15;
-        if self.available.wrapping_sub(self.rung) > HALF {
-            self.rung = self.available.wrapping_sub(HALF);
-        }
-        self.ring_since(self.rung, transport);
-    }
-
-    fn ring_since(&mut self, old: u16, transport: &dyn Transport) {
         self.publish();
         let new = self.published;
         if self.notified == new || self.broken {
             return;
         }
         self.notified = new;
+        // An index that was passed so long ago may be one that is still to come.
+        if new.wrapping_sub(self.rung) > HALF {
+            self.rung = new.wrapping_sub(HALF);
+        }
         // Pairs with the device's barrier between asking for notifications and looking at the available
         // index again: either it sees our index, or we see that it asks. The store above is a release
         // store, which x86 lets the load below overtake.
-        fence(Ordering::SeqCst);
+        self.memory.barrier();
         let wanted = if self.event_idx {
-            passes(self.ring.available_event(), new, old)
+            passes(self.ring.available_event(), new, self.rung)
         } else {
             !self.ring.notifications_suppressed()
         };
@@ -409,7 +403,7 @@ impl Queue {
         }
         // Pairs with the device's barrier between writing the used index and reading our wish: either it
         // sees the wish, or we see the index.
-        fence(Ordering::SeqCst);
+        self.memory.barrier();
         self.ring.used_index().wrapping_sub(self.used) > more && !self.broken
     }
 

@@ -4,13 +4,14 @@
 
 use crate::interrupts::{self, FIRST_FREE, LAST_FREE};
 use crate::io_apic::{self, Trigger};
-use crate::{apic, environment, firmware, memory};
+use crate::{apic, environment, firmware, machine, memory};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use core::sync::atomic::{Ordering, fence};
 use drivers::memory::{Access, Allocation, Segment};
 use drivers::pci::{Address, ConfigAccess, Function};
 use drivers::transport::mmio::MmioTransport;
@@ -58,6 +59,17 @@ unsafe impl Memory for MachineMemory {
             return None;
         }
         NonNull::new(memory::map_device(phys, len)?)
+    }
+
+    fn barrier(&self) {
+        fence(Ordering::SeqCst);
+        if machine::is_emulated() {
+            // QEMU before 8.0 translates no fence for a machine of one processor, although its devices run beside that: a doorbell
+            // or an interrupt is lost once in some thousand transfers, and the device stands still. Where flags are loaded
+            // the translated code ends, and the loop that runs it has a barrier of the host's.
+            // SAFETY: loads the flags that were just stored; the stack pointer is back where it was.
+            unsafe { core::arch::asm!("pushfq", "popfq") };
+        }
     }
 }
 

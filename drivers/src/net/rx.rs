@@ -133,7 +133,7 @@ impl Receiver {
     /// Shows the device the buffers that were given back.
     pub fn refill(&mut self, device: &Device) {
         self.returned = 0;
-        self.queue.kick_short(device.transport());
+        self.queue.kick(device.transport());
     }
 
     /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at once

@@ -1,6 +1,6 @@
 //! Driver and device on two threads, each asleep as often as it may be: a doorbell or an interrupt that is lost
 //! leaves both asleep. Without the fence of `enable_interrupts` this fails each time, without that of `kick` every other time in an
-//! optimised build; with `kick` for `kick_short` a device that waits for enough sleeps for good within milliseconds.
+//! optimised build; where `kick` forgets what earlier ones passed, a device that waits for enough sleeps for good within milliseconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex};
@@ -177,7 +177,7 @@ fn race(event_idx: bool, batch: u16, enough: u16) {
         for token in 0..batch {
             queue.add(&[buffer], token.into()).unwrap();
             if enough > 1 {
-                queue.kick_short(&bell);
+                queue.kick(&bell);
             }
         }
         queue.kick(&bell);
