@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use fs::{Block, BlockError, CacheBudget, OpenFlags, Volume, ext4, fat};
+use fs::{Block, BlockError, CacheBudget, OpenFlags, Volume, VolumeOptions, ext4, fat};
 
 const FILE: usize = 128 << 20;
 const CHUNK: usize = 64 << 10;
@@ -80,18 +80,13 @@ impl Bench {
         };
         let mut signature = [0; 2];
         device.file.read_exact_at(&mut signature, 1080).expect(path);
-        let budget = Some(&BUDGET);
+        let options = VolumeOptions {
+            budget: Some(&BUDGET),
+            ..VolumeOptions::default()
+        };
         let volume = if signature == [0x53, 0xef] {
-            let options = ext4::Options {
-                budget,
-                ..ext4::Options::default()
-            };
             ext4::mount(Box::new(device), options)
         } else {
-            let options = fat::Options {
-                budget,
-                ..fat::Options::default()
-            };
             fat::mount(Box::new(device), options)
         };
         Self {

@@ -28,6 +28,7 @@ pub mod fat;
 pub mod handles;
 pub mod memory;
 pub mod mounts;
+mod options;
 pub mod partition;
 pub mod path;
 pub mod tar;
@@ -36,9 +37,10 @@ pub mod volume;
 pub mod walk;
 
 pub use block::{Block, BlockError};
-pub use cache::{CacheBudget, CacheStatistics};
+pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
 pub use mounts::Mounts;
+pub use options::VolumeOptions;
 pub use volume::{
     Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Volume, Walk,
 };

@@ -5,6 +5,42 @@ use alloc::vec::Vec;
 
 use crate::{Error, path};
 
+/// What is mounted where, as `POINT=KIND:SOURCE[,ro]` says it; nothing is checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// Where.
+    pub point: &'a str,
+    /// The file system, if it is named.
+    pub kind: Option<&'a str>,
+    /// A disk, or whatever the file system wants.
+    pub source: &'a str,
+    /// Nothing is to be written.
+    pub read_only: bool,
+}
+
+impl<'a> Word<'a> {
+    /// Takes a word apart; `None` without `=`.
+    pub fn parse(word: &'a str) -> Option<Self> {
+        let (point, what) = word.split_once('=')?;
+        let (what, read_only) = match what.strip_suffix(",ro") {
+            Some(what) => (what, true),
+            None => (what, false),
+        };
+        let (kind, source) = match what.split_once(':') {
+            Some((kind, source)) => (Some(kind), source),
+            // The one kind that needs no source.
+            None if what == "memory" => (Some(what), ""),
+            None => (None, what),
+        };
+        Some(Self {
+            point,
+            kind,
+            source,
+            read_only,
+        })
+    }
+}
+
 /// A table of mount points. `V` is whatever stands for a volume: an index, a handle, a box.
 ///
 /// A path belongs to the longest mount point that it starts with, name by name.

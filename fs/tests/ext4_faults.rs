@@ -5,74 +5,26 @@
 mod common;
 
 use common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
-use common::{NEW, names, read_file, write_file};
+use common::operations::{self, fail, has_failed, operations, with_witness};
+use common::{EXT4, NEW, names, read_file, write_file};
 use fs::fake::Disk;
 use fs::{Error, OpenFlags, Volume};
 
-/// Operations of every kind; each may fail, none may panic.
-fn operations(volume: &mut dyn Volume) -> Result<(), Error> {
-    volume.mkdir("dir")?;
-    write_file(volume, "dir/a file", &[3; 30_000])?;
-    let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND;
-    let log = volume.open("log", flags)?;
-    let logged = (0..20).try_for_each(|_| volume.write_at(log, 0, &[4; 700]).map(|_| ()));
-    let synced = volume.sync_file(log);
-    volume.close(log)?;
-    logged.and(synced)?;
-    volume.rename("dir/a file", "renamed")?;
-    volume.rename("log", "renamed")?;
-    volume.link("renamed", "dir/linked")?;
-    volume.symlink("renamed", "dir/link")?;
-    read_file(volume, "renamed")?;
-    let file = volume.open("renamed", OpenFlags::WRITE)?;
-    let resized = volume
-        .truncate(file, 100)
-        .and_then(|()| volume.truncate(file, 50_000));
-    volume.close(file)?;
-    resized?;
-    volume.unlink("renamed")?;
-    volume.unlink("dir/linked")?;
-    volume.unlink("dir/link")?;
-    volume.rmdir("dir")?;
-    volume.sync()
-}
-
-/// A volume with a synced file, which no fault may touch.
-fn with_witness(image: &[u8]) -> Disk {
-    let disk = Disk::new(image.to_vec(), 512);
-    let mut volume = mount(&disk);
-    write_file(&mut *volume, "witness", &[9; 12_345]).unwrap();
-    drop(volume);
-    disk
-}
-
 fn check_witness(bytes: Vec<u8>, when: &str) {
-    let mut volume = mount(&Disk::new(bytes, 512));
-    let found = read_file(&mut *volume, "witness");
-    assert!(found.as_deref() == Ok(&[9; 12_345][..]), "{when}");
+    operations::check_witness(&EXT4, bytes, when);
 }
 
 #[test]
 fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
-    let before = with_witness(&mkfs(8 << 20, &["-b", "1024"])).bytes();
+    let before = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
     let (mut failed, mut unseen) = (0, 0);
     for kind in 0..3 {
         for nth in 1.. {
             let disk = Disk::new(before.clone(), 512);
             let mut volume = mount(&disk);
-            let countdown = Some(nth);
-            match kind {
-                0 => disk.state().fail_read = countdown,
-                1 => disk.state().fail_write = countdown,
-                _ => disk.state().fail_flush = countdown,
-            }
-            let result = operations(&mut *volume);
-            let used = {
-                let state = disk.state();
-                let left = state.fail_read.or(state.fail_write).or(state.fail_flush);
-                left.is_none()
-            };
-            if !used {
+            fail(&mut disk.state(), kind, nth);
+            let result = operations(&mut *volume, true);
+            if !has_failed(&disk.state()) {
                 break;
             }
             let when = format!("kind {kind}, request {nth}");
@@ -109,12 +61,12 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
 
 #[test]
 fn a_device_that_goes_away_gives_errors_and_no_panic() {
-    let disk = with_witness(&mkfs(8 << 20, &[]));
+    let disk = with_witness(&EXT4, &mkfs(8 << 20, &[]));
     let mut volume = mount(&disk);
     let flags = OpenFlags::READ | OpenFlags::WRITE;
     let file = volume.open("witness", flags).unwrap();
     disk.state().gone = true;
-    assert!(operations(&mut *volume).is_err());
+    assert!(operations(&mut *volume, true).is_err());
     assert_eq!(volume.read_at(file, 0, &mut [0; 12_000]), Err(Error::Io));
     assert!(volume.sync().is_err());
     let _ = volume.close(file);
@@ -166,7 +118,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         &["-b", "2048", "-O", "^extent,^64bit"],
     ];
     for args in volumes {
-        let disk = with_witness(&mkfs(10 << 20, args));
+        let disk = with_witness(&EXT4, &mkfs(10 << 20, args));
         let mut volume = mount(&disk);
         volume.mkdir("directory").unwrap();
         write_file(&mut *volume, "small", &[1; 10]).unwrap();
@@ -215,7 +167,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
 
 #[test]
 fn without_free_inodes_nothing_is_made_and_nothing_lost() {
-    let disk = with_witness(&mkfs(8 << 20, &["-N", "64"]));
+    let disk = with_witness(&EXT4, &mkfs(8 << 20, &["-N", "64"]));
     let mut volume = mount(&disk);
     let mut made = 0;
     let refused = loop {

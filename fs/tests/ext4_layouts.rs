@@ -6,6 +6,7 @@
 mod common;
 
 use common::ext4::{fsck, mkfs, mount};
+use common::recorder::writes;
 use common::{Image, NEW, run, write_file};
 use fs::Volume;
 use fs::fake::{Disk, Event};
@@ -103,23 +104,15 @@ fn at_flushes(start: &[u8], events: &[Event], every: usize) -> Vec<Vec<u8>> {
     let mut bytes = start.to_vec();
     let mut disks = Vec::new();
     let mut flushes = 0;
-    let apply = |bytes: &mut Vec<u8>, sector: u64, data: &[u8]| {
-        let at = sector as usize * 512;
-        bytes[at..at + data.len()].copy_from_slice(data);
-    };
     for event in events {
-        match event {
-            Event::Write(sector, data) => apply(&mut bytes, *sector, data),
-            Event::Batch(writes) => {
-                for (sector, data) in writes {
-                    apply(&mut bytes, *sector, data);
-                }
-            }
-            Event::Flush => {
-                flushes += 1;
-                if flushes % every == 0 {
-                    disks.push(bytes.clone());
-                }
+        for (sector, data) in writes(event) {
+            let at = sector as usize * 512;
+            bytes[at..at + data.len()].copy_from_slice(&data);
+        }
+        if *event == Event::Flush {
+            flushes += 1;
+            if flushes % every == 0 {
+                disks.push(bytes.clone());
             }
         }
     }

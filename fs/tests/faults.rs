@@ -3,80 +3,30 @@
 
 mod common;
 
-use common::{Image, NEW, fsck, mkfs, mount, read_file, run, write_file};
+use common::operations::{self, fail, has_failed, operations, with_witness};
+use common::{FAT, Image, NEW, fsck, mkfs, mount, run, write_file};
 use fs::fake::Disk;
 use fs::{BlockError, Error, OpenFlags, Volume};
-
-/// Operations of every kind; each may fail, none may panic.
-fn operations(volume: &mut dyn Volume) -> Result<(), Error> {
-    volume.mkdir("dir")?;
-    write_file(volume, "dir/a file with a long name", &[3; 30_000])?;
-    let log = volume.open(
-        "log",
-        OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::APPEND,
-    )?;
-    let logged = (0..20).try_for_each(|_| volume.write_at(log, 0, &[4; 700]).map(|_| ()));
-    let synced = volume.sync_file(log);
-    volume.close(log)?;
-    logged.and(synced)?;
-    volume.rename("dir/a file with a long name", "renamed")?;
-    volume.rename("log", "renamed")?;
-    read_file(volume, "renamed")?;
-    volume.space()?;
-    let file = volume.open("renamed", OpenFlags::WRITE)?;
-    let resized = volume
-        .truncate(file, 100)
-        .and_then(|()| volume.truncate(file, 50_000));
-    volume.close(file)?;
-    resized?;
-    volume.unlink("renamed")?;
-    volume.rmdir("dir")?;
-    volume.sync()
-}
-
-/// A volume with a synced file, which no fault may touch.
-fn with_witness(image: &[u8]) -> Disk {
-    let disk = Disk::new(image.to_vec(), 512);
-    let mut volume = mount(&disk);
-    write_file(&mut *volume, "witness", &[9; 12_345]).unwrap();
-    volume.sync().unwrap();
-    disk
-}
 
 fn check_witness(disk: &Disk, when: &str) {
     let image = Image::with(&disk.bytes());
     run("fsck.fat", &["-a", image.0.to_str().unwrap()]);
-    let mut volume = mount(&Disk::new(image.bytes(), 512));
-    let found = read_file(&mut *volume, "witness");
-    assert!(found.as_deref() == Ok(&[9; 12_345][..]), "{when}");
+    operations::check_witness(&FAT, image.bytes(), when);
 }
 
 #[test]
 fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
     let image = mkfs(1 << 20, &["-F", "12", "-s", "1"]);
-    let before = with_witness(&image).bytes();
+    let before = with_witness(&FAT, &image).bytes();
     let (mut failed, mut retried) = (0, 0);
     for kind in 0..3 {
         for nth in 1.. {
             let disk = Disk::new(before.clone(), 512);
             let mounted = fs::fat::mount(Box::new(disk.clone()), fs::fat::Options::default());
             let mut volume = mounted.unwrap();
-            let countdown = Some(nth);
-            match kind {
-                0 => disk.state().fail_read = countdown,
-                1 => disk.state().fail_write = countdown,
-                _ => disk.state().fail_flush = countdown,
-            }
-            let result = operations(&mut *volume);
-            let used = {
-                let state = disk.state();
-                state
-                    .fail_read
-                    .or(state.fail_write)
-                    .or(state.fail_flush)
-                    .is_none()
-            };
-            if !used {
+            fail(&mut disk.state(), kind, nth);
+            let result = operations(&mut *volume, false);
+            if !has_failed(&disk.state()) {
                 break;
             }
             // A failing write may be one that the cache tries again by itself.
@@ -98,13 +48,13 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
 
 #[test]
 fn a_device_that_goes_away_gives_errors_and_no_panic() {
-    let disk = with_witness(&mkfs(9 << 20, &["-F", "16", "-s", "2"]));
+    let disk = with_witness(&FAT, &mkfs(9 << 20, &["-F", "16", "-s", "2"]));
     let mut volume = mount(&disk);
     let file = volume
         .open("witness", OpenFlags::READ | OpenFlags::WRITE)
         .unwrap();
     disk.state().gone = true;
-    assert!(operations(&mut *volume).is_err());
+    assert!(operations(&mut *volume, false).is_err());
     assert_eq!(volume.read_at(file, 0, &mut [0; 12_000]), Err(Error::Io));
     assert_eq!(volume.sync(), Err(Error::Io));
     let _ = volume.close(file);
@@ -127,7 +77,7 @@ fn a_device_that_cannot_be_read_does_not_mount() {
 
 /// A volume with no free cluster, an empty directory in it, and a file that fills it.
 fn full_volume(args: &[&str], len: u64) -> (Disk, Box<dyn Volume>) {
-    let disk = with_witness(&mkfs(len, args));
+    let disk = with_witness(&FAT, &mkfs(len, args));
     let mut volume = mount(&disk);
     volume.mkdir("directory").unwrap();
     write_file(&mut *volume, "small", &[1; 10]).unwrap();

@@ -70,6 +70,7 @@ module Fs = Fs
 module Kv = Kv
 module Embedded = Embedded
 module Block = Block
+module Cache = Cache
 module Clock = Clock
 module Random = Random
 module Machine = Machine

@@ -466,6 +466,14 @@ Int soil_block_name(Int index,
                     Int len);
 
 /**
+ * Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read ahead, of the volume mounted at `point`;
+ * or with an empty `point` those of all volumes since the program started, and then the bytes that what was read takes and may take.
+ * The result is 0. Errors: `Not_found` if nothing is mounted there.
+ */
+Int soil_cache_statistics(Text point,
+                          Ints into);
+
+/**
  * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
  */
 Int soil_clock_monotonic_ns(void);

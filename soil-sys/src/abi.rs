@@ -25,6 +25,7 @@
 //! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
 
 mod blocks;
+mod cache;
 mod clock;
 mod descriptors;
 mod echo;
@@ -45,6 +46,7 @@ mod udp;
 mod zero_copy;
 
 pub use blocks::*;
+pub use cache::*;
 pub use clock::*;
 pub use descriptors::*;
 pub use echo::*;

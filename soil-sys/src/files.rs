@@ -3,6 +3,7 @@
 //! Jobs on one volume are done one after the other, in the order in which they came; one that finds everything in the caches, or on a
 //! disk that answers at once, is answered at once.
 
+pub mod cache;
 pub mod embedded;
 pub mod kinds;
 mod mounting;

@@ -174,16 +174,16 @@ def linux(context, disks, steps):
     return listings
 
 
-def expected(context, steps):
-    """What the steps leave in a directory of the host."""
+def expected(context, steps, show="sums", least=100):
+    """What the steps leave in a directory of the host, as `show` prints it; more than `least` lines each."""
     directory = context.path("host")
     os.mkdir(directory)
     program = executable(LINUX, "process")
     listings = []
     for step in steps:
-        output = context.run(program, f"{step}+sums", directory).stdout
+        output = context.run(program, f"{step}+{show}", directory).stdout
         listings.append(below(split(output.replace(directory, "/host"))[0], "host"))
-        assert len(listings[-1]) > 100 and listings[-1] not in listings[:-1], output
+        assert len(listings[-1]) > least and listings[-1] not in listings[:-1], output
     return listings
 
 
@@ -233,3 +233,28 @@ def linux_agrees(context):
 def linux_agrees_on_many(context):
     """More sizes of clusters, sectors and blocks, the process first."""
     agree(context, "process", MANY, boots=2)
+
+
+@test(limit=240)
+def linux_agrees_on_links(context):
+    """Hard and symbolic links that Soil made are Linux's, with what they say and the numbers of names; and the other way round."""
+    kinds = {"ext4_1k": ext4(1024), "ext4_4k": ext4(4096), "ext4_inode": ext4(4096, "-I", "128")}
+    disks = {name: (kind, context.path(name + ".img")) for name, (kind, _) in kinds.items()}
+    for name, (_, make) in kinds.items():
+        make(context, disks[name][1])
+    made, changed, back = expected(context, ["link:soil", "relink:soil+link:linux", "relink:linux"], show="links", least=7)
+
+    def all_same(listing, wanted, what):
+        for name, (kind, path) in disks.items():
+            same(wanted, below(listing, name), f"{name}, {what}")
+            check(context, kind, path, f"{name}, {what}")
+
+    all_same(soil(context, "q35", disks, "link:soil+links")[0], made, "made by Soil")
+    found, after = linux(context, disks, "links+relink:soil+link:linux+links")
+    for name in disks:
+        same(made, below(found, name), f"{name}, made by Soil, read by Linux")
+    all_same(after, changed, "changed by Linux")
+    found, after = soil(context, "process", disks, "links+relink:linux+links")
+    for name in disks:
+        same(changed, below(found, name), f"{name}, changed by Linux, read by Soil")
+    all_same(after, back, "changed by Soil")

@@ -37,6 +37,16 @@ def exchange(host, text):
     return answer
 
 
+def same_pages(context, url):
+    """Every page is as it is in the example's folder."""
+    for folder, _, names in os.walk(SITE):
+        for name in names:
+            path = os.path.join(folder, name)
+            got = context.path("got")
+            context.run("curl", "-fsS", "-m", "30", "-o", got, url + "/" + os.path.relpath(path, SITE))
+            context.run("cmp", path, got)
+
+
 @in_every_form(limit=90)
 def website(context, form):
     """Every page as it is on the disk, types, HEAD, 404, 405, keep-alive, a large file, bad requests."""
@@ -50,12 +60,7 @@ def website(context, form):
     def head(path, *options):
         return context.run("curl", "-sS", "-m", "30", "-o", "/dev/null", "-D", "-", *options, url + path).stdout
 
-    for folder, _, names in os.walk(SITE):
-        for name in names:
-            path = os.path.join(folder, name)
-            got = context.path("got")
-            context.run("curl", "-fsS", "-m", "30", "-o", got, url + "/" + os.path.relpath(path, SITE))
-            context.run("cmp", path, got)
+    same_pages(context, url)
     got = context.path("got")
     context.run("curl", "-fsS", "-m", "60", "-o", got, url + "/large.bin")
     with open(got, "rb") as file:
@@ -125,12 +130,7 @@ def serves_the_site(context, form, source):
     child = context.soil(program, form, tap=tap, options=options)
     child.wait_line("http://")
     url = f"http://{tap.guest}"
-    for folder, _, names in os.walk(SITE):
-        for name in names:
-            path = os.path.join(folder, name)
-            got = context.path("got")
-            context.run("curl", "-fsS", "-m", "30", "-o", got, url + "/" + os.path.relpath(path, SITE))
-            context.run("cmp", path, got)
+    same_pages(context, url)
     status = ["curl", "-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}"]
     for path, code in (("/docs/", "200"), ("/docs", "301"), ("/missing", "404"), ("/%2e%2e/secret", "400")):
         assert context.run(*status, url + path).stdout == code, path

@@ -1,5 +1,6 @@
 //! The values of `soil run`'s options: parsed once, checked once, with an error that names the remedy.
 
+use fs::mounts::Word;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -336,23 +337,20 @@ impl FromStr for Mount {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let Some((path, what)) = text.split_once('=') else {
+        let Some(word) = Word::parse(text) else {
             return invalid(MOUNT);
         };
+        let Word {
+            point: path,
+            kind,
+            source,
+            read_only,
+        } = word;
         if !path.starts_with('/') || text.contains(';') {
             return invalid(format!(
                 "'{path}' has to be an absolute path, and nothing may have a ';'"
             ));
         }
-        let (what, read_only) = match what.strip_suffix(",ro") {
-            Some(what) => (what, true),
-            None => (what, false),
-        };
-        let (kind, source) = match what.split_once(':') {
-            Some((kind, source)) => (Some(kind), source),
-            None if what == "memory" => (Some(what), ""),
-            None => (None, what),
-        };
         match kind {
             None | Some("fat" | "ext4" | "tar" | "host" | "memory") => {}
             Some("embed") => {

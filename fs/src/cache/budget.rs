@@ -10,10 +10,16 @@ use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 pub struct CacheBudget {
     limit: AtomicUsize,
     used: AtomicUsize,
-    dirty: AtomicUsize,
     volumes: AtomicUsize,
     /// A volume found nothing left and had nothing to replace.
     wanted: AtomicBool,
+    counters: CacheCounters,
+}
+
+/// What the cache of one volume has done, or those of all volumes together.
+#[derive(Debug, Default)]
+pub struct CacheCounters {
+    dirty: AtomicUsize,
     hits: AtomicU64,
     misses: AtomicU64,
     read_ahead: AtomicU64,
@@ -26,6 +32,13 @@ pub struct CacheStatistics {
     pub limit_bytes: usize,
     /// Bytes that they take.
     pub used_bytes: usize,
+    /// What they have done.
+    pub counts: CacheCounts,
+}
+
+/// What [`CacheCounters`] say at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct CacheCounts {
     /// Bytes that were written by the program and not yet given to a device.
     pub dirty_bytes: usize,
     /// Reads by file systems that needed no device.
@@ -42,12 +55,9 @@ impl CacheBudget {
         Self {
             limit: AtomicUsize::new(limit),
             used: AtomicUsize::new(0),
-            dirty: AtomicUsize::new(0),
             volumes: AtomicUsize::new(0),
             wanted: AtomicBool::new(false),
-            hits: AtomicU64::new(0),
-            misses: AtomicU64::new(0),
-            read_ahead: AtomicU64::new(0),
+            counters: CacheCounters::new(),
         }
     }
 
@@ -61,11 +71,13 @@ impl CacheBudget {
         CacheStatistics {
             limit_bytes: self.limit.load(Relaxed),
             used_bytes: self.used.load(Relaxed),
-            dirty_bytes: self.dirty.load(Relaxed),
-            hits: self.hits.load(Relaxed),
-            misses: self.misses.load(Relaxed),
-            read_ahead_bytes: self.read_ahead.load(Relaxed),
+            counts: self.counters.counts(),
         }
+    }
+
+    /// Those of all volumes.
+    pub(super) fn counters(&self) -> &CacheCounters {
+        &self.counters
     }
 
     pub(super) fn limit(&self) -> usize {
@@ -109,6 +121,36 @@ impl CacheBudget {
 
     pub(super) fn leave(&self) {
         self.volumes.fetch_sub(1, Relaxed);
+    }
+}
+
+impl CacheCounters {
+    /// Nothing done yet.
+    pub const fn new() -> Self {
+        Self {
+            dirty: AtomicUsize::new(0),
+            hits: AtomicU64::new(0),
+            misses: AtomicU64::new(0),
+            read_ahead: AtomicU64::new(0),
+        }
+    }
+
+    /// Begins again, for another volume; the last one's cache is gone.
+    pub fn reset(&self) {
+        self.dirty.store(0, Relaxed);
+        for counter in [&self.hits, &self.misses, &self.read_ahead] {
+            counter.store(0, Relaxed);
+        }
+    }
+
+    /// What they say.
+    pub fn counts(&self) -> CacheCounts {
+        CacheCounts {
+            dirty_bytes: self.dirty.load(Relaxed),
+            hits: self.hits.load(Relaxed),
+            misses: self.misses.load(Relaxed),
+            read_ahead_bytes: self.read_ahead.load(Relaxed),
+        }
     }
 
     pub(super) fn count(&self, hit: bool) {

@@ -21,13 +21,13 @@ mod tests;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-pub use budget::{CacheBudget, CacheStatistics};
+pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 use buffer::Buffer;
 use chunks::Chunks;
 use lines::{LINE, Lines, mask, runs};
 use stream::{Gather, ReadAhead};
 
-use crate::{Block, BlockError};
+use crate::{Block, BlockError, VolumeOptions};
 
 /// Lines fetched by one request when tables or directories are read in order.
 const FETCH: usize = 8;
@@ -77,8 +77,9 @@ pub(crate) struct Cache {
     chunks: Chunks,
     /// What is read now belongs to a file that is worth keeping.
     keep: bool,
-    budget: Option<&'static CacheBudget>,
-    /// Dirty bytes, as the budget was told.
+    /// This volume's counters, and those of all.
+    counters: [Option<&'static CacheCounters>; 2],
+    /// Dirty bytes, as the counters were told.
     told_dirty: usize,
     layout: Layout,
     flags: Vec<Flag>,
@@ -92,28 +93,23 @@ pub(crate) struct Cache {
 
 impl Cache {
     /// A cache of `cache_bytes` (at least 64 KiB) with buffers of `stream_bytes` for each of
-    /// reading ahead and gathering. The device's sector size must be a power of two from 512 to
-    /// 4096.
-    pub fn new(
-        device: Box<dyn Block + Send>,
-        cache_bytes: usize,
-        stream_bytes: usize,
-        budget: Option<&'static CacheBudget>,
-    ) -> Self {
+    /// reading ahead and gathering, as `options` say. The device's sector size must be a power of
+    /// two from 512 to 4096.
+    pub fn new(device: Box<dyn Block + Send>, options: &VolumeOptions) -> Self {
         let sector = device.sector_size();
         let sectors = device.sectors();
-        let stream_bytes = stream_bytes / LINE * LINE;
+        let stream_bytes = options.stream_bytes / LINE * LINE;
         Self {
             device,
             sector,
             sectors,
             per_line: (LINE / sector) as u64,
-            lines: Lines::new((cache_bytes / LINE).max(16)),
+            lines: Lines::new((options.cache_bytes / LINE).max(16)),
             ahead: ReadAhead::new(stream_bytes, sector),
             gather: Gather::new(stream_bytes),
-            chunks: Chunks::new(budget),
+            chunks: Chunks::new(options.budget),
             keep: false,
-            budget,
+            counters: [options.counters, options.budget.map(CacheBudget::counters)],
             told_dirty: 0,
             fetch: Buffer::default(),
             last_fetched: u64::MAX - 1,
@@ -188,17 +184,21 @@ impl Cache {
         self.keep = false;
     }
 
+    fn counters(&self) -> impl Iterator<Item = &'static CacheCounters> + use<> {
+        self.counters.into_iter().flatten()
+    }
+
     fn tell_dirty(&mut self) {
-        if let Some(budget) = self.budget {
-            let dirty = self.lines.dirty() * LINE + self.gather.data().len();
-            budget.set_dirty(self.told_dirty, dirty);
-            self.told_dirty = dirty;
+        let dirty = self.lines.dirty() * LINE + self.gather.data().len();
+        for counters in self.counters() {
+            counters.set_dirty(self.told_dirty, dirty);
         }
+        self.told_dirty = dirty;
     }
 
     fn count(&self, hit: bool) {
-        if let Some(budget) = self.budget {
-            budget.count(hit);
+        for counters in self.counters() {
+            counters.count(hit);
         }
     }
 
@@ -352,8 +352,8 @@ impl Cache {
                 self.gather.overlay(first, ahead, self.sector);
                 self.overlay_lines(first, window, ahead);
                 self.ahead.fill(buffer, first, window);
-                if let Some(budget) = self.budget {
-                    budget.count_ahead((window - count) * self.sector as u64);
+                for counters in self.counters() {
+                    counters.count_ahead((window - count) * self.sector as u64);
                 }
                 self.ahead.serve(first, rest, self.sector);
                 return Ok(());
@@ -600,8 +600,8 @@ impl Cache {
 
 impl Drop for Cache {
     fn drop(&mut self) {
-        if let Some(budget) = self.budget {
-            budget.set_dirty(self.told_dirty, 0);
+        for counters in self.counters() {
+            counters.set_dirty(self.told_dirty, 0);
         }
     }
 }

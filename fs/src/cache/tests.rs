@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use proptest::prelude::*;
 
 use super::{Cache, CacheBudget, Layout, Order};
-use crate::BlockError;
 use crate::fake::{Disk, Event};
+use crate::{BlockError, VolumeOptions};
 
 const SECTORS: u64 = 300;
 /// Tables before, directories and files after.
@@ -47,7 +47,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
 
 fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
-    let mut cache = Cache::new(Box::new(disk.clone()), 0, stream_bytes, Some(&BUDGET));
+    let options = VolumeOptions {
+        cache_bytes: 0,
+        stream_bytes,
+        budget: Some(&BUDGET),
+        ..VolumeOptions::default()
+    };
+    let mut cache = Cache::new(Box::new(disk.clone()), &options);
     let layout = Layout {
         tables_end: TABLES_END,
         data_start: TABLES_END,

@@ -25,40 +25,11 @@ use rsext4::disknode::Ext4Timestamp;
 use rsext4::runtime::{Event, JournalEvent, Observer};
 use spin::Mutex;
 
+pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
-use crate::{Block, CacheBudget, Clock, Error, MountError, Volume};
+use crate::{Block, Clock, Error, MountError, Volume};
 use device::Device;
 use volume::Ext4Volume;
-
-/// How an ext4 volume is mounted.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Never write to the device.
-    pub read_only: bool,
-    /// Where times come from; without one, what is written is dated 1970-01-01.
-    pub clock: Option<&'static Clock>,
-    /// Bytes for the cache of metadata and small transfers: at least 64 KiB.
-    pub cache_bytes: usize,
-    /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
-    /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
-    pub stream_bytes: usize,
-    /// Memory for what was read, shared with other volumes; without it only `cache_bytes` are kept.
-    pub budget: Option<&'static CacheBudget>,
-}
-
-impl Default for Options {
-    /// Writable, no clock, 1 MiB of cache and twice 256 KiB of stream buffers, all of it allocated
-    /// when first used.
-    fn default() -> Self {
-        Self {
-            read_only: false,
-            clock: None,
-            cache_bytes: 1 << 20,
-            stream_bytes: 256 << 10,
-            budget: None,
-        }
-    }
-}
 
 /// Mounts the ext4 file system on `device`, which is the whole disk or partition.
 ///
@@ -82,12 +53,7 @@ fn mount_volume(
     let writable = !read_only && !found.has_errors;
     let sector = device.sector_size();
     let sectors = device.sectors();
-    let mut cache = Cache::new(
-        device,
-        options.cache_bytes,
-        options.stream_bytes,
-        options.budget,
-    );
+    let mut cache = Cache::new(device, &options);
     let layout = Layout {
         journaled: true,
         ..Layout::default()

@@ -21,8 +21,9 @@ use hadris_fs::{DateTime, ErrorKind, MountOptions, NoClock};
 use hadris_storage::BlockSize;
 use spin::Mutex;
 
+pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
-use crate::{Block, CacheBudget, Clock, Error, MountError, Volume};
+use crate::{Block, Clock, Error, MountError, Volume};
 use device::Device;
 use probe::Content;
 use volume::FatVolume;
@@ -33,36 +34,6 @@ const CHAIN_POSITIONS: usize = 512;
 
 /// Names of one directory that are kept parsed: about 100 bytes each and the long names.
 const DIRECTORY_ENTRIES: usize = 128;
-
-/// How a FAT volume is mounted.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// Never write to the device.
-    pub read_only: bool,
-    /// Where times come from; without one, what is written is dated 1980-01-01.
-    pub clock: Option<&'static Clock>,
-    /// Bytes for the cache of tables, directories and small writes: at least 64 KiB.
-    pub cache_bytes: usize,
-    /// Bytes of each of two buffers, for reading ahead and for gathering small sequential writes;
-    /// 0 for none. A transfer of at least half of it goes straight to or from the caller's buffer.
-    pub stream_bytes: usize,
-    /// Memory for what was read, shared with other volumes; without it only `cache_bytes` are kept.
-    pub budget: Option<&'static CacheBudget>,
-}
-
-impl Default for Options {
-    /// Writable, no clock, 256 KiB of cache and twice 256 KiB of stream buffers, all of it
-    /// allocated when first used.
-    fn default() -> Self {
-        Self {
-            read_only: false,
-            clock: None,
-            cache_bytes: 256 << 10,
-            stream_bytes: 256 << 10,
-            budget: None,
-        }
-    }
-}
 
 /// Mounts the FAT file system on `device`, which is the whole disk.
 ///
@@ -99,12 +70,7 @@ fn mount_volume(
     }
     let blocks = device.sectors();
     let writable = !options.read_only && !device.read_only();
-    let cache = Arc::new(Mutex::new(Cache::new(
-        device,
-        options.cache_bytes,
-        options.stream_bytes,
-        options.budget,
-    )));
+    let cache = Arc::new(Mutex::new(Cache::new(device, &options)));
     let mut settings = MountOptions::new();
     if let Some(clock) = options.clock {
         settings = settings.with_clock(clock);

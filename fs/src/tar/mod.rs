@@ -13,26 +13,26 @@ use alloc::vec;
 
 use crate::cache::Cache;
 use crate::tree::{ReadOnly, Source, Tree};
-use crate::{Block, BlockError, Error, MountError, Volume};
+use crate::{Block, BlockError, Error, MountError, Volume, VolumeOptions};
 
 /// How a tar disk is mounted.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     /// Bytes of memory for names and places; a member takes some 100 and its path.
     pub index_bytes: usize,
-    /// Bytes for the cache of headers and small reads: at least 64 KiB.
-    pub cache_bytes: usize,
-    /// Bytes of the buffer for reading ahead.
-    pub stream_bytes: usize,
+    /// As for other volumes; nothing is ever written.
+    pub volume: VolumeOptions,
 }
 
 impl Default for Options {
-    /// 16 MiB of index, as far as names need it; 64 KiB of cache, 256 KiB for reading ahead.
+    /// 16 MiB of index, as far as names need it; 64 KiB of cache, since headers are read once.
     fn default() -> Self {
         Self {
             index_bytes: 16 << 20,
-            cache_bytes: 64 << 10,
-            stream_bytes: 256 << 10,
+            volume: VolumeOptions {
+                cache_bytes: 64 << 10,
+                ..VolumeOptions::default()
+            },
         }
     }
 }
@@ -57,7 +57,7 @@ impl Archive {
         let sector = device.sector_size();
         Self {
             size: device.sectors().saturating_mul(sector as u64),
-            cache: Cache::new(device, options.cache_bytes, options.stream_bytes, None),
+            cache: Cache::new(device, &options.volume),
             sector,
         }
     }
@@ -97,7 +97,10 @@ impl Source for Archive {
     }
 
     fn read(&mut self, file: &Member, offset: u64, buf: &mut [u8]) -> Result<(), Error> {
-        Ok(self.read_bytes(file.start + offset, buf)?)
+        self.cache.begin_reading(file.size);
+        let read = self.read_bytes(file.start + offset, buf);
+        self.cache.end_reading();
+        Ok(read?)
     }
 }
 

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{Options, mount};
 use crate::fake::Disk;
-use crate::{Error, Health, Kind, MountError, OpenFlags, Volume, Walk};
+use crate::{Error, Health, Kind, MountError, OpenFlags, Volume, VolumeOptions, Walk};
 
 const ARCHIVES: [(&str, &[u8]); 5] = [
     ("gnu", include_bytes!("../../tests/archives/gnu.tar")),
@@ -286,8 +286,12 @@ fn a_disk_that_fails_is_an_error() {
     for n in 1..4 {
         let disk = Disk::new(ARCHIVES[1].1.to_vec(), 512);
         disk.state().fail_read = Some(n);
-        let options = Options {
+        let volume = VolumeOptions {
             stream_bytes: 0,
+            ..Options::default().volume
+        };
+        let options = Options {
+            volume,
             ..Options::default()
         };
         let refused = mount(Box::new(disk), options).err().unwrap();
@@ -297,8 +301,11 @@ fn a_disk_that_fails_is_an_error() {
     let mut volume = mount(
         Box::new(disk.clone()),
         Options {
-            cache_bytes: 0,
-            stream_bytes: 0,
+            volume: VolumeOptions {
+                cache_bytes: 0,
+                stream_bytes: 0,
+                ..VolumeOptions::default()
+            },
             ..Options::default()
         },
     )

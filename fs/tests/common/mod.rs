@@ -2,6 +2,9 @@
 #![allow(dead_code, missing_docs)] // each test program uses its part
 
 pub mod ext4;
+pub mod model;
+pub mod operations;
+pub mod recorder;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use fs::fake::Disk;
 use fs::fat::{self, Options};
-use fs::{CacheBudget, Error, FileId, OpenFlags, Volume};
+use fs::{CacheBudget, Error, FileId, OpenFlags, Volume, VolumeOptions};
 
 /// A file that is removed at the end.
 pub struct Image(pub PathBuf);
@@ -97,6 +100,53 @@ pub fn mkfs_start(len: u64, start: u64, args: &[&str]) -> Vec<u8> {
         .read_to_end(&mut bytes)
         .unwrap();
     bytes
+}
+
+/// A file system as the tests use it.
+pub struct FileSystem {
+    pub mkfs: fn(u64, &[&str]) -> Vec<u8>,
+    pub mount_with: fn(&Disk, VolumeOptions) -> Box<dyn Volume>,
+    /// What is wrong with a disk that was unmounted.
+    pub fsck: fn(&[u8]) -> Result<(), String>,
+    /// The same for one that was synced and is mounted still.
+    pub fsck_mounted: fn(&[u8]) -> Result<(), String>,
+}
+
+impl FileSystem {
+    pub fn mount(&self, disk: &Disk) -> Box<dyn Volume> {
+        (self.mount_with)(disk, VolumeOptions::default())
+    }
+}
+
+pub const FAT: FileSystem = FileSystem {
+    mkfs,
+    mount_with,
+    fsck,
+    fsck_mounted: fsck,
+};
+
+pub const EXT4: FileSystem = FileSystem {
+    mkfs: ext4::mkfs,
+    mount_with: ext4::mount_with,
+    fsck: ext4::fsck,
+    fsck_mounted: |bytes| ext4::fsck_stopped(bytes).map(|_| ()),
+};
+
+/// A number that the environment may say.
+pub fn from_environment(name: &str, default: u64) -> u64 {
+    let asked = std::env::var(name).ok().and_then(|n| n.parse().ok());
+    asked.unwrap_or(default)
+}
+
+/// One line for a refusal, with these words in it.
+pub fn check_line(detail: &str, words: &[&str]) {
+    for word in words {
+        assert!(
+            detail.contains(word),
+            "\"{detail}\" should contain \"{word}\""
+        );
+    }
+    assert!(!detail.contains('\n'));
 }
 
 /// What `fsck.fat -n` finds wrong, if anything.

@@ -275,6 +275,28 @@ let against_model steps =
   D.close !d;
   ok && Fs.read_file path = !model
 
+let caches () =
+  let f = folder () ^ "/cached" in
+  let text = String.make 100_000 'c' in
+  Fs.write_file f text;
+  let written = Soil.Cache.volume f in
+  bool "something waits" true (written.dirty > 0);
+  bool "in the total" true ((Soil.Cache.total ()).dirty >= written.dirty);
+  Fs.sync_volume f;
+  int "nothing waits" 0 (Soil.Cache.volume f).dirty;
+  string "read" text (Fs.read_file f);
+  let once = Soil.Cache.volume f and all = Soil.Cache.total () in
+  string "read again" text (Fs.read_file f);
+  let twice = Soil.Cache.volume f in
+  bool "hits" true (twice.hits > once.hits);
+  int "no misses" once.misses twice.misses;
+  int "the total counts the same" (twice.hits - once.hits) ((Soil.Cache.total ()).hits - all.hits);
+  let { Soil.Cache.used; limit } = Soil.Cache.memory () in
+  bool "kept" true (used >= 100_000 && used <= limit);
+  Fs.write_file "/memory/cached" text;
+  bool "no disk, no cache" true
+    (Soil.Cache.volume "/memory" = { hits = 0; misses = 0; dirty = 0; read_ahead = 0 })
+
 let property =
   let cell =
     QCheck2.Test.make ~count:100 ~name:"a file is what a model says" gen_steps (fun steps ->
@@ -295,6 +317,7 @@ let () =
           test "names" names;
           test "many tasks" together;
           test "cancelled" cancelled;
+          test "caches" caches;
           property;
         ] );
       ("sectors", [ test "sectors" sectors ]);

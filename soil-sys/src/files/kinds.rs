@@ -3,25 +3,11 @@
 
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
-use ::fs::{Block, CacheBudget, Clock, MountError, Volume, ext4, fat, memory, tar};
+pub use ::fs::VolumeOptions as Options;
+use ::fs::{Block, MountError, Volume, ext4, fat, memory, tar};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
-
-/// How a volume is mounted.
-#[derive(Clone, Copy)]
-pub struct Options {
-    /// Nothing is written.
-    pub read_only: bool,
-    /// Bytes for what is read again and again.
-    pub cache_bytes: usize,
-    /// Bytes of each buffer for what is read or written in one go.
-    pub stream_bytes: usize,
-    /// Where times come from.
-    pub clock: &'static Clock,
-    /// The memory that all volumes share.
-    pub budget: &'static CacheBudget,
-}
 
 /// A disk for a file system.
 pub type Disk = Box<dyn Block + Send>;
@@ -53,32 +39,14 @@ pub const FAT: Kind = Kind {
     name: "fat",
     // Four times what has been seen (16 KiB, while it mounts; `fs/examples/stack.rs`).
     stack: 64 << 10,
-    mount: Mount::Disk(|disk, options| {
-        let options = fat::Options {
-            read_only: options.read_only,
-            clock: Some(options.clock),
-            cache_bytes: options.cache_bytes,
-            stream_bytes: options.stream_bytes,
-            budget: Some(options.budget),
-        };
-        fat::mount(disk, options)
-    }),
+    mount: Mount::Disk(|disk, options| fat::mount(disk, *options)),
 };
 
 /// ext4.
 pub const EXT4: Kind = Kind {
     name: "ext4",
     stack: 256 << 10,
-    mount: Mount::Disk(|disk, options| {
-        let options = ext4::Options {
-            read_only: options.read_only,
-            clock: Some(options.clock),
-            cache_bytes: options.cache_bytes,
-            stream_bytes: options.stream_bytes,
-            budget: Some(options.budget),
-        };
-        ext4::mount(disk, options)
-    }),
+    mount: Mount::Disk(|disk, options| ext4::mount(disk, *options)),
 };
 
 /// Tar archives.
@@ -87,8 +55,7 @@ pub const TAR: Kind = Kind {
     stack: 64 << 10,
     mount: Mount::Disk(|disk, options| {
         let options = tar::Options {
-            cache_bytes: options.cache_bytes,
-            stream_bytes: options.stream_bytes,
+            volume: *options,
             ..tar::Options::default()
         };
         tar::mount(disk, options)
@@ -104,7 +71,7 @@ pub const MEMORY: Kind = Kind {
             error: ::fs::Error::Invalid,
             detail: format!("\"{source}\" is no size such as 16M"),
         })?;
-        Ok(memory::new(limit, Some(options.clock)))
+        Ok(memory::new(limit, options.clock))
     }),
 };
 

@@ -1,6 +1,7 @@
 //! The words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
 
 use super::kinds;
+use ::fs::mounts::Word;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -25,17 +26,12 @@ impl Spec {
                 "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, with ,ro at its end to read only"
             )
         };
-        let (point, what) = word.split_once('=').ok_or_else(wrong)?;
-        let (what, read_only) = match what.strip_suffix(",ro") {
-            Some(what) => (what, true),
-            None => (what, false),
-        };
-        let (kind, source) = match what.split_once(':') {
-            Some((kind, source)) => (Some(kind), source),
-            // The one kind that needs no source.
-            None if what == "memory" => (Some(what), ""),
-            None => (None, what),
-        };
+        let Word {
+            point,
+            kind,
+            source,
+            read_only,
+        } = Word::parse(word).ok_or_else(wrong)?;
         if let Some(kind) = kind
             && !kinds::exists(kind)
         {

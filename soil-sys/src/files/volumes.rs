@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::ty::{IntsPiece, Piece};
-use ::fs::{BlockError, CacheBudget, Clock};
+use ::fs::{BlockError, CacheBudget, CacheCounts, CacheStatistics, Clock};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
@@ -166,6 +166,13 @@ impl Volume {
         }
     }
 
+    /// What its cache has done; nothing where it has none, or isn't mounted yet.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.disk
+            .map(|(_, port)| port.counters.counts())
+            .unwrap_or_default()
+    }
+
     /// Puts a job at the end of the queue.
     pub fn push(&mut self, job: Job) -> Result<(), Error> {
         self.queue.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
@@ -194,6 +201,11 @@ impl Volume {
     }
 }
 
+/// What the caches of all volumes hold and have done.
+pub fn cache_statistics() -> CacheStatistics {
+    CACHE.statistics()
+}
+
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
     rt.files.as_deref_mut()?.volumes.get_mut(index)
 }
@@ -217,8 +229,9 @@ fn options(read_only: bool) -> Options {
         read_only,
         cache_bytes,
         stream_bytes,
-        clock: &CLOCK,
-        budget: &CACHE,
+        clock: Some(&CLOCK),
+        budget: Some(&CACHE),
+        counters: None,
     }
 }
 

@@ -5,7 +5,7 @@ use super::kinds::{Kind, Mount, Options, find, probe};
 use super::work::{Value, Work, code, detail, perform};
 use crate::disks::Geometry;
 use crate::fiber::Context;
-use ::fs::{Block, BlockError, MountError, Volume, partition};
+use ::fs::{Block, BlockError, CacheCounters, MountError, Volume, partition};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -60,6 +60,8 @@ pub struct Port {
     context: OnceCell<Box<Context>>,
     geometry: Cell<Geometry>,
     wanted: Cell<Option<Wanted>>,
+    /// What the volume's cache has done.
+    pub counters: CacheCounters,
     /// Whoever waits for the job that is being done has given up.
     pub cancelled: Cell<bool>,
     work: Cell<Option<Work>>,
@@ -74,6 +76,7 @@ impl Port {
             context: OnceCell::new(),
             geometry: Cell::new(geometry),
             wanted: Cell::new(None),
+            counters: CacheCounters::new(),
             cancelled: Cell::new(false),
             work: Cell::new(None),
             event: Cell::new(None),
@@ -91,8 +94,10 @@ impl Port {
     }
 
     /// The next job mounts this, on such a disk; nothing is mounted.
-    pub fn prepare(&self, geometry: Geometry, wanted: Wanted) {
+    pub fn prepare(&'static self, geometry: Geometry, mut wanted: Wanted) {
         self.geometry.set(geometry);
+        self.counters.reset();
+        wanted.options.counters = Some(&self.counters);
         self.wanted.set(Some(wanted));
     }
 

@@ -10,6 +10,10 @@ type files = {
   truncate : string -> int -> unit;
   rename : string -> string -> unit;
   unlink : string -> unit;
+  link : string -> string -> unit;  (** A second name for a file. *)
+  symlink : string -> string -> unit;  (** What it says, and its path. *)
+  kind : string -> [ `Directory | `File of int | `Link of string ];
+      (** With the number of names, and what a symbolic link says. *)
 }
 
 let contents = Tree.contents
@@ -49,6 +53,62 @@ let change fs ~previous ~tag ~nth root =
     fs.unlink (below (Printf.sprintf "d/many/number %d of many" (nth + (n * 4))))
   done
 
+(* Hard and symbolic links, where the file system has them. The long one doesn't fit an inode. *)
+
+let links_of tag root = Printf.sprintf "%s/%s links" root tag
+
+let link fs ~tag root =
+  let path name = links_of tag root ^ "/" ^ name in
+  fs.mkdir (links_of tag root);
+  fs.mkdir (path "below");
+  fs.write (path "file") (contents 3);
+  fs.write (path "below/inside") (contents 4);
+  fs.link (path "file") (path "second");
+  fs.link (path "file") (path "below/third");
+  fs.symlink "file" (path "short");
+  fs.symlink (String.concat "" (List.init 100 (fun _ -> "./")) ^ "file") (path "long");
+  fs.symlink "below" (path "to a directory");
+  fs.symlink "nothing/there" (path "dangling");
+  fs.append (path "short") "written over a link"
+
+let relink fs ~previous root =
+  let path name = links_of previous root ^ "/" ^ name in
+  fs.append (path "second") previous;
+  fs.unlink (path "file");
+  fs.rename (path "below/third") (path "fourth");
+  fs.unlink (path "short");
+  fs.symlink "fourth" (path "short");
+  fs.append (path "short") previous;
+  fs.unlink (path "long");
+  fs.write (path "to a directory/new") (contents 5);
+  fs.rename (path "dangling") (path "below/dangling");
+  for n = 1 to 20 do
+    fs.link (path "second") (path (Printf.sprintf "name %d" n))
+  done
+
+(* As [Tree.sums] prints, for the directories of links: contents and number of names, and what
+   symbolic links say. *)
+let show_links fs ~list ~read root =
+  let rec show path =
+    List.iter
+      (fun (name, _) ->
+        let inside = path ^ "/" ^ name in
+        let line text number =
+          Printf.printf "%s %d %s\n" (Digest.to_hex (Digest.string text)) number inside
+        in
+        match fs.kind inside with
+        | `Directory ->
+            Printf.printf "directory %s\n" inside;
+            show inside
+        | `File names -> line (read inside) names
+        | `Link text -> line ("link to " ^ text) (String.length text))
+      (List.sort compare (list path))
+  in
+  List.iter
+    (fun (name, _) -> if String.ends_with ~suffix:" links" name then show (root ^ "/" ^ name))
+    (List.sort compare (list root));
+  flush stdout
+
 (* Arguments: steps with '+' between them, done one after the other; then the directories for which
    each is done. *)
 let main fs ~list ~read arguments =
@@ -57,6 +117,11 @@ let main fs ~list ~read arguments =
     match String.split_on_char ':' words with
     | [ "make" ] -> each (Tree.make ~mkdir:fs.mkdir ~write:fs.write)
     | [ "change"; previous; tag; nth ] -> each (change fs ~previous ~tag ~nth:(int_of_string nth))
+    | [ "link"; tag ] -> each (link fs ~tag)
+    | [ "relink"; previous ] -> each (relink fs ~previous)
+    | [ "links" ] ->
+        print_endline "sums";
+        each (show_links fs ~list ~read)
     | [ "sums" ] ->
         print_endline "sums";
         each (Tree.sums ~list ~read)

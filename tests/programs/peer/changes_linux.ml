@@ -24,6 +24,14 @@ let fs =
       truncate = Unix.truncate;
       rename = Unix.rename;
       unlink = Unix.unlink;
+      link = (fun path name -> Unix.link path name);
+      symlink = (fun target path -> Unix.symlink target path);
+      kind =
+        (fun path ->
+          match Unix.lstat path with
+          | { st_kind = S_DIR; _ } -> `Directory
+          | { st_kind = S_LNK; _ } -> `Link (Unix.readlink path)
+          | { st_nlink; _ } -> `File st_nlink);
     }
 
 let read path = In_channel.with_open_bin path In_channel.input_all
@@ -31,6 +39,6 @@ let read path = In_channel.with_open_bin path In_channel.input_all
 let list path =
   Sys.readdir path |> Array.to_list
   |> List.filter (( <> ) "lost+found")
-  |> List.map (fun name -> (name, Sys.is_directory (path ^ "/" ^ name)))
+  |> List.map (fun name -> (name, (Unix.lstat (path ^ "/" ^ name)).st_kind = S_DIR))
 
 let () = Changes.main fs ~list ~read Sys.argv

@@ -17,6 +17,14 @@ let fs =
       truncate = (fun path size -> Fs.with_file ~mode:Write path (fun d -> Fs.truncate d size));
       rename = Fs.rename;
       unlink = Fs.unlink;
+      link = Fs.link;
+      symlink = (fun target path -> Fs.symlink ~target path);
+      kind =
+        (fun path ->
+          match Fs.lstat path with
+          | { kind = Directory; _ } -> `Directory
+          | { kind = Symlink; _ } -> `Link (Fs.readlink path)
+          | { kind = File; links; _ } -> `File links);
     }
 
 let list path =

@@ -109,27 +109,17 @@ pub fn mount(
     mut device: Box<dyn Block + Send>,
     clock: Option<&'static fs::Clock>,
 ) -> Result<Box<dyn Volume>, String> {
-    let read_only = device.read_only();
+    let options = fs::VolumeOptions {
+        read_only: device.read_only(),
+        clock,
+        cache_bytes: 4 << 20,
+        stream_bytes: 1 << 20,
+        ..fs::VolumeOptions::default()
+    };
     let mounted = match content(&mut *device) {
         Content::Tar => fs::tar::mount(device, fs::tar::Options::default()),
-        Content::Known(FileSystem::Ext4) => {
-            let options = fs::ext4::Options {
-                read_only,
-                clock,
-                ..fs::ext4::Options::default()
-            };
-            fs::ext4::mount(device, options)
-        }
-        Content::Known(FileSystem::Fat) => {
-            let options = fs::fat::Options {
-                read_only,
-                clock,
-                cache_bytes: 4 << 20,
-                stream_bytes: 1 << 20,
-                ..fs::fat::Options::default()
-            };
-            fs::fat::mount(device, options)
-        }
+        Content::Known(FileSystem::Ext4) => fs::ext4::mount(device, options),
+        Content::Known(FileSystem::Fat) => fs::fat::mount(device, options),
     };
     mounted.map_err(|error| named(path, &error))
 }

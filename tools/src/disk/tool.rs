@@ -14,34 +14,19 @@ pub struct Tool {
     pub package: &'static str,
 }
 
-pub const MKFS_FAT: Tool = Tool {
-    name: "mkfs.fat",
-    package: "dosfstools",
-};
-pub const FSCK_FAT: Tool = Tool {
-    name: "fsck.fat",
-    package: "dosfstools",
-};
-pub const MKFS_EXT4: Tool = Tool {
-    name: "mkfs.ext4",
-    package: "e2fsprogs",
-};
-pub const E2FSCK: Tool = Tool {
-    name: "e2fsck",
-    package: "e2fsprogs",
-};
-pub const RESIZE2FS: Tool = Tool {
-    name: "resize2fs",
-    package: "e2fsprogs",
-};
-pub const SFDISK: Tool = Tool {
-    name: "sfdisk",
-    package: "fdisk",
-};
-pub const CP: Tool = Tool {
-    name: "cp",
-    package: "coreutils",
-};
+impl Tool {
+    const fn new(name: &'static str, package: &'static str) -> Self {
+        Self { name, package }
+    }
+}
+
+pub const MKFS_FAT: Tool = Tool::new("mkfs.fat", "dosfstools");
+pub const FSCK_FAT: Tool = Tool::new("fsck.fat", "dosfstools");
+pub const MKFS_EXT4: Tool = Tool::new("mkfs.ext4", "e2fsprogs");
+pub const E2FSCK: Tool = Tool::new("e2fsck", "e2fsprogs");
+pub const RESIZE2FS: Tool = Tool::new("resize2fs", "e2fsprogs");
+pub const SFDISK: Tool = Tool::new("sfdisk", "fdisk");
+pub const CP: Tool = Tool::new("cp", "coreutils");
 
 /// How a program ended.
 pub struct Outcome {

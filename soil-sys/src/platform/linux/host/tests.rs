@@ -37,10 +37,8 @@ impl Drop for Scratch {
 fn volume(path: &Path, read_only: bool) -> Box<dyn Volume> {
     let options = Options {
         read_only,
-        cache_bytes: 0,
-        budget: &NO_CACHE,
-        stream_bytes: 0,
-        clock: &CLOCK,
+        clock: Some(&CLOCK),
+        ..Options::default()
     };
     let Mount::Alone(mount) = HOST.mount else {
         panic!("a folder is on no disk")
@@ -73,8 +71,6 @@ fn names(volume: &mut dyn Volume, path: &str, at_a_time: usize) -> Vec<String> {
     names.sort();
     names
 }
-
-static NO_CACHE: ::fs::CacheBudget = ::fs::CacheBudget::new(0);
 
 #[test]
 fn what_is_written_is_in_the_folder() {
@@ -241,10 +237,8 @@ fn wrong_folders_are_refused_in_one_line() {
     for source in ["/no/such/folder", file.to_str().expect("UTF-8"), "a\0b"] {
         let options = Options {
             read_only: false,
-            cache_bytes: 0,
-            budget: &NO_CACHE,
-            stream_bytes: 0,
-            clock: &CLOCK,
+            clock: Some(&CLOCK),
+            ..Options::default()
         };
         let refused = super::mount(source, &options).err().expect("refused");
         assert!(!refused.detail.is_empty() && !refused.detail.contains('\n'));

@@ -1,0 +1,200 @@
+//! The writes of a workload in order, what was true at each sync, and disks that lost some of them.
+
+use std::collections::BTreeMap;
+
+use fs::fake::{Disk, Event};
+use fs::{OpenFlags, Volume};
+
+use super::{FileSystem, Random, write_file};
+
+/// Files and their contents.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// What was true of the volume when it was synced, and what happened afterwards.
+pub struct Epoch {
+    /// Events in the log when `sync` had returned.
+    pub synced_at: usize,
+    pub files: Files,
+    /// All the states that a file has had since, `None` for having been absent.
+    pub touched: BTreeMap<String, Vec<Option<Vec<u8>>>>,
+}
+
+pub struct Recorder {
+    pub disk: Disk,
+    pub volume: Box<dyn Volume>,
+    pub now: Files,
+    pub epochs: Vec<Epoch>,
+}
+
+impl Recorder {
+    fn new(file_system: &FileSystem, image: &[u8]) -> Self {
+        let disk = Disk::new(image.to_vec(), 512);
+        disk.state().log = Some(Vec::new());
+        let volume = file_system.mount(&disk);
+        let mut recorder = Self {
+            disk,
+            volume,
+            now: Files::new(),
+            epochs: Vec::new(),
+        };
+        recorder.sync();
+        recorder
+    }
+
+    /// What reached the disk, in order.
+    pub fn log(&self) -> Vec<Event> {
+        self.disk.state().log.clone().unwrap()
+    }
+
+    /// What was last synced before event `end`.
+    pub fn epoch(&self, end: usize) -> Option<&Epoch> {
+        let mut epochs = self.epochs.iter().rev();
+        epochs.find(|epoch| epoch.synced_at <= end)
+    }
+
+    fn touch(&mut self, path: &str) {
+        let state = self.now.get(path).cloned();
+        let epoch = self.epochs.last_mut().unwrap();
+        let states = epoch.touched.entry(path.to_string()).or_default();
+        states.push(state);
+    }
+
+    fn write(&mut self, path: &str, data: Vec<u8>) {
+        self.touch(path);
+        write_file(&mut *self.volume, path, &data).unwrap();
+        self.now.insert(path.to_string(), Vec::new());
+        self.touch(path);
+        self.now.insert(path.to_string(), data);
+        self.touch(path);
+    }
+
+    fn append(&mut self, path: &str, data: &[u8]) {
+        self.touch(path);
+        let flags = OpenFlags::WRITE | OpenFlags::APPEND;
+        let file = self.volume.open(path, flags).unwrap();
+        self.volume.write_at(file, 0, data).unwrap();
+        self.volume.close(file).unwrap();
+        self.now.get_mut(path).unwrap().extend_from_slice(data);
+        self.touch(path);
+    }
+
+    fn rename(&mut self, from: &str, to: &str) {
+        self.touch(from);
+        self.touch(to);
+        self.volume.rename(from, to).unwrap();
+        let data = self.now.remove(from).unwrap();
+        self.now.insert(to.to_string(), data);
+        self.touch(from);
+        self.touch(to);
+    }
+
+    fn unlink(&mut self, path: &str) {
+        self.touch(path);
+        self.volume.unlink(path).unwrap();
+        self.now.remove(path);
+        self.touch(path);
+    }
+
+    fn link(&mut self, from: &str, to: &str) {
+        self.touch(to);
+        self.volume.link(from, to).unwrap();
+        let data = self.now[from].clone();
+        self.now.insert(to.to_string(), data);
+        self.touch(to);
+    }
+
+    fn sync(&mut self) {
+        self.volume.sync().unwrap();
+        let synced_at = self.disk.state().log.as_ref().unwrap().len();
+        let files = self.now.clone();
+        self.epochs.push(Epoch {
+            synced_at,
+            files,
+            touched: BTreeMap::new(),
+        });
+    }
+}
+
+/// Something of everything, with syncs in between: files of `size` bytes at most, and with `posix`
+/// links and files that are removed while they are open.
+pub fn workload(
+    file_system: &FileSystem,
+    image: &[u8],
+    (seed, rounds, size): (u64, u64, u64),
+    posix: bool,
+) -> Recorder {
+    let mut r = Recorder::new(file_system, image);
+    let mut random = Random(seed);
+    r.volume.mkdir("d").unwrap();
+    for n in 0..rounds {
+        let name = |n: u64| format!("d/file number {n}.txt");
+        let len = random.below(size) as usize;
+        r.write(&name(n), random.bytes(len));
+        if random.below(2) == 0 {
+            r.sync();
+        }
+        let data = random.bytes((random.0 % (size / 4)) as usize);
+        r.append(&name(n), &data);
+        // The way to replace a file: write another, sync, rename.
+        r.write("d/new", random.bytes(len / 2 + 1));
+        r.sync();
+        r.rename("d/new", "d/current");
+        if n > 2 && random.below(3) == 0 {
+            // Open while it goes: an orphan for some time.
+            let open = posix.then(|| r.volume.open(&name(n - 2), OpenFlags::READ).unwrap());
+            r.unlink(&name(n - 2));
+            if let Some(open) = open {
+                r.sync();
+                r.volume.close(open).unwrap();
+            }
+        }
+        if n > 3 && n % 4 == 0 && r.now.contains_key(&name(n - 3)) {
+            r.rename(&name(n - 3), &format!("moved {n}"));
+            if posix {
+                r.link(&format!("moved {n}"), &format!("d/linked {n}"));
+            }
+        }
+        if posix && n % 3 == 0 {
+            r.volume.mkdir(&format!("d/directory {n}")).unwrap();
+        }
+        if random.below(3) == 0 {
+            r.sync();
+        }
+    }
+    r.sync();
+    r
+}
+
+/// The disk after the first `end` events, with each of the writes since the last flush kept or lost
+/// by chance if `losing`, and else all there.
+pub fn cut(image: &[u8], log: &[Event], end: usize, losing: Option<&mut Random>) -> Vec<u8> {
+    let flushed = log[..end]
+        .iter()
+        .rposition(|event| *event == Event::Flush)
+        .unwrap_or(0);
+    let mut bytes = image.to_vec();
+    let mut losing = losing;
+    for (n, event) in log[..end].iter().enumerate() {
+        let writes = writes(event);
+        for (first, data) in writes {
+            // Devices write sectors whole, and nothing larger.
+            for (at, sector) in data.chunks(512).enumerate() {
+                let kept = n < flushed || losing.as_mut().is_none_or(|random| random.below(2) == 0);
+                if kept {
+                    let at = (first as usize + at) * 512;
+                    bytes[at..at + 512].copy_from_slice(sector);
+                }
+            }
+        }
+    }
+    bytes
+}
+
+/// The single writes of an event.
+pub fn writes(event: &Event) -> Vec<(u64, Vec<u8>)> {
+    match event {
+        Event::Write(first, data) => vec![(*first, data.clone())],
+        Event::Batch(writes) => writes.clone(),
+        Event::Flush => Vec::new(),
+    }
+}

@@ -1,0 +1,172 @@
+"""Power cuts under `Soil.Kv` on ext4: QEMU records every write and flush of an image, and the disk is looked at as each prefix of them left it.
+
+A value that was replaced is the old or the new one, whole; once `set` or `rename` has returned, it is the new one. How far the program had
+come is told by the writes themselves: each value has its number in every line, and the next begins after the last has returned.
+"""
+
+import hashlib
+import os
+import random
+import re
+import struct
+import sys
+
+from harness.context import ROOT, executable, outcome
+from harness.runner import test
+
+PROGRAM = "tests/programs/storage/kv_work.exe"
+MIB = 1 << 20
+SECTOR = 512
+FLUSH, FUA = 1, 2
+STAMP = re.compile(rb"(set|moved) (\d{10})\n")
+
+
+def value(kind, number):
+    """What kv_work.ml gives its key; nothing before the first."""
+    return f"{kind} {number:010}\n".encode() * (1 + number * 977 % 700) if number else None
+
+
+def fresh(context, path, *options):
+    with open(path, "wb") as file:
+        file.truncate(24 * MIB)
+    context.run("mkfs.ext4", "-q", "-b", "4096", *(options or ("-J", "size=4")), path)
+
+
+def recorded(context, disk, log, steps):
+    """Runs the image on `disk`, its writes going to `log`."""
+    sys.path.insert(0, os.path.join(ROOT, "bench"))
+    import qemu
+
+    command = qemu.soil(executable(PROGRAM, "microvm"), ["set", str(steps)], disk=disk, environment=["SOIL_MOUNT=/data=ext4:data"])
+    at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
+    raw = f"driver=raw,file.driver=file,file.filename={disk}"
+    files = f"file.{raw.replace(',', ',file.')},log.driver=file,log.filename={log},log-sector-size={SECTOR}"
+    command[at - 1 : at + 1] = ["-blockdev", f"driver=blklogwrites,node-name=d0,{files}"]
+    with open(log, "wb"):
+        pass
+    status, output = outcome(context.child(command), context)
+    assert "done" in output, (status, output)
+
+
+def entries(log):
+    """The requests in QEMU's record: (byte, data), or None for a flush."""
+    with open(log, "rb") as file:
+        magic, version, count, unit = struct.unpack("<QQQI", file.read(28))
+        assert (magic, version, unit) == (0x6A736677736872, 1, SECTOR), (magic, version, unit)
+        file.seek(unit)
+        for _ in range(count):
+            sector, sectors, flags, _ = struct.unpack("<4Q", file.read(unit)[:32])
+            data = file.read(sectors * unit)
+            if flags & FLUSH:
+                yield None
+            if sectors:
+                yield sector * unit, data
+            if flags & FUA:
+                yield None
+
+
+def stored(context, disk):
+    """The two values on a disk, by debugfs."""
+    found = []
+    for name in ("value", "moved"):
+        path = context.path(name)
+        if os.path.exists(path):
+            os.unlink(path)
+        context.run("debugfs", "-R", f"dump /store/{name} {path}", disk)
+        with open(path, "rb") if os.path.exists(path) else open(os.devnull, "rb") as file:
+            found.append(file.read() or None)
+    return found
+
+
+def replayed_by_soil(context, disk):
+    """The same, as Soil's own store has them after its own replay."""
+    options = ["--disk", f"data={disk}", "--mount", "/data=ext4:data"]
+    status, output = outcome(context.soil(PROGRAM, "process", "get", options=options), context)
+    assert status == 0, output
+    context.run("e2fsck", "-fn", disk)
+    found = dict(line.split(" ", 1) for line in output.splitlines() if line[:5] in ("value", "moved"))
+    numbers = range(1, 1000)
+    kinds = {"value": "set", "moved": "moved"}
+    known = {hashlib.md5(value(kind, number)).hexdigest(): (kind, number) for kind in kinds.values() for number in numbers}
+    return [known.get(found.get(key)) and value(*known[found[key]]) for key in kinds]
+
+
+def check(found, begun, what):
+    """`begun`: the number of the newest value of each kind of which something was written."""
+    last = max(begun.values())
+    # The value of a step is set before the other one of it begins.
+    allowed = {"set": {last} if begun["moved"] == last else {last - 1, last}, "moved": {last - 1, last}}
+    for (kind, numbers), data in zip(allowed.items(), found):
+        assert data in [value(kind, max(number, 0)) for number in numbers], (
+            f"{what}: step {last} had begun, and {kind} is {data and (len(data), data[:20])}, not one of {sorted(numbers)}"
+        )
+
+
+def cut(context, steps, losses, journal=True):
+    """The disk after each prefix, and `losses` times after the loss of some of the writes since the last flush; without a journal after all repairs."""
+    rng = random.Random(steps)
+    start, disk, log = context.path("start.img"), context.path("disk.img"), context.path("writes.log")
+    fresh(context, start, *(() if journal else ("-O", "^has_journal")))
+    context.run("cp", "--sparse=always", start, disk)
+    recorded(context, disk, log, steps)
+    with open(start, "rb") as file:
+        safe = bytearray(file.read())
+    pending, begun, cuts = [], {"set": 0, "moved": 0}, 0
+
+    def look(kept):
+        nonlocal cuts
+        cuts += 1
+        image = bytearray(safe)
+        for at, data in kept:
+            image[at : at + len(data)] = data
+        with open(disk, "wb") as file:
+            file.write(image)
+        if journal and cuts % 20 == 1:
+            check(replayed_by_soil(context, disk), begun, f"cut {cuts}, replayed by Soil")
+            with open(disk, "wb") as file:
+                file.write(image)
+        if journal:
+            context.run("e2fsck", "-E", "journal_only", "-y", disk, check=False)
+            context.run("e2fsck", "-fn", disk)
+        else:
+            context.run("e2fsck", "-fy", disk, check=False)
+        check(stored(context, disk), begun, f"cut {cuts}")
+
+    for entry in entries(log):
+        if entry is None:
+            for at, data in pending:
+                safe[at : at + len(data)] = data
+            pending = []
+            continue
+        pending.append(entry)
+        for kind, number in STAMP.findall(entry[1]):
+            begun[kind.decode()] = max(begun[kind.decode()], int(number))
+        # The store's own directory has to be there, which the first step's value tells.
+        if begun["set"]:
+            look(pending)
+            for _ in range(losses):
+                look([write for write in pending if rng.random() < 0.5])
+    assert max(begun.values()) == steps and cuts > 20 * steps, (begun, cuts)
+
+
+@test(limit=180)
+def kv_power_cuts(context):
+    """Some 300 cuts: old or new, and nothing lost that had returned."""
+    cut(context, 12, 1)
+
+
+@test(limit=1200, long=True)
+def kv_power_cuts_often(context):
+    """Thousands of cuts."""
+    cut(context, 100, 3)
+
+
+@test(limit=180)
+def kv_without_a_journal(context):
+    """The control: without the journal the same cuts lose values, even after all of e2fsck's repairs."""
+    try:
+        cut(context, 12, 2, journal=False)
+    except AssertionError as found:
+        assert "had begun" in str(found), found
+        return
+    raise AssertionError("without a journal nothing was found wrong, so the test sees nothing")
