@@ -28,6 +28,7 @@ mod inspect;
 mod ip;
 mod link;
 mod loopback;
+mod marking;
 mod shared;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
@@ -49,5 +50,5 @@ pub use link::{
 };
 pub use stack::{InterfaceId, Kind, Progress, Readiness, RouteInfo, Stack};
 pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};
-pub use tcp::{Lease, TcpCounters};
+pub use tcp::{ConnectOptions, Lease, TcpCounters};
 pub use udp::Received;

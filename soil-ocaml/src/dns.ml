@@ -1,4 +1,5 @@
-let lookup ?(family = `Any) name = Lookup.addresses family name
+let lookup ?timeout ?(family = `Any) name =
+  Deadline.within timeout (fun () -> Lookup.addresses family name)
 
 type data =
   | Address of Address.t
@@ -31,10 +32,10 @@ let data_of kind data =
       let target = String.sub data 6 (String.length data - 6) in
       Service { priority = number 0; weight = number 2; port = number 4; target }
 
-let records kind name =
+let records ?timeout kind name =
   let results = Pool.create room in
   let submit token = Soil_raw_records.dns_query name (number kind) results room token in
-  let n = Lookup.ask name submit in
+  let n = Deadline.within timeout (fun () -> Lookup.ask name submit) in
   let bytes = Bytes.create n in
   Pool.to_bytes results 0 bytes 0 n;
   let rec read at =
@@ -61,13 +62,13 @@ let reverse_name address =
     in
     List.fold_left add "ip6.arpa" bytes
 
-let reverse address =
+let reverse ?timeout address =
   let name = function { data = Name name; _ } -> Some name | _ -> None in
-  List.filter_map name (records Ptr (reverse_name address))
+  List.filter_map name (records ?timeout Ptr (reverse_name address))
 
-let texts name =
+let texts ?timeout name =
   let text = function { data = Text strings; _ } -> Some (String.concat "" strings) | _ -> None in
-  List.filter_map text (records Txt name)
+  List.filter_map text (records ?timeout Txt name)
 
 (* RFC 2782: of those with the same priority, each is chosen with a probability in proportion to its
    weight, and those with weight 0 hardly ever before others. *)
@@ -84,13 +85,13 @@ let rec by_weight draw = function
       in
       choose 0 [] services
 
-let services name =
+let services ?timeout name =
   let service = function
     | { data = Service { priority; weight; port; target }; _ } when target <> "" ->
         Some (priority, (weight, (target, port)))
     | _ -> None
   in
-  let all = List.filter_map service (records Srv name) in
+  let all = List.filter_map service (records ?timeout Srv name) in
   let all = List.stable_sort (fun (_, (a, _)) (_, (b, _)) -> compare a b) all in
   let priorities = List.sort_uniq compare (List.map fst all) in
   let of_priority p = List.filter_map (fun (q, s) -> if p = q then Some s else None) all in

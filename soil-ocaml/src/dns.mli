@@ -2,13 +2,13 @@
 
     Name servers are those of [SOIL_DNS], else those that DHCP gave. *)
 
-val lookup : ?family:[ `Any | `V4 | `V6 ] -> string -> Net.address list
+val lookup : ?timeout:float -> ?family:[ `Any | `V4 | `V6 ] -> string -> Net.address list
 (** [lookup name] is the addresses of [name] of the given family (default: [`Any]), at least one, in
     the order in which they should be tried. A name that is an address is itself; ["localhost"] is
-    the loopback. Waits: for the network to be up, and for the answer, with the resolver's own
-    limits of time. Raises {!Soil.exception-Error} with [No_such_host] if there is no such name or
-    it has no address of the family, [Name_server_failure], [Timed_out] or [No_network]. Raises
-    [Invalid_argument] if [name] can't be a name of a host
+    the loopback. Waits: for the network to be up, and for the answer, for at most [timeout] seconds
+    (default: the resolver's own limits of time). Raises {!Soil.exception-Error} with [No_such_host]
+    if there is no such name or it has no address of the family, [Name_server_failure], [Timed_out]
+    or [No_network]. Raises [Invalid_argument] if [name] can't be a name of a host
     ({{:https://www.rfc-editor.org/rfc/rfc1035}RFC 1035}). *)
 
 (** {1:records Other records}
@@ -30,19 +30,19 @@ type record = { ttl : int;  (** How much longer it holds, in seconds. *) data : 
 
 type kind = A | Aaaa | Cname | Ptr | Srv | Txt  (** The type for types of records. *)
 
-val records : kind -> string -> record list
+val records : ?timeout:float -> kind -> string -> record list
 (** [records kind name] is the records of type [kind] of [name], at least one; aliases are followed.
 *)
 
-val services : string -> (string * int) list
+val services : ?timeout:float -> string -> (string * int) list
 (** [services name] is the hosts and ports of the service called [name], such as
     ["_imap._tcp.example.org"], in the order in which to try them: by priority, and at random by
     weight. *)
 
-val texts : string -> string list
+val texts : ?timeout:float -> string -> string list
 (** [texts name] is the texts of [name], the strings of each in one. *)
 
-val reverse : Net.address -> string list
+val reverse : ?timeout:float -> Net.address -> string list
 (** [reverse a] is the names that the owner of [a] gives to it. *)
 
 val reverse_name : Net.address -> string

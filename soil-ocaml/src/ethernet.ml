@@ -23,7 +23,7 @@ let open_ ?(interface = 0) ethertype =
   Descriptor.make ~path:subject io Ethernet
     (Failure.check ~operation:"ethernet open" ~subject handle)
 
-let send (d : Descriptor.t) ~destination b off len =
+let send ?timeout (d : Descriptor.t) ~destination b off len =
   Descriptor.need Ethernet d "send";
   Descriptor.check_bytes "Ethernet.send" b off len;
   let destination = mac_of_string destination in
@@ -34,11 +34,11 @@ let send (d : Descriptor.t) ~destination b off len =
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
   in
-  go ()
+  Deadline.within timeout go
 
 type frame = { length : int; source : string; destination : string }
 
-let receive (d : Descriptor.t) b off len =
+let receive ?timeout (d : Descriptor.t) b off len =
   Descriptor.need Ethernet d "receive";
   Descriptor.check_bytes "Ethernet.receive" b off len;
   let addresses = Bytes.create 12 in
@@ -51,6 +51,6 @@ let receive (d : Descriptor.t) b off len =
       Descriptor.retry d "receive" Soil_raw.park_read n;
       go ())
   in
-  let length = go () in
+  let length = Deadline.within timeout go in
   let address at = mac_to_string (Bytes.sub_string addresses at 6) in
   { length; source = address 0; destination = address 6 }

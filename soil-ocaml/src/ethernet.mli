@@ -13,10 +13,11 @@ val open_ : ?interface:int -> int -> File_descriptor.t
 val broadcast : string
 (** [broadcast] is the address of all on the link. *)
 
-val send : File_descriptor.t -> destination:string -> bytes -> int -> int -> unit
+val send : ?timeout:float -> File_descriptor.t -> destination:string -> bytes -> int -> int -> unit
 (** [send d ~destination b off len] sends the [len] bytes of [b] from [off] in one frame. Waits
-    while the queue is full. Raises {!Soil.exception-Error} with [Message_too_long]. Raises
-    [Invalid_argument] if [destination] isn't an address. *)
+    while the queue is full, for at most [timeout] seconds (default: no limit). Raises
+    {!Soil.exception-Error} with [Message_too_long] or [Timed_out]. Raises [Invalid_argument] if
+    [destination] isn't an address. *)
 
 type frame = {
   length : int;  (** Bytes of the payload that were stored. *)
@@ -25,6 +26,8 @@ type frame = {
 }
 (** The type for what is known of a frame that was received. *)
 
-val receive : File_descriptor.t -> bytes -> int -> int -> frame
-(** [receive d b off len] waits for a frame and stores the first [len] bytes of its payload in [b]
-    from [off]. What doesn't fit is lost; short payloads come with their padding. *)
+val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> frame
+(** [receive d b off len] waits for a frame, for at most [timeout] seconds (default: no limit; after
+    them it raises {!Soil.exception-Error} with [Timed_out]), and stores the first [len] bytes of
+    its payload in [b] from [off]. What doesn't fit is lost; short payloads come with their padding.
+*)

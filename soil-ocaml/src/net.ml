@@ -70,9 +70,10 @@ let interfaces () =
   let description i = Text.fetch check (Soil_raw_net.net_interface i) in
   List.init (check (Soil_raw_net.net_interfaces ())) (fun i -> interface_of_string (description i))
 
-let wait_up () =
-  ignore
-    (Scheduler.operation ~operation:"network" ~subject:"" (fun token -> Soil_raw_net.net_up token))
+let wait_up ?timeout () =
+  let submit token = Soil_raw_net.net_up token in
+  let wait () = ignore (Scheduler.operation ~operation:"network" ~subject:"" submit) in
+  Deadline.within timeout wait
 
 type connection = {
   protocol : [ `Tcp | `Udp ];

@@ -80,10 +80,11 @@ val interfaces : unit -> interface list
 (** [interfaces ()] is the machine's interfaces in the order of their discovery, without the
     loopback. Doesn't wait, so DHCP may not have finished; see {!wait_up}. *)
 
-val wait_up : unit -> unit
-(** [wait_up ()] waits until an interface has an address. Connecting, lookups and the like wait for
-    it by themselves. Raises {!Soil.exception-Error} with [No_network], and a detail that says what
-    is missing, if there is no interface or DHCP doesn't answer in time. *)
+val wait_up : ?timeout:float -> unit -> unit
+(** [wait_up ()] waits until an interface has an address, for at most [timeout] seconds (default: as
+    long as DHCP is given). Connecting, lookups and the like wait for it by themselves. Raises
+    {!Soil.exception-Error} with [Timed_out], or with [No_network], and a detail that says what is
+    missing, if there is no interface or DHCP doesn't answer in time. *)
 
 (** {1:sight Sight}
 

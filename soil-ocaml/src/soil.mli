@@ -60,6 +60,7 @@ module File_descriptor = File_descriptor
 module Tcp = Tcp
 module Udp = Udp
 module Zero_copy = Zero_copy
+module Urgent = Urgent
 module Icmp = Icmp
 module Routing = Routing
 module Ethernet = Ethernet

@@ -86,7 +86,7 @@ let error_of_code = function
   | _ -> None
 (** [error_of_code n] is the error that the result [-n] stands for. *)
 
-let abi = 2
+let abi = 3
 (** The number of this interface: it changes with every incompatible change, and OCaml checks it at start. *)
 
 let pending = -1000
@@ -124,6 +124,12 @@ let option_send_buffer = 5
 
 let option_receive_buffer = 6
 (** [soil_tcp_set]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows). *)
+
+let mark_hop_limit = 0
+(** [soil_net_mark]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual. *)
+
+let mark_dscp = 1
+(** [soil_net_mark]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3). *)
 
 let kind_console = 0
 (** [soil_fd_kind]: the console. *)

@@ -74,10 +74,20 @@ external tcp_accept :
 
 external tcp_connect :
   string ->
+  (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_connect"
 [@@noalloc]
-(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. Errors: [No_network], [Unreachable], [Too_many_open]. *)
+(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. [marking]: the hop limit in bits 0 to 7 and the DSCP in bits 8 to 13, as with [soil_net_mark], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17: 0 as configured, 1 no, 2 yes. Errors: [No_network], [Unreachable], [Too_many_open]. *)
+
+external net_mark :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_net_mark"
+[@@noalloc]
+(** Chooses the hop limit or the DSCP, one of [MARK_*], of what a connection or UDP socket sends from now on; of a listener: for its answers and for the connections that it establishes from now on. Errors: [Invalid] (no such value), [Wrong_kind]. *)
 
 external tcp_connected :
   (int[@untagged]) ->

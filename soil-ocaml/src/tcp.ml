@@ -16,14 +16,17 @@ let connection_io = Descriptor.stream_io describe_connection
 (* A listener's address as asked for, which is known also after it was closed. *)
 let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
 
-let listen ?(backlog = 1024) ?(address = Address.any) ~port () =
+let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ~port () =
   Address.check_port "Soil.Tcp.listen" port;
   if backlog < 1 || backlog > 65535 then invalid_arg "Soil.Tcp.listen: backlog out of range";
+  Marking.given hop_limit dscp;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let handle = Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog in
   let handle = Failure.check ~operation:"tcp listen" ~subject handle in
-  Descriptor.make ~path:subject listener_io Listener handle
+  let l = Descriptor.make ~path:subject listener_io Listener handle in
+  Marking.apply hop_limit dscp l;
+  l
 
 let rec accept_next (l : Descriptor.t) =
   Descriptor.need Listener l "accept";
@@ -35,8 +38,7 @@ let rec accept_next (l : Descriptor.t) =
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)
 
-let within timeout f = match timeout with None -> f () | Some s -> Task.timeout s f
-let accept ?timeout l = within timeout (fun () -> accept_next l)
+let accept ?timeout l = Deadline.within timeout (fun () -> accept_next l)
 
 let endpoint_of operation raw d =
   match raw d with Ok e -> e | Error result -> Descriptor.fail d operation result
@@ -94,6 +96,8 @@ let set_size name d option n =
 
 let set_send_buffer d n = set_size "set_send_buffer" d Soil_raw.option_send_buffer n
 let set_receive_buffer d n = set_size "set_receive_buffer" d Soil_raw.option_receive_buffer n
+let set_hop_limit = Marking.set_hop_limit
+let set_dscp = Marking.set_dscp
 
 type info = {
   rtt : float;
@@ -148,7 +152,7 @@ let rec finish_connecting (d : Descriptor.t) subject =
     finish_connecting d subject)
   else ignore (Failure.check ~operation:connect_operation ~subject result)
 
-let connect_for_ever endpoint =
+let connect_for_ever marking endpoint =
   let subject = Address.endpoint_to_string endpoint in
   if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
   (* The loopback is there without any device. *)
@@ -156,7 +160,7 @@ let connect_for_ever endpoint =
     ignore
       (Scheduler.operation ~operation:connect_operation ~subject (fun token ->
            Soil_raw_net.net_up token));
-  let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) in
+  let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) marking in
   let handle = Failure.check ~operation:connect_operation ~subject handle in
   let d = Descriptor.make connection_io Tcp handle in
   match finish_connecting d subject with
@@ -167,9 +171,11 @@ let connect_for_ever endpoint =
       Failure.raise_with_backtrace e backtrace
 
 let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congestion ?send_buffer
-    ?receive_buffer endpoint =
+    ?receive_buffer ?hop_limit ?dscp ?ecn endpoint =
   let apply set d = function None -> () | Some v -> set d v in
-  let d = within timeout (fun () -> connect_for_ever endpoint) in
+  (* What the SYN is sent with. *)
+  let marking = Marking.word hop_limit dscp ecn in
+  let d = Deadline.within timeout (fun () -> connect_for_ever marking endpoint) in
   match
     apply set_nodelay d nodelay;
     if interval <> None then keepalive d interval;
@@ -186,15 +192,15 @@ let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congest
       Failure.raise_with_backtrace e backtrace
 
 let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer
-    ?receive_buffer name ~port =
+    ?receive_buffer ?hop_limit ?dscp ?ecn name ~port =
   Address.check_port "Soil.Tcp.connect_host" port;
   let connect address =
     connect ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer ?receive_buffer
-      { Address.address; port }
+      ?hop_limit ?dscp ?ecn { Address.address; port }
   in
   Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
-let with_connection endpoint f = Descriptor.closing (connect endpoint) f
+let with_connection ?timeout endpoint f = Descriptor.closing (connect ?timeout endpoint) f
 
 (* Servers *)
 

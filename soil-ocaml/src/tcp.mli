@@ -1,16 +1,24 @@
 (** TCP ({{:https://www.rfc-editor.org/rfc/rfc9293}RFC 9293}).
 
     Listeners and connections are descriptors; {!File_descriptor} reads, writes, shuts down and
-    closes them. *)
+    closes them. For a limit of time on reading and writing put {!Task.timeout} around it. *)
 
 (** {1:server Servers} *)
 
-val listen : ?backlog:int -> ?address:Net.address -> port:int -> unit -> File_descriptor.t
+val listen :
+  ?backlog:int ->
+  ?address:Net.address ->
+  ?hop_limit:int ->
+  ?dscp:int ->
+  port:int ->
+  unit ->
+  File_descriptor.t
 (** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4
     and IPv6). Port 0 takes a free one; {!local} tells which. Up to [backlog] (default: 1024; 1 to
-    65535) connections are completed by the machine while they wait for {!accept}. Doesn't wait.
-    Raises {!Soil.exception-Error} with [Address_in_use], [Address_not_available] or [No_network].
-    Raises [Invalid_argument] if [port] or [backlog] is out of range. *)
+    65535) connections are completed by the machine while they wait for {!accept}. [hop_limit] and
+    [dscp] are as in {!set_hop_limit} and {!set_dscp}. Doesn't wait. Raises {!Soil.exception-Error}
+    with [Address_in_use], [Address_not_available] or [No_network]. Raises [Invalid_argument] if a
+    number is out of range. *)
 
 val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
 (** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
@@ -47,14 +55,20 @@ val connect :
   ?congestion:congestion ->
   ?send_buffer:int ->
   ?receive_buffer:int ->
+  ?hop_limit:int ->
+  ?dscp:int ->
+  ?ecn:bool ->
   Net.endpoint ->
   File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
     most [timeout] seconds (default: the protocol's own limit, 180 s); a cancelled or failed attempt
-    leaves nothing. The other options are as in {!set_nodelay}, {!val-keepalive},
-    {!set_user_timeout}, {!set_linger}, {!set_congestion}, {!set_send_buffer} and
-    {!set_receive_buffer}. Raises {!Soil.exception-Error} with [Connection_refused], [Timed_out],
-    [Unreachable], [No_network]… *)
+    leaves nothing. With [ecn] (default: [false]) the peer is asked whether it takes part in
+    explicit congestion notification ({{:https://www.rfc-editor.org/rfc/rfc3168}RFC 3168}): routers
+    then may mark segments where they would drop them. A peer that asks for that is always told yes.
+    The other options are as in {!set_nodelay}, {!val-keepalive}, {!set_user_timeout},
+    {!set_linger}, {!set_congestion}, {!set_send_buffer}, {!set_receive_buffer}, {!set_hop_limit}
+    and {!set_dscp}; the last two hold for the SYN, too. Raises {!Soil.exception-Error} with
+    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
 
 val connect_host :
   ?timeout:float ->
@@ -65,6 +79,9 @@ val connect_host :
   ?congestion:congestion ->
   ?send_buffer:int ->
   ?receive_buffer:int ->
+  ?hop_limit:int ->
+  ?dscp:int ->
+  ?ecn:bool ->
   string ->
   port:int ->
   File_descriptor.t
@@ -77,9 +94,9 @@ val connect_host :
     around it to limit the whole. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect};
     the reason of the last failure if all fail. *)
 
-val with_connection : Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
+val with_connection : ?timeout:float -> Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
 (** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or
-    raises. *)
+    raises. [timeout] is as in {!connect}: [f] may take longer. *)
 
 (** {1:connections Connections} *)
 
@@ -132,6 +149,21 @@ val set_receive_buffer : File_descriptor.t -> int -> unit
     handshake left possible: 8 MiB, or 65535 where the peer doesn't scale windows. Initially 4 MiB,
     to which the window grows as the path needs it. Raises [Invalid_argument] if [n] isn't positive.
 *)
+
+val set_hop_limit : File_descriptor.t -> int -> unit
+(** [set_hop_limit d n] lets what connection [d] sends from now on pass [n - 1] routers
+    ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2}RFC 9293 §3.9.2}; initially 64, or what
+    a router has said). If [d] is a listener it is what its connections begin with. Raises
+    {!Soil.exception-Error} with [Wrong_kind]. Raises [Invalid_argument] if [n] isn't between 1 and
+    255. *)
+
+val set_dscp : File_descriptor.t -> int -> unit
+(** [set_dscp d n] asks the network to treat what connection [d] sends from now on as differentiated
+    services codepoint [n] says
+    ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.1.8}RFC 9293 §3.9.1.8},
+    {{:https://www.rfc-editor.org/rfc/rfc2474}RFC 2474}; initially 0), such as 46, expedited
+    forwarding. If [d] is a listener it is what its connections begin with. Raises as
+    {!set_hop_limit}; [n] is between 0 and 63. *)
 
 type info = {
   rtt : float;  (** Smoothed round-trip time in seconds; [0.] before the first measurement. *)

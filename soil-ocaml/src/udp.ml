@@ -1,12 +1,16 @@
 let max_length = 65507
 let io = Descriptor.no_io (fun d -> "udp " ^ d.path)
 
-let bind ?(address = Address.any) ~port () =
+let bind ?(address = Address.any) ?hop_limit ?dscp ~port () =
   Address.check_port "Soil.Udp.bind" port;
+  Marking.given hop_limit dscp;
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
   let handle = Soil_raw_udp.udp_bind (Address.endpoint_to_raw endpoint) in
-  Descriptor.make ~path:subject io Udp (Failure.check ~operation:"udp bind" ~subject handle)
+  let handle = Failure.check ~operation:"udp bind" ~subject handle in
+  let d = Descriptor.make ~path:subject io Udp handle in
+  Marking.apply hop_limit dscp d;
+  d
 
 let rec try_send (d : Descriptor.t) endpoint raw b off len =
   let n = Soil_raw_udp.udp_send d.handle raw b off len in
@@ -16,14 +20,15 @@ let rec try_send (d : Descriptor.t) endpoint raw b off len =
     try_send d endpoint raw b off len)
   else Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
 
-let send (d : Descriptor.t) endpoint b off len =
+let send ?timeout (d : Descriptor.t) endpoint b off len =
   Descriptor.need Udp d "send";
   Descriptor.check_bytes "Udp.send" b off len;
-  try_send d endpoint (Address.endpoint_to_raw endpoint) b off len
+  let raw = Address.endpoint_to_raw endpoint in
+  Deadline.within timeout (fun () -> try_send d endpoint raw b off len)
 
-let send_string d endpoint s =
+let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
-  send d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
+  send ?timeout d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
 let rec try_receive (d : Descriptor.t) from b off len =
   let n = Soil_raw_udp.udp_receive d.handle from b off len in
@@ -45,8 +50,9 @@ let local d =
   Descriptor.need Udp d "local address";
   Tcp.local d
 
-let within timeout f = match timeout with None -> f () | Some s -> Task.timeout s f
-let receive ?timeout d b off len = within timeout (fun () -> receive d b off len)
+let receive ?timeout d b off len = Deadline.within timeout (fun () -> receive d b off len)
+let set_hop_limit = Marking.set_hop_limit
+let set_dscp = Marking.set_dscp
 
 let check (d : Descriptor.t) operation result =
   if result < 0 then Failure.fail ~operation:("udp " ^ operation) ~subject:d.path result
@@ -80,7 +86,7 @@ let check_batch operation buffer ~slot count =
   if slot < 1 || count < 1 || count > Bigarray.Array1.dim buffer / slot then
     invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer doesn't hold so many")
 
-let receive_batch (d : Descriptor.t) buffer ~slot count =
+let receive_batch ?timeout (d : Descriptor.t) buffer ~slot count =
   Descriptor.need Udp d "receive";
   check_batch "receive_batch" buffer ~slot count;
   let endpoints = Bytes.create (Address.endpoint_length * count) in
@@ -98,9 +104,9 @@ let receive_batch (d : Descriptor.t) buffer ~slot count =
     Address.endpoint_of_raw
       (Bytes.sub endpoints (Address.endpoint_length * i) Address.endpoint_length)
   in
-  List.init (go ()) (fun i -> (lengths.{i}, from i))
+  List.init (Deadline.within timeout go) (fun i -> (lengths.{i}, from i))
 
-let send_batch (d : Descriptor.t) buffer ~slot datagrams =
+let send_batch ?timeout (d : Descriptor.t) buffer ~slot datagrams =
   Descriptor.need Udp d "send";
   let count = List.length datagrams in
   check_batch "send_batch" buffer ~slot count;
@@ -122,4 +128,4 @@ let send_batch (d : Descriptor.t) buffer ~slot datagrams =
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
   in
-  go ()
+  Deadline.within timeout go

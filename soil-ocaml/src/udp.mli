@@ -12,19 +12,21 @@ val max_length : int
     interface's MTU is sent in fragments if the stack can, and otherwise refused with
     [Message_too_long]. *)
 
-val bind : ?address:Net.address -> port:int -> unit -> File_descriptor.t
+val bind :
+  ?address:Net.address -> ?hop_limit:int -> ?dscp:int -> port:int -> unit -> File_descriptor.t
 (** [bind ~port ()] is a descriptor (kind [Udp]) for datagrams to and from [port] of [address]
-    (default: {!Net.any}); port 0 takes a free one. Doesn't wait. Close it with
-    {!File_descriptor.close}. Raises {!Soil.exception-Error} with [Address_in_use],
-    [Address_not_available] or [No_network]. Raises [Invalid_argument] if [port] is out of range. *)
+    (default: {!Net.any}); port 0 takes a free one. [hop_limit] and [dscp] are as in
+    {!set_hop_limit} and {!set_dscp}. Doesn't wait. Close it with {!File_descriptor.close}. Raises
+    {!Soil.exception-Error} with [Address_in_use], [Address_not_available] or [No_network]. Raises
+    [Invalid_argument] if a number is out of range. *)
 
-val send : File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
+val send : ?timeout:float -> File_descriptor.t -> Net.endpoint -> bytes -> int -> int -> unit
 (** [send d e b off len] sends the [len] bytes of [b] from [off] as one datagram to [e]. Waits while
-    the queue of datagrams to be sent is full. Nothing tells whether it arrives, but {!connect}ed
-    descriptors learn what ICMP says of their peer. Raises {!Soil.exception-Error} with
-    [Message_too_long] or [Unreachable]. *)
+    the queue of datagrams to be sent is full, for at most [timeout] seconds (default: no limit).
+    Nothing tells whether it arrives, but {!connect}ed descriptors learn what ICMP says of their
+    peer. Raises {!Soil.exception-Error} with [Message_too_long], [Unreachable] or [Timed_out]. *)
 
-val send_string : File_descriptor.t -> Net.endpoint -> string -> unit
+val send_string : ?timeout:float -> File_descriptor.t -> Net.endpoint -> string -> unit
 (** [send_string d e s] is {!send} for all of [s]. *)
 
 val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int * Net.endpoint
@@ -34,6 +36,17 @@ val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int 
 
 val local : File_descriptor.t -> Net.endpoint
 (** [local d] is the own address and port. *)
+
+val set_hop_limit : File_descriptor.t -> int -> unit
+(** [set_hop_limit d n] lets what [d] sends to one machine pass [n - 1] routers from now on
+    ({{:https://www.rfc-editor.org/rfc/rfc1122#section-4.1.4}RFC 1122 §4.1.4}; initially 64, or what
+    a router has said); for groups there is {!set_multicast_hops}. Raises [Invalid_argument] if [n]
+    isn't between 1 and 255. *)
+
+val set_dscp : File_descriptor.t -> int -> unit
+(** [set_dscp d n] asks the network to treat what [d] sends from now on as differentiated services
+    codepoint [n] says ({{:https://www.rfc-editor.org/rfc/rfc2474}RFC 2474}; initially 0). Raises
+    [Invalid_argument] if [n] isn't between 0 and 63. *)
 
 (** {1:peers One peer, and many} *)
 
@@ -60,13 +73,25 @@ val set_multicast_hops : File_descriptor.t -> int -> unit
 (** {1:batches Several at once} *)
 
 val receive_batch :
-  File_descriptor.t -> File_descriptor.buffer -> slot:int -> int -> (int * Net.endpoint) list
-(** [receive_batch d b ~slot n] waits for a datagram, takes up to [n] of those that are there,
-    stores the first [slot] bytes of number [i] in [b] from [i * slot], and is their lengths and
-    senders. Raises [Invalid_argument] if [b] is shorter than [n * slot]. *)
+  ?timeout:float ->
+  File_descriptor.t ->
+  File_descriptor.buffer ->
+  slot:int ->
+  int ->
+  (int * Net.endpoint) list
+(** [receive_batch d b ~slot n] waits for a datagram, for at most [timeout] seconds (default: no
+    limit), takes up to [n] of those that are there, stores the first [slot] bytes of number [i] in
+    [b] from [i * slot], and is their lengths and senders. Raises [Invalid_argument] if [b] is
+    shorter than [n * slot]. *)
 
 val send_batch :
-  File_descriptor.t -> File_descriptor.buffer -> slot:int -> (int * Net.endpoint) list -> int
+  ?timeout:float ->
+  File_descriptor.t ->
+  File_descriptor.buffer ->
+  slot:int ->
+  (int * Net.endpoint) list ->
+  int
 (** [send_batch d b ~slot l] sends as many datagrams as [l] has elements: number [i] is the bytes of
-    [b] from [i * slot], as many as it says, to its endpoint. It waits until there is room for one
-    and is the number of those that were taken. Raises as {!send}, for the first one. *)
+    [b] from [i * slot], as many as it says, to its endpoint. It waits until there is room for one,
+    for at most [timeout] seconds (default: no limit), and is the number of those that were taken.
+    Raises as {!send}, for the first one. *)

@@ -18,7 +18,7 @@ let rec next (d : Descriptor.t) =
 
 let receive ?timeout d =
   Descriptor.need Tcp d "receive";
-  match timeout with None -> next d | Some s -> Task.timeout s (fun () -> next d)
+  Deadline.within timeout (fun () -> next d)
 
 let buffer lease = lease.buffer
 
@@ -40,8 +40,10 @@ let with_received ?timeout d f =
           release lease;
           Failure.raise_with_backtrace e backtrace)
 
-let send (d : Descriptor.t) b off len =
+let send ?timeout (d : Descriptor.t) b off len =
   Descriptor.need Tcp d "send";
   Descriptor.check_buffer "Zero_copy.send" b off len;
   let submit token = Soil_raw_zero_copy.tcp_send_shared d.handle b off len token in
-  ignore (Scheduler.operation ~operation:"send" ~subject:(d.io.describe d) submit)
+  let subject = d.io.describe d in
+  let send () = ignore (Scheduler.operation ~operation:"send" ~subject submit) in
+  Deadline.within timeout send

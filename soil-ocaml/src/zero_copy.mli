@@ -35,14 +35,15 @@ val with_received :
 
 (** {1:sending Sending} *)
 
-val send : File_descriptor.t -> File_descriptor.buffer -> int -> int -> unit
+val send : ?timeout:float -> File_descriptor.t -> File_descriptor.buffer -> int -> int -> unit
 (** [send c b off len] sends the [len] bytes of [b] from [off] without copying them, and waits until
-    the peer has acknowledged all of them. They must not be changed until then. Several tasks may
-    send on one connection; pieces longer than 64 KiB are then mixed.
+    the peer has acknowledged all of them, for at most [timeout] seconds (default: no limit). They
+    must not be changed until then. Several tasks may send on one connection; pieces longer than 64
+    KiB are then mixed.
 
     [b] is the program's again when [send] returns or raises, whatever happens: when the connection
-    ends, nothing of it is sent any more; when the task is cancelled, or the time of a
-    {!Task.timeout} is over, the machine copies what it had taken and not delivered, and goes on
-    delivering that, as it does when [c] is closed, which raises [Closed]. Raises
-    {!Soil.exception-Error} as {!File_descriptor.write}, and with [Wrong_kind], [Connection_reset],
-    [Timed_out] or [Too_many_open] (1024 are under way). *)
+    ends, nothing of it is sent any more; when the task is cancelled, or the time is over, the
+    machine copies what it had taken and not delivered, and goes on delivering that, as it does when
+    [c] is closed, which raises [Closed]. Raises {!Soil.exception-Error} as
+    {!File_descriptor.write}, and with [Wrong_kind], [Connection_reset], [Timed_out] or
+    [Too_many_open] (1024 are under way). *)

@@ -201,7 +201,7 @@ typedef struct Offloads Offloads;
 /**
  * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
  */
-#define SOIL_ABI 2
+#define SOIL_ABI 3
 
 /**
  * The operation was started and completes later.
@@ -262,6 +262,16 @@ typedef struct Offloads Offloads;
  * [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
  */
 #define OPTION_RECEIVE_BUFFER 6
+
+/**
+ * [`soil_net_mark`]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual.
+ */
+#define MARK_HOP_LIMIT 0
+
+/**
+ * [`soil_net_mark`]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).
+ */
+#define MARK_DSCP 1
 
 /**
  * [`soil_fd_kind`]: the console.
@@ -924,10 +934,20 @@ Int soil_tcp_listen(Text endpoint,
 Int soil_tcp_accept(Int listener);
 
 /**
- * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`].
- * Errors: `No_network`, `Unreachable`, `Too_many_open`.
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `marking`: the hop limit
+ * in bits 0 to 7 and the DSCP in bits 8 to 13, as with [`soil_net_mark`], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17:
+ * 0 as configured, 1 no, 2 yes. Errors: `No_network`, `Unreachable`, `Too_many_open`.
  */
-Int soil_tcp_connect(Text endpoint);
+Int soil_tcp_connect(Text endpoint,
+                     Int marking);
+
+/**
+ * Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
+ * and for the connections that it establishes from now on. Errors: `Invalid` (no such value), `Wrong_kind`.
+ */
+Int soil_net_mark(Int fd,
+                  Int what,
+                  Int value);
 
 /**
  * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.
@@ -1154,6 +1174,18 @@ Int soil_udp_send_batch(Int fd,
                         Int slot,
                         Text endpoints,
                         Ints lengths);
+
+/**
+ * Marks all that was written to a connection so far as urgent: the peer is told at once, even if its window is closed. Errors:
+ * `Wrong_kind`, `Not_connected`.
+ */
+Int soil_tcp_send_urgent(Int fd);
+
+/**
+ * The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none.
+ * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors: `Wrong_kind`.
+ */
+Int soil_tcp_urgent(Int fd);
 
 /**
  * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that isn't used for anything else, at them as

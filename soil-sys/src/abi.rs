@@ -43,6 +43,7 @@ mod records;
 mod runtime;
 mod tar;
 mod udp;
+mod urgent;
 mod zero_copy;
 
 pub use blocks::*;
@@ -64,12 +65,13 @@ pub use records::*;
 pub use runtime::*;
 pub use tar::*;
 pub use udp::*;
+pub use urgent::*;
 pub use zero_copy::*;
 
 use crate::ty::Int;
 
 /// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
-pub const SOIL_ABI: Int = 2;
+pub const SOIL_ABI: Int = 3;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;
 /// Nothing was done: park and try again.
@@ -96,6 +98,11 @@ pub const OPTION_CONGESTION: Int = 4;
 pub const OPTION_SEND_BUFFER: Int = 5;
 /// [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
 pub const OPTION_RECEIVE_BUFFER: Int = 6;
+
+/// [`soil_net_mark`]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual.
+pub const MARK_HOP_LIMIT: Int = 0;
+/// [`soil_net_mark`]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).
+pub const MARK_DSCP: Int = 1;
 
 /// [`soil_fd_kind`]: the console.
 pub const KIND_CONSOLE: Int = 0;

@@ -20,6 +20,7 @@ mod services;
 mod status;
 pub mod tcp;
 pub mod udp;
+pub mod urgent;
 mod zero_copy;
 
 pub use mac::choose_mac;
@@ -27,7 +28,7 @@ pub use status::{interface, interfaces, up};
 
 use crate::abi::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
-    KIND_TCP, KIND_UDP,
+    KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Interest, LinkWake, Platform};
@@ -75,6 +76,8 @@ struct Socket {
     fd: u32,
     /// The reader has said that it wants no more.
     receive_ended: bool,
+    /// There is urgent data that a reader wasn't told of.
+    urgent: bool,
 }
 
 /// The stack and what belongs to it.
@@ -245,7 +248,7 @@ fn event(rt: &mut Runtime, handle: Handle) {
         .unwrap_or(u32::MAX);
     let Some(socket) = net
         .sockets
-        .get(key as usize)
+        .get_mut(key as usize)
         .filter(|socket| socket.handle == handle)
     else {
         // Of a service, which looks at its sockets in any case.
@@ -254,7 +257,10 @@ fn event(rt: &mut Runtime, handle: Handle) {
     let fd = socket.fd;
     // Asking re-arms the direction that isn't ready.
     let ready = net.stack.readiness(handle).unwrap_or_default();
-    if ready.readable || ready.hangup || ready.error {
+    // RFC 9293, 3.8.5, MUST-32: who waits to read hears of urgent data before it is there.
+    let urgent = net.stack.tcp_urgent(handle).is_ok_and(|left| left > 0);
+    socket.urgent |= urgent;
+    if ready.readable || ready.hangup || ready.error || urgent {
         rt.wake(fd, Direction::Read);
     }
     if ready.writable || ready.hangup || ready.error {
@@ -352,6 +358,7 @@ fn open(rt: &mut Runtime, handle: Handle, operations: &'static Operations) -> Re
         handle,
         fd: 0,
         receive_ended: false,
+        urgent: false,
     });
     let inserted = rt.table.insert(operations, key as u32);
     let Some(net) = rt.net.as_deref_mut() else {
@@ -407,7 +414,10 @@ fn ready(rt: &mut Runtime, key: u32, direction: Direction) -> Result<bool, Error
     let (stack, socket) = socket(rt, key)?;
     let ready = stack.readiness(socket.handle).map_err(error)?;
     Ok(match direction {
-        Direction::Read => ready.readable || ready.hangup || ready.error || socket.receive_ended,
+        Direction::Read => {
+            let urgent = core::mem::take(&mut socket.urgent);
+            ready.readable || ready.hangup || ready.error || socket.receive_ended || urgent
+        }
         Direction::Write => ready.writable || ready.hangup || ready.error,
     })
 }
@@ -434,6 +444,19 @@ pub fn local(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
     let (stack, socket) = socket(rt, key)?;
     let endpoint = stack.local_address(socket.handle).map_err(error)?;
     into.copy_from_slice(&address::encode(endpoint));
+    Ok(0)
+}
+
+/// See `soil_net_mark`.
+pub fn mark(rt: &mut Runtime, fd: Fd, what: Int, value: u8) -> Answer {
+    let key = any_socket(rt, fd)?;
+    let (stack, socket) = socket(rt, key)?;
+    let done = match what {
+        MARK_HOP_LIMIT => stack.set_hop_limit(socket.handle, value),
+        MARK_DSCP => stack.set_dscp(socket.handle, value),
+        _ => return Err(Error::Invalid.into()),
+    };
+    done.map_err(error)?;
     Ok(0)
 }
 

@@ -44,6 +44,14 @@ pub(crate) struct Packet<'a> {
 }
 
 impl Marking {
+    /// With a DSCP, of which six bits count.
+    pub(crate) fn new(hop_limit: u8, dscp: u8) -> Marking {
+        Marking {
+            hop_limit,
+            traffic_class: dscp << 2,
+        }
+    }
+
     fn hops(self, usual: u8) -> u8 {
         match self.hop_limit {
             0 => usual,

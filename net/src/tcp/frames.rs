@@ -9,14 +9,20 @@ use crate::ip::{Ip, Marking, Net, Origin, Outcome, Route, TcpSegment};
 const TCP_HEADER_MAX: usize = 60;
 
 /// Answers a segment to where it came from; `false` if there is no room.
-pub(super) fn reply(net: &mut Net, origin: &Origin, ports: (u16, u16), header: &Header) -> bool {
+pub(super) fn reply(
+    net: &mut Net,
+    origin: &Origin,
+    ports: (u16, u16),
+    header: &Header,
+    marking: Marking,
+) -> bool {
     let mut buffer = [0; TCP_HEADER_MAX];
     let len = header.write(ports.0, ports.1, &mut buffer).unwrap_or(0);
     let segment = TcpSegment {
         header: buffer.get(..len).unwrap_or_default(),
         payload: &[],
         segment_size: None,
-        marking: Marking::default(),
+        marking,
     };
     net.reply_tcp(origin, &segment)
 }

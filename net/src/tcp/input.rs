@@ -7,7 +7,7 @@ use super::frames::reply;
 use super::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
 use super::time_wait::Answer;
 use crate::flow::FlowKey;
-use crate::ip::{ErrorKind, IcmpError, Net, Origin, TCP, TcpInput};
+use crate::ip::{ErrorKind, IcmpError, Marking, Net, Origin, TCP, TcpInput};
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle};
 
@@ -100,9 +100,21 @@ impl Core {
         segment: &Segment<'_>,
         header: &Header,
     ) {
+        self.reply_marked(net, origin, segment, header, Marking::default());
+    }
+
+    /// The same with what a program chose for the IP header.
+    pub(super) fn reply_marked(
+        &mut self,
+        net: &mut Net,
+        origin: &Origin,
+        segment: &Segment<'_>,
+        header: &Header,
+        marking: Marking,
+    ) {
         count(&mut self.tcp.counters.segments_out);
         let ports = (segment.destination_port, segment.source_port);
-        reply(net, origin, ports, header);
+        reply(net, origin, ports, header, marking);
     }
 
     /// Answers a segment that nothing belongs to (RFC 9293, 3.10.7.1), within the limit.

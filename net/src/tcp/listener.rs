@@ -4,6 +4,7 @@ use alloc::collections::VecDeque;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::Handle;
+use crate::ip::Marking;
 use crate::shared::{Core, Socket};
 use crate::tcp::connection::Wakes;
 
@@ -15,6 +16,8 @@ pub(crate) struct Listener {
     /// Established, in the order in which they were.
     pub(crate) queue: VecDeque<Handle>,
     pub(crate) wakes: Wakes,
+    /// What its connections begin with.
+    pub(crate) marking: Marking,
 }
 
 impl Listener {

@@ -34,6 +34,7 @@ mod time_wait;
 
 pub use counters::TcpCounters;
 pub use lease::Lease;
+pub use options::ConnectOptions;
 
 use crate::Config;
 use crate::flow::Keyed;

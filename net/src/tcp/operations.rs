@@ -9,6 +9,7 @@ use super::connection::{Connection, Phase, Wakes};
 use super::counters::count;
 use super::listener::{Listener, conflict};
 use super::machine::{self, Info, Keepalive, SendBuffer, Seq};
+use super::options::ConnectOptions;
 use crate::flow::FlowKey;
 use crate::ip::Marking;
 use crate::shared::{Core, Socket};
@@ -62,6 +63,7 @@ impl Stack {
             backlog: backlog.max(1),
             queue: VecDeque::new(),
             wakes: Wakes::default(),
+            marking: Marking::default(),
         })));
         core.listeners.entry(port).or_default().push(handle);
         Ok(handle)
@@ -99,6 +101,16 @@ impl Stack {
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
+    ) -> Result<Handle, Error> {
+        self.tcp_connect_with(remote, local, &ConnectOptions::default())
+    }
+
+    /// The same with what has to be known before the SYN leaves.
+    pub fn tcp_connect_with(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &ConnectOptions,
     ) -> Result<Handle, Error> {
         let peer = (remote.ip(), remote.port());
         let broadcast = matches!(peer.0, IpAddr::V4(a) if a.is_broadcast());
@@ -138,10 +150,12 @@ impl Stack {
         count(&mut core.tcp.counters.active_opens);
         let now_ns = core.now_ns;
         let iss = Seq(core.tcp.numbers.sequence(&key, now_ns));
-        let setup = core.setup(&self.ip.net, route.interface, &key, iss);
+        let mut setup = core.setup(&self.ip.net, route.interface, &key, iss);
+        setup.ecn = options.ecn.unwrap_or(setup.ecn);
         let machine = machine::Connection::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
-        let connection = Connection::new(machine, Phase::Connecting, local, remote, route);
+        let mut connection = Connection::new(machine, Phase::Connecting, local, remote, route);
+        connection.marking = Marking::new(options.hop_limit, options.dscp);
         let handle = core.insert_connection(connection);
         core.mark_dirty(handle);
         Ok(handle)
@@ -305,22 +319,6 @@ impl Stack {
         self.core.change(connection, |machine| {
             machine.set_user_timeout(timeout_ns, now_ns)
         })
-    }
-
-    /// The hop limit of the connection's segments (RFC 9293, 3.9.1.3, MUST-49; 0: what is usual on the
-    /// link, 64 unless a router says otherwise), and the octet that was called type of service or traffic
-    /// class: the DSCP in its upper six bits (MUST-48); the lower two are the stack's (RFC 3168).
-    pub fn tcp_set_marking(
-        &mut self,
-        connection: Handle,
-        hops: u8,
-        traffic_class: u8,
-    ) -> Result<(), Error> {
-        self.core.connection_mut(connection)?.marking = Marking {
-            hop_limit: hops,
-            traffic_class: traffic_class & !3,
-        };
-        Ok(())
     }
 
     /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing sends a reset, and

@@ -3,6 +3,17 @@
 use super::machine::Congestion;
 use crate::{Error, Handle, Stack};
 
+/// What is chosen for a connection before its SYN leaves; the default changes nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ConnectOptions {
+    /// See [`Stack::set_hop_limit`].
+    pub hop_limit: u8,
+    /// See [`Stack::set_dscp`].
+    pub dscp: u8,
+    /// Whether to ask for congestion marks (RFC 3168, 6.1.1); `None`: what [`crate::Config::ecn`] says.
+    pub ecn: Option<bool>,
+}
+
 impl Stack {
     /// Chooses how the sending rate of a connection is found, from now on. A new connection has
     /// [`crate::Config::congestion`].

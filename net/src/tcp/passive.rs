@@ -11,7 +11,7 @@ use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup};
 use super::records::Place;
 use crate::Handle;
 use crate::flow::FlowKey;
-use crate::ip::{Net, Origin};
+use crate::ip::{Marking, Net, Origin};
 use crate::shared::Core;
 use crate::tcp::frames::reply;
 
@@ -131,7 +131,14 @@ impl Core {
             half.negotiated.sack = false;
             half.syn_ack(&setup, stamp)
         };
-        self.reply(net, origin, segment, &header);
+        let marking = self.marking_of(listener);
+        self.reply_marked(net, origin, segment, &header, marking);
+    }
+
+    /// What a listener's connections begin with.
+    fn marking_of(&mut self, listener: Handle) -> Marking {
+        let listener = self.listener_mut(listener);
+        listener.map_or(Marking::default(), |listener| listener.marking)
     }
 
     /// The first sequence number of a connection, beyond those of one that it follows.
@@ -194,7 +201,11 @@ impl Core {
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         match half.judge(segment, setup.syn_window()) {
             Verdict::Ignore => {}
-            Verdict::Again => self.reply(net, origin, segment, &half.syn_ack(&setup, stamp)),
+            Verdict::Again => {
+                let marking = self.marking_of(half.listener);
+                let answer = half.syn_ack(&setup, stamp);
+                self.reply_marked(net, origin, segment, &answer, marking);
+            }
             Verdict::Challenge => {
                 if self.tcp.challenges.allow(now_ns, &mut self.random) {
                     count(&mut self.tcp.counters.challenges);
@@ -266,7 +277,8 @@ impl Core {
         let local = SocketAddr::new(origin.local, ack.destination_port);
         let remote = remote_address(origin, ack.source_port);
         let phase = Phase::Queued(listener);
-        let connection = Connection::new(machine, phase, local, remote, route);
+        let mut connection = Connection::new(machine, phase, local, remote, route);
+        connection.marking = self.marking_of(listener);
         let handle = self.insert_connection(connection);
         if let Some(queue) = self.listener_mut(listener) {
             queue.queue.push_back(handle);
@@ -297,7 +309,8 @@ impl Core {
                 remote: remote.0,
             };
             // One that finds no room is sent in the next round.
-            let sent = reply(net, &origin, (local.1, remote.1), &header);
+            let marking = self.marking_of(half.listener);
+            let sent = reply(net, &origin, (local.1, remote.1), &header, marking);
             self.tcp.counters.segments_out += u64::from(sent);
         }
     }

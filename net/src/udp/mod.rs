@@ -75,8 +75,8 @@ pub(crate) struct Udp {
     groups: Vec<(usize, IpAddr)>,
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
     group_hops: u8,
-    /// What is chosen for what is sent to one machine (RFC 1122, 4.1.4).
-    marking: Marking,
+    /// What is chosen for what is sent; the hop limit to one machine only (RFC 1122, 4.1.4).
+    pub(crate) marking: Marking,
     /// The handle was given back.
     pub(crate) closing: bool,
     pub(crate) wakes: Wakes,
@@ -360,23 +360,6 @@ impl Stack {
     ) -> Result<(), Error> {
         let scope = interface.0 as u32;
         self.core.send_to(&self.ip, socket, data, remote, scope)
-    }
-
-    /// The hop limit of what the socket sends to one machine (0: what is usual on the link, 64 unless a
-    /// router says otherwise), and the octet that was called type of service or traffic class, for all
-    /// that it sends: the DSCP in its upper six bits (RFC 1122, 4.1.4; RFC 2474).
-    pub fn udp_set_marking(
-        &mut self,
-        socket: Handle,
-        hops: u8,
-        traffic_class: u8,
-    ) -> Result<(), Error> {
-        let udp = self.core.udp_mut(socket)?;
-        udp.marking = Marking {
-            hop_limit: hops,
-            traffic_class,
-        };
-        Ok(())
     }
 
     /// The same to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`] if there is none.

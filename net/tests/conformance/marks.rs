@@ -171,7 +171,8 @@ fn programs_choose_dscp_and_hop_limit() {
         let mut talk = marked(family);
         let handle = talk.handle();
         // Expedited forwarding (RFC 3246), the lower bits being the stack's.
-        talk.stack().tcp_set_marking(handle, 9, 0xb9).expect("open");
+        talk.stack().set_hop_limit(handle, 9).expect("open");
+        talk.stack().set_dscp(handle, 0x2e).expect("open");
         let sent = flight(&mut talk, 2000);
         for segment in &sent {
             assert_eq!(
@@ -179,7 +180,8 @@ fn programs_choose_dscp_and_hop_limit() {
                 (9, 0xb8 | CAPABLE)
             );
         }
-        talk.stack().tcp_set_marking(handle, 0, 0).expect("open");
+        talk.stack().set_hop_limit(handle, 0).expect("open");
+        talk.stack().set_dscp(handle, 0).expect("open");
         talk.data(b"x");
         let ack = talk.expect(SECOND, |segment| segment.has(ACK));
         assert_eq!((ack.hop_limit, ack.traffic_class), (64, 0));
@@ -194,7 +196,8 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
         let at = family.stack(7000);
         let stack = talk.stack();
         let socket = stack.udp_bind(at).expect("free");
-        stack.udp_set_marking(socket, 5, 0x48).expect("open");
+        stack.set_hop_limit(socket, 5).expect("open");
+        stack.set_dscp(socket, 0x12).expect("open");
         stack
             .udp_send_to(socket, b"x", family.host(9))
             .expect("room");

@@ -69,11 +69,22 @@ pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
     call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
 }
 
-/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`].
-/// Errors: `No_network`, `Unreachable`, `Too_many_open`.
+/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `marking`: the hop limit
+/// in bits 0 to 7 and the DSCP in bits 8 to 13, as with [`soil_net_mark`], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17:
+/// 0 as configured, 1 no, 2 yes. Errors: `No_network`, `Unreachable`, `Too_many_open`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_connect(endpoint: Text) -> Int {
-    call(|rt| glue::tcp::connect(rt, endpoint.all()))
+pub extern "C" fn soil_tcp_connect(endpoint: Text, marking: Int) -> Int {
+    call(|rt| glue::tcp::connect(rt, endpoint.all(), marking))
+}
+
+/// Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
+/// and for the connections that it establishes from now on. Errors: `Invalid` (no such value), `Wrong_kind`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_net_mark(fd: Int, what: Int, value: Int) -> Int {
+    call(|rt| {
+        let value = u8::try_from(value).map_err(|_| Error::Invalid)?;
+        glue::mark(rt, Fd::decode(fd)?, what, value)
+    })
 }
 
 /// 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.

@@ -10,7 +10,7 @@ use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
-use ::net::Congestion;
+use ::net::{Congestion, ConnectOptions};
 use alloc::format;
 
 pub(super) static CONNECTION: Operations = Operations {
@@ -78,9 +78,20 @@ pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
 }
 
 /// See `soil_tcp_connect`.
-pub fn connect(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
+pub fn connect(rt: &mut Runtime, endpoint: &[u8], marking: Int) -> Answer {
     let endpoint = address::decode(endpoint)?;
-    match stack(rt)?.stack.tcp_connect(endpoint, None) {
+    let options = ConnectOptions {
+        hop_limit: marking as u8,
+        dscp: (marking >> 8) as u8 & 63,
+        ecn: match marking >> 16 {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
+            _ => return Err(Error::Invalid.into()),
+        },
+    };
+    let stack = &mut stack(rt)?.stack;
+    match stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
         Err(failure) => rt.fail(error(failure), &format!("connect to {endpoint}: {failure}")),
     }

@@ -235,7 +235,7 @@ impl Responder {
                 Ok(socket) => {
                     // RFC 6762, 11: 255, to one and to all. It is ours.
                     let _ = stack.udp_set_multicast_hops(socket, 255);
-                    let _ = stack.udp_set_marking(socket, 255, 0);
+                    let _ = stack.set_hop_limit(socket, 255);
                     self.socket = Some(socket);
                 }
                 // Somebody here has the port.
