@@ -5,17 +5,24 @@
 //! a check sequence.
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
 use crate::device::{self, Device};
 use crate::queue::{Broken, QueueCounters};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
+mod capabilities;
+mod control;
 mod header;
+mod pairs;
 mod rx;
 mod tx;
 
+pub use capabilities::Capabilities;
+use control::Control;
 pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
+use pairs::More;
 use rx::{Receiver, RxOptions};
 use tx::{Sender, TxOptions};
 
@@ -41,8 +48,12 @@ pub mod feature {
     pub const MRG_RXBUF: u64 = 1 << 15;
     /// The device says whether the link is up.
     pub const STATUS: u64 = 1 << 16;
+    /// There is a control queue; asked for with [`MQ`] only.
+    pub const CTRL_VQ: u64 = 1 << 17;
+    /// There may be several queue pairs; asked for by [`Net::with_pairs`](super::Net::with_pairs) only.
+    pub const MQ: u64 = 1 << 22;
 
-    /// All of the above.
+    /// Those above that every card is asked for.
     pub const ALL: u64 = CSUM
         | GUEST_CSUM
         | MTU
@@ -55,25 +66,15 @@ pub mod feature {
         | STATUS;
 }
 
-/// The queues of the first pair (virtio 1.2, 5.1.2).
-const RECEIVE_QUEUE: u16 = 0;
-const TRANSMIT_QUEUE: u16 = 1;
-
 /// Configuration space (5.1.4).
-const CONFIG_MAC: usize = 0;
 const CONFIG_STATUS: usize = 6;
-const CONFIG_MTU: usize = 10;
+const CONFIG_PAIRS: usize = 8;
 const STATUS_LINK_UP: u16 = 1;
 
 /// Ethernet header with one VLAN tag.
 const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
 const MAX_FRAME: usize = ETHERNET + 65535;
-/// What the network carries when the device doesn't say.
-const DEFAULT_MTU: u16 = 1500;
-/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP packet).
-const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
-
 /// How much memory and which offloads a card gets.
 #[derive(Clone, Copy, Debug)]
 pub struct NetConfig {
@@ -103,29 +104,6 @@ impl Default for NetConfig {
     }
 }
 
-/// What the card does, as agreed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Capabilities {
-    /// The card's address, where it has one.
-    pub mac: Option<[u8; 6]>,
-    /// Largest IP packet of the network, in bytes.
-    pub mtu: u16,
-    /// Longest frame that [`Net::transmit`] takes, in bytes: one of the MTU, or 64 KiB with `tso4` or `tso6`.
-    pub max_transmit: usize,
-    /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
-    pub tx_checksum: bool,
-    /// The card cuts TCP over IPv4 ([`TxMeta::gso`]).
-    pub tso4: bool,
-    /// The card cuts TCP over IPv6.
-    pub tso6: bool,
-    /// Received frames may say that their checksum needn't be verified ([`RxMeta::checksum`]).
-    pub rx_checksum: bool,
-    /// Received frames may be larger than the MTU, IPv4.
-    pub large_receive4: bool,
-    /// Received frames may be larger than the MTU, IPv6.
-    pub large_receive6: bool,
-}
-
 /// Why a frame wasn't sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TxError {
@@ -151,17 +129,30 @@ pub struct NetCounters {
     pub tx_frames: u64,
 }
 
+/// The two queues of a pair, and their buffers.
+struct Pair {
+    receiver: Receiver,
+    sender: Sender,
+}
+
 /// A network card. Dropping it resets the card.
 pub struct Net {
     device: Device,
-    receiver: Receiver,
-    sender: Sender,
+    /// At least one.
+    pairs: Vec<Pair>,
+    /// Where the next frame is looked for.
+    polled: usize,
+    /// By which pair frames leave.
+    sending: usize,
+    /// How many of the pairs the card uses.
+    active: u16,
+    control: Option<Control>,
     capabilities: Capabilities,
     counters: NetCounters,
 }
 
 impl Net {
-    /// Starts the card: agrees on features, allocates the queues and the receive buffers.
+    /// Starts the card with one pair of queues: agrees on features, allocates the queues and the receive buffers.
     ///
     /// # Errors
     ///
@@ -171,10 +162,25 @@ impl Net {
         memory: MemoryRef,
         config: &NetConfig,
     ) -> Result<Net, Error> {
-        let wanted =
-            (feature::ALL | device::feature::QUEUE) & config.features | device::feature::VERSION_1;
-        let mut device = Device::new(transport, DeviceType::Net, wanted, &consistent)?;
-        let capabilities = read_capabilities(&device)?;
+        Net::start(transport, memory, config, None)
+    }
+
+    /// `more`: what is to be done about more than one pair; that isn't linked where nobody asks for it.
+    fn start(
+        transport: Box<dyn Transport>,
+        memory: MemoryRef,
+        config: &NetConfig,
+        more: Option<&dyn More>,
+    ) -> Result<Net, Error> {
+        let features = feature::ALL | more.map_or(0, More::features) | device::feature::QUEUE;
+        let wanted = features & config.features | device::feature::VERSION_1;
+        let mut device = Device::new(
+            transport,
+            DeviceType::Net,
+            wanted,
+            &capabilities::consistent,
+        )?;
+        let capabilities = capabilities::read(&device)?;
 
         let legacy = device.is_legacy();
         let mergeable = device.has(feature::MRG_RXBUF);
@@ -212,18 +218,32 @@ impl Net {
             header_len,
             split_header: fixed_framing,
         };
-        let receiver = Receiver::new(memory, &mut device, RECEIVE_QUEUE, &receive)?;
-        let sender = Sender::new(memory, &mut device, TRANSMIT_QUEUE, &send)?;
+        let mut pair = |device: &mut Device, number: u16| -> Result<Pair, Error> {
+            // 5.1.2: receive queues have even numbers.
+            Ok(Pair {
+                receiver: Receiver::new(memory, device, 2 * number, &receive)?,
+                sender: Sender::new(memory, device, 2 * number + 1, &send)?,
+            })
+        };
+        let mut pairs = Vec::from([pair(&mut device, 0)?]);
+        let mut control = None;
+        if let Some(more) = more {
+            control = more.prepare(memory, &mut device, &mut pairs, &mut pair)?;
+        }
         device.start();
-        let counters = NetCounters::default();
         let mut net = Net {
             device,
-            receiver,
-            sender,
+            pairs,
+            polled: 0,
+            sending: 0,
+            active: 1,
+            control,
             capabilities,
-            counters,
+            counters: NetCounters::default(),
         };
-        net.receiver.refill(&net.device);
+        for pair in &mut net.pairs {
+            pair.receiver.refill(&net.device);
+        }
         Ok(net)
     }
 
@@ -263,11 +283,12 @@ impl Net {
         self.counters
     }
 
-    /// Counters of the receive and the transmit queue.
+    /// Counters of the receive and the transmit queue by whose pair frames leave.
     pub fn queue_counters(&self) -> (QueueCounters, QueueCounters) {
+        let pair = &self.pairs[self.sending];
         (
-            self.receiver.queue().counters(),
-            self.sender.queue().counters(),
+            pair.receiver.queue().counters(),
+            pair.sender.queue().counters(),
         )
     }
 
@@ -278,16 +299,24 @@ impl Net {
         if !self.device.is_running() {
             return false;
         }
-        match self
-            .receiver
-            .receive(&self.device, &mut self.counters, deliver)
-        {
-            Ok(received) => received,
-            Err(Broken) => {
-                self.fail();
-                false
+        for _ in 0..self.pairs.len() {
+            let receiver = &mut self.pairs[self.polled].receiver;
+            let received = receiver.receive(&self.device, &mut self.counters, deliver);
+            // Pairs take turns, so that a busy one holds up no other.
+            self.polled += 1;
+            if self.polled == self.pairs.len() {
+                self.polled = 0;
+            }
+            match received {
+                Ok(true) => return true,
+                Ok(false) => {}
+                Err(Broken) => {
+                    self.fail();
+                    return false;
+                }
             }
         }
+        false
     }
 
     /// True when the next [`transmit`](Net::transmit) finds room, whatever the length of its frame. False: an interrupt comes when
@@ -296,11 +325,12 @@ impl Net {
         if !self.device.is_running() {
             return false;
         }
-        match self.sender.can_transmit() {
+        let sender = &mut self.pairs[self.sending].sender;
+        match sender.can_transmit() {
             Ok(true) => true,
             Ok(false) => {
                 // What waits for room must not wait for frames that the card wasn't told of.
-                self.sender.flush(&self.device);
+                sender.flush(&self.device);
                 false
             }
             Err(Broken) => {
@@ -328,15 +358,16 @@ impl Net {
             return Err(TxError::BadFrame);
         }
         let capabilities = &self.capabilities;
-        let agreed = |meta: &TxMeta| can_do(capabilities, len, meta);
-        match self.sender.transmit(len, &agreed, fill) {
+        let agreed = |meta: &TxMeta| capabilities::can_do(capabilities, len, meta);
+        let sender = &mut self.pairs[self.sending].sender;
+        match sender.transmit(len, &agreed, fill) {
             Ok(Ok(())) => {
                 self.counters.tx_frames += 1;
                 Ok(())
             }
             Ok(Err(error)) => {
                 // As in `can_transmit`.
-                self.sender.flush(&self.device);
+                sender.flush(&self.device);
                 Err(error)
             }
             Err(Broken) => {
@@ -350,7 +381,9 @@ impl Net {
     /// work anyway.
     pub fn flush(&mut self) {
         if self.device.is_running() {
-            self.sender.flush(&self.device);
+            for pair in &mut self.pairs {
+                pair.sender.flush(&self.device);
+            }
         }
     }
 
@@ -359,40 +392,60 @@ impl Net {
         if !self.device.is_running() {
             return true;
         }
-        self.sender.is_drained().unwrap_or_else(|Broken| {
-            self.fail();
-            true
-        })
+        let mut drained = true;
+        for pair in &mut self.pairs {
+            match pair.sender.is_drained() {
+                Ok(done) => drained &= done,
+                Err(Broken) => {
+                    self.fail();
+                    return true;
+                }
+            }
+        }
+        drained
     }
 
     /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit) found no room, some now. No exit.
     pub fn has_news(&self) -> bool {
-        self.device.is_running() && (self.receiver.queue().has_used() || self.sender.has_news())
+        let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_news();
+        self.device.is_running() && self.pairs.iter().any(news)
     }
 
     /// To be called before waiting: gives the card all free receive buffers and asks for an interrupt at the
-    /// next frame, and where [`transmit`](Net::transmit) found no room, when there is some. True: don't wait, there is a frame
-    /// or room already.
+    /// next frame, and where [`transmit`](Net::transmit) found no room, when half of what is in flight is sent. True: don't
+    /// wait, there is a frame or room already.
+    ///
+    /// This is all the moderation of interrupts there is, and one that needs no timer: none comes while there is work anyway,
+    /// and one stands for all that happens until the next call. Frames that are sent interrupt nobody unless somebody waits for
+    /// room, and then once for half a ring where the card knows `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
         }
-        self.receiver.refill(&self.device);
-        let received = self.receiver.queue_mut().enable_interrupts();
-        self.sender.enable_awaited_interrupts() || received
+        let mut ready = false;
+        for pair in &mut self.pairs {
+            pair.receiver.refill(&self.device);
+            ready |= pair.receiver.queue_mut().enable_interrupts();
+            ready |= pair.sender.enable_awaited_interrupts();
+        }
+        ready
     }
 
     /// Asks for no interrupts, for while there is work anyway; some may still come.
     pub fn disable_interrupts(&mut self) {
-        self.receiver.queue_mut().disable_interrupts();
-        self.sender.queue_mut().disable_interrupts();
+        for pair in &mut self.pairs {
+            pair.receiver.queue_mut().disable_interrupts();
+            pair.sender.queue_mut().disable_interrupts();
+        }
     }
 
     fn fail(&mut self) {
         log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
-        self.receiver.queue_mut().mark_broken();
-        self.sender.queue_mut().mark_broken();
+        for pair in &mut self.pairs {
+            pair.receiver.queue_mut().mark_broken();
+            pair.sender.queue_mut().mark_broken();
+        }
         self.device.stop();
     }
 }
@@ -400,75 +453,15 @@ impl Net {
 impl Drop for Net {
     fn drop(&mut self) {
         if !self.device.stop() {
-            self.receiver.leak();
-            self.sender.leak();
+            for pair in &mut self.pairs {
+                pair.receiver.leak();
+                pair.sender.leak();
+            }
+            if let Some(control) = &mut self.control {
+                control.leak();
+            }
         }
     }
-}
-
-/// True when the card agreed to what `meta` asks, and it fits a frame of `len` bytes.
-fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
-    let checksum = meta.checksum.is_none_or(|sum| {
-        capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
-    });
-    let gso = meta.gso.is_none_or(|gso| {
-        let agreed = match gso.kind {
-            GsoKind::Tcp4 => capabilities.tso4,
-            GsoKind::Tcp6 => capabilities.tso6,
-        };
-        agreed && gso.segment > 0 && usize::from(gso.headers) < len && meta.checksum.is_some()
-    });
-    checksum && gso
-}
-
-/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given: large frames
-/// are received only into mergeable buffers (else each buffer would have to be 64 KiB).
-fn consistent(mut features: u64) -> u64 {
-    if features & feature::CSUM == 0 {
-        features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);
-    }
-    if features & feature::GUEST_CSUM == 0 || features & feature::MRG_RXBUF == 0 {
-        features &= !(feature::GUEST_TSO4 | feature::GUEST_TSO6);
-    }
-    features
-}
-
-fn read_capabilities(device: &Device) -> Result<Capabilities, Error> {
-    let mut mac = None;
-    if device.has(feature::MAC) {
-        let mut bytes = [0; 6];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = device.config_u8(CONFIG_MAC + at).ok_or(Error::BadConfig)?;
-        }
-        mac = Some(bytes);
-    }
-    let mtu = device
-        .has(feature::MTU)
-        .then(|| device.config_u16(CONFIG_MTU))
-        .flatten();
-    let mtu = mtu
-        .filter(|mtu| MTU_RANGE.contains(mtu))
-        .unwrap_or(DEFAULT_MTU);
-    let (tso4, tso6) = (
-        device.has(feature::HOST_TSO4),
-        device.has(feature::HOST_TSO6),
-    );
-    let max_transmit = if tso4 || tso6 {
-        MAX_FRAME
-    } else {
-        ETHERNET + usize::from(mtu)
-    };
-    Ok(Capabilities {
-        mac,
-        mtu,
-        max_transmit,
-        tx_checksum: device.has(feature::CSUM),
-        tso4,
-        tso6,
-        rx_checksum: device.has(feature::GUEST_CSUM),
-        large_receive4: device.has(feature::GUEST_TSO4),
-        large_receive6: device.has(feature::GUEST_TSO6),
-    })
 }
 
 #[cfg(test)]

@@ -339,6 +339,8 @@ let deadlines () =
      fails_with "lease in its time" Timed_out (fun () ->
          Soil.Zero_copy.receive ~timeout:0.02 server);
      in_time "send" (fun () -> Soil.Zero_copy.send client big 0 (Bigarray.Array1.dim big));
+     fails_with "send in its time" Timed_out (fun () ->
+         Soil.Zero_copy.send ~timeout:0.02 client big 0 (Bigarray.Array1.dim big));
      in_time "write_from" (fun () -> D.write_from client big 0 (Bigarray.Array1.dim big));
      in_time "write" (fun () -> D.write client (Bytes.create (16 lsl 20)) 0 (16 lsl 20));
      in_time "writev" (fun () -> D.writev client [ String.make (8 lsl 20) 'x'; "y" ]);
@@ -350,7 +352,9 @@ let deadlines () =
        in_time "receive" (fun () -> ignore (Soil.Udp.receive d small 0 10));
        fails_with "receive in its time" Timed_out (fun () ->
            Soil.Udp.receive ~timeout:0.02 d small 0 10);
-       in_time "receive_batch" (fun () -> ignore (Soil.Udp.receive_batch d big ~slot:10 2)));
+       in_time "receive_batch" (fun () -> ignore (Soil.Udp.receive_batch d big ~slot:10 2));
+       fails_with "receive_batch in its time" Timed_out (fun () ->
+           Soil.Udp.receive_batch ~timeout:0.02 d big ~slot:10 2));
    (* A listener whose queue is full is silent. *)
    D.with_close (listen ~backlog:1 ()) @@ fun l ->
    let e = Soil.Tcp.local l in
@@ -358,6 +362,8 @@ let deadlines () =
    fails_with "connect" Timed_out (fun () -> Soil.Tcp.connect ~timeout:0.05 e);
    in_time "connect" (fun () -> D.close (Soil.Tcp.connect e));
    in_time "with_connection" (fun () -> Soil.Tcp.with_connection e ignore);
+   fails_with "with_connection in its time" Timed_out (fun () ->
+       Soil.Tcp.with_connection ~timeout:0.02 e ignore);
    in_time "connect_host" (fun () -> D.close (Soil.Tcp.connect_host "localhost" ~port:e.port));
    D.close c);
   bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
@@ -429,6 +435,60 @@ let sizes_and_congestion () =
   fails_with "no lingering" Connection_reset (fun () -> D.read s (Bytes.create 1) 0 1);
   D.close s
 
+(* What is on the wire is looked at in tests/cases/wire.py. *)
+let marking () =
+  D.with_close (Soil.Tcp.listen ~address:N.loopback ~hop_limit:255 ~dscp:63 ~port:0 ()) @@ fun l ->
+  let connect = Soil.Tcp.connect ~hop_limit:1 ~dscp:0 ~ecn:false in
+  D.with_close (connect (Soil.Tcp.local l)) @@ fun c ->
+  D.with_close (Soil.Tcp.accept ~timeout:5. l) @@ fun s ->
+  Soil.Tcp.set_dscp s 1;
+  Soil.Tcp.set_hop_limit s 64;
+  Soil.Tcp.set_hop_limit l 1;
+  D.write_string s "x";
+  D.really_read c (Bytes.create 1) 0 1;
+  is_invalid "hop limit 0" (fun () -> Soil.Tcp.set_hop_limit c 0);
+  is_invalid "hop limit 256" (fun () -> Soil.Tcp.connect ~hop_limit:256 (Soil.Tcp.local l));
+  is_invalid "DSCP" (fun () -> Soil.Tcp.set_dscp c 64);
+  is_invalid "DSCP of a listener" (fun () -> Soil.Tcp.listen ~dscp:(-1) ~port:0 ());
+  is_invalid "hop limit of datagrams" (fun () -> Soil.Udp.bind ~hop_limit:0 ~port:0 ());
+  D.with_close (Soil.Udp.bind ~address:N.loopback ~hop_limit:9 ~dscp:9 ~port:0 ()) @@ fun d ->
+  Soil.Udp.set_dscp d 0;
+  Soil.Udp.set_hop_limit d 1;
+  let r, w = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.set_dscp r 1);
+  D.close w;
+  fails_with "closed" Closed (fun () -> Soil.Tcp.set_hop_limit w 1)
+
+(* RFC 9293, 3.8.5. *)
+let urgent () =
+  with_pair @@ fun server client ->
+  int "nothing" 0 (Soil.Urgent.left server);
+  fails_with "in its time" Timed_out (fun () -> Soil.Urgent.wait ~timeout:0.02 server);
+  bool "cancelled" true (T.timeout_opt 0.02 (fun () -> Soil.Urgent.wait server) = None);
+  let send () =
+    T.yield ();
+    D.write_string client "before ";
+    Soil.Urgent.send client (Bytes.of_string "now") 0 3;
+    D.write_string client " after"
+  in
+  let n, () = T.both (fun () -> Soil.Urgent.wait ~timeout:5. server) send in
+  bool "told" true (n = 0 || n = 10);
+  Soil.Clock.sleep 0.02;
+  int "up to its end" 10 (Soil.Urgent.left server);
+  let b = Bytes.create 20 in
+  D.really_read server b 0 4;
+  int "less" 6 (Soil.Urgent.left server);
+  D.really_read server b 4 6;
+  string "in the stream" "before now" (Bytes.sub_string b 0 10);
+  int "over" 0 (Soil.Urgent.wait ~timeout:5. server);
+  D.really_read server b 0 6;
+  string "the rest" " after" (Bytes.sub_string b 0 6);
+  D.shutdown client `Send;
+  int "at the end" 0 (Soil.Urgent.wait ~timeout:5. server);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Urgent.left r);
+  fails_with "after the end" Broken_pipe (fun () -> Soil.Urgent.send client b 0 1)
+
 let no_network () =
   let code f = error_code (fun () -> f ()) in
   let without = "no network" in
@@ -480,6 +540,8 @@ let tests =
     in_run "without copies" without_copies;
     in_run "ping and routes" pings;
     in_run "sizes of buffers and congestion control" sizes_and_congestion;
+    in_run "hop limit and DSCP" marking;
+    in_run "urgent data" urgent;
     in_run "no network" no_network;
     in_run "nothing leaks" no_leak;
   ]

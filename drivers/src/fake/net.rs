@@ -21,7 +21,15 @@ pub struct NetDevice {
     pub sizes: [u16; 2],
     /// What is sent comes back.
     pub echo: bool,
-    /// Frames that the driver will receive as soon as it has buffers for them.
+    /// Pairs of queues that it has, with [`feature::MQ`].
+    pub pairs: u16,
+    /// Pairs that the driver has asked it to use.
+    pub active: u16,
+    /// How it answers commands: 0 to say yes, 1 no; `None`: not at all.
+    pub answers: Option<u8>,
+    /// Frames for the driver by the pairs after the first.
+    pub more: Vec<VecDeque<([u8; 12], Vec<u8>)>>,
+    /// Frames that the driver will receive by the first pair as soon as it has buffers for them.
     pub inbox: VecDeque<([u8; 12], Vec<u8>)>,
     /// Frames that the driver sent and that were not echoed.
     pub sent: Vec<([u8; 12], Vec<u8>)>,
@@ -34,6 +42,10 @@ impl Default for NetDevice {
             mac: [0x52, 0x54, 0, 0x12, 0x34, 0x56],
             mtu: 1500,
             sizes: [256, 256],
+            pairs: 1,
+            active: 1,
+            answers: Some(0),
+            more: Vec::new(),
             echo: false,
             inbox: VecDeque::new(),
             sent: Vec::new(),
@@ -65,12 +77,12 @@ impl NetDevice {
 
     /// Hands one frame to the driver, in as many buffers as it takes. False: there is no room.
     fn hand_over(
-        &mut self,
+        inbox: &mut VecDeque<([u8; 12], Vec<u8>)>,
         memory: &'static HostMemory,
         features: u64,
         queue: &mut DeviceQueue,
     ) -> bool {
-        let Some((header, frame)) = self.inbox.front() else {
+        let Some((header, frame)) = inbox.front() else {
             return false;
         };
         let header_len = Self::header_len(features);
@@ -114,7 +126,7 @@ impl NetDevice {
             let count = (done.len() as u16).to_le_bytes();
             memory.write(first.writable[0].0 + 10, &count);
         }
-        self.inbox.pop_front();
+        inbox.pop_front();
         queue.push_all(&done);
         true
     }
@@ -131,32 +143,62 @@ impl Backend for NetDevice {
 
     fn config(&self) -> Vec<u8> {
         let mut config = self.mac.to_vec();
-        config.extend([1, 0, 0, 0]);
+        config.extend([1, 0]);
+        config.extend(self.pairs.to_le_bytes());
         config.extend(self.mtu.to_le_bytes());
         config
     }
 
     fn queues(&self) -> Vec<u16> {
-        self.sizes.to_vec()
+        let mut sizes = self.sizes.repeat(usize::from(self.pairs.clamp(1, 8)));
+        sizes.push(4);
+        sizes
     }
 
     fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]) {
         let header_len = Self::header_len(features);
-        let [receive, transmit] = queues else { return };
-        while let Some(chain) = transmit.pop() {
-            let bytes = chain.read(memory);
-            let mut header = [0; 12];
-            header[..header_len].copy_from_slice(&bytes[..header_len]);
-            let frame = bytes[header_len..].to_vec();
-            if self.echo {
-                self.inbox.push_back((header, frame));
-            } else {
-                self.sent.push((header, frame));
+        if let Some(control) = queues.last_mut()
+            && self.answers.is_some()
+            && let Some(chain) = control.pop()
+        {
+            let [class, command, low, high] = chain.read(memory)[..] else {
+                panic!("a command of another length")
+            };
+            assert_eq!((class, command), (4, 0));
+            let count = u16::from_le_bytes([low, high]);
+            assert!((1..=self.pairs).contains(&count), "{count} pairs");
+            let answer = self.answers.unwrap_or(1);
+            if answer == 0 {
+                self.active = count;
             }
-            transmit.push(chain.head, 0);
+            chain.write(memory, &[answer]);
+            control.push(chain.head, 1);
+            control.ask_for_notification();
         }
-        transmit.ask_for_notification();
-        while self.hand_over(memory, features, receive) {}
-        receive.ask_for_notification();
+        self.more
+            .resize_with(usize::from(self.pairs), VecDeque::new);
+        let pairs = queues.chunks_exact_mut(2).take(usize::from(self.active));
+        for (number, pair) in pairs.enumerate() {
+            let [receive, transmit] = pair else { return };
+            let inbox = match number.checked_sub(1) {
+                None => &mut self.inbox,
+                Some(number) => &mut self.more[number],
+            };
+            while let Some(chain) = transmit.pop() {
+                let bytes = chain.read(memory);
+                let mut header = [0; 12];
+                header[..header_len].copy_from_slice(&bytes[..header_len]);
+                let frame = bytes[header_len..].to_vec();
+                if self.echo {
+                    inbox.push_back((header, frame));
+                } else {
+                    self.sent.push((header, frame));
+                }
+                transmit.push(chain.head, 0);
+            }
+            transmit.ask_for_notification();
+            while Self::hand_over(inbox, memory, features, receive) {}
+            receive.ask_for_notification();
+        }
     }
 }

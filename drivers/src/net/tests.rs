@@ -1,4 +1,5 @@
 mod hostile;
+mod pairs;
 
 use std::boxed::Box;
 use std::vec;

@@ -36,6 +36,8 @@ const LARGEST_V6: usize = 65_535 - 8;
 struct Outgoing {
     route: Route,
     remote: SocketAddr,
+    /// As it was chosen when the datagram was queued.
+    marking: Marking,
     data: Vec<u8>,
 }
 
@@ -253,10 +255,15 @@ impl Core {
         if ip.net.tracks() {
             udp.asks(remote, ip.net.now_ns);
         }
+        let mut marking = udp.marking;
+        if remote.ip().is_multicast() {
+            marking.hop_limit = udp.group_hops.max(1);
+        }
         udp.outgoing_bytes += data.len();
         udp.outgoing.push_back(Outgoing {
             route,
             remote,
+            marking,
             data: data.to_vec(),
         });
         self.mark_dirty(handle);

@@ -82,12 +82,8 @@ impl Udp {
         header[2..4].copy_from_slice(&datagram.remote.port().to_be_bytes());
         // The largest datagram fits the field; see `LARGEST_V6`.
         header[4..6].copy_from_slice(&((datagram.data.len() + 8) as u16).to_be_bytes());
-        let mut marking = self.marking;
-        if datagram.remote.ip().is_multicast() {
-            marking.hop_limit = self.group_hops.max(1);
-        }
         let payload = [datagram.data.as_slice()];
-        let packet = Packet::new(&datagram.route, UDP, marking, &header, &payload);
+        let packet = Packet::new(&datagram.route, UDP, datagram.marking, &header, &payload);
         ip.send(&mut datagram.route, &packet)
     }
 }

@@ -3,7 +3,7 @@
 
 use net::sim::packet::{ACK, SYN, Tcp};
 use net::sim::{Bench, Offloads};
-use net::{Config, InterfaceConfig};
+use net::{Config, ConnectOptions, Error, InterfaceConfig};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, pattern};
 
@@ -188,6 +188,60 @@ fn programs_choose_dscp_and_hop_limit() {
     }
 }
 
+/// RFC 9293, 3.9.1.8 and 3.9.2 (MUST-48, MUST-49), and RFC 3168, 6.1.1: what is chosen before the SYN holds for it, too, and for
+/// that connection only.
+#[test]
+fn a_connection_begins_with_what_was_chosen() {
+    for family in FAMILIES {
+        for (ecn, flags) in [(None, 0), (Some(false), 0), (Some(true), ECE | CWR)] {
+            let mut talk = Talk::new(family);
+            let syn = talk.connect_with(&ConnectOptions {
+                hop_limit: 3,
+                dscp: 46,
+                ecn,
+            });
+            assert_eq!(syn.flags, SYN | flags);
+            assert_eq!((syn.hop_limit, syn.traffic_class), (3, 46 << 2));
+            let other = talk.connect();
+            assert_eq!(other.flags, SYN);
+            assert_eq!((other.hop_limit, other.traffic_class), (64, 0));
+        }
+    }
+}
+
+/// The same of a listener: its answers, those that are repeated, and what it establishes.
+#[test]
+fn connections_of_a_listener_begin_with_what_it_has() {
+    for family in FAMILIES {
+        let mut talk = Talk::new(family).listening();
+        let listener = talk.listener.expect("a listener");
+        talk.stack().set_hop_limit(listener, 7).expect("open");
+        talk.stack().set_dscp(listener, 10).expect("open");
+        let syn = talk.syn();
+        talk.send(&syn);
+        for limit_ns in [SECOND / 2, 2 * SECOND] {
+            let answer = talk.expect(limit_ns, |segment| segment.has(SYN | ACK));
+            assert_eq!((answer.hop_limit, answer.traffic_class), (7, 10 << 2));
+        }
+        // A SYN that comes again is answered the same.
+        talk.send(&syn);
+        let answer = talk.expect(SECOND / 2, |segment| segment.has(SYN | ACK));
+        assert_eq!((answer.hop_limit, answer.traffic_class), (7, 10 << 2));
+        talk.seq = syn.end();
+        talk.acknowledge();
+        talk.handle = Some(talk.stack().tcp_accept(listener).expect("established"));
+        let sent = flight(&mut talk, 2000);
+        assert!(
+            sent.iter()
+                .all(|s| (s.hop_limit, s.traffic_class) == (7, 10 << 2))
+        );
+        assert_eq!(
+            talk.stack().set_dscp(listener, 64),
+            Err(Error::InvalidArgument)
+        );
+    }
+}
+
 /// The same for datagrams (RFC 1122, 4.1.4); to groups the hop limit is another one.
 #[test]
 fn programs_choose_dscp_and_hop_limit_of_datagrams() {
@@ -205,6 +259,20 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
             net::sim::packet::Ip::parse(frame).filter(|ip| ip.protocol == 17)
         });
         assert_eq!((ip.hop_limit, ip.traffic_class), (5, 0x48));
+        // What is queued leaves as it was asked for.
+        let stack = talk.stack();
+        for hops in [9, 10] {
+            stack.set_hop_limit(socket, hops).expect("open");
+            stack
+                .udp_send_to(socket, b"x", family.host(9))
+                .expect("room");
+        }
+        for hops in [9, 10] {
+            let ip = talk.host.expect(&mut talk.world, SECOND, |frame| {
+                net::sim::packet::Ip::parse(frame).filter(|ip| ip.protocol == 17)
+            });
+            assert_eq!(ip.hop_limit, hops);
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use net::sim::packet::{ACK, FIN, Ip, SYN, Tcp};
 use net::sim::{Bench, Host, World};
-use net::{Error, Handle, Stack};
+use net::{ConnectOptions, Error, Handle, Stack};
 
 pub const MS: u64 = 1_000_000;
 pub const SECOND: u64 = 1000 * MS;
@@ -286,8 +286,14 @@ impl Talk {
 
     /// Lets the stack send a SYN to port 4000 of the host.
     pub fn connect(&mut self) -> Tcp {
+        self.connect_with(&ConnectOptions::default())
+    }
+
+    /// The same with options.
+    pub fn connect_with(&mut self, options: &ConnectOptions) -> Tcp {
         let to = self.own;
-        self.handle = Some(self.stack().tcp_connect(to, None).expect("a route"));
+        let connecting = self.stack().tcp_connect_with(to, None, options);
+        self.handle = Some(connecting.expect("a route"));
         let syn = self.host.expect_tcp(&mut self.world, SECOND, |segment| {
             segment.to == to && segment.flags & !0xc0 == SYN
         });

@@ -1,0 +1,105 @@
+//! What a card offers, and what was agreed on.
+
+use super::{ETHERNET, GsoKind, MAX_FRAME, TxMeta, feature};
+use crate::Error;
+use crate::device::Device;
+
+/// Configuration space (virtio 1.2, 5.1.4).
+const CONFIG_MAC: usize = 0;
+const CONFIG_MTU: usize = 10;
+
+/// What the network carries when the device doesn't say.
+const DEFAULT_MTU: u16 = 1500;
+/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP packet).
+const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
+
+/// What the card does, as agreed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The card's address, where it has one.
+    pub mac: Option<[u8; 6]>,
+    /// Largest IP packet of the network, in bytes.
+    pub mtu: u16,
+    /// Longest frame that [`Net::transmit`] takes, in bytes: one of the MTU, or 64 KiB with `tso4` or `tso6`.
+    pub max_transmit: usize,
+    /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
+    pub tx_checksum: bool,
+    /// The card cuts TCP over IPv4 ([`TxMeta::gso`]).
+    pub tso4: bool,
+    /// The card cuts TCP over IPv6.
+    pub tso6: bool,
+    /// Received frames may say that their checksum needn't be verified ([`RxMeta::checksum`]).
+    pub rx_checksum: bool,
+    /// Received frames may be larger than the MTU, IPv4.
+    pub large_receive4: bool,
+    /// Received frames may be larger than the MTU, IPv6.
+    pub large_receive6: bool,
+}
+
+/// True when the card agreed to what `meta` asks, and it fits a frame of `len` bytes.
+pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> bool {
+    let checksum = meta.checksum.is_none_or(|sum| {
+        capabilities.tx_checksum && usize::from(sum.start) + usize::from(sum.offset) + 2 <= len
+    });
+    let gso = meta.gso.is_none_or(|gso| {
+        let agreed = match gso.kind {
+            GsoKind::Tcp4 => capabilities.tso4,
+            GsoKind::Tcp6 => capabilities.tso6,
+        };
+        agreed && gso.segment > 0 && usize::from(gso.headers) < len && meta.checksum.is_some()
+    });
+    checksum && gso
+}
+
+/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given: large frames
+/// are received only into mergeable buffers (else each buffer would have to be 64 KiB).
+pub(super) fn consistent(mut features: u64) -> u64 {
+    if features & feature::CSUM == 0 {
+        features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);
+    }
+    if features & feature::GUEST_CSUM == 0 || features & feature::MRG_RXBUF == 0 {
+        features &= !(feature::GUEST_TSO4 | feature::GUEST_TSO6);
+    }
+    if features & feature::CTRL_VQ == 0 {
+        features &= !feature::MQ;
+    }
+    features
+}
+
+pub(super) fn read(device: &Device) -> Result<Capabilities, Error> {
+    let mut mac = None;
+    if device.has(feature::MAC) {
+        let mut bytes = [0; 6];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = device.config_u8(CONFIG_MAC + at).ok_or(Error::BadConfig)?;
+        }
+        mac = Some(bytes);
+    }
+    let mtu = device
+        .has(feature::MTU)
+        .then(|| device.config_u16(CONFIG_MTU))
+        .flatten();
+    let mtu = mtu
+        .filter(|mtu| MTU_RANGE.contains(mtu))
+        .unwrap_or(DEFAULT_MTU);
+    let (tso4, tso6) = (
+        device.has(feature::HOST_TSO4),
+        device.has(feature::HOST_TSO6),
+    );
+    let max_transmit = if tso4 || tso6 {
+        MAX_FRAME
+    } else {
+        ETHERNET + usize::from(mtu)
+    };
+    Ok(Capabilities {
+        mac,
+        mtu,
+        max_transmit,
+        tx_checksum: device.has(feature::CSUM),
+        tso4,
+        tso6,
+        rx_checksum: device.has(feature::GUEST_CSUM),
+        large_receive4: device.has(feature::GUEST_TSO4),
+        large_receive6: device.has(feature::GUEST_TSO6),
+    })
+}
