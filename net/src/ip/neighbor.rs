@@ -371,13 +371,15 @@ impl Neighbors {
         }
     }
 
-    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable.
-    pub(crate) fn doubt(&mut self, address: IpAddr) {
+    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable, and asked at once.
+    pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
             && let Some(entry) = self.entry_mut(slot)
-            && entry.state == State::Reachable
+            && matches!(entry.state, State::Reachable | State::Stale)
         {
-            entry.state = State::Stale;
+            entry.state = State::Delay;
+            entry.at_ns = now_ns;
+            self.wake_at(now_ns);
         }
     }
 

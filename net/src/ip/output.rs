@@ -172,7 +172,7 @@ impl Net {
     /// (RFC 1122, 2.3.2.1: advice from above).
     pub(crate) fn doubt(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
-            interface.neighbors.doubt(route.next_hop);
+            interface.neighbors.doubt(route.next_hop, self.now_ns);
         }
     }
 

@@ -11,8 +11,8 @@ use crate::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
-/// Timeouts in a row after which it may be the neighbour that has moved.
-const UNHEARD: u8 = 2;
+/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbour that is gone, a gateway perhaps.
+const UNHEARD: u8 = 3;
 
 impl Core {
     /// Sends what a connection has to send.

@@ -48,6 +48,51 @@ fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
     }
 }
 
+/// Whether a frame asks for the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861, 4.3).
+fn asks(frame: &[u8]) -> bool {
+    let arp = frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&1);
+    arp || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(54) == Some(&135)
+}
+
+/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer is told that the first hop may be dead
+/// (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The program can see the time-outs (SHLD-9), and hears nothing else
+/// until R2.
+#[test]
+fn after_r1_the_first_hop_is_doubted() {
+    for family in FAMILIES {
+        let mut talk = Talk::accepted(family);
+        let handle = talk.handle();
+        write(&mut talk, &[1; 100]);
+        let mut sent = 0;
+        // Its own answers hide the questions.
+        talk.host.addresses.clear();
+        // Known to be there a second ago, it would be asked after 20 s at the earliest.
+        talk.host.expect(&mut talk.world, 10 * SECOND, |frame| {
+            sent += u32::from(!asks(frame));
+            asks(frame).then_some(())
+        });
+        assert!(sent >= 4, "{sent} segments before the question");
+        let timeouts = talk.stack().tcp_info(handle).expect("open").timeouts;
+        assert!((3..=6).contains(&timeouts) && talk.error().is_none());
+        // One whose segments are acknowledged isn't asked.
+        let mut talk = Talk::accepted(family);
+        talk.host.addresses.clear();
+        for _ in 0..10 {
+            write(&mut talk, &[1; 100]);
+            talk.expect(SECOND, |segment| !segment.payload.is_empty());
+            talk.acknowledge();
+            talk.world.advance(SECOND);
+            assert!(
+                !talk
+                    .host
+                    .take(&mut talk.world)
+                    .iter()
+                    .any(|frame| asks(frame))
+            );
+        }
+    }
+}
+
 /// RFC 9293, 3.8.4 (MUST-24, MUST-25): nothing is sent on an idle connection unless asked for.
 #[test]
 fn idle_connections_are_silent() {
