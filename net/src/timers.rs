@@ -91,6 +91,14 @@ impl Timers {
         core::hint::black_box(self.slots.get(index as usize).map(|slot| slot.generation));
     }
 
+    /// When a connection is looked at next.
+    #[cfg(test)]
+    pub(crate) fn deadline_ns(&self, handle: Handle) -> Option<u64> {
+        let slot = self.slots.get(handle.index as usize)?;
+        (slot.generation == handle.generation && slot.deadline_ns != NEVER)
+            .then_some(slot.deadline_ns)
+    }
+
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.wheel.len()

@@ -102,6 +102,8 @@ impl World {
             more |= arrival.is_some_and(|at_ns| at_ns <= self.now_ns);
             next = [next, arrival].into_iter().flatten().min();
             if !more {
+                #[cfg(test)]
+                self.stacks.iter().for_each(crate::tests::forgotten::check);
                 return next;
             }
         }

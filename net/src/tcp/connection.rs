@@ -137,22 +137,29 @@ impl Connection {
         self.readiness_with(1)
     }
 
+    /// Whether a reader and a writer wait who need wait no longer.
+    #[cfg(test)]
+    pub(crate) fn owed(&self) -> (bool, bool) {
+        let ready = self.readiness_with(LOW_WATER);
+        (
+            self.wakes.read && ready.readable,
+            self.wakes.write && ready.writable,
+        )
+    }
+
     /// Whether somebody who waits is to be told; told once.
     pub(crate) fn take_wake(&mut self) -> bool {
         if !self.wakes.read && !self.wakes.write {
             return false;
         }
         // RFC 9293, 3.8.5, MUST-32: whoever waits hears of urgent data, too.
-        if let Some(machine) = &mut self.machine
-            && machine.take_urgent_news()
-        {
-            return true;
-        }
+        let machine = self.machine.as_mut();
+        let urgent = machine.is_some_and(machine::Connection::take_urgent_news);
         let ready = self.readiness_with(LOW_WATER);
         let read = self.wakes.read && ready.readable;
         let write = self.wakes.write && ready.writable;
         self.wakes.read &= !read;
         self.wakes.write &= !write;
-        read || write
+        urgent || read || write
     }
 }

@@ -15,6 +15,9 @@ use crate::ip::Marking;
 use crate::shared::{Core, Socket};
 use crate::{Error, Handle, Stack};
 
+/// Bytes that are lent at once, at most: sequence numbers wrap around at four times as many.
+const SHARED_MAX: usize = 1 << 30;
+
 impl Core {
     fn connection_mut(&mut self, handle: Handle) -> Result<&mut Connection, Error> {
         match self.owned_mut(handle) {
@@ -228,13 +231,16 @@ impl Stack {
 
     /// Sends bytes without copying them: they are kept until the peer has acknowledged them, or the connection
     /// is over, and dropped then. All of them are taken, or none: [`Error::WouldBlock`] if the
-    /// buffer is full.
+    /// buffer is full, [`Error::MessageTooLong`] if they are more than a GiB.
     pub fn tcp_write_shared(
         &mut self,
         connection: Handle,
         bytes: Arc<dyn SendBuffer>,
     ) -> Result<(), Error> {
         let len = bytes.bytes().len();
+        if len > SHARED_MAX {
+            return Err(Error::MessageTooLong);
+        }
         let mut bytes = Some(bytes);
         let written = self.core.write(connection, |machine, budget| {
             let taken = bytes

@@ -25,7 +25,7 @@ impl Core {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
-            // What it was to send has been overtaken, as a repetition by its acknowledgement; who waits is still to be told.
+            // It has sent already, or what it was to send has been overtaken; who waits is still to be told.
             self.settle(handle);
             return Turn::Done(0);
         }
@@ -36,7 +36,8 @@ impl Core {
         let resolved = ip.net.next_mac(&mut connection.route);
         let last = machine.state() == State::Closed;
         if last && resolved == Err(Resolved::Unreachable) {
-            self.over(handle);
+            machine.forgo();
+            self.settle(handle);
             return Turn::Done(0);
         }
         // Nobody waits for the neighbour of an aborted connection: its reset is the IP layer's.

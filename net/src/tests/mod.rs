@@ -6,6 +6,7 @@ mod configuration;
 mod datagrams;
 mod ethernet;
 mod filter;
+pub(crate) mod forgotten;
 mod groups;
 mod handshake;
 mod hostile;

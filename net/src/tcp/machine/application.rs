@@ -165,6 +165,11 @@ impl Connection {
         self.end(budget, Some(Error::ConnectionAborted));
     }
 
+    /// Nobody is there to take what is still to be sent: the reset of a connection that has ended isn't.
+    pub(crate) fn forgo(&mut self) {
+        self.due = 0;
+    }
+
     /// Gives all memory back; nothing else may be called afterwards. To be called before a
     /// connection is dropped.
     pub(crate) fn release(&mut self, budget: &mut dyn Budget) {

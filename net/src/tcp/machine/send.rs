@@ -11,14 +11,15 @@ pub(crate) const PIECES: usize = 20;
 
 enum Bytes {
     Block(Block),
-    Shared(Arc<dyn SendBuffer>),
+    /// Another's, and whether the budget counts them.
+    Shared(Arc<dyn SendBuffer>, bool),
 }
 
 impl Bytes {
     fn bytes(&self) -> &[u8] {
         match self {
             Bytes::Block(block) => block.bytes(),
-            Bytes::Shared(shared) => shared.bytes(),
+            Bytes::Shared(shared, _) => shared.bytes(),
         }
     }
 }
@@ -146,7 +147,8 @@ impl SendQueue {
         done
     }
 
-    /// Appends bytes that stay where they are; false if the budget is used up.
+    /// Appends bytes that stay where they are; false if the budget is used up. The first are taken all the same, since no
+    /// acknowledgement would tell when to try again; their memory is the program's in any case.
     pub(crate) fn append_shared(
         &mut self,
         budget: &mut dyn Budget,
@@ -156,10 +158,11 @@ impl SendQueue {
         if len == 0 {
             return true;
         }
-        if len > (1 << 30) || !budget.take(len) {
+        let counted = budget.take(len);
+        if !counted && self.len() > 0 {
             return false;
         }
-        self.push(Bytes::Shared(shared.clone()), len as u32);
+        self.push(Bytes::Shared(shared.clone(), counted), len as u32);
         true
     }
 
@@ -184,8 +187,10 @@ impl SendQueue {
                     self.held = self.held.saturating_sub(block.capacity() as u32);
                     budget.recycle(block);
                 }
-                Bytes::Shared(shared) => {
-                    budget.give(piece.len as usize);
+                Bytes::Shared(shared, counted) => {
+                    if counted {
+                        budget.give(piece.len as usize);
+                    }
                     if acknowledged {
                         shared.acknowledged();
                     }
