@@ -51,7 +51,7 @@ pub struct Responder {
     /// What the program called the machine, and the number that was added to it; 1: none.
     label: String,
     number: u32,
-    host: Name,
+    voice: Voice,
     socket: Option<Handle>,
     /// The configuration of the stack that `links` were made from.
     generation: Option<u32>,
@@ -62,7 +62,26 @@ pub struct Responder {
     conflicts: (u32, u64),
     /// Answers to single machines since then.
     unicast: (u32, u64),
+}
+
+/// What the responder speaks with.
+struct Voice {
+    /// The name that it has, or tries to have.
+    host: Name,
     random: Randomness,
+}
+
+impl Voice {
+    fn turn<'a>(&'a mut self, stack: &'a mut Stack, socket: Handle, now_ns: u64) -> Turn<'a> {
+        Turn {
+            stack,
+            random: &mut self.random,
+            host: &self.host,
+            socket,
+            now_ns,
+            sent: false,
+        }
+    }
 }
 
 /// What the parts work with.
@@ -124,7 +143,10 @@ impl Responder {
             return None;
         }
         Some(Responder {
-            host: host(label, 1)?,
+            voice: Voice {
+                host: host(label, 1)?,
+                random,
+            },
             label: String::from(label),
             number: 1,
             socket: None,
@@ -133,14 +155,13 @@ impl Responder {
             again_ns: None,
             conflicts: (0, 0),
             unicast: (0, 0),
-            random,
         })
     }
 
     /// The name, once it is known to be ours on all links: `soil.local`, or `soil-2.local`.
     pub fn name(&self) -> Option<String> {
         let settled = !self.links.is_empty() && self.links.iter().all(Link::is_settled);
-        settled.then(|| self.host.text())
+        settled.then(|| self.voice.host.text())
     }
 
     /// Probes, announces and answers. To be called after each [`Stack::poll`].
@@ -166,15 +187,7 @@ impl Responder {
             };
             count += 1;
             if let Some(datagram) = buffer.get(..received.len) {
-                let host = self.host.clone();
-                let mut turn = Turn {
-                    stack,
-                    random: &mut self.random,
-                    host: &host,
-                    socket,
-                    now_ns,
-                    sent: false,
-                };
+                let mut turn = self.voice.turn(stack, socket, now_ns);
                 let links = &mut self.links;
                 let heard = datagram_in(links, &mut self.unicast, &mut turn, datagram, &received);
                 polled.sent |= turn.sent;
@@ -183,14 +196,7 @@ impl Responder {
                 }
             }
         }
-        let mut turn = Turn {
-            stack,
-            random: &mut self.random,
-            host: &self.host,
-            socket,
-            now_ns,
-            sent: false,
-        };
+        let mut turn = self.voice.turn(stack, socket, now_ns);
         let mut next_ns = self.again_ns;
         for link in &mut self.links {
             let at_ns = link.run(&mut turn);
@@ -210,14 +216,7 @@ impl Responder {
         let Some(socket) = self.socket.take() else {
             return;
         };
-        let mut turn = Turn {
-            stack,
-            random: &mut self.random,
-            host: &self.host,
-            socket,
-            now_ns,
-            sent: false,
-        };
+        let mut turn = self.voice.turn(stack, socket, now_ns);
         for link in &mut self.links {
             link.goodbye(&mut turn);
         }
@@ -261,14 +260,7 @@ impl Responder {
                     .iter()
                     .position(|l| l.interface == interface && l.group == group);
                 let records = Records::new(addresses.iter().map(|cidr| cidr.address));
-                let mut turn = Turn {
-                    stack,
-                    random: &mut self.random,
-                    host: &self.host,
-                    socket,
-                    now_ns,
-                    sent: false,
-                };
+                let mut turn = self.voice.turn(stack, socket, now_ns);
                 match place.map(|place| old.swap_remove(place)) {
                     Some(mut link) => {
                         link.change(&mut turn, records, &addresses);
@@ -309,7 +301,7 @@ impl Responder {
         if lost {
             self.number = self.number.checked_add(1).unwrap_or(2);
             if let Some(host) = host(&self.label, self.number) {
-                self.host = host;
+                self.voice.host = host;
             }
         }
         for link in &mut self.links {
