@@ -84,6 +84,11 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
     talk.expect(SECOND, |segment| segment.payload == b"acknowledge me");
     talk.acknowledge();
     assert!(talk.listen(5 * SECOND).is_empty(), "it was acknowledged");
+    // A probe of the window that says what comes is urgent.
+    let mut urgent = talk.segment().payload(b"x").flags(ACK | 0x20);
+    urgent.urgent = 500;
+    talk.send(&urgent);
+    assert_eq!(talk.stack().tcp_urgent(handle), Ok(sent + 500));
     let reset = talk.segment().flags(RST);
     talk.send(&reset);
     assert_eq!(talk.error(), Some(Error::ConnectionReset));
@@ -260,4 +265,50 @@ fn reserved_bits_are_ignored() {
     frame[start + 16..start + 18].copy_from_slice(&sum.to_be_bytes());
     talk.host.send_frame(&mut talk.world, &frame);
     assert_eq!(talk.read().0, b"odd");
+}
+
+/// Puts options into the IP header of a frame: of IPv4 a record of the route and one that nobody knows (RFC 791, 3.1), of IPv6
+/// an unknown one that is to be skipped, in a header of its own (RFC 8200, 4.2 and 4.6).
+fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
+    let (at, options): (usize, &[u8]) = match frame[14] >> 4 {
+        4 => (34, &[7, 7, 4, 0, 0, 0, 0, 0x9e, 4, 1, 2, 0]),
+        _ => (54, &[6, 0, 0x1e, 4, 1, 2, 3, 4]),
+    };
+    frame.splice(at..at, options.iter().copied());
+    if at == 34 {
+        frame[14] += 3;
+        frame[17] += 12;
+        frame[24..26].fill(0);
+        let words = frame[14..46]
+            .chunks(2)
+            .map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1]));
+        let sum: u32 = words.sum();
+        let sum = !(((sum >> 16) + sum) as u16);
+        frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    } else {
+        frame[19] += 8;
+        frame[20] = 60;
+    }
+    frame
+}
+
+/// RFC 9293, 3.9.2 (MUST-50): options of IP that TCP has no use for are no reason to drop.
+#[test]
+fn options_of_ip_are_passed_over() {
+    for family in FAMILIES {
+        let mut talk = Talk::new(family).listening();
+        let syn = talk.syn();
+        let frame = with_ip_options(syn.frame(talk.host.macs()));
+        talk.host.send_frame(&mut talk.world, &frame);
+        talk.expect(SECOND, |segment| segment.has(SYN | ACK));
+        talk.seq = syn.end();
+        talk.acknowledge();
+        let listener = talk.listener.expect("a listener");
+        talk.handle = Some(talk.stack().tcp_accept(listener).expect("established"));
+        let data = talk.segment().payload(b"beside them");
+        let frame = with_ip_options(data.frame(talk.host.macs()));
+        talk.host.send_frame(&mut talk.world, &frame);
+        talk.seq = data.end();
+        assert_eq!(talk.read().0, b"beside them");
+    }
 }

@@ -284,10 +284,12 @@ impl Connection {
             return self.challenge(challenge, now_ns);
         }
         if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.receive_next {
-            // RFC 9293, 3.10.7.4: with a closed window, acknowledgements still count.
+            // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency still count.
             self.heard_ns = now_ns;
             self.keepalive_probes = 0;
-            self.take_ack_checked(budget, challenge, segment, now_ns);
+            if self.take_ack_checked(budget, challenge, segment, now_ns) {
+                self.take_urgent(segment);
+            }
             self.due |= due::ACK;
             return;
         }
