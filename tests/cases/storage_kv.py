@@ -158,7 +158,7 @@ def kv_power_cuts(context):
 @test(limit=1200, long=True)
 def kv_power_cuts_often(context):
     """Thousands of cuts."""
-    cut(context, 100, 3)
+    cut(context, 60, 2)
 
 
 @test(limit=180)

@@ -14,6 +14,7 @@ mod budget;
 mod buffer;
 mod chunks;
 mod lines;
+mod runs;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 use buffer::Buffer;
 use chunks::Chunks;
 use lines::{LINE, Lines, mask, runs};
+pub(crate) use runs::Run;
 use stream::{Gather, ReadAhead};
 
 use crate::{Block, BlockError, VolumeOptions};

@@ -1,13 +1,12 @@
 //! The contents of files: reading straight from where they are, writing in steps that fit.
 
-use alloc::vec::Vec;
 use core::cmp::Ordering;
 
-use rsext4::{FileExtent, FileExtentState, FileExtentTarget, InodeNumber};
+use rsext4::{FileExtentState, FileExtentTarget, InodeNumber};
 
 use super::volume::{Ext4Volume, Result};
-use crate::cache::Cache;
-use crate::{BlockError, Error};
+use crate::Error;
+use crate::cache::Run;
 
 /// Bytes of one step of a write.
 const STEP: u64 = 1 << 20;
@@ -22,84 +21,9 @@ const SLACK: u64 = 64;
 /// The largest number of blocks that a file can have.
 const MAX_BLOCKS: u64 = u32::MAX as u64;
 
-/// Reads bytes from byte `at` of the device.
-fn read_bytes(
-    cache: &mut Cache,
-    sector: usize,
-    at: u64,
-    buf: &mut [u8],
-) -> core::result::Result<(), BlockError> {
-    let (mut at, mut rest) = (at, buf);
-    let unit = sector as u64;
-    let mut bounce = Bounce([0; 4096]);
-    while !rest.is_empty() {
-        let skip = (at % unit) as usize;
-        let count = if skip == 0 && rest.len() >= sector {
-            let count = rest.len() / sector * sector;
-            let (piece, _) = rest.split_at_mut(count);
-            cache.read(at / unit, piece)?;
-            count
-        } else {
-            let whole = bounce.0.get_mut(..sector).ok_or(BlockError::OutOfRange)?;
-            cache.read(at / unit, whole)?;
-            let count = (sector - skip).min(rest.len());
-            let (piece, _) = rest.split_at_mut(count);
-            piece.copy_from_slice(
-                whole
-                    .get(skip..skip + count)
-                    .ok_or(BlockError::OutOfRange)?,
-            );
-            count
-        };
-        rest = rest.split_at_mut(count).1;
-        at += count as u64;
-    }
-    Ok(())
-}
-
-/// Reads the file whose contents are in `extents` from byte `offset` on; what is in none is zeros.
-fn read_extents(
-    cache: &mut Cache,
-    sector: usize,
-    extents: &[FileExtent],
-    offset: u64,
-    buf: &mut [u8],
-) -> core::result::Result<(), BlockError> {
-    let (mut at, mut rest) = (offset, buf);
-    for extent in overlapping(extents, offset) {
-        let gap = extent
-            .logical_start
-            .saturating_sub(at)
-            .min(rest.len() as u64);
-        let (zeros, after) = rest.split_at_mut(gap as usize);
-        zeros.fill(0);
-        at += gap;
-        let inside = at.saturating_sub(extent.logical_start);
-        let count = extent.length.saturating_sub(inside).min(after.len() as u64);
-        let (piece, after) = after.split_at_mut(count as usize);
-        if !piece.is_empty() {
-            read_bytes(cache, sector, extent.physical_start + inside, piece)?;
-        }
-        at += count;
-        rest = after;
-    }
-    rest.fill(0);
-    Ok(())
-}
-
-/// One sector, for the ends of a read that begin or end inside one.
-#[repr(align(512))]
-struct Bounce([u8; 4096]);
-
-/// The extents that overlap `from..`, in order.
-fn overlapping(extents: &[FileExtent], from: u64) -> impl Iterator<Item = &FileExtent> {
-    let first = extents.partition_point(|extent| extent.logical_start + extent.length <= from);
-    extents.get(first..).unwrap_or_default().iter()
-}
-
 impl Ext4Volume {
     /// Where the contents of an open file are; `None` when that is too much to remember.
-    fn extents(&mut self, inode: InodeNumber) -> Result<Option<&[FileExtent]>> {
+    fn extents(&mut self, inode: InodeNumber) -> Result<Option<&[Run]>> {
         let node = self.node(inode)?;
         let size = node.size;
         if node.extents.is_none() {
@@ -109,9 +33,14 @@ impl Ext4Volume {
             if !found.complete {
                 return Ok(None);
             }
-            let mut extents: Vec<FileExtent> = found.extents;
-            extents.retain(|extent| extent.state == FileExtentState::Initialized);
-            self.node(inode)?.extents = Some(extents);
+            let written = found.extents.iter();
+            let written = written.filter(|extent| extent.state == FileExtentState::Initialized);
+            let runs = written.map(|extent| Run {
+                file: extent.logical_start,
+                disk: extent.physical_start,
+                len: extent.length,
+            });
+            self.node(inode)?.extents = Some(runs.collect());
         }
         Ok(self.node(inode)?.extents.as_deref())
     }
@@ -139,13 +68,12 @@ impl Ext4Volume {
             }
             return Ok(done);
         }
-        let sector = self.sector;
         let cache = self.cache.clone();
         let mut cache = cache.try_lock().ok_or(Error::Io)?;
         let size = self.node(inode)?.size;
         cache.begin_reading(size);
         let extents = self.extents(inode)?.unwrap_or_default();
-        let read = read_extents(&mut cache, sector, extents, offset, buf);
+        let read = cache.read_runs(extents, offset, buf);
         cache.end_reading();
         Ok(read.map(|()| count)?)
     }

@@ -8,15 +8,15 @@ use alloc::vec::Vec;
 use rsext4::ext4::FileSystemStats;
 use rsext4::runtime::{MountServices, MountedServices};
 use rsext4::{
-    Ext4, Ext4ErrorKind, Ext4Result, FileExtent, FileExtentTarget, FileName, FilePermissions,
-    InodeFlags, InodeInfo, InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
+    Ext4, Ext4ErrorKind, Ext4Result, FileExtentTarget, FileName, FilePermissions, InodeFlags,
+    InodeInfo, InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
 };
 
 use super::device::{Device, MOUNT_CALLS, OPERATION_CALLS, SharedCache};
 use super::listing::Listing;
 use super::probe::Found;
 use super::{Notes, Time, names};
-use crate::cache::Cache;
+use crate::cache::{Cache, Run};
 use crate::handles::Handles;
 use crate::path;
 use crate::{Clock, Error, FileId, Health, Kind, OpenFlags, Walk};
@@ -72,7 +72,7 @@ pub(super) struct Node {
     /// Its blocks are in lists, as in ext3, rather than in extents.
     pub has_lists: bool,
     /// Where its contents are, once that was asked and until it changes.
-    pub extents: Option<Vec<FileExtent>>,
+    pub extents: Option<Vec<Run>>,
 }
 
 /// Mounts what is on the device in rsext4, replaying the journal if that is called for.
@@ -116,9 +116,8 @@ pub(super) struct Ext4Volume {
     clock: Option<&'static Clock>,
     /// The inode of the journal.
     journal: Option<u32>,
-    /// Bytes in a block and in a sector of the device.
+    /// Bytes in a block.
     pub block: usize,
-    pub sector: usize,
     pub handles: Handles<Handle>,
     pub nodes: BTreeMap<InodeNumber, Node>,
     /// Files of which rsext4 may hold something newer than the cache, since the last sync.
@@ -147,7 +146,6 @@ impl Ext4Volume {
         Self {
             ext4: Some(ext4),
             cache: device.cache.clone(),
-            sector: device.sector,
             block: device.block,
             device,
             clock,

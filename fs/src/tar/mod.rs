@@ -9,7 +9,6 @@ mod header;
 mod scan;
 
 use alloc::boxed::Box;
-use alloc::vec;
 
 use crate::cache::Cache;
 use crate::tree::{ReadOnly, Source, Tree};
@@ -47,7 +46,6 @@ struct Member {
 /// A disk, read at any byte.
 struct Archive {
     cache: Cache,
-    sector: usize,
     /// Bytes of the disk.
     size: u64,
 }
@@ -58,34 +56,11 @@ impl Archive {
         Self {
             size: device.sectors().saturating_mul(sector as u64),
             cache: Cache::new(device, &options.volume),
-            sector,
         }
     }
 
     fn read_bytes(&mut self, at: u64, buf: &mut [u8]) -> Result<(), BlockError> {
-        let sector = self.sector as u64;
-        let (mut at, mut rest) = (at, buf);
-        while !rest.is_empty() {
-            let within = (at % sector) as usize;
-            let whole = rest.len() / self.sector * self.sector;
-            let len = if within == 0 && whole > 0 {
-                let direct = rest.get_mut(..whole).ok_or(BlockError::OutOfRange)?;
-                self.cache.read(at / sector, direct)?;
-                whole
-            } else {
-                let mut bounce = vec![0; self.sector];
-                self.cache.read(at / sector, &mut bounce)?;
-                let known = bounce.get(within..).unwrap_or_default();
-                let len = known.len().min(rest.len());
-                for (to, from) in rest.iter_mut().zip(known) {
-                    *to = *from;
-                }
-                len
-            };
-            at += len as u64;
-            rest = rest.get_mut(len..).unwrap_or_default();
-        }
-        Ok(())
+        self.cache.read_bytes(at, buf)
     }
 }
 
