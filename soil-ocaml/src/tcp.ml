@@ -170,35 +170,41 @@ let connect_for_ever marking endpoint =
       Descriptor.close d;
       Failure.raise_with_backtrace e backtrace
 
-let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congestion ?send_buffer
-    ?receive_buffer ?hop_limit ?dscp ?ecn endpoint =
+(* In two functions each, for the compiler makes a chain of wrappers for each number of arguments that a function has: with twelve and
+   thirteen they are 6 KB of each image. *)
+
+let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congestion =
   let apply set d = function None -> () | Some v -> set d v in
-  (* What the SYN is sent with. *)
-  let marking = Marking.word hop_limit dscp ecn in
-  let d = Deadline.within timeout (fun () -> connect_for_ever marking endpoint) in
-  match
+  let set_times d =
     apply set_nodelay d nodelay;
     if interval <> None then keepalive d interval;
     if user_timeout <> None then set_user_timeout d user_timeout;
     apply set_linger d linger;
-    apply set_congestion d congestion;
-    apply set_send_buffer d send_buffer;
-    apply set_receive_buffer d receive_buffer
-  with
-  | () -> d
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      Descriptor.close d;
-      Failure.raise_with_backtrace e backtrace
-
-let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer
-    ?receive_buffer ?hop_limit ?dscp ?ecn name ~port =
-  Address.check_port "Soil.Tcp.connect_host" port;
-  let connect address =
-    connect ?nodelay ?keepalive ?user_timeout ?linger ?congestion ?send_buffer ?receive_buffer
-      ?hop_limit ?dscp ?ecn { Address.address; port }
+    apply set_congestion d congestion
   in
-  Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
+  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn endpoint ->
+    (* What the SYN is sent with. *)
+    let marking = Marking.word hop_limit dscp ecn in
+    let d = Deadline.within timeout (fun () -> connect_for_ever marking endpoint) in
+    match
+      set_times d;
+      apply set_send_buffer d send_buffer;
+      apply set_receive_buffer d receive_buffer
+    with
+    | () -> d
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        Descriptor.close d;
+        Failure.raise_with_backtrace e backtrace
+
+let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion =
+  let connect = connect ?timeout:None ?nodelay ?keepalive ?user_timeout ?linger ?congestion in
+  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn name ~port ->
+    Address.check_port "Soil.Tcp.connect_host" port;
+    let connect address =
+      connect ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn { Address.address; port }
+    in
+    Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
 let with_connection ?timeout endpoint f = Descriptor.closing (connect ?timeout endpoint) f
 
