@@ -5,10 +5,10 @@
 mod common;
 
 use common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
-use common::operations::{self, fail, has_failed, operations, with_witness};
+use common::operations::{self, fail, fill, has_failed, operations, with_witness};
 use common::{EXT4, NEW, names, read_file, write_file};
 use fs::fake::Disk;
-use fs::{Error, OpenFlags, Volume};
+use fs::{Error, OpenFlags};
 
 fn check_witness(bytes: Vec<u8>, when: &str) {
     operations::check_witness(&EXT4, bytes, when);
@@ -85,29 +85,6 @@ fn a_device_that_cannot_be_read_does_not_mount() {
     let error = mounted.err().unwrap();
     assert_eq!(error.error, Error::Io);
     assert!(error.detail.contains("check the disk"), "{error}");
-}
-
-/// Fills a volume with one file, and gives its size.
-fn fill(volume: &mut dyn Volume, path: &str, step: usize) -> u64 {
-    let filler = volume.open(path, NEW).unwrap();
-    let chunk = vec![7; step];
-    let mut at = 0;
-    loop {
-        match volume.write_at(filler, at, &chunk) {
-            Ok(count) => at += count as u64,
-            Err(error) => {
-                assert_eq!(error, Error::NoSpace);
-                break;
-            }
-        }
-    }
-    assert_eq!(
-        volume.size(filler),
-        Ok(at),
-        "what was written counts, no more"
-    );
-    volume.close(filler).unwrap();
-    at
 }
 
 #[test]

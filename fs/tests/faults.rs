@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::operations::{self, fail, has_failed, operations, with_witness};
+use common::operations::{self, fail, fill, has_failed, operations, with_witness};
 use common::{FAT, Image, NEW, fsck, mkfs, mount, run, write_file};
 use fs::fake::Disk;
 use fs::{BlockError, Error, OpenFlags, Volume};
@@ -81,24 +81,7 @@ fn full_volume(args: &[&str], len: u64) -> (Disk, Box<dyn Volume>) {
     let mut volume = mount(&disk);
     volume.mkdir("directory").unwrap();
     write_file(&mut *volume, "small", &[1; 10]).unwrap();
-    let filler = volume.open("filler", NEW).unwrap();
-    let chunk = vec![7; 300_000];
-    let mut at = 0;
-    loop {
-        match volume.write_at(filler, at, &chunk) {
-            Ok(count) => at += count as u64,
-            Err(error) => {
-                assert_eq!(error, Error::NoSpace);
-                break;
-            }
-        }
-    }
-    assert_eq!(
-        volume.size(filler),
-        Ok(at),
-        "what was written counts, no more"
-    );
-    volume.close(filler).unwrap();
+    fill(&mut *volume, "filler", 300_000);
     assert_eq!(volume.space().unwrap().free, 0);
     (disk, volume)
 }

@@ -167,26 +167,12 @@ def made(context, kind, partition):
     assert modified == 1_600_000_000, modified
 
 
-@test(limit=120)
-def fat(context):
-    """FAT on a whole disk: mtools and fsck.fat agree, before and after it has grown."""
-    made(context, "fat", False)
-
-
-@test(limit=120)
-def fat_in_a_partition(context):
-    made(context, "fat", True)
-
-
-@test(limit=120)
-def ext4(context):
-    """ext4 on a whole disk: debugfs and e2fsck agree, before and after it has grown."""
-    made(context, "ext4", False)
-
-
-@test(limit=120)
-def ext4_in_a_partition(context):
-    made(context, "ext4", True)
+# mtools and fsck.fat, debugfs and e2fsck agree, before and after it has grown.
+for each in ("fat", "ext4"):
+    for inside in (False, True):
+        test(name=each + ("-in-a-partition" if inside else ""), limit=120)(
+            lambda context, kind=each, partition=inside: made(context, kind, partition)
+        )
 
 
 @test(limit=120)

@@ -123,25 +123,7 @@ def kill(context, cache, kills):
     print(f"cache={cache}: {kills} kills after {steps} synced steps")
 
 
-@test(limit=120)
-def killed_ext4(context):
-    """A few kills with cache=none."""
-    kill(context, "none", FEW)
-
-
-@test(limit=120)
-def killed_ext4_unsafe(context):
-    """A few kills with cache=unsafe."""
-    kill(context, "unsafe", FEW)
-
-
-@test(limit=1200, long=True)
-def killed_ext4_often(context):
-    """50 kills with cache=none."""
-    kill(context, "none", MANY)
-
-
-@test(limit=1200, long=True)
-def killed_ext4_unsafe_often(context):
-    """50 kills with cache=unsafe."""
-    kill(context, "unsafe", MANY)
+# With both of QEMU's ways, a few kills and many.
+for each, suffix in (("none", ""), ("unsafe", "-unsafe")):
+    test(name=f"killed-ext4{suffix}", limit=120)(lambda context, cache=each: kill(context, cache, FEW))
+    test(name=f"killed-ext4{suffix}-often", limit=1200, long=True)(lambda context, cache=each: kill(context, cache, MANY))

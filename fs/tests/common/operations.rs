@@ -3,7 +3,7 @@
 use fs::fake::{Disk, State};
 use fs::{Error, OpenFlags, Volume};
 
-use super::{FileSystem, read_file, write_file};
+use super::{FileSystem, NEW, read_file, write_file};
 
 /// Each may fail, none may panic. With `links` where there are any.
 pub fn operations(volume: &mut dyn Volume, links: bool) -> Result<(), Error> {
@@ -68,4 +68,27 @@ pub fn fail(state: &mut State, kind: u32, nth: u64) {
 pub fn has_failed(state: &State) -> bool {
     let left = state.fail_read.or(state.fail_write).or(state.fail_flush);
     left.is_none()
+}
+
+/// Fills a volume with one file, and gives its size.
+pub fn fill(volume: &mut dyn Volume, path: &str, step: usize) -> u64 {
+    let filler = volume.open(path, NEW).unwrap();
+    let chunk = vec![7; step];
+    let mut at = 0;
+    loop {
+        match volume.write_at(filler, at, &chunk) {
+            Ok(count) => at += count as u64,
+            Err(error) => {
+                assert_eq!(error, Error::NoSpace);
+                break;
+            }
+        }
+    }
+    assert_eq!(
+        volume.size(filler),
+        Ok(at),
+        "what was written counts, no more"
+    );
+    volume.close(filler).unwrap();
+    at
 }
