@@ -1,5 +1,5 @@
 //! Work for each packet doesn't grow with how many came before it (a known failure of others:
-//! quadratic reassembly). Times are compared with each other, the least of some runs each.
+//! quadratic reassembly).
 
 use std::time::Instant;
 
@@ -7,14 +7,23 @@ use net::sim::packet::{self, Ip};
 
 use crate::support::{FAMILIES, Family, Talk, V4, pattern};
 
-/// The least time of five runs, in ns for each of `count`.
-fn least(count: u32, mut run: impl FnMut(u32)) -> f64 {
-    let runs = (0..5).map(|_| {
+/// Checks that each of `many` costs less than eight times what each of `few` does, where work that grew with their number
+/// would cost thirty times as much. What else the machine does only adds to a time, so that each is the least of several,
+/// taken in turns, and only as many as it takes.
+fn costs_the_same(few: u32, many: u32, mut run: impl FnMut(u32)) {
+    let mut each = |count: u32| {
         let begun = Instant::now();
         run(count);
         begun.elapsed().as_nanos() as f64 / f64::from(count)
-    });
-    runs.fold(f64::MAX, f64::min)
+    };
+    let mut least = (f64::MAX, f64::MAX);
+    for _ in 0..20 {
+        least = (least.0.min(each(few)), least.1.min(each(many)));
+        if least.1 < 8.0 * least.0 {
+            return;
+        }
+    }
+    panic!("{:.0} ns each, then {:.0} ns", least.0, least.1);
 }
 
 fn backwards(family: Family, step: u32) -> impl FnMut(u32) {
@@ -39,11 +48,7 @@ fn backwards(family: Family, step: u32) -> impl FnMut(u32) {
 fn segments_out_of_order_cost_the_same_each() {
     for family in FAMILIES {
         for step in [1, 3] {
-            let (few, many) = (
-                least(1000, backwards(family, step)),
-                least(16_000, backwards(family, step)),
-            );
-            assert!(many < 4.0 * few, "{few:.0} ns each, then {many:.0} ns");
+            costs_the_same(500, 16_000, backwards(family, step));
         }
     }
 }
@@ -70,6 +75,5 @@ fn tiny_fragments_cost_the_same_each() {
             }
         }
     };
-    let (few, many) = (least(500, run), least(7000, run));
-    assert!(many < 4.0 * few, "{few:.0} ns each, then {many:.0} ns");
+    costs_the_same(250, 7500, run);
 }
