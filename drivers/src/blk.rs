@@ -4,22 +4,20 @@
 //! as many device requests as the device's limits ask for, and keeps back what doesn't fit the queue yet. Memory
 //! need not be aligned, but what is aligned to blocks (512 bytes, mostly) is spared a copy.
 
-use alloc::boxed::Box;
-use alloc::collections::VecDeque;
-use alloc::vec::Vec;
-use core::ptr::NonNull;
-
 use crate::device::{self, Device};
 use crate::queue::{Broken, QueueCounters};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
 
 mod bounce;
 mod parts;
 mod request;
 use parts::{Issued, Parts};
-use request::Operation;
-pub use request::{BlkError, Request};
+pub use request::{BlkError, Clear, Request, Slice};
+use request::{Clearing, Cursor, Operation};
 
 /// Feature bits of disks (virtio 1.2, 5.2.3) that are used.
 pub mod feature {
@@ -33,9 +31,13 @@ pub mod feature {
     pub const BLK_SIZE: u64 = 1 << 6;
     /// The disk has a volatile cache that can be flushed.
     pub const FLUSH: u64 = 1 << 9;
+    /// Sectors can be discarded.
+    pub const DISCARD: u64 = 1 << 13;
+    /// Sectors can be made zeros without sending zeros.
+    pub const WRITE_ZEROES: u64 = 1 << 14;
 
     /// All of the above.
-    pub const ALL: u64 = SIZE_MAX | SEG_MAX | RO | BLK_SIZE | FLUSH;
+    pub const ALL: u64 = SIZE_MAX | SEG_MAX | RO | BLK_SIZE | FLUSH | DISCARD | WRITE_ZEROES;
 }
 
 /// Bytes of a sector: the unit of addresses, whatever the block size (virtio 1.2, 5.2.4).
@@ -50,6 +52,15 @@ const CONFIG_CAPACITY: usize = 0;
 const CONFIG_SIZE_MAX: usize = 8;
 const CONFIG_SEG_MAX: usize = 12;
 const CONFIG_BLK_SIZE: usize = 20;
+const CONFIG_MAX_DISCARD: usize = 36;
+const CONFIG_DISCARD_ALIGNMENT: usize = 44;
+const CONFIG_MAX_ZEROES: usize = 48;
+const CONFIG_ZEROES_MAY_UNMAP: usize = 56;
+
+/// Request types (5.2.6) and the flag of a segment that is to be zeros.
+const TYPE_DISCARD: u32 = 11;
+const TYPE_WRITE_ZEROES: u32 = 13;
+const FLAG_UNMAP: u32 = 1;
 
 /// Block sizes that a device is believed, in bytes.
 const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
@@ -91,6 +102,10 @@ pub struct Geometry {
     pub read_only: bool,
     /// A flush does something; else the disk has no volatile cache.
     pub can_flush: bool,
+    /// The disk takes [`Clear::Discard`].
+    pub can_discard: bool,
+    /// The disk takes [`Clear::Zeroes`].
+    pub can_write_zeroes: bool,
 }
 
 /// A caller's request on its way through the device.
@@ -98,8 +113,9 @@ struct Active {
     token: u64,
     operation: Operation,
     sector: u64,
-    buffer: NonNull<u8>,
-    /// Bytes not yet in the queue, from `buffer` on.
+    /// Memory of what is not yet in the queue.
+    memory: Cursor,
+    /// Bytes not yet in the queue.
     remaining: usize,
     /// Device requests in flight.
     parts: u16,
@@ -177,7 +193,8 @@ impl Blk {
         &self.geometry
     }
 
-    /// Reads the size again, after an interrupt with [`Cause::CONFIG`](crate::transport::Cause::CONFIG) (a disk may grow). Unfinished requests go on.
+    /// Reads the size again: a disk may grow or shrink at any time, and tells by an interrupt with
+    /// [`Cause::CONFIG`](crate::transport::Cause::CONFIG). Unfinished requests go on.
     ///
     /// # Errors
     ///
@@ -223,13 +240,81 @@ impl Blk {
             return Err(BlkError::Broken);
         }
         self.check(&request)?;
+        self.accept(request, token)
+    }
+
+    /// Accepts a request without data for `count` sectors of 512 bytes from `sector` on, like [`submit`](Blk::submit). It is cut into
+    /// as many device requests as the device's limits ask for, at multiples of the alignment that it prefers.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] where the disk doesn't offer it.
+    pub fn clear(
+        &mut self,
+        clear: Clear,
+        sector: u64,
+        count: u64,
+        token: u64,
+    ) -> Result<(), BlkError> {
+        if !self.device.is_running() {
+            return Err(BlkError::Broken);
+        }
+        let device = &self.device;
+        let config = |at| device.config_u32(at).unwrap_or(0);
+        let (feature, kind, most, alignment) = match clear {
+            Clear::Discard => (
+                feature::DISCARD,
+                TYPE_DISCARD,
+                config(CONFIG_MAX_DISCARD),
+                config(CONFIG_DISCARD_ALIGNMENT),
+            ),
+            Clear::Zeroes { .. } => (
+                feature::WRITE_ZEROES,
+                TYPE_WRITE_ZEROES,
+                config(CONFIG_MAX_ZEROES),
+                0,
+            ),
+        };
+        let block = self.geometry.block_size;
+        // The length of a request is 32 bits of sectors; a device that takes less than a block takes none.
+        let most = (most as usize).saturating_mul(SECTOR) / block * block;
+        if !device.has(feature) || most == 0 {
+            return Err(BlkError::Unsupported);
+        }
+        let may_unmap = || device.config_u8(CONFIG_ZEROES_MAY_UNMAP).unwrap_or(0) != 0;
+        let unmap = clear == Clear::Zeroes { unmap: true } && may_unmap();
+        let operation = Operation::Clear(Clearing {
+            kind,
+            flags: if unmap { FLAG_UNMAP } else { 0 },
+            most,
+            // One that isn't whole blocks is none that could be kept.
+            alignment: Some(u64::from(alignment) * SECTOR as u64)
+                .filter(|bytes| bytes.is_multiple_of(block as u64))
+                .unwrap_or(0),
+        });
+        let len = usize::try_from(count)
+            .ok()
+            .and_then(|count| count.checked_mul(SECTOR))
+            .ok_or(BlkError::OutOfRange)?;
+        let request = Request {
+            operation,
+            sector,
+            len,
+            ..Request::flush()
+        };
+        self.check(&request)?;
+        self.accept(request, token)
+    }
+
+    /// Takes a request that has been checked.
+    fn accept(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         let index = self.free.pop().ok_or(BlkError::Busy)?;
         let nothing_to_do = request.operation == Operation::Flush && !self.geometry.can_flush;
         self.requests[usize::from(index)] = Some(Active {
             token,
             operation: request.operation,
             sector: request.sector,
-            buffer: request.buffer,
+            memory: request.memory,
             remaining: request.len,
             parts: 0,
             queued: !nothing_to_do,
@@ -259,7 +344,7 @@ impl Blk {
         if end.is_none_or(|end| end > self.geometry.sectors) {
             return Err(BlkError::OutOfRange);
         }
-        if request.operation == Operation::Write && self.geometry.read_only {
+        if request.operation != Operation::Read && self.geometry.read_only {
             return Err(BlkError::ReadOnly);
         }
         Ok(())
@@ -409,6 +494,8 @@ fn read_geometry(device: &Device) -> Result<Geometry, Error> {
         block_size: block as usize,
         read_only: device.has(feature::RO),
         can_flush: device.has(feature::FLUSH),
+        can_discard: device.has(feature::DISCARD),
+        can_write_zeroes: device.has(feature::WRITE_ZEROES),
     })
 }
 

@@ -11,6 +11,8 @@ pub enum BlockError {
     ReadOnly,
     /// The request reaches past the last sector, or its buffer is not a whole number of sectors.
     OutOfRange,
+    /// The device has no such request; volumes make none of those.
+    Unsupported,
 }
 
 impl fmt::Display for BlockError {
@@ -19,6 +21,7 @@ impl fmt::Display for BlockError {
             Self::Io => "input/output error of the device",
             Self::ReadOnly => "the device is read-only",
             Self::OutOfRange => "request outside the device",
+            Self::Unsupported => "not a request of this device",
         })
     }
 }

@@ -95,7 +95,7 @@ impl core::error::Error for Error {}
 impl From<BlockError> for Error {
     fn from(error: BlockError) -> Self {
         match error {
-            BlockError::Io | BlockError::OutOfRange => Self::Io,
+            BlockError::Io | BlockError::OutOfRange | BlockError::Unsupported => Self::Io,
             BlockError::ReadOnly => Self::ReadOnly,
         }
     }

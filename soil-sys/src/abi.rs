@@ -4,8 +4,8 @@
 //! checks that they are up to date.
 //!
 //! # Arguments
-//! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a bigarray of bytes and
-//! `Ints` one of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
+//! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a bigarray of bytes,
+//! `Buffers` an array of those, and `Ints` a bigarray of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
 //! is `-1` (`Invalid`), never undefined behaviour. Times are nanoseconds.
 //!
 //! # Results
@@ -21,7 +21,7 @@
 //! at a time: a call made while another is inside is answered `-15` (`Busy`).
 //!
 //! # Ownership
-//! A `Bytes` or `Text` is used only during the call. A `Buffer` or `Ints` given to an operation that answers [`PENDING`] must be kept
+//! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or `Ints` given to an operation that answers [`PENDING`] must be kept
 //! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
 
 mod blocks;

@@ -1,23 +1,59 @@
-//! Block devices as descriptors: sectors, many requests at once.
+//! Block devices as descriptors: sectors, many requests at once, of a whole disk or of a partition.
+//!
+//! A request that the device doesn't answer within the disk's patience ends with `Timed_out`. It is only given up: what it was about
+//! stays the device's until that answers, or for good.
+
+mod opening;
+mod wide;
+
+pub use crate::disks::name;
+pub use opening::open;
+pub use wide::{clear, gather, scatter};
 
 use crate::abi::KIND_BLOCK;
-use crate::disks::{Geometry, Request, disks, error};
+use crate::disks::{Abilities, Geometry, Request, Slice, error};
 use crate::error::{Answer, Error, Stop};
-use crate::runtime::{Cancelled, Runtime};
+use crate::platform::{Current, Platform};
+use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::{Int, Piece};
 use ::fs::BlockError;
-use alloc::vec::Vec;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use opening::Opening;
+use slab::Slab;
 
-pub use crate::disks::name;
+/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux gives a disk.
+const PATIENCE: u64 = 30;
+/// Bits of a tag that say which request; the others say which [`Raw`].
+const REQUEST_BITS: u32 = 32;
 
-/// A disk that is open as it is. Requests carry the token of their operation as tag.
+/// A disk, or a partition of one, that is open as it is.
 pub struct Raw {
     disk: usize,
+    /// Of what is open; the device may have changed since.
     geometry: Geometry,
-    /// Operations and their lengths in bytes.
-    outstanding: Vec<(u64, usize)>,
+    abilities: Abilities,
+    /// First sector and number of a partition.
+    part: Option<(u64, u64)>,
+    outstanding: Slab<Outstanding>,
+    /// When the first of them is given up, or before.
+    next: u64,
+    /// A partition that is being looked for.
+    opening: Option<Box<Opening>>,
     closed: bool,
+}
+
+/// A request that the device has, or will have.
+struct Outstanding {
+    /// Its operation; 0 if it was given up.
+    token: u64,
+    /// Bytes.
+    len: usize,
+    until: u64,
+    /// The list of its memory.
+    _slices: Option<Box<[Slice]>>,
 }
 
 static BLOCK: Operations = Operations {
@@ -26,13 +62,15 @@ static BLOCK: Operations = Operations {
     write: cannot_write,
     ready: cannot_park,
     shutdown: cannot_shut_down,
-    close: |rt, key| {
-        if let Some(raw) = rt.blocks.get_mut(key as usize) {
-            raw.closed = true;
-        }
-        release(rt, key as usize);
-    },
+    close: |rt, key| close(rt, key as usize),
 };
+
+fn close(rt: &mut Runtime, key: usize) {
+    if let Some(raw) = rt.blocks.get_mut(key) {
+        raw.closed = true;
+    }
+    release(rt, key);
+}
 
 /// Gives the disk back when its descriptor is closed and nothing is outstanding.
 fn release(rt: &mut Runtime, key: usize) {
@@ -48,169 +86,297 @@ fn release(rt: &mut Runtime, key: usize) {
     }
 }
 
-/// See `soil_block_open`.
-pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
-    rt.new_token(token)?;
-    let disks = disks(rt)?;
-    let Some(disk) = disks.find(name) else {
-        let detail = disks.missing(name);
-        return rt.fail(Error::NoDevice, &detail);
+/// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
+fn patience() -> Result<u64, &'static str> {
+    let seconds = match Current::variable("SOIL_DISK_TIMEOUT") {
+        None => PATIENCE,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=86_400).contains(seconds))
+            .ok_or("SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400")?,
     };
-    let geometry = match disks.acquire(disk, report, false) {
-        Ok(geometry) => geometry,
-        Err((error, detail)) => return rt.fail(error, &detail),
-    };
-    let key = rt.blocks.insert(Raw {
-        disk,
-        geometry,
-        outstanding: Vec::new(),
-        closed: false,
-    });
-    match rt.table.insert(&BLOCK, key as u32) {
-        Ok(fd) => Ok(fd.encode() as usize),
-        Err(error) => {
-            if let Some(raw) = rt.blocks.get_mut(key) {
-                raw.closed = true;
-            }
-            release(rt, key);
-            Err(error.into())
+    Ok(seconds * 1_000_000_000)
+}
+
+/// Has overdue requests given up.
+fn register(rt: &mut Runtime) -> Result<(), Error> {
+    rt.register(Driver {
+        poll: give_up,
+        deadline: |rt| {
+            let waiting = rt.blocks.iter().filter(|(_, raw)| raw.next < u64::MAX);
+            waiting.map(|(_, raw)| raw.next).min()
+        },
+        interest: |_, _| (),
+        finish: |_| true,
+        counter: |_, _| 0,
+    })
+}
+
+/// Ends the operations whose devices have taken too long.
+fn give_up(rt: &mut Runtime, now: u64) {
+    let mut overdue = alloc::vec::Vec::new();
+    for (_, raw) in &mut rt.blocks {
+        if raw.next > now {
+            continue;
         }
+        raw.next = u64::MAX;
+        for (_, request) in &mut raw.outstanding {
+            if request.until <= now && request.token != 0 {
+                overdue.push((raw.disk, core::mem::take(&mut request.token)));
+            } else if request.token != 0 {
+                raw.next = raw.next.min(request.until);
+            }
+        }
+    }
+    for (disk, token) in overdue {
+        let name = rt.disks.as_deref().and_then(|disks| disks.name(disk));
+        let line = format!(
+            "disk {}: it doesn't answer, and the request was given up",
+            name.unwrap_or_default()
+        );
+        rt.complete_with_detail(token, Error::TimedOut, &line);
     }
 }
 
+/// See `soil_block_given_up`.
+pub fn given_up(rt: &Runtime) -> usize {
+    let requests = rt.blocks.iter().flat_map(|(_, raw)| &raw.outstanding);
+    requests.filter(|(_, request)| request.token == 0).count()
+}
+
+/// Looks at the device again.
+fn refresh(rt: &mut Runtime, key: usize) -> Result<(), (Error, String)> {
+    let closed = || (Error::Closed, String::new());
+    let raw = rt.blocks.get_mut(key).ok_or_else(closed)?;
+    let disks = rt.disks.as_deref_mut().ok_or_else(closed)?;
+    let (mut geometry, abilities) = disks.look(raw.disk)?;
+    if let Some((first, sectors)) = raw.part {
+        geometry.sectors = geometry.sectors.saturating_sub(first).min(sectors);
+    }
+    (raw.geometry, raw.abilities) = (geometry, abilities);
+    Ok(())
+}
+
 /// See `soil_block_info`.
-pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 4], Error> {
-    let key = rt.table.key_of(fd, &BLOCK)?;
-    let geometry = rt.blocks.get(key as usize).ok_or(Error::Closed)?.geometry;
+pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 5], Stop> {
+    let key = rt.table.key_of(fd, &BLOCK)? as usize;
+    if let Err((error, line)) = refresh(rt, key) {
+        return rt.fail(error, &line);
+    }
+    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    let Raw {
+        geometry,
+        abilities,
+        ..
+    } = raw;
     Ok([
         geometry.sector_size as Int,
         Int::try_from(geometry.sectors).map_err(|_| Error::TooLarge)?,
         Int::from(geometry.read_only),
         (geometry.max_bytes / geometry.sector_size) as Int,
+        Int::from(abilities.durable)
+            | Int::from(abilities.discard) << 1
+            | Int::from(abilities.write_zeroes) << 2,
     ])
 }
 
-/// Checks and submits a request.
-fn submit(rt: &mut Runtime, fd: Fd, token: Int, request: Request) -> Answer {
+/// What a request asks for, in sectors of what is open.
+struct Wanted {
+    sector: u64,
+    /// Bytes.
+    len: u64,
+    /// The device is changed.
+    write: bool,
+    /// The list of its memory, to be kept.
+    slices: Option<Box<[Slice]>>,
+}
+
+/// Checks and submits a request, which `make` makes for the sector of the disk that it is given.
+fn submit(
+    rt: &mut Runtime,
+    fd: Fd,
+    token: Int,
+    wanted: Wanted,
+    make: impl FnOnce(u64) -> Request,
+) -> Answer {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
     let token = rt.new_token(token)?;
-    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
-    let (len, write) = match request {
-        Request::Read { len, .. } => (len, false),
-        Request::Write { len, .. } => (len, true),
-        Request::Flush => (0, false),
-    };
-    if write && raw.geometry.read_only {
+    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    if wanted.write && raw.geometry.read_only {
         return Err(Error::ReadOnly.into());
     }
-    if len > raw.geometry.max_bytes {
-        return Err(Error::TooLarge.into());
-    }
-    if !request.is_within(raw.geometry) {
+    let size = raw.geometry.sector_size as u64;
+    if !wanted.len.is_multiple_of(size) {
         return Err(Error::Invalid.into());
     }
-    if len == 0 && !matches!(request, Request::Flush) {
+    let end = wanted.sector.checked_add(wanted.len / size);
+    let end = end.ok_or(Error::Invalid)?;
+    if end > raw.geometry.sectors {
+        // It may have grown; what has never been there is refused by the caller.
+        if let Err((error, line)) = refresh(rt, key) {
+            return rt.fail(error, &line);
+        }
+    }
+    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let sectors = raw.geometry.sectors;
+    if end > sectors {
+        let line = format!("the disk has {sectors} sectors, and the request ends at {end}");
+        return rt.fail(Error::Io, &line);
+    }
+    let first = raw.part.map_or(0, |(first, _)| first);
+    let request = make(first.checked_add(wanted.sector).ok_or(Error::Invalid)?);
+    let len = usize::try_from(wanted.len).map_err(|_| Error::TooLarge)?;
+    if wanted.len == 0 && !matches!(request, Request::Flush) {
         return Ok(0);
     }
-    raw.outstanding
-        .try_reserve(1)
-        .map_err(|_| Error::OutOfMemory)?;
+    let until = Current::monotonic_ns().saturating_add(patience().unwrap_or(0));
     let disk = raw.disk;
     rt.give(token, cancel)?;
+    let answer = post(
+        rt,
+        key,
+        disk,
+        request,
+        Outstanding {
+            token,
+            len,
+            until,
+            _slices: wanted.slices,
+        },
+    );
+    if answer != Err(Stop::Pending) {
+        rt.forget(token);
+    }
+    answer
+}
+
+/// Gives a request to the disk.
+fn post(
+    rt: &mut Runtime,
+    key: usize,
+    disk: usize,
+    request: Request,
+    outstanding: Outstanding,
+) -> Answer {
+    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let (len, until) = (outstanding.len, outstanding.until);
+    let place = raw.outstanding.insert(outstanding);
+    let tag = (key as u64) << REQUEST_BITS | place as u64;
     let submitted = match rt.disks.as_deref_mut() {
-        Some(disks) => disks.submit(disk, request, token),
+        Some(disks) => disks.submit(disk, request, tag),
         None => Err(Error::Closed),
     };
-    match submitted {
-        Ok(None) => {
-            if let Some(raw) = rt.blocks.get_mut(key) {
-                raw.outstanding.push((token, len));
-            }
-            Err(Stop::Pending)
-        }
-        Ok(Some(result)) => {
-            rt.forget(token);
-            result
-                .map(|()| len)
-                .map_err(|failure| error(failure).into())
-        }
-        Err(failure) => {
-            rt.forget(token);
-            Err(failure.into())
-        }
+    if let Ok(None) = submitted {
+        raw.next = raw.next.min(until);
+        return Err(Stop::Pending);
+    }
+    raw.outstanding.try_remove(place);
+    match submitted? {
+        Some(Err(failure)) => Err(error(failure).into()),
+        _ => Ok(len),
     }
 }
 
 /// See `soil_block_read`.
 pub fn read(rt: &mut Runtime, fd: Fd, sector: u64, into: Piece, token: Int) -> Answer {
-    let request = Request::Read {
+    let wanted = Wanted {
+        sector,
+        len: limited(rt, fd, into.len())?,
+        write: false,
+        slices: None,
+    };
+    submit(rt, fd, token, wanted, |sector| Request::Read {
         sector,
         to: into.start(),
         len: into.len(),
-    };
-    submit(rt, fd, token, request)
+    })
 }
 
 /// See `soil_block_write`.
 pub fn write(rt: &mut Runtime, fd: Fd, sector: u64, from: Piece, token: Int) -> Answer {
-    let request = Request::Write {
+    let wanted = Wanted {
+        sector,
+        len: limited(rt, fd, from.len())?,
+        write: true,
+        slices: None,
+    };
+    submit(rt, fd, token, wanted, |sector| Request::Write {
         sector,
         from: from.start(),
         len: from.len(),
         together: false,
-    };
-    submit(rt, fd, token, request)
+    })
+}
+
+/// The bytes of a request with data, if they aren't too many.
+fn limited(rt: &Runtime, fd: Fd, len: usize) -> Result<u64, Error> {
+    let key = rt.table.key_of(fd, &BLOCK)? as usize;
+    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    if len > raw.geometry.max_bytes {
+        return Err(Error::TooLarge);
+    }
+    Ok(len as u64)
 }
 
 /// See `soil_block_flush`.
 pub fn flush(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
-    submit(rt, fd, token, Request::Flush)
+    let wanted = Wanted {
+        sector: 0,
+        len: 0,
+        write: false,
+        slices: None,
+    };
+    submit(rt, fd, token, wanted, |_| Request::Flush)
 }
 
 /// The disk has done a request.
-fn report(rt: &mut Runtime, disk: usize, token: u64, result: Result<(), BlockError>) {
-    let found = rt.blocks.iter_mut().find(|(_, raw)| raw.disk == disk);
-    let Some((key, raw)) = found else { return };
-    let Some(place) = raw
-        .outstanding
-        .iter()
-        .position(|(other, _)| *other == token)
-    else {
+fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
+    let key = (tag >> REQUEST_BITS) as usize;
+    let place = tag as u32 as usize;
+    let Some(raw) = rt.blocks.get_mut(key) else {
         return;
     };
-    let (_, len) = raw.outstanding.swap_remove(place);
-    rt.complete(
-        token,
-        result
-            .map(|()| len)
-            .map_err(|failure| error(failure).into()),
-    );
+    let Some(request) = raw.outstanding.try_remove(place) else {
+        return;
+    };
+    if raw.outstanding.is_empty() {
+        raw.next = u64::MAX;
+    }
+    if raw.opening.is_some() {
+        opening::go_on(rt, key, request.token, result);
+    } else if request.token != 0 {
+        let answer = result.map(|()| request.len);
+        rt.complete(
+            request.token,
+            answer.map_err(|failure| error(failure).into()),
+        );
+    }
     release(rt, key);
 }
 
 /// Takes a request back if the device hasn't got it.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    let mut raws = rt.blocks.iter_mut();
+    let mut raws = rt.blocks.iter();
     let found = raws.find_map(|(key, raw)| {
-        let place = raw
-            .outstanding
-            .iter()
-            .position(|(other, _)| *other == token)?;
-        Some((key, raw.disk, place))
+        let mut requests = raw.outstanding.iter();
+        let (place, _) = requests.find(|(_, request)| request.token == token)?;
+        Some((key, place, raw.disk, raw.opening.is_some()))
     });
-    let Some((key, disk, place)) = found else {
+    let Some((key, place, disk, false)) = found else {
         return Cancelled::Later;
     };
-    if !rt
-        .disks
-        .as_deref_mut()
-        .is_some_and(|disks| disks.take_back(disk, token))
-    {
+    let tag = (key as u64) << REQUEST_BITS | place as u64;
+    let disks = rt.disks.as_deref_mut();
+    if !disks.is_some_and(|disks| disks.take_back(disk, tag)) {
         return Cancelled::Later;
     }
     if let Some(raw) = rt.blocks.get_mut(key) {
-        raw.outstanding.swap_remove(place);
+        raw.outstanding.try_remove(place);
     }
     release(rt, key);
     Cancelled::Done
 }
+
+#[cfg(test)]
+mod tests;

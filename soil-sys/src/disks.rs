@@ -4,6 +4,7 @@
 
 use crate::abi::COUNTER_BLOCK_REQUESTS;
 use crate::error::{Error, Stop};
+pub use crate::platform::Slice;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::{Driver, Runtime};
 use crate::ty::Int;
@@ -26,6 +27,59 @@ pub struct Geometry {
     pub read_only: bool,
     /// The most bytes in one request, a multiple of the sector size.
     pub max_bytes: usize,
+}
+
+/// What a device does besides reading, writing and flushing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Abilities {
+    /// A write that is `durable` is on stable storage when it ends; elsewhere a flush has to follow.
+    pub durable: bool,
+    /// It takes [`Wide::Clear`] that discards.
+    pub discard: bool,
+    /// It takes [`Wide::Clear`] that writes zeros.
+    pub write_zeroes: bool,
+}
+
+/// What is done to sectors without data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// Their contents are of no use any more.
+    Discard,
+    /// They read as zeros from now on; with `unmap` the device may give up the room behind them.
+    Zeroes {
+        /// See above.
+        unmap: bool,
+    },
+}
+
+/// Requests that only [`crate::blocks`] makes. The list of slices stays until the request is reported, like their memory.
+#[derive(Clone, Copy)]
+pub enum Wide {
+    /// Reads to the slices, one after the other.
+    Scatter {
+        /// First sector.
+        sector: u64,
+        /// Where to; not empty.
+        slices: NonNull<[Slice]>,
+    },
+    /// Writes the slices, one after the other.
+    Gather {
+        /// First sector.
+        sector: u64,
+        /// Where from; not empty.
+        slices: NonNull<[Slice]>,
+        /// See [`Abilities::durable`].
+        durable: bool,
+    },
+    /// Discards sectors, or makes them zeros.
+    Clear {
+        /// First sector.
+        sector: u64,
+        /// How many; at least one.
+        count: u64,
+        /// What of these.
+        how: Clear,
+    },
 }
 
 /// A request. Its memory stays valid and untouched until it is reported.
@@ -53,14 +107,20 @@ pub enum Request {
     },
     /// Makes what was written durable.
     Flush,
+    /// One of the others, and how the device is given it: a program that makes none doesn't carry that.
+    Wide(Wide, SubmitWide),
 }
+
+/// Gives a device of the platform a request, as [`Device::submit`] does.
+pub type SubmitWide = fn(&mut crate::platform::Disk, Wide, u64) -> Submitted;
 
 impl Request {
     /// Whether it is whole sectors of the device.
     pub fn is_within(self, geometry: Geometry) -> bool {
         let (sector, len) = match self {
             Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
-            Request::Flush => return true,
+            // Checked by who makes them.
+            Request::Flush | Request::Wide(..) => return true,
         };
         let end = sector.checked_add((len / geometry.sector_size) as u64);
         len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)
@@ -79,8 +139,13 @@ pub enum Submitted {
 
 /// A block device of the platform.
 pub trait Device {
-    /// Opens it if that is still to be done. Why not: code and one line.
+    /// What it is now; opens it if that is still to be done. Why not: code and one line.
     fn geometry(&mut self) -> Result<Geometry, (Error, String)>;
+
+    /// What else it can do, once it is open.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
 
     /// Takes a request whose range has been checked. The device may begin only at the next [`kick`](Device::kick).
     fn submit(&mut self, request: Request, tag: u64) -> Submitted;
@@ -275,6 +340,13 @@ impl Disks {
         Ok(geometry)
     }
 
+    /// What an acquired disk is now, which may have grown or shrunk, and what else it can do.
+    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Abilities), (Error, String)> {
+        let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
+        let device = device.ok_or((Error::Closed, String::new()))?;
+        Ok((device.geometry()?, device.abilities()))
+    }
+
     /// Gives a disk back. Nothing of the user's is outstanding.
     pub fn release(&mut self, disk: usize) {
         if let Some(disk) = self.disks.get_mut(disk) {
@@ -325,6 +397,7 @@ pub fn error(error: BlockError) -> Error {
         BlockError::Io => Error::Io,
         BlockError::ReadOnly => Error::ReadOnly,
         BlockError::OutOfRange => Error::Invalid,
+        BlockError::Unsupported => Error::Unsupported,
     }
 }
 

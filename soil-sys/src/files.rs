@@ -33,6 +33,7 @@ use open::File;
 use slab::Slab;
 use volumes::{Job, Then, Volume};
 use walk::{Advanced, Walking, advance, start};
+pub use work::code;
 use work::{Op, Value, Work};
 use worker::{Failure, Port};
 

@@ -18,9 +18,9 @@ mod image;
 mod linux;
 
 #[cfg(feature = "image")]
-pub use image::{Image as Current, Interest, LinkWake};
+pub use image::{Disk, Image as Current, Interest, LinkWake, Slice};
 #[cfg(not(feature = "image"))]
-pub use linux::{Interest, LinkWake, Linux as Current};
+pub use linux::{Disk, Interest, LinkWake, Linux as Current, Slice};
 
 /// Why [`Platform::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,6 +108,9 @@ pub trait Platform {
     /// The block devices with their names, in a fixed order; they are opened by their first use.
     #[expect(clippy::type_complexity, reason = "a list of pairs, or an error")]
     fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)>;
+
+    /// How a disk is given a request of [`crate::disks::Wide`].
+    const SUBMIT_WIDE: crate::disks::SubmitWide;
 
     /// Folders of the host as volumes.
     const FOLDERS: Option<crate::files::kinds::Kind>;

@@ -132,8 +132,8 @@ pub struct Driver {
     pub counter: fn(&mut Runtime, Int) -> usize,
 }
 
-/// The most drivers: network, what is sent and received without copies, disks, volumes.
-const MAX_DRIVERS: usize = 4;
+/// The most drivers: network, what is sent and received without copies, disks, volumes, what of disks is used as it is.
+const MAX_DRIVERS: usize = 5;
 
 /// See the head of this file.
 pub struct Runtime {

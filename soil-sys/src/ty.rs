@@ -44,6 +44,10 @@ pub struct Buffer(NonNull<u8>);
 #[repr(transparent)]
 pub struct Ints(NonNull<u8>);
 
+/// An OCaml `array` of what a [`Buffer`] is, valid for the length of the call only.
+#[repr(transparent)]
+pub struct Buffers(NonNull<u8>);
+
 /// A checked piece of a [`Buffer`] that outlives the call: what a device or a parked operation works on.
 ///
 /// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that answered 1, has been seen.
@@ -243,6 +247,21 @@ impl Buffer {
             (*proxy.as_ptr()).count.fetch_sub(1, Ordering::AcqRel);
         }
         Ok(())
+    }
+}
+
+impl Buffers {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no words.
+        unsafe { self.0.cast::<usize>().sub(1).read() >> HEADER_SHIFT }
+    }
+
+    /// Number `index`.
+    pub fn get(&self, index: usize) -> Option<Buffer> {
+        // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is one.
+        (index < self.len())
+            .then(|| Buffer(unsafe { self.0.cast::<NonNull<u8>>().add(index).read() }))
     }
 }
 

@@ -1,10 +1,9 @@
 //! The requests that a disk sees (virtio 1.2, 5.2.6): pieces of the callers' requests within the device's limits.
 
 use alloc::vec::Vec;
-use core::ptr::NonNull;
 
 use super::bounce::{self, Bounces, Place};
-use super::{Active, BlkError, Operation, SECTOR};
+use super::{Active, BlkError, Clearing, Cursor, Operation, SECTOR};
 use crate::device::Device;
 use crate::memory::{Access, Segment};
 use crate::queue::{Broken, Buffer, Queue, QueueCounters};
@@ -26,10 +25,12 @@ const MAX_SEGMENTS: usize = 128;
 /// A request's header and its status.
 const FRAME: u16 = 2;
 
-/// For each request: the header (16 bytes), then the status, each in a half of this.
-const RECORD: usize = 32;
+/// For each request: the header (16 bytes), the status, and the segment of a request without data (16 bytes).
+const RECORD: usize = 48;
 const HEADER: usize = 16;
 const STATUS_AT: usize = 16;
+const SEGMENT_AT: usize = 32;
+const SEGMENT: usize = 16;
 
 /// What the device, and our memory, allow.
 #[derive(Clone, Copy)]
@@ -63,7 +64,7 @@ struct Part {
     /// The place in a bounce buffer that it uses.
     bounce: Option<Place>,
     /// Where the contents of that place go when it is over.
-    copy_to: Option<(NonNull<u8>, usize)>,
+    copy_to: Option<(Cursor, usize)>,
 }
 
 pub(super) struct Parts {
@@ -123,16 +124,21 @@ impl Parts {
             copy_to: None,
         };
         let mut len = 0;
-        if has_data {
-            let is_aligned = active.operation == Operation::Identify
-                || active
-                    .buffer
-                    .as_ptr()
-                    .addr()
-                    .is_multiple_of(self.limits.block);
-            if is_aligned {
-                len = self.map(active, &mut list)?;
-            }
+        let record = usize::from(part) * RECORD;
+        if let Operation::Clear(clearing) = active.operation {
+            len = clear_len(active, clearing);
+            let segment = Segment {
+                phys: self.records.phys(record + SEGMENT_AT),
+                len: SEGMENT,
+            };
+            list.push(segment, false);
+            // SAFETY: the record belongs to a part that isn't in the device's hands.
+            let bytes = unsafe { self.records.slice(record + SEGMENT_AT, SEGMENT) };
+            bytes[..8].copy_from_slice(&active.sector.to_le_bytes());
+            bytes[8..12].copy_from_slice(&((len / SECTOR) as u32).to_le_bytes());
+            bytes[12..].copy_from_slice(&clearing.flags.to_le_bytes());
+        } else if has_data {
+            len = self.map(active, &mut list, active.operation == Operation::Identify)?;
             // Besides what is not aligned: a block in more pages than the device takes segments.
             if len == 0 {
                 if room < self.limits.segments {
@@ -143,7 +149,7 @@ impl Parts {
                     Some(0) => return Ok(Issued::Full),
                     Some(len) => len,
                     // No memory for that.
-                    None => self.map(active, &mut list)?,
+                    None => self.map(active, &mut list, true)?,
                 };
                 if len == 0 {
                     return Err(BlkError::NoMemory);
@@ -151,13 +157,12 @@ impl Parts {
             }
         }
         self.write_record(part, active);
-        let offset = usize::from(part) * RECORD;
         let status = Buffer {
-            phys: self.records.phys(offset + STATUS_AT),
+            phys: self.records.phys(record + STATUS_AT),
             len: 1,
             device_writes: true,
         };
-        list.finish(self.records.phys(offset), status);
+        list.finish(self.records.phys(record), status);
         if self.queue.add(list.buffers(), u32::from(part)).is_err() {
             details
                 .bounce
@@ -169,27 +174,38 @@ impl Parts {
         self.parts[usize::from(part)] = details;
         active.remaining -= len;
         active.sector += (len / SECTOR) as u64;
-        // SAFETY: `len` bytes of the caller's buffer were before this point, so it is inside or just past the end.
-        active.buffer = unsafe { active.buffer.add(len) };
+        active.memory.advance(len);
         Ok(Issued::Some)
     }
 
     /// Lists the physical segments of the request's next bytes, a whole number of blocks of them; 0 when not even a block
-    /// fits the limits.
-    fn map(&self, active: &Active, list: &mut List) -> Result<usize, BlkError> {
+    /// fits the limits, or the memory there isn't aligned to blocks and may not be `unaligned`.
+    fn map(&self, active: &Active, list: &mut List, unaligned: bool) -> Result<usize, BlkError> {
         let mut gathered = 0;
-        let is_memory = self.memory.segments(
-            active.buffer.as_ptr(),
-            active.remaining,
-            access(active.operation),
-            &mut |segment| {
-                let taken = list.push(segment, active.operation != Operation::Write);
-                gathered += taken;
-                taken == segment.len
-            },
-        );
-        if !is_memory {
-            return Err(BlkError::BadBuffer);
+        let mut memory = active.memory;
+        while gathered < active.remaining {
+            let (start, len) = memory.here();
+            if !unaligned && !start.addr().get().is_multiple_of(self.limits.block) {
+                break;
+            }
+            let before = gathered;
+            let is_memory = self.memory.segments(
+                start.as_ptr(),
+                len,
+                access(active.operation),
+                &mut |segment| {
+                    let taken = list.push(segment, active.operation != Operation::Write);
+                    gathered += taken;
+                    taken == segment.len
+                },
+            );
+            if !is_memory {
+                return Err(BlkError::BadBuffer);
+            }
+            if gathered - before < len {
+                break;
+            }
+            memory.advance(len);
         }
         let whole = match active.operation {
             Operation::Identify if gathered < active.remaining => 0,
@@ -209,9 +225,20 @@ impl Parts {
         details: &mut Part,
     ) -> Result<Option<usize>, BlkError> {
         let wanted = active.remaining.min(bounce::BUFFER);
-        let (buffer, how) = (active.buffer.as_ptr(), access(active.operation));
-        if !self.memory.segments(buffer, wanted, how, &mut |_| true) {
-            return Err(BlkError::BadBuffer);
+        let how = access(active.operation);
+        let (mut memory, mut seen) = (active.memory, 0);
+        while seen < wanted {
+            let (start, len) = memory.here();
+            let len = len.min(wanted - seen);
+            if len == 0
+                || !self
+                    .memory
+                    .segments(start.as_ptr(), len, how, &mut |_| true)
+            {
+                return Err(BlkError::BadBuffer);
+            }
+            memory.advance(len);
+            seen += len;
         }
         let Some(place) = self.bounces.take(wanted) else {
             return Ok((!self.bounces.is_empty()).then_some(0));
@@ -239,12 +266,14 @@ impl Parts {
         }
         details.bounce = Some(place);
         if is_read {
-            details.copy_to = Some((active.buffer, len));
+            details.copy_to = Some((active.memory, len));
         } else {
-            // SAFETY: the caller's buffer has `len` bytes from here on that nothing writes (promise to `Request::write`).
-            let from = unsafe { core::slice::from_raw_parts(buffer, len) };
             // SAFETY: the place has just been taken, so it isn't the device's.
-            unsafe { region.slice(offset, len) }.copy_from_slice(from);
+            let to = unsafe { region.slice(offset, len) };
+            copy(active.memory, to, |memory, bytes| {
+                // SAFETY: as many bytes of the caller's memory, which nothing writes (promise to `Request::write`).
+                bytes.copy_from_slice(unsafe { core::slice::from_raw_parts(memory, bytes.len()) });
+            });
         }
         Ok(Some(len))
     }
@@ -255,12 +284,18 @@ impl Parts {
             Operation::Write => TYPE_OUT,
             Operation::Flush => TYPE_FLUSH,
             Operation::Identify => TYPE_GET_ID,
+            Operation::Clear(clearing) => clearing.kind,
+        };
+        // A request without data says where in its segment.
+        let sector = match active.operation {
+            Operation::Clear(_) => 0,
+            _ => active.sector,
         };
         // SAFETY: the record belongs to a part that isn't in the device's hands.
         let record = unsafe { self.records.slice(usize::from(part) * RECORD, RECORD) };
         record[0..4].copy_from_slice(&kind.to_le_bytes());
         record[4..8].fill(0);
-        record[8..HEADER].copy_from_slice(&active.sector.to_le_bytes());
+        record[8..HEADER].copy_from_slice(&sector.to_le_bytes());
         record[STATUS_AT] = STATUS_NONE;
     }
 
@@ -285,8 +320,12 @@ impl Parts {
             {
                 // SAFETY: the place has come back from the device, and isn't given away yet.
                 let from = unsafe { region.slice(offset, len) };
-                // SAFETY: the request isn't reported yet, so its buffer is ours to write (promise to `Request::read`).
-                unsafe { core::ptr::copy_nonoverlapping(from.as_ptr(), to.as_ptr(), len) };
+                copy(to, from, |memory, bytes| {
+                    // SAFETY: the request isn't reported yet, so its memory is ours to write (promise to `Request::read`).
+                    unsafe {
+                        core::ptr::copy_nonoverlapping(bytes.as_ptr(), memory, bytes.len());
+                    }
+                });
             }
             self.bounces.put(place);
         }
@@ -325,6 +364,37 @@ impl Parts {
         self.queue.leak();
         self.records.leak();
         self.bounces.leak();
+    }
+}
+
+/// Runs `each` on the slices of memory from `memory` on, and the parts of `bytes` that belong to them.
+fn copy(mut memory: Cursor, mut bytes: &mut [u8], each: impl Fn(*mut u8, &mut [u8])) {
+    while !bytes.is_empty() {
+        let (start, len) = memory.here();
+        let len = len.min(bytes.len());
+        let (here, rest) = bytes.split_at_mut(len);
+        // The memory of a request is as long as the request.
+        if here.is_empty() {
+            return;
+        }
+        each(start.as_ptr(), here);
+        memory.advance(len);
+        bytes = rest;
+    }
+}
+
+/// How much of a request without data the next device request does: up to the last multiple of the device's alignment that fits.
+fn clear_len(active: &Active, clearing: Clearing) -> usize {
+    if active.remaining <= clearing.most {
+        return active.remaining;
+    }
+    let start = active.sector.saturating_mul(SECTOR as u64);
+    let end = start.saturating_add(clearing.most as u64);
+    let over = end.checked_rem(clearing.alignment).unwrap_or(0) as usize;
+    if over < clearing.most {
+        clearing.most - over
+    } else {
+        clearing.most
     }
 }
 

@@ -52,6 +52,41 @@ pub(super) enum Operation {
     Write,
     Flush,
     Identify,
+    Clear(Clearing),
+}
+
+/// A discard or write-zeroes (virtio 1.2, 5.2.6), and what the device says about such requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Clearing {
+    /// The request's type.
+    pub kind: u32,
+    /// The flags of its one segment.
+    pub flags: u32,
+    /// Bytes of one request, at most.
+    pub most: usize,
+    /// In bytes: where a request that is one of several best ends.
+    pub alignment: u64,
+}
+
+/// What [`Blk::clear`](super::Blk::clear) does to sectors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// Their contents are of no use any more; what is read there afterwards is anything.
+    Discard,
+    /// They read as zeros from now on.
+    Zeroes {
+        /// The disk may give up the room behind them.
+        unmap: bool,
+    },
+}
+
+/// A piece of memory of a request with several.
+#[derive(Clone, Copy, Debug)]
+pub struct Slice {
+    /// Where it begins.
+    pub start: NonNull<u8>,
+    /// Its bytes.
+    pub len: usize,
 }
 
 /// Something for a disk to do.
@@ -59,8 +94,54 @@ pub(super) enum Operation {
 pub struct Request {
     pub(super) operation: Operation,
     pub(super) sector: u64,
-    pub(super) buffer: NonNull<u8>,
+    pub(super) memory: Cursor,
     pub(super) len: usize,
+}
+
+/// A place in the memory of a request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Cursor {
+    start: NonNull<u8>,
+    len: usize,
+    /// The slices after that.
+    more: NonNull<Slice>,
+    count: usize,
+}
+
+impl Cursor {
+    fn new(start: NonNull<u8>, len: usize) -> Cursor {
+        Cursor {
+            start,
+            len,
+            more: NonNull::dangling(),
+            count: 0,
+        }
+    }
+
+    /// The memory here, up to the end of its slice.
+    pub fn here(&self) -> (NonNull<u8>, usize) {
+        (self.start, self.len)
+    }
+
+    /// Goes on by `bytes`, at most as many as there are.
+    pub fn advance(&mut self, mut bytes: usize) {
+        loop {
+            let step = bytes.min(self.len);
+            // SAFETY: within the slice, or just past its end.
+            self.start = unsafe { self.start.add(step) };
+            self.len -= step;
+            bytes -= step;
+            if self.len > 0 || self.count == 0 {
+                return;
+            }
+            // SAFETY: one of `count` slices, which stay until the request ends (promise to `Request::gather` and `Request::scatter`).
+            let next = unsafe { self.more.read() };
+            // SAFETY: as above, or just past the last.
+            self.more = unsafe { self.more.add(1) };
+            self.count -= 1;
+            (self.start, self.len) = (next.start, next.len);
+        }
+    }
 }
 
 // SAFETY: the buffer is the request's alone (promise to the constructors).
@@ -77,7 +158,7 @@ impl Request {
         Request {
             operation: Operation::Read,
             sector,
-            buffer,
+            memory: Cursor::new(buffer, len),
             len,
         }
     }
@@ -92,9 +173,46 @@ impl Request {
         Request {
             operation: Operation::Write,
             sector,
-            buffer,
+            memory: Cursor::new(buffer, len),
             len,
         }
+    }
+
+    fn slices(operation: Operation, sector: u64, slices: NonNull<[Slice]>) -> Request {
+        let mut len = 0usize;
+        // SAFETY: the list is there (promise of the callers).
+        for slice in unsafe { slices.as_ref() } {
+            // What overflows is longer than any disk, and refused.
+            len = len.saturating_add(slice.len);
+        }
+        let mut memory = Cursor::new(NonNull::dangling(), 0);
+        (memory.more, memory.count) = (slices.cast(), slices.len());
+        memory.advance(0);
+        Request {
+            operation,
+            sector,
+            memory,
+            len,
+        }
+    }
+
+    /// Read from sector `sector` on into the `slices`, one after the other. A device request takes as many of them as the device's
+    /// limits allow.
+    ///
+    /// # Safety
+    ///
+    /// As for [`read`](Request::read), for each slice, and the list of them stays where and what it is for as long.
+    pub unsafe fn scatter(sector: u64, slices: NonNull<[Slice]>) -> Request {
+        Request::slices(Operation::Read, sector, slices)
+    }
+
+    /// Write the `slices`, one after the other, from sector `sector` on.
+    ///
+    /// # Safety
+    ///
+    /// As for [`write`](Request::write), for each slice, and the list of them stays where and what it is for as long.
+    pub unsafe fn gather(sector: u64, slices: NonNull<[Slice]>) -> Request {
+        Request::slices(Operation::Write, sector, slices)
     }
 
     /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
@@ -103,7 +221,7 @@ impl Request {
         Request {
             operation: Operation::Flush,
             sector: 0,
-            buffer: NonNull::dangling(),
+            memory: Cursor::new(NonNull::dangling(), 0),
             len: 0,
         }
     }
@@ -117,7 +235,7 @@ impl Request {
         Request {
             operation: Operation::Identify,
             sector: 0,
-            buffer,
+            memory: Cursor::new(buffer, SERIAL),
             len: SERIAL,
         }
     }

@@ -12,6 +12,8 @@ use crate::device::feature as common;
 use crate::fake::{Disk, Handle, HostMemory, Liar, Lie, Options, connect};
 use crate::transport::DeviceType;
 
+mod wide;
+
 fn start(disk: Disk, options: Options) -> (Blk, Handle<Disk>) {
     let memory = HostMemory::new();
     let (transport, handle) = connect(memory, disk, options);

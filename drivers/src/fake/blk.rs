@@ -30,6 +30,12 @@ pub struct Disk {
     pub done: (usize, usize),
     /// Data segments of the largest request.
     pub most_segments: usize,
+    /// Sectors of a discard or write-zeroes, at most.
+    pub max_clear: u32,
+    /// Where discards should end, in sectors.
+    pub discard_alignment: u32,
+    /// What was discarded or made zeros: type, sector, sectors, flags.
+    pub cleared: Vec<(u32, u64, u32, u32)>,
     /// The end of every request is put off until this is false again.
     pub stuck: bool,
 }
@@ -50,6 +56,9 @@ impl Disk {
             bad: BTreeSet::new(),
             done: (0, 0),
             most_segments: 0,
+            max_clear: 64,
+            discard_alignment: 0,
+            cleared: Vec::new(),
             stuck: false,
         }
     }
@@ -86,6 +95,23 @@ impl Disk {
                 self.done.1 += 1;
                 (Vec::new(), 0)
             }
+            11 | 13 => {
+                assert_eq!(data.len(), 16, "one segment");
+                let word =
+                    |at: usize| u32::from_le_bytes(data[at..at + 4].try_into().expect("4 bytes"));
+                let first = u64::from(word(0)) | u64::from(word(4)) << 32;
+                let (count, flags) = (word(8), word(12));
+                self.cleared.push((kind, first, count, flags));
+                let range = first as usize * SECTOR..(first as usize + count as usize) * SECTOR;
+                let bad = kind == 11 && flags != 0 || count > self.max_clear;
+                match self.data.get_mut(range) {
+                    Some(place) if !bad => {
+                        place.fill(if kind == 13 { 0 } else { 0xdd });
+                        (Vec::new(), 0)
+                    }
+                    _ => (Vec::new(), 1),
+                }
+            }
             8 => (self.serial.to_vec(), 0),
             _ => (Vec::new(), 2),
         }
@@ -102,11 +128,17 @@ impl Backend for Disk {
     }
 
     fn config(&self) -> Vec<u8> {
-        let mut config = vec![0; 24];
+        let mut config = vec![0; 60];
         config[0..8].copy_from_slice(&((self.data.len() / SECTOR) as u64).to_le_bytes());
         config[8..12].copy_from_slice(&self.size_max.to_le_bytes());
         config[12..16].copy_from_slice(&self.seg_max.to_le_bytes());
         config[20..24].copy_from_slice(&self.block_size.to_le_bytes());
+        config[36..40].copy_from_slice(&self.max_clear.to_le_bytes());
+        config[40..44].copy_from_slice(&1u32.to_le_bytes());
+        config[44..48].copy_from_slice(&self.discard_alignment.to_le_bytes());
+        config[48..52].copy_from_slice(&self.max_clear.to_le_bytes());
+        config[52..56].copy_from_slice(&1u32.to_le_bytes());
+        config[56] = 1;
         config
     }
 

@@ -108,7 +108,7 @@ impl Device {
         let mut cache = self.cache.try_lock().ok_or_else(Ext4Error::io)?;
         f(&mut cache).map_err(|error| match error {
             BlockError::ReadOnly => Ext4Error::read_only(),
-            BlockError::Io => Ext4Error::io(),
+            BlockError::Io | BlockError::Unsupported => Ext4Error::io(),
             BlockError::OutOfRange => Ext4Error::corrupted().with_operation("outside the disk"),
         })
     }

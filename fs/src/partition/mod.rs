@@ -79,6 +79,15 @@ fn unreadable(sector: u64, error: BlockError) -> MountError {
 /// A GPT is taken from its second copy, with a warning, when the first is damaged. An error for a
 /// device that can't be read, and for a GPT with no good copy.
 pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
+    let table = look(device)?;
+    for warning in &table.warnings {
+        log::warn!("{warning}");
+    }
+    Ok(table)
+}
+
+/// [`table`], with the warnings in the result only.
+pub fn look(device: &mut dyn Block) -> Result<Table, MountError> {
     let sector = device.sector_size();
     let mut table = Table {
         scheme: Scheme::Whole,
@@ -98,9 +107,6 @@ pub fn table(device: &mut dyn Block) -> Result<Table, MountError> {
         mbr::Content::Entries(entries) => mbr::read(device, &entries, &mut table)?,
         mbr::Content::Unsigned => gpt::read_unprotected(device, &mut table)?,
         mbr::Content::Other => {}
-    }
-    for warning in &table.warnings {
-        log::warn!("{warning}");
     }
     Ok(table)
 }

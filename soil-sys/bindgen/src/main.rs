@@ -52,8 +52,8 @@ fn header(abi: &Abi) -> Result<String, String> {
         ),
         after_includes: Some(
             "\n/* An OCaml int, untagged. */\ntypedef intptr_t Int;\n\
-             /* OCaml values: bytes, string, bigarray of bytes, bigarray of int. */\n\
-             typedef uintptr_t Bytes, Text, Buffer, Ints;"
+             /* OCaml values: bytes, string, bigarray of bytes, array of those, bigarray of int. */\n\
+             typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;"
                 .into(),
         ),
         cpp_compat: true,

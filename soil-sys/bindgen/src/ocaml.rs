@@ -30,6 +30,7 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
         "Bytes" => "bytes",
         "Text" => "string",
         "Buffer" => "Soil_raw.bytes_buffer",
+        "Buffers" => "Soil_raw.bytes_buffer array",
         "Ints" => "Soil_raw.int_buffer",
         _ => return None,
     })

@@ -4,16 +4,18 @@ use crate::blocks as glue;
 use crate::error::Error;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Buffer, Bytes, Int, Ints, Text};
+use crate::ty::{Buffer, Buffers, Bytes, Int, Ints, Text};
 
-/// Opens the disk `name`; the result is its descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when
-/// it is mounted.
+/// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its descriptor. Errors: `No_device` with a
+/// detail that lists the disks there are, `Busy` when it is mounted or open; `Not_found`, `Corrupt` and `Io` of a partition;
+/// `Bad_configuration`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_open(name: Text, token: Int) -> Int {
     call(|rt| glue::open(rt, name.utf8()?, token))
 }
 
-/// Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request.
+/// Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request, and what the disk can
+/// do: 1 for durable writes, 2 to discard, 4 to write zeros, added. The device is looked at again: it may have grown or shrunk.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
@@ -37,7 +39,8 @@ pub extern "C" fn soil_block_skew(buffer: Buffer, alignment: Int) -> Int {
 }
 
 /// Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
-/// result is `len`. Errors: `Invalid`, `Too_large`, `Io`.
+/// result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for sectors that aren't there (any more); `Timed_out` when the device
+/// doesn't answer within `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`] is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_read(
     fd: Int,
@@ -54,7 +57,7 @@ pub extern "C" fn soil_block_read(
 }
 
 /// Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is `len`. It is on the disk for good
-/// after [`soil_block_flush`]. Errors: `Invalid`, `Too_large`, `Read_only`, `Io`.
+/// after [`soil_block_flush`]. Errors: those of [`soil_block_read`], `Read_only`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_write(
     fd: Int,
@@ -68,6 +71,57 @@ pub extern "C" fn soil_block_write(
         let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
         glue::write(rt, Fd::decode(fd)?, sector, from.piece(off, len)?, token)
     })
+}
+
+/// [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector size: `ranges` has offset and length in
+/// bytes for each of `buffers`, of which there are 1024 at most.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_block_readv(
+    fd: Int,
+    sector: Int,
+    buffers: Buffers,
+    mut ranges: Ints,
+    token: Int,
+) -> Int {
+    call(|rt| {
+        let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
+        glue::scatter(rt, Fd::decode(fd)?, sector, &buffers, &mut ranges, token)
+    })
+}
+
+/// [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are on the disk for good when it completes.
+/// Errors: `Unsupported` for that where the device can't.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_block_writev(
+    fd: Int,
+    sector: Int,
+    buffers: Buffers,
+    mut ranges: Ints,
+    durable: Int,
+    token: Int,
+) -> Int {
+    call(|rt| {
+        let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
+        let fd = Fd::decode(fd)?;
+        glue::gather(rt, fd, sector, &buffers, &mut ranges, durable != 0, token)
+    })
+}
+
+/// Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does so and may give up the room behind
+/// them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`, `Timed_out`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_block_clear(fd: Int, sector: Int, count: Int, how: Int, token: Int) -> Int {
+    call(|rt| {
+        let sector = u64::try_from(sector).map_err(|_| Error::Invalid)?;
+        let count = u64::try_from(count).map_err(|_| Error::Invalid)?;
+        glue::clear(rt, Fd::decode(fd)?, sector, count, how, token)
+    })
+}
+
+/// How many requests ended with `Timed_out` that their devices still have.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_block_given_up() -> Int {
+    call(|rt| Ok(glue::given_up(rt)))
 }
 
 /// Completes when every write that completed before is on the disk for good.

@@ -5,6 +5,8 @@ mod disks;
 mod entropy;
 mod links;
 
+pub use disks::Disk;
+pub use drivers::blk::Slice;
 pub use links::LinkWake;
 
 use crate::console::Which;
@@ -98,6 +100,7 @@ impl Interest {
 
 impl Platform for Image {
     const ON_VM: bool = true;
+    const SUBMIT_WIDE: crate::disks::SubmitWide = disks::submit_wide;
     const NO_ENTROPY: &str = "no random numbers: this processor has no RDRAND or RDSEED, and the machine no virtio-rng \
         (soil run adds one; -cpu max has RDRAND)";
     const NO_NETWORK: &str = "no network device: give the machine one (soil run --net)";

@@ -10,6 +10,7 @@ mod ring;
 mod signals;
 mod tap;
 
+pub use disk::{Disk, Slice};
 pub use links::LinkWake;
 
 use crate::console::Which;
@@ -203,6 +204,7 @@ mod ocaml {
 
 impl Platform for Linux {
     const ON_VM: bool = false;
+    const SUBMIT_WIDE: crate::disks::SubmitWide = disk::submit_wide;
     const NO_ENTROPY: &str = "no random numbers: getrandom(2) fails";
     const NO_NETWORK: &str =
         "no network interface: SOIL_NET is none: give user, tap=DEVICE or passt=SOCKET";

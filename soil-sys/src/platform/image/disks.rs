@@ -1,7 +1,7 @@
 //! Disks, named by the serial numbers that the launcher gave them.
 
 use super::{Source, devices};
-use crate::disks::{Device, Geometry, Request, Submitted};
+use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide};
 use crate::error::Error;
 use crate::platform::Interest;
 use alloc::boxed::Box;
@@ -43,7 +43,7 @@ impl Source for Shared {
 }
 
 /// A disk and its name for messages.
-struct Disk {
+pub struct Disk {
     name: String,
     shared: Rc<Shared>,
 }
@@ -109,12 +109,59 @@ fn error(error: BlkError) -> BlockError {
     match error {
         BlkError::OutOfRange | BlkError::Misaligned => BlockError::OutOfRange,
         BlkError::ReadOnly => BlockError::ReadOnly,
+        BlkError::Unsupported => BlockError::Unsupported,
         _ => BlockError::Io,
     }
 }
 
+/// What became of a request that was offered to the driver.
+fn submitted(result: Result<(), BlkError>) -> Submitted {
+    match result {
+        Ok(()) => Submitted::Taken,
+        Err(BlkError::Busy) => Submitted::Full,
+        Err(failure) => Submitted::Done(Err(error(failure))),
+    }
+}
+
+/// See [`crate::disks::SubmitWide`].
+pub fn submit_wide(disk: &mut Disk, wide: Wide, tag: u64) -> Submitted {
+    let mut blk = disk.shared.blk.borrow_mut();
+    let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
+    submitted(match wide {
+        Wide::Scatter { sector, slices } => {
+            // SAFETY: whoever submits it keeps the memory, and the list of it, until it is reported.
+            let request = unsafe { blk::Request::scatter(sector * per_sector, slices) };
+            blk.submit(request, tag)
+        }
+        Wide::Gather { sector, slices, .. } => {
+            // SAFETY: as above.
+            let request = unsafe { blk::Request::gather(sector * per_sector, slices) };
+            blk.submit(request, tag)
+        }
+        Wide::Clear { sector, count, how } => {
+            let how = match how {
+                Clear::Discard => blk::Clear::Discard,
+                Clear::Zeroes { unmap } => blk::Clear::Zeroes { unmap },
+            };
+            blk.clear(how, sector * per_sector, count * per_sector, tag)
+        }
+    })
+}
+
 impl Device for Disk {
+    fn abilities(&self) -> Abilities {
+        let geometry = *self.shared.blk.borrow().geometry();
+        Abilities {
+            durable: false,
+            discard: geometry.can_discard,
+            write_zeroes: geometry.can_write_zeroes,
+        }
+    }
+
     fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+        if let Err(error) = self.shared.blk.borrow_mut().refresh() {
+            return Err((Error::Io, format!("disk {}: {error}", self.name)));
+        }
         let blk::Geometry {
             sectors,
             block_size,
@@ -138,6 +185,9 @@ impl Device for Disk {
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        if let Request::Wide(wide, submit) = request {
+            return submit(self, wide, tag);
+        }
         let mut blk = self.shared.blk.borrow_mut();
         let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
         let request = match request {
@@ -151,13 +201,9 @@ impl Device for Disk {
                 // SAFETY: as above.
                 unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
             }
-            Request::Flush => blk::Request::flush(),
+            Request::Flush | Request::Wide(..) => blk::Request::flush(),
         };
-        match blk.submit(request, tag) {
-            Ok(()) => Submitted::Taken,
-            Err(BlkError::Busy) => Submitted::Full,
-            Err(failure) => Submitted::Done(Err(error(failure))),
-        }
+        submitted(blk.submit(request, tag))
     }
 
     fn kick(&mut self) {

@@ -1,15 +1,17 @@
 //! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name` (in lower case), to be read and
-//! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads.
+//! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or with
+//! `,sector=4096` of so many; a block device has its own.
 //!
 //! What the page cache has is read at once; all else is done while other tasks run ([`queue`]).
 
 mod aio;
 mod queue;
+mod rest;
 
 use super::links::{OwnedFd, failure};
 use super::{check, errno, ring};
-use crate::disks::{Device, Geometry, Request, Submitted};
-use crate::error::Error;
+use crate::disks::{Abilities, Device, Geometry, Request, Submitted, Wide};
+use crate::error::{Error, Stop};
 use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::ffi::CString;
@@ -19,21 +21,38 @@ use alloc::vec::Vec;
 use core::ffi::CStr;
 use fs::BlockError;
 use queue::Queue;
+pub use rest::Slice;
 
-/// What a sector is on a file.
+/// What a sector is on a file, unless it is said.
 const SECTOR: usize = 512;
+/// The largest.
+const MAX_SECTOR: usize = 4096;
+/// What the options of a disk say about its sectors.
+const SECTOR_OPTION: &str = ",sector=";
 /// The most bytes in one request: what a second of an old disk gives.
 const MAX_BYTES: usize = 16 << 20;
 /// The beginning of the variables' names.
 const PREFIX: &str = "SOIL_DISK_";
 
 /// See the head of this file.
-struct FileDisk {
+pub struct Disk {
     name: String,
     path: String,
     only_read: bool,
+    /// Bytes, as the option has them.
+    sector: Option<String>,
     ring: ring::Handle,
-    open: Option<(Queue, Geometry)>,
+    open: Option<Open>,
+}
+
+/// A file that is open.
+struct Open {
+    queue: Queue,
+    geometry: Geometry,
+    /// Bytes of the file, as it was last seen.
+    size: u64,
+    /// It was seen since the last wait.
+    seen: bool,
 }
 
 /// The disks that the environment names, in the order of their names.
@@ -53,10 +72,15 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
                     Some(path) => (path, true),
                     None => (path, false),
                 };
-                found.push(FileDisk {
+                let (path, sector) = match path.rsplit_once(SECTOR_OPTION) {
+                    Some((path, sector)) => (path, Some(sector.to_string())),
+                    None => (path, None),
+                };
+                found.push(Disk {
                     name: name.to_ascii_lowercase(),
                     path: path.to_string(),
                     only_read,
+                    sector,
                     ring: ring.clone(),
                     open: None,
                 });
@@ -70,8 +94,38 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
         .collect()
 }
 
-impl FileDisk {
-    fn open(&self) -> Result<(Queue, Geometry), (Error, String)> {
+/// The size of a file or block device in bytes.
+fn size(fd: i32) -> Result<u64, Stop> {
+    // SAFETY: a plain query of a descriptor, whose place nobody uses; the end of a block device is its size, too.
+    check(unsafe { libc::lseek(fd, 0, libc::SEEK_END) } as isize).map(|size| size as u64)
+}
+
+impl Disk {
+    /// Bytes of a sector.
+    fn sector(&self, fd: i32) -> Result<usize, String> {
+        let mut own: libc::c_int = 0;
+        // SAFETY: writes an integer, and only for a block device.
+        let is_device = unsafe { libc::ioctl(fd, libc::BLKSSZGET, &raw mut own) } == 0;
+        let own = if is_device { own as usize } else { SECTOR };
+        let bytes = match &self.sector {
+            Some(text) => text.parse().unwrap_or(0),
+            None => own,
+        };
+        if !bytes.is_power_of_two() || !(SECTOR..=MAX_SECTOR).contains(&bytes) {
+            let said = self.sector.as_deref().unwrap_or("more than that");
+            return Err(format!(
+                "sectors of {said} bytes: 512, 1024, 2048 or 4096 are supported"
+            ));
+        }
+        if bytes < own {
+            return Err(format!(
+                "sectors of {bytes} bytes: the device has larger ones, of {own}"
+            ));
+        }
+        Ok(bytes)
+    }
+
+    fn open(&self) -> Result<Open, (Error, String)> {
         let what = format!("disk {}: {}", self.name, self.path);
         let path = CString::new(self.path.as_str())
             .map_err(|_| (Error::BadConfiguration, format!("{what}: not a path")))?;
@@ -98,10 +152,11 @@ impl FileDisk {
                 detail,
             ));
         }
-        // SAFETY: plain queries of a descriptor; the end of a block device is its size, too.
-        let size = unsafe { libc::lseek(fd.0, 0, libc::SEEK_END) };
-        let size = check(size as isize).map_err(|_| failure(&what))?;
-        let sectors = (size / SECTOR) as u64;
+        let sector_size = self
+            .sector(fd.0)
+            .map_err(|line| (Error::BadConfiguration, format!("{what}: {line}")))?;
+        let size = size(fd.0).map_err(|_| failure(&what))?;
+        let sectors = size / sector_size as u64;
         if sectors == 0 {
             return Err((
                 Error::Invalid,
@@ -110,51 +165,86 @@ impl FileDisk {
         }
         let direct = open(libc::O_RDWR | libc::O_DIRECT);
         let direct = (!read_only && direct.0 >= 0).then_some(direct);
-        Ok((
-            Queue::new(fd, direct, &self.ring),
-            Geometry {
-                sector_size: SECTOR,
+        Ok(Open {
+            queue: Queue::new(fd, sector_size, direct, &self.ring),
+            geometry: Geometry {
+                sector_size,
                 sectors,
                 read_only,
                 max_bytes: MAX_BYTES,
             },
-        ))
+            size,
+            seen: true,
+        })
     }
 }
 
-impl Device for FileDisk {
+impl Open {
+    /// Looks at the size of the file, once between two waits.
+    fn look(&mut self) {
+        if self.seen {
+            return;
+        }
+        if let Ok(size) = size(self.queue.file()) {
+            self.size = size;
+            self.geometry.sectors = size / self.geometry.sector_size as u64;
+        }
+        self.seen = true;
+    }
+}
+
+/// See [`crate::disks::SubmitWide`]. A process carries it in any case.
+pub fn submit_wide(disk: &mut Disk, wide: Wide, tag: u64) -> Submitted {
+    disk.submit(Request::Wide(wide, submit_wide), tag)
+}
+
+impl Device for Disk {
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            durable: true,
+            discard: true,
+            write_zeroes: true,
+        }
+    }
+
     fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
-        let open = match self.open.take() {
+        let mut open = match self.open.take() {
             Some(open) => open,
             None => self.open()?,
         };
-        let geometry = open.1;
+        open.seen = false;
+        open.look();
+        let geometry = open.geometry;
         self.open = Some(open);
         Ok(geometry)
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
         match &mut self.open {
-            Some((queue, _)) => queue.submit(request, tag),
+            Some(open) => {
+                open.look();
+                open.queue.submit(request, tag, open.size)
+            }
             None => Submitted::Done(Err(BlockError::Io)),
         }
     }
 
     fn arm(&mut self, interest: &mut Interest) {
-        if let Some((queue, _)) = &mut self.open {
+        if let Some(Open { queue, .. }) = &mut self.open {
             queue.arm(interest);
         }
     }
 
     fn kick(&mut self) {
-        if let Some((queue, _)) = &mut self.open {
+        if let Some(Open { queue, .. }) = &mut self.open {
             queue.kick();
         }
     }
 
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
-        if let Some((queue, _)) = &mut self.open {
-            queue.poll(report);
+        if let Some(open) = &mut self.open {
+            open.seen = false;
+            open.queue.poll(report);
         }
     }
 }

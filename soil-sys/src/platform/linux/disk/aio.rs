@@ -26,6 +26,12 @@ pub enum Command {
     Write = 1,
     /// `IOCB_CMD_FDSYNC` (Linux 4.18).
     Sync = 3,
+    /// `IOCB_CMD_PREADV`: the memory is a list of slices.
+    ReadVector = 7,
+    /// `IOCB_CMD_PWRITEV`.
+    WriteVector = 8,
+    /// The same with `RWF_DSYNC`.
+    WriteVectorDurably,
 }
 
 /// `struct iocb` of a little-endian machine.
@@ -110,11 +116,15 @@ impl Aio {
         if self.added.len() + self.under_way >= MOST || self.added.try_reserve(1).is_err() {
             return false;
         }
+        let (opcode, rw_flags) = match command {
+            Command::WriteVectorDurably => (Command::WriteVector as u16, libc::RWF_DSYNC),
+            _ => (command as u16, 0),
+        };
         self.added.push(Iocb {
             data: key,
             key: 0,
-            rw_flags: 0,
-            opcode: command as u16,
+            rw_flags,
+            opcode,
             priority: 0,
             fd: self.file.0 as u32,
             start: start as u64,

@@ -8,18 +8,18 @@
 //! Writes past the page cache and through it must not meet in one page, or the page that goes to the disk later brings old sectors
 //! back. Writes that belong together are a file system's, which has nothing else under way then; others go past it by whole pages.
 
+use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
-use super::{OwnedFd, SECTOR};
+use super::rest::{Kind, Rest};
 use crate::disks::{Request, Submitted};
 use crate::error::Stop;
 use crate::platform::Interest;
 use crate::platform::linux::check;
 use crate::platform::linux::ring::{Handle, Owner};
 use alloc::collections::VecDeque;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::null_mut;
 use fs::BlockError;
-use rustix_uring::types::{Fd, FsyncFlags};
-use rustix_uring::{Errno, opcode};
+use rustix_uring::Errno;
 use slab::Slab;
 
 /// Requests under way at once; others wait their turn.
@@ -27,26 +27,11 @@ const MOST: usize = 256;
 /// A page of the page cache, or several.
 const PAGE: usize = 4096;
 
-/// What is to be done with memory.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
-    Read,
-    Write,
-    Flush,
-}
-
-/// The part of a request that is still to be done.
-#[derive(Clone, Copy)]
-struct Rest {
-    kind: Kind,
-    start: NonNull<u8>,
-    len: usize,
-    offset: u64,
-}
-
 /// See the head of this file.
 pub struct Queue {
     file: OwnedFd,
+    /// Bytes of a sector.
+    sector: usize,
     ring: Option<Owner>,
     aio: Option<Aio>,
     /// The file takes requests past the page cache.
@@ -58,75 +43,12 @@ pub struct Queue {
     ended: VecDeque<(u64, Result<(), BlockError>)>,
 }
 
-impl Rest {
-    fn new(request: Request) -> Rest {
-        let (kind, sector, start, len) = match request {
-            Request::Read { sector, to, len } => (Kind::Read, sector, to, len),
-            Request::Write {
-                sector, from, len, ..
-            } => (Kind::Write, sector, from, len),
-            Request::Flush => (Kind::Flush, 0, NonNull::dangling(), 0),
-        };
-        Rest {
-            kind,
-            start,
-            len,
-            // Within the file: the range was checked.
-            offset: sector * SECTOR as u64,
-        }
-    }
-
-    /// Leaves out what has been done.
-    fn skip(&mut self, done: usize) {
-        let done = done.min(self.len);
-        // SAFETY: within the request's memory, or at its end.
-        self.start = unsafe { self.start.add(done) };
-        self.len -= done;
-        self.offset += done as u64;
-    }
-
-    fn is_aligned(&self, to: usize) -> bool {
-        if self.kind == Kind::Flush {
-            return true;
-        }
-        let at = self.start.as_ptr() as usize;
-        at.is_multiple_of(ALIGN)
-            && self.len.is_multiple_of(to)
-            && self.offset.is_multiple_of(to as u64)
-    }
-
-    /// Does it while the program waits.
-    fn now(mut self, fd: i32) -> Result<(), BlockError> {
-        loop {
-            let (at, len, offset) = (self.start.as_ptr().cast(), self.len, self.offset as i64);
-            // SAFETY: within the request's memory.
-            let done = check(unsafe {
-                match self.kind {
-                    Kind::Read => libc::pread(fd, at, len, offset),
-                    Kind::Write => libc::pwrite(fd, at, len, offset),
-                    Kind::Flush => libc::fdatasync(fd) as isize,
-                }
-            });
-            match done {
-                Ok(_) if self.kind == Kind::Flush => return Ok(()),
-                // The file has become shorter.
-                Ok(0) => return Err(BlockError::Io),
-                Ok(done) => self.skip(done),
-                Err(Stop::WouldBlock) => (),
-                Err(_) => return Err(BlockError::Io),
-            }
-            if self.len == 0 && self.kind != Kind::Flush {
-                return Ok(());
-            }
-        }
-    }
-}
-
 impl Queue {
-    /// On `file`, and `direct`, the same file past the page cache.
-    pub fn new(file: OwnedFd, direct: Option<OwnedFd>, ring: &Handle) -> Queue {
+    /// On `file` with sectors of so many bytes, and `direct`, the same file past the page cache.
+    pub fn new(file: OwnedFd, sector: usize, direct: Option<OwnedFd>, ring: &Handle) -> Queue {
         Queue {
             file,
+            sector,
             ring: ring.open(false),
             aio: direct.and_then(Aio::new),
             direct: true,
@@ -161,9 +83,18 @@ impl Queue {
         rest.len == 0
     }
 
-    /// See [`crate::disks::Device::submit`].
-    pub fn submit(&mut self, request: Request, tag: u64) -> Submitted {
-        let mut rest = Rest::new(request);
+    /// The file.
+    pub fn file(&self) -> i32 {
+        self.file.0
+    }
+
+    /// See [`crate::disks::Device::submit`]; `size` is the file's, in bytes.
+    pub fn submit(&mut self, request: Request, tag: u64, size: u64) -> Submitted {
+        let mut rest = Rest::new(request, self.sector);
+        if rest.end() > size {
+            // It has become shorter; a write would make it longer again.
+            return Submitted::Done(Err(BlockError::Io));
+        }
         if self.cached && rest.kind == Kind::Read && self.read_cached(&mut rest) {
             return Submitted::Done(Ok(()));
         }
@@ -172,7 +103,7 @@ impl Queue {
         }
         let together = matches!(request, Request::Write { together: true, .. });
         let key = self.under_way.insert((tag, rest));
-        let aligned = rest.is_aligned(if together { ALIGN } else { PAGE });
+        let aligned = rest.is_aligned(ALIGN, if together { ALIGN } else { PAGE });
         let direct = self.direct && aligned && (together || self.ring.is_none());
         if direct && self.add(key, rest) || self.push(key, rest) {
             return Submitted::Taken;
@@ -187,6 +118,10 @@ impl Queue {
             Kind::Read => Command::Read,
             Kind::Write => Command::Write,
             Kind::Flush => Command::Sync,
+            Kind::Scatter => Command::ReadVector,
+            Kind::Gather { durable: false } => Command::WriteVector,
+            Kind::Gather { durable: true } => Command::WriteVectorDurably,
+            Kind::Allocate(_) => return false,
         };
         let start = match rest.kind {
             // The kernel refuses a flush that has memory.
@@ -203,18 +138,8 @@ impl Queue {
     /// Gives a request to the ring.
     fn push(&mut self, key: usize, rest: Rest) -> bool {
         let Some(ring) = &self.ring else { return false };
-        let (fd, start, len) = (Fd(self.file.0), rest.start.as_ptr(), rest.len as u32);
-        let request = match rest.kind {
-            Kind::Read => opcode::Read::new(fd, start, len)
-                .offset(rest.offset)
-                .build(),
-            Kind::Write => opcode::Write::new(fd, start, len)
-                .offset(rest.offset)
-                .build(),
-            Kind::Flush => opcode::Fsync::new(fd).flags(FsyncFlags::DATASYNC).build(),
-        };
         // SAFETY: the memory is the request's until it is reported.
-        unsafe { ring.push(request, key as u64, true) }
+        unsafe { ring.push(rest.entry(self.file.0), key as u64, true) }
     }
 
     /// Starts what was submitted; the ring does so with the program's next wait.
@@ -262,21 +187,15 @@ impl Queue {
         let Some((tag, rest)) = self.under_way.get_mut(key) else {
             return;
         };
-        let (tag, flush) = (*tag, rest.kind == Kind::Flush);
+        let tag = *tag;
         let result = match result {
-            Ok(_) if flush => Ok(()),
-            // The file has become shorter.
-            Ok(0) => Err(BlockError::Io),
             Ok(n) => {
-                rest.skip(n);
+                let ended = rest.note(n);
                 let rest = *rest;
-                if rest.len > 0 && self.push(key, rest) {
-                    return;
-                }
-                if rest.len == 0 {
-                    Ok(())
-                } else {
-                    rest.now(self.file.0)
+                match ended {
+                    Some(result) => result,
+                    None if self.push(key, rest) => return,
+                    None => rest.now(self.file.0),
                 }
             }
             Err(Errno::IO) => Err(BlockError::Io),
@@ -300,7 +219,7 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use super::{OwnedFd, Queue, SECTOR};
+    use super::{OwnedFd, Queue};
     use crate::disks::{Request, Submitted};
     use crate::platform::Platform;
     use crate::platform::linux::ring::Handle;
@@ -311,6 +230,7 @@ mod tests {
     use std::vec::Vec;
     use std::{env, format, fs, process, vec};
 
+    const SECTOR: usize = 512;
     const SECTORS: usize = 2048;
 
     fn open(path: &str, mode: i32) -> Option<OwnedFd> {
@@ -339,7 +259,7 @@ mod tests {
         let mut rounds = 0;
         while ended.contains(&0) {
             while let Some(request) = requests.get(next) {
-                match queue.submit(*request, next as u64) {
+                match queue.submit(*request, next as u64, (SECTORS * SECTOR) as u64) {
                     Submitted::Full => break,
                     Submitted::Taken => (),
                     Submitted::Done(result) => {
@@ -375,7 +295,7 @@ mod tests {
         fs::write(&path, vec![0; SECTORS * SECTOR]).expect("a file");
         let file = open(&path, 0).expect("open");
         let past = open(&path, libc::O_DIRECT).filter(|_| direct);
-        let mut queue = Queue::new(file, past, handle);
+        let mut queue = Queue::new(file, SECTOR, past, handle);
         // Memory with room to align it.
         let mut memory = vec![0u8; SECTORS * SECTOR + 4096];
         let skip = memory.as_ptr().align_offset(4096);
@@ -461,7 +381,7 @@ mod tests {
             to: start,
             len: SECTOR,
         };
-        let mut failed = matches!(queue.submit(beyond, 0), Submitted::Done(Err(_)));
+        let mut failed = matches!(queue.submit(beyond, 0, u64::MAX), Submitted::Done(Err(_)));
         for _ in 0..100 {
             queue.kick();
             handle.with(|ring| ring.wait(&mut [], Some(Duration::from_millis(1))));
@@ -469,26 +389,6 @@ mod tests {
         }
         assert!(failed);
         fs::remove_file(&path).expect("remove");
-    }
-
-    #[test]
-    fn only_whole_pages_go_past_the_cache_alone() {
-        let mut memory = vec![0u8; 16384];
-        let skip = memory.as_ptr().align_offset(4096);
-        let start = NonNull::from(&mut memory[skip..]).cast::<u8>();
-        let is_aligned = |sector, offset, len, to| {
-            // SAFETY: within the memory.
-            let to_memory = unsafe { start.add(offset) };
-            let request = Request::Read {
-                sector,
-                to: to_memory,
-                len,
-            };
-            super::Rest::new(request).is_aligned(to)
-        };
-        assert!(is_aligned(8, 512, 4096, 4096) && is_aligned(3, 1024, 1536, 512));
-        assert!(!is_aligned(7, 0, 4096, 4096) && !is_aligned(8, 0, 512, 4096));
-        assert!(!is_aligned(8, 16, 4096, 4096) && !is_aligned(8, 16, 512, 512));
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Raw disks that are slow, shrink, or have partitions.
