@@ -1,9 +1,10 @@
 type t = {
   descriptor : Descriptor.t;
   sector_size : int;
-  sectors : int;
+  mutable largest : int;  (** The most sectors that it was seen to have. *)
   read_only : bool;
   request : int;  (** The most bytes in one request. *)
+  abilities : int;
 }
 
 let io = Descriptor.no_io (fun d -> "disk " ^ d.path)
@@ -21,18 +22,39 @@ let names () =
   in
   go 0
 
-let of_descriptor (d : Descriptor.t) =
-  let info = Scheduler.create_ints 4 in
+let info (d : Descriptor.t) =
+  let info = Scheduler.create_ints 5 in
   let result = Soil_raw_blocks.block_info d.handle info in
   if result < 0 then Descriptor.fail d "info" result;
+  info
+
+let of_descriptor d =
+  let info = info d in
   let sector_size = info.{0} in
   {
     descriptor = d;
     sector_size;
-    sectors = info.{1};
+    largest = info.{1};
     read_only = info.{2} <> 0;
     request = max 1 info.{3} * sector_size;
+    abilities = info.{4};
   }
+
+(* What operations refer to that were given up: their devices may still use it. *)
+let kept : (int -> int) list ref = ref []
+
+let operation disk name submit =
+  let d = disk.descriptor in
+  match Scheduler.operation ~operation:name ~subject:(d.io.describe d) submit with
+  | _ -> ()
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      (match e with
+      | Error.Error { code = Timed_out; _ } ->
+          if Soil_raw_blocks.block_given_up () = 0 then kept := [];
+          kept := submit :: !kept
+      | _ -> ());
+      Failure.raise_with_backtrace e backtrace
 
 let open_ name =
   let submit token = Soil_raw_blocks.block_open name token in
@@ -53,8 +75,15 @@ let with_disk name f =
 
 let name disk = disk.descriptor.path
 let sector_size disk = disk.sector_size
-let sectors disk = disk.sectors
+
+let sectors disk =
+  let sectors = (info disk.descriptor).{1} in
+  disk.largest <- max disk.largest sectors;
+  sectors
+
 let read_only disk = disk.read_only
+let can_discard disk = disk.abilities land 2 <> 0
+let can_write_zeroes disk = disk.abilities land 4 <> 0
 let alignment = 4096
 
 external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
@@ -64,12 +93,20 @@ let buffer n =
   let whole = Pool.create (n + alignment) in
   sub whole (Soil_raw_blocks.block_skew whole alignment) n
 
-let check disk operation first_sector b off len =
-  Descriptor.check_buffer operation b off len;
+let check_sectors disk operation first count =
+  let is_beyond () = first > disk.largest - count in
+  if
+    first < 0 || count < 0
+    || is_beyond ()
+       && (* It may have grown. *)
+       (ignore (sectors disk);
+        is_beyond ())
+  then invalid_arg ("Soil.Block." ^ operation ^ ": sectors beyond the end of the disk")
+
+let check_buffer disk operation b off len =
+  Descriptor.check_buffer ("Block." ^ operation) b off len;
   if len mod disk.sector_size <> 0 then
-    invalid_arg ("Soil." ^ operation ^ ": length is not a multiple of the sector size");
-  if first_sector < 0 || first_sector > disk.sectors - (len / disk.sector_size) then
-    invalid_arg ("Soil." ^ operation ^ ": sectors beyond the end of the disk")
+    invalid_arg ("Soil.Block." ^ operation ^ ": length is not a multiple of the sector size")
 
 let in_flight = 8 (* requests that one call has under way at a time *)
 
@@ -86,22 +123,91 @@ let in_pieces disk first_sector off len one =
     Task.iter ~max:in_flight piece (List.init pieces (fun i -> i))
 
 let transfer disk name raw ~first_sector b off len =
-  check disk ("Block." ^ name) first_sector b off len;
-  let d = disk.descriptor in
-  let subject = d.io.describe d in
+  check_buffer disk name b off len;
+  check_sectors disk name first_sector (len / disk.sector_size);
+  let handle = disk.descriptor.handle in
   in_pieces disk first_sector off len @@ fun sector off len ->
-  let submit token = raw d.handle sector b off len token in
-  ignore (Scheduler.operation ~operation:name ~subject submit)
+  operation disk name (fun token -> raw handle sector b off len token)
 
 let read disk =
   transfer disk "read" (fun handle sector b off len token ->
       Soil_raw_blocks.block_read handle sector b off len token)
 
-let write disk =
+let flush disk =
+  let handle = disk.descriptor.handle in
+  operation disk "flush" (fun token -> Soil_raw_blocks.block_flush handle token)
+
+(* Whether a durable write is one request here; else a flush follows. *)
+let writes_durably disk = disk.abilities land 1 <> 0
+
+let write_pieces disk =
   transfer disk "write" (fun handle sector b off len token ->
       Soil_raw_blocks.block_write handle sector b off len token)
 
-let flush disk =
-  let d = disk.descriptor in
-  let submit token = Soil_raw_blocks.block_flush d.handle token in
-  ignore (Scheduler.operation ~operation:"flush" ~subject:(d.io.describe d) submit)
+type slice = Pool.buffer * int * int
+
+let max_slices = 1024
+
+(* Lists of at most [max_slices] slices and the bytes of a request each, with their bytes, in order.
+   A slice may be cut at a multiple of the sector size. *)
+let requests disk slices =
+  let rec go all one count bytes = function
+    | [] -> List.rev (if one = [] then all else (List.rev one, bytes) :: all)
+    | (_, _, 0) :: rest -> go all one count bytes rest
+    | slices when count = max_slices || bytes = disk.request ->
+        go ((List.rev one, bytes) :: all) [] 0 0 slices
+    | (b, off, len) :: rest ->
+        let n = min len (disk.request - bytes) in
+        go all ((b, off, n) :: one) (count + 1) (bytes + n) ((b, off + n, len - n) :: rest)
+  in
+  go [] [] 0 0 slices
+
+let vector disk name raw ~first_sector (slices : slice list) =
+  List.iter (fun (b, off, len) -> check_buffer disk name b off len) slices;
+  let count = List.fold_left (fun sum (_, _, len) -> sum + (len / disk.sector_size)) 0 slices in
+  check_sectors disk name first_sector count;
+  let handle = disk.descriptor.handle in
+  let one sector slices =
+    let buffers = Array.of_list (List.map (fun (b, _, _) -> b) slices) in
+    let ranges = Scheduler.create_ints (2 * Array.length buffers) in
+    List.iteri
+      (fun i (_, off, len) ->
+        ranges.{2 * i} <- off;
+        ranges.{(2 * i) + 1} <- len)
+      slices;
+    operation disk name (fun token -> raw handle sector buffers ranges token)
+  in
+  let place (placed, sector) (slices, bytes) =
+    ((sector, slices) :: placed, sector + (bytes / disk.sector_size))
+  in
+  match fst (List.fold_left place ([], first_sector) (requests disk slices)) with
+  | [] -> ()
+  | [ (sector, slices) ] -> one sector slices
+  | several -> Task.iter ~max:in_flight (fun (sector, slices) -> one sector slices) several
+
+let readv disk =
+  vector disk "readv" (fun handle sector buffers ranges token ->
+      Soil_raw_blocks.block_readv handle sector buffers ranges token)
+
+let writev ?(durable = false) disk ~first_sector slices =
+  let at_once = durable && writes_durably disk in
+  let raw handle sector buffers ranges token =
+    Soil_raw_blocks.block_writev handle sector buffers ranges (Bool.to_int at_once) token
+  in
+  vector disk "writev" raw ~first_sector slices;
+  if durable && not at_once then flush disk
+
+let write ?(durable = false) disk ~first_sector b off len =
+  if durable && writes_durably disk then writev ~durable disk ~first_sector [ (b, off, len) ]
+  else (
+    write_pieces disk ~first_sector b off len;
+    if durable then flush disk)
+
+let clear disk name how ~first_sector count =
+  check_sectors disk name first_sector count;
+  let handle = disk.descriptor.handle in
+  operation disk name (fun token ->
+      Soil_raw_blocks.block_clear handle first_sector count how token)
+
+let discard disk = clear disk "discard" 0
+let write_zeroes ?(unmap = false) disk = clear disk "write_zeroes" (if unmap then 2 else 1)

@@ -1,7 +1,15 @@
 (** Disks as sectors.
 
     A disk is used either as sectors or through a file system ({!Fs}), not both at once. Positions
-    and lengths are in sectors of {!sector_size} bytes. *)
+    are in sectors of {!sector_size} bytes. Any number of tasks may use a disk at once, and requests
+    are independent: a device does them in any order, 128 at a time and more in the image, 256 in
+    the process.
+
+    {b Waiting.} A device that doesn't answer a request within [SOIL_DISK_TIMEOUT] (seconds; 30
+    unless it is set) ends the operation with {!Soil.exception-Error} [Timed_out]. Nobody knows then
+    whether a write was done, and the device may still read or write the buffer at any time later:
+    leave it alone. Its memory is used for nothing else before the device has answered. A cancelled
+    operation waits, as long as that at most, until the device is done with the buffer. *)
 
 type t
 (** The type for open disks. *)
@@ -11,8 +19,10 @@ val names : unit -> string list
     ([--disk NAME=FILE]), else [disk0], [disk1]…. Doesn't wait. *)
 
 val open_ : string -> t
-(** [open_ name] is the disk. Waits. Raises {!Soil.exception-Error} with [No_device], or with [Busy]
-    if it is open or mounted. *)
+(** [open_ name] is the disk. [open_ "disk/2"] or [open_ "disk/label"] is that partition of it, by
+    the GPT or MBR on the disk, and looks like a disk of its size; other partitions can be open at
+    the same time. Waits. Raises {!Soil.exception-Error} with [No_device]; with [Busy] if it is open
+    or mounted; with [Not_found], [Corrupt] or [Io] for a partition; with [Bad_configuration]. *)
 
 val close : t -> unit
 (** [close d] gives the disk back. Closing again does nothing. It doesn't {!flush}. *)
@@ -21,16 +31,26 @@ val with_disk : string -> (t -> 'a) -> 'a
 (** [with_disk name f] is [f d] for the opened disk, closed when that returns or raises. *)
 
 val name : t -> string
-(** [name d] is the disk's name. *)
+(** [name d] is the disk's name, as it was given to {!open_}. *)
 
 val sector_size : t -> int
 (** [sector_size d] is the number of bytes in a sector, a power of two and at least 512. *)
 
 val sectors : t -> int
-(** [sectors d] is the size of the disk in sectors. *)
+(** [sectors d] is the size of the disk in sectors now: disks can grow and shrink while they are in
+    use. Asks the device; doesn't wait. *)
 
 val read_only : t -> bool
 (** [read_only d] is [true] iff the disk can't be written. *)
+
+val can_discard : t -> bool
+(** [can_discard d] is [true] iff the device offers {!discard}. A file of the process may still
+    refuse, if its file system knows no holes. *)
+
+val can_write_zeroes : t -> bool
+(** [can_write_zeroes d] is the same for {!write_zeroes}. *)
+
+(** {1 Reading and writing} *)
 
 val buffer : int -> File_descriptor.buffer
 (** [buffer n] is a new buffer of [n] bytes at an address that is a multiple of 4096, which devices
@@ -43,13 +63,43 @@ val read : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
     [first_sector] on into [b] from offset [off]; the device writes them there itself if they begin
     at an address that is a multiple of the sector size, see {!buffer}. Long reads are several
     requests at once. Waits; the buffer must be left alone until then. A cancelled read waits until
-    the device is done with the buffer. Raises {!Soil.exception-Error} with [Io], or [Closed].
-    Raises [Invalid_argument] if the sectors aren't on the disk, [len] isn't a multiple, or the
-    range isn't in the buffer. *)
+    the device is done with the buffer. Raises {!Soil.exception-Error} with [Io], also if the disk
+    has become too small, with [Timed_out], or [Closed]. Raises [Invalid_argument] if the sectors
+    have never been on the disk, [len] isn't a multiple, or the range isn't in the buffer. *)
 
-val write : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
+val write :
+  ?durable:bool -> t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for
-    good after {!flush}. Raises {!Soil.exception-Error} with [Read_only] too. *)
+    good after {!flush}, or with [~durable:true] when it returns ([false] unless given): by a write
+    through the caches ([RWF_DSYNC]) in the process, by a flush afterwards in the image, as virtio
+    has no such writes. Raises {!Soil.exception-Error} with [Read_only] too. *)
+
+type slice = File_descriptor.buffer * int * int
+(** The type for slices [(b, off, len)]: the [len] bytes of [b] from [off] on. *)
+
+val readv : t -> first_sector:int -> slice list -> unit
+(** [readv d ~first_sector slices] is {!read} into the slices, one after the other, as one request
+    of the device: no copy is made of slices that begin at multiples of the sector size, see
+    {!buffer}. Each slice is a multiple of the sector size long. It is several requests if the
+    device takes fewer slices, for more than 1024, and for what {!read} would split. Raises like
+    {!read}. *)
+
+val writev : ?durable:bool -> t -> first_sector:int -> slice list -> unit
+(** [writev d ~first_sector slices] is the same for {!write}. *)
 
 val flush : t -> unit
 (** [flush d] returns when all writes that had returned before are on the disk for good. *)
+
+(** {1 Sectors without data} *)
+
+val discard : t -> first_sector:int -> int -> unit
+(** [discard d ~first_sector n] tells the disk that the contents of [n] sectors are of no use any
+    more, so that it may give up the room behind them. What they read as afterwards is anything,
+    until they are written. It is cut at the device's limits. In the process it makes a hole in the
+    file. Waits. Raises {!Soil.exception-Error} with [Unsupported] where the device or the host's
+    file system can't, and like {!write}. *)
+
+val write_zeroes : ?unmap:bool -> t -> first_sector:int -> int -> unit
+(** [write_zeroes d ~first_sector n] makes [n] sectors zeros without sending any; they are on the
+    disk for good after {!flush}. With [~unmap:true] the disk may give up the room behind them
+    ([false] unless given). Waits. Raises like {!discard}. *)

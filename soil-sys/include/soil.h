@@ -11,8 +11,8 @@
 
 /* An OCaml int, untagged. */
 typedef intptr_t Int;
-/* OCaml values: bytes, string, bigarray of bytes, bigarray of int. */
-typedef uintptr_t Bytes, Text, Buffer, Ints;
+/* OCaml values: bytes, string, bigarray of bytes, array of those, bigarray of int. */
+typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
 
 /**
  * The offset of a write that goes to the end, see `worker::Work::Write`.
@@ -420,14 +420,16 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Opens the disk `name`; the result is its descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when
- * it is mounted.
+ * Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its descriptor. Errors: `No_device` with a
+ * detail that lists the disks there are, `Busy` when it is mounted or open; `Not_found`, `Corrupt` and `Io` of a partition;
+ * `Bad_configuration`.
  */
 Int soil_block_open(Text name,
                     Int token);
 
 /**
- * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request.
+ * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request, and what the disk can
+ * do: 1 for durable writes, 2 to discard, 4 to write zeros, added. The device is looked at again: it may have grown or shrunk.
  */
 Int soil_block_info(Int fd,
                     Ints into);
@@ -441,7 +443,8 @@ Int soil_block_skew(Buffer buffer,
 
 /**
  * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
- * result is `len`. Errors: `Invalid`, `Too_large`, `Io`.
+ * result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for sectors that aren't there (any more); `Timed_out` when the device
+ * doesn't answer within `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`] is 0.
  */
 Int soil_block_read(Int fd,
                     Int sector,
@@ -452,7 +455,7 @@ Int soil_block_read(Int fd,
 
 /**
  * Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is `len`. It is on the disk for good
- * after [`soil_block_flush`]. Errors: `Invalid`, `Too_large`, `Read_only`, `Io`.
+ * after [`soil_block_flush`]. Errors: those of [`soil_block_read`], `Read_only`.
  */
 Int soil_block_write(Int fd,
                      Int sector,
@@ -460,6 +463,42 @@ Int soil_block_write(Int fd,
                      Int off,
                      Int len,
                      Int token);
+
+/**
+ * [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector size: `ranges` has offset and length in
+ * bytes for each of `buffers`, of which there are 1024 at most.
+ */
+Int soil_block_readv(Int fd,
+                     Int sector,
+                     Buffers buffers,
+                     Ints ranges,
+                     Int token);
+
+/**
+ * [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are on the disk for good when it completes.
+ * Errors: `Unsupported` for that where the device can't.
+ */
+Int soil_block_writev(Int fd,
+                      Int sector,
+                      Buffers buffers,
+                      Ints ranges,
+                      Int durable,
+                      Int token);
+
+/**
+ * Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does so and may give up the room behind
+ * them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`, `Timed_out`.
+ */
+Int soil_block_clear(Int fd,
+                     Int sector,
+                     Int count,
+                     Int how,
+                     Int token);
+
+/**
+ * How many requests ended with `Timed_out` that their devices still have.
+ */
+Int soil_block_given_up(void);
 
 /**
  * Completes when every write that completed before is on the disk for good.

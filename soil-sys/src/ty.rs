@@ -252,7 +252,7 @@ impl Buffer {
 
 impl Buffers {
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no words.
         unsafe { self.0.cast::<usize>().sub(1).read() >> HEADER_SHIFT }
     }
@@ -260,7 +260,7 @@ impl Buffers {
     /// Number `index`.
     pub fn get(&self, index: usize) -> Option<Buffer> {
         // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is one.
-        (index < self.len())
+        (index < self.count())
             .then(|| Buffer(unsafe { self.0.cast::<NonNull<u8>>().add(index).read() }))
     }
 }

@@ -8,7 +8,7 @@ WRAPPER = """#!/usr/bin/env python3
 import os, sys
 words = []
 for word in sys.argv[1:]:
-    if words and words[-1] == "-blockdev":
+    if {filter} and words and words[-1] == "-blockdev" and {only!r} in word:
         own = [part for part in word.split(",") if not part.startswith("file.")]
         below = [part.removeprefix("file.") for part in word.split(",") if part.startswith("file.")]
         word = ",".join(own + [{filter}] + ["file.image." + part for part in below])
@@ -17,12 +17,13 @@ os.execv({qemu!r}, [{qemu!r}, *{before!r}, *words])
 """
 
 
-def wrapper(context, name, between, before=()):
-    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk."""
+def wrapper(context, name, between, before=(), only=""):
+    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk whose words have `only`, and gets the
+    words `before` first."""
     path = context.path(name)
     qemu = shutil.which("qemu-system-x86_64")
     with open(path, "w", encoding="ascii") as file:
-        file.write(WRAPPER.format(filter=repr(between), qemu=qemu, before=list(before)))
+        file.write(WRAPPER.format(filter=repr(between), qemu=qemu, before=list(before), only=only))
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
 
@@ -45,10 +46,11 @@ def failing_flush(context):
     return wrapper(context, "qemu-flush", rule)
 
 
-def throttled(context, requests):
-    """A QEMU whose disks do so many requests in a second."""
-    before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}")
-    made = wrapper(context, "qemu-slow", "file.driver=throttle,file.throttle-group=slow", before)
+def throttled(context, requests, before=(), only=""):
+    """A QEMU whose disks (those whose words have `only`) do so many requests in a second, 0 for no limit."""
+    before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}", *before)
+    between = "file.driver=throttle,file.throttle-group=slow"
+    made = wrapper(context, f"qemu-slow-{len(os.listdir(context.path('.')))}", between, before, only)
     with open(made, encoding="ascii") as file:
         text = file.read().replace("file.image.", "file.file.")
     with open(made, "w", encoding="ascii") as file:

@@ -178,8 +178,8 @@ pub struct Run {
     /// QEMU's processor model.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
-    /// Give the program a disk: NAME=FILE or NAME=FILE,ro.
-    #[arg(long = "disk", value_name = "NAME=FILE[,ro]")]
+    /// Give the program a disk, a file or block device; with sectors of so many bytes, 512 or 4096; only to be read.
+    #[arg(long = "disk", value_name = "NAME=FILE[,sector=BYTES][,ro]")]
     pub disks: Vec<options::Disk>,
     /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk), where DISK may end in /NUMBER or
     /// /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at the end it is only read. A disk that is

@@ -88,6 +88,8 @@ pub struct Disk {
     pub file: PathBuf,
     /// The program can't write to it.
     pub read_only: bool,
+    /// Bytes of a sector, if it is said.
+    pub sector: Option<u16>,
 }
 
 /// The longest disk name: virtio-blk's serial number has 20 bytes (virtio 1.2, 5.2.6).
@@ -112,12 +114,22 @@ impl FromStr for Disk {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let Some((name, file)) = text.split_once('=') else {
-            return invalid("expected NAME=FILE or NAME=FILE,ro (such as data=disk.img)");
+            return invalid("expected NAME=FILE[,sector=BYTES][,ro] (such as data=disk.img)");
         };
         disk_name(name)?;
         let (file, read_only) = match file.strip_suffix(",ro") {
             Some(file) => (file, true),
             None => (file, false),
+        };
+        let (file, sector) = match file.rsplit_once(",sector=") {
+            None => (file, None),
+            Some((file, "512")) => (file, Some(512)),
+            Some((file, "4096")) => (file, Some(4096)),
+            Some((_, bytes)) => {
+                return invalid(format!(
+                    "disk {name} has no sectors of '{bytes}' bytes: 512 or 4096 are possible"
+                ));
+            }
         };
         if file.is_empty() {
             return invalid(format!("disk {name} has no file: write {name}=FILE"));
@@ -126,6 +138,7 @@ impl FromStr for Disk {
             name: name.to_owned(),
             file: file.into(),
             read_only,
+            sector,
         })
     }
 }
@@ -453,12 +466,19 @@ mod tests {
             (disk.name.as_str(), disk.file.to_str()),
             ("data", Some("a=b,c.img"))
         );
-        assert!(disk.read_only);
+        assert!(disk.read_only && disk.sector.is_none());
+        let disk: Disk = "data=a,sector=4096,ro".parse().expect("valid");
+        assert_eq!(
+            (disk.file.to_str(), disk.sector, disk.read_only),
+            (Some("a"), Some(4096), true)
+        );
         for bad in [
             "data",
             "=x",
             "data=",
             "data=,ro",
+            "data=a,sector=520",
+            "data=,sector=512",
             "a b=x",
             "a-name-of-21-characters=x",
             "a/b=x",

@@ -53,7 +53,7 @@ let write_disk file data ~at =
 (* A task for each of the requests under way. *)
 let transfers file ~write ~depth ~size positions =
   let disk = disk file and next = ref 0 in
-  let transfer = if write then Soil.Block.write else Soil.Block.read in
+  let transfer d = if write then Soil.Block.write d else Soil.Block.read d in
   let worker () =
     let data = Soil.Block.buffer size in
     while !next < Array.length positions do

@@ -1,1 +1,311 @@
-//! Raw disks that are slow, shrink, or have partitions.
+//! Raw disks that don't answer, change their size, or have partitions.
+
+use super::{clear, flush, give_up, given_up, info, open, read, write};
+use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
+use crate::error::{Answer, Error, Stop, encode};
+use crate::platform::{Current, Interest, Platform};
+use crate::runtime::Runtime;
+use crate::table::Fd;
+use crate::ty::{Int, Piece};
+use ::fs::BlockError;
+use std::boxed::Box;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::string::{String, ToString};
+use std::vec;
+use std::vec::Vec;
+
+/// What the test tells the disk.
+#[derive(Default)]
+struct Orders {
+    /// It does nothing.
+    hold: Cell<bool>,
+    /// Requests that it has.
+    has: Cell<usize>,
+    data: RefCell<Vec<u8>>,
+}
+
+/// A disk in memory that does requests when it is polled.
+struct Fake {
+    orders: Rc<Orders>,
+    queue: Vec<(Request, u64)>,
+}
+
+impl Device for Fake {
+    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+        Ok(Geometry {
+            sector_size: 512,
+            sectors: (self.orders.data.borrow().len() / 512) as u64,
+            read_only: false,
+            max_bytes: 1 << 20,
+        })
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            write_zeroes: true,
+            ..Abilities::default()
+        }
+    }
+
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        if self.queue.len() == 2 {
+            return Submitted::Full;
+        }
+        self.queue.push((request, tag));
+        self.orders.has.set(self.queue.len());
+        Submitted::Taken
+    }
+
+    fn arm(&mut self, _: &mut Interest) {}
+
+    fn kick(&mut self) {}
+
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        if self.orders.hold.get() {
+            return;
+        }
+        for (request, tag) in self.queue.drain(..) {
+            let mut data = self.orders.data.borrow_mut();
+            let result = match request {
+                Request::Read { sector, to, len } => {
+                    let from = data.get(sector as usize * 512..).and_then(|d| d.get(..len));
+                    // SAFETY: the request's memory is its own until it is reported.
+                    let to = unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) };
+                    from.map(|from| to.copy_from_slice(from))
+                }
+                Request::Write {
+                    sector, from, len, ..
+                } => {
+                    // SAFETY: as above.
+                    let from = unsafe { core::slice::from_raw_parts(from.as_ptr(), len) };
+                    let to = data.get_mut(sector as usize * 512..);
+                    to.and_then(|to| to.get_mut(..len))
+                        .map(|to| to.copy_from_slice(from))
+                }
+                Request::Wide(Wide::Clear { sector, count, how }, _) => {
+                    assert_eq!(how, Clear::Zeroes { unmap: true });
+                    let range = sector as usize * 512..(sector + count) as usize * 512;
+                    data.get_mut(range).map(|to| to.fill(0))
+                }
+                _ => Some(()),
+            };
+            report(tag, result.ok_or(BlockError::Io));
+        }
+        self.orders.has.set(0);
+    }
+}
+
+fn runtime(data: Vec<u8>) -> (Runtime, Rc<Orders>) {
+    let orders = Rc::new(Orders {
+        data: RefCell::new(data),
+        ..Orders::default()
+    });
+    let device = Box::new(Fake {
+        orders: Rc::clone(&orders),
+        queue: Vec::new(),
+    });
+    let mut rt = Runtime::new();
+    install(&mut rt, vec![("data".to_string(), device)]).expect("room");
+    (rt, orders)
+}
+
+/// Looks at everything at time `now`; what completed first, if anything.
+fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
+    for driver in rt.drivers().iter().flatten() {
+        (driver.poll)(rt, now);
+    }
+    rt.next_completion()
+}
+
+/// The result of the operation `token`, whose call gave `answer`.
+fn result(rt: &mut Runtime, token: u64, answer: Answer) -> Int {
+    if answer != Err(Stop::Pending) {
+        return encode(answer);
+    }
+    for _ in 0..1000 {
+        if let Some((completed, result)) = step(rt, 0) {
+            assert_eq!(completed, token);
+            return result;
+        }
+    }
+    panic!("operation {token} never completes");
+}
+
+fn opened(rt: &mut Runtime, name: &str) -> Result<Fd, Int> {
+    let answer = open(rt, name, 1);
+    let result = result(rt, 1, answer);
+    if result < 0 {
+        Err(result)
+    } else {
+        Ok(Fd::decode(result).expect("a descriptor"))
+    }
+}
+
+const LATER: u64 = u64::MAX / 2;
+
+#[test]
+fn what_is_not_answered_ends_at_its_deadline() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    orders.hold.set(true);
+    let mut memory = vec![0; 1024];
+    let mut other = vec![1; 512];
+    let piece = Piece::of(&mut memory);
+    assert_eq!(read(rt, fd, 0, piece, 2), Err(Stop::Pending));
+    assert_eq!(flush(rt, fd, 3), Err(Stop::Pending));
+    // No room for this one: it can be taken back.
+    assert_eq!(
+        write(rt, fd, 9, Piece::of(&mut other), 4),
+        Err(Stop::Pending)
+    );
+    assert_eq!(rt.cancel(4), Ok(1));
+    // The device has that one: its buffer isn't free.
+    assert_eq!(rt.cancel(2), Err(Stop::Pending));
+    let deadline = rt
+        .drivers()
+        .iter()
+        .flatten()
+        .filter_map(|d| (d.deadline)(rt))
+        .min();
+    let now = Current::monotonic_ns();
+    let patience = deadline.expect("something is waited for") - now;
+    assert!(
+        (25_000_000_000..=30_000_000_000).contains(&patience),
+        "{patience}"
+    );
+    assert_eq!(step(rt, now), None);
+    let timed_out = -(Error::TimedOut as Int);
+    assert_eq!(step(rt, LATER), Some((2, timed_out)));
+    assert_eq!(rt.next_completion(), Some((3, timed_out)));
+    assert_eq!(given_up(rt), 2);
+    let none = rt
+        .drivers()
+        .iter()
+        .flatten()
+        .filter_map(|d| (d.deadline)(rt))
+        .min();
+    assert_eq!(none, None);
+    // Its disk isn't given to others as long as it may write to memory.
+    assert_eq!(rt.close(fd), Ok(0));
+    assert_eq!(opened(rt, "data").err(), Some(-(Error::Busy as Int)));
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), None);
+    assert_eq!(
+        (given_up(rt), memory[1023], orders.data.borrow()[9 * 512]),
+        (0, 7, 7)
+    );
+    let fd = opened(rt, "data").expect("free again");
+    let answer = read(rt, fd, 1, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 1024);
+    give_up(rt, LATER);
+    assert_eq!(rt.next_completion(), None);
+}
+
+#[test]
+fn an_opening_that_is_not_answered_ends_too() {
+    let (mut rt, orders) = runtime(with_partitions());
+    let rt = &mut rt;
+    orders.hold.set(true);
+    assert_eq!(open(rt, "data/1", 1), Err(Stop::Pending));
+    assert_eq!(step(rt, LATER), Some((1, -(Error::TimedOut as Int))));
+    assert_eq!(given_up(rt), 1);
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), None);
+    assert_eq!(given_up(rt), 0);
+    opened(rt, "data").expect("nobody has it");
+}
+
+#[test]
+fn sizes_are_seen_again() {
+    let (mut rt, orders) = runtime(vec![0; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; 512];
+    let mut last = |rt: &mut Runtime, sector| {
+        let answer = read(rt, fd, sector, Piece::of(&mut memory), 2);
+        result(rt, 2, answer)
+    };
+    assert_eq!(last(rt, 63), 512);
+    assert_eq!(last(rt, 64), -(Error::Io as Int));
+    orders.data.borrow_mut().resize(128 * 512, 0);
+    assert_eq!(last(rt, 127), 512);
+    assert_eq!(info(rt, fd).expect("open")[1], 128);
+    orders.data.borrow_mut().truncate(32 * 512);
+    // The device says so, then everybody knows.
+    assert_eq!(last(rt, 40), -(Error::Io as Int));
+    assert_eq!(info(rt, fd).expect("open")[1], 32);
+    assert_eq!(last(rt, 40), -(Error::Io as Int));
+    assert_eq!(last(rt, 31), 512);
+    assert_eq!(last(rt, u64::MAX), -(Error::Invalid as Int));
+}
+
+#[test]
+fn only_what_is_offered_is_done() {
+    let (mut rt, orders) = runtime(vec![9; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let discard = clear(rt, fd, 0, 4, 0, 2);
+    assert_eq!(discard, Err(Stop::Error(Error::Unsupported)));
+    let answer = clear(rt, fd, 2, 60, 2, 2);
+    assert_eq!(result(rt, 2, answer), 60 * 512);
+    assert!(
+        orders.data.borrow()[2 * 512..62 * 512]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+    assert_eq!(orders.data.borrow()[62 * 512], 9);
+    for (sector, count, how) in [(64, 1, 2), (u64::MAX, 2, 2), (1, u64::MAX, 2), (0, 1, 3)] {
+        let answer = clear(rt, fd, sector, count, how, 2);
+        assert!(
+            matches!(answer, Err(Stop::Error(Error::Invalid | Error::Io))),
+            "{answer:?}"
+        );
+    }
+}
+
+/// An MBR with partitions of 8 sectors at 8 and of 16 at 32, of which the third overlaps the second.
+fn with_partitions() -> Vec<u8> {
+    let mut data = vec![0; 64 * 512];
+    for (at, first, sectors) in [(446, 8u32, 8u32), (462, 32, 16), (478, 40, 4)] {
+        data[at + 4] = 0x83;
+        data[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
+        data[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    data[510..512].copy_from_slice(&[0x55, 0xaa]);
+    data
+}
+
+#[test]
+fn partitions_are_disks_of_their_own() {
+    let (mut rt, orders) = runtime(with_partitions());
+    let rt = &mut rt;
+    let fd = opened(rt, "data/1").expect("there");
+    assert_eq!(info(rt, fd).expect("open")[1], 8);
+    let mut memory = vec![5; 1024];
+    let answer = write(rt, fd, 6, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 1024);
+    assert_eq!(orders.data.borrow()[14 * 512..16 * 512], memory[..]);
+    assert_eq!(orders.data.borrow()[16 * 512], 0);
+    let answer = write(rt, fd, 7, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), -(Error::Io as Int));
+    // The whole disk, the same again, and none.
+    for (name, error) in [
+        ("data", Error::Busy),
+        ("data/1", Error::Busy),
+        ("data/2", Error::Corrupt),
+        ("data/4", Error::NotFound),
+        ("data/", Error::NotFound),
+    ] {
+        assert_eq!(opened(rt, name).err(), Some(-(error as Int)), "{name}");
+    }
+    assert_eq!(rt.close(fd), Ok(0));
+    let whole = opened(rt, "data").expect("free");
+    assert_eq!(opened(rt, "data/1").err(), Some(-(Error::Busy as Int)));
+    assert_eq!(rt.close(whole), Ok(0));
+    // A disk that shrinks takes the end of the partition with it.
+    let fd = opened(rt, "data/1").expect("there");
+    orders.data.borrow_mut().truncate(12 * 512);
+    assert_eq!(info(rt, fd).expect("open")[1], 4);
+}

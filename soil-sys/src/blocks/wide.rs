@@ -17,16 +17,16 @@ const MOST: usize = 1024;
 /// The slices that `ranges`, pairs of offset and length, name in `buffers`, and their bytes.
 fn slices(buffers: &Buffers, ranges: &mut Ints) -> Result<(Box<[Slice]>, usize), Error> {
     let ranges = ranges.all();
-    if buffers.len() > MOST {
+    if buffers.count() > MOST {
         return Err(Error::TooLarge);
     }
-    if ranges.len() < 2 * buffers.len() {
+    if ranges.len() < 2 * buffers.count() {
         return Err(Error::Invalid);
     }
     let (mut list, mut bytes) = (Vec::new(), 0usize);
-    list.try_reserve_exact(buffers.len())
+    list.try_reserve_exact(buffers.count())
         .map_err(|_| Error::OutOfMemory)?;
-    for (n, range) in ranges.chunks_exact(2).take(buffers.len()).enumerate() {
+    for (n, range) in ranges.chunks_exact(2).take(buffers.count()).enumerate() {
         let [off, len] = range else { break };
         let piece = buffers.get(n).ok_or(Error::Invalid)?.piece(*off, *len)?;
         if !piece.is_empty() {

@@ -23,8 +23,12 @@ use std::{env, format, fs, process, vec};
 struct Orders {
     /// It does nothing.
     hold: Cell<bool>,
+    /// It does nothing about flushes.
+    hold_flush: Cell<bool>,
     /// It fails.
     fail: Cell<bool>,
+    /// Its flushes fail.
+    fail_flush: Cell<bool>,
     /// The sectors.
     data: RefCell<Vec<u8>>,
 }
@@ -66,8 +70,12 @@ impl Device for Slow {
         if self.orders.hold.get() {
             return;
         }
-        while let Some((request, tag)) = self.queue.pop() {
-            if self.orders.fail.get() {
+        let held = self.orders.hold_flush.get();
+        let is_held = |(request, _): &(Request, u64)| held && matches!(request, Request::Flush);
+        while let Some(place) = self.queue.iter().rposition(|queued| !is_held(queued)) {
+            let (request, tag) = self.queue.remove(place);
+            let flush = matches!(request, Request::Flush);
+            if self.orders.fail.get() || flush && self.orders.fail_flush.get() {
                 report(tag, Err(BlockError::Io));
                 continue;
             }
@@ -190,6 +198,69 @@ fn others_go_on_while_the_disk_is_busy() {
     assert!(rt.next_completion().is_none());
     let answer = open(rt, "/data/b", OPEN_READ, 4);
     assert_eq!(result(rt, 4, answer), -(Error::NotFound as Int));
+}
+
+/// A flush that takes long: what is to be durable waits, reading and what needs no disk doesn't.
+#[test]
+fn reading_goes_on_during_a_flush() {
+    let (mut rt, orders) = runtime("flush");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 249) as u8).collect();
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 2);
+    assert_eq!(result(rt, 2, answer), 300_000);
+    orders.hold_flush.set(true);
+    assert_eq!(sync(rt, 3), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert!(rt.next_completion().is_none());
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back == text);
+    // Nothing is left to be written, but it isn't durable yet.
+    assert_eq!(sync(rt, 5), Err(Stop::Pending));
+    // A file that fits the cache is written there.
+    let answer = write(rt, fd, Piece::of(&mut [1; 100]), 0, 6);
+    assert_eq!(result(rt, 6, answer), 100);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert!(rt.next_completion().is_none());
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
+    assert_eq!(result(rt, 5, Err(Stop::Pending)), 0);
+    let answer = sync(rt, 7);
+    assert_eq!(result(rt, 7, answer), 0);
+}
+
+/// A flush that fails after the volume has gone on: nothing that waits for it is durable, nor what follows, until one succeeds.
+#[test]
+fn a_flush_that_fails_late_is_an_error() {
+    let (mut rt, orders) = runtime("unflushed");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let io = -(Error::Io as Int);
+    orders.fail_flush.set(true);
+    for token in 2..6 {
+        let answer = write(rt, fd, Piece::of(&mut [token as u8; 5000]), 0, token);
+        let written = result(rt, token, answer);
+        let answer = sync(rt, token);
+        assert!(written == io || result(rt, token, answer) == io);
+    }
+    orders.fail_flush.set(false);
+    let ended = (6..9).map(|token| {
+        let answer = write(rt, fd, Piece::of(&mut [9; 5000]), 0, token);
+        let written = result(rt, token, answer);
+        let answer = sync(rt, token);
+        (written, result(rt, token, answer))
+    });
+    assert_eq!(ended.last(), Some((5000, 0)));
+    let data = orders.data.borrow();
+    assert!(data.windows(5000).any(|bytes| bytes == [9; 5000]));
 }
 
 #[test]

@@ -16,6 +16,7 @@ use ::fs::{BlockError, CacheBudget, CacheCounts, CacheStatistics, Clock};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
@@ -87,7 +88,26 @@ struct Running {
     token: u64,
     then: Then,
     walking: Option<Box<Walking>>,
+    /// Its answer says that things are durable, or it has begun a flush: it waits for the flush that is under way.
+    durable: bool,
+    /// It gives the volume up.
+    last: bool,
 }
+
+/// A flush that the disk has not done.
+///
+/// The fiber isn't kept waiting for it: others may read meanwhile. Whatever would change the disk is (that is what the order of
+/// flushes is for), and so is every answer that promises something to be durable.
+#[derive(Default)]
+struct Flushing {
+    /// What the fiber wants to write, or its next flush.
+    blocked: Option<Event>,
+    /// Jobs that are done but for it.
+    held: Vec<(Running, Result<Value, Failure>)>,
+}
+
+/// The bit of a tag that says that it is a flush; the rest is the volume.
+const FLUSH: u64 = 1 << 63;
 
 /// A mounted volume.
 pub struct Volume {
@@ -108,6 +128,10 @@ pub struct Volume {
     failed: Option<BlockError>,
     /// The fiber's last event, when time for others had come.
     postponed: Option<Event>,
+    /// See [`Flushing`].
+    flushing: Option<Flushing>,
+    /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
+    unflushed: Option<BlockError>,
     /// The last job has been queued.
     last: bool,
 }
@@ -125,6 +149,8 @@ impl Volume {
             outstanding: 0,
             failed: None,
             postponed: None,
+            flushing: None,
+            unflushed: None,
             last: false,
         }
     }
@@ -139,12 +165,18 @@ impl Volume {
 
     /// Whether there is nothing to do.
     pub fn is_idle(&self) -> bool {
-        self.running.is_none() && self.queue.is_empty()
+        self.running.is_none() && self.queue.is_empty() && self.flushing.is_none()
+    }
+
+    /// Whether the next job can begin.
+    fn is_free(&self) -> bool {
+        let held = self.flushing.as_ref().map_or(&[][..], |f| &f.held);
+        self.running.is_none() && !held.iter().any(|(job, _)| job.last)
     }
 
     /// Whether it could go on at once.
     pub fn is_runnable(&self) -> bool {
-        self.postponed.is_some() || self.running.is_none() && !self.queue.is_empty()
+        self.postponed.is_some() || self.is_free() && !self.queue.is_empty()
     }
 
     /// Whether anything was done on it.
@@ -291,6 +323,9 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
 
 /// The disk has done a request of a volume; its tag is the volume's index.
 fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
+    if tag & FLUSH != 0 {
+        return flushed(rt, (tag & !FLUSH) as usize, result);
+    }
     let index = tag as usize;
     let Some(volume) = volume(rt, index) else {
         return;
@@ -309,6 +344,23 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
     }
 }
 
+/// The disk has done a flush that the fiber didn't wait for.
+fn flushed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
+    let Some(volume) = volume(rt, index) else {
+        return;
+    };
+    let Some(Flushing { blocked, held }) = volume.flushing.take() else {
+        return;
+    };
+    volume.unflushed = volume.unflushed.or(result.err());
+    for (job, value) in held {
+        conclude(rt, index, job, value);
+    }
+    if let Some(event) = blocked {
+        go_on(rt, index, Some(event));
+    }
+}
+
 /// Begins or goes on with what a volume has to do.
 pub fn run(rt: &mut Runtime, index: usize) {
     let Some(volume) = volume(rt, index) else {
@@ -316,7 +368,7 @@ pub fn run(rt: &mut Runtime, index: usize) {
     };
     if let Some(event) = volume.postponed.take() {
         go_on(rt, index, Some(event));
-    } else if volume.running.is_none() {
+    } else if volume.is_free() {
         next(rt, index, Current::monotonic_ns() + SLICE_NS);
     }
 }
@@ -329,7 +381,7 @@ fn go_on(rt: &mut Runtime, index: usize, event: Option<Event>) {
 
 /// Starts jobs while the fiber is free and there is time.
 fn next(rt: &mut Runtime, index: usize, until: u64) {
-    while let Some(volume) = volume(rt, index).filter(|volume| volume.running.is_none()) {
+    while let Some(volume) = volume(rt, index).filter(|volume| volume.is_free()) {
         if Current::monotonic_ns() >= until {
             return;
         }
@@ -341,6 +393,8 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
             token: job.token,
             then: job.then,
             walking: job.walking,
+            durable: job.work.is_durable(),
+            last: matches!(job.work, Work::Unmount),
         });
         if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
             let failure = Failure {
@@ -402,9 +456,22 @@ fn drive(rt: &mut Runtime, index: usize, mut event: Option<Event>, until: u64) {
             }
             return;
         }
-        let Some((disk, port)) = volume(rt, index).and_then(|volume| volume.disk) else {
+        let Some(volume) = volume(rt, index) else {
             return;
         };
+        let Some((disk, port)) = volume.disk else {
+            return;
+        };
+        if matches!(now, Event::Write(..) | Event::Batch(_) | Event::Flush) {
+            if let Some(flushing) = &mut volume.flushing {
+                flushing.blocked = Some(now);
+                return;
+            }
+            if let Some(error) = volume.unflushed.take() {
+                event = port.resume(Err(error));
+                continue;
+            }
+        }
         match submit(rt, index, disk, port.geometry(), &now) {
             None => return,
             Some(reply) => event = port.resume(reply),
@@ -445,7 +512,16 @@ fn submit(
             len,
             together: false,
         }),
-        Event::Flush => one(Request::Flush),
+        Event::Flush => {
+            let submitted = disks.submit(disk, Request::Flush, index as u64 | FLUSH);
+            if let (Ok(None), Some(volume)) = (submitted, volume(rt, index)) {
+                volume.flushing = Some(Flushing::default());
+                if let Some(running) = &mut volume.running {
+                    running.durable = true;
+                }
+            }
+            return Some(submitted.map_or(Err(BlockError::Io), |done| done.unwrap_or(Ok(()))));
+        }
         Event::Batch(writes) => {
             // SAFETY: the fiber is suspended in `write_batch`, whose argument this is.
             for (sector, data) in unsafe { writes.as_ref() } {
@@ -516,6 +592,24 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
     let Some(running) = volume.running.take() else {
         return;
     };
+    match &mut volume.flushing {
+        Some(flushing) if running.durable => flushing.held.push((running, result)),
+        _ => conclude(rt, index, running, result),
+    }
+}
+
+/// A job is done, and durable if it has to be.
+fn conclude(rt: &mut Runtime, index: usize, job: Running, result: Result<Value, Failure>) {
+    let Some(volume) = volume(rt, index) else {
+        return;
+    };
+    let result = match volume.unflushed {
+        Some(error) if job.durable => result.and(Err(Failure {
+            error: crate::disks::error(error),
+            detail: String::new(),
+        })),
+        _ => result,
+    };
     let label = volume.spec.label();
     let result = result.map_err(|mut failure| {
         if !failure.detail.is_empty() && !failure.detail.contains(label.as_str()) {
@@ -527,6 +621,7 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
         token,
         then,
         walking,
-    } = running;
+        ..
+    } = job;
     finished(rt, index, token, then, walking, result);
 }

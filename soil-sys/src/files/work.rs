@@ -48,6 +48,16 @@ pub enum Work {
     Sync,
 }
 
+impl Work {
+    /// Whether its answer says that something is durable.
+    pub fn is_durable(&self) -> bool {
+        matches!(
+            self,
+            Work::Sync | Work::SyncFile(_) | Work::Unmount | Work::At { op: Op::Sync, .. }
+        )
+    }
+}
+
 /// What is done with a path.
 #[derive(Clone)]
 pub enum Op {

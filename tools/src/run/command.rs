@@ -312,18 +312,16 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
         ""
     };
     let mut text = OsString::from(format!(
-        "driver=raw,node-name=disk{index},read-only={read_only},{direct}file.driver={driver},file.filename="
+        "driver=raw,node-name=disk{index},read-only={read_only},discard=unmap,{direct}file.driver={driver},file.filename="
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
-    args.pair(
-        "-device",
-        device(
-            run,
-            "blk",
-            &format!("drive=disk{index},serial={}", disk.name),
-        ),
-    );
+    let mut options = format!("drive=disk{index},serial={}", disk.name);
+    if let Some(bytes) = disk.sector {
+        // Writing to a string can't fail.
+        let _ = write!(options, ",logical_block_size={bytes},physical_block_size={bytes}");
+    }
+    args.pair("-device", device(run, "blk", &options));
     args
 }
 
@@ -394,7 +392,8 @@ mod tests {
 
     #[test]
     fn disks_are_found_by_their_serial_number() {
-        let command = command("--machine q35 --disk data=a,b.img --disk www=c.img,ro");
+        let command = command("--machine q35 --disk data=a,b.img --disk www=c.img,sector=4096,ro");
+        assert!(command.contains("serial=www,logical_block_size=4096,"));
         assert!(
             command
                 .contains("file.filename=a,,b.img -device virtio-blk-pci,drive=disk0,serial=data")

@@ -27,6 +27,9 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     for disk in &run.disks {
         let file = std::path::absolute(&disk.file).unwrap_or_else(|_| disk.file.clone());
         let mut value = file.into_os_string();
+        if let Some(bytes) = disk.sector {
+            value.push(format!(",sector={bytes}"));
+        }
         if disk.read_only {
             value.push(",ro");
         }

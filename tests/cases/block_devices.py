@@ -1,0 +1,228 @@
+"""Disks as sectors (`Soil.Block`): slices, discard, sizes that change, depth, partitions, disks that don't answer."""
+
+import os
+import re
+import time
+
+from cases.disks import loop_mounted
+from cases.system_calls import calls_in, need_strace
+from harness import faulty
+from harness.context import FORMS, executable, outcome
+from harness.qmp import Monitor
+from harness.runner import test
+
+PROGRAM = "tests/programs/soil/block_work.exe"
+
+
+def disk(context, name="disk.img", size=16 << 20, folder=None):
+    path = os.path.join(folder, name) if folder else context.path(name)
+    with open(path, "wb") as file:
+        file.truncate(size)
+    return path
+
+
+def run(context, form, words, disks, options=()):
+    named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
+    status, output = outcome(context.soil(PROGRAM, form, *words, options=[*named, *options]), context)
+    assert status == 0, output
+    return output
+
+
+@test(limit=180)
+def slices_of_memory(context):
+    """Lists of slices, aligned and not, more than a device takes at once, durable: on sectors of 512 and 4096 bytes in each form."""
+    for form in FORMS:
+        for sector in (512, 4096):
+            path = disk(context, f"{form}{sector}.img")
+            output = run(context, form, ["vectors"], {"data": f"{path},sector={sector}"})
+            assert f"sectors of {sector}" in output, output
+            kinds = ("few: 6", "durable: 3", "unaligned: 4", "many: 300", "too many for a request: 1500")
+            for kind in kinds:
+                assert f"{kind} slices, written true, read true" in output, output
+            for line in ("durable write: true", "a piece of a sector is refused", "beyond the end is refused"):
+                assert line in output, output
+            os.unlink(path)
+
+
+@test(limit=120)
+def slices_without_a_ring(context):
+    """The process where the kernel forbids io_uring: the same."""
+    need_strace(context)
+    path = disk(context)
+    for words, expected in ((["vectors"], "written true, read true"), (["clearing"], "zeros true true, rest true true")):
+        report = context.path(words[0])
+        strace = ["strace", "-f", "-c", "-o", report, "-e", "inject=io_uring_setup:error=EPERM"]
+        child = context.child([*strace, executable(PROGRAM, "process"), *words], env={"SOIL_DISK_DATA": path})
+        status, output = outcome(child, context)
+        assert status == 0 and expected in output, output
+        assert "written false" not in output and "read false" not in output, output
+        assert calls_in(report)["io_uring_setup"] >= 1
+
+
+def blocks_used(path):
+    return os.stat(path).st_blocks * 512
+
+
+@test(limit=120)
+def discard_and_zeroes(context):
+    """Sectors made zeros, given up and discarded read as they should, the rest stays, and the host's file loses the room."""
+    for form in FORMS:
+        # In the build's folder: not each file system of /tmp knows holes.
+        path = disk(context, f"{form}.img")
+        output = run(context, form, ["clearing"], {"data": path})
+        assert "offered: true true" in output, output
+        for line in ("zeroes: done", "unmap: done", "discard: done", "zeros true true, rest true true"):
+            assert line in output, f"{form}: {output}"
+        assert blocks_used(path) < 512 << 10, f"{form}: {blocks_used(path)} bytes are still used"
+
+
+@test(limit=60)
+def discard_that_is_not_offered(context):
+    """A device without discard, and a disk that is only read: errors that say so."""
+    path = disk(context)
+    off = ["--device-option", "blk:discard=off", "--device-option", "blk:write-zeroes=off"]
+    output = run(context, "microvm", ["clearing"], {"data": path}, off)
+    assert "offered: false false" in output and output.count("not supported") >= 3, output
+
+
+def monitored(context, path, words, form):
+    """A machine with the disk, and its monitor."""
+    monitor = context.path(f"qmp-{form}")
+    before = ("-qmp", f"unix:{monitor},server=on,wait=off")
+    qemu = faulty.wrapper(context, f"qemu-{form}", "", before)
+    child = context.soil(PROGRAM, form, *words, options=["--disk", f"data={path}", "--qemu", qemu])
+    return child, Monitor(monitor)
+
+
+def check_sizes(child, resize, context):
+    """Grows the disk from 16 to 24 MiB, then cuts it to 8, and looks at what the program says."""
+    child.wait_line("write the last that was: done", 30)
+    resize(24 << 20)
+    child.wait_line("sectors 49152", 20)
+    child.wait_line("write the last that was: done", 20)
+    resize(8 << 20)
+    child.wait_line("sectors 16384", 20)
+    status, output = outcome(child, context)
+    assert status == 0, output
+    last = output[output.index("sectors 16384") :]
+    assert "read the last: done" in last, output
+    for what in ("read", "write"):
+        assert re.search(rf"{what} the last that was: input/output error: .*has 16384 sectors", last), output
+
+
+@test(limit=120)
+def sizes_that_change(context):
+    """A disk that grows and shrinks: `sectors` says so, what is new can be used, what is gone gives an error."""
+    for form in FORMS[1:]:
+        path = disk(context, f"{form}.img")
+        child, monitor = monitored(context, path, ["watch", "2"], form)
+        check_sizes(child, lambda size: monitor.ask("block_resize", **{"node-name": "disk0", "size": size}), context)
+    path = disk(context, "process.img")
+    child = context.soil(PROGRAM, "process", "watch", "2", options=["--disk", f"data={path}"])
+    check_sizes(child, lambda size: os.truncate(path, size), context)
+    assert os.stat(path).st_size == 8 << 20, "a write made the file longer again"
+
+
+@test(limit=90)
+def many_requests_in_flight(context):
+    """200 tasks read at once from a disk that does one request in a second: it has 128 of them."""
+    for form, device in (("microvm", "virtio-mmio"), ("q35", "virtio-pci")):
+        path = disk(context, f"{form}.img")
+        monitor = context.path(f"depth-{form}")
+        qemu = faulty.throttled(context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"))
+        options = ["--disk", f"data={path}", "--qemu", qemu]
+        child = context.soil(PROGRAM, form, "depth", "200", options=options)
+        child.wait_line("started", 60)
+        ask = Monitor(monitor).ask
+        until = time.monotonic() + 10
+        most = 0
+        while most < 128 and time.monotonic() < until:
+            found = [d for d in ask("x-query-virtio") if d["name"] == "virtio-blk"]
+            status = ask("x-query-virtio-queue-status", path=found[0]["path"], queue=0)
+            most = max(most, status["inuse"])
+            time.sleep(0.05)
+        assert most >= 128, f"{device}: {most} requests in flight"
+        ask("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
+        child.wait_line("ended", 30)
+
+
+@test(limit=120)
+def partitions_by_name(context):
+    """GPT and MBR: partitions by number and label, each a disk of its own, at the same time; others aren't touched."""
+    for form in FORMS:
+        path = disk(context, f"{form}.img", 32 << 20)
+        table = "label: gpt\nsize=4M, name=boot\nsize=6M, name=root\nsize=2M\n"
+        context.run("sfdisk", "-q", path, input=table)
+        words = ["partitions", "data/2", "data/boot", "data/3", "data/none", "data/7"]
+        output = run(context, form, words, {"data": path})
+        for name, sectors in (("data/2", 12288), ("data/boot", 8192), ("data/3", 4096)):
+            assert f"{name}: {name}, {sectors} sectors" in output, output
+            assert re.search(rf"open {name} again: in use", output), output
+        assert "open data/none: not found" in output and '"boot"' in output, output
+        with open(path, "rb") as file:
+            data = file.read()
+        for mark, start, sectors in ((1, 10240, 12288), (2, 2048, 8192), (3, 22528, 4096)):
+            sector = bytes(((mark + i) * 7 % 251) + 1 for i in range(512))
+            for at in (start, start + sectors - 1):
+                assert data[at * 512 :][:512] == sector, f"{form}: partition of {start}, sector {at}"
+        os.unlink(path)
+    path = disk(context, "mbr.img", 32 << 20)
+    context.run("sfdisk", "-q", path, input="label: dos\nsize=4M\nsize=20M,type=5\nsize=3M\n")
+    output = run(context, "microvm", ["partitions", "data/1", "data/5"], {"data": path})
+    assert "data/1: data/1, 8192 sectors" in output and "data/5: data/5, 6144 sectors" in output, output
+
+
+def check_stall(output, least):
+    found = re.search(r"failures (\d+), good before true, ticks true, others true, after (\d+) ms", output)
+    assert found, output
+    assert int(found[1]) == 20 and int(found[2]) < 20_000, output
+    assert output.count("it doesn't answer") >= least, output
+    assert "works again" in output and "panic" not in output, output
+
+
+@test(limit=120)
+def a_machine_disk_stops_answering(context):
+    """A disk that stops in the midst of its work: every operation ends with an error at its deadline, other tasks and disks go on, and
+    what was given up comes back."""
+    for form in FORMS[1:]:
+        path, other = disk(context, f"{form}.img"), disk(context, f"{form}-other.img")
+        monitor = context.path(f"stall-{form}")
+        qemu = faulty.throttled(context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0")
+        options = ["--disk", f"data={path}", "--disk", f"other={other}", "--qemu", qemu]
+        options += ["--env", "SOIL_DISK_TIMEOUT=2"]
+        child = context.soil(PROGRAM, form, "stalls", options=options)
+        child.wait_line("working", 60)
+        time.sleep(1)
+        ask = Monitor(monitor).ask
+        # A request in a second, of some hundreds that are wanted: for most that is none.
+        ask("qom-set", path="/objects/slow", property="limits", value={"iops-total": 1})
+        child.wait_line("failures", 60)
+        ask("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
+        status, output = outcome(child, context)
+        assert status == 0, output
+        check_stall(output, 10)
+
+
+@test(limit=90)
+def a_process_disk_stops_answering(context):
+    """The same for a file on a file system that is frozen for some seconds."""
+    below, above = context.path("below"), context.path("above")
+    loop_mounted(context, below + ".img", below, 64)
+    try:
+        loop_mounted(context, os.path.join(below, "above.img"), above, 48)
+        path, other = disk(context, folder=above), disk(context, "other.img")
+        options = ["--disk", f"data={path}", "--disk", f"other={other}", "--env", "SOIL_DISK_TIMEOUT=2"]
+        child = context.soil(PROGRAM, "process", "stalls", options=options)
+        child.wait_line("working", 20)
+        time.sleep(1)
+        context.run("fsfreeze", "-f", below)
+        try:
+            child.wait_line("failures", 40)
+        finally:
+            context.run("fsfreeze", "-u", below)
+        status, output = outcome(child, context)
+        assert status == 0, output
+        check_stall(output, 1)
+    finally:
+        for directory in (above, below):
+            context.run("umount", "-l", directory, check=False)

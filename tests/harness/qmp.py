@@ -1,0 +1,36 @@
+"""QEMU's monitor: what a test asks a running machine."""
+
+import json
+import socket
+import time
+
+
+class Monitor:
+    """Connects to the monitor at `path`, which the machine may still have to open."""
+
+    def __init__(self, path, timeout=20):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.settimeout(timeout)
+        until = time.monotonic() + timeout
+        while True:
+            try:
+                self.socket.connect(path)
+                break
+            except (FileNotFoundError, ConnectionRefusedError):
+                if time.monotonic() > until:
+                    raise
+                time.sleep(0.02)
+        self.file = self.socket.makefile("rw", encoding="utf-8")
+        self.file.readline()
+        self.ask("qmp_capabilities")
+
+    def ask(self, command, **arguments):
+        """The answer to a command; an error fails the test."""
+        self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
+        self.file.flush()
+        while True:
+            answer = json.loads(self.file.readline())
+            if "event" not in answer:
+                break
+        assert "return" in answer, f"{command}: {answer}"
+        return answer["return"]
