@@ -123,19 +123,15 @@ fn give_up(rt: &mut Runtime, now: u64) {
         raw.next = u64::MAX;
         for (_, request) in &mut raw.outstanding {
             if request.until <= now && request.token != 0 {
-                overdue.push((raw.disk, core::mem::take(&mut request.token)));
+                overdue.push(core::mem::take(&mut request.token));
             } else if request.token != 0 {
                 raw.next = raw.next.min(request.until);
             }
         }
     }
-    for (disk, token) in overdue {
-        let name = rt.disks.as_deref().and_then(|disks| disks.name(disk));
-        let line = format!(
-            "disk {}: it doesn't answer, and the request was given up",
-            name.unwrap_or_default()
-        );
-        rt.complete_with_detail(token, Error::TimedOut, &line);
+    for token in overdue {
+        let line = "the disk doesn't answer, and the request was given up";
+        rt.complete_with_detail(token, Error::TimedOut, line);
     }
 }
 

@@ -202,6 +202,84 @@ let sectors () =
       Soil.Block.read disk ~first_sector:(Soil.Block.sectors disk) c 0 size);
   is_invalid "before the start" (fun () -> Soil.Block.read disk ~first_sector:(-1) c 0 size)
 
+(* Slices, durable writes, sectors without data. *)
+let slices () =
+  let module B = Soil.Block in
+  B.with_disk "raw" @@ fun disk ->
+  let size = B.sector_size disk in
+  let pieces counts =
+    List.mapi
+      (fun i n ->
+        if i mod 2 = 0 then (B.buffer (n * size), 0, n * size)
+        else (Bigarray.Array1.create Char C_layout ((n * size) + 24), 24, n * size))
+      counts
+  in
+  let each f pieces =
+    let one at (b, off, len) =
+      for i = 0 to len - 1 do
+        f b (off + i) (Char.chr ((at + i) * 13 / 9 land 255))
+      done;
+      at + len
+    in
+    ignore (List.fold_left one 0 pieces)
+  in
+  let counts = [ 1; 0; 7; 2; 30; 1 ] in
+  List.iter
+    (fun durable ->
+      let written = pieces counts and read = pieces (List.rev counts) in
+      each (fun b i c -> b.{i} <- c) written;
+      B.writev ~durable disk ~first_sector:9 written;
+      B.readv disk ~first_sector:9 read;
+      each (fun b i c -> if b.{i} <> c then Alcotest.fail "not what was written") read)
+    [ false; true ];
+  let b = B.buffer (20 * size) in
+  B.write_zeroes disk ~first_sector:10 2;
+  B.write_zeroes ~unmap:true disk ~first_sector:12 3;
+  B.discard disk ~first_sector:15 1;
+  B.read disk ~first_sector:0 b 0 (20 * size);
+  let zeros from n = Seq.for_all (fun i -> b.{i} = '\000') (Seq.init (n * size) (( + ) (from * size))) in
+  bool "zeros" true (zeros 10 5);
+  bool "the rest" false (zeros 9 1 || zeros 16 1);
+  fails_with "closed" Closed (fun () ->
+      let closed = B.open_ "small" in
+      B.close closed;
+      B.write_zeroes closed ~first_sector:0 1);
+  is_invalid "zeros beyond the end" (fun () ->
+      B.write_zeroes disk ~first_sector:(B.sectors disk - 1) 2);
+  is_invalid "a piece of a sector" (fun () ->
+      B.writev disk ~first_sector:0 [ (b, 0, size); (b, 0, 1) ]);
+  is_invalid "outside of the buffer" (fun () ->
+      B.readv disk ~first_sector:0 [ (b, 0, size); (b, 20 * size, size) ])
+
+let large_sectors () =
+  let module B = Soil.Block in
+  B.with_disk "large" @@ fun disk ->
+  int "sector" 4096 (B.sector_size disk);
+  int "sectors" 16 (B.sectors disk);
+  let b = B.buffer 8192 in
+  Bigarray.Array1.fill b 'l';
+  B.write ~durable:true disk ~first_sector:14 b 0 8192;
+  Bigarray.Array1.fill b 'm';
+  B.read disk ~first_sector:15 b 0 4096;
+  bool "read" true (b.{4095} = 'l' && b.{4096} = 'm');
+  is_invalid "512 bytes" (fun () -> B.read disk ~first_sector:0 b 0 512)
+
+let sizes_that_change () =
+  let module B = Soil.Block in
+  B.with_disk "small" @@ fun disk ->
+  int "size" 8 (B.sectors disk);
+  let b = B.buffer 512 in
+  Unix.truncate "small.img" 8192;
+  B.write disk ~first_sector:15 b 0 512;
+  Unix.truncate "small.img" 2048;
+  fails_with "read" Io (fun () -> B.read disk ~first_sector:15 b 0 512);
+  fails_with "write" Io (fun () -> B.write disk ~first_sector:15 b 0 512);
+  fails_with "slices" Io (fun () -> B.writev ~durable:true disk ~first_sector:3 [ (b, 0, 512); (b, 0, 512) ]);
+  fails_with "zeros" Io (fun () -> B.write_zeroes disk ~first_sector:4 1);
+  int "shrunk" 4 (B.sectors disk);
+  int "not longer again" 2048 (Unix.stat "small.img").st_size;
+  is_invalid "never there" (fun () -> B.read disk ~first_sector:16 b 0 512)
+
 (* One file against bytes in memory. *)
 type step =
   | Write of int * int  (** At a position, so many. *)
@@ -320,7 +398,13 @@ let () =
           test "caches" caches;
           property;
         ] );
-      ("sectors", [ test "sectors" sectors ]);
+      ( "sectors",
+        [
+          test "sectors" sectors;
+          test "slices" slices;
+          test "sectors of 4096 bytes" large_sectors;
+          test "sizes that change" sizes_that_change;
+        ] );
       ("tree", Tree.all);
       ("keys and values", Kv.all);
     ]

@@ -17,6 +17,9 @@ use rustix_uring::{Errno, IoUring, opcode};
 
 /// Places for requests that wait for the next system call; more only cost a call of their own.
 const ENTRIES: u32 = 256;
+/// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would otherwise, at eight on two
+/// processors, keep all other disks waiting.
+const WORKERS: u32 = 1024;
 /// Who owns [`Ring::polls`].
 const POLLS: usize = 0;
 /// Bits of a request's tag; the rest says whose it is.
@@ -173,6 +176,10 @@ impl Ring {
         // A wait with a time, no lost completions, waiting for files without a thread: all of Linux 5.11.
         let enough =
             can.is_feature_ext_arg() && can.is_feature_nodrop() && can.is_feature_fast_poll();
+        // Linux before 5.15 doesn't know it, and does without.
+        let _ = uring
+            .submitter()
+            .register_iowq_max_workers(&mut [WORKERS, 0]);
         // SAFETY: the function lives as long as the program.
         let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
         noted.then_some(Ring {
