@@ -284,6 +284,7 @@ impl Blk {
         let may_unmap = || device.config_u8(CONFIG_ZEROES_MAY_UNMAP).unwrap_or(0) != 0;
         let unmap = clear == Clear::Zeroes { unmap: true } && may_unmap();
         let operation = Operation::Clear(Clearing {
+            write: parts::write_clear,
             kind,
             flags: if unmap { FLAG_UNMAP } else { 0 },
             most,
@@ -309,7 +310,8 @@ impl Blk {
     /// Takes a request that has been checked.
     fn accept(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         let index = self.free.pop().ok_or(BlkError::Busy)?;
-        let nothing_to_do = request.operation == Operation::Flush && !self.geometry.can_flush;
+        let nothing_to_do =
+            matches!(request.operation, Operation::Flush) && !self.geometry.can_flush;
         self.requests[usize::from(index)] = Some(Active {
             token,
             operation: request.operation,
@@ -344,7 +346,7 @@ impl Blk {
         if end.is_none_or(|end| end > self.geometry.sectors) {
             return Err(BlkError::OutOfRange);
         }
-        if request.operation != Operation::Read && self.geometry.read_only {
+        if !matches!(request.operation, Operation::Read) && self.geometry.read_only {
             return Err(BlkError::ReadOnly);
         }
         Ok(())
@@ -480,6 +482,8 @@ impl Drop for Blk {
     }
 }
 
+// Once for the start and for `refresh`: nobody waits for it.
+#[inline(never)]
 fn read_geometry(device: &Device) -> Result<Geometry, Error> {
     let sectors = device.config_u64(CONFIG_CAPACITY).ok_or(Error::BadConfig)?;
     let mut block = SECTOR as u32;

@@ -113,7 +113,7 @@ impl Parts {
             return Ok(Issued::Full);
         };
         let room = self.queue.room().saturating_sub(FRAME);
-        let has_data = active.operation != Operation::Flush;
+        let has_data = !matches!(active.operation, Operation::Flush);
         if self.queue.room() < FRAME || has_data && room == 0 {
             return Ok(Issued::Full);
         }
@@ -126,7 +126,6 @@ impl Parts {
         let mut len = 0;
         let record = usize::from(part) * RECORD;
         if let Operation::Clear(clearing) = active.operation {
-            len = clear_len(active, clearing);
             let segment = Segment {
                 phys: self.records.phys(record + SEGMENT_AT),
                 len: SEGMENT,
@@ -134,11 +133,13 @@ impl Parts {
             list.push(segment, false);
             // SAFETY: the record belongs to a part that isn't in the device's hands.
             let bytes = unsafe { self.records.slice(record + SEGMENT_AT, SEGMENT) };
-            bytes[..8].copy_from_slice(&active.sector.to_le_bytes());
-            bytes[8..12].copy_from_slice(&((len / SECTOR) as u32).to_le_bytes());
-            bytes[12..].copy_from_slice(&clearing.flags.to_le_bytes());
+            len = (clearing.write)(active, clearing, bytes);
         } else if has_data {
-            len = self.map(active, &mut list, active.operation == Operation::Identify)?;
+            len = self.map(
+                active,
+                &mut list,
+                matches!(active.operation, Operation::Identify),
+            )?;
             // Besides what is not aligned: a block in more pages than the device takes segments.
             if len == 0 {
                 if room < self.limits.segments {
@@ -194,7 +195,7 @@ impl Parts {
                 len,
                 access(active.operation),
                 &mut |segment| {
-                    let taken = list.push(segment, active.operation != Operation::Write);
+                    let taken = list.push(segment, !matches!(active.operation, Operation::Write));
                     gathered += taken;
                     taken == segment.len
                 },
@@ -246,7 +247,7 @@ impl Parts {
         let Some((region, offset)) = self.bounces.at(place) else {
             return Ok(None);
         };
-        let is_read = active.operation != Operation::Write;
+        let is_read = !matches!(active.operation, Operation::Write);
         list.clear();
         let fits = list.push(
             Segment {
@@ -270,10 +271,7 @@ impl Parts {
         } else {
             // SAFETY: the place has just been taken, so it isn't the device's.
             let to = unsafe { region.slice(offset, len) };
-            copy(active.memory, to, |memory, bytes| {
-                // SAFETY: as many bytes of the caller's memory, which nothing writes (promise to `Request::write`).
-                bytes.copy_from_slice(unsafe { core::slice::from_raw_parts(memory, bytes.len()) });
-            });
+            copy(active.memory, to, false);
         }
         Ok(Some(len))
     }
@@ -320,12 +318,7 @@ impl Parts {
             {
                 // SAFETY: the place has come back from the device, and isn't given away yet.
                 let from = unsafe { region.slice(offset, len) };
-                copy(to, from, |memory, bytes| {
-                    // SAFETY: the request isn't reported yet, so its memory is ours to write (promise to `Request::read`).
-                    unsafe {
-                        core::ptr::copy_nonoverlapping(bytes.as_ptr(), memory, bytes.len());
-                    }
-                });
+                copy(to, from, true);
             }
             self.bounces.put(place);
         }
@@ -367,8 +360,9 @@ impl Parts {
     }
 }
 
-/// Runs `each` on the slices of memory from `memory` on, and the parts of `bytes` that belong to them.
-fn copy(mut memory: Cursor, mut bytes: &mut [u8], each: impl Fn(*mut u8, &mut [u8])) {
+/// Copies `bytes` and as much memory from `memory` on: to it, or from it.
+#[inline(never)]
+fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
     while !bytes.is_empty() {
         let (start, len) = memory.here();
         let len = len.min(bytes.len());
@@ -377,10 +371,31 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], each: impl Fn(*mut u8, &mut [u
         if here.is_empty() {
             return;
         }
-        each(start.as_ptr(), here);
+        let (memory_at, bytes_at) = (start.as_ptr(), here.as_mut_ptr());
+        let (from, to) = if to_memory {
+            (bytes_at, memory_at)
+        } else {
+            (memory_at, bytes_at)
+        };
+        // SAFETY: as many bytes of the request's memory, which is ours to read or write until the request is reported (promise to
+        // the constructors of `Request`), and of a bounce buffer.
+        unsafe { core::ptr::copy_nonoverlapping(from, to, len) };
         memory.advance(len);
         bytes = rest;
     }
+}
+
+/// Writes the segment of a request without data, and says how much of it the next device request does.
+pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8]) -> usize {
+    let len = clear_len(active, clearing);
+    let fields = [
+        active.sector.to_le_bytes(),
+        ((len / SECTOR) as u64 | u64::from(clearing.flags) << 32).to_le_bytes(),
+    ];
+    for (to, from) in segment.iter_mut().zip(fields.as_flattened()) {
+        *to = *from;
+    }
+    len
 }
 
 /// How much of a request without data the next device request does: up to the last multiple of the device's alignment that fits.

@@ -3,7 +3,7 @@
 use core::fmt;
 use core::ptr::NonNull;
 
-use super::SERIAL;
+use super::{Active, SERIAL};
 
 /// Why a request failed, or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl fmt::Display for BlkError {
 
 impl core::error::Error for BlkError {}
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Operation {
     Read,
     Write,
@@ -56,8 +56,10 @@ pub(super) enum Operation {
 }
 
 /// A discard or write-zeroes (virtio 1.2, 5.2.6), and what the device says about such requests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Clearing {
+    /// What writes its segment, so that a program that makes no such requests doesn't carry it.
+    pub write: fn(&Active, Clearing, &mut [u8]) -> usize,
     /// The request's type.
     pub kind: u32,
     /// The flags of its one segment.
@@ -124,6 +126,7 @@ impl Cursor {
     }
 
     /// Goes on by `bytes`, at most as many as there are.
+    #[inline(never)]
     pub fn advance(&mut self, mut bytes: usize) {
         loop {
             let step = bytes.min(self.len);
