@@ -159,9 +159,8 @@ impl Device for Disk {
     }
 
     fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
-        if let Err(error) = self.shared.blk.borrow_mut().refresh() {
-            return Err((Error::Io, format!("disk {}: {error}", self.name)));
-        }
+        // What is there no more is found out by using it.
+        let _ = self.shared.blk.borrow_mut().refresh();
         let blk::Geometry {
             sectors,
             block_size,
