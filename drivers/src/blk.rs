@@ -81,7 +81,6 @@ pub struct BlkConfig {
 }
 
 impl Default for BlkConfig {
-    #[inline]
     fn default() -> Self {
         BlkConfig {
             features: u64::MAX,
@@ -147,7 +146,6 @@ impl Blk {
     /// # Errors
     ///
     /// See [`Error`]; the device is left reset.
-    #[inline]
     pub fn new(
         transport: Box<dyn Transport>,
         memory: MemoryRef,
@@ -191,7 +189,6 @@ impl Blk {
     }
 
     /// What the disk is, as it said at the start or at the last [`refresh`](Blk::refresh).
-    #[inline]
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
@@ -202,38 +199,32 @@ impl Blk {
     /// # Errors
     ///
     /// [`Error::BadConfig`]; the old size stays.
-    #[inline]
     pub fn refresh(&mut self) -> Result<(), Error> {
         self.geometry.sectors = read_geometry(&self.device)?.sectors;
         Ok(())
     }
 
     /// All agreed feature bits, for a log line.
-    #[inline]
     pub fn features(&self) -> u64 {
         self.device.features()
     }
 
     /// How to acknowledge the disk's interrupts.
-    #[inline]
     pub fn interrupt(&self) -> Interrupt {
         self.device.interrupt()
     }
 
     /// False once the disk broke the protocol: it was reset, and every request ends with [`BlkError::Broken`].
-    #[inline]
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
 
     /// Counters of the queue.
-    #[inline]
     pub fn queue_counters(&self) -> QueueCounters {
         self.parts.queue_counters()
     }
 
     /// Requests that are submitted and not reported.
-    #[inline]
     pub fn unfinished(&self) -> usize {
         self.requests.len() - self.free.len()
     }
@@ -244,7 +235,6 @@ impl Blk {
     /// # Errors
     ///
     /// The request is not accepted, and its buffer the caller's again: all of [`BlkError`] but `Io` and `Unsupported`.
-    #[inline]
     pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         if !self.device.is_running() {
             return Err(BlkError::Broken);
@@ -259,7 +249,6 @@ impl Blk {
     /// # Errors
     ///
     /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] where the disk doesn't offer it.
-    #[inline]
     pub fn clear(
         &mut self,
         clear: Clear,
@@ -319,7 +308,6 @@ impl Blk {
     }
 
     /// Takes a request that has been checked.
-    #[inline]
     fn accept(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         let index = self.free.pop().ok_or(BlkError::Busy)?;
         let nothing_to_do =
@@ -342,8 +330,6 @@ impl Blk {
         }
         Ok(())
     }
-
-    #[inline]
     fn check(&self, request: &Request) -> Result<(), BlkError> {
         if matches!(request.operation, Operation::Flush | Operation::Identify) {
             return Ok(());
@@ -366,7 +352,6 @@ impl Blk {
     }
 
     /// Moves as much as fits from the waiting requests into the queue.
-    #[inline]
     fn issue(&mut self) {
         while let Some(&index) = self.waiting.front() {
             let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
@@ -398,7 +383,6 @@ impl Blk {
     }
 
     /// Tells the device of what was submitted: at most one exit for all of it.
-    #[inline]
     pub fn kick(&mut self) {
         if self.device.is_running() {
             self.parts.kick(&self.device);
@@ -408,7 +392,6 @@ impl Blk {
     /// Reports the requests that ended since the last call, in the order of their ends, moves waiting ones into
     /// the queue and tells the device. Never blocks; looks at no more completions than there were in flight.
     /// Returns how many ended.
-    #[inline]
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlkError>)) -> usize {
         if self.device.is_running() {
             if self.collect().is_err() {
@@ -432,8 +415,6 @@ impl Blk {
         }
         ended
     }
-
-    #[inline]
     fn collect(&mut self) -> Result<(), Broken> {
         let mut budget = self.parts.in_flight();
         while budget > 0
@@ -453,14 +434,12 @@ impl Blk {
     }
 
     /// Whether [`poll`](Blk::poll) has something to do, as far as memory tells. No exit.
-    #[inline]
     pub fn has_news(&self) -> bool {
         !self.finished.is_empty() || self.device.is_running() && self.parts.has_news()
     }
 
     /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait, poll.
     #[must_use = "what is there already may not interrupt"]
-    #[inline]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return !self.finished.is_empty();
@@ -470,13 +449,11 @@ impl Blk {
     }
 
     /// Asks for no interrupts; some may still come.
-    #[inline]
     pub fn disable_interrupts(&mut self) {
         self.parts.disable_interrupts();
     }
 
     /// Ends everything with [`BlkError::Broken`].
-    #[inline]
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         self.parts.mark_broken();
@@ -503,8 +480,6 @@ impl Drop for Blk {
     }
 }
 
-// Once for the start and for `refresh`: nobody waits for it.
-#[inline]
 fn read_geometry(device: &Device) -> Result<Geometry, Error> {
     let sectors = device.config_u64(CONFIG_CAPACITY).ok_or(Error::BadConfig)?;
     let mut block = SECTOR as u32;

@@ -98,7 +98,8 @@ let check_sectors disk operation first count =
   if
     first < 0 || count < 0
     || is_beyond ()
-       && (* It may have grown. *)
+       &&
+       (* It may have grown. *)
        (ignore (sectors disk);
         is_beyond ())
   then invalid_arg ("Soil.Block." ^ operation ^ ": sectors beyond the end of the disk")
@@ -206,8 +207,7 @@ let write ?(durable = false) disk ~first_sector b off len =
 let clear disk name how ~first_sector count =
   check_sectors disk name first_sector count;
   let handle = disk.descriptor.handle in
-  operation disk name (fun token ->
-      Soil_raw_blocks.block_clear handle first_sector count how token)
+  operation disk name (fun token -> Soil_raw_blocks.block_clear handle first_sector count how token)
 
 let discard disk = clear disk "discard" 0
 let write_zeroes ?(unmap = false) disk = clear disk "write_zeroes" (if unmap then 2 else 1)

@@ -67,8 +67,7 @@ val read : t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
     has become too small, with [Timed_out], or [Closed]. Raises [Invalid_argument] if the sectors
     have never been on the disk, [len] isn't a multiple, or the range isn't in the buffer. *)
 
-val write :
-  ?durable:bool -> t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
+val write : ?durable:bool -> t -> first_sector:int -> File_descriptor.buffer -> int -> int -> unit
 (** [write d ~first_sector b off len] is like {!read} in the other direction. It is on the disk for
     good after {!flush}, or with [~durable:true] when it returns ([false] unless given): by a write
     through the caches ([RWF_DSYNC]) in the process, by a flush afterwards in the image, as virtio

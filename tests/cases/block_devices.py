@@ -24,7 +24,7 @@ def disk(context, name="disk.img", size=16 << 20, folder=None):
 def run(context, form, words, disks, options=()):
     named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
     status, output = outcome(context.soil(PROGRAM, form, *words, options=[*named, *options]), context)
-    assert status == 0, output
+    assert status == 0, f"{form} {words}: {output}"
     return output
 
 

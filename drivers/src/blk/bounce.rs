@@ -25,14 +25,11 @@ pub struct Bounces {
     /// Each with its pages in use.
     buffers: Vec<(Region, u32)>,
 }
-
-#[inline]
 fn mask(pages: usize) -> u32 {
     u32::MAX >> (PAGES - pages)
 }
 
 impl Bounces {
-    #[inline]
     pub fn new(memory: MemoryRef, limit: u16) -> Bounces {
         Bounces {
             memory,
@@ -42,13 +39,11 @@ impl Bounces {
     }
 
     /// True when no buffer could be allocated so far.
-    #[inline]
     pub fn is_empty(&self) -> bool {
         self.buffers.is_empty()
     }
 
     /// Takes room for `len` (1 to [`BUFFER`]) bytes.
-    #[inline]
     pub fn take(&mut self, len: usize) -> Option<Place> {
         let pages = len.div_ceil(PAGE).clamp(1, PAGES);
         let find = |used: u32| (0..=PAGES - pages).find(|page| used & mask(pages) << page == 0);
@@ -75,7 +70,6 @@ impl Bounces {
     }
 
     /// Gives room back.
-    #[inline]
     pub fn put(&mut self, place: Place) {
         if let Some((_, used)) = self.buffers.get_mut(place.buffer) {
             *used &= !(mask(place.pages) << place.page);
@@ -83,7 +77,6 @@ impl Bounces {
     }
 
     /// Where it is: the region and the offset in it.
-    #[inline]
     pub fn at(&self, place: Place) -> Option<(&Region, usize)> {
         self.buffers
             .get(place.buffer)
@@ -91,7 +84,6 @@ impl Bounces {
     }
 
     /// Never gives the memory back.
-    #[inline]
     pub fn leak(&mut self) {
         self.buffers
             .iter_mut()

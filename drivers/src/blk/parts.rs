@@ -80,7 +80,6 @@ pub(super) struct Parts {
 }
 
 impl Parts {
-    #[inline]
     pub fn new(
         memory: MemoryRef,
         device: &mut Device,
@@ -109,7 +108,6 @@ impl Parts {
     }
 
     /// Puts as much of the caller's request `index` into the queue as one device request takes.
-    #[inline]
     pub fn issue(&mut self, index: u16, active: &mut Active) -> Result<Issued, BlkError> {
         let Some(&part) = self.free.last() else {
             return Ok(Issued::Full);
@@ -183,7 +181,6 @@ impl Parts {
 
     /// Lists the physical segments of the request's next bytes, a whole number of blocks of them; 0 when not even a block
     /// fits the limits, or the memory there isn't aligned to blocks and may not be `unaligned`.
-    #[inline]
     fn map(&self, active: &Active, list: &mut List, unaligned: bool) -> Result<usize, BlkError> {
         let mut gathered = 0;
         let mut memory = active.memory;
@@ -222,7 +219,6 @@ impl Parts {
 
     /// Passes the request's next blocks through a bounce buffer. `Some(0)`: all are in use. `None`: there are none, and
     /// no memory for one.
-    #[inline]
     fn bounce(
         &mut self,
         active: &Active,
@@ -279,8 +275,6 @@ impl Parts {
         }
         Ok(Some(len))
     }
-
-    #[inline]
     fn write_record(&self, part: u16, active: &Active) {
         let kind = match active.operation {
             Operation::Read => TYPE_IN,
@@ -303,7 +297,6 @@ impl Parts {
     }
 
     /// The next device request that is over.
-    #[inline]
     pub fn complete(&mut self) -> Result<Option<Ended>, Broken> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
@@ -330,43 +323,27 @@ impl Parts {
         }
         Ok(Some((details.request, result)))
     }
-
-    #[inline]
     pub fn in_flight(&self) -> u16 {
         self.queue.in_flight()
     }
-
-    #[inline]
     pub fn kick(&mut self, device: &Device) {
         self.queue.kick(device.transport());
     }
-
-    #[inline]
     pub fn has_news(&self) -> bool {
         self.queue.has_used()
     }
-
-    #[inline]
     pub fn enable_interrupts(&mut self) -> bool {
         self.queue.enable_interrupts()
     }
-
-    #[inline]
     pub fn disable_interrupts(&self) {
         self.queue.disable_interrupts();
     }
-
-    #[inline]
     pub fn mark_broken(&mut self) {
         self.queue.mark_broken();
     }
-
-    #[inline]
     pub fn queue_counters(&self) -> QueueCounters {
         self.queue.counters()
     }
-
-    #[inline]
     pub fn leak(&mut self) {
         self.queue.leak();
         self.records.leak();
@@ -375,7 +352,6 @@ impl Parts {
 }
 
 /// Copies `bytes` and as much memory from `memory` on: to it, or from it.
-#[inline]
 fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
     while !bytes.is_empty() {
         let (start, len) = memory.here();
@@ -400,7 +376,6 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
 }
 
 /// Writes the segment of a request without data, and says how much of it the next device request does.
-#[inline]
 pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8]) -> usize {
     let len = clear_len(active, clearing);
     let fields = [
@@ -414,7 +389,6 @@ pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8
 }
 
 /// How much of a request without data the next device request does: up to the last multiple of the device's alignment that fits.
-#[inline]
 fn clear_len(active: &Active, clearing: Clearing) -> usize {
     if active.remaining <= clearing.most {
         return active.remaining;
@@ -428,8 +402,6 @@ fn clear_len(active: &Active, clearing: Clearing) -> usize {
         clearing.most
     }
 }
-
-#[inline]
 fn access(operation: Operation) -> Access {
     match operation {
         Operation::Write => Access::DeviceReads,
@@ -448,7 +420,6 @@ struct List {
 }
 
 impl List {
-    #[inline]
     fn new(max_segments: u16, max_len: u32) -> List {
         let none = Buffer {
             phys: 0,
@@ -463,15 +434,12 @@ impl List {
             max_len,
         }
     }
-
-    #[inline]
     fn clear(&mut self) {
         self.count = 1;
     }
 
     /// Appends a segment, merging it with its neighbour and cutting it to the device's limit. Returns how
     /// many of its bytes fitted.
-    #[inline]
     fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
         let mut taken = 0;
         while segment.len > 0 {
@@ -504,7 +472,6 @@ impl List {
     }
 
     /// Takes `bytes` off the end.
-    #[inline]
     fn truncate(&mut self, mut bytes: usize) {
         while bytes > 0 && self.count > 1 {
             let last = &mut self.buffers[self.count - 1];
@@ -516,8 +483,6 @@ impl List {
             }
         }
     }
-
-    #[inline]
     fn finish(&mut self, header: u64, status: Buffer) {
         self.buffers[0] = Buffer {
             phys: header,
@@ -527,8 +492,6 @@ impl List {
         self.buffers[self.count] = status;
         self.count += 1;
     }
-
-    #[inline]
     fn buffers(&self) -> &[Buffer] {
         &self.buffers[..self.count]
     }

@@ -111,7 +111,6 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    #[inline]
     fn new(start: NonNull<u8>, len: usize) -> Cursor {
         Cursor {
             start,
@@ -122,13 +121,11 @@ impl Cursor {
     }
 
     /// The memory here, up to the end of its slice.
-    #[inline]
     pub fn here(&self) -> (NonNull<u8>, usize) {
         (self.start, self.len)
     }
 
     /// Goes on by `bytes`, at most as many as there are.
-    #[inline]
     pub fn advance(&mut self, mut bytes: usize) {
         loop {
             let step = bytes.min(self.len);
@@ -159,7 +156,6 @@ impl Request {
     ///
     /// Until the end of the request is reported, or the [`Blk`](super::Blk) is dropped: the buffer is mapped memory, and nothing
     /// else reads or writes it.
-    #[inline]
     pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Read,
@@ -175,7 +171,6 @@ impl Request {
     ///
     /// Until the end of the request is reported, or the [`Blk`](super::Blk) is dropped: the buffer is mapped memory, and nothing
     /// writes it.
-    #[inline]
     pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Write,
@@ -184,8 +179,6 @@ impl Request {
             len,
         }
     }
-
-    #[inline]
     fn slices(operation: Operation, sector: u64, slices: NonNull<[Slice]>) -> Request {
         let mut len = 0usize;
         // SAFETY: the list is there (promise of the callers).
@@ -210,7 +203,6 @@ impl Request {
     /// # Safety
     ///
     /// As for [`read`](Request::read), for each slice, and the list of them stays where and what it is for as long.
-    #[inline]
     pub unsafe fn scatter(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Read, sector, slices)
     }
@@ -220,14 +212,12 @@ impl Request {
     /// # Safety
     ///
     /// As for [`write`](Request::write), for each slice, and the list of them stays where and what it is for as long.
-    #[inline]
     pub unsafe fn gather(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Write, sector, slices)
     }
 
     /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
     /// ([`Geometry::can_flush`](super::Geometry::can_flush)) they are already, and the request ends at once.
-    #[inline]
     pub fn flush() -> Request {
         Request {
             operation: Operation::Flush,
@@ -242,7 +232,6 @@ impl Request {
     /// # Safety
     ///
     /// As for [`read`](Request::read), for [`SERIAL`] bytes.
-    #[inline]
     pub unsafe fn identify(buffer: NonNull<u8>) -> Request {
         Request {
             operation: Operation::Identify,

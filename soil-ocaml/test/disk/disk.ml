@@ -237,7 +237,9 @@ let slices () =
   B.write_zeroes ~unmap:true disk ~first_sector:12 3;
   B.discard disk ~first_sector:15 1;
   B.read disk ~first_sector:0 b 0 (20 * size);
-  let zeros from n = Seq.for_all (fun i -> b.{i} = '\000') (Seq.init (n * size) (( + ) (from * size))) in
+  let zeros from n =
+    Seq.for_all (fun i -> b.{i} = '\000') (Seq.init (n * size) (( + ) (from * size)))
+  in
   bool "zeros" true (zeros 10 5);
   bool "the rest" false (zeros 9 1 || zeros 16 1);
   fails_with "closed" Closed (fun () ->
@@ -274,7 +276,8 @@ let sizes_that_change () =
   Unix.truncate "small.img" 2048;
   fails_with "read" Io (fun () -> B.read disk ~first_sector:15 b 0 512);
   fails_with "write" Io (fun () -> B.write disk ~first_sector:15 b 0 512);
-  fails_with "slices" Io (fun () -> B.writev ~durable:true disk ~first_sector:3 [ (b, 0, 512); (b, 0, 512) ]);
+  fails_with "slices" Io (fun () ->
+      B.writev ~durable:true disk ~first_sector:3 [ (b, 0, 512); (b, 0, 512) ]);
   fails_with "zeros" Io (fun () -> B.write_zeroes disk ~first_sector:4 1);
   int "shrunk" 4 (B.sectors disk);
   int "not longer again" 2048 (Unix.stat "small.img").st_size;

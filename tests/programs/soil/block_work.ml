@@ -31,7 +31,9 @@ let is_zero b off len =
 (* Slices of these numbers of sectors, aligned or not, some of one buffer. *)
 let slices size aligned counts =
   let room = List.fold_left ( + ) 0 counts in
-  let shared = if aligned then B.buffer (room * size) else Bigarray.Array1.create Char C_layout (room * size) in
+  let shared =
+    if aligned then B.buffer (room * size) else Bigarray.Array1.create Char C_layout (room * size)
+  in
   let place = ref (room * size) in
   List.mapi
     (fun i count ->
@@ -39,7 +41,8 @@ let slices size aligned counts =
       if i mod 2 = 0 then (
         place := !place - len;
         (shared, !place, len))
-      else ((if aligned then B.buffer len else Bigarray.Array1.create Char C_layout (len + 1)), 0, len))
+      else
+        ((if aligned then B.buffer len else Bigarray.Array1.create Char C_layout (len + 1)), 0, len))
     counts
 
 let fill_slices slices seed =
@@ -90,7 +93,7 @@ let vectors disk =
 
 let clearing disk =
   let size = B.sector_size disk in
-  let sectors = 1 lsl 20 / size in
+  let sectors = (1 lsl 20) / size in
   let b = B.buffer (sectors * size) in
   fill b 1;
   B.write disk ~first_sector:0 b 0 (length b);
@@ -106,7 +109,8 @@ let clearing disk =
     (is_zero c (at 3) (at 10))
     (is_zero c (at 20) (at (sectors - 40)))
     (is_filled c (at 1) (at 2) (1 + at 1))
-    (is_filled c (at 13) (at 7) (1 + at 13) && is_filled c (at (sectors - 20)) (at 20) (1 + at (sectors - 20)))
+    (is_filled c (at 13) (at 7) (1 + at 13)
+    && is_filled c (at (sectors - 20)) (at 20) (1 + at (sectors - 20)))
 
 (* Says when the size changes, and how the last sector that ever was does. *)
 let watch disk changes =
@@ -119,7 +123,8 @@ let watch disk changes =
       let largest = max largest sectors in
       attempt "read the last" (fun () -> B.read disk ~first_sector:(sectors - 1) b 0 size);
       attempt "read the last that was" (fun () -> B.read disk ~first_sector:(largest - 1) b 0 size);
-      attempt "write the last that was" (fun () -> B.write disk ~first_sector:(largest - 1) b 0 size);
+      attempt "write the last that was" (fun () ->
+          B.write disk ~first_sector:(largest - 1) b 0 size);
       if left > 0 then go sectors largest (left - 1))
     else (
       Soil.Clock.sleep 0.02;

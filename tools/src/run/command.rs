@@ -319,7 +319,10 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     let mut options = format!("drive=disk{index},serial={}", disk.name);
     if let Some(bytes) = disk.sector {
         // Writing to a string can't fail.
-        let _ = write!(options, ",logical_block_size={bytes},physical_block_size={bytes}");
+        let _ = write!(
+            options,
+            ",logical_block_size={bytes},physical_block_size={bytes}"
+        );
     }
     args.pair("-device", device(run, "blk", &options));
     args
