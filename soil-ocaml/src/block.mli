@@ -80,7 +80,7 @@ val readv : t -> first_sector:int -> slice list -> unit
 (** [readv d ~first_sector slices] is {!read} into the slices, one after the other, as one request
     of the device: no copy is made of slices that begin at multiples of the sector size, see
     {!buffer}. Each slice is a multiple of the sector size long. It is several requests if the
-    device takes fewer slices, for more than 1024, and for what {!read} would split. Raises like
+    device takes fewer slices, for more than 500, and for what {!read} would split. Raises like
     {!read}. *)
 
 val writev : ?durable:bool -> t -> first_sector:int -> slice list -> unit
