@@ -327,7 +327,7 @@ def hundred_thousand_connections(context, form):
         assert after[name] <= before[name] * 1.01, f"{name} grew: {before}\n{after}"
 
 
-@in_every_form(limit=3600, long=True, forms=("process", "microvm"))
+@in_every_form(limit=3600, long=True)
 def a_million_connections(context, form):
     """One million connections from 127 addresses, opened, used and closed by the server: memory in use is the same, within
     1 %, after the first tenth and after the last."""
