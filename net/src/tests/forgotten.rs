@@ -4,10 +4,10 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::{MS, SECOND, address, connected, drain, ready};
+use super::{MS, Page, SECOND, address, connected, drain, ready};
 use crate::shared::Socket;
 use crate::sim::{Cable, Impairment, Offloads, Random, World};
-use crate::{Config, Error, Handle, SendBuffer, Stack};
+use crate::{Config, Error, Handle, Stack};
 
 /// What has to hold whenever a stack has nothing more to do at this moment.
 pub(crate) fn check(stack: &Stack) {
@@ -169,14 +169,6 @@ fn who_waits_hears_that_a_neighbour_is_gone() {
         });
         assert_eq!(last, Err(Error::TimedOut));
         assert_eq!(world.stacks[0].tcp_counters().timeouts, 1);
-    }
-}
-
-struct Page(Vec<u8>);
-
-impl SendBuffer for Page {
-    fn bytes(&self) -> &[u8] {
-        &self.0
     }
 }
 

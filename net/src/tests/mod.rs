@@ -23,10 +23,19 @@ mod zero_copy;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::sim::{Cable, Impairment, Offloads, Script, World};
-use crate::{Config, Error, Handle, InterfaceConfig, InterfaceId, Stack};
+use crate::{Config, Error, Handle, InterfaceConfig, InterfaceId, SendBuffer, Stack};
 
 pub(crate) const MS: u64 = 1_000_000;
 pub(crate) const SECOND: u64 = 1000 * MS;
+
+/// Bytes that a program lends.
+pub(crate) struct Page(pub Vec<u8>);
+
+impl SendBuffer for Page {
+    fn bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
 
 pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
+use super::{MS, Page, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, World};
-use crate::{Config, Congestion, Error, SendBuffer};
+use crate::{Config, Congestion, Error};
 
 fn dead() -> Impairment {
     Impairment {
@@ -71,14 +71,6 @@ fn the_user_timeout_is_kept() {
         Ok(Some(Error::TimedOut))
     );
     assert_eq!(world.stacks[0].tcp_counters().timeouts, 1);
-}
-
-struct Page(Vec<u8>);
-
-impl SendBuffer for Page {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use super::super::{
 };
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{Script, header, ours, setup, theirs};
+use crate::tests::Page;
 use alloc::sync::Arc;
 
 const RTT: u64 = 20 * MS;
@@ -259,14 +260,6 @@ fn a_connection_moves_on_without_memory() {
     );
 }
 
-struct Bytes(Vec<u8>);
-
-impl SendBuffer for Bytes {
-    fn bytes(&self) -> &[u8] {
-        &self.0
-    }
-}
-
 /// Shared buffers are sent as they are, repeated if lost, and dropped once acknowledged.
 #[test]
 fn shared_buffers_are_kept_until_acknowledged() {
@@ -276,7 +269,7 @@ fn shared_buffers_are_kept_until_acknowledged() {
         n += 1;
         (!n.is_multiple_of(17)).then_some(0)
     });
-    let shared: Arc<dyn SendBuffer> = Arc::new(Bytes(pattern(300_000)));
+    let shared: Arc<dyn SendBuffer> = Arc::new(Page(pattern(300_000)));
     world.ends[0].tap.tso = 64_000;
     let end = &mut world.ends[0];
     assert_eq!(end.machine.write(&mut end.memory, b"head"), 4);
