@@ -330,6 +330,7 @@ impl Blk {
         }
         Ok(())
     }
+
     fn check(&self, request: &Request) -> Result<(), BlkError> {
         if matches!(request.operation, Operation::Flush | Operation::Identify) {
             return Ok(());
@@ -415,6 +416,7 @@ impl Blk {
         }
         ended
     }
+
     fn collect(&mut self) -> Result<(), Broken> {
         let mut budget = self.parts.in_flight();
         while budget > 0

@@ -75,6 +75,7 @@ const STATUS_LINK_UP: u16 = 1;
 const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
 const MAX_FRAME: usize = ETHERNET + 65535;
+
 /// How much memory and which offloads a card gets.
 #[derive(Clone, Copy, Debug)]
 pub struct NetConfig {

@@ -25,6 +25,7 @@ pub struct Bounces {
     /// Each with its pages in use.
     buffers: Vec<(Region, u32)>,
 }
+
 fn mask(pages: usize) -> u32 {
     u32::MAX >> (PAGES - pages)
 }
