@@ -37,6 +37,8 @@ pub struct Raw {
     abilities: Abilities,
     /// First sector and number of a partition.
     part: Option<(u64, u64)>,
+    /// Nanoseconds that the device may take.
+    patience_ns: u64,
     outstanding: Slab<Outstanding>,
     /// When the first of them is given up, or before.
     next: u64,
@@ -226,7 +228,7 @@ fn submit(
     if wanted.len == 0 && !matches!(request, Request::Flush) {
         return Ok(0);
     }
-    let until = Current::monotonic_ns().saturating_add(patience().unwrap_or(0));
+    let until = Current::monotonic_ns().saturating_add(raw.patience_ns);
     let disk = raw.disk;
     rt.give(token, cancel)?;
     let answer = post(

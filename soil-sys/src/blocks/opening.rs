@@ -80,9 +80,10 @@ impl Block for Known<'_> {
 /// See `soil_block_open`.
 pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    if let Err(line) = patience() {
-        return rt.fail(Error::BadConfiguration, line);
-    }
+    let patience_ns = match patience() {
+        Ok(nanoseconds) => nanoseconds,
+        Err(line) => return rt.fail(Error::BadConfiguration, line),
+    };
     let (name, wanted) = match name.split_once('/') {
         Some((name, part)) => (name, Some(part.to_string())),
         None => (name, None),
@@ -115,6 +116,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
         geometry,
         abilities: Abilities::default(),
         part: None,
+        patience_ns,
         outstanding: Slab::new(),
         next: u64::MAX,
         opening,
@@ -190,7 +192,7 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
         let mut bytes = alloc::vec![0; len];
         let to = NonNull::from(&mut *bytes).cast();
         opening.read.push((sector, bytes));
-        let until = Current::monotonic_ns().saturating_add(patience().unwrap_or(0));
+        let until = Current::monotonic_ns().saturating_add(raw.patience_ns);
         let disk = raw.disk;
         let request = Outstanding {
             token,
