@@ -281,7 +281,8 @@ fn mutated_images_neither_panic_nor_hang() {
         let reads = disk.state().reads;
         let requests = reads + disk.state().writes;
         assert!(requests < 200_000, "round {round}: {requests} requests");
-        assert!(start.elapsed() < Duration::from_secs(20), "round {round}");
+        // Each takes milliseconds: this is an endless loop, on any machine.
+        assert!(start.elapsed() < Duration::from_secs(300), "round {round}");
     }
     println!("{rounds} images: {mounted} mounted, {corrupt} of them found corrupt later");
     assert!(mounted > rounds / 3 && corrupt > 0);

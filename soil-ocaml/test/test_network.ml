@@ -146,6 +146,10 @@ let serving () =
   let handler c =
     incr now;
     most := max !most !now;
+    (* The first ones wait for as many as there may be. *)
+    while !most < 3 do
+      Soil.Clock.sleep 0.002
+    done;
     Soil.Clock.sleep 0.002;
     D.write_string c "hello";
     decr now;
@@ -197,7 +201,7 @@ let grace ~seconds ~work =
   !ended
 
 let graces () =
-  string "time enough" "by itself" (grace ~seconds:10. ~work:0.1);
+  string "time enough" "by itself" (grace ~seconds:patience ~work:0.1);
   string "too long" "cancelled" (grace ~seconds:0.05 ~work:100.)
 
 let datagrams () =
@@ -222,6 +226,7 @@ let datagrams () =
   fails_with "not for TCP" Wrong_kind (fun () -> Soil.Tcp.accept a)
 
 let options () =
+  let start = Soil.Clock.monotonic () in
   with_pair @@ fun server client ->
   Soil.Tcp.set_user_timeout client (Some 5.);
   Soil.Tcp.set_user_timeout client None;
@@ -232,7 +237,8 @@ let options () =
   let info = Soil.Tcp.info client in
   bool "measured" true (info.rtt > 0. && info.rtt_min > 0. && info.retransmission_timeout > 0.);
   bool "sizes" true (info.segment_size > 500 && info.congestion_window >= info.segment_size);
-  int "nothing lost" 0 info.timeouts;
+  (* Where this process had to wait for its turn, a timer may have been due before what had come was looked at (RFC 6298, 2.4). *)
+  if Soil.Clock.monotonic () -. start < 0.1 then int "nothing lost" 0 info.timeouts;
   (* Closing without lingering is a reset. *)
   Soil.Tcp.set_linger client 0.;
   D.close client;
@@ -244,12 +250,13 @@ let options () =
 let options_of_connect () =
   D.with_close (listen ()) @@ fun l ->
   let c =
-    Soil.Tcp.connect ~timeout:5. ~nodelay:false ~keepalive:9. ~user_timeout:9. (Soil.Tcp.local l)
+    Soil.Tcp.connect ~timeout:patience ~nodelay:false ~keepalive:9. ~user_timeout:9.
+      (Soil.Tcp.local l)
   in
   D.close c;
   is_invalid "keepalive" (fun () -> Soil.Tcp.connect ~keepalive:0. (Soil.Tcp.local l));
-  D.close (Soil.Tcp.accept ~timeout:5. l);
-  D.close (Soil.Tcp.accept ~timeout:5. l);
+  D.close (Soil.Tcp.accept ~timeout:patience l);
+  D.close (Soil.Tcp.accept ~timeout:patience l);
   fails_with "accept in time" Timed_out (fun () -> Soil.Tcp.accept ~timeout:0.02 l)
 
 let sight () =
@@ -297,13 +304,13 @@ let batches () =
   Soil.Udp.send_string a to_b "from a";
   Soil.Udp.send_string c to_b "from c";
   let bytes = Bytes.create 16 in
-  let n, from = Soil.Udp.receive ~timeout:5. b bytes 0 16 in
+  let n, from = Soil.Udp.receive ~timeout:patience b bytes 0 16 in
   string "the peer's" "from c" (Bytes.sub_string bytes 0 n);
   bool "the peer" true (from = Soil.Udp.local c);
   Soil.Udp.connect b None;
   (* The one that wasn't heard was answered, port unreachable, which tells only a socket with one peer. *)
   Soil.Udp.send_string a to_b "again";
-  int "everybody again" 5 (fst (Soil.Udp.receive ~timeout:5. b bytes 0 16));
+  int "everybody again" 5 (fst (Soil.Udp.receive ~timeout:patience b bytes 0 16));
   fails_with "no group" Invalid (fun () -> Soil.Udp.join b N.loopback);
   is_invalid "hops" (fun () -> Soil.Udp.set_multicast_hops b 256)
 
@@ -326,7 +333,8 @@ let deadlines () =
          Soil.Clock.sleep 0.01;
          T.cancel t;
          match T.await t with _ -> Alcotest.fail name | exception T.Cancelled -> ());
-     bool (name ^ ", soon") true (Soil.Clock.monotonic () -. start < 2.)
+     (* What doesn't heed a limit ends with the test's own. *)
+     bool (name ^ ", soon") true (Soil.Clock.monotonic () -. start < patience /. 4.)
    in
    let big = Bigarray.Array1.create Bigarray.char Bigarray.c_layout (32 lsl 20) in
    let small = Bytes.create 10 in
@@ -440,7 +448,7 @@ let marking () =
   D.with_close (Soil.Tcp.listen ~address:N.loopback ~hop_limit:255 ~dscp:63 ~port:0 ()) @@ fun l ->
   let connect = Soil.Tcp.connect ~hop_limit:1 ~dscp:0 ~ecn:false in
   D.with_close (connect (Soil.Tcp.local l)) @@ fun c ->
-  D.with_close (Soil.Tcp.accept ~timeout:5. l) @@ fun s ->
+  D.with_close (Soil.Tcp.accept ~timeout:patience l) @@ fun s ->
   Soil.Tcp.set_dscp s 1;
   Soil.Tcp.set_hop_limit s 64;
   Soil.Tcp.set_hop_limit l 1;
@@ -471,7 +479,7 @@ let urgent () =
     Soil.Urgent.send client (Bytes.of_string "now") 0 3;
     D.write_string client " after"
   in
-  let n, () = T.both (fun () -> Soil.Urgent.wait ~timeout:5. server) send in
+  let n, () = T.both (fun () -> Soil.Urgent.wait ~timeout:patience server) send in
   bool "told" true (n = 0 || n = 10);
   Soil.Clock.sleep 0.02;
   int "up to its end" 10 (Soil.Urgent.left server);
@@ -480,11 +488,11 @@ let urgent () =
   int "less" 6 (Soil.Urgent.left server);
   D.really_read server b 4 6;
   string "in the stream" "before now" (Bytes.sub_string b 0 10);
-  int "over" 0 (Soil.Urgent.wait ~timeout:5. server);
+  int "over" 0 (Soil.Urgent.wait ~timeout:patience server);
   D.really_read server b 0 6;
   string "the rest" " after" (Bytes.sub_string b 0 6);
   D.shutdown client `Send;
-  int "at the end" 0 (Soil.Urgent.wait ~timeout:5. server);
+  int "at the end" 0 (Soil.Urgent.wait ~timeout:patience server);
   let r, _ = Soil.pipe () in
   fails_with "kind" Wrong_kind (fun () -> Soil.Urgent.left r);
   fails_with "after the end" Broken_pipe (fun () -> Soil.Urgent.send client b 0 1)

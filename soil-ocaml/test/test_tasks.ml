@@ -184,20 +184,22 @@ let protect () =
   strings "said" [ "protected part done" ] (said ())
 
 let timeouts () =
-  fails_with "too slow" Timed_out (fun () -> T.timeout 0.01 (fun () -> Soil.Clock.sleep 10.));
-  int "in time" 1 (T.timeout 10. (fun () -> 1));
-  bool "option" true (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 10.) = None);
+  fails_with "too slow" Timed_out (fun () -> T.timeout 0.01 (fun () -> Soil.Clock.sleep infinity));
+  int "in time" 1 (T.timeout patience (fun () -> 1));
+  bool "option" true (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep infinity) = None);
   bool "inner first" true
-    (T.timeout_opt 10. (fun () -> T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 10.)) = Some None);
+    (T.timeout_opt patience (fun () -> T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep infinity))
+    = Some None);
   bool "outer first" true
-    (T.timeout_opt 0.01 (fun () -> T.timeout_opt 10. (fun () -> Soil.Clock.sleep 10.)) = None);
+    (T.timeout_opt 0.01 (fun () -> T.timeout_opt patience (fun () -> Soil.Clock.sleep infinity))
+    = None);
   bool "zero" true (T.timeout_opt 0. (fun () -> Soil.Clock.sleep 1.) = None);
   bool "for ever" true (T.timeout_opt infinity (fun () -> 2) = Some 2);
   is_invalid "not a number" (fun () -> T.timeout nan ignore)
 
 let timeout_or_cancelled () =
   T.scope (fun s ->
-      let t = T.spawn s (fun () -> T.timeout_opt 10. (fun () -> Soil.Clock.sleep 10.)) in
+      let t = T.spawn s (fun () -> T.timeout_opt patience (fun () -> Soil.Clock.sleep infinity)) in
       T.yield ();
       T.cancel t;
       match T.await t with
@@ -209,7 +211,7 @@ let together () =
   ints "all" [ 1; 2; 3 ] (T.all [ (fun () -> 1); (fun () -> T.yield (); 2); (fun () -> 3) ]);
   ints "none" [] (T.all []);
   int "first" 2
-    (T.first [ (fun () -> Soil.Clock.sleep 10.; 1); (fun () -> T.yield (); 2) ]);
+    (T.first [ (fun () -> Soil.Clock.sleep infinity; 1); (fun () -> T.yield (); 2) ]);
   is_invalid "first of none" (fun () -> T.first []);
   is_invalid "max" (fun () -> T.all ~max:0 []);
   let now = ref 0 and most = ref 0 in
@@ -248,14 +250,14 @@ let outside () =
   Soil.File_descriptor.close w;
   string "pipe" "abc" (Soil.File_descriptor.read_all r);
   int "scope" 9 (T.scope (fun s -> T.await (T.spawn s (fun () -> 9))));
-  bool "timeout" true (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 10.) = None)
+  bool "timeout" true (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep infinity) = None)
 
 (* Nothing stays of tasks, waits and timers that have ended. *)
 let no_leak () =
   let round () =
     T.scope (fun s ->
         for _ = 1 to 2000 do
-          ignore (T.spawn s (fun () -> ignore (T.timeout_opt 10. T.yield)))
+          ignore (T.spawn s (fun () -> ignore (T.timeout_opt patience T.yield)))
         done)
   in
   let live () =

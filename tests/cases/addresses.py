@@ -8,6 +8,7 @@ import struct
 import time
 
 from cases.network import SERVICES, dnsmasq, icmp_echo, in_every_form, services
+from harness.console import PATIENCE
 from harness.tap import ip
 
 ARP = 0x0806
@@ -28,7 +29,7 @@ def wire(tap):
     return peer
 
 
-def heard(peer, wanted, seconds):
+def heard(peer, wanted, seconds=PATIENCE):
     """The first ARP packet that `wanted` likes: (operation, sender, target), or None."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -50,16 +51,14 @@ def autoconfigured(prefix, mac):
     return str(ipaddress.ip_network(prefix)[int.from_bytes(number)])
 
 
-def leased(server, context):
-    """The address and the Ethernet address that dnsmasq gave away."""
-    found = None
-    while found is None and context.remaining() > 0:
-        server.drain(0.2)
-        found = re.search(r"DHCPACK\(\S+\) (\S+) (\S+)", server.text)
+def leased(server, after=0):
+    """The address and the Ethernet address that dnsmasq gave away, in its lines from `after` on."""
+    _, line = server.wait_line("DHCPACK(", after=after)
+    found = re.search(r"DHCPACK\(\S+\) (\S+) (\S+)", line)
     return found[1], bytes.fromhex(found[2].replace(":", ""))
 
 
-def echo(address, port, data, seconds=10):
+def echo(address, port, data, seconds=PATIENCE):
     """What a TCP echo service answers; it may take some time to come up."""
     end = time.monotonic() + seconds
     while True:
@@ -89,12 +88,12 @@ def router_advertisements(context, form):
     )
     child = context.soil(SERVICES, form, tap=tap, dhcp=True)
     child.wait_line("ready")
-    address, mac = leased(server, context)
+    address, mac = leased(server)
     assert echo(address, 7, b"over IPv4") == b"over IPv4"
     guest = autoconfigured(prefix, mac)
     assert echo(guest, 7, b"over IPv6") == b"over IPv6", guest
     with socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6) as peer:
-        peer.settimeout(5)
+        peer.settimeout(PATIENCE)
         # More than fits a frame: fragments both ways.
         for length in (56, 4000):
             request = b"\x80\0\0\0" + struct.pack("!HH", 77, length) + os.urandom(length)
@@ -118,10 +117,8 @@ def dhcpv6_address(context, form):
     )  # fmt: skip
     child = context.soil(SERVICES, form, tap=tap, dhcp=True)
     child.wait_line("ready")
-    found = None
-    while found is None and context.remaining() > 0:
-        server.drain(0.2)
-        found = re.search(r"DHCPREPLY\(\S+\) (fd00:\S+)", server.text)
+    _, line = server.wait_line("DHCPREPLY(")
+    found = re.search(r"DHCPREPLY\(\S+\) (fd00:\S+)", line)
     assert ipaddress.ip_address(found[1]) in network, server.text
     assert echo(found[1], 7, b"leased") == b"leased"
 
@@ -134,7 +131,7 @@ def conflicts_of_addresses(context, form):
     with wire(tap) as peer:
         own = peer.getsockname()[4]
         peer.send(arp(1, (own, "0.0.0.0"), (b"\0" * 6, tap.guest)))
-        answer = heard(peer, lambda kind, sender, _: kind == 2 and sender[1] == tap.guest, 5)
+        answer = heard(peer, lambda kind, sender, _: kind == 2 and sender[1] == tap.guest)
         assert answer, "the probe wasn't answered"
         guest = answer[1][0]
         # Announcements of the beginning are over.
@@ -142,7 +139,7 @@ def conflicts_of_addresses(context, form):
             pass
         peer.send(arp(1, (other, tap.guest), (b"\0" * 6, tap.guest)))
         mine = (guest, tap.guest)
-        defence = heard(peer, lambda _, sender, target: sender == mine and target[1] == tap.guest, 5)
+        defence = heard(peer, lambda _, sender, target: sender == mine and target[1] == tap.guest)
         assert defence, "the address wasn't defended"
     assert echo(tap.guest, 7, b"still there") == b"still there"
 
@@ -155,17 +152,15 @@ def declined_lease(context, form):
     server = dnsmasq(context, tap, "--no-ping")
     child = context.soil(SERVICES, form, tap=tap, dhcp=True)
     child.wait_line("ready")
-    first, _ = leased(server, context)
+    first, _ = leased(server)
     assert echo(first, 7, b"mine") == b"mine"
     with wire(tap) as peer:
         for _ in range(2):
             peer.send(arp(1, (b"\x02\0\0\0\x88\x88", first), (b"\0" * 6, first)))
             time.sleep(0.5)
     # Declined, a pause of ten seconds, and another one.
-    while server.text.count("DHCPACK") < 2 and context.remaining() > 0:
-        server.drain(0.2)
-    assert f"DHCPDECLINE({tap.name}) {first}" in server.text, server.text
-    second = re.findall(r"DHCPACK\(\S+\) (\S+)", server.text)[-1]
+    server.wait_line(f"DHCPDECLINE({tap.name}) {first}")
+    second, _ = leased(server, after=next(n for n, (_, line) in enumerate(server.lines) if "DHCPDECLINE(" in line))
     assert second != first, server.text
     assert echo(second, 7, b"here") == b"here"
 
@@ -175,20 +170,20 @@ def fragments_and_errors(context, form):
     """Large datagrams and pings come back in fragments; closed ports and unknown protocols are told of."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        peer.settimeout(10)
+        peer.settimeout(PATIENCE)
         peer.connect((tap.guest, 7))
         data = os.urandom(30_000)
         peer.send(data)
         assert peer.recv(65536) == data
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as peer:
-        peer.settimeout(10)
+        peer.settimeout(PATIENCE)
         peer.connect((tap.guest, 0))
         message = icmp_echo(1, os.urandom(20_000))
         peer.send(message)
         answer = peer.recv(65536)[20:]
         assert answer[0] == 0 and answer[4:] == message[4:]
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
-        peer.settimeout(10)
+        peer.settimeout(PATIENCE)
         peer.connect((tap.guest, 4))
         peer.send(b"anybody?")
         try:
@@ -197,7 +192,7 @@ def fragments_and_errors(context, form):
         except ConnectionRefusedError:
             pass
     with socket.socket(socket.AF_INET, socket.SOCK_RAW, 253) as peer:
-        peer.settimeout(10)
+        peer.settimeout(PATIENCE)
         # RFC 3692's protocol for experiments: ICMP says that it isn't spoken there.
         peer.setsockopt(socket.IPPROTO_IP, 11, 1)  # IP_RECVERR
         peer.connect((tap.guest, 0))

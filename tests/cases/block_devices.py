@@ -2,12 +2,14 @@
 
 import os
 import re
+import tempfile
 import time
 
 from cases.disks import loop_mounted
 from cases.system_calls import calls_in, need_strace
 from harness import faulty
-from harness.context import FORMS, executable, outcome
+from harness.console import PATIENCE
+from harness.context import FORMS, ROOT, executable, outcome
 from harness.qmp import Monitor
 from harness.runner import test
 
@@ -68,12 +70,13 @@ def discard_and_zeroes(context):
     """Sectors made zeros, given up and discarded read as they should, the rest stays, and the host's file loses the room."""
     for form in FORMS:
         # In the build's folder: not each file system of /tmp knows holes.
-        path = disk(context, f"{form}.img")
-        output = run(context, form, ["clearing"], {"data": path})
-        assert "offered: true true" in output, output
-        for line in ("zeroes: done", "unmap: done", "discard: done", "zeros true true, rest true true"):
-            assert line in output, f"{form}: {output}"
-        assert blocks_used(path) < 512 << 10, f"{form}: {blocks_used(path)} bytes are still used"
+        with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="holes-") as folder:
+            path = disk(context, f"{form}.img", folder=folder)
+            output = run(context, form, ["clearing"], {"data": path})
+            assert "offered: true true" in output, output
+            for line in ("zeroes: done", "unmap: done", "discard: done", "zeros true true, rest true true"):
+                assert line in output, f"{form}: {output}"
+            assert blocks_used(path) < 512 << 10, f"{form}: {blocks_used(path)} bytes are still used"
 
 
 @test(limit=60)
@@ -91,19 +94,19 @@ def monitored(context, path, words, form):
     before = ("-qmp", f"unix:{monitor},server=on,wait=off")
     qemu = faulty.wrapper(context, f"qemu-{form}", "", before)
     child = context.soil(PROGRAM, form, *words, options=["--disk", f"data={path}", "--qemu", qemu])
-    child.wait_line("sectors", 60)
+    child.wait_line("sectors")
     return child, Monitor(monitor)
 
 
 def check_sizes(child, resize, context):
     """Grows the disk from 16 to 24 MiB, then cuts it to 8, and looks at what the program says."""
-    child.wait_line("write the last that was", 30)
+    child.wait_line("write the last that was")
     for size, sectors in ((24 << 20, 49152), (8 << 20, 16384)):
         # Only once it has said all of the size before: a write that meets the cut makes a host's file longer again.
         said = len(child.lines)
         resize(size)
-        child.wait_line(f"sectors {sectors}", 20, said)
-        child.wait_line("write the last that was", 20, said)
+        child.wait_line(f"sectors {sectors}", after=said)
+        child.wait_line("write the last that was", after=said)
     status, output = outcome(child, context)
     assert status == 0, output
     last = output[output.index("sectors 16384") :]
@@ -134,9 +137,9 @@ def many_requests_in_flight(context):
         qemu = faulty.throttled(context, 1, ("-qmp", f"unix:{monitor},server=on,wait=off"))
         options = ["--disk", f"data={path}", "--qemu", qemu]
         child = context.soil(PROGRAM, form, "depth", "200", options=options)
-        child.wait_line("started", 60)
+        child.wait_line("started")
         ask = Monitor(monitor).ask
-        until = time.monotonic() + 10
+        until = time.monotonic() + PATIENCE
         most = 0
         while most < 128 and time.monotonic() < until:
             found = [d for d in ask("x-query-virtio") if d["name"] == "virtio-blk"]
@@ -145,7 +148,7 @@ def many_requests_in_flight(context):
             time.sleep(0.05)
         assert most >= 128, f"{device}: {most} requests in flight"
         ask("qom-set", path="/objects/slow", property="limits", value={"iops-total": 0})
-        child.wait_line("ended", 30)
+        child.wait_line("ended")
 
 
 @test(limit=120)
@@ -175,9 +178,10 @@ def partitions_by_name(context):
 
 
 def check_stall(output, least):
-    found = re.search(r"failures (\d+), good before true, ticks true, others true, after (\d+) ms", output)
+    found = re.search(r"failures (\d+), ticks true, others true, after (\d+) ms", output)
     assert found, output
-    assert int(found[1]) == 20 and int(found[2]) < 20_000, output
+    # One after the other the twenty would take 40 s.
+    assert int(found[1]) == 20 and int(found[2]) < 30_000, output
     assert output.count("the disk doesn't answer") >= least, output
     assert "works again" in output and "panic" not in output, output
 
@@ -193,12 +197,11 @@ def a_machine_disk_stops_answering(context):
         options = ["--disk", f"data={path}", "--disk", f"other={other}", "--qemu", qemu]
         options += ["--env", "SOIL_DISK_TIMEOUT=2"]
         child = context.soil(PROGRAM, form, "stalls", options=options)
-        child.wait_line("working", 60)
-        time.sleep(1)
+        child.wait_line("under way")
         ask = Monitor(monitor).ask
         # What is asked for now takes twenty seconds, and all that follows waits for it.
         ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": 4000})
-        child.wait_line("failures", 60)
+        child.wait_line("failures")
         ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": 0})
         status, output = outcome(child, context)
         assert status == 0, output
@@ -215,11 +218,10 @@ def a_process_disk_stops_answering(context):
         path, other = disk(context, folder=above), disk(context, "other.img")
         options = ["--disk", f"data={path}", "--disk", f"other={other}", "--env", "SOIL_DISK_TIMEOUT=2"]
         child = context.soil(PROGRAM, "process", "stalls", options=options)
-        child.wait_line("working", 20)
-        time.sleep(1)
+        child.wait_line("under way")
         context.run("fsfreeze", "-f", below)
         try:
-            child.wait_line("failures", 40)
+            child.wait_line("failures")
         finally:
             context.run("fsfreeze", "-u", below)
         status, output = outcome(child, context)

@@ -12,12 +12,13 @@ import time
 
 from cases.network import icmp_echo, in_every_form, machine_pid, services
 from cases.programs import MACHINES, Program
-from harness.console import cpu_seconds
+from harness.console import PATIENCE, least_processor_time
 from harness.context import FORMS, executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"
-SECONDS = 10
+# How long the program computes. Where that is over before the host has seen what it has to see, again and for longer.
+SECONDS = (10, 40, 160)
 BACKLOG = 50
 LARGE = 1_000_000
 
@@ -48,7 +49,7 @@ class Pinger:
 
     def receive(self):
         while not self.ended.is_set() or len(self.answered) < len(self.times):
-            if not select.select([self.socket], [], [], 0.5)[0] and self.ended.is_set():
+            if not select.select([self.socket], [], [], 5)[0] and self.ended.is_set():
                 return
             try:
                 answer = self.socket.recv(65536, socket.MSG_DONTWAIT)[20:]
@@ -65,7 +66,7 @@ class Pinger:
         )
 
     def end(self):
-        """Waits for answers under way, half a second after the last one."""
+        """Waits for answers under way, five seconds after the last one."""
         self.ended.set()
         for thread in self.threads:
             thread.join()
@@ -125,24 +126,42 @@ def receive(connection, length):
     return bytes(pieces)
 
 
-@in_every_form(limit=90, name="computing-without-allocation")
+@in_every_form(limit=120, name="computing-without-allocation")
 def plain(context, form):
     starves_nothing(context, form, "plain")
 
 
-@in_every_form(limit=90, name="computing-with-allocation")
+@in_every_form(limit=120, name="computing-with-allocation")
 def allocating(context, form):
     starves_nothing(context, form, "allocating")
 
 
+class Late(Exception):
+    """The program has ended its work before all was seen: the host was too slow."""
+
+
+def in_time(context, attempt):
+    """Runs `attempt(seconds)` until the program works for long enough."""
+    for seconds in SECONDS:
+        try:
+            return attempt(seconds)
+        except Late as late:
+            print(f"{seconds} s are too short here: {late}")
+    raise AssertionError("the host was too slow to see anything")
+
+
 def starves_nothing(context, form, manner):
     """For ten seconds: pings answered, the backlog filled, a megabyte acknowledged up to the window, a SYN repeated."""
+    in_time(context, lambda seconds: starved(context, form, manner, seconds))
+
+
+def starved(context, form, manner, seconds):
     tap = context.tap()
     nobody = f"{tap.prefix}.77"
     absent = Absent(tap, nobody)
-    child = context.soil(BUSY, form, manner, str(SECONDS), nobody, tap=tap)
+    child = context.soil(BUSY, form, manner, str(seconds), nobody, tap=tap)
     child.wait_line("ready")
-    control = socket.create_connection((tap.guest, 80), timeout=10)
+    control = socket.create_connection((tap.guest, 80), timeout=PATIENCE)
     control.sendall(b"go\n")
     child.wait_line("computing")
     start = time.monotonic()
@@ -150,7 +169,7 @@ def starves_nothing(context, form, manner):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.connect((tap.guest, 7))
         datagrams.send(b"are you there?")
-        connections = [socket.create_connection((tap.guest, 7), timeout=5) for _ in range(BACKLOG)]
+        connections = [socket.create_connection((tap.guest, 7), timeout=PATIENCE) for _ in range(BACKLOG)]
         data = os.urandom(LARGE)
         large = connections[0]
         large.setblocking(False)
@@ -158,21 +177,23 @@ def starves_nothing(context, form, manner):
         taken = sent - unacknowledged(large)
         for number, connection in enumerate(connections[1:]):
             connection.sendall(b"number %d\n" % number)
-        time.sleep(max(0, start + SECONDS - 2 - time.monotonic()))
+        time.sleep(max(0, start + 0.8 * seconds - time.monotonic()))
         waiting = [unacknowledged(connection) for connection in connections[1:]]
         syns = len(absent.syns)
         pinger.end()
-        assert time.monotonic() < start + SECONDS, f"the host was too slow to see anything: {pinger}"
         child.drain(0)
-        assert "computed" not in child.text, child.text
+        # All that was looked at was before this line, which says that the program looks after its network itself again.
+        if "computed" in child.text:
+            child.stop()
+            raise Late(str(pinger))
         assert waiting == [0] * (BACKLOG - 1), f"unacknowledged: {waiting}"
         assert taken >= 32768, f"{taken} bytes of {sent} acknowledged"
         assert syns >= 3, f"{syns} SYNs to the absent peer"
         assert len(pinger.times) >= 30 and len(pinger.answered) >= 0.98 * len(pinger.times), str(pinger)
         child.wait_line("computed, 0 datagrams meanwhile, more than one round: true")
-        datagrams.settimeout(10)
+        datagrams.settimeout(PATIENCE)
         assert datagrams.recv(2048) == b"are you there?"
-        large.settimeout(10)
+        large.settimeout(PATIENCE)
         sender = threading.Thread(target=large.sendall, args=(data[sent:],))
         sender.start()
         assert receive(large, LARGE) == data, "the large echo differs"
@@ -183,17 +204,13 @@ def starves_nothing(context, form, manner):
         connection.close()
 
 
-@test(limit=60)
+@test(limit=120)
 def idle_with_a_network(context):
     """No ticks while the program sleeps: under 2 % of a processor, after connections and with their timers."""
     for form in FORMS:
         child, tap = services(context, form)
         context.load("copy", tap.guest, 7, 100_000)
-        time.sleep(1)
-        pid = machine_pid(child)
-        before = cpu_seconds(pid)
-        time.sleep(5)
-        used = cpu_seconds(pid) - before
+        used = least_processor_time(machine_pid(child), 5, 0.1)
         assert used < 0.1, f"{form}: {used:.2f} s of processor time in 5 s"
 
 
@@ -212,17 +229,25 @@ def forks(context):
 @test()
 def without_a_thread(context):
     """Where no thread can be made that is a warning, and the network waits for the program."""
+    in_time(context, lambda seconds: threadless(context, seconds))
+
+
+def threadless(context, seconds):
     tap = context.tap()
     network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
     refuse = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "inject=clone,clone3:error=EAGAIN"]
-    child = context.child([*refuse, executable(BUSY, "process"), "plain", "3", f"{tap.prefix}.77"], env=network)
+    child = context.child([*refuse, executable(BUSY, "process"), "plain", str(seconds), f"{tap.prefix}.77"], env=network)
     child.wait_line("ready")
-    control = socket.create_connection((tap.guest, 80), timeout=10)
+    control = socket.create_connection((tap.guest, 80), timeout=PATIENCE)
     control.sendall(b"go\n")
     child.wait_line("computing")
     pinger = Pinger(tap, 0.1)
-    time.sleep(2)
+    time.sleep(seconds / 5)
     early = len(pinger.answered)
+    child.drain(0)
+    if "computed" in child.text:
+        child.stop()
+        raise Late(str(pinger))
     child.wait_line("computed")
     pinger.end()
     assert child.text.count("no thread can be made") == 1, child.text

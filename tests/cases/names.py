@@ -8,6 +8,7 @@ import threading
 import time
 
 from cases.network import Server, in_every_form, services
+from harness.console import PATIENCE
 from harness.context import FORMS, clean, outcome
 from harness.tap import ip
 
@@ -66,7 +67,7 @@ class NameServer:
         while True:
             connection, _ = self.tcp.accept()
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(PATIENCE)
                 stream = connection.makefile("rb")
                 query = stream.read(struct.unpack("!H", stream.read(2))[0])
                 answer = self.answer(query, True)
@@ -136,16 +137,18 @@ def the_fastest_address_wins(context, form):
         ("dead.test", A): [dead],
     }
     NameServer(tap, zone)
-    ports = (f"slow.test:{peer.port}", f"closed.test:{peer.port}", "closed.test:9", "dead.test:9")
+    # Several times: what else the host has to do adds to some of them.
+    ports = [f"slow.test:{peer.port}", f"closed.test:{peer.port}"] * 5 + ["closed.test:9", "dead.test:9"]
     output = run(context, form, tap, *(word for target in ports for word in ("connect", target)))
-    slow, closed, *failed = [line for line in output.splitlines() if line.startswith("connect ")]
+    lines = [line for line in output.splitlines() if line.startswith("connect ")]
     seconds = []
-    for line in (slow, closed):
+    for line in lines[:10]:
         # What came too late, or was refused, has left nothing.
         found = re.search(rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome", line)
         assert found, output
         seconds.append(float(found[1]))
-    assert 0.2 < seconds[0] < 2.0 and seconds[1] < 0.2, output
+    failed = lines[10:]
+    assert 0.2 < min(seconds[::2]) < 2.0 and min(seconds[1::2]) < 0.2, output
     assert failed == ["connect closed.test:9: connection refused", "connect dead.test:9: unreachable"], output
 
 
@@ -199,7 +202,7 @@ def recording(context, form):
     before = time.time()
     child, tap = services(context, form, options=["--pcap", file])
     url = f"http://{tap.guest}/"
-    assert context.run("curl", "-fsS", "-m", "20", url).stdout == "x" * 1024
+    assert context.run("curl", "-fsS", url).stdout == "x" * 1024
     child.stop()
     with open(file, "rb") as stream:
         found = list(blocks(stream.read()))
@@ -220,8 +223,8 @@ def a_report_on_request(context, form):
     """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop nothing."""
     reader, writer = os.pipe()
     child, tap = services(context, form, stdin=reader)
-    with socket.create_connection((tap.guest, 7), timeout=10) as peer:
-        peer.settimeout(10)
+    with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
+        peer.settimeout(PATIENCE)
         peer.sendall(b"x")
         assert peer.recv(1) == b"x"
         if form == "process":
@@ -257,7 +260,7 @@ class Neighbour:
     def say(self, message):
         self.socket.sendto(message, ("224.0.0.251", 5353))
 
-    def hear(self, wanted, seconds=20):
+    def hear(self, wanted, seconds=PATIENCE):
         """The first message of the machine for which `wanted` gives something, and that."""
         end = time.monotonic() + seconds
         heard = []
@@ -276,6 +279,18 @@ class Neighbour:
                 return found
             heard.append(message)
         raise AssertionError(f"not heard within {seconds} s; but {heard}")
+
+
+    def ask(self, message, wanted):
+        """Asks until there is such an answer: one that came just before isn't repeated (6)."""
+        end = time.monotonic() + PATIENCE
+        while True:
+            self.say(message)
+            try:
+                return self.hear(wanted, 3)
+            except AssertionError:
+                if time.monotonic() > end:
+                    raise
 
 
 def question(name, kind, top=0):
@@ -305,29 +320,29 @@ def the_name_of_the_machine(context, form):
     multicast DNS and by ordinary resolvers, and taken back at the end."""
     tap = context.tap()
     neighbour = Neighbour(tap)
-    child = context.soil(NAMES, form, "announce", "8", tap=tap, options=["--env", "SOIL_MDNS=lab"])
+    # Until a datagram to port 9 ends it.
+    child = context.soil(NAMES, form, "announce", "9", tap=tap, options=["--env", "SOIL_MDNS=lab"])
     # 8.1: a probe, which is answered: somebody has the name.
-    neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0", 60)
+    neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0")
     neighbour.say(claims("lab.local", tap.host))
     # 8.3: the announcement of the next name.
     assert neighbour.hear(lambda message: message[2] == 0x84 and record(message, "lab-2.local", tap.guest)) == 120
-    # 6: an answer to all; rate limits make it wait for up to a second.
+    # 6: an answer to all; what was just said to all isn't said again within a second.
     time.sleep(2.5)
-    neighbour.say(question("lab-2.local", A))
-    assert neighbour.hear(lambda message: record(message, "lab-2.local", tap.guest)) == 120
+    assert neighbour.ask(question("lab-2.local", A), lambda message: record(message, "lab-2.local", tap.guest)) == 120
     reverse = ".".join(reversed(tap.guest.split("."))) + ".in-addr.arpa"
-    neighbour.say(question(reverse, PTR, 0x8000))
-    neighbour.hear(lambda message: wire(reverse) in message and wire("lab-2.local") in message)
+    neighbour.ask(question(reverse, PTR, 0x8000), lambda message: wire(reverse) in message and wire("lab-2.local") in message)
     # 6.7: an ordinary resolver asks from another port.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
         resolver.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
-        resolver.settimeout(10)
+        resolver.settimeout(PATIENCE)
         query = b"\x12\x34" + question("lab-2.local", A)[2:]
         resolver.sendto(query, ("224.0.0.251", 5353))
         answer, peer = resolver.recvfrom(9000)
     assert peer == (tap.guest, 5353) and answer[:2] == b"\x12\x34" and answer[4:6] == b"\0\1", answer
     assert record(answer, "lab-2.local", tap.guest, flush=False) == 10, answer
     # 10.1: goodbye.
-    assert neighbour.hear(lambda message: record(message, "lab-2.local", tap.guest) == "goodbye", 60)
+    neighbour.socket.sendto(b"end", (tap.guest, 9))
+    assert neighbour.hear(lambda message: record(message, "lab-2.local", tap.guest) == "goodbye")
     status, output = outcome(child, context)
     assert status == 0 and "name lab-2.local" in output, output

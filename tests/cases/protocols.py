@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 import os
 import re
+import select
 import socket
 import struct
 import threading
@@ -11,6 +12,7 @@ import time
 
 from cases.names import A, NAMES, NameServer
 from cases.network import Server, in_every_form
+from harness.console import PATIENCE
 from harness.context import clean, outcome
 from harness.tap import ip
 
@@ -53,7 +55,7 @@ class Listener:
         while True:
             self.frames.append(self.socket.recv(2048))
 
-    def wait(self, wanted, what, seconds=15):
+    def wait(self, wanted, what, seconds=PATIENCE):
         end = time.monotonic() + seconds
         seen = 0
         while time.monotonic() < end:
@@ -159,8 +161,8 @@ def to_groups_and_to_all(context, form):
         six.bind(("::", port))
         member = socket.inet_pton(socket.AF_INET6, "ff02::77") + struct.pack("@I", index)
         six.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP, member)
-        four.settimeout(20)
-        six.settimeout(20)
+        four.settimeout(PATIENCE)
+        six.settimeout(PATIENCE)
         child, _ = start(context, form, "send", port, *targets, tap=tap, v6=guest)
         heard = {}
         for _ in range(3):
@@ -180,7 +182,7 @@ def frames_of_a_type_of_ones_own(context, form):
     tap = context.tap()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as peer:
         peer.bind((tap.name, 0))
-        peer.settimeout(20)
+        peer.settimeout(PATIENCE)
         own = peer.getsockname()[4]
         child, _ = start(context, form, "ethernet", 3, tap=tap)
         frame = peer.recv(2048)
@@ -212,34 +214,52 @@ def filter_from_the_program(context, form):
     child.wait_line("ready")
     ip("addr", "add", f"{tap.prefix}.40/24", "dev", tap.name)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
-        control.settimeout(10)
+        control.settimeout(PATIENCE)
         control.connect((tap.guest, 9))
 
         def rules(*lines):
             control.send("\n".join(lines).encode())
             assert control.recv(100) == b"done"
 
+        def dial(port, source, timeout):
+            with socket.create_connection((tap.guest, port), timeout=timeout, source_address=(source, 0)) as peer:
+                peer.sendall(b"x")
+                return peer.recv(1) == b"x"
+
         def reaches(port, source=tap.host):
+            return dial(port, source, PATIENCE)
+
+        def silent(port, source=tap.host):
+            """Nobody answers a SYN, whatever the time; what is asked for next is answered."""
             try:
-                with socket.create_connection((tap.guest, port), timeout=0.7, source_address=(source, 0)) as peer:
-                    peer.sendall(b"x")
-                    return peer.recv(1) == b"x"
-            except OSError:
-                return False
+                return not dial(port, source, 0.7)
+            except TimeoutError:
+                return True
 
         assert reaches(7) and reaches(8)
         rules("deny in tcp port 7")
-        assert not reaches(7) and reaches(8)
+        assert silent(7) and reaches(8)
         rules(f"allow in tcp with {tap.prefix}.40 port 7", "deny in tcp port 7-8 new")
-        assert reaches(7, f"{tap.prefix}.40") and not reaches(7) and not reaches(8, f"{tap.prefix}.40")
+        assert reaches(7, f"{tap.prefix}.40") and silent(7) and silent(8, f"{tap.prefix}.40")
+        # All at once: in the second that they have some come through, and not all of forty.
         rules("allow in tcp port 7 new limit 1 3", "deny in tcp port 7 new")
-        assert sum(reaches(7) for _ in range(6)) < 6
+        many = [socket.socket() for _ in range(40)]
+        for one in many:
+            one.setblocking(False)
+            one.connect_ex((tap.guest, 7))
+        some = select.select([], many, [], PATIENCE)[1]
+        time.sleep(0.7)
+        up = select.select([], many, [], 0)[1]
+        assert some and len(up) < 40, f"{len(up)} of 40"
+        for one in many:
+            one.close()
         # What makes no sense changes nothing.
+        said = len(child.lines)
         rules("nonsense")
-        child.wait_line("rules: ", after=len(child.lines) - 1)
+        child.wait_line("rules: bad configuration", after=said)
+        assert child.text.count("rules: in force") == 3, clean(child.text)
         rules("")
         assert reaches(7) and reaches(8)
-    assert "rules: in force" in clean(child.text), clean(child.text)
 
 
 @in_every_form()
@@ -360,7 +380,7 @@ def vlan_of_the_program(context, form):
     for tag, marker in ((11, b"wrong VLAN"), (10, b"right VLAN")):
         request = icmp(8, struct.pack("!HH", 1, tag) + marker)
         peer.send(guest, b"\x08\0", ipv4(peer.address, socket.inet_aton(own), request), tag)
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not peer.answers and time.monotonic() < end:
         time.sleep(0.02)
     assert peer.answers == [b"right VLAN"], peer.answers
@@ -439,17 +459,18 @@ def happy_eyeballs_over_both(context, form):
         }  # fmt: skip
         SlowNames(tap, zone, delay)
         names = ["both.test", "dead.test", "six.test"] if delay == 0 else ["both.test"]
-        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4).
-        words = ["clock", "2", *(word for name in names for word in ("connect", f"{name}:{peer.port}"))]
+        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4). Several times: what else the host has to do adds to some.
+        words = ["clock", "3", *(word for name in names * 3 for word in ("connect", f"{name}:{peer.port}"))]
         child, _ = start(
             context, form, *words, program=NAMES, tap=tap, v6=guest, options=["--dns", tap.host]
         )
         status, output = outcome(child, context)
         found = re.findall(r"connect (\w+)\.test:\d+: (\S+):\d+ after ([0-9.]+) s, \d+ connections, says welcome", output)
-        assert status == 0 and [name + ".test" for name, _, _ in found] == names, output
-        chosen = {name: (address.strip("[]"), float(seconds)) for name, address, seconds in found}
+        assert status == 0 and [name + ".test" for name, _, _ in found] == names * 3, output
+        chosen = {name: {address.strip("[]") for other, address, _ in found if other == name} for name, _, _ in found}
+        least = {name: min(float(seconds) for other, _, seconds in found if other == name) for name in chosen}
         if delay is None:
-            assert chosen["both"][0] == tap.host and chosen["both"][1] < 2.5, output
+            assert chosen["both"] == {tap.host} and least["both"] < 2.5, output
         else:
-            assert chosen["both"][0] == ours and chosen["six"][0] == ours, output
-            assert chosen["dead"][0] == tap.host and 0.2 < chosen["dead"][1] < 2, output
+            assert chosen["both"] == {ours} and chosen["six"] == {ours}, output
+            assert chosen["dead"] == {tap.host} and 0.2 < least["dead"] < 2, output

@@ -109,7 +109,7 @@ def kill(context, cache, kills):
         for _ in range(kills):
             shutil.copyfile(template, disk)
             child = machine(context, disk, cache)
-            child.wait_line("synced 1", 60)
+            child.wait_line("synced 1")
             time.sleep(rng.uniform(0.0, 0.6))
             os.killpg(child.pid, signal.SIGKILL)
             child.finish()

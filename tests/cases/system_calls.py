@@ -4,9 +4,9 @@ import ctypes
 import json
 import os
 import signal
-import time
 
 from cases.network import SERVICES, machine_pid, services
+from harness.console import least_processor_time
 from harness.context import Skip, executable
 from harness.runner import test
 
@@ -66,12 +66,25 @@ def calls_for_frames(context):
     need_strace(context)
     need_io_uring()
     child, tap = services(context, "process")
-    for load in (("out", tap.guest, 19, 1), ("in", tap.guest, 9, 1), ("echo", tap.guest, 7, 1)):
-        carried, calls = counted(context, child, tap, *load)
-        assert "io_uring_enter" in calls, calls
-        assert carried > 500, carried
-        assert sum(calls.values()) <= carried, f"{load}: {calls} for {carried} frames"
-    assert busy(child) < 0.1, "it doesn't sleep"
+    for mode, port in (("out", 19), ("in", 9), ("echo", 7)):
+
+        def attempt(seconds, mode=mode, port=port):
+            carried, calls = counted(context, child, tap, mode, tap.guest, port, seconds)
+            assert "io_uring_enter" in calls, calls
+            return carried, sum(calls.values()), calls
+
+        few_calls(attempt, 1, mode)
+    assert least_processor_time(machine_pid(child), 1, 0.1) < 0.1, "it doesn't sleep"
+
+
+def few_calls(attempt, most, what):
+    """Checks that `attempt(seconds)`, which gives frames and calls, has at most `most` calls for a frame. For longer where the machine is
+    too slow to say, and thrice where it had something else to do: then a frame may be waited for that comes at once otherwise."""
+    for seconds in (1, 2, 8):
+        carried, count, calls = attempt(seconds)
+        if carried > 500 and count <= most * carried:
+            return
+    raise AssertionError(f"{what}: {count} calls for {carried} frames: {calls}")
 
 
 @test(limit=90)
@@ -79,22 +92,26 @@ def calls_for_frames_without_io_uring(context):
     """Where the kernel forbids io_uring: a call for a frame, and one for each wait."""
     need_strace(context)
     for mode, port, most in (("out", 19, 1.5), ("in", 9, 1.5), ("echo", 7, 1.65)):
-        tap = context.tap()
-        report = context.path(mode)
-        strace = ["strace", "-f", "-c", "-o", report, "-e", "inject=io_uring_setup:error=EPERM"]
-        network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
-        child = context.child([*strace, executable(SERVICES, "process")], env=network)
-        child.wait_line("ready")
-        context.load(mode, tap.guest, port, 1)
-        carried = frames(context, tap)
-        os.killpg(child.pid, signal.SIGTERM)
-        child.finish(context.remaining())
-        calls = calls_in(report)
-        print(f"{mode}: {carried} frames, {calls}")
-        assert calls["io_uring_setup"] >= 1 and carried > 500, calls
-        # Without those of the start and the end.
-        per_frame = (sum(calls.values()) - 500) / carried
-        assert per_frame <= most, f"{mode}: {per_frame} for {carried} frames"
+        few_calls(lambda seconds, mode=mode, port=port: without_io_uring(context, mode, port, seconds), most, mode)
+
+
+def without_io_uring(context, mode, port, seconds):
+    """Frames, and the calls of a program that serves them."""
+    tap = context.tap()
+    report = context.path(mode)
+    strace = ["strace", "-f", "-c", "-o", report, "-e", "inject=io_uring_setup:error=EPERM"]
+    network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
+    child = context.child([*strace, executable(SERVICES, "process")], env=network)
+    child.wait_line("ready")
+    context.load(mode, tap.guest, port, seconds)
+    carried = frames(context, tap)
+    os.killpg(child.pid, signal.SIGTERM)
+    child.finish(context.remaining())
+    calls = calls_in(report)
+    print(f"{mode}: {carried} frames, {calls}")
+    assert calls["io_uring_setup"] >= 1, calls
+    # Without those of the start and the end.
+    return carried, sum(calls.values()) - 500, calls
 
 
 @test(limit=30)
@@ -103,18 +120,4 @@ def removed_device(context):
     child, tap = services(context, "process")
     context.run("ip", "link", "del", tap.name)
     child.wait_line("the TAP device is gone")
-    assert busy(child) < 0.2
-
-
-def busy(child):
-    """The share of a processor that the program takes now."""
-    before = processor_time(machine_pid(child))
-    time.sleep(1)
-    return processor_time(machine_pid(child)) - before
-
-
-def processor_time(pid):
-    """Seconds of processor time that a process has had."""
-    with open(f"/proc/{pid}/stat", encoding="ascii") as stat:
-        fields = stat.read().rsplit(") ", 1)[1].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    assert least_processor_time(machine_pid(child), 1, 0.2) < 0.2

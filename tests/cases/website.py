@@ -5,6 +5,7 @@ import socket
 
 from cases.faults import fails_with
 from cases.network import in_every_form
+from harness.console import PATIENCE
 from harness.context import FORMS, ROOT
 from harness.runner import test
 
@@ -28,7 +29,7 @@ def disk_with(context, extra):
 
 def exchange(host, text):
     """Sends raw bytes on a new connection, and returns all that comes back until the end."""
-    with socket.create_connection((host, 80), timeout=20) as peer:
+    with socket.create_connection((host, 80), timeout=PATIENCE) as peer:
         peer.sendall(text)
         peer.shutdown(socket.SHUT_WR)
         answer = b""
@@ -43,7 +44,7 @@ def same_pages(context, url):
         for name in names:
             path = os.path.join(folder, name)
             got = context.path("got")
-            context.run("curl", "-fsS", "-m", "30", "-o", got, url + "/" + os.path.relpath(path, SITE))
+            context.run("curl", "-fsS", "-o", got, url + "/" + os.path.relpath(path, SITE))
             context.run("cmp", path, got)
 
 
@@ -58,11 +59,11 @@ def website(context, form):
     url = f"http://{tap.guest}"
 
     def head(path, *options):
-        return context.run("curl", "-sS", "-m", "30", "-o", "/dev/null", "-D", "-", *options, url + path).stdout
+        return context.run("curl", "-sS", "-o", "/dev/null", "-D", "-", *options, url + path).stdout
 
     same_pages(context, url)
     got = context.path("got")
-    context.run("curl", "-fsS", "-m", "60", "-o", got, url + "/large.bin")
+    context.run("curl", "-fsS", "-o", got, url + "/large.bin")
     with open(got, "rb") as file:
         assert file.read() == large, "the large file differs"
     assert "text/html" in head("/"), head("/")
@@ -75,7 +76,7 @@ def website(context, form):
     only_head = head("/", "-I")
     assert "200" in only_head and "content-length" in only_head.lower(), only_head
     connects = context.run(
-        "curl", "-sS", "-m", "30", "-o", "/dev/null", "-o", "/dev/null", "-w", "%{num_connects} ", url + "/", url + "/empty.txt"
+        "curl", "-sS", "-o", "/dev/null", "-o", "/dev/null", "-w", "%{num_connects} ", url + "/", url + "/empty.txt"
     ).stdout  # fmt: skip
     assert connects.split() == ["1", "0"], f"no keep-alive: {connects}"
     for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo", b"\0" * 5000, b"GET /" + b"a" * 100_000):
@@ -131,7 +132,7 @@ def serves_the_site(context, form, source):
     child.wait_line("http://")
     url = f"http://{tap.guest}"
     same_pages(context, url)
-    status = ["curl", "-sS", "-m", "30", "-o", "/dev/null", "-w", "%{http_code}"]
+    status = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
     for path, code in (("/docs/", "200"), ("/docs", "301"), ("/missing", "404"), ("/%2e%2e/secret", "400")):
         assert context.run(*status, url + path).stdout == code, path
     child.stop()
@@ -161,4 +162,4 @@ def another_place_than_the_embedded_one(context, form):
     tap = context.tap()
     child = context.soil(EMBEDDED, form, tap=tap, options=["--disk", f"d={disk}", "--mount", "/www=fat:d"])
     child.wait_line("http://")
-    assert context.run("curl", "-fsS", "-m", "30", f"http://{tap.guest}/new.txt").stdout == "from the disk\n"
+    assert context.run("curl", "-fsS", f"http://{tap.guest}/new.txt").stdout == "from the disk\n"

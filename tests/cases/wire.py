@@ -9,6 +9,7 @@ import threading
 
 from cases.network import Server, in_every_form
 from cases.protocols import PACKET_AUXDATA, SOL_PACKET, Listener, network_v6, start
+from harness.console import PATIENCE
 from harness.context import clean, outcome
 from harness.relay import setting
 from harness.tap import ip
@@ -70,7 +71,7 @@ def marks(context, form, v6):
         port = server.getsockname()[1]
         udp = socket.socket(server.family, socket.SOCK_DGRAM)
         udp.bind((host, port))
-        udp.settimeout(20)
+        udp.settimeout(PATIENCE)
         child, _ = start(context, form, "marks", host, port, program=WIRE, tap=tap, v6=guest if v6 else None)
 
         def see(what, wanted, *fields):
@@ -90,7 +91,7 @@ def marks(context, form, v6):
                 connection.sendall(b"x")
                 connection.recv(100)
         child.wait_line("ready")
-        with socket.create_connection((guest, 7), timeout=20) as connection:
+        with socket.create_connection((guest, 7), timeout=PATIENCE) as connection:
             see("the answer to a SYN", lambda s: s.flags == SYN | ACK, 7, 10, 0)
             connection.recv(100)
             connection.sendall(b"x")
@@ -125,7 +126,7 @@ def urgent_data(context, form):
     listener = Listener(tap)
     child, _ = start(context, form, "urgent", program=WIRE, tap=tap)
     child.wait_line("ready")
-    with socket.create_connection((tap.guest, 7), timeout=20) as peer:
+    with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
         peer.send(b"hurry", socket.MSG_OOB)
         child.wait_line("urgent: 5")
         assert peer.recv(5, socket.MSG_WAITALL) == b"go on"
@@ -272,7 +273,7 @@ def tcp_on_a_vlan(context, form):
     text = clean(child.text)
     assert f"answer of {host}: {expected}" in text and f"answer of {host6}: {expected}" in text, text
     context.load("copy", guest, 7, 2_000_000)
-    with socket.create_connection((guest6, 7), timeout=20) as peer:
+    with socket.create_connection((guest6, 7), timeout=PATIENCE) as peer:
         peer.sendall(b"over IPv6")
         assert peer.recv(9, socket.MSG_WAITALL) == b"over IPv6"
     # Beside it the interface without a tag works as before.

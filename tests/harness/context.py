@@ -50,7 +50,7 @@ class Context:
 
     def child(self, command, **options):
         """Starts `command`; it is stopped at the end of the test at the latest."""
-        child = Child(command, **options)
+        child = Child(command, deadline=self.deadline, **options)
         self._closing.append(child.stop)
         return child
 

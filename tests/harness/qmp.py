@@ -4,11 +4,13 @@ import json
 import socket
 import time
 
+from harness.console import PATIENCE
+
 
 class Monitor:
     """Connects to the monitor at `path`, which the machine may still have to open."""
 
-    def __init__(self, path, timeout=20):
+    def __init__(self, path, timeout=PATIENCE):
         self.socket = socket.socket(socket.AF_UNIX)
         self.socket.settimeout(timeout)
         until = time.monotonic() + timeout

@@ -5,6 +5,8 @@ namespace that nobody else sees, and every process in a PID namespace that ends 
 nothing is left behind however a run ends.
 """
 
+import contextlib
+import ctypes
 import os
 import shutil
 import subprocess
@@ -16,7 +18,6 @@ MARK = "SOIL_TEST_SANDBOX"
 def enter():
     """Returns when the caller runs inside the namespaces; otherwise executes it again there."""
     if os.environ.get(MARK):
-        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return
     problems = missing()
     if problems:
@@ -26,6 +27,33 @@ def enter():
     command = namespace_command()
     os.environ[MARK] = "1"
     os.execvp(command[0], command + [sys.executable, *sys.argv])
+
+
+CLONE_NEWNET = 0x40000000
+
+# What a new network namespace has of the host's settings, or limits for, and tests rely on: no source address is refused, nobody
+# forwards before being told to, IPv6 is on, and each ICMP error is sent.
+SETTINGS = {
+    "ipv4/conf/all/rp_filter": 0,
+    "ipv4/conf/default/rp_filter": 0,
+    "ipv4/ip_forward": 0,
+    "ipv4/icmp_ratemask": 0,
+    "ipv6/conf/all/disable_ipv6": 0,
+    "ipv6/conf/default/disable_ipv6": 0,
+    "ipv6/icmp/ratelimit": 0,
+}
+
+
+def own_network():
+    """Puts this process, one test, into a network namespace of its own: ports, routes and settings are its own, and multicast of tests
+    beside it isn't heard."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "no network namespace for this test")
+    for path, value in SETTINGS.items():
+        # Not every kernel has all of them.
+        with contextlib.suppress(FileNotFoundError), open("/proc/sys/net/" + path, "w", encoding="ascii") as file:
+            file.write(str(value))
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 
 
 def namespace_command():

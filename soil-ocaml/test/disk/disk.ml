@@ -5,7 +5,7 @@ module T = Soil.Task
 let bool = Alcotest.(check bool)
 let int = Alcotest.(check int)
 let string = Alcotest.(check string)
-let test name f = Alcotest.test_case name `Quick (fun () -> Soil.run (fun () -> T.timeout 60. f))
+let test name f = Alcotest.test_case name `Quick (fun () -> Soil.run (fun () -> T.timeout 240. f))
 
 let fails_with what code f =
   let found =

@@ -83,14 +83,14 @@ fn wakes_for_the_earliest_deadline() {
         DUE.store(in_ms(20) as u64, Ordering::Relaxed);
         let (start, mut room) = (Instant::now(), [0; 2]);
         assert_eq!(wait(&mut rt, in_ms(60_000), &mut room, 1), Ok(1));
-        assert!(start.elapsed() < Duration::from_secs(10) && room == [1, 7]);
+        assert!(start.elapsed() < Duration::from_secs(50) && room == [1, 7]);
         assert!(Current::monotonic_ns() >= DUE.load(Ordering::Relaxed));
     }
     // The caller's own deadline.
     let start = Instant::now();
     let mut rt = with_drivers(&[late]);
     assert_eq!(wait(&mut rt, in_ms(20), &mut [0; 2], 1), Ok(0));
-    assert!((20..10_000).contains(&start.elapsed().as_millis()));
+    assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn every_driver_finishes_before_the_end() {
     let mut rt = with_drivers(&[never, IDLE]);
     let late = Err(Stop::Error(Error::TimedOut));
     assert_eq!(sync_all(&mut rt, 20_000_000), late);
-    assert!((20..10_000).contains(&start.elapsed().as_millis()));
+    assert!((20..50_000).contains(&start.elapsed().as_millis()));
 }
 
 /// A signal ends the wait, with and without a ring, so that the OCaml runtime can run its handler.
@@ -144,7 +144,7 @@ fn a_signal_ends_the_wait() {
         });
         let start = Instant::now();
         assert_eq!(wait(&mut rt, in_ms(60_000), &mut [0; 2], 1), Ok(0));
-        assert!(start.elapsed() < Duration::from_secs(30), "ring: {ring}");
+        assert!(start.elapsed() < Duration::from_secs(50), "ring: {ring}");
         done.send(()).expect("it runs");
         sender.join().expect("it ends");
         drop(owner);

@@ -1,6 +1,6 @@
 (* Names and time. The arguments are commands with one argument each, run one after the other:
    services NAME, texts NAME, reverse ADDRESS, lookup NAME, connect NAME:PORT, clock SECONDS,
-   announce SECONDS (the name of this machine, for so long). *)
+   announce PORT (the name of this machine, until a datagram comes there). *)
 
 let list l = String.concat " " l
 
@@ -32,20 +32,23 @@ let clock seconds =
   in
   go seconds
 
-(* Says which name it is, and stays as long as asked. *)
-let announce seconds =
+(* Says which name it is, until it is told to stop. *)
+let announce port =
   Soil.Net.wait_up ();
   if not (Soil.Mdns.announce ()) then "no name"
   else
-    let rec go rest told =
+    let rec tell told =
       let name = Option.value (Soil.Mdns.name ()) ~default:"" in
       if name <> told && name <> "" then Printf.printf "name %s\n%!" name;
-      if rest <= 0. then "done"
-      else (
-        Soil.Clock.sleep 0.05;
-        go (rest -. 0.05) (if name = "" then told else name))
+      Soil.Clock.sleep 0.05;
+      tell (if name = "" then told else name)
     in
-    go seconds ""
+    let told_to_stop () =
+      let d = Soil.Udp.bind ~port () in
+      ignore (Soil.Udp.receive d (Bytes.create 10) 0 10)
+    in
+    Soil.Task.first [ (fun () -> tell ""); told_to_stop ];
+    "done"
 
 let command name argument =
   match name with
@@ -62,7 +65,7 @@ let command name argument =
   | "clock" ->
       Soil.Net.wait_up ();
       clock (float_of_string argument)
-  | "announce" -> announce (float_of_string argument)
+  | "announce" -> announce (int_of_string argument)
   | _ -> "unknown command"
 
 let rec run = function

@@ -188,7 +188,7 @@ fn race(event_idx: bool, batch: u16, enough: u16) {
                 outstanding -= 1;
             }
             if outstanding > 0 && !queue.enable_interrupts() {
-                lost = !wait(&wires.interrupt, &wires.stop, Duration::from_secs(20));
+                lost = !wait(&wires.interrupt, &wires.stop, Duration::from_secs(120));
             }
         }
     }
