@@ -31,13 +31,28 @@ let describe (d : Descriptor.t) = d.path
 (* Rust takes and gives bytes of files in bigarrays only: the device may use the memory while other
    tasks run, and [bytes] move. *)
 
+let lending b name subject submit =
+  let waits = ref 0 in
+  let submit token =
+    let result = submit token in
+    if result = Soil_raw.pending then waits := token;
+    result
+  in
+  match operation ~operation:name ~subject submit with
+  | n -> n
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      (if !waits > 0 then
+         let volume = Soil_raw_files.fs_given_up !waits in
+         if volume > 0 then Pool.lose volume b);
+      Failure.raise_with_backtrace e backtrace
+
 let read_at name position (d : Descriptor.t) b off len =
-  let submit token = Soil_raw_files.file_read d.handle b off len position token in
-  operation ~operation:name ~subject:d.path submit
+  lending b name d.path (fun token -> Soil_raw_files.file_read d.handle b off len position token)
 
 let write_at name position (d : Descriptor.t) b off len =
   let submit token = Soil_raw_files.file_write d.handle b off len position token in
-  let n = operation ~operation:name ~subject:d.path submit in
+  let n = lending b name d.path submit in
   if n = 0 && len > 0 then Error.fail No_space name ~subject:d.path;
   n
 
@@ -200,7 +215,7 @@ let with_directory path f =
 let next_entries (d : Descriptor.t) =
   Pool.with_buffer @@ fun b ->
   let submit token = Soil_raw_files.directory_next d.handle b Pool.size token in
-  let n = operation ~operation:"list" ~subject:d.path submit in
+  let n = lending b "list" d.path submit in
   let packed = Bytes.create n in
   Pool.to_bytes b 0 packed 0 n;
   packed

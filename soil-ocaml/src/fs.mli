@@ -10,7 +10,17 @@
 
     Every function waits for the disk unless it says otherwise, and other tasks run meanwhile.
     {!Soil.exception-Error} is raised with the operation and the path. A change is on the disk for
-    good after {!sync}, {!sync_all}, or the program's end. *)
+    good after {!sync}, {!sync_all}, or the program's end.
+
+    {b A disk that doesn't answer.} Where a disk doesn't do what a volume asked of it within
+    [SOIL_DISK_TIMEOUT] (seconds; 30 unless set; read at the first use of files), everything that
+    waits for the volume fails with [Io] and a line that names the disk, and so does at once what is
+    asked of it later. A change that failed so may have been made. When the disk answers after all,
+    the volume goes on from where it was, and works again: nothing that was synced is lost, a mount
+    that failed is undone, a file that was opened is closed. Until then a bigarray that was lent to
+    the operation ({!pread_into}, {!pwrite_from}) is the disk's: Soil keeps it from the garbage
+    collector, and its contents are to be left alone. Other volumes, tasks and the program's end
+    don't wait for such a disk. *)
 
 (** {1:files Files} *)
 

@@ -16,7 +16,13 @@ let take () =
       free := rest;
       b
 
-let give b = if List.length !free < kept then free := b :: !free
+(* Buffers that a device may still use, each of them with the number of its volume. *)
+let lost : (int * buffer) list ref = ref []
+let lose volume b = lost := (volume, b) :: List.remove_assoc volume !lost
+
+let give b =
+  let is_lost = List.exists (fun (_, other) -> other == b) !lost in
+  if List.length !free < kept && not is_lost then free := b :: !free
 
 let with_buffer f =
   let b = take () in

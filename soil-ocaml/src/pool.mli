@@ -10,7 +10,11 @@ val size : int
 
 val with_buffer : (buffer -> 'a) -> 'a
 (** [with_buffer f] is [f b] for a buffer [b] from the pool, which has it back when that returns or
-    raises. *)
+    raises, unless [b] is lost. *)
+
+val lose : int -> buffer -> unit
+(** [lose volume b] keeps [b], which a device may still use, and makes no other use of it, until
+    another buffer is lost to the same volume. *)
 
 val to_bytes : buffer -> int -> bytes -> int -> int -> unit
 (** [to_bytes src src_off dst dst_off len] copies. The ranges are the caller's responsibility. *)

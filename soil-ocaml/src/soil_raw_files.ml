@@ -33,6 +33,13 @@ external file_write :
 [@@noalloc]
 (** Writes [from\[off .. off + len\]] at byte [position] of the file, or at the descriptor's own position, which moves on, when [position] is -1. The result is the number of bytes, less than [len] only when the disk is full. Errors: [No_space], [Too_large], [Read_only]. *)
 
+external fs_given_up :
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_fs_given_up"
+[@@noalloc]
+(** Whether the memory that operation [token] lent is still in use though it failed, because its disk didn't answer within [SOIL_DISK_TIMEOUT]: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to be kept and left alone until another operation is said to lend that volume its memory. *)
+
 external file_size :
   (int[@untagged]) ->
   (int[@untagged]) ->

@@ -691,6 +691,13 @@ Int soil_file_write(Int fd,
                     Int token);
 
 /**
+ * Whether the memory that operation `token` lent is still in use though it failed, because its disk didn't answer within
+ * `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to
+ * be kept and left alone until another operation is said to lend that volume its memory.
+ */
+Int soil_fs_given_up(Int token);
+
+/**
  * The size of the file in bytes.
  */
 Int soil_file_size(Int fd, Int token);

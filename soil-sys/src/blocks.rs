@@ -24,8 +24,6 @@ use alloc::string::String;
 use opening::Opening;
 use slab::Slab;
 
-/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux gives a disk.
-const PATIENCE: u64 = 30;
 /// Bits of a tag that say which request; the others say which [`Raw`].
 const REQUEST_BITS: u32 = 32;
 
@@ -86,19 +84,6 @@ fn release(rt: &mut Runtime, key: usize) {
             disks.release(disk);
         }
     }
-}
-
-/// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
-fn patience() -> Result<u64, &'static str> {
-    let seconds = match Current::variable("SOIL_DISK_TIMEOUT") {
-        None => PATIENCE,
-        Some(text) => text
-            .parse()
-            .ok()
-            .filter(|seconds| (1..=86_400).contains(seconds))
-            .ok_or("SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400")?,
-    };
-    Ok(seconds * 1_000_000_000)
 }
 
 /// Has overdue requests given up.

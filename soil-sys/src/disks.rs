@@ -16,6 +16,9 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::ptr::NonNull;
 
+/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux gives a disk.
+const PATIENCE: u64 = 30;
+
 /// What is known about a device.
 #[derive(Clone, Copy, Debug)]
 pub struct Geometry {
@@ -389,6 +392,19 @@ impl Disks {
         disk.waiting.retain(|(_, other)| *other != tag);
         disk.waiting.len() < before
     }
+}
+
+/// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
+pub fn patience() -> Result<u64, &'static str> {
+    let seconds = match Current::variable("SOIL_DISK_TIMEOUT") {
+        None => PATIENCE,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=86_400).contains(seconds))
+            .ok_or("SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400")?,
+    };
+    Ok(seconds * 1_000_000_000)
 }
 
 /// The code of a device's failure.

@@ -20,6 +20,7 @@ pub use mounting::{mount, unmount};
 pub use open::{contents, directory, directory_next, file_stat, file_sync};
 pub use open::{open, read, seek, size, truncate, write};
 
+use crate::disks;
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
@@ -31,6 +32,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use open::File;
 use slab::Slab;
+pub use volumes::given_up;
 use volumes::{Job, Then, Volume};
 use walk::{Advanced, Walking, advance, start};
 pub use work::code;
@@ -56,6 +58,8 @@ pub struct Files {
     open: Slab<File>,
     /// The number of the next file that is opened.
     next_serial: u64,
+    /// Nanoseconds that a disk may take.
+    patience_ns: u64,
     syncs: Vec<Sync>,
     /// The operation that is being submitted, and its answer if it has one already.
     submitting: Option<(u64, Option<Ended>)>,
@@ -69,6 +73,10 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         if let Some(folders) = Current::FOLDERS {
             kinds::register(rt, folders)?;
         }
+        let patience_ns = match disks::patience() {
+            Ok(nanoseconds) => nanoseconds,
+            Err(line) => return rt.fail(Error::BadConfiguration, line),
+        };
         let (mounts, volumes) = match mounting::read() {
             Ok(read) => read,
             Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
@@ -86,6 +94,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             spare: Vec::new(),
             open: Slab::new(),
             next_serial: 0,
+            patience_ns,
             syncs: Vec::new(),
             submitting: None,
         })));
@@ -94,27 +103,33 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
     rt.files.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
 }
 
-/// Goes on where time for others had come.
-fn poll(rt: &mut Runtime, _now: u64) {
+/// Goes on where time for others had come, and gives up what a disk takes too long for.
+fn poll(rt: &mut Runtime, now: u64) {
     let end = rt
         .files
         .as_deref()
         .map_or(0, |files| files.volumes.capacity());
     for index in 0..end {
         let files = rt.files.as_deref();
-        if files
-            .and_then(|files| files.volumes.get(index))
-            .is_some_and(Volume::is_runnable)
-        {
+        let Some(volume) = files.and_then(|files| files.volumes.get(index)) else {
+            continue;
+        };
+        if volume.is_runnable() {
             volumes::run(rt, index);
+        } else if volume.due().is_some_and(|due| due <= now) {
+            volumes::give_up(rt, index);
         }
     }
 }
 
 fn deadline(rt: &mut Runtime) -> Option<u64> {
     let files = rt.files.as_deref()?;
-    let mut volumes = files.volumes.iter();
-    volumes.any(|(_, volume)| volume.is_runnable()).then_some(0)
+    let volumes = files.volumes.iter();
+    let wanted = volumes.filter_map(|(_, volume)| {
+        let now = volume.is_runnable().then_some(0);
+        now.or_else(|| volume.due())
+    });
+    wanted.min()
 }
 
 /// Before exit: all volumes are synced once, then idle.
@@ -255,6 +270,11 @@ fn finish_job(
             unsafe { into.fill(&numbers) };
             Ok(usize::from(contents.is_some()))
         }
+        // Whoever wanted it open has given up.
+        (Then::Nothing, Value::File(file)) => {
+            submit_quietly(rt, volume, Work::Close(file));
+            Ok(0)
+        }
         (Then::Text(into), value) => {
             let text = match &value {
                 Value::Text(text) => text.as_str(),
@@ -359,12 +379,30 @@ fn finished(
     };
     match (then, &answer) {
         (Then::Synced, _) => return synced(rt, token, answer.err()),
-        (Then::Mounted, Err(_)) | (Then::Unmounted, Ok(_)) => mounting::forget(rt, volume),
+        (Then::Mounted | Then::Unwanted, Err(_)) | (Then::Unmounted, Ok(_)) => {
+            mounting::forget(rt, volume)
+        }
         (Then::Unmounted, Err(_)) => mounting::keep(rt, volume),
+        (Then::Unwanted, Ok(_)) => unwanted(rt, volume),
         _ => (),
     }
     if token != 0 {
         answered(rt, token, answer);
+    }
+}
+
+/// A volume was mounted after all that nobody has been told of.
+fn unwanted(rt: &mut Runtime, volume: usize) {
+    let files = rt.files.as_deref_mut();
+    if let Some(volume) = files.and_then(|files| files.volumes.get_mut(volume)) {
+        let job = Job {
+            token: 0,
+            work: Work::Unmount,
+            then: Then::Unmounted,
+            walking: None,
+        };
+        // Without memory for it the disk stays in use.
+        let _ = volume.push(job);
     }
 }
 

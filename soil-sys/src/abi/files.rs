@@ -42,6 +42,19 @@ pub extern "C" fn soil_file_write(
     call(|rt| glue::write(rt, Fd::decode(fd)?, from.piece(off, len)?, position, token))
 }
 
+/// Whether the memory that operation `token` lent is still in use though it failed, because its disk didn't answer within
+/// `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to
+/// be kept and left alone until another operation is said to lend that volume its memory.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_fs_given_up(token: Int) -> Int {
+    call(|rt| {
+        Ok(glue::given_up(
+            rt,
+            u64::try_from(token).map_err(|_| Error::Invalid)?,
+        ))
+    })
+}
+
 /// The size of the file in bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_size(fd: Int, token: Int) -> Int {

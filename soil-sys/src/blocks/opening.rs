@@ -3,8 +3,8 @@
 //! A partition's table is read by `fs::partition`, which wants a disk that answers at once. It gets one that has the sectors that were
 //! read so far; what it asks for beyond those is read, and then it begins anew. It asks for a few places only.
 
-use super::{BLOCK, Outstanding, Raw, close, patience, post, register, report};
-use crate::disks::{Abilities, Geometry, Request, disks, error};
+use super::{BLOCK, Outstanding, Raw, close, post, register, report};
+use crate::disks::{Abilities, Geometry, Request, disks, error, patience};
 use crate::error::{Answer, Error, Stop};
 use crate::files::code;
 use crate::platform::{Current, Platform};

@@ -169,18 +169,29 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     submit(rt, volume, token, Work::Unmount, Then::Unmounted)
 }
 
+/// Takes a volume's mount point away, if it has it.
+pub fn detach(rt: &mut Runtime, index: usize) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    let point = files
+        .mounts
+        .iter()
+        .find_map(|(point, other)| (*other == index).then(|| point.to_string()));
+    if let Some(point) = point {
+        files.mounts.remove(&point);
+    }
+}
+
 /// A volume could not be mounted, or has been given up: it is forgotten, and so is what was asked of it meanwhile.
 pub fn forget(rt: &mut Runtime, index: usize) {
+    detach(rt, index);
     let Some(files) = rt.files.as_deref_mut() else {
         return;
     };
     let Some(volume) = files.volumes.try_remove(index) else {
         return;
     };
-    let _ = files
-        .mounts
-        .remove(&volume.spec.point)
-        .filter(|other| *other != index);
     let (disk, queue) = volume.end();
     if let Some((disk, port)) = disk {
         files.spare.push(port);

@@ -1,11 +1,11 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
-use super::{open, read, sync, unlink, write};
+use super::{deadline, finish, given_up, mount, open, read, sync, unlink, unmount, write};
 use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::error::{Answer, Error, Stop, encode};
 use crate::pipe;
-use crate::platform::Interest;
+use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use crate::ty::{Int, Piece};
@@ -136,8 +136,13 @@ fn runtime(name: &str) -> (Runtime, Rc<Orders>) {
 
 /// One look at everything.
 fn step(rt: &mut Runtime) {
+    step_at(rt, 0);
+}
+
+/// The same at another time.
+fn step_at(rt: &mut Runtime, now: u64) {
     for driver in rt.drivers().iter().flatten() {
-        (driver.poll)(rt, 0);
+        (driver.poll)(rt, now);
     }
 }
 
@@ -284,4 +289,155 @@ fn a_failing_disk_is_an_error() {
         written < 0 || synced < 0,
         "a lost write was not noticed: {written}, {synced}"
     );
+}
+
+const IO: Int = -(Error::Io as Int);
+
+/// The results of all operations that have completed, by token.
+fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
+    let mut all: Vec<_> = core::iter::from_fn(|| rt.next_completion()).collect();
+    all.sort_unstable();
+    all
+}
+
+/// Later than every deadline.
+const LATE: u64 = u64::MAX;
+
+/// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what comes later at once, and when the disk
+/// answers the volume works as if nothing had been. The memory of the read is said to be in use until then.
+#[test]
+fn a_disk_that_stops_fails_every_call() {
+    let (mut rt, orders) = runtime("stops");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text: Vec<u8> = (0..900_000u32).map(|i| (i % 247) as u8).collect();
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 2);
+    assert_eq!(result(rt, 2, answer), 900_000);
+    let answer = sync(rt, 3);
+    assert_eq!(result(rt, 3, answer), 0);
+    assert_eq!(deadline(rt), None);
+    orders.hold.set(true);
+    let mut back = vec![0; 900_000];
+    assert_eq!(read(rt, fd, Piece::of(&mut back), 0, 4), Err(Stop::Pending));
+    assert_eq!(open(rt, "/data/b", MODE, 5), Err(Stop::Pending));
+    assert_eq!(sync(rt, 6), Err(Stop::Pending));
+    let left = deadline(rt).expect("something is waited for") - Current::monotonic_ns();
+    assert!((25_000_000_000..=30_000_000_000).contains(&left), "{left}");
+    let now = Current::monotonic_ns();
+    step_at(rt, now);
+    assert_eq!(completed(rt), []);
+    step_at(rt, LATE);
+    assert_eq!(completed(rt), [(4, IO), (5, IO), (6, IO)]);
+    // The disk has the memory of the first of them only, which is said once.
+    assert_eq!([5, 6, 4, 4].map(|token| given_up(rt, token)), [0, 0, 1, 0]);
+    assert_eq!(deadline(rt), None);
+    for token in 7..20 {
+        let answer = open(rt, "/data/c", OPEN_READ, token);
+        assert_eq!(result(rt, token, answer), IO);
+        let answer = sync(rt, token);
+        assert_eq!(result(rt, token, answer), IO);
+    }
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    // Nothing of the long read came after the step that was under way, and nothing is lost.
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 21);
+    assert_eq!(result(rt, 21, answer), 900_000);
+    assert!(back == text);
+}
+
+/// A flush that never ends: whoever waits for it fails, those who read meanwhile don't, until its time is over.
+#[test]
+fn a_flush_that_stops_fails_the_sync() {
+    let (mut rt, orders) = runtime("stopped-flush");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let answer = write(rt, fd, Piece::of(&mut [7; 100]), 0, 2);
+    assert_eq!(result(rt, 2, answer), 100);
+    orders.hold_flush.set(true);
+    assert_eq!(sync(rt, 3), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    let mut back = [0; 100];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 100);
+    step_at(rt, LATE);
+    assert_eq!(completed(rt), [(3, IO)]);
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 5);
+    assert_eq!(result(rt, 5, answer), IO);
+    orders.hold_flush.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 100);
+    let answer = sync(rt, 7);
+    assert_eq!(result(rt, 7, answer), 0);
+    let answer = write(rt, fd, Piece::of(&mut [8; 100]), 0, 8);
+    assert_eq!(result(rt, 8, answer), 100);
+    orders.hold_flush.set(true);
+    assert!(!finish(rt));
+    step(rt);
+    step_at(rt, LATE);
+    assert!(finish(rt), "the end of the program waits for the disk");
+}
+
+/// A mount that the disk doesn't answer is undone when it does: the disk is free again, and can be mounted.
+#[test]
+fn a_mount_that_stops_is_undone() {
+    let (mut rt, orders) = runtime("stopped-mount");
+    let rt = &mut rt;
+    orders.hold.set(true);
+    assert_eq!(mount(rt, "/x=fat:data", 1), Err(Stop::Pending));
+    step_at(rt, LATE);
+    assert_eq!(completed(rt), [(1, IO)]);
+    for (token, point) in [(2, "/x=data"), (3, "/y=fat:data")] {
+        let answer = mount(rt, point, token);
+        assert_eq!(result(rt, token, answer), IO, "{point}");
+    }
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = mount(rt, "/x=data", 4);
+    assert_eq!(result(rt, 4, answer), 0);
+    let answer = open(rt, "/x/a", MODE, 5);
+    assert!(result(rt, 5, answer) > 0);
+}
+
+/// A file that was opened when nobody waited for it any more is closed again; FAT removes no open ones. An unmount that the disk doesn't
+/// answer is done later, and until then the volume is there.
+#[test]
+fn what_was_given_up_leaves_nothing_open() {
+    let (mut rt, orders) = runtime("stopped-open");
+    let rt = &mut rt;
+    // It is mounted by this.
+    orders.hold.set(true);
+    assert_eq!(open(rt, "/data/a", MODE, 2), Err(Stop::Pending));
+    step_at(rt, LATE);
+    assert_eq!(completed(rt), [(2, IO)]);
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = unlink(rt, "/data/a", 3);
+    assert_eq!(result(rt, 3, answer), 0);
+    orders.hold.set(true);
+    assert_eq!(unmount(rt, "/data", 4), Err(Stop::Pending));
+    step_at(rt, LATE);
+    assert_eq!(completed(rt), [(4, IO)]);
+    let answer = open(rt, "/data/a", MODE, 5);
+    assert_eq!(result(rt, 5, answer), IO);
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = mount(rt, "/x=data", 7);
+    assert_eq!(result(rt, 7, answer), 0);
 }

@@ -67,6 +67,8 @@ pub enum Then {
     Unmounted,
     /// One part of a `sync` of all volumes.
     Synced,
+    /// Whoever wanted it mounted has been told that the disk doesn't answer: it is given up.
+    Unwanted,
     /// Nobody waits for it.
     Nothing,
 }
@@ -84,14 +86,33 @@ pub struct Job {
 }
 
 /// A job that is being done.
-struct Running {
+pub struct Running {
     token: u64,
     then: Then,
     walking: Option<Box<Walking>>,
+    /// The token that it had, until its caller has been told that the memory it lent is still in use.
+    given_up: u64,
     /// Its answer says that things are durable, or it has begun a flush: it waits for the flush that is under way.
     durable: bool,
     /// It gives the volume up.
     last: bool,
+}
+
+impl Running {
+    /// Nobody waits for it any more; whom to tell, and what else there is to do then.
+    fn give_up(&mut self) -> Option<(u64, Then)> {
+        let token = core::mem::take(&mut self.token);
+        if token == 0 {
+            return None;
+        }
+        (self.given_up, self.walking) = (token, None);
+        let left = match self.then {
+            Then::Mounted => Then::Unwanted,
+            Then::Unmounted => Then::Unmounted,
+            _ => Then::Nothing,
+        };
+        Some((token, core::mem::replace(&mut self.then, left)))
+    }
 }
 
 /// A flush that the disk has not done.
@@ -100,6 +121,8 @@ struct Running {
 /// flushes is for), and so is every answer that promises something to be durable.
 #[derive(Default)]
 struct Flushing {
+    /// When the disk will have taken too long.
+    until: u64,
     /// What the fiber wants to write, or its next flush.
     blocked: Option<Event>,
     /// Jobs that are done but for it.
@@ -132,6 +155,10 @@ pub struct Volume {
     flushing: Option<Flushing>,
     /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
     unflushed: Option<BlockError>,
+    /// When the disk will have taken too long for what the fiber asked for.
+    until: u64,
+    /// The disk has taken too long, and what calls are told until it answers.
+    overdue: Option<String>,
     /// The last job has been queued.
     last: bool,
 }
@@ -151,6 +178,8 @@ impl Volume {
             postponed: None,
             flushing: None,
             unflushed: None,
+            until: 0,
+            overdue: None,
             last: false,
         }
     }
@@ -163,20 +192,38 @@ impl Volume {
         }
     }
 
-    /// Whether there is nothing to do.
+    /// Whether there is nothing to do, or nothing that can be waited for.
     pub fn is_idle(&self) -> bool {
-        self.running.is_none() && self.queue.is_empty() && self.flushing.is_none()
+        let idle = self.running.is_none() && self.queue.is_empty() && self.flushing.is_none();
+        idle || self.overdue.is_some()
     }
 
     /// Whether the next job can begin.
     fn is_free(&self) -> bool {
         let held = self.flushing.as_ref().map_or(&[][..], |f| &f.held);
-        self.running.is_none() && !held.iter().any(|(job, _)| job.last)
+        let waits = self.running.is_some() || self.overdue.is_some();
+        !waits && !held.iter().any(|(job, _)| job.last)
     }
 
     /// Whether it could go on at once.
     pub fn is_runnable(&self) -> bool {
-        self.postponed.is_some() || self.is_free() && !self.queue.is_empty()
+        let refuses = self.overdue.is_some() && self.queue.iter().any(|job| job.token != 0);
+        self.postponed.is_some() || refuses || self.is_free() && !self.queue.is_empty()
+    }
+
+    /// When the disk will have taken too long, if anything was asked of it.
+    pub fn due(&self) -> Option<u64> {
+        let asked = (self.outstanding > 0).then_some(self.until);
+        let flush = self.flushing.as_ref().map(|flushing| flushing.until);
+        let due = asked.into_iter().chain(flush).min();
+        due.filter(|_| self.overdue.is_none())
+    }
+
+    /// The disk has done all that was asked of it.
+    fn settle(&mut self) {
+        if self.running.is_none() && self.flushing.is_none() && self.overdue.take().is_some() {
+            log::warn!("{} answers again", self.spec.label());
+        }
     }
 
     /// Whether anything was done on it.
@@ -303,6 +350,13 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     let Some(disk) = disks.find(name) else {
         return Err(fail(Error::NoDevice, disks.missing(name)));
     };
+    if let Some(line) = overdue_on(rt, disk) {
+        return Err(fail(Error::Io, line));
+    }
+    let disks = rt
+        .disks
+        .as_deref_mut()
+        .ok_or(fail(Error::NoDevice, String::new()))?;
     let geometry: Geometry = disks
         .acquire(disk, report, spec.disk().1.is_some())
         .map_err(|(error, detail)| fail(error, detail))?;
@@ -319,6 +373,17 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         volume.disk = Some((disk, port));
     }
     Ok(())
+}
+
+/// What another volume on the disk says while that takes too long.
+fn overdue_on(rt: &Runtime, disk: usize) -> Option<String> {
+    let mut volumes = rt.files.as_deref()?.volumes.iter();
+    volumes.find_map(|(_, volume)| {
+        volume
+            .overdue
+            .clone()
+            .filter(|_| volume.disk.is_some_and(|(other, _)| other == disk))
+    })
 }
 
 /// The disk has done a request of a volume; its tag is the volume's index.
@@ -349,10 +414,11 @@ fn flushed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
     let Some(volume) = volume(rt, index) else {
         return;
     };
-    let Some(Flushing { blocked, held }) = volume.flushing.take() else {
+    let Some(Flushing { blocked, held, .. }) = volume.flushing.take() else {
         return;
     };
     volume.unflushed = volume.unflushed.or(result.err());
+    volume.settle();
     for (job, value) in held {
         conclude(rt, index, job, value);
     }
@@ -368,6 +434,8 @@ pub fn run(rt: &mut Runtime, index: usize) {
     };
     if let Some(event) = volume.postponed.take() {
         go_on(rt, index, Some(event));
+    } else if let Some(line) = volume.overdue.clone() {
+        refuse(rt, index, &line);
     } else if volume.is_free() {
         next(rt, index, Current::monotonic_ns() + SLICE_NS);
     }
@@ -393,6 +461,7 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
             token: job.token,
             then: job.then,
             walking: job.walking,
+            given_up: 0,
             durable: job.work.is_durable(),
             last: matches!(job.work, Work::Unmount),
         });
@@ -491,6 +560,8 @@ fn submit(
         waiting: 0,
         failed: None,
     };
+    let patience_ns = rt.files.as_deref()?.patience_ns;
+    let until = Current::monotonic_ns().saturating_add(patience_ns);
     let disks = rt.disks.as_deref_mut()?;
     let mut one = |request: Request| {
         if request.is_within(geometry) {
@@ -515,7 +586,10 @@ fn submit(
         Event::Flush => {
             let submitted = disks.submit(disk, Request::Flush, index as u64 | FLUSH);
             if let (Ok(None), Some(volume)) = (submitted, volume(rt, index)) {
-                volume.flushing = Some(Flushing::default());
+                volume.flushing = Some(Flushing {
+                    until,
+                    ..Flushing::default()
+                });
                 if let Some(running) = &mut volume.running {
                     running.durable = true;
                 }
@@ -541,6 +615,7 @@ fn submit(
     }
     if let Some(volume) = volume(rt, index) {
         volume.outstanding = waiting;
+        volume.until = until;
         volume.failed = failed;
     }
     None
@@ -592,6 +667,7 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
     let Some(running) = volume.running.take() else {
         return;
     };
+    volume.settle();
     match &mut volume.flushing {
         Some(flushing) if running.durable => flushing.held.push((running, result)),
         _ => conclude(rt, index, running, result),
@@ -624,4 +700,74 @@ fn conclude(rt: &mut Runtime, index: usize, job: Running, result: Result<Value, 
         ..
     } = job;
     finished(rt, index, token, then, walking, result);
+}
+
+/// The disk has taken too long: everybody who waits for the volume is told, and whoever calls it until all that was asked of the disk is
+/// done. The fiber stays where it is, and with it the memory that the device has; it goes on when the device answers, so that the file
+/// system never sees a request that failed and was done after all.
+pub fn give_up(rt: &mut Runtime, index: usize) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    let seconds = files.patience_ns / 1_000_000_000;
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    let line = alloc::format!(
+        "{} hasn't answered for {seconds} s: all that is asked of it fails until it does; see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
+        volume.spec.label()
+    );
+    log::warn!("{line}");
+    volume.overdue = Some(line.clone());
+    if let Some((_, port)) = volume.disk {
+        port.cancelled.set(true);
+    }
+    let flushing = volume.flushing.iter_mut();
+    let held = flushing.flat_map(|flushing| flushing.held.iter_mut().map(|(job, _)| job));
+    let waiting = volume.running.iter_mut().chain(held);
+    let told: Vec<_> = waiting.filter_map(Running::give_up).collect();
+    for (token, then) in told {
+        let then = match then {
+            Then::Mounted => {
+                super::mounting::detach(rt, index);
+                Then::Answer
+            }
+            then => then,
+        };
+        fail(rt, index, token, then, &line);
+    }
+    refuse(rt, index, &line);
+}
+
+/// Answers what is in the queue.
+fn refuse(rt: &mut Runtime, index: usize, line: &str) {
+    while let Some(volume) = volume(rt, index) {
+        let place = volume.queue.iter().position(|job| job.token != 0);
+        let Some(job) = place.and_then(|place| volume.queue.remove(place)) else {
+            return;
+        };
+        fail(rt, index, job.token, job.then, line);
+    }
+}
+
+fn fail(rt: &mut Runtime, index: usize, token: u64, then: Then, line: &str) {
+    let failure = Failure {
+        error: Error::Io,
+        detail: String::from(line),
+    };
+    finished(rt, index, token, then, None, Err(failure));
+}
+
+/// See `soil_fs_given_up`.
+pub fn given_up(rt: &mut Runtime, token: u64) -> usize {
+    let volumes = rt.files.as_deref_mut().map(|files| &mut files.volumes);
+    let mut volumes = volumes.into_iter().flatten();
+    let found = volumes.find_map(|(index, volume)| {
+        let running = volume.running.as_mut()?;
+        (running.given_up == token).then(|| {
+            running.given_up = 0;
+            index + 1
+        })
+    });
+    found.unwrap_or(0)
 }
