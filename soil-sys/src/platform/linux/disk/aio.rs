@@ -65,15 +65,16 @@ struct Event {
 pub struct Aio {
     context: libc::c_ulong,
     event: OwnedFd,
-    file: OwnedFd,
+    /// Whoever made this closes it afterwards.
+    file: i32,
     /// Requests that the next [`Aio::submit`] begins.
     added: Vec<Iocb>,
     under_way: usize,
 }
 
 impl Aio {
-    /// Requests on `file`, which is open with `O_DIRECT`.
-    pub fn new(file: OwnedFd) -> Option<Aio> {
+    /// Requests on `file`, which is open with `O_DIRECT` and stays so.
+    pub fn new(file: &OwnedFd) -> Option<Aio> {
         let mut context: libc::c_ulong = 0;
         // SAFETY: plain calls; the context is written.
         unsafe {
@@ -84,7 +85,7 @@ impl Aio {
             Some(Aio {
                 context,
                 event,
-                file,
+                file: file.0,
                 added: Vec::new(),
                 under_way: 0,
             })
@@ -126,7 +127,7 @@ impl Aio {
             rw_flags,
             opcode,
             priority: 0,
-            fd: self.file.0 as u32,
+            fd: self.file as u32,
             start: start as u64,
             len: len as u64,
             offset,

@@ -2,11 +2,14 @@
 //!
 //! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
 //! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a kill leaves all of them or none;
+//! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered writes that don't wait, so that the ring
+//!   would give each to a thread of the kernel's, which copies it, and a flush would still find all of it to be written;
 //! - everything else goes to the ring;
 //! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the rest is done while the program waits.
 //!
 //! Writes past the page cache and through it must not meet in one page, or the page that goes to the disk later brings old sectors
-//! back. Writes that belong together are a file system's, which has nothing else under way then; others go past it by whole pages.
+//! back (Linux says so with `EIO` for the next flush). So a write waits for those of the other way to the same pages; large ones go the
+//! same way then. By less than whole pages only those past the cache go that belong together.
 
 use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
@@ -26,6 +29,16 @@ use slab::Slab;
 const MOST: usize = 256;
 /// A page of the page cache, or several.
 const PAGE: usize = 4096;
+/// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is more than the disk's answer then.
+const LARGE: u64 = 256 << 10;
+
+/// A request that the kernel has.
+struct UnderWay {
+    tag: u64,
+    rest: Rest,
+    /// It went past the page cache.
+    past: bool,
+}
 
 /// See the head of this file.
 pub struct Queue {
@@ -33,12 +46,17 @@ pub struct Queue {
     /// Bytes of a sector.
     sector: usize,
     ring: Option<Owner>,
+    /// Before the file that it is on, which it needs to the end.
     aio: Option<Aio>,
-    /// The file takes requests past the page cache.
-    direct: bool,
+    /// The file past the page cache. It stays open: requests name it that the kernel has not seen.
+    direct: Option<OwnedFd>,
+    /// It takes requests.
+    takes_direct: bool,
     /// The page cache can be asked.
     cached: bool,
-    under_way: Slab<(u64, Rest)>,
+    under_way: Slab<UnderWay>,
+    /// How many of those went past the page cache.
+    past: usize,
     /// Ended, but not reported.
     ended: VecDeque<(u64, Result<(), BlockError>)>,
 }
@@ -50,10 +68,12 @@ impl Queue {
             file,
             sector,
             ring: ring.open(false),
-            aio: direct.and_then(Aio::new),
-            direct: true,
+            aio: direct.as_ref().and_then(Aio::new),
+            takes_direct: direct.is_some(),
+            direct,
             cached: true,
             under_way: Slab::new(),
+            past: 0,
             ended: VecDeque::new(),
         }
     }
@@ -102,14 +122,51 @@ impl Queue {
             return Submitted::Full;
         }
         let together = matches!(request, Request::Write { together: true, .. });
-        let key = self.under_way.insert((tag, rest));
-        let aligned = rest.is_aligned(ALIGN, if together { ALIGN } else { PAGE });
-        let direct = self.direct && aligned && (together || self.ring.is_none());
-        if direct && self.add(key, rest) || self.push(key, rest) {
+        let past = self.goes_past(&rest, together);
+        if self.meets(&rest, !past) {
+            return Submitted::Full;
+        }
+        let key = self.under_way.insert(UnderWay { tag, rest, past });
+        let by_ring = self.ring.is_some() && !together;
+        if past && !by_ring && self.add(key, rest) || self.push(key, rest) {
+            self.past += usize::from(past);
             return Submitted::Taken;
         }
         self.under_way.remove(key);
         Submitted::Done(rest.now(self.file.0))
+    }
+
+    /// Whether a request goes past the page cache.
+    fn goes_past(&self, rest: &Rest, together: bool) -> bool {
+        let by_ring = self.ring.is_some() && !together;
+        self.takes_direct
+            && rest.is_aligned(ALIGN, if together { ALIGN } else { PAGE })
+            && (!by_ring || rest.writes() && rest.end() - rest.offset >= LARGE)
+            && (together || !self.meets(rest, false))
+    }
+
+    /// Whether `rest` writes to a page that a request under way writes to, which went past the page cache or not.
+    fn meets(&self, rest: &Rest, past: bool) -> bool {
+        let many = if past {
+            self.past
+        } else {
+            self.under_way.len() - self.past
+        };
+        let pages = |rest: &Rest| {
+            let page = PAGE as u64;
+            rest.offset / page..rest.end().div_ceil(page)
+        };
+        let own = pages(rest);
+        let meets = |other: &Rest| {
+            let other = pages(other);
+            other.start < own.end && own.start < other.end
+        };
+        many > 0
+            && rest.writes()
+            && self
+                .under_way
+                .iter()
+                .any(|(_, other)| other.past == past && other.rest.writes() && meets(&other.rest))
     }
 
     /// Gives a request to the older interface.
@@ -138,8 +195,11 @@ impl Queue {
     /// Gives a request to the ring.
     fn push(&mut self, key: usize, rest: Rest) -> bool {
         let Some(ring) = &self.ring else { return false };
+        let past = self.under_way.get(key).is_some_and(|request| request.past);
+        let direct = self.direct.as_ref().filter(|_| past);
+        let fd = direct.unwrap_or(&self.file).0;
         // SAFETY: the memory is the request's until it is reported.
-        unsafe { ring.push(rest.entry(self.file.0), key as u64, true) }
+        unsafe { ring.push(rest.entry(fd), key as u64, true) }
     }
 
     /// Starts what was submitted; the ring does so with the program's next wait.
@@ -148,6 +208,7 @@ impl Queue {
             file,
             aio: Some(aio),
             under_way,
+            past: passed,
             ended,
             ..
         } = self
@@ -155,7 +216,8 @@ impl Queue {
             return;
         };
         aio.submit(&mut |key| {
-            if let Some((tag, rest)) = under_way.try_remove(key as usize) {
+            if let Some(UnderWay { tag, rest, past }) = under_way.try_remove(key as usize) {
+                *passed -= usize::from(past);
                 ended.push_back((tag, rest.now(file.0)));
             }
         });
@@ -167,10 +229,7 @@ impl Queue {
         if let Some(aio) = &mut aio {
             aio.poll(&mut |key, result| {
                 let failure = |_| Errno::from_raw_os_error(-result as i32);
-                let result = usize::try_from(result).map_err(failure);
-                // Its sectors are larger than ours, or the like.
-                self.direct &= result != Err(Errno::INVAL);
-                self.note(key as usize, result);
+                self.note(key as usize, usize::try_from(result).map_err(failure));
             });
         }
         self.aio = aio;
@@ -184,26 +243,33 @@ impl Queue {
 
     /// A system call for a request has ended.
     fn note(&mut self, key: usize, result: Result<usize, Errno>) {
-        let Some((tag, rest)) = self.under_way.get_mut(key) else {
+        let Some(request) = self.under_way.get_mut(key) else {
             return;
         };
-        let tag = *tag;
-        let result = match result {
-            Ok(n) => {
-                let ended = rest.note(n);
-                let rest = *rest;
-                match ended {
-                    Some(result) => result,
-                    None if self.push(key, rest) => return,
-                    None => rest.now(self.file.0),
-                }
+        let ended = match result {
+            Ok(n) => request.rest.note(n),
+            Err(Errno::IO) => Some(Err(BlockError::Io)),
+            Err(Errno::INVAL) if request.past => {
+                // Its sectors are larger than ours, or the like.
+                self.takes_direct = false;
+                None
             }
-            Err(Errno::IO) => Err(BlockError::Io),
             // A way that is closed here; the plain one knows why.
-            Err(_) => rest.now(self.file.0),
+            Err(_) => Some(request.rest.now(self.file.0)),
         };
-        self.under_way.remove(key);
-        self.ended.push_back((tag, result));
+        let rest = request.rest;
+        if request.past && !(self.takes_direct && rest.is_aligned(ALIGN, ALIGN)) {
+            request.past = false;
+            self.past -= 1;
+        }
+        if ended.is_none() && self.push(key, rest) {
+            return;
+        }
+        if let Some(UnderWay { tag, past, .. }) = self.under_way.try_remove(key) {
+            self.past -= usize::from(past);
+            let result = ended.unwrap_or_else(|| rest.now(self.file.0));
+            self.ended.push_back((tag, result));
+        }
     }
 
     /// See [`crate::disks::Device::arm`].
@@ -218,188 +284,4 @@ impl Queue {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{OwnedFd, Queue};
-    use crate::disks::{Request, Submitted};
-    use crate::platform::Platform;
-    use crate::platform::linux::ring::Handle;
-    use crate::platform::linux::{Interest, Linux};
-    use core::ptr::NonNull;
-    use core::time::Duration;
-    use std::ffi::CString;
-    use std::vec::Vec;
-    use std::{env, format, fs, process, vec};
-
-    const SECTOR: usize = 512;
-    const SECTORS: usize = 2048;
-
-    fn open(path: &str, mode: i32) -> Option<OwnedFd> {
-        let path = CString::new(path).expect("no zero byte");
-        // SAFETY: ends with a zero byte.
-        let fd = OwnedFd(unsafe { libc::open(path.as_ptr(), mode | libc::O_RDWR) });
-        (fd.0 >= 0).then_some(fd)
-    }
-
-    /// Sleeps as the runtime does until something has ended, which doesn't take long.
-    fn sleep(queue: &mut Queue, handle: &Handle) {
-        let mut interest = Interest::new();
-        interest.ring = Some(handle.clone());
-        queue.arm(&mut interest);
-        let start = Linux::monotonic_ns();
-        Linux::wait(&mut interest, Some(start + 20_000_000_000));
-        assert!(
-            Linux::monotonic_ns() < start + 10_000_000_000,
-            "nobody woke it"
-        );
-    }
-
-    /// Submits all requests, as many at once as there is room for, until each has been reported; the most under way at once.
-    fn run(queue: &mut Queue, handle: &Handle, requests: &[Request]) -> usize {
-        let (mut next, mut ended, mut most) = (0, vec![0; requests.len()], 0);
-        let mut rounds = 0;
-        while ended.contains(&0) {
-            while let Some(request) = requests.get(next) {
-                match queue.submit(*request, next as u64, (SECTORS * SECTOR) as u64) {
-                    Submitted::Full => break,
-                    Submitted::Taken => (),
-                    Submitted::Done(result) => {
-                        assert_eq!(result, Ok(()));
-                        ended[next] += 1;
-                    }
-                }
-                next += 1;
-            }
-            most = most.max(next - ended.iter().sum::<usize>());
-            queue.kick();
-            if ended.contains(&0) {
-                sleep(queue, handle);
-            }
-            queue.poll(&mut |tag, result| {
-                assert_eq!(result, Ok(()));
-                ended[tag as usize] += 1;
-            });
-            rounds += 1;
-            assert!(rounds < 10_000, "requests never end");
-        }
-        assert!(ended.iter().all(|count| *count == 1), "{ended:?}");
-        most
-    }
-
-    /// Sectors of a number each, written in any order and grouping, come back, and are in the file.
-    fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
-        let path = format!(
-            "{}/soil-queue-{}-{name}",
-            env::temp_dir().display(),
-            process::id()
-        );
-        fs::write(&path, vec![0; SECTORS * SECTOR]).expect("a file");
-        let file = open(&path, 0).expect("open");
-        let past = open(&path, libc::O_DIRECT).filter(|_| direct);
-        let mut queue = Queue::new(file, SECTOR, past, handle);
-        // Memory with room to align it.
-        let mut memory = vec![0u8; SECTORS * SECTOR + 4096];
-        let skip = memory.as_ptr().align_offset(4096);
-        let bytes = &mut memory[skip..][..SECTORS * SECTOR];
-        for (sector, bytes) in bytes.chunks_exact_mut(SECTOR).enumerate() {
-            bytes.fill((sector * 7 % 251) as u8);
-        }
-        let expected = bytes.to_vec();
-        let start = NonNull::from(bytes).cast::<u8>();
-        // Of 1, 2, 3, 8, … sectors, every third together with others; not in order.
-        let mut writes = Vec::new();
-        let (mut sector, mut n) = (0, 0);
-        while sector < SECTORS {
-            let count = [1, 2, 3, 8, 2, 4, 8, 5][n % 8].min(SECTORS - sector);
-            // SAFETY: within the memory.
-            let from = unsafe { start.add(sector * SECTOR) };
-            writes.push(Request::Write {
-                sector: sector as u64,
-                from,
-                len: count * SECTOR,
-                together: n % 3 == 0,
-            });
-            sector += count;
-            n += 1;
-        }
-        writes.sort_by_key(|request| match request {
-            Request::Write { sector, .. } => sector * 37 % 1009,
-            _ => 0,
-        });
-        // As file systems do: what belongs together has the disk for itself.
-        let (groups, others): (Vec<_>, Vec<_>) = writes
-            .into_iter()
-            .partition(|request| matches!(request, Request::Write { together: true, .. }));
-        let most = run(&mut queue, handle, &others);
-        run(&mut queue, handle, &groups);
-        // The program stands still for a flush only where there is neither a ring nor a way past the cache.
-        let under_way = run(&mut queue, handle, &[Request::Flush]);
-        assert_eq!(
-            under_way > 0,
-            queue.aio.is_some() && queue.direct || queue.ring.is_some()
-        );
-        assert_eq!(fs::read(&path).expect("read"), expected);
-        if handle.open(false).is_some() {
-            assert!((128..=256).contains(&most), "{most} requests under way");
-        }
-
-        // SAFETY: the memory is ours again, and as long as that.
-        unsafe { start.write_bytes(0, SECTORS * SECTOR) };
-        let reads: Vec<_> = (0..SECTORS / 4)
-            .map(|n| Request::Read {
-                sector: n as u64 * 4,
-                // SAFETY: within the memory.
-                to: unsafe { start.add(n * 4 * SECTOR) },
-                len: 4 * SECTOR,
-            })
-            .collect();
-        // Half of them from the disk, and of one the end only.
-        let half = SECTORS / 2;
-        let across = [Request::Read {
-            sector: (half - 16) as u64,
-            // SAFETY: within the memory.
-            to: unsafe { start.add((half - 16) * SECTOR) },
-            len: 32 * SECTOR,
-        }];
-        for reads in [&across[..], &reads] {
-            // SAFETY: advice on our own file.
-            unsafe {
-                let from = (half * SECTOR) as i64;
-                libc::posix_fadvise(queue.file.0, from, from, libc::POSIX_FADV_DONTNEED);
-            }
-            run(&mut queue, handle, reads);
-            let from = if reads.len() == 1 {
-                half - 16..half + 16
-            } else {
-                0..SECTORS
-            };
-            let range = from.start * SECTOR..from.end * SECTOR;
-            assert_eq!(memory[skip..][range.clone()], expected[range]);
-        }
-        // A file that has become shorter: an error, no end of tries.
-        let beyond = Request::Read {
-            sector: SECTORS as u64,
-            to: start,
-            len: SECTOR,
-        };
-        let mut failed = matches!(queue.submit(beyond, 0, u64::MAX), Submitted::Done(Err(_)));
-        for _ in 0..100 {
-            queue.kick();
-            handle.with(|ring| ring.wait(&mut [], Some(Duration::from_millis(1))));
-            queue.poll(&mut |_, result| failed |= result.is_err());
-        }
-        assert!(failed);
-        fs::remove_file(&path).expect("remove");
-    }
-
-    #[test]
-    fn keeps_sectors_on_a_ring() {
-        keeps_sectors("ring", &Handle::new(), true);
-        keeps_sectors("ring-cached", &Handle::new(), false);
-    }
-
-    #[test]
-    fn keeps_sectors_without_a_ring() {
-        keeps_sectors("direct", &Handle::forbidden(), true);
-        keeps_sectors("waiting", &Handle::forbidden(), false);
-    }
-}
+mod tests;

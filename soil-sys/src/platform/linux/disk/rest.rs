@@ -118,6 +118,11 @@ impl Rest {
         self.offset.saturating_add(bytes as u64)
     }
 
+    /// Whether it writes from memory.
+    pub fn writes(&self) -> bool {
+        matches!(self.kind, Kind::Write | Kind::Gather { .. })
+    }
+
     fn slices(&self) -> NonNull<[Slice]> {
         NonNull::slice_from_raw_parts(self.start.cast(), self.len)
     }
