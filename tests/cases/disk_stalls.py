@@ -1,0 +1,135 @@
+"""Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all else goes on, and nothing is lost."""
+
+import os
+import re
+import signal
+import time
+
+from cases.disks import loop_mounted
+from cases.tasks import fat_disk
+from harness import faulty
+from harness.context import FORMS, outcome
+from harness.qmp import Monitor
+from harness.runner import test
+
+PROGRAM = "tests/programs/storage/stall_work.exe"
+KINDS = ("fat", "ext4")
+DEADLINE = 2
+LINE = "hasn't answered for 2 s: all that is asked of it fails until it does"
+
+
+def volume(context, kind, name, size=64 << 20):
+    """A file system with the file `large`, of 24 MiB."""
+    folder = context.path(f"{name}-files")
+    os.makedirs(folder)
+    large = os.path.join(folder, "large")
+    with open(large, "wb") as file:
+        file.write(b"l" * (24 << 20))
+    path = context.path(name)
+    if kind == "fat":
+        fat_disk(context, name, size)
+        context.run("mcopy", "-i", path, large, "::/large")
+    else:
+        with open(path, "wb") as file:
+            file.truncate(size)
+        context.run("mkfs.ext4", "-q", "-d", folder, path)
+    os.unlink(large)
+    return path
+
+
+def options(kind, path, other):
+    words = ["--disk", f"data={path}", "--disk", f"other={other}"]
+    return [*words, "--mount", f"/data={kind}:data", "--mount", "/other=fat:other", "--env", f"SOIL_DISK_TIMEOUT={DEADLINE}"]
+
+
+def stalling(context, kind, form, word, mounted=True):
+    """A machine, and what stops its disk `data` and lets it go on."""
+    path = volume(context, kind, f"{kind}-{form}-{word}.img")
+    other = fat_disk(context, f"{kind}-{form}-{word}-other.img", 16 << 20)
+    monitor = context.path(f"stall-{kind}-{form}-{word}")
+    qemu = faulty.throttled(context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0")
+    words = [word for word in options(kind, path, other) if mounted or word != f"/data={kind}:data"]
+    if not mounted:
+        words.remove("--mount")
+    child = context.soil(PROGRAM, form, word, options=[*words, "--qemu", qemu])
+    child.wait_line("working", 60)
+    ask = Monitor(monitor).ask
+
+    def limit(bytes_in_a_second):
+        # What the bucket has when a request comes decides how long that waits, whatever is set later.
+        ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": bytes_in_a_second})
+
+    return child, limit, path
+
+
+def check(context, kind, path):
+    if kind == "fat":
+        context.run("fsck.fat", "-n", path)
+    else:
+        context.run("e2fsck", "-fn", path)
+
+
+def check_work(output):
+    failures = re.findall(r"failed: (\w+) after (\d+) good, waited (\d+) ms: (.*)", output)
+    assert sorted(what for what, *_ in failures) == sorted(["read", "write", "fsync", "sync"] * 2), output
+    for what, good, waited, line in failures:
+        assert "disk data " + LINE in line, line
+        assert int(waited) < (DEADLINE + 3) * 1000, f"{what} waited {waited} ms"
+        assert int(good) > 0 or what != "read", output
+    assert max(int(waited) for _, _, waited, _ in failures) >= DEADLINE * 900, output
+    for line in ("ticks true, others true", "refused stat: at once true", "refused open: at once true"):
+        assert line in output, output
+    assert "read: works again" in output and "sync: works again" in output, output
+    assert "wrong contents" not in output and "is damaged" not in output and "is lost" not in output, output
+    assert "panic" not in output, output
+
+
+@test(limit=240)
+def a_machine_volume_stops_answering(context):
+    """FAT and ext4: reads, writes, `fsync` and `sync` fail at the deadline with a line that names the disk, later calls at once; tasks
+    and another volume go on; when the disk answers, so does the volume, and its file system is whole."""
+    for form in FORMS[1:]:
+        for kind in KINDS:
+            child, limit, path = stalling(context, kind, form, "work")
+            time.sleep(1)
+            limit(16000)
+            child.wait_line("stalled", 60)
+            limit(0)
+            status, output = outcome(child, context)
+            assert status == 0, output
+            check_work(output)
+            check(context, kind, path)
+
+
+@test(limit=180)
+def a_mount_stops_answering(context):
+    """The disk stops before it is mounted: the mount fails at the deadline, a second one at once, and later it works."""
+    for form in FORMS[1:]:
+        for kind in KINDS:
+            child, limit, path = stalling(context, kind, form, "mount", mounted=False)
+            limit(700)
+            child.wait_line("stalled", 60)
+            limit(0)
+            status, output = outcome(child, context)
+            assert status == 0, output
+            found = re.search(r"failed: mount after 0 good, waited (\d+) ms: .*disk data " + LINE, output)
+            assert found and int(found[1]) < (DEADLINE + 3) * 1000, output
+            for line in ("ticks true, others true", "refused mount: at once true", "mount: works again", "unmounted"):
+                assert line in output, output
+            check(context, kind, path)
+
+
+@test(limit=120)
+def a_program_ends_on_a_disk_that_stops(context):
+    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline."""
+    for kind in KINDS:
+        for stopped in (False, True):
+            child, limit, _ = stalling(context, kind, FORMS[1], "ends" if stopped else "work")
+            limit(16000)
+            start = time.monotonic()
+            child.wait_line("ending" if stopped else "stalled", 30)
+            if not stopped:
+                start = time.monotonic()
+                child.signal(signal.SIGINT)
+            child.finish(30)
+            assert time.monotonic() < start + 2 * DEADLINE + 4, child.text
