@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -133,3 +134,31 @@ def a_program_ends_on_a_disk_that_stops(context):
                 child.signal(signal.SIGINT)
             child.finish(30)
             assert time.monotonic() < start + 2 * DEADLINE + 4, child.text
+
+
+@test(limit=120)
+def a_process_volume_stops_answering(context):
+    """The same for a file on a file system of the host that is frozen for some seconds."""
+    for kind in KINDS:
+        below, above = context.path(f"{kind}-below"), context.path(f"{kind}-above")
+        loop_mounted(context, below + ".img", below, 128)
+        try:
+            loop_mounted(context, os.path.join(below, "above.img"), above, 100)
+            path = os.path.join(above, "disk.img")
+            shutil.copyfile(volume(context, kind, f"{kind}-process.img"), path)
+            other = fat_disk(context, f"{kind}-process-other.img", 16 << 20)
+            child = context.soil(PROGRAM, "process", "work", options=options(kind, path, other))
+            child.wait_line("working", 20)
+            time.sleep(1)
+            context.run("fsfreeze", "-f", below)
+            try:
+                child.wait_line("stalled", 30)
+            finally:
+                context.run("fsfreeze", "-u", below)
+            status, output = outcome(child, context)
+            assert status == 0, output
+            check_work(output)
+            check(context, kind, path)
+        finally:
+            for directory in (above, below):
+                context.run("umount", "-l", directory, check=False)
