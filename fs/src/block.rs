@@ -46,6 +46,13 @@ pub trait Block {
     /// Whether every write would fail with [`BlockError::ReadOnly`].
     fn read_only(&self) -> bool;
 
+    /// Whether nobody waits for the device now: a request would fail, and what is in memory is all
+    /// there is. A cache then gives up before it has changed anything, so that the same can be asked
+    /// again when there is time.
+    fn is_away(&self) -> bool {
+        false
+    }
+
     /// Reads sectors from `first_sector` on until `buf` is full.
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError>;
 
@@ -76,6 +83,9 @@ impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
     }
     fn read_only(&self) -> bool {
         (**self).read_only()
+    }
+    fn is_away(&self) -> bool {
+        (**self).is_away()
     }
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         (**self).read(first_sector, buf)

@@ -36,6 +36,8 @@ pub struct State {
     pub fail_flush: Option<u64>,
     /// Fails everything from now on.
     pub gone: bool,
+    /// Says that nobody waits for it, and fails as if it were gone.
+    pub away: bool,
     /// When set, all writes and flushes are added here.
     pub log: Option<Vec<Event>>,
     /// Reads, writes and flushes so far; a batch counts each of its writes.
@@ -101,7 +103,7 @@ impl State {
         if self.read_only {
             return Err(BlockError::ReadOnly);
         }
-        if self.gone || fails(&mut self.fail_write) {
+        if self.gone || self.away || fails(&mut self.fail_write) {
             return Err(BlockError::Io);
         }
         let range = self.range(first, buf.len())?;
@@ -135,10 +137,14 @@ impl Block for Disk {
         self.state().read_only
     }
 
+    fn is_away(&self) -> bool {
+        self.state().away
+    }
+
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         let state = &mut *self.state();
         state.reads += 1;
-        if state.gone || fails(&mut state.fail_read) {
+        if state.gone || state.away || fails(&mut state.fail_read) {
             return Err(BlockError::Io);
         }
         let range = state.range(first_sector, buf.len())?;
@@ -171,7 +177,7 @@ impl Block for Disk {
     fn flush(&mut self) -> Result<(), BlockError> {
         let state = &mut *self.state();
         state.flushes += 1;
-        if state.gone || fails(&mut state.fail_flush) {
+        if state.gone || state.away || fails(&mut state.fail_flush) {
             return Err(BlockError::Io);
         }
         if let Some(log) = &mut state.log {

@@ -7,6 +7,7 @@
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
 //! - [`ext4`]: ext4 with its journal, through the crate `rsext4`.
 //! - `cache`: write-back, reading ahead, commits.
+//! - [`lend()`]: bytes of files, read where they lie.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
 //! The crate knows no operating system, allocates through `alloc`, never blocks but in the
@@ -26,6 +27,7 @@ pub mod ext4;
 pub mod fake;
 pub mod fat;
 pub mod handles;
+mod lend;
 pub mod memory;
 pub mod mounts;
 mod options;
@@ -39,6 +41,7 @@ pub mod walk;
 pub use block::{Block, BlockError};
 pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
+pub use lend::{Lent, lend};
 pub use mounts::Mounts;
 pub use options::VolumeOptions;
 pub use volume::{

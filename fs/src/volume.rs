@@ -1,10 +1,12 @@
 //! The one interface to every file system.
 
 use alloc::string::String;
+use alloc::vec::Vec;
+use core::any::Any;
 
 use bitflags::bitflags;
 
-use crate::Error;
+use crate::{Error, Lent, lend};
 
 bitflags! {
     /// How a file is opened. The numbers are those of Soil's C interface.
@@ -236,6 +238,23 @@ pub trait Volume: Send {
     fn contents(&mut self, file: FileId) -> Result<Option<&'static [u8]>, Error> {
         let _ = file;
         Ok(None)
+    }
+
+    /// A file system's part of [`crate::lend`], which is what to call; without it all is copied.
+    fn lend(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<(), Error> {
+        lend::or_copy(self, file, offset, len, out)
+    }
+
+    /// The volume itself where lending is in no table of functions: FAT, which programs that lend
+    /// nothing carry, too.
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
+        None
     }
 
     /// Makes everything durable.

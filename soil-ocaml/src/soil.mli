@@ -68,6 +68,7 @@ module Dns = Dns
 module Mdns = Mdns
 module Net = Net
 module Fs = Fs
+module In_place = In_place
 module Kv = Kv
 module Embedded = Embedded
 module Block = Block

@@ -845,6 +845,32 @@ Int soil_fs_unmount(Text point,
                     Int token);
 
 /**
+ * Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in memory, after having read what isn't
+ * there. The result is the number of the lease, at least 1, or 0 at the end of the file. It has one slice or several, which
+ * [`soil_file_lease_next`] shows; there may be fewer bytes than `len` in them. Errors: as `soil_file_read`, and `Out_of_memory` while
+ * 256 leases, or half of the cache's memory, haven't been ended, or are ended but still looked at.
+ */
+Int soil_file_lease(Int fd,
+                    Int position,
+                    Int len,
+                    Int token);
+
+/**
+ * Points `into` at the next slice of a lease; returns its length in bytes, 0 after the last one, with which `into` is left alone. The
+ * first time `into` is an empty bigarray that isn't used for anything else, then the same one. Errors: `Invalid` (no such lease, or it is
+ * another one's bigarray).
+ */
+Int soil_file_lease_next(Int lease,
+                         Buffer into);
+
+/**
+ * Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is used again once no part of it (`sub`)
+ * can be reached. Errors: `Invalid` (no such lease, or it is another one's bigarray).
+ */
+Int soil_file_lease_end(Int lease,
+                        Buffer buffer);
+
+/**
  * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in `addresses` and the gateways in `gateways` (both
  * separated by `,`; without addresses it asks DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
  * `Bad_configuration` with a detail.

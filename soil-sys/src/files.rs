@@ -4,8 +4,10 @@
 //! disk that answers at once, is answered at once.
 
 pub mod cache;
+mod cached;
 pub mod embedded;
 pub mod kinds;
+pub mod lend;
 mod mounting;
 mod open;
 mod spec;
@@ -61,6 +63,8 @@ pub struct Files {
     /// Nanoseconds that a disk may take.
     patience_ns: u64,
     syncs: Vec<Sync>,
+    /// Contents of files that the program looks at.
+    lent: lend::Leases,
     /// The operation that is being submitted, and its answer if it has one already.
     submitting: Option<(u64, Option<Ended>)>,
 }
@@ -96,6 +100,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             next_serial: 0,
             patience_ns,
             syncs: Vec::new(),
+            lent: lend::Leases::new(),
             submitting: None,
         })));
         embedded::appear(rt);
@@ -283,6 +288,7 @@ fn finish_job(
             // SAFETY: the operation has not completed.
             Ok(copy(text, unsafe { into.as_mut_slice() }))
         }
+        (Then::With(end), value) => end(rt, value),
         (Then::Describe(into, text), Value::Space(space, health)) => {
             Ok(describe(rt, volume, &space, health, into, text))
         }

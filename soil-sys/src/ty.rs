@@ -233,6 +233,28 @@ impl Buffer {
         }
     }
 
+    /// Points a bigarray that was lent memory of `proxy` at other memory that it counts for; [`Error::Invalid`] if it wasn't.
+    ///
+    /// # Safety
+    /// The `len` bytes at `memory` stay valid, and where they are, until [`Proxy::is_unused`].
+    pub unsafe fn show(
+        &mut self,
+        proxy: NonNull<Proxy>,
+        memory: NonNull<u8>,
+        len: usize,
+    ) -> Result<(), Error> {
+        // SAFETY: as in `lend`.
+        unsafe {
+            if self.0.add(BIGARRAY_PROXY).cast::<*mut u8>().read() != proxy.as_ptr().cast() {
+                return Err(Error::Invalid);
+            }
+            let data = self.0.add(BIGARRAY_DATA).cast::<*mut u8>();
+            data.write(memory.as_ptr());
+            self.0.add(BIGARRAY_DIM0).cast::<usize>().write(len);
+        }
+        Ok(())
+    }
+
     /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if it wasn't.
     pub fn take_back(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
         // SAFETY: as in `lend`; the proxy is alive, for the bigarray points at it.

@@ -75,6 +75,12 @@ impl CacheBudget {
         }
     }
 
+    /// Counts a read that needed no device, and that no cache has counted: one that was answered while the
+    /// device was away.
+    pub fn count_hit(&self) {
+        self.counters.count_hit();
+    }
+
     /// Those of all volumes.
     pub(super) fn counters(&self) -> &CacheCounters {
         &self.counters
@@ -151,6 +157,11 @@ impl CacheCounters {
             misses: self.misses.load(Relaxed),
             read_ahead_bytes: self.read_ahead.load(Relaxed),
         }
+    }
+
+    /// As [`CacheBudget::count_hit`], for one volume.
+    pub fn count_hit(&self) {
+        self.count(true);
     }
 
     pub(super) fn count(&self, hit: bool) {

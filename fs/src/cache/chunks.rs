@@ -1,16 +1,20 @@
 //! Contents of files that were read, in pieces of 64 KiB, as long as there is memory for them.
 //!
 //! What is in a piece is never older than what any other part of the cache has: every write goes
-//! through [`Chunks::written`].
+//! through [`Chunks::written`]. A piece that is lent stays as it is: a write to it makes the cache
+//! forget it, and whoever reads next gets another.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::{Deref, Range};
 
 use super::CacheBudget;
 use super::buffer::Buffer;
+use crate::Lent;
 
 /// Bytes in a piece.
-const CHUNK: usize = 64 << 10;
+pub(super) const CHUNK: usize = 64 << 10;
 
 /// What one takes with its bookkeeping.
 const COST: usize = CHUNK + 1024;
@@ -18,16 +22,71 @@ const COST: usize = CHUNK + 1024;
 /// Bytes that one bit of `valid` stands for: no device has smaller sectors.
 const UNIT: usize = 512;
 
+/// The memory of a piece, and its share of the budget for as long as anybody looks at it.
+pub(crate) struct Piece {
+    data: Buffer,
+    budget: &'static CacheBudget,
+}
+
+impl Piece {
+    /// `None` when there is no room in the budget, or no memory.
+    fn new(budget: &'static CacheBudget) -> Option<Arc<Self>> {
+        if !budget.take(COST) {
+            return None;
+        }
+        let mut piece = Self {
+            data: Buffer::default(),
+            budget,
+        };
+        piece.data.grow(CHUNK).then(|| Arc::new(piece))
+    }
+}
+
+impl Deref for Piece {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.data
+    }
+}
+
+impl Drop for Piece {
+    fn drop(&mut self) {
+        self.budget.give(COST);
+    }
+}
+
 struct Chunk {
     /// Which piece of the device it is.
     index: u64,
-    data: Buffer,
+    piece: Arc<Piece>,
     /// Which units of it are known.
     valid: u128,
     /// It was read since the hand last came by.
     used: bool,
 }
 
+impl Chunk {
+    fn knows(&self, range: &Range<usize>) -> bool {
+        let wanted = bits(range.start, range.end.next_multiple_of(UNIT));
+        self.valid & wanted == wanted
+    }
+
+    /// Takes in what is at byte `from` of it; `false` if somebody is looking at it.
+    fn put(&mut self, from: usize, data: &[u8]) -> bool {
+        let to = from + data.len();
+        let Some(piece) = Arc::get_mut(&mut self.piece) else {
+            return false;
+        };
+        if let Some(place) = piece.data.get_mut(from..to) {
+            place.copy_from_slice(data);
+            self.valid |= bits(from, to);
+        }
+        true
+    }
+}
+
+#[derive(Default)]
 pub(super) struct Chunks {
     budget: Option<&'static CacheBudget>,
     chunks: Vec<Chunk>,
@@ -45,7 +104,7 @@ fn bits(from: usize, to: usize) -> u128 {
 }
 
 /// The parts of `len` bytes at byte `at` of the device: piece, first byte in it, and bytes.
-fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
+pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, usize)> {
     let (mut at, mut left) = (at, len);
     core::iter::from_fn(move || {
         if left == 0 {
@@ -91,9 +150,8 @@ impl Chunks {
             return false;
         }
         let known = parts(at, out.len()).all(|(index, from, count)| {
-            let wanted = bits(from, from + count);
             let chunk = self.find(index);
-            chunk.is_some_and(|chunk| chunk.valid & wanted == wanted)
+            chunk.is_some_and(|chunk| chunk.knows(&(from..from + count)))
         });
         if !known {
             return false;
@@ -106,7 +164,7 @@ impl Chunks {
                 return false;
             };
             chunk.used = true;
-            match chunk.data.get(from..from + count) {
+            match chunk.piece.get(from..from + count) {
                 Some(data) => place.copy_from_slice(data),
                 None => return false,
             }
@@ -123,13 +181,55 @@ impl Chunks {
             if !self.make(index) {
                 return;
             }
-            if let Some(chunk) = self.find(index)
-                && let Some(place) = chunk.data.get_mut(from..from + count)
-            {
-                place.copy_from_slice(new);
-                chunk.valid |= bits(from, from + count);
+            // What is lent stays: another read, of what isn't, may replace it.
+            if let Some(chunk) = self.find(index) {
+                chunk.put(from, new);
             }
         }
+    }
+
+    /// The bytes `range` of the piece `index`, if they are here.
+    pub fn lend(&mut self, index: u64, range: Range<usize>) -> Option<Lent> {
+        let chunk = self.find(index).filter(|chunk| chunk.knows(&range))?;
+        chunk.used = true;
+        Some(Lent::cached(Arc::clone(&chunk.piece), range))
+    }
+
+    /// Keeps as many bytes of the piece `index`, from its start on, as `read` fills; `None` if there is
+    /// no room for it now.
+    pub fn fill<E>(
+        &mut self,
+        index: u64,
+        read: impl FnOnce(&mut [u8]) -> Result<usize, E>,
+    ) -> Option<Result<(), E>> {
+        if self
+            .find(index)
+            .is_some_and(|chunk| Arc::strong_count(&chunk.piece) > 1)
+        {
+            self.forget(index);
+        }
+        if !self.make(index) {
+            return None;
+        }
+        let chunk = self.find(index)?;
+        let piece = Arc::get_mut(&mut chunk.piece)?;
+        chunk.valid = 0;
+        Some(read(&mut piece.data).map(|count| chunk.valid = bits(0, count)))
+    }
+
+    fn forget(&mut self, index: u64) {
+        if let Some(place) = self.by_index.remove(&index) {
+            self.take_out(place);
+        }
+    }
+
+    /// Takes the piece at `place` out of `chunks`; it is in `by_index` no more.
+    fn take_out(&mut self, place: usize) -> Chunk {
+        let chunk = self.chunks.swap_remove(place);
+        if let Some(moved) = self.chunks.get(place) {
+            self.by_index.insert(moved.index, place);
+        }
+        chunk
     }
 
     /// Makes sure that there is a piece at `index`; `false` when there is no memory for it.
@@ -145,23 +245,15 @@ impl Chunks {
         if asked {
             self.drop_one();
         }
-        let mut data = Buffer::default();
-        if !asked && budget.take(COST) {
-            if !data.grow(CHUNK) {
-                budget.give(COST);
-                return false;
-            }
-        } else {
-            // In place of another.
-            let Some(old) = self.unlink_one() else {
-                budget.want();
-                return false;
-            };
-            data = old.data;
-        }
+        let new = if asked { None } else { Piece::new(budget) };
+        // In place of another.
+        let Some(piece) = new.or_else(|| self.unlink_one().map(|old| old.piece)) else {
+            budget.want();
+            return false;
+        };
         let chunk = Chunk {
             index,
-            data,
+            piece,
             valid: 0,
             used: false,
         };
@@ -171,7 +263,8 @@ impl Chunks {
     }
 
     fn unlink_one(&mut self) -> Option<Chunk> {
-        // Twice around, over its end each time: the first time takes the marks away.
+        // Twice around, over its end each time: the first time takes the marks away. What is lent stays:
+        // dropping it would free nothing.
         let mut found = None;
         for _ in 0..self.chunks.len() * 2 + 2 {
             let next = self.by_index.range(self.hand..).next();
@@ -181,26 +274,18 @@ impl Chunks {
             };
             self.hand = index + 1;
             let chunk = self.chunks.get_mut(*place)?;
-            if !core::mem::take(&mut chunk.used) {
+            if !core::mem::take(&mut chunk.used) && Arc::strong_count(&chunk.piece) == 1 {
                 found = Some((*index, *place));
                 break;
             }
         }
         let (index, place) = found?;
         self.by_index.remove(&index);
-        let unlinked = self.chunks.swap_remove(place);
-        if let Some(moved) = self.chunks.get(place) {
-            self.by_index.insert(moved.index, place);
-        }
-        Some(unlinked)
+        Some(self.take_out(place))
     }
 
     fn drop_one(&mut self) {
-        if self.unlink_one().is_some()
-            && let Some(budget) = self.budget
-        {
-            budget.give(COST);
-        }
+        self.unlink_one();
     }
 
     /// Takes a write at byte `at` into what is here.
@@ -212,20 +297,14 @@ impl Chunks {
         for (index, from, count) in parts(at, data.len()) {
             let (new, after) = rest.split_at(count);
             rest = after;
-            if let Some(chunk) = self.find(index)
-                && let Some(place) = chunk.data.get_mut(from..from + count)
-            {
-                place.copy_from_slice(new);
-                chunk.valid |= bits(from, from + count);
+            if self.find(index).is_some_and(|chunk| !chunk.put(from, new)) {
+                self.forget(index);
             }
         }
     }
 
-    /// Forgets everything, and gives the memory back.
+    /// Forgets everything, and gives the memory back that isn't lent.
     pub fn clear(&mut self) {
-        if let Some(budget) = self.budget {
-            budget.give(self.chunks.len() * COST);
-        }
         self.by_index.clear();
         self.chunks.clear();
     }
@@ -280,5 +359,31 @@ mod tests {
         assert!(chunks.serve(at, &mut out));
         assert_eq!((out[0], out[512], out[1535], out[1536]), (1, 2, 2, 1));
         assert!(!chunks.serve(at - 512, &mut out));
+    }
+
+    #[test]
+    fn what_is_lent_stays_and_counts() {
+        static BUDGET: CacheBudget = CacheBudget::new(COST * 3);
+        let mut chunks = Chunks::new(Some(&BUDGET));
+        chunks.keep(0, &[1; CHUNK]);
+        let first = chunks.lend(0, 100..900).unwrap();
+        // The piece is forgotten, for what is lent must not change.
+        chunks.written(512, &[2; 512]);
+        assert!(first.len() == 800 && first.iter().all(|byte| *byte == 1));
+        assert!(chunks.lend(0, 0..CHUNK).is_none() && !chunks.serve(0, &mut [0; 512]));
+        assert_eq!(BUDGET.statistics().used_bytes, COST);
+        chunks.keep(0, &[3; CHUNK]);
+        let second = chunks.lend(0, 0..CHUNK).unwrap();
+        // Two of three are lent: the others take turns in what is left.
+        for n in 1..5 {
+            chunks.keep(n * CHUNK as u64, &[4; CHUNK]);
+            assert!(BUDGET.statistics().used_bytes <= COST * 3);
+        }
+        assert!(chunks.serve(0, &mut [0; 512]) && chunks.serve(4 * CHUNK as u64, &mut [0; 512]));
+        drop((first, chunks));
+        assert!(second.iter().all(|byte| *byte == 3));
+        assert_eq!(BUDGET.statistics().used_bytes, COST);
+        drop(second);
+        assert_eq!(BUDGET.statistics().used_bytes, 0);
     }
 }

@@ -13,6 +13,7 @@
 mod budget;
 mod buffer;
 mod chunks;
+mod lend;
 mod lines;
 mod runs;
 mod stream;
@@ -25,6 +26,7 @@ use alloc::vec::Vec;
 pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 use buffer::Buffer;
 use chunks::Chunks;
+pub(crate) use chunks::Piece;
 use lines::{LINE, Lines, mask, runs};
 pub(crate) use runs::Run;
 use stream::{Gather, ReadAhead};
@@ -198,7 +200,16 @@ impl Cache {
         self.told_dirty = dirty;
     }
 
+    /// Whether it answers from memory only, see [`Block::is_away`].
+    pub fn is_away(&self) -> bool {
+        self.device.is_away()
+    }
+
+    /// Counts a read. Whoever asks while the device is away counts by himself, once it was answered.
     fn count(&self, hit: bool) {
+        if self.is_away() {
+            return;
+        }
         for counters in self.counters() {
             counters.count(hit);
         }
@@ -224,6 +235,9 @@ impl Cache {
         if buf.len() <= LINE {
             return self.read_lines(first, buf);
         }
+        if self.is_away() {
+            return Err(BlockError::Io);
+        }
         self.read_stream(first, buf)?;
         self.gather.overlay(first, buf, self.sector);
         self.overlay_lines(first, count, buf);
@@ -246,11 +260,13 @@ impl Cache {
 
     /// Has the `wanted` sectors of a line in memory.
     fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
+        let away = self.is_away();
         match self.lines.touch(index) {
             Some(line) if line.valid & wanted == wanted => {
                 self.count(true);
                 return Ok(());
             }
+            _ if away => return Err(BlockError::Io),
             _ => self.count(false),
         }
         // Not when few lines can be replaced: the last ones would push out the first.

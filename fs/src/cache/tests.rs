@@ -6,9 +6,9 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Cache, CacheBudget, Layout, Order};
+use super::{Cache, CacheBudget, Layout, Order, Run};
 use crate::fake::{Disk, Event};
-use crate::{BlockError, VolumeOptions};
+use crate::{BlockError, Lent, VolumeOptions};
 
 const SECTORS: u64 = 300;
 /// Tables before, directories and files after.
@@ -17,6 +17,7 @@ const TABLES_END: u64 = 20;
 #[derive(Debug, Clone)]
 enum Step {
     Read(u64, u64),
+    Lend(u64, u64),
     Write {
         first: u64,
         count: u64,
@@ -30,6 +31,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let place = (0..SECTORS, prop_oneof![3 => 1u64..4, 1 => 1u64..80]);
     let step = prop_oneof![
         4 => place.clone().prop_map(|(first, count)| Step::Read(first, count)),
+        2 => place.clone().prop_map(|(first, count)| Step::Lend(first, count)),
         // Sequential readers and writers, for reading ahead and gathering.
         2 => (0..8u64).prop_map(|n| Step::Read(n * 20, 20)),
         4 => (place, any::<u8>(), any::<bool>()).prop_map(|((first, count), fill, contents)| {
@@ -71,6 +73,7 @@ proptest! {
         let disk = Disk::zeroed(SECTORS as usize * 512);
         let mut cache = new_cache(&disk, stream);
         let mut model = disk.bytes();
+        let mut leases: Vec<(Lent, Vec<u8>)> = Vec::new();
         for step in steps {
             match step {
                 Step::Read(first, count) => {
@@ -79,6 +82,22 @@ proptest! {
                     cache.read(first, &mut buf).unwrap();
                     let at = first as usize * 512;
                     prop_assert!(buf == model[at..at + buf.len()]);
+                }
+                Step::Lend(first, count) => {
+                    let at = first as usize * 512 + 3;
+                    let len = (count as usize * 512).min(model.len() - at);
+                    let mut lent = Vec::new();
+                    let run = Run { file: 0, disk: at as u64, len: len as u64 };
+                    cache.lend_runs(&[run], 1, (0, len), &mut lent).unwrap();
+                    let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+                    prop_assert!(model[at..].starts_with(&bytes));
+                    leases.extend(lent.into_iter().map(|lent| {
+                        let bytes = lent.to_vec();
+                        (lent, bytes)
+                    }));
+                    // Some stay out, more than there is room for.
+                    let over = leases.len().saturating_sub(4);
+                    leases.drain(..over);
                 }
                 Step::Write { first, count, fill, contents } => {
                     let count = count.min(SECTORS - first);
@@ -102,6 +121,7 @@ proptest! {
                     prop_assert!(disk.bytes() == model);
                 }
             }
+            prop_assert!(leases.iter().all(|(lent, bytes)| **lent == bytes[..]));
         }
         cache.commit(Order::TablesFirst).unwrap();
         prop_assert!(disk.bytes() == model);

@@ -5,9 +5,10 @@
 
 use alloc::boxed::Box;
 use alloc::format;
+use alloc::vec::Vec;
 
 use crate::tree::{Content, Known, ReadOnly, Refusal, Source, Tree};
-use crate::{Error, MountError, Volume};
+use crate::{Error, Lent, MountError, Volume};
 
 /// The contents of embedded files.
 struct Contents;
@@ -23,6 +24,19 @@ impl Source for Contents {
         let from = usize::try_from(offset).map_err(|_| Error::Invalid)?;
         let known = file.get(from..).and_then(|rest| rest.get(..buf.len()));
         buf.copy_from_slice(known.ok_or(Error::Invalid)?);
+        Ok(())
+    }
+
+    fn lend(
+        &mut self,
+        file: &Self::File,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<(), Error> {
+        let from = usize::try_from(offset).map_err(|_| Error::Invalid)?;
+        let known = file.get(from..).and_then(|rest| rest.get(..len));
+        out.push(Lent::always(known.ok_or(Error::Invalid)?));
         Ok(())
     }
 

@@ -1,12 +1,13 @@
 //! The contents of files: reading straight from where they are, writing in steps that fit.
 
+use alloc::vec::Vec;
 use core::cmp::Ordering;
 
 use rsext4::{FileExtentState, FileExtentTarget, InodeNumber};
 
 use super::volume::{Ext4Volume, Result};
-use crate::Error;
 use crate::cache::Run;
+use crate::{Error, Lent};
 
 /// Bytes of one step of a write.
 const STEP: u64 = 1 << 20;
@@ -27,6 +28,10 @@ impl Ext4Volume {
         let node = self.node(inode)?;
         let size = node.size;
         if node.extents.is_none() {
+            // rsext4 isn't to be asked what it can't read now.
+            if self.with_cache(|cache| cache.is_away())? {
+                return Err(Error::Io);
+            }
             let found = self.call("reading where a file is", |ext4| {
                 ext4.inode_extents(inode, 0, size.max(1), FileExtentTarget::Data, MAX_EXTENTS)
             })?;
@@ -58,6 +63,9 @@ impl Ext4Volume {
             return Ok(0);
         };
         if self.is_recent(inode) || self.extents(inode)?.is_none() {
+            if self.with_cache(|cache| cache.is_away())? {
+                return Err(Error::Io);
+            }
             let mut done = 0;
             while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
                 let at = offset + done as u64;
@@ -76,6 +84,25 @@ impl Ext4Volume {
         let read = cache.read_runs(extents, offset, buf);
         cache.end_reading();
         Ok(read.map(|()| count)?)
+    }
+
+    /// Lends from an open file, as [`crate::Volume::lend`], what can be lent without a copy.
+    pub(super) fn lend_file(
+        &mut self,
+        inode: InodeNumber,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<()> {
+        let size = self.node(inode)?.size;
+        let count = (len as u64).min(size.saturating_sub(offset)) as usize;
+        if count == 0 || self.is_recent(inode) || self.extents(inode)?.is_none() {
+            return Ok(());
+        }
+        let cache = self.cache.clone();
+        let mut cache = cache.try_lock().ok_or(Error::Io)?;
+        let extents = self.extents(inode)?.unwrap_or_default();
+        cache.lend_runs(extents, size, (offset, count), out)
     }
 
     /// [`Error::NoSpace`] when there isn't room for a new name, file or directory and what that

@@ -1,11 +1,14 @@
 //! The operations of [`Volume`] on ext4.
 
+use alloc::vec::Vec;
+
 use rsext4::RenameOptions;
 
 use super::names;
 use super::volume::{Ext4Volume, OWNER, Result, permissions};
+use crate::lend;
 use crate::path;
-use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Space, Stat, Volume, Walk};
+use crate::{Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Volume, Walk};
 
 impl Volume for Ext4Volume {
     fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
@@ -221,6 +224,12 @@ impl Volume for Ext4Volume {
 
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk> {
         self.walk(path, last)
+    }
+
+    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+        let (inode, _) = self.file(file, OpenFlags::READ)?;
+        self.lend_file(inode, offset, len, out)?;
+        lend::or_copy(self, file, offset, len, out)
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -8,8 +8,11 @@
 mod device;
 mod names;
 mod operations;
+mod places;
 mod probe;
 mod volume;
+
+pub(crate) use places::lend;
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -1,6 +1,7 @@
 //! The operations of [`Volume`] on FAT.
 
 use alloc::string::String;
+use core::any::Any;
 
 use hadris_fs::{DirCursor, Name, RenameMode};
 
@@ -42,6 +43,10 @@ impl Volume for FatVolume {
         let read = self.read_node(handle.node, offset, buf);
         self.with_cache(Cache::end_reading)?;
         read
+    }
+
+    fn as_any(&mut self) -> Option<&mut dyn Any> {
+        Some(self)
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {

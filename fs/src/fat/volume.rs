@@ -10,6 +10,7 @@ use hadris_fs::{Extent, FileType, Metadata, Name, NodeId, OpenMode, SetAttr};
 
 use super::device::{Device, SharedCache};
 use super::names;
+use super::places::Places;
 use crate::cache::{Cache, Order};
 use crate::handles::Handles;
 use crate::path;
@@ -63,6 +64,7 @@ pub(super) struct FatVolume {
     pub change: Change,
     /// The directory in which the last file that was opened was made. Only a hint.
     created_in: Option<NodeId>,
+    pub places: Places,
 }
 
 impl FatVolume {
@@ -77,6 +79,7 @@ impl FatVolume {
             corrupt: None,
             change: Change::None,
             created_in: None,
+            places: Places::default(),
         }
     }
 
@@ -111,6 +114,7 @@ impl FatVolume {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
         }
+        self.places.forget();
         if self.change != Change::None && self.change != change {
             self.commit()?;
         }

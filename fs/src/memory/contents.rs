@@ -1,9 +1,10 @@
 //! The bytes of a file in memory.
 
 use alloc::collections::BTreeMap;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use crate::Error;
+use crate::{Error, Lent};
 
 /// Bytes of a file that are kept together. What lies between those that were written takes no
 /// memory.
@@ -15,7 +16,7 @@ const CHUNK_COST: u64 = 48;
 /// Chunks by number; each holds its bytes up to the last that was written, what is missing is zero.
 #[derive(Debug, Default)]
 pub(super) struct Contents {
-    chunks: BTreeMap<u64, Vec<u8>>,
+    chunks: BTreeMap<u64, Arc<Vec<u8>>>,
     size: u64,
     /// See [`held`](Self::held).
     held: u64,
@@ -105,14 +106,14 @@ impl Contents {
         room: u64,
     ) -> Result<u64, Error> {
         let end = within + piece.len();
-        let len = self.chunks.get(&number).map(Vec::len);
+        let len = self.chunks.get(&number).map(|chunk| chunk.len());
         let before = len.map_or(0, cost);
         let taken = cost(end.max(len.unwrap_or(0))) - before;
         if taken > room {
             return Err(Error::NoSpace);
         }
-        let mut fresh = Vec::new();
-        let chunk = self.chunks.get_mut(&number).unwrap_or(&mut fresh);
+        let mut fresh = Arc::default();
+        let chunk = own(self.chunks.get_mut(&number).unwrap_or(&mut fresh))?;
         if end > chunk.len() {
             let more = allocated(end) - chunk.len();
             chunk
@@ -136,23 +137,67 @@ impl Contents {
     }
 
     /// Cuts the file, or extends it with zeros, which take no memory.
-    pub fn truncate(&mut self, size: u64) {
+    pub fn truncate(&mut self, size: u64) -> Result<(), Error> {
         if size < self.size {
             let (number, within) = place(size);
+            if within > 0
+                && let Some(chunk) = self.chunks.get_mut(&number)
+            {
+                own(chunk)?;
+            }
             let mut gone = self.chunks.split_off(&number);
             if within > 0
                 && let Some(mut chunk) = gone.remove(&number)
             {
                 let before = cost(chunk.len());
-                chunk.truncate(within);
-                chunk.shrink_to(allocated(chunk.len()));
+                let bytes = own(&mut chunk)?;
+                bytes.truncate(within);
+                bytes.shrink_to(allocated(bytes.len()));
                 self.held -= before - cost(chunk.len());
                 self.chunks.insert(number, chunk);
             }
             self.held -= gone.values().map(|chunk| cost(chunk.len())).sum::<u64>();
         }
         self.size = size;
+        Ok(())
     }
+
+    /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room are
+    /// copies.
+    pub fn lend(&self, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<(), Error> {
+        let (mut at, mut left) = (offset, len);
+        while left > 0 {
+            let (number, within) = place(at);
+            let count = left.min(CHUNK - within);
+            let chunk = self
+                .chunks
+                .get(&number)
+                .filter(|chunk| chunk.len() > within);
+            let lent = match chunk {
+                Some(chunk) => {
+                    let end = chunk.len().min(within + count);
+                    Lent::shared(Arc::clone(chunk), within..end)
+                }
+                None => Lent::copied(count, |zeros| Ok(zeros.len()))?,
+            };
+            at += lent.len() as u64;
+            left -= lent.len();
+            out.push(lent);
+        }
+        Ok(())
+    }
+}
+
+/// A chunk, to be changed: one that is lent is left as it is, and copied.
+fn own(chunk: &mut Arc<Vec<u8>>) -> Result<&mut Vec<u8>, Error> {
+    if Arc::get_mut(chunk).is_none() {
+        let mut copy = Vec::new();
+        copy.try_reserve_exact(allocated(chunk.len()))
+            .map_err(|_| Error::OutOfMemory)?;
+        copy.extend_from_slice(chunk);
+        *chunk = Arc::new(copy);
+    }
+    Arc::get_mut(chunk).ok_or(Error::OutOfMemory)
 }
 
 #[cfg(test)]
@@ -196,7 +241,7 @@ mod tests {
                         model[at as usize..end].copy_from_slice(&data);
                     }
                     Change::Truncate(size) => {
-                        contents.truncate(size);
+                        contents.truncate(size).unwrap();
                         model.resize(size as usize, 0);
                     }
                 }
@@ -205,10 +250,10 @@ mod tests {
                 prop_assert!(all[..model.len()] == model[..]);
                 let held: u64 = contents.chunks.values().map(|chunk| cost(chunk.len())).sum();
                 prop_assert_eq!(contents.held(), held);
-                let allocated: usize = contents.chunks.values().map(Vec::capacity).sum();
+                let allocated: usize = contents.chunks.values().map(|chunk| chunk.capacity()).sum();
                 prop_assert!(allocated as u64 <= contents.held());
             }
-            contents.truncate(0);
+            contents.truncate(0).unwrap();
             prop_assert_eq!(contents.held(), 0);
         }
     }
@@ -221,7 +266,7 @@ mod tests {
         let mut buf = [1; 8];
         assert_eq!(contents.read((1 << 40) - 4, &mut buf), 7);
         assert_eq!(&buf[..7], b"\0\0\0\0far");
-        contents.truncate(u64::MAX);
+        contents.truncate(u64::MAX).unwrap();
         assert_eq!(contents.read(1 << 50, &mut buf), 8);
     }
 

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::new;
 use super::tests::{NEW, names, read, read_path};
-use crate::{Error, FileId, Kind, Volume, Walk};
+use crate::{Error, FileId, Kind, Lent, Volume, Walk, lend};
 
 /// What a name leads to in the model: files by number, since names share them.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ struct Model {
     files: Vec<Vec<u8>>,
     /// Open files: handles and numbers.
     open: Vec<(FileId, usize)>,
+    /// Some of what was lent, and what it was then.
+    lent: Vec<(Lent, Vec<u8>)>,
     random: u64,
 }
 
@@ -145,6 +147,19 @@ impl Model {
                         self.files[number].resize(size, 0);
                     }
                     1 => self.write(volume, file, number),
+                    2 => {
+                        let contents = &self.files[number];
+                        let mut lent = Vec::new();
+                        lend(volume, file, 0, 100_000, &mut lent).unwrap();
+                        let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+                        assert!(bytes == contents[..contents.len().min(100_000)]);
+                        self.lent.extend(lent.into_iter().zip([bytes]));
+                        for (lent, before) in &self.lent {
+                            assert!(before.starts_with(lent), "what was lent has changed");
+                        }
+                        let over = self.lent.len().saturating_sub(5);
+                        self.lent.drain(..over);
+                    }
                     _ => {
                         assert!(read(volume, file) == self.files[number]);
                         volume.close(file).unwrap();

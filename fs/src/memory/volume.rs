@@ -2,13 +2,15 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::ToString;
+use alloc::vec::Vec;
 
 use super::contents::{CHUNK, Contents};
 use super::nodes::{Content, Directory, NODE_COST, Node, Number, entry_cost};
 use crate::handles::Handles;
 use crate::path::{self, MAX_PATH};
 use crate::{
-    Clock, Cursor, DirEntry, Error, FileId, Health, Kind, OpenFlags, Space, Stat, Volume, Walk,
+    Clock, Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Volume,
+    Walk,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -170,7 +172,7 @@ impl Memory {
         let node = self.node_mut(number)?;
         let before = node.cost();
         if let Content::File(contents) = &mut node.content {
-            contents.truncate(size);
+            contents.truncate(size)?;
         }
         node.modified = now;
         node.changed = now;
@@ -255,6 +257,17 @@ impl Volume for Memory {
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         match &self.file(file, OpenFlags::READ)?.0.content {
             Content::File(contents) => Ok(contents.read(offset, buf)),
+            Content::Directory(_) | Content::Link(_) => Err(Error::IsDirectory),
+        }
+    }
+
+    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+        match &self.file(file, OpenFlags::READ)?.0.content {
+            Content::File(contents) => {
+                let left = contents.size().saturating_sub(offset);
+                let count = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+                contents.lend(offset, count, out)
+            }
             Content::Directory(_) | Content::Link(_) => Err(Error::IsDirectory),
         }
     }

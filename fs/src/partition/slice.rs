@@ -54,6 +54,10 @@ impl<B: Block> Block for Slice<B> {
         self.device.read_only()
     }
 
+    fn is_away(&self) -> bool {
+        self.device.is_away()
+    }
+
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         let at = self.place(first_sector, buf.len())?;
         self.device.read(at, buf)

@@ -9,10 +9,11 @@ mod header;
 mod scan;
 
 use alloc::boxed::Box;
+use alloc::vec::Vec;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Run};
 use crate::tree::{ReadOnly, Source, Tree};
-use crate::{Block, BlockError, Error, MountError, Volume, VolumeOptions};
+use crate::{Block, BlockError, Error, Lent, MountError, Volume, VolumeOptions};
 
 /// How a tar disk is mounted.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +77,22 @@ impl Source for Archive {
         let read = self.read_bytes(file.start + offset, buf);
         self.cache.end_reading();
         Ok(read?)
+    }
+
+    fn lend(
+        &mut self,
+        file: &Member,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<(), Error> {
+        let whole = Run {
+            file: 0,
+            disk: file.start,
+            len: file.size,
+        };
+        self.cache
+            .lend_runs(&[whole], file.size, (offset, len), out)
     }
 }
 

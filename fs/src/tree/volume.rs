@@ -1,9 +1,13 @@
 //! The operations of a volume that is only read.
 
+use alloc::vec::Vec;
+
 use super::{Content, NodeId, ROOT, Tree};
 use crate::handles::Handles;
 use crate::path;
-use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Space, Stat, Volume, Walk};
+use crate::{
+    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Volume, Walk, lend,
+};
 
 type Result<T> = core::result::Result<T, Error>;
 
@@ -20,6 +24,16 @@ pub(crate) trait Source: Send {
 
     /// Fills `buf` from byte `offset` on; the file has that many.
     fn read(&mut self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<()>;
+
+    /// Lends bytes from `offset` on, as [`Volume::lend`]; nothing where they have to be copied. The file
+    /// has `len` of them.
+    fn lend(
+        &mut self,
+        file: &Self::File,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<()>;
 
     /// See [`Volume::contents`].
     fn contents(file: &Self::File) -> Option<&'static [u8]> {
@@ -201,6 +215,19 @@ impl<S: Source> Volume for ReadOnly<S> {
 
     fn contents(&mut self, file: FileId) -> Result<Option<&'static [u8]>> {
         self.file(file).map(|(file, _)| S::contents(file))
+    }
+
+    fn lend(&mut self, id: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+        let (node, _) = *self.handles.get(id)?;
+        let Some(Content::File(file)) = self.tree.content(node) else {
+            return Err(Error::IsDirectory);
+        };
+        let left = S::size(file).saturating_sub(offset);
+        let count = len.min(usize::try_from(left).unwrap_or(usize::MAX));
+        if count > 0 {
+            self.source.lend(file, offset, count, out)?;
+        }
+        lend::or_copy(self, id, offset, count, out)
     }
 
     fn sync(&mut self) -> Result<()> {

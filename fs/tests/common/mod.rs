@@ -2,6 +2,7 @@
 #![allow(dead_code, missing_docs)] // each test program uses its part
 
 pub mod ext4;
+pub mod leases;
 pub mod model;
 pub mod operations;
 pub mod recorder;

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use fs::fake::Disk;
 use fs::{Error, FileId, Kind, OpenFlags, Volume, VolumeOptions, Walk};
 
+use super::leases::Leases;
 use super::{FileSystem, NEW, Random, from_environment, names, read_all};
 
 /// In what the models of file systems differ.
@@ -34,6 +35,11 @@ pub struct Run {
     pub files: Vec<Vec<u8>>,
     /// Open files and their numbers; a file may have lost its names.
     open: Vec<(FileId, usize)>,
+    /// Some of what the volume has lent.
+    leases: Leases,
+    disk: Disk,
+    /// Reads that were answered from memory while the disk was away.
+    answered: u32,
     random: Random,
     /// Writes for which the volume was too full.
     pub filled: u32,
@@ -370,10 +376,15 @@ impl Run {
         let contents = &self.files[number];
         let offset = self.random.below(contents.len() as u64 + 10) as usize;
         let mut buf = vec![0xa5; self.random.below(60_000) as usize];
-        let count = volume.read_at(file, offset as u64, &mut buf).unwrap();
         let rest = contents.get(offset..).unwrap_or_default();
+        let again = buf.len();
+        self.answered += from_memory(&self.disk, volume, (file, offset, again), rest);
+        let count = volume.read_at(file, offset as u64, &mut buf).unwrap();
         assert_eq!(count, rest.len().min(buf.len()), "read {target}");
         assert!(buf[..count] == rest[..count], "read {target} at {offset}");
+        self.answered += from_memory(&self.disk, volume, (file, offset, again), rest);
+        let len = self.random.below(200_000) as usize;
+        self.leases.lend(volume, file, (offset, len), contents);
         if opened {
             volume.close(file).unwrap();
         }
@@ -500,6 +511,24 @@ impl Run {
     }
 }
 
+/// Reads from memory only, and says whether that was possible. Where it isn't, nothing has happened.
+fn from_memory(
+    disk: &Disk,
+    volume: &mut dyn Volume,
+    (file, offset, len): (FileId, usize, usize),
+    rest: &[u8],
+) -> u32 {
+    let mut buf = vec![0x5a; len];
+    disk.state().away = true;
+    let now = volume.read_at(file, offset as u64, &mut buf);
+    disk.state().away = false;
+    match now {
+        Ok(count) => assert!(buf[..count] == rest[..rest.len().min(len)]),
+        Err(error) => assert_eq!(error, Error::Io),
+    }
+    u32::from(now.is_ok())
+}
+
 /// Does `steps` operations on a new volume, checking it a few times on the way, and gives the disk.
 pub fn run_model(
     file_system: &FileSystem,
@@ -516,6 +545,9 @@ pub fn run_model(
         names: BTreeMap::new(),
         files: Vec::new(),
         open: Vec::new(),
+        leases: Leases::default(),
+        disk: disk.clone(),
+        answered: 0,
         random: Random(seed + len + args.len() as u64),
         filled: 0,
     };
@@ -532,14 +564,21 @@ pub fn run_model(
     }
     run.compare(&mut *volume);
     drop(volume);
+    run.leases.check();
+    assert!(
+        run.answered > steps / 200,
+        "{} reads from memory only",
+        run.answered
+    );
     run.open.clear();
     (file_system.fsck)(&disk.bytes()).unwrap_or_else(|text| panic!("{name}: {text}"));
     let mut fresh = (file_system.mount_with)(&disk, VolumeOptions::default());
     run.compare(&mut *fresh);
     println!(
-        "{name}: {} names, {} writes that didn't fit",
+        "{name}: {} names, {} writes that didn't fit, {} reads from memory only",
         run.names.len(),
-        run.filled
+        run.filled,
+        run.answered
     );
     (run, disk)
 }

@@ -3,7 +3,7 @@
 use super::volumes::Then;
 use super::walk::{Walking, start};
 use super::work::{Op, Work, pack};
-use super::{Files, submit, submit_quietly};
+use super::{Files, cached, submit, submit_quietly};
 use crate::abi::{KIND_DIRECTORY, KIND_FILE};
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
@@ -239,7 +239,7 @@ pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
 }
 
 /// The volume, file and place of a descriptor of a file.
-fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, Place), Error> {
+pub fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, Place), Error> {
     let key = rt.table.key_of(fd, &FILE)?;
     let file = file(rt, key).ok_or(Error::Closed)?;
     let place = Place {
@@ -266,6 +266,9 @@ pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) ->
     let token = rt.new_token(token)?;
     let (volume, id, place) = on_volume(rt, fd)?;
     let (offset, then) = placed(position, place)?;
+    if let Some(n) = cached::read(rt, volume, (id, offset, into), then) {
+        return Ok(n);
+    }
     submit(rt, volume, token, Work::Read(id, offset, into), then)
 }
 

@@ -1,12 +1,12 @@
 //! Volumes: the queue of jobs for each, and the requests of its fiber.
 
-use super::finished;
 use super::kinds::{self, Mount, Options};
 use super::open::Place;
 use super::spec::Spec;
 use super::walk::Walking;
 use super::work::{Value, Work, code, detail, perform};
 use super::worker::{Event, Failure, LEAST_STREAM, Port, Wanted};
+use super::{Ended, finished};
 use crate::disks::{Geometry, Request};
 use crate::error::Error;
 use crate::platform::{Current, Platform};
@@ -61,6 +61,8 @@ pub enum Then {
     Describe(IntsPiece, Piece),
     /// The text is written there.
     Text(Piece),
+    /// What only some programs do with it, as in [`Work::With`].
+    With(fn(&mut Runtime, Value) -> Ended),
     /// It is forgotten again where that failed.
     Mounted,
     /// The volume is forgotten, or mounted again where it couldn't be given up.
@@ -226,6 +228,24 @@ impl Volume {
         }
     }
 
+    /// Does a job now that changes nothing, if nothing is done before it and everything that it needs is in memory: no fiber, no queue, no
+    /// completion. `None`: to be done in the ordinary way.
+    pub fn on_the_spot(&mut self, work: Work) -> Option<Value> {
+        if !self.queue.is_empty() || self.postponed.is_some() || !self.is_free() {
+            return None;
+        }
+        match (self.disk, &mut self.alone) {
+            (Some((_, port)), _) => {
+                let done = port.on_the_spot(work)?;
+                port.counters.count_hit();
+                CACHE.count_hit();
+                Some(done)
+            }
+            (None, Some(alone)) => perform(&mut **alone, work, &Cell::new(false)).ok(),
+            (None, None) => None,
+        }
+    }
+
     /// Whether anything was done on it.
     pub fn is_open(&self) -> bool {
         self.disk.is_some() || self.alone.is_some()
@@ -283,6 +303,11 @@ impl Volume {
 /// What the caches of all volumes hold and have done.
 pub fn cache_statistics() -> CacheStatistics {
     CACHE.statistics()
+}
+
+/// Bytes that may be lent at a time: half of what may be kept, so that the other half can go on being replaced.
+pub fn lendable() -> usize {
+    CACHE.statistics().limit_bytes / 2
 }
 
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {

@@ -1,9 +1,12 @@
 //! What a volume is asked to do, and how it does it: plain calls of [`fs::Volume`].
 
 use crate::ty::Piece;
-use ::fs::{Cursor, DirEntry, Error, FileId, Health, Kind, OpenFlags, Space, Stat, Volume, Walk};
+use ::fs::{
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Volume, Walk,
+};
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 use core::cell::Cell;
 
 /// Reads and writes go in steps of this many bytes, between which they can be cancelled.
@@ -30,6 +33,8 @@ pub enum Work {
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, u64, Piece),
+    /// Does something with so many bytes of a file from an offset on that only some programs do: what is named here is in all.
+    With(FileId, u64, usize, Special),
     /// Writes at an offset; the value is where it ended.
     Write(FileId, u64, Piece),
     /// The size of a file.
@@ -57,6 +62,9 @@ impl Work {
         )
     }
 }
+
+/// See [`Work::With`].
+pub type Special = fn(&mut dyn Volume, FileId, u64, usize) -> Result<Value, Error>;
 
 /// What is done with a path.
 #[derive(Clone)]
@@ -105,6 +113,8 @@ pub enum Value {
     Listed(usize, Option<Cursor>),
     /// Memory that stays.
     Contents(Option<&'static [u8]>),
+    /// Memory that stays for as long as it is kept here.
+    Lent(Vec<Lent>),
     /// What a link says.
     Text(String),
     /// The path leads nowhere else: what [`Op::Locate`] and [`Op::Directory`] asked.
@@ -168,6 +178,7 @@ pub fn perform(
             };
             Ok(Value::Written(total, end))
         }
+        Work::With(file, offset, len, what) => what(volume, file, offset, len),
         Work::Size(file) => volume.size(file).map(Value::Number),
         Work::Truncate(file, size) => volume.truncate(file, size).map(done),
         Work::SyncFile(file) => volume.sync_file(file).map(done),

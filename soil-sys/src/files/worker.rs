@@ -10,7 +10,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cell::{Cell, OnceCell};
+use core::cell::{Cell, OnceCell, RefCell};
 use core::ptr::NonNull;
 
 /// Bytes that tell file systems apart.
@@ -64,6 +64,10 @@ pub struct Port {
     pub counters: CacheCounters,
     /// Whoever waits for the job that is being done has given up.
     pub cancelled: Cell<bool>,
+    /// The volume, once it is mounted. The fiber borrows it for a job, waiting included.
+    volume: RefCell<Option<Box<dyn Volume>>>,
+    /// The volume is used outside of its fiber, which can't wait for the disk.
+    away: Cell<bool>,
     work: Cell<Option<Work>>,
     event: Cell<Option<Event>>,
     reply: Cell<Result<(), BlockError>>,
@@ -78,6 +82,8 @@ impl Port {
             wanted: Cell::new(None),
             counters: CacheCounters::new(),
             cancelled: Cell::new(false),
+            volume: RefCell::new(None),
+            away: Cell::new(false),
             work: Cell::new(None),
             event: Cell::new(None),
             reply: Cell::new(Ok(())),
@@ -116,8 +122,22 @@ impl Port {
         self.event.take()
     }
 
-    /// The fiber's side: says why, and waits to be resumed.
+    /// Does a job where it is asked for, without the fiber: one that changes nothing, and finds everything in memory. `None` if it
+    /// doesn't, or isn't done, whatever the reason: to be done in the ordinary way.
+    pub fn on_the_spot(&self, work: Work) -> Option<Value> {
+        let mut volume = self.volume.try_borrow_mut().ok()?;
+        let volume = volume.as_deref_mut()?;
+        self.away.set(true);
+        let done = perform(volume, work, &Cell::new(false));
+        self.away.set(false);
+        done.ok()
+    }
+
+    /// The fiber's side: says why, and waits to be resumed. Only the fiber can.
     fn suspend(&self, event: Event) -> Result<(), BlockError> {
+        if self.away.get() {
+            return Err(BlockError::Io);
+        }
         self.event.set(Some(event));
         if let Some(context) = self.context.get() {
             // SAFETY: only the fiber itself comes here.
@@ -145,6 +165,10 @@ impl Block for Disk {
 
     fn read_only(&self) -> bool {
         self.0.geometry().read_only
+    }
+
+    fn is_away(&self) -> bool {
+        self.0.away.get()
     }
 
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
@@ -179,11 +203,10 @@ impl Block for Disk {
 extern "C" fn run(port: *const ()) -> ! {
     // SAFETY: `Port::new` passes a port that is never given back.
     let port: &'static Port = unsafe { &*port.cast() };
-    let mut volume: Option<Box<dyn Volume>> = None;
     loop {
-        let result = match port.work.take() {
-            Some(work) => job(port, &mut volume, work),
-            None => Ok(Value::Number(0)),
+        let result = match (port.work.take(), port.volume.try_borrow_mut()) {
+            (Some(work), Ok(mut volume)) => job(port, &mut volume, work),
+            _ => Ok(Value::Number(0)),
         };
         // The reply to this is the next job.
         let _ = port.suspend(Event::Done(result));

@@ -1,0 +1,94 @@
+//! Contents of files that are read where the cache has them.
+
+use alloc::vec::Vec;
+
+use super::chunks::{CHUNK, parts};
+use super::{Cache, Run};
+use crate::{BlockError, Error, Lent};
+
+impl Cache {
+    /// Lends `len` bytes from byte `at` of the device on, a piece of the cache after the other, reading
+    /// what isn't there. `false` if there is no room in the cache for what comes next.
+    fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lent>) -> Result<bool, BlockError> {
+        for (index, from, count) in parts(at, len) {
+            let range = from..from + count;
+            let mut lent = self.chunks.lend(index, range.clone());
+            if lent.is_some() {
+                self.count(true);
+            } else if self.is_away() {
+                return Err(BlockError::Io);
+            } else if self.fill(index)? {
+                lent = self.chunks.lend(index, range);
+            }
+            let Some(lent) = lent else {
+                return Ok(false);
+            };
+            out.push(lent);
+        }
+        Ok(true)
+    }
+
+    /// Reads a whole piece of the device into the cache; `false` if there is no room for it.
+    fn fill(&mut self, index: u64) -> Result<bool, BlockError> {
+        let per_piece = (CHUNK / self.sector) as u64;
+        let first = index * per_piece;
+        let count = per_piece.min(self.sectors.saturating_sub(first));
+        let bytes = count as usize * self.sector;
+        // Out of the cache meanwhile, for reading needs the rest of it.
+        let mut chunks = core::mem::take(&mut self.chunks);
+        let filled = chunks.fill(index, |memory| {
+            let memory = memory.get_mut(..bytes).ok_or(BlockError::OutOfRange)?;
+            self.read_stream(first, memory)?;
+            self.gather.overlay(first, memory, self.sector);
+            self.overlay_lines(first, count, memory);
+            Ok(bytes)
+        });
+        self.chunks = chunks;
+        filled.map_or(Ok(false), |filled| filled.map(|()| true))
+    }
+
+    /// Lends `len` bytes from byte `offset` on of the file of `size` bytes that is in `runs`, as
+    /// [`read_runs`](Self::read_runs) reads them. Fewer if there is no room for more in the cache,
+    /// which there isn't for a file that wouldn't be kept.
+    pub fn lend_runs(
+        &mut self,
+        runs: &[Run],
+        size: u64,
+        (offset, len): (u64, usize),
+        out: &mut Vec<Lent>,
+    ) -> Result<(), Error> {
+        if !self.chunks.has_room_for(size) {
+            return Ok(());
+        }
+        let (mut at, mut left) = (offset, len);
+        let first = runs.partition_point(|run| run.file + run.len <= offset);
+        for run in runs.get(first..).unwrap_or_default() {
+            let gap = run.file.saturating_sub(at).min(left as u64) as usize;
+            zeros(gap, out)?;
+            at += gap as u64;
+            left -= gap;
+            let inside = at.saturating_sub(run.file);
+            let count = run.len.saturating_sub(inside).min(left as u64) as usize;
+            if count > 0 && !self.lend(run.disk + inside, count, out)? {
+                return Ok(());
+            }
+            at += count as u64;
+            left -= count;
+            if left == 0 {
+                break;
+            }
+        }
+        zeros(left, out)
+    }
+}
+
+/// What is in no run.
+fn zeros(len: usize, out: &mut Vec<Lent>) -> Result<(), Error> {
+    let mut left = len;
+    while left > 0 {
+        let lent = Lent::copied(left, |bytes| Ok(bytes.len()))?;
+        left -= lent.len();
+        out.push(lent);
+    }
+    Ok(())
+}
