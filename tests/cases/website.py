@@ -1,5 +1,6 @@
 """examples/website, from a FAT disk, as people get it; and from every other place that files can be in, the OCaml unchanged."""
 
+import contextlib
 import os
 import socket
 
@@ -27,15 +28,13 @@ def disk_with(context, extra):
     return disk
 
 
-def exchange(host, text):
-    """Sends raw bytes on a new connection, and returns all that comes back until the end."""
-    with socket.create_connection((host, 80), timeout=PATIENCE) as peer:
+def send_nonsense(host, text):
+    """Sends raw bytes on a new connection and reads until its end, or its reset where the server has had enough before all came."""
+    with socket.create_connection((host, 80), timeout=PATIENCE) as peer, contextlib.suppress(ConnectionError):
         peer.sendall(text)
         peer.shutdown(socket.SHUT_WR)
-        answer = b""
-        while data := peer.recv(65536):
-            answer += data
-    return answer
+        while peer.recv(65536):
+            pass
 
 
 def same_pages(context, url):
@@ -80,7 +79,7 @@ def website(context, form):
     ).stdout  # fmt: skip
     assert connects.split() == ["1", "0"], f"no keep-alive: {connects}"
     for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo", b"\0" * 5000, b"GET /" + b"a" * 100_000):
-        exchange(tap.guest, request)
+        send_nonsense(tap.guest, request)
     assert "200" in head("/").split("\n")[0], "it still serves afterwards"
 
 

@@ -68,6 +68,8 @@ class Context:
 
     def soil(self, program, form, *arguments, options=(), tap=None, dhcp=False, **child_options):
         """Starts `soil run` with the program's executable of this form, and `tap` as its network."""
+        if tap:
+            tap.wait_free()
         words = command(program, form, arguments, options, tap, dhcp)
         return self.child(words, **child_options)
 

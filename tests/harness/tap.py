@@ -1,6 +1,16 @@
 """TAP interfaces for guests, made inside the sandbox's network namespace."""
 
+import errno
+import fcntl
+import os
+import struct
 import subprocess
+import time
+
+from harness.console import PATIENCE
+
+TUNSETIFF = 0x400454CA
+TAP_WITH_HEADER = 0x2 | 0x1000 | 0x4000  # IFF_TAP, IFF_NO_PI, IFF_VNET_HDR
 
 
 def ip(*words):
@@ -22,6 +32,22 @@ class Tap:
         self.guest = prefix + ".2"
         self.guest_cidr = self.guest + "/24"
         self.prefix = prefix
+
+    def wait_free(self):
+        """Waits until nobody uses the device: Linux closes what a ring of io_uring has in use some time after its process has ended."""
+        request = struct.pack("16sH22x", self.name.encode(), TAP_WITH_HEADER)
+        until = time.monotonic() + PATIENCE
+        while True:
+            device = os.open("/dev/net/tun", os.O_RDWR)
+            try:
+                fcntl.ioctl(device, TUNSETIFF, request)
+                return
+            except OSError as problem:
+                if problem.errno != errno.EBUSY or time.monotonic() > until:
+                    raise
+            finally:
+                os.close(device)
+            time.sleep(0.01)
 
     def __enter__(self):
         ip("tuntap", "add", "dev", self.name, "mode", "tap", "vnet_hdr")

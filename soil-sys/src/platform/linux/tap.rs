@@ -41,6 +41,9 @@ const GSO_TCPV6: u8 = 4;
 const CHECKSUMS: libc::c_ulong = 0x01;
 const LARGE_FRAMES: libc::c_ulong = 0x02 | 0x04;
 
+/// How often a device that is in use is asked for, every 10 ms.
+const BUSY_ATTEMPTS: u32 = 200;
+
 /// See the head of this file.
 pub struct Tap {
     wake: LinkWake,
@@ -183,7 +186,14 @@ pub fn open(
         if fd.0 < 0 {
             return Err(failure("/dev/net/tun"));
         }
-        if libc::ioctl(fd.0, libc::TUNSETIFF, &raw mut request) < 0 {
+        let mut attempts = 0;
+        while libc::ioctl(fd.0, libc::TUNSETIFF, &raw mut request) < 0 {
+            // Linux closes what a ring has in use some time after its process has ended: this may be a program that was started again.
+            if *libc::__errno_location() == libc::EBUSY && attempts < BUSY_ATTEMPTS {
+                attempts += 1;
+                libc::usleep(10_000);
+                continue;
+            }
             let hint = "make it with: ip tuntap add dev NAME mode tap user USER";
             return Err(failure(&format!("TAP device {name} ({hint})")));
         }
