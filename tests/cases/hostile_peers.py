@@ -74,13 +74,13 @@ def nmap(context, form):
     child, tap = services(context, form)
     # nmap expects answers as fast as the first ones were, and gives a port up after two that are late, such as those of a machine that
     # has to wait for a processor: whatever they were, three seconds each.
-    times = ["--initial-rtt-timeout", "3s", "--min-rtt-timeout", "3s", "--max-rtt-timeout", "10s", "--host-timeout", "300s"]
-    scan = [nmap, "-n", "-Pn", "--max-retries", "6", *times]
-    text = context.run(*scan, "-sS", "-p", "1-300", tap.guest).stdout
+    patient = ["--initial-rtt-timeout", "3s", "--min-rtt-timeout", "3s", "--max-rtt-timeout", "10s"]
+    scan = [nmap, "-n", "-Pn", "--max-retries", "6", "--host-timeout", "300s"]
+    text = context.run(*scan, *patient, "-sS", "-p", "1-300", tap.guest).stdout
     found = re.findall(r"^(\d+)/tcp\s+open\s", text, re.M)
     assert found == ["7", "9", "19", "79", "80", "81"], text
     assert "closed" in text, text
-    text = context.run(*scan, "-sU", "-p", "7,9,53", tap.guest).stdout
+    text = context.run(*scan, *patient, "-sU", "-p", "7,9,53", tap.guest).stdout
     assert re.search(r"^7/udp\s+open", text, re.M), text
     text = context.run(*scan, "-O", "-v", "-p", "80,90", tap.guest).stdout
     guess = re.search(r"TCP Sequence Prediction: Difficulty=(\d+)", text)
