@@ -70,14 +70,45 @@ let read name data =
   done;
   Io.close_file file
 
-(* What a first reading has left in the cache. *)
-let read_again name times =
-  let data = Io.disk_buffer (64 * kib) in
-  read name data;
+let again times work =
+  work ();
   timed (fun () ->
       for _ = 1 to times do
-        read name data
+        work ()
       done)
+
+(* What a first reading has left in the cache, copied and not looked at. *)
+let copy_again name times =
+  let data = Io.disk_buffer (64 * kib) in
+  again times (fun () -> read name data)
+
+(* One byte of each cache line. *)
+let sum_of (data : Io.buffer) length =
+  let sum = ref 0 in
+  for i = 0 to (length / 64) - 1 do
+    sum := !sum + Char.code (Bigarray.Array1.unsafe_get data (i * 64))
+  done;
+  !sum
+
+(* What is cached is looked at where it lies, or as a copy. *)
+let look_again how name times =
+  let sum = ref 0 in
+  let look data length = sum := !sum + sum_of data length in
+  let in_place () = Store.look name (fun data -> look data (Bigarray.Array1.dim data)) in
+  let data = Io.disk_buffer (64 * kib) in
+  let copied () =
+    let file = Io.open_file name ~write:false in
+    let rec go () =
+      let n = Io.read_file file data in
+      if n > 0 then (
+        look data n;
+        go ())
+    in
+    go ();
+    Io.close_file file
+  in
+  again times (if how = "in-place" then in_place else copied);
+  ignore (Sys.opaque_identity !sum)
 
 (* Files of 100 bytes with names of 20 letters; in the end all is on the disk. *)
 let create count =
@@ -112,13 +143,7 @@ let set count =
 (* The reader looks at every cache line. *)
 let embedded size times =
   Store.embed "large" (String.init size (fun i -> Char.chr (i land 255)));
-  let read () =
-    let data = Store.contents "large" and sum = ref 0 in
-    for i = 0 to (size / 64) - 1 do
-      sum := !sum + Char.code (Bigarray.Array1.unsafe_get data (i * 64))
-    done;
-    ignore (Sys.opaque_identity !sum)
-  in
+  let read () = ignore (Sys.opaque_identity (sum_of (Store.contents "large") size)) in
   timed (fun () ->
       for _ = 1 to times do
         read ()
@@ -141,7 +166,8 @@ let work words =
   | [ "read-large"; name ] ->
       let data = Io.disk_buffer mib in
       timed (fun () -> read name data)
-  | [ "read-again"; name; times ] -> read_again name (number times)
+  | [ "copy-again"; name; times ] -> copy_again name (number times)
+  | [ "look-again"; how; name; times ] -> look_again how name (number times)
   | [ "create"; count ] -> create (number count)
   | [ "set"; count ] -> set (number count)
   | [ "embedded"; size; times ] -> embedded (number size) (number times)

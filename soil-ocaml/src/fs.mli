@@ -180,7 +180,7 @@ val realpath : string -> string
 val contents : string -> File_descriptor.buffer option
 (** [contents path] is the contents of a file that lies in memory for as long as the program runs,
     as embedded files do, with no copy; [None] for others. The buffer must not be written to: that
-    would change the program itself. *)
+    would change the program itself. {!In_place} lends the contents of files of every kind. *)
 
 (** {1:locks Locks} *)
 

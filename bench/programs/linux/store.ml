@@ -18,6 +18,9 @@ let set key value =
 
 let embed name contents = with_file ("/" ^ name) [ O_WRONLY; O_CREAT ] (fun fd -> write fd contents)
 
-let contents name =
-  with_file ("/" ^ name) [ O_RDONLY ] (fun fd ->
+let mapped path =
+  with_file path [ O_RDONLY ] (fun fd ->
       Bigarray.array1_of_genarray (Unix.map_file fd Char C_layout false [| -1 |]))
+
+let contents name = mapped ("/" ^ name)
+let look name f = f (mapped ("/mnt/" ^ name))
