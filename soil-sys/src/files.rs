@@ -115,6 +115,11 @@ fn poll(rt: &mut Runtime, now: u64) {
         .as_deref()
         .map_or(0, |files| files.volumes.capacity());
     for index in 0..end {
+        let waits = |volume: &Volume| volume.is_waiting();
+        let files = rt.files.as_deref();
+        if files.is_some_and(|files| files.volumes.get(index).is_some_and(waits)) {
+            volumes::look(rt, index);
+        }
         let files = rt.files.as_deref();
         let Some(volume) = files.and_then(|files| files.volumes.get(index)) else {
             continue;

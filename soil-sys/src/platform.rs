@@ -18,9 +18,9 @@ mod image;
 mod linux;
 
 #[cfg(feature = "image")]
-pub use image::{Disk, Image as Current, Interest, LinkWake, Slice};
+pub use image::{Aside, Disk, Image as Current, Interest, LinkWake, Slice};
 #[cfg(not(feature = "image"))]
-pub use linux::{Disk, Interest, LinkWake, Linux as Current, Slice};
+pub use linux::{Aside, Disk, Interest, LinkWake, Linux as Current, Slice};
 
 /// Why [`Platform::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

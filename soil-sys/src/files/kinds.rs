@@ -2,6 +2,7 @@
 //! which one sublibrary calls when the program starts, so that the others' images don't carry it.
 
 use crate::error::{Answer, Error};
+use crate::platform::Aside;
 use crate::runtime::Runtime;
 pub use ::fs::VolumeOptions as Options;
 use ::fs::{Block, MountError, Volume, ext4, fat, memory, tar};
@@ -21,7 +22,36 @@ pub enum Mount {
     Disk(fn(Disk, &Options) -> Mounted),
     /// From what stands after the colon. Its calls don't wait for a device.
     Alone(fn(&str, &Options) -> Mounted),
+    /// The same, but they may wait, on a fiber.
+    Waiting(fn(&str, &Options, Waiting) -> Mounted),
 }
+
+/// With what the calls of a volume wait that is on none of our disks.
+pub struct Waiting {
+    /// How they give way.
+    pub pause: Box<dyn Pause>,
+    /// The platform's means.
+    pub aside: Aside,
+}
+
+/// How a call of a volume gives way to everything else. It is used during such a call only.
+pub trait Pause: Send {
+    /// The call is made where it can't give way: it fails where it would have to, and is made again where it can.
+    fn is_away(&self) -> bool;
+
+    /// Comes back when something has happened, which may be anything.
+    fn wait(&self);
+
+    /// Comes back as soon as others have had their turn.
+    fn give_way(&self);
+
+    /// Has the job that is being done answered when `held` gives something, which is asked whenever anything has happened: the job's
+    /// own answer, or this failure. The next job begins meanwhile.
+    fn hold(&self, held: Held);
+}
+
+/// See [`Pause::hold`].
+pub type Held = Box<dyn FnMut() -> Option<Result<(), ::fs::Error>>>;
 
 /// A file system.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! Volumes: the queue of jobs for each, and the requests of its fiber.
 
-use super::kinds::{self, Mount, Options};
+use super::kinds::{self, Held, Mount, Options};
 use super::open::Place;
 use super::spec::Spec;
 use super::walk::Walking;
@@ -98,6 +98,8 @@ pub struct Running {
     durable: bool,
     /// It gives the volume up.
     last: bool,
+    /// What its answer waits for when it is done.
+    held: Option<Held>,
 }
 
 impl Running {
@@ -133,12 +135,22 @@ struct Flushing {
 
 /// The bit of a tag that says that it is a flush; the rest is the volume.
 const FLUSH: u64 = 1 << 63;
+/// There are volumes that wait for what isn't one of our disks.
+pub const WAITS: bool = Current::FOLDERS.is_some();
+/// In the place of a disk's number: the volume is on none, but its calls wait.
+const NO_DISK: usize = usize::MAX;
+const NO_SECTORS: Geometry = Geometry {
+    sector_size: 512,
+    sectors: 0,
+    read_only: true,
+    max_bytes: 0,
+};
 
 /// A mounted volume.
 pub struct Volume {
     /// What it is.
     pub spec: Spec,
-    /// Its disk, and the fiber on which it lives.
+    /// Its disk, or [`NO_DISK`], and the fiber on which it lives.
     disk: Option<(usize, &'static Port)>,
     /// The sectors of its partition, where it is on one.
     claim: Option<(u64, u64)>,
@@ -153,6 +165,10 @@ pub struct Volume {
     failed: Option<BlockError>,
     /// The fiber's last event, when time for others had come.
     postponed: Option<Event>,
+    /// The fiber waits for whatever may happen.
+    paused: bool,
+    /// Jobs that are done but for what their answers wait for.
+    held: Vec<(Running, Result<Value, Failure>)>,
     /// See [`Flushing`].
     flushing: Option<Flushing>,
     /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
@@ -178,6 +194,8 @@ impl Volume {
             outstanding: 0,
             failed: None,
             postponed: None,
+            paused: false,
+            held: Vec::new(),
             flushing: None,
             unflushed: None,
             until: 0,
@@ -197,14 +215,18 @@ impl Volume {
     /// Whether there is nothing to do, or nothing that can be waited for.
     pub fn is_idle(&self) -> bool {
         let idle = self.running.is_none() && self.queue.is_empty() && self.flushing.is_none();
-        idle || self.overdue.is_some()
+        idle && self.held.is_empty() || self.overdue.is_some()
     }
 
     /// Whether the next job can begin.
     fn is_free(&self) -> bool {
         let held = self.flushing.as_ref().map_or(&[][..], |f| &f.held);
-        let waits = self.running.is_some() || self.overdue.is_some();
-        !waits && !held.iter().any(|(job, _)| job.last)
+        // A volume is given up after all else, and nothing begins after that.
+        let is_last = |job: &Job| matches!(job.work, Work::Unmount);
+        let waits = self.running.is_some()
+            || self.overdue.is_some()
+            || WAITS && !self.held.is_empty() && self.queue.front().is_some_and(is_last);
+        !waits && !held.iter().chain(&self.held).any(|(job, _)| job.last)
     }
 
     /// Whether it could go on at once.
@@ -235,15 +257,22 @@ impl Volume {
             return None;
         }
         match (self.disk, &mut self.alone) {
-            (Some((_, port)), _) => {
+            (Some((disk, port)), _) => {
                 let done = port.on_the_spot(work)?;
-                port.counters.count_hit();
-                CACHE.count_hit();
+                if !WAITS || disk != NO_DISK {
+                    port.counters.count_hit();
+                    CACHE.count_hit();
+                }
                 Some(done)
             }
             (None, Some(alone)) => perform(&mut **alone, work, &Cell::new(false)).ok(),
             (None, None) => None,
         }
+    }
+
+    /// Whether something that has happened could be what it waits for.
+    pub fn is_waiting(&self) -> bool {
+        WAITS && (self.paused || !self.held.is_empty())
     }
 
     /// Whether anything was done on it.
@@ -350,7 +379,9 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     }
     let spec = volume.spec.clone();
     let options = options(spec.read_only);
-    if !spec.is_on_disk() {
+    let (disk, geometry) = if spec.is_on_disk() {
+        acquire(rt, &spec)?
+    } else {
         let name = spec.kind.as_deref().unwrap_or_default();
         let kind = kinds::find(&rt.kinds, name).map_err(|line| fail(Error::Unsupported, line))?;
         if let Mount::Alone(mount) = kind.mount {
@@ -359,32 +390,19 @@ fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
             if let Some(volume) = self::volume(rt, index) {
                 volume.alone = Some(mounted);
             }
+            return Ok(());
         }
-        return Ok(());
-    }
+        (NO_DISK, NO_SECTORS)
+    };
+    let partition = spec.is_on_disk().then(|| spec.disk().1).flatten();
     let wanted = Wanted {
-        partition: spec.disk().1.map(ToString::to_string),
+        partition: partition.map(ToString::to_string),
         kind: spec.kind.clone(),
+        source: spec.source.clone(),
         options,
+        aside: rt.interest.aside(),
         kinds: rt.kinds.clone(),
     };
-    let name = spec.disk().0;
-    let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
-    };
-    let Some(disk) = disks.find(name) else {
-        return Err(fail(Error::NoDevice, disks.missing(name)));
-    };
-    if let Some(line) = overdue_on(rt, disk) {
-        return Err(fail(Error::Io, line));
-    }
-    let disks = rt
-        .disks
-        .as_deref_mut()
-        .ok_or(fail(Error::NoDevice, String::new()))?;
-    let geometry: Geometry = disks
-        .acquire(disk, report, spec.disk().1.is_some())
-        .map_err(|(error, detail)| fail(error, detail))?;
     let stack = rt.kinds.iter().map(|kind| kind.stack).max().unwrap_or(0);
     let spare = rt.files.as_deref_mut().and_then(|files| files.spare.pop());
     let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
@@ -409,6 +427,28 @@ fn overdue_on(rt: &Runtime, disk: usize) -> Option<String> {
             .clone()
             .filter(|_| volume.disk.is_some_and(|(other, _)| other == disk))
     })
+}
+
+/// Takes the disk that `spec` names.
+fn acquire(rt: &mut Runtime, spec: &Spec) -> Result<(usize, Geometry), Failure> {
+    let fail = |error, detail| Failure { error, detail };
+    let (name, partition) = spec.disk();
+    let Some(disks) = rt.disks.as_deref_mut() else {
+        return Err(fail(Error::NoDevice, String::new()));
+    };
+    let Some(disk) = disks.find(name) else {
+        return Err(fail(Error::NoDevice, disks.missing(name)));
+    };
+    if let Some(line) = overdue_on(rt, disk) {
+        return Err(fail(Error::Io, line));
+    }
+    let Some(disks) = rt.disks.as_deref_mut() else {
+        return Err(fail(Error::NoDevice, String::new()));
+    };
+    let geometry = disks.acquire(disk, report, partition.is_some());
+    geometry
+        .map(|geometry| (disk, geometry))
+        .map_err(|(error, detail)| fail(error, detail))
 }
 
 /// The disk has done a request of a volume; its tag is the volume's index.
@@ -452,6 +492,41 @@ fn flushed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
     }
 }
 
+/// Something has happened, which may be what a volume waits for.
+pub fn look(rt: &mut Runtime, index: usize) {
+    let mut place = 0;
+    while let Some((job, _)) = volume(rt, index).and_then(|volume| volume.held.get_mut(place)) {
+        match job.held.as_mut().and_then(|held| held()) {
+            None => place += 1,
+            Some(ended) => {
+                let Some(volume) = volume(rt, index) else {
+                    return;
+                };
+                let (job, result) = volume.held.remove(place);
+                let failed = |error| Failure {
+                    error: code(error),
+                    detail: String::new(),
+                };
+                conclude(
+                    rt,
+                    index,
+                    job,
+                    result.and_then(|value| ended.map(|()| value).map_err(failed)),
+                );
+            }
+        }
+    }
+    let Some(volume) = volume(rt, index) else {
+        return;
+    };
+    if core::mem::take(&mut volume.paused)
+        && let Some((_, port)) = volume.disk
+    {
+        let event = port.resume(Ok(()));
+        go_on(rt, index, event);
+    }
+}
+
 /// Begins or goes on with what a volume has to do.
 pub fn run(rt: &mut Runtime, index: usize) {
     let Some(volume) = volume(rt, index) else {
@@ -489,6 +564,7 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
             given_up: 0,
             durable: job.work.is_durable(),
             last: matches!(job.work, Work::Unmount),
+            held: None,
         });
         if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
             let failure = Failure {
@@ -541,9 +617,26 @@ fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
 fn drive(rt: &mut Runtime, index: usize, mut event: Option<Event>, until: u64) {
     loop {
         let Some(now) = event.take() else { return };
-        if let Event::Done(result) = now {
-            return done(rt, index, result);
-        }
+        let now = match now {
+            Event::Done(result) => return done(rt, index, result),
+            Event::Wait if WAITS => {
+                if let Some(volume) = volume(rt, index) {
+                    volume.paused = true;
+                }
+                return;
+            }
+            Event::Hold(held) if WAITS => {
+                let Some(volume) = volume(rt, index) else {
+                    return;
+                };
+                if let Some(running) = &mut volume.running {
+                    running.held = Some(held);
+                }
+                event = volume.disk.and_then(|(_, port)| port.resume(Ok(())));
+                continue;
+            }
+            now => now,
+        };
         if Current::monotonic_ns() >= until {
             if let Some(volume) = volume(rt, index) {
                 volume.postponed = Some(now);
@@ -596,7 +689,7 @@ fn submit(
         }
     };
     match *event {
-        Event::Done(_) => (),
+        Event::Done(_) | Event::Wait | Event::GiveWay | Event::Hold(_) => (),
         Event::Claim(first, sectors) => {
             let claimed = claim(rt, index, disk, (first, sectors));
             return Some(claimed.map_err(|_| BlockError::Io));
@@ -694,6 +787,7 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
     };
     volume.settle();
     match &mut volume.flushing {
+        _ if WAITS && running.held.is_some() => volume.held.push((running, result)),
         Some(flushing) if running.durable => flushing.held.push((running, result)),
         _ => conclude(rt, index, running, result),
     }

@@ -1,10 +1,11 @@
 //! The fiber that owns a volume: it mounts it, and then does one job after the other. Where the file system needs the disk, [`Port`]
 //! suspends the fiber with the request, and whoever drives it (`super::drive`) resumes it with the result.
 
-use super::kinds::{Kind, Mount, Options, find, probe};
+use super::kinds::{Held, Kind, Mount, Options, Pause, Waiting, find, probe};
 use super::work::{Value, Work, code, detail, perform};
 use crate::disks::Geometry;
 use crate::fiber::Context;
+use crate::platform::Aside;
 use ::fs::{Block, BlockError, CacheCounters, MountError, Volume, partition};
 use alloc::boxed::Box;
 use alloc::format;
@@ -41,6 +42,12 @@ pub enum Event {
     Flush,
     /// It wants to use so many sectors from the first on, a partition, alone.
     Claim(u64, u64),
+    /// It waits for whatever may happen.
+    Wait,
+    /// It gives way to others.
+    GiveWay,
+    /// See [`Pause::hold`].
+    Hold(Held),
 }
 
 /// What is to be mounted.
@@ -49,8 +56,12 @@ pub struct Wanted {
     pub kind: Option<String>,
     /// The partition's number or label; none: the whole disk.
     pub partition: Option<String>,
+    /// What stands after the colon, where that isn't a disk.
+    pub source: String,
     /// How.
     pub options: Options,
+    /// For what waits for no disk.
+    pub aside: Aside,
     /// The file systems there are.
     pub kinds: Vec<Kind>,
 }
@@ -199,6 +210,24 @@ impl Block for Disk {
     }
 }
 
+impl Pause for Disk {
+    fn is_away(&self) -> bool {
+        self.0.away.get()
+    }
+
+    fn wait(&self) {
+        let _ = self.0.suspend(Event::Wait);
+    }
+
+    fn give_way(&self) {
+        let _ = self.0.suspend(Event::GiveWay);
+    }
+
+    fn hold(&self, held: Held) {
+        let _ = self.0.suspend(Event::Hold(held));
+    }
+}
+
 /// The fiber.
 extern "C" fn run(port: *const ()) -> ! {
     // SAFETY: `Port::new` passes a port that is never given back.
@@ -270,7 +299,17 @@ fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Mou
     let kind = find(&wanted.kinds, name).map_err(unsupported)?;
     match kind.mount {
         Mount::Disk(mount) => mount(disk, &wanted.options),
-        Mount::Alone(mount) => mount("", &wanted.options),
+        Mount::Alone(mount) => mount(&wanted.source, &wanted.options),
+        Mount::Waiting(mount) => {
+            if !super::volumes::WAITS {
+                return Err(unsupported(String::new()));
+            }
+            let waiting = Waiting {
+                pause: Box::new(Disk(port)),
+                aside: wanted.aside.clone(),
+            };
+            mount(&wanted.source, &wanted.options, waiting)
+        }
     }
 }
 

@@ -40,6 +40,10 @@ pub struct Interest {
     sources: Vec<Rc<dyn Source>>,
 }
 
+/// For system calls that may take long: there are none.
+#[derive(Clone, Copy)]
+pub struct Aside;
+
 /// A device that is waited for.
 pub trait Source {
     /// Whether there is something to do, as far as memory tells.
@@ -62,6 +66,11 @@ impl Interest {
     pub fn clear(&mut self) {
         self.immediate = false;
         self.sources.clear();
+    }
+
+    /// Nothing: there are no such calls.
+    pub fn aside(&mut self) -> Aside {
+        Aside
     }
 
     /// Nothing: what was queued has been announced to the devices already.

@@ -1,5 +1,6 @@
 //! The process: Linux through the C library that OCaml links anyway.
 
+mod aside;
 mod beside;
 mod disk;
 mod host;
@@ -9,7 +10,9 @@ mod recording;
 mod ring;
 mod signals;
 mod tap;
+mod thread;
 
+pub use aside::Aside;
 pub use disk::{Disk, Slice};
 pub use links::LinkWake;
 
@@ -82,6 +85,7 @@ pub struct Interest {
     immediate: bool,
     /// The ring, from the first device on that may use one.
     ring: Option<ring::Handle>,
+    aside: Option<Aside>,
 }
 
 impl Default for Interest {
@@ -98,7 +102,14 @@ impl Interest {
             links: Vec::new(),
             immediate: false,
             ring: None,
+            aside: None,
         }
+    }
+
+    /// For calls that may take long.
+    pub fn aside(&mut self) -> Aside {
+        let ring = self.ring();
+        self.aside.get_or_insert_with(|| Aside::new(ring)).clone()
     }
 
     /// The ring for a device to open.
@@ -132,6 +143,9 @@ impl Interest {
         self.links.clear();
         self.immediate = false;
         self.fd(signals::event(), libc::POLLIN);
+        if let Some(event) = self.aside.as_ref().and_then(Aside::event) {
+            self.fd(event, libc::POLLIN);
+        }
     }
 
     /// Adds a file descriptor.
@@ -404,7 +418,11 @@ impl Platform for Linux {
             ocaml::caml_enter_blocking_section_no_pending();
         }
         let Interest {
-            fds, links, ring, ..
+            fds,
+            links,
+            ring,
+            aside,
+            ..
         } = interest;
         let on_ring = |ring: &mut ring::Handle| ring.with(|ring| ring.wait(fds, time));
         let interrupted = match ring.as_mut().and_then(on_ring) {
@@ -421,6 +439,9 @@ impl Platform for Linux {
             ocaml::caml_leave_blocking_section();
         }
         signals::clear_event();
+        if let Some(aside) = aside {
+            aside.clear_event();
+        }
         if interrupted {
             Woken::Interrupted
         } else {

@@ -4,7 +4,7 @@
 //! program sleeps, so does the thread: an idle process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't
 //! pay a system call to wake it.
 
-use super::Linux;
+use super::{Linux, thread};
 use crate::platform::Platform;
 use crate::runtime;
 use core::ptr::null_mut;
@@ -67,23 +67,7 @@ fn make_thread() {
         return;
     }
     STATE.store(COMPUTES, Ordering::Relaxed);
-    // SAFETY: plain calls of the C library on variables of this function, each made before it is used. The new thread takes the
-    // signal mask, all ones, that this one gives back afterwards.
-    let failed = unsafe {
-        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
-        let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =
-            (core::mem::zeroed(), core::mem::zeroed());
-        let mut thread: libc::pthread_t = core::mem::zeroed();
-        libc::pthread_attr_init(&mut attributes);
-        libc::pthread_attr_setstacksize(&mut attributes, STACK);
-        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
-        let failed = libc::pthread_create(&mut thread, &attributes, run, null_mut());
-        libc::pthread_sigmask(libc::SIG_SETMASK, &old, null_mut());
-        libc::pthread_attr_destroy(&mut attributes);
-        failed
-    };
+    let failed = thread::make(run, null_mut(), STACK);
     if failed != 0 {
         STATE.store(NONE, Ordering::Relaxed);
         LOOK.store(null_mut(), Ordering::Relaxed);

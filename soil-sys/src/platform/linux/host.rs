@@ -1,28 +1,33 @@
 //! A folder of the host as a volume: `/data=host:FOLDER`, the process form's alone. Nothing outside of the folder can be reached through
 //! it (`calls`), Linux keeps the promises about times, space, links and durability, and others may change it meanwhile.
 //!
-//! What is not in the page cache makes the program wait with Linux.
+//! What isn't in memory is read, and made durable, beside the program (`transfer`): one after the other, but for syncs. What only changes
+//! names is done on the spot.
 
 mod calls;
+mod transfer;
 
+use super::aside::Call;
 use super::links::OwnedFd;
-use crate::files::kinds::{Kind as FileSystem, Mount, Mounted, Options};
+use crate::files::kinds::{Kind as FileSystem, Mount, Mounted, Options, Waiting};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;
-use calls::{above, count, done, failed, known, locate, stat, text};
+use calls::{Root, above, done, failed, known, locate, stat, text};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::handles::Handles;
 use fs::{
     Cursor, DirEntry, Error, FileId, Health, Kind, MountError, OpenFlags, Space, Stat, Volume, Walk,
 };
+use transfer::Traits;
 
 /// See the head of this file.
 pub const HOST: FileSystem = FileSystem {
     name: "host",
-    stack: 0,
-    mount: Mount::Alone(mount),
+    // As FAT; the C library and Linux take little of it.
+    stack: 64 << 10,
+    mount: Mount::Waiting(mount),
 };
 
 /// Who may do what with new files; the process's umask takes away from it.
@@ -30,7 +35,7 @@ const FILE_MODE: u32 = 0o666;
 const FOLDER_MODE: u32 = 0o777;
 
 struct Folder {
-    root: OwnedFd,
+    root: Root,
     read_only: bool,
     open: Handles<Open>,
 }
@@ -38,9 +43,10 @@ struct Folder {
 struct Open {
     fd: OwnedFd,
     flags: OpenFlags,
+    traits: Traits,
 }
 
-fn mount(source: &str, options: &Options) -> Mounted {
+fn mount(source: &str, options: &Options, waiting: Waiting) -> Mounted {
     let refused = |error, what: &str| {
         Err(MountError {
             error,
@@ -57,6 +63,7 @@ fn mount(source: &str, options: &Options) -> Mounted {
         let error = failed();
         return refused(error, "can't be opened as a folder of the host");
     }
+    let root = Root::new(root, waiting);
     if locate(&root, "").is_err() {
         return refused(
             Error::Unsupported,
@@ -79,7 +86,7 @@ impl Folder {
         let mut status = MaybeUninit::zeroed();
         // SAFETY: room for the structure, of which zeros are one.
         unsafe {
-            done(libc::fstatvfs(self.root.0, status.as_mut_ptr()))?;
+            done(libc::fstatvfs(self.root.fd().0, status.as_mut_ptr()))?;
             Ok(status.assume_init())
         }
     }
@@ -136,7 +143,8 @@ impl Volume for Folder {
         let has = |flag, number| if flags.contains(flag) { number } else { 0 };
         if flags.contains(OpenFlags::DIRECTORY) {
             let fd = calls::open(&self.root, path, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
-            return Ok(self.open.add(Open { fd, flags }));
+            let traits = Traits::default();
+            return Ok(self.open.add(Open { fd, flags, traits }));
         }
         if flags.contains(OpenFlags::WRITE) {
             self.writable()?;
@@ -167,7 +175,16 @@ impl Volume for Folder {
             | has(OpenFlags::APPEND, libc::O_APPEND);
         let mode = has(OpenFlags::CREATE, FILE_MODE as i32) as u32;
         let fd = calls::open(&self.root, path, words, mode)?;
-        Ok(self.open.add(Open { fd, flags }))
+        // Others may have put something there meanwhile.
+        if !calls::is_regular(&stat(&fd)?) {
+            return Err(Error::Unsupported);
+        }
+        // A ring that is to wait for such a file doesn't.
+        let kept = words & libc::O_APPEND;
+        // SAFETY: a plain call.
+        done(unsafe { libc::fcntl(fd.0, libc::F_SETFL, kept) })?;
+        let traits = transfer::traits(&fd);
+        Ok(self.open.add(Open { fd, flags, traits }))
     }
 
     fn close(&mut self, file: FileId) -> Result<(), Error> {
@@ -175,38 +192,13 @@ impl Volume for Folder {
     }
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize, Error> {
-        let open = self.file(file, OpenFlags::READ)?;
-        let mut total = 0;
-        while let Some(rest) = buf.get_mut(total..).filter(|rest| !rest.is_empty()) {
-            let at =
-                i64::try_from(offset.saturating_add(total as u64)).map_err(|_| Error::Invalid)?;
-            // SAFETY: room for that many bytes.
-            let read = unsafe { libc::pread(open.fd.0, rest.as_mut_ptr().cast(), rest.len(), at) };
-            match count(read)? {
-                Some(0) => break,
-                Some(n) => total += n,
-                None => {}
-            }
-        }
-        Ok(total)
+        let Open { fd, traits, .. } = self.file(file, OpenFlags::READ)?;
+        self.root.transfer.read(fd, traits, offset, buf)
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize, Error> {
-        let open = self.file(file, OpenFlags::WRITE)?;
-        let mut total = 0;
-        while let Some(rest) = buf.get(total..).filter(|rest| !rest.is_empty()) {
-            let at =
-                i64::try_from(offset.saturating_add(total as u64)).map_err(|_| Error::TooLarge)?;
-            // SAFETY: that many bytes.
-            let written = unsafe { libc::pwrite(open.fd.0, rest.as_ptr().cast(), rest.len(), at) };
-            match count(written) {
-                Ok(Some(0)) => break,
-                Ok(n) => total += n.unwrap_or(0),
-                Err(_) if total > 0 => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(total)
+        let Open { fd, traits, .. } = self.file(file, OpenFlags::WRITE)?;
+        self.root.transfer.write(fd, traits, offset, buf)
     }
 
     fn size(&mut self, file: FileId) -> Result<u64, Error> {
@@ -350,13 +342,12 @@ impl Volume for Folder {
     }
 
     fn sync(&mut self) -> Result<(), Error> {
-        // SAFETY: a plain call.
-        done(unsafe { libc::syncfs(self.root.0) })
+        self.root.transfer.sync(self.root.fd(), Call::SyncAll)
     }
 
     fn sync_file(&mut self, file: FileId) -> Result<(), Error> {
-        // SAFETY: a plain call.
-        done(unsafe { libc::fsync(self.open.get(file)?.fd.0) })
+        let fd = &self.open.get(file)?.fd;
+        self.root.transfer.sync(fd, Call::Sync)
     }
 
     fn space(&mut self) -> Result<Space, Error> {

@@ -3,9 +3,12 @@
 
 use super::super::errno;
 use super::super::links::OwnedFd;
+use super::transfer::{self, Traits, Transfer};
+use crate::files::kinds::Waiting;
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec;
+use core::cell::Cell;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::{Error, Kind, Stat};
@@ -19,7 +22,12 @@ const ENTRY_LENGTH: usize = 16;
 
 /// The code of the last failure.
 pub fn failed() -> Error {
-    match errno() {
+    code(errno())
+}
+
+/// The code of a failure.
+pub fn code(errno: i32) -> Error {
+    match errno {
         libc::ENOENT => Error::NotFound,
         libc::EEXIST => Error::Exists,
         libc::ENOTDIR => Error::NotDirectory,
@@ -61,21 +69,57 @@ pub fn text(text: &str) -> Result<CString, Error> {
     CString::new(text).map_err(|_| Error::InvalidName)
 }
 
+/// The folder itself.
+pub struct Root {
+    fd: OwnedFd,
+    /// For what may take long.
+    pub transfer: Transfer,
+    traits: Traits,
+    /// Linux can be asked whether it would wait on a path: 5.12.
+    asks: Cell<bool>,
+}
+
+impl Root {
+    /// Of an open folder.
+    pub fn new(fd: OwnedFd, waiting: Waiting) -> Root {
+        Root {
+            traits: transfer::traits(&fd),
+            fd,
+            transfer: Transfer::new(waiting),
+            asks: Cell::new(true),
+        }
+    }
+
+    /// Its descriptor.
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+}
+
 /// Opens a path below `root`; the root itself for an empty one.
-pub fn open(root: &OwnedFd, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, Error> {
+pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, Error> {
+    const RESOLVE: u64 =
+        libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
     let path = path.trim_matches('/');
     let path = text(if path.is_empty() { "." } else { path })?;
     // SAFETY: numbers, of which zero is one.
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.mode = u64::from(mode);
-    how.resolve = libc::RESOLVE_BENEATH | libc::RESOLVE_NO_SYMLINKS | libc::RESOLVE_NO_MAGICLINKS;
+    // What changes something can't be asked; where that isn't memory's work it is done beside the program.
+    let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
+    if changes && !root.traits.copies() {
+        how.resolve = RESOLVE;
+        return root.transfer.open(&root.fd, &path, &how);
+    }
     loop {
+        let asks = root.asks.get() && !changes;
+        how.resolve = RESOLVE | if asks { libc::RESOLVE_CACHED } else { 0 };
         // SAFETY: a path with its zero byte, and a structure of that size.
         let fd = unsafe {
             libc::syscall(
                 libc::SYS_openat2,
-                root.0,
+                root.fd.0,
                 path.as_ptr(),
                 &raw const how,
                 size_of_val(&how),
@@ -84,20 +128,26 @@ pub fn open(root: &OwnedFd, path: &str, flags: i32, mode: u32) -> Result<OwnedFd
         if fd >= 0 {
             return Ok(OwnedFd(fd as i32));
         }
-        // EAGAIN: something was renamed while Linux looked.
-        if !matches!(errno(), libc::EINTR | libc::EAGAIN) {
-            return Err(failed());
+        match errno() {
+            libc::EAGAIN if asks => {
+                how.resolve = RESOLVE;
+                return root.transfer.open(&root.fd, &path, &how);
+            }
+            libc::EINVAL if asks => root.asks.set(false),
+            // EAGAIN: something was renamed while Linux looked.
+            libc::EINTR | libc::EAGAIN => {}
+            _ => return Err(failed()),
         }
     }
 }
 
 /// What stands at a path, a symbolic link at its end included, for questions only.
-pub fn locate(root: &OwnedFd, path: &str) -> Result<OwnedFd, Error> {
+pub fn locate(root: &Root, path: &str) -> Result<OwnedFd, Error> {
     open(root, path, libc::O_PATH | libc::O_NOFOLLOW, 0)
 }
 
 /// The folder above a path, and the name there.
-pub fn above<'a>(root: &OwnedFd, path: &'a str) -> Result<(OwnedFd, &'a str), Error> {
+pub fn above<'a>(root: &Root, path: &'a str) -> Result<(OwnedFd, &'a str), Error> {
     let (folder, name) = fs::path::split_last(path).ok_or(Error::Busy)?;
     let folder = open(root, folder, libc::O_PATH | libc::O_DIRECTORY, 0)?;
     Ok((folder, name))

@@ -1,8 +1,13 @@
 //! A folder of the host, compared with what the standard library says about it.
 
+mod jobs;
+
+use super::super::ring::Handle;
 use super::{HOST, Mount};
-use crate::files::kinds::Options;
+use crate::files::kinds::{Held, Options, Pause, Waiting};
+use crate::platform::Aside;
 use ::fs::{Clock, Error, Kind, OpenFlags, Volume, Walk};
+use core::time::Duration;
 use std::boxed::Box;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -40,10 +45,48 @@ fn volume(path: &Path, read_only: bool) -> Box<dyn Volume> {
         clock: Some(&CLOCK),
         ..Options::default()
     };
-    let Mount::Alone(mount) = HOST.mount else {
+    let Mount::Waiting(mount) = HOST.mount else {
         panic!("a folder is on no disk")
     };
-    mount(path.to_str().expect("UTF-8"), &options).expect("mounts")
+    mount(path.to_str().expect("UTF-8"), &options, waiting()).expect("mounts")
+}
+
+fn waiting() -> Waiting {
+    let ring = Handle::new();
+    Waiting {
+        pause: Box::new(Sleep(ring.clone())),
+        aside: Aside::new(ring),
+    }
+}
+
+/// Waits on the spot.
+struct Sleep(Handle);
+
+// SAFETY: it stays on the test's thread.
+unsafe impl Send for Sleep {}
+
+impl Pause for Sleep {
+    fn is_away(&self) -> bool {
+        false
+    }
+
+    fn wait(&self) {
+        let time = Duration::from_millis(1);
+        if self.0.with(|ring| ring.wait(&mut [], Some(time))).is_none() {
+            std::thread::sleep(time);
+        }
+    }
+
+    fn give_way(&self) {}
+
+    fn hold(&self, mut held: Held) {
+        loop {
+            match held() {
+                Some(ended) => return assert_eq!(ended, Ok(())),
+                None => self.wait(),
+            }
+        }
+    }
 }
 
 const NEW: OpenFlags = OpenFlags::READ
@@ -240,7 +283,9 @@ fn wrong_folders_are_refused_in_one_line() {
             clock: Some(&CLOCK),
             ..Options::default()
         };
-        let refused = super::mount(source, &options).err().expect("refused");
+        let refused = super::mount(source, &options, waiting())
+            .err()
+            .expect("refused");
         assert!(!refused.detail.is_empty() && !refused.detail.contains('\n'));
     }
 }

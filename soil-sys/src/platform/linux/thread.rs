@@ -1,0 +1,28 @@
+//! Threads of the process that know nothing of OCaml and take no signals.
+
+use core::ptr::null_mut;
+
+/// Makes one that calls `run(argument)` and whose end nobody waits for; 0, or why not.
+pub fn make(
+    run: extern "C" fn(*mut libc::c_void) -> *mut libc::c_void,
+    argument: *mut libc::c_void,
+    stack: usize,
+) -> i32 {
+    // SAFETY: plain calls of the C library on variables of this function, each made before it is used. The new thread takes the
+    // signal mask, all ones, that this one gives back afterwards.
+    unsafe {
+        let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
+        let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =
+            (core::mem::zeroed(), core::mem::zeroed());
+        let mut thread: libc::pthread_t = core::mem::zeroed();
+        libc::pthread_attr_init(&mut attributes);
+        libc::pthread_attr_setstacksize(&mut attributes, stack);
+        libc::pthread_attr_setdetachstate(&mut attributes, libc::PTHREAD_CREATE_DETACHED);
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut old);
+        let failed = libc::pthread_create(&mut thread, &attributes, run, argument);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &old, null_mut());
+        libc::pthread_attr_destroy(&mut attributes);
+        failed
+    }
+}
