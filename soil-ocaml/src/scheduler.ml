@@ -276,7 +276,29 @@ let wait_token token =
   let value = park token in
   if value = interrupted then raise Cancelled else value
 
+let check () = if !current.node.cancelled then raise Cancelled
+
+(* How many calls that needn't wait a fiber can make in a row. *)
+let allowance = 64
+let spent = ref 0
+
+let yield () =
+  spent := 0;
+  let fiber = !current in
+  if fiber == nobody then look 0
+  else (
+    check ();
+    Ring.push ready fiber;
+    ignore (Effects.park ());
+    check ())
+
+let[@inline] spend () =
+  incr spent;
+  if !spent >= allowance then yield ()
+
 let operation ~operation ~subject submit =
+  (* Before it, so that nothing is lost where this is cancelled: of what is cached, or in memory, there is never anything to wait for. *)
+  spend ();
   let token = new_token () in
   let result = submit token in
   if result = Soil_raw.pending then (
@@ -333,26 +355,6 @@ let sleep_until at =
   let fiber = !current in
   fiber.timer <- Some (Timers.add timers ~at (Wake fiber));
   if park asleep = interrupted then raise Cancelled
-
-let check () = if !current.node.cancelled then raise Cancelled
-
-(* How many calls that needn't wait a fiber can make in a row. *)
-let allowance = 64
-let spent = ref 0
-
-let yield () =
-  spent := 0;
-  let fiber = !current in
-  if fiber == nobody then look 0
-  else (
-    check ();
-    Ring.push ready fiber;
-    ignore (Effects.park ());
-    check ())
-
-let[@inline] spend () =
-  incr spent;
-  if !spent >= allowance then yield ()
 
 (* Running *)
 

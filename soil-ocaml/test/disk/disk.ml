@@ -160,6 +160,26 @@ let together () =
   T.iter work (List.init 10 Fun.id);
   int "all there" 10 (List.length (Fs.list top))
 
+(* Files for which nobody ever has to wait don't keep others from running. *)
+let fairness () =
+  let f = "/memory/fair" in
+  Fs.write_file f "always there";
+  let others = ref 0 in
+  T.scope (fun s ->
+      ignore
+        (T.spawn s (fun () ->
+             for _ = 1 to 100 do
+               incr others;
+               T.yield ()
+             done));
+      let reads = ref 0 in
+      while !others < 100 && !reads < 1_000_000 do
+        string "read" "always there" (Fs.read_file f);
+        incr reads
+      done;
+      int "turns of the other" 100 !others);
+  Fs.unlink f
+
 (* A cancelled transfer leaves its buffer alone from then on. *)
 let cancelled () =
   let f = folder () ^ "/file" in
@@ -397,6 +417,7 @@ let () =
           test "directories" directories;
           test "names" names;
           test "many tasks" together;
+          test "turns" fairness;
           test "cancelled" cancelled;
           test "caches" caches;
           property;

@@ -65,7 +65,8 @@ let others_and_ticks f =
   let ticks_then = !ticks and others_then = !others in
   (* They go on while the disk still doesn't answer. *)
   Soil.Clock.sleep 0.5;
-  say "ticks %b, others %b" (ticks_then > 20 && !ticks > ticks_then + 5)
+  say "ticks %b, others %b"
+    (ticks_then > 20 && !ticks > ticks_then + 5)
     (others_then > 10 && !others > others_then);
   T.cancel ticking;
   T.cancel using
@@ -101,23 +102,23 @@ let work () =
   Fs.write_file "/data/synced" "synced";
   Fs.sync_all ();
   say "working";
-  (others_and_ticks @@ fun () ->
-   let worker n =
-     let random = Random.State.make [| n |] in
-     match n mod 4 with
-     | 0 -> until_failure "read" (fun () -> read random)
-     | 1 -> until_failure "write" (fun () -> Fs.write_file (name n) (contents n))
-     | 2 ->
-         until_failure "fsync" (fun () ->
-             Fs.with_file ~mode:Write (name n) @@ fun d ->
-             Fs.pwrite d ~position:0 (Bytes.of_string (contents n)) 0 size;
-             Fs.sync d)
-     | _ ->
-         until_failure "sync" (fun () ->
-             Fs.write_file (name n) (contents n);
-             Fs.sync_volume "/data")
-   in
-   T.iter worker (List.init workers Fun.id));
+  ( others_and_ticks @@ fun () ->
+    let worker n =
+      let random = Random.State.make [| n |] in
+      match n mod 4 with
+      | 0 -> until_failure "read" (fun () -> read random)
+      | 1 -> until_failure "write" (fun () -> Fs.write_file (name n) (contents n))
+      | 2 ->
+          until_failure "fsync" (fun () ->
+              Fs.with_file ~mode:Write (name n) @@ fun d ->
+              Fs.pwrite d ~position:0 (Bytes.of_string (contents n)) 0 size;
+              Fs.sync d)
+      | _ ->
+          until_failure "sync" (fun () ->
+              Fs.write_file (name n) (contents n);
+              Fs.sync_volume "/data")
+    in
+    T.iter worker (List.init workers Fun.id) );
   refused "stat" (fun () -> ignore (Fs.stat "/data/synced"));
   refused "open" (fun () -> Fs.with_file (name 0) (fun _ -> ()));
   say "stalled";

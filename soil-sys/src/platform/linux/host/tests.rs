@@ -23,6 +23,8 @@ struct Scratch(PathBuf);
 impl Scratch {
     fn new(name: &str) -> Scratch {
         let path = env::temp_dir().join(format!("soil-host-{name}-{}", process::id()));
+        // Of a process that was killed and had the same number.
+        let _ = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("inside")).expect("a folder");
         fs::write(path.join("secret"), "outside").expect("a file");
         Scratch(path)
