@@ -99,6 +99,12 @@ impl<H> Handles<H> {
     pub fn all(&self) -> impl Iterator<Item = &H> {
         self.slots.iter().filter_map(|slot| slot.handle.as_ref())
     }
+
+    /// As [`all`](Self::all), to change them.
+    pub fn all_mut(&mut self) -> impl Iterator<Item = &mut H> {
+        let slots = self.slots.iter_mut();
+        slots.filter_map(|slot| slot.handle.as_mut())
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,13 @@
 //! through [`Chunks::written`]. A piece that is lent stays as it is: a write to it makes the cache
 //! forget it, and whoever reads next gets another.
 
-use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::{Deref, Range};
 
 use super::CacheBudget;
 use super::buffer::Buffer;
+use super::places::Places;
 use crate::Lent;
 
 /// Bytes in a piece.
@@ -91,7 +91,7 @@ pub(super) struct Chunks {
     budget: Option<&'static CacheBudget>,
     chunks: Vec<Chunk>,
     /// Where in `chunks` which piece is.
-    by_index: BTreeMap<u64, usize>,
+    by_index: Places,
     /// The piece that is next looked at for one to drop (the "clock" way).
     hand: u64,
 }
@@ -127,13 +127,13 @@ impl Chunks {
         Self {
             budget,
             chunks: Vec::new(),
-            by_index: BTreeMap::new(),
+            by_index: Places::default(),
             hand: 0,
         }
     }
 
     fn find(&mut self, index: u64) -> Option<&mut Chunk> {
-        let place = *self.by_index.get(&index)?;
+        let place = self.by_index.get(index)?;
         self.chunks.get_mut(place)
     }
 
@@ -218,7 +218,7 @@ impl Chunks {
     }
 
     fn forget(&mut self, index: u64) {
-        if let Some(place) = self.by_index.remove(&index) {
+        if let Some(place) = self.by_index.remove(index) {
             self.take_out(place);
         }
     }
@@ -234,7 +234,7 @@ impl Chunks {
 
     /// Makes sure that there is a piece at `index`; `false` when there is no memory for it.
     fn make(&mut self, index: u64) -> bool {
-        if self.by_index.contains_key(&index) {
+        if self.by_index.get(index).is_some() {
             return true;
         }
         let Some(budget) = self.budget else {
@@ -267,20 +267,20 @@ impl Chunks {
         // dropping it would free nothing.
         let mut found = None;
         for _ in 0..self.chunks.len() * 2 + 2 {
-            let next = self.by_index.range(self.hand..).next();
+            let next = self.by_index.range(self.hand..u64::MAX).first().copied();
             let Some((index, place)) = next else {
                 self.hand = 0;
                 continue;
             };
             self.hand = index + 1;
-            let chunk = self.chunks.get_mut(*place)?;
+            let chunk = self.chunks.get_mut(place)?;
             if !core::mem::take(&mut chunk.used) && Arc::strong_count(&chunk.piece) == 1 {
-                found = Some((*index, *place));
+                found = Some((index, place));
                 break;
             }
         }
         let (index, place) = found?;
-        self.by_index.remove(&index);
+        self.by_index.remove(index);
         Some(self.take_out(place))
     }
 

@@ -1,9 +1,9 @@
 //! Cache lines: pieces of the device in memory, some of them newer than the device.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use super::buffer::LineData;
+use super::places::Places;
 
 /// Bytes in a line: a page, and at least one sector of any device.
 pub(super) const LINE: usize = 4096;
@@ -30,7 +30,7 @@ pub(super) struct Line {
 /// The lines in memory, at most `limit` of them.
 pub(super) struct Lines {
     slots: Vec<Line>,
-    by_index: BTreeMap<u64, usize>,
+    by_index: Places,
     limit: usize,
     ticks: u64,
     dirty: usize,
@@ -59,7 +59,7 @@ impl Lines {
     pub fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
-            by_index: BTreeMap::new(),
+            by_index: Places::default(),
             limit,
             ticks: 0,
             dirty: 0,
@@ -83,8 +83,8 @@ impl Lines {
     /// The line at `index` if it is in memory.
     pub fn find(&self, index: u64) -> Option<&Line> {
         self.by_index
-            .get(&index)
-            .and_then(|slot| self.slots.get(*slot))
+            .get(index)
+            .and_then(|slot| self.slots.get(slot))
     }
 
     /// The line at `index` if it is in memory, noted as used.
@@ -92,8 +92,8 @@ impl Lines {
         let now = self.tick();
         let line = self
             .by_index
-            .get(&index)
-            .and_then(|slot| self.slots.get_mut(*slot))?;
+            .get(index)
+            .and_then(|slot| self.slots.get_mut(slot))?;
         line.used = now;
         Some(line)
     }
@@ -127,7 +127,7 @@ impl Lines {
         let Some((slot, line)) = clean.min_by_key(|(_, line)| line.used) else {
             return false;
         };
-        self.by_index.remove(&line.index);
+        self.by_index.remove(line.index);
         line.index = index;
         line.valid = 0;
         line.metadata = 0;
@@ -141,8 +141,8 @@ impl Lines {
         let now = self.tick();
         let Some(line) = self
             .by_index
-            .get(&index)
-            .and_then(|slot| self.slots.get_mut(*slot))
+            .get(index)
+            .and_then(|slot| self.slots.get_mut(slot))
         else {
             return;
         };
@@ -168,8 +168,8 @@ impl Lines {
     pub fn clean(&mut self, index: u64, sectors: u8) {
         let Some(line) = self
             .by_index
-            .get(&index)
-            .and_then(|slot| self.slots.get_mut(*slot))
+            .get(index)
+            .and_then(|slot| self.slots.get_mut(slot))
         else {
             return;
         };
@@ -184,8 +184,8 @@ impl Lines {
         self.clean(index, sectors);
         if let Some(line) = self
             .by_index
-            .get(&index)
-            .and_then(|slot| self.slots.get_mut(*slot))
+            .get(index)
+            .and_then(|slot| self.slots.get_mut(slot))
         {
             line.valid &= !sectors;
         }
@@ -204,6 +204,7 @@ impl Lines {
     pub fn range(&self, first: u64, end: u64) -> impl Iterator<Item = &Line> {
         self.by_index
             .range(first..end)
+            .iter()
             .filter_map(|(_, slot)| self.slots.get(*slot))
     }
 

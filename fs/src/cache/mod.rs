@@ -15,6 +15,7 @@ mod buffer;
 mod chunks;
 mod lend;
 mod lines;
+mod places;
 mod runs;
 mod stream;
 #[cfg(test)]

@@ -5,14 +5,18 @@
 //! errors are called. The format is that of Microsoft's "FAT32 File System Specification" (2000)
 //! and its long names.
 
+mod chains;
 mod device;
+mod directories;
+mod entries;
+mod index;
+mod lend;
 mod names;
 mod operations;
-mod places;
 mod probe;
 mod volume;
 
-pub(crate) use places::lend;
+pub(crate) use lend::lend;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -34,9 +38,6 @@ use volume::FatVolume;
 /// Positions in the chains of open files that are remembered, so that seeking doesn't walk a
 /// chain from its start: 32 bytes each, once used.
 const CHAIN_POSITIONS: usize = 512;
-
-/// Names of one directory that are kept parsed: about 100 bytes each and the long names.
-const DIRECTORY_ENTRIES: usize = 128;
 
 /// Mounts the FAT file system on `device`, which is the whole disk.
 ///
@@ -105,9 +106,10 @@ fn mount_volume(
     let caches = CacheOptions::new()
         .with_blocks(0)
         .with_chain_positions(CHAIN_POSITIONS)
-        .with_directory_entries(DIRECTORY_ENTRIES);
+        .with_directory_hint(true);
     let fat = Box::new(fat.with_cache(caches));
-    Ok(FatVolume::new(fat, cache, writable, sector))
+    let index_bytes = options.cache_bytes * 2;
+    Ok(FatVolume::new(fat, cache, writable, sector, index_bytes))
 }
 
 impl hadris_fs::Clock for Clock {

@@ -3,9 +3,8 @@
 use alloc::string::String;
 use core::any::Any;
 
-use hadris_fs::{DirCursor, Name, RenameMode};
+use hadris_fs::DirCursor;
 
-use super::names;
 use super::volume::{Change, FatVolume, MAX_FILE, Result, stat};
 use crate::cache::Cache;
 use crate::path;
@@ -37,12 +36,7 @@ impl Volume for FatVolume {
     }
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let handle = self.file(file, OpenFlags::READ)?;
-        let size = self.metadata(handle.node)?.size;
-        self.with_cache(|cache| cache.begin_reading(size))?;
-        let read = self.read_node(handle.node, offset, buf);
-        self.with_cache(Cache::end_reading)?;
-        read
+        self.read_file(file, offset, buf)
     }
 
     fn as_any(&mut self) -> Option<&mut dyn Any> {
@@ -51,8 +45,8 @@ impl Volume for FatVolume {
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
         let handle = self.file(file, OpenFlags::WRITE)?;
-        let size = self.metadata(handle.node)?.size;
-        let append = handle.flags.contains(OpenFlags::APPEND);
+        let (node, append) = (handle.node, handle.flags.contains(OpenFlags::APPEND));
+        let size = self.size_of(file)?;
         let offset = if append { size } else { offset };
         if buf.is_empty() {
             return Ok(0);
@@ -61,29 +55,28 @@ impl Volume for FatVolume {
             return Err(Error::TooLarge);
         }
         if offset > size {
-            self.resize(handle.node, offset)?;
+            self.resize(node, offset)?;
         }
-        let written = self.write_steps(handle.node, offset, buf);
+        let written = self.write_steps(node, size.max(offset), offset, buf);
         if written.is_err() && offset > size {
             // The gap is of no use without what was to come after it.
-            let _ = self.resize(handle.node, size);
+            let _ = self.resize(node, size);
         }
         written
     }
 
     fn size(&mut self, file: FileId) -> Result<u64> {
-        let handle = self.file(file, OpenFlags::empty())?;
-        Ok(self.metadata(handle.node)?.size)
+        self.size_of(file)
     }
 
     fn truncate(&mut self, file: FileId, size: u64) -> Result<()> {
-        let handle = self.file(file, OpenFlags::WRITE)?;
-        self.resize(handle.node, size)
+        let node = self.file(file, OpenFlags::WRITE)?.node;
+        self.resize(node, size)
     }
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
-        let handle = *self.handles.get(file)?;
-        self.metadata(handle.node)
+        let node = self.handles.get(file)?.node;
+        self.metadata(node)
     }
 
     fn stat(&mut self, path: &str) -> Result<Stat> {
@@ -99,13 +92,14 @@ impl Volume for FatVolume {
         from: Cursor,
         visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<Option<Cursor>> {
-        let handle = *self.handles.get(directory)?;
+        let handle = self.handles.get(directory)?;
         if !handle.is_directory() {
             return Err(Error::NotDirectory);
         }
+        let node = handle.node;
         let mut cursor = from;
         for _ in 0..LIST_STEP {
-            let entry = self.fat.readdir(handle.node, DirCursor::from_raw(cursor));
+            let entry = self.fat.readdir(node, DirCursor::from_raw(cursor));
             let Some(entry) = self.done(entry, "reading a directory")? else {
                 return Ok(None);
             };
@@ -143,11 +137,7 @@ impl Volume for FatVolume {
             if open {
                 return Err(Error::Busy);
             }
-            volume.begin(Change::Giving)?;
-            let removed = volume.fat.rmdir(parent, Name::new(name));
-            let removed = volume.done(removed, "removing a directory");
-            volume.end();
-            removed
+            volume.remove(parent, name, true)
         })
     }
 
@@ -156,11 +146,7 @@ impl Volume for FatVolume {
             return Err(Error::IsDirectory);
         }
         self.in_parent(path, |volume, parent, name| {
-            volume.begin(Change::Giving)?;
-            let removed = volume.fat.unlink(parent, Name::new(name));
-            let removed = volume.done(removed, "removing a file");
-            volume.end();
-            removed
+            volume.remove(parent, name, false)
         })
     }
 
@@ -170,31 +156,7 @@ impl Volume for FatVolume {
         }
         self.in_parent(from, |volume, from_parent, from_name| {
             volume.in_parent(to, |volume, to_parent, to_name| {
-                names::check(to_name)?;
-                let change = match volume.lookup(to_parent, to_name) {
-                    Ok(target) => {
-                        let open = volume.is_open_directory(target);
-                        let source = volume.lookup(from_parent, from_name);
-                        volume.fat.forget(target, 1);
-                        let source = source?;
-                        volume.fat.forget(source, 1);
-                        if open && source != target {
-                            return Err(Error::Busy);
-                        }
-                        Change::Giving
-                    }
-                    Err(Error::NotFound) => Change::Taking,
-                    Err(error) => return Err(error),
-                };
-                volume.begin(change)?;
-                let (from_name, to_name) = (Name::new(from_name), Name::new(to_name));
-                let mode = RenameMode::Replace;
-                let renamed = volume
-                    .fat
-                    .rename(from_parent, from_name, to_parent, to_name, mode);
-                let renamed = volume.done(renamed, "renaming");
-                volume.end();
-                renamed
+                volume.move_entry((from_parent, from_name), (to_parent, to_name))
             })
         })
     }

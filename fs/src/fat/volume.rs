@@ -5,16 +5,18 @@ use alloc::format;
 use alloc::string::String;
 
 use hadris_fat::sync::FatFs;
+use hadris_fat_raw::{ShortEntry, Slot};
 use hadris_fs::sync::FileSystem;
-use hadris_fs::{Extent, FileType, Metadata, Name, NodeId, OpenMode, SetAttr};
+use hadris_fs::{ErrorKind, Extent, FileType, Metadata, NodeId, OpenMode};
 
+use super::chains::{Chain, Reached};
 use super::device::{Device, SharedCache};
+use super::directories::Directories;
 use super::names;
-use super::places::Places;
 use crate::cache::{Cache, Order};
 use crate::handles::Handles;
 use crate::path;
-use crate::{BlockError, Error, FileId, Health, Kind, OpenFlags, Stat, Volume};
+use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Volume};
 
 /// The largest file: its size is 32 bits on the disk.
 pub(super) const MAX_FILE: u64 = u32::MAX as u64;
@@ -37,15 +39,36 @@ pub(super) enum Change {
     Giving,
 }
 
+/// Runs of clusters that are remembered of all open files, 24 bytes each.
+const MAX_RUNS: usize = 8192;
+
 /// An open file or directory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct Handle {
     /// Pinned in hadris-fat for as long as the handle lives.
     pub node: NodeId,
     pub flags: OpenFlags,
+    /// Bytes in the file, once asked.
+    size: Option<u64>,
+    /// Where its contents are, as far as they were read.
+    pub chain: Option<Chain>,
 }
 
 impl Handle {
+    fn new(node: NodeId, flags: OpenFlags) -> Self {
+        Self {
+            node,
+            flags,
+            size: None,
+            chain: None,
+        }
+    }
+
+    fn forget(&mut self) {
+        self.size = None;
+        self.chain = None;
+    }
+
     pub fn is_directory(&self) -> bool {
         self.flags.contains(OpenFlags::DIRECTORY)
     }
@@ -62,13 +85,20 @@ pub(super) struct FatVolume {
     /// What was found when the volume turned out to be corrupt.
     pub corrupt: Option<String>,
     pub change: Change,
-    /// The directory in which the last file that was opened was made. Only a hint.
-    created_in: Option<NodeId>,
-    pub places: Places,
+    /// The directories whose names are indexed.
+    pub directories: Directories,
+    /// Something failed in the middle, and hadris-fat puts it right before it next writes.
+    pub unsettled: bool,
 }
 
 impl FatVolume {
-    pub fn new(fat: Box<FatFs<Device>>, cache: SharedCache, writable: bool, sector: usize) -> Self {
+    pub fn new(
+        fat: Box<FatFs<Device>>,
+        cache: SharedCache,
+        writable: bool,
+        sector: usize,
+        index_bytes: usize,
+    ) -> Self {
         let handles = Handles::default();
         Self {
             fat,
@@ -78,8 +108,8 @@ impl FatVolume {
             writable,
             corrupt: None,
             change: Change::None,
-            created_in: None,
-            places: Places::default(),
+            directories: Directories::new(index_bytes),
+            unsettled: false,
         }
     }
 
@@ -94,18 +124,28 @@ impl FatVolume {
     /// Turns the outcome of a call of hadris-fat into ours. The first sign of corruption ends all
     /// writing.
     pub(super) fn done<T>(&mut self, result: FatResult<T>, what: &str) -> Result<T> {
-        result.map_err(|error| {
-            let known = names::error(&error);
-            if known == Error::Corrupt && self.corrupt.is_none() {
-                let found = format!("{what}: {}", error.message());
-                log::error!(
-                    "FAT volume is corrupt and read-only from now on: {found}; repair it with fsck.fat -a"
-                );
-                self.corrupt = Some(found);
-                let _ = self.with_cache(Cache::freeze);
-            }
-            known
-        })
+        result.map_err(|error| self.failed(&error, what))
+    }
+
+    #[inline(never)]
+    fn failed(&mut self, error: &hadris_fs::Error<BlockError>, what: &str) -> Error {
+        let known = names::error(error);
+        // Where nobody waits for the device, what needs it fails and nothing has happened.
+        let away = known == Error::Io && self.with_cache(|cache| cache.is_away()) == Ok(true);
+        if matches!(known, Error::Io | Error::Corrupt) && !away {
+            self.unsettled |= self.change != Change::None;
+            self.directories.clear();
+        }
+        if known == Error::Corrupt && self.corrupt.is_none() {
+            let found = format!("{what}: {}", error.message());
+            log::error!(
+                "FAT volume is corrupt and read-only from now on: {found}; repair it with fsck.fat -a"
+            );
+            self.corrupt = Some(found);
+            let _ = self.with_cache(Cache::freeze);
+            self.handles.all_mut().for_each(Handle::forget);
+        }
+        known
     }
 
     /// Prepares for an operation that changes the volume: commits before it what isn't of the
@@ -114,7 +154,6 @@ impl FatVolume {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
         }
-        self.places.forget();
         if self.change != Change::None && self.change != change {
             self.commit()?;
         }
@@ -142,12 +181,8 @@ impl FatVolume {
         };
         self.with_cache(|cache| cache.commit(order))??;
         self.change = Change::None;
+        self.unsettled = false;
         Ok(())
-    }
-
-    pub(super) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
-        let found = self.fat.lookup(directory, Name::new(name));
-        self.done(found, "reading a directory")
     }
 
     /// The node that `path` names, pinned.
@@ -180,9 +215,21 @@ impl FatVolume {
         Ok(stat(&self.done(found, "reading a directory entry")?))
     }
 
+    /// The short entry of a node that isn't the root.
+    pub(super) fn short_entry(&mut self, node: NodeId) -> Result<ShortEntry> {
+        let place = self.place(node)?;
+        let mut bytes = [0; hadris_fat_raw::ENTRY_SIZE];
+        let read = self.fat.read_raw(place, &mut bytes);
+        self.done(read, "reading a directory entry")?;
+        match Slot::parse(&bytes) {
+            Slot::Short(entry) => Ok(entry),
+            _ => Err(Error::NotFound),
+        }
+    }
+
     /// An open file, not a directory.
-    pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<Handle> {
-        let handle = *self.handles.get(file)?;
+    pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<&Handle> {
+        let handle = self.handles.get(file)?;
         if handle.is_directory() {
             return Err(Error::IsDirectory);
         }
@@ -207,7 +254,7 @@ impl FatVolume {
         match (known.kind, flags.contains(OpenFlags::DIRECTORY)) {
             (Kind::Directory, false) => return Err(Error::IsDirectory),
             (Kind::File | Kind::Symlink, true) => return Err(Error::NotDirectory),
-            (Kind::Directory, true) => return Ok(self.handles.add(Handle { node, flags })),
+            (Kind::Directory, true) => return Ok(self.handles.add(Handle::new(node, flags))),
             (Kind::File | Kind::Symlink, false) => {}
         }
         let mode = if flags.contains(OpenFlags::WRITE) {
@@ -226,7 +273,7 @@ impl FatVolume {
         }
         let opened = self.fat.open(node, mode);
         self.done(opened, "opening a file")?;
-        Ok(self.handles.add(Handle { node, flags }))
+        Ok(self.handles.add(Handle::new(node, flags)))
     }
 
     pub(super) fn open_path(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
@@ -251,47 +298,21 @@ impl FatVolume {
         name: &str,
         flags: OpenFlags,
     ) -> Result<(NodeId, bool)> {
-        let may_create = flags.contains(OpenFlags::CREATE);
-        // Each way looks through the directory. Whoever has just made a file in it is likely to
-        // make another, so the order that needs one look for that comes first then.
-        if may_create && self.created_in == Some(parent) && self.health() == Health::Writable {
-            match self.create(parent, name, false) {
-                Err(Error::Exists) => {}
-                made => return Ok((made?, true)),
-            }
-        }
-        self.created_in = None;
         match self.lookup(parent, name) {
-            Err(Error::NotFound) if may_create => {
-                let made = self.create(parent, name, false)?;
-                self.created_in = Some(parent);
-                Ok((made, true))
+            Err(Error::NotFound) if flags.contains(OpenFlags::CREATE) => {
+                Ok((self.create(parent, name, false)?, true))
             }
             found => Ok((found?, false)),
         }
     }
 
-    /// Makes a file or directory, and pins it.
-    pub(super) fn create(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
-        names::check(name)?;
-        self.begin(Change::Taking)?;
-        let (at, attributes) = (Name::new(name), SetAttr::new());
-        let made = match directory {
-            false => self.fat.create(parent, at, &attributes),
-            true => self.fat.mkdir(parent, at, &attributes),
-        };
-        let made = self.done(made, "creating an entry");
-        self.end();
-        made
-    }
-
-    /// Where the directory entry of a file is, as a sector.
-    fn entry_sector(&mut self, node: NodeId) -> Result<u64> {
+    /// Where the short entry of a node is that isn't the root, as a byte of the disk.
+    pub(super) fn place(&mut self, node: NodeId) -> Result<u64> {
         let mut places = [Extent::new(0, 0)];
         let found = self.fat.records(node, &mut places);
         self.done(found, "reading a directory entry")?;
         let [place] = places;
-        Ok(place.offset() / self.sector as u64)
+        Ok(place.offset())
     }
 
     /// Runs `f`, which writes the contents of a file.
@@ -300,25 +321,92 @@ impl FatVolume {
         node: NodeId,
         f: impl FnOnce(&mut FatFs<Device>) -> FatResult<T>,
     ) -> Result<T> {
-        let entry = self.entry_sector(node)?;
+        let entry = self.place(node)? / self.sector as u64;
         self.with_cache(|cache| cache.begin_file(entry))?;
         let result = f(&mut self.fat);
         self.with_cache(Cache::end_file)?;
         self.done(result, "writing a file")
     }
 
-    /// Fills `buf` from byte `offset` on, as far as the file goes.
-    pub(super) fn read_node(&mut self, node: NodeId, offset: u64, buf: &mut [u8]) -> Result<usize> {
-        let mut done = 0;
-        while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset.checked_add(done as u64).ok_or(Error::Invalid)?;
-            let read = self.fat.read(node, at, rest);
-            match self.done(read, "reading a file")? {
-                0 => break,
-                count => done += count,
+    /// Bytes in an open file.
+    pub(super) fn size_of(&mut self, file: FileId) -> Result<u64> {
+        let handle = self.file(file, OpenFlags::empty())?;
+        if let Some(size) = handle.size {
+            return Ok(size);
+        }
+        let size = self.metadata(handle.node)?.size;
+        self.handles.get_mut(file)?.size = Some(size);
+        Ok(size)
+    }
+
+    /// Notes what is known of the size of a file; without one, where it is isn't known either.
+    fn note_size(&mut self, node: NodeId, size: Option<u64>) {
+        for handle in self.handles.all_mut().filter(|handle| handle.node == node) {
+            match size {
+                Some(size) => handle.size = Some(size),
+                None => handle.forget(),
             }
         }
-        Ok(done)
+    }
+
+    /// Has the places of the bytes of an open file from `from` on in its handle. Gives the end of
+    /// those that are known: `wanted`, which is within the file, or less.
+    pub(super) fn locate(&mut self, file: FileId, from: u64, wanted: u64) -> Result<u64> {
+        let handle = self.handles.get(file)?;
+        let (node, geometry) = (handle.node, *self.fat.info());
+        if handle
+            .chain
+            .as_ref()
+            .is_none_or(|chain| chain.len() < wanted)
+        {
+            let chains = self.handles.all().flat_map(|handle| &handle.chain);
+            if chains.map(|chain| chain.runs().len()).sum::<usize>() > MAX_RUNS {
+                for handle in self.handles.all_mut() {
+                    handle.chain = None;
+                }
+            }
+        }
+        if self.handles.get(file)?.chain.is_none() {
+            let first = self.short_entry(node)?.first_cluster(geometry.kind());
+            self.handles.get_mut(file)?.chain = Some(Chain::new(first));
+        }
+        let cache = self.cache.clone();
+        let mut cache = cache.try_lock().ok_or(Error::Io)?;
+        let chain = self.handles.get_mut(file)?.chain.as_mut();
+        let chain = chain.ok_or(Error::Closed)?;
+        let reached = chain.reach(from, wanted, &geometry, &mut cache)?;
+        let end = chain.len().min(wanted);
+        drop(cache);
+        match reached {
+            Reached::All | Reached::Full => Ok(end),
+            Reached::End | Reached::Odd => {
+                let text = "its chain of clusters leads nowhere, in circles or not far enough";
+                let found = hadris_fs::Error::new(ErrorKind::Corrupt, text);
+                self.done(Err(found), "reading a file")
+            }
+        }
+    }
+
+    /// Reads from an open file, as [`Volume::read_at`].
+    pub(super) fn read_file(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        self.file(file, OpenFlags::READ)?;
+        let size = self.size_of(file)?;
+        let count = size.saturating_sub(offset).min(buf.len() as u64);
+        let mut done = 0;
+        while done < count {
+            let end = self.locate(file, offset + done, offset + count)? - offset;
+            let handle = self.handles.get(file)?;
+            let piece = buf.get_mut(done as usize..end as usize).ok_or(Error::Io)?;
+            let chain = handle.chain.as_ref().filter(|_| !piece.is_empty());
+            let chain = chain.ok_or(Error::Io)?;
+            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
+            cache.begin_reading(size);
+            let read = cache.read_runs(chain.runs(), offset + done, piece);
+            cache.end_reading();
+            read?;
+            done = end;
+        }
+        Ok(count as usize)
     }
 
     /// Cuts a file, or extends it with zeros: all of it or nothing.
@@ -331,6 +419,7 @@ impl FatVolume {
             self.begin(Change::Giving)?;
             let cut = self.fat.truncate(node, size);
             let cut = self.done(cut, "cutting a file");
+            self.note_size(node, None);
             self.end();
             return cut;
         }
@@ -345,18 +434,27 @@ impl FatVolume {
                     let cut = self.fat.truncate(node, old);
                     let _ = self.done(cut, "cutting a file");
                 }
+                self.note_size(node, None);
                 return Err(error);
             }
             reached = next;
+            self.note_size(node, Some(next));
         }
         Ok(())
     }
 
     /// Writes `buf`, or as much of it as fits the file and the volume.
-    pub(super) fn write_steps(&mut self, node: NodeId, offset: u64, buf: &[u8]) -> Result<usize> {
+    pub(super) fn write_steps(
+        &mut self,
+        node: NodeId,
+        size: u64,
+        offset: u64,
+        buf: &[u8],
+    ) -> Result<usize> {
         let mut done = 0;
         for step in buf.chunks(STEP as usize) {
-            match self.write_step(node, offset + done as u64, step) {
+            let at = offset + done as u64;
+            match self.write_step(node, size.max(at), at, step) {
                 Ok(count) if count < step.len() => return Ok(done + count),
                 Ok(count) => done += count,
                 Err(Error::NoSpace | Error::TooLarge) if done > 0 => break,
@@ -367,13 +465,12 @@ impl FatVolume {
     }
 
     /// Writes as much of `buf` as fits the volume.
-    fn write_step(&mut self, node: NodeId, offset: u64, buf: &[u8]) -> Result<usize> {
+    fn write_step(&mut self, node: NodeId, size: u64, offset: u64, buf: &[u8]) -> Result<usize> {
         self.begin(Change::Taking)?;
         let mut written = self.writing(node, |fat| fat.write(node, offset, buf));
         if written == Err(Error::NoSpace) {
             // hadris-fat writes all or nothing; what fits is the rest of the last cluster and
             // the free ones, which it has just counted.
-            let size = self.metadata(node)?.size;
             let space = self.space()?;
             let unit = u64::from(space.unit.max(1));
             let room = size.div_ceil(unit) * unit + space.free;
@@ -382,6 +479,8 @@ impl FatVolume {
                 written = self.writing(node, |fat| fat.write(node, offset, part));
             }
         }
+        let size = written.map(|count| size.max(offset + count as u64));
+        self.note_size(node, size.ok());
         self.end();
         written
     }

@@ -1,0 +1,335 @@
+//! Where the clusters of files and directories are: chains followed in the table itself.
+//!
+//! hadris-fat follows a chain entry by entry, through a buffer of one sector, and again for each
+//! read. Here the clusters that follow one another are found once and remembered, so that a read
+//! goes straight to the cache and the device.
+
+use alloc::vec::Vec;
+
+use hadris_fat::{FatKind, Geometry};
+use hadris_fat_raw::ChainGuard;
+
+use crate::BlockError;
+use crate::cache::{Cache, Run};
+
+/// Bytes of the table that are looked at at a time.
+const WINDOW: usize = 512;
+
+/// Runs of one chain that are remembered, of 24 bytes each.
+const MAX_RUNS: usize = 4096;
+
+/// How far a chain was followed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// As far as was wanted.
+    All,
+    /// To its end, before that.
+    End,
+    /// As far as can be remembered.
+    Full,
+    /// It leads nowhere or in circles.
+    Odd,
+}
+
+/// What is known of a chain of clusters: its beginning, or a later part of one in many pieces.
+#[derive(Debug)]
+pub(super) struct Chain {
+    /// Its first cluster.
+    first: u32,
+    runs: Vec<Run>,
+    /// The last cluster that is known.
+    last: u32,
+    /// Sees the starts of runs: a chain that loops comes back to one.
+    guard: ChainGuard,
+}
+
+impl Chain {
+    /// That begins with cluster `first`.
+    pub fn new(first: u32) -> Self {
+        Self {
+            first,
+            runs: Vec::new(),
+            last: 0,
+            guard: ChainGuard::new(0),
+        }
+    }
+
+    /// One run, which is no chain in the table: the root directory of FAT12 and FAT16.
+    pub fn fixed(disk: u64, len: u64) -> Self {
+        Self {
+            runs: alloc::vec![Run { file: 0, disk, len }],
+            ..Self::new(0)
+        }
+    }
+
+    /// Where its bytes are, as far as is known.
+    pub fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    /// The first byte whose place isn't known.
+    pub fn len(&self) -> u64 {
+        self.runs.last().map_or(0, |run| run.file + run.len)
+    }
+
+    /// Follows the chain until the places of the bytes from `from` to before `wanted` are known, or
+    /// as many of them as can be remembered. Reads what it needs of the table.
+    pub fn reach(
+        &mut self,
+        from: u64,
+        wanted: u64,
+        geometry: &Geometry,
+        cache: &mut Cache,
+    ) -> Result<Reached, BlockError> {
+        if self.runs.first().is_some_and(|run| run.file > from) {
+            *self = Self::new(self.first);
+        }
+        let unit = u64::from(geometry.cluster_size());
+        let mut table = Table::new(geometry);
+        let mut len = self.len();
+        while len < wanted {
+            let next = match self.runs.is_empty() {
+                true => self.first,
+                false => match table.next(self.last, cache)? {
+                    Ok(Some(next)) => next,
+                    Ok(None) => return Ok(Reached::End),
+                    Err(()) => return Ok(Reached::Odd),
+                },
+            };
+            match self.runs.last_mut() {
+                Some(run) if next == self.last + 1 => run.len += unit,
+                _ => {
+                    let Some(disk) = geometry.cluster_offset(next) else {
+                        return Ok(Reached::Odd);
+                    };
+                    if self.runs.len() >= MAX_RUNS || self.runs.try_reserve(1).is_err() {
+                        if len > from {
+                            return Ok(Reached::Full);
+                        }
+                        self.runs.clear();
+                    }
+                    if !self.guard.step(next) {
+                        return Ok(Reached::Odd);
+                    }
+                    self.runs.push(Run {
+                        file: len,
+                        disk,
+                        len: unit,
+                    });
+                }
+            }
+            // Most of what follows is beside it, which the window says at a glance.
+            let beside = table.beside(next, (wanted - len).div_ceil(unit) - 1);
+            if let Some(run) = self.runs.last_mut() {
+                run.len += beside * unit;
+            }
+            self.last = next + beside as u32;
+            len += (1 + beside) * unit;
+        }
+        Ok(Reached::All)
+    }
+}
+
+/// The table of a volume, through a window.
+struct Table {
+    kind: FatKind,
+    max: u32,
+    /// The first byte of the copy in use.
+    start: u64,
+    /// The first byte in the window.
+    at: u64,
+    window: [u8; WINDOW],
+}
+
+impl Table {
+    fn new(geometry: &Geometry) -> Self {
+        Self {
+            kind: geometry.kind(),
+            max: geometry.max_cluster(),
+            start: geometry.fat_copy(geometry.active_fat()),
+            at: u64::MAX,
+            window: [0; WINDOW],
+        }
+    }
+
+    /// How many clusters follow `cluster` and one another in the chain and on the disk, at most
+    /// `most` and as far as the window shows.
+    fn beside(&self, cluster: u32, most: u64) -> u64 {
+        let at = self.start + self.kind.entry_offset(cluster.into());
+        let inside = at
+            .checked_sub(self.at)
+            .and_then(|n| usize::try_from(n).ok());
+        let shown = inside.and_then(|inside| self.window.get(inside..));
+        let most = most.min(self.max.saturating_sub(cluster).into()) as usize;
+        let (shown, mask) = (shown.unwrap_or_default(), self.kind.mask());
+        let found = match self.kind {
+            FatKind::Fat32 => count(
+                cluster,
+                shown
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|entry| u32::from_le_bytes(*entry) & mask),
+                most,
+            ),
+            FatKind::Fat16 => count(
+                cluster,
+                shown
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|entry| u16::from_le_bytes(*entry).into()),
+                most,
+            ),
+            _ => 0,
+        };
+        found as u64
+    }
+
+    /// The cluster after `cluster`, which is on the volume; `None` for the last, `Err` for one that
+    /// leads nowhere.
+    fn next(
+        &mut self,
+        cluster: u32,
+        cache: &mut Cache,
+    ) -> Result<Result<Option<u32>, ()>, BlockError> {
+        let cluster = u64::from(cluster);
+        let at = self.start + self.kind.entry_offset(cluster);
+        let len = self.kind.entry_len();
+        let known = |from: u64| {
+            let inside = at.checked_sub(from).filter(|n| *n < WINDOW as u64)? as usize;
+            (inside + len <= WINDOW).then_some(inside)
+        };
+        let inside = match known(self.at) {
+            Some(inside) => inside,
+            None => {
+                // An entry of FAT12 may begin in one window and end in the next.
+                let aligned = at / WINDOW as u64 * WINDOW as u64;
+                let from = known(aligned).map_or(at, |_| aligned);
+                self.at = u64::MAX;
+                cache.read_bytes(from, &mut self.window)?;
+                self.at = from;
+                (at - from) as usize
+            }
+        };
+        let entry = self.window.get(inside..inside + len);
+        let entry = entry.ok_or(BlockError::OutOfRange)?;
+        let stored = self.kind.decode(cluster, entry);
+        Ok(self.kind.next(stored, self.max).map_err(|_| ()))
+    }
+}
+
+/// How many of `entries`, from that of `cluster` on, lead to the cluster beside their own.
+fn count(cluster: u32, entries: impl Iterator<Item = u32>, most: usize) -> usize {
+    let pairs = entries.take(most).zip(cluster + 1..);
+    pairs.take_while(|(stored, next)| stored == next).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::boxed::Box;
+    use alloc::vec;
+
+    use hadris_fat::FatOptions;
+    use hadris_fat::sync::FatFs;
+    use hadris_fs::{Extent, MountOptions, Name, NodeId, SetAttr};
+    use hadris_storage::{BlockSize, MemDevice};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::VolumeOptions;
+    use crate::fake::Disk;
+
+    type Fat = FatFs<MemDevice<Vec<u8>>>;
+
+    fn formatted(kind: FatKind) -> Fat {
+        let mut image = match kind {
+            FatKind::Fat12 => vec![0; 1 << 20],
+            FatKind::Fat16 => vec![0; 16 << 20],
+            _ => vec![0; 40 << 20],
+        };
+        let options = FatOptions::new().with_kind(kind).with_cluster_size(512);
+        hadris_fat::sync::format(&mut image, &options).unwrap();
+        let device = MemDevice::new(image, BlockSize::new(512).unwrap());
+        FatFs::mount(device, MountOptions::new()).unwrap()
+    }
+
+    /// Where hadris-fat says that a file is.
+    fn told(fat: &mut Fat, node: NodeId) -> Vec<Run> {
+        let mut runs: Vec<Run> = Vec::new();
+        loop {
+            let mut some = [Extent::new(0, 0); 16];
+            let from = runs.last().map_or(0, |run| run.file + run.len);
+            let count = fat.extents(node, from, &mut some).unwrap();
+            if count == 0 {
+                return runs;
+            }
+            runs.extend(some.iter().take(count).map(|extent| Run {
+                file: extent.file_offset(),
+                disk: extent.offset(),
+                len: extent.len(),
+            }));
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn chains_are_where_hadris_fat_says(
+            sizes in prop::collection::vec((0usize..4, 1u64..1200), 1..24),
+            ask in prop::collection::vec(1u64..400_000, 1..6),
+            kind in prop::sample::select(vec![FatKind::Fat12, FatKind::Fat16, FatKind::Fat32]),
+        ) {
+            let mut fat = formatted(kind);
+            // Files that grow by turns are in many pieces.
+            let root = fat.root();
+            let names = ["a", "b", "c", "d"];
+            let nodes = names.map(|name| fat.create(root, Name::new(name), &SetAttr::new()).unwrap());
+            let mut lens = [0; 4];
+            for (which, clusters) in sizes {
+                lens[which] += clusters * 512;
+                let _ = fat.truncate(nodes[which], lens[which]);
+            }
+            let geometry = *fat.info();
+            let wanted = nodes.map(|node| told(&mut fat, node));
+            fat.sync().unwrap();
+            let disk = Disk::new(fat.into_inner().into_inner(), 512);
+            let mut cache = Cache::new(Box::new(disk), &VolumeOptions::default());
+            for wanted in wanted.iter().filter(|runs| !runs.is_empty()) {
+                let len = wanted.last().map_or(0, |run| run.file + run.len);
+                let first = (wanted[0].disk - geometry.data_start()) / 512 + 2;
+                let mut chain = Chain::new(first as u32);
+                for ask in ask.iter().copied().chain([len]) {
+                    let reached = chain.reach(0, ask, &geometry, &mut cache).unwrap();
+                    prop_assert_eq!(reached, if ask <= len { Reached::All } else { Reached::End });
+                    prop_assert!(chain.len() >= ask.min(len) && chain.len() <= len);
+                }
+                prop_assert_eq!(chain.runs(), wanted);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_that_is_odd_ends() {
+        let mut fat = formatted(FatKind::Fat16);
+        let root = fat.root();
+        let node = fat.create(root, Name::new("a"), &SetAttr::new()).unwrap();
+        fat.truncate(node, 40 * 512).unwrap();
+        fat.sync().unwrap();
+        let geometry = *fat.info();
+        let bytes = fat.into_inner().into_inner();
+        let max = geometry.max_cluster() as u16;
+        // Back to its start, to itself, to nowhere, out of the volume.
+        for (cluster, value) in [(20, 2), (20, 10), (20, 20), (20, 0), (20, max + 1), (2, 2)] {
+            let mut bytes = bytes.clone();
+            let at = geometry.fat_start() as usize + cluster * 2;
+            bytes[at..at + 2].copy_from_slice(&u16::to_le_bytes(value));
+            let disk = Disk::new(bytes, 512);
+            let mut cache = Cache::new(Box::new(disk), &VolumeOptions::default());
+            let mut chain = Chain::new(2);
+            let reached = chain.reach(0, 1 << 30, &geometry, &mut cache);
+            assert_eq!(reached, Ok(Reached::Odd), "{cluster} leads to {value}");
+            assert!(chain.runs().len() < 10);
+        }
+    }
+}

@@ -1,0 +1,436 @@
+//! The entries of one directory, read and written in their slots.
+//!
+//! hadris-fat reads a directory from its start for every name. Here its names are indexed once
+//! ([`Index`]), and what the index points at is looked at in place. The records themselves (their
+//! fields, checksums, the letters of long names, short names) are hadris-fat's.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use hadris_fat::{Geometry, RootLocation};
+use hadris_fat_raw::lfn::{Assembler, Encoded};
+use hadris_fat_raw::{ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongEntry, ShortEntry, Slot};
+use hadris_fat_raw::{MAX_DIR_ENTRIES, fold_unicode, short_name};
+use hadris_fs::CodePage;
+
+use super::chains::{Chain, Reached};
+use super::index::{Index, MAX_RUN, MAX_SLOTS};
+use crate::BlockError;
+use crate::cache::{Cache, Run};
+
+/// Bytes of a directory that are looked at at a time; no cluster is smaller.
+const WINDOW: usize = 512;
+
+/// Bytes of the largest directory.
+const LARGEST: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
+
+/// A new entry, as it is in its slots.
+pub(super) type Slots = Vec<[u8; ENTRY_SIZE]>;
+
+type Result<T> = core::result::Result<T, BlockError>;
+
+/// The bits of a name's hash that are kept, whatever its case.
+fn tag(units: impl Iterator<Item = u16>) -> u16 {
+    let hash = units.fold(0x811c_9dc5_u32, |hash, unit| {
+        (hash ^ u32::from(fold_unicode(unit))).wrapping_mul(0x0100_0193)
+    });
+    (hash ^ hash >> 16) as u16
+}
+
+/// A short name as it is shown.
+struct Shown {
+    text: [u8; short_name::DISPLAY_MAX],
+    len: usize,
+}
+
+impl Shown {
+    fn new(stored: &[u8; 11], nt_case: u8, page: &dyn CodePage) -> Self {
+        let mut text = [0; short_name::DISPLAY_MAX];
+        let len = short_name::display(stored, nt_case, |byte| page.decode(byte), &mut text);
+        Self { text, len }
+    }
+
+    fn units(&self) -> impl Iterator<Item = u16> {
+        let text = self.text.get(..self.len).unwrap_or_default();
+        str::from_utf8(text).unwrap_or_default().encode_utf16()
+    }
+}
+
+/// Slots of a directory, read one after the other.
+struct Reader<'a> {
+    runs: &'a [Run],
+    cache: &'a mut Cache,
+    window: [u8; WINDOW],
+    /// Which piece of the directory is in the window.
+    piece: usize,
+}
+
+impl Reader<'_> {
+    /// What is in a slot; nothing, past the directory's end.
+    fn get(&mut self, slot: usize) -> Result<Slot> {
+        let at = slot * ENTRY_SIZE;
+        if at / WINDOW != self.piece {
+            self.piece = usize::MAX;
+            let start = at / WINDOW * WINDOW;
+            self.cache
+                .read_runs(self.runs, start as u64, &mut self.window)?;
+            self.piece = at / WINDOW;
+        }
+        let (slots, _) = self.window.as_chunks();
+        Ok(slots
+            .get(at % WINDOW / ENTRY_SIZE)
+            .map_or(Slot::End, Slot::parse))
+    }
+
+    /// The entry that begins in a slot: where its short entry is, and what `long` has of its name.
+    fn entry(&mut self, at: usize, long: &mut Assembler) -> Result<Option<(usize, ShortEntry)>> {
+        long.reset();
+        for slot in at..at + MAX_RUN {
+            match self.get(slot)? {
+                Slot::Long(part) => long.push(&part),
+                Slot::Short(entry) if entry.is_visible() => return Ok(Some((slot, entry))),
+                _ => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first slot of the entry whose short entry is in `short`.
+    fn first_of(&mut self, short: usize, checksum: u8) -> Result<usize> {
+        for count in 1..MAX_RUN.min(short + 1) {
+            let Slot::Long(part) = self.get(short - count)? else {
+                break;
+            };
+            let number = usize::from(part.sequence() & LFN_SEQUENCE_MASK);
+            if number != count || part.checksum() != checksum {
+                break;
+            }
+            if part.sequence() & LFN_LAST_ENTRY != 0 {
+                return Ok(short - count);
+            }
+        }
+        Ok(short)
+    }
+}
+
+/// An entry that was looked for.
+pub(super) struct Found {
+    /// Where its long name begins, or else the short one.
+    pub at: usize,
+    /// The slot of its short entry.
+    pub short: usize,
+    pub entry: ShortEntry,
+}
+
+/// A directory whose names are indexed.
+pub(super) struct Directory {
+    /// Its first cluster; 0 for a root directory of fixed size.
+    pub first: u32,
+    /// When it was last used.
+    pub used: u64,
+    chain: Chain,
+    index: Index,
+    page: &'static dyn CodePage,
+}
+
+impl Directory {
+    /// Where the directory that begins with cluster `first` is, and the memory that its index
+    /// takes; `None` for one that is left to hadris-fat.
+    pub fn places(
+        first: u32,
+        geometry: &Geometry,
+        cache: &mut Cache,
+    ) -> Result<Option<(Chain, usize)>> {
+        let mut chain = Chain::new(first);
+        match geometry.root() {
+            RootLocation::Fixed { start, size } if first == 0 => chain = Chain::fixed(start, size),
+            _ if chain.reach(0, LARGEST, geometry, cache)? != Reached::End => return Ok(None),
+            _ => {}
+        }
+        let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
+        let bytes = Index::cost(slots) + size_of_val(chain.runs()) + size_of::<Self>();
+        Ok((slots <= MAX_SLOTS).then_some((chain, bytes)))
+    }
+
+    /// Reads all of it.
+    pub fn read(
+        first: u32,
+        chain: Chain,
+        page: &'static dyn CodePage,
+        cache: &mut Cache,
+    ) -> Result<Option<Self>> {
+        let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
+        let Some(mut index) = Index::new(slots) else {
+            return Ok(None);
+        };
+        let mut reader = Reader {
+            runs: chain.runs(),
+            cache,
+            window: [0; WINDOW],
+            piece: usize::MAX,
+        };
+        let mut long = Assembler::new();
+        let mut start = 0;
+        for slot in 0..slots {
+            match reader.get(slot)? {
+                Slot::End => break,
+                Slot::Free => long.reset(),
+                Slot::Long(part) => {
+                    if part.sequence() & LFN_LAST_ENTRY != 0 {
+                        start = slot;
+                    }
+                    long.push(&part);
+                    index.take(slot, None);
+                }
+                Slot::Short(entry) => {
+                    let units = long.finish(entry.lfn_checksum());
+                    let visible = entry.is_visible();
+                    if let Some(units) = units.filter(|units| visible && !units.is_empty()) {
+                        index.take(start, Some(tag(units.iter().copied())));
+                    }
+                    let shown = Shown::new(&entry.name(), entry.nt_case(), page);
+                    index.take(slot, visible.then(|| tag(shown.units())));
+                }
+            }
+        }
+        Ok(Some(Self {
+            first,
+            used: 0,
+            chain,
+            index,
+            page,
+        }))
+    }
+
+    /// Bytes of memory that it takes.
+    pub fn bytes(&self) -> usize {
+        let chain = size_of_val(self.chain.runs());
+        Index::cost(self.index.len()) + chain + size_of::<Self>()
+    }
+
+    fn reader<'a>(&'a self, cache: &'a mut Cache) -> Reader<'a> {
+        Reader {
+            runs: self.chain.runs(),
+            cache,
+            window: [0; WINDOW],
+            piece: usize::MAX,
+        }
+    }
+
+    /// The entry that has this name, as its long or its short one, in any case.
+    pub fn find(&self, name: &str, cache: &mut Cache) -> Result<Option<Found>> {
+        let mut reader = self.reader(cache);
+        let mut long = Assembler::new();
+        let folded = || name.encode_utf16().map(fold_unicode);
+        for at in self.index.find(tag(name.encode_utf16())) {
+            let Some((short, entry)) = reader.entry(at, &mut long)? else {
+                continue;
+            };
+            let units = long.finish(entry.lfn_checksum()).unwrap_or_default();
+            let shown = Shown::new(&entry.name(), entry.nt_case(), self.page);
+            if folded().eq(units.iter().copied().map(fold_unicode))
+                || folded().eq(shown.units().map(fold_unicode))
+            {
+                return Ok(Some(Found { at, short, entry }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn has_short(&self, stored: &[u8; 11], cache: &mut Cache) -> Result<bool> {
+        let mut reader = self.reader(cache);
+        let shown = Shown::new(stored, 0, self.page);
+        for slot in self.index.find(tag(shown.units())) {
+            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.name() == *stored) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The slots of a new entry called `name`, which nothing in the directory is, with the fields
+    /// of `entry`; `None` when no short name is left for it.
+    pub fn slots_for(
+        &self,
+        name: &str,
+        mut entry: ShortEntry,
+        cache: &mut Cache,
+    ) -> Result<Option<Slots>> {
+        let made = |suffix| {
+            let fold = |letter: char| {
+                let unit = u16::try_from(u32::from(letter)).ok();
+                unit.and_then(|unit| char::from_u32(fold_unicode(unit).into()))
+            };
+            let encode = |letter| self.page.encode(fold(letter).unwrap_or(letter));
+            let mut stored = short_name::generate(name, suffix, encode)?;
+            short_name::to_disk(&mut stored);
+            Some(stored)
+        };
+        // The name itself, where a short name says all of it but its case.
+        let itself = made(0).filter(|stored| {
+            let shown = Shown::new(stored, 0, self.page);
+            let upper = name.encode_utf16().map(fold_unicode);
+            name.is_ascii() && upper.eq(shown.units())
+        });
+        let alone = itself.and(short_name::case_bits(name));
+        let mut found = None;
+        for stored in itself.into_iter().chain((1..=u8::MAX).filter_map(made)) {
+            if !self.has_short(&stored, cache)? {
+                found = Some(stored);
+                break;
+            }
+            if alone.is_some() {
+                break;
+            }
+        }
+        let (Some(stored), Some(encoded)) = (found, Encoded::new(name)) else {
+            return Ok(None);
+        };
+        entry.set_name(stored);
+        entry.set_nt_case(alone.unwrap_or(0));
+        let parts = if alone.is_some() {
+            0
+        } else {
+            encoded.entries()
+        };
+        let long = (0..parts).map(|part| {
+            let (sequence, units) = encoded.entry(part);
+            LongEntry::new(sequence, entry.lfn_checksum(), &units).encode()
+        });
+        Ok(Some(long.chain([entry.encode()]).collect()))
+    }
+
+    /// Writes a new entry into free slots; `None` when the directory hasn't as many in a row.
+    /// Gives the first of them.
+    pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<usize>> {
+        let Some(at) = self.index.room(slots.len()) else {
+            return Ok(None);
+        };
+        let end = at + slots.len();
+        // What comes after the last entry begins with zero, whatever was there.
+        if end > self.index.end() && end < self.index.len() {
+            slots.push([0; ENTRY_SIZE]);
+        }
+        self.edit(at, slots.len(), cache, |slot, bytes| {
+            if let (Some(new), Some(old)) = (slots.get(slot), bytes.first_chunk_mut()) {
+                *old = *new;
+            }
+        })?;
+        self.note(end - 1, cache)?;
+        Ok(Some(at))
+    }
+
+    /// Marks the slots of an entry as free.
+    pub fn remove(&mut self, found: &Found, cache: &mut Cache) -> Result<()> {
+        let at = self.start_of(found, cache)?;
+        self.edit(at, found.short + 1 - at, cache, |_, bytes| {
+            bytes
+                .iter_mut()
+                .take(1)
+                .for_each(|byte| *byte = hadris_fat_raw::ENTRY_FREE);
+        })?;
+        self.forget(at, found.short);
+        Ok(())
+    }
+
+    /// The first slot of an entry.
+    pub fn start_of(&self, found: &Found, cache: &mut Cache) -> Result<usize> {
+        self.reader(cache)
+            .first_of(found.short, found.entry.lfn_checksum())
+    }
+
+    /// Notes that the slots of an entry are free now.
+    pub fn forget(&mut self, at: usize, short: usize) {
+        (at..=short).for_each(|slot| self.index.release(slot));
+    }
+
+    /// Notes the entry whose short entry is in `short`.
+    fn note(&mut self, short: usize, cache: &mut Cache) -> Result<()> {
+        let mut long = Assembler::new();
+        let mut reader = self.reader(cache);
+        let Slot::Short(entry) = reader.get(short)? else {
+            return Err(BlockError::Io);
+        };
+        let at = reader.first_of(short, entry.lfn_checksum())?;
+        reader.entry(at, &mut long)?;
+        let units = long.finish(entry.lfn_checksum()).unwrap_or_default();
+        let shown = Shown::new(&entry.name(), entry.nt_case(), self.page);
+        (at..short).for_each(|slot| self.index.take(slot, None));
+        if !units.is_empty() {
+            self.index.take(at, Some(tag(units.iter().copied())));
+        }
+        self.index.take(short, Some(tag(shown.units())));
+        Ok(())
+    }
+
+    /// Notes an entry that hadris-fat has made, whose short entry is at this byte of the disk,
+    /// perhaps in a cluster that is new as well. `false` when the index is to be made again.
+    pub fn note_at(&mut self, byte: u64, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
+        if self.first != 0 {
+            self.chain.reach(0, LARGEST, geometry, cache)?;
+        }
+        let slots = (self.chain.len() / ENTRY_SIZE as u64) as usize;
+        let inside = |run: &&Run| (run.disk..run.disk + run.len).contains(&byte);
+        let Some(run) = self.chain.runs().iter().find(inside) else {
+            return Ok(false);
+        };
+        let slot = (run.file + byte - run.disk) as usize / ENTRY_SIZE;
+        if slots > MAX_SLOTS || !self.index.grow(slots) {
+            return Ok(false);
+        }
+        self.note(slot, cache)?;
+        Ok(true)
+    }
+
+    /// Changes slots from `at` on: `change` is given the number of each among them and its bytes.
+    /// When one can't be written, those before it are as they were.
+    fn edit(
+        &self,
+        at: usize,
+        count: usize,
+        cache: &mut Cache,
+        change: impl Fn(usize, &mut [u8]),
+    ) -> Result<()> {
+        let size = cache.sector_size();
+        let mut before: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut done = 0;
+        while done < count {
+            let (byte, left) = self.place(at + done)?;
+            let (sector, inside) = (byte / size as u64, (byte % size as u64) as usize);
+            let mut bytes = vec![0; size];
+            let mut edited = cache.read(sector, &mut bytes);
+            before.push((sector, bytes.clone()));
+            let slots = bytes.get_mut(inside..).unwrap_or_default();
+            for slot in slots
+                .chunks_exact_mut(ENTRY_SIZE)
+                .take((count - done).min(left))
+            {
+                change(done, slot);
+                done += 1;
+            }
+            if edited.is_ok() {
+                edited = cache.write(sector, &bytes);
+            }
+            if edited.is_err() {
+                before.pop();
+                while let Some((sector, bytes)) = before.pop() {
+                    // They are in the cache since they were written, which takes no device.
+                    let _ = cache.write(sector, &bytes);
+                }
+                return edited;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a slot is on the disk, and how many are beside one another from it on.
+    fn place(&self, slot: usize) -> Result<(u64, usize)> {
+        let at = (slot * ENTRY_SIZE) as u64;
+        let runs = self.chain.runs();
+        let run = runs.get(runs.partition_point(|run| run.file + run.len <= at));
+        let run = run.ok_or(BlockError::OutOfRange)?;
+        let inside = at - run.file;
+        let left = (run.len - inside) / ENTRY_SIZE as u64;
+        Ok((run.disk + inside, left as usize))
+    }
+}

@@ -1,0 +1,44 @@
+//! Bytes of files that are read where the cache has them.
+
+use alloc::vec::Vec;
+
+use super::volume::{FatVolume, Result};
+use crate::lend::or_copy;
+use crate::{Error, FileId, Lent, OpenFlags, Volume};
+
+/// [`crate::lend`] for a volume of this kind; `None` for another.
+pub(crate) fn lend(
+    volume: &mut dyn Volume,
+    file: FileId,
+    offset: u64,
+    len: usize,
+    out: &mut Vec<Lent>,
+) -> Option<Result<()>> {
+    let volume: &mut FatVolume = volume.as_any()?.downcast_mut()?;
+    Some(volume.lend_file(file, offset, len, out))
+}
+
+impl FatVolume {
+    fn lend_file(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<()> {
+        self.file(file, OpenFlags::READ)?;
+        let size = self.size_of(file)?;
+        let count = (len as u64).min(size.saturating_sub(offset)) as usize;
+        if count > 0 {
+            let end = self.locate(file, offset, offset + count as u64)?;
+            let handle = self.handles.get(file)?;
+            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
+            if let Some(chain) = &handle.chain {
+                let count = (end - offset) as usize;
+                cache.lend_runs(chain.runs(), size, (offset, count), out)?;
+            }
+        }
+        // What there is no room for.
+        or_copy(self, file, offset, len, out)
+    }
+}
