@@ -70,8 +70,14 @@ pub trait Block {
             .try_for_each(|(first_sector, data)| self.write(*first_sector, data))
     }
 
-    /// Makes all writes that have returned durable.
+    /// Makes all writes that have returned durable, before any that comes later.
     fn flush(&mut self) -> Result<(), BlockError>;
+
+    /// As [`flush`](Self::flush), for a volume to which that order means nothing: later writes may be
+    /// durable before.
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        self.flush()
+    }
 }
 
 impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
@@ -98,5 +104,8 @@ impl<B: Block + ?Sized> Block for alloc::boxed::Box<B> {
     }
     fn flush(&mut self) -> Result<(), BlockError> {
         (**self).flush()
+    }
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        (**self).flush_unordered()
     }
 }

@@ -85,6 +85,14 @@ impl<V> Mounts<V> {
         Some(self.entries.remove(at).1)
     }
 
+    /// Takes a volume away, wherever it is mounted.
+    pub fn remove_volume(&mut self, volume: &V)
+    where
+        V: PartialEq,
+    {
+        self.entries.retain(|(_, other)| other != volume);
+    }
+
     /// The volume that `path` leads to, and the rest of the path from its root: normalised, with a
     /// leading slash. [`Error::NotFound`] when nothing is mounted there, and what
     /// [`path::normalise`] says of `path`.

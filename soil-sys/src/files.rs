@@ -126,8 +126,8 @@ fn poll(rt: &mut Runtime, now: u64) {
         };
         if volume.is_runnable() {
             volumes::run(rt, index);
-        } else if volume.due().is_some_and(|due| due <= now) {
-            volumes::give_up(rt, index);
+        } else {
+            volumes::check_time(rt, index, now);
         }
     }
 }

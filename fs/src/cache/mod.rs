@@ -610,7 +610,11 @@ impl Cache {
     /// Makes what was committed durable.
     pub fn flush(&mut self) -> Result<(), BlockError> {
         if self.unflushed {
-            self.device.flush()?;
+            if self.layout.journaled {
+                self.device.flush()?;
+            } else {
+                self.device.flush_unordered()?;
+            }
             self.unflushed = false;
         }
         Ok(())

@@ -79,4 +79,8 @@ impl<B: Block> Block for Slice<B> {
     fn flush(&mut self) -> Result<(), BlockError> {
         self.device.flush()
     }
+
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        self.device.flush_unordered()
+    }
 }

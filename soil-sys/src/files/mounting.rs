@@ -169,26 +169,12 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     submit(rt, volume, token, Work::Unmount, Then::Unmounted)
 }
 
-/// Takes a volume's mount point away, if it has it.
-pub fn detach(rt: &mut Runtime, index: usize) {
-    let Some(files) = rt.files.as_deref_mut() else {
-        return;
-    };
-    let point = files
-        .mounts
-        .iter()
-        .find_map(|(point, other)| (*other == index).then(|| point.to_string()));
-    if let Some(point) = point {
-        files.mounts.remove(&point);
-    }
-}
-
 /// A volume could not be mounted, or has been given up: it is forgotten, and so is what was asked of it meanwhile.
 pub fn forget(rt: &mut Runtime, index: usize) {
-    detach(rt, index);
     let Some(files) = rt.files.as_deref_mut() else {
         return;
     };
+    files.mounts.remove_volume(&index);
     let Some(volume) = files.volumes.try_remove(index) else {
         return;
     };
@@ -208,8 +194,15 @@ pub fn forget(rt: &mut Runtime, index: usize) {
     }
 }
 
-/// An unmounting failed: paths lead to the volume again.
+/// An unmounting failed: paths lead to the volume again, unless it is of no use.
 pub fn keep(rt: &mut Runtime, index: usize) {
+    let volumes = rt.files.as_deref().map(|files| &files.volumes);
+    if volumes
+        .and_then(|volumes| volumes.get(index))
+        .is_some_and(Volume::is_lost)
+    {
+        return forget(rt, index);
+    }
     if let Some(files) = rt.files.as_deref_mut()
         && let Some(volume) = files.volumes.get(index)
     {

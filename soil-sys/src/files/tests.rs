@@ -1,6 +1,8 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
-use super::{deadline, finish, given_up, mount, open, read, sync, unlink, unmount, write};
+use super::{
+    deadline, file_sync, finish, given_up, kinds, mount, open, read, sync, unlink, unmount, write,
+};
 use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::error::{Answer, Error, Stop, encode};
@@ -29,6 +31,8 @@ struct Orders {
     fail: Cell<bool>,
     /// Its flushes fail.
     fail_flush: Cell<bool>,
+    /// Writes done (`w`), flushes asked for (`f`) and done (`F`).
+    log: RefCell<String>,
     /// The sectors.
     data: RefCell<Vec<u8>>,
 }
@@ -53,6 +57,9 @@ impl Device for Slow {
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
         if self.queue.len() == 2 {
             return Submitted::Full;
+        }
+        if matches!(request, Request::Flush) {
+            self.orders.log.borrow_mut().push('f');
         }
         self.queue.push((request, tag));
         Submitted::Taken
@@ -81,6 +88,11 @@ impl Device for Slow {
             }
             let mut data = self.orders.data.borrow_mut();
             match request {
+                Request::Flush => self.orders.log.borrow_mut().push('F'),
+                Request::Write { .. } => self.orders.log.borrow_mut().push('w'),
+                _ => (),
+            }
+            match request {
                 Request::Read { sector, to, len } => {
                     let from = &data[sector as usize * 512..][..len];
                     // SAFETY: the request's memory is its own until it is reported.
@@ -102,27 +114,40 @@ impl Device for Slow {
     }
 }
 
-/// A FAT file system made by `mkfs.fat`.
-fn fat(name: &str) -> Vec<u8> {
+/// What a command makes of a disk.
+fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
     let path = env::temp_dir().join(format!("soil-sys-{name}-{}.img", process::id()));
-    fs::write(&path, vec![0; 2 << 20]).expect("temporary file");
+    fs::write(&path, disk).expect("temporary file");
+    let (program, words) = command.split_first().expect("a command");
+    let done = Command::new(program).args(words).arg(&path).output();
+    let done = done.expect(program);
     assert!(
-        Command::new("mkfs.fat")
-            .arg(&path)
-            .output()
-            .expect("mkfs.fat")
-            .status
-            .success()
+        done.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&done.stdout)
     );
     let bytes = fs::read(&path).expect("temporary file");
     fs::remove_file(&path).expect("temporary file");
     bytes
 }
 
-/// A runtime with the disk `data`.
+/// A runtime with the disk `data`, with FAT.
 fn runtime(name: &str) -> (Runtime, Rc<Orders>) {
+    runtime_with(changed_by(name, &vec![0; 2 << 20], &["mkfs.fat"]))
+}
+
+/// The same with ext4.
+fn ext4_runtime(name: &str) -> (Runtime, Rc<Orders>) {
+    let disk = changed_by(name, &vec![0; 16 << 20], &["mkfs.ext4", "-q"]);
+    let (mut rt, orders) = runtime_with(disk);
+    kinds::register(&mut rt, kinds::EXT4).expect("room");
+    (rt, orders)
+}
+
+/// A runtime with this disk `data`.
+fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
     let orders = Rc::new(Orders {
-        data: RefCell::new(fat(name)),
+        data: RefCell::new(disk),
         ..Orders::default()
     });
     let device = Box::new(Slow {
@@ -227,9 +252,25 @@ fn reading_goes_on_during_a_flush() {
     assert!(back == text);
     // Nothing is left to be written, but it isn't durable yet.
     assert_eq!(sync(rt, 5), Err(Stop::Pending));
-    // A file that fits the cache is written there.
-    let answer = write(rt, fd, Piece::of(&mut [1; 100]), 0, 6);
-    assert_eq!(result(rt, 6, answer), 100);
+    // Nothing in FAT counts on the order of flushes: what is written needn't wait, and nor does who reads afterwards.
+    let answer = open(rt, "/data/b", MODE, 6);
+    let other = Fd::decode(result(rt, 6, answer)).expect("opened");
+    let answer = write(rt, other, Piece::of(&mut text), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    assert!(
+        orders.log.borrow().ends_with('w'),
+        "{}",
+        orders.log.borrow()
+    );
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    // A sync that comes now has to write and flush, and keeps nobody who reads.
+    assert_eq!(sync(rt, 8), Err(Stop::Pending));
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    // It is closed after the sync of it that was asked for before.
+    assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
+    assert_eq!(rt.close(other), Ok(0));
     for _ in 0..100 {
         step(rt);
     }
@@ -237,6 +278,10 @@ fn reading_goes_on_during_a_flush() {
     orders.hold_flush.set(false);
     assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
     assert_eq!(result(rt, 5, Err(Stop::Pending)), 0);
+    assert_eq!(result(rt, 8, Err(Stop::Pending)), 0);
+    assert_eq!(result(rt, 9, Err(Stop::Pending)), 0);
+    let answer = unlink(rt, "/data/b", 10);
+    assert_eq!(result(rt, 10, answer), 0);
     let answer = sync(rt, 7);
     assert_eq!(result(rt, 7, answer), 0);
 }
@@ -300,8 +345,13 @@ fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
     all
 }
 
-/// Later than every deadline.
-const LATE: u64 = u64::MAX;
+/// What the disk takes too long for is given up.
+fn late(rt: &mut Runtime) {
+    let due = deadline(rt).expect("something is waited for");
+    step_at(rt, due - 1);
+    assert_eq!(completed(rt), []);
+    step_at(rt, due);
+}
 
 /// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what comes later at once, and when the disk
 /// answers the volume works as if nothing had been. The memory of the read is said to be in use until then.
@@ -324,10 +374,12 @@ fn a_disk_that_stops_fails_every_call() {
     assert_eq!(sync(rt, 6), Err(Stop::Pending));
     let left = deadline(rt).expect("something is waited for") - Current::monotonic_ns();
     assert!((25_000_000_000..=30_000_000_000).contains(&left), "{left}");
-    let now = Current::monotonic_ns();
-    step_at(rt, now);
+    // Who looks long after the deadline has stood still itself: the disk has another moment.
+    let due = deadline(rt).expect("something is waited for");
+    step_at(rt, due + 10_000_000_000);
     assert_eq!(completed(rt), []);
-    step_at(rt, LATE);
+    assert_eq!(deadline(rt), Some(due + 10_500_000_000));
+    late(rt);
     assert_eq!(completed(rt), [(4, IO), (5, IO), (6, IO)]);
     // The disk has the memory of the first of them only, which is said once.
     assert_eq!([5, 6, 4, 4].map(|token| given_up(rt, token)), [0, 0, 1, 0]);
@@ -367,7 +419,7 @@ fn a_flush_that_stops_fails_the_sync() {
     let mut back = [0; 100];
     let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
     assert_eq!(result(rt, 4, answer), 100);
-    step_at(rt, LATE);
+    late(rt);
     assert_eq!(completed(rt), [(3, IO)]);
     let answer = read(rt, fd, Piece::of(&mut back), 0, 5);
     assert_eq!(result(rt, 5, answer), IO);
@@ -383,8 +435,10 @@ fn a_flush_that_stops_fails_the_sync() {
     assert_eq!(result(rt, 8, answer), 100);
     orders.hold_flush.set(true);
     assert!(!finish(rt));
-    step(rt);
-    step_at(rt, LATE);
+    for _ in 0..100 {
+        step(rt);
+    }
+    late(rt);
     assert!(finish(rt), "the end of the program waits for the disk");
 }
 
@@ -395,7 +449,7 @@ fn a_mount_that_stops_is_undone() {
     let rt = &mut rt;
     orders.hold.set(true);
     assert_eq!(mount(rt, "/x=fat:data", 1), Err(Stop::Pending));
-    step_at(rt, LATE);
+    late(rt);
     assert_eq!(completed(rt), [(1, IO)]);
     for (token, point) in [(2, "/x=data"), (3, "/y=fat:data")] {
         let answer = mount(rt, point, token);
@@ -420,7 +474,7 @@ fn what_was_given_up_leaves_nothing_open() {
     // It is mounted by this.
     orders.hold.set(true);
     assert_eq!(open(rt, "/data/a", MODE, 2), Err(Stop::Pending));
-    step_at(rt, LATE);
+    late(rt);
     assert_eq!(completed(rt), [(2, IO)]);
     orders.hold.set(false);
     for _ in 0..100 {
@@ -430,7 +484,7 @@ fn what_was_given_up_leaves_nothing_open() {
     assert_eq!(result(rt, 3, answer), 0);
     orders.hold.set(true);
     assert_eq!(unmount(rt, "/data", 4), Err(Stop::Pending));
-    step_at(rt, LATE);
+    late(rt);
     assert_eq!(completed(rt), [(4, IO)]);
     let answer = open(rt, "/data/a", MODE, 5);
     assert_eq!(result(rt, 5, answer), IO);
@@ -440,4 +494,139 @@ fn what_was_given_up_leaves_nothing_open() {
     }
     let answer = mount(rt, "/x=data", 7);
     assert_eq!(result(rt, 7, answer), 0);
+}
+
+/// Two files on ext4, one of them synced, the other written.
+fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
+    let fds = ["/data/a", "/data/b"].map(|path| {
+        let answer = open(rt, path, MODE, 1);
+        Fd::decode(result(rt, 1, answer)).expect("opened")
+    });
+    let answer = write(rt, fds[0], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    let answer = sync(rt, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    let answer = write(rt, fds[1], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    fds
+}
+
+/// The first of a commit's two flushes takes long: the end of the transaction isn't written before it is done, and meanwhile others
+/// read, open and change what is in memory.
+#[test]
+fn reading_goes_on_during_a_commit() {
+    let (mut rt, orders) = ext4_runtime("commit");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 241) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.log.borrow_mut().clear();
+    orders.hold_flush.set(true);
+    assert_eq!(file_sync(rt, b, 2), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    let begun = orders.log.borrow().clone();
+    assert!(begun.contains('w') && begun.ends_with('f'), "{begun}");
+    let mut back = vec![0; 300_000];
+    for fd in [a, b] {
+        back.fill(0);
+        let answer = read(rt, fd, Piece::of(&mut back), 0, 3);
+        assert_eq!(result(rt, 3, answer), 300_000);
+        assert!(back == text);
+    }
+    let answer = open(rt, "/data/c", MODE, 4);
+    let c = Fd::decode(result(rt, 4, answer)).expect("opened");
+    let answer = write(rt, c, Piece::of(&mut [1; 100]), 0, 5);
+    assert_eq!(result(rt, 5, answer), 100);
+    // This one comes with the next commit, and keeps nobody who reads.
+    assert_eq!(file_sync(rt, c, 6), Err(Stop::Pending));
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    assert_eq!(*orders.log.borrow(), begun, "written during the flush");
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 2, Err(Stop::Pending)), 0);
+    let ended = orders
+        .log
+        .borrow()
+        .strip_prefix(begun.as_str())
+        .map(String::from);
+    assert!(ended.is_some_and(|log| log.starts_with("FwfF")));
+    assert_eq!(result(rt, 6, Err(Stop::Pending)), 0);
+    for fd in [a, b, c] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    changed_by("commit", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// A commit whose first flush fails after the file system has gone on: whoever syncs is told, from then on nothing is written, and
+/// what is read is right; after an unmount the disk is as after the last commit.
+#[test]
+fn a_commit_that_fails_late_ends_writing() {
+    let (mut rt, orders) = ext4_runtime("late");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 239) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.fail_flush.set(true);
+    let answer = file_sync(rt, b, 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    orders.log.borrow_mut().clear();
+    for token in 3..6 {
+        let answer = write(rt, b, Piece::of(&mut text), 0, token);
+        let _ = result(rt, token, answer);
+        let answer = file_sync(rt, b, token);
+        assert!(result(rt, token, answer) < 0);
+    }
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    assert!(back == text);
+    for fd in [a, b] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    assert_eq!(*orders.log.borrow(), "", "written after a commit was lost");
+    // Its journal is replayed, and it works.
+    let answer = open(rt, "/data/a", MODE, 9);
+    let a = Fd::decode(result(rt, 9, answer)).expect("opened");
+    back.fill(0);
+    let answer = read(rt, a, Piece::of(&mut back), 0, 9);
+    assert_eq!(result(rt, 9, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 9);
+    assert_eq!(result(rt, 9, answer), 0);
+    assert_eq!(rt.close(a), Ok(0));
+    let answer = unmount(rt, "/data", 10);
+    assert_eq!(result(rt, 10, answer), 0);
+    changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be mounted.
+#[test]
+fn an_unmount_that_fails_late_is_an_error() {
+    let (mut rt, orders) = ext4_runtime("unmount");
+    let rt = &mut rt;
+    let mut text = vec![5; 300_000];
+    for fd in two_files(rt, &mut text) {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    orders.fail_flush.set(true);
+    let answer = unmount(rt, "/data", 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    let answer = open(rt, "/data/a", MODE, 3);
+    let a = Fd::decode(result(rt, 3, answer)).expect("opened");
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 5);
+    assert_eq!(result(rt, 5, answer), 0);
 }

@@ -1,37 +1,37 @@
 //! Volumes: the queue of jobs for each, and the requests of its fiber.
 
-use super::kinds::{self, Held, Mount, Options};
+mod flushing;
+mod opening;
+mod overdue;
+
+pub use opening::{WAITS, cache_statistics, lendable};
+pub use overdue::{check_time, given_up};
+
+use super::kinds::Held;
 use super::open::Place;
 use super::spec::Spec;
 use super::walk::Walking;
 use super::work::{Value, Work, code, detail, perform};
-use super::worker::{Event, Failure, LEAST_STREAM, Port, Wanted};
+use super::worker::{Event, Failure, Port};
 use super::{Ended, finished};
 use crate::disks::{Geometry, Request};
 use crate::error::Error;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::ty::{IntsPiece, Piece};
-use ::fs::{BlockError, CacheBudget, CacheCounts, CacheStatistics, Clock};
+use ::fs::{BlockError, CacheCounts};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use flushing::{BEHIND, Deferral, FLUSH, Flushing, flushed, overlaps};
+use opening::{CACHE, NO_DISK, claim, open};
+use overdue::refuse;
 
 /// How long jobs run on without a look at anything else, where the disk answers at once (the process).
 const SLICE_NS: u64 = 2_000_000;
-/// Memory below which caches are small, in bytes.
-const SMALL_MACHINE: u64 = 32 << 20;
-/// Memory from which a volume reads ahead and gathers by as much as makes a difference, in bytes.
-const LARGE_MACHINE: u64 = 96 << 20;
-
-/// The memory in which all volumes keep what they read.
-static CACHE: CacheBudget = CacheBudget::new(0);
-
-static CLOCK: Clock = Clock::new(|| (Current::wall_ns() / 1_000_000_000) as i64);
-
 /// What is done with the result of a job.
 #[derive(Clone, Copy)]
 pub enum Then {
@@ -98,53 +98,11 @@ pub struct Running {
     durable: bool,
     /// It gives the volume up.
     last: bool,
+    /// All that is to be said of what was lost before it began has been said.
+    excused: bool,
     /// What its answer waits for when it is done.
     held: Option<Held>,
 }
-
-impl Running {
-    /// Nobody waits for it any more; whom to tell, and what else there is to do then.
-    fn give_up(&mut self) -> Option<(u64, Then)> {
-        let token = core::mem::take(&mut self.token);
-        if token == 0 {
-            return None;
-        }
-        (self.given_up, self.walking) = (token, None);
-        let left = match self.then {
-            Then::Mounted => Then::Unwanted,
-            Then::Unmounted => Then::Unmounted,
-            _ => Then::Nothing,
-        };
-        Some((token, core::mem::replace(&mut self.then, left)))
-    }
-}
-
-/// A flush that the disk has not done.
-///
-/// The fiber isn't kept waiting for it: others may read meanwhile. Whatever would change the disk is (that is what the order of
-/// flushes is for), and so is every answer that promises something to be durable.
-#[derive(Default)]
-struct Flushing {
-    /// When the disk will have taken too long.
-    until: u64,
-    /// What the fiber wants to write, or its next flush.
-    blocked: Option<Event>,
-    /// Jobs that are done but for it.
-    held: Vec<(Running, Result<Value, Failure>)>,
-}
-
-/// The bit of a tag that says that it is a flush; the rest is the volume.
-const FLUSH: u64 = 1 << 63;
-/// There are volumes that wait for what isn't one of our disks.
-pub const WAITS: bool = Current::FOLDERS.is_some();
-/// In the place of a disk's number: the volume is on none, but its calls wait.
-const NO_DISK: usize = usize::MAX;
-const NO_SECTORS: Geometry = Geometry {
-    sector_size: 512,
-    sectors: 0,
-    read_only: true,
-    max_bytes: 0,
-};
 
 /// A mounted volume.
 pub struct Volume {
@@ -173,6 +131,8 @@ pub struct Volume {
     flushing: Option<Flushing>,
     /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
     unflushed: Option<BlockError>,
+    /// What failed then though the volume takes it for written: it can't be read.
+    lost: Vec<(u64, Vec<u8>)>,
     /// When the disk will have taken too long for what the fiber asked for.
     until: u64,
     /// The disk has taken too long, and what calls are told until it answers.
@@ -198,6 +158,7 @@ impl Volume {
             held: Vec::new(),
             flushing: None,
             unflushed: None,
+            lost: Vec::new(),
             until: 0,
             overdue: None,
             last: false,
@@ -235,19 +196,9 @@ impl Volume {
         self.postponed.is_some() || refuses || self.is_free() && !self.queue.is_empty()
     }
 
-    /// When the disk will have taken too long, if anything was asked of it.
-    pub fn due(&self) -> Option<u64> {
-        let asked = (self.outstanding > 0).then_some(self.until);
-        let flush = self.flushing.as_ref().map(|flushing| flushing.until);
-        let due = asked.into_iter().chain(flush).min();
-        due.filter(|_| self.overdue.is_none())
-    }
-
-    /// The disk has done all that was asked of it.
-    fn settle(&mut self) {
-        if self.running.is_none() && self.flushing.is_none() && self.overdue.take().is_some() {
-            log::warn!("{} answers again", self.spec.label());
-        }
+    /// Whether something failed that it takes for written.
+    pub fn is_lost(&self) -> bool {
+        self.disk.is_some_and(|(_, port)| port.lost.get())
     }
 
     /// Does a job now that changes nothing, if nothing is done before it and everything that it needs is in memory: no fiber, no queue, no
@@ -323,138 +274,27 @@ impl Volume {
 
     /// Takes a job out of the queue that has not begun.
     pub fn take_back(&mut self, token: u64) -> bool {
+        let waiting = self.flushing.as_mut().map(|flushing| &mut flushing.waiting);
+        if let Some(waiting) = waiting
+            && let Some(place) = waiting.iter().position(|job| job.token == token)
+        {
+            waiting.remove(place);
+            return true;
+        }
         let before = self.queue.len();
         self.queue.retain(|job| job.token != token);
         self.queue.len() < before
     }
 }
 
-/// What the caches of all volumes hold and have done.
-pub fn cache_statistics() -> CacheStatistics {
-    CACHE.statistics()
-}
-
-/// Bytes that may be lent at a time: half of what may be kept, so that the other half can go on being replaced.
-pub fn lendable() -> usize {
-    CACHE.statistics().limit_bytes / 2
-}
-
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
     rt.files.as_deref_mut()?.volumes.get_mut(index)
 }
 
-/// How volumes are mounted on this machine.
-fn options(read_only: bool) -> Options {
-    let memory = Current::memory().first().copied().unwrap_or(0);
-    let cache_bytes = if memory < SMALL_MACHINE {
-        64 << 10
-    } else {
-        256 << 10
-    };
-    let stream_bytes = if memory < LARGE_MACHINE {
-        cache_bytes.max(LEAST_STREAM)
-    } else {
-        2 << 20
-    };
-    // An eighth of the machine: the OCaml heap wants the rest.
-    CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
-    Options {
-        read_only,
-        cache_bytes,
-        stream_bytes,
-        clock: Some(&CLOCK),
-        budget: Some(&CACHE),
-        counters: None,
-    }
-}
-
-/// Opens the disk of a volume and makes its fiber, or makes the volume where it needs none.
-fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
-    let fail = |error, detail| Failure { error, detail };
-    let Some(volume) = volume(rt, index) else {
-        return Err(fail(Error::Closed, String::new()));
-    };
-    if volume.is_open() {
-        return Ok(());
-    }
-    let spec = volume.spec.clone();
-    let options = options(spec.read_only);
-    let (disk, geometry) = if spec.is_on_disk() {
-        acquire(rt, &spec)?
-    } else {
-        let name = spec.kind.as_deref().unwrap_or_default();
-        let kind = kinds::find(&rt.kinds, name).map_err(|line| fail(Error::Unsupported, line))?;
-        if let Mount::Alone(mount) = kind.mount {
-            let mounted = mount(&spec.source, &options);
-            let mounted = mounted.map_err(|failure| fail(code(failure.error), failure.detail))?;
-            if let Some(volume) = self::volume(rt, index) {
-                volume.alone = Some(mounted);
-            }
-            return Ok(());
-        }
-        (NO_DISK, NO_SECTORS)
-    };
-    let partition = spec.is_on_disk().then(|| spec.disk().1).flatten();
-    let wanted = Wanted {
-        partition: partition.map(ToString::to_string),
-        kind: spec.kind.clone(),
-        source: spec.source.clone(),
-        options,
-        aside: rt.interest.aside(),
-        kinds: rt.kinds.clone(),
-    };
-    let stack = rt.kinds.iter().map(|kind| kind.stack).max().unwrap_or(0);
-    let spare = rt.files.as_deref_mut().and_then(|files| files.spare.pop());
-    let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
-        if let Some(disks) = rt.disks.as_deref_mut() {
-            disks.release(disk);
-        }
-        return Err(fail(Error::OutOfMemory, String::new()));
-    };
-    port.prepare(geometry, wanted);
-    if let Some(volume) = self::volume(rt, index) {
-        volume.disk = Some((disk, port));
-    }
-    Ok(())
-}
-
-/// What another volume on the disk says while that takes too long.
-fn overdue_on(rt: &Runtime, disk: usize) -> Option<String> {
-    let mut volumes = rt.files.as_deref()?.volumes.iter();
-    volumes.find_map(|(_, volume)| {
-        volume
-            .overdue
-            .clone()
-            .filter(|_| volume.disk.is_some_and(|(other, _)| other == disk))
-    })
-}
-
-/// Takes the disk that `spec` names.
-fn acquire(rt: &mut Runtime, spec: &Spec) -> Result<(usize, Geometry), Failure> {
-    let fail = |error, detail| Failure { error, detail };
-    let (name, partition) = spec.disk();
-    let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
-    };
-    let Some(disk) = disks.find(name) else {
-        return Err(fail(Error::NoDevice, disks.missing(name)));
-    };
-    if let Some(line) = overdue_on(rt, disk) {
-        return Err(fail(Error::Io, line));
-    }
-    let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
-    };
-    let geometry = disks.acquire(disk, report, partition.is_some());
-    geometry
-        .map(|geometry| (disk, geometry))
-        .map_err(|(error, detail)| fail(error, detail))
-}
-
 /// The disk has done a request of a volume; its tag is the volume's index.
 fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
-    if tag & FLUSH != 0 {
-        return flushed(rt, (tag & !FLUSH) as usize, result);
+    if tag & (FLUSH | BEHIND) != 0 {
+        return flushed(rt, (tag & !(FLUSH | BEHIND)) as usize, result);
     }
     let index = tag as usize;
     let Some(volume) = volume(rt, index) else {
@@ -471,24 +311,6 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
     if let Some((_, port)) = volume.disk {
         let event = port.resume(reply);
         go_on(rt, index, event);
-    }
-}
-
-/// The disk has done a flush that the fiber didn't wait for.
-fn flushed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
-    let Some(volume) = volume(rt, index) else {
-        return;
-    };
-    let Some(Flushing { blocked, held, .. }) = volume.flushing.take() else {
-        return;
-    };
-    volume.unflushed = volume.unflushed.or(result.err());
-    volume.settle();
-    for (job, value) in held {
-        conclude(rt, index, job, value);
-    }
-    if let Some(event) = blocked {
-        go_on(rt, index, Some(event));
     }
 }
 
@@ -556,7 +378,12 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
         let Some(job) = volume.queue.pop_front() else {
             return;
         };
-        let last = volume.last;
+        let job = match &mut volume.flushing {
+            Some(flushing) => flushing.wait(job),
+            None => Some(job),
+        };
+        let Some(job) = job else { continue };
+        let (last, lost) = (volume.last, volume.is_lost());
         volume.running = Some(Running {
             token: job.token,
             then: job.then,
@@ -564,6 +391,7 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
             given_up: 0,
             durable: job.work.is_durable(),
             last: matches!(job.work, Work::Unmount),
+            excused: matches!(job.work, Work::Unmount) && lost,
             held: None,
         });
         if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
@@ -649,15 +477,34 @@ fn drive(rt: &mut Runtime, index: usize, mut event: Option<Event>, until: u64) {
         let Some((disk, port)) = volume.disk else {
             return;
         };
-        if matches!(now, Event::Write(..) | Event::Batch(_) | Event::Flush) {
-            if let Some(flushing) = &mut volume.flushing {
-                flushing.blocked = Some(now);
-                return;
+        let sector_size = port.geometry().sector_size;
+        let writes = matches!(now, Event::Write(..) | Event::Batch(_) | Event::Flush(_));
+        let is_lost = match now {
+            Event::Read(sector, _, len) => overlaps(&volume.lost, sector, len, sector_size),
+            _ => writes && port.lost.get(),
+        };
+        if is_lost {
+            event = port.resume(Err(BlockError::Io));
+            continue;
+        }
+        let running = volume.running.as_ref();
+        let began = running.is_some_and(|running| running.durable);
+        if let Some(flushing) = &mut volume.flushing {
+            match flushing.defer(&now, began, sector_size) {
+                Deferral::Passes => (),
+                Deferral::Kept => {
+                    event = port.resume(Ok(()));
+                    continue;
+                }
+                Deferral::Waits => {
+                    flushing.blocked = Some(now);
+                    return;
+                }
             }
-            if let Some(error) = volume.unflushed.take() {
-                event = port.resume(Err(error));
-                continue;
-            }
+        }
+        if writes && let Some(error) = volume.unflushed.take() {
+            event = port.resume(Err(error));
+            continue;
         }
         match submit(rt, index, disk, port.geometry(), &now) {
             None => return,
@@ -701,13 +548,10 @@ fn submit(
             len,
             together: false,
         }),
-        Event::Flush => {
+        Event::Flush(ordered) => {
             let submitted = disks.submit(disk, Request::Flush, index as u64 | FLUSH);
             if let (Ok(None), Some(volume)) = (submitted, volume(rt, index)) {
-                volume.flushing = Some(Flushing {
-                    until,
-                    ..Flushing::default()
-                });
+                volume.flushing = Some(Flushing::new(until, ordered));
                 if let Some(running) = &mut volume.running {
                     running.durable = true;
                 }
@@ -737,23 +581,6 @@ fn submit(
         volume.failed = failed;
     }
     None
-}
-
-/// Takes a partition for a volume, unless another volume has some of its sectors.
-fn claim(rt: &mut Runtime, index: usize, disk: usize, range: (u64, u64)) -> Result<(), Error> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
-    let overlaps = |(first, sectors): (u64, u64)| {
-        first < range.0.saturating_add(range.1) && range.0 < first.saturating_add(sectors)
-    };
-    let is_taken = files.volumes.iter().any(|(other, volume)| {
-        let here = volume.disk.is_some_and(|(other, _)| other == disk);
-        other != index && here && volume.claim.is_some_and(overlaps)
-    });
-    if is_taken {
-        return Err(Error::Busy);
-    }
-    files.volumes.get_mut(index).ok_or(Error::Closed)?.claim = Some(range);
-    Ok(())
 }
 
 /// What became of the requests of an event.
@@ -798,7 +625,9 @@ fn conclude(rt: &mut Runtime, index: usize, job: Running, result: Result<Value, 
     let Some(volume) = volume(rt, index) else {
         return;
     };
-    let result = match volume.unflushed {
+    let lost = !job.excused && volume.is_lost();
+    let unflushed = volume.unflushed.or(lost.then_some(BlockError::Io));
+    let result = match unflushed {
         Some(error) if job.durable => result.and(Err(Failure {
             error: crate::disks::error(error),
             detail: String::new(),
@@ -819,74 +648,4 @@ fn conclude(rt: &mut Runtime, index: usize, job: Running, result: Result<Value, 
         ..
     } = job;
     finished(rt, index, token, then, walking, result);
-}
-
-/// The disk has taken too long: everybody who waits for the volume is told, and whoever calls it until all that was asked of the disk is
-/// done. The fiber stays where it is, and with it the memory that the device has; it goes on when the device answers, so that the file
-/// system never sees a request that failed and was done after all.
-pub fn give_up(rt: &mut Runtime, index: usize) {
-    let Some(files) = rt.files.as_deref_mut() else {
-        return;
-    };
-    let seconds = files.patience_ns / 1_000_000_000;
-    let Some(volume) = files.volumes.get_mut(index) else {
-        return;
-    };
-    let line = alloc::format!(
-        "{} hasn't answered for {seconds} s: all that is asked of it fails until it does; see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
-        volume.spec.label()
-    );
-    log::warn!("{line}");
-    volume.overdue = Some(line.clone());
-    if let Some((_, port)) = volume.disk {
-        port.cancelled.set(true);
-    }
-    let flushing = volume.flushing.iter_mut();
-    let held = flushing.flat_map(|flushing| flushing.held.iter_mut().map(|(job, _)| job));
-    let waiting = volume.running.iter_mut().chain(held);
-    let told: Vec<_> = waiting.filter_map(Running::give_up).collect();
-    for (token, then) in told {
-        let then = match then {
-            Then::Mounted => {
-                super::mounting::detach(rt, index);
-                Then::Answer
-            }
-            then => then,
-        };
-        fail(rt, index, token, then, &line);
-    }
-    refuse(rt, index, &line);
-}
-
-/// Answers what is in the queue.
-fn refuse(rt: &mut Runtime, index: usize, line: &str) {
-    while let Some(volume) = volume(rt, index) {
-        let place = volume.queue.iter().position(|job| job.token != 0);
-        let Some(job) = place.and_then(|place| volume.queue.remove(place)) else {
-            return;
-        };
-        fail(rt, index, job.token, job.then, line);
-    }
-}
-
-fn fail(rt: &mut Runtime, index: usize, token: u64, then: Then, line: &str) {
-    let failure = Failure {
-        error: Error::Io,
-        detail: String::from(line),
-    };
-    finished(rt, index, token, then, None, Err(failure));
-}
-
-/// See `soil_fs_given_up`.
-pub fn given_up(rt: &mut Runtime, token: u64) -> usize {
-    let volumes = rt.files.as_deref_mut().map(|files| &mut files.volumes);
-    let mut volumes = volumes.into_iter().flatten();
-    let found = volumes.find_map(|(index, volume)| {
-        let running = volume.running.as_mut()?;
-        (running.given_up == token).then(|| {
-            running.given_up = 0;
-            index + 1
-        })
-    });
-    found.unwrap_or(0)
 }

@@ -38,8 +38,8 @@ pub enum Event {
     Write(u64, NonNull<u8>, usize),
     /// It waits for several writes: the slice of `fs::Block::write_batch`, which lives until the fiber is resumed.
     Batch(NonNull<[(u64, &'static [u8])]>),
-    /// It waits for a flush.
-    Flush,
+    /// It waits for a flush; `true`: what it writes later must not be durable before.
+    Flush(bool),
     /// It wants to use so many sectors from the first on, a partition, alone.
     Claim(u64, u64),
     /// It waits for whatever may happen.
@@ -79,6 +79,8 @@ pub struct Port {
     volume: RefCell<Option<Box<dyn Volume>>>,
     /// The volume is used outside of its fiber, which can't wait for the disk.
     away: Cell<bool>,
+    /// Something failed that the volume takes for written: all that it writes fails from now on.
+    pub lost: Cell<bool>,
     work: Cell<Option<Work>>,
     event: Cell<Option<Event>>,
     reply: Cell<Result<(), BlockError>>,
@@ -95,6 +97,7 @@ impl Port {
             cancelled: Cell::new(false),
             volume: RefCell::new(None),
             away: Cell::new(false),
+            lost: Cell::new(false),
             work: Cell::new(None),
             event: Cell::new(None),
             reply: Cell::new(Ok(())),
@@ -114,6 +117,7 @@ impl Port {
     pub fn prepare(&'static self, geometry: Geometry, mut wanted: Wanted) {
         self.geometry.set(geometry);
         self.counters.reset();
+        self.lost.set(false);
         wanted.options.counters = Some(&self.counters);
         self.wanted.set(Some(wanted));
     }
@@ -206,7 +210,11 @@ impl Block for Disk {
     }
 
     fn flush(&mut self) -> Result<(), BlockError> {
-        self.0.suspend(Event::Flush)
+        self.0.suspend(Event::Flush(true))
+    }
+
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        self.0.suspend(Event::Flush(false))
     }
 }
 
@@ -260,8 +268,9 @@ fn job(
         error: code(error),
         detail: detail(&**mounted, error),
     });
-    // A corrupt volume writes nothing any more, and can be given up.
-    if is_last && (result.is_ok() || mounted.health() != ::fs::Health::Writable) {
+    // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
+    let writes = mounted.health() == ::fs::Health::Writable && !port.lost.get();
+    if is_last && (result.is_ok() || !writes) {
         *volume = None;
         return Ok(Value::Number(0));
     }

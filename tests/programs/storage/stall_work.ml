@@ -154,10 +154,46 @@ let ends () =
       Soil.Clock.sleep 0.01);
   say "ending"
 
+(* One task writes and syncs on a disk whose flushes take long; another uses the same volume. *)
+let flushes count =
+  Fs.write_file "/data/synced" "synced";
+  say "working";
+  let slowest = ref 0 and uses = ref 0 and slowest_what = ref "" in
+  let timed what one =
+    let before = Soil.Clock.monotonic_ns () in
+    one ();
+    let took = (Soil.Clock.monotonic_ns () - before) / 1_000_000 in
+    incr uses;
+    if took > !slowest then (
+      slowest := took;
+      slowest_what := what)
+  in
+  let random = Random.State.make [||] in
+  let rec use () =
+    timed "read" (fun () -> read random);
+    timed "stat" (fun () -> ignore (Fs.stat "/data/synced"));
+    timed "read_file" (fun () -> ignore (Fs.read_file "/data/synced"));
+    timed "list" (fun () -> ignore (Fs.list "/data"));
+    Soil.Clock.sleep 0.01;
+    use ()
+  in
+  let start = Soil.Clock.monotonic_ns () in
+  T.scope @@ fun scope ->
+  let using = T.spawn scope use in
+  for n = 1 to count do
+    Fs.with_file ~mode:Append "/data/log" @@ fun d ->
+    Soil.File_descriptor.write_string d (contents n);
+    Fs.sync d
+  done;
+  let took = (Soil.Clock.monotonic_ns () - start) / 1_000_000 in
+  T.cancel using;
+  say "synced %d in %d ms; %d uses, the slowest %d ms (%s)" count took !uses !slowest !slowest_what
+
 let () =
   Soil.run @@ fun () ->
   match Sys.argv with
   | [| _; "work" |] -> work ()
   | [| _; "mount" |] -> mount ()
   | [| _; "ends" |] -> ends ()
+  | [| _; "flushes"; count |] -> flushes (int_of_string count)
   | _ -> prerr_endline "unknown work"

@@ -1,0 +1,153 @@
+//! Disks that don't answer in time.
+//!
+//! Those who wait are told; the fiber stays where it is, and with it the memory that the device has. It goes on when the device answers,
+//! so that the file system never sees a request that failed and was done after all.
+
+use super::super::finished;
+use super::super::worker::Failure;
+use super::{Running, Then, Volume, volume};
+use crate::error::Error;
+use crate::runtime::Runtime;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+impl Running {
+    /// Nobody waits for it any more; whom to tell, and what else there is to do then.
+    fn give_up(&mut self) -> Option<(u64, Then)> {
+        let token = core::mem::take(&mut self.token);
+        if token == 0 {
+            return None;
+        }
+        (self.given_up, self.walking) = (token, None);
+        let left = match self.then {
+            Then::Mounted => Then::Unwanted,
+            Then::Unmounted => Then::Unmounted,
+            _ => Then::Nothing,
+        };
+        Some((token, core::mem::replace(&mut self.then, left)))
+    }
+}
+
+impl Volume {
+    /// When the disk will have taken too long, if anything was asked of it.
+    pub fn due(&self) -> Option<u64> {
+        if self.overdue.is_some() {
+            return None;
+        }
+        let flush = self.flushing.as_ref().map(|flushing| flushing.until);
+        match flush {
+            Some(flush) if self.outstanding > 0 => Some(flush.min(self.until)),
+            None if self.outstanding > 0 => Some(self.until),
+            flush => flush,
+        }
+    }
+
+    /// Ends that when the disk has done all that was asked of it.
+    pub(super) fn settle(&mut self) {
+        if self.running.is_none() && self.flushing.is_none() && self.overdue.take().is_some() {
+            log::warn!("{} answers again", self.spec.label());
+        }
+    }
+}
+
+/// How much later than at its deadline a disk may be given up. Who looks later has itself stood still, and the disk too perhaps: a
+/// machine that was paused.
+const GRACE_NS: u64 = 500_000_000;
+
+/// Gives up what the disk has taken too long for.
+pub fn check_time(rt: &mut Runtime, index: usize, now: u64) {
+    let Some(volume) = volume(rt, index) else {
+        return;
+    };
+    let Some(due) = volume.due().filter(|due| *due <= now) else {
+        return;
+    };
+    let again = now.saturating_add(GRACE_NS);
+    if now <= due.saturating_add(GRACE_NS) {
+        return give_up(rt, index);
+    }
+    volume.until = volume.until.max(again);
+    if let Some(flushing) = &mut volume.flushing {
+        flushing.until = flushing.until.max(again);
+    }
+}
+
+/// The disk has taken too long: everybody who waits for the volume is told, and whoever calls it until all that was asked of the disk is
+/// done.
+fn give_up(rt: &mut Runtime, index: usize) {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return;
+    };
+    let seconds = files.patience_ns / 1_000_000_000;
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    let line = format!(
+        "{} hasn't answered for {seconds} s: all that is asked of it fails until it does; see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
+        volume.spec.label()
+    );
+    log::warn!("{line}");
+    volume.overdue = Some(line.clone());
+    if let Some((_, port)) = volume.disk {
+        port.cancelled.set(true);
+    }
+    let mut told = Vec::new();
+    told.extend(volume.running.as_mut().and_then(Running::give_up));
+    if let Some(flushing) = &mut volume.flushing {
+        for (job, _) in &mut flushing.held {
+            told.extend(job.give_up());
+        }
+        volume.queue.extend(flushing.waiting.drain(..));
+    }
+    for (token, then) in told {
+        let then = match then {
+            Then::Mounted => {
+                // Somebody else may mount something there.
+                if let Some(files) = rt.files.as_deref_mut() {
+                    files.mounts.remove_volume(&index);
+                }
+                Then::Answer
+            }
+            then => then,
+        };
+        fail(rt, index, token, then, &line);
+    }
+    refuse(rt, index, &line);
+}
+
+/// Answers what is in the queue.
+pub fn refuse(rt: &mut Runtime, index: usize, line: &str) {
+    let queue = volume(rt, index).map(|volume| core::mem::take(&mut volume.queue));
+    for job in queue.into_iter().flatten() {
+        if job.token != 0 {
+            fail(rt, index, job.token, job.then, line);
+        } else if let Some(volume) = volume(rt, index) {
+            volume.queue.push_back(job);
+        }
+    }
+}
+
+fn fail(rt: &mut Runtime, index: usize, token: u64, then: Then, line: &str) {
+    let failure = Failure {
+        error: Error::Io,
+        detail: String::from(line),
+    };
+    finished(rt, index, token, then, None, Err(failure));
+}
+
+/// See `soil_fs_given_up`.
+pub fn given_up(rt: &mut Runtime, token: u64) -> usize {
+    let Some(files) = rt.files.as_deref_mut() else {
+        return 0;
+    };
+    for (index, volume) in &mut files.volumes {
+        if let Some(running) = &mut volume.running
+            && running.given_up == token
+        {
+            running.given_up = 0;
+            return index + 1;
+        }
+    }
+    0
+}
