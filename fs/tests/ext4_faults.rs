@@ -16,9 +16,12 @@ fn check_witness(bytes: Vec<u8>, when: &str) {
 
 #[test]
 fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
-    let before = with_witness(&EXT4, &mkfs(8 << 20, &["-b", "1024"])).bytes();
     let (mut failed, mut unseen) = (0, 0);
-    for kind in 0..3 {
+    for (block, kind) in ["1024", "4096"]
+        .into_iter()
+        .flat_map(|b| [(b, 0), (b, 1), (b, 2)])
+    {
+        let before = with_witness(&EXT4, &mkfs(8 << 20, &["-b", block])).bytes();
         for nth in 1.. {
             let disk = Disk::new(before.clone(), 512);
             let mut volume = mount(&disk);
@@ -27,7 +30,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
             if !has_failed(&disk.state()) {
                 break;
             }
-            let when = format!("kind {kind}, request {nth}");
+            let when = format!("blocks of {block}, kind {kind}, request {nth}");
             match result {
                 // Once the journal has failed, the volume is read-only.
                 Err(error) => {
@@ -56,7 +59,7 @@ fn each_request_that_fails_is_an_error_value_and_harms_nothing_else() {
         }
     }
     println!("{failed} failures, {unseen} of them made good");
-    assert!(failed > 15);
+    assert!(failed > 25);
 }
 
 #[test]

@@ -585,19 +585,45 @@ impl Cache {
         }
     }
 
-    /// Writes sectors of lines, in this order, as one batch.
+    /// Writes sectors of lines, in this order, as one batch. Neighbours become one request, as far as
+    /// there is room for them in the fetch buffer: a copy costs less than a request.
     fn write_sectors(&mut self, sectors: &[(u64, u8)]) -> Result<(), BlockError> {
-        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         for (index, dirty) in sectors {
             let line = self.lines.find(*index).ok_or(BlockError::Io)?;
             for (from, count) in runs(*dirty) {
                 let bytes = from * self.sector..(from + count) * self.sector;
                 let data = line.data.get(bytes).ok_or(BlockError::Io)?;
-                batch.push((index * self.per_line + from as u64, data));
+                pieces.push((index * self.per_line + from as u64, data));
             }
         }
-        if batch.is_empty() {
+        if pieces.is_empty() {
             return Ok(());
+        }
+        if pieces.len() > 1 {
+            self.fetch.grow(FETCH * LINE);
+        }
+        let mut room: &mut [u8] = &mut self.fetch;
+        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        let sector = self.sector;
+        let neighbours =
+            |a: &(u64, &[u8]), b: &(u64, &[u8])| a.0 + (a.1.len() / sector) as u64 == b.0;
+        for run in pieces.chunk_by(neighbours) {
+            let bytes: usize = run.iter().map(|(_, data)| data.len()).sum();
+            match run {
+                [(first, _), _, ..] if bytes <= room.len() => {
+                    let (place, rest) = core::mem::take(&mut room).split_at_mut(bytes);
+                    room = rest;
+                    let mut left = &mut *place;
+                    for (_, data) in run {
+                        let (to, after) = left.split_at_mut(data.len());
+                        to.copy_from_slice(data);
+                        left = after;
+                    }
+                    batch.push((*first, place));
+                }
+                _ => batch.extend(run),
+            }
         }
         self.unflushed = true;
         self.device.write_batch(&batch)?;

@@ -168,6 +168,39 @@ fn a_commit_writes_contents_then_one_batch_in_the_order_asked_for() {
 }
 
 #[test]
+fn neighbours_are_written_together() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    let mut expected = disk.bytes();
+    for sector in 24..120 {
+        cache.write(sector, &[sector as u8; 512]).unwrap();
+        let at = sector as usize * 512;
+        expected[at..at + 512].fill(sector as u8);
+    }
+    cache.write(200, &[9; 512]).unwrap();
+    expected[200 * 512..201 * 512].fill(9);
+    disk.state().log = Some(Vec::new());
+    cache.commit(Order::TablesFirst).unwrap();
+    // 48 KiB are more than there is room for, so these stay as they are, in lines of eight sectors.
+    assert_eq!(
+        logged(&disk),
+        [(3..15).map(|n| n * 8).chain([200]).collect::<Vec<u64>>()]
+    );
+    assert!(disk.bytes() == expected);
+    for sector in 30..80 {
+        cache.write(sector, &[7; 512]).unwrap();
+        expected[sector as usize * 512..][..512].fill(7);
+    }
+    for sector in [90, 100, 101] {
+        cache.write(sector, &[8; 512]).unwrap();
+        expected[sector as usize * 512..][..512].fill(8);
+    }
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(logged(&disk), [vec![30, 90, 100]]);
+    assert!(disk.bytes() == expected);
+}
+
+#[test]
 fn flags_that_are_back_as_they_were_are_not_written() {
     let disk = Disk::zeroed(SECTORS as usize * 512);
     let mut cache = new_cache(&disk, 0);

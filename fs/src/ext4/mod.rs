@@ -76,12 +76,7 @@ fn mount_volume(
         found
     });
     Ok(Ext4Volume::new(
-        ext4,
-        device,
-        options.clock,
-        &found,
-        !read_only,
-        corrupt,
+        ext4, device, &options, &found, !read_only, corrupt,
     ))
 }
 

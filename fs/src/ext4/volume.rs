@@ -19,7 +19,7 @@ use super::{Notes, Time, names};
 use crate::cache::{Cache, Run};
 use crate::handles::Handles;
 use crate::path;
-use crate::{Clock, Error, FileId, Health, Kind, OpenFlags, Walk};
+use crate::{Clock, Error, FileId, Health, Kind, OpenFlags, VolumeOptions, Walk};
 
 pub(super) type Result<T> = core::result::Result<T, Error>;
 type Inner = Ext4<Device, MountedServices<(), Notes>>;
@@ -30,9 +30,9 @@ pub(super) const OWNER: MutationContext = MutationContext::new(0, 0, 0, 0o022);
 /// The longest symbolic link that is followed, in bytes; Linux makes none as long.
 const MAX_LINK: u64 = 4096;
 
-/// Bytes of journal that may be waiting to be written to their places: rsext4 keeps a copy of each
-/// in memory, and looks through them for every block it reads.
-const MAX_WAITING: u64 = 4 << 20;
+/// Bytes of journal that may be waiting to be written to their places, at least and at most: rsext4
+/// keeps a copy of each in memory, and mounts afresh when they are written.
+const MAX_WAITING: core::ops::RangeInclusive<u64> = 4 << 20..=16 << 20;
 
 /// Attempts at a step for which the journal's running transaction had no room.
 const ATTEMPTS: u32 = 64;
@@ -114,6 +114,8 @@ pub(super) struct Ext4Volume {
     pub cache: SharedCache,
     device: Device,
     clock: Option<&'static Clock>,
+    /// See [`MAX_WAITING`].
+    max_waiting: u64,
     /// The inode of the journal.
     journal: Option<u32>,
     /// Bytes in a block.
@@ -138,7 +140,7 @@ impl Ext4Volume {
     pub fn new(
         ext4: Inner,
         device: Device,
-        clock: Option<&'static Clock>,
+        options: &VolumeOptions,
         found: &Found,
         writable: bool,
         corrupt: Option<String>,
@@ -148,7 +150,10 @@ impl Ext4Volume {
             cache: device.cache.clone(),
             block: device.block,
             device,
-            clock,
+            clock: options.clock,
+            // Where there is memory for large buffers, there is for this.
+            max_waiting: (8 * options.stream_bytes as u64)
+                .clamp(*MAX_WAITING.start(), *MAX_WAITING.end()),
             journal: found.journal,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
@@ -504,7 +509,7 @@ impl Ext4Volume {
     /// itself only when the journal is nearly full, and else when it unmounts.
     pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
         let orphans = self.nodes.values().any(|node| node.orphan);
-        if self.device.waiting() < MAX_WAITING || orphans || !self.leftover.is_empty() {
+        if self.device.waiting() < self.max_waiting || orphans || !self.leftover.is_empty() {
             return Ok(());
         }
         self.check_writable()?;
