@@ -1,5 +1,6 @@
 type t = {
   descriptor : Descriptor.t;
+  subject : string;  (** How messages call it; not made for each request. *)
   sector_size : int;
   mutable largest : int;  (** The most sectors that it was seen to have. *)
   read_only : bool;
@@ -33,6 +34,7 @@ let of_descriptor d =
   let sector_size = info.{0} in
   {
     descriptor = d;
+    subject = d.io.describe d;
     sector_size;
     largest = info.{1};
     read_only = info.{2} <> 0;
@@ -44,8 +46,7 @@ let of_descriptor d =
 let kept : (int -> int) list ref = ref []
 
 let operation disk name submit =
-  let d = disk.descriptor in
-  match Scheduler.operation ~operation:name ~subject:(d.io.describe d) submit with
+  match Scheduler.operation ~operation:name ~subject:disk.subject submit with
   | _ -> ()
   | exception e ->
       let backtrace = Failure.get_backtrace () in
@@ -105,7 +106,8 @@ let check_sectors disk operation first count =
   then invalid_arg ("Soil.Block." ^ operation ^ ": sectors beyond the end of the disk")
 
 let check_buffer disk operation b off len =
-  Descriptor.check_buffer ("Block." ^ operation) b off len;
+  if off < 0 || len < 0 || off > Bigarray.Array1.dim b - len then
+    Descriptor.check_buffer ("Block." ^ operation) b off len;
   if len mod disk.sector_size <> 0 then
     invalid_arg ("Soil.Block." ^ operation ^ ": length is not a multiple of the sector size")
 

@@ -32,6 +32,12 @@ const STATUS_AT: usize = 16;
 const SEGMENT_AT: usize = 32;
 const SEGMENT: usize = 16;
 
+const NO_BUFFER: Buffer = Buffer {
+    phys: 0,
+    len: 0,
+    device_writes: false,
+};
+
 /// What the device, and our memory, allow.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
@@ -73,6 +79,8 @@ pub(super) struct Parts {
     records: Region,
     parts: Vec<Part>,
     free: Vec<u16>,
+    /// The memory of [`List`].
+    buffers: Vec<Buffer>,
     limits: Limits,
     /// Data that isn't aligned to blocks passes through them. A host that bypasses its cache (QEMU: `cache=none`) would
     /// otherwise allocate and copy itself, for each request: 110 to 200 MiB/s in place of 2000.
@@ -102,6 +110,7 @@ impl Parts {
             records: records.ok_or(Error::OutOfMemory)?,
             parts: alloc::vec![Part { request: 0, bounce: None, copy_to: None }; count.into()],
             free: (0..count).rev().collect(),
+            buffers: Vec::with_capacity(usize::from(segments + FRAME)),
             limits: Limits { segments, ..limits },
             bounces: Bounces::new(memory, limits.bounces),
         })
@@ -117,7 +126,23 @@ impl Parts {
         if self.queue.room() < FRAME || has_data && room == 0 {
             return Ok(Issued::Full);
         }
-        let mut list = List::new(room.min(self.limits.segments), self.limits.segment);
+        let buffers = core::mem::take(&mut self.buffers);
+        let segments = room.min(self.limits.segments);
+        let mut list = List::new(buffers, segments, self.limits.segment);
+        let issued = self.issue_as(part, index, active, &mut list);
+        self.buffers = list.buffers;
+        issued
+    }
+
+    /// The same as the device request `part`.
+    fn issue_as(
+        &mut self,
+        part: u16,
+        index: u16,
+        active: &mut Active,
+        list: &mut List,
+    ) -> Result<Issued, BlkError> {
+        let has_data = !matches!(active.operation, Operation::Flush);
         let mut details = Part {
             request: index,
             bounce: None,
@@ -137,20 +162,20 @@ impl Parts {
         } else if has_data {
             len = self.map(
                 active,
-                &mut list,
+                list,
                 matches!(active.operation, Operation::Identify),
             )?;
             // Besides what is not aligned: a block in more pages than the device takes segments.
             if len == 0 {
-                if room < self.limits.segments {
+                if list.max_segments < usize::from(self.limits.segments) {
                     // It may be only the queue that is short.
                     return Ok(Issued::Full);
                 }
-                len = match self.bounce(active, &mut list, &mut details)? {
+                len = match self.bounce(active, list, &mut details)? {
                     Some(0) => return Ok(Issued::Full),
                     Some(len) => len,
                     // No memory for that.
-                    None => self.map(active, &mut list, true)?,
+                    None => self.map(active, list, true)?,
                 };
                 if len == 0 {
                     return Err(BlkError::NoMemory);
@@ -164,7 +189,7 @@ impl Parts {
             device_writes: true,
         };
         list.finish(self.records.phys(record), status);
-        if self.queue.add(list.buffers(), u32::from(part)).is_err() {
+        if self.queue.add(&list.buffers, u32::from(part)).is_err() {
             details
                 .bounce
                 .into_iter()
@@ -409,33 +434,29 @@ fn access(operation: Operation) -> Access {
     }
 }
 
-/// The buffers of one device request: room for the header, data segments, the status.
+/// The buffers of one device request: the header, data segments, the status.
 struct List {
-    buffers: [Buffer; MAX_SEGMENTS + FRAME as usize],
-    /// Buffers in use; the first is the header's place.
-    count: usize,
+    /// The first is the header's place.
+    buffers: Vec<Buffer>,
     /// Data segments, at most.
     max_segments: usize,
     max_len: u32,
 }
 
 impl List {
-    fn new(max_segments: u16, max_len: u32) -> List {
-        let none = Buffer {
-            phys: 0,
-            len: 0,
-            device_writes: false,
-        };
-        let max_segments = usize::from(max_segments).min(MAX_SEGMENTS);
-        List {
-            buffers: [none; MAX_SEGMENTS + FRAME as usize],
-            count: 1,
-            max_segments,
+    /// In memory that stays, as room for the most segments is more than most requests need.
+    fn new(buffers: Vec<Buffer>, max_segments: u16, max_len: u32) -> List {
+        let mut list = List {
+            buffers,
+            max_segments: usize::from(max_segments).min(MAX_SEGMENTS),
             max_len,
-        }
+        };
+        list.clear();
+        list
     }
     fn clear(&mut self) {
-        self.count = 1;
+        self.buffers.clear();
+        self.buffers.push(NO_BUFFER);
     }
 
     /// Appends a segment, merging it with its neighbour and cutting it to the device's limit. Returns how
@@ -443,24 +464,28 @@ impl List {
     fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
         let mut taken = 0;
         while segment.len > 0 {
-            let last = &mut self.buffers[self.count - 1];
-            let joins = self.count > 1 && last.phys + u64::from(last.len) == segment.phys;
-            let space = if joins { self.max_len - last.len } else { 0 };
-            let len = if space > 0 {
-                let len = segment.len.min(space as usize);
-                last.len += len as u32;
-                len
-            } else if self.count <= self.max_segments {
-                let len = segment.len.min(self.max_len as usize);
-                self.buffers[self.count] = Buffer {
-                    phys: segment.phys,
-                    len: len as u32,
-                    device_writes,
-                };
-                self.count += 1;
-                len
-            } else {
-                break;
+            let count = self.buffers.len();
+            let end = |last: &Buffer| last.phys + u64::from(last.len);
+            let joined = match self.buffers.last_mut() {
+                Some(last) if count > 1 && end(last) == segment.phys && last.len < self.max_len => {
+                    let len = segment.len.min((self.max_len - last.len) as usize);
+                    last.len += len as u32;
+                    Some(len)
+                }
+                _ => None,
+            };
+            let len = match joined {
+                Some(len) => len,
+                None if count > self.max_segments => break,
+                None => {
+                    let len = segment.len.min(self.max_len as usize);
+                    self.buffers.push(Buffer {
+                        phys: segment.phys,
+                        len: len as u32,
+                        device_writes,
+                    });
+                    len
+                }
             };
             taken += len;
             segment = Segment {
@@ -473,26 +498,22 @@ impl List {
 
     /// Takes `bytes` off the end.
     fn truncate(&mut self, mut bytes: usize) {
-        while bytes > 0 && self.count > 1 {
-            let last = &mut self.buffers[self.count - 1];
+        while bytes > 0 && self.buffers.len() > 1 {
+            let Some(last) = self.buffers.last_mut() else {
+                return;
+            };
             let cut = bytes.min(last.len as usize);
             last.len -= cut as u32;
             bytes -= cut;
             if last.len == 0 {
-                self.count -= 1;
+                self.buffers.pop();
             }
         }
     }
     fn finish(&mut self, header: u64, status: Buffer) {
-        self.buffers[0] = Buffer {
-            phys: header,
-            len: HEADER as u32,
-            device_writes: false,
-        };
-        self.buffers[self.count] = status;
-        self.count += 1;
-    }
-    fn buffers(&self) -> &[Buffer] {
-        &self.buffers[..self.count]
+        if let Some(first) = self.buffers.first_mut() {
+            (first.phys, first.len) = (header, HEADER as u32);
+        }
+        self.buffers.push(status);
     }
 }

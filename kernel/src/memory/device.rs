@@ -41,33 +41,6 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
     });
 }
 
-/// Physical ranges that are looked up at once.
-const RANGES: usize = 32;
-
-/// Physical ranges, neighbours joined.
-struct Ranges {
-    list: [(u64, usize); RANGES],
-    len: usize,
-}
-
-impl Ranges {
-    /// Adds a range behind the others; false if there is no room.
-    fn add(&mut self, physical: u64, bytes: usize) -> bool {
-        let last = self.len.checked_sub(1).and_then(|i| self.list.get_mut(i));
-        match last {
-            Some((first, len)) if *first + *len as u64 == physical => *len += bytes,
-            _ => {
-                let Some(next) = self.list.get_mut(self.len) else {
-                    return false;
-                };
-                *next = (physical, bytes);
-                self.len += 1;
-            }
-        }
-        true
-    }
-}
-
 /// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined, until it returns
 /// false; touches pages that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
 pub fn segments(
@@ -79,53 +52,35 @@ pub fn segments(
     let Some(end) = start.checked_add(len as u64) else {
         return false;
     };
-    // The last range found, which the next may continue.
-    let mut joined: Option<(u64, usize)> = None;
     let mut address = start;
     while address < end {
         // `visit` may need memory itself, so it isn't called while memory is in use.
-        let mut ranges = Ranges {
-            list: [(0, 0); RANGES],
-            len: 0,
-        };
-        let next = with(|memory| memory.ranges(address, end, write, &mut ranges));
-        if next == address {
+        let Some((physical, len)) = with(|memory| memory.run(address, end, write)) else {
             return false;
+        };
+        if !visit(physical, len as usize) {
+            break;
         }
-        address = next;
-        for (physical, bytes) in ranges.list.into_iter().take(ranges.len) {
-            joined = match joined {
-                Some((first, len)) if first + len as u64 == physical => Some((first, len + bytes)),
-                Some((first, len)) => {
-                    if !visit(first, len) {
-                        return true;
-                    }
-                    Some((physical, bytes))
-                }
-                None => Some((physical, bytes)),
-            };
-        }
-    }
-    if let Some((first, len)) = joined {
-        visit(first, len);
+        address += len;
     }
     true
 }
 
 impl Memory {
-    /// Looks up the pages of `[address, end)` until `ranges` is full or one isn't readable memory; where it stopped.
-    fn ranges(&mut self, mut address: u64, end: u64, write: bool, ranges: &mut Ranges) -> u64 {
+    /// The physical address of `start` and how many bytes from there on, up to `end`, are contiguous.
+    fn run(&mut self, start: u64, end: u64, write: bool) -> Option<(u64, u64)> {
+        let mut address = start;
+        let mut first = None;
         while address < end {
             let Some((physical, size)) = self.translate(address, write) else {
                 break;
             };
-            let piece = (size - address % size).min(end - address);
-            if !ranges.add(physical, piece as usize) {
+            if physical != *first.get_or_insert(physical) + (address - start) {
                 break;
             }
-            address += piece;
+            address += (size - address % size).min(end - address);
         }
-        address
+        Some((first?, address - start))
     }
 
     /// The physical address of `address` and the size of its page.
