@@ -347,6 +347,10 @@ fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
 
 /// What the disk takes too long for is given up.
 fn late(rt: &mut Runtime) {
+    // A job may have given way to others.
+    while deadline(rt) == Some(0) {
+        step(rt);
+    }
     let due = deadline(rt).expect("something is waited for");
     step_at(rt, due - 1);
     assert_eq!(completed(rt), []);

@@ -26,7 +26,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use flushing::{BEHIND, Deferral, FLUSH, Flushing, flushed, overlaps};
+use flushing::{BEHIND, Behind, Deferral, FLUSH, Flushing, flushed, overlaps};
 use opening::{CACHE, NO_DISK, claim, open};
 use overdue::refuse;
 
@@ -132,7 +132,7 @@ pub struct Volume {
     /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
     unflushed: Option<BlockError>,
     /// What failed then though the volume takes it for written: it can't be read.
-    lost: Vec<(u64, Vec<u8>)>,
+    lost: Option<Behind>,
     /// When the disk will have taken too long for what the fiber asked for.
     until: u64,
     /// The disk has taken too long, and what calls are told until it answers.
@@ -158,7 +158,7 @@ impl Volume {
             held: Vec::new(),
             flushing: None,
             unflushed: None,
-            lost: Vec::new(),
+            lost: None,
             until: 0,
             overdue: None,
             last: false,

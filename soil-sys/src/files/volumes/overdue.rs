@@ -10,7 +10,6 @@ use crate::error::Error;
 use crate::runtime::Runtime;
 use alloc::format;
 use alloc::string::String;
-use alloc::vec::Vec;
 
 impl Running {
     /// Nobody waits for it any more; whom to tell, and what else there is to do then.
@@ -43,10 +42,19 @@ impl Volume {
         }
     }
 
+    /// Somebody who waits for a job that has begun.
+    fn next_to_tell(&mut self) -> Option<(u64, Then)> {
+        if let Some(waiting) = self.running.as_mut().and_then(Running::give_up) {
+            return Some(waiting);
+        }
+        let held = &mut self.flushing.as_mut()?.held;
+        held.iter_mut().find_map(|(job, _)| job.give_up())
+    }
+
     /// Ends that when the disk has done all that was asked of it.
     pub(super) fn settle(&mut self) {
         if self.running.is_none() && self.flushing.is_none() && self.overdue.take().is_some() {
-            log::warn!("{} answers again", self.spec.label());
+            log::warn!("disk {} answers again", self.spec.source);
         }
     }
 }
@@ -92,15 +100,11 @@ fn give_up(rt: &mut Runtime, index: usize) {
     if let Some((_, port)) = volume.disk {
         port.cancelled.set(true);
     }
-    let mut told = Vec::new();
-    told.extend(volume.running.as_mut().and_then(Running::give_up));
     if let Some(flushing) = &mut volume.flushing {
-        for (job, _) in &mut flushing.held {
-            told.extend(job.give_up());
-        }
-        volume.queue.extend(flushing.waiting.drain(..));
+        let waiting = core::mem::take(&mut flushing.waiting);
+        volume.requeue(waiting);
     }
-    for (token, then) in told {
+    while let Some((token, then)) = self::volume(rt, index).and_then(Volume::next_to_tell) {
         let then = match then {
             Then::Mounted => {
                 // Somebody else may mount something there.
@@ -118,12 +122,16 @@ fn give_up(rt: &mut Runtime, index: usize) {
 
 /// Answers what is in the queue.
 pub fn refuse(rt: &mut Runtime, index: usize, line: &str) {
-    let queue = volume(rt, index).map(|volume| core::mem::take(&mut volume.queue));
-    for job in queue.into_iter().flatten() {
-        if job.token != 0 {
-            fail(rt, index, job.token, job.then, line);
-        } else if let Some(volume) = volume(rt, index) {
-            volume.queue.push_back(job);
+    let mut left = volume(rt, index).map_or(0, |volume| volume.queue.len());
+    while left > 0 {
+        left -= 1;
+        let Some(volume) = volume(rt, index) else {
+            return;
+        };
+        match volume.queue.pop_front() {
+            Some(job) if job.token == 0 => volume.queue.push_back(job),
+            Some(job) => fail(rt, index, job.token, job.then, line),
+            None => return,
         }
     }
 }
