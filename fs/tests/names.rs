@@ -5,8 +5,10 @@ mod common;
 
 use std::collections::BTreeMap;
 
-use common::{Image, NEW, Random, fsck, mkfs, mount, mount_with, names, run, write_file};
-use fs::fake::Disk;
+use common::{
+    Image, NEW, Random, fsck, mkfs, mount, mount_with, names, read_file, run, write_file,
+};
+use fs::fake::{Disk, Event};
 use fs::fat::Options;
 use fs::{Error, OpenFlags, Volume};
 use proptest::prelude::*;
@@ -281,5 +283,105 @@ proptest! {
         for name in &lists[0] {
             kept.stat(&format!("{folder}{name}")).unwrap();
         }
+    }
+}
+
+/// A directory grows by the cluster of a file that takes one of its slots for a moment: whatever has
+/// the slot stays what it is, and the disk sees nothing of it.
+#[test]
+fn a_directory_that_is_full_to_its_last_slot_grows() {
+    for (args, cache_bytes) in [
+        (["-F", "32", "-s", "1"], 256 << 10),
+        (["-F", "32", "-s", "16"], 64 << 10),
+    ] {
+        let disk = Disk::new(
+            mkfs(if args[3] == "1" { 40 << 20 } else { 600 << 20 }, &args),
+            512,
+        );
+        let options = Options {
+            cache_bytes,
+            ..Options::default()
+        };
+        let mut volume = mount_with(&disk, options);
+        volume.mkdir("d").unwrap();
+        // In the first slots, and open while others have their slots.
+        let open = ["A", "d/A"].map(|path| volume.open(path, NEW).unwrap());
+        volume.sync().unwrap();
+        disk.state().log = Some(Vec::new());
+        for n in 0..700 {
+            for folder in ["", "d/"] {
+                write_file(&mut *volume, &format!("{folder}F{n}"), b"contents").unwrap();
+            }
+            for file in open {
+                volume.write_at(file, n, &[n as u8]).unwrap();
+            }
+        }
+        for file in open {
+            volume.close(file).unwrap();
+        }
+        volume.sync().unwrap();
+        check(&disk, "grown");
+        let log = disk.state().log.take().unwrap();
+        let mut writes = Vec::new();
+        for event in log {
+            match event {
+                Event::Write(_, data) => writes.push(data),
+                Event::Batch(batch) => writes.extend(batch.into_iter().map(|(_, data)| data)),
+                Event::Flush => {}
+            }
+        }
+        let is_seen = |data: &Vec<u8>| data.windows(7).any(|bytes| bytes == b"GROWING");
+        assert!(writes.len() > 100 && !writes.iter().any(is_seen));
+        let mut volume = mount(&disk);
+        for folder in ["", "d/"] {
+            for n in 0..700 {
+                let found = read_file(&mut *volume, &format!("{folder}f{n}")).unwrap();
+                assert_eq!(found, b"contents");
+            }
+            let wanted: Vec<u8> = (0..700).map(|n| n as u8).collect();
+            assert_eq!(
+                read_file(&mut *volume, &format!("{folder}a")).unwrap(),
+                wanted
+            );
+        }
+    }
+}
+
+/// Renaming finds room before it gives up what it replaces, and an open file follows its name.
+#[test]
+fn a_rename_without_room_changes_nothing() {
+    let disk = Disk::new(mkfs(2 << 20, &["-F", "12", "-r", "16"]), 512);
+    let mut volume = mount(&disk);
+    for n in 0..15 {
+        write_file(&mut *volume, &format!("F{n}"), &[n]).unwrap();
+    }
+    volume.mkdir("D").unwrap();
+    write_file(&mut *volume, "D/a name that is longer", b"longer").unwrap();
+    let open = volume
+        .open("F3", OpenFlags::READ | OpenFlags::WRITE)
+        .unwrap();
+    volume.write_at(open, 1, b"more").unwrap();
+    assert_eq!(
+        volume.rename("F1", "a name that is longer"),
+        Err(Error::NoSpace)
+    );
+    assert_eq!(
+        volume.rename("D/a name that is longer", "f2 as well"),
+        Err(Error::NoSpace)
+    );
+    // In another case it takes two slots, and there is one.
+    assert_eq!(volume.rename("F3", "f4.Txt"), Err(Error::NoSpace));
+    assert_eq!(volume.rename("D/a name that is longer", "f2"), Ok(()));
+    assert_eq!(volume.rename("F3", "f4"), Ok(()));
+    volume.write_at(open, 5, b" still").unwrap();
+    volume.sync().unwrap();
+    check(&disk, "renamed");
+    let mut fresh = mount(&disk);
+    for volume in [&mut volume, &mut fresh] {
+        assert_eq!(read_file(&mut **volume, "F1").unwrap(), [1]);
+        assert_eq!(read_file(&mut **volume, "F2").unwrap(), b"longer");
+        assert_eq!(read_file(&mut **volume, "f4").unwrap(), b"\x03more still");
+        assert_eq!(volume.stat("F3"), Err(Error::NotFound));
+        assert_eq!(names(&mut **volume, "D").unwrap(), [""; 0]);
     }
 }

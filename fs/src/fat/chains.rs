@@ -67,6 +67,11 @@ impl Chain {
         &self.runs
     }
 
+    /// The last cluster that is known.
+    pub fn last(&self) -> u32 {
+        self.last
+    }
+
     /// The first byte whose place isn't known.
     pub fn len(&self) -> u64 {
         self.runs.last().map_or(0, |run| run.file + run.len)

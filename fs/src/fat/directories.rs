@@ -1,23 +1,23 @@
 //! Names of a volume: directories whose names are indexed, and what changes them.
 //!
 //! An index is made when a directory is first looked at, and kept true by every change from then
-//! on. Without one, which is so for a directory that is larger than the memory for it or odd in any
-//! way, and after anything failed, all is left to hadris-fat.
+//! on; after anything failed it is made again. Entries are written here, and clusters taken and
+//! given back by hadris-fat, which does that for files: what is to become a directory is a file for
+//! a moment, and so is one that is removed. Nothing of that moment reaches the disk.
 
 use alloc::vec::Vec;
 
 use hadris_fat::RootLocation;
-use hadris_fat_raw::{ATTR_ARCHIVE, ShortEntry, date};
-use hadris_fs::{DirCursor, Name, NodeId, RenameMode, SetAttr};
+use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ShortEntry, date};
+use hadris_fs::sync::FileSystem;
+use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
 
-use super::entries::{Directory, Found};
+use super::clusters;
+use super::entries::{Directory, Found, Slots};
 use super::names;
 use super::volume::{Change, FatVolume, Result};
 use crate::cache::Cache;
-use crate::{Error, Kind};
-
-/// Where a name is: the first cluster of its directory, and its first and last slot.
-type Named = (u32, Option<(usize, usize)>);
+use crate::{BlockError, Error};
 
 /// The directories that are indexed.
 #[derive(Default)]
@@ -36,30 +36,33 @@ impl Directories {
         }
     }
 
+    pub(super) fn find(&mut self, first: u32) -> Option<&mut Directory> {
+        let mut kept = self.kept.iter_mut();
+        kept.find(|directory| directory.first == first)
+    }
+
     /// Forgets them all.
     pub fn clear(&mut self) {
         self.kept.clear();
     }
 
-    /// Makes room for so many bytes, in place of what was not used for longest.
-    fn make_room(&mut self, bytes: usize) -> bool {
-        loop {
-            let used: usize = self.kept.iter().map(Directory::bytes).sum();
-            if used + bytes <= self.limit {
-                return true;
-            }
+    /// Makes room in place of what was not used for longest, but for the last two, which an
+    /// operation may be about.
+    pub(super) fn make_room(&mut self) {
+        while self.kept.len() > 2
+            && self.kept.iter().map(Directory::bytes).sum::<usize>() > self.limit
+        {
             let kept = self.kept.iter().enumerate();
-            let Some((oldest, _)) = kept.min_by_key(|(_, directory)| directory.used) else {
-                return false;
-            };
+            let oldest = kept.min_by_key(|(_, directory)| directory.used);
+            let oldest = oldest.map_or(0, |(oldest, _)| oldest);
             self.kept.swap_remove(oldest);
         }
     }
 }
 
 impl FatVolume {
-    /// Where the indexed directory is among those that are kept.
-    fn directory(&mut self, node: NodeId) -> Result<Option<usize>> {
+    /// The first cluster of a directory, which is indexed then.
+    pub(super) fn directory(&mut self, node: NodeId) -> Result<u32> {
         let geometry = *self.fat.info();
         let first = match geometry.root() {
             RootLocation::Cluster(first) if node == self.fat.root() => first,
@@ -72,38 +75,37 @@ impl FatVolume {
                 entry.first_cluster(geometry.kind()).max(1)
             }
         };
-        if self.unsettled {
-            return Ok(None);
+        if self.unsettled && self.corrupt.is_none() {
+            // What failed is put right first, in the cache.
+            let settled = FileSystem::sync(&mut *self.fat);
+            self.done(settled, "putting right what failed")?;
+            self.unsettled = false;
         }
-        let found = self.directories.kept.iter();
-        let mut found = found.clone().position(|directory| directory.first == first);
-        if found.is_none() {
+        let mut kept = self.directories.kept.iter();
+        if !kept.any(|directory| directory.first == first) {
             let page = self.fat.code_page();
             let cache = self.cache.clone();
             let mut cache = cache.try_lock().ok_or(Error::Io)?;
-            if let Some((chain, bytes)) = Directory::places(first, &geometry, &mut cache)?
-                && self.directories.make_room(bytes)
-                && let Some(read) = Directory::read(first, chain, page, &mut cache)?
-            {
-                found = Some(self.directories.kept.len());
-                self.directories.kept.push(read);
-            }
+            let read = Directory::read(first, &geometry, page, &mut cache)?;
+            self.directories.kept.push(read.ok_or(Error::OutOfMemory)?);
         }
         self.directories.ticks += 1;
-        if let Some(directory) = found.and_then(|at| self.directories.kept.get_mut(at)) {
-            directory.used = self.directories.ticks;
+        let now = self.directories.ticks;
+        if let Some(directory) = self.directories.find(first) {
+            directory.used = now;
         }
-        Ok(found)
+        self.directories.make_room();
+        Ok(first)
     }
 
     /// Calls `f` with an indexed directory and the cache. When it fails, no index is trusted.
-    fn with_directory<T>(
+    pub(super) fn with_directory<T>(
         &mut self,
-        at: usize,
-        f: impl FnOnce(&mut Directory, &mut Cache) -> core::result::Result<T, crate::BlockError>,
+        first: u32,
+        f: impl FnOnce(&mut Directory, &mut Cache) -> core::result::Result<T, BlockError>,
     ) -> Result<T> {
         let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-        let directory = self.directories.kept.get_mut(at).ok_or(Error::Io)?;
+        let directory = self.directories.find(first).ok_or(Error::Io)?;
         let done = f(directory, &mut cache);
         drop(cache);
         if done.is_err() {
@@ -113,12 +115,19 @@ impl FatVolume {
     }
 
     /// The entry of that name in an indexed directory.
-    fn find(&mut self, at: usize, name: &str) -> Result<Option<Found>> {
-        self.with_directory(at, |directory, cache| directory.find(name, cache))
+    pub(super) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
+        let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
+        let damaged = self.directories.find(first).is_some_and(|it| it.damaged);
+        if found.is_none() && damaged {
+            let text = "its chain of clusters leads nowhere or in circles";
+            let error = hadris_fs::Error::new(ErrorKind::Corrupt, text);
+            return self.done(Err(error), "reading a directory");
+        }
+        Ok(found)
     }
 
     /// The node whose entry begins in a slot, pinned.
-    fn pin(&mut self, directory: NodeId, slot: usize, name: &str) -> Result<NodeId> {
+    pub(super) fn pin(&mut self, directory: NodeId, slot: usize, name: &str) -> Result<NodeId> {
         // hadris-fat looks at what it listed last before it looks through all of a directory.
         let cursor = DirCursor::from_raw(slot as u64);
         let listed = self.fat.readdir(directory, cursor);
@@ -128,12 +137,45 @@ impl FatVolume {
 
     /// The node of that name in a directory, pinned.
     pub(super) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
-        let Some(at) = self.directory(directory)? else {
-            let found = self.fat.lookup(directory, Name::new(name));
-            return self.done(found, "reading a directory");
-        };
-        let found = self.find(at, name)?.ok_or(Error::NotFound)?;
+        let first = self.directory(directory)?;
+        let found = self.find(first, name)?.ok_or(Error::NotFound)?;
         self.pin(directory, found.at, name)
+    }
+
+    /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
+    /// looked at, which now is another.
+    pub(super) fn changed_entries(&mut self) {
+        if self.fat.read_raw(0, &mut [0]).is_err() {
+            self.fat.clear_cache();
+        }
+    }
+
+    /// Gives a short entry other fields.
+    fn set_short(&mut self, first: u32, slot: usize, entry: &ShortEntry) -> Result<()> {
+        let bytes = entry.encode();
+        self.with_directory(first, |directory, cache| {
+            directory.replace(slot, &[bytes], cache)
+        })?;
+        self.changed_entries();
+        Ok(())
+    }
+
+    /// Changes the size of a file that isn't open, whose entry begins in a slot. Gives its first
+    /// cluster then.
+    fn size_file(&mut self, parent: NodeId, at: usize, name: &str, size: u64) -> Result<u32> {
+        let nodes = self.fat.open_nodes();
+        let node = self.pin(parent, at, name)?;
+        let sized = match self.fat.open_nodes() > nodes {
+            true => {
+                let sized = self.fat.truncate(node, size);
+                self.done(sized, "taking or giving back clusters")
+            }
+            // Something that is open had this slot.
+            false => Err(Error::Busy),
+        };
+        let entry = sized.and_then(|()| self.short_entry(node));
+        self.fat.forget(node, 1);
+        Ok(entry?.first_cluster(self.fat.info().kind()))
     }
 
     /// Makes a file or directory, and pins it.
@@ -146,204 +188,206 @@ impl FatVolume {
     }
 
     fn create_entry(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<NodeId> {
-        let indexed = self.directory(parent)?;
-        if let Some(at) = indexed {
-            if self.find(at, name)?.is_some() {
-                return Err(Error::Exists);
-            }
-            if !directory && let Some(slot) = self.add_file(at, name)? {
-                return self.pin(parent, slot, name);
-            }
+        let first = self.directory(parent)?;
+        if self.find(first, name)?.is_some() {
+            return Err(Error::Exists);
         }
-        let (at, attributes) = (Name::new(name), SetAttr::new());
-        let made = match directory {
-            false => self.fat.create(parent, at, &attributes),
-            true => self.fat.mkdir(parent, at, &attributes),
-        };
-        let made = self.done(made, "creating an entry")?;
-        if let Some(at) = indexed {
-            self.note(at, made);
-        }
-        Ok(made)
-    }
-
-    /// Writes the entry of a new file, if there is room in the directory's clusters. Gives the slot
-    /// in which it begins.
-    fn add_file(&mut self, at: usize, name: &str) -> Result<Option<usize>> {
-        let now = self.fat.clock().now();
-        let (day, time, tenths) = date::encode(now, None);
+        let (day, time, tenths) = date::encode(self.fat.clock().now(), None);
         let mut entry = ShortEntry::new([0; 11], ATTR_ARCHIVE);
         entry.set_created(day, time, tenths);
         entry.set_modified(day, time);
         entry.set_accessed_date(day);
-        let added = self.with_directory(at, |directory, cache| {
-            match directory.slots_for(name, entry, cache)? {
-                Some(slots) => Ok(Some(directory.add(slots, cache)?)),
-                None => Ok(None),
-            }
-        })?;
-        self.changed_entries()?;
-        added.ok_or(Error::Exists)
-    }
-
-    /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
-    /// looked at, which now is another.
-    fn changed_entries(&mut self) -> Result<()> {
-        let read = self.fat.read_raw(0, &mut [0]);
-        self.done(read, "reading the first sector")
-    }
-
-    /// Notes where hadris-fat has put an entry.
-    fn note(&mut self, at: usize, node: NodeId) {
-        let geometry = *self.fat.info();
-        let noted = self.place(node).and_then(|byte| {
-            self.with_directory(at, |directory, cache| {
-                directory.note_at(byte, &geometry, cache)
-            })
-        });
-        if noted != Ok(true) {
-            self.directories.clear();
+        let slots = self.slots_for(first, name, entry, &[])?;
+        self.make_room(parent, first, slots.len())?;
+        let at = self.add(first, slots)?;
+        if directory && let Err(error) = self.become_directory(parent, first, name, at) {
+            let _ = self.remove_entry(parent, name, None);
+            return Err(error);
         }
-        self.directories.make_room(0);
+        self.pin(parent, at, name)
+    }
+
+    /// Makes a new file a directory.
+    fn become_directory(
+        &mut self,
+        parent: NodeId,
+        first: u32,
+        name: &str,
+        at: usize,
+    ) -> Result<()> {
+        let geometry = *self.fat.info();
+        self.size_file(parent, at, name, 1)?;
+        let found = self.find(first, name)?.ok_or(Error::Io)?;
+        let up = self.parent_cluster(first);
+        self.with_directory(first, |_, cache| {
+            clusters::begin_directory(&found.entry, up, &geometry, cache)
+        })?;
+        let mut entry = found.entry;
+        entry.set_attributes(ATTR_DIRECTORY);
+        entry.set_size(0);
+        self.set_short(first, found.short, &entry)
+    }
+
+    /// What `..` says in a directory that is in the one that begins with cluster `first`.
+    pub(super) fn parent_cluster(&self, first: u32) -> u32 {
+        match self.fat.info().root() {
+            RootLocation::Cluster(root) if root == first => 0,
+            _ => first,
+        }
+    }
+
+    /// The slots of a new entry.
+    pub(super) fn slots_for(
+        &mut self,
+        first: u32,
+        name: &str,
+        entry: ShortEntry,
+        except: &[usize],
+    ) -> Result<Slots> {
+        let slots = self.with_directory(first, |directory, cache| {
+            directory.slots_for(name, entry, except, cache)
+        })?;
+        slots.ok_or(Error::Exists)
+    }
+
+    /// Writes a new entry into free slots. Gives the first of them.
+    pub(super) fn add(&mut self, first: u32, slots: Slots) -> Result<usize> {
+        let added = self.with_directory(first, |directory, cache| directory.add(slots, cache))?;
+        self.changed_entries();
+        added.ok_or(Error::NoSpace)
+    }
+
+    /// Makes sure that there are `count` free slots in a row.
+    pub(super) fn make_room(&mut self, parent: NodeId, first: u32, count: usize) -> Result<()> {
+        while !self.with_directory(first, |directory, _| Ok(directory.has_room(count)))? {
+            self.grow(parent, first)?;
+        }
+        Ok(())
+    }
+
+    /// Adds a cluster to a directory.
+    fn grow(&mut self, parent: NodeId, first: u32) -> Result<()> {
+        let mut kept = self.directories.kept.iter();
+        let at = kept.position(|directory| directory.first == first);
+        let mut directory = self.directories.kept.swap_remove(at.ok_or(Error::Io)?);
+        let grown = self.grow_with_file(parent, &mut directory);
+        if grown == Ok(true) {
+            self.directories.kept.push(directory);
+        }
+        self.directory(parent)?;
+        grown.map(|_| ())
+    }
+
+    /// Adds to a directory the cluster of a file that takes a slot for a moment. `false` when its
+    /// index is to be made again.
+    fn grow_with_file(&mut self, parent: NodeId, directory: &mut Directory) -> Result<bool> {
+        let geometry = *self.fat.info();
+        let file = ShortEntry::new(*b"GROWING    ", ATTR_ARCHIVE).encode();
+        for slot in directory.spare_slots(&geometry) {
+            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
+            let before = directory.replace(slot, &[file], &mut cache)?;
+            drop(cache);
+            self.changed_entries();
+            let taken = self.size_file(parent, slot, "GROWING", 1);
+            let grown = match taken {
+                Ok(cluster) => {
+                    let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
+                    let grown = directory.append(cluster, &geometry, &mut cache);
+                    drop(cache);
+                    grown.map_err(Error::from)
+                }
+                Err(error) => Err(error),
+            };
+            if taken.is_ok() && grown.is_err() {
+                let _ = self.size_file(parent, slot, "GROWING", 0);
+            }
+            if let Some(mut cache) = self.cache.try_lock() {
+                clusters::put_back(&before, &mut cache);
+            }
+            self.changed_entries();
+            if grown != Err(Error::Busy) {
+                return grown;
+            }
+        }
+        Err(Error::NoSpace)
     }
 
     /// Removes a file or an empty directory.
     pub(super) fn remove(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<()> {
         self.begin(Change::Giving)?;
-        let removed = self.remove_entry(parent, name, directory);
+        let removed = self.remove_entry(parent, name, Some(directory));
         self.end();
         removed
     }
 
-    fn remove_entry(&mut self, parent: NodeId, name: &str, directory: bool) -> Result<()> {
-        let mut indexed = None;
-        if let Some(at) = self.directory(parent)? {
-            let found = self.find(at, name)?.ok_or(Error::NotFound)?;
-            let first = found.entry.first_cluster(self.fat.info().kind());
-            let is_plain = (first == 0) == (found.entry.size() == 0);
-            if is_plain && !directory && !found.entry.is_dir() {
-                return self.remove_file(at, parent, name, &found);
-            }
-            let start =
-                |directory: &mut Directory, cache: &mut Cache| directory.start_of(&found, cache);
-            indexed = Some((at, self.with_directory(at, start)?, found.short));
-        }
-        let at = Name::new(name);
-        let removed = match directory {
-            false => self.fat.unlink(parent, at),
-            true => self.fat.rmdir(parent, at),
-        };
-        self.done(removed, "removing an entry")?;
-        if let Some((at, start, short)) = indexed {
-            self.forget_slots(at, start, short);
-        }
-        if directory {
-            // Another may begin where it began.
-            self.directories.clear();
-        }
-        Ok(())
-    }
-
-    /// Notes that slots are free now.
-    fn forget_slots(&mut self, at: usize, start: usize, short: usize) {
-        if let Some(directory) = self.directories.kept.get_mut(at) {
-            directory.forget(start, short);
-        }
-    }
-
-    /// Gives the clusters of a file back, and its slots.
-    fn remove_file(&mut self, at: usize, parent: NodeId, name: &str, found: &Found) -> Result<()> {
-        let node = self.pin(parent, found.at, name)?;
-        let open = self.handles.all().any(|handle| handle.node == node);
-        let cut = match open {
-            true => Err(Error::Busy),
-            false => {
-                let cut = self.fat.truncate(node, 0);
-                self.done(cut, "removing a file")
-            }
-        };
-        self.fat.forget(node, 1);
-        cut?;
-        self.with_directory(at, |directory, cache| directory.remove(found, cache))?;
-        self.changed_entries()
-    }
-
-    /// The slots of a name in a directory: the directory's first cluster, and first and last slot.
-    fn slots(&mut self, parent: NodeId, name: &str) -> Result<Option<Named>> {
-        let Some(at) = self.directory(parent)? else {
-            return Ok(None);
-        };
-        let slots = self.with_directory(at, |directory, cache| {
-            Ok(match directory.find(name, cache)? {
-                Some(found) => Some((directory.start_of(&found, cache)?, found.short)),
-                None => None,
-            })
-        })?;
-        let directory = self.directories.kept.get(at).ok_or(Error::Io)?;
-        Ok(Some((directory.first, slots)))
-    }
-
-    /// Gives what is called `from` the name `to`, in place of what has it.
-    pub(super) fn move_entry(&mut self, from: (NodeId, &str), to: (NodeId, &str)) -> Result<()> {
-        names::check(to.1)?;
-        let source = self.lookup(from.0, from.1);
-        let (change, open) = match self.lookup(to.0, to.1) {
-            Ok(target) => {
-                let open = self.is_open_directory(target) && source != Ok(target);
-                self.fat.forget(target, 1);
-                (Change::Giving, open)
-            }
-            Err(Error::NotFound) => (Change::Taking, false),
-            Err(error) => {
-                if let Ok(source) = source {
-                    self.fat.forget(source, 1);
-                }
-                return Err(error);
-            }
-        };
-        let source = source?;
-        let moved = match open {
-            true => Err(Error::Busy),
-            false => self.begin(change).and_then(|()| {
-                let moved = self.move_node(source, from, to);
-                self.end();
-                moved
-            }),
-        };
-        self.fat.forget(source, 1);
-        moved
-    }
-
-    fn move_node(
+    /// Removes what has the name, if it is what is said.
+    pub(super) fn remove_entry(
         &mut self,
-        source: NodeId,
-        from: (NodeId, &str),
-        to: (NodeId, &str),
+        parent: NodeId,
+        name: &str,
+        directory: Option<bool>,
     ) -> Result<()> {
-        let is_directory = self.metadata(source)?.kind == Kind::Directory;
-        let old = self.slots(from.0, from.1)?;
-        let new = self.slots(to.0, to.1)?;
-        let (from_name, to_name) = (Name::new(from.1), Name::new(to.1));
-        let mode = RenameMode::Replace;
-        let renamed = self.fat.rename(from.0, from_name, to.0, to_name, mode);
-        self.done(renamed, "renaming")?;
-        // Looking for the second may have taken the place of the first.
-        let kept = |volume: &Self, first| {
-            let mut kept = volume.directories.kept.iter();
-            kept.position(|directory| directory.first == first)
-        };
-        for (first, slots) in old.iter().chain(&new) {
-            if let (Some(at), Some((start, short))) = (kept(self, *first), *slots) {
-                self.forget_slots(at, start, short);
+        let first = self.directory(parent)?;
+        let found = self.find(first, name)?.ok_or(Error::NotFound)?;
+        match (directory, found.entry.is_dir()) {
+            (Some(false), true) => return Err(Error::IsDirectory),
+            (Some(true), false) => return Err(Error::NotDirectory),
+            _ => {}
+        }
+        let node = self.pin(parent, found.at, name)?;
+        let checked = self.check_removable(node, &found);
+        self.fat.forget(node, 1);
+        checked?;
+        // Looking into it may have taken the place of the other.
+        self.directory(parent)?;
+        self.give_clusters(parent, first, name, &found)?;
+        self.with_directory(first, |directory, cache| directory.remove(&found, cache))?;
+        self.changed_entries();
+        Ok(())
+    }
+
+    fn check_removable(&mut self, node: NodeId, found: &Found) -> Result<()> {
+        if self.handles.all().any(|handle| handle.node == node) {
+            return Err(Error::Busy);
+        }
+        if found.entry.is_dir() {
+            let first = self.directory(node)?;
+            let empty = |directory: &mut Directory, cache: &mut Cache| directory.is_empty(cache);
+            if !self.with_directory(first, empty)? {
+                return Err(Error::NotEmpty);
             }
-        }
-        if let Some(at) = new.and_then(|(first, _)| kept(self, first)) {
-            self.note(at, source);
-        }
-        if is_directory {
-            // Another may begin where the one began that it has replaced.
-            self.directories.clear();
+            self.directories.kept.retain(|kept| kept.first != first);
         }
         Ok(())
+    }
+
+    /// Gives the clusters of something back that isn't open.
+    fn give_clusters(
+        &mut self,
+        parent: NodeId,
+        first: u32,
+        name: &str,
+        found: &Found,
+    ) -> Result<()> {
+        let cluster = found.entry.first_cluster(self.fat.info().kind());
+        if cluster == 0 {
+            return Ok(());
+        }
+        let mut file = found.entry;
+        file.set_attributes(ATTR_ARCHIVE);
+        file.set_size(file.size().max(1));
+        if file != found.entry {
+            self.set_short(first, found.short, &file)?;
+        }
+        let given = self.size_file(parent, found.at, name, 0);
+        if given.is_err() && file != found.entry {
+            // As it was, unless its clusters are gone.
+            self.directory(parent)?;
+            let now = self.find(first, name)?;
+            if now.is_some_and(|now| now.entry.first_cluster(self.fat.info().kind()) == cluster) {
+                self.set_short(first, found.short, &found.entry)?;
+            }
+        }
+        given.map(|_| ())
     }
 }

@@ -6,14 +6,18 @@
 
 use alloc::vec;
 use alloc::vec::Vec;
+use core::ops::Range;
 
 use hadris_fat::{Geometry, RootLocation};
 use hadris_fat_raw::lfn::{Assembler, Encoded};
-use hadris_fat_raw::{ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongEntry, ShortEntry, Slot};
+use hadris_fat_raw::{
+    ENTRY_FREE, ENTRY_SIZE, LFN_LAST_ENTRY, LFN_SEQUENCE_MASK, LongEntry, ShortEntry, Slot,
+};
 use hadris_fat_raw::{MAX_DIR_ENTRIES, fold_unicode, short_name};
 use hadris_fs::CodePage;
 
 use super::chains::{Chain, Reached};
+use super::clusters::{clear_cluster, link, patch, put_back};
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use crate::BlockError;
 use crate::cache::{Cache, Run};
@@ -25,7 +29,13 @@ const WINDOW: usize = 512;
 const LARGEST: u64 = MAX_DIR_ENTRIES as u64 * ENTRY_SIZE as u64;
 
 /// A new entry, as it is in its slots.
-pub(super) type Slots = Vec<[u8; ENTRY_SIZE]>;
+pub(super) type Slots = Vec<Bytes>;
+
+/// Slots that were changed: where on the disk, and what was in them.
+pub(super) type Before = Vec<(u64, Bytes)>;
+
+/// A slot as it is on the disk.
+pub(super) type Bytes = [u8; ENTRY_SIZE];
 
 type Result<T> = core::result::Result<T, BlockError>;
 
@@ -128,38 +138,31 @@ pub(super) struct Directory {
     pub first: u32,
     /// When it was last used.
     pub used: u64,
+    /// Its chain leads nowhere or in circles; what comes before that is known.
+    pub damaged: bool,
     chain: Chain,
     index: Index,
     page: &'static dyn CodePage,
 }
 
 impl Directory {
-    /// Where the directory that begins with cluster `first` is, and the memory that its index
-    /// takes; `None` for one that is left to hadris-fat.
-    pub fn places(
-        first: u32,
-        geometry: &Geometry,
-        cache: &mut Cache,
-    ) -> Result<Option<(Chain, usize)>> {
-        let mut chain = Chain::new(first);
-        match geometry.root() {
-            RootLocation::Fixed { start, size } if first == 0 => chain = Chain::fixed(start, size),
-            _ if chain.reach(0, LARGEST, geometry, cache)? != Reached::End => return Ok(None),
-            _ => {}
-        }
-        let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
-        let bytes = Index::cost(slots) + size_of_val(chain.runs()) + size_of::<Self>();
-        Ok((slots <= MAX_SLOTS).then_some((chain, bytes)))
-    }
-
-    /// Reads all of it.
+    /// Reads all of the directory that begins with cluster `first`; `None` when memory is short.
     pub fn read(
         first: u32,
-        chain: Chain,
+        geometry: &Geometry,
         page: &'static dyn CodePage,
         cache: &mut Cache,
     ) -> Result<Option<Self>> {
+        let mut chain = Chain::new(first);
+        let mut damaged = false;
+        match geometry.root() {
+            RootLocation::Fixed { start, size } if first == 0 => chain = Chain::fixed(start, size),
+            _ => damaged = chain.reach(0, LARGEST, geometry, cache)? != Reached::End,
+        }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
+        // Of a directory of the largest size the last two slots can't be told from the ends of lists.
+        damaged &= slots <= MAX_SLOTS;
+        let slots = slots.min(MAX_SLOTS);
         let Some(mut index) = Index::new(slots) else {
             return Ok(None);
         };
@@ -196,6 +199,7 @@ impl Directory {
         Ok(Some(Self {
             first,
             used: 0,
+            damaged,
             chain,
             index,
             page,
@@ -237,23 +241,26 @@ impl Directory {
         Ok(None)
     }
 
-    fn has_short(&self, stored: &[u8; 11], cache: &mut Cache) -> Result<bool> {
+    fn has_short(&self, stored: &[u8; 11], except: &[usize], cache: &mut Cache) -> Result<bool> {
         let mut reader = self.reader(cache);
         let shown = Shown::new(stored, 0, self.page);
         for slot in self.index.find(tag(shown.units())) {
-            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.name() == *stored) {
+            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.name() == *stored)
+                && !except.contains(&slot)
+            {
                 return Ok(true);
             }
         }
         Ok(false)
     }
 
-    /// The slots of a new entry called `name`, which nothing in the directory is, with the fields
-    /// of `entry`; `None` when no short name is left for it.
+    /// The slots of a new entry called `name`, which nothing in the directory is but what has its
+    /// short entry in one of `except`, with the fields of `entry`; `None` when no short name is left.
     pub fn slots_for(
         &self,
         name: &str,
         mut entry: ShortEntry,
+        except: &[usize],
         cache: &mut Cache,
     ) -> Result<Option<Slots>> {
         let made = |suffix| {
@@ -275,7 +282,7 @@ impl Directory {
         let alone = itself.and(short_name::case_bits(name));
         let mut found = None;
         for stored in itself.into_iter().chain((1..=u8::MAX).filter_map(made)) {
-            if !self.has_short(&stored, cache)? {
+            if !self.has_short(&stored, except, cache)? {
                 found = Some(stored);
                 break;
             }
@@ -311,37 +318,69 @@ impl Directory {
         if end > self.index.end() && end < self.index.len() {
             slots.push([0; ENTRY_SIZE]);
         }
-        self.edit(at, slots.len(), cache, |slot, bytes| {
-            if let (Some(new), Some(old)) = (slots.get(slot), bytes.first_chunk_mut()) {
-                *old = *new;
-            }
-        })?;
+        self.replace(at, &slots, cache)?;
         self.note(end - 1, cache)?;
         Ok(Some(at))
     }
 
-    /// Marks the slots of an entry as free.
-    pub fn remove(&mut self, found: &Found, cache: &mut Cache) -> Result<()> {
+    /// Whether so many slots in a row are free.
+    pub fn has_room(&mut self, count: usize) -> bool {
+        self.index.room(count).is_some()
+    }
+
+    /// Marks the slots of an entry as free. Gives what was in them.
+    pub fn remove(&mut self, found: &Found, cache: &mut Cache) -> Result<Before> {
         let at = self.start_of(found, cache)?;
-        self.edit(at, found.short + 1 - at, cache, |_, bytes| {
-            bytes
-                .iter_mut()
-                .take(1)
-                .for_each(|byte| *byte = hadris_fat_raw::ENTRY_FREE);
-        })?;
-        self.forget(at, found.short);
-        Ok(())
+        let mut free = [0; ENTRY_SIZE];
+        free[0] = ENTRY_FREE;
+        let slots = vec![free; found.short + 1 - at];
+        let before = self.replace(at, &slots, cache)?;
+        (at..=found.short).for_each(|slot| self.index.release(slot));
+        Ok(before)
+    }
+
+    /// Whether nothing is in it but itself and what it is in.
+    pub fn is_empty(&self, cache: &mut Cache) -> Result<bool> {
+        let mut reader = self.reader(cache);
+        for slot in 0..self.index.end() {
+            if matches!(reader.get(slot)?, Slot::Short(entry) if entry.is_visible()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Slots that may have another entry while a cluster is added: a free one, or else that of the
+    /// directory above, or in the root any. None when no cluster can be added.
+    pub fn spare_slots(&mut self, geometry: &Geometry) -> Range<usize> {
+        let larger = self.index.len() + geometry.cluster_size() as usize / ENTRY_SIZE;
+        let is_root = geometry.root() == RootLocation::Cluster(self.first);
+        match self.index.room(1) {
+            _ if self.first == 0 || larger > MAX_SLOTS || self.damaged => 0..0,
+            Some(free) => free..free + 1,
+            None if is_root => 0..self.index.len(),
+            None => 1..2,
+        }
+    }
+
+    /// Adds a cluster that nothing leads to yet. `false` when the index is to be made again.
+    pub fn append(&mut self, cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
+        clear_cluster(cluster, geometry, cache)?;
+        let last = self.chain.last();
+        if let Err(error) = link(last, cluster, geometry, cache) {
+            let _ = link(last, geometry.kind().end_of_chain(), geometry, cache);
+            return Err(error);
+        }
+        let _ = self.chain.reach(0, LARGEST, geometry, cache)?;
+        Ok(self
+            .index
+            .grow((self.chain.len() / ENTRY_SIZE as u64) as usize))
     }
 
     /// The first slot of an entry.
     pub fn start_of(&self, found: &Found, cache: &mut Cache) -> Result<usize> {
         self.reader(cache)
             .first_of(found.short, found.entry.lfn_checksum())
-    }
-
-    /// Notes that the slots of an entry are free now.
-    pub fn forget(&mut self, at: usize, short: usize) {
-        (at..=short).for_each(|slot| self.index.release(slot));
     }
 
     /// Notes the entry whose short entry is in `short`.
@@ -363,74 +402,30 @@ impl Directory {
         Ok(())
     }
 
-    /// Notes an entry that hadris-fat has made, whose short entry is at this byte of the disk,
-    /// perhaps in a cluster that is new as well. `false` when the index is to be made again.
-    pub fn note_at(&mut self, byte: u64, geometry: &Geometry, cache: &mut Cache) -> Result<bool> {
-        if self.first != 0 {
-            self.chain.reach(0, LARGEST, geometry, cache)?;
-        }
-        let slots = (self.chain.len() / ENTRY_SIZE as u64) as usize;
-        let inside = |run: &&Run| (run.disk..run.disk + run.len).contains(&byte);
-        let Some(run) = self.chain.runs().iter().find(inside) else {
-            return Ok(false);
-        };
-        let slot = (run.file + byte - run.disk) as usize / ENTRY_SIZE;
-        if slots > MAX_SLOTS || !self.index.grow(slots) {
-            return Ok(false);
-        }
-        self.note(slot, cache)?;
-        Ok(true)
-    }
-
-    /// Changes slots from `at` on: `change` is given the number of each among them and its bytes.
-    /// When one can't be written, those before it are as they were.
-    fn edit(
-        &self,
-        at: usize,
-        count: usize,
-        cache: &mut Cache,
-        change: impl Fn(usize, &mut [u8]),
-    ) -> Result<()> {
-        let size = cache.sector_size();
-        let mut before: Vec<(u64, Vec<u8>)> = Vec::new();
-        let mut done = 0;
-        while done < count {
-            let (byte, left) = self.place(at + done)?;
-            let (sector, inside) = (byte / size as u64, (byte % size as u64) as usize);
-            let mut bytes = vec![0; size];
-            let mut edited = cache.read(sector, &mut bytes);
-            before.push((sector, bytes.clone()));
-            let slots = bytes.get_mut(inside..).unwrap_or_default();
-            for slot in slots
-                .chunks_exact_mut(ENTRY_SIZE)
-                .take((count - done).min(left))
-            {
-                change(done, slot);
-                done += 1;
-            }
-            if edited.is_ok() {
-                edited = cache.write(sector, &bytes);
-            }
-            if edited.is_err() {
-                before.pop();
-                while let Some((sector, bytes)) = before.pop() {
-                    // They are in the cache since they were written, which takes no device.
-                    let _ = cache.write(sector, &bytes);
+    /// Writes other bytes into slots from `at` on, and gives those that were there. When one can't be
+    /// written, those before it are as they were.
+    pub fn replace(&self, at: usize, slots: &[Bytes], cache: &mut Cache) -> Result<Before> {
+        let mut before = Before::new();
+        for (slot, bytes) in slots.iter().enumerate() {
+            let place = self.place(at + slot);
+            let replaced = place.and_then(|place| Ok((place, patch(place, bytes, cache)?)));
+            match replaced {
+                Ok(old) => before.push(old),
+                Err(error) => {
+                    put_back(&before, cache);
+                    return Err(error);
                 }
-                return edited;
             }
         }
-        Ok(())
+        Ok(before)
     }
 
-    /// Where a slot is on the disk, and how many are beside one another from it on.
-    fn place(&self, slot: usize) -> Result<(u64, usize)> {
+    /// Where a slot is, as a byte of the disk.
+    fn place(&self, slot: usize) -> Result<u64> {
         let at = (slot * ENTRY_SIZE) as u64;
         let runs = self.chain.runs();
         let run = runs.get(runs.partition_point(|run| run.file + run.len <= at));
-        let run = run.ok_or(BlockError::OutOfRange)?;
-        let inside = at - run.file;
-        let left = (run.len - inside) / ENTRY_SIZE as u64;
-        Ok((run.disk + inside, left as usize))
+        run.map(|run| run.disk + at - run.file)
+            .ok_or(BlockError::OutOfRange)
     }
 }

@@ -1,19 +1,22 @@
 //! FAT12, FAT16 and FAT32 with long names, through hadris-fat.
 //!
-//! hadris-fat knows the format; here are the rules around it: which paths and flags mean what,
-//! what is committed when (`cache`), what happens to a corrupt volume, and what the
-//! errors are called. The format is that of Microsoft's "FAT32 File System Specification" (2000)
+//! hadris-fat knows the format and does what is done to files; here are the rules around it (which
+//! paths and flags mean what, what is committed when (`cache`), what happens to a corrupt volume,
+//! and what the errors are called), names, which are indexed, and reading. The format is that of Microsoft's "FAT32 File System Specification" (2000)
 //! and its long names.
 
 mod chains;
+mod clusters;
 mod device;
 mod directories;
 mod entries;
 mod index;
 mod lend;
+mod moving;
 mod names;
 mod operations;
 mod probe;
+mod reading;
 mod volume;
 
 pub(crate) use lend::lend;
@@ -34,10 +37,6 @@ use crate::{Block, Clock, Error, MountError, Volume};
 use device::Device;
 use probe::Content;
 use volume::FatVolume;
-
-/// Positions in the chains of open files that are remembered, so that seeking doesn't walk a
-/// chain from its start: 32 bytes each, once used.
-const CHAIN_POSITIONS: usize = 512;
 
 /// Mounts the FAT file system on `device`, which is the whole disk.
 ///
@@ -105,7 +104,7 @@ fn mount_volume(
     }
     let caches = CacheOptions::new()
         .with_blocks(0)
-        .with_chain_positions(CHAIN_POSITIONS)
+        .with_chain_positions(0)
         .with_directory_hint(true);
     let fat = Box::new(fat.with_cache(caches));
     let index_bytes = options.cache_bytes * 2;
