@@ -241,8 +241,12 @@ def host_files(options):
         uncached(path)
         return FILE / MIB / written, FILE / MIB / results([built(program), "read/file"], env=env)[0]
 
-    for _ in range(options.pairs):
-        ours, theirs = rates(PROCESS, SOIL_MOUNT=f"/data=host:{folder}"), rates(PEER, DIRECTORY=folder + "/")
+    sides = (PROCESS, {"SOIL_MOUNT": f"/data=host:{folder}"}), (PEER, {"DIRECTORY": folder + "/"})
+    for pair in range(options.pairs):
+        # Who comes first finds the host's journal in another state: in turns.
+        order = sides if pair % 2 == 0 else sides[::-1]
+        found = {program: rates(program, **env) for program, env in order}
+        ours, theirs = found[PROCESS], found[PEER]
         write.add(ours[0], theirs[0])
         read.add(ours[1], theirs[1])
     os.unlink(path)

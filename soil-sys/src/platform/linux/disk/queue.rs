@@ -3,7 +3,8 @@
 //! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
 //! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a kill leaves all of them or none;
 //! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered writes that don't wait, so that the ring
-//!   would give each to a thread of the kernel's, which copies it, and a flush would still find all of it to be written;
+//!   would give each to a thread of the kernel's, which copies it, and a flush would still find all of it to be written. Where the disk
+//!   is slower than that, those of the next moment go through the page cache again, which takes them all at once;
 //! - everything else goes to the ring;
 //! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the rest is done while the program waits.
 //!
@@ -16,9 +17,9 @@ use super::aio::{ALIGN, Aio, Command};
 use super::rest::{Kind, Rest};
 use crate::disks::{Request, Submitted};
 use crate::error::Stop;
-use crate::platform::Interest;
-use crate::platform::linux::check;
 use crate::platform::linux::ring::{Handle, Owner};
+use crate::platform::linux::{Linux, check};
+use crate::platform::{Interest, Platform};
 use alloc::collections::VecDeque;
 use core::ptr::null_mut;
 use fs::BlockError;
@@ -31,6 +32,10 @@ const MOST: usize = 256;
 const PAGE: usize = 4096;
 /// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is more than the disk's answer then.
 const LARGE: u64 = 256 << 10;
+/// Nanoseconds for a mebibyte from which on the page cache is faster: a copy, a hop to another thread, and what the flush takes.
+const SLOW_NS: u64 = 700_000;
+/// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
+const REST_NS: u64 = 200_000_000;
 
 /// A request that the kernel has.
 struct UnderWay {
@@ -38,6 +43,8 @@ struct UnderWay {
     rest: Rest,
     /// It went past the page cache.
     past: bool,
+    /// It is a large write, on its own, that began then.
+    timed: Option<u64>,
 }
 
 /// See the head of this file.
@@ -52,6 +59,8 @@ pub struct Queue {
     direct: Option<OwnedFd>,
     /// It takes requests.
     takes_direct: bool,
+    /// Until when large writes go through the page cache.
+    rests_until: u64,
     /// The page cache can be asked.
     cached: bool,
     under_way: Slab<UnderWay>,
@@ -71,6 +80,7 @@ impl Queue {
             aio: direct.as_ref().and_then(Aio::new),
             takes_direct: direct.is_some(),
             direct,
+            rests_until: 0,
             cached: true,
             under_way: Slab::new(),
             past: 0,
@@ -122,12 +132,19 @@ impl Queue {
             return Submitted::Full;
         }
         let together = matches!(request, Request::Write { together: true, .. });
-        let past = self.goes_past(&rest, together);
+        let now = Linux::monotonic_ns();
+        let past = self.goes_past(&rest, together, now);
         if self.meets(&rest, !past) {
             return Submitted::Full;
         }
-        let key = self.under_way.insert(UnderWay { tag, rest, past });
         let by_ring = self.ring.is_some() && !together;
+        let timed = (past && by_ring && self.under_way.is_empty()).then_some(now);
+        let key = self.under_way.insert(UnderWay {
+            tag,
+            rest,
+            past,
+            timed,
+        });
         if past && !by_ring && self.add(key, rest) || self.push(key, rest) {
             self.past += usize::from(past);
             return Submitted::Taken;
@@ -137,11 +154,12 @@ impl Queue {
     }
 
     /// Whether a request goes past the page cache.
-    fn goes_past(&self, rest: &Rest, together: bool) -> bool {
+    fn goes_past(&self, rest: &Rest, together: bool, now: u64) -> bool {
         let by_ring = self.ring.is_some() && !together;
+        let is_large = || rest.end() - rest.offset >= LARGE && now >= self.rests_until;
         self.takes_direct
             && rest.is_aligned(ALIGN, if together { ALIGN } else { PAGE })
-            && (!by_ring || rest.writes() && rest.end() - rest.offset >= LARGE)
+            && (!by_ring || rest.writes() && is_large())
             && (together || !self.meets(rest, false))
     }
 
@@ -216,7 +234,10 @@ impl Queue {
             return;
         };
         aio.submit(&mut |key| {
-            if let Some(UnderWay { tag, rest, past }) = under_way.try_remove(key as usize) {
+            if let Some(UnderWay {
+                tag, rest, past, ..
+            }) = under_way.try_remove(key as usize)
+            {
                 *passed -= usize::from(past);
                 ended.push_back((tag, rest.now(file.0)));
             }
@@ -246,6 +267,12 @@ impl Queue {
         let Some(request) = self.under_way.get_mut(key) else {
             return;
         };
+        if let (Some(began), Ok(n)) = (request.timed.take(), result) {
+            let now = Linux::monotonic_ns();
+            if is_slow(now.saturating_sub(began), n) {
+                self.rests_until = now + REST_NS;
+            }
+        }
         let ended = match result {
             Ok(n) => request.rest.note(n),
             Err(Errno::IO) => Some(Err(BlockError::Io)),
@@ -281,6 +308,11 @@ impl Queue {
             interest.fd(aio.event(), libc::POLLIN);
         }
     }
+}
+
+/// Whether the disk took so many bytes more slowly than the page cache would have.
+fn is_slow(ns: u64, bytes: usize) -> bool {
+    ns > (bytes as u64).saturating_mul(SLOW_NS) >> 20
 }
 
 #[cfg(test)]

@@ -248,6 +248,8 @@ fn only_large_writes_of_whole_pages_go_past_the_cache_of_a_ring() {
         (0, start, 513, false),
         (0, odd, 512, false),
     ] {
+        // However long the one before took.
+        queue.rests_until = 0;
         let taken = queue.submit(write(sector, from, sectors), 0, u64::MAX);
         assert!(matches!(taken, Submitted::Taken));
         assert_eq!(queue.past, usize::from(past), "{sectors} from {sector}");
@@ -263,6 +265,46 @@ fn only_large_writes_of_whole_pages_go_past_the_cache_of_a_ring() {
         let fill = if (513..1024).contains(&sector) { 0 } else { 7 };
         assert!(bytes.iter().all(|byte| *byte == fill), "sector {sector}");
     }
+    fs::remove_file(&path).expect("remove");
+}
+
+/// The page cache is what a slow disk has: large writes go there for a while after one past it took long.
+#[test]
+fn a_slow_disk_is_written_through_the_cache() {
+    let ms = 1_000_000;
+    assert!(super::is_slow(8 * ms, 1 << 20) && !super::is_slow(ms / 3, 1 << 20));
+    assert!(super::is_slow(ms / 3, 256 << 10) && !super::is_slow(8 * ms, 16 << 20));
+    let handle = Handle::new();
+    let (path, mut queue) = on_file("slow", &handle);
+    if queue.ring.is_none() || !queue.takes_direct {
+        return println!("no ring, or no way past the page cache: not tested");
+    }
+    let (_memory, start) = filled(512, 3);
+    let request = write(0, start, 512);
+    let end = |queue: &mut Queue| {
+        while !queue.under_way.is_empty() {
+            queue.kick();
+            sleep(queue, &handle);
+            queue.poll(&mut |_, result| assert_eq!(result, Ok(())));
+        }
+    };
+    assert!(matches!(
+        queue.submit(request, 0, u64::MAX),
+        Submitted::Taken
+    ));
+    assert_eq!(queue.past, 1);
+    // It began long ago.
+    for (_, request) in &mut queue.under_way {
+        request.timed = Some(0);
+    }
+    end(&mut queue);
+    assert!(queue.rests_until > Linux::monotonic_ns());
+    assert!(matches!(
+        queue.submit(request, 0, u64::MAX),
+        Submitted::Taken
+    ));
+    assert_eq!(queue.past, 0);
+    end(&mut queue);
     fs::remove_file(&path).expect("remove");
 }
 
@@ -289,6 +331,7 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
         tag: 5,
         rest: super::Rest::new(request, SECTOR),
         past: true,
+        timed: None,
     });
     queue.past = 1;
     let rest = queue.under_way[key].rest;
