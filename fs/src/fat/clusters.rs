@@ -21,22 +21,19 @@ pub(super) fn put_back(before: &Before, cache: &mut Cache) {
 /// Writes a few bytes at byte `at` of the disk, and gives those that were there.
 pub(super) fn patch<const N: usize>(at: u64, new: &[u8; N], cache: &mut Cache) -> Result<[u8; N]> {
     let size = cache.sector_size();
+    let mut bytes = vec![0; size];
     let mut old = [0; N];
-    cache.read_bytes(at, &mut old)?;
-    let mut done = 0;
-    while let Some(rest) = new.get(done..).filter(|rest| !rest.is_empty()) {
-        let byte = at + done as u64;
-        let (sector, inside) = (byte / size as u64, (byte % size as u64) as usize);
-        let mut bytes = vec![0; size];
+    let mut pairs = old.iter_mut().zip(new).peekable();
+    let mut at = at;
+    while pairs.peek().is_some() {
+        let (sector, inside) = (at / size as u64, (at % size as u64) as usize);
         cache.read(sector, &mut bytes)?;
         let place = bytes.get_mut(inside..).unwrap_or_default();
-        let count = place.len().min(rest.len());
-        place
-            .iter_mut()
-            .zip(rest)
-            .for_each(|(to, from)| *to = *from);
+        at += place.len() as u64;
+        for (byte, (old, new)) in place.iter_mut().zip(&mut pairs) {
+            *old = core::mem::replace(byte, *new);
+        }
         cache.write(sector, &bytes)?;
-        done += count;
     }
     Ok(old)
 }
