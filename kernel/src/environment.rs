@@ -7,6 +7,7 @@ use crate::memory::{DirectMemory, PROGRAM};
 use crate::pvh::StartInfo;
 use crate::{console, time};
 use alloc::boxed::Box;
+use alloc::string::String;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
@@ -50,9 +51,17 @@ const AT_RANDOM: u64 = 25;
 pub fn set_up(info: &StartInfo) -> u64 {
     let line = CommandLine::parse(info.command_line(&DirectMemory));
     for word in &line.unknown {
+        // Every image would carry `escape_ascii` for this.
+        let printable = |byte: &u8| {
+            if byte.is_ascii_graphic() {
+                char::from(*byte)
+            } else {
+                '?'
+            }
+        };
+        let word: String = word.iter().map(printable).collect();
         console::line(format_args!(
-            "unknown word on the command line: {} (NAME=value sets a variable, arguments follow --)",
-            word.escape_ascii()
+            "unknown word on the command line: {word} (NAME=value sets a variable, arguments follow --)",
         ));
     }
     let line: &'static CommandLine = Box::leak(Box::new(line));

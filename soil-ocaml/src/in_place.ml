@@ -59,8 +59,8 @@ let iter ?(position = 0) ?(len = max_int) d f =
   in
   let rec leases position left =
     let number = if left = 0 then 0 else ask d position (min left most) in
-    if number > 0 then (
+    if number > 0 then
       let seen = releasing (fun () -> end_ number buffer) (slices number) 0 in
-      leases (position + seen) (left - seen))
+      leases (position + seen) (left - seen)
   in
   leases position len
