@@ -194,12 +194,12 @@ pub fn forget(rt: &mut Runtime, index: usize) {
     }
 }
 
-/// An unmounting failed: paths lead to the volume again, unless it is of no use.
+/// An unmounting failed: paths lead to the volume again, unless it is of no use and was given up.
 pub fn keep(rt: &mut Runtime, index: usize) {
     let volumes = rt.files.as_deref().map(|files| &files.volumes);
     if volumes
         .and_then(|volumes| volumes.get(index))
-        .is_some_and(Volume::is_lost)
+        .is_some_and(|volume| volume.is_lost() && volume.is_over())
     {
         return forget(rt, index);
     }

@@ -135,6 +135,8 @@ pub struct Volume {
     lost: Option<Behind>,
     /// When the disk will have taken too long for what the fiber asked for.
     until: u64,
+    /// What that was put off to, for who looked late.
+    granted: u64,
     /// The disk has taken too long, and what calls are told until it answers.
     overdue: Option<String>,
     /// The last job has been queued.
@@ -160,6 +162,7 @@ impl Volume {
             unflushed: None,
             lost: None,
             until: 0,
+            granted: 0,
             overdue: None,
             last: false,
         }
@@ -201,10 +204,19 @@ impl Volume {
         self.disk.is_some_and(|(_, port)| port.lost.get())
     }
 
+    /// Whether its file system is gone, and the disk has nothing of it: the fiber is free for another.
+    pub fn is_over(&self) -> bool {
+        let waits = self.running.is_some() || self.outstanding > 0 || self.flushing.is_some();
+        let is_empty = self.disk.is_none_or(|(_, port)| port.is_empty());
+        !waits && self.overdue.is_none() && is_empty
+    }
+
     /// Does a job now that changes nothing, if nothing is done before it and everything that it needs is in memory: no fiber, no queue, no
     /// completion. `None`: to be done in the ordinary way.
     pub fn on_the_spot(&mut self, work: Work) -> Option<Value> {
-        if !self.queue.is_empty() || self.postponed.is_some() || !self.is_free() {
+        let flushing = self.flushing.as_ref();
+        let waits = flushing.is_some_and(|flushing| !flushing.waiting.is_empty());
+        if waits || !self.queue.is_empty() || self.postponed.is_some() || !self.is_free() {
             return None;
         }
         match (self.disk, &mut self.alone) {

@@ -148,6 +148,13 @@ impl Port {
         done.ok()
     }
 
+    /// Whether no volume is mounted, nor is the fiber about one.
+    pub fn is_empty(&self) -> bool {
+        self.volume
+            .try_borrow()
+            .is_ok_and(|volume| volume.is_none())
+    }
+
     /// The fiber's side: says why, and waits to be resumed. Only the fiber can.
     fn suspend(&self, event: Event) -> Result<(), BlockError> {
         if self.away.get() {

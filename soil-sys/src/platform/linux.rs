@@ -141,7 +141,7 @@ impl Interest {
     pub fn clear(&mut self) {
         self.fds.clear();
         self.links.clear();
-        self.immediate = false;
+        self.immediate = self.aside.as_ref().is_some_and(Aside::take_found);
         self.fd(signals::event(), libc::POLLIN);
         if let Some(event) = self.aside.as_ref().and_then(Aside::event) {
             self.fd(event, libc::POLLIN);

@@ -20,9 +20,9 @@ use core::ptr::NonNull;
 const MOST_BEHIND: usize = 4096;
 
 /// The bit of a tag that says that it is a flush; the rest is the volume.
-pub const FLUSH: u64 = 1 << 63;
+pub(super) const FLUSH: u64 = 1 << 63;
 /// The bit of a tag that says that it is a write that was kept.
-pub const BEHIND: u64 = 1 << 62;
+pub(super) const BEHIND: u64 = 1 << 62;
 
 /// See the head of this file.
 #[derive(Default)]

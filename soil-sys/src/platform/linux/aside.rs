@@ -127,6 +127,8 @@ struct Shared {
     threads: Cell<usize>,
     /// What the ring has: the outcome, until it is asked for.
     under_way: RefCell<Slab<Option<Outcome>>>,
+    /// Who asked for one has found another's, which the ring now has no news of.
+    found: Cell<bool>,
 }
 
 /// See the head of this file. Clones are the same.
@@ -168,6 +170,7 @@ impl Aside {
             event: OnceCell::new(),
             threads: Cell::new(0),
             under_way: RefCell::new(Slab::new()),
+            found: Cell::new(false),
         }))
     }
 
@@ -252,11 +255,19 @@ impl Aside {
         }
     }
 
-    /// Notes what has ended.
-    fn look(&self) {
+    /// Whether something was found since this was asked last by somebody who hadn't asked for it: who did is to be asked before a sleep.
+    pub fn take_found(&self) -> bool {
+        self.0.found.take()
+    }
+
+    /// Notes what has ended, for who asks for `wanted`.
+    fn look(&self, wanted: usize) {
         let mut under_way = self.0.under_way.borrow_mut();
         while let Some((key, result)) = self.owner().and_then(Owner::ended) {
             if let Some(place) = under_way.get_mut(key as usize) {
+                self.0
+                    .found
+                    .set(self.0.found.get() || key as usize != wanted);
                 let result = result.map(|n| n as usize);
                 *place = Some(result.map_err(rustix_uring::Errno::raw_os_error));
             }
@@ -295,7 +306,7 @@ impl Begun {
                 Some(outcome)
             }
             Way::Ring(key) => {
-                self.aside.look();
+                self.aside.look(*key);
                 let mut under_way = self.aside.0.under_way.borrow_mut();
                 let outcome = under_way.get(*key).copied().flatten()?;
                 under_way.remove(*key);
@@ -360,6 +371,30 @@ mod tests {
             assert_eq!(unsafe { libc::write(ends[1], b"x".as_ptr().cast(), 1) }, 1);
         });
         assert_eq!((outcome, byte), (Ok(1), b'x'));
+    }
+
+    /// What one finds of another's is told before a sleep: the ring has no news of it any more.
+    #[test]
+    fn what_another_has_found_is_told() {
+        let handle = Handle::new();
+        if handle.open(false).is_none() {
+            return std::println!("this kernel has no io_uring for us: not tested");
+        }
+        let aside = Aside::new(handle.clone());
+        // SAFETY: they point to nothing.
+        let [mut first, mut second] =
+            [(); 2].map(|()| unsafe { aside.begin(Call::Sync(-1), true) });
+        let start = Instant::now();
+        while !aside.0.found.get() {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "nothing is found"
+            );
+            handle.with(Ring::submit);
+            let _ = second.ended();
+        }
+        assert!(aside.take_found() && !aside.take_found());
+        assert_eq!(first.ended(), Some(Err(libc::EBADF)));
     }
 
     /// Opening a named pipe to read takes until somebody opens it to write.
