@@ -385,3 +385,23 @@ fn a_rename_without_room_changes_nothing() {
         assert_eq!(names(&mut **volume, "D").unwrap(), [""; 0]);
     }
 }
+
+#[test]
+fn entries_in_the_first_sector_of_a_disk_with_large_ones() {
+    // Two sectors of 512 bytes and then the root, all of it in the first of the disk's.
+    let image = mkfs(256 << 10, &["-F", "12", "-S", "512", "-f", "1", "-r", "16"]);
+    let disk = Disk::new(image, 4096);
+    let mut volume = mount(&disk);
+    for name in ["a", "b", "c"] {
+        write_file(&mut *volume, name, name.as_bytes()).unwrap();
+    }
+    volume.rename("a", "d").unwrap();
+    volume.unlink("c").unwrap();
+    volume.sync().unwrap();
+    check(&disk, "large sectors");
+    for mut volume in [volume, mount(&disk)] {
+        assert_eq!(read_file(&mut *volume, "d").unwrap(), b"a");
+        assert_eq!(read_file(&mut *volume, "b").unwrap(), b"b");
+        assert_eq!(volume.stat("c"), Err(Error::NotFound));
+    }
+}

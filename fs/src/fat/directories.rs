@@ -143,9 +143,14 @@ impl FatVolume {
     }
 
     /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
-    /// looked at, which now is another.
+    /// looked at. Of two in a row the second takes the place of whichever it was, and the first that of
+    /// the second.
     pub(super) fn changed_entries(&mut self) {
-        if self.fat.read_raw(0, &mut [0]).is_err() {
+        if self
+            .fat
+            .read_raw(self.sector as u64 - 1, &mut [0; 2])
+            .is_err()
+        {
             self.fat.clear_cache();
         }
     }

@@ -77,7 +77,7 @@ pub(super) struct FatVolume {
     pub fat: Box<FatFs<Device>>,
     pub cache: SharedCache,
     pub handles: Handles<Handle>,
-    sector: usize,
+    pub(super) sector: usize,
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt.
     pub corrupt: Option<String>,
