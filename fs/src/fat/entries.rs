@@ -123,6 +123,44 @@ impl Reader<'_> {
     }
 }
 
+/// What is indexed of slots that come one after the other.
+struct Named {
+    long: Assembler,
+    /// Where the long name begins.
+    start: usize,
+}
+
+impl Named {
+    fn new() -> Self {
+        Self {
+            long: Assembler::new(),
+            start: 0,
+        }
+    }
+
+    fn note(&mut self, slot: usize, what: &Slot, page: &dyn CodePage, index: &mut Index) {
+        match what {
+            Slot::Free | Slot::End => self.long.reset(),
+            Slot::Long(part) => {
+                if part.sequence() & LFN_LAST_ENTRY != 0 {
+                    self.start = slot;
+                }
+                self.long.push(part);
+                index.take(slot, None);
+            }
+            Slot::Short(entry) => {
+                let units = self.long.finish(entry.lfn_checksum());
+                let visible = entry.is_visible();
+                if let Some(units) = units.filter(|units| visible && !units.is_empty()) {
+                    index.take(self.start, Some(tag(units.iter().copied())));
+                }
+                let shown = Shown::new(&entry.name(), entry.nt_case(), page);
+                index.take(slot, visible.then(|| tag(shown.units())));
+            }
+        }
+    }
+}
+
 /// An entry that was looked for.
 pub(super) struct Found {
     /// Where its long name begins, or else the short one.
@@ -172,29 +210,13 @@ impl Directory {
             window: [0; WINDOW],
             piece: usize::MAX,
         };
-        let mut long = Assembler::new();
-        let mut start = 0;
+        let mut named = Named::new();
         for slot in 0..slots {
-            match reader.get(slot)? {
-                Slot::End => break,
-                Slot::Free => long.reset(),
-                Slot::Long(part) => {
-                    if part.sequence() & LFN_LAST_ENTRY != 0 {
-                        start = slot;
-                    }
-                    long.push(&part);
-                    index.take(slot, None);
-                }
-                Slot::Short(entry) => {
-                    let units = long.finish(entry.lfn_checksum());
-                    let visible = entry.is_visible();
-                    if let Some(units) = units.filter(|units| visible && !units.is_empty()) {
-                        index.take(start, Some(tag(units.iter().copied())));
-                    }
-                    let shown = Shown::new(&entry.name(), entry.nt_case(), page);
-                    index.take(slot, visible.then(|| tag(shown.units())));
-                }
+            let what = reader.get(slot)?;
+            if matches!(what, Slot::End) {
+                break;
             }
+            named.note(slot, &what, page, &mut index);
         }
         Ok(Some(Self {
             first,
@@ -319,7 +341,11 @@ impl Directory {
             slots.push([0; ENTRY_SIZE]);
         }
         self.replace(at, &slots, cache)?;
-        self.note(end - 1, cache)?;
+        // Indexed as it is in memory: what was written can't be left unknown.
+        let mut named = Named::new();
+        for (slot, bytes) in (at..end).zip(&slots) {
+            named.note(slot, &Slot::parse(bytes), self.page, &mut self.index);
+        }
         Ok(Some(at))
     }
 
@@ -381,25 +407,6 @@ impl Directory {
     pub fn start_of(&self, found: &Found, cache: &mut Cache) -> Result<usize> {
         self.reader(cache)
             .first_of(found.short, found.entry.lfn_checksum())
-    }
-
-    /// Notes the entry whose short entry is in `short`.
-    fn note(&mut self, short: usize, cache: &mut Cache) -> Result<()> {
-        let mut long = Assembler::new();
-        let mut reader = self.reader(cache);
-        let Slot::Short(entry) = reader.get(short)? else {
-            return Err(BlockError::Io);
-        };
-        let at = reader.first_of(short, entry.lfn_checksum())?;
-        reader.entry(at, &mut long)?;
-        let units = long.finish(entry.lfn_checksum()).unwrap_or_default();
-        let shown = Shown::new(&entry.name(), entry.nt_case(), self.page);
-        (at..short).for_each(|slot| self.index.take(slot, None));
-        if !units.is_empty() {
-            self.index.take(at, Some(tag(units.iter().copied())));
-        }
-        self.index.take(short, Some(tag(shown.units())));
-        Ok(())
     }
 
     /// Writes other bytes into slots from `at` on, and gives those that were there. When one can't be
