@@ -26,12 +26,17 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use flushing::{BEHIND, Behind, Deferral, FLUSH, Flushing, flushed, overlaps};
+use flushing::{Behind, Deferral, Flushing, flushed, overlaps};
 use opening::{CACHE, NO_DISK, claim, open};
 use overdue::refuse;
 
 /// How long jobs run on without a look at anything else, where the disk answers at once (the process).
 const SLICE_NS: u64 = 2_000_000;
+/// The bit of a tag that says that it is a flush; the rest is the volume.
+const FLUSH: u64 = 1 << 63;
+/// The bit of a tag that says that it is a write that was kept.
+const BEHIND: u64 = 1 << 62;
+
 /// What is done with the result of a job.
 #[derive(Clone, Copy)]
 pub enum Then {

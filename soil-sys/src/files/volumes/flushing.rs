@@ -7,7 +7,7 @@
 
 use super::super::work::{Value, Work};
 use super::super::worker::{Event, Failure};
-use super::{Job, Running, Volume, conclude, go_on, volume};
+use super::{BEHIND, FLUSH, Job, Running, Volume, conclude, go_on, volume};
 use crate::disks::Request;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
@@ -18,11 +18,6 @@ use core::ptr::NonNull;
 
 /// The largest write that is kept, in bytes: the end of a transaction is a block.
 const MOST_BEHIND: usize = 4096;
-
-/// The bit of a tag that says that it is a flush; the rest is the volume.
-pub(super) const FLUSH: u64 = 1 << 63;
-/// The bit of a tag that says that it is a write that was kept.
-pub(super) const BEHIND: u64 = 1 << 62;
 
 /// See the head of this file.
 #[derive(Default)]
