@@ -19,6 +19,8 @@ typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
  */
 #define APPEND UINT64_MAX
 
+
+
 /**
  * Length of an endpoint: address and port.
  */
