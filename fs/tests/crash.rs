@@ -5,7 +5,7 @@
 mod common;
 
 use common::recorder::{Recorder, cut, workload, writes};
-use common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run};
+use common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Volume};
 
@@ -156,4 +156,36 @@ fn without_a_sync_the_disk_stays_as_it_was() {
     let flushes = disk.state().flushes;
     volume.sync().unwrap();
     assert_eq!(disk.state().flushes, flushes, "nothing to flush");
+}
+
+#[test]
+fn what_is_renamed_has_one_of_its_names_at_any_moment() {
+    let disk = Disk::new(mkfs(9 << 20, &["-F", "16", "-s", "2"]), 512);
+    let mut volume = mount(&disk);
+    for n in 0..300 {
+        write_file(&mut *volume, &format!("F{n}"), &[n as u8]).unwrap();
+    }
+    volume.mkdir("D").unwrap();
+    volume.sync().unwrap();
+    // Both ways between the sectors of the root, and into another directory.
+    for (from, to) in [
+        ("F0", "name"),
+        ("F290", "D/name"),
+        ("F299", "F0"),
+        ("D/name", "F5x"),
+    ] {
+        let before = disk.bytes();
+        disk.state().log = Some(Vec::new());
+        volume.rename(from, to).unwrap();
+        volume.sync().unwrap();
+        let log = disk.state().log.take().unwrap();
+        let mut bytes = before;
+        for (first, data) in log.iter().flat_map(writes) {
+            let at = first as usize * 512;
+            bytes[at..at + data.len()].copy_from_slice(&data);
+            let mut there = mount(&Disk::new(bytes.clone(), 512));
+            let found = [from, to].map(|name| there.stat(name).is_ok());
+            assert!(found.contains(&true), "{from} is lost on its way to {to}");
+        }
+    }
 }

@@ -5,16 +5,28 @@ use alloc::vec;
 use hadris_fat::Geometry;
 use hadris_fat_raw::{ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, Slot};
 
-use super::entries::Before;
+use super::entries::{Before, Bytes};
 use crate::BlockError;
 use crate::cache::Cache;
 
 type Result<T> = core::result::Result<T, BlockError>;
 
-/// Writes slots as they were. Their sectors are in the cache since, which takes no device.
+/// Writes slots as they were, the last first. Their sectors are in the cache since, which takes no
+/// device.
 pub(super) fn put_back(before: &Before, cache: &mut Cache) {
-    for (place, bytes) in before {
+    for (place, bytes) in before.iter().rev() {
         let _ = patch(*place, bytes, cache);
+    }
+}
+
+/// Has slots that were changed be the last that were: as they are now, they are written after
+/// everything else.
+pub(super) fn put_last(changed: &[(u64, Bytes)], cache: &mut Cache) {
+    for (place, _) in changed {
+        let mut now = [0];
+        if cache.read_bytes(*place, &mut now).is_ok() {
+            let _ = patch(*place, &now, cache);
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use hadris_fs::sync::FileSystem;
 use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
 
 use super::clusters;
-use super::entries::{Directory, Found, Slots};
+use super::entries::{Before, Directory, Found, Slots};
 use super::names;
 use super::volume::{Change, FatVolume, Result};
 use crate::cache::Cache;
@@ -204,7 +204,7 @@ impl FatVolume {
         entry.set_accessed_date(day);
         let slots = self.slots_for(first, name, entry, &[])?;
         self.make_room(parent, first, slots.len())?;
-        let at = self.add(first, slots)?;
+        let (at, _) = self.add(first, slots)?;
         if directory && let Err(error) = self.become_directory(parent, first, name, at) {
             let _ = self.remove_entry(parent, name, None);
             return Err(error);
@@ -255,8 +255,8 @@ impl FatVolume {
         slots.ok_or(Error::Exists)
     }
 
-    /// Writes a new entry into free slots. Gives the first of them.
-    pub(super) fn add(&mut self, first: u32, slots: Slots) -> Result<usize> {
+    /// Writes a new entry into free slots. Gives the first of them, and what was in them.
+    pub(super) fn add(&mut self, first: u32, slots: Slots) -> Result<(usize, Before)> {
         let added = self.with_directory(first, |directory, cache| directory.add(slots, cache))?;
         self.changed_entries();
         added.ok_or(Error::NoSpace)

@@ -330,8 +330,8 @@ impl Directory {
     }
 
     /// Writes a new entry into free slots; `None` when the directory hasn't as many in a row.
-    /// Gives the first of them.
-    pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<usize>> {
+    /// Gives the first of them, and what was in them.
+    pub fn add(&mut self, mut slots: Slots, cache: &mut Cache) -> Result<Option<(usize, Before)>> {
         let Some(at) = self.index.room(slots.len()) else {
             return Ok(None);
         };
@@ -340,13 +340,13 @@ impl Directory {
         if end > self.index.end() && end < self.index.len() {
             slots.push([0; ENTRY_SIZE]);
         }
-        self.replace(at, &slots, cache)?;
+        let before = self.replace(at, &slots, cache)?;
         // Indexed as it is in memory: what was written can't be left unknown.
         let mut named = Named::new();
         for (slot, bytes) in (at..end).zip(&slots) {
             named.note(slot, &Slot::parse(bytes), self.page, &mut self.index);
         }
-        Ok(Some(at))
+        Ok(Some((at, before)))
     }
 
     /// Whether so many slots in a row are free.

@@ -68,6 +68,15 @@ impl FatVolume {
             except[1] = target.short;
         }
         let slots = self.slots_for(to_first, to.1, entry, &except)?;
+        let geometry = *self.fat.info();
+        let is_elsewhere = entry.is_dir() && from_first != to_first;
+        if is_elsewhere {
+            // What it says is above it is looked at before anything is changed.
+            let cluster = entry.first_cluster(geometry.kind());
+            self.with_directory(to_first, |_, cache| {
+                clusters::parent(cluster, &geometry, cache)
+            })?;
+        }
         // Room is found before anything is given up for it: free slots, or those that become free.
         let count = slots.len();
         let freed = |volume: &mut Self, first, found: &Found| {
@@ -91,24 +100,29 @@ impl FatVolume {
             self.directory(to.0)?;
         }
         let before = self.with_directory(from_first, |it, cache| it.remove(&source, cache))?;
-        let added = self.add(to_first, slots);
-        if added.is_err() {
-            if let Some(mut cache) = self.cache.try_lock() {
-                clusters::put_back(&before, &mut cache);
+        let mut all = before.clone();
+        let moved = self.add(to_first, slots).and_then(|(at, added)| {
+            all.extend(added);
+            if is_elsewhere {
+                let up = self.parent_cluster(to_first);
+                self.with_directory(to_first, |_, cache| {
+                    clusters::set_parent(&source.entry, up, &geometry, cache)
+                })?;
             }
-            self.changed_entries();
+            Ok(at)
+        });
+        if let Some(mut cache) = self.cache.try_lock() {
+            match moved {
+                // Under one of its names it is on the disk at any moment.
+                Ok(_) => clusters::put_last(&before, &mut cache),
+                Err(_) => clusters::put_back(&all, &mut cache),
+            }
+        }
+        if moved.is_err() {
             self.directories.clear();
         }
-        self.follow(node, to, added?)?;
-        if source.entry.is_dir() && from_first != to_first {
-            let up = self.parent_cluster(to_first);
-            let geometry = *self.fat.info();
-            self.with_directory(to_first, |_, cache| {
-                clusters::set_parent(&source.entry, up, &geometry, cache)
-            })?;
-            self.changed_entries();
-        }
-        Ok(())
+        self.changed_entries();
+        self.follow(node, to, moved?)
     }
 
     /// Has the handles of what was moved on its new entry.
