@@ -312,3 +312,30 @@ fn read_only_devices_and_mounts_are_never_written() {
         fsck(&disk.bytes()).unwrap();
     }
 }
+
+#[test]
+fn a_damaged_directory_is_neither_removed_nor_moved() {
+    for looped in [true, false] {
+        let (disk, table) = volume_to_damage();
+        let mut volume = mount(&disk);
+        volume.mkdir("D").unwrap();
+        volume.sync().unwrap();
+        let bytes = disk.bytes();
+        let mut slots = bytes.chunks(32);
+        let above = slots.position(|slot| slot.starts_with(b"..         "));
+        volume.mkdir("E").unwrap();
+        volume.sync().unwrap();
+        if looped {
+            set_entry(&disk, table, 22, 22);
+        } else {
+            disk.state().bytes[above.unwrap() * 32] = b'x';
+        }
+        let mut volume = mount(&disk);
+        let refused = match looped {
+            true => volume.rmdir("D"),
+            false => volume.rename("D", "E/D"),
+        };
+        assert_eq!(refused, Err(Error::Corrupt), "looped {looped}");
+        expect_read_only(&mut *volume, &disk);
+    }
+}

@@ -152,3 +152,38 @@ fn a_full_root_directory_of_fixed_size_refuses_more() {
     volume.sync().unwrap();
     fsck(&disk.bytes()).unwrap();
 }
+
+#[test]
+fn a_directory_that_could_not_be_removed_is_a_directory_still() {
+    let before = Disk::new(mkfs(9 << 20, &["-F", "16", "-s", "1"]), 512);
+    let mut volume = mount(&before);
+    volume.mkdir("D").unwrap();
+    for n in 0..300 {
+        // Its clusters are in several places of the table.
+        let name = format!("D/a name that takes some slots {n}");
+        write_file(&mut *volume, &name, &[1; 5000]).unwrap();
+    }
+    for n in 0..300 {
+        let name = format!("D/a name that takes some slots {n}");
+        volume.unlink(&name).unwrap();
+    }
+    volume.sync().unwrap();
+    drop(volume);
+    for nth in 1.. {
+        let disk = Disk::new(before.bytes(), 512);
+        let mut volume = mount(&disk);
+        fail(&mut disk.state(), 0, nth);
+        let removed = volume.rmdir("D");
+        if !has_failed(&disk.state()) {
+            assert!(nth > 2);
+            break;
+        }
+        let left = volume.stat("D").map(|stat| stat.kind);
+        match removed {
+            Ok(()) => assert_eq!(left, Err(Error::NotFound), "read {nth}"),
+            Err(_) => assert_eq!(left, Ok(fs::Kind::Directory), "read {nth}"),
+        }
+        volume.sync().unwrap();
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("read {nth}: {text}"));
+    }
+}

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use hadris_fat::RootLocation;
-use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ShortEntry, date};
+use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, Slot, date};
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
 
@@ -111,19 +111,36 @@ impl FatVolume {
         if done.is_err() {
             self.directories.clear();
         }
-        Ok(done?)
+        match done {
+            Err(BlockError::OutOfRange) => {
+                self.damaged("it has no cluster, or nothing is above it")
+            }
+            done => Ok(done?),
+        }
     }
 
     /// The entry of that name in an indexed directory.
     pub(super) fn find(&mut self, first: u32, name: &str) -> Result<Option<Found>> {
         let found = self.with_directory(first, |directory, cache| directory.find(name, cache))?;
-        let damaged = self.directories.find(first).is_some_and(|it| it.damaged);
-        if found.is_none() && damaged {
-            let text = "its chain of clusters leads nowhere or in circles";
-            let error = hadris_fs::Error::new(ErrorKind::Corrupt, text);
-            return self.done(Err(error), "reading a directory");
+        if found.is_none() {
+            self.check_whole(first)?;
         }
         Ok(found)
+    }
+
+    /// Fails when not all of an indexed directory could be read.
+    fn check_whole(&mut self, first: u32) -> Result<()> {
+        match self.directories.find(first) {
+            Some(it) if it.damaged => {
+                self.damaged("its chain of clusters leads nowhere or in circles")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn damaged<T>(&mut self, text: &'static str) -> Result<T> {
+        let error = hadris_fs::Error::new(ErrorKind::Corrupt, text);
+        self.done(Err(error), "reading a directory")
     }
 
     /// The node whose entry begins in a slot, pinned.
@@ -155,14 +172,14 @@ impl FatVolume {
         }
     }
 
-    /// Gives a short entry other fields.
-    fn set_short(&mut self, first: u32, slot: usize, entry: &ShortEntry) -> Result<()> {
+    /// Gives a short entry other fields. Gives what was in its slot.
+    fn set_short(&mut self, first: u32, slot: usize, entry: &ShortEntry) -> Result<Before> {
         let bytes = entry.encode();
-        self.with_directory(first, |directory, cache| {
+        let before = self.with_directory(first, |directory, cache| {
             directory.replace(slot, &[bytes], cache)
         })?;
         self.changed_entries();
-        Ok(())
+        Ok(before)
     }
 
     /// Changes the size of a file that isn't open, whose entry begins in a slot. Gives its first
@@ -230,7 +247,7 @@ impl FatVolume {
         let mut entry = found.entry;
         entry.set_attributes(ATTR_DIRECTORY);
         entry.set_size(0);
-        self.set_short(first, found.short, &entry)
+        self.set_short(first, found.short, &entry).map(|_| ())
     }
 
     /// What `..` says in a directory that is in the one that begins with cluster `first`.
@@ -361,6 +378,7 @@ impl FatVolume {
             if !self.with_directory(first, empty)? {
                 return Err(Error::NotEmpty);
             }
+            self.check_whole(first)?;
             self.directories.kept.retain(|kept| kept.first != first);
         }
         Ok(())
@@ -374,24 +392,29 @@ impl FatVolume {
         name: &str,
         found: &Found,
     ) -> Result<()> {
-        let cluster = found.entry.first_cluster(self.fat.info().kind());
-        if cluster == 0 {
+        let kind = self.fat.info().kind();
+        if found.entry.first_cluster(kind) == 0 {
             return Ok(());
         }
         let mut file = found.entry;
         file.set_attributes(ATTR_ARCHIVE);
         file.set_size(file.size().max(1));
-        if file != found.entry {
-            self.set_short(first, found.short, &file)?;
-        }
+        let before = self.set_short(first, found.short, &file)?;
         let given = self.size_file(parent, found.at, name, 0);
-        if given.is_err() && file != found.entry {
-            // As it was, unless its clusters are gone.
-            self.directory(parent)?;
-            let now = self.find(first, name)?;
-            if now.is_some_and(|now| now.entry.first_cluster(self.fat.info().kind()) == cluster) {
-                self.set_short(first, found.short, &found.entry)?;
+        if given.is_err() {
+            // Its slot is looked at where it is: the index may be gone, and is not made again for it.
+            for (place, _) in &before {
+                let mut now = [0; ENTRY_SIZE];
+                self.with_cache(|cache| cache.read_bytes(*place, &mut now))??;
+                match Slot::parse(&now) {
+                    Slot::Short(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
+                        // Without its clusters it is nothing any more; what failed is put right first.
+                        return self.directory(parent).map(|_| ());
+                    }
+                    _ => self.with_cache(|cache| clusters::put_back(&before, cache))?,
+                }
             }
+            self.changed_entries();
         }
         given.map(|_| ())
     }

@@ -159,6 +159,7 @@ impl FatVolume {
     fn check_outside(&mut self, mut cluster: u32, entry: &ShortEntry) -> Result<()> {
         let geometry = *self.fat.info();
         let source = entry.first_cluster(geometry.kind());
+        let indexed = cluster;
         for _ in 0..MAX_DEPTH {
             if cluster == source {
                 return Err(Error::Invalid);
@@ -166,8 +167,9 @@ impl FatVolume {
             if self.parent_cluster(cluster) == 0 {
                 return Ok(());
             }
-            let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
-            cluster = clusters::parent(cluster, &geometry, &mut cache)?;
+            cluster = self.with_directory(indexed, |_, cache| {
+                clusters::parent(cluster, &geometry, cache)
+            })?;
         }
         Err(Error::Invalid)
     }
