@@ -23,7 +23,7 @@ pub(super) fn put_back(before: &Before, cache: &mut Cache) {
 /// everything else.
 pub(super) fn put_last(changed: &[(u64, Bytes)], cache: &mut Cache) {
     for (place, _) in changed {
-        let mut now = [0];
+        let mut now = [0; ENTRY_SIZE];
         if cache.read_bytes(*place, &mut now).is_ok() {
             let _ = patch(*place, &now, cache);
         }
@@ -117,9 +117,18 @@ fn above(cluster: u32, geometry: &Geometry, cache: &mut Cache) -> Result<(u64, S
     let at = cluster_at(cluster, geometry)? + ENTRY_SIZE as u64;
     let mut bytes = [0; ENTRY_SIZE];
     cache.read_bytes(at, &mut bytes)?;
-    match Slot::parse(&bytes) {
-        Slot::Short(entry) if entry.is_dot_dot() => Ok((at, entry)),
+    match short(&bytes) {
+        Some(entry) if entry.is_dot_dot() => Ok((at, entry)),
         _ => Err(BlockError::OutOfRange),
+    }
+}
+
+/// The short entry in a slot.
+#[inline(never)]
+pub(super) fn short(slot: &Bytes) -> Option<ShortEntry> {
+    match Slot::parse(slot) {
+        Slot::Short(entry) => Some(entry),
+        _ => None,
     }
 }
 

@@ -8,7 +8,7 @@
 use alloc::vec::Vec;
 
 use hadris_fat::RootLocation;
-use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, Slot, date};
+use hadris_fat_raw::{ATTR_ARCHIVE, ATTR_DIRECTORY, ENTRY_SIZE, ShortEntry, date};
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{DirCursor, ErrorKind, Name, NodeId};
 
@@ -104,6 +104,21 @@ impl FatVolume {
         first: u32,
         f: impl FnOnce(&mut Directory, &mut Cache) -> core::result::Result<T, BlockError>,
     ) -> Result<T> {
+        let (mut f, mut value) = (Some(f), None);
+        self.in_directory(first, &mut |directory, cache| {
+            value = f.take().map(|f| f(directory, cache)).transpose()?;
+            Ok(())
+        })?;
+        value.ok_or(Error::Io)
+    }
+
+    /// The same once, and not for each of the closures.
+    #[inline(never)]
+    fn in_directory(
+        &mut self,
+        first: u32,
+        f: &mut dyn FnMut(&mut Directory, &mut Cache) -> core::result::Result<(), BlockError>,
+    ) -> Result<()> {
         let mut cache = self.cache.try_lock().ok_or(Error::Io)?;
         let directory = self.directories.find(first).ok_or(Error::Io)?;
         let done = f(directory, &mut cache);
@@ -138,7 +153,7 @@ impl FatVolume {
         }
     }
 
-    fn damaged<T>(&mut self, text: &'static str) -> Result<T> {
+    fn damaged(&mut self, text: &'static str) -> Result<()> {
         let error = hadris_fs::Error::new(ErrorKind::Corrupt, text);
         self.done(Err(error), "reading a directory")
     }
@@ -406,8 +421,8 @@ impl FatVolume {
             for (place, _) in &before {
                 let mut now = [0; ENTRY_SIZE];
                 self.with_cache(|cache| cache.read_bytes(*place, &mut now))??;
-                match Slot::parse(&now) {
-                    Slot::Short(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
+                match clusters::short(&now) {
+                    Some(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
                         // Without its clusters it is nothing any more; what failed is put right first.
                         return self.directory(parent).map(|_| ());
                     }

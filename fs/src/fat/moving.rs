@@ -1,5 +1,7 @@
 //! Renaming: an entry is written under its new name, and what is open follows it.
 
+use alloc::vec::Vec;
+
 use hadris_fat_raw::{ATTR_ARCHIVE, ShortEntry};
 use hadris_fs::{NodeId, OpenMode};
 
@@ -100,9 +102,9 @@ impl FatVolume {
             self.directory(to.0)?;
         }
         let before = self.with_directory(from_first, |it, cache| it.remove(&source, cache))?;
-        let mut all = before.clone();
-        let moved = self.add(to_first, slots).and_then(|(at, added)| {
-            all.extend(added);
+        let mut added = Vec::new();
+        let moved = self.add(to_first, slots).and_then(|(at, overwritten)| {
+            added = overwritten;
             if is_elsewhere {
                 let up = self.parent_cluster(to_first);
                 self.with_directory(to_first, |_, cache| {
@@ -115,7 +117,10 @@ impl FatVolume {
             match moved {
                 // Under one of its names it is on the disk at any moment.
                 Ok(_) => clusters::put_last(&before, &mut cache),
-                Err(_) => clusters::put_back(&all, &mut cache),
+                Err(_) => {
+                    clusters::put_back(&added, &mut cache);
+                    clusters::put_back(&before, &mut cache);
+                }
             }
         }
         if moved.is_err() {

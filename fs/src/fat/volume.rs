@@ -5,11 +5,12 @@ use alloc::format;
 use alloc::string::String;
 
 use hadris_fat::sync::FatFs;
-use hadris_fat_raw::{ShortEntry, Slot};
+use hadris_fat_raw::ShortEntry;
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{Extent, FileType, Metadata, NodeId, OpenMode};
 
 use super::chains::Chain;
+use super::clusters;
 use super::device::{Device, SharedCache};
 use super::directories::Directories;
 use super::names;
@@ -218,10 +219,7 @@ impl FatVolume {
         let mut bytes = [0; hadris_fat_raw::ENTRY_SIZE];
         let read = self.fat.read_raw(place, &mut bytes);
         self.done(read, "reading a directory entry")?;
-        match Slot::parse(&bytes) {
-            Slot::Short(entry) => Ok(entry),
-            _ => Err(Error::NotFound),
-        }
+        clusters::short(&bytes).ok_or(Error::NotFound)
     }
 
     /// An open file, not a directory.
