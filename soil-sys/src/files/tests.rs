@@ -271,6 +271,12 @@ fn reading_goes_on_during_a_flush() {
     // It is closed after the sync of it that was asked for before.
     assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
     assert_eq!(rt.close(other), Ok(0));
+    // What comes after that is done after it, and nothing overtakes: not even a read of what is in memory.
+    text.fill(7);
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 10);
+    assert_eq!(answer, Err(Stop::Pending));
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 11);
+    assert_eq!(answer, Err(Stop::Pending));
     for _ in 0..100 {
         step(rt);
     }
@@ -280,6 +286,9 @@ fn reading_goes_on_during_a_flush() {
     assert_eq!(result(rt, 5, Err(Stop::Pending)), 0);
     assert_eq!(result(rt, 8, Err(Stop::Pending)), 0);
     assert_eq!(result(rt, 9, Err(Stop::Pending)), 0);
+    assert_eq!(result(rt, 10, Err(Stop::Pending)), 300_000);
+    assert_eq!(result(rt, 11, Err(Stop::Pending)), 300_000);
+    assert!(back == text);
     let answer = unlink(rt, "/data/b", 10);
     assert_eq!(result(rt, 10, answer), 0);
     let answer = sync(rt, 7);
