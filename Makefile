@@ -8,9 +8,9 @@ PREFIX ?= /usr/local
 PORT ?= 8080
 SETUP := tools/setup/setup.sh
 
-# Rust may be in ~/.cargo/bin without being on PATH; a default toolchain that is too old is left alone.
+# Rust may be in ~/.cargo/bin without being on PATH; an OCaml or Rust that is too old is left alone, another one goes before it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
-use_rust = unset MAKEFLAGS MAKELEVEL; toolchain=$${RUSTUP_TOOLCHAIN:-$$($(SETUP) toolchain)}; if [ -n "$$toolchain" ]; then export RUSTUP_TOOLCHAIN="$$toolchain"; fi
+use_tools = unset MAKEFLAGS MAKELEVEL; eval "$$($(SETUP) environment)"
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -19,36 +19,36 @@ setup: ## install what every target needs (root), Rust for this user
 	@$(SETUP) ensure bench
 	@$(SETUP) ensure doc
 
-unsetup: ## take back the Debian 13 source that set-up added on Debian 12 (root)
+unsetup: ## take back the package sources that set-up added (root)
 	@$(SETUP) remove
 
 ready-run ready-test ready-bench ready-doc: ready-%:
 	@$(SETUP) ensure $*
 
 build: ready-run ## the libraries, the examples in both forms, the soil command
-	@$(use_rust); tools/setup/build.sh
+	@$(use_tools); tools/setup/build.sh
 
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
 	@PORT='$(PORT)' CHECK='$(CHECK)' tools/setup/website.sh
 
 test: ready-test ## everything that CI runs, about ten minutes
-	@$(use_rust); ONLY="$(ONLY)" tools/setup/test.sh
+	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh
 
 test-long: ready-test ## make test and the long runs
-	@$(use_rust); ONLY='$(ONLY)' tools/setup/test.sh --long
+	@$(use_tools); ONLY='$(ONLY)' tools/setup/test.sh --long
 
 bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write bench/results
-	@$(use_rust); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
+	@$(use_tools); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and of the crates (target/doc)
-	@$(use_rust); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
+	@$(use_tools); cargo fetch -q --locked && dune build @doc && cargo doc -q --locked --workspace --no-deps
 	@echo "OCaml: _build/default/_doc/_html/index.html  Rust: target/doc/"
 
 fmt: ready-test ## format Rust and OCaml
-	@$(use_rust); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
+	@$(use_tools); cargo fmt --all; dune build @_build/default/fmt --auto-promote >/dev/null 2>&1 || dune build @_build/default/fmt
 
 install: build ## into PREFIX (/usr/local), below DESTDIR if given
-	@$(use_rust); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"
+	@$(use_tools); tools/setup/install.sh install "$(PREFIX)" "$(DESTDIR)"
 
 uninstall: ## remove from PREFIX exactly what install wrote
 	@tools/setup/install.sh uninstall "$(PREFIX)" "$(DESTDIR)"

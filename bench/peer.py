@@ -1,12 +1,13 @@
 """The Linux micro-VM that Soil is compared with: how it is made and how QEMU is told to run it.
 
-Everything it needs is fetched or built into `bench/work/` (not in git): Debian's cloud kernel, a
-small init in C, and an initramfs with the static OCaml program.
+Debian's cloud kernel is what set-up fetched for this user; the rest is built into `bench/work/`
+(not in git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml program.
 """
 
+import contextlib
+import functools
 import glob
 import gzip
-import lzma
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ import subprocess
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 WORK = os.path.join(HERE, "work")
+SETUP = os.path.join(os.path.dirname(HERE), "tools", "setup", "setup.sh")
 GUEST_MAC = "52:54:00:12:34:56"
 
 TRANSPORT = {
@@ -29,6 +31,8 @@ TRANSPORT = {
 }
 NET = ["failover", "net_failover", "virtio_net"]
 DISK = ["virtio_blk"]
+# By the first bytes of what they made.
+COMPRESSIONS = {b"\x02\x21\x4c\x18": "lz4", b"\x28\xb5\x2f\xfd": "zstd", b"\xfd7zXZ\0": "xz"}
 VFAT = ["fat", "vfat", "nls_cp437", "nls_ascii", "nls_utf8"]
 
 
@@ -44,26 +48,35 @@ def run(*command, **options):
     return subprocess.run(command, check=True, **options)
 
 
+@functools.cache
+def package():
+    """The folder with Debian's cloud kernel, as set-up unpacked it for this user."""
+    done = subprocess.run([SETUP, "kernel"], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise Missing(done.stderr.strip() or f"{SETUP} kernel failed")
+    return done.stdout.strip()
+
+
+def kernel_version():
+    """Debian's name of the peer's kernel."""
+    with open(os.path.join(package(), "version"), encoding="ascii") as file:
+        return file.read().strip()
+
+
 def kernel():
-    """Fetches and unpacks the kernel once; the paths of the uncompressed ELF and the bzImage."""
-    elf, bzimage = work("vmlinux"), work("bzImage")
-    if os.path.exists(elf):
-        return elf, bzimage
-    os.makedirs(work("kernel"), exist_ok=True)
-    depends = run(
-        "apt-cache", "depends", "linux-image-cloud-amd64", capture_output=True, text=True
-    ).stdout
-    found = re.search(r"Depends: (linux-image-\S+)", depends)
-    if not found:
-        raise Missing("the package linux-image-cloud-amd64 is not known; run: apt-get update")
-    run("apt-get", "download", "-q", found[1], cwd=work("kernel"), stderr=subprocess.DEVNULL)
-    package = glob.glob(work("kernel", found[1] + "_*.deb"))[0]
-    run("dpkg-deb", "-x", package, work("kernel"))
-    image = glob.glob(work("kernel", "boot", "vmlinuz-*"))[0]
-    shutil.copyfile(image, bzimage)
+    """Unpacks the kernel once; the paths of the uncompressed ELF and the bzImage."""
+    elf, bzimage, made = work("vmlinux"), work("bzImage"), work("vmlinux.version")
+    version = kernel_version()
+    with contextlib.suppress(FileNotFoundError), open(made, encoding="ascii") as file:
+        if file.read() == version:
+            return elf, bzimage
+    os.makedirs(WORK, exist_ok=True)
+    shutil.copyfile(os.path.join(package(), "boot", "vmlinuz-" + version), bzimage)
     with open(elf + ".new", "wb") as out:
-        out.write(uncompressed(image))
+        out.write(uncompressed(bzimage))
     os.rename(elf + ".new", elf)
+    with open(made, "w", encoding="ascii") as file:
+        file.write(version)
     return elf, bzimage
 
 
@@ -71,21 +84,22 @@ def uncompressed(image):
     """The ELF inside a bzImage; the compression is known by its magic number."""
     with open(image, "rb") as file:
         data = file.read()
-    for magic, command in (
-        (b"\x02\x21\x4c\x18", ["lz4", "-d", "-c"]),
-        (b"\x28\xb5\x2f\xfd", ["zstd", "-d", "-c"]),
-        (b"\xfd7zXZ\0", ["xz", "-d", "-c"]),
-    ):
+    for magic, tool in COMPRESSIONS.items():
         start = data.find(magic)
         while start >= 0:
-            if not shutil.which(command[0]):
-                raise Missing(f"`{command[0]}` is not installed; run: apt-get install {command[0]}")
             # What follows the compressed part makes the tool complain; the ELF is whole.
-            out = subprocess.run(command, input=data[start:], capture_output=True, check=False)
-            if out.stdout.startswith(b"\x7fELF"):
-                return out.stdout
+            out = decompressed(tool, data[start:])
+            if out.startswith(b"\x7fELF"):
+                return out
             start = data.find(magic, start + 1)
     raise Missing(f"no compressed ELF found in {image}")
+
+
+def decompressed(tool, data):
+    """What `tool` makes of the data, as far as it comes."""
+    if not shutil.which(tool):
+        raise Missing(f"`{tool}` is not installed; run: make setup")
+    return subprocess.run([tool, "-d", "-c"], input=data, capture_output=True, check=False).stdout
 
 
 def init():
@@ -99,15 +113,19 @@ def init():
 
 def module(name):
     """The contents of a kernel module without its debug information."""
-    pattern = work("kernel", "lib", "modules", "*", "kernel", "**", name + ".ko*")
+    pattern = os.path.join(package(), "lib", "modules", "*", "kernel", "**", name + ".ko*")
     found = glob.glob(pattern, recursive=True)
     if not found:
         raise Missing(f"kernel module {name} not found in the cloud kernel's package")
     with open(found[0], "rb") as file:
         data = file.read()
+    for magic, tool in COMPRESSIONS.items():
+        if data.startswith(magic):
+            data = decompressed(tool, data)
+            break
     plain = work(name + ".ko")
     with open(plain, "wb") as file:
-        file.write(lzma.decompress(data) if found[0].endswith(".xz") else data)
+        file.write(data)
     run("strip", "--strip-debug", plain)
     with open(plain, "rb") as file:
         return file.read()
@@ -178,9 +196,3 @@ def command_line(words):
         "quiet loglevel=0 console=ttyS0 reboot=t panic=-1 cryptomgr.notests mitigations=off"
         f" tsc_early_khz={tsc_khz()} tsc=reliable " + " ".join(words)
     )
-
-
-def kernel_version():
-    """Debian's name of the peer's kernel."""
-    found = glob.glob(work("kernel", "boot", "vmlinuz-*"))
-    return os.path.basename(found[0]).removeprefix("vmlinuz-") if found else "not fetched"

@@ -1,46 +1,110 @@
 #!/bin/sh
-# bare.sh bookworm|trixie [TARGET…]: what a fresh clone does on a bare Debian 12 or 13, here in a folder made by debootstrap (root). Without targets:
-# `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the added certificate authorities are this
-# machine's. The folder (SOIL_BARE, some 5 GB) stays for the next time.
+# bare.sh MACHINE [TARGET…]: what a fresh clone does on a machine, here in a folder made by debootstrap (root). Machines:
+#   bookworm, trixie                 a bare Debian 12 or 13
+#   bookworm-qemu-utils              with qemu-utils of Debian 13; bookworm-qemu-utils-backports: of backports; their sources are gone again
+#   bookworm-ocaml, bookworm-rust    with the packages of Debian 12, which are too old; bookworm-user-ocaml, bookworm-user-rust: in /usr/local
+#   bookworm-trixie-500, -100        with a source of Debian 13 at this priority
+# Without targets: `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the added certificate authorities are this
+# machine's. The folder (below SOIL_BARE, some 5 GB) stays for the next time.
 set -eu
 cd "$(dirname "$0")/../.."
-suite=$1
-shift
-case $suite in bookworm | trixie) ;; *) echo "usage: $0 bookworm|trixie [TARGET…]" >&2; exit 2 ;; esac
+machine=${1:-}
+suite=${machine%%-*}
+case ${machine#"$suite"} in
+'' | -qemu-utils | -qemu-utils-backports | -ocaml | -rust | -user-ocaml | -user-rust | -trixie-500 | -trixie-100) ;;
+*) suite= ;;
+esac
+case $suite in
+bookworm | trixie) shift ;;
+*)
+  sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//' >&2
+  exit 2
+  ;;
+esac
 command -v debootstrap >/dev/null || { echo "bare: run  apt-get install debootstrap" >&2; exit 1; }
-root=${SOIL_BARE:-/var/tmp/soil-bare}/$suite
+folder=${SOIL_BARE:-/var/tmp/soil-bare}
+root=$folder/$machine
+base=$folder/base/$suite
 mirror=$(cat /etc/apt/sources.list.d/*.sources /etc/apt/sources.list 2>/dev/null |
   sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb  *\(\[[^]]*\] *\)\{0,1\}\([^ ]*\) .*/\2/p' | grep -v security | head -n 1)
 
+if [ ! -f "$base/etc/debian_version" ]; then
+  rm -rf "$base.part"
+  mkdir -p "$base.part"
+  debootstrap --variant=minbase --include=make,git "$suite" "$base.part" "$mirror"
+  mv "$base.part" "$base"
+fi
 if [ ! -f "$root/etc/debian_version" ]; then
   mkdir -p "$root"
-  debootstrap --variant=minbase --include=make,git "$suite" "$root" "$mirror"
+  cp -a --reflink=auto "$base/." "$root"
 fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mkdir -p "$root/usr/local/share"
 [ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
 # Everything goes with this shell's mount namespace. The folder becomes its root: in a mere chroot passt can't make its user namespace.
 if [ -z "${SOIL_BARE_INSIDE:-}" ]; then
-  SOIL_BARE_INSIDE=1 exec unshare --mount "$0" "$suite" "$@"
+  SOIL_BARE_INSIDE=1 exec unshare --mount "$0" "$machine" "$@"
 fi
 rm -rf "$root/src"
 git clone -q . "$root/src"
 mount --rbind "$root" "$root"
+# What apt fetched serves all machines.
+mkdir -p "$folder/archives"
+mount --bind "$folder/archives" "$root/var/cache/apt/archives"
 mount -t proc proc "$root/proc"
 mount --rbind /dev "$root/dev"
 mkdir -p "$root/mnt"
 cd "$root"
 pivot_root . mnt
-inside() { /usr/bin/env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin "$@" </dev/null; }
+inside() { /usr/bin/env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive "$@" </dev/null; }
 inside umount -l /mnt
 
+get() { inside apt-get install -q -y --no-install-recommends "$@"; }
+# another RELEASE PACKAGE: installed from a source that is gone afterwards.
+another() {
+  echo "deb $mirror $1 main" >/etc/apt/sources.list.d/another.list
+  inside apt-get update -q
+  get -t "$1" "$2"
+  rm /etc/apt/sources.list.d/another.list
+}
+# stand_in NAME ANSWER: says its version, and fails whatever else it is asked.
+stand_in() {
+  printf '#!/bin/sh\ncase "$*" in -version | --version | -vV | "ocamlopt -version") echo "%s" ;; *) echo "$0 was asked: $*" >&2; exit 99 ;; esac\n' "$2" >"/usr/local/bin/$1"
+  chmod +x "/usr/local/bin/$1"
+}
+prepare() {
+  inside apt-get update -q
+  case ${machine#"$suite"} in
+  -qemu-utils) another trixie qemu-utils ;;
+  -qemu-utils-backports) another bookworm-backports qemu-utils ;;
+  -ocaml) get ocaml ocaml-findlib ocaml-dune liblwt-ocaml-dev ;;
+  -rust) get rustc cargo ;;
+  -user-ocaml) for name in ocamlopt ocamlc ocamlfind; do stand_in $name 4.14.1; done ;;
+  -user-rust)
+    stand_in rustc 'rustc 1.70.0 (90c541806 2023-05-31)'
+    stand_in cargo 'cargo 1.70.0 (ec8a8a0ca 2023-04-25)'
+    ;;
+  -trixie-*)
+    echo "deb $mirror trixie main" >/etc/apt/sources.list.d/mine.list
+    printf 'Package: *\nPin: release n=trixie\nPin-Priority: %s\n' "${machine##*-}" >/etc/apt/preferences.d/mine
+    ;;
+  esac
+}
+if [ ! -f /prepared ]; then
+  prepare
+  touch /prepared
+fi
 if [ $# -gt 0 ]; then
   inside make -C /src "$@"
   exit
 fi
+# Nothing that was installed may go.
+inside dpkg-query -W -f '${Package}\n' | sed 's/t64$//' | sort >/before
 inside make -C /src run CHECK=1
 inside make -C /src ready-run
+lost=$(inside dpkg-query -W -f '${db:Status-Status}=${Package}\n' | sed -n 's/^installed=//; s/t64$//p; t; p' | sort | comm -23 /before -)
 inside make -C /src unsetup
 left=$(inside sh -c 'grep -l "Added by Soil" -r /etc/apt; ls /var/lib/soil-setup 2>/dev/null' || true)
+[ -z "$lost" ] || { echo "bare: set-up removed:" $lost >&2; exit 1; }
 [ -z "$left" ] || { echo "bare: make unsetup left: $left" >&2; exit 1; }
-echo "bare $suite: fine"
+echo "bare $machine: fine"

@@ -1,4 +1,4 @@
-# One-line sources ("deb [options] URI suite components"): the Debian 12 archive as deb822 fields.
+# One-line sources ("deb [options] URI suite components"): the archives that serve one of the suites in `names`, as deb822 fields.
 $1 == "deb" {
   line = $0
   signed = ""
@@ -12,7 +12,7 @@ $1 == "deb" {
     }
   }
   count = split(line, word, /[ \t]+/)
-  if (word[3] != "bookworm" && word[3] != "oldstable") next
+  if (index(" " names " ", " " word[3] " ") == 0) next
   print "URIs: " word[2]
   if (signed != "") print "Signed-By: " signed
   print ""

@@ -5,6 +5,9 @@
 rust_minimum=1.91
 rust_toolchain=1.95.0
 
+# The oldest versions that do, where a release that Soil runs on has older ones.
+oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
+
 # OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their versions go together.
 ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat"
@@ -17,5 +20,5 @@ findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
 system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
 # Peers and judges of the end-to-end tests.
-system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils kmod socat strace"
+system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace"
 system_bench=""

@@ -64,11 +64,11 @@ URIs: https://key.test/debian
 Signed-By:
  -----BEGIN PGP PUBLIC KEY BLOCK-----
  .
- abc' "$(printf '%s\n' "$deb822" | awk -v RS='' -f tools/setup/stanza.awk)"
+ abc' "$(printf '%s\n' "$deb822" | awk -v RS='' -v names='bookworm oldstable' -f tools/setup/stanza.awk)"
 check 'one-line sources' 'URIs: https://mirror.test/debian
 
 URIs: mirror+file:/etc/m
-Signed-By: /k.gpg' "$(awk -f tools/setup/oneline.awk <<'END'
+Signed-By: /k.gpg' "$(awk -v names='bookworm oldstable' -f tools/setup/oneline.awk <<'END'
 # deb https://no.test/debian bookworm main
 deb https://mirror.test/debian bookworm main contrib
 deb-src https://mirror.test/debian bookworm main
@@ -98,6 +98,21 @@ stand_ins() {
 stand_ins "$work/apt" apt apt-get apt-cache curl wget
 check 'set-up again' '' "$(PATH="$work/apt:$PATH" tools/setup/setup.sh ensure run 2>&1)"
 check 'set-up again asks nobody' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
+
+# A toolchain that is too old, or another's, stays what it is; a folder with the right one goes before it.
+mkdir -p "$work/old" "$work/rustup/toolchains/$rust_toolchain-x/bin"
+printf '#!/bin/sh\necho "rustc 1.70.0 (abc 2023-01-01)"\n' >"$work/old/rustc"
+printf '#!/bin/sh\n' >"$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
+chmod +x "$work/old/rustc" "$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
+environment() { env PATH="$work/old:$PATH" RUSTUP_HOME="$work/rustup" XDG_CACHE_HOME="$work/cache" tools/setup/setup.sh environment; }
+check 'a Rust that is too old on PATH' "unset RUSTUP_TOOLCHAIN
+export PATH='$work/rustup/toolchains/$rust_toolchain-x/bin:'\"\$PATH\"" "$(environment)"
+printf '#!/bin/sh\necho "rustc 9.9.0 (abc 2023-01-01)"\n' >"$work/old/rustc"
+check 'a Rust that will do on PATH' '' "$(environment)"
+printf '#!/bin/sh\necho 4.14.1\n' >"$work/old/ocamlopt"
+chmod +x "$work/old/ocamlopt"
+mkdir -p "$work/cache/soil/ocaml"
+check 'an OCaml that is too old on PATH' "export PATH='$work/cache/soil/ocaml:'\"\$PATH\"" "$(environment | tail -n 1)"
 
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
@@ -146,27 +161,27 @@ output=$("$prefix/bin/soil" run "$work/trial/by-findlib.exe" --timeout 600 -- 'a
 check 'an image by ocamlfind -toolchain soil' 'hello a b 200' "$output $?"
 
 # A workspace that is there already keeps what it has, and what it builds.
-mkdir "$work/old"
-printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/old/dune-workspace"
-printf '(lang dune 3.17)\n' >"$work/old/dune-project"
-printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n(executable (name p) (modules p) (libraries sexplib0) (preprocess (pps ppx_sexp_conv)))\n' >"$work/old/dune"
-printf 'open Sexplib0.Sexp_conv\ntype t = int list [@@deriving sexp]\nlet () = print_endline (Sexplib0.Sexp.to_string (sexp_of_t [1; 2]))\nlet _ = t_of_sexp\n' >"$work/old/p.ml"
-printf 'let () = Thread.join (Thread.create print_endline "a")\n' >"$work/old/a.ml"
-printf 'let () = print_endline "b"\n' >"$work/old/b.ml"
-printf 'let () = assert (Sys.file_exists "/proc/version")\n' >"$work/old/t.ml"
+mkdir "$work/workspace"
+printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/workspace/dune-workspace"
+printf '(lang dune 3.17)\n' >"$work/workspace/dune-project"
+printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n(executable (name p) (modules p) (libraries sexplib0) (preprocess (pps ppx_sexp_conv)))\n' >"$work/workspace/dune"
+printf 'open Sexplib0.Sexp_conv\ntype t = int list [@@deriving sexp]\nlet () = print_endline (Sexplib0.Sexp.to_string (sexp_of_t [1; 2]))\nlet _ = t_of_sexp\n' >"$work/workspace/p.ml"
+printf 'let () = Thread.join (Thread.create print_endline "a")\n' >"$work/workspace/a.ml"
+printf 'let () = print_endline "b"\n' >"$work/workspace/b.ml"
+printf 'let () = assert (Sys.file_exists "/proc/version")\n' >"$work/workspace/t.ml"
 (
   . "$prefix/env"
-  cd "$work/old" && soil init && soil init && dune build --root . 2>&1 && dune runtest --root . 2>&1
-) >"$work/old.log" 2>&1
+  cd "$work/workspace" && soil init && soil init && dune build --root . 2>&1 && dune runtest --root . 2>&1
+) >"$work/workspace.log" 2>&1
 check 'soil init in an old workspace' 0 "$?"
-[ "$failed" = 0 ] || cat "$work/old.log"
-check 'soil init keeps what is there' '; mine' "$(sed -n 2p "$work/old/dune-workspace")"
-check 'soil init again changes nothing' 1 "$(grep -c "name soil" "$work/old/dune-workspace")"
-check 'an old bytecode program' b "$(cd "$work/old" && ./_build/default/b.bc)"
+[ "$failed" = 0 ] || cat "$work/workspace.log"
+check 'soil init keeps what is there' '; mine' "$(sed -n 2p "$work/workspace/dune-workspace")"
+check 'soil init again changes nothing' 1 "$(grep -c "name soil" "$work/workspace/dune-workspace")"
+check 'an old bytecode program' b "$(cd "$work/workspace" && ./_build/default/b.bc)"
 for form in default soil; do
-  check "an old program with a ppx ($form)" '(1 2)' "$("$prefix/bin/soil" run "$work/old/_build/$form/p.exe" --timeout 600 </dev/null 2>&1)"
+  check "an old program with a ppx ($form)" '(1 2)' "$("$prefix/bin/soil" run "$work/workspace/_build/$form/p.exe" --timeout 600 </dev/null 2>&1)"
 done
-check 'an old program with threads' a "$("$work/old/_build/default/a.exe")"
+check 'an old program with threads' a "$("$work/workspace/_build/default/a.exe")"
 
 # Where Soil isn't installed the image's build stops, and leaves no program of another kind.
 (cd "$work/trial" && rm -rf _build && env -u OCAMLPATH PATH="$work/no-rust:/usr/bin:/bin" dune build --root . ./main.exe _build/soil/main.exe) >"$work/without.log" 2>&1

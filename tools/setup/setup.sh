@@ -1,43 +1,51 @@
 #!/bin/sh
-# Installs what Soil needs on Debian 12 and 13. `make` calls it before each target; when nothing is missing it costs a few
-# milliseconds. Other systems: install what `setup.sh list GROUP` names by their own means and put it on PATH.
+# Installs what Soil needs on Debian 12 and 13, and removes nothing for it. `make` calls it before each target; when nothing is
+# missing it costs some milliseconds. Other systems: install what `setup.sh list GROUP` names by their own means and put it on PATH.
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
 #   setup.sh list run|test|bench|doc     print the package names
-#   setup.sh toolchain                   the rustup toolchain to ask for when the default one is too old, else nothing
-#   setup.sh remove                      take back the Debian 13 source, its pin and what came from it (root)
+#   setup.sh environment                 shell commands that put the OCaml and Rust to use in front, where those on PATH are too old
+#   setup.sh kernel                      fetch the Linux kernel of the tests' guest; print its folder
+#   setup.sh remove                      take back the sources that were added to apt's, their pin and what came from them (root)
 #
 # SOIL_ROOT_DIRECTORY=DIR (tests) stands before /etc and /var of the files written here.
 set -eu
 
 here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 . "$here/packages.sh"
+. "$here/apt.sh"
 
-etc=${SOIL_ROOT_DIRECTORY:-}/etc/apt
-source_file=$etc/sources.list.d/soil-setup.sources
-pin_file=$etc/preferences.d/soil-setup
-record=${SOIL_ROOT_DIRECTORY:-}/var/lib/soil-setup/packages
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/soil
 
 say() { printf 'setup: %s\n' "$*" >&2; }
 fail() {
   printf 'setup: %s\n' "$*" >&2
   exit 1
 }
+debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
 
-# Debian's ocamlfind, or none at all: OCaml comes from packages. Another one (opam) is used as it is.
+# reaches VERSION MINIMUM: compares dotted numbers, where there may be no dpkg.
+reaches() { [ "$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)" = "$2" ]; }
+
+# Whether an OCaml on PATH isn't Debian's: opam's, or one of the user's own making.
+ocaml_of_the_user() {
+  for program in ocamlfind ocamlopt; do
+    case $(command -v "$program") in '' | /usr/bin/* | /bin/*) ;; *) return 0 ;; esac
+  done
+  return 1
+}
+ocaml_version() {
+  { ocamlopt -version; ! command -v ocamlfind || ocamlfind ocamlopt -version; } 2>/dev/null | grep '^[0-9]' | sort -V | head -n 1
+}
+# Whether OCaml comes from Debian's packages: there is no other on PATH, or one that is too old. One that will do is used as it is.
 ocaml_is_ours() {
-  found=$(command -v ocamlfind || command -v ocamlopt || true)
-  case $found in '' | /usr/bin/*) return 0 ;; *) return 1 ;; esac
+  ocaml_of_the_user || return 0
+  version=$(ocaml_version)
+  ! reaches "${version:-0}" 5.2 && debian
 }
 
-# at_least VERSION MINIMUM: compares dotted numbers.
-at_least() {
-  lowest=$(printf '%s\n%s\n' "$1" "$2" | sort -V | head -n 1)
-  [ "$lowest" = "$2" ]
-}
-
-# The packages of a group, one for each line: OCaml's own and its libraries, unless the user brings them, then the rest.
+# The packages of a group: OCaml's own and its libraries, unless the user brings them; then the rest.
 ocaml_packages() {
   ocaml_is_ours || return 0
   case $1 in
@@ -55,135 +63,117 @@ system_packages() {
   esac
 }
 
-# missing NAME…: those that dpkg doesn't have installed.
-missing() {
-  [ $# -gt 0 ] || return 0
-  installed=" $(dpkg-query -W -f '${db:Status-Status}=${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed=//p' | tr '\n' ' ')"
-  for name in "$@"; do
-    case $installed in *" $name "*) ;; *) printf '%s ' "$name" ;; esac
-  done
-}
-
-# The priority apt gives to Debian 13, or nothing when no source names it.
-trixie_priority() {
-  apt-cache policy | awk '
-    /^ *-?[0-9]+ / { priority = $1 }
-    /^ +release .*n=trixie(,|$)/ && /o=Debian,/ { if (priority > best || best == "") best = priority }
-    END { print best }'
-}
-
-candidate() { apt-cache policy "$1" | sed -n 's/^ *Candidate: //p'; }
-
-# The machine's own Debian archive entry ("URIs", "Signed-By" lines of deb822 form) for Debian 12, from either format.
-# The host name is the machine's: Soil names none.
-own_archive() {
-  for file in "$etc"/sources.list.d/*.sources; do
-    [ -f "$file" ] || continue
-    awk -v RS='' -f "$here/stanza.awk" "$file"
-  done
-  for file in "$etc"/sources.list "$etc"/sources.list.d/*.list; do
-    [ -f "$file" ] || continue
-    awk -f "$here/oneline.awk" "$file"
-  done
-}
-
-add_trixie() {
-  archive=$(own_archive | sed '/^$/q')
-  [ -n "$archive" ] || fail "no Debian 12 archive in $etc/sources.list*: add a source for 'trixie' yourself, or put OCaml >= 5.2, dune and findlib on PATH (opam)"
-  say "Debian 12 has no OCaml 5: adding Debian 13 ('trixie') of this machine's own mirror at priority 100, so that only OCaml, rustup and what they depend on come from it ('make unsetup' takes it back)"
-  mkdir -p "$(dirname "$source_file")" "$(dirname "$pin_file")"
-  printf '# Added by Soil (make setup); make unsetup removes it.\nTypes: deb\nSuites: trixie\nComponents: main\n%s\n' "$archive" >"$source_file"
-  printf '# Added by Soil (make setup); make unsetup removes it.\nPackage: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$pin_file"
-  if ! apt-get update -q; then
-    rm -f "$source_file" "$pin_file"
-    fail "apt-get update failed with Debian 13 added, so it was taken out again: is debian-archive-keyring up to date (12.10 or later) and does this machine's mirror carry trixie?"
-  fi
-}
-
-# apt_install TARGET-RELEASE-or-"" PACKAGE…: never removes a package to install another.
-apt_install() {
-  from=$1
-  shift
-  [ $# -gt 0 ] || return 0
-  set -- ${from:+-t "$from"} --no-install-recommends "$@"
-  plan=$(apt-get -s install "$@") || fail "apt cannot install these packages; 'apt-get -s install $*' says why"
-  # A library that Debian 13 renamed for 64-bit time (libssl3, libssl3t64) is replaced, not lost.
-  removed=$(printf '%s\n' "$plan" | awk '
-    $1 == "Inst" { installed[$2] }
-    $1 == "Remv" { gone[$2] }
-    END { for (name in gone) if (!((name "t64") in installed)) printf "%s ", name }')
-  [ -z "$removed" ] || fail "installing $* would remove $removed; run 'apt-get install $*' yourself if that is right"
-  say "installing: $*"
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -q -y "$@" >&2
-}
-
-packages() {
-  ocaml=$(missing $(ocaml_packages "$1"))
-  system=$(missing $(system_packages "$1"))
-  rust=
-  rust_present || rust=$(missing rustup)
-  [ -n "$ocaml$system$rust" ] || return 0
-  [ "$(id -u)" = 0 ] || fail "packages are missing: $ocaml$system$rust
-setup: run as root:  $here/setup.sh packages $1"
-  say "apt-get update"
-  apt-get update -q >&2 || fail "apt-get update failed: check this machine's apt sources and its network"
-  # Debian 12 (or a Debian 13 source at low priority): everything of OCaml comes from trixie, the rest from the machine's release.
-  release=
-  if [ -n "$ocaml$rust" ]; then
-    priority=$(trixie_priority)
-    if [ -z "$priority" ] && ! dpkg --compare-versions "$(candidate ocaml-nox)" ge 5.2; then
-      add_trixie
-      priority=100
-    fi
-    if [ -n "$priority" ] && [ "$priority" -lt 500 ]; then release=trixie; fi
-  fi
-  apt_install '' $system
-  before=$(mktemp)
-  dpkg-query -W -f '${Package}\n' | sort >"$before"
-  apt_install "$release" $ocaml $rust
-  if [ -n "$release" ] && [ -f "$source_file" ]; then
-    # What was asked for, and what came along.
-    mkdir -p "$(dirname "$record")"
-    for name in $ocaml $rust; do echo "asked $name"; done >>"$record"
-    dpkg-query -W -f '${Package}\n' | sort | comm -13 "$before" - | sed 's/^/came /' >>"$record"
-  fi
-  rm -f "$before"
-}
-
-# Rust: what is on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's.
+# Rust: what is on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's, by its folder: RUSTUP_TOOLCHAIN means
+# nothing to another cargo that comes first on PATH.
 rust_version() {
   PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'
 }
-rust_present() {
-  command -v rustup >/dev/null || [ -x "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" ] && return 0
+rust_will_do() {
   version=$(rust_version)
-  [ -n "$version" ] && at_least "$version" "$rust_minimum"
+  [ -n "$version" ] && reaches "$version" "$rust_minimum"
 }
+toolchain() {
+  for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*/bin; do
+    if [ -x "$folder/cargo" ]; then
+      echo "$folder"
+      return
+    fi
+  done
+}
+# The rustup to use: the user's, the system's, or Debian's as it was unpacked here.
+rustup_program() {
+  for program in "$(command -v rustup)" "${CARGO_HOME:-$HOME/.cargo}/bin/rustup" "$cache/rustup/usr/bin/rustup"; do
+    if [ -x "$program" ]; then
+      echo "$program"
+      return
+    fi
+  done
+}
+rust_present() { rust_will_do || [ -n "$(toolchain)$(rustup_program)" ]; }
+
+# unpack PACKAGE FOLDER: its files only, nothing is installed. Debian's rustup can't be installed beside Debian's cargo.
+unpack() {
+  scratch=$(mktemp -d)
+  # apt drops its privileges to fetch: the folder has to be open to it.
+  chmod 755 "$scratch"
+  (cd "$scratch" && apt-get download -q "$1" >&2 && dpkg -x ./*.deb tree) || fail "apt-get download $1 failed: check this machine's apt sources and its network"
+  mkdir -p "$(dirname "$2")"
+  rm -rf "$2"
+  cp -r "$scratch/tree" "$2.part"
+  mv "$2.part" "$2"
+  rm -rf "$scratch"
+}
+
+# What rustup's package depends on, with the oldest versions in $oldest's form.
+rustup_needs() {
+  apt-cache show --no-all-versions rustup 2>/dev/null | sed -n 's/^Depends: //p' | tr ',' '\n' |
+    sed -n 's/^ *\([a-z0-9.+-]*\) (>= \([^)]*\)).*/\1=\2/p'
+}
+
+packages() {
+  wanted=$(ocaml_packages "$1")
+  ocaml=$(missing $wanted)
+  # The libraries' versions go with the compiler's.
+  case " $ocaml" in *' ocaml-nox '*) ocaml=$wanted ;; esac
+  system=$(missing $(system_packages "$1"))
+  rust=
+  rust_present || rust=rustup
+  [ -n "$ocaml$system$rust" ] || return 0
+  [ "$(id -u)" = 0 ] || fail "packages are missing: $system$ocaml $rust
+setup: run as root:  $here/setup.sh packages $1"
+  say "apt-get update"
+  apt-get update -q >&2 || fail "apt-get update failed: check this machine's apt sources and its network"
+  install_any $system
+  install_together $ocaml
+  if [ -n "$rust" ]; then
+    [ -n "$(rustup_needs)" ] || add_releases || fail "Debian's rustup is in none of this machine's sources: put Rust >= $rust_minimum on PATH"
+    needs=$(rustup_needs)
+    oldest="$oldest $(echo $needs)"
+    install_together $(missing $(echo "$needs" | sed 's/=.*//'))
+  fi
+}
+
 rust() {
-  export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
-  version=$(rust_version)
-  if [ -z "$version" ] || ! at_least "$version" "$rust_minimum"; then
-    command -v rustup >/dev/null || fail "Rust >= $rust_minimum is missing (found: ${version:-none}): put one on PATH, or as root: $here/setup.sh packages run"
-    say "installing Rust $rust_toolchain for this user with rustup"
-    rustup toolchain install "$rust_toolchain" --profile minimal --component rustfmt --component clippy >&2 ||
+  if ! rust_will_do && [ -z "$(toolchain)" ]; then
+    rustup=$(rustup_program)
+    if [ -z "$rustup" ] && debian; then
+      say "unpacking Debian's rustup into $cache"
+      unpack rustup "$cache/rustup"
+      rustup=$(rustup_program)
+    fi
+    found=$(rust_version)
+    [ -n "$rustup" ] || fail "Rust >= $rust_minimum is missing (found: ${found:-none}): put one on PATH"
+    say "installing Rust $rust_toolchain for this user with rustup (found on PATH: ${found:-none})"
+    # The user's default stays what it was.
+    "$rustup" toolchain install "$rust_toolchain" --profile minimal --component rustfmt --component clippy --no-self-update >&2 ||
       fail "rustup could not install Rust $rust_toolchain: check the network, or put Rust >= $rust_minimum on PATH"
-    # The user's default stays what it was: the Makefile asks for this toolchain by name.
   fi
   [ "$1" = test ] || [ "$1" = bench ] || return 0
-  RUSTUP_TOOLCHAIN=${RUSTUP_TOOLCHAIN:-$("$0" toolchain)}
-  if [ -n "$RUSTUP_TOOLCHAIN" ]; then export RUSTUP_TOOLCHAIN; else unset RUSTUP_TOOLCHAIN; fi
+  eval "$(environment)"
+  export PATH="$PATH:${CARGO_HOME:-$HOME/.cargo}/bin"
   cargo fmt --version >/dev/null 2>&1 && cargo clippy --version >/dev/null 2>&1 && return 0
-  command -v rustup >/dev/null || fail "rustfmt and clippy are missing beside $(command -v cargo): make test needs them"
-  rustup component add rustfmt clippy >&2
+  rustup=$(rustup_program)
+  [ -n "$rustup" ] || fail "rustfmt and clippy are missing beside $(command -v cargo): make test needs them"
+  "$rustup" component add rustfmt clippy >&2
 }
 
 # An OCaml of the user's own: nothing is installed into it, the command that does is named.
 check_own_ocaml() {
-  ocaml_is_ours && return 0
-  version=$(ocamlfind ocamlopt -version 2>/dev/null || ocamlopt -version 2>/dev/null || echo 0)
-  at_least "$version" 5.2 || fail "$(command -v ocamlfind || command -v ocamlopt) is OCaml $version and Soil needs 5.2 or later: run  opam switch create 5.3.0  (or take it off PATH to use Debian's)"
+  if ocaml_is_ours; then
+    ocaml_of_the_user || return 0
+    # The user's is too old: Debian's programs go in front of it, and nothing else of /usr/bin.
+    rm -rf "$cache/ocaml"
+    mkdir -p "$cache/ocaml"
+    ln -s /usr/bin/ocaml* "$cache/ocaml"
+    for program in dune odoc; do
+      if [ -x "/usr/bin/$program" ]; then ln -s "/usr/bin/$program" "$cache/ocaml"; fi
+    done
+    return 0
+  fi
+  version=$(ocaml_version)
+  reaches "${version:-0}" 5.2 || fail "$(command -v ocamlfind || command -v ocamlopt) is OCaml $version and Soil needs 5.2 or later: run  opam switch create 5.3.0"
   command -v dune >/dev/null || fail "dune is missing beside OCaml $version: run  opam install dune"
-  at_least "$(dune --version)" 3.17 || fail "dune $(dune --version) is too old: run  opam install 'dune>=3.17'"
+  reaches "$(dune --version)" 3.17 || fail "dune $(dune --version) is too old: run  opam install 'dune>=3.17'"
   libraries=$findlib_run
   [ "$1" = run ] || libraries="$libraries $findlib_test"
   absent=
@@ -193,69 +183,36 @@ check_own_ocaml() {
   [ -z "$absent" ] || fail "this OCaml lacks libraries: run  opam install$absent"
 }
 
-# The Linux kernel that tests and benchmarks boot as a peer: its files only, nothing is installed.
-kernel() {
-  cache=${XDG_CACHE_HOME:-$HOME/.cache}/soil/linux
-  [ ! -f "$cache/vmlinuz" ] || return 0
-  package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-  [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run  apt-get update  as root"
-  say "fetching $package for the Linux guest of the tests (unpacked into $cache, not installed)"
-  mkdir -p "$cache"
-  scratch=$(mktemp -d)
-  # apt drops its privileges to fetch: the folder has to be open to it.
-  chmod 755 "$scratch"
-  (cd "$scratch" && apt-get download -q "$package" >&2 && dpkg -x ./*.deb tree) || fail "apt-get download $package failed"
-  rm -rf "$cache/modules"
-  cp -r "$scratch"/tree/usr/lib/modules "$cache/modules" 2>/dev/null || cp -r "$scratch"/tree/lib/modules "$cache/modules"
-  cp "$scratch"/tree/boot/vmlinuz-* "$cache/vmlinuz.part"
-  mv "$cache/vmlinuz.part" "$cache/vmlinuz"
-  rm -rf "$scratch"
-}
-
-# recorded WORD: the names with this word in the record that are still installed.
-recorded() {
-  names=$(sed -n "s/^$1 //p" "$record" | sort -u)
-  absent=" $(missing $names)"
-  for name in $names; do
-    case $absent in *" $name "*) ;; *) echo "$name" ;; esac
-  done
-}
-
-# What apt would remove, one for each line, in the order of sort.
-would_remove() { apt-get -s "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort; }
-
-remove() {
-  if [ ! -f "$source_file" ] && [ ! -f "$pin_file" ]; then
-    say "no Debian 13 source of ours on this machine: nothing to take back"
-    return 0
+environment() {
+  front=
+  if ocaml_of_the_user && ocaml_is_ours && [ -d "$cache/ocaml" ]; then
+    front=$cache/ocaml:
+    echo 'unset OCAMLPATH OCAMLFIND_CONF OCAMLLIB CAMLLIB CAML_LD_LIBRARY_PATH OCAML_TOPLEVEL_PATH OPAM_SWITCH_PREFIX'
   fi
-  [ "$(id -u)" = 0 ] || fail "run as root:  $here/setup.sh remove"
-  export DEBIAN_FRONTEND=noninteractive
-  if [ -f "$record" ]; then
-    asked=$(recorded asked)
-    if [ -n "$asked" ]; then
-      came=$(mktemp)
-      sed 's/^[a-z]* //' "$record" | sort -u >"$came"
-      foreign=$(would_remove remove $asked | comm -23 - "$came" | tr '\n' ' ')
-      if [ -z "$(printf %s "$foreign" | tr -d ' ')" ]; then
-        apt-get remove -q -y $asked >&2
-        # Of what came along, that which nothing needs any more; the rest is in use by now (libc6).
-        unneeded=$(would_remove autoremove | comm -12 - "$came")
-        if [ -n "$unneeded" ]; then apt-get remove -q -y $unneeded >&2; fi
-      else
-        say "left installed, because $foreign would go with them:" $asked
-      fi
-      rm -f "$came"
+  if ! rust_will_do; then
+    folder=$(toolchain)
+    if [ -n "$folder" ]; then
+      front=$front$folder:
+      echo 'unset RUSTUP_TOOLCHAIN'
     fi
-    rm -f "$record"
-    rmdir "$(dirname "$record")" 2>/dev/null || true
   fi
-  rm -f "$source_file" "$pin_file"
-  apt-get update -q >&2 || true
-  say "Debian 13 is no longer a source; libraries that the system uses by now (libc6) stay as they are: Debian has no way back to older ones"
+  if [ -n "$front" ]; then echo "export PATH='$front'\"\$PATH\""; fi
 }
 
-debian() { command -v apt-get >/dev/null && command -v dpkg-query >/dev/null; }
+# The Linux kernel that tests and benchmarks boot as a peer: its files only.
+kernel() {
+  folder=$cache/linux
+  if [ ! -f "$folder/version" ]; then
+    package=$(apt-cache depends linux-image-cloud-amd64 2>/dev/null | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+    [ -n "$package" ] || fail "apt knows no linux-image-cloud-amd64: run  apt-get update  as root"
+    say "fetching $package for the Linux guest of the tests (unpacked into $folder, not installed)"
+    unpack "$package" "$folder"
+    # Debian 12 has them in /lib, Debian 13 in /usr/lib.
+    [ -d "$folder/lib/modules" ] || mv "$folder/usr/lib" "$folder/lib"
+    basename "$folder"/lib/modules/* >"$folder/version"
+  fi
+  echo "$folder"
+}
 
 group=${2:-run}
 case ${1:-} in
@@ -263,17 +220,13 @@ ensure)
   if debian; then packages "$group"; fi
   check_own_ocaml "$group"
   rust "$group"
-  if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then kernel; fi
+  if debian && { [ "$group" = test ] || [ "$group" = bench ]; }; then kernel >/dev/null; fi
   ;;
 packages) packages "$group" ;;
 list) echo "$(ocaml_packages "$group") $(system_packages "$group") rustup" | tr -s ' \n' '\n' ;;
-toolchain)
-  version=$(rust_version)
-  if { [ -z "$version" ] || ! at_least "$version" "$rust_minimum"; } && rustup run "$rust_toolchain" rustc --version >/dev/null 2>&1; then
-    echo "$rust_toolchain"
-  fi
-  ;;
-remove) remove ;;
+environment) environment ;;
+kernel) kernel ;;
+remove) take_back ;;
 *)
   sed -n '2,/^set -eu/p' "$0" | sed '$d;s/^# \{0,1\}//'
   exit 2

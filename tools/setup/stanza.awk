@@ -1,4 +1,4 @@
-# One deb822 stanza for each record (RS=""): prints the URIs and Signed-By of the one that serves Debian 12 itself.
+# One deb822 stanza for each record (RS=""): prints the URIs and Signed-By of those that serve one of the suites in `names`.
 function field(name,    line, found, text) {
   found = 0
   text = ""
@@ -19,7 +19,10 @@ function field(name,    line, found, text) {
   sub(/^[^:]*:/, " ", suites)
   if (tolower(field("Enabled")) ~ /:[ \t]*no/) next
   if (field("Types") " " !~ /[: \t]deb[ \t]/) next
-  if (suites !~ /[ \t\n](bookworm|oldstable)[ \t\n]/) next
+  wanted = 0
+  count = split(names, name, " ")
+  for (i = 1; i <= count; i++) if (suites ~ "[ \t\n]" name[i] "[ \t\n]") wanted = 1
+  if (!wanted) next
   print field("URIs")
   signed = field("Signed-By")
   if (signed != "") print signed

@@ -74,6 +74,7 @@ step 'build' tools/setup/build.sh --all
 step 'dune @fmt' dune build @_build/default/fmt
 step 'dune @bindings' dune build @_build/default/bindings
 step 'dune runtest' dune build @_build/default/runtest
+step 'set-up and apt' tools/setup/apttest.sh
 step 'set-up and install' tools/setup/selftest.sh
 # shellcheck disable=SC2086
 step 'end to end' tests/run.py $long

@@ -1,0 +1,270 @@
+# Which packages of which release apt is asked for, so that nothing is removed for what is installed. Read by setup.sh.
+# shellcheck shell=sh disable=SC2086
+
+etc=${SOIL_ROOT_DIRECTORY:-}/etc/apt
+source_file=$etc/sources.list.d/soil-setup.sources
+pin_file=$etc/preferences.d/soil-setup
+record=${SOIL_ROOT_DIRECTORY:-}/var/lib/soil-setup/packages
+
+# at_least VERSION MINIMUM: compares as Debian does.
+at_least() { dpkg --compare-versions "$1" ge "$2"; }
+
+# oldest NAME: the oldest version of this package that does, or nothing.
+oldest() {
+  for each in $oldest; do
+    case $each in "$1"=*) echo "${each#*=}" ;; esac
+  done
+}
+
+# missing NAME…: those that dpkg doesn't have installed, or too old.
+missing() {
+  [ $# -gt 0 ] || return 0
+  installed=" $(dpkg-query -W -f '${db:Status-Status}=${Package}=${Version}\n' "$@" 2>/dev/null | sed -n 's/^installed=//p' | tr '\n' ' ')"
+  for name in "$@"; do
+    case $installed in
+    *" $name="*)
+      minimum=$(oldest "$name")
+      [ -n "$minimum" ] || continue
+      version=${installed#*" $name="}
+      at_least "${version%% *}" "$minimum" || printf '%s ' "$name"
+      ;;
+    *) printf '%s ' "$name" ;;
+    esac
+  done
+}
+
+# The releases that apt may be asked for by name: Debian 12 and 13 and their backports, as far as a source has them.
+releases() {
+  apt-cache policy | awk '
+    /^ +release / && /o=Debian[, ]/ && match($0, /,n=[a-z-]+/) { seen[substr($0, RSTART + 3, RLENGTH - 3)] = 1 }
+    END {
+      count = split("bookworm bookworm-backports trixie trixie-backports", known, " ")
+      for (i = 1; i <= count; i++) if (known[i] in seen) print known[i]
+    }'
+}
+
+# The machine's own Debian archive entry ("URIs", "Signed-By" lines of deb822 form), from either format of sources.
+# The host name is the machine's: Soil names none.
+own_archive() {
+  for file in "$etc"/sources.list.d/*.sources; do
+    if [ -f "$file" ] && [ "$file" != "$source_file" ]; then awk -v RS='' -v names="$names" -f "$here/stanza.awk" "$file"; fi
+  done
+  for file in "$etc"/sources.list "$etc"/sources.list.d/*.list; do
+    if [ -f "$file" ]; then awk -v names="$names" -f "$here/oneline.awk" "$file"; fi
+  done
+}
+
+write_source() {
+  mkdir -p "$(dirname "$source_file")" "$(dirname "$pin_file")"
+  printf '# Added by Soil (make setup); make unsetup removes it.\nTypes: deb\nSuites: %s\nComponents: main\n%s\n' "$1" "$archive" >"$source_file"
+  # Backports have this priority by themselves.
+  printf '# Added by Soil (make setup); make unsetup removes it.\nPackage: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$pin_file"
+  case " $1 " in *' trixie '*) ;; *) rm -f "$pin_file" ;; esac
+  apt-get update -q >&2
+}
+
+# Adds what the machine's own mirror has besides its release, at a priority at which apt takes from it only what is asked for.
+# $added: the releases that are new. Fails when there is nothing to add.
+add_releases() {
+  added=
+  # By the sources: a machine of Debian 12 with one package of Debian 13 may call itself the latter in /etc/os-release.
+  known=" $(releases | tr '\n' ' ') "
+  case $known in
+  *' bookworm '*) names='bookworm oldstable' more='bookworm-backports trixie' ;;
+  *' trixie '*) names='trixie stable' more=trixie-backports ;;
+  *) return 1 ;;
+  esac
+  had=$(sed -n 's/^Suites: //p' "$source_file" 2>/dev/null || true)
+  for release in $more; do
+    case $known in *" $release "*) ;; *) added="$added $release" ;; esac
+  done
+  added=${added# }
+  [ -n "$added" ] || return 1
+  archive=$(own_archive | sed '/^$/q')
+  if [ -z "$archive" ]; then
+    say "no archive of Debian's '${names%% *}' in $etc/sources.list*, so no other release can be taken from it"
+    return 1
+  fi
+  say "adding $added of this machine's own mirror, at priority 100: only what is asked for comes from there ('make unsetup' takes it back)"
+  write_source "${had:+$had }$added" && return 0
+  # Some mirrors have no backports.
+  case "$added" in
+  *' trixie')
+    added=trixie
+    write_source "${had:+$had }$added" && return 0
+    ;;
+  esac
+  if [ -n "$had" ]; then write_source "$had" || true; else rm -f "$source_file" "$pin_file"; fi
+  added=
+  say "apt-get update failed with it, so it was taken out again: is debian-archive-keyring up to date, and does this machine's mirror carry it?"
+  return 1
+}
+
+# simulate RELEASE-or-"" PACKAGE…: what apt would do. $why: why that won't do, or nothing; $removed: the packages that would go;
+# $changed: how many installed ones would get another version.
+simulate() {
+  from=$1
+  shift
+  removed=
+  changed=0
+  why=
+  plan=$(LC_ALL=C apt-get -s install --no-install-recommends ${from:+-t "$from"} "$@" 2>&1) || {
+    why=$(printf '%s\n' "$plan" | sed -n 's/^E: //p' | head -n 1)
+    why=${why:-"apt fails"}
+    return 0
+  }
+  # A library that Debian 13 renamed for 64-bit time (libssl3, libssl3t64) is replaced, not lost.
+  removed=$(printf '%s\n' "$plan" | awk '
+    $1 == "Inst" { installed[$2] }
+    $1 == "Remv" { gone[$2] }
+    END { for (name in gone) if (!((name "t64") in installed)) print name }' | sort | tr '\n' ' ')
+  changed=$(printf '%s\n' "$plan" | awk '$1 == "Inst" && $3 ~ /^\[/ { count++ } END { print count + 0 }')
+  if [ -n "$removed" ]; then
+    why="removes $removed"
+    return 0
+  fi
+  for package in "$@"; do
+    minimum=$(oldest "$package")
+    [ -n "$minimum" ] || continue
+    version=$(printf '%s\n' "$plan" | sed -n "s/^Inst $package .*(\([^ ]*\) .*/\1/p")
+    if [ -n "$version" ]; then
+      at_least "$version" "$minimum" || why="has $package $version, and $minimum or later is needed"
+    elif [ -n "$(missing "$package")" ]; then
+      why="has no $package $minimum or later"
+    fi
+  done
+}
+
+# consider RELEASE-or-"" PACKAGE…: notes the plan if it will do and is the best so far.
+consider() {
+  simulate "$@"
+  if [ -n "$why" ]; then
+    tried="$tried
+  ${1:-its own choice}: $why"
+  elif [ -z "$best" ] || [ "$changed" -lt "$best" ]; then
+    best=$changed
+    chosen=$1
+  fi
+}
+
+# choose PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is removed for them and fewest installed packages
+# change. Fails when there is none; $tried says why.
+choose() {
+  best=
+  tried=
+  consider '' "$@"
+  [ -z "$best" ] || return 0
+  for release in $(releases); do consider "$release" "$@"; done
+  [ -z "$best" ] || return 0
+  add_releases || return 1
+  for release in $added; do consider "$release" "$@"; done
+  [ -n "$best" ]
+}
+
+installed_names() { dpkg-query -W -f '${db:Status-Status}=${Package}\n' | sed -n 's/^installed=//p' | tr '\n' ' '; }
+
+# apt_install RELEASE-or-"" PACKAGE…
+apt_install() {
+  from=$1
+  shift
+  say "installing${from:+ from $from}: $*"
+  before=$(installed_names)
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -q -y --no-install-recommends ${from:+-t "$from"} "$@" >&2 ||
+    fail "apt-get install failed, see above"
+  [ -f "$source_file" ] && [ -n "$from" ] || return 0
+  case " $(sed -n 's/^Suites: //p' "$source_file") " in *" $from "*) ;; *) return 0 ;; esac
+  # What came from a release that was added, for `make unsetup`: what was asked for, and what came along.
+  mkdir -p "$(dirname "$record")"
+  for name in $(installed_names); do
+    case " $before " in *" $name "*) continue ;; esac
+    case " $* " in *" $name "*) echo "asked $name" ;; *) echo "came $name" ;; esac
+  done >>"$record"
+}
+
+# install_together PACKAGE…: all from one release.
+install_together() {
+  [ $# -gt 0 ] || return 0
+  choose "$@" || fail "apt finds no way to install $* that removes nothing else:$tried
+setup: run 'apt-get install $*' yourself, as it suits this machine, and then this again"
+  apt_install "$chosen" "$@"
+}
+
+# sort_out PACKAGE…: into $easy, for which apt's own choice removes nothing, and $hard. In halves, so that those in the way end alone.
+sort_out() {
+  simulate '' "$@"
+  if [ -z "$why" ]; then
+    easy="$easy $*"
+    return
+  fi
+  if [ $# = 1 ]; then
+    hard="$hard $1"
+    return
+  fi
+  half=$(($# / 2))
+  front=
+  while [ $half -gt 0 ]; do
+    front="$front $1"
+    shift
+    half=$((half - 1))
+  done
+  rest=$*
+  eval "sort_out $front; sort_out $rest"
+}
+
+# install_any PACKAGE…: each from wherever nothing is removed for it; apt's own choice comes first.
+install_any() {
+  [ $# -gt 0 ] || return 0
+  easy=
+  hard=
+  sort_out "$@"
+  install_together $easy
+  [ -n "$hard" ] || return 0
+  if choose $hard; then
+    apt_install "$chosen" $hard
+  else
+    for each in $hard; do install_together "$each"; done
+  fi
+}
+
+# recorded WORD: the names with this word in the record that are still installed.
+recorded() {
+  names=$(sed -n "s/^$1 //p" "$record" | sort -u)
+  absent=" $(missing $names)"
+  for name in $names; do
+    case $absent in *" $name "*) ;; *) echo "$name" ;; esac
+  done
+}
+
+# What apt would remove, one for each line, in the order of sort.
+would_remove() { LC_ALL=C apt-get -s "$@" | sed -n 's/^Remv \([^ ]*\).*/\1/p' | sort; }
+
+take_back() {
+  if [ ! -f "$source_file" ] && [ ! -f "$pin_file" ]; then
+    say "no source of ours on this machine: nothing to take back"
+    return 0
+  fi
+  [ "$(id -u)" = 0 ] || fail "run as root:  $here/setup.sh remove"
+  export DEBIAN_FRONTEND=noninteractive
+  if [ -f "$record" ]; then
+    asked=$(recorded asked)
+    if [ -n "$asked" ]; then
+      came=$(mktemp)
+      sed 's/^[a-z]* //' "$record" | sort -u >"$came"
+      foreign=$(would_remove remove $asked | comm -23 - "$came" | tr '\n' ' ')
+      if [ -z "$foreign" ]; then
+        apt-get remove -q -y $asked >&2
+        # Of what came along, that which nothing needs any more; the rest is in use by now (libc6).
+        unneeded=$(would_remove autoremove | comm -12 - "$came")
+        if [ -n "$unneeded" ]; then apt-get remove -q -y $unneeded >&2; fi
+      else
+        say "left installed, because $foreign would go with them:" $asked
+      fi
+      rm -f "$came"
+    fi
+    rm -f "$record"
+    rmdir "$(dirname "$record")" 2>/dev/null || true
+  fi
+  rm -f "$source_file" "$pin_file"
+  apt-get update -q >&2 || true
+  say "what was added to apt's sources is gone; libraries that the system uses by now (libc6) stay as they are: Debian has no way back to older ones"
+}

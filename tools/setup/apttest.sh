@@ -1,0 +1,276 @@
+#!/bin/sh
+# Tests of what set-up asks apt for, with the real apt and archives made up here, in a folder of its own: nothing of this machine is
+# asked or changed. What `apt-get install` would do is noted in a status file of the folder instead of being done.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+if ! command -v apt-get >/dev/null; then
+  echo "no apt here: its tests are left out"
+  exit 0
+fi
+. tools/setup/packages.sh
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+passed=0
+failed=0
+
+# check NAME EXPECTED FOUND
+check() {
+  if [ "$2" = "$3" ]; then
+    passed=$((passed + 1))
+  else
+    failed=$((failed + 1))
+    printf 'FAILED %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$(printf %s "$3" | tail -n 5)"
+    grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5
+  fi
+}
+
+# A PATH with these programs and no other: whatever OCaml or Rust this machine has is out of sight.
+bin=$work/bin
+mkdir "$bin"
+for tool in sh awk basename cat chmod comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
+  ln -s "$(command -v $tool)" "$bin/$tool"
+done
+ln -sf "$(command -v true)" "$bin/chown"
+printf '#!/bin/sh\n[ "$*" = -u ] && echo 0\n' >"$work/id"
+chmod +x "$work/id"
+mv -f "$work/id" "$bin/id"
+ln -s "$(command -v apt-cache)" "$bin/apt-cache"
+# Each install is written down in $root/asked, and takes place in the status file.
+cat >"$bin/apt-get" <<END
+#!/bin/sh
+case " \$* " in *' -s '* | *' update '*) exec $(command -v apt-get) "\$@" ;; esac
+case " \$* " in *' install '*) ;; *) echo "apt-get was asked: \$*"; exit 99 ;; esac
+words=\$(printf '%s\n' "\$*" | sed 's/.* install -q -y --no-install-recommends //')
+echo "\$words" >>"\$ROOT/asked"
+$(command -v apt-get) -s install --no-install-recommends \$words | awk '
+  \$1 == "Inst" { version = \$3 ~ /^\[/ ? \$4 : \$3; sub(/\(/, "", version); print \$2, version }
+  \$1 == "Remv" { print \$2, "gone" }' >"\$ROOT/changes"
+[ -s "\$ROOT/changes" ] || exit 1
+cat "\$ROOT"/archive/dists/*/main/binary-amd64/Packages >"\$ROOT/all"
+awk -v RS= -v ORS='\n\n' -v changes="\$ROOT/changes" '
+  BEGIN { getline text <changes; count = split(text, word, "[ \n]"); for (i = 1; i < count; i += 2) version[word[i]] = word[i + 1] }
+  { split(\$0, field, "\n"); name = substr(field[1], 10); of = substr(field[2], 10) }
+  FILENAME ~ /all\$/ { if ((name in version) && version[name] == of) { sub(/\nFilename.*/, "", \$0); new[name] = \$0 "\nStatus: install ok installed" } next }
+  !(name in version) { print }
+  END { for (name in new) print new[name] }' "\$ROOT/all" "\$ROOT/dpkg/status" >"\$ROOT/status.new"
+mv "\$ROOT/status.new" "\$ROOT/dpkg/status"
+END
+chmod +x "$bin/apt-get"
+
+# stand_in NAME ANSWER
+stand_in() {
+  printf '#!/bin/sh\necho "%s"\n' "$2" >"$bin/$1"
+  chmod +x "$bin/$1"
+}
+
+# package NAME VERSION [FIELDS]: a record of an archive or of the status file. FIELDS has \n between them.
+package() { printf "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x\nDescription: x\n${3:+$3\n}Filename: pool/%s_%s.deb\nSize: 1\nSHA256: %064d\n\n" "$1" "$2" "$1" "$2" 0; }
+installed() { package "$@" | sed '/^Filename\|^Size\|^SHA256/d; /^Architecture/s/$/\nStatus: install ok installed/' >>"$root/dpkg/status"; }
+# names_of LIST VERSION DEPENDS
+every() {
+  for name in $1; do package "$name" "$2" "$3"; done
+}
+# release NAME [FIELDS]: an archive with the records of standard input.
+release() {
+  folder=$root/archive/dists/$1
+  mkdir -p "$folder/main/binary-amd64"
+  cat >"$folder/main/binary-amd64/Packages"
+  sum=$(sha256sum "$folder/main/binary-amd64/Packages" | cut -d' ' -f1)
+  size=$(wc -c <"$folder/main/binary-amd64/Packages")
+  origin=Debian
+  case $1 in *-backports) origin='Debian Backports' ;; esac
+  printf "Origin: $origin\nLabel: $origin\nSuite: a-$1\nCodename: $1\nComponents: main\nArchitectures: amd64\n${2:+$2\n}SHA256:\n $sum $size main/binary-amd64/Packages\n" >"$folder/Release"
+}
+less() { # less LIST NAME…: the list without the names
+  list=$1
+  shift
+  for name in $list; do case " $* " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac; done
+}
+
+# machine NAME SUITE: a machine with nothing but its sources, and a mirror that has all of Debian 12 and 13.
+# QEMU 7 and 10 don't go together; trixie's would take libgnutlsxx30 away, which it doesn't have; Debian's rustup and cargo exclude each other.
+machine() {
+  root=$work/$1
+  suite=$2
+  mkdir -p "$root/dpkg" "$root/etc/apt/sources.list.d" "$root/etc/apt/preferences.d" "$root/etc/apt/apt.conf.d" "$root/lists/partial" "$root/cache/archives/partial" "$root/home"
+  : >"$root/dpkg/status"
+  : >"$root/asked"
+  rm -f "$bin/rustc" "$bin/rustup" "$bin/ocamlopt" "$bin/ocamlfind" "$bin/ocamlc"
+  stand_in rustc 'rustc 1.95.0 (abc 2026-01-01)'
+  system=$(less "$system_run $system_test" qemu-system-x86 libc6-dev)
+  ocaml=$(less "$ocaml_run $ocaml_test $ocaml_doc" ocaml-nox ocaml-dune ocaml-odoc ocamlformat)
+  {
+    every "$system" 1 'Depends: libc6 (>= 2.36)'
+    package libc6 2.36
+    package libc6-dev 2.36 'Depends: libc6 (= 2.36)'
+    package qemu-system-common 7.2 'Breaks: qemu-utils (>> 8)'
+    package qemu-system-x86 7.2 'Depends: qemu-system-common (= 7.2)'
+    package qemu-utils 7.2
+    package libgnutlsxx30 3.7 'Depends: libgnutls30 (= 3.7)'
+    package libgnutls30 3.7
+    package libcurl4 7.88
+    package ocaml-nox 4.13.1 'Provides: ocaml-abi-4.13'
+    every "$ocaml" 1 'Depends: ocaml-abi-4.13'
+    every 'liblwt-ocaml-dev' 1 'Depends: ocaml-abi-4.13'
+    package ocaml-dune 2.9
+    package ocaml-odoc 2.1
+    package ocamlformat 0.24
+    package viewer 1 'Conflicts: qemu-system-x86'
+    package cargo 0.66
+    package rustc 1.63
+  } | release bookworm
+  {
+    package qemu-system-common 10.0.2~bpo 'Breaks: qemu-utils (<< 8)'
+    package qemu-system-x86 10.0.2~bpo 'Depends: qemu-system-common (= 10.0.2~bpo), libc6 (>= 2.36)'
+    package qemu-utils 10.0.2~bpo 'Depends: libc6 (>= 2.36)'
+  } | release bookworm-backports 'NotAutomatic: yes\nButAutomaticUpgrades: yes'
+  {
+    every "$system" 2 'Depends: libc6 (>= 2.36)'
+    package libc6 2.41
+    package libc6-dev 2.41 'Depends: libc6 (= 2.41)'
+    package qemu-system-common 10.0.13 'Breaks: qemu-utils (<< 10.0.13)'
+    package qemu-system-x86 10.0.13 'Depends: qemu-system-common (= 10.0.13), libgnutls30t64, libc6 (>= 2.41)'
+    package qemu-utils 10.0.13 'Depends: libc6 (>= 2.41)'
+    package libgnutls30t64 3.8 'Breaks: libgnutls30\nReplaces: libgnutls30'
+    package libcurl4t64 8.14 'Breaks: libcurl4\nReplaces: libcurl4\nProvides: libcurl4 (= 8.14)\nDepends: libc6 (>= 2.36)'
+    package ocaml-nox 5.3.0 'Provides: ocaml-abi-5.3\nDepends: libc6 (>= 2.38)'
+    every "$ocaml" 2 'Depends: ocaml-abi-5.3'
+    every 'liblwt-ocaml-dev' 2 'Depends: ocaml-abi-5.3'
+    package ocaml-dune 3.17.2
+    package ocaml-odoc 3.0.0
+    package ocamlformat 0.27.0
+    package cargo 0.85
+    package rustc 1.85
+    package viewer 2
+    package rustup 1.27.1 'Depends: libc6 (>= 2.39), libcurl4t64 (>= 7.16.2)\nConflicts: cargo, rustc'
+  } | release trixie
+  printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$suite" >"$root/etc/apt/sources.list"
+  cat >"$root/apt.conf" <<END
+Dir::State "$root";
+Dir::State::lists "$root/lists";
+Dir::State::status "$root/dpkg/status";
+Dir::Cache "$root/cache";
+Dir::Etc "$root/etc/apt";
+Dir::Log "$root";
+APT::Sandbox::User "root";
+APT::Architecture "amd64";
+APT::Architectures "amd64";
+Acquire::AllowInsecureRepositories "true";
+Acquire::Languages "none";
+END
+}
+# source SUITE PRIORITY: one that the user added.
+user_source() {
+  printf 'deb [trusted=yes] file:%s/archive %s main\n' "$root" "$1" >"$root/etc/apt/sources.list.d/user.list"
+  printf 'Package: *\nPin: release n=%s\nPin-Priority: %s\n' "$1" "$2" >"$root/etc/apt/preferences.d/user"
+}
+setup() {
+  env -i PATH="$bin" HOME="$root/home" ROOT="$root" APT_CONFIG="$root/apt.conf" DPKG_ADMINDIR="$root/dpkg" SOIL_ROOT_DIRECTORY="$root" \
+    /bin/sh tools/setup/setup.sh "$@" >"$root/log" 2>&1
+}
+version() { DPKG_ADMINDIR=$root/dpkg dpkg-query -W -f '${Version}' "$1" 2>/dev/null || echo none; }
+versions() { for name in "$@"; do printf '%s ' "$(version "$name")"; done; }
+suites() { sed -n 's/^Suites: //p' "$root/etc/apt/sources.list.d/soil-setup.sources" 2>/dev/null; }
+# ready WHAT EXPECTED-STATUS: everything of the group is there.
+ready() {
+  setup packages "$1"
+  check "$(basename "$root"): status" 0 "$?"
+  setup packages "$1"
+  check "$(basename "$root"): nothing is missing afterwards" '' "$(cat "$root/log")"
+}
+
+machine bare-12 bookworm
+ready run
+check 'bare 12: OCaml of 13, the rest of 12' '5.3.0 3.17.2 7.2 1 ' "$(versions ocaml-nox ocaml-dune qemu-system-x86 gcc)"
+check 'bare 12: the system in one go' 2 "$(grep -c . "$root/asked")"
+ready doc
+check 'bare 12: odoc of the same release as OCaml' 3.0.0 "$(version ocaml-odoc)"
+ready test
+check 'bare 12: ocamlformat too' 0.27.0 "$(version ocamlformat)"
+check 'bare 12: what is to be taken back' 'asked ocaml-nox' "$(grep ocaml-nox "$root/var/lib/soil-setup/packages")"
+check 'bare 12: and what is not' '' "$(grep -w gcc "$root/var/lib/soil-setup/packages")"
+
+machine bare-13 trixie
+ready bench
+check 'bare 13: everything of 13' '5.3.0 10.0.13 2 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+check 'bare 13: no source is added' '' "$(suites)"
+
+# The machine on which `make run` stopped.
+machine qemu-utils-of-backports bookworm
+installed libc6 2.36
+installed libgnutls30 3.7
+installed libgnutlsxx30 3.7 'Depends: libgnutls30 (= 3.7)'
+installed qemu-utils 10.0.2~bpo
+ready run
+check 'qemu-utils of backports: QEMU of backports' '10.0.2~bpo 10.0.2~bpo 3.7 1 ' "$(versions qemu-system-x86 qemu-utils libgnutlsxx30 gcc)"
+check 'qemu-utils of backports: the rest in one go' "$(less "$system_run" qemu-system-x86)" "$(head -n 1 "$root/asked") "
+
+machine qemu-utils-of-13 bookworm
+installed libc6 2.41
+installed qemu-utils 10.0.13 'Depends: libc6 (>= 2.41)'
+ready run
+check 'qemu-utils of 13: nothing goes' '10.0.13 2.41 ' "$(versions qemu-utils libc6-dev)"
+case $(version qemu-system-x86) in 10.*) found=10 ;; *) found=$(version qemu-system-x86) ;; esac
+check 'qemu-utils of 13: QEMU 10' 10 "$found"
+
+machine both-in-the-way bookworm
+installed libc6 2.36
+installed libgnutls30 3.7
+installed libgnutlsxx30 3.7 'Depends: libgnutls30 (= 3.7)'
+installed qemu-utils 10.0.13 'Depends: libc6 (>= 2.36)'
+rm -r "$root/archive/dists/bookworm-backports"
+setup packages run
+check 'no choice is left: it stops' 1 "$?"
+check 'no choice is left: nothing goes' '10.0.13 3.7 ' "$(versions qemu-utils libgnutlsxx30)"
+for line in 'its own choice: removes qemu-utils' 'trixie: removes libgnutlsxx30'; do
+  check "no choice is left: it says '$line'" yes "$(grep -q "$line" "$root/log" && echo yes)"
+done
+check 'a mirror without backports' trixie "$(suites)"
+
+machine ocaml-of-12 bookworm
+installed ocaml-nox 4.13.1 'Provides: ocaml-abi-4.13'
+installed liblwt-ocaml-dev 1 'Depends: ocaml-abi-4.13'
+installed libmtime-ocaml-dev 1 'Depends: ocaml-abi-4.13'
+installed ocaml-dune 2.9
+ready run
+check 'OCaml of 12: upgraded with what is beside it' '5.3.0 3.17.2 2 2 ' "$(versions ocaml-nox ocaml-dune liblwt-ocaml-dev libmtime-ocaml-dev)"
+check "OCaml of 12: the user's own isn't taken back" '' "$(grep -wE 'ocaml-nox|liblwt-ocaml-dev' "$root/var/lib/soil-setup/packages")"
+
+# What stands against QEMU only in the version that is installed.
+machine in-the-way-until-upgraded bookworm
+installed libc6 2.36
+installed viewer 1 'Conflicts: qemu-system-x86'
+ready run
+check 'in the way until upgraded: upgraded' '2 10.0.13 ' "$(versions viewer qemu-system-x86)"
+
+machine users-13-at-100 bookworm
+user_source trixie 100
+ready run
+check "a user's 13 at 100: OCaml of it, no more" '5.3.0 7.2 1 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+check "a user's 13 at 100: no source is added" '' "$(suites)"
+
+machine users-13-at-500 bookworm
+user_source trixie 500
+ready run
+check "a user's 13 at 500: as apt chooses" '5.3.0 10.0.13 2 ' "$(versions ocaml-nox qemu-system-x86 gcc)"
+
+machine rust-of-12 bookworm
+stand_in rustc 'rustc 1.63.0'
+installed rustc 1.63
+installed cargo 0.66
+installed libcurl4 7.88
+ready=$(setup packages run; echo $?)
+check 'Rust of 12: status' 0 "$ready"
+check 'Rust of 12: rustup is unpacked beside it, so only its libraries come' 'none 1.63 0.66 8.14 2.41 ' "$(versions rustup rustc cargo libcurl4t64 libc6)"
+
+machine ocaml-on-path bookworm
+stand_in ocamlopt 4.14.1
+ready run
+check "a user's OCaml that is too old: Debian's is installed" 5.3.0 "$(version ocaml-nox)"
+machine good-ocaml-on-path bookworm
+stand_in ocamlopt 5.4.0
+setup packages run
+check "a user's OCaml that will do: none is installed" 'none 7.2 ' "$(versions ocaml-nox qemu-system-x86)"
+
+printf '%d passed, %d failed\n' "$passed" "$failed"
+[ "$failed" = 0 ]
