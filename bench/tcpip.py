@@ -20,6 +20,8 @@ from network import guests, load, pairs, served
 
 IDLE = 900  # connections: the peer's select loop has room for about a thousand
 FLOOD = 50_000  # SYNs a second
+TIMES = (1, 2, 4, 8)
+CLOSED = {"syn": "80", "udp": "9", "fragment": "9"}  # the port that each kind of flood is sent to
 ROOT = os.path.dirname(peer.HERE)
 COST = os.path.join(ROOT, "target", "release", "examples", "cost")
 
@@ -266,9 +268,7 @@ def flood(options):
 
     def under_flood(host, running):
         quiet = rate_of_requests(running, options.seconds)
-        command = [peer.work("load"), "flood", "soil3", peer.GUEST_MAC, host, "80", str(FLOOD)]
-        with Child([*command, str(3 * options.seconds + 1)]) as attack:
-            time.sleep(0.5)
+        with flooding(host, FLOOD, 3 * options.seconds + 1, "syn") as attack:
             under = rate_of_requests(running, options.seconds)
             good = tried = 0
             end = time.monotonic() + options.seconds
@@ -291,6 +291,61 @@ def flood(options):
     return [share, honest]
 
 
+@contextlib.contextmanager
+def flooding(host, rate, seconds, kind):
+    """The flood, from half a second after its start on."""
+    command = [peer.work("load"), "flood", "soil3", peer.GUEST_MAC, host, CLOSED[kind], str(rate), str(seconds), kind]
+    with Child(command) as attack:
+        time.sleep(0.5)
+        yield attack
+
+
+def overload(options):
+    """What share of its speed a running connection keeps under 1, 2, 4 and 8 times the SYNs a second that Soil's
+    guest answers at most on this host, and under as many datagrams to a closed port and fragments."""
+    kinds = {
+        kind: [Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher") for times in TIMES]
+        for kind in CLOSED
+    }
+    most = Figure("net_overload_syns_per_s", "SYNs answered/s", "higher")
+
+    def answered(host, rate):
+        def replies():
+            with open("/sys/class/net/soil3/statistics/rx_packets") as counter:
+                return int(counter.read())
+
+        with flooding(host, rate, 2, "syn"):
+            before, start = replies(), time.monotonic()
+            time.sleep(1)
+            return (replies() - before) / (time.monotonic() - start)
+
+    def capacity(host, _pid):
+        return max(answered(host, rate) for rate in (25_000, 50_000, 100_000, 200_000))
+
+    def shares(capacity):
+        def work(host, _pid):
+            def speed(around):
+                with socket.create_connection((host, 80), timeout=20) as running, around:
+                    return rate_of_requests(running, options.seconds)
+
+            def under(kind, times):
+                return speed(flooding(host, capacity * times, options.seconds + 1, kind))
+
+            quiet = speed(contextlib.nullcontext())
+            return {kind: [100 * under(kind, times) / quiet for times in TIMES] for kind in CLOSED}
+
+        return work
+
+    soil, linux = guests(options, "http", 80)
+    for _ in range(options.pairs):
+        found = served(soil, capacity)
+        most.add(found, served(linux, capacity))
+        ours, theirs = served(soil, shares(found)), served(linux, shares(found))
+        for kind, figures in kinds.items():
+            add(figures, ours[kind], theirs[kind])
+    return [most, *(figure for figures in kinds.values() for figure in figures)]
+
+
 def rate_of_requests(one, seconds):
     """Requests a second of one keep-alive connection, one after the other."""
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -300,7 +355,12 @@ def rate_of_requests(one, seconds):
         one.sendall(request)
         got = 0
         while got < 1024:
-            data = one.recv(65536)
+            # A connection that a flood has stopped counts for what it did until then.
+            one.settimeout(max(0.001, start + seconds - time.monotonic()))
+            try:
+                data = one.recv(65536)
+            except TimeoutError:
+                return count / seconds
             if not data:
                 raise RuntimeError("the connection was closed")
             got += len(data)
@@ -362,6 +422,7 @@ GROUPS = {
     "net_idle": idle,
     "net_boot": first_reply,
     "net_flood": flood,
+    "net_overload": overload,
     "net_host": host,
     "net_stack": stack,
 }
@@ -369,6 +430,9 @@ GROUPS = {
 ORDER = """net_http_rps_c1 net_http_rps_c8 net_http_rps_c64 net_http_rps_c512 net_http_p50_ms_c8 net_http_p99_ms_c64
 net_http_p99_ms_c512 net_conn_per_s net_tcp_out_gbps net_tcp_in_gbps net_tcp_out_nooffload_gbps net_tcp_in_nooffload_gbps
 net_udp_pps_in net_udp_pps_out net_rtt_us_p50 net_rtt_us_p99 net_loss1_50ms_mbps net_idle_conn_bytes
-net_boot_to_first_reply_ms net_flood_share_percent net_flood_connects_percent net_host_http_rps_c8 net_host_http_rps_c64
+net_boot_to_first_reply_ms net_flood_share_percent net_flood_connects_percent net_overload_syns_per_s net_overload_syn_x1_percent net_overload_syn_x2_percent
+net_overload_syn_x4_percent net_overload_syn_x8_percent net_overload_udp_x1_percent net_overload_udp_x2_percent
+net_overload_udp_x4_percent net_overload_udp_x8_percent net_overload_fragment_x1_percent
+net_overload_fragment_x2_percent net_overload_fragment_x4_percent net_overload_fragment_x8_percent net_host_http_rps_c8 net_host_http_rps_c64
 net_host_conn_per_s net_host_tcp_out_gbps net_host_tcp_in_gbps net_host_rtt_us_p50 net_stack_gbps net_stack_conns_per_s
 net_stack_packet_ns_c10 net_stack_packet_ns_c1000 net_stack_packet_ns_c50000 net_stack_packet_ratio""".split()

@@ -12,8 +12,9 @@
      load udpin  HOST PORT SECONDS        datagrams of 64 bytes as fast as they go; then asks the
                                           peer (datagrams of bench/programs/serve.ml) how many came
      load udpout HOST PORT SECONDS        has the peer send datagrams of 64 bytes, and counts them
-     load flood  IFNAME MAC HOST PORT RATE SECONDS
-                                          SYNs from changing addresses, RATE of them a second
+     load flood  IFNAME MAC HOST PORT RATE SECONDS syn|udp|fragment
+                                          that kind of packet from changing addresses, RATE of
+                                          them a second
      load visit  HOST PORT COUNT CLIENTS  COUNT connections with one HTTP request each, CLIENTS at a
                                           time, from 127 of this side's addresses where it has them
 
@@ -315,9 +316,12 @@ static unsigned short sum(unsigned long total, const unsigned char *p, size_t n)
   return (unsigned short)~total;
 }
 
+/* A SYN, a datagram of 16 bytes, or the first part of a packet whose rest never comes. */
 static void flood(const char *interface, const char *mac, const char *host, int port, double rate,
-                  double seconds)
+                  double seconds, const char *kind)
 {
+  int syn = !strcmp(kind, "syn"), fragment = !strcmp(kind, "fragment");
+  if (!syn && !fragment && strcmp(kind, "udp")) die("flood: %s: not syn, udp or fragment", kind);
   int fd = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0) die("packet socket: %s", strerror(errno));
   struct sockaddr_ll address = {.sll_family = AF_PACKET, .sll_ifindex = (int)if_nametoindex(interface)};
@@ -328,7 +332,10 @@ static void flood(const char *interface, const char *mac, const char *host, int 
   for (int i = 0; i < 6; i++) f[i] = (unsigned char)m[i];
   if (inet_pton(AF_INET, host, f + 30) != 1) die("%s: no address", host);
   f[36] = (unsigned char)(port >> 8), f[37] = (unsigned char)port;
-  f[46] = 0x60, f[47] = 2, f[48] = 0xff, f[54] = 2, f[55] = 4, f[56] = 5, f[57] = 0xb4;
+  if (syn) f[46] = 0x60, f[47] = 2, f[48] = 0xff, f[54] = 2, f[55] = 4, f[56] = 5, f[57] = 0xb4;
+  else f[23] = 17, f[39] = 24;
+  if (fragment) f[20] = 0x20;
+  int at = syn ? 50 : 40;
   unsigned long long random = 88172645463325252ull;
   double start = now();
   long sent = 0, refused = 0;
@@ -341,13 +348,14 @@ static void flood(const char *interface, const char *mac, const char *host, int 
     /* 198.18.0.0/15, which is for such tests (RFC 2544). */
     f[26] = 198, f[27] = 18 + (random >> 60 & 1), f[28] = (unsigned char)(random >> 8), f[29] = (unsigned char)random;
     f[34] = (unsigned char)(4 + (random >> 16) % 250), f[35] = (unsigned char)(random >> 24);
-    memcpy(f + 38, (unsigned char *)&random + 2, 4);
-    f[24] = f[25] = f[50] = f[51] = 0;
+    if (syn) memcpy(f + 38, (unsigned char *)&random + 2, 4);
+    if (fragment) memcpy(f + 18, (unsigned char *)&random + 2, 2);
+    f[24] = f[25] = f[at] = f[at + 1] = 0;
     unsigned short check = sum(0, f + 14, 20);
     f[24] = (unsigned char)(check >> 8), f[25] = (unsigned char)check;
-    check = sum(6 + 24 + (f[26] << 8 | f[27]) + (f[28] << 8 | f[29]) + (f[30] << 8 | f[31]) + (f[32] << 8 | f[33]),
+    check = sum(f[23] + 24 + (f[26] << 8 | f[27]) + (f[28] << 8 | f[29]) + (f[30] << 8 | f[31]) + (f[32] << 8 | f[33]),
                 f + 34, 24);
-    f[50] = (unsigned char)(check >> 8), f[51] = (unsigned char)check;
+    f[at] = (unsigned char)(check >> 8), f[at + 1] = (unsigned char)check;
     if (send(fd, f, 58, 0) == 58) sent++;
     else refused++;
   }
@@ -429,8 +437,8 @@ int main(int argc, char **argv)
     return hold(argv[2], argv[3], atoi(argv[4]), atof(argv[5])), 0;
   }
   if (!strcmp(mode, "flood")) {
-    if (argc < 8) die("usage: load flood IFNAME MAC HOST PORT RATE SECONDS");
-    return flood(argv[2], argv[3], argv[4], atoi(argv[5]), atof(argv[6]), atof(argv[7])), 0;
+    if (argc < 9) die("usage: load flood IFNAME MAC HOST PORT RATE SECONDS syn|udp|fragment");
+    return flood(argv[2], argv[3], argv[4], atoi(argv[5]), atof(argv[6]), atof(argv[7]), argv[8]), 0;
   }
   if (!strcmp(mode, "visit")) {
     if (argc < 6) die("usage: load visit HOST PORT COUNT CLIENTS");

@@ -221,14 +221,19 @@ impl Stack {
         core.run_timers();
         core.run_handshakes(&mut ip.net);
         let mut progress = Progress::default();
+        let cookies = !core.tcp.half_open.has_room();
+        ip.net.overload.begin(now_ns, cookies);
         let mut round = 0;
         loop {
             // After the first round only the loopback may have news: what was just sent to it.
             let count = if round == 0 { ip.ports.len() } else { 1 };
             for port in 0..count {
                 core.unblock(ip.take_unblocked(port));
-                let received = ip.receive(port, budget, &mut |net, input| core.input(net, input));
-                progress.more_work |= received >= budget;
+                progress.more_work |=
+                    ip.receive(port, budget, &mut |net, input| core.input(net, input));
+            }
+            if round == 0 {
+                ip.net.overload.end(progress.more_work);
             }
             ip.maintain();
             for interface in 0..ip.net.interfaces.len() {

@@ -50,9 +50,11 @@ pub(crate) enum Drop {
     RateLimited,
     /// The packet filter.
     Filtered,
+    /// Frames come faster than they can be handled, and this one can be done without.
+    Overload,
 }
 
-const NAMES: [&str; 23] = [
+const NAMES: [&str; 24] = [
     "drop.malformed",
     "drop.bad-checksum",
     "drop.not-for-us",
@@ -76,6 +78,7 @@ const NAMES: [&str; 23] = [
     "drop.answer-queue-full",
     "drop.rate-limited",
     "drop.filtered",
+    "drop.overload",
 ];
 
 /// How many packets were dropped for each reason. Counters wrap.

@@ -4,7 +4,8 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::drops::Drop;
-use super::{IcmpError, Input, Ip, Net};
+use super::overload::{FRAME_COST, SHED_COST};
+use super::{IcmpError, Input, Ip, LOOPBACK, Net};
 use crate::Handle;
 
 /// How often what is due at once may follow from what was.
@@ -16,34 +17,42 @@ impl Ip {
         self.net.now_ns = self.net.now_ns.max(now_ns);
     }
 
-    /// Receives up to `budget` frames of a port, and gives `f` what is for sockets. Gives their
-    /// number; `budget` means that there may be more.
+    /// Receives up to `budget` frames of a port, not counting most of what is shed, and gives `f`
+    /// what is for sockets. Tells whether there may be more.
     pub(crate) fn receive(
         &mut self,
         port: usize,
         budget: usize,
         f: &mut dyn FnMut(&mut Net, Input<'_>),
-    ) -> usize {
-        for count in 0..budget {
-            // Answers that wait for room come first, lest the next ones have no place.
+    ) -> bool {
+        let mut left = budget * FRAME_COST;
+        while left > 0 {
+            // Answers that wait for room come first, so that the next ones have a place.
             if !self.drain(port) {
-                return 0;
+                return false;
             }
             let number = port;
             let Ip { ports, net } = self;
             let Some(port) = ports.get_mut(port) else {
-                return 0;
+                return false;
             };
+            let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
+                if number != LOOPBACK && net.overload.sheds(frame) {
+                    net.drops.count(Drop::Overload);
+                    cost = SHED_COST;
+                    return;
+                }
                 let input = net.input(number, frame, meta);
                 f(net, input);
             });
             if !received {
-                return count;
+                return false;
             }
+            left = left.saturating_sub(cost);
         }
         self.drain(port);
-        budget
+        true
     }
 
     /// Runs the timers that are due: neighbours, addresses, leases, groups, fragments.

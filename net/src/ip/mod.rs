@@ -34,6 +34,7 @@ mod names;
 mod nd;
 mod neighbor;
 mod output;
+mod overload;
 mod packet;
 mod pmtu;
 mod queue;
@@ -90,6 +91,7 @@ pub(crate) struct Net {
     extra_routes: Vec<route::Entry>,
     pub(crate) random: Random,
     pub(crate) drops: drops::Drops,
+    pub(crate) overload: overload::Overload,
     filter: filter::Filter,
     reassembly: reassembly::Reassembly,
     path_mtus: pmtu::PathMtus,

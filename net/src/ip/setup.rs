@@ -42,6 +42,7 @@ impl Ip {
         let mut ip = Ip {
             ports: Vec::new(),
             net: Net {
+                overload: Default::default(),
                 now_ns: 0,
                 interfaces: Vec::new(),
                 queues: Vec::new(),

@@ -86,7 +86,7 @@ fn beyond_the_backlog_nobody_is_refused() {
 }
 
 /// A bench whose host is the gateway to everybody.
-fn before_the_internet(config: Config) -> Talk {
+pub fn before_the_internet(config: Config) -> Talk {
     let interface = InterfaceConfig {
         addresses: ["10.0.0.1/24", "fd00::1/64"]
             .map(|text| text.parse().expect("an address"))
@@ -101,7 +101,7 @@ fn before_the_internet(config: Config) -> Talk {
     Talk::on(bench, V4)
 }
 
-fn stranger(random: &mut Random, v6: bool) -> IpAddr {
+pub fn stranger(random: &mut Random, v6: bool) -> IpAddr {
     if v6 {
         let low = u128::from(random.bits());
         std::net::Ipv6Addr::from(0x2001_0db8_u128 << 96 | low).into()

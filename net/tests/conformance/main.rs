@@ -14,6 +14,7 @@ mod lower;
 mod marks;
 mod matrix;
 mod neighbours;
+mod overload;
 mod recovery;
 mod redirects;
 mod routers;

@@ -1,0 +1,117 @@
+//! Receive livelock (Mogul and Ramakrishnan, 1997): frames come faster than they can be handled, so that the ones that
+//! count are lost in the device's full queue, and the program gets no turn.
+//!
+//! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to be sent is shed by
+//! its first bytes, before it costs anything: SYNs while cookies answer them, and fragments. A few of each poll are
+//! still served, so that honest newcomers get in. Segments of connections and whole datagrams are never shed here.
+
+use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, be16};
+
+/// How long the queue has to be full. A burst of honest clients is over by then.
+const PATIENCE_NS: u64 = 50_000_000;
+/// How long shedding goes on after it was last needed.
+const HOLD_NS: u64 = 100_000_000;
+/// What may be shed and is served all the same in one poll.
+const SERVED: u32 = 8;
+/// A shed frame counts for this part of a handled one in the budget of a poll.
+pub(super) const SHED_COST: usize = 1;
+pub(super) const FRAME_COST: usize = 16;
+
+/// IPv6's next header for fragments (RFC 8200, 4.5).
+const FRAGMENT: u8 = 44;
+const FIN_SYN_RST_ACK: u8 = 0x17;
+const SYN: u8 = 0x02;
+
+/// Whether frames are shed now.
+#[derive(Debug, Default)]
+pub(crate) struct Overload {
+    /// The first of the polls in a row that left frames in a queue.
+    full_since_ns: Option<u64>,
+    /// Shedding goes on until then.
+    until_ns: u64,
+    now_ns: u64,
+    /// SYNs are answered with cookies: none of those to come is remembered.
+    cookies: bool,
+    /// How many this poll may still serve.
+    served: u32,
+}
+
+/// What the first bytes of a frame tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A segment that begins a connection.
+    Syn,
+    /// A part of a packet.
+    Fragment,
+    Other,
+}
+
+impl Overload {
+    /// To be called at the start of a poll.
+    pub(crate) fn begin(&mut self, now_ns: u64, cookies: bool) {
+        self.now_ns = now_ns;
+        self.cookies = cookies;
+        self.served = if now_ns < self.until_ns {
+            SERVED
+        } else {
+            u32::MAX
+        };
+    }
+
+    /// To be called when the poll has received; `full`: it left frames in a queue.
+    pub(crate) fn end(&mut self, full: bool) {
+        if !full {
+            self.full_since_ns = None;
+            return;
+        }
+        let since_ns = *self.full_since_ns.get_or_insert(self.now_ns);
+        if self.now_ns.saturating_sub(since_ns) >= PATIENCE_NS {
+            self.until_ns = self.now_ns + HOLD_NS;
+        }
+    }
+
+    /// Whether this frame is to be dropped at once.
+    pub(super) fn sheds(&mut self, frame: &[u8]) -> bool {
+        if self.served == u32::MAX {
+            return false;
+        }
+        let sheddable = match kind(frame) {
+            Some(Kind::Syn) => self.cookies,
+            Some(Kind::Fragment) => true,
+            Some(Kind::Other) | None => false,
+        };
+        if !sheddable {
+            return false;
+        }
+        match self.served.checked_sub(1) {
+            Some(left) => {
+                self.served = left;
+                false
+            }
+            None => {
+                self.until_ns = self.now_ns + HOLD_NS;
+                true
+            }
+        }
+    }
+}
+
+/// What a frame is; `None`: it ends too early.
+fn kind(frame: &[u8]) -> Option<Kind> {
+    let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
+    if ethertype == ETHERTYPE_VLAN {
+        (ethertype, ip) = (be16(frame, 16)?, 18);
+    }
+    let packet = frame.get(ip..)?;
+    let (protocol, tcp) = match ethertype {
+        ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(Kind::Fragment),
+        ETHERTYPE_IPV4 => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
+        ETHERTYPE_IPV6 => (*packet.get(6)?, 40),
+        _ => return Some(Kind::Other),
+    };
+    Some(match protocol {
+        TCP if packet.get(tcp + 13)? & FIN_SYN_RST_ACK == SYN => Kind::Syn,
+        FRAGMENT if ethertype == ETHERTYPE_IPV6 => Kind::Fragment,
+        _ => Kind::Other,
+    })
+}
