@@ -87,6 +87,20 @@ impl Areas {
             .filter(|area| area.range.start <= address)
     }
 
+    /// Whether every byte of `range` may be loaded and, if `write`, stored to.
+    pub fn permits(&self, range: &Range<u64>, write: bool) -> bool {
+        let mut at = range.start;
+        while at < range.end {
+            match self.find(at) {
+                Some(area) if area.protection.read && (area.protection.write || !write) => {
+                    at = area.range.end;
+                }
+                _ => return false,
+            }
+        }
+        true
+    }
+
     fn first_ending_behind(&self, address: u64) -> usize {
         self.list.partition_point(|area| area.range.end <= address)
     }
@@ -291,7 +305,7 @@ mod tests {
                     2 => areas.protect(&range, NONE),
                     _ => {
                         areas.remove(&range);
-                        areas.insert(area(range, if count % 2 == 0 { NONE } else { WRITE }));
+                        areas.insert(area(range.clone(), if count % 2 == 0 { NONE } else { WRITE }));
                     }
                 }
                 for page in these {
@@ -308,6 +322,11 @@ mod tests {
                     let found = areas.find(page * PAGE).map(|area| (area.protection, area.committed));
                     prop_assert_eq!(found, *expected);
                 }
+                let writable = pages[first as usize..(first + count) as usize]
+                    .iter()
+                    .all(|page| page.is_some_and(|(protection, _)| protection == WRITE));
+                prop_assert_eq!(areas.permits(&range, true), writable);
+                prop_assert_eq!(areas.permits(&range, false), writable);
                 let committed = pages.iter().filter(|page| page.is_some_and(|page| page.1)).count();
                 prop_assert_eq!(areas.committed(), committed as u64 * PAGE);
                 prop_assert!(areas.list.windows(2).all(|pair| !pair[0].continues(&pair[1])));

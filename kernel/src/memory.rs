@@ -28,6 +28,7 @@ use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, PageTables, TableMemory, WRIT
 use crate::tlb::TlbGrowth;
 use alloc::vec::Vec;
 use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 /// Where all RAM is mapped.
 pub const DIRECT: u64 = 0xffff_8000_0000_0000;
@@ -124,8 +125,10 @@ struct Memory {
     areas: Areas,
     heap_end: u64,
     tlb: TlbGrowth,
-    refused: bool,
 }
+
+/// Whether a request for memory was ever refused. Beside the lock, for the report of a crash that came while it was held.
+static REFUSED: AtomicBool = AtomicBool::new(false);
 
 static MEMORY: Exclusive<Option<Memory>> = Exclusive::new(None);
 
@@ -232,7 +235,9 @@ impl Memory {
 
     fn can_commit(&mut self, bytes: u64) -> bool {
         let can = bytes / PAGE <= self.uncommitted();
-        self.refused |= !can;
+        if !can {
+            REFUSED.store(true, Ordering::Relaxed);
+        }
         can
     }
 
@@ -356,6 +361,19 @@ pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
         .unwrap_or(Fault::Denied)
 }
 
+/// Whether the program may load each of the `len` bytes at `start` and, if `write`, store to it.
+pub fn permits(start: u64, len: u64, write: bool) -> bool {
+    let Some(end) = start.checked_add(len) else {
+        return false;
+    };
+    let image = if write { image::data() } else { image::all() };
+    if image.start <= start && end <= image.end {
+        let open = |guard: u64| end <= guard || guard + PAGE <= start;
+        return crate::stacks::guards().into_iter().all(open);
+    }
+    with(|memory| memory.areas.permits(&(start..end), write))
+}
+
 /// How much memory there is and what became of it.
 pub fn statistics() -> Statistics {
     with(|memory| {
@@ -375,7 +393,7 @@ pub fn statistics() -> Statistics {
 
 /// Whether a request for memory was ever refused.
 pub fn was_refused() -> bool {
-    with(|memory| memory.refused)
+    REFUSED.load(Ordering::Relaxed)
 }
 
 /// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of the last call.

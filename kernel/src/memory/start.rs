@@ -94,7 +94,6 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
         areas: Areas::new(PROGRAM),
         heap_end: HEAP,
         tlb: TlbGrowth::new(),
-        refused: false,
     };
     MEMORY.with(|cell| *cell = Some(memory));
     let stack = PROGRAM.end - STACK_SIZE..PROGRAM.end;

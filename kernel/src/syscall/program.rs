@@ -1,15 +1,15 @@
 //! The program's memory, as system calls reach it: every range is checked before it is touched.
 
 use crate::errno::Errno;
-use crate::memory::{self, PROGRAM};
+use crate::memory;
 
 /// # Errors
-/// EFAULT where the range can't be the program's.
-fn user(start: u64, len: u64) -> Result<*mut u8, Errno> {
-    let end = start.checked_add(len).ok_or(Errno::EFAULT)?;
-    let all = memory::image::all();
-    let inside = |range: &core::ops::Range<u64>| range.start <= start && end <= range.end;
-    if inside(&PROGRAM) || inside(&all) {
+/// EFAULT where a part of the range isn't the program's to load or, if `write`, to store to. No bytes are anywhere.
+fn user(start: u64, len: u64, write: bool) -> Result<*mut u8, Errno> {
+    if len == 0 {
+        // As good as any: null isn't, for a slice.
+        Ok(core::ptr::without_provenance_mut(align_of::<u128>()))
+    } else if memory::permits(start, len, write) {
         Ok(start as *mut u8)
     } else {
         Err(Errno::EFAULT)
@@ -17,15 +17,14 @@ fn user(start: u64, len: u64) -> Result<*mut u8, Errno> {
 }
 
 pub(super) fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
-    let pointer = user(start, len)?;
-    // SAFETY: addresses that may be the program's; a page that isn't there is a crash with a report, as it would be
-    // in the program. The slice is gone when the system call returns.
+    let pointer = user(start, len, false)?;
+    // SAFETY: the program's, and given memory when it is touched. The slice is gone when the system call returns.
     Ok(unsafe { core::slice::from_raw_parts(pointer, len as usize) })
 }
 
 /// The program's buffer of `len` bytes at `start`, for the time of a system call.
 pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8], Errno> {
-    let pointer = user(start, len)?;
+    let pointer = user(start, len, true)?;
     // SAFETY: as for `bytes`; the program waits for the system call and doesn't look.
     Ok(unsafe { core::slice::from_raw_parts_mut(pointer, len as usize) })
 }
@@ -79,7 +78,7 @@ pub(super) fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]], Errn
     if count > IOV_MAX || !start.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
-    let pointer = user(start, count * 16)?;
+    let pointer = user(start, count * 16, false)?;
     // SAFETY: as for `bytes`, aligned, and two words have no invalid value.
     Ok(unsafe { core::slice::from_raw_parts(pointer.cast(), count as usize) })
 }
