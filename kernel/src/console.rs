@@ -1,204 +1,228 @@
 //! The console: a 16550 UART at the first serial port, and QEMU's debug port for messages to `soil run`.
 //!
-//! Source: National Semiconductor PC16550D data sheet; QEMU docs/specs (isa-debugcon answers reads with its own port
-//! number). Writes wait for the transmitter, as long as there is one.
+//! Standard input, output and error output are one serial line, used in one of three ways ([`Sender`]):
+//!
+//! - A terminal is at its other end, as with `-serial stdio` of a bare QEMU. Input has a line discipline ([`crate::typing`]).
+//! - `soil run` is there, with a pipe or a file as its input (`SOIL_CONSOLE=pipe` on the command line).
+//! - `soil run` is there, with a terminal as its input that edits lines by itself (`SOIL_CONSOLE=terminal`).
+//!
+//! With `soil run` both directions are framed, so that every byte gets through as it is: [`MARK`] and one more byte are
+//! [`MARK`] itself, when doubled; towards the machine [`END`](crate::typing::END) (of the input; a terminal's input goes on
+//! behind it) and [`REPORT`](crate::typing::REPORT) (Ctrl-T was typed); towards `soil run` [`Stream`], to which what follows belongs, standard output at first.
+//! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug port: a UART that is being
+//! set up loses what comes, and a program that doesn't read leaves the input to others.
+//!
+//! The transmitter says when it is full, as it stays while nobody reads QEMU's output. Who writes for the program
+//! waits then, halted, as at a pipe; who writes for the kernel waits where it is. Output takes no lock and allocates nothing,
+//! so that a crash can be reported wherever it happens. Source: National Semiconductor PC16550D data sheet; QEMU docs/specs
+//! (isa-debugcon answers reads with its own port number).
 
 use crate::cell::Exclusive;
 use crate::firmware;
-use crate::interrupts::SERIAL;
+use crate::interrupts::SERIAL as SERIAL_VECTOR;
 use crate::io_apic::{self, Trigger};
+use crate::typing::{MARK, Sender, Typing};
+use crate::{time, wait};
 use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::port::Port;
 
 const COM1: u16 = 0x3f8;
+const LINE_STATUS: u16 = COM1 + 5;
+/// A byte has come in.
+const RECEIVED: u8 = 1;
+/// The transmitter takes [`FIFO`] bytes.
+const ROOM: u8 = 0x20;
+/// All that was written is gone.
+const SENT: u8 = 0x40;
 /// Bytes that the transmitter takes at once when it says that it is empty.
 const FIFO: usize = 16;
 /// QEMU's `isa-debugcon`, as `soil run` sets it.
 const DEBUG_PORT: u16 = 0xe9;
-/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 9600 baud.
-const PATIENCE: u32 = 10_000_000;
+/// How often a full transmitter is looked at, in nanoseconds.
+pub const LOOK_NS: u64 = 1_000_000;
 
-/// Ctrl-T: as in BSD, a request to say how things stand.
-const REPORT: u8 = 0x14;
-/// Bytes of input that wait for the program beside those in the UART.
-const PENDING: usize = 64;
-
-struct Console {
-    serial: bool,
-    debug: bool,
-    listening: bool,
-    /// Bytes that were read while looking for [`REPORT`], and that the program gets.
-    pending: [u8; PENDING],
-    pending_start: usize,
-    pending_end: usize,
-    report: bool,
+/// Which output bytes belong to. The value names it to `soil run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stream {
+    /// Standard output.
+    Output = b'O',
+    /// Error output.
+    Error = b'E',
 }
 
-static CONSOLE: Exclusive<Console> = Exclusive::new(Console {
-    serial: false,
-    debug: false,
-    listening: false,
-    pending: [0; PENDING],
-    pending_start: 0,
-    pending_end: 0,
-    report: false,
-});
+/// A UART is there.
+static SERIAL: AtomicBool = AtomicBool::new(false);
+/// The debug port is there.
+static DEBUG: AtomicBool = AtomicBool::new(false);
+/// `soil run` is at the other end.
+static FRAMED: AtomicBool = AtomicBool::new(false);
+/// Input ends a halt.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+/// The stream that `soil run` takes the next byte for.
+static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
+static INPUT: Exclusive<Typing> = Exclusive::new(Typing::from_keyboard());
 
-/// Runs `f` on the console; with interrupts closed, since a tick may have a line to log.
-fn with<R>(f: impl FnOnce(&mut Console) -> R) -> R {
-    x86_64::instructions::interrupts::without_interrupts(|| CONSOLE.with(f))
-}
-
-fn read(port: u16) -> u8 {
+fn read_port(port: u16) -> u8 {
     // SAFETY: reading the ports of the UART and of the debug console changes nothing in memory.
     unsafe { Port::new(port).read() }
 }
 
 fn write_port(port: u16, value: u8) {
-    // SAFETY: as for `read`.
+    // SAFETY: as for `read_port`.
     unsafe { Port::new(port).write(value) }
+}
+
+fn line_status() -> u8 {
+    read_port(LINE_STATUS)
 }
 
 /// Finds the UART and the debug port.
 pub fn set_up() {
-    with(|console| {
-        // Interrupt enable has four bits; a port where nothing is reads as ones.
+    const SCRATCH: u16 = COM1 + 7;
+    const PATTERN: u8 = 0x5a;
+    write_port(COM1 + 1, 0);
+    write_port(SCRATCH, PATTERN);
+    // Interrupt enable has four bits; a port where nothing is reads as ones, or as zeros.
+    if read_port(COM1 + 1) == 0 && read_port(SCRATCH) == PATTERN {
+        SERIAL.store(true, Ordering::Relaxed);
+        write_port(COM1 + 3, 0x80);
+        write_port(COM1, 1); // 115200 baud
         write_port(COM1 + 1, 0);
-        console.serial = read(COM1 + 1) == 0;
-        if console.serial {
-            write_port(COM1 + 3, 0x80);
-            write_port(COM1, 1); // 115200 baud
-            write_port(COM1 + 1, 0);
-            write_port(COM1 + 3, 3); // 8 data bits, no parity, one stop bit
-            write_port(COM1 + 2, 0x07); // FIFOs on and empty
-            write_port(COM1 + 4, 0x0b); // DTR, RTS, OUT2: the interrupt line is connected
-        }
-        console.debug = read(DEBUG_PORT) == DEBUG_PORT as u8;
-    });
-}
-
-impl Console {
-    fn write(&mut self, bytes: &[u8]) {
-        if !self.serial {
-            return;
-        }
-        for piece in bytes.chunks(FIFO) {
-            if !(0..PATIENCE).any(|_| read(COM1 + 5) & 0x20 != 0) {
-                self.serial = false;
-                return;
-            }
-            for byte in piece {
-                write_port(COM1, *byte);
-            }
-        }
+        write_port(COM1 + 3, 3); // 8 data bits, no parity, one stop bit
+        // Switching the FIFOs on empties them, and what was typed early is in there.
+        look();
+        write_port(COM1 + 2, 0xc1); // FIFOs on; they interrupt for 14 bytes, or for fewer that wait
+        write_port(COM1 + 4, 0x0b); // DTR, RTS, OUT2: the interrupt line is connected
     }
+    DEBUG.store(read_port(DEBUG_PORT) == DEBUG_PORT as u8, Ordering::Relaxed);
 }
 
-impl Console {
-    /// The next byte that has come in and isn't a request for a report.
-    fn next(&mut self) -> Option<u8> {
-        if self.pending_start < self.pending_end {
-            self.pending_start += 1;
-            return self.pending.get(self.pending_start - 1).copied();
-        }
-        while self.serial && read(COM1 + 5) & 1 != 0 {
-            match read(COM1) {
-                REPORT => self.report = true,
-                byte => return Some(byte),
-            }
-        }
-        None
+/// Takes over what the command line says of the other end.
+pub fn set_other_end(word: Option<&[u8]>) {
+    let sender = match word {
+        Some(b"pipe") => Sender::Pipe,
+        Some(b"terminal") => Sender::Terminal,
+        _ => return,
+    };
+    INPUT.with(|input| input.set_sender(sender));
+    FRAMED.store(true, Ordering::Relaxed);
+}
+
+/// Whether the transmitter takes bytes now.
+pub fn has_room() -> bool {
+    !SERIAL.load(Ordering::Relaxed) || line_status() & ROOM != 0
+}
+
+/// Gives the transmitter as much of `bytes` as it takes at once; how much.
+fn put(stream: Stream, bytes: &[u8]) -> usize {
+    if !SERIAL.load(Ordering::Relaxed) {
+        return bytes.len();
     }
-
-    /// Takes in what has come, as far as there is room.
-    fn look(&mut self) {
-        if self.pending_start == self.pending_end {
-            (self.pending_start, self.pending_end) = (0, 0);
+    // A tick may have a line to log.
+    without_interrupts(|| {
+        if line_status() & ROOM == 0 {
+            return 0;
         }
-        while self.pending_end < PENDING && self.serial && read(COM1 + 5) & 1 != 0 {
-            match read(COM1) {
-                REPORT => self.report = true,
-                byte => {
-                    if let Some(place) = self.pending.get_mut(self.pending_end) {
-                        *place = byte;
-                        self.pending_end += 1;
-                    }
-                }
-            }
+        let framed = FRAMED.load(Ordering::Relaxed);
+        let mut room = FIFO;
+        let mut send = |byte| {
+            write_port(COM1, byte);
+            room -= 1;
+            room
+        };
+        if framed && CURRENT.swap(stream as u8, Ordering::Relaxed) != stream as u8 {
+            send(MARK);
+            send(stream as u8);
         }
-    }
-}
-
-/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
-pub fn report_requested() -> bool {
-    with(|console| {
-        // Without interrupts for input nobody has asked for any.
-        if console.listening {
-            console.look();
-        }
-        core::mem::take(&mut console.report)
-    })
-}
-
-/// Writes `bytes` as they are; waits until the UART has taken them.
-pub fn write(bytes: &[u8]) {
-    with(|console| console.write(bytes));
-}
-
-/// Reads what has come in, up to the length of `buffer`, without waiting; returns how much.
-pub fn read_available(buffer: &mut [u8]) -> usize {
-    with(|console| {
         let mut count = 0;
-        for slot in buffer {
-            let Some(byte) = console.next() else {
-                break;
-            };
-            *slot = byte;
+        for byte in bytes {
+            if framed && *byte == MARK {
+                send(MARK);
+            }
             count += 1;
+            // A byte may come as two.
+            if send(*byte) < 2 {
+                break;
+            }
         }
         count
     })
 }
 
-/// Whether a byte has come in.
-pub fn has_input() -> bool {
-    with(|console| {
-        console.pending_start < console.pending_end || console.serial && read(COM1 + 5) & 1 != 0
-    })
+/// Writes as much of `bytes` as the transmitter takes without waiting; how much that was.
+pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match put(stream, rest) {
+            0 => break,
+            count => rest = rest.get(count..).unwrap_or_default(),
+        }
+    }
+    bytes.len() - rest.len()
 }
 
-/// Lets received bytes end a halt ([`crate::wait`]); costs nothing when that is so already.
-pub fn listen() {
-    const IRQ: u8 = 4;
-    let newly = with(|console| console.serial && !core::mem::replace(&mut console.listening, true));
-    if newly {
-        io_apic::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
-        write_port(COM1 + 1, 1);
+/// Writes `bytes`, for the program: waits halted while the transmitter is full, and ticks go on.
+pub fn write(stream: Stream, bytes: &[u8]) {
+    let mut rest = bytes;
+    loop {
+        rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
+        if rest.is_empty() {
+            return;
+        }
+        pause();
+    }
+}
+
+/// Halts until the transmitter may have room again.
+fn pause() {
+    wait::pause_until(Some(time::monotonic_ns() + LOOK_NS));
+}
+
+/// Writes `bytes` from wherever it may be, with a lock held or in the middle of a crash: waits where it is.
+pub fn write_now(stream: Stream, bytes: &[u8]) {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
+        core::hint::spin_loop();
+    }
+}
+
+fn is_sent() -> bool {
+    !SERIAL.load(Ordering::Relaxed) || line_status() & SENT != 0
+}
+
+/// Waits, halted, until all that was written is at the other end: what the transmitter holds is lost with the machine.
+pub fn drain() {
+    while !is_sent() {
+        pause();
+    }
+}
+
+/// As [`drain`], from wherever it may be.
+pub fn drain_now() {
+    while !is_sent() {
+        core::hint::spin_loop();
     }
 }
 
 /// Writes to `soil run`'s channel; false where there is none.
 pub fn write_control(bytes: &[u8]) -> bool {
-    with(|console| {
-        if console.debug {
-            bytes.iter().for_each(|byte| write_port(DEBUG_PORT, *byte));
-        }
-        console.debug
-    })
+    let there = DEBUG.load(Ordering::Relaxed);
+    if there {
+        bytes.iter().for_each(|byte| write_port(DEBUG_PORT, *byte));
+    }
+    there
 }
 
-/// Formats to the console, and to the control channel too when `both`.
-pub struct Output {
-    /// Whether the text goes to `soil run` as well.
-    pub both: bool,
-}
+/// Formats to the error output, as [`write_now`].
+pub struct ErrorOutput;
 
-impl Write for Output {
+impl Write for ErrorOutput {
     fn write_str(&mut self, text: &str) -> core::fmt::Result {
-        write(text.as_bytes());
-        if self.both {
-            write_control(text.as_bytes());
-        }
+        write_now(Stream::Error, text.as_bytes());
         Ok(())
     }
 }
@@ -206,48 +230,76 @@ impl Write for Output {
 /// Writes one line of the kernel's own, headed `soil: `.
 pub fn line(text: core::fmt::Arguments) {
     // The console never fails.
-    let _ = writeln!(Output { both: false }, "soil: {text}");
+    let _ = writeln!(ErrorOutput, "soil: {text}");
 }
 
-/// Ctrl-D: the end of input, as a terminal has it.
-const END_OF_INPUT: u8 = 4;
-
-/// Reads what has come in, no further than the end of a line, without waiting: 0 for Ctrl-D at the start, `None` when nothing
-/// has come in. A carriage return counts as the end of a line, since that is what terminals send.
-pub fn try_read_line(buffer: &mut [u8]) -> Option<usize> {
-    let mut count = 0;
-    for slot in &mut *buffer {
-        let mut byte = [0];
-        if read_available(&mut byte) == 0 {
-            break;
+/// Runs `f` on the input after taking in what has come, as far as there is room.
+fn with_input<R>(f: impl FnOnce(&mut Typing) -> R) -> R {
+    INPUT.with(|input| {
+        let serial = SERIAL.load(Ordering::Relaxed);
+        while serial && input.has_room() && line_status() & RECEIVED != 0 {
+            input.take(read_port(COM1), &mut |echo| {
+                // A terminal that stands still is shown less.
+                try_write(Stream::Output, echo);
+            });
         }
-        match byte[0] {
-            END_OF_INPUT if count == 0 => return Some(0),
-            b'\r' => *slot = b'\n',
-            byte => *slot = byte,
-        }
-        count += 1;
-        if *slot == b'\n' {
-            break;
-        }
-    }
-    (count > 0).then_some(count)
+        f(input)
+    })
 }
 
-/// As [`try_read_line`], but waits for the first byte.
-pub fn read_line(buffer: &mut [u8]) -> usize {
+/// Takes in what has come.
+fn look() {
+    with_input(|_| ());
+}
+
+/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
+pub fn report_requested() -> bool {
+    // Without interrupts for input nobody has asked for any.
+    LISTENING.load(Ordering::Relaxed) && with_input(Typing::take_report)
+}
+
+/// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at the end of input, `None`
+/// when nothing has come in. `buffer` isn't empty.
+pub fn try_read(buffer: &mut [u8]) -> Option<usize> {
+    listen();
+    with_input(|input| input.read(buffer))
+}
+
+/// As [`try_read`], but waits for the first byte.
+pub fn read(buffer: &mut [u8]) -> usize {
     loop {
-        if let Some(count) = try_read_line(buffer) {
+        if let Some(count) = try_read(buffer) {
             return count;
         }
-        wait_for_input(None);
+        wait::pause_until(None);
     }
 }
 
-/// Halts until a byte may have come in or the deadline (monotonic nanoseconds) has passed.
-pub fn wait_for_input(deadline: Option<u64>) {
+/// Whether there is something to read, be it the end.
+pub fn has_input() -> bool {
     listen();
-    if !has_input() {
-        crate::wait::pause_until(deadline);
+    with_input(|input| input.is_ready())
+}
+
+/// Lets received bytes end a halt ([`crate::wait`]); costs nothing when that is so already.
+pub fn listen() {
+    const IRQ: u8 = 4;
+    if SERIAL.load(Ordering::Relaxed) && !LISTENING.swap(true, Ordering::Relaxed) {
+        io_apic::route(
+            firmware::acpi().legacy_gsi(IRQ),
+            SERIAL_VECTOR,
+            Trigger::Edge,
+        );
+        write_port(COM1 + 1, 1);
+        if FRAMED.load(Ordering::Relaxed) {
+            write_control(b"SOIL-INPUT\n");
+        }
+    }
+}
+
+/// As [`listen`], for requests for a report alone: who reads a pipe takes bytes away from others.
+pub fn listen_for_reports() {
+    if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_from_person()) {
+        listen();
     }
 }

@@ -4,7 +4,7 @@
 //! `soil run`, which puts names to the addresses. Nothing is compiled with frame pointers, so the trace is what lies on
 //! the stack and points behind a call instruction: it may name a function too many, it doesn't miss one.
 
-use crate::console::Output;
+use crate::console::ErrorOutput;
 use crate::interrupts::Frame;
 use crate::memory::{self, Fault, PROGRAM};
 use crate::{console, power};
@@ -51,21 +51,17 @@ const REGISTERS: [&str; 15] = [
 ];
 
 struct Report {
-    out: Output,
     on_control: bool,
 }
 
 impl Report {
     fn begin(reason: core::fmt::Arguments) -> Self {
         if REPORTING.swap(true, Ordering::Relaxed) {
-            power::exit(STATUS_FAULT);
+            power::end_now(STATUS_FAULT);
         }
         let on_control = console::write_control(b"SOIL-CRASH-BEGIN\n");
-        let mut report = Self {
-            out: Output { both: false },
-            on_control,
-        };
-        let _ = writeln!(report.out, "\nsoil: crash: {reason}");
+        let mut report = Self { on_control };
+        let _ = writeln!(ErrorOutput, "\nsoil: crash: {reason}");
         report.both(format_args!("reason {reason}"), false);
         report.build_id();
         report
@@ -74,7 +70,7 @@ impl Report {
     /// A line for the control channel and, if `visible`, the console.
     fn both(&mut self, line: core::fmt::Arguments, visible: bool) {
         if visible {
-            let _ = writeln!(self.out, "  {line}");
+            let _ = writeln!(ErrorOutput, "  {line}");
         }
         if self.on_control {
             let _ = writeln!(ControlOutput, "{line}");

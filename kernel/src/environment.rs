@@ -50,6 +50,7 @@ const AT_RANDOM: u64 = 25;
 /// Decodes the command line and lays out the stack; returns its pointer.
 pub fn set_up(info: &StartInfo) -> u64 {
     let line = CommandLine::parse(info.command_line(&DirectMemory));
+    console::set_other_end(line.variable(b"SOIL_CONSOLE"));
     for word in &line.unknown {
         // Every image would carry `escape_ascii` for this.
         let printable = |byte: &u8| {

@@ -11,7 +11,8 @@
 //!   `start_ticks(fn(), stack)` lets the timer interrupt the program from then on, `resume(now)` sets it before the program runs on
 //! - [`memory`]: `statistics() -> Statistics`
 //! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
-//! - [`console`]: `write(&[u8])`, `read_available(&mut [u8]) -> usize`, `has_input() -> bool`, `listen()` (input ends a wait)
+//! - [`console`]: `try_write(Stream, &[u8]) -> usize`, `has_room() -> bool`, `try_read(&mut [u8]) -> Option<usize>`,
+//!   `has_input() -> bool` (input ends a wait from then on)
 //! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`, `requested() -> usize`
 //! - [`random`]: `hardware(&mut [u8]) -> bool`; [`entropy_source!`] places a source of its own
 //! - [`environment`]: `variable(name) -> Option<&'static [u8]>`
@@ -75,6 +76,7 @@ pub mod syscall_names;
 pub mod time;
 pub mod timer;
 pub mod tlb;
+pub mod typing;
 #[cfg(not(test))]
 pub mod wait;
 

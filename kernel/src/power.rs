@@ -27,6 +27,19 @@ static EVENTS: AtomicPtr<u32> = AtomicPtr::new(core::ptr::null_mut());
 /// Ends the machine with `status`, as a process would end.
 pub fn exit(status: u8) -> ! {
     x86_64::instructions::interrupts::disable();
+    console::drain_now();
+    announce(status);
+    off()
+}
+
+/// As [`exit`], after a second fault in the report of a first: without locks or tables, which may be what is broken.
+pub fn end_now(status: u8) -> ! {
+    announce(status);
+    reset()
+}
+
+/// Says the status to `soil run` and to QEMU, which ends there if it has a device for that.
+fn announce(status: u8) {
     let mut text = Line {
         bytes: [0; 24],
         len: 0,
@@ -36,7 +49,6 @@ pub fn exit(status: u8) -> ! {
     console::write_control(&text.bytes[..text.len]);
     // SAFETY: the port belongs to the device that ends QEMU, or to none.
     unsafe { Port::new(EXIT_PORT).write(u32::from(status)) };
-    off()
 }
 
 struct Line {
@@ -97,6 +109,11 @@ pub fn reboot() -> ! {
     if let Some((register, value)) = firmware::acpi().reset {
         write_register(register, value);
     }
+    reset()
+}
+
+/// Resets by what every machine has.
+fn reset() -> ! {
     // SAFETY: the keyboard controller's reset line, where there is such a controller.
     unsafe { Port::new(0x64).write(0xfe_u8) };
     // Without it: a fault that can't be delivered resets the processor (a triple fault).

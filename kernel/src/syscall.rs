@@ -214,6 +214,7 @@ fn exit(status: u8) -> ! {
             "a request for memory was refused before this end: give the machine more (soil run --mem)"
         ));
     }
+    console::drain();
     power::exit(status)
 }
 

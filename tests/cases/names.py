@@ -221,7 +221,7 @@ def recording(context, form):
 @in_every_form(forms=FORMS)
 def a_report_on_request(context, form):
     """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop nothing."""
-    reader, writer = os.pipe()
+    writer, reader = os.openpty()
     child, tap = services(context, form, stdin=reader)
     with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
         peer.settimeout(PATIENCE)

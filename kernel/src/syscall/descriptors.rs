@@ -1,22 +1,30 @@
 //! Descriptors and paths where nobody else serves them: the console, random bytes, and the root directory.
 
 use super::program::{bytes, bytes_mut, path, store};
+use crate::console::{self, Stream};
 use crate::errno::Errno;
-use crate::{console, random};
+use crate::random;
 
 pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
-    if !(1..3).contains(&descriptor) {
-        return Err(Errno::EBADF);
-    }
+    let stream = match descriptor {
+        1 => Stream::Output,
+        2 => Stream::Error,
+        _ => return Err(Errno::EBADF),
+    };
     let mut total = 0;
     for [start, len] in pieces {
-        console::write(bytes(*start, *len)?);
+        match bytes(*start, *len) {
+            Ok(piece) => console::write(stream, piece),
+            // What was written is said first, as on Linux; the next call begins with the error.
+            Err(_) if total > 0 => break,
+            Err(errno) => return Err(errno),
+        }
         total += len;
     }
     Ok(total)
 }
 
-/// Waits for at least one byte from the console; the end of input is Ctrl-D at the start of a read.
+/// Waits for at least one byte from the console, or the end of its input.
 pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     if descriptor != 0 && descriptor != random::DESCRIPTOR {
         return Err(Errno::EBADF);
@@ -28,7 +36,7 @@ pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
         return random::fill_for_program(*start, *len);
     }
     let buffer = bytes_mut(*start, *len)?;
-    Ok(console::read_line(buffer) as u64)
+    Ok(console::read(buffer) as u64)
 }
 
 pub(super) fn open(start: u64) -> Result<u64, Errno> {

@@ -4,7 +4,7 @@ use super::clocks::timespec;
 use super::numbers as n;
 use super::program::{bytes_mut, load, store};
 use crate::errno::Errno;
-use crate::{console, time};
+use crate::{console, time, wait};
 
 /// Waits until the console has input (if `for_input`) or the deadline; whether there is input.
 fn wait_for_console(for_input: bool, deadline: Option<u64>) -> bool {
@@ -15,7 +15,7 @@ fn wait_for_console(for_input: bool, deadline: Option<u64>) -> bool {
         if deadline.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
             return false;
         }
-        console::wait_for_input(deadline);
+        wait::pause_until(deadline);
     }
 }
 

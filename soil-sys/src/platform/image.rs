@@ -37,6 +37,8 @@ pub struct Image;
 #[derive(Default)]
 pub struct Interest {
     immediate: bool,
+    /// The console is full, which nothing tells when it is over.
+    full: bool,
     sources: Vec<Rc<dyn Source>>,
 }
 
@@ -58,6 +60,7 @@ impl Interest {
     pub const fn new() -> Interest {
         Interest {
             immediate: false,
+            full: false,
             sources: Vec::new(),
         }
     }
@@ -65,6 +68,7 @@ impl Interest {
     /// Nothing but a request to stop, which needs no preparation.
     pub fn clear(&mut self) {
         self.immediate = false;
+        self.full = false;
         self.sources.clear();
     }
 
@@ -86,7 +90,7 @@ impl Interest {
 
     /// Adds requests for a report on the console.
     pub fn report(&mut self) {
-        console::listen();
+        console::listen_for_reports();
     }
 
     /// Adds a network device; `blocked`: frames wait for it to have room.
@@ -101,8 +105,9 @@ impl Interest {
 
     /// Adds the console.
     pub fn console(&mut self, _: Which, direction: Direction) {
-        if direction == Direction::Read {
-            console::listen();
+        match direction {
+            Direction::Read => console::listen(),
+            Direction::Write => self.full = true,
         }
     }
 }
@@ -177,20 +182,29 @@ impl Platform for Image {
         if into.is_empty() {
             return Ok(0);
         }
-        console::try_read_line(into).ok_or(Stop::WouldBlock)
+        console::try_read(into).ok_or(Stop::WouldBlock)
     }
 
-    fn console_write(_: Which, from: &[u8]) -> Answer {
-        console::write(from);
-        Ok(from.len())
+    fn console_write(which: Which, from: &[u8]) -> Answer {
+        let stream = match which {
+            Which::Standard => console::Stream::Output,
+            Which::Error => console::Stream::Error,
+        };
+        match console::try_write(stream, from) {
+            0 => Err(Stop::WouldBlock),
+            count => Ok(count),
+        }
     }
 
     fn console_ready(_: Which, direction: Direction) -> bool {
-        direction == Direction::Write || console::has_input()
+        match direction {
+            Direction::Read => console::has_input(),
+            Direction::Write => console::has_room(),
+        }
     }
 
     fn log(line: &[u8]) {
-        console::write(line);
+        console::write_now(console::Stream::Error, line);
     }
 
     fn stop_requests() -> usize {
@@ -198,7 +212,7 @@ impl Platform for Image {
     }
 
     fn take_report_requests() {
-        console::listen();
+        console::listen_for_reports();
     }
 
     fn report_requested() -> bool {
@@ -269,10 +283,22 @@ impl Platform for Image {
     fn wake(_: &AtomicU32) {}
 
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken {
-        let Interest { immediate, sources } = interest;
+        let Interest {
+            immediate,
+            full,
+            sources,
+        } = interest;
         if *immediate {
             return Woken::Event;
         }
+        let until = match full {
+            true => Some(
+                until
+                    .unwrap_or(u64::MAX)
+                    .min(time::monotonic_ns() + console::LOOK_NS),
+            ),
+            false => until,
+        };
         wait::watch(
             until,
             &mut || sources.iter().any(|source| source.has_news()),

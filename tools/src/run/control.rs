@@ -1,4 +1,4 @@
-//! The machine's second voice: lines on isa-debugcon that carry the exit status and the crash report.
+//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report and the wish for input.
 //!
 //! The program can write there too, so nothing is believed beyond its form, and what is kept is bounded.
 
@@ -12,6 +12,8 @@ const MAX_REPORT: usize = 1024;
 pub struct Control {
     line: Vec<u8>,
     in_report: bool,
+    /// The machine takes input from now on.
+    pub takes_input: bool,
     /// The program's exit status.
     pub exit: Option<u8>,
     /// The crash report's lines.
@@ -41,6 +43,7 @@ impl Control {
                 self.report.clear();
             }
             "SOIL-CRASH-END" => self.in_report = false,
+            "SOIL-INPUT" => self.takes_input = true,
             _ => {
                 if let Some(status) = line.strip_prefix("SOIL-EXIT ").and_then(|n| n.parse().ok()) {
                     self.exit = Some(status);
@@ -79,6 +82,15 @@ mod tests {
         control.feed(b"before\nSOIL-CRASH-BEGIN\nreason x\r\nframe 0x10\nSOIL-CRASH-END\nafter\nSOIL-EXIT 139\n");
         assert_eq!(control.report, ["reason x", "frame 0x10"]);
         assert_eq!(control.exit, Some(139));
+    }
+
+    #[test]
+    fn input_is_asked_for() {
+        let mut control = Control::default();
+        control.feed(b"SOIL-INPU");
+        assert!(!control.takes_input);
+        control.feed(b"T\n");
+        assert!(control.takes_input);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use super::command::{self, Sockets, Wiring};
 use super::control::Control;
+use super::serial::{Origin, ReportKey, Splitter, is_background};
 use super::{Failure, signals};
 use crate::cli::Run;
 use crate::report;
@@ -12,7 +13,7 @@ use std::fs::File;
 use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -37,7 +38,13 @@ enum Ended {
 }
 
 /// Runs the image; the result is its exit status.
-pub fn run(run: &Run, wiring: Wiring, line: &str, passt: Option<OwnedFd>) -> Result<u8, Failure> {
+pub fn run(
+    run: &Run,
+    wiring: Wiring,
+    line: &str,
+    origin: Origin,
+    passt: Option<OwnedFd>,
+) -> Result<u8, Failure> {
     let socket = || {
         socketpair(
             AddressFamily::UNIX,
@@ -79,18 +86,19 @@ pub fn run(run: &Run, wiring: Wiring, line: &str, passt: Option<OwnedFd>) -> Res
             Ok(())
         });
     }
+    let key = ReportKey::new();
     let (events, inbox) = channel();
     let stop = signals::forward(events.clone(), Event::Signal)?;
     let child = qemu
         .spawn()
         .map_err(|error| super::not_started(&run.qemu, &error))?;
     drop((control_there, monitor_there, passt));
-    let mut machine = Machine::new(child, control_here, monitor_here.into(), events)?;
+    let mut machine = Machine::new(child, control_here, monitor_here.into(), origin, events)?;
     if let Some(port) = run.gdb {
         eprintln!("soil: waiting for gdb: target remote 127.0.0.1:{port}");
     }
     let ended = machine.supervise(&inbox, run.timeout);
-    drop(stop);
+    drop((stop, key));
     machine.finish(run, ended)
 }
 
@@ -108,6 +116,7 @@ impl Machine {
         mut child: Child,
         control: OwnedFd,
         monitor: File,
+        origin: Origin,
         events: Sender<Event>,
     ) -> Result<Self, Failure> {
         let lost = |what: &str| Failure::start(format!("QEMU's {what} is not there"));
@@ -120,7 +129,7 @@ impl Machine {
         let machine = Self {
             child,
             monitor,
-            control: std::thread::spawn(move || read_control(control.into())),
+            control: std::thread::spawn(move || read_control(control.into(), input, origin)),
             console: std::thread::spawn(move || copy_console(output, &events)),
             complaints: std::thread::spawn(move || {
                 BufReader::new(errors)
@@ -130,7 +139,6 @@ impl Machine {
             }),
             reason: std::thread::spawn(move || read_monitor(replies)),
         };
-        std::thread::spawn(move || copy_input(input));
         machine.ask("qmp_capabilities");
         Ok(machine)
     }
@@ -308,22 +316,26 @@ fn outcome(
     }
 }
 
-/// The console to our standard output, as it comes. The result is whether anything came.
+/// The console to our standard output and error output, as it comes. The result is whether anything came.
 fn copy_console(mut from: impl Read, events: &Sender<Event>) -> bool {
-    let mut buffer = [0; 4096];
+    let mut buffer = [0; 1 << 16];
     let mut spoke = false;
-    let mut writable = true;
+    let mut splitter = Splitter::default();
+    // When nobody reads one any more (a closed pipe) the program goes on, as its work may not be its output.
+    let mut writable = [true; 2];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => break,
             Ok(count) => {
                 spoke = true;
-                let mut out = io::stdout().lock();
-                // When nobody reads any more (a closed pipe) the program goes on, as its work may not be its output.
-                if writable {
-                    let piece = buffer.get(..count).unwrap_or_default();
-                    writable = out.write_all(piece).and_then(|()| out.flush()).is_ok();
-                }
+                splitter.feed(buffer.get(..count).unwrap_or_default(), |error, piece| {
+                    let [output_writable, error_writable] = &mut writable;
+                    if error {
+                        write_all(&mut io::stderr().lock(), piece, error_writable);
+                    } else {
+                        write_all(&mut io::stdout().lock(), piece, output_writable);
+                    }
+                });
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
@@ -334,47 +346,55 @@ fn copy_console(mut from: impl Read, events: &Sender<Event>) -> bool {
     spoke
 }
 
-/// The end of our standard input, as a terminal would tell it: a serial line has no other way.
-const END_OF_INPUT: u8 = 4;
-
-/// Our standard input to the console.
-fn copy_input(mut to: impl Write) {
-    let stdin = io::stdin();
-    // Reading a terminal from the background would stop the whole process.
-    let foreground =
-        rustix::termios::tcgetpgrp(&stdin).map(|group| group == rustix::process::getpgrp());
-    if foreground == Ok(false) {
-        return;
+fn write_all(to: &mut impl Write, bytes: &[u8], writable: &mut bool) {
+    if *writable {
+        *writable = to.write_all(bytes).and_then(|()| to.flush()).is_ok();
     }
-    let mut stdin = stdin.lock();
-    let mut buffer = [0; 4096];
-    loop {
-        match stdin.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                if to
-                    .write_all(buffer.get(..count).unwrap_or_default())
-                    .is_err()
-                {
-                    return;
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
-    }
-    let _ = to.write_all(&[END_OF_INPUT]).and_then(|()| to.flush());
-    // Kept open: QEMU takes a closed input for a console that hung up.
-    std::mem::forget(to);
 }
 
-fn read_control(mut from: File) -> Control {
+/// Our standard input to the console.
+fn copy_input(mut to: impl Write, origin: Origin) {
+    if is_background() {
+        return;
+    }
+    // Not by `io::stdin`, whose buffer takes more than a machine that ends soon has asked for.
+    let stdin = io::stdin();
+    let mut buffer = [0; 4096];
+    loop {
+        let count = match rustix::io::read(&stdin, &mut buffer) {
+            Ok(count) => count,
+            Err(rustix::io::Errno::INTR) => continue,
+            // What can't be read has ended.
+            Err(_) => 0,
+        };
+        let framed = origin.framed(buffer.get(..count).unwrap_or_default());
+        if to.write_all(&framed).and_then(|()| to.flush()).is_err() {
+            return;
+        }
+        // A terminal goes on behind Ctrl-D, unless it was hung up.
+        if count == 0 && (origin == Origin::Pipe || !stdin.is_terminal()) {
+            // Kept open: QEMU takes a closed input for a console that hung up.
+            return std::mem::forget(to);
+        }
+    }
+}
+
+/// Reads what the machine says of itself; starts to copy our standard input when it asks for that.
+fn read_control(mut from: File, input: ChildStdin, origin: Origin) -> Control {
     let mut control = Control::default();
+    let mut input = Some(input);
     let mut buffer = [0; 4096];
     loop {
         match from.read(&mut buffer) {
             Ok(0) => return control,
-            Ok(count) => control.feed(buffer.get(..count).unwrap_or_default()),
+            Ok(count) => {
+                control.feed(buffer.get(..count).unwrap_or_default());
+                if control.takes_input
+                    && let Some(input) = input.take()
+                {
+                    std::thread::spawn(move || copy_input(input, origin));
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return control,
         }

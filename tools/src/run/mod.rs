@@ -7,6 +7,7 @@ mod machine;
 mod passt;
 mod process;
 pub mod scratch;
+mod serial;
 mod shell;
 mod signals;
 
@@ -172,7 +173,9 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             "--mount {mount}: a machine can't reach a folder of the host: put it on a disk, or run the process form"
         )));
     }
-    let line = line(run)?;
+    // Who runs a command line that is only shown hasn't got our end of the serial line.
+    let origin = serial::Origin::of_standard_input();
+    let line = line(run, (!run.dry_run).then_some(origin))?;
     let kvm = match run.accel {
         Accelerator::Tcg => false,
         Accelerator::Kvm => true,
@@ -199,17 +202,20 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
             ..wiring
         };
         let (socket, _child) = passt.into_parts();
-        return machine::run(run, wiring, &line, Some(socket));
+        return machine::run(run, wiring, &line, origin, Some(socket));
     }
-    machine::run(run, wiring, &line, None)
+    machine::run(run, wiring, &line, origin, None)
 }
 
 /// The kernel's command line.
-fn line(run: &Run) -> Result<String, Failure> {
+fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     let mut variables = command::variables(run);
     if run.pcap.is_some() {
         // The machine writes to its second serial port, and QEMU to the file.
         variables.push(("SOIL_PCAP".into(), "serial".into()));
+    }
+    if let Some(origin) = origin {
+        variables.push(("SOIL_CONSOLE".into(), origin.word().into()));
     }
     if let Some(name) = run.program.file_name() {
         variables.insert(0, ("SOIL_ARGV0".into(), name.to_owned()));

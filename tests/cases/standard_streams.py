@@ -1,0 +1,258 @@
+"""Standard input, output and error output: every byte as it is, in order, whoever is at the other end and however slow."""
+
+import itertools
+import os
+import random
+import select
+import socket
+import subprocess
+import threading
+import time
+
+from harness.console import PATIENCE
+from harness.context import FORMS, command
+from harness.runner import test
+
+MACHINES = ("microvm", "q35")
+PAUSED = "tests/programs/soil/paused.exe"
+
+
+def run(context, form, *arguments, program="streams", **options):
+    """Runs a program to its end: (status, standard output, error output)."""
+    done = subprocess.run(
+        command(program, form, arguments), capture_output=True, timeout=context.remaining(), check=False, **options
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def all_bytes():
+    """Each byte, pairs with those that mean something on a serial line or a terminal, and noise: more than a pipe holds."""
+    special = (0x00, 0x03, 0x04, 0x0A, 0x0D, 0x10, 0x11, 0x13, 0x14, 0x7F, 0xFF)
+    pairs = itertools.product(special, repeat=3)
+    noise = random.Random(9).randbytes(100_000)
+    return bytes(range(256)) + b"".join(map(bytes, pairs)) + noise
+
+
+@test(limit=120)
+def every_byte_of_a_pipe_and_a_file(context):
+    data = all_bytes()
+    path = context.path("input")
+    with open(path, "wb") as file:
+        file.write(data)
+    said = f"{len(data)} bytes, then 0\n".encode()
+    for form in FORMS:
+        status, output, errors = run(context, form, "copy", input=data)
+        assert (status, output == data, errors) == (0, True, said), f"{form}: {status} {len(output)} {errors}"
+        with open(path, "rb") as file:
+            status, output, errors = run(context, form, "copy", stdin=file)
+        assert (status, output == data, errors) == (0, True, said), f"{form}: {status} {len(output)} {errors}"
+
+
+@test()
+def input_that_is_empty_or_closed(context):
+    for form in FORMS:
+        for options in ({"input": b""}, {"stdin": subprocess.DEVNULL}):
+            status, output, errors = run(context, form, "copy", **options)
+            assert (status, output, errors) == (0, b"", b"0 bytes, then 0\n"), f"{form}: {status} {output} {errors}"
+
+
+@test()
+def lines_of_a_pipe(context):
+    """The first byte, a last line without its end, carriage returns, Ctrl-D and Ctrl-T are nothing special."""
+    expected = 'ready\nline 0: "alpha\\r"\nline 1: "\\004\\020\\016beta"\nend after 2\n'
+    for form in FORMS:
+        for _ in range(3):
+            status, output, errors = run(context, form, "lines", input=b"alpha\r\n\x04\x14\x10beta")
+            assert (status, output.decode(), errors) == (0, expected, b""), f"{form}: {output} {errors}"
+
+
+@test()
+def input_that_nobody_reads_is_left_to_others(context):
+    path = context.path("input")
+    with open(path, "wb") as file:
+        file.write(b"for the next one\n")
+    for form in FORMS:
+        with open(path, "rb") as file:
+            status, _, _ = run(context, form, program="examples/hello/main.exe", stdin=file)
+            assert status == 0 and os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0, f"{form}: the input is gone"
+
+
+@test()
+def error_output_is_apart(context):
+    expected = run(context, "process", "both")
+    assert expected[1].count(b"\x10") == 100 and expected[2].count(b"\x10") == 200
+    for form in MACHINES:
+        assert run(context, form, "both") == expected, form
+        together = subprocess.run(
+            command("streams", form, ["both"]),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=context.remaining(),
+            check=True,
+        )
+        pairs = (b"out %d \x10\nerr %d \x10\x10\n" % (i, i) for i in range(1, 101))
+        assert together.stdout == b"".join(pairs), f"{form}: {together.stdout}"
+
+
+@test()
+def pointers_that_lead_nowhere(context):
+    """EFAULT, where a fault in the console would stop the machine; what is written before such a piece is written."""
+    for form in FORMS:
+        status, output, errors = run(context, form, "pointers", input=b"a line\n")
+        *answers, last = output.replace(b"piece 7:", b"7:").decode().splitlines()
+        assert status == 0 and last == 'then "a line"', f"{form}: {status} {output} {errors}"
+        expected = [f"{which}: 14" for which in range(7)] + ["7: -6", "8: 0"]
+        if form == "process":
+            # Linux decides by the kind of the descriptor whether a pipe gets the first piece.
+            answers[7] = expected[7]
+        assert answers == expected, f"{form}: {output}"
+
+
+class Terminal:
+    """A pseudoterminal with a program on it."""
+
+    def __init__(self, context, words, **options):
+        self.master, slave = os.openpty()
+        self.text = b""
+        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, **options)
+        os.close(slave)
+        self.context = context
+
+    def type(self, keys):
+        os.write(self.master, keys)
+
+    def see(self, text):
+        """Waits until the screen shows `text` behind what was seen before."""
+        deadline = time.monotonic() + min(PATIENCE, self.context.remaining())
+        while text not in self.text:
+            ready, _, _ = select.select([self.master], [], [], max(0, deadline - time.monotonic()))
+            assert ready, f"{text!r} isn't shown; but: {self.text!r}"
+            try:
+                self.text += os.read(self.master, 4096)
+            except OSError as problem:  # EIO: the program has ended
+                raise AssertionError(f"{text!r} isn't shown; but: {self.text!r}") from problem
+        self.text = self.text.split(text, 1)[1]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self.master)
+
+
+@test()
+def a_terminal(context):
+    """Lines are edited and shown while they are typed; Ctrl-D ends the input, which may go on."""
+    for form in FORMS:
+        with Terminal(context, command("streams", form, ["lines", "again"])) as terminal:
+            terminal.see(b"ready\r\n")
+            terminal.type(b"junk\x15helx\x7flo")
+            terminal.see(b"helx\x08 \x08lo")
+            terminal.type(b"\n")
+            terminal.see(b'line 0: "hello"\r\n')
+            terminal.type(b"more\x04\n")
+            terminal.see(b'line 1: "more"\r\n')
+            terminal.type(b"\x04")
+            terminal.see(b"end after 2\r\n")
+            terminal.type(b"new\n\x04")
+            terminal.see(b'line 0: "new"\r\n')
+            terminal.see(b"end after 1\r\n")
+            assert terminal.process.wait(context.remaining()) == 0, form
+
+
+@test()
+def a_terminal_at_a_bare_machine(context):
+    """QEMU without `soil run`: the machine edits lines by itself."""
+    for form in MACHINES:
+        words = command("streams", form, ["lines", "again"])
+        words.insert(words.index("--"), "--dry-run")
+        shown = context.run(*words).stdout
+        with Terminal(context, ["sh", "-c", "exec " + shown], cwd=context.directory) as terminal:
+            terminal.see(b"ready\r\n")
+            terminal.type("junk\x15helü\x7flo\r".encode())
+            terminal.see("helü\x08 \x08lo\r\n".encode())
+            terminal.see(b'line 0: "hello"\r\n')
+            terminal.type(b"both\r\nends\r\x04")
+            terminal.see(b'line 1: "both"\r\n')
+            terminal.see(b'line 2: "ends"\r\n')
+            terminal.see(b"end after 3\r\n")
+            terminal.type(b"new\r\x04")
+            terminal.see(b'line 0: "new"\r\n')
+            terminal.see(b"end after 1\r\n")
+            terminal.process.wait(context.remaining())
+
+
+def reader_of(stream):
+    """Reads `stream` to its end beside us; the list that gets what was read, and the thread."""
+    pieces = []
+    thread = threading.Thread(target=lambda: pieces.extend(iter(lambda: os.read(stream.fileno(), 65536), b"")))
+    thread.start()
+    return pieces, thread
+
+
+def paused(context, form, manner, meanwhile):
+    """A program writes more than all pipes hold to a reader who waits while `meanwhile(guest)` runs and longer than anything in
+    between has patience, and then asks it to crash: (status, standard output, error output)."""
+    tap = context.tap()
+    tap.wait_free()
+    words = command(PAUSED, form, [manner, "40000"], tap=tap)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True) as child:
+        try:
+            assert child.stderr.readline() == b"ready\n"
+            errors, second = reader_of(child.stderr)
+            meanwhile(tap.guest)
+            output, first = reader_of(child.stdout)
+            second.join(context.remaining())
+            first.join(context.remaining())
+            return child.wait(context.remaining()), b"".join(output), b"".join(errors)
+        finally:
+            child.kill()
+
+
+EXPECTED = b"".join(b"line %08d of the output\n" % i for i in range(40000))
+PAUSE = 5  # seconds: the transmitter was taken for dead after two
+
+
+def echoes(guest):
+    """Messages there and back for as long as the reader pauses; then the program's end, of which nobody sees anything yet."""
+    with socket.create_connection((guest, 7), timeout=PATIENCE) as peer:
+        end = time.monotonic() + PAUSE
+        while time.monotonic() < end:
+            peer.sendall(b"hello")
+            assert peer.recv(5, socket.MSG_WAITALL) == b"hello"
+            time.sleep(0.01)
+    socket.create_connection((guest, 9), timeout=PATIENCE).close()
+
+
+@test(limit=120)
+def a_reader_that_pauses_stops_its_writer_alone(context):
+    """The task that writes waits; others, and the network, go on; a crash report waits as well. Nothing is lost."""
+    for form in FORMS:
+        status, output, errors = paused(context, form, "task", echoes)
+        assert status == 134, f"{form}: status {status}: {errors}"
+        assert len(output) > 50000 and EXPECTED.startswith(output), f"{form}: {len(output)} bytes, {output[-100:]}"
+        if form != "process":
+            assert b"soil: crash: the program ended itself by SIGABRT\n" in errors, f"{form}: {errors}"
+
+
+@test(limit=120)
+def a_reader_that_pauses_and_a_program_without_tasks(context):
+    """The program stands still in `write`, its network answers; and all is there in the end."""
+
+    def meanwhile(guest):
+        end = time.monotonic() + PAUSE
+        while time.monotonic() < end:
+            # Answered by the network alone: the program doesn't come to accept it.
+            socket.create_connection((guest, 7), timeout=PATIENCE).close()
+            time.sleep(0.1)
+
+    def ends(guest):
+        meanwhile(guest)
+        threading.Thread(target=lambda: socket.create_connection((guest, 9), timeout=PATIENCE).close()).start()
+
+    for form in FORMS:
+        status, output, errors = paused(context, form, "plain", ends)
+        assert status == 134, f"{form}: status {status}: {errors}"
+        assert output == EXPECTED and b"written\n" in errors, f"{form}: {len(output)} bytes, {errors}"

@@ -1,0 +1,166 @@
+//! The serial line between `soil run` and the machine: standard input, output and error output in one, framed.
+//!
+//! What the bytes mean is in `kernel/src/console.rs`.
+
+use rustix::termios::{
+    OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
+};
+use std::io::stdin;
+
+/// Ahead of a byte with a meaning of its own, and of itself.
+const MARK: u8 = 0x10;
+/// The end of input; of a terminal, which may go on: Ctrl-D.
+const END: u8 = 4;
+/// Ctrl-T: how do things stand?
+const REPORT: u8 = 0x14;
+/// What follows is for the error output.
+const TO_ERROR: u8 = b'E';
+/// What follows is for standard output.
+const TO_OUTPUT: u8 = b'O';
+
+/// What our standard input is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A person's terminal, which edits lines and shows what is typed.
+    Terminal,
+    /// A pipe, a file or the like; or a terminal that isn't ours to read, as nothing comes from it.
+    Pipe,
+}
+
+impl Origin {
+    /// What standard input is.
+    pub fn of_standard_input() -> Self {
+        match rustix::termios::isatty(stdin()) {
+            true => Self::Terminal,
+            false => Self::Pipe,
+        }
+    }
+
+    /// The value of `SOIL_CONSOLE`.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Terminal => "terminal",
+            Self::Pipe => "pipe",
+        }
+    }
+
+    /// What the machine gets for `bytes` that were read, none of them at the end.
+    pub fn framed(self, bytes: &[u8]) -> Vec<u8> {
+        if bytes.is_empty() {
+            return vec![MARK, END];
+        }
+        let mut framed = Vec::with_capacity(bytes.len());
+        for byte in bytes {
+            if *byte == MARK || (*byte == REPORT && self == Self::Terminal) {
+                framed.push(MARK);
+            }
+            framed.push(*byte);
+        }
+        framed
+    }
+}
+
+/// Lets Ctrl-T get through at once while this lives, as the end of a line would: terminals on Linux have no key for it.
+#[must_use = "dropping it takes the key back"]
+pub struct ReportKey(Termios);
+
+impl ReportKey {
+    /// `None` where standard input is no terminal, or not ours to set.
+    pub fn new() -> Option<Self> {
+        if is_background() {
+            return None;
+        }
+        let before = tcgetattr(stdin()).ok()?;
+        let mut now = before.clone();
+        now.special_codes[SpecialCodeIndex::VEOL] = REPORT;
+        tcsetattr(stdin(), OptionalActions::Now, &now).ok()?;
+        Some(Self(before))
+    }
+}
+
+impl Drop for ReportKey {
+    fn drop(&mut self) {
+        if !is_background() {
+            // The terminal may be gone.
+            let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
+        }
+    }
+}
+
+/// Whether standard input is a terminal that others have now: reading or setting it would stop the whole process.
+pub fn is_background() -> bool {
+    tcgetpgrp(stdin()).is_ok_and(|group| group != rustix::process::getpgrp())
+}
+
+/// Takes the machine's two outputs apart.
+#[derive(Debug, Default)]
+pub struct Splitter {
+    marked: bool,
+    error: bool,
+}
+
+impl Splitter {
+    /// Takes bytes as they come, cut anywhere; `write` gets each piece, and whether it is for the error output.
+    pub fn feed(&mut self, bytes: &[u8], mut write: impl FnMut(bool, &[u8])) {
+        let mut rest = bytes;
+        while let Some((first, behind)) = rest.split_first() {
+            if std::mem::replace(&mut self.marked, false) {
+                match *first {
+                    TO_ERROR => self.error = true,
+                    TO_OUTPUT => self.error = false,
+                    // Itself; or what came between the two, when the machine broke down.
+                    _ => write(self.error, &[*first]),
+                }
+                rest = behind;
+                continue;
+            }
+            let plain = rest.iter().position(|byte| *byte == MARK);
+            let (piece, behind) = rest.split_at(plain.unwrap_or(rest.len()));
+            if !piece.is_empty() {
+                write(self.error, piece);
+            }
+            self.marked = !behind.is_empty();
+            rest = behind.get(1..).unwrap_or_default();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{END, MARK, Origin, REPORT, Splitter, TO_ERROR, TO_OUTPUT};
+    use proptest::collection::vec;
+    use proptest::prelude::{any, prop_assert_eq, proptest};
+
+    #[test]
+    fn input_is_framed() {
+        let bytes = [b'a', MARK, REPORT, END];
+        assert_eq!(Origin::Pipe.framed(&bytes), [b'a', MARK, MARK, REPORT, END]);
+        assert_eq!(
+            Origin::Terminal.framed(&bytes),
+            [b'a', MARK, MARK, MARK, REPORT, END]
+        );
+        assert_eq!(Origin::Terminal.framed(&[]), [MARK, END]);
+    }
+
+    proptest! {
+        #[test]
+        fn outputs_are_taken_apart_wherever_they_are_cut(
+            pieces in vec((any::<bool>(), vec(any::<u8>(), 0..20)), 0..20),
+            size in 1usize..30,
+        ) {
+            let mut sent = Vec::new();
+            let mut expected = [Vec::new(), Vec::new()];
+            for (error, bytes) in &pieces {
+                sent.extend([MARK, if *error { TO_ERROR } else { TO_OUTPUT }]);
+                sent.extend(bytes.iter().flat_map(|byte| [*byte].repeat(1 + usize::from(*byte == MARK))));
+                expected[usize::from(*error)].extend_from_slice(bytes);
+            }
+            let mut splitter = Splitter::default();
+            let mut got = [Vec::new(), Vec::new()];
+            for cut in sent.chunks(size) {
+                splitter.feed(cut, |error, piece| got[usize::from(error)].extend_from_slice(piece));
+            }
+            prop_assert_eq!(got, expected);
+        }
+    }
+}
