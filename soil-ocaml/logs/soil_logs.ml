@@ -37,5 +37,4 @@ let reporter () =
 let setup () =
   let level = Option.bind (Sys.getenv_opt "SOIL_LOG") level_of_string in
   Logs.set_level (Some (Option.value level ~default:Logs.Warning));
-  Logs.set_reporter (reporter ());
-  Printexc.register_printer Soil.Error.printer
+  Logs.set_reporter (reporter ())

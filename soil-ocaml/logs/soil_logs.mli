@@ -11,5 +11,4 @@ val level_of_string : string -> Logs.level option
 
 val setup : unit -> unit
 (** [setup ()] makes {!reporter} the program's, with the level that [SOIL_LOG] names ([warn] unless
-    it is set and known), and lets [Printexc.to_string] show Soil's errors in words. Call it once,
-    at the start. *)
+    it is set and known). Call it once, at the start. *)

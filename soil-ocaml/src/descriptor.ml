@@ -1,17 +1,33 @@
 type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
 
-type t = { handle : int; kind : kind; io : io; path : string; mutable is_open : bool }
+type t = {
+  handle : int;
+  kind : kind;
+  io : io;
+  path : string;
+  mutable is_open : bool;
+  mutable back : bytes;
+  mutable taken : int;
+  mutable failure : exn;
+}
 
 and io = {
   read : t -> bytes -> int -> int -> int;
   read_into : t -> Pool.buffer -> int -> int -> int;
   write : t -> bytes -> int -> int -> int;
   write_from : t -> Pool.buffer -> int -> int -> int;
+  unread : t -> bytes -> int -> int -> unit;
   describe : t -> string;
 }
 
-let make ?(path = "") io kind handle = { handle; kind; io; path; is_open = true }
-let fail d operation result = Failure.fail ~operation ~subject:(d.io.describe d) result
+let make ?(path = "") io kind handle =
+  { handle; kind; io; path; is_open = true; back = Bytes.empty; taken = 0; failure = Not_found }
+
+let fail d operation result =
+  let e = Failure.error ~operation ~subject:(d.io.describe d) result in
+  d.failure <- e;
+  raise e
+
 let wrong_kind d operation = Error.fail Wrong_kind operation ~subject:(d.io.describe d)
 let need kind d operation = if d.kind <> kind then wrong_kind d operation
 
@@ -21,43 +37,69 @@ let retry d operation direction result =
     if result < 0 then fail d operation result)
   else fail d operation result
 
+(* What was given back comes first. *)
+
+let given_back d = Bytes.length d.back - d.taken
+
+let forget d =
+  d.back <- Bytes.empty;
+  d.taken <- 0
+
+let take_back d copy len =
+  let n = min len (given_back d) in
+  copy d.back d.taken n;
+  d.taken <- d.taken + n;
+  if given_back d = 0 then forget d;
+  n
+
+let unread d b off len =
+  if len > 0 && d.is_open then (
+    let rest = given_back d in
+    let joined = Bytes.create (len + rest) in
+    Bytes.blit b off joined 0 len;
+    Bytes.blit d.back d.taken joined len rest;
+    d.back <- joined;
+    d.taken <- 0)
+
+(* Each gives way, if it has to, before it moves anything: a cancellation must not lose it. *)
+
 let rec read d b off len =
-  let n = Soil_raw.fd_read d.handle b off len in
-  if n >= 0 then (
-    Scheduler.spend ();
-    n)
-  else (
-    retry d "read" Soil_raw.park_read n;
-    read d b off len)
+  Scheduler.spend ();
+  if given_back d > 0 then take_back d (fun back at n -> Bytes.blit back at b off n) len
+  else
+    let n = Soil_raw.fd_read d.handle b off len in
+    if n >= 0 then n
+    else (
+      retry d "read" Soil_raw.park_read n;
+      read d b off len)
 
 let rec read_into d b off len =
-  let n = Soil_raw.fd_read_buffer d.handle b off len in
-  if n >= 0 then (
-    Scheduler.spend ();
-    n)
-  else (
-    retry d "read" Soil_raw.park_read n;
-    read_into d b off len)
+  Scheduler.spend ();
+  if given_back d > 0 then take_back d (fun back at n -> Pool.of_bytes back at b off n) len
+  else
+    let n = Soil_raw.fd_read_buffer d.handle b off len in
+    if n >= 0 then n
+    else (
+      retry d "read" Soil_raw.park_read n;
+      read_into d b off len)
 
 let rec write d b off len =
+  Scheduler.spend ();
   let n = Soil_raw.fd_write d.handle b off len in
-  if n >= 0 then (
-    Scheduler.spend ();
-    n)
+  if n >= 0 then n
   else (
     retry d "write" Soil_raw.park_write n;
     write d b off len)
 
 let rec write_from d b off len =
+  Scheduler.spend ();
   let n = Soil_raw.fd_write_buffer d.handle b off len in
-  if n >= 0 then (
-    Scheduler.spend ();
-    n)
+  if n >= 0 then n
   else (
     retry d "write" Soil_raw.park_write n;
     write_from d b off len)
 
-let stream_io describe = { read; read_into; write; write_from; describe }
+let stream_io describe = { read; read_into; write; write_from; unread; describe }
 
 let no_io describe =
   {
@@ -65,12 +107,15 @@ let no_io describe =
     read_into = (fun d _ _ _ -> wrong_kind d "read");
     write = (fun d _ _ _ -> wrong_kind d "write");
     write_from = (fun d _ _ _ -> wrong_kind d "write");
+    unread = (fun _ _ _ _ -> ());
     describe;
   }
 
 let close d =
+  Owner.check ();
   if d.is_open && d.kind <> Console then (
     d.is_open <- false;
+    forget d;
     ignore (Soil_raw.fd_close d.handle))
 
 let closing d f =

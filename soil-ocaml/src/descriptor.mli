@@ -8,6 +8,9 @@ type t = {
   io : io;
   path : string;  (** What was opened, or [""]. *)
   mutable is_open : bool;
+  mutable back : bytes;  (** Bytes that were read and given back: those from [taken] on. *)
+  mutable taken : int;
+  mutable failure : exn;  (** The last that input or output raised. *)
 }
 
 and io = {
@@ -15,6 +18,8 @@ and io = {
   read_into : t -> Pool.buffer -> int -> int -> int;
   write : t -> bytes -> int -> int -> int;  (** At least one byte, unless the length is 0. *)
   write_from : t -> Pool.buffer -> int -> int -> int;
+  unread : t -> bytes -> int -> int -> unit;
+      (** Gives back what was read last, so that it comes again. *)
   describe : t -> string;
 }
 (** How a kind does input and output. Offsets and lengths were checked. *)
@@ -27,6 +32,15 @@ val stream_io : (t -> string) -> io
 
 val no_io : (t -> string) -> io
 (** [no_io describe] fails with [Wrong_kind]. *)
+
+val given_back : t -> int
+(** [given_back d] is the number of bytes that were given back and not read since. *)
+
+val take_back : t -> (bytes -> int -> int -> unit) -> int -> int
+(** [take_back d copy len] takes at most [len] of those by [copy bytes at n], and is [n]. *)
+
+val forget : t -> unit
+(** [forget d] drops them. *)
 
 val retry : t -> string -> int -> int -> unit
 (** [retry d operation direction result] waits after [result = would_block] until the operation is

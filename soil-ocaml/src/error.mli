@@ -82,7 +82,7 @@ val fail : ?subject:string -> ?detail:string -> code -> string -> 'a
     [detail] are [""] unless given. *)
 
 val printer : exn -> string option
-(** [printer] is for [Printexc.register_printer], so that [Printexc.to_string] shows
-    {!exception-Error} in the words of {!to_string}. Soil doesn't register it by itself, as
-    [Printexc] would add 300 KB to every image; an exception that nobody catches is shown in these
-    words in any case. *)
+(** [printer] shows {!exception-Error} in the words of {!to_string}. In a program that has
+    [Printexc] it is registered there, so that [Printexc.to_string] shows these words; Soil itself
+    doesn't link that module, which would add 300 KB to every image. An exception that nobody
+    catches is shown in these words in any case. *)

@@ -28,9 +28,9 @@ let send ?timeout (d : Descriptor.t) ~destination b off len =
   Descriptor.check_bytes "Ethernet.send" b off len;
   let destination = mac_of_string destination in
   let rec go () =
+    Scheduler.spend ();
     let n = Soil_raw_ethernet.ethernet_send d.handle destination b off len in
-    if n >= 0 then Scheduler.spend ()
-    else (
+    if n < 0 then (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
   in
@@ -43,10 +43,9 @@ let receive ?timeout (d : Descriptor.t) b off len =
   Descriptor.check_bytes "Ethernet.receive" b off len;
   let addresses = Bytes.create 12 in
   let rec go () =
+    Scheduler.spend ();
     let n = Soil_raw_ethernet.ethernet_receive d.handle addresses b off len in
-    if n >= 0 then (
-      Scheduler.spend ();
-      n)
+    if n >= 0 then n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;
       go ())

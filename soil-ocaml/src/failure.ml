@@ -50,10 +50,15 @@ let text_of fetch =
 let detail () = text_of (fun b off len -> Soil_raw.error_detail b off len)
 let detail_of token = text_of (fun b off len -> Soil_raw.error_detail_of token b off len)
 
-let fail_with ~operation ~subject ~detail r =
-  raise (Error.Error { code = code r; operation; subject; detail })
+let error_with ~operation ~subject ~detail r =
+  let code = code r in
+  (* Rust found another thread's call inside. *)
+  if code = Busy then Owner.check ();
+  Error.Error { code; operation; subject; detail }
 
-let fail ~operation ~subject r = fail_with ~operation ~subject ~detail:(detail ()) r
+let error ~operation ~subject r = error_with ~operation ~subject ~detail:(detail ()) r
+let fail_with ~operation ~subject ~detail r = raise (error_with ~operation ~subject ~detail r)
+let fail ~operation ~subject r = raise (error ~operation ~subject r)
 let[@inline] check ~operation ~subject r = if r >= 0 then r else fail ~operation ~subject r
 
 (* Exceptions. What follows does the part of [Printexc] that is needed without linking it. *)
@@ -72,11 +77,6 @@ external print_last_backtrace : (int[@untagged]) -> (int[@untagged])
   = "soil_needs_native_code" "caml_print_exception_backtrace"
 [@@noalloc]
 
-(* Where the runtime keeps a named value, or 0: an OCaml string is also a C string. *)
-external address_of_named_value : string -> (nativeint[@unboxed])
-  = "soil_needs_native_code" "caml_named_value"
-[@@noalloc]
-
 let record_backtraces () =
   match Sys.getenv_opt "OCAMLRUNPARAM" with Some _ -> () | None -> set_recording true
 
@@ -91,7 +91,17 @@ let field v =
   else if Obj.tag v = double_tag then string_of_float (Obj.obj v)
   else "_"
 
-let exception_to_string e =
+(* The type alone links nothing. *)
+module type PRINTEXC = module type of Printexc
+
+external block_of_printexc : unit -> Obj.t = "soil_printexc" [@@noalloc]
+
+(* [Printexc], with the printers that were registered with it, if the program has it. *)
+let printexc =
+  let block = block_of_printexc () in
+  if Obj.is_int block then None else Some (Obj.obj block : (module PRINTEXC))
+
+let describe_without_printexc e =
   match e with
   | Error.Error e -> "Soil.Error: " ^ Error.to_string e
   | Stdlib.Out_of_memory -> "Out of memory"
@@ -108,6 +118,11 @@ let exception_to_string e =
         let fields = List.init (Obj.size block - 1) (fun i -> field (Obj.field block (i + 1))) in
         name ^ "(" ^ String.concat ", " fields ^ ")"
 
+let exception_to_string e =
+  match printexc with
+  | Some (module Printexc) -> Printexc.to_string e
+  | None -> describe_without_printexc e
+
 let report what e backtrace =
   (* Both writers to stderr in order: OCaml's channel first, then the C library's. *)
   prerr_string (what ^ exception_to_string e ^ "\n");
@@ -115,35 +130,14 @@ let report what e backtrace =
   restore_backtrace e backtrace;
   ignore (print_last_backtrace 0)
 
-(* Uncaught exceptions: [Error] would be shown as [Soil.Error(_)], by the runtime as by
-   [Printexc]. *)
-
-let handler_name = "Printexc.handle_uncaught_exception"
-
-(* The cell of a named value that exists. It isn't a block of OCaml's heap, so it must not live
-   longer than the expression that reads its field. *)
-external cell_of_named_value : string -> Obj.t = "caml_named_value" [@@noalloc]
+(* Uncaught exceptions: the runtime would show [Error] as [Soil.Error(_)]. *)
 
 let uncaught (e : exn) (_debugger : bool) =
   let backtrace = get_backtrace () in
   (try Stdlib.do_at_exit () with _ -> ());
   report "Fatal error: exception " e backtrace
 
-(* [Printexc] is linked: its handler knows what the program registered with it, so it gets every
-   exception, after a line that tells what it can't know. *)
-let after_explaining original (e : exn) (debugger : bool) =
-  (match e with
-  | Error.Error error ->
-      let backtrace = get_backtrace () in
-      prerr_string (Error.to_string error ^ "\n");
-      flush stderr;
-      restore_backtrace e backtrace
-  | _ -> ());
-  (original : exn -> bool -> unit) e debugger
-
 let () =
-  let handler =
-    if address_of_named_value handler_name = 0n then uncaught
-    else after_explaining (Obj.obj (Obj.field (cell_of_named_value handler_name) 0))
-  in
-  register_named_value handler_name (Obj.repr handler)
+  match printexc with
+  | Some (module Printexc) -> Printexc.register_printer Error.printer
+  | None -> register_named_value "Printexc.handle_uncaught_exception" (Obj.repr uncaught)

@@ -4,9 +4,12 @@
 val code : int -> Error.code
 (** [code r] is the code of the negative result [r]. *)
 
+val error : operation:string -> subject:string -> int -> exn
+(** [error ~operation ~subject r] is [Error] for the negative result [r] of the call just made, with
+    its detail. *)
+
 val fail : operation:string -> subject:string -> int -> 'a
-(** [fail ~operation ~subject r] raises [Error] for the negative result [r] of the call just made,
-    with its detail. *)
+(** [fail ~operation ~subject r] raises {!error}[ ~operation ~subject r]. *)
 
 val fail_with : operation:string -> subject:string -> detail:string -> int -> 'a
 (** [fail_with] is {!fail} with the detail given. *)
@@ -24,6 +27,9 @@ type backtrace = Printexc.raw_backtrace
 external get_backtrace : unit -> backtrace = "caml_get_exception_raw_backtrace"
 (** The backtrace of the exception last caught. [Printexc] itself is avoided: it brings [Printf],
     300 KB. *)
+
+external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtrace"
+(** [restore_backtrace e bt] makes [bt] the backtrace of the exception last caught. *)
 
 external raise_with_backtrace : exn -> backtrace -> 'a = "%raise_with_backtrace"
 

@@ -42,15 +42,29 @@ let read_into (d : t) b off len =
   Descriptor.check_buffer "read_into" b off len;
   d.io.read_into d b off len
 
-let rec really_read_from read b off len =
-  if len > 0 then (
-    let n = read b off len in
+(* [f ()], and [undo ()] if an exception leaves it: what was taken by then comes again. *)
+let undoing undo f =
+  match f () with
+  | v -> v
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      undo ();
+      Failure.raise_with_backtrace e backtrace
+
+(* Reads by [read at] until [got], which it keeps up to date, is [len]. *)
+let rec fill read len got =
+  if !got < len then (
+    let n = read !got (len - !got) in
     if n = 0 then raise End_of_file;
-    really_read_from read b (off + n) (len - n))
+    got := !got + n;
+    fill read len got)
 
 let really_read (d : t) b off len =
   Descriptor.check_bytes "really_read" b off len;
-  really_read_from (d.io.read d) b off len
+  let got = ref 0 in
+  undoing
+    (fun () -> d.io.unread d b off !got)
+    (fun () -> fill (fun at len -> d.io.read d b (off + at) len) len got)
 
 let default_max = 16 * 1024 * 1024
 
@@ -58,18 +72,25 @@ let too_large operation subject max =
   let detail = "more than " ^ string_of_int max ^ " bytes" in
   Error.fail Too_large operation ~subject ~detail
 
-let read_to_end ~max ~subject ~already read =
+(* [already], and after it the rest of the input; [undo b] if that fails after [b]. *)
+let read_to_end ~max ~already ~undo (d : t) =
   let piece = Bytes.create 16384 in
-  let rec go pieces length =
-    if length > max then too_large "read" (subject ()) max;
-    match read piece 0 (Bytes.length piece) with
-    | 0 -> String.concat "" (List.rev pieces)
-    | n -> go (Bytes.sub_string piece 0 n :: pieces) (length + n)
+  let pieces = ref [ already ] and length = ref (Bytes.length already) in
+  let joined () = Bytes.concat Bytes.empty (List.rev !pieces) in
+  let rec go () =
+    if !length > max then too_large "read" (name d) max;
+    let n = d.io.read d piece 0 (Bytes.length piece) in
+    if n > 0 then (
+      pieces := Bytes.sub piece 0 n :: !pieces;
+      length := !length + n;
+      go ())
   in
-  go [ already ] (String.length already)
+  undoing (fun () -> undo (joined ())) go;
+  Bytes.unsafe_to_string (joined ())
 
 let read_all ?(max = default_max) (d : t) =
-  read_to_end ~max ~subject:(fun () -> name d) ~already:"" (d.io.read d)
+  let undo b = d.io.unread d b 0 (Bytes.length b) in
+  read_to_end ~max ~already:Bytes.empty ~undo d
 
 (* Writing *)
 
@@ -112,23 +133,30 @@ let rec writev d l =
           write_string d (String.concat "" together);
           writev d rest)
 
-let write_from (d : t) b off len =
+(* [written] is the number of bytes at any moment. *)
+let rec write_buffer (d : t) b off len written =
+  if !written < len then (
+    written := !written + d.io.write_from d b (off + !written) (len - !written);
+    write_buffer d b off len written)
+
+let write_from d b off len =
   Descriptor.check_buffer "write_from" b off len;
-  let rec go off len =
-    if len > 0 then
-      let n = d.io.write_from d b off len in
-      go (off + n) (len - n)
-  in
-  go off len
+  write_buffer d b off len (ref 0)
 
 let copy ?(buffer = Pool.size) ~(src : t) ~dst () =
   if buffer < 1 then invalid_arg "Soil.File_descriptor.copy: buffer is less than 1";
   let rec go b copied =
     let n = src.io.read_into src b 0 (Bigarray.Array1.dim b) in
     if n = 0 then copied
-    else (
-      write_from dst b 0 n;
-      go b (copied + n))
+    else
+      let written = ref 0 in
+      let undo () =
+        let rest = Bytes.create (n - !written) in
+        Pool.to_bytes b !written rest 0 (n - !written);
+        src.io.unread src rest 0 (n - !written)
+      in
+      undoing undo (fun () -> write_buffer dst b 0 n written);
+      go b (copied + n)
   in
   if buffer = Pool.size then Pool.with_buffer (fun b -> go b 0) else go (Pool.create buffer) 0
 
@@ -138,18 +166,22 @@ let shutdown (d : t) side =
   (match d.kind with Tcp | Pipe -> () | _ -> Descriptor.wrong_kind d "shutdown");
   let how = match side with `Receive -> 0 | `Send -> 1 | `Both -> 2 in
   let result = Soil_raw.fd_shutdown d.handle how in
-  if result < 0 then Descriptor.fail d "shutdown" result
+  if result < 0 then Descriptor.fail d "shutdown" result;
+  if side <> `Send then Descriptor.forget d
 
 let close = Descriptor.close
 let is_open (d : t) = d.is_open
 let with_close = Descriptor.closing
 
+(* Nothing leaves the buffer before all that a call wants is there: no exception, that of a
+   cancellation included, can lose any of it. *)
 module Reader = struct
   type descriptor = t
 
   type t = {
     descriptor : descriptor;
-    buffer : bytes;
+    size : int;
+    mutable buffer : bytes;  (** Of [size], unless it isn't empty. *)
     mutable first : int;  (** What is buffered is [first … last - 1]. *)
     mutable last : int;
   }
@@ -157,75 +189,94 @@ module Reader = struct
   let create ?(size = 4096) descriptor =
     if size < 16 || size > Sys.max_string_length then
       invalid_arg "Soil.File_descriptor.Reader.create: size out of range";
-    { descriptor; buffer = Bytes.create size; first = 0; last = 0 }
+    { descriptor; size; buffer = Bytes.create size; first = 0; last = 0 }
 
   let buffered r = r.last - r.first
 
-  (* Call with an empty buffer. [false] at the end of input. *)
-  let refill r =
+  let set r buffer last =
+    r.buffer <- buffer;
     r.first <- 0;
-    r.last <- 0;
-    r.last <- r.descriptor.io.read r.descriptor r.buffer 0 (Bytes.length r.buffer);
-    r.last > 0
+    r.last <- last
 
-  let peek r = if buffered r > 0 || refill r then Some (Bytes.get r.buffer r.first) else None
+  let move_to r buffer =
+    let n = buffered r in
+    Bytes.blit r.buffer r.first buffer 0 n;
+    set r buffer n
 
-  let take_buffered r b off len =
-    Bytes.blit r.buffer r.first b off len;
-    r.first <- r.first + len
+  (* Adds to what is buffered. [false] at the end of input. *)
+  let more r =
+    let length = Bytes.length r.buffer in
+    if buffered r = 0 then set r (if length = r.size then r.buffer else Bytes.create r.size) 0
+    else if r.first > length / 2 then move_to r r.buffer
+    else if r.last = length then move_to r (Bytes.create (2 * length));
+    let room = Bytes.length r.buffer - r.last in
+    let n = r.descriptor.io.read r.descriptor r.buffer r.last room in
+    r.last <- r.last + n;
+    n > 0
 
-  let input_unchecked r b off len =
-    if len = 0 then 0
-    else if buffered r = 0 && len >= Bytes.length r.buffer then
-      r.descriptor.io.read r.descriptor b off len
-    else if buffered r > 0 || refill r then (
-      let n = min len (buffered r) in
-      take_buffered r b off n;
-      n)
-    else 0
+  let peek r = if buffered r > 0 || more r then Some (Bytes.get r.buffer r.first) else None
 
   let input r b off len =
     Descriptor.check_bytes "Reader.input" b off len;
-    input_unchecked r b off len
-
-  let exactly r n =
-    if n < 0 then invalid_arg "Soil.File_descriptor.Reader.exactly: negative length";
-    let b = Bytes.create n in
-    really_read_from (input_unchecked r) b 0 n;
-    Bytes.unsafe_to_string b
-
-  let rec newline b i last =
-    if i >= last then last else if Bytes.unsafe_get b i = '\n' then i else newline b (i + 1) last
-
-  let without_return s =
-    let n = String.length s in
-    if n > 0 && s.[n - 1] = '\r' then String.sub s 0 (n - 1) else s
+    if len = 0 then 0
+    else if buffered r = 0 && len >= r.size then r.descriptor.io.read r.descriptor b off len
+    else if buffered r > 0 || more r then (
+      let n = min len (buffered r) in
+      Bytes.blit r.buffer r.first b off n;
+      r.first <- r.first + n;
+      n)
+    else 0
 
   let take_string r n =
     let s = Bytes.sub_string r.buffer r.first n in
     r.first <- r.first + n;
     s
 
+  let rec exactly r n =
+    if n < 0 then invalid_arg "Soil.File_descriptor.Reader.exactly: negative length";
+    if n <= buffered r then take_string r n
+    else if n <= r.size then if more r then exactly r n else raise End_of_file
+    else
+      let b = Bytes.create n and got = ref (buffered r) in
+      Bytes.blit r.buffer r.first b 0 !got;
+      undoing (fun () -> set r b !got) (fun () -> fill (r.descriptor.io.read r.descriptor b) n got);
+      set r r.buffer 0;
+      Bytes.unsafe_to_string b
+
+  let rec newline b i last =
+    if i >= last then last else if Bytes.unsafe_get b i = '\n' then i else newline b (i + 1) last
+
+  (* The number of bytes before [at], without a return that may be part of the line's end. *)
+  let length_to r at =
+    let length = at - r.first in
+    if length > 0 && Bytes.get r.buffer (at - 1) = '\r' then length - 1 else length
+
   let line ?(max = 65536) r =
     let check length = if length > max then too_large "read line" (name r.descriptor) max in
-    let rec go before =
-      if buffered r = 0 && not (refill r) then if before = "" then raise End_of_file else before
+    (* There is no end of line in the first [seen] bytes. *)
+    let rec go seen =
+      let at = newline r.buffer (r.first + seen) r.last in
+      check (length_to r at);
+      if at < r.last then (
+        let line = take_string r (length_to r at) in
+        r.first <- at + 1;
+        line)
       else
-        let at = newline r.buffer r.first r.last in
-        check (String.length before + at - r.first);
-        let piece = take_string r (at - r.first) in
-        let line = if before = "" then piece else before ^ piece in
-        if at < r.last then (
-          r.first <- at + 1;
-          without_return line)
-        else go line
+        let seen = buffered r in
+        if more r then go seen
+        else if seen = 0 then raise End_of_file
+        else (
+          check seen;
+          take_string r seen)
     in
-    go ""
+    go 0
 
   let line_opt ?max r = match line ?max r with s -> Some s | exception End_of_file -> None
 
   let to_end ?(max = default_max) r =
-    let already = take_string r (buffered r) in
-    let d = r.descriptor in
-    read_to_end ~max ~subject:(fun () -> name d) ~already (d.io.read d)
+    let already = Bytes.sub r.buffer r.first (buffered r) in
+    let undo b = set r b (Bytes.length b) in
+    let all = read_to_end ~max ~already ~undo r.descriptor in
+    set r r.buffer 0;
+    all
 end

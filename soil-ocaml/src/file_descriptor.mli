@@ -10,8 +10,14 @@
 
     {b Waiting.} Functions below that say they {e wait} make their task wait while other tasks run;
     outside {!Soil.run} the whole program waits. A waiting call ends with {!Soil.Task.Cancelled}
-    when its task is cancelled; bytes moved by then stay moved. A call that needn't wait doesn't let
-    other tasks run, but for a bounded number of calls in a row.
+    when its task is cancelled. A call that needn't wait doesn't let other tasks run, but for a
+    bounded number of calls in a row.
+
+    {b Nothing is lost.} A function that takes something from a descriptor either returns it or has
+    taken nothing: whatever it raises, cancellation and time-outs included, bytes, datagrams, frames
+    and connections that it had by then are there for the next call. {!copy}, the one function that
+    both takes and gives, has written all that it has taken when it raises. Functions that write may
+    have written a beginning of what they were given; {!write_some} is the one that tells how much.
 
     {b Errors.} Unless stated otherwise every function raises {!Soil.exception-Error} with [Closed]
     if the descriptor was closed before or during the call, and with a code that fits if the device,
@@ -60,7 +66,8 @@ val read : t -> bytes -> int -> int -> int
 
 val really_read : t -> bytes -> int -> int -> unit
 (** [really_read d b off len] is like {!read} for exactly [len] bytes. Raises [End_of_file] if the
-    input ends before; the bytes read by then are in [b]. *)
+    input ends before. Whatever it raises, the bytes that there were are read again by the next
+    call. *)
 
 val read_into : t -> buffer -> int -> int -> int
 (** [read_into d b off len] is like {!read} into a bigarray: for files the device writes straight
@@ -69,7 +76,7 @@ val read_into : t -> buffer -> int -> int -> int
 val read_all : ?max:int -> t -> string
 (** [read_all d] is all of the input that is left, read to its end. Waits. Raises
     {!Soil.exception-Error} with [Too_large] as soon as there are more than [max] bytes (default: 16
-    MiB). *)
+    MiB), which then can still be read. *)
 
 (** {1:writing Writing} *)
 
@@ -121,7 +128,8 @@ val with_close : t -> (t -> 'a) -> 'a
 
 (** {1:buffered Buffered reading}
 
-    For protocols of lines and fixed-size pieces. *)
+    For protocols of lines and fixed-size pieces. A call that raises, also because it was cancelled
+    or took too long, has taken nothing: the same call later goes on waiting for the same line. *)
 
 module Reader : sig
   type descriptor := t
@@ -137,15 +145,16 @@ module Reader : sig
   val line : ?max:int -> t -> string
   (** [line r] is the next line without its end, which is ["\n"] or ["\r\n"]; the last line needs
       none. Waits. Raises [End_of_file] if there are no characters left. Raises
-      {!Soil.exception-Error} with [Too_large] if the line is longer than [max] bytes (default:
-      65536). *)
+      {!Soil.exception-Error} with [Too_large] as soon as it is clear that the line is longer than
+      [max] bytes (default: 65536), its end not counted; the line is still there then, to be skipped
+      by {!input} or read with a larger [max]. *)
 
   val line_opt : ?max:int -> t -> string option
   (** [line_opt r] is [Some (line r)], or [None] at the end of input. *)
 
   val exactly : t -> int -> string
-  (** [exactly r n] is the next [n] bytes. Waits. Raises [End_of_file] if there are fewer; those are
-      lost. *)
+  (** [exactly r n] is the next [n] bytes. Waits. Raises [End_of_file] if there are fewer, which
+      then can still be read. *)
 
   val input : t -> bytes -> int -> int -> int
   (** [input r b off len] is like {!read} by way of the buffer. *)

@@ -69,6 +69,13 @@ let write_bytes_at name position d bytes off len =
   write_at name position d b 0 len
 
 let own_position = -1
+let from_start = 0
+let from_position = 1
+let from_end = 2
+
+(* Moving the position by so many bytes is never waited for: the token is that of no operation. *)
+let unread (d : Descriptor.t) _ _ len =
+  if len > 0 then ignore (Soil_raw_files.file_seek d.handle (-len) from_position Soil_raw.max_token)
 
 let io =
   {
@@ -76,6 +83,7 @@ let io =
     read_into = read_at "read" own_position;
     write = write_bytes_at "write" own_position;
     write_from = write_at "write" own_position;
+    unread;
     describe;
   }
 
@@ -162,10 +170,6 @@ let pwrite_from d ~position b off len =
   check_position "pwrite_from" position;
   Descriptor.check_buffer "Fs.pwrite_from" b off len;
   ignore (all (fun position off len -> write_at "pwrite" position d b off len) position off len 0)
-
-let from_start = 0
-let from_position = 1
-let from_end = 2
 
 let seek_from name whence offset (d : Descriptor.t) =
   file_operation name d (fun token -> Soil_raw_files.file_seek d.handle offset whence token)

@@ -20,20 +20,12 @@ let take () =
 let lost : (int * buffer) list ref = ref []
 let lose volume b = lost := (volume, b) :: List.remove_assoc volume !lost
 
-let give b =
-  let is_lost = List.exists (fun (_, other) -> other == b) !lost in
-  if List.length !free < kept && not is_lost then free := b :: !free
-
 let with_buffer f =
   let b = take () in
-  match f b with
-  | v ->
-      give b;
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      give b;
-      Failure.raise_with_backtrace e backtrace
+  let v = f b in
+  (* Not after an exception: it may have left the device at work with the buffer. *)
+  if List.length !free < kept then free := b :: !free;
+  v
 
 external get64 : buffer -> int -> int64 = "%caml_bigstring_get64u"
 external set64 : buffer -> int -> int64 -> unit = "%caml_bigstring_set64u"

@@ -9,8 +9,7 @@ val size : int
 (** [size] is the length of the pool's buffers: 64 KiB. *)
 
 val with_buffer : (buffer -> 'a) -> 'a
-(** [with_buffer f] is [f b] for a buffer [b] from the pool, which has it back when that returns or
-    raises, unless [b] is lost. *)
+(** [with_buffer f] is [f b] for a buffer [b] from the pool, which has it back when that returns. *)
 
 val lose : int -> buffer -> unit
 (** [lose volume b] keeps [b], which a device may still use, and makes no other use of it, until

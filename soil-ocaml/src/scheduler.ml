@@ -59,25 +59,42 @@ and nobody =
     node = nil;
   }
 
+(* Whose place a token, or an entry of a queue, keeps that was given up and can't be taken back: what
+   completes it wakes nobody. *)
+let gone = { nobody with body = no_body }
 let current = ref nobody
-let in_task () = !current != nobody
-let self () = !current
+
+let in_task () =
+  Owner.check ();
+  !current != nobody
+
+let self () =
+  Owner.check ();
+  !current
+
 let current_node () = !current.node
 let is_cancelled node = node.cancelled
 
 (* Fibers that can go on. *)
 let ready = Ring.create nobody
 
+(* All of it or, if a signal's handler raises, nothing. *)
 let wake fiber value =
+  if fiber.node != nil then Ring.push ready fiber;
   fiber.wait <- nothing;
-  fiber.value <- value;
-  if fiber != nobody then Ring.push ready fiber
+  fiber.value <- value
 
 (* Tokens are indices into the table of those who wait for a completion; index 0 is the machine's
    own. A token is free again when its completion has been seen, or will never come, so that no two
    operations in progress share one. *)
 
 let table = ref (Slots.make 64 nobody)
+
+(* What the operations of these tokens were submitted by, and so all that they refer to: a device may
+   use a buffer until the completion was seen, or the operation taken back, whatever becomes of the
+   fiber. *)
+let no_submission (token : int) = token
+let pinned = ref (Slots.make 64 no_submission)
 let next_free = ref (Slots.init 64 (fun i -> i + 1))
 let first_free = ref 1
 let operations = ref 0
@@ -89,6 +106,9 @@ let new_token () =
     let larger = Slots.make (2 * length) nobody in
     Slots.blit !table 0 larger 0 length;
     table := larger;
+    let larger = Slots.make (2 * length) no_submission in
+    Slots.blit !pinned 0 larger 0 length;
+    pinned := larger;
     next_free := Slots.init (2 * length) (fun i -> if i < length then !next_free.(i) else i + 1));
   first_free := !next_free.(token);
   incr operations;
@@ -96,6 +116,7 @@ let new_token () =
 
 let free_token token =
   !table.(token) <- nobody;
+  !pinned.(token) <- no_submission;
   !next_free.(token) <- !first_free;
   first_free := token;
   decr operations
@@ -119,8 +140,8 @@ let interrupt fiber =
          use. *)
       Soil_raw.cancel wait = 1
     then (
-      free_token wait;
-      wake fiber interrupted))
+      wake fiber interrupted;
+      free_token wait))
   else if wait = in_queue then (
     Waiters.remove fiber.entry;
     wake fiber interrupted)
@@ -221,8 +242,8 @@ let complete token result =
   else
     let fiber = !table.(token) in
     if result < 0 then fiber.detail <- Failure.detail_of token;
-    free_token token;
-    wake fiber result
+    wake fiber result;
+    free_token token
 
 let rec go_off now =
   match Timers.take_due timers ~now with
@@ -240,12 +261,26 @@ let rec go_off now =
 
 let last_look = ref 0
 
+(* Those of [completions] that are still to be seen to. *)
+let first = ref 0
+let last = ref 0
+
+(* A handler of a signal may raise between two of them, and the rest comes with the next look. *)
+let see_to_completions () =
+  while !first < !last do
+    let i = !first in
+    complete completions.{2 * i} completions.{(2 * i) + 1};
+    first := i + 1
+  done
+
 (* [deadline]: monotonic nanoseconds, 0 to look only, -1 for none. *)
 let look deadline =
-  let n = Soil_raw.wait deadline completions batch in
-  for i = 0 to n - 1 do
-    complete completions.{2 * i} completions.{(2 * i) + 1}
-  done;
+  if !first = !last then (
+    let n = Soil_raw.wait deadline completions batch in
+    if n < 0 then Failure.fail ~operation:"wait" ~subject:"" n;
+    first := 0;
+    last := n);
+  see_to_completions ();
   last_look := Soil_raw.clock_monotonic_ns ();
   if not (Timers.is_empty timers) then go_off !last_look
 
@@ -255,18 +290,31 @@ let next_deadline () =
     let at = Timers.earliest timers in
     if at = max_int then -1 else max 1 at
 
+(* The program waits no longer for what a handler of a signal has raised an exception out of. *)
+let give_up fiber wait =
+  fiber.wait <- nothing;
+  if wait > 0 then if Soil_raw.cancel wait = 1 then free_token wait else !table.(wait) <- gone
+  else if wait = asleep then cancel_alarm fiber
+  else Waiters.remove fiber.entry
+
+let rec block fiber =
+  if fiber.wait <> nothing then (
+    if !operations = 0 && Timers.is_empty timers then
+      Error.fail Deadlock "wait" ~detail:"nothing that could end this wait can happen any more";
+    look (next_deadline ());
+    block fiber)
+
 (* Stops until [wake]. Outside of [run] nobody else can run, so the program blocks. *)
 let park wait =
   let fiber = !current in
   fiber.wait <- wait;
   if fiber == nobody then (
-    while fiber.wait <> nothing do
-      if !operations = 0 && Timers.is_empty timers then (
-        fiber.wait <- nothing;
-        Error.fail Deadlock "wait" ~detail:"nothing that could end this wait can happen any more");
-      look (next_deadline ())
-    done;
-    fiber.value)
+    match block fiber with
+    | () -> fiber.value
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        if fiber.wait <> nothing then give_up fiber fiber.wait;
+        Failure.raise_with_backtrace e backtrace)
   else (
     if fiber.node.cancelled then interrupt fiber;
     Effects.park ())
@@ -276,13 +324,16 @@ let wait_token token =
   let value = park token in
   if value = interrupted then raise Cancelled else value
 
-let check () = if !current.node.cancelled then raise Cancelled
+let check () =
+  Owner.check ();
+  if !current.node.cancelled then raise Cancelled
 
 (* How many calls that needn't wait a fiber can make in a row. *)
 let allowance = 64
 let spent = ref 0
 
 let yield () =
+  Owner.check ();
   spent := 0;
   let fiber = !current in
   if fiber == nobody then look 0
@@ -292,7 +343,8 @@ let yield () =
     ignore (Effects.park ());
     check ())
 
-let[@inline] spend () =
+let spend () =
+  Owner.check ();
   incr spent;
   if !spent >= allowance then yield ()
 
@@ -300,11 +352,10 @@ let operation ~operation ~subject submit =
   (* Before it, so that nothing is lost where this is cancelled: of what is cached, or in memory, there is never anything to wait for. *)
   spend ();
   let token = new_token () in
+  !pinned.(token) <- submit;
   let result = submit token in
   if result = Soil_raw.pending then (
     let result = wait_token token in
-    (* Until here the machine had the buffer that it refers to. *)
-    let _ : int -> int = Sys.opaque_identity submit in
     if result >= 0 then result
     else
       let detail = !current.detail in
@@ -316,6 +367,7 @@ let operation ~operation ~subject submit =
     Failure.check ~operation ~subject result)
 
 let wait_ready handle direction =
+  Owner.check ();
   let token = new_token () in
   let result = Soil_raw.fd_park handle direction token in
   if result = Soil_raw.pending then (
@@ -327,6 +379,7 @@ let wait_ready handle direction =
     result)
 
 let wait_in queue =
+  Owner.check ();
   if !current.node.cancelled then raise Cancelled;
   !current.entry <- Waiters.add queue !current;
   let value = park in_queue in
@@ -334,11 +387,13 @@ let wait_in queue =
   if value = interrupted then raise Cancelled
 
 let wait_in_protected queue =
+  Owner.check ();
   !current.entry <- Waiters.add queue !current;
   ignore (park in_queue_protected);
   !current.entry <- no_entry
 
 let wake_first queue =
+  Owner.check ();
   let first = Waiters.take queue in
   (match first with None -> () | Some fiber -> wake fiber 0);
   first
@@ -352,6 +407,7 @@ let deadline_after seconds =
   else max 1 (Soil_raw.clock_monotonic_ns () + int_of_float (if ns > 0. then ns else 0.))
 
 let sleep_until at =
+  Owner.check ();
   let fiber = !current in
   fiber.timer <- Some (Timers.add timers ~at (Wake fiber));
   if park asleep = interrupted then raise Cancelled
@@ -423,31 +479,68 @@ let deadlock count =
   in
   Error.fail Deadlock "run" ~detail
 
-let run_all finished =
-  while not (finished ()) do
-    if Ring.length ready = 0 then
-      if !operations = 0 && Timers.is_empty timers then (
-        (* Unwinding all tasks comes first; what still waits after that can't be helped. *)
-        if !root.cancelled then deadlock !fibers;
-        stop := Deadlocked !fibers;
-        cancel !root)
+(* Runs fibers until it is [finished ()]; [false] if they can't go on before. *)
+let rec run_all finished =
+  if finished () then true
+  else if Ring.length ready = 0 then
+    if !operations > 0 || not (Timers.is_empty timers) then (
+      turns := 0;
+      look (next_deadline ());
+      run_all finished)
+    else if !root.cancelled then false
+    else (
+      (* Unwinding all tasks comes first; what still waits after that can't be helped. *)
+      stop := Deadlocked !fibers;
+      cancel !root;
+      run_all finished)
+  else
+    let round = Ring.length ready in
+    for _ = 1 to round do
+      run_fiber (Ring.pop ready)
+    done;
+    turns := !turns + round;
+    if
+      Ring.length ready > 0
+      && (!turns >= turns_between_looks
+         || Soil_raw.clock_monotonic_ns () - !last_look >= ns_between_looks)
+    then (
+      turns := 0;
+      look 0);
+    run_all finished
+
+(* Fibers that haven't ended never go on. What they have under way keeps its buffers. *)
+let rec forget_all () =
+  fibers := 0;
+  while Ring.length ready > 0 do
+    ignore (Ring.pop ready)
+  done;
+  for token = 1 to Array.length !table - 1 do
+    if !table.(token) != nobody then !table.(token) <- gone
+  done;
+  if not (Timers.is_empty timers) then (
+    ignore (Timers.take_due timers ~now:max_int);
+    forget_all ())
+
+(* The exception of a signal's handler that ran in the scheduler itself. *)
+type raised = Nothing | Exception of exn * Failure.backtrace
+
+(* Such an exception cancels all tasks, and a second one leaves them where they are. *)
+let rec run_until finished raised =
+  match run_all finished with
+  | true -> raised
+  | false ->
+      let count = !fibers in
+      forget_all ();
+      if raised = Nothing then deadlock count else raised
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      current := nobody;
+      if raised = Nothing then (
+        cancel !root;
+        run_until finished (Exception (e, backtrace)))
       else (
-        turns := 0;
-        look (next_deadline ()))
-    else
-      let round = Ring.length ready in
-      for _ = 1 to round do
-        run_fiber (Ring.pop ready)
-      done;
-      turns := !turns + round;
-      if
-        Ring.length ready > 0
-        && (!turns >= turns_between_looks
-           || Soil_raw.clock_monotonic_ns () - !last_look >= ns_between_looks)
-      then (
-        turns := 0;
-        look 0)
-  done
+        forget_all ();
+        Failure.raise_with_backtrace e backtrace)
 
 let run main =
   if in_task () then main ()
@@ -462,19 +555,25 @@ let run main =
     let node = insert ~shielded:false nil nobody in
     root := node;
     node.owner <- new_fiber body node;
-    let ended = function Pending -> false | Returned _ | Raised _ -> true in
-    (match run_all (fun () -> ended !outcome) with
-    | () -> root := nil
-    | exception e ->
-        root := nil;
-        raise e);
-    match (!stop, !outcome) with
-    | Exit status, _ -> Stdlib.exit status
-    | Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
-    | Deadlocked count, Raised (Cancelled, _) -> deadlock count
-    | _, Returned v -> v
-    | _, Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
-    | _, Pending -> assert false)
+    let ended () = match !outcome with Pending -> false | Returned _ | Raised _ -> true in
+    let raised =
+      match run_until ended Nothing with
+      | raised ->
+          root := nil;
+          raised
+      | exception e ->
+          let backtrace = Failure.get_backtrace () in
+          root := nil;
+          Failure.raise_with_backtrace e backtrace
+    in
+    match (raised, !stop, !outcome) with
+    | Exception (e, backtrace), _, _ -> Failure.raise_with_backtrace e backtrace
+    | Nothing, Exit status, _ -> Stdlib.exit status
+    | Nothing, Stop_requested, Raised (Cancelled, _) -> Stdlib.exit stopped_status
+    | Nothing, Deadlocked count, Raised (Cancelled, _) -> deadlock count
+    | Nothing, _, Returned v -> v
+    | Nothing, _, Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+    | Nothing, _, Pending -> assert false)
 
 let exit status =
   if status < 0 || status > 255 then invalid_arg "Soil.exit: status not between 0 and 255";

@@ -14,7 +14,9 @@
 
     Time spans are in seconds, as [float]s. Buffers are [bytes] or bigarrays. A function waits only
     if its documentation says so, and then only its task waits; outside {!run} the whole program
-    does. A module that a program doesn't use isn't linked into it. *)
+    does. Functions of other libraries that wait, such as [Unix.sleepf] and [input_line], stop all
+    tasks, and Soil is for the program's first thread only: see {!module-Task}. A module that a
+    program doesn't use isn't linked into it. *)
 
 (** {1:program The program} *)
 

@@ -334,7 +334,7 @@ external start :
   (int[@untagged])
   = "soil_needs_native_code" "soil_start"
 [@@noalloc]
-(** Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. Errors: [Bad_configuration] with a detail. *)
+(** Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread is the one that all other functions serve from then on, but for [soil_sync_all]: to others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
 
 external wait :
   (int[@untagged]) ->
@@ -389,6 +389,13 @@ external counters :
   = "soil_needs_native_code" "soil_counters"
 [@@noalloc]
 (** A counter of the running system; [which] is one of the [COUNTER_*]. *)
+
+external thread :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_thread"
+[@@noalloc]
+(** A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells others. *)
 
 external on_vm :
   unit ->

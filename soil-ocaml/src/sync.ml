@@ -7,14 +7,20 @@ module Promise = struct
 
   let create () = { state = Empty; awaiting = Waiters.create () }
 
-  let settle p state =
+  let try_settle p state =
+    Owner.check ();
     match p.state with
     | Empty ->
         p.state <- state;
-        wake_all p.awaiting
-    | Value _ | Broken _ -> invalid_arg "Soil.Task.Promise: the promise is settled"
+        wake_all p.awaiting;
+        true
+    | Value _ | Broken _ -> false
+
+  let settle p state =
+    if not (try_settle p state) then invalid_arg "Soil.Task.Promise: the promise is settled"
 
   let fulfil p v = settle p (Value v)
+  let try_fulfil p v = try_settle p (Value v)
   let break p e = settle p (Broken e)
 
   let rec await p =
@@ -100,6 +106,7 @@ module Semaphore = struct
     { units; waiting = Waiters.create () }
 
   let try_acquire s =
+    Owner.check ();
     s.units > 0
     &&
     (s.units <- s.units - 1;
@@ -151,17 +158,23 @@ module Stream = struct
 
   let length s = s.length
 
+  let try_push s v =
+    Owner.check ();
+    if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed";
+    s.length < s.capacity + s.takers
+    &&
+    (ignore (Waiters.add s.values v);
+     s.length <- s.length + 1;
+     ignore (Scheduler.wake_first s.for_value);
+     true)
+
   let rec push s v =
-    if s.closed then Error.fail Closed "stream push" ~detail:"the stream is closed"
-    else if s.length < s.capacity + s.takers then (
-      ignore (Waiters.add s.values v);
-      s.length <- s.length + 1;
-      ignore (Scheduler.wake_first s.for_value))
-    else (
+    if not (try_push s v) then (
       Scheduler.wait_in s.for_room;
       push s v)
 
   let poll s =
+    Owner.check ();
     let v = Waiters.take s.values in
     (match v with
     | None -> ()
@@ -187,6 +200,7 @@ module Stream = struct
   let take s = match take_opt s with Some v -> v | None -> raise End_of_file
 
   let close s =
+    Owner.check ();
     s.closed <- true;
     wake_all s.for_value;
     wake_all s.for_room

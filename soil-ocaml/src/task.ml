@@ -2,7 +2,9 @@ exception Cancelled = Scheduler.Cancelled
 
 type scope = {
   node : Scheduler.node;
-  mutable running : int;  (** Tasks that haven't ended. *)
+  mutable running : int;  (** Tasks that haven't ended, but for daemons. *)
+  mutable daemons : Scheduler.node list;  (** Those that haven't ended. *)
+  mutable releases : (unit -> unit) list;  (** The youngest first. *)
   mutable ended : bool;
   mutable failure : (exn * Failure.backtrace) option;  (** The first. *)
   mutable interrupted : bool;  (** A task ended because it was cancelled. *)
@@ -30,12 +32,39 @@ let rec join scope =
   if scope.running > 0 then (
     Scheduler.wait_in_protected scope.joining;
     join scope)
+  else if not (List.is_empty scope.daemons) then (
+    List.iter Scheduler.cancel scope.daemons;
+    Scheduler.wait_in_protected scope.joining;
+    join scope)
+
+let protect_in_task f =
+  let node = Scheduler.enter ~shielded:true () in
+  match f () with
+  | v ->
+      Scheduler.leave node;
+      v
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      Scheduler.leave node;
+      Failure.raise_with_backtrace e backtrace
+
+let protect f = if Scheduler.in_task () then protect_in_task f else f ()
+
+let rec release scope =
+  match scope.releases with
+  | [] -> ()
+  | f :: rest ->
+      scope.releases <- rest;
+      (try protect_in_task f with e -> fail scope e (Failure.get_backtrace ()));
+      release scope
 
 let scope_in_task body =
   let scope =
     {
       node = Scheduler.enter ();
       running = 0;
+      daemons = [];
+      releases = [];
       ended = false;
       failure = None;
       interrupted = false;
@@ -51,6 +80,7 @@ let scope_in_task body =
   in
   join scope;
   scope.ended <- true;
+  release scope;
   Scheduler.leave scope.node;
   match (scope.failure, outcome) with
   | Some (e, backtrace), _ -> Failure.raise_with_backtrace e backtrace
@@ -64,8 +94,15 @@ let scope_in_task body =
 let scope body =
   if Scheduler.in_task () then scope_in_task body else Scheduler.run (fun () -> scope_in_task body)
 
-let spawn scope f =
-  if scope.ended then invalid_arg "Soil.Task.spawn: the scope has ended";
+let check_open scope name =
+  if scope.ended then invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
+
+let on_release scope f =
+  check_open scope "on_release";
+  scope.releases <- f :: scope.releases
+
+(* [ended task] as the task ends. *)
+let spawn_in scope f ended =
   let task = { state = Running; task_node = scope.node; awaiting = Waiters.create () } in
   let body () =
     (match
@@ -80,13 +117,35 @@ let spawn scope f =
         | Cancelled when Scheduler.is_cancelled task.task_node -> scope.interrupted <- true
         | e -> fail scope e backtrace));
     Scheduler.remove task.task_node;
-    scope.running <- scope.running - 1;
+    ended task;
     wake_all task.awaiting;
     if scope.running = 0 then wake_all scope.joining
   in
-  scope.running <- scope.running + 1;
   task.task_node <- Scheduler.spawn scope.node body;
   task
+
+let spawn scope f =
+  check_open scope "spawn";
+  let task = spawn_in scope f (fun _ -> scope.running <- scope.running - 1) in
+  scope.running <- scope.running + 1;
+  task
+
+let spawn_daemon scope f =
+  check_open scope "spawn_daemon";
+  let forget task =
+    scope.daemons <- List.filter (fun node -> node != task.task_node) scope.daemons
+  in
+  let task = spawn_in scope f forget in
+  scope.daemons <- task.task_node :: scope.daemons;
+  task
+
+let spawn_result scope f =
+  check_open scope "spawn_result";
+  spawn scope @@ fun () ->
+  match f () with
+  | v -> Ok v
+  | exception Cancelled when Scheduler.(is_cancelled (current_node ())) -> raise Cancelled
+  | exception e -> Result.Error e
 
 let rec await task =
   match task.state with
@@ -104,19 +163,6 @@ let result task =
 
 let cancel task =
   match task.state with Running -> Scheduler.cancel task.task_node | Returned _ | Raised _ -> ()
-
-let protect f =
-  if not (Scheduler.in_task ()) then f ()
-  else
-    let node = Scheduler.enter ~shielded:true () in
-    match f () with
-    | v ->
-        Scheduler.leave node;
-        v
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        Scheduler.leave node;
-        Failure.raise_with_backtrace e backtrace
 
 let both f g =
   scope @@ fun s ->
@@ -186,7 +232,7 @@ let timeout_opt seconds f =
 let timeout seconds f =
   match timeout_opt seconds f with
   | Some v -> v
-  | None -> Error.fail Timed_out "task" ~detail:("timed out after " ^ string_of_float seconds ^ " s")
+  | None -> Error.fail Timed_out "task" ~detail:("timed out after " ^ Text.number seconds ^ " s")
 
 module Promise = Sync.Promise
 module Mutex = Sync.Mutex

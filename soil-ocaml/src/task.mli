@@ -21,6 +21,22 @@
     [try … with]s. Catch it only to clean up, and raise it again. A task that never waits can't be
     cancelled.
 
+    {b Blocking.} Only Soil's functions let others run while they wait. [Unix.sleepf],
+    [Stdlib.input_line] and [read_line], [Unix.read], [Mutex.lock] and whatever else waits in the
+    operating system stop all tasks until they return. Use {!Soil.Clock.sleep}, and
+    {!Soil.File_descriptor.Reader} on {!Soil.File_descriptor.of_console}.
+
+    {b Threads and domains.} Everything here, and everything that waits, belongs to the program's
+    first thread. It raises [Invalid_argument] in any other thread ([Thread.create]) or domain
+    ([Domain.spawn]), and does nothing. Those may compute; what they found has to be fetched by a
+    task.
+
+    {b Signals.} An exception that a handler of [Sys.signal] raises ([Sys.Break] of
+    [Sys.catch_break] is one) while tasks wait cancels all of them, and {!Soil.run} raises it after
+    they have ended; a second one leaves them where they are. It may interrupt a task between two of
+    its steps, so what is said below of cancellation doesn't hold for it. Devices never write to
+    memory that was freed.
+
     {b Order.} Tasks that can go on do so in the order in which they became able to. A task that
     does I/O that never has to wait gives way now and then; one that only computes should {!yield}.
 
@@ -46,6 +62,30 @@ val scope : (scope -> 'a) -> 'a
 val spawn : scope -> (unit -> 'a) -> 'a t
 (** [spawn s f] is a new task in [s] that computes [f ()]. It starts when this one next waits.
     Raises [Invalid_argument] if [s] has ended. *)
+
+val spawn_result : scope -> (unit -> 'a) -> ('a, exn) result t
+(** [spawn_result s f] is {!spawn}[ s f] for tasks that may fail: an exception of [f] is a value,
+    [Error e], and cancels nothing. If the task is cancelled it ends as others do, and {!await}
+    raises {!Cancelled}. *)
+
+val spawn_daemon : scope -> (unit -> 'a) -> 'a t
+(** [spawn_daemon s f] is {!spawn}[ s f] for a task that [s] doesn't wait for: it is cancelled as
+    soon as the body of [s] and all other tasks in it have ended. A failure of it is one of [s], as
+    with others. *)
+
+val on_release : scope -> (unit -> unit) -> unit
+(** [on_release s f] has [f ()] run at the end of [s], after all its tasks, daemons included, have
+    ended, however they did; the function given last runs first. So a scope can own a descriptor:
+
+    {[
+      let connect scope endpoint =
+        let c = Soil.Tcp.connect endpoint in
+        Soil.Task.on_release scope (fun () -> Soil.File_descriptor.close c);
+        c
+    ]}
+
+    [f] may wait; a cancellation has no effect on it. If it raises, the others run all the same, and
+    [scope] raises that unless it has failed before. Raises [Invalid_argument] if [s] has ended. *)
 
 val await : 'a t -> 'a
 (** [await t] waits for the end of [t] and is its result. If [t] failed, its exception is raised
@@ -90,8 +130,9 @@ val iter : ?max:int -> ('a -> unit) -> 'a list -> unit
 
 val first : (unit -> 'a) list -> 'a
 (** [first l] runs the functions of [l] at the same time and is the result of the first to have one;
-    the others are cancelled, and it waits for their end. If one fails before, that is the outcome.
-    Raises [Invalid_argument] if [l] is empty. *)
+    the others are cancelled, and it waits for their end; the result of one that gets through all
+    the same is dropped. If one fails before, that is the outcome. Raises [Invalid_argument] if [l]
+    is empty. *)
 
 val timeout : float -> (unit -> 'a) -> 'a
 (** [timeout s f] is [f ()] if that takes at most [s] seconds; after that [f ()] is cancelled.
@@ -114,6 +155,10 @@ module Promise : sig
   val fulfil : 'a t -> 'a -> unit
   (** [fulfil p v] gives [p] the value [v] and wakes all who wait for it. Raises [Invalid_argument]
       if [p] has a value or an exception. *)
+
+  val try_fulfil : 'a t -> 'a -> bool
+  (** [try_fulfil p v] is {!fulfil}[ p v] and [true], or [false] if [p] has a value or an exception.
+  *)
 
   val break : 'a t -> exn -> unit
   (** [break p e] makes all who await [p] raise [e]. Raises [Invalid_argument] if [p] has a value or
@@ -195,7 +240,8 @@ module Semaphore : sig
   (** [with_unit s f] is [f ()] between {!acquire} and {!release}. *)
 end
 
-(** Bounded queues between tasks. *)
+(** Bounded queues between tasks. A cancelled {!Stream.push} has put nothing into the stream, a
+    cancelled {!Stream.take} has taken nothing. *)
 module Stream : sig
   type 'a t
   (** The type for streams of ['a]s. *)
@@ -207,6 +253,10 @@ module Stream : sig
   val push : 'a t -> 'a -> unit
   (** [push s v] waits until there is room and puts [v] at the end. Raises {!Soil.exception-Error}
       with [Closed] if [s] is closed before that. *)
+
+  val try_push : 'a t -> 'a -> bool
+  (** [try_push s v] is {!push}[ s v] and [true] if there is room, or [false]. Doesn't wait. Raises
+      {!Soil.exception-Error} with [Closed] if [s] is closed. *)
 
   val take : 'a t -> 'a
   (** [take s] waits until there is a value and takes the oldest. Raises [End_of_file] if [s] is

@@ -30,10 +30,9 @@ let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ~port () 
 
 let rec accept_next (l : Descriptor.t) =
   Descriptor.need Listener l "accept";
+  Scheduler.spend ();
   let handle = Soil_raw_net.tcp_accept l.handle in
-  if handle >= 0 then (
-    Scheduler.spend ();
-    Descriptor.make connection_io Tcp handle)
+  if handle >= 0 then Descriptor.make connection_io Tcp handle
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)
@@ -57,9 +56,8 @@ let shutdown = File_descriptor.shutdown
 let abort (d : Descriptor.t) =
   Descriptor.need Tcp d "abort";
   if d.is_open then (
-    d.is_open <- false;
     ignore (Soil_raw_net.tcp_abort d.handle);
-    ignore (Soil_raw.fd_close d.handle))
+    Descriptor.close d)
 
 let check_connection d operation result = if result < 0 then Descriptor.fail d operation result
 
@@ -210,22 +208,24 @@ let with_connection ?timeout endpoint f = Descriptor.closing (connect ?timeout e
 
 (* Servers *)
 
-let is_peer_gone (e : Error.t) =
-  match e.code with
-  | Connection_reset | Broken_pipe | Timed_out | Not_connected -> true
+let report (d : Descriptor.t) e =
+  Failure.report (d.io.describe d ^ ": exception ") e (Failure.get_backtrace ())
+
+(* What the connection itself raised as its peer went away: that very exception, not one like it. *)
+let is_peer_gone (d : Descriptor.t) e =
+  e == d.failure
+  &&
+  match e with
+  | Error.Error { code = Connection_reset | Broken_pipe | Timed_out | Not_connected; _ } -> true
   | _ -> false
 
-let handle_connection handler (d : Descriptor.t) =
-  let report e =
-    let backtrace = Failure.get_backtrace () in
-    Failure.report (describe_connection d ^ ": exception ") e backtrace
-  in
-  (match handler d with
+let handle_connection handler on_error d =
+  Descriptor.closing d @@ fun d ->
+  match handler d with
   | () -> ()
   | exception Scheduler.Cancelled when Scheduler.(is_cancelled (current_node ())) -> ()
-  | exception Error.Error e when is_peer_gone e -> ()
-  | exception e -> report e);
-  Descriptor.close d
+  | exception e when is_peer_gone d e -> ()
+  | exception e -> on_error d e
 
 (* What [accept] can't do anything about now, but perhaps when a connection has ended. *)
 let is_shortage (e : Error.t) =
@@ -233,16 +233,22 @@ let is_shortage (e : Error.t) =
 
 let pause_after_shortage = 0.05
 
-let serve ?(max_connections = 4096) ?(grace = 5.) (l : Descriptor.t) handler =
+let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) (l : Descriptor.t) handler =
   Descriptor.need Listener l "serve";
   if max_connections < 1 then invalid_arg "Soil.Tcp.serve: max_connections is less than 1";
   let room = Task.Semaphore.create max_connections in
   let all_ended = Task.Condition.create () in
   let start connections d =
+    let accepting = Scheduler.current_node () in
     let work () =
-      handle_connection handler d;
-      Task.Semaphore.release room;
-      if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+      match handle_connection handler on_error d with
+      | () ->
+          Task.Semaphore.release room;
+          if Task.Semaphore.available room = max_connections then Task.Condition.broadcast all_ended
+      | exception e ->
+          let backtrace = Failure.get_backtrace () in
+          Scheduler.cancel accepting;
+          Failure.raise_with_backtrace e backtrace
     in
     ignore (Task.spawn connections work)
   in

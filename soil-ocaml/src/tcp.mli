@@ -22,18 +22,28 @@ val listen :
 
 val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
 (** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
-    is it. Raises {!Soil.exception-Error} with [Wrong_kind] if [l] isn't a listener, [Timed_out],
-    [Too_many_open] or [Out_of_memory] (the connection then is still there to be accepted). *)
+    is it. A connection that comes after the time, or a cancellation, is for the next call. Raises
+    {!Soil.exception-Error} with [Wrong_kind] if [l] isn't a listener, [Timed_out], [Too_many_open]
+    or [Out_of_memory] (the connection then is still there to be accepted). *)
 
 val serve :
-  ?max_connections:int -> ?grace:float -> File_descriptor.t -> (File_descriptor.t -> unit) -> unit
+  ?max_connections:int ->
+  ?grace:float ->
+  ?on_error:(File_descriptor.t -> exn -> unit) ->
+  File_descriptor.t ->
+  (File_descriptor.t -> unit) ->
+  unit
 (** [serve l handler] accepts connections for ever and runs [handler c] for each in a task of its
     own; [c] is closed at its end. It returns when [l] is closed, after all connections have ended.
 
     - At most [max_connections] (default: 4096) are served at once; others wait in the backlog.
-    - An exception of [handler] ends that connection only. It is reported with its backtrace on the
-      error console, but for those of a peer that went away ([Connection_reset], [Broken_pipe],
-      [Timed_out]).
+    - An exception [e] of [handler] ends that connection only, after [on_error c e] (default: it is
+      reported with its backtrace on the error console, in the words of the printers that are
+      registered with [Printexc] if the program has that). What [c] itself raised because its peer
+      went away ([Connection_reset], [Broken_pipe], [Not_connected], or [Timed_out] by the
+      protocol's own limits) isn't reported; the same from another descriptor, or from a
+      {!Task.timeout}, is. [Printexc.get_raw_backtrace ()] at the beginning of [on_error] is the
+      backtrace of [e]. An exception of [on_error] ends [serve], which raises it.
     - When [serve] is cancelled it stops accepting, gives what runs [grace] seconds (default: 5) to
       end by itself, and cancels the rest.
 

@@ -1,5 +1,8 @@
-(** Texts that Rust copies to a buffer, answering with their whole length. Private to Soil. *)
+(** Texts. Private to Soil. *)
+
+val number : float -> string
+(** [number x] is [x] for people: ["2"], ["0.5"]. *)
 
 val fetch : (int -> int) -> (bytes -> int -> int -> int) -> string
-(** [fetch check get] is the text that [get buffer offset length] copies, where [check] takes the
-    result of that. *)
+(** [fetch check get] is the text that Rust copies for [get buffer offset length], answering with
+    its whole length; [check] takes the result of that. *)

@@ -13,12 +13,13 @@ let bind ?(address = Address.any) ?hop_limit ?dscp ~port () =
   d
 
 let rec try_send (d : Descriptor.t) endpoint raw b off len =
+  Scheduler.spend ();
   let n = Soil_raw_udp.udp_send d.handle raw b off len in
-  if n >= 0 then Scheduler.spend ()
-  else if n = Soil_raw.would_block then (
+  if n = Soil_raw.would_block then (
     Descriptor.retry d "send" Soil_raw.park_write n;
     try_send d endpoint raw b off len)
-  else Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
+  else if n < 0 then
+    Failure.fail ~operation:"udp send" ~subject:(Address.endpoint_to_string endpoint) n
 
 let send ?timeout (d : Descriptor.t) endpoint b off len =
   Descriptor.need Udp d "send";
@@ -30,11 +31,11 @@ let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
   send ?timeout d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
+(* What a cancellation comes before is still there for the next one. *)
 let rec try_receive (d : Descriptor.t) from b off len =
+  Scheduler.spend ();
   let n = Soil_raw_udp.udp_receive d.handle from b off len in
-  if n >= 0 then (
-    Scheduler.spend ();
-    n)
+  if n >= 0 then n
   else (
     Descriptor.retry d "receive" Soil_raw.park_read n;
     try_receive d from b off len)
@@ -92,10 +93,9 @@ let receive_batch ?timeout (d : Descriptor.t) buffer ~slot count =
   let endpoints = Bytes.create (Address.endpoint_length * count) in
   let lengths = Scheduler.create_ints count in
   let rec go () =
+    Scheduler.spend ();
     let n = Soil_raw_udp.udp_receive_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then (
-      Scheduler.spend ();
-      n)
+    if n >= 0 then n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;
       go ())
@@ -120,10 +120,9 @@ let send_batch ?timeout (d : Descriptor.t) buffer ~slot datagrams =
   List.iteri add datagrams;
   let endpoints = Buffer.contents endpoints in
   let rec go () =
+    Scheduler.spend ();
     let n = Soil_raw_udp.udp_send_batch d.handle buffer slot endpoints lengths in
-    if n >= 0 then (
-      Scheduler.spend ();
-      n)
+    if n >= 0 then n
     else (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())

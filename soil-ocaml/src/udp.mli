@@ -32,7 +32,8 @@ val send_string : ?timeout:float -> File_descriptor.t -> Net.endpoint -> string 
 val receive : ?timeout:float -> File_descriptor.t -> bytes -> int -> int -> int * Net.endpoint
 (** [receive d b off len] waits for a datagram, for at most [timeout] seconds (default: no limit),
     stores its first [len] bytes in [b] from [off], and is the number of bytes stored and the
-    sender. What doesn't fit is lost. *)
+    sender. What doesn't fit is lost; what comes after the time, or a cancellation, is for the next
+    call. *)
 
 val local : File_descriptor.t -> Net.endpoint
 (** [local d] is the own address and port. *)

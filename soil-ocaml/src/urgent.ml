@@ -2,7 +2,8 @@ let check d operation result = if result < 0 then Descriptor.fail d operation re
 
 let left (d : Descriptor.t) =
   Descriptor.need Tcp d "urgent data";
-  check d "urgent data" (Soil_raw_urgent.tcp_urgent d.handle)
+  let n = check d "urgent data" (Soil_raw_urgent.tcp_urgent d.handle) in
+  if n = 0 then 0 else n + Descriptor.given_back d
 
 let send (d : Descriptor.t) b off len =
   Descriptor.need Tcp d "send";

@@ -1,4 +1,5 @@
-type lease = { number : int; buffer : Pool.buffer; mutable out : bool }
+(* Number 0: the program's own memory, with what was given back to the descriptor. *)
+type lease = { number : int; mutable buffer : Pool.buffer; mutable out : bool }
 
 external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
 
@@ -6,15 +7,20 @@ external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
 let empty = Pool.create 0
 
 let rec next (d : Descriptor.t) =
-  let buffer = sub empty 0 0 in
-  let number = Soil_raw_zero_copy.tcp_lease d.handle buffer in
-  if number > 0 then (
-    Scheduler.spend ();
-    Some { number; buffer; out = true })
-  else if number = 0 then None
-  else (
-    Descriptor.retry d "receive" Soil_raw.park_read number;
-    next d)
+  Scheduler.spend ();
+  let n = min (Descriptor.given_back d) Pool.size in
+  if n > 0 then (
+    let buffer = Pool.create n in
+    ignore (Descriptor.take_back d (fun back at n -> Pool.of_bytes back at buffer 0 n) n);
+    Some { number = 0; buffer; out = true })
+  else
+    let buffer = sub empty 0 0 in
+    let number = Soil_raw_zero_copy.tcp_lease d.handle buffer in
+    if number > 0 then Some { number; buffer; out = true }
+    else if number = 0 then None
+    else (
+      Descriptor.retry d "receive" Soil_raw.park_read number;
+      next d)
 
 let receive ?timeout d =
   Descriptor.need Tcp d "receive";
@@ -25,7 +31,8 @@ let buffer lease = lease.buffer
 let release lease =
   if lease.out then (
     lease.out <- false;
-    ignore (Soil_raw_zero_copy.tcp_lease_end lease.number lease.buffer))
+    if lease.number = 0 then lease.buffer <- empty
+    else ignore (Soil_raw_zero_copy.tcp_lease_end lease.number lease.buffer))
 
 let with_received ?timeout d f =
   match receive ?timeout d with
@@ -45,5 +52,12 @@ let send ?timeout (d : Descriptor.t) b off len =
   Descriptor.check_buffer "Zero_copy.send" b off len;
   let submit token = Soil_raw_zero_copy.tcp_send_shared d.handle b off len token in
   let subject = d.io.describe d in
-  let send () = ignore (Scheduler.operation ~operation:"send" ~subject submit) in
+  let send () =
+    match Scheduler.operation ~operation:"send" ~subject submit with
+    | _ -> ()
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        d.failure <- e;
+        Failure.raise_with_backtrace e backtrace
+  in
   Deadline.within timeout send

@@ -31,7 +31,7 @@ val release : lease -> unit
 val with_received :
   ?timeout:float -> File_descriptor.t -> (File_descriptor.buffer -> 'a) -> 'a option
 (** [with_received c f] is [Some (f (buffer l))] for [l = ]{!receive}[ c], which is released when
-    [f] returns or raises; [None] at the end of input. *)
+    [f] returns or raises, and read in either case; [None] at the end of input. *)
 
 (** {1:sending Sending} *)
 

@@ -12,20 +12,19 @@ Soil.exit unwinds all tasks; Stdlib.exit unwinds none.
   at_exit
   [7]
 
-An error that nobody catches is shown in words, and its backtrace after it.
+An error that nobody catches is shown in words.
 
   $ ./ends.exe uncaught 2>&1 | head -n 3
-  test subject: in use
   at_exit
-  Fatal error: exception Soil__Error.Error(_)
+  Fatal error: exception Soil.Error: test subject: in use
   $ ./ends.exe "uncaught outside" 2> errors
   at_exit
   [2]
   $ head -n 1 errors
-  test subject: in use
+  Fatal error: exception Soil.Error: test subject: in use
   $ ./ends.exe deadlock 2>&1 | head -n 2
-  run: the only task waits for something that can't happen any more
   at_exit
+  Fatal error: exception Soil.Error: run: the only task waits for something that can't happen any more
 
 SIGTERM and SIGINT cancel everything.
 

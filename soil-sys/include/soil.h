@@ -1102,7 +1102,8 @@ Int soil_dns_query(Text name,
 Int soil_abi_version(void);
 
 /**
- * Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing.
+ * Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread
+ * is the one that all other functions serve from then on, but for [`soil_sync_all`]: to others they answer `Busy`.
  * Errors: `Bad_configuration` with a detail.
  */
 Int soil_start(void);
@@ -1152,6 +1153,12 @@ Int soil_exit(Int status);
  * A counter of the running system; `which` is one of the `COUNTER_*`.
  */
 Int soil_counters(Int which);
+
+/**
+ * A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells
+ * others.
+ */
+Int soil_thread(void);
 
 /**
  * 1 in the image, 0 in the process.

@@ -17,8 +17,8 @@
 //! asks the program to stop (SIGTERM, SIGINT, power button); its result counts these requests: 1, 2, ….
 //!
 //! # Blocking
-//! Only functions marked `@ocaml blocking` can wait; all others return at once and are `[@@noalloc]` on the OCaml side. One thread
-//! at a time: a call made while another is inside is answered `-15` (`Busy`).
+//! Only functions marked `@ocaml blocking` can wait; all others return at once and are `[@@noalloc]` on the OCaml side. They serve the
+//! thread that called `soil_start`; a call from another, or made while another is inside, is answered `-15` (`Busy`).
 //!
 //! # Ownership
 //! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or `Ints` given to an operation that answers [`PENDING`] must be kept

@@ -34,6 +34,8 @@ mod log_sink;
 mod net;
 mod pipe;
 mod platform;
+#[cfg(any(feature = "image", feature = "process"))]
+mod printexc;
 #[cfg(feature = "process")]
 mod process;
 mod random;

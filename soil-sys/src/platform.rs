@@ -72,6 +72,9 @@ pub trait Platform {
     /// A variable of the environment, if it is UTF-8.
     fn variable(name: &str) -> Option<String>;
 
+    /// A number of the running thread that no other living one has, not 0.
+    fn thread() -> usize;
+
     /// Fills `into` with random bytes fit for keys; the number of bytes.
     fn random(into: &mut [u8]) -> Answer;
 

@@ -15,6 +15,7 @@ use crate::ty::Int;
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashMap;
 
 /// The runtime behind its lock.
@@ -32,11 +33,42 @@ static RUNTIME: RuntimeCell = RuntimeCell {
     runtime: UnsafeCell::new(Runtime::new()),
 };
 
-/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser, another thread) is `Busy`.
+/// The thread that called `soil_start`, to which the runtime belongs; 0 before that.
+static OWNER: AtomicUsize = AtomicUsize::new(0);
+
+/// Makes the running thread the one that [`call`] serves.
+pub fn own() {
+    OWNER.store(Current::thread(), Ordering::Relaxed);
+}
+
+/// Lets a call of the owner's in.
+#[inline(never)]
+fn enter() -> bool {
+    let owner = OWNER.load(Ordering::Relaxed);
+    (owner == 0 || owner == Current::thread()) && RUNTIME.lock.enter()
+}
+
+/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser), or from a thread that isn't the
+/// owner, is `Busy`: it never disturbs one of the owner's.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    if !RUNTIME.lock.enter() {
-        return encode(Err(Error::Busy.into()));
+    if enter() {
+        inside(f)
+    } else {
+        encode(Err(Error::Busy.into()))
     }
+}
+
+/// [`call`] in whichever thread ends the program.
+pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
+    if RUNTIME.lock.enter() {
+        inside(f)
+    } else {
+        encode(Err(Error::Busy.into()))
+    }
+}
+
+/// The lock is taken.
+fn inside(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other way out.
     let rt = unsafe { &mut *RUNTIME.runtime.get() };
     let answer = f(rt);

@@ -3,7 +3,7 @@
 use super::SOIL_ABI;
 use crate::error::{Error, encode};
 use crate::platform::{Current, Platform};
-use crate::runtime::call;
+use crate::runtime::{call, call_at_exit, own};
 use crate::ty::{Bytes, Int, Ints, Text};
 use crate::{log_sink, wait};
 
@@ -13,10 +13,12 @@ pub extern "C" fn soil_abi_version() -> Int {
     SOIL_ABI
 }
 
-/// Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing.
+/// Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread
+/// is the one that all other functions serve from then on, but for [`soil_sync_all`]: to others they answer `Busy`.
 /// Errors: `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_start() -> Int {
+    own();
     call(|rt| {
         rt.start()?;
         Ok(0)
@@ -57,7 +59,7 @@ pub extern "C" fn soil_error_detail_of(token: Int, mut into: Bytes, off: Int, le
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_sync_all(grace: Int) -> Int {
-    call(|rt| wait::sync_all(rt, u64::try_from(grace).map_err(|_| Error::Invalid)?))
+    call_at_exit(|rt| wait::sync_all(rt, u64::try_from(grace).map_err(|_| Error::Invalid)?))
 }
 
 /// Ends the process or the machine at once with `status` (its low 8 bits). Does not return.
@@ -70,6 +72,13 @@ pub extern "C" fn soil_exit(status: Int) -> Int {
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_counters(which: Int) -> Int {
     call(|rt| rt.counter(which))
+}
+
+/// A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells
+/// others.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_thread() -> Int {
+    Current::thread() as Int
 }
 
 /// 1 in the image, 0 in the process.

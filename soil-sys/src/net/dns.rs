@@ -7,7 +7,6 @@ use crate::runtime::{Cancelled, Runtime};
 use crate::ty::{Int, Piece};
 use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
@@ -24,7 +23,6 @@ enum Form {
 pub struct Lookup {
     id: LookupId,
     token: u64,
-    name: String,
     results: Piece,
     form: Form,
 }
@@ -91,9 +89,9 @@ fn start(
             let detail = match failure {
                 LookupError::InvalidName => format!("\"{name}\" is not a host name"),
                 LookupError::NoServer => {
-                    format!("{name}: {failure}: give SOIL_DNS, or let DHCP name one")
+                    format!("{failure}: give SOIL_DNS, or let DHCP name one")
                 }
-                _ => format!("{name}: {failure}"),
+                _ => format!("{failure}"),
             };
             return rt.fail(error(failure), &detail);
         }
@@ -110,7 +108,6 @@ fn start(
     net.lookups.push(Lookup {
         id,
         token,
-        name: name.to_string(),
         results,
         form,
     });
@@ -210,7 +207,7 @@ pub fn check(rt: &mut Runtime) {
                 rt.complete(lookup.token, Ok(n));
             }
             Err(failure) => {
-                let detail = format!("{}: {failure}", lookup.name);
+                let detail = format!("{failure}");
                 rt.complete_with_detail(lookup.token, error(failure), &detail);
             }
         }

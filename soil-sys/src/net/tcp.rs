@@ -65,7 +65,7 @@ pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int) -> Answer {
     let backlog = usize::try_from(backlog).map_err(|_| Error::Invalid)?;
     match stack(rt)?.stack.tcp_listen(endpoint, backlog) {
         Ok(handle) => open(rt, handle, &LISTENER),
-        Err(failure) => rt.fail(error(failure), &format!("listen at {endpoint}: {failure}")),
+        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }
 }
 
@@ -93,7 +93,7 @@ pub fn connect(rt: &mut Runtime, endpoint: &[u8], marking: Int) -> Answer {
     let stack = &mut stack(rt)?.stack;
     match stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
-        Err(failure) => rt.fail(error(failure), &format!("connect to {endpoint}: {failure}")),
+        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }
 }
 

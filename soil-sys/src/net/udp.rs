@@ -23,7 +23,7 @@ pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
     let endpoint = address::decode(endpoint)?;
     match stack(rt)?.stack.udp_bind(endpoint) {
         Ok(handle) => open(rt, handle, &SOCKET),
-        Err(failure) => rt.fail(error(failure), &format!("bind to {endpoint}: {failure}")),
+        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }
 }
 

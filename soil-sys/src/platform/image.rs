@@ -276,6 +276,10 @@ impl Platform for Image {
         }
     }
 
+    fn thread() -> usize {
+        1
+    }
+
     fn await_change(_: &AtomicU32, _: u32) {
         // One processor: what interrupts the program has ended before the program runs on.
     }
