@@ -37,6 +37,17 @@ def send_nonsense(host, text):
             pass
 
 
+def status_of(host, target):
+    """The status that a GET of `target` has, sent as it stands: clients resolve dots, encoded ones too, before they ask."""
+    request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    with socket.create_connection((host, 80), timeout=PATIENCE) as peer:
+        peer.sendall(request)
+        with peer.makefile("rb") as answer:
+            line = answer.readline().split()
+    assert len(line) > 1 and line[0] == b"HTTP/1.1", line
+    return int(line[1])
+
+
 def same_pages(context, url):
     """Every page is as it is in the example's folder."""
     for folder, _, names in os.walk(SITE):
@@ -70,8 +81,8 @@ def website(context, form):
     assert "404" in head("/missing.html").split("\n")[0]
     assert "405" in head("/", "-X", "DELETE").split("\n")[0]
     for path in ("/../secret", "/%2e%2e/secret", "//etc/passwd"):
-        status = head(path, "--path-as-is").split("\n")[0]
-        assert any(code in status for code in ("400", "403", "404")), f"{path}: {status}"
+        status = status_of(tap.guest, path)
+        assert status in (400, 403, 404), f"{path}: {status}"
     only_head = head("/", "-I")
     assert "200" in only_head and "content-length" in only_head.lower(), only_head
     connects = context.run(
@@ -86,7 +97,6 @@ def website(context, form):
 PLAIN = "examples/website/main.exe"
 VOLUMES = "tests/programs/website/volumes/main.exe"
 EMBEDDED = "tests/programs/website/embedded/main.exe"
-
 
 
 def ext4(context):
@@ -131,9 +141,8 @@ def serves_the_site(context, form, source):
     child.wait_line("http://")
     url = f"http://{tap.guest}"
     same_pages(context, url)
-    status = ["curl", "-sS", "-o", "/dev/null", "-w", "%{http_code}"]
-    for path, code in (("/docs/", "200"), ("/docs", "301"), ("/missing", "404"), ("/%2e%2e/secret", "400")):
-        assert context.run(*status, url + path).stdout == code, path
+    for path, code in (("/docs/", 200), ("/docs", 301), ("/missing", 404), ("/%2e%2e/secret", 400), ("/../secret", 400)):
+        assert status_of(tap.guest, path) == code, path
     child.stop()
 
 
