@@ -115,10 +115,11 @@ let filter () =
     Soil.Udp.send_string d from "done";
     rules ()
   in
-  let serve port () = Soil.Tcp.serve (Soil.Tcp.listen ~port ()) echo in
   N.wait_up ();
+  let seven = Soil.Tcp.listen ~port:7 () and eight = Soil.Tcp.listen ~port:8 () in
   say "ready";
-  ignore (Soil.Task.all [ serve 7; serve 8; rules ])
+  let serve listener () = Soil.Tcp.serve listener echo in
+  ignore (Soil.Task.all [ serve seven; serve eight; rules ])
 
 let route network gateway target =
   let network, length =
