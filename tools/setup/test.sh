@@ -1,5 +1,6 @@
 #!/bin/sh
-# All checks of `make test`, one after the other, with a summary as the last line: "N passed, N failed".
+# All checks of `make test`, one after the other, each with a line as it starts and one as it ends. At the end the ten slowest tests, and a
+# summary as the last line: "N passed, N failed".
 # A step that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs the end-to-end tests that match, alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
@@ -20,7 +21,9 @@ passed=0
 failed=0
 failures=
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
+slow=$(mktemp)
+trap 'rm -f "$log" "$slow"' EXIT
+start=$(date +%s)
 
 # A child's pipe to tee would hide its status.
 capture() { { "$@" 2>&1; echo "status $?" >"$log.status"; } | tee "$log"; }
@@ -28,22 +31,42 @@ capture() { { "$@" 2>&1; echo "status $?" >"$log.status"; } | tee "$log"; }
 # Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our "N passed, N failed".
 count() {
   awk '
-    /^test result: / { for (i = 1; i <= NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i } next }
+    /(^|: )test result: / { for (i = 1; i <= NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i } next }
     /tests? run\.$/ && /Test Successful/ { p += $(NF - 2); next }
     /^[0-9]+ failures?! .* tests? run\.$/ { f += $1; p += $(NF - 2) - $1; next }
     /^[0-9]+ passed, [0-9]+ failed/ { p += $1; f += $3 }
     END { print p + 0, f + 0 }' "$log"
 }
 
+# Adds the tests that say how long they took: "ok       NAME (1.2 s)", and cargo's binaries as tests prints them.
+note_times() {
+  awk '
+    /^(ok|FAILED) .*\([0-9.]+ s\)/ { print substr($3, 2), $2; next }
+    / finished in [0-9.]+s$/ { seconds = $NF; sub(/s$/, "", seconds); name = $0; sub(/: test result.*/, "", name); print seconds, name }
+  ' "$log" >>"$slow"
+}
+
+# cargo test, with one line for each binary, which says how long it took, and what fails. The pipe would hide the status.
+tests() {
+  { cargo test --locked "$@" 2>&1; echo "status $?"; } | awk '
+    /^status [0-9]+$/ { status = $2; next }
+    /^ *(Running|Doc-tests) / { name = $0; sub(/^ *(Running( unittests)?|Doc-tests) /, "", name); sub(/\/deps\//, "/", name); sub(/-[0-9a-f]+\)$/, ")", name); next }
+    /^ *(Compiling|Finished|Blocking|Downloading|Downloaded|Locking) / || /^running [0-9]+ tests?$/ || /^test .* \.\.\. (ok|ignored.*)$/ || /^$/ { next }
+    /test result: / { print name ": " $0; next }
+    { print }
+    END { exit status }'
+}
+
 # step NAME COMMAND…: one check; counts as one itself when its command counts nothing.
 step() {
   name=$1
   shift
-  printf '\n== %s\n' "$name"
   began=$(date +%s)
+  printf '\n== %s (after %d s)\n' "$name" $((began - start))
   capture "$@"
   status=$(sed 's/status //' "$log.status")
   rm -f "$log.status"
+  note_times
   set -- $(count)
   [ "$1$2" != 00 ] || [ "$status" != 0 ] || set -- 1 0
   # A step that failed without a failed test (a build error, a crash) is a failure of its own.
@@ -62,7 +85,7 @@ fi
 
 step 'cargo fmt' cargo fmt --all --check
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
-step 'cargo test' cargo test -q --locked --workspace
+step 'cargo test' tests --workspace
 if [ -n "$long" ]; then
   step 'fs: a million operations, 5000 power cuts' env SOIL_FS_STEPS=125000 SOIL_FS_CUTS=5000 SOIL_FS_MUTATIONS=20000 SOIL_FS_LONG=1 cargo test -q --locked -p fs --tests
   step 'net: long transfers' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --test conformance transfers
@@ -82,7 +105,9 @@ if [ -n "$long" ]; then suite=; else suite=--short; fi
 # shellcheck disable=SC2086
 step "OCaml's own tests" tests/ocaml-suite/run.py $suite
 
-printf '\n'
+printf '\nthe slowest:\n'
+sort -rn "$slow" | head -n 10 | sed 's/^\([0-9.]*\) /  \1 s  /'
+printf 'all steps took %d s\n' $(($(date +%s) - start))
 [ -z "$failures" ] || printf 'failed: %s\n' "${failures#, }"
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" = 0 ]
