@@ -162,6 +162,18 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def falls_asleep(pid, window=1):
+    """Whether there are `window` seconds in which process `pid` takes no processor time that Linux counts: what spins, or is woken again
+    and again, has none, on any machine."""
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        before = cpu_seconds(pid)
+        time.sleep(window)
+        if cpu_seconds(pid) == before:
+            return True
+    return False
+
+
 def least_processor_time(pid, seconds, enough):
     """The least processor time that process `pid` takes in windows of `seconds`: the first that is below `enough`, or the least of six,
     since what others do to a machine only adds to it."""

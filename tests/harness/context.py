@@ -21,8 +21,8 @@ class Skip(Exception):
 class Context:
     """The resources of one test, given back at its end in reverse order."""
 
-    def __init__(self, number, directory, deadline):
-        self.directory, self.deadline = directory, deadline
+    def __init__(self, number, directory, deadline, long):
+        self.directory, self.deadline, self.long = directory, deadline, long
         self._next_tap = number * TAPS_OF_A_TEST
         self._closing = []
 
@@ -36,6 +36,12 @@ class Context:
     def remaining(self):
         """Seconds of the time limit that are left, at least a little."""
         return max(0.1, self.deadline - time.monotonic())
+
+    def bound(self, what, value, most):
+        """Checks a figure that the machine decides as well (a delay, a rate, a share of the processor, resident memory): in long runs
+        only, which somebody looks at. What is said here is in the report of a test that fails."""
+        print(f"{what}: {value}, at most {most}")
+        assert not self.long or value <= most, f"{what}: {value}, more than {most}"
 
     def path(self, name):
         return os.path.join(self.directory, name)

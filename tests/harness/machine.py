@@ -46,6 +46,7 @@ def memory():
     return free
 
 
-def jobs():
-    """How many tests run side by side: one for each processor, and no more than there is memory for."""
-    return max(1, min(processors(), memory() // MEMORY_OF_A_TEST))
+def jobs(for_each_processor=2):
+    """How many tests run side by side: two for each processor, since most of a test's time is spent waiting, and no more than there is
+    memory for."""
+    return max(1, min(for_each_processor * processors(), memory() // MEMORY_OF_A_TEST))

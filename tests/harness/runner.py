@@ -55,8 +55,8 @@ def collect():
 class Running:
     """A test under way in a child process."""
 
-    def __init__(self, each, number):
-        self.test = each
+    def __init__(self, each, number, long):
+        self.test, self.long = each, long
         self.started = time.monotonic()
         self.directory = tempfile.mkdtemp(prefix="soil-test-")
         self.log = os.path.join(self.directory, "log")
@@ -72,7 +72,7 @@ class Running:
         status = FAIL
         try:
             sandbox.own_network()
-            with Context(number, self.directory, self.started + self.test.limit) as context:
+            with Context(number, self.directory, self.started + self.test.limit, self.long) as context:
                 self.test.function(context)
             status = PASS
         except Skip as reason:
@@ -157,14 +157,14 @@ def report(running, status):
     print(line, flush=True)
 
 
-def run(tests, jobs):
-    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one."""
+def run(tests, jobs, long):
+    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one. How many ended in which way, and the seconds of each."""
     waiting = collections.deque(sorted(enumerate(tests), key=lambda each: each[1].alone))
-    active, counts = [], collections.Counter()
+    active, counts, took = [], collections.Counter(), []
     while waiting or active:
         while waiting and len(active) < (1 if waiting[0][1].alone else jobs):
             number, each = waiting.popleft()
-            active.append(Running(each, number))
+            active.append(Running(each, number, long))
             if each.alone:
                 break
         time.sleep(0.02)
@@ -172,11 +172,12 @@ def run(tests, jobs):
             status = running.poll()
             if status is not None:
                 active.remove(running)
+                took.append((time.monotonic() - running.started, running.test.name))
                 report(running, status)
                 running.close(keep=False)
                 counts[status if status in WORDS else FAIL] += 1
         reap({running.pid for running in active})
-    return counts
+    return counts, took
 
 
 def reap(own):
@@ -232,7 +233,11 @@ def main():
             sys.exit("error: the relay doesn't build; see above")
     sandbox.enter()
     began = time.monotonic()
-    counts = run(tests, max(1, options.jobs))
+    counts, took = run(tests, max(1, options.jobs), options.long)
+    if len(took) > 10:
+        print("the slowest:")
+        for seconds, name in sorted(took, reverse=True)[:10]:
+            print(f"  {seconds:6.1f} s  {name}")
     skipped = f", {counts[SKIP]} skipped" if counts[SKIP] else ""
     print(f"{counts[PASS]} passed, {counts[FAIL]} failed{skipped} ({time.monotonic() - began:.0f} s)")
     return 1 if counts[FAIL] or not counts[PASS] else 0

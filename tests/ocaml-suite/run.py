@@ -196,7 +196,7 @@ def difference(expected, found):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--short", action="store_true", help=f"one program in {SHORT}")
-    parser.add_argument("--jobs", type=int, default=jobs())
+    parser.add_argument("--jobs", type=int, default=jobs(for_each_processor=1))
     parser.add_argument("words", nargs="*", help="only programs whose path contains one of these")
     options = parser.parse_args()
     WORK.mkdir(parents=True, exist_ok=True)

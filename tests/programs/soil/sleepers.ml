@@ -11,6 +11,9 @@ let () =
   let took = Soil.Clock.monotonic () -. before in
   let order = List.rev !woken in
   Printf.printf "in order: %b\n" (order = List.sort compare order);
-  Printf.printf "all of them: %d, took 0.5 s: %b\n" (List.length order) (took >= 0.499 && took < 10.);
-  let apart = Float.abs (Soil.Clock.now () -. Unix.gettimeofday ()) in
-  Printf.printf "one wall clock: %b\n" (apart < 0.5)
+  Printf.printf "all of them: %d, took 0.5 s: %b\n" (List.length order) (took >= 0.499 && took < 30.);
+  (* However long the program is kept from running between two of them. *)
+  let before = Unix.gettimeofday () in
+  let now = Soil.Clock.now () in
+  let after = Unix.gettimeofday () in
+  Printf.printf "one wall clock: %b\n" (before -. 0.01 <= now && now <= after +. 0.01)

@@ -74,7 +74,7 @@ let cancellation () =
   | () -> say "no timeout"
   | exception Soil.Error { code = Timed_out; _ } -> say "timed out");
   let took = Soil.Clock.monotonic () -. before in
-  say "in time: %b" (took >= 0.05 && took < 10.);
+  say "in time: %b" (took >= 0.05 && took < 30.);
   say "no result: %b" (T.timeout_opt 0.01 (fun () -> Soil.Clock.sleep 60.) = None);
   say "result: %b" (T.timeout_opt 60. (fun () -> 3) = Some 3)
 
