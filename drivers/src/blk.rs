@@ -124,7 +124,8 @@ struct Active {
     result: Result<(), BlkError>,
 }
 
-/// A disk. Dropping it resets the device, so that buffers of unfinished requests are the caller's again.
+/// A disk. Dropping it resets the device. The buffers of unfinished requests are the caller's again only if it came out of reset,
+/// which only a log line tells: whoever needs them waits for the requests' ends first.
 pub struct Blk {
     device: Device,
     parts: Parts,
@@ -214,7 +215,8 @@ impl Blk {
         self.device.interrupt()
     }
 
-    /// False once the disk broke the protocol: it was reset, and every request ends with [`BlkError::Broken`].
+    /// False once the disk broke the protocol: it was reset, and every request ends with [`BlkError::Broken`]. If it didn't come out
+    /// of reset, it may still use the buffers of the requests that it had: these are never reported, and their buffers stay its own.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
@@ -455,21 +457,24 @@ impl Blk {
         self.parts.disable_interrupts();
     }
 
-    /// Ends everything with [`BlkError::Broken`].
+    /// Ends everything with [`BlkError::Broken`] that the device has no memory of.
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         self.parts.mark_broken();
-        self.device.stop();
+        let taken_back = self.device.stop();
         self.waiting.clear();
         self.finished.clear();
         for (index, active) in (0u16..).zip(&mut self.requests) {
-            if let Some(active) = active {
-                // What ended before keeps its result.
-                if active.parts > 0 || active.queued {
-                    active.result = Err(BlkError::Broken);
-                }
-                self.finished.push_back(index);
+            let Some(active) = active else { continue };
+            let has_memory = !matches!(active.operation, Operation::Flush | Operation::Clear(_));
+            if active.parts > 0 && has_memory && !taken_back {
+                continue;
             }
+            // What ended before keeps its result.
+            if active.parts > 0 || active.queued {
+                active.result = Err(BlkError::Broken);
+            }
+            self.finished.push_back(index);
         }
     }
 }

@@ -140,9 +140,14 @@ impl Device {
     /// Takes all memory back from the device by a reset. False when it didn't answer: then what it was given
     /// must never be used for anything else. Further calls return the same.
     pub fn stop(&mut self) -> bool {
-        *self
-            .stopped
-            .get_or_insert_with(|| reset(&mut *self.transport))
+        *self.stopped.get_or_insert_with(|| {
+            let done = reset(&mut *self.transport);
+            if !done {
+                let kind = self.transport.device_type();
+                log::error!(target: "drivers", "a {kind} device doesn't come out of reset: the memory that it was given is never used again");
+            }
+            done
+        })
     }
 
     pub fn config_u8(&self, offset: usize) -> Option<u8> {

@@ -154,7 +154,7 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or the [`Blk`](super::Blk) is dropped: the buffer is mapped memory, and nothing
+    /// Until the end of the request is reported, or a reset has taken it back from the device: the buffer is mapped memory, and nothing
     /// else reads or writes it.
     pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
@@ -169,7 +169,7 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or the [`Blk`](super::Blk) is dropped: the buffer is mapped memory, and nothing
+    /// Until the end of the request is reported, or a reset has taken it back from the device: the buffer is mapped memory, and nothing
     /// writes it.
     pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {

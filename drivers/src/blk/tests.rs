@@ -399,6 +399,84 @@ fn news_are_seen_without_an_interrupt() {
     assert_eq!(handle.queue(0, |q| q.interrupts), 0);
 }
 
+/// Reads, writes and flushes, three of which the disk does; then it breaks the protocol. How each ended, in the order of submission.
+fn broken_with_requests(
+    options: Options,
+) -> (Blk, &'static HostMemory, Vec<Option<Result<(), BlkError>>>) {
+    let memory = HostMemory::new();
+    let disk = Disk {
+        stuck: true,
+        size: 8,
+        ..Disk::new(4096)
+    };
+    let (transport, handle) = connect(memory, disk, options);
+    let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
+    // Never freed: the disk may keep it.
+    let buffer = Vec::leak(vec![0; 60 * SECTOR]);
+    let mut ends = vec![None; 60];
+    let mut end = |token: u64, result| {
+        let end: &mut Option<_> = &mut ends[token as usize];
+        assert!(end.replace(result).is_none(), "ended twice");
+    };
+    for (token, piece) in (0u64..).zip(buffer.chunks_mut(SECTOR)) {
+        // SAFETY: the memory stays.
+        let request = match token % 3 {
+            0 => Request::flush(),
+            1 => unsafe { Request::write(token, place(piece), SECTOR) },
+            _ => unsafe { Request::read(token, place(piece), SECTOR) },
+        };
+        blk.submit(request, token).unwrap();
+    }
+    blk.kick();
+    handle.queue(0, |queue| {
+        let done: Vec<_> = (0..3).map(|_| queue.pop().unwrap()).collect();
+        for chain in done {
+            let (status, _) = *chain.writable.last().unwrap();
+            memory.write(status, &[0]);
+            queue.push(chain.head, 1);
+        }
+    });
+    assert_eq!(blk.poll(&mut end), 3);
+    handle.queue(0, |queue| queue.advance(1000));
+    while blk.poll(&mut end) > 0 {}
+    assert_eq!(handle.resets(), 2, "before the start, and once after that");
+    (blk, memory, ends)
+}
+
+#[test]
+fn a_disk_that_breaks_ends_what_it_has_and_what_waits() {
+    let (mut blk, memory, ends) = broken_with_requests(Options::default());
+    assert_eq!(ends[..3], [Some(Ok(())); 3]);
+    assert_eq!(ends[3..], [Some(Err(BlkError::Broken)); 57]);
+    assert_eq!((blk.unfinished(), blk.is_running()), (0, false));
+    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::Broken));
+    assert!(!blk.has_news() && !blk.enable_interrupts());
+    drop(blk);
+    assert_eq!(memory.allocated(), 0);
+}
+
+#[test]
+fn a_disk_that_does_not_reset_keeps_what_it_has() {
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (mut blk, memory, ends) = broken_with_requests(options);
+    assert_eq!(ends[..3], [Some(Ok(())); 3]);
+    // The queue takes eight, and three more took the places of those that were done. A flush has no memory.
+    for (token, end) in ends.iter().enumerate().skip(3) {
+        let is_kept = token < 11 && token % 3 != 0;
+        let expected = (!is_kept).then_some(Err(BlkError::Broken));
+        assert_eq!(*end, expected, "request {token}");
+    }
+    assert_eq!((blk.unfinished(), blk.is_running()), (5, false));
+    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::Broken));
+    assert!(!blk.has_news() && !blk.enable_interrupts());
+    let before = memory.allocated();
+    drop(blk);
+    assert_eq!(memory.allocated(), before, "nor is the driver's");
+}
+
 fn script() -> impl Strategy<Value = Vec<(usize, Lie)>> {
     let claim = prop_oneof![3 => 0..3000u32, 1 => any::<u32>()];
     let lie = prop_oneof![

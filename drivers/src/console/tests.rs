@@ -63,6 +63,23 @@ fn typing_interrupts() {
     assert!(console.enable_interrupts());
 }
 
+#[test]
+fn a_console_that_does_not_reset_keeps_its_memory() {
+    let memory = HostMemory::new();
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (transport, handle) = connect(memory, Terminal::default(), options);
+    let mut console = Console::new(Box::new(transport), memory).unwrap();
+    handle.queue(0, |queue| queue.advance(1000));
+    assert_eq!(console.read(&mut [0; 9]), Err(Error::Broken));
+    assert_eq!(console.write(b"x"), Err(Error::Broken));
+    let before = memory.allocated();
+    drop(console);
+    assert_eq!(memory.allocated(), before);
+}
+
 fn lie() -> impl Strategy<Value = Lie> {
     prop_oneof![
         9 => (0..200usize, any::<u32>())

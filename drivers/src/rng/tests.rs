@@ -74,3 +74,22 @@ fn a_lying_source_is_survived() {
         assert_eq!(rng.request(1).is_ok(), rng.is_running());
     }
 }
+
+#[test]
+fn a_source_that_does_not_reset_keeps_its_memory() {
+    let memory = HostMemory::new();
+    let mut device = Liar::new(DeviceType::Rng, 0, Vec::new(), vec![8]);
+    device.script.push_back((0, Lie::Jump(9)));
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (transport, _) = connect(memory, device, options);
+    let mut rng = Rng::new(Box::new(transport), memory).unwrap();
+    rng.request(MAX_REQUEST).unwrap();
+    assert_eq!(rng.poll(|_| ()), Err(Error::Broken));
+    assert_eq!(rng.poll(|_| ()), Err(Error::Broken), "nor is it read");
+    let before = memory.allocated();
+    drop(rng);
+    assert_eq!(memory.allocated(), before);
+}
