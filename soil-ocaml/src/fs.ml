@@ -14,7 +14,7 @@ type stat = {
 }
 
 type space = { total : int; free : int }
-type health = Writable | Read_only | Corrupt of string
+type health = Writable | Unflushed | Read_only | Corrupt of string
 
 type volume = {
   point : string;
@@ -389,7 +389,13 @@ let volume path =
     | [ point; source; said ] -> (point, source, said)
     | _ -> ("", "", "")
   in
-  let health = match numbers.{3} with 0 -> Writable | 1 -> Read_only | _ -> Corrupt said in
+  let health =
+    match numbers.{3} with
+    | 0 -> Writable
+    | 1 -> Read_only
+    | 3 -> Unflushed
+    | _ -> Corrupt said
+  in
   { point; source; health; total = numbers.{0}; free = numbers.{1}; unit_size = numbers.{2} }
 
 let space path : space =

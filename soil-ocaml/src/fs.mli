@@ -197,9 +197,14 @@ type space = { total : int; free : int }
 val space : string -> space
 (** [space path] is the room on the volume that holds [path]. *)
 
-(** The type for whether a volume takes writes. *)
+(** The type for whether a volume takes writes, and keeps them. *)
 type health =
   | Writable
+  | Unflushed
+      (** It takes writes, but its disk offers no flush ([VIRTIO_BLK_F_FLUSH]), which is also said in
+          the log when it is mounted: {!sync} waits until the disk has taken what was written, and a
+          disk with a cache of its own may lose that when the power fails. Disks made by
+          [soil run], and all of the process form, have flushes. *)
   | Read_only  (** It was mounted so, or its device is. *)
   | Corrupt of string  (** It contradicts itself and is left as it is; what was found. *)
 

@@ -28,6 +28,8 @@ pub struct Geometry {
     pub sectors: u64,
     /// Whether writes fail.
     pub read_only: bool,
+    /// Whether a flush makes durable what was written before; else it does nothing.
+    pub flushes: bool,
     /// The most bytes in one request, a multiple of the sector size.
     pub max_bytes: usize,
 }

@@ -338,7 +338,10 @@ fn describe(
     into: IntsPiece,
     text: Piece,
 ) -> usize {
+    let files = rt.files.as_deref();
+    let volume = files.and_then(|files| files.volumes.get(volume));
     let (health, line) = match health {
+        Health::Writable if volume.is_some_and(|volume| !volume.flushes()) => (3, String::new()),
         Health::Writable => (0, String::new()),
         Health::ReadOnly => (1, String::new()),
         Health::Corrupt(line) => (2, line),
@@ -351,9 +354,7 @@ fn describe(
     ];
     // SAFETY: the operation has not completed.
     unsafe { into.fill(&numbers) };
-    let files = rt.files.as_deref();
-    let spec = files.and_then(|files| Some(&files.volumes.get(volume)?.spec));
-    let line = spec.map_or(String::new(), |spec| {
+    let line = volume.map_or(String::new(), |Volume { spec, .. }| {
         format!("{}\n{}\n{line}", spec.point, spec.label())
     });
     // SAFETY: as above.

@@ -371,6 +371,15 @@ impl Piece {
 }
 
 impl IntsPiece {
+    /// Numbers that are no bigarray's; the test keeps them alive.
+    #[cfg(test)]
+    pub fn of(numbers: &mut [Int]) -> IntsPiece {
+        IntsPiece {
+            start: NonNull::from(&mut *numbers).cast(),
+            len: numbers.len(),
+        }
+    }
+
     /// Where number `index` is, for OCaml's runtime, which makes bigarrays of a length in memory.
     pub fn address_of(&self, index: usize) -> Int {
         let first = self.start.as_ptr().expose_provenance();

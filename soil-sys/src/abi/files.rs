@@ -180,8 +180,8 @@ pub extern "C" fn soil_fs_sync(token: Int) -> Int {
 }
 
 /// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
-/// writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to
-/// `text[0 .. len]`. The result is the length of that.
+/// writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and writes its mount point, what it is and what is
+/// wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_space(
     path: Text,

@@ -37,6 +37,7 @@ impl Device for Fake {
             sector_size: 512,
             sectors: (self.orders.data.borrow().len() / 512) as u64,
             read_only: false,
+            flushes: true,
             max_bytes: 1 << 20,
         })
     }

@@ -1,7 +1,8 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
 use super::{
-    deadline, file_sync, finish, given_up, kinds, mount, open, read, sync, unlink, unmount, write,
+    deadline, file_sync, finish, given_up, kinds, mount, open, read, space, sync, unlink, unmount,
+    write,
 };
 use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
@@ -10,7 +11,7 @@ use crate::pipe;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Int, Piece};
+use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::BlockError;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -29,6 +30,8 @@ struct Orders {
     hold_flush: Cell<bool>,
     /// It fails.
     fail: Cell<bool>,
+    /// It offers no flushes.
+    no_flush: Cell<bool>,
     /// Its flushes fail.
     fail_flush: Cell<bool>,
     /// Writes done (`w`), flushes asked for (`f`) and done (`F`).
@@ -50,6 +53,7 @@ impl Device for Slow {
             sector_size: 512,
             sectors,
             read_only: false,
+            flushes: !self.orders.no_flush.get(),
             max_bytes: 1 << 20,
         })
     }
@@ -320,6 +324,38 @@ fn a_flush_that_fails_late_is_an_error() {
     assert_eq!(ended.last(), Some((5000, 0)));
     let data = orders.data.borrow();
     assert!(data.windows(5000).any(|bytes| bytes == [9; 5000]));
+}
+
+/// What `soil_fs_space` says of the health of `data`.
+fn health(rt: &mut Runtime, token: Int) -> Int {
+    let (mut numbers, mut text) = ([-1; 4], [0; 100]);
+    let (into, text) = (IntsPiece::of(&mut numbers), Piece::of(&mut text));
+    let answer = space(rt, "/data", into, text, token);
+    assert!(result(rt, token, answer) > 0);
+    numbers[3]
+}
+
+#[test]
+fn a_disk_without_flushes_is_told_from_others() {
+    for (no_flush, expected) in [(false, 0), (true, 3)] {
+        let (mut rt, orders) = runtime("flushless");
+        let rt = &mut rt;
+        orders.no_flush.set(no_flush);
+        assert_eq!(health(rt, 1), expected);
+        let answer = open(rt, "/data/a", MODE, 2);
+        let fd = Fd::decode(result(rt, 2, answer)).expect("opened");
+        let answer = write(rt, fd, Piece::of(&mut [5; 100]), 0, 3);
+        assert_eq!(result(rt, 3, answer), 100);
+        let answer = sync(rt, 4);
+        assert_eq!(result(rt, 4, answer), 0);
+        // What can't be written needs no flush.
+        assert_eq!(rt.close(fd), Ok(0));
+        let answer = unmount(rt, "/data", 5);
+        assert_eq!(result(rt, 5, answer), 0);
+        let answer = mount(rt, "/data=fat:data,ro", 6);
+        assert_eq!(result(rt, 6, answer), 0);
+        assert_eq!(health(rt, 7), 1);
+    }
 }
 
 #[test]

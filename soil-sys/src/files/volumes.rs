@@ -204,6 +204,11 @@ impl Volume {
         self.postponed.is_some() || refuses || self.is_free() && !self.queue.is_empty()
     }
 
+    /// Whether its disk makes durable what was written when it is told to.
+    pub fn flushes(&self) -> bool {
+        self.disk.is_none_or(|(_, port)| port.geometry().flushes)
+    }
+
     /// Whether something failed that it takes for written.
     pub fn is_lost(&self) -> bool {
         self.disk.is_some_and(|(_, port)| port.lost.get())

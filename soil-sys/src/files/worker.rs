@@ -292,6 +292,15 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
         return Err(fail(crate::error::Error::NoDevice, String::new()));
     };
     let mounted = mount_as(port, &wanted);
+    if let Ok(volume) = &mounted
+        && !port.geometry().flushes
+        && volume.health() == ::fs::Health::Writable
+    {
+        log::warn!(
+            "disk {} offers no flush: a sync waits for the writes only, and what it wrote may be lost when the power fails",
+            wanted.source
+        );
+    }
     port.wanted.set(Some(wanted));
     mounted.map_err(refused)
 }

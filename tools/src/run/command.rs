@@ -316,7 +316,8 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
-    let mut options = format!("drive=disk{index},serial={}", disk.name);
+    // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH: without, a program's sync would be nothing.
+    let mut options = format!("drive=disk{index},serial={},write-cache=on", disk.name);
     if let Some(bytes) = disk.sector {
         // Writing to a string can't fail.
         let _ = write!(
@@ -396,7 +397,7 @@ mod tests {
     #[test]
     fn disks_are_found_by_their_serial_number() {
         let command = command("--machine q35 --disk data=a,b.img --disk www=c.img,sector=4096,ro");
-        assert!(command.contains("serial=www,logical_block_size=4096,"));
+        assert!(command.contains("serial=www,write-cache=on,logical_block_size=4096,"));
         assert!(
             command
                 .contains("file.filename=a,,b.img -device virtio-blk-pci,drive=disk0,serial=data")
@@ -405,6 +406,27 @@ mod tests {
             command.contains("node-name=disk1,read-only=on"),
             "{command}"
         );
+    }
+
+    /// QEMU offers flushes where the write cache is on, or may be switched on (`config-wce`).
+    #[test]
+    fn disks_offer_flushes_unless_that_is_asked_for() {
+        for machine in ["microvm", "q35"] {
+            let disks = format!("--machine {machine} --disk a=a.img --disk b=b.img,ro,sector=4096");
+            let command = command(&disks);
+            let devices = command.split(" -device virtio-blk-").skip(1);
+            let devices: Vec<_> = devices.map(|text| text.split(' ').next()).collect();
+            assert_eq!(devices.len(), 2);
+            for device in devices.into_iter().flatten() {
+                let options: Vec<_> = device.split(',').collect();
+                assert!(options.contains(&"write-cache=on"), "{device}");
+                assert!(!device.contains("config-wce"), "{device}");
+            }
+            assert!(!command.contains("cache.no-flush"), "{command}");
+            let other = self::command(&format!("{disks} --device-option blk:write-cache=off"));
+            let at = |text| other.find(text).expect("there");
+            assert!(at("write-cache=on") < at("write-cache=off"), "the last counts");
+        }
     }
 
     #[test]

@@ -30,6 +30,7 @@ const NO_SECTORS: Geometry = Geometry {
     sector_size: 512,
     sectors: 0,
     read_only: true,
+    flushes: true,
     max_bytes: 0,
 };
 

@@ -165,6 +165,7 @@ impl Device for Disk {
             sectors,
             block_size,
             read_only,
+            can_flush,
             ..
         } = *self.shared.blk.borrow().geometry();
         if block_size > MAX_SECTOR {
@@ -179,6 +180,7 @@ impl Device for Disk {
             sector_size: block_size,
             sectors: sectors / per_sector.max(1),
             read_only,
+            flushes: can_flush,
             max_bytes: MAX_BYTES,
         })
     }

@@ -171,6 +171,7 @@ impl Disk {
                 sector_size,
                 sectors,
                 read_only,
+                flushes: true,
                 max_bytes: MAX_BYTES,
             },
             size,
