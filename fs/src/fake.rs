@@ -15,8 +15,10 @@ pub enum Event {
     Write(u64, Vec<u8>),
     /// Several writes that were given together.
     Batch(Vec<(u64, Vec<u8>)>),
-    /// A flush.
+    /// A flush that what was written later came after.
     Flush,
+    /// One that what was written later may have overtaken ([`Block::flush_unordered`]).
+    FlushUnordered,
 }
 
 /// What a [`Disk`] holds and does.
@@ -112,6 +114,17 @@ impl State {
         Ok(())
     }
 
+    fn flush(&mut self, event: Event) -> Result<(), BlockError> {
+        self.flushes += 1;
+        if self.gone || self.away || fails(&mut self.fail_flush) {
+            return Err(BlockError::Io);
+        }
+        if let Some(log) = &mut self.log {
+            log.push(event);
+        }
+        Ok(())
+    }
+
     fn range(&self, first: u64, len: usize) -> Result<core::ops::Range<usize>, BlockError> {
         let sectors = (self.bytes.len() / self.sector) as u64;
         let count = (len / self.sector) as u64;
@@ -175,14 +188,10 @@ impl Block for Disk {
     }
 
     fn flush(&mut self) -> Result<(), BlockError> {
-        let state = &mut *self.state();
-        state.flushes += 1;
-        if state.gone || state.away || fails(&mut state.fail_flush) {
-            return Err(BlockError::Io);
-        }
-        if let Some(log) = &mut state.log {
-            log.push(Event::Flush);
-        }
-        Ok(())
+        self.state().flush(Event::Flush)
+    }
+
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        self.state().flush(Event::FlushUnordered)
     }
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::recorder::{Recorder, cut, workload, writes};
+use common::recorder::{Recorder, workload, writes};
 use common::{FAT, Image, NEW, Random, mkfs, mount, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Error, Volume};
@@ -27,10 +27,19 @@ impl Replay {
     }
 }
 
+/// What `fsck.fat -a` makes of a disk, which has nothing wrong afterwards, and what it says.
+fn repaired(bytes: &[u8], when: &str) -> (Image, String) {
+    let image = Image::with(bytes);
+    let path = image.0.to_str().unwrap();
+    let (_, text) = run("fsck.fat", &["-a", path]);
+    let (clean, left) = run("fsck.fat", &["-n", path]);
+    assert!(clean, "{when}: not repaired\n{text}\n{left}");
+    (image, text)
+}
+
 /// Checks that after a repair all that was synced is there.
 fn check_files(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
-    let image = Image::with(&bytes);
-    let (_, text) = run("fsck.fat", &["-a", image.0.to_str().unwrap()]);
+    let (image, text) = repaired(&bytes, when);
     let mut volume = mount(&Disk::new(image.bytes(), 512));
     let Some(epoch) = recorder.epoch(events) else {
         return;
@@ -114,7 +123,7 @@ fn a_power_cut_that_loses_some_unflushed_writes_keeps_what_was_synced() {
     let mut random = Random(4711);
     for number in 0..80 {
         let end = random.below(log.len() as u64 + 1) as usize;
-        let bytes = cut(&image, &log, end, Some(&mut random));
+        let bytes = recorder.cut(&image, end, Some(&mut random));
         check_untouched(
             bytes,
             &recorder,
@@ -126,8 +135,7 @@ fn a_power_cut_that_loses_some_unflushed_writes_keeps_what_was_synced() {
 
 /// Checks that what was synced, and not changed since, is there after a repair.
 fn check_untouched(bytes: Vec<u8>, recorder: &Recorder, events: usize, when: &str) {
-    let image = Image::with(&bytes);
-    let (_, text) = run("fsck.fat", &["-a", image.0.to_str().unwrap()]);
+    let (image, text) = repaired(&bytes, when);
     let mut volume = mount(&Disk::new(image.bytes(), 512));
     let Some(epoch) = recorder.epoch(events) else {
         return;

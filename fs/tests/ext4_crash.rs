@@ -4,11 +4,11 @@
 
 mod common;
 
-use common::ext4::{fsck, fsck_stopped, mkfs};
+use common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use common::recorder::{Recorder, cut, workload};
-use common::{EXT4, Random, from_environment, read_file};
-use fs::Error;
-use fs::fake::Disk;
+use common::{EXT4, Random, from_environment, read_file, write_file};
+use fs::fake::{Disk, Event};
+use fs::{Error, OpenFlags};
 
 /// What is wrong with the files on a disk after a cut at event `end`, if anything.
 fn wrong_files(bytes: Vec<u8>, recorder: &Recorder, end: usize) -> Result<(), String> {
@@ -67,8 +67,7 @@ fn check(
     random: Option<&mut Random>,
     by_others: bool,
 ) -> Result<(), String> {
-    let log = recorder.log();
-    let bytes = cut(image, &log, end, random);
+    let bytes = recorder.cut(image, end, random);
     wrong_files(bytes.clone(), recorder, end)?;
     if !by_others {
         return Ok(());
@@ -114,11 +113,66 @@ fn without_a_journal_the_same_cuts_do_harm() {
     let mut harmed = 0;
     for n in 0..30 {
         let end = (n * events / 30) as usize;
-        let log = recorder.log();
-        let bytes = cut(&image, &log, end, Some(&mut random));
+        let bytes = recorder.cut(&image, end, Some(&mut random));
         harmed +=
             u32::from(wrong_files(bytes.clone(), &recorder, end).is_err() || fsck(&bytes).is_err());
     }
     assert!(harmed > 3, "only {harmed} of 30 cuts were noticed");
     println!("without a journal {harmed} of 30 cuts did harm");
+}
+
+/// Blocks that a file gave up aren't another's before that is durable: a power cut would leave the one with the other's contents.
+#[test]
+fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
+    let image = mkfs(4 << 20, &["-b", "1024", "-J", "size=1"]);
+    let disk = Disk::new(image, 512);
+    let mut volume = mount(&disk);
+    write_file(&mut *volume, "old", &[b'o'; 900_000]).unwrap();
+    // There is no other room for what comes.
+    let free = volume.space().unwrap().free as usize;
+    write_file(&mut *volume, "rest", &vec![b'r'; free - 100_000]).unwrap();
+    volume.sync().unwrap();
+    let before = disk.bytes();
+    disk.state().log = Some(Vec::new());
+    let flags = OpenFlags::READ | OpenFlags::WRITE;
+    let old = volume.open("old", flags).unwrap();
+    // A whole number of blocks: the rest of one would be zeroed in place, as Linux does.
+    volume.truncate(old, 98_304).unwrap();
+    volume.close(old).unwrap();
+    write_file(&mut *volume, "new", &[b'n'; 600_000]).unwrap();
+    volume.sync().unwrap();
+    let log = disk.state().log.take().unwrap();
+    drop(volume);
+    assert!(log.contains(&Event::Flush));
+    let mut random = Random(815);
+    let (mut kept, mut cut_off) = (0, 0);
+    for end in 0..=log.len() {
+        for losing in [true, true, true, false] {
+            let when = format!("cut at event {end} of {}, losing: {losing}", log.len());
+            let bytes = cut(&before, &log, end, 0, losing.then_some(&mut random));
+            let volume = fs::ext4::mount(Box::new(Disk::new(bytes, 512)), Default::default());
+            let mut volume = volume.unwrap_or_else(|error| panic!("{when}: {error}"));
+            let old = read_file(&mut *volume, "old").unwrap();
+            let bad = old.iter().position(|byte| *byte != b'o');
+            assert_eq!(bad, None, "{when}: damaged");
+            match old.len() {
+                900_000 => kept += 1,
+                98_304 => cut_off += 1,
+                other => panic!("{when}: {other} bytes"),
+            }
+            assert!(
+                read_file(&mut *volume, "rest")
+                    .unwrap()
+                    .iter()
+                    .all(|byte| *byte == b'r')
+            );
+            if let Ok(new) = read_file(&mut *volume, "new") {
+                assert!(
+                    new.iter().all(|byte| b"n\0".contains(byte)),
+                    "{when}: of another"
+                );
+            }
+        }
+    }
+    assert!(kept > 4 && cut_off > 4, "{kept} before, {cut_off} after");
 }

@@ -327,7 +327,7 @@ fn a_directory_that_is_full_to_its_last_slot_grows() {
             match event {
                 Event::Write(_, data) => writes.push(data),
                 Event::Batch(batch) => writes.extend(batch.into_iter().map(|(_, data)| data)),
-                Event::Flush => {}
+                Event::Flush | Event::FlushUnordered => {}
             }
         }
         let is_seen = |data: &Vec<u8>| data.windows(7).any(|bytes| bytes == b"GROWING");

@@ -134,7 +134,7 @@ fn logged(disk: &Disk) -> Vec<Vec<u64>> {
     let writes = log.iter().map(|event| match event {
         Event::Write(first, _) => vec![*first],
         Event::Batch(writes) => writes.iter().map(|(first, _)| *first).collect(),
-        Event::Flush => Vec::new(),
+        Event::Flush | Event::FlushUnordered => Vec::new(),
     });
     writes.collect()
 }

@@ -46,6 +46,12 @@ impl Recorder {
         self.disk.state().log.clone().unwrap()
     }
 
+    /// The disk after the first `end` events; see [`cut`].
+    pub fn cut(&self, image: &[u8], end: usize, losing: Option<&mut Random>) -> Vec<u8> {
+        let synced = self.epoch(end).map_or(0, |epoch| epoch.synced_at);
+        cut(image, &self.log(), end, synced, losing)
+    }
+
     /// What was last synced before event `end`.
     pub fn epoch(&self, end: usize) -> Option<&Epoch> {
         let mut epochs = self.epochs.iter().rev();
@@ -165,13 +171,21 @@ pub fn workload(
     r
 }
 
-/// The disk after the first `end` events, with each of the writes since the last flush kept or lost
-/// by chance if `losing`, and else all there.
-pub fn cut(image: &[u8], log: &[Event], end: usize, losing: Option<&mut Random>) -> Vec<u8> {
-    let flushed = log[..end]
+/// The disk after the first `end` events, with each of the writes that may be lost kept or lost by chance if `losing`,
+/// and else all there. Nothing is lost before a flush that later writes came after, nor before event `synced`, when a `sync`
+/// had returned.
+pub fn cut(
+    image: &[u8],
+    log: &[Event],
+    end: usize,
+    synced: usize,
+    losing: Option<&mut Random>,
+) -> Vec<u8> {
+    let ordered = log[..end]
         .iter()
         .rposition(|event| *event == Event::Flush)
         .unwrap_or(0);
+    let flushed = ordered.max(synced);
     let mut bytes = image.to_vec();
     let mut losing = losing;
     for (n, event) in log[..end].iter().enumerate() {
@@ -195,6 +209,6 @@ pub fn writes(event: &Event) -> Vec<(u64, Vec<u8>)> {
     match event {
         Event::Write(first, data) => vec![(*first, data.clone())],
         Event::Batch(writes) => writes.clone(),
-        Event::Flush => Vec::new(),
+        Event::Flush | Event::FlushUnordered => Vec::new(),
     }
 }
