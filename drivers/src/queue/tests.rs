@@ -173,18 +173,29 @@ fn lengths_are_clamped_to_what_was_given() {
     });
     assert_eq!(s.queue.pop().unwrap().unwrap().written, PIECE as u32);
     assert_eq!(s.queue.counters().long, 1);
+    // All of it, and no more.
+    s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();
+    s.kick();
+    let chain = s.handle.queue(0, |q| q.pop()).unwrap();
+    s.handle.queue(0, |q| q.push(chain.head, PIECE));
+    assert_eq!(s.queue.pop().unwrap().unwrap().written, PIECE as u32);
+    assert_eq!(s.queue.counters().long, 1);
 }
 
-/// Does `lie` to a queue with one request in flight (taken by the device) and expects it to be found out.
-fn breaks(lie: impl FnOnce(&mut DeviceQueue, u16)) {
+/// Does `lie` to a queue with two requests in flight, one of them taken by the device, and expects it to be found out after
+/// so many `good` completions: what is false is never passed on.
+fn breaks(good: usize, lie: impl FnOnce(&mut DeviceQueue, u16)) {
     let mut s = set_up(8, false, true);
     s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();
     s.queue.add(&s.buffers(1, 1, 1), 1).unwrap();
     s.kick();
     let chain = s.handle.queue(0, |q| q.pop()).unwrap();
     s.handle.queue(0, |q| lie(q, chain.head));
-    let mut results = (0..4).map(|_| s.queue.pop());
-    assert!(results.any(|result| result == Err(Broken)));
+    for _ in 0..good {
+        assert_eq!(s.queue.pop().unwrap().unwrap().token, 0);
+    }
+    assert_eq!(s.queue.pop(), Err(Broken));
+    assert_eq!(s.queue.in_flight(), 2 - good as u16);
     assert_eq!(s.queue.counters().bogus, 1);
     assert_eq!(s.queue.add(&s.buffers(3, 1, 0), 3), Err(Full));
     assert!(!s.queue.has_used());
@@ -193,11 +204,11 @@ fn breaks(lie: impl FnOnce(&mut DeviceQueue, u16)) {
 
 #[test]
 fn an_id_outside_the_queue_breaks_it() {
-    breaks(|queue, _| {
+    breaks(0, |queue, _| {
         queue.write_element(0, 8, 0);
         queue.advance(1);
     });
-    breaks(|queue, _| {
+    breaks(0, |queue, _| {
         queue.write_element(0, 65536, 0);
         queue.advance(1);
     });
@@ -207,7 +218,7 @@ fn an_id_outside_the_queue_breaks_it() {
 fn an_id_that_was_not_given_breaks_it() {
     // 1 is the second descriptor of a chain, 7 is free.
     for id in [1, 7] {
-        breaks(|queue, _| {
+        breaks(0, |queue, _| {
             queue.write_element(0, id, 0);
             queue.advance(1);
         });
@@ -224,7 +235,7 @@ fn a_completion_before_publication_breaks_it() {
 
 #[test]
 fn a_second_completion_breaks_it() {
-    breaks(|queue, head| {
+    breaks(1, |queue, head| {
         queue.push(head, 0);
         queue.push(head, 0);
     });
@@ -232,8 +243,58 @@ fn a_second_completion_breaks_it() {
 
 #[test]
 fn an_index_that_jumps_breaks_it() {
-    breaks(|queue, _| queue.advance(3));
-    breaks(|queue, _| queue.advance(u16::MAX));
+    breaks(0, |queue, _| queue.advance(3));
+    breaks(0, |queue, _| queue.advance(u16::MAX));
+}
+
+/// A queue whose indices have come near their end, full, with all requests of one piece taken by the device.
+fn full(size: u16) -> (Setup, Vec<u16>) {
+    let mut s = set_up(size, false, true);
+    for _ in 0..65_530 {
+        s.queue.add(&s.buffers(0, 1, 0), 0).unwrap();
+        s.kick();
+        s.handle.queue(0, |q| {
+            let chain = q.pop().unwrap();
+            q.push(chain.head, 0);
+        });
+        s.queue.pop().unwrap().unwrap();
+    }
+    for token in 0..u32::from(size) {
+        s.queue.add(&s.buffers(token, 1, 0), token).unwrap();
+    }
+    s.kick();
+    let heads = s
+        .handle
+        .queue(0, |q| (0..size).map(|_| q.pop().unwrap().head).collect());
+    (s, heads)
+}
+
+/// The used ring has as many entries as the queue: an index past that would show some of them twice.
+#[test]
+fn an_index_past_the_queue_s_size_breaks_it() {
+    for over in [1, 1000] {
+        let (mut s, heads) = full(8);
+        s.handle.queue(0, |q| {
+            for (ahead, head) in (0..).zip(&heads) {
+                q.write_element(ahead, u32::from(*head), 0);
+            }
+            q.advance(8 + over);
+        });
+        assert_eq!(s.queue.pop(), Err(Broken), "{over} too many");
+        assert_eq!(s.queue.in_flight(), 8);
+        assert_eq!(s.queue.counters().bogus, 1);
+    }
+    // All at once are as many as may be, across the end of the indices.
+    let (mut s, heads) = full(8);
+    let done: Vec<_> = heads.iter().map(|head| (*head, 0)).collect();
+    s.handle.queue(0, |q| q.push_all(&done));
+    for token in 0..8 {
+        assert_eq!(s.queue.pop().unwrap().unwrap().token, token);
+    }
+    assert_eq!(s.queue.pop(), Ok(None));
+    // One that comes when nothing is out.
+    s.handle.queue(0, |q| q.advance(1));
+    assert_eq!(s.queue.pop(), Err(Broken));
 }
 
 #[test]
@@ -256,6 +317,7 @@ fn one_kick_for_a_batch_and_none_when_the_device_is_at_work() {
         s.kick();
         s.kick();
         assert_eq!(s.handle.queue(0, |q| q.notifications), 1);
+        assert_eq!(s.queue.counters().kicks, 1);
         s.handle.queue(0, |q| {
             q.pop();
             q.refuse_notifications();
@@ -270,6 +332,7 @@ fn one_kick_for_a_batch_and_none_when_the_device_is_at_work() {
         s.queue.add(&s.buffers(3, 1, 0), 3).unwrap();
         s.kick();
         assert_eq!(s.handle.queue(0, |q| q.notifications), 2);
+        assert_eq!(s.queue.counters().kicks, 2);
     }
 }
 
