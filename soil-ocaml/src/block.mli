@@ -87,8 +87,9 @@ val writev : ?durable:bool -> t -> first_sector:int -> slice list -> unit
 (** [writev d ~first_sector slices] is the same for {!write}. *)
 
 val flush : t -> unit
-(** [flush d] returns when all writes that had returned before are on the disk for good. A disk of an
-    image that offers no flush (see {!Fs.type-health}) says so at once of whatever it has taken. *)
+(** [flush d] returns when all writes that had returned before are on the disk for good. A disk of
+    an image that offers no flush (see {!Fs.type-health}) says so at once of whatever it has taken.
+*)
 
 (** {1 Sectors without data} *)
 

@@ -390,11 +390,7 @@ let volume path =
     | _ -> ("", "", "")
   in
   let health =
-    match numbers.{3} with
-    | 0 -> Writable
-    | 1 -> Read_only
-    | 3 -> Unflushed
-    | _ -> Corrupt said
+    match numbers.{3} with 0 -> Writable | 1 -> Read_only | 3 -> Unflushed | _ -> Corrupt said
   in
   { point; source; health; total = numbers.{0}; free = numbers.{1}; unit_size = numbers.{2} }
 

@@ -201,9 +201,9 @@ val space : string -> space
 type health =
   | Writable
   | Unflushed
-      (** It takes writes, but its disk offers no flush ([VIRTIO_BLK_F_FLUSH]), which is also said in
-          the log when it is mounted: {!sync} waits until the disk has taken what was written, and a
-          disk with a cache of its own may lose that when the power fails. Disks made by
+      (** It takes writes, but its disk offers no flush ([VIRTIO_BLK_F_FLUSH]), which is also said
+          in the log when it is mounted: {!sync} waits until the disk has taken what was written,
+          and a disk with a cache of its own may lose that when the power fails. Disks made by
           [soil run], and all of the process form, have flushes. *)
   | Read_only  (** It was mounted so, or its device is. *)
   | Corrupt of string  (** It contradicts itself and is left as it is; what was found. *)

@@ -216,7 +216,7 @@ external fs_space :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_space"
 [@@noalloc]
-(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file gets at a time, and its health: 0 takes writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to [text\[0 .. len\]]. The result is the length of that. *)
+(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file gets at a time, and its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and writes its mount point, what it is and what is wrong with it, a line each, to [text\[0 .. len\]]. The result is the length of that. *)
 
 external fs_mount :
   string ->

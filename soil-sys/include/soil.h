@@ -824,8 +824,8 @@ Int soil_fs_sync(Int token);
 
 /**
  * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
- * writes, 1 read-only, 2 corrupt; and writes its mount point, what it is and what is wrong with it, a line each, to
- * `text[0 .. len]`. The result is the length of that.
+ * writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and writes its mount point, what it is and what is
+ * wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
  */
 Int soil_fs_space(Text path,
                   Ints into,

@@ -419,10 +419,11 @@ fn broken_with_requests(
         assert!(end.replace(result).is_none(), "ended twice");
     };
     for (token, piece) in (0u64..).zip(buffer.chunks_mut(SECTOR)) {
-        // SAFETY: the memory stays.
         let request = match token % 3 {
             0 => Request::flush(),
+            // SAFETY: the memory stays.
             1 => unsafe { Request::write(token, place(piece), SECTOR) },
+            // SAFETY: as above.
             _ => unsafe { Request::read(token, place(piece), SECTOR) },
         };
         blk.submit(request, token).unwrap();
