@@ -425,7 +425,10 @@ mod tests {
             assert!(!command.contains("cache.no-flush"), "{command}");
             let other = self::command(&format!("{disks} --device-option blk:write-cache=off"));
             let at = |text| other.find(text).expect("there");
-            assert!(at("write-cache=on") < at("write-cache=off"), "the last counts");
+            assert!(
+                at("write-cache=on") < at("write-cache=off"),
+                "the last counts"
+            );
         }
     }
 
