@@ -95,6 +95,8 @@ impl Ip {
     pub(crate) fn flush(&mut self) -> bool {
         let mut blocked = false;
         for (port, queue) in self.ports.iter_mut().zip(&mut self.net.queues) {
+            // Sockets that had their turn may have asked for neighbours.
+            port.drain(queue);
             if core::mem::take(&mut queue.dirty) {
                 port.link.flush();
             }

@@ -240,7 +240,10 @@ impl Reassembly {
 
 #[cfg(test)]
 mod tests {
-    use super::{BYTES, BYTES_PER_SOURCE, Fragment, Key, PACKETS, Reassembly, Refusal};
+    use super::{
+        BYTES, BYTES_PER_SOURCE, Fragment, Key, OVERHEAD, PACKETS, PACKETS_PER_SOURCE, Reassembly,
+        Refusal,
+    };
     use proptest::prelude::*;
 
     fn key(n: u32) -> Key {
@@ -336,27 +339,54 @@ mod tests {
         assert_eq!(reassembly.add(key(1), &far, 0), Err(Refusal::Bad));
     }
 
+    /// What one sender has is bounded by packets where they are small, by bytes where they are large; each that makes room is
+    /// counted, the oldest first, and nothing is taken from another sender.
     #[test]
     fn one_sender_has_its_part_only() {
-        let data = [1; 2000];
-        let mut reassembly = Reassembly::default();
-        reassembly.add(key(2), &piece(&data, 0, 48), 0).unwrap();
-        for id in 0..1000 {
-            let key = Key {
+        for (size, kept) in [(1480, PACKETS_PER_SOURCE), (16_000, 12)] {
+            let data = vec![1; 20_000];
+            let mut reassembly = Reassembly::default();
+            reassembly.add(key(2), &piece(&data, 0, 48), 0).unwrap();
+            let of = |id: u32| Key {
                 identification: id,
                 ..key(1)
             };
-            reassembly.add(key, &piece(&data, 0, 1480), 0).unwrap();
+            for id in 0..1000 {
+                reassembly.add(of(id), &piece(&data, 0, size), 0).unwrap();
+            }
+            let used = kept * (size + OVERHEAD);
+            assert!(used <= BYTES_PER_SOURCE, "{used}");
+            assert_eq!(reassembly.used(), (kept + 1, used + 48 + OVERHEAD));
+            assert_eq!(reassembly.evicted as usize, 1000 - kept);
+            let rest = piece(&data, size, 20_000);
+            let newest = reassembly.add(of(999), &rest, 0).unwrap();
+            assert_eq!(newest.map(|whole| whole.len()), Some(20_020));
+            let other = reassembly.add(key(2), &piece(&data, 48, 20_000), 0);
+            assert_eq!(other.unwrap().map(|whole| whole.len()), Some(20_020));
         }
-        assert!(reassembly.used().1 <= BYTES_PER_SOURCE + 200);
-        assert_eq!(reassembly.evicted, 1000 - 16, "each is counted");
-        assert_eq!(
-            reassembly
-                .add(key(2), &piece(&data, 48, 1952), 0)
-                .unwrap()
-                .map(|w| w.len()),
-            Some(2020)
-        );
+    }
+
+    /// All senders together have no more than so much; then the packet that began first makes room, whosever it is.
+    #[test]
+    fn all_senders_have_a_bound_together() {
+        let data = vec![1; 20_000];
+        let mut reassembly = Reassembly::default();
+        let each = 16_000 + OVERHEAD;
+        let most = BYTES / each;
+        for n in 0..60 {
+            let of = Key {
+                identification: n,
+                ..key(n % 10)
+            };
+            reassembly.add(of, &piece(&data, 0, 16_000), 0).unwrap();
+            let there = most.min(n as usize + 1);
+            assert_eq!(reassembly.used(), (there, there * each));
+        }
+        assert_eq!(reassembly.evicted as usize, 60 - most);
+        let first = reassembly
+            .expired(u64::MAX)
+            .map(|(key, _)| key.identification);
+        assert_eq!(first, Some(60 - most as u32));
     }
 
     #[test]

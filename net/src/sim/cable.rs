@@ -30,6 +30,8 @@ pub(crate) struct Inner {
     pub(crate) cut: u64,
     /// Ends that are played by hand.
     scripted: [bool; 2],
+    /// Ends whose device had no room when it was asked, and has some now.
+    pub(crate) woken: [bool; 2],
 }
 
 impl Inner {
@@ -68,6 +70,7 @@ impl Cable {
                 filtered: 0,
                 cut: 0,
                 scripted: [false; 2],
+                woken: [false; 2],
             })),
         }
     }
@@ -122,6 +125,11 @@ impl Cable {
     /// Sets the clock of the cable.
     pub(crate) fn set_now(&self, now_ns: u64) {
         self.inner.borrow_mut().now_ns = now_ns;
+    }
+
+    /// Whether a device has room again that had none when it was asked; told once.
+    pub(crate) fn take_woken(&self) -> bool {
+        core::mem::take(&mut self.inner.borrow_mut().woken) != [false; 2]
     }
 
     /// When the next frame arrives. One that waits for a script to take it doesn't count.

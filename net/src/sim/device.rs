@@ -41,6 +41,8 @@ pub(crate) struct Device {
     rx_checksum: bool,
     queue: usize,
     queued: usize,
+    /// Somebody asked for room and there was none.
+    refused: bool,
 }
 
 impl Device {
@@ -65,6 +67,7 @@ impl Device {
             rx_checksum: offloads.rx_checksum,
             queue: offloads.queue,
             queued: 0,
+            refused: false,
         }
     }
 
@@ -102,7 +105,9 @@ impl Link for Device {
     }
 
     fn can_transmit(&mut self) -> bool {
-        self.queue == 0 || self.queued < self.queue
+        let room = self.queue == 0 || self.queued < self.queue;
+        self.refused |= !room;
+        room
     }
 
     fn transmit(&mut self, len: usize, fill: &mut dyn FnMut(&mut [u8]) -> TxMeta) -> bool {
@@ -143,6 +148,9 @@ impl Link for Device {
 
     fn flush(&mut self) {
         self.queued = 0;
+        if core::mem::take(&mut self.refused) {
+            self.inner.borrow_mut().woken[self.end] = true;
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl World {
             );
             let mut next = None;
             let mut more = false;
+            let mut blocked = false;
             for stack in &mut self.stacks {
                 self.polls += 1;
                 let Progress {
@@ -95,9 +96,23 @@ impl World {
                     next_deadline_ns,
                     transmit_blocked,
                 } = stack.poll(self.now_ns, BUDGET);
-                more |= more_work || transmit_blocked;
+                more |= more_work;
+                blocked |= transmit_blocked;
                 next = [next, next_deadline_ns].into_iter().flatten().min();
             }
+            // A link that has room again is an event, as it is elsewhere; nothing waits for one that had room all the time.
+            let woken = self
+                .cables
+                .iter()
+                .filter(|cable| cable.take_woken())
+                .count()
+                > 0;
+            assert!(
+                woken || !blocked,
+                "frames wait at {} ns for links that have room",
+                self.now_ns
+            );
+            more |= woken;
             let arrival = self.cables.iter().filter_map(Cable::next_ns).min();
             more |= arrival.is_some_and(|at_ns| at_ns <= self.now_ns);
             next = [next, arrival].into_iter().flatten().min();

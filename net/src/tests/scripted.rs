@@ -192,3 +192,20 @@ fn bytes_that_come_with_the_fin_or_before_the_reset_are_read() {
         assert_eq!(text, b"first last");
     }
 }
+
+/// RFC 826, 4861: who asks for a neighbour doesn't wait for another round: the question leaves with the call that needs it, and a link
+/// with room isn't said to have none.
+#[test]
+fn a_question_for_a_neighbour_leaves_at_once() {
+    for peer in ["10.0.0.9:80", "[fd00::9]:80"] {
+        let config = super::fixed(&["10.0.0.1/24", "fd00::1/64"]);
+        let (mut world, scripts, _) = super::scripted(&[config]);
+        world.advance(5 * super::SECOND);
+        super::frames(&scripts[0]);
+        let stack = &mut world.stacks[0];
+        stack.tcp_connect(super::address(peer), None).unwrap();
+        let progress = stack.poll(world.now_ns, 64);
+        assert!(!progress.transmit_blocked);
+        assert_eq!(super::frames(&scripts[0]).len(), 1, "{peer}");
+    }
+}
