@@ -52,6 +52,8 @@ pub(crate) struct Connection {
     pub(crate) waiting: bool,
     /// Nothing is sent or received any more; there may be something to read.
     pub(crate) over: bool,
+    /// See [`machine::Connection::complete`]; kept when the machine goes.
+    pub(crate) complete: bool,
     /// Something was sent.
     pub(crate) sent: bool,
     /// Until when its neighbour must have answered, while nothing could be sent.
@@ -83,6 +85,7 @@ impl Connection {
             blocked: false,
             waiting: false,
             over: false,
+            complete: false,
             sent: false,
             neighbor_ns: None,
             linger_ns: None,
@@ -98,6 +101,12 @@ impl Connection {
             ^ self.route.interface as u64
             ^ u64::from(self.over);
         core::hint::black_box(machine ^ own);
+    }
+
+    /// Whether reading ends well although it failed.
+    pub(crate) fn is_complete(&self) -> bool {
+        let machine = self.machine.as_ref();
+        self.complete || machine.is_some_and(machine::Connection::complete)
     }
 
     /// Why it failed.

@@ -81,15 +81,39 @@ impl Core {
         {
             Some(Answer::Silence) => return,
             Some(Answer::Acknowledge(header)) => return self.reply(net, origin, &segment, &header),
-            Some(Answer::Begin(sequence)) => beyond = Some(sequence),
+            Some(Answer::Challenge(header)) => {
+                return self.challenge(net, origin, &segment, &header);
+            }
+            Some(Answer::Begin(sequence, header)) => beyond = Some((sequence, header)),
             None => {}
         }
+        let after = beyond.map(|(sequence, _)| sequence);
         if let Some(listener) = self.listener_for(origin.local, segment.destination_port)
-            && self.listener_input(net, origin, &key, listener, &segment, beyond)
+            && self.listener_input(net, origin, &key, listener, &segment, after)
         {
             return;
         }
-        self.reset(net, origin, &segment);
+        match beyond {
+            // RFC 5961, 4.2: what is there isn't over because nobody wants another one.
+            Some((_, header)) => self.challenge(net, origin, &segment, &header),
+            None => self.reset(net, origin, &segment),
+        }
+    }
+
+    /// Sends a challenge acknowledgement, within the limit (RFC 5961, 7).
+    pub(super) fn challenge(
+        &mut self,
+        net: &mut Net,
+        origin: &Origin,
+        segment: &Segment<'_>,
+        header: &Header,
+    ) {
+        if self.tcp.challenges.allow(self.now_ns, &mut self.random) {
+            count(&mut self.tcp.counters.challenges);
+            self.reply(net, origin, segment, header);
+        } else {
+            count(&mut self.tcp.counters.challenges_limited);
+        }
     }
 
     /// Answers a segment.

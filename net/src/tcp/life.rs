@@ -145,6 +145,7 @@ impl Core {
         if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
             && let Some(mut machine) = connection.machine.take()
         {
+            connection.complete = machine.complete();
             let again = u64::from(machine.info().retransmitted);
             let counter = &mut self.tcp.counters.retransmitted;
             *counter = counter.wrapping_add(again);

@@ -380,7 +380,10 @@ impl Core {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return Err(Error::BadHandle);
         };
-        let end = connection.error().map_or(Ok(0), Err);
+        let end = match connection.error() {
+            Some(error) if !connection.is_complete() => Err(error),
+            _ => Ok(0),
+        };
         let over = connection.over;
         let Some(machine) = &mut connection.machine else {
             return end;

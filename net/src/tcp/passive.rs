@@ -207,12 +207,8 @@ impl Core {
                 self.reply_marked(net, origin, segment, &answer, marking);
             }
             Verdict::Challenge => {
-                if self.tcp.challenges.allow(now_ns, &mut self.random) {
-                    count(&mut self.tcp.counters.challenges);
-                    self.reply(net, origin, segment, &half.acknowledgement(&setup, stamp));
-                } else {
-                    count(&mut self.tcp.counters.challenges_limited);
-                }
+                let answer = half.acknowledgement(&setup, stamp);
+                self.challenge(net, origin, segment, &answer);
             }
             Verdict::Reset => self.reset(net, origin, segment),
             Verdict::Forget => self.tcp.half_open.remove(place),

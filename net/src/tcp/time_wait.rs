@@ -20,9 +20,12 @@ pub(crate) enum Answer {
     Silence,
     /// Send this acknowledgement.
     Acknowledge(Header),
-    /// A new connection of the same peer may begin. Its sequence number is to be beyond this one; once it has begun,
-    /// the record is to be forgotten.
-    Begin(Seq),
+    /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): of two ends that disagree neither is to answer the
+    /// other for ever.
+    Challenge(Header),
+    /// A new connection of the same peer may begin, if somebody listens; otherwise as with [`Answer::Challenge`]. Its sequence
+    /// number is to be beyond this one; once it has begun, the record is to be forgotten.
+    Begin(Seq, Header),
 }
 
 /// All records, the oldest first.
@@ -111,20 +114,18 @@ impl TimeWait {
             return Some(Answer::Silence);
         }
         let newer = (segment.seq - record.receive_next) as i32;
-        let acknowledge = || {
-            Answer::Acknowledge(Header {
-                seq: record.send_next,
-                ack: record.receive_next,
-                flags: Flags::ACK,
-                window: record.window,
-                options: Options {
-                    timestamps: record
-                        .timestamps
-                        .map(|(recent, offset)| (clock.wrapping_add(offset), recent)),
-                    ..Options::default()
-                },
-                ..Header::default()
-            })
+        let answer = Header {
+            seq: record.send_next,
+            ack: record.receive_next,
+            flags: Flags::ACK,
+            window: record.window,
+            options: Options {
+                timestamps: record
+                    .timestamps
+                    .map(|(recent, offset)| (clock.wrapping_add(offset), recent)),
+                ..Options::default()
+            },
+            ..Header::default()
         };
         if segment.has(Flags::SYN) {
             // RFC 6191, section 2, and RFC 9293, 3.10.7.4 (RFC 1122, 4.2.2.13).
@@ -135,26 +136,39 @@ impl TimeWait {
                 (None, Some(_)) => true,
                 (_, None) => newer > 0,
             };
-            if begins && !segment.has(Flags::ACK) {
-                // What of ours is still on its way is older (RFC 6191, section 4).
-                return Some(Answer::Begin(record.send_next));
-            }
-            return Some(acknowledge());
+            return Some(
+                if begins && segment.flags.0 & (Flags::ACK | Flags::FIN).0 == 0 {
+                    // What of ours is still on its way is older (RFC 6191, section 4).
+                    Answer::Begin(record.send_next, answer)
+                } else {
+                    // RFC 5961, 4.2.
+                    Answer::Challenge(answer)
+                },
+            );
         }
         let old = match (record.timestamps, segment.options.timestamps) {
             (Some((recent, _)), Some((value, _))) => is_newer(recent, value),
             _ => false,
         };
-        if segment.has(Flags::FIN) && !old {
-            // "Acknowledge it, and restart the 2 MSL timeout" (RFC 9293, 3.10.7.4).
+        // RFC 9293, 3.10.7.4: first the sequence number, fifth the ACK, without which what is in the window is dropped.
+        let window = i64::from(record.window) << record.scale;
+        let (first, end) = (
+            i64::from(newer),
+            i64::from(newer) + i64::from(segment.len()),
+        );
+        let outside = first >= window.max(1) || end < i64::from(segment.len() > 0);
+        let acked = segment.has(Flags::ACK);
+        if segment.has(Flags::FIN) && acked && !old {
+            // "Acknowledge it, and restart the 2 MSL timeout".
             waiting.expires_ns = now_ns.saturating_add(self.duration_ns);
             self.records.put_last(place, 0);
         }
-        // What is out of the window wants an answer: keep-alive probes, and data that was sent before our FIN was
-        // seen. A pure acknowledgement doesn't.
-        let beyond = newer < 0 || newer >= i32::from(record.window.max(1));
-        Some(if segment.len() > 0 || beyond || old {
-            acknowledge()
+        Some(if segment.len() > 0 && (acked || outside) {
+            // Data that was sent before our FIN was seen, and the FIN again.
+            Answer::Acknowledge(answer)
+        } else if old || outside || acked && newer != 0 {
+            // Keep-alive probes. An acknowledgement of the end that was reached is the only one that needs no answer.
+            Answer::Challenge(answer)
         } else {
             Answer::Silence
         })
@@ -200,6 +214,7 @@ mod tests {
             send_next: Seq(500),
             receive_next: Seq(1000),
             window: 5000,
+            scale: 2,
             timestamps,
         };
         assert!(table.insert(flow(1), record, 0));
@@ -216,7 +231,14 @@ mod tests {
     #[test]
     fn a_syn_begins_anew_if_its_timestamp_or_number_is_beyond() {
         let begins = |had: Option<(u32, u32)>, seq: u32, timestamp: Option<u32>| {
-            answer(had, &segment(seq, Flags::SYN, timestamp)) == Answer::Begin(Seq(500))
+            let answered = answer(had, &segment(seq, Flags::SYN, timestamp));
+            assert!(
+                matches!(answered, Answer::Begin(Seq(500), header) | Answer::Challenge(header) if header.flags == Flags::ACK)
+            );
+            // RFC 5961, 4.2: nobody ends what it begins.
+            let with_fin = answer(had, &segment(seq, Flags::SYN | Flags::FIN, timestamp));
+            assert!(matches!(with_fin, Answer::Challenge(_)));
+            matches!(answered, Answer::Begin(..))
         };
         let had = Some((100, 9));
         assert!(begins(had, 1, Some(101)));
@@ -245,15 +267,37 @@ mod tests {
             answer(None, &segment(1000, Flags::ACK, None)),
             Answer::Silence
         );
-        // A keep-alive probe, and one that PAWS refuses.
-        assert_ne!(
-            answer(None, &segment(999, Flags::ACK, None)),
-            Answer::Silence
-        );
-        assert_ne!(
-            answer(Some((100, 0)), &segment(1000, Flags::ACK, Some(99))),
-            Answer::Silence
-        );
+        // A keep-alive probe, one of what was never sent, and one that PAWS refuses.
+        let challenged =
+            |had, segment: &Segment<'_>| matches!(answer(had, segment), Answer::Challenge(_));
+        assert!(challenged(None, &segment(999, Flags::ACK, None)));
+        assert!(challenged(None, &segment(1001, Flags::ACK, None)));
+        assert!(challenged(None, &segment(50_000, Flags::ACK, None)));
+        let old = segment(1000, Flags::ACK, Some(99));
+        assert!(challenged(Some((100, 0)), &old));
+    }
+
+    /// RFC 9293, 3.10.7.4: without ACK what lies in the window is dropped, and what doesn't is answered. The window is the scaled one.
+    #[test]
+    fn without_ack_only_what_lies_outside_is_answered() {
+        for (seq, bytes, answered) in [
+            (1000, 0, false),
+            (1001, 0, false),
+            (20_999, 0, false),
+            (21_000, 0, true),
+            (999, 0, true),
+            (1000, 1, false),
+            (999, 1, true),
+            (999, 2, false),
+            (20_999, 1, false),
+            (21_000, 1, true),
+        ] {
+            let bare = Segment {
+                payload: &[0; 2][..bytes],
+                ..segment(seq, Flags::NONE, None)
+            };
+            assert_eq!(answer(None, &bare) != Answer::Silence, answered, "{seq}");
+        }
     }
 
     /// RFC 1337.
@@ -267,9 +311,14 @@ mod tests {
 
     #[test]
     fn a_fin_restarts_the_time_and_an_old_one_does_not() {
-        for (timestamp, restarts) in [(Some(100), true), (Some(50), false)] {
+        let with_ack = Flags::FIN | Flags::ACK;
+        for (timestamp, flags, restarts) in [
+            (Some(100), with_ack, true),
+            (Some(50), with_ack, false),
+            (Some(100), Flags::FIN, false),
+        ] {
             let mut table = table(Some((100, 0)));
-            let fin = segment(999, Flags::FIN | Flags::ACK, timestamp);
+            let fin = segment(999, flags, timestamp);
             table.segment(&flow(1), &fin, 0, 30 * SECOND);
             table.expire(60 * SECOND);
             assert_eq!(table.len() == 1, restarts);
@@ -285,6 +334,7 @@ mod tests {
             send_next: Seq(1),
             receive_next: Seq(2),
             window: 5000,
+            scale: 0,
             timestamps: None,
         };
         let kept: Vec<bool> = (2..6)

@@ -329,3 +329,76 @@ fn the_next_client_is_always_accepted() {
         talk.listen(10 * MS);
     }
 }
+
+/// RFC 5961, 4.2: in TIME-WAIT a SYN that nobody takes is challenged, whatever its number, and so is one that ends what it begins;
+/// neither ends TIME-WAIT.
+#[test]
+fn a_syn_that_nobody_takes_is_challenged_in_time_wait() {
+    for family in FAMILIES {
+        for (flags, listening) in [(SYN, false), (SYN | FIN, true), (SYN | FIN, false)] {
+            let (mut talk, fin) = time_wait(Talk::accepted(family));
+            if let Some(listener) = talk.listener.filter(|_| !listening) {
+                talk.stack().close(listener).expect("an open handle");
+            }
+            for offset in [1000, 0, 0u32.wrapping_sub(1000)] {
+                let syn = talk.syn().seq(talk.seq.wrapping_add(offset)).flags(flags);
+                talk.send(&syn);
+                let answer = talk.expect(SECOND, |_| true);
+                assert_eq!((answer.flags, answer.ack), (ACK, fin.end()), "{flags}");
+            }
+        }
+    }
+}
+
+/// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement in the window of what was never sent is answered, as Linux and FreeBSD do;
+/// a FIN without ACK neither is nor makes TIME-WAIT last longer. Where the window ends is told scaled.
+#[test]
+fn time_wait_answers_by_number_and_by_ack() {
+    for family in FAMILIES {
+        let (mut talk, fin) = time_wait(Talk::accepted_full(family));
+        let ahead = talk.segment().seq(talk.seq.wrapping_add(2000));
+        talk.send(&ahead);
+        let answer = talk.expect(SECOND, |_| true);
+        assert_eq!((answer.flags, answer.ack), (ACK, fin.end()));
+        let bare = fin.clone().seq(talk.seq.wrapping_add(60_000)).flags(FIN);
+        talk.listen(50 * SECOND);
+        talk.send(&bare);
+        assert!(talk.hear().is_empty(), "it lies in the window");
+        talk.listen(12 * SECOND);
+        talk.send(&fin);
+        assert_eq!(talk.expect(SECOND, |_| true).flags & RST, RST, "it is over");
+    }
+}
+
+/// A reset in LAST-ACK tells the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out); that all was received before stays so.
+#[test]
+fn a_reset_instead_of_the_last_acknowledgement_is_told() {
+    for family in FAMILIES {
+        for missing in [false, true] {
+            let mut talk = Talk::accepted(family);
+            let handle = talk.handle();
+            talk.data(b"all");
+            talk.fin();
+            talk.stack().tcp_write(handle, b"answer").expect("room");
+            talk.expect(SECOND, |segment| segment.payload == b"answer");
+            if !missing {
+                talk.acknowledge();
+            }
+            talk.stack().tcp_shutdown(handle).expect("open");
+            talk.expect(SECOND, |segment| segment.has(FIN));
+            let reset = talk.segment().flags(RST);
+            talk.send(&reset);
+            assert_eq!(talk.error(), Some(Error::ConnectionReset));
+            let mut buffer = [0; 8];
+            assert_eq!(talk.stack().tcp_read(handle, &mut buffer), Ok(3));
+            for _ in 0..2 {
+                let end = talk.stack().tcp_read(handle, &mut buffer);
+                let expected = match missing {
+                    true => Err(Error::ConnectionReset),
+                    false => Ok(0),
+                };
+                assert_eq!(end, expected);
+            }
+        }
+    }
+}

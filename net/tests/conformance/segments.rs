@@ -89,7 +89,16 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
     urgent.urgent = 500;
     talk.send(&urgent);
     assert_eq!(talk.stack().tcp_urgent(handle), Ok(sent + 500));
-    let reset = talk.segment().flags(RST);
+    // RFC 5961, 3.2: a reset beside the only number that is left is dropped, its data too.
+    talk.listen(SECOND);
+    for (offset, data) in [(1, &b"x"[..]), (1, b""), (u32::MAX, b"xy"), (100, b"x")] {
+        let reset = talk.segment().payload(data).flags(RST | ACK);
+        let seq = talk.seq.wrapping_add(offset);
+        talk.send(&reset.seq(seq));
+        assert_eq!((talk.error(), talk.hear().len()), (None, 0), "{offset}");
+    }
+    // At that number it is one, with data or without.
+    let reset = talk.segment().payload(b"x").flags(RST);
     talk.send(&reset);
     assert_eq!(talk.error(), Some(Error::ConnectionReset));
     assert_eq!(talk.read().0.len(), sent);

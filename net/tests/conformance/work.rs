@@ -53,12 +53,14 @@ fn segments_out_of_order_cost_the_same_each() {
     }
 }
 
-/// Fragments of eight bytes, the last first.
+/// Fragments of eight bytes, the last first: a packet has so many that the work for one doesn't matter, and not more; what has more is
+/// dropped again and again, and keeps nobody from being heard.
 #[test]
-fn tiny_fragments_cost_the_same_each() {
-    let run = |count: u32| {
+fn tiny_fragments_are_bounded() {
+    for (count, delivered) in [(250u32, true), (7500, false)] {
         let mut talk = Talk::new(V4);
         let (from, to) = (V4.host(5000), V4.stack(6000));
+        let socket = talk.stack().udp_bind(to).expect("a free port");
         let data = pattern(count as usize * 8 - 8);
         let whole = Ip::parse(&packet::udp(talk.host.macs(), from, to, &data)).expect("a packet");
         for n in (0..count as usize).rev() {
@@ -74,6 +76,20 @@ fn tiny_fragments_cost_the_same_each() {
                 talk.host.take(&mut talk.world);
             }
         }
-    };
-    costs_the_same(250, 7500, run);
+        talk.host.take(&mut talk.world);
+        let hear = |talk: &mut Talk| {
+            let mut buffer = [0; 4096];
+            let received = talk.stack().udp_recv_from(socket, &mut buffer).ok();
+            received.map(|(len, _)| buffer[..len].to_vec())
+        };
+        assert_eq!(hear(&mut talk), delivered.then_some(data));
+        let refused = talk
+            .stack()
+            .drops()
+            .find(|(name, _)| *name == "drop.bad-fragment");
+        assert_eq!(refused.map(|(_, count)| count > 0), Some(!delivered));
+        let frame = packet::udp(talk.host.macs(), from, to, b"whole");
+        talk.host.send_frame(&mut talk.world, &frame);
+        assert_eq!(hear(&mut talk).as_deref(), Some(&b"whole"[..]));
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::budget::{Budget, Pressure};
 use super::connection::{Connection, due};
+use super::options::Sack;
 use super::recovery::{Ack, Phase};
 use super::segment::Segment;
 use super::state::State;
@@ -71,21 +72,53 @@ impl Connection {
             echo,
             ..self.ack_at(blocks, now_ns)
         };
+        self.take_report(budget, &report);
+    }
+
+    /// RFC 6675, 4: an acknowledgement that was overtaken by another one still tells what has arrived. Below SND.UNA it tells
+    /// nothing new, and no duplicates either (RFC 2883, 4: these lie below its own acknowledgement).
+    pub(super) fn take_old_report(
+        &mut self,
+        budget: &mut dyn Budget,
+        segment: &Segment<'_>,
+        now_ns: u64,
+    ) {
+        let mut sack = Sack::default();
+        for (first, end) in segment.options.sack.blocks() {
+            if self.sack && first.after(self.una) {
+                sack.push(*first, *end);
+            }
+        }
+        if !sack.is_empty() {
+            let report = self.ack_at(sack.blocks(), now_ns);
+            self.take_report(budget, &report);
+        }
+    }
+
+    fn take_report(&mut self, budget: &mut dyn Budget, report: &Ack<'_>) {
+        let now_ns = report.now_ns;
+        let advanced = report.ack != self.una;
         let flight = (self.next - self.una) / report.mss;
-        let told = self.recovery.acknowledge(&report, &mut self.control);
+        let open = self.recovery.phase == Phase::Open;
+        let told = self.recovery.acknowledge(report, &mut self.control);
         self.spurious = self.spurious.wrapping_add(u32::from(told.spurious));
-        self.measure(&report, told.rtt_first_ns, told.rtt_last_ns, flight);
+        self.measure(report, told.rtt_first_ns, told.rtt_last_ns, flight);
         self.timers.reorder = told.reorder_ns.unwrap_or(OFF);
         if advanced {
-            self.advance(budget, &report, now_ns);
+            self.advance(budget, report, now_ns);
             if self.state == State::Closed {
                 return;
             }
         }
-        if self.recovery.phase != Phase::Recovery && told.delivered > 0 && self.window_limited {
+        if self.recovery.phase != Phase::Recovery && advanced && self.window_limited {
+            // RFC 5681, 3.1: for what is acknowledged, not for what is reported (RFC 3042, 2). What was reported before counts
+            // now, unless something is being repaired.
+            let acked = match open && self.recovery.phase == Phase::Open {
+                true => report.ack - report.una,
+                false => told.delivered,
+            };
             let rtt_ns = self.rtt.smoothed().unwrap_or(0);
-            self.control
-                .acknowledged(told.delivered, report.mss, rtt_ns, now_ns);
+            self.control.acknowledged(acked, report.mss, rtt_ns, now_ns);
             self.grow_send_limit(budget);
         }
         if let Some((first, end)) = self.recovery.next_lost() {

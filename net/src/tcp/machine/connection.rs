@@ -50,8 +50,9 @@ pub(crate) struct Quiet {
     pub(crate) send_next: Seq,
     /// RCV.NXT.
     pub(crate) receive_next: Seq,
-    /// The last window offered, as in a header.
+    /// The last window offered, as in a header, and its shift.
     pub(crate) window: u16,
+    pub(crate) scale: u8,
     /// If timestamps were agreed upon: TS.Recent, and what is added to the clock of milliseconds to make ours.
     pub(crate) timestamps: Option<(u32, u32)>,
 }
@@ -150,6 +151,8 @@ pub(crate) struct Connection {
     /// The application let go; it left bytes unread, or some came later.
     pub(super) orphan: bool,
     pub(super) rejected: bool,
+    /// It was reset when nothing was missing any more but the acknowledgement of our FIN.
+    pub(super) complete: bool,
     /// Probes that the peer didn't answer, and when it was last heard.
     pub(super) keepalive_probes: u8,
     pub(super) heard_ns: u64,
@@ -223,6 +226,7 @@ impl Connection {
             passive: false,
             orphan: false,
             rejected: false,
+            complete: false,
             keepalive_probes: 0,
             heard_ns: now_ns,
             syn_count: 0,
@@ -429,6 +433,11 @@ impl Connection {
         self.fin_received && self.buffer.len() == 0
     }
 
+    /// Reading ends well although it failed: all that the peer sent was received, and it has all that was sent.
+    pub(crate) fn complete(&self) -> bool {
+        self.complete
+    }
+
     /// Both directions are over.
     pub(crate) fn hangup(&self) -> bool {
         matches!(self.state, State::Closed | State::TimeWait)
@@ -449,6 +458,7 @@ impl Connection {
             send_next: self.next,
             receive_next: self.receive_next,
             window: self.window.field(self.receive_next),
+            scale: self.window.scale,
             timestamps: self
                 .timestamps
                 .then_some((self.recent, self.setup.timestamp_offset)),

@@ -293,7 +293,7 @@ impl Connection {
             self.due |= due::ACK;
             return;
         }
-        if segment.has(Flags::FIN) && self.state == State::TimeWait {
+        if segment.has(Flags::FIN | Flags::ACK) && self.state == State::TimeWait {
             self.timers.life = now_ns.saturating_add(self.setup.time_wait_ns);
         }
         if self.fin_received && segment.end().after(self.receive_next) {
@@ -325,7 +325,9 @@ impl Connection {
             | State::FinWait1
             | State::FinWait2
             | State::CloseWait => Some(Error::ConnectionReset),
-            State::LastAck | State::Closing if !self.fin_sent || self.queue.len() > 0 => {
+            State::LastAck | State::Closing => {
+                // All that was to come has come, and the peer has what was sent: it is told, but nothing is missing.
+                self.complete = self.fin_sent && self.queue.len() == 0;
                 Some(Error::ConnectionReset)
             }
             _ => None,
@@ -365,7 +367,8 @@ impl Connection {
                 self.challenge(challenge, now_ns);
                 return false;
             }
-            // An old one: its data counts, itself it doesn't.
+            // An old one: its data counts, and what it reports.
+            self.take_old_report(budget, segment, now_ns);
             return true;
         }
         self.take_echo(segment);
@@ -430,6 +433,7 @@ impl Connection {
         if fin {
             self.fin_at = Some(seq + len);
         }
+        self.note_duplicate(segment, seq, seq + len);
         if seq.after(self.receive_next) {
             return self.take_out_of_order(budget, seq, payload);
         }
@@ -471,12 +475,25 @@ impl Connection {
         if payload.is_empty() || self.orphan {
             return;
         }
-        let end = seq + payload.len() as u32;
-        if self.sack {
-            self.dsack = self.buffer.duplicate(seq, end);
-        }
         self.buffer
             .insert(budget, seq, payload, self.window.limit());
+    }
+
+    /// RFC 2883, 4.3: what of a segment was there already, of several parts the first. `seq..end` is what of it lies in the
+    /// window. It shows that something was sent again: the peer learns at once whether it had to be.
+    fn note_duplicate(&mut self, segment: &Segment<'_>, seq: Seq, end: Seq) {
+        if !self.sack {
+            return;
+        }
+        let duplicate = if segment.seq.before(seq) && !segment.has(Flags::SYN) {
+            Some((segment.seq, seq))
+        } else {
+            self.buffer.duplicate(seq, end)
+        };
+        if duplicate.is_some() {
+            self.dsack = duplicate;
+            self.due |= due::ACK;
+        }
     }
 
     /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once, anything within the delay.

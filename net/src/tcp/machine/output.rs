@@ -225,7 +225,6 @@ impl Connection {
         let waiting = end.beyond(self.next);
         let fin = self.fin_queued && !self.fin_sent;
         if waiting == 0 && !fin {
-            self.window_limited = false;
             return self.end_frto(most, now_ns, emit);
         }
         let usable = (self.una + self.peer_window).beyond(self.next);
@@ -378,6 +377,8 @@ impl Connection {
             self.next = end;
             self.most = self.most.max(end);
             self.recovery.sent(end, new, now_ns);
+            // RFC 7661, 4.4: a window without room for another segment is used.
+            self.window_limited = self.in_flight() + self.mss() > self.control.cwnd;
         }
         self.fin_sent |= fin;
         if !len.is_multiple_of(span.size) {

@@ -41,7 +41,7 @@ pub(super) struct Undo {
     pub(super) until: Option<Seq>,
 }
 
-/// Proportional rate reduction (RFC 6937).
+/// Proportional rate reduction (RFC 9937).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Reduction {
     pub(super) delivered: u32,

@@ -1,5 +1,5 @@
 //! Loss detection and recovery: RACK-TLP (RFC 8985) over a scoreboard of SACK blocks (RFC 2018, 6675), duplicate
-//! acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate reduction (RFC 6937), and what finds
+//! acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate reduction (RFC 9937), and what finds
 //! out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC 3522) and F-RTO (RFC 5682).
 //!
 //! The scoreboard is made when the first loss shows, and freed when all is repaired. Each acknowledgement costs time for
@@ -222,12 +222,14 @@ impl Recovery {
         }
         self.end_probe(ack, dsack, control);
         self.widen(ack, dsack);
+        let lost = self.lost();
         if ack.sack {
             told.reorder_ns = self.detect(ack);
         } else {
-            self.count_duplicates(ack, advanced);
+            told.delivered = self.count_duplicates(ack, advanced, told.delivered);
         }
-        self.turn(ack, advanced, &told, control);
+        let safe = advanced && self.lost() <= lost;
+        self.turn(ack, advanced, &told, safe, control);
         if let Some(board) = &mut self.board {
             while board.resent.front().is_some_and(|resent| {
                 resent.end.at_most(ack.ack) || board.sacked.covers(resent.first, resent.end)
@@ -325,10 +327,17 @@ impl Recovery {
         }
     }
 
-    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK.
-    fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool) {
+    /// Bytes that are lost and not sent again.
+    fn lost(&self) -> u32 {
+        self.board.as_ref().map_or(0, |board| board.lost.total())
+    }
+
+    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC 9937, 4): a segment for each
+    /// duplicate, which isn't counted again when it is acknowledged.
+    fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool, delivered: u32) -> u32 {
         let head = (ack.ack, ack.next.min(ack.ack + ack.mss));
         if advanced {
+            let counted = u32::from(self.duplicates) * ack.mss;
             self.duplicates = 0;
             if self.phase == Phase::Recovery && ack.ack.before(self.point) {
                 // A partial acknowledgement: the next hole begins there.
@@ -337,6 +346,7 @@ impl Recovery {
                     .get_or_insert_with(|| Box::new(Board::new(ack.ack)));
                 board.mark_lost(head.0, head.1);
             }
+            delivered.saturating_sub(counted)
         } else if ack.duplicate && ack.next.after(ack.una) {
             self.duplicates = self.duplicates.saturating_add(1);
             // RFC 6582, 3.2 step 1: what was sent before the last recovery causes no other one.
@@ -346,11 +356,21 @@ impl Recovery {
                     .get_or_insert_with(|| Box::new(Board::new(ack.ack)));
                 board.mark_lost(head.0, head.1);
             }
+            ack.mss
+        } else {
+            delivered
         }
     }
 
-    /// Recovery begins, goes on, or ends.
-    fn turn(&mut self, ack: &Ack<'_>, advanced: bool, told: &Told, control: &mut Control) {
+    /// Recovery begins, goes on, or ends. `safe`: see [`Recovery::reduce`].
+    fn turn(
+        &mut self,
+        ack: &Ack<'_>,
+        advanced: bool,
+        told: &Told,
+        safe: bool,
+        control: &mut Control,
+    ) {
         if self.phase != Phase::Open && advanced && ack.ack.at_least(self.point) {
             if self.phase == Phase::Recovery {
                 control.cwnd = control.ssthresh.max(ack.mss);
@@ -378,16 +398,22 @@ impl Recovery {
                 .mtu_probe
                 .is_some_and(|(lower, upper)| first.at_least(lower) && end.at_most(upper))
         {
-            self.enter(ack, control);
+            self.enter(ack, told.delivered, control);
         }
         if self.phase == Phase::Recovery {
-            self.reduce(ack, told.delivered, control);
+            self.reduce(ack, told.delivered, safe, control);
         }
     }
 
-    /// RFC 6937, 3, and RFC 5681, 3.2.
-    fn enter(&mut self, ack: &Ack<'_>, control: &mut Control) {
+    /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: what the acknowledgement told that began it.
+    fn enter(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
         let flight = ack.next - ack.ack;
+        // What had arrived before isn't delivered in this recovery.
+        let arrived = match &self.board {
+            Some(board) if ack.sack => board.sacked.total(),
+            _ => u32::from(self.duplicates) * ack.mss,
+        };
+        let begun = (flight + delivered).saturating_sub(arrived).max(1);
         let saved = control.save();
         control.lost(flight, ack.mss);
         self.phase = Phase::Recovery;
@@ -397,7 +423,7 @@ impl Recovery {
             board.reduction = Reduction {
                 delivered: 0,
                 out: 0,
-                flight: flight.max(1),
+                flight: begun,
             };
             board.undo = Some(Undo {
                 saved,

@@ -91,7 +91,7 @@ impl Recovery {
     /// A loss was found by the clock, not by an acknowledgement.
     pub(crate) fn look(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
         let next = self.detect(ack);
-        self.turn(ack, false, &Told::default(), control);
+        self.turn(ack, false, &Told::default(), false, control);
         next
     }
 }

@@ -249,7 +249,19 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
         watch.look(&mut script);
         let _ = script.machine.info();
     }
-    let _ = (written, taken);
+    // Each byte is where it belongs: read or unread, acknowledged or still to be.
+    let machine = &script.machine;
+    let info = machine.info();
+    let unread = u64::from(info.unread);
+    if !machine.orphan {
+        assert_eq!(info.bytes_received, taken as u64 + unread);
+    }
+    let unacknowledged = u64::from(info.unacknowledged);
+    if machine.state() == State::Closed {
+        assert!(info.bytes_acknowledged <= written as u64 && unacknowledged == 0);
+    } else {
+        assert_eq!(info.bytes_acknowledged + unacknowledged, written as u64);
+    }
     script.machine.release(&mut script.memory);
     assert_eq!(script.memory.used, 0, "all memory comes back");
     let _ = (ISS, IRS);

@@ -321,10 +321,14 @@ fn a_peer_without_sack_is_served_too() {
     }
 }
 
-/// RFC 6937: while a loss is repaired, sending goes on at the reduced rate.
+/// RFC 9937: while a loss is repaired, sending goes on at the reduced rate, as far as the peer's window lets it.
 #[test]
 fn a_window_is_reduced_without_a_pause() {
-    let mut world = World::standard(RTT / 2);
+    let setup = Setup {
+        receive_initial: 4 << 20,
+        ..Setup::default()
+    };
+    let mut world = World::connected(RTT / 2, &setup, &setup);
     world.rate = 2_500_000;
     transfer(&mut world, 1_000_000);
     let at = base(&world);

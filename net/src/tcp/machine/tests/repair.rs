@@ -2,7 +2,7 @@
 
 use super::super::{Flags, Header, Options, Setup};
 use super::link::MS;
-use super::script::{Script, header, ours, setup};
+use super::script::{Out, Script, header, ours, setup, theirs};
 
 const RTT: u64 = 40 * MS;
 
@@ -174,4 +174,226 @@ fn rfc8985_section_7_2_acknowledgements_put_the_probe_off() {
     assert_eq!(probe.len(), 1, "{probe:?}");
     assert_eq!(i64::from(ours(probe[0].0.seq)), next - size);
     assert_eq!(script.machine.info().probes, 1);
+}
+
+/// The numbers of the segments that were sent, in segments from `first` on.
+fn segments(script: &Script, out: &Out, first: i64) -> Vec<i64> {
+    let number = |header: &Header| (i64::from(ours(header.seq)) - first) / mss(script);
+    out.iter().map(|(header, _)| number(header)).collect()
+}
+
+/// Ten segments are under way, which fill the congestion window, and more wait; [`RTT`] has gone by. The number of the first.
+fn full_window() -> (Script, i64) {
+    let (mut script, first) = measured();
+    let size = mss(&script);
+    script.write(&vec![7; 40 * size as usize]);
+    assert_eq!(script.out().len(), 10);
+    script.wait(RTT);
+    (script, first)
+}
+
+/// RFC 3042, 2, and RFC 5681, 3.1: each of the first duplicate acknowledgements lets one new segment leave, and the
+/// window grows by what is acknowledged, not by what is reported.
+#[test]
+fn rfc3042_section_2_a_duplicate_acknowledgement_sends_one_segment() {
+    let (mut script, first) = full_window();
+    let size = mss(&script);
+    let cwnd = script.machine.info().cwnd;
+    for n in 1..3 {
+        let report = ack(first, &[(first + size, first + (n + 1) * size)]);
+        let sent = script.give(&report, b"");
+        assert_eq!(segments(&script, &sent, first), [9 + n]);
+        assert_eq!(script.machine.info().cwnd, cwnd);
+    }
+    // The first one was late, not lost.
+    let sent = script.give(&ack(first + 3 * size, &[]), b"");
+    assert_eq!(script.machine.info().cwnd, cwnd + 3 * size as u32);
+    assert_eq!(segments(&script, &sent, first), [12, 13, 14, 15]);
+}
+
+/// RFC 9937, 4: where less is under way than the threshold says, as much leaves as arrives, and a segment more only for an
+/// acknowledgement that moves on and shows no other loss.
+#[test]
+fn rfc9937_section_4_recovery_speeds_up_only_when_it_gets_on() {
+    let (mut script, first) = measured();
+    let size = mss(&script);
+    flight(&mut script, 10, first);
+    script.wait(RTT);
+    let report = |una: i64, blocks: &[(i64, i64)]| {
+        let at = |n: i64| first + n * size;
+        let blocks: Vec<_> = blocks.iter().map(|(a, b)| (at(*a), at(*b))).collect();
+        ack(at(una), &blocks)
+    };
+    // The first six are lost.
+    for n in 7..9 {
+        assert!(script.give(&report(0, &[(6, n)]), b"").is_empty());
+    }
+    let sent = script.give(&report(0, &[(6, 9)]), b"");
+    assert_eq!(segments(&script, &sent, first), [0]);
+    let sent = script.give(&report(0, &[(6, 10)]), b"");
+    assert_eq!(segments(&script, &sent, first), [1]);
+    script.wait(RTT);
+    let sent = script.give(&report(1, &[(6, 10)]), b"");
+    assert_eq!(segments(&script, &sent, first), [2, 3]);
+    script.wait(RTT);
+    // It moves on, but what was sent third is lost once more.
+    let sent = script.give(&report(2, &[(3, 4), (6, 10)]), b"");
+    assert_eq!(segments(&script, &sent, first), [2, 4]);
+    assert_eq!(script.machine.info().timeouts, 0);
+}
+
+/// RFC 9937, 4: the share is that of what was under way when recovery began, without what had arrived by then.
+#[test]
+fn rfc9937_section_4_the_window_is_reduced_in_proportion() {
+    let (mut script, first) = measured();
+    let size = mss(&script);
+    script.machine.setup.pacing = false;
+    script.machine.control.cwnd = 30 * size as u32;
+    script.write(&vec![7; 44 * size as usize]);
+    assert_eq!(script.out().len(), 30);
+    script.wait(RTT);
+    let mut arrive = |n: i64| {
+        let report = ack(first, &[(first + size, first + (n + 1) * size)]);
+        let out = script.give(&report, b"");
+        segments(&script, &out, first)
+    };
+    assert_eq!([arrive(1), arrive(2)], [[30], [31]], "limited transmit");
+    // Then 0.7 of a segment for each that arrives: 30 of 32 hadn't.
+    let mut sent = Vec::new();
+    let mut count = Vec::new();
+    for n in 3..16 {
+        sent.extend(arrive(n));
+        count.push(sent.len());
+    }
+    assert_eq!(sent, [0, 32, 33, 34, 35, 36, 37, 38, 39]);
+    assert_eq!(count, [1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]);
+}
+
+/// RFC 6675, 4: what an acknowledgement reports that was overtaken by another one counts; what it reports below SND.UNA is no
+/// duplicate (RFC 2883, 4).
+#[test]
+fn rfc6675_section_4_an_overtaken_acknowledgement_reports_too() {
+    let (mut script, first) = measured();
+    let size = mss(&script);
+    flight(&mut script, 10, first);
+    script.wait(RTT);
+    let at = |n: i64| first + n * size;
+    assert!(script.give(&ack(at(3), &[]), b"").is_empty());
+    let sent = script.give(&ack(at(2), &[(at(5), at(8))]), b"");
+    assert_eq!(segments(&script, &sent, first), [3, 4]);
+    script.wait(RTT);
+    script.give(&ack(at(5), &[(at(5), at(8))]), b"");
+    script.give(&ack(at(10), &[]), b"");
+    let info = script.machine.info();
+    script.give(&ack(at(3), &[(at(5), at(8))]), b"");
+    assert_eq!(script.machine.info(), info);
+    assert_eq!((info.spurious, info.timeouts), (0, 0));
+}
+
+/// RFC 7661, 4.4: a window that is used to the last segment was used; one that isn't doesn't grow.
+#[test]
+fn a_window_that_is_just_filled_grows() {
+    for (count, grows) in [(10, true), (9, false)] {
+        let (mut script, first) = measured();
+        let cwnd = script.machine.info().cwnd;
+        let next = flight(&mut script, count, first);
+        script.wait(RTT);
+        script.give(&ack(next, &[]), b"");
+        assert_eq!(script.machine.info().cwnd > cwnd, grows, "{count}");
+    }
+}
+
+/// RFC 2883, 4.3: what of a segment was there already is reported, too, when the rest of it is new.
+#[test]
+fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
+    let mut script = Script::established(&setup());
+    let mut give = |first: i64, len: usize| {
+        let out = script.give(&header(Flags::ACK, first, 1), &vec![1; len]);
+        let last = out.last().map(|(header, _)| *header);
+        last.map(|last| {
+            let blocks = last.options.sack.blocks().iter();
+            let blocks = blocks.map(|(first, end)| (theirs(*first), theirs(*end)));
+            (theirs(last.ack), blocks.collect::<Vec<_>>())
+        })
+    };
+    assert_eq!(give(1, 1000), None);
+    assert_eq!(give(501, 1000), Some((1501, vec![(501, 1001)])));
+    // Once is enough.
+    assert_eq!(give(2501, 500), Some((1501, vec![(2501, 3001)])));
+    // What fills a gap, and some of what was kept.
+    assert_eq!(give(1501, 1200), Some((3001, vec![(2501, 2701)])));
+    // Of several parts the first (4.3).
+    assert_eq!(give(4001, 500), Some((3001, vec![(4001, 4501)])));
+    let twice = Some((4501, vec![(2901, 3001)]));
+    assert_eq!(give(2901, 1600), twice);
+}
+
+/// RFC 2883, 4: another segment out of order that comes before the acknowledgement leaves doesn't make it forget.
+#[test]
+fn rfc2883_section_4_a_report_waits_for_the_acknowledgement() {
+    let mut script = Script::established(&setup());
+    script.give(&header(Flags::ACK, 1, 1), &[1; 1000]);
+    script.receive(&header(Flags::ACK, 1, 1), &[1; 1000]);
+    script.receive(&header(Flags::ACK, 2001, 1), &[1; 100]);
+    let out = script.out();
+    let blocks = out[0].0.options.sack.blocks().iter();
+    let blocks = blocks.map(|(first, end)| (theirs(*first), theirs(*end)));
+    assert_eq!(blocks.collect::<Vec<_>>(), [(1, 1001), (2001, 2101)]);
+}
+
+/// RFC 6298, 5.1: what is sent while the timer runs doesn't put it off.
+#[test]
+fn rfc6298_section_5_1_new_data_does_not_put_the_timeout_off() {
+    // Without SACK, so that no probe has its say (RFC 8985, 7.3).
+    let mut script = Script::established(&Setup {
+        sack: false,
+        ..setup()
+    });
+    flight(&mut script, 1, 1);
+    let mut next = 1 + mss(&script);
+    for _ in 0..4 {
+        assert!(script.wait(240 * MS).is_empty());
+        next = flight(&mut script, 1, next);
+    }
+    assert!(script.wait(39 * MS).is_empty());
+    let sent = script.wait(2 * MS);
+    assert_eq!((sent.len(), ours(sent[0].0.seq)), (1, 1));
+    assert_eq!(script.machine.info().timeouts, 1);
+}
+
+/// RFC 6298, 5.4: what was sent again and lost again shows by nothing when nothing lies behind it; the timer runs all the same.
+#[test]
+fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_again() {
+    // The first of five, found by SACK; and the only one, which a probe repeats.
+    for count in [5, 1] {
+        let (mut script, first) = measured();
+        let size = mss(&script);
+        let next = flight(&mut script, count, first);
+        script.wait(RTT);
+        let mut sent = Vec::new();
+        if count > 1 {
+            sent = script.give(&ack(first, &[(first + size, next)]), b"");
+            assert_eq!(segments(&script, &sent, first), [0]);
+        }
+        let mut times = Vec::new();
+        let begun_ns = script.now_ns;
+        for _ in 0..1500 {
+            sent.extend(script.wait(MS));
+            times.resize(sent.len(), (script.now_ns - begun_ns) / MS);
+        }
+        assert!(
+            sent.iter()
+                .all(|(header, _)| i64::from(ours(header.seq)) == first)
+        );
+        // The timeout is 40 ms and the 200 ms that the variation counts for, doubled each time.
+        let timeouts: Vec<u64> = times[1..]
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
+        assert!(!timeouts.is_empty() && times[1] <= 500, "{times:?}");
+        assert!((478..=482).contains(&timeouts[0]), "{times:?}");
+        assert!(script.machine.info().timeouts >= 2);
+        script.give(&ack(next, &[]), b"");
+        assert_eq!(script.wait(60_000 * MS).len(), 0, "all is there");
+    }
 }

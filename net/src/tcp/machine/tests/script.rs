@@ -138,13 +138,18 @@ impl Script {
 
     /// The peer's segment, and what the machine answers at once.
     pub(crate) fn give(&mut self, header: &Header, payload: &[u8]) -> Out {
+        self.receive(header, payload);
+        self.out()
+    }
+
+    /// The peer's segment, before the machine has its turn.
+    pub(crate) fn receive(&mut self, header: &Header, payload: &[u8]) {
         let mut bytes = vec![0; 60 + payload.len()];
         let len = header.write(1, 2, &mut bytes).unwrap();
         bytes[len..len + payload.len()].copy_from_slice(payload);
         let segment = Segment::parse(&bytes[..len + payload.len()]).unwrap();
         self.machine
             .input(&mut self.memory, &mut || true, &segment, self.now_ns);
-        self.out()
     }
 
     /// Time passes; what is sent meanwhile.
