@@ -78,6 +78,11 @@ pub fn set_up() {
     write(SPURIOUS_VECTOR, 0x100 | u32::from(SPURIOUS));
     write(LVT_TIMER, MASKED | u32::from(TIMER));
     write(DIVIDE, DIVIDE_BY_16);
+    count_again();
+}
+
+/// Lets the timer count from the beginning, up to [`MOST_BUS_CLOCKS`].
+pub fn count_again() {
     write(INITIAL_COUNT, u32::MAX);
 }
 
@@ -94,7 +99,10 @@ pub fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }
 
-/// Bus clocks since [`set_up`], as far as the counter reaches and until the timer is used for something else.
+/// Where [`elapsed_bus_clocks`] stops.
+pub const MOST_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
+
+/// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the timer is used for something else.
 pub fn elapsed_bus_clocks() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
 }

@@ -28,6 +28,7 @@ pub mod areas;
 #[cfg(not(test))]
 pub mod boot;
 pub mod cell;
+mod clock;
 pub mod cmdline;
 #[cfg(not(test))]
 pub mod compat;
@@ -113,6 +114,7 @@ mod start {
         firmware::set_root(info.rsdp);
         strings::set_up();
         apic::set_up();
+        time::note_bus();
         let stack = environment::set_up(&info);
         memory::release_low(&info);
         // SAFETY: the stack is as `_start` wants it.

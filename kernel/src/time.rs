@@ -1,65 +1,54 @@
 //! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
 //!
-//! Nothing is measured at boot. The first question for the time finds out how fast the counter runs: from kvmclock's page
-//! under KVM, from CPUID leaf 0x15 on hardware, else by comparing it with another clock. That clock is the local APIC's
-//! timer under QEMU, where its bus clock is 1 GHz by definition, and which has been counting since boot, so that nothing
-//! has to be waited for; on other machines it is the PIT.
+//! Nothing is measured at boot but one pair of readings. The first question for the time finds out how fast the counter runs: from
+//! kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by comparing it with another clock. That clock is the local
+//! APIC's timer under QEMU, where its bus clock is 1 GHz by definition, and which has been counting since boot, so that nothing
+//! has to be waited for; on other machines it is the PIT. From then on [`Discipline`] compares with the PIT, whose channel 2 costs
+//! nothing while it isn't asked.
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 
+use crate::cell::Exclusive;
+use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading};
 use crate::{apic, console, machine, rtc};
 use core::arch::x86_64::{__cpuid, _rdtsc};
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering, fence};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
-const NS: u64 = 1_000_000_000;
-/// The shortest comparison that is exact enough: APIC readings take a microsecond or two.
-const MEASURE_NS: u64 = 2_000_000;
+/// The first comparison is exact to one part in so many; its span is chosen so, and is a few milliseconds at most.
+const PARTS: u64 = 2000;
 /// QEMU and KVM: the APIC's bus clock in Hz.
 const VIRTUAL_BUS_HZ: u64 = NS;
-const PIT_HZ: u64 = 1_193_182;
-
-/// `ns = ticks * multiplier >> SHIFT`.
-const SHIFT: u32 = 32;
 
 #[derive(Clone, Copy)]
 struct Scale {
-    multiplier: u64,
+    rate: Rate,
     bus_hz: u64,
 }
 
-/// The scale, once it was found: atomics, since a tick may ask for the time while the program does.
-static MULTIPLIER: AtomicU64 = AtomicU64::new(0);
+/// The APIC's bus clock, once it was found; 0 before.
 static BUS_HZ: AtomicU64 = AtomicU64::new(0);
-/// Whether [`KVM_CLOCK`] counts.
+/// Whether the host writes [`PAGE`].
 static KVM: AtomicBool = AtomicBool::new(false);
 /// Wall time at monotonic time 0, once somebody asked.
 static WALL_BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// The counter at boot: monotonic time 0.
 static START: AtomicU64 = AtomicU64::new(0);
+/// What the APIC's timer showed at boot; used with interrupts closed.
+static BUS_AT_BOOT: Exclusive<Reading> = Exclusive::new(Reading {
+    ticks: 0,
+    doubt: u64::MAX,
+    count: 0,
+});
 
-/// `struct pvclock_vcpu_time_info`; the host writes it.
-#[repr(C, align(64))]
-struct KvmClock {
-    version: core::sync::atomic::AtomicU32,
-    _padding: u32,
-    tsc_timestamp: AtomicU64,
-    system_time: AtomicU64,
-    multiplier: core::sync::atomic::AtomicU32,
-    shift: core::sync::atomic::AtomicI8,
-    flags: core::sync::atomic::AtomicU8,
-}
-
-static KVM_CLOCK: KvmClock = KvmClock {
-    version: core::sync::atomic::AtomicU32::new(0),
-    _padding: 0,
-    tsc_timestamp: AtomicU64::new(0),
-    system_time: AtomicU64::new(0),
-    multiplier: core::sync::atomic::AtomicU32::new(0),
-    shift: core::sync::atomic::AtomicI8::new(0),
-    flags: core::sync::atomic::AtomicU8::new(0),
-};
+/// What the time is, written by the host under KVM, else by ourselves with interrupts closed.
+static PAGE: Page = Page::new();
+/// What keeps it right; used with interrupts closed.
+static DISCIPLINE: Exclusive<Option<Discipline>> = Exclusive::new(None);
+/// The counter when it wants to be asked.
+static COMPARE_AT: AtomicU64 = AtomicU64::new(u64::MAX);
 
 /// KVM's leaf of features, bit 3: the clock's new MSRs.
 const KVM_FEATURES: u32 = 0x4000_0001;
@@ -81,31 +70,10 @@ pub fn set_up() {
     START.store(ticks(), Ordering::Relaxed);
 }
 
-impl KvmClock {
-    /// Nanoseconds since the host began to count.
-    fn read(&self) -> u64 {
-        loop {
-            let version = self.version.load(Ordering::Acquire);
-            let delta = ticks().saturating_sub(self.tsc_timestamp.load(Ordering::Relaxed));
-            let shift = self.shift.load(Ordering::Relaxed);
-            let multiplier = self.multiplier.load(Ordering::Relaxed);
-            let system_time = self.system_time.load(Ordering::Relaxed);
-            // Pairs with the host, which makes the version odd before it changes the rest and even afterwards.
-            fence(Ordering::Acquire);
-            if version.is_multiple_of(2) && version == self.version.load(Ordering::Relaxed) {
-                let delta = if shift >= 0 {
-                    delta << shift.min(63)
-                } else {
-                    delta >> shift.unsigned_abs().min(63)
-                };
-                return system_time + scaled(delta, u64::from(multiplier));
-            }
-        }
-    }
-}
-
-fn scaled(ticks: u64, multiplier: u64) -> u64 {
-    ((u128::from(ticks) * u128::from(multiplier)) >> SHIFT) as u64
+/// Notes what the APIC's timer shows, which has begun to count.
+pub fn note_bus() {
+    let reading = Reading::take(ticks, apic::elapsed_bus_clocks);
+    BUS_AT_BOOT.with(|at_boot| *at_boot = reading);
 }
 
 /// Lets KVM's clock count; false where there is none.
@@ -114,7 +82,7 @@ fn start_kvm_clock() -> bool {
         return false;
     }
     // SAFETY: KVM has the MSR; the page is static, at its physical address, and made of atomics.
-    unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const KVM_CLOCK) as u64 | 1) };
+    unsafe { Msr::new(KVM_SYSTEM_TIME).write((&raw const PAGE) as u64 | 1) };
     true
 }
 
@@ -130,56 +98,74 @@ fn hz_by_cpuid() -> u64 {
     u64::from(leaf.ecx) * u64::from(leaf.ebx) / u64::from(leaf.eax)
 }
 
+/// Lets the PIT's channel 2 count round and round.
+fn start_pit() {
+    // SAFETY: ports of the PIT and of its gate; the speaker stays off.
+    unsafe {
+        let mut gate = Port::<u8>::new(0x61);
+        let before = gate.read();
+        gate.write(before & !2 | 1);
+        Port::new(0x43).write(0xb4_u8); // channel 2, both bytes, mode 2, from 2^16 down
+        Port::new(0x42).write(0_u8);
+        Port::new(0x42).write(0_u8);
+    }
+}
+
+/// What it shows; with interrupts closed.
+fn pit() -> u64 {
+    // SAFETY: as above; the first write holds the count for the two readings.
+    unsafe {
+        Port::new(0x43).write(0x80_u8);
+        let mut count = Port::<u8>::new(0x42);
+        let low = count.read();
+        u64::from(u16::from_le_bytes([low, count.read()]))
+    }
+}
+
 impl Scale {
     fn from_hz(tsc_hz: u64, bus_hz: u64) -> Self {
-        let multiplier = (u128::from(NS) << SHIFT) / u128::from(tsc_hz.max(1));
-        Self {
-            multiplier: multiplier as u64,
-            bus_hz,
-        }
+        let rate = Rate::new(tsc_hz, NS);
+        Self { rate, bus_hz }
     }
 
     /// Compares the counter with the APIC's timer, whose rate is known.
     fn by_apic() -> Option<Self> {
-        let start = START.load(Ordering::Relaxed);
-        let mut bus = apic::elapsed_bus_clocks();
         let limit = ticks().saturating_add(1 << 34);
-        while bus < MEASURE_NS {
-            if ticks() > limit {
-                return None;
+        let mut first = BUS_AT_BOOT.with(|at_boot| *at_boot);
+        while ticks() < limit {
+            let now = Reading::take(ticks, apic::elapsed_bus_clocks);
+            if now.count >= apic::MOST_BUS_CLOCKS {
+                // It stands, since it came to its end.
+                apic::count_again();
+                first.doubt = u64::MAX;
+            } else if first.doubt / 4 > now.doubt {
+                first = now;
+            } else if first.is_exact(&now, PARTS) {
+                let bus = now.count.saturating_sub(first.count);
+                let rate = Rate::new(now.ticks - first.ticks, bus * (NS / VIRTUAL_BUS_HZ));
+                let bus_hz = VIRTUAL_BUS_HZ;
+                return (bus != 0).then_some(Self { rate, bus_hz });
             }
-            bus = apic::elapsed_bus_clocks();
         }
-        let tsc = ticks().saturating_sub(start);
-        let hz = u128::from(tsc) * u128::from(VIRTUAL_BUS_HZ) / u128::from(bus);
-        Some(Self::from_hz(hz as u64, VIRTUAL_BUS_HZ))
+        None
     }
 
-    /// Lets the PIT's channel 2 count 10 ms and sees how far the counter and the APIC's timer get.
+    /// Compares both with the PIT, which must be counting, for 10 ms.
     fn by_pit() -> Option<Self> {
-        const SPAN: u16 = (PIT_HZ / 100) as u16;
-        // SAFETY: ports of the PIT and of its gate; the speaker stays off.
-        unsafe {
-            let mut gate = Port::<u8>::new(0x61);
-            let before = gate.read();
-            gate.write(before & !2 | 1);
-            Port::new(0x43).write(0xb0_u8); // channel 2, both bytes, mode 0: output rises at the end
-            Port::new(0x42).write(SPAN as u8);
-            Port::new(0x42).write((SPAN >> 8) as u8);
-            let (tsc, bus) = (ticks(), apic::elapsed_bus_clocks());
-            let limit = tsc.saturating_add(1 << 34);
-            while gate.read() & 0x20 == 0 {
-                if ticks() > limit {
-                    return None;
-                }
+        const SPAN: u64 = PIT_HZ / 100;
+        let limit = ticks().saturating_add(1 << 34);
+        let (first, bus) = (Reading::take(ticks, pit), apic::elapsed_bus_clocks());
+        while ticks() < limit {
+            let now = Reading::take(ticks, pit);
+            let moved = u64::from(first.count.wrapping_sub(now.count) as u16);
+            if moved >= SPAN && first.is_exact(&now, PARTS) {
+                let hz =
+                    |count| (u128::from(count) * u128::from(PIT_HZ) / u128::from(moved)) as u64;
+                let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
+                return Some(Self::from_hz(hz(now.ticks - first.ticks), hz(bus)));
             }
-            let (tsc, bus) = (
-                ticks() - tsc,
-                apic::elapsed_bus_clocks().saturating_sub(bus),
-            );
-            gate.write(before);
-            Some(Self::from_hz(tsc * 100, bus * 100))
         }
+        None
     }
 
     fn find() -> Self {
@@ -206,38 +192,61 @@ impl Scale {
     }
 }
 
-/// The scale's multiplier, which is found by the first question.
-fn multiplier() -> u64 {
-    match MULTIPLIER.load(Ordering::Acquire) {
-        0 => find_scale(),
-        multiplier => multiplier,
-    }
+/// Begins to tell the time, for the first question.
+#[cold]
+fn begin() {
+    let bus_hz = without_interrupts(|| {
+        if start_kvm_clock() {
+            KVM.store(true, Ordering::Release);
+            return VIRTUAL_BUS_HZ;
+        }
+        start_pit();
+        let scale = Scale::find();
+        PAGE.write(START.load(Ordering::Relaxed), 0, scale.rate);
+        let first = Reading::take(ticks, pit);
+        let ns = PAGE.read(|| first.ticks);
+        let discipline = Discipline::new(first, ns, scale.rate);
+        COMPARE_AT.store(discipline.due(), Ordering::Relaxed);
+        DISCIPLINE.with(|place| *place = Some(discipline));
+        scale.bus_hz
+    });
+    BUS_HZ.store(bus_hz.max(1), Ordering::Release);
 }
 
+/// Compares the clock with the PIT, and makes it run as it should.
 #[cold]
-fn find_scale() -> u64 {
-    KVM.store(start_kvm_clock(), Ordering::Release);
-    let scale = Scale::find();
-    let multiplier = scale.multiplier.max(1);
-    BUS_HZ.store(scale.bus_hz, Ordering::Relaxed);
-    MULTIPLIER.store(multiplier, Ordering::Release);
-    multiplier
+fn compare() {
+    without_interrupts(|| {
+        DISCIPLINE.with(|discipline| {
+            if let Some(discipline) = discipline {
+                let now = Reading::take(ticks, pit);
+                let shown = PAGE.read(|| now.ticks);
+                if let Some(rate) = discipline.compare(now, shown) {
+                    PAGE.write(now.ticks, shown, rate);
+                }
+                COMPARE_AT.store(discipline.due(), Ordering::Relaxed);
+            }
+        });
+    });
 }
 
 #[cold]
 fn find_wall_base() -> u64 {
     // The real-time clock's ports are asked by one at a time.
-    x86_64::instructions::interrupts::without_interrupts(read_wall_base)
+    without_interrupts(read_wall_base)
+}
+
+/// The time of day by the machine's own clock, in nanoseconds since 1970, to the second; `None` where it has none. Dear.
+pub fn machine_wall_ns() -> Option<u64> {
+    without_interrupts(|| {
+        let by_host = KVM.load(Ordering::Acquire).then(kvm_wall_clock);
+        by_host.flatten().or_else(rtc::read_ns)
+    })
 }
 
 fn read_wall_base() -> u64 {
     let now = monotonic_ns();
-    let wall = if KVM.load(Ordering::Acquire) {
-        kvm_wall_clock()
-    } else {
-        None
-    };
-    let wall = wall.or_else(rtc::read_ns);
+    let wall = machine_wall_ns();
     if wall.is_none() {
         console::line(format_args!(
             "this machine has no clock: wall time begins in 1970"
@@ -255,17 +264,18 @@ fn kvm_wall_clock() -> Option<u64> {
     // SAFETY: as for the system time; the host fills the words in before the instruction ends.
     unsafe { Msr::new(KVM_WALL_CLOCK).write((&raw const WALL) as u64) };
     let [_, seconds, ns] = [0, 1, 2].map(|i| u64::from(WALL[i].load(Ordering::Acquire)));
-    (seconds != 0).then(|| seconds * NS + ns + KVM_CLOCK.read())
+    (seconds != 0).then(|| seconds * NS + ns + PAGE.read(ticks))
 }
 
 /// Nanoseconds since boot; never goes back.
 pub fn monotonic_ns() -> u64 {
-    let multiplier = multiplier();
-    if KVM.load(Ordering::Acquire) {
-        return KVM_CLOCK.read();
+    if BUS_HZ.load(Ordering::Acquire) == 0 {
+        begin();
     }
-    let start = START.load(Ordering::Relaxed);
-    scaled(ticks().saturating_sub(start), multiplier)
+    if ticks() >= COMPARE_AT.load(Ordering::Relaxed) {
+        compare();
+    }
+    PAGE.read(ticks)
 }
 
 /// Nanoseconds since 1970, UTC. Without a clock in the machine it begins at 0, which is said once.
@@ -287,7 +297,9 @@ pub fn adjust_wall(offset_ns: i64) {
 
 /// The APIC's bus clocks in `ns`.
 pub fn bus_clocks(ns: u64) -> u64 {
-    multiplier();
+    if BUS_HZ.load(Ordering::Acquire) == 0 {
+        begin();
+    }
     let hz = BUS_HZ.load(Ordering::Relaxed);
     (u128::from(ns) * u128::from(hz) / u128::from(NS)).min(u128::from(u64::MAX)) as u64
 }
