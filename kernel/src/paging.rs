@@ -241,6 +241,63 @@ mod tests {
     }
 
     #[test]
+    fn a_range_ends_where_it_says() {
+        let mut memory = fake();
+        let mut tables = PageTables::new(&mut memory).unwrap();
+        // Two tables full of pages, the second beside one that is missing.
+        let base = 0x40_0000_0000;
+        for page in 0..1024 {
+            tables
+                .set(&mut memory, base + page * PAGE, PRESENT | (page * PAGE))
+                .unwrap();
+        }
+        for (first, end) in [
+            (3, 7),
+            (0, 1),
+            (500, 513),
+            (511, 512),
+            (512, 700),
+            (1020, 1023),
+            (600, 600),
+        ] {
+            let mut seen = Vec::new();
+            tables.update(
+                &mut memory,
+                base + first * PAGE,
+                base + end * PAGE,
+                |_, address, entry| {
+                    seen.push((address - base) / PAGE);
+                    entry
+                },
+            );
+            assert_eq!(seen, (first..end).collect::<Vec<_>>());
+        }
+        // What `change` returns is what is there afterwards, and its neighbours stay.
+        tables.update(
+            &mut memory,
+            base + 5 * PAGE,
+            base + 6 * PAGE,
+            |_, _, entry| entry & !PRESENT,
+        );
+        let present = [4, 5, 6].map(|page| tables.get(&mut memory, base + page * PAGE).0 & PRESENT);
+        assert_eq!(present, [PRESENT, 0, PRESENT]);
+    }
+
+    #[test]
+    fn large_pages_are_passed_over() {
+        let mut memory = fake();
+        let mut tables = PageTables::new(&mut memory).unwrap();
+        tables.set_large(&mut memory, 0x20_0000, PRESENT).unwrap();
+        tables.set(&mut memory, 0x40_0000, PRESENT | PAGE).unwrap();
+        let mut seen = Vec::new();
+        tables.update(&mut memory, 0x20_1000, 0x80_0000, |_, address, entry| {
+            seen.push(address);
+            entry
+        });
+        assert_eq!(seen, [0x40_0000]);
+    }
+
+    #[test]
     fn says_when_frames_are_out() {
         let mut memory = Fake {
             tables: Vec::new(),
