@@ -77,6 +77,8 @@ pub struct Acpi {
     pub overrides: Vec<(u8, Gsi)>,
     /// virtio-mmio devices.
     pub virtio_mmio: Vec<VirtioMmio>,
+    /// Where the 16 bytes are that change when the machine goes on from a snapshot (VMGENID).
+    pub machine_id: Option<u64>,
 }
 
 fn field<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
@@ -130,6 +132,7 @@ impl Acpi {
             match &table[..4] {
                 b"FACP" => acpi.fixed(memory, table),
                 b"APIC" => acpi.interrupts(table),
+                b"SSDT" => acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table)),
                 _ => {}
             }
         }
@@ -148,6 +151,7 @@ impl Acpi {
             .unwrap_or(&[]);
         self.sleep_type = sleep_type(dsdt);
         self.virtio_mmio = virtio_mmio(dsdt);
+        self.machine_id = self.machine_id.or(machine_id(dsdt));
         if flags & RESET_SUPPORTED != 0 {
             self.reset = register_at(fadt, 116).zip(u8_at(fadt, 128));
         }
@@ -244,10 +248,14 @@ fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u
     found.map(move |(at, _)| &bytes[at + pattern.len()..])
 }
 
+/// AML's opcodes (ACPI 6.5, 20.2.3 and 20.2.5.4).
+const BYTE: u8 = 0x0a;
+const WORD: u8 = 0x0b;
+const DWORD: u8 = 0x0c;
+const PACKAGE: u8 = 0x12;
+
 /// `Name (_S5, Package () { type, … })`.
 fn sleep_type(dsdt: &[u8]) -> Option<u8> {
-    const PACKAGE: u8 = 0x12;
-    const BYTE: u8 = 0x0a;
     behind(dsdt, b"_S5_").find_map(|rest| match *rest {
         // The package's length takes one byte, or as many more as its two top bits say.
         [PACKAGE, len, ..] => match rest.get(3 + usize::from(len >> 6)..)? {
@@ -296,6 +304,43 @@ fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
             })
         })
         .collect()
+}
+
+/// QEMU's `Name (VGIA, 0x…)`: a page, with the identifier at offset 40 (docs/specs/vmgenid).
+fn qemu_machine_id(ssdt: &[u8]) -> Option<u64> {
+    const OFFSET: u64 = 40;
+    behind(ssdt, b"\x08VGIA")
+        .find_map(|rest| match *rest {
+            [DWORD, ref page @ ..] => u32_at(page, 0).filter(|page| *page != 0),
+            _ => None,
+        })
+        .map(|page| u64::from(page) + OFFSET)
+}
+
+/// Firecracker's `Name (ADDR, Package () { low, high })` in the device with this identifier.
+fn machine_id(dsdt: &[u8]) -> Option<u64> {
+    behind(dsdt, b"VM_Gen_Counter").find_map(|rest| {
+        let device = &rest[..rest.len().min(MAX_DEVICE)];
+        behind(device, b"ADDR").find_map(|rest| match *rest {
+            [PACKAGE, _, 2, ref rest @ ..] => {
+                let (low, rest) = integer(rest)?;
+                let (high, _) = integer(rest)?;
+                Some(low | high << 32).filter(|address| *address != 0)
+            }
+            _ => None,
+        })
+    })
+}
+
+/// AML's integers up to 32 bits, and what follows.
+fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
+    match *aml {
+        [value @ (0 | 1), ref rest @ ..] => Some((value.into(), rest)),
+        [BYTE, value, ref rest @ ..] => Some((value.into(), rest)),
+        [WORD, a, b, ref rest @ ..] => Some((u16::from_le_bytes([a, b]).into(), rest)),
+        [DWORD, ref rest @ ..] => Some((u32_at(rest, 0)?.into(), rest.get(4..)?)),
+        _ => None,
+    }
 }
 
 /// The generic event device: its interrupt, and the operation region with the selector of events.
@@ -374,6 +419,73 @@ mod tests {
         Fake(memory)
     }
 
+    /// The same with an XSDT at 0x800 that lists these, beside an RSDT that leads nowhere.
+    fn extended(machine: Fake, tables: &[u64]) -> Fake {
+        let mut memory = machine.0;
+        memory[15] = 2;
+        memory[16..20].copy_from_slice(&0xfffff0u32.to_le_bytes());
+        memory[24..32].copy_from_slice(&0x800u64.to_le_bytes());
+        let entries: Vec<u8> = tables.iter().flat_map(|at| at.to_le_bytes()).collect();
+        let xsdt = table(b"XSDT", &entries);
+        memory[0x800..0x800 + xsdt.len()].copy_from_slice(&xsdt);
+        Fake(memory)
+    }
+
+    #[test]
+    fn reads_each_entry_of_an_xsdt() {
+        let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
+        let by_rsdt = Acpi::parse(&machine(1 << 10, dsdt), 0);
+        for order in [[0x200, 0x400], [0x400, 0x200]] {
+            let memory = extended(machine(1 << 10, dsdt), &order);
+            assert_eq!(Acpi::parse(&memory, 0), by_rsdt);
+        }
+        // The first alone, and the last behind one that is damaged.
+        let fadt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x200]), 0);
+        assert!(fadt.power.is_some() && fadt.io_apics.is_empty());
+        let madt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x300, 0x400]), 0);
+        assert!(madt.power.is_none() && madt.io_apics.len() == 1);
+        // An address above 4 GiB isn't the one below it.
+        let high = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x1_0000_0200]), 0);
+        assert_eq!(high, Acpi::default());
+    }
+
+    #[test]
+    fn an_old_root_has_no_xsdt() {
+        let mut memory = extended(machine(0, b""), &[0x200, 0x400]);
+        memory.0[15] = 1;
+        assert_eq!(Acpi::parse(&memory, 0), Acpi::default());
+        memory.0[15] = 2;
+        // Without an address it is the RSDT's turn.
+        memory.0[24..32].fill(0);
+        memory.0[16..20].copy_from_slice(&0x100u32.to_le_bytes());
+        assert_eq!(Acpi::parse(&memory, 0).io_apics.len(), 1);
+    }
+
+    #[test]
+    fn finds_the_machines_identifier() {
+        // QEMU: an SSDT of its own.
+        let body = b"\x08VGIA\x0c\x00\x30\xfd\x07\x10\x4c\x08_SB_";
+        let mut memory = extended(machine(0, b""), &[0x200, 0x900]);
+        let ssdt = table(b"SSDT", body);
+        memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
+        assert_eq!(Acpi::parse(&memory, 0).machine_id, Some(0x7fd_3028));
+        // Before the firmware has put the address in there is none.
+        let ssdt = table(b"SSDT", b"\x08VGIA\x0c\0\0\0\0");
+        memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
+        assert_eq!(Acpi::parse(&memory, 0).machine_id, None);
+        // Firecracker: a device in the DSDT.
+        let device = |numbers: &[u8]| {
+            let name: &[u8] = b"_CID\x0dVM_Gen_Counter\0\x08ADDR\x12\x0c\x02";
+            Acpi::parse(&machine(0, &[name, numbers].concat()), 0).machine_id
+        };
+        assert_eq!(device(&[0x0c, 0, 0xf0, 0xff, 0x7f, 0]), Some(0x7fff_f000));
+        assert_eq!(device(&[0x0b, 0, 0x10, 1]), Some(0x1_0000_1000));
+        assert_eq!(device(&[0x0a, 0x80, 0x0a, 2]), Some(0x2_0000_0080));
+        assert_eq!(device(&[0, 0]), None);
+        assert_eq!(device(&[0x0c, 0, 0]), None);
+        assert_eq!(device(&[0x0d, 0, 0]), None);
+    }
+
     #[test]
     fn reads_a_pc() {
         let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
@@ -433,7 +545,7 @@ mod tests {
     proptest! {
         #[test]
         fn survives_any_dsdt(dsdt in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let patterns: [&[u8]; 4] = [b"_S5_\x12", b"LNRO0005\x86\x09\0", b"ACPI0013\x5b\x80", b""];
+            let patterns: [&[u8]; 4] = [b"_S5_\x12", b"LNRO0005\x86\x09\0", b"ACPI0013\x5b\x80", b"VM_Gen_CounterADDR\x12"];
             for pattern in patterns {
                 Acpi::parse(&machine(1 << 20, &[pattern, &dsdt].concat()), 0);
             }

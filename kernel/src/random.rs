@@ -2,10 +2,11 @@
 //!
 //! Where neither is there a request fails: predictable numbers are worse than none.
 
-use crate::console;
 use crate::errno::Errno;
+use crate::{console, firmware, memory};
 use core::arch::x86_64::{__cpuid, __cpuid_count};
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
 /// What `open("/dev/urandom")` answers: above all numbers that a descriptor table gives.
 pub const DESCRIPTOR: u64 = 0x7fff_0000;
@@ -94,6 +95,23 @@ pub fn fill(buffer: &mut [u8]) -> bool {
     // SAFETY: the pointer and the length are one slice's.
     let try_source = |source: &Source| unsafe { source(buffer.as_mut_ptr(), buffer.len()) };
     sources().iter().any(try_source) || hardware(buffer)
+}
+
+/// Where the machine's identifier is, once it was looked for; null where it has none.
+static MACHINE_ID: AtomicPtr<u64> = AtomicPtr::new(null_mut());
+static LOOKED: AtomicBool = AtomicBool::new(false);
+
+/// What the machine calls itself, by ACPI's "VM generation ID": another number once it goes on from a snapshot. `None` where it
+/// doesn't.
+pub fn machine_id() -> Option<[u64; 2]> {
+    if !LOOKED.swap(true, Ordering::Relaxed) {
+        let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);
+        let mapped = place.and_then(|at| memory::map_device(at, 16));
+        MACHINE_ID.store(mapped.unwrap_or(null_mut()).cast(), Ordering::Release);
+    }
+    let id = MACHINE_ID.load(Ordering::Acquire);
+    // SAFETY: 16 bytes, mapped for good and aligned.
+    (!id.is_null()).then(|| unsafe { [id.read_volatile(), id.add(1).read_volatile()] })
 }
 
 static EXPLAINED: AtomicBool = AtomicBool::new(false);

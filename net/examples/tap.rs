@@ -205,17 +205,19 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let tap = Tap::open(device, !options.iter().any(|option| option == "plain"))?;
     let fd = tap.file.as_raw_fd();
-    let mut seed = File::open("/dev/urandom")?;
-    let random = move || {
-        let mut bytes = [0; 8];
-        seed.read_exact(&mut bytes).expect("the system's entropy");
-        u64::from_ne_bytes(bytes)
+    let mut source = || -> Box<dyn FnMut() -> u64> {
+        let mut system = File::open("/dev/urandom").expect("the system's entropy");
+        Box::new(move || {
+            let mut bytes = [0; 8];
+            system.read_exact(&mut bytes).expect("the system's entropy");
+            u64::from_ne_bytes(bytes)
+        })
     };
     let config = Config {
         tcp_memory: 64 << 20,
         ..Config::default()
     };
-    let mut stack = Stack::new(config, Box::new(random));
+    let mut stack = Stack::new(config, &mut source);
     let interface = InterfaceConfig {
         addresses: vec![cidr.parse()?],
         ..Default::default()

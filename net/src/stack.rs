@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::flow::Keyed;
-use crate::ip::{FilterRule, Ip};
+use crate::ip::{FilterRule, Ip, Random};
 use crate::loopback::Loopback;
 use crate::shared::{Core, Socket, Turn};
 use crate::{Config, Error, Handle, InterfaceConfig, InterfaceStatus, Link};
@@ -85,12 +85,14 @@ pub struct Stack {
 impl Stack {
     /// A stack with the loopback interface (127.0.0.1/8, ::1/128) and no other.
     ///
-    /// `random` gives 64 unpredictable bits a call; it seeds the hash tables, picks ports, and seeds
-    /// the initial sequence numbers and the identifiers of DHCP and DNS.
-    pub fn new(config: Config, random: Box<dyn FnMut() -> u64>) -> Stack {
-        let mut core = Core::new(config, random);
+    /// `source` is called twice. What it makes gives 64 bits a call, of a generator fit for keys: the keys of hash tables and
+    /// sequence numbers are drawn from it, ports, temporary addresses, and identifiers of DHCP and fragments. No number given
+    /// may tell anything of another, since peers see some of them.
+    pub fn new(config: Config, source: &mut dyn FnMut() -> Box<dyn FnMut() -> u64>) -> Stack {
+        let mut core = Core::new(config, source());
         let keyed = Keyed::new(&mut core.random);
-        let ip = Ip::new(Box::new(Loopback::default()), keyed, &mut core.random);
+        let random = Random::new(source());
+        let ip = Ip::new(Box::new(Loopback::default()), keyed, random);
         Stack {
             ip,
             core,
@@ -186,6 +188,13 @@ impl Stack {
     /// Whether the links have done with every frame; see [`crate::Link::is_drained`].
     pub fn is_drained(&mut self) -> bool {
         self.ip.is_drained()
+    }
+
+    /// Draws the keys again that sequence numbers, timestamps, ports and SYN cookies of connections to come are made with, for a
+    /// machine that goes on from a snapshot: another may go on from the same. Connections stay.
+    pub fn renew_keys(&mut self) {
+        let Core { tcp, random, .. } = &mut self.core;
+        tcp.renew_keys(random);
     }
 
     /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no

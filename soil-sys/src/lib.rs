@@ -29,6 +29,8 @@ mod disks;
 pub mod error;
 mod fiber;
 mod files;
+#[cfg(any(feature = "image", test))]
+mod generator;
 mod lock;
 mod log_sink;
 mod net;

@@ -99,6 +99,8 @@ pub struct Net {
     released: bool,
     /// When the end no longer waits for cards to take what they were given.
     drain_until: Option<u64>,
+    /// What [`Platform::snapshots`] said last.
+    snapshots: u32,
     /// Kept for its memory.
     events: Vec<Handle>,
     zero_copy: zero_copy::ZeroCopy,
@@ -157,7 +159,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     };
     // It stays for good; without the code that would take it down.
     let net = Box::leak(Box::new(Net {
-        stack: Stack::new(limits, Box::new(random_bits)),
+        stack: Stack::new(limits, &mut || Box::new(random_bits)),
         interfaces: Vec::new(),
         sockets: Slab::new(),
         by_handle: Vec::new(),
@@ -169,6 +171,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         progress: Progress::default(),
         released: false,
         drain_until: None,
+        snapshots: Current::snapshots(),
         events: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
@@ -222,6 +225,10 @@ fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.net.as_deref_mut() else {
         return;
     };
+    let snapshots = Current::snapshots();
+    if core::mem::replace(&mut net.snapshots, snapshots) != snapshots {
+        net.stack.renew_keys();
+    }
     net.progress = net.stack.poll(now, BUDGET);
     let mut events = core::mem::take(&mut net.events);
     net.stack.take_events(&mut |handle| events.push(handle));

@@ -78,6 +78,10 @@ pub trait Platform {
     /// Fills `into` with random bytes fit for keys; the number of bytes.
     fn random(into: &mut [u8]) -> Answer;
 
+    /// How often the machine was found to go on from a snapshot since [`Platform::random`] was first used; never, where somebody
+    /// else looks after that.
+    fn snapshots() -> u32;
+
     /// Prepares [`Platform::random`]: done, or `Pending` and `token` completes.
     fn seed(rt: &mut Runtime, token: Int) -> Answer;
 

@@ -373,7 +373,7 @@ mod tests {
 
     #[test]
     fn rfc3376_section_5_1_changes_are_told_twice() {
-        let (mut groups, mut random) = (Groups::default(), Random::new(1));
+        let (mut groups, mut random) = (Groups::default(), Random::seeded(1));
         let group = ip("239.1.2.3");
         assert!(groups.join(group, 0) && groups.join(group, 0));
         let mut told = Vec::new();
@@ -398,7 +398,7 @@ mod tests {
 
     #[test]
     fn rfc3810_section_6_2_queries_are_answered_in_time() {
-        let (mut groups, mut random) = (Groups::default(), Random::new(2));
+        let (mut groups, mut random) = (Groups::default(), Random::seeded(2));
         for n in 0..3 {
             groups.join(ip(&format!("ff0e::{n}")), 0);
         }

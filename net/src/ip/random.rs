@@ -1,23 +1,30 @@
-//! Numbers for identifiers and delays.
+//! Numbers for identifiers, addresses and delays.
 
-/// SplitMix64, begun from an unpredictable seed.
-#[derive(Clone, Debug)]
-pub(crate) struct Random(u64);
+use alloc::boxed::Box;
+
+/// The caller's generator: each number may become known (an identifier, an address), and must tell nothing of any other.
+pub(crate) struct Random(Box<dyn FnMut() -> u64>);
 
 impl Random {
-    pub(crate) fn new(seed: u64) -> Random {
-        Random(seed)
+    pub(crate) fn new(source: Box<dyn FnMut() -> u64>) -> Random {
+        Random(source)
     }
 
     pub(crate) fn bits(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ self.0 >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
+        (self.0)()
     }
 
     /// A number below `limit`; 0 if that is 0.
     pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.bits() % limit.max(1)
+    }
+}
+
+/// For tests: numbers that are the same in each run.
+#[cfg(test)]
+impl Random {
+    pub(crate) fn seeded(seed: u64) -> Random {
+        let mut random = crate::sim::Random::new(seed);
+        Random::new(Box::new(move || random.bits()))
     }
 }

@@ -34,11 +34,8 @@ const ERRORS: (u64, u64) = (2_000, 200);
 
 impl Ip {
     /// A layer with the loopback interface (127.0.0.1/8, ::1/128) and no other.
-    pub(crate) fn new(
-        loopback: Box<dyn Link>,
-        keyed: Keyed,
-        random: &mut dyn FnMut() -> u64,
-    ) -> Ip {
+    pub(crate) fn new(loopback: Box<dyn Link>, keyed: Keyed, mut random: Random) -> Ip {
+        let identification = random.bits() as u16;
         let mut ip = Ip {
             ports: Vec::new(),
             net: Net {
@@ -48,14 +45,14 @@ impl Ip {
                 queues: Vec::new(),
                 routes: Default::default(),
                 extra_routes: Vec::new(),
-                random: Random::new(random()),
+                random,
                 drops: Drops::default(),
                 filter: Filter::default(),
                 reassembly: Default::default(),
                 path_mtus: Default::default(),
                 redirects: Default::default(),
                 release_until_ns: None,
-                identification: random() as u16,
+                identification,
                 echo_bucket: Bucket::new(ECHOES.0, ECHOES.1),
                 error_bucket: Bucket::new(ERRORS.0, ERRORS.1),
                 ethertypes: Vec::new(),

@@ -71,8 +71,11 @@ impl World {
 
     /// A stack whose randomness is that of `seed`.
     pub fn stack(&self, config: Config, seed: u64) -> Stack {
-        let mut random = Random::new(seed);
-        Stack::new(config, Box::new(move || random.bits()))
+        let mut seeds = Random::new(seed);
+        Stack::new(config, &mut || {
+            let mut random = Random::new(seeds.bits());
+            Box::new(move || random.bits())
+        })
     }
 
     /// Lets everything happen that happens at this moment, and gives the time of the next event.

@@ -84,4 +84,49 @@ impl Shared {
             leases: 0,
         }
     }
+
+    /// See [`crate::Stack::renew_keys`].
+    pub(crate) fn renew_keys(&mut self, random: &mut dyn FnMut() -> u64) {
+        self.cookies = Cookies::new(random);
+        self.numbers = Numbers::new(random);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Shared;
+    use crate::Config;
+    use crate::flow::FlowKey;
+    use crate::tcp::numbers::counting_random;
+
+    #[test]
+    fn two_that_go_on_from_one_have_other_numbers() {
+        let flow = FlowKey::new(([10, 0, 0, 1].into(), 7), ([10, 0, 0, 2].into(), 9));
+        let mut random = counting_random();
+        let [mut one, mut other] =
+            [(); 2].map(|()| Shared::new(&Config::default(), &mut counting_random()));
+        let numbers = |tcp: &mut Shared| {
+            let cookie = tcp.cookies.make(&flow, 5, 1460, 0, &mut counting_random());
+            let ports: Vec<u16> = tcp.numbers.ports(&flow).take(3).collect();
+            let offset = tcp.numbers.timestamp_offset(&flow);
+            (
+                tcp.numbers.sequence(&flow, 0),
+                cookie & 0x0fff_ffff,
+                offset,
+                ports,
+            )
+        };
+        let before = numbers(&mut one);
+        assert_eq!(before, numbers(&mut other));
+        one.renew_keys(&mut random);
+        other.renew_keys(&mut random);
+        let all = [before, numbers(&mut one), numbers(&mut other)];
+        for (a, b) in [(0, 1), (0, 2), (1, 2)] {
+            let (a, b) = (&all[a], &all[b]);
+            assert!(
+                a.0 != b.0 && a.1 != b.1 && a.2 != b.2 && a.3 != b.3,
+                "{all:?}"
+            );
+        }
+    }
 }

@@ -174,6 +174,10 @@ impl Platform for Image {
         }
     }
 
+    fn snapshots() -> u32 {
+        entropy::snapshots()
+    }
+
     fn seed(_: &mut Runtime, _: Int) -> Answer {
         Ok(0)
     }

@@ -304,6 +304,10 @@ impl Platform for Linux {
         Ok(done)
     }
 
+    fn snapshots() -> u32 {
+        0
+    }
+
     fn seed(_: &mut Runtime, _: Int) -> Answer {
         Ok(0)
     }

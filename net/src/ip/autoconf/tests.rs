@@ -26,14 +26,20 @@ fn prefix(valid: u32, preferred: u32) -> Vec<u8> {
 
 fn take(autoconf: &mut Autoconf, option: &[u8], now_ns: u64) {
     let options = [(option[0], option)];
-    autoconf.advertisement(ROUTER, &header(1800), &options, now_ns, &mut Random::new(1));
+    autoconf.advertisement(
+        ROUTER,
+        &header(1800),
+        &options,
+        now_ns,
+        &mut Random::seeded(1),
+    );
 }
 
 /// RFC 4862, 5.5.3 (e): the three cases.
 #[test]
 fn rfc4862_section_5_5_3_the_two_hour_rule() {
     let valid = |autoconf: &Autoconf| autoconf.made[0].valid_until_ns / SECOND;
-    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::new(9));
+    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::seeded(9));
     take(&mut autoconf, &prefix(86_400, 3600), 0);
     assert_eq!(valid(&autoconf), 86_400);
     // Shorter than two hours, and more than that left: two hours.
@@ -48,13 +54,13 @@ fn rfc4862_section_5_5_3_the_two_hour_rule() {
     assert_eq!(valid(&autoconf), 10_000);
     take(&mut autoconf, &prefix(7201, 30), 3000 * SECOND);
     assert_eq!(valid(&autoconf), 10_201);
-    assert!(autoconf.expire(10_201 * SECOND, &mut Random::new(1)));
+    assert!(autoconf.expire(10_201 * SECOND, &mut Random::seeded(1)));
     assert!(autoconf.made.is_empty());
 }
 
 #[test]
 fn rfc4862_section_5_5_3_prefixes_that_make_no_address() {
-    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::new(9));
+    let mut autoconf = Autoconf::new(MAC, false, 0, &mut Random::seeded(9));
     // Preferred longer than valid; not autonomous; not of 64 bits; no lifetime.
     take(&mut autoconf, &prefix(60, 61), 0);
     for (at, value) in [(3, 0x80), (2, 63)] {
@@ -75,8 +81,8 @@ proptest! {
             1..200,
         ),
     ) {
-        let mut autoconf = Autoconf::new(MAC, true, 0, &mut Random::new(9));
-        let mut random = Random::new(3);
+        let mut autoconf = Autoconf::new(MAC, true, 0, &mut Random::seeded(9));
+        let mut random = Random::seeded(3);
         for (n, (from, lifetime, options)) in messages.into_iter().enumerate() {
             let now_ns = n as u64 * SECOND;
             let from = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, u16::from(from));

@@ -19,7 +19,7 @@ impl Lab {
     fn new() -> Lab {
         Lab {
             client: Client::new(MAC, 0),
-            random: Random::new(5),
+            random: Random::seeded(5),
             now_ns: 0,
         }
     }

@@ -21,10 +21,10 @@ impl Lab {
     fn new(managed: bool, other: bool) -> Lab {
         let mut client = Client::new(MAC);
         assert_eq!(client.next_ns(), None);
-        client.flags((managed, other), 0, &mut Random::new(7));
+        client.flags((managed, other), 0, &mut Random::seeded(7));
         Lab {
             client,
-            random: Random::new(6),
+            random: Random::seeded(6),
             now_ns: 0,
         }
     }
@@ -107,7 +107,7 @@ fn rfc8415_section_18_2_1_and_18_2_6_a_random_time_comes_first() {
     for seed in 0..20 {
         for (managed, other) in [(true, false), (false, true)] {
             let mut client = Client::new(MAC);
-            client.flags((managed, other), 5 * SECOND, &mut Random::new(seed));
+            client.flags((managed, other), 5 * SECOND, &mut Random::seeded(seed));
             let at_ns = client.next_ns().expect("a question");
             assert!((5 * SECOND..6 * SECOND).contains(&at_ns));
             times.push(at_ns);

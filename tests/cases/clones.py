@@ -1,0 +1,101 @@
+"""Two machines that go on from one snapshot, as QEMU's migration to a file makes it, have no random number in common.
+
+Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first number on; elsewhere the step of its clock is
+noticed within half a second.
+"""
+
+import re
+import socket
+import struct
+import time
+
+from harness.console import PATIENCE
+from harness.qmp import Monitor
+from harness.runner import test
+
+PROGRAM = "tests/programs/soil/clones.exe"
+PORTS = (40001, 40002)
+IDENTIFIER = ("-device", "vmgenid,guid=auto")
+# Sequence numbers of one key and flow are this near: 250 a millisecond, for a minute.
+NEAR = 60 * 250_000
+
+
+def start(context, form, tap, name, *words):
+    """The machine and its monitor."""
+    path = context.path(f"qmp-{name}")
+    words = ("-qmp", f"unix:{path},server=on,wait=off", *words)
+    options = [each for word in words for each in ("--qemu-arg", word)]
+    child = context.soil(PROGRAM, form, tap=tap, options=options)
+    return child, Monitor(path)
+
+
+def drawn(child, count):
+    """At least so many numbers that the machine has drawn, in order."""
+    while True:
+        numbers = re.findall(r"drawn ([0-9a-f]{16})\s", child.text)
+        if len(numbers) >= count:
+            return numbers
+        child.wait_line("drawn", after=len(child.lines))
+
+
+def sequence(tap, port):
+    """The guest's initial sequence number for a connection from this port."""
+    with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x800)) as wire:
+        wire.bind((tap.name, 0))
+        wire.settimeout(PATIENCE)
+        with socket.socket() as peer:
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            peer.bind((tap.host, port))
+            peer.settimeout(PATIENCE)
+            peer.connect((tap.guest, 7))
+            while True:
+                frame = wire.recv(2000)
+                if frame[23] == 6 and frame[36:38] == struct.pack("!H", port) and frame[47] & 0x3F == 0x12:
+                    return struct.unpack("!I", frame[38:42])[0]
+
+
+def distant(one, other):
+    """Whether not all sequence numbers are near each other."""
+    apart = [min((a - b) % 2**32, (b - a) % 2**32) for a, b in zip(one, other)]
+    return any(each > NEAR for each in apart)
+
+
+def clones(context, form, words, skip):
+    """Copies a running machine, lets two go on from the copy, and compares what follows behind the first `skip` numbers."""
+    tap = context.tap()
+    state = context.path("state")
+    child, monitor = start(context, form, tap, "original", *words)
+    before = drawn(child, 3)
+    sequences = [[sequence(tap, port) for port in PORTS]]
+    monitor.ask("migrate", uri=f"exec:cat > {state}")
+    until = time.monotonic() + PATIENCE
+    while (status := monitor.ask("query-migrate").get("status")) != "completed":
+        assert status not in ("failed", "cancelled") and time.monotonic() < until, status
+        time.sleep(0.05)
+    child.drain(0.2)
+    original = drawn(child, len(before))
+    child.stop()
+    # The clock has to have gone on by more than its second.
+    time.sleep(2.5)
+    numbers = []
+    for name in ("one", "other"):
+        child, _ = start(context, form, tap, name, *words, "-incoming", f"exec:cat {state}")
+        numbers.append(drawn(child, skip + 10)[skip:])
+        sequences.append([sequence(tap, port) for port in PORTS])
+        child.stop()
+    assert not set(numbers[0]) & set(numbers[1]), f"clones drew the same: {numbers}"
+    assert not set(original) & {*numbers[0], *numbers[1]}, f"drawn again: {original} {numbers}"
+    for index in range(3):
+        one, other = sequences[index], sequences[(index + 1) % 3]
+        assert distant(one, other), f"sequence numbers of one key: {sequences}"
+
+
+@test(limit=180)
+def clones_know_it_by_their_identifier(context):
+    clones(context, "q35", IDENTIFIER, 0)
+
+
+@test(limit=180)
+def clones_know_it_by_their_clock(context):
+    clones(context, "microvm", (), 5)
