@@ -19,6 +19,19 @@ pub struct Protection {
     pub execute: bool,
 }
 
+impl Protection {
+    /// Whether an access of this kind is allowed: a fetch, a store, or else a load.
+    pub fn allows(self, write: bool, fetch: bool) -> bool {
+        if fetch {
+            self.execute
+        } else if write {
+            self.write
+        } else {
+            self.read
+        }
+    }
+}
+
 /// A range with one protection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Area {

@@ -265,16 +265,6 @@ pub fn try_read(buffer: &mut [u8]) -> Option<usize> {
     with_input(|input| input.read(buffer))
 }
 
-/// As [`try_read`], but waits for the first byte.
-pub fn read(buffer: &mut [u8]) -> usize {
-    loop {
-        if let Some(count) = try_read(buffer) {
-            return count;
-        }
-        wait::pause_until(None);
-    }
-}
-
 /// Whether there is something to read, be it the end.
 pub fn has_input() -> bool {
     listen();

@@ -8,10 +8,12 @@ pub enum Errno {
     EPERM = 1,
     ENOENT = 2,
     ESRCH = 3,
+    EINTR = 4,
     EIO = 5,
     EBADF = 9,
     EAGAIN = 11,
     ENOMEM = 12,
+    EACCES = 13,
     EFAULT = 14,
     EEXIST = 17,
     ENODEV = 19,
@@ -21,4 +23,5 @@ pub enum Errno {
     ERANGE = 34,
     ENAMETOOLONG = 36,
     ENOSYS = 38,
+    ETIMEDOUT = 110,
 }

@@ -16,7 +16,7 @@ mod device;
 mod mapping;
 mod start;
 
-pub use describe::{describe, is_readable};
+pub use describe::{describe, is_readable, permits};
 pub use device::{allocate_contiguous, free_contiguous, is_ram, map_device, segments};
 pub use mapping::{MapError, discard, is_free, map, protect, protection, remap, stack, unmap};
 pub use start::{BootMemory, DirectMemory, SetUpError, release_low, set_up};
@@ -247,13 +247,7 @@ impl Memory {
             return Fault::Denied;
         };
         let allowed = area.protection;
-        if !(if fetch {
-            allowed.execute
-        } else if write {
-            allowed.write
-        } else {
-            allowed.read
-        }) {
+        if !allowed.allows(write, fetch) {
             return Fault::Denied;
         }
         let committed = area.committed;
@@ -359,19 +353,6 @@ pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
         })
         .flatten()
         .unwrap_or(Fault::Denied)
-}
-
-/// Whether the program may load each of the `len` bytes at `start` and, if `write`, store to it.
-pub fn permits(start: u64, len: u64, write: bool) -> bool {
-    let Some(end) = start.checked_add(len) else {
-        return false;
-    };
-    let image = if write { image::data() } else { image::all() };
-    if image.start <= start && end <= image.end {
-        let open = |guard: u64| end <= guard || guard + PAGE <= start;
-        return crate::stacks::guards().into_iter().all(open);
-    }
-    with(|memory| memory.areas.permits(&(start..end), write))
 }
 
 /// How much memory there is and what became of it.

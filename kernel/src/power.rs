@@ -6,7 +6,7 @@
 use crate::acpi::{Power, Register};
 use crate::interrupts::{self, POWER};
 use crate::io_apic::{self, Trigger};
-use crate::{console, firmware, memory};
+use crate::{console, firmware, memory, signals};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use x86_64::instructions::port::Port;
@@ -18,6 +18,8 @@ const STATUS_TERMINATED: u8 = 128 + 15;
 
 /// How often the button was pressed.
 static REQUESTS: AtomicUsize = AtomicUsize::new(0);
+/// How many of them [`obey`] has seen to.
+static OBEYED: AtomicUsize = AtomicUsize::new(0);
 /// Whether the program looks at [`requested`] itself.
 static HANDLED: AtomicBool = AtomicBool::new(false);
 static LISTENING: AtomicBool = AtomicBool::new(false);
@@ -226,9 +228,18 @@ pub fn handle_requests() {
     listen();
 }
 
-/// Ends the program if it was asked to stop and doesn't look itself.
+/// From now on a request is SIGTERM, for which the program has an action of its own.
+pub fn leave_requests() {
+    HANDLED.store(false, Ordering::Relaxed);
+}
+
+/// Sends the program a signal, or ends it, if it was asked to stop and doesn't look itself.
 pub fn obey() {
-    if requested() > 0 && !HANDLED.load(Ordering::Relaxed) {
+    let requested = requested();
+    if OBEYED.swap(requested, Ordering::Relaxed) != requested
+        && !HANDLED.load(Ordering::Relaxed)
+        && !signals::request_stop()
+    {
         exit(STATUS_TERMINATED);
     }
 }

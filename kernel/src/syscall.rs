@@ -11,13 +11,15 @@ mod numbers;
 mod poll;
 mod program;
 
-use clocks::{clock, clock_sleep, put_timespec, sleep, times, timespec, usage};
-use descriptors::{close, fcntl, open, path_kind, read, stat_descriptor, stat_path, write};
+use clocks::{clock, clock_sleep, deadline, put_timespec, sleep, times, usage};
+use descriptors::{
+    close, fcntl, open, path_kind, read, standard, stat_descriptor, stat_path, write,
+};
 use mapping::{advise, map, remap};
 use numbers as n;
 use poll::{poll, select};
+use program::{bytes, copy_out, is_empty, vectors};
 pub use program::{bytes_mut, load, store};
-use program::{copy_out, is_empty, vectors};
 
 use crate::errno::Errno;
 use crate::{console, memory, power, random, signals, syscall_names, time};
@@ -71,7 +73,7 @@ pub extern "C" fn enter(call: &mut Call) -> i64 {
     {
         return result;
     }
-    let result = match dispatch(call.number, arguments, call.rip) {
+    let result = match dispatch(call.number, arguments, call.rsp) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
@@ -79,11 +81,12 @@ pub extern "C" fn enter(call: &mut Call) -> i64 {
 }
 
 /// The process number, of the only process.
-const PID: u64 = 1;
+pub const PID: u64 = 1;
 /// What `brk` answers: there is no such heap, musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
-fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno> {
+/// `stack` is the program's stack pointer.
+fn dispatch(number: u64, arguments: [u64; 6], stack: u64) -> Result<u64, Errno> {
     let [a, b, c, d, ..] = arguments;
     match number {
         n::READ => read(a, &[[b, c]]),
@@ -92,13 +95,7 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
         n::WRITEV => write(a, vectors(b, c)?),
         n::OPEN => open(a),
         n::OPENAT => open(b),
-        n::CLOSE => {
-            if a < 3 {
-                Ok(0)
-            } else {
-                close(a)
-            }
-        }
+        n::CLOSE => close(a),
         n::STAT | n::LSTAT => stat_path(a, b),
         n::NEWFSTATAT => {
             if is_empty(b) {
@@ -112,8 +109,8 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
         n::ACCESS => path_kind(a).map(|_| 0),
         n::FACCESSAT => path_kind(b).map(|_| 0),
         n::READLINK | n::READLINKAT => Err(Errno::ENOENT),
-        n::LSEEK => Err(if a < 3 { Errno::ESPIPE } else { Errno::EBADF }),
-        n::IOCTL => Err(if a < 3 { Errno::ENOTTY } else { Errno::EBADF }),
+        n::LSEEK => standard(a).and(Err(Errno::ESPIPE)),
+        n::IOCTL => standard(a).and(Err(Errno::ENOTTY)),
         n::FCNTL => fcntl(a, b),
         n::GETCWD => copy_out(a, b, b"/\0").map(|()| 2),
         n::CHDIR => path_kind(a).map(|_| 0),
@@ -122,20 +119,27 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
 
         n::MMAP => map(arguments),
         n::MUNMAP => memory::unmap(a, b).map(|()| 0).map_err(Errno::from),
-        n::MPROTECT => memory::protect(a, b, memory::protection(c))
+        n::MPROTECT => memory::protection(c)
+            .and_then(|protection| memory::protect(a, b, protection))
             .map(|()| 0)
             .map_err(Errno::from),
         n::MREMAP => remap(a, b, c, d),
         n::MADVISE => advise(a, b, c),
         n::BRK => Ok(NO_BREAK),
 
-        n::RT_SIGACTION => signals::set_action(a, b, c),
-        n::RT_SIGPROCMASK => signals::set_mask(a, b, c),
-        n::RT_SIGRETURN => Err(Errno::ENOSYS),
-        n::SIGALTSTACK => Ok(0),
-        n::KILL => signals::send_to(a, PID, b, caller),
-        n::TKILL => signals::send_to(a, PID, b, caller),
-        n::TGKILL => signals::send_to(b, PID, c, caller),
+        n::RT_SIGACTION => signals::set_action(a, b, c, d),
+        n::RT_SIGPROCMASK => signals::set_mask(a, b, c, d),
+        n::RT_SIGPENDING => signals::pending(a, b),
+        n::RT_SIGSUSPEND => signals::wait_under(a, b).and_then(|()| sleep(None)),
+        n::PAUSE => sleep(None),
+        n::RT_SIGRETURN => {
+            signals::end_handler(a);
+            Ok(0)
+        }
+        n::SIGALTSTACK => signals::set_stack(a, b, stack),
+        n::KILL => signals::send_to(a, PID, b, false),
+        n::TKILL => signals::send_to(a, PID, b, true),
+        n::TGKILL => signals::send_to(b, PID, c, true),
 
         n::EXIT | n::EXIT_GROUP => exit(a as u8),
         n::GETPID | n::GETTID | n::SET_TID_ADDRESS => Ok(PID),
@@ -143,12 +147,14 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
         n::SET_ROBUST_LIST | n::SCHED_YIELD => Ok(0),
         n::ARCH_PRCTL => set_thread_pointer(a, b),
         n::CLONE | n::FORK => Err(no_threads(number)),
-        n::FUTEX => futex(b),
+        n::FUTEX => futex(a, b, c, d),
         n::SCHED_GETAFFINITY => copy_out(c, b, &1u64.to_le_bytes()).map(|()| 8),
         n::UNAME => uname(a),
         n::GETRLIMIT => limits(a, b),
         n::PRLIMIT64 => {
-            if d == 0 {
+            if c != 0 {
+                Err(Errno::EPERM)
+            } else if d == 0 {
                 Ok(0)
             } else {
                 limits(b, d)
@@ -168,8 +174,8 @@ fn dispatch(number: u64, arguments: [u64; 6], caller: u64) -> Result<u64, Errno>
             }
             Ok(now)
         }
-        n::NANOSLEEP => sleep(time::monotonic_ns().saturating_add(timespec(a)?)),
-        n::CLOCK_NANOSLEEP => clock_sleep(a, b, c),
+        n::NANOSLEEP => clock_sleep(n::MONOTONIC, 0, a, b),
+        n::CLOCK_NANOSLEEP => clock_sleep(a, b, c, d),
         n::GETRUSAGE => usage(b),
         n::TIMES => times(a),
         n::GETRANDOM => random::fill_for_program(a, b),
@@ -228,12 +234,27 @@ fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// One thread: nobody waits, nobody wakes.
-fn futex(operation: u64) -> Result<u64, Errno> {
+/// One thread: no other one waits or wakes, so a wait ends by its time or by a signal.
+fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, Errno> {
+    const WAIT: u64 = 0;
+    const WAKE: u64 = 1;
     match operation & 0x7f {
-        1 => Ok(0),
-        // Waiting could never end, so it is refused; musl and OCaml then look again at what they wait for.
-        0 => Err(Errno::EAGAIN),
+        WAKE => Ok(0),
+        WAIT => {
+            let deadline = deadline(timeout, 1)?;
+            if !address.is_multiple_of(4) {
+                return Err(Errno::EINVAL);
+            }
+            if bytes(address, 4)? != (value as u32).to_le_bytes() {
+                return Err(Errno::EAGAIN);
+            }
+            if deadline.is_none() && first_time(n::FUTEX) {
+                console::line(format_args!(
+                    "the program waits for a lock that no other thread can release"
+                ));
+            }
+            sleep(deadline).and(Err(Errno::ETIMEDOUT))
+        }
         _ => Err(Errno::ENOSYS),
     }
 }

@@ -8,7 +8,7 @@
 //! faults stay closed). The timer then interrupts every few milliseconds what doesn't halt by itself, and what was given to
 //! `start_ticks` runs, on a stack of its own, with interrupts closed.
 
-use crate::{apic, interrupts, machine, polling, power, time, timer};
+use crate::{apic, interrupts, machine, polling, power, signals, time, timer};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
@@ -31,8 +31,18 @@ pub fn wait_until(deadline_ns: Option<u64>) {
 }
 
 /// As [`wait_until`], for one whose devices tell in memory when there is something to do: `news` is asked for a while first, by the
-/// rule of [`polling`]. `arm` asks for interrupts before the halt and says whether there is news already.
+/// rule of [`polling`]. `arm` asks for interrupts before the halt and says whether there is news already. True when a handler of
+/// the program's for a signal has run.
 pub fn watch(
+    deadline_ns: Option<u64>,
+    news: &mut dyn FnMut() -> bool,
+    arm: &mut dyn FnMut() -> bool,
+) -> bool {
+    look_and_halt(deadline_ns, news, arm);
+    signals::run_handlers()
+}
+
+fn look_and_halt(
     deadline_ns: Option<u64>,
     news: &mut dyn FnMut() -> bool,
     arm: &mut dyn FnMut() -> bool,

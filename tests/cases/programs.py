@@ -76,6 +76,10 @@ PROGRAMS = [
     Program("overflow", environment={"OCAMLRUNPARAM": "l=2M"}),
     Program("overflow-of-memory", "overflow", forms=MACHINES, options=["--mem", "64M"]),
     Program("out-of-memory"),
+    *(Program(f"calls-{group}", "calls", [group]) for group in ("pointers", "waits", "descriptors", "signals")),
+    # Linux maps what it is asked for.
+    Program("calls-protections", "calls", ["protections"], forms=MACHINES),
+    Program("signals", arguments=["itself"], status=138),
     Program("fault-null", "faults", ["null"], status=139, contains=["before"]),
     Program("fault-code", "faults", ["code"], status=139, contains=["before"]),
     Program("fault-stack", "faults", ["stack"], status=139, contains=["before"]),
@@ -122,6 +126,21 @@ def register():
 
 
 register()
+
+
+@test()
+def a_signal_from_outside(context):
+    """What ends a program reaches its handler: SIGTERM, for a machine the power button, or SIGINT for who handles that alone."""
+    import signal
+
+    for form in FORMS:
+        for mode, number in (("term", signal.SIGTERM), ("break", signal.SIGINT)):
+            child = context.soil("signals", form, mode)
+            child.wait_line("ready")
+            os.kill(child.pid, number)
+            status = child.finish(context.remaining())
+            output = clean(child.text)
+            assert "asked to stop\nthe end\n" in output and status == 7, f"{form}, {mode}: status {status}\n{output}"
 
 
 @test()

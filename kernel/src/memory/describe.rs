@@ -1,8 +1,10 @@
 //! What is known of an address, for the report of a crash.
 
-use super::{DEVICES, MEMORY, Memory, PROGRAM, image};
+use super::{DEVICES, MEMORY, Memory, PROGRAM, image, with};
 use crate::areas::Protection;
 use crate::frames::PAGE;
+use crate::paging::{BORROWED, PRESENT, WRITABLE};
+use x86_64::VirtAddr;
 
 /// What an address that faulted belongs to, in words for the crash report.
 pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
@@ -39,6 +41,30 @@ fn is_stack_guard(address: u64) -> bool {
         Some(above.protection.write && !above.committed)
     };
     MEMORY.try_with(find).flatten().unwrap_or(false)
+}
+
+/// Whether all `len` bytes at `start` may be read (or written): what the program has mapped, touched or not, and what the kernel
+/// has, but for registers of devices. Leases of received bytes and of files lie in the kernel's memory.
+pub fn permits(start: u64, len: u64, write: bool) -> bool {
+    let wanted = PRESENT | if write { WRITABLE } else { 0 };
+    let end = start.checked_add(len);
+    let Some(end) = end.filter(|_| VirtAddr::try_new(start).is_ok()) else {
+        return false;
+    };
+    with(|memory| {
+        if PROGRAM.contains(&start) {
+            return memory.areas.permits(&(start..end), write);
+        }
+        let mut address = start;
+        while address < end {
+            let (entry, size) = memory.tables.get(&mut memory.physics, address);
+            if entry & (wanted | BORROWED) != wanted {
+                return false;
+            }
+            address = (address | (size - 1)).saturating_add(1);
+        }
+        true
+    })
 }
 
 /// Whether `address` can be read without a fault that ends the program; for traces of a broken stack.

@@ -16,6 +16,8 @@ pub enum MapError {
     OutOfMemory,
     /// The range isn't mapped.
     NotMapped,
+    /// No page is both writable and executable.
+    Denied,
 }
 
 impl Memory {
@@ -182,7 +184,9 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
     let range = range(start, len)?;
     // The image's own pages keep the protection they have: RELRO and the like ask for less than W^X gives already.
     if image::all().contains(&start) {
-        return Ok(());
+        let more = protection.write && start < image::data().start
+            || protection.execute && !image::text().contains(&start);
+        return if more { Err(MapError::Denied) } else { Ok(()) };
     }
     with(|memory| memory.protect(&range, protection))
 }
@@ -250,11 +254,19 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
     })
 }
 
-/// The protection bits of `mmap` and `mprotect`.
-pub fn protection(bits: u64) -> Protection {
-    Protection {
-        read: bits & 7 != 0,
-        write: bits & 2 != 0,
-        execute: bits & 4 != 0,
+/// The protection that the bits of `mmap` and `mprotect` ask for.
+///
+/// # Errors
+/// [`MapError::Denied`] for a page that is to be written and executed.
+pub fn protection(bits: u64) -> Result<Protection, MapError> {
+    const WRITE: u64 = 2;
+    const EXECUTE: u64 = 4;
+    if bits & (WRITE | EXECUTE) == WRITE | EXECUTE {
+        return Err(MapError::Denied);
     }
+    Ok(Protection {
+        read: bits & 7 != 0,
+        write: bits & WRITE != 0,
+        execute: bits & EXECUTE != 0,
+    })
 }

@@ -2,7 +2,7 @@
 
 use super::program::{load, store};
 use crate::errno::Errno;
-use crate::{memory, time, wait};
+use crate::{memory, signals, time, wait};
 
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
     match which {
@@ -16,32 +16,67 @@ pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
     store(result, &[ns / 1_000_000_000, ns % 1_000_000_000])
 }
 
-/// The `struct timespec` at `start` in nanoseconds; one too large for that is the largest there is.
-pub(super) fn timespec(start: u64) -> Result<u64, Errno> {
-    let [seconds, ns] = load(start)?;
-    if seconds > i64::MAX as u64 || ns >= 1_000_000_000 {
+/// The seconds and their parts at `start`, of `unit` nanoseconds each, as nanoseconds; what is too large for that is the largest
+/// there is. A unit of 1 is a `struct timespec`, one of 1000 a `struct timeval`.
+fn span(start: u64, unit: u64) -> Result<u64, Errno> {
+    let [seconds, parts] = load(start)?;
+    // Linux takes any number of microseconds.
+    let most = if unit == 1 {
+        999_999_999
+    } else {
+        i64::MAX as u64
+    };
+    if seconds > i64::MAX as u64 || parts > most {
         return Err(Errno::EINVAL);
     }
-    Ok(seconds.saturating_mul(1_000_000_000).saturating_add(ns))
+    let parts = parts.saturating_mul(unit);
+    Ok(seconds.saturating_mul(1_000_000_000).saturating_add(parts))
 }
 
-pub(super) fn sleep(deadline: u64) -> Result<u64, Errno> {
-    while time::monotonic_ns() < deadline {
-        wait::pause_until(Some(deadline));
+/// When a wait ends whose length is at `timeout`, as for [`span`]: never where there is none.
+pub(super) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
+    if timeout == 0 {
+        return Ok(None);
+    }
+    span(timeout, unit).map(|span| Some(time::monotonic_ns().saturating_add(span)))
+}
+
+/// Sleeps until the deadline (monotonic nanoseconds), or for ever.
+///
+/// # Errors
+/// EINTR when a signal is to be handled.
+pub(super) fn sleep(deadline: Option<u64>) -> Result<u64, Errno> {
+    while deadline.is_none_or(|deadline| time::monotonic_ns() < deadline) {
+        if signals::is_ready() {
+            return Err(Errno::EINTR);
+        }
+        wait::pause_until(deadline);
     }
     Ok(0)
 }
 
-pub(super) fn clock_sleep(which: u64, flags: u64, request: u64) -> Result<u64, Errno> {
+/// `clock_nanosleep`; what is left of an interrupted sleep goes to `remaining`.
+pub(super) fn clock_sleep(
+    which: u64,
+    flags: u64,
+    request: u64,
+    remaining: u64,
+) -> Result<u64, Errno> {
     const ABSOLUTE: u64 = 1;
-    let span = timespec(request)?;
+    let span = span(request, 1)?;
     let now = clock(which)?;
-    let left = if flags & ABSOLUTE != 0 {
+    let absolute = flags & ABSOLUTE != 0;
+    let left = if absolute {
         span.saturating_sub(now)
     } else {
         span
     };
-    sleep(time::monotonic_ns().saturating_add(left))
+    let deadline = time::monotonic_ns().saturating_add(left);
+    let result = sleep(Some(deadline));
+    if result.is_err() && !absolute && remaining != 0 {
+        put_timespec(remaining, deadline.saturating_sub(time::monotonic_ns()))?;
+    }
+    result
 }
 
 /// `struct rusage`: all time is the program's.

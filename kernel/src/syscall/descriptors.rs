@@ -3,9 +3,31 @@
 use super::program::{bytes, bytes_mut, path, store};
 use crate::console::{self, Stream};
 use crate::errno::Errno;
-use crate::random;
+use crate::{random, signals, wait};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// One bit for each of the descriptors 0 to 2 that was closed.
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+
+/// One bit for each of the console's descriptors that is open.
+pub(super) fn open_set() -> u64 {
+    7 & !u64::from(CLOSED.load(Ordering::Relaxed))
+}
+
+/// Whether `descriptor` is one of the console's.
+///
+/// # Errors
+/// EBADF where it isn't, or was closed.
+pub(super) fn standard(descriptor: u64) -> Result<(), Errno> {
+    if descriptor < 3 && open_set() & 1 << descriptor != 0 {
+        Ok(())
+    } else {
+        Err(Errno::EBADF)
+    }
+}
 
 pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
+    standard(descriptor)?;
     let stream = match descriptor {
         1 => Stream::Output,
         2 => Stream::Error,
@@ -26,8 +48,11 @@ pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> 
 
 /// Waits for at least one byte from the console, or the end of its input.
 pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
-    if descriptor != 0 && descriptor != random::DESCRIPTOR {
-        return Err(Errno::EBADF);
+    if descriptor != random::DESCRIPTOR {
+        standard(descriptor)?;
+        if descriptor != 0 {
+            return Err(Errno::EBADF);
+        }
     }
     let Some([start, len]) = pieces.iter().find(|[_, len]| *len > 0) else {
         return Ok(0);
@@ -36,7 +61,15 @@ pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
         return random::fill_for_program(*start, *len);
     }
     let buffer = bytes_mut(*start, *len)?;
-    Ok(console::read(buffer) as u64)
+    loop {
+        if let Some(count) = console::try_read(buffer) {
+            return Ok(count as u64);
+        }
+        if signals::is_ready() {
+            return Err(Errno::EINTR);
+        }
+        wait::pause_until(None);
+    }
 }
 
 pub(super) fn open(start: u64) -> Result<u64, Errno> {
@@ -47,11 +80,11 @@ pub(super) fn open(start: u64) -> Result<u64, Errno> {
 }
 
 pub(super) fn close(descriptor: u64) -> Result<u64, Errno> {
-    if descriptor == random::DESCRIPTOR {
-        Ok(0)
-    } else {
-        Err(Errno::EBADF)
+    if descriptor != random::DESCRIPTOR {
+        standard(descriptor)?;
+        CLOSED.fetch_or(1 << descriptor, Ordering::Relaxed);
     }
+    Ok(0)
 }
 
 const DIRECTORY: u32 = 0o040_755;
@@ -70,11 +103,8 @@ pub(super) fn stat_path(start: u64, result: u64) -> Result<u64, Errno> {
 }
 
 pub(super) fn stat_descriptor(descriptor: u64, result: u64) -> Result<u64, Errno> {
-    if descriptor < 3 {
-        put_stat(result, CHARACTER_DEVICE)
-    } else {
-        Err(Errno::EBADF)
-    }
+    standard(descriptor)?;
+    put_stat(result, CHARACTER_DEVICE)
 }
 
 /// `struct stat`: device, inode, links, mode and owner, and zeros.
@@ -90,10 +120,10 @@ fn put_stat(result: u64, mode: u32) -> Result<u64, Errno> {
 pub(super) fn fcntl(descriptor: u64, command: u64) -> Result<u64, Errno> {
     const GETFL: u64 = 3;
     const READ_WRITE: u64 = 2;
-    match (descriptor, command) {
-        (0..3, GETFL) => Ok(READ_WRITE),
-        (0..3, 1 | 2 | 4) => Ok(0),
-        (0..3, _) => Err(Errno::EINVAL),
-        _ => Err(Errno::EBADF),
+    standard(descriptor)?;
+    match command {
+        GETFL => Ok(READ_WRITE),
+        1 | 2 | 4 => Ok(0),
+        _ => Err(Errno::EINVAL),
     }
 }

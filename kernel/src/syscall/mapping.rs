@@ -20,7 +20,7 @@ pub(super) fn map(
         return Err(Errno::EEXIST);
     }
     let fixed = (flags & (FIXED | FIXED_NO_REPLACE) != 0).then_some(address);
-    Ok(memory::map(fixed, len, memory::protection(protection))?)
+    Ok(memory::map(fixed, len, memory::protection(protection)?)?)
 }
 
 pub(super) fn remap(start: u64, old_len: u64, new_len: u64, flags: u64) -> Result<u64, Errno> {
@@ -50,6 +50,7 @@ impl From<MapError> for Errno {
         match error {
             MapError::Invalid => Self::EINVAL,
             MapError::OutOfMemory | MapError::NotMapped => Self::ENOMEM,
+            MapError::Denied => Self::EACCES,
         }
     }
 }

@@ -24,6 +24,7 @@ pub(super) const SELECT: u64 = 23;
 pub(super) const SCHED_YIELD: u64 = 24;
 pub(super) const MREMAP: u64 = 25;
 pub(super) const MADVISE: u64 = 28;
+pub(super) const PAUSE: u64 = 34;
 pub(super) const NANOSLEEP: u64 = 35;
 pub(super) const GETPID: u64 = 39;
 pub(super) const CLONE: u64 = 56;
@@ -44,6 +45,8 @@ pub(super) const GETGID: u64 = 104;
 pub(super) const GETEUID: u64 = 107;
 pub(super) const GETEGID: u64 = 108;
 pub(super) const GETPPID: u64 = 110;
+pub(super) const RT_SIGPENDING: u64 = 127;
+pub(super) const RT_SIGSUSPEND: u64 = 130;
 pub(super) const SIGALTSTACK: u64 = 131;
 pub(super) const ARCH_PRCTL: u64 = 158;
 pub(super) const GETTID: u64 = 186;
@@ -67,3 +70,6 @@ pub(super) const SET_ROBUST_LIST: u64 = 273;
 pub(super) const PRLIMIT64: u64 = 302;
 pub(super) const GETRANDOM: u64 = 318;
 pub(super) const STATX: u64 = 332;
+
+/// `CLOCK_MONOTONIC`.
+pub(super) const MONOTONIC: u64 = 1;

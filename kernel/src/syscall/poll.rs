@@ -1,31 +1,43 @@
 //! Waiting for the console: `poll` and `select`.
 
-use super::clocks::timespec;
+use super::clocks::deadline;
+use super::descriptors::{open_set, standard};
 use super::numbers as n;
 use super::program::{bytes_mut, load, store};
 use crate::errno::Errno;
-use crate::{console, time, wait};
+use crate::{console, signals, time, wait};
 
 /// Waits until the console has input (if `for_input`) or the deadline; whether there is input.
-fn wait_for_console(for_input: bool, deadline: Option<u64>) -> bool {
+///
+/// # Errors
+/// EINTR when a signal is to be handled.
+fn wait_for_console(for_input: bool, deadline: Option<u64>) -> Result<bool, Errno> {
     loop {
         if for_input && console::has_input() {
-            return true;
+            return Ok(true);
         }
         if deadline.is_some_and(|deadline| time::monotonic_ns() >= deadline) {
-            return false;
+            return Ok(false);
+        }
+        if signals::is_ready() {
+            return Err(Errno::EINTR);
         }
         wait::pause_until(deadline);
     }
 }
 
-pub(super) fn poll(number: u64, [list, count, timeout, ..]: [u64; 6]) -> Result<u64, Errno> {
+pub(super) fn poll(
+    number: u64,
+    [list, count, timeout, mask, size, _]: [u64; 6],
+) -> Result<u64, Errno> {
     const IN: u16 = 1;
     const OUT: u16 = 4;
     const INVALID: u16 = 0x20;
     let deadline = match number {
-        n::PPOLL if timeout == 0 => None,
-        n::PPOLL => Some(time::monotonic_ns().saturating_add(timespec(timeout)?)),
+        n::PPOLL => {
+            signals::wait_under(mask, size)?;
+            deadline(timeout, 1)?
+        }
         _ if (timeout as i32) < 0 => None,
         _ => Some(time::monotonic_ns() + u64::from(timeout as u32) * 1_000_000),
     };
@@ -39,14 +51,14 @@ pub(super) fn poll(number: u64, [list, count, timeout, ..]: [u64; 6]) -> Result<
             for_input |= descriptor == 0 && wanted & IN != 0;
             let found = match descriptor {
                 ..0 => 0,
+                _ if standard(descriptor as u64).is_err() => INVALID,
                 0 if console::has_input() => wanted & (IN | OUT),
-                0..3 => wanted & OUT,
-                _ => INVALID,
+                _ => wanted & OUT,
             };
             ready += u64::from(found != 0);
             entry[6..8].copy_from_slice(&found.to_le_bytes());
         }
-        if ready > 0 || !wait_for_console(for_input, deadline) {
+        if ready > 0 || !wait_for_console(for_input, deadline)? {
             return Ok(ready);
         }
     }
@@ -55,37 +67,34 @@ pub(super) fn poll(number: u64, [list, count, timeout, ..]: [u64; 6]) -> Result<
 /// Descriptors above 2 aren't there, so the sets are one word each.
 pub(super) fn select(
     number: u64,
-    [_, reads, writes, exceptions, timeout, _]: [u64; 6],
+    [count, reads, writes, exceptions, timeout, mask]: [u64; 6],
 ) -> Result<u64, Errno> {
+    let deadline = deadline(timeout, if number == n::SELECT { 1000 } else { 1 })?;
+    if number == n::PSELECT6 && mask != 0 {
+        let [mask, size] = load(mask)?;
+        signals::wait_under(mask, size)?;
+    }
+    if (count as i32) < 0 {
+        return Err(Errno::EINVAL);
+    }
+    // Of a set only what lies below `count` is looked at.
+    let looked_at = !(u64::MAX << count.min(63));
     let word = |set: u64| {
-        if set == 0 {
-            Ok(0)
-        } else {
-            load(set).map(|[word]| word)
+        if set == 0 || count == 0 {
+            return Ok(0);
         }
+        load(set).map(|[word]| word & looked_at)
     };
     let (wanted_reads, wanted_writes) = (word(reads)?, word(writes)?);
-    if (wanted_reads | wanted_writes) & !7 != 0 {
+    if (wanted_reads | wanted_writes | word(exceptions)?) & !open_set() != 0 {
         return Err(Errno::EBADF);
     }
-    let deadline = match (number, timeout) {
-        (_, 0) => None,
-        (n::SELECT, _) => {
-            let [seconds, us] = load(timeout)?;
-            let span = seconds
-                .saturating_mul(1_000_000)
-                .saturating_add(us)
-                .saturating_mul(1000);
-            Some(time::monotonic_ns().saturating_add(span))
-        }
-        _ => Some(time::monotonic_ns().saturating_add(timespec(timeout)?)),
-    };
     let found_writes = wanted_writes & 6;
     let for_input = wanted_reads & 1 != 0;
     let input = if found_writes != 0 {
         for_input && console::has_input()
     } else {
-        wait_for_console(for_input, deadline)
+        wait_for_console(for_input, deadline)?
     };
     let found_reads = u64::from(input);
     for (set, found) in [
@@ -93,9 +102,14 @@ pub(super) fn select(
         (writes, found_writes),
         (exceptions, 0),
     ] {
-        if set != 0 {
+        if set != 0 && count != 0 {
             store(set, &[found])?;
         }
+    }
+    // Linux says what is left of the time.
+    if let (n::SELECT, Some(deadline)) = (number, deadline) {
+        let left = deadline.saturating_sub(time::monotonic_ns()) / 1000;
+        store(timeout, &[left / 1_000_000, left % 1_000_000])?;
     }
     Ok(u64::from(
         found_reads.count_ones() + found_writes.count_ones(),

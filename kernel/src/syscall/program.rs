@@ -1,41 +1,46 @@
-//! The program's memory, as system calls reach it: every range is checked before it is touched.
+//! The program's memory, as system calls reach it: every range is checked before it is touched, outside of locks.
 
 use crate::errno::Errno;
+use crate::frames::PAGE;
 use crate::memory;
+use core::ptr::NonNull;
 
 /// # Errors
-/// EFAULT where a part of the range isn't the program's to load or, if `write`, to store to. No bytes are anywhere.
-fn user(start: u64, len: u64, write: bool) -> Result<*mut u8, Errno> {
+/// EFAULT where the program couldn't read (or write) all of the range. No bytes may be anywhere, as on Linux.
+fn user(start: u64, len: u64, write: bool) -> Result<NonNull<u8>, Errno> {
     if len == 0 {
-        // As good as any: null isn't, for a slice.
-        Ok(core::ptr::without_provenance_mut(align_of::<u128>()))
-    } else if memory::permits(start, len, write) {
-        Ok(start as *mut u8)
-    } else {
-        Err(Errno::EFAULT)
+        return Ok(NonNull::dangling());
     }
+    NonNull::new(start as *mut u8)
+        .filter(|_| memory::permits(start, len, write))
+        .ok_or(Errno::EFAULT)
 }
 
 pub(super) fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
     let pointer = user(start, len, false)?;
-    // SAFETY: the program's, and given memory when it is touched. The slice is gone when the system call returns.
-    Ok(unsafe { core::slice::from_raw_parts(pointer, len as usize) })
+    // SAFETY: readable, as was just found. The slice is gone when the system call returns.
+    Ok(unsafe { core::slice::from_raw_parts(pointer.as_ptr(), len as usize) })
 }
 
 /// The program's buffer of `len` bytes at `start`, for the time of a system call.
 pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8], Errno> {
     let pointer = user(start, len, true)?;
-    // SAFETY: as for `bytes`; the program waits for the system call and doesn't look.
-    Ok(unsafe { core::slice::from_raw_parts_mut(pointer, len as usize) })
+    // SAFETY: as for `bytes`, and writable; the program waits for the system call and doesn't look.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer.as_ptr(), len as usize) })
 }
 
 /// The zero-terminated string at `start`, with its length limited as paths are.
 pub(super) fn path<'a>(start: u64) -> Result<&'a [u8], Errno> {
     const PATH_MAX: u64 = 4096;
-    for len in 0..PATH_MAX {
-        if bytes(start.wrapping_add(len), 1)? == [0] {
-            return bytes(start, len);
+    // Page by page, since nothing may lie behind the one in which it ends.
+    let mut len = 0;
+    while len < PATH_MAX {
+        let rest = PAGE - start.wrapping_add(len) % PAGE;
+        let piece = bytes(start.wrapping_add(len), rest)?;
+        if let Some(end) = piece.iter().position(|byte| *byte == 0) {
+            return bytes(start, len + end as u64);
         }
+        len += rest;
     }
     Err(Errno::ENAMETOOLONG)
 }
@@ -78,7 +83,10 @@ pub(super) fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]], Errn
     if count > IOV_MAX || !start.is_multiple_of(8) {
         return Err(Errno::EINVAL);
     }
+    if count == 0 {
+        return Ok(&[]);
+    }
     let pointer = user(start, count * 16, false)?;
     // SAFETY: as for `bytes`, aligned, and two words have no invalid value.
-    Ok(unsafe { core::slice::from_raw_parts(pointer.cast(), count as usize) })
+    Ok(unsafe { core::slice::from_raw_parts(pointer.cast().as_ptr(), count as usize) })
 }

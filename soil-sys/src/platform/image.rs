@@ -307,7 +307,7 @@ impl Platform for Image {
             ),
             false => until,
         };
-        wait::watch(
+        let interrupted = wait::watch(
             until,
             &mut || sources.iter().any(|source| source.has_news()),
             &mut || {
@@ -316,6 +316,10 @@ impl Platform for Image {
                     .fold(false, |news, source| source.arm() || news)
             },
         );
-        Woken::Event
+        if interrupted {
+            Woken::Interrupted
+        } else {
+            Woken::Event
+        }
     }
 }
