@@ -119,6 +119,7 @@ for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$scr
 # Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms, and leaves nothing behind.
 prefix=$work/prefix
 holds 'make install' tools/setup/install.sh install "$prefix"
+holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix/share/doc/soil/THIRD-PARTY-LICENSES"
 (. "$prefix/env" && soil doctor) >"$work/doctor.log" 2>&1
 check 'soil doctor misses nothing that is needed' 0 "$?"
 if grep -q MISSING "$work/doctor.log"; then cat "$work/doctor.log"; fi

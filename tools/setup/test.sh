@@ -84,6 +84,7 @@ if [ -n "${ONLY:-}" ]; then
 fi
 
 step 'cargo fmt' cargo fmt --all --check
+step 'crates: licences, sources, advisories' sh -c 'cargo fetch -q --locked && exec tools/setup/crates.py check'
 step 'cargo clippy' cargo clippy -q --locked --workspace --all-targets -- -D warnings
 step 'cargo test' tests --workspace
 if [ -n "$long" ]; then
