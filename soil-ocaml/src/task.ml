@@ -22,7 +22,10 @@ type 'a t = {
 let wake_all = Sync.wake_all
 let yield = Scheduler.yield
 let check = Scheduler.check
-let cancel_scope scope = if not scope.ended then Scheduler.cancel scope.node
+
+let cancel_scope scope =
+  Owner.check ();
+  if not scope.ended then Scheduler.cancel scope.node
 
 let fail scope e backtrace =
   if scope.failure = None then scope.failure <- Some (e, backtrace);
@@ -95,6 +98,7 @@ let scope body =
   if Scheduler.in_task () then scope_in_task body else Scheduler.run (fun () -> scope_in_task body)
 
 let check_open scope name =
+  Owner.check ();
   if scope.ended then invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
 
 let on_release scope f =
@@ -162,6 +166,7 @@ let result task =
   | Raised (e, _) -> Some (Error e)
 
 let cancel task =
+  Owner.check ();
   match task.state with Running -> Scheduler.cancel task.task_node | Returned _ | Raised _ -> ()
 
 let both f g =

@@ -178,6 +178,94 @@ let failing_handler () =
       string "second" "second" (ask (Soil.Tcp.local l));
       D.close l)
 
+(* What [serve] passes on, and what it is quiet about: the connection's own ends only. *)
+let errors_of_handlers () =
+  let l = listen () in
+  let passed = ref [] in
+  let on_error c e =
+    bool "open" true (D.is_open c);
+    let words = match e with Soil.Error e -> Soil.Error.message e.code | e -> Printexc.to_string e in
+    passed := words :: !passed
+  in
+  (* What the peer does, and what the handler does: [d] is another connection whose peer has reset it. *)
+  let reset_pair () =
+    D.with_close (listen ()) @@ fun l ->
+    let d = Soil.Tcp.connect (Soil.Tcp.local l) in
+    Soil.Tcp.abort (Soil.Tcp.accept l);
+    d
+  in
+  let byte d = ignore (D.read d (Bytes.create 1) 0 1) in
+  let block = String.make 65536 'x' in
+  let rec write_on d = D.write_string d block; write_on d in
+  let cases =
+    [
+      (Soil.Tcp.abort, byte, None);
+      (Soil.Tcp.abort, (fun c -> Soil.Clock.sleep 0.005; write_on c), None);
+      (D.close, write_on, None);
+      (Soil.Tcp.abort, (fun c -> Soil.Clock.sleep 0.005; ignore (Soil.Zero_copy.receive c)), None);
+      ( Soil.Tcp.abort,
+        (fun c ->
+          let b = Bigarray.Array1.create Bigarray.char Bigarray.c_layout 100 in
+          Soil.Clock.sleep 0.005;
+          Soil.Zero_copy.send c b 0 100),
+        None );
+      (ignore, (fun _ -> D.with_close (reset_pair ()) byte), Some "connection reset by peer");
+      (ignore, (fun _ -> D.with_close (reset_pair ()) write_on), Some "connection reset by peer");
+      (ignore, (fun c -> T.timeout 0.005 (fun () -> byte c)), Some "timed out");
+      (ignore, (fun c -> ignore (Soil.Zero_copy.receive ~timeout:0.005 c)), Some "timed out");
+      (Soil.Tcp.abort, (fun c -> try byte c with Soil.Error e -> raise (Soil.Error { e with operation = "mine" })),
+       Some "connection reset by peer");
+      ( ignore,
+        (fun _ ->
+          let r, w = Soil.pipe () in
+          D.close r;
+          D.write_string w "x"),
+        Some "broken pipe" );
+      (ignore, (fun c -> D.close c; byte c), Some "descriptor is closed");
+      (ignore, (fun _ -> raise Exit), Some "Stdlib.Exit");
+      (ignore, (fun _ -> raise T.Cancelled), Some (Printexc.to_string T.Cancelled));
+    ]
+  in
+  let on_error c e = if D.is_open c then on_error c e else passed := error_code (fun () -> raise e) :: !passed in
+  T.scope (fun s ->
+      let turn = ref ignore in
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~on_error l (fun c -> !turn c)) in
+      List.iteri
+        (fun i (peer, handler, expected) ->
+          passed := [];
+          let ended = T.Promise.create () in
+          (turn := fun c -> Fun.protect ~finally:(T.Promise.fulfil ended) (fun () -> handler c));
+          let c = Soil.Tcp.connect (Soil.Tcp.local l) in
+          peer c;
+          T.Promise.await ended;
+          T.yield ();
+          strings ("case " ^ string_of_int i) (Option.to_list expected) !passed;
+          D.close c)
+        cases;
+      D.close l;
+      T.await server);
+  (* What [on_error] raises ends [serve], and cancels what runs. *)
+  let l = listen () in
+  let unwound = ref 0 in
+  let handler c =
+    match D.read c (Bytes.create 1) 0 1 with
+    | _ -> raise Exit
+    | exception T.Cancelled -> incr unwound; raise T.Cancelled
+  in
+  T.scope (fun s ->
+      let server =
+        T.spawn_result s (fun () -> Soil.Tcp.serve ~on_error:(fun _ e -> raise e) l handler)
+      in
+      let waits = Soil.Tcp.connect (Soil.Tcp.local l) in
+      let fails = Soil.Tcp.connect (Soil.Tcp.local l) in
+      D.write_string fails "x";
+      bool "raised" true (T.await server = Error Exit);
+      int "cancelled" 1 !unwound;
+      D.close waits;
+      D.close fails);
+  D.close l
+[@@ocamlformat "disable"]
+
 (* Cancelled, [serve] lets what runs end in its time, and no longer. *)
 let grace ~seconds ~work =
   let l = listen () in
@@ -225,11 +313,62 @@ let datagrams () =
       Soil.Udp.bind ~address:N.loopback ~port:(Soil.Udp.local a).port ());
   fails_with "not for TCP" Wrong_kind (fun () -> Soil.Tcp.accept a)
 
+(* [f ()] while nothing that connection [d] sends leaves the machine. *)
+let unheard d f =
+  let port = string_of_int (Soil.Tcp.local d).port in
+  N.filter [ "deny out tcp port " ^ port ];
+  Fun.protect ~finally:(fun () -> N.filter []) f
+
+let byte d = ignore (D.read d (Bytes.create 1) 0 1)
+
+(* Whether a second small segment waits for the acknowledgement of the first. *)
+let collects d =
+  unheard d @@ fun () ->
+  D.write_string d "a";
+  Soil.Clock.sleep 0.002;
+  D.write_string d "b";
+  Soil.Clock.sleep 0.002;
+  let info = Soil.Tcp.info d in
+  int "written" 2 info.unacknowledged;
+  info.in_flight = 1
+
+let effects_of_options () =
+  (with_pair @@ fun _ client ->
+   bool "no Nagle at first" false (collects client));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_nodelay client false;
+   bool "Nagle" true (collects client));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_nodelay client false;
+   Soil.Tcp.set_nodelay client true;
+   bool "no Nagle again" false (collects client));
+  (* Idle, and the peer isn't heard of any more. *)
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive client (Some 0.02);
+   Soil.Clock.sleep 0.1;
+   bool "the peer answers" true (T.timeout_opt 0.02 (fun () -> byte client) = None);
+   unheard client (fun () -> fails_with "probed" Timed_out (fun () -> byte client)));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive client (Some 0.02);
+   Soil.Tcp.keepalive client None;
+   unheard client (fun () ->
+       bool "not probed" true (T.timeout_opt 0.4 (fun () -> byte client) = None)));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_user_timeout client (Some 0.1);
+   unheard client (fun () ->
+       D.write_string client "x";
+       fails_with "unacknowledged" Timed_out (fun () -> byte client)));
+  with_pair @@ fun _ client ->
+  Soil.Tcp.set_user_timeout client (Some 0.1);
+  Soil.Tcp.set_user_timeout client None;
+  unheard client (fun () ->
+      D.write_string client "x";
+      bool "waits on" true (T.timeout_opt 0.4 (fun () -> byte client) = None))
+[@@ocamlformat "disable"]
+
 let options () =
   let start = Soil.Clock.monotonic () in
   with_pair @@ fun server client ->
-  Soil.Tcp.set_user_timeout client (Some 5.);
-  Soil.Tcp.set_user_timeout client None;
   is_invalid "user timeout" (fun () -> Soil.Tcp.set_user_timeout client (Some 0.));
   is_invalid "linger" (fun () -> Soil.Tcp.set_linger client (-1.));
   D.write_string client (String.make 100_000 'x');
@@ -249,14 +388,26 @@ let options () =
 
 let options_of_connect () =
   D.with_close (listen ()) @@ fun l ->
-  let c =
-    Soil.Tcp.connect ~timeout:patience ~nodelay:false ~keepalive:9. ~user_timeout:9.
-      (Soil.Tcp.local l)
+  let accept () = Soil.Tcp.accept ~timeout:patience l in
+  (* Each option alone has its effect. *)
+  let with_client connect f =
+    D.with_close (connect (Soil.Tcp.local l)) @@ fun c ->
+    D.with_close (accept ()) @@ fun _ -> f c
   in
-  D.close c;
+  let timeout = patience in
+  with_client (Soil.Tcp.connect ~timeout ~nodelay:false) (fun c -> bool "Nagle" true (collects c));
+  with_client (Soil.Tcp.connect ~timeout ~nodelay:true) (fun c ->
+      bool "no Nagle" false (collects c));
+  with_client (Soil.Tcp.connect ~timeout ~keepalive:0.02) (fun c ->
+      unheard c (fun () -> fails_with "probed" Timed_out (fun () -> byte c)));
+  with_client (Soil.Tcp.connect ~timeout ~user_timeout:0.1) (fun c ->
+      unheard c (fun () ->
+          D.write_string c "x";
+          fails_with "unacknowledged" Timed_out (fun () -> byte c)));
+  let before = Soil.Machine.counter "descriptors" in
   is_invalid "keepalive" (fun () -> Soil.Tcp.connect ~keepalive:0. (Soil.Tcp.local l));
-  D.close (Soil.Tcp.accept ~timeout:patience l);
-  D.close (Soil.Tcp.accept ~timeout:patience l);
+  D.close (accept ());
+  bool "nothing is left of it" true (before = Soil.Machine.counter "descriptors");
   fails_with "accept in time" Timed_out (fun () -> Soil.Tcp.accept ~timeout:0.02 l)
 
 let sight () =
@@ -536,9 +687,11 @@ let tests =
     in_run "closed while waiting" closed_while_waiting;
     in_run "serve" serving;
     in_run "a handler that fails ends its connection only" failing_handler;
+    in_run "errors of handlers" errors_of_handlers;
     in_run "grace" graces;
     in_run "datagrams" datagrams;
     in_run "options" options;
+    in_run "effects of options" effects_of_options;
     in_run "options of connect" options_of_connect;
     in_run "sight" sight;
     in_run "by name" by_name;

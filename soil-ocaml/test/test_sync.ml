@@ -13,6 +13,14 @@ let promises () =
   in
   ints "all woken" [ 4; 4; 4 ] values;
   is_invalid "twice" (fun () -> T.Promise.fulfil p 5);
+  bool "tried twice" false (T.Promise.try_fulfil p 5);
+  bool "kept" true (T.Promise.peek p = Some 4);
+  let tried = T.Promise.create () in
+  T.scope (fun s ->
+      let t = T.spawn s (fun () -> T.Promise.await tried) in
+      T.yield ();
+      bool "tried" true (T.Promise.try_fulfil tried 6);
+      int "woken" 6 (T.await t));
   let broken = T.Promise.create () in
   T.Promise.break broken Exit;
   bool "broken" true (match T.Promise.await broken with () -> false | exception Exit -> true)
@@ -108,6 +116,22 @@ let through_stream (capacity, pushers, takers, count) =
     if takers = 1 then mine = sorted else List.sort compare mine = sorted
   in
   (not !too_long) && List.for_all in_order (List.init pushers Fun.id)
+
+let tries () =
+  let s = T.Stream.create 1 in
+  bool "room" true (T.Stream.try_push s 1);
+  bool "full" false (T.Stream.try_push s 2);
+  int "the first" 1 (T.Stream.take s);
+  let none = T.Stream.create 0 in
+  bool "nobody takes" false (T.Stream.try_push none 3);
+  T.scope (fun scope ->
+      let t = T.spawn scope (fun () -> T.Stream.take none) in
+      T.yield ();
+      bool "somebody takes" true (T.Stream.try_push none 4);
+      bool "and only one" false (T.Stream.try_push none 5);
+      int "taken" 4 (T.await t));
+  T.Stream.close s;
+  fails_with "closed" Closed (fun () -> T.Stream.try_push s 6)
 
 let stream_ends () =
   let s = T.Stream.create 2 in
@@ -217,6 +241,7 @@ let tests =
     in_run "promises" promises;
     in_run "mutexes" mutexes;
     in_run "conditions" conditions;
+    in_run "trying to push" tries;
     in_run "the end of a stream" stream_ends;
     property_in_run "a mutex excludes"
       (list_size (int_bound 8) (pair (int_bound 4) (int_bound 3)))

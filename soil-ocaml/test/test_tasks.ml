@@ -197,6 +197,120 @@ let timeouts () =
   bool "for ever" true (T.timeout_opt infinity (fun () -> 2) = Some 2);
   is_invalid "not a number" (fun () -> T.timeout nan ignore)
 
+let words_of_timeout () =
+  List.iter
+    (fun (seconds, words) ->
+      string words
+        ("task: timed out after " ^ words ^ " s")
+        (match T.timeout seconds (fun () -> Soil.Clock.sleep infinity) with
+        | () -> "no timeout"
+        | exception Soil.Error e -> Soil.Error.to_string e))
+    [ (0.01, "0.01"); (-2., "-2"); (0., "0") ]
+
+(* A failure that is a value cancels nothing; a cancellation isn't a failure. *)
+let results () =
+  let say, said = logger () in
+  T.scope (fun s ->
+      let fails = T.spawn_result s (fun () -> break_at 3) in
+      let other = T.spawn_result s (fun () -> T.yield (); T.yield (); "other") in
+      let sleeps = T.spawn_result s (fun () -> Soil.Clock.sleep infinity) in
+      let lent = T.spawn_result s (fun () -> T.await sleeps) in
+      (match T.await fails with
+      | Error (Broken 3) -> say "a value"
+      | Ok _ | Error _ -> say "something else");
+      bool "known" true (T.result fails = Some (Ok (Error (Broken 3))));
+      (match T.await other with Ok v -> say v | Error _ -> say "cancelled with it");
+      T.cancel sleeps;
+      (match T.await sleeps with
+      | Ok () | Error _ -> say "a value"
+      | exception T.Cancelled -> say "cancelled");
+      match T.await lent with
+      | Error T.Cancelled -> say "another's cancellation is a failure"
+      | Ok _ | Error _ -> say "something else");
+  strings "said"
+    [ "a value"; "other"; "cancelled"; "another's cancellation is a failure" ]
+    (said ())
+[@@ocamlformat "disable"]
+
+(* The scope's end cancels daemons, after its tasks; their failures are the scope's. *)
+let daemons () =
+  let say, said = logger () in
+  let v =
+    T.scope (fun s ->
+        let forever name () =
+          Fun.protect ~finally:(fun () -> say (name ^ " unwound")) (fun () -> Soil.Clock.sleep infinity)
+        in
+        let first = T.spawn_daemon s (forever "first") in
+        ignore (T.spawn_daemon s (forever "second"));
+        let third = T.spawn_daemon s (fun () -> 3) in
+        T.yield ();
+        int "ended by itself" 3 (T.await third);
+        T.cancel first;
+        (match T.await first with () -> () | exception T.Cancelled -> say "first is over");
+        ignore
+          (T.spawn s (fun () ->
+               Soil.Clock.sleep 0.01;
+               (* What a daemon starts is waited for. *)
+               ignore (T.spawn_daemon s (forever "fourth"));
+               say "task ended"));
+        say "body ended";
+        5)
+  in
+  int "value" 5 v;
+  strings "order"
+    [ "first unwound"; "first is over"; "body ended"; "task ended"; "fourth unwound"; "second unwound" ]
+    (match said () with
+    | [ a; b; c; d; e; f ] -> [ a; b; c; d; min e f; max e f ]
+    | other -> other);
+  (match T.scope (fun s -> ignore (T.spawn_daemon s (fun () -> break_at 4)); Soil.Clock.sleep infinity) with
+  | () -> Alcotest.fail "no failure"
+  | exception Broken n -> int "of the scope" 4 n);
+  let kept = ref None in
+  T.scope (fun s -> kept := Some s);
+  is_invalid "ended" (fun () -> T.spawn_daemon (Option.get !kept) ignore)
+[@@ocamlformat "disable"]
+
+(* After all tasks, the last one first, whatever happens, and with time to wait. *)
+let releases () =
+  let say, said = logger () in
+  let owned scope =
+    let r, w = Soil.pipe () in
+    T.on_release scope (fun () -> Soil.File_descriptor.close r; say "r");
+    T.on_release scope (fun () -> Soil.Clock.sleep 0.001; Soil.File_descriptor.close w; say "w");
+    (r, w)
+  in
+  let closed (r, w) = not (Soil.File_descriptor.is_open r || Soil.File_descriptor.is_open w) in
+  let task s = ignore (T.spawn s (fun () -> Fun.protect ~finally:(fun () -> say "task") (fun () -> Soil.Clock.sleep 0.005))) in
+  let ends = T.scope (fun s -> let ends = owned s in task s; ends) in
+  bool "closed" true (closed ends);
+  strings "order" [ "task"; "w"; "r" ] (said ());
+  let ends = ref (Soil.pipe ()) in
+  (match T.scope (fun s -> ends := owned s; task s; T.yield (); ignore (break_at 5)) with
+  | () -> Alcotest.fail "no failure"
+  | exception Broken n -> int "failure" 5 n);
+  bool "closed after a failure" true (closed !ends);
+  T.scope (fun s ->
+      let t = T.spawn s (fun () -> T.scope (fun s -> ends := owned s; Soil.Clock.sleep infinity)) in
+      T.yield ();
+      T.cancel t);
+  bool "closed after a cancellation" true (closed !ends);
+  (* The first of failures counts, and keeps no other from being run. *)
+  let count = ref 0 in
+  let failing n s = T.on_release s (fun () -> incr count; ignore (break_at n)) in
+  (match T.scope (fun s -> failing 8 s; failing 7 s) with
+  | () -> Alcotest.fail "no failure"
+  | exception Broken n -> int "the first" 7 n);
+  (match T.scope (fun s -> failing 8 s; ignore (break_at 6)) with
+  | () -> Alcotest.fail "no failure"
+  | exception Broken n -> int "the body's" 6 n);
+  int "all" 3 !count;
+  let kept = ref None in
+  T.scope (fun s ->
+      kept := Some s;
+      T.on_release s (fun () -> is_invalid "at the end" (fun () -> T.on_release s ignore)));
+  is_invalid "ended" (fun () -> T.on_release (Option.get !kept) ignore)
+[@@ocamlformat "disable"]
+
 let timeout_or_cancelled () =
   T.scope (fun s ->
       let t = T.spawn s (fun () -> T.timeout_opt patience (fun () -> Soil.Clock.sleep infinity)) in
@@ -318,6 +432,10 @@ let tests =
     in_run "cancellation comes at each wait" cancelled_again;
     in_run "protect" protect;
     in_run "timeouts" timeouts;
+    in_run "a timeout's words" words_of_timeout;
+    in_run "failures that are values" results;
+    in_run "daemons" daemons;
+    in_run "what a scope owns" releases;
     in_run "a cancelled timeout isn't a timeout" timeout_or_cancelled;
     in_run "both, all, iter, first" together;
     test "deadlock is an error" deadlock;

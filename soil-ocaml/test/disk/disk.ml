@@ -405,6 +405,107 @@ let property =
   in
   Alcotest.test_case "a file is what a model says" `Quick (fun () -> QCheck2.Test.check_exn cell)
 
+(* Whatever calls are cancelled where, the position is behind what the others returned. *)
+let nothing_lost () =
+  let text = String.init 300_000 (fun i -> Char.chr (((i * 7) + (i / 251)) land 255)) in
+  let random = Stdlib.Random.State.make [| 5 |] in
+  let below n = Stdlib.Random.State.int random n in
+  let of_file f =
+    Fs.write_file f text;
+    Fs.sync_all ();
+    Fs.with_file f @@ fun d ->
+    let got = Buffer.create 300_000 and ended = ref false in
+    let big = Bigarray.Array1.create Bigarray.char Bigarray.c_layout 9000 in
+    let step () =
+      let n = 1 + below 9000 in
+      let b = Bytes.create n in
+      match below 5 with
+      | 0 ->
+          let k = D.read d b 0 n in
+          if k = 0 then ended := true else Buffer.add_subbytes got b 0 k
+      | 1 -> (
+          match D.really_read d b 0 n with
+          | () -> Buffer.add_bytes got b
+          | exception End_of_file -> Buffer.add_string got (D.read_all d))
+      | 2 -> (
+          match D.read_all ~max:n d with
+          | s ->
+              Buffer.add_string got s;
+              ended := true
+          | exception Soil.Error { code = Too_large; _ } -> ())
+      | 3 ->
+          for i = 0 to D.read_into d big 0 n - 1 do
+            Buffer.add_char got big.{i}
+          done
+      | _ ->
+          (* What arrives through a pipe until it is cancelled. *)
+          let r, w = Soil.pipe ~capacity:500 () in
+          T.protect (fun () ->
+              T.scope (fun s ->
+                  let copy () =
+                    ignore (D.copy ~buffer:n ~src:d ~dst:w ());
+                    D.close w
+                  in
+                  let copying = T.spawn s copy in
+                  let k = D.read r b 0 n in
+                  Buffer.add_subbytes got b 0 k;
+                  T.cancel copying);
+              D.close w;
+              Buffer.add_string got (D.read_all r);
+              D.close r)
+    in
+    while not !ended do
+      let turns = below 4 in
+      T.scope (fun s ->
+          let work () =
+            while not !ended do
+              step ()
+            done
+          in
+          let t = T.spawn s work in
+          for _ = 0 to turns do
+            T.yield ()
+          done;
+          T.cancel t;
+          match T.await t with () -> () | exception T.Cancelled -> ());
+      int "position" (Buffer.length got) (Fs.position d)
+    done;
+    bool f true (Buffer.contents got = text)
+  in
+  List.iter of_file
+    [ folder () ^ "/f"; "/memory/nothing lost"; "/host/nothing lost"; "/ext4/nothing lost" ]
+
+exception Interrupted
+
+(* A handler's exception leaves the call, and the buffer stays until the device is through with it. *)
+let pinned () =
+  Soil.Block.with_disk "raw" @@ fun disk ->
+  let before = Sys.signal Sys.sigalrm (Signal_handle (fun _ -> raise Interrupted)) in
+  let under_way () = Soil.Machine.counter "operations" <> Some 0 in
+  for i = 1 to 30 do
+    let freed = ref false in
+    let write () =
+      let b = Soil.Block.buffer 65536 in
+      Bigarray.Array1.fill b 'x';
+      Gc.finalise (fun _ -> freed := true) b;
+      while true do
+        Soil.Block.write ~durable:true disk ~first_sector:0 b 0 65536
+      done
+    in
+    let it_value = 0.001 +. (Float.of_int i *. 0.0001) in
+    ignore (Unix.setitimer ITIMER_REAL { it_value; it_interval = 0. });
+    (match write () with () -> () | exception Interrupted -> ());
+    Gc.full_major ();
+    if under_way () && !freed then Alcotest.fail "freed under the device's hands";
+    while under_way () do
+      Soil.Clock.sleep 0.001
+    done;
+    Gc.full_major ();
+    Gc.full_major ();
+    bool "freed in the end" true !freed
+  done;
+  Sys.set_signal Sys.sigalrm before
+
 let () =
   Alcotest.run "disk"
     [
@@ -419,6 +520,7 @@ let () =
           test "many tasks" together;
           test "turns" fairness;
           test "cancelled" cancelled;
+          test "nothing is lost" nothing_lost;
           test "caches" caches;
           property;
         ] );
@@ -426,6 +528,7 @@ let () =
         [
           test "sectors" sectors;
           test "slices" slices;
+          Alcotest.test_case "buffers under way" `Quick pinned;
           test "sectors of 4096 bytes" large_sectors;
           test "sizes that change" sizes_that_change;
         ] );

@@ -1,0 +1,194 @@
+(* Exceptions of handlers of signals, which come while the program waits. *)
+
+let string = Alcotest.(check string)
+let int = Alcotest.(check int)
+let bool = Alcotest.(check bool)
+let test name f = Alcotest.test_case name `Quick f
+
+module T = Soil.Task
+module D = Soil.File_descriptor
+
+exception Interrupted
+
+(* [f ()], into which [Interrupted] is raised after so many seconds, and again if [f] goes on. *)
+let interrupted ?(again = 0.) seconds f =
+  let handler _ = raise Interrupted in
+  let before = Sys.signal Sys.sigalrm (Signal_handle handler) in
+  let stop () =
+    ignore (Unix.setitimer ITIMER_REAL { it_value = 0.; it_interval = 0. });
+    Sys.set_signal Sys.sigalrm before
+  in
+  ignore (Unix.setitimer ITIMER_REAL { it_value = seconds; it_interval = again });
+  match f () with
+  | _ ->
+      stop ();
+      "returned"
+  | exception Interrupted ->
+      stop ();
+      "interrupted"
+  | exception e ->
+      stop ();
+      Printexc.to_string e
+
+let create = Bigarray.Array1.create Bigarray.char Bigarray.c_layout
+
+let buffer n c =
+  let b = create n in
+  Bigarray.Array1.fill b c;
+  b
+
+let with_pair f =
+  D.with_close (Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 ()) @@ fun l ->
+  D.with_close (Soil.Tcp.connect (Soil.Tcp.local l)) @@ fun a ->
+  D.with_close (Soil.Tcp.accept l) @@ fun b -> f a b
+
+let large = 4 lsl 20
+
+(* A new large buffer lies where the last one was. *)
+let reuse_memory () =
+  Gc.full_major ();
+  let later = List.init 4 (fun _ -> buffer large 'y') in
+  Gc.full_major ();
+  later
+
+(* What the connection sends straight from the program's memory is that, also when the program has gone
+   on and dropped it. *)
+let lent_bytes () =
+  with_pair @@ fun a b ->
+  let send () = Soil.Zero_copy.send a (buffer large 'x') 0 large in
+  string "sending" "interrupted" (interrupted 0.05 send);
+  let later = reuse_memory () in
+  D.shutdown a `Send;
+  let seen = D.read_all b in
+  bool "something was sent" true (String.length seen > 0);
+  bool "what was sent" true (String.for_all (( = ) 'x') seen);
+  int "kept" 4 (List.length (Sys.opaque_identity later))
+
+let in_run f () = Soil.run f
+
+(* The same, where the exception comes in the scheduler: all tasks are cancelled, and then it is
+   raised. *)
+let lent_bytes_in_run () =
+  let unwound = ref 0 and seen = ref "" in
+  let unwinding f = Fun.protect ~finally:(fun () -> incr unwound) f in
+  let main () =
+    with_pair @@ fun a b ->
+    T.scope @@ fun s ->
+    ignore (T.spawn s (fun () -> unwinding (fun () -> Soil.Clock.sleep infinity)));
+    ignore
+      (T.spawn s (fun () -> unwinding (fun () -> Soil.Zero_copy.send a (buffer large 'x') 0 large)));
+    unwinding @@ fun () ->
+    match Soil.Clock.sleep infinity with
+    | () -> ()
+    | exception T.Cancelled ->
+        T.protect (fun () ->
+            (* The one that sends has ended by then. *)
+            Soil.Clock.sleep 0.01;
+            let later = reuse_memory () in
+            D.shutdown a `Send;
+            seen := D.read_all b;
+            int "kept" 4 (List.length (Sys.opaque_identity later)))
+  in
+  string "run" "interrupted" (interrupted 0.05 (in_run main));
+  int "unwound" 3 !unwound;
+  bool "something was sent" true (String.length !seen > 0);
+  bool "what was sent" true (String.for_all (( = ) 'x') !seen);
+  int "the scheduler goes on" 7
+    (Soil.run (fun () ->
+         T.yield ();
+         Soil.Clock.sleep 0.001;
+         7))
+
+(* Every kind of wait outside of [run] is left cleanly: the next one is its own. *)
+let next_waits () =
+  let r, w = Soil.pipe () in
+  let promise = T.Promise.create () in
+  let byte () = ignore (D.read r (Bytes.create 1) 0 1) in
+  let udp = Soil.Udp.bind ~address:Soil.Net.loopback ~port:0 () in
+  List.iter
+    (fun (name, wait) ->
+      string name "interrupted" (interrupted 0.005 wait);
+      (* A token or timer of the one before would end these too early. *)
+      let start = Soil.Clock.monotonic () in
+      Soil.Clock.sleep 0.01;
+      bool "slept" true (Soil.Clock.monotonic () -. start >= 0.01);
+      D.write_string w "ab";
+      byte ();
+      byte ();
+      bool "operations" true (Soil.Machine.counter "operations" = Some 0))
+    [
+      ("sleep", fun () -> Soil.Clock.sleep infinity);
+      ("sleep for a while", fun () -> Soil.Clock.sleep 0.012);
+      ("read", byte);
+      ( "await",
+        fun () ->
+          (* Something else that may come, so that it is no deadlock. *)
+          T.timeout 100. (fun () -> T.Promise.await promise) );
+      ("receive", fun () -> ignore (Soil.Udp.receive udp (Bytes.create 1) 0 1));
+    ];
+  List.iter D.close [ r; w; udp ]
+
+(* A second one doesn't wait for tasks that don't end, and these never go on. *)
+let twice () =
+  let went_on = ref false in
+  let stubborn () =
+    T.protect (fun () -> Soil.Clock.sleep 0.3);
+    went_on := true
+  in
+  let main () = T.scope (fun s -> ignore (T.spawn s stubborn)) in
+  string "run" "interrupted" (interrupted ~again:0.02 0.02 (in_run main));
+  Soil.run (fun () -> Soil.Clock.sleep 0.4);
+  bool "never goes on" false !went_on
+
+(* At any moment: no run hangs, and the next one works. *)
+let at_any_moment () =
+  let r, w = Soil.pipe ~capacity:10 () in
+  let main () =
+    T.scope @@ fun s ->
+    ignore
+      (T.spawn s (fun () ->
+           while true do
+             D.write_string w "0123456789abcdef"
+           done));
+    ignore
+      (T.spawn s (fun () ->
+           let b = Bytes.create 7 in
+           while true do
+             ignore (D.read r b 0 7)
+           done));
+    for _ = 1 to 5 do
+      ignore
+        (T.spawn s (fun () ->
+             while true do
+               ignore (T.timeout_opt 0.0001 (fun () -> Soil.Clock.sleep infinity))
+             done))
+    done
+  in
+  for i = 1 to 100 do
+    (match interrupted (0.0005 +. (Float.of_int i *. 0.00001)) (in_run main) with
+    | "interrupted" -> ()
+    | other -> Alcotest.fail other);
+    int "works" 3
+      (Soil.run (fun () ->
+           T.all
+             [
+               (fun () -> 1);
+               (fun () ->
+                 T.yield ();
+                 2);
+             ]
+           |> List.fold_left ( + ) 0))
+  done
+
+let () =
+  Alcotest.run "signals"
+    [
+      ( "exceptions",
+        [
+          test "lent bytes" lent_bytes;
+          test "lent bytes in run" lent_bytes_in_run;
+          test "the next wait" next_waits;
+          test "twice" twice;
+          test "at any moment" at_any_moment;
+        ] );
+    ]
