@@ -3,6 +3,7 @@
 use core::net::SocketAddr;
 
 use crate::shared::Socket;
+use crate::tcp::machine::State;
 use crate::{Kind, Stack};
 
 /// What is known about a socket.
@@ -28,7 +29,11 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
             kind: Kind::Listener,
             local: listener.local,
             remote: None,
-            state: "LISTEN",
+            state: if listener.listening {
+                "LISTEN"
+            } else {
+                "CLOSED"
+            },
             unread: listener.queue.len(),
             unsent: 0,
         },
@@ -59,14 +64,27 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
 /// Sight.
 impl Stack {
     /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet, or
-    /// that the program has closed and that still deliver. The records of TIME-WAIT aren't among
-    /// them.
+    /// that the program has closed and that still deliver. After them the handshakes that peers haven't finished
+    /// (SYN-RECEIVED), and what is in TIME-WAIT.
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
         let sockets = &self.core.sockets;
         for handle in sockets.handles() {
             if let Some(info) = sockets.get(handle).and_then(info) {
                 f(&info);
             }
+        }
+        let tcp = &self.core.tcp;
+        let embryos = tcp.half_open.flows().map(|key| (key, State::SynReceived));
+        let waiting = tcp.time_wait.flows().map(|key| (key, State::TimeWait));
+        for (key, state) in embryos.chain(waiting) {
+            f(&SocketInfo {
+                kind: Kind::Connection,
+                local: key.local().into(),
+                remote: Some(key.remote().into()),
+                state: state.name(),
+                unread: 0,
+                unsent: 0,
+            });
         }
     }
 

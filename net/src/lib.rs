@@ -49,6 +49,6 @@ pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
 pub use stack::{InterfaceId, Kind, Progress, Readiness, RouteInfo, Stack};
-pub use tcp::machine::{Congestion, Info as TcpInfo, SendBuffer};
+pub use tcp::machine::{Congestion, Info as TcpInfo, Keepalive, SendBuffer, TcpOptions};
 pub use tcp::{ConnectOptions, Lease, TcpCounters};
 pub use udp::Received;

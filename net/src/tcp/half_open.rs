@@ -70,6 +70,7 @@ impl Half {
         let mut negotiated = Negotiated::from_syn(&syn.options);
         negotiated.mss = peer_mss(syn, origin.local);
         negotiated.sack &= setup.sack;
+        negotiated.window_scale = negotiated.window_scale.filter(|_| setup.scaling);
         negotiated.timestamps &= setup.timestamps;
         negotiated.ecn = syn.has(Flags::ECE | Flags::CWR);
         Half {
@@ -219,6 +220,13 @@ impl HalfOpen {
     pub(crate) fn insert(&mut self, key: FlowKey, half: Half, now_ns: u64) {
         let due_ns = now_ns.saturating_add(FIRST_NS);
         self.records.insert(key, 0, Half { due_ns, ..half });
+    }
+
+    /// The flows of all of them.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = FlowKey> + '_ {
+        self.records
+            .places()
+            .filter_map(|place| self.records.key(place))
     }
 
     pub(crate) fn remove(&mut self, place: Place) {

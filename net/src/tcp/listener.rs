@@ -7,6 +7,7 @@ use crate::Handle;
 use crate::ip::Marking;
 use crate::shared::{Core, Socket};
 use crate::tcp::connection::Wakes;
+use crate::tcp::machine::TcpOptions;
 
 /// A port that is listened to.
 #[derive(Debug)]
@@ -18,6 +19,9 @@ pub(crate) struct Listener {
     pub(crate) wakes: Wakes,
     /// What its connections begin with.
     pub(crate) marking: Marking,
+    pub(crate) options: TcpOptions,
+    /// Whether connections are taken; otherwise the port is only bound.
+    pub(crate) listening: bool,
 }
 
 impl Listener {
@@ -46,7 +50,9 @@ impl Core {
     pub(crate) fn listener_for(&self, address: IpAddr, port: u16) -> Option<Handle> {
         let mut found = None;
         for &handle in self.listeners.get(&port)? {
-            if let Some(Socket::Listener(listener)) = self.sockets.get(handle) {
+            if let Some(Socket::Listener(listener)) = self.sockets.get(handle)
+                && listener.listening
+            {
                 let bound = listener.local.ip();
                 if bound == address {
                     return Some(handle);

@@ -8,7 +8,7 @@ use core::net::{IpAddr, SocketAddr};
 use super::connection::{Connection, Phase, Wakes};
 use super::counters::count;
 use super::listener::{Listener, conflict};
-use super::machine::{self, Info, Keepalive, SendBuffer, Seq};
+use super::machine::{self, Info, Keepalive, SendBuffer, Seq, TcpOptions};
 use super::options::ConnectOptions;
 use crate::flow::FlowKey;
 use crate::ip::Marking;
@@ -37,6 +37,23 @@ impl Stack {
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`],
     /// [`Error::InvalidArgument`] (a multicast address).
     pub fn tcp_listen(&mut self, local: SocketAddr, backlog: usize) -> Result<Handle, Error> {
+        let listener = self.tcp_bind(local)?;
+        self.tcp_listen_bound(listener, backlog)?;
+        Ok(listener)
+    }
+
+    /// Listens at what [`Stack::tcp_bind`] has bound, which is a listener from then on; again: changes the backlog.
+    pub fn tcp_listen_bound(&mut self, bound: Handle, backlog: usize) -> Result<(), Error> {
+        let listener = self.core.bound_mut(bound)?;
+        listener.backlog = backlog.max(1);
+        listener.listening = true;
+        Ok(())
+    }
+
+    /// Takes an address and a port, for [`Stack::tcp_connect_bound`] or [`Stack::tcp_listen_bound`], and nobody else until it is closed;
+    /// a SYN to it is refused. What is chosen for it ([`Stack::tcp_set_options`], [`Stack::set_dscp`], [`Stack::set_hop_limit`])
+    /// is what its connections begin with. Port 0 takes an ephemeral one. Errors as for [`Stack::tcp_listen`].
+    pub fn tcp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
         let address = local.ip();
         if address.is_multicast() {
             return Err(Error::InvalidArgument);
@@ -63,10 +80,12 @@ impl Stack {
         }
         let handle = core.sockets.insert(Socket::Listener(Box::new(Listener {
             local: SocketAddr::new(address, port),
-            backlog: backlog.max(1),
+            backlog: 0,
             queue: VecDeque::new(),
             wakes: Wakes::default(),
             marking: Marking::default(),
+            options: TcpOptions::default(),
+            listening: false,
         })));
         core.listeners.entry(port).or_default().push(handle);
         Ok(handle)
@@ -78,7 +97,7 @@ impl Stack {
         let core = &mut self.core;
         loop {
             let queue = match core.sockets.get_mut(listener) {
-                Some(Socket::Listener(queue)) => queue,
+                Some(Socket::Listener(queue)) if queue.listening => queue,
                 Some(_) => return Err(Error::InvalidOperation),
                 None => return Err(Error::BadHandle),
             };
@@ -108,12 +127,46 @@ impl Stack {
         self.tcp_connect_with(remote, local, &ConnectOptions::default())
     }
 
+    /// Starts a connection from what [`Stack::tcp_bind`] has bound, whose handle is given back unless it fails. Errors as for
+    /// [`Stack::tcp_connect`], and [`Error::InvalidOperation`] for one that listens.
+    pub fn tcp_connect_bound(
+        &mut self,
+        bound: Handle,
+        remote: SocketAddr,
+    ) -> Result<Handle, Error> {
+        let own = self.core.bound_mut(bound)?;
+        if own.listening {
+            return Err(Error::InvalidOperation);
+        }
+        let (local, marking) = (own.local, own.marking);
+        let options = ConnectOptions {
+            hop_limit: marking.hop_limit,
+            dscp: marking.traffic_class >> 2,
+            ecn: None,
+            tcp: own.options,
+        };
+        let handle = self.connect(remote, Some(local), &options, Some(bound))?;
+        self.core.close_listener(bound);
+        Ok(handle)
+    }
+
     /// The same with what has to be known before the SYN leaves.
     pub fn tcp_connect_with(
         &mut self,
         remote: SocketAddr,
         local: Option<SocketAddr>,
         options: &ConnectOptions,
+    ) -> Result<Handle, Error> {
+        self.connect(remote, local, options, None)
+    }
+
+    /// `own`: who has bound the port of this end.
+    fn connect(
+        &mut self,
+        remote: SocketAddr,
+        local: Option<SocketAddr>,
+        options: &ConnectOptions,
+        own: Option<Handle>,
     ) -> Result<Handle, Error> {
         let peer = (remote.ip(), remote.port());
         let broadcast = matches!(peer.0, IpAddr::V4(a) if a.is_broadcast());
@@ -144,7 +197,7 @@ impl Stack {
             port => port,
         };
         let key = FlowKey::new((address, port), peer);
-        if core.flow_is_taken(&key) {
+        if core.flow_is_taken(&key) || core.is_bound(address, port, own) {
             return Err(Error::AddressInUse);
         }
         if !core.budget.admit() {
@@ -153,7 +206,7 @@ impl Stack {
         count(&mut core.tcp.counters.active_opens);
         let now_ns = core.now_ns;
         let iss = Seq(core.tcp.numbers.sequence(&key, now_ns));
-        let mut setup = core.setup(&self.ip.net, route.interface, &key, iss);
+        let mut setup = core.setup(&self.ip.net, route.interface, &key, iss, &options.tcp);
         setup.ecn = options.ecn.unwrap_or(setup.ecn);
         let machine = machine::Connection::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
@@ -195,6 +248,19 @@ impl Stack {
             done += len;
             len
         })
+    }
+
+    /// Copies received bytes without taking them: they stay to be read. Otherwise as [`Stack::tcp_read`].
+    pub fn tcp_peek(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
+        let mut there = false;
+        let read = self.core.read(connection, 0, &mut |_| {
+            there = true;
+            0
+        });
+        match self.core.machine(connection)? {
+            Some(machine) if there => Ok(machine.copy(buffer)),
+            _ => read,
+        }
     }
 
     /// Lets `f` look at received bytes in place; it returns how many of them are done with. The
@@ -296,17 +362,17 @@ impl Stack {
             .change(connection, |machine| machine.set_nodelay(nodelay))
     }
 
-    /// Probes an idle connection each `interval_ns`; `None`, the state of a new connection, does
-    /// not. A peer silent for five intervals ends it with [`Error::TimedOut`] (RFC 9293, 3.8.4).
+    /// Probes an idle connection; `None`, the state of a new connection, does not. A peer that answers none of the probes ends it with
+    /// [`Error::TimedOut`] (RFC 9293, 3.8.4). Times below a millisecond are read as one, no probe as one.
     pub fn tcp_set_keepalive(
         &mut self,
         connection: Handle,
-        interval_ns: Option<u64>,
+        keepalive: Option<Keepalive>,
     ) -> Result<(), Error> {
-        let keepalive = interval_ns.map(|ns| Keepalive {
-            idle_ns: ns.max(1_000_000),
-            interval_ns: ns.max(1_000_000),
-            probes: 4,
+        let keepalive = keepalive.map(|wanted| Keepalive {
+            idle_ns: wanted.idle_ns.max(1_000_000),
+            interval_ns: wanted.interval_ns.max(1_000_000),
+            probes: wanted.probes.max(1),
         });
         let now_ns = self.core.now_ns;
         self.core.change(connection, |machine| {
@@ -315,7 +381,7 @@ impl Stack {
     }
 
     /// How long sent data may stay without acknowledgement before [`Error::TimedOut`] (RFC 5482), in nanoseconds;
-    /// 0 for ever. A new connection has [`crate::Config::send_timeout_ns`].
+    /// 0 for ever. The peer is told only with [`TcpOptions::user_timeout_option`]. A new connection has [`crate::Config::send_timeout_ns`].
     pub fn tcp_set_user_timeout(
         &mut self,
         connection: Handle,
@@ -345,7 +411,7 @@ impl Core {
         Ok(connection)
     }
 
-    fn machine(&self, handle: Handle) -> Result<Option<&machine::Connection>, Error> {
+    pub(super) fn machine(&self, handle: Handle) -> Result<Option<&machine::Connection>, Error> {
         match self.owned(handle) {
             Some(Socket::Connection(connection)) => Ok(connection.machine.as_ref()),
             Some(_) => Err(Error::InvalidOperation),
@@ -445,6 +511,24 @@ impl Core {
                 Ok(len)
             }
         }
+    }
+
+    /// What [`Stack::tcp_bind`] has bound, or a listener.
+    fn bound_mut(&mut self, handle: Handle) -> Result<&mut Listener, Error> {
+        match self.sockets.get_mut(handle) {
+            Some(Socket::Listener(listener)) => Ok(listener),
+            Some(_) => Err(Error::InvalidOperation),
+            None => Err(Error::BadHandle),
+        }
+    }
+
+    /// Whether somebody else than `own` has bound an address and a port without listening.
+    fn is_bound(&self, address: IpAddr, port: u16, own: Option<Handle>) -> bool {
+        let others = self.listeners.get(&port).into_iter().flatten();
+        others.filter(|other| Some(**other) != own).any(|other| {
+            matches!(self.sockets.get(*other), Some(Socket::Listener(listener))
+                if !listener.listening && conflict(listener.local.ip(), address))
+        })
     }
 
     /// A port from which `remote` isn't connected yet, and that nobody listens to.

@@ -7,12 +7,12 @@ use super::cookie;
 use super::counters::count;
 use super::half_open::{Due, Half, Verdict};
 use super::input::clock;
-use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup};
+use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, TcpOptions};
 use super::records::Place;
 use crate::Handle;
 use crate::flow::FlowKey;
 use crate::ip::{Marking, Net, Origin};
-use crate::shared::Core;
+use crate::shared::{Core, Socket};
 use crate::tcp::frames::reply;
 
 /// How a handshake went.
@@ -27,7 +27,14 @@ enum Handshake {
 
 impl Core {
     /// What connections over an interface are told when they begin.
-    pub(super) fn setup(&self, net: &Net, interface: usize, key: &FlowKey, iss: Seq) -> Setup {
+    pub(super) fn setup(
+        &self,
+        net: &Net,
+        interface: usize,
+        key: &FlowKey,
+        iss: Seq,
+        options: &TcpOptions,
+    ) -> Setup {
         let local = key.local().0;
         let config = &self.config;
         let mss = net.mss(interface, local);
@@ -35,7 +42,7 @@ impl Core {
         let most = config.tcp_buffer_max.clamp(machine::GUARANTEED, 1 << 30) as u32;
         let least = (config.tcp_buffer_min.max(machine::GUARANTEED) as u32).min(most);
         let first = (64 << 10).clamp(least, most);
-        Setup {
+        let mut setup = Setup {
             iss: iss.0,
             timestamp_offset: self.tcp.numbers.timestamp_offset(key),
             mss,
@@ -52,6 +59,33 @@ impl Core {
             send_max: most,
             time_wait_ns: config.time_wait_ns,
             ..Setup::default()
+        };
+        options.begin(&mut setup);
+        setup
+    }
+
+    /// What a listener's connections are told; what its SYN was answered with is in the record of the handshake, or in a cookie.
+    fn setup_begun(
+        &self,
+        net: &Net,
+        interface: usize,
+        key: &FlowKey,
+        iss: Seq,
+        listener: Handle,
+    ) -> Setup {
+        let options = TcpOptions {
+            timestamps: true,
+            sack: true,
+            window_scaling: true,
+            ..self.options_of(listener)
+        };
+        self.setup(net, interface, key, iss, &options)
+    }
+
+    fn options_of(&self, listener: Handle) -> TcpOptions {
+        match self.sockets.get(listener) {
+            Some(Socket::Listener(listener)) => listener.options,
+            _ => TcpOptions::default(),
         }
     }
 
@@ -112,7 +146,8 @@ impl Core {
             let random = &mut self.random;
             Seq(tcp.cookies.make(key, segment.seq.0, mss, now_ns, random))
         };
-        let setup = self.setup(net, origin.interface, key, iss);
+        let options = self.options_of(listener);
+        let setup = self.setup(net, origin.interface, key, iss, &options);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         let mut half = Half::new(listener, origin, iss, segment, &setup);
         // A cookie has no place for it.
@@ -180,7 +215,7 @@ impl Core {
             ecn: false,
         };
         count(&mut tcp.counters.cookies_accepted);
-        let setup = self.setup(net, origin.interface, key, Seq(iss));
+        let setup = self.setup_begun(net, origin.interface, key, Seq(iss), listener);
         let syn = (negotiated, Seq(irs), Handshake::Unknown);
         self.establish(net, origin, listener, &setup, syn, segment);
         true
@@ -197,7 +232,7 @@ impl Core {
         segment: &Segment<'_>,
     ) {
         let now_ns = self.now_ns;
-        let setup = self.setup(net, origin.interface, key, half.iss);
+        let setup = self.setup_begun(net, origin.interface, key, half.iss, half.listener);
         let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
         match half.judge(segment, setup.syn_window()) {
             Verdict::Ignore => {}
@@ -295,7 +330,7 @@ impl Core {
                 continue;
             };
             let (local, remote) = (key.local(), key.remote());
-            let setup = self.setup(net, half.interface, &key, half.iss);
+            let setup = self.setup_begun(net, half.interface, &key, half.iss, half.listener);
             let stamp = clock(now_ns).wrapping_add(setup.timestamp_offset);
             let header: Header = half.syn_ack(&setup, stamp);
             let origin = Origin {

@@ -55,6 +55,13 @@ impl TimeWait {
         self.records.len()
     }
 
+    /// The flows of all of them.
+    pub(crate) fn flows(&self) -> impl Iterator<Item = FlowKey> + '_ {
+        self.records
+            .places()
+            .filter_map(|place| self.records.key(place))
+    }
+
     /// Whether there is a record of this flow.
     pub(crate) fn contains(&self, key: &FlowKey) -> bool {
         self.records.find(key).is_some()

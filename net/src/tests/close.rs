@@ -2,7 +2,7 @@
 
 use super::{MS, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, World};
-use crate::{Config, Error};
+use crate::{Config, Error, Keepalive};
 
 /// Nothing of any connection is left, but for TIME-WAIT records.
 fn assert_empty(world: &World) {
@@ -312,7 +312,7 @@ fn an_idle_connection_lives_without_keepalive_and_dies_with_it() {
     let mut world = pair();
     let (client, server) = connected(&mut world);
     world.stacks[1]
-        .tcp_set_keepalive(server, Some(10 * SECOND))
+        .tcp_set_keepalive(server, Some(Keepalive::every(10 * SECOND)))
         .unwrap();
     world.advance(3600 * SECOND);
     assert_eq!(world.stacks[1].socket_error(server), Ok(None));

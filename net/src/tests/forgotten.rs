@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{MS, Page, SECOND, address, connected, drain, ready};
 use crate::shared::Socket;
 use crate::sim::{Cable, Impairment, Offloads, Random, World};
-use crate::{Config, Error, Handle, Stack};
+use crate::{Config, Error, Handle, Keepalive, Stack};
 
 /// What has to hold whenever a stack has nothing more to do at this moment.
 pub(crate) fn check(stack: &Stack) {
@@ -150,7 +150,8 @@ fn who_waits_hears_that_a_neighbour_is_gone() {
         let (client, _server) = connected(&mut world);
         let stack = &mut world.stacks[0];
         let interval_ns = 10 * SECOND + n * 100 * MS;
-        stack.tcp_set_keepalive(client, Some(interval_ns)).unwrap();
+        let keepalive = Some(Keepalive::every(interval_ns));
+        stack.tcp_set_keepalive(client, keepalive).unwrap();
         assert_eq!(stack.tcp_read(client, &mut [0; 8]), Err(Error::WouldBlock));
         world.cables[0].set_impairment(Impairment {
             loss: 1_000_000,
@@ -213,7 +214,7 @@ fn act(stack: &mut Stack, random: &mut Random, open: &mut Vec<Handle>, peer: &st
             12..24 => drop(stack.tcp_write(one, &buffer)),
             24 => drop(stack.tcp_write_shared(one, Arc::new(Page(buffer)))),
             25 => drop(stack.tcp_shutdown(one)),
-            26 => drop(stack.tcp_set_keepalive(one, Some(SECOND))),
+            26 => drop(stack.tcp_set_keepalive(one, Some(Keepalive::every(SECOND)))),
             27 => drop(stack.tcp_set_user_timeout(one, 3 * SECOND)),
             28 => drop(stack.tcp_set_nodelay(one, random.chance(500_000))),
             29 => drop(stack.tcp_send_urgent(one)),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{MS, Page, SECOND, address, connect, connected, drain, pair, pattern, ready};
 use crate::sim::{Impairment, Offloads, World};
-use crate::{Config, Congestion, Error};
+use crate::{Config, Congestion, Error, Keepalive, TcpOptions};
 
 fn dead() -> Impairment {
     Impairment {
@@ -229,4 +229,165 @@ fn the_congestion_control_can_be_another_one_in_the_middle() {
         received.len() == data.len()
     });
     assert!(received == data);
+}
+
+/// A send buffer takes at once what was asked for, more than the path has shown to need.
+#[test]
+fn a_send_buffer_is_as_large_as_asked_for() {
+    let mut world = pair();
+    let (client, server) = connected(&mut world);
+    let data = pattern(1 << 20);
+    let stack = &mut world.stacks[0];
+    assert_eq!(stack.tcp_write(client, &data), Ok(64 << 10));
+    stack.tcp_set_send_buffer(client, 512 << 10).unwrap();
+    let room = (512 - 64) << 10;
+    assert_eq!(stack.tcp_write(client, &data[64 << 10..]), Ok(room));
+    assert_eq!(stack.tcp_unsent(client), Ok(512 << 10));
+    let mut received = Vec::new();
+    world.run(60 * SECOND, |world| {
+        let _ = drain(&mut world.stacks[1], server, &mut received);
+        received.len() == 512 << 10
+    });
+    assert!(data.starts_with(&received));
+}
+
+/// What was peeked at stays, in however many pieces it lies; the end and errors are as in reading.
+#[test]
+fn peeking_takes_nothing() {
+    let mut world = pair();
+    let (client, server) = connected(&mut world);
+    let mut buffer = vec![0; 100_000];
+    let nothing = world.stacks[1].tcp_peek(server, &mut buffer);
+    assert_eq!(nothing, Err(Error::WouldBlock));
+    let data = pattern(50_000);
+    world.stacks[0].tcp_write(client, &data).unwrap();
+    world.advance(10 * MS);
+    let mut told = Vec::new();
+    world.stacks[1].take_events(&mut |handle| told.push(handle));
+    assert_eq!(told, [server], "who peeks waits as a reader does");
+    world.stacks[0].tcp_shutdown(client).unwrap();
+    world.advance(10 * MS);
+    let stack = &mut world.stacks[1];
+    for most in [1, 40_000, 100_000] {
+        let there = most.min(data.len());
+        assert_eq!(stack.tcp_peek(server, &mut buffer[..most]), Ok(there));
+        assert!(data.starts_with(&buffer[..there]));
+    }
+    assert_eq!(stack.tcp_peek(server, &mut []), Ok(0));
+    assert_eq!(stack.tcp_read(server, &mut buffer), Ok(50_000));
+    assert_eq!(stack.tcp_peek(server, &mut buffer), Ok(0));
+    let nothing = world.stacks[0].tcp_peek(client, &mut buffer);
+    assert_eq!(nothing, Err(Error::WouldBlock));
+}
+
+/// A port that is bound is nobody else's, listens to nothing, and is what a connection begins from.
+#[test]
+fn a_port_is_bound_before_it_is_used() {
+    let mut world = pair();
+    let server = address("10.0.0.2:80");
+    let listener = world.stacks[1].tcp_listen(server, 4).unwrap();
+    let local = address("10.0.0.1:5000");
+    let stack = &mut world.stacks[0];
+    let bound = stack.tcp_bind(local).unwrap();
+    let taken = Err(Error::AddressInUse);
+    assert_eq!(stack.tcp_bind(address("0.0.0.0:5000")), taken);
+    assert_eq!(stack.tcp_listen(local, 4), taken);
+    assert_eq!(stack.tcp_connect(server, Some(local)), taken);
+    assert_eq!(stack.tcp_accept(bound), Err(Error::InvalidOperation));
+    stack.set_dscp(bound, 46).unwrap();
+    let options = TcpOptions {
+        mss: 700,
+        ..TcpOptions::default()
+    };
+    stack.tcp_set_options(bound, &options).unwrap();
+    // Nobody listens there.
+    let refused = world.stacks[1].tcp_connect(local, None).unwrap();
+    world.advance(10 * MS);
+    let result = world.stacks[1].tcp_connect_result(refused);
+    assert_eq!(result, Err(Error::ConnectionRefused));
+    // A connect that fails leaves it bound.
+    let stack = &mut world.stacks[0];
+    let nowhere = stack.tcp_connect_bound(bound, address("[fd00::2]:80"));
+    assert_eq!(nowhere, Err(Error::AddressNotAvailable));
+    let client = stack.tcp_connect_bound(bound, server).unwrap();
+    assert_eq!(stack.kind(bound), None);
+    assert_eq!(stack.local_address(client), Ok(local));
+    world.advance(10 * MS);
+    let accepted = world.stacks[1].tcp_accept(listener).unwrap();
+    assert_eq!(world.stacks[1].peer_address(accepted), Ok(local));
+    assert_eq!(world.stacks[1].tcp_info(accepted).unwrap().peer_mss, 700);
+    // The other use of it, and a port that the stack chooses.
+    let stack = &mut world.stacks[0];
+    let bound = stack.tcp_bind(address("0.0.0.0:0")).unwrap();
+    let port = stack.local_address(bound).unwrap().port();
+    assert_ne!(port, 0);
+    stack.tcp_listen_bound(bound, 4).unwrap();
+    let wrong = stack.tcp_connect_bound(bound, server);
+    assert_eq!(wrong, Err(Error::InvalidOperation));
+    let to = address(&format!("10.0.0.1:{port}"));
+    let other = world.stacks[1].tcp_connect(to, None).unwrap();
+    world.advance(10 * MS);
+    assert_eq!(world.stacks[1].tcp_connect_result(other), Ok(()));
+    assert!(world.stacks[0].tcp_accept(bound).is_ok());
+}
+
+/// RFC 9293, 3.8.4: silence, interval and number are three things.
+#[test]
+fn keepalives_have_three_numbers() {
+    let mut world = pair();
+    let (client, _) = connected(&mut world);
+    let keepalive = Keepalive {
+        idle_ns: 20 * SECOND,
+        interval_ns: 3 * SECOND,
+        probes: 2,
+    };
+    world.stacks[0]
+        .tcp_set_keepalive(client, Some(keepalive))
+        .unwrap();
+    world.cables[0].set_impairment(dead());
+    world.advance(25_900 * MS);
+    assert_eq!(world.stacks[0].socket_error(client), Ok(None));
+    world.advance(200 * MS);
+    let error = Some(Error::TimedOut);
+    assert_eq!(world.stacks[0].socket_error(client), Ok(error));
+}
+
+/// What `ss -ti` shows.
+#[test]
+fn a_connection_tells_what_was_agreed_on_and_what_is_repaired() {
+    let mut world = World::pair(
+        Config::default(),
+        Impairment::delay(10 * MS),
+        Default::default(),
+        9,
+    );
+    let (client, _server) = connected(&mut world);
+    let info = world.stacks[0].tcp_info(client).unwrap();
+    assert_eq!((info.timestamps, info.sack, info.ecn), (true, true, false));
+    assert_eq!((info.scales, info.peer_mss), (Some((7, 7)), 1460));
+    assert_eq!((info.path_mtu, info.phase), (1500, "Open"));
+    // The first data segment is lost.
+    let mut lost = false;
+    world.cables[0].set_filter(1, move |frame| {
+        frame.len() < 1000 || core::mem::replace(&mut lost, true)
+    });
+    world.stacks[0].tcp_write(client, &pattern(14_000)).unwrap();
+    let (mut sacked, mut recovered) = (0, false);
+    world.run(SECOND, |world| {
+        let info = world.stacks[0].tcp_info(client).unwrap();
+        sacked = sacked.max(info.sacked);
+        recovered |= info.phase == "Recovery";
+        info.unacknowledged == 0
+    });
+    assert!(sacked > 12_000 && recovered, "{sacked}");
+    let info = world.stacks[0].tcp_info(client).unwrap();
+    assert_eq!((info.phase, info.sacked, info.lost), ("Open", 0, 0));
+    assert!(!info.reordering && info.retransmitted == 1);
+    // Nothing comes back.
+    world.cables[0].set_impairment(dead());
+    world.stacks[0].tcp_write(client, &pattern(14_000)).unwrap();
+    world.advance(2 * SECOND);
+    let info = world.stacks[0].tcp_info(client).unwrap();
+    assert_eq!(info.phase, "Loss");
+    assert!(info.lost > 10_000 && info.in_flight < 3000, "{info:?}");
 }

@@ -1,9 +1,9 @@
 //! How connections begin.
 
-use net::Error;
-use net::sim::packet::{ACK, RST, SYN};
+use net::sim::packet::{ACK, FIN, RST, SYN, Tcp};
+use net::{ConnectOptions, Error, TcpOptions};
 
-use crate::support::{FAMILIES, MS, SECOND, Talk, V4, V6};
+use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern};
 
 /// RFC 9293, 3.7.1 (MUST-14, SHLD-5); RFC 7323, 1.3 and 3.2; RFC 2018, 2: nothing is answered that
 /// wasn't offered, and what was offered is.
@@ -358,4 +358,136 @@ fn a_refused_connect_says_so_and_a_stray_answer_does_not() {
         talk.stack().tcp_connect_result(handle),
         Err(Error::ConnectionRefused)
     );
+}
+
+/// Each switch by itself, of a connection that begins here and of one that a listener establishes: what isn't offered isn't agreed to, and
+/// what isn't agreed on isn't used.
+#[test]
+fn options_can_be_switched_off() {
+    let all = TcpOptions::default();
+    let cases = [
+        TcpOptions {
+            timestamps: false,
+            ..all
+        },
+        TcpOptions { sack: false, ..all },
+        TcpOptions {
+            window_scaling: false,
+            ..all
+        },
+        TcpOptions { mss: 700, ..all },
+        TcpOptions { mss: 1, ..all },
+        TcpOptions { mss: 9000, ..all },
+        all,
+    ];
+    let fits = |syn: &Tcp, options: &TcpOptions, family: Family| {
+        let most = if family.stack.contains(':') {
+            1440
+        } else {
+            1460
+        };
+        let mss = match options.mss {
+            0 => most,
+            mss => mss.clamp(88, most),
+        };
+        assert_eq!(syn.found_timestamps().is_some(), options.timestamps);
+        assert_eq!(syn.find(4).is_some(), options.sack);
+        assert_eq!(syn.found_scale().is_some(), options.window_scaling);
+        assert_eq!(syn.find(2), Some(&mss.to_be_bytes()[..]));
+        let stamps = if options.timestamps { 12 } else { 0 };
+        usize::from(mss.min(1440)) - stamps
+    };
+    for family in FAMILIES {
+        for options in cases {
+            let mut talk = Talk::new(family);
+            let begun = ConnectOptions {
+                tcp: options,
+                ..ConnectOptions::default()
+            };
+            let syn = talk.connect_with(&begun);
+            fits(&syn, &options, family);
+            let handle = talk.handle();
+            let in_force = talk.stack().tcp_options(handle).expect("open");
+            assert_eq!(in_force.timestamps, options.timestamps);
+
+            let mut talk = Talk::new(family).listening();
+            let listener = talk.listener.expect("a listener");
+            talk.stack()
+                .tcp_set_options(listener, &options)
+                .expect("open");
+            assert_eq!(talk.stack().tcp_options(listener), Ok(options));
+            let syn = talk.full_syn();
+            talk.send(&syn);
+            let answer = talk.expect(SECOND, |segment| segment.has(SYN | ACK));
+            let size = fits(&answer, &options, family);
+            // What the answer said holds, whatever the listener has by now.
+            let other = TcpOptions {
+                timestamps: !options.timestamps,
+                sack: !options.sack,
+                window_scaling: !options.window_scaling,
+                ..options
+            };
+            talk.stack()
+                .tcp_set_options(listener, &other)
+                .expect("open");
+            talk.seq = syn.end();
+            talk.stamp = answer.found_timestamps().map(|(value, _)| (5000, value));
+            talk.acknowledge();
+            talk.handle = talk.stack().tcp_accept(listener).ok();
+            let handle = talk.handle();
+            let info = talk.stack().tcp_info(handle).expect("open");
+            assert_eq!(
+                (info.timestamps, info.sack),
+                (options.timestamps, options.sack)
+            );
+            assert_eq!(info.scales.is_some(), options.window_scaling);
+            talk.stack()
+                .tcp_write(handle, &pattern(3000))
+                .expect("room");
+            let data = talk.expect(SECOND, |segment| !segment.payload.is_empty());
+            assert_eq!(data.payload.len(), size);
+            assert_eq!(data.found_timestamps().is_some(), options.timestamps);
+            // Something out of order is reported, or not.
+            for _ in 0..20 {
+                talk.listen(100 * MS);
+                talk.acknowledge();
+            }
+            let late = talk.segment().payload(b"late");
+            let seq = talk.seq.wrapping_add(100);
+            talk.send(&late.seq(seq));
+            let answer = talk.expect(SECOND, |segment| segment.payload.is_empty());
+            assert_eq!(answer.find(5).is_some(), options.sack);
+        }
+    }
+}
+
+/// Handshakes that aren't finished, and what is in TIME-WAIT, are shown.
+#[test]
+fn embryos_and_what_is_left_are_shown() {
+    for family in FAMILIES {
+        let mut talk = Talk::new(family).listening();
+        let syn = talk.full_syn();
+        talk.send(&syn);
+        let shown = |talk: &mut Talk| {
+            let (own, other) = (talk.own, talk.other);
+            let mut found = Vec::new();
+            talk.stack().sockets(&mut |info| {
+                if info.local == other && info.remote == Some(own) {
+                    found.push(info.state);
+                }
+            });
+            found
+        };
+        assert_eq!(shown(&mut talk), ["SYN-RECEIVED"]);
+        let mut talk = Talk::accepted(family);
+        assert_eq!(shown(&mut talk), ["ESTABLISHED"]);
+        let handle = talk.handle();
+        talk.stack().close(handle).expect("open");
+        talk.expect(SECOND, |segment| segment.has(FIN));
+        talk.fin();
+        talk.listen(SECOND);
+        assert_eq!(shown(&mut talk), ["TIME-WAIT"]);
+        talk.listen(62 * SECOND);
+        assert!(shown(&mut talk).is_empty());
+    }
 }

@@ -3,7 +3,7 @@
 
 use net::sim::packet::{ACK, SYN, Tcp};
 use net::sim::{Bench, Offloads};
-use net::{Config, ConnectOptions, Error, InterfaceConfig};
+use net::{Config, ConnectOptions, Error, InterfaceConfig, TcpOptions};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, pattern};
 
@@ -199,6 +199,7 @@ fn a_connection_begins_with_what_was_chosen() {
                 hop_limit: 3,
                 dscp: 46,
                 ecn,
+                ..ConnectOptions::default()
             });
             assert_eq!(syn.flags, SYN | flags);
             assert_eq!((syn.hop_limit, syn.traffic_class), (3, 46 << 2));
@@ -363,6 +364,18 @@ fn urgent_data_is_sent_with_its_pointer() {
 fn the_user_timeout_is_told() {
     let mut talk = Talk::accepted(V4);
     let handle = talk.handle();
+    // RFC 5482, 3.1: only if it is enabled, which is no matter of setting one.
+    talk.stack()
+        .tcp_set_user_timeout(handle, 60 * SECOND)
+        .expect("open");
+    assert!(talk.listen(SECOND).is_empty());
+    let enabled = TcpOptions {
+        user_timeout_option: true,
+        ..TcpOptions::default()
+    };
+    talk.stack()
+        .tcp_set_options(handle, &enabled)
+        .expect("open");
     for (timeout_ns, option) in [
         (90 * SECOND, [0, 90]),
         (SECOND / 2, [0, 1]),

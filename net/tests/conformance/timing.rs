@@ -1,7 +1,7 @@
 //! Timers and timestamps.
 
-use net::Error;
 use net::sim::packet::{ACK, RST, SYN, Tcp};
+use net::{Error, Keepalive};
 
 use crate::support::{FAMILIES, MS, SECOND, Talk, V4};
 
@@ -113,7 +113,7 @@ fn keepalive_tells_the_dead_from_the_silent() {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
         talk.stack()
-            .tcp_set_keepalive(handle, Some(10 * SECOND))
+            .tcp_set_keepalive(handle, Some(Keepalive::every(10 * SECOND)))
             .expect("a connection");
         for _ in 0..20 {
             let before_ns = talk.world.now_ns;
@@ -257,7 +257,7 @@ fn a_jump_of_the_clock_ends_nothing() {
         let mut talk = Talk::accepted_full(family);
         let handle = talk.handle();
         talk.stack()
-            .tcp_set_keepalive(handle, Some(60 * SECOND))
+            .tcp_set_keepalive(handle, Some(Keepalive::every(60 * SECOND)))
             .expect("a connection");
         write(&mut talk, &[1; 100]);
         talk.hear();

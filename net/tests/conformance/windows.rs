@@ -2,7 +2,7 @@
 
 use net::sim::packet::{ACK, PSH, Tcp};
 use net::sim::{Impairment, Offloads, Random, World};
-use net::{Config, Error};
+use net::{Config, Error, TcpOptions};
 
 use crate::support::{FAMILIES, MS, SECOND, Talk, V4, address, pattern, ready};
 
@@ -439,4 +439,26 @@ fn urgent_data_stays_in_the_stream() {
     talk.seq = urgent.end();
     talk.data(b" and not");
     assert_eq!(talk.read().0, b"urgent and not");
+}
+
+/// RFC 9293, 3.8.6.3: how long an acknowledgement may wait is the program's choice, at once among it, and never half a second.
+#[test]
+fn the_delay_of_acknowledgements_can_be_chosen() {
+    for (delay_ns, least, most) in [(0, 0, 0), (100 * MS, 100, 101), (SECOND, 498, 499)] {
+        let mut talk = Talk::accepted(V4);
+        let handle = talk.handle();
+        let options = TcpOptions {
+            delayed_ack_ns: delay_ns,
+            ..TcpOptions::default()
+        };
+        talk.listen(SECOND);
+        talk.stack()
+            .tcp_set_options(handle, &options)
+            .expect("open");
+        let begun_ns = talk.world.now_ns;
+        talk.data(b"small");
+        talk.expect(SECOND, |segment| segment.has(ACK));
+        let took = (talk.world.now_ns - begun_ns) / MS;
+        assert!((least..=most).contains(&took), "{took} ms for {delay_ns}");
+    }
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use net::sim::packet::{ACK, Ip, RST, SYN, Tcp};
 use net::sim::{Bench, Host, Offloads, Random, World};
-use net::{Config, Handle, InterfaceConfig};
+use net::{Config, Handle, InterfaceConfig, Keepalive};
 
 use crate::mutate::{Line, repair};
 
@@ -293,7 +293,7 @@ impl Target {
             }
             (12, Some(at)) => {
                 let interval = random.below(100) * SECOND / 10;
-                let keep = (interval > 0).then_some(interval);
+                let keep = (interval > 0).then(|| Keepalive::every(interval));
                 let _ = stack.tcp_set_keepalive(self.sockets[at], keep);
                 let _ = stack.tcp_set_nodelay(self.sockets[at], random.below(2) == 0);
             }

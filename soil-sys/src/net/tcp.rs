@@ -10,7 +10,7 @@ use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
-use ::net::{Congestion, ConnectOptions};
+use ::net::{Congestion, ConnectOptions, Keepalive};
 use alloc::format;
 
 pub(super) static CONNECTION: Operations = Operations {
@@ -89,6 +89,7 @@ pub fn connect(rt: &mut Runtime, endpoint: &[u8], marking: Int) -> Answer {
             2 => Some(true),
             _ => return Err(Error::Invalid.into()),
         },
+        ..ConnectOptions::default()
     };
     let stack = &mut stack(rt)?.stack;
     match stack.tcp_connect_with(endpoint, None, &options) {
@@ -119,7 +120,10 @@ pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     let handle = socket.handle;
     let done = match option {
         OPTION_NODELAY => stack.tcp_set_nodelay(handle, value != 0),
-        OPTION_KEEPALIVE => stack.tcp_set_keepalive(handle, (value > 0).then_some(value)),
+        OPTION_KEEPALIVE => {
+            let keepalive = (value > 0).then(|| Keepalive::every(value));
+            stack.tcp_set_keepalive(handle, keepalive)
+        }
         OPTION_USER_TIMEOUT => stack.tcp_set_user_timeout(handle, value),
         OPTION_LINGER => stack.tcp_set_linger(handle, value),
         OPTION_CONGESTION if value == 0 => stack.tcp_set_congestion(handle, Congestion::Cubic),

@@ -5,13 +5,18 @@ use alloc::sync::Arc;
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
 use super::options::user_timeout;
-use super::setup::{Congestion, Keepalive};
+use super::setup::{Congestion, Keepalive, Options};
 use super::state::State;
 use super::timers::{OFF, Timers};
 use crate::Error;
 
 /// Receiving.
 impl Connection {
+    /// Copies the first received bytes that were not consumed yet, as many as there are and fit; gives their number.
+    pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
+        self.buffer.copy(into)
+    }
+
     /// The first received bytes that were not consumed yet, in place; empty if there are none. More
     /// may follow after them. They stay readable after FIN, RST and errors.
     pub(crate) fn peek(&self) -> &[u8] {
@@ -198,11 +203,26 @@ impl Connection {
         self.control.choose(congestion);
     }
 
-    /// See [`super::Setup::send_max`].
+    /// See [`super::Setup::send_max`]: so much may be written from now on, unless memory is scarce.
     pub(crate) fn set_send_max(&mut self, bytes: u32) {
         self.setup.send_max = bytes.clamp(GUARANTEED as u32, 1 << 30);
         self.setup.send_initial = self.setup.send_initial.min(self.setup.send_max);
-        self.send_limit = self.send_limit.min(self.setup.send_max);
+        self.send_limit = self.setup.send_max;
+    }
+
+    /// What of [`Options`] can still be changed counts from now on.
+    pub(crate) fn set_options(&mut self, options: &Options) {
+        options.change(&mut self.setup);
+        if options.mss > 0 {
+            self.pmtu.limit(self.setup.mss);
+        }
+        if self.setup.delayed_ack_ns == 0 && self.timers.acknowledge != OFF {
+            self.due |= due::ACK;
+        }
+        if !self.setup.pacing && self.timers.pace != OFF {
+            self.timers.pace = OFF;
+            self.due |= due::DATA;
+        }
     }
 
     /// See [`super::Setup::receive_max`].
@@ -229,7 +249,7 @@ impl Connection {
     /// See [`super::Setup::user_timeout_ns`]; counts from now.
     pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
         self.setup.user_timeout_ns = user_timeout_ns;
-        self.tell_timeout = user_timeout_ns > 0;
+        self.tell_timeout = self.setup.tell_timeout && user_timeout_ns > 0;
         if self.tell_timeout && self.state.is_synchronized() && self.state != State::TimeWait {
             self.due |= due::ACK;
         }

@@ -11,10 +11,10 @@ use super::pmtu::Pmtu;
 use super::receive::ReceiveBuffer;
 use super::recovery::Recovery;
 use super::rtt::Rtt;
-use super::segment::{Header, Segment};
+use super::segment::{HEADER, Header, Segment};
 use super::send::SendQueue;
 use super::seq::Seq;
-use super::setup::Setup;
+use super::setup::{Options as TcpOptions, Setup};
 use super::state::State;
 use super::timers::{OFF, Timers};
 use super::urgent::Urgent;
@@ -97,8 +97,9 @@ pub(crate) struct Connection {
     /// SND.WL1 and SND.WL2.
     pub(super) wl1: Seq,
     pub(super) wl2: Seq,
-    /// The peer's window scale.
+    /// The peer's window scale, and whether windows are scaled at all.
     pub(super) peer_scale: u8,
+    pub(super) scaled: bool,
     pub(super) queue: SendQueue,
     pub(super) send_limit: u32,
     /// FIN follows what is in the queue; it was sent.
@@ -128,6 +129,8 @@ pub(crate) struct Connection {
     pub(super) unacknowledged: u32,
     /// The size of the peer's segments, as far as seen.
     pub(super) peer_mss: u16,
+    /// The largest segment that the peer says it takes; 0 before its SYN.
+    pub(super) told_mss: u16,
     /// Reported as a duplicate with the next acknowledgement (RFC 2883).
     pub(super) dsack: Option<(Seq, Seq)>,
     pub(super) challenges: OwnLimit,
@@ -192,6 +195,7 @@ impl Connection {
             wl1: Seq(0),
             wl2: Seq(0),
             peer_scale: 0,
+            scaled: false,
             queue: SendQueue::new(iss + 1),
             send_limit: setup.send_initial.min(setup.send_max),
             fin_queued: false,
@@ -212,6 +216,7 @@ impl Connection {
             fin_at: None,
             unacknowledged: 0,
             peer_mss: 536,
+            told_mss: 0,
             dsack: None,
             challenges: OwnLimit::default(),
             ecn: Ecn::new(iss),
@@ -330,8 +335,12 @@ impl Connection {
         let most = self.setup.mss.min(negotiated.mss.max(64));
         let path = self.setup.path_mss;
         self.pmtu = Pmtu::new(most, path, self.setup.ip_header, now_ns);
-        match negotiated.window_scale {
-            Some(scale) => self.peer_scale = scale.min(SCALE_MAX),
+        self.told_mss = negotiated.mss;
+        match negotiated.window_scale.filter(|_| self.setup.scaling) {
+            Some(scale) => {
+                self.peer_scale = scale.min(SCALE_MAX);
+                self.scaled = true;
+            }
             None => self.window.no_scale(),
         }
         self.sack = self.setup.sack && negotiated.sack;
@@ -470,6 +479,11 @@ impl Connection {
         self.rtt.backoff()
     }
 
+    /// See [`TcpOptions`].
+    pub(crate) fn options(&self) -> TcpOptions {
+        TcpOptions::of(&self.setup)
+    }
+
     /// How it does.
     pub(crate) fn info(&self) -> Info {
         Info {
@@ -487,6 +501,16 @@ impl Connection {
             unacknowledged: self.queue.len(),
             unread: self.buffer.len(),
             out_of_order: self.buffer.out_of_order(),
+            phase: self.recovery.phase.name(),
+            sacked: self.recovery.sacked(),
+            lost: self.recovery.lost(),
+            reordering: self.recovery.reordering(),
+            peer_mss: self.told_mss,
+            path_mtu: u32::from(self.pmtu.mss()) + u32::from(self.setup.ip_header) + HEADER as u32,
+            timestamps: self.timestamps,
+            sack: self.sack,
+            ecn: self.ecn.on,
+            scales: self.scaled.then_some((self.window.scale, self.peer_scale)),
             retransmitted: self.retransmitted,
             timeouts: self.timeouts,
             probes: self.probes,

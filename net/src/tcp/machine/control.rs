@@ -57,7 +57,11 @@ impl Connection {
         let answer = self.state == State::SynReceived;
         let mut window = self.window;
         let field = window.offer_syn(self.receive_next);
-        let scaled = !answer || window.scale > 0 || self.peer_scale > 0;
+        let scaled = if answer {
+            self.scaled
+        } else {
+            self.setup.scaling
+        };
         let flags = if answer {
             Flags::SYN | Flags::ACK
         } else if self.setup.ecn && self.syn_count == 0 {

@@ -31,6 +31,27 @@ pub struct Info {
     pub unread: u32,
     /// Bytes received out of order.
     pub out_of_order: u32,
+    /// What the sender is doing: `Open` (nothing is known to be lost), `Recovery` (repairs what acknowledgements show to be lost) or
+    /// `Loss` (repairs after a timeout).
+    pub phase: &'static str,
+    /// Bytes that the peer has reported and not acknowledged (RFC 2018).
+    pub sacked: u32,
+    /// Bytes that are thought lost and weren't sent again yet.
+    pub lost: u32,
+    /// Whether segments were seen to overtake each other (RFC 8985, 6.2), since the beginning.
+    pub reordering: bool,
+    /// The largest segment that the peer says it takes (RFC 9293, 3.7.1); 0 before its SYN.
+    pub peer_mss: u16,
+    /// The largest packet that is sent, in bytes with its headers.
+    pub path_mtu: u32,
+    /// Whether both ends send timestamps (RFC 7323).
+    pub timestamps: bool,
+    /// Whether both ends report what comes out of order (RFC 2018).
+    pub sack: bool,
+    /// Whether both ends heed congestion marks (RFC 3168).
+    pub ecn: bool,
+    /// The shifts of the windows of this end and of the peer, if they are scaled (RFC 7323).
+    pub scales: Option<(u8, u8)>,
     /// Segments sent again, since the beginning. Wraps.
     pub retransmitted: u32,
     /// Retransmission timeouts, since the beginning. Wraps.

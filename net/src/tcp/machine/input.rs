@@ -500,7 +500,10 @@ impl Connection {
     /// What the device has joined is several.
     fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
         self.unacknowledged = self.unacknowledged.saturating_add(len);
-        if joined || self.unacknowledged >= 2 * u32::from(self.peer_mss) {
+        if joined
+            || self.setup.delayed_ack_ns == 0
+            || self.unacknowledged >= 2 * u32::from(self.peer_mss)
+        {
             self.due |= due::ACK;
         } else if self.due & due::ACK == 0 && self.timers.acknowledge == OFF {
             self.timers.acknowledge = now_ns.saturating_add(self.setup.delayed_ack_ns);

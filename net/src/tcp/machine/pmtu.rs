@@ -47,6 +47,14 @@ impl Pmtu {
         }
     }
 
+    /// No segment is larger than `most` from now on.
+    pub(crate) fn limit(&mut self, most: u16) {
+        self.most = self.most.min(most);
+        self.upper = self.upper.min(self.most);
+        self.mss = self.mss.min(self.most);
+        self.probe = self.probe.filter(|(_, _, size)| *size <= self.most);
+    }
+
     /// Payload bytes of a full segment without options.
     pub(crate) fn mss(&self) -> u16 {
         self.mss

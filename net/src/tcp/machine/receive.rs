@@ -325,6 +325,21 @@ impl ReceiveBuffer {
         self.queue.front().map_or(&[], Block::bytes)
     }
 
+    /// Copies the first bytes in order; gives their number.
+    pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
+        let mut done = 0;
+        for block in &self.queue {
+            let rest = into.get_mut(done..).unwrap_or_default();
+            let len = block.len().min(rest.len());
+            let (Some(to), Some(from)) = (rest.get_mut(..len), block.bytes().get(..len)) else {
+                break;
+            };
+            to.copy_from_slice(from);
+            done += len;
+        }
+        done
+    }
+
     /// Removes bytes from the front.
     pub(crate) fn consume(&mut self, budget: &mut dyn Budget, len: usize) {
         let len = len.min(self.len as usize);

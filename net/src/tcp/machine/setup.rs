@@ -33,6 +33,90 @@ impl Default for Keepalive {
     }
 }
 
+impl Keepalive {
+    /// A probe after each `interval_ns` of silence, five of which end the connection.
+    pub fn every(interval_ns: u64) -> Keepalive {
+        Keepalive {
+            idle_ns: interval_ns,
+            interval_ns,
+            probes: 4,
+        }
+    }
+}
+
+/// A peer that takes smaller segments than this is no help to anybody (Linux's `TCP_MIN_MSS`).
+const MSS_LEAST: u16 = 88;
+/// RFC 9293, 3.8.6.3, MUST-40: less than half a second.
+const DELAY_MOST_NS: u64 = 499_000_000;
+
+/// What a connection may do. Those of a listener are inherited by the connections it establishes from then on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Timestamps (RFC 7323), if the peer agrees. Only before the SYN.
+    pub timestamps: bool,
+    /// Selective acknowledgements (RFC 2018), if the peer agrees. Only before the SYN.
+    pub sack: bool,
+    /// Windows beyond 64 KiB (RFC 7323, 2), if the peer agrees. Only before the SYN.
+    pub window_scaling: bool,
+    /// Segments are spread over the round trip instead of sent at once.
+    pub pacing: bool,
+    /// The peer is told the user timeout that is set (RFC 5482, 3.1, `ENABLED`; what it says itself is ignored).
+    pub user_timeout_option: bool,
+    /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is acknowledged at once (RFC 5681, 4.2).
+    pub delayed_ack_ns: u64,
+    /// The largest segment, in bytes of payload without options, both ways: 88 at least, and never more than the interface carries; 0:
+    /// what the path carries. Set later, it can only make what is sent smaller.
+    pub mss: u16,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        let setup = Setup::default();
+        Options {
+            timestamps: setup.timestamps,
+            sack: setup.sack,
+            window_scaling: setup.scaling,
+            pacing: setup.pacing,
+            user_timeout_option: setup.tell_timeout,
+            delayed_ack_ns: setup.delayed_ack_ns,
+            mss: 0,
+        }
+    }
+}
+
+impl Options {
+    /// For a connection that begins.
+    pub(crate) fn begin(&self, setup: &mut Setup) {
+        setup.timestamps = self.timestamps;
+        setup.sack = self.sack;
+        setup.scaling = self.window_scaling;
+        self.change(setup);
+    }
+
+    /// What can be changed at any time.
+    pub(crate) fn change(&self, setup: &mut Setup) {
+        setup.pacing = self.pacing;
+        setup.tell_timeout = self.user_timeout_option;
+        setup.delayed_ack_ns = self.delayed_ack_ns.min(DELAY_MOST_NS);
+        if self.mss > 0 {
+            setup.mss = setup.mss.min(self.mss.max(MSS_LEAST));
+        }
+    }
+
+    /// What is in force.
+    pub(crate) fn of(setup: &Setup) -> Options {
+        Options {
+            timestamps: setup.timestamps,
+            sack: setup.sack,
+            window_scaling: setup.scaling,
+            pacing: setup.pacing,
+            user_timeout_option: setup.tell_timeout,
+            delayed_ack_ns: setup.delayed_ack_ns,
+            mss: setup.mss,
+        }
+    }
+}
+
 /// Parameters of a connection. Durations are nanoseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Setup {
@@ -51,6 +135,10 @@ pub(crate) struct Setup {
     pub(crate) timestamps: bool,
     /// Whether SACK is offered or agreed to.
     pub(crate) sack: bool,
+    /// Whether windows are scaled, if the peer agrees (RFC 7323, 2).
+    pub(crate) scaling: bool,
+    /// Whether the peer is told a user timeout that is set (`ENABLED` of RFC 5482, 3.1).
+    pub(crate) tell_timeout: bool,
     /// Whether congestion marks are asked for (RFC 3168); a peer that asks for them gets them.
     pub(crate) ecn: bool,
     pub(crate) congestion: Congestion,
@@ -91,6 +179,8 @@ impl Default for Setup {
             ip_header: 20,
             timestamps: true,
             sack: true,
+            scaling: true,
+            tell_timeout: false,
             ecn: false,
             congestion: Congestion::Cubic,
             pacing: true,

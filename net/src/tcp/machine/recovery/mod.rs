@@ -36,6 +36,17 @@ pub(crate) enum Phase {
     Loss,
 }
 
+impl Phase {
+    /// As Linux calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Open => "Open",
+            Phase::Recovery => "Recovery",
+            Phase::Loss => "Loss",
+        }
+    }
+}
+
 /// The sender as it was when an acknowledgement came.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Ack<'a> {
@@ -327,8 +338,18 @@ impl Recovery {
         }
     }
 
+    /// Bytes that were reported and not acknowledged.
+    pub(crate) fn sacked(&self) -> u32 {
+        self.board.as_ref().map_or(0, |board| board.sacked.total())
+    }
+
+    /// Whether what was sent earlier has arrived later, since the beginning.
+    pub(crate) fn reordering(&self) -> bool {
+        self.reordering
+    }
+
     /// Bytes that are lost and not sent again.
-    fn lost(&self) -> u32 {
+    pub(crate) fn lost(&self) -> u32 {
         self.board.as_ref().map_or(0, |board| board.lost.total())
     }
 

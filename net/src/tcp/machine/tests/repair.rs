@@ -1,6 +1,6 @@
 //! Parts of loss recovery one by one, against a peer by hand: which of several rules it was that decided.
 
-use super::super::{Flags, Header, Options, Setup};
+use super::super::{Flags, Header, Options, Setup, TcpOptions};
 use super::link::MS;
 use super::script::{Out, Script, header, ours, setup, theirs};
 
@@ -395,5 +395,44 @@ fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_agai
         assert!(script.machine.info().timeouts >= 2);
         script.give(&ack(next, &[]), b"");
         assert_eq!(script.wait(60_000 * MS).len(), 0, "all is there");
+    }
+}
+
+/// A window leaves at once where it isn't to be spread over the round trip; what waits for its time leaves when that is said.
+#[test]
+fn pacing_can_be_switched_off() {
+    for early in [true, false] {
+        let (mut script, _) = measured();
+        let size = mss(&script);
+        script.machine.control.cwnd = 40 * size as u32;
+        let off = TcpOptions {
+            pacing: false,
+            ..TcpOptions::default()
+        };
+        if early {
+            script.machine.set_options(&off);
+        }
+        script.write(&vec![7; 40 * size as usize]);
+        let sent = script.out().len();
+        assert_eq!(sent, if early { 40 } else { 10 });
+        script.machine.set_options(&off);
+        assert_eq!(sent + script.out().len(), 40);
+    }
+}
+
+/// RFC 6691: segments become no larger than what is asked for, at once, and stay as they are where that is more.
+#[test]
+fn segments_can_be_made_smaller() {
+    for (asked, size) in [(700, 700), (1, 88), (9000, 1460), (0, 1460)] {
+        let (mut script, _) = measured();
+        let options = TcpOptions {
+            mss: asked,
+            ..script.machine.options()
+        };
+        script.machine.set_options(&options);
+        script.write(&[7; 3000]);
+        let sent = script.out();
+        assert_eq!(sent[0].1.len(), size);
+        assert_eq!(script.machine.options().mss, size as u16);
     }
 }
