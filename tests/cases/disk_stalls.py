@@ -5,10 +5,12 @@ import re
 import shutil
 import signal
 import subprocess
+import time
 
 from cases.disks import loop_mounted
 from cases.tasks import fat_disk
 from harness import faulty, slow_nbd
+from harness.console import PATIENCE
 from harness.context import FORMS, outcome
 from harness.qmp import Monitor
 from harness.runner import test
@@ -70,17 +72,25 @@ def check(context, kind, path):
         context.run("e2fsck", "-fn", path)
 
 
-def check_work(output):
+def at_once(context, what, output):
+    """A call on the stalled volume was refused, and didn't wait for the deadline."""
+    found = re.search(rf"refused {what} after (\d+) ms: (.*)", output)
+    assert found and "not refused" not in output, output
+    context.bound(f"ms until {what} was refused", int(found[1]), DEADLINE * 500)
+
+
+def check_work(context, output):
     failures = re.findall(r"failed: (\w+) after (\d+) good, waited (\d+) ms: (.*)", output)
     assert sorted(what for what, *_ in failures) == sorted(["read", "write", "fsync", "sync"] * 2), output
     for what, good, waited, line in failures:
         assert "disk data " + LINE in line, line
         # A disk that is waited for is waited for until the test lets it go on, and one deadline after the other takes sixteen seconds.
-        assert int(waited) < DEADLINE * 7000, f"{what} waited {waited} ms"
+        context.bound(f"ms that {what} waited", int(waited), DEADLINE * 7000)
         assert int(good) > 0 or what != "read", output
     assert max(int(waited) for _, _, waited, _ in failures) >= DEADLINE * 900, output
-    for line in ("ticks true, others true", "refused stat: at once true", "refused open: at once true"):
-        assert line in output, output
+    assert "ticks true, others true" in output, output
+    for what in ("stat", "open"):
+        at_once(context, what, output)
     assert "read: works again" in output and "sync: works again" in output, output
     assert "wrong contents" not in output and "is damaged" not in output and "is lost" not in output, output
     assert "panic" not in output, output
@@ -99,7 +109,7 @@ def a_machine_volume_stops_answering(context):
             limit(0)
             status, output = outcome(child, context)
             assert status == 0, output
-            check_work(output)
+            check_work(context, output)
             check(context, kind, path)
 
 
@@ -117,15 +127,17 @@ def a_mount_stops_answering(context):
             status, output = outcome(child, context)
             assert status == 0, output
             found = re.search(r"failed: mount after 0 good, waited (\d+) ms: .*disk data " + LINE, output)
-            assert found and int(found[1]) < DEADLINE * 7000, output
-            for line in ("ticks true, others true", "refused mount: at once true", "mount: works again", "unmounted"):
+            assert found, output
+            context.bound("ms that the mount waited", int(found[1]), DEADLINE * 7000)
+            at_once(context, "mount", output)
+            for line in ("ticks true, others true", "mount: works again", "unmounted"):
                 assert line in output, output
             check(context, kind, path)
 
 
 @test(limit=120)
 def a_program_ends_on_a_disk_that_stops(context):
-    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline."""
+    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline: it ends by itself, with its own status."""
     for kind in KINDS:
         for stopped in (False, True):
             child, limit, _ = stalling(context, kind, FORMS[1], "ends" if stopped else "work")
@@ -133,10 +145,14 @@ def a_program_ends_on_a_disk_that_stops(context):
                 child.wait_line("under way")
             limit(16000)
             child.wait_line("ending" if stopped else "stalled")
+            # What is asked of the disk from now on takes it an hour.
+            limit(1)
             if not stopped:
                 child.signal(signal.SIGINT)
-            # What was asked of the disk takes it minutes.
-            child.finish(60)
+            status, output = outcome(child, context)
+            # `soil run` would end a machine that doesn't stop after some time, with this line.
+            assert "did not stop within" not in output, output
+            assert status == (0 if stopped else 143), f"status {status}\n{output}"
 
 
 @test(limit=120)
@@ -159,7 +175,7 @@ def a_process_volume_stops_answering(context):
                 context.run("fsfreeze", "-u", below)
             status, output = outcome(child, context)
             assert status == 0, output
-            check_work(output)
+            check_work(context, output)
             check(context, kind, path)
         finally:
             for directory in (above, below):
@@ -167,31 +183,37 @@ def a_process_volume_stops_answering(context):
 
 
 @test(limit=120)
-def a_flush_takes_a_second(context):
-    """Four synced appends to a disk whose flushes take a second each (two for ext4); reads of the same volume don't wait for them."""
+def reads_beside_a_flush(context):
+    """Four synced appends to a disk each of whose flushes (two a sync for ext4) ends only after other uses of the same volume, which
+    began after it, have ended: a read, a look at a file, a file read whole, a list."""
     for kind, least in (("fat", 1), ("ext4", 2)):
-        # What else the host has to do may hold a read up for as long: of three runs one shows that the flush doesn't.
-        for run in range(3):
-            output, slowest = reads_beside_flushes(context, kind, least, run)
-            if slowest < 700:
-                break
-        assert slowest < 700, output
-
-
-def reads_beside_flushes(context, kind, least, run):
-    """What the program printed, and the slowest use of the volume in ms."""
-    path = volume(context, kind, f"{kind}-flush-{run}.img")
-    server = slow_nbd.Server(context, path, 1)
-    words = ["--disk", f"data={path}", "--mount", f"/data={kind}:data", "--qemu", server.qemu(context, "disk0")]
-    child = context.soil(PROGRAM, FORMS[1], "flushes", "4", options=words)
-    status, output = outcome(child, context)
-    server.close()
-    assert status == 0, output
-    found = re.search(r"synced 4 in (\d+) ms; (\d+) uses, the slowest (\d+) ms \((\w+)\)", output)
-    assert found, output
-    took, uses, slowest = (int(n) for n in found.groups()[:3])
-    assert server.flushes >= 4 * least and took >= 3600 * least, output
-    assert uses >= 10 * least, output
-    check(context, kind, path)
-    os.unlink(path)
-    return output, slowest
+        path = volume(context, kind, f"{kind}-flush.img")
+        server = slow_nbd.Server(context, path)
+        words = ["--disk", f"data={path}", "--mount", f"/data={kind}:data", "--qemu", server.qemu(context, "disk0")]
+        child = context.soil(PROGRAM, FORMS[1], "flushes", "4", options=words, stdin=subprocess.PIPE)
+        child.wait_line("working")
+        server.holds = True
+        child.process.stdin.write(b"go on\n")
+        child.process.stdin.flush()
+        until, since, released = time.monotonic() + PATIENCE, None, 0
+        while not any(line.startswith("synced") for _, line in child.lines):
+            assert time.monotonic() < until, f"{released} flushes have ended, and the next one holds up the others:\n{child.text}"
+            child.drain(0.01)
+            used = sum(line.startswith("used") for _, line in child.lines)
+            if not server.held:
+                since = None
+            elif since is None:
+                since = used
+            # One of each kind may have begun before.
+            elif used >= since + 5:
+                server.held.pop(0)()
+                released, since = released + 1, None
+        server.holds = False
+        while server.held:
+            server.held.pop(0)()
+        status, output = outcome(child, context)
+        server.close()
+        assert status == 0, output
+        assert released >= 4 * least, f"{released} flushes: {output}"
+        check(context, kind, path)
+        os.unlink(path)

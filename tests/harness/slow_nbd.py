@@ -1,4 +1,4 @@
-"""A disk over NBD (the protocol's document, `proto.md`: fixed newstyle, simple replies) whose flushes take as long as the test wants."""
+"""A disk over NBD (the protocol's document, `proto.md`: fixed newstyle, simple replies) whose flushes end when the test says so."""
 
 import os
 import socket
@@ -15,10 +15,11 @@ HAS_FLAGS, SEND_FLUSH = 1, 4
 
 
 class Server:
-    """Serves the file `path` on a socket until it is closed; each flush waits `delay` seconds while other requests are done."""
+    """Serves the file `path` on a socket until it is closed. While `holds` is set, flushes are put into `held`, as functions that answer
+    them, and other requests are done."""
 
-    def __init__(self, context, path, delay):
-        self.delay, self.flushes = delay, 0
+    def __init__(self, context, path):
+        self.holds, self.held, self.flushes = False, [], 0
         self.address = context.path(f"nbd-{os.path.basename(path)}")
         self.file = os.open(path, os.O_RDWR)
         self.size = os.stat(path).st_size
@@ -60,7 +61,10 @@ class Server:
 
                 if kind == FLUSH:
                     self.flushes += 1
-                    threading.Timer(self.delay, answer).start()
+                    if self.holds:
+                        self.held.append(answer)
+                    else:
+                        answer()
                 elif kind == READ:
                     answer(os.pread(self.file, length, offset))
                 else:

@@ -83,14 +83,14 @@ let others_and_ticks f =
   T.cancel ticking;
   T.cancel using
 
-(* A call that is refused comes back at once, and not at the deadline of two seconds. *)
+(* A call that is refused, and how long it took. *)
 let refused what one =
   let before = Soil.Clock.monotonic_ns () in
   match one () with
   | () -> say "%s: not refused" what
   | exception Soil.Error e ->
       let waited = (Soil.Clock.monotonic_ns () - before) / 1_000_000 in
-      say "refused %s: at once %b: %s" what (waited < 1500) (Soil.Error.message e.code)
+      say "refused %s after %d ms: %s" what waited (Soil.Error.message e.code)
 
 let rec again what n one =
   match one () with
@@ -167,30 +167,24 @@ let ends () =
       Soil.Clock.sleep 0.01);
   say "ending"
 
-(* One task writes and syncs on a disk whose flushes take long; another uses the same volume. *)
+(* One task writes and syncs on a disk whose flushes take as long as the test wants; another uses the same volume, and says so. *)
 let flushes count =
   Fs.write_file "/data/synced" "synced";
   say "working";
-  let slowest = ref 0 and uses = ref 0 and slowest_what = ref "" in
-  let timed what one =
-    let before = Soil.Clock.monotonic_ns () in
-    one ();
-    let took = (Soil.Clock.monotonic_ns () - before) / 1_000_000 in
-    incr uses;
-    if took > !slowest then (
-      slowest := took;
-      slowest_what := what)
-  in
+  ignore (read_line ());
   let random = Random.State.make [||] in
   let rec use () =
-    timed "read" (fun () -> read random);
-    timed "stat" (fun () -> ignore (Fs.stat "/data/synced"));
-    timed "read_file" (fun () -> ignore (Fs.read_file "/data/synced"));
-    timed "list" (fun () -> ignore (Fs.list "/data"));
+    read random;
+    say "used: read";
+    ignore (Fs.stat "/data/synced");
+    say "used: stat";
+    ignore (Fs.read_file "/data/synced");
+    say "used: read_file";
+    ignore (Fs.list "/data");
+    say "used: list";
     Soil.Clock.sleep 0.01;
     use ()
   in
-  let start = Soil.Clock.monotonic_ns () in
   T.scope @@ fun scope ->
   let using = T.spawn scope use in
   for n = 1 to count do
@@ -198,9 +192,8 @@ let flushes count =
     Soil.File_descriptor.write_string d (contents n);
     Fs.sync d
   done;
-  let took = (Soil.Clock.monotonic_ns () - start) / 1_000_000 in
   T.cancel using;
-  say "synced %d in %d ms; %d uses, the slowest %d ms (%s)" count took !uses !slowest !slowest_what
+  say "synced %d" count
 
 let () =
   Soil.run @@ fun () ->
