@@ -143,10 +143,10 @@ impl arguments::Link {
         Err(diagnose::errors(&messages))
     }
 
-    /// The image archive: one of the arguments, what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
+    /// The image archive: the last one among the arguments, since a program's own flags come behind its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
     /// installation puts it.
     fn archive(&self) -> Result<PathBuf, String> {
-        let named = self.items.iter().find_map(|item| match item {
+        let named = self.items.iter().rev().find_map(|item| match item {
             Item::File(path) if is_archive(path) => Some(path.clone()),
             _ => None,
         });
