@@ -1,12 +1,17 @@
 #!/bin/sh
-# Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder: what panics and logs name is in each
-# image, and is to be the same there, and as long, whoever built it.
+# Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder, and below the one that this repository
+# is built in: what panics, logs and debugging information name is in each image, and is to be the same, and as long, wherever it is built.
 set -eu
 flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}
+contexts=$(cd "$(dirname "$0")/../.." && pwd)
+# The same words in both contexts of dune: with others cargo would compile all of it again.
+for context in default soil; do
+  flags="$flags$separator--remap-path-prefix=$contexts/$context=."
+  separator=$(printf '\037')
+done
 for sources in "${CARGO_HOME:-$HOME/.cargo}"/registry/src/*; do
   flags="$flags$separator--remap-path-prefix=$sources="
-  separator=$(printf '\037')
 done
 export CARGO_ENCODED_RUSTFLAGS="$flags"
 exec cargo "$@"

@@ -1,0 +1,87 @@
+"""What is built is the same wherever it is built, byte for byte."""
+
+import os
+import shutil
+import stat
+import tempfile
+
+from harness.context import ROOT, executable
+from harness.runner import test
+
+EXAMPLES = ("hello", "echo", "website")
+LEFT_OUT = shutil.ignore_patterns(".git", "_build", "target", "work", "results", "__pycache__")
+
+# In cargo's place: gives what cargo has made of the same sources in the first folder. What the crates' own paths leave in images is
+# compared by the long test.
+CARGO = """#!/bin/sh
+set -eu
+for word; do case $word in --target-dir=*) folder=${{word#--target-dir=}} ;; esac; done
+case "$*" in
+  *--package=soil-tools*) mkdir -p "$folder/tools" && cp {root}/_build/default/tools/soil {root}/_build/default/tools/soil-cc "$folder/tools/" ;;
+  *--package=soil-archive*libsoil_image.a*) cp {root}/_build/soil/kernel/libsoil_image.a . ;;
+  *--package=soil-archive*) cp {root}/_build/default/soil-sys/libsoil_sys.a . ;;
+  build*) ;;
+  *) echo "unexpected: cargo $*" >&2; exit 1 ;;
+esac
+"""
+
+
+def image(root, example):
+    with open(os.path.join(root, "_build", "soil", "examples", example, "main.exe"), "rb") as file:
+        return file.read()
+
+
+def built_elsewhere(context, environment):
+    """The examples' images, built by dune from a copy of this repository in another folder."""
+    with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="another-folder-") as folder:
+        copy = os.path.join(folder, "with", "sources")
+        shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
+        targets = [f"_build/soil/examples/{example}/main.exe" for example in EXAMPLES]
+        # From dune's cache the first build would come back.
+        environment = {**os.environ, "DUNE_CACHE": "disabled", "CARGO_NET_OFFLINE": "true", **environment}
+        context.run("dune", "build", "--root", copy, *targets, env=environment, cwd=copy)
+        return {example: image(copy, example) for example in EXAMPLES}
+
+
+def check_same(images):
+    for example, other in images.items():
+        own = image(ROOT, example)
+        differing = [at for at, pair in enumerate(zip(own, other)) if pair[0] != pair[1]][:5]
+        assert own == other, f"{example}: {len(own)} and {len(other)} bytes, the first that differ at {differing}"
+
+
+@test(limit=120)
+def the_same_in_another_folder(context):
+    """hello, echo and website, their OCaml compiled and linked in another folder with the same Rust archive."""
+    folder = context.path("bin")
+    os.mkdir(folder)
+    cargo = os.path.join(folder, "cargo")
+    with open(cargo, "w", encoding="utf-8") as file:
+        file.write(CARGO.format(root=ROOT))
+    os.chmod(cargo, os.stat(cargo).st_mode | stat.S_IXUSR)
+    check_same(built_elsewhere(context, {"PATH": folder + ":" + os.environ["PATH"]}))
+
+
+@test(limit=900, long=True)
+def the_same_in_another_folder_with_the_crates(context):
+    """The same, the crates compiled there too."""
+    check_same(built_elsewhere(context, {}))
+
+
+@test()
+def overflow_is_checked_in_the_suite(_):
+    """The suite's own images have the checks, and the examples, as they are shipped, don't."""
+    text = b"attempt to add with overflow"
+    with open(executable("tests/programs/soil/services.exe", "microvm"), "rb") as file:
+        assert text in file.read(), "services.exe is not linked to tests/checked"
+    assert text not in image(ROOT, "website"), "the website has overflow checks"
+
+
+@test()
+def no_image_says_where_it_was_built(_):
+    """Neither the repository's folder nor the user's, where cargo keeps the crates' sources, is in an image."""
+    for example in EXAMPLES:
+        data = image(ROOT, example)
+        for folder in (ROOT, os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")):
+            at = data.find(folder.encode())
+            assert at < 0, f"{example}: {data[max(0, at - 40) : at + 80]}"
