@@ -25,7 +25,9 @@ let () =
   for i = 1 to rounds do
     round buffer;
     Gc.full_major ();
-    Printf.printf "%d MiB, in_use %d, heap %d\n%!" (i * size / mib) (Soil.Machine.memory ()).in_use
+    Printf.printf "%d MiB, in_use %d, heap %d\n%!"
+      (i * size / mib)
+      (Soil.Machine.memory ()).in_use
       ((Gc.quick_stat ()).heap_words * (Sys.word_size / 8));
     if i * size = 64 * mib || i = rounds then ignore (read_line ())
   done
