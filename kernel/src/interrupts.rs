@@ -2,11 +2,13 @@
 //!
 //! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in the red zone below
 //! its stack pointer, which the processor would overwrite. For the same reason the entry saves the XMM registers before
-//! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]. Interrupts are open while [`crate::wait`]
+//! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]; each kind that may come in the middle of another
+//! has its own stack, and the second of a kind another. Interrupts are open while [`crate::wait`]
 //! halts, and in a program with a network also while it computes: their handlers may come in the middle of Rust code, and use
 //! nothing but atomics, ports and registers. Source: Intel SDM volume 3, chapters 6 and 8.
 
 use crate::cell::Exclusive;
+use crate::memory::Fault;
 use crate::stacks;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
@@ -34,7 +36,18 @@ pub const FIRST_FREE: u8 = FIRST_DEVICE + 3;
 pub const LAST_FREE: u8 = SPURIOUS - 1;
 /// The vector of interrupts that came to nothing.
 pub const SPURIOUS: u8 = 95;
+const NON_MASKABLE: u64 = 2;
+const DOUBLE_FAULT: u64 = 8;
 const PAGE_FAULT: u64 = 14;
+const MACHINE_CHECK: u64 = 18;
+
+/// Places in the TSS's table of stacks (IST), in which gates count from 1.
+const PAGE_FAULTS: usize = 0;
+const EXCEPTIONS: usize = 1;
+const INTERRUPTS: usize = 2;
+const NON_MASKABLES: usize = 3;
+const DOUBLE_FAULTS: usize = 4;
+const MACHINE_CHECKS: usize = 5;
 
 const KERNEL_CODE: u16 = 8;
 const KERNEL_DATA: u16 = 16;
@@ -210,11 +223,16 @@ pub unsafe fn set_up() {
     // SAFETY: nobody else refers to the tables, and they are static as the processor needs them to be.
     unsafe {
         let task = &mut *TASK.0.get();
-        let mut stacks = [VirtAddr::zero(); 7];
-        stacks[0] = VirtAddr::new_truncate(stacks::PAGE_FAULT.top());
-        stacks[1] = VirtAddr::new_truncate(stacks::EXCEPTION.top());
-        stacks[2] = VirtAddr::new_truncate(stacks::INTERRUPT.top());
-        task.interrupt_stack_table = stacks;
+        task.interrupt_stack_table = [
+            stacks::PAGE_FAULT.top(),
+            stacks::EXCEPTION.top(),
+            stacks::INTERRUPT.top(),
+            stacks::NON_MASKABLE.top(),
+            stacks::DOUBLE_FAULT.top(),
+            stacks::MACHINE_CHECK.top(),
+            0,
+        ]
+        .map(VirtAddr::new_truncate);
         let base = TASK.0.get() as u64;
         *SEGMENTS.0.get() = [
             0,
@@ -236,10 +254,14 @@ pub unsafe fn set_up() {
         let first = (&raw const soil_gates) as u64;
         for (vector, gate) in (0u64..).zip(&mut gates.0) {
             let stack = match vector {
-                PAGE_FAULT => 1,
-                0..32 => 2,
-                _ => 3,
+                PAGE_FAULT => PAGE_FAULTS,
+                NON_MASKABLE => NON_MASKABLES,
+                DOUBLE_FAULT => DOUBLE_FAULTS,
+                MACHINE_CHECK => MACHINE_CHECKS,
+                0..32 => EXCEPTIONS,
+                _ => INTERRUPTS,
             };
+            let stack = stack as u64 + 1;
             let handler = first + vector * 16;
             *gate = [
                 handler & 0xffff
@@ -265,10 +287,17 @@ pub unsafe fn set_up() {
 
 /// Gives interrupts the stack that ends at `top`, from the next one on.
 pub fn set_stack(top: u64) {
-    // SAFETY: the processor reads the entry when it takes an interrupt, and none is being served.
+    replace_stack(INTERRUPTS, top);
+}
+
+/// Lets what comes on stack `place` begin at `top`, from the next time on; where it began until now.
+fn replace_stack(place: usize, top: u64) -> u64 {
+    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; what is being served keeps its stack.
     unsafe {
-        let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[2];
+        let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[place];
+        let old = entry.read_unaligned();
         entry.write_unaligned(VirtAddr::new_truncate(top));
+        old.as_u64()
     }
 }
 
@@ -315,12 +344,22 @@ extern "C" fn interrupt(frame: &mut Frame) {
             let address = x86_64::registers::control::Cr2::read_raw();
             let write = frame.error & 2 != 0;
             let fetch = frame.error & 16 != 0;
-            match crate::memory::fault(address, write, fetch) {
-                crate::memory::Fault::Mapped => {}
+            // Until this one is over, another has a stack of its own: it can only be a mistake in here, and ends with a report.
+            let second = stacks::SECOND_PAGE_FAULT.top();
+            let outcome = if replace_stack(PAGE_FAULTS, second) == second {
+                Fault::Denied
+            } else {
+                crate::memory::fault(address, write, fetch)
+            };
+            match outcome {
+                Fault::Mapped => replace_stack(PAGE_FAULTS, stacks::PAGE_FAULT.top()),
                 outcome => crate::crash::page_fault(frame, address, outcome),
-            }
+            };
         }
-        0..32 => crate::crash::exception(frame),
+        0..32 => {
+            replace_stack(EXCEPTIONS, stacks::SECOND_EXCEPTION.top());
+            crate::crash::exception(frame)
+        }
         vector => device(vector as usize),
     }
 }
