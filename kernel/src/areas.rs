@@ -59,15 +59,17 @@ impl Area {
 pub struct Areas {
     list: Vec<Area>,
     limits: Range<u64>,
+    first: u64,
     committed: u64,
 }
 
 impl Areas {
-    /// No ranges; addresses are given out from `limits`.
-    pub const fn new(limits: Range<u64>) -> Self {
+    /// No ranges; addresses are allowed within `limits`, and given out from `first` on.
+    pub const fn new(limits: Range<u64>, first: u64) -> Self {
         Self {
             list: Vec::new(),
             limits,
+            first,
             committed: 0,
         }
     }
@@ -125,12 +127,12 @@ impl Areas {
 
     /// The lowest free range of `len` bytes.
     pub fn gap(&self, len: u64) -> Option<Range<u64>> {
-        let mut start = self.limits.start;
+        let mut start = self.first;
         for area in &self.list {
-            if area.range.start - start >= len {
+            if area.range.start.saturating_sub(start) >= len {
                 break;
             }
-            start = area.range.end;
+            start = start.max(area.range.end);
         }
         let end = start.checked_add(len)?;
         (end <= self.limits.end).then_some(start..end)
@@ -272,7 +274,7 @@ mod tests {
 
     #[test]
     fn joins_neighbours_and_reuses_the_lowest_gap() {
-        let mut areas = Areas::new(0x1000..0x10_0000);
+        let mut areas = Areas::new(0x1000..0x10_0000, 0x1000);
         areas.insert(area(0x1000..0x3000, WRITE));
         areas.insert(area(0x5000..0x6000, WRITE));
         assert_eq!(areas.gap(0x2000), Some(0x3000..0x5000));
@@ -285,7 +287,7 @@ mod tests {
 
     #[test]
     fn commits_what_becomes_writable_and_keeps_it_so() {
-        let mut areas = Areas::new(0..0x10_0000);
+        let mut areas = Areas::new(0..0x10_0000, 0);
         areas.insert(area(0..0x8000, NONE));
         let middle = 0x2000..0x4000;
         assert_eq!(areas.measure(&(0..0x9000), WRITE), (0x8000, 0x8000));
@@ -307,7 +309,7 @@ mod tests {
         fn agrees_with_a_flag_for_each_page(
             steps in proptest::collection::vec((0..4u8, 0..32u64, 1..12u64), 1..80)
         ) {
-            let mut areas = Areas::new(0..48 * PAGE);
+            let mut areas = Areas::new(0..48 * PAGE, 0);
             let mut pages: [Option<(Protection, bool)>; 48] = [None; 48];
             for (kind, first, count) in steps {
                 let range = first * PAGE..(first + count) * PAGE;

@@ -3,9 +3,9 @@
 //! Source: System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State".
 
 use crate::cmdline::{CommandLine, MmioDevice};
-use crate::memory::{DirectMemory, PROGRAM};
+use crate::memory::{self, DirectMemory};
 use crate::pvh::StartInfo;
-use crate::{console, time};
+use crate::{console, places};
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -68,8 +68,10 @@ pub fn set_up(info: &StartInfo) -> u64 {
     let line: &'static CommandLine = Box::leak(Box::new(line));
     COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
 
+    let [offset, canary @ ..] = places::numbers::<3>();
+    let canary = canary.map(u64::to_le_bytes);
     let mut stack = Stack {
-        pointer: PROGRAM.end - 16,
+        pointer: memory::stack_end() - 16 - (offset & 0xff0),
     };
     let environment: Vec<u64> = line
         .environment
@@ -81,7 +83,7 @@ pub fn set_up(info: &StartInfo) -> u64 {
         .chain(line.arguments.iter().map(|word| &word[..]))
         .map(|word| stack.string(word))
         .collect();
-    let seed = stack.bytes(&seed());
+    let seed = stack.bytes(canary.as_flattened());
     let (headers, size, count) = program_headers();
     let auxiliary = [
         (AT_PHDR, headers),
@@ -108,20 +110,6 @@ pub fn set_up(info: &StartInfo) -> u64 {
     arguments.iter().rev().for_each(|word| stack.word(*word));
     stack.word(arguments.len() as u64);
     start
-}
-
-/// Sixteen bytes for musl's stack protector: the processor's random numbers if it has them, else what time gives. This is
-/// a canary against bugs, not a source of keys.
-fn seed() -> [u8; 16] {
-    let mut seed = [0; 16];
-    if !crate::random::hardware(&mut seed) {
-        let mut state = time::counter() | 1;
-        for chunk in seed.chunks_exact_mut(8) {
-            state = state.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ time::counter();
-            chunk.copy_from_slice(&state.to_le_bytes());
-        }
-    }
-    seed
 }
 
 /// Writes downwards.

@@ -55,6 +55,8 @@ pub mod machine;
 #[cfg(not(test))]
 pub mod memory;
 pub mod paging;
+#[cfg(not(test))]
+mod places;
 pub mod polling;
 #[cfg(not(test))]
 pub mod power;

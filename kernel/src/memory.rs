@@ -6,9 +6,9 @@
 //! |---|---|
 //! | 0 | nothing, up to the image: a null pointer faults |
 //! | 1 MiB | the image, at its physical address; W^X by the page |
-//! | [`PROGRAM`] | what the program maps, given memory on first touch; its stack at the end |
+//! | [`PROGRAM`] | what the program maps, given memory on first touch, from a random place in the first quarter on; its stack at a random place in the last |
 //! | [`DIRECT`] | all RAM at `DIRECT + physical`, not executable, without the image |
-//! | `HEAP` | the kernel's heap |
+//! | `HEAP` | the kernel's heap, from a random place on |
 //! | `DEVICES` | device registers at `DEVICES + physical`, uncached, mapped on demand |
 
 mod describe;
@@ -28,7 +28,7 @@ use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, PageTables, TableMemory, WRIT
 use crate::tlb::TlbGrowth;
 use alloc::vec::Vec;
 use core::ops::Range;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// Where all RAM is mapped.
 pub const DIRECT: u64 = 0xffff_8000_0000_0000;
@@ -40,6 +40,14 @@ const DEVICES: u64 = 0xffff_a000_0000_0000;
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
 /// The size of the program's stack for C, as `ulimit -s` has it. OCaml's own stacks are in its heap.
 pub const STACK_SIZE: u64 = 8 << 20;
+/// Where the program's stack ends: [`start`] chooses.
+static STACK_END: AtomicU64 = AtomicU64::new(PROGRAM.end);
+
+/// One past the last byte of the program's stack for C.
+pub fn stack_end() -> u64 {
+    STACK_END.load(Ordering::Relaxed)
+}
+
 /// Address space below the stack that is never mapped; as large as Linux has it, against large frames.
 const STACK_GUARD: u64 = 1 << 20;
 /// What the boot tables map.
@@ -141,8 +149,8 @@ const RESERVED_STACK: u64 = 4;
 fn reserve_stack() {
     let local = core::hint::black_box(0u8);
     let top = (&raw const local) as u64;
-    let lowest = PROGRAM.end - STACK_SIZE;
-    if !(lowest..PROGRAM.end).contains(&top) {
+    let lowest = stack_end() - STACK_SIZE;
+    if !(lowest..stack_end()).contains(&top) {
         return;
     }
     for page in 1..=RESERVED_STACK {

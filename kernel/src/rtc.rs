@@ -45,8 +45,9 @@ impl Reading {
     }
 }
 
+/// One of the clock's registers; all ones where there is no clock.
 #[cfg(not(test))]
-fn register(index: u8) -> u8 {
+pub fn register(index: u8) -> u8 {
     use x86_64::instructions::port::Port;
     // SAFETY: the clock's index and data ports; bit 7 of the index closes the NMI while it is changed.
     unsafe {

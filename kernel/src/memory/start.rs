@@ -1,14 +1,16 @@
 //! Taking the machine's memory over from whoever loaded the image.
 
 use super::{
-    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, MEMORY, Memory, PROGRAM, Physics, READ_WRITE,
-    STACK_GUARD, STACK_SIZE, image, with, with_room,
+    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, MEMORY, Memory, PROGRAM, Physics, READ_WRITE, STACK_END,
+    STACK_GUARD, STACK_SIZE, image, stack_end, with, with_room,
 };
 use crate::areas::{Area, Areas, Protection};
 use crate::frames::{Frames, PAGE};
 use crate::paging::{NO_EXECUTE, OutOfFrames, PRESENT, PageTables, WRITABLE};
+use crate::places;
 use crate::pvh::{Physical, Region, StartInfo};
 use crate::tlb::TlbGrowth;
+use core::sync::atomic::Ordering;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
@@ -88,15 +90,17 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
             .frames
             .add(region.start.max(BOOT_MAPPED), region.end);
     }
+    let [mappings, stack, heap] = places::numbers();
     let memory = Memory {
         physics,
         tables,
-        areas: Areas::new(PROGRAM),
-        heap_end: HEAP,
+        areas: Areas::new(PROGRAM, PROGRAM.start + places::distance(mappings)),
+        heap_end: HEAP + places::distance(heap),
         tlb: TlbGrowth::new(),
     };
     MEMORY.with(|cell| *cell = Some(memory));
-    let stack = PROGRAM.end - STACK_SIZE..PROGRAM.end;
+    STACK_END.store(PROGRAM.end - places::distance(stack), Ordering::Relaxed);
+    let stack = stack_end() - STACK_SIZE..stack_end();
     let guard = stack.start - STACK_GUARD..stack.start;
     with_room(|memory| {
         for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
