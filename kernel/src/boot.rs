@@ -64,6 +64,18 @@ soil_long_mode:
     xor ebp, ebp
     call {start}
     ud2
+
+    // The ELF file's own entry, which those who boot by the note don't use: a Linux process that was made of the image says so.
+    .globl soil_linux_start
+soil_linux_start:
+    mov eax, 1                          // write
+    mov edi, 2
+    mov esi, offset {message}
+    mov edx, {message_len}
+    syscall
+    mov eax, 231                        // exit_group
+    mov edi, 126                        // the shell's "command can't be run"
+    syscall
     .balign 8
 soil_boot_gdt:
     .quad 0, 0x00af9b000000ffff
@@ -76,7 +88,12 @@ soil_boot_gdt_pointer:
     stack = sym crate::stacks::MAIN,
     stack_size = const crate::stacks::MAIN_SIZE,
     start = sym crate::start,
+    message = sym NO_PROCESS,
+    message_len = const NO_PROCESS.len(),
 );
+
+static NO_PROCESS: [u8; 68] =
+    *b"soil: this is a machine's image, not for Linux: use 'soil run FILE'\n";
 
 /// Zeroed memory that only the processor and the assembly above look into.
 #[repr(C, align(4096))]
