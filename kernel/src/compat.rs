@@ -30,7 +30,7 @@ same! {
     "stat64" = "stat", "truncate64" = "truncate", "fseeko64" = "fseeko", "ftello64" = "ftello",
     "creat64" = "creat", "posix_fallocate64" = "posix_fallocate", "sendfile64" = "sendfile",
     "statvfs64" = "statvfs", "fstatvfs64" = "fstatvfs",
-    "__realpath_chk" = "realpath", "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup",
+    "__fdelt_chk" = "soil_fdelt", "__strdup" = "strdup",
 }
 
 /// Functions with a fixed number of arguments that go to another with some of them.
@@ -64,16 +64,51 @@ rearranged! {
     "__readlink_chk": "cmp rcx, rdx; jb soil_buffer_overflow" -> "readlink",
     "__getcwd_chk": "cmp rdx, rsi; jb soil_buffer_overflow" -> "getcwd",
     "__gethostname_chk": "cmp rdx, rsi; jb soil_buffer_overflow" -> "gethostname",
-    "__getgroups_chk": "" -> "getgroups",
-    "__fgets_chk": "mov rax, rsi; mov esi, edx; mov rdx, rcx" -> "fgets",
-    "__fread_chk": "mov rdi, rdi; mov rsi, rdx; mov rdx, rcx; mov rcx, r8" -> "fread",
-    "__poll_chk": "" -> "poll",
-    "__longjmp_chk": "" -> "longjmp",
-    // The size of the destination can't be less than what fits, since the source's length isn't known beforehand.
-    "__strcpy_chk": "" -> "strcpy",
-    "__stpcpy_chk": "" -> "stpcpy",
-    "__strcat_chk": "" -> "strcat",
-    "__strncat_chk": "" -> "strncat",
+    // Groups have four bytes, and a number of them below 0 is an error of the call's own.
+    "__getgroups_chk": "movsxd rax, edi; shl rax, 2; js 2f; cmp rdx, rax; jb soil_buffer_overflow; 2:" -> "getgroups",
+    "__fgets_chk":
+        "test edx, edx; jle 2f; mov eax, edx; cmp rsi, rax; jb soil_buffer_overflow; 2: mov esi, edx; mov rdx, rcx" -> "fgets",
+    "__fread_chk":
+        "mov r9, rsi; mov rsi, rdx; mov rax, rdx; mul rcx; jo soil_buffer_overflow; cmp r9, rax; \
+        jb soil_buffer_overflow; mov rdx, rcx; mov rcx, r8" -> "fread",
+    "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" -> "poll",
+    // A buffer of PATH_MAX is what realpath may fill.
+    "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" -> "realpath",
+    // Where a jump goes lies above, on the same stack: a function that has returned is below. musl keeps the pointer seventh.
+    "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
+}
+
+/// Functions that copy a string of unknown length: measured first.
+macro_rules! measured {
+    ($($glibc:literal: $measure:literal -> $musl:literal,)*) => {
+        core::arch::global_asm!($(
+            concat!(".pushsection .text.compat.", $glibc, ",\"ax\",@progbits"),
+            concat!(".globl ", $glibc),
+            concat!(".type ", $glibc, ", @function"),
+            concat!($glibc, ":"),
+            "push rdi",
+            "push rsi",
+            "push rdx",
+            $measure,
+            "pop rdx",
+            "pop rsi",
+            "pop rdi",
+            concat!("jmp ", $musl),
+            ".popsection",
+        )*);
+    };
+}
+
+// On the stack, from its top: room (for strncat the most bytes, with the room above), source, destination.
+measured! {
+    "__strcpy_chk": "mov rdi, rsi; call strlen; cmp rax, [rsp]; jae soil_buffer_overflow" -> "strcpy",
+    "__stpcpy_chk": "mov rdi, rsi; call strlen; cmp rax, [rsp]; jae soil_buffer_overflow" -> "stpcpy",
+    "__strcat_chk":
+        "call strlen; sub [rsp], rax; jb soil_buffer_overflow; mov rdi, [rsp + 8]; call strlen; cmp rax, [rsp]; \
+        jae soil_buffer_overflow" -> "strcat",
+    "__strncat_chk":
+        "push rcx; push rcx; call strlen; sub [rsp], rax; jb soil_buffer_overflow; mov rdi, [rsp + 24]; mov rsi, [rsp + 16]; \
+        call strnlen; pop rcx; pop rdx; cmp rax, rcx; jae soil_buffer_overflow" -> "strncat",
 }
 
 /// `name(fixed…, format, ...)`: collects what `...` stands for into a `va_list` (System V ABI, AMD64 supplement, figure
@@ -118,7 +153,7 @@ variadic! {
     "__asprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vasprintf",
     "__dprintf_chk"(3): "mov rsi, rdx", "rdx" -> "vdprintf",
     "__snprintf_chk"(5): "cmp rcx, rsi; jb soil_buffer_overflow; mov rdx, r8", "rcx" -> "vsnprintf",
-    "__sprintf_chk"(4): "mov rsi, rcx", "rdx" -> "vsprintf",
+    "__sprintf_chk"(4): "mov rsi, rdx; mov rdx, rcx", "rcx" -> "soil_vsprintf",
     "__syslog_chk"(3): "mov rsi, rdx", "rdx" -> "vsyslog",
 }
 
@@ -132,9 +167,26 @@ soil_buffer_overflow:
     .pushsection .text.compat.__vsprintf_chk, "ax", @progbits
     .globl __vsprintf_chk
 __vsprintf_chk:
-    mov rsi, rcx
-    mov rdx, r8
-    jmp vsprintf
+    mov rsi, rdx
+    mov rdx, rcx
+    mov rcx, r8
+    jmp soil_vsprintf
+    .popsection
+    .pushsection .text.compat.soil_vsprintf, "ax", @progbits
+soil_vsprintf:
+    // vsnprintf(destination, room, format, list), as far as an int goes; what it would have written must have fitted.
+    push rsi
+    mov eax, 0x7fffffff
+    cmp rsi, rax
+    cmova rsi, rax
+    call vsnprintf
+    pop rsi
+    movsxd rcx, eax
+    test ecx, ecx
+    js 2f
+    cmp rcx, rsi
+    jae soil_buffer_overflow
+2:  ret
     .popsection
     .pushsection .text.compat.soil_fdelt, "ax", @progbits
 soil_fdelt:
@@ -162,5 +214,7 @@ _dl_find_object:
 
 /// A checked function found that its destination is too small.
 extern "C" fn buffer_overflow() -> ! {
-    panic!("a C function was about to write beyond its buffer (_FORTIFY_SOURCE)")
+    panic!(
+        "a C function was about to write beyond its buffer, or to jump into one that has returned (_FORTIFY_SOURCE)"
+    )
 }
