@@ -18,6 +18,9 @@ def expected():
         yield f"{path}: lease true true, nothing at the end, nothing of 0 bytes"
         yield f"{path}: released 0, kept true, position 0"
         yield f"{path}: given back"
+    for path in ("/fat/text", "/ext4/text", "/tmp/text"):
+        yield "written from where it lies"
+        yield f"{path}: wrote 27"
     for path in ("/fat/changed", "/ext4/changed", "/tmp/changed"):
         yield f"{path}: written, the lease is old: true"
         yield f"{path}: the file is new: {SIZE} true"

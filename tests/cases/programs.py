@@ -80,6 +80,15 @@ PROGRAMS = [
     # Linux maps what it is asked for.
     Program("calls-protections", "calls", ["protections"], forms=MACHINES),
     Program("signals", arguments=["itself"], status=138),
+    Program("fortified", arguments=["fits"]),
+    Program(
+        "page-fault-stack",
+        "calls",
+        ["page-fault-stack"],
+        status=139,
+        forms=MACHINES,
+        contains=["guard page of a kernel stack: stack overflow"],
+    ),
     Program("fault-null", "faults", ["null"], status=139, contains=["before"]),
     Program("fault-code", "faults", ["code"], status=139, contains=["before"]),
     Program("fault-stack", "faults", ["stack"], status=139, contains=["before"]),
@@ -141,6 +150,44 @@ def a_signal_from_outside(context):
             status = child.finish(context.remaining())
             output = clean(child.text)
             assert "asked to stop\nthe end\n" in output and status == 7, f"{form}, {mode}: status {status}\n{output}"
+
+
+OVERFLOWS = ("strcpy", "stpcpy", "strcat", "strncat", "memcpy", "sprintf", "vsprintf", "snprintf", "fgets", "fread", "poll", "realpath",
+             "getgroups", "longjmp")  # fmt: skip
+
+
+@test(limit=120)
+def too_small_buffers(context):
+    """The checked variants of C's functions end the program, as glibc's do, before they write beyond a buffer."""
+    for form in ("process", "microvm"):
+        children = [(kind, context.soil("fortified", form, kind)) for kind in OVERFLOWS]
+        for kind, child in children:
+            status = child.finish(context.remaining())
+            output = clean(child.text)
+            assert status == 134 and "before" in output and "after" not in output, f"{form}, {kind}: status {status}\n{output}"
+
+
+@test()
+def places_differ_from_boot_to_boot(context):
+    """The stack and what is mapped; the kernel's heap is placed by the same numbers."""
+    for form in FORMS:
+        outputs = []
+        for _ in range(3):
+            child = context.soil("calls", form, "places")
+            assert child.finish(context.remaining()) == 0, child.text
+            outputs.append(clean(child.text).splitlines())
+        for lines in zip(*outputs, strict=True):
+            assert len(set(lines)) == 3, f"{form}: {outputs}"
+
+
+@test()
+def an_image_as_a_process(context):
+    """Linux starts it too: it says what it is, and fails."""
+    from harness.context import executable
+
+    done = context.run(executable("examples/hello/main.exe", "microvm"), check=False)
+    assert (done.returncode, done.stdout) == (126, ""), done
+    assert done.stderr.count("\n") == 1 and "soil run" in done.stderr, done.stderr
 
 
 @test()

@@ -51,6 +51,14 @@ let reads path at =
   | () -> say "no exception"
   | exception Exit -> say "%s: given back" path
 
+(* A system call takes lent bytes as any others. *)
+let system_call path =
+  Fs.write_file path "written from where it lies\n";
+  Fs.sync_all ();
+  Fs.with_file path @@ fun d ->
+  let written b = Unix.write_bigarray Unix.stdout b 0 (dim b) in
+  say "%s: wrote %d" path (Option.get (In_place.with_lease d ~position:0 100 written))
+
 (* What was lent is the old state, what is read afterwards the new one. *)
 let changes path =
   let other i = byte (i + 1) in
@@ -141,6 +149,7 @@ let () =
   List.iter (fun at -> write (at ^ "/file") size byte) volumes;
   Fs.sync_all ();
   List.iter (fun at -> reads (at ^ "/file") byte) (volumes @ [ "/embedded" ]);
+  List.iter (fun at -> system_call (at ^ "/text")) volumes;
   List.iter (fun at -> changes (at ^ "/changed")) volumes;
   List.iter (fun at -> together (at ^ "/together")) volumes;
   List.iter (fun at -> bounds (at ^ "/file")) (volumes @ [ "/embedded" ]);
