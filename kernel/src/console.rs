@@ -14,7 +14,11 @@
 //!
 //! The transmitter says when it is full, as it stays while nobody reads QEMU's output. Who writes for the program
 //! waits then, halted, as at a pipe; who writes for the kernel waits where it is. Output takes no lock and allocates nothing,
-//! so that a crash can be reported wherever it happens. Source: National Semiconductor PC16550D data sheet; QEMU docs/specs
+//! so that a crash can be reported wherever it happens.
+//!
+//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once (`flush_buf` in
+//! hw/char/virtio-console.c throttles only ports that aren't consoles), and the ports that wait need the multiport protocol,
+//! whose set-up and drivers no program without devices would otherwise have. Source: National Semiconductor PC16550D data sheet; QEMU docs/specs
 //! (isa-debugcon answers reads with its own port number).
 
 use crate::cell::Exclusive;
@@ -196,16 +200,71 @@ fn is_sent() -> bool {
 
 /// Waits, halted, until all that was written is at the other end: what the transmitter holds is lost with the machine.
 pub fn drain() {
-    while !is_sent() {
+    while !(flush_log() && is_sent()) {
         pause();
     }
 }
 
 /// As [`drain`], from wherever it may be.
 pub fn drain_now() {
-    while !is_sent() {
+    while !(flush_log() && is_sent()) {
         core::hint::spin_loop();
     }
+}
+
+/// What was logged while the transmitter was full.
+struct Backlog {
+    bytes: [u8; BACKLOG],
+    len: usize,
+    /// There was no room for a line.
+    cut: bool,
+}
+
+/// Bytes of the log that wait at most.
+const BACKLOG: usize = 8192;
+/// Takes the place of lines for which there is no room.
+const CUT: &[u8] = b"soil: lines of the log are missing here: nobody read them\n";
+static LOG: Exclusive<Backlog> = Exclusive::new(Backlog {
+    bytes: [0; BACKLOG],
+    len: 0,
+    cut: false,
+});
+
+impl Backlog {
+    fn push(&mut self, line: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + line.len()) {
+            place.copy_from_slice(line);
+            self.len += line.len();
+        }
+    }
+}
+
+/// Writes a line of the log without waiting, for neither ticks nor what waits for others may stand still for it. What the
+/// transmitter doesn't take now follows by [`flush_log`]; beyond [`BACKLOG`] bytes lines are lost, and that is said.
+pub fn log(line: &[u8]) {
+    without_interrupts(|| {
+        LOG.with(|log| {
+            if !log.cut && log.len + line.len() + CUT.len() <= BACKLOG {
+                log.push(line);
+            } else if !core::mem::replace(&mut log.cut, true) {
+                log.push(CUT);
+            }
+        });
+    });
+    flush_log();
+}
+
+/// Writes what of the log waits, as far as the transmitter takes it; whether that was all. A crash in the midst of it counts.
+pub fn flush_log() -> bool {
+    let flush = |log: &mut Backlog| {
+        let waiting = log.bytes.get(..log.len).unwrap_or_default();
+        let count = try_write(Stream::Error, waiting);
+        log.bytes.copy_within(count..log.len, 0);
+        log.len -= count;
+        log.cut &= log.len > 0;
+        log.len == 0
+    };
+    without_interrupts(|| LOG.try_with(flush)).unwrap_or(true)
 }
 
 /// Writes to `soil run`'s channel; false where there is none.

@@ -50,9 +50,12 @@ val name : t -> string
     raises. *)
 
 val of_console : unit -> t
-(** [of_console ()] is the console: reads get what is typed (standard input in the process form),
-    writes are shown (standard output). It is one object for the program; closing it does nothing.
-    [print_string] and the like have a buffer of their own in front of it. *)
+(** [of_console ()] is the console: reads get standard input, writes go to standard output. A pipe
+    or a file comes byte for byte and ends where it ends; a terminal gives a line at a time, and the
+    end of input at Ctrl-D. A write waits while the output's reader doesn't read; other tasks go on.
+
+    It is one object for the program; closing it does nothing. [print_string] and the like have a
+    buffer of their own in front of it, and the whole program waits in them. *)
 
 val of_console_error : unit -> t
 (** [of_console_error ()] is like {!of_console} with standard error for writes. *)

@@ -89,7 +89,7 @@ val wait_up : ?timeout:float -> unit -> unit
 (** {1:sight Sight}
 
     The same is printed on the error console when a process gets SIGUSR1, and when Ctrl-T is typed
-    on a machine's console. *)
+    at a terminal that is a machine's console. *)
 
 type connection = {
   protocol : [ `Tcp | `Udp ];

@@ -208,7 +208,7 @@ impl Platform for Image {
     }
 
     fn log(line: &[u8]) {
-        console::write_now(console::Stream::Error, line);
+        console::log(line);
     }
 
     fn stop_requests() -> usize {
@@ -299,7 +299,7 @@ impl Platform for Image {
         if *immediate {
             return Woken::Event;
         }
-        let until = match full {
+        let until = match *full || !console::flush_log() {
             true => Some(
                 until
                     .unwrap_or(u64::MAX)

@@ -1,7 +1,13 @@
 (* Writes LINES numbered lines to standard output, from a task or past the scheduler: paused task|plain LINES.
 
-   Echo on 7 (TCP), as far as the writing leaves tasks their turn; a connection to 9 ends the program by SIGABRT. *)
+   Echo on 7 (TCP), with a line of the log for each connection, as far as the writing leaves tasks their turn; a connection to 9 ends the program by SIGABRT. *)
 module D = Soil.File_descriptor
+
+(* What the network's own warnings are written with: the level, and a part of a string. *)
+external log :
+  (int[@untagged]) -> string -> (int[@untagged]) -> (int[@untagged]) -> (int[@untagged])
+  = "soil_needs_native_code" "soil_log"
+[@@noalloc]
 
 let line i = Printf.sprintf "line %08d of the output\n" i
 
@@ -21,7 +27,11 @@ let () =
   Soil.run @@ fun () ->
   let echo = Soil.Tcp.listen ~port:7 () and last = Soil.Tcp.listen ~port:9 () in
   D.write_string (D.of_console_error ()) "ready\n";
-  let serve () = Soil.Tcp.serve echo (fun c -> ignore (D.copy ~src:c ~dst:c ())) in
+  let serve () =
+    Soil.Tcp.serve echo (fun c ->
+        ignore (log 2 "an echo" 0 7);
+        ignore (D.copy ~src:c ~dst:c ()))
+  in
   let await_the_end () =
     ignore (Soil.Tcp.accept last);
     Unix.kill (Unix.getpid ()) Sys.sigabrt
