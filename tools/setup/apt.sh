@@ -54,13 +54,36 @@ own_archive() {
   done
 }
 
+# apt-get update; the lists may be locked by another one, such as that of an interrupted set-up, for a while.
+update() {
+  tries=0
+  until errors=$(LC_ALL=C apt-get update -q 2>&1 >&3); do
+    tries=$((tries + 1))
+    case $errors in *'Could not get lock'*) [ $tries -lt 60 ] && sleep 5 && continue ;; esac
+    printf '%s\n' "$errors" >&2
+    return 1
+  done 3>&2
+}
+
+# Brings to its end what an interrupted apt left half done; otherwise apt refuses all that follows.
+finish_interrupted() {
+  states=$(dpkg-query -W -f '${db:Status-Status}\n' | grep -E '^(half|unpacked)' || true)
+  [ -n "$states$(ls "${SOIL_ROOT_DIRECTORY:-}/var/lib/dpkg/updates" 2>/dev/null)" ] || return 0
+  say "an installation was interrupted here: finishing it"
+  export DEBIAN_FRONTEND=noninteractive
+  dpkg --configure -a >&2 || true
+  lost=$(would_remove -f install | tr '\n' ' ')
+  [ -z "$lost" ] || fail "apt would remove $lost to finish an interrupted installation; run 'apt-get -f install' yourself"
+  apt-get -o DPkg::Lock::Timeout=300 -f install -q -y --no-install-recommends >&2 || fail "apt-get -f install failed, see above"
+}
+
 write_source() {
   mkdir -p "$(dirname "$source_file")" "$(dirname "$pin_file")"
   printf '# Added by Soil (make setup); make unsetup removes it.\nTypes: deb\nSuites: %s\nComponents: main\n%s\n' "$1" "$archive" >"$source_file"
   # Backports have this priority by themselves.
   printf '# Added by Soil (make setup); make unsetup removes it.\nPackage: *\nPin: release n=trixie\nPin-Priority: 100\n' >"$pin_file"
   case " $1 " in *' trixie '*) ;; *) rm -f "$pin_file" ;; esac
-  apt-get update -q >&2
+  update
 }
 
 # Adds what the machine's own mirror has besides its release, at a priority at which apt takes from it only what is asked for.

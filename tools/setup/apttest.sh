@@ -27,7 +27,7 @@ check() {
 # A PATH with these programs and no other: whatever OCaml or Rust this machine has is out of sight.
 bin=$work/bin
 mkdir "$bin"
-for tool in sh awk basename cat chmod comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
+for tool in sh ls sleep awk basename cat chmod comm cp cut dirname dpkg dpkg-query env grep head id ln mkdir mktemp mv rm rmdir sed sort tail tr true; do
   ln -s "$(command -v $tool)" "$bin/$tool"
 done
 ln -sf "$(command -v true)" "$bin/chown"

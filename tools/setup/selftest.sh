@@ -100,11 +100,13 @@ check 'set-up again' '' "$(PATH="$work/apt:$PATH" tools/setup/setup.sh ensure ru
 check 'set-up again asks nobody' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
 
 # A toolchain that is too old, or another's, stays what it is; a folder with the right one goes before it.
-mkdir -p "$work/old" "$work/rustup/toolchains/$rust_toolchain-x/bin"
+mkdir -p "$work/old" "$work/rustup/toolchains/$rust_toolchain-x/bin" "$work/rustup/toolchains/$rust_toolchain-x/lib/rustlib"
 printf '#!/bin/sh\necho "rustc 1.70.0 (abc 2023-01-01)"\n' >"$work/old/rustc"
 printf '#!/bin/sh\n' >"$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
 chmod +x "$work/old/rustc" "$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
 environment() { env PATH="$work/old:$PATH" RUSTUP_HOME="$work/rustup" XDG_CACHE_HOME="$work/cache" tools/setup/setup.sh environment; }
+check 'a toolchain whose installation was interrupted' '' "$(environment)"
+: >"$work/rustup/toolchains/$rust_toolchain-x/lib/rustlib/multirust-channel-manifest.toml"
 check 'a Rust that is too old on PATH' "unset RUSTUP_TOOLCHAIN
 export PATH='$work/rustup/toolchains/$rust_toolchain-x/bin:'\"\$PATH\"" "$(environment)"
 printf '#!/bin/sh\necho "rustc 9.9.0 (abc 2023-01-01)"\n' >"$work/old/rustc"

@@ -73,9 +73,10 @@ rust_will_do() {
   [ -n "$version" ] && reaches "$version" "$rust_minimum"
 }
 toolchain() {
-  for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*/bin; do
-    if [ -x "$folder/cargo" ]; then
-      echo "$folder"
+  for folder in "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*; do
+    # rustup writes this file last: without it the installation was interrupted.
+    if [ -f "$folder/lib/rustlib/multirust-channel-manifest.toml" ]; then
+      echo "$folder/bin"
       return
     fi
   done
@@ -121,8 +122,9 @@ packages() {
   [ -n "$ocaml$system$rust" ] || return 0
   [ "$(id -u)" = 0 ] || fail "packages are missing: $system$ocaml $rust
 setup: run as root:  $here/setup.sh packages $1"
+  finish_interrupted
   say "apt-get update"
-  apt-get update -q >&2 || fail "apt-get update failed: check this machine's apt sources and its network"
+  update || fail "apt-get update failed: check this machine's apt sources and its network"
   install_any $system
   install_together $ocaml
   if [ -n "$rust" ]; then
@@ -144,6 +146,8 @@ rust() {
     found=$(rust_version)
     [ -n "$rustup" ] || fail "Rust >= $rust_minimum is missing (found: ${found:-none}): put one on PATH"
     say "installing Rust $rust_toolchain for this user with rustup (found on PATH: ${found:-none})"
+    # Of an interrupted installation rustup would keep what is there.
+    rm -rf "${RUSTUP_HOME:-$HOME/.rustup}/toolchains/$rust_toolchain"-*
     # The user's default stays what it was.
     "$rustup" toolchain install "$rust_toolchain" --profile minimal --component rustfmt --component clippy --no-self-update >&2 ||
       fail "rustup could not install Rust $rust_toolchain: check the network, or put Rust >= $rust_minimum on PATH"
