@@ -1,6 +1,7 @@
 //! The network: the stack of the crate `net` behind descriptors.
 //!
-//! Nothing of it exists before the first call of this file: [`stack`] opens the links, makes the stack and registers it in the runtime.
+//! Nothing of it exists before the first call of this file: [`stack_for`] makes the stack and registers it in the runtime, and the first
+//! call that isn't about the loopback alone opens the links.
 
 pub mod address;
 mod configuration;
@@ -40,6 +41,7 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::net::{IpAddr, Ipv4Addr};
 use slab::Slab;
 
 /// Frames in each direction for each interface in one step.
@@ -84,6 +86,8 @@ struct Socket {
 pub struct Net {
     stack: Stack,
     interfaces: Vec<Interface>,
+    /// The links were opened.
+    attached: bool,
     sockets: Slab<Socket>,
     /// Key in `sockets` of a handle, by the handle's index; `u32::MAX` = none.
     by_handle: Vec<u32>,
@@ -92,7 +96,7 @@ pub struct Net {
     named: Option<mdns::Named>,
     /// Tokens that wait for an address.
     waiting_for_address: Vec<u64>,
-    /// Time of the start, for the patience with DHCP.
+    /// When the links were opened, for the patience with DHCP.
     started_ns: u64,
     progress: Progress,
     /// The leases were given back, at the end.
@@ -114,10 +118,23 @@ fn random_bits() -> u64 {
     u64::from_le_bytes(bits)
 }
 
-/// The stack, which is started by the first call.
+/// The stack with its links, both started by the first call.
 fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
+    stack_for(rt, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+}
+
+/// The stack for what is about `address`: for the loopback no link is opened, and so no passt is started.
+fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     if rt.net.is_none() {
         start(rt)?;
+    }
+    let needed = || {
+        // Rules hold for the loopback too; and the clock is set by a server.
+        let asked = ["SOIL_FILTER", "SOIL_NTP"];
+        !address.is_loopback() || asked.iter().any(|name| Current::variable(name).is_some())
+    };
+    if rt.net.as_deref().is_some_and(|net| !net.attached) && needed() {
+        attach(rt)?;
     }
     rt.net.as_deref_mut().ok_or(Stop::Error(Error::NoNetwork))
 }
@@ -125,10 +142,9 @@ fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
 fn start(rt: &mut Runtime) -> Result<(), Stop> {
     rt.start()?;
     // Before anything is opened: a mistake in the configuration should not leave half a network.
-    let configuration = match configuration::read() {
-        Ok(configuration) => configuration,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-    };
+    if let Err(detail) = configuration::read() {
+        return rt.fail(Error::BadConfiguration, &detail);
+    }
     let congestion = match configuration::congestion(Current::variable) {
         Ok(congestion) => congestion,
         Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
@@ -142,10 +158,6 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     };
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
-    let devices = match Current::links(rt) {
-        Ok(devices) => devices,
-        Err((error, detail)) => return rt.fail(error, &detail),
-    };
     let total = Current::memory().first().copied().unwrap_or(0);
     let memory = (total / 4).clamp(LEAST_MEMORY, MOST_MEMORY);
     let limits = ::net::Config {
@@ -153,21 +165,18 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         congestion,
         ..::net::Config::default()
     };
-    let devices = match recording::record(devices) {
-        Ok(devices) => devices,
-        Err((error, detail)) => return rt.fail(error, &detail),
-    };
     // It stays for good; without the code that would take it down.
     let net = Box::leak(Box::new(Net {
         stack: Stack::new(limits, &mut || Box::new(random_bits)),
         interfaces: Vec::new(),
+        attached: false,
         sockets: Slab::new(),
         by_handle: Vec::new(),
         lookups: Vec::new(),
         services,
         named: None,
         waiting_for_address: Vec::new(),
-        started_ns: Current::monotonic_ns(),
+        started_ns: 0,
         progress: Progress::default(),
         released: false,
         drain_until: None,
@@ -175,7 +184,35 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         events: Vec::new(),
         zero_copy: zero_copy::ZeroCopy::new(),
     }));
-    for (index, device) in devices.into_iter().enumerate() {
+    rt.register(Driver {
+        poll,
+        deadline,
+        interest,
+        finish,
+        counter,
+    })?;
+    rt.net = Some(net);
+    Current::take_report_requests();
+    Current::look_beside(look);
+    Ok(())
+}
+
+/// Opens the links.
+fn attach(rt: &mut Runtime) -> Result<(), Stop> {
+    let configuration = match configuration::read() {
+        Ok(configuration) => configuration,
+        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
+    };
+    let devices = match Current::links(rt).and_then(recording::record) {
+        Ok(devices) => devices,
+        Err((error, detail)) => return rt.fail(error, &detail),
+    };
+    let Some(net) = rt.net.as_deref_mut() else {
+        return Err(Error::NoNetwork.into());
+    };
+    // After a failure it is tried again, with those that weren't added.
+    let added = net.interfaces.len();
+    for (index, device) in devices.into_iter().enumerate().skip(added) {
         match net
             .stack
             .add_interface(device.link, &configuration.interface(index))
@@ -198,16 +235,8 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     {
         return rt.fail(Error::BadConfiguration, &format!("SOIL_FILTER: {detail}"));
     }
-    rt.register(Driver {
-        poll,
-        deadline,
-        interest,
-        finish,
-        counter,
-    })?;
-    rt.net = Some(net);
-    Current::take_report_requests();
-    Current::look_beside(look);
+    net.attached = true;
+    net.started_ns = Current::monotonic_ns();
     // Fixed addresses are there after the first step.
     poll(rt, Current::monotonic_ns());
     Ok(())

@@ -1,6 +1,6 @@
 //! TCP connections and listeners.
 
-use super::{address, close, error, open, ready, socket, stack, stop};
+use super::{address, close, error, open, ready, socket, stack_for, stop};
 use crate::abi::{
     KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY,
     OPTION_RECEIVE_BUFFER, OPTION_SEND_BUFFER, OPTION_USER_TIMEOUT,
@@ -63,7 +63,8 @@ static LISTENER: Operations = Operations {
 pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int) -> Answer {
     let endpoint = address::decode(endpoint)?;
     let backlog = usize::try_from(backlog).map_err(|_| Error::Invalid)?;
-    match stack(rt)?.stack.tcp_listen(endpoint, backlog) {
+    let net = stack_for(rt, endpoint.ip())?;
+    match net.stack.tcp_listen(endpoint, backlog) {
         Ok(handle) => open(rt, handle, &LISTENER),
         Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }
@@ -91,8 +92,8 @@ pub fn connect(rt: &mut Runtime, endpoint: &[u8], marking: Int) -> Answer {
         },
         ..ConnectOptions::default()
     };
-    let stack = &mut stack(rt)?.stack;
-    match stack.tcp_connect_with(endpoint, None, &options) {
+    let net = stack_for(rt, endpoint.ip())?;
+    match net.stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
         Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }

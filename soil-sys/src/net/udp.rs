@@ -1,6 +1,6 @@
 //! UDP sockets.
 
-use super::{address, close, error, open, ready, socket, stack, stop};
+use super::{address, close, error, open, ready, socket, stack_for, stop};
 use crate::abi::KIND_UDP;
 use crate::error::{Answer, Error, Stop};
 use crate::runtime::Runtime;
@@ -21,7 +21,7 @@ static SOCKET: Operations = Operations {
 /// See `soil_udp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
     let endpoint = address::decode(endpoint)?;
-    match stack(rt)?.stack.udp_bind(endpoint) {
+    match stack_for(rt, endpoint.ip())?.stack.udp_bind(endpoint) {
         Ok(handle) => open(rt, handle, &SOCKET),
         Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }

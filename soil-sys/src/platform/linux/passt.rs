@@ -113,6 +113,11 @@ pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, S
     for word in ["passt", "--foreground", "--quiet", "--fd", "3"] {
         words.push(word.to_string());
     }
+    // SAFETY: has no arguments, and can't fail.
+    if unsafe { libc::geteuid() } == 0 {
+        // What it does by itself, but with a word about it.
+        words.extend(["--runas", "nobody"].map(ToString::to_string));
+    }
     words.extend(forwards(forward)?);
     let words: Vec<CString> = words.into_iter().flat_map(CString::new).collect();
     let mut argv: Vec<*mut libc::c_char> = words.iter().map(|w| w.as_ptr().cast_mut()).collect();
