@@ -62,7 +62,6 @@ def entries(root):
             else:
                 with open(path, "rb") as file:
                     found[below] = ("file", file.read())
-    found.pop("lost+found", None)
     return found
 
 
@@ -111,6 +110,7 @@ def by_debugfs(context, image, offset):
     target = context.path(f"debugfs-{os.path.basename(image)}-{os.path.getsize(image)}")
     os.mkdir(target)
     context.run("debugfs", "-R", f"rdump / {target}", f"{image}?offset={offset}", env=tools())
+    os.rmdir(os.path.join(target, "lost+found"))
     return target
 
 

@@ -147,11 +147,18 @@ pub enum PartitionTable {
     Gpt,
 }
 
-const EMBED_HELP: &str = "In a dune file:
+const EMBED_HELP: &str = "In a dune file, as a library of its own (nobody names its module: -linkall keeps it):
+
+(library
+ (name site)
+ (library_flags (-linkall))
+ (libraries soil))
 
 (rule
  (deps (source_tree www))
- (action (with-stdout-to www.ml (run soil embed www))))
+ (action (with-stdout-to site.ml (run soil embed www --at /www))))
+
+A program with site among its (libraries …) has the files below /www.
 
 Symbolic links are followed; a file with several names is there once. Compiling takes about a second for each MiB.";
 

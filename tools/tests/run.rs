@@ -265,7 +265,7 @@ fn what_is_typed_wrong_is_named() {
         (vec!["--disk".to_owned(), disk(&odd)], "700 bytes"),
         (
             vec!["--disk".to_owned(), "data=/nowhere.img".to_owned()],
-            "mkfs.fat",
+            "soil disk make",
         ),
         (
             vec!["--mount".to_owned(), "/d=fat:data".to_owned()],
@@ -346,4 +346,39 @@ fn a_process_has_the_same_options_as_environment() {
     assert_eq!(ran.status, Some(128 + 11), "{ran:?}");
     let ran = run(&["--timeout", "0.2", "--", "sleep", "3600"]);
     assert_eq!(ran.status, Some(124), "{ran:?}");
+}
+
+#[test]
+fn the_command_shown_for_a_process_starts_passt_first() {
+    let machine = Machine::new("");
+    let shown = |arguments: &[&str]| {
+        let output = Command::new(env!("CARGO_BIN_EXE_soil"))
+            .args(["run", "/usr/bin/env", "--dry-run"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .output();
+        Ran::of(&output.expect("soil starts")).output
+    };
+    let text = shown(&["--forward", "8080:80"]);
+    assert!(
+        text.starts_with("passt ") && text.contains("--tcp-ports 127.0.0.1/8080:80"),
+        "{text}"
+    );
+    let socket = "--socket /tmp/passt.socket &&\nenv SOIL_NET=passt=/tmp/passt.socket ";
+    assert!(text.contains(socket), "{text}");
+    assert!(!shown(&["--net", "user"]).contains("passt"));
+    let image = machine.run(&["--dry-run", "--net", "passt", "--forward", "53:53/udp"]);
+    assert!(
+        image.output.starts_with("passt ") && image.output.contains("--udp-ports 127.0.0.1/53:53"),
+        "{image:?}"
+    );
+}
+
+#[test]
+fn a_missing_tap_names_all_that_it_needs() {
+    let machine = Machine::new("");
+    let ran = machine.run(&["--net", "tap=soil-none"]);
+    for command in ["ip tuntap add", "ip addr add", "ip link set"] {
+        assert!(ran.errors.contains(command), "{ran:?}");
+    }
 }

@@ -1,6 +1,8 @@
 //! `soil disk list` and `soil disk extract`, on every file system that Soil's programs can mount.
 
-use super::{image, progress, shown};
+use super::image::{self, Content};
+use super::{progress, shown};
+use crate::cli::FileSystem;
 use fs::partition::Scheme;
 use fs::{Kind, OpenFlags, Stat, Volume, Walk};
 use indicatif::ProgressBar;
@@ -20,9 +22,12 @@ struct Entry {
     target: Option<String>,
 }
 
-fn open(path: &Path, partition: Option<&str>) -> Result<Box<dyn Volume>, String> {
+/// The volume, and whether it is ext4.
+fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool), String> {
     let place = image::place(path, partition)?;
-    image::mount(path, image::device(path, place, false)?, None)
+    let mut device = image::device(path, place, false)?;
+    let is_ext4 = image::content(&mut *device) == Content::Known(FileSystem::Ext4);
+    Ok((image::mount(path, device, None)?, is_ext4))
 }
 
 /// The entries of a directory by name.
@@ -149,7 +154,7 @@ pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String,
         }
         return Ok(text);
     }
-    let mut volume = open(image, partition)?;
+    let (mut volume, _) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
     let mut show = |entry: &Entry| writeln!(output, "{}", line(entry)).map_err(|e| e.to_string());
@@ -169,7 +174,7 @@ pub fn extract(
     partition: Option<&str>,
 ) -> Result<String, String> {
     let host = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
-    let mut volume = open(image, partition)?;
+    let (mut volume, is_ext4) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
     if first.stat.kind != Kind::Directory {
         return Err(format!("{}: not a directory", first.path));
@@ -198,6 +203,13 @@ pub fn extract(
         }
         let target = directory.join(below.trim_start_matches('/'));
         let modified = time(&entry.stat);
+        // What every ext4 has for e2fsck; none of the user's unless something was found.
+        if is_ext4
+            && entry.path == "/lost+found"
+            && entries(volume, &entry.path).is_ok_and(|found| found.is_empty())
+        {
+            return Ok(());
+        }
         match (entry.stat.kind, &entry.target) {
             (Kind::Directory, _) => {
                 std::fs::create_dir(&target).map_err(|error| host(&target, error))?;

@@ -23,6 +23,25 @@ const PROCESS_LIBRARY: &str = "soil_sys";
 /// Part of the runtime of bytecode: what shows that the program isn't native.
 const BYTECODE_LIBRARY: &str = "camlrun";
 
+/// Set to `report` in the environment (`soil init` does so): a program that doesn't use Soil and can't be linked fails no build.
+const UNLINKABLE: &str = "SOIL_UNLINKABLE";
+/// What spares a program of a dune project.
+const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} soil)) to its stanza in the dune file";
+
+/// Why there is no image.
+enum Failure {
+    /// What images are made of isn't there.
+    Setup(String),
+    /// The program has parts that can't be in one.
+    Program(String),
+}
+
+impl From<String> for Failure {
+    fn from(text: String) -> Self {
+        Self::Setup(text)
+    }
+}
+
 /// Runs the driver; the exit status. Errors are printed.
 pub fn run(arguments: Vec<OsString>) -> u8 {
     let result = match arguments::parse(arguments) {
@@ -72,9 +91,35 @@ impl arguments::Link {
             .iter()
             .any(|item| item.is_library(BYTECODE_LIBRARY))
         {
-            return self.refuse_bytecode();
+            return self.stand_in(
+                "an OCaml bytecode program has no image form: build the .exe (native) of it",
+            );
         }
-        let output = self.output.clone().unwrap_or_else(|| "a.out".into());
+        let uses_soil = self
+            .items
+            .iter()
+            .any(|item| item.is_library(PROCESS_LIBRARY));
+        match self.link() {
+            Ok(()) => Ok(0),
+            Err(Failure::Setup(text)) => Err(text),
+            Err(Failure::Program(text)) => {
+                let spared = std::env::var_os(UNLINKABLE).is_some_and(|value| value == "report");
+                if uses_soil || !spared {
+                    return Err(format!("{text}\nsoil-cc: {REMEDY}"));
+                }
+                let name = self.output().display().to_string();
+                eprintln!("soil-cc: warning: {name} has no image form: {text}\nsoil-cc: {REMEDY}");
+                self.stand_in(&format!("has no image form: {text}"))
+            }
+        }
+    }
+
+    fn output(&self) -> PathBuf {
+        self.output.clone().unwrap_or_else(|| "a.out".into())
+    }
+
+    fn link(&self) -> Result<(), Failure> {
+        let output = self.output();
         // A link that fails must leave nothing behind that could be taken for a result.
         let _ = std::fs::remove_file(&output);
         let archive = self.archive()?;
@@ -111,7 +156,9 @@ impl arguments::Link {
                 Item::File(path) if is_archive(path) => {}
                 Item::File(path) => inputs.push(path.clone()),
                 Item::Library(name) if name == PROCESS_LIBRARY => {}
-                Item::Library(name) => inputs.extend(search.find(name)?),
+                Item::Library(name) => {
+                    inputs.extend(search.find(name).map_err(Failure::Program)?);
+                }
             }
         }
         if inputs.iter().any(|input| entropy::is_wanted_by(input)) {
@@ -137,10 +184,10 @@ impl arguments::Link {
         let messages = String::from_utf8_lossy(&result.stderr);
         if result.status.success() {
             diagnose::warnings(&messages).for_each(|line| eprintln!("soil-cc: {line}"));
-            return Ok(0);
+            return Ok(());
         }
         let _ = std::fs::remove_file(&output);
-        Err(diagnose::errors(&messages))
+        Err(Failure::Program(diagnose::errors(&messages)))
     }
 
     /// The image archive: the last one among the arguments, since a program's own flags come behind its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
@@ -182,16 +229,15 @@ impl arguments::Link {
         }
     }
 
-    /// Bytecode needs a file of its own at run time, which an image doesn't have. Workspaces with bytecode programs
-    /// build nevertheless: the program says why it can't run.
-    fn refuse_bytecode(self) -> Result<u8, String> {
-        const TEXT: &str = "#!/bin/sh\n\
-            echo \"$0: an OCaml bytecode program has no image form: build the .exe (native) of it\" >&2\n\
-            exit 126\n";
-        let output = self.output.unwrap_or_else(|| "a.out".into());
+    /// In the place of an image that can't be (bytecode needs a file of its own at run time), so that its workspace builds
+    /// nevertheless: a program that says why it can't run.
+    fn stand_in(&self, why: &str) -> Result<u8, String> {
+        let why = why.replace('\'', r"'\''");
+        let text = format!("#!/bin/sh\nprintf '%s: %s\\n' \"$0\" '{why}' >&2\nexit 126\n");
+        let output = self.output();
         let write = || {
             use std::os::unix::fs::PermissionsExt;
-            std::fs::write(&output, TEXT)?;
+            std::fs::write(&output, &text)?;
             std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o755))
         };
         write().map_err(|error| format!("{}: {error}", output.display()))?;

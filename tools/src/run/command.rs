@@ -1,5 +1,6 @@
 //! QEMU's command line for a program: a pure function of the options, so that it can be shown (`--dry-run`) and tested.
 
+use super::passt;
 use crate::cli::{Machine, Run};
 use crate::options::{Disk, Net};
 use std::ffi::{OsStr, OsString};
@@ -237,9 +238,9 @@ fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
         }
         Net::Passt => match wiring.passt {
             Some(fd) => format!("socket,id=net{index},fd={fd}"),
-            // A launcher of one's own starts passt first.
             None => format!(
-                "stream,id=net{index},server=off,addr.type=unix,addr.path=/tmp/passt.socket"
+                "stream,id=net{index},server=off,addr.type=unix,addr.path={}",
+                passt::SHOWN_SOCKET
             ),
         },
         Net::User => user_network(run, index),

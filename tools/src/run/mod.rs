@@ -80,7 +80,7 @@ fn check(run: &Run) -> Result<(), Failure> {
         let remedy = match file.as_ref().map_err(io::Error::kind) {
             Ok(_) => "",
             Err(io::ErrorKind::NotFound) => {
-                ": make one with 'truncate -s 64M FILE' and 'mkfs.fat FILE'"
+                ": make one with the files of a folder: soil disk make FILE FOLDER --size 64M --fs fat"
             }
             Err(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
                 ": give it as NAME=FILE,ro to read it only"
@@ -157,7 +157,7 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
         .and_then(|handle| name_to_index(&handle, device));
     found.map(drop).map_err(|error| {
         Failure::start(format!(
-            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap vnet_hdr user $USER; ip link set {device} up"
+            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap vnet_hdr user $USER; ip addr add 10.0.0.1/24 dev {device}; ip link set {device} up (and give the program --ip 10.0.0.2/24)"
         ))
     })
 }
@@ -192,7 +192,12 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
     };
     if run.dry_run {
         let arguments = command::arguments(run, &wiring, &line);
-        println!("{}", shell::shown(run.qemu.as_os_str(), &arguments));
+        let first = match command::nets(run, default_net).contains(&Net::Passt) {
+            true => passt::shown(&run.forwards),
+            false => String::new(),
+        };
+        let shown = shell::shown(run.qemu.as_os_str(), &arguments);
+        println!("{first}{shown}");
         return Ok(0);
     }
     if command::nets(run, default_net).contains(&Net::Passt) {

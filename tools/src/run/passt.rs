@@ -1,10 +1,11 @@
 //! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on the host's side).
 
-use super::{Failure, not_started, scratch};
+use super::{Failure, not_started, scratch, shell};
 use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Signal, set_parent_process_death_signal};
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::CommandExt as _;
@@ -53,24 +54,37 @@ impl Drop for Ended {
     }
 }
 
-fn command(forwards: &[Forward]) -> Command {
-    let mut command = Command::new("passt");
-    // In the foreground, so that it is ours to end; as root it would become nobody, who can't open our folder.
-    command.args(["--foreground", "--quiet", "--one-off"]);
+/// Where a launcher of one's own has passt listen, in what `--dry-run` shows.
+pub const SHOWN_SOCKET: &str = "/tmp/passt.socket";
+
+/// The command of `--dry-run` that has to come first; it returns when passt listens.
+pub fn shown(forwards: &[Forward]) -> String {
+    let mut words = options(forwards);
+    words.extend(["--socket", SHOWN_SOCKET].map(OsString::from));
+    shell::shown(OsStr::new("passt"), &words) + " &&\n"
+}
+
+fn options(forwards: &[Forward]) -> Vec<OsString> {
+    let mut words: Vec<OsString> = ["--quiet", "--one-off"].map(OsString::from).into();
+    // As root it would become nobody, who can't open our folder.
     if rustix::process::geteuid().is_root() {
-        command.args(["--runas", "0:0"]);
+        words.extend(["--runas", "0:0"].map(OsString::from));
     }
     for forward in forwards {
         let option = match forward.protocol {
             Protocol::Tcp => "--tcp-ports",
             Protocol::Udp => "--udp-ports",
         };
-        command.arg(option);
-        command.arg(format!(
-            "{}/{}:{}",
-            forward.address, forward.host, forward.program
-        ));
+        let ports = format!("{}/{}:{}", forward.address, forward.host, forward.program);
+        words.extend([option.into(), ports.into()]);
     }
+    words
+}
+
+fn command(forwards: &[Forward]) -> Command {
+    let mut command = Command::new("passt");
+    // In the foreground, so that it is ours to end.
+    command.arg("--foreground").args(options(forwards));
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

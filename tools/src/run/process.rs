@@ -53,13 +53,17 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
     // With no ports to forward the program starts passt itself, when it first uses the network.
     let mut listening = None;
+    let mut first = String::new();
     let mut links = Vec::new();
     for (index, net) in command::nets(run, default_net).iter().enumerate() {
         links.push(match net {
             Net::None => OsString::from("none"),
             Net::Tap(device) => format!("tap={device}").into(),
             Net::User | Net::Passt if run.forwards.is_empty() || index > 0 => "user".into(),
-            Net::User | Net::Passt if run.dry_run => "passt=/tmp/passt.socket".into(),
+            Net::User | Net::Passt if run.dry_run => {
+                first = passt::shown(&run.forwards);
+                format!("passt={}", passt::SHOWN_SOCKET).into()
+            }
             Net::User | Net::Passt => {
                 let passt = passt::Listening::start(&run.forwards)?;
                 let mut value = OsString::from("passt=");
@@ -90,7 +94,7 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         {
             line = line + " " + &shell::quoted(word);
         }
-        println!("{line}");
+        println!("{first}{line}");
         return Ok(0);
     }
     let mut child = Command::new(&program);
