@@ -1,5 +1,15 @@
 (* Ends in the way that its argument says; the rules beside it check status and output. *)
 
+exception Of_the_program
+
+(* A handler of [Tcp.serve] that raises [e], and what is reported of that. *)
+let handler_raises e =
+  Soil.Task.scope @@ fun s ->
+  let l = Soil.Tcp.listen ~address:Soil.Net.loopback ~port:0 () in
+  ignore (Soil.Task.spawn s (fun () -> Soil.Tcp.serve l (fun _ -> raise e)));
+  Soil.Tcp.with_connection (Soil.Tcp.local l) (fun c -> ignore (Soil.File_descriptor.read_all c));
+  Soil.File_descriptor.close l
+
 let () =
   at_exit (fun () -> print_endline "at_exit");
   let wait_for_ever () = Soil.Clock.sleep infinity in
@@ -28,5 +38,10 @@ let () =
           unwinding (fun () ->
               print_endline "waiting";
               wait_for_ever ()))
+  | "report" ->
+      Printexc.register_printer (function Of_the_program -> Some "in its own words" | _ -> None);
+      Soil.run (fun () ->
+          handler_raises Of_the_program;
+          handler_raises (Soil.Error { code = Busy; operation = "o"; subject = "s"; detail = "" }))
   | "deadlock" -> Soil.run (fun () -> Soil.Task.Promise.(await (create ())))
   | _ -> exit 1

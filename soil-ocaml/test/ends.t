@@ -26,6 +26,12 @@ An error that nobody catches is shown in words.
   at_exit
   Fatal error: exception Soil.Error: run: the only task waits for something that can't happen any more
 
+What is reported of a connection's handler is in the words of the printers that the program has registered, and of Soil's own.
+
+  $ SOIL_NET=none ./ends.exe report 2>&1 | grep exception | sed 's/:[0-9]*: / /'
+  tcp 127.0.0.1 exception in its own words
+  tcp 127.0.0.1 exception Soil.Error: o s: in use
+
 SIGTERM and SIGINT cancel everything.
 
   $ timeout --preserve-status -s TERM 0.5 ./ends.exe sleep
