@@ -112,10 +112,13 @@ def init():
 
 
 def module(name):
-    """The contents of a kernel module without its debug information."""
-    pattern = os.path.join(package(), "lib", "modules", "*", "kernel", "**", name + ".ko*")
-    found = glob.glob(pattern, recursive=True)
+    """The contents of a kernel module without its debug information; None for one that is part of the kernel."""
+    folder = os.path.join(package(), "lib", "modules", kernel_version())
+    found = glob.glob(os.path.join(folder, "kernel", "**", name + ".ko*"), recursive=True)
     if not found:
+        with open(os.path.join(folder, "modules.builtin"), encoding="utf-8") as file:
+            if any(os.path.basename(line.strip()) == name + ".ko" for line in file):
+                return None
         raise Missing(f"kernel module {name} not found in the cloud kernel's package")
     with open(found[0], "rb") as file:
         data = file.read()
@@ -167,7 +170,8 @@ def initramfs(name, modules, program):
         with open(source, "rb") as file:
             files.append((path, stat.S_IFREG | 0o755, file.read(), (0, 0)))
     for each in modules:
-        files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, module(each), (0, 0)))
+        if data := module(each):
+            files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
     out = work(name + ".cpio")
     with open(out, "wb") as file:
         file.write(cpio(directories + devices + files))

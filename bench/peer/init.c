@@ -2,7 +2,7 @@
 
    Its configuration is the kernel command line: NAME=VALUE words that the kernel does not know are
    this process's environment.
-     MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order
+     MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order; those that aren't there are part of the kernel
      IP=A.B.C.D    address of eth0, /24; lo and eth0 are brought up
      MNT=TYPE      mount /dev/vda on /mnt with this file-system type
      MNTS=D:T,…    mount /dev/D on /mnt/D with the file-system type T, for each
@@ -10,6 +10,7 @@
      RUN=/p,a,b    the program and its arguments
    It ends with the reboot that `reboot=t` and QEMU's -no-reboot turn into an exit. */
 #include <arpa/inet.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
 #include <stdio.h>
@@ -29,6 +30,7 @@ static void load_modules(char *names)
     char path[64];
     snprintf(path, sizeof path, "/m/%s.ko", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 && errno == ENOENT) continue;
     if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) perror(path);
     if (fd >= 0) close(fd);
   }

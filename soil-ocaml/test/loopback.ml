@@ -10,6 +10,5 @@ let () =
   print_endline (Soil.File_descriptor.read_all client);
   let socket = Soil.Udp.bind ~address:Soil.Net.loopback ~port:0 () in
   Soil.File_descriptor.close socket;
-  if Array.length Sys.argv > 1 then
-    Soil.File_descriptor.close (Soil.Tcp.listen ~port:0 ());
+  if Array.length Sys.argv > 1 then Soil.File_descriptor.close (Soil.Tcp.listen ~port:0 ());
   print_endline "done"

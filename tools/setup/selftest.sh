@@ -168,6 +168,10 @@ mkdir "$work/workspace"
 printf '(lang dune 3.17)\n; mine\n(profile release)\n' >"$work/workspace/dune-workspace"
 printf '(lang dune 3.17)\n' >"$work/workspace/dune-project"
 printf '(executables (names a b) (modules a b) (modes exe byte) (libraries threads.posix))\n(test (name t) (modules t))\n(executable (name p) (modules p) (libraries sexplib0) (preprocess (pps ppx_sexp_conv)))\n' >"$work/workspace/dune"
+printf 'int only_shared(void) { return 1; }\n' >"$work/only_shared.c"
+gcc -shared -fPIC -o "$work/libonly_shared.so" "$work/only_shared.c"
+printf '(executable (name s) (modules s) (link_flags (:standard -cclib -L%s -cclib -lonly_shared)))\n' "$work" >>"$work/workspace/dune"
+printf 'let () = print_endline "s"\n' >"$work/workspace/s.ml"
 printf 'open Sexplib0.Sexp_conv\ntype t = int list [@@deriving sexp]\nlet () = print_endline (Sexplib0.Sexp.to_string (sexp_of_t [1; 2]))\nlet _ = t_of_sexp\n' >"$work/workspace/p.ml"
 printf 'let () = Thread.join (Thread.create print_endline "a")\n' >"$work/workspace/a.ml"
 printf 'let () = print_endline "b"\n' >"$work/workspace/b.ml"
@@ -184,6 +188,8 @@ check 'an old bytecode program' b "$(cd "$work/workspace" && ./_build/default/b.
 for form in default soil; do
   check "an old program with a ppx ($form)" '(1 2)' "$("$prefix/bin/soil" run "$work/workspace/_build/$form/p.exe" --timeout 600 </dev/null 2>&1)"
 done
+output=$("$work/workspace/_build/soil/s.exe" 2>&1)
+check 'a program that can not be linked spares the others, and says why' '126 yes' "$? $(case $output in *'has no image form: library only_shared'*) echo yes ;; esac)"
 check 'an old program with threads' a "$("$work/workspace/_build/default/a.exe")"
 
 # Where Soil isn't installed the image's build stops, and leaves no program of another kind.
