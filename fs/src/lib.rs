@@ -33,6 +33,7 @@ pub mod mounts;
 mod options;
 pub mod partition;
 pub mod path;
+mod pressure;
 pub mod tar;
 mod tree;
 pub mod volume;
@@ -44,6 +45,7 @@ pub use error::{Error, MountError};
 pub use lend::{Lent, lend};
 pub use mounts::Mounts;
 pub use options::VolumeOptions;
+pub use pressure::set_memory_short;
 pub use volume::{
     Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Volume, Walk,
 };

@@ -4,6 +4,7 @@ use crate::cell::Exclusive;
 use crate::frames::PAGE;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 use rlsf::Tlsf;
 
 /// What the heap grows by at least: small, since `hello` is to run in 8 MiB.
@@ -13,6 +14,14 @@ struct State {
     /// Blocks up to 16 GiB in 28 classes of 16.
     tlsf: Tlsf<'static, u32, u16, 28, 16>,
     end: usize,
+}
+
+/// Bytes that were added and aren't in use, less what the blocks' headers take.
+static FREE: AtomicUsize = AtomicUsize::new(0);
+
+/// Bytes that can be had without new pages, by and large: they may lie in pieces.
+pub fn free() -> usize {
+    FREE.load(Ordering::Relaxed)
 }
 
 struct Heap(Exclusive<State>);
@@ -25,6 +34,14 @@ static HEAP: Heap = Heap(Exclusive::new(State {
     tlsf: Tlsf::new(),
     end: 0,
 }));
+
+fn taken(bytes: usize) {
+    FREE.store(free().saturating_sub(bytes), Ordering::Relaxed);
+}
+
+fn given(bytes: usize) {
+    FREE.fetch_add(bytes, Ordering::Relaxed);
+}
 
 impl State {
     fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
@@ -52,6 +69,7 @@ impl State {
             }
         }
         self.end = start + len;
+        FREE.fetch_add(len, Ordering::Relaxed);
         self.tlsf.allocate(layout)
     }
 }
@@ -59,12 +77,16 @@ impl State {
 // SAFETY: TLSF gives blocks that are as large and aligned as asked for, and that don't overlap.
 unsafe impl GlobalAlloc for Heap {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        self.0
-            .with(|state| state.allocate(layout).map_or(null_mut(), NonNull::as_ptr))
+        let block = self.0.with(|state| state.allocate(layout));
+        block.map_or(null_mut(), |block| {
+            taken(layout.size());
+            block.as_ptr()
+        })
     }
 
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         if let Some(block) = NonNull::new(block) {
+            given(layout.size());
             // SAFETY: the caller's promise: the block is of this allocator, with this layout.
             self.0
                 .with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
@@ -83,6 +105,8 @@ unsafe impl GlobalAlloc for Heap {
             .0
             .with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
         if let Some(block) = grown {
+            given(layout.size());
+            taken(new_size);
             return block.as_ptr();
         }
         // SAFETY: as above; the copy is as long as the shorter of the two.

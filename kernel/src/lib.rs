@@ -9,7 +9,7 @@
 //! - [`time`]: `monotonic_ns() -> u64`, `wall_ns() -> u64`
 //! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console, button) or the deadline;
 //!   `start_ticks(fn(), stack)` lets the timer interrupt the program from then on, `resume(now)` sets it before the program runs on
-//! - [`memory`]: `statistics() -> Statistics`
+//! - [`memory`]: `statistics() -> Statistics`; `is_short() -> bool`, `set_promised(bytes)`
 //! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
 //! - [`console`]: `try_write(Stream, &[u8]) -> usize`, `has_room() -> bool`, `try_read(&mut [u8]) -> Option<usize>`,
 //!   `has_input() -> bool` (input ends a wait from then on)
@@ -63,6 +63,7 @@ pub mod power;
 pub mod pvh;
 #[cfg(not(test))]
 pub mod random;
+mod reserve;
 pub mod rtc;
 #[cfg(not(test))]
 pub mod serial;

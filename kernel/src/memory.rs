@@ -25,6 +25,7 @@ use crate::areas::{Areas, Protection};
 use crate::cell::Exclusive;
 use crate::frames::{Frames, PAGE};
 use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of};
+use crate::reserve::Reserve;
 use crate::tlb::TlbGrowth;
 use alloc::vec::Vec;
 use core::ops::Range;
@@ -133,6 +134,7 @@ struct Memory {
     areas: Areas,
     heap_end: u64,
     tlb: TlbGrowth,
+    reserve: Reserve,
 }
 
 /// Whether a request for memory was ever refused. Beside the lock, for the report of a crash that came while it was held.
@@ -241,12 +243,20 @@ impl Memory {
         total.saturating_sub(tables_to_come + self.physics.taken + self.areas.committed() / PAGE)
     }
 
+    /// Whether the program may be promised `bytes` more: the reserve isn't for it.
     fn can_commit(&mut self, bytes: u64) -> bool {
-        let can = bytes / PAGE <= self.uncommitted();
+        let can = bytes == 0 || self.reserve.leaves(self.uncommitted() * PAGE, bytes);
         if !can {
             REFUSED.store(true, Ordering::Relaxed);
         }
         can
+    }
+
+    fn look_for_shortness(&mut self) -> bool {
+        let available = self.uncommitted() * PAGE + crate::heap::free() as u64;
+        let short = self.reserve.is_short(available);
+        SHORT.store(short, Ordering::Relaxed);
+        short
     }
 
     fn fault(&mut self, address: u64, write: bool, fetch: bool) -> Fault {
@@ -380,6 +390,23 @@ pub fn statistics() -> Statistics {
     })
 }
 
+/// Memory was short when it was looked at last.
+static SHORT: AtomicBool = AtomicBool::new(false);
+
+/// Whether what the kernel's heap has left is kept for what can't do without: what can is to refuse work meanwhile. Costs nothing
+/// while there is enough.
+pub fn is_short() -> bool {
+    SHORT.load(Ordering::Relaxed) && with(|memory| memory.look_for_shortness())
+}
+
+/// Says how much of the kernel's heap was promised to what may take it later, in bytes.
+pub fn set_promised(bytes: u64) {
+    with(|memory| {
+        memory.reserve.promised = bytes;
+        memory.look_for_shortness();
+    });
+}
+
 /// Whether a request for memory was ever refused.
 pub fn was_refused() -> bool {
     REFUSED.load(Ordering::Relaxed)
@@ -388,7 +415,8 @@ pub fn was_refused() -> bool {
 /// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of the last call.
 pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
     with(|memory| {
-        if !memory.can_commit(len as u64) {
+        if len as u64 / PAGE > memory.uncommitted() {
+            REFUSED.store(true, Ordering::Relaxed);
             return None;
         }
         let start = memory.heap_end;
@@ -399,6 +427,7 @@ pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
             }
         }
         memory.heap_end += len as u64;
+        memory.look_for_shortness();
         Some(core::ptr::slice_from_raw_parts_mut(start as *mut u8, len))
     })
 }

@@ -10,6 +10,8 @@
 //! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The last eighth
 //!   is for connections that begin.
 //!
+//! Where memory is short although the limit isn't reached, pressure is hard, and no connection begins.
+//!
 //! An idle connection holds no buffer, only its share counts. So no number of connections and no behaviour of
 //! peers exceeds the limit, and no connection stands still for others.
 
@@ -35,6 +37,8 @@ pub(crate) struct Budget {
     /// Bytes taken of the free part, and of the minimum of connections.
     free_used: usize,
     minimum_used: usize,
+    /// See [`crate::Stack::set_memory_short`].
+    pub(crate) short: bool,
     small: Vec<Block>,
     large: Vec<Block>,
 }
@@ -47,6 +51,7 @@ impl Budget {
             connections: 0,
             free_used: 0,
             minimum_used: 0,
+            short: false,
             small: Vec::new(),
             large: Vec::new(),
         }
@@ -61,7 +66,7 @@ impl Budget {
     /// Takes the share of a new connection; `false` if it doesn't fit.
     #[must_use]
     pub(crate) fn admit(&mut self) -> bool {
-        let fits = self.free_used.saturating_add(SHARE) <= self.free();
+        let fits = !self.short && self.free_used.saturating_add(SHARE) <= self.free();
         self.connections += usize::from(fits);
         fits
     }
@@ -69,6 +74,11 @@ impl Budget {
     /// Gives the share of a connection back, whose buffers were given back.
     pub(crate) fn leave(&mut self) {
         self.connections = self.connections.saturating_sub(1);
+    }
+
+    /// Bytes of the minimum of all connections that aren't taken.
+    pub(crate) fn promised(&self) -> usize {
+        (self.connections * 2 * GUARANTEED).saturating_sub(self.minimum_used)
     }
 
     /// Bytes in buffers.
@@ -81,24 +91,30 @@ impl Budget {
         (self.free() / 8 * 7).saturating_sub(self.free_used)
     }
 
-    fn spare(&mut self, size: usize) -> Block {
-        let spare = match size {
+    fn spare(&mut self, size: usize) -> Option<Block> {
+        match size {
             SMALL => self.small.pop(),
             _ => self.large.pop(),
-        };
-        spare.unwrap_or_else(|| Block::new(size))
+        }
     }
 }
 
 impl machine::Budget for Budget {
     fn block(&mut self, wanted: usize) -> Option<Block> {
         let size = if wanted <= SMALL { SMALL } else { LARGE };
-        self.take(size).then(|| self.spare(size))
+        if !self.take(size) {
+            return None;
+        }
+        let block = self.spare(size).or_else(|| Block::try_new(size));
+        if block.is_none() {
+            self.give(size);
+        }
+        block
     }
 
     fn guaranteed(&mut self) -> Block {
         self.minimum_used += SMALL;
-        self.spare(SMALL)
+        self.spare(SMALL).unwrap_or_else(|| Block::new(SMALL))
     }
 
     fn recycle(&mut self, mut block: Block) {
@@ -119,14 +135,14 @@ impl machine::Budget for Budget {
                 (&mut self.large, most)
             }
         };
-        if spare.len() < most && (size == SMALL || size == LARGE) {
+        if !self.short && spare.len() < most && (size == SMALL || size == LARGE) {
             block.clear();
             spare.push(block);
         }
     }
 
     fn take(&mut self, bytes: usize) -> bool {
-        let fits = bytes <= self.room();
+        let fits = !self.short && bytes <= self.room();
         if fits {
             self.free_used += bytes;
         }
@@ -141,7 +157,7 @@ impl machine::Budget for Budget {
     fn pressure(&self) -> Pressure {
         let eighth = self.free() / 8;
         // A block more wouldn't fit.
-        if self.free_used + LARGE > eighth * 7 {
+        if self.short || self.free_used + LARGE > eighth * 7 {
             Pressure::Hard
         } else if self.free_used >= eighth * 5 {
             Pressure::Moderate
@@ -184,6 +200,27 @@ mod tests {
         (0..connections).for_each(|_| budget.leave());
         assert_eq!((budget.used(), budget.pressure()), (0, Pressure::None));
         assert!(budget.small.len() <= 32 && budget.large.len() <= 8);
+    }
+
+    #[test]
+    fn short_memory_is_for_what_was_promised() {
+        let mut budget = Budget::new(80 * LARGE);
+        assert!(budget.admit());
+        let block = budget.block(LARGE);
+        budget.short = true;
+        assert_eq!(budget.pressure(), Pressure::Hard);
+        assert!(!budget.admit() && budget.block(1).is_none() && !budget.take(1));
+        assert_eq!(budget.promised(), 2 * GUARANTEED);
+        let small = budget.guaranteed();
+        assert_eq!(budget.promised(), 2 * GUARANTEED - SMALL);
+        // Nothing that comes back is kept.
+        block
+            .into_iter()
+            .chain([small])
+            .for_each(|block| budget.recycle(block));
+        assert!(budget.small.is_empty() && budget.large.is_empty());
+        budget.short = false;
+        assert!(budget.admit() && budget.block(LARGE).is_some());
     }
 
     #[test]

@@ -213,6 +213,19 @@ impl Stack {
         self.core.budget.used()
     }
 
+    /// Says whether memory is short, apart from [`Config::tcp_memory`]. While it is, no connection begins and no socket is made,
+    /// and connections take the minimum that each was promised; fragments are dropped, and datagrams for a socket that has
+    /// one already.
+    pub fn set_memory_short(&mut self, short: bool) {
+        self.core.budget.short = short;
+        self.ip.net.memory_short = short;
+    }
+
+    /// Bytes that connections were promised, whatever happens, and haven't taken.
+    pub fn promised_memory(&self) -> usize {
+        self.core.budget.promised()
+    }
+
     /// Runs the stack: timers that are due, at most `budget` frames in for each interface, and what
     /// the sockets have to send, at most about `budget` frames out.
     ///

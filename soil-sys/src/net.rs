@@ -136,7 +136,9 @@ fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     if rt.net.as_deref().is_some_and(|net| !net.attached) && needed() {
         attach(rt)?;
     }
-    rt.net.as_deref_mut().ok_or(Stop::Error(Error::NoNetwork))
+    let net = rt.net.as_deref_mut().ok_or(Error::NoNetwork)?;
+    net.stack.set_memory_short(Current::memory_short());
+    Ok(net)
 }
 
 fn start(rt: &mut Runtime) -> Result<(), Stop> {
@@ -258,7 +260,9 @@ fn poll(rt: &mut Runtime, now: u64) {
     if core::mem::replace(&mut net.snapshots, snapshots) != snapshots {
         net.stack.renew_keys();
     }
+    net.stack.set_memory_short(Current::memory_short());
     net.progress = net.stack.poll(now, BUDGET);
+    Current::promise_memory(net.stack.promised_memory());
     let mut events = core::mem::take(&mut net.events);
     net.stack.take_events(&mut |handle| events.push(handle));
     for handle in events.drain(..) {

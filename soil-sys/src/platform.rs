@@ -63,6 +63,12 @@ pub trait Platform {
     /// Bytes of memory: total, in use, free, highest use.
     fn memory() -> [u64; 4];
 
+    /// Whether so little memory is left that what can be refused is to be.
+    fn memory_short() -> bool;
+
+    /// Says how many bytes connections were promised and haven't taken.
+    fn promise_memory(bytes: usize);
+
     /// Usable processors.
     fn cpus() -> usize;
 

@@ -71,6 +71,7 @@ pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
 fn inside(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other way out.
     let rt = unsafe { &mut *RUNTIME.runtime.get() };
+    fs::set_memory_short(Current::memory_short());
     let answer = f(rt);
     if matches!(answer, Err(Stop::Error(_))) {
         rt.details.failed();

@@ -2,6 +2,8 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
+use crate::pressure::is_memory_short;
+
 /// Memory for what was read, shared by all volumes that are mounted with it, and their counters.
 ///
 /// Beside it each volume has its own lines and buffers for what is to be written
@@ -90,8 +92,11 @@ impl CacheBudget {
         self.limit.load(Relaxed)
     }
 
-    /// Takes `bytes`, if there are as many.
+    /// Takes `bytes`, if there are as many and memory isn't short.
     pub(super) fn take(&self, bytes: usize) -> bool {
+        if is_memory_short() {
+            return false;
+        }
         let limit = self.limit();
         self.used
             .fetch_update(Relaxed, Relaxed, |used| {

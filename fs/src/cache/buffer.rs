@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
 use super::lines::LINE;
+use crate::pressure::is_memory_short;
 
 /// Bytes that requests to devices start at multiples of. A disk that is opened past the host's
 /// cache takes only such memory as it is, and takes several requests at once only so.
@@ -21,6 +22,9 @@ pub(super) struct LineData(Vec<Page>);
 impl LineData {
     /// Zeros, or `None` when memory is short.
     pub fn new() -> Option<Self> {
+        if is_memory_short() {
+            return None;
+        }
         let mut page = Vec::new();
         page.try_reserve_exact(1).ok()?;
         page.push(Page(ZEROS));
@@ -57,7 +61,7 @@ impl Buffer {
             return true;
         }
         *self = Self::default();
-        if self.bytes.try_reserve_exact(len + ALIGN).is_err() {
+        if is_memory_short() || self.bytes.try_reserve_exact(len + ALIGN).is_err() {
             return false;
         }
         self.bytes.resize(len + ALIGN, 0);

@@ -4,6 +4,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use crate::pressure::is_memory_short;
 use crate::{Error, Lent};
 
 /// Bytes of a file that are kept together. What lies between those that were written takes no
@@ -115,6 +116,9 @@ impl Contents {
         let mut fresh = Arc::default();
         let chunk = own(self.chunks.get_mut(&number).unwrap_or(&mut fresh))?;
         if end > chunk.len() {
+            if is_memory_short() {
+                return Err(Error::OutOfMemory);
+            }
             let more = allocated(end) - chunk.len();
             chunk
                 .try_reserve_exact(more)

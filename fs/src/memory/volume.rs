@@ -8,6 +8,7 @@ use super::contents::{CHUNK, Contents};
 use super::nodes::{Content, Directory, NODE_COST, Node, Number, entry_cost};
 use crate::handles::Handles;
 use crate::path::{self, MAX_PATH};
+use crate::pressure::is_memory_short;
 use crate::{
     Clock, Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Volume,
     Walk,
@@ -95,6 +96,9 @@ impl Memory {
     }
 
     fn check_room(&self, bytes: u64) -> Result<()> {
+        if is_memory_short() {
+            return Err(Error::OutOfMemory);
+        }
         let fits = self
             .used
             .checked_add(bytes)

@@ -14,6 +14,7 @@ use core::mem::size_of;
 use hashbrown::HashTable;
 
 use crate::path;
+use crate::pressure::is_memory_short;
 use crate::{Error, Kind, Stat, Walk};
 
 pub(crate) use volume::{ReadOnly, Source};
@@ -351,6 +352,9 @@ impl<F> Tree<F> {
         if let Content::Link(target) = &content {
             self.used = self.used.saturating_add(target.len());
             self.has_links = true;
+        }
+        if is_memory_short() {
+            return Err(Refusal::Memory);
         }
         self.items.try_reserve(1).map_err(|_| Refusal::Memory)?;
         self.items.push(Item {

@@ -9,6 +9,7 @@ use crate::frames::{Frames, PAGE};
 use crate::paging::{NO_EXECUTE, OutOfFrames, PRESENT, PageTables, WRITABLE};
 use crate::places;
 use crate::pvh::{Physical, Region, StartInfo};
+use crate::reserve::Reserve;
 use crate::tlb::TlbGrowth;
 use core::sync::atomic::Ordering;
 use x86_64::PhysAddr;
@@ -91,7 +92,9 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
             .add(region.start.max(BOOT_MAPPED), region.end);
     }
     let [mappings, stack, heap] = places::numbers();
+    let reserve = Reserve::new(physics.frames.total_count() as u64 * PAGE);
     let memory = Memory {
+        reserve,
         physics,
         tables,
         areas: Areas::new(PROGRAM, PROGRAM.start + places::distance(mappings)),

@@ -278,6 +278,9 @@ impl Net {
         key: Key,
         fragment: &Fragment<'_>,
     ) -> Input<'a> {
+        if self.memory_short {
+            return self.dropped(origin.interface, Drop::ReassemblyFull);
+        }
         let added = self.reassembly.add(key, fragment, self.now_ns);
         for _ in 0..core::mem::take(&mut self.reassembly.evicted) {
             self.drops.count(Drop::ReassemblyFull);

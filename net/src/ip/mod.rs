@@ -90,6 +90,8 @@ pub(crate) struct Net {
     /// Routes that were added by themselves.
     extra_routes: Vec<route::Entry>,
     pub(crate) random: Random,
+    /// See [`crate::Stack::set_memory_short`].
+    pub(crate) memory_short: bool,
     pub(crate) drops: drops::Drops,
     pub(crate) overload: overload::Overload,
     filter: filter::Filter,

@@ -46,6 +46,7 @@ impl Ip {
                 routes: Default::default(),
                 extra_routes: Vec::new(),
                 random,
+                memory_short: false,
                 drops: Drops::default(),
                 filter: Filter::default(),
                 reassembly: Default::default(),

@@ -62,6 +62,9 @@ impl Stack {
             return Err(Error::AddressNotAvailable);
         }
         let core = &mut self.core;
+        if core.budget.short {
+            return Err(Error::OutOfMemory);
+        }
         let port = match local.port() {
             0 => core.ephemeral_listener()?,
             port => port,

@@ -132,6 +132,9 @@ impl Core {
         {
             return count(&mut self.tcp.counters.listen_overflows);
         }
+        if self.budget.short {
+            return count(&mut self.tcp.counters.no_memory);
+        }
         if beyond.is_some() {
             self.tcp.time_wait.forget(key);
             count(&mut self.tcp.counters.time_wait_reused);

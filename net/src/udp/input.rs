@@ -109,8 +109,12 @@ impl Core {
             return;
         };
         let cost = data.len() + OVERHEAD;
+        let room = match net.memory_short {
+            true => 0,
+            false => udp.queue,
+        };
         let full = udp.arrived.len() >= ARRIVED
-            || !udp.arrived.is_empty() && udp.arrived_bytes + cost > udp.queue;
+            || !udp.arrived.is_empty() && udp.arrived_bytes + cost > room;
         if full || udp.closing {
             return net.queue_full();
         }

@@ -147,6 +147,9 @@ impl Core {
         local: SocketAddr,
         queue: usize,
     ) -> Result<Handle, Error> {
+        if ip.net.memory_short {
+            return Err(Error::OutOfMemory);
+        }
         let address = local.ip();
         let group = address.is_multicast();
         if !address.is_unspecified() && !group && !ip.net.has_address(address) {

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use net::sim::packet::{ACK, RST, SYN, Tcp};
+use net::sim::packet::{self, ACK, RST, SYN, Tcp};
 use net::sim::{Bench, Offloads, Random};
 use net::{Config, Error, InterfaceConfig};
 
@@ -287,4 +287,45 @@ fn forged_and_old_cookies_are_answered_by_a_reset() {
     let reset = talk.expect(SECOND, |_| true);
     assert_eq!((reset.flags, reset.seq), (RST, answer.end()));
     assert_eq!(talk.stack().tcp_accept(listener), Err(Error::WouldBlock));
+}
+
+/// A machine without memory begins nothing; what is under way goes on, and all the rest when there is memory again.
+#[test]
+fn short_memory_begins_nothing() {
+    for family in FAMILIES {
+        let mut talk = Talk::accepted(family);
+        let socket = talk
+            .stack()
+            .udp_bind(family.stack(6000))
+            .expect("a free port");
+        talk.stack().set_memory_short(true);
+        let late = client(&talk, 5004);
+        assert!(shake(&mut talk, &late, SECOND).is_none());
+        let at = family.stack(9);
+        assert_eq!(talk.stack().tcp_listen(at, 4), Err(Error::OutOfMemory));
+        assert_eq!(talk.stack().udp_bind(at), Err(Error::OutOfMemory));
+        let to = family.host(9);
+        assert_eq!(
+            talk.stack().tcp_connect(to, None).err(),
+            Some(Error::OutOfMemory)
+        );
+        talk.data(b"goes on");
+        assert_eq!(talk.read().0, b"goes on");
+        // One datagram waits, and no more.
+        let datagrams = |talk: &mut Talk| {
+            let (from, to) = (family.host(7000), family.stack(6000));
+            for word in [b"one", b"two"] {
+                let frame = packet::udp(talk.host.macs(), from, to, word);
+                talk.host.send_frame(&mut talk.world, &frame);
+            }
+            let mut buffer = [0; 10];
+            (0..)
+                .take_while(|_| talk.stack().udp_recv_from(socket, &mut buffer).is_ok())
+                .count()
+        };
+        assert_eq!(datagrams(&mut talk), 1);
+        talk.stack().set_memory_short(false);
+        assert_eq!(datagrams(&mut talk), 2);
+        assert!(shake(&mut talk, &late, SECOND).is_some());
+    }
 }

@@ -153,6 +153,14 @@ impl Platform for Image {
         ]
     }
 
+    fn memory_short() -> bool {
+        memory::is_short()
+    }
+
+    fn promise_memory(bytes: usize) {
+        memory::set_promised(bytes as u64);
+    }
+
     fn cpus() -> usize {
         1
     }

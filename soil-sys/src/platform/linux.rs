@@ -268,6 +268,13 @@ impl Platform for Linux {
         ]
     }
 
+    fn memory_short() -> bool {
+        // Linux gives memory as long as there is any, and then ends somebody.
+        false
+    }
+
+    fn promise_memory(_: usize) {}
+
     fn cpus() -> usize {
         // SAFETY: a plain query.
         usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)

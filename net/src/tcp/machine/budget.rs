@@ -80,6 +80,14 @@ impl Block {
         }
     }
 
+    /// The same, if there is memory for it.
+    pub(crate) fn try_new(capacity: usize) -> Option<Block> {
+        let mut block = Block::new(0);
+        block.bytes.try_reserve_exact(capacity).ok()?;
+        block.capacity = capacity.min(usize::from(u16::MAX)) as u16;
+        Some(block)
+    }
+
     /// Bytes of memory.
     pub(crate) fn capacity(&self) -> usize {
         usize::from(self.capacity)

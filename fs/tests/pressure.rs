@@ -1,0 +1,38 @@
+//! While memory is short nothing more is kept, what is there can be used, and afterwards all goes on. A test of its own, since the
+//! switch is for all volumes of a process.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::{mkfs, mount, read_file, write_file};
+use fs::fake::Disk;
+use fs::{Error, OpenFlags, memory, set_memory_short};
+
+#[test]
+fn nothing_is_kept_while_memory_is_short() {
+    let mut volume = memory::new(1 << 20, None);
+    let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
+    let file = volume.open("file", flags).unwrap();
+    assert_eq!(volume.write_at(file, 0, &[1; 5000]), Ok(5000));
+    let disk = Disk::new(mkfs(16 << 20, &["-F", "16"]), 512);
+    let mut fat = mount(&disk);
+    write_file(&mut *fat, "kept", &[7; 9000]).unwrap();
+    fat.sync().unwrap();
+
+    set_memory_short(true);
+    assert_eq!(volume.write_at(file, 0, &[2; 5000]), Ok(5000));
+    assert_eq!(
+        volume.write_at(file, 5000, &[3; 50_000]),
+        Err(Error::OutOfMemory)
+    );
+    assert_eq!(volume.open("other", flags), Err(Error::OutOfMemory));
+    assert_eq!(volume.mkdir("folder"), Err(Error::OutOfMemory));
+    let mut bytes = [0; 5000];
+    assert_eq!(volume.read_at(file, 0, &mut bytes), Ok(5000));
+    assert_eq!(bytes, [2; 5000]);
+    assert_eq!(read_file(&mut *fat, "kept"), Ok(vec![7; 9000]));
+
+    set_memory_short(false);
+    assert_eq!(volume.write_at(file, 5000, &[3; 50_000]), Ok(50_000));
+    assert_eq!(read_file(&mut *fat, "kept"), Ok(vec![7; 9000]));
+}
