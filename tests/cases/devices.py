@@ -49,7 +49,8 @@ def own_launcher(context):
     for machine in OPTIONS:
         tap = context.tap()
         dry = context.run(*command(SERVICES, machine, options=["--dry-run"], tap=tap)).stdout
-        work(context, tap, context.child(shlex.split(dry.replace("\\\n", " "))))
+        # They name files of the folder that they are started in.
+        work(context, tap, context.child(shlex.split(dry.replace("\\\n", " ")), cwd=context.directory))
 
 
 OFFLOADS = ("csum", "tso", "rxcsum", "lro", "mrg", "event", "indirect", "all")
