@@ -26,10 +26,10 @@ ready-run ready-test ready-bench ready-doc: ready-%:
 	@$(SETUP) ensure $*
 
 build: ready-run ## the libraries, the examples in both forms, the soil command
-	@$(use_tools); tools/setup/build.sh
+	@$(use_tools); exec tools/setup/build.sh
 
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
-	@PORT='$(PORT)' CHECK='$(CHECK)' tools/setup/website.sh
+	@PORT='$(PORT)' CHECK='$(CHECK)' exec tools/setup/website.sh
 
 test: ready-test ## everything that CI runs, about ten minutes
 	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh

@@ -37,7 +37,8 @@ make_disk
 if [ -z "${CHECK:-}" ]; then
   ! in_use "$port" || fail "port $port is in use: make run PORT=$((port + 1))"
   echo "The website is at  http://127.0.0.1:$port/  (Ctrl-C ends it)"
-  exec "$soil" run "_build/soil/$program" --mem 32M --disk "www=$disk,ro" --forward "$port:80"
+  # However make is ended, the machine ends with it and leaves the port.
+  exec setpriv --pdeathsig TERM "$soil" run "_build/soil/$program" --mem 32M --disk "www=$disk,ro" --forward "$port:80"
 fi
 
 passed=0
