@@ -106,7 +106,8 @@ type connection = {
 
 val connections : unit -> connection list
 (** [connections ()] is what there is, in no particular order: also what the program has closed and
-    is still being delivered. Doesn't wait. *)
+    is still being delivered, handshakes that peers haven't finished, and what is in TIME-WAIT.
+    Doesn't wait. *)
 
 val statistics : unit -> (string * int) list
 (** [statistics ()] is what was counted so far, and what is the case now, by name, such as

@@ -125,6 +125,24 @@ let option_send_buffer = 5
 let option_receive_buffer = 6
 (** [soil_tcp_set]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows). *)
 
+let option_timestamps = 7
+(** [soil_tcp_set]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the connections that it establishes; of a connection it is settled by its SYN. *)
+
+let option_sack = 8
+(** [soil_tcp_set]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above. *)
+
+let option_window_scaling = 9
+(** [soil_tcp_set]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none. As above. *)
+
+let option_pacing = 10
+(** [soil_tcp_set]: 1: segments are spread over the round trip (the default); 0: sent at once. *)
+
+let option_delayed_ack = 11
+(** [soil_tcp_set]: so many nanoseconds an acknowledgement may wait, at most 499 ms; 0: not at all (RFC 5681, 4.2). *)
+
+let option_mss = 12
+(** [soil_tcp_set]: the largest segment in bytes of payload (88 to 65 535); 0: what the path carries. *)
+
 let mark_hop_limit = 0
 (** [soil_net_mark]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual. *)
 

@@ -97,6 +97,30 @@ let set_receive_buffer d n = set_size "set_receive_buffer" d Soil_raw.option_rec
 let set_hop_limit = Marking.set_hop_limit
 let set_dscp = Marking.set_dscp
 
+let set_agreed name (d : Descriptor.t) option value =
+  if d.kind <> Listener then Descriptor.need Tcp d name;
+  check_connection d name (Soil_raw_net.tcp_set d.handle option value)
+
+let set_timestamps d on =
+  set_agreed "set_timestamps" d Soil_raw.option_timestamps (if on then 1 else 0)
+
+let set_sack d on = set_agreed "set_sack" d Soil_raw.option_sack (if on then 1 else 0)
+
+let set_window_scaling d on =
+  set_agreed "set_window_scaling" d Soil_raw.option_window_scaling (if on then 1 else 0)
+
+let set_pacing d on = set_agreed "set_pacing" d Soil_raw.option_pacing (if on then 1 else 0)
+
+let set_delayed_ack d s =
+  if not (s >= 0. && s < 0.5) then invalid_arg "Soil.Tcp.set_delayed_ack: not between 0 and 0.499";
+  set_agreed "set_delayed_ack" d Soil_raw.option_delayed_ack (int_of_float (s *. 1e9))
+
+let set_segment_size d n =
+  if n < 88 || n > 65535 then invalid_arg "Soil.Tcp.set_segment_size: not between 88 and 65535";
+  set_agreed "set_segment_size" d Soil_raw.option_mss n
+
+type phase = Open | Recovery | Loss
+
 type info = {
   rtt : float;
   rtt_variation : float;
@@ -113,11 +137,25 @@ type info = {
   out_of_order : int;
   retransmitted : int;
   timeouts : int;
+  phase : phase;
+  sacked : int;
+  lost : int;
+  reordering : bool;
+  peer_segment_size : int;
+  path_mtu : int;
+  timestamps : bool;
+  sack : bool;
+  ecn : bool;
+  window_scales : (int * int) option;
+  loss_probes : int;
+  spurious_recoveries : int;
+  bytes_acknowledged : int;
+  bytes_received : int;
 }
 
 let info (d : Descriptor.t) =
   Descriptor.need Tcp d "info";
-  let numbers = Scheduler.create_ints 15 in
+  let numbers = Scheduler.create_ints 31 in
   check_connection d "info" (Soil_raw_net.tcp_info d.handle numbers);
   let seconds i = float_of_int numbers.{i} *. 1e-9 in
   {
@@ -136,6 +174,20 @@ let info (d : Descriptor.t) =
     out_of_order = numbers.{12};
     retransmitted = numbers.{13};
     timeouts = numbers.{14};
+    phase = (match numbers.{15} with 0 -> Open | 1 -> Recovery | _ -> Loss);
+    sacked = numbers.{16};
+    lost = numbers.{17};
+    reordering = numbers.{18} <> 0;
+    peer_segment_size = numbers.{19};
+    path_mtu = numbers.{20};
+    timestamps = numbers.{21} <> 0;
+    sack = numbers.{22} <> 0;
+    ecn = numbers.{23} <> 0;
+    window_scales = (if numbers.{24} = 0 then None else Some (numbers.{25}, numbers.{26}));
+    loss_probes = numbers.{27};
+    spurious_recoveries = numbers.{28};
+    bytes_acknowledged = numbers.{29};
+    bytes_received = numbers.{30};
   }
 
 (* Clients *)

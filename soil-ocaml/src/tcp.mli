@@ -175,6 +175,46 @@ val set_dscp : File_descriptor.t -> int -> unit
     forwarding. If [d] is a listener it is what its connections begin with. Raises as
     {!set_hop_limit}; [n] is between 0 and 63. *)
 
+(** {1:agreed What a listener passes on}
+
+    Each sets what the connections of a listener begin with, or what one connection does from now
+    on. Raises {!Soil.exception-Error} with [Wrong_kind] for other descriptors. *)
+
+val set_timestamps : File_descriptor.t -> bool -> unit
+(** [set_timestamps l b] takes part in timestamps
+    ({{:https://www.rfc-editor.org/rfc/rfc7323}RFC 7323}) iff [b] (initially [true]). A connection
+    that exists stays as it is. *)
+
+val set_sack : File_descriptor.t -> bool -> unit
+(** [set_sack l b] takes part in selective acknowledgements
+    ({{:https://www.rfc-editor.org/rfc/rfc2018}RFC 2018}) iff [b] (initially [true]). A connection
+    that exists stays as it is. *)
+
+val set_window_scaling : File_descriptor.t -> bool -> unit
+(** [set_window_scaling l b] takes part in windows of more than 65535 bytes
+    ({{:https://www.rfc-editor.org/rfc/rfc7323#section-2}RFC 7323 §2}) iff [b] (initially [true]). A
+    connection that exists stays as it is. *)
+
+val set_pacing : File_descriptor.t -> bool -> unit
+(** [set_pacing d b] spreads segments over the round trip iff [b]. *)
+
+val set_delayed_ack : File_descriptor.t -> float -> unit
+(** [set_delayed_ack d s] lets an acknowledgement wait for [s] seconds
+    ({{:https://www.rfc-editor.org/rfc/rfc5681#section-4.2}RFC 5681 §4.2}); with [0.] each segment
+    is acknowledged at once. Raises [Invalid_argument] if [s] isn't between 0 and 0.499. *)
+
+val set_segment_size : File_descriptor.t -> int -> unit
+(** [set_segment_size d n] lets segments have at most [n] bytes of payload, of a listener both ways.
+    Raises [Invalid_argument] if [n] isn't between 88 and 65535. *)
+
+(** {1:information Information} *)
+
+(** The type for what a sender is doing. *)
+type phase =
+  | Open  (** Nothing is known to be lost. *)
+  | Recovery  (** It repairs what acknowledgements show to be lost. *)
+  | Loss  (** It repairs after a time-out. *)
+
 type info = {
   rtt : float;  (** Smoothed round-trip time in seconds; [0.] before the first measurement. *)
   rtt_variation : float;  (** Its variation, in seconds. *)
@@ -191,6 +231,20 @@ type info = {
   out_of_order : int;  (** Bytes received behind a gap. *)
   retransmitted : int;  (** Segments sent again. *)
   timeouts : int;  (** Retransmission time-outs. *)
+  phase : phase;
+  sacked : int;  (** Bytes that the peer has reported and not acknowledged. *)
+  lost : int;  (** Bytes that are thought lost and weren't sent again yet. *)
+  reordering : bool;  (** Segments were seen to overtake each other. *)
+  peer_segment_size : int;  (** The largest segment that the peer says it takes. *)
+  path_mtu : int;  (** The largest packet that is sent, headers included. *)
+  timestamps : bool;  (** Both ends send timestamps. *)
+  sack : bool;  (** Both ends report what comes out of order. *)
+  ecn : bool;  (** Both ends heed congestion marks. *)
+  window_scales : (int * int) option;  (** The shifts of this end's window and of the peer's. *)
+  loss_probes : int;  (** Tail loss probes. *)
+  spurious_recoveries : int;  (** Recoveries that turned out to be unneeded. *)
+  bytes_acknowledged : int;  (** Since the beginning. *)
+  bytes_received : int;  (** In order, since the beginning. *)
 }
 (** The type for what a connection knows about its path. *)
 

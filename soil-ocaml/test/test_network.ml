@@ -366,6 +366,48 @@ let effects_of_options () =
       bool "waits on" true (T.timeout_opt 0.4 (fun () -> byte client) = None))
 [@@ocamlformat "disable"]
 
+(* What a listener passes on, seen from both ends. *)
+let agreed () =
+  let through set f =
+    D.with_close (listen ()) @@ fun l ->
+    set l;
+    D.with_close (Soil.Tcp.connect (Soil.Tcp.local l)) @@ fun client ->
+    D.with_close (Soil.Tcp.accept l) @@ fun server ->
+    D.write_string client "12345";
+    D.really_read server (Bytes.create 5) 0 5;
+    f (Soil.Tcp.info client);
+    f (Soil.Tcp.info server)
+  in
+  through ignore (fun info ->
+      bool "all of them" true (info.timestamps && info.sack && info.window_scales <> None);
+      bool "figures" true
+        (info.phase = Open && info.lost = 0 && info.sacked = 0 && (not info.reordering)
+       && info.peer_segment_size > 500 && info.path_mtu > info.segment_size));
+  through
+    (fun l -> Soil.Tcp.set_timestamps l false)
+    (fun info -> bool "no timestamps" true ((not info.timestamps) && info.sack));
+  through
+    (fun l -> Soil.Tcp.set_sack l false)
+    (fun info -> bool "no SACK" true ((not info.sack) && info.timestamps));
+  through
+    (fun l -> Soil.Tcp.set_window_scaling l false)
+    (fun info -> bool "no scaling" true (info.window_scales = None));
+  through
+    (fun l -> Soil.Tcp.set_segment_size l 600)
+    (fun info -> bool "small segments" true (info.segment_size <= 600));
+  with_pair @@ fun server client ->
+  Soil.Tcp.set_pacing client false;
+  Soil.Tcp.set_delayed_ack server 0.;
+  D.write_string client "12345";
+  D.really_read server (Bytes.create 5) 0 5;
+  Soil.Clock.sleep 0.002;
+  int "acknowledged" 5 (Soil.Tcp.info client).bytes_acknowledged;
+  int "received" 5 (Soil.Tcp.info server).bytes_received;
+  is_invalid "size" (fun () -> Soil.Tcp.set_segment_size client 87);
+  is_invalid "time" (fun () -> Soil.Tcp.set_delayed_ack client 0.5);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.set_sack r true)
+
 let options () =
   let start = Soil.Clock.monotonic () in
   with_pair @@ fun server client ->
@@ -692,6 +734,7 @@ let tests =
     in_run "datagrams" datagrams;
     in_run "options" options;
     in_run "effects of options" effects_of_options;
+    in_run "what a listener passes on" agreed;
     in_run "options of connect" options_of_connect;
     in_run "sight" sight;
     in_run "by name" by_name;

@@ -266,6 +266,37 @@ typedef struct Offloads Offloads;
 #define OPTION_RECEIVE_BUFFER 6
 
 /**
+ * [`soil_tcp_set`]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the
+ * connections that it establishes; of a connection it is settled by its SYN.
+ */
+#define OPTION_TIMESTAMPS 7
+
+/**
+ * [`soil_tcp_set`]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above.
+ */
+#define OPTION_SACK 8
+
+/**
+ * [`soil_tcp_set`]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none. As above.
+ */
+#define OPTION_WINDOW_SCALING 9
+
+/**
+ * [`soil_tcp_set`]: 1: segments are spread over the round trip (the default); 0: sent at once.
+ */
+#define OPTION_PACING 10
+
+/**
+ * [`soil_tcp_set`]: so many nanoseconds an acknowledgement may wait, at most 499 ms; 0: not at all (RFC 5681, 4.2).
+ */
+#define OPTION_DELAYED_ACK 11
+
+/**
+ * [`soil_tcp_set`]: the largest segment in bytes of payload (88 to 65 535); 0: what the path carries.
+ */
+#define OPTION_MSS 12
+
+/**
  * [`soil_net_mark`]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual.
  */
 #define MARK_HOP_LIMIT 0
@@ -1041,7 +1072,7 @@ Int soil_tcp_peer(Int fd,
                   Bytes into);
 
 /**
- * Sets an option of a connection, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
+ * Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
  */
 Int soil_tcp_set(Int fd,
                  Int option,
@@ -1050,7 +1081,10 @@ Int soil_tcp_set(Int fd,
 /**
  * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
  * size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
- * out of order; segments sent again, time-outs. Errors: `Wrong_kind`.
+ * out of order; segments sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a time-out),
+ * bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other, the peer's largest segment, the path's MTU; 1 if
+ * there are timestamps, selective acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window; tail
+ * loss probes, needless recoveries; bytes acknowledged and received so far. Errors: `Wrong_kind`.
  */
 Int soil_tcp_info(Int fd,
                   Ints into);

@@ -101,6 +101,20 @@ pub const OPTION_SEND_BUFFER: Int = 5;
 /// [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
 pub const OPTION_RECEIVE_BUFFER: Int = 6;
 
+/// [`soil_tcp_set`]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the
+/// connections that it establishes; of a connection it is settled by its SYN.
+pub const OPTION_TIMESTAMPS: Int = 7;
+/// [`soil_tcp_set`]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above.
+pub const OPTION_SACK: Int = 8;
+/// [`soil_tcp_set`]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none. As above.
+pub const OPTION_WINDOW_SCALING: Int = 9;
+/// [`soil_tcp_set`]: 1: segments are spread over the round trip (the default); 0: sent at once.
+pub const OPTION_PACING: Int = 10;
+/// [`soil_tcp_set`]: so many nanoseconds an acknowledgement may wait, at most 499 ms; 0: not at all (RFC 5681, 4.2).
+pub const OPTION_DELAYED_ACK: Int = 11;
+/// [`soil_tcp_set`]: the largest segment in bytes of payload (88 to 65 535); 0: what the path carries.
+pub const OPTION_MSS: Int = 12;
+
 /// [`soil_net_mark`]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual.
 pub const MARK_HOP_LIMIT: Int = 0;
 /// [`soil_net_mark`]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).

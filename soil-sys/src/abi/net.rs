@@ -105,7 +105,7 @@ pub extern "C" fn soil_tcp_peer(fd: Int, mut into: Bytes) -> Int {
     call(|rt| glue::peer(rt, Fd::decode(fd)?, into.range(0, 18)?))
 }
 
-/// Sets an option of a connection, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
+/// Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
     call(|rt| {
@@ -116,7 +116,10 @@ pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
 
 /// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
 /// size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
-/// out of order; segments sent again, time-outs. Errors: `Wrong_kind`.
+/// out of order; segments sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a time-out),
+/// bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other, the peer's largest segment, the path's MTU; 1 if
+/// there are timestamps, selective acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window; tail
+/// loss probes, needless recoveries; bytes acknowledged and received so far. Errors: `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {

@@ -2,8 +2,9 @@
 
 use super::{address, close, error, open, ready, socket, stack_for, stop};
 use crate::abi::{
-    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_KEEPALIVE, OPTION_LINGER, OPTION_NODELAY,
-    OPTION_RECEIVE_BUFFER, OPTION_SEND_BUFFER, OPTION_USER_TIMEOUT,
+    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_KEEPALIVE,
+    OPTION_LINGER, OPTION_MSS, OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK,
+    OPTION_SEND_BUFFER, OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
@@ -114,8 +115,29 @@ fn bytes(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
 }
 
+/// See `soil_tcp_set`: what a listener passes on to its connections.
+fn set_agreed(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
+    let listener = rt.table.key_of(fd, &LISTENER);
+    let key = listener.or_else(|_| rt.table.key_of(fd, &CONNECTION))?;
+    let (stack, socket) = socket(rt, key)?;
+    let mut options = stack.tcp_options(socket.handle).map_err(stop)?;
+    match option {
+        OPTION_TIMESTAMPS => options.timestamps = value != 0,
+        OPTION_SACK => options.sack = value != 0,
+        OPTION_WINDOW_SCALING => options.window_scaling = value != 0,
+        OPTION_PACING => options.pacing = value != 0,
+        OPTION_DELAYED_ACK => options.delayed_ack_ns = value,
+        _ => options.mss = u16::try_from(value).map_err(|_| Error::Invalid)?,
+    }
+    let done = stack.tcp_set_options(socket.handle, &options);
+    done.map(|()| 0).map_err(stop)
+}
+
 /// See `soil_tcp_set`.
 pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
+    if (OPTION_TIMESTAMPS..=OPTION_MSS).contains(&option) {
+        return set_agreed(rt, fd, option, value);
+    }
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
     let handle = socket.handle;
@@ -136,8 +158,11 @@ pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     done.map(|()| 0).map_err(stop)
 }
 
+/// How many numbers [`info`] is.
+const NUMBERS: usize = 31;
+
 /// See `soil_tcp_info`.
-pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 15], Stop> {
+pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; NUMBERS], Stop> {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
     let info = stack.tcp_info(socket.handle).map_err(stop)?;
@@ -159,9 +184,28 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 15], Stop> {
         info.out_of_order,
         info.retransmitted,
         info.timeouts,
+        match info.phase {
+            "Open" => 0,
+            "Recovery" => 1,
+            _ => 2,
+        },
+        info.sacked,
+        info.lost,
+        u32::from(info.reordering),
+        u32::from(info.peer_mss),
+        info.path_mtu,
+        u32::from(info.timestamps),
+        u32::from(info.sack),
+        u32::from(info.ecn),
+        u32::from(info.scales.is_some()),
+        info.scales.map_or(0, |(own, _)| u32::from(own)),
+        info.scales.map_or(0, |(_, peer)| u32::from(peer)),
+        info.probes,
+        info.spurious,
     ];
-    let mut numbers = [0; 15];
-    let all = times.into_iter().chain(counts.map(u64::from));
+    let sums = [info.bytes_acknowledged, info.bytes_received];
+    let mut numbers = [0; NUMBERS];
+    let all = times.into_iter().chain(counts.map(u64::from)).chain(sums);
     for (number, value) in numbers.iter_mut().zip(all) {
         *number = Int::try_from(value).unwrap_or(Int::MAX >> 1);
     }
