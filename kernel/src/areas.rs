@@ -286,6 +286,19 @@ mod tests {
     }
 
     #[test]
+    fn gives_addresses_out_from_the_first_on() {
+        let mut areas = Areas::new(0x1000..0x10_0000, 0x5000);
+        assert_eq!(areas.gap(0x1000), Some(0x5000..0x6000));
+        // What was asked for by its address may lie below, and across.
+        areas.insert(area(0x1000..0x2000, WRITE));
+        areas.insert(area(0x4000..0x6000, WRITE));
+        assert_eq!(areas.gap(0x1000), Some(0x6000..0x7000));
+        areas.insert(area(0x8000..0x9000, WRITE));
+        assert_eq!(areas.gap(0x2000), Some(0x6000..0x8000));
+        assert_eq!(areas.gap(0x3000), Some(0x9000..0xc000));
+    }
+
+    #[test]
     fn commits_what_becomes_writable_and_keeps_it_so() {
         let mut areas = Areas::new(0..0x10_0000, 0);
         areas.insert(area(0..0x8000, NONE));

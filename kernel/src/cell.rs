@@ -32,7 +32,7 @@ impl<T> Exclusive<T> {
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         match self.try_with(f) {
             Some(result) => result,
-            None => panic!("a kernel structure was used while it was being changed"),
+            None => in_use(),
         }
     }
 
@@ -46,6 +46,13 @@ impl<T> Exclusive<T> {
         self.busy.store(false, Ordering::Release);
         Some(result)
     }
+}
+
+/// Apart from [`Exclusive::with`], of which there is one for each use.
+#[cold]
+#[inline(never)]
+fn in_use() -> ! {
+    panic!("a kernel structure was used while it was being changed")
 }
 
 #[cfg(test)]

@@ -16,7 +16,6 @@
 //! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`, `requested() -> usize`
 //! - [`random`]: `hardware(&mut [u8]) -> bool`; [`entropy_source!`] places a source of its own
 //! - [`environment`]: `variable(name) -> Option<&'static [u8]>`
-//! - [`syscall`]: `set_descriptors(&'static &'static dyn Descriptors)`
 #![cfg_attr(not(test), no_std)]
 
 extern crate alloc;

@@ -166,18 +166,29 @@ fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     reserve_stack();
     MEMORY.with(|memory| match memory {
         Some(memory) => f(memory),
-        None => panic!("memory was used before it was set up"),
+        None => not_set_up(),
     })
+}
+
+#[cold]
+#[inline(never)]
+fn not_set_up() -> ! {
+    panic!("memory was used before it was set up")
 }
 
 /// As [`with`], for what changes the areas: gives their list room first, while memory can still be allocated.
 fn with_room<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    make_room();
+    with(f)
+}
+
+#[inline(never)]
+fn make_room() {
     if let Some(capacity) = with(|memory| memory.areas.wants_capacity()) {
         let storage = Vec::with_capacity(capacity);
         let old = with(|memory| memory.areas.move_to(storage));
         drop(old);
     }
-    with(f)
 }
 
 /// Zeroes the page at `address`.

@@ -1,7 +1,7 @@
 //! The Linux system calls that musl and OCaml's runtime make.
 //!
-//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. A descriptor table that knows more
-//! registers itself with [`set_descriptors`] and is asked first. What isn't known is ENOSYS, said once for each name.
+//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. What isn't known is ENOSYS, said once for each
+//! name.
 //! Source: Linux's manual pages, section 2; musl's `src/internal/syscall.h`.
 
 mod clocks;
@@ -23,7 +23,7 @@ pub use program::{bytes_mut, load, store};
 
 use crate::errno::Errno;
 use crate::{console, memory, power, random, signals, syscall_names, time};
-use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 /// The registers of a system call, as its entry saved them.
 #[repr(C)]
@@ -47,33 +47,9 @@ impl Call {
     }
 }
 
-/// Serves system calls on descriptors and paths in the kernel's place.
-pub trait Descriptors: Sync {
-    /// The result of system call `number` (minus an errno for an error), or `None` where the kernel is to answer.
-    /// Pointers among the arguments are the program's, unchecked.
-    fn system_call(&self, number: u64, arguments: &[u64; 6]) -> Option<i64>;
-}
-
-/// A pointer to the registered table, itself a fat pointer.
-static DESCRIPTORS: AtomicPtr<&'static dyn Descriptors> = AtomicPtr::new(core::ptr::null_mut());
-
-/// Asks `descriptors` first from now on.
-pub fn set_descriptors(descriptors: &'static &'static dyn Descriptors) {
-    let pointer: *const &'static dyn Descriptors = descriptors;
-    DESCRIPTORS.store(pointer.cast_mut(), Ordering::Release);
-}
-
 /// The entry of all system calls, on the kernel's stack. The result goes to `rax`.
 pub extern "C" fn enter(call: &mut Call) -> i64 {
-    let arguments = call.arguments();
-    let table = DESCRIPTORS.load(Ordering::Acquire);
-    // SAFETY: only `set_descriptors` writes it, with a reference that lives for ever.
-    if let Some(table) = unsafe { table.as_ref() }
-        && let Some(result) = table.system_call(call.number, &arguments)
-    {
-        return result;
-    }
-    let result = match dispatch(call.number, arguments, call.rsp) {
+    let result = match dispatch(call.number, call.arguments(), call.rsp) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
