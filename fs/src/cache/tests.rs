@@ -49,10 +49,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
 
 fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
+    new_cache_in(&BUDGET, disk, stream_bytes)
+}
+
+fn new_cache_in(budget: &'static CacheBudget, disk: &Disk, stream_bytes: usize) -> Cache {
     let options = VolumeOptions {
         cache_bytes: 0,
         stream_bytes,
-        budget: Some(&BUDGET),
+        budget: Some(budget),
         ..VolumeOptions::default()
     };
     let mut cache = Cache::new(Box::new(disk.clone()), &options);
@@ -70,8 +74,10 @@ fn new_cache(disk: &Disk, stream_bytes: usize) -> Cache {
 proptest! {
     #[test]
     fn reads_what_was_written_whatever_is_cached(steps in steps(), stream in prop_oneof![Just(0), Just(16 << 10), Just(64 << 10)]) {
+        // Its own: room for the three pieces that the disk has.
+        static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
         let disk = Disk::zeroed(SECTORS as usize * 512);
-        let mut cache = new_cache(&disk, stream);
+        let mut cache = new_cache_in(&BUDGET, &disk, stream);
         let mut model = disk.bytes();
         let mut leases: Vec<(Lent, Vec<u8>)> = Vec::new();
         for step in steps {
@@ -86,11 +92,23 @@ proptest! {
                 Step::Lend(first, count) => {
                     let at = first as usize * 512 + 3;
                     let len = (count as usize * 512).min(model.len() - at);
-                    let mut lent = Vec::new();
                     let run = Run { file: 0, disk: at as u64, len: len as u64 };
-                    cache.lend_runs(&[run], 1, (0, len), &mut lent).unwrap();
-                    let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+                    let mut lend = || {
+                        let mut lent = Vec::new();
+                        cache.lend_runs(&[run], 1, (0, len), &mut lent).unwrap();
+                        let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+                        (lent, bytes)
+                    };
+                    let (mut lent, mut bytes) = lend();
                     prop_assert!(model[at..].starts_with(&bytes));
+                    if bytes.len() < len {
+                        // Only for want of room, all of which is lent.
+                        prop_assert!(leases.len() + lent.len() >= 3);
+                        drop(lent);
+                        leases.clear();
+                        (lent, bytes) = lend();
+                    }
+                    prop_assert!(bytes == model[at..at + len]);
                     leases.extend(lent.into_iter().map(|lent| {
                         let bytes = lent.to_vec();
                         (lent, bytes)
@@ -253,6 +271,74 @@ fn a_failed_write_is_tried_again_by_the_next_commit() {
     cache.commit(Order::TablesFirst).unwrap();
     let bytes = disk.bytes();
     assert!(bytes[30 * 512..31 * 512] == [1; 512] && bytes[40 * 512..56 * 512] == [2; 8192]);
+}
+
+#[test]
+fn a_flush_that_failed_is_asked_for_again() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    cache.write(30, &[1; 512]).unwrap();
+    cache.commit(Order::TablesFirst).unwrap();
+    for flushes in 1..4 {
+        disk.state().fail_flush = Some(1);
+        assert_eq!(cache.flush(), Err(BlockError::Io));
+        assert_eq!(disk.state().flushes, flushes);
+    }
+    // Nothing was written meanwhile.
+    cache.commit(Order::TablesFirst).unwrap();
+    cache.flush().unwrap();
+    assert_eq!(disk.state().flushes, 4);
+    assert_eq!(disk.state().writes, 1);
+    cache.flush().unwrap();
+    assert_eq!(disk.state().flushes, 4, "nothing is left to be flushed");
+}
+
+/// Whatever way a write takes to the device, what is synced next flushes it.
+#[test]
+fn every_kind_of_write_is_flushed() {
+    let large = vec![3; 48 << 10];
+    let write_contents = |cache: &mut Cache, data: &[u8]| {
+        cache.begin_file(0);
+        cache.write(40, data).unwrap();
+        cache.end_file();
+    };
+    type Way<'a> = (&'a str, usize, &'a dyn Fn(&mut Cache));
+    let ways: [Way<'_>; 4] = [
+        ("a commit", 0, &|cache| {
+            cache.write(30, &[1; 512]).unwrap();
+            cache.commit(Order::TablesFirst).unwrap();
+        }),
+        ("an eviction", 0, &|cache| {
+            // There are sixteen lines of eight sectors.
+            for line in 3..20 {
+                cache.write(line * 8, &[2; 512]).unwrap();
+            }
+        }),
+        ("a large write", 0, &|cache| write_contents(cache, &large)),
+        ("a full buffer", 16 << 10, &|cache| {
+            write_contents(cache, &large[..8 << 10]);
+            cache.begin_file(0);
+            cache.write(56, &large[..8 << 10]).unwrap();
+            cache.end_file();
+        }),
+    ];
+    for (journaled, expected) in [(false, Event::FlushUnordered), (true, Event::Flush)] {
+        for (way, stream_bytes, write) in ways {
+            let disk = Disk::zeroed(SECTORS as usize * 512);
+            let mut cache = new_cache(&disk, stream_bytes);
+            cache.layout.journaled = journaled;
+            cache.flush().unwrap();
+            assert_eq!(disk.state().flushes, 0, "{way}: nothing is written yet");
+            disk.state().log = Some(Vec::new());
+            write(&mut cache);
+            assert!(disk.state().writes > 0, "{way}");
+            cache.flush().unwrap();
+            let log = disk.state().log.take().unwrap();
+            assert_eq!(log.last(), Some(&expected), "{way}");
+            cache.flush().unwrap();
+            assert_eq!(disk.state().flushes, 1, "{way}: once is enough");
+        }
+    }
 }
 
 #[test]
