@@ -80,6 +80,23 @@ mod tests {
         assert!(lock.enter());
     }
 
+    /// The program sleeps while the other is inside, and is woken when that leaves.
+    #[test]
+    fn whoever_waits_is_woken() {
+        static LOCK: Lock = Lock::new();
+        assert!(LOCK.enter_beside());
+        let (entered, news) = std::sync::mpsc::channel();
+        std::thread::spawn(move || entered.send(LOCK.enter()));
+        while LOCK.0.load(Ordering::Relaxed) != super::AWAITED {
+            std::thread::yield_now();
+        }
+        // It is asleep then, or about to see that it needn't be.
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        LOCK.leave_beside();
+        let entered = news.recv_timeout(std::time::Duration::from_secs(60));
+        assert_eq!(entered, Ok(true), "never woken");
+    }
+
     /// The program waits for the other, and is woken: 20,000 times each, never both inside.
     #[test]
     fn one_at_a_time() {

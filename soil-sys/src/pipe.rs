@@ -235,3 +235,6 @@ fn release(rt: &mut Runtime, key: u32) {
         rt.pipes.try_remove(key as usize);
     }
 }
+
+#[cfg(test)]
+mod tests;

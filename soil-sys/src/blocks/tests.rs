@@ -22,6 +22,9 @@ struct Orders {
     hold: Cell<bool>,
     /// Requests that it has.
     has: Cell<usize>,
+    /// Durable writes, discards, zeros.
+    abilities: Cell<[bool; 3]>,
+    read_only: Cell<bool>,
     data: RefCell<Vec<u8>>,
 }
 
@@ -36,16 +39,18 @@ impl Device for Fake {
         Ok(Geometry {
             sector_size: 512,
             sectors: (self.orders.data.borrow().len() / 512) as u64,
-            read_only: false,
+            read_only: self.orders.read_only.get(),
             flushes: true,
             max_bytes: 1 << 20,
         })
     }
 
     fn abilities(&self) -> Abilities {
+        let [durable, discard, write_zeroes] = self.orders.abilities.get();
         Abilities {
-            write_zeroes: true,
-            ..Abilities::default()
+            durable,
+            discard,
+            write_zeroes,
         }
     }
 
@@ -100,6 +105,7 @@ impl Device for Fake {
 fn runtime(data: Vec<u8>) -> (Runtime, Rc<Orders>) {
     let orders = Rc::new(Orders {
         data: RefCell::new(data),
+        abilities: Cell::new([false, false, true]),
         ..Orders::default()
     });
     let device = Box::new(Fake {
@@ -202,6 +208,64 @@ fn what_is_not_answered_ends_at_its_deadline() {
     assert_eq!(result(rt, 2, answer), 1024);
     give_up(rt, LATER);
     assert_eq!(rt.next_completion(), None);
+}
+
+/// When the first of what is waited for is given up.
+fn earliest(rt: &mut Runtime) -> Option<u64> {
+    let drivers = rt.drivers();
+    let deadlines = drivers.iter().flatten().filter_map(|d| (d.deadline)(rt));
+    deadlines.min()
+}
+
+/// Each request has a deadline of its own; what is looked at next is the earliest of those that are left.
+#[test]
+fn of_several_deadlines_the_earliest_counts() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    orders.hold.set(true);
+    let timed_out = -(Error::TimedOut as Int);
+    let mut memory = [[0; 512]; 4];
+    let mut deadlines = Vec::new();
+    for (token, memory) in (2..).zip(&mut memory) {
+        assert_eq!(
+            read(rt, fd, 0, Piece::of(memory), token),
+            Err(Stop::Pending)
+        );
+        // That of the first stays what it was.
+        let first = *deadlines
+            .first()
+            .unwrap_or(&earliest(rt).expect("waited for"));
+        assert_eq!(earliest(rt), Some(first));
+        let place = rt.blocks.iter().next().expect("open").1;
+        let last = place.outstanding.iter().map(|(_, one)| one.until).max();
+        deadlines.push(last.expect("outstanding"));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(deadlines.is_sorted_by(|one, other| one < other));
+    for (at, deadline) in deadlines.iter().enumerate() {
+        assert_eq!(earliest(rt), Some(*deadline));
+        assert_eq!(step(rt, deadline - 1), None);
+        assert_eq!(step(rt, *deadline), Some((at as u64 + 2, timed_out)));
+        assert_eq!(rt.next_completion(), None, "only what is due");
+        assert_eq!(given_up(rt), at + 1);
+    }
+    assert_eq!(earliest(rt), None);
+}
+
+#[test]
+fn what_a_disk_is_and_can_do_is_told() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    for bits in 0..8 {
+        let abilities = [1, 2, 4].map(|bit| bits & bit != 0);
+        orders.abilities.set(abilities);
+        orders.read_only.set(bits == 3);
+        let most = (1 << 20) / 512;
+        let expected = [512, 64, Int::from(bits == 3), most, bits];
+        assert_eq!(info(rt, fd).expect("open"), expected);
+    }
 }
 
 #[test]
