@@ -97,6 +97,8 @@ if [ -n "$long" ]; then
   step 'net: nobody is forgotten' env SOIL_TEST_LONG=1 cargo test -q --locked -p net --lib forgotten
   step 'net: ten minutes of fuzzing' env SOIL_FUZZ_SECONDS=600 cargo test -q --locked -p net --test fuzz
   step 'fs: a million operations in memory' env SOIL_FS_STEPS=340000 cargo test -q --locked -p fs --lib memory::model
+  step 'races in an optimised build' cargo test -q --locked --release -p drivers --lib race
+  step 'mutants of what changed' tools/setup/mutants.sh
 fi
 step 'build' tools/setup/build.sh --all
 step 'dune @fmt' dune build @_build/default/fmt

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Mutation testing of what changed in the modules of tests/README.md ("Mutants") since commit MUTANTS_SINCE (20 back unless given):
+# survivors are listed, and fewer than 85 % noticed fail.
+set -eu
+cd "$(dirname "$0")/../.."
+if ! command -v cargo-mutants >/dev/null 2>&1; then
+  echo "skipped: cargo-mutants is not installed; install it with: cargo install cargo-mutants --locked"
+  exit 0
+fi
+since=${MUTANTS_SINCE:-HEAD~20}
+if ! git rev-parse -q --verify "$since^{commit}" >/dev/null 2>&1; then
+  echo "skipped: no commit $since here to compare with"
+  exit 0
+fi
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+git diff "$since" -- drivers/src fs/src/cache fs/src/fat fs/src/partition fs/src/tar soil-sys/src >"$work/diff"
+if [ ! -s "$work/diff" ]; then
+  echo "nothing changed in these modules since $since"
+  exit 0
+fi
+# It fails where one survives, which is counted here.
+cargo mutants --in-diff "$work/diff" -p drivers -p fs -p soil-sys --timeout 120 --colors never -o "$work" || true
+lines() { cat "$work/mutants.out/$1.txt" 2>/dev/null | wc -l; }
+caught=$(($(lines caught) + $(lines timeout)))
+all=$((caught + $(lines missed)))
+echo "$caught of $all mutants noticed"
+[ $((caught * 100)) -ge $((all * 85)) ]
