@@ -26,6 +26,13 @@ class Monitor:
         self.file.readline()
         self.ask("qmp_capabilities")
 
+    def wait_event(self, name):
+        """Whether the event comes; not where QEMU ends without it."""
+        while line := self.file.readline():
+            if json.loads(line).get("event") == name:
+                return True
+        return False
+
     def ask(self, command, **arguments):
         """The answer to a command; an error fails the test."""
         self.file.write(json.dumps({"execute": command, "arguments": arguments}) + "\n")
