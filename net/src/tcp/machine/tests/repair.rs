@@ -436,3 +436,42 @@ fn segments_can_be_made_smaller() {
         assert_eq!(script.machine.options().mss, size as u16);
     }
 }
+
+/// RFC 9293, 3.10.7.4: a window update repeats both numbers of the segment before it, and counts.
+#[test]
+fn a_window_update_repeats_its_numbers() {
+    let mut script = Script::established(&setup());
+    let mut closed = header(Flags::ACK, 1, 1);
+    closed.window = 0;
+    script.give(&closed, b"");
+    script.write(b"waits");
+    assert!(script.out().is_empty());
+    let mut update = header(Flags::ACK, 1, 1);
+    update.window = 1000;
+    assert_eq!(script.give(&update, b"").len(), 1);
+    assert_eq!(script.machine.info().send_window, 1000);
+}
+
+/// RFC 5482, 3: the user timeout is about what isn't acknowledged; nothing is due once all is.
+#[test]
+fn what_is_acknowledged_is_no_longer_waited_for() {
+    let mut script = Script::established(&setup());
+    script.write(b"heard");
+    assert_eq!(script.out().len(), 1);
+    script.give(&ack(6, &[]), b"");
+    assert_eq!(script.machine.deadline_ns(), None);
+    assert!(script.wait(3600 * 1000 * MS).is_empty());
+    assert_eq!(script.machine.error(), None);
+}
+
+/// RFC 6298, 5.7: the peer answers, so that the next timeout is a first one, though what was sent twice is no measurement.
+#[test]
+fn an_answer_ends_the_backoff() {
+    let (mut script, first) = measured();
+    let size = mss(&script);
+    flight(&mut script, 1, first);
+    script.wait(2000 * MS);
+    assert!(script.machine.unheard() >= 2);
+    script.give(&ack(first + size, &[]), b"");
+    assert_eq!(script.machine.unheard(), 0);
+}
