@@ -232,7 +232,8 @@ fn signalled(script: &str, times: usize) -> Option<i32> {
 
 #[test]
 fn standard_input_reaches_the_console_and_its_end_is_marked() {
-    let machine = Machine::new("head -c 4 | od -An -tx1\necho SOIL-EXIT 0 >&8\n");
+    let machine =
+        Machine::new("echo SOIL-INPUT >&8\nhead -c 5 | od -An -tx1\necho SOIL-EXIT 0 >&8\n");
     let mut child = machine
         .command(&[])
         .stdin(Stdio::piped())
@@ -247,7 +248,7 @@ fn standard_input_reaches_the_console_and_its_end_is_marked() {
     let ran = Ran::of(&child.wait_with_output().expect("waited for"));
     assert_eq!(
         (ran.status, ran.output.trim()),
-        (Some(0), "61 0a 62 04"),
+        (Some(0), "61 0a 62 10 04"),
         "{ran:?}"
     );
 }
