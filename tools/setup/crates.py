@@ -4,7 +4,7 @@
 crates.py check    licences, sources and duplicates by deny.toml; THIRD-PARTY-LICENSES is up to date; advisories with cargo-deny
 crates.py write    writes THIRD-PARTY-LICENSES
 
-cargo-deny isn't in Debian, and compiling it takes longer than all of `make test` on a slow machine; what it checks without its
+cargo-deny isn't in Debian and would have to be compiled on each machine; what it checks without its
 database of advisories is a page of Python over `cargo metadata`. Where `cargo deny` is installed it is used as well, with the
 advisories if their database can be fetched. Nothing else needs the network.
 """
