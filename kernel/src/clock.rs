@@ -235,10 +235,13 @@ impl Discipline {
         self.tries = TRIES;
         self.rate = Rate::new(ticks, ns);
         self.trust = MUCH;
-        let behind = i128::from(self.true_ns) - i128::from(shown);
-        let most = i128::from(self.rate.0 / SLEW);
-        let turn = (behind * i128::from(self.rate.0) / i128::from(self.span_ns)).clamp(-most, most);
-        Some(Rate(self.rate.0.saturating_add_signed(turn as i64)))
+        let error_ns = self.true_ns.abs_diff(shown).min(self.span_ns / SLEW);
+        let turn = Rate::new(self.span_ns, error_ns).ns(self.rate.0);
+        Some(Rate(if self.true_ns > shown {
+            self.rate.0.saturating_add(turn)
+        } else {
+            self.rate.0 - turn
+        }))
     }
 }
 
