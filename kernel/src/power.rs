@@ -186,6 +186,8 @@ pub fn listen() {
             EVENTS.store(events.cast(), Ordering::Release);
             interrupts::set_handler(POWER, generic_event);
             io_apic::route(*gsi, POWER, Trigger::Edge);
+            // What came before was an edge at a masked pin.
+            generic_event();
         }
         _ => {}
     }

@@ -46,7 +46,11 @@ let from_itself () =
 
 let from_outside signal =
   let waiting = ref true in
-  Sys.set_signal signal (Signal_handle (fun _ -> say "asked to stop"; waiting := false));
+  Sys.set_signal signal
+    (Signal_handle
+       (fun _ ->
+         say "asked to stop";
+         waiting := false));
   say "ready";
   (* A sleep is gone on with after a signal. *)
   while !waiting do

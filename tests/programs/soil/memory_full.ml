@@ -23,21 +23,21 @@ let () =
     let n, peer = Soil.Udp.receive control buffer 0 64 in
     let word = Bytes.sub_string buffer 0 n in
     let answer = ref word in
-    if String.starts_with ~prefix:"free" word then (
-      kept := [];
-      Gc.full_major ())
-    else if String.starts_with ~prefix:"accept" word then (
-      (* It may have been reset meanwhile, and there may be none. *)
-      try
-        let connection = Soil.Tcp.accept ~timeout:0.5 listener in
-        Fun.protect
-          (fun () -> Soil.File_descriptor.write_string connection "served\n")
-          ~finally:(fun () -> Soil.File_descriptor.close connection)
-      with Soil.Error _ -> ())
-    else if String.starts_with ~prefix:"bind" word then (
-      match Soil.Udp.bind ~port:0 () with
-      | socket -> Soil.File_descriptor.close socket
-      | exception Soil.Error { code = Soil.Error.Out_of_memory; _ } -> answer := "refused");
+    (if String.starts_with ~prefix:"free" word then (
+       kept := [];
+       Gc.full_major ())
+     else if String.starts_with ~prefix:"accept" word then
+       (* It may have been reset meanwhile, and there may be none. *)
+       try
+         let connection = Soil.Tcp.accept ~timeout:0.5 listener in
+         Fun.protect
+           (fun () -> Soil.File_descriptor.write_string connection "served\n")
+           ~finally:(fun () -> Soil.File_descriptor.close connection)
+       with Soil.Error _ -> ()
+     else if String.starts_with ~prefix:"bind" word then
+       match Soil.Udp.bind ~port:0 () with
+       | socket -> Soil.File_descriptor.close socket
+       | exception Soil.Error { code = Soil.Error.Out_of_memory; _ } -> answer := "refused");
     (* Without a reader the memory would be garbage before. *)
     ignore (Sys.opaque_identity !kept);
     Soil.Udp.send_string control peer !answer
