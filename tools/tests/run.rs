@@ -253,6 +253,14 @@ fn standard_input_reaches_the_console_and_its_end_is_marked() {
     );
 }
 
+/// QEMU waits for disks of the host when it ends, for ever if one doesn't answer.
+#[test]
+fn a_qemu_that_stays_after_the_program_is_ended() {
+    let machine = Machine::new("echo SOIL-EXIT 3 >&8\nexec sleep 600\n");
+    let ran = Ran::of(&machine.command(&[]).output().expect("soil starts"));
+    assert_eq!(ran.status, Some(3), "{ran:?}");
+}
+
 #[test]
 fn what_is_typed_wrong_is_named() {
     let machine = Machine::new("");

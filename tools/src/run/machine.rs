@@ -20,11 +20,15 @@ use std::time::{Duration, Instant};
 
 /// How long the program may take to stop after it was asked to: its own limit (10 s) and some more.
 const GRACE: Duration = Duration::from_secs(15);
+/// How long QEMU may stay after the program's end. What the program was told is on a disk is out of QEMU's hands by then.
+const LINGER: Duration = Duration::from_secs(10);
 
 /// What the threads tell the one that decides.
 enum Event {
     /// A signal for `soil run`.
     Signal(i32),
+    /// The program has ended, and all that it wrote is sent.
+    Exited,
     /// QEMU closed its output: it is gone or about to be.
     ConsoleClosed,
 }
@@ -35,6 +39,8 @@ enum Ended {
     TimedOut(Duration),
     Killed(i32),
     NoAnswer(i32),
+    /// QEMU stayed after the program's end, as it does for a disk of the host that doesn't answer.
+    Lingered,
 }
 
 /// Runs the image; the result is its exit status.
@@ -129,7 +135,10 @@ impl Machine {
         let machine = Self {
             child,
             monitor,
-            control: std::thread::spawn(move || read_control(control.into(), input, origin)),
+            control: {
+                let events = events.clone();
+                std::thread::spawn(move || read_control(control.into(), input, origin, &events))
+            },
             console: std::thread::spawn(move || copy_console(output, &events)),
             complaints: std::thread::spawn(move || {
                 BufReader::new(errors)
@@ -164,6 +173,9 @@ impl Machine {
             };
             match (event, next) {
                 (Ok(Event::ConsoleClosed) | Err(RecvTimeoutError::Disconnected), _) => return None,
+                (Ok(Event::Exited), _) => {
+                    stopping = Some((Instant::now() + LINGER, Ended::Lingered))
+                }
                 (Ok(Event::Signal(signal)), _) if stopping.is_none() => {
                     self.ask("system_powerdown");
                     if io::stderr().is_terminal() {
@@ -273,7 +285,8 @@ fn outcome(
                 text: "ended at once".into(),
             });
         }
-        None => {}
+        // Only a status makes it wait for that.
+        Some(Ended::Lingered) | None => {}
     }
     if !control.report.is_empty() {
         return Err(Failure {
@@ -380,7 +393,12 @@ fn copy_input(mut to: impl Write, origin: Origin) {
 }
 
 /// Reads what the machine says of itself; starts to copy our standard input when it asks for that.
-fn read_control(mut from: File, input: ChildStdin, origin: Origin) -> Control {
+fn read_control(
+    mut from: File,
+    input: ChildStdin,
+    origin: Origin,
+    events: &Sender<Event>,
+) -> Control {
     let mut control = Control::default();
     let mut input = Some(input);
     let mut buffer = [0; 4096];
@@ -388,7 +406,12 @@ fn read_control(mut from: File, input: ChildStdin, origin: Origin) -> Control {
         match from.read(&mut buffer) {
             Ok(0) => return control,
             Ok(count) => {
+                let running = control.exit.is_none();
                 control.feed(buffer.get(..count).unwrap_or_default());
+                if running && control.exit.is_some() {
+                    // The receiver is gone only when the decision has been made.
+                    let _ = events.send(Event::Exited);
+                }
                 if control.takes_input
                     && let Some(input) = input.take()
                 {
