@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
 use crate::flow::Keyed;
-use crate::ip::{FilterRule, Ip, Random};
+use crate::ip::{FilterRule, Ip, LOOPBACK, Random};
 use crate::loopback::Loopback;
 use crate::shared::{Core, Socket, Turn};
 use crate::{Config, Error, Handle, InterfaceConfig, InterfaceStatus, Link};
@@ -226,8 +226,9 @@ impl Stack {
         self.core.budget.promised()
     }
 
-    /// Runs the stack: timers that are due, at most `budget` frames in for each interface, and what
-    /// the sockets have to send, at most about `budget` frames out.
+    /// Runs the stack: timers that are due, at most `budget` frames in for each interface (16 times as
+    /// many that are shed under overload), and what the sockets have to send, at most about `budget`
+    /// frames out.
     ///
     /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
     /// Operations made since the last call take effect (are sent) here. Never blocks.
@@ -246,16 +247,18 @@ impl Stack {
         let cookies = !core.tcp.half_open.has_room();
         ip.net.overload.begin(now_ns, cookies);
         let mut round = 0;
+        let mut full = false;
         loop {
             // After the first round only the loopback may have news: what was just sent to it.
             let count = if round == 0 { ip.ports.len() } else { 1 };
             for port in 0..count {
                 core.unblock(ip.take_unblocked(port));
-                progress.more_work |=
-                    ip.receive(port, budget, &mut |net, input| core.input(net, input));
+                let more = ip.receive(port, budget, &mut |net, input| core.input(net, input));
+                progress.more_work |= more;
+                full |= more && port != LOOPBACK;
             }
             if round == 0 {
-                ip.net.overload.end(progress.more_work);
+                ip.net.overload.end(full);
             }
             ip.maintain();
             for interface in 0..ip.net.interfaces.len() {

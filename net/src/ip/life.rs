@@ -26,6 +26,7 @@ impl Ip {
         f: &mut dyn FnMut(&mut Net, Input<'_>),
     ) -> bool {
         let mut left = budget * FRAME_COST;
+        self.net.overload.begin_link();
         while left > 0 {
             // Answers that wait for room come first, so that the next ones have a place.
             if !self.drain(port) {

@@ -9,9 +9,11 @@ use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, be16};
 
 /// How long the queue has to be full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
-/// How long shedding goes on after it was last needed.
+/// How long shedding goes on, and how many frames it has to shed in that time to go on for as long again. A peer that
+/// sends datagrams in some tens of fragments stays below that.
 const HOLD_NS: u64 = 100_000_000;
-/// What may be shed and is served all the same in one poll.
+const MANY: u32 = 512;
+/// What may be shed and is served all the same, of each kind, from one link in one poll.
 const SERVED: u32 = 8;
 /// A shed frame counts for this part of a handled one in the budget of a poll.
 pub(super) const SHED_COST: usize = 1;
@@ -32,8 +34,11 @@ pub(crate) struct Overload {
     now_ns: u64,
     /// SYNs are answered with cookies: none of those to come is remembered.
     cookies: bool,
-    /// How many this poll may still serve.
-    served: u32,
+    /// How many SYNs and how many fragments may still be served.
+    syns: u32,
+    fragments: u32,
+    /// Frames that were shed in the time that `until_ns` ends.
+    shed: u32,
 }
 
 /// What the first bytes of a frame tell.
@@ -51,14 +56,20 @@ impl Overload {
     pub(crate) fn begin(&mut self, now_ns: u64, cookies: bool) {
         self.now_ns = now_ns;
         self.cookies = cookies;
-        self.served = if now_ns < self.until_ns {
-            SERVED
-        } else {
-            u32::MAX
-        };
+        if now_ns >= self.until_ns {
+            let shed = core::mem::take(&mut self.shed);
+            if shed >= MANY {
+                self.until_ns = now_ns + HOLD_NS;
+            }
+        }
     }
 
-    /// To be called when the poll has received; `full`: it left frames in a queue.
+    /// To be called before a link is received from.
+    pub(super) fn begin_link(&mut self) {
+        (self.syns, self.fragments) = (SERVED, SERVED);
+    }
+
+    /// To be called when the poll has received; `full`: it left frames in the queue of a link, the loopback's apart.
     pub(crate) fn end(&mut self, full: bool) {
         if !full {
             self.full_since_ns = None;
@@ -72,27 +83,22 @@ impl Overload {
 
     /// Whether this frame is to be dropped at once.
     pub(super) fn sheds(&mut self, frame: &[u8]) -> bool {
-        if self.served == u32::MAX {
+        if self.now_ns >= self.until_ns {
             return false;
         }
-        let sheddable = match kind(frame) {
-            Some(Kind::Syn) => self.cookies,
-            Some(Kind::Fragment) => true,
-            Some(Kind::Other) | None => false,
+        let served = match kind(frame) {
+            Some(Kind::Syn) if self.cookies => &mut self.syns,
+            Some(Kind::Fragment) => &mut self.fragments,
+            _ => return false,
         };
-        if !sheddable {
-            return false;
-        }
-        match self.served.checked_sub(1) {
-            Some(left) => {
-                self.served = left;
-                false
-            }
+        match served.checked_sub(1) {
+            Some(left) => *served = left,
             None => {
-                self.until_ns = self.now_ns + HOLD_NS;
-                true
+                self.shed = self.shed.saturating_add(1);
+                return true;
             }
         }
+        false
     }
 }
 

@@ -143,3 +143,22 @@ fn newcomers_are_answered() {
     }
     assert_eq!((answers(&mut talk), shed(&mut talk)), (60 * BUDGET, before));
 }
+
+/// What comes in fragments gets through again when the flood is over, though its sender goes on.
+#[test]
+fn shedding_ends_with_the_flood() {
+    let (mut talk, _) = served();
+    let mut random = Random::new(1981);
+    for _ in 0..100 {
+        turn(&mut talk, FLOOD, fragment, &mut random);
+    }
+    assert!(shed(&mut talk) > 0);
+    for _ in 0..500 {
+        turn(&mut talk, 20, fragment, &mut random);
+    }
+    let before = shed(&mut talk);
+    for _ in 0..500 {
+        turn(&mut talk, 20, fragment, &mut random);
+    }
+    assert_eq!(shed(&mut talk), before);
+}
