@@ -58,7 +58,7 @@ impl Overload {
         self.cookies = cookies;
         if now_ns >= self.until_ns {
             let shed = core::mem::take(&mut self.shed);
-            if shed >= MANY {
+            if shed >= MANY && now_ns - self.until_ns < HOLD_NS {
                 self.until_ns = now_ns + HOLD_NS;
             }
         }
