@@ -125,7 +125,7 @@ struct Active {
 }
 
 /// A disk. Dropping it resets the device. The buffers of unfinished requests are the caller's again only if it came out of reset,
-/// which only a log line tells: whoever needs them waits for the requests' ends first.
+/// which only a log line tells. A caller that needs them waits for the end of its requests first.
 pub struct Blk {
     device: Device,
     parts: Parts,

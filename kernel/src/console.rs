@@ -12,9 +12,9 @@
 //! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug port: a UART that is being
 //! set up loses what comes, and a program that doesn't read leaves the input to others.
 //!
-//! The transmitter says when it is full, as it stays while nobody reads QEMU's output. Who writes for the program
-//! waits then, halted, as at a pipe; who writes for the kernel waits where it is. Output takes no lock and allocates nothing,
-//! so that a crash can be reported wherever it happens.
+//! The transmitter says when it is full. It stays full while QEMU's output is not read. A write of the program then
+//! waits halted, as at a pipe; a write of the kernel spins. Output takes no lock and allocates nothing, so that a crash
+//! can be reported wherever it happens.
 //!
 //! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once (`flush_buf` in
 //! hw/char/virtio-console.c throttles only ports that aren't consoles), and the ports that wait need the multiport protocol,
@@ -254,7 +254,8 @@ pub fn log(line: &[u8]) {
     flush_log();
 }
 
-/// Writes what of the log waits, as far as the transmitter takes it; whether that was all. A crash in the midst of it counts.
+/// Writes the waiting part of the log, as far as the transmitter takes it. Returns whether that was all; also true
+/// for a crash report that interrupts it, which can't wait for the rest.
 pub fn flush_log() -> bool {
     let flush = |log: &mut Backlog| {
         let waiting = log.bytes.get(..log.len).unwrap_or_default();
@@ -313,7 +314,7 @@ fn look() {
 
 /// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
 pub fn report_requested() -> bool {
-    // Without interrupts for input nobody has asked for any.
+    // Input is asked for only where its interrupts are on.
     LISTENING.load(Ordering::Relaxed) && with_input(Typing::take_report)
 }
 

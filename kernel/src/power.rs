@@ -186,7 +186,7 @@ pub fn listen() {
             EVENTS.store(events.cast(), Ordering::Release);
             interrupts::set_handler(POWER, generic_event);
             io_apic::route(*gsi, POWER, Trigger::Edge);
-            // What came before was an edge at a masked pin.
+            // An earlier press was an edge at a masked pin, which the I/O APIC drops; the selector keeps it.
             generic_event();
         }
         _ => {}

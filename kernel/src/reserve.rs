@@ -1,7 +1,7 @@
 //! Memory that the program can't take.
 //!
 //! The program may ask for memory until there is none, catch `Out_of_memory` and go on; the network's peers go on, too. What the
-//! kernel's heap then needs for a packet, a timer or a page table must be there, since nobody could do without. So the program's
+//! kernel's heap then needs for a packet, a timer or a page table must be there: the kernel can't do without. So the program's
 //! requests are refused while a part is left, of which the heap alone may take. When the heap has begun to, memory *is short*: from
 //! then on everything that can be refused is (connections, descriptors, what caches would keep), until there is more again.
 

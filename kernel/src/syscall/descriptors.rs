@@ -37,7 +37,7 @@ pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> 
     for [start, len] in pieces {
         match bytes(*start, *len) {
             Ok(piece) => console::write(stream, piece),
-            // What was written is said first, as on Linux; the next call begins with the error.
+            // As on Linux: report the bytes written first. The next call begins with the error.
             Err(_) if total > 0 => break,
             Err(errno) => return Err(errno),
         }
