@@ -48,9 +48,13 @@ class Pinger:
                 pass  # nobody has answered for that address: it counts as lost
 
     def receive(self):
+        quiet_since = time.monotonic()
         while not self.ended.is_set() or len(self.answered) < len(self.times):
-            if not select.select([self.socket], [], [], 5)[0] and self.ended.is_set():
-                return
+            if not select.select([self.socket], [], [], 0.05)[0]:
+                if self.ended.is_set() and time.monotonic() > quiet_since + 5:
+                    return
+                continue
+            quiet_since = time.monotonic()
             try:
                 answer = self.socket.recv(65536, socket.MSG_DONTWAIT)[20:]
             except OSError:
@@ -66,7 +70,7 @@ class Pinger:
         )
 
     def end(self):
-        """Waits for answers under way, five seconds after the last one."""
+        """Waits for the answers under way, until none has come for five seconds."""
         self.ended.set()
         for thread in self.threads:
             thread.join()
