@@ -325,13 +325,17 @@ let serve ?(max_connections = 4096) ?(grace = 5.) ?(on_error = report) (l : Desc
       Task.Condition.wait_no_mutex all_ended;
       wait_for_all ())
   in
-  (* Cancelling [serve] ends [accept_all], which is below the caller's node, and not the
+  (* Cancelling [serve] ends [serve_all], which is below the caller's node, and not the
      connections, which are protected. *)
   let serve_in_task () =
     let caller = Scheduler.current_node () in
     Task.protect @@ fun () ->
     Task.scope @@ fun connections ->
-    match Scheduler.within caller (fun () -> accept_all connections) with
+    let serve_all () =
+      accept_all connections;
+      wait_for_all ()
+    in
+    match Scheduler.within caller serve_all with
     | () -> ()
     | exception (Scheduler.Cancelled as e) ->
         let backtrace = Failure.get_backtrace () in

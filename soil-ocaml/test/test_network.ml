@@ -288,6 +288,25 @@ let grace ~seconds ~work =
   D.close l;
   !ended
 
+(* [serve] that has no listener any more waits for its connections, and can be cancelled all the same. *)
+let cancelled_after_the_end () =
+  let l = listen () in
+  T.scope (fun s ->
+      let handler c =
+        D.close l;
+        ignore (D.read c (Bytes.create 1) 0 1)
+      in
+      let server = T.spawn s (fun () -> Soil.Tcp.serve ~grace:0. l handler) in
+      Soil.Tcp.with_connection (Soil.Tcp.local l) (fun _ ->
+          while D.is_open l do
+            T.yield ()
+          done;
+          T.yield ();
+          T.cancel server;
+          match T.timeout 10. (fun () -> T.await server) with
+          | () -> Alcotest.fail "not cancelled"
+          | exception T.Cancelled -> ()))
+
 let graces () =
   string "time enough" "by itself" (grace ~seconds:patience ~work:0.1);
   string "too long" "cancelled" (grace ~seconds:0.05 ~work:100.)
@@ -731,6 +750,7 @@ let tests =
     in_run "a handler that fails ends its connection only" failing_handler;
     in_run "errors of handlers" errors_of_handlers;
     in_run "grace" graces;
+    in_run "serve is cancelled after its listener's end" cancelled_after_the_end;
     in_run "datagrams" datagrams;
     in_run "options" options;
     in_run "effects of options" effects_of_options;
