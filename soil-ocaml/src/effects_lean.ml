@@ -1,7 +1,12 @@
 (* The compiler's primitives for effects, as Stdlib.Effect of OCaml 5.3 uses them. That module
    itself would link Printexc and Printf, 300 KB of every image. *)
 
-type t = Finished | Parked of (int, t) Effect.Deep.continuation
+(* A continuation, or a number for the end: no constructor around it, because where memory is taken,
+   handlers of signals run, and one that raises would lose the continuation. *)
+type t = Obj.t
+
+let finished = Obj.repr 0
+
 type _ Effect.t += Park : int Effect.t
 type ('a, 'b) stack [@@immediate]
 type last_fiber [@@immediate]
@@ -26,10 +31,13 @@ external alloc_stack :
 
 let on_effect : type a. a Effect.t -> (a, t) Effect.Deep.continuation -> last_fiber -> t =
  fun request k last_fiber ->
-  match request with Park -> Parked k | other -> reperform other k last_fiber
+  match request with Park -> Obj.repr k | other -> reperform other k last_fiber
 
-let finished () = Finished
-let start f = runstack (alloc_stack finished raise on_effect) f ()
+let returned () = finished
+let start f = runstack (alloc_stack returned raise on_effect) f ()
 let park () = Effect.perform Park
 let identity (n : int) = n
-let continue k n = resume (take_stack k) identity n (last_fiber k)
+
+let continue t n =
+  let k : (int, t) Effect.Deep.continuation = Obj.obj t in
+  resume (take_stack k) identity n (last_fiber k)

@@ -1,14 +1,21 @@
 (* For compilers other than the one that effects_lean.ml knows. *)
 
-type t = Finished | Parked of (int, t) Effect.Deep.continuation
+(* See there. *)
+type t = Obj.t
 type _ Effect.t += Park : int Effect.t
+
+let finished = Obj.repr 0
+let parked : ((int, t) Effect.Deep.continuation -> t) option = Some Obj.repr
 
 let start f =
   let effc : type a. a Effect.t -> ((a, t) Effect.Deep.continuation -> t) option = function
-    | Park -> Some (fun k -> Parked k)
+    | Park -> parked
     | _ -> None
   in
-  Effect.Deep.match_with f () { retc = (fun () -> Finished); exnc = raise; effc }
+  Effect.Deep.match_with f () { retc = (fun () -> finished); exnc = raise; effc }
 
 let park () = Effect.perform Park
-let continue k n = Effect.Deep.continue k n
+
+let continue t n =
+  let k : (int, t) Effect.Deep.continuation = Obj.obj t in
+  Effect.Deep.continue k n

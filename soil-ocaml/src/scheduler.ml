@@ -9,6 +9,7 @@ type fiber = {
   mutable timer : event Timers.timer option;  (** Its alarm, if it sleeps. *)
   mutable detail : string;  (** Of the failed operation that it waited for. *)
   mutable node : node;  (** The innermost. *)
+  run : int;  (** The number of its {!run}. *)
 }
 
 and node = {
@@ -29,10 +30,12 @@ let nothing = 0
 let in_queue = -1
 let in_queue_protected = -2
 let asleep = -3
+let turn = -4 (* others first *)
 
 (* What a parked call returns if it was taken back: no result of an operation. *)
 let interrupted = min_int
 let no_body () = ()
+let no_run = 0
 let no_entry : fiber Waiters.t = Waiters.create ()
 
 let rec nil =
@@ -50,19 +53,25 @@ let rec nil =
 and nobody =
   {
     body = no_body;
-    stopped = Effects.Finished;
+    stopped = Effects.finished;
     value = 0;
     wait = 0;
     entry = no_entry;
     timer = None;
     detail = "";
     node = nil;
+    run = no_run;
   }
 
 (* Whose place a token, or an entry of a queue, keeps that was given up and can't be taken back: what
    completes it wakes nobody. *)
 let gone = { nobody with body = no_body }
 let current = ref nobody
+
+(* The number of the run that there is, or of the next one. A run that fails may leave fibers in
+   queues of the program's own, where a later one finds them: they never go on. *)
+let this_run = ref (no_run + 1)
+let is_over fiber = fiber.run <> !this_run && fiber.run <> no_run
 
 let in_task () =
   Owner.check ();
@@ -74,6 +83,7 @@ let self () =
 
 let current_node () = !current.node
 let is_cancelled node = node.cancelled
+let is_left node = is_over node.owner
 
 (* Fibers that can go on. *)
 let ready = Ring.create nobody
@@ -132,21 +142,27 @@ let cancel_alarm fiber =
       Timers.remove timers timer;
       fiber.timer <- None
 
-let interrupt fiber =
+(* Whether what the fiber waits for is taken back; it can be tried again. *)
+let take_back fiber =
   let wait = fiber.wait in
-  if wait > 0 then (
-    if
-      (* Anything but 1: the completion will come, and with it the buffer that the device may still
-         use. *)
-      Soil_raw.cancel wait = 1
-    then (
-      wake fiber interrupted;
-      free_token wait))
+  if wait > 0 then
+    (* Anything but 1: the completion will come, and with it the buffer that the device may still
+       use. *)
+    Soil_raw.cancel wait = 1
+    &&
+    (free_token wait;
+     true)
   else if wait = in_queue then (
     Waiters.remove fiber.entry;
-    wake fiber interrupted)
+    true)
   else if wait = asleep then (
     cancel_alarm fiber;
+    true)
+  else wait = turn
+
+let interrupt fiber =
+  if (not (is_over fiber)) && take_back fiber then (
+    fiber.wait <- turn;
     wake fiber interrupted)
 
 let rec cancel node =
@@ -298,7 +314,7 @@ let give_up fiber wait =
   fiber.wait <- nothing;
   if wait > 0 then if Soil_raw.cancel wait = 1 then free_token wait else !table.(wait) <- gone
   else if wait = asleep then cancel_alarm fiber
-  else Waiters.remove fiber.entry
+  else if wait <> turn then Waiters.remove fiber.entry
 
 let rec block fiber =
   if fiber.wait <> nothing then (
@@ -307,20 +323,29 @@ let rec block fiber =
     look (next_deadline ());
     block fiber)
 
+(* A fiber that parks is not among those that can go on: parking takes memory, and so a handler of a
+   signal may raise out of it. [run_fiber] puts it there. *)
+let have_turn fiber value =
+  fiber.wait <- turn;
+  fiber.value <- value
+
 (* Stops until [wake]. Outside of [run] nobody else can run, so the program blocks. *)
 let park wait =
   let fiber = !current in
   fiber.wait <- wait;
-  if fiber == nobody then (
-    match block fiber with
-    | () -> fiber.value
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        if fiber.wait <> nothing then give_up fiber fiber.wait;
-        Failure.raise_with_backtrace e backtrace)
-  else (
-    if fiber.node.cancelled then interrupt fiber;
-    Effects.park ())
+  match
+    if fiber == nobody then (
+      block fiber;
+      fiber.value)
+    else (
+      if fiber.node.cancelled && take_back fiber then have_turn fiber interrupted;
+      Effects.park ())
+  with
+  | value -> value
+  | exception e ->
+      let backtrace = Failure.get_backtrace () in
+      if fiber.wait <> nothing then give_up fiber fiber.wait;
+      Failure.raise_with_backtrace e backtrace
 
 let wait_token token =
   !table.(token) <- !current;
@@ -342,8 +367,8 @@ let yield () =
   if fiber == nobody then look 0
   else (
     check ();
-    Ring.push ready fiber;
-    ignore (Effects.park ());
+    fiber.value <- 0;
+    ignore (park turn);
     check ())
 
 let spend () =
@@ -395,11 +420,14 @@ let wait_in_protected queue =
   ignore (park in_queue_protected);
   !current.entry <- no_entry
 
-let wake_first queue =
+let rec wake_first queue =
   Owner.check ();
-  let first = Waiters.take queue in
-  (match first with None -> () | Some fiber -> wake fiber 0);
-  first
+  match Waiters.take queue with
+  | None -> None
+  | Some fiber when is_over fiber -> wake_first queue
+  | Some fiber as first ->
+      wake fiber 0;
+      first
 
 let deadline_after seconds =
   (* Not the module Float: it would link much of the C library's mathematics. *)
@@ -423,31 +451,34 @@ let run_fiber fiber =
   current := fiber;
   spent := 0;
   let stopped =
-    match fiber.stopped with
-    | Effects.Finished ->
-        let body = fiber.body in
-        fiber.body <- no_body;
-        Effects.start body
-    | Effects.Parked k ->
-        fiber.stopped <- Effects.Finished;
-        Effects.continue k fiber.value
+    let stopped = fiber.stopped in
+    if stopped == Effects.finished then (
+      let body = fiber.body in
+      fiber.body <- no_body;
+      Effects.start body)
+    else (
+      fiber.stopped <- Effects.finished;
+      Effects.continue stopped fiber.value)
   in
+  (* Nothing from here on takes memory: no handler of a signal comes between. *)
   current := nobody;
-  match stopped with
-  | Effects.Finished -> decr fibers
-  | Effects.Parked _ -> fiber.stopped <- stopped
+  if stopped == Effects.finished then decr fibers
+  else (
+    fiber.stopped <- stopped;
+    if fiber.wait = turn then wake fiber fiber.value)
 
 let new_fiber body node =
   let fiber =
     {
       body;
-      stopped = Effects.Finished;
+      stopped = Effects.finished;
       value = 0;
       wait = nothing;
       entry = no_entry;
       timer = None;
       detail = "";
       node;
+      run = !this_run;
     }
   in
   incr fibers;
@@ -512,17 +543,18 @@ let rec run_all finished =
     run_all finished
 
 (* Fibers that haven't ended never go on. What they have under way keeps its buffers. *)
-let rec forget_all () =
+let forget_all () =
   fibers := 0;
+  incr this_run;
   while Ring.length ready > 0 do
     ignore (Ring.pop ready)
   done;
   for token = 1 to Array.length !table - 1 do
     if !table.(token) != nobody then !table.(token) <- gone
   done;
-  if not (Timers.is_empty timers) then (
-    ignore (Timers.take_due timers ~now:max_int);
-    forget_all ())
+  while not (Timers.is_empty timers) do
+    ignore (Timers.take_due timers ~now:max_int)
+  done
 
 (* The exception of a signal's handler that ran in the scheduler itself. *)
 type raised = Nothing | Exception of exn * Failure.backtrace

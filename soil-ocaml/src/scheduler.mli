@@ -63,6 +63,14 @@ val check : unit -> unit
 (** {1 Fibers and cancellation} *)
 
 val self : unit -> fiber
+
+val is_over : fiber -> bool
+(** [is_over fiber] is [true] iff [fiber] was left behind by a {!run} that failed: it never goes on.
+*)
+
+val is_left : node -> bool
+(** [is_left node] is {!is_over} for the fiber that has entered [node]. *)
+
 val current_node : unit -> node
 
 val enter : ?shielded:bool -> unit -> node

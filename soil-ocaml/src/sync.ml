@@ -46,6 +46,8 @@ module Mutex = struct
     | None -> m.holder <- Some self
     | Some fiber when fiber == self ->
         invalid_arg "Soil.Task.Mutex.lock: this task holds the mutex already"
+    | Some fiber when Scheduler.is_over fiber ->
+        invalid_arg "Soil.Task.Mutex.lock: a task of a run that has failed holds the mutex"
     | Some _ ->
         (* [unlock] hands it over. *)
         wait m.waiting

@@ -99,7 +99,8 @@ let scope body =
 
 let check_open scope name =
   Owner.check ();
-  if scope.ended then invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
+  if scope.ended || Scheduler.is_left scope.node then
+    invalid_arg ("Soil.Task." ^ name ^ ": the scope has ended")
 
 let on_release scope f =
   check_open scope "on_release";
@@ -155,6 +156,8 @@ let rec await task =
   match task.state with
   | Returned v -> v
   | Raised (e, backtrace) -> Failure.raise_with_backtrace e backtrace
+  | Running when Scheduler.is_left task.task_node ->
+      invalid_arg "Soil.Task.await: the task was of a run that has failed"
   | Running ->
       Scheduler.wait_in task.awaiting;
       await task

@@ -2,11 +2,12 @@
 open Check
 
 module type Effects = sig
-  type t = Finished | Parked of (int, t) Effect.Deep.continuation
+  type t
 
+  val finished : t
   val start : (unit -> unit) -> t
   val park : unit -> int
-  val continue : (int, t) Effect.Deep.continuation -> int -> t
+  val continue : t -> int -> t
 end
 
 type _ Effect.t += Ask : int -> int Effect.t
@@ -27,11 +28,11 @@ let computation park say () =
 
 let trace (module E : Effects) =
   let say, said = logger () in
-  let rec go n = function
-    | E.Finished -> say "finished"
-    | E.Parked k ->
-        say ("parked " ^ string_of_int n);
-        go (n + 1) (E.continue k n)
+  let rec go n stopped =
+    if stopped == E.finished then say "finished"
+    else (
+      say ("parked " ^ string_of_int n);
+      go (n + 1) (E.continue stopped n))
   in
   go 1 (E.start (computation E.park say));
   said ()
@@ -39,9 +40,32 @@ let trace (module E : Effects) =
 (* An effect that nobody in the fiber handles reaches the handler around the scheduler. *)
 let outer (module E : Effects) =
   match E.start (fun () -> ignore (Effect.perform (Ask 1))) with
-  | E.Finished -> "finished"
-  | E.Parked _ -> "parked"
+  | stopped -> if stopped == E.finished then "finished" else "parked"
   | effect Ask n, k -> "asked " ^ string_of_int n ^ ", " ^ Effect.Deep.continue k 0
+
+(* Where memory is taken, handlers of signals run and may raise. Once the computation has parked, no
+   place is such. *)
+let without_memory (module E : Effects) =
+  let went_on = ref 0 and parking = ref false and taken = ref 0 in
+  let park () =
+    parking := true;
+    went_on := E.park ()
+  in
+  (* The continuation itself, which the computation makes before it parks, is larger. *)
+  let count (block : Gc.Memprof.allocation) =
+    if !parking && block.size = 1 then incr taken;
+    None
+  in
+  let tracker = { Gc.Memprof.null_tracker with alloc_minor = count } in
+  let profile = Gc.Memprof.start ~sampling_rate:1. tracker in
+  let stopped = E.start park in
+  parking := false;
+  Gc.Memprof.stop ();
+  Gc.Memprof.discard profile;
+  int "blocks" 0 !taken;
+  bool "parked" false (stopped == E.finished);
+  bool "finished" true (E.continue stopped 7 == E.finished);
+  int "went on" 7 !went_on
 
 let expected =
   [
@@ -54,6 +78,7 @@ let of_implementation name (module E : Effects) =
     test (name ^ ": parking and going on") (fun () -> strings "trace" expected (trace (module E)));
     test (name ^ ": other effects pass") (fun () ->
         string "outcome" "asked 1, finished" (outer (module E)));
+    test (name ^ ": parking takes no memory") (fun () -> without_memory (module E));
   ]
 
 let tests =

@@ -140,6 +140,37 @@ let twice () =
   Soil.run (fun () -> Soil.Clock.sleep 0.4);
   bool "never goes on" false !went_on
 
+external raise_signal : (int[@untagged]) -> (int[@untagged]) = "no_bytecode" "raise" [@@noalloc]
+
+let sigalrm_of_linux = 14
+
+(* As a fiber parks, which takes memory: it waits no longer for what it was about to wait for. *)
+let while_parking () =
+  let r, w = Soil.pipe () in
+  let byte () = ignore (D.read r (Bytes.create 1) 0 1) in
+  let park wait =
+    match
+      ignore (raise_signal sigalrm_of_linux);
+      wait ()
+    with
+    | () -> Alcotest.fail "not interrupted"
+    | exception Interrupted ->
+        let start = Soil.Clock.monotonic () in
+        Soil.Clock.sleep 0.01;
+        bool "slept" true (Soil.Clock.monotonic () -. start >= 0.01)
+  in
+  let write () = D.write_string w "a" in
+  let main () =
+    T.scope @@ fun s ->
+    ignore (T.spawn s (fun () -> park T.yield));
+    ignore (T.spawn s (fun () -> park byte));
+    ignore (T.spawn s write)
+  in
+  string "run" "returned" (interrupted 0. (in_run main));
+  byte ();
+  bool "operations" true (Soil.Machine.counter "operations" = Some 0);
+  List.iter D.close [ r; w ]
+
 (* At any moment: no run hangs, and the next one works. *)
 let at_any_moment () =
   let r, w = Soil.pipe ~capacity:10 () in
@@ -189,6 +220,7 @@ let () =
           test "lent bytes in run" lent_bytes_in_run;
           test "the next wait" next_waits;
           test "twice" twice;
+          test "while parking" while_parking;
           test "at any moment" at_any_moment;
         ] );
     ]

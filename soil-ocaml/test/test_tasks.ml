@@ -339,6 +339,37 @@ let together () =
   int "at most 3" 3 !most
 [@@ocamlformat "disable"]
 
+(* Fibers of a run that failed wait in what the program shares with later runs. *)
+let left_behind () =
+  let promise = T.Promise.create () and mutex = T.Mutex.create () in
+  let semaphore = T.Semaphore.create 0 in
+  let scope = ref None and task = ref None and resumed = ref 0 in
+  let wait_for f () =
+    T.protect f;
+    incr resumed
+  in
+  string "a run that fails" "deadlock"
+    (error_code (fun () ->
+         Soil.run @@ fun () ->
+         T.scope @@ fun s ->
+         scope := Some s;
+         task := Some (T.spawn s (wait_for (fun () -> T.Promise.await promise)));
+         ignore (T.spawn s (wait_for (fun () -> T.Semaphore.acquire semaphore)));
+         ignore (T.spawn s (fun () -> T.Mutex.protect mutex (wait_for (fun () -> T.Promise.await promise))))));
+  let scope = Option.get !scope and task = Option.get !task in
+  Soil.run (fun () ->
+      T.Promise.fulfil promise ();
+      T.Semaphore.release semaphore;
+      int "the unit is there for others" 1 (T.Semaphore.available semaphore);
+      T.cancel task;
+      T.cancel_scope scope;
+      is_invalid "spawning" (fun () -> T.spawn scope ignore);
+      is_invalid "awaiting" (fun () -> T.await task);
+      is_invalid "locking" (fun () -> T.Mutex.lock mutex);
+      for _ = 1 to 5 do T.yield () done);
+  int "resumed" 0 !resumed
+[@@ocamlformat "disable"]
+
 let deadlock () =
   let run f = error_code (fun () -> Soil.run f) in
   string "alone" "deadlock" (run (fun () -> T.Promise.await (T.Promise.create ())));
@@ -439,6 +470,7 @@ let tests =
     in_run "a cancelled timeout isn't a timeout" timeout_or_cancelled;
     in_run "both, all, iter, first" together;
     test "deadlock is an error" deadlock;
+    test "what a failed run has left never goes on" left_behind;
     test "run inside of run" nested;
     test "outside of run calls block" outside;
     in_run "nothing leaks" no_leak;
