@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::drops::Drop;
-use super::overload::{FRAME_COST, SHED_COST};
+use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
 use super::{IcmpError, Input, Ip, LOOPBACK, Net};
 use crate::Handle;
 
@@ -44,6 +44,7 @@ impl Ip {
                     cost = SHED_COST;
                     return;
                 }
+                cost += frame.len() / FRAME_BYTES * FRAME_COST;
                 let input = net.input(number, frame, meta);
                 f(net, input);
             });

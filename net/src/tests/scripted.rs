@@ -209,3 +209,23 @@ fn a_question_for_a_neighbour_leaves_at_once() {
         assert_eq!(super::frames(&scripts[0]).len(), 1, "{peer}");
     }
 }
+
+/// A poll's budget counts large frames by their bytes, and says that there is more.
+#[test]
+fn a_poll_takes_few_large_frames() {
+    let (mut world, peer, ..) = established();
+    let mut frame = [0; 60_000];
+    frame[..6].copy_from_slice(&MAC);
+    for _ in 0..40 {
+        peer.script.inject(&frame);
+    }
+    let stack = &mut world.stacks[0];
+    let received = |stack: &crate::Stack| {
+        let cable = stack.interfaces()[0];
+        stack.interface_status(cable).unwrap().counters.rx_frames
+    };
+    let before = received(stack);
+    let progress = stack.poll(world.now_ns, 64);
+    assert!(progress.more_work);
+    assert_eq!(received(stack) - before, 8);
+}

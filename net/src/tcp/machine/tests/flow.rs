@@ -339,6 +339,21 @@ fn a_link_without_room_loses_nothing() {
     assert_eq!((turns, script.tap.out.len()), (4, 4));
 }
 
+/// On a short path a window that grows without loss isn't taken for room that is needed.
+#[test]
+fn the_send_buffer_stays_small_on_a_short_path() {
+    let limit_after = |delay_ns| {
+        let mut world = World::standard(delay_ns);
+        world.write(0, &pattern(20_000_000));
+        assert!(world.run_until(200 * SECOND, |world| {
+            world.ends[1].received.len() == 20_000_000
+        }));
+        world.ends[0].machine.send_limit
+    };
+    assert_eq!(limit_after(50_000), 512 << 10);
+    assert!(limit_after(RTT / 2) > 1 << 20);
+}
+
 /// Both ends in TIME-WAIT or gone, nothing is kept.
 #[test]
 fn an_idle_connection_holds_no_memory() {
