@@ -4,12 +4,23 @@
 
 mod common;
 
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use common::{mkfs, mount, read_file, write_file};
-use fs::fake::Disk;
+use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags, memory, set_memory_short};
+
+/// One test at a time, which begins with memory enough.
+fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    set_memory_short(false);
+    turn
+}
 
 #[test]
 fn nothing_is_kept_while_memory_is_short() {
+    let _alone = alone();
     let mut volume = memory::new(1 << 20, None);
     let flags = OpenFlags::READ | OpenFlags::WRITE | OpenFlags::CREATE;
     let file = volume.open("file", flags).unwrap();
@@ -35,4 +46,25 @@ fn nothing_is_kept_while_memory_is_short() {
     set_memory_short(false);
     assert_eq!(volume.write_at(file, 5000, &[3; 50_000]), Ok(50_000));
     assert_eq!(read_file(&mut *fat, "kept"), Ok(vec![7; 9000]));
+}
+
+#[test]
+fn an_operation_is_whole_on_the_disk_while_memory_is_short() {
+    let _alone = alone();
+    let disk = Disk::new(mkfs(16 << 20, &["-F", "16"]), 512);
+    let mut fat = mount(&disk);
+    disk.state().log = Some(Vec::new());
+    set_memory_short(true);
+    for number in 0..120 {
+        let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
+        let file = fat.open(&format!("a name of some length {number}"), flags);
+        fat.close(file.unwrap()).unwrap();
+    }
+    fat.sync().unwrap();
+    set_memory_short(false);
+    // A commit is a batch. A single write is one that came before it.
+    let log = disk.state().log.take().unwrap();
+    let early = log.iter().filter(|event| matches!(event, Event::Write(..)));
+    assert_eq!(early.count(), 0);
+    assert!(log.iter().any(|event| matches!(event, Event::Batch(_))));
 }

@@ -20,9 +20,10 @@ const ZEROS: [u8; LINE] = [0; LINE];
 pub(super) struct LineData(Vec<Page>);
 
 impl LineData {
-    /// Zeros, or `None` when memory is short.
+    /// Zeros, or `None` when no memory is left.
     pub fn new() -> Option<Self> {
-        if is_memory_short() {
+        #[cfg(test)]
+        if crate::pressure::is_memory_gone() {
             return None;
         }
         let mut page = Vec::new();
@@ -55,13 +56,18 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// Makes room for `len` bytes, losing what was there; `false` when memory is short.
+    /// As [`grow`](Self::grow), for what can be done without: `false` also when memory is short.
+    pub fn grow_if_plenty(&mut self, len: usize) -> bool {
+        self.len() >= len || !is_memory_short() && self.grow(len)
+    }
+
+    /// Makes room for `len` bytes, losing what was there; `false` when no memory is left.
     pub fn grow(&mut self, len: usize) -> bool {
         if self.len() >= len {
             return true;
         }
         *self = Self::default();
-        if is_memory_short() || self.bytes.try_reserve_exact(len + ALIGN).is_err() {
+        if self.bytes.try_reserve_exact(len + ALIGN).is_err() {
             return false;
         }
         self.bytes.resize(len + ALIGN, 0);

@@ -38,7 +38,7 @@ impl Piece {
             data: Buffer::default(),
             budget,
         };
-        piece.data.grow(CHUNK).then(|| Arc::new(piece))
+        piece.data.grow_if_plenty(CHUNK).then(|| Arc::new(piece))
     }
 }
 

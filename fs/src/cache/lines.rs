@@ -4,9 +4,16 @@ use alloc::vec::Vec;
 
 use super::buffer::LineData;
 use super::places::Places;
+use crate::pressure::is_memory_short;
 
 /// Bytes in a line: a page, and at least one sector of any device.
 pub(super) const LINE: usize = 4096;
+
+/// The least limit: what an operation of a file system changes at once fits.
+pub(super) const LEAST: usize = 16;
+
+/// The place of a line that holds nothing yet: no device has so many.
+const NOWHERE: u64 = u64::MAX;
 
 /// One aligned piece of the device. Bit `n` of each mask is the line's sector `n`.
 pub(super) struct Line {
@@ -56,11 +63,12 @@ pub(super) fn runs(mask: u8) -> impl Iterator<Item = (usize, usize)> {
 }
 
 impl Lines {
+    /// At most `limit` lines, but [`LEAST`] in any case.
     pub fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
             by_index: Places::default(),
-            limit,
+            limit: limit.max(LEAST),
             ticks: 0,
             dirty: 0,
         }
@@ -71,8 +79,38 @@ impl Lines {
         self.ticks
     }
 
+    /// How many lines there may be, by and large: those that are there when memory is short.
     pub fn limit(&self) -> usize {
-        self.limit
+        if is_memory_short() {
+            self.slots.len()
+        } else {
+            self.limit
+        }
+    }
+
+    /// Has [`LEAST`] lines in memory; `false` when there is none left for them.
+    pub fn prepare(&mut self) -> bool {
+        while self.slots.len() < LEAST {
+            if self.add(NOWHERE).is_none() {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Takes memory for one more line, and gives its slot.
+    fn add(&mut self, index: u64) -> Option<usize> {
+        self.slots.try_reserve(1).ok()?;
+        self.slots.push(Line {
+            index,
+            data: LineData::new()?,
+            valid: 0,
+            dirty: 0,
+            metadata: 0,
+            used: 0,
+            changed: 0,
+        });
+        Some(self.slots.len() - 1)
     }
 
     /// Lines with dirty sectors.
@@ -98,33 +136,24 @@ impl Lines {
         Some(line)
     }
 
-    /// Makes room for the line at `index`, with nothing valid in it, in place of the clean line
-    /// that was not used for longest. `false` when all lines are dirty, or memory is short and
-    /// none can be replaced. The line must not be in memory yet.
+    /// Makes room for the line at `index`, with nothing valid in it: a new one, or in place of the
+    /// clean one that was not used for longest. While memory is short the latter comes first.
+    /// `false` when all lines are dirty, and there can't be more. The line must not be in memory
+    /// yet.
     pub fn insert(&mut self, index: u64) -> bool {
         let now = self.tick();
-        if self.slots.len() < self.limit
-            && self.slots.try_reserve(1).is_ok()
-            && let Some(data) = LineData::new()
-        {
-            self.by_index.insert(index, self.slots.len());
-            self.slots.push(Line {
-                index,
-                data,
-                valid: 0,
-                dirty: 0,
-                metadata: 0,
-                used: now,
-                changed: 0,
-            });
-            return true;
-        }
-        let clean = self
-            .slots
-            .iter_mut()
-            .enumerate()
-            .filter(|(_, line)| line.dirty == 0);
-        let Some((slot, line)) = clean.min_by_key(|(_, line)| line.used) else {
+        let may_grow = self.slots.len() < self.limit;
+        let slot = if may_grow && !is_memory_short() {
+            self.add(index).or_else(|| self.replaceable())
+        } else {
+            // With nothing to replace the changes of an operation would be written one by one,
+            // before they fit together: better to take what is kept for those that can't do
+            // without.
+            self.replaceable()
+                .or_else(|| may_grow.then(|| self.add(index)).flatten())
+        };
+        let Some((slot, line)) = slot.and_then(|slot| Some((slot, self.slots.get_mut(slot)?)))
+        else {
             return false;
         };
         self.by_index.remove(line.index);
@@ -134,6 +163,15 @@ impl Lines {
         line.used = now;
         self.by_index.insert(index, slot);
         true
+    }
+
+    /// The slot of the clean line that was not used for longest.
+    fn replaceable(&self) -> Option<usize> {
+        let clean = self.slots.iter().enumerate();
+        clean
+            .filter(|(_, line)| line.dirty == 0)
+            .min_by_key(|(_, line)| line.used)
+            .map(|(slot, _)| slot)
     }
 
     /// Puts `sectors` of new contents into the line at `index`, which is in memory.

@@ -109,7 +109,7 @@ impl Cache {
             sector,
             sectors,
             per_line: (LINE / sector) as u64,
-            lines: Lines::new((options.cache_bytes / LINE).max(16)),
+            lines: Lines::new(options.cache_bytes / LINE),
             ahead: ReadAhead::new(stream_bytes, sector),
             gather: Gather::new(stream_bytes),
             chunks: Chunks::new(options.budget),
@@ -164,7 +164,15 @@ impl Cache {
         self.lines.dirty() > 0 || !self.gather.is_empty()
     }
 
-    /// Whether it is time for a commit, before changes have to be written one by one.
+    /// Has the memory that an operation needs which changes the file system; `false` when there is
+    /// none, and the operation must not begin: it couldn't keep its changes until they fit
+    /// together.
+    pub fn prepare(&mut self) -> bool {
+        self.lines.prepare() && self.fetch.grow(FETCH * LINE)
+    }
+
+    /// Whether it is time for a commit, before changes have to be written one by one. While memory
+    /// is short that is as soon as half of the lines which are there have changed.
     pub fn is_filling(&self) -> bool {
         self.lines.dirty() * 2 >= self.lines.limit()
     }

@@ -75,7 +75,7 @@ impl ReadAhead {
     pub fn take(&mut self, bytes: usize) -> Option<Buffer> {
         self.count = 0;
         let mut buffer = core::mem::take(&mut self.buffer);
-        buffer.grow(bytes).then_some(buffer)
+        buffer.grow_if_plenty(bytes).then_some(buffer)
     }
 
     /// Gives the buffer back with `count` sectors from `first` on in it.
@@ -164,7 +164,10 @@ impl Gather {
         let end = self.len + data.len();
         let goes_on = self.is_empty() || self.end(sector) == first;
         let straight = self.is_empty() && data.len() >= STRAIGHT;
-        if straight || end > self.limit || !goes_on || !self.buffer.grow(self.limit) {
+        if straight || end > self.limit || !goes_on {
+            return false;
+        }
+        if !self.buffer.grow_if_plenty(self.limit) {
             return false;
         }
         let Some(place) = self.buffer.get_mut(self.len..end) else {

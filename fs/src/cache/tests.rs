@@ -8,6 +8,7 @@ use proptest::prelude::*;
 
 use super::{Cache, CacheBudget, Layout, Order, Run};
 use crate::fake::{Disk, Event};
+use crate::pressure::{set_memory_gone, set_memory_short};
 use crate::{BlockError, Lent, VolumeOptions};
 
 const SECTORS: u64 = 300;
@@ -367,4 +368,54 @@ fn nothing_is_written_once_frozen() {
     assert_eq!(sector, [0; 512], "as it is on the device");
     cache.commit(Order::TablesFirst).unwrap();
     assert_eq!(disk.state().writes, 0);
+}
+
+/// Writes to `lines` different lines.
+fn change(cache: &mut Cache, lines: u64) {
+    for line in 3..3 + lines {
+        cache.write(line * 8, &[2; 512]).unwrap();
+    }
+}
+
+#[test]
+fn nothing_is_written_before_a_commit_for_want_of_memory() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    set_memory_short(true);
+    change(&mut cache, 14);
+    assert_eq!(disk.state().writes, 0);
+    cache.commit(Order::TablesFirst).unwrap();
+    disk.state().log = Some(Vec::new());
+    // What was written makes room for what follows.
+    assert!(!cache.is_filling());
+    cache.write(200, &[3; 512]).unwrap();
+    assert_eq!(cache.lines.limit(), 16);
+    assert!(logged(&disk).is_empty());
+}
+
+#[test]
+fn a_short_memory_is_filled_by_half_of_the_lines_that_are_there() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    assert!(cache.prepare());
+    change(&mut cache, 7);
+    set_memory_short(true);
+    assert!(!cache.is_filling());
+    change(&mut cache, 8);
+    assert!(cache.is_filling());
+}
+
+#[test]
+fn without_memory_an_operation_does_not_begin_and_one_that_began_ends() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    set_memory_gone(true);
+    assert!(!cache.prepare());
+    set_memory_gone(false);
+    assert!(cache.prepare());
+    set_memory_short(true);
+    set_memory_gone(true);
+    change(&mut cache, 16);
+    assert_eq!(disk.state().writes, 0);
+    assert!(cache.prepare());
 }

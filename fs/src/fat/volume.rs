@@ -147,13 +147,17 @@ impl FatVolume {
     }
 
     /// Prepares for an operation that changes the volume: commits before it what isn't of the
-    /// same kind.
+    /// same kind, or leaves it too little of the cache.
     pub(super) fn begin(&mut self, change: Change) -> Result<()> {
         if !self.writable || self.corrupt.is_some() {
             return Err(Error::ReadOnly);
         }
-        if self.change != Change::None && self.change != change {
+        let filling = self.with_cache(|cache| cache.is_filling())?;
+        if self.change != Change::None && (filling || self.change != change) {
             self.commit()?;
+        }
+        if !self.with_cache(Cache::prepare)? {
+            return Err(Error::OutOfMemory);
         }
         self.change = change;
         Ok(())
