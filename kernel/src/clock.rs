@@ -86,6 +86,17 @@ impl Page {
         }
     }
 
+    /// The rate at which time runs, as nearly as the page has it, even in the middle of a change;
+    /// `None` while it stands.
+    pub fn rate(&self) -> Option<Rate> {
+        let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
+        let rate = match self.shift.load(Ordering::Relaxed) {
+            shift @ 0.. => multiplier << shift.min(31),
+            shift => multiplier >> shift.unsigned_abs().min(31),
+        };
+        (rate != 0).then_some(Rate(rate))
+    }
+
     /// From counter `ticks` on, where it is `ns`, time runs at `rate`. Interrupts are closed: who reads in one must not find the
     /// page half written.
     pub fn write(&self, ticks: u64, ns: u64, rate: Rate) {
@@ -136,6 +147,31 @@ impl Reading {
         let span = end.ticks.saturating_sub(self.ticks);
         (self.doubt + end.doubt).saturating_mul(parts) <= span
     }
+}
+
+/// Two measurements of a rate agree when they differ by one part in so many at most: several times
+/// what each may be wrong by.
+const AGREE: u64 = 400;
+/// Measurements of a rate at most, before none is believed.
+const MEASUREMENTS: usize = 8;
+
+/// The later of the first two measurements in a row, in Hz, that agree. The PIT's counter comes
+/// round every 55 ms: where the processor is taken away for longer in the middle of a measurement,
+/// that shows a rate several times too high, and nothing else tells. `None` when no two agree, or
+/// there is nothing to measure with.
+pub fn confirmed<const N: usize>(
+    mut measure: impl FnMut() -> Option<[u64; N]>,
+) -> Option<[u64; N]> {
+    let mut last = measure()?;
+    for _ in 1..MEASUREMENTS {
+        let next = measure()?;
+        let mut pairs = last.iter().zip(&next);
+        if pairs.all(|(one, other)| one.abs_diff(*other) <= one.max(other) / AGREE) {
+            return Some(next);
+        }
+        last = next;
+    }
+    None
 }
 
 /// The first comparison, in nanoseconds: long enough for one part in 50 000, and shorter than the PIT's round.
@@ -247,7 +283,7 @@ impl Discipline {
 
 #[cfg(test)]
 mod tests {
-    use super::{Discipline, NS, PIT_HZ, Page, Rate, Reading};
+    use super::{Discipline, MEASUREMENTS, NS, PIT_HZ, Page, Rate, Reading, confirmed};
     use core::cell::Cell;
     use proptest::prelude::*;
 
@@ -322,6 +358,35 @@ mod tests {
             }
             ((self.ns.get() - begin).abs_diff(last.1), worst)
         }
+    }
+
+    #[test]
+    fn a_rate_is_measured_until_two_agree() {
+        let measured = |list: &[u64]| {
+            let mut left = list.iter();
+            let found = confirmed(|| left.next().map(|hz| [*hz, hz / 2]));
+            (found.map(|[hz, _]| hz), left.count())
+        };
+        assert_eq!(measured(&[2_600, 2_601, 2_602]), (Some(2_601), 1));
+        // The processor was away in the first, the second, or both: for different times.
+        assert_eq!(measured(&[17_000, 2_600, 2_600]), (Some(2_600), 0));
+        assert_eq!(
+            measured(&[2_600, 17_000, 2_600, 2_606, 1]),
+            (Some(2_606), 1)
+        );
+        assert_eq!(measured(&[17_000, 31_000, 2_600, 2_600]), (Some(2_600), 0));
+        assert_eq!(measured(&[2_600, 2_607, 2_614]), (None, 0));
+        // A bounded number, and none where the first sees that there is no clock.
+        let all: Vec<u64> = (1..100).map(|n| n * 1_000_000).collect();
+        assert_eq!(measured(&all), (None, all.len() - MEASUREMENTS));
+        assert_eq!(measured(&[]), (None, 0));
+    }
+
+    #[test]
+    fn both_rates_have_to_agree() {
+        let mut left = [[1000, 1], [1000, 2], [1000, 2]].into_iter();
+        assert_eq!(confirmed(|| left.next()), Some([1000, 2]));
+        assert_eq!(left.next(), None);
     }
 
     #[test]
@@ -415,8 +480,11 @@ mod tests {
         page.write(100, 1000, Rate(1 << 31));
         page.shift.store(-1, core::sync::atomic::Ordering::Relaxed);
         assert_eq!(page.read(|| 500), 1100);
+        assert_eq!(page.rate(), Some(Rate(1 << 30)));
         page.shift.store(2, core::sync::atomic::Ordering::Relaxed);
         assert_eq!(page.read(|| 500), 1800);
+        assert_eq!(page.rate(), Some(Rate(1 << 33)));
+        assert_eq!(Page::new().rate(), None);
         // A page that is being changed is read again, and whole.
         page.version.store(1, core::sync::atomic::Ordering::Relaxed);
         let asked = Cell::new(0);

@@ -12,9 +12,10 @@
 //! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug port: a UART that is being
 //! set up loses what comes, and a program that doesn't read leaves the input to others.
 //!
-//! The transmitter says when it is full. It stays full while QEMU's output is not read. A write of the program then
-//! waits halted, as at a pipe; a write of the kernel spins. Output takes no lock and allocates nothing, so that a crash
-//! can be reported wherever it happens.
+//! The transmitter says when it is full. It stays full while QEMU's output is not read. A write of
+//! the program then waits halted, as at a pipe, until it has room or a signal comes; a write of the
+//! kernel spins, and it and the machine's end wait for [`PATIENCE_NS`] at most. Output takes no
+//! lock and allocates nothing, so that a crash can be reported wherever it happens.
 //!
 //! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once (`flush_buf` in
 //! hw/char/virtio-console.c throttles only ports that aren't consoles), and the ports that wait need the multiport protocol,
@@ -26,9 +27,9 @@ use crate::firmware;
 use crate::interrupts::SERIAL as SERIAL_VECTOR;
 use crate::io_apic::{self, Trigger};
 use crate::typing::{MARK, Sender, Typing};
-use crate::{time, wait};
+use crate::{signals, time, wait};
 use core::fmt::Write;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::port::Port;
 
@@ -46,6 +47,12 @@ const FIFO: usize = 16;
 const DEBUG_PORT: u16 = 0xe9;
 /// How often a full transmitter is looked at, in nanoseconds.
 pub const LOOK_NS: u64 = 1_000_000;
+/// How long the kernel waits for a transmitter that takes nothing, in nanoseconds; from when it
+/// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
+/// terminal that is resized). Who asked for the end is told of it in time: `soil run` waits for 15
+/// s, `docker stop` for 10, systemd for 90. (Linux gives up a serial port that is closed after 30
+/// s.)
+const PATIENCE_NS: u64 = 10_000_000_000;
 
 /// Which output bytes belong to. The value names it to `soil run`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +74,10 @@ static FRAMED: AtomicBool = AtomicBool::new(false);
 static LISTENING: AtomicBool = AtomicBool::new(false);
 /// The stream that `soil run` takes the next byte for.
 static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
+/// Bytes that the transmitter has taken.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// What [`TAKEN`] was when the kernel gave up waiting.
+static GIVEN_UP: AtomicU64 = AtomicU64::new(u64::MAX);
 static INPUT: Exclusive<Typing> = Exclusive::new(Typing::from_keyboard());
 
 fn read_port(port: u16) -> u8 {
@@ -152,6 +163,7 @@ fn put(stream: Stream, bytes: &[u8]) -> usize {
                 break;
             }
         }
+        TAKEN.fetch_add(count as u64, Ordering::Relaxed);
         count
     })
 }
@@ -169,12 +181,13 @@ pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
 }
 
 /// Writes `bytes`, for the program: waits halted while the transmitter is full, and ticks go on.
-pub fn write(stream: Stream, bytes: &[u8]) {
+/// How much was written: less than all when a signal is to be handled.
+pub fn write(stream: Stream, bytes: &[u8]) -> usize {
     let mut rest = bytes;
     loop {
         rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
-        if rest.is_empty() {
-            return;
+        if rest.is_empty() || signals::is_ready() {
+            return bytes.len() - rest.len();
         }
         pause();
     }
@@ -185,11 +198,49 @@ fn pause() {
     wait::pause_until(Some(time::monotonic_ns() + LOOK_NS));
 }
 
-/// Writes `bytes` from wherever it may be, with a lock held or in the middle of a crash: waits where it is.
+/// Patience with a transmitter that is full.
+struct Patience {
+    /// What it had taken when this began, or when it last took something.
+    taken: u64,
+    /// The counter when it is over.
+    end: u64,
+}
+
+impl Patience {
+    fn new() -> Self {
+        Self {
+            taken: TAKEN.load(Ordering::Relaxed),
+            end: time::counter().saturating_add(time::counter_ticks(PATIENCE_NS)),
+        }
+    }
+
+    /// Whether to wait on. Once it is over, the next one has none until the transmitter takes
+    /// something.
+    fn lasts(&mut self) -> bool {
+        let taken = TAKEN.load(Ordering::Relaxed);
+        if taken == GIVEN_UP.load(Ordering::Relaxed) {
+            return false;
+        }
+        if taken != self.taken {
+            *self = Self::new();
+        } else if time::counter() >= self.end {
+            GIVEN_UP.store(taken, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+/// Writes `bytes` from wherever it may be, with a lock held or in the middle of a crash: waits
+/// where it is. What nobody reads is given up after [`PATIENCE_NS`].
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
-    while !rest.is_empty() {
+    let mut patience = Patience::new();
+    loop {
         rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
+        if rest.is_empty() || !patience.lasts() {
+            return;
+        }
         core::hint::spin_loop();
     }
 }
@@ -198,17 +249,21 @@ fn is_sent() -> bool {
     !SERIAL.load(Ordering::Relaxed) || line_status() & SENT != 0
 }
 
-/// Waits, halted, until all that was written is at the other end: what the transmitter holds is lost with the machine.
+/// Waits, halted, until all that was written is at the other end (what the transmitter holds is
+/// lost with the machine), or it was full for [`PATIENCE_NS`].
 pub fn drain() {
-    while !(flush_log() && is_sent()) {
-        pause();
-    }
+    drain_with(pause);
 }
 
 /// As [`drain`], from wherever it may be.
 pub fn drain_now() {
-    while !(flush_log() && is_sent()) {
-        core::hint::spin_loop();
+    drain_with(core::hint::spin_loop);
+}
+
+fn drain_with(wait: fn()) {
+    let mut patience = Patience::new();
+    while !(flush_log() && is_sent()) && patience.lasts() {
+        wait();
     }
 }
 

@@ -24,4 +24,8 @@ pub enum Errno {
     ENAMETOOLONG = 36,
     ENOSYS = 38,
     ETIMEDOUT = 110,
+    /// A signal ended a wait which begins again if its handler has SA_RESTART, and is EINTR
+    /// otherwise: no program sees this number, see [`crate::signals`]. Source: Linux's
+    /// `include/linux/errno.h`.
+    ERESTARTSYS = 512,
 }

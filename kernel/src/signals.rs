@@ -24,6 +24,7 @@ const FIRM: u64 = bit(KILL) | bit(STOP);
 /// The kernel's `struct sigaction`: handler, flags, restorer, mask.
 type Action = [u64; 4];
 const ON_STACK: u64 = 0x0800_0000;
+const RESTART: u64 = 0x1000_0000;
 const NO_DEFER: u64 = 0x4000_0000;
 const RESET_HANDLER: u64 = 0x8000_0000;
 
@@ -291,9 +292,26 @@ const RAX: usize = GENERAL + 13;
 const RSP: usize = GENERAL + 15;
 const RIP: usize = GENERAL + 16;
 
-/// Makes the system call that is about to return `result` to `rip` with stack `rsp` return through the handlers of pending
-/// signals, if there are any; gives the value for `rax`. The program ends here if one of them ends it.
-pub fn deliver(rip: &mut u64, rsp: &mut u64, result: i64) -> i64 {
+/// Makes the system call `number`, which is about to return `result` to `rip` with stack `rsp`,
+/// return through the handlers of pending signals, if there are any; gives the value for `rax`. The
+/// program ends here if one of them ends it.
+///
+/// A wait that a signal ended ([`Errno::ERESTARTSYS`]) begins again by making the call once more,
+/// behind the handlers: if the first of them has SA_RESTART, or none is run. Else it is EINTR.
+/// Source: Linux's `arch/x86/kernel/signal.c`.
+pub fn deliver(rip: &mut u64, rsp: &mut u64, number: u64, result: i64) -> i64 {
+    /// Bytes of the instruction `syscall`, which `rip` is behind.
+    const INSTRUCTION: u64 = 2;
+    const UNDECIDED: i64 = -(Errno::ERESTARTSYS as i64);
+    let mut result = result;
+    let decide = |rip: &mut u64, result: &mut i64, restart: bool| {
+        if *result == UNDECIDED && restart {
+            *rip = rip.wrapping_sub(INSTRUCTION);
+            *result = number as i64;
+        } else if *result == UNDECIDED {
+            *result = -(Errno::EINTR as i64);
+        }
+    };
     while let Some((signal, action, mask, code)) = STATE.with(State::next) {
         let [handler, flags, ..] = action;
         match (handler, signal) {
@@ -311,6 +329,7 @@ pub fn deliver(rip: &mut u64, rsp: &mut u64, result: i64) -> i64 {
                 rsp.wrapping_sub(128)
             }
         });
+        decide(rip, &mut result, flags & RESTART != 0);
         let frame = top.wrapping_sub(8 * FRAME as u64) & !15;
         let mut words = [0; FRAME];
         words[0] = signal;
@@ -328,6 +347,7 @@ pub fn deliver(rip: &mut u64, rsp: &mut u64, result: i64) -> i64 {
         *rsp = frame;
         *rip = soil_signal_return as *const () as u64;
     }
+    decide(rip, &mut result, true);
     result
 }
 

@@ -53,7 +53,7 @@ pub extern "C" fn enter(call: &mut Call) -> i64 {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
-    signals::deliver(&mut call.rip, &mut call.rsp, result)
+    signals::deliver(&mut call.rip, &mut call.rsp, call.number, result)
 }
 
 /// The process number, of the only process.
@@ -229,7 +229,12 @@ fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, 
                     "the program waits for a lock that no other thread can release"
                 ));
             }
-            sleep(deadline).and(Err(Errno::ETIMEDOUT))
+            match sleep(deadline) {
+                Ok(_) => Err(Errno::ETIMEDOUT),
+                // As on Linux: what would begin again with all of its time doesn't.
+                Err(_) if deadline.is_none() => Err(Errno::ERESTARTSYS),
+                Err(errno) => Err(errno),
+            }
         }
         _ => Err(Errno::ENOSYS),
     }

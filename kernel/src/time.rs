@@ -8,7 +8,7 @@
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 
 use crate::cell::Exclusive;
-use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading};
+use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading, confirmed};
 use crate::{apic, console, machine, rtc};
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -58,6 +58,16 @@ const KVM_WALL_CLOCK: u32 = 0x4b56_4d00;
 /// The time stamp counter, for what needs a number and no time.
 pub fn counter() -> u64 {
     ticks()
+}
+
+/// How many ticks of the counter take `ns` nanoseconds at least, for a wait that must end wherever
+/// it is: measures nothing and takes no lock. Before the time was first asked for, by the fastest
+/// counter that there is.
+pub fn counter_ticks(ns: u64) -> u64 {
+    const FASTEST_HZ: u64 = 6 * NS;
+    PAGE.rate()
+        .unwrap_or_else(|| Rate::new(FASTEST_HZ, NS))
+        .ticks(ns)
 }
 
 fn ticks() -> u64 {
@@ -122,6 +132,24 @@ fn pit() -> u64 {
     }
 }
 
+/// What the counter and the APIC's timer do in a second, by the PIT over 10 ms: right unless it
+/// came round meanwhile.
+fn hz_by_pit() -> Option<[u64; 2]> {
+    const SPAN: u64 = PIT_HZ / 100;
+    let limit = ticks().saturating_add(1 << 34);
+    let (first, bus) = (Reading::take(ticks, pit), apic::elapsed_bus_clocks());
+    while ticks() < limit {
+        let now = Reading::take(ticks, pit);
+        let moved = u64::from(first.count.wrapping_sub(now.count) as u16);
+        if moved >= SPAN && first.is_exact(&now, PARTS) {
+            let hz = |count| (u128::from(count) * u128::from(PIT_HZ) / u128::from(moved)) as u64;
+            let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
+            return Some([hz(now.ticks - first.ticks), hz(bus)]);
+        }
+    }
+    None
+}
+
 impl Scale {
     fn from_hz(tsc_hz: u64, bus_hz: u64) -> Self {
         let rate = Rate::new(tsc_hz, NS);
@@ -150,22 +178,9 @@ impl Scale {
         None
     }
 
-    /// Compares both with the PIT, which must be counting, for 10 ms.
+    /// Compares both with the PIT, which must be counting, until two measurements agree.
     fn by_pit() -> Option<Self> {
-        const SPAN: u64 = PIT_HZ / 100;
-        let limit = ticks().saturating_add(1 << 34);
-        let (first, bus) = (Reading::take(ticks, pit), apic::elapsed_bus_clocks());
-        while ticks() < limit {
-            let now = Reading::take(ticks, pit);
-            let moved = u64::from(first.count.wrapping_sub(now.count) as u16);
-            if moved >= SPAN && first.is_exact(&now, PARTS) {
-                let hz =
-                    |count| (u128::from(count) * u128::from(PIT_HZ) / u128::from(moved)) as u64;
-                let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
-                return Some(Self::from_hz(hz(now.ticks - first.ticks), hz(bus)));
-            }
-        }
-        None
+        confirmed(hz_by_pit).map(|[tsc_hz, bus_hz]| Self::from_hz(tsc_hz, bus_hz))
     }
 
     fn find() -> Self {

@@ -1,8 +1,12 @@
 """One list of programs, run in every form through `soil run` with the same expected output."""
 
 import os
+import signal
+import subprocess
 import time
 
+from cases.network import machine_pid
+from harness.console import falls_asleep
 from harness.context import FORMS, ROOT, clean
 from harness.runner import test
 
@@ -145,8 +149,6 @@ register()
 @test()
 def a_signal_from_outside(context):
     """What ends a program reaches its handler: SIGTERM, for a machine the power button, or SIGINT for who handles that alone."""
-    import signal
-
     for form in FORMS:
         for mode, number in (("term", signal.SIGTERM), ("break", signal.SIGINT)):
             child = context.soil("signals", form, mode)
@@ -155,6 +157,33 @@ def a_signal_from_outside(context):
             status = child.finish(context.remaining())
             output = clean(child.text)
             assert "asked to stop\nthe end\n" in output and status == 7, f"{form}, {mode}: status {status}\n{output}"
+
+
+RESTARTED = "read-restart"
+
+
+@test(limit=60)
+def signals_and_waits(context):
+    """A signal ends a wait with EINTR. With SA_RESTART a read begins again, but nothing that waits for a time, for input or for a signal."""
+    names = [f"{wait}-restart" for wait in ("read", "poll", "select", "nanosleep", "futex", "pause")]
+    for form in FORMS:
+        children = {
+            name: context.soil("calls", form, f"interrupted-{name}", stdin=subprocess.PIPE) for name in ("read", *names)
+        }
+        for name, child in children.items():
+            child.wait_line("ready")
+            assert falls_asleep(machine_pid(child), 0.3), f"{form}: {name} doesn't wait"
+            os.kill(child.pid, signal.SIGTERM)
+            result = "-1, errno 4"
+            if name == RESTARTED:
+                # Long enough for the handler; were it not, the byte would come before it, which changes nothing.
+                child.drain(0.5)
+                child.process.stdin.write(b"x\n")
+                child.process.stdin.flush()
+                result = "1, errno 0"
+            status = child.finish(context.remaining())
+            assert f"{name}: {result}, signals: 1\n" in clean(child.text), f"{form}: {child.text}"
+            assert status == 0, f"{form}, {name}: status {status}"
 
 
 OVERFLOWS = ("strcpy", "stpcpy", "strcat", "strncat", "memcpy", "sprintf", "vsprintf", "snprintf", "fgets", "fread", "poll", "realpath",

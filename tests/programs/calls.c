@@ -321,6 +321,50 @@ static void signals(void)
   fflush(stdout);
 }
 
+static volatile int interruptions;
+
+static void counts(int number)
+{
+  (void)number;
+  interruptions++;
+}
+
+/* A wait that SIGTERM from outside ends: HOW is the wait, "restart" behind it for a handler with SA_RESTART. What becomes of it is said
+   on standard error. */
+static void interrupted(const char *how)
+{
+  const struct timespec long_time = { 1000, 0 };
+  int restart = strstr(how, "restart") != NULL, word = 7;
+  long result, total = 0, ended = 0;
+  char byte;
+  on(SIGTERM, counts, restart ? SA_RESTART : 0, 0);
+  if (strncmp(how, "write", 5)) write(2, "ready\n", 6);
+  if (!strncmp(how, "read", 4)) result = syscall(SYS_read, 0, &byte, 1);
+  else if (!strncmp(how, "poll", 4)) result = poll(NULL, 0, -1);
+  else if (!strncmp(how, "select", 6)) result = select(0, NULL, NULL, NULL, NULL);
+  else if (!strncmp(how, "nanosleep", 9)) result = syscall(SYS_nanosleep, &long_time, NULL);
+  else if (!strncmp(how, "futex", 5)) result = syscall(SYS_futex, &word, FUTEX_WAIT_PRIVATE, 7, &long_time);
+  else if (!strncmp(how, "pause", 5)) result = pause();
+  else if (!strncmp(how, "write-bytes", 11)) {
+    /* Of one byte, either nothing is written or all. */
+    while (total < 400000) {
+      result = syscall(SYS_write, 1, "x", 1);
+      if (result == 1) total++;
+      else if (errno == EINTR) ended++;
+      else abort();
+    }
+    result = ended;
+  } else {
+    enum { SIZE = 1000000 };
+    char *much = calloc(1, SIZE);
+    result = syscall(SYS_write, 1, much, SIZE);
+    for (total = result; total < SIZE; total += syscall(SYS_write, 1, much + total, SIZE - total));
+    result = result > 0 && result < SIZE;
+  }
+  int error = result < 0 ? errno : 0;
+  fprintf(stderr, "%s: %ld, errno %d, signals: %d\n", how, result, error, interruptions);
+}
+
 /* No page is to be written and executed. */
 static void protections(void)
 {
@@ -371,6 +415,7 @@ value test_system_calls(value group)
   else if (!strcmp(name, "descriptors")) descriptors();
   else if (!strcmp(name, "signals")) signals();
   else if (!strcmp(name, "protections")) protections();
+  else if (!strncmp(name, "interrupted-", 12)) interrupted(name + 12);
   else if (!strcmp(name, "places")) places();
   else if (!strcmp(name, "page-fault-stack")) page_fault_stack();
   else abort();

@@ -26,6 +26,8 @@ pub(super) fn standard(descriptor: u64) -> Result<(), Errno> {
     }
 }
 
+/// # Errors ERESTARTSYS when a signal came before the first byte was written. Later it ends the
+/// call with what was.
 pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     standard(descriptor)?;
     let stream = match descriptor {
@@ -35,18 +37,27 @@ pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> 
     };
     let mut total = 0;
     for [start, len] in pieces {
-        match bytes(*start, *len) {
-            Ok(piece) => console::write(stream, piece),
+        let written = match bytes(*start, *len) {
+            Ok(piece) => console::write(stream, piece) as u64,
             // As on Linux: report the bytes written first. The next call begins with the error.
             Err(_) if total > 0 => break,
             Err(errno) => return Err(errno),
+        };
+        total += written;
+        if written < *len {
+            if total == 0 {
+                return Err(Errno::ERESTARTSYS);
+            }
+            break;
         }
-        total += len;
     }
     Ok(total)
 }
 
 /// Waits for at least one byte from the console, or the end of its input.
+///
+/// # Errors
+/// ERESTARTSYS when a signal comes first.
 pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     if descriptor != random::DESCRIPTOR {
         standard(descriptor)?;
@@ -66,7 +77,7 @@ pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
             return Ok(count as u64);
         }
         if signals::is_ready() {
-            return Err(Errno::EINTR);
+            return Err(Errno::ERESTARTSYS);
         }
         wait::pause_until(None);
     }
