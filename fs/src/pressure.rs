@@ -38,6 +38,7 @@ mod fake {
         static GONE: Cell<bool> = const { Cell::new(false) };
     }
 
+    /// As the real one.
     pub fn set_memory_short(short: bool) {
         SHORT.set(short);
     }
