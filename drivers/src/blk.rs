@@ -420,11 +420,8 @@ impl Blk {
     }
 
     fn collect(&mut self) -> Result<(), Broken> {
-        let mut budget = self.parts.in_flight();
-        while budget > 0
-            && let Some((index, result)) = self.parts.complete()?
-        {
-            budget -= 1;
+        // Nothing is issued meanwhile, so that it ends with what is in flight.
+        while let Some((index, result)) = self.parts.complete()? {
             let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
                 continue;
             };
@@ -460,7 +457,6 @@ impl Blk {
     /// Ends everything with [`BlkError::Broken`] that the device has no memory of.
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
-        self.parts.mark_broken();
         let taken_back = self.device.stop();
         self.waiting.clear();
         self.finished.clear();

@@ -348,9 +348,6 @@ impl Parts {
         }
         Ok(Some((details.request, result)))
     }
-    pub fn in_flight(&self) -> u16 {
-        self.queue.in_flight()
-    }
     pub fn kick(&mut self, device: &Device) {
         self.queue.kick(device.transport());
     }
@@ -362,9 +359,6 @@ impl Parts {
     }
     pub fn disable_interrupts(&self) {
         self.queue.disable_interrupts();
-    }
-    pub fn mark_broken(&mut self) {
-        self.queue.mark_broken();
     }
     pub fn queue_counters(&self) -> QueueCounters {
         self.queue.counters()
@@ -516,4 +510,111 @@ impl List {
         }
         self.buffers.push(status);
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const STATUS: Buffer = Buffer {
+        phys: 9,
+        len: 1,
+        device_writes: true,
+    };
+
+    fn data(list: &List) -> Vec<(u64, u32)> {
+        list.buffers[1..].iter().map(|b| (b.phys, b.len)).collect()
+    }
+
+    fn push(list: &mut List, phys: u64, len: usize) -> usize {
+        list.push(Segment { phys, len }, true)
+    }
+
+    #[test]
+    fn segments_that_touch_are_one_up_to_the_device_s_limit() {
+        let mut list = List::new(Vec::new(), 3, 100);
+        assert_eq!(push(&mut list, 1000, 30), 30);
+        assert_eq!(push(&mut list, 1030, 90), 90);
+        assert_eq!(data(&list), [(1000, 100), (1100, 20)]);
+        // Neither a gap nor what lies before is joined.
+        assert_eq!(push(&mut list, 1121, 250), 100);
+        assert_eq!(data(&list), [(1000, 100), (1100, 20), (1121, 100)]);
+        assert_eq!(push(&mut list, 1221, 1), 0);
+        list.finish(7, STATUS);
+        let ends = [list.buffers[0].phys, list.buffers[4].phys];
+        assert_eq!((ends, list.buffers.len()), ([7, 9], 5));
+        assert_eq!(list.buffers[0].len, HEADER as u32);
+    }
+
+    #[test]
+    fn the_header_s_place_is_never_data() {
+        let mut list = List::new(Vec::new(), 1, 100);
+        // Where a header that isn't known yet would seem to end.
+        assert_eq!(push(&mut list, 0, 10), 10);
+        assert_eq!(data(&list), [(0, 10)]);
+        list.truncate(1000);
+        assert_eq!((data(&list).len(), list.buffers.len()), (0, 1));
+    }
+
+    #[test]
+    fn bytes_come_off_the_end() {
+        let filled = || {
+            let mut list = List::new(Vec::new(), 3, 100);
+            for phys in [1000, 3000, 5000] {
+                push(&mut list, phys, 100);
+            }
+            list
+        };
+        let left = [
+            (0, vec![(1000, 100), (3000, 100), (5000, 100)]),
+            (1, vec![(1000, 100), (3000, 100), (5000, 99)]),
+            (100, vec![(1000, 100), (3000, 100)]),
+            (150, vec![(1000, 100), (3000, 50)]),
+            (299, vec![(1000, 1)]),
+            (300, vec![]),
+        ];
+        for (bytes, expected) in left {
+            let mut list = filled();
+            list.truncate(bytes);
+            assert_eq!(data(&list), expected, "{bytes} bytes less");
+        }
+    }
+
+    proptest! {
+        /// What is taken is what was given, in order, within both limits; and no more could have been.
+        #[test]
+        fn any_segments_are_taken_in_order(
+            given in prop::collection::vec((0..12u64, 1..40usize), 1..20),
+            most in 1..8u16, longest in 1..50u32,
+        ) {
+            let mut list = List::new(Vec::new(), most, longest);
+            let (mut at, mut taken) = (5000, Vec::new());
+            for (gap, len) in given {
+                at += gap.saturating_sub(6);
+                let count = push(&mut list, at, len);
+                taken.extend(at..at + count as u64);
+                if count < len {
+                    let segments = data(&list);
+                    prop_assert_eq!(segments.len(), usize::from(most));
+                    let (phys, last) = segments[segments.len() - 1];
+                    let touches = phys + u64::from(last) == at + count as u64;
+                    prop_assert!(!touches || last == longest);
+                    break;
+                }
+                at += len as u64;
+            }
+            prop_assert!(data(&list).iter().all(|(_, len)| (1..=longest).contains(len)));
+            let bytes = |list: &List| -> Vec<u64> {
+                data(list).iter().flat_map(|(phys, len)| *phys..phys + u64::from(*len)).collect()
+            };
+            prop_assert_eq!(bytes(&list), &taken[..]);
+            let less = taken.len() / 3;
+            list.truncate(less);
+            taken.truncate(taken.len() - less);
+            prop_assert_eq!(bytes(&list), taken);
+        }
+    }
+    use alloc::vec;
 }

@@ -241,3 +241,38 @@ impl Request {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Cursor, NonNull, Operation, Request, Slice};
+
+    #[test]
+    fn a_cursor_keeps_to_its_slices() {
+        let mut memory = [0u8; 64];
+        let start = NonNull::from(&mut memory).cast::<u8>();
+        let slice = |at, len| Slice {
+            // SAFETY: within the memory.
+            start: unsafe { start.add(at) },
+            len,
+        };
+        // The last is none of the request's.
+        let slices = [slice(32, 4), slice(0, 0), slice(8, 6), slice(50, 9)];
+        let list = NonNull::from(&slices[..3]);
+        let request = Request::slices(Operation::Read, 0, list);
+        assert_eq!(request.len, 10);
+        let at = |cursor: &Cursor| {
+            let (here, len) = cursor.here();
+            (here.as_ptr() as usize - start.as_ptr() as usize, len)
+        };
+        for (bytes, expected) in [(0, (32, 4)), (3, (35, 1)), (4, (8, 6)), (9, (13, 1))] {
+            let mut cursor = request.memory;
+            cursor.advance(bytes);
+            assert_eq!(at(&cursor), expected, "after {bytes} bytes");
+        }
+        for bytes in [10, 100] {
+            let mut cursor = request.memory;
+            cursor.advance(bytes);
+            assert_eq!(at(&cursor), (14, 0), "nothing behind the last");
+        }
+    }
+}

@@ -175,6 +175,72 @@ fn unaligned_data_is_given_as_it_lies_where_no_bounce_buffers_are_wanted() {
 }
 
 #[test]
+fn unaligned_data_passes_through_one_segment_of_bounce_memory() {
+    let (mut blk, handle) = start(Disk::new(4096), Options::default());
+    let mut bytes = pattern((64 << 10) + SECTOR + 1);
+    let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
+    write(&mut blk, 0, &mut bytes[skew..][..64 << 10]).unwrap();
+    let (done, most) = handle.with(|disk| (disk.done.0, disk.most_segments));
+    assert_eq!((done, most), (1, 1));
+    handle.with(|disk| assert!(disk.data[..65536] == bytes[skew..][..65536]));
+}
+
+#[test]
+fn unaligned_data_waits_while_all_bounce_memory_is_in_use() {
+    let memory = HostMemory::new();
+    let disk = Disk {
+        stuck: true,
+        ..Disk::new(4096)
+    };
+    let (transport, handle) = connect(memory, disk, Options::default());
+    let config = BlkConfig {
+        bounce_buffers: 1,
+        ..BlkConfig::default()
+    };
+    let mut blk = Blk::new(Box::new(transport), memory, &config).unwrap();
+    const LEN: usize = 128 << 10;
+    let mut bytes = pattern(2 * LEN + SECTOR + 1);
+    let skew = bytes.as_ptr().align_offset(SECTOR) + 1;
+    for token in 0..2 {
+        let piece = place(&mut bytes[skew + token * LEN..]);
+        let sector = (token * LEN / SECTOR) as u64;
+        // SAFETY: the memory outlives the requests.
+        let request = unsafe { Request::write(sector, piece, LEN) };
+        blk.submit(request, token as u64).unwrap();
+    }
+    blk.kick();
+    assert_eq!(handle.queue(0, |q| q.waiting()), 1);
+    handle.with(|disk| disk.stuck = false);
+    handle.step();
+    let mut ended = Vec::new();
+    for _ in 0..3 {
+        blk.poll(&mut |token, result| ended.push((token, result)));
+    }
+    assert_eq!(ended, [(0, Ok(())), (1, Ok(()))]);
+    handle.with(|disk| assert!(disk.data[..2 * LEN] == bytes[skew..][..2 * LEN]));
+}
+
+#[test]
+fn the_disk_hears_of_a_part_while_the_next_is_made_ready() {
+    let stuck = || Disk {
+        stuck: true,
+        ..Disk::new(4096)
+    };
+    let mut bytes = pattern((1 << 20) + SECTOR);
+    let skew = bytes.as_ptr().align_offset(SECTOR);
+    for (len, rung) in [(SECTOR, 0), (1 << 20, 1)] {
+        let (mut blk, handle) = start(stuck(), Options::default());
+        // SAFETY: the memory outlives the disk.
+        let request = unsafe { Request::read(0, place(&mut bytes[skew..]), len) };
+        blk.submit(request, 1).unwrap();
+        assert_eq!(handle.queue(0, |q| q.notifications), rung, "{len} bytes");
+        blk.kick();
+        assert_eq!(handle.queue(0, |q| q.notifications), 1);
+        assert_eq!((blk.queue_counters().kicks, blk.unfinished()), (1, 1));
+    }
+}
+
+#[test]
 fn many_requests_are_in_flight_and_end_in_any_order() {
     let (mut blk, handle) = start(
         Disk {
@@ -303,12 +369,22 @@ fn a_request_without_a_status_is_an_error() {
     device
         .script
         .extend([(0, end(513)), (0, end(512)), (0, end(513))]);
+    let unsupported = vec![2; 513];
+    let claim = 513;
+    device.script.push_back((
+        0,
+        Lie::End {
+            bytes: unsupported,
+            claim,
+        },
+    ));
     let (transport, _) = connect(memory, device, Options::default());
     let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
     let mut bytes = vec![0; 512];
     assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
     assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Io));
     assert_eq!(read(&mut blk, 0, &mut bytes), Ok(()));
+    assert_eq!(read(&mut blk, 0, &mut bytes), Err(BlkError::Unsupported));
 }
 
 #[test]
@@ -325,6 +401,61 @@ fn a_disk_says_what_it_is() {
     assert_eq!(blk.geometry().sectors, 64);
     blk.refresh().unwrap();
     assert_eq!(blk.geometry().sectors, 128);
+}
+
+#[test]
+fn a_serial_number_across_pages_passes_through_one_segment() {
+    const PAGE: usize = 4096;
+    let one_segment = Disk {
+        features: 0,
+        ..Disk::new(64)
+    };
+    let (mut blk, handle) = start(one_segment, Options::default());
+    assert_eq!(blk.features(), handle.accepted());
+    let mut memory = vec![0xaa; 2 * PAGE];
+    let edge = memory.as_ptr().align_offset(PAGE);
+    let edge = if edge < SERIAL { edge + PAGE } else { edge };
+    let serial = &mut memory[edge - 10..];
+    // SAFETY: `run` waits for the end.
+    run(&mut blk, unsafe { Request::identify(place(serial)) }).unwrap();
+    assert_eq!(serial[..5], *b"fake\0");
+    assert_eq!(serial[5..SERIAL], [0; SERIAL - 5]);
+    assert_eq!(serial[SERIAL], 0xaa, "no byte more");
+}
+
+#[test]
+fn a_serial_number_in_one_page_needs_no_other_memory() {
+    let memory = HostMemory::new();
+    let (transport, _) = connect(memory, Disk::new(64), Options::default());
+    let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
+    let before = memory.allocated();
+    let mut bytes = vec![0; 8192];
+    let skew = bytes.as_ptr().align_offset(4096) + 1;
+    // SAFETY: `run` waits for the end.
+    let request = unsafe { Request::identify(place(&mut bytes[skew..])) };
+    run(&mut blk, request).unwrap();
+    assert_eq!(bytes[skew..][..4], *b"fake");
+    assert_eq!(memory.allocated(), before);
+}
+
+/// virtio 1.2, 5.2.3.
+#[test]
+fn feature_bits_are_the_standard_s() {
+    let bits = [
+        (feature::SIZE_MAX, 1),
+        (feature::SEG_MAX, 2),
+        (feature::RO, 5),
+        (feature::BLK_SIZE, 6),
+        (feature::FLUSH, 9),
+        (feature::DISCARD, 13),
+        (feature::WRITE_ZEROES, 14),
+    ];
+    for (feature, bit) in bits {
+        assert_eq!(feature.checked_ilog2(), Some(bit));
+        assert!(feature.is_power_of_two());
+    }
+    let all = bits.iter().fold(0, |all, (_, bit)| all | 1 << bit);
+    assert_eq!(feature::ALL, all);
 }
 
 #[test]
@@ -397,6 +528,75 @@ fn news_are_seen_without_an_interrupt() {
     assert_eq!(blk.poll(&mut |_, _| ()), 1);
     assert!(!blk.has_news());
     assert_eq!(handle.queue(0, |q| q.interrupts), 0);
+}
+
+#[test]
+fn interrupts_are_asked_for_no_more() {
+    for features in [common::VERSION_1, Options::default().features] {
+        let options = Options {
+            features,
+            ..Options::default()
+        };
+        let stuck = Disk {
+            stuck: true,
+            ..Disk::new(64)
+        };
+        let (mut blk, handle) = start(stuck, options);
+        blk.submit(Request::flush(), 1).unwrap();
+        assert!(!blk.enable_interrupts());
+        blk.disable_interrupts();
+        handle.with(|disk| disk.stuck = false);
+        handle.step();
+        assert_eq!(handle.queue(0, |q| q.interrupts), 0);
+        assert_eq!(blk.poll(&mut |_, _| ()), 1);
+    }
+}
+
+#[test]
+fn what_ended_before_the_disk_broke_keeps_its_result() {
+    let stuck = Disk {
+        stuck: true,
+        ..Disk::new(64)
+    };
+    let memory = HostMemory::new();
+    let (transport, handle) = connect(memory, stuck, Options::default());
+    let mut blk = Blk::new(Box::new(transport), memory, &BlkConfig::default()).unwrap();
+    for token in 0..3 {
+        blk.submit(Request::flush(), token).unwrap();
+    }
+    blk.kick();
+    handle.queue(0, |queue| {
+        let chain = queue.pop().unwrap();
+        memory.write(chain.writable[0].0, &[0]);
+        queue.push(chain.head, 1);
+        queue.write_element(0, 5000, 1);
+        queue.advance(1);
+    });
+    let mut ends = Vec::new();
+    assert_eq!(blk.poll(&mut |token, end| ends.push((token, end))), 3);
+    let broken = Err(BlkError::Broken);
+    assert_eq!(ends, [(0, Ok(())), (1, broken), (2, broken)]);
+}
+
+#[test]
+fn each_error_has_words_of_its_own() {
+    use BlkError::{BadBuffer, Broken, Busy, Io, Misaligned, NoMemory, OutOfRange};
+    let all = [
+        Busy,
+        OutOfRange,
+        Misaligned,
+        BadBuffer,
+        NoMemory,
+        Io,
+        Broken,
+        BlkError::ReadOnly,
+        BlkError::Unsupported,
+    ];
+    let mut texts = all.map(|error| std::format!("{error}")).to_vec();
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), all.len());
+    assert!(texts.iter().all(|text| text.len() > 8));
 }
 
 /// Reads, writes and flushes, three of which the disk does; then it breaks the protocol. How each ended, in the order of submission.

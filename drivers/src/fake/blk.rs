@@ -96,7 +96,11 @@ impl Disk {
                 (Vec::new(), 0)
             }
             11 | 13 => {
-                assert_eq!(data.len(), 16, "one segment");
+                assert_eq!(
+                    (data.len(), sector),
+                    (16, 0),
+                    "one segment, which says where"
+                );
                 let word =
                     |at: usize| u32::from_le_bytes(data[at..at + 4].try_into().expect("4 bytes"));
                 let first = u64::from(word(0)) | u64::from(word(4)) << 32;

@@ -25,8 +25,8 @@ struct State {
     allocations: BTreeMap<u64, (usize, usize)>,
     /// Bytes that may still be allocated.
     budget: Option<usize>,
-    /// Virtual ranges that `segments` was asked for.
-    exposed: Vec<(usize, usize)>,
+    /// Virtual ranges that `segments` was asked for, and what for.
+    exposed: Vec<(usize, usize, Access)>,
     /// Register blocks: physical address, memory.
     registers: Vec<(u64, usize, usize)>,
 }
@@ -74,8 +74,8 @@ impl HostMemory {
     ///
     /// # Panics
     ///
-    /// When the range was never given to a device: the driver is wrong.
-    pub(crate) fn host(&self, phys: u64, len: usize) -> NonNull<u8> {
+    /// When the range was never given to a device for that: the driver is wrong.
+    pub(crate) fn host(&self, phys: u64, len: usize, access: Access) -> NonNull<u8> {
         let state = self.state();
         let virt = if phys & CONTIGUOUS != 0 {
             let found = state.allocations.range(..=phys).next_back();
@@ -96,10 +96,12 @@ impl HostMemory {
             // Neighbours that were given one after the other may be used as one.
             let mut at = virt;
             while at < virt + len.max(1) {
-                let here = |(start, size): &&(usize, usize)| (*start..start + size).contains(&at);
+                let here = |(start, size, given): &&(usize, usize, Access)| {
+                    (*start..start + size).contains(&at) && *given == access
+                };
                 match state.exposed.iter().find(here) {
-                    Some((start, size)) => at = start + size,
-                    None => panic!("DMA of {len} at {virt:#x} never given"),
+                    Some((start, size, _)) => at = start + size,
+                    None => panic!("DMA of {len} at {virt:#x} never given: {access:?}"),
                 }
             }
             virt
@@ -109,7 +111,7 @@ impl HostMemory {
 
     /// Reads what a device would.
     pub fn read(&self, phys: u64, bytes: &mut [u8]) {
-        let from = self.host(phys, bytes.len());
+        let from = self.host(phys, bytes.len(), Access::DeviceReads);
         // SAFETY: `host` checked that the range is live memory that devices may touch.
         unsafe {
             from.as_ptr()
@@ -119,7 +121,7 @@ impl HostMemory {
 
     /// Writes what a device would.
     pub fn write(&self, phys: u64, bytes: &[u8]) {
-        let to = self.host(phys, bytes.len());
+        let to = self.host(phys, bytes.len(), Access::DeviceWrites);
         // SAFETY: `host` checked that the range is live memory that devices may touch.
         unsafe {
             to.as_ptr()
@@ -164,7 +166,7 @@ unsafe impl Memory for HostMemory {
         &self,
         ptr: *const u8,
         len: usize,
-        _access: Access,
+        access: Access,
         visit: &mut dyn FnMut(Segment) -> bool,
     ) -> bool {
         let start = ptr as usize;
@@ -172,7 +174,7 @@ unsafe impl Memory for HostMemory {
         if start < PAGE {
             return false;
         }
-        self.state().exposed.push((start, len));
+        self.state().exposed.push((start, len, access));
         let mut at = start;
         while at < start + len {
             let piece = (PAGE - at % PAGE).min(start + len - at);

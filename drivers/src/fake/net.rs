@@ -19,6 +19,8 @@ pub struct NetDevice {
     pub mtu: u16,
     /// Sizes of the receive and the transmit queue.
     pub sizes: [u16; 2],
+    /// The link's status, with [`feature::STATUS`].
+    pub status: u16,
     /// What is sent comes back.
     pub echo: bool,
     /// Pairs of queues that it has, with [`feature::MQ`].
@@ -44,6 +46,7 @@ impl Default for NetDevice {
             sizes: [256, 256],
             pairs: 1,
             active: 1,
+            status: 1,
             answers: Some(0),
             more: Vec::new(),
             echo: false,
@@ -143,7 +146,7 @@ impl Backend for NetDevice {
 
     fn config(&self) -> Vec<u8> {
         let mut config = self.mac.to_vec();
-        config.extend([1, 0]);
+        config.extend(self.status.to_le_bytes());
         config.extend(self.pairs.to_le_bytes());
         config.extend(self.mtu.to_le_bytes());
         config

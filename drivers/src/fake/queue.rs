@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU16, AtomicU32, Ordering};
 use std::vec::Vec;
 
 use super::HostMemory;
+use crate::memory::Access;
 use crate::transport::QueueAddresses;
 
 /// A request that the driver made.
@@ -100,13 +101,13 @@ impl DeviceQueue {
     }
 
     fn u16_at(&self, phys: u64) -> &AtomicU16 {
-        let at = self.memory.host(phys, 2);
+        let at = self.memory.host(phys, 2, Access::DeviceWrites);
         // SAFETY: live memory (`host` checked), aligned because rings are; only accessed atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
     }
 
     fn u32_at(&self, phys: u64) -> &AtomicU32 {
-        let at = self.memory.host(phys, 4);
+        let at = self.memory.host(phys, 4, Access::DeviceWrites);
         // SAFETY: as above.
         unsafe { AtomicU32::from_ptr(at.as_ptr().cast()) }
     }

@@ -103,3 +103,80 @@ pub(super) fn read(device: &Device) -> Result<Capabilities, Error> {
         large_receive6: device.has(feature::GUEST_TSO6),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Gso, TxChecksum};
+    use super::*;
+
+    const ALL: Capabilities = Capabilities {
+        mac: None,
+        mtu: 1500,
+        max_transmit: MAX_FRAME,
+        tx_checksum: true,
+        tso4: true,
+        tso6: true,
+        rx_checksum: true,
+        large_receive4: true,
+        large_receive6: true,
+    };
+
+    fn meta(checksum: Option<(u16, u16)>, gso: Option<(GsoKind, u16, u16)>) -> TxMeta {
+        TxMeta {
+            checksum: checksum.map(|(start, offset)| TxChecksum { start, offset }),
+            gso: gso.map(|(kind, segment, headers)| Gso {
+                kind,
+                segment,
+                headers,
+            }),
+        }
+    }
+
+    #[test]
+    fn a_checksum_lies_in_its_frame() {
+        let sum = meta(Some((34, 16)), None);
+        for (len, fits) in [(51, false), (52, true), (53, true)] {
+            assert_eq!(can_do(&ALL, len, &sum), fits, "{len} bytes");
+        }
+        let without = Capabilities {
+            tx_checksum: false,
+            ..ALL
+        };
+        assert!(!can_do(&without, 100, &sum) && can_do(&without, 100, &meta(None, None)));
+    }
+
+    #[test]
+    fn segments_need_a_checksum_a_size_and_more_than_headers() {
+        let sum = Some((34, 16));
+        let tcp4 = |segment, headers| meta(sum, Some((GsoKind::Tcp4, segment, headers)));
+        for (len, fits) in [(66, false), (67, true)] {
+            assert_eq!(can_do(&ALL, len, &tcp4(1, 66)), fits, "{len} bytes");
+        }
+        assert!(!can_do(&ALL, 100, &tcp4(0, 66)));
+        let no_sum = meta(None, Some((GsoKind::Tcp4, 1448, 66)));
+        assert!(!can_do(&ALL, 100, &no_sum));
+        let only4 = Capabilities { tso6: false, ..ALL };
+        let only6 = Capabilities { tso4: false, ..ALL };
+        let tcp6 = meta(sum, Some((GsoKind::Tcp6, 1428, 66)));
+        assert!(can_do(&only4, 100, &tcp4(1448, 66)) && !can_do(&only4, 100, &tcp6));
+        assert!(can_do(&only6, 100, &tcp6) && !can_do(&only6, 100, &tcp4(1448, 66)));
+    }
+
+    #[test]
+    fn features_go_without_those_that_they_need() {
+        use feature::{ALL, CSUM, CTRL_VQ, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6};
+        use feature::{HOST_TSO4, HOST_TSO6, MQ, MRG_RXBUF};
+        let all = ALL | MQ | CTRL_VQ;
+        let needs = [
+            (0, 0),
+            (CSUM, HOST_TSO4 | HOST_TSO6),
+            (GUEST_CSUM, GUEST_TSO4 | GUEST_TSO6),
+            (MRG_RXBUF, GUEST_TSO4 | GUEST_TSO6),
+            (CTRL_VQ, MQ),
+        ];
+        for (without, go) in needs {
+            assert_eq!(consistent(all & !without), all & !without & !go);
+        }
+        assert_eq!(consistent(0), 0);
+    }
+}

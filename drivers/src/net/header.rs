@@ -233,6 +233,23 @@ mod tests {
     }
 
     #[test]
+    fn either_segmentation_is_taken_alone() {
+        for (kind, tso4, tso6) in [(GsoKind::Tcp4, true, false), (GsoKind::Tcp6, false, true)] {
+            let gso = Some(Gso {
+                kind,
+                segment: 1000,
+                headers: 54,
+            });
+            let checksum = None;
+            let header = emit(&TxMeta { checksum, gso });
+            let expect = |tso4, tso6| Expect { tso4, tso6, ..ALL };
+            let taken = parse(&header, 3000, expect(tso4, tso6)).map(|meta| meta.gso);
+            assert_eq!(taken, Some(gso));
+            assert!(parse(&header, 3000, expect(!tso4, !tso6)).is_none());
+        }
+    }
+
+    #[test]
     fn a_header_length_beyond_the_frame_is_no_hint() {
         let gso = Gso {
             kind: GsoKind::Tcp4,

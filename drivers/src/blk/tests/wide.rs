@@ -60,6 +60,33 @@ fn slices_are_one_request_of_the_device() {
     assert!(contents(&slices) == expected);
 }
 
+/// The second slice fits in part: neither what is left of it nor what follows is passed over.
+#[test]
+fn a_request_is_cut_within_a_slice() {
+    let three = Disk {
+        seg_max: 3,
+        ..Disk::new(4096)
+    };
+    let (mut blk, handle) = start(three, Options::default());
+    let mut memory = pattern(1 << 20);
+    const PAGE: usize = 4096;
+    let aligned = memory.as_ptr().align_offset(PAGE);
+    let slices: Vec<_> = (0..3)
+        .map(|n| Slice {
+            start: place(&mut memory[aligned + n * 5 * PAGE..]),
+            len: 2 * PAGE,
+        })
+        .collect();
+    let expected = contents(&slices);
+    // SAFETY: `run` waits for the end.
+    let request = unsafe { Request::gather(9, NonNull::from(&*slices)) };
+    run(&mut blk, request).unwrap();
+    handle.with(|disk| {
+        assert_eq!((disk.done.0, disk.most_segments), (2, 3));
+        assert!(disk.data[9 * SECTOR..][..expected.len()] == expected);
+    });
+}
+
 #[test]
 fn unaligned_slices_share_a_request_too() {
     let (mut blk, handle) = start(Disk::new(4096), Options::default());
@@ -157,6 +184,19 @@ fn clearing_keeps_to_the_device_s_limits() {
         clear(&mut blk, Clear::Discard, 0, 0),
         Err(BlkError::Misaligned)
     );
+}
+
+#[test]
+fn an_alignment_beyond_the_most_is_kept_where_it_can_be() {
+    let disk = Disk {
+        max_clear: 64,
+        discard_alignment: 128,
+        ..Disk::new(4096)
+    };
+    let (mut blk, handle) = start(disk, Options::default());
+    clear(&mut blk, Clear::Discard, 0, 200).unwrap();
+    let cleared: Vec<_> = handle.with(|disk| disk.cleared.iter().map(|c| (c.1, c.2)).collect());
+    assert_eq!(cleared, [(0, 64), (64, 64), (128, 64), (192, 8)]);
 }
 
 #[test]

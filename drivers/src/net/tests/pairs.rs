@@ -136,3 +136,37 @@ fn a_pair_that_breaks_the_protocol_ends_the_card() {
     assert_eq!(sizes, [true, false, false]);
     assert!(send(&mut net, &frame(60), &TxMeta::default()).is_err());
 }
+
+#[test]
+fn one_pair_asks_for_no_number_of_pairs() {
+    for (has, wanted) in [(1, 4), (4, 1), (4, 0)] {
+        let device = NetDevice {
+            answers: Some(1),
+            active: 9,
+            ..card(has)
+        };
+        let (net, handle) = start(device, wanted).expect("a card");
+        assert_eq!(net.active_pairs(), 1);
+        let commands = |queue| handle.queue(queue, |q| q.notifications);
+        assert_eq!(
+            commands(2 * usize::from(has)),
+            0,
+            "{has} pairs, {wanted} wanted"
+        );
+    }
+}
+
+#[test]
+fn a_card_that_does_not_reset_keeps_the_memory_of_every_pair() {
+    let memory = HostMemory::new();
+    let options = Options {
+        never_resets: true,
+        ..Options::default()
+    };
+    let (transport, _) = connect(memory, card(3), options);
+    let net = Net::with_pairs(Box::new(transport), memory, &NetConfig::default(), 3);
+    let net = net.expect("a card");
+    let before = memory.allocated();
+    drop(net);
+    assert_eq!(memory.allocated(), before);
+}

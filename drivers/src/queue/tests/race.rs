@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::{PIECE, options};
 use crate::fake::HostMemory;
+use crate::memory::Access;
 use crate::queue::{Buffer, Queue, passes};
 use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
 use crate::{Error, Region};
@@ -91,7 +92,7 @@ struct Device {
 
 impl Device {
     fn field(&self, phys: u64) -> &AtomicU16 {
-        let at = self.memory.host(phys, 2);
+        let at = self.memory.host(phys, 2, Access::DeviceWrites);
         // SAFETY: rings are live memory for the time of the test, aligned, and only accessed atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
     }
@@ -110,7 +111,9 @@ impl Device {
             for _ in 0..ready {
                 let slot = u64::from(index % a.size);
                 let head = self.field(a.driver + 4 + 2 * slot).load(Ordering::Relaxed);
-                let element = self.memory.host(a.device + 4 + 8 * slot, 8);
+                let element = self
+                    .memory
+                    .host(a.device + 4 + 8 * slot, 8, Access::DeviceWrites);
                 // SAFETY: as for `field`.
                 let id = unsafe { AtomicU32::from_ptr(element.as_ptr().cast()) };
                 id.store(u32::from(head), Ordering::Relaxed);
