@@ -411,7 +411,8 @@ mod tests {
         set(244, &[0, 8, 0, 1]);
         set(248, &0xfea0_0200u64.to_le_bytes());
         put(0x200, &table(b"FACP", &fadt));
-        let mut madt = vec![0; 8];
+        // The local APIC's address, and flags.
+        let mut madt = vec![0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
         madt.extend([1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
         madt.extend([2, 10, 0, 9, 20, 0, 0, 0, 0xd, 0]);
         put(0x400, &table(b"APIC", &madt));
@@ -530,6 +531,52 @@ mod tests {
             [device(0xfeb0_0000, 16), device(0xfeb0_0200, 17)]
         );
         assert_eq!(acpi.reset, None);
+    }
+
+    #[test]
+    fn numbers_of_sleep_take_one_byte_or_two() {
+        let sleep = |rest: &[u8]| {
+            let dsdt = [b"\x08_S5_", rest].concat();
+            Acpi::parse(&machine(0, &dsdt), 0).sleep_type
+        };
+        assert_eq!(sleep(&[0x12, 0x06, 4, 0x0a, 5, 0, 0, 0]), Some(5));
+        // The constants Zero and One, and a package whose length takes two bytes.
+        assert_eq!(sleep(&[0x12, 0x06, 4, 1, 0x0a, 5, 0, 0]), Some(1));
+        assert_eq!(sleep(&[0x12, 0x06, 4, 0, 0x0a, 5, 0, 0]), Some(0));
+        assert_eq!(sleep(&[0x12, 0x46, 0, 4, 0x0a, 7, 0, 0]), Some(7));
+        assert_eq!(sleep(&[0x12, 0x06, 4, 2, 0x0a, 5]), None);
+        assert_eq!(sleep(&[0x12, 0x06, 4]), None);
+        assert_eq!(sleep(&[0x13, 0x06, 4, 0x0a, 5, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_register_of_events_may_lie_high() {
+        let mut dsdt = b"ACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0".to_vec();
+        dsdt.extend(b"\x5b\x80EREG\x00\x0e");
+        dsdt.extend(0x12_fea0_0000u64.to_le_bytes());
+        let power = Acpi::parse(&machine(1 << 20, &dsdt), 0).power;
+        let events = Some((0x12_fea0_0000, 9));
+        assert!(matches!(power, Some(Power::Reduced { events: found, .. }) if found == events));
+    }
+
+    #[test]
+    fn a_register_without_an_address_is_none() {
+        let mut memory = machine(1 << 10 | 1 << 20, b"");
+        let whole = Acpi::parse(&memory, 0);
+        assert!(whole.reset.is_some());
+        // Both registers' addresses; the sum of the table's bytes stays.
+        for at in [120, 248] {
+            let lost = memory.0[0x200 + at..][..8].iter().copied();
+            let lost = lost.fold(0u8, u8::wrapping_add);
+            memory.0[0x200 + at..][..8].fill(0);
+            memory.0[0x209] = memory.0[0x209].wrapping_add(lost);
+        }
+        let without = Acpi::parse(&memory, 0);
+        let power = Power::Reduced {
+            sleep_control: None,
+            events: None,
+        };
+        assert_eq!((without.reset, without.power), (None, Some(power)));
     }
 
     #[test]

@@ -250,7 +250,7 @@ pub fn whole_pages(len: u64) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Area, Areas, PAGE, Protection};
+    use super::{Area, Areas, PAGE, Protection, whole_pages};
     use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
 
     const NONE: Protection = Protection {
@@ -296,6 +296,105 @@ mod tests {
         areas.insert(area(0x8000..0x9000, WRITE));
         assert_eq!(areas.gap(0x2000), Some(0x6000..0x8000));
         assert_eq!(areas.gap(0x3000), Some(0x9000..0xc000));
+    }
+
+    #[test]
+    fn the_list_asks_for_room_before_it_needs_it() {
+        let mut areas = Areas::new(0..1 << 30, 0);
+        assert_eq!(areas.wants_capacity(), Some(32));
+        assert_eq!(areas.move_to(Vec::with_capacity(32)).capacity(), 0);
+        let piece = |n: u64| area(n * 0x2000..n * 0x2000 + 0x1000, WRITE);
+        for n in 0..29 {
+            assert_eq!(areas.wants_capacity(), None, "{n} areas");
+            areas.insert(piece(n));
+        }
+        // A change may still cut an area in two, but not once more.
+        assert_eq!(areas.wants_capacity(), None);
+        areas.insert(piece(29));
+        assert_eq!(areas.wants_capacity(), Some(66));
+        let before = areas.list.clone();
+        let old = areas.move_to(Vec::with_capacity(66));
+        assert_eq!((old.len(), old.capacity()), (0, 32));
+        assert_eq!((areas.list == before, areas.wants_capacity()), (true, None));
+    }
+
+    #[test]
+    fn an_access_is_allowed_by_its_own_flag() {
+        let only = |read, write, execute| Protection {
+            read,
+            write,
+            execute,
+        };
+        for (protection, allowed) in [
+            (only(true, false, false), [true, false, false]),
+            (only(false, true, false), [false, true, false]),
+            (only(false, false, true), [false, false, true]),
+        ] {
+            // A load, a store, a fetch; the last is one whatever else is said.
+            let accesses = [(false, false), (true, false), (false, true)];
+            assert_eq!(accesses.map(|(w, f)| protection.allows(w, f)), allowed);
+            assert_eq!(protection.allows(true, true), protection.execute);
+        }
+    }
+
+    #[test]
+    fn what_is_readable_alone_permits_loads_alone() {
+        let mut areas = Areas::new(0..0x10_0000, 0);
+        let read = Protection { read: true, ..NONE };
+        areas.insert(area(0x1000..0x2000, read));
+        areas.insert(area(0x2000..0x3000, WRITE));
+        areas.insert(area(0x3000..0x4000, NONE));
+        for (range, load, store) in [
+            (0x1000..0x3000, true, false),
+            (0x1000..0x2000, true, false),
+            (0x2000..0x3000, true, true),
+            (0x2fff..0x3001, false, false),
+            (0xfff..0x1001, false, false),
+            (0x1fff..0x2001, true, false),
+        ] {
+            let permitted = [false, true].map(|write| areas.permits(&range, write));
+            assert_eq!(permitted, [load, store], "{range:x?}");
+        }
+    }
+
+    #[test]
+    fn a_range_is_within_the_limits_and_free_or_not() {
+        let mut areas = Areas::new(0x1000..0x9000, 0x1000);
+        for (range, allowed) in [
+            (0x1000..0x9000, true),
+            (0xfff..0x9000, false),
+            (0x1000..0x9001, false),
+            (0x8000..0x9000, true),
+            (0x9000..0xa000, false),
+            (0..0x1000, false),
+            (0x2000..0x2000, false),
+        ] {
+            assert_eq!(areas.allows(&range), allowed, "{range:x?}");
+        }
+        areas.insert(area(0x3000..0x5000, WRITE));
+        for (range, free) in [
+            (0x1000..0x3000, true),
+            (0x1000..0x3001, false),
+            (0x4000..0x4001, false),
+            (0x4fff..0x6000, false),
+            (0x5000..0x6000, true),
+        ] {
+            assert_eq!(areas.is_free(&range), free, "{range:x?}");
+        }
+    }
+
+    #[test]
+    fn lengths_are_whole_pages_and_not_none() {
+        let cases = [
+            (0, None),
+            (1, Some(PAGE)),
+            (PAGE, Some(PAGE)),
+            (PAGE + 1, Some(2 * PAGE)),
+            (u64::MAX, None),
+        ];
+        for (len, pages) in cases {
+            assert_eq!(whole_pages(len), pages, "{len}");
+        }
     }
 
     #[test]

@@ -198,6 +198,46 @@ mod tests {
     }
 
     #[test]
+    fn a_window_has_its_unit() {
+        for (text, size) in [
+            ("7", 7),
+            ("0x200", 512),
+            ("3k", 3 << 10),
+            ("3K", 3 << 10),
+            ("2m", 2 << 20),
+            ("2M", 2 << 20),
+        ] {
+            let line = format!("virtio_mmio.device={text}@0x1000:5:0");
+            let found = CommandLine::parse(line.as_bytes()).mmio_devices;
+            let device = MmioDevice {
+                address: 0x1000,
+                size,
+                irq: 5,
+            };
+            assert_eq!(found, [device], "{text}");
+        }
+        for text in [
+            "M@0:5",
+            "99999999999999999999M@0:5",
+            "1@0:-1",
+            "1@0:4294967296",
+            "1@0",
+        ] {
+            let line = format!("virtio_mmio.device={text}");
+            let found = CommandLine::parse(line.as_bytes());
+            assert!(found.mmio_devices.is_empty(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_value_without_a_name_is_unknown() {
+        let line = CommandLine::parse(b"=1 A= word -- =2");
+        assert_eq!(line.environment, [b"A=".to_vec()]);
+        assert_eq!(line.unknown, [b"=1".to_vec(), b"word".to_vec()]);
+        assert_eq!(line.arguments, [b"=2".to_vec()]);
+    }
+
+    #[test]
     fn gives_meaning_to_broken_input() {
         assert_eq!(
             CommandLine::parse(br#"-- "open"#).arguments,

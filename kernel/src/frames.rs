@@ -171,6 +171,34 @@ mod tests {
     }
 
     #[test]
+    fn a_bit_for_each_frame() {
+        let ends = [0, 1, PAGE, 64 * PAGE, 64 * PAGE + 1, 200 * PAGE];
+        assert_eq!(ends.map(Frames::words_for), [0, 1, 1, 1, 2, 4]);
+    }
+
+    #[test]
+    fn counts_what_there_is_and_the_fewest_that_were_left() {
+        let mut bits = [0; 2];
+        let mut frames = Frames::new(&mut bits);
+        let counts = |frames: &Frames<'_>| {
+            let free = frames.free_count();
+            (frames.total_count(), free, frames.lowest_free_count())
+        };
+        frames.add(0, 100 * PAGE);
+        // Twice, and beyond the bitmap: neither counts.
+        frames.add(90 * PAGE, 1000 * PAGE);
+        assert_eq!(counts(&frames), (128, 128, 128));
+        let one = frames.allocate().unwrap();
+        let run = frames.allocate_run(10, PAGE).unwrap();
+        assert_eq!(counts(&frames), (128, 117, 117));
+        frames.free(one);
+        for page in 0..10 {
+            frames.free(run + page * PAGE);
+        }
+        assert_eq!(counts(&frames), (128, 128, 117));
+    }
+
+    #[test]
     #[should_panic(expected = "freed twice")]
     fn notices_a_double_free() {
         let mut bits = [0; 1];

@@ -214,6 +214,52 @@ mod tests {
     }
 
     #[test]
+    fn says_how_much_nothing_maps() {
+        let mut memory = fake();
+        let mut tables = PageTables::new(&mut memory).unwrap();
+        assert_eq!(tables.root(), PAGE);
+        tables.set(&mut memory, 0x40_0000, PRESENT | PAGE).unwrap();
+        let sizes = [
+            (0x40_1000, PAGE),
+            (0x60_0000, PAGE << 9),
+            (0x4000_0000, PAGE << 18),
+            (1 << 39, PAGE << 27),
+        ];
+        for (address, size) in sizes {
+            assert_eq!(tables.get(&mut memory, address), (0, size), "{address:#x}");
+        }
+    }
+
+    /// Past a table that is missing, at each level, comes what lies behind it and nothing less.
+    #[test]
+    fn no_more_than_a_missing_table_is_passed_over() {
+        let mut memory = fake();
+        let mut tables = PageTables::new(&mut memory).unwrap();
+        let there = [
+            0,
+            1 << 21,
+            3 << 21,
+            1 << 30,
+            (1 << 30) + (3 << 21),
+            1 << 39,
+            3 << 39,
+        ];
+        for address in there {
+            tables.set(&mut memory, address, PRESENT | PAGE).unwrap();
+        }
+        for start in [0, PAGE, (1 << 21) + PAGE, (1 << 30) + 5, 1 << 31] {
+            let mut seen = Vec::new();
+            let start = start & !(PAGE - 1);
+            tables.update(&mut memory, start, 1 << 47, |_, address, entry| {
+                seen.push(address);
+                entry
+            });
+            let expected = there.iter().filter(|at| **at >= start).copied();
+            assert_eq!(seen, expected.collect::<Vec<_>>(), "from {start:#x}");
+        }
+    }
+
+    #[test]
     fn visits_only_what_is_there() {
         let mut memory = fake();
         let mut tables = PageTables::new(&mut memory).unwrap();

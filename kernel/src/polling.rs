@@ -43,6 +43,28 @@ mod tests {
         assert_eq!(next(0, 1_000), LEAST_NS);
     }
 
+    #[test]
+    fn a_look_is_twice_as_long_or_half() {
+        let long = MOST_NS + 1;
+        let cases = [
+            // Long waits: half, and none below the least.
+            (MOST_NS, long, MOST_NS / 2),
+            (2 * LEAST_NS, long, LEAST_NS),
+            (2 * LEAST_NS - 2, long, 0),
+            (0, long, 0),
+            // As long as the look, or shorter: the look was right.
+            (50_000, 50_000, 50_000),
+            (50_000, 1, 50_000),
+            // A little longer.
+            (25_000, 25_001, 50_000),
+            (60_000, MOST_NS, MOST_NS),
+            (1_000, 1_001, LEAST_NS),
+        ];
+        for (looked, waited, expected) in cases {
+            assert_eq!(next(looked, waited), expected, "{looked} of {waited} ns");
+        }
+    }
+
     proptest! {
         #[test]
         fn never_longer_than_the_most(looked in 0..=MOST_NS, waited: u64) {

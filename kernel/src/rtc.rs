@@ -71,9 +71,14 @@ pub fn read_ns() -> Option<u64> {
             format,
         }
     };
-    // Two equal readings: no update came between the registers.
+    settled_ns(read)
+}
+
+/// What two equal readings say: no update came between the registers. `None` after too many that differ.
+fn settled_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
+    const READINGS: usize = 1000;
     let mut last = read();
-    for _ in 0..1000 {
+    for _ in 0..READINGS {
         let next = read();
         if next == last {
             return next.seconds().map(|seconds| seconds * 1_000_000_000);
@@ -85,7 +90,7 @@ pub fn read_ns() -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::Reading;
+    use super::{Reading, settled_ns};
 
     const BCD: Reading = Reading {
         second: 0x59,
@@ -113,6 +118,82 @@ mod tests {
         assert_eq!(binary.seconds(), Some(1_709_249_459));
     }
 
+    /// A day of each kind: before March and after, in leap years and others, the first and the last.
+    #[test]
+    fn counts_days_as_the_calendar_does() {
+        let dates = [
+            ((0, 1, 1), 946_684_800),
+            ((0, 2, 29), 951_782_400),
+            ((0, 3, 1), 951_868_800),
+            ((1, 2, 28), 983_318_400),
+            ((1, 3, 1), 983_404_800),
+            ((24, 12, 31), 1_735_603_200),
+            ((26, 11, 21), 1_795_219_200),
+            ((99, 12, 31), 4_102_358_400),
+        ];
+        for ((year, month, day), seconds) in dates {
+            let midnight = Reading {
+                second: 0,
+                minute: 0,
+                hour: 0,
+                day,
+                month,
+                year,
+                format: 6,
+            };
+            assert_eq!(midnight.seconds(), Some(seconds), "{midnight:?}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_date() {
+        let good = Reading {
+            second: 0,
+            minute: 0,
+            hour: 0,
+            day: 1,
+            month: 1,
+            year: 0,
+            format: 6,
+        };
+        let refused = [
+            Reading { second: 60, ..good },
+            Reading { minute: 60, ..good },
+            Reading { hour: 24, ..good },
+            Reading { day: 0, ..good },
+            Reading { day: 32, ..good },
+            Reading { month: 0, ..good },
+            Reading { month: 13, ..good },
+            Reading { year: 100, ..good },
+        ];
+        for reading in refused {
+            assert_eq!(reading.seconds(), None, "{reading:?}");
+        }
+        let last = Reading {
+            second: 59,
+            minute: 59,
+            hour: 23,
+            day: 31,
+            month: 12,
+            year: 99,
+            format: 6,
+        };
+        assert_eq!(last.seconds(), Some(4_102_444_799));
+    }
+
+    #[test]
+    fn two_equal_readings_are_believed() {
+        let at = |second| Reading { second, ..BCD };
+        let mut readings = [0x57, 0x58, 0x59, 0x59, 0x57, 0x57].map(at).into_iter();
+        let ns = settled_ns(|| readings.next().unwrap());
+        assert_eq!(ns, Some(1_709_249_459_000_000_000));
+        assert_eq!(readings.len(), 2, "no more are read");
+        let mut changes = [at(1), at(2)].into_iter().cycle();
+        assert_eq!(settled_ns(|| changes.next().unwrap()), None);
+        let no_clock = Reading { month: 0xff, ..BCD };
+        assert_eq!(settled_ns(|| no_clock), None);
+    }
+
     #[test]
     fn reads_twelve_hours() {
         let noon = Reading {
@@ -125,6 +206,10 @@ mod tests {
             format: 0,
             ..BCD
         };
+        let eleven = |hour| Reading { hour, ..midnight }.seconds();
+        assert_eq!(midnight.seconds(), Some(1_709_249_459 - 23 * 3600));
+        assert_eq!(eleven(0x91), Some(1_709_249_459), "11 p.m.");
+        assert_eq!(eleven(0x11), Some(1_709_249_459 - 12 * 3600));
         assert_eq!(
             noon.seconds().zip(midnight.seconds()).map(|(a, b)| a - b),
             Some(43_200)

@@ -95,6 +95,24 @@ mod tests {
         assert!(machine.writes <= 202, "{} writes", machine.writes);
     }
 
+    #[test]
+    fn a_timer_that_is_set_as_wanted_stays() {
+        let tick = 1000 + TICK_NS;
+        let cases = [
+            (2000, None),
+            (2001, Some(2000)),
+            (1001, None),
+            (1000, Some(2000)),
+        ];
+        for (set, expected) in cases {
+            assert_eq!(before_sleep(set, 1000, Some(2000)), expected, "{set}");
+            assert_eq!(before_sleep(set, 1000, None), None);
+        }
+        for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
+            assert_eq!(before_work(set, 1000), expected, "{set}");
+        }
+    }
+
     proptest! {
         /// No sleep is longer than its deadline, and no work goes on for more than a tick unseen, whatever was set before.
         #[test]
