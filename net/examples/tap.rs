@@ -205,7 +205,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let tap = Tap::open(device, !options.iter().any(|option| option == "plain"))?;
     let fd = tap.file.as_raw_fd();
-    let mut source = || -> Box<dyn FnMut() -> u64> {
+    let mut source = || -> net::RandomBits {
         let mut system = File::open("/dev/urandom").expect("the system's entropy");
         Box::new(move || {
             let mut bytes = [0; 8];

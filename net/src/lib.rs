@@ -48,7 +48,7 @@ pub use ip::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState
 pub use link::{
     Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
 };
-pub use stack::{InterfaceId, Kind, Progress, Readiness, RouteInfo, Stack};
+pub use stack::{InterfaceId, Kind, Progress, RandomBits, Readiness, RouteInfo, Stack};
 pub use tcp::machine::{Congestion, Info as TcpInfo, Keepalive, SendBuffer, TcpOptions};
 pub use tcp::{ConnectOptions, Lease, TcpCounters};
 pub use udp::Received;

@@ -17,7 +17,7 @@ use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
 use crate::timers::Timers;
 use crate::udp::Udp;
-use crate::{Config, Error, Handle};
+use crate::{Config, Error, Handle, RandomBits};
 
 /// A call that comes later than this after it was due shows that the machine stood still.
 const PAUSE_NS: u64 = 5_000_000_000;
@@ -64,7 +64,7 @@ pub(crate) struct Core {
     pub(crate) paused_ns: u64,
     /// When the next call is due, in the time of the caller.
     pub(crate) due_ns: Option<u64>,
-    pub(crate) random: Box<dyn FnMut() -> u64>,
+    pub(crate) random: RandomBits,
     pub(crate) sockets: Table<Socket>,
     pub(crate) tcp: Shared,
     pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
@@ -84,7 +84,7 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    pub(crate) fn new(config: Config, mut random: Box<dyn FnMut() -> u64>) -> Core {
+    pub(crate) fn new(config: Config, mut random: RandomBits) -> Core {
         let keyed = Keyed::new(&mut random);
         Core {
             now_ns: 0,

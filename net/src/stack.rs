@@ -74,7 +74,12 @@ pub enum Kind {
     Echo,
 }
 
+/// A source of random numbers, 64 bits at a time.
+pub type RandomBits = Box<dyn FnMut() -> u64 + Send>;
+
 /// A TCP/IP stack. See the crate's description.
+///
+/// It can be moved to another thread with its links; it isn't `Sync`, since each call changes it.
 pub struct Stack {
     pub(crate) ip: Ip,
     pub(crate) core: Core,
@@ -88,7 +93,7 @@ impl Stack {
     /// `source` is called twice. What it makes gives 64 bits a call, of a generator fit for keys: the keys of hash tables and
     /// sequence numbers are drawn from it, ports, temporary addresses, and identifiers of DHCP and fragments. No number given
     /// may tell anything of another, since peers see some of them.
-    pub fn new(config: Config, source: &mut dyn FnMut() -> Box<dyn FnMut() -> u64>) -> Stack {
+    pub fn new(config: Config, source: &mut dyn FnMut() -> RandomBits) -> Stack {
         let mut core = Core::new(config, source());
         let keyed = Keyed::new(&mut core.random);
         let random = Random::new(source());

@@ -5,11 +5,11 @@
 //! the checksum of appear so.
 
 use alloc::boxed::Box;
-use alloc::rc::Rc;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
-use core::cell::RefCell;
 
 use net::{Link, LinkCapabilities, RxMeta, TxMeta};
+use spin::Mutex;
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
 const BYTE_ORDER: u32 = 0x1a2b_3c4d;
@@ -27,11 +27,11 @@ const INBOUND: u32 = 1;
 const OUTBOUND: u32 = 2;
 
 /// Takes bytes of the recording in their order. What it can't write is lost.
-pub type Sink = Box<dyn FnMut(&[u8])>;
+pub type Sink = Box<dyn FnMut(&[u8]) + Send>;
 
-/// A recording of any number of links.
+/// A recording of any number of links, of one stack or of several on threads of their own.
 #[derive(Clone)]
-pub struct Recorder(Rc<RefCell<Recording>>);
+pub struct Recorder(Arc<Mutex<Recording>>);
 
 struct Recording {
     sink: Sink,
@@ -107,12 +107,12 @@ impl Recorder {
             // The length of the section isn't known.
             block.extend([0xff; 8]);
         });
-        Recorder(Rc::new(RefCell::new(recording)))
+        Recorder(Arc::new(Mutex::new(recording)))
     }
 
     /// `link` with everything that goes over it recorded, under this name.
     pub fn record(&self, link: Box<dyn Link>, name: &str) -> Box<dyn Link> {
-        let mut recording = self.0.borrow_mut();
+        let mut recording = self.0.lock();
         let interface = recording.interfaces;
         recording.interfaces += 1;
         let snap = recording.snap as u32;
@@ -148,7 +148,7 @@ impl Link for Recorded {
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         let (recorder, interface) = (&self.recorder, self.interface);
         self.link.receive(&mut |frame, meta| {
-            recorder.0.borrow_mut().frame(interface, INBOUND, frame);
+            recorder.0.lock().frame(interface, INBOUND, frame);
             f(frame, meta);
         })
     }
@@ -161,7 +161,7 @@ impl Link for Recorded {
         let (recorder, interface) = (&self.recorder, self.interface);
         self.link.transmit(len, &mut |frame| {
             let meta = fill(frame);
-            recorder.0.borrow_mut().frame(interface, OUTBOUND, frame);
+            recorder.0.lock().frame(interface, OUTBOUND, frame);
             meta
         })
     }
@@ -177,8 +177,7 @@ mod tests {
     use crate::testing::{SECOND, address};
     use net::sim::{Cable, Impairment, Offloads, World};
     use net::{Config, InterfaceConfig};
-    use std::cell::RefCell;
-    use std::rc::Rc;
+    use std::sync::{Arc, Mutex};
 
     /// Type and body of each block, its lengths checked.
     fn blocks(mut bytes: &[u8]) -> Vec<(u32, Vec<u8>)> {
@@ -199,9 +198,9 @@ mod tests {
     #[test]
     fn frames_of_both_directions_are_recorded_whole_or_cut() {
         for snap in [65_549, 60] {
-            let bytes = Rc::new(RefCell::new(Vec::new()));
+            let bytes = Arc::new(Mutex::new(Vec::new()));
             let sink = bytes.clone();
-            let sink = Box::new(move |block: &[u8]| sink.borrow_mut().extend(block));
+            let sink = Box::new(move |block: &[u8]| sink.lock().unwrap().extend(block));
             let recorder = Recorder::new(sink, || 0x1_2345_6789, snap);
             let mut world = World::new();
             let cable = Cable::new(Impairment::default(), 1);
@@ -237,7 +236,7 @@ mod tests {
                 .udp_send_to(b, &[0xcd; 200], address("10.0.0.1:7"))
                 .expect("a route");
             world.advance(SECOND);
-            let blocks = blocks(&bytes.borrow());
+            let blocks = blocks(&bytes.lock().unwrap());
             assert_eq!(blocks[0].0, 0x0a0d_0d0a);
             let (kind, interface) = &blocks[1];
             assert_eq!((*kind, interface[..2].to_vec()), (1, vec![1, 0]));

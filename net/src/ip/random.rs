@@ -1,12 +1,12 @@
 //! Numbers for identifiers, addresses and delays.
 
-use alloc::boxed::Box;
+use crate::RandomBits;
 
 /// The caller's generator: each number may become known (an identifier, an address), and must tell nothing of any other.
-pub(crate) struct Random(Box<dyn FnMut() -> u64>);
+pub(crate) struct Random(RandomBits);
 
 impl Random {
-    pub(crate) fn new(source: Box<dyn FnMut() -> u64>) -> Random {
+    pub(crate) fn new(source: RandomBits) -> Random {
         Random(source)
     }
 

@@ -1,7 +1,6 @@
 //! A cable between two ends, each a device or a script.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::Link;
 use crate::sim::device::{Device, Offloads};
@@ -19,7 +18,7 @@ pub struct CableStatistics {
 }
 
 /// Tells which frames get through.
-type Filter = Box<dyn FnMut(&[u8]) -> bool>;
+type Filter = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
 pub(crate) struct Inner {
     pub(crate) now_ns: u64,
@@ -32,6 +31,20 @@ pub(crate) struct Inner {
     scripted: [bool; 2],
     /// Ends whose device had no room when it was asked, and has some now.
     pub(crate) woken: [bool; 2],
+}
+
+/// What both ends and the world have of a cable: stacks can be moved to other threads.
+pub(crate) struct Shared(Mutex<Inner>);
+
+impl Shared {
+    fn new(inner: Inner) -> Shared {
+        Shared(Mutex::new(inner))
+    }
+
+    /// A test that panicked with it says so itself.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Inner {
@@ -55,7 +68,7 @@ impl Inner {
 /// A cable with two ends, 0 and 1.
 #[derive(Clone)]
 pub struct Cable {
-    inner: Rc<RefCell<Inner>>,
+    inner: Arc<Shared>,
 }
 
 impl Cable {
@@ -63,7 +76,7 @@ impl Cable {
     pub fn new(impairment: Impairment, seed: u64) -> Cable {
         let way = |end: u64| Pipe::new(impairment, seed.wrapping_mul(2).wrapping_add(end));
         Cable {
-            inner: Rc::new(RefCell::new(Inner {
+            inner: Arc::new(Shared::new(Inner {
                 now_ns: 0,
                 ways: [way(0), way(1)],
                 filters: [None, None],
@@ -82,7 +95,7 @@ impl Cable {
 
     /// End 0 or 1, to be played by hand.
     pub fn script(&self, end: usize) -> Script {
-        self.inner.borrow_mut().scripted[end] = true;
+        self.inner.lock().scripted[end] = true;
         Script {
             inner: self.inner.clone(),
             end,
@@ -91,25 +104,25 @@ impl Cable {
 
     /// Changes what the cable does to frames from now on, in both directions.
     pub fn set_impairment(&self, impairment: Impairment) {
-        for way in &mut self.inner.borrow_mut().ways {
+        for way in &mut self.inner.lock().ways {
             way.set_impairment(impairment);
         }
     }
 
     /// Changes what it does to frames on the way to end `to` only.
     pub fn set_impairment_to(&self, to: usize, impairment: Impairment) {
-        self.inner.borrow_mut().ways[to].set_impairment(impairment);
+        self.inner.lock().ways[to].set_impairment(impairment);
     }
 
     /// Lets `filter` see each frame on the way to end `to`, before all impairments; where it
     /// answers `false` the frame is lost. It replaces the filter before it.
-    pub fn set_filter(&self, to: usize, filter: impl FnMut(&[u8]) -> bool + 'static) {
-        self.inner.borrow_mut().filters[to] = Some(Box::new(filter));
+    pub fn set_filter(&self, to: usize, filter: impl FnMut(&[u8]) -> bool + Send + 'static) {
+        self.inner.lock().filters[to] = Some(Box::new(filter));
     }
 
     /// What went over it, both directions together.
     pub fn statistics(&self) -> CableStatistics {
-        let inner = self.inner.borrow();
+        let inner = self.inner.lock();
         let mut sum = CableStatistics {
             frames: inner.filtered,
             cut: inner.cut,
@@ -124,17 +137,17 @@ impl Cable {
 
     /// Sets the clock of the cable.
     pub(crate) fn set_now(&self, now_ns: u64) {
-        self.inner.borrow_mut().now_ns = now_ns;
+        self.inner.lock().now_ns = now_ns;
     }
 
     /// Whether a device has room again that had none when it was asked; told once.
     pub(crate) fn take_woken(&self) -> bool {
-        core::mem::take(&mut self.inner.borrow_mut().woken) != [false; 2]
+        core::mem::take(&mut self.inner.lock().woken) != [false; 2]
     }
 
     /// When the next frame arrives. One that waits for a script to take it doesn't count.
     pub(crate) fn next_ns(&self) -> Option<u64> {
-        let inner = self.inner.borrow();
+        let inner = self.inner.lock();
         let ends = inner.ways.iter().zip(inner.scripted);
         ends.filter_map(|(way, scripted)| match scripted {
             true => way.next_after_ns(inner.now_ns),
@@ -146,18 +159,18 @@ impl Cable {
 
 /// An end of a cable that is played by hand, with whole Ethernet frames.
 pub struct Script {
-    inner: Rc<RefCell<Inner>>,
+    inner: Arc<Shared>,
     end: usize,
 }
 
 impl Script {
     /// Puts a frame on the cable.
     pub fn inject(&self, frame: &[u8]) {
-        self.inner.borrow_mut().put(1 - self.end, frame);
+        self.inner.lock().put(1 - self.end, frame);
     }
 
     /// Takes the next frame that has arrived.
     pub fn take(&self) -> Option<Vec<u8>> {
-        self.inner.borrow_mut().take(self.end)
+        self.inner.lock().take(self.end)
     }
 }

@@ -1,9 +1,8 @@
 //! The device at an end of a cable: what hardware does for a stack, and what it wouldn't stand.
 
-use std::cell::RefCell;
-use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::sim::cable::Inner;
+use crate::sim::cable::Shared;
 use crate::sim::packet;
 use crate::{Link, LinkCapabilities, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta};
 
@@ -35,7 +34,7 @@ impl Offloads {
 }
 
 pub(crate) struct Device {
-    inner: Rc<RefCell<Inner>>,
+    inner: Arc<Shared>,
     end: usize,
     capabilities: LinkCapabilities,
     rx_checksum: bool,
@@ -47,7 +46,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(
-        inner: Rc<RefCell<Inner>>,
+        inner: Arc<Shared>,
         end: usize,
         mac: [u8; 6],
         mtu: usize,
@@ -82,7 +81,7 @@ impl Device {
         if let Err(problem) = packet::verify(frame) {
             panic!("the stack sent {problem}: {frame:02x?}");
         }
-        self.inner.borrow_mut().put(1 - self.end, frame);
+        self.inner.lock().put(1 - self.end, frame);
     }
 }
 
@@ -92,7 +91,7 @@ impl Link for Device {
     }
 
     fn receive(&mut self, f: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
-        let Some(mut frame) = self.inner.borrow_mut().take(self.end) else {
+        let Some(mut frame) = self.inner.lock().take(self.end) else {
             return false;
         };
         let mut meta = RxMeta::default();
@@ -130,7 +129,7 @@ impl Link for Device {
                     SegmentKind::Tcp6 => self.capabilities.tso6,
                 };
                 assert!(able, "segments were left to a device without");
-                self.inner.borrow_mut().cut += 1;
+                self.inner.lock().cut += 1;
                 for segment in cut(&frame, start, segmentation) {
                     self.put(&segment);
                 }
@@ -149,7 +148,7 @@ impl Link for Device {
     fn flush(&mut self) {
         self.queued = 0;
         if core::mem::take(&mut self.refused) {
-            self.inner.borrow_mut().woken[self.end] = true;
+            self.inner.lock().woken[self.end] = true;
         }
     }
 }

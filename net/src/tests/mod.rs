@@ -41,6 +41,12 @@ pub(crate) fn address(text: &str) -> SocketAddr {
     text.parse().expect("an address")
 }
 
+/// A stack can be moved to another thread, with all that it was given.
+const _: () = {
+    const fn is_send<T: Send>() {}
+    is_send::<Stack>();
+};
+
 /// Two stacks over a sound cable of 100 µs.
 pub(crate) fn pair() -> World {
     let impairment = Impairment {

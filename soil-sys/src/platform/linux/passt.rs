@@ -33,6 +33,10 @@ pub struct Passt {
     sent_start: usize,
 }
 
+// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the runtime, which is used by one thread at
+// a time (`runtime.rs`), as what it shares with the runtime's waits is; none of it depends on the thread.
+unsafe impl Send for Passt {}
+
 fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> {
     let none = |_| (Error::OutOfMemory, String::new());
     let (mut received, mut sent) = (Vec::new(), Vec::new());
