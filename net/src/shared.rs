@@ -11,7 +11,7 @@ use crate::echo::Echo;
 use crate::ethernet::Ethernet;
 use crate::flow::Keyed;
 use crate::handle::Table;
-use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Net, TCP, UDP};
+use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Net, Sockets, TCP, UDP};
 use crate::tcp::Shared;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
@@ -190,7 +190,7 @@ impl Core {
     }
 
     /// Handles what the IP layer has for sockets.
-    pub(crate) fn input(&mut self, net: &mut Net, input: Input<'_>) {
+    fn handle_input(&mut self, net: &mut Net, input: Input<'_>) {
         self.work += 1;
         match input {
             Input::Done => {}
@@ -203,7 +203,7 @@ impl Core {
                 // A whole packet is no fragment: this ends.
                 let input = net.input_whole(origin, &packet);
                 if !matches!(input, Input::Whole(..)) {
-                    self.input(net, input);
+                    self.handle_input(net, input);
                 }
             }
         }
@@ -261,6 +261,16 @@ impl Core {
             self.connection_timer(handle);
         }
         self.timers.tidy(self.sockets.len());
+    }
+}
+
+impl Sockets for Core {
+    fn input(&mut self, net: &mut Net, input: Input<'_>) {
+        self.handle_input(net, input);
+    }
+
+    fn has_udp_port(&self, port: u16) -> bool {
+        self.udp_ports.contains_key(&port)
     }
 }
 

@@ -258,7 +258,7 @@ impl Stack {
             let count = if round == 0 { ip.ports.len() } else { 1 };
             for port in 0..count {
                 core.unblock(ip.take_unblocked(port));
-                let more = ip.receive(port, budget, &mut |net, input| core.input(net, input));
+                let more = ip.receive(port, budget, core);
                 progress.more_work |= more;
                 full |= more && port != LOOPBACK;
             }

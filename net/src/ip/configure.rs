@@ -13,8 +13,8 @@ use super::route::Entry;
 use super::{LOOPBACK, Net};
 use crate::config::Cidr;
 
-const DHCP_PORTS: (u16, u16) = (67, 68);
-const DHCP6_PORTS: (u16, u16) = (547, 546);
+pub(super) const DHCP_PORTS: (u16, u16) = (67, 68);
+pub(super) const DHCP6_PORTS: (u16, u16) = (547, 546);
 const DHCP6_SERVERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 1, 2);
 
 impl Net {

@@ -5,7 +5,7 @@ use core::net::IpAddr;
 
 use super::drops::Drop;
 use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
-use super::{IcmpError, Input, Ip, LOOPBACK, Net};
+use super::{IcmpError, Ip, LOOPBACK, Net, Sockets};
 use crate::Handle;
 
 /// How often what is due at once may follow from what was.
@@ -17,13 +17,13 @@ impl Ip {
         self.net.now_ns = self.net.now_ns.max(now_ns);
     }
 
-    /// Receives up to `budget` frames of a port, not counting most of what is shed, and gives `f`
-    /// what is for sockets. Tells whether there may be more.
+    /// Receives up to `budget` frames of a port, not counting most of what is shed, and gives the
+    /// sockets what is for them. Tells whether there may be more.
     pub(crate) fn receive(
         &mut self,
         port: usize,
         budget: usize,
-        f: &mut dyn FnMut(&mut Net, Input<'_>),
+        sockets: &mut dyn Sockets,
     ) -> bool {
         let mut left = budget * FRAME_COST;
         self.net.overload.begin_link();
@@ -39,14 +39,14 @@ impl Ip {
             };
             let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
-                if number != LOOPBACK && net.overload.sheds(frame) {
+                if number != LOOPBACK && net.overload.sheds(frame, sockets) {
                     net.drops.count(Drop::Overload);
                     cost = SHED_COST;
                     return;
                 }
                 cost += frame.len() / FRAME_BYTES * FRAME_COST;
                 let input = net.input(number, frame, meta);
-                f(net, input);
+                sockets.input(net, input);
             });
             if !received {
                 return false;

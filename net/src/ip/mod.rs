@@ -220,6 +220,14 @@ pub(crate) enum Input<'a> {
     Whole(Origin, Vec<u8>),
 }
 
+/// Those that packets are for.
+pub(crate) trait Sockets {
+    /// Takes what is for them.
+    fn input(&mut self, net: &mut Net, input: Input<'_>);
+    /// Whether one of UDP has this port, at whatever address.
+    fn has_udp_port(&self, port: u16) -> bool;
+}
+
 impl Net {
     /// Whether an interface has this address.
     pub(crate) fn has_address(&self, address: IpAddr) -> bool {

@@ -2,10 +2,13 @@
 //! count are lost in the device's full queue, and the program gets no turn.
 //!
 //! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to be sent is shed by
-//! its first bytes, before it costs anything: SYNs while cookies answer them, and fragments. A few of each poll are
-//! still served, so that honest newcomers get in. Segments of connections and whole datagrams are never shed here.
+//! its first bytes, before it costs anything: SYNs while cookies answer them, fragments, and datagrams to ports that no
+//! socket has. A few of each poll are still served, so that honest newcomers get in and senders learn that a port is
+//! closed. Segments of connections and whole datagrams for sockets are never shed here.
 
-use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, be16};
+use super::Sockets;
+use super::configure::{DHCP_PORTS, DHCP6_PORTS};
+use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
 
 /// How long the queue has to be full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
@@ -37,9 +40,10 @@ pub(crate) struct Overload {
     now_ns: u64,
     /// SYNs are answered with cookies: none of those to come is remembered.
     cookies: bool,
-    /// How many SYNs and how many fragments may still be served.
+    /// How many SYNs, fragments, and datagrams to closed ports may still be served.
     syns: u32,
     fragments: u32,
+    datagrams: u32,
     /// Frames that were shed in the time that `until_ns` ends.
     shed: u32,
 }
@@ -51,6 +55,8 @@ enum Kind {
     Syn,
     /// A part of a packet.
     Fragment,
+    /// A whole datagram to this port.
+    Datagram(u16),
     Other,
 }
 
@@ -69,7 +75,7 @@ impl Overload {
 
     /// To be called before a link is received from.
     pub(super) fn begin_link(&mut self) {
-        (self.syns, self.fragments) = (SERVED, SERVED);
+        (self.syns, self.fragments, self.datagrams) = (SERVED, SERVED, SERVED);
     }
 
     /// To be called when the poll has received; `full`: it left frames in the queue of a link, the loopback's apart.
@@ -85,13 +91,14 @@ impl Overload {
     }
 
     /// Whether this frame is to be dropped at once.
-    pub(super) fn sheds(&mut self, frame: &[u8]) -> bool {
+    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn Sockets) -> bool {
         if self.now_ns >= self.until_ns {
             return false;
         }
         let served = match kind(frame) {
             Some(Kind::Syn) if self.cookies => &mut self.syns,
             Some(Kind::Fragment) => &mut self.fragments,
+            Some(Kind::Datagram(port)) if is_closed(port, sockets) => &mut self.datagrams,
             _ => return false,
         };
         match served.checked_sub(1) {
@@ -105,6 +112,11 @@ impl Overload {
     }
 }
 
+/// Whether nothing here takes datagrams to this port.
+fn is_closed(port: u16, sockets: &dyn Sockets) -> bool {
+    ![DHCP_PORTS.1, DHCP6_PORTS.1].contains(&port) && !sockets.has_udp_port(port)
+}
+
 /// What a frame is; `None`: it ends too early.
 fn kind(frame: &[u8]) -> Option<Kind> {
     let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
@@ -112,14 +124,15 @@ fn kind(frame: &[u8]) -> Option<Kind> {
         (ethertype, ip) = (be16(frame, 16)?, 18);
     }
     let packet = frame.get(ip..)?;
-    let (protocol, tcp) = match ethertype {
+    let (protocol, transport) = match ethertype {
         ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(Kind::Fragment),
         ETHERTYPE_IPV4 => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
         ETHERTYPE_IPV6 => (*packet.get(6)?, 40),
         _ => return Some(Kind::Other),
     };
     Some(match protocol {
-        TCP if packet.get(tcp + 13)? & FIN_SYN_RST_ACK == SYN => Kind::Syn,
+        TCP if packet.get(transport + 13)? & FIN_SYN_RST_ACK == SYN => Kind::Syn,
+        UDP => Kind::Datagram(be16(packet, transport + 2)?),
         FRAGMENT if ethertype == ETHERTYPE_IPV6 => Kind::Fragment,
         _ => Kind::Other,
     })

@@ -1,11 +1,13 @@
 //! More frames than the machine can handle: connections go first, and come out of it.
 
+use std::net::SocketAddr;
+
 use net::sim::Random;
-use net::sim::packet::{ACK, SYN};
+use net::sim::packet::{self, ACK, SYN};
 use net::{Config, Handle};
 
 use crate::listener::{before_the_internet, stranger};
-use crate::support::{MS, Talk};
+use crate::support::{MS, Talk, V4};
 
 /// Frames that one poll handles, and that a flood brings in the time that one takes.
 const BUDGET: usize = 64;
@@ -104,6 +106,53 @@ fn a_flood_of_syns_that_outruns_the_machine() {
 #[test]
 fn a_flood_of_fragments_that_outruns_the_machine() {
     connections_go_first(fragment);
+}
+
+/// A datagram to a port that no socket has.
+fn datagram(talk: &Talk, random: &mut Random) -> Vec<u8> {
+    let from = SocketAddr::new(stranger(random, false), random.bits() as u16 | 1);
+    let to = V4.stack(10_000 + random.below(20_000) as u16);
+    packet::udp(talk.host.macs(), from, to, b"flood")
+}
+
+#[test]
+fn a_flood_of_datagrams_to_closed_ports_that_outruns_the_machine() {
+    connections_go_first(datagram);
+}
+
+/// Datagrams to a port that a socket has are no part of it, and senders of others still learn that a port is closed.
+#[test]
+fn datagrams_for_sockets_are_not_shed() {
+    let (mut talk, _) = served();
+    let mut random = Random::new(1999);
+    let open = V4.stack(53);
+    let socket = talk.stack().udp_bind(open).expect("a free port");
+    for _ in 0..100 {
+        turn(&mut talk, FLOOD, datagram, &mut random);
+    }
+    talk.host.take(&mut talk.world);
+    let before = shed(&mut talk);
+    let (mut received, mut refused) = (0, 0);
+    for _ in 0..100 {
+        for _ in 0..8 {
+            let frame = packet::udp(talk.host.macs(), V4.host(7), open, b"question");
+            talk.host.inject(&frame);
+        }
+        turn(&mut talk, FLOOD, datagram, &mut random);
+        let mut buffer = [0; 64];
+        while let Ok((len, _)) = talk.stack().udp_recv_from(socket, &mut buffer) {
+            assert_eq!(&buffer[..len], b"question");
+            received += 1;
+        }
+        let heard = talk.host.take(&mut talk.world);
+        refused += heard
+            .iter()
+            .filter(|frame| frame[23] == 1 && frame[34..36] == [3, 3])
+            .count();
+    }
+    assert_eq!(received, 800);
+    assert!((1..=8 * 100).contains(&refused), "{refused} answers");
+    assert!(shed(&mut talk) - before >= 100 * (FLOOD - 8) as u64);
 }
 
 /// SYNs that were answered since the last call.
