@@ -292,8 +292,10 @@ impl ReceiveBuffer {
     pub(crate) fn duplicate(&self, first: Seq, end: Seq) -> Option<(Seq, Seq)> {
         let late = self.out_of_order.as_ref()?;
         let at = late.runs.partition_point(|run| run.end.at_most(first));
-        let run = late.runs.get(at).filter(|run| run.first.before(end))?;
-        Some((run.first.max(first), run.end.min(end)))
+        let run = late.runs.get(at)?;
+        let (first, end) = (run.first.max(first), run.end.min(end));
+        // A FIN without data covers nothing.
+        first.before(end).then_some((first, end))
     }
 
     /// Adds the runs to a SACK option, the latest first (RFC 2018, 4).

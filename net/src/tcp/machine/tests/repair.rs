@@ -328,6 +328,17 @@ fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
     assert_eq!(give(2901, 1600), twice);
 }
 
+/// RFC 2883, 4: a block has bytes. A FIN alone within a run that waits has none, and reports nothing twice.
+#[test]
+fn rfc2883_section_4_a_bare_fin_within_a_run_is_no_duplicate() {
+    let mut script = Script::established(&setup());
+    script.give(&header(Flags::ACK, 1001, 1), &[1; 1000]);
+    let out = script.give(&header(Flags::ACK | Flags::FIN, 1501, 1), b"");
+    let blocks = out[0].0.options.sack.blocks().iter();
+    let blocks = blocks.map(|(first, end)| (theirs(*first), theirs(*end)));
+    assert_eq!(blocks.collect::<Vec<_>>(), [(1001, 2001)]);
+}
+
 /// RFC 2883, 4: another segment out of order that comes before the acknowledgement leaves doesn't make it forget.
 #[test]
 fn rfc2883_section_4_a_report_waits_for_the_acknowledgement() {
