@@ -11,6 +11,12 @@ use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 #[global_allocator]
 static ALLOCATOR: &StatsAlloc<System> = &INSTRUMENTED_SYSTEM;
 
+#[allow(dead_code)]
+#[path = "conformance/support.rs"]
+mod support;
+
+use support::{FAMILIES, Family, Talk};
+
 const SECOND: u64 = 1_000_000_000;
 
 /// Each test counts what all of the process allocate.
@@ -20,6 +26,71 @@ fn in_use() -> usize {
     let stats = ALLOCATOR.stats();
     // What `realloc` adds or gives back is in these already.
     stats.bytes_allocated - stats.bytes_deallocated
+}
+
+/// Sends a window of data in a round trip of 20 ms, and reads it: the window grows.
+fn fill(talk: &mut Talk) {
+    let mut room = talk.window;
+    while room > 0 {
+        let len = room.min(1400);
+        let segment = talk.segment().payload(&vec![3; len as usize]);
+        talk.host.inject(&segment.frame(talk.host.macs()));
+        talk.seq = segment.end();
+        room -= len;
+    }
+    talk.world.settle();
+    let (handle, mut buffer) = (talk.handle(), vec![0; 1 << 20]);
+    while let Ok(1..) = talk.stack().tcp_read(handle, &mut buffer) {}
+    if let Some((value, _)) = &mut talk.stamp {
+        *value += 20;
+    }
+    talk.listen(20_000_000);
+}
+
+/// Bytes that were allocated for each of `count` segments of `len` bytes, the last first, between which `gap` bytes are missing.
+fn backwards(family: Family, count: u32, len: u32, gap: u32) -> usize {
+    let mut talk = Talk::accepted_full(family);
+    for _ in 0..60 {
+        if talk.window >= count * (len + gap) {
+            break;
+        }
+        fill(&mut talk);
+    }
+    assert!(talk.window >= count * (len + gap), "{}", talk.window);
+    let first = talk.seq;
+    let base = talk.segment().payload(&vec![1; len as usize]);
+    let before = ALLOCATOR.stats().bytes_allocated;
+    for n in (1..=count).rev() {
+        let segment = base.clone().seq(first.wrapping_add(n * (len + gap)));
+        talk.host.inject(&segment.frame(talk.host.macs()));
+        if n % 16 == 0 {
+            talk.host.take(&mut talk.world);
+        }
+    }
+    talk.host.take(&mut talk.world);
+    assert_eq!(talk.error(), None);
+    (ALLOCATOR.stats().bytes_allocated - before) / count as usize
+}
+
+/// Work for each packet doesn't grow with how many came before it (a known failure of others: quadratic reassembly). Counted in
+/// bytes that are allocated: what is moved has to be put somewhere.
+#[test]
+fn segments_out_of_order_cost_the_same_each() {
+    let _guard = ONE_AT_A_TIME.lock();
+    for family in FAMILIES {
+        for (len, gap, few, many) in [
+            (1, 0, 500, 16_000),
+            (1, 2, 500, 16_000),
+            (1400, 0, 100, 1500),
+        ] {
+            let each = [few, many].map(|count| backwards(family, count, len, gap));
+            println!("{len} bytes, gaps of {gap}: {each:?} bytes for each");
+            assert!(
+                each[1] < 2 * each[0],
+                "{len} bytes, gaps of {gap}: {each:?}"
+            );
+        }
+    }
 }
 
 /// One request and answer on a connection of its own, closed by either side first.
