@@ -1,12 +1,13 @@
 //! Tables made by sfdisk, sgdisk and parted (`tests/tables`), and what damage does to them.
 
 use alloc::boxed::Box;
+use alloc::format;
 use alloc::string::ToString;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::{Scheme, Slice, Table, open, table};
-use crate::fake::Disk;
+use super::{Partition, Scheme, Slice, Table, open, table};
+use crate::fake::{Disk, Event};
 use crate::{Block, BlockError, Error};
 use crc::{CRC_32_ISO_HDLC, Crc};
 
@@ -249,6 +250,153 @@ fn an_image_cut_short_is_named_when_the_partition_is_taken() {
     assert!(found.find("boot").is_ok());
     let refused = found.find("data").unwrap_err();
     assert!(refused.detail.contains("cut short"), "{}", refused.detail);
+}
+
+#[test]
+fn a_partition_may_end_where_the_disk_does() {
+    let (mut bytes, sector) = image!("sfdisk-mbr");
+    let end = read(&(bytes.clone(), sector)).find("4").unwrap().end();
+    bytes.truncate(end as usize * sector);
+    assert!(read(&(bytes.clone(), sector)).find("4").is_ok());
+    bytes.truncate((end as usize - 1) * sector);
+    assert!(read(&(bytes, sector)).find("4").is_err());
+}
+
+#[test]
+fn what_there_is_is_said_in_a_few_words() {
+    let table = |scheme, count: u32| {
+        let partition = |number| Partition {
+            number,
+            first: u64::from(number),
+            sectors: 1,
+            label: if number == 2 { "two" } else { "" }.to_string(),
+        };
+        let table = Table {
+            scheme,
+            partitions: (1..=count).map(partition).collect(),
+            warnings: Vec::new(),
+            disk: 100,
+        };
+        table.find("none").unwrap_err().detail
+    };
+    let start = "no partition \"none\": the disk's";
+    let cases = [
+        (Scheme::Mbr, 0, "MBR has no partitions"),
+        (Scheme::Gpt, 1, "GPT has 1"),
+        (Scheme::Gpt, 3, "GPT has 1, 2 (\"two\"), 3"),
+    ];
+    for (scheme, count, expected) in cases {
+        assert_eq!(table(scheme, count), format!("{start} {expected}"));
+    }
+    assert!(table(Scheme::Gpt, 16).ends_with("15, 16"));
+    assert!(table(Scheme::Gpt, 17).ends_with("15, 16 and more"));
+}
+
+/// Puts a number into the first GPT header, and makes its CRC right.
+fn set_header(bytes: &mut [u8], at: usize, value: u64, len: usize) {
+    bytes[512 + at..512 + at + len].copy_from_slice(&value.to_le_bytes()[..len]);
+    sign(bytes, 512);
+}
+
+#[test]
+fn entries_have_a_size_that_can_be() {
+    const ENTRIES: usize = 80;
+    const ENTRY: usize = 84;
+    for (at, value) in [(ENTRY, 64), (ENTRY, 192), (ENTRY, 0), (ENTRIES, 2049)] {
+        let mut bytes = image!("sgdisk").0;
+        set_header(&mut bytes, at, value, 4);
+        let found = read(&(bytes, 512));
+        assert_eq!(found.partitions.len(), 3, "those of the second copy");
+        let warning = &found.warnings[0];
+        assert!(
+            warning.contains("the size of its entries"),
+            "{value}: {warning}"
+        );
+    }
+    let mut bytes = image!("sgdisk").0;
+    set_header(&mut bytes, ENTRIES, 2048, 4);
+    let found = read(&(bytes, 512));
+    assert!(found.warnings.is_empty(), "256 KiB: {:?}", found.warnings);
+    assert_eq!(found.partitions.len(), 3);
+}
+
+#[test]
+fn entries_lie_on_the_disk() {
+    let sectors = (image!("sgdisk").0.len() / 512) as u64;
+    for (start, inside) in [
+        (sectors - 32, true),
+        (sectors - 31, false),
+        (u64::MAX, false),
+    ] {
+        let mut bytes = image!("sgdisk").0;
+        set_header(&mut bytes, 72, start, 8);
+        let found = read(&(bytes, 512));
+        let outside = |text: &String| text.contains("its entries are outside the disk");
+        assert_eq!(found.warnings.iter().any(outside), !inside, "at {start}");
+    }
+}
+
+#[test]
+fn a_second_copy_is_looked_for_where_it_is_said_to_be_and_at_the_end() {
+    // The first copy's entries are damaged, and its header leads elsewhere.
+    for alternate in [0, 5000, u64::MAX] {
+        let mut bytes = image!("sgdisk").0;
+        set_header(&mut bytes, 32, alternate, 8);
+        let found = read(&(bytes.clone(), 512));
+        let warning = &found.warnings[0];
+        let why = if alternate == 5000 {
+            "no signature"
+        } else {
+            "outside the disk"
+        };
+        assert!(warning.contains(why), "{warning}");
+        bytes[1024 + 130] ^= 1;
+        let found = read(&(bytes, 512));
+        assert_eq!(found.partitions.len(), 3);
+        let warning = &found.warnings[0];
+        assert!(warning.contains("the CRC of its entries"), "{warning}");
+    }
+}
+
+#[test]
+fn a_boot_sector_of_fat_is_no_table_of_partitions() {
+    let mut fat = image!("sfdisk-mbr").0;
+    fat[0] = 0xeb;
+    fat[11..17].copy_from_slice(&[0, 2, 4, 1, 0, 2]);
+    let scheme = |bytes: &[u8]| read(&(bytes.to_vec(), 512)).scheme;
+    assert_eq!(scheme(&fat), Scheme::Whole);
+    // A jump, a sector's size, clusters and tables: without one of them it is code.
+    for (at, value) in [(0, 0xfa), (12, 3), (13, 3), (16, 0)] {
+        let mut other = fat.clone();
+        other[at] = value;
+        assert_eq!(scheme(&other), Scheme::Mbr, "byte {at}");
+    }
+}
+
+#[test]
+fn entries_without_a_type_or_a_size_are_not_used() {
+    let mut bytes = image!("sfdisk-mbr").0;
+    bytes[446 + 4] = 0;
+    bytes[446 + 16 + 12..446 + 16 + 16].fill(0);
+    let numbers = read(&(bytes, 512)).partitions;
+    let numbers: Vec<u32> = numbers.iter().map(|partition| partition.number).collect();
+    assert_eq!(numbers, [4, 5, 6, 7]);
+}
+
+#[test]
+fn a_slice_is_as_its_disk() {
+    let disk = Disk::new(vec![0; 64 * 2048], 2048);
+    let mut slice = Slice::new(disk.clone(), 8, 16);
+    assert_eq!((slice.sector_size(), slice.sectors()), (2048, 16));
+    assert!(!slice.read_only() && !slice.is_away());
+    disk.state().log = Some(Vec::new());
+    slice.flush_unordered().unwrap();
+    slice.flush().unwrap();
+    let log = disk.state().log.take();
+    assert_eq!(log, Some(vec![Event::FlushUnordered, Event::Flush]));
+    disk.state().away = true;
+    disk.state().read_only = true;
+    assert!(slice.read_only() && slice.is_away());
 }
 
 #[test]

@@ -188,6 +188,8 @@ mod tests {
                 Some(-2),
             ),
             (b"\x80\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", None),
+            (b"\xc0\x01", Some(-64 * 256 + 1)),
+            (b"\xbf\x01", Some(63 * 256 + 1)),
             (b"12x", None),
             (b"-1", None),
         ] {
@@ -200,6 +202,7 @@ mod tests {
         assert_eq!(time("1700000000.25"), Some((1_700_000_000, 250_000_000)));
         assert_eq!(time("5"), Some((5, 0)));
         assert_eq!(time("-1.5"), Some((-2, 500_000_000)));
+        assert_eq!(time("-5"), Some((-5, 0)));
         assert_eq!(time("1.0000000019"), Some((1, 1)));
         assert_eq!(time("x"), None);
         assert_eq!(time("1.x"), None);
@@ -214,6 +217,10 @@ mod tests {
         assert_eq!(extended.name.as_deref(), Some(&b"a long name"[..]));
         assert_eq!(extended.size, Some(123_456));
         assert_eq!(extended.modified, Some((1_700_000_000, 125_000_000)));
+        assert!(!extended.sparse);
+        let sparse = b"22 GNU.sparse.major=1\n";
+        assert_eq!(extended.add_records(sparse), Some(()));
+        assert!(extended.sparse);
         for bad in [
             &b"20 path=a"[..],
             b"x",
@@ -223,6 +230,25 @@ mod tests {
             b"3 =\n",
         ] {
             assert_eq!(Extended::default().add_records(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn sums_of_signed_and_of_unsigned_bytes_are_right() {
+        let mut block = [0; BLOCK];
+        block[..4].copy_from_slice("\u{fc}\u{e9}".as_bytes());
+        block[345..500].fill(b'p');
+        let unsigned = 8 * 0x20 + 0xc3 + 0xbc + 0xc3 + 0xa9 + 155 * u32::from(b'p');
+        for sum in [unsigned, unsigned - 4 * 256] {
+            block[148..156].copy_from_slice(alloc::format!("{sum:07o}\0").as_bytes());
+            let Block::Header(header) = parse(&block) else {
+                panic!("{sum} is refused");
+            };
+            assert_eq!(header.name, "\u{fc}\u{e9}".as_bytes());
+        }
+        for sum in [unsigned + 1, unsigned - 1, unsigned - 256] {
+            block[148..156].copy_from_slice(alloc::format!("{sum:07o}\0").as_bytes());
+            assert!(matches!(parse(&block), Block::Bad(_)), "{sum}");
         }
     }
 

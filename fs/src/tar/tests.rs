@@ -204,6 +204,91 @@ fn sizes_in_every_form_are_read() {
     assert_eq!(read(&mut *volume, "/next").unwrap(), b"n");
 }
 
+/// A member that names another.
+fn link(name: &str, kind: u8, size: &[u8], target: &str, contents: &[u8]) -> Vec<u8> {
+    let mut bytes = member(name, kind, size, contents);
+    bytes[157..157 + target.len()].copy_from_slice(target.as_bytes());
+    sign(&mut bytes);
+    bytes
+}
+
+#[test]
+fn what_has_no_contents_may_name_a_size() {
+    let bytes = archive(&[
+        member("a", b'0', b"3", b"one"),
+        link("soft", b'2', b"700", "a", b""),
+        member("dir", b'5', b"600", b""),
+        member("pipe", b'6', b"512", b""),
+        // Hard links: without contents, with some (as pax may), and the last of an archive.
+        link("hard", b'1', b"3", "a", b""),
+        link("whole", b'1', b"3", "a", b"two"),
+        link("last", b'1', b"3", "a", b""),
+    ]);
+    let mut volume = open(&bytes, 512).unwrap();
+    let listed = names(&mut *volume, "/");
+    let listed: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(listed, ["a", "dir", "hard", "last", "soft", "whole"]);
+    assert_eq!(volume.stat("/a").unwrap().links, 3);
+    assert_eq!(read(&mut *volume, "/hard").unwrap(), b"one");
+    assert_eq!(read(&mut *volume, "/last").unwrap(), b"one");
+    assert_eq!(read(&mut *volume, "/whole").unwrap(), b"two");
+    assert_eq!(volume.stat("/whole").unwrap().links, 1);
+    assert_eq!(volume.space().unwrap().total, 6);
+}
+
+#[test]
+fn what_is_about_members_is_none() {
+    let bytes = archive(&[
+        member("label", b'V', b"0", b""),
+        member("global", b'g', b"11", b"9 size=9\n"),
+        member("a", b'0', b"3", b"one"),
+        // The size is the member's, not that of the long name between.
+        member("x", b'x', b"11", b"9 size=3\n"),
+        member("@", b'L', b"12", b"some-name\0"),
+        member("cut", b'0', b"0", b"two"),
+        member("b", b'0', b"1", b"b"),
+    ]);
+    let mut volume = open(&bytes, 512).unwrap();
+    let listed = names(&mut *volume, "/");
+    let listed: Vec<&str> = listed.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(listed, ["a", "b", "some-name"]);
+    assert_eq!(read(&mut *volume, "/a").unwrap(), b"one");
+    assert_eq!(read(&mut *volume, "/some-name").unwrap(), b"two");
+}
+
+#[test]
+fn extended_headers_are_a_mebibyte_at_most() {
+    let of = |size: usize| {
+        let record = format!("{size} comment=");
+        let contents = format!("{record}{}\n", "c".repeat(size - record.len() - 1));
+        let header = member(
+            "x",
+            b'x',
+            format!("{size:o}").as_bytes(),
+            contents.as_bytes(),
+        );
+        archive(&[header, member("a", b'0', b"3", b"one")])
+    };
+    let mut volume = open(&of(1 << 20), 512).unwrap();
+    assert_eq!(read(&mut *volume, "/a").unwrap(), b"one");
+    let error = refused(&of((1 << 20) + 1));
+    assert_eq!(error.error, Error::Corrupt);
+    assert!(error.detail.contains("more than 1 MiB"), "{error}");
+}
+
+#[test]
+fn contents_are_lent_as_they_are_read() {
+    let mut volume = open(ARCHIVES[0].1, 512).unwrap();
+    let file = volume.open("/docs/numbers.txt", OpenFlags::READ).unwrap();
+    let numbers: String = (1..=300).map(|n| format!("{n}\n")).collect();
+    for (offset, len) in [(0, numbers.len()), (5, 100), (700, numbers.len() - 700)] {
+        let mut lent = Vec::new();
+        volume.lend(file, offset as u64, len, &mut lent).unwrap();
+        let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+        assert_eq!(bytes, numbers.as_bytes()[offset..offset + len]);
+    }
+}
+
 #[test]
 fn what_cannot_be_mounted_says_why() {
     let good = archive(&[
