@@ -102,7 +102,7 @@ fi
 inside dpkg-query -W -f '${Package}\n' | sed 's/t64$//' | sort >/before
 inside make -C /src run CHECK=1
 inside make -C /src ready-run
-lost=$(inside dpkg-query -W -f '${db:Status-Status}=${Package}\n' | sed -n 's/^installed=//; s/t64$//p; t; p' | sort | comm -23 /before -)
+lost=$(inside dpkg-query -W -f '${db:Status-Status}=${Package}\n' | sed -n '/^installed=/{s///; s/t64$//; p;}' | sort | comm -23 /before -)
 inside make -C /src unsetup
 left=$(inside sh -c 'grep -l "Added by Soil" -r /etc/apt; ls /var/lib/soil-setup 2>/dev/null' || true)
 [ -z "$lost" ] || { echo "bare: set-up removed:" $lost >&2; exit 1; }
