@@ -162,13 +162,13 @@ A program with site among its (libraries …) has the files below /www.
 
 Symbolic links are followed; a file with several names is there once. Compiling takes about a second for each MiB.";
 
-/// `soil run`. Exit status: the program's own; 124 after --timeout, 125 when it couldn't be started, 126 when the machine ended without a status, 127
-/// when the file isn't there.
+/// `soil run`; the exit status is in its help.
 #[derive(Args, Debug)]
 #[command(
     after_help = "Exit status: the program's own (all 8 bits); 124 after --timeout; 125 when \
 the program could not be started; 126 when the machine ended without a status; 127 when the file \
-does not exist."
+does not exist. Of an image that ends with 0 but whose output could not be written: 74, or 141 when \
+its reader had closed the pipe."
 )]
 pub struct Run {
     /// The program: an image or a Linux executable.

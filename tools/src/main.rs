@@ -55,7 +55,7 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            eprintln!("soil: {}", failure.text);
+            run::say(&failure.text);
             ExitCode::from(failure.status)
         }
     }

@@ -145,7 +145,9 @@ fn boots(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     if written.is_err() {
         return false;
     }
-    let started = Command::new(qemu)
+    let mut command = Command::new(qemu);
+    super::dies_with_us(&mut command);
+    let started = command
         .args([
             "-nodefaults",
             "-no-user-config",

@@ -1,27 +1,34 @@
-//! One run of QEMU: the console passed on, the program's status brought back, and an orderly end on Ctrl-C, SIGTERM and time-out.
+//! One run of QEMU: the console passed on, the program's status brought back, and an orderly end on
+//! Ctrl-C, SIGTERM and time-out.
 
 use super::command::{self, Sockets, Wiring};
 use super::control::Control;
-use super::serial::{Origin, ReportKey, Splitter, is_background};
-use super::{Failure, signals};
+use super::output::{self, Progress, say, say_soon};
+use super::serial::Origin;
+use super::terminal::{self, ReportKey};
+use super::{Failure, dies_with_us, input, signals};
 use crate::cli::Run;
 use crate::report;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process_group};
+use signal_hook::consts::{SIGQUIT, SIGTSTP};
 use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read, Write};
+use std::io::{self, BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
-use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long the program may take to stop after it was asked to: its own limit (10 s) and some more.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long QEMU may stay after the program's end. What the program was told is on a disk is out of QEMU's hands by then.
+/// How long QEMU may stay after the program's end. What the program was told is on a disk is out of
+/// QEMU's hands by then.
 const LINGER: Duration = Duration::from_secs(10);
+/// How long may pass until what QEMU left when it was ended is passed on.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// What the threads tell the one that decides.
 enum Event {
@@ -39,8 +46,32 @@ enum Ended {
     TimedOut(Duration),
     Killed(i32),
     NoAnswer(i32),
-    /// QEMU stayed after the program's end, as it does for a disk of the host that doesn't answer.
-    Lingered,
+}
+
+/// How far the machine is.
+enum Stage {
+    /// The program runs.
+    Runs,
+    /// It was asked to stop: until then, for this reason.
+    Asked(Instant, Ended),
+    /// The program has ended: until then QEMU may stay.
+    Leaves(Instant),
+    /// QEMU was ended, as it stayed (as it does for a disk of the host that doesn't answer); what
+    /// it left is passed on for as long as that takes. Looked at then.
+    Drains(Instant),
+    /// QEMU was ended for this reason; what it left is passed on until then.
+    Over(Instant, Ended),
+}
+
+impl Stage {
+    fn end(&self) -> Option<Instant> {
+        match self {
+            Self::Runs => None,
+            Self::Asked(end, _) | Self::Leaves(end) | Self::Drains(end) | Self::Over(end, _) => {
+                Some(*end)
+            }
+        }
+    }
 }
 
 /// Runs the image; the result is its exit status.
@@ -80,41 +111,79 @@ pub fn run(
     qemu.stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    // A group of its own: Ctrl-C reaches `soil run` only, which stops the machine in order.
+    // A group of its own: Ctrl-C reaches `soil run` only, which stops the machine in order; and
+    // what a wrapper starts ends with it.
     qemu.process_group(0);
-    // SAFETY: between fork and exec only system calls are made; the descriptors outlive the call (held by this function).
+    dies_with_us(&mut qemu);
+    // SAFETY: between fork and exec only system calls are made; the descriptors outlive the call
+    // (held by this function).
     unsafe {
         qemu.pre_exec(move || {
-            set_parent_process_death_signal(Some(Signal::KILL))?;
             for fd in &inherited {
                 fcntl_setfd(BorrowedFd::borrow_raw(*fd), FdFlags::empty())?;
             }
             Ok(())
         });
     }
-    let key = ReportKey::new();
     let (events, inbox) = channel();
-    let stop = signals::forward(events.clone(), Event::Signal)?;
+    let wanted: Vec<i32> = signals::ENDING.into_iter().chain([SIGTSTP]).collect();
+    let stop = signals::forward(&wanted, events.clone(), Event::Signal)?;
     let child = qemu
         .spawn()
         .map_err(|error| super::not_started(&run.qemu, &error))?;
     drop((control_there, monitor_there, passt));
     let mut machine = Machine::new(child, control_here, monitor_here.into(), origin, events)?;
     if let Some(port) = run.gdb {
-        eprintln!("soil: waiting for gdb: target remote 127.0.0.1:{port}");
+        say(&format!("waiting for gdb: target remote 127.0.0.1:{port}"));
     }
-    let ended = machine.supervise(&inbox, run.timeout);
-    drop((stop, key));
-    machine.finish(run, ended)
+    let end = run.timeout.map(|after| Instant::now() + after);
+    let ended = machine.supervise(&inbox, run.timeout.zip(end));
+    machine.key.end();
+    // What is left may wait for who reads our output: Ctrl-C ends that as it ends any program.
+    drop(stop);
+    machine.finish(run, ended, end)
+}
+
+/// What a thread gathers, as far as it is.
+struct Gathered<T> {
+    state: Arc<Mutex<T>>,
+    /// Disconnected when the thread is done.
+    done: Receiver<()>,
+}
+
+impl<T: Default + Send + 'static> Gathered<T> {
+    fn by(gather: impl FnOnce(&Mutex<T>) + Send + 'static) -> Self {
+        let state = Arc::new(Mutex::new(T::default()));
+        let (sender, done) = channel();
+        let theirs = Arc::clone(&state);
+        std::thread::spawn(move || {
+            gather(&theirs);
+            drop(sender);
+        });
+        Self { state, done }
+    }
+
+    fn with<R>(&self, look: impl FnOnce(&mut T) -> R) -> R {
+        look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What there is when the thread is done, or when `end` comes.
+    fn take(&self, end: Instant) -> T {
+        let left = end.saturating_duration_since(Instant::now());
+        // Nothing is ever sent.
+        let _ = self.done.recv_timeout(left);
+        self.with(std::mem::take)
+    }
 }
 
 struct Machine {
     child: Child,
     monitor: File,
-    control: JoinHandle<Control>,
-    console: JoinHandle<bool>,
-    complaints: JoinHandle<Vec<String>>,
-    reason: JoinHandle<Option<String>>,
+    key: Arc<ReportKey>,
+    control: Gathered<Control>,
+    console: Gathered<Progress>,
+    complaints: Gathered<Vec<String>>,
+    reason: Gathered<Option<String>>,
 }
 
 impl Machine {
@@ -127,26 +196,39 @@ impl Machine {
     ) -> Result<Self, Failure> {
         let lost = |what: &str| Failure::start(format!("QEMU's {what} is not there"));
         let output = child.stdout.take().ok_or_else(|| lost("output"))?;
-        let input = child.stdin.take().ok_or_else(|| lost("input"))?;
+        let stdin = child.stdin.take().ok_or_else(|| lost("input"))?;
         let errors = child.stderr.take().ok_or_else(|| lost("error output"))?;
         let replies = monitor
             .try_clone()
             .map_err(|error| Failure::start(error.to_string()))?;
+        let key = Arc::new(ReportKey::default());
         let machine = Self {
             child,
             monitor,
+            key: Arc::clone(&key),
             control: {
                 let events = events.clone();
-                std::thread::spawn(move || read_control(control.into(), input, origin, &events))
+                Gathered::by(move |state| {
+                    let start_input = move || {
+                        std::thread::spawn(move || input::copy(stdin, origin, &key));
+                    };
+                    read_control(control.into(), start_input, state, &events);
+                })
             },
-            console: std::thread::spawn(move || copy_console(output, &events)),
-            complaints: std::thread::spawn(move || {
-                BufReader::new(errors)
-                    .lines()
-                    .map_while(Result::ok)
-                    .collect()
+            console: Gathered::by(move |state| {
+                output::copy(output, state);
+                // The receiver is gone only when the decision has been made.
+                let _ = events.send(Event::ConsoleClosed);
             }),
-            reason: std::thread::spawn(move || read_monitor(replies)),
+            complaints: Gathered::by(move |state: &Mutex<Vec<String>>| {
+                for line in BufReader::new(errors).lines().map_while(Result::ok) {
+                    state
+                        .lock()
+                        .unwrap_or_else(PoisonError::into_inner)
+                        .push(line);
+                }
+            }),
+            reason: Gathered::by(move |state| read_monitor(replies, state)),
         };
         machine.ask("qmp_capabilities");
         Ok(machine)
@@ -157,71 +239,143 @@ impl Machine {
         let _ = (&self.monitor).write_all(format!("{{\"execute\":\"{command}\"}}\n").as_bytes());
     }
 
-    /// Waits for the machine's end, asking for it or forcing it as signals and the clock demand.
-    fn supervise(&mut self, inbox: &Receiver<Event>, timeout: Option<Duration>) -> Option<Ended> {
-        let start = Instant::now();
-        let timeout = timeout.map(|after| (start + after, Ended::TimedOut(after)));
-        let mut stopping: Option<(Instant, Ended)> = None;
+    /// Waits for the machine's end and until what it wrote is passed on, asking for it or forcing
+    /// it as signals and the clock demand. The result is why it was ended by us, if it was.
+    fn supervise(
+        &mut self,
+        inbox: &Receiver<Event>,
+        timeout: Option<(Duration, Instant)>,
+    ) -> Option<Ended> {
+        let mut stage = Stage::Runs;
         loop {
-            let next = timeout
-                .into_iter()
-                .chain(stopping)
-                .min_by_key(|(at, _)| *at);
-            let event = match next {
-                Some((at, _)) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
+            let timeout = timeout.filter(|_| !matches!(stage, Stage::Over(..)));
+            let limit = timeout.map(|(_, at)| at).into_iter().chain(stage.end());
+            let event = match limit.min() {
+                Some(at) => inbox.recv_timeout(at.saturating_duration_since(Instant::now())),
                 None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
             };
-            match (event, next) {
+            let now = Instant::now();
+            stage = match (event, stage) {
+                (
+                    Ok(Event::ConsoleClosed) | Err(RecvTimeoutError::Disconnected),
+                    Stage::Over(_, why),
+                ) => return Some(why),
                 (Ok(Event::ConsoleClosed) | Err(RecvTimeoutError::Disconnected), _) => return None,
-                (Ok(Event::Exited), _) => {
-                    stopping = Some((Instant::now() + LINGER, Ended::Lingered))
+                (Ok(Event::Exited), Stage::Runs | Stage::Asked(..)) => Stage::Leaves(now + LINGER),
+                (Ok(Event::Exited), stage) => stage,
+                (Ok(Event::Signal(SIGTSTP)), stage) => {
+                    self.pause();
+                    stage
                 }
-                (Ok(Event::Signal(signal)), _) if stopping.is_none() => {
+                (Ok(Event::Signal(signal)), Stage::Runs) if signal != SIGQUIT => {
                     self.ask("system_powerdown");
                     if io::stderr().is_terminal() {
-                        eprintln!("soil: asked the program to stop (Ctrl-C again ends it at once)");
+                        say_soon("asked the program to stop (Ctrl-C again ends it at once)");
                     }
-                    stopping = Some((Instant::now() + GRACE, Ended::NoAnswer(signal)));
+                    Stage::Asked(now + GRACE, Ended::NoAnswer(signal))
                 }
-                (Ok(Event::Signal(signal)), _) => return Some(self.kill(Ended::Killed(signal))),
-                (Err(RecvTimeoutError::Timeout), Some((_, why))) => return Some(self.kill(why)),
-                (Err(RecvTimeoutError::Timeout), None) => {}
-            }
+                (Ok(Event::Signal(_)), Stage::Over(_, why)) => return Some(why),
+                (Ok(Event::Signal(signal)), _) => self.kill(Ended::Killed(signal)),
+                (Err(RecvTimeoutError::Timeout), Stage::Over(_, why)) => return Some(why),
+                (Err(RecvTimeoutError::Timeout), stage) => match (timeout, stage) {
+                    (Some((after, at)), _) if at <= now => self.kill(Ended::TimedOut(after)),
+                    (_, Stage::Asked(end, why)) if end <= now => self.kill(why),
+                    (_, Stage::Leaves(end)) if end <= now => {
+                        self.kill_group();
+                        Stage::Drains(now + DRAIN)
+                    }
+                    (_, Stage::Drains(_)) => {
+                        // Whoever else holds QEMU's output doesn't hold us up.
+                        if !self.console.with(|progress| progress.pending) {
+                            return None;
+                        }
+                        Stage::Drains(now + DRAIN)
+                    }
+                    (_, stage) => stage,
+                },
+            };
         }
     }
 
-    fn kill(&mut self, why: Ended) -> Ended {
-        // It fails only for a child that is gone already.
-        let _ = self.child.kill();
-        why
+    /// Ends QEMU for this reason.
+    fn kill(&self, why: Ended) -> Stage {
+        self.kill_group();
+        Stage::Over(Instant::now() + DRAIN, why)
     }
 
-    /// Gathers what the machine left and turns it into a status, or into what went wrong.
-    fn finish(mut self, run: &Run, ended: Option<Ended>) -> Result<u8, Failure> {
+    /// Ends QEMU and what it was started by, with no wait.
+    fn kill_group(&self) {
+        self.signal(Signal::KILL);
+    }
+
+    fn signal(&self, signal: Signal) {
+        // It leads its group until it is waited for. It fails only for a group that is gone
+        // already.
+        if let Some(group) = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw) {
+            let _ = kill_process_group(group, signal);
+        }
+    }
+
+    /// Ctrl-Z: the machine stands still until the shell continues the job.
+    fn pause(&self) {
+        if !terminal::can_be_continued() {
+            return;
+        }
+        self.signal(Signal::STOP);
+        self.key.give_back();
+        // It fails only for a number that is no signal.
+        let _ = signal_hook::low_level::raise(signal_hook::consts::SIGSTOP);
+        self.signal(Signal::CONT);
+        self.key.take();
+    }
+
+    /// Gathers what the machine left and turns it into a status, or into what went wrong. `end` is
+    /// the run's.
+    fn finish(
+        mut self,
+        run: &Run,
+        ended: Option<Ended>,
+        end: Option<Instant>,
+    ) -> Result<u8, Failure> {
         let status = self.reap();
-        let control = self.control.join().unwrap_or_default();
-        let spoke = self.console.join().unwrap_or_default();
-        let complaints = self.complaints.join().unwrap_or_default();
+        // All of them end with QEMU, unless somebody else holds its outputs.
+        let soon = Instant::now() + DRAIN;
+        let control = self.control.take(soon);
+        let complaints = self.complaints.take(soon);
         // The monitor's socket has a second owner here; QEMU's end is closed by now.
-        let reason = self.reason.join().unwrap_or_default();
+        let reason = self.reason.take(soon);
+        let console = self.console.with(std::mem::take);
         let complaints: Vec<&str> = complaints.iter().map(|line| complaint(line)).collect();
+        // Who has ended it waits no more for who reads what is said.
+        let until = ended.map(|_| Instant::now() + DRAIN).or(end);
+        let mut said = Vec::new();
         if !control.report.is_empty() {
-            let _ = report::print(&run.program, &control.report, &mut io::stderr().lock());
+            // A vector takes all.
+            let _ = report::print(&run.program, &control.report, &mut said);
         }
         let outcome = outcome(
             &control,
             status,
             ended,
-            spoke,
+            &console,
             reason.as_deref(),
             &complaints,
         );
-        if outcome.is_ok() || spoke {
+        if outcome.is_ok() || console.spoke {
             for line in &complaints {
-                eprintln!("soil: QEMU: {line}");
+                said.extend(format!("soil: QEMU: {line}\n").as_bytes());
             }
         }
-        outcome
+        let answer = match outcome {
+            Ok(status) => console.status(status),
+            Err(failure) => {
+                said.extend(format!("soil: {}\n", failure.text).as_bytes());
+                failure.status
+            }
+        };
+        // Where nobody takes it, it is lost.
+        let _ = output::write(io::stderr(), &said, until);
+        Ok(answer)
     }
 
     /// QEMU's status; a QEMU that closed its output and lingers is killed.
@@ -232,7 +386,7 @@ impl Machine {
                 Ok(Some(status)) => return Some(status),
                 Ok(None) if Instant::now() < end => std::thread::sleep(Duration::from_millis(1)),
                 Ok(None) => {
-                    let _ = self.child.kill();
+                    self.kill_group();
                     return self.child.wait().ok();
                 }
                 Err(_) => return None,
@@ -254,14 +408,15 @@ fn outcome(
     control: &Control,
     status: Option<ExitStatus>,
     ended: Option<Ended>,
-    spoke: bool,
+    console: &Progress,
     reason: Option<&str>,
     complaints: &[&str],
 ) -> Result<u8, Failure> {
     // 128 and the signal, as a shell has it.
     let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
-    // A program that ended in time has its own status, even if a signal or the clock came in the same moment.
-    if let Some(exit) = control.exit {
+    // A program that ended in time has its own status, even if a signal or the clock came in the
+    // same moment; but not if it cut off what the program wrote.
+    if let Some(exit) = control.exit.filter(|_| !console.pending) {
         return Ok(exit);
     }
     match ended {
@@ -285,8 +440,7 @@ fn outcome(
                 text: "ended at once".into(),
             });
         }
-        // Only a status makes it wait for that.
-        Some(Ended::Lingered) | None => {}
+        None => {}
     }
     if !control.report.is_empty() {
         return Err(Failure {
@@ -296,8 +450,9 @@ fn outcome(
     }
     let code = status.and_then(|status| status.code());
     match code {
-        // QEMU's own failures are status 1, which isa-debug-exit gives for 0 as well; a program of ours has said its status on the control channel.
-        Some(1) if !spoke || !complaints.is_empty() => {
+        // QEMU's own failures are status 1, which isa-debug-exit gives for 0 as well; a program of
+        // ours has said its status on the control channel.
+        Some(1) if !console.spoke || !complaints.is_empty() => {
             let text = complaints.first().copied().unwrap_or("it gives no reason");
             Err(Failure::start(format!("QEMU did not start: {text}")))
         }
@@ -329,83 +484,20 @@ fn outcome(
     }
 }
 
-/// The console to our standard output and error output, as it comes. The result is whether anything came.
-fn copy_console(mut from: impl Read, events: &Sender<Event>) -> bool {
-    let mut buffer = [0; 1 << 16];
-    let mut spoke = false;
-    let mut splitter = Splitter::default();
-    // When nobody reads one any more (a closed pipe) the program goes on, as its work may not be its output.
-    let mut writable = [true; 2];
-    loop {
-        match from.read(&mut buffer) {
-            Ok(0) => break,
-            Ok(count) => {
-                spoke = true;
-                splitter.feed(buffer.get(..count).unwrap_or_default(), |error, piece| {
-                    let [output_writable, error_writable] = &mut writable;
-                    if error {
-                        write_all(&mut io::stderr().lock(), piece, error_writable);
-                    } else {
-                        write_all(&mut io::stdout().lock(), piece, output_writable);
-                    }
-                });
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => break,
-        }
-    }
-    // The receiver is gone only when the decision has been made.
-    let _ = events.send(Event::ConsoleClosed);
-    spoke
-}
-
-fn write_all(to: &mut impl Write, bytes: &[u8], writable: &mut bool) {
-    if *writable {
-        *writable = to.write_all(bytes).and_then(|()| to.flush()).is_ok();
-    }
-}
-
-/// Our standard input to the console.
-fn copy_input(mut to: impl Write, origin: Origin) {
-    if is_background() {
-        return;
-    }
-    // Not by `io::stdin`, whose buffer takes more than a machine that ends soon has asked for.
-    let stdin = io::stdin();
-    let mut buffer = [0; 4096];
-    loop {
-        let count = match rustix::io::read(&stdin, &mut buffer) {
-            Ok(count) => count,
-            Err(rustix::io::Errno::INTR) => continue,
-            // What can't be read has ended.
-            Err(_) => 0,
-        };
-        let framed = origin.framed(buffer.get(..count).unwrap_or_default());
-        if to.write_all(&framed).and_then(|()| to.flush()).is_err() {
-            return;
-        }
-        // A terminal goes on behind Ctrl-D, unless it was hung up.
-        if count == 0 && (origin == Origin::Pipe || !stdin.is_terminal()) {
-            // Kept open: QEMU takes a closed input for a console that hung up.
-            return std::mem::forget(to);
-        }
-    }
-}
-
-/// Reads what the machine says of itself; starts to copy our standard input when it asks for that.
+/// Reads what the machine says of itself, and calls `start_input` when that asks for input.
 fn read_control(
     mut from: File,
-    input: ChildStdin,
-    origin: Origin,
+    start_input: impl FnOnce(),
+    state: &Mutex<Control>,
     events: &Sender<Event>,
-) -> Control {
-    let mut control = Control::default();
-    let mut input = Some(input);
+) {
+    let mut start_input = Some(start_input);
     let mut buffer = [0; 4096];
     loop {
         match from.read(&mut buffer) {
-            Ok(0) => return control,
+            Ok(0) => return,
             Ok(count) => {
+                let mut control = state.lock().unwrap_or_else(PoisonError::into_inner);
                 let running = control.exit.is_none();
                 control.feed(buffer.get(..count).unwrap_or_default());
                 if running && control.exit.is_some() {
@@ -413,26 +505,25 @@ fn read_control(
                     let _ = events.send(Event::Exited);
                 }
                 if control.takes_input
-                    && let Some(input) = input.take()
+                    && let Some(start_input) = start_input.take()
                 {
-                    std::thread::spawn(move || copy_input(input, origin));
+                    start_input();
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(_) => return control,
+            Err(_) => return,
         }
     }
 }
 
 /// Reads QMP until QEMU is gone: the reason of its last SHUTDOWN event.
-fn read_monitor(from: File) -> Option<String> {
-    let mut reason = None;
+fn read_monitor(from: File, state: &Mutex<Option<String>>) {
     for line in BufReader::new(from).lines().map_while(Result::ok) {
         if line.contains("\"SHUTDOWN\"")
             && let Some((_, rest)) = line.split_once("\"reason\": \"")
         {
-            reason = rest.split_once('"').map(|(reason, _)| reason.to_owned());
+            let reason = rest.split_once('"').map(|(reason, _)| reason.to_owned());
+            *state.lock().unwrap_or_else(PoisonError::into_inner) = reason;
         }
     }
-    reason
 }

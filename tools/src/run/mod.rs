@@ -2,14 +2,19 @@
 
 pub mod command;
 pub mod control;
+mod input;
 pub mod kvm;
 mod machine;
+mod output;
 mod passt;
 mod process;
 pub mod scratch;
 mod serial;
 mod shell;
 mod signals;
+mod terminal;
+
+pub use output::say;
 
 use crate::cli::{Accelerator, Run};
 use crate::options::{Mount, Net};
@@ -18,10 +23,13 @@ use crate::words;
 use command::Wiring;
 use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
+use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// Why there is no exit status of the program's own.
 #[derive(Debug)]
@@ -244,6 +252,23 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
             words::LIMIT
         ))
     })
+}
+
+/// The child will not outlive us, however we end (prctl(2), PR_SET_PDEATHSIG); nor the thread that
+/// starts it, which has to be the main one.
+fn dies_with_us(command: &mut Command) {
+    let us = getpid();
+    // SAFETY: between fork and exec only system calls are made.
+    unsafe {
+        command.pre_exec(move || {
+            set_parent_process_death_signal(Some(Signal::KILL))?;
+            // We may have ended before that.
+            match getppid() == Some(us) {
+                true => Ok(()),
+                false => Err(io::ErrorKind::NotFound.into()),
+            }
+        });
+    }
 }
 
 /// The error for a program that couldn't be started.

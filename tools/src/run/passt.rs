@@ -1,10 +1,9 @@
 //! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on the host's side).
 
-use super::{Failure, not_started, scratch, shell};
+use super::{Failure, dies_with_us, not_started, scratch, shell};
 use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use std::ffi::{OsStr, OsString};
 use std::io::{BufRead as _, BufReader};
 use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
@@ -106,10 +105,10 @@ impl Passt {
         let number = theirs.as_raw_fd();
         let mut command = command(forwards);
         command.arg("--fd").arg(number.to_string());
+        dies_with_us(&mut command);
         // SAFETY: between fork and exec only system calls are made; `theirs` outlives the spawn.
         unsafe {
             command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::KILL))?;
                 fcntl_setfd(BorrowedFd::borrow_raw(number), FdFlags::empty())?;
                 Ok(())
             });
@@ -163,10 +162,7 @@ impl Listening {
         let path = folder.path().join("passt");
         let mut command = command(forwards);
         command.arg("--socket").arg(&path);
-        // SAFETY: between fork and exec only one system call is made.
-        unsafe {
-            command.pre_exec(|| Ok(set_parent_process_death_signal(Some(Signal::KILL))?));
-        }
+        dies_with_us(&mut command);
         let child = command
             .spawn()
             .map_err(|error| not_started(Path::new("passt"), &error))?;

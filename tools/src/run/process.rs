@@ -1,9 +1,11 @@
 //! The Linux process, given the machine's options as environment variables.
 
-use super::{Failure, command, passt, shell, signals};
+use super::output::say_soon;
+use super::{Failure, command, dies_with_us, passt, shell, signals, terminal};
 use crate::cli::Run;
 use crate::options::{Mount, Net};
 use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{SIGINT, SIGQUIT};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus};
@@ -99,8 +101,9 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
     let mut child = Command::new(&program);
     child.args(&run.arguments).envs(variables);
+    dies_with_us(&mut child);
     let (events, inbox) = channel();
-    let stop = signals::forward(events.clone(), Event::Signal)?;
+    let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
     let mut child = child
         .spawn()
         .map_err(|error| super::not_started(&run.program, &error))?;
@@ -118,8 +121,9 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         match event {
             Ok(Event::Ended(status)) => break status,
             Ok(Event::Signal(number)) => {
-                // A terminal sends Ctrl-C to the child as well; twice is what "at once" means to it, so only SIGTERM and SIGHUP are handed on.
-                if number != signal_hook::consts::SIGINT || !from_terminal() {
+                // A terminal sends Ctrl-C and Ctrl-\ to the child as well; twice is what "at once"
+                // means to it, so only SIGTERM and SIGHUP are handed on.
+                if ![SIGINT, SIGQUIT].contains(&number) || !terminal::sends_signals_to_our_group() {
                     let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
                     send(signal);
                 }
@@ -138,10 +142,9 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         status.map_err(|error| Failure::start(format!("the program's end was lost: {error}")))?;
     if timed_out {
         let after = run.timeout.unwrap_or_default().as_secs_f64();
-        return Err(Failure {
-            status: 124,
-            text: format!("ended after {after} s (--timeout)"),
-        });
+        // Who reads it may have held up the program as well.
+        say_soon(&format!("ended after {after} s (--timeout)"));
+        return Ok(124);
     }
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(255)),
@@ -163,10 +166,4 @@ fn absolute(mount: &Mount) -> String {
         path.clone_into(&mut mount.source);
     }
     mount.to_string()
-}
-
-/// Whether Ctrl-C reaches the child without us: it is in our group, in a terminal's foreground.
-fn from_terminal() -> bool {
-    rustix::termios::tcgetpgrp(std::io::stdin())
-        .is_ok_and(|group| group == rustix::process::getpgrp())
 }

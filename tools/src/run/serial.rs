@@ -2,9 +2,6 @@
 //!
 //! What the bytes mean is in `kernel/src/console.rs`.
 
-use rustix::termios::{
-    OptionalActions, SpecialCodeIndex, Termios, tcgetattr, tcgetpgrp, tcsetattr,
-};
 use std::io::stdin;
 
 /// Ahead of a byte with a meaning of its own, and of itself.
@@ -12,7 +9,7 @@ const MARK: u8 = 0x10;
 /// The end of input; of a terminal, which may go on: Ctrl-D.
 const END: u8 = 4;
 /// Ctrl-T: how do things stand?
-const REPORT: u8 = 0x14;
+pub const REPORT: u8 = 0x14;
 /// What follows is for the error output.
 const TO_ERROR: u8 = b'E';
 /// What follows is for standard output.
@@ -23,7 +20,7 @@ const TO_OUTPUT: u8 = b'O';
 pub enum Origin {
     /// A person's terminal, which edits lines and shows what is typed.
     Terminal,
-    /// A pipe, a file or the like; or a terminal that isn't ours to read, as nothing comes from it.
+    /// A pipe, a file or the like.
     Pipe,
 }
 
@@ -58,38 +55,6 @@ impl Origin {
         }
         framed
     }
-}
-
-/// Lets Ctrl-T get through at once while this lives, as the end of a line would: terminals on Linux have no key for it.
-#[must_use = "dropping it takes the key back"]
-pub struct ReportKey(Termios);
-
-impl ReportKey {
-    /// `None` where standard input is no terminal, or not ours to set.
-    pub fn new() -> Option<Self> {
-        if is_background() {
-            return None;
-        }
-        let before = tcgetattr(stdin()).ok()?;
-        let mut now = before.clone();
-        now.special_codes[SpecialCodeIndex::VEOL] = REPORT;
-        tcsetattr(stdin(), OptionalActions::Now, &now).ok()?;
-        Some(Self(before))
-    }
-}
-
-impl Drop for ReportKey {
-    fn drop(&mut self) {
-        if !is_background() {
-            // The terminal may be gone.
-            let _ = tcsetattr(stdin(), OptionalActions::Now, &self.0);
-        }
-    }
-}
-
-/// Whether standard input is a terminal that others have now: reading or setting it would stop the whole process.
-pub fn is_background() -> bool {
-    tcgetpgrp(stdin()).is_ok_and(|group| group != rustix::process::getpgrp())
 }
 
 /// Takes the machine's two outputs apart.

@@ -1,26 +1,46 @@
 //! The signals that ask `soil run` to stop what it runs.
 
 use super::Failure;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// Ends the forwarding when it is dropped.
-pub struct Stop(Handle);
+/// What asks for an end.
+pub const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
+
+/// Ends the forwarding when it is dropped: from then on the signals do what they do to any program.
+pub struct Stop {
+    handle: Handle,
+    over: Arc<AtomicBool>,
+}
 
 impl Drop for Stop {
     fn drop(&mut self) {
-        self.0.close();
+        self.over.store(true, Ordering::SeqCst);
+        self.handle.close();
     }
 }
 
-/// From now on SIGINT, SIGTERM and SIGHUP arrive as events.
+/// From now on these signals arrive as events, but for those that are ignored: who started us has
+/// reserved them (`nohup`, and Ctrl-C of a shell without job control).
 pub fn forward<E: Send + 'static>(
+    wanted: &[i32],
     events: Sender<E>,
     event: impl Fn(i32) -> E + Send + 'static,
 ) -> Result<Stop, Failure> {
-    let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| Failure::start(format!("signals can't be handled: {error}")))?;
+    let fail = |error| Failure::start(format!("signals can't be handled: {error}"));
+    let ignored = ignored();
+    let wanted = wanted
+        .iter()
+        .filter(|signal| ignored >> (**signal - 1) & 1 == 0);
+    let over = Arc::new(AtomicBool::new(false));
+    for signal in wanted.clone() {
+        register_conditional_default(*signal, Arc::clone(&over)).map_err(fail)?;
+    }
+    let mut signals = Signals::new(wanted).map_err(fail)?;
     let handle = signals.handle();
     std::thread::spawn(move || {
         for signal in signals.forever() {
@@ -29,5 +49,13 @@ pub fn forward<E: Send + 'static>(
             }
         }
     });
-    Ok(Stop(handle))
+    Ok(Stop { handle, over })
+}
+
+/// A bit for each signal that is ignored, from 1 on: proc_pid_status(5).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok())
+        .unwrap_or(0)
 }

@@ -1,113 +1,16 @@
-//! `soil run` with a program in QEMU's place: a shell script that plays a machine by writing to the sockets it inherits.
+//! `soil run` with a program in QEMU's place: a shell script that plays a machine by writing to the
+//! sockets it inherits.
 
+mod ends;
+mod machine;
+mod streams;
+mod terminal;
+
+use machine::{Machine, Ran, signal};
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-
-/// What every stand-in begins with: the numbers of its sockets, from its own command line, as file descriptors 8 and 9.
-const SOCKETS: &str = r#"#!/bin/bash
-for word in "$@"; do
-  case $word in
-  socket,id=soilctl,fd=*) exec 8>&"${word##*=}" ;;
-  socket,id=monitor,fd=*) exec 9<&"${word##*=}" ;;
-  esac
-done
-"#;
-
-struct Machine {
-    folder: tempfile::TempDir,
-}
-
-impl Machine {
-    fn new(script: &str) -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
-        let qemu = folder.path().join("qemu");
-        // Not by this process: children of other tests, between their fork and exec, would hold it open for writing, and what is
-        // open for writing isn't executed ("Text file busy").
-        let mut writer = Command::new("sh")
-            .args(["-c", "cat >\"$0\" && chmod 755 \"$0\""])
-            .arg(&qemu)
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("sh runs");
-        let text = format!("{SOCKETS}{script}");
-        let mut input = writer.stdin.take().expect("piped");
-        input.write_all(text.as_bytes()).expect("written");
-        drop(input);
-        assert!(writer.wait().expect("waited for").success());
-        fs::write(folder.path().join("main.exe"), image()).expect("written");
-        Self { folder }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
-        command
-            .arg("run")
-            .arg(self.path("main.exe"))
-            .arg("--qemu")
-            .arg(self.path("qemu"));
-        command.args(["--accel", "tcg"]).args(arguments);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        command
-    }
-
-    fn run(&self, arguments: &[&str]) -> Ran {
-        Ran::of(&self.command(arguments).output().expect("soil starts"))
-    }
-}
-
-#[derive(Debug)]
-struct Ran {
-    status: Option<i32>,
-    output: String,
-    errors: String,
-}
-
-impl Ran {
-    fn of(output: &Output) -> Self {
-        Self {
-            status: output.status.code(),
-            output: String::from_utf8_lossy(&output.stdout).into_owned(),
-            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
-    }
-}
-
-/// The smallest file that is taken for an image: an ELF header, one segment of notes, and the note.
-fn image() -> Vec<u8> {
-    let mut image = b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0".to_vec();
-    for half in [2_u16, 62] {
-        image.extend(half.to_le_bytes());
-    }
-    image.extend(1_u32.to_le_bytes());
-    for long in [0x10_0000_u64, 64, 0] {
-        image.extend(long.to_le_bytes());
-    }
-    image.extend(0_u32.to_le_bytes());
-    for half in [64_u16, 56, 1, 64, 0, 0] {
-        image.extend(half.to_le_bytes());
-    }
-    for word in [4_u32, 4] {
-        image.extend(word.to_le_bytes());
-    }
-    for long in [120_u64, 0, 0, 24, 24, 4] {
-        image.extend(long.to_le_bytes());
-    }
-    for word in [4_u32, 8, 18] {
-        image.extend(word.to_le_bytes());
-    }
-    image.extend(b"Xen\0");
-    image.extend(0x10_0000_u64.to_le_bytes());
-    image
-}
+use std::process::{Command, Stdio};
 
 #[test]
 fn the_programs_status_is_ours() {
@@ -218,14 +121,7 @@ fn signalled(script: &str, times: usize) -> Option<i32> {
     let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
     for _ in 0..times {
         lines.next().expect("a line").expect("readable");
-        let id = child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &id])
-                .status()
-                .expect("kill runs")
-                .success()
-        );
+        signal(&child, "TERM");
     }
     child.wait().expect("waited for").code()
 }
