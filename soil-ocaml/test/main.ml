@@ -7,6 +7,10 @@ let () =
       ("losing nothing", Test_lossless.tests);
       ("synchronisation", Test_sync.tests);
       ("descriptors", Test_descriptors.tests);
-      ("network", Test_network.tests);
+      ("connections", Test_connections.tests);
+      ("serve", Test_serve.tests);
+      ("options", Test_options.tests);
+      ("streams", Test_streams.tests);
+      ("packets", Test_packets.tests);
       ("values", Test_values.tests);
     ]

@@ -1,0 +1,184 @@
+(* What is chosen for TCP connections, and what it does. *)
+open Check
+open Loop
+
+(* Whether a second small segment waits for the acknowledgement of the first. *)
+let collects d =
+  unheard d @@ fun () ->
+  D.write_string d "a";
+  Soil.Clock.sleep 0.002;
+  D.write_string d "b";
+  Soil.Clock.sleep 0.002;
+  let info = Soil.Tcp.info d in
+  int "written" 2 info.unacknowledged;
+  info.in_flight = 1
+
+let effects_of_options () =
+  (with_pair @@ fun _ client ->
+   bool "no Nagle at first" false (collects client));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_nodelay client false;
+   bool "Nagle" true (collects client));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_nodelay client false;
+   Soil.Tcp.set_nodelay client true;
+   bool "no Nagle again" false (collects client));
+  (* Idle, and the peer isn't heard of any more. *)
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive client (Some 0.02);
+   Soil.Clock.sleep 0.1;
+   bool "the peer answers" true (T.timeout_opt 0.02 (fun () -> byte client) = None);
+   unheard client (fun () -> fails_with "probed" Timed_out (fun () -> byte client)));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive client (Some 0.02);
+   Soil.Tcp.keepalive client None;
+   unheard client (fun () ->
+       bool "not probed" true (T.timeout_opt 0.4 (fun () -> byte client) = None)));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.set_user_timeout client (Some 0.1);
+   unheard client (fun () ->
+       D.write_string client "x";
+       fails_with "unacknowledged" Timed_out (fun () -> byte client)));
+  with_pair @@ fun _ client ->
+  Soil.Tcp.set_user_timeout client (Some 0.1);
+  Soil.Tcp.set_user_timeout client None;
+  unheard client (fun () ->
+      D.write_string client "x";
+      bool "waits on" true (T.timeout_opt 0.4 (fun () -> byte client) = None))
+[@@ocamlformat "disable"]
+
+(* What a listener passes on, seen from both ends. *)
+let agreed () =
+  let through set f =
+    D.with_close (listen ()) @@ fun l ->
+    set l;
+    D.with_close (Soil.Tcp.connect (Soil.Tcp.local l)) @@ fun client ->
+    D.with_close (Soil.Tcp.accept l) @@ fun server ->
+    D.write_string client "12345";
+    D.really_read server (Bytes.create 5) 0 5;
+    f (Soil.Tcp.info client);
+    f (Soil.Tcp.info server)
+  in
+  through ignore (fun info ->
+      bool "all of them" true (info.timestamps && info.sack && info.window_scales <> None);
+      bool "figures" true
+        (info.phase = Open && info.lost = 0 && info.sacked = 0 && (not info.reordering)
+       && info.peer_segment_size > 500 && info.path_mtu > info.segment_size));
+  through
+    (fun l -> Soil.Tcp.set_timestamps l false)
+    (fun info -> bool "no timestamps" true ((not info.timestamps) && info.sack));
+  through
+    (fun l -> Soil.Tcp.set_sack l false)
+    (fun info -> bool "no SACK" true ((not info.sack) && info.timestamps));
+  through
+    (fun l -> Soil.Tcp.set_window_scaling l false)
+    (fun info -> bool "no scaling" true (info.window_scales = None));
+  through
+    (fun l -> Soil.Tcp.set_segment_size l 600)
+    (fun info -> bool "small segments" true (info.segment_size <= 600));
+  with_pair @@ fun server client ->
+  Soil.Tcp.set_pacing client false;
+  Soil.Tcp.set_delayed_ack server 0.;
+  D.write_string client "12345";
+  D.really_read server (Bytes.create 5) 0 5;
+  Soil.Clock.sleep 0.002;
+  int "acknowledged" 5 (Soil.Tcp.info client).bytes_acknowledged;
+  int "received" 5 (Soil.Tcp.info server).bytes_received;
+  is_invalid "size" (fun () -> Soil.Tcp.set_segment_size client 87);
+  is_invalid "time" (fun () -> Soil.Tcp.set_delayed_ack client 0.5);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.set_sack r true)
+
+let options () =
+  let start = Soil.Clock.monotonic () in
+  with_pair @@ fun server client ->
+  is_invalid "user timeout" (fun () -> Soil.Tcp.set_user_timeout client (Some 0.));
+  is_invalid "linger" (fun () -> Soil.Tcp.set_linger client (-1.));
+  D.write_string client (String.make 100_000 'x');
+  D.really_read server (Bytes.create 100_000) 0 100_000;
+  let info = Soil.Tcp.info client in
+  bool "measured" true (info.rtt > 0. && info.rtt_min > 0. && info.retransmission_timeout > 0.);
+  bool "sizes" true (info.segment_size > 500 && info.congestion_window >= info.segment_size);
+  (* Where this process had to wait for its turn, a timer may have been due before what had come was looked at (RFC 6298, 2.4). *)
+  if Soil.Clock.monotonic () -. start < 0.1 then int "nothing lost" 0 info.timeouts;
+  (* Closing without lingering is a reset. *)
+  Soil.Tcp.set_linger client 0.;
+  D.close client;
+  fails_with "reset" Connection_reset (fun () -> D.read server (Bytes.create 1) 0 1);
+  fails_with "closed" Closed (fun () -> Soil.Tcp.set_linger client 1.);
+  let r, _ = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.info r)
+
+let options_of_connect () =
+  D.with_close (listen ()) @@ fun l ->
+  let accept () = Soil.Tcp.accept ~timeout:patience l in
+  (* Each option alone has its effect. *)
+  let with_client connect f =
+    D.with_close (connect (Soil.Tcp.local l)) @@ fun c ->
+    D.with_close (accept ()) @@ fun _ -> f c
+  in
+  let timeout = patience in
+  with_client (Soil.Tcp.connect ~timeout ~nodelay:false) (fun c -> bool "Nagle" true (collects c));
+  with_client (Soil.Tcp.connect ~timeout ~nodelay:true) (fun c ->
+      bool "no Nagle" false (collects c));
+  with_client (Soil.Tcp.connect ~timeout ~keepalive:0.02) (fun c ->
+      unheard c (fun () -> fails_with "probed" Timed_out (fun () -> byte c)));
+  with_client (Soil.Tcp.connect ~timeout ~user_timeout:0.1) (fun c ->
+      unheard c (fun () ->
+          D.write_string c "x";
+          fails_with "unacknowledged" Timed_out (fun () -> byte c)));
+  let before = Soil.Machine.counter "descriptors" in
+  is_invalid "keepalive" (fun () -> Soil.Tcp.connect ~keepalive:0. (Soil.Tcp.local l));
+  D.close (accept ());
+  bool "nothing is left of it" true (before = Soil.Machine.counter "descriptors");
+  fails_with "accept in time" Timed_out (fun () -> Soil.Tcp.accept ~timeout:0.02 l)
+
+let sizes_and_congestion () =
+  D.with_close (listen ()) @@ fun l ->
+  let c =
+    Soil.Tcp.connect ~congestion:New_reno ~send_buffer:10_000 ~receive_buffer:10_000 ~linger:0.
+      (Soil.Tcp.local l)
+  in
+  let s = Soil.Tcp.accept l in
+  int "as much as there is room for" 10_000 (D.write_some c (Bytes.create 50_000) 0 50_000);
+  Soil.Tcp.set_congestion c Cubic;
+  is_invalid "send buffer" (fun () -> Soil.Tcp.set_send_buffer c 0);
+  is_invalid "receive buffer" (fun () -> Soil.Tcp.set_receive_buffer c (-1));
+  D.really_read s (Bytes.create 10_000) 0 10_000;
+  D.close c;
+  fails_with "no lingering" Connection_reset (fun () -> D.read s (Bytes.create 1) 0 1);
+  D.close s
+
+(* What is on the wire is looked at in tests/cases/wire.py. *)
+let marking () =
+  D.with_close (Soil.Tcp.listen ~address:N.loopback ~hop_limit:255 ~dscp:63 ~port:0 ()) @@ fun l ->
+  let connect = Soil.Tcp.connect ~hop_limit:1 ~dscp:0 ~ecn:false in
+  D.with_close (connect (Soil.Tcp.local l)) @@ fun c ->
+  D.with_close (Soil.Tcp.accept ~timeout:patience l) @@ fun s ->
+  Soil.Tcp.set_dscp s 1;
+  Soil.Tcp.set_hop_limit s 64;
+  Soil.Tcp.set_hop_limit l 1;
+  D.write_string s "x";
+  D.really_read c (Bytes.create 1) 0 1;
+  is_invalid "hop limit 0" (fun () -> Soil.Tcp.set_hop_limit c 0);
+  is_invalid "hop limit 256" (fun () -> Soil.Tcp.connect ~hop_limit:256 (Soil.Tcp.local l));
+  is_invalid "DSCP" (fun () -> Soil.Tcp.set_dscp c 64);
+  is_invalid "DSCP of a listener" (fun () -> Soil.Tcp.listen ~dscp:(-1) ~port:0 ());
+  is_invalid "hop limit of datagrams" (fun () -> Soil.Udp.bind ~hop_limit:0 ~port:0 ());
+  D.with_close (Soil.Udp.bind ~address:N.loopback ~hop_limit:9 ~dscp:9 ~port:0 ()) @@ fun d ->
+  Soil.Udp.set_dscp d 0;
+  Soil.Udp.set_hop_limit d 1;
+  let r, w = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Tcp.set_dscp r 1);
+  D.close w;
+  fails_with "closed" Closed (fun () -> Soil.Tcp.set_hop_limit w 1)
+
+let tests =
+  [
+    in_run "effects of options" effects_of_options;
+    in_run "what a listener passes on" agreed;
+    in_run "options" options;
+    in_run "options of connect" options_of_connect;
+    in_run "sizes of buffers and congestion control" sizes_and_congestion;
+    in_run "hop limit and DSCP" marking;
+  ]
