@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use crate::shared::Socket;
-use crate::tcp::machine::State;
+use crate::tcp::machine::{Info, State};
 use crate::{Kind, Stack};
 
 /// What is known about a socket.
@@ -21,6 +21,8 @@ pub struct SocketInfo {
     pub unread: usize,
     /// Bytes written that aren't acknowledged.
     pub unsent: usize,
+    /// Of a connection that isn't over: what [`Stack::tcp_info`] says, also where the program has no handle.
+    pub tcp: Option<Info>,
 }
 
 fn info(socket: &Socket) -> Option<SocketInfo> {
@@ -36,6 +38,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
             },
             unread: listener.queue.len(),
             unsent: 0,
+            tcp: None,
         },
         Socket::Connection(connection) => {
             let machine = connection.machine.as_ref();
@@ -46,6 +49,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
                 state: machine.map_or("CLOSED", |machine| machine.state().name()),
                 unread: machine.map_or(0, |machine| machine.unread()),
                 unsent: machine.map_or(0, |machine| machine.unacknowledged()),
+                tcp: machine.map(|machine| machine.info()),
             }
         }
         Socket::Udp(udp) => SocketInfo {
@@ -55,6 +59,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
             state: "",
             unread: udp.queued().0,
             unsent: udp.queued().1,
+            tcp: None,
         },
         // They have no address.
         Socket::Ethernet(_) | Socket::Echo(_) => return None,
@@ -84,6 +89,7 @@ impl Stack {
                 state: state.name(),
                 unread: 0,
                 unsent: 0,
+                tcp: None,
             });
         }
     }
@@ -145,6 +151,7 @@ mod tests {
         assert_eq!(info.local, "10.0.0.2:80".parse().expect("an address"));
         let remote = world.stacks[0].local_address(client).ok();
         assert_eq!(info.remote, remote);
+        assert_eq!(info.tcp.map(|tcp| tcp.bytes_received), Some(5));
         let mut counts = Vec::new();
         world.stacks[1].statistics(&mut |name, value| counts.push((name, value)));
         let count = |name| counts.iter().find(|row| row.0 == name).map(|row| row.1);

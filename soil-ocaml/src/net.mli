@@ -89,7 +89,8 @@ val wait_up : ?timeout:float -> unit -> unit
 (** {1:sight Sight}
 
     The same is printed on the error console when a process gets SIGUSR1, and when Ctrl-T is typed
-    at a terminal that is a machine's console. *)
+    at a terminal that is a machine's console, with a second line for each connection: what
+    {!Tcp.info} tells, by the names that [ss -ti] has for it, times in ms and sizes in bytes. *)
 
 type connection = {
   protocol : [ `Tcp | `Udp ];

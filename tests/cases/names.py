@@ -237,7 +237,16 @@ def a_report_on_request(context, form):
             os.write(writer, b"\x14")
         child.wait_line("tcp.connections=")
         text = clean(child.text)
-        assert f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED" in text, text
+        lines = text.splitlines()
+        ends = f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED"
+        (at,) = [number for number, line in enumerate(lines) if ends in line]
+        # What `ss -ti` says of a connection, with what both ends have agreed on and the one byte each way.
+        words = lines[at + 1].split()
+        assert words[:3] == ["soil:", "ts", "sack"] and "bytes_received:1" in words, text
+        # The acknowledgement may still be on its way.
+        assert "bytes_acked:1" in words or "unacked:1" in words, text
+        names = {word.partition(":")[0] for word in words}
+        assert {"wscale", "rto", "rtt", "minrtt", "mss", "advmss", "pmtu", "cwnd", "snd_wnd", "rcv_wnd"} <= names, text
         assert "link.frames-in=" in text and "LISTEN" in text, text
         peer.sendall(b"y")
         assert peer.recv(1) == b"y"

@@ -4,7 +4,7 @@ use super::{Net, stack};
 use crate::error::Answer;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use ::net::Kind;
+use ::net::{Kind, TcpInfo};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
@@ -12,8 +12,63 @@ use core::fmt::Write;
 /// Sockets that a report on the console shows.
 const SHOWN: usize = 200;
 
-/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`, bytes unread, bytes unsent.
-fn sockets(net: &Net, most: usize) -> String {
+/// What `ss -ti` shows of a connection, by the same names where it has them: times in ms, sizes in bytes; what is 0 is left out.
+fn details(info: &TcpInfo, text: &mut String) {
+    text.push_str("   ");
+    let switches = [
+        (info.timestamps, " ts"),
+        (info.sack, " sack"),
+        (info.ecn, " ecn"),
+        (info.reordering, " reordering"),
+        (info.phase != "Open", " repairing"),
+    ];
+    for (_, name) in switches.iter().filter(|(on, _)| *on) {
+        text.push_str(name);
+    }
+    // Writing to a string can't fail.
+    if let Some((own, peer)) = info.scales {
+        let _ = write!(text, " wscale:{peer},{own}");
+    }
+    let times = [
+        ("rto", info.rto_ns),
+        ("rtt", info.rtt_ns),
+        ("rttvar", info.rtt_variation_ns),
+        ("minrtt", info.rtt_min_ns),
+    ];
+    for (name, ns) in times.iter().filter(|(_, ns)| *ns > 0) {
+        let us = ns / 1000;
+        let _ = write!(text, " {name}:{}.{:03}", us / 1000, us % 1000);
+    }
+    let ssthresh = Some(info.ssthresh).filter(|&bytes| bytes < u32::MAX);
+    let counts = [
+        ("mss", u64::from(info.mss)),
+        ("advmss", u64::from(info.peer_mss)),
+        ("pmtu", u64::from(info.path_mtu)),
+        ("cwnd", u64::from(info.cwnd)),
+        ("ssthresh", u64::from(ssthresh.unwrap_or(0))),
+        ("snd_wnd", u64::from(info.send_window)),
+        ("rcv_wnd", u64::from(info.receive_window)),
+        ("inflight", u64::from(info.in_flight)),
+        ("unacked", u64::from(info.unacknowledged)),
+        ("sacked", u64::from(info.sacked)),
+        ("lost", u64::from(info.lost)),
+        ("rcv_ooo", u64::from(info.out_of_order)),
+        ("retrans", u64::from(info.retransmitted)),
+        ("timeouts", u64::from(info.timeouts)),
+        ("tlp", u64::from(info.probes)),
+        ("spurious", u64::from(info.spurious)),
+        ("bytes_acked", info.bytes_acknowledged),
+        ("bytes_received", info.bytes_received),
+    ];
+    for (name, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        let _ = write!(text, " {name}:{count}");
+    }
+    text.push('\n');
+}
+
+/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`, bytes unread, bytes unsent; with
+/// `detailed`, a second one for each connection.
+fn sockets(net: &Net, most: usize, detailed: bool) -> String {
     let mut text = String::new();
     let mut count = 0;
     net.stack.sockets(&mut |info| {
@@ -34,6 +89,9 @@ fn sockets(net: &Net, most: usize) -> String {
             info.state
         };
         let _ = writeln!(text, " {state} {} {}", info.unread, info.unsent);
+        if let Some(tcp) = info.tcp.as_ref().filter(|_| detailed) {
+            details(tcp, &mut text);
+        }
     });
     if count > most {
         let _ = writeln!(text, "and {} more", count - most);
@@ -61,7 +119,7 @@ fn copy(text: &str, into: &mut [u8]) -> Answer {
 /// See `soil_net_connections`.
 pub fn connections(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     let net = stack(rt)?;
-    copy(&sockets(net, usize::MAX), into)
+    copy(&sockets(net, usize::MAX, false), into)
 }
 
 /// See `soil_net_statistics`.
@@ -76,7 +134,7 @@ pub fn poll(rt: &mut Runtime) {
         return;
     }
     if let Some(net) = rt.net.as_deref() {
-        let text = format!("{}{}", sockets(net, SHOWN), counters(net));
+        let text = format!("{}{}", sockets(net, SHOWN, true), counters(net));
         for line in text.lines() {
             Current::log(format!("soil: {line}\n").as_bytes());
         }
