@@ -61,45 +61,54 @@ let unread d b off len =
     d.back <- joined;
     d.taken <- 0)
 
+(* Takes nothing; what is there beyond what was given back joins that. *)
+let peek d b off len =
+  let given = given_back d in
+  if given = 0 then (
+    let n = d.io.read d b off len in
+    d.io.unread d b off n;
+    n)
+  else (
+    (if given < len then
+       let more = Bytes.create (len - given) in
+       let n = Soil_raw.fd_read d.handle more 0 (len - given) in
+       if n > 0 then (
+         d.back <- Bytes.cat (Bytes.sub d.back d.taken given) (Bytes.sub more 0 n);
+         d.taken <- 0));
+    let n = min len (given_back d) in
+    Bytes.blit d.back d.taken b off n;
+    n)
+
 (* Each gives way, if it has to, before it moves anything: a cancellation must not lose it. *)
 
-let rec read d b off len =
+let rec read_by take blit d b off len =
   Scheduler.spend ();
-  if given_back d > 0 then take_back d (fun back at n -> Bytes.blit back at b off n) len
+  if given_back d > 0 then take_back d (fun back at n -> blit back at b off n) len
   else
-    let n = Soil_raw.fd_read d.handle b off len in
+    let n = take d.handle b off len in
     if n >= 0 then n
     else (
       retry d "read" Soil_raw.park_read n;
-      read d b off len)
+      read_by take blit d b off len)
 
-let rec read_into d b off len =
+let rec write_by give d b off len =
   Scheduler.spend ();
-  if given_back d > 0 then take_back d (fun back at n -> Pool.of_bytes back at b off n) len
-  else
-    let n = Soil_raw.fd_read_buffer d.handle b off len in
-    if n >= 0 then n
-    else (
-      retry d "read" Soil_raw.park_read n;
-      read_into d b off len)
-
-let rec write d b off len =
-  Scheduler.spend ();
-  let n = Soil_raw.fd_write d.handle b off len in
+  let n = give d.handle b off len in
   if n >= 0 then n
   else (
     retry d "write" Soil_raw.park_write n;
-    write d b off len)
+    write_by give d b off len)
 
-let rec write_from d b off len =
-  Scheduler.spend ();
-  let n = Soil_raw.fd_write_buffer d.handle b off len in
-  if n >= 0 then n
-  else (
-    retry d "write" Soil_raw.park_write n;
-    write_from d b off len)
-
-let stream_io describe = { read; read_into; write; write_from; unread; describe }
+let stream_io describe =
+  {
+    read = read_by (fun handle b off len -> Soil_raw.fd_read handle b off len) Bytes.blit;
+    read_into =
+      read_by (fun handle b off len -> Soil_raw.fd_read_buffer handle b off len) Pool.of_bytes;
+    write = write_by (fun handle b off len -> Soil_raw.fd_write handle b off len);
+    write_from = write_by (fun handle b off len -> Soil_raw.fd_write_buffer handle b off len);
+    unread;
+    describe;
+  }
 
 let no_io describe =
   {

@@ -39,6 +39,9 @@ val given_back : t -> int
 val take_back : t -> (bytes -> int -> int -> unit) -> int -> int
 (** [take_back d copy len] takes at most [len] of those by [copy bytes at n], and is [n]. *)
 
+val peek : t -> bytes -> int -> int -> int
+(** Documented in {!File_descriptor.peek}. *)
+
 val forget : t -> unit
 (** [forget d] drops them. *)
 

@@ -42,6 +42,10 @@ let read_into (d : t) b off len =
   Descriptor.check_buffer "read_into" b off len;
   d.io.read_into d b off len
 
+let peek (d : t) b off len =
+  Descriptor.check_bytes "peek" b off len;
+  Descriptor.peek d b off len
+
 (* [f ()], and [undo ()] if an exception leaves it: what was taken by then comes again. *)
 let undoing undo f =
   match f () with

@@ -36,7 +36,7 @@ type kind = Descriptor.kind =
   | Pipe
   | Tcp  (** A connection. *)
   | File
-  | Listener  (** See {!Soil.Tcp.listen}; neither read nor written. *)
+  | Listener  (** See {!Soil.Tcp.listen} and {!Soil.Bound}; neither read nor written. *)
   | Udp  (** See {!Soil.Udp}; neither read nor written. *)
   | Directory  (** Neither read nor written. *)
   | Block  (** See {!Soil.Block}; neither read nor written. *)
@@ -66,6 +66,10 @@ val read : t -> bytes -> int -> int -> int
 (** [read d b off len] waits until [d] has bytes, stores at most [len] of them in [b] from offset
     [off] and is their number. It is [0] at the end of input (the peer won't send more, all write
     ends of the pipe are closed, the end of the file) and if [len] is [0]. *)
+
+val peek : t -> bytes -> int -> int -> int
+(** [peek d b off len] is like {!read}, but takes nothing: the bytes are read again by the next
+    call, and what comes behind them with them. It doesn't wait for more than there is. *)
 
 val really_read : t -> bytes -> int -> int -> unit
 (** [really_read d b off len] is like {!read} for exactly [len] bytes. Raises [End_of_file] if the

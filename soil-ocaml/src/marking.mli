@@ -13,5 +13,5 @@ val apply : int option -> int option -> Descriptor.t -> unit
 (** [apply hop_limit dscp d] sets what is given. *)
 
 val word : int option -> int option -> bool option -> int
-(** [word hop_limit dscp ecn] is what [soil_tcp_connect] takes. Raises [Invalid_argument] as
-    {!given}. *)
+(** [word hop_limit dscp ecn] is the part of what [soil_tcp_connect] takes. Raises
+    [Invalid_argument] as {!given}. *)

@@ -1,6 +1,7 @@
 module Task = Task
 module File_descriptor = File_descriptor
 module Tcp = Tcp
+module Bound = Bound
 module Udp = Udp
 module Zero_copy = Zero_copy
 module Urgent = Urgent

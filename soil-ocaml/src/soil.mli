@@ -60,6 +60,7 @@ exception Error of Error.t
 module Task = Task
 module File_descriptor = File_descriptor
 module Tcp = Tcp
+module Bound = Bound
 module Udp = Udp
 module Zero_copy = Zero_copy
 module Urgent = Urgent

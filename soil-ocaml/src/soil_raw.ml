@@ -86,7 +86,7 @@ let error_of_code = function
   | _ -> None
 (** [error_of_code n] is the error that the result [-n] stands for. *)
 
-let abi = 3
+let abi = 4
 (** The number of this interface: it changes with every incompatible change, and OCaml checks it at start. *)
 
 let pending = -1000
@@ -107,9 +107,6 @@ let park_write = 1
 let option_nodelay = 0
 (** [soil_tcp_set]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4). *)
 
-let option_keepalive = 1
-(** [soil_tcp_set]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives [Timed_out]. *)
-
 let option_user_timeout = 2
 (** [soil_tcp_set]: so many nanoseconds without an acknowledgement end the connection with [Timed_out] (RFC 5482); 0: never. *)
 
@@ -126,7 +123,7 @@ let option_receive_buffer = 6
 (** [soil_tcp_set]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows). *)
 
 let option_timestamps = 7
-(** [soil_tcp_set]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the connections that it establishes; of a connection it is settled by its SYN. *)
+(** [soil_tcp_set]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the connections that it establishes from then on; of a connection it is settled by its SYN. *)
 
 let option_sack = 8
 (** [soil_tcp_set]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above. *)

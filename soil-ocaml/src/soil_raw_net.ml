@@ -60,10 +60,11 @@ external net_filter :
 external tcp_listen :
   string ->
   (int[@untagged]) ->
+  (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_listen"
 [@@noalloc]
-(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to [backlog] connections that nobody has accepted; returns the listener's descriptor. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
+(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to [backlog] connections that nobody has accepted; returns the listener's descriptor. [how] is as in [soil_tcp_connect], without the congestion marks, and is what the listener's connections begin with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
 
 external tcp_accept :
   (int[@untagged]) ->
@@ -78,7 +79,7 @@ external tcp_connect :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_connect"
 [@@noalloc]
-(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. [marking]: the hop limit in bits 0 to 7 and the DSCP in bits 8 to 13, as with [soil_net_mark], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17: 0 as configured, 1 no, 2 yes. Errors: [No_network], [Unreachable], [Too_many_open]. *)
+(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. [how], in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with [soil_net_mark]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as [OPTION_MSS]; 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds. Errors: [No_network], [Unreachable], [Too_many_open], [Invalid]. *)
 
 external net_mark :
   (int[@untagged]) ->
@@ -120,6 +121,16 @@ external tcp_set :
   = "soil_needs_native_code" "soil_tcp_set"
 [@@noalloc]
 (** Sets an option of a connection, or of a listener for its connections, one of [OPTION_*], to [value]. Errors: [Invalid] (no such option or value), [Wrong_kind]. *)
+
+external tcp_keepalive :
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged]) ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_tcp_keepalive"
+[@@noalloc]
+(** Probes a connection after [idle] nanoseconds without a word of the peer, 0: never (the state of a new one), and then every [interval] nanoseconds; the peer is gone ([Timed_out]) when [count] probes, 1 to 255, were not answered. Errors: [Invalid], [Wrong_kind]. *)
 
 external tcp_info :
   (int[@untagged]) ->

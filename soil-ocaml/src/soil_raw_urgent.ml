@@ -9,7 +9,8 @@ external tcp_send_urgent :
 
 external tcp_urgent :
   (int[@untagged]) ->
+  (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_urgent"
 [@@noalloc]
-(** The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none. [soil_fd_park] with [PARK_READ] ends when there are more, too. Errors: [Wrong_kind]. *)
+(** The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none. The last [back] bytes that were read count as not read. [soil_fd_park] with [PARK_READ] ends when there are more, too. Errors: [Wrong_kind]. *)

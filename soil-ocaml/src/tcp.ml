@@ -1,38 +1,17 @@
-let endpoint_with get (d : Descriptor.t) =
-  let b = Bytes.create Address.endpoint_length in
-  let result = get d.handle b in
-  if result < 0 then Error result else Ok (Address.endpoint_of_raw b)
-
-let raw_peer = endpoint_with (fun handle b -> Soil_raw_net.tcp_peer handle b)
-let raw_local = endpoint_with (fun handle b -> Soil_raw_net.tcp_local handle b)
-
-let describe_connection d =
-  match raw_peer d with
-  | Ok e -> "tcp " ^ Address.endpoint_to_string e
-  | Error _ -> "tcp connection"
-
-let connection_io = Descriptor.stream_io describe_connection
-
-(* A listener's address as asked for, which is known also after it was closed. *)
-let listener_io = Descriptor.no_io (fun d -> "tcp " ^ d.path)
-
-let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ~port () =
+let listen ?(backlog = 1024) ?(address = Address.any) ?hop_limit ?dscp ?options ~port () =
   Address.check_port "Soil.Tcp.listen" port;
-  if backlog < 1 || backlog > 65535 then invalid_arg "Soil.Tcp.listen: backlog out of range";
-  Marking.given hop_limit dscp;
+  let backlog = Connection.backlog "Soil.Tcp.listen" backlog in
   let endpoint = { Address.address; port } in
   let subject = Address.endpoint_to_string endpoint in
-  let handle = Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog in
-  let handle = Failure.check ~operation:"tcp listen" ~subject handle in
-  let l = Descriptor.make ~path:subject listener_io Listener handle in
-  Marking.apply hop_limit dscp l;
-  l
+  let how = Connection.how hop_limit dscp None options in
+  Connection.listener ~operation:"tcp listen" ~subject
+    (Soil_raw_net.tcp_listen (Address.endpoint_to_raw endpoint) backlog how)
 
 let rec accept_next (l : Descriptor.t) =
   Descriptor.need Listener l "accept";
   Scheduler.spend ();
   let handle = Soil_raw_net.tcp_accept l.handle in
-  if handle >= 0 then Descriptor.make connection_io Tcp handle
+  if handle >= 0 then Descriptor.make Connection.io Tcp handle
   else (
     Descriptor.retry l "accept" Soil_raw.park_read handle;
     accept_next l)
@@ -44,12 +23,12 @@ let endpoint_of operation raw d =
 
 let local (d : Descriptor.t) =
   match d.kind with
-  | Tcp | Listener | Udp -> endpoint_of "local address" raw_local d
+  | Tcp | Listener | Udp -> endpoint_of "local address" Connection.local d
   | _ -> Descriptor.wrong_kind d "local address"
 
 let peer d =
   Descriptor.need Tcp d "peer address";
-  endpoint_of "peer address" raw_peer d
+  endpoint_of "peer address" Connection.peer d
 
 let shutdown = File_descriptor.shutdown
 
@@ -76,7 +55,14 @@ let set_time name d option = function
   | None -> set name d option 0
   | Some s -> set name d option (nanoseconds name s)
 
-let keepalive d interval = set_time "keepalive" d Soil_raw.option_keepalive interval
+let keepalive ?interval ?(count = 4) (d : Descriptor.t) idle =
+  if count < 1 || count > 255 then invalid_arg "Soil.Tcp.keepalive: count out of range";
+  let time = function None -> 0 | Some s -> nanoseconds "keepalive" s in
+  let idle = time idle in
+  let interval = match interval with None -> max 1 idle | interval -> time interval in
+  Descriptor.need Tcp d "keepalive";
+  check_connection d "keepalive" (Soil_raw_net.tcp_keepalive d.handle idle interval count)
+
 let set_user_timeout d timeout = set_time "set_user_timeout" d Soil_raw.option_user_timeout timeout
 
 let set_linger d s =
@@ -94,6 +80,17 @@ let set_size name d option n =
 
 let set_send_buffer d n = set_size "set_send_buffer" d Soil_raw.option_send_buffer n
 let set_receive_buffer d n = set_size "set_receive_buffer" d Soil_raw.option_receive_buffer n
+
+type options = Connection.options = {
+  timestamps : bool;
+  sack : bool;
+  window_scaling : bool;
+  pacing : bool;
+  delayed_ack : float option;
+  segment_size : int option;
+}
+
+let default_options = Connection.default_options
 let set_hop_limit = Marking.set_hop_limit
 let set_dscp = Marking.set_dscp
 
@@ -112,11 +109,11 @@ let set_window_scaling d on =
 let set_pacing d on = set_agreed "set_pacing" d Soil_raw.option_pacing (if on then 1 else 0)
 
 let set_delayed_ack d s =
-  if not (s >= 0. && s < 0.5) then invalid_arg "Soil.Tcp.set_delayed_ack: not between 0 and 0.499";
+  Connection.check_delayed_ack s;
   set_agreed "set_delayed_ack" d Soil_raw.option_delayed_ack (int_of_float (s *. 1e9))
 
 let set_segment_size d n =
-  if n < 88 || n > 65535 then invalid_arg "Soil.Tcp.set_segment_size: not between 88 and 65535";
+  Connection.check_segment_size n;
   set_agreed "set_segment_size" d Soil_raw.option_mss n
 
 type phase = Open | Recovery | Loss
@@ -170,7 +167,7 @@ let info (d : Descriptor.t) =
     receive_window = numbers.{8};
     in_flight = numbers.{9};
     unacknowledged = numbers.{10};
-    unread = numbers.{11};
+    unread = numbers.{11} + Descriptor.given_back d;
     out_of_order = numbers.{12};
     retransmitted = numbers.{13};
     timeouts = numbers.{14};
@@ -192,50 +189,22 @@ let info (d : Descriptor.t) =
 
 (* Clients *)
 
-let connect_operation = "tcp connect"
-
-let rec finish_connecting (d : Descriptor.t) subject =
-  let result = Soil_raw_net.tcp_connected d.handle in
-  if result = Soil_raw.would_block then (
-    let result = Scheduler.wait_ready d.handle Soil_raw.park_write in
-    ignore (Failure.check ~operation:connect_operation ~subject result);
-    finish_connecting d subject)
-  else ignore (Failure.check ~operation:connect_operation ~subject result)
-
-let connect_for_ever marking endpoint =
-  let subject = Address.endpoint_to_string endpoint in
-  if endpoint.port = 0 then invalid_arg "Soil.Tcp.connect: port 0";
-  (* The loopback is there without any device. *)
-  if not (Address.is_loopback endpoint.address) then
-    ignore
-      (Scheduler.operation ~operation:connect_operation ~subject (fun token ->
-           Soil_raw_net.net_up token));
-  let handle = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) marking in
-  let handle = Failure.check ~operation:connect_operation ~subject handle in
-  let d = Descriptor.make connection_io Tcp handle in
-  match finish_connecting d subject with
-  | () -> d
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      Descriptor.close d;
-      Failure.raise_with_backtrace e backtrace
-
 (* In two functions each, for the compiler makes a chain of wrappers for each number of arguments that a function has: with twelve and
    thirteen they are 6 KB of each image. *)
 
-let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congestion =
+let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion =
   let apply set d = function None -> () | Some v -> set d v in
   let set_times d =
     apply set_nodelay d nodelay;
-    if interval <> None then keepalive d interval;
+    if idle <> None then keepalive d idle;
     if user_timeout <> None then set_user_timeout d user_timeout;
     apply set_linger d linger;
     apply set_congestion d congestion
   in
-  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn endpoint ->
-    (* What the SYN is sent with. *)
-    let marking = Marking.word hop_limit dscp ecn in
-    let d = Deadline.within timeout (fun () -> connect_for_ever marking endpoint) in
+  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options endpoint ->
+    let how = Connection.how hop_limit dscp ecn options in
+    let start endpoint = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) how in
+    let d = Deadline.within timeout (fun () -> Connection.to_ endpoint start) in
     match
       set_times d;
       apply set_send_buffer d send_buffer;
@@ -249,14 +218,15 @@ let connect ?timeout ?nodelay ?keepalive:interval ?user_timeout ?linger ?congest
 
 let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion =
   let connect = connect ?timeout:None ?nodelay ?keepalive ?user_timeout ?linger ?congestion in
-  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn name ~port ->
+  fun ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options name ~port ->
     Address.check_port "Soil.Tcp.connect_host" port;
     let connect address =
-      connect ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn { Address.address; port }
+      connect ?send_buffer ?receive_buffer ?hop_limit ?dscp ?ecn ?options { Address.address; port }
     in
     Eyeballs.connect ~connect ~close:Descriptor.close ~timeout name
 
-let with_connection ?timeout endpoint f = Descriptor.closing (connect ?timeout endpoint) f
+let with_connection ?timeout ?options endpoint f =
+  Descriptor.closing (connect ?timeout ?options endpoint) f
 
 (* Servers *)
 

@@ -3,6 +3,22 @@
     Listeners and connections are descriptors; {!File_descriptor} reads, writes, shuts down and
     closes them. For a limit of time on reading and writing put {!Task.timeout} around it. *)
 
+(** {1:options Options} *)
+
+type options = Connection.options = {
+  timestamps : bool;  (** See {!set_timestamps}. *)
+  sack : bool;  (** See {!set_sack}. *)
+  window_scaling : bool;  (** See {!set_window_scaling}. *)
+  pacing : bool;  (** See {!set_pacing}. *)
+  delayed_ack : float option;  (** See {!set_delayed_ack}; [None]: the usual time. *)
+  segment_size : int option;  (** See {!set_segment_size}; [None]: what the path carries. *)
+}
+(** The type for what a connection begins with, most of which its SYN settles. *)
+
+val default_options : options
+(** [default_options] has all that is switched on or off on, and nothing else chosen:
+    [{ default_options with sack = false }]. *)
+
 (** {1:server Servers} *)
 
 val listen :
@@ -10,15 +26,17 @@ val listen :
   ?address:Net.address ->
   ?hop_limit:int ->
   ?dscp:int ->
+  ?options:options ->
   port:int ->
   unit ->
   File_descriptor.t
 (** [listen ~port ()] is a listener on [port] of [address] (default: {!Net.any}, all addresses, IPv4
     and IPv6). Port 0 takes a free one; {!local} tells which. Up to [backlog] (default: 1024; 1 to
     65535) connections are completed by the machine while they wait for {!accept}. [hop_limit] and
-    [dscp] are as in {!set_hop_limit} and {!set_dscp}. Doesn't wait. Raises {!Soil.exception-Error}
-    with [Address_in_use], [Address_not_available] or [No_network]. Raises [Invalid_argument] if a
-    number is out of range. *)
+    [dscp] are as in {!set_hop_limit} and {!set_dscp}; its connections begin with [options]
+    (default: {!default_options}). Doesn't wait. Raises {!Soil.exception-Error} with
+    [Address_in_use], [Address_not_available] or [No_network]. Raises [Invalid_argument] if a number
+    is out of range. *)
 
 val accept : ?timeout:float -> File_descriptor.t -> File_descriptor.t
 (** [accept l] waits for a connection to [l], for at most [timeout] seconds (default: no limit), and
@@ -68,6 +86,7 @@ val connect :
   ?hop_limit:int ->
   ?dscp:int ->
   ?ecn:bool ->
+  ?options:options ->
   Net.endpoint ->
   File_descriptor.t
 (** [connect e] is a connection to [e]. It waits for the network to be up and for the peer, for at
@@ -77,8 +96,9 @@ val connect :
     then may mark segments where they would drop them. A peer that asks for that is always told yes.
     The other options are as in {!set_nodelay}, {!val-keepalive}, {!set_user_timeout},
     {!set_linger}, {!set_congestion}, {!set_send_buffer}, {!set_receive_buffer}, {!set_hop_limit}
-    and {!set_dscp}; the last two hold for the SYN, too. Raises {!Soil.exception-Error} with
-    [Connection_refused], [Timed_out], [Unreachable], [No_network]… *)
+    and {!set_dscp}; the last two and [options] (default: {!default_options}) hold for the SYN, too.
+    To choose the own port see {!Bound}. Raises {!Soil.exception-Error} with [Connection_refused],
+    [Timed_out], [Unreachable], [No_network]… *)
 
 val connect_host :
   ?timeout:float ->
@@ -92,6 +112,7 @@ val connect_host :
   ?hop_limit:int ->
   ?dscp:int ->
   ?ecn:bool ->
+  ?options:options ->
   string ->
   port:int ->
   File_descriptor.t
@@ -104,9 +125,10 @@ val connect_host :
     around it to limit the whole. Raises {!Soil.exception-Error} as {!Dns.lookup} and {!connect};
     the reason of the last failure if all fail. *)
 
-val with_connection : ?timeout:float -> Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
+val with_connection :
+  ?timeout:float -> ?options:options -> Net.endpoint -> (File_descriptor.t -> 'a) -> 'a
 (** [with_connection e f] is [f c] for a connection [c] to [e] that is closed when that returns or
-    raises. [timeout] is as in {!connect}: [f] may take longer. *)
+    raises. [timeout] and [options] are as in {!connect}: [f] may take longer. *)
 
 (** {1:connections Connections} *)
 
@@ -129,9 +151,11 @@ val set_nodelay : File_descriptor.t -> bool -> unit
     collects them while others aren't acknowledged
     ({{:https://www.rfc-editor.org/rfc/rfc896}RFC 896}). *)
 
-val keepalive : File_descriptor.t -> float option -> unit
-(** [keepalive c (Some s)] makes an idle connection be probed every [s] seconds, so that a peer that
-    is gone is noticed; [None] (the initial state) doesn't. *)
+val keepalive : ?interval:float -> ?count:int -> File_descriptor.t -> float option -> unit
+(** [keepalive c (Some s)] makes a connection be probed after [s] seconds without a word of the peer
+    and then every [interval] seconds (default: [s]), so that a peer that is gone is noticed: [c]
+    ends with [Timed_out] when [count] probes (default: 4; 1 to 255) weren't answered; [None] (the
+    initial state) doesn't. Raises [Invalid_argument] if a number is out of range. *)
 
 val set_user_timeout : File_descriptor.t -> float option -> unit
 (** [set_user_timeout c (Some s)] ends the connection with [Timed_out] when the peer leaves what was

@@ -2,8 +2,7 @@ let check d operation result = if result < 0 then Descriptor.fail d operation re
 
 let left (d : Descriptor.t) =
   Descriptor.need Tcp d "urgent data";
-  let n = check d "urgent data" (Soil_raw_urgent.tcp_urgent d.handle) in
-  if n = 0 then 0 else n + Descriptor.given_back d
+  check d "urgent data" (Soil_raw_urgent.tcp_urgent d.handle (Descriptor.given_back d))
 
 let send (d : Descriptor.t) b off len =
   Descriptor.need Tcp d "send";
@@ -13,7 +12,7 @@ let send (d : Descriptor.t) b off len =
 let wait ?timeout d =
   let wait () =
     match left d with
-    | 0 ->
+    | 0 when Descriptor.given_back d = 0 ->
         Descriptor.retry d "urgent data" Soil_raw.park_read Soil_raw.would_block;
         left d
     | n -> n

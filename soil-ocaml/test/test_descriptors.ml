@@ -59,6 +59,54 @@ let broken_pipe () =
       D.close r;
       string "while waiting" "broken pipe" (T.await t))
 
+(* Writes that need many pieces, of several tasks: each is whole. *)
+let whole_writes () =
+  let r, w = Soil.pipe ~capacity:7 () in
+  let text c = String.make 100 c in
+  let big = buffer 100 in
+  Bigarray.Array1.fill big 'c';
+  let read = ref "" in
+  T.scope (fun s ->
+      let writers =
+        [
+          T.spawn s (fun () -> D.write_string w (text 'a'));
+          T.spawn s (fun () -> D.writev w [ String.make 40 'b'; String.make 60 'b' ]);
+          T.spawn s (fun () -> D.write_from w big 0 100);
+          T.spawn s (fun () -> D.write w (Bytes.of_string (text 'd')) 0 100);
+        ]
+      in
+      T.yield ();
+      (* One that waits for its turn, cancelled, has written nothing. *)
+      bool "cancelled" true (T.timeout_opt 0.001 (fun () -> D.write_string w "xyz") = None);
+      ignore (T.spawn s (fun () -> read := D.read_all r));
+      List.iter T.await writers;
+      D.close w);
+  string "whole" (text 'a' ^ text 'b' ^ text 'c' ^ text 'd') !read;
+  (* One that is cancelled amid its pieces lets the others go on, and so does one of a run that failed. *)
+  let r, w = Soil.pipe ~capacity:7 () in
+  T.scope (fun s ->
+      let first = T.spawn s (fun () -> D.write_string w (text 'a')) in
+      let second = T.spawn s (fun () -> D.write_string w "bb") in
+      T.yield ();
+      T.cancel first;
+      string "the beginning" "aaaaaaa" (read_string r 7);
+      string "the other's" "bb" (read_string r 2);
+      T.await second)
+
+let left_amid_a_write () =
+  let r, w = Soil.pipe ~capacity:7 () in
+  (match
+     Soil.run (fun () ->
+         T.scope (fun s ->
+             ignore (T.spawn s (fun () -> T.protect (fun () -> D.write_string w "0123456789")))))
+   with
+  | () -> Alcotest.fail "no deadlock"
+  | exception Soil.Error { code = Deadlock; _ } -> ());
+  Soil.run (fun () ->
+      string "the beginning" "0123456" (read_string r 7);
+      D.write_string w "abc";
+      string "of the next" "abc" (read_string r 3))
+
 let ranges () =
   let r, w = Soil.pipe () in
   let b = Bytes.create 4 and big = buffer 4 in

@@ -173,8 +173,120 @@ let marking () =
   D.close w;
   fails_with "closed" Closed (fun () -> Soil.Tcp.set_hop_limit w 1)
 
+(* The same, of what a connection or a listener begins with. *)
+let options_at_the_beginning () =
+  let default = Soil.Tcp.default_options in
+  let through options f =
+    let look connect listen =
+      D.with_close (listen ()) @@ fun l ->
+      D.with_close (connect (Soil.Tcp.local l)) @@ fun client ->
+      D.with_close (Soil.Tcp.accept l) @@ fun server ->
+      D.write_string client "12345";
+      D.really_read server (Bytes.create 5) 0 5;
+      f (Soil.Tcp.info client) (Soil.Tcp.info server)
+    in
+    look (fun e -> Soil.Tcp.connect ~options e) listen;
+    look Soil.Tcp.connect (fun () -> Soil.Tcp.listen ~address:N.loopback ~options ~port:0 ());
+    look (fun e -> Soil.Bound.connect (Soil.Bound.bind ~address:N.loopback ~options ()) e) listen;
+    look Soil.Tcp.connect (fun () ->
+        let l = Soil.Bound.bind ~address:N.loopback ~options () in
+        Soil.Bound.listen l;
+        l)
+  in
+  let both what test = fun a b -> bool what true (test a && test b) in
+  let open Soil.Tcp in
+  through default (both "all of them" (fun i -> i.timestamps && i.sack && i.window_scales <> None));
+  through
+    { default with timestamps = false }
+    (both "no timestamps" (fun i -> (not i.timestamps) && i.sack && i.window_scales <> None));
+  through { default with sack = false }
+    (both "no SACK" (fun i -> i.timestamps && (not i.sack) && i.window_scales <> None));
+  through
+    { default with window_scaling = false }
+    (both "no scaling" (fun i -> i.timestamps && i.sack && i.window_scales = None));
+  through { default with segment_size = Some 700; pacing = false; delayed_ack = Some 0. }
+    (fun a b ->
+      bool "small segments" true (a.segment_size <= 700 && b.segment_size <= 700);
+      bool "told" true (a.peer_segment_size = 700 || b.peer_segment_size = 700));
+  is_invalid "size" (fun () -> listen ~options:{ default with segment_size = Some 87 } ~port:0 ());
+  is_invalid "delay" (fun () ->
+      connect ~options:{ default with delayed_ack = Some 0.5 } (N.endpoint N.loopback 1))
+
+(* Packets that the filter of [unheard] has kept from leaving. *)
+let kept_back () = List.assoc "drop.filtered" (N.statistics ())
+
+(* Silence before the first probe, time between probes, and how many. *)
+let keepalive () =
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive ~interval:0.01 ~count:1 client (Some 1000.);
+   unheard client (fun () ->
+       bool "not yet" true (T.timeout_opt 0.2 (fun () -> byte client) = None)));
+  (with_pair @@ fun _ client ->
+   Soil.Tcp.keepalive ~interval:1000. ~count:1 client (Some 0.01);
+   unheard client (fun () ->
+       bool "not again" true (T.timeout_opt 0.2 (fun () -> byte client) = None)));
+  (with_pair @@ fun _ client ->
+   unheard client (fun () ->
+       let before = kept_back () in
+       Soil.Tcp.keepalive ~interval:0.01 ~count:3 client (Some 0.01);
+       fails_with "gone" Timed_out (fun () -> byte client);
+       int "probes, and a reset" (3 + 1) (kept_back () - before)));
+  with_pair @@ fun _ client ->
+  is_invalid "no probes" (fun () -> Soil.Tcp.keepalive ~count:0 client (Some 1.));
+  is_invalid "too many" (fun () -> Soil.Tcp.keepalive ~count:256 client (Some 1.));
+  is_invalid "no time" (fun () -> Soil.Tcp.keepalive ~interval:0. client (Some 1.))
+[@@ocamlformat "disable"]
+
+(* A socket that is bound first. *)
+let bound () =
+  let bind ?port () = Soil.Bound.bind ~address:N.loopback ?port () in
+  let before = Soil.Machine.counter "descriptors" in
+  (D.with_close (listen ()) @@ fun l ->
+   D.with_close (bind ()) @@ fun b ->
+   let own = Soil.Tcp.local b in
+   bool "a port" true (own.port > 0 && D.kind b = Listener);
+   fails_with "taken" Address_in_use (fun () -> bind ~port:own.port ());
+   fails_with "refused" Connection_refused (fun () -> Soil.Tcp.connect own);
+   fails_with "no listener" Wrong_kind (fun () -> Soil.Tcp.accept b);
+   Soil.Tcp.set_sack b false;
+   D.with_close (Soil.Bound.connect b (Soil.Tcp.local l)) @@ fun c ->
+   D.with_close (Soil.Tcp.accept l) @@ fun s ->
+   bool "from there" true (Soil.Tcp.local c = own && Soil.Tcp.peer s = own);
+   bool "its options" false (Soil.Tcp.info c).sack;
+   bool "used up" false (D.is_open b);
+   fails_with "once" Closed (fun () -> Soil.Bound.connect b (Soil.Tcp.local l)));
+  (D.with_close (bind ()) @@ fun l ->
+   let own = Soil.Tcp.local l in
+   Soil.Bound.listen ~backlog:1 l;
+   fails_with "listens" Wrong_kind (fun () -> Soil.Bound.connect l own);
+   bool "still open" true (D.is_open l);
+   string "served" ""
+     (D.with_close (Soil.Tcp.connect own) (fun c ->
+          D.close (Soil.Tcp.accept l);
+          D.read_all c));
+   is_invalid "backlog" (fun () -> Soil.Bound.listen ~backlog:0 l));
+  let closed = listen () in
+  let nobody_there = Soil.Tcp.local closed in
+  D.close closed;
+  let b = bind () in
+  fails_with "nobody there" Connection_refused (fun () -> Soil.Bound.connect b nobody_there);
+  bool "closed by then" false (D.is_open b);
+  let b = bind () in
+  is_invalid "port 0" (fun () -> Soil.Bound.connect b (N.endpoint N.loopback 0));
+  D.close b;
+  is_invalid "port" (fun () -> bind ~port:65536 ());
+  let r, w = Soil.pipe () in
+  fails_with "kind" Wrong_kind (fun () -> Soil.Bound.listen r);
+  fails_with "kind" Wrong_kind (fun () -> Soil.Bound.connect w nobody_there);
+  List.iter D.close [ r; w ];
+  bool "nothing is left" true (before = Soil.Machine.counter "descriptors")
+[@@ocamlformat "disable"]
+
 let tests =
   [
+    in_run "options at the beginning" options_at_the_beginning;
+    in_run "keep-alive's three numbers" keepalive;
+    in_run "bound first" bound;
     in_run "effects of options" effects_of_options;
     in_run "what a listener passes on" agreed;
     in_run "options" options;

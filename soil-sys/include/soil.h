@@ -203,7 +203,7 @@ typedef struct Offloads Offloads;
 /**
  * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
  */
-#define SOIL_ABI 3
+#define SOIL_ABI 4
 
 /**
  * The operation was started and completes later.
@@ -236,11 +236,6 @@ typedef struct Offloads Offloads;
 #define OPTION_NODELAY 0
 
 /**
- * [`soil_tcp_set`]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives `Timed_out`.
- */
-#define OPTION_KEEPALIVE 1
-
-/**
  * [`soil_tcp_set`]: so many nanoseconds without an acknowledgement end the connection with `Timed_out` (RFC 5482); 0: never.
  */
 #define OPTION_USER_TIMEOUT 2
@@ -267,7 +262,7 @@ typedef struct Offloads Offloads;
 
 /**
  * [`soil_tcp_set`]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the
- * connections that it establishes; of a connection it is settled by its SYN.
+ * connections that it establishes from then on; of a connection it is settled by its SYN.
  */
 #define OPTION_TIMESTAMPS 7
 
@@ -546,6 +541,27 @@ Int soil_block_name(Int index,
                     Bytes into,
                     Int off,
                     Int len);
+
+/**
+ * Takes `endpoint` (address zero: every address; port 0: one is chosen) for [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and
+ * returns a descriptor of the kind of listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
+ * Errors: as for [`soil_tcp_listen`](super::soil_tcp_listen).
+ */
+Int soil_tcp_bind(Text endpoint,
+                  Int how);
+
+/**
+ * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors: `Wrong_kind`, `Closed`.
+ */
+Int soil_tcp_listen_bound(Int fd,
+                          Int backlog);
+
+/**
+ * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns the connection's, as
+ * [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and `Wrong_kind` for one that listens.
+ */
+Int soil_tcp_connect_bound(Int fd,
+                           Text endpoint);
 
 /**
  * Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read ahead, of the volume mounted at `point`;
@@ -1028,10 +1044,12 @@ Int soil_net_filter(Text rules);
 
 /**
  * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
- * accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+ * accepted; returns the listener's descriptor. `how` is as in [`soil_tcp_connect`], without the congestion marks, and is what the
+ * listener's connections begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
  */
 Int soil_tcp_listen(Text endpoint,
-                    Int backlog);
+                    Int backlog,
+                    Int how);
 
 /**
  * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
@@ -1039,12 +1057,14 @@ Int soil_tcp_listen(Text endpoint,
 Int soil_tcp_accept(Int listener);
 
 /**
- * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `marking`: the hop limit
- * in bits 0 to 7 and the DSCP in bits 8 to 13, as with [`soil_net_mark`], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17:
- * 0 as configured, 1 no, 2 yes. Errors: `No_network`, `Unreachable`, `Too_many_open`.
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `how`, in bits: 0 to 7
+ * the hop limit and 8 to 13 the DSCP, as with [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as
+ * configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as
+ * [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds.
+ * Errors: `No_network`, `Unreachable`, `Too_many_open`, `Invalid`.
  */
 Int soil_tcp_connect(Text endpoint,
-                     Int marking);
+                     Int how);
 
 /**
  * Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
@@ -1077,6 +1097,15 @@ Int soil_tcp_peer(Int fd,
 Int soil_tcp_set(Int fd,
                  Int option,
                  Int value);
+
+/**
+ * Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of a new one), and then every `interval`
+ * nanoseconds; the peer is gone (`Timed_out`) when `count` probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
+ */
+Int soil_tcp_keepalive(Int fd,
+                       Int idle,
+                       Int interval,
+                       Int count);
 
 /**
  * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
@@ -1297,10 +1326,12 @@ Int soil_udp_send_batch(Int fd,
 Int soil_tcp_send_urgent(Int fd);
 
 /**
- * The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none.
+ * The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none. The last `back`
+ * bytes that were read count as not read.
  * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors: `Wrong_kind`.
  */
-Int soil_tcp_urgent(Int fd);
+Int soil_tcp_urgent(Int fd,
+                    Int back);
 
 /**
  * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that isn't used for anything else, at them as

@@ -25,6 +25,7 @@
 //! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
 
 mod blocks;
+mod bound;
 mod cache;
 mod clock;
 mod descriptors;
@@ -48,6 +49,7 @@ mod urgent;
 mod zero_copy;
 
 pub use blocks::*;
+pub use bound::*;
 pub use cache::*;
 pub use clock::*;
 pub use descriptors::*;
@@ -73,7 +75,7 @@ pub use zero_copy::*;
 use crate::ty::Int;
 
 /// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
-pub const SOIL_ABI: Int = 3;
+pub const SOIL_ABI: Int = 4;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;
 /// Nothing was done: park and try again.
@@ -88,8 +90,6 @@ pub const PARK_WRITE: Int = 1;
 
 /// [`soil_tcp_set`]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4).
 pub const OPTION_NODELAY: Int = 0;
-/// [`soil_tcp_set`]: an idle peer is probed every so many nanoseconds (0: never, the default); a dead one gives `Timed_out`.
-pub const OPTION_KEEPALIVE: Int = 1;
 /// [`soil_tcp_set`]: so many nanoseconds without an acknowledgement end the connection with `Timed_out` (RFC 5482); 0: never.
 pub const OPTION_USER_TIMEOUT: Int = 2;
 /// [`soil_tcp_set`]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST.
@@ -102,7 +102,7 @@ pub const OPTION_SEND_BUFFER: Int = 5;
 pub const OPTION_RECEIVE_BUFFER: Int = 6;
 
 /// [`soil_tcp_set`]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the
-/// connections that it establishes; of a connection it is settled by its SYN.
+/// connections that it establishes from then on; of a connection it is settled by its SYN.
 pub const OPTION_TIMESTAMPS: Int = 7;
 /// [`soil_tcp_set`]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above.
 pub const OPTION_SACK: Int = 8;

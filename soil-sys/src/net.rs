@@ -4,6 +4,7 @@
 //! call that isn't about the loopback alone opens the links.
 
 pub mod address;
+pub mod bound;
 mod configuration;
 pub mod dns;
 pub mod echo;

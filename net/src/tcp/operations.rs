@@ -342,8 +342,13 @@ impl Stack {
     /// How many bytes the peer calls urgent that were not read yet, counted from the next one to be read up to the last
     /// urgent one; 0: none (RFC 9293, 3.8.5, MUST-33). A handle that waits is named as an event when there are more.
     pub fn tcp_urgent(&self, connection: Handle) -> Result<usize, Error> {
+        self.tcp_urgent_behind(connection, 0)
+    }
+
+    /// The same where the reader has given the last `back` bytes that it read back to whoever reads next: they count as not read.
+    pub fn tcp_urgent_behind(&self, connection: Handle, back: u32) -> Result<usize, Error> {
         let machine = self.core.machine(connection)?;
-        Ok(machine.map_or(0, |machine| machine.urgent_left() as usize))
+        Ok(machine.map_or(0, |machine| machine.urgent_left(back) as usize))
     }
 
     /// Bytes written and not acknowledged yet.

@@ -57,10 +57,11 @@ pub extern "C" fn soil_net_filter(rules: Text) -> Int {
 }
 
 /// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
-/// accepted; returns the listener's descriptor. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+/// accepted; returns the listener's descriptor. `how` is as in [`soil_tcp_connect`], without the congestion marks, and is what the
+/// listener's connections begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int) -> Int {
-    call(|rt| glue::tcp::listen(rt, endpoint.all(), backlog))
+pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int, how: Int) -> Int {
+    call(|rt| glue::tcp::listen(rt, endpoint.all(), backlog, how))
 }
 
 /// Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
@@ -69,12 +70,14 @@ pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
     call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
 }
 
-/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `marking`: the hop limit
-/// in bits 0 to 7 and the DSCP in bits 8 to 13, as with [`soil_net_mark`], and whether to ask for congestion marks (RFC 3168) in bits 16 and 17:
-/// 0 as configured, 1 no, 2 yes. Errors: `No_network`, `Unreachable`, `Too_many_open`.
+/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `how`, in bits: 0 to 7
+/// the hop limit and 8 to 13 the DSCP, as with [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as
+/// configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as
+/// [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds.
+/// Errors: `No_network`, `Unreachable`, `Too_many_open`, `Invalid`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_connect(endpoint: Text, marking: Int) -> Int {
-    call(|rt| glue::tcp::connect(rt, endpoint.all(), marking))
+pub extern "C" fn soil_tcp_connect(endpoint: Text, how: Int) -> Int {
+    call(|rt| glue::tcp::connect(rt, endpoint.all(), how))
 }
 
 /// Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
@@ -112,6 +115,13 @@ pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
         let value = u64::try_from(value).map_err(|_| Error::Invalid)?;
         glue::tcp::set(rt, Fd::decode(fd)?, option, value)
     })
+}
+
+/// Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of a new one), and then every `interval`
+/// nanoseconds; the peer is gone (`Timed_out`) when `count` probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_tcp_keepalive(fd: Int, idle: Int, interval: Int, count: Int) -> Int {
+    call(|rt| glue::tcp::keepalive(rt, Fd::decode(fd)?, idle, interval, count))
 }
 
 /// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment

@@ -12,9 +12,10 @@ pub extern "C" fn soil_tcp_send_urgent(fd: Int) -> Int {
     call(|rt| glue::urgent::send(rt, Fd::decode(fd)?))
 }
 
-/// The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none.
+/// The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none. The last `back`
+/// bytes that were read count as not read.
 /// [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors: `Wrong_kind`.
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_tcp_urgent(fd: Int) -> Int {
-    call(|rt| glue::urgent::left(rt, Fd::decode(fd)?))
+pub extern "C" fn soil_tcp_urgent(fd: Int, back: Int) -> Int {
+    call(|rt| glue::urgent::left(rt, Fd::decode(fd)?, back))
 }

@@ -2,16 +2,16 @@
 
 use super::{address, close, error, open, ready, socket, stack_for, stop};
 use crate::abi::{
-    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_KEEPALIVE,
-    OPTION_LINGER, OPTION_MSS, OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK,
-    OPTION_SEND_BUFFER, OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
+    KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS,
+    OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
+    OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
-use ::net::{Congestion, ConnectOptions, Keepalive};
+use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
 use alloc::format;
 
 pub(super) static CONNECTION: Operations = Operations {
@@ -51,7 +51,7 @@ pub(super) static CONNECTION: Operations = Operations {
     close,
 };
 
-static LISTENER: Operations = Operations {
+pub(super) static LISTENER: Operations = Operations {
     kind: KIND_LISTENER,
     read: cannot_read,
     write: cannot_write,
@@ -60,15 +60,66 @@ static LISTENER: Operations = Operations {
     close,
 };
 
-/// See `soil_tcp_listen`.
-pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int) -> Answer {
+/// What is chosen before a SYN: `how` of `soil_tcp_connect`.
+fn chosen(how: Int) -> Result<ConnectOptions, Error> {
+    let bits = u64::try_from(how).map_err(|_| Error::Invalid)?;
+    let bit = |n: u32| bits >> n & 1 != 0;
+    let usual = TcpOptions::default();
+    Ok(ConnectOptions {
+        hop_limit: bits as u8,
+        dscp: (bits >> 8) as u8 & 63,
+        ecn: match bits >> 16 & 3 {
+            0 => None,
+            1 => Some(false),
+            2 => Some(true),
+            _ => return Err(Error::Invalid),
+        },
+        tcp: TcpOptions {
+            timestamps: !bit(18),
+            sack: !bit(19),
+            window_scaling: !bit(20),
+            pacing: !bit(21),
+            mss: (bits >> 24) as u16,
+            delayed_ack_ns: match bits >> 40 {
+                0 => usual.delayed_ack_ns,
+                more => (more - 1) * 1000,
+            },
+            ..usual
+        },
+    })
+}
+
+/// Binds, with what the connections are to begin with. Of congestion marks a peer that connects has the say.
+pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<Handle, Stop> {
     let endpoint = address::decode(endpoint)?;
-    let backlog = usize::try_from(backlog).map_err(|_| Error::Invalid)?;
+    let options = chosen(how)?;
     let net = stack_for(rt, endpoint.ip())?;
-    match net.stack.tcp_listen(endpoint, backlog) {
-        Ok(handle) => open(rt, handle, &LISTENER),
+    let bound = net.stack.tcp_bind(endpoint).and_then(|handle| {
+        net.stack.set_hop_limit(handle, options.hop_limit)?;
+        net.stack.set_dscp(handle, options.dscp)?;
+        net.stack.tcp_set_options(handle, &options.tcp)?;
+        Ok(handle)
+    });
+    match bound {
+        Ok(handle) => Ok(handle),
         Err(failure) => rt.fail(error(failure), &format!("{failure}")),
     }
+}
+
+/// See `soil_tcp_listen`.
+pub(super) fn backlog_of(backlog: Int) -> Result<usize, Error> {
+    usize::try_from(backlog).map_err(|_| Error::Invalid)
+}
+
+/// See `soil_tcp_listen`.
+pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int, how: Int) -> Answer {
+    let backlog = backlog_of(backlog)?;
+    let handle = bind_with(rt, endpoint, how)?;
+    let fd = open(rt, handle, &LISTENER)?;
+    if let Some(net) = rt.net.as_deref_mut() {
+        net.stack.tcp_listen_bound(handle, backlog).map_err(error)?;
+    }
+    Ok(fd)
 }
 
 /// See `soil_tcp_accept`.
@@ -80,19 +131,9 @@ pub fn accept(rt: &mut Runtime, listener: Fd) -> Answer {
 }
 
 /// See `soil_tcp_connect`.
-pub fn connect(rt: &mut Runtime, endpoint: &[u8], marking: Int) -> Answer {
+pub fn connect(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
     let endpoint = address::decode(endpoint)?;
-    let options = ConnectOptions {
-        hop_limit: marking as u8,
-        dscp: (marking >> 8) as u8 & 63,
-        ecn: match marking >> 16 {
-            0 => None,
-            1 => Some(false),
-            2 => Some(true),
-            _ => return Err(Error::Invalid.into()),
-        },
-        ..ConnectOptions::default()
-    };
+    let options = chosen(how)?;
     let net = stack_for(rt, endpoint.ip())?;
     match net.stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
@@ -143,10 +184,6 @@ pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
     let handle = socket.handle;
     let done = match option {
         OPTION_NODELAY => stack.tcp_set_nodelay(handle, value != 0),
-        OPTION_KEEPALIVE => {
-            let keepalive = (value > 0).then(|| Keepalive::every(value));
-            stack.tcp_set_keepalive(handle, keepalive)
-        }
         OPTION_USER_TIMEOUT => stack.tcp_set_user_timeout(handle, value),
         OPTION_LINGER => stack.tcp_set_linger(handle, value),
         OPTION_CONGESTION if value == 0 => stack.tcp_set_congestion(handle, Congestion::Cubic),
@@ -156,6 +193,28 @@ pub fn set(rt: &mut Runtime, fd: Fd, option: Int, value: u64) -> Answer {
         _ => return Err(Error::Invalid.into()),
     };
     done.map(|()| 0).map_err(stop)
+}
+
+/// See `soil_tcp_keepalive`.
+pub fn keepalive(rt: &mut Runtime, fd: Fd, idle: Int, interval: Int, count: Int) -> Answer {
+    let time = |ns: Int| u64::try_from(ns).map_err(|_| Error::Invalid);
+    let count = u8::try_from(count).map_err(|_| Error::Invalid)?;
+    let (idle_ns, interval_ns) = (time(idle)?, time(interval)?);
+    if interval_ns == 0 || count == 0 {
+        return Err(Error::Invalid.into());
+    }
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    let keepalive = Keepalive {
+        idle_ns,
+        interval_ns,
+        probes: count,
+    };
+    let chosen = (idle_ns > 0).then_some(keepalive);
+    stack
+        .tcp_set_keepalive(socket.handle, chosen)
+        .map_err(error)?;
+    Ok(0)
 }
 
 /// How many numbers [`info`] is.

@@ -1,9 +1,10 @@
 //! Urgent data of TCP connections.
 
 use super::{error, socket, tcp};
-use crate::error::Answer;
+use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
 use crate::table::Fd;
+use crate::ty::Int;
 
 /// See `soil_tcp_send_urgent`.
 pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
@@ -14,11 +15,13 @@ pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
 }
 
 /// See `soil_tcp_urgent`.
-pub fn left(rt: &mut Runtime, fd: Fd) -> Answer {
+pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
+    let back = u32::try_from(back).map_err(|_| Error::Invalid)?;
     let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
     // What comes from now on, before the task that asks has parked, is told.
     let _ = stack.readiness(socket.handle);
     socket.urgent = false;
-    Ok(stack.tcp_urgent(socket.handle).map_err(error)?)
+    let left = stack.tcp_urgent_behind(socket.handle, back);
+    Ok(left.map_err(error)?)
 }

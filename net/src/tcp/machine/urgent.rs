@@ -32,8 +32,9 @@ impl Connection {
     }
 
     /// How many bytes are to be read, or still to come, up to the end of the urgent ones (MUST-33).
-    pub(crate) fn urgent_left(&self) -> u32 {
-        let read = self.receive_next - self.buffer.len();
+    /// The last `back` bytes that were read count as not read.
+    pub(crate) fn urgent_left(&self, back: u32) -> u32 {
+        let read = self.receive_next - self.buffer.len() - back;
         self.urgent.received.map_or(0, |end| end.beyond(read))
     }
 
