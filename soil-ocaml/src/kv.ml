@@ -193,7 +193,8 @@ let set t key value =
   | () -> durable t
   | exception e ->
       let backtrace = Failure.get_backtrace () in
-      unlink_quietly temporary;
+      (* A cancelled task could remove nothing. *)
+      Scheduler.protect (fun () -> unlink_quietly temporary);
       Failure.raise_with_backtrace e backtrace
 
 let set_partial t key ~offset part =

@@ -227,6 +227,19 @@ let within parent f =
       back ();
       Failure.raise_with_backtrace e backtrace
 
+let protect f =
+  if not (in_task ()) then f ()
+  else
+    let node = enter ~shielded:true () in
+    match f () with
+    | v ->
+        leave node;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        leave node;
+        Failure.raise_with_backtrace e backtrace
+
 (* The machine *)
 
 let batch = 256

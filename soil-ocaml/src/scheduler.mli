@@ -80,6 +80,12 @@ val enter : ?shielded:bool -> unit -> node
 val leave : node -> unit
 (** [leave node] puts the current fiber back into the node above [node]. *)
 
+val protect : (unit -> 'a) -> 'a
+(** Documented in {!Task.protect}. *)
+
+val nobody : fiber
+(** [nobody] is what {!self} is outside of {!run}. *)
+
 val within : node -> (unit -> 'a) -> 'a
 (** [within node f] is [f ()] in a new node below [node], wherever the current fiber is. *)
 

@@ -22,6 +22,7 @@ type 'a t = {
 let wake_all = Sync.wake_all
 let yield = Scheduler.yield
 let check = Scheduler.check
+let protect = Scheduler.protect
 
 let cancel_scope scope =
   Owner.check ();
@@ -40,25 +41,12 @@ let rec join scope =
     Scheduler.wait_in_protected scope.joining;
     join scope)
 
-let protect_in_task f =
-  let node = Scheduler.enter ~shielded:true () in
-  match f () with
-  | v ->
-      Scheduler.leave node;
-      v
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      Scheduler.leave node;
-      Failure.raise_with_backtrace e backtrace
-
-let protect f = if Scheduler.in_task () then protect_in_task f else f ()
-
 let rec release scope =
   match scope.releases with
   | [] -> ()
   | f :: rest ->
       scope.releases <- rest;
-      (try protect_in_task f with e -> fail scope e (Failure.get_backtrace ()));
+      (try protect f with e -> fail scope e (Failure.get_backtrace ()));
       release scope
 
 let scope_in_task body =

@@ -2,6 +2,7 @@
 module Fs = Soil.Fs
 module Kv = Soil.Kv
 module K = Kv.Key
+module T = Soil.Task
 
 let bool = Alcotest.(check bool)
 let int = Alcotest.(check int)
@@ -83,6 +84,29 @@ let leftovers root () =
   let t = ok "connect" (Kv.connect (root ^ "/leftovers")) in
   bool "gone" false (Fs.exists rest);
   string "kept" "1" (ok "get" (Kv.get t (K.v "a")))
+
+(* Nothing is left of a [set] that was cancelled at any step, also where others keep the volume busy, and
+   the value is the old or the new one. *)
+let cancelled root () =
+  let t = store root "cancelled" in
+  let key = K.v "key" and value = String.make 200_000 'n' in
+  T.scope @@ fun s ->
+  let keep_busy name () =
+    while true do
+      Fs.write_file (root ^ "/" ^ name) "x";
+      Soil.Clock.sleep 0.0005
+    done
+  in
+  ignore (T.spawn_daemon s (keep_busy "busy-1"));
+  ignore (T.spawn_daemon s (keep_busy "busy-2"));
+  for i = 0 to 40 do
+    ok "set" (Kv.set t key "old");
+    let seconds = 0.0002 *. Float.of_int i in
+    ignore (T.timeout_opt seconds (fun () -> Kv.set t key value));
+    int "left" 0 (List.length (Fs.list (root ^ "/cancelled/.soil-kv")));
+    let found = ok "get" (Kv.get t key) in
+    bool "old or new" true (found = "old" || found = value)
+  done
 
 (* A link in the directory leads to nothing, for no operation. *)
 let no_escape root () =
@@ -193,6 +217,7 @@ let tests root ~links =
   [
     test "basics" (basics root);
     test "leftovers" (leftovers root);
+    test "cancelled" (cancelled root);
     test "tasks" (tasks root);
     test "a model" (model root);
   ]
