@@ -9,6 +9,8 @@ type t = {
   mutable back : bytes;
   mutable taken : int;
   mutable failure : exn;
+  mutable writer : Scheduler.fiber;
+  mutable writers : Scheduler.fiber Waiters.t;
 }
 
 and io = {
@@ -20,8 +22,22 @@ and io = {
   describe : t -> string;
 }
 
+(* That of descriptors that never had one. *)
+let no_queue : Scheduler.fiber Waiters.t = Waiters.create ()
+
 let make ?(path = "") io kind handle =
-  { handle; kind; io; path; is_open = true; back = Bytes.empty; taken = 0; failure = Not_found }
+  {
+    handle;
+    kind;
+    io;
+    path;
+    is_open = true;
+    back = Bytes.empty;
+    taken = 0;
+    failure = Not_found;
+    writer = Scheduler.nobody;
+    writers = no_queue;
+  }
 
 let fail d operation result =
   let e = Failure.error ~operation ~subject:(d.io.describe d) result in
@@ -119,6 +135,33 @@ let no_io describe =
     unread = (fun _ _ _ _ -> ());
     describe;
   }
+
+(* Writing *)
+
+let begin_writing d self =
+  if d.writer == Scheduler.nobody || Scheduler.is_over d.writer then d.writer <- self
+  else (
+    if d.writers == no_queue then d.writers <- Waiters.create ();
+    (* Who ends hands over. *)
+    Scheduler.wait_in d.writers)
+
+let end_writing d =
+  d.writer <-
+    (match Scheduler.wake_first d.writers with None -> Scheduler.nobody | Some fiber -> fiber)
+
+let alone d f =
+  let self = Scheduler.self () in
+  if d.writer == self then f ()
+  else (
+    begin_writing d self;
+    match f () with
+    | v ->
+        end_writing d;
+        v
+    | exception e ->
+        let backtrace = Failure.get_backtrace () in
+        end_writing d;
+        Failure.raise_with_backtrace e backtrace)
 
 let close d =
   Owner.check ();

@@ -11,6 +11,8 @@ type t = {
   mutable back : bytes;  (** Bytes that were read and given back: those from [taken] on. *)
   mutable taken : int;
   mutable failure : exn;  (** The last that input or output raised. *)
+  mutable writer : Scheduler.fiber;  (** Who is in {!alone}; [Scheduler.nobody] if nobody is. *)
+  mutable writers : Scheduler.fiber Waiters.t;  (** Who waits for that. *)
 }
 
 and io = {
@@ -56,6 +58,9 @@ val need : kind -> t -> string -> unit
 (** [need kind d operation] fails with [Wrong_kind] unless [d] is of the kind. *)
 
 val wrong_kind : t -> string -> 'a
+
+val alone : t -> (unit -> 'a) -> 'a
+(** [alone d f] is [f ()] while no other task is in a function of [alone d]; it waits for that. *)
 
 val close : t -> unit
 (** [close d] closes [d] unless it is closed, or the console. *)

@@ -105,11 +105,11 @@ let rec write_loop (d : t) b off len =
 
 let write d b off len =
   Descriptor.check_bytes "write" b off len;
-  write_loop d b off len
+  Descriptor.alone d (fun () -> write_loop d b off len)
 
 let write_some (d : t) b off len =
   Descriptor.check_bytes "write_some" b off len;
-  if len = 0 then 0 else d.io.write d b off len
+  if len = 0 then 0 else Descriptor.alone d (fun () -> d.io.write d b off len)
 
 let write_string ?(off = 0) ?len d s =
   let len = match len with Some len -> len | None -> String.length s - off in
@@ -118,7 +118,7 @@ let write_string ?(off = 0) ?len d s =
 
 let gathered_max = 16384 (* larger ones are worth a call of their own *)
 
-let rec writev d l =
+let rec write_strings d l =
   match l with
   | [] -> ()
   | [ s ] -> write_string d s
@@ -132,16 +132,21 @@ let rec writev d l =
       match (together, rest) with
       | [], s :: rest ->
           write_string d s;
-          writev d rest
+          write_strings d rest
       | together, rest ->
           write_string d (String.concat "" together);
-          writev d rest)
+          write_strings d rest)
 
-(* [written] is the number of bytes at any moment. *)
-let rec write_buffer (d : t) b off len written =
+let writev d l = Descriptor.alone d (fun () -> write_strings d l)
+
+let rec write_buffer_loop (d : t) b off len written =
   if !written < len then (
     written := !written + d.io.write_from d b (off + !written) (len - !written);
-    write_buffer d b off len written)
+    write_buffer_loop d b off len written)
+
+(* [written] is the number of bytes at any moment. *)
+let write_buffer d b off len written =
+  Descriptor.alone d (fun () -> write_buffer_loop d b off len written)
 
 let write_from d b off len =
   Descriptor.check_buffer "write_from" b off len;

@@ -5,8 +5,9 @@
 
     A descriptor is an open object of the machine, and it has to be closed: by {!close}, or by the
     function that opened it for a while ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…).
-    Any task may use it; reads and writes of several tasks on one descriptor are each whole calls,
-    in no particular order.
+    Any task may use it. Writes of several tasks on one descriptor are each whole calls, in no
+    particular order, and so are calls of {!read} and {!read_into}; functions that read on until
+    something is complete share the input with whoever else reads.
 
     {b Waiting.} Functions below that say they {e wait} make their task wait while other tasks run;
     outside {!Soil.run} the whole program waits. A waiting call ends with {!Soil.Task.Cancelled}

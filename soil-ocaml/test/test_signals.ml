@@ -171,6 +171,22 @@ let while_parking () =
   bool "operations" true (Soil.Machine.counter "operations" = Some 0);
   List.iter D.close [ r; w ]
 
+(* A task that was left amid a write keeps nobody from writing. *)
+let left_amid_a_write () =
+  let r, w = Soil.pipe ~capacity:7 () in
+  let main () = T.protect (fun () -> D.write_string w "0123456789") in
+  string "run" "interrupted" (interrupted ~again:0.02 0.02 (in_run main));
+  let read n =
+    let b = Bytes.create n in
+    D.really_read r b 0 n;
+    Bytes.to_string b
+  in
+  Soil.run (fun () ->
+      string "the beginning" "0123456" (read 7);
+      D.write_string w "abc";
+      string "of the next" "abc" (read 3));
+  List.iter D.close [ r; w ]
+
 (* At any moment: no run hangs, and the next one works. *)
 let at_any_moment () =
   let r, w = Soil.pipe ~capacity:10 () in
@@ -221,6 +237,7 @@ let () =
           test "the next wait" next_waits;
           test "twice" twice;
           test "while parking" while_parking;
+          test "left amid a write" left_amid_a_write;
           test "at any moment" at_any_moment;
         ] );
     ]
