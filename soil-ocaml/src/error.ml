@@ -88,9 +88,14 @@ let message = function
   | Deadlock -> "deadlock"
   | Unknown n -> "unknown error " ^ string_of_int n
 
+(* Names may have ends of lines in them. *)
+let one_line s =
+  let without c shown s = String.concat shown (String.split_on_char c s) in
+  without '\n' "\\n" (without '\r' "\\r" s)
+
 let to_string e =
   let what = if e.subject = "" then e.operation else e.operation ^ " " ^ e.subject in
-  what ^ ": " ^ if e.detail = "" then message e.code else e.detail
+  one_line (what ^ ": " ^ if e.detail = "" then message e.code else e.detail)
 
 let fail ?(subject = "") ?(detail = "") code operation =
   raise (Error { code; operation; subject; detail })

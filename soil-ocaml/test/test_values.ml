@@ -9,6 +9,8 @@ let errors () =
     (Soil.Error.to_string (e Connection_refused "10.0.0.9:80" ""));
   string "detail" "tcp connect x: because" (Soil.Error.to_string (e Io "x" "because"));
   string "no subject" "tcp connect: timed out" (Soil.Error.to_string (e Timed_out "" ""));
+  string "one line" "tcp connect a\\nb\\r: timed out"
+    (Soil.Error.to_string (e Timed_out "a\nb\r" ""));
   bool "catch" true (Soil.Error.catch (fun () -> Soil.Error.fail Busy "x") |> Result.is_error);
   bool "catch passes others" true
     (match Soil.Error.catch (fun () -> raise Exit) with _ -> false | exception Exit -> true);
