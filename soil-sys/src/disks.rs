@@ -16,6 +16,8 @@ use alloc::vec::Vec;
 use core::fmt::Write;
 use core::ptr::NonNull;
 
+/// The variable that says how many seconds a device may take.
+pub const TIMEOUT: &str = "SOIL_DISK_TIMEOUT";
 /// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux gives a disk.
 const PATIENCE: u64 = 30;
 
@@ -398,7 +400,7 @@ impl Disks {
 
 /// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
 pub fn patience() -> Result<u64, &'static str> {
-    let seconds = match Current::variable("SOIL_DISK_TIMEOUT") {
+    let seconds = match Current::variable(TIMEOUT) {
         None => PATIENCE,
         Some(text) => text
             .parse()

@@ -7,7 +7,7 @@ use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
 use alloc::boxed::Box;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
@@ -21,6 +21,13 @@ mod linux;
 pub use image::{Aside, Disk, Image as Current, Interest, LinkWake, Slice};
 #[cfg(not(feature = "image"))]
 pub use linux::{Aside, Disk, Interest, LinkWake, Linux as Current, Slice};
+
+/// The value of a variable. An empty one counts as none (`docs/configuration.md`).
+fn value(bytes: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(bytes).ok();
+    text.filter(|text| !text.is_empty())
+        .map(ToString::to_string)
+}
 
 /// Why [`Platform::wait`] returned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,7 +82,7 @@ pub trait Platform {
     /// The devices, one a line.
     fn devices() -> String;
 
-    /// A variable of the environment, if it is UTF-8.
+    /// A variable of the environment, if it is UTF-8 and not empty.
     fn variable(name: &str) -> Option<String>;
 
     /// A number of the running thread that no other living one has, not 0.
@@ -146,4 +153,16 @@ pub trait Platform {
 
     /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn an_empty_value_is_none() {
+        assert_eq!(value(b""), None);
+        assert_eq!(value(b"60").as_deref(), Some("60"));
+        assert_eq!(value(b"\xff"), None);
+    }
 }

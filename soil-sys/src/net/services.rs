@@ -27,7 +27,7 @@ impl Services {
         let random = || alloc::boxed::Box::new(super::random_bits);
         let mut resolver = Resolver::new(random());
         configuration::configure_names(&mut resolver)?;
-        let ntp = Current::variable("SOIL_NTP").filter(|server| !server.is_empty());
+        let ntp = Current::variable("SOIL_NTP");
         Ok(Services {
             resolver,
             ntp: ntp.map(|server| Client::new(&server, random())),

@@ -170,8 +170,7 @@ impl Platform for Image {
     }
 
     fn variable(name: &str) -> Option<String> {
-        let value = environment::variable(name.as_bytes())?;
-        core::str::from_utf8(value).ok().map(ToString::to_string)
+        super::value(environment::variable(name.as_bytes())?)
     }
 
     fn random(into: &mut [u8]) -> Answer {

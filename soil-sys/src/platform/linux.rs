@@ -294,7 +294,7 @@ impl Platform for Linux {
             }
             CStr::from_ptr(value)
         };
-        value.to_str().ok().map(ToString::to_string)
+        super::value(value.to_bytes())
     }
 
     fn random(into: &mut [u8]) -> Answer {

@@ -10,7 +10,7 @@ mod rest;
 
 use super::links::{OwnedFd, failure};
 use super::{check, errno, ring};
-use crate::disks::{Abilities, Device, Geometry, Request, Submitted, Wide};
+use crate::disks::{Abilities, Device, Geometry, Request, Submitted, TIMEOUT, Wide};
 use crate::error::{Error, Stop};
 use crate::platform::Interest;
 use alloc::boxed::Box;
@@ -67,7 +67,7 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
         while !next.is_null() && !(*next).is_null() {
             let word = CStr::from_ptr(*next).to_str().unwrap_or("");
             next = next.add(1);
-            if let Some((name, path)) = word.strip_prefix(PREFIX).and_then(|w| w.split_once('=')) {
+            if let Some((name, path)) = named(word) {
                 let (path, only_read) = match path.strip_suffix(",ro") {
                     Some(path) => (path, true),
                     None => (path, false),
@@ -92,6 +92,14 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
         .into_iter()
         .map(|d| (d.name.clone(), Box::new(d) as Box<dyn Device>))
         .collect()
+}
+
+/// The name and the value of a disk that a word of the environment gives; none for other words, and
+/// for an empty value, as with all variables. A disk called `timeout` is `SOIL_DISK_timeout`.
+fn named(word: &str) -> Option<(&str, &str)> {
+    let (variable, value) = word.split_once('=')?;
+    let name = variable.strip_prefix(PREFIX)?;
+    (variable != TIMEOUT && !value.is_empty()).then_some((name, value))
 }
 
 /// The size of a file or block device in bytes.
@@ -246,6 +254,27 @@ impl Device for Disk {
         if let Some(open) = &mut self.open {
             open.seen = false;
             open.queue.poll(report);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::named;
+
+    #[test]
+    fn only_disks_are_disks() {
+        for (word, disk) in [
+            ("SOIL_DISK_DATA=/d.img,ro", Some(("DATA", "/d.img,ro"))),
+            ("SOIL_DISK_data=a=b", Some(("data", "a=b"))),
+            ("SOIL_DISK_TIMEOUT=60", None),
+            ("SOIL_DISK_timeout=/d.img", Some(("timeout", "/d.img"))),
+            ("SOIL_DISK_TIMEOUTS=/d.img", Some(("TIMEOUTS", "/d.img"))),
+            ("SOIL_DISK_DATA=", None),
+            ("SOIL_DISKS=/d.img", None),
+            ("SOIL_DISK_data", None),
+        ] {
+            assert_eq!(named(word), disk, "{word}");
         }
     }
 }

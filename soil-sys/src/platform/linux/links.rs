@@ -95,7 +95,7 @@ pub fn failure(what: &str) -> (Error, String) {
 
 /// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
 pub fn open(ring: &ring::Handle) -> Result<Vec<Device>, (Error, String)> {
-    let text = Linux::variable("SOIL_NET").filter(|text| !text.is_empty());
+    let text = Linux::variable("SOIL_NET");
     let text = text.as_deref().unwrap_or("user");
     let mut devices = Vec::new();
     for word in text
