@@ -11,6 +11,8 @@ mod project;
 mod report;
 mod run;
 mod sexp;
+#[path = "link/stand_in.rs"]
+mod stand_in;
 mod strip;
 mod symbols;
 mod words;

@@ -1,12 +1,18 @@
 //! What a file is that `soil run` was given: an image that boots, a Linux executable, or neither.
 
+use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
+use std::ffi::OsStr;
 use std::fs::File;
-use std::path::Path;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 /// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
+
+/// The most bytes that soil-cc's program in an image's place is read for.
+const LONGEST_STAND_IN: u64 = 64 << 10;
 
 /// The form of a program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +49,14 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
         ));
     }
     let file = File::open(path).map_err(|error| (125, format!("{shown}: {error}")))?;
+    if let Some(why) = stands_in(&file) {
+        let process = process_form(path);
+        let text = format!(
+            "{shown} is no image: {why}: mend that and run 'dune build', or run the process form, {}",
+            process.display()
+        );
+        return Err((125, text));
+    }
     let cache = ReadCache::new(file);
     let neither = |why: &str| {
         (
@@ -95,9 +109,33 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
     })
 }
 
+/// What soil-cc gives as the reason, on one line, in a file that it made in the place of an image.
+fn stands_in(file: &File) -> Option<String> {
+    let mut text = Vec::new();
+    file.take(LONGEST_STAND_IN).read_to_end(&mut text).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let why = text.strip_prefix(stand_in::BEGINNING)?;
+    let why = why.strip_suffix(stand_in::END)?;
+    Some(why.replace(stand_in::QUOTE, "'").replace('\n', " "))
+}
+
+/// Where dune puts the process of an image.
+fn process_form(image: &Path) -> PathBuf {
+    let mut in_build = false;
+    image
+        .components()
+        .map(|part| match part.as_os_str() {
+            name if std::mem::replace(&mut in_build, name == "_build") && name == "soil" => {
+                OsStr::new("default")
+            }
+            name => name,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{Form, inspect};
+    use super::{Form, inspect, process_form};
     use std::io::Write as _;
 
     #[test]
@@ -134,6 +172,20 @@ mod tests {
             let (status, text) = inspect(file.path()).expect_err("no program");
             assert_eq!(status, 125);
             assert!(text.contains("neither"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_process_form_is_in_the_default_context() {
+        for (image, process) in [
+            ("_build/soil/bin/soil.exe", "_build/default/bin/soil.exe"),
+            (
+                "/x/_build/soil/soil/main.exe",
+                "/x/_build/default/soil/main.exe",
+            ),
+            ("soil/_build/main.exe", "soil/_build/main.exe"),
+        ] {
+            assert_eq!(process_form(image.as_ref()).as_os_str(), process);
         }
     }
 

@@ -7,6 +7,7 @@ mod arguments;
 mod diagnose;
 mod entropy;
 mod libraries;
+mod stand_in;
 
 use arguments::{Invocation, Item};
 use libraries::{Musl, Search};
@@ -232,8 +233,8 @@ impl arguments::Link {
     /// In the place of an image that can't be (bytecode needs a file of its own at run time), so that its workspace builds
     /// nevertheless: a program that says why it can't run.
     fn stand_in(&self, why: &str) -> Result<u8, String> {
-        let why = why.replace('\'', r"'\''");
-        let text = format!("#!/bin/sh\nprintf '%s: %s\\n' \"$0\" '{why}' >&2\nexit 126\n");
+        let why = why.replace('\'', stand_in::QUOTE);
+        let text = [stand_in::BEGINNING, &why, stand_in::END].concat();
         let output = self.output();
         let write = || {
             use std::os::unix::fs::PermissionsExt;

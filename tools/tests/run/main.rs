@@ -287,3 +287,31 @@ fn a_missing_tap_names_all_that_it_needs() {
         assert!(ran.errors.contains(command), "{ran:?}");
     }
 }
+
+#[test]
+fn what_soil_cc_makes_in_an_images_place_names_the_reason_and_the_remedy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let image = folder.path().join("_build/soil/bin/main.exe");
+    fs::create_dir_all(image.parent().expect("a folder")).expect("made");
+    let status = Command::new(env!("CARGO_BIN_EXE_soil-cc"))
+        .arg("-o")
+        .arg(&image)
+        .args(["main.o", "-lcamlrun"])
+        .status();
+    assert!(status.expect("soil-cc runs").success());
+    let output = Command::new(env!("CARGO_BIN_EXE_soil"))
+        .arg("run")
+        .arg(&image)
+        .output();
+    let ran = Ran::of(&output.expect("soil starts"));
+    assert_eq!(ran.status, Some(125), "{ran:?}");
+    for part in [
+        "bytecode",
+        "native",
+        "dune build",
+        "_build/default/bin/main.exe",
+    ] {
+        assert!(ran.errors.contains(part), "{part}: {ran:?}");
+    }
+    assert_eq!(ran.errors.lines().count(), 1, "{ran:?}");
+}
