@@ -137,3 +137,202 @@ fn kind(frame: &[u8]) -> Option<Kind> {
         _ => Kind::Other,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::{Input, Net};
+
+    /// Sockets of UDP with these ports.
+    struct Ports(&'static [u16]);
+
+    impl Sockets for Ports {
+        fn input(&mut self, _: &mut Net, _: Input<'_>) {}
+
+        fn has_udp_port(&self, port: u16) -> bool {
+            self.0.contains(&port)
+        }
+    }
+
+    const FULL: u64 = 7_000_000_000;
+
+    fn ethernet(ethertype: u16, packet: &[u8]) -> Vec<u8> {
+        [&[0; 12], &ethertype.to_be_bytes()[..], packet].concat()
+    }
+
+    /// An IPv4 packet with `words` of header and of options, and its third pair of bytes.
+    fn v4(words: usize, fragment: u16, protocol: u8, transport: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; words * 4];
+        packet[0] = 0x40 | words as u8;
+        packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+        packet[9] = protocol;
+        ethernet(ETHERTYPE_IPV4, &[&packet, transport].concat())
+    }
+
+    fn v6(next: u8, transport: &[u8]) -> Vec<u8> {
+        let mut packet = vec![0; 40];
+        packet[0] = 0x60;
+        packet[6] = next;
+        ethernet(ETHERTYPE_IPV6, &[&packet, transport].concat())
+    }
+
+    fn tcp(flags: u8) -> Vec<u8> {
+        let mut header = vec![0; 20];
+        header[13] = flags;
+        header
+    }
+
+    fn udp(port: u16) -> Vec<u8> {
+        let [a, b] = port.to_be_bytes();
+        vec![0x30, 0x39, a, b, 0, 8, 0, 0]
+    }
+
+    #[test]
+    fn frames_are_told_by_their_first_bytes() {
+        for words in [5, 6, 15] {
+            let port = 53 + words as u16;
+            let datagram = Some(Kind::Datagram(port));
+            assert_eq!(kind(&v4(words, 0, UDP, &udp(port))), datagram);
+            assert_eq!(kind(&v4(words, 0, TCP, &tcp(SYN))), Some(Kind::Syn));
+            assert_eq!(kind(&v4(words, 0, TCP, &tcp(0x10))), Some(Kind::Other));
+        }
+        assert_eq!(kind(&v6(UDP, &udp(53))), Some(Kind::Datagram(53)));
+        // What else a SYN may ask for (RFC 3168, 6.1.1) makes it no other; what it comes with does.
+        for (flags, is) in [
+            (0xc2, Kind::Syn),
+            (0x0a, Kind::Syn),
+            (0x12, Kind::Other),
+            (0x03, Kind::Other),
+            (0x06, Kind::Other),
+            (0x00, Kind::Other),
+        ] {
+            assert_eq!(kind(&v4(5, 0, TCP, &tcp(flags))), Some(is));
+            assert_eq!(kind(&v6(TCP, &tcp(flags))), Some(is));
+        }
+        // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are neither.
+        for (fragment, is) in [
+            (0x2000, Kind::Fragment),
+            (0x0001, Kind::Fragment),
+            (0x1000, Kind::Fragment),
+            (0x4000, Kind::Datagram(53)),
+            (0x8000, Kind::Datagram(53)),
+        ] {
+            assert_eq!(kind(&v4(5, fragment, UDP, &udp(53))), Some(is));
+        }
+        assert_eq!(kind(&v6(FRAGMENT, &[0; 8])), Some(Kind::Fragment));
+        assert_eq!(kind(&v4(5, 0, FRAGMENT, &[0; 8])), Some(Kind::Other));
+        assert_eq!(kind(&v4(5, 0, 1, &[0; 8])), Some(Kind::Other));
+        assert_eq!(kind(&ethernet(0x0806, &[0; 28])), Some(Kind::Other));
+    }
+
+    #[test]
+    fn tagged_frames_and_short_ones() {
+        let mut tagged = v4(5, 0, UDP, &udp(53));
+        tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
+        assert_eq!(kind(&tagged), Some(Kind::Datagram(53)));
+        let frame = v4(5, 0, TCP, &tcp(SYN));
+        for len in 0..14 + 20 + 14 {
+            assert_eq!(kind(&frame[..len]), None, "{len}");
+        }
+        assert_eq!(kind(&frame[..14 + 20 + 14]), Some(Kind::Syn));
+    }
+
+    /// With a queue that was found full for long enough, at [`FULL`].
+    fn shedding(cookies: bool) -> Overload {
+        let mut overload = Overload::default();
+        overload.begin(FULL - PATIENCE_NS, cookies);
+        overload.end(true);
+        overload.begin(FULL, cookies);
+        overload.end(true);
+        overload.begin_link();
+        overload
+    }
+
+    /// Of a hundred such frames those that are shed.
+    fn shed(overload: &mut Overload, frame: &[u8]) -> usize {
+        (0..100)
+            .filter(|_| overload.sheds(frame, &Ports(&[53])))
+            .count()
+    }
+
+    #[test]
+    fn some_of_each_kind_are_served_on_each_link() {
+        let mut overload = shedding(true);
+        let kinds = [
+            v4(5, 0, TCP, &tcp(SYN)),
+            v4(5, 0x2000, UDP, &[0; 8]),
+            v4(5, 0, UDP, &udp(54)),
+        ];
+        for _ in 0..2 {
+            for frame in &kinds {
+                assert_eq!(shed(&mut overload, frame), 92);
+                assert_eq!(shed(&mut overload, frame), 100);
+            }
+            overload.begin_link();
+        }
+        for port in [53, 68, 546] {
+            let frame = v4(5, 0, UDP, &udp(port));
+            assert_eq!(shed(&mut overload, &frame), 0, "port {port}");
+        }
+        assert_eq!(shed(&mut overload, &v4(5, 0, TCP, &tcp(0x10))), 0);
+        // SYNs that are remembered aren't shed, other frames are.
+        let mut overload = shedding(false);
+        assert_eq!(shed(&mut overload, &kinds[0]), 0);
+        assert_eq!(shed(&mut overload, &kinds[1]), 92);
+    }
+
+    #[test]
+    fn a_queue_has_to_be_full_for_long() {
+        let frame = v4(5, 0x2000, UDP, &[0; 8]);
+        let mut overload = Overload::default();
+        let mut poll = |now_ns, full| {
+            overload.begin(now_ns, true);
+            overload.begin_link();
+            let shed = shed(&mut overload, &frame);
+            overload.end(full);
+            shed
+        };
+        let begun_ns = 3_000_000_000;
+        assert_eq!(poll(begun_ns, true), 0);
+        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, false), 0);
+        // Empty once: from the start again.
+        let begun_ns = begun_ns + PATIENCE_NS;
+        assert_eq!(poll(begun_ns, true), 0);
+        assert_eq!(poll(begun_ns + PATIENCE_NS - 1, true), 0);
+        assert_eq!(poll(begun_ns + PATIENCE_NS, true), 0);
+        let until_ns = begun_ns + PATIENCE_NS + HOLD_NS;
+        assert_eq!(poll(until_ns - 1, false), 92);
+        assert_eq!(poll(until_ns, false), 0);
+    }
+
+    #[test]
+    fn shedding_goes_on_while_much_is_shed() {
+        let frame = v4(5, 0x2000, UDP, &[0; 8]);
+        let until_ns = FULL + HOLD_NS;
+        for (many, later_ns, goes_on) in [
+            (MANY, 0, true),
+            (MANY + 1, HOLD_NS - 1, true),
+            (MANY, HOLD_NS, false),
+            (MANY - 1, 0, false),
+        ] {
+            let mut overload = shedding(true);
+            for _ in 0..many + SERVED {
+                overload.sheds(&frame, &Ports(&[]));
+            }
+            let now_ns = until_ns + later_ns;
+            for (at_ns, goes_on) in [
+                (now_ns, goes_on),
+                (now_ns + HOLD_NS - 1, goes_on),
+                // What was shed before doesn't count twice.
+                (now_ns + HOLD_NS, false),
+            ] {
+                overload.begin(at_ns, true);
+                overload.begin_link();
+                let served = (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[])));
+                let shed = overload.sheds(&frame, &Ports(&[]));
+                assert_eq!((served, shed), (false, goes_on), "{many} {later_ns}");
+            }
+        }
+    }
+}

@@ -28,3 +28,21 @@ impl Random {
         Random::new(Box::new(move || random.bits()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Random;
+
+    #[test]
+    fn numbers_are_the_generator_s_within_their_limit() {
+        let mut next = 1000;
+        let mut random = Random::new(Box::new(move || {
+            next += 234;
+            next
+        }));
+        assert_eq!((random.bits(), random.bits()), (1234, 1468));
+        assert_eq!(random.below(1000), 702);
+        assert_eq!(random.below(u64::MAX), 1936);
+        assert_eq!(random.below(0), 0);
+    }
+}

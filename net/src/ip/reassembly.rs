@@ -401,4 +401,105 @@ mod tests {
         assert_eq!((first, packet.map(|p| p.len())), (key(1), Some(68)));
         assert_eq!(reassembly.expired(u64::MAX), Some((key(2), None)));
     }
+
+    /// A fragment of another kind: `len` bytes of the same at `offset`.
+    fn at(offset: usize, len: usize, more: bool, byte: u8) -> Fragment<'static> {
+        let data: &[u8] = match byte {
+            0 => &[0; 65_536],
+            _ => &[1; 65_536],
+        };
+        Fragment {
+            offset,
+            more,
+            header: &[0x45; 20],
+            data: &data[..len],
+        }
+    }
+
+    #[test]
+    fn the_largest_packet_and_one_byte_more() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(
+            reassembly.add(key(1), &at(65_512, 3, false, 0), 0),
+            Ok(None)
+        );
+        let beyond = reassembly.add(key(2), &at(65_512, 4, false, 0), 0);
+        assert_eq!(beyond, Err(Refusal::Bad));
+        assert_eq!(reassembly.used().0, 1);
+    }
+
+    /// RFC 5722, 3: equal bytes at another place are no repetition.
+    #[test]
+    fn an_overlap_with_equal_bytes_is_one() {
+        let mut reassembly = Reassembly::default();
+        assert_eq!(reassembly.add(key(1), &at(0, 16, true, 0), 0), Ok(None));
+        assert_eq!(reassembly.add(key(1), &at(0, 16, true, 0), 0), Ok(None));
+        let other = reassembly.add(key(1), &at(8, 16, true, 0), 0);
+        assert_eq!(other, Err(Refusal::Bad));
+        assert_eq!(reassembly.add(key(1), &at(0, 16, true, 0), 0), Ok(None));
+        let other = reassembly.add(key(1), &at(0, 16, true, 1), 0);
+        assert_eq!(other, Err(Refusal::Bad));
+    }
+
+    /// Once the end is known nothing lies beyond it, and there is no other.
+    #[test]
+    fn the_end_of_a_packet_is_one() {
+        for (second, allowed) in [
+            (at(24, 8, true, 0), false),
+            (at(24, 8, false, 0), false),
+            (at(8, 8, false, 0), false),
+            (at(8, 8, true, 0), true),
+        ] {
+            let mut reassembly = Reassembly::default();
+            assert_eq!(reassembly.add(key(1), &at(16, 8, false, 0), 0), Ok(None));
+            let answer = reassembly.add(key(1), &second, 0);
+            assert_eq!(answer.is_ok(), allowed, "{second:?}");
+        }
+    }
+
+    /// RFC 8200, 4.5: a fragment of an impossible length ends its packet, and no other one.
+    #[test]
+    fn an_impossible_fragment_ends_its_packet_alone() {
+        let mut reassembly = Reassembly::default();
+        for n in [1, 2, 3] {
+            assert_eq!(reassembly.add(key(n), &at(0, 8, true, 0), 0), Ok(None));
+        }
+        let bad = reassembly.add(key(2), &at(8, 7, true, 0), 0);
+        assert_eq!(bad, Err(Refusal::Bad));
+        assert_eq!(reassembly.used().0, 2);
+        for (n, whole) in [(1, true), (2, false), (3, true)] {
+            let answer = reassembly.add(key(n), &at(8, 8, false, 0), 0).unwrap();
+            assert_eq!(answer.is_some(), whole, "packet {n}");
+        }
+    }
+
+    /// A sender may use up its part, and all of them the whole, to the last byte.
+    #[test]
+    fn nobody_is_evicted_before_memory_is_used_up() {
+        let mut reassembly = Reassembly::default();
+        let (quarter, of) = (BYTES_PER_SOURCE / 4 - OVERHEAD, |n: u32, identification| {
+            Key {
+                identification,
+                ..key(n)
+            }
+        });
+        for n in 0..3 {
+            for part in 0..4 {
+                if reassembly.used().1 < BYTES {
+                    let len = quarter.min(BYTES - reassembly.used().1 - OVERHEAD);
+                    let answer = reassembly.add(of(n, part), &at(0, len, true, 0), 0);
+                    assert_eq!((answer, reassembly.evicted), (Ok(None), 0), "{n}, {part}");
+                }
+            }
+        }
+        assert_eq!(reassembly.used().1, BYTES);
+        // The one that began first makes room, of the sender that went beyond its part, or of all.
+        let answer = reassembly.add(of(1, 9), &at(0, 8, true, 0), 0);
+        assert_eq!((answer, reassembly.evicted), (Ok(None), 1));
+        let has = |reassembly: &mut Reassembly, n, part| {
+            let packets = reassembly.partial.iter();
+            packets.filter(|p| p.key == of(n, part)).count() == 1
+        };
+        assert!(has(&mut reassembly, 0, 0) && !has(&mut reassembly, 1, 0));
+    }
 }

@@ -182,3 +182,39 @@ proptest! {
         }
     }
 }
+
+/// RFC 4861, 6.3.4 and 10: what a router says, a half to one and a half times that, and within bounds.
+#[test]
+fn rfc4861_section_6_3_4_times_of_a_router() {
+    let mut table = neighbors();
+    for (base_ns, unit, reachable_ns) in [
+        (40 * SECOND, 0, 20 * SECOND),
+        (40 * SECOND, 250, 30 * SECOND),
+        (40 * SECOND, 999, 59_960_000_000),
+        (40 * SECOND, 5000, 59_960_000_000),
+        (1, 0, SECOND / 2),
+        (u64::MAX, 0, 1800 * SECOND),
+    ] {
+        table.set_reachable(base_ns, unit);
+        assert_eq!(table.reachable_ns, reachable_ns, "{base_ns}, {unit}");
+    }
+    for (said_ns, used_ns) in [
+        (1, SECOND / 10),
+        (3 * SECOND, 3 * SECOND),
+        (u64::MAX, 10 * SECOND),
+    ] {
+        table.set_retransmit(said_ns);
+        assert_eq!(table.retransmit_ns(), used_ns);
+    }
+}
+
+#[test]
+fn what_waits_is_known_until_it_left() {
+    let mut table = neighbors();
+    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    assert!(!table.has_pending());
+    assert!(table.hold(ip(1), vec![1; 100]));
+    assert!(table.has_pending());
+    table.remove(ip(1));
+    assert!(!table.has_pending());
+}
