@@ -10,19 +10,8 @@ fi
 . tools/setup/packages.sh
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
-
-# check NAME EXPECTED FOUND
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$(printf %s "$3" | tail -n 5)"
-    grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5
-  fi
-}
+. tools/setup/checks.sh
+more() { grep -v '^[A-Z][a-z]*:[0-9W ]' "$root/log" 2>/dev/null | tail -n 5; }
 
 # A PATH with these programs and no other: whatever OCaml or Rust this machine has is out of sight.
 bin=$work/bin
@@ -272,5 +261,4 @@ stand_in ocamlopt 5.4.0
 setup packages run
 check "a user's OCaml that will do: none is installed" 'none 7.2 ' "$(versions ocaml-nox qemu-system-x86)"
 
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+counts

@@ -5,18 +5,7 @@ cd "$(dirname "$0")/../.." || exit 1
 repository=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-passed=0
-failed=0
-
-# check NAME EXPECTED FOUND
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s\n  expected: %s\n  found:    %s\n' "$1" "$2" "$3"
-  fi
-}
+. tools/setup/checks.sh
 # holds NAME COMMAND…: the command succeeds.
 holds() {
   name=$1
@@ -201,5 +190,4 @@ holds 'a build without Soil leaves no program' test ! -e "$work/trial/_build/soi
 holds 'make uninstall' "$repository/tools/setup/install.sh" uninstall "$prefix"
 check 'make uninstall leaves nothing' '' "$(find "$prefix" 2>/dev/null)"
 
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+counts

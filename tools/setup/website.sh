@@ -41,17 +41,7 @@ if [ -z "${CHECK:-}" ]; then
   exec setpriv --pdeathsig TERM "$soil" run "_build/soil/$program" --mem 32M --disk "www=$disk,ro" --forward "$port:80"
 fi
 
-passed=0
-failed=0
-# check NAME EXPECTED FOUND
-check() {
-  if [ "$2" = "$3" ]; then
-    passed=$((passed + 1))
-  else
-    failed=$((failed + 1))
-    printf 'FAILED %s: expected %s, found %s\n' "$1" "$2" "$3"
-  fi
-}
+. tools/setup/checks.sh
 fetch() { curl -sS --max-time 20 "$@"; }
 
 type_of() {
@@ -116,5 +106,4 @@ check_form() {
 cp "$disk" "$work/before.img"
 check_form soil
 check_form default
-printf '%d passed, %d failed\n' "$passed" "$failed"
-[ "$failed" = 0 ]
+counts
