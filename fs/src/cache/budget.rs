@@ -187,3 +187,62 @@ impl CacheCounters {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_is_taken_up_to_its_limit() {
+        let budget = CacheBudget::new(100);
+        assert!(budget.take(60) && !budget.take(41) && budget.take(40));
+        assert_eq!(budget.statistics().used_bytes, 100);
+        budget.give(100);
+        budget.set_limit(50);
+        assert_eq!(budget.statistics().limit_bytes, 50);
+        assert!(!budget.take(51) && budget.take(50));
+    }
+
+    #[test]
+    fn who_has_more_than_a_share_gives_up_for_who_has_none() {
+        let budget = CacheBudget::new(100);
+        budget.join();
+        budget.join();
+        assert!(!budget.is_asked(80), "there is none");
+        budget.want();
+        assert!(!budget.is_asked(50), "it is a share");
+        assert!(budget.is_asked(51) && !budget.is_asked(51), "once");
+        budget.leave();
+        budget.want();
+        assert!(!budget.is_asked(100) && budget.is_asked(101));
+        // A smaller limit asks all of them, as long as it is exceeded.
+        assert!(budget.take(100) && !budget.is_asked(10));
+        budget.set_limit(99);
+        assert!(budget.is_asked(10) && budget.is_asked(10));
+    }
+
+    #[test]
+    fn counters_say_what_was_counted() {
+        let counters = CacheCounters::new();
+        let counts = |dirty_bytes, hits, misses, read_ahead_bytes| CacheCounts {
+            dirty_bytes,
+            hits,
+            misses,
+            read_ahead_bytes,
+        };
+        counters.count_hit();
+        counters.count(true);
+        counters.count(false);
+        counters.count_ahead(700);
+        counters.set_dirty(0, 30);
+        counters.set_dirty(30, 10);
+        counters.set_dirty(0, 5);
+        counters.set_dirty(5, 5);
+        assert_eq!(counters.counts(), counts(15, 2, 1, 700));
+        counters.reset();
+        assert_eq!(counters.counts(), counts(0, 0, 0, 0));
+        let budget = CacheBudget::new(0);
+        budget.count_hit();
+        assert_eq!(budget.statistics().counts, counts(0, 1, 0, 0));
+    }
+}

@@ -94,6 +94,18 @@ impl DerefMut for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pressure::set_memory_short;
+
+    #[test]
+    fn while_memory_is_short_what_is_there_is_used() {
+        let mut buffer = Buffer::default();
+        assert!(buffer.grow_if_plenty(1000));
+        set_memory_short(true);
+        assert!(buffer.grow_if_plenty(1000) && !buffer.grow_if_plenty(1001));
+        assert_eq!(buffer.len(), 1000);
+        set_memory_short(false);
+        assert!(buffer.grow_if_plenty(1001));
+    }
 
     #[test]
     fn memory_is_aligned() {

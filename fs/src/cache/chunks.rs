@@ -362,6 +362,50 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_worth_half_of_the_budget() {
+        static BUDGET: CacheBudget = CacheBudget::new(1001);
+        let chunks = Chunks::new(Some(&BUDGET));
+        assert!(chunks.has_room_for(500) && !chunks.has_room_for(501));
+        assert!(!Chunks::new(None).has_room_for(0));
+    }
+
+    #[test]
+    fn what_is_cleared_is_gone() {
+        static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
+        let mut chunks = Chunks::new(Some(&BUDGET));
+        for n in 0..3 {
+            chunks.keep(n * CHUNK as u64, &[1; CHUNK]);
+        }
+        chunks.clear();
+        assert_eq!(BUDGET.statistics().used_bytes, 0);
+        assert!(!chunks.serve(0, &mut [0; 512]));
+        chunks.keep(2 * CHUNK as u64, &[2; CHUNK]);
+        let mut out = [0; 512];
+        assert!(!chunks.serve(0, &mut out) && chunks.serve(2 * CHUNK as u64, &mut out));
+        assert_eq!(out, [2; 512]);
+    }
+
+    #[test]
+    fn what_is_read_again_stays_and_what_is_lent_does() {
+        static BUDGET: CacheBudget = CacheBudget::new(COST * 3);
+        let mut chunks = Chunks::new(Some(&BUDGET));
+        for n in 0..3 {
+            chunks.keep(n * CHUNK as u64, &[n as u8; CHUNK]);
+        }
+        let lent = chunks.lend(0, 0..512).unwrap();
+        for n in 3..9 {
+            // The second is read again and again.
+            assert!(
+                chunks.serve(CHUNK as u64, &mut [0; 512]),
+                "before piece {n}"
+            );
+            chunks.keep(n * CHUNK as u64, &[n as u8; CHUNK]);
+            assert!(chunks.serve(n * CHUNK as u64, &mut [0; 512]));
+        }
+        assert!(chunks.serve(0, &mut [9; 512]) && lent.iter().all(|byte| *byte == 0));
+    }
+
+    #[test]
     fn what_is_lent_stays_and_counts() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 3);
         let mut chunks = Chunks::new(Some(&BUDGET));

@@ -200,3 +200,99 @@ impl Gather {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+
+    use super::*;
+
+    const SECTOR: usize = 512;
+
+    /// A reader with a buffer of `bytes`, which has sectors 10 to 13 of eight that fit.
+    fn filled(bytes: usize) -> ReadAhead {
+        let mut ahead = ReadAhead::new(bytes, SECTOR);
+        let mut buffer = ahead.take(8 * SECTOR).unwrap();
+        for (n, sector) in buffer.chunks_mut(SECTOR).enumerate() {
+            sector.fill(10 + n as u8);
+        }
+        ahead.fill(buffer, 10, 4);
+        ahead
+    }
+
+    #[test]
+    fn what_was_read_ahead_is_served_and_no_more() {
+        let served = [(9, 0), (10, 4), (12, 2), (13, 1), (14, 0)];
+        for (first, expected) in served {
+            let mut out = vec![0; 6 * SECTOR];
+            let mut ahead = filled(8 * SECTOR);
+            let count = ahead.serve(first, &mut out, SECTOR);
+            assert_eq!(count, expected, "from {first}");
+            let (have, rest) = out.split_at(count as usize * SECTOR);
+            let mut sectors = (first as u8..).zip(have.chunks(SECTOR));
+            assert!(sectors.all(|(n, sector)| sector.iter().all(|byte| *byte == n)));
+            assert!(rest.iter().all(|byte| *byte == 0));
+            ahead.clear();
+            assert_eq!(ahead.serve(10, &mut out, SECTOR), 0);
+        }
+        let mut two = [0; 2 * SECTOR];
+        assert_eq!(filled(8 * SECTOR).serve(11, &mut two, SECTOR), 2);
+        assert_eq!((two[0], two[SECTOR]), (11, 12));
+    }
+
+    #[test]
+    fn a_window_doubles_while_reads_go_on() {
+        // Sectors of a buffer, then sectors of reads one after the other, and the windows for them.
+        let cases: [(u64, u64, &[Option<u64>]); 5] = [
+            (128, 16, &[None, Some(32), Some(64), Some(128), Some(128)]),
+            (100, 16, &[None, Some(32), Some(64), Some(100)]),
+            // Half of the buffer at most.
+            (32, 16, &[None, Some(32), Some(32)]),
+            (31, 16, &[None, None]),
+            (0, 1, &[None, None]),
+        ];
+        for (limit, count, windows) in cases {
+            let mut ahead = ReadAhead::new(limit as usize * SECTOR, SECTOR);
+            for (n, window) in (0..).zip(windows) {
+                let planned = ahead.plan(n * count, count);
+                assert_eq!(planned, *window, "read {n} of {count} in {limit}");
+            }
+            // Elsewhere it begins again.
+            assert_eq!(ahead.plan(5000, count), None);
+        }
+        // What is as large as a request of its own goes straight.
+        let straight = (STRAIGHT / SECTOR) as u64;
+        let mut ahead = ReadAhead::new(4 * STRAIGHT, SECTOR);
+        assert_eq!(ahead.plan(0, straight), None);
+        assert_eq!(ahead.plan(straight, straight), None);
+        let mut ahead = ReadAhead::new(4 * STRAIGHT, SECTOR);
+        assert_eq!(ahead.plan(0, straight - 1), None);
+        let window = ahead.plan(straight - 1, straight - 1);
+        assert_eq!(window, Some(2 * (straight - 1)));
+    }
+
+    #[test]
+    fn what_goes_on_is_gathered() {
+        let mut gather = Gather::new(8 * SECTOR);
+        let data = vec![7; 9 * SECTOR];
+        assert!(!gather.add(5, &data, SECTOR), "more than there is room for");
+        assert!(gather.add(5, &data[..3 * SECTOR], SECTOR));
+        // Sectors 5 to 7.
+        for (first, count, overlaps) in [(2, 3, false), (2, 4, true), (7, 1, true), (8, 4, false)] {
+            assert_eq!(gather.overlaps(first, count, SECTOR), overlaps, "{first}");
+        }
+        assert!(!gather.add(9, &data[..SECTOR], SECTOR) && !gather.add(7, &data[..SECTOR], SECTOR));
+        assert!(gather.add(8, &data[..4 * SECTOR], SECTOR) && !gather.is_full());
+        assert!(!gather.add(12, &data[..2 * SECTOR], SECTOR), "one is left");
+        assert!(gather.add(12, &data[..SECTOR], SECTOR) && gather.is_full());
+        assert_eq!((gather.first, gather.data().len()), (5, 8 * SECTOR));
+        gather.clear();
+        assert!(gather.is_empty() && !gather.overlaps(5, 8, SECTOR));
+        // What is as large as a request of its own isn't copied, unless something is waiting.
+        let mut gather = Gather::new(2 * STRAIGHT);
+        let data = vec![7; STRAIGHT];
+        assert!(!gather.add(0, &data, SECTOR));
+        assert!(gather.add(0, &data[SECTOR..], SECTOR));
+        assert!(gather.add((STRAIGHT / SECTOR) as u64 - 1, &data, SECTOR));
+    }
+}

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use proptest::prelude::*;
 
-use super::{Cache, CacheBudget, Layout, Order, Run};
+use super::{Cache, CacheBudget, CacheCounters, Layout, Order, Run};
 use crate::fake::{Disk, Event};
 use crate::pressure::{set_memory_gone, set_memory_short};
 use crate::{BlockError, Lent, VolumeOptions};
@@ -419,4 +419,288 @@ fn without_memory_an_operation_does_not_begin_and_one_that_began_ends() {
     change(&mut cache, 16);
     assert_eq!(disk.state().writes, 0);
     assert!(cache.prepare());
+}
+
+fn cache_of(disk: &Disk, options: VolumeOptions) -> Cache {
+    Cache::new(Box::new(disk.clone()), &options)
+}
+
+/// A disk whose sectors differ.
+fn numbered(sectors: usize) -> Disk {
+    let bytes = (0..sectors * 512).map(|at| (at / 512 * 7 + at % 512) as u8);
+    Disk::new(bytes.collect(), 512)
+}
+
+#[test]
+fn what_waits_is_counted_as_dirty() {
+    static ALL: CacheBudget = CacheBudget::new(200 << 10);
+    static ONE: CacheCounters = CacheCounters::new();
+    let dirty = || {
+        let (all, one) = (ALL.statistics().counts, ONE.counts());
+        (all.dirty_bytes, one.dirty_bytes)
+    };
+    let options = VolumeOptions {
+        cache_bytes: 0,
+        stream_bytes: 16 << 10,
+        budget: Some(&ALL),
+        counters: Some(&ONE),
+        ..VolumeOptions::default()
+    };
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = cache_of(&disk, options);
+    cache.layout.data_start = 0;
+    assert!(!cache.is_dirty());
+    cache.write(40, &[1; 512]).unwrap();
+    assert_eq!((dirty(), cache.is_dirty()), ((4096, 4096), true));
+    cache.begin_file(0);
+    cache.write(80, &[1; 8192]).unwrap();
+    assert_eq!(dirty(), (12_288, 12_288));
+    let mut other = new_cache_in(&ALL, &disk, 0);
+    other.write(100, &[1; 512]).unwrap();
+    assert_eq!(dirty(), (16_384, 12_288));
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!((dirty(), cache.is_dirty()), ((4096, 0), false));
+    cache.write(80, &[1; 8192]).unwrap();
+    assert_eq!((dirty(), cache.is_dirty()), ((12_288, 8192), true));
+    drop((cache, other));
+    assert_eq!(dirty(), (0, 0));
+}
+
+#[test]
+fn half_of_the_lines_fill_a_cache() {
+    let mut cache = new_cache(&Disk::zeroed(SECTORS as usize * 512), 0);
+    change(&mut cache, 7);
+    assert!(!cache.is_filling() && cache.lines.limit() == 16);
+    change(&mut cache, 8);
+    assert!(cache.is_filling());
+}
+
+#[test]
+fn reads_are_hits_or_misses() {
+    static ONE: CacheCounters = CacheCounters::new();
+    let options = VolumeOptions {
+        cache_bytes: 0,
+        stream_bytes: 128 << 10,
+        counters: Some(&ONE),
+        ..VolumeOptions::default()
+    };
+    let disk = numbered(1024);
+    let mut cache = cache_of(&disk, options);
+    let expected = disk.bytes();
+    let mut read = |first: u64, count: usize| {
+        let mut buf = vec![0; count * 512];
+        let result = cache.read(first, &mut buf);
+        assert!(result.is_err() || buf == expected[first as usize * 512..][..buf.len()]);
+        let counts = ONE.counts();
+        let done = (counts.hits, counts.misses, counts.read_ahead_bytes);
+        (result, done, disk.state().reads)
+    };
+    assert_eq!(read(16, 1), (Ok(()), (0, 1, 0), 1));
+    assert_eq!(read(17, 3), (Ok(()), (3, 1, 0), 1));
+    // From here on in larger pieces: 16 KiB, twice that, four times that.
+    assert_eq!(read(0, 32), (Ok(()), (3, 2, 0), 2));
+    assert_eq!(read(32, 32), (Ok(()), (3, 3, 16 << 10), 3));
+    assert_eq!(read(64, 32), (Ok(()), (4, 3, 16 << 10), 3));
+    assert_eq!(read(96, 32), (Ok(()), (4, 4, (16 + 48) << 10), 4));
+    // While the device is away, whoever asks counts.
+    disk.state().away = true;
+    assert_eq!(read(16, 1), (Ok(()), (4, 4, 64 << 10), 4));
+    assert_eq!(read(300, 1), (Err(BlockError::Io), (4, 4, 64 << 10), 4));
+    assert_eq!(read(300, 32), (Err(BlockError::Io), (4, 4, 64 << 10), 4));
+}
+
+#[test]
+fn what_is_worth_keeping_is_kept() {
+    static BUDGET: CacheBudget = CacheBudget::new(200 << 10);
+    let disk = numbered(300);
+    let mut cache = new_cache_in(&BUDGET, &disk, 0);
+    let reads = |cache: &mut Cache, first| {
+        let before = disk.state().reads;
+        let mut buf = vec![0; 8192];
+        cache.read(first, &mut buf).unwrap();
+        assert!(buf == disk.bytes()[first as usize * 512..][..8192]);
+        disk.state().reads - before
+    };
+    cache.begin_reading(100 << 10);
+    assert_eq!([reads(&mut cache, 30), reads(&mut cache, 30)], [1, 0]);
+    cache.begin_reading((100 << 10) + 1);
+    assert_eq!([reads(&mut cache, 60), reads(&mut cache, 60)], [1, 1]);
+    cache.begin_reading(1);
+    cache.end_reading();
+    assert_eq!([reads(&mut cache, 60), reads(&mut cache, 60)], [1, 1]);
+    cache.freeze();
+    assert_eq!(reads(&mut cache, 30), 1);
+    assert_eq!(BUDGET.statistics().used_bytes, 0);
+}
+
+/// Eight lines by one request, where they are read in order and enough of them can be replaced.
+#[test]
+fn lines_in_order_are_fetched_together() {
+    let disk = numbered(300);
+    let cache = || {
+        let options = VolumeOptions {
+            cache_bytes: 24 * 4096,
+            stream_bytes: 0,
+            ..VolumeOptions::default()
+        };
+        cache_of(&disk, options)
+    };
+    // The lines' numbers; requests, and the sectors that they read.
+    let check = |cache: &mut Cache, lines: &[u64], requests: u64, sectors: u64| {
+        let so_far = || {
+            let state = disk.state();
+            (state.reads, state.bytes_read)
+        };
+        let before = so_far();
+        for line in lines {
+            let mut buf = vec![0; 512];
+            cache.read(line * 8 + 3, &mut buf).unwrap();
+            assert!(buf == disk.bytes()[(*line as usize * 8 + 3) * 512..][..512]);
+        }
+        let after = so_far();
+        let done = (after.0 - before.0, after.1 - before.1);
+        assert_eq!(done, (requests, sectors * 512), "lines {lines:?}");
+    };
+    let mut fresh = cache();
+    check(&mut fresh, &[3, 4], 2, 8 + 64);
+    check(&mut fresh, &[5, 6, 7, 8, 9, 10, 11], 0, 0);
+    check(&mut fresh, &[12], 1, 64);
+    check(&mut cache(), &[3, 5], 2, 16);
+    // Up to a line that is there.
+    check(&mut cache(), &[7, 3, 4], 3, 8 + 8 + 24);
+    // Up to the device's end, where the last line is half of one.
+    check(&mut cache(), &[31, 32, 33, 34, 35, 36], 2, 8 + 5 * 8 + 4);
+    for (dirty, sectors) in [(7, 64), (8, 8)] {
+        let mut cache = cache();
+        for line in 20..20 + dirty {
+            cache.write(line * 8, &[1; 4096]).unwrap();
+        }
+        check(&mut cache, &[3, 4], 2, 8 + sectors);
+    }
+}
+
+/// A flag that changes back before the commit isn't written: so not before either.
+#[test]
+fn flags_are_not_written_out_of_turn() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    disk.state().log = Some(Vec::new());
+    for flag in [1, 11] {
+        cache.write(flag, &[1; 512]).unwrap();
+    }
+    // The oldest but the flags make room, one by one: there are sixteen lines.
+    change(&mut cache, 18);
+    assert_eq!(logged(&disk), [[24], [32], [40], [48]]);
+    for flag in [1, 11] {
+        cache.write(flag, &[0; 512]).unwrap();
+    }
+    cache.commit(Order::TablesFirst).unwrap();
+    let written = logged(&disk).concat();
+    assert!(
+        !written.contains(&1) && !written.contains(&11),
+        "{written:?}"
+    );
+}
+
+#[test]
+fn contents_are_told_from_tables_and_directories() {
+    let disk = Disk::zeroed(SECTORS as usize * 512);
+    let mut cache = new_cache(&disk, 0);
+    cache.layout.tables_end = 24;
+    disk.state().log = Some(Vec::new());
+    // The first sector behind the tables; a directory that becomes a file's, three sectors of it.
+    cache.write(16, &[1; 512]).unwrap();
+    cache.write(40, &[1; 512]).unwrap();
+    cache.write(100, &[1; 512]).unwrap();
+    cache.write(24, &[1; 512]).unwrap();
+    cache.begin_file(60);
+    cache.write(40, &[2; 3 * 512]).unwrap();
+    // The entry of the file that is written, by itself and with what is before it.
+    cache.write(58, &[2; 3 * 512]).unwrap();
+    cache.end_file();
+    cache.commit(Order::TablesFirst).unwrap();
+    assert_eq!(logged(&disk), [vec![40], vec![16, 100, 24, 58]]);
+}
+
+#[test]
+fn a_large_write_takes_no_more_than_its_sectors() {
+    for (first, count, waits) in [(40, 13, 53), (40, 13, 39), (43, 20, 42), (43, 13, 63)] {
+        let disk = Disk::zeroed(SECTORS as usize * 512);
+        let mut cache = new_cache(&disk, 0);
+        let mut expected = disk.bytes();
+        cache.begin_file(0);
+        for sector in [waits, first, first + count - 1] {
+            cache.write(sector, &[1; 512]).unwrap();
+        }
+        cache.write(first, &vec![2; count as usize * 512]).unwrap();
+        cache.commit(Order::TablesFirst).unwrap();
+        expected[waits as usize * 512..][..512].fill(1);
+        expected[first as usize * 512..][..count as usize * 512].fill(2);
+        assert!(
+            disk.bytes() == expected,
+            "{waits} beside {count} at {first}"
+        );
+    }
+}
+
+#[test]
+fn neighbours_are_written_together_by_a_cache_that_has_read_nothing() {
+    for (count, requests) in [(1, 1), (2, 1), (8, 1), (9, 9)] {
+        let disk = Disk::zeroed(SECTORS as usize * 512);
+        let mut cache = cache_of(&disk, VolumeOptions::default());
+        for line in 0..count {
+            cache.write(line * 8, &[1; 4096]).unwrap();
+        }
+        cache.commit(Order::TablesFirst).unwrap();
+        assert_eq!(disk.state().writes, requests, "{count} lines");
+    }
+}
+
+/// A file in pieces with holes: read and lent, from any place on, it is the same.
+#[test]
+fn files_in_pieces_are_read_and_lent_alike() {
+    static BUDGET: CacheBudget = CacheBudget::new(4 << 20);
+    let disk = numbered(1000);
+    let mut cache = new_cache_in(&BUDGET, &disk, 0);
+    let run = |file, disk, len| Run { file, disk, len };
+    let runs = [
+        run(100, 40 * 512 + 7, 300),
+        run(400, 200 * 512, 5000),
+        run(200_000, 300 * 512 + 100, 70_000),
+        run(270_001, 512, 1),
+    ];
+    let mut file = vec![0; 280_000];
+    for Run {
+        file: at,
+        disk: from,
+        len,
+    } in runs
+    {
+        let bytes = &disk.bytes()[from as usize..][..len as usize];
+        file[at as usize..][..len as usize].copy_from_slice(bytes);
+    }
+    let size = file.len();
+    let places = [
+        0, 1, 99, 100, 399, 400, 5399, 5400, 199_999, 200_001, 269_999, 270_002,
+    ];
+    for offset in places {
+        for len in [1, 2, 301, 6000, 150_000, size].map(|len| len.min(size - offset)) {
+            let mut buf = vec![0xaa; len];
+            cache.read_runs(&runs, offset as u64, &mut buf).unwrap();
+            assert!(buf == file[offset..][..len], "{len} read at {offset}");
+            let mut lent = Vec::new();
+            let part = (offset as u64, len);
+            cache
+                .lend_runs(&runs, size as u64, part, &mut lent)
+                .unwrap();
+            let bytes: Vec<u8> = lent.iter().flat_map(|lent| lent.to_vec()).collect();
+            assert!(bytes == file[offset..][..len], "{len} lent at {offset}");
+        }
+    }
+    // What wouldn't be kept isn't lent.
+    let mut lent = Vec::new();
+    cache
+        .lend_runs(&runs, (2 << 20) + 1, (0, 500), &mut lent)
+        .unwrap();
+    assert!(lent.is_empty());
 }
