@@ -297,7 +297,9 @@ mod tests {
         Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
     use super::{cannot_shut_down, cannot_write};
+    use crate::abi::{PARK_READ, PARK_WRITE};
     use crate::error::Error;
+    use crate::runtime::Runtime;
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection::vec, prop_assert, prop_assert_eq, prop_oneof};
     use std::collections::HashMap;
@@ -417,6 +419,50 @@ mod tests {
             assert!(table.insert(&NOTHING, n as u32).is_ok());
         }
         assert_eq!(table.insert(&NOTHING, 0), Err(Error::TooManyOpen));
+    }
+
+    #[test]
+    fn directions_are_told_apart() {
+        let decoded = [PARK_READ, PARK_WRITE].map(Direction::decode);
+        assert_eq!(decoded, [Ok(Direction::Read), Ok(Direction::Write)]);
+        assert_ne!(PARK_READ, PARK_WRITE);
+        for other in [-1, PARK_READ.max(PARK_WRITE) + 1, isize::MAX] {
+            assert_eq!(Direction::decode(other), Err(Error::Invalid), "{other}");
+        }
+    }
+
+    #[test]
+    fn who_waits_is_known_for_each_direction() {
+        let mut table = Table::new();
+        let fd = table.insert(&NOTHING, 7).expect("room");
+        let waiting = |table: &Table| {
+            [Direction::Read, Direction::Write].map(|way| table.has_waiters(fd.index, way))
+        };
+        assert_eq!(waiting(&table), [false, false]);
+        table.park(fd.index, Direction::Write, 5).expect("open");
+        assert_eq!(waiting(&table), [false, true]);
+        table.park(fd.index, Direction::Read, 6).expect("open");
+        assert_eq!(waiting(&table), [true, true]);
+        assert_eq!(table.pop(fd.index, Direction::Write), Some(5));
+        assert_eq!(waiting(&table), [true, false]);
+        table.unpark(fd.index, Direction::Read, 6);
+        assert_eq!(waiting(&table), [false, false]);
+        table.park(fd.index, Direction::Read, 8).expect("open");
+        table.remove(fd, |_| ());
+        assert_eq!(waiting(&table), [false, false]);
+        assert!(!table.has_waiters(99, Direction::Read));
+        assert_eq!(table.park(fd.index, Direction::Read, 9), Err(Error::Closed));
+    }
+
+    #[test]
+    fn what_an_object_cannot_do_is_the_wrong_kind() {
+        let mut rt = Runtime::new();
+        let wrong = Err(Error::WrongKind.into());
+        assert_eq!(cannot_read(&mut rt, 0, &mut []), wrong);
+        assert_eq!(cannot_write(&mut rt, 0, &[]), wrong);
+        assert_eq!(cannot_shut_down(&mut rt, 0, true, true), wrong);
+        let parked = cannot_park(&mut rt, 0, Direction::Read);
+        assert_eq!(parked, Err(Error::WrongKind));
     }
 
     #[test]

@@ -1,10 +1,16 @@
 //! Tokens, parking and cancelling, on pipes.
 
-use super::{Cancelled, Runtime};
-use crate::abi::MAX_TOKEN;
-use crate::error::{Error, Stop};
+use super::{Cancelled, Driver, MAX_DRIVERS, Runtime, TokenHasher};
+use super::{beside, call, call_at_exit, lock, own, unlock};
+use crate::abi::{COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS};
+use crate::abi::{COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN};
+use crate::error::{Error, Stop, encode};
 use crate::pipe;
-use crate::table::{Direction, Fd};
+use crate::table::{Direction, Fd, Operations};
+use crate::table::{cannot_park, cannot_read, cannot_write};
+use core::hash::Hasher;
+use std::collections::BTreeSet;
+use std::thread;
 use std::vec::Vec;
 
 const PENDING: Result<usize, Stop> = Err(Stop::Pending);
@@ -96,4 +102,130 @@ fn an_operation_completes_once() {
     assert_eq!(rt.cancel(3), Ok(1));
     rt.complete(3, Ok(12));
     assert!(completions(&mut rt).is_empty());
+}
+
+/// The one test with the program's own runtime, since all threads share that.
+#[test]
+fn the_owner_is_served_and_one_call_at_a_time() {
+    const BUSY: fn() -> isize = || encode(Err(Error::Busy.into()));
+    let elsewhere = |f: fn() -> isize| thread::spawn(f).join().expect("no panic");
+    assert_eq!(elsewhere(|| call(|_| Ok(7))), 7, "it has no owner yet");
+    own();
+    assert_eq!(call(|_| Ok(7)), 7);
+    assert_eq!(elsewhere(|| call(|_| Ok(7))), BUSY());
+    assert_eq!(elsewhere(|| call_at_exit(|_| Ok(8))), 8);
+    // Neither a call within a call, nor what interrupts one.
+    let mut within = Vec::new();
+    let mut interrupted = false;
+    let outer = call(|_| {
+        within.push(call(|_| Ok(1)));
+        within.push(call_at_exit(|_| Ok(1)));
+        beside(|_| interrupted = true);
+        Ok(9)
+    });
+    assert_eq!((outer, interrupted), (9, false));
+    assert_eq!(within, [BUSY(), BUSY()]);
+    beside(|_| interrupted = true);
+    assert!(interrupted);
+    assert!(lock() && !lock());
+    assert_eq!(call(|_| Ok(1)), BUSY());
+    unlock();
+    assert_eq!(call(|_| Ok(1)), 1);
+    super::OWNER.store(0, core::sync::atomic::Ordering::Relaxed);
+}
+
+#[test]
+fn tokens_are_spread() {
+    let hash = |token: u64| {
+        let mut hasher = TokenHasher::default();
+        hasher.write_u64(token);
+        hasher.finish()
+    };
+    // The table looks at the low bits for a place, and at the top seven for a match.
+    let low: BTreeSet<u64> = (1..=1024).map(|token| hash(token) & 1023).collect();
+    let top: BTreeSet<u64> = (1..=1024).map(|token| hash(token) >> 57).collect();
+    assert!(
+        low.len() > 512 && top.len() > 64,
+        "{} {}",
+        low.len(),
+        top.len()
+    );
+    let bytes = |bytes: &[u8]| {
+        let mut hasher = TokenHasher::default();
+        hasher.write(bytes);
+        hasher.finish()
+    };
+    let pairs = (0..=255u8).flat_map(|a| (0..=255u8).map(move |b| [a, b]));
+    let hashes: BTreeSet<u64> = pairs.map(|pair| bytes(&pair)).collect();
+    assert!(hashes.len() > 65_000, "{}", hashes.len());
+}
+
+#[test]
+fn a_request_to_stop_is_a_completion_without_a_token() {
+    let mut rt = Runtime::new();
+    assert!(!rt.has_completions());
+    rt.request_stop(1);
+    rt.request_stop(2);
+    assert!(rt.has_completions());
+    assert_eq!(completions(&mut rt), [(0, 1), (0, 2)]);
+}
+
+#[test]
+fn each_way_to_shut_down_is_passed_on() {
+    static WAYS: Operations = Operations {
+        kind: 9,
+        read: cannot_read,
+        write: cannot_write,
+        ready: cannot_park,
+        shutdown: |_, key, receive, send| {
+            Ok(key as usize + usize::from(receive) + 2 * usize::from(send))
+        },
+        close: |_, _| (),
+    };
+    let mut rt = Runtime::new();
+    let fd = rt.table.insert(&WAYS, 70).expect("room");
+    let ways = [0, 1, 2].map(|how| rt.shutdown(fd, how));
+    assert_eq!(ways, [Ok(71), Ok(72), Ok(73)]);
+    for how in [-1, 3] {
+        assert_eq!(rt.shutdown(fd, how), Err(Stop::Error(Error::Invalid)));
+    }
+    assert_eq!(rt.kind(fd), Ok(9));
+}
+
+#[test]
+fn counters_are_the_runtimes_and_those_of_its_parts() {
+    let mut rt = Runtime::new();
+    let (reader, _writer) = pipe_of(&mut rt, 8);
+    assert_eq!(rt.park(reader, Direction::Read, 5), PENDING);
+    rt.sleeps = 77;
+    let connections = COUNTER_CONNECTIONS;
+    let counts = |rt: &mut Runtime| {
+        [
+            COUNTER_DESCRIPTORS,
+            COUNTER_OPERATIONS,
+            COUNTER_SLEEPS,
+            connections,
+        ]
+        .map(|which| rt.counter(which))
+    };
+    assert_eq!(counts(&mut rt), [Ok(2), Ok(1), Ok(77), Ok(0)]);
+    assert_eq!(rt.counter(COUNTER_BLOCK_REQUESTS), Ok(0));
+    assert!(rt.counter(COUNTER_MEMORY).is_ok_and(|bytes| bytes > 4096));
+    for other in [-1, COUNTER_SLEEPS + 1] {
+        let refused = Err(Stop::Error(Error::Invalid));
+        assert_eq!(rt.counter(other), refused, "{other}");
+    }
+    let part = Driver {
+        poll: |_, _| (),
+        deadline: |_| None,
+        interest: |_, _| (),
+        finish: |_| true,
+        counter: |_, which| if which == COUNTER_CONNECTIONS { 10 } else { 0 },
+    };
+    for _ in 0..MAX_DRIVERS {
+        rt.register(part).expect("room");
+    }
+    assert_eq!(rt.register(part), Err(Error::TooManyOpen));
+    let all = 10 * MAX_DRIVERS;
+    assert_eq!(counts(&mut rt), [Ok(2), Ok(1), Ok(77), Ok(all)]);
 }
