@@ -20,6 +20,8 @@ from harness.runner import test
 
 WORK = "tests/programs/soil/disk_work.exe"
 KILLS = 50
+# QEMU offers flushes as well where the cache may be switched on.
+NO_FLUSH = ["--device-option", "blk:write-cache=off", "--device-option", "blk:config-wce=off"]
 
 
 def work(context, form, disk, *words):
@@ -322,3 +324,19 @@ def slow_disk(context):
     finally:
         for directory in (above, below):
             context.run("umount", "-l", directory, check=False)
+
+
+@test()
+def a_disk_without_flushes(context):
+    """It is said once, when it is mounted, and is the volume's health; other disks are quiet."""
+    line = "soil: warning: disk data offers no flush: "
+    for form in ("microvm", "q35"):
+        for options, health, said in ((NO_FLUSH, "unflushed", 1), ([], "writable", 0)):
+            disk = fat_disk(context, f"{form}-{health}.img")
+            options = ["--disk", f"data={disk}", "--mount", "/data=fat:data", *options]
+            status, output = outcome(context.soil(WORK, form, "health", options=options), context)
+            assert status == 0, f"{form}, {health}: status {status}\n{output}"
+            assert output.count(line) == said and output.count("offers no flush") == said, f"{form}, {health}: {output}"
+            kept = [text for text in output.splitlines() if not text.startswith("soil: ")]
+            assert kept == [health, health], f"{form}: {output}"
+            context.run("fsck.fat", "-n", disk)

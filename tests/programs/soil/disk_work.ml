@@ -79,12 +79,29 @@ let faults count =
     !ticks;
   Soil.Task.cancel ticking
 
+(* Whether the volume takes writes and keeps them, before and after a few syncs. *)
+let health () =
+  let say_health () =
+    match (Fs.volume "/data").health with
+    | Writable -> say "writable"
+    | Unflushed -> say "unflushed"
+    | Read_only -> say "read-only"
+    | Corrupt what -> say "corrupt: %s" what
+  in
+  say_health ();
+  for n = 1 to 3 do
+    Fs.write_file (numbered n) (contents n);
+    Fs.sync_all ()
+  done;
+  say_health ()
+
 let () =
   Soil.run @@ fun () ->
   match Sys.argv with
   | [| _; "faults"; count |] -> faults (int_of_string count)
   | [| _; "synced"; first |] -> synced (int_of_string first)
   | [| _; "fill" |] -> fill ()
+  | [| _; "health" |] -> health ()
   | [| _; "read"; path |] -> say "%d bytes" (String.length (Fs.read_file path))
   | [| _; "write"; path; text |] -> Fs.write_file path text
   | _ -> prerr_endline "unknown work"
