@@ -7,6 +7,7 @@
 
 use super::devices;
 use crate::generator::{Generator, SEED, Want, Watch};
+use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::rng::Rng as EntropyDevice;
 use drivers::transport::DeviceType;
@@ -23,7 +24,8 @@ struct Source {
     device: Option<EntropyDevice>,
 }
 
-static SOURCE: Exclusive<Option<Source>> = Exclusive::new(None);
+/// Boxed, or an image would carry its bytes.
+static SOURCE: Exclusive<Option<Box<Source>>> = Exclusive::new(None);
 /// How often the machine was found to go on from a snapshot.
 static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 
@@ -138,7 +140,7 @@ pub fn fill(into: &mut [u8]) -> bool {
         if let Some(source) = source {
             source.tend();
         } else {
-            *source = Source::begin();
+            *source = Source::begin().map(Box::new);
         }
         source
             .as_mut()
@@ -149,7 +151,7 @@ pub fn fill(into: &mut [u8]) -> bool {
 
 /// How often the machine was found to go on from a snapshot, once random numbers are in use.
 pub fn snapshots() -> u32 {
-    SOURCE.with(|source| source.as_mut().map(Source::tend));
+    SOURCE.with(|source| source.as_mut().map(|source| source.tend()));
     SNAPSHOTS.load(Ordering::Relaxed)
 }
 
