@@ -93,6 +93,7 @@ fn u16_at(bytes: &[u8], at: usize) -> Option<u16> {
     field(bytes, at).map(u16::from_le_bytes)
 }
 
+#[inline(never)]
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     field(bytes, at).map(u32::from_le_bytes)
 }
@@ -239,13 +240,22 @@ fn fixed_power(fadt: &[u8]) -> Option<Power> {
     })
 }
 
+/// Where `pattern` first occurs. Not inlined, as there is one search for each thing that is found.
+#[inline(never)]
+fn position(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    bytes
+        .windows(pattern.len())
+        .position(|window| window == pattern)
+}
+
 /// The positions behind each occurrence of `pattern`.
 fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    let found = bytes
-        .windows(pattern.len())
-        .enumerate()
-        .filter(move |(_, window)| *window == pattern);
-    found.map(move |(at, _)| &bytes[at + pattern.len()..])
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let found = rest.get(position(rest, pattern)?..)?;
+        rest = found.get(1..)?;
+        found.get(pattern.len()..)
+    })
 }
 
 /// AML's opcodes (ACPI 6.5, 20.2.3 and 20.2.5.4).
@@ -291,10 +301,7 @@ fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
     const ID: &[u8] = b"LNRO0005";
     behind(dsdt, ID)
         .filter_map(|rest| {
-            let end = rest
-                .windows(ID.len())
-                .position(|window| window == ID)
-                .unwrap_or(rest.len());
+            let end = position(rest, ID).unwrap_or(rest.len());
             let device = &rest[..end.min(MAX_DEVICE)];
             let (address, len) = fixed_memory(device)?;
             Some(VirtioMmio {

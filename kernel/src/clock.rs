@@ -12,6 +12,14 @@ pub const NS: u64 = 1_000_000_000;
 /// Of the PIT's counter, in Hz.
 pub const PIT_HZ: u64 = 1_193_182;
 
+/// `value * factor / part`, or the largest number. One function, since each division of 128 bits
+/// takes as much code as this.
+#[inline(never)]
+pub fn scaled(value: u64, factor: u64, part: u64) -> u64 {
+    let scaled = u128::from(value) * u128::from(factor) / u128::from(part.max(1));
+    u64::try_from(scaled).unwrap_or(u64::MAX)
+}
+
 /// Nanoseconds of a tick are a multiple of 2^-32.
 const SHIFT: u32 = 32;
 
@@ -22,8 +30,7 @@ pub struct Rate(pub u64);
 impl Rate {
     /// `ticks` in `ns` nanoseconds.
     pub fn new(ticks: u64, ns: u64) -> Self {
-        let rate = (u128::from(ns) << SHIFT) / u128::from(ticks.max(1));
-        Self((rate as u64).max(1))
+        Self(scaled(ns, 1 << SHIFT, ticks).max(1))
     }
 
     /// The length of `ticks` in nanoseconds.
@@ -33,7 +40,7 @@ impl Rate {
 
     /// The ticks of `ns` nanoseconds.
     pub fn ticks(self, ns: u64) -> u64 {
-        ((u128::from(ns) << SHIFT) / u128::from(self.0.max(1))) as u64
+        scaled(ns, 1 << SHIFT, self.0)
     }
 }
 
@@ -162,14 +169,17 @@ const MEASUREMENTS: usize = 8;
 pub fn confirmed<const N: usize>(
     mut measure: impl FnMut() -> Option<[u64; N]>,
 ) -> Option<[u64; N]> {
-    let mut last = measure()?;
-    for _ in 1..MEASUREMENTS {
+    let mut last: Option<[u64; N]> = None;
+    for _ in 0..MEASUREMENTS {
         let next = measure()?;
-        let mut pairs = last.iter().zip(&next);
-        if pairs.all(|(one, other)| one.abs_diff(*other) <= one.max(other) / AGREE) {
+        let agrees = |last: [u64; N]| {
+            let mut pairs = last.iter().zip(&next);
+            pairs.all(|(one, other)| one.abs_diff(*other) <= one.max(other) / AGREE)
+        };
+        if last.is_some_and(agrees) {
             return Some(next);
         }
-        last = next;
+        last = Some(next);
     }
     None
 }
@@ -249,12 +259,12 @@ impl Discipline {
             return None;
         }
         let expected = self.rate.ns(ticks);
-        let expected_count = (u128::from(expected) * u128::from(PIT_HZ) / u128::from(NS)) as u64;
+        let expected_count = scaled(expected, PIT_HZ, NS);
         // Of all counts that end in the 16 bits that are known, the nearest.
         let moved = self.last.count.wrapping_sub(now.count) as u16;
         let nearest = moved.wrapping_sub(expected_count as u16).cast_signed();
         let count = expected_count.saturating_add_signed(nearest.into());
-        let ns = (u128::from(count) * u128::from(NS) / u128::from(PIT_HZ)) as u64;
+        let ns = scaled(count, NS, PIT_HZ);
         self.last = now;
         let certain = expected <= self.trust.certain_ns;
         if !certain || ns.abs_diff(expected) > expected / self.trust.parts {

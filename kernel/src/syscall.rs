@@ -242,18 +242,12 @@ fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, 
 
 /// `struct utsname`: six fields of 65 bytes.
 fn uname(result: u64) -> Result<u64, Errno> {
-    let fields: [&[u8]; 6] = [
-        b"Linux",
-        b"soil",
-        b"6.0.0-soil",
-        b"Soil",
-        b"x86_64",
-        b"(none)",
-    ];
+    const FIELDS: &[u8] = b"Linux\0soil\x006.0.0-soil\0Soil\0x86_64\0(none)";
     let target = bytes_mut(result, 6 * 65)?;
     target.fill(0);
-    for (slot, text) in target.chunks_exact_mut(65).zip(fields) {
-        slot[..text.len()].copy_from_slice(text);
+    let texts = FIELDS.split(|byte| *byte == 0);
+    for (slot, text) in target.chunks_exact_mut(65).zip(texts) {
+        slot.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
     }
     Ok(0)
 }

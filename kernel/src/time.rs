@@ -8,7 +8,7 @@
 //! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
 
 use crate::cell::Exclusive;
-use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading, confirmed};
+use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading, confirmed, scaled};
 use crate::{apic, console, machine, rtc};
 use core::arch::x86_64::{__cpuid, _rdtsc};
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -142,7 +142,7 @@ fn hz_by_pit() -> Option<[u64; 2]> {
         let now = Reading::take(ticks, pit);
         let moved = u64::from(first.count.wrapping_sub(now.count) as u16);
         if moved >= SPAN && first.is_exact(&now, PARTS) {
-            let hz = |count| (u128::from(count) * u128::from(PIT_HZ) / u128::from(moved)) as u64;
+            let hz = |count| scaled(count, PIT_HZ, moved);
             let bus = apic::elapsed_bus_clocks().saturating_sub(bus);
             return Some([hz(now.ticks - first.ticks), hz(bus)]);
         }
@@ -316,5 +316,5 @@ pub fn bus_clocks(ns: u64) -> u64 {
         begin();
     }
     let hz = BUS_HZ.load(Ordering::Relaxed);
-    (u128::from(ns) * u128::from(hz) / u128::from(NS)).min(u128::from(u64::MAX)) as u64
+    scaled(ns, hz, NS)
 }

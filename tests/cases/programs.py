@@ -202,6 +202,15 @@ def too_small_buffers(context):
 
 
 @test()
+def what_a_machine_is_called(context):
+    """As Linux fills `struct utsname`; what differs from process to machine is fixed here."""
+    for form in ("microvm", "q35"):
+        child = context.soil("calls", form, "names")
+        assert child.finish(context.remaining()) == 0, child.text
+        assert clean(child.text) == "uname: 0\nLinux|soil|6.0.0-soil|Soil|x86_64\n", child.text
+
+
+@test()
 def places_differ_from_boot_to_boot(context):
     """The stack and what is mapped; the kernel's heap is placed by the same numbers."""
     for form in FORMS:

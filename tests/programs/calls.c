@@ -14,6 +14,7 @@
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -382,6 +383,15 @@ static void protections(void)
   say("both as they are", mprotect(code, PAGE, PROT_READ | PROT_EXEC) + mprotect(data, PAGE, PROT_READ));
 }
 
+/* What the machine is called. */
+static void names(void)
+{
+  struct utsname names;
+  memset(&names, 'x', sizeof names);
+  say("uname", uname(&names));
+  printf("%s|%s|%s|%s|%s\n", names.sysname, names.nodename, names.release, names.version, names.machine);
+}
+
 /* Where the stack is, and what is mapped. */
 static void places(void)
 {
@@ -416,6 +426,7 @@ value test_system_calls(value group)
   else if (!strcmp(name, "signals")) signals();
   else if (!strcmp(name, "protections")) protections();
   else if (!strncmp(name, "interrupted-", 12)) interrupted(name + 12);
+  else if (!strcmp(name, "names")) names();
   else if (!strcmp(name, "places")) places();
   else if (!strcmp(name, "page-fault-stack")) page_fault_stack();
   else abort();
