@@ -278,7 +278,7 @@ struct Backlog {
 /// Bytes of the log that wait at most.
 const BACKLOG: usize = 8192;
 /// Takes the place of lines for which there is no room.
-const CUT: &[u8] = b"soil: lines of the log are missing here: nobody read them\n";
+const CUT: &[u8] = b"soil: lines of the log are missing here: the console was not read\n";
 static LOG: Exclusive<Backlog> = Exclusive::new(Backlog {
     bytes: [0; BACKLOG],
     len: 0,
