@@ -130,7 +130,7 @@ impl Text {
 
     /// All of it as UTF-8, which paths, names and options are.
     pub fn utf8(&self) -> Result<&str, Error> {
-        core::str::from_utf8(self.all()).map_err(|_| Error::Invalid)
+        core::str::from_utf8(self.all()).map_err(|_| Error::InvalidName)
     }
 }
 

@@ -170,7 +170,8 @@ impl FatVolume {
     /// The node of that name in a directory, pinned.
     pub(super) fn lookup(&mut self, directory: NodeId, name: &str) -> Result<NodeId> {
         let first = self.directory(directory)?;
-        let found = self.find(first, name)?.ok_or(Error::NotFound)?;
+        let found = self.find(first, name)?;
+        let found = found.ok_or_else(|| names::absent(name))?;
         self.pin(directory, found.at, name)
     }
 
@@ -365,7 +366,8 @@ impl FatVolume {
         directory: Option<bool>,
     ) -> Result<()> {
         let first = self.directory(parent)?;
-        let found = self.find(first, name)?.ok_or(Error::NotFound)?;
+        let found = self.find(first, name)?;
+        let found = found.ok_or_else(|| names::absent(name))?;
         match (directory, found.entry.is_dir()) {
             (Some(false), true) => return Err(Error::IsDirectory),
             (Some(true), false) => return Err(Error::NotDirectory),

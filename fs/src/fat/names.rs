@@ -14,10 +14,23 @@ pub(super) fn check(name: &str) -> Result<(), Error> {
     if name.is_empty() || name.ends_with([' ', '.']) || name.contains(refused) {
         return Err(Error::InvalidName);
     }
-    if name.encode_utf16().count() > MAX_UNITS {
+    if is_too_long(name) {
         return Err(Error::NameTooLong);
     }
     Ok(())
+}
+
+fn is_too_long(name: &str) -> bool {
+    name.encode_utf16().count() > MAX_UNITS
+}
+
+/// Why a directory doesn't have `name`.
+pub(super) fn absent(name: &str) -> Error {
+    if is_too_long(name) {
+        Error::NameTooLong
+    } else {
+        Error::NotFound
+    }
 }
 
 /// What an error of hadris-fat is called here.

@@ -453,6 +453,8 @@ mod tests {
             Err(Error::NotDirectory)
         );
         assert_eq!(volume.open("d/e/bad?", write), Err(Error::InvalidName));
+        let long = format!("d/{}", "n".repeat(256));
+        assert_eq!(volume.stat(&long).err(), Some(Error::NameTooLong));
         assert_eq!(
             volume.open("d/e/file number 3", write | OpenFlags::EXCLUSIVE),
             Err(Error::Exists)

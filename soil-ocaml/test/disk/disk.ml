@@ -55,6 +55,11 @@ let modes () =
       D.write_string d "Y");
   string "Append" "XbcY" (Fs.read_file f);
   Fs.with_file f (fun d -> fails_with "Read" Read_only (fun () -> D.write_string d "no"));
+  let byte d = D.read d (Bytes.create 1) 0 1 in
+  Fs.with_file ~flags:[ `Write ] f (fun d ->
+      fails_with "write only" Permission_denied (fun () -> byte d));
+  fails_with "not UTF-8" Invalid_name (fun () -> Fs.stat "/data/\xff");
+  fails_with "long" Name_too_long (fun () -> Fs.stat ("/data/" ^ String.make 256 'n'));
   Fs.with_file ~mode:Truncate f (fun d -> int "Truncate" 0 (Fs.size d))
 
 let positions () =

@@ -146,6 +146,8 @@ pub fn perform(
             for part in into.chunks_mut(STEP) {
                 let n = match volume.read_at(file, offset.saturating_add(total as u64), part) {
                     Err(_) if total > 0 => break,
+                    // The descriptor isn't open for reading: nothing about the file is read-only.
+                    Err(Error::PermissionDenied) => return Err(Error::Denied),
                     read => read?,
                 };
                 total += n;
