@@ -218,3 +218,64 @@ fn what_waits_is_known_until_it_left() {
     table.remove(ip(1));
     assert!(!table.has_pending());
 }
+
+/// RFC 4861, 7.2.3: who asks is known from then on; a known one only changes if its address does.
+#[test]
+fn rfc4861_section_7_2_3_who_asks_is_known() {
+    let (mut table, mut ready) = (neighbors(), Vec::new());
+    table.reached(ip(1), A, 0);
+    assert_eq!(look(&mut table, 1, 1), Known::At(A));
+    table.reached(ip(1), B, 2);
+    assert_eq!(look(&mut table, 1, 2), Known::At(A));
+    // Reachable stays so: nothing is asked until that time is over.
+    table.advertised(&advert(1, A, true, true), 2, &mut ready);
+    table.heard(ip(1), A, 3, &mut ready);
+    assert_eq!(look(&mut table, 1, 4), Known::At(A));
+    assert!(run(&mut table, 20 * SECOND).0.is_empty());
+    // Another address is believed, and asked after a while.
+    table.heard(ip(1), B, 20 * SECOND, &mut ready);
+    assert_eq!(look(&mut table, 1, 20 * SECOND), Known::At(B));
+    assert!(!run(&mut table, 26 * SECOND).0.is_empty());
+    // Who is being asked for and asks is known, and what waited for it leaves.
+    assert_eq!(look(&mut table, 2, 30 * SECOND), Known::Asking(true));
+    assert!(!table.is_gone(ip(2)));
+    assert!(table.hold(ip(2), vec![1; 100]));
+    assert!(ready.is_empty());
+    table.heard(ip(2), [0; 6], 30 * SECOND, &mut ready);
+    assert_eq!(ready, [([0; 6], vec![1; 100])]);
+    assert!(!table.has_pending());
+}
+
+/// One that is doubted is asked at once, reachable or not.
+#[test]
+fn who_is_doubted_is_asked_at_once() {
+    let (mut table, mut ready) = (neighbors(), Vec::new());
+    assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
+    table.advertised(&advert(1, A, true, true), 1, &mut ready);
+    assert!(run(&mut table, SECOND).0.is_empty());
+    table.doubt(ip(1), SECOND);
+    let (asked, _) = run(&mut table, SECOND);
+    assert_eq!(asked.len(), 1);
+    assert_eq!((asked[0].0, asked[0].1.mac), (SECOND, Some(A)));
+}
+
+/// The oldest packets make room, of so many and so many bytes, to the last.
+#[test]
+fn packets_wait_up_to_the_limits() {
+    let mut table = neighbors();
+    look(&mut table, 1, 0);
+    assert!((0..PENDING).all(|_| table.hold(ip(1), vec![1; 8])));
+    assert!(!table.hold(ip(1), vec![1; 8]));
+    assert_eq!(table.pending_bytes, 8 * PENDING);
+    let mut table = neighbors();
+    look(&mut table, 1, 0);
+    assert!((0..4).all(|_| table.hold(ip(1), vec![1; PENDING_BYTES / 4])));
+    assert!(!table.hold(ip(1), vec![1]));
+    assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);
+    // One for which others' leave no room.
+    look(&mut table, 2, 0);
+    assert!(!table.hold(ip(2), vec![1; PENDING_BYTES / 4]));
+    assert_eq!(table.pending_bytes, PENDING_BYTES / 4 * 3 + 1);
+    assert!(table.hold(ip(2), vec![1; PENDING_BYTES / 4 - 1]));
+    assert_eq!(table.pending_bytes, PENDING_BYTES);
+}
