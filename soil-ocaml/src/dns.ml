@@ -92,7 +92,7 @@ let services ?timeout name =
     | _ -> None
   in
   let all = List.filter_map service (records ?timeout Srv name) in
-  let all = List.stable_sort (fun (_, (a, _)) (_, (b, _)) -> compare a b) all in
-  let priorities = List.sort_uniq compare (List.map fst all) in
+  let all = Stdlib.List.stable_sort (fun (_, (a, _)) (_, (b, _)) -> compare a b) all in
+  let priorities = Stdlib.List.sort_uniq compare (List.map fst all) in
   let of_priority p = List.filter_map (fun (q, s) -> if p = q then Some s else None) all in
-  List.concat_map (fun p -> by_weight Random.int (of_priority p)) priorities
+  Stdlib.List.concat_map (fun p -> by_weight Random.int (of_priority p)) priorities

@@ -253,7 +253,7 @@ let with_entries path f =
 let list path =
   let entries = ref [] in
   iter path (fun name kind -> entries := (name, kind) :: !entries);
-  List.sort (fun (a, _) (b, _) -> String.compare a b) !entries
+  Stdlib.List.sort (fun (a, _) (b, _) -> String.compare a b) !entries
 
 let get_stat name subject fill =
   let numbers = Scheduler.create_ints 9 in
@@ -356,7 +356,7 @@ let locks : lock list ref = ref []
 let with_lock path f =
   let path = realpath path in
   let lock =
-    match List.find_opt (fun lock -> lock.path = path) !locks with
+    match Stdlib.List.find_opt (fun lock -> lock.path = path) !locks with
     | Some lock -> lock
     | None ->
         let lock = { path; mutex = Sync.Mutex.create (); users = 0 } in

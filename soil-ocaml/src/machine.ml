@@ -29,7 +29,7 @@ let counters =
     ]
 
 let counter name =
-  match List.assoc_opt name counters with
+  match Stdlib.List.assoc_opt name counters with
   | None -> None
   | Some which -> Some (Failure.check ~operation ~subject:name (Soil_raw.counters which))
 

@@ -60,7 +60,7 @@ let interface_of_string text =
     mac = value "mac";
     mtu = (match int_of_string_opt (value "mtu") with Some n -> n | None -> 0);
     addresses = List.filter_map prefix_of_string (values "address");
-    gateway = List.nth_opt (addresses "gateway") 0;
+    gateway = (match addresses "gateway" with a :: _ -> Some a | [] -> None);
     name_servers = addresses "dns";
   }
 

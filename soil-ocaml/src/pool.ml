@@ -18,7 +18,7 @@ let take () =
 
 (* Buffers that a device may still use, each of them with the number of its volume. *)
 let lost : (int * buffer) list ref = ref []
-let lose volume b = lost := (volume, b) :: List.remove_assoc volume !lost
+let lose volume b = lost := (volume, b) :: List.filter (fun (v, _) -> v <> volume) !lost
 
 let with_buffer f =
   let b = take () in

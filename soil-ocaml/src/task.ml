@@ -184,9 +184,9 @@ let iter ?(max = max_int) f l =
   done
 
 let all ?max l =
-  let results = List.map (fun _ -> ref None) l in
-  iter ?max (fun (r, f) -> r := Some (f ())) (List.combine results l);
-  List.filter_map (fun r -> !r) results
+  let calls = List.map (fun f -> (ref None, f)) l in
+  iter ?max (fun (r, f) -> r := Some (f ())) calls;
+  List.filter_map (fun (r, _) -> !r) calls
 
 let is_none = function None -> true | Some _ -> false
 

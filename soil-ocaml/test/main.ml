@@ -1,6 +1,7 @@
 let () =
   Alcotest.run "soil"
     [
+      ("lists", Test_lists.tests);
       ("effects", Test_effects.tests);
       ("tasks", Test_tasks.tests);
       ("cancellation", Test_cancel.tests);
