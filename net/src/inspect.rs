@@ -141,7 +141,7 @@ mod tests {
         let mut world = pair();
         let (client, _) = connected(&mut world);
         world.stacks[0].tcp_write(client, b"hello").expect("room");
-        world.settle();
+        world.advance(1_000_000);
         let mut seen = Vec::new();
         world.stacks[1].sockets(&mut |info| seen.push(*info));
         let [info] = seen[..] else {

@@ -263,7 +263,7 @@ let stop_requested times =
   (match !stop with
   | Running -> stop := Stop_requested
   | Stop_requested | Deadlocked _ | Exit _ -> ());
-  ignore (Timers.add timers ~at:(Soil_raw.clock_monotonic_ns () + grace_ns) Give_up);
+  Timers.add timers (Timers.timer ~at:(Soil_raw.clock_monotonic_ns () + grace_ns) Give_up);
   cancel !root
 
 let complete token result =
@@ -453,7 +453,10 @@ let deadline_after seconds =
 let sleep_until at =
   Owner.check ();
   let fiber = !current in
-  fiber.timer <- Some (Timers.add timers ~at (Wake fiber));
+  let timer = Timers.timer ~at (Wake fiber) in
+  (* First, so that no timer goes off for a fiber that doesn't know of it. *)
+  fiber.timer <- Some timer;
+  Timers.add timers timer;
   if park asleep = interrupted then raise Cancelled
 
 (* Running *)
@@ -505,10 +508,13 @@ let spawn parent body =
 
 let cancel_at target at =
   let alarm = { target; rang = false } in
-  let timer = Timers.add timers ~at (Cancel alarm) in
-  fun () ->
+  let timer = Timers.timer ~at (Cancel alarm) in
+  let stop () =
     Timers.remove timers timer;
     not alarm.rang
+  in
+  Timers.add timers timer;
+  stop
 
 (* After so many turns of fibers, or so much time, the machine is looked after although there is
    more to do. *)

@@ -1,64 +1,88 @@
-(* A binary heap in an array; each timer knows its place, so that it can be removed. *)
+(* A binary heap in an array; each timer knows its place, so that it can be removed.
 
-type 'a timer = { at : int; order : int; value : 'a; mutable place : int }
-type 'a t = { mutable heap : 'a timer array; mutable length : int; mutable added : int }
+   A handler of a signal may raise an exception out of any loop and wherever memory is taken. So the
+   heap is always whole but for one timer, at [unsettled], that may be too deep or too high: it is
+   moved by exchanges, each of which the compiler knows to be free of handlers, and the next
+   operation goes on where one was left. *)
+
+type 'a timer = { at : int; mutable order : int; value : 'a; mutable place : int }
+
+type 'a t = {
+  mutable heap : 'a timer array;
+  mutable length : int;
+  mutable added : int;
+  mutable unsettled : int;
+}
 
 let absent = -1
-let create () = { heap = [||]; length = 0; added = 0 }
+let create () = { heap = [||]; length = 0; added = 0; unsettled = absent }
+let timer ~at value = { at; order = 0; value; place = absent }
 let is_empty s = s.length = 0
 let before a b = a.at < b.at || (a.at = b.at && a.order < b.order)
 
-let put s timer place =
+let[@inline] put s timer place =
   s.heap.(place) <- timer;
   timer.place <- place
 
-let rec up s timer place =
-  let parent = (place - 1) / 2 in
-  if place > 0 && before timer s.heap.(parent) then (
-    put s s.heap.(parent) place;
-    up s timer parent)
-  else put s timer place
+let[@poll error] exchange s place other =
+  let timer = s.heap.(place) in
+  put s s.heap.(other) place;
+  put s timer other;
+  s.unsettled <- other
 
-let rec down s timer place =
-  let left = (2 * place) + 1 in
-  let right = left + 1 in
-  let child = if right < s.length && before s.heap.(right) s.heap.(left) then right else left in
-  if child < s.length && before s.heap.(child) timer then (
-    put s s.heap.(child) place;
-    down s timer child)
-  else put s timer place
+let rec settle s =
+  let place = s.unsettled in
+  if place <> absent then
+    let parent = (place - 1) / 2 and left = (2 * place) + 1 in
+    let right = left + 1 in
+    let child = if right < s.length && before s.heap.(right) s.heap.(left) then right else left in
+    if place > 0 && before s.heap.(place) s.heap.(parent) then (
+      exchange s place parent;
+      settle s)
+    else if child < s.length && before s.heap.(child) s.heap.(place) then (
+      exchange s place child;
+      settle s)
+    else s.unsettled <- absent
 
-let add s ~at value =
-  let timer = { at; order = s.added; value; place = absent } in
+let[@poll error] put_last s timer =
+  timer.order <- s.added;
   s.added <- s.added + 1;
+  put s timer s.length;
+  s.unsettled <- s.length;
+  s.length <- s.length + 1
+
+let add s timer =
+  settle s;
   if s.length = Array.length s.heap then (
     let larger = Slots.make (max 16 (2 * s.length)) timer in
     Slots.blit s.heap 0 larger 0 s.length;
     s.heap <- larger);
-  s.length <- s.length + 1;
-  up s timer (s.length - 1);
-  timer
+  put_last s timer
+
+let[@poll error] take_out s timer =
+  let place = timer.place in
+  timer.place <- absent;
+  s.length <- s.length - 1;
+  let last = s.heap.(s.length) in
+  if last != timer then (
+    put s last place;
+    s.unsettled <- place);
+  (* The slot past the end must not keep a timer alive: the root, or the last one itself, stands
+     there until it is overwritten. *)
+  if s.length = 0 then s.heap <- [||] else s.heap.(s.length) <- s.heap.(0)
 
 let remove s timer =
-  if timer.place <> absent then (
-    let place = timer.place in
-    timer.place <- absent;
-    s.length <- s.length - 1;
-    let last = s.heap.(s.length) in
-    (* The slot past the end must not keep a timer alive: the root, or the last one itself, stands
-       there until it is overwritten. *)
-    if s.length = 0 then s.heap <- [||]
-    else (
-      if last != timer then
-        if place > 0 && before last s.heap.((place - 1) / 2) then up s last place
-        else down s last place;
-      s.heap.(s.length) <- s.heap.(0)))
+  settle s;
+  if timer.place <> absent then take_out s timer
 
-let earliest s = s.heap.(0).at
+let earliest s =
+  settle s;
+  s.heap.(0).at
 
 let take_due s ~now =
   if s.length > 0 && earliest s <= now then (
     let timer = s.heap.(0) in
-    remove s timer;
-    Some timer.value)
+    let value = Some timer.value in
+    take_out s timer;
+    value)
   else None

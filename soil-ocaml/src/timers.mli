@@ -1,4 +1,7 @@
-(** Deadlines, the earliest first. Private to Soil. *)
+(** Deadlines, the earliest first. Private to Soil.
+
+    An exception that a handler of a signal raises out of an operation leaves the set as it was
+    before, or as it is afterwards. *)
 
 type 'a t
 (** The type for sets of timers. *)
@@ -12,8 +15,11 @@ val create : unit -> 'a t
 val is_empty : 'a t -> bool
 (** [is_empty s] is [true] iff there is no timer in [s]. *)
 
-val add : 'a t -> at:int -> 'a -> 'a timer
-(** [add s ~at v] is a timer for the moment [at] (monotonic nanoseconds), in logarithmic time. *)
+val timer : at:int -> 'a -> 'a timer
+(** [timer ~at v] is a timer for the moment [at] (monotonic nanoseconds), in no set yet. *)
+
+val add : 'a t -> 'a timer -> unit
+(** [add s t] puts [t], which is in no set, into [s] in logarithmic time. *)
 
 val remove : 'a t -> 'a timer -> unit
 (** [remove s t] takes [t] out of [s] in logarithmic time; it does nothing if it isn't there any

@@ -173,7 +173,9 @@ let heap operations =
       match kind with
       | 0 | 1 ->
           incr number;
-          live := ((n, !number), Timers.add heap ~at:n !number) :: !live;
+          let timer = Timers.timer ~at:n !number in
+          Timers.add heap timer;
+          live := ((n, !number), timer) :: !live;
           true
       | 2 -> (
           match List.nth_opt !live (n mod max 1 (List.length !live)) with

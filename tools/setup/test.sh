@@ -49,7 +49,7 @@ note_times() {
 
 # cargo test, with one line for each binary, which says how long it took, and what fails. The pipe would hide the status.
 tests() {
-  { cargo test --locked "$@" 2>&1; echo "status $?"; } | awk '
+  { cargo test --locked --no-fail-fast "$@" 2>&1; echo "status $?"; } | awk '
     /^status [0-9]+$/ { status = $2; next }
     /^ *(Running|Doc-tests) / { name = $0; sub(/^ *(Running( unittests)?|Doc-tests) /, "", name); sub(/\/deps\//, "/", name); sub(/-[0-9a-f]+\)$/, ")", name); next }
     /^ *(Compiling|Finished|Blocking|Downloading|Downloaded|Locking) / || /^running [0-9]+ tests?$/ || /^test .* \.\.\. (ok|ignored.*)$/ || /^$/ { next }
