@@ -31,7 +31,7 @@ build: ready-run ## the libraries, the examples in both forms, the soil command
 run: build ## the website example as a machine on http://127.0.0.1:8080/ (CHECK=1: fetch, compare, exit)
 	@PORT='$(PORT)' CHECK='$(CHECK)' exec tools/setup/website.sh
 
-test: ready-test ## everything that CI runs, about ten minutes
+test: ready-test ## everything that CI runs, about fifteen minutes
 	@$(use_tools); ONLY="$(ONLY)" tools/setup/test.sh
 
 test-long: ready-test ## make test and the long runs

@@ -232,7 +232,7 @@ impl Patience {
 }
 
 /// Writes `bytes` from wherever it may be, with a lock held or in the middle of a crash: waits
-/// where it is. What nobody reads is given up after [`PATIENCE_NS`].
+/// where it is. Drops what the console has not taken within [`PATIENCE_NS`].
 pub fn write_now(stream: Stream, bytes: &[u8]) {
     let mut rest = bytes;
     let mut patience = Patience::new();

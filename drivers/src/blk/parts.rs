@@ -583,7 +583,7 @@ mod tests {
     }
 
     proptest! {
-        /// What is taken is what was given, in order, within both limits; and no more could have been.
+        /// Takes a prefix of the pieces in order, as long as both limits allow.
         #[test]
         fn any_segments_are_taken_in_order(
             given in prop::collection::vec((0..12u64, 1..40usize), 1..20),

@@ -502,7 +502,7 @@ fn reads_are_hits_or_misses() {
     assert_eq!(read(32, 32), (Ok(()), (3, 3, 16 << 10), 3));
     assert_eq!(read(64, 32), (Ok(()), (4, 3, 16 << 10), 3));
     assert_eq!(read(96, 32), (Ok(()), (4, 4, (16 + 48) << 10), 4));
-    // While the device is away, whoever asks counts.
+    // Each request counts while the device is away.
     disk.state().away = true;
     assert_eq!(read(16, 1), (Ok(()), (4, 4, 64 << 10), 4));
     assert_eq!(read(300, 1), (Err(BlockError::Io), (4, 4, 64 << 10), 4));

@@ -345,7 +345,8 @@ impl Stack {
         self.tcp_urgent_behind(connection, 0)
     }
 
-    /// The same where the reader has given the last `back` bytes that it read back to whoever reads next: they count as not read.
+    /// As [`Stack::tcp_urgent`] after the reader pushed back the last `back` bytes: they count as
+    /// unread.
     pub fn tcp_urgent_behind(&self, connection: Handle, back: u32) -> Result<usize, Error> {
         let machine = self.core.machine(connection)?;
         Ok(machine.map_or(0, |machine| machine.urgent_left(back) as usize))
