@@ -16,6 +16,7 @@ mod chunks;
 mod lend;
 mod lines;
 mod places;
+mod raw;
 mod runs;
 mod stream;
 #[cfg(test)]
@@ -78,6 +79,7 @@ pub(crate) struct Cache {
     ahead: ReadAhead,
     gather: Gather,
     fetch: Buffer,
+    raw: raw::Raw,
     last_fetched: u64,
     chunks: Chunks,
     /// What is read now belongs to a file that is worth keeping.
@@ -117,6 +119,7 @@ impl Cache {
             counters: [options.counters, options.budget.map(CacheBudget::counters)],
             told_dirty: 0,
             fetch: Buffer::default(),
+            raw: raw::Raw::default(),
             last_fetched: u64::MAX - 1,
             layout: Layout {
                 data_start: u64::MAX,

@@ -1,206 +1,296 @@
-//! The contents of files: reading straight from where they are, writing in steps that fit.
+//! The contents of files: reading, writing and cutting them.
+//!
+//! Contents go through the cache to where they are. New blocks are written whole, what isn't given
+//! being zeros, so that nobody sees what another file had there; that they are written before the
+//! transaction ends is the commit's affair.
 
+use alloc::vec;
 use alloc::vec::Vec;
-use core::cmp::Ordering;
 
-use rsext4::{FileExtentState, FileExtentTarget, InodeNumber};
+use super::filesystem::{Fs, Result};
+use super::inode::Inode;
+use super::superblock::read_only;
+use crate::Error;
+use crate::cache::{Order, Run};
 
-use super::volume::{Ext4Volume, Result};
-use crate::cache::Run;
-use crate::{Error, Lent};
+/// Pieces of a file whose places are remembered.
+const MAX_RUNS: usize = 16 << 10;
 
-/// Bytes of one step of a write.
-const STEP: u64 = 1 << 20;
+/// Blocks that are kept for a file that grows, at least and at most.
+const MIN_RESERVED: u64 = 8;
+const MAX_RESERVED: u64 = 512;
 
-/// Pieces of a file whose places are remembered; a file in more is read through rsext4.
-const MAX_EXTENTS: usize = 16 << 10;
+/// Units of 512 bytes that a file can have without the feature `huge_file`.
+const MAX_UNITS: u64 = 1 << 32;
 
-/// Blocks kept for metadata (the extent tree, bitmaps, a directory that grows) when it is decided
-/// whether a write fits.
-const SLACK: u64 = 64;
-
-/// The largest number of blocks that a file can have.
-const MAX_BLOCKS: u64 = u32::MAX as u64;
-
-impl Ext4Volume {
-    /// Where the contents of an open file are; `None` when that is too much to remember.
-    fn extents(&mut self, inode: InodeNumber) -> Result<Option<&[Run]>> {
-        let node = self.node(inode)?;
-        let size = node.size;
-        if node.extents.is_none() {
-            // rsext4 isn't to be asked what it can't read now.
-            if self.with_cache(|cache| cache.is_away())? {
-                return Err(Error::Io);
-            }
-            let found = self.call("reading where a file is", |ext4| {
-                ext4.inode_extents(inode, 0, size.max(1), FileExtentTarget::Data, MAX_EXTENTS)
-            })?;
-            if !found.complete {
-                return Ok(None);
-            }
-            let written = found.extents.iter();
-            let written = written.filter(|extent| extent.state == FileExtentState::Initialized);
-            let runs = written.map(|extent| Run {
-                file: extent.logical_start,
-                disk: extent.physical_start,
-                len: extent.length,
-            });
-            self.node(inode)?.extents = Some(runs.collect());
+impl Fs {
+    /// Bytes that a file can have.
+    pub fn max_size(&self, inode: &Inode) -> u64 {
+        let blocks = self.max_blocks(inode);
+        let most = blocks.saturating_mul(self.geometry.block as u64);
+        if self.geometry.to_write & read_only::LARGE_FILE == 0 {
+            return most.min(i32::MAX as u64);
         }
-        Ok(self.node(inode)?.extents.as_deref())
+        if self.geometry.to_write & read_only::HUGE_FILE == 0 {
+            return most.min((MAX_UNITS - (1 << 22)) * 512);
+        }
+        most
     }
 
-    /// Reads from an open file, as [`crate::Volume::read_at`].
-    pub(super) fn read_file(
-        &mut self,
-        inode: InodeNumber,
-        offset: u64,
-        buf: &mut [u8],
-    ) -> Result<usize> {
-        let left = self.node(inode)?.size.saturating_sub(offset);
-        let count = (buf.len() as u64).min(left) as usize;
-        let Some(buf) = buf.get_mut(..count).filter(|buf| !buf.is_empty()) else {
-            return Ok(0);
-        };
-        if self.is_recent(inode) || self.extents(inode)?.is_none() {
-            if self.with_cache(|cache| cache.is_away())? {
-                return Err(Error::Io);
+    /// Where the contents of a file are, but for zeros; `None` when that is too much to remember.
+    pub fn runs(&mut self, inode: &Inode) -> Result<Option<Vec<Run>>> {
+        let block = self.geometry.block as u64;
+        let end = inode.size.div_ceil(block);
+        let mut runs: Vec<Run> = Vec::new();
+        let mut at = 0;
+        while at < end {
+            let piece = self.piece(inode, at, end - at)?;
+            let new = Run {
+                file: at * block,
+                disk: piece.physical * block,
+                len: piece.len * block,
+            };
+            at += piece.len.max(1);
+            if piece.physical == 0 || piece.unwritten {
+                continue;
             }
-            let mut done = 0;
-            while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-                let at = offset + done as u64;
-                match self.call("reading a file", |ext4| ext4.read_inode(inode, at, rest))? {
-                    0 => break,
-                    count => done += count,
+            let is_full = runs.len() >= MAX_RUNS;
+            match runs.last_mut() {
+                Some(last)
+                    if last.file + last.len == new.file && last.disk + last.len == new.disk =>
+                {
+                    last.len += new.len;
                 }
+                _ if is_full => return Ok(None),
+                _ => runs.push(new),
             }
-            return Ok(done);
         }
-        let cache = self.cache.clone();
-        let mut cache = cache.try_lock().ok_or(Error::Io)?;
-        let size = self.node(inode)?.size;
-        cache.begin_reading(size);
-        let extents = self.extents(inode)?.unwrap_or_default();
-        let read = cache.read_runs(extents, offset, buf);
-        cache.end_reading();
-        Ok(read.map(|()| count)?)
+        Ok(Some(runs))
     }
 
-    /// Lends from an open file, as [`crate::Volume::lend`], what can be lent without a copy.
-    pub(super) fn lend_file(
-        &mut self,
-        inode: InodeNumber,
-        offset: u64,
-        len: usize,
-        out: &mut Vec<Lent>,
-    ) -> Result<()> {
-        let size = self.node(inode)?.size;
-        let count = (len as u64).min(size.saturating_sub(offset)) as usize;
-        if count == 0 || self.is_recent(inode) || self.extents(inode)?.is_none() {
-            return Ok(());
-        }
-        let cache = self.cache.clone();
-        let mut cache = cache.try_lock().ok_or(Error::Io)?;
-        let extents = self.extents(inode)?.unwrap_or_default();
-        cache.lend_runs(extents, size, (offset, count), out)
-    }
-
-    /// [`Error::NoSpace`] when there isn't room for a new name, file or directory and what that
-    /// takes on the way.
-    pub(super) fn reserve_for_entry(&mut self) -> Result<()> {
-        let mut known = self.known_space()?;
-        if (known.free_inodes == 0 || known.free_blocks < 4) && self.has_leftover() {
-            self.sync_all()?;
-            known = self.known_space()?;
-        }
-        if known.free_inodes == 0 || known.free_blocks < 4 {
-            return Err(Error::NoSpace);
+    /// Reads from byte `offset` on, which is all in the file, looking its places up on the way.
+    pub fn read_pieces(&mut self, inode: &Inode, offset: u64, buf: &mut [u8]) -> Result<()> {
+        let block = self.geometry.block as u64;
+        let mut at = offset;
+        let mut rest = buf;
+        while !rest.is_empty() {
+            let inside = at % block;
+            let most = (inside + rest.len() as u64).div_ceil(block);
+            let piece = self.piece(inode, at / block, most)?;
+            let count = (piece.len * block - inside).min(rest.len() as u64);
+            let (some, after) = rest.split_at_mut(count as usize);
+            if piece.physical == 0 || piece.unwritten {
+                some.fill(0);
+            } else {
+                self.cache
+                    .read_bytes(piece.physical * block + inside, some)?;
+            }
+            at += count;
+            rest = after;
         }
         Ok(())
     }
 
-    /// Writes `buf` at `offset` of an open file, or as much of it as fits the file and the volume.
-    pub(super) fn write_file(
-        &mut self,
-        inode: InodeNumber,
-        offset: u64,
-        buf: &[u8],
-    ) -> Result<usize> {
-        self.check_writable()?;
-        let room = (MAX_BLOCKS * self.block as u64).saturating_sub(offset);
-        if room == 0 {
-            return Err(Error::TooLarge);
+    /// Writes bytes at byte `at` of the disk, in blocks that a file has.
+    fn write_bytes(&mut self, at: u64, data: &[u8]) -> Result<()> {
+        let sector = self.cache.sector_size();
+        let (mut at, mut rest) = (at, data);
+        let mut edge = Vec::new();
+        while !rest.is_empty() {
+            let inside = (at % sector as u64) as usize;
+            let number = at / sector as u64;
+            if inside == 0 && rest.len() >= sector {
+                let (whole, after) = rest.split_at(rest.len() / sector * sector);
+                self.cache.write(number, whole)?;
+                at += whole.len() as u64;
+                rest = after;
+                continue;
+            }
+            edge.resize(sector, 0);
+            self.cache.read(number, &mut edge)?;
+            let count = rest.len().min(sector - inside);
+            let (some, after) = rest.split_at(count);
+            if let Some(place) = edge.get_mut(inside..inside + count) {
+                place.copy_from_slice(some);
+            }
+            self.cache.write(number, &edge)?;
+            at += count as u64;
+            rest = after;
         }
-        let fits = room.min(buf.len() as u64) as usize;
-        let mut done = 0;
-        while let Some(rest) = buf.get(done..fits).filter(|rest| !rest.is_empty()) {
-            let at = offset + done as u64;
-            let step = self.step(at, rest.len())?;
-            let piece = rest.get(..step).unwrap_or_default();
-            match self.write_step(inode, at, piece) {
-                Ok(()) => done += step,
-                Err(Error::NoSpace | Error::TooLarge) if done > 0 => break,
-                Err(error) => return Err(error),
+        Ok(())
+    }
+
+    /// Writes bytes from byte `inside` of block `first` on, in blocks that were nobody's: what isn't
+    /// written of the first and the last is zeros.
+    fn write_new(&mut self, first: u64, inside: usize, data: &[u8]) -> Result<()> {
+        let block = self.geometry.block;
+        let (mut number, mut inside, mut rest) = (first, inside, data);
+        while !rest.is_empty() {
+            let sector = self.sectors(number);
+            if inside == 0 && rest.len() >= block {
+                let (whole, after) = rest.split_at(rest.len() / block * block);
+                self.cache.write(sector, whole)?;
+                number += (whole.len() / block) as u64;
+                rest = after;
+                continue;
+            }
+            let mut edge = vec![0; block];
+            let (some, after) = rest.split_at(rest.len().min(block - inside));
+            if let Some(place) = edge.get_mut(inside..inside + some.len()) {
+                place.copy_from_slice(some);
+            }
+            self.cache.write(sector, &edge)?;
+            number += 1;
+            inside = 0;
+            rest = after;
+        }
+        Ok(())
+    }
+
+    /// Writes contents that wait, if the cache has no room for many more. They may be on the disk
+    /// before the transaction: what is there now is nobody's, or is overwritten.
+    pub fn relieve(&mut self) -> Result<()> {
+        if self.cache.is_filling() {
+            self.cache.commit(Order::TablesFirst)?;
+        }
+        Ok(())
+    }
+
+    /// Has zeros in the rest of the block that byte `from` of a file is in, up to byte `to`.
+    fn zero_rest(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
+        let block = self.geometry.block as u64;
+        let inside = from % block;
+        let count = (block - inside).min(to.saturating_sub(from));
+        if inside == 0 || count == 0 {
+            return Ok(());
+        }
+        let piece = self.piece(inode, from / block, 1)?;
+        if piece.physical == 0 || piece.unwritten {
+            return Ok(());
+        }
+        self.write_bytes(piece.physical * block + inside, &vec![0; count as usize])
+    }
+
+    /// One step of writing `data` at `offset`; how much it was. `progress` is the same while it is
+    /// under way, and after an error.
+    pub fn write_step(
+        &mut self,
+        number: u32,
+        (offset, data): (u64, &[u8]),
+        progress: &mut usize,
+    ) -> Result<usize> {
+        let block = self.geometry.block as u64;
+        let mut inode = self.inode(number)?;
+        *progress = 0;
+        if offset > inode.size {
+            self.zero_rest(&inode, inode.size, offset)?;
+        }
+        let mut goal = None;
+        while *progress < data.len() && !self.is_long() {
+            let at = offset + *progress as u64;
+            let (first, inside) = (at / block, at % block);
+            let rest = data.get(*progress..).unwrap_or_default();
+            let wanted = (inside + rest.len() as u64).div_ceil(block);
+            let piece = self.piece(&inode, first, wanted)?;
+            let mut len = piece.len;
+            let mut place = piece.physical;
+            if place == 0 {
+                let near = match goal {
+                    Some(goal) => goal,
+                    None => self.write_goal(&inode, first)?,
+                };
+                (place, len) = self.take_blocks(number, near, piece.len)?;
+                self.attach(&mut inode, first, (place, len), false)?;
+            } else if piece.unwritten {
+                self.mark_written(&mut inode, first, len)?;
+            }
+            goal = Some(place + len);
+            let count = (len * block - inside).min(rest.len() as u64) as usize;
+            let some = rest.get(..count).unwrap_or_default();
+            if piece.physical == 0 || piece.unwritten {
+                self.write_new(place, inside as usize, some)?;
+            } else {
+                self.write_bytes(place * block + inside, some)?;
+            }
+            *progress += count;
+            if piece.physical == 0 && at + count as u64 > inode.size {
+                let kept = (first + len) / 2;
+                self.reserve(number, place + len, kept.clamp(MIN_RESERVED, MAX_RESERVED));
             }
         }
-        Ok(done)
+        inode.size = inode.size.max(offset + *progress as u64);
+        let now = (self.now(), 0);
+        (inode.modified, inode.changed) = (now, now);
+        self.write_inode(&inode)?;
+        Ok(*progress)
     }
 
-    /// How much of a write of `len` bytes at `offset` to hand to rsext4 at once. Where the volume
-    /// may become full that is a block: what a larger step had been given before it failed would
-    /// stay taken, and belong to nobody.
-    fn step(&mut self, offset: u64, len: usize) -> Result<usize> {
-        let block = self.block as u64;
-        let to_boundary = |unit: u64| (unit - offset % unit).min(len as u64) as usize;
-        let needed = (len as u64).min(STEP).div_ceil(block) + 2 + SLACK;
-        if self.known_space()?.free_blocks < needed && self.has_leftover() {
-            self.sync_all()?;
+    /// Where block `first` of a file should be: after the one before it, or near its inode.
+    fn write_goal(&mut self, inode: &Inode, first: u64) -> Result<u64> {
+        if let Some(before) = first.checked_sub(1) {
+            let piece = self.piece(inode, before, 1)?;
+            if piece.physical != 0 {
+                return Ok(piece.physical + 1);
+            }
         }
-        if self.known_space()?.free_blocks >= needed {
-            Ok(to_boundary(STEP))
-        } else {
-            Ok(to_boundary(block))
-        }
+        Ok(self.goal_of(inode))
     }
 
-    fn write_step(&mut self, inode: InodeNumber, offset: u64, data: &[u8]) -> Result<()> {
-        self.settle()?;
-        self.note_recent(inode);
-        if self.node(inode)?.has_lists {
-            // rsext4 changes these lists outside of its transactions, and fails where one has to
-            // end meanwhile.
-            self.make_room();
+    /// The first step of giving a file another size; whether that was the last.
+    pub fn resize_step(&mut self, number: u32, size: u64) -> Result<bool> {
+        let block = self.geometry.block as u64;
+        let mut inode = self.inode(number)?;
+        let old = inode.size;
+        self.zero_rest(
+            &inode,
+            old.min(size),
+            old.max(size).max(1).next_multiple_of(block),
+        )?;
+        inode.size = size;
+        let now = (self.now(), 0);
+        (inode.modified, inode.changed) = (now, now);
+        if size < old {
+            if !self.detach_all(&mut inode, size.div_ceil(block))? {
+                self.add_orphan(&mut inode)?;
+                return Ok(false);
+            }
+            self.remove_orphan(&mut inode)?;
         }
-        let written = self.call("writing a file", |ext4| {
-            ext4.write_inode(inode, offset, data)
-        });
-        let end = offset + data.len() as u64;
-        let node = self.node(inode)?;
-        node.extents = None;
-        written?;
-        node.size = node.size.max(end);
-        self.checkpoint_if_due()
+        self.write_inode(&inode)?;
+        Ok(true)
     }
 
-    /// Cuts an open file, or extends it with zeros that take no room.
-    pub(super) fn resize(&mut self, inode: InodeNumber, size: u64) -> Result<()> {
-        self.check_writable()?;
-        if size > MAX_BLOCKS * self.block as u64 {
-            return Err(Error::TooLarge);
+    /// What a symbolic link says.
+    pub fn link_target(&mut self, inode: &Inode) -> Result<Vec<u8>> {
+        let block = self.geometry.block as u64;
+        if inode.size == 0 || inode.size > block.min(4096) {
+            return Err(Error::NameTooLong);
         }
-        match size.cmp(&self.node(inode)?.size) {
-            Ordering::Equal => return Ok(()),
-            Ordering::Less => self.note_cut(),
-            Ordering::Greater => {}
+        let len = inode.size as usize;
+        if inode.is_fast_link(block) {
+            return Ok(inode.map.get(..len).unwrap_or_default().to_vec());
         }
-        self.note_recent(inode);
-        let resized = self.call("resizing a file", |ext4| ext4.truncate_inode(inode, size));
-        let known = self.inode(inode);
-        let node = self.node(inode)?;
-        node.extents = None;
-        if let Ok(known) = known {
-            node.size = known.size;
+        let mut target = vec![0; len];
+        self.read_pieces(inode, 0, &mut target)?;
+        Ok(target)
+    }
+
+    /// Has a new symbolic link say something.
+    pub fn set_link_target(&mut self, inode: &mut Inode, target: &[u8]) -> Result<()> {
+        inode.size = target.len() as u64;
+        if let Some(place) = inode.map.get_mut(..target.len())
+            && target.len() < super::inode::MAP_LENGTH
+        {
+            place.copy_from_slice(target);
+            if let Some(rest) = inode.map.get_mut(target.len()..) {
+                rest.fill(0);
+            }
+            inode.flags &= !super::inode::EXTENTS;
+            return Ok(());
         }
-        resized
+        let goal = self.goal_of(inode);
+        let (first, _) = self.take_blocks(inode.number, goal, 1)?;
+        self.attach(inode, 0, (first, 1), false)?;
+        self.write_new(first, 0, target)
     }
 }

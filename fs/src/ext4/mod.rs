@@ -1,34 +1,58 @@
-//! ext4 with its journal, through rsext4.
+//! ext4 with its journal.
 //!
-//! rsext4 knows the format and keeps the journal; here are the rules around it: which paths and
-//! flags mean what, what stands between it and the device, which file systems are refused and
-//! why, what happens to a corrupt one, and what the errors are called. The format is that of
-//! Linux's `Documentation/filesystems/ext4`.
+//! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module names
+//! the chapter it is about. From the bottom up:
+//!
+//! - `bytes`, `checksum`, `hash`, `bitmap`: numbers.
+//! - `superblock`, `groups`: what the file system is made of, and what is refused.
+//! - `blocks`, `filesystem`, `seal`: metadata in memory, operations that are undone when they fail.
+//! - `allocation`, `inodes`, `inode`: blocks and inodes, taken and given back.
+//! - `extents`, `lists`, `mapping`: where the blocks of a file are.
+//! - `directory`, `htree`, `names`, `orphans`, `data`: what operations do.
+//! - `journal`, `replay`, `transaction`: what makes it durable.
+//! - `volume`, `operations`, `listing`: open files, and [`Volume`].
 
-mod amend;
+mod allocation;
+mod bitmap;
+mod blocks;
+mod bytes;
+mod checksum;
 mod data;
-mod device;
+mod directory;
+mod extents;
+mod filesystem;
+mod groups;
+mod hash;
+mod htree;
+mod inode;
+mod inodes;
+mod journal;
 mod listing;
+mod lists;
+mod mapping;
 mod names;
 mod operations;
-mod places;
-mod probe;
+mod orphans;
+mod replay;
+mod seal;
+mod superblock;
+mod transaction;
 mod volume;
 
 use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::format;
 use alloc::string::String;
-use alloc::sync::Arc;
-
-use rsext4::Ext4Result;
-use rsext4::disknode::Ext4Timestamp;
-use rsext4::runtime::{Event, JournalEvent, Observer};
-use spin::Mutex;
+use alloc::vec::Vec;
 
 pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
-use crate::{Block, Clock, Error, MountError, Volume};
-use device::Device;
+use crate::{Block, Error, MountError, Volume};
+use blocks::{Blocks, Kind};
+use bytes::{u16_at, u32_at};
+use checksum::Crc32c;
+use filesystem::Fs;
+use superblock::{Geometry, incompatible, refuse};
 use volume::Ext4Volume;
 
 /// Mounts the ext4 file system on `device`, which is the whole disk or partition.
@@ -44,86 +68,173 @@ pub fn mount(
     Ok(Box::new(mount_volume(device, options)?))
 }
 
+/// Bytes of metadata that are kept at most, for each byte of the cache.
+const METADATA: usize = 8;
+
 fn mount_volume(
     mut device: Box<dyn Block + Send>,
     options: Options,
 ) -> Result<Ext4Volume, MountError> {
     let read_only = options.read_only || device.read_only();
-    let mut found = probe::check(&mut *device, read_only)?;
-    let writable = !read_only && !found.has_errors;
-    let sector = device.sector_size();
-    let sectors = device.sectors();
+    let crc = Crc32c::new();
+    let geometry = superblock::check(&mut *device, read_only, &crc)?;
+    let has_errors = geometry.has_errors;
     let mut cache = Cache::new(device, &options);
     let layout = Layout {
         journaled: true,
         ..Layout::default()
     };
-    cache
-        .set_layout(layout)
-        .map_err(|error| unreadable(&error))?;
-    let cache = Arc::new(Mutex::new(cache));
-    let device = Device::new(cache, sector, sectors, !writable, &mut found);
-    let ext4 = volume::attach(&device, options.clock, found.journal, writable)
-        .map_err(|error| refused(&error))?;
-    if found.journal.is_none() && writable {
-        log::warn!(
-            "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
-        );
+    let layout = cache.set_layout(layout);
+    layout.map_err(|error| unreadable(error.into()))?;
+    let mut fs = begin(cache, geometry, crc, &options);
+    fs.read_groups(false)?;
+    if fs.geometry.has_journal() && !read_only {
+        fs.open_journal()?;
     }
-    let corrupt = found.has_errors.then(|| {
+    fs.read_groups(true)?;
+    fs.read_counts()?;
+    let mut corrupt = has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
         log::error!("ext4 volume is read-only: {found}");
         found
     });
-    Ok(Ext4Volume::new(
-        ext4, device, &options, &found, !read_only, corrupt,
-    ))
-}
-
-fn unreadable(error: &crate::BlockError) -> MountError {
-    MountError {
-        error: Error::Io,
-        detail: format!("the disk can't be read: {error}; check the disk"),
-    }
-}
-
-/// The one line that says why rsext4 wouldn't mount what looked right.
-fn refused(found: &rsext4::Ext4Error) -> MountError {
-    let error = names::error(found);
-    let what = names::describe(found);
-    let detail = match error {
-        Error::Io => format!("the disk failed while mounting ({what}); check the disk"),
-        Error::Unsupported => format!("an ext4 file system that can't be used: {what}"),
-        Error::OutOfMemory => String::from("there is no memory for it; give the machine more"),
-        _ => format!("the ext4 file system is corrupt: {what}; repair it with e2fsck -f"),
-    };
-    let error = match error {
-        Error::Io | Error::Unsupported | Error::OutOfMemory => error,
-        _ => Error::Corrupt,
-    };
-    MountError { error, detail }
-}
-
-/// The clock as rsext4 asks it.
-pub(in crate::ext4) struct Time(Option<&'static Clock>);
-
-impl rsext4::Clock for Time {
-    fn now(&self) -> Ext4Result<Ext4Timestamp> {
-        let now = self.0.map_or(0, |clock| (clock.now)());
-        Ok(Ext4Timestamp::new(now, 0))
-    }
-}
-
-/// What rsext4 tells on the way, in the log.
-pub(in crate::ext4) struct Notes;
-
-impl Observer for Notes {
-    fn event(&mut self, event: Event) {
-        match event {
-            Event::Journal(JournalEvent::ReplayRequested) => {
-                log::info!("ext4 volume was not cleanly unmounted: replaying its journal");
-            }
-            event => log::debug!("ext4: {event:?}"),
+    if !read_only && corrupt.is_none() {
+        if fs.journal.is_none() {
+            log::warn!(
+                "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
+            );
+        }
+        match fs.finish_orphans() {
+            Err(Error::Corrupt) => corrupt = fs.found.take(),
+            finished => finished.map_err(unreadable)?,
         }
     }
+    if corrupt.is_some() {
+        fs.cache.freeze();
+    }
+    Ok(Ext4Volume::new(fs, !read_only, corrupt))
+}
+
+fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs {
+    let limit = (options.cache_bytes.max(64 << 10) * METADATA / geometry.block).max(64);
+    let seed = geometry.uuid.first_chunk().copied().unwrap_or([1; 8]);
+    let now = options.clock.map_or(0, |clock| (clock.now)());
+    Fs {
+        cache,
+        blocks: Blocks::new(geometry.block, limit),
+        marked: geometry.incompatible & incompatible::RECOVER != 0,
+        geometry,
+        crc,
+        groups: Vec::new(),
+        dirty_groups: Vec::new(),
+        free_blocks: 0,
+        free_inodes: 0,
+        freed: BTreeMap::new(),
+        revoked: BTreeSet::new(),
+        orphans: Vec::new(),
+        reserved: BTreeMap::new(),
+        journal: None,
+        operation: 0,
+        undo: filesystem::Undo::default(),
+        clock: options.clock,
+        random: (u64::from_le_bytes(seed) ^ now as u64) | 1,
+        found: None,
+        failed: false,
+    }
+}
+
+fn corrupt(what: &str) -> MountError {
+    let detail = format!("the ext4 file system is corrupt: {what}; repair it with e2fsck -f");
+    refuse(Error::Corrupt, detail)
+}
+
+fn unreadable(error: Error) -> MountError {
+    match error {
+        Error::OutOfMemory => {
+            let detail = String::from("there is no memory for it; give the machine more");
+            refuse(error, detail)
+        }
+        error => {
+            let detail = format!("the disk failed while mounting ({error}); check the disk");
+            refuse(Error::Io, detail)
+        }
+    }
+}
+
+impl Fs {
+    fn failure(&mut self, error: Error) -> MountError {
+        match self.found.take() {
+            Some(found) => corrupt(&found),
+            None => unreadable(error),
+        }
+    }
+
+    /// Reads the descriptors. Before the journal is replayed their checksums may be those of another
+    /// state.
+    fn read_groups(&mut self, is_strict: bool) -> Result<(), MountError> {
+        let read = groups::read_all(&mut self.cache, &self.geometry, &self.crc, is_strict);
+        self.groups = read.map_err(|wrong| match wrong {
+            groups::Wrong::Disk(error) => unreadable(error),
+            groups::Wrong::Contents(what) => corrupt(what),
+        })?;
+        Ok(())
+    }
+
+    fn open_journal(&mut self) -> Result<(), MountError> {
+        let number = self.geometry.journal;
+        let mut journal = journal::open(self, number).map_err(|wrong| match self.found.take() {
+            Some(found) => corrupt(&found),
+            None => journal_failed(wrong),
+        })?;
+        if journal.start != 0 && self.marked {
+            log::info!("ext4 volume was not cleanly unmounted: replaying its journal");
+            replay::replay(self, &mut journal).map_err(journal_failed)?;
+        } else if journal.start != 0 {
+            // Nothing in it counts.
+            journal.start = 0;
+        }
+        if journal.was_aborted() {
+            self.geometry.has_errors = true;
+        }
+        let geometry = &self.geometry;
+        let wide = geometry.incompatible & incompatible::WIDE != 0;
+        journal.begin_writing(geometry.has_checksums(), wide);
+        self.journal = Some(journal);
+        // What was read before the replay may be old.
+        let (block, limit) = (self.geometry.block, self.blocks.limit());
+        self.blocks = Blocks::new(block, limit);
+        Ok(())
+    }
+
+    /// Reads what is free, after the replay.
+    fn read_counts(&mut self) -> Result<(), MountError> {
+        let (block, at) = self.geometry.superblock();
+        let wide = self.geometry.incompatible & incompatible::WIDE != 0;
+        if let Err(error) = self.load(block, Kind::Super) {
+            return Err(self.failure(error));
+        }
+        let data = self.blocks.get(block).map(|entry| &entry.data[..]);
+        let s = data.and_then(|data| data.get(at..)).unwrap_or_default();
+        let high = if wide {
+            u64::from(u32_at(s, 0x158)) << 32
+        } else {
+            0
+        };
+        self.free_blocks = u64::from(u32_at(s, 0xc)) | high;
+        self.free_inodes = u32_at(s, 0x10);
+        self.geometry.to_write = u32_at(s, 0x64);
+        self.geometry.has_errors |= u16_at(s, 0x3a) & 2 != 0;
+        if self.free_blocks > self.geometry.blocks || self.free_inodes > self.geometry.inodes {
+            return Err(corrupt("it has more free than it has in all"));
+        }
+        Ok(())
+    }
+}
+
+fn journal_failed(wrong: String) -> MountError {
+    if wrong.contains("can't be") {
+        let detail = format!("the disk failed while mounting ({wrong}); check the disk");
+        return refuse(Error::Io, detail);
+    }
+    corrupt(&wrong)
 }

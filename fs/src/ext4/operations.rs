@@ -2,10 +2,9 @@
 
 use alloc::vec::Vec;
 
-use rsext4::RenameOptions;
-
-use super::names;
-use super::volume::{Ext4Volume, OWNER, Result, permissions};
+use super::filesystem::Result;
+use super::inode::{DIRECTORY, LINK};
+use super::volume::Ext4Volume;
 use crate::lend;
 use crate::path;
 use crate::{Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Volume, Walk};
@@ -15,7 +14,7 @@ impl Volume for Ext4Volume {
         flags.check()?;
         self.handles.check_room()?;
         let (found, is_new) = if path::split_last(path).is_none() {
-            (self.root()?, false)
+            (self.find(path)?, false)
         } else {
             self.find_or_create(path, flags)?
         };
@@ -57,11 +56,11 @@ impl Volume for Ext4Volume {
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
         let inode = self.handles.get(file)?.inode;
-        Ok(names::stat(&self.inode(inode)?))
+        Ok(self.inode(inode)?.stat())
     }
 
     fn stat(&mut self, path: &str) -> Result<Stat> {
-        Ok(names::stat(&self.find(path)?))
+        Ok(self.find(path)?.stat())
     }
 
     fn list(
@@ -74,20 +73,7 @@ impl Volume for Ext4Volume {
     }
 
     fn mkdir(&mut self, path: &str) -> Result<()> {
-        if path::split_last(path).is_none() {
-            return Err(Error::Exists);
-        }
-        let (parent, name) = self.parent(path)?;
-        if self.child_if_any(&parent, name)?.is_some() {
-            return Err(Error::Exists);
-        }
-        self.begin_change()?;
-        self.reserve_for_entry()?;
-        let (name, mode) = (names::file_name(name)?, permissions(0o777)?);
-        self.call("making a directory", |ext4| {
-            ext4.create_directory(OWNER, parent.number, name, mode)
-        })?;
-        Ok(())
+        self.make(path, DIRECTORY | 0o755, &[])
     }
 
     fn rmdir(&mut self, path: &str) -> Result<()> {
@@ -95,20 +81,12 @@ impl Volume for Ext4Volume {
             return Err(Error::Busy);
         }
         let (parent, name) = self.parent(path)?;
-        let found = self.child(&parent, name)?;
+        let found = self.child(&parent, name)?.ok_or(Error::NotFound)?;
         if !found.is_directory() {
             return Err(Error::NotDirectory);
         }
-        self.begin_change()?;
-        if self.nodes.contains_key(&found.number) {
-            return Err(Error::Busy);
-        }
-        let name = names::file_name(name)?;
-        let outcome = self.call("removing a directory", |ext4| {
-            ext4.remove_empty_directory(parent.number, name)
-        })?;
-        self.removed(outcome, found.size);
-        Ok(())
+        let place = (parent.number, name.as_bytes());
+        self.drop_name(&|fs, is_open| fs.remove(place, true, is_open))
     }
 
     fn unlink(&mut self, path: &str) -> Result<()> {
@@ -116,15 +94,12 @@ impl Volume for Ext4Volume {
             return Err(Error::IsDirectory);
         }
         let (parent, name) = self.parent(path)?;
-        let found = self.child(&parent, name)?;
+        let found = self.child(&parent, name)?.ok_or(Error::NotFound)?;
         if found.is_directory() {
             return Err(Error::IsDirectory);
         }
-        self.begin_change()?;
-        let name = names::file_name(name)?;
-        let outcome = self.call("removing a file", |ext4| ext4.unlink(parent.number, name))?;
-        self.removed(outcome, found.size);
-        Ok(())
+        let place = (parent.number, name.as_bytes());
+        self.drop_name(&|fs, is_open| fs.remove(place, false, is_open))
     }
 
     fn rename(&mut self, from: &str, to: &str) -> Result<()> {
@@ -133,9 +108,8 @@ impl Volume for Ext4Volume {
         }
         let (from_parent, from_name) = self.parent(from)?;
         let source = self.child(&from_parent, from_name)?;
-        let inside = path::names(to).zip(path::names(from)).all(|(a, b)| a == b)
-            && path::names(to).count() > path::names(from).count();
-        if inside {
+        let source = source.ok_or(Error::NotFound)?;
+        if path::is_below(to, from) {
             return Err(if source.is_directory() {
                 Error::Invalid
             } else {
@@ -143,36 +117,9 @@ impl Volume for Ext4Volume {
             });
         }
         let (to_parent, to_name) = self.parent(to)?;
-        let mut replaced_size = 0;
-        if let Some(target) = self.child_if_any(&to_parent, to_name)? {
-            if target.number == source.number {
-                return Ok(());
-            }
-            replaced_size = target.size;
-            match (source.is_directory(), target.is_directory()) {
-                (true, false) => return Err(Error::NotDirectory),
-                (false, true) => return Err(Error::IsDirectory),
-                (true, true) if self.nodes.contains_key(&target.number) => {
-                    return Err(Error::Busy);
-                }
-                _ => {}
-            }
-        }
-        self.begin_change()?;
-        let (from_name, to_name) = (names::file_name(from_name)?, names::file_name(to_name)?);
-        let outcome = self.call("renaming", |ext4| {
-            ext4.rename(
-                from_parent.number,
-                from_name,
-                to_parent.number,
-                to_name,
-                RenameOptions::REPLACE,
-            )
-        })?;
-        if let Some(replaced) = outcome.replaced {
-            self.removed(replaced, replaced_size);
-        }
-        Ok(())
+        let from = (from_parent.number, from_name.as_bytes());
+        let to = (to_parent.number, to_name.as_bytes());
+        self.drop_name(&|fs, is_open| fs.rename(from, to, is_open))
     }
 
     fn link(&mut self, path: &str, new: &str) -> Result<()> {
@@ -187,16 +134,10 @@ impl Volume for Ext4Volume {
             return Err(Error::Exists);
         }
         let (parent, name) = self.parent(new)?;
-        if self.child_if_any(&parent, name)?.is_some() {
+        if self.child(&parent, name)?.is_some() {
             return Err(Error::Exists);
         }
-        self.begin_change()?;
-        self.reserve_for_entry()?;
-        let name = names::file_name(name)?;
-        self.call("linking a file", |ext4| {
-            ext4.hard_link(found.number, parent.number, name)
-        })?;
-        Ok(())
+        self.link_file(found.number, (parent.number, name.as_bytes()))
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<()> {
@@ -206,20 +147,10 @@ impl Volume for Ext4Volume {
         if target.is_empty() || target.contains('\0') {
             return Err(Error::Invalid);
         }
-        if target.len() >= self.block.min(path::MAX_PATH + 1) {
+        if target.len() >= self.fs.geometry.block.min(path::MAX_PATH + 1) {
             return Err(Error::NameTooLong);
         }
-        let (parent, name) = self.parent(path)?;
-        if self.child_if_any(&parent, name)?.is_some() {
-            return Err(Error::Exists);
-        }
-        self.begin_change()?;
-        self.reserve_for_entry()?;
-        let name = names::file_name(name)?;
-        self.call("making a symbolic link", |ext4| {
-            ext4.create_symlink(OWNER, parent.number, name, target.as_bytes())
-        })?;
-        Ok(())
+        self.make(path, LINK | 0o777, target.as_bytes())
     }
 
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk> {
@@ -243,13 +174,11 @@ impl Volume for Ext4Volume {
     }
 
     fn space(&mut self) -> Result<Space> {
-        let known = self.known_space()?;
-        let total = known.total_blocks.saturating_mul(known.block_size);
-        let free = known.free_blocks.saturating_mul(known.block_size);
+        let unit = self.fs.geometry.block as u64;
         Ok(Space {
-            total,
-            free: free.saturating_add(self.leftover_bytes()).min(total),
-            unit: known.block_size as u32,
+            total: self.fs.geometry.blocks.saturating_mul(unit),
+            free: self.fs.free_blocks.saturating_mul(unit),
+            unit: unit as u32,
         })
     }
 

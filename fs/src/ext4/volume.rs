@@ -1,55 +1,29 @@
 //! A mounted ext4 volume: what is open, and the steps that operations are made of.
 
-use alloc::collections::{BTreeMap, BTreeSet};
-use alloc::format;
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use rsext4::ext4::FileSystemStats;
-use rsext4::runtime::{MountServices, MountedServices};
-use rsext4::{
-    Ext4, Ext4ErrorKind, Ext4Result, FileExtentTarget, FileName, FilePermissions, InodeFlags,
-    InodeInfo, InodeNumber, MountOptions, MutationContext, UnlinkOutcome,
-};
-
-use super::device::{Device, MOUNT_CALLS, OPERATION_CALLS, SharedCache};
+use super::filesystem::{Fs, Result};
+use super::inode::{APPEND_ONLY, Inode, REGULAR, STRANGE};
+use super::inodes::ROOT;
 use super::listing::Listing;
-use super::probe::Found;
-use super::{Notes, Time, names};
-use crate::cache::{Cache, Run};
+use super::names::{Fate, Place, check_name};
+use crate::cache::Run;
 use crate::handles::Handles;
 use crate::path;
-use crate::{Clock, Error, FileId, Health, Kind, OpenFlags, VolumeOptions, Walk};
+use crate::{Error, FileId, Health, Kind, Lent, OpenFlags, Walk};
 
-pub(super) type Result<T> = core::result::Result<T, Error>;
-type Inner = Ext4<Device, MountedServices<(), Notes>>;
+/// Bytes of one step of a write.
+const STEP: usize = 1 << 20;
 
-/// Who owns what is made here: nobody but the program uses the volume while it runs.
-pub(super) const OWNER: MutationContext = MutationContext::new(0, 0, 0, 0o022);
-
-/// The longest symbolic link that is followed, in bytes; Linux makes none as long.
-const MAX_LINK: u64 = 4096;
-
-/// Bytes of journal that may be waiting to be written to their places, at least and at most: rsext4
-/// keeps a copy of each in memory, and mounts afresh when they are written.
-const MAX_WAITING: core::ops::RangeInclusive<u64> = 4 << 20..=16 << 20;
-
-/// Attempts at a step for which the journal's running transaction had no room.
-const ATTEMPTS: u32 = 64;
-
-/// Pieces of the journal that are looked at on their way to the disk.
-const MAX_JOURNAL_RUNS: usize = 4096;
-
-/// Files without a name and not open that wait for the journal, at most.
-const MAX_LEFTOVER: usize = 32;
-
-/// Files remembered as partly in rsext4's own cache, before the volume is treated as if all were.
-const MAX_RECENT: usize = 1024;
+/// Permissions of what is made here: nobody but the program uses the volume while it runs.
+const FILE_MODE: u16 = REGULAR | 0o644;
 
 /// An open file or directory.
 #[derive(Debug)]
 pub(super) struct Handle {
-    pub inode: InodeNumber,
+    pub inode: u32,
     pub flags: OpenFlags,
     /// Of a directory: how far a listing has come.
     pub listing: Option<Listing>,
@@ -64,153 +38,79 @@ impl Handle {
 /// What is kept of a file while it is open, however often.
 #[derive(Debug, Default)]
 pub(super) struct Node {
-    pub handles: u32,
+    handles: u32,
     /// Bytes in the file.
     pub size: u64,
-    /// It lost its last name: to be given back when it is closed.
-    pub orphan: bool,
-    /// Its blocks are in lists, as in ext3, rather than in extents.
-    pub has_lists: bool,
-    /// Where its contents are, once that was asked and until it changes.
-    pub extents: Option<Vec<Run>>,
-}
-
-/// Mounts what is on the device in rsext4, replaying the journal if that is called for.
-pub(super) fn attach(
-    device: &Device,
-    clock: Option<&'static Clock>,
-    journal: Option<u32>,
-    writable: bool,
-) -> Ext4Result<Inner> {
-    let services = MountServices::new(Time(clock), (), Notes);
-    let choice = if writable {
-        MountOptions::read_write()
-    } else {
-        MountOptions::read_only_no_journal_replay()
-    };
-    device.allow(MOUNT_CALLS);
-    device.begin_waiting();
-    let mut ext4 = Ext4::mount(device.clone(), services, choice)?;
-    if let (Some(journal), true) = (journal, writable) {
-        let found = ext4.inode_extents(
-            InodeNumber::new(journal)?,
-            0,
-            u64::MAX,
-            FileExtentTarget::Data,
-            MAX_JOURNAL_RUNS,
-        )?;
-        let block = device.block as u64;
-        let runs = found.extents.iter();
-        let runs = runs.map(|run| (run.physical_start / block, run.length / block));
-        device.set_journal(runs.collect())?;
-    }
-    Ok(ext4)
+    /// Where its contents are, once that was asked and until it changes; `None` inside for too many
+    /// pieces.
+    runs: Option<Option<Vec<Run>>>,
 }
 
 /// See [`super::mount`].
 pub(super) struct Ext4Volume {
-    /// Absent only while it is mounted again, and when that failed.
-    ext4: Option<Inner>,
-    pub cache: SharedCache,
-    device: Device,
-    clock: Option<&'static Clock>,
-    /// See [`MAX_WAITING`].
-    max_waiting: u64,
-    /// The inode of the journal.
-    journal: Option<u32>,
-    /// Bytes in a block.
-    pub block: usize,
+    pub fs: Fs,
     pub handles: Handles<Handle>,
-    pub nodes: BTreeMap<InodeNumber, Node>,
-    /// Files of which rsext4 may hold something newer than the cache, since the last sync.
-    recent: BTreeSet<InodeNumber>,
-    all_recent: bool,
-    /// What is neither open nor has a name, with its size: to be given back once the journal has
-    /// it that the name is gone. Until then a power cut brings the name back, so nothing else may
-    /// be written to its blocks.
-    leftover: Vec<(InodeNumber, u64)>,
-    /// Blocks of files that were cut are free, and the journal doesn't have that yet.
-    cut: bool,
+    pub nodes: BTreeMap<u32, Node>,
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
 }
 
 impl Ext4Volume {
-    pub fn new(
-        ext4: Inner,
-        device: Device,
-        options: &VolumeOptions,
-        found: &Found,
-        writable: bool,
-        corrupt: Option<String>,
-    ) -> Self {
+    pub fn new(fs: Fs, writable: bool, corrupt: Option<String>) -> Self {
         Self {
-            ext4: Some(ext4),
-            cache: device.cache.clone(),
-            block: device.block,
-            device,
-            clock: options.clock,
-            // Where there is memory for large buffers, there is for this.
-            max_waiting: (8 * options.stream_bytes as u64)
-                .clamp(*MAX_WAITING.start(), *MAX_WAITING.end()),
-            journal: found.journal,
+            fs,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
-            recent: BTreeSet::new(),
-            all_recent: false,
-            leftover: Vec::new(),
-            cut: false,
             writable,
             broken: corrupt.map(|found| (Error::Corrupt, found)),
         }
     }
 
-    pub(super) fn with_cache<T>(&self, f: impl FnOnce(&mut Cache) -> T) -> Result<T> {
-        // Never contended; see `Device::with`.
-        self.cache
-            .try_lock()
-            .map(|mut cache| f(&mut cache))
-            .ok_or(Error::Io)
-    }
-
-    /// One step in rsext4, which may make as many requests as an operation may. The first sign of
-    /// corruption, or of a journal that failed, ends all writing.
-    pub(super) fn call<T>(
-        &mut self,
-        what: &str,
-        step: impl FnOnce(&mut Inner) -> Ext4Result<T>,
-    ) -> Result<T> {
-        self.device.allow(OPERATION_CALLS);
-        let ext4 = self.ext4.as_mut().ok_or(Error::Io)?;
-        let found = match step(ext4) {
-            Ok(value) => return Ok(value),
-            Err(found) => found,
-        };
-        log::debug!("ext4: {what}: {}", names::describe(&found));
-        log::debug!("ext4: {what}: {}", names::describe(&found));
-        let known = names::error(&found);
-        let ends = known == Error::Corrupt
-            || found.kind() == Ext4ErrorKind::JournalAborted
-            || self.device.is_used_up();
-        if ends && self.broken.is_none() {
-            let found = format!("{what}: {}", names::describe(&found));
-            let error = if known == Error::Io {
-                log::error!("ext4 volume is read-only from now on, its journal failed: {found}");
-                Error::Io
-            } else {
+    /// The first sign of corruption, or of a commit that failed, ends all writing.
+    fn watch<T>(&mut self, done: Result<T>) -> Result<T> {
+        let failed = self.fs.failed;
+        if let Err(error) = &done
+            && (failed || *error == Error::Corrupt)
+            && self.broken.is_none()
+        {
+            let found = self.fs.found.take();
+            let is_corrupt = found.is_some() || *error == Error::Corrupt;
+            let found = found.unwrap_or_else(|| String::from("its journal can't be written"));
+            if is_corrupt {
                 log::error!(
                     "ext4 volume is corrupt and read-only from now on: {found}; repair it with e2fsck -f"
                 );
-                Error::Corrupt
-            };
-            self.broken = Some((error, found));
-            let _ = self.with_cache(Cache::freeze);
+                self.broken = Some((Error::Corrupt, found));
+            } else {
+                log::error!("ext4 volume is read-only from now on, its journal failed: {error}");
+                self.broken = Some((Error::Io, found));
+            }
+            self.fs.cache.freeze();
         }
-        Err(known)
+        done
     }
 
-    pub(super) fn check_writable(&self) -> Result<()> {
+    /// Something that changes nothing.
+    pub fn look<T>(&mut self, step: impl FnOnce(&mut Fs) -> Result<T>) -> Result<T> {
+        let done = step(&mut self.fs);
+        self.watch(done)
+    }
+
+    /// An operation that changes something.
+    pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<T>) -> Result<T> {
+        self.check_writable()?;
+        let done = self.fs.change(step);
+        self.watch(done)
+    }
+
+    /// Steps until one says that it was the last.
+    fn change_all(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<bool>) -> Result<()> {
+        while !self.change(step)? {}
+        Ok(())
+    }
+
+    pub fn check_writable(&self) -> Result<()> {
         if self.writable && self.broken.is_none() {
             Ok(())
         } else {
@@ -218,101 +118,68 @@ impl Ext4Volume {
         }
     }
 
-    /// To be called before names change.
-    pub(super) fn begin_change(&mut self) -> Result<()> {
-        self.check_writable()?;
-        self.checkpoint_if_due()
+    pub fn inode(&mut self, number: u32) -> Result<Inode> {
+        self.look(|fs| fs.inode(number))
     }
 
-    pub(super) fn inode(&mut self, inode: InodeNumber) -> Result<InodeInfo> {
-        self.call("reading an inode", |ext4| ext4.inode(inode))
-    }
-
-    /// What `name` is in `directory`.
-    pub(super) fn child(&mut self, directory: &InodeInfo, name: &str) -> Result<InodeInfo> {
+    /// What `name` is in `directory`, if anything.
+    pub fn child(&mut self, directory: &Inode, name: &str) -> Result<Option<Inode>> {
         if !directory.is_directory() {
             return Err(Error::NotDirectory);
         }
-        let name = names::file_name(name)?;
-        self.call("reading a directory", |ext4| {
-            ext4.lookup_child(directory.number, name)
-        })?
-        .ok_or(Error::NotFound)
-    }
-
-    pub(super) fn root(&mut self) -> Result<InodeInfo> {
-        let root = self.ext4.as_ref().ok_or(Error::Io)?.root_inode();
-        self.inode(root)
+        if directory.flags & STRANGE != 0 {
+            return Err(Error::Unsupported);
+        }
+        let name = check_name(name)?;
+        self.look(|fs| match fs.lookup(directory, name)? {
+            Some(found) => fs.named_inode(found.inode).map(Some),
+            None => Ok(None),
+        })
     }
 
     /// What `path` names; a symbolic link is not followed.
-    pub(super) fn find(&mut self, path: &str) -> Result<InodeInfo> {
-        let mut found = self.root()?;
+    pub fn find(&mut self, path: &str) -> Result<Inode> {
+        let mut found = self.look(|fs| fs.named_inode(ROOT))?;
         for name in path::names(path) {
-            found = self.child(&found, name)?;
+            found = self.child(&found, name)?.ok_or(Error::NotFound)?;
         }
         Ok(found)
     }
 
     /// The directory that `path` is in, and its last name; [`Error::Invalid`] for the root, which
     /// is in none.
-    pub(super) fn parent<'a>(&mut self, path: &'a str) -> Result<(InodeInfo, &'a str)> {
+    pub fn parent<'a>(&mut self, path: &'a str) -> Result<(Inode, &'a str)> {
         let (parent, name) = path::split_last(path).ok_or(Error::Invalid)?;
         let parent = self.find(parent)?;
         if !parent.is_directory() {
             return Err(Error::NotDirectory);
         }
-        names::file_name(name)?;
+        check_name(name)?;
         Ok((parent, name))
     }
 
-    /// What `name` is in `directory`, if anything.
-    pub(super) fn child_if_any(
-        &mut self,
-        directory: &InodeInfo,
-        name: &str,
-    ) -> Result<Option<InodeInfo>> {
-        match self.child(directory, name) {
-            Ok(found) => Ok(Some(found)),
-            Err(Error::NotFound) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     /// Where `path` meets a symbolic link.
-    pub(super) fn walk(&mut self, path: &str, last: bool) -> Result<Walk> {
-        let mut found = self.root()?;
-        let mut names = path::names(path).peekable();
-        while let Some(name) = names.next() {
+    pub fn walk(&mut self, path: &str, last: bool) -> Result<Walk> {
+        let mut found = self.look(|fs| fs.named_inode(ROOT))?;
+        let names = path::names_with_ends(path);
+        let mut names = names.peekable();
+        while let Some((end, name)) = names.next() {
             found = match self.child(&found, name) {
-                Ok(found) => found,
-                Err(Error::NotFound | Error::NotDirectory) => return Ok(Walk::Plain),
+                Ok(Some(found)) => found,
+                Ok(None) | Err(Error::NotDirectory) => return Ok(Walk::Plain),
                 Err(error) => return Err(error),
             };
-            if names::kind(&found) == Kind::Symlink && (last || names.peek().is_some()) {
-                let target = self.link_target(&found)?;
-                let end = name.as_ptr().addr() - path.as_ptr().addr() + name.len();
+            if found.is_link() && (last || names.peek().is_some()) {
+                let target = self.look(|fs| fs.link_target(&found))?;
+                let target = String::from_utf8(target).map_err(|_| Error::InvalidName)?;
                 return Ok(Walk::Link { end, target });
             }
         }
         Ok(Walk::Plain)
     }
 
-    fn link_target(&mut self, link: &InodeInfo) -> Result<String> {
-        if link.size == 0 || link.size > MAX_LINK {
-            return Err(Error::NameTooLong);
-        }
-        let mut target = alloc::vec![0; link.size as usize];
-        let number = link.number;
-        let count = self.call("reading a symbolic link", |ext4| {
-            ext4.read_inode(number, 0, &mut target)
-        })?;
-        target.truncate(count);
-        String::from_utf8(target).map_err(|_| Error::InvalidName)
-    }
-
     /// An open file, not a directory: its inode and flags.
-    pub(super) fn file(&self, file: FileId, needed: OpenFlags) -> Result<(InodeNumber, OpenFlags)> {
+    pub fn file(&self, file: FileId, needed: OpenFlags) -> Result<(u32, OpenFlags)> {
         let handle = self.handles.get(file)?;
         if handle.is_directory() {
             return Err(Error::IsDirectory);
@@ -323,31 +190,26 @@ impl Ext4Volume {
         Ok((handle.inode, handle.flags))
     }
 
-    pub(super) fn node(&mut self, inode: InodeNumber) -> Result<&mut Node> {
+    pub fn node(&mut self, inode: u32) -> Result<&mut Node> {
         self.nodes.get_mut(&inode).ok_or(Error::Closed)
     }
 
     /// Opens what was found.
-    pub(super) fn open_inode(
-        &mut self,
-        found: &InodeInfo,
-        flags: OpenFlags,
-        is_new: bool,
-    ) -> Result<FileId> {
-        let known = names::stat(found);
+    pub fn open_inode(&mut self, found: &Inode, flags: OpenFlags, is_new: bool) -> Result<FileId> {
         let directory = flags.contains(OpenFlags::DIRECTORY);
-        match (known.kind, directory) {
+        match (found.kind(), directory) {
             (Kind::Directory, false) => return Err(Error::IsDirectory),
             (Kind::File | Kind::Symlink, true) => return Err(Error::NotDirectory),
             (Kind::Symlink, false) => return Err(Error::Unsupported),
             (Kind::Directory, true) | (Kind::File, false) => {}
         }
-        if !directory && found.file_type() != rsext4::DirectoryEntryType::RegularFile {
+        if found.flags & STRANGE != 0 || !directory && !found.is_regular() {
             return Err(Error::Unsupported);
         }
         if flags.contains(OpenFlags::WRITE) {
             self.check_writable()?;
-            if known.read_only && !is_new {
+            let is_fixed = found.is_read_only() || found.flags & APPEND_ONLY != 0;
+            if is_fixed && !is_new {
                 return Err(Error::PermissionDenied);
             }
         }
@@ -355,7 +217,6 @@ impl Ext4Volume {
         let node = self.nodes.entry(inode).or_default();
         if node.handles == 0 {
             node.size = found.size;
-            node.has_lists = !found.flags.contains(InodeFlags::EXTENTS);
         }
         node.handles += 1;
         let file = self.handles.add(Handle {
@@ -373,97 +234,200 @@ impl Ext4Volume {
     }
 
     /// The file of that name, and whether it was made for it.
-    pub(super) fn find_or_create(
-        &mut self,
-        path: &str,
-        flags: OpenFlags,
-    ) -> Result<(InodeInfo, bool)> {
+    pub fn find_or_create(&mut self, path: &str, flags: OpenFlags) -> Result<(Inode, bool)> {
         let (parent, name) = self.parent(path)?;
-        match self.child_if_any(&parent, name)? {
+        match self.child(&parent, name)? {
             Some(_) if flags.contains(OpenFlags::EXCLUSIVE) => Err(Error::Exists),
             Some(found) => Ok((found, false)),
             None if flags.contains(OpenFlags::CREATE) => {
-                self.begin_change()?;
-                self.reserve_for_entry()?;
-                let name = names::file_name(name)?;
-                let mode = permissions(0o666)?;
-                let made = self.call("creating a file", |ext4| {
-                    ext4.create_regular_file(OWNER, parent.number, name, mode)
-                })?;
+                let place = (parent.number, name.as_bytes());
+                let made = self.change(&mut |fs| fs.create(place, FILE_MODE, &[]))?;
                 Ok((made, true))
             }
             None => Err(Error::NotFound),
         }
     }
 
-    pub(super) fn close_handle(&mut self, file: FileId) -> Result<()> {
+    /// Makes something that isn't there.
+    pub fn make(&mut self, path: &str, mode: u16, target: &[u8]) -> Result<()> {
+        if path::split_last(path).is_none() {
+            return Err(Error::Exists);
+        }
+        let (parent, name) = self.parent(path)?;
+        if self.child(&parent, name)?.is_some() {
+            return Err(Error::Exists);
+        }
+        let place = (parent.number, name.as_bytes());
+        self.change(&mut |fs| fs.create(place, mode, target).map(|_| ()))
+    }
+
+    /// Does something that takes a name from a file, and gives that back if it was its last.
+    pub fn drop_name(
+        &mut self,
+        step: &dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<Fate>,
+    ) -> Result<()> {
+        self.check_writable()?;
+        let nodes = core::mem::take(&mut self.nodes);
+        let is_open = |inode: u32| nodes.contains_key(&inode);
+        let done = self.change(&mut |fs| step(fs, &is_open));
+        self.nodes = nodes;
+        match done? {
+            Fate::Settled => Ok(()),
+            // What fails now is tried again by the next mount.
+            Fate::ToReap(number) => self.change_all(&mut |fs| fs.reap_step(number)),
+        }
+    }
+
+    pub fn close_handle(&mut self, file: FileId) -> Result<()> {
         let handle = self.handles.remove(file)?;
-        let node = self.node(handle.inode)?;
+        let number = handle.inode;
+        let node = self.node(number)?;
         node.handles = node.handles.saturating_sub(1);
         if node.handles > 0 {
             return Ok(());
         }
-        let (orphan, size) = (node.orphan, node.size);
-        self.nodes.remove(&handle.inode);
-        if orphan && self.check_writable().is_ok() {
-            self.leave(handle.inode, size);
+        self.nodes.remove(&number);
+        self.fs.release(number);
+        if self.fs.orphans.contains(&number) && self.check_writable().is_ok() {
+            // What fails now is tried again by the next mount.
+            let _ = self.change_all(&mut |fs| fs.reap_step(number));
         }
         Ok(())
     }
 
-    /// Deals with what lost a name: what lost its last one is to be given back, unless it is open.
-    pub(super) fn removed(&mut self, outcome: UnlinkOutcome, size: u64) {
-        if !outcome.requires_reap() {
-            return;
+    /// Where the contents of an open file are; `None` when that is too much to remember.
+    fn runs(&mut self, number: u32) -> Result<Option<&[Run]>> {
+        if self.node(number)?.runs.is_none() {
+            let found = self.look(|fs| {
+                let inode = fs.inode(number)?;
+                fs.runs(&inode)
+            })?;
+            self.node(number)?.runs = Some(found);
         }
-        match self.nodes.get_mut(&outcome.inode) {
-            Some(node) => node.orphan = true,
-            None => self.leave(outcome.inode, size),
-        }
+        let node = self.nodes.get(&number).ok_or(Error::Closed)?;
+        Ok(node.runs.as_ref().and_then(|runs| runs.as_deref()))
     }
 
-    fn leave(&mut self, inode: InodeNumber, size: u64) {
-        self.leftover.push((inode, size));
-        if self.leftover.len() >= MAX_LEFTOVER {
-            // Fails as the next sync will, which says so.
-            let _ = self.sync_all();
+    /// Reads from an open file, as [`crate::Volume::read_at`].
+    pub fn read_file(&mut self, number: u32, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        let size = self.node(number)?.size;
+        let count = (buf.len() as u64).min(size.saturating_sub(offset)) as usize;
+        let Some(buf) = buf.get_mut(..count).filter(|buf| !buf.is_empty()) else {
+            return Ok(0);
+        };
+        if self.runs(number)?.is_none() {
+            return self.look(|fs| {
+                let inode = fs.inode(number)?;
+                fs.read_pieces(&inode, offset, buf)?;
+                Ok(count)
+            });
         }
+        let node = self.nodes.get(&number).ok_or(Error::Closed)?;
+        let runs = node.runs.as_ref().and_then(|runs| runs.as_deref());
+        let cache = &mut self.fs.cache;
+        cache.begin_reading(size);
+        let read = cache.read_runs(runs.unwrap_or_default(), offset, buf);
+        cache.end_reading();
+        Ok(read.map(|()| count)?)
     }
 
-    /// Gives back what is left over. What can't be given back now is tried again by the next sync,
-    /// or by the next mount.
-    fn reap(&mut self) {
-        for (inode, size) in core::mem::take(&mut self.leftover) {
-            self.recent.remove(&inode);
-            let reaped = self.call("giving back a file", |ext4| ext4.reap_unlinked_inode(inode));
-            if reaped.is_err() {
-                self.leftover.push((inode, size));
+    /// Lends from an open file, as [`crate::Volume::lend`], what can be lent without a copy.
+    pub fn lend_file(
+        &mut self,
+        number: u32,
+        offset: u64,
+        len: usize,
+        out: &mut Vec<Lent>,
+    ) -> Result<()> {
+        let size = self.node(number)?.size;
+        let count = (len as u64).min(size.saturating_sub(offset)) as usize;
+        if count == 0 || self.runs(number)?.is_none() {
+            return Ok(());
+        }
+        let node = self.nodes.get(&number).ok_or(Error::Closed)?;
+        let runs = node.runs.as_ref().and_then(|runs| runs.as_deref());
+        let cache = &mut self.fs.cache;
+        cache.lend_runs(runs.unwrap_or_default(), size, (offset, count), out)
+    }
+
+    /// Writes `buf` at `offset` of an open file, or as much of it as fits the file and the volume.
+    pub fn write_file(&mut self, number: u32, offset: u64, buf: &[u8]) -> Result<usize> {
+        self.check_writable()?;
+        let inode = self.inode(number)?;
+        let room = self.fs.max_size(&inode).saturating_sub(offset);
+        if room == 0 {
+            return Err(Error::TooLarge);
+        }
+        let fits = room.min(buf.len() as u64) as usize;
+        let mut done = 0;
+        while let Some(rest) = buf.get(done..fits).filter(|rest| !rest.is_empty()) {
+            let at = offset + done as u64;
+            // Steps end where large requests should.
+            let step = (STEP - at as usize % STEP).min(rest.len());
+            let piece = rest.get(..step).unwrap_or_default();
+            match self.write_piece(number, at, piece) {
+                Ok(count) => done += count,
+                Err(Error::NoSpace | Error::TooLarge) if done > 0 => break,
+                Err(error) => return Err(error),
             }
         }
+        Ok(done)
     }
 
-    /// Bytes that are free as soon as the journal has it.
-    pub(super) fn leftover_bytes(&self) -> u64 {
-        self.leftover.iter().map(|(_, size)| size).sum()
+    /// Writes as much of `data` as one operation may.
+    fn write_piece(&mut self, number: u32, offset: u64, data: &[u8]) -> Result<usize> {
+        let mut progress = 0;
+        self.node(number)?.runs = None;
+        let mut written =
+            self.change(&mut |fs| fs.write_step(number, (offset, data), &mut progress));
+        if written == Err(Error::NoSpace) && progress > 0 {
+            // What fitted before the volume was full.
+            let some = data.get(..progress).unwrap_or_default();
+            written = self.change(&mut |fs| fs.write_step(number, (offset, some), &mut progress));
+        }
+        let count = written?;
+        let node = self.node(number)?;
+        node.size = node.size.max(offset + count as u64);
+        let relieved = self.fs.relieve();
+        self.watch(relieved)?;
+        Ok(count)
     }
 
-    /// Whether a sync would give something back.
-    pub(super) fn has_leftover(&self) -> bool {
-        !self.leftover.is_empty()
+    /// Cuts an open file, or extends it with zeros that take no room.
+    pub fn resize(&mut self, number: u32, size: u64) -> Result<()> {
+        self.check_writable()?;
+        if size == self.node(number)?.size {
+            return Ok(());
+        }
+        let inode = self.inode(number)?;
+        if size > self.fs.max_size(&inode) {
+            return Err(Error::TooLarge);
+        }
+        self.node(number)?.runs = None;
+        self.fs.release(number);
+        let is_done = self.change(&mut |fs| fs.resize_step(number, size))?;
+        self.node(number)?.size = size;
+        if is_done {
+            return Ok(());
+        }
+        let is_open_orphan = inode.links == 0;
+        self.change_all(&mut |fs| fs.cut_step(number))?;
+        if is_open_orphan {
+            self.change(&mut |fs| {
+                let mut inode = fs.inode(number)?;
+                fs.add_orphan(&mut inode)
+            })?;
+        }
+        Ok(())
     }
 
-    /// Notes that blocks of a file were given back.
-    pub(super) fn note_cut(&mut self) {
-        self.cut = true;
-    }
-
-    /// Makes sure that blocks which were given back may be written again.
-    pub(super) fn settle(&mut self) -> Result<()> {
-        if self.cut { self.sync_all() } else { Ok(()) }
+    /// Gives a file one more name.
+    pub fn link_file(&mut self, number: u32, place: Place<'_>) -> Result<()> {
+        self.change(&mut |fs| fs.add_link(number, place))
     }
 
     /// Brings everything to stable storage.
-    pub(super) fn sync_all(&mut self) -> Result<()> {
+    pub fn sync_all(&mut self) -> Result<()> {
         if let Some((error, found)) = &self.broken {
             log::debug!("not synced: {found}");
             return Err(*error);
@@ -471,87 +435,11 @@ impl Ext4Volume {
         if !self.writable {
             return Ok(());
         }
-        self.call_retried("syncing", Inner::sync)?;
-        self.recent.clear();
-        self.all_recent = false;
-        self.cut = false;
-        self.reap();
-        self.checkpoint_if_due()
+        let done = self.fs.commit();
+        self.watch(done)
     }
 
-    /// As [`call`](Self::call) for a step that writes metadata outside of rsext4's operations: there
-    /// it can't end a transaction, or make room in the journal, in the middle of changing a block.
-    fn call_retried(&mut self, what: &str, step: fn(&mut Inner) -> Ext4Result<()>) -> Result<()> {
-        for _ in 1..ATTEMPTS {
-            match self.call(what, step) {
-                Err(Error::Busy) => self.make_room(),
-                done => return done,
-            }
-        }
-        self.call(what, step)
-    }
-
-    /// Makes room for some blocks in the journal's running transaction, ending it if need be: by
-    /// beginning an operation that is refused once it has its room.
-    pub(super) fn make_room(&mut self) {
-        let Some(ext4) = self.ext4.as_mut().filter(|_| self.journal.is_some()) else {
-            return;
-        };
-        self.device.allow(OPERATION_CALLS);
-        let root = ext4.root_inode();
-        if let Ok(name) = FileName::new(b".") {
-            let refused = ext4.hard_link(root, root, name);
-            debug_assert!(refused.is_err());
-        }
-    }
-
-    /// Brings what is in the journal to its places when there is much of it. rsext4 does that by
-    /// itself only when the journal is nearly full, and else when it unmounts.
-    pub(super) fn checkpoint_if_due(&mut self) -> Result<()> {
-        let orphans = self.nodes.values().any(|node| node.orphan);
-        if self.device.waiting() < self.max_waiting || orphans || !self.leftover.is_empty() {
-            return Ok(());
-        }
-        self.check_writable()?;
-        self.make_room();
-        self.call_retried("writing back the journal", Inner::unmount)?;
-        self.ext4 = None;
-        self.recent.clear();
-        self.all_recent = false;
-        match attach(&self.device, self.clock, self.journal, true) {
-            Ok(ext4) => {
-                self.ext4 = Some(ext4);
-                Ok(())
-            }
-            Err(found) => {
-                let found = names::describe(&found);
-                log::error!("ext4 volume can't be used from now on: {found}; mount it again");
-                self.broken = Some((Error::Io, found));
-                let _ = self.with_cache(Cache::freeze);
-                Err(Error::Io)
-            }
-        }
-    }
-
-    /// Blocks and inodes, in all and free.
-    pub(super) fn known_space(&self) -> Result<FileSystemStats> {
-        Ok(self.ext4.as_ref().ok_or(Error::Io)?.statfs())
-    }
-
-    /// Notes that rsext4 may hold contents of a file that the cache doesn't have yet.
-    pub(super) fn note_recent(&mut self, inode: InodeNumber) {
-        if self.recent.len() >= MAX_RECENT {
-            self.all_recent = true;
-        } else {
-            self.recent.insert(inode);
-        }
-    }
-
-    pub(super) fn is_recent(&self, inode: InodeNumber) -> bool {
-        self.all_recent || self.recent.contains(&inode)
-    }
-
-    pub(super) fn state(&self) -> Health {
+    pub fn state(&self) -> Health {
         match &self.broken {
             Some((_, found)) => Health::Corrupt(found.clone()),
             None if self.writable => Health::Writable,
@@ -560,24 +448,18 @@ impl Ext4Volume {
     }
 }
 
-/// Mode bits as rsext4 takes them.
-pub(super) fn permissions(bits: u16) -> Result<FilePermissions> {
-    FilePermissions::new(bits).map_err(|_| Error::Invalid)
-}
-
 impl Drop for Ext4Volume {
     /// Leaves a file system that needs no replay, as far as the device lets.
     fn drop(&mut self) {
         if self.check_writable().is_err() {
             return;
         }
-        let open = self.nodes.iter().filter(|(_, node)| node.orphan);
-        let open: Vec<_> = open.map(|(inode, node)| (*inode, node.size)).collect();
-        self.leftover.extend(open);
-        if !self.leftover.is_empty() {
-            let _ = self.sync_all();
+        for number in self.fs.orphans.clone() {
+            let _ = self.change_all(&mut |fs| fs.reap_step(number));
         }
-        if let Err(error) = self.call_retried("unmounting", Inner::unmount) {
+        if self.check_writable().is_ok()
+            && let Err(error) = self.fs.close()
+        {
             log::warn!(
                 "ext4 volume not unmounted cleanly ({error}); its journal is replayed when it is next mounted"
             );

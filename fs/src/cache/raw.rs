@@ -1,0 +1,132 @@
+//! What a file system with a journal writes and reads past the cache: its metadata, of which it keeps
+//! what it needs itself. Writes are put together in one buffer, neighbours as one request, and go to
+//! the device with the contents of files, as one batch.
+
+use alloc::vec::Vec;
+
+use super::buffer::Buffer;
+use super::lines::{LINE, runs};
+use super::{Cache, FETCH};
+use crate::BlockError;
+
+/// Bytes that are put together before they are written.
+const GATHERED: usize = 256 << 10;
+
+/// Writes that are put together.
+#[derive(Default)]
+pub(super) struct Raw {
+    buffer: Buffer,
+    used: usize,
+    /// First sector, and where the bytes are in the buffer.
+    writes: Vec<(u64, usize, usize)>,
+}
+
+impl Raw {
+    fn clear(&mut self) {
+        self.used = 0;
+        self.writes.clear();
+    }
+}
+
+impl Cache {
+    /// Reads sectors from `first` on from the device itself.
+    pub fn read_raw(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        self.check(first, buf.len())?;
+        if self.is_away() || !self.fetch.grow(FETCH * LINE) {
+            return Err(BlockError::Io);
+        }
+        let mut at = first;
+        for piece in buf.chunks_mut(FETCH * LINE) {
+            let fetched = self.fetch.get_mut(..piece.len());
+            let fetched = fetched.ok_or(BlockError::OutOfRange)?;
+            self.device.read(at, fetched)?;
+            piece.copy_from_slice(fetched);
+            at += (piece.len() / self.sector) as u64;
+        }
+        Ok(())
+    }
+
+    /// Has sectors from `first` on written by the next [`commit_raw`](Self::commit_raw), or before.
+    pub fn put_raw(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
+        let count = self.check(first, data.len())?;
+        if self.frozen || self.device.read_only() {
+            return Err(BlockError::ReadOnly);
+        }
+        if self.raw.used + data.len() > GATHERED {
+            self.write_raw()?;
+        }
+        if !self.raw.buffer.grow(GATHERED) {
+            return Err(BlockError::Io);
+        }
+        let (from, to) = (self.raw.used, self.raw.used + data.len());
+        let place = self.raw.buffer.get_mut(from..to);
+        place.ok_or(BlockError::OutOfRange)?.copy_from_slice(data);
+        self.raw.used = to;
+        let sector = self.sector;
+        match self.raw.writes.last_mut() {
+            Some((before, start, end))
+                if *end == from && *before + ((*end - *start) / sector) as u64 == first =>
+            {
+                *end = to;
+            }
+            _ if count > 0 => self.raw.writes.push((first, from, to)),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Has the next flush ask the device, even if nothing was written.
+    pub fn expect_flush(&mut self) {
+        self.unflushed = true;
+    }
+
+    /// Writes what was put together.
+    fn write_raw(&mut self) -> Result<(), BlockError> {
+        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        for (first, from, to) in &self.raw.writes {
+            let data = self.raw.buffer.get(*from..*to);
+            batch.push((*first, data.ok_or(BlockError::OutOfRange)?));
+        }
+        self.unflushed = true;
+        let written = self.device.write_batch(&batch);
+        self.raw.clear();
+        written
+    }
+
+    /// Writes what was put together and the contents of files that wait, as one batch.
+    pub fn commit_raw(&mut self) -> Result<(), BlockError> {
+        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        if !self.gather.is_empty() {
+            batch.push((self.gather.first, self.gather.data()));
+        }
+        let mut lines: Vec<(u64, u8)> = Vec::new();
+        for line in self.lines.dirty_lines() {
+            for (from, count) in runs(line.dirty) {
+                let bytes = from * self.sector..(from + count) * self.sector;
+                let data = line.data.get(bytes).ok_or(BlockError::Io)?;
+                batch.push((line.index * self.per_line + from as u64, data));
+            }
+            lines.push((line.index, line.dirty));
+        }
+        for (first, from, to) in &self.raw.writes {
+            let data = self.raw.buffer.get(*from..*to);
+            batch.push((*first, data.ok_or(BlockError::OutOfRange)?));
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.unflushed = true;
+        let written = self.device.write_batch(&batch);
+        self.raw.clear();
+        if written.is_ok() {
+            self.gather.clear();
+            for (index, dirty) in lines {
+                self.lines.clean(index, dirty);
+            }
+        } else {
+            self.ahead.clear();
+        }
+        self.tell_dirty();
+        written
+    }
+}

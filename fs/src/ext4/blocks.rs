@@ -1,0 +1,337 @@
+//! Blocks of metadata in memory: what was read, what the running transaction has changed, and what
+//! the journal has and its place on the disk has not.
+//!
+//! An operation that fails is undone: the first time that it changes a block, the block as it was
+//! is put aside. So no operation leaves half of itself in a transaction.
+
+use alloc::collections::BTreeMap;
+use alloc::vec::Vec;
+
+use crate::Error;
+
+/// Whose a block is: its checksum covers that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    pub inode: u32,
+    pub generation: u32,
+}
+
+/// What a block is, which says how it is checked and sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The superblock's.
+    Super,
+    /// Of the descriptors.
+    Descriptors,
+    /// Which blocks of this group are in use.
+    BlockBitmap(u32),
+    /// Which inodes of this group are in use.
+    InodeBitmap(u32),
+    /// Inodes from this number on.
+    Inodes(u32),
+    /// Entries of a directory.
+    Leaf(Owner),
+    /// Of a directory's index.
+    Index(Owner),
+    /// Of a tree of extents.
+    Extents(Owner),
+    /// A list of blocks, as in ext3.
+    List,
+    /// Extended attributes.
+    Attributes,
+    /// Of the orphan file.
+    Orphans(Owner),
+}
+
+/// A block in memory.
+#[derive(Debug)]
+pub struct Entry {
+    pub data: Vec<u8>,
+    pub kind: Kind,
+    /// The running transaction has changed it.
+    pub dirty: bool,
+    /// The journal has it as it was at the last commit, its place on the disk something older.
+    pub logged: bool,
+    /// Of inodes: those that were changed, and those whose checksum is known to be right.
+    pub changed: u32,
+    pub checked: u32,
+    /// The operation that has put the block aside.
+    operation: u64,
+    used: u64,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Blocks {
+    map: BTreeMap<u64, Entry>,
+    /// Blocks that the running transaction has changed, some of which may be forgotten since.
+    pub dirty: Vec<u64>,
+    /// What the operation under way found, to be put back if it fails.
+    undo: Vec<(u64, Option<Entry>)>,
+    dirty_before: usize,
+    operation: u64,
+    /// Memory of blocks that are gone.
+    spare: Vec<Vec<u8>>,
+    ticks: u64,
+    /// Bytes in a block.
+    block: usize,
+    /// Blocks to keep at most, but for those that can't go.
+    limit: usize,
+    /// How many `logged` ones there are.
+    pub logged: usize,
+}
+
+const MAX_SPARE: usize = 64;
+
+impl Blocks {
+    pub fn new(block: usize, limit: usize) -> Self {
+        Self {
+            map: BTreeMap::new(),
+            dirty: Vec::new(),
+            undo: Vec::new(),
+            dirty_before: 0,
+            operation: 1,
+            spare: Vec::new(),
+            ticks: 0,
+            block,
+            limit,
+            logged: 0,
+        }
+    }
+
+    /// Blocks to keep at most.
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn memory(&mut self) -> Result<Vec<u8>, Error> {
+        if let Some(data) = self.spare.pop() {
+            return Ok(data);
+        }
+        let mut data = Vec::new();
+        data.try_reserve_exact(self.block)
+            .map_err(|_| Error::OutOfMemory)?;
+        data.resize(self.block, 0);
+        Ok(data)
+    }
+
+    fn recycle(&mut self, data: Vec<u8>) {
+        if self.spare.len() < MAX_SPARE && data.len() == self.block {
+            self.spare.push(data);
+        }
+    }
+
+    /// Memory for a block that is about to be read, after dropping others if there are too many.
+    pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
+        if self.map.len() >= self.limit {
+            self.shrink();
+        }
+        self.memory()
+    }
+
+    /// Drops a quarter of what can be read again, what was not used for longest first.
+    fn shrink(&mut self) {
+        let operation = self.operation;
+        let mut old: Vec<(u64, u64)> = self
+            .map
+            .iter()
+            .filter(|(_, entry)| !entry.dirty && !entry.logged && entry.operation != operation)
+            .map(|(block, entry)| (entry.used, *block))
+            .collect();
+        old.sort_unstable();
+        old.truncate((old.len() / 4).max(8));
+        for (_, block) in old {
+            if let Some(entry) = self.map.remove(&block) {
+                self.recycle(entry.data);
+            }
+        }
+    }
+
+    /// A block, if it is in memory.
+    pub fn get(&self, block: u64) -> Option<&Entry> {
+        self.map.get(&block)
+    }
+
+    /// The same, noted as used.
+    pub fn touch(&mut self, block: u64) -> Option<&mut Entry> {
+        self.ticks += 1;
+        let entry = self.map.get_mut(&block)?;
+        entry.used = self.ticks;
+        Some(entry)
+    }
+
+    /// Takes in what was read.
+    pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: Kind) {
+        self.ticks += 1;
+        let entry = Entry {
+            data,
+            kind,
+            dirty: false,
+            logged: false,
+            changed: 0,
+            checked: 0,
+            operation: 0,
+            used: self.ticks,
+        };
+        self.map.insert(block, entry);
+    }
+
+    /// A block, to be changed by the operation under way: it belongs to the running transaction.
+    /// `None` if it isn't in memory.
+    pub fn change(&mut self, block: u64) -> Result<Option<&mut Entry>, Error> {
+        let operation = self.operation;
+        let Some(entry) = self.map.get(&block) else {
+            return Ok(None);
+        };
+        if entry.operation != operation {
+            let mut data = self.memory()?;
+            let Some(entry) = self.map.get_mut(&block) else {
+                return Ok(None);
+            };
+            data.copy_from_slice(&entry.data);
+            entry.operation = operation;
+            let before = Entry { data, ..*entry };
+            if !entry.dirty {
+                entry.dirty = true;
+                self.dirty.push(block);
+            }
+            self.undo.push((block, Some(before)));
+        }
+        self.ticks += 1;
+        let entry = self.map.get_mut(&block);
+        Ok(entry.map(|entry| {
+            entry.used = self.ticks;
+            entry
+        }))
+    }
+
+    /// A new block of zeros that belongs to the running transaction, whatever was there.
+    pub fn create(&mut self, block: u64, kind: Kind) -> Result<&mut Entry, Error> {
+        let mut data = self.memory()?;
+        data.fill(0);
+        self.ticks += 1;
+        let old = self.map.remove(&block);
+        let was_dirty = old.as_ref().is_some_and(|old| old.dirty);
+        let known = old
+            .as_ref()
+            .is_some_and(|old| old.operation == self.operation);
+        self.count_logged(old.as_ref(), None);
+        if !known {
+            self.undo.push((block, old));
+        }
+        if !was_dirty {
+            self.dirty.push(block);
+        }
+        let entry = Entry {
+            data,
+            kind,
+            dirty: true,
+            logged: false,
+            changed: 0,
+            checked: u32::MAX,
+            operation: self.operation,
+            used: self.ticks,
+        };
+        Ok(self.map.entry(block).or_insert(entry))
+    }
+
+    /// Forgets a block whose contents no longer count.
+    pub fn forget(&mut self, block: u64) {
+        let Some(old) = self.map.remove(&block) else {
+            return;
+        };
+        self.count_logged(Some(&old), None);
+        if old.operation != self.operation {
+            self.undo.push((block, Some(old)));
+        }
+    }
+
+    fn count_logged(&mut self, old: Option<&Entry>, new: Option<&Entry>) {
+        let is = |entry: Option<&Entry>| usize::from(entry.is_some_and(|entry| entry.logged));
+        self.logged = (self.logged + is(new)).saturating_sub(is(old));
+    }
+
+    /// Begins an operation.
+    pub fn begin(&mut self) {
+        self.operation += 1;
+        self.dirty_before = self.dirty.len();
+    }
+
+    /// Blocks that the operation under way has added to the transaction.
+    pub fn added(&self) -> usize {
+        self.dirty.len().saturating_sub(self.dirty_before)
+    }
+
+    /// Ends an operation that succeeded.
+    pub fn end(&mut self) {
+        while let Some((_, before)) = self.undo.pop() {
+            if let Some(before) = before {
+                self.recycle(before.data);
+            }
+        }
+        self.operation += 1;
+    }
+
+    /// Puts back what the operation under way has changed.
+    pub fn roll_back(&mut self) {
+        while let Some((block, before)) = self.undo.pop() {
+            let now = self.map.remove(&block);
+            self.count_logged(now.as_ref(), before.as_ref());
+            if let Some(now) = now {
+                self.recycle(now.data);
+            }
+            if let Some(before) = before {
+                self.map.insert(block, before);
+            }
+        }
+        self.dirty.truncate(self.dirty_before);
+        self.operation += 1;
+    }
+
+    /// The blocks of the running transaction, in the order of their places.
+    pub fn transaction(&mut self) -> Vec<u64> {
+        let mut blocks: Vec<u64> = self.dirty.clone();
+        blocks.retain(|block| self.map.get(block).is_some_and(|entry| entry.dirty));
+        blocks.sort_unstable();
+        blocks.dedup();
+        blocks
+    }
+
+    /// Blocks that the journal has and their places have not, in order, but for those of the
+    /// running transaction.
+    pub fn to_write_back(&self) -> Vec<u64> {
+        let waiting = self.map.iter();
+        let waiting = waiting.filter(|(_, entry)| entry.logged && !entry.dirty);
+        waiting.map(|(block, _)| *block).collect()
+    }
+
+    /// Notes that these are in their places.
+    pub fn written_back(&mut self, blocks: &[u64]) {
+        for block in blocks {
+            if let Some(entry) = self.map.get_mut(block)
+                && entry.logged
+            {
+                entry.logged = false;
+                self.logged -= 1;
+            }
+        }
+    }
+
+    /// Notes that the transaction has ended: its blocks are in the journal, or in their places.
+    pub fn committed(&mut self, in_journal: bool) {
+        for block in core::mem::take(&mut self.dirty) {
+            let Some(entry) = self.map.get_mut(&block).filter(|entry| entry.dirty) else {
+                continue;
+            };
+            entry.dirty = false;
+            if entry.logged != in_journal {
+                entry.logged = in_journal;
+                self.logged = if in_journal {
+                    self.logged + 1
+                } else {
+                    self.logged.saturating_sub(1)
+                };
+            }
+        }
+    }
+}

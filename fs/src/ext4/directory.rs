@@ -1,0 +1,378 @@
+//! Directories (kernel documentation, "Directory Entries"): the records in a block, and finding,
+//! adding and removing one in a directory, indexed or not.
+
+use super::blocks::Kind;
+use super::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
+use super::filesystem::{Fs, Result};
+use super::inode::{INDEXED, Inode};
+use super::superblock::compatible;
+use crate::Error;
+
+/// Bytes of a record before the name.
+pub const HEADER: usize = 8;
+
+/// Bytes at the end of a block that hold its checksum, dressed up as a record that is not in use.
+pub const TAIL: usize = 12;
+
+/// Bytes in a name at most.
+pub const MAX_NAME: usize = 255;
+
+/// Bytes that a record of a name takes.
+pub fn record_len(name: usize) -> usize {
+    (HEADER + name).next_multiple_of(4)
+}
+
+/// A record in a block.
+#[derive(Debug, Clone, Copy)]
+pub struct Record<'a> {
+    pub at: usize,
+    pub len: usize,
+    /// 0 if it is not in use.
+    pub inode: u32,
+    pub name: &'a [u8],
+}
+
+/// Where an entry is.
+#[derive(Debug, Clone, Copy)]
+pub struct Found {
+    pub inode: u32,
+    /// The block on the disk, and the record's place in it.
+    pub block: u64,
+    pub at: usize,
+}
+
+/// Whether a block ends in a record for the checksum.
+pub fn has_tail(data: &[u8]) -> bool {
+    let at = data.len() - TAIL;
+    u32_at(data, at) == 0 && u16_at(data, at + 4) == TAIL as u16 && u16_at(data, at + 6) == 0xde00
+}
+
+fn record(data: &[u8], at: usize) -> Record<'_> {
+    let name = usize::from(data.get(at + 6).copied().unwrap_or(0));
+    Record {
+        at,
+        len: u16_at(data, at + 4).into(),
+        inode: u32_at(data, at),
+        name: part(data, at + HEADER, at + HEADER + name),
+    }
+}
+
+/// The records of a block that is sound.
+pub fn records(data: &[u8]) -> impl Iterator<Item = Record<'_>> {
+    let mut at = 0;
+    core::iter::from_fn(move || {
+        if at + HEADER > data.len() {
+            return None;
+        }
+        let found = record(data, at);
+        at += found.len.max(HEADER);
+        Some(found)
+    })
+}
+
+/// Whether the records of a block fill it, and say nothing impossible.
+pub fn is_sound(data: &[u8], inodes: u32) -> bool {
+    let mut at = 0;
+    while at < data.len() {
+        let found = record(data, at);
+        let name = usize::from(data.get(at + 6).copied().unwrap_or(0));
+        let is_whole = found.len >= record_len(name) && found.len % 4 == 0;
+        let is_named = found.inode == 0 || name > 0;
+        if !is_whole || found.len < TAIL || !is_named || found.inode > inodes {
+            return false;
+        }
+        at += found.len;
+    }
+    at == data.len()
+}
+
+/// Makes a block without entries.
+pub fn begin(data: &mut [u8], with_tail: bool) {
+    let end = data.len() - if with_tail { TAIL } else { 0 };
+    put_u16(data, 4, end as u16);
+    if with_tail {
+        put_u16(data, end + 4, TAIL as u16);
+        put_u16(data, end + 6, 0xde00);
+    }
+}
+
+/// Writes a record.
+pub fn put_record(data: &mut [u8], at: usize, len: usize, name: &[u8], (inode, kind): (u32, u8)) {
+    put_u32(data, at, inode);
+    put_u16(data, at + 4, len as u16);
+    put(data, at + 6, &[name.len() as u8, kind]);
+    put(data, at + HEADER, name);
+}
+
+/// Adds an entry to a block, if there is room; where it is.
+pub fn insert(data: &mut [u8], name: &[u8], entry: (u32, u8)) -> Option<usize> {
+    let needed = record_len(name.len());
+    let end = data.len() - if has_tail(data) { TAIL } else { 0 };
+    let mut at = 0;
+    while at < end {
+        let found = record(data, at);
+        let used = if found.inode == 0 {
+            0
+        } else {
+            record_len(found.name.len())
+        };
+        let len = found.len;
+        if len >= used + needed {
+            if used > 0 {
+                put_u16(data, at + 4, used as u16);
+            }
+            put_record(data, at + used, len - used, name, entry);
+            return Some(at + used);
+        }
+        at += len.max(HEADER);
+    }
+    None
+}
+
+/// Removes the entry at a place: the record before it gets its room.
+fn remove(data: &mut [u8], at: usize) {
+    let before = records(data).take_while(|record| record.at < at).last();
+    let len = u16_at(data, at + 4);
+    match before {
+        Some(before) if before.at + before.len == at => {
+            put_u16(data, before.at + 4, before.len as u16 + len);
+        }
+        _ => {}
+    }
+    put_u32(data, at, 0);
+}
+
+fn find(data: &[u8], name: &[u8]) -> Option<(u32, usize)> {
+    let mut records = records(data);
+    let found = records.find(|record| record.inode != 0 && record.name == name);
+    found.map(|record| (record.inode, record.at))
+}
+
+impl Fs {
+    /// Blocks of a directory.
+    pub fn directory_blocks(&self, directory: &Inode) -> u64 {
+        directory.size / self.geometry.block as u64
+    }
+
+    /// The block at `block` of a directory, with entries: where it is on the disk.
+    pub fn leaf(&mut self, directory: &Inode, block: u64) -> Result<u64> {
+        let physical = self.directory_block(directory, block)?;
+        self.load(physical, Kind::Leaf(directory.owner()))?;
+        Ok(physical)
+    }
+
+    fn find_in(&mut self, directory: &Inode, block: u64, name: &[u8]) -> Result<Option<Found>> {
+        let physical = self.leaf(directory, block)?;
+        let data = self.block(physical, Kind::Leaf(directory.owner()))?;
+        Ok(find(data, name).map(|(inode, at)| Found {
+            inode,
+            block: physical,
+            at,
+        }))
+    }
+
+    /// The entry of that name; not for `.` and `..`.
+    pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Option<Found>> {
+        if directory.flags & INDEXED != 0 {
+            let Some(mut at) = self.probe(directory, name)? else {
+                return Ok(None);
+            };
+            let hash = at.hash;
+            loop {
+                if let Some(found) = self.find_in(directory, at.leaf().into(), name)? {
+                    return Ok(Some(found));
+                }
+                // Names with the same hash may go on in the next block.
+                if !self.advance(directory, &mut at, Some(hash.0))? {
+                    return Ok(None);
+                }
+            }
+        }
+        for block in 0..self.directory_blocks(directory) {
+            if let Some(found) = self.find_in(directory, block, name)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Adds an entry, which isn't there yet. The directory's inode changes, and is written.
+    pub fn add_entry(&mut self, directory: &mut Inode, name: &[u8], inode: &Inode) -> Result<()> {
+        let kind = if self.has_types() {
+            inode.entry_type()
+        } else {
+            0
+        };
+        let entry = (inode.number, kind);
+        let blocks = self.directory_blocks(directory);
+        let can_index = self.geometry.compatible & compatible::DIR_INDEX != 0;
+        if directory.flags & INDEXED != 0 {
+            self.add_indexed(directory, name, entry)?;
+        } else if !self.add_linear(directory, name, entry)? {
+            if blocks == 1 && can_index && self.make_index(directory)? {
+                self.add_indexed(directory, name, entry)?;
+            } else {
+                let (physical, _) = self.add_leaf(directory)?;
+                let data = self.block_mut(physical, Kind::Leaf(directory.owner()))?;
+                insert(data, name, entry).ok_or(Error::NameTooLong)?;
+            }
+        }
+        self.touch_directory(directory)
+    }
+
+    /// Notes that a directory has changed, and writes its inode.
+    pub fn touch_directory(&mut self, directory: &mut Inode) -> Result<()> {
+        let now = (self.now(), 0);
+        (directory.modified, directory.changed) = (now, now);
+        self.write_inode(directory)
+    }
+
+    fn add_linear(&mut self, directory: &Inode, name: &[u8], entry: (u32, u8)) -> Result<bool> {
+        let kind = Kind::Leaf(directory.owner());
+        for block in 0..self.directory_blocks(directory) {
+            let physical = self.leaf(directory, block)?;
+            if has_room(self.block(physical, kind)?, name.len()) {
+                return Ok(insert(self.block_mut(physical, kind)?, name, entry).is_some());
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds a block without entries at the end of a directory: where it is on the disk, and its number
+    /// in the directory.
+    pub fn add_leaf(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
+        let (physical, number) = self.add_directory_block(directory)?;
+        let with_tail = self.geometry.has_checksums();
+        let data = self.block_new(physical, Kind::Leaf(directory.owner()))?;
+        begin(data, with_tail);
+        Ok((physical, number))
+    }
+
+    /// Adds a block at the end of a directory, whose contents are to come.
+    pub fn add_directory_block(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
+        let number = self.directory_blocks(directory);
+        let block = self.geometry.block as u64;
+        if (number + 1) * block > i32::MAX as u64 {
+            // Without `large_dir` Linux has no larger ones.
+            return Err(Error::NoSpace);
+        }
+        let goal = match number.checked_sub(1) {
+            Some(last) => self.directory_block(directory, last)? + 1,
+            None => self.goal_of(directory),
+        };
+        let (physical, _) = self.take_blocks(directory.number, goal, 1)?;
+        self.attach(directory, number, (physical, 1), false)?;
+        directory.size += block;
+        Ok((physical, number))
+    }
+
+    /// Removes an entry that was found, and writes the directory's inode.
+    pub fn remove_entry(&mut self, directory: &mut Inode, found: &Found) -> Result<()> {
+        let kind = Kind::Leaf(directory.owner());
+        remove(self.block_mut(found.block, kind)?, found.at);
+        self.touch_directory(directory)
+    }
+
+    /// Has an entry that was found lead to another inode.
+    pub fn set_entry(&mut self, directory: &mut Inode, found: &Found, inode: &Inode) -> Result<()> {
+        let kind = if self.has_types() {
+            inode.entry_type()
+        } else {
+            0
+        };
+        let data = self.block_mut(found.block, Kind::Leaf(directory.owner()))?;
+        put_u32(data, found.at, inode.number);
+        put(data, found.at + 7, &[kind]);
+        self.touch_directory(directory)
+    }
+
+    /// The block that `.` and `..` are in: the first, which is the root of an index if there is one.
+    fn first_block(&mut self, directory: &Inode) -> Result<(u64, Kind)> {
+        let physical = self.directory_block(directory, 0)?;
+        let kind = if directory.flags & INDEXED != 0 {
+            Kind::Index(directory.owner())
+        } else {
+            Kind::Leaf(directory.owner())
+        };
+        self.load(physical, kind)?;
+        Ok((physical, kind))
+    }
+
+    /// Has `..` lead to another directory.
+    pub fn set_parent(&mut self, directory: &Inode, parent: u32) -> Result<()> {
+        let (physical, kind) = self.first_block(directory)?;
+        let data = self.block_mut(physical, kind)?;
+        let second = usize::from(u16_at(data, 4));
+        if part(data, second + 6, second + 7) != [2] || part(data, second + 8, second + 10) != b".."
+        {
+            return Err(self.damage(
+                "a directory without an entry for the one above it",
+                physical,
+            ));
+        }
+        put_u32(data, second, parent);
+        Ok(())
+    }
+
+    /// Makes the first block of a new directory.
+    pub fn begin_directory(&mut self, directory: &mut Inode, parent: u32) -> Result<()> {
+        let kind = if self.has_types() { 2 } else { 0 };
+        let (physical, _) = self.add_leaf(directory)?;
+        let number = directory.number;
+        let data = self.block_mut(physical, Kind::Leaf(directory.owner()))?;
+        let rest = usize::from(u16_at(data, 4)) - TAIL;
+        put_record(data, 0, TAIL, b".", (number, kind));
+        put_record(data, TAIL, rest, b"..", (parent, kind));
+        Ok(())
+    }
+
+    /// Whether a directory has no entries but `.` and `..`.
+    pub fn is_empty(&mut self, directory: &Inode) -> Result<bool> {
+        let kind = Kind::Leaf(directory.owner());
+        let has_entries = |data: &[u8]| {
+            let mut used = records(data).filter(|record| record.inode != 0);
+            used.any(|record| record.name != b"." && record.name != b"..")
+        };
+        if directory.flags & INDEXED == 0 {
+            for block in 0..self.directory_blocks(directory) {
+                let physical = self.leaf(directory, block)?;
+                if has_entries(self.block(physical, kind)?) {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
+        }
+        let Some(mut at) = self.probe_hash(directory, (0, 0))? else {
+            return Ok(true);
+        };
+        for _ in 0..self.directory_blocks(directory) {
+            let physical = self.leaf(directory, at.leaf().into())?;
+            if has_entries(self.block(physical, kind)?) {
+                return Ok(false);
+            }
+            if !self.advance(directory, &mut at, None)? {
+                return Ok(true);
+            }
+        }
+        Err(self.damage(
+            "a directory's index that leads in circles",
+            directory.number.into(),
+        ))
+    }
+}
+
+/// Whether a block has room for a name, before it is changed for it.
+pub fn has_room(data: &[u8], name: usize) -> bool {
+    let needed = record_len(name);
+    let end = data.len() - if has_tail(data) { TAIL } else { 0 };
+    records(data)
+        .take_while(|record| record.at < end)
+        .any(|record| {
+            let used = if record.inode == 0 {
+                0
+            } else {
+                record_len(record.name.len())
+            };
+            record.len >= used + needed
+        })
+}

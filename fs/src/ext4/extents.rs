@@ -1,0 +1,505 @@
+//! Trees of extents (kernel documentation, "Extent Tree"): where the blocks of a file are.
+//!
+//! The root is in the inode, the other nodes are blocks. A node's key in its parent is always its own
+//! first key, which `e2fsck` insists on. Each change looks its place up again from the root: that is
+//! a few searches in memory, and there is no state between the steps that could be wrong.
+
+use super::blocks::{Kind, Owner};
+use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
+use super::filesystem::{Fs, Result};
+use super::inode::Inode;
+use crate::Error;
+
+const MAGIC: u16 = 0xf30a;
+
+/// The largest depth: five levels address all blocks that a file can have.
+const MAX_DEPTH: u16 = 5;
+
+/// Bytes of a header, and of each entry.
+const HEADER: usize = 12;
+const ENTRY: usize = 12;
+
+/// Blocks in an extent at most; more stands for an unwritten one of so many less.
+const MAX_WRITTEN: u32 = 32_768;
+
+/// Past the last block that a file can have.
+pub const END: u64 = 1 << 32;
+
+/// Some blocks of a file that lie together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Extent {
+    pub start: u32,
+    pub physical: u64,
+    pub len: u32,
+    pub unwritten: bool,
+}
+
+impl Extent {
+    pub fn end(&self) -> u64 {
+        u64::from(self.start) + u64::from(self.len)
+    }
+
+    fn max(&self) -> u32 {
+        MAX_WRITTEN - u32::from(self.unwritten)
+    }
+
+    /// Whether `next` goes on where this ends, in the file and on the disk, and fits.
+    fn is_continued_by(&self, next: &Self) -> bool {
+        self.unwritten == next.unwritten
+            && self.end() == u64::from(next.start)
+            && self.physical + u64::from(self.len) == next.physical
+            && self.len + next.len <= self.max()
+    }
+}
+
+fn count(node: &[u8]) -> usize {
+    u16_at(node, 2).into()
+}
+
+fn room(node: &[u8]) -> usize {
+    u16_at(node, 4).into()
+}
+
+fn depth(node: &[u8]) -> u16 {
+    u16_at(node, 6)
+}
+
+fn key(node: &[u8], index: usize) -> u32 {
+    u32_at(node, HEADER + index * ENTRY)
+}
+
+fn child(node: &[u8], index: usize) -> u64 {
+    let at = HEADER + index * ENTRY;
+    u48_at(node, at + 4, at + 8)
+}
+
+fn extent(node: &[u8], index: usize) -> Extent {
+    let at = HEADER + index * ENTRY;
+    let len = u32::from(u16_at(node, at + 4));
+    let unwritten = len > MAX_WRITTEN;
+    Extent {
+        start: u32_at(node, at),
+        physical: u48_at(node, at + 8, at + 6),
+        len: if unwritten { len - MAX_WRITTEN } else { len },
+        unwritten,
+    }
+}
+
+fn put_extent(node: &mut [u8], index: usize, extent: &Extent) {
+    let at = HEADER + index * ENTRY;
+    let mark = if extent.unwritten { MAX_WRITTEN } else { 0 };
+    put_u32(node, at, extent.start);
+    put_u16(node, at + 4, (extent.len + mark) as u16);
+    put_u16(node, at + 6, (extent.physical >> 32) as u16);
+    put_u32(node, at + 8, extent.physical as u32);
+}
+
+fn put_child(node: &mut [u8], index: usize, key: u32, block: u64) {
+    let at = HEADER + index * ENTRY;
+    put_u32(node, at, key);
+    put_u32(node, at + 4, block as u32);
+    put_u16(node, at + 8, (block >> 32) as u16);
+    put_u16(node, at + 10, 0);
+}
+
+/// Makes a gap for an entry.
+fn open(node: &mut [u8], index: usize) {
+    let count = count(node);
+    let (from, to) = (HEADER + index * ENTRY, HEADER + count * ENTRY);
+    if from <= to && to + ENTRY <= node.len() {
+        node.copy_within(from..to, from + ENTRY);
+        put_u16(node, 2, count as u16 + 1);
+    }
+}
+
+/// Takes an entry out.
+fn close(node: &mut [u8], index: usize) {
+    let count = count(node);
+    let (from, to) = (HEADER + index * ENTRY, HEADER + count * ENTRY);
+    if index < count && to <= node.len() {
+        node.copy_within(from + ENTRY..to, from);
+        clear(node, to - ENTRY..to);
+        put_u16(node, 2, count as u16 - 1);
+    }
+}
+
+fn begin(node: &mut [u8], depth: u16) {
+    // Four bytes are left at the end of every block for its checksum.
+    let room = (node.len() - HEADER) / ENTRY;
+    put_u16(node, 0, MAGIC);
+    put_u16(node, 2, 0);
+    put_u16(node, 4, room as u16);
+    put_u16(node, 6, depth);
+    put_u32(node, 8, 0);
+}
+
+/// Whether a node is one, and its entries are in order.
+pub fn is_sound(node: &[u8]) -> bool {
+    let (count, room, depth) = (count(node), room(node), depth(node));
+    if u16_at(node, 0) != MAGIC
+        || depth > MAX_DEPTH
+        || count > room
+        || HEADER + room * ENTRY > node.len()
+        || depth > 0 && count == 0
+    {
+        return false;
+    }
+    let mut end = 0;
+    (0..count).all(|index| {
+        let start = u64::from(key(node, index));
+        let in_order = start >= end;
+        end = if depth > 0 {
+            start + 1
+        } else {
+            extent(node, index).end()
+        };
+        in_order && end > start && end <= END
+    })
+}
+
+/// One node on the way to a block: 0 for the root, and which of its entries. In a leaf that is the
+/// number of extents that begin at or before the block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Step {
+    block: u64,
+    index: usize,
+}
+
+/// The nodes on the way to a block.
+#[derive(Debug, Clone, Copy, Default)]
+struct Path {
+    steps: [Step; MAX_DEPTH as usize + 1],
+    len: usize,
+}
+
+impl Path {
+    fn get(&self, level: usize) -> Step {
+        self.steps.get(level).copied().unwrap_or_default()
+    }
+
+    fn push(&mut self, step: Step) {
+        if let Some(place) = self.steps.get_mut(self.len) {
+            *place = step;
+            self.len += 1;
+        }
+    }
+
+    fn leaf(&self) -> Step {
+        self.get(self.len.saturating_sub(1))
+    }
+}
+
+impl Inode {
+    pub fn owner(&self) -> Owner {
+        Owner {
+            inode: self.number,
+            generation: self.generation,
+        }
+    }
+
+    /// Makes the map an empty tree.
+    pub fn begin_extents(&mut self) {
+        self.map = [0; _];
+        begin(&mut self.map, 0);
+    }
+}
+
+impl Fs {
+    fn node<'a>(&'a mut self, inode: &'a Inode, block: u64) -> Result<&'a [u8]> {
+        if block == 0 {
+            Ok(&inode.map)
+        } else {
+            self.block(block, Kind::Extents(inode.owner()))
+        }
+    }
+
+    fn node_mut<'a>(&'a mut self, inode: &'a mut Inode, block: u64) -> Result<&'a mut [u8]> {
+        if block == 0 {
+            Ok(&mut inode.map)
+        } else {
+            self.block_mut(block, Kind::Extents(inode.owner()))
+        }
+    }
+
+    fn find_extent(&mut self, inode: &Inode, wanted: u32) -> Result<Path> {
+        if !is_sound(&inode.map) {
+            return Err(self.damage(
+                "an inode's extents contradict each other",
+                inode.number.into(),
+            ));
+        }
+        let mut path = Path::default();
+        let mut block = 0;
+        for left in (0..=depth(&inode.map)).rev() {
+            let node = self.node(inode, block)?;
+            if depth(node) != left {
+                return Err(self.damage("a tree of extents of unequal depth", block));
+            }
+            let (mut low, mut high) = (0, count(node));
+            while low < high {
+                let middle = (low + high) / 2;
+                if key(node, middle) <= wanted {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            let index = if left > 0 { low.saturating_sub(1) } else { low };
+            let next = child(node, index);
+            path.push(Step { block, index });
+            block = next;
+            if left > 0 && block == 0 {
+                return Err(self.damage("a tree of extents leads nowhere", inode.number.into()));
+            }
+        }
+        Ok(path)
+    }
+
+    /// The first key after those of the leaf that `path` leads to.
+    fn next_key(&mut self, inode: &Inode, path: &Path) -> Result<Option<u32>> {
+        for level in (0..path.len.saturating_sub(1)).rev() {
+            let step = path.get(level);
+            let node = self.node(inode, step.block)?;
+            if step.index + 1 < count(node) {
+                return Ok(Some(key(node, step.index + 1)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The extent that `block` is in, or where the hole that it is in ends.
+    pub fn extent_at(
+        &mut self,
+        inode: &Inode,
+        block: u32,
+    ) -> Result<core::result::Result<Extent, u64>> {
+        let path = self.find_extent(inode, block)?;
+        let leaf = path.leaf();
+        let node = self.node(inode, leaf.block)?;
+        if leaf.index > 0 {
+            let found = extent(node, leaf.index - 1);
+            if found.end() > u64::from(block) {
+                if !self.geometry.contains(found.physical, found.len.into()) {
+                    return Err(self.damage("an extent outside of the file system", found.physical));
+                }
+                return Ok(Ok(found));
+            }
+        }
+        if leaf.index < count(node) {
+            return Ok(Err(key(node, leaf.index).into()));
+        }
+        let next = self.next_key(inode, &path)?;
+        Ok(Err(next.map_or(END, u64::from)))
+    }
+
+    /// Sets the keys above a node of which the first has changed.
+    fn set_first_key(
+        &mut self,
+        inode: &mut Inode,
+        path: &Path,
+        level: usize,
+        key: u32,
+    ) -> Result<()> {
+        for level in (0..level).rev() {
+            let step = path.get(level);
+            let node = self.node_mut(inode, step.block)?;
+            put_u32(node, HEADER + step.index * ENTRY, key);
+            if step.index > 0 {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds an extent where the file has a hole.
+    pub fn insert_extent(&mut self, inode: &mut Inode, new: Extent) -> Result<()> {
+        // Each round that doesn't end makes room in one level.
+        for _ in 0..=2 * MAX_DEPTH + 2 {
+            let path = self.find_extent(inode, new.start)?;
+            let level = path.len.saturating_sub(1);
+            let Step { block, index } = path.leaf();
+            let node = self.node(inode, block)?;
+            let before = (index > 0).then(|| extent(node, index - 1));
+            let after = (index < count(node)).then(|| extent(node, index));
+            let is_full = count(node) >= room(node);
+            let overlaps = before.is_some_and(|before| before.end() > new.start.into())
+                || after.is_some_and(|after| new.end() > after.start.into());
+            if overlaps {
+                return Err(self.damage("extents that overlap", inode.number.into()));
+            }
+            if let Some(before) = before.filter(|before| before.is_continued_by(&new)) {
+                let mut whole = Extent {
+                    len: before.len + new.len,
+                    ..before
+                };
+                let node = self.node_mut(inode, block)?;
+                if let Some(after) = after.filter(|after| whole.is_continued_by(after)) {
+                    whole.len += after.len;
+                    close(node, index);
+                }
+                put_extent(node, index - 1, &whole);
+                return Ok(());
+            }
+            if let Some(after) = after.filter(|after| new.is_continued_by(after)) {
+                let whole = Extent {
+                    len: new.len + after.len,
+                    ..new
+                };
+                put_extent(self.node_mut(inode, block)?, index, &whole);
+            } else if is_full {
+                self.make_room(inode, &path)?;
+                continue;
+            } else {
+                let node = self.node_mut(inode, block)?;
+                open(node, index);
+                put_extent(node, index, &new);
+            }
+            if index == 0 {
+                self.set_first_key(inode, &path, level, new.start)?;
+            }
+            return Ok(());
+        }
+        Err(self.damage("a tree of extents without room", inode.number.into()))
+    }
+
+    /// Splits the node below the lowest one with room, or adds a level.
+    fn make_room(&mut self, inode: &mut Inode, path: &Path) -> Result<()> {
+        let last = path.len.saturating_sub(1);
+        for level in (0..last).rev() {
+            let node = self.node(inode, path.get(level).block)?;
+            if count(node) < room(node) {
+                return self.split_node(inode, path, level);
+            }
+        }
+        if depth(&inode.map) >= MAX_DEPTH {
+            return Err(Error::TooLarge);
+        }
+        let block = self.new_map_block(inode)?;
+        let (map, owner) = (inode.map, inode.owner());
+        let node = self.block_new(block, Kind::Extents(owner))?;
+        begin(node, depth(&map));
+        let entries = count(&map) * ENTRY;
+        put_u16(node, 2, count(&map) as u16);
+        if let (Some(to), Some(from)) = (
+            node.get_mut(HEADER..HEADER + entries),
+            map.get(HEADER..HEADER + entries),
+        ) {
+            to.copy_from_slice(from);
+        }
+        begin(&mut inode.map, depth(&map) + 1);
+        put_u16(&mut inode.map, 2, 1);
+        put_child(&mut inode.map, 0, key(&map, 0), block);
+        Ok(())
+    }
+
+    /// Splits the node that `path` goes to from `level`: in the middle, or near its end if that is
+    /// where the path goes on, so that files which grow have full nodes.
+    fn split_node(&mut self, inode: &mut Inode, path: &Path, level: usize) -> Result<()> {
+        let (parent, step) = (path.get(level), path.get(level + 1));
+        let node = self.node(inode, step.block)?;
+        let (entries, depth) = (count(node), depth(node));
+        if entries < 2 {
+            return Err(self.damage("a tree of extents with tiny nodes", inode.number.into()));
+        }
+        let at_end = step.index + usize::from(depth > 0) >= entries;
+        let stay = if at_end { entries - 1 } else { entries / 2 };
+        let block = self.new_map_block(inode)?;
+        let node = self.node_mut(inode, step.block)?;
+        let first = key(node, stay);
+        let moved = node
+            .get(HEADER + stay * ENTRY..HEADER + entries * ENTRY)
+            .unwrap_or_default()
+            .to_vec();
+        clear(node, HEADER + stay * ENTRY..HEADER + entries * ENTRY);
+        put_u16(node, 2, stay as u16);
+        let owner = inode.owner();
+        let new = self.block_new(block, Kind::Extents(owner))?;
+        begin(new, depth);
+        put_u16(new, 2, (entries - stay) as u16);
+        if let Some(to) = new.get_mut(HEADER..HEADER + moved.len()) {
+            to.copy_from_slice(&moved);
+        }
+        let node = self.node_mut(inode, parent.block)?;
+        open(node, parent.index + 1);
+        put_child(node, parent.index + 1, first, block);
+        Ok(())
+    }
+
+    /// Takes the first extent, or what of it is there, out of blocks `from` to before `to`. `None` if
+    /// there was none.
+    pub fn take_extent(&mut self, inode: &mut Inode, from: u32, to: u64) -> Result<Option<Extent>> {
+        let first = match self.extent_at(inode, from)? {
+            Ok(_) => from,
+            Err(next) if next < to => next as u32,
+            Err(_) => return Ok(None),
+        };
+        let path = self.find_extent(inode, first)?;
+        let level = path.len.saturating_sub(1);
+        let Step { block, index } = path.leaf();
+        let node = self.node(inode, block)?;
+        let Some(index) = index.checked_sub(1) else {
+            return Err(self.damage(
+                "a tree of extents whose keys are wrong",
+                inode.number.into(),
+            ));
+        };
+        let found = extent(node, index);
+        let (start, end) = (u64::from(first), found.end().min(to));
+        if end <= start {
+            return Err(self.damage(
+                "a tree of extents whose keys are wrong",
+                inode.number.into(),
+            ));
+        }
+        if !self.geometry.contains(found.physical, found.len.into()) {
+            return Err(self.damage("an extent outside of the file system", found.physical));
+        }
+        let part = |start: u64, end: u64| Extent {
+            start: start as u32,
+            physical: found.physical + (start - u64::from(found.start)),
+            len: (end - start) as u32,
+            unwritten: found.unwritten,
+        };
+        let node = self.node_mut(inode, block)?;
+        if start > found.start.into() {
+            put_extent(node, index, &part(found.start.into(), start));
+            if end < found.end() {
+                self.insert_extent(inode, part(end, found.end()))?;
+            }
+        } else if end < found.end() {
+            put_extent(node, index, &part(end, found.end()));
+            if index == 0 {
+                self.set_first_key(inode, &path, level, end as u32)?;
+            }
+        } else {
+            close(node, index);
+            self.tidy(inode, &path, index)?;
+        }
+        Ok(Some(part(start, end)))
+    }
+
+    /// Gives back nodes that became empty, after the entry `index` of the leaf went.
+    fn tidy(&mut self, inode: &mut Inode, path: &Path, index: usize) -> Result<()> {
+        let mut gone = index;
+        for level in (0..path.len).rev() {
+            let step = path.get(level);
+            let node = self.node(inode, step.block)?;
+            if count(node) > 0 {
+                let first = key(node, 0);
+                if gone == 0 {
+                    self.set_first_key(inode, path, level, first)?;
+                }
+                return Ok(());
+            }
+            if level == 0 {
+                begin(&mut inode.map, 0);
+                return Ok(());
+            }
+            self.give_map_block(inode, step.block)?;
+            let parent = path.get(level - 1);
+            close(self.node_mut(inode, parent.block)?, parent.index);
+            gone = parent.index;
+        }
+        Ok(())
+    }
+}

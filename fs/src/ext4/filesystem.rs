@@ -1,0 +1,186 @@
+//! A mounted file system below names and open files: its blocks of metadata, its groups, and the
+//! running transaction.
+
+use alloc::collections::BTreeMap;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::blocks::{Blocks, Kind};
+use super::checksum::Crc32c;
+use super::groups::Group;
+use super::journal::Journal;
+use super::superblock::Geometry;
+use crate::cache::Cache;
+use crate::{Clock, Error};
+
+pub type Result<T> = core::result::Result<T, Error>;
+
+/// What an operation that fails puts back, beside blocks.
+#[derive(Debug, Default)]
+pub struct Undo {
+    pub groups: Vec<(u32, Group)>,
+    /// Where runs of blocks begin that were given back.
+    pub freed: Vec<u64>,
+    pub revoked: Vec<u64>,
+    pub orphans: Option<Vec<u32>>,
+    free_blocks: u64,
+    free_inodes: u32,
+}
+
+/// See the module's text.
+pub struct Fs {
+    pub cache: Cache,
+    pub geometry: Geometry,
+    pub crc: Crc32c,
+    pub blocks: Blocks,
+    pub groups: Vec<Group>,
+    pub dirty_groups: Vec<u32>,
+    pub free_blocks: u64,
+    pub free_inodes: u32,
+    /// Runs of blocks that the running transaction has given back: first and number. Nobody gets
+    /// them before it is committed, since after a power cut they would be the old owner's again.
+    pub freed: BTreeMap<u64, u64>,
+    /// Blocks of metadata that it has given back and the journal has something for.
+    pub revoked: BTreeSet<u64>,
+    /// Inodes without a name that are to be given back, as the list on the disk has them: each
+    /// says which was before it, and the superblock the last.
+    pub orphans: Vec<u32>,
+    /// Blocks that are kept for files that grow: first, number, and the file's inode.
+    pub reserved: BTreeMap<u64, (u64, u32)>,
+    pub journal: Option<Journal>,
+    /// The superblock on the disk says that the volume is in use.
+    pub marked: bool,
+    /// Counts operations that change something.
+    pub operation: u64,
+    pub undo: Undo,
+    pub clock: Option<&'static Clock>,
+    /// Makes generations of inodes.
+    pub random: u64,
+    /// What was found that contradicts itself.
+    pub found: Option<String>,
+    /// A commit has failed: what is in memory is not what will be on the disk.
+    pub failed: bool,
+}
+
+impl Fs {
+    /// Notes a contradiction on the disk, as what it is and a number that says where.
+    pub fn damage(&mut self, what: &str, number: u64) -> Error {
+        log::debug!("ext4: {what} ({number})");
+        if self.found.is_none() {
+            self.found = Some(format!("{what} ({number})"));
+        }
+        Error::Corrupt
+    }
+
+    /// Seconds since 1970.
+    pub fn now(&self) -> i64 {
+        self.clock.map_or(0, |clock| (clock.now)())
+    }
+
+    /// Sectors in a block.
+    pub fn sectors(&self, block: u64) -> u64 {
+        block * (self.geometry.block / self.cache.sector_size()) as u64
+    }
+
+    /// Has a block of metadata in memory, checked as one of its kind.
+    pub fn load(&mut self, block: u64, kind: Kind) -> Result<()> {
+        if let Some(entry) = self.blocks.touch(block) {
+            if entry.kind == kind {
+                return Ok(());
+            }
+            if entry.dirty || entry.logged {
+                return Err(self.damage("a block that is two things at once", block));
+            }
+        }
+        if !self.geometry.contains(block, 1) && kind != Kind::Super {
+            return Err(self.damage("metadata outside of the file system", block));
+        }
+        let mut data = self.blocks.memory_for_read()?;
+        let sector = self.sectors(block);
+        self.cache.read_raw(sector, &mut data)?;
+        if let Err(wrong) = self.check(block, kind, &data) {
+            return Err(self.damage(wrong, block));
+        }
+        self.blocks.insert(block, data, kind);
+        Ok(())
+    }
+
+    /// A block of metadata.
+    pub fn block(&mut self, block: u64, kind: Kind) -> Result<&[u8]> {
+        self.load(block, kind)?;
+        let entry = self.blocks.get(block).ok_or(Error::Io)?;
+        Ok(&entry.data)
+    }
+
+    /// A block of metadata, to be changed by the operation under way.
+    pub fn block_mut(&mut self, block: u64, kind: Kind) -> Result<&mut [u8]> {
+        self.load(block, kind)?;
+        let entry = self.blocks.change(block)?.ok_or(Error::Io)?;
+        Ok(&mut entry.data)
+    }
+
+    /// A new block of metadata, of zeros.
+    pub fn block_new(&mut self, block: u64, kind: Kind) -> Result<&mut [u8]> {
+        Ok(&mut self.blocks.create(block, kind)?.data)
+    }
+
+    /// Forgets a block of metadata that is given back. What the journal has of it must not come
+    /// back over what is there next (kernel documentation, "Revocation Block").
+    pub fn forget(&mut self, block: u64) {
+        self.blocks.forget(block);
+        let journal = self.journal.as_ref();
+        if journal.is_some_and(|journal| journal.has(block)) && self.revoked.insert(block) {
+            self.undo.revoked.push(block);
+        }
+    }
+
+    /// Begins an operation: until [`end`](Self::end) or [`roll_back`](Self::roll_back) all changes
+    /// belong together.
+    pub fn begin(&mut self) {
+        self.operation += 1;
+        self.blocks.begin();
+        self.undo.free_blocks = self.free_blocks;
+        self.undo.free_inodes = self.free_inodes;
+    }
+
+    /// The operation is done.
+    pub fn end(&mut self) {
+        self.blocks.end();
+        self.undo.groups.clear();
+        self.undo.freed.clear();
+        self.undo.revoked.clear();
+        self.undo.orphans = None;
+    }
+
+    /// The operation failed: everything is as before.
+    pub fn roll_back(&mut self) {
+        self.blocks.roll_back();
+        for (number, before) in self.undo.groups.drain(..) {
+            if let Some(group) = self.groups.get_mut(number as usize) {
+                // It stays in the list of those that changed.
+                let dirty = group.dirty;
+                *group = Group { dirty, ..before };
+            }
+        }
+        for first in self.undo.freed.drain(..) {
+            self.freed.remove(&first);
+        }
+        for block in self.undo.revoked.drain(..) {
+            self.revoked.remove(&block);
+        }
+        if let Some(orphans) = self.undo.orphans.take() {
+            self.orphans = orphans;
+        }
+        self.free_blocks = self.undo.free_blocks;
+        self.free_inodes = self.undo.free_inodes;
+    }
+
+    /// Notes the list of orphans, before the operation changes it.
+    pub fn keep_orphans(&mut self) {
+        if self.undo.orphans.is_none() {
+            self.undo.orphans = Some(self.orphans.clone());
+        }
+    }
+}

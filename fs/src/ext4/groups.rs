@@ -1,0 +1,232 @@
+//! Descriptors of block groups (kernel documentation, "Block Group Descriptors"). All of them are
+//! in memory; what has changed is written to its blocks when the transaction ends.
+
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::blocks::Kind;
+use super::bytes::{part, put, put_u16, u16_at, u32_at};
+use super::checksum::{Crc32c, crc16};
+use super::filesystem::{Fs, Result};
+use super::superblock::Geometry;
+use crate::Error;
+use crate::cache::Cache;
+
+/// Bits of `bg_flags`.
+pub const INODES_UNUSED: u16 = 0x1;
+pub const BLOCKS_UNUSED: u16 = 0x2;
+
+/// Bytes of descriptors that are read at once.
+const READ: usize = 32 << 10;
+
+/// One group.
+#[derive(Debug, Clone, Copy)]
+pub struct Group {
+    pub block_bitmap: u64,
+    pub inode_bitmap: u64,
+    pub inode_table: u64,
+    pub free_blocks: u32,
+    pub free_inodes: u32,
+    pub directories: u32,
+    /// Inodes at the end of the table that were never used.
+    pub unused_inodes: u32,
+    pub block_bitmap_checksum: u32,
+    pub inode_bitmap_checksum: u32,
+    pub flags: u16,
+    /// No run of free blocks is longer, as far as is known.
+    pub longest: u32,
+    /// All blocks before it are in use.
+    pub first_free: u32,
+    /// All inodes before it are in use.
+    pub first_free_inode: u32,
+    /// The transaction has changed it.
+    pub dirty: bool,
+    /// The operation that has put it aside.
+    pub operation: u64,
+}
+
+fn wide(data: &[u8], low: usize, high: usize) -> u64 {
+    u64::from(u32_at(data, low)) | u64::from(u32_at(data, high)) << 32
+}
+
+fn halves(data: &[u8], low: usize, high: usize) -> u32 {
+    u32::from(u16_at(data, low)) | u32::from(u16_at(data, high)) << 16
+}
+
+fn put_halves(data: &mut [u8], low: usize, high: usize, value: u32) {
+    put_u16(data, low, value as u16);
+    put_u16(data, high, (value >> 16) as u16);
+}
+
+impl Group {
+    /// Reads a descriptor, which is 32 bytes long or at least 64.
+    fn parse(data: &[u8]) -> Self {
+        Self {
+            block_bitmap: wide(data, 0x0, 0x20),
+            inode_bitmap: wide(data, 0x4, 0x24),
+            inode_table: wide(data, 0x8, 0x28),
+            free_blocks: halves(data, 0xc, 0x2c),
+            free_inodes: halves(data, 0xe, 0x2e),
+            directories: halves(data, 0x10, 0x30),
+            unused_inodes: halves(data, 0x1c, 0x32),
+            block_bitmap_checksum: halves(data, 0x18, 0x38),
+            inode_bitmap_checksum: halves(data, 0x1a, 0x3a),
+            flags: u16_at(data, 0x12),
+            longest: u32::MAX,
+            first_free: 0,
+            first_free_inode: 0,
+            dirty: false,
+            operation: 0,
+        }
+    }
+
+    fn write(&self, data: &mut [u8]) {
+        put_halves(data, 0xc, 0x2c, self.free_blocks);
+        put_halves(data, 0xe, 0x2e, self.free_inodes);
+        put_halves(data, 0x10, 0x30, self.directories);
+        put_halves(data, 0x1c, 0x32, self.unused_inodes);
+        put_halves(data, 0x18, 0x38, self.block_bitmap_checksum);
+        put_halves(data, 0x1a, 0x3a, self.inode_bitmap_checksum);
+        put_u16(data, 0x12, self.flags);
+    }
+
+    /// Why it can't be one of this file system.
+    fn check(&self, geometry: &Geometry) -> Option<&'static str> {
+        let inode_bytes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
+        let table = inode_bytes.div_ceil(geometry.block as u64);
+        if !geometry.contains(self.block_bitmap, 1)
+            || !geometry.contains(self.inode_bitmap, 1)
+            || !geometry.contains(self.inode_table, table)
+        {
+            return Some("a block group's metadata is outside of the file system");
+        }
+        if self.free_blocks > geometry.blocks_per_group
+            || self.free_inodes > geometry.inodes_per_group
+            || self.unused_inodes > geometry.inodes_per_group
+        {
+            return Some("a block group has more free than it has in all");
+        }
+        None
+    }
+}
+
+/// The checksum of a descriptor as it is on the disk.
+fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> Option<u16> {
+    if geometry.has_checksums() {
+        let sum = crc.update_u32(geometry.seed, group);
+        let sum = crc.update(sum, part(data, 0, 0x1e));
+        let sum = crc.update(sum, &[0; 2]);
+        return Some(crc.update(sum, data.get(0x20..).unwrap_or_default()) as u16);
+    }
+    geometry.has_descriptor_checksums().then(|| {
+        let sum = crc16(crc16(!0, &geometry.uuid), &group.to_le_bytes());
+        let sum = crc16(sum, part(data, 0, 0x1e));
+        crc16(sum, data.get(0x20..).unwrap_or_default())
+    })
+}
+
+/// Why descriptors can't be used.
+pub enum Wrong {
+    Disk(Error),
+    Contents(&'static str),
+}
+
+/// Reads all descriptors, and checks them if `is_strict`.
+pub fn read_all(
+    cache: &mut Cache,
+    geometry: &Geometry,
+    crc: &Crc32c,
+    is_strict: bool,
+) -> core::result::Result<Vec<Group>, Wrong> {
+    let mut groups = Vec::new();
+    if groups.try_reserve_exact(geometry.groups as usize).is_err() {
+        return Err(Wrong::Disk(Error::OutOfMemory));
+    }
+    let (superblock, _) = geometry.superblock();
+    let mut at = (superblock + 1) * geometry.block as u64;
+    let mut left = geometry.groups as usize * geometry.descriptor;
+    let mut buf = vec![0; READ.min(left.next_multiple_of(geometry.block))];
+    while left > 0 {
+        let count = left.min(buf.len());
+        let whole = count.next_multiple_of(geometry.block);
+        let place = buf
+            .get_mut(..whole)
+            .ok_or(Wrong::Disk(Error::OutOfMemory))?;
+        let sector = cache.sector_size() as u64;
+        let read = cache.read_raw(at / sector, place);
+        read.map_err(|error| Wrong::Disk(error.into()))?;
+        for data in part(place, 0, count).chunks_exact(geometry.descriptor) {
+            let number = groups.len() as u32;
+            let found = Group::parse(data);
+            let sum = checksum(geometry, crc, number, data);
+            if is_strict && sum.is_some_and(|sum| sum != u16_at(data, 0x1e)) {
+                return Err(Wrong::Contents(
+                    "the checksum of a block group's descriptor is wrong",
+                ));
+            }
+            if let Some(wrong) = found.check(geometry).filter(|_| is_strict) {
+                return Err(Wrong::Contents(wrong));
+            }
+            groups.push(found);
+        }
+        left -= count;
+        at += count as u64;
+    }
+    Ok(groups)
+}
+
+impl Fs {
+    /// A group, if there is one of that number.
+    pub fn group(&mut self, number: u32) -> Result<Group> {
+        match self.groups.get(number as usize) {
+            Some(group) => Ok(*group),
+            None => Err(self.damage("a block group that there isn't", number.into())),
+        }
+    }
+
+    /// A group, to be changed by the operation under way.
+    pub fn group_mut(&mut self, number: u32) -> Result<&mut Group> {
+        if number >= self.geometry.groups {
+            return Err(self.damage("a block group that there isn't", number.into()));
+        }
+        let group = self.groups.get_mut(number as usize).ok_or(Error::Io)?;
+        if group.operation != self.operation {
+            group.operation = self.operation;
+            self.undo.groups.push((number, *group));
+        }
+        if !group.dirty {
+            group.dirty = true;
+            self.dirty_groups.push(number);
+        }
+        Ok(group)
+    }
+
+    /// Puts what has changed in groups into their blocks, and seals them.
+    pub fn write_groups(&mut self) -> Result<()> {
+        let geometry = self.geometry.clone();
+        let per_block = (geometry.block / geometry.descriptor).max(1) as u32;
+        let (superblock, _) = geometry.superblock();
+        for number in core::mem::take(&mut self.dirty_groups) {
+            let Some(group) = self.groups.get_mut(number as usize) else {
+                continue;
+            };
+            group.dirty = false;
+            let group = *group;
+            let block = superblock + 1 + u64::from(number / per_block);
+            let at = (number % per_block) as usize * geometry.descriptor;
+            self.block_mut(block, Kind::Descriptors)?;
+            let Some(entry) = self.blocks.touch(block) else {
+                continue;
+            };
+            let Some(data) = entry.data.get_mut(at..at + geometry.descriptor) else {
+                continue;
+            };
+            // What is beyond 32 bytes doesn't exist in short ones: `put` writes nothing there.
+            group.write(data);
+            if let Some(sum) = checksum(&geometry, &self.crc, number, data) {
+                put(data, 0x1e, &sum.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,469 @@
+//! Indexes of directories (kernel documentation, "Hash Tree Directories"): which block has the
+//! entries whose names have which hash.
+//!
+//! The first block of such a directory is the root, which looks like one with `.` and `..` alone; nodes
+//! look like blocks without entries. An entry of a node says which hashes are in its block: those
+//! from its own to before the next one's. If its lowest bit is set, names with the same hash are in
+//! the block before as well.
+
+use alloc::vec::Vec;
+
+use super::blocks::Kind;
+use super::bytes::{put_u16, put_u32, u16_at, u32_at};
+use super::directory::{self, TAIL, put_record, record_len, records};
+use super::filesystem::{Fs, Result};
+use super::hash::{Hash, Hasher};
+use super::inode::{INDEXED, Inode};
+use crate::Error;
+
+/// Levels of nodes at most, the root included, without `large_dir`.
+const MAX_LEVELS: usize = 2;
+
+/// Where the entries of a root begin, and those of a node.
+const ROOT_ENTRIES: usize = 0x20;
+const NODE_ENTRIES: usize = 8;
+
+/// Where the entries of an index block begin: the root has `.` first.
+pub fn entries_at(data: &[u8]) -> usize {
+    if u32_at(data, 0) != 0 {
+        ROOT_ENTRIES
+    } else {
+        NODE_ENTRIES
+    }
+}
+
+fn count(data: &[u8]) -> usize {
+    u16_at(data, entries_at(data) + 2).into()
+}
+
+fn room(data: &[u8]) -> usize {
+    u16_at(data, entries_at(data)).into()
+}
+
+fn set_count(data: &mut [u8], count: usize) {
+    let at = entries_at(data);
+    put_u16(data, at + 2, count as u16);
+}
+
+/// The first entry has no hash: what would be it are limit and count.
+fn hash_at(data: &[u8], index: usize) -> u32 {
+    if index == 0 {
+        0
+    } else {
+        u32_at(data, entries_at(data) + index * 8)
+    }
+}
+
+fn child_at(data: &[u8], index: usize) -> u32 {
+    u32_at(data, entries_at(data) + index * 8 + 4) & 0x0fff_ffff
+}
+
+fn levels(root: &[u8]) -> usize {
+    usize::from(root.get(0x1e).copied().unwrap_or(0)) + 1
+}
+
+/// Adds an entry behind another.
+fn insert(data: &mut [u8], index: usize, hash: u32, block: u32) {
+    let start = entries_at(data);
+    let (from, to) = (start + (index + 1) * 8, start + count(data) * 8);
+    if from <= to && to + 8 <= data.len() {
+        data.copy_within(from..to, from + 8);
+        put_u32(data, from, hash);
+        put_u32(data, from + 4, block);
+        set_count(data, count(data) + 1);
+    }
+}
+
+/// Whether an index block is one, and its entries are in order.
+pub fn is_sound(data: &[u8], with_tail: bool) -> bool {
+    let start = entries_at(data);
+    let tail = if with_tail { 8 } else { 0 };
+    let most = (data.len() - start - tail) / 8;
+    let (count, room) = (count(data), room(data));
+    let head = if start == ROOT_ENTRIES {
+        u16_at(data, 4) == TAIL as u16
+            && usize::from(u16_at(data, 0x10)) == data.len() - TAIL
+            && data.get(0x1d) == Some(&8)
+            && levels(data) <= MAX_LEVELS
+    } else {
+        usize::from(u16_at(data, 4)) == data.len()
+    };
+    let in_order = |index: usize| hash_at(data, index - 1) <= hash_at(data, index);
+    head && count >= 1 && count <= room && room <= most && (1..count).all(in_order)
+}
+
+/// One node on the way to a leaf: its block on the disk, and which of its entries.
+#[derive(Debug, Clone, Copy, Default)]
+struct Step {
+    block: u64,
+    index: usize,
+    count: usize,
+}
+
+/// The way to the entries with some hash.
+#[derive(Debug, Clone)]
+pub struct Probe {
+    steps: [Step; MAX_LEVELS],
+    levels: usize,
+    leaf: u32,
+    pub hash: Hash,
+    pub hasher: Hasher,
+}
+
+impl Probe {
+    /// The block of the directory that has the entries.
+    pub fn leaf(&self) -> u32 {
+        self.leaf
+    }
+}
+
+impl Fs {
+    fn hasher(&self, version: u8) -> Hasher {
+        Hasher {
+            version,
+            unsigned: self.geometry.hash_unsigned,
+            seed: self.geometry.hash_seed,
+        }
+    }
+
+    /// How an indexed directory hashes its names.
+    pub fn hasher_of(&mut self, directory: &Inode) -> Result<Hasher> {
+        let physical = self.directory_block(directory, 0)?;
+        let root = self.block(physical, Kind::Index(directory.owner()))?;
+        let version = root.get(0x1c).copied().unwrap_or(0);
+        if entries_at(root) != ROOT_ENTRIES || version > 2 {
+            return Err(self.damage(
+                "a directory's index of an unknown kind",
+                directory.number.into(),
+            ));
+        }
+        Ok(self.hasher(version))
+    }
+
+    /// The way to a name.
+    pub fn probe(&mut self, directory: &Inode, name: &[u8]) -> Result<Option<Probe>> {
+        let hash = self.hasher_of(directory)?.hash(name);
+        match hash {
+            Some(hash) => self.probe_hash(directory, hash),
+            None => Ok(None),
+        }
+    }
+
+    /// The way to a hash.
+    pub fn probe_hash(&mut self, directory: &Inode, hash: Hash) -> Result<Option<Probe>> {
+        let hasher = self.hasher_of(directory)?;
+        let mut probe = Probe {
+            steps: [Step::default(); MAX_LEVELS],
+            levels: 0,
+            leaf: 0,
+            hash,
+            hasher,
+        };
+        self.descend(directory, &mut probe, 0, 0, Some(hash.0))?;
+        Ok(Some(probe))
+    }
+
+    /// Goes down from block `block` of the directory, at `level`, to the leaf with `hash`, or to the
+    /// first one.
+    fn descend(
+        &mut self,
+        directory: &Inode,
+        probe: &mut Probe,
+        level: usize,
+        block: u32,
+        hash: Option<u32>,
+    ) -> Result<()> {
+        let mut block = block;
+        for level in level..MAX_LEVELS {
+            let physical = self.index_block(directory, block)?;
+            let data = self.block(physical, Kind::Index(directory.owner()))?;
+            if level == 0 {
+                probe.levels = levels(data);
+            }
+            let (mut low, mut high) = (1, count(data));
+            while low < high && hash.is_some() {
+                let middle = (low + high) / 2;
+                if hash.is_some_and(|hash| hash_at(data, middle) <= hash) {
+                    low = middle + 1;
+                } else {
+                    high = middle;
+                }
+            }
+            let index = low - 1;
+            block = child_at(data, index);
+            let count = count(data);
+            if let Some(step) = probe.steps.get_mut(level) {
+                *step = Step {
+                    block: physical,
+                    index,
+                    count,
+                };
+            }
+            if level + 1 == probe.levels {
+                break;
+            }
+        }
+        if block == 0 {
+            return Err(self.damage(
+                "a directory's index that leads to itself",
+                directory.number.into(),
+            ));
+        }
+        probe.leaf = block;
+        Ok(())
+    }
+
+    fn index_block(&mut self, directory: &Inode, block: u32) -> Result<u64> {
+        let physical = self.directory_block(directory, block.into())?;
+        let data = self.block(physical, Kind::Index(directory.owner()))?;
+        if (entries_at(data) == ROOT_ENTRIES) != (block == 0) {
+            return Err(self.damage("a directory's index with two roots", physical));
+        }
+        Ok(physical)
+    }
+
+    /// Goes on to the next leaf: only if names with the hash `only` may be there, if that is given.
+    pub fn advance(
+        &mut self,
+        directory: &Inode,
+        probe: &mut Probe,
+        only: Option<u32>,
+    ) -> Result<bool> {
+        for level in (0..probe.levels.min(MAX_LEVELS)).rev() {
+            let Some(step) = probe.steps.get_mut(level) else {
+                return Ok(false);
+            };
+            if step.index + 1 >= step.count {
+                continue;
+            }
+            step.index += 1;
+            let step = *step;
+            let data = self.block(step.block, Kind::Index(directory.owner()))?;
+            let (hash, block) = (hash_at(data, step.index), child_at(data, step.index));
+            if only.is_some_and(|only| hash & 1 == 0 || hash & !1 != only) {
+                return Ok(false);
+            }
+            if level + 1 == probe.levels {
+                if block == 0 {
+                    return Err(self.damage("a directory's index that leads to itself", step.block));
+                }
+                probe.leaf = block;
+            } else {
+                self.descend(directory, probe, level + 1, block, None)?;
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// The hash at which the leaf after this one begins.
+    pub fn next_hash(&mut self, directory: &Inode, probe: &Probe) -> Result<Option<u32>> {
+        for level in (0..probe.levels.min(MAX_LEVELS)).rev() {
+            let step = probe.steps.get(level).copied().unwrap_or_default();
+            if step.index + 1 < step.count {
+                let data = self.block(step.block, Kind::Index(directory.owner()))?;
+                return Ok(Some(hash_at(data, step.index + 1)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes an index of a directory of one block; `false` if that isn't possible.
+    pub fn make_index(&mut self, directory: &mut Inode) -> Result<bool> {
+        let kind = Kind::Leaf(directory.owner());
+        let version = if self.geometry.hash_version <= 2 {
+            self.geometry.hash_version
+        } else {
+            1
+        };
+        let first = self.leaf(directory, 0)?;
+        let data = self.block(first, kind)?.to_vec();
+        let parent = u16_at(&data, 4) as usize;
+        let names: Vec<&[u8]> = records(&data).take(2).map(|record| record.name).collect();
+        if names != [b".".as_slice(), b".."] || parent != TAIL {
+            return Ok(false);
+        }
+        let (above, kind_of_entry) = (u32_at(&data, TAIL), data.get(7).copied().unwrap_or(0));
+        let (second, number) = self.add_leaf(directory)?;
+        let leaf = self.block_mut(second, kind)?;
+        for record in records(&data).skip(2).filter(|record| record.inode != 0) {
+            let entry = (record.inode, data.get(record.at + 7).copied().unwrap_or(0));
+            directory::insert(leaf, record.name, entry).ok_or(Error::NoSpace)?;
+        }
+        let tail = if self.geometry.has_checksums() { 8 } else { 0 };
+        let own = directory.number;
+        let root = self.block_new(first, Kind::Index(directory.owner()))?;
+        let rest = root.len() - TAIL;
+        put_record(root, 0, TAIL, b".", (own, kind_of_entry));
+        put_record(root, TAIL, rest, b"..", (above, kind_of_entry));
+        let room = (root.len() - ROOT_ENTRIES - tail) / 8;
+        if let Some(info) = root.get_mut(0x1c..0x1e) {
+            info.copy_from_slice(&[version, 8]);
+        }
+        put_u16(root, ROOT_ENTRIES, room as u16);
+        put_u16(root, ROOT_ENTRIES + 2, 1);
+        put_u32(root, ROOT_ENTRIES + 4, number as u32);
+        directory.flags |= INDEXED;
+        Ok(true)
+    }
+
+    /// Adds an entry to an indexed directory.
+    pub fn add_indexed(
+        &mut self,
+        directory: &mut Inode,
+        name: &[u8],
+        entry: (u32, u8),
+    ) -> Result<()> {
+        let kind = Kind::Leaf(directory.owner());
+        // Each round that doesn't end makes room in one level.
+        for _ in 0..3 * MAX_LEVELS + 6 {
+            let probe = self.probe(directory, name)?.ok_or(Error::InvalidName)?;
+            let leaf = self.leaf(directory, probe.leaf().into())?;
+            if directory::has_room(self.block(leaf, kind)?, name.len()) {
+                directory::insert(self.block_mut(leaf, kind)?, name, entry)
+                    .ok_or(Error::NoSpace)?;
+                return Ok(());
+            }
+            self.make_room_in_index(directory, &probe, leaf)?;
+        }
+        Err(self.damage("a directory's index without room", directory.number.into()))
+    }
+
+    /// Splits the leaf, or the node below the lowest one with room, or adds a level.
+    fn make_room_in_index(
+        &mut self,
+        directory: &mut Inode,
+        probe: &Probe,
+        leaf: u64,
+    ) -> Result<()> {
+        let kind = Kind::Index(directory.owner());
+        for level in (0..probe.levels).rev() {
+            let step = probe.steps.get(level).copied().unwrap_or_default();
+            let data = self.block(step.block, kind)?;
+            if count(data) >= room(data) {
+                continue;
+            }
+            if level + 1 == probe.levels {
+                return self.split_leaf(directory, probe, step, leaf);
+            }
+            let below = probe.steps.get(level + 1).copied().unwrap_or_default();
+            return self.split_index(directory, step, below);
+        }
+        if probe.levels >= MAX_LEVELS {
+            return Err(Error::NoSpace);
+        }
+        // The root's entries go to a new node, which becomes its only one.
+        let (physical, number) = self.begin_node(directory)?;
+        let root = probe.steps.first().copied().unwrap_or_default().block;
+        let old = self.block(root, kind)?.to_vec();
+        let node = self.block_mut(physical, kind)?;
+        put_u32(node, NODE_ENTRIES + 4, child_at(&old, 0));
+        for index in 1..count(&old) {
+            insert(node, index - 1, hash_at(&old, index), child_at(&old, index));
+        }
+        let root = self.block_mut(root, kind)?;
+        set_count(root, 1);
+        put_u32(root, ROOT_ENTRIES + 4, number as u32);
+        if let Some(levels) = root.get_mut(0x1e) {
+            *levels += 1;
+        }
+        Ok(())
+    }
+
+    /// Adds a node with one entry, which is to be set.
+    fn begin_node(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
+        let (physical, number) = self.add_directory_block(directory)?;
+        let tail = if self.geometry.has_checksums() { 8 } else { 0 };
+        let node = self.block_new(physical, Kind::Index(directory.owner()))?;
+        let len = node.len();
+        put_u16(node, 4, len as u16);
+        put_u16(node, NODE_ENTRIES, ((len - NODE_ENTRIES - tail) / 8) as u16);
+        put_u16(node, NODE_ENTRIES + 2, 1);
+        Ok((physical, number))
+    }
+
+    /// Moves the upper half of a node to a new one.
+    fn split_index(&mut self, directory: &mut Inode, parent: Step, below: Step) -> Result<()> {
+        let kind = Kind::Index(directory.owner());
+        let (physical, number) = self.begin_node(directory)?;
+        let old = self.block(below.block, kind)?.to_vec();
+        let entries = count(&old);
+        let stay = entries / 2;
+        if stay == 0 {
+            return Err(self.damage("a directory's index with tiny nodes", below.block));
+        }
+        let node = self.block_mut(physical, kind)?;
+        put_u32(node, NODE_ENTRIES + 4, child_at(&old, stay));
+        for index in stay + 1..entries {
+            insert(
+                node,
+                index - stay - 1,
+                hash_at(&old, index),
+                child_at(&old, index),
+            );
+        }
+        set_count(self.block_mut(below.block, kind)?, stay);
+        let parent_data = self.block_mut(parent.block, kind)?;
+        insert(
+            parent_data,
+            parent.index,
+            hash_at(&old, stay),
+            number as u32,
+        );
+        Ok(())
+    }
+
+    /// Moves the entries with larger hashes, half of the bytes, to a new block.
+    fn split_leaf(
+        &mut self,
+        directory: &mut Inode,
+        probe: &Probe,
+        parent: Step,
+        leaf: u64,
+    ) -> Result<()> {
+        let kind = Kind::Leaf(directory.owner());
+        let (physical, number) = self.add_leaf(directory)?;
+        let old = self.block(leaf, kind)?.to_vec();
+        let mut entries: Vec<(Hash, usize)> = Vec::new();
+        for record in records(&old).filter(|record| record.inode != 0) {
+            let hash = probe.hasher.hash(record.name).ok_or(Error::InvalidName)?;
+            entries.push((hash, record.at));
+        }
+        entries.sort_unstable();
+        let len_at = |at: usize| record_len(usize::from(old.get(at + 6).copied().unwrap_or(0)));
+        let all: usize = entries.iter().map(|(_, at)| len_at(*at)).sum();
+        // At least one on each side.
+        let (mut stay, mut bytes) = (0, 0);
+        for (_, at) in &entries {
+            if stay > 0 && bytes + len_at(*at) / 2 > all / 2 {
+                break;
+            }
+            bytes += len_at(*at);
+            stay += 1;
+        }
+        let stay = stay.min(entries.len().saturating_sub(1));
+        let Some(((first, _), _)) = entries.get(stay).filter(|_| stay > 0) else {
+            return Err(self.damage("a directory's block with too few entries to split", leaf));
+        };
+        let goes_on = entries
+            .get(stay - 1)
+            .is_some_and(|((last, _), _)| last == first);
+        let first = *first | u32::from(goes_on);
+        let with_tail = self.geometry.has_checksums();
+        let (kept, moved) = entries.split_at(stay);
+        for (block, part) in [(leaf, kept), (physical, moved)] {
+            let data = self.block_mut(block, kind)?;
+            data.fill(0);
+            directory::begin(data, with_tail);
+            for (_, at) in part {
+                let entry = (u32_at(&old, *at), old.get(*at + 7).copied().unwrap_or(0));
+                let name = usize::from(old.get(*at + 6).copied().unwrap_or(0));
+                let name = old.get(*at + 8..*at + 8 + name).unwrap_or_default();
+                directory::insert(data, name, entry).ok_or(Error::NoSpace)?;
+            }
+        }
+        let node = self.block_mut(parent.block, Kind::Index(directory.owner()))?;
+        insert(node, parent.index, first, number as u32);
+        Ok(())
+    }
+}

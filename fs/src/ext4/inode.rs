@@ -1,0 +1,253 @@
+//! Inodes (kernel documentation, "Index Nodes"): the record of a file, as numbers and on the disk.
+
+use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
+use super::checksum::Crc32c;
+use crate::{Kind as FileKind, Stat};
+
+/// File types of `i_mode`.
+const FORMAT: u16 = 0xf000;
+pub const DIRECTORY: u16 = 0x4000;
+pub const REGULAR: u16 = 0x8000;
+pub const LINK: u16 = 0xa000;
+
+/// Flags.
+pub const IMMUTABLE: u32 = 0x10;
+pub const APPEND_ONLY: u32 = 0x20;
+pub const INDEXED: u32 = 0x1000;
+const HUGE: u32 = 0x4_0000;
+pub const EXTENTS: u32 = 0x8_0000;
+/// Those that make a file's contents something that can't be read or written here.
+pub const STRANGE: u32 = 0x4 | 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
+
+/// Where the block map is, and its length.
+pub const MAP: usize = 0x28;
+pub const MAP_LENGTH: usize = 60;
+
+/// A moment: seconds since 1970, and nanoseconds.
+pub type Time = (i64, u32);
+
+/// See the module's text. Fields that aren't here stay as they are on the disk.
+#[derive(Debug, Clone, Copy)]
+pub struct Inode {
+    pub number: u32,
+    pub generation: u32,
+    pub mode: u16,
+    pub links: u16,
+    pub flags: u32,
+    pub size: u64,
+    /// Units of 512 bytes that it has, metadata included.
+    pub blocks: u64,
+    pub accessed: Time,
+    pub changed: Time,
+    pub modified: Time,
+    /// When it was deleted; or the orphan before it in the list of those.
+    pub deleted: u32,
+    /// The block of its extended attributes.
+    pub attributes: u64,
+    pub map: [u8; MAP_LENGTH],
+}
+
+/// Whether the wider times are within what an inode has beyond 128 bytes.
+fn has_extra(record: &[u8], end: usize) -> bool {
+    record.len() > 128 && 128 + usize::from(u16_at(record, 0x80)) >= end
+}
+
+fn time(record: &[u8], at: usize, extra_at: usize) -> Time {
+    let seconds = i64::from(u32_at(record, at) as i32);
+    if !has_extra(record, extra_at + 4) {
+        return (seconds, 0);
+    }
+    let extra = u32_at(record, extra_at);
+    let nanoseconds = (extra >> 2).min(999_999_999);
+    (seconds + (i64::from(extra & 3) << 32), nanoseconds)
+}
+
+fn put_time(record: &mut [u8], at: usize, extra_at: usize, (seconds, nanoseconds): Time) {
+    // From 1901 to 2446; in short inodes to 2038.
+    let wide = has_extra(record, extra_at + 4);
+    let end = if wide { (4 << 32) - (1 << 31) } else { 1 << 31 };
+    let seconds = seconds.clamp(-(1 << 31), end - 1);
+    put_u32(record, at, seconds as u32);
+    if wide {
+        let epoch = (seconds - i64::from(seconds as i32)) >> 32;
+        put_u32(record, extra_at, epoch as u32 & 3 | nanoseconds << 2);
+    }
+}
+
+impl Inode {
+    pub fn parse(number: u32, block: u64, record: &[u8]) -> Self {
+        let flags = u32_at(record, 0x20);
+        let units = u48_at(record, 0x1c, 0x74);
+        let mut map = [0; MAP_LENGTH];
+        if let Some(found) = record.get(MAP..MAP + MAP_LENGTH) {
+            map.copy_from_slice(found);
+        }
+        let mode = u16_at(record, 0);
+        Self {
+            number,
+            generation: u32_at(record, 0x64),
+            mode,
+            links: u16_at(record, 0x1a),
+            flags,
+            size: u64::from(u32_at(record, 0x4)) | u64::from(u32_at(record, 0x6c)) << 32,
+            blocks: if flags & HUGE != 0 {
+                units.saturating_mul(block / 512)
+            } else {
+                units
+            },
+            accessed: time(record, 0x8, 0x8c),
+            changed: time(record, 0xc, 0x84),
+            modified: time(record, 0x10, 0x88),
+            deleted: u32_at(record, 0x14),
+            attributes: u48_at(record, 0x68, 0x76),
+            map,
+        }
+    }
+
+    /// Puts it into its record. The checksum comes later.
+    pub fn write(&self, block: u64, record: &mut [u8]) {
+        put_u16(record, 0, self.mode);
+        put_u16(record, 0x1a, self.links);
+        put_u32(record, 0x4, self.size as u32);
+        put_u32(record, 0x6c, (self.size >> 32) as u32);
+        put_u32(record, 0x64, self.generation);
+        let mut flags = self.flags & !HUGE;
+        let mut units = self.blocks;
+        if units >= 1 << 48 {
+            flags |= HUGE;
+            units /= block / 512;
+        }
+        put_u32(record, 0x20, flags);
+        put_u32(record, 0x1c, units as u32);
+        put_u16(record, 0x74, (units >> 32) as u16);
+        put_time(record, 0x8, 0x8c, self.accessed);
+        put_time(record, 0xc, 0x84, self.changed);
+        put_time(record, 0x10, 0x88, self.modified);
+        put_u32(record, 0x14, self.deleted);
+        put_u32(record, 0x68, self.attributes as u32);
+        put_u16(record, 0x76, (self.attributes >> 32) as u16);
+        if let Some(map) = record.get_mut(MAP..MAP + MAP_LENGTH) {
+            map.copy_from_slice(&self.map);
+        }
+    }
+
+    pub fn is_directory(&self) -> bool {
+        self.mode & FORMAT == DIRECTORY
+    }
+
+    pub fn is_regular(&self) -> bool {
+        self.mode & FORMAT == REGULAR
+    }
+
+    pub fn is_link(&self) -> bool {
+        self.mode & FORMAT == LINK
+    }
+
+    /// Whether the target of a symbolic link is in the map itself.
+    pub fn is_fast_link(&self, block: u64) -> bool {
+        let attributes = if self.attributes == 0 { 0 } else { block / 512 };
+        self.is_link() && self.blocks <= attributes && self.size < MAP_LENGTH as u64
+    }
+
+    /// Whether it has a map of blocks at all: devices, pipes and fast links have something else.
+    pub fn has_map(&self, block: u64) -> bool {
+        self.is_regular() || self.is_directory() || self.is_link() && !self.is_fast_link(block)
+    }
+
+    /// What a directory's entry says of it.
+    pub fn entry_type(&self) -> u8 {
+        match self.mode & FORMAT {
+            REGULAR => 1,
+            DIRECTORY => 2,
+            0x2000 => 3,
+            0x6000 => 4,
+            0x1000 => 5,
+            0xc000 => 6,
+            LINK => 7,
+            _ => 0,
+        }
+    }
+
+    /// What is not a file, directory or link is listed as a file.
+    pub fn kind(&self) -> FileKind {
+        match self.mode & FORMAT {
+            DIRECTORY => FileKind::Directory,
+            LINK => FileKind::Symlink,
+            _ => FileKind::File,
+        }
+    }
+
+    pub fn is_read_only(&self) -> bool {
+        !self.is_link() && (self.mode & 0o222 == 0 || self.flags & IMMUTABLE != 0)
+    }
+
+    pub fn stat(&self) -> Stat {
+        let kind = self.kind();
+        Stat {
+            kind,
+            size: if kind == FileKind::Directory {
+                0
+            } else {
+                self.size
+            },
+            modified: self.modified.0,
+            modified_ns: self.modified.1,
+            accessed: self.accessed.0,
+            changed: self.changed.0,
+            links: self.links.into(),
+            inode: self.number.into(),
+            read_only: self.is_read_only(),
+        }
+    }
+}
+
+/// The checksum of a record, and whether it has room for the upper half.
+fn checksum(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> (u32, bool) {
+    let part = |from: usize, to: usize| record.get(from..to.min(record.len())).unwrap_or_default();
+    let sum = crc.update_u32(seed, number);
+    let sum = crc.update_u32(sum, u32_at(record, 0x64));
+    let sum = crc.update(sum, part(0, 0x7c));
+    let sum = crc.update(sum, &[0; 2]);
+    let sum = crc.update(sum, part(0x7e, 0x80));
+    let high = has_extra(record, 0x84);
+    if record.len() <= 0x80 {
+        return (sum, false);
+    }
+    let sum = crc.update(sum, part(0x80, 0x82));
+    let sum = if high {
+        crc.update(sum, &[0; 2])
+    } else {
+        crc.update(sum, part(0x82, 0x84))
+    };
+    (crc.update(sum, part(0x84, record.len())), high)
+}
+
+/// Gives a record its checksum; one of zeros has none.
+pub fn seal(crc: &Crc32c, seed: u32, number: u32, record: &mut [u8]) {
+    if record.iter().all(|byte| *byte == 0) {
+        return;
+    }
+    let (sum, high) = checksum(crc, seed, number, record);
+    put_u16(record, 0x7c, sum as u16);
+    if high {
+        put_u16(record, 0x82, (sum >> 16) as u16);
+    }
+}
+
+/// Whether the checksum of a record is right.
+pub fn is_sealed(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> bool {
+    let (sum, high) = checksum(crc, seed, number, record);
+    u16_at(record, 0x7c) == sum as u16 && (!high || u16_at(record, 0x82) == (sum >> 16) as u16)
+}
+
+/// Makes a record of zeros one of a new inode.
+pub fn initialise(record: &mut [u8], extra: u16, now: Time) {
+    let len = record.len();
+    clear(record, 0..len);
+    if len > 128 {
+        put_u16(record, 0x80, extra);
+        if has_extra(record, 0x98) {
+            put_time(record, 0x90, 0x94, now);
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The tables of inodes: reading and writing one, taking and giving them back.
+
+use super::allocation::pad;
+use super::bitmap::{fill, next_clear};
+use super::blocks::Kind;
+use super::bytes::{part, u16_at, u32_at};
+use super::filesystem::{Fs, Result};
+use super::groups::INODES_UNUSED;
+use super::inode::{self, DIRECTORY, Inode};
+use super::superblock::incompatible;
+use crate::Error;
+
+/// The root directory's.
+pub const ROOT: u32 = 2;
+
+/// Where an inode is.
+struct Place {
+    block: u64,
+    /// Its number in the block, and its first byte there.
+    slot: u32,
+    at: usize,
+    kind: Kind,
+}
+
+impl Fs {
+    fn place_of_inode(&mut self, number: u32) -> Result<Place> {
+        let Some(index) = number
+            .checked_sub(1)
+            .filter(|_| number <= self.geometry.inodes)
+        else {
+            return Err(self.damage("an inode that there isn't", number.into()));
+        };
+        let per_group = self.geometry.inodes_per_group;
+        let group = self.group(index / per_group)?;
+        let size = self.geometry.inode_size;
+        let per_block = (self.geometry.block / size) as u32;
+        let inside = index % per_group;
+        let slot = inside % per_block;
+        Ok(Place {
+            block: group.inode_table + u64::from(inside / per_block),
+            slot,
+            at: slot as usize * size,
+            kind: Kind::Inodes(number - slot),
+        })
+    }
+
+    /// An inode as it is now. Its checksum is verified when it is first read.
+    pub fn inode(&mut self, number: u32) -> Result<Inode> {
+        let place = self.place_of_inode(number)?;
+        let size = self.geometry.inode_size;
+        let block = self.geometry.block as u64;
+        self.load(place.block, place.kind)?;
+        let seed = self.geometry.has_checksums().then_some(self.geometry.seed);
+        let entry = self.blocks.touch(place.block).ok_or(Error::Io)?;
+        let record = part(&entry.data, place.at, place.at + size);
+        let bit = 1 << place.slot;
+        if entry.checked & bit == 0 {
+            let extra = usize::from(u16_at(record, 0x80));
+            let is_sane = size <= 128 || extra % 4 == 0 && 128 + extra <= size;
+            let is_right =
+                seed.is_none_or(|seed| inode::is_sealed(&self.crc, seed, number, record));
+            if !is_right || !is_sane {
+                return Err(self.damage(
+                    "the checksum or the size of an inode is wrong",
+                    number.into(),
+                ));
+            }
+            entry.checked |= bit;
+        }
+        Ok(Inode::parse(number, block, record))
+    }
+
+    /// An inode that a name leads to.
+    pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
+        let is_special = number != ROOT && number < self.geometry.first_inode;
+        let found = self.inode(number)?;
+        if found.links == 0 || found.mode == 0 || is_special {
+            return Err(self.damage("a name of an inode that is not in use", number.into()));
+        }
+        if found.flags & inode::STRANGE != 0 {
+            return Err(Error::Unsupported);
+        }
+        Ok(found)
+    }
+
+    /// Writes an inode in the operation under way.
+    pub fn write_inode(&mut self, inode: &Inode) -> Result<()> {
+        let place = self.place_of_inode(inode.number)?;
+        let size = self.geometry.inode_size;
+        let block = self.geometry.block as u64;
+        self.load(place.block, place.kind)?;
+        let entry = self.blocks.change(place.block)?.ok_or(Error::Io)?;
+        entry.changed |= 1 << place.slot;
+        if let Some(record) = entry.data.get_mut(place.at..place.at + size) {
+            inode.write(block, record);
+        }
+        Ok(())
+    }
+
+    /// Takes a free inode near the directory `parent`, or for a directory somewhere else. Its record
+    /// is empty but for what every one has.
+    pub fn new_inode(&mut self, parent: &Inode, mode: u16) -> Result<Inode> {
+        if self.free_inodes == 0 {
+            return Err(Error::NoSpace);
+        }
+        let is_directory = mode & 0xf000 == DIRECTORY;
+        let near = parent.number.saturating_sub(1) / self.geometry.inodes_per_group;
+        let first = if is_directory && parent.number == ROOT {
+            self.emptiest_group(near)
+        } else {
+            near
+        };
+        for n in 0..self.geometry.groups {
+            let number = (first + n) % self.geometry.groups;
+            if self.group(number)?.free_inodes == 0 {
+                continue;
+            }
+            if let Some(bit) = self.take_inode(number, is_directory)? {
+                let number = number * self.geometry.inodes_per_group + bit + 1;
+                return self.begin_inode(number, mode);
+            }
+        }
+        Err(self.damage(
+            "fewer inodes are free than the superblock says",
+            self.free_inodes.into(),
+        ))
+    }
+
+    /// The group for a directory of the root: the one with the fewest of them among those with the
+    /// most room, so that what is in them has room next to it.
+    fn emptiest_group(&self, near: u32) -> u32 {
+        let groups = (0u32..).zip(&self.groups);
+        let best = groups
+            .filter(|(_, group)| group.free_inodes > 0 && group.free_blocks > 0)
+            .min_by_key(|(_, group)| (group.directories, u32::MAX - group.free_blocks));
+        best.map_or(near, |(number, _)| number)
+    }
+
+    /// Takes the first free inode of a group.
+    fn take_inode(&mut self, number: u32, is_directory: bool) -> Result<Option<u32>> {
+        let per_group = self.geometry.inodes_per_group;
+        let tracked = self.geometry.has_descriptor_checksums();
+        let group = self.group(number)?;
+        let kind = Kind::InodeBitmap(number);
+        if tracked && group.flags & INODES_UNUSED != 0 {
+            pad(
+                self.block_new(group.inode_bitmap, kind)?,
+                per_group as usize,
+            );
+            self.group_mut(number)?.flags &= !INODES_UNUSED;
+            self.initialise_blocks(number)?;
+        }
+        // The first group's reserved inodes are in use, or not for files.
+        let reserved = if number == 0 {
+            self.geometry.first_inode - 1
+        } else {
+            0
+        };
+        let from = group.first_free_inode.max(reserved);
+        let bitmap = self.block(group.inode_bitmap, kind)?;
+        let bit = next_clear(bitmap, from as usize, per_group as usize) as u32;
+        if bit >= per_group {
+            return Ok(None);
+        }
+        fill(
+            self.block_mut(group.inode_bitmap, kind)?,
+            bit as usize,
+            1,
+            true,
+        );
+        let group = self.group_mut(number)?;
+        group.first_free_inode = bit + 1;
+        group.free_inodes -= 1;
+        group.directories += u32::from(is_directory);
+        let (table, unused) = (group.inode_table, group.unused_inodes);
+        if tracked && bit >= per_group.saturating_sub(unused) {
+            group.unused_inodes = per_group - bit - 1;
+            // What is in the table there was never written.
+            let per_block = (self.geometry.block / self.geometry.inode_size) as u32;
+            if bit.is_multiple_of(per_block) {
+                let first = number * per_group + bit + 1;
+                let block = table + u64::from(bit / per_block);
+                self.block_new(block, Kind::Inodes(first))?;
+            }
+        }
+        self.free_inodes = self.free_inodes.saturating_sub(1);
+        Ok(Some(bit))
+    }
+
+    fn begin_inode(&mut self, number: u32, mode: u16) -> Result<Inode> {
+        let place = self.place_of_inode(number)?;
+        let (size, extra) = (self.geometry.inode_size, self.geometry.extra_size);
+        let now = (self.now(), 0);
+        self.load(place.block, place.kind)?;
+        let block = self.geometry.block as u64;
+        let entry = self.blocks.change(place.block)?.ok_or(Error::Io)?;
+        entry.changed |= 1 << place.slot;
+        entry.checked |= 1 << place.slot;
+        let Some(record) = entry.data.get_mut(place.at..place.at + size) else {
+            return Err(Error::Io);
+        };
+        inode::initialise(record, extra, now);
+        let mut new = Inode::parse(number, block, record);
+        // xorshift64*: no two lives of an inode have the same number.
+        self.random ^= self.random >> 12;
+        self.random ^= self.random << 25;
+        self.random ^= self.random >> 27;
+        new.generation = (self.random.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 32) as u32;
+        new.mode = mode;
+        new.links = 1;
+        (new.accessed, new.changed, new.modified) = (now, now, now);
+        if self.geometry.has_extents() {
+            new.flags = inode::EXTENTS;
+            new.begin_extents();
+        }
+        Ok(new)
+    }
+
+    /// Gives back an inode that has no blocks any more.
+    pub fn give_inode(&mut self, inode: &Inode) -> Result<()> {
+        if inode.attributes != 0 {
+            self.give_attributes(inode.attributes)?;
+        }
+        let index = inode.number.saturating_sub(1);
+        let per_group = self.geometry.inodes_per_group;
+        let (number, bit) = (index / per_group, index % per_group);
+        let group = self.group(number)?;
+        let bitmap = self.block_mut(group.inode_bitmap, Kind::InodeBitmap(number))?;
+        if next_clear(bitmap, bit as usize, bit as usize + 1) == bit as usize {
+            return Err(self.damage("an inode given back that is free", inode.number.into()));
+        }
+        fill(bitmap, bit as usize, 1, false);
+        let is_directory = inode.is_directory();
+        let group = self.group_mut(number)?;
+        group.free_inodes += 1;
+        group.first_free_inode = group.first_free_inode.min(bit);
+        group.directories = group.directories.saturating_sub(is_directory.into());
+        self.free_inodes = self.free_inodes.saturating_add(1);
+        let place = self.place_of_inode(inode.number)?;
+        let size = self.geometry.inode_size;
+        self.load(place.block, place.kind)?;
+        let entry = self.blocks.change(place.block)?.ok_or(Error::Io)?;
+        entry.changed |= 1 << place.slot;
+        if let Some(record) = entry.data.get_mut(place.at..place.at + size) {
+            record.fill(0);
+        }
+        Ok(())
+    }
+
+    /// Gives back a block of extended attributes, unless other files have it, too (kernel
+    /// documentation, "Extended Attributes").
+    fn give_attributes(&mut self, block: u64) -> Result<()> {
+        let data = self.block_mut(block, Kind::Attributes)?;
+        let users = u32_at(data, 4);
+        if users > 1 {
+            super::bytes::put_u32(data, 4, users - 1);
+            return Ok(());
+        }
+        self.forget(block);
+        self.give_blocks(block, 1)
+    }
+
+    /// Whether directories say what their entries are.
+    pub fn has_types(&self) -> bool {
+        self.geometry.incompatible & incompatible::FILETYPE != 0
+    }
+}

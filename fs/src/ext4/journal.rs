@@ -1,0 +1,498 @@
+//! The journal (kernel documentation, "Journal (jbd2)"): where it is, its superblock, and the blocks
+//! of a transaction as they are in it. All its numbers are big-endian.
+
+use alloc::collections::BTreeMap;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::blocks::Kind;
+use super::bytes::{be32_at, clear, part, put, put_be16, put_be32};
+use super::checksum::Crc32c;
+use super::filesystem::{Fs, Result};
+use crate::cache::Cache;
+use crate::{BlockError, Error};
+
+pub const MAGIC: u32 = 0xc03b_3998;
+pub const DESCRIPTOR: u32 = 1;
+pub const COMMIT: u32 = 2;
+const SUPERBLOCK_1: u32 = 3;
+const SUPERBLOCK_2: u32 = 4;
+pub const REVOKE: u32 = 5;
+
+/// "Incompatible" features.
+const REVOKES: u32 = 0x1;
+pub const WIDE: u32 = 0x2;
+const ASYNC_COMMIT: u32 = 0x4;
+pub const CHECKSUMS_2: u32 = 0x8;
+pub const CHECKSUMS_3: u32 = 0x10;
+const FAST_COMMIT: u32 = 0x20;
+const KNOWN: u32 = REVOKES | WIDE | CHECKSUMS_2 | CHECKSUMS_3;
+
+/// Flags of a tag.
+pub const ESCAPED: u32 = 0x1;
+pub const SAME_UUID: u32 = 0x2;
+pub const LAST: u32 = 0x8;
+
+/// Bytes at the start of each block but the logged ones.
+pub const HEADER: usize = 12;
+
+/// Blocks in a journal at least; jbd2 has the same number.
+const MIN_BLOCKS: u32 = 1024;
+
+/// Pieces that it may be in.
+const MAX_RUNS: usize = 8192;
+
+/// Bytes that a transaction may have in the journal, which are as many in memory.
+const MAX_TRANSACTION: usize = 4 << 20;
+
+/// See the module's text.
+#[derive(Debug)]
+pub struct Journal {
+    /// Its blocks: first of the journal, first on the disk, number.
+    runs: Vec<(u32, u64, u32)>,
+    /// Bytes in a block.
+    block: usize,
+    /// Blocks in it, and the first that is for transactions.
+    pub len: u32,
+    pub first: u32,
+    pub features: u32,
+    uuid: [u8; 16],
+    pub seed: u32,
+    /// Its first block.
+    superblock: Vec<u8>,
+    /// Where the transaction is that a replay begins with, and its number; 0 for none.
+    pub start: u32,
+    pub start_sequence: u32,
+    /// Where the next transaction begins, and its number.
+    pub head: u32,
+    pub sequence: u32,
+    /// Transactions written since the volume was mounted.
+    pub commits: u64,
+    /// Where a replay may begin from now on, and how many commits there were then: all before that is
+    /// in its place.
+    pub may_start: Option<(u32, u32, u64)>,
+    /// Blocks of which it may still have something, and in which commit.
+    logged: BTreeMap<u64, u64>,
+}
+
+/// Reads and checks the journal of inode `number`. Errors say what is wrong with it.
+pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, String> {
+    let failed = |error: Error| match error {
+        Error::Corrupt => String::from("its journal's inode contradicts itself"),
+        error => format!("its journal can't be read: {error}"),
+    };
+    let inode = fs.inode(number).map_err(failed)?;
+    let block = fs.geometry.block;
+    let blocks = inode.size / block as u64;
+    if !inode.is_regular() || blocks > u32::MAX.into() {
+        return Err(String::from("its journal is not a file"));
+    }
+    let mut runs: Vec<(u32, u64, u32)> = Vec::new();
+    let mut at = 0;
+    while at < blocks {
+        let piece = fs.piece(&inode, at, blocks - at).map_err(failed)?;
+        if piece.physical == 0 || piece.unwritten || piece.len == 0 || runs.len() >= MAX_RUNS {
+            return Err(String::from("its journal has holes"));
+        }
+        runs.push((at as u32, piece.physical, piece.len as u32));
+        at += piece.len;
+    }
+    let mut journal = Journal {
+        runs,
+        block,
+        len: 0,
+        first: 0,
+        features: 0,
+        uuid: [0; 16],
+        seed: 0,
+        superblock: vec![0; block],
+        start: 0,
+        start_sequence: 0,
+        head: 0,
+        sequence: 0,
+        commits: 0,
+        may_start: None,
+        logged: BTreeMap::new(),
+    };
+    let mut superblock = vec![0; block];
+    let read = journal.read(&mut fs.cache, 0, &mut superblock);
+    read.map_err(|error| failed(error.into()))?;
+    journal.superblock = superblock;
+    journal.parse(&fs.crc, blocks as u32)?;
+    Ok(journal)
+}
+
+fn superblock_checksum(crc: &Crc32c, superblock: &[u8]) -> u32 {
+    let sum = crc.update(!0, part(superblock, 0, 0xfc));
+    crc.update(crc.update(sum, &[0; 4]), part(superblock, 0x100, 1024))
+}
+
+impl Journal {
+    fn parse(&mut self, crc: &Crc32c, blocks: u32) -> core::result::Result<(), String> {
+        let s = &self.superblock;
+        let version = be32_at(s, 4);
+        if be32_at(s, 0) != MAGIC || ![SUPERBLOCK_1, SUPERBLOCK_2].contains(&version) {
+            return Err(String::from("its journal has no superblock"));
+        }
+        self.len = be32_at(s, 0x10);
+        self.first = be32_at(s, 0x14);
+        self.sequence = be32_at(s, 0x18);
+        self.start = be32_at(s, 0x1c);
+        if version == SUPERBLOCK_2 {
+            self.features = be32_at(s, 0x28);
+            self.uuid
+                .copy_from_slice(s.get(0x30..0x40).unwrap_or(&[0; 16]));
+        }
+        let unknown = self.features & !KNOWN;
+        if unknown & ASYNC_COMMIT != 0 {
+            return Err(String::from("its journal has the feature async_commit"));
+        }
+        if unknown & FAST_COMMIT != 0 {
+            return Err(String::from("its journal has the feature fast_commit"));
+        }
+        if unknown != 0 {
+            return Err(format!("its journal has unknown features ({unknown:#x})"));
+        }
+        if be32_at(s, 0xc) as usize != self.block
+            || self.len > blocks
+            || self.len < MIN_BLOCKS
+            || self.first == 0
+            || self.first >= self.len - MIN_BLOCKS / 2
+            || self.start >= self.len
+            || self.start != 0 && self.start < self.first
+        {
+            return Err(String::from("its journal's numbers are impossible"));
+        }
+        if self.has_checksums() && be32_at(s, 0xfc) != superblock_checksum(crc, s) {
+            return Err(String::from(
+                "the checksum of its journal's superblock is wrong",
+            ));
+        }
+        self.seed = crc.update(!0, &self.uuid);
+        self.start_sequence = self.sequence;
+        self.head = self.first;
+        Ok(())
+    }
+
+    /// Whether its superblock has an error noted that ended it.
+    pub fn was_aborted(&self) -> bool {
+        be32_at(&self.superblock, 0x20) != 0
+    }
+
+    pub fn has_checksums(&self) -> bool {
+        self.features & (CHECKSUMS_2 | CHECKSUMS_3) != 0
+    }
+
+    /// Sets the features that its transactions will have. It has to be empty.
+    pub fn begin_writing(&mut self, has_checksums: bool, wide: bool) {
+        let mut features = self.features | REVOKES;
+        if wide {
+            features |= WIDE;
+        }
+        if !has_checksums {
+            features &= !(CHECKSUMS_2 | CHECKSUMS_3);
+        } else if features & CHECKSUMS_2 == 0 {
+            features |= CHECKSUMS_3;
+        }
+        self.features = features;
+        let s = &mut self.superblock;
+        put_be32(s, 4, SUPERBLOCK_2);
+        // No checksums over whole transactions.
+        let compatible = be32_at(s, 0x24) & !1;
+        put_be32(s, 0x24, compatible);
+        put_be32(s, 0x28, features);
+        // crc32c.
+        put(s, 0x50, &[if has_checksums { 4 } else { 0 }]);
+    }
+
+    /// Where a block of it is on the disk, as a sector.
+    fn sector(&self, cache: &Cache, at: u32) -> core::result::Result<u64, BlockError> {
+        let next = self.runs.partition_point(|(first, ..)| *first <= at);
+        let run = next.checked_sub(1).and_then(|run| self.runs.get(run));
+        let (first, disk, _) = run.ok_or(BlockError::OutOfRange)?;
+        let block = disk + u64::from(at - first);
+        Ok(block * (self.block / cache.sector_size()) as u64)
+    }
+
+    /// Reads a block of it.
+    pub fn read(
+        &self,
+        cache: &mut Cache,
+        at: u32,
+        buf: &mut [u8],
+    ) -> core::result::Result<(), BlockError> {
+        cache.read_raw(self.sector(cache, at)?, buf)
+    }
+
+    /// Puts a block of it where the next commit of the cache writes it.
+    pub fn put(
+        &self,
+        cache: &mut Cache,
+        at: u32,
+        data: &[u8],
+    ) -> core::result::Result<(), BlockError> {
+        cache.put_raw(self.sector(cache, at)?, data)
+    }
+
+    /// The block after another.
+    pub fn after(&self, at: u32) -> u32 {
+        if at + 1 >= self.len {
+            self.first
+        } else {
+            at + 1
+        }
+    }
+
+    /// Blocks for transactions that are free.
+    pub fn room(&self) -> u32 {
+        let all = self.len - self.first;
+        if self.start == 0 {
+            return all;
+        }
+        let used = if self.head >= self.start {
+            self.head - self.start
+        } else {
+            all - (self.start - self.head)
+        };
+        all - used
+    }
+
+    /// Blocks that a transaction may have.
+    pub fn max_transaction(&self) -> usize {
+        let most = (self.len - self.first) as usize / 8;
+        most.min(MAX_TRANSACTION / self.block)
+    }
+
+    /// Whether it may have something of a block.
+    pub fn has(&self, block: u64) -> bool {
+        self.logged.contains_key(&block)
+    }
+
+    /// Bytes of a tag, without the journal's number in the first of each descriptor.
+    pub fn tag_len(&self) -> usize {
+        if self.features & CHECKSUMS_3 != 0 {
+            return 16;
+        }
+        let checksum = if self.features & CHECKSUMS_2 != 0 {
+            2
+        } else {
+            0
+        };
+        let wide = if self.features & WIDE != 0 { 4 } else { 0 };
+        8 + checksum + wide
+    }
+
+    fn tail_len(&self) -> usize {
+        if self.has_checksums() { 4 } else { 0 }
+    }
+
+    /// Blocks that one descriptor has tags for.
+    fn tags(&self) -> usize {
+        (self.block - HEADER - 16 - self.tail_len()) / self.tag_len()
+    }
+
+    fn revokes(&self) -> usize {
+        let each = if self.features & WIDE != 0 { 8 } else { 4 };
+        (self.block - HEADER - 4 - self.tail_len()) / each
+    }
+
+    /// Blocks that a transaction takes.
+    pub fn needed(&self, blocks: usize, revoked: usize) -> usize {
+        blocks + blocks.div_ceil(self.tags()) + revoked.div_ceil(self.revokes()) + 1
+    }
+
+    fn header(&self, data: &mut [u8], kind: u32) {
+        let len = data.len();
+        clear(data, 0..len);
+        put_be32(data, 0, MAGIC);
+        put_be32(data, 4, kind);
+        put_be32(data, 8, self.sequence);
+    }
+
+    /// The checksum of a descriptor or a list of revoked blocks, at its end.
+    pub fn tail_checksum(&self, crc: &Crc32c, data: &[u8]) -> u32 {
+        let sum = crc.update(self.seed, part(data, 0, data.len() - 4));
+        crc.update(sum, &[0; 4])
+    }
+
+    fn seal(&self, crc: &Crc32c, data: &mut [u8]) {
+        if self.has_checksums() {
+            let sum = self.tail_checksum(crc, data);
+            let end = data.len() - 4;
+            put_be32(data, end, sum);
+        }
+    }
+
+    /// The checksum of a logged block, as it is in the journal.
+    pub fn block_checksum(&self, crc: &Crc32c, sequence: u32, data: &[u8]) -> u32 {
+        let sum = crc.update(self.seed, &sequence.to_be_bytes());
+        crc.update(sum, data)
+    }
+
+    fn put_tag(&self, data: &mut [u8], at: usize, home: u64, flags: u32, checksum: u32) {
+        put_be32(data, at, home as u32);
+        let high = (home >> 32) as u32;
+        if self.features & CHECKSUMS_3 != 0 {
+            put_be32(data, at + 4, flags);
+            put_be32(data, at + 8, high);
+            put_be32(data, at + 12, checksum);
+            return;
+        }
+        if self.features & CHECKSUMS_2 != 0 {
+            put_be16(data, at + 4, checksum as u16);
+        }
+        put_be16(data, at + 6, flags as u16);
+        if self.features & WIDE != 0 {
+            put_be32(data, at + 8, high);
+        }
+    }
+
+    /// Puts all blocks of a transaction but the last where the cache writes them. Gives where the last
+    /// one belongs.
+    pub fn put_transaction(
+        &mut self,
+        (cache, crc): (&mut Cache, &Crc32c),
+        blocks: &[(u64, &[u8])],
+        revoked: &[u64],
+    ) -> core::result::Result<u32, BlockError> {
+        let mut at = self.head;
+        let mut data = vec![0; self.block];
+        for some in revoked.chunks(self.revokes()) {
+            self.header(&mut data, REVOKE);
+            let mut end = HEADER + 4;
+            for block in some {
+                if self.features & WIDE != 0 {
+                    put(&mut data, end, &block.to_be_bytes());
+                    end += 8;
+                } else {
+                    put_be32(&mut data, end, *block as u32);
+                    end += 4;
+                }
+            }
+            put_be32(&mut data, HEADER, end as u32);
+            self.seal(crc, &mut data);
+            self.put(cache, at, &data)?;
+            at = self.after(at);
+        }
+        let mut escaped = vec![0; self.block];
+        for some in blocks.chunks(self.tags()) {
+            self.header(&mut data, DESCRIPTOR);
+            let mut tag = HEADER;
+            for (n, (home, contents)) in some.iter().enumerate() {
+                let mut flags = if n == 0 { 0 } else { SAME_UUID };
+                if n + 1 == some.len() {
+                    flags |= LAST;
+                }
+                let mut checksum = 0;
+                if be32_at(contents, 0) == MAGIC {
+                    flags |= ESCAPED;
+                }
+                if self.has_checksums() {
+                    checksum = if flags & ESCAPED != 0 {
+                        escape(&mut escaped, contents);
+                        self.block_checksum(crc, self.sequence, &escaped)
+                    } else {
+                        self.block_checksum(crc, self.sequence, contents)
+                    };
+                }
+                self.put_tag(&mut data, tag, *home, flags, checksum);
+                tag += self.tag_len();
+                if n == 0 {
+                    put(&mut data, tag, &self.uuid);
+                    tag += 16;
+                }
+            }
+            self.seal(crc, &mut data);
+            self.put(cache, at, &data)?;
+            at = self.after(at);
+            for (_, contents) in some {
+                if be32_at(contents, 0) == MAGIC {
+                    escape(&mut escaped, contents);
+                    self.put(cache, at, &escaped)?;
+                } else {
+                    self.put(cache, at, contents)?;
+                }
+                at = self.after(at);
+            }
+        }
+        Ok(at)
+    }
+
+    /// Puts the block that ends a transaction where the cache writes it.
+    pub fn put_end(
+        &self,
+        (cache, crc): (&mut Cache, &Crc32c),
+        at: u32,
+        now: i64,
+    ) -> core::result::Result<(), BlockError> {
+        let mut data = vec![0; self.block];
+        self.header(&mut data, COMMIT);
+        put(&mut data, 0x30, &now.to_be_bytes());
+        if self.has_checksums() {
+            let sum = crc.update(self.seed, &data);
+            put_be32(&mut data, 0x10, sum);
+        }
+        self.put(cache, at, &data)
+    }
+
+    /// Notes that a transaction of these blocks is on the disk, up to block `end`.
+    pub fn committed(&mut self, blocks: &[u64], end: u32) {
+        self.commits += 1;
+        for block in blocks {
+            self.logged.insert(*block, self.commits);
+        }
+        self.head = self.after(end);
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    /// Puts the superblock where the cache writes it: a replay begins at block `start`, with the
+    /// transaction `sequence`; 0 for nothing to replay.
+    pub fn put_superblock(
+        &mut self,
+        (cache, crc): (&mut Cache, &Crc32c),
+        start: u32,
+        sequence: u32,
+    ) -> core::result::Result<(), BlockError> {
+        put_be32(&mut self.superblock, 0x18, sequence);
+        put_be32(&mut self.superblock, 0x1c, start);
+        if self.has_checksums() {
+            let sum = superblock_checksum(crc, &self.superblock);
+            put_be32(&mut self.superblock, 0xfc, sum);
+        }
+        self.put(cache, 0, &self.superblock)
+    }
+
+    /// Notes that a replay begins at `start`, for certain: what it had before `commit` is free.
+    pub fn started(&mut self, start: u32, sequence: u32, commit: u64) {
+        (self.start, self.start_sequence) = (start, sequence);
+        self.logged.retain(|_, known| *known >= commit);
+    }
+}
+
+/// A block that begins like one of the journal's own has zeros there instead.
+fn escape(to: &mut [u8], from: &[u8]) {
+    to.copy_from_slice(from);
+    clear(to, 0..4);
+}
+
+impl Fs {
+    /// The superblock, with a change that is to be on the disk at once.
+    pub fn write_superblock(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<()> {
+        let (block, at) = self.geometry.superblock();
+        self.load(block, Kind::Super)?;
+        let entry = self.blocks.touch(block).ok_or(Error::Io)?;
+        if let Some(superblock) = entry.data.get_mut(at..) {
+            change(superblock);
+        }
+        self.seal(block)?;
+        let sector = self.sectors(block);
+        if let Some(entry) = self.blocks.get(block) {
+            self.cache.put_raw(sector, &entry.data)?;
+        }
+        self.cache.commit_raw()?;
+        self.cache.flush()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,157 @@
+//! Files that have no name any more and are not yet given back, and those that are being cut (kernel
+//! documentation, "Orphan file", which says of the older list, too): the superblock has the last,
+//! and each the one before it. After an unclean end the next mount does what was left.
+
+use alloc::collections::BTreeSet;
+use alloc::vec::Vec;
+
+use super::blocks::Kind;
+use super::bytes::{put_u32, u32_at};
+use super::filesystem::{Fs, Result};
+use super::inode::Inode;
+use super::superblock::{compatible, read_only};
+
+impl Fs {
+    /// Puts a file on the list, and writes its inode.
+    pub fn add_orphan(&mut self, inode: &mut Inode) -> Result<()> {
+        if self.orphans.contains(&inode.number) {
+            return self.write_inode(inode);
+        }
+        self.keep_orphans();
+        inode.deleted = self.orphans.last().copied().unwrap_or(0);
+        self.orphans.push(inode.number);
+        self.write_inode(inode)
+    }
+
+    /// Takes a file off the list, if it is there. Its own inode is to be written by the caller.
+    pub fn remove_orphan(&mut self, inode: &mut Inode) -> Result<()> {
+        let place = self.orphans.iter().position(|known| *known == inode.number);
+        let Some(place) = place else {
+            return Ok(());
+        };
+        self.keep_orphans();
+        self.orphans.remove(place);
+        if let Some(next) = self.orphans.get(place).copied() {
+            let before = place.checked_sub(1).and_then(|at| self.orphans.get(at));
+            let before = before.copied().unwrap_or(0);
+            let mut next = self.inode(next)?;
+            next.deleted = before;
+            self.write_inode(&next)?;
+        }
+        inode.deleted = 0;
+        Ok(())
+    }
+
+    /// One step of giving back a file without a name; whether that was the last.
+    pub fn reap_step(&mut self, number: u32) -> Result<bool> {
+        let mut inode = self.inode(number)?;
+        if !self.detach_all(&mut inode, 0)? {
+            inode.size = 0;
+            self.add_orphan(&mut inode)?;
+            return Ok(false);
+        }
+        self.remove_orphan(&mut inode)?;
+        self.give_inode(&inode)?;
+        Ok(true)
+    }
+
+    /// Gives back the file's blocks from `from` on, as many as one operation may. Whether all are.
+    pub fn detach_all(&mut self, inode: &mut Inode, from: u64) -> Result<bool> {
+        if !inode.has_map(self.geometry.block as u64) {
+            return Ok(true);
+        }
+        while !self.is_long() {
+            if !self.detach(inode, from, u64::MAX)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// One step of cutting a file that was being cut; whether that was the last.
+    pub fn cut_step(&mut self, number: u32) -> Result<bool> {
+        let mut inode = self.inode(number)?;
+        let end = inode.size.div_ceil(self.geometry.block as u64);
+        if !self.detach_all(&mut inode, end)? {
+            self.add_orphan(&mut inode)?;
+            return Ok(false);
+        }
+        self.remove_orphan(&mut inode)?;
+        self.write_inode(&inode)?;
+        Ok(true)
+    }
+
+    /// Reads the list as it is on the disk.
+    fn read_orphans(&mut self) -> Result<()> {
+        let (block, at) = self.geometry.superblock();
+        let mut next = u32_at(self.block(block, Kind::Super)?, at + 0xe8);
+        let mut seen = BTreeSet::new();
+        while next != 0 {
+            if !seen.insert(next) {
+                return Err(self.damage("a list of orphans that leads in circles", next.into()));
+            }
+            let inode = self.inode(next)?;
+            self.orphans.push(next);
+            next = inode.deleted;
+        }
+        self.orphans.reverse();
+        Ok(())
+    }
+
+    /// Does what was left to do when the volume was last used.
+    pub fn finish_orphans(&mut self) -> Result<()> {
+        self.read_orphans()?;
+        let listed: Vec<u32> = self.orphans.iter().rev().copied().collect();
+        for number in listed {
+            self.finish_orphan(number)?;
+        }
+        if self.geometry.compatible & compatible::ORPHAN_FILE != 0
+            && self.geometry.to_write & read_only::ORPHANS != 0
+        {
+            self.finish_orphan_file()?;
+        }
+        Ok(())
+    }
+
+    fn finish_orphan(&mut self, number: u32) -> Result<()> {
+        let inode = self.inode(number)?;
+        let is_named = inode.links > 0;
+        while !self.change(&mut |fs| {
+            if is_named {
+                fs.cut_step(number)
+            } else {
+                fs.reap_step(number)
+            }
+        })? {}
+        Ok(())
+    }
+
+    /// Does the same for what is in the orphan file, which is used by Linux only.
+    fn finish_orphan_file(&mut self) -> Result<()> {
+        let file = self.inode(self.geometry.orphan_file)?;
+        let (size, kind) = (self.geometry.block, Kind::Orphans(file.owner()));
+        for number in 0..file.size / size as u64 {
+            let block = self.directory_block(&file, number)?;
+            let data = self.block(block, kind)?.to_vec();
+            for at in (0..size - 8).step_by(4) {
+                let orphan = u32_at(&data, at);
+                if orphan == 0 {
+                    continue;
+                }
+                self.finish_orphan(orphan)?;
+                self.change(&mut |fs| {
+                    put_u32(fs.block_mut(block, kind)?, at, 0);
+                    Ok(())
+                })?;
+            }
+        }
+        self.commit()?;
+        let (block, at) = self.geometry.superblock();
+        self.geometry.to_write &= !read_only::ORPHANS;
+        let to_write = self.geometry.to_write;
+        self.change(&mut |fs| {
+            put_u32(fs.block_mut(block, Kind::Super)?, at + 0x64, to_write);
+            Ok(())
+        })
+    }
+}

@@ -1,0 +1,217 @@
+//! What the journal has of an earlier, unclean end, brought to its places (kernel documentation,
+//! "Journal (jbd2)"): every transaction whose end is there, in order, but for blocks that a later one
+//! revokes. Nothing is written unless all of it is right.
+
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec;
+
+use super::bytes::{be16_at, be32_at, clear, put_be32};
+use super::checksum::Crc32c;
+use super::filesystem::Fs;
+use super::journal::{
+    CHECKSUMS_2, CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE,
+    SAME_UUID, WIDE,
+};
+
+type Result<T> = core::result::Result<T, String>;
+
+/// Where the journal has a block last.
+#[derive(Debug, Clone, Copy)]
+struct Logged {
+    /// The block of the journal.
+    at: u32,
+    /// Its transaction, counted from the first.
+    transaction: u32,
+    escaped: bool,
+    checksum: u32,
+}
+
+/// What the transactions of a journal have.
+#[derive(Debug, Default)]
+struct Log {
+    blocks: BTreeMap<u64, Logged>,
+    /// Blocks of which nothing counts that is of this transaction or one before.
+    revoked: BTreeMap<u64, u32>,
+}
+
+/// One tag of a descriptor.
+struct Tag {
+    home: u64,
+    flags: u32,
+    checksum: u32,
+}
+
+fn tag_at(journal: &Journal, data: &[u8], at: usize) -> Tag {
+    let high = |at| u64::from(be32_at(data, at)) << 32;
+    let low = u64::from(be32_at(data, at));
+    if journal.features & CHECKSUMS_3 != 0 {
+        return Tag {
+            home: low | high(at + 8),
+            flags: be32_at(data, at + 4),
+            checksum: be32_at(data, at + 12),
+        };
+    }
+    let wide = journal.features & WIDE != 0;
+    Tag {
+        home: low | if wide { high(at + 8) } else { 0 },
+        flags: be16_at(data, at + 6).into(),
+        checksum: be16_at(data, at + 4).into(),
+    }
+}
+
+/// Whether the checksum at the end of a block is right, if it has one.
+fn is_sealed(journal: &Journal, crc: &Crc32c, data: &[u8]) -> bool {
+    !journal.has_checksums() || be32_at(data, data.len() - 4) == journal.tail_checksum(crc, data)
+}
+
+fn is_end(journal: &Journal, crc: &Crc32c, data: &mut [u8]) -> bool {
+    let known = be32_at(data, 0x10);
+    if !journal.has_checksums() {
+        return true;
+    }
+    put_be32(data, 0x10, 0);
+    crc.update(journal.seed, data) == known
+}
+
+/// Reads the log as far as there are whole transactions. Gives the number of the first that isn't.
+fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
+    let mut data = vec![0; fs.geometry.block];
+    let (mut at, mut sequence) = (journal.start, journal.start_sequence);
+    let mut pending = Log::default();
+    let mut transaction = 0;
+    // Each block is looked at once at most.
+    let mut left = journal.len;
+    while left > 0 {
+        left -= 1;
+        let read = journal.read(&mut fs.cache, at, &mut data);
+        read.map_err(|error| alloc::format!("its journal can't be read: {error}"))?;
+        at = journal.after(at);
+        if be32_at(&data, 0) != MAGIC || be32_at(&data, 8) != sequence {
+            break;
+        }
+        match be32_at(&data, 4) {
+            DESCRIPTOR if is_sealed(journal, &fs.crc, &data) => {
+                let count = tags(fs, journal, (&data, at, transaction), &mut pending, left);
+                let Some(count) = count else { break };
+                for _ in 0..count {
+                    at = journal.after(at);
+                }
+                left -= count;
+            }
+            REVOKE if is_sealed(journal, &fs.crc, &data) => {
+                revokes(journal, &data, transaction, &mut pending);
+            }
+            COMMIT if is_end(journal, &fs.crc, &mut data) => {
+                log.blocks.append(&mut pending.blocks);
+                log.revoked.append(&mut pending.revoked);
+                sequence = sequence.wrapping_add(1);
+                transaction += 1;
+            }
+            _ => break,
+        }
+    }
+    Ok(sequence)
+}
+
+/// Notes what a descriptor announces, in the blocks from `at` on. `None` if it makes no sense.
+fn tags(
+    fs: &Fs,
+    journal: &Journal,
+    (data, at, transaction): (&[u8], u32, u32),
+    log: &mut Log,
+    left: u32,
+) -> Option<u32> {
+    let (mut place, mut count, mut at) = (HEADER, 0, at);
+    let end = data.len() - if journal.has_checksums() { 4 } else { 0 };
+    while place + journal.tag_len() <= end {
+        let tag = tag_at(journal, data, place);
+        count += 1;
+        if count > left || tag.home >= fs.geometry.blocks {
+            return None;
+        }
+        let logged = Logged {
+            at,
+            transaction,
+            escaped: tag.flags & ESCAPED != 0,
+            checksum: tag.checksum,
+        };
+        log.blocks.insert(tag.home, logged);
+        at = journal.after(at);
+        place += journal.tag_len();
+        if tag.flags & SAME_UUID == 0 {
+            place += 16;
+        }
+        if tag.flags & LAST != 0 {
+            break;
+        }
+    }
+    Some(count)
+}
+
+fn revokes(journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
+    let each = if journal.features & WIDE != 0 { 8 } else { 4 };
+    let end = (be32_at(data, HEADER) as usize).min(data.len());
+    let mut at = HEADER + 4;
+    while at + each <= end {
+        let block = if each == 8 {
+            u64::from(be32_at(data, at)) << 32 | u64::from(be32_at(data, at + 4))
+        } else {
+            be32_at(data, at).into()
+        };
+        log.revoked.insert(block, transaction);
+        at += each;
+    }
+}
+
+/// Replays the journal, which is empty then. The file system's own superblock may have changed.
+pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
+    let mut log = Log::default();
+    let end = scan(fs, journal, &mut log)?;
+    let revoked = core::mem::take(&mut log.revoked);
+    log.blocks.retain(|block, logged| {
+        revoked
+            .get(block)
+            .is_none_or(|transaction| logged.transaction > *transaction)
+    });
+    let mut data = vec![0; fs.geometry.block];
+    // First all are looked at.
+    for is_write in [false, true] {
+        for (home, logged) in &log.blocks {
+            let read = journal.read(&mut fs.cache, logged.at, &mut data);
+            read.map_err(|error| alloc::format!("its journal can't be read: {error}"))?;
+            if !is_write {
+                let sequence = journal.start_sequence.wrapping_add(logged.transaction);
+                let mut sum = journal.block_checksum(&fs.crc, sequence, &data);
+                if journal.features & CHECKSUMS_3 == 0 {
+                    sum &= 0xffff;
+                }
+                if journal.features & (CHECKSUMS_2 | CHECKSUMS_3) != 0 && sum != logged.checksum {
+                    return Err(String::from("a block of its journal is damaged"));
+                }
+                continue;
+            }
+            if logged.escaped {
+                clear(&mut data, 0..4);
+                put_be32(&mut data, 0, MAGIC);
+            }
+            let sector = fs.sectors(*home);
+            let put = fs.cache.put_raw(sector, &data);
+            put.map_err(|error| alloc::format!("its journal can't be replayed: {error}"))?;
+        }
+    }
+    let number = end.wrapping_add(1);
+    let finish = |fs: &mut Fs, journal: &mut Journal| {
+        fs.cache.commit_raw()?;
+        // The journal is emptied only when all of it is in its place for certain.
+        fs.cache.flush()?;
+        journal.put_superblock((&mut fs.cache, &fs.crc), 0, number)?;
+        fs.cache.commit_raw()?;
+        // And nothing is written to it before that is certain.
+        fs.cache.flush()
+    };
+    finish(fs, journal)
+        .map_err(|error| alloc::format!("its journal can't be replayed: {error}"))?;
+    (journal.start, journal.sequence) = (0, number);
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! What blocks of metadata have to be like when they are read, and their checksums when they are
+//! written (kernel documentation, "Checksums").
+
+use super::blocks::{Kind, Owner};
+use super::bytes::{part, put_u32, u16_at, u32_at};
+use super::directory::{self, TAIL};
+use super::extents;
+use super::filesystem::{Fs, Result};
+use super::htree;
+use super::inode;
+
+/// The mark of a block of extended attributes, and of one of the orphan file.
+const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
+const ORPHANS_MAGIC: u32 = 0x0b10_ca04;
+
+/// Where an index block has its tail: after all the entries that there is room for.
+fn index_tail(data: &[u8]) -> Option<(usize, usize)> {
+    let start = htree::entries_at(data);
+    let limit = usize::from(u16_at(data, start));
+    let count = usize::from(u16_at(data, start + 2));
+    let tail = start + limit * 8;
+    (count <= limit && tail + 8 <= data.len()).then_some((start + count * 8, tail))
+}
+
+impl Fs {
+    fn owner_seed(&self, owner: Owner) -> u32 {
+        let seed = self.crc.update_u32(self.geometry.seed, owner.inode);
+        self.crc.update_u32(seed, owner.generation)
+    }
+
+    /// Where a block has its checksum, and which it should be.
+    fn checksum(&self, block: u64, kind: Kind, data: &[u8]) -> Option<(usize, u32)> {
+        let crc = &self.crc;
+        let len = data.len();
+        match kind {
+            Kind::Super => {
+                let (_, at) = self.geometry.superblock();
+                let body = part(data, at, at + 0x3fc);
+                Some((at + 0x3fc, crc.update(!0, body)))
+            }
+            Kind::Leaf(owner) => {
+                let body = part(data, 0, len - TAIL);
+                Some((len - 4, crc.update(self.owner_seed(owner), body)))
+            }
+            Kind::Index(owner) => {
+                let (end, tail) = index_tail(data)?;
+                let sum = crc.update(self.owner_seed(owner), part(data, 0, end));
+                let sum = crc.update(sum, part(data, tail, tail + 4));
+                Some((tail + 4, crc.update(sum, &[0; 4])))
+            }
+            Kind::Extents(owner) => {
+                let at = 12 + usize::from(u16_at(data, 4)) * 12;
+                let sum = crc.update(self.owner_seed(owner), part(data, 0, at));
+                (at + 4 <= len).then_some((at, sum))
+            }
+            Kind::Attributes => {
+                let sum = crc.update(self.geometry.seed, &block.to_le_bytes());
+                let sum = crc.update(sum, part(data, 0, 0x10));
+                let sum = crc.update(sum, &[0; 4]);
+                Some((0x10, crc.update(sum, part(data, 0x14, len))))
+            }
+            Kind::Orphans(owner) => {
+                let sum = crc.update(self.owner_seed(owner), &block.to_le_bytes());
+                Some((len - 4, crc.update(sum, part(data, 0, len - 8))))
+            }
+            _ => None,
+        }
+    }
+
+    /// The checksum of a bitmap; its group has it.
+    fn bitmap_checksum(&self, kind: Kind, data: &[u8]) -> u32 {
+        let count = match kind {
+            Kind::InodeBitmap(_) => self.geometry.inodes_per_group,
+            _ => self.geometry.blocks_per_group,
+        };
+        let body = part(data, 0, count as usize / 8);
+        let sum = self.crc.update(self.geometry.seed, body);
+        if self.geometry.descriptor >= 64 {
+            sum
+        } else {
+            sum & 0xffff
+        }
+    }
+
+    /// What is wrong with a block that was read, if anything.
+    pub fn check(
+        &self,
+        block: u64,
+        kind: Kind,
+        data: &[u8],
+    ) -> core::result::Result<(), &'static str> {
+        let checksums = self.geometry.has_checksums();
+        let len = data.len();
+        match kind {
+            Kind::BlockBitmap(group) | Kind::InodeBitmap(group) => {
+                let group = self.groups.get(group as usize);
+                let group = group.ok_or("a block group that there isn't")?;
+                let known = if matches!(kind, Kind::BlockBitmap(_)) {
+                    group.block_bitmap_checksum
+                } else {
+                    group.inode_bitmap_checksum
+                };
+                if checksums && known != self.bitmap_checksum(kind, data) {
+                    return Err("the checksum of a bitmap is wrong");
+                }
+                return Ok(());
+            }
+            Kind::Leaf(_) => {
+                if checksums && !directory::has_tail(data) {
+                    return Err("a directory's block has no checksum");
+                }
+                if !directory::is_sound(data, self.geometry.inodes) {
+                    return Err("a directory's entries contradict each other");
+                }
+            }
+            Kind::Index(_) if !htree::is_sound(data, checksums) => {
+                return Err("a directory's index contradicts itself");
+            }
+            Kind::Extents(_) if !extents::is_sound(data) => {
+                return Err("a tree of extents contradicts itself");
+            }
+            Kind::Attributes if u32_at(data, 0) != ATTRIBUTES_MAGIC => {
+                return Err("extended attributes without their mark");
+            }
+            Kind::Orphans(_) if u32_at(data, len - 8) != ORPHANS_MAGIC => {
+                return Err("an orphan file without its mark");
+            }
+            _ => {}
+        }
+        if !checksums {
+            return Ok(());
+        }
+        match self.checksum(block, kind, data) {
+            Some((at, sum)) if u32_at(data, at) != sum => Err("the checksum of a block is wrong"),
+            _ => Ok(()),
+        }
+    }
+
+    /// Gives a block of the transaction its checksums. Bitmaps come before descriptors, which have
+    /// theirs.
+    pub fn seal(&mut self, block: u64) -> Result<()> {
+        let Some(entry) = self.blocks.get(block) else {
+            return Ok(());
+        };
+        let kind = entry.kind;
+        if !self.geometry.has_checksums() {
+            return Ok(());
+        }
+        match kind {
+            Kind::BlockBitmap(group) => {
+                let sum = self.bitmap_checksum(kind, &entry.data);
+                self.group_mut(group)?.block_bitmap_checksum = sum;
+            }
+            Kind::InodeBitmap(group) => {
+                let sum = self.bitmap_checksum(kind, &entry.data);
+                self.group_mut(group)?.inode_bitmap_checksum = sum;
+            }
+            Kind::Inodes(first) => {
+                let (crc, geometry) = (&self.crc, &self.geometry);
+                let Some(entry) = self.blocks.touch(block) else {
+                    return Ok(());
+                };
+                let changed = core::mem::take(&mut entry.changed);
+                let inodes = entry.data.chunks_exact_mut(geometry.inode_size);
+                for (slot, record) in (0u32..).zip(inodes) {
+                    if changed >> slot & 1 != 0 {
+                        inode::seal(crc, geometry.seed, first.wrapping_add(slot), record);
+                    }
+                }
+            }
+            _ => {
+                if let Some((at, sum)) = self.checksum(block, kind, &entry.data)
+                    && let Some(entry) = self.blocks.touch(block)
+                {
+                    put_u32(&mut entry.data, at, sum);
+                }
+            }
+        }
+        Ok(())
+    }
+}

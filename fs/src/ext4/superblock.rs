@@ -1,0 +1,461 @@
+//! The superblock (kernel documentation, "Super Block"): what the file system is made of, and why
+//! one can't be used.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use super::bytes::{part, put_u32, u16_at, u32_at};
+use super::checksum::Crc32c;
+use crate::{Block, Error, MountError};
+
+/// Where the superblock is, and its length, in bytes.
+pub const PLACE: usize = 1024;
+pub const LENGTH: usize = 1024;
+
+/// Bytes for the descriptors of all block groups, which stay in memory: enough for 32 TiB.
+const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
+
+/// "Compatible" features.
+pub mod compatible {
+    pub const HAS_JOURNAL: u32 = 0x4;
+    pub const DIR_INDEX: u32 = 0x20;
+    pub const SPARSE_SUPER2: u32 = 0x200;
+    pub const FAST_COMMIT: u32 = 0x400;
+    pub const ORPHAN_FILE: u32 = 0x1000;
+}
+
+/// "Incompatible" features.
+pub mod incompatible {
+    pub const FILETYPE: u32 = 0x2;
+    pub const RECOVER: u32 = 0x4;
+    pub const JOURNAL_DEVICE: u32 = 0x8;
+    pub const EXTENTS: u32 = 0x40;
+    pub const WIDE: u32 = 0x80;
+    pub const MMP: u32 = 0x100;
+    pub const FLEX_BG: u32 = 0x200;
+    pub const CSUM_SEED: u32 = 0x2000;
+    /// Those that can be used.
+    pub const KNOWN: u32 = FILETYPE | RECOVER | EXTENTS | WIDE | FLEX_BG | CSUM_SEED;
+}
+
+/// "Read-only compatible" features.
+pub mod read_only {
+    pub const SPARSE_SUPER: u32 = 0x1;
+    pub const LARGE_FILE: u32 = 0x2;
+    pub const HUGE_FILE: u32 = 0x8;
+    pub const GDT_CSUM: u32 = 0x10;
+    pub const DIR_NLINK: u32 = 0x20;
+    pub const EXTRA_ISIZE: u32 = 0x40;
+    pub const BIGALLOC: u32 = 0x200;
+    pub const METADATA_CSUM: u32 = 0x400;
+    pub const PROJECT: u32 = 0x2000;
+    pub const ORPHANS: u32 = 0x1_0000;
+    /// Those with which volumes can be written.
+    pub const KNOWN: u32 = SPARSE_SUPER
+        | LARGE_FILE
+        | HUGE_FILE
+        | GDT_CSUM
+        | DIR_NLINK
+        | EXTRA_ISIZE
+        | METADATA_CSUM
+        | PROJECT
+        | ORPHANS;
+}
+
+/// Bits of `s_state`.
+pub const VALID: u16 = 1;
+const HAS_ERRORS: u16 = 2;
+
+/// Names as mkfs.ext4 and tune2fs take them.
+const INCOMPATIBLE: &[(u32, &str)] = &[
+    (0x1, "compression"),
+    (0x10, "meta_bg"),
+    (incompatible::MMP, "mmp"),
+    (0x400, "ea_inode"),
+    (0x1000, "dirdata"),
+    (0x4000, "large_dir"),
+    (0x8000, "inline_data"),
+    (0x1_0000, "encrypt"),
+    (0x2_0000, "casefold"),
+];
+const TO_WRITE: &[(u32, &str)] = &[
+    (0x80, "snapshot"),
+    (0x100, "quota"),
+    (read_only::BIGALLOC, "bigalloc"),
+    (0x800, "replica"),
+    (0x1000, "read-only"),
+    (0x4000, "shared_blocks"),
+    (0x8000, "verity"),
+];
+
+/// What the superblock says that doesn't change while the volume is mounted.
+#[derive(Debug, Clone, Default)]
+pub struct Geometry {
+    /// Bytes in a block.
+    pub block: usize,
+    pub blocks: u64,
+    /// The block that the first group begins with.
+    pub first_block: u64,
+    pub blocks_per_group: u32,
+    pub inodes_per_group: u32,
+    pub inodes: u32,
+    pub inode_size: usize,
+    /// Bytes in a group's descriptor.
+    pub descriptor: usize,
+    pub groups: u32,
+    pub compatible: u32,
+    pub incompatible: u32,
+    pub to_write: u32,
+    /// Blocks that are kept for more descriptors.
+    pub reserved_descriptors: u32,
+    pub backup_groups: [u32; 2],
+    pub uuid: [u8; 16],
+    /// What checksums begin with.
+    pub seed: u32,
+    pub hash_seed: [u32; 4],
+    pub hash_version: u8,
+    pub hash_unsigned: bool,
+    /// Bytes of an inode beyond the first 128, in new inodes.
+    pub extra_size: u16,
+    pub first_inode: u32,
+    pub journal: u32,
+    pub orphan_file: u32,
+    /// Someone found it damaged.
+    pub has_errors: bool,
+    /// Its checksum is that of another state; the journal has to be replayed.
+    pub is_torn: bool,
+}
+
+impl Geometry {
+    pub fn has_checksums(&self) -> bool {
+        self.to_write & read_only::METADATA_CSUM != 0
+    }
+
+    /// Whether descriptors have checksums of either kind, and say what is uninitialised.
+    pub fn has_descriptor_checksums(&self) -> bool {
+        self.to_write & (read_only::METADATA_CSUM | read_only::GDT_CSUM) != 0
+    }
+
+    pub fn has_journal(&self) -> bool {
+        self.compatible & compatible::HAS_JOURNAL != 0
+    }
+
+    pub fn has_extents(&self) -> bool {
+        self.incompatible & incompatible::EXTENTS != 0
+    }
+
+    /// The block of the superblock, and its place in it.
+    pub fn superblock(&self) -> (u64, usize) {
+        ((PLACE / self.block) as u64, PLACE % self.block)
+    }
+
+    /// Blocks that the descriptors take.
+    pub fn descriptor_blocks(&self) -> u64 {
+        (self.groups as u64 * self.descriptor as u64).div_ceil(self.block as u64)
+    }
+
+    pub fn group_start(&self, group: u32) -> u64 {
+        self.first_block + u64::from(group) * u64::from(self.blocks_per_group)
+    }
+
+    /// Blocks in a group; the last may have fewer than the others.
+    pub fn group_blocks(&self, group: u32) -> u32 {
+        let left = self.blocks.saturating_sub(self.group_start(group));
+        left.min(u64::from(self.blocks_per_group)) as u32
+    }
+
+    /// The group of a block, and its number in the group.
+    pub fn place_of(&self, block: u64) -> Option<(u32, u32)> {
+        if block >= self.blocks {
+            return None;
+        }
+        let at = block.checked_sub(self.first_block)?;
+        let per_group = u64::from(self.blocks_per_group);
+        Some(((at / per_group) as u32, (at % per_group) as u32))
+    }
+
+    /// Whether all of `count` blocks from `first` on are blocks of the file system.
+    pub fn contains(&self, first: u64, count: u64) -> bool {
+        first >= self.first_block.max(1)
+            && first
+                .checked_add(count)
+                .is_some_and(|end| end <= self.blocks)
+    }
+
+    /// Whether a group begins with copies of the superblock and the descriptors.
+    pub fn has_copies(&self, group: u32) -> bool {
+        if group == 0 {
+            return true;
+        }
+        if self.compatible & compatible::SPARSE_SUPER2 != 0 {
+            return self.backup_groups.contains(&group);
+        }
+        if self.to_write & read_only::SPARSE_SUPER == 0 {
+            return true;
+        }
+        let is_power_of = |base: u32| {
+            let mut power = 1u32;
+            while power < group {
+                power = power.saturating_mul(base);
+            }
+            power == group
+        };
+        group == 1 || is_power_of(3) || is_power_of(5) || is_power_of(7)
+    }
+}
+
+pub fn refuse(error: Error, detail: String) -> MountError {
+    MountError { error, detail }
+}
+
+fn corrupt(what: &str) -> MountError {
+    let detail = format!("the ext4 file system is corrupt: {what}; repair it with e2fsck -f");
+    refuse(Error::Corrupt, detail)
+}
+
+/// The names of the features in `bits`, with commas.
+fn feature_names(bits: u32, known: &[(u32, &str)]) -> String {
+    let named = known.iter().filter(|(bit, _)| bits & bit != 0);
+    let mut names: Vec<String> = named.map(|(_, name)| String::from(*name)).collect();
+    let rest = bits & !known.iter().fold(0, |all, (bit, _)| all | bit);
+    if rest != 0 {
+        names.push(format!("unknown ones ({rest:#x})"));
+    }
+    names.join(", ")
+}
+
+fn read(device: &mut dyn Block) -> Result<Vec<u8>, MountError> {
+    let sector = device.sector_size();
+    if !(512..=4096).contains(&sector) || !sector.is_power_of_two() {
+        let detail =
+            format!("sectors of {sector} bytes are not supported; use a disk with 512 or 4096");
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    let sectors = (PLACE + LENGTH).div_ceil(sector);
+    if device.sectors() < sectors as u64 {
+        let detail = String::from(
+            "the disk is too small for a file system; make one with mkfs.ext4 on a larger disk",
+        );
+        return Err(refuse(Error::Corrupt, detail));
+    }
+    let mut start = vec![0; sectors * sector];
+    device.read(0, &mut start).map_err(|error| {
+        let detail = format!("the first sectors can't be read: {error}; check the disk");
+        refuse(error.into(), detail)
+    })?;
+    Ok(part(&start, PLACE, PLACE + LENGTH).to_vec())
+}
+
+/// Whether what is on `device` can be mounted, and if not, why.
+pub fn check(
+    device: &mut dyn Block,
+    read_only: bool,
+    crc: &Crc32c,
+) -> Result<Geometry, MountError> {
+    let superblock = read(device)?;
+    if u16_at(&superblock, 0x38) != 0xef53 {
+        let detail = String::from("not an ext4 file system: no signature; make one with mkfs.ext4");
+        return Err(refuse(Error::Corrupt, detail));
+    }
+    let mut found = parse(&superblock, device, crc)?;
+    features(&found, read_only)?;
+    check_numbers(&mut found)?;
+    journal(&superblock, &found, read_only)?;
+    if found.has_errors && found.incompatible & incompatible::RECOVER != 0 {
+        let detail = String::from(
+            "the ext4 file system is marked as having errors, and was not cleanly unmounted; repair it with e2fsck -f",
+        );
+        return Err(refuse(Error::Corrupt, detail));
+    }
+    if found.has_checksums() && !is_sealed(&superblock, crc) {
+        // When the power goes while it is marked as in use or not, half of it may be written. And
+        // while the journal is replayed, half of what the journal has: it is replayed again.
+        let mut other = superblock.clone();
+        put_u32(&mut other, 0x60, found.incompatible ^ incompatible::RECOVER);
+        let is_marked = found.incompatible & incompatible::RECOVER != 0;
+        if !found.has_journal() || !is_marked && !is_sealed(&other, crc) || read_only {
+            return Err(corrupt("the superblock's checksum is wrong"));
+        }
+        found.incompatible |= incompatible::RECOVER;
+        found.is_torn = true;
+    }
+    Ok(found)
+}
+
+/// Whether the checksum of a superblock is right.
+pub fn is_sealed(superblock: &[u8], crc: &Crc32c) -> bool {
+    crc.update(!0, part(superblock, 0, 0x3fc)) == u32_at(superblock, 0x3fc)
+}
+
+fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, MountError> {
+    let sector = device.sector_size() as u64;
+    let shift = u32_at(s, 0x18);
+    if shift > 6 {
+        return Err(corrupt("blocks of an impossible size"));
+    }
+    let block = 1024u64 << shift;
+    if block > 4096 || block < sector {
+        let detail = format!(
+            "an ext4 file system with blocks of {block} bytes on a disk with sectors of {sector}, which is not supported; make one with mkfs.ext4 -b 4096"
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    let incompatible = u32_at(s, 0x60);
+    let to_write = u32_at(s, 0x64);
+    let wide = incompatible & incompatible::WIDE != 0;
+    let dynamic = u32_at(s, 0x4c) > 0;
+    let mut uuid = [0; 16];
+    uuid.copy_from_slice(s.get(0x68..0x78).unwrap_or(&[0; 16]));
+    let seed = if incompatible & incompatible::CSUM_SEED != 0 {
+        u32_at(s, 0x270)
+    } else {
+        crc.update(!0, &uuid)
+    };
+    let high = if wide {
+        u64::from(u32_at(s, 0x150)) << 32
+    } else {
+        0
+    };
+    let mut found = Geometry {
+        block: block as usize,
+        blocks: u64::from(u32_at(s, 0x4)) | high,
+        first_block: u64::from(u32_at(s, 0x14)),
+        blocks_per_group: u32_at(s, 0x20),
+        inodes_per_group: u32_at(s, 0x28),
+        inodes: u32_at(s, 0),
+        inode_size: if dynamic { u16_at(s, 0x58).into() } else { 128 },
+        descriptor: if wide { u16_at(s, 0xfe).into() } else { 32 },
+        compatible: u32_at(s, 0x5c),
+        incompatible,
+        to_write,
+        reserved_descriptors: u16_at(s, 0xce).into(),
+        backup_groups: [u32_at(s, 0x24c), u32_at(s, 0x250)],
+        uuid,
+        seed,
+        hash_seed: [0xec, 0xf0, 0xf4, 0xf8].map(|at| u32_at(s, at)),
+        hash_version: s.get(0xfc).copied().unwrap_or(0),
+        hash_unsigned: u32_at(s, 0x160) & 2 != 0,
+        extra_size: u16_at(s, 0x15e),
+        first_inode: if dynamic { u32_at(s, 0x54) } else { 11 },
+        journal: u32_at(s, 0xe0),
+        orphan_file: u32_at(s, 0x280),
+        has_errors: u16_at(s, 0x3a) & HAS_ERRORS != 0,
+        ..Geometry::default()
+    };
+    let (claimed, disk) = (
+        u128::from(found.blocks) * u128::from(block),
+        u128::from(device.sectors()) * u128::from(sector),
+    );
+    if claimed > disk {
+        let detail = format!(
+            "truncated: the ext4 file system has {claimed} bytes and the disk only {disk}; restore the disk image, or shrink the file system with resize2fs"
+        );
+        return Err(refuse(Error::Corrupt, detail));
+    }
+    if found.extra_size as usize + 128 > found.inode_size || found.extra_size % 4 != 0 {
+        found.extra_size = if found.inode_size > 128 { 32 } else { 0 };
+    }
+    Ok(found)
+}
+
+/// Numbers that can't be together, and those that follow from the others.
+fn check_numbers(found: &mut Geometry) -> Result<(), MountError> {
+    let block = found.block as u32;
+    let inode = found.inode_size;
+    // With clusters groups are larger, and may begin with the first block.
+    let clusters = found.to_write & read_only::BIGALLOC != 0;
+    let misplaced = found.first_block != u64::from(block == 1024);
+    let per_group = found.blocks_per_group;
+    let wrong = [
+        (
+            misplaced && !(clusters && found.first_block == 0),
+            "its first block is misplaced",
+        ),
+        (found.blocks <= found.first_block + 8, "it has no blocks"),
+        (
+            per_group < 64 || per_group > block * 8 && !clusters,
+            "its groups have an impossible number of blocks",
+        ),
+        (
+            !(128..=found.block).contains(&inode) || !inode.is_power_of_two(),
+            "its inodes have an impossible size",
+        ),
+        (
+            found.inodes_per_group == 0 || found.inodes_per_group > block * 8,
+            "its groups have an impossible number of inodes",
+        ),
+        (
+            !(32..=found.block).contains(&found.descriptor) || !found.descriptor.is_power_of_two(),
+            "its descriptors have an impossible size",
+        ),
+        (found.first_inode < 11, "its reserved inodes are too few"),
+    ];
+    if let Some((_, what)) = wrong.iter().find(|(is_wrong, _)| *is_wrong) {
+        return Err(corrupt(what));
+    }
+    let groups = (found.blocks - found.first_block).div_ceil(found.blocks_per_group.into());
+    if groups * found.descriptor.max(64) as u64 > MAX_DESCRIPTOR_BYTES {
+        let detail = format!(
+            "an ext4 file system with {groups} block groups, too many to keep in memory; make one with mkfs.ext4 -b 4096 and without -g"
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    found.groups = groups as u32;
+    if u64::from(found.inodes) != groups * u64::from(found.inodes_per_group) {
+        return Err(corrupt("its number of inodes isn't that of its groups"));
+    }
+    Ok(())
+}
+
+fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
+    if found.incompatible & incompatible::JOURNAL_DEVICE != 0 {
+        let detail = String::from(
+            "the journal of another ext4 file system; external journals are not supported: make the file system with an internal one",
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    let mut unknown = found.incompatible & !incompatible::KNOWN;
+    if read_only {
+        unknown &= !incompatible::MMP;
+    }
+    if unknown != 0 {
+        let names = feature_names(unknown, INCOMPATIBLE);
+        let detail = format!(
+            "an ext4 file system with features that are not supported: {names}; make one without them (mkfs.ext4 -O ^name)"
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    let unknown = found.to_write & !self::read_only::KNOWN;
+    if unknown != 0 && !read_only {
+        let names = feature_names(unknown, TO_WRITE);
+        let detail = format!(
+            "an ext4 file system with features that can only be read: {names}; mount it read-only, or make one without them (mkfs.ext4 -O ^name)"
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    Ok(())
+}
+
+fn journal(superblock: &[u8], found: &Geometry, read_only: bool) -> Result<(), MountError> {
+    if found.has_journal() && found.journal == 0 && u32_at(superblock, 0xe4) != 0 {
+        let detail = String::from(
+            "an ext4 file system whose journal is on another disk, which is not supported; give it an internal one (tune2fs -O ^has_journal, then tune2fs -j)",
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    if found.incompatible & incompatible::RECOVER != 0 && read_only {
+        let detail = String::from(
+            "the ext4 file system was not cleanly unmounted, and its journal can't be replayed without writing; mount it writable once, or run e2fsck -p",
+        );
+        return Err(refuse(Error::ReadOnly, detail));
+    }
+    if found.compatible & compatible::FAST_COMMIT != 0 && !read_only {
+        let detail = String::from(
+            "an ext4 file system with a feature that can only be read: fast_commit; take it away with tune2fs -O ^fast_commit, or mount it read-only",
+        );
+        return Err(refuse(Error::Unsupported, detail));
+    }
+    Ok(())
+}

@@ -1,0 +1,274 @@
+//! The running transaction: operations join it, and a commit makes it durable.
+//!
+//! A commit writes, as one batch, the contents of files that wait, the transaction's blocks to the
+//! journal, and at times blocks of earlier transactions to their places. Then come a flush, the block
+//! that ends the transaction, and another flush.
+//!
+//! - The first flush makes sure that the end isn't on the disk before what it ends: then a replay
+//!   would bring garbage (kernel documentation, "Journal (jbd2)": a transaction counts if its
+//!   commit block is there), and files that have grown would have foreign contents (ordered mode).
+//! - The second makes the transaction durable: what `sync` promises. What was given back in it is
+//!   free for others only after that.
+//!
+//! Bringing blocks to their places needs no flush of its own: those that are written in one commit are
+//! durable after its first flush. All before that commit is then in its place, or in the commit
+//! itself, and so a replay may begin with it. The superblock of the journal says so in the batch of
+//! the next commit, and after that one's first flush the room is free.
+
+use alloc::vec::Vec;
+
+use super::blocks::Kind;
+use super::bytes::{put_u16, put_u32, u16_at, u32_at};
+use super::filesystem::{Fs, Result};
+use super::journal::Journal;
+use super::superblock::{VALID, incompatible};
+use crate::Error;
+
+/// Blocks that one operation may change, about; those that could be longer are done in steps.
+pub const OPERATION: usize = 64;
+/// Blocks after which a step ends.
+pub const STEP: usize = 32;
+
+/// Blocks of a transaction without a journal, whose only bound is memory.
+const WITHOUT_JOURNAL: usize = 512;
+
+/// Bytes that may be in the journal and in memory before they are brought to their places.
+const MAX_LOGGED: usize = 8 << 20;
+
+impl Fs {
+    /// Blocks that the operation under way has added to the transaction.
+    pub fn is_long(&self) -> bool {
+        self.blocks.added() >= STEP
+    }
+
+    fn max_transaction(&self) -> usize {
+        let journal = self.journal.as_ref();
+        journal.map_or(WITHOUT_JOURNAL, Journal::max_transaction)
+    }
+
+    /// Does an operation: all of it belongs to one transaction, or none of it was done. If there is no
+    /// room but what waits for the transaction's end, that ends first.
+    pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Self) -> Result<T>) -> Result<T> {
+        if self.blocks.dirty.len() + OPERATION > self.max_transaction() {
+            self.commit()?;
+        }
+        loop {
+            self.begin();
+            match step(self) {
+                Ok(done) => {
+                    self.end();
+                    return Ok(done);
+                }
+                Err(error) => {
+                    self.roll_back();
+                    if error == Error::Io {
+                        // The next sync asks the disk again.
+                        self.cache.expect_flush();
+                    }
+                    if error != Error::NoSpace || self.freed.is_empty() {
+                        return Err(error);
+                    }
+                    self.commit()?;
+                }
+            }
+        }
+    }
+
+    /// Whether there is something that isn't durable, but for the contents of files.
+    pub fn has_changes(&self) -> bool {
+        !self.blocks.dirty.is_empty() || !self.dirty_groups.is_empty()
+    }
+
+    /// Has the superblock on the disk say that the volume is in use, so that the journal is replayed
+    /// after an unclean end. That is durable before anything else is written.
+    pub fn mark(&mut self) -> Result<()> {
+        if self.marked {
+            return Ok(());
+        }
+        let has_journal = self.journal.is_some();
+        // Nothing else changes, so that a superblock of which half was written can be told.
+        self.write_superblock(&mut |s| {
+            if has_journal {
+                put_u32(s, 0x60, u32_at(s, 0x60) | incompatible::RECOVER);
+            } else {
+                put_u16(s, 0x3a, u16_at(s, 0x3a) & !VALID);
+            }
+        })?;
+        self.marked = true;
+        Ok(())
+    }
+
+    /// Puts everything that belongs to the transaction into its blocks, and gives them.
+    fn finish_blocks(&mut self) -> Result<Vec<u64>> {
+        let is_bitmap = |kind| matches!(kind, Kind::BlockBitmap(_) | Kind::InodeBitmap(_));
+        let all = self.blocks.transaction();
+        for block in &all {
+            if self
+                .blocks
+                .get(*block)
+                .is_some_and(|entry| is_bitmap(entry.kind))
+            {
+                self.seal(*block)?;
+            }
+        }
+        self.write_groups()?;
+        let (block, at) = self.geometry.superblock();
+        let (free_blocks, free_inodes) = (self.free_blocks, self.free_inodes);
+        let orphan = self.orphans.last().copied().unwrap_or(0);
+        let (wide, now) = (
+            self.geometry.incompatible & incompatible::WIDE != 0,
+            self.now(),
+        );
+        let data = self.block_mut(block, Kind::Super)?;
+        if let Some(s) = data.get_mut(at..) {
+            put_u32(s, 0xc, free_blocks as u32);
+            if wide {
+                put_u32(s, 0x158, (free_blocks >> 32) as u32);
+            }
+            put_u32(s, 0x10, free_inodes);
+            put_u32(s, 0xe8, orphan);
+            put_u32(s, 0x30, now as u32);
+        }
+        let all = self.blocks.transaction();
+        for block in &all {
+            if self
+                .blocks
+                .get(*block)
+                .is_some_and(|entry| !is_bitmap(entry.kind))
+            {
+                self.seal(*block)?;
+            }
+        }
+        Ok(all)
+    }
+
+    /// Ends the transaction: all that was done is durable. If that fails, nothing is written any more.
+    pub fn commit(&mut self) -> Result<()> {
+        let done = self.commit_all();
+        self.failed |= done.is_err();
+        done
+    }
+
+    fn commit_all(&mut self) -> Result<()> {
+        if !self.has_changes() {
+            self.cache.commit_raw()?;
+            return Ok(self.cache.flush()?);
+        }
+        self.mark()?;
+        self.begin();
+        let finished = self.finish_blocks();
+        self.end();
+        let blocks = finished?;
+        match self.journal.take() {
+            Some(mut journal) => {
+                let written = self.log(&mut journal, &blocks);
+                self.journal = Some(journal);
+                written?;
+            }
+            None => {
+                self.put_in_place(&blocks)?;
+                self.cache.commit_raw()?;
+                self.cache.flush()?;
+            }
+        }
+        self.blocks.committed(self.journal.is_some());
+        self.freed.clear();
+        self.revoked.clear();
+        Ok(())
+    }
+
+    /// Has blocks written to their places by the next commit of the cache.
+    fn put_in_place(&mut self, blocks: &[u64]) -> Result<()> {
+        for block in blocks {
+            let sector = self.sectors(*block);
+            if let Some(entry) = self.blocks.get(*block) {
+                self.cache.put_raw(sector, &entry.data)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn log(&mut self, journal: &mut Journal, blocks: &[u64]) -> Result<()> {
+        let mut logged: Vec<(u64, &[u8])> = Vec::new();
+        for block in blocks {
+            let entry = self.blocks.get(*block).ok_or(Error::Io)?;
+            logged.push((*block, &entry.data));
+        }
+        let mut revoked: Vec<u64> = self.revoked.iter().copied().collect();
+        revoked.retain(|block| self.blocks.get(*block).is_none_or(|entry| !entry.dirty));
+        let room = journal.room() as usize;
+        let needed = journal.needed(blocks.len(), revoked.len());
+        if needed + 1 >= room {
+            log::error!("ext4: a transaction of {needed} blocks in a journal with {room}");
+            return Err(Error::Io);
+        }
+        let (start, sequence) = (journal.head, journal.sequence);
+        let end = journal.put_transaction((&mut self.cache, &self.crc), &logged, &revoked)?;
+        drop(logged);
+        let may_start = journal.may_start.take();
+        if journal.start == 0 {
+            journal.put_superblock((&mut self.cache, &self.crc), start, sequence)?;
+        } else if let Some((start, sequence, _)) = may_start {
+            journal.put_superblock((&mut self.cache, &self.crc), start, sequence)?;
+        }
+        let all = (journal.len - journal.first) as usize;
+        let is_filling = (all - room + needed) * 2 > all
+            || self.blocks.logged * self.geometry.block > MAX_LOGGED;
+        let waiting = if is_filling && may_start.is_none() {
+            self.blocks.to_write_back()
+        } else {
+            Vec::new()
+        };
+        self.put_in_place(&waiting)?;
+        self.cache.commit_raw()?;
+        self.cache.flush()?;
+        let now = self.now();
+        journal.put_end((&mut self.cache, &self.crc), end, now)?;
+        self.cache.commit_raw()?;
+        self.cache.flush()?;
+        if journal.start == 0 {
+            journal.started(start, sequence, 0);
+        } else if let Some((start, sequence, commit)) = may_start {
+            journal.started(start, sequence, commit);
+        }
+        journal.committed(blocks, end);
+        if is_filling && may_start.is_none() {
+            self.blocks.written_back(&waiting);
+            journal.may_start = Some((start, sequence, journal.commits));
+        }
+        Ok(())
+    }
+
+    /// Brings everything to its place, and leaves a file system that needs no replay.
+    pub fn close(&mut self) -> Result<()> {
+        self.commit()?;
+        if !self.marked {
+            return Ok(());
+        }
+        let waiting = self.blocks.to_write_back();
+        self.put_in_place(&waiting)?;
+        self.cache.commit_raw()?;
+        // The journal is emptied only when all of it is in its place for certain.
+        self.cache.flush()?;
+        self.blocks.written_back(&waiting);
+        if let Some(mut journal) = self.journal.take() {
+            let sequence = journal.sequence;
+            let emptied = journal.put_superblock((&mut self.cache, &self.crc), 0, sequence);
+            journal.started(0, sequence, u64::MAX);
+            self.journal = Some(journal);
+            emptied?;
+            self.cache.commit_raw()?;
+            // The superblock says that there is nothing to replay only when that is so.
+            self.cache.flush()?;
+        }
+        let has_journal = self.journal.is_some();
+        self.write_superblock(&mut |s| {
+            if has_journal {
+                put_u32(s, 0x60, u32_at(s, 0x60) & !incompatible::RECOVER);
+            }
+            put_u16(s, 0x3a, u16_at(s, 0x3a) | VALID);
+        })?;
+        self.marked = false;
+        Ok(())
+    }
+}

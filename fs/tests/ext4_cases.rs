@@ -1,0 +1,229 @@
+//! Ordinary work which once made healthy volumes read-only, and the rest of what a directory or a
+//! tree of extents goes through as it grows and shrinks; `e2fsck -fn` looks at the disk each time.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::ext4::{fsck, mkfs, mount};
+use common::{NEW, Random, names, read_file, write_file};
+use fs::fake::Disk;
+use fs::{Error, Health, OpenFlags, Volume};
+
+const KINDS: &[&[&str]] = &[
+    &["-b", "1024"],
+    &["-b", "2048"],
+    &["-b", "4096"],
+    &["-b", "1024", "-O", "^metadata_csum,^64bit"],
+    &["-b", "4096", "-O", "orphan_file"],
+    &["-b", "1024", "-O", "^extent,^64bit"],
+    &["-b", "1024", "-O", "^dir_index"],
+];
+
+/// Does something on each kind of volume, then checks the disk.
+fn on_each(what: impl Fn(&mut dyn Volume, u64)) {
+    for args in KINDS {
+        let disk = Disk::new(mkfs(64 << 20, args), 512);
+        let mut volume = mount(&disk);
+        let block = volume.space().unwrap().unit.into();
+        what(&mut *volume, block);
+        assert_eq!(volume.health(), Health::Writable, "{args:?}");
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+    }
+}
+
+/// The idiom of every program that writes safely, in one directory, whose block splits meanwhile.
+#[test]
+fn names_are_moved_within_a_directory_that_grows() {
+    let long = "x".repeat(44);
+    on_each(|volume, _| {
+        volume.mkdir("d").unwrap();
+        for n in 0..400 {
+            let (from, to) = (format!("d/tmp{n}{long}"), format!("d/done{n}{long}"));
+            write_file(volume, &from, format!("{n}").as_bytes()).unwrap();
+            volume
+                .rename(&from, &to)
+                .unwrap_or_else(|error| panic!("{n}: {error}"));
+        }
+        for n in 0..400 {
+            let (from, to) = (format!("d/{n}.tmp"), format!("d/{n}"));
+            write_file(volume, &from, b"x").unwrap();
+            volume
+                .rename(&from, &to)
+                .unwrap_or_else(|error| panic!("{n}: {error}"));
+        }
+        assert_eq!(names(volume, "d").unwrap().len(), 800);
+        for n in 0..400 {
+            let contents = read_file(volume, &format!("d/done{n}{long}"));
+            assert_eq!(contents.unwrap(), format!("{n}").as_bytes());
+        }
+        // And back, over what is there.
+        for n in 0..400 {
+            volume
+                .rename(&format!("d/done{n}{long}"), &format!("d/{n}"))
+                .unwrap();
+        }
+        assert_eq!(names(volume, "d").unwrap().len(), 400);
+    });
+}
+
+/// Single blocks with gaps, so many that the tree of extents has two levels.
+#[test]
+fn a_file_in_many_pieces_is_cut() {
+    on_each(|volume, block| {
+        let file = volume.open("f", NEW).unwrap();
+        let pieces = if block == 4096 { 2000 } else { 700 };
+        for n in 0..pieces {
+            let data = [n as u8 | 1; 100];
+            assert_eq!(volume.write_at(file, n * 2 * block, &data), Ok(100));
+        }
+        for left in [pieces - 1, pieces / 2, 100, 5, 1] {
+            volume.truncate(file, left * 2 * block).unwrap();
+            let mut buf = vec![0; 100];
+            assert_eq!(
+                volume.read_at(file, (left - 1) * 2 * block, &mut buf),
+                Ok(100)
+            );
+            assert_eq!(buf, [(left - 1) as u8 | 1; 100]);
+            volume.sync().unwrap();
+        }
+        volume.truncate(file, 0).unwrap();
+        assert_eq!(volume.write_at(file, 0, b"again"), Ok(5));
+        volume.close(file).unwrap();
+    });
+}
+
+#[test]
+fn a_file_is_written_backwards() {
+    on_each(|volume, block| {
+        let file = volume.open("f", NEW).unwrap();
+        let pieces = if block == 4096 { 2000 } else { 700 };
+        for n in (0..pieces).rev() {
+            let data = [n as u8 | 1; 100];
+            assert_eq!(volume.write_at(file, n * 2 * block, &data), Ok(100));
+        }
+        // Then what is between.
+        for n in (0..pieces).rev() {
+            let at = (n * 2 + 1) * block;
+            let data = vec![n as u8 | 1; block as usize];
+            assert_eq!(volume.write_at(file, at, &data), Ok(data.len()));
+        }
+        for n in 0..pieces {
+            let mut buf = vec![0; 2 * block as usize];
+            assert_eq!(volume.read_at(file, n * 2 * block, &mut buf), Ok(buf.len()));
+            assert!(buf[..100] == [n as u8 | 1; 100] && buf[100] == 0, "{n}");
+            assert!(
+                buf[block as usize..]
+                    .iter()
+                    .all(|byte| *byte == n as u8 | 1)
+            );
+        }
+        volume.close(file).unwrap();
+        volume.unlink("f").unwrap();
+    });
+}
+
+/// Pieces that come and go at random, in a file and in a model of it.
+#[test]
+fn a_file_in_pieces_is_what_was_written() {
+    on_each(|volume, block| {
+        let mut random = Random(block + 99);
+        let file = volume.open("f", NEW).unwrap();
+        let mut model: Vec<u8> = Vec::new();
+        for step in 0..1500 {
+            if step % 97 == 96 {
+                let size = random.below(model.len() as u64 + 1);
+                volume.truncate(file, size).unwrap();
+                model.resize(size as usize, 0);
+                continue;
+            }
+            let at = (random.below(1500) * block + random.below(2) * 77) as usize;
+            let len = 1 + random.below(2 * block) as usize;
+            let data = random.bytes(len);
+            let end = at + data.len();
+            if model.len() < end {
+                model.resize(end, 0);
+            }
+            model[at..end].copy_from_slice(&data);
+            assert_eq!(volume.write_at(file, at as u64, &data), Ok(data.len()));
+        }
+        assert_eq!(volume.size(file), Ok(model.len() as u64));
+        assert!(common::read_all(volume, file).unwrap() == model);
+        volume.close(file).unwrap();
+    });
+}
+
+/// As many subdirectories as links can count, and more, whose number nobody knows then.
+#[test]
+fn a_directory_has_more_directories_than_links() {
+    if std::env::var_os("SOIL_FS_LONG").is_none() {
+        return;
+    }
+    let disk = Disk::new(mkfs(512 << 20, &["-b", "1024", "-N", "80000"]), 512);
+    let mut volume = mount(&disk);
+    for n in 0..65_500 {
+        volume.mkdir(&format!("{n}")).unwrap();
+    }
+    assert_eq!(volume.stat("/").unwrap().links, 1);
+    for n in 0..1000 {
+        volume.rmdir(&format!("{n}")).unwrap();
+    }
+    drop(volume);
+    fsck(&disk.bytes()).unwrap();
+}
+
+/// Directories that move, and what replaces what: the numbers of their links, and `..`.
+#[test]
+fn directories_move_and_replace_others() {
+    on_each(|volume, _| {
+        for path in ["a", "b", "a/x", "b/y", "b/y/z", "c"] {
+            volume.mkdir(path).unwrap();
+        }
+        volume.rename("b/y", "a/y").unwrap();
+        volume.rename("a/y", "a/x").unwrap();
+        assert_eq!(volume.stat("a").unwrap().links, 3);
+        volume.rename("a/x", "c").unwrap();
+        let links = ["/", "a", "b", "c"].map(|path| volume.stat(path).unwrap().links);
+        // lost+found is in the root as well.
+        assert_eq!(links, [6, 2, 2, 3]);
+        assert_eq!(volume.rename("c", "c/z/d"), Err(Error::Invalid));
+        write_file(volume, "c/z/file", b"x").unwrap();
+        assert_eq!(volume.rename("a", "c/z"), Err(Error::NotEmpty));
+        assert_eq!(volume.rename("c/z/file", "a"), Err(Error::IsDirectory));
+        assert_eq!(volume.rename("a", "c/z/file"), Err(Error::NotDirectory));
+        volume.link("c/z/file", "same").unwrap();
+        volume.rename("same", "c/z/file").unwrap();
+        assert_eq!(volume.stat("same").unwrap().links, 2);
+        let open = volume.open("c/z/file", OpenFlags::READ).unwrap();
+        write_file(volume, "other", b"other").unwrap();
+        volume.rename("other", "same").unwrap();
+        volume.rename("same", "c/z/file").unwrap();
+        let mut buf = [0; 9];
+        assert_eq!(volume.read_at(open, 0, &mut buf), Ok(1));
+        assert_eq!(volume.stat_file(open).unwrap().links, 0);
+        volume.close(open).unwrap();
+    });
+}
+
+/// A directory that grows to several levels and becomes empty again.
+#[test]
+fn a_directory_grows_and_shrinks() {
+    let long = "y".repeat(200);
+    let disk = Disk::new(mkfs(64 << 20, &["-b", "1024", "-N", "16384"]), 512);
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    for round in 0..2 {
+        for n in 0..3000 {
+            let file = volume.open(&format!("d/{long}{n}"), NEW).unwrap();
+            volume.close(file).unwrap();
+        }
+        assert_eq!(names(&mut *volume, "d").unwrap().len(), 3000, "{round}");
+        for n in 0..3000 {
+            volume.unlink(&format!("d/{long}{n}")).unwrap();
+        }
+        assert_eq!(names(&mut *volume, "d").unwrap().len(), 0, "{round}");
+    }
+    volume.rmdir("d").unwrap();
+    drop(volume);
+    fsck(&disk.bytes()).unwrap();
+}
