@@ -22,6 +22,28 @@ pub(super) struct Raw {
 }
 
 impl Raw {
+    /// Takes in what is to be written at sector `first`, if there is room.
+    fn add(&mut self, sector: usize, first: u64, data: &[u8]) -> bool {
+        let (from, to) = (self.used, self.used + data.len());
+        if to > GATHERED || !self.buffer.grow(GATHERED) {
+            return false;
+        }
+        let Some(place) = self.buffer.get_mut(from..to) else {
+            return false;
+        };
+        place.copy_from_slice(data);
+        self.used = to;
+        match self.writes.last_mut() {
+            Some((before, start, end))
+                if *end == from && *before + ((*end - *start) / sector) as u64 == first =>
+            {
+                *end = to;
+            }
+            _ => self.writes.push((first, from, to)),
+        }
+        true
+    }
+
     fn clear(&mut self) {
         self.used = 0;
         self.writes.clear();
@@ -48,31 +70,19 @@ impl Cache {
 
     /// Has sectors from `first` on written by the next [`commit_raw`](Self::commit_raw), or before.
     pub fn put_raw(&mut self, first: u64, data: &[u8]) -> Result<(), BlockError> {
-        let count = self.check(first, data.len())?;
+        self.check(first, data.len())?;
         if self.frozen || self.device.read_only() {
             return Err(BlockError::ReadOnly);
         }
-        if self.raw.used + data.len() > GATHERED {
-            self.write_raw()?;
+        if self.raw.add(self.sector, first, data) {
+            return Ok(());
         }
-        if !self.raw.buffer.grow(GATHERED) {
-            return Err(BlockError::Io);
+        self.write_raw()?;
+        if self.raw.add(self.sector, first, data) {
+            Ok(())
+        } else {
+            Err(BlockError::Io)
         }
-        let (from, to) = (self.raw.used, self.raw.used + data.len());
-        let place = self.raw.buffer.get_mut(from..to);
-        place.ok_or(BlockError::OutOfRange)?.copy_from_slice(data);
-        self.raw.used = to;
-        let sector = self.sector;
-        match self.raw.writes.last_mut() {
-            Some((before, start, end))
-                if *end == from && *before + ((*end - *start) / sector) as u64 == first =>
-            {
-                *end = to;
-            }
-            _ if count > 0 => self.raw.writes.push((first, from, to)),
-            _ => {}
-        }
-        Ok(())
     }
 
     /// Has the next flush ask the device, even if nothing was written.
@@ -95,18 +105,30 @@ impl Cache {
 
     /// Writes what was put together and the contents of files that wait, as one batch.
     pub fn commit_raw(&mut self) -> Result<(), BlockError> {
-        let mut batch: Vec<(u64, &[u8])> = Vec::new();
-        if !self.gather.is_empty() {
-            batch.push((self.gather.first, self.gather.data()));
-        }
+        let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         let mut lines: Vec<(u64, u8)> = Vec::new();
         for line in self.lines.dirty_lines() {
             for (from, count) in runs(line.dirty) {
                 let bytes = from * self.sector..(from + count) * self.sector;
                 let data = line.data.get(bytes).ok_or(BlockError::Io)?;
-                batch.push((line.index * self.per_line + from as u64, data));
+                pieces.push((line.index * self.per_line + from as u64, data));
             }
             lines.push((line.index, line.dirty));
+        }
+        let mut batch: Vec<(u64, &[u8])> = Vec::new();
+        let sector = self.sector;
+        let neighbours =
+            |a: &(u64, &[u8]), b: &(u64, &[u8])| a.0 + (a.1.len() / sector) as u64 == b.0;
+        for run in pieces.chunk_by(neighbours) {
+            for (first, data) in run {
+                // A copy costs less than a request, where there is room.
+                if run.len() == 1 || !self.raw.add(sector, *first, data) {
+                    batch.push((*first, data));
+                }
+            }
+        }
+        if !self.gather.is_empty() {
+            batch.push((self.gather.first, self.gather.data()));
         }
         for (first, from, to) in &self.raw.writes {
             let data = self.raw.buffer.get(*from..*to);

@@ -8,6 +8,7 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 use crate::Error;
+use crate::pressure::is_memory_short;
 
 /// Whose a block is: its checksum covers that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,7 +124,7 @@ impl Blocks {
 
     /// Memory for a block that is about to be read, after dropping others if there are too many.
     pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
-        if self.map.len() >= self.limit {
+        if self.map.len() >= self.limit || is_memory_short() && self.spare.is_empty() {
             self.shrink();
         }
         self.memory()

@@ -45,7 +45,7 @@ const MIN_BLOCKS: u32 = 1024;
 const MAX_RUNS: usize = 8192;
 
 /// Bytes that a transaction may have in the journal, which are as many in memory.
-const MAX_TRANSACTION: usize = 4 << 20;
+const MAX_TRANSACTION: usize = 2 << 20;
 
 /// See the module's text.
 #[derive(Debug)]

@@ -33,7 +33,7 @@ pub const STEP: usize = 32;
 const WITHOUT_JOURNAL: usize = 512;
 
 /// Bytes that may be in the journal and in memory before they are brought to their places.
-const MAX_LOGGED: usize = 8 << 20;
+const MAX_LOGGED: usize = 4 << 20;
 
 impl Fs {
     /// Blocks that the operation under way has added to the transaction.
