@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::ext4::{fsck, mkfs, mount};
+use common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use common::{NEW, Random, names, read_file, write_file};
 use fs::fake::Disk;
 use fs::{Error, Health, OpenFlags, Volume};
@@ -226,4 +226,41 @@ fn a_directory_grows_and_shrinks() {
     volume.rmdir("d").unwrap();
     drop(volume);
     fsck(&disk.bytes()).unwrap();
+}
+
+/// A file that is open without a name, cut and written: what is left of it goes when it is closed, and
+/// after a power cut with the next mount.
+#[test]
+fn an_open_file_without_a_name_is_cut() {
+    for args in KINDS {
+        let disk = Disk::new(mkfs(64 << 20, args), 512);
+        let mut volume = mount(&disk);
+        let files: Vec<_> = (0..5)
+            .map(|n| {
+                let path = format!("{n}");
+                write_file(&mut *volume, &path, &[n; 50_000]).unwrap();
+                let flags = OpenFlags::READ | OpenFlags::WRITE;
+                let file = volume.open(&path, flags).unwrap();
+                volume.unlink(&path).unwrap();
+                file
+            })
+            .collect();
+        for (n, file) in files.iter().enumerate() {
+            volume.truncate(*file, 10_000 * n as u64).unwrap();
+            volume.write_at(*file, 30_000, &[9; 7000]).unwrap();
+        }
+        // From the middle of the list of those, its end and its start.
+        for n in [2, 4, 0] {
+            volume.close(files[n]).unwrap();
+        }
+        volume.sync().unwrap();
+        let stopped = disk.bytes();
+        fsck_stopped(&stopped).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        drop(mount(&Disk::new(stopped.clone(), 512)));
+        let again = Disk::new(stopped, 512);
+        drop(mount(&again));
+        fsck(&again.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
+    }
 }

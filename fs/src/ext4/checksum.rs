@@ -59,6 +59,14 @@ fn lookup(table: &[u32; 256], byte: u8) -> u32 {
     table.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
+/// What, taken in `bytes` before the end, makes the difference `crc` there.
+pub fn back(crc: u32, bytes: usize) -> u32 {
+    (0..bytes * 8).fold(crc, |crc, _| match crc.checked_sub(1 << 31) {
+        Some(_) => (crc ^ CASTAGNOLI) << 1 | 1,
+        None => crc << 1,
+    })
+}
+
 /// crc16 (the polynomial of ANSI, reflected), for descriptors with `uninit_bg` alone.
 pub fn crc16(crc: u16, data: &[u8]) -> u16 {
     data.iter().fold(crc, |crc, byte| {
@@ -79,5 +87,12 @@ mod tests {
         assert_eq!(!crc.update(!0, b"123456789"), 0xe306_9283);
         assert_eq!(!crc.update(crc.update(!0, b"1234"), b"56789"), 0xe306_9283);
         assert_eq!(crc16(!0, b"123456789"), 0x4b37);
+        let mut data = *b"some bytes, of which four change";
+        let before = crc.update(!0, &data);
+        data[3] = b'X';
+        data[12..16].fill(0);
+        let word = back(crc.update(!0, &data) ^ before, data.len() - 12);
+        data[12..16].copy_from_slice(&word.to_le_bytes());
+        assert_eq!(crc.update(!0, &data), before);
     }
 }

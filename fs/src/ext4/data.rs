@@ -254,7 +254,6 @@ impl Fs {
                 self.add_orphan(&mut inode)?;
                 return Ok(false);
             }
-            self.remove_orphan(&mut inode)?;
         }
         self.write_inode(&inode)?;
         Ok(true)

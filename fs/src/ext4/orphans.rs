@@ -76,7 +76,10 @@ impl Fs {
             self.add_orphan(&mut inode)?;
             return Ok(false);
         }
-        self.remove_orphan(&mut inode)?;
+        // One without a name stays there until it is closed.
+        if inode.links > 0 {
+            self.remove_orphan(&mut inode)?;
+        }
         self.write_inode(&inode)?;
         Ok(true)
     }

@@ -8,6 +8,7 @@ use super::extents;
 use super::filesystem::{Fs, Result};
 use super::htree;
 use super::inode;
+use super::superblock::{self, CHECKSUM, LENGTH};
 
 /// The mark of a block of extended attributes, and of one of the orphan file.
 const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
@@ -35,8 +36,8 @@ impl Fs {
         match kind {
             Kind::Super => {
                 let (_, at) = self.geometry.superblock();
-                let body = part(data, at, at + 0x3fc);
-                Some((at + 0x3fc, crc.update(!0, body)))
+                let body = part(data, at, at + CHECKSUM);
+                Some((at + CHECKSUM, crc.update(!0, body)))
             }
             Kind::Leaf(owner) => {
                 let body = part(data, 0, len - TAIL);
@@ -166,6 +167,14 @@ impl Fs {
                     if changed >> slot & 1 != 0 {
                         inode::seal(crc, geometry.seed, first.wrapping_add(slot), record);
                     }
+                }
+            }
+            Kind::Super => {
+                let (_, at) = self.geometry.superblock();
+                if let Some(entry) = self.blocks.touch(block)
+                    && let Some(superblock) = entry.data.get_mut(at..at + LENGTH)
+                {
+                    superblock::seal(superblock, &self.crc);
                 }
             }
             _ => {

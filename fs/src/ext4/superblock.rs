@@ -7,12 +7,16 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bytes::{part, put_u32, u16_at, u32_at};
-use super::checksum::Crc32c;
+use super::checksum::{Crc32c, back};
 use crate::{Block, Error, MountError};
 
 /// Where the superblock is, and its length, in bytes.
 pub const PLACE: usize = 1024;
 pub const LENGTH: usize = 1024;
+
+/// Where its checksum is, and a word that nobody uses.
+pub const CHECKSUM: usize = 0x3fc;
+const SPARE: usize = 0x184;
 
 /// Bytes for the descriptors of all block groups, which stay in memory: enough for 32 TiB.
 const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
@@ -124,8 +128,6 @@ pub struct Geometry {
     pub orphan_file: u32,
     /// Someone found it damaged.
     pub has_errors: bool,
-    /// Its checksum is that of another state; the journal has to be replayed.
-    pub is_torn: bool,
 }
 
 impl Geometry {
@@ -269,24 +271,23 @@ pub fn check(
         );
         return Err(refuse(Error::Corrupt, detail));
     }
-    if found.has_checksums() && !is_sealed(&superblock, crc) {
-        // When the power goes while it is marked as in use or not, half of it may be written. And
-        // while the journal is replayed, half of what the journal has: it is replayed again.
-        let mut other = superblock.clone();
-        put_u32(&mut other, 0x60, found.incompatible ^ incompatible::RECOVER);
-        let is_marked = found.incompatible & incompatible::RECOVER != 0;
-        if !found.has_journal() || !is_marked && !is_sealed(&other, crc) || read_only {
-            return Err(corrupt("the superblock's checksum is wrong"));
-        }
-        found.incompatible |= incompatible::RECOVER;
-        found.is_torn = true;
+    if found.has_checksums()
+        && crc.update(!0, part(&superblock, 0, CHECKSUM)) != u32_at(&superblock, CHECKSUM)
+    {
+        return Err(corrupt("the superblock's checksum is wrong"));
     }
     Ok(found)
 }
 
-/// Whether the checksum of a superblock is right.
-pub fn is_sealed(superblock: &[u8], crc: &Crc32c) -> bool {
-    crc.update(!0, part(superblock, 0, 0x3fc)) == u32_at(superblock, 0x3fc)
+/// Makes the checksum of a superblock that has changed right. What changes while a volume is mounted is in
+/// its first 512 bytes, and the checksum isn't. If the power goes when one of two sectors is written,
+/// the file system couldn't be mounted, nor checked. So the checksum stays, and a word that nobody uses
+/// (`s_snapshot_id`) makes it that of what is there: a cyclic redundancy check is linear.
+pub fn seal(superblock: &mut [u8], crc: &Crc32c) {
+    put_u32(superblock, SPARE, 0);
+    let sum = crc.update(!0, part(superblock, 0, CHECKSUM));
+    let word = back(sum ^ u32_at(superblock, CHECKSUM), CHECKSUM - SPARE);
+    put_u32(superblock, SPARE, word);
 }
 
 fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, MountError> {

@@ -86,7 +86,6 @@ impl Fs {
             return Ok(());
         }
         let has_journal = self.journal.is_some();
-        // Nothing else changes, so that a superblock of which half was written can be told.
         self.write_superblock(&mut |s| {
             if has_journal {
                 put_u32(s, 0x60, u32_at(s, 0x60) | incompatible::RECOVER);

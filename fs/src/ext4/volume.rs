@@ -410,15 +410,7 @@ impl Ext4Volume {
         if is_done {
             return Ok(());
         }
-        let is_open_orphan = inode.links == 0;
-        self.change_all(&mut |fs| fs.cut_step(number))?;
-        if is_open_orphan {
-            self.change(&mut |fs| {
-                let mut inode = fs.inode(number)?;
-                fs.add_orphan(&mut inode)
-            })?;
-        }
-        Ok(())
+        self.change_all(&mut |fs| fs.cut_step(number))
     }
 
     /// Gives a file one more name.
