@@ -176,3 +176,37 @@ fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
     }
     assert!(kept > 4 && cut_off > 4, "{kept} before, {cut_off} after");
 }
+
+/// The same for what a commit relies on: that all of a transaction is there before its end.
+#[test]
+fn without_the_flush_before_its_end_a_transaction_does_harm() {
+    let image = mkfs(8 << 20, &["-b", "1024", "-J", "size=1"]);
+    let recorder = workload(&EXT4, &image, (77, 14, 30_000), true);
+    let log = recorder.log();
+    // The block that ends a transaction has the journal's mark and number 2.
+    let is_end = |event: &Event| {
+        let mark = [0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 2];
+        matches!(event, Event::Batch(writes) if writes.len() == 1 && writes[0].1.starts_with(&mark))
+    };
+    let without: Vec<Event> = log
+        .iter()
+        .enumerate()
+        .map(|(n, event)| match log.get(n + 1) {
+            Some(next) if *event == Event::Flush && is_end(next) => Event::FlushUnordered,
+            _ => event.clone(),
+        })
+        .collect();
+    let left_out = without
+        .iter()
+        .filter(|event| **event == Event::FlushUnordered);
+    assert!(left_out.count() > 10);
+    let mut random = Random(4711);
+    let mut harmed = 0;
+    let ends = (1..log.len()).filter(|n| is_end(&log[n - 1])).take(30);
+    for end in ends {
+        let synced = recorder.epoch(end).map_or(0, |epoch| epoch.synced_at);
+        let bytes = cut(&image, &without, end, synced, Some(&mut random));
+        harmed += u32::from(wrong_files(bytes, &recorder, end).is_err());
+    }
+    assert!(harmed > 3, "only {harmed} cuts were noticed");
+}
