@@ -5,7 +5,7 @@
 //!
 //! - [`volume`]: the trait, its flags and records; [`path`], [`walk`] and [`mounts`]: names.
 //! - [`fat`]: FAT12, FAT16 and FAT32 with long names, through the crate `hadris-fat`.
-//! - [`ext4`]: ext4 with its journal, through the crate `rsext4`.
+//! - [`ext4`]: ext4 with its journal.
 //! - `cache`: write-back, reading ahead, commits.
 //! - [`lend()`]: bytes of files, read where they lie.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.

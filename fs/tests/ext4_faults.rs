@@ -98,7 +98,7 @@ fn a_full_volume_refuses_each_operation_and_loses_nothing() {
         volume.mkdir("directory").unwrap();
         write_file(&mut *volume, "small", &[1; 10]).unwrap();
         let unit = u64::from(volume.space().unwrap().unit);
-        // In steps larger than a block, which is where rsext4 alone would lose blocks.
+        // In steps larger than a block: the last one doesn't fit as a whole.
         let first = fill(&mut *volume, "filler", 300_000);
         assert!(
             volume.space().unwrap().free <= unit * 4,

@@ -1,4 +1,4 @@
-//! Layouts in which rsext4 alone leaves what `e2fsck` finds: directories whose extents need a tree
+//! Layouts in which counts and bitmaps are easily wrong: directories whose extents need a tree
 //! of their own, and block groups that are smaller than their bitmaps. What is looked at is the
 //! disk after unmounting, and what each commit leaves when nothing but its journal is replayed.
 #![allow(missing_docs)]
