@@ -124,7 +124,8 @@ impl Blocks {
 
     /// Memory for a block that is about to be read, after dropping others if there are too many.
     pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
-        if self.map.len() >= self.limit || is_memory_short() && self.spare.is_empty() {
+        let bound = self.limit + self.logged + self.dirty.len();
+        if self.map.len() >= bound || is_memory_short() && self.spare.is_empty() {
             self.shrink();
         }
         self.memory()

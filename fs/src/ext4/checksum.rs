@@ -8,11 +8,16 @@ const CASTAGNOLI: u32 = 0x82f6_3b78;
 
 /// Tables for eight bytes at a time. They are computed when a volume is mounted, so that no image
 /// carries them.
-pub struct Crc32c(Box<[[u32; 256]; 8]>);
+pub struct Crc32c {
+    tables: Box<[[u32; 256]; 8]>,
+    /// Which entry of the first table has which upper byte: each has another.
+    entries: [u8; 256],
+}
 
 impl Crc32c {
     pub fn new() -> Self {
         let mut tables = Box::new([[0u32; 256]; 8]);
+        let mut entries = [0; 256];
         let [first, rest @ ..] = &mut *tables;
         for (byte, entry) in (0u32..).zip(first.iter_mut()) {
             *entry = (0..8).fold(byte, |crc, _| {
@@ -26,12 +31,17 @@ impl Crc32c {
             }
             last = *table;
         }
-        Self(tables)
+        for (byte, entry) in (0..=255).zip(first.iter()) {
+            if let Some(place) = entries.get_mut((entry >> 24) as usize) {
+                *place = byte;
+            }
+        }
+        Self { tables, entries }
     }
 
     /// Goes on from `crc` over `data`.
     pub fn update(&self, crc: u32, data: &[u8]) -> u32 {
-        let [t0, t1, t2, t3, t4, t5, t6, t7] = &*self.0;
+        let [t0, t1, t2, t3, t4, t5, t6, t7] = &*self.tables;
         let (words, rest) = data.as_chunks::<8>();
         let mut crc = crc;
         for [a, b, c, d, e, f, g, h] in words {
@@ -49,6 +59,16 @@ impl Crc32c {
             .fold(crc, |crc, byte| crc >> 8 ^ lookup(t0, crc as u8 ^ byte))
     }
 
+    /// What, taken in `bytes` before the end, makes the difference `crc` there.
+    pub fn back(&self, crc: u32, bytes: usize) -> u32 {
+        let [first, ..] = &*self.tables;
+        (0..bytes).fold(crc, |crc, _| {
+            let entry = self.entries.get((crc >> 24) as usize);
+            let byte = entry.copied().unwrap_or(0);
+            (crc ^ lookup(first, byte)) << 8 | u32::from(byte)
+        })
+    }
+
     /// Goes on over a number, as it is on the disk.
     pub fn update_u32(&self, crc: u32, number: u32) -> u32 {
         self.update(crc, &number.to_le_bytes())
@@ -57,14 +77,6 @@ impl Crc32c {
 
 fn lookup(table: &[u32; 256], byte: u8) -> u32 {
     table.get(usize::from(byte)).copied().unwrap_or(0)
-}
-
-/// What, taken in `bytes` before the end, makes the difference `crc` there.
-pub fn back(crc: u32, bytes: usize) -> u32 {
-    (0..bytes * 8).fold(crc, |crc, _| match crc.checked_sub(1 << 31) {
-        Some(_) => (crc ^ CASTAGNOLI) << 1 | 1,
-        None => crc << 1,
-    })
 }
 
 /// crc16 (the polynomial of ANSI, reflected), for descriptors with `uninit_bg` alone.
@@ -91,7 +103,7 @@ mod tests {
         let before = crc.update(!0, &data);
         data[3] = b'X';
         data[12..16].fill(0);
-        let word = back(crc.update(!0, &data) ^ before, data.len() - 12);
+        let word = crc.back(crc.update(!0, &data) ^ before, data.len() - 12);
         data[12..16].copy_from_slice(&word.to_le_bytes());
         assert_eq!(crc.update(!0, &data), before);
     }

@@ -17,6 +17,9 @@ pub const TAIL: usize = 12;
 /// Bytes in a name at most.
 pub const MAX_NAME: usize = 255;
 
+/// Bytes in a directory at most: without `large_dir` Linux has no larger ones.
+const MAX_BYTES: u64 = i32::MAX as u64;
+
 /// Bytes that a record of a name takes.
 pub fn record_len(name: usize) -> usize {
     (HEADER + name).next_multiple_of(4)
@@ -151,7 +154,10 @@ fn find(data: &[u8], name: &[u8]) -> Option<(u32, usize)> {
 impl Fs {
     /// Blocks of a directory.
     pub fn directory_blocks(&self, directory: &Inode) -> u64 {
-        directory.size / self.geometry.block as u64
+        let blocks = directory.size / self.geometry.block as u64;
+        blocks
+            .min(MAX_BYTES / self.geometry.block as u64)
+            .min(self.geometry.blocks)
     }
 
     /// The block at `block` of a directory, with entries: where it is on the disk.
@@ -252,8 +258,7 @@ impl Fs {
     pub fn add_directory_block(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let number = self.directory_blocks(directory);
         let block = self.geometry.block as u64;
-        if (number + 1) * block > i32::MAX as u64 {
-            // Without `large_dir` Linux has no larger ones.
+        if (number + 1) * block > MAX_BYTES {
             return Err(Error::NoSpace);
         }
         let goal = match number.checked_sub(1) {

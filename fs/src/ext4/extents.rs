@@ -221,6 +221,13 @@ impl Fs {
         }
     }
 
+    fn wrong_keys(&mut self, inode: &Inode) -> Error {
+        self.damage(
+            "a tree of extents whose keys are wrong",
+            inode.number.into(),
+        )
+    }
+
     fn find_extent(&mut self, inode: &Inode, wanted: u32) -> Result<Path> {
         if !is_sound(&inode.map) {
             return Err(self.damage(
@@ -406,11 +413,9 @@ impl Fs {
         let block = self.new_map_block(inode)?;
         let node = self.node_mut(inode, step.block)?;
         let first = key(node, stay);
-        let moved = node
-            .get(HEADER + stay * ENTRY..HEADER + entries * ENTRY)
-            .unwrap_or_default()
-            .to_vec();
-        clear(node, HEADER + stay * ENTRY..HEADER + entries * ENTRY);
+        let range = HEADER + stay * ENTRY..HEADER + entries * ENTRY;
+        let moved = node.get(range.clone()).unwrap_or_default().to_vec();
+        clear(node, range);
         put_u16(node, 2, stay as u16);
         let owner = inode.owner();
         let new = self.block_new(block, Kind::Extents(owner))?;
@@ -438,18 +443,12 @@ impl Fs {
         let Step { block, index } = path.leaf();
         let node = self.node(inode, block)?;
         let Some(index) = index.checked_sub(1) else {
-            return Err(self.damage(
-                "a tree of extents whose keys are wrong",
-                inode.number.into(),
-            ));
+            return Err(self.wrong_keys(inode));
         };
         let found = extent(node, index);
         let (start, end) = (u64::from(first), found.end().min(to));
         if end <= start {
-            return Err(self.damage(
-                "a tree of extents whose keys are wrong",
-                inode.number.into(),
-            ));
+            return Err(self.wrong_keys(inode));
         }
         if !self.geometry.contains(found.physical, found.len.into()) {
             return Err(self.damage("an extent outside of the file system", found.physical));

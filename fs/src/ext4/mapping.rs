@@ -79,6 +79,10 @@ impl Fs {
         }
         inode.blocks = inode.blocks.saturating_add(len * self.units());
         if inode.flags & inode::EXTENTS == 0 {
+            // Lists have numbers of 32 bits.
+            if physical + len > u32::MAX.into() {
+                return Err(Error::NoSpace);
+            }
             return self.list_blocks(inode, block, physical, len);
         }
         let new = Extent {

@@ -78,7 +78,6 @@ fn mount_volume(
     let read_only = options.read_only || device.read_only();
     let crc = Crc32c::new();
     let geometry = superblock::check(&mut *device, read_only, &crc)?;
-    let has_errors = geometry.has_errors;
     let mut cache = Cache::new(device, &options);
     let layout = Layout {
         journaled: true,
@@ -93,7 +92,7 @@ fn mount_volume(
     }
     fs.read_groups(true)?;
     fs.read_counts()?;
-    let mut corrupt = has_errors.then(|| {
+    let mut corrupt = fs.geometry.has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
         log::error!("ext4 volume is read-only: {found}");
         found
@@ -190,8 +189,7 @@ impl Fs {
             log::info!("ext4 volume was not cleanly unmounted: replaying its journal");
             replay::replay(self, &mut journal).map_err(journal_failed)?;
         } else if journal.start != 0 {
-            // Nothing in it counts.
-            journal.start = 0;
+            replay::skip(self, &mut journal).map_err(journal_failed)?;
         }
         if journal.was_aborted() {
             self.geometry.has_errors = true;

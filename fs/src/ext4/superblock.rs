@@ -7,7 +7,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use super::bytes::{part, put_u32, u16_at, u32_at};
-use super::checksum::{Crc32c, back};
+use super::checksum::Crc32c;
 use crate::{Block, Error, MountError};
 
 /// Where the superblock is, and its length, in bytes.
@@ -286,7 +286,7 @@ pub fn check(
 pub fn seal(superblock: &mut [u8], crc: &Crc32c) {
     put_u32(superblock, SPARE, 0);
     let sum = crc.update(!0, part(superblock, 0, CHECKSUM));
-    let word = back(sum ^ u32_at(superblock, CHECKSUM), CHECKSUM - SPARE);
+    let word = crc.back(sum ^ u32_at(superblock, CHECKSUM), CHECKSUM - SPARE);
     put_u32(superblock, SPARE, word);
 }
 
