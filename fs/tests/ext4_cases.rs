@@ -264,3 +264,63 @@ fn an_open_file_without_a_name_is_cut() {
         fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
     }
 }
+
+/// What reaches the disk, in requests: they are what takes time.
+#[test]
+fn requests_are_few() {
+    let disk = Disk::new(mkfs(64 << 20, &["-N", "8192"]), 512);
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    volume.sync().unwrap();
+    let count = || {
+        let state = disk.state();
+        (state.reads, state.writes, state.flushes)
+    };
+    // 2000 files of a block each, which lie together.
+    let (_, before, _) = count();
+    for n in 0..2000 {
+        write_file(
+            &mut *volume,
+            &format!("d/a file with number {n}"),
+            &[1; 100],
+        )
+        .unwrap();
+    }
+    volume.sync().unwrap();
+    let (_, after, _) = count();
+    assert!(after - before < 150, "{} writes", after - before);
+    // For each append its block, the journal's, and the one that ends the transaction, between two flushes.
+    let log = volume.open("log", NEW).unwrap();
+    volume.sync().unwrap();
+    let before = count();
+    for n in 0..100 {
+        volume.write_at(log, n * 4096, &[2; 4096]).unwrap();
+        volume.sync_file(log).unwrap();
+    }
+    let after = count();
+    assert_eq!(after.2 - before.2, 200);
+    assert!(after.1 - before.1 <= 310, "{} writes", after.1 - before.1);
+    volume.close(log).unwrap();
+    drop(volume);
+    // Each block of entries once, and inodes many blocks at a time.
+    let mut volume = mount(&disk);
+    let (before, ..) = count();
+    assert_eq!(names(&mut *volume, "d").unwrap().len(), 2000);
+    let (after, ..) = count();
+    assert!(after - before < 70, "{} reads", after - before);
+    drop(volume);
+    // What removes them changes few blocks often.
+    let mut volume = mount(&disk);
+    let before = count();
+    for n in 0..2000 {
+        volume.unlink(&format!("d/a file with number {n}")).unwrap();
+    }
+    volume.sync().unwrap();
+    let after = count();
+    assert!(
+        after.1 - before.1 < 20 && after.2 - before.2 < 12,
+        "{before:?}, {after:?}"
+    );
+    drop(volume);
+    fsck(&disk.bytes()).unwrap();
+}

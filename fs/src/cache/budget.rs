@@ -88,12 +88,12 @@ impl CacheBudget {
         &self.counters
     }
 
-    pub(super) fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit.load(Relaxed)
     }
 
     /// Takes `bytes`, if there are as many and memory isn't short.
-    pub(super) fn take(&self, bytes: usize) -> bool {
+    pub(crate) fn take(&self, bytes: usize) -> bool {
         if is_memory_short() {
             return false;
         }
@@ -106,7 +106,7 @@ impl CacheBudget {
     }
 
     /// Gives `bytes` back that were taken.
-    pub(super) fn give(&self, bytes: usize) {
+    pub(crate) fn give(&self, bytes: usize) {
         self.used.fetch_sub(bytes, Relaxed);
     }
 

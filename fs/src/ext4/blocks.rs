@@ -7,8 +7,8 @@
 use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
-use crate::Error;
 use crate::pressure::is_memory_short;
+use crate::{CacheBudget, Error};
 
 /// Whose a block is: its checksum covers that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,12 +80,18 @@ pub struct Blocks {
     limit: usize,
     /// How many `logged` ones there are.
     pub logged: usize,
+    /// Memory that all volumes share, and bytes of it that are taken for more blocks than `limit`.
+    budget: Option<&'static CacheBudget>,
+    taken: usize,
 }
+
+/// Bytes that are taken of the budget at a time.
+const SHARE: usize = 64 << 10;
 
 const MAX_SPARE: usize = 64;
 
 impl Blocks {
-    pub fn new(block: usize, limit: usize) -> Self {
+    pub fn new(block: usize, limit: usize, budget: Option<&'static CacheBudget>) -> Self {
         Self {
             map: BTreeMap::new(),
             dirty: Vec::new(),
@@ -97,12 +103,14 @@ impl Blocks {
             block,
             limit,
             logged: 0,
+            budget,
+            taken: 0,
         }
     }
 
-    /// Blocks to keep at most.
-    pub fn limit(&self) -> usize {
-        self.limit
+    /// Forgets everything, before anything was changed.
+    pub fn clear(&mut self) {
+        self.map.clear();
     }
 
     fn memory(&mut self) -> Result<Vec<u8>, Error> {
@@ -124,11 +132,23 @@ impl Blocks {
 
     /// Memory for a block that is about to be read, after dropping others if there are too many.
     pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
-        let bound = self.limit + self.logged + self.dirty.len();
-        if self.map.len() >= bound || is_memory_short() && self.spare.is_empty() {
+        let bound = self.limit + self.taken / self.block + self.logged + self.dirty.len();
+        if self.map.len() >= bound && !self.take_more()
+            || is_memory_short() && self.spare.is_empty()
+        {
             self.shrink();
         }
         self.memory()
+    }
+
+    /// Takes memory for more blocks, up to a quarter of what all volumes share.
+    fn take_more(&mut self) -> bool {
+        let Some(budget) = self.budget else {
+            return false;
+        };
+        let may_take = self.taken + SHARE <= budget.limit() / 4 && budget.take(SHARE);
+        self.taken += if may_take { SHARE } else { 0 };
+        may_take
     }
 
     /// Drops a quarter of what can be read again, what was not used for longest first.
@@ -146,6 +166,15 @@ impl Blocks {
             if let Some(entry) = self.map.remove(&block) {
                 self.recycle(entry.data);
             }
+        }
+        if is_memory_short() {
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        if let Some(budget) = self.budget {
+            budget.give(core::mem::take(&mut self.taken));
         }
     }
 
@@ -335,5 +364,11 @@ impl Blocks {
                 };
             }
         }
+    }
+}
+
+impl Drop for Blocks {
+    fn drop(&mut self) {
+        self.give_back();
     }
 }

@@ -11,7 +11,7 @@ use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use super::superblock::read_only;
 use crate::Error;
-use crate::cache::{Order, Run};
+use crate::cache::Run;
 
 /// Pieces of a file whose places are remembered.
 const MAX_RUNS: usize = 16 << 10;
@@ -151,7 +151,7 @@ impl Fs {
     /// before the transaction: what is there now is nobody's, or is overwritten.
     pub fn relieve(&mut self) -> Result<()> {
         if self.cache.is_filling() {
-            self.cache.commit(Order::TablesFirst)?;
+            self.cache.commit_raw()?;
         }
         Ok(())
     }

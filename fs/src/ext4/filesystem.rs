@@ -97,6 +97,9 @@ impl Fs {
         if !self.geometry.contains(block, 1) && kind != Kind::Super {
             return Err(self.damage("metadata outside of the file system", block));
         }
+        if let Kind::Inodes(first) = kind {
+            return self.load_inodes(block, first);
+        }
         let mut data = self.blocks.memory_for_read()?;
         let sector = self.sectors(block);
         self.cache.read_raw(sector, &mut data)?;

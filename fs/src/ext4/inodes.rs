@@ -1,5 +1,7 @@
 //! The tables of inodes: reading and writing one, taking and giving them back.
 
+use alloc::vec;
+
 use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
 use super::blocks::Kind;
@@ -9,6 +11,9 @@ use super::groups::INODES_UNUSED;
 use super::inode::{self, DIRECTORY, Inode};
 use super::superblock::incompatible;
 use crate::Error;
+
+/// Blocks of a table that are read together.
+const AHEAD: u64 = 8;
 
 /// The root directory's.
 pub const ROOT: u32 = 2;
@@ -42,6 +47,33 @@ impl Fs {
             at: slot as usize * size,
             kind: Kind::Inodes(number - slot),
         })
+    }
+
+    /// Reads a block of a table together with its neighbours, which are often asked for next.
+    pub fn load_inodes(&mut self, block: u64, first: u32) -> Result<()> {
+        let (size, per_group) = (self.geometry.block, self.geometry.inodes_per_group);
+        let per_block = (size / self.geometry.inode_size) as u32;
+        let group = self.group(first.saturating_sub(1) / per_group)?;
+        let table = u64::from(per_group.div_ceil(per_block));
+        let at = block.saturating_sub(group.inode_table);
+        let (start, end) = (at / AHEAD * AHEAD, (at / AHEAD * AHEAD + AHEAD).min(table));
+        let mut data = vec![0; (end.saturating_sub(start)) as usize * size];
+        let sector = self.sectors(group.inode_table + start);
+        self.cache.read_raw(sector, &mut data)?;
+        for (some, number) in data.chunks_exact(size).zip(start..end) {
+            let place = group.inode_table + number;
+            if place != block && self.blocks.get(place).is_some() {
+                continue;
+            }
+            let mut memory = self.blocks.memory_for_read()?;
+            memory.copy_from_slice(some);
+            let before = (number as u32)
+                .wrapping_sub(at as u32)
+                .wrapping_mul(per_block);
+            let kind = Kind::Inodes(first.wrapping_add(before));
+            self.blocks.insert(place, memory, kind);
+        }
+        Ok(())
     }
 
     /// An inode as it is now. Its checksum is verified when it is first read.

@@ -68,7 +68,7 @@ pub fn mount(
     Ok(Box::new(mount_volume(device, options)?))
 }
 
-/// Bytes of metadata that are kept at most, for each byte of the cache.
+/// Bytes of metadata that are kept for each byte of the cache; more if the budget has some.
 const METADATA: usize = 8;
 
 fn mount_volume(
@@ -120,7 +120,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
     let now = options.clock.map_or(0, |clock| (clock.now)());
     Fs {
         cache,
-        blocks: Blocks::new(geometry.block, limit),
+        blocks: Blocks::new(geometry.block, limit, options.budget),
         marked: geometry.incompatible & incompatible::RECOVER != 0,
         geometry,
         crc,
@@ -199,8 +199,7 @@ impl Fs {
         journal.begin_writing(geometry.has_checksums(), wide);
         self.journal = Some(journal);
         // What was read before the replay may be old.
-        let (block, limit) = (self.geometry.block, self.blocks.limit());
-        self.blocks = Blocks::new(block, limit);
+        self.blocks.clear();
         Ok(())
     }
 
