@@ -268,7 +268,7 @@ fn an_open_file_without_a_name_is_cut() {
 /// What reaches the disk, in requests: they are what takes time.
 #[test]
 fn requests_are_few() {
-    let disk = Disk::new(mkfs(64 << 20, &["-N", "8192"]), 512);
+    let disk = Disk::new(mkfs(64 << 20, &["-b", "4096", "-N", "8192"]), 512);
     let mut volume = mount(&disk);
     volume.mkdir("d").unwrap();
     volume.sync().unwrap();
@@ -299,7 +299,8 @@ fn requests_are_few() {
     }
     let after = count();
     assert_eq!(after.2 - before.2, 200);
-    assert!(after.1 - before.1 <= 310, "{} writes", after.1 - before.1);
+    // And once some of what was done before goes to its place.
+    assert!(after.1 - before.1 <= 350, "{} writes", after.1 - before.1);
     volume.close(log).unwrap();
     drop(volume);
     // Each block of entries once, and inodes many blocks at a time.

@@ -12,8 +12,8 @@ use super::inode::{self, DIRECTORY, Inode};
 use super::superblock::incompatible;
 use crate::Error;
 
-/// Blocks of a table that are read together.
-const AHEAD: u64 = 8;
+/// Bytes of a table that are read together.
+const AHEAD: usize = 32 << 10;
 
 /// The root directory's.
 pub const ROOT: u32 = 2;
@@ -56,7 +56,9 @@ impl Fs {
         let group = self.group(first.saturating_sub(1) / per_group)?;
         let table = u64::from(per_group.div_ceil(per_block));
         let at = block.saturating_sub(group.inode_table);
-        let (start, end) = (at / AHEAD * AHEAD, (at / AHEAD * AHEAD + AHEAD).min(table));
+        let ahead = (AHEAD / size) as u64;
+        let start = at / ahead * ahead;
+        let end = (start + ahead).min(table);
         let mut data = vec![0; (end.saturating_sub(start)) as usize * size];
         let sector = self.sectors(group.inode_table + start);
         self.cache.read_raw(sector, &mut data)?;
