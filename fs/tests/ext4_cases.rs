@@ -22,7 +22,7 @@ const KINDS: &[&[&str]] = &[
 /// Does something on each kind of volume, then checks the disk.
 fn on_each(what: impl Fn(&mut dyn Volume, u64)) {
     for args in KINDS {
-        let disk = Disk::new(mkfs(64 << 20, args), 512);
+        let disk = Disk::new(mkfs(40 << 20, args), 512);
         let mut volume = mount(&disk);
         let block = volume.space().unwrap().unit.into();
         what(&mut *volume, block);
@@ -233,7 +233,7 @@ fn a_directory_grows_and_shrinks() {
 #[test]
 fn an_open_file_without_a_name_is_cut() {
     for args in KINDS {
-        let disk = Disk::new(mkfs(64 << 20, args), 512);
+        let disk = Disk::new(mkfs(16 << 20, args), 512);
         let mut volume = mount(&disk);
         let files: Vec<_> = (0..5)
             .map(|n| {
