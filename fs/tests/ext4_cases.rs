@@ -153,7 +153,7 @@ fn a_file_in_pieces_is_what_was_written() {
     });
 }
 
-/// As many subdirectories as links can count, and more, whose number nobody knows then.
+/// As many subdirectories as links can count, and more, whose number is not known then.
 #[test]
 fn a_directory_has_more_directories_than_links() {
     if std::env::var_os("SOIL_FS_LONG").is_none() {
@@ -228,8 +228,8 @@ fn a_directory_grows_and_shrinks() {
     fsck(&disk.bytes()).unwrap();
 }
 
-/// A file that is open without a name, cut and written: what is left of it goes when it is closed, and
-/// after a power cut with the next mount.
+/// A file that is open without a name, cut and written: what is left of it goes when it is closed,
+/// and after a power cut with the next mount.
 #[test]
 fn an_open_file_without_a_name_is_cut() {
     for args in KINDS {
@@ -289,7 +289,8 @@ fn requests_are_few() {
     volume.sync().unwrap();
     let (_, after, _) = count();
     assert!(after - before < 150, "{} writes", after - before);
-    // For each append its block, the journal's, and the one that ends the transaction, between two flushes.
+    // For each append its block, the journal's, and the one that ends the transaction, between two
+    // flushes.
     let log = volume.open("log", NEW).unwrap();
     volume.sync().unwrap();
     let before = count();

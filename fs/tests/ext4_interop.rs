@@ -1,5 +1,5 @@
-//! What others make and leave: large volumes, directories hashed in other ways, extended attributes,
-//! unfinished removals. e2fsprogs make them and look at them afterwards.
+//! What others make and leave: large volumes, directories hashed in other ways, extended
+//! attributes, unfinished removals. e2fsprogs make them and look at them afterwards.
 #![allow(missing_docs)]
 
 mod common;
@@ -144,7 +144,8 @@ fn directories_hashed_in_other_ways() {
     }
 }
 
-/// Extended attributes, in the inode and in a block of their own, stay with their file and go with it.
+/// Extended attributes, in the inode and in a block of their own, stay with their file and go with
+/// it.
 #[test]
 fn extended_attributes_are_kept() {
     for args in [&["-b", "1024"][..], &["-b", "4096", "-I", "128"]] {

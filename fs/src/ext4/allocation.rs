@@ -1,12 +1,12 @@
 //! Blocks that are taken and given back.
 //!
-//! A search begins at a goal, which is where the file goes on, and takes what is free there. Otherwise
-//! it looks for a run that is as long as is wanted, in the goal's group and then in the others; what
-//! is known of each group says which need no look.
+//! A search begins at a goal, which is where the file goes on, and takes what is free there.
+//! Otherwise it looks for a run that is as long as is wanted, in the goal's group and then in the
+//! others; what is known of each group says which need no look.
 //!
 //! What was given back isn't taken before the transaction has ended: after a power cut the blocks
-//! would be the old owner's again, with foreign contents. What a file that grows has next to its end
-//! is kept for it while it is open, as long as there is anything else.
+//! would be the old owner's again, with foreign contents. What a file that grows has next to its
+//! end is kept for it while it is open, as long as there is anything else.
 
 use super::bitmap::{fill, next_clear, next_set};
 use super::blocks::Kind;
@@ -61,7 +61,7 @@ impl Fs {
         self.block_bitmap(number).map(|_| ())
     }
 
-    /// What of the free run from block `first` on nobody is waiting for: where it begins, and where it
+    /// What of the free run from block `first` on is not waited for: where it begins, and where it
     /// ends.
     fn without_waiting(&self, owner: Option<u32>, first: u64, end: u64) -> (u64, u64) {
         let mut start = first;

@@ -6,8 +6,8 @@ use alloc::boxed::Box;
 /// The polynomial of crc32c (Castagnoli), reflected.
 const CASTAGNOLI: u32 = 0x82f6_3b78;
 
-/// Tables for sixteen bytes at a time, half again as fast as eight. They are computed when a volume is mounted, so that no image
-/// carries them.
+/// Tables for sixteen bytes at a time, half again as fast as eight. They are computed when a volume
+/// is mounted, so that no image carries them.
 pub struct Crc32c {
     tables: Box<[[u32; 256]; 16]>,
     /// Which entry of the first table has which upper byte: each has another.

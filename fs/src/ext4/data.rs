@@ -1,8 +1,8 @@
 //! The contents of files: reading, writing and cutting them.
 //!
 //! Contents go through the cache to where they are. New blocks are written whole, what isn't given
-//! being zeros, so that nobody sees what another file had there; that they are written before the
-//! transaction ends is the commit's affair.
+//! being zeros, so that no reader sees what another file had there; that they are written before
+//! the transaction ends is the commit's affair.
 
 use alloc::vec;
 use alloc::vec::Vec;
@@ -120,7 +120,7 @@ impl Fs {
         Ok(())
     }
 
-    /// Writes bytes from byte `inside` of block `first` on, in blocks that were nobody's: what isn't
+    /// Writes bytes from byte `inside` of block `first` on, in blocks that were free: what isn't
     /// written of the first and the last is zeros.
     fn write_new(&mut self, first: u64, inside: usize, data: &[u8]) -> Result<()> {
         let block = self.geometry.block;
@@ -148,7 +148,7 @@ impl Fs {
     }
 
     /// Writes contents that wait, if the cache has no room for many more. They may be on the disk
-    /// before the transaction: what is there now is nobody's, or is overwritten.
+    /// before the transaction: what is there now is free, or is overwritten.
     pub fn relieve(&mut self) -> Result<()> {
         if self.cache.is_filling() {
             self.cache.commit_raw()?;

@@ -244,8 +244,8 @@ impl Fs {
         Ok(false)
     }
 
-    /// Adds a block without entries at the end of a directory: where it is on the disk, and its number
-    /// in the directory.
+    /// Adds a block without entries at the end of a directory: where it is on the disk, and its
+    /// number in the directory.
     pub fn add_leaf(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let (physical, number) = self.add_directory_block(directory)?;
         let with_tail = self.geometry.has_checksums();
@@ -291,7 +291,8 @@ impl Fs {
         self.touch_directory(directory)
     }
 
-    /// The block that `.` and `..` are in: the first, which is the root of an index if there is one.
+    /// The block that `.` and `..` are in: the first, which is the root of an index if there is
+    /// one.
     fn first_block(&mut self, directory: &Inode) -> Result<(u64, Kind)> {
         let physical = self.directory_block(directory, 0)?;
         let kind = if directory.flags & INDEXED != 0 {

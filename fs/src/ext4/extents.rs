@@ -1,8 +1,8 @@
 //! Trees of extents (kernel documentation, "Extent Tree"): where the blocks of a file are.
 //!
-//! The root is in the inode, the other nodes are blocks. A node's key in its parent is always its own
-//! first key, which `e2fsck` insists on. Each change looks its place up again from the root: that is
-//! a few searches in memory, and there is no state between the steps that could be wrong.
+//! The root is in the inode, the other nodes are blocks. A node's key in its parent is always its
+//! own first key, which `e2fsck` insists on. Each change looks its place up again from the root:
+//! that is a few searches in memory, and there is no state between the steps that could be wrong.
 
 use super::blocks::{Kind, Owner};
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
@@ -430,8 +430,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Takes the first extent, or what of it is there, out of blocks `from` to before `to`. `None` if
-    /// there was none.
+    /// Takes the first extent, or what of it is there, out of blocks `from` to before `to`. `None`
+    /// if there was none.
     pub fn take_extent(&mut self, inode: &mut Inode, from: u32, to: u64) -> Result<Option<Extent>> {
         let first = match self.extent_at(inode, from)? {
             Ok(_) => from,

@@ -39,7 +39,7 @@ pub struct Fs {
     pub dirty_groups: Vec<u32>,
     pub free_blocks: u64,
     pub free_inodes: u32,
-    /// Runs of blocks that the running transaction has given back: first and number. Nobody gets
+    /// Runs of blocks that the running transaction has given back: first and number. No file gets
     /// them before it is committed, since after a power cut they would be the old owner's again.
     pub freed: BTreeMap<u64, u64>,
     /// Blocks of metadata that it has given back and the journal has something for.

@@ -14,8 +14,8 @@ pub struct Hasher {
 /// The largest hash, which means the end of a directory.
 const END: u32 = 0x7fff_ffff << 1;
 
-/// A name's hash: what the index is ordered by (its lowest bit is clear), and what orders names with
-/// the same.
+/// A name's hash: what the index is ordered by (its lowest bit is clear), and what orders names
+/// with the same.
 pub type Hash = (u32, u32);
 
 impl Hasher {

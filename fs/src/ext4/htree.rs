@@ -1,10 +1,10 @@
 //! Indexes of directories (kernel documentation, "Hash Tree Directories"): which block has the
 //! entries whose names have which hash.
 //!
-//! The first block of such a directory is the root, which looks like one with `.` and `..` alone; nodes
-//! look like blocks without entries. An entry of a node says which hashes are in its block: those
-//! from its own to before the next one's. If its lowest bit is set, names with the same hash are in
-//! the block before as well.
+//! The first block of such a directory is the root, which looks like one with `.` and `..` alone;
+//! nodes look like blocks without entries. An entry of a node says which hashes are in its block:
+//! those from its own to before the next one's. If its lowest bit is set, names with the same hash
+//! are in the block before as well.
 
 use alloc::vec::Vec;
 
@@ -163,8 +163,8 @@ impl Fs {
         Ok(Some(probe))
     }
 
-    /// Goes down from block `block` of the directory, at `level`, to the leaf with `hash`, or to the
-    /// first one.
+    /// Goes down from block `block` of the directory, at `level`, to the leaf with `hash`, or to
+    /// the first one.
     fn descend(
         &mut self,
         directory: &Inode,

@@ -131,8 +131,8 @@ impl Fs {
         Ok(())
     }
 
-    /// Takes a free inode near the directory `parent`, or for a directory somewhere else. Its record
-    /// is empty but for what every one has.
+    /// Takes a free inode near the directory `parent`, or for a directory somewhere else. Its
+    /// record is empty but for what every one has.
     pub fn new_inode(&mut self, parent: &Inode, mode: u16) -> Result<Inode> {
         if self.free_inodes == 0 {
             return Err(Error::NoSpace);

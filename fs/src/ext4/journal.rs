@@ -1,5 +1,5 @@
-//! The journal (kernel documentation, "Journal (jbd2)"): where it is, its superblock, and the blocks
-//! of a transaction as they are in it. All its numbers are big-endian.
+//! The journal (kernel documentation, "Journal (jbd2)"): where it is, its superblock, and the
+//! blocks of a transaction as they are in it. All its numbers are big-endian.
 
 use alloc::collections::BTreeMap;
 use alloc::format;
@@ -70,8 +70,8 @@ pub struct Journal {
     pub sequence: u32,
     /// Transactions written since the volume was mounted.
     pub commits: u64,
-    /// Where a replay may begin from now on, and how many commits there were then: all before that is
-    /// in its place.
+    /// Where a replay may begin from now on, and how many commits there were then: all before that
+    /// is in its place.
     pub may_start: Option<(u32, u32, u64)>,
     /// Blocks of which it may still have something, and in which commit.
     logged: BTreeMap<u64, u64>,
@@ -349,8 +349,8 @@ impl Journal {
         }
     }
 
-    /// Puts all blocks of a transaction but the last where the cache writes them. Gives where the last
-    /// one belongs.
+    /// Puts all blocks of a transaction but the last where the cache writes them. Gives where the
+    /// last one belongs.
     pub fn put_transaction(
         &mut self,
         (cache, crc): (&mut Cache, &Crc32c),

@@ -1,5 +1,5 @@
-//! Block lists as in ext2 and ext3 (kernel documentation, "Direct/Indirect Block Addressing"): twelve
-//! blocks in the inode, then a list, a list of lists, and a list of those.
+//! Block lists as in ext2 and ext3 (kernel documentation, "Direct/Indirect Block Addressing"):
+//! twelve blocks in the inode, then a list, a list of lists, and a list of those.
 
 use super::blocks::Kind;
 use super::bytes::{put_u32, u32_at};
@@ -10,7 +10,8 @@ use crate::Error;
 /// Blocks whose numbers are in the inode.
 const DIRECT: u64 = 12;
 
-/// Where a block's number is: which entry of the inode's map, and the entries of the lists below it.
+/// Where a block's number is: which entry of the inode's map, and the entries of the lists below
+/// it.
 struct Place {
     root: usize,
     entries: [usize; 3],

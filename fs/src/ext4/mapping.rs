@@ -99,8 +99,8 @@ impl Fs {
         self.geometry.block as u64 / 512
     }
 
-    /// Gives back the first blocks that lie together of the file's from `from` to before `to`; whether
-    /// there were any.
+    /// Gives back the first blocks that lie together of the file's from `from` to before `to`;
+    /// whether there were any.
     pub fn detach(&mut self, inode: &mut Inode, from: u64, to: u64) -> Result<bool> {
         let to = to.min(self.max_blocks(inode));
         if from >= to {

@@ -1,7 +1,7 @@
 //! ext4 with its journal.
 //!
-//! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module names
-//! the chapter it is about. From the bottom up:
+//! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module
+//! names the chapter it is about. From the bottom up:
 //!
 //! - `bytes`, `checksum`, `hash`, `bitmap`: numbers.
 //! - `superblock`, `groups`: what the file system is made of, and what is refused.
@@ -168,8 +168,8 @@ impl Fs {
         }
     }
 
-    /// Reads the descriptors. Before the journal is replayed their checksums may be those of another
-    /// state.
+    /// Reads the descriptors. Before the journal is replayed their checksums may be those of
+    /// another state.
     fn read_groups(&mut self, is_strict: bool) -> Result<(), MountError> {
         let read = groups::read_all(&mut self.cache, &self.geometry, &self.crc, is_strict);
         self.groups = read.map_err(|wrong| match wrong {

@@ -1,6 +1,6 @@
-//! Files that have no name any more and are not yet given back, and those that are being cut (kernel
-//! documentation, "Orphan file", which says of the older list, too): the superblock has the last,
-//! and each the one before it. After an unclean end the next mount does what was left.
+//! Files that have no name any more and are not yet given back, and those that are being cut
+//! (kernel documentation, "Orphan file", which says of the older list, too): the superblock has the
+//! last, and each the one before it. After an unclean end the next mount does what was left.
 
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;

@@ -1,6 +1,6 @@
 //! What the journal has of an earlier, unclean end, brought to its places (kernel documentation,
-//! "Journal (jbd2)"): every transaction whose end is there, in order, but for blocks that a later one
-//! revokes. Nothing is written unless all of it is right.
+//! "Journal (jbd2)"): every transaction whose end is there, in order, but for blocks that a later
+//! one revokes. Nothing is written unless all of it is right.
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;

@@ -14,7 +14,7 @@ use crate::{Block, Error, MountError};
 pub const PLACE: usize = 1024;
 pub const LENGTH: usize = 1024;
 
-/// Where its checksum is, and a word that nobody uses.
+/// Where its checksum is, and a word that is not used.
 pub const CHECKSUM: usize = 0x3fc;
 const SPARE: usize = 0x184;
 
@@ -279,10 +279,11 @@ pub fn check(
     Ok(found)
 }
 
-/// Makes the checksum of a superblock that has changed right. What changes while a volume is mounted is in
-/// its first 512 bytes, and the checksum isn't. If the power goes when one of two sectors is written,
-/// the file system couldn't be mounted, nor checked. So the checksum stays, and a word that nobody uses
-/// (`s_snapshot_id`) makes it that of what is there: a cyclic redundancy check is linear.
+/// Makes the checksum of a superblock that has changed right. What changes while a volume is
+/// mounted is in its first 512 bytes, and the checksum isn't. If the power goes when one of two
+/// sectors is written, the file system couldn't be mounted, nor checked. So the checksum stays, and
+/// a word that is not used (`s_snapshot_id`) makes it that of what is there: a cyclic redundancy
+/// check is linear.
 pub fn seal(superblock: &mut [u8], crc: &Crc32c) {
     put_u32(superblock, SPARE, 0);
     let sum = crc.update(!0, part(superblock, 0, CHECKSUM));

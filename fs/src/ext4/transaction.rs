@@ -1,8 +1,8 @@
 //! The running transaction: operations join it, and a commit makes it durable.
 //!
 //! A commit writes, as one batch, the contents of files that wait, the transaction's blocks to the
-//! journal, and at times blocks of earlier transactions to their places. Then come a flush, the block
-//! that ends the transaction, and another flush.
+//! journal, and at times blocks of earlier transactions to their places. Then come a flush, the
+//! block that ends the transaction, and another flush.
 //!
 //! - The first flush makes sure that the end isn't on the disk before what it ends: then a replay
 //!   would bring garbage (kernel documentation, "Journal (jbd2)": a transaction counts if its
@@ -10,8 +10,8 @@
 //! - The second makes the transaction durable: what `sync` promises. What was given back in it is
 //!   free for others only after that.
 //!
-//! Bringing blocks to their places needs no flush of its own: those that are written in one commit are
-//! durable after its first flush. All before that commit is then in its place, or in the commit
+//! Bringing blocks to their places needs no flush of its own: those that are written in one commit
+//! are durable after its first flush. All before that commit is then in its place, or in the commit
 //! itself, and so a replay may begin with it. The superblock of the journal says so in the batch of
 //! the next commit, and after that one's first flush the room is free.
 
@@ -46,8 +46,8 @@ impl Fs {
         journal.map_or(WITHOUT_JOURNAL, Journal::max_transaction)
     }
 
-    /// Does an operation: all of it belongs to one transaction, or none of it was done. If there is no
-    /// room but what waits for the transaction's end, that ends first.
+    /// Does an operation: all of it belongs to one transaction, or none of it was done. If there is
+    /// no room but what waits for the transaction's end, that ends first.
     pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Self) -> Result<T>) -> Result<T> {
         if self.blocks.dirty.len() + OPERATION > self.max_transaction() {
             self.commit()?;
@@ -79,8 +79,8 @@ impl Fs {
         !self.blocks.dirty.is_empty() || !self.dirty_groups.is_empty()
     }
 
-    /// Has the superblock on the disk say that the volume is in use, so that the journal is replayed
-    /// after an unclean end. That is durable before anything else is written.
+    /// Has the superblock on the disk say that the volume is in use, so that the journal is
+    /// replayed after an unclean end. That is durable before anything else is written.
     pub fn mark(&mut self) -> Result<()> {
         if self.marked {
             return Ok(());
@@ -141,7 +141,8 @@ impl Fs {
         Ok(all)
     }
 
-    /// Ends the transaction: all that was done is durable. If that fails, nothing is written any more.
+    /// Ends the transaction: all that was done is durable. If that fails, nothing is written any
+    /// more.
     pub fn commit(&mut self) -> Result<()> {
         let done = self.commit_all();
         self.failed |= done.is_err();

@@ -17,7 +17,7 @@ use crate::{Error, FileId, Health, Kind, Lent, OpenFlags, Walk};
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;
 
-/// Permissions of what is made here: nobody but the program uses the volume while it runs.
+/// Permissions of what is made here: only the program uses the volume while it runs.
 const FILE_MODE: u16 = REGULAR | 0o644;
 
 /// An open file or directory.
