@@ -55,6 +55,16 @@ impl Fs {
         Ok(true)
     }
 
+    /// One step of what a file is on the list for: one that has a name is cut, and else given back.
+    /// Whether that was the last.
+    pub fn settle_step(&mut self, number: u32) -> Result<bool> {
+        if self.inode(number)?.links > 0 {
+            self.cut_step(number)
+        } else {
+            self.reap_step(number)
+        }
+    }
+
     /// Gives back the file's blocks from `from` on, as many as one operation may. Whether all are.
     pub fn detach_all(&mut self, inode: &mut Inode, from: u64) -> Result<bool> {
         if !inode.has_map(self.geometry.block as u64) {
@@ -117,15 +127,7 @@ impl Fs {
     }
 
     fn finish_orphan(&mut self, number: u32) -> Result<()> {
-        let inode = self.inode(number)?;
-        let is_named = inode.links > 0;
-        while !self.change(&mut |fs| {
-            if is_named {
-                fs.cut_step(number)
-            } else {
-                fs.reap_step(number)
-            }
-        })? {}
+        while !self.change(&mut |fs| fs.settle_step(number))? {}
         Ok(())
     }
 

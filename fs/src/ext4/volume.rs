@@ -290,7 +290,7 @@ impl Ext4Volume {
         self.fs.release(number);
         if self.fs.orphans.contains(&number) && self.check_writable().is_ok() {
             // What fails now is tried again by the next mount.
-            let _ = self.change_all(&mut |fs| fs.reap_step(number));
+            let _ = self.change_all(&mut |fs| fs.settle_step(number));
         }
         Ok(())
     }
@@ -447,7 +447,7 @@ impl Drop for Ext4Volume {
             return;
         }
         for number in self.fs.orphans.clone() {
-            let _ = self.change_all(&mut |fs| fs.reap_step(number));
+            let _ = self.change_all(&mut |fs| fs.settle_step(number));
         }
         if self.check_writable().is_ok()
             && let Err(error) = self.fs.close()

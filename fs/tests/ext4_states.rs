@@ -1,0 +1,182 @@
+//! What others leave on a disk, or a device that fails leaves in memory, and what may become of it:
+//! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of orphans
+//! that have a name, numbers that are as large as their fields.
+#![allow(missing_docs)]
+
+mod common;
+
+use common::ext4::{fsck, mkfs, mount};
+use common::operations::fill;
+use common::{Image, NEW, names, read_file, run, write_file};
+use fs::fake::Disk;
+use fs::{Error, Health, OpenFlags};
+
+/// Has `debugfs -w` do something to a disk.
+fn debugfs(bytes: &[u8], requests: &[&str]) -> Vec<u8> {
+    let image = Image::with(bytes);
+    for request in requests {
+        let (ok, text) = run("debugfs", &["-w", "-R", request, image.0.to_str().unwrap()]);
+        assert!(ok, "debugfs {request}: {text}");
+    }
+    image.bytes()
+}
+
+/// Linux brings the superblock's counts up to date when it unmounts; until then those of the groups
+/// count. Neither more nor fewer than there are may end in damage that isn't there.
+#[test]
+fn what_is_free_is_what_the_groups_say() {
+    for (blocks, inodes) in [(3, 2), (20_000, 5_000)] {
+        let clean = mkfs(24 << 20, &["-b", "1024"]);
+        let free = mount(&Disk::new(clean.clone(), 512)).space().unwrap().free;
+        let requests = [
+            format!("ssv free_blocks_count {blocks}"),
+            format!("ssv free_inodes_count {inodes}"),
+            String::from("ssv state 0"),
+        ];
+        let requests: Vec<&str> = requests.iter().map(String::as_str).collect();
+        let disk = Disk::new(debugfs(&clean, &requests), 512);
+        let mut volume = mount(&disk);
+        assert_eq!(volume.space().unwrap().free, free);
+        for n in 0..50 {
+            write_file(&mut *volume, &format!("{n}"), &[n; 3000]).unwrap();
+        }
+        fill(&mut *volume, "all", 100_000);
+        let mut made = 50;
+        while volume.open(&format!("{made}"), NEW).is_ok() && made < 200 {
+            made += 1;
+        }
+        assert_eq!(volume.health(), Health::Writable);
+        drop(volume);
+        fsck(&disk.bytes()).unwrap();
+    }
+}
+
+/// Where the journal's superblock is.
+fn journal_of(bytes: &[u8], block: usize) -> usize {
+    let starts = bytes.chunks(block);
+    let found = starts.zip(0..).find(|(data, _)| {
+        data.starts_with(&[0xc0, 0x3b, 0x39, 0x98, 0, 0, 0, 4]) && data[0xc..0x10] != [0; 4]
+    });
+    found.unwrap().1 * block
+}
+
+/// Linux notes in the journal that it gave it up, before it can in the superblock.
+#[test]
+fn an_error_noted_in_the_journal_makes_the_volume_read_only() {
+    let mut bytes = mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]);
+    let at = journal_of(&bytes, 1024);
+    bytes[at + 0x20..at + 0x24].copy_from_slice(&(-5i32).to_be_bytes());
+    let disk = Disk::new(bytes.clone(), 512);
+    let mut volume = mount(&disk);
+    assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("e2fsck")));
+    assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
+    drop(volume);
+    assert!(disk.bytes() == bytes);
+}
+
+/// A file that is cut in several steps, with a read failing in each of them: it keeps its name, and is
+/// as long as it was or as it should be; also after it was closed.
+#[test]
+fn a_cut_that_fails_half_way_leaves_a_file() {
+    let disk = Disk::new(mkfs(16 << 20, &["-b", "1024", "-J", "size=1"]), 512);
+    let mut volume = mount(&disk);
+    let file = volume.open("f", NEW).unwrap();
+    let pieces = 3400;
+    for n in 0..pieces {
+        volume.write_at(file, n * 2048, &[7; 100]).unwrap();
+    }
+    volume.close(file).unwrap();
+    drop(volume);
+    let image = disk.bytes();
+    let mut failed = 0;
+    for nth in 1.. {
+        let disk = Disk::new(image.clone(), 512);
+        let mut volume = mount(&disk);
+        let file = volume.open("f", OpenFlags::WRITE).unwrap();
+        disk.state().fail_read = Some(nth);
+        let cut = volume.truncate(file, 1000);
+        let was_failure = disk.state().fail_read.take().is_none();
+        assert_eq!(cut.is_err(), was_failure, "read {nth}");
+        if cut.is_err() {
+            failed += 1;
+        }
+        let size = volume.size(file).unwrap();
+        volume.close(file).unwrap();
+        assert_eq!(volume.health(), Health::Writable);
+        let found = read_file(&mut *volume, "f").unwrap_or_else(|error| panic!("{nth}: {error}"));
+        assert_eq!(found.len() as u64, size, "read {nth}");
+        assert!(size == 1000 || size > 2_000_000, "read {nth}: {size}");
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{nth}: {text}"));
+        if !was_failure {
+            break;
+        }
+    }
+    assert!(failed > 20, "{failed} reads failed");
+}
+
+/// Sizes that no file can have, in a file and in a directory.
+#[test]
+fn an_impossible_size_is_damage_and_nothing_overflows() {
+    for size in [
+        u64::MAX,
+        u64::MAX - 1023,
+        1 << 63,
+        i64::MAX as u64,
+        0xffff_ffff << 32,
+    ] {
+        let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
+        let mut volume = mount(&disk);
+        write_file(&mut *volume, "f", &[1; 3000]).unwrap();
+        volume.mkdir("d").unwrap();
+        write_file(&mut *volume, "d/x", &[1; 3000]).unwrap();
+        drop(volume);
+        let requests = ["f", "d"].map(|path| format!("sif /{path} size {size}"));
+        let disk = Disk::new(debugfs(&disk.bytes(), &[&requests[0], &requests[1]]), 512);
+        let mut volume = mount(&disk);
+        if let Ok(file) = volume.open("f", OpenFlags::READ | OpenFlags::WRITE) {
+            assert_eq!(size, i64::MAX as u64);
+            let mut buf = [0; 5000];
+            for at in [0, size - 5000, size - 1, u64::MAX - 1] {
+                let _ = volume.read_at(file, at, &mut buf);
+            }
+            assert_eq!(volume.write_at(file, size - 1, b"xx"), Err(Error::TooLarge));
+            assert_eq!(volume.write_at(file, 100, b"xx"), Ok(2));
+            assert_eq!(volume.truncate(file, 10), Ok(()));
+            volume.close(file).unwrap();
+        }
+        let _ = names(&mut *volume, "d");
+        let _ = volume.stat("d/nothing");
+        let _ = write_file(&mut *volume, "d/new", b"x");
+    }
+}
+
+/// `chattr +c` means nothing to Linux's ext4, but the flag stays.
+#[test]
+fn a_flag_that_linux_ignores_is_ignored() {
+    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
+    let mut volume = mount(&disk);
+    write_file(&mut *volume, "f", &[1; 3000]).unwrap();
+    drop(volume);
+    let disk = Disk::new(debugfs(&disk.bytes(), &["sif /f flags 0x80004"]), 512);
+    let mut volume = mount(&disk);
+    assert_eq!(read_file(&mut *volume, "f").unwrap(), [1; 3000]);
+}
+
+/// A file with contents that can't be read is there all the same.
+#[test]
+fn a_file_with_verity_is_listed() {
+    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
+    let mut volume = mount(&disk);
+    for name in ["a", "f", "z"] {
+        write_file(&mut *volume, name, &[1; 3000]).unwrap();
+    }
+    drop(volume);
+    let disk = Disk::new(debugfs(&disk.bytes(), &["sif /f flags 0x180000"]), 512);
+    let mut volume = mount(&disk);
+    let listed = names(&mut *volume, "/").unwrap();
+    assert_eq!(listed, ["a", "f", "lost+found", "z"]);
+    let opened = volume.open("f", OpenFlags::READ);
+    assert_eq!(opened.err(), Some(Error::Unsupported));
+    assert_eq!(volume.health(), Health::Writable);
+}
