@@ -203,22 +203,18 @@ impl Fs {
         Ok(())
     }
 
-    /// Reads what is free, after the replay.
+    /// Adds up what is free, after the replay. Linux brings the superblock's counts up to date only
+    /// when it unmounts, so those of the groups count.
     fn read_counts(&mut self) -> Result<(), MountError> {
         let (block, at) = self.geometry.superblock();
-        let wide = self.geometry.incompatible & incompatible::WIDE != 0;
         if let Err(error) = self.load(block, Kind::Super) {
             return Err(self.failure(error));
         }
         let data = self.blocks.get(block).map(|entry| &entry.data[..]);
         let s = data.and_then(|data| data.get(at..)).unwrap_or_default();
-        let high = if wide {
-            u64::from(u32_at(s, 0x158)) << 32
-        } else {
-            0
-        };
-        self.free_blocks = u64::from(u32_at(s, 0xc)) | high;
-        self.free_inodes = u32_at(s, 0x10);
+        self.free_blocks = self.groups.iter().map(|g| u64::from(g.free_blocks)).sum();
+        let free_inodes: u64 = self.groups.iter().map(|g| u64::from(g.free_inodes)).sum();
+        self.free_inodes = free_inodes.try_into().unwrap_or(u32::MAX);
         self.geometry.to_write = u32_at(s, 0x64);
         self.geometry.has_errors |= u16_at(s, 0x3a) & 2 != 0;
         if self.free_blocks > self.geometry.blocks || self.free_inodes > self.geometry.inodes {

@@ -35,7 +35,32 @@ const WITHOUT_JOURNAL: usize = 512;
 /// Bytes that may be in the journal and in memory before they are brought to their places.
 const MAX_LOGGED: usize = 4 << 20;
 
+/// What is free, as the superblock says it.
+struct Counts {
+    blocks: u64,
+    inodes: u32,
+    wide: bool,
+}
+
+impl Counts {
+    fn put(&self, superblock: &mut [u8]) {
+        put_u32(superblock, 0xc, self.blocks as u32);
+        if self.wide {
+            put_u32(superblock, 0x158, (self.blocks >> 32) as u32);
+        }
+        put_u32(superblock, 0x10, self.inodes);
+    }
+}
+
 impl Fs {
+    fn counts(&self) -> Counts {
+        Counts {
+            blocks: self.free_blocks,
+            inodes: self.free_inodes,
+            wide: self.geometry.incompatible & incompatible::WIDE != 0,
+        }
+    }
+
     /// Blocks that the operation under way has added to the transaction.
     pub fn is_long(&self) -> bool {
         self.blocks.added() >= STEP
@@ -112,19 +137,12 @@ impl Fs {
         }
         self.write_groups()?;
         let (block, at) = self.geometry.superblock();
-        let (free_blocks, free_inodes) = (self.free_blocks, self.free_inodes);
+        let counts = self.counts();
         let orphan = self.orphans.last().copied().unwrap_or(0);
-        let (wide, now) = (
-            self.geometry.incompatible & incompatible::WIDE != 0,
-            self.now(),
-        );
+        let now = self.now();
         let data = self.block_mut(block, Kind::Super)?;
         if let Some(s) = data.get_mut(at..) {
-            put_u32(s, 0xc, free_blocks as u32);
-            if wide {
-                put_u32(s, 0x158, (free_blocks >> 32) as u32);
-            }
-            put_u32(s, 0x10, free_inodes);
+            counts.put(s);
             put_u32(s, 0xe8, orphan);
             put_u32(s, 0x30, now as u32);
         }
@@ -262,10 +280,13 @@ impl Fs {
             self.cache.flush()?;
         }
         let has_journal = self.journal.is_some();
+        let counts = self.counts();
         self.write_superblock(&mut |s| {
             if has_journal {
                 put_u32(s, 0x60, u32_at(s, 0x60) & !incompatible::RECOVER);
             }
+            // What was replayed may have had old ones, without a transaction since.
+            counts.put(s);
             put_u16(s, 0x3a, u16_at(s, 0x3a) | VALID);
         })?;
         self.marked = false;
