@@ -16,6 +16,10 @@ use crate::cache::Run;
 /// Pieces of a file whose places are remembered.
 const MAX_RUNS: usize = 16 << 10;
 
+/// Pieces that are looked at for that, holes and unwritten ones included: on a disk that was damaged
+/// on purpose they needn't end.
+const MAX_LOOKED: usize = 4 * MAX_RUNS;
+
 /// Blocks that are kept for a file that grows, at least and at most.
 const MIN_RESERVED: u64 = 8;
 const MAX_RESERVED: u64 = 512;
@@ -42,8 +46,12 @@ impl Fs {
         let block = self.geometry.block as u64;
         let end = inode.size.div_ceil(block);
         let mut runs: Vec<Run> = Vec::new();
-        let mut at = 0;
+        let (mut at, mut looked) = (0, 0);
         while at < end {
+            looked += 1;
+            if looked > MAX_LOOKED {
+                return Ok(None);
+            }
             let piece = self.piece(inode, at, end - at)?;
             let new = Run {
                 file: at * block,

@@ -17,7 +17,7 @@ pub const INDEXED: u32 = 0x1000;
 const HUGE: u32 = 0x4_0000;
 pub const EXTENTS: u32 = 0x8_0000;
 /// Those that make a file's contents something that can't be read or written here.
-pub const STRANGE: u32 = 0x4 | 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
+pub const STRANGE: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
 
 /// Where the block map is, and its length.
 pub const MAP: usize = 0x28;
@@ -83,13 +83,19 @@ impl Inode {
             map.copy_from_slice(found);
         }
         let mode = u16_at(record, 0);
+        // Without `large_dir` only files have the upper half.
+        let high = if mode & FORMAT == REGULAR {
+            u64::from(u32_at(record, 0x6c))
+        } else {
+            0
+        };
         Self {
             number,
             generation: u32_at(record, 0x64),
             mode,
             links: u16_at(record, 0x1a),
             flags,
-            size: u64::from(u32_at(record, 0x4)) | u64::from(u32_at(record, 0x6c)) << 32,
+            size: u64::from(u32_at(record, 0x4)) | high << 32,
             blocks: if flags & HUGE != 0 {
                 units.saturating_mul(block / 512)
             } else {

@@ -101,18 +101,28 @@ impl Fs {
             }
             entry.checked |= bit;
         }
-        Ok(Inode::parse(number, block, record))
+        let found = Inode::parse(number, block, record);
+        if found.size > i64::MAX as u64 {
+            return Err(self.damage("an inode with an impossible size", number.into()));
+        }
+        Ok(found)
     }
 
     /// An inode that a name leads to.
     pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
+        let found = self.listed_inode(number)?;
+        if found.flags & inode::STRANGE != 0 {
+            return Err(Error::Unsupported);
+        }
+        Ok(found)
+    }
+
+    /// The same, even if its contents are something that can't be used here.
+    pub fn listed_inode(&mut self, number: u32) -> Result<Inode> {
         let is_special = number != ROOT && number < self.geometry.first_inode;
         let found = self.inode(number)?;
         if found.links == 0 || found.mode == 0 || is_special {
             return Err(self.damage("a name of an inode that is not in use", number.into()));
-        }
-        if found.flags & inode::STRANGE != 0 {
-            return Err(Error::Unsupported);
         }
         Ok(found)
     }
