@@ -141,7 +141,7 @@ impl Ext4Volume {
         inode: u32,
         visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<bool> {
-        let known = self.look(|fs| fs.named_inode(inode))?;
+        let known = self.look(|fs| fs.listed_inode(inode))?;
         Ok(visit(&DirEntry {
             name: &String::from_utf8_lossy(name),
             stat: known.stat(),
