@@ -42,7 +42,10 @@ impl Fs {
         let inside = index % per_group;
         let slot = inside % per_block;
         Ok(Place {
-            block: group.inode_table + u64::from(inside / per_block),
+            // Before the journal is replayed, nothing of the group was checked.
+            block: group
+                .inode_table
+                .saturating_add((inside / per_block).into()),
             slot,
             at: slot as usize * size,
             kind: Kind::Inodes(number - slot),

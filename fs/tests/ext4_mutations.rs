@@ -1,0 +1,326 @@
+//! Disks that someone damaged on purpose: numbers of the metadata set to extremes, blocks copied over
+//! others, journals made to take memory. No panic, no request without end, no memory without a bound.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::panic::AssertUnwindSafe;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use common::ext4::{mkfs, mount};
+use common::{Image, NEW, Random, from_environment, run, write_file};
+use fs::fake::Disk;
+use fs::{Kind, OpenFlags, Volume};
+
+/// Counts what is allocated.
+struct Counting;
+
+static NOW: AtomicUsize = AtomicUsize::new(0);
+static PEAK: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call goes to `System` as it is; counting touches no memory that is handed out.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
+        PEAK.fetch_max(now, Ordering::Relaxed);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// What files are filled with, so that their blocks can be told from metadata.
+const FILLING: u8 = 0xdd;
+
+fn populate(volume: &mut dyn Volume, block: u64) {
+    for n in 0..40 {
+        let path = format!("{n}{}", "x".repeat(200));
+        write_file(volume, &path, &[FILLING; 3000]).unwrap();
+    }
+    volume.mkdir("d").unwrap();
+    volume.mkdir("d/e").unwrap();
+    volume.symlink(&"t".repeat(200), "d/slow").unwrap();
+    volume.symlink("fast", "d/fast").unwrap();
+    let file = volume.open("d/pieces", NEW).unwrap();
+    for n in 0..400 {
+        let data = vec![FILLING; block as usize];
+        volume.write_at(file, n * 2 * block, &data).unwrap();
+    }
+    volume.close(file).unwrap();
+    write_file(volume, "large", &vec![FILLING; 600_000]).unwrap();
+}
+
+/// Disks, unmounted and stopped: bytes in a block, and what is on it.
+fn corpus() -> Vec<(usize, Vec<u8>)> {
+    let kinds: [(usize, &[&str]); 4] = [
+        (
+            1024,
+            &[
+                "-b",
+                "1024",
+                "-J",
+                "size=1",
+                "-O",
+                "^metadata_csum,orphan_file",
+            ],
+        ),
+        (
+            1024,
+            &[
+                "-b",
+                "1024",
+                "-J",
+                "size=1",
+                "-O",
+                "^metadata_csum,^extent,^64bit",
+            ],
+        ),
+        (
+            4096,
+            &["-b", "4096", "-J", "size=4", "-O", "^metadata_csum"],
+        ),
+        (
+            1024,
+            &[
+                "-b",
+                "1024",
+                "-g",
+                "1024",
+                "-J",
+                "size=1",
+                "-O",
+                "^metadata_csum,^flex_bg",
+            ],
+        ),
+    ];
+    let mut disks = Vec::new();
+    for (block, args) in kinds {
+        let disk = Disk::new(mkfs((block as u64 / 1024).max(2) << 22, args), 512);
+        let mut volume = mount(&disk);
+        populate(&mut *volume, block as u64);
+        volume.sync().unwrap();
+        let open = volume.open("large", OpenFlags::READ).unwrap();
+        volume.unlink("large").unwrap();
+        volume.sync().unwrap();
+        disks.push((block, disk.bytes()));
+        volume.close(open).unwrap();
+        drop(volume);
+        disks.push((block, disk.bytes()));
+    }
+    disks
+}
+
+/// Changes some number, or a whole block.
+fn damage(bytes: &mut [u8], block: usize, used: &[usize], random: &mut Random) -> String {
+    let pick = |random: &mut Random| used[random.below(used.len() as u64) as usize];
+    let number = pick(random);
+    let start = number * block;
+    match random.below(10) {
+        0 => {
+            let from = pick(random);
+            bytes.copy_within(from * block..(from + 1) * block, start);
+            format!("block {from} over {number}")
+        }
+        1 => {
+            let value = [0, 0xff][random.below(2) as usize];
+            bytes[start..start + block].fill(value);
+            format!("block {number} all {value}")
+        }
+        _ => {
+            // Rather at the start, where headers are, or where there is something already.
+            let most = if random.below(2) == 0 {
+                128
+            } else {
+                block as u64
+            };
+            let mut at = start + random.below(most) as usize / 2 * 2;
+            for _ in 0..40 {
+                if bytes[at..at + 2] != [0, 0] {
+                    break;
+                }
+                at = start + random.below(most) as usize / 2 * 2;
+            }
+            let len = if random.below(2) == 0 || at + 4 > start + block {
+                2
+            } else {
+                4
+            };
+            let mut old = [0; 4];
+            old[..len].copy_from_slice(&bytes[at..at + len]);
+            let old = u32::from_le_bytes(old);
+            let new = match random.below(9) {
+                0 => 0,
+                1 => u32::MAX,
+                2 => 0x7fff_ffff,
+                3 => 0x8000_8000,
+                4 => old.wrapping_add(1),
+                5 => old.wrapping_sub(1),
+                6 => old ^ (1 << random.below(len as u64 * 8)),
+                7 => random.below(9000) as u32,
+                _ => random.next() as u32,
+            };
+            bytes[at..at + len].copy_from_slice(&new.to_le_bytes()[..len]);
+            format!("{old:#x} to {new:#x} at {at:#x}, {len} bytes")
+        }
+    }
+}
+
+/// Everything that one can do, whatever comes of it.
+fn use_it(volume: &mut dyn Volume, random: &mut Random) {
+    let mut directories = vec![String::new()];
+    let mut files = Vec::new();
+    while let Some(path) = directories.pop() {
+        let Ok(directory) = volume.open(&path, OpenFlags::DIRECTORY) else {
+            continue;
+        };
+        let (mut cursor, mut count) = (Some(0), 0);
+        while let Some(from) = cursor.filter(|_| count < 400) {
+            let listed = volume.list(directory, from, &mut |entry| {
+                count += 1;
+                let path = format!("{path}/{}", entry.name);
+                if entry.stat.kind == Kind::Directory && path.len() < 300 {
+                    directories.push(path);
+                } else {
+                    files.push(path);
+                }
+                true
+            });
+            cursor = listed.unwrap_or(None);
+        }
+        let _ = volume.close(directory);
+        if directories.len() > 30 {
+            break;
+        }
+    }
+    let mut buf = vec![0; 20_000];
+    for path in &files {
+        let _ = volume.resolve(path, true);
+        let Ok(file) = volume.open(path, OpenFlags::READ | OpenFlags::WRITE) else {
+            continue;
+        };
+        let size = volume.size(file).unwrap_or(0);
+        for at in [0, size / 2, size.saturating_sub(7000)] {
+            let _ = volume.read_at(file, at, &mut buf);
+        }
+        match random.below(6) {
+            0 => drop(volume.write_at(file, size / 2, &buf[..5000])),
+            1 => drop(volume.write_at(file, size, &buf[..9000])),
+            2 => drop(volume.truncate(file, size / 3)),
+            3 => drop(volume.truncate(file, 0)),
+            _ => {}
+        }
+        let _ = volume.close(file);
+    }
+    for path in &files {
+        match random.below(5) {
+            0 => drop(volume.unlink(path)),
+            1 => drop(volume.rename(path, &format!("{path}2"))),
+            2 => drop(volume.link(path, &format!("d/{}", random.below(1000)))),
+            _ => {}
+        }
+    }
+    for n in 0..30 {
+        let _ = volume.mkdir(&format!("d/new {n}{}", "z".repeat(100)));
+        let _ = write_file(volume, &format!("new {n}{}", "z".repeat(200)), &buf);
+    }
+    let _ = volume.rename("d", "moved");
+    let _ = volume.rmdir("d/e");
+    let _ = volume.sync();
+}
+
+#[test]
+fn numbers_set_to_extremes_do_no_harm() {
+    let count = from_environment("SOIL_FS_MUTATIONS", 400);
+    let mut random = Random(from_environment("SOIL_FS_SEED", 0xbad));
+    let corpus = corpus();
+    let used: Vec<Vec<usize>> = corpus
+        .iter()
+        .map(|(block, bytes)| {
+            let blocks = bytes.chunks(*block).enumerate();
+            let metadata = blocks.filter(|(_, data)| {
+                let filled = data.iter().filter(|byte| **byte == FILLING).count();
+                filled < block / 2 && data.iter().any(|byte| *byte != 0)
+            });
+            metadata.map(|(n, _)| n).collect()
+        })
+        .collect();
+    let (mut mounted, mut writable) = (0, 0);
+    for n in 0..count {
+        let which = (n % corpus.len() as u64) as usize;
+        let (block, bytes) = &corpus[which];
+        let mut bytes = bytes.clone();
+        let mut what = Vec::new();
+        for _ in 0..1 + random.below(3) {
+            what.push(damage(&mut bytes, *block, &used[which], &mut random));
+        }
+        let disk = Disk::new(bytes, 512);
+        let before = NOW.load(Ordering::Relaxed);
+        PEAK.store(before, Ordering::Relaxed);
+        let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let volume = fs::ext4::mount(Box::new(disk.clone()), Default::default());
+            if let Ok(mut volume) = volume {
+                mounted += 1;
+                use_it(&mut *volume, &mut random);
+                writable += u32::from(volume.health() == fs::Health::Writable);
+            }
+        }));
+        let when = format!("mutation {n} of disk {which}: {what:?}");
+        assert!(done.is_ok(), "{when}");
+        let taken = PEAK.load(Ordering::Relaxed) - before;
+        assert!(taken < 64 << 20, "{when}: {taken} bytes");
+        let state = disk.state();
+        let requests = state.reads + state.writes;
+        assert!(requests < 300_000, "{when}: {requests} requests");
+    }
+    println!("{count} mutations, {mounted} mounted, {writable} not noticed");
+    assert!(mounted > count / 4);
+}
+
+/// A journal that revokes more blocks than there are: memory is bounded by what it can replay.
+#[test]
+fn a_journal_full_of_revoked_blocks_takes_no_memory() {
+    let args = ["-b", "4096", "-J", "size=32", "-O", "^metadata_csum,^64bit"];
+    let mut bytes = mkfs(96 << 20, &args);
+    let image = Image::with(&bytes);
+    let (_, text) = run("debugfs", &["-R", "blocks <8>", image.0.to_str().unwrap()]);
+    let numbers = text
+        .split_whitespace()
+        .filter_map(|word| word.parse::<usize>().ok());
+    let places: Vec<usize> = numbers.map(|block| block * 4096).collect();
+    let journal = places[0];
+    let number =
+        |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+    let (len, sequence) = (
+        number(&bytes, journal + 0x10),
+        number(&bytes, journal + 0x18),
+    );
+    bytes[journal + 0x1c..journal + 0x20].copy_from_slice(&1u32.to_be_bytes());
+    let mut block = 1 << 20;
+    for n in 1..len.min(6000) {
+        let data = &mut bytes[places[n as usize]..][..4096];
+        let kind: u32 = if n + 1 == len.min(6000) { 2 } else { 5 };
+        for (at, value) in [(0, 0xc03b_3998), (4, kind), (8, sequence), (12, 4096)] {
+            data[at..at + 4].copy_from_slice(&value.to_be_bytes());
+        }
+        for at in (16..4096).step_by(4) {
+            data[at..at + 4].copy_from_slice(&u32::to_be_bytes(block));
+            block += 1;
+        }
+    }
+    bytes[1024 + 0x60] |= 4;
+    let disk = Disk::new(bytes, 512);
+    let before = NOW.load(Ordering::Relaxed);
+    PEAK.store(before, Ordering::Relaxed);
+    let volume = fs::ext4::mount(Box::new(disk), Default::default());
+    drop(volume.unwrap_or_else(|error| panic!("{error}")));
+    let taken = PEAK.load(Ordering::Relaxed) - before;
+    assert!(taken < 16 << 20, "{taken} bytes");
+}
