@@ -99,7 +99,7 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
                 left -= count;
             }
             REVOKE if is_sealed(journal, &fs.crc, &data) => {
-                revokes(journal, &data, transaction, &mut pending);
+                revokes(fs, journal, &data, transaction, &mut pending);
             }
             COMMIT if is_end(journal, &fs.crc, &mut data) => {
                 log.blocks.append(&mut pending.blocks);
@@ -148,7 +148,9 @@ fn tags(
     Some(count)
 }
 
-fn revokes(journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
+/// Notes what a list revokes. What isn't a block of the file system was never logged: a list of many
+/// such is there only to take memory.
+fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
     let each = if journal.features & WIDE != 0 { 8 } else { 4 };
     let end = (be32_at(data, HEADER) as usize).min(data.len());
     let mut at = HEADER + 4;
@@ -158,7 +160,9 @@ fn revokes(journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
         } else {
             be32_at(data, at).into()
         };
-        log.revoked.insert(block, transaction);
+        if block < fs.geometry.blocks {
+            log.revoked.insert(block, transaction);
+        }
         at += each;
     }
 }
