@@ -209,10 +209,10 @@ fn orphans_in_the_orphan_file_are_given_back() {
     let (mut bytes, _) = debugfs(&disk.bytes(), &commands);
     let number = u32::from_le_bytes(bytes[1024 + 0x280..][..4].try_into().unwrap());
     let (_, text) = debugfs(&bytes, &[&format!("blocks <{number}>")]);
-    let first = text
+    let mut first = text
         .split_whitespace()
         .filter_map(|word| word.parse::<usize>().ok());
-    let first = first.last().unwrap_or_else(|| panic!("{text}"));
+    let first = first.next_back().unwrap_or_else(|| panic!("{text}"));
     // The last block that is listed is one of the file's.
     bytes[first * 1024..][..4].copy_from_slice(&(gone as u32).to_le_bytes());
     bytes[first * 1024 + 8..][..4].copy_from_slice(&(cut as u32).to_le_bytes());

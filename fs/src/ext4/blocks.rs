@@ -229,11 +229,11 @@ impl Blocks {
             self.undo.push((block, Some(before)));
         }
         self.ticks += 1;
-        let entry = self.map.get_mut(&block);
-        Ok(entry.map(|entry| {
-            entry.used = self.ticks;
-            entry
-        }))
+        let Some(entry) = self.map.get_mut(&block) else {
+            return Ok(None);
+        };
+        entry.used = self.ticks;
+        Ok(Some(entry))
     }
 
     /// A new block of zeros that belongs to the running transaction, whatever was there.

@@ -257,11 +257,9 @@ impl Fs {
         inode.size = size;
         let now = (self.now(), 0);
         (inode.modified, inode.changed) = (now, now);
-        if size < old {
-            if !self.detach_all(&mut inode, size.div_ceil(block))? {
-                self.add_orphan(&mut inode)?;
-                return Ok(false);
-            }
+        if size < old && !self.detach_all(&mut inode, size.div_ceil(block))? {
+            self.add_orphan(&mut inode)?;
+            return Ok(false);
         }
         self.write_inode(&inode)?;
         Ok(true)

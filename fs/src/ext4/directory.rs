@@ -79,7 +79,7 @@ pub fn is_sound(data: &[u8], inodes: u32) -> bool {
     while at < data.len() {
         let found = record(data, at);
         let name = usize::from(data.get(at + 6).copied().unwrap_or(0));
-        let is_whole = found.len >= record_len(name) && found.len % 4 == 0;
+        let is_whole = found.len >= record_len(name) && found.len.is_multiple_of(4);
         let is_named = found.inode == 0 || name > 0;
         if !is_whole || found.len < TAIL || !is_named || found.inode > inodes {
             return false;

@@ -356,7 +356,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
         );
         return Err(refuse(Error::Corrupt, detail));
     }
-    if found.extra_size as usize + 128 > found.inode_size || found.extra_size % 4 != 0 {
+    if found.extra_size as usize + 128 > found.inode_size || !found.extra_size.is_multiple_of(4) {
         found.extra_size = if found.inode_size > 128 { 32 } else { 0 };
     }
     Ok(found)

@@ -20,6 +20,9 @@ const STEP: usize = 1 << 20;
 /// Permissions of what is made here: only the program uses the volume while it runs.
 const FILE_MODE: u16 = REGULAR | 0o644;
 
+/// A change that may take the last name of a file, told by its inode's number whether one is open.
+type DropName<'a> = &'a dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<Fate>;
+
 /// An open file or directory.
 #[derive(Debug)]
 pub(super) struct Handle {
@@ -262,10 +265,7 @@ impl Ext4Volume {
     }
 
     /// Does something that takes a name from a file, and gives that back if it was its last.
-    pub fn drop_name(
-        &mut self,
-        step: &dyn Fn(&mut Fs, &dyn Fn(u32) -> bool) -> Result<Fate>,
-    ) -> Result<()> {
+    pub fn drop_name(&mut self, step: DropName<'_>) -> Result<()> {
         self.check_writable()?;
         let nodes = core::mem::take(&mut self.nodes);
         let is_open = |inode: u32| nodes.contains_key(&inode);
