@@ -6,6 +6,7 @@ mod common;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::AssertUnwindSafe;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::ext4::{mkfs, mount};
@@ -18,6 +19,8 @@ struct Counting;
 
 static NOW: AtomicUsize = AtomicUsize::new(0);
 static PEAK: AtomicUsize = AtomicUsize::new(0);
+/// Held by each test: the counters are the program's, so that two tests at once would mix theirs.
+static COUNTING: Mutex<()> = Mutex::new(());
 
 // SAFETY: every call goes to `System` as it is; counting touches no memory that is handed out.
 unsafe impl GlobalAlloc for Counting {
@@ -238,6 +241,7 @@ fn use_it(volume: &mut dyn Volume, random: &mut Random) {
 
 #[test]
 fn numbers_set_to_extremes_do_no_harm() {
+    let _counting = COUNTING.lock();
     let count = from_environment("SOIL_FS_MUTATIONS", 400);
     let mut random = Random(from_environment("SOIL_FS_SEED", 0xbad));
     let corpus = corpus();
@@ -287,6 +291,7 @@ fn numbers_set_to_extremes_do_no_harm() {
 /// A journal that revokes more blocks than there are: memory is bounded by what it can replay.
 #[test]
 fn a_journal_full_of_revoked_blocks_takes_no_memory() {
+    let _counting = COUNTING.lock();
     let args = ["-b", "4096", "-J", "size=32", "-O", "^metadata_csum,^64bit"];
     let mut bytes = mkfs(96 << 20, &args);
     let image = Image::with(&bytes);

@@ -48,8 +48,11 @@ impl Machine {
     }
 
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_soil"));
+        // A shell without job control starts what it runs in the background with INT and QUIT
+        // ignored, and `soil run` leaves ignored signals alone.
+        let mut command = Command::new("env");
         command
+            .args(["--default-signal=INT,QUIT", env!("CARGO_BIN_EXE_soil")])
             .arg("run")
             .arg(self.path("main.exe"))
             .arg("--qemu")
