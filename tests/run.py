@@ -5,6 +5,7 @@ Usage: tests/run.py [--long] [--list] [--jobs N] [WORD…]: only the tests whose
 """
 
 import os
+import signal
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -12,4 +13,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from harness import runner  # noqa: E402
 
 if __name__ == "__main__":
+    # A shell without job control starts what it runs in the background with these two ignored, and `soil run` would leave them so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGQUIT, signal.SIG_DFL)
     sys.exit(runner.main())

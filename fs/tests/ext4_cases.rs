@@ -265,6 +265,18 @@ fn an_open_file_without_a_name_is_cut() {
     }
 }
 
+/// The mount says that the volume is in use. A first sync that did would have a third flush, which
+/// nothing can pass.
+#[test]
+fn the_first_sync_has_as_few_flushes_as_all_others() {
+    let disk = Disk::new(mkfs(64 << 20, &["-b", "4096", "-N", "8192"]), 512);
+    let mut volume = mount(&disk);
+    let before = disk.state().flushes;
+    volume.mkdir("d").unwrap();
+    volume.sync().unwrap();
+    assert_eq!(disk.state().flushes - before, 2);
+}
+
 /// What reaches the disk, in requests: they are what takes time.
 #[test]
 fn requests_are_few() {

@@ -103,7 +103,9 @@ fn mount_volume(
                 "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
             );
         }
-        match fs.finish_orphans() {
+        // Marked here, as by Linux, and not by the first commit: that one's flush would hold up
+        // the reads of others.
+        match fs.finish_orphans().and_then(|()| fs.mark()) {
             Err(Error::Corrupt) => corrupt = fs.found.take(),
             finished => finished.map_err(unreadable)?,
         }
