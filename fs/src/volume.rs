@@ -6,7 +6,7 @@ use core::any::Any;
 
 use bitflags::bitflags;
 
-use crate::{Error, Lent, lend};
+use crate::{Error, Lent, fat, lend};
 
 bitflags! {
     /// How a file is opened. The numbers are those of Soil's C interface.
@@ -74,6 +74,25 @@ pub enum Walk {
     },
 }
 
+/// A moment. Earlier ones compare as less.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Time {
+    /// Seconds since 1970-01-01 UTC, rounded down.
+    pub seconds: i64,
+    /// Nanoseconds after that, below 1 000 000 000; 0 where a file system keeps seconds.
+    pub nanoseconds: u32,
+}
+
+impl Time {
+    /// A whole second.
+    pub const fn from_seconds(seconds: i64) -> Self {
+        Self {
+            seconds,
+            nanoseconds: 0,
+        }
+    }
+}
+
 /// What is known of a file or directory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Stat {
@@ -81,16 +100,13 @@ pub struct Stat {
     pub kind: Kind,
     /// Bytes in the file, or in a link's target; 0 for a directory.
     pub size: u64,
-    /// When the contents last changed, in seconds since 1970-01-01 UTC (FAT keeps even seconds,
-    /// and nothing for its root directory: 0).
-    pub modified: i64,
-    /// Nanoseconds of that, below 1 000 000 000; 0 where the file system keeps seconds.
-    pub modified_ns: u32,
-    /// When the contents were last read, in seconds, as far as the file system notes it; else as
-    /// `modified`.
-    pub accessed: i64,
-    /// When the file or what is known of it last changed, in seconds; else as `modified`.
-    pub changed: i64,
+    /// When the contents last changed (FAT keeps even seconds, and nothing for its root directory:
+    /// 0).
+    pub modified: Time,
+    /// When the contents were last read, as far as the file system notes it; else as `modified`.
+    pub accessed: Time,
+    /// When the file or what is known of it last changed; else as `modified`.
+    pub changed: Time,
     /// Names that the file has; 1 where there are no hard links.
     pub links: u32,
     /// A number that no other file of the volume has at the same time, or 0 where there is none.
@@ -108,6 +124,19 @@ pub struct DirEntry<'a> {
     pub stat: Stat,
 }
 
+/// Sets the times of what `path` names, on a volume of any kind: [`Volume::set_times`].
+pub fn set_times(
+    volume: &mut dyn Volume,
+    path: &str,
+    accessed: Option<Time>,
+    modified: Option<Time>,
+) -> Result<(), Error> {
+    match fat::set_times(volume, path, accessed, modified) {
+        Some(set) => set,
+        None => volume.set_times(path, accessed, modified),
+    }
+}
+
 /// A place in a listing. 0 is the start; others come from [`Volume::list`].
 pub type Cursor = u64;
 
@@ -118,6 +147,10 @@ pub struct Space {
     pub total: u64,
     /// Bytes not in use.
     pub free: u64,
+    /// Those of them that aren't reserved for an administrator (ext4's `s_r_blocks_count`). Whether
+    /// the rest can be used is the volume's affair: here all of it can, in a folder of the host what
+    /// Linux lets the process have.
+    pub available: u64,
     /// Bytes that are given to a file at a time (the cluster).
     pub unit: u32,
 }
@@ -226,6 +259,21 @@ pub trait Volume: Send {
         Err(Error::Unsupported)
     }
 
+    /// Sets when the file, directory or symbolic link `path` was last read and its contents last
+    /// changed; what is `None` stays. When it last changed otherwise is now. A moment that the file
+    /// system can't say becomes the nearest that it can. [`Error::Unsupported`].
+    ///
+    /// [`crate::set_times`] is what to call: FAT isn't in this table of functions.
+    fn set_times(
+        &mut self,
+        path: &str,
+        accessed: Option<Time>,
+        modified: Option<Time>,
+    ) -> Result<(), Error> {
+        let _ = (path, accessed, modified);
+        Err(Error::Unsupported)
+    }
+
     /// Where `path` first meets a symbolic link; its last name counts only if `last` is set. Names
     /// that aren't there are plain. Volumes without symbolic links have nothing to look for.
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk, Error> {
@@ -270,15 +318,20 @@ pub trait Volume: Send {
     fn health(&self) -> Health;
 }
 
-/// Seconds since 1970-01-01 UTC, for the times that a volume stores.
+/// The time of day, for the times that a volume stores.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
-    pub(crate) now: fn() -> i64,
+    now: fn() -> Time,
 }
 
 impl Clock {
     /// A clock that asks `now`. Volumes keep a `&'static Clock`.
-    pub const fn new(now: fn() -> i64) -> Self {
+    pub const fn new(now: fn() -> Time) -> Self {
         Self { now }
+    }
+
+    /// What it says; 1970 without one.
+    pub(crate) fn time(clock: Option<&Self>) -> Time {
+        clock.map_or(Time::default(), |clock| (clock.now)())
     }
 }

@@ -226,3 +226,43 @@ fn orphans_in_the_orphan_file_are_given_back() {
     fsck(&disk.bytes()).unwrap();
     assert_eq!(disk.bytes()[1024 + 0x66] & 1, 0);
 }
+
+/// What is kept for an administrator isn't available to others, and can be written here.
+#[test]
+fn reserved_blocks_are_free_and_not_available() {
+    for (args, percent) in [
+        (&["-m", "20"][..], 20),
+        (&["-m", "0"], 0),
+        (&["-O", "^64bit"], 5),
+    ] {
+        let disk = Disk::new(mkfs(20 << 20, args), 512);
+        let mut volume = mount(&disk);
+        let space = volume.space().unwrap();
+        let (_, text) = debugfs(&disk.bytes(), &["show_super_stats -h"]);
+        let reserved = text
+            .lines()
+            .find_map(|line| line.strip_prefix("Reserved block count:"));
+        let reserved: u64 = reserved.unwrap().trim().parse().unwrap();
+        assert_eq!(
+            reserved,
+            space.total / u64::from(space.unit) * percent / 100
+        );
+        assert_eq!(
+            space.available + reserved * u64::from(space.unit),
+            space.free
+        );
+        let file = volume.open("all", NEW).unwrap();
+        let data = vec![7; 1 << 20];
+        let mut at = 0;
+        while let Ok(count) = volume.write_at(file, at, &data) {
+            at += count as u64;
+        }
+        let left = volume.space().unwrap();
+        assert_eq!((left.free, left.available), (0, 0));
+        // All but the blocks of the map.
+        assert!(at + 16 * u64::from(space.unit) > space.free);
+        volume.close(file).unwrap();
+        drop(volume);
+        fsck(&disk.bytes()).unwrap();
+    }
+}

@@ -13,7 +13,7 @@ type stat = {
   read_only : bool;
 }
 
-type space = { total : int; free : int }
+type space = { total : int; free : int; available : int }
 type health = Writable | Unflushed | Read_only | Corrupt of string
 
 type volume = {
@@ -22,6 +22,7 @@ type volume = {
   health : health;
   total : int;
   free : int;
+  available : int;
   unit_size : int;
 }
 
@@ -255,15 +256,17 @@ let list path =
   iter path (fun name kind -> entries := (name, kind) :: !entries);
   Stdlib.List.sort (fun (a, _) (b, _) -> String.compare a b) !entries
 
+let seconds whole nanoseconds = float_of_int whole +. (float_of_int nanoseconds *. 1e-9)
+
 let get_stat name subject fill =
-  let numbers = Scheduler.create_ints 9 in
+  let numbers = Scheduler.create_ints 11 in
   ignore (operation ~operation:name ~subject (fun token -> fill numbers token));
   {
     size = numbers.{0};
     kind = kind_of_number numbers.{1};
-    modified = float_of_int numbers.{2} +. (float_of_int numbers.{3} *. 1e-9);
-    accessed = float_of_int numbers.{4};
-    changed = float_of_int numbers.{5};
+    modified = seconds numbers.{2} numbers.{3};
+    accessed = seconds numbers.{4} numbers.{9};
+    changed = seconds numbers.{5} numbers.{10};
     links = numbers.{6};
     inode = numbers.{7};
     read_only = numbers.{8} = 1;
@@ -380,7 +383,7 @@ let with_lock path f =
 (* Volumes *)
 
 let volume path =
-  let numbers = Scheduler.create_ints 4 in
+  let numbers = Scheduler.create_ints 5 in
   let words =
     text "volume" path (fun path b len token -> Soil_raw_files.fs_space path numbers b len token)
   in
@@ -392,11 +395,19 @@ let volume path =
   let health =
     match numbers.{3} with 0 -> Writable | 1 -> Read_only | 3 -> Unflushed | _ -> Corrupt said
   in
-  { point; source; health; total = numbers.{0}; free = numbers.{1}; unit_size = numbers.{2} }
+  {
+    point;
+    source;
+    health;
+    total = numbers.{0};
+    free = numbers.{1};
+    available = numbers.{4};
+    unit_size = numbers.{2};
+  }
 
 let space path : space =
-  let { total; free; _ } = volume path in
-  { total; free }
+  let { total; free; available; _ } = volume path in
+  { total; free; available }
 
 let mount ?(read_only = false) source path =
   let word = path ^ "=" ^ source ^ if read_only then ",ro" else "" in

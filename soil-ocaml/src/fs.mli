@@ -115,7 +115,8 @@ type stat = {
   kind : kind;
   size : int;  (** Bytes; 0 for directories. *)
   modified : float;
-      (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT). *)
+      (** Seconds since 1970-01-01 UTC, in the file system's resolution (2 s for FAT, nanoseconds
+          for ext4, of which a [float] keeps a quarter of a microsecond; {!File.times} has all). *)
   accessed : float;  (** The last reading, where the file system notes it; else as [modified]. *)
   changed : float;
       (** The last change of the file or of what is known of it; else as [modified]. *)
@@ -191,7 +192,15 @@ val with_lock : string -> (unit -> 'a) -> 'a
 
 (** {1:volumes Volumes} *)
 
-type space = { total : int; free : int }
+type space = {
+  total : int;
+  free : int;  (** Not in use. *)
+  available : int;
+      (** What of [free] isn't reserved for an administrator, as [df] shows it. On Soil's own
+          volumes the program may use all of [free]: ext4's reserve, 5% unless made otherwise, keeps
+          a Linux system going, and here there is only the program. In a folder of the host Linux
+          decides. *)
+}
 (** The type for the room on a volume, in bytes. *)
 
 val space : string -> space
@@ -214,6 +223,7 @@ type volume = {
   health : health;
   total : int;  (** Bytes. *)
   free : int;  (** Bytes. *)
+  available : int;  (** Bytes, as in {!type-space}. *)
   unit_size : int;  (** Bytes that are given to a file at a time. *)
 }
 (** The type for what is known about a volume. *)

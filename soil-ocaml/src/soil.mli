@@ -71,6 +71,7 @@ module Dns = Dns
 module Mdns = Mdns
 module Net = Net
 module Fs = Fs
+module File = File
 module In_place = In_place
 module Kv = Kv
 module Embedded = Embedded

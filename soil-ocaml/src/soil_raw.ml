@@ -86,7 +86,7 @@ let error_of_code = function
   | _ -> None
 (** [error_of_code n] is the error that the result [-n] stands for. *)
 
-let abi = 4
+let abi = 5
 (** The number of this interface: it changes with every incompatible change, and OCaml checks it at start. *)
 
 let pending = -1000

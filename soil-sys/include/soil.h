@@ -203,7 +203,7 @@ typedef struct Offloads Offloads;
 /**
  * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
  */
-#define SOIL_ABI 4
+#define SOIL_ABI 5
 
 /**
  * The operation was started and completes later.
@@ -709,6 +709,19 @@ Int soil_ethernet_receive(Int fd,
 Int soil_use_ext4(void);
 
 /**
+ * Sets when the contents of what `path` names were last read and last changed, each in seconds since 1970 and nanoseconds of that; -1
+ * nanoseconds leave it as it is. A symbolic link at the end is followed if `follow` is 1. A moment that the file system can't say
+ * becomes the nearest that it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+ */
+Int soil_fs_set_times(Text path,
+                      Int follow,
+                      Int accessed,
+                      Int accessed_ns,
+                      Int modified,
+                      Int modified_ns,
+                      Int token);
+
+/**
  * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
  * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
  */
@@ -772,8 +785,8 @@ Int soil_file_sync(Int fd, Int token);
 
 /**
  * Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
- * that), of the last access, of the last change of what is known, number of names, inode, 1 if marked read-only, of what `path` names;
- * a symbolic link at its end is followed if `follow` is 1.
+ * that), seconds of the last access, and of the last change of what is known, number of names, inode, 1 if marked read-only, nanoseconds
+ * of the last access, and of the last change, of what `path` names; a symbolic link at its end is followed if `follow` is 1.
  */
 Int soil_fs_stat(Text path,
                  Int follow,
@@ -870,8 +883,9 @@ Int soil_fs_sync_volume(Text path, Int token);
 Int soil_fs_sync(Int token);
 
 /**
- * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
- * writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and writes its mount point, what it is and what is
+ * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, its health: 0 takes
+ * writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and of the free bytes those that the file system doesn't
+ * reserve for a machine's administrator; and writes its mount point, what it is and what is
  * wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
  */
 Int soil_fs_space(Text path,

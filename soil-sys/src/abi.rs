@@ -33,6 +33,7 @@ mod echo;
 mod embedded;
 mod ethernet;
 mod ext4;
+mod file;
 mod files;
 mod in_place;
 mod interfaces;
@@ -57,6 +58,7 @@ pub use echo::*;
 pub use embedded::*;
 pub use ethernet::*;
 pub use ext4::*;
+pub use file::*;
 pub use files::*;
 pub use in_place::*;
 pub use interfaces::*;
@@ -75,7 +77,7 @@ pub use zero_copy::*;
 use crate::ty::Int;
 
 /// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
-pub const SOIL_ABI: Int = 4;
+pub const SOIL_ABI: Int = 5;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;
 /// Nothing was done: park and try again.

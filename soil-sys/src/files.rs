@@ -6,6 +6,7 @@
 pub mod cache;
 mod cached;
 pub mod embedded;
+pub mod file;
 pub mod kinds;
 pub mod lend;
 mod mounting;
@@ -316,14 +317,16 @@ fn fill_stat(into: IntsPiece, stat: &Stat) {
     let numbers = [
         stat.size as Int,
         work::entry(stat.kind),
-        stat.modified as Int,
-        stat.modified_ns as Int,
-        stat.accessed as Int,
-        stat.changed as Int,
+        stat.modified.seconds as Int,
+        stat.modified.nanoseconds as Int,
+        stat.accessed.seconds as Int,
+        stat.changed.seconds as Int,
         stat.links as Int,
         // OCaml's integers have a bit less.
         (stat.inode & (u64::MAX >> 2)) as Int,
         Int::from(stat.read_only),
+        stat.accessed.nanoseconds as Int,
+        stat.changed.nanoseconds as Int,
     ];
     // SAFETY: the operation has not completed.
     unsafe { into.fill(&numbers) };
@@ -351,6 +354,7 @@ fn describe(
         space.free as Int,
         space.unit as Int,
         health,
+        space.available as Int,
     ];
     // SAFETY: the operation has not completed.
     unsafe { into.fill(&numbers) };

@@ -227,7 +227,7 @@ impl Fs {
             }
         }
         inode.size = inode.size.max(offset + *progress as u64);
-        let now = (self.now(), 0);
+        let now = self.now();
         (inode.modified, inode.changed) = (now, now);
         self.write_inode(&inode)?;
         Ok(*progress)
@@ -255,7 +255,7 @@ impl Fs {
             old.max(size).max(1).next_multiple_of(block),
         )?;
         inode.size = size;
-        let now = (self.now(), 0);
+        let now = self.now();
         (inode.modified, inode.changed) = (now, now);
         if size < old && !self.detach_all(&mut inode, size.div_ceil(block))? {
             self.add_orphan(&mut inode)?;

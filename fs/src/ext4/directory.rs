@@ -228,7 +228,7 @@ impl Fs {
 
     /// Notes that a directory has changed, and writes its inode.
     pub fn touch_directory(&mut self, directory: &mut Inode) -> Result<()> {
-        let now = (self.now(), 0);
+        let now = self.now();
         (directory.modified, directory.changed) = (now, now);
         self.write_inode(directory)
     }

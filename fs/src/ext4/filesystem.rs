@@ -13,7 +13,7 @@ use super::groups::Group;
 use super::journal::Journal;
 use super::superblock::Geometry;
 use crate::cache::Cache;
-use crate::{Clock, Error};
+use crate::{Clock, Error, Time};
 
 pub type Result<T> = core::result::Result<T, Error>;
 
@@ -74,9 +74,8 @@ impl Fs {
         Error::Corrupt
     }
 
-    /// Seconds since 1970.
-    pub fn now(&self) -> i64 {
-        self.clock.map_or(0, |clock| (clock.now)())
+    pub fn now(&self) -> Time {
+        Clock::time(self.clock)
     }
 
     /// Sectors in a block.

@@ -2,7 +2,7 @@
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::checksum::Crc32c;
-use crate::{Kind as FileKind, Stat};
+use crate::{Kind as FileKind, Stat, Time};
 
 /// File types of `i_mode`.
 const FORMAT: u16 = 0xf000;
@@ -22,9 +22,6 @@ pub const STRANGE: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_00
 /// Where the block map is, and its length.
 pub const MAP: usize = 0x28;
 pub const MAP_LENGTH: usize = 60;
-
-/// A moment: seconds since 1970, and nanoseconds.
-pub type Time = (i64, u32);
 
 /// See the module's text. Fields that aren't here stay as they are on the disk.
 #[derive(Debug, Clone, Copy)]
@@ -55,21 +52,29 @@ fn has_extra(record: &[u8], end: usize) -> bool {
 fn time(record: &[u8], at: usize, extra_at: usize) -> Time {
     let seconds = i64::from(u32_at(record, at) as i32);
     if !has_extra(record, extra_at + 4) {
-        return (seconds, 0);
+        return Time::from_seconds(seconds);
     }
     let extra = u32_at(record, extra_at);
-    let nanoseconds = (extra >> 2).min(999_999_999);
-    (seconds + (i64::from(extra & 3) << 32), nanoseconds)
+    Time {
+        seconds: seconds + (i64::from(extra & 3) << 32),
+        nanoseconds: (extra >> 2).min(999_999_999),
+    }
 }
 
-fn put_time(record: &mut [u8], at: usize, extra_at: usize, (seconds, nanoseconds): Time) {
-    // From 1901 to 2446; in short inodes to 2038.
+fn put_time(record: &mut [u8], at: usize, extra_at: usize, time: Time) {
+    // From 1901 to 2446; in short inodes to 2038, in seconds.
     let wide = has_extra(record, extra_at + 4);
     let end = if wide { (4 << 32) - (1 << 31) } else { 1 << 31 };
-    let seconds = seconds.clamp(-(1 << 31), end - 1);
+    let seconds = time.seconds.clamp(-(1 << 31), end - 1);
     put_u32(record, at, seconds as u32);
     if wide {
         let epoch = (seconds - i64::from(seconds as i32)) >> 32;
+        // As Linux: a moment that there isn't room for is the last second, or the first.
+        let nanoseconds = if seconds == time.seconds {
+            time.nanoseconds.min(999_999_999)
+        } else {
+            0
+        };
         put_u32(record, extra_at, epoch as u32 & 3 | nanoseconds << 2);
     }
 }
@@ -196,10 +201,9 @@ impl Inode {
             } else {
                 self.size
             },
-            modified: self.modified.0,
-            modified_ns: self.modified.1,
-            accessed: self.accessed.0,
-            changed: self.changed.0,
+            modified: self.modified,
+            accessed: self.accessed,
+            changed: self.changed,
             links: self.links.into(),
             inode: self.number.into(),
             read_only: self.is_read_only(),

@@ -237,7 +237,7 @@ impl Fs {
     fn begin_inode(&mut self, number: u32, mode: u16) -> Result<Inode> {
         let place = self.place_of_inode(number)?;
         let (size, extra) = (self.geometry.inode_size, self.geometry.extra_size);
-        let now = (self.now(), 0);
+        let now = self.now();
         self.load(place.block, place.kind)?;
         let block = self.geometry.block as u64;
         let entry = self.blocks.change(place.block)?.ok_or(Error::Io)?;

@@ -47,7 +47,7 @@ use alloc::vec::Vec;
 
 pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
-use crate::{Block, Error, MountError, Volume};
+use crate::{Block, Clock, Error, MountError, Volume};
 use blocks::{Blocks, Kind};
 use bytes::{u16_at, u32_at};
 use checksum::Crc32c;
@@ -119,7 +119,7 @@ fn mount_volume(
 fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs {
     let limit = (options.cache_bytes.max(64 << 10) * METADATA / geometry.block).max(64);
     let seed = geometry.uuid.first_chunk().copied().unwrap_or([1; 8]);
-    let now = options.clock.map_or(0, |clock| (clock.now)());
+    let now = Clock::time(options.clock);
     Fs {
         cache,
         blocks: Blocks::new(geometry.block, limit, options.budget),
@@ -138,7 +138,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
         operation: 0,
         undo: filesystem::Undo::default(),
         clock: options.clock,
-        random: (u64::from_le_bytes(seed) ^ now as u64) | 1,
+        random: (u64::from_le_bytes(seed) ^ now.seconds as u64 ^ u64::from(now.nanoseconds)) | 1,
         found: None,
         failed: false,
     }

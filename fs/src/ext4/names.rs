@@ -97,7 +97,7 @@ impl Fs {
         }
         let mut directory = self.directory(parent)?;
         inode.links += 1;
-        inode.changed = (self.now(), 0);
+        inode.changed = self.now();
         self.write_inode(&inode)?;
         self.add_entry(&mut directory, name, &inode)
     }
@@ -109,7 +109,7 @@ impl Fs {
         } else {
             inode.links.saturating_sub(1)
         };
-        inode.changed = (self.now(), 0);
+        inode.changed = self.now();
         if inode.links > 0 {
             self.write_inode(inode)?;
             return Ok(Fate::Settled);
@@ -213,7 +213,7 @@ impl Fs {
             Self::remove_subdirectory(&mut source_directory);
         }
         self.remove_entry(&mut source_directory, &found)?;
-        inode.changed = (self.now(), 0);
+        inode.changed = self.now();
         self.write_inode(&inode)?;
         if moves_directory {
             self.set_parent(&inode, to.0)?;

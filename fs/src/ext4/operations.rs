@@ -7,7 +7,9 @@ use super::inode::{DIRECTORY, LINK};
 use super::volume::Ext4Volume;
 use crate::lend;
 use crate::path;
-use crate::{Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Volume, Walk};
+use crate::{
+    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Time, Volume, Walk,
+};
 
 impl Volume for Ext4Volume {
     fn open(&mut self, path: &str, flags: OpenFlags) -> Result<FileId> {
@@ -153,6 +155,22 @@ impl Volume for Ext4Volume {
         self.make(path, LINK | 0o777, target.as_bytes())
     }
 
+    fn set_times(
+        &mut self,
+        path: &str,
+        accessed: Option<Time>,
+        modified: Option<Time>,
+    ) -> Result<()> {
+        let number = self.find(path)?.number;
+        self.change(&mut |fs| {
+            let mut inode = fs.inode(number)?;
+            inode.accessed = accessed.unwrap_or(inode.accessed);
+            inode.modified = modified.unwrap_or(inode.modified);
+            inode.changed = fs.now();
+            fs.write_inode(&inode)
+        })
+    }
+
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk> {
         self.walk(path, last)
     }
@@ -174,10 +192,12 @@ impl Volume for Ext4Volume {
     }
 
     fn space(&mut self) -> Result<Space> {
-        let unit = self.fs.geometry.block as u64;
+        let (geometry, free) = (&self.fs.geometry, self.fs.free_blocks);
+        let unit = geometry.block as u64;
         Ok(Space {
-            total: self.fs.geometry.blocks.saturating_mul(unit),
-            free: self.fs.free_blocks.saturating_mul(unit),
+            total: geometry.blocks.saturating_mul(unit),
+            free: free.saturating_mul(unit),
+            available: free.saturating_sub(geometry.reserved).saturating_mul(unit),
             unit: unit as u32,
         })
     }

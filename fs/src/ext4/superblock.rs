@@ -100,6 +100,8 @@ pub struct Geometry {
     /// Bytes in a block.
     pub block: usize,
     pub blocks: u64,
+    /// Blocks that Linux leaves to the administrator.
+    pub reserved: u64,
     /// The block that the first group begins with.
     pub first_block: u64,
     pub blocks_per_group: u32,
@@ -315,14 +317,17 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     } else {
         crc.update(!0, &uuid)
     };
-    let high = if wide {
-        u64::from(u32_at(s, 0x150)) << 32
-    } else {
-        0
+    let high = |at: usize| {
+        if wide {
+            u64::from(u32_at(s, at)) << 32
+        } else {
+            0
+        }
     };
     let mut found = Geometry {
         block: block as usize,
-        blocks: u64::from(u32_at(s, 0x4)) | high,
+        blocks: u64::from(u32_at(s, 0x4)) | high(0x150),
+        reserved: u64::from(u32_at(s, 0x8)) | high(0x154),
         first_block: u64::from(u32_at(s, 0x14)),
         blocks_per_group: u32_at(s, 0x20),
         inodes_per_group: u32_at(s, 0x28),

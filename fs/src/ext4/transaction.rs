@@ -144,7 +144,7 @@ impl Fs {
         if let Some(s) = data.get_mut(at..) {
             counts.put(s);
             put_u32(s, 0xe8, orphan);
-            put_u32(s, 0x30, now as u32);
+            put_u32(s, 0x30, now.seconds as u32);
         }
         let all = self.blocks.transaction();
         for block in &all {
@@ -241,7 +241,7 @@ impl Fs {
         self.cache.commit_raw()?;
         self.cache.flush()?;
         let now = self.now();
-        journal.put_end((&mut self.cache, &self.crc), end, now)?;
+        journal.put_end((&mut self.cache, &self.crc), end, now.seconds)?;
         self.cache.commit_raw()?;
         self.cache.flush()?;
         if journal.start == 0 {

@@ -17,9 +17,11 @@ mod names;
 mod operations;
 mod probe;
 mod reading;
+mod times;
 mod volume;
 
 pub(crate) use lend::lend;
+pub(crate) use times::set_times;
 
 use alloc::boxed::Box;
 use alloc::format;
@@ -113,7 +115,7 @@ fn mount_volume(
 
 impl hadris_fs::Clock for Clock {
     fn now(&self) -> DateTime {
-        DateTime::from_unix_seconds((self.now)()).unwrap_or(NoClock::TIME)
+        DateTime::from_unix_seconds(Self::time(Some(self)).seconds).unwrap_or(NoClock::TIME)
     }
 }
 

@@ -185,9 +185,11 @@ impl Volume for FatVolume {
         let counted = self.fat.statfs();
         let counted = self.done(counted, "counting free clusters")?;
         let unit = counted.block_size();
+        let free = counted.free_blocks() * u64::from(unit);
         Ok(Space {
             total: counted.total_blocks() * u64::from(unit),
-            free: counted.free_blocks() * u64::from(unit),
+            free,
+            available: free,
             unit,
         })
     }

@@ -17,7 +17,7 @@ use super::names;
 use crate::cache::{Cache, Order};
 use crate::handles::Handles;
 use crate::path;
-use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Volume};
+use crate::{BlockError, Error, FileId, Kind, OpenFlags, Stat, Time, Volume};
 
 /// The largest file: its size is 32 bits on the disk.
 pub(super) const MAX_FILE: u64 = u32::MAX as u64;
@@ -407,7 +407,9 @@ impl FatVolume {
 /// What hadris-fat knows of a node, in our words.
 pub(super) fn stat(known: &Metadata) -> Stat {
     let directory = known.file_type() == FileType::Dir;
-    let modified = known.modified().map_or(0, |time| time.unix_seconds());
+    let modified = known.modified();
+    let modified = modified.map_or(0, |time| time.unix_seconds());
+    let modified = Time::from_seconds(modified);
     Stat {
         kind: if directory {
             Kind::Directory
@@ -416,7 +418,6 @@ pub(super) fn stat(known: &Metadata) -> Stat {
         },
         size: known.len(),
         modified,
-        modified_ns: 0,
         accessed: modified,
         changed: modified,
         links: 1,

@@ -5,7 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
 
 use super::contents::Contents;
-use crate::{Error, Kind, Stat};
+use crate::{Error, Kind, Stat, Time};
 
 /// Bytes that are counted for a file, directory or link, and for an entry of a directory besides
 /// its name: what they take in the maps here, rounded up.
@@ -34,17 +34,18 @@ pub(super) struct Node {
     pub links: u32,
     /// Handles on it.
     pub opens: u32,
-    /// Seconds since 1970.
-    pub modified: i64,
-    pub changed: i64,
+    pub accessed: Time,
+    pub modified: Time,
+    pub changed: Time,
 }
 
 impl Node {
-    pub fn new(content: Content, now: i64) -> Self {
+    pub fn new(content: Content, now: Time) -> Self {
         Self {
             content,
             links: 1,
             opens: 0,
+            accessed: now,
             modified: now,
             changed: now,
         }
@@ -91,8 +92,7 @@ impl Node {
                 Content::Link(target) => target.len() as u64,
             },
             modified: self.modified,
-            modified_ns: 0,
-            accessed: self.modified,
+            accessed: self.accessed,
             changed: self.changed,
             links: self.links,
             inode: number,

@@ -10,8 +10,8 @@ use crate::handles::Handles;
 use crate::path::{self, MAX_PATH};
 use crate::pressure::is_memory_short;
 use crate::{
-    Clock, Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Volume,
-    Walk,
+    Clock, Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Time,
+    Volume, Walk,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -61,8 +61,8 @@ impl Memory {
         volume
     }
 
-    fn now(&self) -> i64 {
-        self.clock.map_or(0, |clock| (clock.now)())
+    fn now(&self) -> Time {
+        Clock::time(self.clock)
     }
 
     fn node(&self, number: Number) -> Result<&Node> {
@@ -443,6 +443,21 @@ impl Volume for Memory {
             .map(|_| ())
     }
 
+    fn set_times(
+        &mut self,
+        path: &str,
+        accessed: Option<Time>,
+        modified: Option<Time>,
+    ) -> Result<()> {
+        let now = self.now();
+        let number = self.lookup(path)?;
+        let node = self.node_mut(number)?;
+        node.accessed = accessed.unwrap_or(node.accessed);
+        node.modified = modified.unwrap_or(node.modified);
+        node.changed = now;
+        Ok(())
+    }
+
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk> {
         let mut node = ROOT;
         let mut names = path::names_with_ends(path).peekable();
@@ -470,9 +485,11 @@ impl Volume for Memory {
     }
 
     fn space(&mut self) -> Result<Space> {
+        let free = self.limit.saturating_sub(self.used);
         Ok(Space {
             total: self.limit,
-            free: self.limit.saturating_sub(self.used),
+            free,
+            available: free,
             unit: CHUNK as u32,
         })
     }

@@ -3,6 +3,8 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::Time;
+
 /// Bytes of a header, and what contents are rounded up to.
 pub(super) const BLOCK: usize = 512;
 
@@ -105,8 +107,7 @@ pub(super) struct Extended {
     pub name: Option<Vec<u8>>,
     pub link: Option<Vec<u8>>,
     pub size: Option<u64>,
-    /// Seconds and nanoseconds.
-    pub modified: Option<(i64, u32)>,
+    pub modified: Option<Time>,
     /// The member's contents are stored in a way of GNU's that leaves out zeros.
     pub sparse: bool,
 }
@@ -144,7 +145,7 @@ impl Extended {
 }
 
 /// Seconds with a fraction, such as `1700000000.25`; before 1970 they are negative.
-fn time(text: &str) -> Option<(i64, u32)> {
+fn time(text: &str) -> Option<Time> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let seconds: i64 = whole.parse().ok()?;
     let mut digits = fraction.bytes().chain(core::iter::repeat(b'0')).take(9);
@@ -154,9 +155,15 @@ fn time(text: &str) -> Option<(i64, u32)> {
     })?;
     if whole.starts_with('-') && nanoseconds > 0 {
         // The fraction counts away from zero, a timestamp's nanoseconds count upwards.
-        return Some((seconds.checked_sub(1)?, 1_000_000_000 - nanoseconds));
+        return Some(Time {
+            seconds: seconds.checked_sub(1)?,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        });
     }
-    Some((seconds, nanoseconds))
+    Some(Time {
+        seconds,
+        nanoseconds,
+    })
 }
 
 /// A member's name as a path: what isn't UTF-8 becomes U+FFFD.
@@ -199,6 +206,7 @@ mod tests {
 
     #[test]
     fn times_have_fractions() {
+        let time = |text| time(text).map(|time| (time.seconds, time.nanoseconds));
         assert_eq!(time("1700000000.25"), Some((1_700_000_000, 250_000_000)));
         assert_eq!(time("5"), Some((5, 0)));
         assert_eq!(time("-1.5"), Some((-2, 500_000_000)));
@@ -216,7 +224,11 @@ mod tests {
         assert_eq!(extended.add_records(records), Some(()));
         assert_eq!(extended.name.as_deref(), Some(&b"a long name"[..]));
         assert_eq!(extended.size, Some(123_456));
-        assert_eq!(extended.modified, Some((1_700_000_000, 125_000_000)));
+        let modified = Time {
+            seconds: 1_700_000_000,
+            nanoseconds: 125_000_000,
+        };
+        assert_eq!(extended.modified, Some(modified));
         assert!(!extended.sparse);
         let sparse = b"22 GNU.sparse.major=1\n";
         assert_eq!(extended.add_records(sparse), Some(()));

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::header::{BLOCK, Block, Extended, Header, parse, path, text};
 use super::{Archive, Member};
 use crate::tree::{Content, Known, Refusal, Tree};
-use crate::{BlockError, Error, MountError};
+use crate::{BlockError, Error, MountError, Time};
 
 /// The largest extended header or long name that is read: paths are 4 KiB at most, but attributes
 /// of files, which are of no use here, can be more.
@@ -196,10 +196,9 @@ impl Scan<'_> {
             let detail = format!("{:?} at byte {at} {what}; {AGAIN}", shown(name));
             return Err(refused(Error::Unsupported, detail));
         }
-        let (modified, modified_ns) = extended.modified.unwrap_or((header.modified, 0));
+        let whole = Time::from_seconds(header.modified);
         let known = Known {
-            modified,
-            modified_ns,
+            modified: extended.modified.unwrap_or(whole),
             read_only: header.mode & 0o222 == 0,
         };
         let is_directory = matches!(header.kind, b'5' | b'D')

@@ -93,7 +93,7 @@ fn archives_of_every_format_are_read() {
             0
         };
         assert_eq!(
-            (a.modified, a.modified_ns),
+            (a.modified.seconds, a.modified.nanoseconds),
             (1_700_000_000, fraction),
             "{format}"
         );

@@ -15,7 +15,7 @@ use hashbrown::HashTable;
 
 use crate::path;
 use crate::pressure::is_memory_short;
-use crate::{Error, Kind, Stat, Walk};
+use crate::{Error, Kind, Stat, Time, Walk};
 
 pub(crate) use volume::{ReadOnly, Source};
 
@@ -46,9 +46,7 @@ struct Node {
 /// What is known of a file, directory or link besides its contents.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Known {
-    /// Seconds since 1970.
-    pub modified: i64,
-    pub modified_ns: u32,
+    pub modified: Time,
     /// Whether it is marked read-only.
     pub read_only: bool,
 }
@@ -184,7 +182,6 @@ impl<F> Tree<F> {
             kind,
             size,
             modified: item.known.modified,
-            modified_ns: item.known.modified_ns,
             accessed: item.known.modified,
             changed: item.known.modified,
             links: item.links,

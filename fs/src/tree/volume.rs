@@ -242,6 +242,7 @@ impl<S: Source> Volume for ReadOnly<S> {
         Ok(Space {
             total: self.total,
             free: 0,
+            available: 0,
             unit: 512,
         })
     }

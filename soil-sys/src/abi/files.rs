@@ -84,8 +84,8 @@ pub extern "C" fn soil_file_sync(fd: Int, token: Int) -> Int {
 }
 
 /// Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
-/// that), of the last access, of the last change of what is known, number of names, inode, 1 if marked read-only, of what `path` names;
-/// a symbolic link at its end is followed if `follow` is 1.
+/// that), seconds of the last access, and of the last change of what is known, number of names, inode, 1 if marked read-only, nanoseconds
+/// of the last access, and of the last change, of what `path` names; a symbolic link at its end is followed if `follow` is 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_stat(path: Text, follow: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::stat(rt, path.utf8()?, follow == 1, into.piece(), token))
@@ -179,8 +179,9 @@ pub extern "C" fn soil_fs_sync(token: Int) -> Int {
     call(|rt| glue::sync(rt, token))
 }
 
-/// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, and its health: 0 takes
-/// writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and writes its mount point, what it is and what is
+/// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, its health: 0 takes
+/// writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and of the free bytes those that the file system doesn't
+/// reserve for a machine's administrator; and writes its mount point, what it is and what is
 /// wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_space(

@@ -8,7 +8,7 @@ use super::{Ended, fill_stat};
 use crate::error::{Answer, Error, Stop};
 use crate::runtime::Runtime;
 use ::fs::walk::{Step, Walker};
-use ::fs::{OpenFlags, Stat};
+use ::fs::{OpenFlags, Stat, Time};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -196,10 +196,9 @@ fn above(
 const DIRECTORY: Stat = Stat {
     kind: ::fs::Kind::Directory,
     size: 0,
-    modified: 0,
-    modified_ns: 0,
-    accessed: 0,
-    changed: 0,
+    modified: Time::from_seconds(0),
+    accessed: Time::from_seconds(0),
+    changed: Time::from_seconds(0),
     links: 1,
     inode: 0,
     read_only: true,

@@ -2,7 +2,7 @@
 
 use crate::ty::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Volume, Walk,
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Time, Volume, Walk,
 };
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -95,7 +95,12 @@ pub enum Op {
     Space,
     /// Makes everything on the volume durable.
     Sync,
+    /// Something with two times that only some programs do: what is named here is in all.
+    SetTimes(SetTimes, [Option<Time>; 2]),
 }
+
+/// See [`Op::SetTimes`].
+pub type SetTimes = fn(&mut dyn Volume, &str, Option<Time>, Option<Time>) -> Result<(), Error>;
 
 /// What a job gave.
 pub enum Value {
@@ -227,6 +232,7 @@ fn at(
         Op::Rename(from) => volume.rename(&from, path).map(done),
         Op::Link(from) => volume.link(&from, path).map(done),
         Op::Sync => volume.sync().map(done),
+        Op::SetTimes(set, [accessed, modified]) => set(volume, path, accessed, modified).map(done),
         Op::Space => {
             let space = volume.space()?;
             Ok(Value::Space(space, volume.health()))

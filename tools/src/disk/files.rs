@@ -117,7 +117,7 @@ fn line(entry: &Entry) -> String {
         Kind::Directory => 'd',
         Kind::Symlink => 'l',
     };
-    let seconds = entry.stat.modified;
+    let seconds = entry.stat.modified.seconds;
     let (year, month, day) = date(seconds.div_euclid(86_400));
     let minute = seconds.rem_euclid(86_400) / 60;
     let target = entry.target.as_deref();
@@ -242,13 +242,13 @@ pub fn extract(
 }
 
 fn time(stat: &Stat) -> SystemTime {
-    let since = Duration::from_secs(stat.modified.unsigned_abs());
-    let whole = if stat.modified < 0 {
+    let since = Duration::from_secs(stat.modified.seconds.unsigned_abs());
+    let whole = if stat.modified.seconds < 0 {
         SystemTime::UNIX_EPOCH.checked_sub(since)
     } else {
         SystemTime::UNIX_EPOCH.checked_add(since)
     };
-    let fraction = Duration::from_nanos(stat.modified_ns.into());
+    let fraction = Duration::from_nanos(stat.modified.nanoseconds.into());
     whole
         .and_then(|whole| whole.checked_add(fraction))
         .unwrap_or(SystemTime::UNIX_EPOCH)

@@ -17,7 +17,7 @@ const ALIGN: u64 = 1 << 20;
 const GPT_END: u64 = 33 * SECTOR;
 
 static NOW: AtomicI64 = AtomicI64::new(0);
-static CLOCK: fs::Clock = fs::Clock::new(|| NOW.load(Ordering::Relaxed));
+static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
 pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, String> {
     let place = image::place(path, partition)?;
@@ -147,7 +147,7 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
         };
         for (name, stat) in listed(&mut *from, root).map_err(|error| failed(root, error))? {
             let path = format!("{directory}/{name}");
-            NOW.store(stat.modified, Ordering::Relaxed);
+            NOW.store(stat.modified.seconds, Ordering::Relaxed);
             if stat.kind == Kind::Directory {
                 to.mkdir(&path).map_err(|error| failed(&path, error))?;
                 waiting.push(path);

@@ -20,7 +20,7 @@ const GPT_END: u64 = 33 * SECTOR;
 
 /// The time of the file that is being copied, for the clock of the volume that it goes to.
 static NOW: AtomicI64 = AtomicI64::new(0);
-static CLOCK: fs::Clock = fs::Clock::new(|| NOW.load(Ordering::Relaxed));
+static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
 pub fn run(options: &MakeDisk) -> Result<String, String> {
     let directory = &options.directory;

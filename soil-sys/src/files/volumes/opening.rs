@@ -9,7 +9,7 @@ use crate::disks::Geometry;
 use crate::error::Error;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use ::fs::{CacheBudget, CacheStatistics, Clock};
+use ::fs::{CacheBudget, CacheStatistics, Clock, Time};
 use alloc::string::{String, ToString};
 
 /// Memory below which caches are small, in bytes.
@@ -20,7 +20,13 @@ const LARGE_MACHINE: u64 = 96 << 20;
 /// The memory in which all volumes keep what they read.
 pub static CACHE: CacheBudget = CacheBudget::new(0);
 
-static CLOCK: Clock = Clock::new(|| (Current::wall_ns() / 1_000_000_000) as i64);
+static CLOCK: Clock = Clock::new(|| {
+    let ns = Current::wall_ns();
+    Time {
+        seconds: (ns / 1_000_000_000) as i64,
+        nanoseconds: (ns % 1_000_000_000) as u32,
+    }
+});
 
 /// There are volumes that wait for what isn't one of our disks.
 pub const WAITS: bool = Current::FOLDERS.is_some();

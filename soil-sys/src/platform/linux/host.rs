@@ -18,7 +18,8 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::handles::Handles;
 use fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, MountError, OpenFlags, Space, Stat, Volume, Walk,
+    Cursor, DirEntry, Error, FileId, Health, Kind, MountError, OpenFlags, Space, Stat, Time,
+    Volume, Walk,
 };
 use transfer::Traits;
 
@@ -302,6 +303,23 @@ impl Volume for Folder {
         })
     }
 
+    fn set_times(
+        &mut self,
+        path: &str,
+        accessed: Option<Time>,
+        modified: Option<Time>,
+    ) -> Result<(), Error> {
+        let words = [accessed, modified].map(|time| libc::timespec {
+            tv_sec: time.map_or(0, |time| time.seconds),
+            tv_nsec: time.map_or(libc::UTIME_OMIT, |time| time.nanoseconds.into()),
+        });
+        self.change(path, |folder, name| {
+            let flags = libc::AT_SYMLINK_NOFOLLOW;
+            // SAFETY: as above, and two structures.
+            unsafe { libc::utimensat(folder, name.as_ptr(), words.as_ptr(), flags) }
+        })
+    }
+
     fn resolve(&mut self, path: &str, last: bool) -> Result<Walk, Error> {
         let asked = match fs::path::split_last(path) {
             Some((folder, _)) if !last => folder,
@@ -354,7 +372,8 @@ impl Volume for Folder {
         let status = self.status()?;
         Ok(Space {
             total: status.f_blocks.saturating_mul(status.f_frsize),
-            free: status.f_bavail.saturating_mul(status.f_frsize),
+            free: status.f_bfree.saturating_mul(status.f_frsize),
+            available: status.f_bavail.saturating_mul(status.f_frsize),
             unit: u32::try_from(status.f_frsize).unwrap_or(u32::MAX),
         })
     }

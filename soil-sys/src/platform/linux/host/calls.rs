@@ -11,7 +11,7 @@ use alloc::vec;
 use core::cell::Cell;
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
-use fs::{Error, Kind, Stat};
+use fs::{Error, Kind, Stat, Time};
 
 /// Bytes of entries that are read at a time.
 const ENTRIES: usize = 16 << 10;
@@ -163,6 +163,13 @@ pub fn stat(fd: &OwnedFd) -> Result<libc::stat, Error> {
     }
 }
 
+fn time(seconds: i64, nanoseconds: i64) -> Time {
+    Time {
+        seconds,
+        nanoseconds: nanoseconds as u32,
+    }
+}
+
 /// The same in our terms.
 pub fn known(stat: &libc::stat) -> Stat {
     let kind = match stat.st_mode & libc::S_IFMT {
@@ -177,10 +184,9 @@ pub fn known(stat: &libc::stat) -> Stat {
         } else {
             stat.st_size as u64
         },
-        modified: stat.st_mtime,
-        modified_ns: stat.st_mtime_nsec as u32,
-        accessed: stat.st_atime,
-        changed: stat.st_ctime,
+        modified: time(stat.st_mtime, stat.st_mtime_nsec),
+        accessed: time(stat.st_atime, stat.st_atime_nsec),
+        changed: time(stat.st_ctime, stat.st_ctime_nsec),
         links: u32::try_from(stat.st_nlink).unwrap_or(u32::MAX),
         inode: stat.st_ino,
         read_only: stat.st_mode & 0o222 == 0,

@@ -6,7 +6,7 @@ use super::super::ring::Handle;
 use super::{HOST, Mount};
 use crate::files::kinds::{Held, Options, Pause, Waiting};
 use crate::platform::Aside;
-use ::fs::{Clock, Error, Kind, OpenFlags, Volume, Walk};
+use ::fs::{Clock, Error, Kind, OpenFlags, Time, Volume, Walk};
 use core::time::Duration;
 use std::boxed::Box;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -15,7 +15,7 @@ use std::string::{String, ToString};
 use std::vec::Vec;
 use std::{env, format, fs, process};
 
-static CLOCK: Clock = Clock::new(|| 0);
+static CLOCK: Clock = Clock::new(Time::default);
 
 /// A new folder, gone at the end.
 struct Scratch(PathBuf);
