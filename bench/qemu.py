@@ -51,7 +51,7 @@ def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None
     if modules:
         words.append("MODS=" + ",".join(modules))
     if tap:
-        words.append("IP=" + tap.guest)
+        words += ["IP=" + tap.guest, "GATEWAY=" + tap.host]
     if disk:
         words.append("DEV=1")
     if mount:

@@ -311,8 +311,10 @@ def overload(options):
 
     def answered(host, rate):
         def replies():
-            with open("/sys/class/net/soil3/statistics/rx_packets") as counter:
-                return int(counter.read())
+            # /sys shows the interfaces of the namespace that mounted it.
+            with open("/proc/net/dev") as table:
+                counters = next(line for line in table if line.lstrip().startswith("soil3:"))
+            return int(counters.split(":")[1].split()[1])
 
         with flooding(host, rate, 2, "syn"):
             before, start = replies(), time.monotonic()

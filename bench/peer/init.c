@@ -4,6 +4,7 @@
    this process's environment.
      MODS=a,b      kernel modules /m/a.ko, /m/b.ko, loaded in this order; those that aren't there are part of the kernel
      IP=A.B.C.D    address of eth0, /24; lo and eth0 are brought up
+     GATEWAY=A.B.C.D  a route to all others, with IP
      MNT=TYPE      mount /dev/vda on /mnt with this file-system type
      MNTS=D:T,…    mount /dev/D on /mnt/D with the file-system type T, for each
      DEV=1         mount devtmpfs on /dev (for the raw disk)
@@ -13,6 +14,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <net/if.h>
+#include <net/route.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -34,6 +36,17 @@ static void load_modules(char *names)
     if (fd < 0 || syscall(SYS_finit_module, fd, "", 0)) perror(path);
     if (fd >= 0) close(fd);
   }
+}
+
+/* A flood's addresses are answered through it, as Soil answers them through its gateway. */
+static void route_by(int s, const char *gateway)
+{
+  struct rtentry route = {.rt_flags = RTF_UP | RTF_GATEWAY};
+  struct sockaddr_in *to = (struct sockaddr_in *)&route.rt_gateway;
+  route.rt_dst.sa_family = route.rt_genmask.sa_family = AF_INET;
+  to->sin_family = AF_INET;
+  inet_pton(AF_INET, gateway, &to->sin_addr);
+  if (ioctl(s, SIOCADDRT, &route)) perror(gateway);
 }
 
 static void bring_up(int s, const char *device, const char *address, const char *mask)
@@ -99,6 +112,7 @@ int main(void)
     int s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     bring_up(s, "lo", "127.0.0.1", "255.0.0.0");
     bring_up(s, "eth0", value, "255.255.255.0");
+    if ((value = getenv("GATEWAY"))) route_by(s, value);
     close(s);
   }
   if ((value = getenv("MNT")) && mount("/dev/vda", "/mnt", value, 0, NULL)) perror("/mnt");

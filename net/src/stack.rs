@@ -309,6 +309,13 @@ impl Stack {
         progress
     }
 
+    /// Tells that the caller had nothing to do for `idle_ns` since it last told. A caller that does
+    /// so has the answers to SYNs limited while there is little such time and more handshakes are
+    /// under way than are remembered (`Config::half_open_max`).
+    pub fn note_idle(&mut self, idle_ns: u64) {
+        self.ip.net.overload.note_idle(idle_ns);
+    }
+
     /// Sends the data that a connection has to send now, at time `now_ns`, rather than with the next [`Stack::poll`]: for who
     /// is about to wait for its peer while others still have work to do. Mere acknowledgements wait: by then they
     /// tell more. Nothing for other sockets. Never blocks.

@@ -138,6 +138,7 @@ fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
         attach(rt)?;
     }
     let net = rt.net.as_deref_mut().ok_or(Error::NoNetwork)?;
+    net.stack.note_idle(core::mem::take(&mut rt.slept_ns));
     net.stack.set_memory_short(Current::memory_short());
     Ok(net)
 }

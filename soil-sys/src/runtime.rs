@@ -200,6 +200,8 @@ pub struct Runtime {
     started: bool,
     /// How often `soil_wait` slept.
     pub sleeps: usize,
+    /// For how long, in nanoseconds, since the network was told.
+    pub slept_ns: u64,
     /// How many requests to stop have been passed on.
     pub stops: usize,
 }
@@ -224,6 +226,7 @@ impl Runtime {
             drivers: [None; MAX_DRIVERS],
             started: false,
             sleeps: 0,
+            slept_ns: 0,
             stops: 0,
         }
     }

@@ -29,7 +29,9 @@ fn sleep(rt: &mut Runtime, until: Option<u64>) -> Woken {
         (driver.interest)(rt, &mut interest);
     }
     rt.sleeps += 1;
+    let since = Current::monotonic_ns();
     let woken = Current::wait(&mut interest, until);
+    rt.slept_ns += Current::monotonic_ns().saturating_sub(since);
     rt.interest = interest;
     woken
 }

@@ -5,6 +5,11 @@
 //! its first bytes, before it costs anything: SYNs while cookies answer them, fragments, and datagrams to ports that no
 //! socket has. A few of each poll are still served, so that honest newcomers get in and senders learn that a port is
 //! closed. Segments of connections and whole datagrams for sockets are never shed here.
+//!
+//! Answers to SYNs cost more than all else that a stranger can ask for. Where the device brings no
+//! more frames than are handled, its queue is empty again and again, though others are lost before
+//! it. So cookies are limited by what time they leave: while the machine is hardly idle, they
+//! become fewer, and while it is, more ([`Cookies`]).
 
 use super::Sockets;
 use super::configure::{DHCP_PORTS, DHCP6_PORTS};
@@ -25,10 +30,79 @@ pub(super) const FRAME_COST: usize = 16;
 /// MiB at most: the program reads that while it is in the processor's cache.
 pub(super) const FRAME_BYTES: usize = 8192;
 
+/// How long idle time is added up.
+const WINDOW_NS: u64 = 50_000_000;
+/// Of that at least this part has to be idle for more cookies.
+const IDLE: u64 = 4;
+/// Time between two cookies, at least and at most.
+const SHORTEST_NS: u64 = 1_000;
+const LONGEST_NS: u64 = 1_000_000;
+/// Cookies that weren't asked for may be sent later, up to those of this time.
+const BURST_NS: u64 = 20_000_000;
+
 /// IPv6's next header for fragments (RFC 8200, 4.5).
 const FRAGMENT: u8 = 44;
 const FIN_SYN_RST_ACK: u8 = 0x17;
 const SYN: u8 = 0x02;
+
+/// Limits the answers to SYNs that are not remembered.
+#[derive(Debug)]
+struct Cookies {
+    /// Time between two of them.
+    interval_ns: u64,
+    /// Time for which none was sent.
+    credit_ns: u64,
+    /// When the credit was last added to.
+    credited_ns: u64,
+    /// The window: its start, and for how long of it the machine was idle. `None` until a caller
+    /// tells: then there is no limit.
+    started_ns: u64,
+    idle_ns: Option<u64>,
+}
+
+impl Default for Cookies {
+    fn default() -> Self {
+        Self {
+            interval_ns: SHORTEST_NS,
+            credit_ns: BURST_NS,
+            credited_ns: 0,
+            started_ns: 0,
+            idle_ns: None,
+        }
+    }
+}
+
+impl Cookies {
+    fn begin(&mut self, now_ns: u64) {
+        let since_ns = now_ns.saturating_sub(self.credited_ns);
+        self.credit_ns = self.credit_ns.saturating_add(since_ns).min(BURST_NS);
+        self.credited_ns = now_ns;
+        let window_ns = now_ns.saturating_sub(self.started_ns);
+        let Some(idle_ns) = &mut self.idle_ns else {
+            return;
+        };
+        if window_ns < WINDOW_NS {
+            return;
+        }
+        let is_busy = core::mem::take(idle_ns).saturating_mul(IDLE) < window_ns;
+        let interval_ns = match is_busy {
+            true => self.interval_ns * 2,
+            false => self.interval_ns - self.interval_ns / 8,
+        };
+        self.interval_ns = interval_ns.clamp(SHORTEST_NS, LONGEST_NS);
+        self.started_ns = now_ns;
+    }
+
+    /// Whether one more may be sent, which then counts.
+    fn take(&mut self) -> bool {
+        if self.idle_ns.is_none() {
+            return true;
+        }
+        let left = self.credit_ns.checked_sub(self.interval_ns);
+        self.credit_ns = left.unwrap_or(self.credit_ns);
+        left.is_some()
+    }
+}
 
 /// Whether frames are shed now.
 #[derive(Debug, Default)]
@@ -40,6 +114,7 @@ pub(crate) struct Overload {
     now_ns: u64,
     /// SYNs are answered with cookies: none of those to come is remembered.
     cookies: bool,
+    limit: Cookies,
     /// How many SYNs, fragments, and datagrams to closed ports may still be served.
     syns: u32,
     fragments: u32,
@@ -65,12 +140,19 @@ impl Overload {
     pub(crate) fn begin(&mut self, now_ns: u64, cookies: bool) {
         self.now_ns = now_ns;
         self.cookies = cookies;
+        self.limit.begin(now_ns);
         if now_ns >= self.until_ns {
             let shed = core::mem::take(&mut self.shed);
             if shed >= MANY && now_ns - self.until_ns < HOLD_NS {
                 self.until_ns = now_ns + HOLD_NS;
             }
         }
+    }
+
+    /// Adds time that the machine had nothing to do.
+    pub(crate) fn note_idle(&mut self, idle_ns: u64) {
+        let known = self.limit.idle_ns.get_or_insert(0);
+        *known = known.saturating_add(idle_ns);
     }
 
     /// To be called before a link is received from.
@@ -92,10 +174,18 @@ impl Overload {
 
     /// Whether this frame is to be dropped at once.
     pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn Sockets) -> bool {
-        if self.now_ns >= self.until_ns {
+        let is_full = self.now_ns < self.until_ns;
+        if !is_full && !self.cookies {
             return false;
         }
-        let served = match kind(frame) {
+        let kind = kind(frame);
+        if kind == Some(Kind::Syn) && self.cookies && !self.limit.take() {
+            return true;
+        }
+        if !is_full {
+            return false;
+        }
+        let served = match kind {
             Some(Kind::Syn) if self.cookies => &mut self.syns,
             Some(Kind::Fragment) => &mut self.fragments,
             Some(Kind::Datagram(port)) if is_closed(port, sockets) => &mut self.datagrams,
@@ -279,6 +369,73 @@ mod tests {
         let mut overload = shedding(false);
         assert_eq!(shed(&mut overload, &kinds[0]), 0);
         assert_eq!(shed(&mut overload, &kinds[1]), 92);
+    }
+
+    /// SYNs that are answered in a second of polls, one a millisecond, each of which finds 100 and
+    /// follows on `idle_ns` of nothing to do.
+    fn answered(overload: &mut Overload, from_ns: u64, idle_ns: Option<u64>) -> usize {
+        let frame = v4(5, 0, TCP, &tcp(SYN));
+        let mut answered = 0;
+        for turn in 0..1000 {
+            if let Some(idle_ns) = idle_ns {
+                overload.note_idle(idle_ns);
+            }
+            overload.begin(from_ns + turn * 1_000_000, true);
+            overload.begin_link();
+            answered += 100 - shed(overload, &frame);
+            overload.end(false);
+        }
+        answered
+    }
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn cookies_become_few_where_they_leave_no_time() {
+        let mut overload = Overload::default();
+        // Nothing is known of idle time: no limit.
+        assert_eq!(answered(&mut overload, SECOND, None), 100_000);
+        answered(&mut overload, 2 * SECOND, Some(100_000));
+        let least = answered(&mut overload, 3 * SECOND, Some(100_000));
+        assert!((990..=1020).contains(&least), "{least}");
+        // A quarter of the time is enough for more.
+        answered(&mut overload, 4 * SECOND, Some(250_000));
+        let more = answered(&mut overload, 5 * SECOND, Some(250_000));
+        assert!(more > 20 * least, "{more}");
+        // And back.
+        answered(&mut overload, 6 * SECOND, Some(0));
+        assert!(answered(&mut overload, 7 * SECOND, Some(0)) <= 1020);
+    }
+
+    #[test]
+    fn only_what_cookies_answer_is_limited() {
+        let mut overload = Overload::default();
+        for second in 1..4 {
+            answered(&mut overload, second * SECOND, Some(0));
+        }
+        overload.begin(4 * SECOND, true);
+        let other = [
+            v4(5, 0, TCP, &tcp(0x10)),
+            v4(5, 0x2000, UDP, &[0; 8]),
+            v4(5, 0, UDP, &udp(54)),
+        ];
+        for frame in &other {
+            assert_eq!(shed(&mut overload, frame), 0);
+        }
+        // SYNs that are remembered.
+        overload.begin(4 * SECOND, false);
+        assert_eq!(shed(&mut overload, &v4(5, 0, TCP, &tcp(SYN))), 0);
+    }
+
+    #[test]
+    fn unused_cookies_are_not_saved_for_long() {
+        let mut overload = Overload::default();
+        for second in 1..4 {
+            answered(&mut overload, second * SECOND, Some(0));
+        }
+        overload.begin(100 * SECOND, true);
+        let frame = v4(5, 0, TCP, &tcp(SYN));
+        assert_eq!(100 - shed(&mut overload, &frame), 20);
     }
 
     #[test]
