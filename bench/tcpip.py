@@ -302,27 +302,27 @@ def flooding(host, rate, seconds, kind):
 
 def overload(options):
     """What share of its speed a running connection keeps under 1, 2, 4 and 8 times the SYNs a second that Soil's
-    guest answers at most on this host, and under as many datagrams to a closed port and fragments."""
+    guest takes at most on this host, and under as many datagrams to a closed port and fragments."""
     kinds = {
         kind: [Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher") for times in TIMES]
         for kind in CLOSED
     }
-    most = Figure("net_overload_syns_per_s", "SYNs answered/s", "higher")
+    most = Figure("net_overload_syns_per_s", "SYNs taken/s", "higher")
 
-    def answered(host, rate):
-        def replies():
+    def taken(host, rate):
+        def frames():
             # /sys shows the interfaces of the namespace that mounted it.
             with open("/proc/net/dev") as table:
                 counters = next(line for line in table if line.lstrip().startswith("soil3:"))
-            return int(counters.split(":")[1].split()[1])
+            return int(counters.split(":")[1].split()[9])
 
         with flooding(host, rate, 2, "syn"):
-            before, start = replies(), time.monotonic()
+            before, start = frames(), time.monotonic()
             time.sleep(1)
-            return (replies() - before) / (time.monotonic() - start)
+            return (frames() - before) / (time.monotonic() - start)
 
     def capacity(host, _pid):
-        return max(answered(host, rate) for rate in (25_000, 50_000, 100_000, 200_000))
+        return max(taken(host, rate) for rate in (25_000, 50_000, 100_000, 200_000))
 
     def shares(capacity):
         def work(host, _pid):
