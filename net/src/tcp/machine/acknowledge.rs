@@ -193,6 +193,7 @@ impl Connection {
         self.queue.release(budget, ack.ack);
         self.bytes_acknowledged += u64::from(old - self.queue.len());
         self.most = self.most.max(self.next);
+        self.acknowledge_urgent();
         if self.small_end.before(self.una) {
             self.small_end = self.una;
         }

@@ -38,6 +38,7 @@ impl Connection {
     }
 
     fn consumed(&mut self, len: usize, budget: &dyn Budget, now_ns: u64) {
+        self.read_past_urgent();
         self.window.consumed(len as u32, budget.pressure(), now_ns);
         if self.state.can_receive()
             && self

@@ -16,6 +16,10 @@ pub(super) struct Urgent {
     pub(super) sent: Option<Seq>,
 }
 
+/// A pointer that was read past is kept for as long as bytes may be pushed back behind it, and no longer: half of all
+/// numbers further on it would lie ahead again.
+const KEPT: u32 = 1 << 29;
+
 impl Connection {
     /// RFC 9293, 3.10.7.4, sixth.
     pub(super) fn take_urgent(&mut self, segment: &Segment<'_>) {
@@ -38,6 +42,12 @@ impl Connection {
         self.urgent.received.map_or(0, |end| end.beyond(read))
     }
 
+    /// Bytes were read: a pointer far behind is forgotten.
+    pub(super) fn read_past_urgent(&mut self) {
+        let read = self.receive_next - self.buffer.len();
+        self.urgent.received = self.urgent.received.filter(|end| read.beyond(*end) <= KEPT);
+    }
+
     /// Whether the pointer has moved on since this was last asked (MUST-32).
     pub(crate) fn take_urgent_news(&mut self) -> bool {
         core::mem::take(&mut self.urgent.news)
@@ -49,6 +59,13 @@ impl Connection {
         if self.state.can_send() && end.after(self.una) {
             self.urgent.sent = Some(end);
             self.due |= due::ACK | due::DATA;
+        }
+    }
+
+    /// SND.UNA moved on: a pointer that was acknowledged is over.
+    pub(super) fn acknowledge_urgent(&mut self) {
+        if !self.has_urgent() {
+            self.urgent.sent = None;
         }
     }
 

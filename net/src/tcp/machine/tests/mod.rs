@@ -10,3 +10,4 @@ mod loss;
 mod repair;
 mod script;
 mod states;
+mod urgent;

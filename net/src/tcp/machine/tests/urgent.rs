@@ -1,0 +1,121 @@
+//! Urgent data (RFC 9293, 3.8.5).
+
+use super::super::{Flags, Header};
+use super::script::{Script, header, ours, setup};
+
+/// An eighth of all sequence numbers.
+const EIGHTH: u32 = 1 << 29;
+
+fn urgent(seq: i64, pointer: u16) -> Header {
+    Header {
+        urgent: pointer,
+        ..header(Flags::ACK | Flags::URG, seq, 1)
+    }
+}
+
+/// The pointer counts down as bytes are read and counts again what was pushed back; what lies behind is no news.
+#[test]
+fn the_pointer_is_counted_from_what_was_read() {
+    let mut script = Script::established(&setup());
+    assert_eq!(script.machine.urgent_left(0), 0);
+    script.give(&urgent(1, 5), b"hello");
+    assert!(script.machine.take_urgent_news() && !script.machine.take_urgent_news());
+    assert_eq!(script.machine.urgent_left(0), 5);
+    script.machine.consume(&mut script.memory, 3, script.now_ns);
+    assert_eq!(script.machine.urgent_left(0), 2);
+    assert_eq!(script.machine.urgent_left(3), 5);
+    // Where the reader stands already, and a pointer without its flag.
+    script.give(&urgent(1, 3), b"");
+    let mut plain = urgent(6, 9);
+    plain.flags = Flags::ACK;
+    script.give(&plain, b"");
+    assert!(!script.machine.take_urgent_news());
+    assert_eq!(script.read(), b"lo");
+    assert_eq!(
+        (script.machine.urgent_left(0), script.machine.urgent_left(2)),
+        (0, 2)
+    );
+    // As far as it went before is no news either; further is.
+    script.give(&urgent(6, 0), b"");
+    assert!(!script.machine.take_urgent_news());
+    script.give(&urgent(6, 1), b"");
+    assert!(script.machine.take_urgent_news());
+    assert_eq!(script.machine.urgent_left(0), 1);
+    // After the peer's FIN nothing is urgent.
+    script.give(&header(Flags::FIN | Flags::ACK, 6, 1), b"");
+    script.give(&urgent(7, 50), b"");
+    assert!(!script.machine.take_urgent_news());
+}
+
+/// Half of all sequence numbers behind a pointer it would lie ahead again: both directions' are forgotten before.
+#[test]
+fn a_pointer_that_was_passed_stays_passed() {
+    let mut script = Script::established(&setup());
+    script.give(&urgent(1, 5), b"hello");
+    script.machine.take_urgent_news();
+    script.read();
+    script.write(b"bye");
+    script.machine.send_urgent();
+    let out = script.out();
+    assert_eq!((out[0].0.flags.has(Flags::URG), out[0].0.urgent), (true, 3));
+    script.give(&header(Flags::ACK, 6, 4), b"");
+    assert!(!script.machine.has_urgent());
+    for _ in 0..8 {
+        // As if so many bytes had been received, read, sent and acknowledged.
+        let machine = &mut script.machine;
+        machine.receive_next += EIGHTH;
+        machine.consume(&mut script.memory, 0, script.now_ns);
+        assert_eq!(machine.urgent_left(0), 0);
+        machine.una += EIGHTH;
+        assert!(!machine.has_urgent());
+    }
+    // All numbers were passed once: the next pointer is news.
+    script.give(&urgent(6, 0), b"");
+    script.give(&urgent(6, 2), b"");
+    assert!(script.machine.take_urgent_news());
+    assert_eq!(script.machine.urgent_left(0), 2);
+}
+
+/// RFC 9293, 3.8.5, MUST-30: each segment says how far ahead the end of the urgent bytes is, as far as 16 bits go, until it
+/// is acknowledged. What is written later isn't urgent.
+#[test]
+fn segments_point_at_the_end_of_what_was_urgent() {
+    let mut script = Script::established(&setup());
+    // Nothing was written: nothing is urgent.
+    script.machine.send_urgent();
+    assert!(script.out().is_empty());
+    let mut window = header(Flags::ACK, 1, 1);
+    window.window = 3000;
+    script.give(&window, b"");
+    assert_eq!(script.write(&[7; 4000]), 4000);
+    script.machine.send_urgent();
+    script.write(&[8; 1000]);
+    let pointers = |script: &mut Script| -> Vec<(u32, bool, u32)> {
+        let out = script.out();
+        out.iter()
+            .map(|(header, _)| {
+                let end = header.seq + u32::from(header.urgent);
+                (ours(header.seq), header.flags.has(Flags::URG), ours(end))
+            })
+            .collect()
+    };
+    assert_eq!(pointers(&mut script), [(1, true, 4001), (1461, true, 4001)]);
+    let mut more = header(Flags::ACK, 1, 2921);
+    more.window = 60_000;
+    script.receive(&more, b"");
+    // The segment that begins behind the end isn't marked.
+    assert_eq!(
+        pointers(&mut script),
+        [(2921, true, 4001), (4381, false, 4381)]
+    );
+    script.give(&header(Flags::ACK, 1, 4001), b"");
+    script.write(b"more");
+    assert!(pointers(&mut script).iter().all(|(_, urgent, _)| !urgent));
+    // Further ahead than a pointer reaches.
+    let mut far = Script::established(&setup());
+    far.machine.set_send_max(100_000);
+    assert_eq!(far.write(&[1; 90_000]), 90_000);
+    far.machine.send_urgent();
+    let first = &far.out()[0].0;
+    assert_eq!((ours(first.seq), first.urgent), (1, 0xffff));
+}
