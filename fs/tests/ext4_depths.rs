@@ -125,6 +125,108 @@ fn names_with_the_same_hash_lie_across_blocks() {
     }
 }
 
+/// Lists a directory, `each` entries at a time, and does something after each call.
+fn list_in_pieces(
+    volume: &mut dyn Volume,
+    path: &str,
+    each: usize,
+    then: &mut dyn FnMut(&mut dyn Volume, &str),
+) -> Vec<String> {
+    let directory = volume.open(path, OpenFlags::DIRECTORY).unwrap();
+    let (mut cursor, mut listed) = (Some(0), Vec::new());
+    while let Some(from) = cursor {
+        let mut taken = 0;
+        cursor = volume
+            .list(directory, from, &mut |entry| {
+                let takes = taken < each;
+                if takes {
+                    listed.push(entry.name.to_string());
+                }
+                taken += 1;
+                takes
+            })
+            .unwrap();
+        if let Some(last) = listed.last() {
+            then(volume, last);
+        }
+    }
+    volume.close(directory).unwrap();
+    listed
+}
+
+/// Of names with the same hash, those that were listed go, and others come.
+#[test]
+fn names_with_the_same_hash_are_listed_once_while_others_go() {
+    let disk = Disk::new(mkfs(16 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
+    disk.state().bytes[1024 + 0xfc] = 0; // the legacy hash
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    let mut names: Vec<String> = colliding().into_iter().flatten().collect();
+    for name in &names {
+        write_file(&mut *volume, &format!("d/{name}"), b"").unwrap();
+    }
+    for each in [1, 2, 300] {
+        let mut gone = Vec::new();
+        let mut seen = list_in_pieces(&mut *volume, "d", each, &mut |volume, last| {
+            if gone.last().is_none_or(|gone| gone != last) {
+                volume.unlink(&format!("d/{last}")).unwrap();
+                gone.push(last.to_string());
+            }
+        });
+        seen.sort();
+        names.sort();
+        assert!(
+            seen == names,
+            "{each} at a time: {} of {}",
+            seen.len(),
+            names.len()
+        );
+        names.retain(|name| !gone.contains(name));
+        for name in gone {
+            write_file(&mut *volume, &format!("d/{name}"), b"").unwrap();
+            names.push(name);
+        }
+    }
+}
+
+/// An index that says of each block that names with the hash of its first one are in the block before
+/// as well: so it is when thousands have the same, which takes long to find.
+#[test]
+fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
+    let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
+    let mut volume = mount(&disk);
+    volume.mkdir("d").unwrap();
+    let mut expected = Vec::new();
+    for n in 0..2600 {
+        expected.push(format!("{n:04}{}", "y".repeat(240)));
+        write_file(&mut *volume, &format!("d/{}", expected[n]), b"").unwrap();
+    }
+    drop(volume);
+    let mut bytes = disk.bytes();
+    let mut leaves = 0;
+    for data in bytes.chunks_mut(1024) {
+        // The root has room for 124 entries, the others for 127.
+        let at = match (&data[0x20..0x22], &data[..6], &data[8..10]) {
+            ([124, 0], ..) if data[0x1d] == 8 && data[0x1e] == 1 => 0x20,
+            (_, [0, 0, 0, 0, 0, 4], [127, 0]) => 8,
+            _ => continue,
+        };
+        let count = usize::from(data[at + 2]);
+        leaves += if at == 8 { count } else { 0 };
+        for entry in 1..count {
+            data[at + entry * 8] |= 1;
+        }
+    }
+    assert!(leaves > 600, "{leaves} blocks");
+    fsck(&bytes).unwrap();
+    let mut volume = mount(&Disk::new(bytes, 512));
+    assert!(names(&mut *volume, "d").unwrap() == expected);
+    let mut listed = list_in_pieces(&mut *volume, "d", 1000, &mut |_, _| {});
+    listed.sort();
+    assert!(listed == expected);
+    assert_eq!(volume.health(), Health::Writable);
+}
+
 /// Single blocks with gaps, in no order, so many that the tree of extents has three levels below the
 /// inode; then the gaps are filled, and the file is cut in pieces.
 #[test]

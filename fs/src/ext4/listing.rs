@@ -19,8 +19,9 @@ use crate::{Cursor, DirEntry, Error, FileId};
 /// Entries given by one call of `list`, about.
 const STEP: usize = 256;
 
-/// Blocks in which entries with the same hash may be.
-const MAX_CHAIN: usize = 256;
+/// Entries that one call has in memory, about: those with the same hash may be in any number of
+/// blocks, in no order.
+const MOST: usize = 1024;
 
 /// Marks a cursor of an indexed directory: 31 bits of the hash, then 32 of its second half.
 const HASHED: u64 = 1 << 63;
@@ -31,17 +32,25 @@ const NOTED: u64 = 1 << 62;
 /// A name, and where the listing is before it.
 type Listed = (Cursor, Vec<u8>, u32);
 
+/// Where a listing goes on: among the entries with this cursor, behind this name.
+type Position = (Cursor, Vec<u8>);
+
 /// How far the listing of an open directory has come.
 #[derive(Debug)]
 pub(super) enum Listing {
     /// All names in a directory of one block.
     Noted(Vec<Vec<u8>>),
-    /// How many of those that have the same cursor were given.
-    At(Cursor, usize),
+    /// Different names may have the same hash, and so the same cursor.
+    At(Position),
 }
 
 fn encode((major, minor): Hash) -> Cursor {
     HASHED | u64::from(major >> 1) << 32 | u64::from(minor)
+}
+
+/// Whether an entry comes after a position.
+fn is_after((cursor, last): &Position, at: Cursor, name: &[u8]) -> bool {
+    at > *cursor || at == *cursor && name > &last[..]
 }
 
 fn decode(cursor: Cursor) -> Hash {
@@ -64,43 +73,50 @@ impl Fs {
         Ok(listed.collect())
     }
 
-    /// Some entries of an indexed directory from a cursor on, and where it goes on.
+    /// Some entries of an indexed directory from a position on, and where it goes on.
     fn list_indexed(
         &mut self,
         directory: &Inode,
-        from: Cursor,
-    ) -> Result<(Vec<Listed>, Option<Cursor>)> {
-        let (mut hash, mut listed) = (decode(from), Vec::new());
-        let blocks = self.directory_blocks(directory);
-        for _ in 0..blocks.max(1) {
+        from: &Position,
+    ) -> Result<(Vec<Listed>, Option<Position>)> {
+        let (mut hash, mut listed) = (decode(from.0), Vec::new());
+        let blocks = self.directory_blocks(directory).max(1);
+        for _ in 0..blocks {
             let Some(mut at) = self.probe_hash(directory, hash)? else {
                 return Ok((listed, None));
             };
-            let mut chain = 0;
-            loop {
+            let (mut chain, mut is_cut) = (0, false);
+            let next = loop {
                 for (_, name, inode) in self.names_in(directory, at.leaf().into())? {
                     let known = at.hasher.hash(&name).ok_or(Error::InvalidName)?;
-                    if known >= hash {
+                    if is_after(from, encode(known), &name) {
                         listed.push((encode(known), name, inode));
                     }
+                }
+                if listed.len() > 2 * MOST {
+                    listed.sort_unstable();
+                    listed.truncate(MOST);
+                    is_cut = true;
                 }
                 chain += 1;
                 let next = self.next_hash(directory, &at)?;
                 if next.is_none_or(|next| next & 1 == 0) {
-                    break;
+                    break next;
                 }
                 // The last ones go on in the next block.
-                if chain > MAX_CHAIN || !self.advance(directory, &mut at, None)? {
-                    return Err(
-                        self.damage("a directory's index that leads in circles", chain as u64)
-                    );
+                if chain > blocks || !self.advance(directory, &mut at, None)? {
+                    return Err(self.damage("a directory's index that leads in circles", chain));
                 }
+            };
+            listed.sort_unstable();
+            if is_cut {
+                // What was left out comes after the last of those that are here.
+                listed.truncate(MOST);
+                let last = listed.last().map(|(at, name, _)| (*at, name.clone()));
+                return Ok((listed, last));
             }
-            match self.next_hash(directory, &at)? {
-                None => {
-                    listed.sort();
-                    return Ok((listed, None));
-                }
+            match next {
+                None => return Ok((listed, None)),
                 Some(next) if next <= hash.0 => {
                     return Err(self.damage("a directory's index out of order", next.into()));
                 }
@@ -110,26 +126,27 @@ impl Fs {
                 break;
             }
         }
-        listed.sort();
-        Ok((listed, Some(encode(hash))))
+        Ok((listed, Some((encode(hash), Vec::new()))))
     }
 
     /// The same for a directory without an index.
     fn list_linear(
         &mut self,
         directory: &Inode,
-        from: Cursor,
-    ) -> Result<(Vec<Listed>, Option<Cursor>)> {
+        from: &Position,
+    ) -> Result<(Vec<Listed>, Option<Position>)> {
         let block = self.geometry.block as u64;
-        let mut number = from.saturating_sub(1) / block;
+        let mut number = from.0.saturating_sub(1) / block;
         let mut listed = Vec::new();
         while number < self.directory_blocks(directory) && listed.len() < STEP {
             let names = self.names_in(directory, number)?;
-            listed.extend(names.into_iter().filter(|(at, ..)| *at >= from));
+            let names = names.into_iter();
+            listed.extend(names.filter(|(at, name, _)| is_after(from, *at, name)));
             number += 1;
         }
         let is_end = number >= self.directory_blocks(directory);
-        Ok((listed, (!is_end).then_some(number * block + 1)))
+        let next = (number * block + 1, Vec::new());
+        Ok((listed, (!is_end).then_some(next)))
     }
 }
 
@@ -173,35 +190,32 @@ impl Ext4Volume {
         if from & (HASHED | NOTED) == NOTED || matches!((from, listing), (0, Some(_))) {
             return self.list_noted(file, &directory, from & !NOTED, visit);
         }
-        let skip = match listing {
-            Some(Listing::At(cursor, skip)) if *cursor == from => *skip,
-            _ => 0,
+        let mut last = match listing {
+            Some(Listing::At(position)) if position.0 == from => position.clone(),
+            _ => (from, Vec::new()),
         };
         let is_indexed = directory.flags & INDEXED != 0;
         let (listed, next) = self.look(|fs| {
             if is_indexed {
-                fs.list_indexed(&directory, from)
+                fs.list_indexed(&directory, &last)
             } else {
-                fs.list_linear(&directory, from & !(HASHED | NOTED))
+                last.0 &= !(HASHED | NOTED);
+                fs.list_linear(&directory, &last)
             }
         })?;
-        let mut same = (from, 0);
         for (at, name, inode) in listed {
-            if at != same.0 {
-                same = (at, 0);
-            }
-            if at == from && same.1 < skip {
-                same.1 += 1;
-                continue;
-            }
             if !self.visit(&name, inode, visit)? {
-                self.handles.get_mut(file)?.listing = Some(Listing::At(same.0, same.1));
-                return Ok(Some(same.0));
+                if last.0 != at {
+                    last = (at, Vec::new());
+                }
+                self.handles.get_mut(file)?.listing = Some(Listing::At(last));
+                return Ok(Some(at));
             }
-            same.1 += 1;
+            last = (at, name);
         }
-        self.handles.get_mut(file)?.listing = None;
-        Ok(next)
+        let cursor = next.as_ref().map(|(cursor, _)| *cursor);
+        self.handles.get_mut(file)?.listing = next.map(Listing::At);
+        Ok(cursor)
     }
 
     fn list_noted(
