@@ -7,7 +7,7 @@ mod common;
 use common::ext4::{fsck, fsck_failed, fsck_stopped, mkfs, mount};
 use common::operations::{self, fail, fill, has_failed, operations, with_witness};
 use common::{EXT4, NEW, names, read_file, write_file};
-use fs::fake::Disk;
+use fs::fake::{Disk, Event};
 use fs::{Error, OpenFlags};
 
 fn check_witness(bytes: Vec<u8>, when: &str) {
@@ -255,4 +255,52 @@ fn a_listing_outlasts_the_change_to_an_index() {
         );
     }
     assert!(!seen.contains(&"19".to_string()) || seen.len() < 20);
+}
+
+/// Without a journal blocks of directories go to their places in the batch that has contents of files. A
+/// write that failed may have left some for a block that a directory then got.
+#[test]
+fn contents_of_a_write_that_failed_do_not_follow_their_block() {
+    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]), 512);
+    let mut volume = mount(&disk);
+    let file = volume.open("f", NEW).unwrap();
+    // Single blocks with gaps: where they are is in a block of its own.
+    for n in 0..20 {
+        volume.write_at(file, n * 2048, &[1; 1024]).unwrap();
+    }
+    drop(volume);
+    let image = disk.bytes();
+    let mut failed = 0;
+    for nth in 1..20 {
+        let disk = Disk::new(image.clone(), 512);
+        let mut volume = mount(&disk);
+        // The first change of all writes more than its own.
+        volume.mkdir("first").unwrap();
+        volume.sync().unwrap();
+        let file = volume.open("f", OpenFlags::WRITE).unwrap();
+        disk.state().fail_read = Some(nth);
+        // The first piece is new, the rest of the last one has to be read.
+        let written = volume.write_at(file, 1024, &[0xee; 1024 + 100]);
+        disk.state().fail_read = None;
+        failed += u32::from(written.is_err());
+        volume.close(file).unwrap();
+        for n in 0..40 {
+            volume.mkdir(&format!("d{n}")).unwrap();
+        }
+        disk.state().log = Some(Vec::new());
+        volume.sync().unwrap();
+        for event in disk.state().log.take().unwrap() {
+            let Event::Batch(mut writes) = event else {
+                continue;
+            };
+            writes.sort();
+            for pair in writes.windows(2) {
+                let end = pair[0].0 + (pair[0].1.len() / 512) as u64;
+                assert!(end <= pair[1].0, "read {nth}: sector {} twice", pair[1].0);
+            }
+        }
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("read {nth}: {text}"));
+    }
+    assert!(failed > 0);
 }

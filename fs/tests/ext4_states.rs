@@ -180,3 +180,94 @@ fn a_file_with_verity_is_listed() {
     assert_eq!(opened.err(), Some(Error::Unsupported));
     assert_eq!(volume.health(), Health::Writable);
 }
+
+/// Where a disk of 1 KiB blocks, with a copy of the superblock in its second group, has metadata.
+fn metadata_of(bytes: &[u8]) -> Vec<usize> {
+    let number = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+    let (first, second) = (2 * 1024, 2 * 1024 + 32);
+    let mut found = vec![
+        1,
+        2,
+        3,
+        8193,
+        8194,
+        8195,
+        journal_of(bytes, 1024) / 1024 + 5,
+    ];
+    for group in [first, second] {
+        let table = number(group + 8);
+        found.extend([
+            number(group),
+            number(group + 4),
+            table,
+            table + 1,
+            table + 9,
+        ]);
+    }
+    found
+}
+
+/// A file that has blocks of the file system's own, as a damaged map says: they are neither read nor
+/// written, nor given back.
+#[test]
+fn no_file_has_the_file_systems_own_blocks() {
+    let kinds = [
+        ("^extent,^64bit,^metadata_csum", 0),
+        ("^64bit,^metadata_csum", 5),
+    ];
+    for (features, word) in kinds {
+        let disk = Disk::new(mkfs(12 << 20, &["-b", "1024", "-O", features]), 512);
+        let mut volume = mount(&disk);
+        write_file(&mut *volume, "f", &[1; 1024]).unwrap();
+        drop(volume);
+        let clean = disk.bytes();
+        for place in metadata_of(&clean) {
+            let request = format!("sif /f block[{word}] {place}");
+            let damaged = debugfs(&clean, &[&request]);
+            for what in 0..3 {
+                let disk = Disk::new(damaged.clone(), 512);
+                let mut volume = mount(&disk);
+                let file = volume
+                    .open("f", OpenFlags::READ | OpenFlags::WRITE)
+                    .unwrap();
+                let done = match what {
+                    0 => volume.write_at(file, 0, &[0xee; 1024]).map(drop),
+                    1 => volume.read_at(file, 0, &mut [0; 100]).map(drop),
+                    _ => volume.truncate(file, 0),
+                };
+                assert_eq!(done, Err(Error::Corrupt), "{features}: {what} at {place}");
+                drop(volume);
+                let range = place * 1024..(place + 1) * 1024;
+                assert!(place == 1 || disk.bytes()[range.clone()] == damaged[range]);
+            }
+        }
+    }
+}
+
+/// A bitmap that has metadata as free, be it of another group or the journal's: no file gets it.
+#[test]
+fn no_bitmap_gives_the_file_systems_own_blocks_away() {
+    let disk = Disk::new(
+        mkfs(12 << 20, &["-b", "1024", "-O", "^64bit,^metadata_csum"]),
+        512,
+    );
+    let clean = disk.bytes();
+    for place in metadata_of(&clean).into_iter().skip(1) {
+        let mut damaged = clean.clone();
+        let (group, bit) = ((place - 1) / 8192, (place - 1) % 8192);
+        let at = 2 * 1024 + group * 32;
+        let bitmap = u32::from_le_bytes(damaged[at..at + 4].try_into().unwrap()) as usize;
+        damaged[bitmap * 1024 + bit / 8..][..25].fill(0);
+        let disk = Disk::new(damaged, 512);
+        let mut volume = mount(&disk);
+        let file = volume.open("f", NEW).unwrap();
+        let written =
+            (0..200).try_for_each(|n| volume.write_at(file, n << 16, &[0xee; 1 << 16]).map(drop));
+        assert_eq!(written, Err(Error::Corrupt), "block {place}");
+        drop(volume);
+        assert!(
+            disk.bytes()[place * 1024..][..16] != [0xee; 16],
+            "block {place}"
+        );
+    }
+}

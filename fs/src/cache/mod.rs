@@ -472,9 +472,8 @@ impl Cache {
         Ok(())
     }
 
-    fn write_stream(&mut self, first: u64, count: u64, data: &[u8]) -> Result<(), BlockError> {
-        self.ahead.written(first, data, self.sector);
-        // What lines hold of it is old from here on, even if the write fails.
+    /// Forgets what lines hold of the sectors from `first` on.
+    fn forget_lines(&mut self, first: u64, count: u64) {
         let lines = first / self.per_line..(first + count).div_ceil(self.per_line);
         let found: Vec<u64> = self
             .lines
@@ -488,6 +487,12 @@ impl Cache {
             self.lines
                 .forget(index, mask(from as usize, (end - from) as usize));
         }
+    }
+
+    fn write_stream(&mut self, first: u64, count: u64, data: &[u8]) -> Result<(), BlockError> {
+        self.ahead.written(first, data, self.sector);
+        // What lines hold of it is old from here on, even if the write fails.
+        self.forget_lines(first, count);
         if self.gather.overlaps(first, count, self.sector) {
             self.flush_gather()?;
         }

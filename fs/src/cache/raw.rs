@@ -54,12 +54,18 @@ impl Cache {
     /// Reads sectors from `first` on from the device itself.
     pub fn read_raw(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         self.check(first, buf.len())?;
-        if self.is_away() || !self.fetch.grow(FETCH * LINE) {
+        let is_large = buf.len() > FETCH * LINE && self.raw.used == 0;
+        let (buffer, most) = if is_large && self.raw.buffer.grow_if_plenty(GATHERED) {
+            (&mut self.raw.buffer, GATHERED)
+        } else {
+            (&mut self.fetch, FETCH * LINE)
+        };
+        if self.device.is_away() || !buffer.grow(most) {
             return Err(BlockError::Io);
         }
         let mut at = first;
-        for piece in buf.chunks_mut(FETCH * LINE) {
-            let fetched = self.fetch.get_mut(..piece.len());
+        for piece in buf.chunks_mut(most) {
+            let fetched = buffer.get_mut(..piece.len());
             let fetched = fetched.ok_or(BlockError::OutOfRange)?;
             self.device.read(at, fetched)?;
             piece.copy_from_slice(fetched);
@@ -79,10 +85,22 @@ impl Cache {
         }
         self.write_raw()?;
         if self.raw.add(self.sector, first, data) {
-            Ok(())
-        } else {
-            Err(BlockError::Io)
+            return Ok(());
         }
+        // There is no memory to put it together with others.
+        self.unflushed = true;
+        self.device.write(first, data)
+    }
+
+    /// Forgets contents that wait for sectors which from now on are written by
+    /// [`put_raw`](Self::put_raw) only: in one batch they would come in no order.
+    pub fn forget(&mut self, first: u64, count: u64) -> Result<(), BlockError> {
+        if self.gather.overlaps(first, count, self.sector) {
+            self.flush_gather()?;
+        }
+        self.forget_lines(first, count);
+        self.tell_dirty();
+        Ok(())
     }
 
     /// Has the next flush ask the device, even if nothing was written.

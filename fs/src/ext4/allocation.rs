@@ -8,6 +8,8 @@
 //! would be the old owner's again, with foreign contents. What a file that grows has next to its
 //! end is kept for it while it is open, as long as there is anything else.
 
+use alloc::vec::Vec;
+
 use super::bitmap::{fill, next_clear, next_set};
 use super::blocks::Kind;
 use super::filesystem::{Fs, Result};
@@ -29,27 +31,14 @@ impl Fs {
             self.load(group.block_bitmap, Kind::BlockBitmap(number))?;
             return Ok(group);
         }
-        let geometry = self.geometry.clone();
-        let bitmap = self.block_new(group.block_bitmap, Kind::BlockBitmap(number))?;
+        let geometry = &self.geometry;
         let (start, count) = (geometry.group_start(number), geometry.group_blocks(number));
-        if geometry.has_copies(number) {
-            let copies =
-                1 + geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors);
-            fill(bitmap, 0, copies.min(count.into()) as usize, true);
-        }
-        let inodes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
-        let table = inodes.div_ceil(geometry.block as u64);
-        let own = [
-            (group.block_bitmap, 1),
-            (group.inode_bitmap, 1),
-            (group.inode_table, table),
-        ];
-        for (first, len) in own {
-            let from = first.max(start);
-            let to = (first + len).min(start + u64::from(count));
-            if from < to {
-                fill(bitmap, (from - start) as usize, (to - from) as usize, true);
-            }
+        let end = start + u64::from(count);
+        let own: Vec<(u64, u64)> = self.zones.within(start, end).collect();
+        let bitmap = self.block_new(group.block_bitmap, Kind::BlockBitmap(number))?;
+        for (first, stop) in &own {
+            let (from, to) = ((*first).max(start), (*stop).min(end));
+            fill(bitmap, (from - start) as usize, (to - from) as usize, true);
         }
         pad(bitmap, count as usize);
         self.group_mut(number)?.flags &= !BLOCKS_UNUSED;
@@ -185,22 +174,10 @@ impl Fs {
         };
         self.free_blocks = left;
         let first = self.geometry.group_start(number) + u64::from(first);
-        if !self.is_allowed(number, first, count.into())? {
+        if self.zones.has(first, count.into()) {
             return Err(self.damage("a bitmap that has metadata as free", first));
         }
         Ok((first, count.into()))
-    }
-
-    /// Whether none of these blocks are bitmaps or inodes of their group.
-    fn is_allowed(&mut self, number: u32, first: u64, count: u64) -> Result<bool> {
-        let group = self.group(number)?;
-        let geometry = &self.geometry;
-        let inodes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
-        let table = inodes.div_ceil(geometry.block as u64);
-        let apart = |start: u64, len: u64| first + count <= start || start + len <= first;
-        Ok(apart(group.block_bitmap, 1)
-            && apart(group.inode_bitmap, 1)
-            && apart(group.inode_table, table))
     }
 
     fn look_around(
@@ -256,7 +233,7 @@ impl Fs {
                 return Err(self.damage("blocks given back that there aren't", at));
             };
             let here = u64::from(self.geometry.group_blocks(number) - bit).min(end - at);
-            if !self.is_allowed(number, at, here)? {
+            if self.zones.has(at, here) {
                 return Err(self.damage("a file that has metadata as its own", at));
             }
             let group = self.block_bitmap(number)?;

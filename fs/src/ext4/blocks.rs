@@ -44,6 +44,18 @@ pub enum Kind {
     Orphans(Owner),
 }
 
+impl Kind {
+    /// Whether such a block belongs to a file.
+    pub fn is_a_files(self) -> bool {
+        match self {
+            Self::Super | Self::Descriptors | Self::Inodes(_) => false,
+            Self::BlockBitmap(_) | Self::InodeBitmap(_) => false,
+            Self::Leaf(_) | Self::Index(_) | Self::Extents(_) | Self::List => true,
+            Self::Attributes | Self::Orphans(_) => true,
+        }
+    }
+}
+
 /// A block in memory.
 #[derive(Debug)]
 pub struct Entry {

@@ -286,8 +286,10 @@ impl Fs {
         if leaf.index > 0 {
             let found = extent(node, leaf.index - 1);
             if found.end() > u64::from(block) {
-                if !self.geometry.contains(found.physical, found.len.into()) {
-                    return Err(self.damage("an extent outside of the file system", found.physical));
+                if !self.can_be_a_files(found.physical, found.len.into()) {
+                    return Err(
+                        self.damage("an extent that has no blocks for files", found.physical)
+                    );
                 }
                 return Ok(Ok(found));
             }
@@ -450,8 +452,8 @@ impl Fs {
         if end <= start {
             return Err(self.wrong_keys(inode));
         }
-        if !self.geometry.contains(found.physical, found.len.into()) {
-            return Err(self.damage("an extent outside of the file system", found.physical));
+        if !self.can_be_a_files(found.physical, found.len.into()) {
+            return Err(self.damage("an extent that has no blocks for files", found.physical));
         }
         let part = |start: u64, end: u64| Extent {
             start: start as u32,

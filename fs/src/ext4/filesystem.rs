@@ -12,6 +12,7 @@ use super::checksum::Crc32c;
 use super::groups::Group;
 use super::journal::Journal;
 use super::superblock::Geometry;
+use super::zones::Zones;
 use crate::cache::Cache;
 use crate::{Clock, Error, Time};
 
@@ -37,6 +38,7 @@ pub struct Fs {
     pub blocks: Blocks,
     pub groups: Vec<Group>,
     pub dirty_groups: Vec<u32>,
+    pub zones: Zones,
     pub free_blocks: u64,
     pub free_inodes: u32,
     /// Runs of blocks that the running transaction has given back: first and number. No file gets
@@ -96,6 +98,9 @@ impl Fs {
         if !self.geometry.contains(block, 1) && kind != Kind::Super {
             return Err(self.damage("metadata outside of the file system", block));
         }
+        if kind.is_a_files() && self.zones.has(block, 1) {
+            return Err(self.damage("a file that has metadata as its own", block));
+        }
         if let Kind::Inodes(first) = kind {
             return self.load_inodes(block, first);
         }
@@ -125,6 +130,9 @@ impl Fs {
 
     /// A new block of metadata, of zeros.
     pub fn block_new(&mut self, block: u64, kind: Kind) -> Result<&mut [u8]> {
+        let (sector, count) = (self.sectors(block), self.sectors(1));
+        // It may have been a file's in an operation that failed.
+        self.cache.forget(sector, count)?;
         Ok(&mut self.blocks.create(block, kind)?.data)
     }
 

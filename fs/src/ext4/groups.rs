@@ -9,6 +9,7 @@ use super::bytes::{part, put, put_u16, u16_at, u32_at};
 use super::checksum::{Crc32c, crc16};
 use super::filesystem::{Fs, Result};
 use super::superblock::Geometry;
+use super::zones::table_blocks;
 use crate::Error;
 use crate::cache::Cache;
 
@@ -17,7 +18,7 @@ pub const INODES_UNUSED: u16 = 0x1;
 pub const BLOCKS_UNUSED: u16 = 0x2;
 
 /// Bytes of descriptors that are read at once.
-const READ: usize = 32 << 10;
+const READ: usize = 256 << 10;
 
 /// One group.
 #[derive(Debug, Clone, Copy)]
@@ -92,11 +93,9 @@ impl Group {
 
     /// Why it can't be one of this file system.
     fn check(&self, geometry: &Geometry) -> Option<&'static str> {
-        let inode_bytes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
-        let table = inode_bytes.div_ceil(geometry.block as u64);
         if !geometry.contains(self.block_bitmap, 1)
             || !geometry.contains(self.inode_bitmap, 1)
-            || !geometry.contains(self.inode_table, table)
+            || !geometry.contains(self.inode_table, table_blocks(geometry))
         {
             return Some("a block group's metadata is outside of the file system");
         }
@@ -201,17 +200,15 @@ impl Fs {
         Ok(group)
     }
 
-    /// Puts what has changed in groups into their blocks, and seals them.
+    /// Puts what has changed in groups into their blocks, and seals them. Which those are is
+    /// forgotten by [`groups_written`](Self::groups_written) only: this may fail.
     pub fn write_groups(&mut self) -> Result<()> {
         let geometry = self.geometry.clone();
         let per_block = (geometry.block / geometry.descriptor).max(1) as u32;
         let (superblock, _) = geometry.superblock();
-        for number in core::mem::take(&mut self.dirty_groups) {
-            let Some(group) = self.groups.get_mut(number as usize) else {
-                continue;
-            };
-            group.dirty = false;
-            let group = *group;
+        for n in 0..self.dirty_groups.len() {
+            let number = self.dirty_groups.get(n).copied().unwrap_or_default();
+            let group = self.group(number)?;
             let block = superblock + 1 + u64::from(number / per_block);
             let at = (number % per_block) as usize * geometry.descriptor;
             self.block_mut(block, Kind::Descriptors)?;
@@ -228,5 +225,13 @@ impl Fs {
             }
         }
         Ok(())
+    }
+    /// Notes that all groups are in their blocks.
+    pub fn groups_written(&mut self) {
+        for number in core::mem::take(&mut self.dirty_groups) {
+            if let Some(group) = self.groups.get_mut(number as usize) {
+                group.dirty = false;
+            }
+        }
     }
 }

@@ -51,7 +51,7 @@ const MAX_TRANSACTION: usize = 2 << 20;
 #[derive(Debug)]
 pub struct Journal {
     /// Its blocks: first of the journal, first on the disk, number.
-    runs: Vec<(u32, u64, u32)>,
+    pub runs: Vec<(u32, u64, u32)>,
     /// Bytes in a block.
     block: usize,
     /// Blocks in it, and the first that is for transactions.

@@ -67,11 +67,8 @@ impl Fs {
     }
 
     fn listed(&mut self, inode: &Inode, block: u64) -> Result<u64> {
-        if block != 0 && !self.geometry.contains(block, 1) {
-            return Err(self.damage(
-                "a listed block outside of the file system",
-                inode.number.into(),
-            ));
+        if block != 0 && !self.can_be_a_files(block, 1) {
+            return Err(self.damage("a listed block that is none for files", inode.number.into()));
         }
         Ok(block)
     }
@@ -125,11 +122,8 @@ impl Fs {
     }
 
     fn run(&mut self, inode: &Inode, first: u64, count: u64) -> Result<u64> {
-        if first != 0 && !self.geometry.contains(first, count) {
-            return Err(self.damage(
-                "listed blocks outside of the file system",
-                inode.number.into(),
-            ));
+        if first != 0 && !self.can_be_a_files(first, count) {
+            return Err(self.damage("listed blocks that are none for files", inode.number.into()));
         }
         Ok(first)
     }

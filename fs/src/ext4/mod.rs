@@ -4,7 +4,7 @@
 //! names the chapter it is about. From the bottom up:
 //!
 //! - `bytes`, `checksum`, `hash`, `bitmap`: numbers.
-//! - `superblock`, `groups`: what the file system is made of, and what is refused.
+//! - `superblock`, `groups`, `zones`: what the file system is made of, and what is refused.
 //! - `blocks`, `filesystem`, `seal`: metadata in memory, operations that are undone when they fail.
 //! - `allocation`, `inodes`, `inode`: blocks and inodes, taken and given back.
 //! - `extents`, `lists`, `mapping`: where the blocks of a file are.
@@ -38,6 +38,7 @@ mod seal;
 mod superblock;
 mod transaction;
 mod volume;
+mod zones;
 
 use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -91,6 +92,10 @@ fn mount_volume(
         fs.open_journal()?;
     }
     fs.read_groups(true)?;
+    fs.find_zones().map_err(unreadable)?;
+    if !fs.add_journal_zones().map_err(unreadable)? {
+        return Err(corrupt("its journal lies where other metadata is"));
+    }
     fs.read_counts()?;
     let mut corrupt = fs.geometry.has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
@@ -127,6 +132,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
         geometry,
         crc,
         groups: Vec::new(),
+        zones: zones::Zones::default(),
         dirty_groups: Vec::new(),
         free_blocks: 0,
         free_inodes: 0,

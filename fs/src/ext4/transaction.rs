@@ -159,32 +159,43 @@ impl Fs {
         Ok(all)
     }
 
-    /// Ends the transaction: all that was done is durable. If that fails, nothing is written any
-    /// more.
+    /// Ends the transaction: all that was done is durable. If there is no memory for that, or a
+    /// block that it needs can't be read, nothing was written, and the next commit does it. If the
+    /// disk fails later, nothing is written any more.
     pub fn commit(&mut self) -> Result<()> {
-        let done = self.commit_all();
-        self.failed |= done.is_err();
-        done
+        if !self.has_changes() {
+            let done = self.cache.commit_raw().and_then(|()| self.cache.flush());
+            self.failed |= done.is_err();
+            return Ok(done?);
+        }
+        self.load(self.geometry.superblock().0, Kind::Super)?;
+        let marked = self.mark();
+        self.failed |= marked.is_err();
+        marked?;
+        self.begin();
+        let blocks = match self.finish_blocks() {
+            Ok(blocks) => blocks,
+            Err(error) => {
+                self.roll_back();
+                return Err(error);
+            }
+        };
+        self.end();
+        self.groups_written();
+        let written = self.write_transaction(&blocks);
+        self.failed |= written.is_err();
+        written
     }
 
-    fn commit_all(&mut self) -> Result<()> {
-        if !self.has_changes() {
-            self.cache.commit_raw()?;
-            return Ok(self.cache.flush()?);
-        }
-        self.mark()?;
-        self.begin();
-        let finished = self.finish_blocks();
-        self.end();
-        let blocks = finished?;
+    fn write_transaction(&mut self, blocks: &[u64]) -> Result<()> {
         match self.journal.take() {
             Some(mut journal) => {
-                let written = self.log(&mut journal, &blocks);
+                let written = self.log(&mut journal, blocks);
                 self.journal = Some(journal);
                 written?;
             }
             None => {
-                self.put_in_place(&blocks)?;
+                self.put_in_place(blocks)?;
                 self.cache.commit_raw()?;
                 self.cache.flush()?;
             }

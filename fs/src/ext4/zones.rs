@@ -1,0 +1,131 @@
+//! Blocks that are the file system's own and never a file's: copies of the superblock, descriptors,
+//! bitmaps, inodes, and the journal. What leads a file there is damage, however it came about: Linux
+//! looks for the same (`block_validity`).
+
+use alloc::vec::Vec;
+
+use super::filesystem::{Fs, Result};
+use super::superblock::Geometry;
+use crate::Error;
+
+/// Runs of blocks, in order and apart: first, and the one after the last.
+#[derive(Debug, Default)]
+pub struct Zones(Vec<(u64, u64)>);
+
+impl Zones {
+    /// Adds `count` blocks from `first` on. [`has`](Self::has) is right after
+    /// [`settle`](Self::settle).
+    fn add(&mut self, first: u64, count: u64) -> Result<()> {
+        if self.0.len() == self.0.capacity() {
+            self.settle();
+            let more = self.0.len().max(64);
+            self.0.try_reserve(more).map_err(|_| Error::OutOfMemory)?;
+        }
+        self.0.push((first, first.saturating_add(count)));
+        Ok(())
+    }
+
+    /// Puts them in order, those that touch as one.
+    fn settle(&mut self) {
+        self.0.sort_unstable();
+        self.0.dedup_by(|next, before| {
+            let touches = next.0 <= before.1;
+            if touches {
+                before.1 = before.1.max(next.1);
+            }
+            touches
+        });
+    }
+
+    /// Those with a part in the blocks from `first` to before `end`.
+    pub fn within(&self, first: u64, end: u64) -> impl Iterator<Item = (u64, u64)> {
+        let at = self.0.partition_point(|zone| zone.1 <= first);
+        let rest = self.0.get(at..).unwrap_or_default();
+        rest.iter().copied().take_while(move |zone| zone.0 < end)
+    }
+
+    /// Whether any of `count` blocks from `first` on are in one.
+    pub fn has(&self, first: u64, count: u64) -> bool {
+        self.within(first, first.saturating_add(count))
+            .next()
+            .is_some()
+    }
+}
+
+/// Blocks of a group's table of inodes.
+pub fn table_blocks(geometry: &Geometry) -> u64 {
+    let bytes = geometry.inodes_per_group as u64 * geometry.inode_size as u64;
+    bytes.div_ceil(geometry.block as u64)
+}
+
+impl Fs {
+    /// Notes where the metadata of all groups is.
+    pub fn find_zones(&mut self) -> Result<()> {
+        let geometry = &self.geometry;
+        let copies = 1 + geometry.descriptor_blocks() + u64::from(geometry.reserved_descriptors);
+        let table = table_blocks(geometry);
+        let mut zones = Zones::default();
+        for (number, group) in (0u32..).zip(&self.groups) {
+            if geometry.has_copies(number) {
+                zones.add(geometry.group_start(number), copies)?;
+            }
+            zones.add(group.block_bitmap, 1)?;
+            zones.add(group.inode_bitmap, 1)?;
+            zones.add(group.inode_table, table)?;
+        }
+        zones.settle();
+        self.zones = zones;
+        Ok(())
+    }
+
+    /// Notes where the journal is; `false` if other metadata is there as well.
+    pub fn add_journal_zones(&mut self) -> Result<bool> {
+        let Some(journal) = &self.journal else {
+            return Ok(true);
+        };
+        let mut runs = journal
+            .runs
+            .iter()
+            .map(|(_, disk, count)| (*disk, u64::from(*count)));
+        if runs
+            .clone()
+            .any(|(disk, count)| self.zones.has(disk, count))
+        {
+            return Ok(false);
+        }
+        runs.try_for_each(|(disk, count)| self.zones.add(disk, count))?;
+        self.zones.settle();
+        Ok(true)
+    }
+
+    /// Whether `count` blocks from `first` on can be a file's.
+    pub fn can_be_a_files(&self, first: u64, count: u64) -> bool {
+        self.geometry.contains(first, count) && !self.zones.has(first, count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_joined_and_found() {
+        let mut zones = Zones::default();
+        for (first, count) in [(50, 10), (10, 5), (15, 5), (12, 2), (100, 1)] {
+            zones.add(first, count).unwrap();
+        }
+        zones.settle();
+        let all: Vec<_> = zones.within(0, u64::MAX).collect();
+        assert_eq!(all, [(10, 20), (50, 60), (100, 101)]);
+        let cases = [
+            (0, 10, false),
+            (0, 11, true),
+            (19, 1, true),
+            (20, 30, false),
+        ];
+        for (first, count, has) in cases.into_iter().chain([(60, 40, false), (99, 9, true)]) {
+            assert_eq!(zones.has(first, count), has, "{count} from {first}");
+        }
+        assert!(!zones.has(u64::MAX, u64::MAX));
+    }
+}

@@ -1,0 +1,93 @@
+//! Memory that ends while a transaction does: nothing was written, and the next sync does it.
+#![allow(missing_docs)]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use common::ext4::{fsck, fsck_stopped, mkfs, mount};
+use common::{names, write_file};
+use fs::fake::Disk;
+use fs::{Error, Health};
+
+const BLOCK: usize = 1024;
+
+/// Refuses memory for a block, once: 1 is the next one, 0 for never.
+static REFUSED: AtomicU64 = AtomicU64::new(0);
+
+struct Refusing;
+
+// SAFETY: what isn't refused goes to `System` as it is.
+unsafe impl GlobalAlloc for Refusing {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let is_block = (layout.size(), layout.align()) == (BLOCK, 1);
+        let left = REFUSED.load(Ordering::Relaxed);
+        if is_block && left > 0 {
+            REFUSED.store(left - 1, Ordering::Relaxed);
+            if left == 1 {
+                return std::ptr::null_mut();
+            }
+        }
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc(layout) }
+    }
+    // What takes memory like that can't do without.
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        // SAFETY: the caller's promise, handed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Refusing = Refusing;
+
+#[test]
+fn a_sync_without_memory_leaves_everything_to_the_next() {
+    for args in [&["-b", "1024"][..], &["-b", "1024", "-O", "^has_journal"]] {
+        let disk = Disk::new(mkfs(16 << 20, args), 512);
+        let mut volume = mount(&disk);
+        for n in 0..600 {
+            write_file(&mut *volume, &format!("{n}"), b"").unwrap();
+        }
+        drop(volume);
+        let before = disk.bytes();
+        let mut refused = 0;
+        for nth in 1.. {
+            let disk = Disk::new(before.clone(), 512);
+            let mut volume = mount(&disk);
+            volume.mkdir("d").unwrap();
+            write_file(&mut *volume, "d/f", &[7; 5000]).unwrap();
+            // Reading inodes takes what memory operations have left over.
+            for n in [100, 230, 360, 490] {
+                volume.stat(&format!("{n}")).unwrap();
+            }
+            REFUSED.store(nth, Ordering::Relaxed);
+            let synced = volume.sync();
+            let was_refused = REFUSED.swap(0, Ordering::Relaxed) == 0;
+            assert_eq!(volume.health(), Health::Writable, "{args:?}, block {nth}");
+            if was_refused {
+                assert_eq!(synced, Err(Error::OutOfMemory), "{args:?}, block {nth}");
+                refused += 1;
+                write_file(&mut *volume, "more", &[8; 3000]).unwrap();
+                volume.sync().unwrap();
+            }
+            let stopped = Disk::new(disk.bytes(), 512);
+            fsck_stopped(&stopped.bytes()).unwrap_or_else(|text| panic!("{nth}: {text}"));
+            let mut again = mount(&stopped);
+            assert_eq!(names(&mut *again, "d").unwrap(), ["f"]);
+            assert_eq!(again.stat("more").is_ok(), was_refused);
+            drop(again);
+            drop(volume);
+            fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}, {nth}: {text}"));
+            if !was_refused {
+                break;
+            }
+        }
+        assert!(refused > 1, "{args:?}: {refused} times");
+    }
+}
