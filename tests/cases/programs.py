@@ -314,3 +314,20 @@ def image_is_a_pvh_elf(context):
     assert "Xen" in notes and "0x00000012" in notes, notes
     segments = context.run("readelf", "-lW", path).stdout
     assert "INTERP" not in segments and "DYNAMIC" not in segments, segments
+
+
+@test()
+def an_image_carries_what_it_uses(context):
+    """hello's image has no constant or path that only the network, disks or the compiler's own build know, and no section more than it needs."""
+    from harness.context import executable
+
+    stripped = context.path("main.exe")
+    context.run("strip", "-o", stripped, executable("examples/hello/main.exe", "microvm"))
+    with open(stripped, "rb") as file:
+        image = file.read()
+    for words in (b"EFI PART", b"10.0.0.1", b"Linux swap", b"/rustc/"):
+        assert words not in image, words
+    lines = context.run("readelf", "-SW", stripped).stdout.splitlines()
+    names = [line.split("]")[1].split()[0] for line in lines if "]" in line and "[Nr]" not in line]
+    wanted = ".note.Xen .note.gnu.build-id .soil_entropy .rodata .text.libc .text .tbss .data .bss .shstrtab"
+    assert names[1:] == wanted.split(), names

@@ -4,12 +4,14 @@
 //! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
 //! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
 //! program's own link with `--gc-sections` can still leave out what it doesn't call. Constants that are nothing but zeros become memory
-//! that begins as zeros, and strings get sections of their own ([`strings`]), so that images don't carry what they don't use.
+//! that begins as zeros, and strings and small constants get sections of their own ([`pieces`]), so that images don't carry what they don't use.
 //!
 //! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
 
-mod strings;
+mod paths;
+mod pieces;
 
+use object::build::elf::Builder;
 use object::{Object, ObjectSection, SectionKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -78,6 +80,18 @@ fn zeros(object: &Path) -> Result<Vec<String>, String> {
     Ok(names.map(|(name, _)| name).collect())
 }
 
+/// Makes `object` smaller in what links with it.
+fn rewrite(object: &Path) -> Result<(), String> {
+    let fail = |what: &dyn std::fmt::Display| format!("{}: {what}", object.display());
+    let bytes = std::fs::read(object).map_err(|e| fail(&e))?;
+    let mut file = Builder::read(&*bytes).map_err(|e| fail(&e))?;
+    pieces::split(&mut file);
+    paths::shorten(&mut file);
+    let mut out = Vec::new();
+    file.write(&mut out).map_err(|e| fail(&e))?;
+    std::fs::write(object, out).map_err(|e| fail(&e))
+}
+
 fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     let kept = kept_symbols(input, keep)?;
     let list = output.with_extension("symbols");
@@ -92,7 +106,7 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
         link.arg("--undefined").arg(name);
     }
     run(link.arg(input))?;
-    strings::split(&object)?;
+    rewrite(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
     // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the object for one without symbols.
