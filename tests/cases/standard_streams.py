@@ -280,48 +280,54 @@ def wait_full(*pipes):
 def signals_and_writes(context):
     """Bytes that were written before the signal are the call's result; before the first, it is as with reading."""
     cases = {"write-bytes": 1, "write-bytes-restart": 0, "write-much": 1, "write-much-restart": 1}
-    for form in FORMS:
-        children = [
-            subprocess.Popen(command("calls", form, [f"interrupted-{how}"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            for how in cases
-        ]
-        try:
-            wait_full(*(child.stdout for child in children))
-            for child in children:
-                child.send_signal(signal.SIGTERM)
-            # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
-            time.sleep(2)
-            for child, (how, result) in zip(children, cases.items(), strict=True):
-                output, errors = child.communicate(timeout=context.remaining())
-                assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
-                size = 400_000 if how.startswith("write-bytes") else 1_000_000
-                assert len(output) == size and child.returncode == 0, f"{form}, {how}: {len(output)}, {child.returncode}"
-        finally:
-            for child in children:
-                child.kill()
-                child.wait()
+    children = {
+        (form, how): subprocess.Popen(
+            command("calls", form, [f"interrupted-{how}"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for form in FORMS
+        for how in cases
+    }
+    try:
+        wait_full(*(child.stdout for child in children.values()))
+        for child in children.values():
+            child.send_signal(signal.SIGTERM)
+        # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
+        time.sleep(2)
+        for (form, how), child in children.items():
+            output, errors = child.communicate(timeout=context.remaining())
+            assert errors == f"{how}: {cases[how]}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
+            size = 400_000 if how.startswith("write-bytes") else 1_000_000
+            assert len(output) == size and child.returncode == 0, f"{form}, {how}: {len(output)}, {child.returncode}"
+    finally:
+        for child in children.values():
+            child.kill()
+            child.wait()
 
 
 @test(limit=60)
 def a_reader_that_never_comes_back(context):
-    """The machine ends, although what it has to say isn't read: asked to stop, and with a crash. Until then it stood still."""
-    for form, manner, status in (("microvm", "stop", 143), ("q35", "abort", 134)):
-        words = command("streams", form, ["pour", "10000000"]) if manner == "stop" else None
-        tap = context.tap()
-        tap.wait_free()
-        words = words or command(PAUSED, form, ["task", "40000"], tap=tap)
-        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True) as child:
-            try:
-                wait_full(child.stdout)
-                machine = machine_pid(child)
-                if manner == "stop":
-                    child.send_signal(signal.SIGTERM)
-                else:
-                    socket.create_connection((tap.guest, 9), timeout=PATIENCE).close()
-                while os.path.exists(f"/proc/{machine}/fd/0"):
-                    time.sleep(0.1)
-                output = child.stdout.read()
-                assert child.wait(context.remaining()) == status, f"{form}, {manner}: status {child.returncode}"
-                assert len(output) > 65536, f"{form}, {manner}: {len(output)} bytes"
-            finally:
-                child.kill()
+    """The machines end, although what they have to say isn't read: asked to stop, and with a crash. Until then they stood still."""
+    tap = context.tap()
+    tap.wait_free()
+    stopped = command("streams", "microvm", ["pour", "10000000"])
+    aborted = command(PAUSED, "q35", ["task", "40000"], tap=tap)
+    children = [
+        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        for words in (stopped, aborted)
+    ]
+    try:
+        wait_full(*(child.stdout for child in children))
+        machines = [machine_pid(child) for child in children]
+        children[0].send_signal(signal.SIGTERM)
+        socket.create_connection((tap.guest, 9), timeout=PATIENCE).close()
+        for child, machine, status in zip(children, machines, (143, 134), strict=True):
+            while os.path.exists(f"/proc/{machine}/fd/0"):
+                time.sleep(0.1)
+            output = child.stdout.read()
+            assert child.wait(context.remaining()) == status, f"{child.args}: status {child.returncode}"
+            assert len(output) > 65536, f"{child.args}: {len(output)} bytes"
+    finally:
+        for child in children:
+            child.kill()
+            child.wait()
+            child.stdout.close()
