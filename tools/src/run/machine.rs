@@ -3,6 +3,7 @@
 
 use super::command::{self, Sockets, Wiring};
 use super::control::Control;
+use super::lifeline::Lifeline;
 use super::output::{self, Progress, say, say_soon};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
@@ -114,6 +115,9 @@ pub fn run(
     // A group of its own: Ctrl-C reaches `soil run` only, which stops the machine in order; and
     // what a wrapper starts ends with it.
     qemu.process_group(0);
+    // First, for should we end before, the second one's look at the parent tells.
+    let _lifeline = Lifeline::tie(&mut qemu)
+        .map_err(|error| Failure::start(format!("no socket for QEMU: {error}")))?;
     dies_with_us(&mut qemu);
     // SAFETY: between fork and exec only system calls are made; the descriptors outlive the call
     // (held by this function).

@@ -4,6 +4,7 @@ pub mod command;
 pub mod control;
 mod input;
 pub mod kvm;
+mod lifeline;
 mod machine;
 mod output;
 mod passt;

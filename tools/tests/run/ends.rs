@@ -62,6 +62,35 @@ fn what_a_wrapper_starts_ends_with_it() {
     panic!("the script never said the number");
 }
 
+/// Killed, `soil run` can do nothing any more.
+#[test]
+fn what_a_wrapper_starts_ends_with_soil_run() {
+    let machine = Machine::new("sleep 3600 &\necho $!\nwait\n");
+    let mut child = machine.command(&[]).spawn().expect("soil starts");
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().expect("piped"))
+        .read_line(&mut line)
+        .expect("readable");
+    let number = line.trim().parse().expect("a number");
+    assert!(runs(number));
+    signal(&child, "KILL");
+    assert_eq!(status_of(&mut child), None);
+    wait_until("the end of the wrapper's child", || !runs(number));
+}
+
+/// A wrapper may leave something behind for later runs.
+#[test]
+fn what_a_wrapper_leaves_behind_stays_after_an_ordinary_end() {
+    let machine =
+        Machine::new("sleep 3600 >/dev/null 2>&1 &\necho $!\necho SOIL-EXIT 4 >&8\nexit 3\n");
+    let ran = machine.run(&[]);
+    assert_eq!(ran.status, Some(4), "{ran:?}");
+    let number = ran.output.trim().parse().expect("a number");
+    assert!(runs(number));
+    let kill = Command::new("kill").arg(ran.output.trim()).status();
+    assert!(kill.expect("kill runs").success());
+}
+
 #[test]
 fn a_process_ends_with_soil_run() {
     for name in ["TERM", "KILL"] {
