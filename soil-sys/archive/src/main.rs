@@ -4,7 +4,8 @@
 //! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
 //! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
 //! program's own link with `--gc-sections` can still leave out what it doesn't call. Constants that are nothing but zeros become memory
-//! that begins as zeros, and strings and small constants get sections of their own ([`pieces`]), so that images don't carry what they don't use.
+//! that begins as zeros, and strings and small constants get sections of their own ([`pieces`]), so
+//! that images don't carry what they don't use.
 //!
 //! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
 

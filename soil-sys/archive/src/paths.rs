@@ -1,7 +1,8 @@
 //! Shorter names of the standard library's files.
 //!
-//! What panics names its place: a string with the file, its length, line and column. The standard library's files begin with
-//! `/rustc/`, the compiler's commit and a slash, 48 bytes that each image would carry for each file.
+//! What panics names its place: a string with the file, its length, line and column. The standard
+//! library's files begin with `/rustc/`, the compiler's commit and a slash, 48 bytes that each
+//! image would carry for each file.
 
 use object::build::elf::{Builder, SectionData, SectionId};
 use object::elf;
@@ -46,7 +47,8 @@ struct Long {
     lengths: Option<Vec<Length>>,
 }
 
-/// Shortens the strings of `file` that have a section of their own and that are referred to as panics do, and by nothing else.
+/// Shortens the strings of `file` that have a section of their own and that are referred to as
+/// panics do, and by nothing else.
 pub fn shorten(file: &mut Builder<'_>) {
     let mut found: Vec<Long> = Vec::new();
     for section in &file.sections {
@@ -130,7 +132,8 @@ mod tests {
         }
     }
 
-    /// The string and what refers to it, shortened: a pointer and then `len`, by a relocation of type `r_type`, `addend` bytes on.
+    /// The string and what refers to it, shortened: a pointer and then `len`, by a relocation of
+    /// type `r_type`, `addend` bytes on.
     fn shortened(len: u64, r_type: elf::RelocationType, addend: i64) -> (Vec<u8>, u64) {
         let mut file = Builder::new(Endianness::Little, true);
         let string = section(

@@ -1,8 +1,9 @@
 //! One section for each string and each constant.
 //!
-//! LLVM puts all strings that end with a zero byte into one section, and all constants of 4, 8, 16 and 32 bytes into one each. The linker
-//! merges them, but doesn't take them apart: a program that refers to one of them carries all. With a section for each,
-//! `--gc-sections` leaves out those that nothing refers to.
+//! LLVM puts all strings that end with a zero byte into one section, and all constants of 4, 8, 16
+//! and 32 bytes into one each. The linker merges them, but doesn't take them apart: a program that
+//! refers to one of them carries all. With a section for each, `--gc-sections` leaves out those
+//! that nothing refers to.
 
 use object::build::elf::{Builder, Section, SectionData, SectionId, SymbolId};
 use object::elf;
@@ -64,7 +65,8 @@ impl Taken {
     }
 }
 
-/// Takes the sections of `file` apart. A reference of which it isn't certain where it leads keeps the old section, whole.
+/// Takes the sections of `file` apart. A reference of which it isn't certain where it leads keeps
+/// the old section, whole.
 pub fn split(file: &mut Builder<'_>) {
     let mut found = Vec::new();
     for section in &file.sections {

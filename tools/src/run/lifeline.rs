@@ -1,8 +1,9 @@
 //! What a wrapper of QEMU starts ends with `soil run`, also when that is killed.
 //!
-//! The signal for a parent's death goes to the child alone. So the child's group inherits one end of a socket, whose owner it
-//! is: when the other end closes, Linux sends the group a signal (`F_SETOWN`, `F_SETSIG` and `O_ASYNC`, fcntl(2)). A wrapper
-//! that closes what it inherits would close QEMU's control channel, too.
+//! The signal for a parent's death goes to the child alone. So the child's group inherits one end
+//! of a socket, whose owner it is: when the other end closes, Linux sends the group a signal
+//! (`F_SETOWN`, `F_SETSIG` and `O_ASYNC`, fcntl(2)). A wrapper that closes what it inherits would
+//! close QEMU's control channel, too.
 
 use libc::{F_SETFD, F_SETFL, F_SETOWN, O_ASYNC, O_RDWR, SIGKILL, fcntl, getpid};
 use rustix::io::fcntl_dupfd_cloexec;
@@ -39,7 +40,8 @@ impl Lifeline {
             -1 => Err(io::Error::last_os_error()),
             _ => Ok(()),
         };
-        // SAFETY: between fork and exec only system calls are made, on a descriptor that the fork has copied.
+        // SAFETY: between fork and exec only system calls are made, on a descriptor that the fork
+        // has copied.
         unsafe {
             command.pre_exec(move || {
                 check(fcntl(number, F_SETOWN, -getpid()))?;
