@@ -292,7 +292,7 @@ def signals_and_writes(context):
         for child in children.values():
             child.send_signal(signal.SIGTERM)
         # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
-        time.sleep(2)
+        time.sleep(4)
         for (form, how), child in children.items():
             output, errors = child.communicate(timeout=context.remaining())
             assert errors == f"{how}: {cases[how]}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
