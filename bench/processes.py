@@ -7,6 +7,7 @@ end of a veth pair, so that both are reached over an interface.
 import os
 import subprocess
 
+import quota
 from boot import LINUX, built
 from harness.console import Child
 from harness.tap import Tap, ip
@@ -17,11 +18,11 @@ PROCESS = "_build/default/bench/programs/soil/serve.exe"
 
 
 class Soil:
-    """Runs `serve.exe MODE PORT` in the process form; `.host` is its address."""
+    """Runs `serve.exe MODE PORT` in the process form, behind the words of `prefix`; `.host` is its address."""
 
-    def __init__(self, mode, port):
+    def __init__(self, mode, port, prefix=()):
         self.tap = Tap(4)
-        self.words = [built(PROCESS), mode, str(port)]
+        self.words = [*prefix, built(PROCESS), mode, str(port)]
         self.host = self.tap.guest
 
     def __enter__(self):
@@ -45,8 +46,8 @@ class Linux:
 
     HOST, GUEST = "10.63.0.1", "10.63.0.2"
 
-    def __init__(self, mode, port):
-        self.words = [built(LINUX + "serve.exe"), mode, str(port)]
+    def __init__(self, mode, port, prefix=()):
+        self.words = [*prefix, built(LINUX + "serve.exe"), mode, str(port)]
         self.host = self.GUEST
 
     def __enter__(self):
@@ -74,32 +75,42 @@ def wait_for_namespace(pid):
         pass
 
 
-def start(options):
+def start(options, suffix, prefix):
     """From the start of the process until it listens."""
-    figure = Figure("host_start_first_line_ms", "ms", "lower")
+    figure = Figure("host_start_first_line_ms" + suffix, "ms", "lower")
     for _ in range(2 * options.pairs):
-        with Soil("echo", 7) as soil:
+        with Soil("echo", 7, prefix) as soil:
             ours = soil.ready_ms
-        with Child([built(LINUX + "serve.exe"), "echo", "7"]) as child:
+        with Child([*prefix, built(LINUX + "serve.exe"), "echo", "7"]) as child:
             figure.add(ours, child.wait_line("ready")[0] * 1000)
     return [figure]
 
 
-def http(options):
-    figure = Figure("host_http_rps_c8", "requests/s", "higher")
+def http(options, suffix, prefix):
+    figure = Figure("host_http_rps_c8" + suffix, "requests/s", "higher")
     for _ in range(options.pairs):
-        with Soil("http", 80) as soil:
+        with Soil("http", 80, prefix) as soil:
             ours = wrk(soil.host, 8, options.seconds)[0]
-        with Linux("http", 80) as linux:
+        with Linux("http", 80, prefix) as linux:
             figure.add(ours, wrk(linux.host, 8, options.seconds)[0])
     return [figure]
 
 
-def tcp_out(options):
-    figure = Figure("host_tcp_out_gbps", "Gbit/s", "higher")
+def tcp_out(options, suffix, prefix):
+    figure = Figure("host_tcp_out_gbps" + suffix, "Gbit/s", "higher")
     for _ in range(options.pairs):
-        with Soil("chargen", 7) as soil:
+        with Soil("chargen", 7, prefix) as soil:
             ours = load("out", soil.host, 7, options.seconds)["gbps"]
-        with Linux("chargen", 7) as linux:
+        with Linux("chargen", 7, prefix) as linux:
             figure.add(ours, load("out", linux.host, 7, options.seconds)["gbps"])
     return [figure]
+
+
+GROUPS = {
+    "host_start": quota.beside("host_start", start),
+    "host_http": quota.beside("host_http", http),
+    "host_tcp": quota.beside("host_tcp", tcp_out),
+}
+
+ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8 host_http_rps_c8_slow
+host_tcp_out_gbps host_tcp_out_gbps_slow""".split()

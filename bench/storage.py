@@ -9,6 +9,7 @@ import subprocess
 import disks
 import peer
 import qemu
+import quota
 from boot import LINUX, SOIL, built, image, least
 from harness.console import Child, Timeout
 from measure import Figure
@@ -91,14 +92,14 @@ def rate(figure, amount, seconds):
     figure.add(*(amount / each for each in seconds))
 
 
-def raw_figures(prefix):
+def raw_figures(prefix, suffix=""):
     """The figures of a disk without file system, in the order of `raw_works`."""
     return [
-        Figure(prefix + "blk_seq_read_mibs", "MiB/s", "higher"),
-        Figure(prefix + "blk_seq_write_mibs", "MiB/s", "higher"),
-        Figure(prefix + "blk_rand_read_iops_qd1", "reads/s", "higher"),
-        Figure(prefix + "blk_rand_read_iops_qd32", "reads/s", "higher"),
-        Figure(prefix + "blk_rand_write_iops_qd32", "writes/s", "higher"),
+        Figure(prefix + "blk_seq_read_mibs" + suffix, "MiB/s", "higher"),
+        Figure(prefix + "blk_seq_write_mibs" + suffix, "MiB/s", "higher"),
+        Figure(prefix + "blk_rand_read_iops_qd1" + suffix, "reads/s", "higher"),
+        Figure(prefix + "blk_rand_read_iops_qd32" + suffix, "reads/s", "higher"),
+        Figure(prefix + "blk_rand_write_iops_qd32" + suffix, "writes/s", "higher"),
     ]
 
 
@@ -207,17 +208,17 @@ def uncached(path):
     os.close(file)
 
 
-def host(options):
+def host(options, suffix, prefix):
     """Processes on the disk's image, of which the page cache has nothing. The plain one reads and writes it as any file; where 32
     requests are to be under way it goes past the page cache, for else Linux's asynchronous I/O isn't."""
-    figures = raw_figures("fs_host_")
+    figures = raw_figures("fs_host_", suffix)
     disk = disks.random_disk()
 
     def seconds(program, **env):
         found = []
         for work in raw_works():
             uncached(disk)
-            found += results([built(program), work], env=env if "/32/" in work else {**env, "BUFFERED": "1"})
+            found += results([*prefix, built(program), work], env=env if "/32/" in work else {**env, "BUFFERED": "1"})
         return found
 
     for _ in range(options.pairs):
@@ -260,7 +261,7 @@ GROUPS = {
     "fs_embed": embedded,
     "fs_kv": store,
     "fs_memory": memory,
-    "fs_host": host,
+    "fs_host": quota.beside("fs_host", host),
     "fs_host_files": host_files,
 }
 
@@ -269,4 +270,5 @@ fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs fs_fat_read_percent
 fs_fat_create_per_s fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
 fs_ext4_fsync_append_per_s fs_embed_read_gibs fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs fs_kv_set_per_s fs_memory_mib
 fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
-fs_host_blk_rand_write_iops_qd32 fs_host_read_mibs fs_host_write_mibs""".split()
+fs_host_blk_rand_write_iops_qd32 fs_host_blk_seq_read_mibs_slow fs_host_blk_seq_write_mibs_slow
+fs_host_blk_rand_read_iops_qd1_slow fs_host_blk_rand_read_iops_qd32_slow fs_host_blk_rand_write_iops_qd32_slow fs_host_read_mibs fs_host_write_mibs""".split()
