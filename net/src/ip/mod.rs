@@ -42,6 +42,7 @@ mod random;
 mod reassembly;
 mod redirect;
 mod release;
+mod retries;
 mod route;
 mod setup;
 mod status;

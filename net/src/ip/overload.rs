@@ -9,11 +9,13 @@
 //! Answers to SYNs cost more than all else that a stranger can ask for. Where the device brings no
 //! more frames than are handled, its queue is empty again and again, though others are lost before
 //! it. So cookies are limited by what time they leave: while the machine is hardly idle, they
-//! become fewer, and while it is, more ([`Cookies`]).
+//! become fewer, and while it is, more ([`Cookies`]). Half of what may be sent at once is for SYNs
+//! that were shed before ([`Retries`]).
 
-use super::Sockets;
 use super::configure::{DHCP_PORTS, DHCP6_PORTS};
 use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
+use super::retries::Retries;
+use super::{Random, Sockets};
 
 /// How long the queue has to be full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
@@ -93,14 +95,15 @@ impl Cookies {
         self.started_ns = now_ns;
     }
 
-    /// Whether one more may be sent, which then counts.
-    fn take(&mut self) -> bool {
+    /// Whether one more may be sent that leaves this much credit, and then counts.
+    fn take(&mut self, least_ns: u64) -> bool {
         if self.idle_ns.is_none() {
             return true;
         }
-        let left = self.credit_ns.checked_sub(self.interval_ns);
-        self.credit_ns = left.unwrap_or(self.credit_ns);
-        left.is_some()
+        let left_ns = self.credit_ns.checked_sub(self.interval_ns);
+        let left_ns = left_ns.filter(|left_ns| *left_ns >= least_ns);
+        self.credit_ns = left_ns.unwrap_or(self.credit_ns);
+        left_ns.is_some()
     }
 }
 
@@ -115,6 +118,7 @@ pub(crate) struct Overload {
     /// SYNs are answered with cookies: none of those to come is remembered.
     cookies: bool,
     limit: Cookies,
+    retries: Retries,
     /// How many SYNs, fragments, and datagrams to closed ports may still be served.
     syns: u32,
     fragments: u32,
@@ -141,6 +145,7 @@ impl Overload {
         self.now_ns = now_ns;
         self.cookies = cookies;
         self.limit.begin(now_ns);
+        self.retries.begin(now_ns);
         if now_ns >= self.until_ns {
             let shed = core::mem::take(&mut self.shed);
             if shed >= MANY && now_ns - self.until_ns < HOLD_NS {
@@ -173,33 +178,48 @@ impl Overload {
     }
 
     /// Whether this frame is to be dropped at once.
-    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn Sockets) -> bool {
+    pub(super) fn sheds(
+        &mut self,
+        frame: &[u8],
+        sockets: &dyn Sockets,
+        random: &mut Random,
+    ) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
             return false;
         }
         let kind = kind(frame);
-        if kind == Some(Kind::Syn) && self.cookies && !self.limit.take() {
-            return true;
-        }
-        if !is_full {
-            return false;
-        }
-        let served = match kind {
-            Some(Kind::Syn) if self.cookies => &mut self.syns,
-            Some(Kind::Fragment) => &mut self.fragments,
-            Some(Kind::Datagram(port)) if is_closed(port, sockets) => &mut self.datagrams,
-            _ => return false,
+        let is_shed = match kind {
+            Some(Kind::Syn) if self.cookies => !self.serves_syn(frame, is_full),
+            Some(Kind::Fragment) if is_full => !take(&mut self.fragments),
+            Some(Kind::Datagram(port)) if is_full && is_closed(port, sockets) => {
+                !take(&mut self.datagrams)
+            }
+            _ => false,
         };
-        match served.checked_sub(1) {
-            Some(left) => *served = left,
-            None => {
-                self.shed = self.shed.saturating_add(1);
-                return true;
+        if is_shed {
+            self.shed = self.shed.saturating_add(u32::from(is_full));
+            if kind == Some(Kind::Syn) {
+                self.retries.add(frame, self.now_ns, random);
             }
         }
-        false
+        is_shed
     }
+
+    /// Whether a SYN gets a cookie.
+    fn serves_syn(&mut self, frame: &[u8], is_full: bool) -> bool {
+        if self.retries.contains(frame) {
+            return self.limit.take(0);
+        }
+        (!is_full || take(&mut self.syns)) && self.limit.take(BURST_NS / 2)
+    }
+}
+
+/// Takes one of these, if there are any.
+fn take(left: &mut u32) -> bool {
+    let taken = left.checked_sub(1);
+    *left = taken.unwrap_or(0);
+    taken.is_some()
 }
 
 /// Whether nothing here takes datagrams to this port.
@@ -230,6 +250,8 @@ fn kind(frame: &[u8]) -> Option<Kind> {
 
 #[cfg(test)]
 mod tests {
+    use core::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
     use crate::ip::{Input, Net};
 
@@ -338,10 +360,21 @@ mod tests {
         overload
     }
 
-    /// Of a hundred such frames those that are shed.
+    fn random() -> Random {
+        let mut random = crate::sim::Random::new(1);
+        Random::new(Box::new(move || random.bits()))
+    }
+
+    /// Of a hundred such frames, each from an address of its own, those that are shed.
     fn shed(overload: &mut Overload, frame: &[u8]) -> usize {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let mut frame = frame.to_vec();
         (0..100)
-            .filter(|_| overload.sheds(frame, &Ports(&[53])))
+            .filter(|_| {
+                let address = NEXT.fetch_add(1, Ordering::Relaxed);
+                frame[26..30].copy_from_slice(&address.to_be_bytes());
+                overload.sheds(&frame, &Ports(&[53]), &mut random())
+            })
             .count()
     }
 
@@ -407,6 +440,39 @@ mod tests {
         assert!(answered(&mut overload, 7 * SECOND, Some(0)) <= 1020);
     }
 
+    /// Of 100 SYNs from as many ports from this one on those that are answered.
+    fn answered_from(overload: &mut Overload, first: u16) -> usize {
+        let frames = (first..first + 100).map(|port| {
+            let mut header = tcp(SYN);
+            header[..2].copy_from_slice(&port.to_be_bytes());
+            v4(5, 0, TCP, &header)
+        });
+        frames
+            .filter(|frame| !overload.sheds(frame, &Ports(&[]), &mut random()))
+            .count()
+    }
+
+    #[test]
+    fn syns_that_come_again_have_cookies_of_their_own() {
+        let mut overload = Overload::default();
+        overload.note_idle(0);
+        overload.limit.interval_ns = LONGEST_NS;
+        let later_ns = 5 * SECOND;
+        overload.begin(later_ns, true);
+        overload.begin_link();
+        assert_eq!(answered_from(&mut overload, 1000), 10);
+        assert_eq!(answered_from(&mut overload, 2000), 0);
+        assert_eq!(answered_from(&mut overload, 1000), 10);
+        overload.begin(later_ns + SECOND, true);
+        overload.begin_link();
+        assert_eq!(answered_from(&mut overload, 3000), 10);
+        assert_eq!(answered_from(&mut overload, 2000), 10);
+        // A queue that is full, too.
+        let mut overload = shedding(true);
+        assert_eq!(answered_from(&mut overload, 1000), SERVED as usize);
+        assert_eq!(answered_from(&mut overload, 1000), 92);
+    }
+
     #[test]
     fn only_what_cookies_answer_is_limited() {
         let mut overload = Overload::default();
@@ -435,7 +501,7 @@ mod tests {
         }
         overload.begin(100 * SECOND, true);
         let frame = v4(5, 0, TCP, &tcp(SYN));
-        assert_eq!(100 - shed(&mut overload, &frame), 20);
+        assert_eq!(100 - shed(&mut overload, &frame), 10);
     }
 
     #[test]
@@ -475,7 +541,7 @@ mod tests {
         ] {
             let mut overload = shedding(true);
             for _ in 0..many + SERVED {
-                overload.sheds(&frame, &Ports(&[]));
+                overload.sheds(&frame, &Ports(&[]), &mut random());
             }
             let now_ns = until_ns + later_ns;
             for (at_ns, goes_on) in [
@@ -486,8 +552,9 @@ mod tests {
             ] {
                 overload.begin(at_ns, true);
                 overload.begin_link();
-                let served = (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[])));
-                let shed = overload.sheds(&frame, &Ports(&[]));
+                let served =
+                    (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[]), &mut random()));
+                let shed = overload.sheds(&frame, &Ports(&[]), &mut random());
                 assert_eq!((served, shed), (false, goes_on), "{many} {later_ns}");
             }
         }

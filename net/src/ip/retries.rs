@@ -1,0 +1,205 @@
+//! SYNs that were shed, a few bits each (a Bloom filter of two generations): an honest client asks
+//! again after its timer of a second (RFC 6298, 2.1), a flood from changing addresses does not.
+
+use alloc::vec::Vec;
+use core::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+
+use super::Random;
+use super::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN, be16};
+
+/// Bits of a generation: 128 KiB. Of 60,000 shed SYNs a second some 1 % are taken for repeated.
+const BITS: usize = 1 << 20;
+const HASHES: u32 = 3;
+/// How long a generation is added to. A SYN is known for that long at least and twice that at most.
+const GENERATION_NS: u64 = 1_500_000_000;
+/// The memory is given back when no SYN was shed for so long.
+const KEPT_NS: u64 = 10_000_000_000;
+
+/// See the head of this file. Takes no memory before the first SYN is shed.
+#[derive(Debug, Default)]
+pub(super) struct Retries {
+    key: [u64; 2],
+    now: Vec<u64>,
+    before: Vec<u64>,
+    /// When the generation began.
+    since_ns: u64,
+    /// When the last SYN was shed.
+    shed_ns: u64,
+}
+
+impl Retries {
+    /// Gives back the memory of a flood that is over.
+    pub(super) fn begin(&mut self, now_ns: u64) {
+        if !self.now.is_empty() && now_ns.saturating_sub(self.shed_ns) >= KEPT_NS {
+            *self = Retries::default();
+        }
+    }
+
+    /// Whether this SYN was shed before.
+    pub(super) fn contains(&self, syn: &[u8]) -> bool {
+        if self.now.is_empty() {
+            return false;
+        }
+        let Some(hash) = self.hash(syn) else {
+            return false;
+        };
+        [&self.now, &self.before]
+            .iter()
+            .any(|bits| places(hash).all(|(word, bit)| bits.get(word).is_some_and(|w| w & bit > 0)))
+    }
+
+    /// Notes a SYN that is shed.
+    pub(super) fn add(&mut self, syn: &[u8], now_ns: u64, random: &mut Random) {
+        self.shed_ns = now_ns;
+        if self.now.is_empty() {
+            let (Some(now), Some(before)) = (zeros(), zeros()) else {
+                return;
+            };
+            (self.now, self.before, self.since_ns) = (now, before, now_ns);
+            self.key = [random.bits(), random.bits()];
+        }
+        if now_ns.saturating_sub(self.since_ns) >= GENERATION_NS {
+            core::mem::swap(&mut self.now, &mut self.before);
+            self.now.fill(0);
+            self.since_ns = now_ns;
+        }
+        let Some(hash) = self.hash(syn) else {
+            return;
+        };
+        for (word, bit) in places(hash) {
+            if let Some(word) = self.now.get_mut(word) {
+                *word |= bit;
+            }
+        }
+    }
+
+    /// A keyed hash of the addresses and ports of a frame that has a TCP header.
+    fn hash(&self, frame: &[u8]) -> Option<u64> {
+        let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
+        if ethertype == ETHERTYPE_VLAN {
+            (ethertype, ip) = (be16(frame, 16)?, 18);
+        }
+        let packet = frame.get(ip..)?;
+        let (addresses, ports) = match ethertype {
+            ETHERTYPE_IPV4 => (12..20, usize::from(packet.first()? & 15) * 4),
+            _ => (8..40, 40),
+        };
+        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
+        hasher.write(packet.get(addresses)?);
+        hasher.write(packet.get(ports..ports + 4)?);
+        Some(hasher.finish())
+    }
+}
+
+fn zeros() -> Option<Vec<u64>> {
+    let mut bits = Vec::new();
+    bits.try_reserve_exact(BITS / 64).ok()?;
+    bits.resize(BITS / 64, 0);
+    Some(bits)
+}
+
+/// The word and the bit in it of each hash.
+fn places(hash: u64) -> impl Iterator<Item = (usize, u64)> {
+    (0..HASHES).map(move |number| {
+        let place = (hash >> (20 * number)) as usize % BITS;
+        (place / 64, 1 << (place % 64))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    fn v4(from: u32, port: u16) -> Vec<u8> {
+        let mut frame = vec![0; 14 + 20 + 20];
+        frame[12..14].copy_from_slice(&[8, 0]);
+        frame[14] = 0x45;
+        frame[26..30].copy_from_slice(&from.to_be_bytes());
+        frame[34..36].copy_from_slice(&port.to_be_bytes());
+        frame
+    }
+
+    fn v6(from: u32, port: u16) -> Vec<u8> {
+        let mut frame = vec![0; 14 + 40 + 20];
+        frame[12..14].copy_from_slice(&[0x86, 0xdd]);
+        frame[34..38].copy_from_slice(&from.to_be_bytes());
+        frame[54..56].copy_from_slice(&port.to_be_bytes());
+        frame
+    }
+
+    fn random() -> Random {
+        let mut random = crate::sim::Random::new(7);
+        Random::new(Box::new(move || random.bits()))
+    }
+
+    #[test]
+    fn what_was_shed_is_known_again_for_some_time() {
+        let mut random = random();
+        for frame in [v4, v6] {
+            let mut retries = Retries::default();
+            assert!(!retries.contains(&frame(1, 1)));
+            retries.add(&frame(1, 1), SECOND, &mut random);
+            assert!(retries.contains(&frame(1, 1)));
+            assert!(!retries.contains(&frame(2, 1)));
+            assert!(!retries.contains(&frame(1, 2)));
+            // A number of its own or flags make it no other.
+            let mut again = frame(1, 1);
+            again.iter_mut().rev().take(8).for_each(|byte| *byte = 9);
+            assert!(retries.contains(&again));
+            retries.add(&frame(3, 1), SECOND + GENERATION_NS, &mut random);
+            assert!(retries.contains(&frame(1, 1)));
+            retries.add(&frame(4, 1), SECOND + 2 * GENERATION_NS, &mut random);
+            assert!(!retries.contains(&frame(1, 1)));
+            assert!(retries.contains(&frame(3, 1)));
+        }
+    }
+
+    #[test]
+    fn tags_and_options_are_left_out() {
+        let mut retries = Retries::default();
+        let mut tagged = v4(1, 1);
+        tagged.splice(12..12, [0x81, 0, 0, 7]);
+        retries.add(&tagged, SECOND, &mut random());
+        assert!(retries.contains(&v4(1, 1)));
+        let mut options = v4(1, 1);
+        options[14] = 0x46;
+        options.splice(34..34, [1; 4]);
+        assert!(retries.contains(&options));
+    }
+
+    #[test]
+    fn few_others_are_taken_for_repeated() {
+        let (mut retries, mut random) = (Retries::default(), random());
+        for number in 0..75_000 {
+            retries.add(&v4(number, 80), SECOND, &mut random);
+        }
+        let known = (100_000..200_000).filter(|n| retries.contains(&v4(*n, 80)));
+        let known = known.count();
+        assert!(known < 2_000, "{known} of 100000");
+    }
+
+    #[test]
+    fn memory_is_given_back_after_a_flood() {
+        let mut retries = Retries::default();
+        retries.add(&v4(1, 1), SECOND, &mut random());
+        retries.begin(SECOND + KEPT_NS - 1);
+        assert_eq!(retries.now.len(), BITS / 64);
+        retries.begin(SECOND + KEPT_NS);
+        assert_eq!((retries.now.capacity(), retries.before.capacity()), (0, 0));
+        assert!(!retries.contains(&v4(1, 1)));
+    }
+
+    #[test]
+    fn frames_that_are_cut_off_are_never_known() {
+        let mut retries = Retries::default();
+        let frame = v4(1, 1);
+        for len in 0..38 {
+            retries.add(&frame[..len], SECOND, &mut random());
+            assert!(!retries.contains(&frame[..len]), "{len}");
+        }
+    }
+}
