@@ -47,6 +47,6 @@ pub use mounts::Mounts;
 pub use options::VolumeOptions;
 pub use pressure::set_memory_short;
 pub use volume::{
-    Clock, Cursor, DirEntry, FileId, Health, Kind, OpenFlags, Space, Stat, Time, Volume, Walk,
-    set_times,
+    Clock, Cursor, DirEntry, Fallocate, FileId, Health, Kind, OpenFlags, Renaming, Seek, Space,
+    Stat, Time, Volume, Walk, set_times,
 };

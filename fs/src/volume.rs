@@ -60,6 +60,51 @@ pub enum Kind {
     Symlink,
 }
 
+/// What [`Volume::fallocate`] does with a range of a file: forms of Linux's `fallocate`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fallocate {
+    /// It gets room for what isn't there yet, which reads as zeros; a file that ends before the
+    /// range does grows. Writing there doesn't fail for want of room.
+    Allocate,
+    /// The same, but the file's size stays (`FALLOC_FL_KEEP_SIZE`).
+    KeepSize,
+    /// It becomes a hole: it reads as zeros and takes no room. The size stays
+    /// (`FALLOC_FL_PUNCH_HOLE`).
+    PunchHole,
+    /// It reads as zeros and keeps its room, or gets some; a file that ends before the range does
+    /// grows (`FALLOC_FL_ZERO_RANGE`).
+    ZeroRange,
+}
+
+/// What [`Volume::seek`] looks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Seek {
+    /// Bytes that were written (`SEEK_DATA`).
+    Data,
+    /// Bytes that read as zeros because there is nothing (`SEEK_HOLE`).
+    Hole,
+}
+
+/// The end of a range. [`Error::Invalid`] if it is empty.
+pub(crate) fn range_end(offset: u64, len: u64) -> Result<u64, Error> {
+    if len == 0 {
+        return Err(Error::Invalid);
+    }
+    offset.checked_add(len).ok_or(Error::TooLarge)
+}
+
+/// What a rename does with what has the new name already: the three forms of Linux's `renameat2`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Renaming {
+    /// It is replaced, in one step for whoever looks.
+    #[default]
+    Replace,
+    /// It stays, and the answer is [`Error::Exists`] (`RENAME_NOREPLACE`).
+    NoReplace,
+    /// It gets the old name, in the same step; it has to be there (`RENAME_EXCHANGE`).
+    Exchange,
+}
+
 /// Where a walk along a path came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Walk {
@@ -210,6 +255,39 @@ pub trait Volume: Send {
     /// Cuts the file, or extends it with zeros. [`Error::TooLarge`].
     fn truncate(&mut self, file: FileId, size: u64) -> Result<(), Error>;
 
+    /// Gives `len` bytes of the file from `offset` on room, or takes it away. [`Error::NoSpace`],
+    /// which leaves the file as it was unless the volume was all but full, [`Error::TooLarge`],
+    /// [`Error::Invalid`] for no bytes, [`Error::PermissionDenied`] without [`OpenFlags::WRITE`].
+    ///
+    /// Files that have no holes can only be allocated, by growing; the rest is
+    /// [`Error::Unsupported`]. That is what is done here.
+    fn fallocate(
+        &mut self,
+        file: FileId,
+        how: Fallocate,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Error> {
+        let end = range_end(offset, len)?;
+        if how != Fallocate::Allocate {
+            return Err(Error::Unsupported);
+        }
+        let size = self.size(file)?;
+        self.truncate(file, size.max(end))
+    }
+
+    /// The first byte at `offset` or after it that is data, or in a hole; `None` if there is none
+    /// before the file's end, which counts as a hole unless `offset` is there or past it. A volume
+    /// may take holes for data.
+    fn seek(&mut self, file: FileId, to: Seek, offset: u64) -> Result<Option<u64>, Error> {
+        let size = self.size(file)?;
+        let found = match to {
+            Seek::Data => offset,
+            Seek::Hole => size,
+        };
+        Ok((offset < size).then_some(found))
+    }
+
     /// What is known of an open file or directory.
     fn stat_file(&mut self, file: FileId) -> Result<Stat, Error>;
 
@@ -243,7 +321,15 @@ pub trait Volume: Send {
     /// [`Error::NotDirectory`] for mixtures, [`Error::NotEmpty`], [`Error::Invalid`] for a
     /// directory into itself, [`Error::Busy`] when what is replaced is open. Open files keep their
     /// handles.
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), Error>;
+    ///
+    /// An exchange is of any two, whatever they are and whoever has them open; [`Error::Invalid`]
+    /// where one is in the other, [`Error::Unsupported`] on FAT.
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<(), Error>;
+
+    /// [`rename_as`](Self::rename_as), which replaces what is there.
+    fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+        self.rename_as(from, to, Renaming::Replace)
+    }
 
     /// Gives the file `path` a second name, `new`, on the same volume. [`Error::Exists`],
     /// [`Error::IsDirectory`], [`Error::TooManyLinks`]; [`Error::Unsupported`] without hard links.

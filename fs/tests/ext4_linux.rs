@@ -11,7 +11,7 @@ use common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use common::operations::fill;
 use common::{Image, NEW, Random, from_environment, read_file, run};
 use fs::fake::Disk;
-use fs::{Health, OpenFlags, Volume};
+use fs::{Fallocate, Health, OpenFlags, Volume};
 
 /// Files by their paths; those with the same number are one file.
 #[derive(Default, Clone)]
@@ -166,9 +166,17 @@ impl Side for Box<dyn Volume> {
     fn list(&mut self, path: &str) -> Vec<String> {
         common::names(&mut **self, path).unwrap()
     }
-    fn allocate(&mut self, _: &str, _: u64, _: u64) {}
-    fn punch(&mut self, _: &str, _: u64, _: u64) -> bool {
-        false
+    fn allocate(&mut self, path: &str, at: u64, len: u64) {
+        let file = self.open(path, OpenFlags::WRITE).unwrap();
+        // Block maps can't.
+        let _ = self.fallocate(file, Fallocate::KeepSize, at, len);
+        self.close(file).unwrap();
+    }
+    fn punch(&mut self, path: &str, at: u64, len: u64) -> bool {
+        let file = self.open(path, OpenFlags::WRITE).unwrap();
+        let punched = self.fallocate(file, Fallocate::PunchHole, at, len);
+        self.close(file).unwrap();
+        punched.is_ok()
     }
 }
 

@@ -307,7 +307,10 @@ let unlink path =
 let on_two name a b raw =
   ignore (operation ~operation:name ~subject:(a ^ " to " ^ b) (fun token -> raw a b token))
 
-let rename a b = on_two "rename" a b (fun a b token -> Soil_raw_files.fs_rename a b token)
+let rename ?(how = `Replace) a b =
+  let number = match how with `Replace -> 0 | `No_replace -> 1 | `Exchange -> 2 in
+  on_two "rename" a b (fun a b token -> Soil_raw_files.fs_rename a b number token)
+
 let link a b = on_two "link" a b (fun a b token -> Soil_raw_files.fs_link a b token)
 
 let symlink ~target path =

@@ -148,11 +148,13 @@ val mkdir_p : string -> unit
 val rmdir : string -> unit
 (** [rmdir path] removes an empty directory. Raises {!Soil.exception-Error} with [Not_empty]. *)
 
-val rename : string -> string -> unit
+val rename : ?how:[ `Replace | `No_replace | `Exchange ] -> string -> string -> unit
 (** [rename a b] makes the file or directory [a] be called [b]. A file [b] is replaced, atomically
     where the file system can (ext4, memory, host directories; for FAT see its README), an empty
-    directory by a directory. Raises {!Soil.exception-Error} with [Cross_volume] if they are on
-    different volumes. *)
+    directory by a directory. With [~how:`No_replace] it is left alone, and the error is [Exists].
+    With [~how:`Exchange] it gets the name [a] in the same moment; it has to be there, and may be of
+    another kind (not on FAT: [Unsupported]). Raises {!Soil.exception-Error} with [Cross_volume] if
+    they are on different volumes, [Invalid] if one is in the other. *)
 
 val unlink : string -> unit
 (** [unlink path] removes a file, or a symbolic link. An open file goes on existing without a name

@@ -141,10 +141,11 @@ external fs_rename :
   string ->
   string ->
   (int[@untagged]) ->
+  (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_rename"
 [@@noalloc]
-(** Gives [from] the path [to] on the same volume, replacing a file of that name. Errors: [Cross_volume], [Busy], … *)
+(** Gives [from] the path [to] on the same volume. What has it already is replaced if [how] is 0, an error if it is 1, and gets the path [from] if it is 2, as with the flags of Linux's [renameat2]. Errors: [Cross_volume], [Busy], [Exists], [Unsupported], … *)
 
 external fs_link :
   string ->

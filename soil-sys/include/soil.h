@@ -722,6 +722,26 @@ Int soil_fs_set_times(Text path,
                       Int token);
 
 /**
+ * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the file grows to its end; 1 does so and
+ * leaves the size; 2 makes it a hole; 3 makes it zeros that have room, and the file grows to its end. Errors: `No_space`, `Too_large`,
+ * `Read_only`, `Unsupported`, `Invalid` for no bytes.
+ */
+Int soil_file_allocate(Int fd,
+                       Int how,
+                       Int position,
+                       Int len,
+                       Int token);
+
+/**
+ * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the result is the byte after that, or 0 where
+ * there is none. The end of the file is a hole unless `position` is there or past it.
+ */
+Int soil_file_next(Int fd,
+                   Int position,
+                   Int hole,
+                   Int token);
+
+/**
  * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
  * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
  */
@@ -831,10 +851,12 @@ Int soil_fs_mkdir(Text path, Int token);
 Int soil_fs_remove_directory(Text path, Int token);
 
 /**
- * Gives `from` the path `to` on the same volume, replacing a file of that name. Errors: `Cross_volume`, `Busy`, …
+ * Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an error if it is 1, and gets the path
+ * `from` if it is 2, as with the flags of Linux's `renameat2`. Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
  */
 Int soil_fs_rename(Text from,
                    Text to,
+                   Int how,
                    Int token);
 
 /**

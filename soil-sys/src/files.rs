@@ -28,7 +28,7 @@ use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::ty::{Int, IntsPiece, Piece};
-use ::fs::{Health, Mounts, Stat};
+use ::fs::{Health, Mounts, Renaming, Stat};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -569,9 +569,15 @@ pub fn symlink(rt: &mut Runtime, target: &str, path: &str, token: Int) -> Answer
 }
 
 /// See `soil_fs_rename`.
-pub fn rename(rt: &mut Runtime, from: &str, to: &str, token: Int) -> Answer {
+pub fn rename(rt: &mut Runtime, from: &str, to: &str, how: Int, token: Int) -> Answer {
+    let how = match how {
+        0 => Renaming::Replace,
+        1 => Renaming::NoReplace,
+        2 => Renaming::Exchange,
+        _ => return Err(Error::Invalid.into()),
+    };
     let token = rt.new_token(token)?;
-    let walking = Walking::of_two(from, to, Op::Rename(String::new()))?;
+    let walking = Walking::of_two(from, to, Op::Rename(String::new(), how))?;
     start(rt, token, Then::Answer, walking)
 }
 

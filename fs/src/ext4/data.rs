@@ -165,11 +165,19 @@ impl Fs {
     }
 
     /// Has zeros in the rest of the block that byte `from` of a file is in, up to byte `to`.
-    fn zero_rest(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
+    pub fn zero_rest(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
+        if from.is_multiple_of(self.geometry.block as u64) {
+            return Ok(());
+        }
+        self.zero_part(inode, from, to)
+    }
+
+    /// The same, if that is the whole block, too.
+    pub fn zero_part(&mut self, inode: &Inode, from: u64, to: u64) -> Result<()> {
         let block = self.geometry.block as u64;
         let inside = from % block;
         let count = (block - inside).min(to.saturating_sub(from));
-        if inside == 0 || count == 0 {
+        if count == 0 {
             return Ok(());
         }
         let piece = self.piece(inode, from / block, 1)?;
@@ -210,7 +218,7 @@ impl Fs {
                 (place, len) = self.take_blocks(number, near, piece.len)?;
                 self.attach(&mut inode, first, (place, len), false)?;
             } else if piece.unwritten {
-                self.mark_written(&mut inode, first, len)?;
+                self.mark_blocks(&mut inode, first, len, false)?;
             }
             goal = Some(place + len);
             let count = (len * block - inside).min(rest.len() as u64) as usize;
@@ -234,7 +242,7 @@ impl Fs {
     }
 
     /// Where block `first` of a file should be: after the one before it, or near its inode.
-    fn write_goal(&mut self, inode: &Inode, first: u64) -> Result<u64> {
+    pub fn write_goal(&mut self, inode: &Inode, first: u64) -> Result<u64> {
         if let Some(before) = first.checked_sub(1) {
             let piece = self.piece(inode, before, 1)?;
             if piece.physical != 0 {

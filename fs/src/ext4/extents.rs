@@ -22,6 +22,9 @@ const ENTRY: usize = 12;
 /// Blocks in an extent at most; more stands for an unwritten one of so many less.
 const MAX_WRITTEN: u32 = 32_768;
 
+/// Blocks in an unwritten extent at most.
+pub const MAX_UNWRITTEN: u64 = 32_767;
+
 /// Past the last block that a file can have.
 pub const END: u64 = 1 << 32;
 

@@ -135,19 +135,22 @@ impl Fs {
         Ok(true)
     }
 
-    /// Marks unwritten blocks as written.
-    pub fn mark_written(&mut self, inode: &mut Inode, block: u64, len: u64) -> Result<()> {
+    /// Marks blocks as written, or at most [`extents::MAX_UNWRITTEN`] of them as unwritten.
+    pub fn mark_blocks(
+        &mut self,
+        inode: &mut Inode,
+        block: u64,
+        len: u64,
+        unwritten: bool,
+    ) -> Result<()> {
         let mut at = block;
         while at < block + len {
             let Some(found) = self.take_extent(inode, at as u32, block + len)? else {
                 return Ok(());
             };
             at = found.end();
-            let written = Extent {
-                unwritten: false,
-                ..found
-            };
-            self.insert_extent(inode, written)?;
+            let marked = Extent { unwritten, ..found };
+            self.insert_extent(inode, marked)?;
         }
         Ok(())
     }

@@ -10,7 +10,7 @@
 //! - `extents`, `lists`, `mapping`: where the blocks of a file are.
 //! - `directory`, `htree`, `names`, `orphans`, `data`: what operations do.
 //! - `journal`, `replay`, `transaction`: what makes it durable.
-//! - `volume`, `operations`, `listing`: open files, and [`Volume`].
+//! - `volume`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
 mod bitmap;
@@ -33,6 +33,7 @@ mod mapping;
 mod names;
 mod operations;
 mod orphans;
+mod ranges;
 mod replay;
 mod seal;
 mod superblock;

@@ -154,6 +154,52 @@ impl Fs {
         self.lose_name(&mut inode, is_open)
     }
 
+    /// Gives what is at `one` the name `other`, and what is there the name `one`. Neither is in the
+    /// other.
+    pub fn exchange(&mut self, one: Place<'_>, other: Place<'_>) -> Result<()> {
+        let mut directory = self.directory(one.0)?;
+        let (there, mut first) = self.found(&directory, one.1)?;
+        let mut other_directory = self.directory(other.0)?;
+        let (other_there, mut second) = self.found(&other_directory, other.1)?;
+        if first.number == second.number {
+            return Ok(());
+        }
+        self.set_entry(&mut directory, &there, &second)?;
+        if other.0 == one.0 {
+            other_directory = directory;
+        }
+        self.set_entry(&mut other_directory, &other_there, &first)?;
+        let now = self.now();
+        for inode in [&mut first, &mut second] {
+            inode.changed = now;
+            self.write_inode(inode)?;
+        }
+        if other.0 == one.0 {
+            return Ok(());
+        }
+        let (loses, gains) = match (first.is_directory(), second.is_directory()) {
+            (true, false) => (Some(one.0), Some(other.0)),
+            (false, true) => (Some(other.0), Some(one.0)),
+            _ => (None, None),
+        };
+        if let Some(number) = gains {
+            let mut directory = self.directory(number)?;
+            self.add_subdirectory(&mut directory)?;
+            self.write_inode(&directory)?;
+        }
+        if let Some(number) = loses {
+            let mut directory = self.directory(number)?;
+            Self::remove_subdirectory(&mut directory);
+            self.write_inode(&directory)?;
+        }
+        for (inode, parent) in [(first, other.0), (second, one.0)] {
+            if inode.is_directory() {
+                self.set_parent(&inode, parent)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Gives what is at `from` the name `to`, in place of what is there.
     pub fn rename(
         &mut self,

@@ -8,7 +8,8 @@ use super::volume::Ext4Volume;
 use crate::lend;
 use crate::path;
 use crate::{
-    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Time, Volume, Walk,
+    Cursor, DirEntry, Error, Fallocate, FileId, Health, Lent, OpenFlags, Renaming, Seek, Space,
+    Stat, Time, Volume, Walk,
 };
 
 impl Volume for Ext4Volume {
@@ -54,6 +55,16 @@ impl Volume for Ext4Volume {
     fn truncate(&mut self, file: FileId, size: u64) -> Result<()> {
         let (inode, _) = self.file(file, OpenFlags::WRITE)?;
         self.resize(inode, size)
+    }
+
+    fn fallocate(&mut self, file: FileId, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+        let (inode, _) = self.file(file, OpenFlags::WRITE)?;
+        self.reshape(inode, how, offset, len)
+    }
+
+    fn seek(&mut self, file: FileId, to: Seek, offset: u64) -> Result<Option<u64>> {
+        let (inode, _) = self.file(file, OpenFlags::empty())?;
+        self.next(inode, to, offset)
     }
 
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
@@ -104,7 +115,7 @@ impl Volume for Ext4Volume {
         self.drop_name(&|fs, is_open| fs.remove(place, false, is_open))
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
         if path::split_last(from).is_none() || path::split_last(to).is_none() {
             return Err(Error::Busy);
         }
@@ -119,8 +130,23 @@ impl Volume for Ext4Volume {
             });
         }
         let (to_parent, to_name) = self.parent(to)?;
+        let is_inside = path::is_below(from, to);
         let from = (from_parent.number, from_name.as_bytes());
         let to = (to_parent.number, to_name.as_bytes());
+        match how {
+            Renaming::Replace => {}
+            Renaming::NoReplace if self.child(&to_parent, to_name)?.is_some() => {
+                return Err(Error::Exists);
+            }
+            Renaming::NoReplace => {}
+            Renaming::Exchange => {
+                self.child(&to_parent, to_name)?.ok_or(Error::NotFound)?;
+                if is_inside {
+                    return Err(Error::Invalid);
+                }
+                return self.change(&mut |fs| fs.exchange(from, to));
+            }
+        }
         self.drop_name(&|fs, is_open| fs.rename(from, to, is_open))
     }
 

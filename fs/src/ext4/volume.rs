@@ -46,7 +46,7 @@ pub(super) struct Node {
     pub size: u64,
     /// Where its contents are, once that was asked and until it changes; `None` inside for too many
     /// pieces.
-    runs: Option<Option<Vec<Run>>>,
+    pub runs: Option<Option<Vec<Run>>>,
 }
 
 /// See [`super::mount`].
@@ -108,7 +108,7 @@ impl Ext4Volume {
     }
 
     /// Steps until one says that it was the last.
-    fn change_all(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<bool>) -> Result<()> {
+    pub fn change_all(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<bool>) -> Result<()> {
         while !self.change(step)? {}
         Ok(())
     }

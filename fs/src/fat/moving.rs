@@ -15,14 +15,22 @@ use crate::{Error, OpenFlags};
 const MAX_DEPTH: usize = 1 << 16;
 
 impl FatVolume {
-    /// Gives what is called `from` the name `to`, in place of what has it.
-    pub(super) fn move_entry(&mut self, from: (NodeId, &str), to: (NodeId, &str)) -> Result<()> {
+    /// Gives what is called `from` the name `to`, in place of what has it, if it `replaces` that.
+    pub(super) fn move_entry(
+        &mut self,
+        from: (NodeId, &str),
+        to: (NodeId, &str),
+        replaces: bool,
+    ) -> Result<()> {
         names::check(to.1)?;
         let from_first = self.directory(from.0)?;
         let source = self.find(from_first, from.1)?;
         let to_first = self.directory(to.0)?;
         let target = self.find(to_first, to.1)?;
         let source = source.ok_or(Error::NotFound)?;
+        if target.is_some() && !replaces {
+            return Err(Error::Exists);
+        }
         let is_same = |target: &Found| to_first == from_first && target.short == source.short;
         let target = target.filter(|target| !is_same(target));
         let is_directory = source.entry.is_dir();

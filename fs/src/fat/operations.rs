@@ -8,7 +8,7 @@ use hadris_fs::DirCursor;
 use super::volume::{Change, FatVolume, MAX_FILE, Result, stat};
 use crate::cache::Cache;
 use crate::path;
-use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Space, Stat, Volume};
+use crate::{Cursor, DirEntry, Error, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume};
 
 /// Entries given by one call of `list`.
 const LIST_STEP: usize = 256;
@@ -150,13 +150,18 @@ impl Volume for FatVolume {
         })
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
+        if how == Renaming::Exchange {
+            // Two entries can't be written at once.
+            return Err(Error::Unsupported);
+        }
         if path::split_last(from).is_none() || path::split_last(to).is_none() {
             return Err(Error::Busy);
         }
         self.in_parent(from, |volume, from_parent, from_name| {
             volume.in_parent(to, |volume, to_parent, to_name| {
-                volume.move_entry((from_parent, from_name), (to_parent, to_name))
+                let replaces = how == Renaming::Replace;
+                volume.move_entry((from_parent, from_name), (to_parent, to_name), replaces)
             })
         })
     }

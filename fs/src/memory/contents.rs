@@ -2,10 +2,11 @@
 
 use alloc::collections::BTreeMap;
 use alloc::sync::Arc;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::pressure::is_memory_short;
-use crate::{Error, Lent};
+use crate::{Error, Lent, Seek};
 
 /// Bytes of a file that are kept together. What lies between those that were written takes no
 /// memory.
@@ -164,6 +165,82 @@ impl Contents {
         }
         self.size = size;
         Ok(())
+    }
+
+    /// Has nothing from byte `offset` to before `end`, which reads as zeros.
+    pub fn punch(&mut self, offset: u64, end: u64) -> Result<(), Error> {
+        let mut next = place(offset).0;
+        while let Some((&number, chunk)) = self.chunks.range_mut(next..).next() {
+            let start = number * CHUNK as u64;
+            if start >= end {
+                break;
+            }
+            next = number + 1;
+            let from = offset.saturating_sub(start) as usize;
+            let to = (end - start).min(CHUNK as u64) as usize;
+            let before = cost(chunk.len());
+            if from == 0 && to >= chunk.len() {
+                self.chunks.remove(&number);
+                self.held -= before;
+                continue;
+            }
+            let bytes = own(chunk)?;
+            if to >= bytes.len() {
+                bytes.truncate(from);
+                bytes.shrink_to(allocated(bytes.len()));
+            } else if let Some(some) = bytes.get_mut(from..to) {
+                some.fill(0);
+            }
+            self.held -= before - cost(bytes.len());
+        }
+        Ok(())
+    }
+
+    /// Has memory from byte `offset` to before `end`; zeros where there was none. Nothing is done if
+    /// there isn't `room` for that.
+    pub fn allocate(&mut self, offset: u64, end: u64, room: u64) -> Result<(), Error> {
+        let numbers = place(offset).0..=place(end - 1).0;
+        let inside = |number: u64| (end - number * CHUNK as u64).min(CHUNK as u64) as usize;
+        let mut needed = 0u64;
+        for number in numbers.clone() {
+            let len = self.chunks.get(&number).map(|chunk| chunk.len());
+            let wanted = cost(inside(number).max(len.unwrap_or(0)));
+            needed += wanted - len.map_or(0, cost);
+            if needed > room {
+                return Err(Error::NoSpace);
+            }
+        }
+        let zeros = vec![0; CHUNK];
+        for number in numbers {
+            let len = self.chunks.get(&number).map_or(0, |chunk| chunk.len());
+            if let Some(zeros) = zeros.get(len..inside(number))
+                && !zeros.is_empty()
+            {
+                self.write_piece(number, len, zeros, u64::MAX)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The first byte from `offset` on that has memory, or none; `None` past the end.
+    pub fn next(&self, to: Seek, offset: u64) -> Option<u64> {
+        let mut at = offset;
+        for (number, chunk) in self.chunks.range(place(offset).0..) {
+            let start = number * CHUNK as u64;
+            let end = start + chunk.len() as u64;
+            if end <= at {
+                continue;
+            }
+            if to == Seek::Data {
+                at = at.max(start);
+                return (at < self.size).then_some(at);
+            }
+            if start > at {
+                break;
+            }
+            at = end;
+        }
+        (to == Seek::Hole && offset < self.size).then_some(at.min(self.size))
     }
 
     /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room are

@@ -126,6 +126,15 @@ impl Directory {
         self.names.insert(name, (self.last, number));
     }
 
+    /// Has an entry that is there lead to another node; it keeps its place.
+    pub fn replace(&mut self, name: &str, number: Number) {
+        if let Some((place, known)) = self.names.get_mut(name)
+            && let Some((_, ordered)) = self.order.get_mut(place)
+        {
+            (*known, *ordered) = (number, number);
+        }
+    }
+
     pub fn remove(&mut self, name: &str) {
         if let Some((place, _)) = self.names.remove(name) {
             self.order.remove(&place);

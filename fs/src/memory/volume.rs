@@ -9,9 +9,10 @@ use super::nodes::{Content, Directory, NODE_COST, Node, Number, entry_cost};
 use crate::handles::Handles;
 use crate::path::{self, MAX_PATH};
 use crate::pressure::is_memory_short;
+use crate::volume::range_end;
 use crate::{
-    Clock, Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Time,
-    Volume, Walk,
+    Clock, Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lent, OpenFlags, Renaming,
+    Seek, Space, Stat, Time, Volume, Walk,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -185,6 +186,18 @@ impl Memory {
         Ok(())
     }
 
+    /// Has each name lead to what is given with it.
+    fn exchange(&mut self, places: [(Number, &str, Number); 2]) -> Result<()> {
+        let now = self.now();
+        for (parent, name, number) in places {
+            let directory = self.node_mut(parent)?;
+            directory.directory_mut()?.replace(name, number);
+            (directory.modified, directory.changed) = (now, now);
+            self.node_mut(number)?.changed = now;
+        }
+        Ok(())
+    }
+
     fn rename_to(
         &mut self,
         (from_parent, from_name, node): (Number, &str, Number),
@@ -317,6 +330,44 @@ impl Volume for Memory {
         self.truncate_node(handle.node, size)
     }
 
+    fn fallocate(&mut self, file: FileId, how: Fallocate, offset: u64, len: u64) -> Result<()> {
+        let end = range_end(offset, len)?;
+        if end > MAX_FILE {
+            return Err(Error::TooLarge);
+        }
+        let now = self.now();
+        let room = self.limit.saturating_sub(self.used);
+        let (node, handle) = self.file(file, OpenFlags::WRITE)?;
+        let before = node.cost();
+        let Content::File(contents) = &mut node.content else {
+            return Err(Error::IsDirectory);
+        };
+        let size = contents.size();
+        let mut done = Ok(());
+        if matches!(how, Fallocate::PunchHole | Fallocate::ZeroRange) {
+            done = contents.punch(offset, end);
+            node.modified = now;
+        }
+        if how != Fallocate::PunchHole && done.is_ok() {
+            let freed = before - contents.held() - NODE_COST;
+            done = contents.allocate(offset, end, room + freed);
+        }
+        node.changed = now;
+        self.used = self.used - before + self.node(handle.node)?.cost();
+        done?;
+        if end > size && matches!(how, Fallocate::Allocate | Fallocate::ZeroRange) {
+            self.truncate_node(handle.node, end)?;
+        }
+        Ok(())
+    }
+
+    fn seek(&mut self, file: FileId, to: Seek, offset: u64) -> Result<Option<u64>> {
+        match &self.file(file, OpenFlags::empty())?.0.content {
+            Content::File(contents) => Ok(contents.next(to, offset)),
+            Content::Directory(_) | Content::Link(_) => Err(Error::IsDirectory),
+        }
+    }
+
     fn stat_file(&mut self, file: FileId) -> Result<Stat> {
         let number = self.handles.get(file)?.node;
         Ok(self.node(number)?.stat(number))
@@ -386,15 +437,26 @@ impl Volume for Memory {
         self.unnamed(number)
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
         let (from_parent, from_name, node) = self.place(from)?;
         let (to_parent, to_name, replaced) = self.place(to)?;
         let node = node.ok_or(Error::NotFound)?;
+        if how == Renaming::NoReplace && replaced.is_some() {
+            return Err(Error::Exists);
+        }
         if replaced == Some(node) {
             return Ok(()); // both are names of it already
         }
         if path::is_below(to, from) {
             return Err(Error::Invalid);
+        }
+        if how == Renaming::Exchange {
+            let other = replaced.ok_or(Error::NotFound)?;
+            if path::is_below(from, to) {
+                return Err(Error::Invalid);
+            }
+            let places = [(from_parent, from_name, other), (to_parent, to_name, node)];
+            return self.exchange(places);
         }
         self.rename_to(
             (from_parent, from_name, node),

@@ -6,7 +6,8 @@ use super::{Content, NodeId, ROOT, Tree};
 use crate::handles::Handles;
 use crate::path;
 use crate::{
-    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Space, Stat, Volume, Walk, lend,
+    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Renaming, Space, Stat, Volume, Walk,
+    lend,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -188,7 +189,7 @@ impl<S: Source> Volume for ReadOnly<S> {
         self.refuse()
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
+    fn rename_as(&mut self, from: &str, to: &str, _how: Renaming) -> Result<()> {
         let _ = to;
         self.tree.lookup(from)?;
         self.refuse()

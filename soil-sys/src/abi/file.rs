@@ -2,6 +2,7 @@
 
 use crate::files::file as glue;
 use crate::runtime::call;
+use crate::table::Fd;
 use crate::ty::{Int, Text};
 
 /// Sets when the contents of what `path` names were last read and last changed, each in seconds since 1970 and nanoseconds of that; -1
@@ -24,4 +25,25 @@ pub extern "C" fn soil_fs_set_times(
         ];
         glue::set_times(rt, path.utf8()?, follow == 1, times, token)
     })
+}
+
+/// Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the file grows to its end; 1 does so and
+/// leaves the size; 2 makes it a hole; 3 makes it zeros that have room, and the file grows to its end. Errors: `No_space`, `Too_large`,
+/// `Read_only`, `Unsupported`, `Invalid` for no bytes.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_allocate(
+    fd: Int,
+    how: Int,
+    position: Int,
+    len: Int,
+    token: Int,
+) -> Int {
+    call(|rt| glue::allocate(rt, Fd::decode(fd)?, how, (position, len), token))
+}
+
+/// The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the result is the byte after that, or 0 where
+/// there is none. The end of the file is a hole unless `position` is there or past it.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_file_next(fd: Int, position: Int, hole: Int, token: Int) -> Int {
+    call(|rt| glue::next(rt, Fd::decode(fd)?, position, hole == 1, token))
 }

@@ -129,10 +129,11 @@ pub extern "C" fn soil_fs_remove_directory(path: Text, token: Int) -> Int {
     call(|rt| glue::remove_directory(rt, path.utf8()?, token))
 }
 
-/// Gives `from` the path `to` on the same volume, replacing a file of that name. Errors: `Cross_volume`, `Busy`, …
+/// Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an error if it is 1, and gets the path
+/// `from` if it is 2, as with the flags of Linux's `renameat2`. Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
 #[unsafe(no_mangle)]
-pub extern "C" fn soil_fs_rename(from: Text, to: Text, token: Int) -> Int {
-    call(|rt| glue::rename(rt, from.utf8()?, to.utf8()?, token))
+pub extern "C" fn soil_fs_rename(from: Text, to: Text, how: Int, token: Int) -> Int {
+    call(|rt| glue::rename(rt, from.utf8()?, to.utf8()?, how, token))
 }
 
 /// Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`, `Unsupported`, `Too_many_links`, …

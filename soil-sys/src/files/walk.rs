@@ -73,7 +73,8 @@ impl Walking {
             (None, Some((other, _))) if *other != volume => Op::Locate,
             (None, Some((_, old))) => match self.op {
                 Op::Link(_) => Op::Link(old.clone()),
-                _ => Op::Rename(old.clone()),
+                Op::Rename(_, how) => Op::Rename(old.clone(), how),
+                _ => Op::Locate,
             },
         };
         (self.walker.follows(), op)
@@ -152,7 +153,7 @@ pub fn advance(
 
 /// Names above mount points stay as they are.
 fn guard(rt: &mut Runtime, path: &str, walking: &Walking) -> Result<(), Failed> {
-    let moves = walking.other.is_some() && matches!(walking.op, Op::Rename(_))
+    let moves = walking.other.is_some() && matches!(walking.op, Op::Rename(..))
         || matches!(walking.op, Op::Rmdir);
     let files = rt.files.as_deref();
     match files.and_then(|files| files.mounts.below(path)) {

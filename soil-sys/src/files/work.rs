@@ -2,7 +2,8 @@
 
 use crate::ty::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Space, Stat, Time, Volume, Walk,
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Renaming, Space, Stat, Time,
+    Volume, Walk,
 };
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -88,7 +89,7 @@ pub enum Op {
     /// What a symbolic link says.
     Readlink,
     /// Gives what has this path the path.
-    Rename(String),
+    Rename(String, Renaming),
     /// Gives the file of this path the path as well.
     Link(String),
     /// The room on the volume.
@@ -208,7 +209,7 @@ fn at(
     if let Walk::Link { end, target } = volume.resolve(path, follow)? {
         return Ok(Value::Link(end, target));
     }
-    let is_made_or_removed = matches!(op, Op::Mkdir | Op::Rmdir | Op::Rename(_) | Op::Locate);
+    let is_made_or_removed = matches!(op, Op::Mkdir | Op::Rmdir | Op::Rename(..) | Op::Locate);
     if directory && !is_made_or_removed && volume.stat(path)?.kind != Kind::Directory {
         return Err(Error::NotDirectory);
     }
@@ -229,7 +230,7 @@ fn at(
             Walk::Link { target, .. } => Ok(Value::Text(target)),
             Walk::Plain => Err(volume.stat(path).err().unwrap_or(Error::Invalid)),
         },
-        Op::Rename(from) => volume.rename(&from, path).map(done),
+        Op::Rename(from, how) => volume.rename_as(&from, path, how).map(done),
         Op::Link(from) => volume.link(&from, path).map(done),
         Op::Sync => volume.sync().map(done),
         Op::SetTimes(set, [accessed, modified]) => set(volume, path, accessed, modified).map(done),

@@ -8,6 +8,7 @@ mod calls;
 mod transfer;
 
 use super::aside::Call;
+use super::errno;
 use super::links::OwnedFd;
 use crate::files::kinds::{Kind as FileSystem, Mount, Mounted, Options, Waiting};
 use alloc::boxed::Box;
@@ -18,8 +19,8 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use fs::handles::Handles;
 use fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, MountError, OpenFlags, Space, Stat, Time,
-    Volume, Walk,
+    Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, MountError, OpenFlags, Renaming,
+    Seek, Space, Stat, Time, Volume, Walk,
 };
 use transfer::Traits;
 
@@ -213,6 +214,47 @@ impl Volume for Folder {
         done(unsafe { libc::ftruncate(open.fd.0, size) })
     }
 
+    fn fallocate(
+        &mut self,
+        file: FileId,
+        how: Fallocate,
+        offset: u64,
+        len: u64,
+    ) -> Result<(), Error> {
+        let open = self.file(file, OpenFlags::WRITE)?;
+        let mode = match how {
+            Fallocate::Allocate => 0,
+            Fallocate::KeepSize => libc::FALLOC_FL_KEEP_SIZE,
+            Fallocate::PunchHole => libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+            Fallocate::ZeroRange => libc::FALLOC_FL_ZERO_RANGE,
+        };
+        let [offset, len] = [offset, len].map(i64::try_from);
+        let (offset, len) = (
+            offset.map_err(|_| Error::TooLarge)?,
+            len.map_err(|_| Error::TooLarge)?,
+        );
+        // SAFETY: a plain call.
+        done(unsafe { libc::fallocate(open.fd.0, mode, offset, len) })
+    }
+
+    fn seek(&mut self, file: FileId, to: Seek, offset: u64) -> Result<Option<u64>, Error> {
+        let open = self.file(file, OpenFlags::empty())?;
+        let whence = match to {
+            Seek::Data => libc::SEEK_DATA,
+            Seek::Hole => libc::SEEK_HOLE,
+        };
+        let Ok(offset) = i64::try_from(offset) else {
+            return Ok(None);
+        };
+        // SAFETY: a plain call. Reads and writes don't use the descriptor's own position.
+        let found = unsafe { libc::lseek(open.fd.0, offset, whence) };
+        match u64::try_from(found) {
+            Ok(found) => Ok(Some(found)),
+            Err(_) if errno() == libc::ENXIO => Ok(None),
+            Err(_) => Err(failed()),
+        }
+    }
+
     fn stat_file(&mut self, file: FileId) -> Result<Stat, Error> {
         stat(&self.open.get(file)?.fd).map(|stat| known(&stat))
     }
@@ -278,10 +320,21 @@ impl Volume for Folder {
         })
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<(), Error> {
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<(), Error> {
+        let flags = match how {
+            Renaming::Replace => 0,
+            Renaming::NoReplace => libc::RENAME_NOREPLACE,
+            Renaming::Exchange => libc::RENAME_EXCHANGE,
+        };
         self.change_two(from, to, |(old, from), (new, to)| {
             // SAFETY: as above.
-            unsafe { libc::renameat(old, from.as_ptr(), new, to.as_ptr()) }
+            unsafe {
+                if flags == 0 {
+                    return libc::renameat(old, from.as_ptr(), new, to.as_ptr());
+                }
+                let call = libc::SYS_renameat2;
+                libc::syscall(call, old, from.as_ptr(), new, to.as_ptr(), flags) as libc::c_int
+            }
         })
     }
 
