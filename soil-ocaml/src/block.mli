@@ -22,7 +22,8 @@ val open_ : string -> t
 (** [open_ name] is the disk. [open_ "disk/2"] or [open_ "disk/label"] is that partition of it, by
     the GPT or MBR on the disk, and looks like a disk of its size; other partitions can be open at
     the same time. Waits. Raises {!Soil.exception-Error} with [No_device]; with [Busy] if it is open
-    or mounted; with [Not_found], [Corrupt] or [Io] for a partition; with [Bad_configuration]. *)
+    or mounted, here or by another program (one that writes has it alone); with [Not_found],
+    [Corrupt] or [Io] for a partition; with [Bad_configuration]. *)
 
 val close : t -> unit
 (** [close d] gives the disk back. Closing again does nothing. It doesn't {!flush}. *)

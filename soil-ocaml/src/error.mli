@@ -22,7 +22,7 @@ type code =
   | Too_large  (** The size or the offset is beyond what the file system allows. *)
   | Corrupt  (** The file system's own data contradict each other. *)
   | Io  (** The device failed. *)
-  | Busy  (** It is in use elsewhere in the program. *)
+  | Busy  (** It is in use elsewhere in the program, or a disk by another program. *)
   | Unsupported  (** This device or file system can't do it. *)
   | Connection_refused  (** The peer answered that nobody listens there. *)
   | Connection_reset  (** The peer broke the connection. *)

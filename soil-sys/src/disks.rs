@@ -165,6 +165,9 @@ pub trait Device {
 
     /// Reports what has ended.
     fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
+
+    /// Its last user has given it back; [`geometry`](Device::geometry) comes before the next.
+    fn released(&mut self) {}
 }
 
 /// How a user is told of the end of a request: disk, tag, result.
@@ -360,6 +363,7 @@ impl Disks {
             disk.users = disk.users.saturating_sub(1);
             if disk.users == 0 {
                 disk.report = None;
+                disk.device.released();
             }
         }
     }

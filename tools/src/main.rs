@@ -17,9 +17,12 @@ mod strip;
 mod symbols;
 mod words;
 
-// The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
-#[cfg(test)]
 extern crate alloc;
+// How programs lock their disks; the runtime itself doesn't link into a program of Rust's standard library.
+#[allow(dead_code)]
+#[path = "../../soil-sys/src/platform/linux/disk/lock.rs"]
+mod lock;
+// The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
 #[cfg(test)]
 #[allow(dead_code, missing_docs)]
 #[path = "../../kernel/src/cmdline.rs"]

@@ -7,17 +7,30 @@ mod check;
 mod device;
 mod files;
 mod grow;
+mod hold;
 mod image;
 mod make;
 mod progress;
 mod tool;
 
 use crate::cli::{Disk, FileSystem};
+use crate::lock::Usage;
+use hold::Held;
 
+pub use hold::other_use;
 pub use tool::find as find_tool;
 
 /// Does what was asked for; a text to print at the end.
 pub fn run(command: &Disk) -> Result<String, String> {
+    let _held = match command {
+        // One that is replaced is lost to a program that has it.
+        Disk::Make(options) if options.force => hold::image(&options.image, Usage::Write)?,
+        Disk::Make(_) => Held::default(),
+        Disk::Grow { image, .. } => hold::image(image, Usage::Write)?,
+        Disk::List { image, .. } | Disk::Extract { image, .. } | Disk::Check { image, .. } => {
+            hold::image(image, Usage::Read)?
+        }
+    };
     match command {
         Disk::Make(options) => make::run(options),
         Disk::List {

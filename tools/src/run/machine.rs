@@ -9,6 +9,8 @@ use super::serial::Origin;
 use super::terminal::{self, ReportKey};
 use super::{Failure, dies_with_us, input, signals};
 use crate::cli::Run;
+use crate::disk::other_use;
+use crate::lock::Usage;
 use crate::report;
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -364,6 +366,7 @@ impl Machine {
             &console,
             reason.as_deref(),
             &complaints,
+            in_use(run, &complaints).as_deref(),
         );
         if outcome.is_ok() || console.spoke {
             for line in &complaints {
@@ -407,6 +410,22 @@ fn complaint(line: &str) -> &str {
     }
 }
 
+/// Which disk QEMU didn't get, and why, if that is what it complains about: it knows no more than that another process has it.
+fn in_use(run: &Run, complaints: &[&str]) -> Option<String> {
+    let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
+    complaints.iter().copied().find(is_locked)?;
+    run.disks.iter().find_map(|disk| {
+        let usage = match disk.read_only {
+            true => Usage::Read,
+            false => Usage::Write,
+        };
+        let other = other_use(&disk.file, usage)?;
+        let (name, file) = (&disk.name, disk.file.display());
+        let (text, remedy) = (other.text(), other.remedy(usage));
+        Some(format!("disk {name}: {file}: {text}: {remedy}"))
+    })
+}
+
 /// What the run comes to.
 fn outcome(
     control: &Control,
@@ -415,6 +434,7 @@ fn outcome(
     console: &Progress,
     reason: Option<&str>,
     complaints: &[&str],
+    in_use: Option<&str>,
 ) -> Result<u8, Failure> {
     // 128 and the signal, as a shell has it.
     let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
@@ -458,7 +478,10 @@ fn outcome(
         // ours has said its status on the control channel.
         Some(1) if !console.spoke || !complaints.is_empty() => {
             let text = complaints.first().copied().unwrap_or("it gives no reason");
-            Err(Failure::start(format!("QEMU did not start: {text}")))
+            Err(Failure::start(match in_use {
+                Some(text) => text.to_owned(),
+                None => format!("QEMU did not start: {text}"),
+            }))
         }
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
         Some(0) => {

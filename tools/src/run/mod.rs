@@ -18,7 +18,7 @@ mod terminal;
 pub use output::say;
 
 use crate::cli::{Accelerator, Run};
-use crate::options::{Mount, Net};
+use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
 use command::Wiring;
@@ -28,6 +28,7 @@ use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,6 +71,7 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
 
 /// What can be wrong between options that are right each for itself.
 fn check(run: &Run) -> Result<(), Failure> {
+    let mut files: Vec<(u64, u64, &options::Disk)> = Vec::new();
     for (index, disk) in run.disks.iter().enumerate() {
         let (name, shown) = (&disk.name, disk.file.display());
         if run
@@ -112,6 +114,17 @@ fn check(run: &Run) -> Result<(), Failure> {
                 metadata.len()
             )));
         }
+        let (device, number) = (metadata.dev(), metadata.ino());
+        let same = |(a, b, other): &&(u64, u64, &options::Disk)| {
+            (*a, *b) == (device, number) && !(disk.read_only && other.read_only)
+        };
+        if let Some((.., other)) = files.iter().find(same) {
+            let other = &other.name;
+            return Err(Failure::start(format!(
+                "disk {name}: {shown} is the disk {other} as well: give it once, or both as NAME=FILE,ro"
+            )));
+        }
+        files.push((device, number, disk));
     }
     run.mounts
         .iter()

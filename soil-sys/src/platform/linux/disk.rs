@@ -2,9 +2,11 @@
 //! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or with
 //! `,sector=4096` of so many; a block device has its own.
 //!
-//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]).
+//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]). While it is in use it is locked, as QEMU
+//! locks its disks ([`lock`]).
 
 mod aio;
+mod lock;
 mod queue;
 mod rest;
 
@@ -20,6 +22,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ffi::CStr;
 use fs::BlockError;
+use lock::{Refusal, Usage};
 use queue::Queue;
 pub use rest::Slice;
 
@@ -43,6 +46,8 @@ pub struct Disk {
     sector: Option<String>,
     ring: ring::Handle,
     open: Option<Open>,
+    /// Its locks are ours, as far as its file system has any.
+    locked: bool,
 }
 
 /// A file that is open.
@@ -83,6 +88,7 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
                     sector,
                     ring: ring.clone(),
                     open: None,
+                    locked: false,
                 });
             }
         }
@@ -109,6 +115,36 @@ fn size(fd: i32) -> Result<u64, Stop> {
 }
 
 impl Disk {
+    /// Locks it, unless it is locked.
+    fn lock(&mut self, open: &Open) -> Result<(), (Error, String)> {
+        if self.locked {
+            return Ok(());
+        }
+        let usage = match open.geometry.read_only {
+            true => Usage::Read,
+            false => Usage::Write,
+        };
+        let what = format!("disk {}: {}", self.name, self.path);
+        match lock::take(open.queue.file(), usage) {
+            Ok(()) => {
+                if let Some(fd) = open.queue.file_past_cache() {
+                    lock::take_along(fd, usage);
+                }
+            }
+            Err(Refusal::Unsupported(number)) => {
+                log::warn!(
+                    "{what}: can't be locked (error {number} of its file system): see to it that no other program uses it"
+                );
+            }
+            Err(Refusal::InUse(other)) => {
+                let detail = format!("{what}: {}: {}", other.text(), other.remedy(usage));
+                return Err((Error::Busy, detail));
+            }
+        }
+        self.locked = true;
+        Ok(())
+    }
+
     /// Bytes of a sector.
     fn sector(&self, fd: i32) -> Result<usize, String> {
         let mut own: libc::c_int = 0;
@@ -221,11 +257,22 @@ impl Device for Disk {
             Some(open) => open,
             None => self.open()?,
         };
+        let locked = self.lock(&open);
         open.seen = false;
         open.look();
         let geometry = open.geometry;
         self.open = Some(open);
-        Ok(geometry)
+        locked.map(|()| geometry)
+    }
+
+    fn released(&mut self) {
+        // What the kernel still has of requests that were given up may write.
+        if let Some(Open { queue, .. }) = self.open.as_ref().filter(|open| open.queue.is_idle()) {
+            for fd in queue.file_past_cache().into_iter().chain([queue.file()]) {
+                lock::give_back(fd);
+            }
+            self.locked = false;
+        }
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
@@ -260,7 +307,46 @@ impl Device for Disk {
 
 #[cfg(test)]
 mod tests {
-    use super::named;
+    use super::{Disk, named, ring};
+    use crate::disks::Device;
+    use crate::error::Error;
+    use std::{env, format, fs, process, string::ToString};
+
+    #[test]
+    fn a_disk_is_anothers_until_it_is_given_back() {
+        let path = env::temp_dir().join(format!("soil-disk-lock-{}", process::id()));
+        fs::write(&path, [0; 4096]).expect("a disk");
+        let disk = |name: &str, only_read| Disk {
+            name: name.to_string(),
+            path: path.to_str().expect("ASCII").to_string(),
+            only_read,
+            sector: None,
+            ring: ring::Handle::new(),
+            open: None,
+            locked: false,
+        };
+        let (mut one, mut two, mut reader) =
+            (disk("one", false), disk("two", false), disk("three", true));
+        assert!(one.geometry().is_ok());
+        assert!(one.geometry().is_ok(), "asked again");
+        for (other, remedy) in [(&mut two, "copy"), (&mut reader, "copy")] {
+            let (error, detail) = other.geometry().expect_err("it is locked");
+            assert_eq!(error, Error::Busy);
+            for text in [other.name.as_str(), "writes to it", remedy] {
+                assert!(detail.contains(text), "{detail}");
+            }
+        }
+        one.released();
+        assert!(reader.geometry().is_ok());
+        let (_, detail) = two.geometry().expect_err("it is read");
+        assert!(
+            detail.contains("reads it") && detail.contains(",ro"),
+            "{detail}"
+        );
+        drop(reader);
+        assert!(two.geometry().is_ok());
+        let _ = fs::remove_file(&path);
+    }
 
     #[test]
     fn only_disks_are_disks() {

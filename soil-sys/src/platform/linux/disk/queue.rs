@@ -118,6 +118,16 @@ impl Queue {
         self.file.0
     }
 
+    /// The same file past the page cache, where there is that.
+    pub fn file_past_cache(&self) -> Option<i32> {
+        self.direct.as_ref().map(|direct| direct.0)
+    }
+
+    /// Whether the kernel has none of its requests.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
     /// See [`crate::disks::Device::submit`]; `size` is the file's, in bytes.
     pub fn submit(&mut self, request: Request, tag: u64, size: u64) -> Submitted {
         let mut rest = Rest::new(request, self.sector);

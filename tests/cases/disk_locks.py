@@ -1,0 +1,115 @@
+"""Disks that two programs want at once: only readers go together, and the one that is refused says who has it. QEMU and the process form see each other."""
+
+import os
+import signal
+
+from cases.network import machine_pid
+from cases.tasks import fat_disk
+from harness.context import FORMS, SOIL, outcome
+from harness.runner import test
+
+PROGRAM = "tests/programs/soil/block_work.exe"
+NAMES = {"process": "block_work.exe", "microvm": "qemu-system-x86", "q35": "qemu-system-x86"}
+
+
+def image(context, name="disk.img"):
+    path = context.path(name)
+    with open(path, "wb") as file:
+        file.truncate(1 << 20)
+    return path
+
+
+def started(context, form, disk):
+    """A program that has the disk open until it is ended."""
+    child = context.soil(PROGRAM, form, "watch", "9", options=["--disk", f"data={disk}"])
+    child.wait_line("sectors 2048")
+    return child
+
+
+def kill(context, child):
+    """Kills the program, and returns when it is gone."""
+    os.kill(machine_pid(child), signal.SIGKILL)
+    child.finish(context.remaining())
+
+
+def tried(context, form, disk):
+    """What a program says that opens the disk and closes it again."""
+    return outcome(context.soil(PROGRAM, form, "read", options=["--disk", f"data={disk}"]), context)
+
+
+def refused(context, form, disk, holder, *texts):
+    """The program of this form doesn't get the disk: it names it, the holder and what helps."""
+    status, output = tried(context, form, disk)
+    assert "open: done" not in output, output
+    assert form == "process" or status == 125, f"status {status}: {output}"
+    path = disk.removesuffix(",ro")
+    for text in ("disk data", path, f"process {machine_pid(holder)}", *texts):
+        assert text in output, f"{text!r} is missing from:\n{output}"
+
+
+def allowed(context, form, disk):
+    status, output = tried(context, form, disk)
+    assert status == 0 and "open: done" in output, output
+
+
+@test(limit=240)
+def programs_lock_their_disks(context):
+    """Each form against each: readers go together, a writer with nothing else, and a killed program leaves nothing."""
+    path = image(context)
+    for first in FORMS[:2]:
+        for second in FORMS[:2]:
+            writer = started(context, first, path)
+            name = NAMES[first]
+            refused(context, second, path, writer, name, "writes to it", "end that first", "a copy")
+            refused(context, second, f"{path},ro", writer, name, "writes to it", "a copy")
+            kill(context, writer)
+            reader = started(context, first, f"{path},ro")
+            refused(context, second, path, reader, name, "reads it", "end that first", ",ro")
+            allowed(context, second, f"{path},ro")
+            kill(context, reader)
+            allowed(context, second, path)
+
+
+@test(limit=120)
+def soil_disk_sees_programs(context):
+    """`soil disk` changes no image that a program has, and doesn't read one that is written to."""
+    path = fat_disk(context, size=1 << 20)
+    folder = context.path("folder")
+    os.mkdir(folder)
+    writes = (["grow", path, "--size", "2M"], ["make", path, folder, "--size", "1M", "--fs", "fat", "--force"])
+    reads = (["list", path], ["check", path], ["extract", path, folder])
+    for form in FORMS[:2]:
+        for options, refusals in (("", [*writes, *reads]), (",ro", writes)):
+            child = started(context, form, path + options)
+            names = sorted(os.listdir(context.directory))
+            with open(path, "rb") as file:
+                before = file.read()
+            for words in refusals:
+                done = context.run(SOIL, "disk", *words, check=False)
+                assert done.returncode == 1, f"{words}: {done}"
+                for text in (path, NAMES[form], f"process {machine_pid(child)}", "end that first"):
+                    assert text in done.stderr, f"{words}: {text!r} is missing from {done.stderr}"
+            if options:
+                for words in reads[:2]:
+                    context.run(SOIL, "disk", *words)
+            with open(path, "rb") as file:
+                assert file.read() == before, "the image was changed"
+            assert sorted(os.listdir(context.directory)) == names, "something was left"
+            kill(context, child)
+    for words in (*reads, *writes):
+        context.run(SOIL, "disk", *words)
+
+
+@test()
+def one_file_is_one_disk(context):
+    """A file that is given as two disks is refused before anything starts, unless both only read."""
+    path = image(context)
+    os.link(path, context.path("link.img"))
+    for form in FORMS:
+        for one, other in (("", ""), (",ro", ""), ("", ",ro"), (",ro", ",ro")):
+            options = ["--disk", f"data={path}{one}", "--disk", f"other={context.path('link.img')}{other}"]
+            status, output = outcome(context.soil(PROGRAM, form, "read", options=options), context)
+            if one and other:
+                assert status == 0 and "open: done" in output, output
+            else:
+                assert status == 125 and "disk other" in output and "disk data as well" in output, output

@@ -1,0 +1,55 @@
+//! Locks on images while a command works on them, and who else has one.
+
+use crate::lock::{self, InUse, Refusal, Usage};
+use std::fs::File;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::FileTypeExt as _;
+use std::path::Path;
+
+/// An image that is locked until this goes.
+#[derive(Default)]
+pub struct Held {
+    _file: Option<File>,
+}
+
+/// Locks the image. What is no image, or can't be opened, is left to the command, which says so in its own words; what can't be
+/// locked goes on without, with a word.
+pub fn image(path: &Path, usage: Usage) -> Result<Held, String> {
+    match taken(path, usage) {
+        Ok(file) => Ok(Held { _file: file }),
+        Err(Refusal::Unsupported(number)) => {
+            let error = std::io::Error::from_raw_os_error(number);
+            eprintln!(
+                "soil: {}: can't be locked ({error}): see to it that no program uses it",
+                path.display()
+            );
+            Ok(Held { _file: None })
+        }
+        Err(Refusal::InUse(other)) => {
+            let (path, other) = (path.display(), other.text());
+            Err(format!("{path}: {other}: end that first"))
+        }
+    }
+}
+
+/// Another use of the image that doesn't go with this one.
+pub fn other_use(path: &Path, usage: Usage) -> Option<InUse> {
+    match taken(path, usage) {
+        Err(Refusal::InUse(other)) => Some(other),
+        Ok(_) | Err(Refusal::Unsupported(_)) => None,
+    }
+}
+
+/// The open image with its lock; none if it is no image.
+fn taken(path: &Path, usage: Usage) -> Result<Option<File>, Refusal> {
+    let is_image = |kind: std::fs::FileType| kind.is_file() || kind.is_block_device();
+    // Opening anything else could wait, or do something.
+    if !std::fs::metadata(path).is_ok_and(|known| is_image(known.file_type())) {
+        return Ok(None);
+    }
+    let Ok(file) = File::open(path) else {
+        return Ok(None);
+    };
+    lock::take(file.as_raw_fd(), usage)?;
+    Ok(Some(file))
+}
