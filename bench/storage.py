@@ -20,6 +20,7 @@ PEER = LINUX + "storage.exe"
 IMAGE = SOIL + "storage/storage.exe"
 PROCESS = IMAGE.replace("_build/soil/", "_build/default/")
 FILES, APPENDS, FLUSHES, SETS, REPEATS = 1000, 500, 500, 300, 32
+TASKS, ENTRIES, LARGE = 8, 100_000, 64 << 30
 RANDOM = {"random-read/1": 5000, "random-read/32": 40000, "random-write/32": 20000}
 
 
@@ -38,9 +39,17 @@ def fresh(name, kind, size=DISK):
         os.unlink(path)
     with open(path, "wb") as file:
         file.truncate(size)
-    options = ["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"]
-    subprocess.run(["mkfs.ext4", *options, path], check=True, capture_output=True)
+    # A large one as it is made by default: its inode tables would take a gigabyte.
+    complete = ["-E", "lazy_itable_init=0,lazy_journal_init=0"] if size <= DISK else []
+    subprocess.run(["mkfs.ext4", "-q", *complete, path], check=True, capture_output=True)
     return path
+
+
+def copy(path, name):
+    """A disk of its own with the same contents."""
+    to = peer.work(name + ".img")
+    subprocess.run(["cp", "--sparse=always", path, to], check=True)
+    return to
 
 
 def results(command, timeout=120, env=None):
@@ -136,6 +145,9 @@ def volume(options, kind, name, environment=()):
     cached = Figure(in_cache + "_read_gibs", "GiB/s", "higher")
     copied = Figure(in_cache + "_copy_gibs", "GiB/s", "higher")
     share = Figure(f"fs_{name}_read_percent_of_raw", "% of the raw read", "higher")
+    rename = Figure(f"fs_{name}_rename_per_s", "files/s", "higher")
+    unlink = Figure(f"fs_{name}_unlink_per_s", "files/s", "higher")
+    together = Figure(f"fs_{name}_fsync_{TASKS}_per_s", "appends/s", "higher")
     pair = Pair(options, kind, environment)
     for _ in range(options.pairs):
         pair.format()
@@ -143,6 +155,12 @@ def volume(options, kind, name, environment=()):
         rate(write, FILE / MIB, written[0])
         rate(create, FILES, written[1])
         rate(append, APPENDS, written[2])
+        if kind == "ext4":
+            works = f"rename/{FILES}", f"unlink/{FILES}", f"append-together/{TASKS}/{APPENDS // TASKS}"
+            renamed, unlinked, appended = pair.run(*works)
+            rate(rename, FILES, renamed)
+            rate(unlink, FILES, unlinked)
+            rate(together, APPENDS // TASKS * TASKS, appended)
         looks = [f"look-again/{how}/small/{REPEATS}" for how in ("in-place", "copied")]
         cold, copies, *looked = pair.run("read/file", f"copy-again/small/{REPEATS}", *looks)
         rate(read, FILE / MIB, cold)
@@ -153,7 +171,8 @@ def volume(options, kind, name, environment=()):
         plain, whole = pair.run(f"sequential-read/{FILE}", "read-large/file") if kind == "vfat" else (None, None)
         if plain:
             share.add(*(100 * a / b for a, b in zip(plain, whole)))
-    return [figure for figure in (read, write, create, append, cached, copied, share) if figure.runs]
+    figures = read, write, create, append, cached, copied, share, rename, unlink, together
+    return [figure for figure in figures if figure.runs]
 
 
 def fat(options):
@@ -162,6 +181,32 @@ def fat(options):
 
 def ext4(options):
     return volume(options, "ext4", "ext4")
+
+
+def directory(options):
+    """The names of a directory of 100,000 entries, in a new boot. Linux makes it, once, and each side reads a copy."""
+    figure = Figure("fs_ext4_dir_100k_list_ms", "ms", "lower")
+    original = peer.work("directory.img")
+    pair = Pair(options, "ext4")
+    if not os.path.exists(original):
+        made = fresh("directory-new", "ext4")
+        pair.disks = [made, made]
+        results(pair.commands([f"fill/many/{ENTRIES}"])[1], timeout=600)
+        os.rename(made, original)
+    for _ in range(options.pairs):
+        pair.disks = [copy(original, f"directory-{side}") for side in ("soil", "linux")]
+        figure.add(*(1000 * seconds for seconds in pair.run(f"list/many/{ENTRIES}")[0]))
+    return [figure]
+
+
+def mount(options):
+    """A sparse volume of 64 GiB, as mkfs.ext4 makes it, mounted by the program, and its root read."""
+    figure = Figure("fs_ext4_mount_64g_ms", "ms", "lower")
+    pair = Pair(options, environment=["SOIL_MOUNT=/other=memory:1M"])
+    for _ in range(options.pairs):
+        pair.disks = [fresh(f"large-{side}", "ext4", LARGE) for side in ("soil", "linux")]
+        figure.add(*(1000 * seconds for seconds in pair.run("mount")[0]))
+    return [figure]
 
 
 def store(options):
@@ -258,6 +303,8 @@ GROUPS = {
     "fs_blk": raw,
     "fs_fat": fat,
     "fs_ext4": ext4,
+    "fs_ext4_dir": directory,
+    "fs_ext4_mount": mount,
     "fs_embed": embedded,
     "fs_kv": store,
     "fs_memory": memory,
@@ -268,7 +315,8 @@ GROUPS = {
 ORDER = """fs_blk_seq_read_mibs fs_blk_seq_write_mibs fs_blk_rand_read_iops_qd1 fs_blk_rand_read_iops_qd32
 fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs fs_fat_read_percent_of_raw fs_fat_write_mibs
 fs_fat_create_per_s fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
-fs_ext4_fsync_append_per_s fs_embed_read_gibs fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs fs_kv_set_per_s fs_memory_mib
+fs_ext4_rename_per_s fs_ext4_unlink_per_s fs_ext4_fsync_append_per_s fs_ext4_fsync_8_per_s fs_ext4_dir_100k_list_ms
+fs_ext4_mount_64g_ms fs_embed_read_gibs fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs fs_kv_set_per_s fs_memory_mib
 fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
 fs_host_blk_rand_write_iops_qd32 fs_host_blk_seq_read_mibs_slow fs_host_blk_seq_write_mibs_slow
 fs_host_blk_rand_read_iops_qd1_slow fs_host_blk_rand_read_iops_qd32_slow fs_host_blk_rand_write_iops_qd32_slow fs_host_read_mibs fs_host_write_mibs""".split()

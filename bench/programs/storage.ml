@@ -110,16 +110,46 @@ let look_again how name times =
   again times (if how = "in-place" then in_place else copied);
   ignore (Sys.opaque_identity !sum)
 
-(* Files of 100 bytes with names of 20 letters; in the end all is on the disk. *)
-let create count =
-  let data = filled 100 in
+(* Names of 20 letters. *)
+let numbered = Printf.sprintf "a file called %06d"
+
+(* Something done to each of so many files; in the end all is on the disk. *)
+let each_file count work =
   timed (fun () ->
       for i = 1 to count do
-        let file = Io.open_file (Printf.sprintf "a file called %06d" i) ~write:true in
-        Io.write_file file data;
-        Io.close_file file
+        work (numbered i)
       done;
       Io.flush_all ())
+
+(* Files of 100 bytes. *)
+let create count =
+  let data = filled 100 in
+  each_file count (fun name ->
+      let file = Io.open_file name ~write:true in
+      Io.write_file file data;
+      Io.close_file file)
+
+let renamed name = name ^ " and renamed"
+let rename count = each_file count (fun name -> Store.rename name (renamed name))
+let unlink count = each_file count (fun name -> Store.unlink (renamed name))
+let mount () = timed Store.mount
+
+let fill directory count =
+  Store.make_directory directory;
+  each_file count (fun name ->
+      Io.close_file (Io.open_file (directory ^ "/" ^ name) ~write:true))
+
+let list directory count =
+  let found = ref 0 in
+  timed (fun () -> found := Store.entries directory);
+  if !found <> count then failwith (Printf.sprintf "%d entries in %s" !found directory)
+
+(* So many tasks, each with a file of its own, that append at the same time. *)
+let append_together tasks count =
+  let data = filled (4 * kib) in
+  let files = List.init tasks (fun i -> Io.open_file (Printf.sprintf "log %d" i) ~write:true) in
+  timed (fun () -> Store.append_together files count data);
+  List.iter Io.close_file files
 
 let append name count =
   let data = filled (4 * kib) in
@@ -169,6 +199,12 @@ let work words =
   | [ "copy-again"; name; times ] -> copy_again name (number times)
   | [ "look-again"; how; name; times ] -> look_again how name (number times)
   | [ "create"; count ] -> create (number count)
+  | [ "rename"; count ] -> rename (number count)
+  | [ "unlink"; count ] -> unlink (number count)
+  | [ "mount" ] -> mount ()
+  | [ "fill"; directory; count ] -> fill directory (number count)
+  | [ "list"; directory; count ] -> list directory (number count)
+  | [ "append-together"; tasks; count ] -> append_together (number tasks) (number count)
   | [ "set"; count ] -> set (number count)
   | [ "embedded"; size; times ] -> embedded (number size) (number times)
   | [ "append"; name; count ] -> append name (number count)

@@ -16,3 +16,22 @@ val contents : string -> Io.buffer
 val look : string -> (Io.buffer -> unit) -> unit
 (** [look name f] is [f piece] for each piece of a file on the disk, opened for that and then
     closed, without a copy where the machine has a way to do that. *)
+
+val mount : unit -> unit
+(** [mount ()] mounts the disk's ext4 volume, which nothing has mounted, and reads its root. *)
+
+val rename : string -> string -> unit
+(** [rename name other] gives a file on the disk another name, durable after {!Io.flush_all}. *)
+
+val unlink : string -> unit
+(** [unlink name] removes a file from the disk, likewise. *)
+
+val make_directory : string -> unit
+(** [make_directory name] makes a directory on the disk. *)
+
+val entries : string -> int
+(** [entries directory] reads the names in a directory of the disk and says how many there are. *)
+
+val append_together : Io.file list -> int -> Io.buffer -> unit
+(** [append_together files count data] appends [data] to each file and syncs that, [count] times,
+    to all files at the same time, each by a task or thread of its own. *)

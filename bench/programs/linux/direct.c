@@ -1,4 +1,4 @@
-/* Direct disk access, which OCaml's Unix has no name for. */
+/* Direct disk access and what else OCaml's Unix has no name for. */
 #define _GNU_SOURCE
 #include <caml/alloc.h>
 #include <caml/bigarray.h>
@@ -7,8 +7,10 @@
 #include <caml/unixsupport.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -71,5 +73,45 @@ value bench_transfers(value fd, value write, value depth, value size, value posi
   }
   syscall(SYS_io_destroy, context);
   free(data);
+  return Val_unit;
+}
+
+value bench_mount(value device, value place)
+{
+  if (mount(String_val(device), String_val(place), "ext4", 0, NULL)) caml_uerror("mount", device);
+  return Val_unit;
+}
+
+struct appends {
+  pthread_t thread;
+  int fd, failed;
+  long count, length;
+  const char *data;
+};
+
+static void *append(void *of)
+{
+  struct appends *a = of;
+  for (long i = 0; i < a->count && !a->failed; i++)
+    a->failed = write(a->fd, a->data, a->length) != a->length || fsync(a->fd);
+  return NULL;
+}
+
+/* A thread for each file, without OCaml's lock. */
+value bench_append_in_threads(value fds, value count, value data)
+{
+  struct appends all[64];
+  long n = Wosize_val(fds), failed = n > 64;
+  for (long i = 0; i < n && !failed; i++) {
+    all[i] = (struct appends){ .fd = Int_val(Field(fds, i)), .count = Long_val(count),
+                               .length = Caml_ba_array_val(data)->dim[0], .data = Caml_ba_data_val(data) };
+    failed = pthread_create(&all[i].thread, NULL, append, &all[i]);
+    if (failed) n = i;
+  }
+  for (long i = 0; i < n && n <= 64; i++) {
+    pthread_join(all[i].thread, NULL);
+    failed |= all[i].failed;
+  }
+  if (failed) caml_failwith("an append failed");
   return Val_unit;
 }

@@ -24,3 +24,30 @@ let mapped path =
 
 let contents name = mapped ("/" ^ name)
 let look name f = f (mapped ("/mnt/" ^ name))
+
+external mount_ext4 : string -> string -> unit = "bench_mount"
+
+let mount () =
+  mount_ext4 "/dev/vda" "/mnt";
+  ignore (Sys.readdir "/mnt")
+
+let rename name other = Unix.rename ("/mnt/" ^ name) ("/mnt/" ^ other)
+let unlink name = Unix.unlink ("/mnt/" ^ name)
+let make_directory name = Unix.mkdir ("/mnt/" ^ name) 0o755
+
+let entries directory =
+  let handle = Unix.opendir ("/mnt/" ^ directory) in
+  let rec go count =
+    match Unix.readdir handle with
+    | "." | ".." -> go count
+    | _ -> go (count + 1)
+    | exception End_of_file -> count
+  in
+  let count = go 0 in
+  Unix.closedir handle;
+  count
+
+external append_in_threads : Io.file array -> int -> Io.buffer -> unit
+  = "bench_append_in_threads"
+
+let append_together files count data = append_in_threads (Array.of_list files) count data

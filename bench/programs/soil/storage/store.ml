@@ -5,3 +5,25 @@ let set key value = ok (Soil.Kv.set (Option.get !store) (Soil.Kv.Key.v key) valu
 let embed name contents = Soil.Embedded.register ~at:"/embedded" [| (name, contents) |]
 let contents name = Option.get (Soil.Fs.contents ("/embedded/" ^ name))
 let look name f = Soil.Fs.with_file ("/data/" ^ name) (fun file -> Soil.In_place.iter file f)
+
+let mount () =
+  Soil.Fs.mount "ext4:data" "/mounted";
+  ignore (Soil.Fs.list "/mounted")
+
+let rename name other = Soil.Fs.rename ("/data/" ^ name) ("/data/" ^ other)
+let unlink name = Soil.Fs.unlink ("/data/" ^ name)
+let make_directory name = Soil.Fs.mkdir ("/data/" ^ name)
+
+let entries directory =
+  let count = ref 0 in
+  Soil.Fs.iter ("/data/" ^ directory) (fun _ _ -> incr count);
+  !count
+
+let append_together files count data =
+  let append file =
+    for _ = 1 to count do
+      Io.write_file file data;
+      Io.flush file
+    done
+  in
+  Soil.Task.iter append files
