@@ -63,15 +63,7 @@ fn write(blk: &mut Blk, sector: u64, bytes: &mut [u8]) -> Result<(), BlkError> {
 
 /// All the ways in which a disk may differ.
 fn disks() -> Vec<(Disk, Options)> {
-    let modern = Options::default();
-    let plain = Options {
-        features: common::VERSION_1,
-        ..modern
-    };
-    let no_indirect = Options {
-        features: common::VERSION_1 | common::EVENT_IDX,
-        ..modern
-    };
+    let [modern, plain, no_indirect] = Options::modern();
     let disk = || Disk::new(4096);
     let one_segment = || Disk {
         features: 0,

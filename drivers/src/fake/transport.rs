@@ -38,6 +38,17 @@ pub struct Options {
     pub only_steps: bool,
 }
 
+impl Options {
+    /// The ways in which a device of virtio 1.0 may offer queues: with all features, with none, and
+    /// without indirect descriptors.
+    pub fn modern() -> [Self; 3] {
+        let all = Self::default();
+        let none = feature::VERSION_1;
+        let offering = |features| Self { features, ..all };
+        [all, offering(none), offering(none | feature::EVENT_IDX)]
+    }
+}
+
 impl Default for Options {
     fn default() -> Self {
         Options {

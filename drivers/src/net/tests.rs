@@ -31,6 +31,21 @@ fn send(net: &mut Net, bytes: &[u8], meta: &TxMeta) -> Result<(), TxError> {
     })
 }
 
+/// What a large TCP frame is sent with, which the card cuts into segments.
+fn cut() -> TxMeta {
+    TxMeta {
+        gso: Some(Gso {
+            kind: GsoKind::Tcp4,
+            segment: 1448,
+            headers: 66,
+        }),
+        checksum: Some(TxChecksum {
+            start: 34,
+            offset: 16,
+        }),
+    }
+}
+
 fn receive(net: &mut Net) -> Option<(Vec<u8>, RxMeta)> {
     let mut got = None;
     let there = net.receive(&mut |bytes, meta| got = Some((bytes.to_vec(), meta)));
@@ -48,15 +63,7 @@ fn legacy(features: u64) -> Options {
 
 /// All the ways in which a card may differ: what it offers, and the options of its queues.
 fn cards() -> Vec<(u64, Options, [u16; 2])> {
-    let modern = Options::default();
-    let plain = Options {
-        features: common::VERSION_1,
-        ..modern
-    };
-    let no_indirect = Options {
-        features: common::VERSION_1 | common::EVENT_IDX,
-        ..modern
-    };
+    let [modern, plain, no_indirect] = Options::modern();
     let all = feature::ALL;
     vec![
         (all, modern, [256, 256]),
@@ -332,18 +339,9 @@ fn buffers_for_sending_are_allocated_when_needed() {
     let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
     let at_start = memory.allocated();
     assert!(at_start < 640 * 1024, "{at_start}");
-    let gso = Some(Gso {
-        kind: GsoKind::Tcp4,
-        segment: 1448,
-        headers: 66,
-    });
-    let checksum = Some(TxChecksum {
-        start: 34,
-        offset: 16,
-    });
     for _ in 0..100 {
         send(&mut net, &frame(100), &TxMeta::default()).unwrap();
-        send(&mut net, &frame(MAX_FRAME), &TxMeta { checksum, gso }).unwrap();
+        send(&mut net, &frame(MAX_FRAME), &cut()).unwrap();
         net.flush();
         while receive(&mut net).is_some() {}
     }
@@ -366,28 +364,16 @@ fn with_little_memory_frames_wait_for_the_first_buffers() {
     let (transport, handle) = connect(memory, NetDevice::default(), options);
     let mut net = Net::new(Box::new(transport), memory, &NetConfig::default()).unwrap();
     memory.limit(1000);
-    let gso = Some(Gso {
-        kind: GsoKind::Tcp4,
-        segment: 1448,
-        headers: 66,
-    });
-    let checksum = Some(TxChecksum {
-        start: 34,
-        offset: 16,
-    });
     assert!(net.can_transmit());
-    send(&mut net, &frame(60_000), &TxMeta { checksum, gso }).unwrap();
+    send(&mut net, &frame(60_000), &cut()).unwrap();
     assert!(!net.can_transmit());
-    assert_eq!(
-        send(&mut net, &frame(60_000), &TxMeta { checksum, gso }),
-        Err(TxError::Full)
-    );
+    assert_eq!(send(&mut net, &frame(60_000), &cut()), Err(TxError::Full));
     send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     assert!(!net.can_transmit() && !net.enable_interrupts());
     handle.step();
     assert_eq!(handle.queue(1, |q| q.interrupts), 1);
     assert!(net.enable_interrupts() && net.can_transmit());
-    send(&mut net, &frame(60_000), &TxMeta { checksum, gso }).unwrap();
+    send(&mut net, &frame(60_000), &cut()).unwrap();
 }
 
 #[test]
