@@ -61,12 +61,7 @@ let open_ name =
   let submit token = Soil_raw_blocks.block_open name token in
   let handle = Scheduler.operation ~operation:"open" ~subject:("disk " ^ name) submit in
   let d = Descriptor.make ~path:name io Block handle in
-  match of_descriptor d with
-  | disk -> disk
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      Descriptor.close d;
-      Failure.raise_with_backtrace e backtrace
+  Descriptor.closed_on_failure d (fun () -> of_descriptor d)
 
 let close disk = Descriptor.close disk.descriptor
 

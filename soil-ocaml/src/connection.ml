@@ -93,9 +93,5 @@ let to_ (endpoint : Address.endpoint) start =
     ignore (Scheduler.operation ~operation ~subject (fun token -> Soil_raw_net.net_up token));
   let handle = Failure.check ~operation ~subject (start endpoint) in
   let d = Descriptor.make io Tcp handle in
-  match finish d subject with
-  | () -> d
-  | exception e ->
-      let backtrace = Failure.get_backtrace () in
-      Descriptor.close d;
-      Failure.raise_with_backtrace e backtrace
+  Descriptor.closed_on_failure d (fun () -> finish d subject);
+  d

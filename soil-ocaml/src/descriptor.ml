@@ -170,15 +170,18 @@ let close d =
     forget d;
     ignore (Soil_raw.fd_close d.handle))
 
-let closing d f =
-  match f d with
-  | v ->
-      close d;
-      v
+let closed_on_failure d f =
+  match f () with
+  | result -> result
   | exception e ->
       let backtrace = Failure.get_backtrace () in
       close d;
       Failure.raise_with_backtrace e backtrace
+
+let closing d f =
+  let result = closed_on_failure d (fun () -> f d) in
+  close d;
+  result
 
 let out_of_range operation = invalid_arg ("Soil: " ^ operation ^ ": not a range of the buffer")
 

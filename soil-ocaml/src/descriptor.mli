@@ -68,6 +68,9 @@ val close : t -> unit
 val closing : t -> (t -> 'a) -> 'a
 (** [closing d f] is [f d]; [d] is closed in any case. *)
 
+val closed_on_failure : t -> (unit -> 'a) -> 'a
+(** [closed_on_failure d f] is [f ()]; where that raises, [d] is closed before. *)
+
 val check_bytes : string -> bytes -> int -> int -> unit
 (** [check_bytes operation b off len] raises [Invalid_argument] unless the range is in [b]. *)
 

@@ -205,16 +205,11 @@ let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion 
     let how = Connection.how hop_limit dscp ecn options in
     let start endpoint = Soil_raw_net.tcp_connect (Address.endpoint_to_raw endpoint) how in
     let d = Deadline.within timeout (fun () -> Connection.to_ endpoint start) in
-    match
-      set_times d;
-      apply set_send_buffer d send_buffer;
-      apply set_receive_buffer d receive_buffer
-    with
-    | () -> d
-    | exception e ->
-        let backtrace = Failure.get_backtrace () in
-        Descriptor.close d;
-        Failure.raise_with_backtrace e backtrace
+    Descriptor.closed_on_failure d (fun () ->
+        set_times d;
+        apply set_send_buffer d send_buffer;
+        apply set_receive_buffer d receive_buffer);
+    d
 
 let connect_host ?(timeout = 10.) ?nodelay ?keepalive ?user_timeout ?linger ?congestion =
   let connect = connect ?timeout:None ?nodelay ?keepalive ?user_timeout ?linger ?congestion in
