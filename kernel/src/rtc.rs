@@ -74,7 +74,8 @@ pub fn read_ns() -> Option<u64> {
     settled_ns(read)
 }
 
-/// What two equal readings say: no update came between the registers. `None` after too many that differ.
+/// What two equal readings say: no update came between the registers. `None` after too many that
+/// differ.
 fn settled_ns(mut read: impl FnMut() -> Reading) -> Option<u64> {
     const READINGS: usize = 1000;
     let mut last = read();
@@ -118,7 +119,8 @@ mod tests {
         assert_eq!(binary.seconds(), Some(1_709_249_459));
     }
 
-    /// A day of each kind: before March and after, in leap years and others, the first and the last.
+    /// A day of each kind: before March and after, in leap years and others, the first and the
+    /// last.
     #[test]
     fn counts_days_as_the_calendar_does() {
         let dates = [

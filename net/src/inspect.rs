@@ -21,7 +21,8 @@ pub struct SocketInfo {
     pub unread: usize,
     /// Bytes written that aren't acknowledged.
     pub unsent: usize,
-    /// Of a connection that isn't over: what [`Stack::tcp_info`] says, also where the program has no handle.
+    /// Of a connection that isn't over: what [`Stack::tcp_info`] says, also where the program has
+    /// no handle.
     pub tcp: Option<Info>,
 }
 

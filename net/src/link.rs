@@ -93,7 +93,8 @@ pub struct RxMeta {
 /// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP) once
 ///   there is room again, and then calls [`crate::Stack::poll`].
 /// - A frame may be up to 14 bytes + MTU long, 65 549 with segmentation offload.
-/// - It goes with its stack from thread to thread ([`crate::Stack`] is `Send`); one at a time calls it.
+/// - It goes with its stack from thread to thread ([`crate::Stack`] is `Send`); one at a time calls
+///   it.
 pub trait Link: Send {
     /// What the link can do.
     fn capabilities(&self) -> LinkCapabilities;

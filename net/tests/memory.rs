@@ -47,7 +47,8 @@ fn fill(talk: &mut Talk) {
     talk.listen(20_000_000);
 }
 
-/// Bytes that were allocated for each of `count` segments of `len` bytes, the last first, between which `gap` bytes are missing.
+/// Bytes that were allocated for each of `count` segments of `len` bytes, the last first, between
+/// which `gap` bytes are missing.
 fn backwards(family: Family, count: u32, len: u32, gap: u32) -> usize {
     let mut talk = Talk::accepted_full(family);
     for _ in 0..60 {
@@ -72,8 +73,9 @@ fn backwards(family: Family, count: u32, len: u32, gap: u32) -> usize {
     (ALLOCATOR.stats().bytes_allocated - before) / count as usize
 }
 
-/// Work for each packet doesn't grow with how many came before it (a known failure of others: quadratic reassembly). Counted in
-/// bytes that are allocated: what is moved has to be put somewhere.
+/// Work for each packet doesn't grow with how many came before it (a known failure of others:
+/// quadratic reassembly). Counted in bytes that are allocated: what is moved has to be put
+/// somewhere.
 #[test]
 fn segments_out_of_order_cost_the_same_each() {
     let _guard = ONE_AT_A_TIME.lock();

@@ -559,7 +559,8 @@ fn frames_in_flight_keep_their_bytes() {
         only_steps: true,
         ..Options::default()
     };
-    // Whole chunks of 16 within the queue, which is the largest power of two below that and `tx_large`.
+    // Whole chunks of 16 within the queue, which is the largest power of two below that and
+    // `tx_large`.
     for (tx_small, most) in [(40, 32), (16, 16), (1, 16)] {
         let config = NetConfig {
             tx_small,
@@ -624,7 +625,8 @@ fn either_segmentation_allows_large_frames() {
     }
 }
 
-/// The number of buffers means nothing where none was agreed on (5.1.6.1): older cards leave anything there.
+/// The number of buffers means nothing where none was agreed on (5.1.6.1): older cards leave
+/// anything there.
 #[test]
 fn a_number_of_buffers_that_was_not_agreed_on_is_ignored() {
     let device = NetDevice {

@@ -2,9 +2,10 @@
 //! count are lost in the device's full queue, and the program gets no turn.
 //!
 //! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to be sent is shed by
-//! its first bytes, before it costs anything: SYNs while cookies answer them, fragments, and datagrams to ports that no
-//! socket has. A few of each poll are still served, so that honest newcomers get in and senders learn that a port is
-//! closed. Segments of connections and whole datagrams for sockets are never shed here.
+//! its first bytes, before it costs anything: SYNs while cookies answer them, fragments, and
+//! datagrams to ports that no socket has. A few of each poll are still served, so that honest
+//! newcomers get in and senders learn that a port is closed. Segments of connections and whole
+//! datagrams for sockets are never shed here.
 //!
 //! Answers to SYNs cost more than all else that a stranger can ask for. Where the device brings no
 //! more frames than are handled, its queue is empty again and again, though others are lost before
@@ -321,7 +322,8 @@ mod tests {
             assert_eq!(kind(&v4(5, 0, TCP, &tcp(flags))), Some(is));
             assert_eq!(kind(&v6(TCP, &tcp(flags))), Some(is));
         }
-        // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are neither.
+        // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are
+        // neither.
         for (fragment, is) in [
             (0x2000, Kind::Fragment),
             (0x0001, Kind::Fragment),

@@ -23,7 +23,8 @@ pub const CWR: u8 = 0x80;
 /// The folded ones' complement sum of `bytes`, added to `start` (RFC 1071).
 pub fn sum(start: u16, bytes: &[u8]) -> u16 {
     let mut sum = u64::from(start);
-    // Most of what a test on long transfers does is this: whole words, whose carries fold in as well (2, C).
+    // Most of what a test on long transfers does is this: whole words, whose carries fold in as
+    // well (2, C).
     let (words, rest) = bytes.as_chunks::<4>();
     for word in words {
         sum += u64::from(u32::from_be_bytes(*word));

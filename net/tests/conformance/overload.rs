@@ -120,7 +120,8 @@ fn a_flood_of_datagrams_to_closed_ports_that_outruns_the_machine() {
     connections_go_first(datagram);
 }
 
-/// Datagrams to a port that a socket has are no part of it, and senders of others still learn that a port is closed.
+/// Datagrams to a port that a socket has are no part of it, and senders of others still learn that
+/// a port is closed.
 #[test]
 fn datagrams_for_sockets_are_not_shed() {
     let (mut talk, _) = served();

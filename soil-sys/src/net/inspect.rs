@@ -12,7 +12,8 @@ use core::fmt::Write;
 /// Sockets that a report on the console shows.
 const SHOWN: usize = 200;
 
-/// What `ss -ti` shows of a connection, by the same names where it has them: times in ms, sizes in bytes; what is 0 is left out.
+/// What `ss -ti` shows of a connection, by the same names where it has them: times in ms, sizes in
+/// bytes; what is 0 is left out.
 fn details(info: &TcpInfo, text: &mut String) {
     text.push_str("   ");
     let switches = [
@@ -66,8 +67,8 @@ fn details(info: &TcpInfo, text: &mut String) {
     text.push('\n');
 }
 
-/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`, bytes unread, bytes unsent; with
-/// `detailed`, a second one for each connection.
+/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`,
+/// bytes unread, bytes unsent; with `detailed`, a second one for each connection.
 fn sockets(net: &Net, most: usize, detailed: bool) -> String {
     let mut text = String::new();
     let mut count = 0;

@@ -89,7 +89,8 @@ fn chosen(how: Int) -> Result<ConnectOptions, Error> {
     })
 }
 
-/// Binds, with what the connections are to begin with. Of congestion marks a peer that connects has the say.
+/// Binds, with what the connections are to begin with. Of congestion marks a peer that connects has
+/// the say.
 pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<Handle, Stop> {
     let endpoint = address::decode(endpoint)?;
     let options = chosen(how)?;

@@ -183,7 +183,8 @@ proptest! {
     }
 }
 
-/// RFC 4861, 6.3.4 and 10: what a router says, a half to one and a half times that, and within bounds.
+/// RFC 4861, 6.3.4 and 10: what a router says, a half to one and a half times that, and within
+/// bounds.
 #[test]
 fn rfc4861_section_6_3_4_times_of_a_router() {
     let mut table = neighbors();

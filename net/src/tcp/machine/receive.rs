@@ -116,7 +116,8 @@ fn join(to: &mut Blocks, mut from: Blocks, held: &mut u32, budget: &mut dyn Budg
             recycle(held, budget, block);
         }
     }
-    // The shorter list moves: many that come before a long run one by one, the last first, cost the same each.
+    // The shorter list moves: many that come before a long run one by one, the last first, cost the
+    // same each.
     if to.len() < from.len() {
         while let Some(block) = to.pop_back() {
             from.push_front(block);

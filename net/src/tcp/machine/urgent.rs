@@ -16,8 +16,8 @@ pub(super) struct Urgent {
     pub(super) sent: Option<Seq>,
 }
 
-/// A pointer that was read past is kept for as long as bytes may be pushed back behind it, and no longer: half of all
-/// numbers further on it would lie ahead again.
+/// A pointer that was read past is kept for as long as bytes may be pushed back behind it, and no
+/// longer: half of all numbers further on it would lie ahead again.
 const KEPT: u32 = 1 << 29;
 
 impl Connection {

@@ -33,8 +33,9 @@ pub struct Passt {
     sent_start: usize,
 }
 
-// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the runtime, which is used by one thread at
-// a time (`runtime.rs`), as what it shares with the runtime's waits is; none of it depends on the thread.
+// SAFETY: `net` wants links that can move between threads. This one belongs to the stack of the
+// runtime, which is used by one thread at a time (`runtime.rs`), as what it shares with the
+// runtime's waits is; none of it depends on the thread.
 unsafe impl Send for Passt {}
 
 fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> {

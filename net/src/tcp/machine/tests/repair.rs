@@ -328,7 +328,8 @@ fn rfc2883_section_4_3_a_part_that_comes_twice_is_reported() {
     assert_eq!(give(2901, 1600), twice);
 }
 
-/// RFC 2883, 4: a block has bytes. A FIN alone within a run that waits has none, and reports nothing twice.
+/// RFC 2883, 4: a block has bytes. A FIN alone within a run that waits has none, and reports
+/// nothing twice.
 #[test]
 fn rfc2883_section_4_a_bare_fin_within_a_run_is_no_duplicate() {
     let mut script = Script::established(&setup());

@@ -13,7 +13,8 @@ fn urgent(seq: i64, pointer: u16) -> Header {
     }
 }
 
-/// The pointer counts down as bytes are read and counts again what was pushed back; what lies behind is no news.
+/// The pointer counts down as bytes are read and counts again what was pushed back; what lies
+/// behind is no news.
 #[test]
 fn the_pointer_is_counted_from_what_was_read() {
     let mut script = Script::established(&setup());
@@ -47,7 +48,8 @@ fn the_pointer_is_counted_from_what_was_read() {
     assert!(!script.machine.take_urgent_news());
 }
 
-/// Half of all sequence numbers behind a pointer it would lie ahead again: both directions' are forgotten before.
+/// Half of all sequence numbers behind a pointer it would lie ahead again: both directions' are
+/// forgotten before.
 #[test]
 fn a_pointer_that_was_passed_stays_passed() {
     let mut script = Script::established(&setup());
@@ -76,8 +78,8 @@ fn a_pointer_that_was_passed_stays_passed() {
     assert_eq!(script.machine.urgent_left(0), 2);
 }
 
-/// RFC 9293, 3.8.5, MUST-30: each segment says how far ahead the end of the urgent bytes is, as far as 16 bits go, until it
-/// is acknowledged. What is written later isn't urgent.
+/// RFC 9293, 3.8.5, MUST-30: each segment says how far ahead the end of the urgent bytes is, as far
+/// as 16 bits go, until it is acknowledged. What is written later isn't urgent.
 #[test]
 fn segments_point_at_the_end_of_what_was_urgent() {
     let mut script = Script::established(&setup());
