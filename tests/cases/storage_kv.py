@@ -32,12 +32,12 @@ def fresh(context, path, *options):
     context.run("mkfs.ext4", "-q", "-b", "4096", *(options or ("-J", "size=4")), path)
 
 
-def recorded(context, disk, log, steps):
-    """Runs the image on `disk`, its writes going to `log`."""
+def recorded(context, disk, log, program, words, name="data", environment=()):
+    """Runs the image on `disk`, which is called `name`, its writes going to `log`."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import qemu
 
-    command = qemu.soil(executable(PROGRAM, "microvm"), ["set", str(steps)], disk=disk, environment=["SOIL_MOUNT=/data=ext4:data"])
+    command = qemu.soil(executable(program, "microvm"), [str(word) for word in words], disk=disk, serial=name, environment=environment)
     at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
     raw = f"driver=raw,file.driver=file,file.filename={disk}"
     files = f"file.{raw.replace(',', ',file.')},log.driver=file,log.filename={log},log-sector-size={SECTOR}"
@@ -108,7 +108,7 @@ def cut(context, steps, losses, journal=True):
     start, disk, log = context.path("start.img"), context.path("disk.img"), context.path("writes.log")
     fresh(context, start, *(() if journal else ("-O", "^has_journal")))
     context.run("cp", "--sparse=always", start, disk)
-    recorded(context, disk, log, steps)
+    recorded(context, disk, log, PROGRAM, ["set", steps], environment=["SOIL_MOUNT=/data=ext4:data"])
     with open(start, "rb") as file:
         safe = bytearray(file.read())
     pending, begun, cuts = [], {"set": 0, "moved": 0}, 0

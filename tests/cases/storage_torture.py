@@ -1,0 +1,208 @@
+"""`Soil.Fs` under random work and the cases of file-system test suites, on FAT and all that mkfs.ext4 makes, in both forms.
+
+What the program compares with its model, the disk's own checker, debugfs and mtools compare from outside.
+"""
+
+import hashlib
+import os
+import random
+import tempfile
+
+from cases.storage_kv import entries, recorded
+from harness.context import outcome
+from harness.runner import test
+
+TORTURE = "tests/programs/storage/torture.exe"
+CASES = "tests/programs/storage/fs_cases.exe"
+MIB = 1 << 20
+# By the disk's name: file system, MiB, options of its mkfs.
+DISKS = {
+    "fat16": ("fat", 24, ["-F", "16", "-s", "4"]),
+    "fat32": ("fat", 40, ["-F", "32", "-s", "1"]),
+    "ext1k": ("ext4", 24, ["-b", "1024", "-N", "8000", "-J", "size=1"]),
+    "ext2k": ("ext4", 24, ["-b", "2048", "-N", "8000", "-J", "size=2"]),
+    "ext4k": ("ext4", 32, ["-b", "4096", "-N", "8000", "-J", "size=4"]),
+    "nosums": ("ext4", 24, ["-b", "1024", "-N", "8000", "-O", "^metadata_csum", "-J", "size=1"]),
+    "nolog": ("ext4", 32, ["-b", "4096", "-N", "8000", "-O", "^has_journal"]),
+    "old": ("ext4", 24, ["-b", "4096", "-N", "8000", "-O", "^64bit,^flex_bg", "-J", "size=4"]),
+}
+
+
+def make(context, names):
+    """New disks; the path of each."""
+    disks = {}
+    for name in names:
+        kind, size, options = DISKS[name]
+        disks[name] = context.path(name + ".img")
+        with open(disks[name], "wb") as file:
+            file.truncate(size * MIB)
+        quiet = [] if kind == "fat" else ["-q"]
+        context.run("mkfs." + ("fat" if kind == "fat" else "ext4"), *quiet, *options, disks[name])
+    return disks
+
+
+def run(context, form, program, words, disks):
+    """The output of the program, which mounts the disks itself."""
+    options = ["--mem", "256M"] if form != "process" else []
+    options += [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
+    sources = [f"{DISKS[name][0]}:{name}" for name in disks]
+    status, output = outcome(context.soil(program, form, *map(str, words), *sources, options=options), context)
+    wrong = [line for line in output.splitlines() if line.startswith(("wrong", "mismatch"))]
+    assert status == 0 and not wrong, "\n".join(wrong or output.splitlines()[-20:])
+    return output
+
+
+def check(context, name, path):
+    """The disk's own checker finds nothing."""
+    words = ("fsck.fat", "-n") if DISKS[name][0] == "fat" else ("e2fsck", "-fn")
+    done = context.run(*words, path, check=False)
+    text = done.stdout + done.stderr
+    assert done.returncode == 0 and "skipping journal recovery" not in text, f"{name}: {text}"
+
+
+def digest(path):
+    with open(path, "rb") as file:
+        return hashlib.md5(file.read()).hexdigest()
+
+
+def read_outside(context, name, path, lines):
+    """What debugfs or mtools read is what the program's lines say: "file DIGEST NAMES PATH" and so on. How many files it was."""
+    files = {}
+    with tempfile.TemporaryDirectory(dir=context.directory) as directory:
+        if DISKS[name][0] == "ext4":
+            context.run("debugfs", "-R", f"rdump / {directory}", path)
+            found = {}
+            for folder, folders, names in os.walk(directory):
+                for each in folders + names:
+                    inside = os.path.join(folder, each)
+                    at = inside.removeprefix(directory)
+                    if os.path.islink(inside):
+                        found[at] = ("link", os.readlink(inside))
+                    elif os.path.isdir(inside):
+                        found[at] = ("directory",)
+                    else:
+                        found[at] = ("file", digest(inside))
+            wanted = {}
+            for line in lines:
+                word, rest = line.split(" ", 1)
+                if word == "file":
+                    sum_, _, at = rest.split(" ", 2)
+                    wanted[at] = files[at] = (word, sum_)
+                elif word == "link":
+                    at, target = rest.rsplit(" to ", 1)
+                    wanted[at] = (word, target)
+                else:
+                    wanted[rest] = (word,)
+            found = {at: what for at, what in found.items() if at.count("/") > 1 and not at.startswith("/lost+found")}
+            different = [at for at in {*wanted, *found} if wanted.get(at) != found.get(at)]
+            assert not different, f"{name}: {len(different)} of {len(wanted)}: " + "\n".join(
+                f"{at}: {found.get(at)}, should be {wanted.get(at)}" for at in different[:9]
+            )
+        else:
+            # A name beyond ASCII depends on the locale of mtools.
+            for line in [line for line in lines if line.startswith("file ") and line.isascii()][::3]:
+                _, sum_, _, at = line.split(" ", 3)
+                files[at] = sum_
+                copy = os.path.join(directory, "copy")
+                context.run("mcopy", "-n", "-o", "-i", path, "::" + at, copy)
+                assert digest(copy) == sum_, f"{name}: {at}"
+    return len(files)
+
+
+def torture(context, form, disks, seed, rounds, steps, flags, was=None):
+    """Works on all disks at once, then looks at each from outside; how many operations it was, and the digest of each disk's tree."""
+    output = run(context, form, TORTURE, [seed, rounds, steps, flags], disks)
+    lines = output.splitlines()
+    operations = int(lines[-1].removeprefix("done "))
+    digests = {}
+    for name, path in disks.items():
+        own = [line.removeprefix(name + " ") for line in lines if line.startswith(name + " ")]
+        assert own[0].startswith("was ") and own[-1].startswith("is "), own[:1] + own[-1:]
+        digests[name] = own[-1].split()[1].rstrip(",")
+        assert was is None or own[0].split()[1] == was[name], f"{name} has changed since the last run"
+        check(context, name, path)
+        read = read_outside(context, name, path, own[1:-1])
+        assert read and len(own) > 30, f"{name}: {read} files of {len(own)} lines"
+    return operations, digests
+
+
+def again(context, form, steps, crowd, least):
+    """Two runs, the second on what the first has left; at least so many operations."""
+    disks = make(context, DISKS)
+    first, digests = torture(context, form, disks, 1, 2, steps, f"fill,crowd={crowd}")
+    second, _ = torture(context, form, disks, 2, 2, steps, "-", was=digests)
+    print(f"{first + second} operations")
+    assert first + second >= least, f"{first + second} operations, not {least}"
+
+
+test(name="random-work-process", limit=240)(lambda context: again(context, "process", 80, 150, 14_000))
+test(name="random-work-q35", limit=240)(lambda context: again(context, "q35", 25, 50, 4_500))
+
+
+@test(limit=7200, long=True)
+def random_work_a_million_times(context):
+    """A million operations, looked at from outside after each thousand of a disk; each tenth run in the image."""
+    disks = make(context, DISKS)
+    total, runs, digests = 0, 0, None
+    while total < 1_000_000:
+        form = "q35" if runs % 10 == 9 else "process"
+        flags = "crowd=2000" if runs % 20 == 5 else "fill" if runs % 20 == 15 else "-"
+        done, digests = torture(context, form, disks, 1000 + runs, 1 + runs % 2, 333 // (1 + runs % 2), flags, was=digests)
+        total, runs = total + done, runs + 1
+        print(f"{runs} runs, {total} operations", flush=True)
+
+
+def replayed_at_flushes(context, name, points):
+    """What the disk of random work has got by one of `points` flushes, with none of what came after it and with a half: the journal's
+    replay leaves nothing to repair."""
+    rng = random.Random(name)
+    disk, start, log = make(context, [name])[name], context.path("start.img"), context.path("writes.log")
+    os.rename(disk, start)
+    context.run("cp", "--sparse=always", start, disk)
+    recorded(context, disk, log, TORTURE, [5, 2, 80, "crowd=100", f"ext4:{name}"], name=name)
+    requests = list(entries(log))
+    flushes = [at for at, request in enumerate(requests) if request is None]
+    chosen = set(rng.sample(flushes, min(points, len(flushes))))
+    with open(start, "rb") as file:
+        image = bytearray(file.read())
+    replays = 0
+
+    def look(kept):
+        nonlocal replays
+        with open(disk, "wb") as file:
+            file.write(image)
+            for at, data in kept:
+                file.seek(at)
+                file.write(data)
+        done = context.run("e2fsck", "-E", "journal_only", "-y", disk, check=False)
+        replays += "recovering journal" in done.stdout
+        context.run("e2fsck", "-fn", disk)
+
+    for at, request in enumerate(requests):
+        if request:
+            place, data = request
+            image[place : place + len(data)] = data
+        if at in chosen:
+            look([])
+            end = next((flush for flush in flushes if flush > at), len(requests))
+            look([each for each in requests[at + 1 : end] if rng.random() < 0.5])
+    print(f"{len(flushes)} flushes, {2 * len(chosen)} points, {replays} replays")
+    assert len(chosen) >= points // 2 and replays >= len(chosen), f"{len(flushes)} flushes, {replays} replays at {len(chosen)}"
+
+
+for each in ("ext1k", "ext4k"):
+    test(name=f"replayed-at-flushes-{each}", limit=120)(lambda context, name=each: replayed_at_flushes(context, name, 20))
+
+
+def cases(context, form, scale, names=DISKS):
+    disks = make(context, names)
+    output = run(context, form, CASES, [scale], disks)
+    for name, path in disks.items():
+        own = [line for line in output.splitlines() if line.startswith(f"ok {name} ")]
+        assert len(own) == 18, own
+        check(context, name, path)
+
+
+for each, names in (("process", DISKS), ("q35", ["fat16", "ext1k", "ext4k"])):
+    test(name=f"cases-{each}", limit=240)(lambda context, form=each, names=names: cases(context, form, 1, names))
+    test(name=f"cases-{each}-larger", limit=1800, long=True)(lambda context, form=each: cases(context, form, 10))
