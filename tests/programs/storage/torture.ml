@@ -575,7 +575,7 @@ let fill t =
   t.doing <- "fill";
   let m = go "large" large 1 in
   let n = go "small" small 1 in
-  let { Fs.total; free } : Fs.space = Fs.space t.root in
+  let { Fs.total; free; _ } : Fs.space = Fs.space t.root in
   if free > (total / 8) + 1_000_000 then mismatch t "full, but %d of %d bytes are free" free total;
   let check kind text last =
     for i = 1 to last do
