@@ -39,7 +39,7 @@ impl Numbers {
             sequence: [random(), random()],
             timestamp: [random(), random()],
             port: [random(), random()],
-            counters: (0..COUNTERS).map(|_| random() as u16).collect(),
+            counters: counters([random(), random()]),
         }
     }
 
@@ -73,6 +73,17 @@ impl Numbers {
             *counter = at.wrapping_add(1 + (random % 4) as u16);
         }
     }
+}
+
+/// Where the counters begin: by a key of their own rather than a draw for each, since a process
+/// draws by a system call.
+fn counters(key: [u64; 2]) -> Vec<u16> {
+    let begin = |index: usize| {
+        let mut hasher = SipHasher13::new_with_keys(key[0], key[1]);
+        hasher.write_u64(index as u64);
+        hasher.finish() as u16
+    };
+    (0..COUNTERS).map(begin).collect()
 }
 
 fn counter_of(hash: u64) -> usize {
@@ -117,6 +128,22 @@ mod tests {
             .collect();
         assert_eq!(offsets.len(), 1000);
         assert_ne!(numbers.timestamp_offset(&flow(1)), first, "another key");
+    }
+
+    #[test]
+    fn few_draws_make_counters_that_have_nothing_in_common() {
+        let mut draws = 0;
+        let mut random = counting_random();
+        let numbers = Numbers::new(&mut || {
+            draws += 1;
+            random()
+        });
+        assert_eq!(draws, 8);
+        let distinct: BTreeSet<u16> = numbers.counters.iter().copied().collect();
+        // Of 256 of 65 536 numbers at random, one is there twice at most now and then.
+        assert!(distinct.len() > 250, "{}", distinct.len());
+        let others = Numbers::new(&mut random);
+        assert_ne!(numbers.counters, others.counters);
     }
 
     #[test]
