@@ -15,9 +15,12 @@ use super::{Stop, check, errno, ring};
 use crate::error::Error;
 use crate::net::choose_mac;
 use crate::net::offload::{self, Offloads};
+use alloc::alloc::alloc_zeroed;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::alloc::Layout;
+use core::ptr::NonNull;
 use incoming::{Incoming, Read};
 use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, TxMeta};
 use outgoing::Outgoing;
@@ -122,32 +125,38 @@ fn decode(header: &[u8; HEADER]) -> RxMeta {
     }
 }
 
-/// A buffer for one frame and its header.
+/// A buffer for one frame and its header. The C library maps what is as large as its capacity
+/// ([`slots::LEAST`]), so that pages that no frame touches are never there.
 fn buffer() -> Result<Vec<u8>, (Error, String)> {
-    let mut buffer = Vec::new();
-    buffer
-        .try_reserve_exact(HEADER + LARGEST)
-        .map_err(|_| (Error::OutOfMemory, String::new()))?;
-    buffer.resize(HEADER + LARGEST, 0);
-    Ok(buffer)
+    let none = || (Error::OutOfMemory, String::new());
+    let layout = Layout::array::<u8>(slots::LEAST).map_err(|_| none())?;
+    // SAFETY: the layout isn't empty.
+    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(none)?;
+    // SAFETY: memory of this capacity from the global allocator, zeros that are bytes.
+    Ok(unsafe { Vec::from_raw_parts(memory.as_ptr(), HEADER + LARGEST, slots::LEAST) })
 }
 
-/// Asks about a network device of this host: `request` has its name and gets the answer.
-fn ask(request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
-    // SAFETY: a datagram socket serves as a handle for the query, which reads and writes `request` only.
-    unsafe {
-        let socket = OwnedFd(libc::socket(
-            libc::AF_INET,
-            libc::SOCK_DGRAM | libc::SOCK_CLOEXEC,
-            0,
-        ));
-        socket.0 >= 0 && libc::ioctl(socket.0, what, &raw mut *request) >= 0
+/// A datagram socket serves as a handle for queries about network devices of this host.
+struct Devices(OwnedFd);
+
+impl Devices {
+    fn new() -> Devices {
+        // SAFETY: a call without pointers.
+        Devices(OwnedFd(unsafe {
+            libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0)
+        }))
+    }
+
+    /// Asks about the device whose name `request` has, and which gets the answer.
+    fn ask(&self, request: &mut libc::ifreq, what: libc::Ioctl) -> bool {
+        // SAFETY: the query reads and writes `request` only.
+        self.0.0 >= 0 && unsafe { libc::ioctl(self.0.0, what, &raw mut *request) } >= 0
     }
 }
 
 /// The MTU of a network device of this host.
-fn mtu(request: &mut libc::ifreq) -> Option<usize> {
-    if !ask(request, libc::SIOCGIFMTU) {
+fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
+    if !devices.ask(request, libc::SIOCGIFMTU) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
@@ -156,8 +165,8 @@ fn mtu(request: &mut libc::ifreq) -> Option<usize> {
 
 /// An Ethernet address for our end of the device: its own with the last bit changed, so that it is the same in each run, and neighbours
 /// need not learn a new one.
-fn own_mac(request: &mut libc::ifreq) -> Option<[u8; 6]> {
-    if !ask(request, libc::SIOCGIFHWADDR) {
+fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
+    if !devices.ask(request, libc::SIOCGIFHWADDR) {
         return None;
     }
     // SAFETY: after a success this is the field that was written.
@@ -224,8 +233,9 @@ pub fn open(
     }
     // SAFETY: plain request with a number.
     let can = unsafe { libc::ioctl(fd.0, libc::TUNSETOFFLOAD, taken) } >= 0;
-    let mac = choose_mac(index, own_mac(&mut request))?;
-    let mtu = mtu(&mut request).unwrap_or(1500);
+    let devices = Devices::new();
+    let mac = choose_mac(index, own_mac(&devices, &mut request))?;
+    let mtu = mtu(&devices, &mut request).unwrap_or(1500);
     offloads.tx_checksum &= can;
     offloads.segmentation &= can;
     Tap::new(fd, ring, mac, mtu, offloads)

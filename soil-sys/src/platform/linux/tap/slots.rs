@@ -21,9 +21,13 @@ pub struct Slots {
     free: u32,
 }
 
+/// Bytes that the C library maps instead of taking them from memory that was used (glibc's
+/// `M_MMAP_THRESHOLD` is 128 KiB): pages that no frame touches are never there.
+pub const LEAST: usize = 2 * SLOT;
+
 fn layout(count: u32) -> Option<Layout> {
-    // What `malloc` aligns to without more ado, so that pages that no frame touches are never there.
-    Layout::from_size_align(count as usize * SLOT, 16).ok()
+    // What `malloc` aligns to without more ado.
+    Layout::from_size_align((count as usize * SLOT).max(LEAST), 16).ok()
 }
 
 impl Slots {
