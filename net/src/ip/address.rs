@@ -180,7 +180,7 @@ pub(crate) const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, Source, State, broadcast_of, choose, contains};
+    use super::{Address, Source, State, broadcast_of, choose, contains, label, scope};
     use core::net::IpAddr;
 
     fn ip(text: &str) -> IpAddr {
@@ -265,5 +265,45 @@ mod tests {
             &"1.2.3.4/0".parse().expect("a prefix"),
             ip("9.9.9.9")
         ));
+    }
+
+    /// RFC 6724, 3.1 and 2.1.
+    #[test]
+    fn rfc6724_scopes_and_labels() {
+        for (text, its_scope, its_label) in [
+            ("169.254.1.1", 2, 4),
+            ("127.0.0.1", 2, 4),
+            ("10.0.0.1", 14, 4),
+            ("8.8.8.8", 14, 4),
+            ("::1", 2, 0),
+            ("::2", 14, 3),
+            ("::1:0:0", 14, 1),
+            ("::ffff:1.2.3.4", 14, 4),
+            ("fe80::1", 2, 1),
+            ("fe00::1", 14, 1),
+            ("fec0::1", 5, 11),
+            ("feff::1", 5, 11),
+            ("fc00::1", 14, 13),
+            ("fdff::1", 14, 13),
+            ("2001::1", 14, 5),
+            ("2001:db8::1", 14, 1),
+            ("2002::1", 14, 2),
+            ("2003::1", 14, 1),
+            ("3ffe::1", 14, 12),
+            ("ff02::1", 2, 1),
+            ("ff05::1", 5, 1),
+            ("ff0e::1", 14, 1),
+        ] {
+            let (s, l) = (scope(ip(text)), label(ip(text)));
+            assert_eq!((s, l), (its_scope, its_label), "{text}");
+        }
+    }
+
+    /// RFC 6724, 5, rule 1, and the order where nothing else decides.
+    #[test]
+    fn rfc6724_rule_1_the_address_itself() {
+        let own = [address("2001:db8::1/64"), address("2001:db8::9/64")];
+        assert_eq!(choose(&own, own[1].ip(), 0), Some(own[1].ip()));
+        assert_eq!(choose(&own, ip("2001:db8::7"), 0), Some(own[0].ip()));
     }
 }

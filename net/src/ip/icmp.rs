@@ -412,3 +412,119 @@ fn inner_v6(packet: &[u8]) -> Option<Inner> {
         packet.get(at..)?,
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{inner_v4, inner_v6, is_icmp_error};
+
+    /// RFC 1122, 3.2.2: what isn't known to be a question or its answer counts as an error.
+    #[test]
+    fn which_icmp_messages_are_errors() {
+        for (kind, error) in [
+            (Some(0), false),
+            (Some(8), false),
+            (Some(13), false),
+            (Some(14), false),
+            (Some(3), true),
+            (Some(5), true),
+            (Some(11), true),
+            (None, true),
+        ] {
+            for words in [5u8, 6] {
+                let mut packet = vec![0; usize::from(words) * 4];
+                packet[0] = 0x40 | words;
+                packet.extend(kind);
+                assert_eq!(is_icmp_error(&packet), error, "{kind:?} {words}");
+            }
+        }
+        for (next, kind, error) in [
+            (58, Some(128), false),
+            (58, Some(135), false),
+            (58, Some(127), true),
+            (58, Some(1), true),
+            (58, None, true),
+            (44, Some(128), true),
+        ] {
+            let mut packet = vec![0; 40];
+            (packet[0], packet[6]) = (0x60, next);
+            packet.extend(kind);
+            assert_eq!(is_icmp_error(&packet), error, "{next} {kind:?}");
+        }
+    }
+
+    /// Ports 0x0102 and 0x0304, sequence number 0x05060708.
+    const TRANSPORT: [u8; 8] = [1, 2, 3, 4, 5, 6, 7, 8];
+
+    /// RFC 792: the header and eight bytes more.
+    #[test]
+    fn what_an_error_quotes_of_ipv4() {
+        let quote = |first: u8, fragment: u16, protocol: u8| {
+            let mut packet = vec![0; usize::from(first & 15) * 4];
+            packet.resize(packet.len().max(20), 0);
+            packet[0] = first;
+            packet[6..8].copy_from_slice(&fragment.to_be_bytes());
+            packet[9] = protocol;
+            packet[12..20].copy_from_slice(&[10, 0, 0, 1, 10, 0, 0, 2]);
+            packet.truncate(usize::from(first & 15) * 4);
+            packet.extend(TRANSPORT);
+            let inner = inner_v4(&packet)?;
+            let addresses = [inner.local.to_string(), inner.remote.to_string()];
+            assert_eq!(addresses, ["10.0.0.1", "10.0.0.2"]);
+            Some((inner.protocol, inner.ports, inner.seq))
+        };
+        let tcp = Some((6, (0x0102, 0x0304), Some(0x0506_0708)));
+        let udp = Some((17, (0x0102, 0x0304), None));
+        let echo = Some((1, (0x0506, 0), None));
+        for (first, fragment, protocol, expected) in [
+            (0x45, 0, 6, tcp),
+            (0x46, 0, 6, tcp),
+            (0x45, 0x4000, 17, udp),
+            // The first fragment, and a later one, which has no ports.
+            (0x45, 0x2000, 17, udp),
+            (0x45, 0x2001, 17, None),
+            (0x45, 0, 1, echo),
+            (0x65, 0, 6, None),
+            (0x44, 0, 6, None),
+        ] {
+            let found = quote(first, fragment, protocol);
+            assert_eq!(found, expected, "{first:x} {fragment:x} {protocol}");
+        }
+    }
+
+    /// RFC 4443, 2.4 c; RFC 8200, 4.5.
+    #[test]
+    fn what_an_error_quotes_of_ipv6() {
+        let quote = |first: u8, next: u8, fragment: Option<u16>| {
+            let mut packet = vec![0; 40];
+            (packet[0], packet[6]) = (first, next);
+            (packet[23], packet[39]) = (1, 2);
+            if let Some(offset) = fragment {
+                packet[6] = 44;
+                packet.extend([next, 0]);
+                packet.extend(offset.to_be_bytes());
+                packet.extend([9; 4]);
+            }
+            packet.extend(TRANSPORT);
+            let inner = inner_v6(&packet)?;
+            let addresses = [inner.local.to_string(), inner.remote.to_string()];
+            assert_eq!(addresses, ["::1", "::2"]);
+            Some((inner.protocol, inner.ports, inner.seq))
+        };
+        let tcp = Some((6, (0x0102, 0x0304), Some(0x0506_0708)));
+        for (first, next, fragment, expected) in [
+            (0x60, 6, None, tcp),
+            (0x40, 6, None, None),
+            (0x60, 6, Some(0), tcp),
+            // More fragments follow, and reserved bits.
+            (0x60, 6, Some(7), tcp),
+            (0x60, 6, Some(8), None),
+            (0x60, 58, None, Some((58, (0x0506, 0), None))),
+        ] {
+            assert_eq!(
+                quote(first, next, fragment),
+                expected,
+                "{first:x} {next} {fragment:?}"
+            );
+        }
+    }
+}

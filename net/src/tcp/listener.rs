@@ -90,3 +90,37 @@ impl Core {
         self.tcp.half_open.forget(handle);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{conflict, covers};
+    use core::net::IpAddr;
+
+    /// `0.0.0.0` takes IPv4, `[::]` both families (RFC 3493, 5.3), another address itself.
+    #[test]
+    fn what_an_address_covers_and_what_it_is_in_the_way_of() {
+        // Bound, sent to; whether it is covered; whether two sockets bound so are in each other's way.
+        for (bound, address, covered, conflicts) in [
+            ("0.0.0.0", "10.0.0.1", true, true),
+            ("0.0.0.0", "fe80::1", false, false),
+            ("0.0.0.0", "0.0.0.0", true, true),
+            ("0.0.0.0", "::", false, true),
+            ("::", "10.0.0.1", true, true),
+            ("::", "fe80::1", true, true),
+            ("::", "0.0.0.0", true, true),
+            ("10.0.0.1", "10.0.0.1", true, true),
+            ("10.0.0.1", "10.0.0.2", false, false),
+            ("10.0.0.1", "fe80::1", false, false),
+            ("10.0.0.1", "0.0.0.0", false, true),
+            ("fe80::1", "fe80::1", true, true),
+            ("fe80::1", "fe80::2", false, false),
+            ("fe80::1", "10.0.0.1", false, false),
+            ("fe80::1", "::", false, true),
+        ] {
+            let (a, b): (IpAddr, IpAddr) = (bound.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(covers(a, b), covered, "{bound} {address}");
+            assert_eq!(conflict(a, b), conflicts, "{bound} {address}");
+            assert_eq!(conflict(b, a), conflicts, "{address} {bound}");
+        }
+    }
+}

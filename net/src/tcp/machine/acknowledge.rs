@@ -132,8 +132,9 @@ impl Connection {
         if self.outstanding() && (advanced || told.delivered > 0) {
             self.arm_probe(now_ns);
         }
+        // Lost data counts even while F-RTO wants new data to go before it: there may be none.
         if self.queue.end().after(self.next)
-            || self.recovery.next_lost().is_some()
+            || self.recovery.lost() > 0
             || (self.fin_queued && !self.fin_sent)
         {
             self.due |= due::DATA;
@@ -153,11 +154,11 @@ impl Connection {
             // A peer that answers keeps the connection alive however long its window is closed (RFC 9293, 3.8.6.1).
             self.arm_user(now_ns);
         }
-        let grown =
-            window > self.peer_window || segment.ack + window != self.una + self.peer_window;
+        // The same edge again lets nothing out, and doesn't put off the probe of a small window.
+        let moved = segment.ack + window != self.una + self.peer_window;
         self.peer_window = window;
         self.peer_window_max = self.peer_window_max.max(window);
-        if grown && (self.queue.end().after(self.next) || (self.fin_queued && !self.fin_sent)) {
+        if moved && (self.queue.end().after(self.next) || (self.fin_queued && !self.fin_sent)) {
             self.due |= due::DATA;
             if window > 0 && self.timers.persist != OFF {
                 self.timers.persist = OFF;

@@ -274,7 +274,7 @@ impl Connection {
             }
         } else if len < size && len == waiting && self.holds_back(len) {
             self.window_limited = false;
-            return Sent::Nothing;
+            return self.end_frto(most, now_ns, emit);
         }
         let span = Span {
             first: self.next,

@@ -97,3 +97,53 @@ pub(super) fn duplicate_block(ack: &Ack<'_>) -> Option<(Seq, Seq)> {
     let within = |(lower, upper): &(Seq, Seq)| first.at_least(*lower) && end.at_most(*upper);
     (end.at_most(ack.ack) || ack.blocks.get(1).is_some_and(within)).then_some((first, end))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::seq::Seq;
+    use super::super::Ack;
+    use super::duplicate_block;
+
+    /// RFC 2883, 4: what is below the acknowledgement, or within the second block.
+    #[test]
+    fn the_first_block_may_be_a_duplicate() {
+        // The acknowledgement is 100.
+        for (blocks, duplicate) in [
+            (&[][..], false),
+            (&[(90, 100)], true),
+            (&[(90, 101)], false),
+            (&[(110, 120)], false),
+            (&[(110, 120), (110, 120)], true),
+            (&[(110, 120), (105, 130)], true),
+            (&[(110, 120), (111, 130)], false),
+            (&[(110, 120), (105, 119)], false),
+            (&[(110, 120), (130, 140)], false),
+            // Nonsense: empty, backwards, and of a quarter of all numbers.
+            (&[(90, 90)], false),
+            (&[(95, 90)], false),
+            (&[(100 - (1 << 30), 100)], true),
+            (&[(99 - (1 << 30), 100)], false),
+        ] {
+            let blocks: Vec<(Seq, Seq)> = blocks
+                .iter()
+                .map(|(first, end): &(i64, i64)| (Seq(*first as u32), Seq(*end as u32)))
+                .collect();
+            let ack = Ack {
+                una: Seq(100),
+                ack: Seq(100),
+                next: Seq(200),
+                blocks: &blocks,
+                sack: true,
+                duplicate: false,
+                echo: None,
+                mss: 10,
+                rtt_ns: 0,
+                rtt_min_ns: 0,
+                mtu_probe: None,
+                now_ns: 0,
+            };
+            let expected = duplicate.then(|| blocks[0]);
+            assert_eq!(duplicate_block(&ack), expected, "{blocks:?}");
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 mod basic;
 mod cost;
+mod edges;
 mod endings;
 mod flow;
 mod hostile;
@@ -9,5 +10,7 @@ mod link;
 mod loss;
 mod repair;
 mod script;
+mod sending;
+mod spurious;
 mod states;
 mod urgent;
