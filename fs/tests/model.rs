@@ -4,6 +4,10 @@
 
 mod common;
 
+use std::collections::BTreeMap;
+
+use ext4_view::Ext4;
+
 use common::model::{Entry, Rules, Run, run_model, run_models, tiny};
 use common::{EXT4, FAT, Image, VOLUMES, ext4, run};
 
@@ -96,6 +100,49 @@ fn read_by_debugfs(bytes: &[u8], model: &Run) {
     std::fs::remove_dir_all(&target.0).unwrap();
 }
 
+/// Every name and file as the crate `ext4-view` gives it, which has no code in common with what wrote
+/// them.
+fn read_by_ext4_view(bytes: Vec<u8>, model: &Run) {
+    // It takes inodes of 128 bytes for some that were cut short.
+    if bytes[1024 + 0x58] == 128 {
+        return;
+    }
+    let has_extents = bytes[1024 + 0x60] & 0x40 != 0;
+    let view = Ext4::load(Box::new(bytes)).unwrap_or_else(|error| panic!("{error}"));
+    let mut expected: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    expected.insert("/".to_string(), vec!["lost+found".to_string()]);
+    for (path, entry) in &model.names {
+        let (parent, name) = path.rsplit_once('/').unwrap();
+        let parent = if parent.is_empty() { "/" } else { parent };
+        let siblings = expected.entry(parent.to_string()).or_default();
+        siblings.push(name.to_string());
+        let path = path.as_str();
+        match entry {
+            Entry::Directory => drop(expected.entry(path.to_string()).or_default()),
+            Entry::Link(says) => {
+                let found = view.read_link(path).unwrap();
+                assert_eq!(found.to_str(), Ok(says.as_str()), "{path}");
+            }
+            // It knows no holes in lists of blocks.
+            Entry::File(_) if !has_extents => {}
+            Entry::File(number) => {
+                let found = view.read(path);
+                let found = found.unwrap_or_else(|error| panic!("{path}: {error}"));
+                assert!(found == model.files[*number], "{path} by ext4-view");
+            }
+        }
+    }
+    for (path, mut names) in expected {
+        let entries = view.read_dir(path.as_str()).unwrap();
+        let name = |entry: ext4_view::DirEntry| entry.file_name().as_str().unwrap().to_string();
+        let mut found: Vec<String> = entries.map(|entry| name(entry.unwrap())).collect();
+        found.retain(|name| name != "." && name != "..");
+        found.sort();
+        names.sort();
+        assert_eq!(found, names, "{path} by ext4-view");
+    }
+}
+
 #[test]
 fn every_kind_of_fat_behaves_as_the_model() {
     run_models(&FAT, &ON_FAT, VOLUMES, |run, disk| {
@@ -107,6 +154,7 @@ fn every_kind_of_fat_behaves_as_the_model() {
 fn every_kind_of_ext4_behaves_as_the_model() {
     run_models(&EXT4, &ON_EXT4, ext4::VOLUMES, |run, disk| {
         read_by_debugfs(&disk.bytes(), run);
+        read_by_ext4_view(disk.bytes(), run);
     });
 }
 
