@@ -338,3 +338,29 @@ fn requests_are_few() {
     drop(volume);
     fsck(&disk.bytes()).unwrap();
 }
+
+/// What is replayed is read in large pieces, however many blocks it is.
+#[test]
+fn a_replay_takes_few_requests() {
+    let args = ["-b", "1024", "-N", "8192", "-J", "size=8"];
+    let disk = Disk::new(mkfs(32 << 20, &args), 512);
+    let mut volume = mount(&disk);
+    for n in 0..60 {
+        volume.mkdir(&format!("d{n}")).unwrap();
+        for m in 0..40 {
+            let name = format!("d{n}/{m}{}", "x".repeat(60));
+            volume.symlink("target", &name).unwrap();
+        }
+        volume.sync().unwrap();
+    }
+    let stopped = Disk::new(disk.bytes(), 512);
+    drop(volume);
+    let mut volume = mount(&stopped);
+    let (reads, writes) = {
+        let state = stopped.state();
+        (state.reads, state.writes)
+    };
+    assert!(writes > 100, "{writes} writes");
+    assert!(reads < 90, "{reads} reads");
+    assert_eq!(names(&mut *volume, "d59").unwrap().len(), 40);
+}

@@ -207,23 +207,29 @@ impl Journal {
         put(s, 0x50, &[if has_checksums { 4 } else { 0 }]);
     }
 
-    /// Where a block of it is on the disk, as a sector.
-    fn sector(&self, cache: &Cache, at: u32) -> core::result::Result<u64, BlockError> {
+    /// Where a block of it is on the disk, as a sector, and how many from it on lie together.
+    fn place(&self, cache: &Cache, at: u32) -> core::result::Result<(u64, u32), BlockError> {
         let next = self.runs.partition_point(|(first, ..)| *first <= at);
         let run = next.checked_sub(1).and_then(|run| self.runs.get(run));
-        let (first, disk, _) = run.ok_or(BlockError::OutOfRange)?;
+        let (first, disk, count) = run.ok_or(BlockError::OutOfRange)?;
         let block = disk + u64::from(at - first);
-        Ok(block * (self.block / cache.sector_size()) as u64)
+        let sector = block * (self.block / cache.sector_size()) as u64;
+        Ok((sector, count.saturating_sub(at - first)))
     }
 
-    /// Reads a block of it.
+    /// Reads blocks of it from `at` on, as many as lie together and fit. Gives how many.
     pub fn read(
         &self,
         cache: &mut Cache,
         at: u32,
         buf: &mut [u8],
-    ) -> core::result::Result<(), BlockError> {
-        cache.read_raw(self.sector(cache, at)?, buf)
+    ) -> core::result::Result<u32, BlockError> {
+        let (sector, count) = self.place(cache, at)?;
+        let count = count.min(self.len.max(at + 1) - at);
+        let count = count.min((buf.len() / self.block) as u32);
+        let place = buf.get_mut(..count as usize * self.block);
+        cache.read_raw(sector, place.ok_or(BlockError::OutOfRange)?)?;
+        Ok(count)
     }
 
     /// Puts a block of it where the next commit of the cache writes it.
@@ -233,7 +239,7 @@ impl Journal {
         at: u32,
         data: &[u8],
     ) -> core::result::Result<(), BlockError> {
-        cache.put_raw(self.sector(cache, at)?, data)
+        cache.put_raw(self.place(cache, at)?.0, data)
     }
 
     /// The block after another.

@@ -4,9 +4,9 @@
 
 use alloc::collections::BTreeMap;
 use alloc::string::String;
-use alloc::vec;
+use alloc::vec::Vec;
 
-use super::bytes::{be16_at, be32_at, clear, put_be32};
+use super::bytes::{be16_at, be32_at, put_be32};
 use super::checksum::Crc32c;
 use super::filesystem::Fs;
 use super::journal::{
@@ -32,6 +32,52 @@ struct Log {
     blocks: BTreeMap<u64, Logged>,
     /// Blocks of which nothing counts that is of this transaction or one before.
     revoked: BTreeMap<u64, u32>,
+}
+
+/// Bytes of the journal that are read at a time, about.
+const READ: usize = 256 << 10;
+
+/// Blocks of a journal, read many at a time.
+struct Reader<'a> {
+    journal: &'a Journal,
+    data: Vec<u8>,
+    /// Which of them it has: first and number.
+    at: u32,
+    count: u32,
+}
+
+impl<'a> Reader<'a> {
+    fn new(journal: &'a Journal, block: usize) -> Result<Self> {
+        let mut data = Vec::new();
+        if data.try_reserve_exact(READ).is_err() {
+            return Err(String::from("its journal can't be read: out of memory"));
+        }
+        data.resize(READ / block * block, 0);
+        let (at, count) = (0, 0);
+        Ok(Self {
+            journal,
+            data,
+            at,
+            count,
+        })
+    }
+
+    fn has(&self, at: u32) -> bool {
+        (self.at..self.at + self.count).contains(&at)
+    }
+
+    /// A block of the journal.
+    fn block(&mut self, fs: &mut Fs, at: u32) -> Result<&mut [u8]> {
+        if !self.has(at) {
+            self.count = 0;
+            let read = self.journal.read(&mut fs.cache, at, &mut self.data);
+            let failed = |error| alloc::format!("its journal can't be read: {error}");
+            (self.at, self.count) = (at, read.map_err(failed)?);
+        }
+        let (size, number) = (fs.geometry.block, (at - self.at) as usize);
+        let block = self.data.get_mut(number * size..(number + 1) * size);
+        block.ok_or_else(|| String::from("its journal can't be read"))
+    }
 }
 
 /// One tag of a descriptor.
@@ -75,7 +121,7 @@ fn is_end(journal: &Journal, crc: &Crc32c, data: &mut [u8]) -> bool {
 
 /// Reads the log as far as there are whole transactions. Gives the number of the first that isn't.
 fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
-    let mut data = vec![0; fs.geometry.block];
+    let mut reader = Reader::new(journal, fs.geometry.block)?;
     let (mut at, mut sequence) = (journal.start, journal.start_sequence);
     let mut pending = Log::default();
     let mut transaction = 0;
@@ -83,25 +129,24 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
     let mut left = journal.len;
     while left > 0 {
         left -= 1;
-        let read = journal.read(&mut fs.cache, at, &mut data);
-        read.map_err(|error| alloc::format!("its journal can't be read: {error}"))?;
+        let data = reader.block(fs, at)?;
         at = journal.after(at);
-        if be32_at(&data, 0) != MAGIC || be32_at(&data, 8) != sequence {
+        if be32_at(data, 0) != MAGIC || be32_at(data, 8) != sequence {
             break;
         }
-        match be32_at(&data, 4) {
-            DESCRIPTOR if is_sealed(journal, &fs.crc, &data) => {
-                let count = tags(fs, journal, (&data, at, transaction), &mut pending, left);
+        match be32_at(data, 4) {
+            DESCRIPTOR if is_sealed(journal, &fs.crc, data) => {
+                let count = tags(fs, journal, (data, at, transaction), &mut pending, left);
                 let Some(count) = count else { break };
                 for _ in 0..count {
                     at = journal.after(at);
                 }
                 left -= count;
             }
-            REVOKE if is_sealed(journal, &fs.crc, &data) => {
-                revokes(fs, journal, &data, transaction, &mut pending);
+            REVOKE if is_sealed(journal, &fs.crc, data) => {
+                revokes(fs, journal, data, transaction, &mut pending);
             }
-            COMMIT if is_end(journal, &fs.crc, &mut data) => {
+            COMMIT if is_end(journal, &fs.crc, data) => {
                 log.blocks.append(&mut pending.blocks);
                 log.revoked.append(&mut pending.revoked);
                 sequence = sequence.wrapping_add(1);
@@ -177,34 +222,34 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
             .get(block)
             .is_none_or(|transaction| logged.transaction > *transaction)
     });
-    let mut data = vec![0; fs.geometry.block];
+    // In the order of the journal, so that it is read in large pieces.
+    let mut blocks: Vec<(u64, Logged)> = log.blocks.into_iter().collect();
+    blocks.sort_unstable_by_key(|(_, logged)| logged.at);
+    let mut reader = Reader::new(journal, fs.geometry.block)?;
     // First all are looked at.
-    for is_write in [false, true] {
-        if !is_write && !journal.has_checksums() {
-            continue;
+    for (_, logged) in blocks.iter().filter(|_| journal.has_checksums()) {
+        let sequence = journal.start_sequence.wrapping_add(logged.transaction);
+        let data = reader.block(fs, logged.at)?;
+        let mut sum = journal.block_checksum(&fs.crc, sequence, data);
+        if journal.features & CHECKSUMS_3 == 0 {
+            sum &= 0xffff;
         }
-        for (home, logged) in &log.blocks {
-            let read = journal.read(&mut fs.cache, logged.at, &mut data);
-            read.map_err(|error| alloc::format!("its journal can't be read: {error}"))?;
-            if !is_write {
-                let sequence = journal.start_sequence.wrapping_add(logged.transaction);
-                let mut sum = journal.block_checksum(&fs.crc, sequence, &data);
-                if journal.features & CHECKSUMS_3 == 0 {
-                    sum &= 0xffff;
-                }
-                if sum != logged.checksum {
-                    return Err(String::from("a block of its journal is damaged"));
-                }
-                continue;
-            }
-            if logged.escaped {
-                clear(&mut data, 0..4);
-                put_be32(&mut data, 0, MAGIC);
-            }
-            let sector = fs.sectors(*home);
-            let put = fs.cache.put_raw(sector, &data);
-            put.map_err(|error| alloc::format!("its journal can't be replayed: {error}"))?;
+        if sum != logged.checksum {
+            return Err(String::from("a block of its journal is damaged"));
         }
+    }
+    let failed = |error| alloc::format!("its journal can't be replayed: {error}");
+    for (home, logged) in &blocks {
+        let sector = fs.sectors(*home);
+        if !reader.has(logged.at) {
+            // Then there is memory for a large read.
+            fs.cache.commit_raw().map_err(failed)?;
+        }
+        let data = reader.block(fs, logged.at)?;
+        if logged.escaped {
+            put_be32(data, 0, MAGIC);
+        }
+        fs.cache.put_raw(sector, data).map_err(failed)?;
     }
     let number = end.wrapping_add(1);
     let finish = |fs: &mut Fs, journal: &mut Journal| {
@@ -216,8 +261,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
         // And nothing is written to it before that is certain.
         fs.cache.flush()
     };
-    finish(fs, journal)
-        .map_err(|error| alloc::format!("its journal can't be replayed: {error}"))?;
+    finish(fs, journal).map_err(failed)?;
     (journal.start, journal.sequence) = (0, number);
     Ok(())
 }
