@@ -200,15 +200,25 @@ pub struct Space {
     pub unit: u32,
 }
 
-/// Why a volume takes no writes.
+/// Whether a volume takes writes, and if not, why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Health {
     /// It takes them.
     Writable,
+    /// It takes them, but was found damaged, and goes on because its superblock says so. The text
+    /// says what was found last, and where.
+    Damaged(String),
     /// It was mounted read-only, or its device is.
     ReadOnly,
     /// It contradicts itself, and is left as it is. The text says what was found, and where.
     Corrupt(String),
+}
+
+impl Health {
+    /// Whether it takes writes.
+    pub fn is_writable(&self) -> bool {
+        matches!(self, Self::Writable | Self::Damaged(_))
+    }
 }
 
 /// A mounted file system.

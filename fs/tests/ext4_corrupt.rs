@@ -9,8 +9,8 @@ use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use common::ext4::{fsck, mkfs, mount, mount_with};
-use common::{NEW, Random, check_line, read_file, run, write_file};
+use common::ext4::{fsck, fsck_failed, mkfs, mount, mount_with};
+use common::{Image, NEW, Random, check_line, read_file, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, Health, Kind, OpenFlags, Volume};
@@ -147,21 +147,44 @@ fn a_journal_that_must_be_replayed_needs_a_disk_that_can_be_written() {
 }
 
 #[test]
-fn a_file_system_marked_as_having_errors_is_read_only() {
-    let disk = Disk::new(mkfs(8 << 20, &["-O", "^metadata_csum"]), 512);
-    disk.state().bytes[1024 + 0x3a] |= 2;
-    let before = disk.bytes();
-    let mut volume = mount(&disk);
-    assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("e2fsck")));
-    assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
-    assert_eq!(volume.sync(), Err(Error::Corrupt));
-    drop(volume);
-    assert!(disk.bytes() == before);
+fn a_file_system_marked_as_having_errors_is_read_only_or_goes_on() {
+    for (behaviour, goes_on) in [("continue", true), ("remount-ro", false), ("panic", false)] {
+        let args = ["-O", "^metadata_csum", "-e", behaviour];
+        let disk = Disk::new(mkfs(8 << 20, &args), 512);
+        disk.state().bytes[1024 + 0x3a] |= 2;
+        let before = disk.bytes();
+        let mut volume = mount(&disk);
+        match volume.health() {
+            Health::Damaged(text) if goes_on => check_line(&text, &["e2fsck -f"]),
+            Health::Corrupt(text) if !goes_on => check_line(&text, &["e2fsck -f"]),
+            health => panic!("{behaviour}: {health:?}"),
+        }
+        if goes_on {
+            volume.mkdir("d").unwrap();
+            volume.sync().unwrap();
+            drop(volume);
+            assert!(header(&disk.bytes()).contains("clean with errors"));
+            continue;
+        }
+        assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
+        assert_eq!(volume.sync(), Err(Error::Corrupt));
+        drop(volume);
+        assert!(disk.bytes() == before, "{behaviour}");
+    }
 }
 
-#[test]
-fn damage_that_is_met_ends_all_writing() {
-    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024"]), 512);
+/// What `dumpe2fs` says of the superblock, with single spaces.
+fn header(bytes: &[u8]) -> String {
+    let image = Image::with(bytes);
+    let (_, text) = run("dumpe2fs", &["-h", image.0.to_str().unwrap()]);
+    let lines = text.lines();
+    let words = lines.map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+    words.collect::<Vec<_>>().join("\n")
+}
+
+/// A volume with a directory `d` whose block is damaged.
+fn with_damaged_directory(behaviour: &str) -> Disk {
+    let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-e", behaviour]), 512);
     let mut volume = mount(&disk);
     write_file(&mut *volume, "a", &[1; 20_000]).unwrap();
     volume.mkdir("d").unwrap();
@@ -172,17 +195,101 @@ fn damage_that_is_met_ends_all_writing() {
     for at in (0..bytes.len() - 4).filter(|at| bytes[*at..at + 4] == [1, 1, b'b', 0]) {
         disk.state().bytes[at / 1024 * 1024 + 4] = 3; // the length of the first record
     }
+    disk
+}
+
+/// What was done before is kept, together with the mark for e2fsck; and nothing is written later.
+#[test]
+fn damage_that_is_met_ends_all_writing_where_the_superblock_says_so() {
+    for behaviour in ["remount-ro", "panic"] {
+        let disk = with_damaged_directory(behaviour);
+        let mut volume = mount(&disk);
+        write_file(&mut *volume, "fresh", b"fresh").unwrap();
+        assert_eq!(volume.stat("d/b"), Err(Error::Corrupt));
+        assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("director")));
+        let before = disk.bytes();
+        assert_eq!(volume.mkdir("new"), Err(Error::ReadOnly));
+        assert_eq!(volume.unlink("a"), Err(Error::ReadOnly));
+        assert_eq!(volume.sync(), Err(Error::Corrupt));
+        assert_eq!(read_file(&mut *volume, "a").unwrap(), [1; 20_000]);
+        drop(volume);
+        assert!(disk.bytes() == before, "written to a corrupt volume");
+        let mut volume = mount(&disk);
+        assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("e2fsck")));
+        assert_eq!(read_file(&mut *volume, "fresh").unwrap(), b"fresh");
+        drop(volume);
+        assert!(header(&disk.bytes()).contains("FS Error count: 1"));
+        fsck_failed(&disk.bytes()).unwrap();
+    }
+}
+
+/// The operation fails, all others go on, and e2fsck knows that it has to look.
+#[test]
+fn damage_that_is_met_is_marked() {
+    let disk = with_damaged_directory("continue");
     let mut volume = mount(&disk);
+    for _ in 0..2 {
+        assert_eq!(volume.stat("d/b"), Err(Error::Corrupt));
+        assert!(matches!(volume.health(), Health::Damaged(text) if text.contains("director")));
+    }
+    volume.mkdir("new").unwrap();
+    volume.unlink("a").unwrap();
     write_file(&mut *volume, "fresh", b"fresh").unwrap();
-    let before = disk.bytes();
-    assert_eq!(volume.stat("d/b"), Err(Error::Corrupt));
-    assert!(matches!(volume.health(), Health::Corrupt(text) if !text.is_empty()));
-    assert_eq!(volume.mkdir("new"), Err(Error::ReadOnly));
-    assert_eq!(volume.unlink("a"), Err(Error::ReadOnly));
-    assert_eq!(volume.sync(), Err(Error::Corrupt));
-    assert_eq!(read_file(&mut *volume, "a").unwrap(), [1; 20_000]);
+    volume.sync().unwrap();
+    // After a power cut the mark is in the journal.
+    let stopped = Disk::new(disk.bytes(), 512);
     drop(volume);
-    assert!(disk.bytes() == before, "written to a corrupt volume");
+    let mut again = mount(&stopped);
+    assert!(matches!(
+        again.health(),
+        Health::Writable | Health::Damaged(_)
+    ));
+    assert_eq!(read_file(&mut *again, "fresh").unwrap(), b"fresh");
+    drop(again);
+    for disk in [stopped, disk] {
+        let text = header(&disk.bytes());
+        let expected = [
+            "state: clean with errors",
+            "FS Error count: 2",
+            "First error function: a directory's entries",
+            "Last error function: a directory's entries",
+        ];
+        for words in expected {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let image = Image::with(&disk.bytes());
+        let (_, text) = run("e2fsck", &["-p", image.0.to_str().unwrap()]);
+        assert!(text.contains("check forced"), "{text}");
+        let disk = Disk::new(fsck_failed(&disk.bytes()).unwrap(), 512);
+        assert_eq!(mount(&disk).health(), Health::Writable);
+    }
+}
+
+/// A group whose bitmaps are damaged is left alone once that was met: others have room.
+#[test]
+fn a_group_with_a_damaged_bitmap_is_avoided() {
+    for field in [0, 4] {
+        let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^flex_bg"]), 512);
+        let mut volume = mount(&disk);
+        write_file(&mut *volume, "a", &[1; 20_000]).unwrap();
+        drop(volume);
+        // The first group's, as its descriptor says.
+        let bytes = disk.bytes();
+        let at = 2048 + field;
+        let bitmap = u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()) as usize;
+        disk.state().bytes[bitmap * 1024 + 100] ^= 1;
+        let mut volume = mount(&disk);
+        let failed = write_file(&mut *volume, "b", &[2; 20_000]);
+        assert_eq!(failed, Err(Error::Corrupt), "field {field}");
+        for n in 0..100 {
+            write_file(&mut *volume, &format!("f{n}"), &[n; 5000]).unwrap();
+        }
+        volume.sync().unwrap();
+        drop(volume);
+        let disk = Disk::new(fsck_failed(&disk.bytes()).unwrap(), 512);
+        let mut volume = mount(&disk);
+        assert_eq!(read_file(&mut *volume, "f99").unwrap(), [99; 5000]);
+    }
 }
 
 /// Looks at everything it can reach, and changes some of it.

@@ -62,16 +62,26 @@ fn journal_of(bytes: &[u8], block: usize) -> usize {
 
 /// Linux notes in the journal that it gave it up, before it can in the superblock.
 #[test]
-fn an_error_noted_in_the_journal_makes_the_volume_read_only() {
-    let mut bytes = mkfs(8 << 20, &["-b", "1024", "-O", "^metadata_csum"]);
-    let at = journal_of(&bytes, 1024);
-    bytes[at + 0x20..at + 0x24].copy_from_slice(&(-5i32).to_be_bytes());
-    let disk = Disk::new(bytes.clone(), 512);
-    let mut volume = mount(&disk);
-    assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("e2fsck")));
-    assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
-    drop(volume);
-    assert!(disk.bytes() == bytes);
+fn an_error_noted_in_the_journal_counts_as_a_mark() {
+    for (behaviour, goes_on) in [("continue", true), ("remount-ro", false)] {
+        let args = ["-b", "1024", "-O", "^metadata_csum", "-e", behaviour];
+        let mut bytes = mkfs(8 << 20, &args);
+        let at = journal_of(&bytes, 1024);
+        bytes[at + 0x20..at + 0x24].copy_from_slice(&(-5i32).to_be_bytes());
+        let disk = Disk::new(bytes.clone(), 512);
+        let mut volume = mount(&disk);
+        if goes_on {
+            assert!(matches!(volume.health(), Health::Damaged(text) if text.contains("e2fsck")));
+            volume.mkdir("d").unwrap();
+            drop(volume);
+            assert_eq!(disk.bytes()[1024 + 0x3a], 3, "clean, with errors");
+            continue;
+        }
+        assert!(matches!(volume.health(), Health::Corrupt(text) if text.contains("e2fsck")));
+        assert_eq!(volume.mkdir("d"), Err(Error::ReadOnly));
+        drop(volume);
+        assert!(disk.bytes() == bytes);
+    }
 }
 
 /// A file that is cut in several steps, with a read failing in each of them: it keeps its name, and is

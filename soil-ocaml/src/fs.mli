@@ -217,7 +217,10 @@ type health =
           and a disk with a cache of its own may lose that when the power fails. Disks made by
           [soil run], and all of the process form, have flushes. *)
   | Read_only  (** It was mounted so, or its device is. *)
-  | Corrupt of string  (** It contradicts itself and is left as it is; what was found. *)
+  | Corrupt of string
+      (** It contradicts itself and is left as it is; what was found. An ext4 volume whose
+          superblock says "continue", as [mkfs.ext4] makes them, stays [Writable]: the call that
+          meets damage fails with [Corrupt], and [e2fsck] looks at it later. *)
 
 type volume = {
   point : string;  (** Where it is mounted. *)

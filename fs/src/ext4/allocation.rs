@@ -94,7 +94,13 @@ impl Fs {
         owner: Option<u32>,
         at_goal: bool,
     ) -> Result<Option<Found>> {
-        let group = self.block_bitmap(number)?;
+        let group = match self.block_bitmap(number) {
+            Err(Error::Corrupt) => {
+                self.avoid(number);
+                return Err(Error::Corrupt);
+            }
+            group => group?,
+        };
         let count = self.geometry.group_blocks(number);
         let start = self.geometry.group_start(number);
         let mut best: Option<Found> = None;
@@ -163,7 +169,8 @@ impl Fs {
         fill(bitmap, first as usize, count as usize, true);
         let group = self.group_mut(number)?;
         let Some(left) = group.free_blocks.checked_sub(count) else {
-            return Err(self.damage("a block group has more free than it says", number.into()));
+            let what = "a block group has more free than it says";
+            return Err(self.damaged_group(number, what, number.into()));
         };
         group.free_blocks = left;
         if group.first_free == first {
@@ -175,7 +182,7 @@ impl Fs {
         self.free_blocks = left;
         let first = self.geometry.group_start(number) + u64::from(first);
         if self.zones.has(first, count.into()) {
-            return Err(self.damage("a bitmap that has metadata as free", first));
+            return Err(self.damaged_group(number, "a bitmap that has metadata as free", first));
         }
         Ok((first, count.into()))
     }
@@ -193,7 +200,7 @@ impl Fs {
             let number = (group + n) % groups;
             let known = self.group(number)?;
             let from = if n == 0 { bit } else { 0 };
-            if known.free_blocks == 0 || n > 0 && known.longest == 0 {
+            if known.avoided || known.free_blocks == 0 || n > 0 && known.longest == 0 {
                 continue;
             }
             // Once enough groups were seen, anything will do.

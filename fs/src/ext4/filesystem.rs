@@ -11,7 +11,7 @@ use super::blocks::{Blocks, Kind};
 use super::checksum::Crc32c;
 use super::groups::Group;
 use super::journal::Journal;
-use super::superblock::Geometry;
+use super::superblock::{Errors, Geometry};
 use super::zones::Zones;
 use crate::cache::Cache;
 use crate::{Clock, Error, Time};
@@ -62,18 +62,41 @@ pub struct Fs {
     pub random: u64,
     /// What was found that contradicts itself.
     pub found: Option<String>,
+    /// The same for the superblock.
+    pub errors: Errors,
     /// A commit has failed: what is in memory is not what will be on the disk.
     pub failed: bool,
 }
 
 impl Fs {
     /// Notes a contradiction on the disk, as what it is and a number that says where.
-    pub fn damage(&mut self, what: &str, number: u64) -> Error {
+    pub fn damage(&mut self, what: &'static str, number: u64) -> Error {
         log::debug!("ext4: {what} ({number})");
         if self.found.is_none() {
             self.found = Some(format!("{what} ({number})"));
         }
+        self.errors = Errors {
+            count: self.errors.count.saturating_add(1),
+            what,
+            number,
+            // Tools take 0 for "never".
+            time: (self.now().seconds as u32).max(1),
+        };
+        self.geometry.has_errors = true;
         Error::Corrupt
+    }
+
+    /// The same for a group, of which nothing is taken any more.
+    pub fn damaged_group(&mut self, number: u32, what: &'static str, place: u64) -> Error {
+        self.avoid(number);
+        self.damage(what, place)
+    }
+
+    /// Has nothing taken of a group any more.
+    pub fn avoid(&mut self, number: u32) {
+        if let Some(group) = self.groups.get_mut(number as usize) {
+            group.avoided = true;
+        }
     }
 
     pub fn now(&self) -> Time {
@@ -169,9 +192,13 @@ impl Fs {
         self.blocks.roll_back();
         for (number, before) in self.undo.groups.drain(..) {
             if let Some(group) = self.groups.get_mut(number as usize) {
-                // It stays in the list of those that changed.
-                let dirty = group.dirty;
-                *group = Group { dirty, ..before };
+                // It stays in the list of those that changed, and what was seen of it stays true.
+                let (dirty, avoided) = (group.dirty, group.avoided);
+                *group = Group {
+                    dirty,
+                    avoided,
+                    ..before
+                };
             }
         }
         for first in self.undo.freed.drain(..) {

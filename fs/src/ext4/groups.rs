@@ -40,6 +40,8 @@ pub struct Group {
     pub first_free: u32,
     /// All inodes before it are in use.
     pub first_free_inode: u32,
+    /// Its bitmaps are damaged: nothing is taken of it.
+    pub avoided: bool,
     /// The transaction has changed it.
     pub dirty: bool,
     /// The operation that has put it aside.
@@ -76,6 +78,7 @@ impl Group {
             longest: u32::MAX,
             first_free: 0,
             first_free_inode: 0,
+            avoided: false,
             dirty: false,
             operation: 0,
         }

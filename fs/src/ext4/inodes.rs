@@ -159,13 +159,25 @@ impl Fs {
         };
         for n in 0..self.geometry.groups {
             let number = (first + n) % self.geometry.groups;
-            if self.group(number)?.free_inodes == 0 {
+            let group = self.group(number)?;
+            if group.avoided || group.free_inodes == 0 {
                 continue;
             }
-            if let Some(bit) = self.take_inode(number, is_directory)? {
-                let number = number * self.geometry.inodes_per_group + bit + 1;
-                return self.begin_inode(number, mode);
+            match self.take_inode(number, is_directory) {
+                Ok(Some(bit)) => {
+                    let number = number * self.geometry.inodes_per_group + bit + 1;
+                    return self.begin_inode(number, mode);
+                }
+                Ok(None) => {}
+                Err(Error::Corrupt) => {
+                    self.avoid(number);
+                    return Err(Error::Corrupt);
+                }
+                Err(error) => return Err(error),
             }
+        }
+        if self.groups.iter().any(|group| group.avoided) {
+            return Err(Error::NoSpace);
         }
         Err(self.damage(
             "fewer inodes are free than the superblock says",
@@ -178,7 +190,7 @@ impl Fs {
     fn emptiest_group(&self, near: u32) -> u32 {
         let groups = (0u32..).zip(&self.groups);
         let best = groups
-            .filter(|(_, group)| group.free_inodes > 0 && group.free_blocks > 0)
+            .filter(|(_, group)| !group.avoided && group.free_inodes > 0 && group.free_blocks > 0)
             .min_by_key(|(_, group)| (group.directories, u32::MAX - group.free_blocks));
         best.map_or(near, |(number, _)| number)
     }

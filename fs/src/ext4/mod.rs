@@ -61,8 +61,8 @@ use volume::Ext4Volume;
 ///
 /// What the journal holds of an earlier, unclean end is replayed first; where nothing may be
 /// written and there is something to replay, that is an error. A file system that is marked as
-/// having errors is mounted read-only, with its [`Volume::health`] saying so. Dropping the volume
-/// writes everything and leaves the journal empty.
+/// having errors is mounted read-only, unless its superblock says "continue"; its
+/// [`Volume::health`] says so. Dropping the volume writes everything and leaves the journal empty.
 pub fn mount(
     device: Box<dyn Block + Send>,
     options: Options,
@@ -88,22 +88,30 @@ fn mount_volume(
     let layout = cache.set_layout(layout);
     layout.map_err(|error| unreadable(error.into()))?;
     let mut fs = begin(cache, geometry, crc, &options);
-    fs.read_groups(false)?;
+    let is_replayed = fs.marked && fs.geometry.has_journal() && !read_only;
+    fs.read_groups(!is_replayed)?;
     if fs.geometry.has_journal() && !read_only {
         fs.open_journal()?;
     }
-    fs.read_groups(true)?;
+    if is_replayed {
+        fs.read_groups(true)?;
+    }
     fs.find_zones().map_err(unreadable)?;
     if !fs.add_journal_zones().map_err(unreadable)? {
         return Err(corrupt("its journal lies where other metadata is"));
     }
     fs.read_counts()?;
+    let goes_on = fs.geometry.goes_on && !read_only;
     let mut corrupt = fs.geometry.has_errors.then(|| {
         let found = String::from("it is marked as having errors; repair it with e2fsck -f");
-        log::error!("ext4 volume is read-only: {found}");
+        log::error!(
+            "ext4 volume is {}: {found}",
+            if goes_on { "damaged" } else { "read-only" }
+        );
         found
     });
-    if !read_only && corrupt.is_none() {
+    let mut is_frozen = corrupt.is_some() && !goes_on;
+    if !read_only && !is_frozen {
         if fs.journal.is_none() {
             log::warn!(
                 "ext4 volume has no journal: a power cut can damage it; add one with tune2fs -j"
@@ -112,14 +120,17 @@ fn mount_volume(
         // Marked here, as by Linux, and not by the first commit: that one's flush would hold up
         // the reads of others.
         match fs.finish_orphans().and_then(|()| fs.mark()) {
-            Err(Error::Corrupt) => corrupt = fs.found.take(),
+            Err(Error::Corrupt) => {
+                (corrupt, is_frozen) = (fs.found.take(), true);
+                let _ = fs.mark_errors();
+            }
             finished => finished.map_err(unreadable)?,
         }
     }
-    if corrupt.is_some() {
+    if is_frozen {
         fs.cache.freeze();
     }
-    Ok(Ext4Volume::new(fs, !read_only, corrupt))
+    Ok(Ext4Volume::new(fs, !read_only, (corrupt, is_frozen)))
 }
 
 fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs {
@@ -147,6 +158,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
         clock: options.clock,
         random: (u64::from_le_bytes(seed) ^ now.seconds as u64 ^ u64::from(now.nanoseconds)) | 1,
         found: None,
+        errors: superblock::Errors::default(),
         failed: false,
     }
 }

@@ -6,7 +6,7 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::bytes::{part, put_u32, u16_at, u32_at};
+use super::bytes::{clear, part, put, put_u16, put_u32, u16_at, u32_at};
 use super::checksum::Crc32c;
 use crate::{Block, Error, MountError};
 
@@ -130,6 +130,8 @@ pub struct Geometry {
     pub orphan_file: u32,
     /// Someone found it damaged.
     pub has_errors: bool,
+    /// It is written all the same: `s_errors` says "continue", as mkfs.ext4 and tune2fs -e set it.
+    pub goes_on: bool,
 }
 
 impl Geometry {
@@ -210,6 +212,49 @@ impl Geometry {
     }
 }
 
+/// What was found damaged since the superblock last said so.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Errors {
+    pub count: u32,
+    /// The last one: what it is, and a number that says where.
+    pub what: &'static str,
+    pub number: u64,
+    /// In seconds since 1970.
+    pub time: u32,
+}
+
+impl Errors {
+    /// Notes them where Linux does (`s_error_count` and what follows it), and that e2fsck has to
+    /// look. Where Linux has the name of a function, there is what was found.
+    pub fn put(&self, s: &mut [u8]) {
+        put_u16(s, 0x3a, u16_at(s, 0x3a) | HAS_ERRORS);
+        if self.count == 0 {
+            return;
+        }
+        let known = u32_at(s, 0x194);
+        put_u32(s, 0x194, known.saturating_add(self.count));
+        // Time, inode, block and function of the first, and of the last with the line before.
+        let first = [0x198, 0x1a0, 0x1a8];
+        let last = [0x1cc, 0x1d8, 0x1e0];
+        let places = if known == 0 {
+            &[first, last][..]
+        } else {
+            &[last]
+        };
+        for [time, block, function] in places {
+            put_u32(s, *time, self.time);
+            put_u32(s, *time + 4, 0);
+            put(s, *block, &self.number.to_le_bytes());
+            clear(s, *function..*function + 32);
+            put(
+                s,
+                *function,
+                part(self.what.as_bytes(), 0, self.what.len().min(31)),
+            );
+        }
+    }
+}
+
 pub fn refuse(error: Error, detail: String) -> MountError {
     MountError { error, detail }
 }
@@ -267,12 +312,6 @@ pub fn check(
     features(&found, read_only)?;
     check_numbers(&mut found)?;
     journal(&superblock, &found, read_only)?;
-    if found.has_errors && found.incompatible & incompatible::RECOVER != 0 {
-        let detail = String::from(
-            "the ext4 file system is marked as having errors, and was not cleanly unmounted; repair it with e2fsck -f",
-        );
-        return Err(refuse(Error::Corrupt, detail));
-    }
     if found.has_checksums()
         && crc.update(!0, part(&superblock, 0, CHECKSUM)) != u32_at(&superblock, CHECKSUM)
     {
@@ -349,6 +388,7 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
         journal: u32_at(s, 0xe0),
         orphan_file: u32_at(s, 0x280),
         has_errors: u16_at(s, 0x3a) & HAS_ERRORS != 0,
+        goes_on: u16_at(s, 0x3c) == 1,
         ..Geometry::default()
     };
     let (claimed, disk) = (

@@ -21,7 +21,7 @@ use super::blocks::Kind;
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::{Fs, Result};
 use super::journal::Journal;
-use super::superblock::{VALID, incompatible};
+use super::superblock::{Errors, VALID, incompatible};
 use crate::Error;
 
 /// Blocks that one operation may change, about; those that could be longer are done in steps.
@@ -101,7 +101,7 @@ impl Fs {
 
     /// Whether there is something that isn't durable, but for the contents of files.
     pub fn has_changes(&self) -> bool {
-        !self.blocks.dirty.is_empty() || !self.dirty_groups.is_empty()
+        !self.blocks.dirty.is_empty() || !self.dirty_groups.is_empty() || self.errors.count > 0
     }
 
     /// Has the superblock on the disk say that the volume is in use, so that the journal is
@@ -122,6 +122,12 @@ impl Fs {
         Ok(())
     }
 
+    /// Has the superblock on the disk say what was found damaged, where no transaction can.
+    pub fn mark_errors(&mut self) -> Result<()> {
+        let errors = core::mem::take(&mut self.errors);
+        self.write_superblock(&mut |s| errors.put(s))
+    }
+
     /// Puts everything that belongs to the transaction into its blocks, and gives them.
     fn finish_blocks(&mut self) -> Result<Vec<u64>> {
         let is_bitmap = |kind| matches!(kind, Kind::BlockBitmap(_) | Kind::InodeBitmap(_));
@@ -140,11 +146,15 @@ impl Fs {
         let counts = self.counts();
         let orphan = self.orphans.last().copied().unwrap_or(0);
         let now = self.now();
+        let errors = self.geometry.has_errors.then_some(self.errors);
         let data = self.block_mut(block, Kind::Super)?;
         if let Some(s) = data.get_mut(at..) {
             counts.put(s);
             put_u32(s, 0xe8, orphan);
             put_u32(s, 0x30, now.seconds as u32);
+            if let Some(errors) = errors {
+                errors.put(s);
+            }
         }
         let all = self.blocks.transaction();
         for block in &all {
@@ -177,11 +187,14 @@ impl Fs {
             Ok(blocks) => blocks,
             Err(error) => {
                 self.roll_back();
+                // Then no other transaction can end.
+                self.failed |= error == Error::Corrupt;
                 return Err(error);
             }
         };
         self.end();
         self.groups_written();
+        self.errors = Errors::default();
         let written = self.write_transaction(&blocks);
         self.failed |= written.is_err();
         written
@@ -292,9 +305,13 @@ impl Fs {
         }
         let has_journal = self.journal.is_some();
         let counts = self.counts();
+        let errors = self.geometry.has_errors.then_some(self.errors);
         self.write_superblock(&mut |s| {
             if has_journal {
                 put_u32(s, 0x60, u32_at(s, 0x60) & !incompatible::RECOVER);
+            }
+            if let Some(errors) = errors {
+                errors.put(s);
             }
             // What was replayed may have had old ones, without a transaction since.
             counts.put(s);

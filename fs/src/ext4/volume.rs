@@ -57,41 +57,58 @@ pub(super) struct Ext4Volume {
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
+    /// What was found last where the file system goes on.
+    damaged: Option<String>,
 }
 
 impl Ext4Volume {
-    pub fn new(fs: Fs, writable: bool, corrupt: Option<String>) -> Self {
+    /// With what was found when it was mounted, and whether that ends all writing.
+    pub fn new(fs: Fs, writable: bool, (found, is_end): (Option<String>, bool)) -> Self {
+        let (broken, damaged) = if is_end { (found, None) } else { (None, found) };
         Self {
             fs,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
             writable,
-            broken: corrupt.map(|found| (Error::Corrupt, found)),
+            broken: broken.map(|found| (Error::Corrupt, found)),
+            damaged,
         }
     }
 
-    /// The first sign of corruption, or of a commit that failed, ends all writing.
+    /// A commit that failed ends all writing. Corruption does so where the superblock says
+    /// "remount-ro" or "panic"; where it says "continue", the operation alone failed.
     fn watch<T>(&mut self, done: Result<T>) -> Result<T> {
-        let failed = self.fs.failed;
         if let Err(error) = &done
-            && (failed || *error == Error::Corrupt)
+            && (self.fs.failed || *error == Error::Corrupt)
             && self.broken.is_none()
         {
             let found = self.fs.found.take();
-            let is_corrupt = found.is_some() || *error == Error::Corrupt;
-            let found = found.unwrap_or_else(|| String::from("its journal can't be written"));
-            if is_corrupt {
-                log::error!(
-                    "ext4 volume is corrupt and read-only from now on: {found}; repair it with e2fsck -f"
-                );
-                self.broken = Some((Error::Corrupt, found));
+            if found.is_some() || *error == Error::Corrupt {
+                self.met_damage(found.unwrap_or_else(|| String::from("it contradicts itself")));
             } else {
                 log::error!("ext4 volume is read-only from now on, its journal failed: {error}");
-                self.broken = Some((Error::Io, found));
+                self.broken = Some((Error::Io, String::from("its journal can't be written")));
+                self.fs.cache.freeze();
             }
-            self.fs.cache.freeze();
         }
         done
+    }
+
+    fn met_damage(&mut self, found: String) {
+        if self.fs.geometry.goes_on && self.writable && !self.fs.failed {
+            log::error!("ext4 volume is damaged: {found}; repair it with e2fsck -f");
+            self.damaged = Some(found);
+            return;
+        }
+        log::error!(
+            "ext4 volume is corrupt and read-only from now on: {found}; repair it with e2fsck -f"
+        );
+        // What was done before is whole, and the superblock goes with it.
+        if self.writable && (self.fs.failed || self.fs.commit().is_err()) {
+            let _ = self.fs.mark_errors();
+        }
+        self.broken = Some((Error::Corrupt, found));
+        self.fs.cache.freeze();
     }
 
     /// Something that changes nothing.
@@ -434,8 +451,11 @@ impl Ext4Volume {
     pub fn state(&self) -> Health {
         match &self.broken {
             Some((_, found)) => Health::Corrupt(found.clone()),
-            None if self.writable => Health::Writable,
-            None => Health::ReadOnly,
+            None if !self.writable => Health::ReadOnly,
+            None => match &self.damaged {
+                Some(found) => Health::Damaged(found.clone()),
+                None => Health::Writable,
+            },
         }
     }
 }

@@ -319,6 +319,7 @@ pub fn entry(kind: Kind) -> crate::ty::Int {
 pub fn detail(volume: &dyn Volume, error: Error) -> String {
     match volume.health() {
         Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,
+        Health::Damaged(text) if error == Error::Corrupt => text,
         _ => "".to_string(),
     }
 }

@@ -276,7 +276,7 @@ fn job(
         detail: detail(&**mounted, error),
     });
     // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
-    let writes = mounted.health() == ::fs::Health::Writable && !port.lost.get();
+    let writes = mounted.health().is_writable() && !port.lost.get();
     if is_last && (result.is_ok() || !writes) {
         *volume = None;
         return Ok(Value::Number(0));
@@ -294,7 +294,7 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
     let mounted = mount_as(port, &wanted);
     if let Ok(volume) = &mounted
         && !port.geometry().flushes
-        && volume.health() == ::fs::Health::Writable
+        && volume.health().is_writable()
     {
         log::warn!(
             "disk {} offers no flush: a sync waits for the writes only, and what it wrote may be lost when the power fails",
