@@ -21,8 +21,8 @@ const MAX_RUNS: usize = 16 << 10;
 const MAX_LOOKED: usize = 4 * MAX_RUNS;
 
 /// Blocks that are kept for a file that grows, at least and at most.
-const MIN_RESERVED: u64 = 8;
-const MAX_RESERVED: u64 = 512;
+const MIN_RESERVED: u64 = 16;
+const MAX_RESERVED: u64 = 2048;
 
 /// Units of 512 bytes that a file can have without the feature `huge_file`.
 const MAX_UNITS: u64 = 1 << 32;
@@ -230,7 +230,7 @@ impl Fs {
             }
             *progress += count;
             if piece.physical == 0 && at + count as u64 > inode.size {
-                let kept = (first + len) / 2;
+                let kept = first + len;
                 self.reserve(number, place + len, kept.clamp(MIN_RESERVED, MAX_RESERVED));
             }
         }
