@@ -109,6 +109,23 @@ pub struct Running {
     held: Option<Held>,
 }
 
+impl Running {
+    /// Begins a job, whose work and `then` stay there, on a volume that has lost something or not.
+    fn of(job: &mut Job, lost: bool) -> Running {
+        let last = matches!(job.work, Work::Unmount);
+        Running {
+            token: job.token,
+            then: job.then,
+            walking: job.walking.take(),
+            given_up: 0,
+            durable: job.work.is_durable(),
+            last,
+            excused: last && lost,
+            held: None,
+        }
+    }
+}
+
 /// A mounted volume.
 pub struct Volume {
     /// What it is.
@@ -122,6 +139,8 @@ pub struct Volume {
     queue: VecDeque<Job>,
     /// The job that is being done now.
     running: Option<Running>,
+    /// Syncs that had been asked for when it began, which is one as well: what it makes durable is theirs, too.
+    along: Vec<Running>,
     /// Requests of the fiber that the disk has not done.
     outstanding: usize,
     /// The first failure among them.
@@ -158,6 +177,7 @@ impl Volume {
             alone: None,
             queue: VecDeque::new(),
             running: None,
+            along: Vec::new(),
             outstanding: 0,
             failed: None,
             postponed: None,
@@ -294,6 +314,24 @@ impl Volume {
         }
     }
 
+    /// Has the syncs that come next in the queue done with this one, which then is one of the whole volume. What each has to make
+    /// durable was done before it was asked for, and so before this one begins; if each began when the one before has ended, what others
+    /// changed meanwhile would cost a commit for each.
+    fn take_along(&mut self, job: &mut Job) {
+        let is_sync = |job: &Job| matches!(job.work, Work::Sync | Work::SyncFile(_));
+        let is_on_disk = self.disk.is_some_and(|(disk, _)| disk != NO_DISK);
+        if !is_on_disk || !is_sync(job) {
+            return;
+        }
+        while self.queue.front().is_some_and(is_sync) && self.along.try_reserve(1).is_ok() {
+            let Some(mut other) = self.queue.pop_front() else {
+                return;
+            };
+            job.work = Work::Sync;
+            self.along.push(Running::of(&mut other, false));
+        }
+    }
+
     /// Takes a job out of the queue that has not begun.
     pub fn take_back(&mut self, token: u64) -> bool {
         let waiting = self.flushing.as_mut().map(|flushing| &mut flushing.waiting);
@@ -404,18 +442,10 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
             Some(flushing) => flushing.wait(job),
             None => Some(job),
         };
-        let Some(job) = job else { continue };
+        let Some(mut job) = job else { continue };
+        volume.take_along(&mut job);
         let (last, lost) = (volume.last, volume.is_lost());
-        volume.running = Some(Running {
-            token: job.token,
-            then: job.then,
-            walking: job.walking,
-            given_up: 0,
-            durable: job.work.is_durable(),
-            last: matches!(job.work, Work::Unmount),
-            excused: matches!(job.work, Work::Unmount) && lost,
-            held: None,
-        });
+        volume.running = Some(Running::of(&mut job, lost));
         if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
             let failure = Failure {
                 error: Error::Busy,
@@ -635,10 +665,27 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
         return;
     };
     volume.settle();
+    let along = core::mem::take(&mut volume.along);
+    let same = |result: &Result<Value, Failure>| match result {
+        Ok(_) => Ok(Value::Number(0)),
+        Err(Failure { error, detail }) => Err(Failure {
+            error: *error,
+            detail: detail.clone(),
+        }),
+    };
+    let others: Vec<_> = along.into_iter().map(|job| (job, same(&result))).collect();
     match &mut volume.flushing {
         _ if WAITS && running.held.is_some() => volume.held.push((running, result)),
-        Some(flushing) if running.durable => flushing.held.push((running, result)),
-        _ => conclude(rt, index, running, result),
+        Some(flushing) if running.durable => {
+            flushing.held.push((running, result));
+            flushing.held.extend(others);
+        }
+        _ => {
+            conclude(rt, index, running, result);
+            for (job, result) in others {
+                conclude(rt, index, job, result);
+            }
+        }
     }
 }
 

@@ -47,6 +47,9 @@ impl Volume {
         if let Some(waiting) = self.running.as_mut().and_then(Running::give_up) {
             return Some(waiting);
         }
+        if let Some(waiting) = self.along.iter_mut().find_map(Running::give_up) {
+            return Some(waiting);
+        }
         let held = &mut self.flushing.as_mut()?.held;
         held.iter_mut().find_map(|(job, _)| job.give_up())
     }
