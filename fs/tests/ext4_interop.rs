@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use common::ext4::{fsck, mkfs, mount};
+use common::ext4::{fsck, fsck_stopped, mkfs, mount};
 use common::{Image, NEW, names, read_file, run, write_file};
 use fs::fake::Disk;
 use fs::{Block, BlockError, Error, Volume, VolumeOptions};
@@ -274,5 +274,72 @@ fn reserved_blocks_are_free_and_not_available() {
         volume.close(file).unwrap();
         drop(volume);
         fsck(&disk.bytes()).unwrap();
+    }
+}
+
+/// A block of extended attributes that two files have, as Linux makes them, counts who has it, and
+/// goes with the last.
+#[test]
+fn shared_attributes_go_with_the_last_file() {
+    for args in [
+        &["-b", "1024"][..],
+        &["-b", "1024", "-I", "128", "-O", "^metadata_csum"],
+    ] {
+        let disk = Disk::new(mkfs(16 << 20, args), 512);
+        let mut volume = mount(&disk);
+        let free = volume.space().unwrap().free;
+        for name in ["a", "b", "c"] {
+            write_file(&mut *volume, name, &[1; 5000]).unwrap();
+        }
+        drop(volume);
+        let long = "v".repeat(600);
+        let set = format!("ea_set a user.long {long}");
+        let (bytes, text) = debugfs(&disk.bytes(), &[&set, "stat a"]);
+        let number = text.split_once("File ACL:").unwrap().1;
+        let number = number.split_whitespace().next().unwrap();
+        let share = ["b", "c"].map(|file| format!("sif {file} file_acl {number}"));
+        let (bytes, _) = debugfs(&bytes, &[&share[0], &share[1]]);
+        // It counts them.
+        let image = Image::with(&bytes);
+        run("e2fsck", &["-fy", image.0.to_str().unwrap()]);
+        fsck(&image.bytes()).unwrap();
+        let count = |bytes: &[u8]| {
+            let at = number.parse::<usize>().unwrap() * 1024;
+            (bytes[at..at + 4] == [0, 0, 2, 0xea]).then(|| bytes[at + 4])
+        };
+        assert_eq!(count(&image.bytes()), Some(3), "{args:?}");
+        let disk = Disk::new(image.bytes(), 512);
+        let mut volume = mount(&disk);
+        let then = |volume: &mut dyn Volume, users: u8| {
+            volume.sync().unwrap();
+            let stopped = fsck_stopped(&disk.bytes());
+            let bytes = stopped.unwrap_or_else(|text| panic!("{args:?}: {text}"));
+            assert_eq!(count(&bytes), Some(users), "{args:?}");
+            let (_, text) = debugfs(&bytes, &["ea_get c user.long"]);
+            assert!(text.contains(&long), "{text}");
+        };
+        // Another name, a cut and moves are none of its affair.
+        volume.link("a", "d").unwrap();
+        volume.unlink("a").unwrap();
+        let file = volume.open("d", fs::OpenFlags::WRITE).unwrap();
+        volume.truncate(file, 0).unwrap();
+        volume.rename("c", "e").unwrap();
+        volume.rename("e", "c").unwrap();
+        then(&mut *volume, 3);
+        // A file without a name has it until it is closed.
+        volume.unlink("d").unwrap();
+        let held = volume.space().unwrap().free;
+        volume.close(file).unwrap();
+        then(&mut *volume, 2);
+        assert_eq!(volume.space().unwrap().free, held);
+        // Who is replaced has it no longer.
+        write_file(&mut *volume, "new", b"").unwrap();
+        volume.rename("new", "b").unwrap();
+        then(&mut *volume, 1);
+        volume.unlink("c").unwrap();
+        volume.unlink("b").unwrap();
+        assert_eq!(volume.space().unwrap().free, free, "{args:?}");
+        drop(volume);
+        fsck(&disk.bytes()).unwrap_or_else(|text| panic!("{args:?}: {text}"));
     }
 }

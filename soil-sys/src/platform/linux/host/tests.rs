@@ -6,9 +6,10 @@ use super::super::ring::Handle;
 use super::{HOST, Mount};
 use crate::files::kinds::{Held, Options, Pause, Waiting};
 use crate::platform::Aside;
-use ::fs::{Clock, Error, Kind, OpenFlags, Time, Volume, Walk};
+use ::fs::{Clock, Error, Fallocate, Kind, OpenFlags, Renaming, Seek, Time, Volume, Walk};
 use core::time::Duration;
 use std::boxed::Box;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::string::{String, ToString};
@@ -290,4 +291,91 @@ fn wrong_folders_are_refused_in_one_line() {
             .expect("refused");
         assert!(!refused.detail.is_empty() && !refused.detail.contains('\n'));
     }
+}
+
+/// What Linux can do with files of this folder, it does here, too.
+#[test]
+fn room_and_holes_are_linux() {
+    let scratch = Scratch::new("ranges");
+    let inside = scratch.inside();
+    let volume = &mut *volume(&inside, false);
+    let file = volume.open("/a", NEW).expect("opens");
+    let data = [7; 1 << 18];
+    assert_eq!(volume.write_at(file, 0, &data), Ok(data.len()));
+    volume
+        .fallocate(file, Fallocate::Allocate, 0, 1 << 19)
+        .expect("grows");
+    assert_eq!(volume.size(file), Ok(1 << 19));
+    let beside = fs::File::create(inside.join("b")).expect("a file");
+    beside.set_len(1 << 18).expect("grows");
+    for (how, mode) in [
+        (Fallocate::KeepSize, libc::FALLOC_FL_KEEP_SIZE),
+        (
+            Fallocate::PunchHole,
+            libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE,
+        ),
+        (Fallocate::ZeroRange, libc::FALLOC_FL_ZERO_RANGE),
+    ] {
+        // SAFETY: a plain call.
+        let can = unsafe { libc::fallocate(beside.as_raw_fd(), mode, 1 << 16, 1 << 16) } == 0;
+        let done = volume.fallocate(file, how, 1 << 16, 1 << 16);
+        assert_eq!(done.is_ok(), can, "{how:?}: {done:?}");
+        if can && how == Fallocate::PunchHole {
+            let mut expected = fs::read(inside.join("a")).expect("reads");
+            assert!(expected[1 << 16..1 << 17].iter().all(|byte| *byte == 0));
+            expected.truncate(1 << 16);
+            assert!(expected.iter().all(|byte| *byte == 7));
+        }
+    }
+    assert_eq!(volume.size(file), Ok(1 << 19));
+    assert_eq!(volume.seek(file, Seek::Data, 5), Ok(Some(5)));
+    assert_eq!(volume.seek(file, Seek::Data, 1 << 19), Ok(None));
+    assert_eq!(volume.seek(file, Seek::Hole, 1 << 19), Ok(None));
+    let hole = volume.seek(file, Seek::Hole, 0).expect("looks");
+    assert!(hole.is_some_and(|hole| hole <= 1 << 19));
+    let far = volume.fallocate(file, Fallocate::Allocate, u64::MAX, 1);
+    assert_eq!(far, Err(Error::TooLarge));
+    volume.close(file).expect("closes");
+    let read = volume.open("/a", OpenFlags::READ).expect("opens");
+    let refused = volume.fallocate(read, Fallocate::Allocate, 0, 1);
+    assert_eq!(refused, Err(Error::PermissionDenied));
+}
+
+#[test]
+fn times_are_set_and_names_exchanged() {
+    let scratch = Scratch::new("times");
+    let inside = scratch.inside();
+    let at = |seconds, nanoseconds| Time {
+        seconds,
+        nanoseconds,
+    };
+    fs::write(inside.join("a"), "a").expect("a file");
+    fs::create_dir(inside.join("b")).expect("a folder");
+    symlink("a", inside.join("link")).expect("a link");
+    let folder = &mut *volume(&inside, false);
+    let before = folder.stat("/a").expect("stat");
+    let (accessed, modified) = (at(1_000_000, 123_456_789), at(2_000_000, 987_654_321));
+    ::fs::set_times(folder, "/a", Some(accessed), None).expect("sets");
+    let found = folder.stat("/a").expect("stat");
+    assert_eq!(
+        (found.accessed, found.modified),
+        (accessed, before.modified)
+    );
+    ::fs::set_times(folder, "/link", None, Some(modified)).expect("sets");
+    assert_eq!(folder.stat("/link").expect("stat").modified, modified);
+    assert_eq!(folder.stat("/a").expect("stat").modified, before.modified);
+    let kept = folder.rename_as("/a", "/b", Renaming::NoReplace);
+    assert_eq!(kept, Err(Error::Exists));
+    folder
+        .rename_as("/a", "/b", Renaming::Exchange)
+        .expect("exchanges");
+    assert_eq!(fs::read(inside.join("b")).expect("reads"), b"a");
+    assert!(inside.join("a").is_dir());
+    let absent = folder.rename_as("/a", "/none", Renaming::Exchange);
+    assert_eq!(absent, Err(Error::NotFound));
+    let folder = &mut *volume(&inside, true);
+    let refused = ::fs::set_times(folder, "/b", Some(accessed), None);
+    assert_eq!(refused, Err(Error::ReadOnly));
+    let refused = folder.rename_as("/b", "/c", Renaming::NoReplace);
+    assert_eq!(refused, Err(Error::ReadOnly));
 }
