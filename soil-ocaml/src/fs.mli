@@ -30,7 +30,9 @@ type mode =
   | Write  (** Read and write, creating the file if it isn't there. *)
   | Truncate  (** Like [Write], and an existing file is emptied. *)
   | Create  (** Like [Write], but fails with [Exists] if the file is there. *)
-  | Append  (** Like [Write], and every write goes to the end of the file. *)
+  | Append
+      (** Like [Write], and every write goes to the end of the file. Writes of one descriptor are
+          each whole; of more than 64 KiB by several descriptors, each 64 KiB are. *)
 
 type flag = [ `Read | `Write | `Create | `Exclusive | `Truncate | `Append ]
 (** The type for single flags, with POSIX's meanings: [`Create] makes the file if it isn't there,

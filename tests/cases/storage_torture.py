@@ -194,12 +194,23 @@ for each in ("ext1k", "ext4k"):
     test(name=f"replayed-at-flushes-{each}", limit=120)(lambda context, name=each: replayed_at_flushes(context, name, 20))
 
 
+@test(limit=120)
+def flushes_without_a_journal(context):
+    """The control: without the journal the same points have something to repair."""
+    try:
+        replayed_at_flushes(context, "nolog", 20)
+    except AssertionError as found:
+        assert "e2fsck -fn" in str(found), found
+        return
+    raise AssertionError("without a journal nothing was found wrong, so the test sees nothing")
+
+
 def cases(context, form, scale, names=DISKS):
     disks = make(context, names)
     output = run(context, form, CASES, [scale], disks)
     for name, path in disks.items():
         own = [line for line in output.splitlines() if line.startswith(f"ok {name} ")]
-        assert len(own) == 18, own
+        assert len(own) == 21, own
         check(context, name, path)
 
 

@@ -161,6 +161,61 @@ let holes_are_zeros p =
       same "behind it" (String.make 100 '\000') (pread d 200_002 100);
       number "size" 300_000 (Fs.size d))
 
+let holes_are_found_and_made p =
+  let { Fs.unit_size = block; _ } = Fs.volume p.root in
+  let path = p.root // "found" in
+  Fs.with_file ~mode:Create path (fun d ->
+      pwrite d (10 * block) (pattern 5 block);
+      pwrite d (20 * block) (pattern 6 block);
+      let place = function None -> -1 | Some n -> n / block in
+      let data from = place (Soil.File.next_data d (from * block)) in
+      let hole from = place (Soil.File.next_hole d (from * block)) in
+      let places l = String.concat " " (List.map string_of_int l) in
+      let seen () = places [ data 0; hole 10; data 11; hole 20; data 21 ] in
+      if p.fat then (
+        same "all is data" "0 21 11 21 -1" (seen ());
+        fails "a hole" Unsupported (fun () -> Soil.File.punch_hole d ~position:0 block))
+      else (
+        same "data and holes" "10 11 20 21 -1" (seen ());
+        Fs.sync d;
+        same "once they are on the disk" "10 11 20 21 -1" (seen ());
+        Soil.File.punch_hole d ~position:((10 * block) + 5) ((10 * block) - 5);
+        same "of what was punched, the bytes before"
+          (String.sub (pattern 5 block) 0 5)
+          (pread d (10 * block) 5);
+        same "the bytes behind"
+          (String.make (block - 5) '\000')
+          (pread d ((10 * block) + 5) (block - 5));
+        Soil.File.punch_hole d ~position:(10 * block) block;
+        same "one hole" "20 10 20 21 -1" (seen ());
+        number "size" (21 * block) (Fs.size d)))
+
+(* What was given room can be written on a full volume. *)
+let room_taken_ahead p =
+  let name n = p.root // n in
+  let block = pattern 7 50_000 in
+  Fs.with_file ~mode:Create (name "ahead") (fun d ->
+      Soil.File.allocate d ~position:0 400_000;
+      number "size" 400_000 (Fs.size d);
+      same "zeros" (String.make 50_000 '\000') (pread d 100_000 50_000);
+      let rec fill n =
+        match Fs.write_file (name (string_of_int n)) block with
+        | () -> fill (n + 1)
+        | exception Soil.Error { code = No_space; _ } -> n
+      in
+      let last = fill 1 in
+      for n = 0 to 7 do
+        pwrite d (n * 50_000) block
+      done;
+      Fs.sync d;
+      for n = 0 to 7 do
+        same "what was written" block (pread d (n * 50_000) 50_000)
+      done;
+      for n = 1 to last do
+        let path = name (string_of_int n) in
+        if Fs.exists path then Fs.unlink path
+      done)
+
 let cut_while_it_is_read p =
   let path = p.root // "cut" in
   let data = pattern 2 150_000 in
@@ -452,6 +507,33 @@ let rename_by_its_rules p =
         kinds)
     kinds
 
+let renamed_without_replacing p =
+  let path name = p.root // name in
+  Fs.write_file (path "a") "a";
+  Fs.write_file (path "b") "b";
+  fails "over a file" Exists (fun () -> Fs.rename ~how:`No_replace (path "a") (path "b"));
+  same "what was there" "b" (Fs.read_file (path "b"));
+  works "to a free name" (fun () -> Fs.rename ~how:`No_replace (path "a") (path "c"));
+  same "names" "b c" (String.concat " " (names p.root));
+  let exchange a b () = Fs.rename ~how:`Exchange (path a) (path b) in
+  if p.fat then fails "an exchange" Unsupported (exchange "b" "c")
+  else (
+    works "two files" (exchange "b" "c");
+    same "the first" "a" (Fs.read_file (path "b"));
+    same "the second" "b" (Fs.read_file (path "c"));
+    fails "with nothing" Not_found (exchange "b" "d");
+    Fs.mkdir (path "one");
+    Fs.mkdir (path "other");
+    Fs.mkdir (path "one" // "directory");
+    create (path "one" // "directory" // "inside");
+    works "a directory and a file of another one" (exchange "one/directory" "c");
+    same "the file" "b" (Fs.read_file (path "one" // "directory"));
+    same "the directory" "inside" (String.concat " " (names (path "c")));
+    same "its parent" p.root (Fs.realpath (path "c" // ".."));
+    works "directories of two" (exchange "one" "c");
+    same "inside" "inside" (String.concat " " (names (path "one")));
+    fails "with what is in it" Invalid (exchange "c" "c/directory"))
+
 let many_links p =
   let count = 100 * p.scale in
   let file = p.root // "file" in
@@ -588,6 +670,8 @@ let cases source =
     ("gaps-of-single-blocks-are-cut", gaps_of_single_blocks_are_cut);
     ("written-backwards", written_backwards);
     ("holes-are-zeros", holes_are_zeros);
+    ("holes-are-found-and-made", holes_are_found_and_made);
+    ("room-taken-ahead", room_taken_ahead);
     ("cut-while-it-is-read", cut_while_it_is_read);
     ("appends-of-several-tasks", appends_of_several_tasks);
     ("written-safely", written_safely);
@@ -597,6 +681,7 @@ let cases source =
     ("names-of-all-lengths", names_of_all_lengths);
     ("deep-directories", deep_directories);
     ("rename-by-its-rules", rename_by_its_rules);
+    ("renamed-without-replacing", renamed_without_replacing);
     ("many-links", many_links);
     ("symbolic-links", symbolic_links);
     ("names-that-open-files-lose", names_that_open_files_lose);

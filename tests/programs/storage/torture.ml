@@ -263,6 +263,76 @@ let write t d number position data call =
   let len = String.length data + 20 in
   same_bytes t "written" (Model.read after around len) (bytes_of d ~position:around len)
 
+(* A range of a file becomes [after]: room is given or taken. Cancelled on the way, any part of it is
+   as it was. *)
+let range t d number doing position len call (after : Model.contents) =
+  t.doing <- Printf.sprintf "%s %d bytes at %d of %s" doing len position (D.name d);
+  let filled = t.volume.filled in
+  let before = Model.contents t.model number in
+  let now =
+    match attempt t call with
+    | Done -> after
+    | Failed No_space when may_be_full t filled -> before
+    | Failed code -> mismatch t "%s" (name_of code)
+    | Stopped ->
+        let size = Fs.size d in
+        if size <> before.size && size <> after.size then mismatch t "cancelled: %d bytes" size;
+        let old = Model.read (Model.truncate before size) position len in
+        let found = bytes_of d ~position len in
+        let is_right i c = c = old.[i] || c = '\000' in
+        if String.length found <> String.length old then mismatch t "cancelled: short";
+        String.iteri (fun i c -> if not (is_right i c) then mismatch t "cancelled: byte %d" i) found;
+        Model.write (Model.truncate before size) position found
+  in
+  t.model <- Model.set_contents t.model number now;
+  if Fs.size d <> now.size then mismatch t "%d bytes, should be %d" (Fs.size d) now.size;
+  let around = max 0 (position - 10) in
+  same_bytes t doing (Model.read now around (len + 20)) (bytes_of d ~position:around (len + 20))
+
+(* Where the file system says that nothing is, there are zeros. *)
+let holes t d number =
+  let c = Model.contents t.model number in
+  let position = below t (c.size + 1) in
+  t.doing <- Printf.sprintf "data from %d of %s" position (D.name d);
+  let until, what =
+    match Soil.File.next_data d position with
+    | Some data -> (data, "before data")
+    | None -> (c.size, "to the end")
+  in
+  if until < position || until > c.size then mismatch t "data at %d of %d" until c.size;
+  same_bytes t what
+    (Model.read c position (until - position))
+    (String.make (until - position) '\000');
+  match Soil.File.next_hole d position with
+  | Some hole when hole >= position && hole <= c.size && position < c.size -> ()
+  | None when position = c.size -> ()
+  | _ -> mismatch t "a hole outside"
+
+let work_on_range t d number =
+  let c = Model.contents t.model number in
+  let position = below t (c.size + 1) in
+  let len = 1 + below t 40_000 in
+  let range = range t d number in
+  match below t 4 with
+  | 0 when not t.volume.fat ->
+      range "punch" position len
+        (fun () -> Soil.File.punch_hole d ~position len)
+        (Model.zero c position len)
+  | 1 when not t.volume.fat ->
+      range "zero" position len
+        (fun () -> Soil.File.zero_range d ~position len)
+        (Model.write c position (String.make len '\000'))
+  | 2 when not t.volume.fat ->
+      range "allocate beside" position len
+        (fun () -> Soil.File.allocate ~keep_size:true d ~position len)
+        c
+  | 3 ->
+      let size = max c.size (position + len) in
+      range "allocate" position len
+        (fun () -> Soil.File.allocate d ~position len)
+        (Model.truncate c size)
+  | _ -> holes t d number
+
 (* What is worked on *)
 
 let letters = "abcdefghijklmnopqrstuvwxyz0123456789"
@@ -355,7 +425,9 @@ let work_on_file t d number =
     | Failed code -> mismatch t "%s" (name_of code)
   in
   let rich = t.model.bytes > t.budget in
-  match below t 10 with
+  match below t 12 with
+  | 10 when not rich -> work_on_range t d number
+  | 11 -> holes t d number
   | 0 -> truncate (below t (size + 1))
   | 1 when not rich -> truncate (size + below t 20_000)
   | 2 when not rich ->
@@ -478,6 +550,33 @@ let rename t =
         | _ -> ok ()
       in
       perform t "rename" [ a; b ] (fun () -> Fs.rename (path_of t a) (path_of t b)) wanted)
+
+(* The forms that replace nothing. *)
+let rename_without_replacing t =
+  with_entry t any (fun a _ ->
+      let b, other =
+        match if one_in t 2 then entry t any else None with
+        | Some (names, node) -> (names, Some node)
+        | None -> (free_name t, None)
+      in
+      let ok model = Ok model in
+      let how, wanted =
+        if one_in t 2 then
+          ( `No_replace,
+            if other <> None then Error [ Soil.Error.Exists; Invalid ]
+            else if is_prefix a b then Error [ Invalid ]
+            else ok (Model.rename t.model ~is_open:(is_open t) a b) )
+        else
+          ( `Exchange,
+            if t.volume.fat then Error [ Unsupported; Not_found; Invalid ]
+            else if other = None then Error [ Not_found; Invalid ]
+            else if a = b then ok t.model
+            else if is_prefix a b || is_prefix b a then Error [ Invalid ]
+            else ok (Model.exchange t.model a b) )
+      in
+      perform t "rename, replacing nothing," [ a; b ]
+        (fun () -> Fs.rename ~how (path_of t a) (path_of t b))
+        wanted)
 
 let link t =
   with_entry t is_file (fun a node ->
@@ -610,7 +709,7 @@ let prune t =
 
 let step t =
   if one_in t 4 then prune t;
-  match below t 26 with
+  match below t 28 with
   | 0 | 1 | 2 -> create t (free_name t)
   | 3 | 4 | 5 -> work_on_closed t
   | 6 | 7 -> work_on_open t
@@ -623,6 +722,7 @@ let step t =
   | 20 -> symlink t
   | 21 -> refused t
   | 22 -> check_listing t (directory t)
+  | 26 | 27 -> rename_without_replacing t
   | 23 when one_in t 4 ->
       t.doing <- "sync";
       ignore (attempt t (fun () -> Fs.sync_volume t.root))

@@ -55,6 +55,11 @@ let write c position s =
   in
   if len = 0 then c else go { c with size = max c.size (position + len) } 0
 
+(* Zeros in a range, as far as the file goes. *)
+let zero c position len =
+  let len = max 0 (min len (c.size - position)) in
+  write c position (String.make len '\000')
+
 let truncate c size =
   if size >= c.size then { c with size }
   else
@@ -126,6 +131,11 @@ let rename t ~is_open a b =
   match (find t a, find t b) with
   | Some (File m), Some (File n) when m = n -> t
   | node, _ -> set (set (remove t ~is_open b) a None) b node
+
+(* Neither is in the other. *)
+let exchange t a b =
+  let first = find t a and second = find t b in
+  set (set t a second) b first
 
 (* Lines that say what all of it is; files with their numbers of names, and their contents. *)
 let rec describe t ~links at entries add =
