@@ -17,6 +17,8 @@ mod names;
 mod operations;
 mod probe;
 mod reading;
+#[cfg(test)]
+mod tests;
 mod times;
 mod volume;
 

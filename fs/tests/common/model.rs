@@ -470,8 +470,8 @@ impl Run {
             (Some(Entry::Directory), _) if inside => Err(Error::Invalid),
             (Some(_), None) => Ok(()),
             (Some(Entry::File(_)), Some(Entry::Directory)) => Err(Error::IsDirectory),
-            _ if self.is_pinned(to) => Err(Error::Busy),
             (Some(Entry::Directory), Some(Entry::File(_))) => Err(Error::NotDirectory),
+            _ if self.is_pinned(to) => Err(Error::Busy),
             (Some(Entry::Directory), Some(_)) if self.has_children(to) => Err(Error::NotEmpty),
             _ => Ok(()),
         }
