@@ -399,6 +399,86 @@ impl IntsPiece {
     }
 }
 
+/// Bigarrays and arrays laid out as OCaml has them. The test keeps them and their memory alive.
+#[cfg(test)]
+pub mod fake {
+    use super::{BIGARRAY_DATA, BIGARRAY_DIM0, BIGARRAY_PROXY, Buffer, Buffers, HEADER_SHIFT};
+    use super::{Int, Ints};
+    use core::ptr::NonNull;
+    use std::boxed::Box;
+    use std::vec::Vec;
+
+    const WORD: usize = size_of::<usize>();
+
+    /// A bigarray of one dimension.
+    pub struct Bigarray(Box<[usize; BIGARRAY_DIM0 / WORD + 1]>);
+
+    impl Bigarray {
+        fn new(data: usize, len: usize) -> Bigarray {
+            let mut block = Box::new([0; BIGARRAY_DIM0 / WORD + 1]);
+            block[BIGARRAY_DATA / WORD] = data;
+            block[BIGARRAY_DIM0 / WORD] = len;
+            Bigarray(block)
+        }
+
+        /// One of bytes.
+        pub fn of(bytes: &mut [u8]) -> Bigarray {
+            Bigarray::new(bytes.as_mut_ptr().expose_provenance(), bytes.len())
+        }
+
+        /// One of `int`s.
+        pub fn of_ints(numbers: &mut [Int]) -> Bigarray {
+            Bigarray::new(numbers.as_mut_ptr().expose_provenance(), numbers.len())
+        }
+
+        fn block(&mut self) -> NonNull<u8> {
+            NonNull::from(&mut *self.0).cast()
+        }
+
+        /// As a function gets it.
+        pub fn buffer(&mut self) -> Buffer {
+            Buffer(self.block())
+        }
+
+        /// The same of a bigarray of `int`s.
+        pub fn ints(&mut self) -> Ints {
+            Ints(self.block())
+        }
+
+        /// What it shows now.
+        pub fn shown(&mut self) -> Vec<u8> {
+            let len = self.0[BIGARRAY_DIM0 / WORD] as Int;
+            self.buffer().range(0, len).expect("all of it").to_vec()
+        }
+
+        /// Whether it counts in a proxy.
+        pub fn is_lent(&self) -> bool {
+            self.0[BIGARRAY_PROXY / WORD] != 0
+        }
+    }
+
+    /// An array of bigarrays: its header, and a word for each.
+    pub struct Array(Vec<usize>);
+
+    impl Array {
+        /// One of these.
+        pub fn of(bigarrays: &mut [Bigarray]) -> Array {
+            let header = bigarrays.len() << HEADER_SHIFT;
+            let blocks = bigarrays
+                .iter_mut()
+                .map(|one| one.block().as_ptr().expose_provenance());
+            // A word more, so that there is a first element's place in an empty one.
+            Array([header].into_iter().chain(blocks).chain([0]).collect())
+        }
+
+        /// As a function gets it.
+        pub fn buffers(&mut self) -> Buffers {
+            // The one word behind the header that is always there.
+            Buffers(NonNull::from(&mut self.0[1..]).cast())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::checked_range;

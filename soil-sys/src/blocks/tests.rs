@@ -1,11 +1,12 @@
 //! Raw disks that don't answer, change their size, or have partitions.
 
-use super::{clear, flush, give_up, given_up, info, open, read, write};
+use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
 use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
 use crate::error::{Answer, Error, Stop, encode};
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
+use crate::ty::fake::{Array, Bigarray};
 use crate::ty::{Int, Piece};
 use ::fs::BlockError;
 use std::boxed::Box;
@@ -25,6 +26,10 @@ struct Orders {
     /// Durable writes, discards, zeros.
     abilities: Cell<[bool; 3]>,
     read_only: Cell<bool>,
+    /// It answers so in the call.
+    at_once: Cell<Option<Result<(), BlockError>>>,
+    /// Whether the last list of slices was to be durable.
+    durable: Cell<Option<bool>>,
     data: RefCell<Vec<u8>>,
 }
 
@@ -55,6 +60,9 @@ impl Device for Fake {
     }
 
     fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        if let Some(result) = self.orders.at_once.get() {
+            return Submitted::Done(result);
+        }
         if self.queue.len() == 2 {
             return Submitted::Full;
         }
@@ -88,6 +96,36 @@ impl Device for Fake {
                     let to = data.get_mut(sector as usize * 512..);
                     to.and_then(|to| to.get_mut(..len))
                         .map(|to| to.copy_from_slice(from))
+                }
+                Request::Wide(Wide::Scatter { sector, slices }, _) => {
+                    let mut from = data.get(sector as usize * 512..).unwrap_or_default();
+                    // SAFETY: the list and its memory are the request's until it is reported.
+                    unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
+                        let part = from.split_off(..slice.len)?;
+                        // SAFETY: as above.
+                        unsafe { core::slice::from_raw_parts_mut(slice.start.as_ptr(), slice.len) }
+                            .copy_from_slice(part);
+                        Some(())
+                    })
+                }
+                Request::Wide(
+                    Wide::Gather {
+                        sector,
+                        slices,
+                        durable,
+                    },
+                    _,
+                ) => {
+                    self.orders.durable.set(Some(durable));
+                    let mut to = data.get_mut(sector as usize * 512..).unwrap_or_default();
+                    // SAFETY: as above.
+                    unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
+                        // SAFETY: as above.
+                        let from =
+                            unsafe { core::slice::from_raw_parts(slice.start.as_ptr(), slice.len) };
+                        to.split_off_mut(..slice.len)?.copy_from_slice(from);
+                        Some(())
+                    })
                 }
                 Request::Wide(Wide::Clear { sector, count, how }, _) => {
                     assert_eq!(how, Clear::Zeroes { unmap: true });
@@ -373,4 +411,216 @@ fn partitions_are_disks_of_their_own() {
     let fd = opened(rt, "data/1").expect("there");
     orders.data.borrow_mut().truncate(12 * 512);
     assert_eq!(info(rt, fd).expect("open")[1], 4);
+}
+
+/// A disk whose sectors are filled with their numbers.
+fn numbered(sectors: u8) -> Vec<u8> {
+    (0..sectors).flat_map(|sector| [sector; 512]).collect()
+}
+
+/// The first byte of each sector.
+fn firsts(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().step_by(512).copied().collect()
+}
+
+#[test]
+fn slices_are_filled_and_written_in_their_order() {
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = [vec![99; 2048], vec![99; 512], vec![99; 1024]];
+    let mut arrays = memory.each_mut().map(|bytes| Bigarray::of(bytes));
+    // The last slice is empty, and the numbers behind those of the last are not looked at.
+    let mut ranges = [512, 1024, 0, 512, 0, 0, 7, 7];
+    let (mut array, mut ranges) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
+    let answer = scatter(rt, fd, 5, &array.buffers(), &mut ranges.ints(), 2);
+    assert_eq!(result(rt, 2, answer), 3 * 512);
+    assert_eq!(firsts(&memory[0]), [99, 5, 6, 99]);
+    assert_eq!(
+        (firsts(&memory[1]), firsts(&memory[2])),
+        (vec![7], vec![99; 2])
+    );
+    let answer = gather(rt, fd, 61, &array.buffers(), &mut ranges.ints(), false, 2);
+    assert_eq!(result(rt, 2, answer), 3 * 512);
+    assert_eq!(firsts(&orders.data.borrow()[60 * 512..]), [60, 5, 6, 7]);
+    assert_eq!(orders.durable.get(), Some(false));
+    let answer = gather(rt, fd, 62, &array.buffers(), &mut ranges.ints(), false, 2);
+    assert_eq!(result(rt, 2, answer), -(Error::Io as Int), "past the end");
+    // What makes a write durable has to be offered.
+    let mut durable = |rt: &mut Runtime, fd| {
+        let answer = gather(rt, fd, 0, &array.buffers(), &mut ranges.ints(), true, 2);
+        result(rt, 2, answer)
+    };
+    assert_eq!(durable(rt, fd), -(Error::Unsupported as Int));
+    orders.abilities.set([true, false, false]);
+    info(rt, fd).expect("open");
+    assert_eq!(durable(rt, fd), 3 * 512);
+    assert_eq!(orders.durable.get(), Some(true));
+}
+
+#[test]
+fn slices_are_checked_before_anything_is_done() {
+    const MOST: usize = 1024;
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let refused = |error| Err(Stop::Error(error));
+    let mut try_it = |lens: &[usize], ranges: &[Int]| {
+        let mut memory: Vec<Vec<u8>> = lens.iter().map(|len| vec![0; *len]).collect();
+        let mut arrays: Vec<_> = memory.iter_mut().map(|m| Bigarray::of(m)).collect();
+        let mut ranges = ranges.to_vec();
+        let (mut array, mut ints) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
+        let read = scatter(rt, fd, 0, &array.buffers(), &mut ints.ints(), 2);
+        if read == Err(Stop::Pending) {
+            result(rt, 2, read);
+        }
+        read
+    };
+    for (ranges, expected) in [
+        (&[0, 512, 0, 512, 0, 512][..], Err(Stop::Pending)),
+        (&[0, 512, 0, 512, 0], refused(Error::Invalid)),
+        (&[0, 512, 0, 512], refused(Error::Invalid)),
+        (&[0, 512, 0, 513, 0, 511], refused(Error::Invalid)),
+        (&[0, 512, 512, 513, 0, 512], refused(Error::Invalid)),
+        (&[0, 512, -1, 512, 0, 512], refused(Error::Invalid)),
+        (&[0, 0, 0, 0, 1024, 0], Ok(0)),
+    ] {
+        assert_eq!(try_it(&[1024; 3], ranges), expected, "{ranges:?}");
+    }
+    assert_eq!(try_it(&[], &[]), Ok(0));
+    assert_eq!(try_it(&[0; MOST], &[0; 2 * MOST]), Ok(0));
+    let many = try_it(&[0; MOST + 1], &[0; 2 * MOST + 2]);
+    assert_eq!(many, refused(Error::TooLarge));
+    // The bytes of all slices together count.
+    let half = 1 << 19;
+    let pending = try_it(&[half, half], &[0, 1 << 19, 0, 1 << 19]);
+    assert_eq!(
+        pending,
+        refused(Error::Io),
+        "as much as a request may have, past the end"
+    );
+    let more = try_it(&[half, half, 512], &[0, 1 << 19, 0, 1 << 19, 0, 512]);
+    assert_eq!(more, refused(Error::TooLarge));
+    assert_eq!(orders.has.get(), 0);
+}
+
+#[test]
+fn a_request_has_so_many_bytes_at_most() {
+    let (mut rt, _) = runtime(vec![3; (2 << 20) + 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; (1 << 20) + 512];
+    for (len, expected) in [
+        (0, 0),
+        (1, -(Error::Invalid as Int)),
+        (1 << 20, 1 << 20),
+        ((1 << 20) + 512, -(Error::TooLarge as Int)),
+    ] {
+        let answer = read(rt, fd, 1, Piece::of(&mut memory[..len]), 2);
+        assert_eq!(result(rt, 2, answer), expected, "read {len}");
+        let answer = write(rt, fd, 1, Piece::of(&mut memory[..len]), 2);
+        assert_eq!(result(rt, 2, answer), expected, "write {len}");
+    }
+}
+
+/// A device that answers in the call: its answer is the call's, and nothing is waited for.
+#[test]
+fn what_is_done_at_once_is_answered_at_once() {
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    orders.at_once.set(Some(Ok(())));
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; 1024];
+    assert_eq!(read(rt, fd, 0, Piece::of(&mut memory), 2), Ok(1024));
+    assert_eq!(flush(rt, fd, 2), Ok(0));
+    for (failure, error) in [
+        (BlockError::Io, Error::Io),
+        (BlockError::ReadOnly, Error::ReadOnly),
+        (BlockError::OutOfRange, Error::Invalid),
+        (BlockError::Unsupported, Error::Unsupported),
+    ] {
+        orders.at_once.set(Some(Err(failure)));
+        let answer = write(rt, fd, 0, Piece::of(&mut memory), 2);
+        assert_eq!(answer, Err(Stop::Error(error)));
+        assert_eq!(flush(rt, fd, 2), Err(Stop::Error(error)));
+        assert_eq!(earliest(rt), None);
+    }
+    assert_eq!(rt.close(fd), Ok(0));
+    orders.at_once.set(None);
+    opened(rt, "data").expect("nothing is outstanding");
+}
+
+/// An MBR with these partitions: type, first sector and sectors of each.
+fn mbr(data: &mut [u8], partitions: &[(u8, u32, u32)]) {
+    for (at, (kind, first, sectors)) in (446..).step_by(16).zip(partitions) {
+        data[at + 4] = *kind;
+        data[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
+        data[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    data[510..512].copy_from_slice(&[0x55, 0xaa]);
+}
+
+/// Two partitions side by side are two users, each with requests of its own.
+#[test]
+fn neighbours_are_open_together() {
+    let mut data = vec![0; 64 * 512];
+    mbr(&mut data, &[(0x83, 8, 8), (0x83, 16, 8), (0x83, 24, 8)]);
+    let (mut rt, orders) = runtime(data);
+    let rt = &mut rt;
+    let middle = opened(rt, "data/2").expect("there");
+    let low = opened(rt, "data/1").expect("beside it");
+    let high = opened(rt, "data/3").expect("on its other side");
+    for name in ["data/1", "data/2", "data/3", "data"] {
+        assert_eq!(
+            opened(rt, name).err(),
+            Some(-(Error::Busy as Int)),
+            "{name}"
+        );
+    }
+    let mut memory = [[1; 512], [2; 512], [3; 512], [4; 512]];
+    orders.hold.set(true);
+    for ((fd, token), memory) in [low, middle, high, low].iter().zip(2..).zip(&mut memory) {
+        let begun = write(rt, *fd, 0, Piece::of(memory), token);
+        assert_eq!(begun, Err(Stop::Pending));
+    }
+    // The device has two, and the other two wait.
+    assert_eq!(
+        [4, 5, 3].map(|token| rt.cancel(token)),
+        [Ok(1), Ok(1), Err(Stop::Pending)]
+    );
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), Some((2, 512)));
+    assert_eq!(rt.next_completion(), Some((3, 512)));
+    assert_eq!(step(rt, 0), None);
+    let data = orders.data.borrow();
+    assert_eq!([8, 16, 24].map(|sector| data[sector * 512]), [1, 2, 0]);
+    drop(data);
+    for fd in [low, middle, high] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    opened(rt, "data").expect("free");
+}
+
+/// The tables of logical partitions are read one after the other.
+#[test]
+fn a_logical_partition_is_found_through_its_chain() {
+    let mut data = vec![0; 64 * 512];
+    mbr(&mut data, &[(0x83, 1, 4), (0x05, 8, 56)]);
+    mbr(&mut data[8 * 512..], &[(0x83, 1, 3), (0x05, 8, 8)]);
+    mbr(&mut data[16 * 512..], &[(0x83, 2, 5), (0x05, 55, 1)]);
+    // The last one has its table in the disk's last sector, and no room for itself.
+    mbr(&mut data[63 * 512..], &[]);
+    let (mut rt, orders) = runtime(data);
+    let rt = &mut rt;
+    for (name, sectors) in [("data/1", 4), ("data/5", 3), ("data/6", 5)] {
+        let fd = opened(rt, name).expect(name);
+        assert_eq!(info(rt, fd).expect("open")[1], sectors, "{name}");
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    assert_eq!(opened(rt, "data/7").err(), Some(-(Error::NotFound as Int)));
+    let fd = opened(rt, "data/6").expect("there");
+    let mut memory = vec![6; 512];
+    let answer = write(rt, fd, 4, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 512);
+    assert_eq!(orders.data.borrow()[22 * 512], 6);
 }

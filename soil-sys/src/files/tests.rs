@@ -1,5 +1,7 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
+mod tree;
+
 use super::{
     deadline, file_sync, finish, given_up, kinds, mount, open, read, space, sync, unlink, unmount,
     write,
