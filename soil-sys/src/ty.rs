@@ -403,32 +403,37 @@ impl IntsPiece {
 #[cfg(test)]
 pub mod fake {
     use super::{BIGARRAY_DATA, BIGARRAY_DIM0, BIGARRAY_PROXY, Buffer, Buffers, HEADER_SHIFT};
-    use super::{Int, Ints};
-    use core::ptr::NonNull;
+    use super::{Int, Ints, Ordering, Proxy};
+    use core::ptr::{NonNull, without_provenance_mut};
     use std::boxed::Box;
     use std::vec::Vec;
 
-    const WORD: usize = size_of::<usize>();
+    /// A word of OCaml's, which may be a pointer.
+    type Word = *mut u8;
+
+    const DATA: usize = BIGARRAY_DATA / size_of::<Word>();
+    const PROXY: usize = BIGARRAY_PROXY / size_of::<Word>();
+    const DIM0: usize = BIGARRAY_DIM0 / size_of::<Word>();
 
     /// A bigarray of one dimension.
-    pub struct Bigarray(Box<[usize; BIGARRAY_DIM0 / WORD + 1]>);
+    pub struct Bigarray(Box<[Word; DIM0 + 1]>);
 
     impl Bigarray {
-        fn new(data: usize, len: usize) -> Bigarray {
-            let mut block = Box::new([0; BIGARRAY_DIM0 / WORD + 1]);
-            block[BIGARRAY_DATA / WORD] = data;
-            block[BIGARRAY_DIM0 / WORD] = len;
+        fn new(data: Word, len: usize) -> Bigarray {
+            let mut block = Box::new([core::ptr::null_mut(); DIM0 + 1]);
+            block[DATA] = data;
+            block[DIM0] = without_provenance_mut(len);
             Bigarray(block)
         }
 
         /// One of bytes.
         pub fn of(bytes: &mut [u8]) -> Bigarray {
-            Bigarray::new(bytes.as_mut_ptr().expose_provenance(), bytes.len())
+            Bigarray::new(bytes.as_mut_ptr(), bytes.len())
         }
 
         /// One of `int`s.
         pub fn of_ints(numbers: &mut [Int]) -> Bigarray {
-            Bigarray::new(numbers.as_mut_ptr().expose_provenance(), numbers.len())
+            Bigarray::new(numbers.as_mut_ptr().cast(), numbers.len())
         }
 
         fn block(&mut self) -> NonNull<u8> {
@@ -447,34 +452,51 @@ pub mod fake {
 
         /// What it shows now.
         pub fn shown(&mut self) -> Vec<u8> {
-            let len = self.0[BIGARRAY_DIM0 / WORD] as Int;
+            let len = self.0[DIM0].addr() as Int;
             self.buffer().range(0, len).expect("all of it").to_vec()
         }
 
-        /// Whether it counts in a proxy.
-        pub fn is_lent(&self) -> bool {
-            self.0[BIGARRAY_PROXY / WORD] != 0
+        /// What counts it and its parts. It was lent something.
+        pub fn parts(&self) -> Parts {
+            Parts(self.0[PROXY].cast())
+        }
+    }
+
+    /// The bigarrays of the same memory.
+    pub struct Parts(*mut Proxy);
+
+    impl Parts {
+        /// There is one more, as after `sub`.
+        pub fn add(&self) {
+            // SAFETY: the proxy is there for as long as any of them is.
+            unsafe { &*self.0 }.count.fetch_add(1, Ordering::AcqRel);
+        }
+
+        /// One is finalised.
+        pub fn end(&self) {
+            // SAFETY: as above.
+            unsafe { &*self.0 }.count.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
     /// An array of bigarrays: its header, and a word for each.
-    pub struct Array(Vec<usize>);
+    pub struct Array(Vec<Word>);
 
     impl Array {
         /// One of these.
         pub fn of(bigarrays: &mut [Bigarray]) -> Array {
-            let header = bigarrays.len() << HEADER_SHIFT;
-            let blocks = bigarrays
-                .iter_mut()
-                .map(|one| one.block().as_ptr().expose_provenance());
-            // A word more, so that there is a first element's place in an empty one.
-            Array([header].into_iter().chain(blocks).chain([0]).collect())
+            let header = without_provenance_mut(bigarrays.len() << HEADER_SHIFT);
+            let blocks = bigarrays.iter_mut().map(|one| one.block().as_ptr());
+            // A word more: an empty one has a place behind its header, too.
+            let end = core::ptr::null_mut();
+            Array([header].into_iter().chain(blocks).chain([end]).collect())
         }
 
         /// As a function gets it.
         pub fn buffers(&mut self) -> Buffers {
-            // The one word behind the header that is always there.
-            Buffers(NonNull::from(&mut self.0[1..]).cast())
+            let header = NonNull::from(&mut *self.0).cast::<Word>();
+            // SAFETY: there is a word behind the header.
+            Buffers(unsafe { header.add(1) }.cast())
         }
     }
 }

@@ -186,3 +186,6 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
     }
     Ok(0)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
 mod tree;
+mod waiting;
 
 use super::{
     deadline, file_sync, finish, given_up, kinds, mount, open, read, space, sync, unlink, unmount,
@@ -34,6 +35,8 @@ struct Orders {
     fail: Cell<bool>,
     /// It offers no flushes.
     no_flush: Cell<bool>,
+    /// It is read only.
+    read_only: Cell<bool>,
     /// Its flushes fail.
     fail_flush: Cell<bool>,
     /// Writes done (`w`), flushes asked for (`f`) and done (`F`).
@@ -54,7 +57,7 @@ impl Device for Slow {
         Ok(Geometry {
             sector_size: 512,
             sectors,
-            read_only: false,
+            read_only: self.orders.read_only.get(),
             flushes: !self.orders.no_flush.get(),
             max_bytes: 1 << 20,
         })
@@ -152,6 +155,14 @@ fn ext4_runtime(name: &str) -> (Runtime, Rc<Orders>) {
 
 /// A runtime with this disk `data`.
 fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
+    let (orders, device) = slow(disk);
+    let mut rt = Runtime::new();
+    install(&mut rt, vec![("data".to_string(), device)]).expect("room");
+    (rt, orders)
+}
+
+/// A disk of these bytes, and what it is told.
+fn slow(disk: Vec<u8>) -> (Rc<Orders>, Box<dyn Device>) {
     let orders = Rc::new(Orders {
         data: RefCell::new(disk),
         ..Orders::default()
@@ -160,9 +171,7 @@ fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
         orders: Rc::clone(&orders),
         queue: Vec::new(),
     });
-    let mut rt = Runtime::new();
-    install(&mut rt, vec![("data".to_string(), device)]).expect("room");
-    (rt, orders)
+    (orders, device)
 }
 
 /// One look at everything.

@@ -230,3 +230,6 @@ fn end(rt: &mut Runtime, index: usize) {
         go_on(rt, index, flushing.blocked);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -50,9 +50,8 @@ pub fn lendable() -> usize {
     CACHE.statistics().limit_bytes / 2
 }
 
-/// How volumes are mounted on this machine.
-fn options(read_only: bool) -> Options {
-    let memory = Current::memory().first().copied().unwrap_or(0);
+/// Bytes of a volume's cache and of each of its streams' buffers, with so many bytes of memory.
+fn sizes(memory: u64) -> (usize, usize) {
     let cache_bytes = if memory < SMALL_MACHINE {
         64 << 10
     } else {
@@ -63,6 +62,13 @@ fn options(read_only: bool) -> Options {
     } else {
         2 << 20
     };
+    (cache_bytes, stream_bytes)
+}
+
+/// How volumes are mounted on this machine.
+fn options(read_only: bool) -> Options {
+    let memory = Current::memory().first().copied().unwrap_or(0);
+    let (cache_bytes, stream_bytes) = sizes(memory);
     // An eighth of the machine: the OCaml heap wants the rest.
     CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
     Options {
@@ -173,4 +179,33 @@ pub fn claim(rt: &mut Runtime, index: usize, disk: usize, range: (u64, u64)) -> 
     }
     files.volumes.get_mut(index).ok_or(Error::Closed)?.claim = Some(range);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CACHE, lendable, options, sizes};
+    use crate::platform::{Current, Platform};
+
+    #[test]
+    fn caches_grow_with_the_machine() {
+        const M: u64 = 1 << 20;
+        for (memory, expected) in [
+            (0, (64 << 10, 1 << 20)),
+            (32 * M - 1, (64 << 10, 1 << 20)),
+            (32 * M, (256 << 10, 1 << 20)),
+            (96 * M - 1, (256 << 10, 1 << 20)),
+            (96 * M, (256 << 10, 2 << 20)),
+        ] {
+            assert_eq!(sizes(memory), expected, "{memory}");
+        }
+    }
+
+    #[test]
+    fn an_eighth_of_the_machine_is_kept_and_half_of_that_lent() {
+        assert!(options(true).read_only && !options(false).read_only);
+        let limit = CACHE.statistics().limit_bytes as u64;
+        let [total, ..] = Current::memory();
+        assert!((8 * limit..8 * limit + 8).contains(&total));
+        assert_eq!(lendable() as u64, limit / 2);
+    }
 }

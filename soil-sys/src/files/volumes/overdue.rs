@@ -164,3 +164,6 @@ pub fn given_up(rt: &mut Runtime, token: u64) -> usize {
     }
     0
 }
+
+#[cfg(test)]
+mod tests;
