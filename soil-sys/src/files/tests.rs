@@ -1,5 +1,6 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
+mod disk;
 mod tree;
 mod waiting;
 

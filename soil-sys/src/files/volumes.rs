@@ -476,7 +476,10 @@ fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };
-    if let Some((_, port)) = volume.disk {
+    if let Some((disk, port)) = volume.disk {
+        if work.is_durable() && !port.lost.get() && volume.flushing.is_none() {
+            flush_again(rt, index, disk, port);
+        }
         let event = port.start(work);
         return drive(rt, index, event, until);
     }
@@ -491,6 +494,19 @@ fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
         volume.alone = Some(alone);
     }
     done(rt, index, result);
+}
+
+/// Has the disk flush once more what a flush that failed was to make durable: the file system takes that for durable, and asks for
+/// another only when it has written something.
+fn flush_again(rt: &mut Runtime, index: usize, disk: usize, port: &Port) {
+    let unflushed = volume(rt, index).and_then(|volume| volume.unflushed.take());
+    if unflushed.is_none() {
+        return;
+    }
+    let begun = submit(rt, index, disk, port.geometry(), &Event::Flush(true));
+    if let (Some(Err(error)), Some(volume)) = (begun, volume(rt, index)) {
+        volume.unflushed = Some(error);
+    }
 }
 
 /// Serves the fiber's requests until it has to wait, has done its job, or time is up.
