@@ -3,7 +3,8 @@
 use super::super::cache::statistics;
 use super::super::kinds::{Kind, Mount, Mounted, Options, Pause, Waiting};
 use super::super::{
-    deadline, file_sync, finish, kinds, mount, open, read, size, sync, sync_volume, unmount, write,
+    deadline, file_sync, finish, kinds, mount, open, read, seek, size, sync, sync_volume, unmount,
+    write,
 };
 use super::{IO, MODE, completed, step};
 use crate::disks::install;
@@ -14,6 +15,7 @@ use crate::ty::{Int, Piece};
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Space, Stat, Volume, memory};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::vec;
 use std::vec::Vec;
 
@@ -44,6 +46,11 @@ struct Orders {
     looks: Cell<usize>,
     /// Whether each read was one that can't wait.
     away: RefCell<Vec<bool>>,
+    /// What reads and writes answer, in place of doing anything, and at which offsets they were made.
+    answers: RefCell<VecDeque<Result<usize>>>,
+    offsets: RefCell<Vec<u64>>,
+    /// What is wrong with the volume.
+    corrupt: Cell<Option<&'static str>>,
 }
 
 std::thread_local! {
@@ -55,6 +62,9 @@ std::thread_local! {
             held: RefCell::new(Vec::new()),
             looks: Cell::new(0),
             away: RefCell::new(Vec::new()),
+            answers: RefCell::new(VecDeque::new()),
+            offsets: RefCell::new(Vec::new()),
+            corrupt: Cell::new(None),
         }
     };
 }
@@ -68,6 +78,14 @@ fn is_ready() -> bool {
 
 fn looks() -> usize {
     ORDERS.with(|orders| orders.looks.get())
+}
+
+/// The next answer of a transfer at this offset, if there is one.
+fn answer(offset: u64) -> Option<Result<usize>> {
+    ORDERS.with(|orders| {
+        orders.offsets.borrow_mut().push(offset);
+        orders.answers.borrow_mut().pop_front()
+    })
 }
 
 /// Files in memory, and how their calls wait.
@@ -122,11 +140,11 @@ impl Volume for Told {
             return Err(::fs::Error::Io);
         }
         self.wait(how);
-        self.inner.read_at(file, offset, buf)
+        answer(offset).unwrap_or_else(|| self.inner.read_at(file, offset, buf))
     }
 
     fn write_at(&mut self, file: FileId, offset: u64, buf: &[u8]) -> Result<usize> {
-        self.inner.write_at(file, offset, buf)
+        answer(offset).unwrap_or_else(|| self.inner.write_at(file, offset, buf))
     }
 
     fn size(&mut self, file: FileId) -> Result<u64> {
@@ -184,7 +202,8 @@ impl Volume for Told {
     }
 
     fn health(&self) -> Health {
-        self.inner.health()
+        let corrupt = ORDERS.with(|orders| orders.corrupt.get());
+        corrupt.map_or(self.inner.health(), |text| Health::Corrupt(text.into()))
     }
 }
 
@@ -212,6 +231,9 @@ fn runtime() -> (Runtime, [Fd; 2]) {
         orders.looks.set(0);
         orders.held.borrow_mut().clear();
         orders.away.borrow_mut().clear();
+        orders.answers.borrow_mut().clear();
+        orders.offsets.borrow_mut().clear();
+        orders.corrupt.set(None);
     });
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
@@ -384,5 +406,86 @@ fn a_long_read_ends_early_when_it_is_cancelled() {
             expected.push((2, (2 * STEP + 10) as Int));
         }
         assert_eq!(completed(rt), expected);
+    }
+}
+
+/// A transfer goes in steps. It ends with the first that isn't whole, and what came before a failure counts.
+#[test]
+fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
+    use ::fs::Error::{Io, NoSpace, PermissionDenied};
+    const STEP: usize = 4 << 20;
+    let (mut rt, [file, _]) = runtime();
+    let rt = &mut rt;
+    let mut memory = vec![0; 2 * STEP + 10];
+    let no = |error| Err(Stop::Error(error));
+    let answers: [(&[Result<usize>], _, _); 7] = [
+        (&[Ok(STEP), Ok(STEP), Ok(10)], Ok(2 * STEP + 10), 3),
+        (&[Ok(STEP), Ok(STEP), Ok(9)], Ok(2 * STEP + 9), 3),
+        (&[Ok(STEP), Err(Io)], Ok(STEP), 2),
+        (&[Ok(STEP), Ok(STEP - 1)], Ok(2 * STEP - 1), 2),
+        (&[Ok(STEP - 1)], Ok(STEP - 1), 1),
+        (&[Ok(0)], Ok(0), 1),
+        (&[Err(Io)], no(Error::Io), 1),
+    ];
+    let told = |answers: &[Result<usize>]| {
+        ORDERS.with(|orders| {
+            *orders.answers.borrow_mut() = answers.iter().copied().collect();
+            orders.offsets.borrow_mut().clear();
+        });
+    };
+    let offsets = || ORDERS.with(|orders| orders.offsets.borrow().clone());
+    for (answers, expected, steps) in answers {
+        let places = [0, STEP, 2 * STEP].map(|place| place as u64 + 100);
+        for is_write in [false, true] {
+            told(answers);
+            assert_eq!(seek(rt, file, 100, 0, 1), Ok(100));
+            let piece = Piece::of(&mut memory);
+            let answer = match is_write {
+                true => write(rt, file, piece, -1, 1),
+                false => read(rt, file, piece, -1, 1),
+            };
+            assert_eq!(answer, expected);
+            assert_eq!(offsets(), places[..steps]);
+            // The position is behind what was done.
+            let position = 100 + expected.unwrap_or(0);
+            assert_eq!(seek(rt, file, 0, 1, 1), Ok(position));
+        }
+    }
+    // What a failure is called depends on what was to be done.
+    for (failure, reading, writing) in [
+        (PermissionDenied, Error::PermissionDenied, Error::ReadOnly),
+        (NoSpace, Error::NoSpace, Error::NoSpace),
+    ] {
+        told(&[Err(failure); 2]);
+        let piece = Piece::of(&mut memory);
+        assert_eq!(read(rt, file, piece, 0, 1), no(reading));
+        assert_eq!(write(rt, file, piece, 0, 1), no(writing));
+    }
+}
+
+/// What the volume says of itself is said with what comes of that, and not with other failures.
+#[test]
+fn what_is_corrupt_is_said() {
+    use ::fs::Error::{Corrupt, Io, NoSpace, ReadOnly};
+    let (mut rt, [file, _]) = runtime();
+    let rt = &mut rt;
+    let line = "/w (host somewhere): table 7 is broken";
+    for (corrupt, failure, expected) in [
+        (Some("table 7 is broken"), Corrupt, line),
+        (Some("table 7 is broken"), ReadOnly, line),
+        (Some("table 7 is broken"), Io, ""),
+        (Some("table 7 is broken"), NoSpace, ""),
+        (None, Corrupt, ""),
+    ] {
+        ORDERS.with(|orders| {
+            orders.corrupt.set(corrupt);
+            orders.answers.borrow_mut().push_back(Err(failure));
+        });
+        assert!(write(rt, file, Piece::of(&mut [0; 10]), 0, 1).is_err());
+        let mut said = [0; 100];
+        let len = rt.details.last(&mut said);
+        let said = core::str::from_utf8(&said[..len]).expect("UTF-8");
+        assert_eq!(said, expected, "{failure:?}");
+        rt.details.set("");
     }
 }
