@@ -195,7 +195,7 @@ fn a_slash_behind_a_name_asks_for_a_directory() {
     assert_eq!(directory(rt, "/m/f", 1), wrong);
     assert_eq!(known(rt, "/m/f/", true), wrong.map(|_| [0; 9]));
     assert_eq!(known(rt, "/m/f/x", true), wrong.map(|_| [0; 9]));
-    assert_eq!(rename(rt, "/m/d/", "/m/e/", 1), Ok(0));
+    assert_eq!(rename(rt, "/m/d/", "/m/e/", 0, 1), Ok(0));
     assert_eq!(remove_directory(rt, "/m/e/", 1), Ok(0));
     assert_eq!(sync_volume(rt, "/m/f/", 1), wrong);
     assert_eq!(sync_volume(rt, "/m/", 1), Ok(0));
@@ -210,7 +210,7 @@ fn renames_and_links_stay_on_a_volume() {
     file(rt, "/n/g", "two");
     for (answer, expected) in [
         (
-            ended(rt, |rt| rename(rt, "/m/f", "/n/f", 1)),
+            ended(rt, |rt| rename(rt, "/m/f", "/n/f", 0, 1)),
             Error::CrossVolume,
         ),
         (
@@ -218,15 +218,18 @@ fn renames_and_links_stay_on_a_volume() {
             Error::CrossVolume,
         ),
         (
-            ended(rt, |rt| rename(rt, "/m/f", "/m/d/inner/f", 1)),
+            ended(rt, |rt| rename(rt, "/m/f", "/m/d/inner/f", 0, 1)),
             Error::CrossVolume,
         ),
         (
-            ended(rt, |rt| rename(rt, "/m/none", "/n/f", 1)),
+            ended(rt, |rt| rename(rt, "/m/none", "/n/f", 0, 1)),
             Error::CrossVolume,
         ),
         // What is mounted stays where it is.
-        (ended(rt, |rt| rename(rt, "/m/d", "/m/e", 1)), Error::Busy),
+        (
+            ended(rt, |rt| rename(rt, "/m/d", "/m/e", 0, 1)),
+            Error::Busy,
+        ),
         (remove_directory(rt, "/m/d", 1), Error::Busy),
         (unlink(rt, "/m/d", 1), Error::IsDirectory),
         (
@@ -238,7 +241,7 @@ fn renames_and_links_stay_on_a_volume() {
         assert_eq!(answer, no(expected));
     }
     assert_eq!(ended(rt, |rt| link(rt, "/m/f", "/m/second", 1)), Ok(0));
-    assert_eq!(ended(rt, |rt| rename(rt, "/m/f", "/m/d/f", 1)), Ok(0));
+    assert_eq!(ended(rt, |rt| rename(rt, "/m/f", "/m/d/f", 0, 1)), Ok(0));
     assert_eq!(text(rt, "/m/d/f").as_deref(), Ok("one"));
     assert_eq!(text(rt, "/m/second").as_deref(), Ok("one"));
     assert_eq!(text(rt, "/m/f"), Err(Stop::Error(Error::NotFound)));
@@ -246,11 +249,14 @@ fn renames_and_links_stay_on_a_volume() {
     assert_eq!(symlink(rt, "/m/d/inner", "/n/i", 1), Ok(0));
     assert_eq!(symlink(rt, "inner/../inner", "/m/d/j", 1), Ok(0));
     file(rt, "/n/i/a", "inside");
-    assert_eq!(ended(rt, |rt| rename(rt, "/n/i/a", "/m/d/j/b", 1)), Ok(0));
+    assert_eq!(
+        ended(rt, |rt| rename(rt, "/n/i/a", "/m/d/j/b", 0, 1)),
+        Ok(0)
+    );
     assert_eq!(text(rt, "/m/d/inner/b").as_deref(), Ok("inside"));
     // What is above or below by its name only isn't.
     assert_eq!(mkdir(rt, "/m/d/in", 1), Ok(0));
-    assert_eq!(ended(rt, |rt| rename(rt, "/m/d/in", "/m/in", 1)), Ok(0));
+    assert_eq!(ended(rt, |rt| rename(rt, "/m/d/in", "/m/in", 0, 1)), Ok(0));
     assert_eq!(remove_directory(rt, "/m/in", 1), Ok(0));
 }
 
@@ -273,8 +279,8 @@ fn what_leads_to_mount_points_only_is_a_directory() {
         (symlink(rt, "x", "/a/b", 1), Error::Exists),
         (unlink(rt, "/a", 1), Error::ReadOnly),
         (remove_directory(rt, "/a", 1), Error::ReadOnly),
-        (rename(rt, "/a", "/b", 1), Error::ReadOnly),
-        (rename(rt, "/a/x", "/a/b", 1), Error::ReadOnly),
+        (rename(rt, "/a", "/b", 0, 1), Error::ReadOnly),
+        (rename(rt, "/a/x", "/a/b", 0, 1), Error::ReadOnly),
         (link(rt, "/a", "/b", 1), Error::ReadOnly),
         (mkdir(rt, "/a/none", 1), Error::NotFound),
         (unmount(rt, "/a", 1), Error::NotFound),

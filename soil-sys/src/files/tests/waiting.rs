@@ -12,7 +12,7 @@ use crate::error::{Error, Stop};
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use crate::ty::{Int, Piece};
-use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Space, Stat, Volume, memory};
+use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -184,8 +184,8 @@ impl Volume for Told {
         self.inner.unlink(path)
     }
 
-    fn rename(&mut self, from: &str, to: &str) -> Result<()> {
-        self.inner.rename(from, to)
+    fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
+        self.inner.rename_as(from, to, how)
     }
 
     fn sync(&mut self) -> Result<()> {
