@@ -193,8 +193,8 @@ pub struct Space {
     /// Bytes not in use.
     pub free: u64,
     /// Those of them that aren't reserved for an administrator (ext4's `s_r_blocks_count`). Whether
-    /// the rest can be used is the volume's affair: here all of it can, in a folder of the host what
-    /// Linux lets the process have.
+    /// the rest can be used is the volume's affair: here all of it can, in a folder of the host
+    /// what Linux lets the process have.
     pub available: u64,
     /// Bytes that are given to a file at a time (the cluster).
     pub unit: u32,

@@ -18,8 +18,8 @@ const MAX_LOOKED: usize = 64 << 10;
 type Blocks = (u64, u64);
 
 impl Fs {
-    /// One step of having blocks for all of a file from `from` to before `end`, unwritten ones where
-    /// there were none, and if `zeroes` is set where there were others. Where to go on.
+    /// One step of having blocks for all of a file from `from` to before `end`, unwritten ones
+    /// where there were none, and if `zeroes` is set where there were others. Where to go on.
     fn allocate_step(&mut self, number: u32, (from, end): Blocks, zeroes: bool) -> Result<u64> {
         let mut inode = self.inode(number)?;
         let mut at = from;
