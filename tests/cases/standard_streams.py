@@ -280,28 +280,26 @@ def wait_full(*pipes):
 def signals_and_writes(context):
     """Bytes that were written before the signal are the call's result; before the first, it is as with reading."""
     cases = {"write-bytes": 1, "write-bytes-restart": 0, "write-much": 1, "write-much-restart": 1}
-    children = {
-        (form, how): subprocess.Popen(
-            command("calls", form, [f"interrupted-{how}"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE
-        )
-        for form in FORMS
-        for how in cases
-    }
-    try:
-        wait_full(*(child.stdout for child in children.values()))
-        for child in children.values():
-            child.send_signal(signal.SIGTERM)
-        # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
-        time.sleep(4)
-        for (form, how), child in children.items():
-            output, errors = child.communicate(timeout=context.remaining())
-            assert errors == f"{how}: {cases[how]}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
-            size = 400_000 if how.startswith("write-bytes") else 1_000_000
-            assert len(output) == size and child.returncode == 0, f"{form}, {how}: {len(output)}, {child.returncode}"
-    finally:
-        for child in children.values():
-            child.kill()
-            child.wait()
+    for form in FORMS:
+        children = [
+            subprocess.Popen(command("calls", form, [f"interrupted-{how}"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            for how in cases
+        ]
+        try:
+            wait_full(*(child.stdout for child in children))
+            for child in children:
+                child.send_signal(signal.SIGTERM)
+            # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
+            time.sleep(2)
+            for child, (how, result) in zip(children, cases.items(), strict=True):
+                output, errors = child.communicate(timeout=context.remaining())
+                assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
+                size = 400_000 if how.startswith("write-bytes") else 1_000_000
+                assert len(output) == size and child.returncode == 0, f"{form}, {how}: {len(output)}, {child.returncode}"
+        finally:
+            for child in children:
+                child.kill()
+                child.wait()
 
 
 @test(limit=60)
