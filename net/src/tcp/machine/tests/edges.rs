@@ -449,3 +449,22 @@ fn a_lone_segment_is_probed_later() {
         assert_eq!((info.probes, info.timeouts), (1, 0), "{len}");
     }
 }
+
+/// RFC 8985, 7.2: what tells of nothing new doesn't put the probe off.
+#[test]
+fn duplicates_do_not_put_off_the_probe() {
+    let mut script = Script::connecting(&setup());
+    script.wait(400 * MS);
+    let mut answer = answer(None);
+    answer.options.sack_permitted = true;
+    script.give(&answer, b"");
+    script.write(&pattern(2000));
+    let mut sent = script.out().len();
+    for _ in 0..7 {
+        sent += script.wait(100 * MS).len();
+        sent += script.give(&header(Flags::ACK, 1, 1), b"").len();
+    }
+    assert_eq!(sent, 2);
+    assert_eq!(script.wait(150 * MS).len(), 1);
+    assert_eq!(script.machine.info().probes, 1);
+}

@@ -121,3 +121,22 @@ fn segments_point_at_the_end_of_what_was_urgent() {
     let first = &far.out()[0].0;
     assert_eq!((ours(first.seq), first.urgent), (1, 0xffff));
 }
+
+/// A pointer into bytes that wait to be read is news, and a closed window holds none back.
+#[test]
+fn a_pointer_is_told_whatever_waits() {
+    let mut script = Script::established(&setup());
+    script.give(&header(Flags::ACK, 1, 1), b"12345");
+    script.give(&urgent(6, 2), b"67");
+    assert!(script.machine.take_urgent_news());
+    assert_eq!(script.machine.urgent_left(0), 7);
+    let mut closed = header(Flags::ACK, 8, 1);
+    closed.window = 0;
+    script.give(&closed, b"");
+    script.write(b"now");
+    assert!(script.out().is_empty());
+    script.machine.send_urgent();
+    let out = script.out();
+    assert_eq!((out.len(), out[0].1.len(), out[0].0.urgent), (1, 0, 3));
+    assert!(out[0].0.flags.has(Flags::URG));
+}
