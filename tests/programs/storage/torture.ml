@@ -171,7 +171,7 @@ let load t =
 type outcome = Done | Stopped | Failed of Soil.Error.code
 
 (* Most are left alone, some are cancelled on the way, and may have been done. *)
-let attempt t call =
+let attempt ?(stoppable = true) t call =
   incr operations;
   t.step <- t.step + 1;
   let call () =
@@ -181,7 +181,7 @@ let attempt t call =
     with Soil.Error { code; _ } -> Failed code
   in
   let outcome =
-    match below t 24 with
+    match if stoppable then below t 24 else 2 + below t 22 with
     | 0 -> (
         match Task.timeout_opt (choose t [ 0.; 1e-5; 1e-4; 1e-3 ]) call with
         | Some outcome -> outcome
@@ -208,10 +208,10 @@ let name_of code = Soil.Error.message code
 
 (* [call] makes of the tree what [wanted] is, or fails with one of these codes and leaves all as it
    was. Of [names] the disk is asked where it isn't clear what was done. *)
-let perform t doing names call wanted =
+let perform ?stoppable t doing names call wanted =
   t.doing <- doing ^ String.concat "" (List.map (fun names -> " " ^ path_of t names) names);
   let filled = t.volume.filled in
-  match (attempt t call, wanted) with
+  match (attempt ?stoppable t call, wanted) with
   | Done, Ok model ->
       t.model <- model;
       List.iter (check_name t) names
@@ -574,7 +574,8 @@ let rename_without_replacing t =
             else if is_prefix a b || is_prefix b a then Error [ Invalid ]
             else ok (Model.exchange t.model a b) )
       in
-      perform t "rename, replacing nothing," [ a; b ]
+      (* Two directories, or files of one size, don't tell whether they were exchanged. *)
+      perform ~stoppable:(how <> `Exchange) t "rename, replacing nothing," [ a; b ]
         (fun () -> Fs.rename ~how (path_of t a) (path_of t b))
         wanted)
 
