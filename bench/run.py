@@ -20,6 +20,7 @@ import disks  # noqa: E402
 import measure  # noqa: E402
 import network  # noqa: E402
 import peer  # noqa: E402
+import plots  # noqa: E402
 import processes  # noqa: E402
 import storage  # noqa: E402
 import tcpip  # noqa: E402
@@ -138,7 +139,12 @@ def main():
             result = figure.result()
             results.append(result)
             print("\n".join(measure.table([result])[2:]), flush=True)
-    write(merged(results), options.machine)
+    results = merged(results)
+    write(results, options.machine)
+    try:
+        plots.draw(results, os.path.dirname(RESULTS))
+    except FileNotFoundError as problem:
+        sys.exit(f"error: no plots, since {problem.filename} is not there; run: make setup, then bench/plots.py")
     if failed:
         sys.exit(f"error: no figures from {', '.join(failed)}")
 

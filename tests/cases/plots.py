@@ -1,0 +1,67 @@
+"""The benchmarks' plots: what bench/plots.py draws of results."""
+
+import json
+import os
+import xml.etree.ElementTree as ElementTree
+
+from harness.context import ROOT
+from harness.runner import test
+
+PLOTS = os.path.join(ROOT, "bench", "plots.py")
+RESULTS = [
+    {"name": "boot_first_line_ms", "unit": "ms", "better": "lower", "soil": 45.0, "peer": 1400.0, "ratio": 31.11,
+     "runs": [[45.0, 1400.0]]},
+    {"name": "boot_floor_ratio", "unit": "times the empty image", "better": "lower", "soil": 1.8, "peer": 56.0,
+     "ratio": 31.11, "runs": [[1.8, 56.0]]},
+    {"name": "net_http_rps_c8", "unit": "requests/s", "better": "higher", "soil": 40000.0, "peer": 10000.0,
+     "ratio": 4.0, "runs": [[39000.0, 10000.0], [41000.0, 10000.0]]},
+    {"name": "fs_ext4_create_per_s", "unit": "files/s", "better": "higher", "soil": 1500.0, "peer": 4500.0,
+     "ratio": 0.3333, "runs": [[1500.0, 4500.0]]},
+    {"name": "net_ceiling_fps", "unit": "frames/s", "better": "higher", "soil": 212700.0, "peer": None,
+     "ratio": None, "runs": [[212700.0, None]]},
+]
+
+
+def drawn(context, name, results):
+    """The charts of these results: {file: (bytes, all of its text)}."""
+    source, folder = context.path(name + ".json"), context.path(name)
+    with open(source, "w", encoding="utf-8") as file:
+        json.dump(results, file)
+    os.mkdir(folder)
+    context.run(PLOTS, source, folder)
+    charts = {}
+    for each in sorted(os.listdir(folder)):
+        with open(os.path.join(folder, each), "rb") as file:
+            content = file.read()
+        text = [part.strip() for part in ElementTree.fromstring(content).itertext()]
+        charts[each] = content, [part for part in text if part]
+    return charts
+
+
+@test(limit=60)
+def plots_show_what_was_measured(context):
+    """One chart for each group that has figures, boot by phase, both values and the ratio; the same bytes again."""
+    charts = drawn(context, "first", RESULTS)
+    assert list(charts) == ["boot.svg", "files.svg", "network.svg", "overview.svg", "size.svg"], list(charts)
+    network = charts["network.svg"][1]
+    assert "net_http_rps_c8" in network, network
+    assert "4.00   40,000 : 10,000 requests/s" in network, network
+    assert not [part for part in network if "net_ceiling_fps" in part], "a figure without a peer has no bar"
+    assert "0.33   1,500 : 4,500 files/s" in charts["files.svg"][1], charts["files.svg"][1]
+    # 45 ms at 1.8 times the empty image are 25 ms of QEMU and 20 of Soil.
+    boot = charts["boot.svg"][1]
+    assert "45 ms = 25 + 20" in boot and "1400 ms = 25 + 1375" in boot, boot
+    again = drawn(context, "again", RESULTS)
+    assert charts == again, "two drawings of the same results differ"
+
+
+@test(limit=60)
+def plots_have_a_place_for_each_figure(context):
+    """Every figure that bench/run.py knows belongs to a chart; one that it doesn't know is an error that names it."""
+    check = "import run, plots; [plots.chart_of(name) for name in run.ORDER]"
+    context.run("python3", "-B", "-c", check, cwd=os.path.join(ROOT, "bench"))
+    source = context.path("unknown.json")
+    with open(source, "w", encoding="utf-8") as file:
+        json.dump([{**RESULTS[2], "name": "unheard_of"}], file)
+    done = context.run(PLOTS, source, context.path(""), check=False)
+    assert done.returncode == 1 and "unheard_of: no chart" in done.stderr, (done.returncode, done.stderr)
