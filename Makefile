@@ -37,7 +37,7 @@ test: ready-test ## everything that CI runs, about fifteen minutes
 test-long: ready-test ## make test and the long runs
 	@$(use_tools); ONLY='$(ONLY)' tools/setup/test.sh --long
 
-bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write bench/results
+bench: ready-bench ## measure against a Linux micro-VM and Linux sockets, write and draw bench/results
 	@$(use_tools); tools/setup/build.sh --all && bench/run.py --only "$(BENCH)" $(if $(PAIRS),--pairs $(PAIRS)) $(if $(DURATION),--seconds $(DURATION)) $(if $(MACHINE),--machine $(MACHINE))
 
 doc: ready-doc ## the pages of the OCaml library (_build/default/_doc/_html) and of the crates (target/doc)

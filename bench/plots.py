@@ -25,8 +25,11 @@ WIDTH, ROW = 1000, 22  # pixels
 
 # Each figure with a peer belongs to the first chart whose pattern matches its whole name.
 CHARTS = [
-    ("size", "Start, size and memory", r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*"
-     r"|net_idle_.*|net_boot_.*"),
+    (
+        "size",
+        "Start, size and memory",
+        r"boot_.*|image_.*|min_ram_.*|idle_.*|compute_.*|fs_memory_.*|net_idle_.*|net_boot_.*",
+    ),
     ("network", "Network: image and Linux micro-VM", r"http_.*|tcp_.*|net_(?!host_).*"),
     ("process", "Network and start: Soil's process and a Unix program", r"host_.*|net_host_.*"),
     ("disks", "Raw disks: image and Linux micro-VM", r"blk_.*|fs_blk_.*|fs_flush_.*"),
@@ -62,7 +65,9 @@ def chart_of(name):
     for chart, _, pattern in CHARTS:
         if re.fullmatch(pattern, name):
             return chart
-    raise KeyError(f"{name}: no chart of bench/plots.py matches this figure; add a pattern to CHARTS")
+    raise KeyError(
+        f"{name}: no chart of bench/plots.py matches this figure; add a pattern to CHARTS"
+    )
 
 
 def ratios(result):
@@ -79,13 +84,19 @@ def quoted(text):
 
 
 def terminal(path, rows, top=70):
+    size = f"{WIDTH},{top + rows * ROW + 50}"
     return [
-        f"set terminal svg size {WIDTH},{top + rows * ROW + 50} font 'sans-serif,12' background 'white' noenhanced",
+        f"set terminal svg size {size} font 'sans-serif,12' background 'white' noenhanced",
         f"set output {quoted(path)}",
         "set border 1",
         "set ytics nomirror scale 0",
         "set xtics nomirror",
     ]
+
+
+def note(text, x, y):
+    """Small text that begins at a place."""
+    return f"set label {quoted(text)} at {x}, {y} left font ',11'"
 
 
 def ratio_chart(path, title, rows):
@@ -94,16 +105,17 @@ def ratio_chart(path, title, rows):
     # 4 decades at least, so that bars of different charts can be compared; more where they need it.
     least = min([0.25] + [ratios(result)[1] for _, result in rows])
     greatest = max([40] + [ratios(result)[2] for _, result in rows])
+    left, right = 2 ** math.floor(math.log2(least)), 2 ** math.ceil(math.log2(greatest))
     script = terminal(path, count)
     script += [
         f"set title {quoted(title)} font ',15'",
         "set logscale x 2",
-        f"set xrange [{2 ** math.floor(math.log2(least)):g}:{2 ** math.ceil(math.log2(greatest)):g}]",
+        f"set xrange [{left:g}:{right:g}]",
         f"set yrange [-0.7:{count - 0.3}]",
-        "set xlabel 'times as good as the peer (ratio, logarithmic): right of 1 Soil is better'",
+        "set xlabel 'times as good as the peer (logarithmic): right of 1 Soil is better'",
         "set grid xtics lc rgb '#dddddd' lt 1",
         "set rmargin 38",
-        f"set label 'ratio   Soil : peer' at graph 1.01, first {count - 0.2} left font ',11'",
+        note("ratio   Soil : peer", "graph 1.01", f"first {count - 0.2}"),
         "set key off",
         "set arrow from 1, graph 0 to 1, graph 1 nohead lc rgb 'black' lw 1.5",
         "set style fill solid noborder",
@@ -113,11 +125,12 @@ def ratio_chart(path, title, rows):
         y = count - 1 - index
         median, low, high = ratios(result)
         ytics.append(f"{quoted(label)} {y}")
-        colour = SOIL if median >= 1 else PEER
-        bars.append(f"{median:g} {y} {min(1, median):g} {max(1, median):g} {y - 0.35:g} {y + 0.35:g} {int(colour[1:], 16)}")
+        colour = int((SOIL if median >= 1 else PEER)[1:], 16)
+        ends = f"{min(1, median):g} {max(1, median):g}"
+        bars.append(f"{median:g} {y} {ends} {y - 0.35:g} {y + 0.35:g} {colour}")
         whiskers.append(f"{median:g} {y} {low:g} {high:g}")
-        values = f"{median:.2f}   {shown(result['soil'])} : {shown(result['peer'])} {result['unit']}"
-        script.append(f"set label {quoted(values)} at graph 1.01, first {y} left font ',11'")
+        values = f"{shown(result['soil'])} : {shown(result['peer'])} {result['unit']}"
+        script.append(note(f"{median:.2f}   {values}", "graph 1.01", f"first {y}"))
     script += [
         f"set ytics ({', '.join(ytics)})",
         "$bars << EOD", *bars, "EOD",
@@ -129,7 +142,7 @@ def ratio_chart(path, title, rows):
 
 
 def boot_phases(results):
-    """(label, [milliseconds]) for each machine: QEMU with an empty image, and what comes after it."""
+    """(label, [milliseconds]) for each machine: QEMU with an empty image, and what comes after."""
     rows = []
     for machine, suffix in (("microvm", ""), ("q35", "_q35")):
         line = results.get("boot_first_line_ms" + suffix)
@@ -137,7 +150,9 @@ def boot_phases(results):
         if not line or not floor:
             continue
         pairs = list(zip(line["runs"], floor["runs"]))
-        least = statistics.median(ms / times for run, base in pairs for ms, times in zip(run, base) if ms and times)
+        least = statistics.median(
+            ms / times for run, base in pairs for ms, times in zip(run, base) if ms and times
+        )
         for who, key in (("Soil", "soil"), ("Linux", "peer")):
             rows.append((f"{who}, {machine}", [least, max(0, line[key] - least)]))
     return rows
@@ -163,13 +178,15 @@ def boot_chart(path, rows):
         floors.append(f"{floor / 2:.4g} {y} 0 {floor:.4g} {y - 0.35:g} {y + 0.35:g}")
         rests.append(f"{floor:.4g} {y} {floor:.4g} {floor + rest:.4g} {y - 0.35:g} {y + 0.35:g}")
         values = f"  {floor + rest:.0f} ms = {floor:.0f} + {rest:.0f}"
-        script.append(f"set label {quoted(values)} at {floor + rest:.4g}, {y} left font ',11'")
+        script.append(note(values, f"{floor + rest:.4g}", str(y)))
     script += [
         f"set ytics ({', '.join(ytics)})",
         "$floors << EOD", *floors, "EOD",
         "$rests << EOD", *rests, "EOD",
-        "plot $floors using 1:2:3:4:5:6 with boxxyerror lc rgb '" + FLOOR + "' title 'QEMU and an empty image',"
-        " $rests using 1:2:3:4:5:6 with boxxyerror lc rgb '" + SOIL + "' title 'guest, to its first line'",
+        f"plot $floors using 1:2:3:4:5:6 with boxxyerror lc rgb '{FLOOR}'"
+        " title 'QEMU and an empty image',"
+        f" $rests using 1:2:3:4:5:6 with boxxyerror lc rgb '{SOIL}'"
+        " title 'guest, to its first line'",
     ]
     return script
 
@@ -184,7 +201,11 @@ def scripts(results, folder):
         path = os.path.join(folder, name + ".svg")
         charts[path] = make(path, *words)
 
-    overview = [(label, named[name]) for name, label in OVERVIEW if name in named and named[name]["ratio"] is not None]
+    overview = [
+        (label, named[name])
+        for name, label in OVERVIEW
+        if name in named and named[name]["ratio"] is not None
+    ]
     if overview:
         add("overview", ratio_chart, "Soil beside Linux", overview)
     phases = boot_phases(named)
@@ -200,7 +221,7 @@ def scripts(results, folder):
 
 
 def draw(results, folder):
-    """Writes the charts into `folder`; returns their paths. Raises FileNotFoundError without gnuplot."""
+    """Writes the charts into `folder`; their paths. FileNotFoundError without gnuplot."""
     charts = scripts(results, folder)
     for script in charts.values():
         subprocess.run(["gnuplot"], input="\n".join(script) + "\n", text=True, check=True)

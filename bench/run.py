@@ -144,7 +144,7 @@ def main():
     try:
         plots.draw(results, os.path.dirname(RESULTS))
     except FileNotFoundError as problem:
-        sys.exit(f"error: no plots, since {problem.filename} is not there; run: make setup, then bench/plots.py")
+        sys.exit(f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py")
     if failed:
         sys.exit(f"error: no figures from {', '.join(failed)}")
 

@@ -19,6 +19,6 @@ findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 
 # The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
 system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
-# Peers and judges of the end-to-end tests. gnuplot draws the benchmarks' results: 4 packages and 1 MB, matplotlib has 54 and 74.
+# Peers and judges of the end-to-end tests. gnuplot draws the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB).
 system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox"
 system_bench=""
