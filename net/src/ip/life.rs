@@ -39,7 +39,7 @@ impl Ip {
             };
             let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
-                if number != LOOPBACK && net.overload.sheds(frame, sockets, &mut net.random) {
+                if number != LOOPBACK && net.overload.sheds(frame, sockets) {
                     net.drops.count(Drop::Overload);
                     cost = SHED_COST;
                     return;

@@ -13,10 +13,10 @@
 //! become fewer, and while it is, more ([`Cookies`]). Half of what may be sent at once is for SYNs
 //! that were shed before ([`Retries`]).
 
+use super::Sockets;
 use super::configure::{DHCP_PORTS, DHCP6_PORTS};
 use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
 use super::retries::Retries;
-use super::{Random, Sockets};
 
 /// How long the queue has to be full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
@@ -179,12 +179,7 @@ impl Overload {
     }
 
     /// Whether this frame is to be dropped at once.
-    pub(super) fn sheds(
-        &mut self,
-        frame: &[u8],
-        sockets: &dyn Sockets,
-        random: &mut Random,
-    ) -> bool {
+    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn Sockets) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
             return false;
@@ -201,7 +196,7 @@ impl Overload {
         if is_shed {
             self.shed = self.shed.saturating_add(u32::from(is_full));
             if kind == Some(Kind::Syn) {
-                self.retries.add(frame, self.now_ns, random);
+                self.retries.add(frame, self.now_ns);
             }
         }
         is_shed
@@ -362,11 +357,6 @@ mod tests {
         overload
     }
 
-    fn random() -> Random {
-        let mut random = crate::sim::Random::new(1);
-        Random::new(Box::new(move || random.bits()))
-    }
-
     /// Of a hundred such frames, each from an address of its own, those that are shed.
     fn shed(overload: &mut Overload, frame: &[u8]) -> usize {
         static NEXT: AtomicU32 = AtomicU32::new(0);
@@ -375,7 +365,7 @@ mod tests {
             .filter(|_| {
                 let address = NEXT.fetch_add(1, Ordering::Relaxed);
                 frame[26..30].copy_from_slice(&address.to_be_bytes());
-                overload.sheds(&frame, &Ports(&[53]), &mut random())
+                overload.sheds(&frame, &Ports(&[53]))
             })
             .count()
     }
@@ -450,7 +440,7 @@ mod tests {
             v4(5, 0, TCP, &header)
         });
         frames
-            .filter(|frame| !overload.sheds(frame, &Ports(&[]), &mut random()))
+            .filter(|frame| !overload.sheds(frame, &Ports(&[])))
             .count()
     }
 
@@ -543,7 +533,7 @@ mod tests {
         ] {
             let mut overload = shedding(true);
             for _ in 0..many + SERVED {
-                overload.sheds(&frame, &Ports(&[]), &mut random());
+                overload.sheds(&frame, &Ports(&[]));
             }
             let now_ns = until_ns + later_ns;
             for (at_ns, goes_on) in [
@@ -554,9 +544,8 @@ mod tests {
             ] {
                 overload.begin(at_ns, true);
                 overload.begin_link();
-                let served =
-                    (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[]), &mut random()));
-                let shed = overload.sheds(&frame, &Ports(&[]), &mut random());
+                let served = (0..SERVED).any(|_| overload.sheds(&frame, &Ports(&[])));
+                let shed = overload.sheds(&frame, &Ports(&[]));
                 assert_eq!((served, shed), (false, goes_on), "{many} {later_ns}");
             }
         }

@@ -2,11 +2,7 @@
 //! again after its timer of a second (RFC 6298, 2.1), a flood from changing addresses does not.
 
 use alloc::vec::Vec;
-use core::hash::Hasher;
 
-use siphasher::sip::SipHasher13;
-
-use super::Random;
 use super::header::{ETHERTYPE_IPV4, ETHERTYPE_VLAN, be16};
 
 /// Bits of a generation: 128 KiB. Of 60,000 shed SYNs a second some 1 % are taken for repeated.
@@ -20,7 +16,6 @@ const KEPT_NS: u64 = 10_000_000_000;
 /// See the head of this file. Takes no memory before the first SYN is shed.
 #[derive(Debug, Default)]
 pub(super) struct Retries {
-    key: [u64; 2],
     now: Vec<u64>,
     before: Vec<u64>,
     /// When the generation began.
@@ -42,7 +37,7 @@ impl Retries {
         if self.now.is_empty() {
             return false;
         }
-        let Some(hash) = self.hash(syn) else {
+        let Some(hash) = hash(syn) else {
             return false;
         };
         [&self.now, &self.before]
@@ -51,21 +46,20 @@ impl Retries {
     }
 
     /// Notes a SYN that is shed.
-    pub(super) fn add(&mut self, syn: &[u8], now_ns: u64, random: &mut Random) {
+    pub(super) fn add(&mut self, syn: &[u8], now_ns: u64) {
         self.shed_ns = now_ns;
         if self.now.is_empty() {
             let (Some(now), Some(before)) = (zeros(), zeros()) else {
                 return;
             };
             (self.now, self.before, self.since_ns) = (now, before, now_ns);
-            self.key = [random.bits(), random.bits()];
         }
         if now_ns.saturating_sub(self.since_ns) >= GENERATION_NS {
             core::mem::swap(&mut self.now, &mut self.before);
             self.now.fill(0);
             self.since_ns = now_ns;
         }
-        let Some(hash) = self.hash(syn) else {
+        let Some(hash) = hash(syn) else {
             return;
         };
         for (word, bit) in places(hash) {
@@ -74,23 +68,28 @@ impl Retries {
             }
         }
     }
+}
 
-    /// A keyed hash of the addresses and ports of a frame that has a TCP header.
-    fn hash(&self, frame: &[u8]) -> Option<u64> {
-        let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
-        if ethertype == ETHERTYPE_VLAN {
-            (ethertype, ip) = (be16(frame, 16)?, 18);
-        }
-        let packet = frame.get(ip..)?;
-        let (addresses, ports) = match ethertype {
-            ETHERTYPE_IPV4 => (12..20, usize::from(packet.first()? & 15) * 4),
-            _ => (8..40, 40),
-        };
-        let mut hasher = SipHasher13::new_with_keys(self.key[0], self.key[1]);
-        hasher.write(packet.get(addresses)?);
-        hasher.write(packet.get(ports..ports + 4)?);
-        Some(hasher.finish())
+/// A hash of the addresses and ports of a frame that has a TCP header. It needs no key: to be taken
+/// for repeated, a SYN has only to be sent twice.
+fn hash(frame: &[u8]) -> Option<u64> {
+    let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
+    if ethertype == ETHERTYPE_VLAN {
+        (ethertype, ip) = (be16(frame, 16)?, 18);
     }
+    let packet = frame.get(ip..)?;
+    let (addresses, ports) = match ethertype {
+        ETHERTYPE_IPV4 => (12..20, usize::from(packet.first()? & 15) * 4),
+        _ => (8..40, 40),
+    };
+    let (addresses, ports) = (packet.get(addresses)?, packet.get(ports..ports + 4)?);
+    let bytes = addresses.iter().chain(ports);
+    // FNV-1a, and the last step of SplitMix64, so that all bits count everywhere.
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    Some(hash ^ (hash >> 31))
 }
 
 fn zeros() -> Option<Vec<u64>> {
@@ -131,18 +130,12 @@ mod tests {
         frame
     }
 
-    fn random() -> Random {
-        let mut random = crate::sim::Random::new(7);
-        Random::new(Box::new(move || random.bits()))
-    }
-
     #[test]
     fn what_was_shed_is_known_again_for_some_time() {
-        let mut random = random();
         for frame in [v4, v6] {
             let mut retries = Retries::default();
             assert!(!retries.contains(&frame(1, 1)));
-            retries.add(&frame(1, 1), SECOND, &mut random);
+            retries.add(&frame(1, 1), SECOND);
             assert!(retries.contains(&frame(1, 1)));
             assert!(!retries.contains(&frame(2, 1)));
             assert!(!retries.contains(&frame(1, 2)));
@@ -150,9 +143,9 @@ mod tests {
             let mut again = frame(1, 1);
             again.iter_mut().rev().take(8).for_each(|byte| *byte = 9);
             assert!(retries.contains(&again));
-            retries.add(&frame(3, 1), SECOND + GENERATION_NS, &mut random);
+            retries.add(&frame(3, 1), SECOND + GENERATION_NS);
             assert!(retries.contains(&frame(1, 1)));
-            retries.add(&frame(4, 1), SECOND + 2 * GENERATION_NS, &mut random);
+            retries.add(&frame(4, 1), SECOND + 2 * GENERATION_NS);
             assert!(!retries.contains(&frame(1, 1)));
             assert!(retries.contains(&frame(3, 1)));
         }
@@ -163,7 +156,7 @@ mod tests {
         let mut retries = Retries::default();
         let mut tagged = v4(1, 1);
         tagged.splice(12..12, [0x81, 0, 0, 7]);
-        retries.add(&tagged, SECOND, &mut random());
+        retries.add(&tagged, SECOND);
         assert!(retries.contains(&v4(1, 1)));
         let mut options = v4(1, 1);
         options[14] = 0x46;
@@ -173,9 +166,9 @@ mod tests {
 
     #[test]
     fn few_others_are_taken_for_repeated() {
-        let (mut retries, mut random) = (Retries::default(), random());
+        let mut retries = Retries::default();
         for number in 0..75_000 {
-            retries.add(&v4(number, 80), SECOND, &mut random);
+            retries.add(&v4(number, 80), SECOND);
         }
         let known = (100_000..200_000).filter(|n| retries.contains(&v4(*n, 80)));
         let known = known.count();
@@ -185,7 +178,7 @@ mod tests {
     #[test]
     fn memory_is_given_back_after_a_flood() {
         let mut retries = Retries::default();
-        retries.add(&v4(1, 1), SECOND, &mut random());
+        retries.add(&v4(1, 1), SECOND);
         retries.begin(SECOND + KEPT_NS - 1);
         assert_eq!(retries.now.len(), BITS / 64);
         retries.begin(SECOND + KEPT_NS);
@@ -198,7 +191,7 @@ mod tests {
         let mut retries = Retries::default();
         let frame = v4(1, 1);
         for len in 0..38 {
-            retries.add(&frame[..len], SECOND, &mut random());
+            retries.add(&frame[..len], SECOND);
             assert!(!retries.contains(&frame[..len]), "{len}");
         }
     }
