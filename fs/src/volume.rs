@@ -166,7 +166,7 @@ pub struct DirEntry<'a> {
     /// The name, without slashes.
     pub name: &'a str,
     /// What it stands for.
-    pub stat: Stat,
+    pub kind: Kind,
 }
 
 /// Sets the times of what `path` names, on a volume of any kind: [`Volume::set_times`].

@@ -178,7 +178,7 @@ fn exercise(volume: &mut dyn Volume, random: &mut Random) {
         let mut cursor = Some(0);
         while let Some(from) = cursor.filter(|_| paths.len() < 400) {
             let listed = volume.list(directory, from, &mut |entry| {
-                paths.push((format!("{path}/{}", entry.name), entry.stat.kind));
+                paths.push((format!("{path}/{}", entry.name), entry.kind));
                 true
             });
             cursor = listed.unwrap_or(None);

@@ -189,7 +189,7 @@ fn use_it(volume: &mut dyn Volume, random: &mut Random) {
             let listed = volume.list(directory, from, &mut |entry| {
                 count += 1;
                 let path = format!("{path}/{}", entry.name);
-                if entry.stat.kind == Kind::Directory && path.len() < 300 {
+                if entry.kind == Kind::Directory && path.len() < 300 {
                     directories.push(path);
                 } else {
                     files.push(path);

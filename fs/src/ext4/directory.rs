@@ -32,6 +32,8 @@ pub struct Record<'a> {
     pub len: usize,
     /// 0 if it is not in use.
     pub inode: u32,
+    /// The type of what it names, if the file system has them.
+    pub kind: u8,
     pub name: &'a [u8],
 }
 
@@ -39,6 +41,8 @@ pub struct Record<'a> {
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
     pub inode: u32,
+    /// As in [`Record`].
+    pub kind: u8,
     /// The block on the disk, and the record's place in it.
     pub block: u64,
     pub at: usize,
@@ -56,6 +60,7 @@ fn record(data: &[u8], at: usize) -> Record<'_> {
         at,
         len: u16_at(data, at + 4).into(),
         inode: u32_at(data, at),
+        kind: data.get(at + 7).copied().unwrap_or(0),
         name: part(data, at + HEADER, at + HEADER + name),
     }
 }
@@ -145,10 +150,24 @@ fn remove(data: &mut [u8], at: usize) {
     put_u32(data, at, 0);
 }
 
-fn find(data: &[u8], name: &[u8]) -> Option<(u32, usize)> {
-    let mut records = records(data);
-    let found = records.find(|record| record.inode != 0 && record.name == name);
-    found.map(|record| (record.inode, record.at))
+/// The inode and the type of an entry, and its place in a block that is sound.
+fn find(data: &[u8], name: &[u8]) -> Option<(u32, u8, usize)> {
+    let mut rest = data;
+    // The lengths and the last letters tell most names apart, for less than a comparison.
+    let (len, last) = (name.len(), name.last()?);
+    while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
+        let inode = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        if usize::from(header[6]) == len
+            && inode != 0
+            && after.get(len - 1) == Some(last)
+            && after.get(..len) == Some(name)
+        {
+            return Some((inode, header[7], data.len() - rest.len()));
+        }
+        let record = usize::from(u16::from_le_bytes([header[4], header[5]]));
+        rest = rest.get(record.max(HEADER)..)?;
+    }
+    None
 }
 
 impl Fs {
@@ -170,8 +189,9 @@ impl Fs {
     fn find_in(&mut self, directory: &Inode, block: u64, name: &[u8]) -> Result<Option<Found>> {
         let physical = self.leaf(directory, block)?;
         let data = self.block(physical, Kind::Leaf(directory.owner()))?;
-        Ok(find(data, name).map(|(inode, at)| Found {
+        Ok(find(data, name).map(|(inode, kind, at)| Found {
             inode,
+            kind,
             block: physical,
             at,
         }))

@@ -14,7 +14,7 @@ use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
 use super::volume::Ext4Volume;
-use crate::{Cursor, DirEntry, Error, FileId};
+use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
 /// Entries given by one call of `list`, about.
 const STEP: usize = 256;
@@ -29,8 +29,8 @@ const HASHED: u64 = 1 << 63;
 /// Marks a cursor into the names noted.
 const NOTED: u64 = 1 << 62;
 
-/// A name, and where the listing is before it.
-type Listed = (Cursor, Vec<u8>, u32);
+/// Where the listing is before a name, the name, and the inode and type that its record has.
+type Listed = (Cursor, Vec<u8>, (u32, u8));
 
 /// Where a listing goes on: among the entries with this cursor, behind this name.
 type Position = (Cursor, Vec<u8>);
@@ -68,7 +68,7 @@ impl Fs {
         let named = used.filter(|record| record.name != b"." && record.name != b"..");
         let listed = named.map(|record| {
             let at = start + record.at as u64;
-            (at, record.name.to_vec(), record.inode)
+            (at, record.name.to_vec(), (record.inode, record.kind))
         });
         Ok(listed.collect())
     }
@@ -87,10 +87,10 @@ impl Fs {
             };
             let (mut chain, mut is_cut) = (0, false);
             let next = loop {
-                for (_, name, inode) in self.names_in(directory, at.leaf().into())? {
+                for (_, name, entry) in self.names_in(directory, at.leaf().into())? {
                     let known = at.hasher.hash(&name).ok_or(Error::InvalidName)?;
                     if is_after(from, encode(known), &name) {
-                        listed.push((encode(known), name, inode));
+                        listed.push((encode(known), name, entry));
                     }
                 }
                 if listed.len() > 2 * MOST {
@@ -151,18 +151,22 @@ impl Fs {
 }
 
 impl Ext4Volume {
-    /// Gives one entry to `visit`.
+    /// Gives one entry to `visit`. What it stands for is in its record, where the file system has
+    /// types there, so that no inode is read.
     fn visit(
         &mut self,
         name: &[u8],
-        inode: u32,
+        (inode, kind): (u32, u8),
         visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<bool> {
-        let known = self.look(|fs| fs.listed_inode(inode))?;
-        Ok(visit(&DirEntry {
-            name: &String::from_utf8_lossy(name),
-            stat: known.stat(),
-        }))
+        let kind = match kind {
+            2 if self.fs.has_types() => FileKind::Directory,
+            7 if self.fs.has_types() => FileKind::Symlink,
+            1..7 if self.fs.has_types() => FileKind::File,
+            _ => self.look(|fs| fs.listed_inode(inode))?.kind(),
+        };
+        let name = &String::from_utf8_lossy(name);
+        Ok(visit(&DirEntry { name, kind }))
     }
 
     /// As [`crate::Volume::list`].
@@ -203,8 +207,8 @@ impl Ext4Volume {
                 fs.list_linear(&directory, &last)
             }
         })?;
-        for (at, name, inode) in listed {
-            if !self.visit(&name, inode, visit)? {
+        for (at, name, known) in listed {
+            if !self.visit(&name, known, visit)? {
                 if last.0 != at {
                     last = (at, Vec::new());
                 }
@@ -234,7 +238,7 @@ impl Ext4Volume {
             let Some(found) = self.look(|fs| fs.lookup(directory, name))? else {
                 continue;
             };
-            if !self.visit(name, found.inode, visit)? {
+            if !self.visit(name, (found.inode, found.kind), visit)? {
                 return Ok(Some(NOTED | (from + index as u64)));
             }
         }

@@ -106,7 +106,7 @@ impl Volume for FatVolume {
             let name = String::from_utf8_lossy(entry.name().as_bytes());
             if !visit(&DirEntry {
                 name: &name,
-                stat: stat(entry.metadata()),
+                kind: stat(entry.metadata()).kind,
             }) {
                 return Ok(Some(cursor));
             }

@@ -387,8 +387,8 @@ impl Volume for Memory {
         let number = self.handles.get(directory)?.node;
         let entries = self.node(number)?.directory()?.from(from);
         for (n, (place, name, number)) in entries.enumerate() {
-            let stat = self.node(number)?.stat(number);
-            if n == LIST_STEP || !visit(&DirEntry { name, stat }) {
+            let kind = self.node(number)?.stat(number).kind;
+            if n == LIST_STEP || !visit(&DirEntry { name, kind }) {
                 return Ok(Some(place));
             }
         }

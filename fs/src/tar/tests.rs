@@ -49,7 +49,7 @@ fn names(volume: &mut dyn Volume, path: &str) -> Vec<(String, Kind)> {
     while let Some(from) = cursor {
         cursor = volume
             .list(directory, from, &mut |entry| {
-                names.push((entry.name.to_string(), entry.stat.kind));
+                names.push((entry.name.to_string(), entry.kind));
                 true
             })
             .unwrap();

@@ -157,8 +157,8 @@ impl<S: Source> Volume for ReadOnly<S> {
                 return Ok(None);
             };
             let name = self.tree.name(id);
-            let stat = self.tree.stat(id, S::size)?;
-            if !visit(&DirEntry { name, stat }) {
+            let kind = self.tree.stat(id, S::size)?.kind;
+            if !visit(&DirEntry { name, kind }) {
                 return Ok(Some(u64::from(id)));
             }
             if next == 0 {

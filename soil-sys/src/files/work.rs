@@ -259,11 +259,11 @@ fn list(
         && !full
     {
         next = volume.list(file, cursor, &mut |entry| {
-            let DirEntry { name, stat } = entry;
+            let DirEntry { name, kind } = entry;
             if without.iter().any(|other| other == name) {
                 return true;
             }
-            let n = pack(into.get_mut(packed..).unwrap_or_default(), name, stat.kind);
+            let n = pack(into.get_mut(packed..).unwrap_or_default(), name, *kind);
             packed += n.unwrap_or(0);
             full = n.is_none();
             !full

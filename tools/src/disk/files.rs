@@ -4,7 +4,7 @@ use super::image::{self, Content};
 use super::{progress, shown};
 use crate::cli::FileSystem;
 use fs::partition::Scheme;
-use fs::{Kind, OpenFlags, Stat, Volume, Walk};
+use fs::{Kind, OpenFlags, Stat, Time, Volume, Walk};
 use indicatif::ProgressBar;
 use std::fs::File;
 use std::io::Write;
@@ -30,18 +30,47 @@ fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool),
     Ok((image::mount(path, device, None)?, is_ext4))
 }
 
-/// The entries of a directory by name.
-fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::Error> {
+/// The names in a directory and what is known of each, in the order of the disk.
+pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, Stat)>, fs::Error> {
     let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
-    let mut names: Vec<(String, Stat)> = Vec::new();
-    let mut cursor = Some(0);
+    let (mut names, mut cursor) = (Vec::new(), Some(0));
     while let Some(from) = cursor {
         cursor = volume.list(handle, from, &mut |entry| {
-            names.push((entry.name.to_owned(), entry.stat));
+            names.push((entry.name.to_owned(), entry.kind));
             true
         })?;
     }
     volume.close(handle)?;
+    let prefix = directory.trim_end_matches('/');
+    let known = names.into_iter().map(|(name, kind)| {
+        let stat = match volume.stat(&format!("{prefix}/{name}")) {
+            // A name that isn't UTF-8 is listed with replacements, and no path leads to it.
+            Err(fs::Error::NotFound) => unknown(kind),
+            stat => stat?,
+        };
+        Ok((name, stat))
+    });
+    known.collect()
+}
+
+/// What is known of an entry that no path leads to.
+fn unknown(kind: Kind) -> Stat {
+    let never = Time::from_seconds(0);
+    Stat {
+        kind,
+        size: 0,
+        modified: never,
+        accessed: never,
+        changed: never,
+        links: 1,
+        inode: 0,
+        read_only: false,
+    }
+}
+
+/// The entries of a directory by name.
+fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::Error> {
+    let mut names = listed(volume, directory)?;
     names.sort_by(|a, b| a.0.cmp(&b.0));
     let prefix = directory.trim_end_matches('/');
     let mut entries = Vec::new();

@@ -1,6 +1,7 @@
 //! `soil disk grow`: a larger image with the same files, made beside the old one.
 
 use super::device::SECTOR;
+use super::files;
 use super::image::{self, Content, Place, Unfinished};
 use super::make::{make_fat, text};
 use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
@@ -145,7 +146,7 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
         } else {
             &directory
         };
-        for (name, stat) in listed(&mut *from, root).map_err(|error| failed(root, error))? {
+        for (name, stat) in files::listed(&mut *from, root).map_err(|error| failed(root, error))? {
             let path = format!("{directory}/{name}");
             NOW.store(stat.modified.seconds, Ordering::Relaxed);
             if stat.kind == Kind::Directory {
@@ -159,19 +160,6 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
     to.sync().map_err(|error| failed("/", error))?;
     bar.finish_and_clear();
     Ok(())
-}
-
-fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, fs::Stat)>, Error> {
-    let handle = volume.open(directory, OpenFlags::DIRECTORY)?;
-    let (mut entries, mut cursor) = (Vec::new(), Some(0));
-    while let Some(from) = cursor {
-        cursor = volume.list(handle, from, &mut |entry| {
-            entries.push((entry.name.to_owned(), entry.stat));
-            true
-        })?;
-    }
-    volume.close(handle)?;
-    Ok(entries)
 }
 
 fn copy(

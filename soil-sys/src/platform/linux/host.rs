@@ -271,25 +271,12 @@ impl Volume for Folder {
         visit: &mut dyn FnMut(&DirEntry<'_>) -> bool,
     ) -> Result<Option<Cursor>, Error> {
         let open = self.file(directory, OpenFlags::DIRECTORY)?;
-        calls::list(&open.fd, from, &mut |raw, name| {
-            let mut stat = MaybeUninit::zeroed();
-            // SAFETY: a name with its zero byte, and room for the structure, of which zeros are one.
-            let found = unsafe {
-                let flags = libc::AT_SYMLINK_NOFOLLOW;
-                done(libc::fstatat(
-                    open.fd.0,
-                    raw.as_ptr(),
-                    stat.as_mut_ptr(),
-                    flags,
-                ))
-                .map(|()| stat.assume_init())
-            };
+        calls::list(&open.fd, from, &mut |raw, name, known| {
             // It may have gone since.
-            found.is_err()
-                || found.is_ok_and(|stat| {
-                    let stat = known(&stat);
-                    visit(&DirEntry { name, stat })
-                })
+            let Some(kind) = known.or_else(|| kind_of(&open.fd, raw)) else {
+                return true;
+            };
+            visit(&DirEntry { name, kind })
         })
     }
 
@@ -438,6 +425,24 @@ impl Volume for Folder {
             Health::Writable
         }
     }
+}
+
+/// The kind of what a name of a folder stands for, if that can be known.
+fn kind_of(folder: &OwnedFd, name: &CStr) -> Option<Kind> {
+    let mut stat = MaybeUninit::zeroed();
+    // SAFETY: a name with its zero byte, and room for the structure, of which zeros are one.
+    let stat = unsafe {
+        let flags = libc::AT_SYMLINK_NOFOLLOW;
+        done(libc::fstatat(
+            folder.0,
+            name.as_ptr(),
+            stat.as_mut_ptr(),
+            flags,
+        ))
+        .ok()?;
+        stat.assume_init()
+    };
+    Some(known(&stat).kind)
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ const ENTRIES: usize = 16 << 10;
 const ENTRY_HEAD: usize = 19;
 const ENTRY_NEXT: usize = 8;
 const ENTRY_LENGTH: usize = 16;
+const ENTRY_KIND: usize = 18;
 
 /// The code of the last failure.
 pub fn failed() -> Error {
@@ -215,7 +216,7 @@ pub fn target(link: &OwnedFd) -> Result<String, Error> {
 pub fn list(
     folder: &OwnedFd,
     from: u64,
-    visit: &mut dyn FnMut(&CStr, &str) -> bool,
+    visit: &mut dyn FnMut(&CStr, &str, Option<Kind>) -> bool,
 ) -> Result<Option<u64>, Error> {
     // SAFETY: a plain call; places are what Linux gave.
     done(unsafe { libc::lseek(folder.0, from as i64, libc::SEEK_SET) }.min(0) as i32)?;
@@ -236,6 +237,12 @@ pub fn list(
             .get(ENTRY_LENGTH..)
             .and_then(|bytes| bytes.first_chunk::<2>());
         let length = usize::from(u16::from_le_bytes(length.copied().unwrap_or_default()));
+        let kind = rest.get(ENTRY_KIND).and_then(|kind| match *kind {
+            libc::DT_UNKNOWN => None,
+            libc::DT_DIR => Some(Kind::Directory),
+            libc::DT_LNK => Some(Kind::Symlink),
+            _ => Some(Kind::File),
+        });
         let (Some(entry), Some(after)) = (rest.get(ENTRY_HEAD..length), rest.get(length..)) else {
             return Err(Error::Io);
         };
@@ -245,7 +252,7 @@ pub fn list(
         };
         match name.to_str() {
             Ok("." | "..") => {}
-            Ok(text) if !visit(name, text) => return Ok(Some(place)),
+            Ok(text) if !visit(name, text, kind) => return Ok(Some(place)),
             Ok(_) => {}
             Err(_) => log::debug!("a name that isn't UTF-8 is left out of a listing"),
         }
