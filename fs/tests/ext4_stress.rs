@@ -473,7 +473,6 @@ impl Model {
 #[test]
 fn a_tree_is_what_the_model_says() {
     let each = from_environment("SOIL_FS_STEPS", 20_000) / KINDS.len() as u64;
-    let mut full = 0;
     for (len, args) in KINDS {
         let disk = Disk::new(mkfs(*len, args), 512);
         let has_journal = !args.contains(&"^has_journal");
@@ -513,6 +512,23 @@ fn a_tree_is_what_the_model_says() {
                 model.compare(&mut *volume);
             }
         }
+        if is_small {
+            // Whatever the steps have left, there is nothing for these.
+            let mut data = vec![1; volume.space().unwrap().free as usize + 4096];
+            let rest = volume.open("rest", NEW).unwrap();
+            let written = volume.write_at(rest, 0, &data).unwrap_or(0);
+            volume.close(rest).unwrap();
+            assert!(written < data.len(), "{args:?}: {written} bytes");
+            data.truncate(written);
+            let place = (0, String::from("rest"), String::from("/rest"));
+            model.add(place, Node::File(data));
+            model.removals = 0;
+            for _ in 0..400 {
+                model.step(&mut *volume);
+            }
+            assert!(model.full > 0, "{args:?} was never full");
+            model.compare(&mut *volume);
+        }
         assert_eq!(volume.health(), Health::Writable);
         drop(volume);
         model.open.clear();
@@ -520,7 +536,6 @@ fn a_tree_is_what_the_model_says() {
         model.compare_outside(&disk.bytes());
         let mut volume = mount_with(&disk, options);
         model.compare(&mut *volume);
-        full += model.full;
         let count = model
             .entries(*model.directories.keys().nth(1).unwrap())
             .len();
@@ -529,7 +544,6 @@ fn a_tree_is_what_the_model_says() {
             model.full
         );
     }
-    assert!(each < 1000 || full > 0, "no volume was ever full");
 }
 
 /// One file, written, cut, extended and read at random places with random lengths, near the ends of
