@@ -136,8 +136,7 @@ let mount () = timed Store.mount
 
 let fill directory count =
   Store.make_directory directory;
-  each_file count (fun name ->
-      Io.close_file (Io.open_file (directory ^ "/" ^ name) ~write:true))
+  each_file count (fun name -> Io.close_file (Io.open_file (directory ^ "/" ^ name) ~write:true))
 
 let list directory count =
   let found = ref 0 in

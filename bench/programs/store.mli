@@ -33,5 +33,5 @@ val entries : string -> int
 (** [entries directory] reads the names in a directory of the disk and says how many there are. *)
 
 val append_together : Io.file list -> int -> Io.buffer -> unit
-(** [append_together files count data] appends [data] to each file and syncs that, [count] times,
-    to all files at the same time, each by a task or thread of its own. *)
+(** [append_together files count data] appends [data] to each file and syncs that, [count] times, to
+    all files at the same time, each by a task or thread of its own. *)

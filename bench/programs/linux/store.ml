@@ -47,7 +47,6 @@ let entries directory =
   Unix.closedir handle;
   count
 
-external append_in_threads : Io.file array -> int -> Io.buffer -> unit
-  = "bench_append_in_threads"
+external append_in_threads : Io.file array -> int -> Io.buffer -> unit = "bench_append_in_threads"
 
 let append_together files count data = append_in_threads (Array.of_list files) count data
