@@ -174,8 +174,14 @@ def initramfs(name, modules, program):
             files.append((f"m/{each}.ko", stat.S_IFREG | 0o644, data, (0, 0)))
     out = work(name + ".cpio")
     with open(out, "wb") as file:
-        file.write(cpio(directories + devices + files))
+        file.write(clear_of_tables(cpio(directories + devices + files)))
     return out
+
+
+def clear_of_tables(archive):
+    """The archive with zeros at its end. A microvm has its ACPI tables in the last bytes of memory, and QEMU puts the archive on the
+    last pages without regard to them: it has to end early in its last page, or the kernel finds no devices."""
+    return archive + bytes(-(len(archive) - 16) % 4096)
 
 
 def smallest_bytes(archive):

@@ -154,9 +154,12 @@ def made(context, kind, partition):
         if size == 24:
             disk(context, "grow", image, "--size", "70M")
     # There is room in the part that was added.
-    probe = "mdir" if kind == "fat" else "dumpe2fs"
-    words = ["-i", f"{image}@@{offset}", "::"] if kind == "fat" else ["-h", f"{image}?offset={offset}"]
-    text = context.run(probe, *words, env=tools()).stdout
+    if kind == "fat":
+        words = ["mdir", "-i", f"{image}@@{offset}", "::"]
+    else:
+        # dumpe2fs of Debian 13 takes no offset.
+        words = ["debugfs", "-R", "show_super_stats -h", f"{image}?offset={offset}"]
+    text = context.run(*words, env=tools()).stdout
     if kind == "fat":
         free = int(text.rsplit("bytes free", 1)[0].rsplit("\n", 1)[1].replace(" ", ""))
         assert free > 55 * MIB, text
