@@ -93,10 +93,10 @@ pub(crate) fn range_end(offset: u64, len: u64) -> Result<u64, Error> {
     offset.checked_add(len).ok_or(Error::TooLarge)
 }
 
-/// What a rename does with what has the new name already: the three forms of Linux's `renameat2`.
+/// How a rename treats an entry that has the new name: the three forms of Linux's `renameat2`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Renaming {
-    /// It is replaced, in one step for whoever looks.
+    /// It is replaced, in one step: a reader finds the old file or the new one.
     #[default]
     Replace,
     /// It stays, and the answer is [`Error::Exists`] (`RENAME_NOREPLACE`).

@@ -4,37 +4,15 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::AssertUnwindSafe;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use common::ext4::{fsck, fsck_failed, mkfs, mount, mount_with};
+use common::memory::{self, Counting};
 use common::{Image, NEW, Random, check_line, read_file, run, write_file};
 use fs::ext4::Options;
 use fs::fake::Disk;
 use fs::{Error, Health, Kind, OpenFlags, Volume};
-
-/// Counts what is allocated.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-// SAFETY: every call goes to `System` as it is; counting touches no memory that is handed out.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -416,19 +394,19 @@ fn damaged_images_neither_panic_nor_hang_nor_take_memory_without_end() {
             let mut damaged = bytes.clone();
             let changes = damage(&mut damaged, &used, &mut random);
             let disk = Disk::new(damaged, 512);
-            let before = NOW.load(Ordering::Relaxed);
-            PEAK.store(before, Ordering::Relaxed);
             let start = Instant::now();
             if std::env::var_os("SOIL_FS_LOG").is_some() {
                 println!("image {image}, mutation {n}: {changes:x?}");
             }
-            let used_it = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let work = || {
                 if let Ok(mut volume) = fs::ext4::mount(Box::new(disk.clone()), Options::default())
                 {
                     use_it(&mut *volume, &mut random);
                 }
-            }));
-            let memory = PEAK.load(Ordering::Relaxed).saturating_sub(before) >> 20;
+            };
+            let (used_it, taken) =
+                memory::peak(|| std::panic::catch_unwind(AssertUnwindSafe(work)));
+            let memory = taken >> 20;
             let requests = {
                 let state = disk.state();
                 state.reads + state.writes

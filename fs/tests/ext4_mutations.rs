@@ -4,38 +4,13 @@
 
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
 use std::panic::AssertUnwindSafe;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use common::ext4::{mkfs, mount};
+use common::memory::{self, Counting};
 use common::{Image, NEW, Random, from_environment, run, write_file};
 use fs::fake::Disk;
 use fs::{Kind, OpenFlags, Volume};
-
-/// Counts what is allocated.
-struct Counting;
-
-static NOW: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-/// Held by each test: the counters are the program's, so that two tests at once would mix theirs.
-static COUNTING: Mutex<()> = Mutex::new(());
-
-// SAFETY: every call goes to `System` as it is; counting touches no memory that is handed out.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let now = NOW.fetch_add(layout.size(), Ordering::Relaxed) + layout.size();
-        PEAK.fetch_max(now, Ordering::Relaxed);
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.alloc(layout) }
-    }
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        NOW.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's promise, handed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
@@ -241,7 +216,6 @@ fn use_it(volume: &mut dyn Volume, random: &mut Random) {
 
 #[test]
 fn numbers_set_to_extremes_do_no_harm() {
-    let _counting = COUNTING.lock();
     let count = from_environment("SOIL_FS_MUTATIONS", 400);
     let mut random = Random(from_environment("SOIL_FS_SEED", 0xbad));
     let corpus = corpus();
@@ -266,19 +240,17 @@ fn numbers_set_to_extremes_do_no_harm() {
             what.push(damage(&mut bytes, *block, &used[which], &mut random));
         }
         let disk = Disk::new(bytes, 512);
-        let before = NOW.load(Ordering::Relaxed);
-        PEAK.store(before, Ordering::Relaxed);
-        let done = std::panic::catch_unwind(AssertUnwindSafe(|| {
+        let work = || {
             let volume = fs::ext4::mount(Box::new(disk.clone()), Default::default());
             if let Ok(mut volume) = volume {
                 mounted += 1;
                 use_it(&mut *volume, &mut random);
                 writable += u32::from(volume.health() == fs::Health::Writable);
             }
-        }));
+        };
+        let (done, taken) = memory::peak(|| std::panic::catch_unwind(AssertUnwindSafe(work)));
         let when = format!("mutation {n} of disk {which}: {what:?}");
         assert!(done.is_ok(), "{when}");
-        let taken = PEAK.load(Ordering::Relaxed) - before;
         assert!(taken < 64 << 20, "{when}: {taken} bytes");
         let state = disk.state();
         let requests = state.reads + state.writes;
@@ -291,7 +263,6 @@ fn numbers_set_to_extremes_do_no_harm() {
 /// A journal that revokes more blocks than there are: memory is bounded by what it can replay.
 #[test]
 fn a_journal_full_of_revoked_blocks_takes_no_memory() {
-    let _counting = COUNTING.lock();
     let args = ["-b", "4096", "-J", "size=32", "-O", "^metadata_csum,^64bit"];
     let mut bytes = mkfs(96 << 20, &args);
     let image = Image::with(&bytes);
@@ -322,10 +293,8 @@ fn a_journal_full_of_revoked_blocks_takes_no_memory() {
     }
     bytes[1024 + 0x60] |= 4;
     let disk = Disk::new(bytes, 512);
-    let before = NOW.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    let volume = fs::ext4::mount(Box::new(disk), Default::default());
-    drop(volume.unwrap_or_else(|error| panic!("{error}")));
-    let taken = PEAK.load(Ordering::Relaxed) - before;
+    let mounted = || fs::ext4::mount(Box::new(disk), Default::default()).map(drop);
+    let (volume, taken) = memory::peak(mounted);
+    volume.unwrap_or_else(|error| panic!("{error}"));
     assert!(taken < 16 << 20, "{taken} bytes");
 }

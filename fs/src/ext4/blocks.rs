@@ -17,7 +17,7 @@ pub struct Owner {
     pub generation: u32,
 }
 
-/// What a block is, which says how it is checked and sealed.
+/// The kind of a block, which decides how it is checked and sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// The superblock's.

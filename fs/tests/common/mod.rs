@@ -3,6 +3,7 @@
 
 pub mod ext4;
 pub mod leases;
+pub mod memory;
 pub mod model;
 pub mod operations;
 pub mod recorder;
