@@ -165,11 +165,13 @@ let interrupt fiber =
     fiber.wait <- turn;
     wake fiber interrupted)
 
+(* Marked last: where a handler of a signal raises out of it, the next one, of this node or of one
+   above, does it again. *)
 let rec cancel node =
   if not node.cancelled then (
-    node.cancelled <- true;
     if node.owner.node == node then interrupt node.owner;
-    cancel_children node.child)
+    cancel_children node.child;
+    node.cancelled <- true)
 
 and cancel_children node =
   if node != nil then (
