@@ -30,7 +30,7 @@ def prepare():
         peer.initramfs("storage-" + machine, modules, built(PEER))
 
 
-def fresh(name, kind, size=DISK):
+def fresh(name, kind, size=DISK, words=()):
     """A new file system on a sparse disk; ext4 with everything written that Linux would otherwise write in the background."""
     if kind == "vfat":
         return disks.fat_disk(name)
@@ -41,7 +41,7 @@ def fresh(name, kind, size=DISK):
         file.truncate(size)
     # A large one as it is made by default: its inode tables would take a gigabyte.
     complete = ["-E", "lazy_itable_init=0,lazy_journal_init=0"] if size <= DISK else []
-    subprocess.run(["mkfs.ext4", "-q", *complete, path], check=True, capture_output=True)
+    subprocess.run(["mkfs.ext4", "-q", *complete, *words, path], check=True, capture_output=True)
     return path
 
 
@@ -189,7 +189,7 @@ def directory(options):
     original = peer.work("directory.img")
     pair = Pair(options, "ext4")
     if not os.path.exists(original):
-        made = fresh("directory-new", "ext4")
+        made = fresh("directory-new", "ext4", words=("-N", str(ENTRIES + 1000)))
         pair.disks = [made, made]
         results(pair.commands([f"fill/many/{ENTRIES}"])[1], timeout=600)
         os.rename(made, original)
