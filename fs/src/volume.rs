@@ -332,7 +332,7 @@ pub trait Volume: Send {
     /// directory into itself, [`Error::Busy`] when what is replaced is open. Open files keep their
     /// handles.
     ///
-    /// An exchange is of any two, whatever they are and whoever has them open; [`Error::Invalid`]
+    /// Exchanges any two entries, of any kind, open or not; [`Error::Invalid`]
     /// where one is in the other, [`Error::Unsupported`] on FAT.
     fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<(), Error>;
 

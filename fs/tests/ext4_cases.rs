@@ -339,7 +339,7 @@ fn requests_are_few() {
     fsck(&disk.bytes()).unwrap();
 }
 
-/// What is replayed is read in large pieces, however many blocks it is.
+/// A replay reads the journal in large pieces.
 #[test]
 fn a_replay_takes_few_requests() {
     let args = ["-b", "1024", "-N", "8192", "-J", "size=8"];

@@ -290,7 +290,7 @@ impl Ext4Volume {
         self.nodes = nodes;
         match done? {
             Fate::Settled => Ok(()),
-            // What fails now is tried again by the next mount.
+            // The next mount retries what fails here.
             Fate::ToReap(number) => self.change_all(&mut |fs| fs.reap_step(number)),
         }
     }
@@ -306,7 +306,7 @@ impl Ext4Volume {
         self.nodes.remove(&number);
         self.fs.release(number);
         if self.fs.orphans.contains(&number) && self.check_writable().is_ok() {
-            // What fails now is tried again by the next mount.
+            // The next mount retries what fails here.
             let _ = self.change_all(&mut |fs| fs.settle_step(number));
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! What is lent is there until OCaml can't reach it any more, and no longer.
+//! A lease lasts until OCaml can't reach it any more, and no longer.
 
 use super::super::{embedded, kinds, mount, open, write};
 use super::{LARGEST, MOST, begin, end, lendable, next};

@@ -355,7 +355,7 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     step(rt);
     assert_eq!(completed(rt), [(1, 10)]);
     assert_eq!(back, [7; 10]);
-    // What was begun isn't overtaken, and the position moves in the order of the calls.
+    // A call that has begun isn't overtaken, and the position moves in the order of the calls.
     ORDERS.with(|orders| orders.ready.set(false));
     assert_eq!(read(rt, file, Piece::of(&mut back), -1, 1), PENDING);
     let mut rest = [0; 100];

@@ -1,4 +1,4 @@
-//! What a segment does to the receiver and to the state at the edges of the rules for it: one byte, one flag or one moment
+//! Effects of a segment on the receiver and the state at the edges of the rules: one byte, flag or moment
 //! more, and it does something else.
 
 use super::super::{Connection, Flags, Header, Options, Outcome, Pressure, Segment, Setup, State};
@@ -234,7 +234,7 @@ fn a_repeated_fin_ends_nothing() {
     script.give(&header(Flags::FIN | Flags::ACK, 1, 1), b"abc");
     script.wait(300 * SECOND);
     assert_eq!(script.machine.state(), State::CloseWait);
-    // What came twice is reported after the FIN as well (RFC 2883, 4)...
+    // Duplicates are reported after the FIN as well (RFC 2883, 4)...
     let out = script.give(&header(Flags::ACK, 1, 1), b"abc");
     let blocks = out[0].0.options.sack;
     let blocks: Vec<(u32, u32)> = blocks
