@@ -1,6 +1,7 @@
-# The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root; otherwise they say what to run).
-# Variables: CHECK=1 (run: fetch every page, compare, exit), PORT (run: 8080), PREFIX and DESTDIR (install), JOBS,
-# ONLY=WORDS (test: only these end-to-end tests), BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
+# The one entry. `make run` and `make test` install what they need on Debian 12 and 13 (as root;
+# otherwise they say what to run). Variables: CHECK=1 (run: fetch every page, compare, exit), PORT
+# (run: 8080), PREFIX and DESTDIR (install), JOBS, ONLY=WORDS (test: only these end-to-end tests),
+# BENCH=GROUPS PAIRS=N DURATION=SECONDS MACHINE=q35 (bench).
 .DEFAULT_GOAL := help
 .PHONY: help run test test-long bench build doc fmt install uninstall clean setup unsetup ready-run ready-test ready-bench ready-doc
 
@@ -8,7 +9,8 @@ PREFIX ?= /usr/local
 PORT ?= 8080
 SETUP := tools/setup/setup.sh
 
-# Rust may be in ~/.cargo/bin without being on PATH; an OCaml or Rust that is too old is left alone, another one goes before it.
+# Rust may be in ~/.cargo/bin without being on PATH; an OCaml or Rust that is too old is left alone,
+# another one goes before it.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 use_tools = unset MAKEFLAGS MAKELEVEL; eval "$$($(SETUP) environment)"
 

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder, and below the one that this repository
-# is built in: what panics, logs and debugging information name is in each image, and is to be the same, and as long, wherever it is built.
+# Runs cargo with the paths of the crates' sources cut to what stands below the registry's folder,
+# and below the one that this repository is built in: what panics, logs and debugging information
+# name is in each image, and is to be the same, and as long, wherever it is built.
 set -eu
 flags=$(printf %s "${RUSTFLAGS:-}" | tr -s ' ' '\037')
 separator=${flags:+$(printf '\037')}

@@ -1,8 +1,10 @@
-//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data straight from and to the caller's memory.
+//! A disk (virtio 1.2, 5.2): many requests in flight, aligned data straight from and to the
+//! caller's memory.
 //!
-//! A caller submits requests and polls for their ends. A request may be of any size: the driver splits it into
-//! as many device requests as the device's limits ask for, and keeps back what doesn't fit the queue yet. Memory
-//! need not be aligned, but what is aligned to blocks (512 bytes, mostly) is spared a copy.
+//! A caller submits requests and polls for their ends. A request may be of any size: the driver
+//! splits it into as many device requests as the device's limits ask for, and keeps back what
+//! doesn't fit the queue yet. Memory need not be aligned, but what is aligned to blocks (512 bytes,
+//! mostly) is spared a copy.
 
 use crate::device::{self, Device};
 use crate::queue::{Broken, QueueCounters};
@@ -70,13 +72,14 @@ const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
 pub struct BlkConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used.
     pub features: u64,
-    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 2.2 KiB, and no
-    /// request has more segments than this.
+    /// Device requests in flight, at most (rounded down to a power of two). Each takes about 2.2
+    /// KiB, and no request has more segments than this.
     pub queue_size: u16,
     /// Callers' requests that are not finished, at most.
     pub requests: u16,
-    /// Buffers of 128 KiB, at most, for data that isn't aligned to blocks; each allocated when it is needed.
-    /// With none such data is given to the device as it lies, which is slow on a host that bypasses its cache.
+    /// Buffers of 128 KiB, at most, for data that isn't aligned to blocks; each allocated when it
+    /// is needed. With none such data is given to the device as it lies, which is slow on a host
+    /// that bypasses its cache.
     pub bounce_buffers: u16,
 }
 
@@ -124,8 +127,9 @@ struct Active {
     result: Result<(), BlkError>,
 }
 
-/// A disk. Dropping it resets the device. The buffers of unfinished requests are the caller's again only if it came out of reset,
-/// which only a log line tells. A caller that needs them waits for the end of its requests first.
+/// A disk. Dropping it resets the device. The buffers of unfinished requests are the caller's again
+/// only if it came out of reset, which only a log line tells. A caller that needs them waits for
+/// the end of its requests first.
 pub struct Blk {
     device: Device,
     parts: Parts,
@@ -215,8 +219,9 @@ impl Blk {
         self.device.interrupt()
     }
 
-    /// False once the disk broke the protocol: it was reset, and every request ends with [`BlkError::Broken`]. If it didn't come out
-    /// of reset, it may still use the buffers of the requests that it had: these are never reported, and their buffers stay its own.
+    /// False once the disk broke the protocol: it was reset, and every request ends with
+    /// [`BlkError::Broken`]. If it didn't come out of reset, it may still use the buffers of the
+    /// requests that it had: these are never reported, and their buffers stay its own.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
@@ -231,12 +236,14 @@ impl Blk {
         self.requests.len() - self.free.len()
     }
 
-    /// Accepts a request; `token` comes back when it ends. The device is certain to begin only after [`kick`](Blk::kick) or [`poll`](Blk::poll).
-    /// Never blocks. Requests are independent: the device may do them in any order.
+    /// Accepts a request; `token` comes back when it ends. The device is certain to begin only
+    /// after [`kick`](Blk::kick) or [`poll`](Blk::poll). Never blocks. Requests are independent:
+    /// the device may do them in any order.
     ///
     /// # Errors
     ///
-    /// The request is not accepted, and its buffer the caller's again: all of [`BlkError`] but `Io` and `Unsupported`.
+    /// The request is not accepted, and its buffer the caller's again: all of [`BlkError`] but `Io`
+    /// and `Unsupported`.
     pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         if !self.device.is_running() {
             return Err(BlkError::Broken);
@@ -245,12 +252,14 @@ impl Blk {
         self.accept(request, token)
     }
 
-    /// Accepts a request without data for `count` sectors of 512 bytes from `sector` on, like [`submit`](Blk::submit). It is cut into
-    /// as many device requests as the device's limits ask for, at multiples of the alignment that it prefers.
+    /// Accepts a request without data for `count` sectors of 512 bytes from `sector` on, like
+    /// [`submit`](Blk::submit). It is cut into as many device requests as the device's limits ask
+    /// for, at multiples of the alignment that it prefers.
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] where the disk doesn't offer it.
+    /// Those of [`submit`](Blk::submit), and [`BlkError::Unsupported`] where the disk doesn't offer
+    /// it.
     pub fn clear(
         &mut self,
         clear: Clear,
@@ -278,7 +287,8 @@ impl Blk {
             ),
         };
         let block = self.geometry.block_size;
-        // The length of a request is 32 bits of sectors; a device that takes less than a block takes none.
+        // The length of a request is 32 bits of sectors; a device that takes less than a block
+        // takes none.
         let most = (most as usize).saturating_mul(SECTOR) / block * block;
         if !device.has(feature) || most == 0 {
             return Err(BlkError::Unsupported);
@@ -392,9 +402,9 @@ impl Blk {
         }
     }
 
-    /// Reports the requests that ended since the last call, in the order of their ends, moves waiting ones into
-    /// the queue and tells the device. Never blocks; looks at no more completions than there were in flight.
-    /// Returns how many ended.
+    /// Reports the requests that ended since the last call, in the order of their ends, moves
+    /// waiting ones into the queue and tells the device. Never blocks; looks at no more completions
+    /// than there were in flight. Returns how many ended.
     pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlkError>)) -> usize {
         if self.device.is_running() {
             if self.collect().is_err() {
@@ -439,7 +449,8 @@ impl Blk {
         !self.finished.is_empty() || self.device.is_running() && self.parts.has_news()
     }
 
-    /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait, poll.
+    /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait,
+    /// poll.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

@@ -18,7 +18,8 @@ const RECEIVE_LEN: usize = 128;
 const TRANSMIT_BUFFERS: u16 = 8;
 const TRANSMIT_LEN: usize = 512;
 
-/// A console. Dropping it resets the device, so that output that it hasn't taken yet is lost: see [`Console::is_idle`].
+/// A console. Dropping it resets the device, so that output that it hasn't taken yet is lost: see
+/// [`Console::is_idle`].
 pub struct Console {
     device: Device,
     receive: Queue,
@@ -88,8 +89,8 @@ impl Console {
         self.device.is_running()
     }
 
-    /// Writes as much of `bytes` as there are free buffers for, and tells the device. Returns how many bytes that
-    /// was: 0 means that all buffers are in flight. Never blocks.
+    /// Writes as much of `bytes` as there are free buffers for, and tells the device. Returns how
+    /// many bytes that was: 0 means that all buffers are in flight. Never blocks.
     ///
     /// # Errors
     ///
@@ -138,7 +139,8 @@ impl Console {
         }
     }
 
-    /// Reads what was typed, at most `bytes.len()`. Returns how many bytes that was: 0 means nothing now. Never blocks.
+    /// Reads what was typed, at most `bytes.len()`. Returns how many bytes that was: 0 means
+    /// nothing now. Never blocks.
     ///
     /// # Errors
     ///
@@ -187,8 +189,8 @@ impl Console {
         Ok(true)
     }
 
-    /// To be called before waiting: asks for an interrupt when something is typed or written output is taken. True:
-    /// don't wait, there is something to do.
+    /// To be called before waiting: asks for an interrupt when something is typed or written output
+    /// is taken. True: don't wait, there is something to do.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

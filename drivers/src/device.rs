@@ -18,7 +18,8 @@ pub mod feature {
     pub const VERSION_1: u64 = 1 << 32;
     /// `VIRTIO_F_ACCESS_PLATFORM`: the device is behind the platform's translation (here: none).
     pub const ACCESS_PLATFORM: u64 = 1 << 33;
-    /// `VIRTIO_F_ORDER_PLATFORM`: the device needs the fences of a real device, which we always use.
+    /// `VIRTIO_F_ORDER_PLATFORM`: the device needs the fences of a real device, which we always
+    /// use.
     pub const ORDER_PLATFORM: u64 = 1 << 36;
 
     /// What the queues here can do.
@@ -26,8 +27,9 @@ pub mod feature {
         ANY_LAYOUT | INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ORDER_PLATFORM;
 }
 
-/// How often the status is read before a device counts as one that doesn't reset. Each read is an exit to
-/// the hypervisor (a microsecond or more), and hypervisors reset before they return from the write.
+/// How often the status is read before a device counts as one that doesn't reset. Each read is an
+/// exit to the hypervisor (a microsecond or more), and hypervisors reset before they return from
+/// the write.
 const RESET_READS: usize = 100_000;
 /// How often a configuration field of several words is read until its generation stays the same.
 const CONFIG_READS: usize = 16;
@@ -41,8 +43,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Resets the device and agrees on those of `wanted` features that it offers (virtio 1.2, 3.1.1, steps 1 to 6).
-    /// `fix` takes features out that don't make sense without others.
+    /// Resets the device and agrees on those of `wanted` features that it offers (virtio 1.2,
+    /// 3.1.1, steps 1 to 6). `fix` takes features out that don't make sense without others.
     pub fn new(
         mut transport: Box<dyn Transport>,
         expected: DeviceType,
@@ -105,7 +107,8 @@ impl Device {
         self.transport.interrupt()
     }
 
-    /// Sets up queue `index`, of `size` (smallest, largest) descriptors and requests of at most `max_chain`.
+    /// Sets up queue `index`, of `size` (smallest, largest) descriptors and requests of at most
+    /// `max_chain`.
     pub fn queue(
         &mut self,
         memory: MemoryRef,
@@ -137,8 +140,8 @@ impl Device {
         self.stopped.is_none()
     }
 
-    /// Takes all memory back from the device by a reset. False when it didn't answer: then what it was given
-    /// must never be used for anything else. Further calls return the same.
+    /// Takes all memory back from the device by a reset. False when it didn't answer: then what it
+    /// was given must never be used for anything else. Further calls return the same.
     pub fn stop(&mut self) -> bool {
         *self.stopped.get_or_insert_with(|| {
             let done = reset(&mut *self.transport);

@@ -19,7 +19,8 @@ pub enum Error {
     },
     /// The device didn't come out of reset within the bounded wait.
     NotReset,
-    /// The device didn't accept a subset of the features that it had offered (virtio 1.2, 3.1.1 step 6).
+    /// The device didn't accept a subset of the features that it had offered (virtio 1.2, 3.1.1
+    /// step 6).
     FeaturesRejected,
     /// A device behind a modern transport doesn't offer `VIRTIO_F_VERSION_1`.
     NotModern,
@@ -27,7 +28,8 @@ pub enum Error {
     NoQueue(u16),
     /// The virtqueue with this index is too small for the requests of this driver.
     QueueTooSmall(u16),
-    /// The device offers a queue size that isn't a power of two, or didn't take over the queue's addresses.
+    /// The device offers a queue size that isn't a power of two, or didn't take over the queue's
+    /// addresses.
     BadQueue(u16),
     /// There is no memory for queues or buffers.
     OutOfMemory,
@@ -36,7 +38,8 @@ pub enum Error {
     /// The device broke the protocol (or an earlier call found that it had); it has been reset and
     /// does nothing any more.
     Broken,
-    /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU: `disable-modern=off`).
+    /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU:
+    /// `disable-modern=off`).
     NotVirtioPci,
     /// A base address register that a capability points into is absent, an I/O port, or unassigned.
     BadBar(u8),

@@ -1,15 +1,16 @@
 //! Drivers for virtio devices over PCI and MMIO: network card, disk, entropy source, console.
 //!
-//! The crate knows nothing of the kernel, of Linux or of OCaml. From the machine it needs a [`Memory`]; from the kernel's PCI
-//! code a [`pci::ConfigAccess`]. It never waits and starts no interrupts by itself: whoever owns a device calls it when there is
-//! something to do, and before halting asks it to interrupt (`enable_interrupts`, whose answer says whether
-//! there is something already).
+//! The crate knows nothing of the kernel, of Linux or of OCaml. From the machine it needs a
+//! [`Memory`]; from the kernel's PCI code a [`pci::ConfigAccess`]. It never waits and starts no
+//! interrupts by itself: whoever owns a device calls it when there is something to do, and before
+//! halting asks it to interrupt (`enable_interrupts`, whose answer says whether there is something
+//! already).
 //!
 //! # Layers
 //!
 //! 1. [`memory`]: memory shared with devices.
-//! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or PCI ([`transport::pci`], with [`pci`] to
-//!    find functions).
+//! 2. [`transport`]: registers, status, doorbells, interrupts, over MMIO ([`transport::mmio`]) or
+//!    PCI ([`transport::pci`], with [`pci`] to find functions).
 //! 3. `queue`: the split virtqueue, which keeps its own account of what is outstanding.
 //! 4. [`net`], [`blk`], [`rng`], [`console`]: one owner (`&mut`) for each device.
 //!
@@ -38,10 +39,10 @@
 //!
 //! # What a device is believed
 //!
-//! Nothing that could harm: ids and lengths in rings, headers of frames and the configuration space are
-//! allegations, checked before use. A device that breaks the protocol is reset, its requests complete with an
-//! error, and the program goes on. (A hypervisor can of course stop or read its guest; it can't make these
-//! drivers read or write outside what they gave it.)
+//! Nothing that could harm: ids and lengths in rings, headers of frames and the configuration space
+//! are allegations, checked before use. A device that breaks the protocol is reset, its requests
+//! complete with an error, and the program goes on. (A hypervisor can of course stop or read its
+//! guest; it can't make these drivers read or write outside what they gave it.)
 
 #![no_std]
 

@@ -1,4 +1,5 @@
-//! Memory that a device reads and writes: the one thing that drivers need from the machine they run on.
+//! Memory that a device reads and writes: the one thing that drivers need from the machine they run
+//! on.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
@@ -17,8 +18,8 @@ pub struct Segment {
 pub enum Access {
     /// The device reads: the memory has to be there.
     DeviceReads,
-    /// The device writes: the memory has to be there, private and writable (a page that is shared until
-    /// the first write has to be copied before it is reported).
+    /// The device writes: the memory has to be there, private and writable (a page that is shared
+    /// until the first write has to be copied before it is reported).
     DeviceWrites,
 }
 
@@ -39,26 +40,30 @@ pub struct Allocation {
 /// # Safety
 ///
 /// An implementation promises that
-/// - [`allocate`](Memory::allocate) returns memory that nothing else uses, readable and writable by the CPU through `ptr` and
-///   by devices at `phys`, coherent between the two, until it is freed;
-/// - [`segments`](Memory::segments) reports the physical memory that really is behind the virtual range, and that this stays so
-///   for as long as the range stays mapped (no page is moved or taken away while a device may use it);
-/// - [`map_mmio`](Memory::map_mmio) never maps memory that is RAM, and what it returns stays mapped, uncached, for good.
+/// - [`allocate`](Memory::allocate) returns memory that nothing else uses, readable and writable by
+///   the CPU through `ptr` and by devices at `phys`, coherent between the two, until it is freed;
+/// - [`segments`](Memory::segments) reports the physical memory that really is behind the virtual
+///   range, and that this stays so for as long as the range stays mapped (no page is moved or taken
+///   away while a device may use it);
+/// - [`map_mmio`](Memory::map_mmio) never maps memory that is RAM, and what it returns stays
+///   mapped, uncached, for good.
 pub unsafe trait Memory: Sync {
-    /// Allocates `len` (> 0) bytes, physically contiguous, zeroed, at a multiple of `align` (a power
-    /// of two, at most 4096), or `None` when there is no such memory. Never blocks.
+    /// Allocates `len` (> 0) bytes, physically contiguous, zeroed, at a multiple of `align` (a
+    /// power of two, at most 4096), or `None` when there is no such memory. Never blocks.
     fn allocate(&self, len: usize, align: usize) -> Option<Allocation>;
 
     /// Gives memory back.
     ///
     /// # Safety
     ///
-    /// `allocation` came from [`allocate`](Memory::allocate) of this object, is freed once, and no device uses it any more.
+    /// `allocation` came from [`allocate`](Memory::allocate) of this object, is freed once, and no
+    /// device uses it any more.
     unsafe fn free(&self, allocation: Allocation);
 
-    /// Calls `visit` with the physical segments behind the virtual range `[ptr, ptr + len)`, in order
-    /// and without gaps, after making them present for `access`. They may be as small as a page;
-    /// drivers merge neighbours. When `visit` returns false the rest is left out (and the answer is true).
+    /// Calls `visit` with the physical segments behind the virtual range `[ptr, ptr + len)`, in
+    /// order and without gaps, after making them present for `access`. They may be as small as a
+    /// page; drivers merge neighbours. When `visit` returns false the rest is left out (and the
+    /// answer is true).
     ///
     /// False when some of the range (that was reached) isn't memory, or is not writable for
     /// [`Access::DeviceWrites`]; `visit` may have been called before that is found.
@@ -70,13 +75,14 @@ pub unsafe trait Memory: Sync {
         visit: &mut dyn FnMut(Segment) -> bool,
     ) -> bool;
 
-    /// Maps device registers: `len` bytes from physical address `phys`, neither necessarily aligned to
-    /// pages. `None` when the range is RAM, wraps, or is beyond the CPU's physical addresses. Mapping the
-    /// same range again returns a valid mapping (the same or another).
+    /// Maps device registers: `len` bytes from physical address `phys`, neither necessarily aligned
+    /// to pages. `None` when the range is RAM, wraps, or is beyond the CPU's physical addresses.
+    /// Mapping the same range again returns a valid mapping (the same or another).
     fn map_mmio(&self, phys: u64, len: usize) -> Option<NonNull<u8>>;
 
-    /// Orders what this thread wrote to memory before what it reads afterwards, as seen by devices (virtio 1.2, 2.7.13.3.1 and
-    /// 2.7.14). For machines on which the language's own fence doesn't do that.
+    /// Orders what this thread wrote to memory before what it reads afterwards, as seen by devices
+    /// (virtio 1.2, 2.7.13.3.1 and 2.7.14). For machines on which the language's own fence doesn't
+    /// do that.
     fn barrier(&self) {
         fence(Ordering::SeqCst);
     }
@@ -94,7 +100,8 @@ pub struct Region {
     len: usize,
 }
 
-// SAFETY: a Region is the only owner of its memory (promise of `Memory::allocate`), and `Memory` is Sync.
+// SAFETY: a Region is the only owner of its memory (promise of `Memory::allocate`), and `Memory` is
+// Sync.
 unsafe impl Send for Region {}
 
 impl Region {
@@ -146,8 +153,8 @@ impl Region {
     ///
     /// # Safety
     ///
-    /// No device has been given these bytes (or it has given them back), and no other reference to them
-    /// lives.
+    /// No device has been given these bytes (or it has given them back), and no other reference to
+    /// them lives.
     ///
     /// # Panics
     ///
@@ -158,12 +165,13 @@ impl Region {
             len <= self.len && offset <= self.len - len,
             "range outside the region"
         );
-        // SAFETY: inside the allocation (checked), initialised (it was zeroed), and unshared (promised by
-        // the caller).
+        // SAFETY: inside the allocation (checked), initialised (it was zeroed), and unshared
+        // (promised by the caller).
         unsafe { core::slice::from_raw_parts_mut(self.ptr.add(offset).as_ptr(), len) }
     }
 
-    /// Never gives the memory back: for a device that may still write to it because it doesn't reset.
+    /// Never gives the memory back: for a device that may still write to it because it doesn't
+    /// reset.
     pub fn leak(&mut self) {
         self.allocation = None;
     }
@@ -172,8 +180,8 @@ impl Region {
 impl Drop for Region {
     fn drop(&mut self) {
         if let Some(allocation) = self.allocation.take() {
-            // SAFETY: it came from this `memory`, is taken out so freed once, and a driver that can't take its
-            // memory back from a device leaks the region instead.
+            // SAFETY: it came from this `memory`, is taken out so freed once, and a driver that
+            // can't take its memory back from a device leaks the region instead.
             unsafe { self.memory.free(allocation) }
         }
     }

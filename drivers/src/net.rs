@@ -1,8 +1,8 @@
-//! A network card (virtio 1.2, 5.1), driven on its queues directly: checksums and TCP segmentation in the
-//! device, frames of up to 64 KiB in both directions, one doorbell for a batch.
+//! A network card (virtio 1.2, 5.1), driven on its queues directly: checksums and TCP segmentation
+//! in the device, frames of up to 64 KiB in both directions, one doorbell for a batch.
 //!
-//! Each offload is used when the device offers it and [`NetConfig::features`] allows it. Frames are Ethernet frames without
-//! a check sequence.
+//! Each offload is used when the device offers it and [`NetConfig::features`] allows it. Frames are
+//! Ethernet frames without a check sequence.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -50,7 +50,8 @@ pub mod feature {
     pub const STATUS: u64 = 1 << 16;
     /// There is a control queue; asked for with [`MQ`] only.
     pub const CTRL_VQ: u64 = 1 << 17;
-    /// There may be several queue pairs; asked for by [`Net::with_pairs`](super::Net::with_pairs) only.
+    /// There may be several queue pairs; asked for by [`Net::with_pairs`](super::Net::with_pairs)
+    /// only.
     pub const MQ: u64 = 1 << 22;
 
     /// Those above that every card is asked for.
@@ -81,19 +82,22 @@ const MAX_FRAME: usize = ETHERNET + 65535;
 pub struct NetConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used; the rest is never agreed to.
     pub features: u64,
-    /// Receive buffers, at most (the device's queue may be smaller). Their memory is allocated at the start.
+    /// Receive buffers, at most (the device's queue may be smaller). Their memory is allocated at
+    /// the start.
     pub rx_buffers: u16,
-    /// Bytes of one receive buffer where frames may span several; without that it is one frame of the MTU.
+    /// Bytes of one receive buffer where frames may span several; without that it is one frame of
+    /// the MTU.
     pub rx_buffer_len: usize,
     /// Frames of up to the MTU in flight, at most.
     pub tx_small: u16,
-    /// Larger frames in flight, at most; 64 KiB each, all but the first allocated when needed. None without
-    /// TCP segmentation.
+    /// Larger frames in flight, at most; 64 KiB each, all but the first allocated when needed. None
+    /// without TCP segmentation.
     pub tx_large: u16,
 }
 
 impl Default for NetConfig {
-    /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers, as needed.
+    /// 512 KiB for receiving; for sending up to 512 KiB of small and 1 MiB of large buffers, as
+    /// needed.
     fn default() -> Self {
         NetConfig {
             features: u64::MAX,
@@ -110,8 +114,8 @@ impl Default for NetConfig {
 pub enum TxError {
     /// All buffers are in flight. An interrupt will tell when some are back; keep the frame.
     Full,
-    /// Longer than [`Capabilities::max_transmit`], or empty, or it asks for something the card doesn't do. Never
-    /// sent.
+    /// Longer than [`Capabilities::max_transmit`], or empty, or it asks for something the card
+    /// doesn't do. Never sent.
     BadFrame,
     /// The card broke the protocol and is out of use.
     Broken,
@@ -153,7 +157,8 @@ pub struct Net {
 }
 
 impl Net {
-    /// Starts the card with one pair of queues: agrees on features, allocates the queues and the receive buffers.
+    /// Starts the card with one pair of queues: agrees on features, allocates the queues and the
+    /// receive buffers.
     ///
     /// # Errors
     ///
@@ -166,7 +171,8 @@ impl Net {
         Net::start(transport, memory, config, None)
     }
 
-    /// `more`: what is to be done about more than one pair; that isn't linked where nobody asks for it.
+    /// `more`: what is to be done about more than one pair; that isn't linked where nobody asks for
+    /// it.
     fn start(
         transport: Box<dyn Transport>,
         memory: MemoryRef,
@@ -293,9 +299,9 @@ impl Net {
         )
     }
 
-    /// Hands the next received frame to `deliver`, which may change it in place; its memory goes back to the card
-    /// afterwards. False: there is none (or the card is out of use). Never blocks; frames that can't be are
-    /// skipped, and at most as many as there are buffers are looked at.
+    /// Hands the next received frame to `deliver`, which may change it in place; its memory goes
+    /// back to the card afterwards. False: there is none (or the card is out of use). Never blocks;
+    /// frames that can't be are skipped, and at most as many as there are buffers are looked at.
     pub fn receive(&mut self, deliver: &mut dyn FnMut(&mut [u8], RxMeta)) -> bool {
         if !self.device.is_running() {
             return false;
@@ -320,8 +326,9 @@ impl Net {
         false
     }
 
-    /// True when the next [`transmit`](Net::transmit) finds room, whatever the length of its frame. False: an interrupt comes when
-    /// there is room, if [`enable_interrupts`](Net::enable_interrupts) is called before waiting. Never blocks.
+    /// True when the next [`transmit`](Net::transmit) finds room, whatever the length of its frame.
+    /// False: an interrupt comes when there is room, if
+    /// [`enable_interrupts`](Net::enable_interrupts) is called before waiting. Never blocks.
     pub fn can_transmit(&mut self) -> bool {
         if !self.device.is_running() {
             return false;
@@ -341,8 +348,9 @@ impl Net {
         }
     }
 
-    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data) and describes. It is certain
-    /// to leave only after [`flush`](Net::flush). Never blocks; `fill` is only called when there is room.
+    /// Queues a frame of `len` bytes that `fill` writes (all of it: the buffer holds old data) and
+    /// describes. It is certain to leave only after [`flush`](Net::flush). Never blocks; `fill` is
+    /// only called when there is room.
     ///
     /// # Errors
     ///
@@ -378,8 +386,8 @@ impl Net {
         }
     }
 
-    /// Tells the card of the frames queued since the last call: at most one exit, none when the card is at
-    /// work anyway.
+    /// Tells the card of the frames queued since the last call: at most one exit, none when the
+    /// card is at work anyway.
     pub fn flush(&mut self) {
         if self.device.is_running() {
             for pair in &mut self.pairs {
@@ -388,7 +396,8 @@ impl Net {
         }
     }
 
-    /// Whether the card has done with every frame that it was told of; a card that broke will do no more. Never blocks.
+    /// Whether the card has done with every frame that it was told of; a card that broke will do no
+    /// more. Never blocks.
     pub fn is_drained(&mut self) -> bool {
         if !self.device.is_running() {
             return true;
@@ -406,19 +415,21 @@ impl Net {
         drained
     }
 
-    /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit) found no room, some now. No exit.
+    /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit)
+    /// found no room, some now. No exit.
     pub fn has_news(&self) -> bool {
         let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_news();
         self.device.is_running() && self.pairs.iter().any(news)
     }
 
-    /// To be called before waiting: gives the card all free receive buffers and asks for an interrupt at the
-    /// next frame, and where [`transmit`](Net::transmit) found no room, when half of what is in flight is sent. True: don't
-    /// wait, there is a frame or room already.
+    /// To be called before waiting: gives the card all free receive buffers and asks for an
+    /// interrupt at the next frame, and where [`transmit`](Net::transmit) found no room, when half
+    /// of what is in flight is sent. True: don't wait, there is a frame or room already.
     ///
-    /// This is all the moderation of interrupts there is, and one that needs no timer: none comes while there is work anyway,
-    /// and one stands for all that happens until the next call. Frames that are sent interrupt nobody unless somebody waits for
-    /// room, and then once for half a ring where the card knows `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
+    /// This is all the moderation of interrupts there is, and one that needs no timer: none comes
+    /// while there is work anyway, and one stands for all that happens until the next call. Frames
+    /// that are sent interrupt nobody unless somebody waits for room, and then once for half a ring
+    /// where the card knows `VIRTIO_F_EVENT_IDX` (virtio 1.2, 2.7.10).
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {

@@ -46,7 +46,8 @@ impl fmt::Display for Address {
     }
 }
 
-/// Access to PCI configuration space: ports 0xcf8/0xcfc or a memory-mapped (ECAM) window; the kernel has it.
+/// Access to PCI configuration space: ports 0xcf8/0xcfc or a memory-mapped (ECAM) window; the
+/// kernel has it.
 ///
 /// `offset` is a multiple of 4 below 256. Reading where there is no function gives all ones.
 pub trait ConfigAccess: Sync {
@@ -68,7 +69,8 @@ pub struct Function {
     pub line: Option<u8>,
 }
 
-/// All virtio functions, in the order of their addresses, below the bridges that firmware configured too.
+/// All virtio functions, in the order of their addresses, below the bridges that firmware
+/// configured too.
 pub fn virtio_functions(access: &dyn ConfigAccess) -> Functions<'_> {
     let mut buses = [0; 4];
     buses[0] = 1;
@@ -154,11 +156,13 @@ impl Functions<'_> {
 
     fn note_bridge(&mut self, address: Address) {
         let secondary = self.access.read(address, register::BUS_NUMBERS) >> 8 & 0xff;
-        // Of a bus that is behind us already (a loop, or 0 where firmware forgot the bridge) nothing comes.
+        // Of a bus that is behind us already (a loop, or 0 where firmware forgot the bridge)
+        // nothing comes.
         self.buses[secondary as usize / 64] |= 1 << (secondary % 64);
     }
 
-    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as subsystem id.
+    /// Modern ids are 0x1040 + type; transitional ones (0x1000 to 0x103f) have the type as
+    /// subsystem id.
     fn virtio_type(&self, address: Address, device: u16) -> Option<DeviceType> {
         match device {
             0x1000..=0x103f => Some(DeviceType::from(
@@ -221,7 +225,8 @@ impl Config<'_> {
     ///
     /// # Errors
     ///
-    /// [`Error::BadBar`] for an I/O BAR, one that firmware left unassigned, or one that doesn't exist.
+    /// [`Error::BadBar`] for an I/O BAR, one that firmware left unassigned, or one that doesn't
+    /// exist.
     pub fn memory_bar(&self, bar: u8) -> Result<u64, Error> {
         if bar > 5 {
             return Err(Error::BadBar(bar));

@@ -1,9 +1,9 @@
 //! A split virtqueue (virtio 1.2, 2.7) that doesn't believe its device.
 //!
-//! The driver keeps its own account of what is outstanding. A completion is only passed on when its id is
-//! one that was given out and hasn't come back; its length is clamped to what was given. Anything else marks
-//! the queue broken: it answers every further call with an error, and nothing of what the device says is
-//! ever used as an index.
+//! The driver keeps its own account of what is outstanding. A completion is only passed on when its
+//! id is one that was given out and hasn't come back; its length is clamped to what was given.
+//! Anything else marks the queue broken: it answers every further call with an error, and nothing
+//! of what the device says is ever used as an index.
 
 use alloc::vec::Vec;
 
@@ -20,7 +20,8 @@ pub struct Buffer {
     pub phys: u64,
     /// Bytes.
     pub len: u32,
-    /// The device writes it (else it reads it). Buffers that it reads come first (virtio 1.2, 2.7.4.2).
+    /// The device writes it (else it reads it). Buffers that it reads come first (virtio 1.2,
+    /// 2.7.4.2).
     pub device_writes: bool,
 }
 
@@ -29,17 +30,18 @@ pub struct Buffer {
 pub struct Completion {
     /// What [`Queue::add`] was given.
     pub token: u32,
-    /// Bytes that the device says it wrote, at most what it was given to write. They begin at the start of
-    /// the writable buffers.
+    /// Bytes that the device says it wrote, at most what it was given to write. They begin at the
+    /// start of the writable buffers.
     pub written: u32,
 }
 
-/// A request doesn't fit now: too few free descriptors (or, for a request longer than the queue can ever
-/// take, too few descriptors at all).
+/// A request doesn't fit now: too few free descriptors (or, for a request longer than the queue can
+/// ever take, too few descriptors at all).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The device broke the protocol; the queue is of no use until the device has been reset and set up again.
+/// The device broke the protocol; the queue is of no use until the device has been reset and set up
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Broken;
 
@@ -52,7 +54,8 @@ impl From<Broken> for Error {
 /// How a queue is set up.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
-    /// At most this many descriptors; the device's maximum where it has less. Rounded down to a power of two.
+    /// At most this many descriptors; the device's maximum where it has less. Rounded down to a
+    /// power of two.
     pub max_size: u16,
     /// At least this many.
     pub min_size: u16,
@@ -123,7 +126,8 @@ pub struct Queue {
     counters: QueueCounters,
 }
 
-/// True when moving an index from `old` to `new` passes `event` (virtio 1.2, 2.7.7.2 and 2.7.10; all modulo 65536).
+/// True when moving an index from `old` to `new` passes `event` (virtio 1.2, 2.7.7.2 and 2.7.10;
+/// all modulo 65536).
 fn passes(event: u16, new: u16, old: u16) -> bool {
     new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
 }
@@ -219,10 +223,11 @@ impl Queue {
         }
     }
 
-    /// Puts a request in the queue; the device sees it after [`publish`](Queue::publish). `buffers` isn't empty. No heap is
-    /// used.
+    /// Puts a request in the queue; the device sees it after [`publish`](Queue::publish). `buffers`
+    /// isn't empty. No heap is used.
     ///
-    /// The memory belongs to the device until [`pop`](Queue::pop) returns `token`, or the device is reset.
+    /// The memory belongs to the device until [`pop`](Queue::pop) returns `token`, or the device is
+    /// reset.
     pub(crate) fn add(&mut self, buffers: &[Buffer], token: u32) -> Result<(), Full> {
         let count = u16::try_from(buffers.len()).map_err(|_| Full)?;
         if count == 0 || count > self.room() {
@@ -301,11 +306,14 @@ impl Queue {
         }
     }
 
-    /// Publishes, and rings the doorbell if the device asked for one: one exit for any number of requests.
+    /// Publishes, and rings the doorbell if the device asked for one: one exit for any number of
+    /// requests.
     ///
-    /// Also rings when an earlier publication passed the index that the device wants to hear of, and the doorbell wasn't rung since.
-    /// Some devices wait until there is enough rather than something: one that asks while more is published may see that, find it too
-    /// little and wait for a doorbell that would never be due again (a network card of QEMU before 9.1 so waits for receive buffers).
+    /// Also rings when an earlier publication passed the index that the device wants to hear of,
+    /// and the doorbell wasn't rung since. Some devices wait until there is enough rather than
+    /// something: one that asks while more is published may see that, find it too little and wait
+    /// for a doorbell that would never be due again (a network card of QEMU before 9.1 so waits for
+    /// receive buffers).
     pub(crate) fn kick(&mut self, transport: &dyn Transport) {
         const HALF: u16 = 1 << 15;
         self.publish();
@@ -318,9 +326,9 @@ impl Queue {
         if new.wrapping_sub(self.rung) > HALF {
             self.rung = new.wrapping_sub(HALF);
         }
-        // Pairs with the device's barrier between asking for notifications and looking at the available
-        // index again: either it sees our index, or we see that it asks. The store above is a release
-        // store, which x86 lets the load below overtake.
+        // Pairs with the device's barrier between asking for notifications and looking at the
+        // available index again: either it sees our index, or we see that it asks. The store above
+        // is a release store, which x86 lets the load below overtake.
         self.memory.barrier();
         let wanted = if self.event_idx {
             passes(self.ring.available_event(), new, self.rung)
@@ -334,12 +342,14 @@ impl Queue {
         }
     }
 
-    /// True when the device has finished something that [`pop`](Queue::pop) hasn't returned (also when it only says so).
+    /// True when the device has finished something that [`pop`](Queue::pop) hasn't returned (also
+    /// when it only says so).
     pub fn has_used(&self) -> bool {
         !self.broken && self.ring.used_index() != self.used
     }
 
-    /// How many completions are there to pop, up to what the device says and no more than are in flight.
+    /// How many completions are there to pop, up to what the device says and no more than are in
+    /// flight.
     fn used_ready(&mut self) -> Result<u16, Broken> {
         if self.broken {
             return Err(Broken);
@@ -385,15 +395,16 @@ impl Queue {
         Broken
     }
 
-    /// Asks for an interrupt at the next completion. True when one is there already: then no interrupt
-    /// may come for it, and the caller has to pop before it waits.
+    /// Asks for an interrupt at the next completion. True when one is there already: then no
+    /// interrupt may come for it, and the caller has to pop before it waits.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts(&mut self) -> bool {
         self.enable_interrupts_after(0)
     }
 
-    /// As [`enable_interrupts`](Queue::enable_interrupts), but the interrupt may be put off until `more` further completions are there
-    /// (fewer than are in flight, or it never comes). A device without `VIRTIO_F_EVENT_IDX` interrupts at the first.
+    /// As [`enable_interrupts`](Queue::enable_interrupts), but the interrupt may be put off until
+    /// `more` further completions are there (fewer than are in flight, or it never comes). A device
+    /// without `VIRTIO_F_EVENT_IDX` interrupts at the first.
     #[must_use = "a completion that is there already may not interrupt"]
     pub(crate) fn enable_interrupts_after(&mut self, more: u16) -> bool {
         if self.event_idx {
@@ -401,8 +412,8 @@ impl Queue {
         } else {
             self.ring.suppress_interrupts(false);
         }
-        // Pairs with the device's barrier between writing the used index and reading our wish: either it
-        // sees the wish, or we see the index.
+        // Pairs with the device's barrier between writing the used index and reading our wish:
+        // either it sees the wish, or we see the index.
         self.memory.barrier();
         self.ring.used_index().wrapping_sub(self.used) > more && !self.broken
     }

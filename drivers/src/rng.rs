@@ -54,8 +54,8 @@ impl Rng {
         self.device.is_running()
     }
 
-    /// Asks for `len` (1 to [`MAX_REQUEST`], else clamped) random bytes, unless a request is under way. One exit; the
-    /// answer may take as long as the host likes.
+    /// Asks for `len` (1 to [`MAX_REQUEST`], else clamped) random bytes, unless a request is under
+    /// way. One exit; the answer may take as long as the host likes.
     ///
     /// # Errors
     ///
@@ -78,8 +78,9 @@ impl Rng {
         Ok(())
     }
 
-    /// Hands the random bytes to `take` if they are there (a device may give fewer than asked for, and
-    /// even none), and forgets them. `None` while the request is under way, or when there is none. Never blocks.
+    /// Hands the random bytes to `take` if they are there (a device may give fewer than asked for,
+    /// and even none), and forgets them. `None` while the request is under way, or when there is
+    /// none. Never blocks.
     ///
     /// # Errors
     ///

@@ -1,4 +1,5 @@
-//! How a driver reaches its device: registers, status, doorbells, interrupts (virtio 1.2, chapters 3 and 4).
+//! How a driver reaches its device: registers, status, doorbells, interrupts (virtio 1.2, chapters
+//! 3 and 4).
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -112,16 +113,17 @@ impl Width {
     }
 }
 
-/// A way to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real ones; a test has its own.
+/// A way to a virtio device. [`mmio::MmioTransport`] and [`pci::PciTransport`] are the real ones; a
+/// test has its own.
 ///
-/// No function blocks, and none but [`notify`](Transport::notify) is on the way of a packet. Waiting (for the end of a reset) is up to the
-/// driver, which bounds it.
+/// No function blocks, and none but [`notify`](Transport::notify) is on the way of a packet.
+/// Waiting (for the end of a reset) is up to the driver, which bounds it.
 pub trait Transport: Send {
     /// What kind of device it is.
     fn device_type(&self) -> DeviceType;
 
-    /// True for a device older than virtio 1.0: queues lie in one piece with the used ring at a page
-    /// boundary, there is no `FEATURES_OK`, and only 32 feature bits.
+    /// True for a device older than virtio 1.0: queues lie in one piece with the used ring at a
+    /// page boundary, there is no `FEATURES_OK`, and only 32 feature bits.
     fn is_legacy(&self) -> bool;
 
     /// The features that the device offers.
@@ -143,8 +145,8 @@ pub trait Transport: Send {
     ///
     /// # Errors
     ///
-    /// [`Error::BadQueue`] when the device can't reach the addresses, [`Error::NoVector`] when it refuses the queue's
-    /// MSI-X vector.
+    /// [`Error::BadQueue`] when the device can't reach the addresses, [`Error::NoVector`] when it
+    /// refuses the queue's MSI-X vector.
     fn activate_queue(&mut self, queue: u16, addresses: &QueueAddresses) -> Result<(), Error>;
 
     /// Rings the doorbell: there are new buffers in the queue. One exit to the hypervisor.
@@ -156,11 +158,13 @@ pub trait Transport: Send {
     /// A number that changes whenever the configuration space does (always 0 for legacy devices).
     fn config_generation(&self) -> u32;
 
-    /// Reads the device's configuration space; `None` outside it. `offset` is a multiple of the width.
+    /// Reads the device's configuration space; `None` outside it. `offset` is a multiple of the
+    /// width.
     fn read_config(&self, offset: usize, width: Width) -> Option<u32>;
 }
 
-/// How to acknowledge the interrupts of one device: a handle that an interrupt handler can own a copy of.
+/// How to acknowledge the interrupts of one device: a handle that an interrupt handler can own a
+/// copy of.
 ///
 /// It is separate from the driver because it is used where the driver isn't: in the interrupt
 /// handler, before the end-of-interrupt, so that a level-triggered line doesn't fire again.
@@ -180,8 +184,8 @@ enum Kind {
     Line { isr: NonNull<u8> },
 }
 
-// SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and reading or writing them from any CPU at
-// any time is what they are for.
+// SAFETY: the registers stay mapped for good (promise of `Memory::map_mmio`), and reading or
+// writing them from any CPU at any time is what they are for.
 unsafe impl Send for Interrupt {}
 // SAFETY: as above.
 unsafe impl Sync for Interrupt {}
@@ -214,9 +218,9 @@ impl Interrupt {
         !matches!(self.0, Kind::Message)
     }
 
-    /// Takes the interrupt back at the device and says why it came. Empty: not this device (a shared
-    /// line). For MSI-X nothing is done and both causes are returned. One or two register accesses; safe in
-    /// an interrupt handler and at the same time as anything the driver does.
+    /// Takes the interrupt back at the device and says why it came. Empty: not this device (a
+    /// shared line). For MSI-X nothing is done and both causes are returned. One or two register
+    /// accesses; safe in an interrupt handler and at the same time as anything the driver does.
     pub fn acknowledge(&self) -> Cause {
         match self.0 {
             Kind::Message => Cause::all(),

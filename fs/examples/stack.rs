@@ -1,8 +1,8 @@
 //! The deepest stack that operations on a FAT or ext4 volume use, for whoever runs them on small
 //! stacks.
 //!
-//! `cargo run --release -p fs --features fake --example stack -- disk.img`. Runs each operation on a thread of its own with a
-//! stack filled with a pattern, and looks how far it was overwritten.
+//! `cargo run --release -p fs --features fake --example stack -- disk.img`. Runs each operation on
+//! a thread of its own with a stack filled with a pattern, and looks how far it was overwritten.
 
 use std::sync::mpsc;
 

@@ -1,8 +1,9 @@
-//! Throughput of a FAT or ext4 volume on a file of the host, and the requests that reach the device.
+//! Throughput of a FAT or ext4 volume on a file of the host, and the requests that reach the
+//! device.
 //!
 //! `mkfs.fat -F 32 -C disk.img 1048576; cargo run --release -p fs --example throughput -- disk.img`
-//! Writes files named `bench*` and `small.dat` in the image. Figures are those of the file system over the host's
-//! page cache, without virtio.
+//! Writes files named `bench*` and `small.dat` in the image. Figures are those of the file system
+//! over the host's page cache, without virtio.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;

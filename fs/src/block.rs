@@ -47,8 +47,8 @@ pub trait Block {
     fn read_only(&self) -> bool;
 
     /// Whether nobody waits for the device now: a request would fail, and what is in memory is all
-    /// there is. A cache then gives up before it has changed anything, so that the same can be asked
-    /// again when there is time.
+    /// there is. A cache then gives up before it has changed anything, so that the same can be
+    /// asked again when there is time.
     fn is_away(&self) -> bool {
         false
     }
@@ -73,8 +73,8 @@ pub trait Block {
     /// Makes all writes that have returned durable, before any that comes later.
     fn flush(&mut self) -> Result<(), BlockError>;
 
-    /// As [`flush`](Self::flush), for a volume to which that order means nothing: later writes may be
-    /// durable before.
+    /// As [`flush`](Self::flush), for a volume to which that order means nothing: later writes may
+    /// be durable before.
     fn flush_unordered(&mut self) -> Result<(), BlockError> {
         self.flush()
     }

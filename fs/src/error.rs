@@ -33,8 +33,8 @@ pub enum Error {
     NameTooLong,
     /// The file would pass the largest size that this file system stores.
     TooLarge,
-    /// The file system's structures contradict themselves. [`crate::Health`] says whether the volume
-    /// is read-only from then on.
+    /// The file system's structures contradict themselves. [`crate::Health`] says whether the
+    /// volume is read-only from then on.
     Corrupt,
     /// The device failed.
     Io,

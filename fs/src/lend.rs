@@ -10,8 +10,8 @@ use crate::{Error, FileId, Volume, fat};
 /// Bytes that are copied at once where a file system has none that stay where they are.
 const COPIED: usize = 64 << 10;
 
-/// Bytes of a file as they were when they were lent ([`lend`]): a write to the file
-/// doesn't change them, nor does closing or removing it. Their memory is kept until this is dropped.
+/// Bytes of a file as they were when they were lent ([`lend`]): a write to the file doesn't change
+/// them, nor does closing or removing it. Their memory is kept until this is dropped.
 pub struct Lent(Memory);
 
 enum Memory {
@@ -70,9 +70,9 @@ impl Deref for Lent {
 }
 
 /// Lends at most `len` bytes of a file from byte `offset` on where they lie, after having read what
-/// isn't in memory: adds them to `out` in their order, nothing at or past the end of the file. There
-/// may be fewer than `len`, and at least one before the end. What has no memory that can be lent, as
-/// zeros that take no room, or contents that aren't kept, is copied first.
+/// isn't in memory: adds them to `out` in their order, nothing at or past the end of the file.
+/// There may be fewer than `len`, and at least one before the end. What has no memory that can be
+/// lent, as zeros that take no room, or contents that aren't kept, is copied first.
 ///
 /// What is lent stays as it is, whatever becomes of the file. Errors are those of
 /// [`Volume::read_at`].

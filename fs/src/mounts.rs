@@ -107,7 +107,8 @@ impl<V> Mounts<V> {
         Err(Error::NotFound)
     }
 
-    /// Bytes of the normalised path `path` that are the mount point of its volume; the rest, with its slash, is the path on that.
+    /// Bytes of the normalised path `path` that are the mount point of its volume; the rest, with
+    /// its slash, is the path on that.
     pub fn point_len(&self, path: &str) -> usize {
         let found = self
             .entries

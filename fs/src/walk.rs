@@ -1,7 +1,8 @@
 //! Paths that lead over symbolic links, as POSIX.1-2024 resolves them (4.16, Pathname Resolution).
 //!
-//! A [`Walker`] knows a path and what has been found out about it; whoever drives it asks the volumes. `..` goes to the directory
-//! above the one that a link leads to, so what stands before a `..` is looked at first.
+//! A [`Walker`] knows a path and what has been found out about it; whoever drives it asks the
+//! volumes. `..` goes to the directory above the one that a link leads to, so what stands before a
+//! `..` is looked at first.
 
 use alloc::string::String;
 
@@ -14,7 +15,8 @@ pub const MAX_LINKS: u32 = 40;
 /// A path that is being resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Walker {
-    /// From the root of the tree; single slashes, no `.`; `..` only where it is still to be resolved.
+    /// From the root of the tree; single slashes, no `.`; `..` only where it is still to be
+    /// resolved.
     path: String,
     links: u32,
     follow: bool,
@@ -26,12 +28,14 @@ pub struct Walker {
 pub enum Step<'a> {
     /// Whether this is a directory and leads over no link; then [`Walker::up`] or [`Walker::link`].
     Directory(&'a str),
-    /// Whether this leads over a link, its last name included if [`Walker::follows`]; then it is the place, or [`Walker::link`].
+    /// Whether this leads over a link, its last name included if [`Walker::follows`]; then it is
+    /// the place, or [`Walker::link`].
     Last(&'a str),
 }
 
 impl Walker {
-    /// For `path`; a link that is its last name is followed if `follow` is set, or if a slash or `.` after it asks for a directory.
+    /// For `path`; a link that is its last name is followed if `follow` is set, or if a slash or
+    /// `.` after it asks for a directory.
     ///
     /// The errors are those of [`path::normalise`].
     pub fn new(path: &str, follow: bool) -> Result<Self, Error> {
@@ -87,9 +91,11 @@ impl Walker {
         self.path = tidy(above.split('/').chain(rest.split('/')));
     }
 
-    /// The first `end` bytes of the path are a symbolic link that says `target`: the path goes on there.
+    /// The first `end` bytes of the path are a symbolic link that says `target`: the path goes on
+    /// there.
     ///
-    /// [`Error::TooManyLinks`], [`Error::NotFound`] for an empty target, and those of [`path::normalise`].
+    /// [`Error::TooManyLinks`], [`Error::NotFound`] for an empty target, and those of
+    /// [`path::normalise`].
     pub fn link(&mut self, end: usize, target: &str) -> Result<(), Error> {
         self.links += 1;
         if self.links > MAX_LINKS {
@@ -256,7 +262,8 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// As Linux resolves the same names, where the tree is a folder of its own (absolute links aside).
+        /// As Linux resolves the same names, where the tree is a folder of its own (absolute links
+        /// aside).
         #[test]
         fn resolves_as_linux_does(
             links in prop::collection::vec(("[abc]", "[abc./]{1,9}"), 1..5),

@@ -121,7 +121,8 @@ fn without_a_journal_the_same_cuts_do_harm() {
     println!("without a journal {harmed} of 30 cuts did harm");
 }
 
-/// Blocks that a file gave up aren't another's before that is durable: a power cut would leave the one with the other's contents.
+/// Blocks that a file gave up aren't another's before that is durable: a power cut would leave the
+/// one with the other's contents.
 #[test]
 fn what_a_file_gave_up_is_not_written_before_that_is_durable() {
     let image = mkfs(4 << 20, &["-b", "1024", "-J", "size=1"]);

@@ -1,5 +1,5 @@
-//! Power cuts while blocks go from directories to files and back, on a volume with little room and a
-//! journal that wraps around many times: what was synced is there, nothing is another's, and what
+//! Power cuts while blocks go from directories to files and back, on a volume with little room and
+//! a journal that wraps around many times: what was synced is there, nothing is another's, and what
 //! e2fsck finds is clean. Then the same where the journal lacks something, which has to be noticed.
 #![allow(missing_docs)]
 

@@ -1,5 +1,5 @@
-//! Directories whose names have the same hash at the borders of their blocks, trees of extents of three
-//! levels, and devices of which single reads fail: what was done is whole or not done.
+//! Directories whose names have the same hash at the borders of their blocks, trees of extents of
+//! three levels, and devices of which single reads fail: what was done is whole or not done.
 #![allow(missing_docs)]
 
 mod common;
@@ -49,7 +49,8 @@ fn colliding() -> Vec<Vec<String>> {
     groups
 }
 
-/// Names with the same hash end up in two blocks, so that what is looked for in one goes on in the next.
+/// Names with the same hash end up in two blocks, so that what is looked for in one goes on in the
+/// next.
 #[test]
 fn names_with_the_same_hash_lie_across_blocks() {
     let groups = colliding();
@@ -189,8 +190,8 @@ fn names_with_the_same_hash_are_listed_once_while_others_go() {
     }
 }
 
-/// An index that says of each block that names with the hash of its first one are in the block before
-/// as well: so it is when thousands have the same, which takes long to find.
+/// An index that says of each block that names with the hash of its first one are in the block
+/// before as well: so it is when thousands have the same, which takes long to find.
 #[test]
 fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
     let disk = Disk::new(mkfs(24 << 20, &["-b", "1024", "-O", "^metadata_csum"]), 512);
@@ -227,8 +228,8 @@ fn a_hash_that_goes_on_in_hundreds_of_blocks_is_listed() {
     assert_eq!(volume.health(), Health::Writable);
 }
 
-/// Single blocks with gaps, in no order, so many that the tree of extents has three levels below the
-/// inode; then the gaps are filled, and the file is cut in pieces.
+/// Single blocks with gaps, in no order, so many that the tree of extents has three levels below
+/// the inode; then the gaps are filled, and the file is cut in pieces.
 #[test]
 fn a_tree_of_extents_of_three_levels() {
     let disk = Disk::new(mkfs(128 << 20, &["-b", "1024", "-g", "8192"]), 512);

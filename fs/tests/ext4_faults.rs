@@ -257,8 +257,8 @@ fn a_listing_outlasts_the_change_to_an_index() {
     assert!(!seen.contains(&"19".to_string()) || seen.len() < 20);
 }
 
-/// Without a journal blocks of directories go to their places in the batch that has contents of files. A
-/// write that failed may have left some for a block that a directory then got.
+/// Without a journal blocks of directories go to their places in the batch that has contents of
+/// files. A write that failed may have left some for a block that a directory then got.
 #[test]
 fn contents_of_a_write_that_failed_do_not_follow_their_block() {
     let disk = Disk::new(mkfs(8 << 20, &["-b", "1024", "-O", "^has_journal"]), 512);

@@ -71,8 +71,8 @@ fn use_volume(volume: &mut dyn Volume) {
     volume.rmdir("d3").unwrap();
 }
 
-/// 64 GiB, and with `SOIL_FS_LONG` 16 TiB but for a block, which is as much as files of ext4 have: sparse
-/// files of the host. A mount reads the descriptors and no bitmaps.
+/// 64 GiB, and with `SOIL_FS_LONG` 16 TiB but for a block, which is as much as files of ext4 have:
+/// sparse files of the host. A mount reads the descriptors and no bitmaps.
 #[test]
 fn large_volumes() {
     let mut sizes = vec![64u64 << 30];

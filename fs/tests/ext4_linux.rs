@@ -1,5 +1,5 @@
-//! Linux and Soil change one disk in turns, and each goes on where the other stopped. Needs to be root,
-//! loop devices, and `SOIL_FS_LINUX` in the environment.
+//! Linux and Soil change one disk in turns, and each goes on where the other stopped. Needs to be
+//! root, loop devices, and `SOIL_FS_LINUX` in the environment.
 #![allow(missing_docs)]
 
 mod common;
@@ -307,8 +307,8 @@ fn skipped() -> bool {
     skipped
 }
 
-/// Each unmounts, and each stops without that every other time: with files that are open and have no
-/// name, which the other has to give back.
+/// Each unmounts, and each stops without that every other time: with files that are open and have
+/// no name, which the other has to give back.
 #[test]
 fn linux_and_soil_change_one_disk_in_turns() {
     if skipped() {

@@ -1,5 +1,6 @@
-//! Disks that someone damaged on purpose: numbers of the metadata set to extremes, blocks copied over
-//! others, journals made to take memory. No panic, no request without end, no memory without a bound.
+//! Disks that someone damaged on purpose: numbers of the metadata set to extremes, blocks copied
+//! over others, journals made to take memory. No panic, no request without end, no memory without a
+//! bound.
 #![allow(missing_docs)]
 
 mod common;

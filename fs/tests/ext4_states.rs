@@ -1,6 +1,6 @@
 //! What others leave on a disk, or a device that fails leaves in memory, and what may become of it:
-//! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of orphans
-//! that have a name, numbers that are as large as their fields.
+//! counts that Linux doesn't keep up to date, errors noted in the journal, files on the list of
+//! orphans that have a name, numbers that are as large as their fields.
 #![allow(missing_docs)]
 
 mod common;
@@ -84,8 +84,8 @@ fn an_error_noted_in_the_journal_counts_as_a_mark() {
     }
 }
 
-/// A file that is cut in several steps, with a read failing in each of them: it keeps its name, and is
-/// as long as it was or as it should be; also after it was closed.
+/// A file that is cut in several steps, with a read failing in each of them: it keeps its name, and
+/// is as long as it was or as it should be; also after it was closed.
 #[test]
 fn a_cut_that_fails_half_way_leaves_a_file() {
     let disk = Disk::new(mkfs(16 << 20, &["-b", "1024", "-J", "size=1"]), 512);
@@ -217,8 +217,8 @@ fn metadata_of(bytes: &[u8]) -> Vec<usize> {
     found
 }
 
-/// A file that has blocks of the file system's own, as a damaged map says: they are neither read nor
-/// written, nor given back.
+/// A file that has blocks of the file system's own, as a damaged map says: they are neither read
+/// nor written, nor given back.
 #[test]
 fn no_file_has_the_file_systems_own_blocks() {
     let kinds = [

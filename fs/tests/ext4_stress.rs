@@ -1,6 +1,6 @@
-//! As xfstests' fsstress and fsx do: a tree of directories that grow and shrink, by the rules of rename
-//! and links, and one file that is written, cut and read at random; both against a model in memory, and
-//! each thousand operations against what e2fsprogs find on the disk.
+//! As xfstests' fsstress and fsx do: a tree of directories that grow and shrink, by the rules of
+//! rename and links, and one file that is written, cut and read at random; both against a model in
+//! memory, and each thousand operations against what e2fsprogs find on the disk.
 #![allow(missing_docs)]
 
 mod common;

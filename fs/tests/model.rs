@@ -100,8 +100,8 @@ fn read_by_debugfs(bytes: &[u8], model: &Run) {
     std::fs::remove_dir_all(&target.0).unwrap();
 }
 
-/// Every name and file as the crate `ext4-view` gives it, which has no code in common with what wrote
-/// them.
+/// Every name and file as the crate `ext4-view` gives it, which has no code in common with what
+/// wrote them.
 fn read_by_ext4_view(bytes: Vec<u8>, model: &Run) {
     // It takes inodes of 128 bytes for some that were cut short.
     if bytes[1024 + 0x58] == 128 {

@@ -286,8 +286,8 @@ proptest! {
     }
 }
 
-/// A directory grows by the cluster of a file that takes one of its slots for a moment: whatever has
-/// the slot stays what it is, and the disk sees nothing of it.
+/// A directory grows by the cluster of a file that takes one of its slots for a moment: whatever
+/// has the slot stays what it is, and the disk sees nothing of it.
 #[test]
 fn a_directory_that_is_full_to_its_last_slot_grows() {
     for (args, cache_bytes) in [

@@ -1,5 +1,5 @@
-//! While memory is short nothing more is kept, what is there can be used, and afterwards all goes on. A test of its own, since the
-//! switch is for all volumes of a process.
+//! While memory is short nothing more is kept, what is there can be used, and afterwards all goes
+//! on. A test of its own, since the switch is for all volumes of a process.
 #![allow(missing_docs)]
 
 mod common;

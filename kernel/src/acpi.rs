@@ -1,9 +1,10 @@
-//! ACPI's tables, as far as an image needs them: power off, power button, interrupt controllers, virtio-mmio devices.
+//! ACPI's tables, as far as an image needs them: power off, power button, interrupt controllers,
+//! virtio-mmio devices.
 //!
-//! AML, the language of the DSDT, isn't interpreted. The few facts wanted from it are constants in QEMU's and Firecracker's
-//! tables, and are found by their byte patterns, each checked for its form.
-//! Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced), 5.6.9 (generic event device),
-//! 6.4 (resource descriptors), 20.2 (AML).
+//! AML, the language of the DSDT, isn't interpreted. The few facts wanted from it are constants in
+//! QEMU's and Firecracker's tables, and are found by their byte patterns, each checked for its
+//! form. Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced),
+//! 5.6.9 (generic event device), 6.4 (resource descriptors), 20.2 (AML).
 
 use crate::pvh::Physical;
 use alloc::vec::Vec;
@@ -123,7 +124,8 @@ fn register_at(table: &[u8], at: usize) -> Option<Register> {
 }
 
 impl Acpi {
-    /// Reads the tables that the root pointer at `rsdp` leads to. What is missing or damaged is left out.
+    /// Reads the tables that the root pointer at `rsdp` leads to. What is missing or damaged is
+    /// left out.
     pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
         let mut acpi = Self::default();
         for address in roots(memory, rsdp).unwrap_or_default() {

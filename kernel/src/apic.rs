@@ -1,4 +1,5 @@
-//! The local APIC: its timer, and the end of interrupts. x2APIC where the processor has it, else xAPIC (QEMU's TCG).
+//! The local APIC: its timer, and the end of interrupts. x2APIC where the processor has it, else
+//! xAPIC (QEMU's TCG).
 //!
 //! Source: Intel SDM volume 3, chapter 11.
 
@@ -54,12 +55,13 @@ fn write(register: u32, value: u32) {
     }
 }
 
-/// Switches the local APIC on and closes the old interrupt controller, which some firmware leaves open.
+/// Switches the local APIC on and closes the old interrupt controller, which some firmware leaves
+/// open.
 pub fn set_up() {
     use x86_64::instructions::port::Port;
     let mut base_register = BASE;
-    // SAFETY: every 64-bit processor has the register; the bits are set as its manual says. The ports are the 8259's
-    // masks.
+    // SAFETY: every 64-bit processor has the register; the bits are set as its manual says. The
+    // ports are the 8259's masks.
     unsafe {
         Port::new(0x21).write(0xff_u8);
         Port::new(0xa1).write(0xff_u8);
@@ -102,14 +104,17 @@ pub fn end_of_interrupt() {
 /// Where [`elapsed_bus_clocks`] stops.
 pub const MOST_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
 
-/// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the timer is used for something else.
+/// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the
+/// timer is used for something else.
 pub fn elapsed_bus_clocks() -> u64 {
     u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
 }
 
-/// Starts the timer: one interrupt after `bus_clocks`, or earlier where the counter doesn't reach so far.
+/// Starts the timer: one interrupt after `bus_clocks`, or earlier where the counter doesn't reach
+/// so far.
 pub fn set_timer(bus_clocks: u64) {
-    // Unmasked by the first call and never masked again: each write is an exit from the virtual machine.
+    // Unmasked by the first call and never masked again: each write is an exit from the virtual
+    // machine.
     if !UNMASKED.swap(true, Ordering::Relaxed) {
         write(LVT_TIMER, u32::from(TIMER));
     }

@@ -1,8 +1,9 @@
 //! The program's address space: which ranges it has asked for, with what protection.
 //!
-//! Pure bookkeeping; [`crate::memory`] applies it to page tables. A range is *committed* once it could be written: from
-//! then on memory stands behind every page of it, touched or not, so that a request that can't be met fails when it is
-//! made (`malloc` returns null) and not when a page is touched. Address space that was only reserved costs nothing.
+//! Pure bookkeeping; [`crate::memory`] applies it to page tables. A range is *committed* once it
+//! could be written: from then on memory stands behind every page of it, touched or not, so that a
+//! request that can't be met fails when it is made (`malloc` returns null) and not when a page is
+//! touched. Address space that was only reserved costs nothing.
 
 use crate::frames::PAGE;
 use alloc::vec::Vec;
@@ -74,8 +75,9 @@ impl Areas {
         }
     }
 
-    /// How many areas the list holds at most, if it is to have room for one more change; `None` where it has that room.
-    /// The list never grows by itself: it is changed while memory can't be allocated.
+    /// How many areas the list holds at most, if it is to have room for one more change; `None`
+    /// where it has that room. The list never grows by itself: it is changed while memory can't be
+    /// allocated.
     pub fn wants_capacity(&self) -> Option<usize> {
         /// A change cuts at two ends and adds an area.
         const ROOM: usize = 3;
@@ -83,7 +85,8 @@ impl Areas {
         (wanted > self.list.capacity()).then_some((2 * wanted).max(32))
     }
 
-    /// Moves the list to `storage`, which is empty and large enough; gives the old storage back to be freed.
+    /// Moves the list to `storage`, which is empty and large enough; gives the old storage back to
+    /// be freed.
     pub fn move_to(&mut self, mut storage: Vec<Area>) -> Vec<Area> {
         debug_assert!(storage.capacity() > self.list.len());
         storage.append(&mut self.list);
@@ -200,7 +203,8 @@ impl Areas {
         }
     }
 
-    /// The bytes of `range` in use, and those that [`Areas::protect`] with `protection` would commit.
+    /// The bytes of `range` in use, and those that [`Areas::protect`] with `protection` would
+    /// commit.
     pub fn measure(&self, range: &Range<u64>, protection: Protection) -> (u64, u64) {
         let mut used = 0;
         let mut newly_committed = 0;

@@ -1,8 +1,10 @@
-//! The way in: from the PVH entry (32-bit protected mode, paging off, `ebx` = start info) to [`crate::start`] in long mode.
+//! The way in: from the PVH entry (32-bit protected mode, paging off, `ebx` = start info) to
+//! [`crate::start`] in long mode.
 //!
-//! The boot tables map the first GiB twice, at its own address and in the direct map, writable and executable, in 2 MiB
-//! pages. [`crate::memory`] replaces them by the real ones before anything else runs.
-//! Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the state at entry.
+//! The boot tables map the first GiB twice, at its own address and in the direct map, writable and
+//! executable, in 2 MiB pages. [`crate::memory`] replaces them by the real ones before anything
+//! else runs. Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the
+//! state at entry.
 
 core::arch::global_asm!(
     r#"
@@ -65,7 +67,8 @@ soil_long_mode:
     call {start}
     ud2
 
-    // The ELF file's own entry, which those who boot by the note don't use: a Linux process that was made of the image says so.
+    // The ELF file's own entry, which those who boot by the note don't use: a Linux process that
+    // was made of the image says so.
     .globl soil_linux_start
 soil_linux_start:
     mov eax, 1                          // write

@@ -1,8 +1,10 @@
 //! A value with one owner at a time, checked.
 //!
-//! One processor runs the image, and what comes by an interrupt keeps away from values that the interrupted code may use
-//! ([`crate::wait::start_ticks`]), so nothing may find a value in use: when it does, that is a fault in the kernel and it stops with a report rather than corrupt the value. A second
-//! processor would turn the refusal into waiting, which is why the flag is atomic already.
+//! One processor runs the image, and what comes by an interrupt keeps away from values that the
+//! interrupted code may use ([`crate::wait::start_ticks`]), so nothing may find a value in use:
+//! when it does, that is a fault in the kernel and it stops with a report rather than corrupt the
+//! value. A second processor would turn the refusal into waiting, which is why the flag is atomic
+//! already.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
@@ -41,7 +43,8 @@ impl<T> Exclusive<T> {
         if self.busy.swap(true, Ordering::Acquire) {
             return None;
         }
-        // SAFETY: the flag was clear and is now set, so no other reference to the value exists until it is cleared below.
+        // SAFETY: the flag was clear and is now set, so no other reference to the value exists
+        // until it is cleared below.
         let result = f(unsafe { &mut *self.value.get() });
         self.busy.store(false, Ordering::Release);
         Some(result)

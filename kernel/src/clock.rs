@@ -1,9 +1,10 @@
 //! The arithmetic of time: a counter and its rate, and how another clock keeps the rate right.
 //!
-//! A machine's counter runs at a rate that is measured over a few milliseconds, when the time is first asked for. [`Discipline`]
-//! then compares it with a clock that is right but short (the PIT's counter begins again every 55 ms), over longer and longer
-//! spans: the rate gets as exact as the span is long, and what was shown wrongly until then is made up for by a clock that runs a
-//! little faster or slower for a while, never by a step.
+//! A machine's counter runs at a rate that is measured over a few milliseconds, when the time is
+//! first asked for. [`Discipline`] then compares it with a clock that is right but short (the PIT's
+//! counter begins again every 55 ms), over longer and longer spans: the rate gets as exact as the
+//! span is long, and what was shown wrongly until then is made up for by a clock that runs a little
+//! faster or slower for a while, never by a step.
 
 use core::sync::atomic::{AtomicI8, AtomicU8, AtomicU32, AtomicU64, Ordering, fence};
 
@@ -44,7 +45,8 @@ impl Rate {
     }
 }
 
-/// `struct pvclock_vcpu_time_info`: what the time is, as a function of the counter. The host writes it, or we ourselves.
+/// `struct pvclock_vcpu_time_info`: what the time is, as a function of the counter. The host writes
+/// it, or we ourselves.
 ///
 /// Source: Linux's Documentation/virt/kvm/x86/msr.rst.
 #[repr(C, align(64))]
@@ -80,7 +82,8 @@ impl Page {
             let shift = self.shift.load(Ordering::Relaxed);
             let multiplier = u64::from(self.multiplier.load(Ordering::Relaxed));
             let system_time = self.system_time.load(Ordering::Relaxed);
-            // Pairs with the writer, who makes the version odd before it changes the rest and even afterwards.
+            // Pairs with the writer, who makes the version odd before it changes the rest and even
+            // afterwards.
             fence(Ordering::Acquire);
             if version.is_multiple_of(2) && version == self.version.load(Ordering::Relaxed) {
                 let delta = if shift >= 0 {
@@ -104,8 +107,8 @@ impl Page {
         (rate != 0).then_some(Rate(rate))
     }
 
-    /// From counter `ticks` on, where it is `ns`, time runs at `rate`. Interrupts are closed: who reads in one must not find the
-    /// page half written.
+    /// From counter `ticks` on, where it is `ns`, time runs at `rate`. Interrupts are closed: who
+    /// reads in one must not find the page half written.
     pub fn write(&self, ticks: u64, ns: u64, rate: Rate) {
         let excess = (64 - rate.0.leading_zeros()).saturating_sub(32);
         self.version.fetch_add(1, Ordering::Relaxed);
@@ -184,19 +187,21 @@ pub fn confirmed<const N: usize>(
     None
 }
 
-/// The first comparison, in nanoseconds: long enough for one part in 50 000, and shorter than the PIT's round.
+/// The first comparison, in nanoseconds: long enough for one part in 50 000, and shorter than the
+/// PIT's round.
 const FIRST_NS: u64 = 50_000_000;
 /// The longest.
 const LONGEST_NS: u64 = 64 * NS;
 /// A comparison is exact to one part in so many, or isn't used.
 const PARTS: u64 = 20_000;
-/// So many comparisons in a row that aren't believed, and there are no more: the other clock stands, or isn't there.
+/// So many comparisons in a row that aren't believed, and there are no more: the other clock
+/// stands, or isn't there.
 const TRIES: u32 = 8;
 /// The clock is made faster or slower by one part in so many at most.
 const SLEW: u64 = 1000;
 
-/// How far a rate may be wrong: by one part in `parts`. Over a longer time than `certain_ns` it isn't known how often the PIT's
-/// counter came round.
+/// How far a rate may be wrong: by one part in `parts`. Over a longer time than `certain_ns` it
+/// isn't known how often the PIT's counter came round.
 #[derive(Clone, Copy, Debug)]
 struct Trust {
     parts: u64,
@@ -249,8 +254,8 @@ impl Discipline {
             .saturating_add(self.rate.ticks(self.span_ns))
     }
 
-    /// Compares: `shown` is the time that the clock shows at `now`. The rate to run at from there on, or `None` to run on as
-    /// before. Whatever is answered, [`Discipline::due`] has moved on.
+    /// Compares: `shown` is the time that the clock shows at `now`. The rate to run at from there
+    /// on, or `None` to run on as before. Whatever is answered, [`Discipline::due`] has moved on.
     pub fn compare(&mut self, now: Reading, shown: u64) -> Option<Rate> {
         let ticks = now.ticks.saturating_sub(self.last.ticks);
         if !self.last.is_exact(&now, PARTS) {
@@ -339,8 +344,9 @@ mod tests {
             Reading::take(|| self.counter(), || self.pit())
         }
 
-        /// Shows the time on a page whose rate begins wrong by `ppm`, asked every `step` ns for `span` ns; how much is wrong
-        /// at the end, in ns, and the most that the clock was fast or slow between two questions, in ppm.
+        /// Shows the time on a page whose rate begins wrong by `ppm`, asked every `step` ns for
+        /// `span` ns; how much is wrong at the end, in ns, and the most that the clock was fast or
+        /// slow between two questions, in ppm.
         fn keep(&self, ppm: i64, step: u64, span: u64) -> (u64, u64) {
             let page = Page::new();
             let right = Rate::new(self.hz, NS).0;
@@ -417,7 +423,8 @@ mod tests {
 
     #[test]
     fn a_long_silence_makes_nothing_worse() {
-        // Nobody asks for a minute, when the PIT's counter may have come round once more or less than the rate says.
+        // Nobody asks for a minute, when the PIT's counter may have come round once more or less
+        // than the rate says.
         for ppm in [-950, -500, 500, 950] {
             let machine = Machine::new(3_000_000_000);
             let span = 1200 * NS;

@@ -1,10 +1,11 @@
 //! The kernel command line: environment, arguments, device addresses.
 //!
-//! Words before `--` of the form `NAME=value` are environment variables, what follows `--` is `argv[1..]`. Words are
-//! separated by blanks; double quotes group; in and out of quotes a backslash takes the next character as it is, except
-//! `\n` (newline), `\t` (tab) and `\xNN` (the byte NN, hexadecimal). `virtio_mmio.device=` words are the machine's, not the
-//! program's: they are taken out wherever they stand, since QEMU appends them behind `--` and others put them before it. One
-//! in quotes is the program's.
+//! Words before `--` of the form `NAME=value` are environment variables, what follows `--` is
+//! `argv[1..]`. Words are separated by blanks; double quotes group; in and out of quotes a
+//! backslash takes the next character as it is, except `\n` (newline), `\t` (tab) and `\xNN` (the
+//! byte NN, hexadecimal). `virtio_mmio.device=` words are the machine's, not the program's: they
+//! are taken out wherever they stand, since QEMU appends them behind `--` and others put them
+//! before it. One in quotes is the program's.
 
 use alloc::vec::Vec;
 
@@ -33,7 +34,8 @@ pub struct MmioDevice {
 }
 
 impl CommandLine {
-    /// Decodes `line`. Every input has a meaning: an open quote ends with the line, a stray backslash stands for itself.
+    /// Decodes `line`. Every input has a meaning: an open quote ends with the line, a stray
+    /// backslash stands for itself.
     pub fn parse(line: &[u8]) -> Self {
         let mut result = Self::default();
         let mut behind_separator = false;
@@ -253,7 +255,8 @@ mod tests {
         );
     }
 
-    /// That what `soil run` writes is read as it was meant is tested beside it (`tools/src/words.rs`).
+    /// That what `soil run` writes is read as it was meant is tested beside it
+    /// (`tools/src/words.rs`).
     #[test]
     fn every_byte_has_its_ways_to_be_written() {
         let one = |line: &[u8]| CommandLine::parse(line).arguments;

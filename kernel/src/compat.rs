@@ -1,10 +1,11 @@
-//! Names that only glibc has, for objects compiled against its headers: OCaml's runtime, its libraries and C stubs of
-//! the distribution are linked as they are, against musl.
+//! Names that only glibc has, for objects compiled against its headers: OCaml's runtime, its
+//! libraries and C stubs of the distribution are linked as they are, against musl.
 //!
-//! Three kinds: the `64` names of functions that musl has without (its `off_t` has 64 bits anyway), the `__*_chk` names
-//! that `_FORTIFY_SOURCE` calls (Linux Standard Base 5.0, "Interface Definitions for libc"), whose checks of buffer
-//! sizes are made here too, and a few others. All in assembly: jumps need no knowledge of the arguments, and a C function
-//! with a variable number of arguments can't be written in stable Rust.
+//! Three kinds: the `64` names of functions that musl has without (its `off_t` has 64 bits anyway),
+//! the `__*_chk` names that `_FORTIFY_SOURCE` calls (Linux Standard Base 5.0, "Interface
+//! Definitions for libc"), whose checks of buffer sizes are made here too, and a few others. All in
+//! assembly: jumps need no knowledge of the arguments, and a C function with a variable number of
+//! arguments can't be written in stable Rust.
 
 macro_rules! same {
     ($($glibc:literal = $musl:literal,)*) => {
@@ -74,7 +75,8 @@ rearranged! {
     "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" -> "poll",
     // A buffer of PATH_MAX is what realpath may fill.
     "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" -> "realpath",
-    // Where a jump goes lies above, on the same stack: a function that has returned is below. musl keeps the pointer seventh.
+    // Where a jump goes lies above, on the same stack: a function that has returned is below. musl
+    // keeps the pointer seventh.
     "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
 }
 
@@ -99,7 +101,8 @@ macro_rules! measured {
     };
 }
 
-// On the stack, from its top: room (for strncat the most bytes, with the room above), source, destination.
+// On the stack, from its top: room (for strncat the most bytes, with the room above), source,
+// destination.
 measured! {
     "__strcpy_chk": "mov rdi, rsi; call strlen; cmp rax, [rsp]; jae soil_buffer_overflow" -> "strcpy",
     "__stpcpy_chk": "mov rdi, rsi; call strlen; cmp rax, [rsp]; jae soil_buffer_overflow" -> "stpcpy",
@@ -111,8 +114,9 @@ measured! {
         call strnlen; pop rcx; pop rdx; cmp rax, rcx; jae soil_buffer_overflow" -> "strncat",
 }
 
-/// `name(fixed…, format, ...)`: collects what `...` stands for into a `va_list` (System V ABI, AMD64 supplement, figure
-/// 3.34) and calls the `v` form. `$list` becomes the address of the list in the given register.
+/// `name(fixed…, format, ...)`: collects what `...` stands for into a `va_list` (System V ABI,
+/// AMD64 supplement, figure 3.34) and calls the `v` form. `$list` becomes the address of the list
+/// in the given register.
 macro_rules! variadic {
     ($($glibc:literal($fixed:literal): $moves:literal, $list:literal -> $musl:literal,)*) => {
         core::arch::global_asm!($(
@@ -174,7 +178,8 @@ __vsprintf_chk:
     .popsection
     .pushsection .text.compat.soil_vsprintf, "ax", @progbits
 soil_vsprintf:
-    // vsnprintf(destination, room, format, list), as far as an int goes; what it would have written must have fitted.
+    // vsnprintf(destination, room, format, list), as far as an int goes; what it would have written
+    // must have fitted.
     push rsi
     mov eax, 0x7fffffff
     cmp rsi, rax
@@ -200,7 +205,8 @@ soil_fdelt:
     overflow = sym buffer_overflow,
 );
 
-// The unwinder of GCC, which Rust's std is linked with, asks for tables that an image doesn't have: "not found".
+// The unwinder of GCC, which Rust's std is linked with, asks for tables that an image doesn't have:
+// "not found".
 core::arch::global_asm!(
     r#"
     .pushsection .text.compat._dl_find_object, "ax", @progbits

@@ -1,25 +1,33 @@
-//! The console: a 16550 UART at the first serial port, and QEMU's debug port for messages to `soil run`.
+//! The console: a 16550 UART at the first serial port, and QEMU's debug port for messages to `soil
+//! run`.
 //!
-//! Standard input, output and error output are one serial line, used in one of three ways ([`Sender`]):
+//! Standard input, output and error output are one serial line, used in one of three ways
+//! ([`Sender`]):
 //!
-//! - A terminal is at its other end, as with `-serial stdio` of a bare QEMU. Input has a line discipline ([`crate::typing`]).
-//! - `soil run` is there, with a pipe or a file as its input (`SOIL_CONSOLE=pipe` on the command line).
-//! - `soil run` is there, with a terminal as its input that edits lines by itself (`SOIL_CONSOLE=terminal`).
+//! - A terminal is at its other end, as with `-serial stdio` of a bare QEMU. Input has a line
+//!   discipline ([`crate::typing`]).
+//! - `soil run` is there, with a pipe or a file as its input (`SOIL_CONSOLE=pipe` on the command
+//!   line).
+//! - `soil run` is there, with a terminal as its input that edits lines by itself
+//!   (`SOIL_CONSOLE=terminal`).
 //!
-//! With `soil run` both directions are framed, so that every byte gets through as it is: [`MARK`] and one more byte are
-//! [`MARK`] itself, when doubled; towards the machine [`END`](crate::typing::END) (of the input; a terminal's input goes on
-//! behind it) and [`REPORT`](crate::typing::REPORT) (Ctrl-T was typed); towards `soil run` [`Stream`], to which what follows belongs, standard output at first.
-//! Input is not sent before the machine has asked for it, by the line `SOIL-INPUT` on the debug port: a UART that is being
-//! set up loses what comes, and a program that doesn't read leaves the input to others.
+//! With `soil run` both directions are framed, so that every byte gets through as it is: [`MARK`]
+//! and one more byte are [`MARK`] itself, when doubled; towards the machine
+//! [`END`](crate::typing::END) (of the input; a terminal's input goes on behind it) and
+//! [`REPORT`](crate::typing::REPORT) (Ctrl-T was typed); towards `soil run` [`Stream`], to which
+//! what follows belongs, standard output at first. Input is not sent before the machine has asked
+//! for it, by the line `SOIL-INPUT` on the debug port: a UART that is being set up loses what
+//! comes, and a program that doesn't read leaves the input to others.
 //!
 //! The transmitter says when it is full. It stays full while QEMU's output is not read. A write of
 //! the program then waits halted, as at a pipe, until it has room or a signal comes; a write of the
 //! kernel spins, and it and the machine's end wait for [`PATIENCE_NS`] at most. Output takes no
 //! lock and allocates nothing, so that a crash can be reported wherever it happens.
 //!
-//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once (`flush_buf` in
-//! hw/char/virtio-console.c throttles only ports that aren't consoles), and the ports that wait need the multiport protocol,
-//! whose set-up and drivers no program without devices would otherwise have. Source: National Semiconductor PC16550D data sheet; QEMU docs/specs
+//! Why not virtio-console: QEMU's `virtconsole` drops what its reader doesn't take at once
+//! (`flush_buf` in hw/char/virtio-console.c throttles only ports that aren't consoles), and the
+//! ports that wait need the multiport protocol, whose set-up and drivers no program without devices
+//! would otherwise have. Source: National Semiconductor PC16550D data sheet; QEMU docs/specs
 //! (isa-debugcon answers reads with its own port number).
 
 use crate::cell::Exclusive;
@@ -294,8 +302,9 @@ impl Backlog {
     }
 }
 
-/// Writes a line of the log without waiting, for neither ticks nor what waits for others may stand still for it. What the
-/// transmitter doesn't take now follows by [`flush_log`]; beyond [`BACKLOG`] bytes lines are lost, and that is said.
+/// Writes a line of the log without waiting, for neither ticks nor what waits for others may stand
+/// still for it. What the transmitter doesn't take now follows by [`flush_log`]; beyond [`BACKLOG`]
+/// bytes lines are lost, and that is said.
 pub fn log(line: &[u8]) {
     without_interrupts(|| {
         LOG.with(|log| {
@@ -309,8 +318,8 @@ pub fn log(line: &[u8]) {
     flush_log();
 }
 
-/// Writes the waiting part of the log, as far as the transmitter takes it. Returns whether that was all; also true
-/// for a crash report that interrupts it, which can't wait for the rest.
+/// Writes the waiting part of the log, as far as the transmitter takes it. Returns whether that was
+/// all; also true for a crash report that interrupts it, which can't wait for the rest.
 pub fn flush_log() -> bool {
     let flush = |log: &mut Backlog| {
         let waiting = log.bytes.get(..log.len).unwrap_or_default();
@@ -367,14 +376,15 @@ fn look() {
     with_input(|_| ());
 }
 
-/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay for the program.
+/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay
+/// for the program.
 pub fn report_requested() -> bool {
     // Input is asked for only where its interrupts are on.
     LISTENING.load(Ordering::Relaxed) && with_input(Typing::take_report)
 }
 
-/// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at the end of input, `None`
-/// when nothing has come in. `buffer` isn't empty.
+/// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at
+/// the end of input, `None` when nothing has come in. `buffer` isn't empty.
 pub fn try_read(buffer: &mut [u8]) -> Option<usize> {
     listen();
     with_input(|input| input.read(buffer))

@@ -1,8 +1,9 @@
 //! The crash report: registers, the address at fault and its meaning, the trace, the build-id.
 //!
-//! Once as text for people on the console, once between `SOIL-CRASH-BEGIN` and `SOIL-CRASH-END` on the control channel for
-//! `soil run`, which puts names to the addresses. Nothing is compiled with frame pointers, so the trace is what lies on
-//! the stack and points behind a call instruction: it may name a function too many, it doesn't miss one.
+//! Once as text for people on the console, once between `SOIL-CRASH-BEGIN` and `SOIL-CRASH-END` on
+//! the control channel for `soil run`, which puts names to the addresses. Nothing is compiled with
+//! frame pointers, so the trace is what lies on the stack and points behind a call instruction: it
+//! may name a function too many, it doesn't miss one.
 
 use crate::console::ErrorOutput;
 use crate::interrupts::Frame;
@@ -16,8 +17,8 @@ const STATUS_FAULT: u8 = 128 + 11;
 #[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
 
-/// What a shell reports for a process in which this exception happened, by the signal that Linux sends it
-/// (`arch/x86/kernel/traps.c`).
+/// What a shell reports for a process in which this exception happened, by the signal that Linux
+/// sends it (`arch/x86/kernel/traps.c`).
 const fn status_of(vector: u64) -> u8 {
     let signal = match vector {
         // SIGFPE: the divider, x87, SSE.
@@ -107,8 +108,8 @@ impl Report {
         }
     }
 
-    /// Prints the return addresses on the stack from `stack` on. The first word found that points to a return address
-    /// outside this stack becomes `other`, if that is empty.
+    /// Prints the return addresses on the stack from `stack` on. The first word found that points
+    /// to a return address outside this stack becomes `other`, if that is empty.
     fn scan(&mut self, stack: u64, other: &mut Option<u64>) {
         let mut frames = 0;
         let first = stack & !7;
@@ -164,7 +165,8 @@ fn load(address: u64) -> Option<u64> {
     memory::is_readable(address).then(|| unsafe { (address as *const u64).read_unaligned() })
 }
 
-/// Whether `address` is in code and behind a call: `e8 rel32`, or `ff /2` with its forms of operand.
+/// Whether `address` is in code and behind a call: `e8 rel32`, or `ff /2` with its forms of
+/// operand.
 fn is_return_address(address: u64) -> bool {
     let text = memory::image::text();
     if !text.contains(&address) || address - text.start < 8 {
@@ -238,7 +240,8 @@ pub fn exception(frame: &Frame) -> ! {
     report.end(status_of(frame.vector))
 }
 
-/// The program called `abort`, or raised another signal that ends it, from the system call at `instruction`.
+/// The program called `abort`, or raised another signal that ends it, from the system call at
+/// `instruction`.
 pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
     let mut report = Report::begin(format_args!("the program ended itself by {name}"));
     report.trace(Some(instruction), crate::interrupts::program_stack());

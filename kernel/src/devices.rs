@@ -1,4 +1,5 @@
-//! The virtio devices of this machine: PCI functions, and virtio-mmio devices that ACPI or the command line names.
+//! The virtio devices of this machine: PCI functions, and virtio-mmio devices that ACPI or the
+//! command line names.
 //!
 //! Nothing here runs until somebody asks, so a program without devices carries no driver.
 
@@ -24,8 +25,8 @@ pub static MEMORY: MemoryRef = &MachineMemory;
 
 struct MachineMemory;
 
-// SAFETY: `memory` gives frames that nothing else uses; a page that is present stays at its frame until it is unmapped;
-// and `map_device` maps uncached, for good.
+// SAFETY: `memory` gives frames that nothing else uses; a page that is present stays at its frame
+// until it is unmapped; and `map_device` maps uncached, for good.
 unsafe impl Memory for MachineMemory {
     fn allocate(&self, len: usize, align: usize) -> Option<Allocation> {
         let (phys, pointer) = memory::allocate_contiguous(len, align)?;
@@ -64,16 +65,18 @@ unsafe impl Memory for MachineMemory {
     fn barrier(&self) {
         fence(Ordering::SeqCst);
         if machine::is_emulated() {
-            // QEMU before 8.0 translates no fence for a machine of one processor, although its devices run beside that: a doorbell
-            // or an interrupt is lost once in some thousand transfers, and the device stands still. Where flags are loaded
-            // the translated code ends, and the loop that runs it has a barrier of the host's.
-            // SAFETY: loads the flags that were just stored; the stack pointer is back where it was.
+            // QEMU before 8.0 translates no fence for a machine of one processor, although its
+            // devices run beside that: a doorbell or an interrupt is lost once in some thousand
+            // transfers, and the device stands still. Where flags are loaded the translated code
+            // ends, and the loop that runs it has a barrier of the host's. SAFETY: loads the flags
+            // that were just stored; the stack pointer is back where it was.
             unsafe { core::arch::asm!("pushfq", "popfq") };
         }
     }
 }
 
-/// PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0, 3.2.2.3.2).
+/// PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0,
+/// 3.2.2.3.2).
 pub struct PortAccess;
 
 impl PortAccess {
@@ -91,7 +94,8 @@ impl PortAccess {
 impl ConfigAccess for PortAccess {
     fn read(&self, address: Address, offset: u16) -> u32 {
         Self::select(address, offset);
-        // SAFETY: reading configuration space has no side effect; without PCI the port reads as ones.
+        // SAFETY: reading configuration space has no side effect; without PCI the port reads as
+        // ones.
         unsafe { Port::new(0xcfc).read() }
     }
 
@@ -110,8 +114,9 @@ pub struct Found {
     pub place: String,
 }
 
-/// All virtio devices: PCI in the order of addresses, then virtio-mmio likewise. Devices that can't be driven are named in
-/// `problems`. To be called once: a second set of transports would take the devices away from the first.
+/// All virtio devices: PCI in the order of addresses, then virtio-mmio likewise. Devices that can't
+/// be driven are named in `problems`. To be called once: a second set of transports would take the
+/// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     let mut found = Vec::new();
     let vectors = Vectors(Cell::new(FIRST_FREE));
@@ -162,8 +167,8 @@ fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport,
         address: 0xfee0_0000 | u64::from(apic::id() & 0xff) << 12,
         data: u32::from(vector),
     };
-    // SAFETY: found once on the bus, so driven by one transport; if the first attempt fails there is none yet. The vector has a
-    // gate that does nothing but note it.
+    // SAFETY: found once on the bus, so driven by one transport; if the first attempt fails there
+    // is none yet. The vector has a gate that does nothing but note it.
     unsafe {
         match PciTransport::new(
             MEMORY,

@@ -1,4 +1,5 @@
-//! Linux's error numbers, as far as they are answered. Source: `asm-generic/errno-base.h` and `errno.h`.
+//! Linux's error numbers, as far as they are answered. Source: `asm-generic/errno-base.h` and
+//! `errno.h`.
 
 /// An error of a system call.
 #[allow(clippy::upper_case_acronyms, reason = "the names of C")]

@@ -1,7 +1,8 @@
 //! Physical memory by the page: which frames are free.
 //!
-//! One bit for each frame, set while it is free. A search begins where the last one ended or where something was freed,
-//! so that single frames cost a few instructions; runs for devices are taken from the top, away from them.
+//! One bit for each frame, set while it is free. A search begins where the last one ended or where
+//! something was freed, so that single frames cost a few instructions; runs for devices are taken
+//! from the top, away from them.
 
 /// Bytes in a page and in a frame.
 pub const PAGE: u64 = 4096;
@@ -51,8 +52,8 @@ impl<'a> Frames<'a> {
         self.total
     }
 
-    /// Gives the whole frames within `[start, end)` (physical addresses) to the allocator. Frames it has already, and
-    /// frames beyond the bitmap, are passed over.
+    /// Gives the whole frames within `[start, end)` (physical addresses) to the allocator. Frames
+    /// it has already, and frames beyond the bitmap, are passed over.
     pub fn add(&mut self, start: u64, end: u64) {
         for frame in start.div_ceil(PAGE)..end / PAGE {
             if self.set(frame) {

@@ -1,4 +1,5 @@
-//! The heap of the Rust side: a TLSF allocator (crate `rlsf`) over pages that [`crate::memory`] adds as they are needed.
+//! The heap of the Rust side: a TLSF allocator (crate `rlsf`) over pages that [`crate::memory`]
+//! adds as they are needed.
 
 use crate::cell::Exclusive;
 use crate::frames::PAGE;

@@ -1,11 +1,12 @@
 //! Descriptor tables and the way into exceptions and interrupts.
 //!
-//! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in the red zone below
-//! its stack pointer, which the processor would overwrite. For the same reason the entry saves the XMM registers before
-//! any Rust code runs. Exceptions other than page faults end in [`crate::crash`]; each kind that may come in the middle of another
-//! has its own stack, and the second of a kind another. Interrupts are open while [`crate::wait`]
-//! halts, and in a program with a network also while it computes: their handlers may come in the middle of Rust code, and use
-//! nothing but atomics, ports and registers. Source: Intel SDM volume 3, chapters 6 and 8.
+//! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in
+//! the red zone below its stack pointer, which the processor would overwrite. For the same reason
+//! the entry saves the XMM registers before any Rust code runs. Exceptions other than page faults
+//! end in [`crate::crash`]; each kind that may come in the middle of another has its own stack, and
+//! the second of a kind another. Interrupts are open while [`crate::wait`] halts, and in a program
+//! with a network also while it computes: their handlers may come in the middle of Rust code, and
+//! use nothing but atomics, ports and registers. Source: Intel SDM volume 3, chapters 6 and 8.
 
 use crate::cell::Exclusive;
 use crate::memory::Fault;
@@ -220,7 +221,8 @@ static TASK: Table<TaskStateSegment> = Table(core::cell::UnsafeCell::new(TaskSta
 /// # Safety
 /// Called once, after the real page tables are in place.
 pub unsafe fn set_up() {
-    // SAFETY: nobody else refers to the tables, and they are static as the processor needs them to be.
+    // SAFETY: nobody else refers to the tables, and they are static as the processor needs them to
+    // be.
     unsafe {
         let task = &mut *TASK.0.get();
         task.interrupt_stack_table = [
@@ -290,9 +292,11 @@ pub fn set_stack(top: u64) {
     replace_stack(INTERRUPTS, top);
 }
 
-/// Lets what comes on stack `place` begin at `top`, from the next time on; where it began until now.
+/// Lets what comes on stack `place` begin at `top`, from the next time on; where it began until
+/// now.
 fn replace_stack(place: usize, top: u64) -> u64 {
-    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; what is being served keeps its stack.
+    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; what is
+    // being served keeps its stack.
     unsafe {
         let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[place];
         let old = entry.read_unaligned();
@@ -311,7 +315,8 @@ pub fn program_stack() -> u64 {
 static HANDLERS: [AtomicPtr<()>; VECTORS] =
     [const { AtomicPtr::new(core::ptr::null_mut()) }; VECTORS];
 
-/// Runs `handler` at each interrupt `vector`. It may interrupt Rust code: see the head of this file.
+/// Runs `handler` at each interrupt `vector`. It may interrupt Rust code: see the head of this
+/// file.
 pub fn set_handler(vector: u8, handler: fn()) {
     if let Some(slot) = HANDLERS.get(usize::from(vector)) {
         slot.store(handler as *mut (), Ordering::Release);
@@ -321,7 +326,8 @@ pub fn set_handler(vector: u8, handler: fn()) {
 /// Handles to take level-triggered interrupts back at their devices, with the vectors they come by.
 static ACKNOWLEDGE: Exclusive<Vec<(u8, drivers::Interrupt)>> = Exclusive::new(Vec::new());
 
-/// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a vector.
+/// Acknowledges interrupts of `vector` by `interrupt` from now on. Several devices may share a
+/// vector.
 pub fn add_acknowledge(vector: u8, interrupt: drivers::Interrupt) {
     if interrupt.needs_acknowledge() {
         without_interrupts(|| ACKNOWLEDGE.with(|list| list.push((vector, interrupt))));
@@ -344,7 +350,8 @@ extern "C" fn interrupt(frame: &mut Frame) {
             let address = x86_64::registers::control::Cr2::read_raw();
             let write = frame.error & 2 != 0;
             let fetch = frame.error & 16 != 0;
-            // Until this one is over, another has a stack of its own: it can only be a mistake in here, and ends with a report.
+            // Until this one is over, another has a stack of its own: it can only be a mistake in
+            // here, and ends with a report.
             let second = stacks::SECOND_PAGE_FAULT.top();
             let outcome = if replace_stack(PAGE_FAULTS, second) == second {
                 Fault::Denied

@@ -1,19 +1,23 @@
-//! The kernel of a Soil image: boot, memory, interrupts, time and the system calls of one OCaml program.
+//! The kernel of a Soil image: boot, memory, interrupts, time and the system calls of one OCaml
+//! program.
 //!
-//! The program's objects, musl and this crate are one executable in one address space, in ring 0. The way in is
-//! [`boot`] (PVH), then [`start`], then musl's `_start`, which finds on its stack what Linux would have put there.
-//! From then on the kernel runs when it is called: by a `syscall` instruction ([`syscall`]), by a page fault that gives a
-//! page its memory ([`memory`]), and by the functions below.
+//! The program's objects, musl and this crate are one executable in one address space, in ring 0.
+//! The way in is [`boot`] (PVH), then [`start`], then musl's `_start`, which finds on its stack
+//! what Linux would have put there. From then on the kernel runs when it is called: by a `syscall`
+//! instruction ([`syscall`]), by a page fault that gives a page its memory ([`memory`]), and by the
+//! functions below.
 //!
 //! # For `soil-sys`
 //! - [`time`]: `monotonic_ns() -> u64`, `wall_ns() -> u64`
-//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console, button) or the deadline;
-//!   `start_ticks(fn(), stack)` lets the timer interrupt the program from then on, `resume(now)` sets it before the program runs on
+//! - [`wait`]: `wait_until(deadline_ns: Option<u64>)` halts until any interrupt (device, console,
+//!   button) or the deadline; `start_ticks(fn(), stack)` lets the timer interrupt the program from
+//!   then on, `resume(now)` sets it before the program runs on
 //! - [`memory`]: `statistics() -> Statistics`; `is_short() -> bool`, `set_promised(bytes)`
 //! - [`devices`]: `MEMORY: drivers::MemoryRef`, `find(&mut dyn FnMut(String)) -> Vec<Found>` (once)
-//! - [`console`]: `try_write(Stream, &[u8]) -> usize`, `has_room() -> bool`, `try_read(&mut [u8]) -> Option<usize>`,
-//!   `has_input() -> bool` (input ends a wait from then on)
-//! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`, `requested() -> usize`
+//! - [`console`]: `try_write(Stream, &[u8]) -> usize`, `has_room() -> bool`, `try_read(&mut [u8])
+//!   -> Option<usize>`, `has_input() -> bool` (input ends a wait from then on)
+//! - [`power`]: `exit(status) -> !`, `off() -> !`, `reboot() -> !`, `handle_requests()`,
+//!   `requested() -> usize`
 //! - [`random`]: `hardware(&mut [u8]) -> bool`; [`entropy_source!`] places a source of its own
 //! - [`environment`]: `variable(name) -> Option<&'static [u8]>`
 #![cfg_attr(not(test), no_std)]
@@ -95,7 +99,8 @@ mod start {
     /// What a machine that can't be started reports: the shell's "command can't be run".
     const STATUS_CANNOT_RUN: u8 = 126;
 
-    /// From the boot assembly to the program. `start_info` is the physical address of the loader's structure.
+    /// From the boot assembly to the program. `start_info` is the physical address of the loader's
+    /// structure.
     pub extern "C" fn start(start_info: u64) -> ! {
         time::set_up();
         console::set_up();

@@ -18,7 +18,8 @@ fn signature() -> [u8; 12] {
     text
 }
 
-/// Whether instructions are translated (QEMU without KVM), not run. The processor is asked once: it may be an exit each time.
+/// Whether instructions are translated (QEMU without KVM), not run. The processor is asked once: it
+/// may be an exit each time.
 pub fn is_emulated() -> bool {
     /// 0: not asked yet.
     static ANSWER: AtomicU8 = AtomicU8::new(0);

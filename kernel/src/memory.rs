@@ -39,7 +39,8 @@ const HEAP: u64 = 0xffff_9000_0000_0000;
 const DEVICES: u64 = 0xffff_a000_0000_0000;
 /// The program's part of the address space.
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
-/// The size of the program's stack for C, as `ulimit -s` has it. OCaml's own stacks are in its heap.
+/// The size of the program's stack for C, as `ulimit -s` has it. OCaml's own stacks are in its
+/// heap.
 pub const STACK_SIZE: u64 = 8 << 20;
 /// Where the program's stack ends: [`start`] chooses.
 static STACK_END: AtomicU64 = AtomicU64::new(PROGRAM.end);
@@ -49,7 +50,8 @@ pub fn stack_end() -> u64 {
     STACK_END.load(Ordering::Relaxed)
 }
 
-/// Address space below the stack that is never mapped; as large as Linux has it, against large frames.
+/// Address space below the stack that is never mapped; as large as Linux has it, against large
+/// frames.
 const STACK_GUARD: u64 = 1 << 20;
 /// What the boot tables map.
 const BOOT_MAPPED: u64 = 1 << 30;
@@ -137,7 +139,8 @@ struct Memory {
     reserve: Reserve,
 }
 
-/// Whether a request for memory was ever refused. Beside the lock, for the report of a crash that came while it was held.
+/// Whether a request for memory was ever refused. Beside the lock, for the report of a crash that
+/// came while it was held.
 static REFUSED: AtomicBool = AtomicBool::new(false);
 
 static MEMORY: Exclusive<Option<Memory>> = Exclusive::new(None);
@@ -145,8 +148,9 @@ static MEMORY: Exclusive<Option<Memory>> = Exclusive::new(None);
 /// Stack that work on [`MEMORY`] may take, in pages.
 const RESERVED_STACK: u64 = 4;
 
-/// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use, their faults couldn't
-/// be served. (`soil-sys` calls on that stack; all other stacks are always there.)
+/// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use,
+/// their faults couldn't be served. (`soil-sys` calls on that stack; all other stacks are always
+/// there.)
 #[inline(never)]
 fn reserve_stack() {
     let local = core::hint::black_box(0u8);
@@ -176,7 +180,8 @@ fn not_set_up() -> ! {
     panic!("memory was used before it was set up")
 }
 
-/// As [`with`], for what changes the areas: gives their list room first, while memory can still be allocated.
+/// As [`with`], for what changes the areas: gives their list room first, while memory can still be
+/// allocated.
 fn with_room<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
     make_room();
     with(f)
@@ -205,13 +210,14 @@ fn flush(address: u64) {
     x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
 }
 
-/// Makes the processor forget all translations. QEMU's software TLB grows only here, see [`TlbGrowth`].
+/// Makes the processor forget all translations. QEMU's software TLB grows only here, see
+/// [`TlbGrowth`].
 fn flush_all() {
     x86_64::instructions::tlb::flush_all();
 }
 
-/// Gives QEMU's software TLB room for `pages` ahead, for who will use so many again and again; see [`TlbGrowth`]. A millisecond for
-/// 4096 of them. Does nothing on hardware.
+/// Gives QEMU's software TLB room for `pages` ahead, for who will use so many again and again; see
+/// [`TlbGrowth`]. A millisecond for 4096 of them. Does nothing on hardware.
 pub fn widen_tlb(pages: u64) {
     if !crate::machine::is_emulated() {
         return;
@@ -247,7 +253,8 @@ impl Memory {
         self.tables.get(&mut self.physics, address).0 & PRESENT != 0
     }
 
-    /// Frames that may still be promised. A part is kept back for page tables of pages that aren't touched yet.
+    /// Frames that may still be promised. A part is kept back for page tables of pages that aren't
+    /// touched yet.
     fn uncommitted(&self) -> u64 {
         let total = self.physics.frames.total_count() as u64;
         let tables_to_come = total / 512 + 16;
@@ -404,8 +411,8 @@ pub fn statistics() -> Statistics {
 /// Memory was short when it was looked at last.
 static SHORT: AtomicBool = AtomicBool::new(false);
 
-/// Whether what the kernel's heap has left is kept for what can't do without: what can is to refuse work meanwhile. Costs nothing
-/// while there is enough.
+/// Whether what the kernel's heap has left is kept for what can't do without: what can is to refuse
+/// work meanwhile. Costs nothing while there is enough.
 pub fn is_short() -> bool {
     SHORT.load(Ordering::Relaxed) && with(|memory| memory.look_for_shortness())
 }
@@ -423,7 +430,8 @@ pub fn was_refused() -> bool {
     REFUSED.load(Ordering::Relaxed)
 }
 
-/// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of the last call.
+/// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of
+/// the last call.
 pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
     with(|memory| {
         if len as u64 / PAGE > memory.uncommitted() {

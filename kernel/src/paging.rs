@@ -1,7 +1,8 @@
 //! Page tables: four levels, 4 KiB pages (Intel SDM volume 3, chapter 4.5).
 //!
-//! Works on tables in physical memory through [`TableMemory`], so that the tests run it on a few arrays. Nothing here
-//! touches the processor; who changes an entry that the processor may have cached calls for the flush.
+//! Works on tables in physical memory through [`TableMemory`], so that the tests run it on a few
+//! arrays. Nothing here touches the processor; who changes an entry that the processor may have
+//! cached calls for the flush.
 
 use crate::frames::PAGE;
 
@@ -32,7 +33,8 @@ pub fn frame_of(entry: u64) -> u64 {
 /// Where page tables live.
 ///
 /// # Implementation safety
-/// `table` returns a pointer to the 512 entries of the frame, valid and unaliased while the caller changes them.
+/// `table` returns a pointer to the 512 entries of the frame, valid and unaliased while the caller
+/// changes them.
 pub unsafe trait TableMemory {
     /// A zeroed frame for a table, or `None` when memory is out.
     fn allocate_table(&mut self) -> Option<u64>;
@@ -125,8 +127,9 @@ impl PageTables {
         (0, PAGE)
     }
 
-    /// Replaces each entry that isn't 0 of the 4 KiB pages in `[start, end)`, in order, by what `change` returns for its
-    /// address and it. Passes over what has no table in one step, so a large range that was never touched costs little.
+    /// Replaces each entry that isn't 0 of the 4 KiB pages in `[start, end)`, in order, by what
+    /// `change` returns for its address and it. Passes over what has no table in one step, so a
+    /// large range that was never touched costs little.
     pub fn update<M: TableMemory>(
         &mut self,
         memory: &mut M,

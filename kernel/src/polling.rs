@@ -1,17 +1,18 @@
 //! How long to look for news before the processor halts.
 //!
-//! Waking a halted processor is dear where it is a thread of the host: under QEMU's TCG the interrupt, the switch to that thread
-//! and back cost more than the work for a packet. So a machine whose waits are short looks at its devices' memory for a while
-//! first, without an exit, and halts when nothing comes. One whose waits are long doesn't look at all: an idle server halts at
-//! once. (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
+//! Waking a halted processor is dear where it is a thread of the host: under QEMU's TCG the
+//! interrupt, the switch to that thread and back cost more than the work for a packet. So a machine
+//! whose waits are short looks at its devices' memory for a while first, without an exit, and halts
+//! when nothing comes. One whose waits are long doesn't look at all: an idle server halts at once.
+//! (Linux does the same: Documentation/virt/guest-halt-polling.rst.)
 
 /// The longest look; a wait that is longer than this makes the next look shorter.
 pub const MOST_NS: u64 = 100_000;
 /// The shortest look but none.
 const LEAST_NS: u64 = 12_500;
 
-/// For how long the next wait looks before it halts, in nanoseconds: `looked` is what the last one had, and `waited` how long it
-/// took in all.
+/// For how long the next wait looks before it halts, in nanoseconds: `looked` is what the last one
+/// had, and `waited` how long it took in all.
 pub fn next(looked: u64, waited: u64) -> u64 {
     if waited > MOST_NS {
         match looked / 2 {

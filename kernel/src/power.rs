@@ -1,7 +1,8 @@
 //! Ending: exit status, power off, reset; and the button that asks for it.
 //!
-//! The status goes to `soil run` as a line on the control channel, whole; `isa-debug-exit` carries seven bits of it for
-//! who looks at QEMU's own status. Where neither is there, ACPI or a reset ends the machine.
+//! The status goes to `soil run` as a line on the control channel, whole; `isa-debug-exit` carries
+//! seven bits of it for who looks at QEMU's own status. Where neither is there, ACPI or a reset
+//! ends the machine.
 
 use crate::acpi::{Power, Register};
 use crate::interrupts::{self, POWER};
@@ -34,7 +35,8 @@ pub fn exit(status: u8) -> ! {
     off()
 }
 
-/// As [`exit`], after a second fault in the report of a first: without locks or tables, which may be what is broken.
+/// As [`exit`], after a second fault in the report of a first: without locks or tables, which may
+/// be what is broken.
 pub fn end_now(status: u8) -> ! {
     announce(status);
     reset()
@@ -154,8 +156,8 @@ fn enable_acpi(power: &Power) {
     }
 }
 
-/// Lets the power button interrupt. A press is then counted by [`requested`], and ends the program as SIGTERM would unless
-/// [`handle_requests`] was called. The first halt does this by itself.
+/// Lets the power button interrupt. A press is then counted by [`requested`], and ends the program
+/// as SIGTERM would unless [`handle_requests`] was called. The first halt does this by itself.
 pub fn listen() {
     if LISTENING.swap(true, Ordering::Relaxed) {
         return;
@@ -186,7 +188,8 @@ pub fn listen() {
             EVENTS.store(events.cast(), Ordering::Release);
             interrupts::set_handler(POWER, generic_event);
             io_apic::route(*gsi, POWER, Trigger::Edge);
-            // An earlier press was an edge at a masked pin, which the I/O APIC drops; the selector keeps it.
+            // An earlier press was an edge at a masked pin, which the I/O APIC drops; the selector
+            // keeps it.
             generic_event();
         }
         _ => {}
@@ -211,9 +214,11 @@ fn fixed_event() {
 }
 
 fn generic_event() {
-    /// QEMU's docs/specs/acpi_hw_reduced_hotplug: "power down" in the selector, which reading clears.
+    /// QEMU's docs/specs/acpi_hw_reduced_hotplug: "power down" in the selector, which reading
+    /// clears.
     const POWER_DOWN: u32 = 2;
-    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it let interrupts in.
+    // SAFETY: the device's selector, mapped for good and aligned; `listen` stored it before it let
+    // interrupts in.
     if unsafe { EVENTS.load(Ordering::Acquire).read_volatile() } & POWER_DOWN != 0 {
         REQUESTS.fetch_add(1, Ordering::Relaxed);
     }

@@ -1,7 +1,7 @@
 //! The PVH start info: memory map, command line and the address of ACPI's root pointer.
 //!
-//! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`. The structure is the loader's, so nothing in it is
-//! trusted further than its own lengths say.
+//! Source: Xen's `xen/include/public/arch-x86/hvm/start_info.h`. The structure is the loader's, so
+//! nothing in it is trusted further than its own lengths say.
 
 /// `XEN_HVM_START_MAGIC_VALUE`.
 const MAGIC: u32 = 0x336e_c578;
@@ -47,7 +47,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> Option<u64> {
 }
 
 impl StartInfo {
-    /// Parses the structure at `address`; `None` where it isn't one or has no memory map (version 0).
+    /// Parses the structure at `address`; `None` where it isn't one or has no memory map (version
+    /// 0).
     pub fn parse(memory: &impl Physical, address: u64) -> Option<Self> {
         let head = memory.read(address, 56)?;
         if u32_at(head, 0)? != MAGIC || u32_at(head, 4)? < 1 {
@@ -67,7 +68,8 @@ impl StartInfo {
         if self.cmdline == 0 {
             return &[];
         }
-        // What lies behind a short command line may not be mapped, so the largest readable piece is taken.
+        // What lies behind a short command line may not be mapped, so the largest readable piece is
+        // taken.
         let bytes = [MAX, 4096, 256]
             .into_iter()
             .find_map(|len| memory.read(self.cmdline, len))

@@ -15,13 +15,14 @@ pub const DESCRIPTOR: u64 = 0x7fff_0000;
 type Source = unsafe extern "C" fn(*mut u8, usize) -> bool;
 
 unsafe extern "C" {
-    // The linker script puts sources between the two: one, if the link driver saw that the program may ask for random
-    // numbers and took the driver of entropy devices in, else none.
+    // The linker script puts sources between the two: one, if the link driver saw that the program
+    // may ask for random numbers and took the driver of entropy devices in, else none.
     static soil_entropy_start: Source;
     static soil_entropy_end: Source;
 }
 
-/// Places a source of random numbers for processors without one. It is linked only into programs that ask for random numbers.
+/// Places a source of random numbers for processors without one. It is linked only into programs
+/// that ask for random numbers.
 #[macro_export]
 macro_rules! entropy_source {
     ($function:path) => {
@@ -41,7 +42,8 @@ macro_rules! entropy_source {
 fn sources() -> &'static [Source] {
     let (start, end) = (&raw const soil_entropy_start, &raw const soil_entropy_end);
     let count = (end as usize - start as usize) / size_of::<Source>();
-    // SAFETY: the linker script puts whole pointers to functions of this type, from the macro above, between the two.
+    // SAFETY: the linker script puts whole pointers to functions of this type, from the macro
+    // above, between the two.
     unsafe { core::slice::from_raw_parts(start, count) }
 }
 
@@ -67,7 +69,8 @@ pub fn hardware(buffer: &mut [u8]) -> bool {
 }
 
 fn word(has_seed: bool, has_rand: bool) -> Option<u64> {
-    /// RDSEED may be out of entropy for a while; RDRAND fails ten times in a row only when broken (Intel's guide).
+    /// RDSEED may be out of entropy for a while; RDRAND fails ten times in a row only when broken
+    /// (Intel's guide).
     const TRIES: u32 = 64;
     for _ in 0..TRIES {
         let (value, ok): (u64, u8);
@@ -101,8 +104,8 @@ pub fn fill(buffer: &mut [u8]) -> bool {
 static MACHINE_ID: AtomicPtr<u64> = AtomicPtr::new(null_mut());
 static LOOKED: AtomicBool = AtomicBool::new(false);
 
-/// What the machine calls itself, by ACPI's "VM generation ID": another number once it goes on from a snapshot. `None` where it
-/// doesn't.
+/// What the machine calls itself, by ACPI's "VM generation ID": another number once it goes on from
+/// a snapshot. `None` where it doesn't.
 pub fn machine_id() -> Option<[u64; 2]> {
     if !LOOKED.swap(true, Ordering::Relaxed) {
         let place = firmware::acpi().machine_id.filter(|at| at % 8 == 0);

@@ -1,9 +1,11 @@
 //! Memory that the program can't take.
 //!
-//! The program may ask for memory until there is none, catch `Out_of_memory` and go on; the network's peers go on, too. What the
-//! kernel's heap then needs for a packet, a timer or a page table must be there: the kernel can't do without. So the program's
-//! requests are refused while a part is left, of which the heap alone may take. When the heap has begun to, memory *is short*: from
-//! then on everything that can be refused is (connections, descriptors, what caches would keep), until there is more again.
+//! The program may ask for memory until there is none, catch `Out_of_memory` and go on; the
+//! network's peers go on, too. What the kernel's heap then needs for a packet, a timer or a page
+//! table must be there: the kernel can't do without. So the program's requests are refused while a
+//! part is left, of which the heap alone may take. When the heap has begun to, memory *is short*:
+//! from then on everything that can be refused is (connections, descriptors, what caches would
+//! keep), until there is more again.
 
 /// The part of the memory that is kept, and its bounds in bytes. A machine of 8 MiB is left enough
 /// for a program.

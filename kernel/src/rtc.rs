@@ -1,4 +1,5 @@
-//! The real-time clock. Source: Motorola MC146818A data sheet; the century isn't in it, so 2000 is taken.
+//! The real-time clock. Source: Motorola MC146818A data sheet; the century isn't in it, so 2000 is
+//! taken.
 
 /// What the clock's registers hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +50,8 @@ impl Reading {
 #[cfg(not(test))]
 pub fn register(index: u8) -> u8 {
     use x86_64::instructions::port::Port;
-    // SAFETY: the clock's index and data ports; bit 7 of the index closes the NMI while it is changed.
+    // SAFETY: the clock's index and data ports; bit 7 of the index closes the NMI while it is
+    // changed.
     unsafe {
         Port::new(0x70).write(index | 0x80);
         Port::new(0x71).read()

@@ -8,7 +8,8 @@ use x86_64::instructions::port::Port;
 const COM2: u16 = 0x2f8;
 /// Bytes that the transmitter takes at once when it says that it is empty.
 const FIFO: usize = 16;
-/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 115200 baud.
+/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 115200
+/// baud.
 const PATIENCE: u32 = 10_000_000;
 
 static ALIVE: AtomicBool = AtomicBool::new(false);

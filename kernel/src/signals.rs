@@ -1,9 +1,10 @@
 //! Signals: those that the program sends to itself, and SIGTERM for the power button.
 //!
-//! A handler runs when a system call returns, on the program's stack or the one of `sigaltstack`, as a plain call between the
-//! two: system calls are made by functions, so nothing lives in registers that a call wouldn't keep. Faults aren't signals here;
-//! they end in [`crate::crash`].
-//! Source: signal(7), sigaction(2), sigaltstack(2); musl's `arch/x86_64/bits/signal.h` for `siginfo_t` and `ucontext_t`.
+//! A handler runs when a system call returns, on the program's stack or the one of `sigaltstack`,
+//! as a plain call between the two: system calls are made by functions, so nothing lives in
+//! registers that a call wouldn't keep. Faults aren't signals here; they end in [`crate::crash`].
+//! Source: signal(7), sigaction(2), sigaltstack(2); musl's `arch/x86_64/bits/signal.h` for
+//! `siginfo_t` and `ucontext_t`.
 
 use crate::cell::Exclusive;
 use crate::crash;
@@ -131,8 +132,8 @@ pub fn pending(to: u64, size: u64) -> Result<u64, Errno> {
     store(to, &[STATE.with(|state| state.pending & state.mask)])
 }
 
-/// Puts the mask at `mask`, if one is given, in place of the program's until the system call ends. Handlers of what ends its wait
-/// run before the old mask is back.
+/// Puts the mask at `mask`, if one is given, in place of the program's until the system call ends.
+/// Handlers of what ends its wait run before the old mask is back.
 pub fn wait_under(mask: u64, size: u64) -> Result<(), Errno> {
     if let Some([set]) = take(mask)? {
         check_size(size)?;
@@ -209,7 +210,8 @@ pub fn send_to(target: u64, own: u64, signal: u64, to_thread: bool) -> Result<u6
     })
 }
 
-/// The power button: SIGTERM, or SIGINT for a program that handles that alone. False where the program has said nothing of either.
+/// The power button: SIGTERM, or SIGINT for a program that handles that alone. False where the
+/// program has said nothing of either.
 pub fn request_stop() -> bool {
     STATE.with(|state| {
         let handler = |signal: u64| state.actions[signal as usize][0];
@@ -224,8 +226,8 @@ pub fn request_stop() -> bool {
     })
 }
 
-/// Runs the handlers of what [`request_stop`] has left, in a program that waits by other means than system calls; whether
-/// there were any.
+/// Runs the handlers of what [`request_stop`] has left, in a program that waits by other means than
+/// system calls; whether there were any.
 pub fn run_handlers() -> bool {
     let ready = is_ready();
     if ready {
@@ -281,7 +283,8 @@ impl State {
     }
 }
 
-/// Words of what a handler's frame holds: the signal and the handler, `ucontext_t` (without the state of the x87 unit), `siginfo_t`.
+/// Words of what a handler's frame holds: the signal and the handler, `ucontext_t` (without the
+/// state of the x87 unit), `siginfo_t`.
 const CONTEXT: usize = 2;
 const GENERAL: usize = CONTEXT + 5;
 const MASK: usize = CONTEXT + 37;

@@ -1,8 +1,9 @@
 //! `memcpy` and its like, for C, OCaml's runtime and Rust alike.
 //!
-//! Moves of 64 bits, four at a time: under QEMU's TCG they run at 6 GiB/s where `rep movsb` (what musl falls back to)
-//! makes 0.65 and SSE 2.9. On hardware with fast `rep movsb` (CPUID leaf 7, ERMS) long copies use that. The functions
-//! are assembly, for in Rust the compiler would turn a copying loop into a call of the function it is in.
+//! Moves of 64 bits, four at a time: under QEMU's TCG they run at 6 GiB/s where `rep movsb` (what
+//! musl falls back to) makes 0.65 and SSE 2.9. On hardware with fast `rep movsb` (CPUID leaf 7,
+//! ERMS) long copies use that. The functions are assembly, for in Rust the compiler would turn a
+//! copying loop into a call of the function it is in.
 
 core::arch::global_asm!(
     r#"

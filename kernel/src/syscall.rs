@@ -1,8 +1,8 @@
 //! The Linux system calls that musl and OCaml's runtime make.
 //!
-//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. What isn't known is ENOSYS, said once for each
-//! name.
-//! Source: Linux's manual pages, section 2; musl's `src/internal/syscall.h`.
+//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. What isn't
+//! known is ENOSYS, said once for each name. Source: Linux's manual pages, section 2; musl's
+//! `src/internal/syscall.h`.
 
 mod clocks;
 mod descriptors;

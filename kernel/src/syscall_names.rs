@@ -1,6 +1,7 @@
 //! The names of Linux's system calls on x86-64, for the line that says which one isn't there.
 //!
-//! Source: `asm/unistd_64.h`. One string each for the two ranges in use, so that the table costs no pointers.
+//! Source: `asm/unistd_64.h`. One string each for the two ranges in use, so that the table costs no
+//! pointers.
 
 /// Numbers from 0 on.
 const LOW: &str = "\

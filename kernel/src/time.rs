@@ -1,11 +1,13 @@
 //! Clocks: monotonic from the time stamp counter, wall time from kvmclock or the real-time clock.
 //!
-//! Nothing is measured at boot but one pair of readings. The first question for the time finds out how fast the counter runs: from
-//! kvmclock's page under KVM, from CPUID leaf 0x15 on hardware, else by comparing it with another clock. That clock is the local
-//! APIC's timer under QEMU, where its bus clock is 1 GHz by definition, and which has been counting since boot, so that nothing
-//! has to be waited for; on other machines it is the PIT. From then on [`Discipline`] compares with the PIT, whose channel 2 costs
-//! nothing while it isn't asked.
-//! Source: Linux's Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818 data sheets.
+//! Nothing is measured at boot but one pair of readings. The first question for the time finds out
+//! how fast the counter runs: from kvmclock's page under KVM, from CPUID leaf 0x15 on hardware,
+//! else by comparing it with another clock. That clock is the local APIC's timer under QEMU, where
+//! its bus clock is 1 GHz by definition, and which has been counting since boot, so that nothing
+//! has to be waited for; on other machines it is the PIT. From then on [`Discipline`] compares with
+//! the PIT, whose channel 2 costs nothing while it isn't asked. Source: Linux's
+//! Documentation/virt/kvm/x86/msr.rst; Intel SDM volume 3, chapter 20.7.3; Intel 8254 and MC146818
+//! data sheets.
 
 use crate::cell::Exclusive;
 use crate::clock::{Discipline, NS, PIT_HZ, Page, Rate, Reading, confirmed, scaled};
@@ -16,7 +18,8 @@ use x86_64::instructions::interrupts::without_interrupts;
 use x86_64::instructions::port::Port;
 use x86_64::registers::model_specific::Msr;
 
-/// The first comparison is exact to one part in so many; its span is chosen so, and is a few milliseconds at most.
+/// The first comparison is exact to one part in so many; its span is chosen so, and is a few
+/// milliseconds at most.
 const PARTS: u64 = 2000;
 /// QEMU and KVM: the APIC's bus clock in Hz.
 const VIRTUAL_BUS_HZ: u64 = NS;
@@ -251,7 +254,8 @@ fn find_wall_base() -> u64 {
     without_interrupts(read_wall_base)
 }
 
-/// The time of day by the machine's own clock, in nanoseconds since 1970, to the second; `None` where it has none. Dear.
+/// The time of day by the machine's own clock, in nanoseconds since 1970, to the second; `None`
+/// where it has none. Dear.
 pub fn machine_wall_ns() -> Option<u64> {
     without_interrupts(|| {
         let by_host = KVM.load(Ordering::Acquire).then(kvm_wall_clock);

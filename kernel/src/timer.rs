@@ -1,9 +1,11 @@
-//! When to set the local APIC's timer, which is one-shot and costs an exit from the virtual machine to set.
+//! When to set the local APIC's timer, which is one-shot and costs an exit from the virtual machine
+//! to set.
 //!
-//! Two want to be woken by it: a sleep, at its deadline, and a program that computes, every [`TICK_NS`]. What is set already is
-//! left alone where it comes early enough: a server that sleeps a thousand times a second sets the timer once for each tick, and a
-//! machine that sleeps sees one tick at most before the timer is set to its deadline. Times are monotonic nanoseconds; a timer that
-//! was set for a time that has passed isn't set.
+//! Two want to be woken by it: a sleep, at its deadline, and a program that computes, every
+//! [`TICK_NS`]. What is set already is left alone where it comes early enough: a server that sleeps
+//! a thousand times a second sets the timer once for each tick, and a machine that sleeps sees one
+//! tick at most before the timer is set to its deadline. Times are monotonic nanoseconds; a timer
+//! that was set for a time that has passed isn't set.
 
 /// How long a program computes before the network is looked after beside it.
 pub const TICK_NS: u64 = 4_000_000;
@@ -41,7 +43,8 @@ mod tests {
             }
         }
 
-        /// Sleeps until something comes, at `event` at the latest, as `soil_wait` does; the number of times it woke.
+        /// Sleeps until something comes, at `event` at the latest, as `soil_wait` does; the number
+        /// of times it woke.
         fn sleep(&mut self, deadline: Option<u64>, event: u64) -> usize {
             let mut wakes = 0;
             loop {
@@ -114,7 +117,8 @@ mod tests {
     }
 
     proptest! {
-        /// No sleep is longer than its deadline, and no work goes on for more than a tick unseen, whatever was set before.
+        /// No sleep is longer than its deadline, and no work goes on for more than a tick unseen,
+        /// whatever was set before.
         #[test]
         fn the_timer_never_comes_late(set: u32, now: u32, span: u32, endless: bool) {
             let (set, now) = (u64::from(set), u64::from(now));

@@ -1,10 +1,11 @@
 //! When to make the processor forget all translations so that QEMU's software TLB grows.
 //!
-//! Under TCG the TLB begins with 256 entries and is resized only by a full flush: doubled where more than 70 % of it was in
-//! use since the last one (QEMU's `accel/tcg/cputlb.c`, `tlb_mmu_resize_locked`). Without a flush a working set of more pages
-//! costs ten times as much for each access. So flush whenever as many pages were touched for the first time as the TLB has
-//! entries: it is full then, and has room for all pages that were touched so far afterwards. On hardware this is a
-//! flush for each so many page faults, which are dearer than it.
+//! Under TCG the TLB begins with 256 entries and is resized only by a full flush: doubled where
+//! more than 70 % of it was in use since the last one (QEMU's `accel/tcg/cputlb.c`,
+//! `tlb_mmu_resize_locked`). Without a flush a working set of more pages costs ten times as much
+//! for each access. So flush whenever as many pages were touched for the first time as the TLB has
+//! entries: it is full then, and has room for all pages that were touched so far afterwards. On
+//! hardware this is a flush for each so many page faults, which are dearer than it.
 
 /// The entries that the TLB begins with.
 const SMALLEST: u64 = 256;
@@ -37,7 +38,8 @@ impl TlbGrowth {
         full
     }
 
-    /// How many pages to touch before each of a number of flushes so that the TLB has room for `pages` after the last.
+    /// How many pages to touch before each of a number of flushes so that the TLB has room for
+    /// `pages` after the last.
     pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
         let first = self.size;
         self.size = self.size.max(pages.next_power_of_two()).min(LARGEST);

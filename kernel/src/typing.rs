@@ -1,4 +1,5 @@
-//! What has come in at the console and wasn't read yet: the line discipline of a terminal, or what `soil run` sends.
+//! What has come in at the console and wasn't read yet: the line discipline of a terminal, or what
+//! `soil run` sends.
 //!
 //! Pure bookkeeping; [`crate::console`] has the port, and says who is at the other end.
 
@@ -163,8 +164,8 @@ impl Typing {
         self.start < self.limit() || self.ended_at.is_some()
     }
 
-    /// Reads what there is, of a terminal no further than the end of a line: 0 at the end of input, `None` when nothing is
-    /// there. `into` isn't empty.
+    /// Reads what there is, of a terminal no further than the end of a line: 0 at the end of input,
+    /// `None` when nothing is there. `into` isn't empty.
     pub fn read(&mut self, into: &mut [u8]) -> Option<usize> {
         if !self.is_ready() {
             return None;

@@ -1,12 +1,13 @@
 //! Halting until something happens, and the ticks of a program that doesn't halt.
 //!
-//! Interrupts are closed before the timer is set for a halt and opened by it. One that came since the caller began to ask its
-//! devices for them, which they answer when there is something already, was noted or is pending and ends the halt at once: no
-//! wake-up is lost.
+//! Interrupts are closed before the timer is set for a halt and opened by it. One that came since
+//! the caller began to ask its devices for them, which they answer when there is something already,
+//! was noted or is pending and ends the halt at once: no wake-up is lost.
 //!
-//! [`start_ticks`] opens interrupts for good, while the program's code and Rust code that it called run (system calls and
-//! faults stay closed). The timer then interrupts every few milliseconds what doesn't halt by itself, and what was given to
-//! `start_ticks` runs, on a stack of its own, with interrupts closed.
+//! [`start_ticks`] opens interrupts for good, while the program's code and Rust code that it called
+//! run (system calls and faults stay closed). The timer then interrupts every few milliseconds what
+//! doesn't halt by itself, and what was given to `start_ticks` runs, on a stack of its own, with
+//! interrupts closed.
 
 use crate::{apic, interrupts, machine, polling, power, signals, time, timer};
 use core::ptr::{NonNull, null_mut};
@@ -24,15 +25,17 @@ static HALTED: AtomicBool = AtomicBool::new(false);
 /// For how long the next [`watch`] looks before it halts, in nanoseconds.
 static LOOK_NS: AtomicU64 = AtomicU64::new(0);
 
-/// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May return early; the caller
-/// looks at what it waits for and calls again. Nothing of the caller's runs meanwhile, nor does a tick.
+/// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May
+/// return early; the caller looks at what it waits for and calls again. Nothing of the caller's
+/// runs meanwhile, nor does a tick.
 pub fn wait_until(deadline_ns: Option<u64>) {
     halt(deadline_ns, true);
 }
 
-/// As [`wait_until`], for one whose devices tell in memory when there is something to do: `news` is asked for a while first, by the
-/// rule of [`polling`]. `arm` asks for interrupts before the halt and says whether there is news already. True when a handler of
-/// the program's for a signal has run.
+/// As [`wait_until`], for one whose devices tell in memory when there is something to do: `news` is
+/// asked for a while first, by the rule of [`polling`]. `arm` asks for interrupts before the halt
+/// and says whether there is news already. True when a handler of the program's for a signal has
+/// run.
 pub fn watch(
     deadline_ns: Option<u64>,
     news: &mut dyn FnMut() -> bool,
@@ -68,7 +71,8 @@ fn look_and_halt(
     }
 }
 
-/// As [`wait_until`], for a system call that waits for something else than the network: ticks go on.
+/// As [`wait_until`], for a system call that waits for something else than the network: ticks go
+/// on.
 pub fn pause_until(deadline_ns: Option<u64>) {
     if TICK.load(Ordering::Relaxed).is_null() {
         return wait_until(deadline_ns);
@@ -118,12 +122,13 @@ pub fn resume(now: u64) {
     }
 }
 
-/// Runs `tick` every [`timer::TICK_NS`] while the program computes, in the middle of whatever it does, on the stack that ends
-/// at `stack`: `tick` has to find out whether it interrupted Rust code whose data it needs. Interrupts are open from now on.
+/// Runs `tick` every [`timer::TICK_NS`] while the program computes, in the middle of whatever it
+/// does, on the stack that ends at `stack`: `tick` has to find out whether it interrupted Rust code
+/// whose data it needs. Interrupts are open from now on.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
     interrupts::set_stack(stack.as_ptr() as u64);
-    // Hidden, for a compiler that knows the one value that is ever stored calls it by name where it is loaded: then every program
-    // would carry what `tick` needs.
+    // Hidden, for a compiler that knows the one value that is ever stored calls it by name where it
+    // is loaded: then every program would carry what `tick` needs.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
     processor::enable();
@@ -149,7 +154,8 @@ pub fn timer_interrupt() {
     }
 }
 
-/// Runs `f` with the usual rounding and no floating-point traps, and gives the program's settings and flags back.
+/// Runs `f` with the usual rounding and no floating-point traps, and gives the program's settings
+/// and flags back.
 fn with_own_rounding(f: fn()) {
     /// What the processor starts with: every trap masked, rounding to the nearest.
     static DEFAULT: u32 = 0x1f80;

@@ -1,30 +1,33 @@
 //! The memory of all TCP connections together.
 //!
-//! The rule. There is one limit. Of it each connection is given a share when it begins: its record, and a minimum of
-//! buffer in each direction, which it may take whatever happens. If that doesn't fit, no connection begins.
-//! What the limit leaves is free for all: windows and buffers grow in it.
+//! The rule. There is one limit. Of it each connection is given a share when it begins: its record,
+//! and a minimum of buffer in each direction, which it may take whatever happens. If that doesn't
+//! fit, no connection begins. What the limit leaves is free for all: windows and buffers grow in
+//! it.
 //!
 //! - Below 5/8 of the free part there is no pressure.
-//! - From there on pressure is moderate: windows stop growing, and shrink as far as they may without
-//!   taking back what the peer was offered (RFC 9293, 3.8.6.2.1).
-//! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The last eighth
-//!   is for connections that begin.
+//! - From there on pressure is moderate: windows stop growing, and shrink as far as they may
+//!   without taking back what the peer was offered (RFC 9293, 3.8.6.2.1).
+//! - At 7/8 it is hard: connections take only their minimum, and data out of order is not kept. The
+//!   last eighth is for connections that begin.
 //!
-//! Where memory is short although the limit isn't reached, pressure is hard, and no connection begins.
+//! Where memory is short although the limit isn't reached, pressure is hard, and no connection
+//! begins.
 //!
-//! An idle connection holds no buffer, only its share counts. So no number of connections and no behaviour of
-//! peers exceeds the limit, and no connection stands still for others.
+//! An idle connection holds no buffer, only its share counts. So no number of connections and no
+//! behaviour of peers exceeds the limit, and no connection stands still for others.
 
 use alloc::vec::Vec;
 
 use crate::tcp::connection::Connection;
 use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 
-/// What a connection takes of the limit: its record with its places in tables, and the minimum in each direction.
+/// What a connection takes of the limit: its record with its places in tables, and the minimum in
+/// each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 
-/// Empty blocks that are kept for the next who wants one: of the large ones, which a fast stream takes and gives back by the
-/// dozen, up to this part of the limit.
+/// Empty blocks that are kept for the next who wants one: of the large ones, which a fast stream
+/// takes and gives back by the dozen, up to this part of the limit.
 const SPARE_SMALL: usize = 32;
 const SPARE_LARGE: core::ops::RangeInclusive<usize> = 8..=128;
 const SPARE_PART: usize = 32;
@@ -119,7 +122,8 @@ impl machine::Budget for Budget {
 
     fn recycle(&mut self, mut block: Block) {
         let size = block.capacity();
-        // Which part it was taken of isn't known: what is guaranteed must not seem to be more than it is.
+        // Which part it was taken of isn't known: what is guaranteed must not seem to be more than
+        // it is.
         let minimum = if size == SMALL {
             SMALL.min(self.minimum_used)
         } else {

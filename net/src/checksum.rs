@@ -3,8 +3,8 @@
 /// The one's complement sum of `data`, read as big-endian 16-bit words, a last odd byte padded with
 /// zero. Not complemented.
 pub(crate) fn sum(data: &[u8]) -> u16 {
-    // With the carry added again a sum of larger words is one of smaller ones, too (RFC 1071, 2.C), and it does
-    // not depend on byte order but for a swap at the end (2.B).
+    // With the carry added again a sum of larger words is one of smaller ones, too (RFC 1071, 2.C),
+    // and it does not depend on byte order but for a swap at the end (2.B).
     let mut total: u64 = 0;
     let (words, rest) = data.as_chunks::<8>();
     let (blocks, words) = words.as_chunks::<4>();
@@ -52,8 +52,8 @@ pub(crate) fn add(a: u16, b: u16) -> u16 {
     ((total >> 16) + (total & 0xffff)) as u16
 }
 
-/// The sum of a pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1): `addresses` is source and destination,
-/// `len` the length of the transport header and its payload.
+/// The sum of a pseudo-header (RFC 9293, 3.1; RFC 8200, 8.1): `addresses` is source and
+/// destination, `len` the length of the transport header and its payload.
 pub(crate) fn pseudo_header(addresses: &[u8], protocol: u8, len: usize) -> u16 {
     let len = fold(len as u64);
     add(add(sum(addresses), u16::from(protocol)), len)

@@ -15,15 +15,19 @@ pub struct Config {
     /// Bytes that the buffers of all TCP connections may take together. See the rule in
     /// `net/README.md`; a quarter of the machine's memory is a good value.
     pub tcp_memory: usize,
-    /// What the send or receive buffer of one connection may grow to, in bytes, as its path needs it; 4 KiB to 1 GiB.
+    /// What the send or receive buffer of one connection may grow to, in bytes, as its path needs
+    /// it; 4 KiB to 1 GiB.
     pub tcp_buffer_max: usize,
-    /// What the send or receive buffer of one connection may hold from the beginning, in bytes; 64 KiB if that is more.
+    /// What the send or receive buffer of one connection may hold from the beginning, in bytes; 64
+    /// KiB if that is more.
     pub tcp_buffer_min: usize,
     /// How the sending rate of new connections is chosen.
     pub congestion: Congestion,
-    /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets them in any case.
+    /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets
+    /// them in any case.
     pub ecn: bool,
-    /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a cookie (RFC 4987).
+    /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a
+    /// cookie (RFC 4987).
     pub half_open_max: usize,
     /// Connections that were closed and still deliver; beyond that closing one sends a reset.
     pub orphan_max: usize,
@@ -31,7 +35,8 @@ pub struct Config {
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
     pub time_wait_ns: u64,
-    /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three minutes).
+    /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three
+    /// minutes).
     pub connect_timeout_ns: u64,
     /// How long an unanswered ARP request or neighbour solicitation is repeated before
     /// [`Error::Unreachable`].
@@ -143,8 +148,8 @@ pub struct InterfaceConfig {
     pub gateways: Vec<IpAddr>,
     /// Fixed name servers; those of DHCP come after them. At most four are used.
     pub dns_servers: Vec<IpAddr>,
-    /// Make temporary IPv6 addresses beside those from advertised prefixes, and prefer them for what
-    /// this machine begins (RFC 8981).
+    /// Make temporary IPv6 addresses beside those from advertised prefixes, and prefer them for
+    /// what this machine begins (RFC 8981).
     pub temporary_addresses: bool,
     /// Probe IPv4 addresses for conflicts as slowly as RFC 5227 asks, 4 to 7 seconds, before they
     /// are used. Without it one of DHCP is probed for 20 ms and a fixed one is announced at once;

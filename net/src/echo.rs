@@ -158,8 +158,9 @@ impl Stack {
     /// becomes readable when the answer is there, or it is known that none will come; nobody waits
     /// for ever but who doesn't close it.
     ///
-    /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route), [`Error::OutOfMemory`]
-    /// (more than 64 at a time), [`Error::MessageTooLong`] (more than 65 000 bytes).
+    /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route),
+    /// [`Error::OutOfMemory`] (more than 64 at a time), [`Error::MessageTooLong`] (more than 65 000
+    /// bytes).
     pub fn echo(&mut self, remote: SocketAddr, len: usize) -> Result<Handle, Error> {
         let address = remote.ip();
         if address.is_multicast() || address.is_unspecified() {

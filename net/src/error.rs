@@ -4,8 +4,8 @@ use core::fmt;
 
 /// Why an operation did not succeed.
 ///
-/// `WouldBlock` is no failure: the operation is to be tried again when [`crate::Stack::take_events`]
-/// names the handle.
+/// `WouldBlock` is no failure: the operation is to be tried again when
+/// [`crate::Stack::take_events`] names the handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Error {

@@ -158,8 +158,9 @@ impl Stack {
         Err(Error::WouldBlock)
     }
 
-    /// Takes the oldest frame: the whole length of its payload (more than what was copied if `buffer`
-    /// was too small), its source and its destination. [`Error::WouldBlock`] if there is none.
+    /// Takes the oldest frame: the whole length of its payload (more than what was copied if
+    /// `buffer` was too small), its source and its destination. [`Error::WouldBlock`] if there is
+    /// none.
     pub fn ethernet_recv(
         &mut self,
         socket: Handle,

@@ -1,8 +1,8 @@
 //! Finding a place in a table by a key that is kept there: a hash table of numbers alone.
 //!
-//! Linear probing, and what comes after a removed entry moves up. So nothing is left of what was removed: however
-//! many keys come and go, the table is as large as those need that are there at the same time, and it becomes
-//! smaller again.
+//! Linear probing, and what comes after a removed entry moves up. So nothing is left of what was
+//! removed: however many keys come and go, the table is as large as those need that are there at
+//! the same time, and it becomes smaller again.
 
 use alloc::vec::Vec;
 
@@ -93,7 +93,8 @@ impl Index {
                 Some(_) => at = (at + 1) & mask,
             }
         }
-        // Those that follow move up, unless they stand where their hash wants them or after the gap.
+        // Those that follow move up, unless they stand where their hash wants them or after the
+        // gap.
         let mut next = (at + 1) & mask;
         while let Some(entry) = self.entries.get(next).copied()
             && entry.place != FREE

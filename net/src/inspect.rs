@@ -69,9 +69,9 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
 
 /// Sight.
 impl Stack {
-    /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet, or
-    /// that the program has closed and that still deliver. After them the handshakes that peers haven't finished
-    /// (SYN-RECEIVED), and what is in TIME-WAIT.
+    /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet,
+    /// or that the program has closed and that still deliver. After them the handshakes that peers
+    /// haven't finished (SYN-RECEIVED), and what is in TIME-WAIT.
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
         let sockets = &self.core.sockets;
         for handle in sockets.handles() {

@@ -1,8 +1,8 @@
 //! TCP/IP for Soil, over Ethernet links given as a trait.
 //!
 //! - [`Link`]: a device that carries frames, with checksum and segmentation offload;
-//! - [`Stack`]: interfaces with their addresses and routes, a demultiplexer that finds the one socket
-//!   of a frame in constant time, TCP, UDP, ping, raw frames, DHCP, a packet filter;
+//! - [`Stack`]: interfaces with their addresses and routes, a demultiplexer that finds the one
+//!   socket of a frame in constant time, TCP, UDP, ping, raw frames, DHCP, a packet filter;
 //! - [`Handle`], [`Readiness`], [`Stack::take_events`]: sockets as small checked names, and which
 //!   of them changed, in time proportional to the changes;
 //! - `sim` (feature `sim`): a simulated link in virtual time, for tests.

@@ -90,8 +90,8 @@ pub struct RxMeta {
 /// - Nothing blocks.
 /// - While [`Link::can_transmit`] answers `true`, the next [`Link::transmit`] succeeds: a frame
 ///   must not be lost on our side, where nobody would take that for congestion but the peer.
-/// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP) once
-///   there is room again, and then calls [`crate::Stack::poll`].
+/// - When `can_transmit` answered `false`, the platform is woken (an interrupt, a writable TAP)
+///   once there is room again, and then calls [`crate::Stack::poll`].
 /// - A frame may be up to 14 bytes + MTU long, 65 549 with segmentation offload.
 /// - It goes with its stack from thread to thread ([`crate::Stack`] is `Send`); one at a time calls
 ///   it.
@@ -119,8 +119,9 @@ pub trait Link: Send {
     /// may be given back to the device here.
     fn flush(&mut self);
 
-    /// Whether the device has done with every frame that it was given, so that a machine which ends now
-    /// takes none with it. Links that are done with a frame in [`Link::transmit`] needn't say so.
+    /// Whether the device has done with every frame that it was given, so that a machine which ends
+    /// now takes none with it. Links that are done with a frame in [`Link::transmit`] needn't say
+    /// so.
     fn is_drained(&mut self) -> bool {
         true
     }

@@ -1,4 +1,5 @@
-//! What programs choose of the IP header of what a socket sends: the hop limit, and how the network is to treat it.
+//! What programs choose of the IP header of what a socket sends: the hop limit, and how the network
+//! is to treat it.
 
 use crate::ip::Marking;
 use crate::shared::{Core, Socket};
@@ -18,18 +19,20 @@ impl Core {
 
 /// The IP header of sockets.
 impl Stack {
-    /// The hop limit of what a connection or UDP socket sends from now on (RFC 9293, 3.9.2, MUST-49; RFC 1122, 4.1.4); 0, as
-    /// in the beginning: what is usual on the link, 64 unless a router says otherwise. What UDP sends to groups has another one,
-    /// [`Stack::udp_set_multicast_hops`]. Of a listener: of its answers to SYNs, and what the connections begin with that it
-    /// establishes from now on.
+    /// The hop limit of what a connection or UDP socket sends from now on (RFC 9293, 3.9.2,
+    /// MUST-49; RFC 1122, 4.1.4); 0, as in the beginning: what is usual on the link, 64 unless a
+    /// router says otherwise. What UDP sends to groups has another one,
+    /// [`Stack::udp_set_multicast_hops`]. Of a listener: of its answers to SYNs, and what the
+    /// connections begin with that it establishes from now on.
     pub fn set_hop_limit(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
         self.core.marking_mut(socket)?.hop_limit = hops;
         Ok(())
     }
 
-    /// The DSCP (RFC 2474, 3) of what a connection or UDP socket sends from now on, or of a listener as with
-    /// [`Stack::set_hop_limit`] (RFC 9293, 3.9.1.8, MUST-48; RFC 1122, 4.1.4): six bits, 0 in the beginning. The two bits below it
-    /// are the stack's (RFC 3168). [`Error::InvalidArgument`]: more than six bits.
+    /// The DSCP (RFC 2474, 3) of what a connection or UDP socket sends from now on, or of a
+    /// listener as with [`Stack::set_hop_limit`] (RFC 9293, 3.9.1.8, MUST-48; RFC 1122, 4.1.4): six
+    /// bits, 0 in the beginning. The two bits below it are the stack's (RFC 3168).
+    /// [`Error::InvalidArgument`]: more than six bits.
     pub fn set_dscp(&mut self, socket: Handle, dscp: u8) -> Result<(), Error> {
         if dscp > 63 {
             return Err(Error::InvalidArgument);

@@ -59,8 +59,8 @@ pub(crate) struct Core {
     pub(crate) config: Config,
     /// The time of sockets: that of the caller, less [`Core::paused_ns`].
     pub(crate) now_ns: u64,
-    /// How long in all nobody called although that was due: the machine stood still, and so did the time of sockets,
-    /// so that nothing is given up before its peer could answer.
+    /// How long in all nobody called although that was due: the machine stood still, and so did the
+    /// time of sockets, so that nothing is given up before its peer could answer.
     pub(crate) paused_ns: u64,
     /// When the next call is due, in the time of the caller.
     pub(crate) due_ns: Option<u64>,
@@ -219,7 +219,8 @@ impl Core {
         }
     }
 
-    /// Calls `free` with candidate ports, from a random one on, until it agrees (RFC 6056, algorithm 2).
+    /// Calls `free` with candidate ports, from a random one on, until it agrees (RFC 6056,
+    /// algorithm 2).
     pub(crate) fn ephemeral(&mut self, free: impl Fn(&Core, u16) -> bool) -> Result<u16, Error> {
         const FIRST: u16 = 32_768;
         let start = (self.random)() as u16 % FIRST;

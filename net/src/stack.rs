@@ -90,9 +90,10 @@ pub struct Stack {
 impl Stack {
     /// A stack with the loopback interface (127.0.0.1/8, ::1/128) and no other.
     ///
-    /// `source` is called twice. What it makes gives 64 bits a call, of a generator fit for keys: the keys of hash tables and
-    /// sequence numbers are drawn from it, ports, temporary addresses, and identifiers of DHCP and fragments. No number given
-    /// may tell anything of another, since peers see some of them.
+    /// `source` is called twice. What it makes gives 64 bits a call, of a generator fit for keys:
+    /// the keys of hash tables and sequence numbers are drawn from it, ports, temporary addresses,
+    /// and identifiers of DHCP and fragments. No number given may tell anything of another, since
+    /// peers see some of them.
     pub fn new(config: Config, source: &mut dyn FnMut() -> RandomBits) -> Stack {
         let mut core = Core::new(config, source());
         let keyed = Keyed::new(&mut core.random);
@@ -132,9 +133,9 @@ impl Stack {
         self.ip.add_vlan(parent, id, config)
     }
 
-    /// Adds a route to a network (an address and the length of its prefix) over an interface, by way
-    /// of a gateway or on the link itself. The longest prefix decides; among equals the interface
-    /// whose address a packet is sent from.
+    /// Adds a route to a network (an address and the length of its prefix) over an interface, by
+    /// way of a gateway or on the link itself. The longest prefix decides; among equals the
+    /// interface whose address a packet is sent from.
     ///
     /// [`Error::InvalidArgument`] if families are mixed or there are more than 64.
     pub fn add_route(
@@ -146,7 +147,8 @@ impl Stack {
         self.ip.net.add_route(network, interface, gateway)
     }
 
-    /// Takes a route away that [`Stack::add_route`] added; `false` if there is none to this network over this interface.
+    /// Takes a route away that [`Stack::add_route`] added; `false` if there is none to this network
+    /// over this interface.
     pub fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
         self.ip.net.remove_route(network, interface)
     }
@@ -161,8 +163,9 @@ impl Stack {
         })
     }
 
-    /// Puts rules in force for all packets from now on, instead of those before; see [`FilterRule`].
-    /// [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit makes no sense.
+    /// Puts rules in force for all packets from now on, instead of those before; see
+    /// [`FilterRule`]. [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit
+    /// makes no sense.
     pub fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
         self.ip.net.set_filter(rules)
     }
@@ -184,8 +187,8 @@ impl Stack {
     }
 
     /// Tells the servers of DHCP that the leases aren't needed any more (RFC 2131, 4.4.6; RFC 8415,
-    /// 18.2.7), before the end: their addresses are not to be used after it. `false`: call again after
-    /// the next [`Stack::poll`]; a second at most goes by.
+    /// 18.2.7), before the end: their addresses are not to be used after it. `false`: call again
+    /// after the next [`Stack::poll`]; a second at most goes by.
     pub fn release_leases(&mut self) -> bool {
         self.ip.net.release_leases()
     }
@@ -195,15 +198,16 @@ impl Stack {
         self.ip.is_drained()
     }
 
-    /// Draws the keys again that sequence numbers, timestamps, ports and SYN cookies of connections to come are made with, for a
-    /// machine that goes on from a snapshot: another may go on from the same. Connections stay.
+    /// Draws the keys again that sequence numbers, timestamps, ports and SYN cookies of connections
+    /// to come are made with, for a machine that goes on from a snapshot: another may go on from
+    /// the same. Connections stay.
     pub fn renew_keys(&mut self) {
         let Core { tcp, random, .. } = &mut self.core;
         tcp.renew_keys(random);
     }
 
-    /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is no
-    /// route.
+    /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is
+    /// no route.
     pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {
         self.ip.route(remote, 0, None).map(|route| route.source)
     }
@@ -218,9 +222,9 @@ impl Stack {
         self.core.budget.used()
     }
 
-    /// Says whether memory is short, apart from [`Config::tcp_memory`]. While it is, no connection begins and no socket is made,
-    /// and connections take the minimum that each was promised; fragments are dropped, and datagrams for a socket that has
-    /// one already.
+    /// Says whether memory is short, apart from [`Config::tcp_memory`]. While it is, no connection
+    /// begins and no socket is made, and connections take the minimum that each was promised;
+    /// fragments are dropped, and datagrams for a socket that has one already.
     pub fn set_memory_short(&mut self, short: bool) {
         self.core.budget.short = short;
         self.ip.net.memory_short = short;
@@ -231,9 +235,9 @@ impl Stack {
         self.core.budget.promised()
     }
 
-    /// Runs the stack: timers that are due, at most `budget` frames in for each interface (16 times as
-    /// many that are shed under overload), and what the sockets have to send, at most about `budget`
-    /// frames out.
+    /// Runs the stack: timers that are due, at most `budget` frames in for each interface (16 times
+    /// as many that are shed under overload), and what the sockets have to send, at most about
+    /// `budget` frames out.
     ///
     /// `now_ns` is a monotonic clock of the caller's choice; going back is read as standing still.
     /// Operations made since the last call take effect (are sent) here. Never blocks.
@@ -316,9 +320,10 @@ impl Stack {
         self.ip.net.overload.note_idle(idle_ns);
     }
 
-    /// Sends the data that a connection has to send now, at time `now_ns`, rather than with the next [`Stack::poll`]: for who
-    /// is about to wait for its peer while others still have work to do. Mere acknowledgements wait: by then they
-    /// tell more. Nothing for other sockets. Never blocks.
+    /// Sends the data that a connection has to send now, at time `now_ns`, rather than with the
+    /// next [`Stack::poll`]: for who is about to wait for its peer while others still have work to
+    /// do. Mere acknowledgements wait: by then they tell more. Nothing for other sockets. Never
+    /// blocks.
     pub fn send_now(&mut self, handle: Handle, now_ns: u64) {
         let Stack { ip, core, .. } = self;
         match core.sockets.get(handle) {
@@ -332,7 +337,8 @@ impl Stack {
         }
         core.set_now(now_ns);
         ip.set_now(core.clock_ns());
-        // It was listed last, mostly. Elsewhere it stays listed, and has nothing to send when its turn comes.
+        // It was listed last, mostly. Elsewhere it stays listed, and has nothing to send when its
+        // turn comes.
         if core.dirty.back() == Some(&handle) {
             core.dirty.pop_back();
         }

@@ -16,8 +16,8 @@ const NEVER: u64 = u64::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     wheel: Wheel,
-    /// By the index of a connection's handle. Apart from the connections, since most entries come up after what they
-    /// waited for has happened, and then nothing else is to be looked at.
+    /// By the index of a connection's handle. Apart from the connections, since most entries come
+    /// up after what they waited for has happened, and then nothing else is to be looked at.
     slots: Vec<Slot>,
 }
 
@@ -108,8 +108,8 @@ impl Timers {
         self.wheel.next_ns()
     }
 
-    /// Drops entries of connections that are gone, once they are most of all: connections come and go faster than
-    /// their deadlines.
+    /// Drops entries of connections that are gone, once they are most of all: connections come and
+    /// go faster than their deadlines.
     pub(crate) fn tidy(&mut self, live: usize) {
         if self.wheel.len() > 2 * live + 64 {
             let slots = &self.slots;

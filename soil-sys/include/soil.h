@@ -27,7 +27,8 @@ typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
 #define ENDPOINT 18
 
 /**
- * Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning.
+ * Why an operation failed. The numbers are part of the interface: fixed, and never used again for
+ * another meaning.
  */
 enum soil_error
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -201,7 +202,8 @@ typedef int32_t soil_error;
 typedef struct Offloads Offloads;
 
 /**
- * The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
+ * The number of this interface: it changes with every incompatible change, and OCaml checks it at
+ * start.
  */
 #define SOIL_ABI 5
 
@@ -448,80 +450,60 @@ extern "C" {
 #endif // __cplusplus
 
 /**
- * Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its descriptor. Errors: `No_device` with a
- * detail that lists the disks there are, `Busy` when it is mounted or open; `Not_found`, `Corrupt` and `Io` of a partition;
- * `Bad_configuration`.
+ * Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its
+ * descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when it is
+ * mounted or open; `Not_found`, `Corrupt` and `Io` of a partition; `Bad_configuration`.
  */
-Int soil_block_open(Text name,
-                    Int token);
+Int soil_block_open(Text name, Int token);
 
 /**
- * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request, and what the disk can
- * do: 1 for durable writes, 2 to discard, 4 to write zeros, added. The device is looked at again: it may have grown or shrunk.
+ * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one
+ * request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
+ * The device is looked at again: it may have grown or shrunk.
  */
-Int soil_block_info(Int fd,
-                    Ints into);
+Int soil_block_info(Int fd, Ints into);
 
 /**
- * How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of two, is; it need not be inside.
- * Errors: `Invalid`.
+ * How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of
+ * two, is; it need not be inside. Errors: `Invalid`.
  */
-Int soil_block_skew(Buffer buffer,
-                    Int alignment);
+Int soil_block_skew(Buffer buffer, Int alignment);
 
 /**
- * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
- * result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for sectors that aren't there (any more); `Timed_out` when the device
- * doesn't answer within `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`] is 0.
+ * Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which
+ * the device writes by itself; the result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for
+ * sectors that aren't there (any more); `Timed_out` when the device doesn't answer within
+ * `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`]
+ * is 0.
  */
-Int soil_block_read(Int fd,
-                    Int sector,
-                    Buffer into,
-                    Int off,
-                    Int len,
-                    Int token);
+Int soil_block_read(Int fd, Int sector, Buffer into, Int off, Int len, Int token);
 
 /**
- * Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is `len`. It is on the disk for good
- * after [`soil_block_flush`]. Errors: those of [`soil_block_read`], `Read_only`.
+ * Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is
+ * `len`. It is on the disk for good after [`soil_block_flush`]. Errors: those of
+ * [`soil_block_read`], `Read_only`.
  */
-Int soil_block_write(Int fd,
-                     Int sector,
-                     Buffer from,
-                     Int off,
-                     Int len,
-                     Int token);
+Int soil_block_write(Int fd, Int sector, Buffer from, Int off, Int len, Int token);
 
 /**
- * [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector size: `ranges` has offset and length in
- * bytes for each of `buffers`, of which there are 1024 at most.
+ * [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector
+ * size: `ranges` has offset and length in bytes for each of `buffers`, of which there are 1024 at
+ * most.
  */
-Int soil_block_readv(Int fd,
-                     Int sector,
-                     Buffers buffers,
-                     Ints ranges,
-                     Int token);
+Int soil_block_readv(Int fd, Int sector, Buffers buffers, Ints ranges, Int token);
 
 /**
- * [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are on the disk for good when it completes.
- * Errors: `Unsupported` for that where the device can't.
+ * [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are
+ * on the disk for good when it completes. Errors: `Unsupported` for that where the device can't.
  */
-Int soil_block_writev(Int fd,
-                      Int sector,
-                      Buffers buffers,
-                      Ints ranges,
-                      Int durable,
-                      Int token);
+Int soil_block_writev(Int fd, Int sector, Buffers buffers, Ints ranges, Int durable, Int token);
 
 /**
- * Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does so and may give up the room behind
- * them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`, `Timed_out`.
+ * Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does
+ * so and may give up the room behind them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`,
+ * `Timed_out`.
  */
-Int soil_block_clear(Int fd,
-                     Int sector,
-                     Int count,
-                     Int how,
-                     Int token);
+Int soil_block_clear(Int fd, Int sector, Int count, Int how, Int token);
 
 /**
  * How many requests ended with `Timed_out` that their devices still have.
@@ -534,42 +516,39 @@ Int soil_block_given_up(void);
 Int soil_block_flush(Int fd, Int token);
 
 /**
- * Copies the name of disk `index` (from 0) to the start of `into`, cut where it doesn't fit; returns its whole length.
- * Errors: `Not_found` after the last disk.
+ * Copies the name of disk `index` (from 0) to the start of `into`, cut where it doesn't fit;
+ * returns its whole length. Errors: `Not_found` after the last disk.
  */
-Int soil_block_name(Int index,
-                    Bytes into,
-                    Int off,
-                    Int len);
+Int soil_block_name(Int index, Bytes into, Int off, Int len);
 
 /**
- * Takes `endpoint` (address zero: every address; port 0: one is chosen) for [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and
- * returns a descriptor of the kind of listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
+ * Takes `endpoint` (address zero: every address; port 0: one is chosen) for
+ * [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of
+ * listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
  * Errors: as for [`soil_tcp_listen`](super::soil_tcp_listen).
  */
-Int soil_tcp_bind(Text endpoint,
-                  Int how);
+Int soil_tcp_bind(Text endpoint, Int how);
 
 /**
- * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors: `Wrong_kind`, `Closed`.
+ * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors:
+ * `Wrong_kind`, `Closed`.
  */
-Int soil_tcp_listen_bound(Int fd,
-                          Int backlog);
+Int soil_tcp_listen_bound(Int fd, Int backlog);
 
 /**
- * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns the connection's, as
- * [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and `Wrong_kind` for one that listens.
+ * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns
+ * the connection's, as [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and
+ * `Wrong_kind` for one that listens.
  */
-Int soil_tcp_connect_bound(Int fd,
-                           Text endpoint);
+Int soil_tcp_connect_bound(Int fd, Text endpoint);
 
 /**
- * Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read ahead, of the volume mounted at `point`;
- * or with an empty `point` those of all volumes since the program started, and then the bytes that what was read takes and may take.
- * The result is 0. Errors: `Not_found` if nothing is mounted there.
+ * Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read
+ * ahead, of the volume mounted at `point`; or with an empty `point` those of all volumes since the
+ * program started, and then the bytes that what was read takes and may take. The result is 0.
+ * Errors: `Not_found` if nothing is mounted there.
  */
-Int soil_cache_statistics(Text point,
-                          Ints into);
+Int soil_cache_statistics(Text point, Ints into);
 
 /**
  * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
@@ -593,13 +572,11 @@ Int soil_fd_read(Int fd, Bytes into, Int off, Int len);
 Int soil_fd_read_buffer(Int fd, Buffer into, Int off, Int len);
 
 /**
- * Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len` is 0.
- * Errors: `Closed`, `Broken_pipe`, `Connection_reset`, `Not_connected`, `Wrong_kind`, …; `WOULD_BLOCK`.
+ * Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len`
+ * is 0. Errors: `Closed`, `Broken_pipe`, `Connection_reset`, `Not_connected`, `Wrong_kind`, …;
+ * `WOULD_BLOCK`.
  */
-Int soil_fd_write(Int fd,
-                  Bytes from,
-                  Int off,
-                  Int len);
+Int soil_fd_write(Int fd, Bytes from, Int off, Int len);
 
 /**
  * [`soil_fd_write`] from a bigarray.
@@ -607,22 +584,22 @@ Int soil_fd_write(Int fd,
 Int soil_fd_write_buffer(Int fd, Buffer from, Int off, Int len);
 
 /**
- * Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile: `direction` is `PARK_READ` or
- * `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`. Closing the descriptor completes it with `Closed`. Several
- * tokens may park on one descriptor. Errors: `Closed`, `Wrong_kind`.
+ * Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile:
+ * `direction` is `PARK_READ` or `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`.
+ * Closing the descriptor completes it with `Closed`. Several tokens may park on one descriptor.
+ * Errors: `Closed`, `Wrong_kind`.
  */
-Int soil_fd_park(Int fd,
-                 Int direction,
-                 Int token);
+Int soil_fd_park(Int fd, Int direction, Int token);
 
 /**
- * Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads the end), 2 both.
+ * Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads
+ * the end), 2 both.
  */
-Int soil_fd_shutdown(Int fd,
-                     Int how);
+Int soil_fd_shutdown(Int fd, Int how);
 
 /**
- * Closes it and completes what is parked on it with `Closed`. Closing a closed descriptor is 0 as well.
+ * Closes it and completes what is parked on it with `Closed`. Closing a closed descriptor is 0 as
+ * well.
  */
 Int soil_fd_close(Int fd);
 
@@ -632,7 +609,8 @@ Int soil_fd_close(Int fd);
 Int soil_fd_kind(Int fd);
 
 /**
- * The descriptor of the console: standard input when read, standard output when written. The same at each call.
+ * The descriptor of the console: standard input when read, standard output when written. The same
+ * at each call.
  */
 Int soil_console(void);
 
@@ -642,66 +620,59 @@ Int soil_console(void);
 Int soil_console_error(void);
 
 /**
- * Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading end and `ends[1]` with the writing
- * end. Reading an empty pipe whose writing end is closed is the end of input; writing when the reading end is closed is
- * `Broken_pipe`. Errors: `Out_of_memory`, `Too_many_open`.
+ * Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading
+ * end and `ends[1]` with the writing end. Reading an empty pipe whose writing end is closed is the
+ * end of input; writing when the reading end is closed is `Broken_pipe`. Errors: `Out_of_memory`,
+ * `Too_many_open`.
  */
-Int soil_pipe(Int capacity,
-              Ints ends);
+Int soil_pipe(Int capacity, Ints ends);
 
 /**
- * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no meaning; returns a descriptor that is readable once
- * it is answered. Errors: `Invalid` (a group, or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory` (more
- * than 64 at a time).
+ * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
+ * meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
+ * or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`
+ * (more than 64 at a time).
  */
-Int soil_echo(Text endpoint,
-              Int len);
+Int soil_echo(Text endpoint, Int len);
 
 /**
- * Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop limit. `WOULD_BLOCK`. Errors:
- * `Unreachable`, `Wrong_kind`.
+ * Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop
+ * limit. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
  */
-Int soil_echo_result(Int fd,
-                     Ints into);
+Int soil_echo_result(Int fd, Ints into);
 
 /**
- * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents. A string that is static data of the
- * program is used where it lies, for good; another one is copied.
+ * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
+ * A string that is static data of the program is used where it lies, for good; another one is
+ * copied.
  */
-Int soil_embed_file(Text path,
-                    Text contents);
+Int soil_embed_file(Text path, Text contents);
 
 /**
- * Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names something else for that. Errors:
- * `Exists`, `Invalid_name`, `Out_of_memory`.
+ * Mounts the files that were added since the last call at `point`, unless `SOIL_MOUNT` names
+ * something else for that. Errors: `Exists`, `Invalid_name`, `Out_of_memory`.
  */
 Int soil_embed_mount(Text point);
 
 /**
- * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors: `Invalid` (a type of the machine's own:
- * IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`, `No_device`.
+ * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
+ * `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,
+ * `No_device`.
  */
-Int soil_ethernet_open(Int interface,
-                       Int ethertype);
+Int soil_ethernet_open(Int interface, Int ethertype);
 
 /**
- * Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`.
+ * Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`.
+ * `WOULD_BLOCK`. Errors: `Message_too_long`.
  */
-Int soil_ethernet_send(Int fd,
-                       Text destination,
-                       Bytes from,
-                       Int off,
-                       Int len);
+Int soil_ethernet_send(Int fd, Text destination, Bytes from, Int off, Int len);
 
 /**
- * Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its source and destination, 6 bytes each, to
- * the start of `addresses`; returns the number of bytes written. `WOULD_BLOCK`.
+ * Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its
+ * source and destination, 6 bytes each, to the start of `addresses`; returns the number of bytes
+ * written. `WOULD_BLOCK`.
  */
-Int soil_ethernet_receive(Int fd,
-                          Bytes addresses,
-                          Bytes into,
-                          Int off,
-                          Int len);
+Int soil_ethernet_receive(Int fd, Bytes addresses, Bytes into, Int off, Int len);
 
 /**
  * Makes ext4 one of the file systems that can be mounted.
@@ -709,9 +680,10 @@ Int soil_ethernet_receive(Int fd,
 Int soil_use_ext4(void);
 
 /**
- * Sets when the contents of what `path` names were last read and last changed, each in seconds since 1970 and nanoseconds of that; -1
- * nanoseconds leave it as it is. A symbolic link at the end is followed if `follow` is 1. A moment that the file system can't say
- * becomes the nearest that it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+ * Sets when the contents of what `path` names were last read and last changed, each in seconds
+ * since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+ * is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
+ * it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
  */
 Int soil_fs_set_times(Text path,
                       Int follow,
@@ -722,60 +694,45 @@ Int soil_fs_set_times(Text path,
                       Int token);
 
 /**
- * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the file grows to its end; 1 does so and
- * leaves the size; 2 makes it a hole; 3 makes it zeros that have room, and the file grows to its end. Errors: `No_space`, `Too_large`,
- * `Read_only`, `Unsupported`, `Invalid` for no bytes.
+ * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
+ * file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+ * have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
+ * `Unsupported`, `Invalid` for no bytes.
  */
-Int soil_file_allocate(Int fd,
-                       Int how,
-                       Int position,
-                       Int len,
-                       Int token);
+Int soil_file_allocate(Int fd, Int how, Int position, Int len, Int token);
 
 /**
- * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the result is the byte after that, or 0 where
- * there is none. The end of the file is a hole unless `position` is there or past it.
+ * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
+ * result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+ * `position` is there or past it.
  */
-Int soil_file_next(Int fd,
-                   Int position,
-                   Int hole,
-                   Int token);
+Int soil_file_next(Int fd, Int position, Int hole, Int token);
 
 /**
- * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
- * `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
+ * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
+ * `Not_found`, `Exists`, `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
  */
-Int soil_fs_open(Text path,
-                 Int flags,
-                 Int token);
+Int soil_fs_open(Text path, Int flags, Int token);
 
 /**
- * Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the descriptor's own position, which moves
- * on, when `position` is -1. The result is the number of bytes, less than `len` only at the end of the file, 0 at or after it.
+ * Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the
+ * descriptor's own position, which moves on, when `position` is -1. The result is the number of
+ * bytes, less than `len` only at the end of the file, 0 at or after it.
  */
-Int soil_file_read(Int fd,
-                   Buffer into,
-                   Int off,
-                   Int len,
-                   Int position,
-                   Int token);
+Int soil_file_read(Int fd, Buffer into, Int off, Int len, Int position, Int token);
 
 /**
- * Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own position, which moves on, when
- * `position` is -1. The result is the number of bytes, less than `len` only when the disk is full. Errors: `No_space`, `Too_large`,
- * `Read_only`.
+ * Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own
+ * position, which moves on, when `position` is -1. The result is the number of bytes, less than
+ * `len` only when the disk is full. Errors: `No_space`, `Too_large`, `Read_only`.
  */
-Int soil_file_write(Int fd,
-                    Buffer from,
-                    Int off,
-                    Int len,
-                    Int position,
-                    Int token);
+Int soil_file_write(Int fd, Buffer from, Int off, Int len, Int position, Int token);
 
 /**
- * Whether the memory that operation `token` lent is still in use though it failed, because its disk didn't answer within
- * `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to
- * be kept and left alone until another operation is said to lend that volume its memory.
+ * Whether the memory that operation `token` lent is still in use though it failed, because its
+ * disk didn't answer within `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be
+ * asked before the token is used again, and once; the memory is to be kept and left alone until
+ * another operation is said to lend that volume its memory.
  */
 Int soil_fs_given_up(Int token);
 
@@ -790,13 +747,10 @@ Int soil_file_size(Int fd, Int token);
 Int soil_file_truncate(Int fd, Int size, Int token);
 
 /**
- * Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from the file's end (2); the result is
- * the new position.
+ * Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from
+ * the file's end (2); the result is the new position.
  */
-Int soil_file_seek(Int fd,
-                   Int offset,
-                   Int whence,
-                   Int token);
+Int soil_file_seek(Int fd, Int offset, Int whence, Int token);
 
 /**
  * Completes when everything written to the file so far is on the disk.
@@ -804,14 +758,13 @@ Int soil_file_seek(Int fd,
 Int soil_file_sync(Int fd, Int token);
 
 /**
- * Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
- * that), seconds of the last access, and of the last change of what is known, number of names, inode, 1 if marked read-only, nanoseconds
- * of the last access, and of the last change, of what `path` names; a symbolic link at its end is followed if `follow` is 1.
+ * Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents
+ * (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last
+ * change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last
+ * access, and of the last change, of what `path` names; a symbolic link at its end is followed if
+ * `follow` is 1.
  */
-Int soil_fs_stat(Text path,
-                 Int follow,
-                 Ints into,
-                 Int token);
+Int soil_fs_stat(Text path, Int follow, Ints into, Int token);
 
 /**
  * Fills `into` as [`soil_fs_stat`] does, for an open file.
@@ -819,12 +772,10 @@ Int soil_fs_stat(Text path,
 Int soil_file_stat(Int fd, Ints into, Int token);
 
 /**
- * If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address, their
- * length, and the address of that length. Else 0.
+ * If the contents of the file lie in memory for good: the result is 1, and `into` is filled with
+ * their address, their length, and the address of that length. Else 0.
  */
-Int soil_file_contents(Int fd,
-                       Ints into,
-                       Int token);
+Int soil_file_contents(Int fd, Ints into, Int token);
 
 /**
  * Opens the directory at `path` for [`soil_directory_next`]; the result is its descriptor.
@@ -832,13 +783,11 @@ Int soil_file_contents(Int fd,
 Int soil_fs_directory(Text path, Int token);
 
 /**
- * Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`), length of the name (2 bytes, low
- * one first), name; the result is the number of bytes, 0 after the last entry. Errors: `Invalid` if not even one entry fits.
+ * Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`),
+ * length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after
+ * the last entry. Errors: `Invalid` if not even one entry fits.
  */
-Int soil_directory_next(Int fd,
-                        Buffer into,
-                        Int len,
-                        Int token);
+Int soil_directory_next(Int fd, Buffer into, Int len, Int token);
 
 /**
  * Makes an empty directory.
@@ -851,20 +800,17 @@ Int soil_fs_mkdir(Text path, Int token);
 Int soil_fs_remove_directory(Text path, Int token);
 
 /**
- * Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an error if it is 1, and gets the path
- * `from` if it is 2, as with the flags of Linux's `renameat2`. Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
+ * Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an
+ * error if it is 1, and gets the path `from` if it is 2, as with the flags of Linux's `renameat2`.
+ * Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
  */
-Int soil_fs_rename(Text from,
-                   Text to,
-                   Int how,
-                   Int token);
+Int soil_fs_rename(Text from, Text to, Int how, Int token);
 
 /**
- * Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`, `Unsupported`, `Too_many_links`, …
+ * Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`,
+ * `Unsupported`, `Too_many_links`, …
  */
-Int soil_fs_link(Text path,
-                 Text new_,
-                 Int token);
+Int soil_fs_link(Text path, Text new_, Int token);
 
 /**
  * Makes the symbolic link `path`, which says `target`. Errors: `Exists`, `Unsupported`, …
@@ -872,22 +818,16 @@ Int soil_fs_link(Text path,
 Int soil_fs_symlink(Text target, Text path, Int token);
 
 /**
- * Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the result is its whole length. Errors:
- * `Invalid` if it is none.
+ * Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the
+ * result is its whole length. Errors: `Invalid` if it is none.
  */
-Int soil_fs_readlink(Text path,
-                     Buffer into,
-                     Int len,
-                     Int token);
+Int soil_fs_readlink(Text path, Buffer into, Int len, Int token);
 
 /**
- * Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it doesn't fit; the result is its
- * whole length.
+ * Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it
+ * doesn't fit; the result is its whole length.
  */
-Int soil_fs_realpath(Text path,
-                     Buffer into,
-                     Int len,
-                     Int token);
+Int soil_fs_realpath(Text path, Buffer into, Int len, Int token);
 
 /**
  * Removes a file. Errors: `Is_directory`, `Busy` when it is open.
@@ -905,83 +845,73 @@ Int soil_fs_sync_volume(Text path, Int token);
 Int soil_fs_sync(Int token);
 
 /**
- * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, its health: 0 takes
- * writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and of the free bytes those that the file system doesn't
- * reserve for a machine's administrator; and writes its mount point, what it is and what is
- * wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
+ * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file
+ * gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk
+ * that offers no flush; and of the free bytes those that the file system doesn't reserve for a
+ * machine's administrator; and writes its mount point, what it is and what is wrong with it, a
+ * line each, to `text[0 .. len]`. The result is the length of that.
  */
-Int soil_fs_space(Text path,
-                  Ints into,
-                  Buffer text,
-                  Int len,
-                  Int token);
+Int soil_fs_space(Text path, Ints into, Buffer text, Int len, Int token);
 
 /**
- * Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro` to read only. Errors: `No_device`,
- * `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
+ * Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro`
+ * to read only. Errors: `No_device`, `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
  */
-Int soil_fs_mount(Text spec,
-                  Int token);
+Int soil_fs_mount(Text spec, Int token);
 
 /**
- * Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy` while something on it is open, `Io`.
+ * Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy`
+ * while something on it is open, `Io`.
  */
-Int soil_fs_unmount(Text point,
-                    Int token);
+Int soil_fs_unmount(Text point, Int token);
 
 /**
- * Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in memory, after having read what isn't
- * there. The result is the number of the lease, at least 1, or 0 at the end of the file. It has one slice or several, which
- * [`soil_file_lease_next`] shows; there may be fewer bytes than `len` in them. Errors: as `soil_file_read`, and `Out_of_memory` while
- * 256 leases, or half of the cache's memory, haven't been ended, or are ended but still looked at.
+ * Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
+ * memory, after having read what isn't there. The result is the number of the lease, at least 1,
+ * or 0 at the end of the file. It has one slice or several, which [`soil_file_lease_next`] shows;
+ * there may be fewer bytes than `len` in them. Errors: as `soil_file_read`, and `Out_of_memory`
+ * while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still
+ * looked at.
  */
-Int soil_file_lease(Int fd,
-                    Int position,
-                    Int len,
-                    Int token);
+Int soil_file_lease(Int fd, Int position, Int len, Int token);
 
 /**
- * Points `into` at the next slice of a lease; returns its length in bytes, 0 after the last one, with which `into` is left alone. The
- * first time `into` is an empty bigarray that isn't used for anything else, then the same one. Errors: `Invalid` (no such lease, or it is
+ * Points `into` at the next slice of a lease; returns its length in bytes, 0 after the last one,
+ * with which `into` is left alone. The first time `into` is an empty bigarray that isn't used for
+ * anything else, then the same one. Errors: `Invalid` (no such lease, or it is another one's
+ * bigarray).
+ */
+Int soil_file_lease_next(Int lease, Buffer into);
+
+/**
+ * Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is
+ * used again once no part of it (`sub`) can be reached. Errors: `Invalid` (no such lease, or it is
  * another one's bigarray).
  */
-Int soil_file_lease_next(Int lease,
-                         Buffer into);
+Int soil_file_lease_end(Int lease, Buffer buffer);
 
 /**
- * Ends a lease: `buffer`, the bigarray that showed its slices, is empty from now on. The memory is used again once no part of it (`sub`)
- * can be reached. Errors: `Invalid` (no such lease, or it is another one's bigarray).
- */
-Int soil_file_lease_end(Int lease,
-                        Buffer buffer);
-
-/**
- * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in `addresses` and the gateways in `gateways` (both
- * separated by `,`; without addresses it asks DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
+ * Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
+ * `addresses` and the gateways in `gateways` (both separated by `,`; without addresses it asks
+ * DHCP and listens to routers); returns its number. Errors: `Invalid`, `No_device`,
  * `Bad_configuration` with a detail.
  */
-Int soil_net_vlan(Int parent,
-                  Int id,
-                  Text addresses,
-                  Text gateways);
+Int soil_net_vlan(Int parent, Int id, Text addresses, Text gateways);
 
 /**
- * Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is empty, on the link itself; or takes it
- * away (`add` = 0), whatever its gateway. Errors: `Invalid` (no network, mixed families, more than 64), `No_device`, `Not_found` (no such
- * route to take away).
+ * Adds a route to `network` (`10.1.0.0/16`) over an interface, by way of `gateway` or, if that is
+ * empty, on the link itself; or takes it away (`add` = 0), whatever its gateway. Errors: `Invalid`
+ * (no network, mixed families, more than 64), `No_device`, `Not_found` (no such route to take
+ * away).
  */
-Int soil_net_route(Int add,
-                   Text network,
-                   Int interface,
-                   Text gateway);
+Int soil_net_route(Int add, Text network, Int interface, Text gateway);
 
 /**
- * Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each, with the
- * network, the number of the interface and the gateway or `-`.
+ * Copies the table of routes to `into[off .. off + len]`, cut where it doesn't fit, and returns
+ * its whole length: a line for each, with the network, the number of the interface and the gateway
+ * or `-`.
  */
-Int soil_net_routes(Bytes into,
-                    Int off,
-                    Int len);
+Int soil_net_routes(Bytes into, Int off, Int len);
 
 /**
  * Fills `into` with bytes of memory: total, in use, free, highest use so far.
@@ -994,12 +924,10 @@ Int soil_machine_memory(Ints into);
 Int soil_machine_cpus(void);
 
 /**
- * Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut where it doesn't fit; returns its
- * whole length.
+ * Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut
+ * where it doesn't fit; returns its whole length.
  */
-Int soil_machine_devices(Bytes into,
-                         Int off,
-                         Int len);
+Int soil_machine_devices(Bytes into, Int off, Int len);
 
 /**
  * Switches the machine off (the process exits with status 0). Returns only with an error.
@@ -1012,18 +940,17 @@ Int soil_machine_power_off(void);
 Int soil_machine_reboot(void);
 
 /**
- * Answers for `name`.local, or for the value of `SOIL_MDNS` if `name` is empty, on all links from now on; returns 1, or 0 if both are
- * empty. The first name stays. Errors: `Invalid_name`, with a detail; `Bad_configuration`.
+ * Answers for `name`.local, or for the value of `SOIL_MDNS` if `name` is empty, on all links from
+ * now on; returns 1, or 0 if both are empty. The first name stays. Errors: `Invalid_name`, with a
+ * detail; `Bad_configuration`.
  */
 Int soil_mdns_start(Text name);
 
 /**
- * Copies the name, such as `soil-2.local`, to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length; 0 as long
- * as it isn't known to be this machine's alone.
+ * Copies the name, such as `soil-2.local`, to `into[off .. off + len]`, cut where it doesn't fit,
+ * and returns its whole length; 0 as long as it isn't known to be this machine's alone.
  */
-Int soil_mdns_name(Bytes into,
-                   Int off,
-                   Int len);
+Int soil_mdns_name(Bytes into, Int off, Int len);
 
 /**
  * Makes volumes in memory one of the file systems that can be mounted.
@@ -1031,17 +958,16 @@ Int soil_mdns_name(Bytes into,
 Int soil_use_memory(void);
 
 /**
- * 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with
- * a detail that says what to do, `Bad_configuration`.
+ * 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the
+ * completion): `No_network` with a detail that says what to do, `Bad_configuration`.
  */
 Int soil_net_up(Int token);
 
 /**
- * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns
- * the number of those to which there is a route, which come first.
+ * Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
+ * 6724, 6); returns the number of those to which there is a route, which come first.
  */
-Int soil_net_sort(Bytes addresses,
-                  Int len);
+Int soil_net_sort(Bytes addresses, Int len);
 
 /**
  * The number of interfaces. Errors: `Bad_configuration`.
@@ -1049,8 +975,9 @@ Int soil_net_sort(Bytes addresses,
 Int soil_net_interfaces(void);
 
 /**
- * Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length:
- * lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number), `gateway=…`, `dns=…`.
+ * Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit,
+ * and returns its whole length: lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number),
+ * `gateway=…`, `dns=…`.
  */
 Int soil_net_interface(Int index,
                        Bytes into,
@@ -1058,34 +985,32 @@ Int soil_net_interface(Int index,
                        Int len);
 
 /**
- * Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each,
- * with the protocol, its own end, the other end or `-`, the state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener:
- * connections that nobody has accepted) and those that aren't acknowledged.
+ * Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
+ * its whole length: a line for each, with the protocol, its own end, the other end or `-`, the
+ * state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener: connections that
+ * nobody has accepted) and those that aren't acknowledged.
  */
-Int soil_net_connections(Bytes into,
-                         Int off,
-                         Int len);
+Int soil_net_connections(Bytes into, Int off, Int len);
 
 /**
- * Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: lines `name=value`.
+ * Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and
+ * returns its whole length: lines `name=value`.
  */
-Int soil_net_statistics(Bytes into,
-                        Int off,
-                        Int len);
+Int soil_net_statistics(Bytes into, Int off, Int len);
 
 /**
- * Puts the rules of the packet filter in `rules` in force, in place of those before. Errors: `Bad_configuration` with a detail.
+ * Puts the rules of the packet filter in `rules` in force, in place of those before. Errors:
+ * `Bad_configuration` with a detail.
  */
 Int soil_net_filter(Text rules);
 
 /**
- * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
- * accepted; returns the listener's descriptor. `how` is as in [`soil_tcp_connect`], without the congestion marks, and is what the
- * listener's connections begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+ * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to
+ * `backlog` connections that nobody has accepted; returns the listener's descriptor. `how` is as
+ * in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
+ * begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
  */
-Int soil_tcp_listen(Text endpoint,
-                    Int backlog,
-                    Int how);
+Int soil_tcp_listen(Text endpoint, Int backlog, Int how);
 
 /**
  * Takes an established connection from the listener and returns its descriptor; `WOULD_BLOCK`.
@@ -1093,66 +1018,66 @@ Int soil_tcp_listen(Text endpoint,
 Int soil_tcp_accept(Int listener);
 
 /**
- * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `how`, in bits: 0 to 7
- * the hop limit and 8 to 13 the DSCP, as with [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as
- * configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as
- * [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds.
- * Errors: `No_network`, `Unreachable`, `Too_many_open`, `Invalid`.
+ * Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
+ * [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
+ * [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
+ * no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
+ * 24 to 39 as [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements,
+ * otherwise 1 more than it in microseconds. Errors: `No_network`, `Unreachable`, `Too_many_open`,
+ * `Invalid`.
  */
-Int soil_tcp_connect(Text endpoint,
-                     Int how);
+Int soil_tcp_connect(Text endpoint, Int how);
 
 /**
- * Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
- * and for the connections that it establishes from now on. Errors: `Invalid` (no such value), `Wrong_kind`.
+ * Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends
+ * from now on; of a listener: for its answers and for the connections that it establishes from now
+ * on. Errors: `Invalid` (no such value), `Wrong_kind`.
  */
-Int soil_net_mark(Int fd,
-                  Int what,
-                  Int value);
+Int soil_net_mark(Int fd, Int what, Int value);
 
 /**
- * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.
+ * 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
+ * `Unreachable`.
  */
 Int soil_tcp_connected(Int fd);
 
 /**
- * Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of `into`.
+ * Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
+ * of `into`.
  */
-Int soil_tcp_local(Int fd,
-                   Bytes into);
+Int soil_tcp_local(Int fd, Bytes into);
 
 /**
- * Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`, `Wrong_kind`.
+ * Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`,
+ * `Wrong_kind`.
  */
-Int soil_tcp_peer(Int fd,
-                  Bytes into);
+Int soil_tcp_peer(Int fd, Bytes into);
 
 /**
- * Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
+ * Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to
+ * `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
  */
-Int soil_tcp_set(Int fd,
-                 Int option,
-                 Int value);
+Int soil_tcp_set(Int fd, Int option, Int value);
 
 /**
- * Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of a new one), and then every `interval`
- * nanoseconds; the peer is gone (`Timed_out`) when `count` probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
+ * Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of
+ * a new one), and then every `interval` nanoseconds; the peer is gone (`Timed_out`) when `count`
+ * probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
  */
-Int soil_tcp_keepalive(Int fd,
-                       Int idle,
-                       Int interval,
-                       Int count);
+Int soil_tcp_keepalive(Int fd, Int idle, Int interval, Int count);
 
 /**
- * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
- * size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
- * out of order; segments sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a time-out),
- * bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other, the peer's largest segment, the path's MTU; 1 if
- * there are timestamps, selective acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window; tail
- * loss probes, needless recoveries; bytes acknowledged and received so far. Errors: `Wrong_kind`.
+ * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least
+ * value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the
+ * peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments
+ * sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a
+ * time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other,
+ * the peer's largest segment, the path's MTU; 1 if there are timestamps, selective
+ * acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window;
+ * tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors:
+ * `Wrong_kind`.
  */
-Int soil_tcp_info(Int fd,
-                  Ints into);
+Int soil_tcp_info(Int fd, Ints into);
 
 /**
  * Closes the descriptor, and ends the connection with RST: what was not sent yet is lost.
@@ -1160,40 +1085,33 @@ Int soil_tcp_info(Int fd,
 Int soil_tcp_abort(Int fd);
 
 /**
- * Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
- * number, at most as many as fit. Usually `PENDING`. Errors: `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`,
- * `Invalid_name`.
+ * Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to
+ * `results`; the result is their number, at most as many as fit. Usually `PENDING`. Errors:
+ * `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`, `Invalid_name`.
  */
-Int soil_dns_lookup(Text name,
-                    Int family,
-                    Buffer results,
-                    Int len,
-                    Int token);
+Int soil_dns_lookup(Text name, Int family, Buffer results, Int len, Int token);
 
 /**
- * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`: entropy is being collected, see
- * [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+ * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`:
+ * entropy is being collected, see [`soil_random_seed`]. Errors: `No_entropy` with a detail.
  */
-Int soil_random_fill(Bytes into,
-                     Int off,
-                     Int len);
+Int soil_random_fill(Bytes into, Int off, Int len);
 
 /**
- * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with a detail.
+ * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with
+ * a detail.
  */
 Int soil_random_seed(Int token);
 
 /**
- * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28 AAAA, 33 SRV) and writes as many as fit to
- * `results`; the result is the number of bytes. Each record is its time to live in seconds (4 bytes, the highest first), the
- * length of what follows (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes each) and a name;
- * or strings with a byte before each that says its length. Usually `PENDING`. Errors: as [`soil_dns_lookup`](super::soil_dns_lookup).
+ * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
+ * AAAA, 33 SRV) and writes as many as fit to `results`; the result is the number of bytes. Each
+ * record is its time to live in seconds (4 bytes, the highest first), the length of what follows
+ * (2 bytes), and: the 16 bytes of an address; a name as text; priority, weight and port (2 bytes
+ * each) and a name; or strings with a byte before each that says its length. Usually `PENDING`.
+ * Errors: as [`soil_dns_lookup`](super::soil_dns_lookup).
  */
-Int soil_dns_query(Text name,
-                   Int kind,
-                   Buffer results,
-                   Int len,
-                   Int token);
+Int soil_dns_query(Text name, Int kind, Buffer results, Int len, Int token);
 
 /**
  * The number of this interface, [`SOIL_ABI`].
@@ -1201,36 +1119,34 @@ Int soil_dns_query(Text name,
 Int soil_abi_version(void);
 
 /**
- * Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread
- * is the one that all other functions serve from then on, but for [`soil_sync_all`]: to others they answer `Busy`.
- * Errors: `Bad_configuration` with a detail.
+ * Starts the platform: log level, signals or power button. No device is touched. Calling it again
+ * does nothing. The calling thread is the one that all other functions serve from then on, but for
+ * [`soil_sync_all`]: to others they answer `Busy`. Errors: `Bad_configuration` with a detail.
  */
 Int soil_start(void);
 
 /**
- * Runs stack and devices until at least one operation completes, the time `deadline` (monotonic nanoseconds; -1 = none; 0 = only
- * look) comes, or a signal arrives; then fills `completions[2i]` with a token and `completions[2i + 1]` with its result, for at
- * most `max` operations (at most half the length of `completions`), and returns their number: 0 after the deadline or a signal.
+ * Runs stack and devices until at least one operation completes, the time `deadline` (monotonic
+ * nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills `completions[2i]`
+ * with a token and `completions[2i + 1]` with its result, for at most `max` operations (at most
+ * half the length of `completions`), and returns their number: 0 after the deadline or a signal.
  * The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
  * @ocaml blocking
  */
-Int soil_wait(Int deadline,
-              Ints completions,
-              Int max);
+Int soil_wait(Int deadline, Ints completions, Int max);
 
 /**
- * Takes the operation `token` back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such
- * operation, or its completion is already on the way. [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
+ * Takes the operation `token` back. 1: done, no completion will come and its buffer is the
+ * caller's again. 0: there is no such operation, or its completion is already on the way.
+ * [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
  */
 Int soil_cancel(Int token);
 
 /**
- * Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off .. off + len]`, cut where it
- * doesn't fit; returns its length, 0 if that failure had none.
+ * Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off
+ * .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
  */
-Int soil_error_detail(Bytes into,
-                      Int off,
-                      Int len);
+Int soil_error_detail(Bytes into, Int off, Int len);
 
 /**
  * The same for the operation that completed with `token`; it is forgotten by this call.
@@ -1238,7 +1154,8 @@ Int soil_error_detail(Bytes into,
 Int soil_error_detail_of(Int token, Bytes into, Int off, Int len);
 
 /**
- * Before exit: writes back all volumes, drains the console, ends lingering connections, for at most `grace` nanoseconds.
+ * Before exit: writes back all volumes, drains the console, ends lingering connections, for at
+ * most `grace` nanoseconds.
  * @ocaml blocking
  */
 Int soil_sync_all(Int grace);
@@ -1254,8 +1171,8 @@ Int soil_exit(Int status);
 Int soil_counters(Int which);
 
 /**
- * A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells
- * others.
+ * A number of the running thread that no other living one has, not 0: by it the OCaml side, whose
+ * scheduler is one thread's, tells others.
  */
 Int soil_thread(void);
 
@@ -1280,19 +1197,16 @@ Int soil_log(Int level, Text text, Int off, Int len);
 Int soil_use_tar(void);
 
 /**
- * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`](super::soil_tcp_listen).
+ * A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as
+ * [`soil_tcp_listen`](super::soil_tcp_listen).
  */
 Int soil_udp_bind(Text endpoint);
 
 /**
- * Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
- * `Unreachable`.
+ * Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`.
+ * Errors: `Message_too_long`, `Unreachable`.
  */
-Int soil_udp_send(Int fd,
-                  Text endpoint,
-                  Bytes from,
-                  Int off,
-                  Int len);
+Int soil_udp_send(Int fd, Text endpoint, Bytes from, Int off, Int len);
 
 /**
  * [`soil_udp_send`] from a bigarray.
@@ -1300,14 +1214,10 @@ Int soil_udp_send(Int fd,
 Int soil_udp_send_buffer(Int fd, Text endpoint, Buffer from, Int off, Int len);
 
 /**
- * Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
- * returns the number of bytes written. `WOULD_BLOCK`.
+ * Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18
+ * bytes to the start of `endpoint`; returns the number of bytes written. `WOULD_BLOCK`.
  */
-Int soil_udp_receive(Int fd,
-                     Bytes endpoint,
-                     Bytes into,
-                     Int off,
-                     Int len);
+Int soil_udp_receive(Int fd, Bytes endpoint, Bytes into, Int off, Int len);
 
 /**
  * [`soil_udp_receive`] into a bigarray.
@@ -1315,86 +1225,76 @@ Int soil_udp_receive(Int fd,
 Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
 
 /**
- * Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors: `Unreachable`.
+ * Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+ * `Unreachable`.
  */
-Int soil_udp_connect(Int fd,
-                     Text endpoint);
+Int soil_udp_connect(Int fd, Text endpoint);
 
 /**
- * Joins (`join` 1) or leaves (0) the group with this 16-byte address on interface `interface` (-1: whichever suits). Errors: `Invalid` (no
- * group, or not joined), `Unreachable`, `Out_of_memory` (too many groups).
+ * Joins (`join` 1) or leaves (0) the group with this 16-byte address on interface `interface` (-1:
+ * whichever suits). Errors: `Invalid` (no group, or not joined), `Unreachable`, `Out_of_memory`
+ * (too many groups).
  */
-Int soil_udp_group(Int fd,
-                   Text group,
-                   Int interface,
-                   Int join);
+Int soil_udp_group(Int fd, Text group, Int interface, Int join);
 
 /**
- * How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays on the link.
+ * How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays
+ * on the link.
  */
-Int soil_udp_multicast_hops(Int fd,
-                            Int hops);
+Int soil_udp_multicast_hops(Int fd, Int hops);
 
 /**
- * Receives up to as many datagrams as `lengths` has places: number `i` to `into[i * slot ..]`, cut where it doesn't fit, its sender's 18 bytes
- * to `endpoints[18 * i ..]`, and the number of bytes to `lengths[i]`; returns how many. `WOULD_BLOCK`.
+ * Receives up to as many datagrams as `lengths` has places: number `i` to `into[i * slot ..]`, cut
+ * where it doesn't fit, its sender's 18 bytes to `endpoints[18 * i ..]`, and the number of bytes
+ * to `lengths[i]`; returns how many. `WOULD_BLOCK`.
  */
-Int soil_udp_receive_batch(Int fd,
-                           Buffer into,
-                           Int slot,
-                           Bytes endpoints,
-                           Ints lengths);
+Int soil_udp_receive_batch(Int fd, Buffer into, Int slot, Bytes endpoints, Ints lengths);
 
 /**
- * Sends as many datagrams as `lengths` has places: number `i` is `from[i * slot .. i * slot + lengths[i]]` to the endpoint in
- * `endpoints[18 * i ..]`; returns how many were taken, at least one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
+ * Sends as many datagrams as `lengths` has places: number `i` is `from[i * slot .. i * slot +
+ * lengths[i]]` to the endpoint in `endpoints[18 * i ..]`; returns how many were taken, at least
+ * one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
  */
-Int soil_udp_send_batch(Int fd,
-                        Buffer from,
-                        Int slot,
-                        Text endpoints,
-                        Ints lengths);
+Int soil_udp_send_batch(Int fd, Buffer from, Int slot, Text endpoints, Ints lengths);
 
 /**
- * Marks all that was written to a connection so far as urgent: the peer is told at once, even if its window is closed. Errors:
- * `Wrong_kind`, `Not_connected`.
+ * Marks all that was written to a connection so far as urgent: the peer is told at once, even if
+ * its window is closed. Errors: `Wrong_kind`, `Not_connected`.
  */
 Int soil_tcp_send_urgent(Int fd);
 
 /**
- * The number of bytes from the next one to be read to the last that the peer calls urgent, come or still to come; 0: none. The last `back`
- * bytes that were read count as not read.
- * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors: `Wrong_kind`.
+ * The number of bytes from the next one to be read to the last that the peer calls urgent, come or
+ * still to come; 0: none. The last `back` bytes that were read count as not read.
+ * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors:
+ * `Wrong_kind`.
  */
-Int soil_tcp_urgent(Int fd,
-                    Int back);
+Int soil_tcp_urgent(Int fd, Int back);
 
 /**
- * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that isn't used for anything else, at them as
- * they lie in the stack's memory; returns the number of the lease, at least 1, or 0 at the end of input, with which `into` is left
- * alone. Errors: as `soil_fd_read`, and `Out_of_memory` while 256 leases haven't been ended, or are ended but still looked at.
+ * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that
+ * isn't used for anything else, at them as they lie in the stack's memory; returns the number of
+ * the lease, at least 1, or 0 at the end of input, with which `into` is left alone. Errors: as
+ * `soil_fd_read`, and `Out_of_memory` while 256 leases haven't been ended, or are ended but still
+ * looked at.
  */
-Int soil_tcp_lease(Int fd,
-                   Buffer into);
+Int soil_tcp_lease(Int fd, Buffer into);
 
 /**
- * Ends a lease: `buffer`, the bigarray that it began with, is empty from now on. The memory is used again once no part of it (`sub`) can
- * be reached. Errors: `Invalid` (no such lease, or it is another one's bigarray).
+ * Ends a lease: `buffer`, the bigarray that it began with, is empty from now on. The memory is
+ * used again once no part of it (`sub`) can be reached. Errors: `Invalid` (no such lease, or it is
+ * another one's bigarray).
  */
-Int soil_tcp_lease_end(Int lease,
-                       Buffer buffer);
+Int soil_tcp_lease_end(Int lease, Buffer buffer);
 
 /**
- * Sends `from[off .. off + len]` without copying it: `PENDING`; it completes with `len` when the peer has acknowledged all of it, and not
- * before the stack has given the buffer back, which must not be changed until then. Cancelling gives the buffer back at once; what
- * the stack had taken of it is still sent. Errors (also of the completion): as `soil_fd_write`, `Too_many_open` (more than 1024
- * at a time), `Closed` (before all was taken).
+ * Sends `from[off .. off + len]` without copying it: `PENDING`; it completes with `len` when the
+ * peer has acknowledged all of it, and not before the stack has given the buffer back, which must
+ * not be changed until then. Cancelling gives the buffer back at once; what the stack had taken of
+ * it is still sent. Errors (also of the completion): as `soil_fd_write`, `Too_many_open` (more
+ * than 1024 at a time), `Closed` (before all was taken).
  */
-Int soil_tcp_send_shared(Int fd,
-                         Buffer from,
-                         Int off,
-                         Int len,
-                         Int token);
+Int soil_tcp_send_shared(Int fd, Buffer from, Int off, Int len, Int token);
 
 #ifdef __cplusplus
 }  // extern "C"

@@ -1,4 +1,5 @@
-//! Compiles the OCaml side of the test, with the generated externals and OCaml's runtime, to one object file.
+//! Compiles the OCaml side of the test, with the generated externals and OCaml's runtime, to one
+//! object file.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

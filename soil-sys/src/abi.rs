@@ -1,28 +1,34 @@
-//! The boundary between OCaml and Rust: every function that OCaml can call, and the only exported symbols of the archive.
+//! The boundary between OCaml and Rust: every function that OCaml can call, and the only exported
+//! symbols of the archive.
 //!
-//! `soil.h` and `soil_raw*.ml` are generated from this file and its parts (`abi/*.rs`) by `soil-sys/bindgen`; `dune build @bindings`
-//! checks that they are up to date.
+//! `soil.h` and `soil_raw*.ml` are generated from this file and its parts (`abi/*.rs`) by
+//! `soil-sys/bindgen`; `dune build @bindings` checks that they are up to date.
 //!
 //! # Arguments
-//! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a bigarray of bytes,
-//! `Buffers` an array of those, and `Ints` a bigarray of OCaml integers. Offsets and lengths are in bytes and are checked against the real length here: a wrong argument
-//! is `-1` (`Invalid`), never undefined behaviour. Times are nanoseconds.
+//! `Int` is an OCaml `int`; `Bytes` and `Text` are an OCaml `bytes` and `string`; `Buffer` is a
+//! bigarray of bytes, `Buffers` an array of those, and `Ints` a bigarray of OCaml integers. Offsets
+//! and lengths are in bytes and are checked against the real length here: a wrong argument is `-1`
+//! (`Invalid`), never undefined behaviour. Times are nanoseconds.
 //!
 //! # Results
-//! `>= 0`: success, the number documented. `-1 ..= -999`: minus a `soil_error`. [`PENDING`]: the operation was started and will
-//! complete with its token and result through `soil_wait`. [`WOULD_BLOCK`]: nothing was done; `soil_fd_park` and try again.
+//! `>= 0`: success, the number documented. `-1 ..= -999`: minus a `soil_error`. [`PENDING`]: the
+//! operation was started and will complete with its token and result through `soil_wait`.
+//! [`WOULD_BLOCK`]: nothing was done; `soil_fd_park` and try again.
 //!
 //! # Tokens
-//! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. A completion with token 0 says that the machine
-//! asks the program to stop (SIGTERM, SIGINT, power button); its result counts these requests: 1, 2, ….
+//! Chosen by the caller, `1 ..= MAX_TOKEN`, unique among its outstanding operations. A completion
+//! with token 0 says that the machine asks the program to stop (SIGTERM, SIGINT, power button); its
+//! result counts these requests: 1, 2, ….
 //!
 //! # Blocking
-//! Only functions marked `@ocaml blocking` can wait; all others return at once and are `[@@noalloc]` on the OCaml side. They serve the
-//! thread that called `soil_start`; a call from another, or made while another is inside, is answered `-15` (`Busy`).
+//! Only functions marked `@ocaml blocking` can wait; all others return at once and are
+//! `[@@noalloc]` on the OCaml side. They serve the thread that called `soil_start`; a call from
+//! another, or made while another is inside, is answered `-15` (`Busy`).
 //!
 //! # Ownership
-//! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or `Ints` given to an operation that answers [`PENDING`] must be kept
-//! alive by the caller until its completion was seen, or `soil_cancel` answered 1.
+//! A `Bytes`, a `Text` or the array of a `Buffers` is used only during the call. A `Buffer` or
+//! `Ints` given to an operation that answers [`PENDING`] must be kept alive by the caller until its
+//! completion was seen, or `soil_cancel` answered 1.
 
 mod blocks;
 mod bound;
@@ -76,7 +82,8 @@ pub use zero_copy::*;
 
 use crate::ty::Int;
 
-/// The number of this interface: it changes with every incompatible change, and OCaml checks it at start.
+/// The number of this interface: it changes with every incompatible change, and OCaml checks it at
+/// start.
 pub const SOIL_ABI: Int = 5;
 /// The operation was started and completes later.
 pub const PENDING: Int = -1000;

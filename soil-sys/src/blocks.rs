@@ -1,7 +1,7 @@
 //! Block devices as descriptors: sectors, many requests at once, of a whole disk or of a partition.
 //!
-//! A request that the device doesn't answer within the disk's patience ends with `Timed_out`. It is only given up: what it was about
-//! stays the device's until that answers, or for good.
+//! A request that the device doesn't answer within the disk's patience ends with `Timed_out`. It is
+//! only given up: what it was about stays the device's until that answers, or for good.
 
 mod opening;
 mod wide;

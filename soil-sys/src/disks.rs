@@ -1,6 +1,7 @@
 //! The block devices, and who uses each: a volume, or a descriptor of its own.
 //!
-//! A device takes requests with tags and reports them back; a user's requests that the device has no room for wait here, in order.
+//! A device takes requests with tags and reports them back; a user's requests that the device has
+//! no room for wait here, in order.
 
 use crate::abi::COUNTER_BLOCK_REQUESTS;
 use crate::error::{Error, Stop};
@@ -18,7 +19,8 @@ use core::ptr::NonNull;
 
 /// The variable that says how many seconds a device may take.
 pub const TIMEOUT: &str = "SOIL_DISK_TIMEOUT";
-/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux gives a disk.
+/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux
+/// gives a disk.
 const PATIENCE: u64 = 30;
 
 /// What is known about a device.
@@ -39,7 +41,8 @@ pub struct Geometry {
 /// What a device does besides reading, writing and flushing.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Abilities {
-    /// A write that is `durable` is on stable storage when it ends; elsewhere a flush has to follow.
+    /// A write that is `durable` is on stable storage when it ends; elsewhere a flush has to
+    /// follow.
     pub durable: bool,
     /// It takes [`Wide::Clear`] that discards.
     pub discard: bool,
@@ -59,7 +62,8 @@ pub enum Clear {
     },
 }
 
-/// Requests that only [`crate::blocks`] makes. The list of slices stays until the request is reported, like their memory.
+/// Requests that only [`crate::blocks`] makes. The list of slices stays until the request is
+/// reported, like their memory.
 #[derive(Clone, Copy)]
 pub enum Wide {
     /// Reads to the slices, one after the other.
@@ -109,12 +113,14 @@ pub enum Request {
         from: NonNull<u8>,
         /// Bytes, whole sectors.
         len: usize,
-        /// One of several that a device begins together if it can, so that they are all done or none when the machine is killed.
+        /// One of several that a device begins together if it can, so that they are all done or
+        /// none when the machine is killed.
         together: bool,
     },
     /// Makes what was written durable.
     Flush,
-    /// One of the others, and how the device is given it: a program that makes none doesn't carry that.
+    /// One of the others, and how the device is given it: a program that makes none doesn't carry
+    /// that.
     Wide(Wide, SubmitWide),
 }
 
@@ -154,10 +160,12 @@ pub trait Device {
         Abilities::default()
     }
 
-    /// Takes a request whose range has been checked. The device may begin only at the next [`kick`](Device::kick).
+    /// Takes a request whose range has been checked. The device may begin only at the next
+    /// [`kick`](Device::kick).
     fn submit(&mut self, request: Request, tag: u64) -> Submitted;
 
-    /// Before the program sleeps: adds what ends the sleep when a request ends. It may say that one has ended already.
+    /// Before the program sleeps: adds what ends the sleep when a request ends. It may say that one
+    /// has ended already.
     fn arm(&mut self, interest: &mut Interest);
 
     /// Starts what was submitted.
@@ -288,7 +296,8 @@ fn poll(rt: &mut Runtime) {
 }
 
 impl Disks {
-    /// The disk called `name`; letters may be of the other case, as environment variables have them.
+    /// The disk called `name`; letters may be of the other case, as environment variables have
+    /// them.
     pub fn find(&self, name: &str) -> Option<usize> {
         self.disks
             .iter()
@@ -324,8 +333,8 @@ impl Disks {
         line
     }
 
-    /// Opens a disk for a user, who has it until [`release`](Disks::release): alone, or as `shared` with others who have other partitions
-    /// of it and the same `report`.
+    /// Opens a disk for a user, who has it until [`release`](Disks::release): alone, or as `shared`
+    /// with others who have other partitions of it and the same `report`.
     pub fn acquire(
         &mut self,
         disk: usize,
@@ -368,7 +377,8 @@ impl Disks {
         }
     }
 
-    /// Gives a request to the disk, in the order of the calls: its result if it is done already, else its user is told later.
+    /// Gives a request to the disk, in the order of the calls: its result if it is done already,
+    /// else its user is told later.
     pub fn submit(
         &mut self,
         disk: usize,

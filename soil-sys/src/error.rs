@@ -2,11 +2,13 @@
 
 use crate::ty::Int;
 
-/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning.
+/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for
+/// another meaning.
 #[allow(non_camel_case_types, reason = "the name that C sees")]
 pub type soil_error = Error;
 
-/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning.
+/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for
+/// another meaning.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {

@@ -1,15 +1,18 @@
-//! Fibers: code that can be left in the middle of a call and gone on with later, on a small stack of its own.
+//! Fibers: code that can be left in the middle of a call and gone on with later, on a small stack
+//! of its own.
 //!
-//! They let synchronous code (a file system) wait for a device while everything else goes on: at each request the fiber is *suspended*,
-//! which looks to it like a call that takes a while, and [`Context::resume`] returns to whoever drives it. A fiber is driven from one
-//! place, never from another fiber, and never moves to another thread while it is inside a call.
+//! They let synchronous code (a file system) wait for a device while everything else goes on: at
+//! each request the fiber is *suspended*, which looks to it like a call that takes a while, and
+//! [`Context::resume`] returns to whoever drives it. A fiber is driven from one place, never from
+//! another fiber, and never moves to another thread while it is inside a call.
 
 use crate::platform::{Current, Platform};
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
 
-/// Words that [`switch`] leaves on a stack: control words of the floating point units, six registers, the return address.
+/// Words that [`switch`] leaves on a stack: control words of the floating point units, six
+/// registers, the return address.
 const FRAME: usize = 8;
 
 /// The two sides of a fiber: where each goes on.
@@ -20,11 +23,13 @@ pub struct Context {
 
 /// Leaves the current stack, noting in `save` where to go on, and goes on at `to`.
 ///
-/// What the System V ABI (x86-64, 3.2.1) says a call preserves is kept on the stack that is left: rbx, rbp, r12 to r15, and the control
-/// bits of mxcsr and of the x87 unit; everything else is the caller's to save around any call.
+/// What the System V ABI (x86-64, 3.2.1) says a call preserves is kept on the stack that is left:
+/// rbx, rbp, r12 to r15, and the control bits of mxcsr and of the x87 unit; everything else is the
+/// caller's to save around any call.
 ///
 /// # Safety
-/// `to` was saved by this function on a stack that is still there and on which nothing has run since, or prepared by [`prepare`].
+/// `to` was saved by this function on a stack that is still there and on which nothing has run
+/// since, or prepared by [`prepare`].
 #[unsafe(naked)]
 unsafe extern "C" fn switch(save: *const Cell<*mut usize>, to: *mut usize) {
     core::arch::naked_asm!(
@@ -67,7 +72,8 @@ unsafe fn prepare(
     entry: extern "C" fn(*const ()) -> !,
     argument: *const (),
 ) -> *mut usize {
-    // mxcsr 0x1f80 and x87 0x037f: all exceptions masked, round to nearest (the state in which the ABI starts a program).
+    // mxcsr 0x1f80 and x87 0x037f: all exceptions masked, round to nearest (the state in which the
+    // ABI starts a program).
     const CONTROL: usize = 0x037f_0000_1f80;
     let begin = begin as *const () as usize;
     // r15, r14, r13, r12, rbx, rbp in the order of the pops.
@@ -81,7 +87,8 @@ unsafe fn prepare(
         0,
         begin,
     ];
-    // SAFETY: within the stack. After the return to `begin`, the stack pointer is a multiple of 16, as before a call.
+    // SAFETY: within the stack. After the return to `begin`, the stack pointer is a multiple of 16,
+    // as before a call.
     unsafe {
         let start = top.cast::<usize>().sub(2 + FRAME);
         start.cast::<[usize; FRAME]>().write(frame);
@@ -90,8 +97,9 @@ unsafe fn prepare(
 }
 
 impl Context {
-    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume). `None`: there is no memory for its stack of
-    /// so many bytes, a multiple of the page size, and a guard page. It is never given back; in the image all of it takes memory.
+    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume). `None`:
+    /// there is no memory for its stack of so many bytes, a multiple of the page size, and a guard
+    /// page. It is never given back; in the image all of it takes memory.
     ///
     /// # Safety
     /// `argument` is what `entry` expects, for as long as the fiber runs.

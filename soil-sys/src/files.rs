@@ -1,7 +1,7 @@
 //! Files and directories: paths, mounts, and operations as jobs of the volumes.
 //!
-//! Jobs on one volume are done one after the other, in the order in which they came; one that finds everything in the caches, or on a
-//! disk that answers at once, is answered at once.
+//! Jobs on one volume are done one after the other, in the order in which they came; one that finds
+//! everything in the caches, or on a disk that answers at once, is answered at once.
 
 pub mod cache;
 mod cached;
@@ -423,7 +423,8 @@ fn unwanted(rt: &mut Runtime, volume: usize) {
     }
 }
 
-/// An operation goes to the next volume: the same one looks at its queue after this, another one when its turn comes.
+/// An operation goes to the next volume: the same one looks at its queue after this, another one
+/// when its turn comes.
 fn go_on(rt: &mut Runtime, token: u64, then: Then, walking: Box<Walking>) {
     match advance(rt, token, then, walking) {
         Ok(Advanced::Queued(_)) => (),

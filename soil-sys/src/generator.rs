@@ -1,9 +1,11 @@
-//! The image's generator of random numbers: ChaCha20 that forgets its key as it goes, and when it wants a new seed.
+//! The image's generator of random numbers: ChaCha20 that forgets its key as it goes, and when it
+//! wants a new seed.
 //!
-//! Each batch of the key stream begins with the key of the next one ("fast key erasure", D. J. Bernstein, 2017-07-23), and what was
-//! given is zeroed: who sees the memory of the machine learns nothing of numbers that were given before. A seed is mixed in, so that
-//! one that is known makes nothing worse. As in Linux, a new one is wanted every minute, and at once where the machine goes on from
-//! a snapshot, of which another may go on too ([`Watch`]).
+//! Each batch of the key stream begins with the key of the next one ("fast key erasure", D. J.
+//! Bernstein, 2017-07-23), and what was given is zeroed: who sees the memory of the machine learns
+//! nothing of numbers that were given before. A seed is mixed in, so that one that is known makes
+//! nothing worse. As in Linux, a new one is wanted every minute, and at once where the machine goes
+//! on from a snapshot, of which another may go on too ([`Watch`]).
 
 use rand_chacha::ChaCha20Core;
 use rand_chacha::rand_core::SeedableRng;
@@ -88,7 +90,8 @@ pub enum Want {
 
 /// Notices that time has passed of which the machine knows nothing.
 pub struct Watch {
-    /// What the machine calls itself (VMGENID), where it does: it changes when it goes on from a snapshot.
+    /// What the machine calls itself (VMGENID), where it does: it changes when it goes on from a
+    /// snapshot.
     id: Option<[u64; 2]>,
     /// Time of day less monotonic time, where the machine has a clock.
     base_ns: Option<i64>,
@@ -130,8 +133,8 @@ impl Watch {
             .is_some_and(|(before, base)| before.abs_diff(base) >= STEP_NS)
     }
 
-    /// To be asked before each number: `now_ns` is the monotonic time, `id` what the machine calls itself, if it does, and `wall`
-    /// the time of day by the machine's own clock.
+    /// To be asked before each number: `now_ns` is the monotonic time, `id` what the machine calls
+    /// itself, if it does, and `wall` the time of day by the machine's own clock.
     pub fn wants(
         &mut self,
         now_ns: u64,

@@ -1,12 +1,15 @@
 //! The C interface of Soil: what OCaml calls.
 //!
 //! - [`abi`]: the functions, and nothing else; [`ty`] and [`error`] are their vocabulary.
-//! - `runtime`: the one global: descriptors (`table`), outstanding operations and completions; `wait` runs everything.
-//! - `console`, `pipe`, `net`, `files`, `blocks`: what descriptors stand for. The last three are registered in the runtime by
-//!   their first use, so that the linker leaves them out of a program that never calls them.
+//! - `runtime`: the one global: descriptors (`table`), outstanding operations and completions;
+//!   `wait` runs everything.
+//! - `console`, `pipe`, `net`, `files`, `blocks`: what descriptors stand for. The last three are
+//!   registered in the runtime by their first use, so that the linker leaves them out of a program
+//!   that never calls them.
 //! - `platform`: Linux for the process, `kernel` for the image.
 //!
-//! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo test`.
+//! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
+//! test`.
 
 #![cfg_attr(any(feature = "image", feature = "process"), no_std)]
 #![allow(

@@ -20,7 +20,8 @@ impl Lock {
         Lock(AtomicU32::new(FREE))
     }
 
-    /// Lets the program in, when what runs beside it has left; false: a call of the program's is inside.
+    /// Lets the program in, when what runs beside it has left; false: a call of the program's is
+    /// inside.
     pub fn enter(&self) -> bool {
         loop {
             match self

@@ -1,4 +1,5 @@
-//! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say how much.
+//! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say
+//! how much.
 
 use crate::details::Details;
 use crate::error::Error;

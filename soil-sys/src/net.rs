@@ -1,7 +1,8 @@
 //! The network: the stack of the crate `net` behind descriptors.
 //!
-//! Nothing of it exists before the first call of this file: [`stack_for`] makes the stack and registers it in the runtime, and the first
-//! call that isn't about the loopback alone opens the links.
+//! Nothing of it exists before the first call of this file: [`stack_for`] makes the stack and
+//! registers it in the runtime, and the first call that isn't about the loopback alone opens the
+//! links.
 
 pub mod address;
 pub mod bound;
@@ -124,7 +125,8 @@ fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
     stack_for(rt, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
 }
 
-/// The stack for what is about `address`: for the loopback no link is opened, and so no passt is started.
+/// The stack for what is about `address`: for the loopback no link is opened, and so no passt is
+/// started.
 fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     if rt.net.is_none() {
         start(rt)?;
@@ -349,7 +351,8 @@ fn finish(rt: &mut Runtime) -> bool {
     if !done {
         return false;
     }
-    // Last words are still in the card's ring, and a machine that is switched off says them no more.
+    // Last words are still in the card's ring, and a machine that is switched off says them no
+    // more.
     let now = Current::monotonic_ns();
     let until = *net.drain_until.get_or_insert(now.saturating_add(DRAIN_NS));
     if now >= until || net.stack.is_drained() {

@@ -1,4 +1,5 @@
-//! What the runtime needs from what it runs on: one implementation each for the image (`kernel`) and the process (Linux).
+//! What the runtime needs from what it runs on: one implementation each for the image (`kernel`)
+//! and the process (Linux).
 
 use crate::console::Which;
 use crate::disks::Device;
@@ -64,7 +65,8 @@ pub trait Platform {
     /// Nanoseconds since 1970, UTC.
     fn wall_ns() -> u64;
 
-    /// Moves the clock of [`Platform::wall_ns`] by so many nanoseconds. The clock of a Linux host is left alone.
+    /// Moves the clock of [`Platform::wall_ns`] by so many nanoseconds. The clock of a Linux host
+    /// is left alone.
     fn adjust_wall(offset_ns: i64);
 
     /// Bytes of memory: total, in use, free, highest use.
@@ -91,8 +93,8 @@ pub trait Platform {
     /// Fills `into` with random bytes fit for keys; the number of bytes.
     fn random(into: &mut [u8]) -> Answer;
 
-    /// How often the machine was found to go on from a snapshot since [`Platform::random`] was first used; never, where somebody
-    /// else looks after that.
+    /// How often the machine was found to go on from a snapshot since [`Platform::random`] was
+    /// first used; never, where somebody else looks after that.
     fn snapshots() -> u32;
 
     /// Prepares [`Platform::random`]: done, or `Pending` and `token` completes.
@@ -113,7 +115,8 @@ pub trait Platform {
     /// How often the program has been asked to stop.
     fn stop_requests() -> usize;
 
-    /// Takes requests for a report on the network from now on: SIGUSR1, or Ctrl-T on the console (as BSD has it).
+    /// Takes requests for a report on the network from now on: SIGUSR1, or Ctrl-T on the console
+    /// (as BSD has it).
     fn take_report_requests();
 
     /// Whether there was one since the last call.
@@ -122,7 +125,8 @@ pub trait Platform {
     /// Opens the network devices; or why not, with one line that says what to do.
     fn links(rt: &mut Runtime) -> Result<Vec<crate::net::Device>, (Error, String)>;
 
-    /// Where a recording of the network goes that `SOIL_PCAP` names; or why it can't, with one line that says what to do.
+    /// Where a recording of the network goes that `SOIL_PCAP` names; or why it can't, with one line
+    /// that says what to do.
     fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)>;
 
     /// The block devices with their names, in a fixed order; they are opened by their first use.
@@ -135,14 +139,15 @@ pub trait Platform {
     /// Folders of the host as volumes.
     const FOLDERS: Option<crate::files::kinds::Kind>;
 
-    /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page below it.
+    /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page
+    /// below it.
     fn stack(len: usize) -> Option<NonNull<u8>>;
 
     /// Says that the program is about to run on, at time `now`.
     fn resume(now: u64);
 
-    /// Calls `look` every few milliseconds while the program computes, until the end of the program: in its midst or beside it, so
-    /// `look` does its work in [`crate::runtime::beside`].
+    /// Calls `look` every few milliseconds while the program computes, until the end of the
+    /// program: in its midst or beside it, so `look` does its work in [`crate::runtime::beside`].
     fn look_beside(look: fn());
 
     /// Sleeps while `word` is `value`, until [`Platform::wake`]; may end early.
@@ -151,7 +156,8 @@ pub trait Platform {
     /// Wakes who sleeps in [`Platform::await_change`] on `word`.
     fn wake(word: &AtomicU32);
 
-    /// Sleeps until something in `interest` happens, the program is asked to stop, or the time `until` comes.
+    /// Sleeps until something in `interest` happens, the program is asked to stop, or the time
+    /// `until` comes.
     fn wait(interest: &mut Interest, until: Option<u64>) -> Woken;
 }
 

@@ -1,4 +1,5 @@
-//! `soil_printexc()`: the block of OCaml's module `Printexc`, or `()` in a program that doesn't have it.
+//! `soil_printexc()`: the block of OCaml's module `Printexc`, or `()` in a program that doesn't
+//! have it.
 //!
 //! The reference is weak, so that it links nothing: the module and what it brings are 300 KB.
 

@@ -48,7 +48,8 @@ unsafe impl GlobalAlloc for Malloc {
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // SAFETY: `memory` came from `alloc` with `layout`; the copy stays within the smaller of both.
+        // SAFETY: `memory` came from `alloc` with `layout`; the copy stays within the smaller of
+        // both.
         unsafe {
             if layout.align() <= MALLOC_ALIGN {
                 return libc::realloc(memory.cast(), size).cast();

@@ -1,4 +1,5 @@
-//! The one global of Soil: descriptors, outstanding operations and their completions, and the owners of devices.
+//! The one global of Soil: descriptors, outstanding operations and their completions, and the
+//! owners of devices.
 
 use crate::abi::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
@@ -24,8 +25,8 @@ struct RuntimeCell {
     runtime: UnsafeCell<Runtime>,
 }
 
-// SAFETY: the runtime is only reached through `call` and `beside`, one at a time, with what it owns: what isn't `Send` of that
-// doesn't depend on the thread, only on there being one.
+// SAFETY: the runtime is only reached through `call` and `beside`, one at a time, with what it
+// owns: what isn't `Send` of that doesn't depend on the thread, only on there being one.
 unsafe impl Sync for RuntimeCell {}
 
 static RUNTIME: RuntimeCell = RuntimeCell {
@@ -48,8 +49,8 @@ fn enter() -> bool {
     (owner == 0 || owner == Current::thread()) && RUNTIME.lock.enter()
 }
 
-/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser), or from a thread that isn't the
-/// owner, is `Busy`: it never disturbs one of the owner's.
+/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser),
+/// or from a thread that isn't the owner, is `Busy`: it never disturbs one of the owner's.
 pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     if enter() {
         inside(f)
@@ -69,7 +70,8 @@ pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
 
 /// The lock is taken.
 fn inside(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
-    // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other way out.
+    // SAFETY: the lock is ours until this borrow has ended; with panic=abort there is no other way
+    // out.
     let rt = unsafe { &mut *RUNTIME.runtime.get() };
     fs::set_memory_short(Current::memory_short());
     let answer = f(rt);
@@ -81,7 +83,8 @@ fn inside(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     answer
 }
 
-/// Runs `f` on the runtime for what interrupts the program or runs beside it; does nothing while a call is inside.
+/// Runs `f` on the runtime for what interrupts the program or runs beside it; does nothing while a
+/// call is inside.
 pub fn beside(f: impl FnOnce(&mut Runtime)) {
     if RUNTIME.lock.enter_beside() {
         // SAFETY: as in `call`.
@@ -100,7 +103,8 @@ pub fn unlock() {
     RUNTIME.lock.leave();
 }
 
-/// Tokens are small numbers of the caller's choice: one multiplication spreads them (Knuth, TAOCP 6.4).
+/// Tokens are small numbers of the caller's choice: one multiplication spreads them (Knuth, TAOCP
+/// 6.4).
 #[derive(Default)]
 pub struct TokenHasher(u64);
 
@@ -149,8 +153,8 @@ pub enum Operation {
     },
 }
 
-/// What one part of the runtime (network, disks) does in `soil_wait`; registered by its first use, so that a program that never uses
-/// it doesn't carry it.
+/// What one part of the runtime (network, disks) does in `soil_wait`; registered by its first use,
+/// so that a program that never uses it doesn't carry it.
 #[derive(Clone, Copy)]
 pub struct Driver {
     /// Does a bounded amount of what can be done at time `now` (ns).
@@ -165,7 +169,8 @@ pub struct Driver {
     pub counter: fn(&mut Runtime, Int) -> usize,
 }
 
-/// The most drivers: network, what is sent and received without copies, disks, volumes, what of disks is used as it is.
+/// The most drivers: network, what is sent and received without copies, disks, volumes, what of
+/// disks is used as it is.
 const MAX_DRIVERS: usize = 5;
 
 /// See the head of this file.
@@ -285,7 +290,8 @@ impl Runtime {
         self.operations
             .try_reserve(1)
             .map_err(|_| Error::OutOfMemory)?;
-        // Room for the completion of every outstanding operation and the request to stop: completing never fails.
+        // Room for the completion of every outstanding operation and the request to stop:
+        // completing never fails.
         let room = self.operations.len() + 2;
         self.completions
             .try_reserve(room)

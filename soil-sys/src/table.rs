@@ -1,4 +1,5 @@
-//! The table of descriptors: an index with a generation, so that a closed descriptor never names a new object.
+//! The table of descriptors: an index with a generation, so that a closed descriptor never names a
+//! new object.
 
 use crate::error::{Answer, Error};
 use crate::runtime::Runtime;
@@ -57,8 +58,9 @@ impl Direction {
     }
 }
 
-/// What a kind of descriptor can do. A table of functions rather than a trait object: the objects live with their owner (the pipes,
-/// the network stack), are named by a key, and the functions borrow the whole runtime.
+/// What a kind of descriptor can do. A table of functions rather than a trait object: the objects
+/// live with their owner (the pipes, the network stack), are named by a key, and the functions
+/// borrow the whole runtime.
 pub struct Operations {
     /// One of the `KIND_*`.
     pub kind: Int,
@@ -94,7 +96,8 @@ pub fn cannot_shut_down(_: &mut Runtime, _: u32, _: bool, _: bool) -> Answer {
     Err(Error::WrongKind.into())
 }
 
-/// The tokens parked on one direction of a descriptor. Nearly always at most one, which needs no allocation.
+/// The tokens parked on one direction of a descriptor. Nearly always at most one, which needs no
+/// allocation.
 #[derive(Default)]
 pub struct Waiters {
     /// 0 = none.
@@ -335,8 +338,9 @@ mod tests {
     use proptest::strategy::Just;
 
     proptest! {
-        /// Against a model: an open descriptor gives its own key, a closed one never answers again, a closing one gives up exactly
-        /// the tokens parked on it, and no forged number reaches an object.
+        /// Against a model: an open descriptor gives its own key, a closed one never answers again,
+        /// a closing one gives up exactly the tokens parked on it, and no forged number reaches an
+        /// object.
         #[test]
         fn behaves_like_a_map(steps in vec(step(), 1..200)) {
             let mut table = Table::new();

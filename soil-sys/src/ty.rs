@@ -1,11 +1,13 @@
 //! The types that cross the boundary, and the only place that reads OCaml's memory.
 //!
-//! The list is closed: the generator refuses a function whose signature names any other type. Each type is passed as one
-//! machine word, so that OCaml calls Rust directly, without a C stub in between.
+//! The list is closed: the generator refuses a function whose signature names any other type. Each
+//! type is passed as one machine word, so that OCaml calls Rust directly, without a C stub in
+//! between.
 //!
-//! A value of a pointer type is only ever made by OCaml's own call of a `soil_*` function, which is what makes the accessors
-//! below sound: the OCaml side's `external` declares the matching OCaml type, both come from the same generator, and a `noalloc`
-//! external runs with the OCaml heap standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
+//! A value of a pointer type is only ever made by OCaml's own call of a `soil_*` function, which is
+//! what makes the accessors below sound: the OCaml side's `external` declares the matching OCaml
+//! type, both come from the same generator, and a `noalloc` external runs with the OCaml heap
+//! standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
 
 use crate::error::Error;
 use core::ptr::NonNull;
@@ -14,16 +16,19 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 /// An OCaml `int`, untagged: 63 significant bits.
 pub type Int = isize;
 
-/// Offset of a bigarray's data pointer from its value: the field after the custom block's operations.
+/// Offset of a bigarray's data pointer from its value: the field after the custom block's
+/// operations.
 const BIGARRAY_DATA: usize = 8;
-/// Offset of the pointer to what counts the bigarrays of the same memory: after data, number of dimensions and flags.
+/// Offset of the pointer to what counts the bigarrays of the same memory: after data, number of
+/// dimensions and flags.
 const BIGARRAY_PROXY: usize = 32;
 /// Offset of the first dimension: after data, number of dimensions, flags and proxy.
 const BIGARRAY_DIM0: usize = 40;
 /// Bits below the word count in an OCaml block header (tag and colour).
 const HEADER_SHIFT: u32 = 10;
 
-/// The colour in a header, and that of blocks that are not on the heap (`NOT_MARKABLE` in OCaml 5's shared_heap.h).
+/// The colour in a header, and that of blocks that are not on the heap (`NOT_MARKABLE` in OCaml 5's
+/// shared_heap.h).
 const COLOUR: usize = 3 << 8;
 const STATIC_COLOUR: usize = 3 << 8;
 
@@ -35,8 +40,8 @@ pub struct Bytes(NonNull<u8>);
 #[repr(transparent)]
 pub struct Text(NonNull<u8>);
 
-/// An OCaml `(char, int8_unsigned_elt, c_layout) Bigarray.Array1.t`: memory outside the OCaml heap, which stays where it is for as
-/// long as the caller keeps the bigarray alive.
+/// An OCaml `(char, int8_unsigned_elt, c_layout) Bigarray.Array1.t`: memory outside the OCaml heap,
+/// which stays where it is for as long as the caller keeps the bigarray alive.
 #[repr(transparent)]
 pub struct Buffer(NonNull<u8>);
 
@@ -48,9 +53,11 @@ pub struct Ints(NonNull<u8>);
 #[repr(transparent)]
 pub struct Buffers(NonNull<u8>);
 
-/// A checked piece of a [`Buffer`] that outlives the call: what a device or a parked operation works on.
+/// A checked piece of a [`Buffer`] that outlives the call: what a device or a parked operation
+/// works on.
 ///
-/// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that answered 1, has been seen.
+/// The OCaml side keeps the bigarray alive until the operation's completion, or a cancellation that
+/// answered 1, has been seen.
 #[derive(Clone, Copy)]
 pub struct Piece {
     start: NonNull<u8>,
@@ -107,8 +114,8 @@ impl Text {
         unsafe { core::slice::from_raw_parts(self.0.as_ptr(), string_length(self.0)) }
     }
 
-    /// All of it, for as long as the program runs: where it lies if it is static data of the program, which the collector neither
-    /// moves nor frees, else copied.
+    /// All of it, for as long as the program runs: where it lies if it is static data of the
+    /// program, which the collector neither moves nor frees, else copied.
     pub fn for_good(&self) -> &'static [u8] {
         // SAFETY: every OCaml block is preceded by its header word.
         let header = unsafe { self.0.cast::<usize>().sub(1).read() };
@@ -139,7 +146,8 @@ impl Text {
 /// # Safety
 /// `value` is a live OCaml bigarray of at least one dimension.
 unsafe fn bigarray(value: NonNull<u8>) -> (*mut u8, usize) {
-    // SAFETY: the layout of `struct caml_ba_array` behind the custom operations, stable since OCaml 3.
+    // SAFETY: the layout of `struct caml_ba_array` behind the custom operations, stable since OCaml
+    // 3.
     unsafe {
         let data = value.add(BIGARRAY_DATA).cast::<*mut u8>().read();
         let dim = value.add(BIGARRAY_DIM0).cast::<isize>().read();
@@ -170,9 +178,9 @@ impl Buffer {
     }
 }
 
-/// OCaml's count of the bigarrays that look at one piece of memory, for memory that isn't OCaml's (`struct caml_ba_proxy`): the
-/// finaliser of a bigarray, and of each `sub` of it, takes one off, and only the last one would free the memory. One of the count is
-/// ours, so that it never does.
+/// OCaml's count of the bigarrays that look at one piece of memory, for memory that isn't OCaml's
+/// (`struct caml_ba_proxy`): the finaliser of a bigarray, and of each `sub` of it, takes one off,
+/// and only the last one would free the memory. One of the count is ours, so that it never does.
 #[repr(C)]
 pub struct Proxy {
     count: AtomicUsize,
@@ -215,8 +223,8 @@ impl Buffer {
     /// # Safety
     /// The memory and the proxy stay valid, and where they are, until [`Proxy::is_unused`].
     pub unsafe fn lend(&mut self, proxy: NonNull<Proxy>) -> Before {
-        // SAFETY: fields of the bigarray, as in `bigarray`; nobody else looks at it during a noalloc call. Its own memory is kept alive by
-        // its own proxy, whose count stays as it is.
+        // SAFETY: fields of the bigarray, as in `bigarray`; nobody else looks at it during a
+        // noalloc call. Its own memory is kept alive by its own proxy, whose count stays as it is.
         unsafe {
             let data = self.0.add(BIGARRAY_DATA).cast::<*mut u8>();
             let place = self.0.add(BIGARRAY_PROXY).cast::<*mut u8>();
@@ -233,7 +241,8 @@ impl Buffer {
         }
     }
 
-    /// Points a bigarray that was lent memory of `proxy` at other memory that it counts for; [`Error::Invalid`] if it wasn't.
+    /// Points a bigarray that was lent memory of `proxy` at other memory that it counts for;
+    /// [`Error::Invalid`] if it wasn't.
     ///
     /// # Safety
     /// The `len` bytes at `memory` stay valid, and where they are, until [`Proxy::is_unused`].
@@ -255,7 +264,8 @@ impl Buffer {
         Ok(())
     }
 
-    /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if it wasn't.
+    /// Makes a bigarray what it was before it was lent the memory of `proxy`; [`Error::Invalid`] if
+    /// it wasn't.
     pub fn take_back(&mut self, proxy: NonNull<Proxy>, before: Before) -> Result<(), Error> {
         // SAFETY: as in `lend`; the proxy is alive, for the bigarray points at it.
         unsafe {
@@ -275,13 +285,15 @@ impl Buffer {
 impl Buffers {
     /// How many there are.
     pub fn count(&self) -> usize {
-        // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no words.
+        // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no
+        // words.
         unsafe { self.0.cast::<usize>().sub(1).read() >> HEADER_SHIFT }
     }
 
     /// Number `index`.
     pub fn get(&self, index: usize) -> Option<Buffer> {
-        // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is one.
+        // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is
+        // one.
         (index < self.count())
             .then(|| Buffer(unsafe { self.0.cast::<NonNull<u8>>().add(index).read() }))
     }
@@ -290,10 +302,12 @@ impl Buffers {
 impl Ints {
     /// All of it.
     pub fn all(&mut self) -> &mut [Int] {
-        // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of native words (`int_elt`).
+        // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of native words
+        // (`int_elt`).
         let (data, len) = unsafe { bigarray(self.0) };
         match NonNull::new(data) {
-            // SAFETY: `len` words at `data`, aligned by malloc, used by nobody else during the call.
+            // SAFETY: `len` words at `data`, aligned by malloc, used by nobody else during the
+            // call.
             Some(data) => unsafe { core::slice::from_raw_parts_mut(data.cast().as_ptr(), len) },
             None => &mut [],
         }
@@ -356,14 +370,16 @@ impl Piece {
     /// # Safety
     /// The operation that owns the piece has not completed.
     pub unsafe fn as_slice<'a>(self) -> &'a [u8] {
-        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes, and doesn't change it.
+        // SAFETY: the OCaml side keeps the bigarray alive until the operation completes, and
+        // doesn't change it.
         unsafe { core::slice::from_raw_parts(self.start.as_ptr(), self.len) }
     }
 
     /// The memory itself.
     ///
     /// # Safety
-    /// The operation that owns the piece has not completed, and no other slice of the same memory is in use.
+    /// The operation that owns the piece has not completed, and no other slice of the same memory
+    /// is in use.
     pub unsafe fn as_mut_slice<'a>(self) -> &'a mut [u8] {
         // SAFETY: the OCaml side keeps the bigarray alive until the operation completes.
         unsafe { core::slice::from_raw_parts_mut(self.start.as_ptr(), self.len) }

@@ -1,4 +1,5 @@
-//! Names that the prebuilt `core` and `alloc` mention because they were compiled to unwind. With panic=abort nothing does.
+//! Names that the prebuilt `core` and `alloc` mention because they were compiled to unwind. With
+//! panic=abort nothing does.
 
 /// Named in unwind tables (the personality routine of the Itanium C++ ABI, part 1.6).
 #[unsafe(no_mangle)]

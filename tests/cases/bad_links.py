@@ -36,7 +36,8 @@ def over(context, form, seconds, least, *words):
     if not context.long:
         return
     report = " ".join(words)
-    # Losses fall at random, and so do the host's other duties: what is as fast as Linux shows it in one of three.
+    # Losses fall at random, and so do the host's other duties: what is as fast as Linux shows it in
+    # one of three.
     for _ in range(3):
         soil, back, linux = rates(context, tap, link, seconds, together)
         report += f"\nSoil to Linux {soil:.2f}, Linux to Soil {back:.2f}, Linux to Linux {linux:.2f} Mbit/s"

@@ -102,7 +102,8 @@ def check_sizes(child, resize, context):
     """Grows the disk from 16 to 24 MiB, then cuts it to 8, and looks at what the program says."""
     child.wait_line("write the last that was")
     for size, sectors in ((24 << 20, 49152), (8 << 20, 16384)):
-        # Only once it has said all of the size before: a write that meets the cut makes a host's file longer again.
+        # Only once it has said all of the size before: a write that meets the cut makes a host's
+        # file longer again.
         said = len(child.lines)
         resize(size)
         child.wait_line(f"sectors {sectors}", after=said)

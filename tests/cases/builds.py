@@ -12,8 +12,8 @@ from harness.runner import test
 EXAMPLES = ("hello", "echo", "website")
 LEFT_OUT = shutil.ignore_patterns(".git", "_build", "target", "work", "results", "__pycache__")
 
-# In cargo's place: gives what cargo has made of the same sources in the first folder. What the crates' own paths leave in images is
-# compared by the long test.
+# In cargo's place: gives what cargo has made of the same sources in the first folder. What the
+# crates' own paths leave in images is compared by the long test.
 CARGO = """#!/bin/sh
 set -eu
 for word; do case $word in --target-dir=*) folder=${{word#--target-dir=}} ;; esac; done

@@ -17,7 +17,8 @@ from harness.context import FORMS, executable, outcome
 from harness.runner import test
 
 BUSY = "tests/programs/soil/busy.exe"
-# How long the program computes. Where that is over before the host has seen what it has to see, again and for longer.
+# How long the program computes. Where that is over before the host has seen what it has to see,
+# again and for longer.
 SECONDS = (6, 40, 160)
 BACKLOG = 50
 LARGE = 1_000_000
@@ -186,7 +187,8 @@ def starved(context, form, manner, seconds):
         syns = len(absent.syns)
         pinger.end()
         child.drain(0)
-        # All that was looked at was before this line, which says that the program looks after its network itself again.
+        # All that was looked at was before this line, which says that the program looks after its
+        # network itself again.
         if "computed" in child.text:
             child.stop()
             raise Late(str(pinger))
@@ -258,7 +260,8 @@ def threadless(context, seconds):
     assert early == 0 and len(pinger.answered) >= 0.9 * len(pinger.times), f"{early} early; {pinger}"
 
 
-# As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of something else.
+# As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of
+# something else.
 NETWORKED = [
     Program("effects", "tests/programs/networked/effects.exe"),
     Program("exceptions", "tests/programs/networked/exceptions.exe"),

@@ -304,7 +304,8 @@ def interrupted(context):
             return child.wait(context.remaining())
 
     for kind in (signal.SIGINT, signal.SIGTERM):
-        # Where this process had to wait for its turn meanwhile, the image may have been whole before the signal: again.
+        # Where this process had to wait for its turn meanwhile, the image may have been whole
+        # before the signal: again.
         for _ in range(10):
             status = interrupt(kind)
             if status != 0:

@@ -59,7 +59,8 @@ def stalling(context, kind, form, word, mounted=True):
     monitor = Monitor(monitor)
 
     def limit(bytes_in_a_second):
-        # What the bucket has when a request comes decides how long that waits, whatever is set later.
+        # What the bucket has when a request comes decides how long that waits, whatever is set
+        # later.
         monitor.ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": bytes_in_a_second})
 
     return child, monitor, limit, path
@@ -84,7 +85,8 @@ def check_work(context, output):
     assert sorted(what for what, *_ in failures) == sorted(["read", "write", "fsync", "sync"] * 2), output
     for what, good, waited, line in failures:
         assert "disk data " + LINE in line, line
-        # A disk that is waited for is waited for until the test lets it go on, and one deadline after the other takes sixteen seconds.
+        # A disk that is waited for is waited for until the test lets it go on, and one deadline
+        # after the other takes sixteen seconds.
         context.bound(f"ms that {what} waited", int(waited), DEADLINE * 7000)
         assert int(good) > 0 or what != "read", output
     assert max(int(waited) for _, _, waited, _ in failures) >= DEADLINE * 900, output
@@ -148,7 +150,8 @@ def a_program_ends_on_a_disk_that_stops(context):
             child.wait_line("ending" if stopped else "stalled")
             if not stopped:
                 child.signal(signal.SIGINT)
-            # QEMU itself waits for its disks at its end, since 9.2: what the program does shows before.
+            # QEMU itself waits for its disks at its end, since 9.2: what the program does shows
+            # before.
             if monitor.wait_event("SHUTDOWN"):
                 child.stop()
             else:
@@ -190,8 +193,8 @@ def reads_beside_a_flush(context):
     """Four synced appends to a disk each of whose flushes (two a sync for ext4) ends only after other uses of the same volume, which
     began after it, have ended: a read, a look at a file, a file read whole, a list."""
     for kind, least in (("fat", 1), ("ext4", 2)):
-        # Once in some runs on a busy host a read waits until the flush ends: why is to be found out. Of three runs one shows that it
-        # doesn't have to.
+        # Once in some runs on a busy host a read waits until the flush ends: why is to be found
+        # out. Of three runs one shows that it doesn't have to.
         for run in range(3):
             problem = held_up(context, kind, least, run)
             if not problem:

@@ -191,7 +191,8 @@ def killed_process(context):
     """The same for the process form, which gives the writes of one commit to Linux with one system call, past the page cache. Where the
     host's file system has no such way (fs/README.md), nothing synced is lost and `fsck.fat -a` repairs the rest."""
     unclean = kill_while_writing(context, "process", KILLS)
-    # Asked with a file where the disk was: another folder may be another file system, and not each one has files without names.
+    # Asked with a file where the disk was: another folder may be another file system, and not each
+    # one has files without names.
     with tempfile.NamedTemporaryFile(dir=os.path.join(ROOT, "target"), prefix="kill-") as file:
         try:
             os.close(os.open(file.name, os.O_RDWR | os.O_DIRECT))
@@ -311,7 +312,8 @@ def slow_disk(context):
         child.wait_line("flushed")
         context.run("fsfreeze", "-f", below)
         try:
-            # What the program had said before is read; of the rest, what it says after five ticks is from a frozen time.
+            # What the program had said before is read; of the rest, what it says after five ticks
+            # is from a frozen time.
             child.drain(0)
             after = len(child.lines)
             places = [after := behind(child, "tick", after) for _ in range(25)]

@@ -72,8 +72,9 @@ def nmap(context, form):
     """-sS finds the open ports and no others, -sU and -O do no harm, and sequence numbers can't be guessed."""
     nmap = tool("nmap", "nmap")
     child, tap = services(context, form)
-    # nmap expects answers as fast as the first ones were, and gives a port up after two that are late, such as those of a machine that
-    # has to wait for a processor: whatever they were, three seconds each.
+    # nmap expects answers as fast as the first ones were, and gives a port up after two that are
+    # late, such as those of a machine that has to wait for a processor: whatever they were, three
+    # seconds each.
     patient = ["--initial-rtt-timeout", "3s", "--min-rtt-timeout", "3s", "--max-rtt-timeout", "10s"]
     scan = [nmap, "-n", "-Pn", "--max-retries", "6", "--host-timeout", "300s"]
     text = context.run(*scan, *patient, "-sS", "-p", "1-300", tap.guest).stdout
@@ -99,7 +100,8 @@ def syn_flood(context, form):
     """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests succeed."""
     child, tap = services(context, form)
     copy = context.child(load_words("copy", tap.guest, 7, 2_000_000))
-    # For ten seconds, and until there were enough requests; the flood itself ends after a minute at the latest.
+    # For ten seconds, and until there were enough requests; the flood itself ends after a minute at
+    # the latest.
     attack = flood(context, tap, 60, "-S", "-p", 80, "--rand-source")
     until = time.monotonic() + 10
     results = []
@@ -153,8 +155,8 @@ def malformed(context, form, seconds):
     text = context.run(*command).stdout
     assert int(re.search(r"sent=(\d+)", text)[1]) > 100 * seconds, text
     assert copy.finish(context.remaining()) == 0, copy.text
-    # The guest may have believed a last claim to the host's address, which it would doubt after 8 s (RFC 4861, 7.3); a question heals it,
-    # which comes with the first of what follows.
+    # The guest may have believed a last claim to the host's address, which it would doubt after 8 s
+    # (RFC 4861, 7.3); a question heals it, which comes with the first of what follows.
     ip("neigh", "del", tap.guest, "dev", tap.name)
     still_serves(context, child, tap)
 

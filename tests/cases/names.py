@@ -240,7 +240,8 @@ def a_report_on_request(context, form):
         lines = text.splitlines()
         ends = f"{tap.guest}:7 {tap.host}:{peer.getsockname()[1]} ESTABLISHED"
         (at,) = [number for number, line in enumerate(lines) if ends in line]
-        # What `ss -ti` says of a connection, with what both ends have agreed on and the one byte each way.
+        # What `ss -ti` says of a connection, with what both ends have agreed on and the one byte
+        # each way.
         words = lines[at + 1].split()
         assert words[:3] == ["soil:", "ts", "sack"] and "bytes_received:1" in words, text
         # The acknowledgement may still be on its way.

@@ -17,8 +17,9 @@ SERVICES = "tests/programs/soil/services.exe"
 CLIENT = "tests/programs/soil/tcp_client.exe"
 
 
-# The process form's memory in use is what it has resident. glibc keeps up to 128 KiB that were freed, 1.4 % of it, as the
-# collections of the program's read buffers happen to fall; and so it gives them back.
+# The process form's memory in use is what it has resident. glibc keeps up to 128 KiB that were
+# freed, 1.4 % of it, as the collections of the program's read buffers happen to fall; and so it
+# gives them back.
 MALLOC = {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=4096:glibc.malloc.top_pad=4096"}
 
 

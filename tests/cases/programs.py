@@ -80,7 +80,8 @@ PROGRAMS = [
     Program("numbers", "tests/programs/libraries/numbers.exe"),
     Program("digests", "tests/programs/libraries/digests.exe"),
     Program("clocks", arguments=[lambda: str(time.time())]),
-    # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory is what ends.
+    # OCaml's own limit, 1 GiB, would be filled and moved several times; on the machines memory is
+    # what ends.
     Program("overflow", environment={"OCAMLRUNPARAM": "l=2M"}),
     Program("overflow-of-memory", "overflow", forms=MACHINES, options=["--mem", "64M"]),
     Program("out-of-memory"),
@@ -176,7 +177,8 @@ def signals_and_waits(context):
             os.kill(child.pid, signal.SIGTERM)
             result = "-1, errno 4"
             if name == RESTARTED:
-                # Long enough for the handler; were it not, the byte would come before it, which changes nothing.
+                # Long enough for the handler; were it not, the byte would come before it, which
+                # changes nothing.
                 child.drain(0.5)
                 child.process.stdin.write(b"x\n")
                 child.process.stdin.flush()

@@ -459,7 +459,8 @@ def happy_eyeballs_over_both(context, form):
         }  # fmt: skip
         SlowNames(tap, zone, delay)
         names = ["both.test", "dead.test", "six.test"] if delay == 0 else ["both.test"]
-        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4). Several times: what else the host has to do adds to some.
+        # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4). Several times: what
+        # else the host has to do adds to some.
         words = ["clock", "3", *(word for name in names * 3 for word in ("connect", f"{name}:{peer.port}"))]
         child, _ = start(
             context, form, *words, program=NAMES, tap=tap, v6=guest, options=["--dns", tap.host]

@@ -289,7 +289,8 @@ def signals_and_writes(context):
             wait_full(*(child.stdout for child in children))
             for child in children:
                 child.send_signal(signal.SIGTERM)
-            # Were it too short for a handler, its write would go on and then be as if it hadn't waited.
+            # Were it too short for a handler, its write would go on and then be as if it hadn't
+            # waited.
             time.sleep(2)
             for child, (how, result) in zip(children, cases.items(), strict=True):
                 output, errors = child.communicate(timeout=context.remaining())

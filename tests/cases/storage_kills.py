@@ -176,7 +176,8 @@ def in_turns(context, block, turns):
             last, durable = (newest(child, word) for word in ("synced", "durable"))
             shutil.copyfile(disk, copy)
             with open(copy, "rb") as file:
-                # The flag needs_recovery of s_feature_incompat: the journal has what isn't in its place.
+                # The flag needs_recovery of s_feature_incompat: the journal has what isn't in its
+                # place.
                 replays += file.read(1024 + 100)[-4] & 4 != 0
             context.run("e2fsck", "-E", "journal_only", "-y", copy, check=False)
             context.run("e2fsck", "-fn", copy)

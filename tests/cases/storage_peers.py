@@ -50,7 +50,8 @@ def shrink(path, sectors, lost):
 def fat(bits, per_cluster, count, sector=512):
     """A maker of FAT disks with exactly `count` clusters of `per_cluster` sectors."""
 
-    # mkfs.fat keeps a distance from the least counts of FAT16 and FAT32: the disk is cut off afterwards.
+    # mkfs.fat keeps a distance from the least counts of FAT16 and FAT32: the disk is cut off
+    # afterwards.
     spare = 4 if count in (4085, 65525) else 0
     reserved = 32
 

@@ -31,8 +31,9 @@ def forwarded_port(context, form):
     child.wait_line("ready")
     page = context.run("curl", "-fsS", f"http://127.0.0.1:{web}/").stdout
     assert page == "x" * 1024, page
-    # Debian 12's passt (2023) may leave data unacknowledged for good while the program's window is closed, a fault corrected
-    # in later ones ("Don't reset ACK_TO_TAP_DUE on any ACK"): what fits the window, for the process.
+    # Debian 12's passt (2023) may leave data unacknowledged for good while the program's window is
+    # closed, a fault corrected in later ones ("Don't reset ACK_TO_TAP_DUE on any ACK"): what fits
+    # the window, for the process.
     context.load("copy", "127.0.0.1", echo, 65_536 if form == "process" else 1_000_000)
 
 

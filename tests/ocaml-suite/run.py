@@ -25,7 +25,8 @@ WORK = ROOT / "target" / "ocaml-suite"
 # One program in so many is in the short run.
 SHORT = 12
 PROCESS_SECONDS = 30
-# An emulated machine is twenty times slower than the host, which may be slow itself, or have more to do.
+# An emulated machine is twenty times slower than the host, which may be slow itself, or have more
+# to do.
 IMAGE_SECONDS = 1200
 # One of them keeps 400 MB.
 MEMORY = "1G"
@@ -36,7 +37,8 @@ NOT_ALONE = re.compile(
     r"|\bexpect;|\btoplevel|include (unix|systhreads|str|dynlink|runtime_events|ocaml|testing)|hasunix|check-ocamlopt|ocamldoc|"
     r"ocamlc\.byte;\s*check-ocamlc|setup-ocaml.*-exit|bytecode;\s*\*/|frame_pointers|\bcodegen\b|\basmgen\b"
 )
-# What links and runs images. Copied first: a build that goes on meanwhile may take them away for a moment.
+# What links and runs images. Copied first: a build that goes on meanwhile may take them away for a
+# moment.
 TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc", "_build/soil/kernel/libsoil_image.a"]
 # Things an image doesn't have, with the reason.
 FEATURES = [
@@ -83,7 +85,8 @@ def fetch(cache, version):
     sources.write_text("".join(f"deb-src {line}\n" for line in lines))
     options = [f"-oDir::Etc::SourceList={sources}", "-oDir::Etc::SourceParts=/dev/null", f"-oDir::State::Lists={lists}"]
     subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
-    # Of the package's files only the compiler's own archive is wanted; a mirror that lacks another one is good enough.
+    # Of the package's files only the compiler's own archive is wanted; a mirror that lacks another
+    # one is good enough.
     result = subprocess.run(
         ["apt-get", "-q", *options, "source", "--download-only", f"ocaml={package}"],
         check=False, cwd=cache, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,

@@ -1,5 +1,5 @@
-# Which packages of which release apt is asked for, so that nothing is removed for what is installed. Read by setup.sh.
-# shellcheck shell=sh disable=SC2086
+# Which packages of which release apt is asked for, so that nothing is removed for what is
+# installed. Read by setup.sh. shellcheck shell=sh disable=SC2086
 
 etc=${SOIL_ROOT_DIRECTORY:-}/etc/apt
 source_file=$etc/sources.list.d/soil-setup.sources
@@ -33,7 +33,8 @@ missing() {
   done
 }
 
-# The releases that apt may be asked for by name: Debian 12 and 13 and their backports, as far as a source has them.
+# The releases that apt may be asked for by name: Debian 12 and 13 and their backports, as far as a
+# source has them.
 releases() {
   apt-cache policy | awk '
     /^ +release / && /o=Debian[, ]/ && match($0, /,n=[a-z-]+/) { seen[substr($0, RSTART + 3, RLENGTH - 3)] = 1 }
@@ -43,8 +44,8 @@ releases() {
     }'
 }
 
-# The machine's own Debian archive entry ("URIs", "Signed-By" lines of deb822 form), from either format of sources.
-# The host name is the machine's: Soil names none.
+# The machine's own Debian archive entry ("URIs", "Signed-By" lines of deb822 form), from either
+# format of sources. The host name is the machine's: Soil names none.
 own_archive() {
   for file in "$etc"/sources.list.d/*.sources; do
     if [ -f "$file" ] && [ "$file" != "$source_file" ]; then awk -v RS='' -v names="$names" -f "$here/stanza.awk" "$file"; fi
@@ -54,7 +55,8 @@ own_archive() {
   done
 }
 
-# apt-get update; the lists may be locked by another one, such as that of an interrupted set-up, for a while.
+# apt-get update; the lists may be locked by another one, such as that of an interrupted set-up, for
+# a while.
 update() {
   tries=0
   until errors=$(LC_ALL=C apt-get update -q 2>&1 >&3); do
@@ -86,11 +88,12 @@ write_source() {
   update
 }
 
-# Adds what the machine's own mirror has besides its release, at a priority at which apt takes from it only what is asked for.
-# $added: the releases that are new. Fails when there is nothing to add.
+# Adds what the machine's own mirror has besides its release, at a priority at which apt takes from
+# it only what is asked for. $added: the releases that are new. Fails when there is nothing to add.
 add_releases() {
   added=
-  # By the sources: a machine of Debian 12 with one package of Debian 13 may call itself the latter in /etc/os-release.
+  # By the sources: a machine of Debian 12 with one package of Debian 13 may call itself the latter
+  # in /etc/os-release.
   known=" $(releases | tr '\n' ' ') "
   case $known in
   *' bookworm '*) names='bookworm oldstable' more='bookworm-backports trixie' ;;
@@ -123,8 +126,8 @@ add_releases() {
   return 1
 }
 
-# simulate RELEASE-or-"" PACKAGE…: what apt would do. $why: why that won't do, or nothing; $removed: the packages that would go;
-# $changed: how many installed ones would get another version.
+# simulate RELEASE-or-"" PACKAGE…: what apt would do. $why: why that won't do, or nothing; $removed:
+# the packages that would go; $changed: how many installed ones would get another version.
 simulate() {
   from=$1
   shift
@@ -170,8 +173,8 @@ consider() {
   fi
 }
 
-# choose PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is removed for them and fewest installed packages
-# change. Fails when there is none; $tried says why.
+# choose PACKAGE…: $chosen is the release, or "" for apt's own choice, from which nothing is removed
+# for them and fewest installed packages change. Fails when there is none; $tried says why.
 choose() {
   best=
   tried=
@@ -196,7 +199,8 @@ apt_install() {
     fail "apt-get install failed, see above"
   [ -f "$source_file" ] && [ -n "$from" ] || return 0
   case " $(sed -n 's/^Suites: //p' "$source_file") " in *" $from "*) ;; *) return 0 ;; esac
-  # What came from a release that was added, for `make unsetup`: what was asked for, and what came along.
+  # What came from a release that was added, for `make unsetup`: what was asked for, and what came
+  # along.
   mkdir -p "$(dirname "$record")"
   for name in $(installed_names); do
     case " $before " in *" $name "*) continue ;; esac
@@ -212,7 +216,8 @@ setup: run 'apt-get install $*' yourself, as it suits this machine, and then thi
   apt_install "$chosen" "$@"
 }
 
-# sort_out PACKAGE…: into $easy, for which apt's own choice removes nothing, and $hard. In halves, so that those in the way end alone.
+# sort_out PACKAGE…: into $easy, for which apt's own choice removes nothing, and $hard. In halves,
+# so that those in the way end alone.
 sort_out() {
   simulate '' "$@"
   if [ -z "$why" ]; then

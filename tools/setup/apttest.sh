@@ -1,6 +1,7 @@
 #!/bin/sh
-# Tests of what set-up asks apt for, with the real apt and archives made up here, in a folder of its own: nothing of this machine is
-# asked or changed. What `apt-get install` would do is noted in a status file of the folder instead of being done.
+# Tests of what set-up asks apt for, with the real apt and archives made up here, in a folder of its
+# own: nothing of this machine is asked or changed. What `apt-get install` would do is noted in a
+# status file of the folder instead of being done.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 if ! command -v apt-get >/dev/null; then
@@ -52,7 +53,8 @@ stand_in() {
   chmod +x "$bin/$1"
 }
 
-# package NAME VERSION [FIELDS]: a record of an archive or of the status file. FIELDS has \n between them.
+# package NAME VERSION [FIELDS]: a record of an archive or of the status file. FIELDS has \n between
+# them.
 package() { printf "Package: %s\nVersion: %s\nArchitecture: amd64\nMaintainer: x\nDescription: x\n${3:+$3\n}Filename: pool/%s_%s.deb\nSize: 1\nSHA256: %064d\n\n" "$1" "$2" "$1" "$2" 0; }
 installed() { package "$@" | sed '/^Filename\|^Size\|^SHA256/d; /^Architecture/s/$/\nStatus: install ok installed/' >>"$root/dpkg/status"; }
 # names_of LIST VERSION DEPENDS
@@ -76,8 +78,9 @@ less() { # less LIST NAME…: the list without the names
   for name in $list; do case " $* " in *" $name "*) ;; *) printf '%s ' "$name" ;; esac; done
 }
 
-# machine NAME SUITE: a machine with nothing but its sources, and a mirror that has all of Debian 12 and 13.
-# QEMU 7 and 10 don't go together; trixie's would take libgnutlsxx30 away, which it doesn't have; Debian's rustup and cargo exclude each other.
+# machine NAME SUITE: a machine with nothing but its sources, and a mirror that has all of Debian 12
+# and 13. QEMU 7 and 10 don't go together; trixie's would take libgnutlsxx30 away, which it doesn't
+# have; Debian's rustup and cargo exclude each other.
 machine() {
   root=$work/$1
   suite=$2

@@ -1,11 +1,13 @@
 #!/bin/sh
-# bare.sh MACHINE [TARGET…]: what a fresh clone does on a machine, here in a folder made by debootstrap (root). Machines:
+# bare.sh MACHINE [TARGET…]: what a fresh clone does on a machine, here in a folder made by
+# debootstrap (root). Machines:
 #   bookworm, trixie                 a bare Debian 12 or 13
 #   bookworm-qemu-utils              with qemu-utils of Debian 13; bookworm-qemu-utils-backports: of backports; their sources are gone again
 #   bookworm-ocaml, bookworm-rust    with the packages of Debian 12, which are too old; bookworm-user-ocaml, bookworm-user-rust: in /usr/local
 #   bookworm-trixie-500, -100        with a source of Debian 13 at this priority
-# Without targets: `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the added certificate authorities are this
-# machine's. The folder (below SOIL_BARE, some 5 GB) stays for the next time.
+# Without targets: `make run CHECK=1`, set-up a second time, and `make unsetup`. The mirror and the
+# added certificate authorities are this machine's. The folder (below SOIL_BARE, some 5 GB) stays
+# for the next time.
 set -eu
 cd "$(dirname "$0")/../.."
 machine=${1:-}
@@ -41,7 +43,8 @@ fi
 cp /etc/resolv.conf "$root/etc/resolv.conf"
 mkdir -p "$root/usr/local/share"
 [ ! -d /usr/local/share/ca-certificates ] || cp -r /usr/local/share/ca-certificates "$root/usr/local/share/"
-# Everything goes with this shell's mount namespace. The folder becomes its root: in a mere chroot passt can't make its user namespace.
+# Everything goes with this shell's mount namespace. The folder becomes its root: in a mere chroot
+# passt can't make its user namespace.
 if [ -z "${SOIL_BARE_INSIDE:-}" ]; then
   SOIL_BARE_INSIDE=1 exec unshare --mount "$0" "$machine" "$@"
 fi

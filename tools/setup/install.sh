@@ -1,6 +1,7 @@
 #!/bin/sh
-# install.sh install|uninstall PREFIX [DESTDIR]: what dune installs for the package, a file to source where findlib doesn't look in PREFIX,
-# and a list of it all, so that uninstall takes away exactly that, even after `make clean`.
+# install.sh install|uninstall PREFIX [DESTDIR]: what dune installs for the package, a file to
+# source where findlib doesn't look in PREFIX, and a list of it all, so that uninstall takes away
+# exactly that, even after `make clean`.
 set -eu
 cd "$(dirname "$0")/../.."
 
@@ -51,7 +52,8 @@ install)
   dune build @install
   dune install --display=quiet --context default --prefix "$prefix" --libdir "$libraries" --docdir "$prefix/share/doc" \
     --destdir "$staging" soil
-  # For those who build without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg main.ml -o main.exe
+  # For those who build without dune: ocamlfind -toolchain soil ocamlopt -package soil -linkpkg
+  # main.ml -o main.exe
   cat >"$staging$prefix/bin/soil-ocamlopt" <<END
 #!/bin/sh
 exec ocamlopt -cc $prefix/bin/soil-cc -ccopt $libraries/soil/libsoil_image.a "\$@"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Mutation testing of what changed in the modules of tests/README.md ("Mutants") since commit MUTANTS_SINCE (20 back unless given):
-# survivors are listed, and fewer than 85 % noticed fail.
+# Mutation testing of what changed in the modules of tests/README.md ("Mutants") since commit
+# MUTANTS_SINCE (20 back unless given): survivors are listed, and fewer than 85 % noticed fail.
 set -eu
 cd "$(dirname "$0")/../.."
 if ! command -v cargo-mutants >/dev/null 2>&1; then

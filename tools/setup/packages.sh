@@ -1,14 +1,16 @@
-# What Soil needs from Debian, by purpose. Read by setup.sh and by the depexts of soil.opam (a test compares them).
-# shellcheck shell=sh disable=SC2034
+# What Soil needs from Debian, by purpose. Read by setup.sh and by the depexts of soil.opam (a test
+# compares them). shellcheck shell=sh disable=SC2034
 
-# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a bare machine.
+# The oldest Rust that builds Soil (the workspace's rust-version), and what rustup is asked for on a
+# bare machine.
 rust_minimum=1.91
 rust_toolchain=1.95.0
 
 # The oldest versions that do, where a release that Soil runs on has older ones.
 oldest="ocaml-nox=5.2 ocaml-dune=3.17 ocaml-odoc=3.0 ocamlformat=0.27"
 
-# OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their versions go together.
+# OCaml and the libraries of examples/ and of the soil.* sublibraries: from one suite, since their
+# versions go together.
 ocaml_run="ocaml-nox ocaml-dune ocaml-findlib libcohttp-ocaml-dev libppx-sexp-conv-ocaml-dev libipaddr-ocaml-dev liblogs-ocaml-dev libmtime-ocaml-dev"
 ocaml_test="libalcotest-ocaml-dev libqcheck-core-ocaml-dev libzarith-ocaml-dev libdigestif-ocaml-dev ocamlformat"
 ocaml_doc="ocaml-odoc"
@@ -17,8 +19,10 @@ ocaml_doc="ocaml-odoc"
 findlib_run="findlib cohttp ppx_sexp_conv ipaddr logs mtime"
 findlib_test="alcotest qcheck-core zarith digestif ocamlformat-lib"
 
-# The C side of a link, the machine, a FAT disk for the example, the process's network, and what fetches pages.
+# The C side of a link, the machine, a FAT disk for the example, the process's network, and what
+# fetches pages.
 system_run="gcc binutils libc6-dev musl-dev musl-tools qemu-system-x86 dosfstools mtools e2fsprogs fdisk passt curl ca-certificates git"
-# Peers and judges of the end-to-end tests. gnuplot draws the benchmarks' results (4 packages of 1 MB; matplotlib: 54 of 74 MB).
+# Peers and judges of the end-to-end tests. gnuplot draws the benchmarks' results (4 packages of 1
+# MB; matplotlib: 54 of 74 MB).
 system_test="python3 python3-scapy nmap hping3 iperf3 dnsmasq-base iproute2 netbase procps wrk cpio lz4 xz-utils zstd kmod socat strace gnuplot-nox"
 system_bench=""

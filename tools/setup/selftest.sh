@@ -1,5 +1,6 @@
 #!/bin/sh
-# Tests of set-up, installation and projects outside the repository. Everything happens in a folder of its own.
+# Tests of set-up, installation and projects outside the repository. Everything happens in a folder
+# of its own.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 repository=$PWD
@@ -88,7 +89,8 @@ stand_ins "$work/apt" apt apt-get apt-cache curl wget
 check 'set-up again' '' "$(PATH="$work/apt:$PATH" tools/setup/setup.sh ensure run 2>&1)"
 check 'set-up again asks nobody' no "$([ -e "$work/apt-was-called" ] && cat "$work/apt-was-called" || echo no)"
 
-# A toolchain that is too old, or another's, stays what it is; a folder with the right one goes before it.
+# A toolchain that is too old, or another's, stays what it is; a folder with the right one goes
+# before it.
 mkdir -p "$work/old" "$work/rustup/toolchains/$rust_toolchain-x/bin" "$work/rustup/toolchains/$rust_toolchain-x/lib/rustlib"
 printf '#!/bin/sh\necho "rustc 1.70.0 (abc 2023-01-01)"\n' >"$work/old/rustc"
 printf '#!/bin/sh\n' >"$work/rustup/toolchains/$rust_toolchain-x/bin/cargo"
@@ -107,7 +109,8 @@ check 'an OCaml that is too old on PATH' "export PATH='$work/cache/soil/ocaml:'\
 
 for script in tools/setup/*.sh .ci/run; do holds "syntax of $script" sh -n "$script"; done
 
-# Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms, and leaves nothing behind.
+# Installed in a folder of its own, Soil is found, builds a new project without Rust, in both forms,
+# and leaves nothing behind.
 prefix=$work/prefix
 holds 'make install' tools/setup/install.sh install "$prefix"
 holds 'the notices for programs are installed' cmp THIRD-PARTY-LICENSES "$prefix/share/doc/soil/THIRD-PARTY-LICENSES"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what Soil needs on Debian 12 and 13, and removes nothing for it. `make` calls it before each target; when nothing is
-# missing it costs some milliseconds. Other systems: install what `setup.sh list GROUP` names by their own means and put it on PATH.
+# Installs what Soil needs on Debian 12 and 13, and removes nothing for it. `make` calls it before
+# each target; when nothing is missing it costs some milliseconds. Other systems: install what
+# `setup.sh list GROUP` names by their own means and put it on PATH.
 #
 #   setup.sh ensure run|test|bench|doc   install what is missing (system packages as root, Rust for this user)
 #   setup.sh packages run|test|bench|doc only the system packages (root)
@@ -38,14 +39,16 @@ ocaml_of_the_user() {
 ocaml_version() {
   { ocamlopt -version; ! command -v ocamlfind || ocamlfind ocamlopt -version; } 2>/dev/null | grep '^[0-9]' | sort -V | head -n 1
 }
-# Whether OCaml comes from Debian's packages: there is no other on PATH, or one that is too old. One that will do is used as it is.
+# Whether OCaml comes from Debian's packages: there is no other on PATH, or one that is too old. One
+# that will do is used as it is.
 ocaml_is_ours() {
   ocaml_of_the_user || return 0
   version=$(ocaml_version)
   ! reaches "${version:-0}" 5.2 && debian
 }
 
-# The packages of a group: OCaml's own and its libraries, unless the user brings them; then the rest.
+# The packages of a group: OCaml's own and its libraries, unless the user brings them; then the
+# rest.
 ocaml_packages() {
   ocaml_is_ours || return 0
   case $1 in
@@ -63,8 +66,8 @@ system_packages() {
   esac
 }
 
-# Rust: what is on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's, by its folder: RUSTUP_TOOLCHAIN means
-# nothing to another cargo that comes first on PATH.
+# Rust: what is on PATH (or in ~/.cargo/bin) if recent enough, else a toolchain of rustup's, by its
+# folder: RUSTUP_TOOLCHAIN means nothing to another cargo that comes first on PATH.
 rust_version() {
   PATH=$PATH:${CARGO_HOME:-$HOME/.cargo}/bin rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p'
 }
@@ -92,7 +95,8 @@ rustup_program() {
 }
 rust_present() { rust_will_do || [ -n "$(toolchain)$(rustup_program)" ]; }
 
-# unpack PACKAGE FOLDER: its files only, nothing is installed. Debian's rustup can't be installed beside Debian's cargo.
+# unpack PACKAGE FOLDER: its files only, nothing is installed. Debian's rustup can't be installed
+# beside Debian's cargo.
 unpack() {
   scratch=$(mktemp -d)
   # apt drops its privileges to fetch: the folder has to be open to it.

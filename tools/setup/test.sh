@@ -1,7 +1,8 @@
 #!/bin/sh
-# All checks of `make test`, one after the other, each with a line as it starts and one as it ends. At the end the ten slowest tests, and a
-# summary as the last line: "N passed, N failed".
-# A step that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs the end-to-end tests that match, alone.
+# All checks of `make test`, one after the other, each with a line as it starts and one as it ends.
+# At the end the ten slowest tests, and a summary as the last line: "N passed, N failed". A step
+# that fails doesn't stop the next ones. --long adds the long runs. ONLY=WORDS runs the end-to-end
+# tests that match, alone.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 long=
@@ -14,7 +15,8 @@ if [ -n "$free" ] && [ "$free" -lt "$needed" ] && [ ! -d target/debug ]; then
   echo "make test needs $((needed / 1000000)) GB on the disk of $(pwd), which has $((free / 1000000)): make room there, or clone to another disk" >&2
   exit 1
 fi
-# Nobody builds twice in CI: without what the next build would use, half of the disk suffices and the build is faster.
+# Nobody builds twice in CI: without what the next build would use, half of the disk suffices and
+# the build is faster.
 [ -z "${CI:-}" ] || export CARGO_INCREMENTAL=0
 
 passed=0
@@ -29,7 +31,8 @@ start=$(date +%s)
 # A child's pipe to tee would hide its status.
 capture() { { "$@" 2>&1; echo "status $?" >"$log.status"; } | tee "$log"; }
 
-# Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our "N passed, N failed".
+# Adds what a step's own runner counted: cargo's "test result:" lines, alcotest's "N tests run", our
+# "N passed, N failed".
 count() {
   awk '
     /(^|: )test result: / { for (i = 1; i <= NF; i++) { if ($(i + 1) ~ /^passed/) p += $i; if ($(i + 1) ~ /^failed/) f += $i } next }
@@ -47,7 +50,8 @@ note_times() {
   ' "$log" >>"$slow"
 }
 
-# cargo test, with one line for each binary, which says how long it took, and what fails. The pipe would hide the status.
+# cargo test, with one line for each binary, which says how long it took, and what fails. The pipe
+# would hide the status.
 tests() {
   { cargo test --locked --no-fail-fast "$@" 2>&1; echo "status $?"; } | awk '
     /^status [0-9]+$/ { status = $2; next }

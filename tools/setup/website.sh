@@ -1,6 +1,7 @@
 #!/bin/sh
-# `make run`: the website example, booted, its files on a FAT disk made here. PORT is the host's port (8080).
-# CHECK=1: both forms in turn; fetches every file and compares, tries HEAD, 404, 405 and keep-alive, stops the program, looks at its disk.
+# `make run`: the website example, booted, its files on a FAT disk made here. PORT is the host's
+# port (8080). CHECK=1: both forms in turn; fetches every file and compares, tries HEAD, 404, 405
+# and keep-alive, stops the program, looks at its disk.
 set -eu
 cd "$(dirname "$0")/../.."
 

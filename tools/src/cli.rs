@@ -18,7 +18,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run a program, as the machine (_build/soil/…/main.exe) or as the process (_build/default/…/main.exe).
+    /// Run a program, as the machine (_build/soil/…/main.exe) or as the process
+    /// (_build/default/…/main.exe).
     Run(Box<Run>),
     /// Write a new project in the folder NAME.
     New {
@@ -39,7 +40,8 @@ pub enum Command {
     /// Make images of disks with file systems, and look into them; no root needed.
     #[command(subcommand)]
     Disk(Disk),
-    /// Write the files of a directory as an OCaml module that makes them part of the program, to standard output.
+    /// Write the files of a directory as an OCaml module that makes them part of the program, to
+    /// standard output.
     #[command(after_help = EMBED_HELP)]
     Embed {
         /// The directory.
@@ -185,20 +187,23 @@ pub struct Run {
     /// QEMU's processor model.
     #[arg(long, value_name = "MODEL")]
     pub cpu: Option<String>,
-    /// Give the program a disk, a file or block device; with sectors of so many bytes, 512 or 4096; only to be read.
+    /// Give the program a disk, a file or block device; with sectors of so many bytes, 512 or 4096;
+    /// only to be read.
     #[arg(long = "disk", value_name = "NAME=FILE[,sector=BYTES][,ro]")]
     pub disks: Vec<options::Disk>,
-    /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk), where DISK may end in /NUMBER or
-    /// /LABEL for a partition; host:FOLDER (process form); memory:SIZE. With ,ro at the end it is only read. A disk that is
-    /// mounted nowhere appears at /DISK.
+    /// Mount at /PATH: TYPE:DISK with fat, ext4 or tar (without TYPE: what is found on the disk),
+    /// where DISK may end in /NUMBER or /LABEL for a partition; host:FOLDER (process form);
+    /// memory:SIZE. With ,ro at the end it is only read. A disk that is mounted nowhere appears at
+    /// /DISK.
     #[arg(long = "mount", value_name = "/PATH=[TYPE:]SOURCE[,ro]")]
     pub mounts: Vec<Mount>,
-    /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this option: user for a program
-    /// that uses the network (a stripped image doesn't show whether it does).
+    /// The network: user, tap=DEVICE, passt or none; repeat for several interfaces. Without this
+    /// option: user for a program that uses the network (a stripped image doesn't show whether it
+    /// does).
     #[arg(long = "net", value_name = "NET")]
     pub nets: Vec<Net>,
-    /// The interface's addresses, separated by commas; without it, or with dhcp, DHCP is asked. The second --ip belongs to the
-    /// second --net, and so on.
+    /// The interface's addresses, separated by commas; without it, or with dhcp, DHCP is asked. The
+    /// second --ip belongs to the second --net, and so on.
     #[arg(long = "ip", value_name = "ADDRESS/PREFIX|dhcp")]
     pub ips: Vec<Values<Cidr>>,
     /// The interface's default routes, one for IPv4 and one for IPv6.

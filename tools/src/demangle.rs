@@ -12,8 +12,8 @@ pub fn demangle(symbol: &str) -> String {
     }
 }
 
-/// ocamlopt's symbols: `caml`, the module's path with `__` between its parts, `.`, the function with odd characters as
-/// `$` and two hexadecimal digits, and `_` with a number.
+/// ocamlopt's symbols: `caml`, the module's path with `__` between its parts, `.`, the function
+/// with odd characters as `$` and two hexadecimal digits, and `_` with a number.
 fn ocaml(symbol: &str) -> Option<String> {
     let (module, function) = symbol.strip_prefix("caml")?.split_once('.')?;
     if !module.starts_with(|first: char| first.is_ascii_uppercase()) {

@@ -1,7 +1,9 @@
-//! `soil embed`: writes the files of a directory as an OCaml module, which registers them when the program starts.
+//! `soil embed`: writes the files of a directory as an OCaml module, which registers them when the
+//! program starts.
 //!
-//! The module's strings are static data of the executable, so nothing is copied when it starts or when a file is read. The same
-//! files make the same module: entries are sorted, and there are no times in it.
+//! The module's strings are static data of the executable, so nothing is copied when it starts or
+//! when a file is read. The same files make the same module: entries are sorted, and there are no
+//! times in it.
 
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
@@ -14,7 +16,8 @@ const MAX_NAME: usize = 255;
 /// Characters of a line of the module, about.
 const LINE: usize = 4000;
 
-/// What is registered: a path from the mount point, and which of the files it is; directories have none.
+/// What is registered: a path from the mount point, and which of the files it is; directories have
+/// none.
 type Entry = (String, Option<usize>);
 
 /// A directory's files and what they are called.
@@ -143,7 +146,8 @@ fn no_output(error: io::Error) -> String {
     format!("the module can't be written: {error}")
 }
 
-/// Writes the module for `directory`, whose files the program then has at `at`, or at `/` and its name.
+/// Writes the module for `directory`, whose files the program then has at `at`, or at `/` and its
+/// name.
 pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<(), String> {
     let known =
         fs::metadata(directory).map_err(|error| format!("{}: {error}", directory.display()))?;

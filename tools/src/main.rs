@@ -1,4 +1,5 @@
-//! The `soil` command: starts programs in both forms, makes projects, and says what a machine lacks.
+//! The `soil` command: starts programs in both forms, makes projects, and says what a machine
+//! lacks.
 
 mod cli;
 mod demangle;
@@ -18,7 +19,8 @@ mod symbols;
 mod words;
 
 extern crate alloc;
-// How programs lock their disks; the runtime itself doesn't link into a program of Rust's standard library.
+// How programs lock their disks; the runtime itself doesn't link into a program of Rust's standard
+// library.
 #[allow(dead_code)]
 #[path = "../../soil-sys/src/platform/linux/disk/lock.rs"]
 mod lock;

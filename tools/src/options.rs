@@ -1,4 +1,5 @@
-//! The values of `soil run`'s options: parsed once, checked once, with an error that names the remedy.
+//! The values of `soil run`'s options: parsed once, checked once, with an error that names the
+//! remedy.
 
 use fs::mounts::Word;
 use std::fmt;
@@ -146,7 +147,8 @@ impl FromStr for Disk {
 /// The other end of the program's network.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Net {
-    /// QEMU's own network (the machine) or passt (the process): no privileges, outgoing connections and `--forward`.
+    /// QEMU's own network (the machine) or passt (the process): no privileges, outgoing connections
+    /// and `--forward`.
     User,
     /// A TAP device of the host.
     Tap(String),
@@ -329,7 +331,8 @@ pub struct Mount {
     pub path: String,
     /// The file system; none: what is found on the disk.
     pub kind: Option<String>,
-    /// A disk's name, with `/` and a partition's number or label; for a host directory its path, for memory its size.
+    /// A disk's name, with `/` and a partition's number or label; for a host directory its path,
+    /// for memory its size.
     pub source: String,
     /// Nothing is written.
     pub read_only: bool,

@@ -8,7 +8,8 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-/// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's XEN_ELFNOTE_PHYS32_ENTRY).
+/// The note that makes QEMU and Firecracker boot an ELF file directly (Xen's
+/// XEN_ELFNOTE_PHYS32_ENTRY).
 const PVH_NOTE: elf::NoteType = elf::NoteType(18);
 
 /// The most bytes that soil-cc's program in an image's place is read for.

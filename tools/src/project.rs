@@ -7,7 +7,8 @@ use std::path::Path;
 /// The oldest language of dune's in which the context below means what it should.
 const DUNE: (u32, u32) = (3, 17);
 
-/// The context that links images, beside the default one: the same compiler and objects, another link driver.
+/// The context that links images, beside the default one: the same compiler and objects, another
+/// link driver.
 const CONTEXT: &str =
     "; The image, in _build/soil: the same sources and compiler, linked by soil-cc.
 ; The driver is named twice, for executables that set one of the two fields without :standard, and once more in the

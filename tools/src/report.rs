@@ -30,7 +30,8 @@ pub fn parse_address(text: &str) -> Option<u64> {
     u64::from_str_radix(text.trim().strip_prefix("0x")?, 16).ok()
 }
 
-/// Prints the report of a crash of `program`: its reason, and the trace with names. The registers are on the console.
+/// Prints the report of a crash of `program`: its reason, and the trace with names. The registers
+/// are on the console.
 pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Result<()> {
     let crash = parse(lines);
     let shown = program.display();
@@ -68,7 +69,8 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
     Ok(())
 }
 
-/// OCaml runs on a stack of its own, which the image prints behind the one of C: it belongs where C was called from OCaml.
+/// OCaml runs on a stack of its own, which the image prints behind the one of C: it belongs where C
+/// was called from OCaml.
 fn in_order_of_calls(mut frames: Vec<(u64, Vec<String>)>) -> Vec<(u64, Vec<String>)> {
     let position = |wanted: &[&str]| {
         frames

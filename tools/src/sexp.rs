@@ -1,5 +1,6 @@
-//! Dune's files as far as they have to be understood to add something to one without harming it: where each stanza
-//! stands and which words are in it. (dune's manual, "Lexical conventions of s-expressions".)
+//! Dune's files as far as they have to be understood to add something to one without harming it:
+//! where each stanza stands and which words are in it. (dune's manual, "Lexical conventions of
+//! s-expressions".)
 
 use std::ops::Range;
 

@@ -1,4 +1,5 @@
-//! From addresses in an image to functions and lines, by the symbols and the debug information of its unstripped file.
+//! From addresses in an image to functions and lines, by the symbols and the debug information of
+//! its unstripped file.
 
 use crate::demangle::demangle;
 use object::read::elf::ElfFile64;
@@ -33,7 +34,8 @@ fn hexadecimal(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The file with the symbols of `program`: itself, or one in the same folder with the same build-id.
+/// The file with the symbols of `program`: itself, or one in the same folder with the same
+/// build-id.
 pub fn unstripped(program: &Path, build_id: Option<&str>) -> Option<PathBuf> {
     let own = identify(program);
     let wanted = build_id
@@ -66,8 +68,8 @@ impl Symbols {
         }
     }
 
-    /// What is at `address`, the innermost inlined function first: "Main.f at main.ml:3". Empty where nothing is known.
-    /// A return address belongs to the call before it.
+    /// What is at `address`, the innermost inlined function first: "Main.f at main.ml:3". Empty
+    /// where nothing is known. A return address belongs to the call before it.
     pub fn names(&self, address: u64, is_return: bool) -> Vec<String> {
         let probe = if is_return {
             address.saturating_sub(1)
@@ -101,7 +103,8 @@ impl Symbols {
     }
 }
 
-/// A source file's path as far as it says something: inside the project, the registry or the folder it was compiled in.
+/// A source file's path as far as it says something: inside the project, the registry or the folder
+/// it was compiled in.
 fn short(path: &str) -> &str {
     let after = |mark: &str| path.rsplit_once(mark).map(|(_, rest)| rest);
     // dune compiles C in _build/CONTEXT and calls the project's root /workspace_root for OCaml.
@@ -122,7 +125,8 @@ mod tests {
         let this = std::env::current_exe().expect("known");
         let file = unstripped(&this, None).expect("tests have symbols");
         let symbols = Symbols::open(&file).expect("an ELF");
-        // The test executable is position independent: its symbols are relative to where it was loaded.
+        // The test executable is position independent: its symbols are relative to where it was
+        // loaded.
         let base = std::fs::read_to_string("/proc/self/maps").expect("Linux");
         let base = base
             .split('-')

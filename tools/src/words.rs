@@ -1,14 +1,18 @@
-//! The machine's command line: environment and arguments as words that survive QEMU and the kernel's parser.
+//! The machine's command line: environment and arguments as words that survive QEMU and the
+//! kernel's parser.
 //!
-//! Words before `--` are `NAME=value`, those after it are the program's arguments. A word of harmless characters stands as it is; any other is in double quotes with
-//! `\"`, `\\`, `\n` and `\xNN` (one byte in two hexadecimal digits). The result is printable ASCII.
+//! Words before `--` are `NAME=value`, those after it are the program's arguments. A word of
+//! harmless characters stands as it is; any other is in double quotes with `\"`, `\\`, `\n` and
+//! `\xNN` (one byte in two hexadecimal digits). The result is printable ASCII.
 
 use std::fmt::Write as _;
 
-/// The longest command line, in bytes, that the kernel reads, less what QEMU may append (`virtio_mmio.device=…` words).
+/// The longest command line, in bytes, that the kernel reads, less what QEMU may append
+/// (`virtio_mmio.device=…` words).
 pub const LIMIT: usize = (64 << 10) - 2048;
 
-/// QEMU's and Firecracker's own words for devices: the kernel takes bare ones for devices wherever they stand.
+/// QEMU's and Firecracker's own words for devices: the kernel takes bare ones for devices wherever
+/// they stand.
 const DEVICE_WORD: &[u8] = b"virtio_mmio.device=";
 
 /// Appends one word to `line`.
@@ -36,7 +40,8 @@ fn push(line: &mut String, word: &[u8]) {
     line.push('"');
 }
 
-/// The command line for these variables (`NAME=value`, already joined) and arguments, or its length if that is over [`LIMIT`].
+/// The command line for these variables (`NAME=value`, already joined) and arguments, or its length
+/// if that is over [`LIMIT`].
 pub fn encode<'a>(
     variables: impl IntoIterator<Item = &'a [u8]>,
     arguments: impl IntoIterator<Item = &'a [u8]>,

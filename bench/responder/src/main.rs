@@ -1,6 +1,7 @@
-//! A bare responder: sends every Ethernet frame back to where it came from, with Soil's driver and nothing
-//! else. No interrupts, no stack, no operating system: how many frames it answers per second is the ceiling of every
-//! network figure on this machine. Network cards on virtio-mmio only (`-M microvm`).
+//! A bare responder: sends every Ethernet frame back to where it came from, with Soil's driver and
+//! nothing else. No interrupts, no stack, no operating system: how many frames it answers per
+//! second is the ceiling of every network figure on this machine. Network cards on virtio-mmio only
+//! (`-M microvm`).
 
 #![no_std]
 #![no_main]
@@ -16,8 +17,8 @@ use drivers::transport::mmio::MmioTransport;
 use drivers::transport::{DeviceType, Transport};
 use memory::MEMORY;
 
-// PVH hands over in 32-bit protected mode without paging. Identity-map 4 GiB with 2 MiB pages, allow SSE, go to
-// 64-bit mode.
+// PVH hands over in 32-bit protected mode without paging. Identity-map 4 GiB with 2 MiB pages,
+// allow SSE, go to 64-bit mode.
 global_asm!(
     r#"
     .section .note.xen, "a"

@@ -28,7 +28,8 @@ impl Bump {
     }
 }
 
-// SAFETY: memory is handed out once and never taken back; it is zero because QEMU starts with zeroed memory.
+// SAFETY: memory is handed out once and never taken back; it is zero because QEMU starts with
+// zeroed memory.
 unsafe impl GlobalAlloc for Bump {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.take(layout.size(), layout.align()).map_or(null_mut(), NonNull::as_ptr)
@@ -85,7 +86,8 @@ unsafe extern "C" fn memmove(to: *mut u8, from: *const u8, len: usize) -> *mut u
         return unsafe { memcpy(to, from, len) };
     }
     for i in (0..len).rev() {
-        // SAFETY: promised by the caller; volatile so that the compiler doesn't make a call of memmove of it.
+        // SAFETY: promised by the caller; volatile so that the compiler doesn't make a call of
+        // memmove of it.
         unsafe { to.add(i).write_volatile(from.add(i).read_volatile()) }
     }
     to

@@ -1,4 +1,5 @@
-//! The requests that a disk sees (virtio 1.2, 5.2.6): pieces of the callers' requests within the device's limits.
+//! The requests that a disk sees (virtio 1.2, 5.2.6): pieces of the callers' requests within the
+//! device's limits.
 
 use alloc::vec::Vec;
 
@@ -19,13 +20,15 @@ const STATUS_UNSUPPORTED: u8 = 2;
 /// Not a status: what is there before the device writes one.
 const STATUS_NONE: u8 = 0xff;
 
-/// Data segments of a device request, at most: with scattered pages of 4 KiB, 512 KiB. With a quarter of that a host that bypasses its
-/// cache read sequentially at half the rate (450 to 550 MiB/s in place of 1000).
+/// Data segments of a device request, at most: with scattered pages of 4 KiB, 512 KiB. With a
+/// quarter of that a host that bypasses its cache read sequentially at half the rate (450 to 550
+/// MiB/s in place of 1000).
 const MAX_SEGMENTS: usize = 128;
 /// A request's header and its status.
 const FRAME: u16 = 2;
 
-/// For each request: the header (16 bytes), the status, and the segment of a request without data (16 bytes).
+/// For each request: the header (16 bytes), the status, and the segment of a request without data
+/// (16 bytes).
 const RECORD: usize = 48;
 const HEADER: usize = 16;
 const STATUS_AT: usize = 16;
@@ -82,8 +85,9 @@ pub(super) struct Parts {
     /// The memory of [`List`].
     buffers: Vec<Buffer>,
     limits: Limits,
-    /// Data that isn't aligned to blocks passes through them. A host that bypasses its cache (QEMU: `cache=none`) would
-    /// otherwise allocate and copy itself, for each request: 110 to 200 MiB/s in place of 2000.
+    /// Data that isn't aligned to blocks passes through them. A host that bypasses its cache (QEMU:
+    /// `cache=none`) would otherwise allocate and copy itself, for each request: 110 to 200 MiB/s
+    /// in place of 2000.
     bounces: Bounces,
 }
 
@@ -204,8 +208,9 @@ impl Parts {
         Ok(Issued::Some)
     }
 
-    /// Lists the physical segments of the request's next bytes, a whole number of blocks of them; 0 when not even a block
-    /// fits the limits, or the memory there isn't aligned to blocks and may not be `unaligned`.
+    /// Lists the physical segments of the request's next bytes, a whole number of blocks of them; 0
+    /// when not even a block fits the limits, or the memory there isn't aligned to blocks and may
+    /// not be `unaligned`.
     fn map(&self, active: &Active, list: &mut List, unaligned: bool) -> Result<usize, BlkError> {
         let mut gathered = 0;
         let mut memory = active.memory;
@@ -242,8 +247,8 @@ impl Parts {
         Ok(whole)
     }
 
-    /// Passes the request's next blocks through a bounce buffer. `Some(0)`: all are in use. `None`: there are none, and
-    /// no memory for one.
+    /// Passes the request's next blocks through a bounce buffer. `Some(0)`: all are in use. `None`:
+    /// there are none, and no memory for one.
     fn bounce(
         &mut self,
         active: &Active,
@@ -386,15 +391,16 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
         } else {
             (memory_at, bytes_at)
         };
-        // SAFETY: as many bytes of the request's memory, which is ours to read or write until the request is reported (promise to
-        // the constructors of `Request`), and of a bounce buffer.
+        // SAFETY: as many bytes of the request's memory, which is ours to read or write until the
+        // request is reported (promise to the constructors of `Request`), and of a bounce buffer.
         unsafe { core::ptr::copy_nonoverlapping(from, to, len) };
         memory.advance(len);
         bytes = rest;
     }
 }
 
-/// Writes the segment of a request without data, and says how much of it the next device request does.
+/// Writes the segment of a request without data, and says how much of it the next device request
+/// does.
 pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8]) -> usize {
     let len = clear_len(active, clearing);
     let fields = [
@@ -407,7 +413,8 @@ pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8
     len
 }
 
-/// How much of a request without data the next device request does: up to the last multiple of the device's alignment that fits.
+/// How much of a request without data the next device request does: up to the last multiple of the
+/// device's alignment that fits.
 fn clear_len(active: &Active, clearing: Clearing) -> usize {
     if active.remaining <= clearing.most {
         return active.remaining;
@@ -453,8 +460,8 @@ impl List {
         self.buffers.push(NO_BUFFER);
     }
 
-    /// Appends a segment, merging it with its neighbour and cutting it to the device's limit. Returns how
-    /// many of its bytes fitted.
+    /// Appends a segment, merging it with its neighbour and cutting it to the device's limit.
+    /// Returns how many of its bytes fitted.
     fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
         let mut taken = 0;
         while segment.len > 0 {

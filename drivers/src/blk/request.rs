@@ -8,7 +8,8 @@ use super::{Active, SERIAL};
 /// Why a request failed, or wasn't accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BlkError {
-    /// As many requests as [`BlkConfig::requests`](super::BlkConfig::requests) are unfinished: poll, then submit again.
+    /// As many requests as [`BlkConfig::requests`](super::BlkConfig::requests) are unfinished:
+    /// poll, then submit again.
     Busy,
     /// The sectors are not on the disk.
     OutOfRange,
@@ -136,7 +137,8 @@ impl Cursor {
             if self.len > 0 || self.count == 0 {
                 return;
             }
-            // SAFETY: one of `count` slices, which stay until the request ends (promise to `Request::gather` and `Request::scatter`).
+            // SAFETY: one of `count` slices, which stay until the request ends (promise to
+            // `Request::gather` and `Request::scatter`).
             let next = unsafe { self.more.read() };
             // SAFETY: as above, or just past the last.
             self.more = unsafe { self.more.add(1) };
@@ -154,8 +156,8 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or a reset has taken it back from the device: the buffer is mapped memory, and nothing
-    /// else reads or writes it.
+    /// Until the end of the request is reported, or a reset has taken it back from the device: the
+    /// buffer is mapped memory, and nothing else reads or writes it.
     pub unsafe fn read(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Read,
@@ -169,8 +171,8 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// Until the end of the request is reported, or a reset has taken it back from the device: the buffer is mapped memory, and nothing
-    /// writes it.
+    /// Until the end of the request is reported, or a reset has taken it back from the device: the
+    /// buffer is mapped memory, and nothing writes it.
     pub unsafe fn write(sector: u64, buffer: NonNull<u8>, len: usize) -> Request {
         Request {
             operation: Operation::Write,
@@ -197,12 +199,13 @@ impl Request {
         }
     }
 
-    /// Read from sector `sector` on into the `slices`, one after the other. A device request takes as many of them as the device's
-    /// limits allow.
+    /// Read from sector `sector` on into the `slices`, one after the other. A device request takes
+    /// as many of them as the device's limits allow.
     ///
     /// # Safety
     ///
-    /// As for [`read`](Request::read), for each slice, and the list of them stays where and what it is for as long.
+    /// As for [`read`](Request::read), for each slice, and the list of them stays where and what it
+    /// is for as long.
     pub unsafe fn scatter(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Read, sector, slices)
     }
@@ -211,13 +214,15 @@ impl Request {
     ///
     /// # Safety
     ///
-    /// As for [`write`](Request::write), for each slice, and the list of them stays where and what it is for as long.
+    /// As for [`write`](Request::write), for each slice, and the list of them stays where and what
+    /// it is for as long.
     pub unsafe fn gather(sector: u64, slices: NonNull<[Slice]>) -> Request {
         Request::slices(Operation::Write, sector, slices)
     }
 
     /// Make all writes durable whose end was reported before. Where the disk has no volatile cache
-    /// ([`Geometry::can_flush`](super::Geometry::can_flush)) they are already, and the request ends at once.
+    /// ([`Geometry::can_flush`](super::Geometry::can_flush)) they are already, and the request ends
+    /// at once.
     pub fn flush() -> Request {
         Request {
             operation: Operation::Flush,

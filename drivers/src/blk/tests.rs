@@ -591,7 +591,8 @@ fn each_error_has_words_of_its_own() {
     assert!(texts.iter().all(|text| text.len() > 8));
 }
 
-/// Reads, writes and flushes, three of which the disk does; then it breaks the protocol. How each ended, in the order of submission.
+/// Reads, writes and flushes, three of which the disk does; then it breaks the protocol. How each
+/// ended, in the order of submission.
 fn broken_with_requests(
     options: Options,
 ) -> (Blk, &'static HostMemory, Vec<Option<Result<(), BlkError>>>) {
@@ -656,7 +657,8 @@ fn a_disk_that_does_not_reset_keeps_what_it_has() {
     };
     let (mut blk, memory, ends) = broken_with_requests(options);
     assert_eq!(ends[..3], [Some(Ok(())); 3]);
-    // The queue takes eight, and three more took the places of those that were done. A flush has no memory.
+    // The queue takes eight, and three more took the places of those that were done. A flush has no
+    // memory.
     for (token, end) in ends.iter().enumerate().skip(3) {
         let is_kept = token < 11 && token % 3 != 0;
         let expected = (!is_kept).then_some(Err(BlkError::Broken));

@@ -10,11 +10,13 @@ use std::vec::Vec;
 use crate::memory::{Access, Allocation, Memory, Segment};
 
 const PAGE: usize = 4096;
-/// Contiguous memory has this bit in its physical addresses; memory found by `segments` doesn't, and each of
-/// its pages is alone (the next one is two pages further), as in a kernel that pages on demand.
+/// Contiguous memory has this bit in its physical addresses; memory found by `segments` doesn't,
+/// and each of its pages is alone (the next one is two pages further), as in a kernel that pages on
+/// demand.
 const CONTIGUOUS: u64 = 1 << 60;
 
-/// Memory whose physical addresses are not its virtual ones, and which knows what devices may touch.
+/// Memory whose physical addresses are not its virtual ones, and which knows what devices may
+/// touch.
 pub struct HostMemory {
     state: Mutex<State>,
 }
@@ -57,13 +59,14 @@ impl HostMemory {
         self.state().allocations.values().map(|(len, _)| len).sum()
     }
 
-    /// Forgets which ranges devices may touch besides contiguous memory: what was given for requests that
-    /// are over.
+    /// Forgets which ranges devices may touch besides contiguous memory: what was given for
+    /// requests that are over.
     pub fn revoke(&self) {
         self.state().exposed.clear();
     }
 
-    /// A block of registers at physical address `phys`, for `map_mmio`. It is memory: what is written is read.
+    /// A block of registers at physical address `phys`, for `map_mmio`. It is memory: what is
+    /// written is read.
     pub fn add_registers(&self, phys: u64, words: &'static mut [u32]) {
         self.state()
             .registers
@@ -153,7 +156,8 @@ unsafe impl Memory for HostMemory {
             .allocations
             .remove(&allocation.phys)
             .expect("freed what is allocated");
-        // SAFETY: it came from `alloc_zeroed` with this layout, and was in the table, so wasn't freed before.
+        // SAFETY: it came from `alloc_zeroed` with this layout, and was in the table, so wasn't
+        // freed before.
         unsafe {
             dealloc(
                 allocation.ptr.as_ptr(),

@@ -102,7 +102,8 @@ impl DeviceQueue {
 
     fn u16_at(&self, phys: u64) -> &AtomicU16 {
         let at = self.memory.host(phys, 2, Access::DeviceWrites);
-        // SAFETY: live memory (`host` checked), aligned because rings are; only accessed atomically.
+        // SAFETY: live memory (`host` checked), aligned because rings are; only accessed
+        // atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
     }
 

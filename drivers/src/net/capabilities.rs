@@ -10,7 +10,8 @@ const CONFIG_MTU: usize = 10;
 
 /// What the network carries when the device doesn't say.
 const DEFAULT_MTU: u16 = 1500;
-/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP packet).
+/// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP
+/// packet).
 const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
 
 /// What the card does, as agreed.
@@ -20,7 +21,8 @@ pub struct Capabilities {
     pub mac: Option<[u8; 6]>,
     /// Largest IP packet of the network, in bytes.
     pub mtu: u16,
-    /// Longest frame that [`Net::transmit`] takes, in bytes: one of the MTU, or 64 KiB with `tso4` or `tso6`.
+    /// Longest frame that [`Net::transmit`] takes, in bytes: one of the MTU, or 64 KiB with `tso4`
+    /// or `tso6`.
     pub max_transmit: usize,
     /// The card computes TCP and UDP checksums ([`TxMeta::checksum`]).
     pub tx_checksum: bool,
@@ -51,8 +53,9 @@ pub(super) fn can_do(capabilities: &Capabilities, len: usize, meta: &TxMeta) -> 
     checksum && gso
 }
 
-/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given: large frames
-/// are received only into mergeable buffers (else each buffer would have to be 64 KiB).
+/// Takes features out that need others (virtio 1.2, 5.1.3.1), or more memory than a card is given:
+/// large frames are received only into mergeable buffers (else each buffer would have to be 64
+/// KiB).
 pub(super) fn consistent(mut features: u64) -> u64 {
     if features & feature::CSUM == 0 {
         features &= !(feature::HOST_TSO4 | feature::HOST_TSO6);

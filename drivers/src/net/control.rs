@@ -1,4 +1,5 @@
-//! The control queue (virtio 1.2, 5.1.6.5): commands to the card, one at a time, each answered by a byte.
+//! The control queue (virtio 1.2, 5.1.6.5): commands to the card, one at a time, each answered by a
+//! byte.
 
 use crate::device::Device;
 use crate::queue::{Buffer, Queue};

@@ -1,6 +1,8 @@
-//! The header in front of every frame (virtio 1.2, 5.1.6): written for the device, read as an allegation.
+//! The header in front of every frame (virtio 1.2, 5.1.6): written for the device, read as an
+//! allegation.
 
-/// Bytes of the header with `num_buffers`: always in modern devices, and with mergeable buffers in legacy ones.
+/// Bytes of the header with `num_buffers`: always in modern devices, and with mergeable buffers in
+/// legacy ones.
 pub const LONG: usize = 12;
 /// Bytes of the header in a legacy device without mergeable buffers.
 pub const SHORT: usize = 10;
@@ -29,8 +31,8 @@ pub struct Gso {
     pub kind: GsoKind,
     /// Payload bytes of each segment; not 0.
     pub segment: u16,
-    /// Bytes of the headers (Ethernet, IP and TCP) that each segment repeats. In a received frame it
-    /// is only a hint and may be 0; it is never more than the frame.
+    /// Bytes of the headers (Ethernet, IP and TCP) that each segment repeats. In a received frame
+    /// it is only a hint and may be 0; it is never more than the frame.
     pub headers: u16,
 }
 
@@ -42,8 +44,9 @@ pub enum RxChecksum {
     Unknown,
     /// The device has verified it (`DATA_VALID`).
     Valid,
-    /// The frame never left this host and has only the sum of the pseudo-header in it (`NEEDS_CSUM`): nothing
-    /// to verify; to pass it on, the sum from `start` has to be put at `start + offset`.
+    /// The frame never left this host and has only the sum of the pseudo-header in it
+    /// (`NEEDS_CSUM`): nothing to verify; to pass it on, the sum from `start` has to be put at
+    /// `start + offset`.
     Partial {
         /// Where the sum begins, from the start of the frame.
         start: u16,

@@ -1,8 +1,8 @@
 //! Several pairs of queues (virtio 1.2, 5.1.5): one for each core that sends and receives.
 //!
-//! All pairs belong to one [`Net`], which looks for frames in each of them, so that it doesn't matter where the card puts
-//! one. A card answers by the pair by which it last heard of a flow; who sends by the first one only, as a single core does, also
-//! receives by that one.
+//! All pairs belong to one [`Net`], which looks for frames in each of them, so that it doesn't
+//! matter where the card puts one. A card answers by the pair by which it last heard of a flow; who
+//! sends by the first one only, as a single core does, also receives by that one.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -69,9 +69,10 @@ impl More for UpTo {
 }
 
 impl Net {
-    /// Starts the card with up to `pairs` pairs of queues (`VIRTIO_NET_F_MQ`), each with the memory that `config` says: as many as the
-    /// card has, and as there is memory for. Where the card has a single pair, or doesn't take the number (virtio 1.2, 5.1.6.5.5), it
-    /// is as after [`Net::new`]. Waits for the card's answer, for as long as for a reset at most.
+    /// Starts the card with up to `pairs` pairs of queues (`VIRTIO_NET_F_MQ`), each with the memory
+    /// that `config` says: as many as the card has, and as there is memory for. Where the card has
+    /// a single pair, or doesn't take the number (virtio 1.2, 5.1.6.5.5), it is as after
+    /// [`Net::new`]. Waits for the card's answer, for as long as for a reset at most.
     ///
     /// # Errors
     ///
@@ -98,8 +99,8 @@ impl Net {
         usize::from(self.active)
     }
 
-    /// Lets frames leave by pair `number` from now on, in the beginning 0. False, and nothing changes: there are not so many that the
-    /// card uses. What was queued before stays where it is.
+    /// Lets frames leave by pair `number` from now on, in the beginning 0. False, and nothing
+    /// changes: there are not so many that the card uses. What was queued before stays where it is.
     pub fn select_pair(&mut self, number: usize) -> bool {
         let there = number < self.active_pairs();
         if there {

@@ -1,7 +1,8 @@
 //! Receiving: one contiguous pool of buffers, handed to the device in the order of their addresses.
 //!
-//! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) therefore usually lies in memory in one
-//! piece; it is only copied where it wraps around the end of the pool, or where the device leaves the order.
+//! A frame that the device spreads over several buffers (`VIRTIO_NET_F_MRG_RXBUF`) therefore
+//! usually lies in memory in one piece; it is only copied where it wraps around the end of the
+//! pool, or where the device leaves the order.
 
 use alloc::vec::Vec;
 
@@ -11,7 +12,8 @@ use crate::device::Device;
 use crate::queue::{Broken, Buffer, Completion, Queue};
 use crate::{Error, MemoryRef, Region};
 
-/// After this many buffers given back, the device is shown them although there are more frames to take.
+/// After this many buffers given back, the device is shown them although there are more frames to
+/// take.
 const REFILL_BATCH: u16 = 32;
 
 pub(super) struct Receiver {
@@ -79,7 +81,8 @@ impl Receiver {
         Ok(receiver)
     }
 
-    /// Puts buffer `index` in the queue. It fits: there are at least as many descriptors as buffers.
+    /// Puts buffer `index` in the queue. It fits: there are at least as many descriptors as
+    /// buffers.
     fn give(&mut self, index: u16) {
         let phys = self.pool.phys(usize::from(index) * self.buffer_len);
         let buffer = |phys, len: usize| Buffer {
@@ -100,7 +103,8 @@ impl Receiver {
         self.returned += 1;
     }
 
-    /// Takes the next frame, calls `deliver` with it and gives its buffers back. False: there is none.
+    /// Takes the next frame, calls `deliver` with it and gives its buffers back. False: there is
+    /// none.
     ///
     /// Frames that can't be are dropped and counted; at most one pool of them in one call.
     pub fn receive(
@@ -136,8 +140,9 @@ impl Receiver {
         self.queue.kick(device.transport());
     }
 
-    /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at once
-    /// (virtio 1.2, 5.1.6.4), so a frame with fewer is a broken promise and not a reason to wait.
+    /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at
+    /// once (virtio 1.2, 5.1.6.4), so a frame with fewer is a broken promise and not a reason to
+    /// wait.
     fn gather(&mut self) -> Result<bool, Broken> {
         self.parts.clear();
         let Some(first) = self.queue.pop()? else {
@@ -153,7 +158,8 @@ impl Receiver {
         Ok(true)
     }
 
-    /// A copy of the header at the start of the first part; the device can't change what was checked.
+    /// A copy of the header at the start of the first part; the device can't change what was
+    /// checked.
     fn header(&self) -> [u8; header::LONG] {
         let mut bytes = [0; header::LONG];
         if let Some(first) = self.parts.first() {
@@ -164,8 +170,9 @@ impl Receiver {
 
     /// The first `len` bytes of a part's buffer.
     fn part(&self, part: &Completion, len: usize) -> &[u8] {
-        // SAFETY: the token is one of ours, so the range is in the pool (which checks it again); the buffer has come
-        // back, isn't given away before `receive` is done with it, and only read while `self` is borrowed so.
+        // SAFETY: the token is one of ours, so the range is in the pool (which checks it again);
+        // the buffer has come back, isn't given away before `receive` is done with it, and only
+        // read while `self` is borrowed so.
         unsafe { self.pool.slice(part.token as usize * self.buffer_len, len) }
     }
 
@@ -198,8 +205,8 @@ impl Receiver {
         });
         if in_one_piece {
             let start = first.token as usize * self.buffer_len;
-            // SAFETY: as in `part`; the parts follow one another, so this is the whole frame, and `self` is borrowed
-            // exclusively.
+            // SAFETY: as in `part`; the parts follow one another, so this is the whole frame, and
+            // `self` is borrowed exclusively.
             let frame = unsafe { self.pool.slice(start, total) };
             deliver(&mut frame[header_len..], meta);
             return true;

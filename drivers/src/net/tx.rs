@@ -131,8 +131,8 @@ impl Sender {
         pool.free.push(token as u16);
     }
 
-    /// A free buffer for `total` bytes, and room in the queue for it. A small frame takes a large one when
-    /// there is nothing else.
+    /// A free buffer for `total` bytes, and room in the queue for it. A small frame takes a large
+    /// one when there is nothing else.
     fn take(&mut self, total: usize) -> Option<u32> {
         if !self.has_room() {
             return None;
@@ -160,8 +160,8 @@ impl Sender {
         }
     }
 
-    /// True when a frame of any length finds a buffer: a free one, one of a frame that is sent, or a new
-    /// one. When there is none, a finished one interrupts.
+    /// True when a frame of any length finds a buffer: a free one, one of a frame that is sent, or
+    /// a new one. When there is none, a finished one interrupts.
     pub fn can_transmit(&mut self) -> Result<bool, Broken> {
         if self.has_room() && !self.largest().free.is_empty() {
             return Ok(true);
@@ -203,7 +203,8 @@ impl Sender {
         Ok(self.queue.in_flight() == 0)
     }
 
-    /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile. True: it is.
+    /// Asks for an interrupt when half of what is in flight is sent; the rest goes on meanwhile.
+    /// True: it is.
     fn enable_interrupts(&mut self) -> bool {
         self.queue
             .enable_interrupts_after(self.queue.in_flight() / 2)
@@ -237,7 +238,8 @@ impl Sender {
         let Some((region, offset)) = pool.place(token as u16) else {
             return Ok(Err(TxError::Full));
         };
-        // SAFETY: the buffer was in the pool's free list, so neither the device nor a caller has it.
+        // SAFETY: the buffer was in the pool's free list, so neither the device nor a caller has
+        // it.
         let bytes = unsafe { region.slice(offset, total) };
         let (head, frame) = bytes.split_at_mut(self.header_len);
         let meta = fill(frame);

@@ -1,7 +1,7 @@
 //! The memory that a split virtqueue shares with its device (virtio 1.2, 2.7.5 to 2.7.8).
 //!
-//! Only typed accesses to single fields live here. What the device can write is read once per use and is an
-//! allegation until [`Queue`](super::Queue) has checked it.
+//! Only typed accesses to single fields live here. What the device can write is read once per use
+//! and is an allegation until [`Queue`](super::Queue) has checked it.
 
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU16, AtomicU32, Ordering};
@@ -93,19 +93,20 @@ impl Ring {
             .region
             .ptr(DESCRIPTOR * usize::from(index))
             .cast::<Descriptor>();
-        // SAFETY: `index` comes from the queue's own free list, so the slot is inside the table, aligned, and not in the
-        // device's hands.
+        // SAFETY: `index` comes from the queue's own free list, so the slot is inside the table,
+        // aligned, and not in the device's hands.
         unsafe { at.write_volatile(descriptor) };
     }
 
-    /// Writes entry `position` (below the table length) of the table that belongs to descriptor `index`.
+    /// Writes entry `position` (below the table length) of the table that belongs to descriptor
+    /// `index`.
     pub fn set_table_entry(&self, index: u16, position: u16, descriptor: Descriptor) {
         debug_assert!(position < self.table_len);
         if let Some(tables) = &self.tables {
             let entry = usize::from(index) * usize::from(self.table_len) + usize::from(position);
             let at = tables.ptr(DESCRIPTOR * entry).cast::<Descriptor>();
-            // SAFETY: inside the region (`ptr` checks the start; the region holds whole entries), aligned, and the table
-            // belongs to a descriptor that isn't in the device's hands.
+            // SAFETY: inside the region (`ptr` checks the start; the region holds whole entries),
+            // aligned, and the table belongs to a descriptor that isn't in the device's hands.
             unsafe { at.write_volatile(descriptor) };
         }
     }
@@ -118,8 +119,8 @@ impl Ring {
 
     fn atomic_u16(&self, offset: usize) -> &AtomicU16 {
         let at: NonNull<u16> = self.region.ptr(offset).cast();
-        // SAFETY: inside the region, 2-byte aligned (all offsets are even, the region is aligned), valid as long as
-        // `self`; both sides access the field only atomically.
+        // SAFETY: inside the region, 2-byte aligned (all offsets are even, the region is aligned),
+        // valid as long as `self`; both sides access the field only atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr()) }
     }
 

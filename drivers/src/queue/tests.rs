@@ -182,8 +182,8 @@ fn lengths_are_clamped_to_what_was_given() {
     assert_eq!(s.queue.counters().long, 1);
 }
 
-/// Does `lie` to a queue with two requests in flight, one of them taken by the device, and expects it to be found out after
-/// so many `good` completions: what is false is never passed on.
+/// Does `lie` to a queue with two requests in flight, one of them taken by the device, and expects
+/// it to be found out after so many `good` completions: what is false is never passed on.
 fn breaks(good: usize, lie: impl FnOnce(&mut DeviceQueue, u16)) {
     let mut s = set_up(8, false, true);
     s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();
@@ -247,7 +247,8 @@ fn an_index_that_jumps_breaks_it() {
     breaks(0, |queue, _| queue.advance(u16::MAX));
 }
 
-/// A queue whose indices have come near their end, full, with all requests of one piece taken by the device.
+/// A queue whose indices have come near their end, full, with all requests of one piece taken by
+/// the device.
 fn full(size: u16) -> (Setup, Vec<u16>) {
     let mut s = set_up(size, false, true);
     for _ in 0..65_530 {
@@ -269,7 +270,8 @@ fn full(size: u16) -> (Setup, Vec<u16>) {
     (s, heads)
 }
 
-/// The used ring has as many entries as the queue: an index past that would show some of them twice.
+/// The used ring has as many entries as the queue: an index past that would show some of them
+/// twice.
 #[test]
 fn an_index_past_the_queue_s_size_breaks_it() {
     for over in [1, 1000] {
@@ -336,7 +338,8 @@ fn one_kick_for_a_batch_and_none_when_the_device_is_at_work() {
     }
 }
 
-/// A device that found too little asks to hear of more while more comes, sees that, and finds it too little again.
+/// A device that found too little asks to hear of more while more comes, sees that, and finds it
+/// too little again.
 #[test]
 fn a_doorbell_that_was_due_before_is_rung_with_the_next_publication() {
     let mut s = set_up(8, false, true);
@@ -357,7 +360,8 @@ fn a_doorbell_that_was_due_before_is_rung_with_the_next_publication() {
     assert_eq!(rings(3, false), 2, "once is enough");
 }
 
-/// A device that is at work and asks for nothing hears nothing, but when the indices come round to its old wish, as with any doorbell.
+/// A device that is at work and asks for nothing hears nothing, but when the indices come round to
+/// its old wish, as with any doorbell.
 #[test]
 fn an_old_wish_is_heard_once_in_a_round_of_the_indices() {
     let mut s = set_up(8, false, true);

@@ -1,4 +1,5 @@
-//! virtio over MMIO (virtio 1.2, 4.2), the modern (version 2) and the legacy (version 1) register layout.
+//! virtio over MMIO (virtio 1.2, 4.2), the modern (version 2) and the legacy (version 1) register
+//! layout.
 
 use core::ptr::NonNull;
 
@@ -50,9 +51,9 @@ pub struct MmioTransport {
 unsafe impl Send for MmioTransport {}
 
 impl MmioTransport {
-    /// Looks for a device at physical address `phys`, where `len` bytes (at least 0x100; 0x200 is usual) are said to be its
-    /// registers. `None`: the place holds no virtio-mmio device, or an empty slot (device id 0), as most of
-    /// the slots of QEMU's `microvm` do.
+    /// Looks for a device at physical address `phys`, where `len` bytes (at least 0x100; 0x200 is
+    /// usual) are said to be its registers. `None`: the place holds no virtio-mmio device, or an
+    /// empty slot (device id 0), as most of the slots of QEMU's `microvm` do.
     ///
     /// # Errors
     ///
@@ -104,8 +105,8 @@ impl MmioTransport {
     }
 
     fn write(&self, offset: usize, value: u32) {
-        // SAFETY: a mapped register, aligned; register writes have no effect on memory safety but through the queues'
-        // addresses, which the virtqueue owns.
+        // SAFETY: a mapped register, aligned; register writes have no effect on memory safety but
+        // through the queues' addresses, which the virtqueue owns.
         unsafe { self.register(offset).write_volatile(value) }
     }
 

@@ -13,7 +13,8 @@ const CAPABILITY_MSIX: u8 = 0x11;
 /// `cfg_type` of virtio's vendor capabilities (4.1.4).
 mod block {
     pub const COMMON: u8 = 1;
-    // Between them 2, notifications, and 3, interrupt status: an array below is indexed by these numbers.
+    // Between them 2, notifications, and 3, interrupt status: an array below is indexed by these
+    // numbers.
     pub const DEVICE: u8 = 4;
 }
 
@@ -56,8 +57,8 @@ pub struct Message {
 /// How a PCI function shall interrupt.
 #[derive(Clone, Copy, Debug)]
 pub enum Interrupts<'a> {
-    /// By MSI-X. With one message everything uses it; with several the first is for configuration changes
-    /// and queue `i` uses message `1 + i`, wrapping around.
+    /// By MSI-X. With one message everything uses it; with several the first is for configuration
+    /// changes and queue `i` uses message `1 + i`, wrapping around.
     Messages(&'a [Message]),
     /// By its line, which has to be acknowledged ([`Interrupt::acknowledge`]).
     Line,
@@ -108,13 +109,14 @@ impl PciTransport {
     ///
     /// # Errors
     ///
-    /// [`Error::NotVirtioPci`] for a legacy-only function, [`Error::BadBar`], [`Error::Unmappable`], [`Error::NoVector`] when it has
-    /// fewer MSI-X vectors than there are messages (then try [`Interrupts::Line`]).
+    /// [`Error::NotVirtioPci`] for a legacy-only function, [`Error::BadBar`],
+    /// [`Error::Unmappable`], [`Error::NoVector`] when it has fewer MSI-X vectors than there are
+    /// messages (then try [`Interrupts::Line`]).
     ///
     /// # Safety
     ///
-    /// Nothing else drives the function while the transport lives, and the messages interrupt nothing but the
-    /// handler that the caller has for them.
+    /// Nothing else drives the function while the transport lives, and the messages interrupt
+    /// nothing but the handler that the caller has for them.
     pub unsafe fn new(
         memory: MemoryRef,
         access: &dyn ConfigAccess,
@@ -130,7 +132,8 @@ impl PciTransport {
         let mut found: [Option<(Block, u16)>; 5] = [None; 5];
         for capability in config.capabilities().filter(|c| c.id == CAPABILITY_VENDOR) {
             let kind = (config.read(capability.offset) >> 24) as u8;
-            // The device offers blocks in its order of preference: keep the first that can be mapped.
+            // The device offers blocks in its order of preference: keep the first that can be
+            // mapped.
             if let Some(slot @ None) = found.get_mut(usize::from(kind))
                 && matches!(kind, block::COMMON..=block::DEVICE)
                 && let Ok(mapped) = map_block(memory, &config, capability.offset)
@@ -151,7 +154,8 @@ impl PciTransport {
             ),
             Interrupts::Line => {
                 let isr = isr.and_then(|(isr, _)| isr.register::<u8>(0));
-                // SAFETY: the ISR register of this function; mappings of `Memory::map_mmio` last for good.
+                // SAFETY: the ISR register of this function; mappings of `Memory::map_mmio` last
+                // for good.
                 (
                     unsafe { Interrupt::line(isr.ok_or(Error::NotVirtioPci)?) },
                     0,
@@ -173,14 +177,15 @@ impl PciTransport {
 
     fn read<T>(&self, offset: usize) -> T {
         debug_assert!(offset + size_of::<T>() <= common::LEN);
-        // SAFETY: inside the common block, whose length and alignment `new` checked; offsets are the constants above.
+        // SAFETY: inside the common block, whose length and alignment `new` checked; offsets are
+        // the constants above.
         unsafe { self.common.base.add(offset).cast::<T>().read_volatile() }
     }
 
     fn write<T>(&self, offset: usize, value: T) {
         debug_assert!(offset + size_of::<T>() <= common::LEN);
-        // SAFETY: as for `read`; what a write does to memory goes through the queues' addresses, which the
-        // virtqueue owns.
+        // SAFETY: as for `read`; what a write does to memory goes through the queues' addresses,
+        // which the virtqueue owns.
         unsafe {
             self.common
                 .base

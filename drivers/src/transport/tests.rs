@@ -1,4 +1,5 @@
-//! The real transports on registers that are plain memory: what is written where, and what is refused.
+//! The real transports on registers that are plain memory: what is written where, and what is
+//! refused.
 
 use std::boxed::Box;
 use std::collections::BTreeMap;

@@ -77,8 +77,8 @@ impl CacheBudget {
         }
     }
 
-    /// Counts a read that needed no device, and that no cache has counted: one that was answered while the
-    /// device was away.
+    /// Counts a read that needed no device, and that no cache has counted: one that was answered
+    /// while the device was away.
     pub fn count_hit(&self) {
         self.counters.count_hit();
     }

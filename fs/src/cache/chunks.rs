@@ -195,8 +195,8 @@ impl Chunks {
         Some(Lent::cached(Arc::clone(&chunk.piece), range))
     }
 
-    /// Keeps as many bytes of the piece `index`, from its start on, as `read` fills; `None` if there is
-    /// no room for it now.
+    /// Keeps as many bytes of the piece `index`, from its start on, as `read` fills; `None` if
+    /// there is no room for it now.
     pub fn fill<E>(
         &mut self,
         index: u64,
@@ -263,8 +263,8 @@ impl Chunks {
     }
 
     fn unlink_one(&mut self) -> Option<Chunk> {
-        // Twice around, over its end each time: the first time takes the marks away. What is lent stays:
-        // dropping it would free nothing.
+        // Twice around, over its end each time: the first time takes the marks away. What is lent
+        // stays: dropping it would free nothing.
         let mut found = None;
         for _ in 0..self.chunks.len() * 2 + 2 {
             let next = self.by_index.range(self.hand..u64::MAX).first().copied();

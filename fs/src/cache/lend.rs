@@ -7,8 +7,8 @@ use super::{Cache, Run};
 use crate::{BlockError, Error, Lent};
 
 impl Cache {
-    /// Lends `len` bytes from byte `at` of the device on, a piece of the cache after the other, reading
-    /// what isn't there. `false` if there is no room in the cache for what comes next.
+    /// Lends `len` bytes from byte `at` of the device on, a piece of the cache after the other,
+    /// reading what isn't there. `false` if there is no room in the cache for what comes next.
     fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lent>) -> Result<bool, BlockError> {
         for (index, from, count) in parts(at, len) {
             let range = from..from + count;

@@ -217,7 +217,8 @@ impl Cache {
         self.device.is_away()
     }
 
-    /// Counts a read. Whoever asks while the device is away counts by himself, once it was answered.
+    /// Counts a read. Whoever asks while the device is away counts by himself, once it was
+    /// answered.
     fn count(&self, hit: bool) {
         if self.is_away() {
             return;
@@ -553,8 +554,8 @@ impl Cache {
         self.write_sectors(&contents)?;
         let tables_end = self.layout.tables_end;
         let per_line = self.per_line;
-        // Tables by place, as the lines come; directories by the time of their change. Those changed most
-        // recently are mostly the last already.
+        // Tables by place, as the lines come; directories by the time of their change. Those
+        // changed most recently are mostly the last already.
         let mut tables: Vec<(u64, u8)> = Vec::new();
         let mut directories: Vec<(u64, (u64, u8))> = Vec::new();
         for line in self.lines.dirty_lines() {
@@ -601,8 +602,8 @@ impl Cache {
         }
     }
 
-    /// Writes sectors of lines, in this order, as one batch. Neighbours become one request, as far as
-    /// there is room for them in the fetch buffer: a copy costs less than a request.
+    /// Writes sectors of lines, in this order, as one batch. Neighbours become one request, as far
+    /// as there is room for them in the fetch buffer: a copy costs less than a request.
     fn write_sectors(&mut self, sectors: &[(u64, u8)]) -> Result<(), BlockError> {
         let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         for (index, dirty) in sectors {

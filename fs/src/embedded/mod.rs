@@ -48,8 +48,8 @@ impl Source for Contents {
 /// A volume of these files. Paths are relative to its root, with single slashes; one that ends in
 /// a slash is a directory, which is needed for empty ones only. Files have no times: 0.
 ///
-/// An error, which names the entry, for a path with `..`, a name of more than 255 bytes, a path that
-/// is there twice or is both a file and a directory, and when memory is short.
+/// An error, which names the entry, for a path with `..`, a name of more than 255 bytes, a path
+/// that is there twice or is both a file and a directory, and when memory is short.
 pub fn new<'a>(
     entries: impl IntoIterator<Item = (&'a str, &'static [u8])>,
 ) -> Result<Box<dyn Volume>, MountError> {

@@ -16,8 +16,8 @@ use crate::cache::Run;
 /// Pieces of a file whose places are remembered.
 const MAX_RUNS: usize = 16 << 10;
 
-/// Pieces that are looked at for that, holes and unwritten ones included: on a disk that was damaged
-/// on purpose they needn't end.
+/// Pieces that are looked at for that, holes and unwritten ones included: on a disk that was
+/// damaged on purpose they needn't end.
 const MAX_LOOKED: usize = 4 * MAX_RUNS;
 
 /// Blocks that are kept for a file that grows, at least and at most.

@@ -193,8 +193,8 @@ fn tags(
     Some(count)
 }
 
-/// Notes what a list revokes. What isn't a block of the file system was never logged: a list of many
-/// such is there only to take memory.
+/// Notes what a list revokes. What isn't a block of the file system was never logged: a list of
+/// many such is there only to take memory.
 fn revokes(fs: &Fs, journal: &Journal, data: &[u8], transaction: u32, log: &mut Log) {
     let each = if journal.features & WIDE != 0 { 8 } else { 4 };
     let end = (be32_at(data, HEADER) as usize).min(data.len());

@@ -1,6 +1,6 @@
 //! Blocks that are the file system's own and never a file's: copies of the superblock, descriptors,
-//! bitmaps, inodes, and the journal. What leads a file there is damage, however it came about: Linux
-//! looks for the same (`block_validity`).
+//! bitmaps, inodes, and the journal. What leads a file there is damage, however it came about:
+//! Linux looks for the same (`block_validity`).
 
 use alloc::vec::Vec;
 

@@ -176,8 +176,8 @@ impl FatVolume {
     }
 
     /// To be called after entries were written: hadris-fat keeps a copy of the last sector that it
-    /// looked at. Of two in a row the second takes the place of whichever it was, and the first that of
-    /// the second.
+    /// looked at. Of two in a row the second takes the place of whichever it was, and the first
+    /// that of the second.
     pub(super) fn changed_entries(&mut self) {
         if self
             .fat
@@ -419,13 +419,15 @@ impl FatVolume {
         let before = self.set_short(first, found.short, &file)?;
         let given = self.size_file(parent, found.at, name, 0);
         if given.is_err() {
-            // Its slot is looked at where it is: the index may be gone, and is not made again for it.
+            // Its slot is looked at where it is: the index may be gone, and is not made again for
+            // it.
             for (place, _) in &before {
                 let mut now = [0; ENTRY_SIZE];
                 self.with_cache(|cache| cache.read_bytes(*place, &mut now))??;
                 match clusters::short(&now) {
                     Some(now) if now.first_cluster(kind) == 0 && self.corrupt.is_none() => {
-                        // Without its clusters it is nothing any more; what failed is put right first.
+                        // Without its clusters it is nothing any more; what failed is put right
+                        // first.
                         return self.directory(parent).map(|_| ());
                     }
                     _ => self.with_cache(|cache| clusters::put_back(&before, cache))?,

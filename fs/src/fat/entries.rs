@@ -198,7 +198,8 @@ impl Directory {
             _ => damaged = chain.reach(0, LARGEST, geometry, cache)? != Reached::End,
         }
         let slots = (chain.len() / ENTRY_SIZE as u64) as usize;
-        // Of a directory of the largest size the last two slots can't be told from the ends of lists.
+        // Of a directory of the largest size the last two slots can't be told from the ends of
+        // lists.
         damaged &= slots <= MAX_SLOTS;
         let slots = slots.min(MAX_SLOTS);
         let Some(mut index) = Index::new(slots) else {
@@ -277,7 +278,8 @@ impl Directory {
     }
 
     /// The slots of a new entry called `name`, which nothing in the directory is but what has its
-    /// short entry in one of `except`, with the fields of `entry`; `None` when no short name is left.
+    /// short entry in one of `except`, with the fields of `entry`; `None` when no short name is
+    /// left.
     pub fn slots_for(
         &self,
         name: &str,
@@ -409,8 +411,8 @@ impl Directory {
             .first_of(found.short, found.entry.lfn_checksum())
     }
 
-    /// Writes other bytes into slots from `at` on, and gives those that were there. When one can't be
-    /// written, those before it are as they were.
+    /// Writes other bytes into slots from `at` on, and gives those that were there. When one can't
+    /// be written, those before it are as they were.
     pub fn replace(&self, at: usize, slots: &[Bytes], cache: &mut Cache) -> Result<Before> {
         let mut before = Before::new();
         for (slot, bytes) in slots.iter().enumerate() {

@@ -2,8 +2,8 @@
 //!
 //! hadris-fat knows the format and does what is done to files; here are the rules around it (which
 //! paths and flags mean what, what is committed when (`cache`), what happens to a corrupt volume,
-//! and what the errors are called), names, which are indexed, and reading. The format is that of Microsoft's "FAT32 File System Specification" (2000)
-//! and its long names.
+//! and what the errors are called), names, which are indexed, and reading. The format is that of
+//! Microsoft's "FAT32 File System Specification" (2000) and its long names.
 
 mod chains;
 mod clusters;

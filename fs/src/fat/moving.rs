@@ -167,8 +167,8 @@ impl FatVolume {
         Ok(())
     }
 
-    /// [`Error::Invalid`] if the directory that begins with `cluster` is the one of this entry, or in
-    /// it.
+    /// [`Error::Invalid`] if the directory that begins with `cluster` is the one of this entry, or
+    /// in it.
     fn check_outside(&mut self, mut cluster: u32, entry: &ShortEntry) -> Result<()> {
         let geometry = *self.fat.info();
         let source = entry.first_cluster(geometry.kind());

@@ -196,8 +196,8 @@ impl Contents {
         Ok(())
     }
 
-    /// Has memory from byte `offset` to before `end`; zeros where there was none. Nothing is done if
-    /// there isn't `room` for that.
+    /// Has memory from byte `offset` to before `end`; zeros where there was none. Nothing is done
+    /// if there isn't `room` for that.
     pub fn allocate(&mut self, offset: u64, end: u64, room: u64) -> Result<(), Error> {
         let numbers = place(offset).0..=place(end - 1).0;
         let inside = |number: u64| (end - number * CHUNK as u64).min(CHUNK as u64) as usize;
@@ -243,8 +243,8 @@ impl Contents {
         (to == Seek::Hole && offset < self.size).then_some(at.min(self.size))
     }
 
-    /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room are
-    /// copies.
+    /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room
+    /// are copies.
     pub fn lend(&self, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<(), Error> {
         let (mut at, mut left) = (offset, len);
         while left > 0 {

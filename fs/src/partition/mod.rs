@@ -1,8 +1,8 @@
 //! Partitions of a disk: GPT (UEFI specification 2.10, chapter 5) and MBR with its extended
 //! partitions.
 //!
-//! [`table`] reads what is there, [`Table::find`] picks one by number or label, and [`Slice`] is the
-//! part of the disk that it names. Nothing is ever written to a table.
+//! [`table`] reads what is there, [`Table::find`] picks one by number or label, and [`Slice`] is
+//! the part of the disk that it names. Nothing is ever written to a table.
 
 mod gpt;
 mod mbr;

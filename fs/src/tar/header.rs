@@ -113,8 +113,8 @@ pub(super) struct Extended {
 }
 
 impl Extended {
-    /// Takes the records of an extended header: `LENGTH KEY=VALUE\n`, the length counting all of it.
-    /// `None` when they aren't that.
+    /// Takes the records of an extended header: `LENGTH KEY=VALUE\n`, the length counting all of
+    /// it. `None` when they aren't that.
     pub fn add_records(&mut self, records: &[u8]) -> Option<()> {
         let mut rest = records;
         // Some writers fill up with NULs.

@@ -26,8 +26,8 @@ pub(crate) trait Source: Send {
     /// Fills `buf` from byte `offset` on; the file has that many.
     fn read(&mut self, file: &Self::File, offset: u64, buf: &mut [u8]) -> Result<()>;
 
-    /// Lends bytes from `offset` on, as [`Volume::lend`]; nothing where they have to be copied. The file
-    /// has `len` of them.
+    /// Lends bytes from `offset` on, as [`Volume::lend`]; nothing where they have to be copied. The
+    /// file has `len` of them.
     fn lend(
         &mut self,
         file: &Self::File,

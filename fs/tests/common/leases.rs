@@ -7,8 +7,8 @@ use fs::{FileId, Lent, Volume};
 pub struct Leases(Vec<(Lent, Vec<u8>)>);
 
 impl Leases {
-    /// Borrows `len` bytes at `offset` of a file that holds `contents`, and keeps them. The oldest of
-    /// those that were kept are given back.
+    /// Borrows `len` bytes at `offset` of a file that holds `contents`, and keeps them. The oldest
+    /// of those that were kept are given back.
     pub fn lend(
         &mut self,
         volume: &mut dyn Volume,

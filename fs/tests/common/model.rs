@@ -544,7 +544,8 @@ impl Run {
     }
 }
 
-/// Reads from memory only, and says whether that was possible. Where it isn't, nothing has happened.
+/// Reads from memory only, and says whether that was possible. Where it isn't, nothing has
+/// happened.
 fn from_memory(
     disk: &Disk,
     volume: &mut dyn Volume,

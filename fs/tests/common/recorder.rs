@@ -171,9 +171,9 @@ pub fn workload(
     r
 }
 
-/// The disk after the first `end` events, with each of the writes that may be lost kept or lost by chance if `losing`,
-/// and else all there. Nothing is lost before a flush that later writes came after, nor before event `synced`, when a `sync`
-/// had returned.
+/// The disk after the first `end` events, with each of the writes that may be lost kept or lost by
+/// chance if `losing`, and else all there. Nothing is lost before a flush that later writes came
+/// after, nor before event `synced`, when a `sync` had returned.
 pub fn cut(
     image: &[u8],
     log: &[Event],

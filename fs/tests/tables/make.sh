@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes the tables here anew, with sfdisk, sgdisk and parted. A table is the sectors of an image that aren't zero, in hexadecimal.
+# Makes the tables here anew, with sfdisk, sgdisk and parted. A table is the sectors of an image
+# that aren't zero, in hexadecimal.
 set -eu
 cd "$(dirname "$0")"
 PATH=$PATH:/usr/sbin:/sbin LC_ALL=C.UTF-8

@@ -30,7 +30,8 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     }
 }
 
-/// Whether `address` is closed and a stack, which alone is writable without being committed, lies above.
+/// Whether `address` is closed and a stack, which alone is writable without being committed, lies
+/// above.
 fn is_stack_guard(address: u64) -> bool {
     let find = |memory: &mut Option<Memory>| {
         let areas = &memory.as_ref()?.areas;
@@ -43,8 +44,9 @@ fn is_stack_guard(address: u64) -> bool {
     MEMORY.try_with(find).flatten().unwrap_or(false)
 }
 
-/// Whether all `len` bytes at `start` may be read (or written): what the program has mapped, touched or not, and what the kernel
-/// has, but for registers of devices. Leases of received bytes and of files lie in the kernel's memory.
+/// Whether all `len` bytes at `start` may be read (or written): what the program has mapped,
+/// touched or not, and what the kernel has, but for registers of devices. Leases of received bytes
+/// and of files lie in the kernel's memory.
 pub fn permits(start: u64, len: u64, write: bool) -> bool {
     let wanted = PRESENT | if write { WRITABLE } else { 0 };
     let end = start.checked_add(len);
@@ -67,7 +69,8 @@ pub fn permits(start: u64, len: u64, write: bool) -> bool {
     })
 }
 
-/// Whether `address` can be read without a fault that ends the program; for traces of a broken stack.
+/// Whether `address` can be read without a fault that ends the program; for traces of a broken
+/// stack.
 pub fn is_readable(address: u64) -> bool {
     MEMORY
         .try_with(|memory| {

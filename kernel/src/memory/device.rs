@@ -5,7 +5,8 @@ use crate::areas::whole_pages;
 use crate::frames::PAGE;
 use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, UNCACHED, WRITABLE, frame_of};
 
-/// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical, virtual).
+/// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
+/// virtual).
 pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
     let len = whole_pages(len as u64)?;
     with(|memory| {
@@ -41,8 +42,9 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
     });
 }
 
-/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours joined, until it returns
-/// false; touches pages that weren't yet. False where some of it isn't readable memory: `visit` may have been called by then.
+/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours
+/// joined, until it returns false; touches pages that weren't yet. False where some of it isn't
+/// readable memory: `visit` may have been called by then.
 pub fn segments(
     start: u64,
     len: usize,
@@ -67,7 +69,8 @@ pub fn segments(
 }
 
 impl Memory {
-    /// The physical address of `start` and how many bytes from there on, up to `end`, are contiguous.
+    /// The physical address of `start` and how many bytes from there on, up to `end`, are
+    /// contiguous.
     fn run(&mut self, start: u64, end: u64, write: bool) -> Option<(u64, u64)> {
         let mut address = start;
         let mut first = None;
@@ -111,7 +114,8 @@ pub fn is_ram(physical: u64, len: usize) -> bool {
     })
 }
 
-/// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left for the tables.
+/// Maps device registers (or firmware tables) at a physical address; `None` when no memory is left
+/// for the tables.
 pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
     let end = physical
         .checked_add(len as u64)

@@ -79,8 +79,8 @@ impl Memory {
         Ok(())
     }
 
-    /// Moves the pages of `from` to `to`, which is free and as large at least; false, with nothing moved, when no memory is left
-    /// for page tables.
+    /// Moves the pages of `from` to `to`, which is free and as large at least; false, with nothing
+    /// moved, when no memory is left for page tables.
     fn move_pages(&mut self, from: &Range<u64>, to: u64) -> bool {
         let pages = (from.start..from.end).step_by(PAGE as usize);
         let mut moved = |page: u64, by: &mut dyn FnMut(&mut Self, u64, u64) -> bool| {
@@ -130,8 +130,8 @@ pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, 
     })
 }
 
-/// The end of a new stack of `len` bytes with an unmapped page below it. Its pages get their memory when they are touched;
-/// it is never taken back.
+/// The end of a new stack of `len` bytes with an unmapped page below it. Its pages get their memory
+/// when they are touched; it is never taken back.
 pub fn stack(len: usize) -> Option<NonNull<u8>> {
     let len = whole_pages(len as u64)?;
     with_room(|memory| {
@@ -182,7 +182,8 @@ pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
 /// Changes what may be done with `len` bytes at `start`.
 pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapError> {
     let range = range(start, len)?;
-    // The image's own pages keep the protection they have: RELRO and the like ask for less than W^X gives already.
+    // The image's own pages keep the protection they have: RELRO and the like ask for less than W^X
+    // gives already.
     if image::all().contains(&start) {
         let more = protection.write && start < image::data().start
             || protection.execute && !image::text().contains(&start);
@@ -203,7 +204,8 @@ pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     })
 }
 
-/// Changes the length of a mapping; moves its pages (no copy) where it can't grow in place and `may_move`.
+/// Changes the length of a mapping; moves its pages (no copy) where it can't grow in place and
+/// `may_move`.
 pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u64, MapError> {
     let old = range(start, old_len)?;
     let new_len = whole_pages(new_len).ok_or(MapError::Invalid)?;

@@ -165,8 +165,8 @@ fn map_direct(
     Ok(())
 }
 
-/// Gives the memory below the image to the allocator, once nothing of the loader's is needed any more. The first page
-/// stays out, so that no frame has the address 0.
+/// Gives the memory below the image to the allocator, once nothing of the loader's is needed any
+/// more. The first page stays out, so that no frame has the address 0.
 pub fn release_low(info: &StartInfo) {
     let image_start = image::all().start;
     let low = info

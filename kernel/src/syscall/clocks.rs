@@ -16,8 +16,9 @@ pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
     store(result, &[ns / 1_000_000_000, ns % 1_000_000_000])
 }
 
-/// The seconds and their parts at `start`, of `unit` nanoseconds each, as nanoseconds; what is too large for that is the largest
-/// there is. A unit of 1 is a `struct timespec`, one of 1000 a `struct timeval`.
+/// The seconds and their parts at `start`, of `unit` nanoseconds each, as nanoseconds; what is too
+/// large for that is the largest there is. A unit of 1 is a `struct timespec`, one of 1000 a
+/// `struct timeval`.
 fn span(start: u64, unit: u64) -> Result<u64, Errno> {
     let [seconds, parts] = load(start)?;
     // Linux takes any number of microseconds.

@@ -1,4 +1,5 @@
-//! Descriptors and paths where nobody else serves them: the console, random bytes, and the root directory.
+//! Descriptors and paths where nobody else serves them: the console, random bytes, and the root
+//! directory.
 
 use super::program::{bytes, bytes_mut, path, store};
 use crate::console::{self, Stream};

@@ -1,4 +1,5 @@
-//! The program's memory, as system calls reach it: every range is checked before it is touched, outside of locks.
+//! The program's memory, as system calls reach it: every range is checked before it is touched,
+//! outside of locks.
 
 use crate::errno::Errno;
 use crate::frames::PAGE;
@@ -6,7 +7,8 @@ use crate::memory;
 use core::ptr::NonNull;
 
 /// # Errors
-/// EFAULT where the program couldn't read (or write) all of the range. No bytes may be anywhere, as on Linux.
+/// EFAULT where the program couldn't read (or write) all of the range. No bytes may be anywhere, as
+/// on Linux.
 fn user(start: u64, len: u64, write: bool) -> Result<NonNull<u8>, Errno> {
     if len == 0 {
         return Ok(NonNull::dangling());

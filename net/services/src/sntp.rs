@@ -74,8 +74,8 @@ impl Client {
         }
     }
 
-    /// Asks and listens; gives an answer that has come. To be called after each [`Stack::poll`], and
-    /// after that of the resolver.
+    /// Asks and listens; gives an answer that has come. To be called after each [`Stack::poll`],
+    /// and after that of the resolver.
     pub fn poll(
         &mut self,
         stack: &mut Stack,
@@ -345,7 +345,8 @@ mod tests {
         assert_eq!(read(&kiss, cookie), Some(Answer::GoAway));
     }
 
-    /// Runs a client of 10.0.0.2, whose answers `serve` makes; the samples and the times of queries.
+    /// Runs a client of 10.0.0.2, whose answers `serve` makes; the samples and the times of
+    /// queries.
     fn run(
         duration_ns: u64,
         mut serve: impl FnMut(&[u8]) -> Option<[u8; LEN]>,

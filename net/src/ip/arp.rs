@@ -151,9 +151,9 @@ impl Net {
         Input::Done
     }
 
-    /// Another machine uses an IPv4 address of ours. While we were still finding out, it isn't ours;
-    /// afterwards it is defended once, and given up if that doesn't help and it came from DHCP; fixed
-    /// addresses are defended on (RFC 5227, 2.4 b and c).
+    /// Another machine uses an IPv4 address of ours. While we were still finding out, it isn't
+    /// ours; afterwards it is defended once, and given up if that doesn't help and it came from
+    /// DHCP; fixed addresses are defended on (RFC 5227, 2.4 b and c).
     fn conflict_v4(&mut self, interface: usize, ip: Ipv4Addr) {
         let now_ns = self.now_ns;
         let Some(i) = self.interfaces.get_mut(interface) else {

@@ -1,4 +1,5 @@
-//! Finding out whether an address is ours alone (RFC 4862, 5.4; RFC 5227), and telling neighbours of it.
+//! Finding out whether an address is ours alone (RFC 4862, 5.4; RFC 5227), and telling neighbours
+//! of it.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -13,8 +14,8 @@ const PROBE_MIN_NS: u64 = SECOND;
 const ANNOUNCE_WAIT_NS: u64 = 2 * SECOND;
 const ANNOUNCEMENTS: u8 = 2;
 const ANNOUNCE_NS: u64 = 2 * SECOND;
-/// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for links
-/// that take so long to come up; servers want their lease at once.
+/// A machine on the same link answers a probe in less than this. RFC 5227 waits for seconds, for
+/// links that take so long to come up; servers want their lease at once.
 const QUICK_NS: u64 = 20_000_000;
 
 impl Net {

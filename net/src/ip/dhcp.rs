@@ -12,8 +12,8 @@ use super::random::Random;
 use crate::config::{Cidr, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
-/// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with 4
-/// s; the first packets of a machine are often lost while its switch port comes up.
+/// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with
+/// 4 s; the first packets of a machine are often lost while its switch port comes up.
 const RETRY_NS: u64 = 2 * SECOND;
 const RETRY_MAX_NS: u64 = 64 * SECOND;
 /// Requests without an answer before everything begins anew.
@@ -28,8 +28,8 @@ const ROUTERS: usize = 4;
 const SERVERS: usize = 4;
 const ROUTES: usize = 16;
 
-/// What is asked for: mask, classless routes (before the router, RFC 3442), router, servers, domain,
-/// MTU, broadcast address, times, search list.
+/// What is asked for: mask, classless routes (before the router, RFC 3442), router, servers,
+/// domain, MTU, broadcast address, times, search list.
 const PARAMETERS: [u8; 10] = [1, 121, 3, 6, 15, 26, 51, 58, 59, 119];
 
 /// What a server gave.
@@ -123,8 +123,8 @@ impl Client {
         self.restart(now_ns.saturating_add(DECLINE_NS));
     }
 
-    /// The address isn't needed any more (RFC 2131, 4.4.6): what the server is to be told. The lease is
-    /// kept, since the message is sent from its address; nothing else will be sent.
+    /// The address isn't needed any more (RFC 2131, 4.4.6): what the server is to be told. The
+    /// lease is kept, since the message is sent from its address; nothing else will be sent.
     pub(crate) fn release(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
         self.state = State::Released;
         self.at_ns = u64::MAX;
@@ -218,7 +218,8 @@ impl Client {
         self.at_ns = now_ns + wait_ns - SECOND / 2 + random.below(SECOND);
     }
 
-    /// A request of a client that has an address (RFC 2131, 4.3.2): to its server, and later to any.
+    /// A request of a client that has an address (RFC 2131, 4.3.2): to its server, and later to
+    /// any.
     fn renew(&mut self, now_ns: u64) -> Option<Message> {
         let rebinding = self.state == State::Rebinding;
         let end_ns = if rebinding { self.until_ns } else { self.t2_ns };

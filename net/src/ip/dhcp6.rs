@@ -151,8 +151,8 @@ impl Client {
         self.enter(state, now_ns.saturating_add(random.below(DELAY_NS)));
     }
 
-    /// The address isn't needed any more (RFC 8415, 18.2.7); tells whether there is one. It isn't used
-    /// from now on.
+    /// The address isn't needed any more (RFC 8415, 18.2.7); tells whether there is one. It isn't
+    /// used from now on.
     pub(crate) fn release(&mut self, now_ns: u64) -> bool {
         let address = self.lease.take().map(|lease| lease.address);
         if address.is_some() {

@@ -1,10 +1,10 @@
 //! The packet filter: a list of rules, the first that fits decides.
 //!
 //! Without rules everything is allowed that somebody here wants: a packet for which there is no
-//! socket is refused in any case. What comes in is judged with the stack's own sockets: a segment is
-//! established if it belongs to a connection, a handshake or a record of TIME-WAIT, a datagram if its
-//! socket has that one peer, or has sent to its sender within a minute. What goes out comes from our
-//! sockets anyway: a SYN and a datagram begin something.
+//! socket is refused in any case. What comes in is judged with the stack's own sockets: a segment
+//! is established if it belongs to a connection, a handshake or a record of TIME-WAIT, a datagram
+//! if its socket has that one peer, or has sent to its sender within a minute. What goes out comes
+//! from our sockets anyway: a SYN and a datagram begin something.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -41,11 +41,11 @@ pub enum FilterDirection {
 /// Whether a packet begins something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterState {
-    /// It belongs to nothing that is here: a SYN, a segment of no connection, a datagram of a stranger, an
-    /// echo request.
+    /// It belongs to nothing that is here: a SYN, a segment of no connection, a datagram of a
+    /// stranger, an echo request.
     New,
-    /// A segment of a connection or of a handshake, an answer to a socket's datagram, ICMP errors and
-    /// replies.
+    /// A segment of a connection or of a handshake, an answer to a socket's datagram, ICMP errors
+    /// and replies.
     Established,
 }
 

@@ -14,7 +14,8 @@ use super::{LOOPBACK, Net};
 use crate::checksum;
 
 const SECOND: u64 = 1_000_000_000;
-/// Robustness variable and unsolicited report interval (RFC 3376, 8.1 and 8.11; RFC 3810, 9.1, 9.11).
+/// Robustness variable and unsolicited report interval (RFC 3376, 8.1 and 8.11; RFC 3810, 9.1,
+/// 9.11).
 const ROBUSTNESS: u8 = 2;
 const INTERVAL_NS: u64 = SECOND;
 /// Older version querier present timeout with the default query interval (RFC 3376, 8.12).
@@ -113,7 +114,8 @@ impl Groups {
         }
     }
 
-    /// A router asks for one group, or all (`None`); the answer comes within `max_ns` (RFC 3376, 5.2).
+    /// A router asks for one group, or all (`None`); the answer comes within `max_ns` (RFC 3376,
+    /// 5.2).
     fn query(
         &mut self,
         group: Option<IpAddr>,

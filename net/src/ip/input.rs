@@ -262,7 +262,8 @@ impl Net {
         group.then_some(false)
     }
 
-    /// Whether a packet to an address that isn't ours may be the answer to a lease that is asked for.
+    /// Whether a packet to an address that isn't ours may be the answer to a lease that is asked
+    /// for.
     fn is_offer(&self, interface: usize, packet: &[u8], header_len: usize) -> bool {
         let (protocol, port) = (packet.get(9), be16(packet, header_len + 2));
         let awaits = |i: &Interface| i.dhcp.as_ref().is_some_and(Client::awaits);
@@ -354,8 +355,8 @@ impl Net {
         self.filter.tracks()
     }
 
-    /// Whether the filter lets in what was handed to the sockets, of which it is known by now whether it
-    /// belongs to one. Of a datagram the ports suffice.
+    /// Whether the filter lets in what was handed to the sockets, of which it is known by now
+    /// whether it belongs to one. Of a datagram the ports suffice.
     pub(crate) fn admits(
         &mut self,
         origin: &Origin,
@@ -453,8 +454,8 @@ pub(super) fn is_trusted(meta: RxMeta) -> bool {
     meta.checksum != RxChecksum::Unknown
 }
 
-/// Why a packet with these IPv4 options is to be dropped: source routes are (RFC 7126, 4.3), options
-/// that run over the end are; all others are passed over (RFC 1122, 3.2.1.8).
+/// Why a packet with these IPv4 options is to be dropped: source routes are (RFC 7126, 4.3),
+/// options that run over the end are; all others are passed over (RFC 1122, 3.2.1.8).
 fn options_v4(mut options: &[u8]) -> Option<Drop> {
     while let Some(&kind) = options.first() {
         match kind {

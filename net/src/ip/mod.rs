@@ -1,18 +1,19 @@
 //! The Internet layer: interfaces, addresses, routes, neighbours, IPv4 and IPv6, ICMP.
 //!
-//! [`Ip`] has two halves, since a link is borrowed while it hands a frame over: the [`Port`]s (links)
-//! and [`Net`] (everything that is known). What is sent while a frame is handled goes on the port's
-//! short queue of finished frames and leaves with [`Ip::receive`]'s next step; what is sent from the
-//! outside is written straight into the device's buffer ([`Ip::send_tcp`], [`Ip::send`]).
+//! [`Ip`] has two halves, since a link is borrowed while it hands a frame over: the [`Port`]s
+//! (links) and [`Net`] (everything that is known). What is sent while a frame is handled goes on
+//! the port's short queue of finished frames and leaves with [`Ip::receive`]'s next step; what is
+//! sent from the outside is written straight into the device's buffer ([`Ip::send_tcp`],
+//! [`Ip::send`]).
 //!
 //! # For TCP
-//! - [`Ip::route`] chooses interface, source address and next hop once for a connection; the [`Route`]
-//!   is kept with it, and follows changes of the tables by itself.
+//! - [`Ip::route`] chooses interface, source address and next hop once for a connection; the
+//!   [`Route`] is kept with it, and follows changes of the tables by itself.
 //! - [`Ip::send_tcp`] sends a segment: [`Outcome`] tells what to do if that isn't possible now.
 //! - [`Net::input`] gives [`Input::Tcp`] with a segment whose checksum is right; [`Net::reply_tcp`]
 //!   answers one without a route or a neighbour: to where it came from (SYN cookies, resets).
-//! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP the sequence number it quotes is
-//!   to be verified by the connection (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
+//! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP the sequence number it
+//!   quotes is to be verified by the connection (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
 mod address;
 mod arp;

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 const NAMES: usize = 8;
 const NAME_MAX: usize = 253;
 
-/// The names of a list in the form of RFC 1035, 4.1.4: pointers lead backwards into the list itself.
-/// Padding, and what follows a mistake, is left out.
+/// The names of a list in the form of RFC 1035, 4.1.4: pointers lead backwards into the list
+/// itself. Padding, and what follows a mistake, is left out.
 pub(crate) fn names(list: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 0;

@@ -1,9 +1,9 @@
 //! Neighbours: which Ethernet address has the IP address, and whether it still answers.
 //!
-//! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 knows no time limits (RFC
-//! 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have something to
-//! send to the address, or when a neighbour asks for us; entries of the second kind are few and drive
-//! out each other only (RFC 6583).
+//! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 knows no time limits
+//! (RFC 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have
+//! something to send to the address, or when a neighbour asks for us; entries of the second kind
+//! are few and drive out each other only (RFC 6583).
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -15,8 +15,8 @@ use super::header::Mac;
 use crate::flow::Keyed;
 
 const SECOND: u64 = 1_000_000_000;
-/// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor left
-/// unanswered.
+/// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor
+/// left unanswered.
 const RETRANSMIT_NS: u64 = SECOND;
 const RETRANSMIT_MIN_NS: u64 = SECOND / 10;
 const RETRANSMIT_MAX_NS: u64 = 10 * SECOND;
@@ -166,8 +166,8 @@ impl Neighbors {
         self.next_ns = Some(self.next_ns.map_or(at_ns, |next| next.min(at_ns)));
     }
 
-    /// What is known of `address`, to which something is to be sent. `slot` is where it was found last
-    /// time, and is set.
+    /// What is known of `address`, to which something is to be sent. `slot` is where it was found
+    /// last time, and is set.
     pub(crate) fn look_up(&mut self, address: IpAddr, slot: &mut u32, now_ns: u64) -> Known {
         let here = self
             .entries
@@ -268,7 +268,8 @@ impl Neighbors {
     }
 
     /// Forgets the entry that is missed least: one that is being asked for or doesn't answer before
-    /// one that was not confirmed lately, before others; of those the one that was used longest ago.
+    /// one that was not confirmed lately, before others; of those the one that was used longest
+    /// ago.
     fn evict(&mut self, passive: bool) {
         let order = |entry: &Entry| {
             let class = match entry.state {
@@ -371,7 +372,8 @@ impl Neighbors {
         }
     }
 
-    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable, and asked at once.
+    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable, and
+    /// asked at once.
     pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
             && let Some(entry) = self.entry_mut(slot)
@@ -383,8 +385,9 @@ impl Neighbors {
         }
     }
 
-    /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is learnt
-    /// of a neighbour that nobody here asked for. Tells whether it was known as a router before.
+    /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is
+    /// learnt of a neighbour that nobody here asked for. Tells whether it was known as a router
+    /// before.
     pub(crate) fn advertised(
         &mut self,
         advert: &Advert,

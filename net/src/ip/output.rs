@@ -18,8 +18,8 @@ pub(crate) enum Outcome {
     Sent,
     /// The link has no room: try again when it has ([`Net::blocked`]).
     Full,
-    /// The neighbour's address isn't known yet: try again when it is ([`Net::waiting`]). It has been
-    /// asked for.
+    /// The neighbour's address isn't known yet: try again when it is ([`Net::waiting`]). It has
+    /// been asked for.
     Resolving,
     /// No route, or the neighbour doesn't answer.
     Unreachable,
@@ -123,8 +123,8 @@ impl Net {
         self.mtu_towards(route.interface, route.destination)
     }
 
-    /// A router said that packets to `remote` may have at most `mtu` bytes. To be called for TCP once
-    /// the connection has verified the report. Tells whether that is news.
+    /// A router said that packets to `remote` may have at most `mtu` bytes. To be called for TCP
+    /// once the connection has verified the report. Tells whether that is news.
     pub(crate) fn learn_path_mtu(&mut self, remote: IpAddr, mtu: u32) -> bool {
         let now_ns = self.now_ns;
         let Ok(route) = self.route(remote, 0, None) else {
@@ -152,9 +152,9 @@ impl Net {
     }
 
     /// A handshake showed that what is sent to where `origin` came from reaches the end of `route`
-    /// (RFC 4861, 7.3.1): a neighbour that isn't known yet needn't be asked for. That is believed of
-    /// the link itself only: through somebody else's address our packets for a router would go to
-    /// whoever forges its hosts'.
+    /// (RFC 4861, 7.3.1): a neighbour that isn't known yet needn't be asked for. That is believed
+    /// of the link itself only: through somebody else's address our packets for a router would go
+    /// to whoever forges its hosts'.
     pub(crate) fn reached(&mut self, route: &Route, origin: &Origin) {
         let now_ns = self.now_ns;
         if route.interface == origin.interface
@@ -168,8 +168,8 @@ impl Net {
         }
     }
 
-    /// What is sent over this route isn't answered: its neighbour is asked whether it is still there
-    /// (RFC 1122, 2.3.2.1: advice from above).
+    /// What is sent over this route isn't answered: its neighbour is asked whether it is still
+    /// there (RFC 1122, 2.3.2.1: advice from above).
     pub(crate) fn doubt(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
             interface.neighbors.doubt(route.next_hop, self.now_ns);
@@ -198,8 +198,8 @@ impl Net {
 }
 
 impl Ip {
-    /// The largest IP packet that [`Ip::send_tcp`] takes with a `segment_size`; `None` if the device
-    /// of the route doesn't cut segments.
+    /// The largest IP packet that [`Ip::send_tcp`] takes with a `segment_size`; `None` if the
+    /// device of the route doesn't cut segments.
     pub(crate) fn segmentation(&self, route: &Route) -> Option<usize> {
         let port = self.net.interfaces.get(route.interface)?.port;
         let LinkCapabilities {
@@ -247,8 +247,8 @@ impl Ip {
         self.transmit(route.interface, mac, &packet, segment.segment_size)
     }
 
-    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbour isn't known
-    /// yet is kept for it.
+    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbour isn't
+    /// known yet is kept for it.
     pub(crate) fn send(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
         let mac = match self.net.next_mac(route) {
             Ok(mac) => mac,

@@ -1,11 +1,11 @@
-//! Receive livelock (Mogul and Ramakrishnan, 1997): frames come faster than they can be handled, so that the ones that
-//! count are lost in the device's full queue, and the program gets no turn.
+//! Receive livelock (Mogul and Ramakrishnan, 1997): frames come faster than they can be handled, so
+//! that the ones that count are lost in the device's full queue, and the program gets no turn.
 //!
-//! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to be sent is shed by
-//! its first bytes, before it costs anything: SYNs while cookies answer them, fragments, and
-//! datagrams to ports that no socket has. A few of each poll are still served, so that honest
-//! newcomers get in and senders learn that a port is closed. Segments of connections and whole
-//! datagrams for sockets are never shed here.
+//! When no poll has found a link's queue empty for [`PATIENCE_NS`], what needs no state of ours to
+//! be sent is shed by its first bytes, before it costs anything: SYNs while cookies answer them,
+//! fragments, and datagrams to ports that no socket has. A few of each poll are still served, so
+//! that honest newcomers get in and senders learn that a port is closed. Segments of connections
+//! and whole datagrams for sockets are never shed here.
 //!
 //! Answers to SYNs cost more than all else that a stranger can ask for. Where the device brings no
 //! more frames than are handled, its queue is empty again and again, though others are lost before
@@ -20,8 +20,8 @@ use super::retries::Retries;
 
 /// How long the queue has to be full. A burst of honest clients is over by then.
 const PATIENCE_NS: u64 = 50_000_000;
-/// How long shedding goes on, and how many frames it has to shed in that time to go on for as long again. A peer that
-/// sends datagrams in some tens of fragments stays below that.
+/// How long shedding goes on, and how many frames it has to shed in that time to go on for as long
+/// again. A peer that sends datagrams in some tens of fragments stays below that.
 const HOLD_NS: u64 = 100_000_000;
 const MANY: u32 = 512;
 /// What may be shed and is served all the same, of each kind, from one link in one poll.
@@ -166,7 +166,8 @@ impl Overload {
         (self.syns, self.fragments, self.datagrams) = (SERVED, SERVED, SERVED);
     }
 
-    /// To be called when the poll has received; `full`: it left frames in the queue of a link, the loopback's apart.
+    /// To be called when the poll has received; `full`: it left frames in the queue of a link, the
+    /// loopback's apart.
     pub(crate) fn end(&mut self, full: bool) {
         if !full {
             self.full_since_ns = None;

@@ -105,8 +105,8 @@ impl Packet<'_> {
         }
     }
 
-    /// Writes the packet; `buffer` is as long as it is. With `offload` the checksum of TCP and UDP is
-    /// left to the device.
+    /// Writes the packet; `buffer` is as long as it is. With `offload` the checksum of TCP and UDP
+    /// is left to the device.
     pub(super) fn write(&self, buffer: &mut [u8], before: usize, how: Offload) -> TxMeta {
         let content_len = self.content_len();
         self.header.write(buffer, content_len);
@@ -188,8 +188,8 @@ pub(super) fn tcp_packet<'a>(
             protocol: TCP,
             hop_limit: segment.marking.hops(usual_hops),
             traffic_class: segment.marking.traffic_class,
-            // Segments are never cut on their way (RFC 1191, 3), so that the identification is of no
-            // use (RFC 6864, 4.1).
+            // Segments are never cut on their way (RFC 1191, 3), so that the identification is of
+            // no use (RFC 6864, 4.1).
             fragment: (0, DF),
             router_alert: false,
         },

@@ -7,8 +7,8 @@ use core::net::IpAddr;
 const LIFETIME_NS: u64 = 600_000_000_000;
 /// Paths remembered; the oldest makes room.
 const PATHS: usize = 256;
-/// No smaller value is believed: RFC 8200, 5; for IPv4 as in Linux, since 68 would let a forger make
-/// us send a header for each few bytes.
+/// No smaller value is believed: RFC 8200, 5; for IPv4 as in Linux, since 68 would let a forger
+/// make us send a header for each few bytes.
 const MIN_V6: u32 = 1280;
 const MIN_V4: u32 = 552;
 /// MTUs that links have, for routers that don't say theirs (RFC 1191, 7).

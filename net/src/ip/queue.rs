@@ -1,5 +1,5 @@
-//! The short queue of finished frames beside each link: answers that are made while the link hands a
-//! frame over, and packets in fragments.
+//! The short queue of finished frames beside each link: answers that are made while the link hands
+//! a frame over, and packets in fragments.
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
@@ -155,8 +155,8 @@ impl Net {
         whole
     }
 
-    /// An identification for fragments: each another one in turn for IPv4, where there are few; not to
-    /// be guessed for IPv6 (RFC 7739).
+    /// An identification for fragments: each another one in turn for IPv4, where there are few; not
+    /// to be guessed for IPv6 (RFC 7739).
     fn next_identification(&mut self, remote: IpAddr) -> u32 {
         if remote.is_ipv6() {
             return self.random.bits() as u32;

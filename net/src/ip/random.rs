@@ -2,7 +2,8 @@
 
 use crate::RandomBits;
 
-/// The caller's generator: each number may become known (an identifier, an address), and must tell nothing of any other.
+/// The caller's generator: each number may become known (an identifier, an address), and must tell
+/// nothing of any other.
 pub(crate) struct Random(RandomBits);
 
 impl Random {

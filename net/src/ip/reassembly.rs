@@ -15,7 +15,8 @@ const TIMEOUT_V4_NS: u64 = 30_000_000_000;
 /// Packets that are being put together, and those of one sender.
 const PACKETS: usize = 64;
 const PACKETS_PER_SOURCE: usize = 16;
-/// Pieces of one packet: a packet of the largest size in pieces of the smallest MTU of IPv4 has 120.
+/// Pieces of one packet: a packet of the largest size in pieces of the smallest MTU of IPv4 has
+/// 120.
 const PIECES: usize = 256;
 /// Bytes of all pieces, and of those of one sender.
 const BYTES: usize = 512 << 10;
@@ -341,8 +342,9 @@ mod tests {
         assert_eq!(reassembly.add(key(1), &far, 0), Err(Refusal::Bad));
     }
 
-    /// What one sender has is bounded by packets where they are small, by bytes where they are large; each that makes room is
-    /// counted, the oldest first, and nothing is taken from another sender.
+    /// What one sender has is bounded by packets where they are small, by bytes where they are
+    /// large; each that makes room is counted, the oldest first, and nothing is taken from another
+    /// sender.
     #[test]
     fn one_sender_has_its_part_only() {
         for (size, kept) in [(1480, PACKETS_PER_SOURCE), (16_000, 12)] {
@@ -368,7 +370,8 @@ mod tests {
         }
     }
 
-    /// All senders together have no more than so much; then the packet that began first makes room, whosever it is.
+    /// All senders together have no more than so much; then the packet that began first makes room,
+    /// whosever it is.
     #[test]
     fn all_senders_have_a_bound_together() {
         let data = vec![1; 20_000];

@@ -1,8 +1,9 @@
-//! Better first hops, as routers said (RFC 792; RFC 1122, 3.2.2.2; RFC 4861, 8): for one destination
-//! each, a bounded number, and for a time.
+//! Better first hops, as routers said (RFC 792; RFC 1122, 3.2.2.2; RFC 4861, 8): for one
+//! destination each, a bounded number, and for a time.
 //!
-//! A redirect counts if the router says it that packets to the destination go to now, and if what it
-//! points to is on the link. A next hop that doesn't answer is passed over ([`super::Net::route`]).
+//! A redirect counts if the router says it that packets to the destination go to now, and if what
+//! it points to is on the link. A next hop that doesn't answer is passed over
+//! ([`super::Net::route`]).
 
 use alloc::vec::Vec;
 use core::net::IpAddr;

@@ -193,7 +193,8 @@ impl Ip {
 }
 
 impl Net {
-    /// Adds a route to `destination` (a network) over an interface, by way of a gateway or directly.
+    /// Adds a route to `destination` (a network) over an interface, by way of a gateway or
+    /// directly.
     pub(crate) fn add_route(
         &mut self,
         (network, prefix_len): (IpAddr, u8),

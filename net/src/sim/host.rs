@@ -253,8 +253,8 @@ impl Bench {
         )
     }
 
-    /// The same with another configuration. Ten seconds have gone by, so that fixed addresses are in
-    /// use and what is announced in the beginning was.
+    /// The same with another configuration. Ten seconds have gone by, so that fixed addresses are
+    /// in use and what is announced in the beginning was.
     pub fn with(
         config: Config,
         interface: &InterfaceConfig,

@@ -7,8 +7,8 @@
 //!   tail), reorders, doubles and corrupts what goes through, as its [`Impairment`] says. It knows
 //!   nothing of the rest: the example `relay` puts two of them between two real TAPs.
 //! - [`Cable`]: two pipes, and the devices at its ends, with or without offloads. A device
-//!   completes checksums and cuts large frames as hardware does, and panics where the stack hands it
-//!   something that hardware wouldn't stand; every checksum of every frame sent is verified.
+//!   completes checksums and cuts large frames as hardware does, and panics where the stack hands
+//!   it something that hardware wouldn't stand; every checksum of every frame sent is verified.
 //! - [`Script`]: an end of a cable that is played by hand, with whole Ethernet frames.
 //! - [`Host`]: the same with segments and datagrams; it answers ARP and neighbour solicitations.
 //! - [`packet`]: frames built and read without any code of the stack.

@@ -103,7 +103,8 @@ impl World {
                 blocked |= transmit_blocked;
                 next = [next, next_deadline_ns].into_iter().flatten().min();
             }
-            // A link that has room again is an event, as it is elsewhere; nothing waits for one that had room all the time.
+            // A link that has room again is an event, as it is elsewhere; nothing waits for one
+            // that had room all the time.
             let woken = self
                 .cables
                 .iter()

@@ -93,7 +93,8 @@ impl Connection {
         }
     }
 
-    /// Has the processor fetch all of the connection at once, rather than line by line as it comes to be used.
+    /// Has the processor fetch all of the connection at once, rather than line by line as it comes
+    /// to be used.
     pub(crate) fn warm(&self) {
         let machine = self.machine.as_ref().map_or(0, machine::Connection::warm);
         let own = self.linger_ns.unwrap_or(0)

@@ -1,14 +1,16 @@
-//! SYN cookies (RFC 4987, 3.6 and appendix A): what would be remembered of a SYN is put into the initial sequence
-//! number of the answer, and comes back with the peer's acknowledgement.
+//! SYN cookies (RFC 4987, 3.6 and appendix A): what would be remembered of a SYN is put into the
+//! initial sequence number of the answer, and comes back with the peer's acknowledgement.
 //!
-//! A cookie has one bit that tells which secret it was made with, three for the class of the peer's MSS,
-//! and 28 of a keyed hash over the flow, the peer's initial sequence number and these bits. What else the peer offered
-//! is put into the lowest bits of the timestamp that it returns, if it sends timestamps at all.
+//! A cookie has one bit that tells which secret it was made with, three for the class of the peer's
+//! MSS, and 28 of a keyed hash over the flow, the peer's initial sequence number and these bits.
+//! What else the peer offered is put into the lowest bits of the timestamp that it returns, if it
+//! sends timestamps at all.
 
 use super::numbers::siphash;
 use crate::flow::FlowKey;
 
-/// A secret is drawn anew after this time and believed as long again: a cookie is good for one to two minutes.
+/// A secret is drawn anew after this time and believed as long again: a cookie is good for one to
+/// two minutes.
 const ROTATION_NS: u64 = 60_000_000_000;
 
 /// Classes of the peer's MSS; the first is the least that is believed of anybody.
@@ -78,7 +80,8 @@ impl Cookies {
             .is_some_and(|issued_ns| now_ns.saturating_sub(issued_ns) <= 2 * ROTATION_NS)
     }
 
-    /// The peer's MSS, if `cookie` answered a SYN of this flow with this sequence number not too long ago.
+    /// The peer's MSS, if `cookie` answered a SYN of this flow with this sequence number not too
+    /// long ago.
     pub(crate) fn check(
         &mut self,
         cookie: u32,
@@ -102,7 +105,8 @@ impl Cookies {
     }
 }
 
-/// The timestamp to send with a cookie: at most `clock`, with what the peer offered in its lowest bits.
+/// The timestamp to send with a cookie: at most `clock`, with what the peer offered in its lowest
+/// bits.
 pub(crate) fn stamp(clock: u32, window_scale: Option<u8>, sack: bool) -> u32 {
     let scale = window_scale.map_or(NO_SCALE, |scale| u32::from(scale.min(14)));
     let bits = scale << 1 | u32::from(sack);

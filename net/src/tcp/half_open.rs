@@ -1,5 +1,6 @@
-//! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a passive open): small records,
-//! since anybody may begin one, and most of the ones of a flood never end.
+//! Handshakes that a peer has begun and not finished (SYN-RECEIVED of RFC 9293, 3.3.2, after a
+//! passive open): small records, since anybody may begin one, and most of the ones of a flood never
+//! end.
 
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
 use super::passive::peer_mss;
@@ -8,8 +9,8 @@ use crate::Handle;
 use crate::flow::{FlowKey, Keyed};
 use crate::ip::Origin;
 
-/// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1), twice as long for
-/// the second, and so on: 63 seconds in all.
+/// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1),
+/// twice as long for the second, and so on: 63 seconds in all.
 const FIRST_NS: u64 = 1_000_000_000;
 const ROUNDS: usize = 6;
 
@@ -18,7 +19,8 @@ const ROUNDS: usize = 6;
 pub(crate) struct Half {
     /// Who listens.
     pub(crate) listener: Handle,
-    /// The interface that the SYN came over, and the Ethernet address that it came from: the answers' way.
+    /// The interface that the SYN came over, and the Ethernet address that it came from: the
+    /// answers' way.
     pub(crate) interface: usize,
     pub(crate) mac: [u8; 6],
     /// Our initial sequence number.
@@ -91,7 +93,8 @@ impl Half {
         self.round > 0
     }
 
-    /// Since our answer, if it was sent once (RFC 6298, 3: of two nobody knows which one was meant).
+    /// Since our answer, if it was sent once (RFC 6298, 3: of two nobody knows which one was
+    /// meant).
     pub(crate) fn round_trip(&self, now_ns: u64) -> Option<u64> {
         let sent_ns = self.due_ns.checked_sub(FIRST_NS)?;
         (self.round == 0).then(|| now_ns.saturating_sub(sent_ns))

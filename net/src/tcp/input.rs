@@ -47,7 +47,8 @@ impl Core {
         let Some(mut segment) = Segment::parse(input.bytes) else {
             return count(&mut self.tcp.counters.malformed);
         };
-        // The device has joined several; one that doesn't say so did it all the same if it is larger than any.
+        // The device has joined several; one that doesn't say so did it all the same if it is
+        // larger than any.
         let full = net.mss(origin.interface, origin.local);
         let large = (segment.payload.len() > usize::from(full)).then_some(full);
         segment.gro = input.joined.or(large);

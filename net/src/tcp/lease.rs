@@ -4,7 +4,8 @@ use super::machine::{Block, Budget};
 use crate::shared::Socket;
 use crate::{Error, Handle, Stack};
 
-/// Leases that may be out at a time. What memory is guaranteed to a connection beyond the budget's limit may be out, too.
+/// Leases that may be out at a time. What memory is guaranteed to a connection beyond the budget's
+/// limit may be out, too.
 const LEASES: usize = 256;
 
 /// The first bytes that a connection had received, taken out of its buffer without a copy.
@@ -23,7 +24,8 @@ impl Lease {
 
 impl Stack {
     /// Takes received bytes as they lie, at most 16 KiB; `None` is the end of input. They count as
-    /// read. Errors as for [`Stack::tcp_read`], and [`Error::OutOfMemory`] while 256 leases are out.
+    /// read. Errors as for [`Stack::tcp_read`], and [`Error::OutOfMemory`] while 256 leases are
+    /// out.
     pub fn tcp_read_lease(&mut self, connection: Handle) -> Result<Option<Lease>, Error> {
         let mut there = false;
         self.core.read(connection, 0, &mut |_| {

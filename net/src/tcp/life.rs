@@ -14,7 +14,8 @@ use crate::{Error, Handle};
 const ASK_NS: u64 = 1_000_000_000;
 
 impl Core {
-    /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on in its life.
+    /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on
+    /// in its life.
     pub(crate) fn touched(&mut self, handle: Handle) {
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
             return;
@@ -115,8 +116,8 @@ impl Core {
         self.touched(handle);
     }
 
-    /// The peer has no more part in the connection: its flow is free, and its buffers are too unless
-    /// there is something to read. An orphan is gone altogether.
+    /// The peer has no more part in the connection: its flow is free, and its buffers are too
+    /// unless there is something to read. An orphan is gone altogether.
     pub(crate) fn over(&mut self, handle: Handle) {
         self.remove_flow(handle);
         let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
@@ -216,8 +217,8 @@ impl Core {
         }
     }
 
-    /// Addresses are no longer ours: connections from them are over, without a word to the peer, whom
-    /// we couldn't tell.
+    /// Addresses are no longer ours: connections from them are over, without a word to the peer,
+    /// whom we couldn't tell.
     pub(crate) fn addresses_lost(&mut self, net: &Net, lost: &[IpAddr]) {
         let is_lost = |ip: IpAddr| lost.contains(&ip) && !net.has_address(ip);
         let handles: Vec<Handle> = self

@@ -1,8 +1,8 @@
 //! How many answers of a kind the stack sends in a second.
 
-/// RFC 5961, section 7. A limit that all connections share and that is known tells an attacker, who uses it up and counts
-/// what is left, about a connection of somebody else (CVE-2016-5696): so what is allowed differs from
-/// second to second, between half and three halves of the limit.
+/// RFC 5961, section 7. A limit that all connections share and that is known tells an attacker, who
+/// uses it up and counts what is left, about a connection of somebody else (CVE-2016-5696): so what
+/// is allowed differs from second to second, between half and three halves of the limit.
 #[derive(Debug)]
 pub(crate) struct Limiter {
     limit: u32,

@@ -46,7 +46,8 @@ pub(crate) fn conflict(a: IpAddr, b: IpAddr) -> bool {
 }
 
 impl Core {
-    /// The listener for a SYN to `address`: one bound to the address itself before one bound to all.
+    /// The listener for a SYN to `address`: one bound to the address itself before one bound to
+    /// all.
     pub(crate) fn listener_for(&self, address: IpAddr, port: u16) -> Option<Handle> {
         let mut found = None;
         for &handle in self.listeners.get(&port)? {
@@ -99,7 +100,8 @@ mod tests {
     /// `0.0.0.0` takes IPv4, `[::]` both families (RFC 3493, 5.3), another address itself.
     #[test]
     fn what_an_address_covers_and_what_it_is_in_the_way_of() {
-        // Bound, sent to; whether it is covered; whether two sockets bound so are in each other's way.
+        // Bound, sent to; whether it is covered; whether two sockets bound so are in each other's
+        // way.
         for (bound, address, covered, conflicts) in [
             ("0.0.0.0", "10.0.0.1", true, true),
             ("0.0.0.0", "fe80::1", false, false),

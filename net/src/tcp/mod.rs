@@ -3,8 +3,8 @@
 //! - `machine`: one connection by itself;
 //! - `connection`: one connection as the stack keeps it;
 //! - `input`: the way of a segment to its connection, and what answers it if there is none;
-//! - `passive`: handshakes that peers begin; `half_open`: those that aren't finished; `cookie`: those that
-//!   there is no room to remember;
+//! - `passive`: handshakes that peers begin; `half_open`: those that aren't finished; `cookie`:
+//!   those that there is no room to remember;
 //! - `listener`: ports that are listened to, and their queues;
 //! - `output`: what a connection sends; `frames`: its way onto the link;
 //! - `life`: what becomes of a connection, and when it is looked at next;

@@ -1,7 +1,9 @@
-//! Numbers that nobody on the way may guess: where sequence numbers, timestamps and ports of a connection begin.
+//! Numbers that nobody on the way may guess: where sequence numbers, timestamps and ports of a
+//! connection begin.
 //!
-//! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports, which makes those of one connection
-//! tell nothing of another's, and those of one pair of ends go on from one connection to the next.
+//! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports, which makes those of
+//! one connection tell nothing of another's, and those of one pair of ends go on from one
+//! connection to the next.
 
 use alloc::vec::Vec;
 use core::hash::Hasher;
@@ -10,7 +12,8 @@ use siphasher::sip::SipHasher13;
 
 use crate::flow::FlowKey;
 
-/// The first ephemeral port, and how many there are (RFC 6335, section 6: 49 152 to 65 535 at least).
+/// The first ephemeral port, and how many there are (RFC 6335, section 6: 49 152 to 65 535 at
+/// least).
 const FIRST_PORT: u16 = 32_768;
 const PORTS: u16 = 32_768;
 /// Counters of RFC 6056, 3.3.4.
@@ -49,15 +52,15 @@ impl Numbers {
         clock.wrapping_add(siphash(self.sequence, flow, 0) as u32)
     }
 
-    /// What is added to the clock of timestamps (RFC 7323, 5.4): the same for all connections of a flow, so that
-    /// they go on (RFC 6191, section 3), and unrelated between flows.
+    /// What is added to the clock of timestamps (RFC 7323, 5.4): the same for all connections of a
+    /// flow, so that they go on (RFC 6191, section 3), and unrelated between flows.
     pub(crate) fn timestamp_offset(&self, flow: &FlowKey) -> u32 {
         siphash(self.timestamp, flow, 0) as u32
     }
 
-    /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with steps at random): those for one
-    /// peer come in turn, so that each rests long, and those for another tell nothing about them. `flow` has local
-    /// port 0.
+    /// The ports to try for a new connection, in this order (RFC 6056, algorithm 4, with steps at
+    /// random): those for one peer come in turn, so that each rests long, and those for another
+    /// tell nothing about them. `flow` has local port 0.
     pub(crate) fn ports(&self, flow: &FlowKey) -> impl Iterator<Item = u16> + use<> {
         let hash = siphash(self.port, flow, 0);
         let counter = self.counters.get(counter_of(hash)).copied().unwrap_or(0);

@@ -32,7 +32,8 @@ impl Core {
 impl Stack {
     /// Listens. An unspecified address means all interfaces: `0.0.0.0` those of IPv4, `[::]` both
     /// families. Port 0 takes an ephemeral one. `backlog` bounds the connections that are
-    /// established and not accepted; 0 is read as 1. What comes beyond it is ignored, so that the peer tries again.
+    /// established and not accepted; 0 is read as 1. What comes beyond it is ignored, so that the
+    /// peer tries again.
     ///
     /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`],
     /// [`Error::InvalidArgument`] (a multicast address).
@@ -42,7 +43,8 @@ impl Stack {
         Ok(listener)
     }
 
-    /// Listens at what [`Stack::tcp_bind`] has bound, which is a listener from then on; again: changes the backlog.
+    /// Listens at what [`Stack::tcp_bind`] has bound, which is a listener from then on; again:
+    /// changes the backlog.
     pub fn tcp_listen_bound(&mut self, bound: Handle, backlog: usize) -> Result<(), Error> {
         let listener = self.core.bound_mut(bound)?;
         listener.backlog = backlog.max(1);
@@ -50,9 +52,11 @@ impl Stack {
         Ok(())
     }
 
-    /// Takes an address and a port, for [`Stack::tcp_connect_bound`] or [`Stack::tcp_listen_bound`], and nobody else until it is closed;
-    /// a SYN to it is refused. What is chosen for it ([`Stack::tcp_set_options`], [`Stack::set_dscp`], [`Stack::set_hop_limit`])
-    /// is what its connections begin with. Port 0 takes an ephemeral one. Errors as for [`Stack::tcp_listen`].
+    /// Takes an address and a port, for [`Stack::tcp_connect_bound`] or
+    /// [`Stack::tcp_listen_bound`], and nobody else until it is closed; a SYN to it is refused.
+    /// What is chosen for it ([`Stack::tcp_set_options`], [`Stack::set_dscp`],
+    /// [`Stack::set_hop_limit`]) is what its connections begin with. Port 0 takes an ephemeral one.
+    /// Errors as for [`Stack::tcp_listen`].
     pub fn tcp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
         let address = local.ip();
         if address.is_multicast() {
@@ -130,8 +134,9 @@ impl Stack {
         self.tcp_connect_with(remote, local, &ConnectOptions::default())
     }
 
-    /// Starts a connection from what [`Stack::tcp_bind`] has bound, whose handle is given back unless it fails. Errors as for
-    /// [`Stack::tcp_connect`], and [`Error::InvalidOperation`] for one that listens.
+    /// Starts a connection from what [`Stack::tcp_bind`] has bound, whose handle is given back
+    /// unless it fails. Errors as for [`Stack::tcp_connect`], and [`Error::InvalidOperation`] for
+    /// one that listens.
     pub fn tcp_connect_bound(
         &mut self,
         bound: Handle,
@@ -253,7 +258,8 @@ impl Stack {
         })
     }
 
-    /// Copies received bytes without taking them: they stay to be read. Otherwise as [`Stack::tcp_read`].
+    /// Copies received bytes without taking them: they stay to be read. Otherwise as
+    /// [`Stack::tcp_read`].
     pub fn tcp_peek(&mut self, connection: Handle, buffer: &mut [u8]) -> Result<usize, Error> {
         let mut there = false;
         let read = self.core.read(connection, 0, &mut |_| {
@@ -298,9 +304,9 @@ impl Stack {
             .write(connection, |machine, budget| machine.write_with(budget, f))
     }
 
-    /// Sends bytes without copying them: they are kept until the peer has acknowledged them, or the connection
-    /// is over, and dropped then. All of them are taken, or none: [`Error::WouldBlock`] if the
-    /// buffer is full, [`Error::MessageTooLong`] if they are more than a GiB.
+    /// Sends bytes without copying them: they are kept until the peer has acknowledged them, or the
+    /// connection is over, and dropped then. All of them are taken, or none: [`Error::WouldBlock`]
+    /// if the buffer is full, [`Error::MessageTooLong`] if they are more than a GiB.
     pub fn tcp_write_shared(
         &mut self,
         connection: Handle,
@@ -331,16 +337,17 @@ impl Stack {
             .change(connection, |machine| machine.shutdown_send())
     }
 
-    /// Marks all that was written as urgent (RFC 9293, 3.8.5), which the peer is told even if its window is closed. New
-    /// programs shouldn't (RFC 6093, 5): the bytes stay in the stream.
+    /// Marks all that was written as urgent (RFC 9293, 3.8.5), which the peer is told even if its
+    /// window is closed. New programs shouldn't (RFC 6093, 5): the bytes stay in the stream.
     pub fn tcp_send_urgent(&mut self, connection: Handle) -> Result<(), Error> {
         self.core.connected_mut(connection)?;
         self.core
             .change(connection, |machine| machine.send_urgent())
     }
 
-    /// How many bytes the peer calls urgent that were not read yet, counted from the next one to be read up to the last
-    /// urgent one; 0: none (RFC 9293, 3.8.5, MUST-33). A handle that waits is named as an event when there are more.
+    /// How many bytes the peer calls urgent that were not read yet, counted from the next one to be
+    /// read up to the last urgent one; 0: none (RFC 9293, 3.8.5, MUST-33). A handle that waits is
+    /// named as an event when there are more.
     pub fn tcp_urgent(&self, connection: Handle) -> Result<usize, Error> {
         self.tcp_urgent_behind(connection, 0)
     }
@@ -358,7 +365,8 @@ impl Stack {
         Ok(machine.map_or(0, |machine| machine.unacknowledged()))
     }
 
-    /// How a connection does: round-trip time, windows, retransmissions. All is zero once it is over.
+    /// How a connection does: round-trip time, windows, retransmissions. All is zero once it is
+    /// over.
     pub fn tcp_info(&self, connection: Handle) -> Result<Info, Error> {
         let machine = self.core.machine(connection)?;
         Ok(machine.map_or(Info::default(), |machine| machine.info()))
@@ -371,8 +379,9 @@ impl Stack {
             .change(connection, |machine| machine.set_nodelay(nodelay))
     }
 
-    /// Probes an idle connection; `None`, the state of a new connection, does not. A peer that answers none of the probes ends it with
-    /// [`Error::TimedOut`] (RFC 9293, 3.8.4). Times below a millisecond are read as one, no probe as one.
+    /// Probes an idle connection; `None`, the state of a new connection, does not. A peer that
+    /// answers none of the probes ends it with [`Error::TimedOut`] (RFC 9293, 3.8.4). Times below a
+    /// millisecond are read as one, no probe as one.
     pub fn tcp_set_keepalive(
         &mut self,
         connection: Handle,
@@ -389,8 +398,9 @@ impl Stack {
         })
     }
 
-    /// How long sent data may stay without acknowledgement before [`Error::TimedOut`] (RFC 5482), in nanoseconds;
-    /// 0 for ever. The peer is told only with [`TcpOptions::user_timeout_option`]. A new connection has [`crate::Config::send_timeout_ns`].
+    /// How long sent data may stay without acknowledgement before [`Error::TimedOut`] (RFC 5482),
+    /// in nanoseconds; 0 for ever. The peer is told only with [`TcpOptions::user_timeout_option`].
+    /// A new connection has [`crate::Config::send_timeout_ns`].
     pub fn tcp_set_user_timeout(
         &mut self,
         connection: Handle,
@@ -402,8 +412,9 @@ impl Stack {
         })
     }
 
-    /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing sends a reset, and
-    /// what was not delivered is lost. A new connection has [`crate::Config::linger_ns`].
+    /// How long [`Stack::close`] may go on delivering in the background, in nanoseconds; 0: closing
+    /// sends a reset, and what was not delivered is lost. A new connection has
+    /// [`crate::Config::linger_ns`].
     pub fn tcp_set_linger(&mut self, connection: Handle, linger_ns: u64) -> Result<(), Error> {
         self.core.connection_mut(connection)?.linger_ns = Some(linger_ns);
         Ok(())
@@ -442,8 +453,8 @@ impl Core {
         Ok(())
     }
 
-    /// Gives `f` what was received, piece by piece until it has had `most` bytes, at least one piece; see
-    /// [`Stack::tcp_read_with`].
+    /// Gives `f` what was received, piece by piece until it has had `most` bytes, at least one
+    /// piece; see [`Stack::tcp_read_with`].
     pub(super) fn read(
         &mut self,
         handle: Handle,

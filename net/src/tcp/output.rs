@@ -11,7 +11,8 @@ use crate::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
-/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbour that is gone, a gateway perhaps.
+/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbour
+/// that is gone, a gateway perhaps.
 const UNHEARD: u8 = 3;
 
 impl Core {
@@ -25,7 +26,8 @@ impl Core {
             return Turn::Done(0);
         };
         if !machine.wants_output() {
-            // It has sent already, or what it was to send has been overtaken; who waits is still to be told.
+            // It has sent already, or what it was to send has been overtaken; who waits is still to
+            // be told.
             self.settle(handle);
             return Turn::Done(0);
         }

@@ -64,7 +64,8 @@ impl Core {
         setup
     }
 
-    /// What a listener's connections are told; what its SYN was answered with is in the record of the handshake, or in a cookie.
+    /// What a listener's connections are told; what its SYN was answered with is in the record of
+    /// the handshake, or in a cookie.
     fn setup_begun(
         &self,
         net: &Net,
@@ -89,8 +90,8 @@ impl Core {
         }
     }
 
-    /// A segment for a listener that belongs to nothing yet; `false`: it is to be answered with a reset (RFC 9293,
-    /// 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
+    /// A segment for a listener that belongs to nothing yet; `false`: it is to be answered with a
+    /// reset (RFC 9293, 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
     pub(super) fn listener_input(
         &mut self,
         net: &mut Net,
@@ -114,7 +115,8 @@ impl Core {
         true
     }
 
-    /// A SYN for a listener: it is answered if there is room, and ignored otherwise, so that the peer tries again.
+    /// A SYN for a listener: it is answered if there is room, and ignored otherwise, so that the
+    /// peer tries again.
     fn syn(
         &mut self,
         net: &mut Net,
@@ -183,7 +185,8 @@ impl Core {
     fn initial_number(&mut self, key: &FlowKey, beyond: Option<Seq>) -> Seq {
         let iss = Seq(self.tcp.numbers.sequence(key, self.now_ns));
         match beyond {
-            // RFC 9293, 3.4.1, and RFC 6191, 4: what of the old one is still on its way must be older.
+            // RFC 9293, 3.4.1, and RFC 6191, 4: what of the old one is still on its way must be
+            // older.
             Some(beyond) if !iss.after(beyond) => beyond + (0x1_0000 | self.draw() as u32 & 0xffff),
             _ => iss,
         }
@@ -264,9 +267,9 @@ impl Core {
         }
     }
 
-    /// Makes the connection that `ack` establishes, and queues it. `syn`: what was agreed on, the peer's initial sequence
-    /// number, and how the handshake went. If there is no room nothing happens: the peer sends
-    /// its data, or we our answer, once more.
+    /// Makes the connection that `ack` establishes, and queues it. `syn`: what was agreed on, the
+    /// peer's initial sequence number, and how the handshake went. If there is no room nothing
+    /// happens: the peer sends its data, or we our answer, once more.
     fn establish(
         &mut self,
         net: &mut Net,

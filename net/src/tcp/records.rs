@@ -1,4 +1,5 @@
-//! Small records of connections, by their addresses and ports, in the order in which something is due.
+//! Small records of connections, by their addresses and ports, in the order in which something is
+//! due.
 
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
@@ -8,8 +9,9 @@ use crate::index::Index;
 
 /// No place.
 const NONE: u32 = u32::MAX;
-/// Places whose memory is taken at once: some KiB, which the next ones find again where others were. One table that grows would need all of
-/// its memory in one piece, beside the old one, again and again, and a heap that can't move what lies between grows by that.
+/// Places whose memory is taken at once: some KiB, which the next ones find again where others
+/// were. One table that grows would need all of its memory in one piece, beside the old one, again
+/// and again, and a heap that can't move what lies between grows by that.
 const CHUNK: usize = 64;
 
 /// Names a record until it is removed.
@@ -32,8 +34,9 @@ struct List {
     last: u32,
 }
 
-/// Records, each in one of `LISTS` lists, which keep the order in which records were put there. Each operation takes
-/// constant time, amortised. Memory is for the most that were there at the same time, until all are gone.
+/// Records, each in one of `LISTS` lists, which keep the order in which records were put there.
+/// Each operation takes constant time, amortised. Memory is for the most that were there at the
+/// same time, until all are gone.
 #[derive(Debug)]
 pub(crate) struct Records<T, const LISTS: usize> {
     /// Each full but the last one, and never longer than `CHUNK`. The first one is kept.

@@ -20,11 +20,12 @@ pub(crate) enum Answer {
     Silence,
     /// Send this acknowledgement.
     Acknowledge(Header),
-    /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): of two ends that disagree neither is to answer the
-    /// other for ever.
+    /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): of two ends that
+    /// disagree neither is to answer the other for ever.
     Challenge(Header),
-    /// A new connection of the same peer may begin, if somebody listens; otherwise as with [`Answer::Challenge`]. Its sequence
-    /// number is to be beyond this one; once it has begun, the record is to be forgotten.
+    /// A new connection of the same peer may begin, if somebody listens; otherwise as with
+    /// [`Answer::Challenge`]. Its sequence number is to be beyond this one; once it has begun, the
+    /// record is to be forgotten.
     Begin(Seq, Header),
 }
 
@@ -67,7 +68,8 @@ impl TimeWait {
         self.records.find(key).is_some()
     }
 
-    /// Adds the record of a connection that is over; at the limit the oldest makes room, and `false` tells so.
+    /// Adds the record of a connection that is over; at the limit the oldest makes room, and
+    /// `false` tells so.
     pub(crate) fn insert(&mut self, key: FlowKey, record: Quiet, now_ns: u64) -> bool {
         let full = self.records.len() >= self.limit;
         if full && let Some(oldest) = self.records.first(0) {
@@ -104,7 +106,8 @@ impl TimeWait {
         Some(first.expires_ns.saturating_add(GRAIN_NS) / GRAIN_NS * GRAIN_NS)
     }
 
-    /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in milliseconds.
+    /// Answers a segment, if there is a record of its flow. `clock` is that of timestamps, in
+    /// milliseconds.
     pub(crate) fn segment(
         &mut self,
         key: &FlowKey,
@@ -116,8 +119,9 @@ impl TimeWait {
         let waiting = self.records.get_mut(place)?;
         let record = waiting.record;
         if segment.has(Flags::RST) {
-            // A reset may be the answer of a peer, which knows nothing of the connection any more, to our
-            // answer to a segment that came late: TIME-WAIT is there for just that (RFC 1337, fix F1).
+            // A reset may be the answer of a peer, which knows nothing of the connection any more,
+            // to our answer to a segment that came late: TIME-WAIT is there for just that (RFC
+            // 1337, fix F1).
             return Some(Answer::Silence);
         }
         let newer = (segment.seq - record.receive_next) as i32;
@@ -157,7 +161,8 @@ impl TimeWait {
             (Some((recent, _)), Some((value, _))) => is_newer(recent, value),
             _ => false,
         };
-        // RFC 9293, 3.10.7.4: first the sequence number, fifth the ACK, without which what is in the window is dropped.
+        // RFC 9293, 3.10.7.4: first the sequence number, fifth the ACK, without which what is in
+        // the window is dropped.
         let window = i64::from(record.window) << record.scale;
         let (first, end) = (
             i64::from(newer),
@@ -174,7 +179,8 @@ impl TimeWait {
             // Data that was sent before our FIN was seen, and the FIN again.
             Answer::Acknowledge(answer)
         } else if old || outside || acked && newer != 0 {
-            // Keep-alive probes. An acknowledgement of the end that was reached is the only one that needs no answer.
+            // Keep-alive probes. An acknowledgement of the end that was reached is the only one
+            // that needs no answer.
             Answer::Challenge(answer)
         } else {
             Answer::Silence
@@ -284,7 +290,8 @@ mod tests {
         assert!(challenged(Some((100, 0)), &old));
     }
 
-    /// RFC 9293, 3.10.7.4: without ACK what lies in the window is dropped, and what doesn't is answered. The window is the scaled one.
+    /// RFC 9293, 3.10.7.4: without ACK what lies in the window is dropped, and what doesn't is
+    /// answered. The window is the scaled one.
     #[test]
     fn without_ack_only_what_lies_outside_is_answered() {
         for (seq, bytes, answered) in [

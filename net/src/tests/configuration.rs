@@ -149,8 +149,8 @@ fn new_addresses_are_announced_twice() {
             (&[10, 0, 0, 7][..], &[10, 0, 0, 7][..])
         );
     }
-    // The link-local address too. Before that it was asked for each whether somebody has it (RFC 4862,
-    // 5.4.2), and its group was reported twice (RFC 3810, 6.1).
+    // The link-local address too. Before that it was asked for each whether somebody has it (RFC
+    // 4862, 5.4.2), and its group was reported twice (RFC 3810, 6.1).
     let sent = |kind: u8| {
         let of_kind = |frame: &&Vec<u8>| !arp(frame) && frame[20] == 58 && frame[54] == kind;
         frames.iter().filter(of_kind).count()

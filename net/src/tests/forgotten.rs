@@ -1,5 +1,6 @@
-//! Nobody who waits is forgotten: neither a program that waits for an event, nor a connection that has something to send,
-//! nor a deadline. What an event changes is looked at when the connection has its turn, so each way to a turn and out of it counts.
+//! Nobody who waits is forgotten: neither a program that waits for an event, nor a connection that
+//! has something to send, nor a deadline. What an event changes is looked at when the connection
+//! has its turn, so each way to a turn and out of it counts.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -141,8 +142,9 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
     assert!(world.stacks[0].tcp_write(one, &[7; 1000]).is_ok());
 }
 
-/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is told even if nobody is there to take its reset: for a second
-/// after each three questions nobody answered, a neighbour isn't asked for.
+/// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is told even if nobody is
+/// there to take its reset: for a second after each three questions nobody answered, a neighbour
+/// isn't asked for.
 #[test]
 fn who_waits_hears_that_a_neighbour_is_gone() {
     for n in 0..40 {
@@ -173,7 +175,8 @@ fn who_waits_hears_that_a_neighbour_is_gone() {
     }
 }
 
-/// Lent bytes that the budget has no room for aren't refused for ever: nothing under way would tell when to try again.
+/// Lent bytes that the budget has no room for aren't refused for ever: nothing under way would tell
+/// when to try again.
 #[test]
 fn lent_bytes_are_taken_though_memory_is_scarce() {
     let config = Config {
@@ -201,7 +204,8 @@ fn lent_bytes_are_taken_though_memory_is_scarce() {
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
 }
 
-/// A program at one end: it does something at random with each of its connections, and afterwards waits for what it couldn't do.
+/// A program at one end: it does something at random with each of its connections, and afterwards
+/// waits for what it couldn't do.
 fn act(stack: &mut Stack, random: &mut Random, open: &mut Vec<Handle>, peer: &str) {
     if open.len() < 12 && random.chance(200_000) {
         let peer = address(&format!("{peer}:{}", 80 + random.below(2)));

@@ -1,4 +1,5 @@
-//! Handshakes that peers begin, floods of them, and what is left in TIME-WAIT, against a host played by hand.
+//! Handshakes that peers begin, floods of them, and what is left in TIME-WAIT, against a host
+//! played by hand.
 
 use super::{MS, SECOND, address, ready};
 use crate::sim::packet::{ACK, FIN, RST, SYN, Tcp};
@@ -271,7 +272,8 @@ fn a_handshake_ends_by_the_right_reset_alone() {
     assert_eq!(one(&mut bench, &ack).flags, RST);
 }
 
-/// Makes a connection that the stack closes first, so that it keeps the record; gives the peer's next number and ours.
+/// Makes a connection that the stack closes first, so that it keeps the record; gives the peer's
+/// next number and ours.
 fn time_wait(bench: &mut Bench, listener: Handle, stamps: Option<u32>) -> Tcp {
     let mut first = syn(SERVERS[0], 1);
     let stamp = |segment: Tcp, echo: u32| match stamps {
@@ -310,7 +312,8 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     assert_eq!((answer.flags, answer.ack), (ACK, last.end()));
     none(&mut bench, &last.clone().flags(RST).seq(last.end()));
     assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 1);
-    // One with a newer timestamp begins anew, whatever its number; ours is beyond all that was sent.
+    // One with a newer timestamp begins anew, whatever its number; ours is beyond all that was
+    // sent.
     let answer = one(&mut bench, &again(7, 501));
     assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
     assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);
@@ -318,7 +321,8 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     assert_eq!(bench.world.stacks[0].tcp_counters().time_wait_reused, 1);
 }
 
-/// RFC 6191, 4: a SYN that finds no room ends no record, so that the next one is answered beyond it, too.
+/// RFC 6191, 4: a SYN that finds no room ends no record, so that the next one is answered beyond
+/// it, too.
 #[test]
 fn a_full_queue_leaves_the_record_of_time_wait() {
     let (mut bench, listener) = bench(Config::default());

@@ -197,8 +197,8 @@ fn a_thousand_connections_move_bytes_at_the_same_time() {
     assert!(received.iter().all(|received| *received == data));
 }
 
-/// The rule of `budget.rs`: whatever many peers send and nobody reads, the limit holds; and once there are readers, everybody
-/// gets everything.
+/// The rule of `budget.rs`: whatever many peers send and nobody reads, the limit holds; and once
+/// there are readers, everybody gets everything.
 #[test]
 fn memory_stays_within_its_limit_and_nobody_stands_still() {
     let config = Config {

@@ -57,7 +57,8 @@ fn echo() {
     assert!(world.now_ns < 5 * MS, "{} ns", world.now_ns);
 }
 
-/// One who is about to wait needn't wait for the next poll; what was written before goes with it, and nothing goes twice.
+/// One who is about to wait needn't wait for the next poll; what was written before goes with it,
+/// and nothing goes twice.
 #[test]
 fn sends_now_what_was_written() {
     let mut world = pair();

@@ -125,7 +125,8 @@ fn acknowledgements_count_when_the_peer_has_filled_a_window_that_shrank() {
     let connection = ready(world.stacks[0].tcp_accept(listener)).expect("a connection");
     while ready(world.stacks[0].tcp_write(connection, &[7; 4096])).is_some() {}
 
-    // It sends as long as it may, in pieces that are no multiple of the scale, and acknowledges nothing yet.
+    // It sends as long as it may, in pieces that are no multiple of the scale, and acknowledges
+    // nothing yet.
     let held = peer.received;
     while peer.sent < peer.edge {
         let len = (peer.edge - peer.sent).min(1001) as usize;

@@ -1,4 +1,5 @@
-//! Without copies: bytes that are lent to the stack until they are acknowledged, and bytes that it lends.
+//! Without copies: bytes that are lent to the stack until they are acknowledged, and bytes that it
+//! lends.
 
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
@@ -59,8 +60,9 @@ fn lossy(loss: u32, seed: u64, memory: usize) -> World {
 proptest! {
     #![proptest_config(proptest::test_runner::Config::with_cases(24))]
 
-    /// Pieces of any length, lent and read by leases that are kept for a while, over a link that loses, reorders and doubles: the stream
-    /// is what was lent, each piece is told of once and given back, and no memory is left counted.
+    /// Pieces of any length, lent and read by leases that are kept for a while, over a link that
+    /// loses, reorders and doubles: the stream is what was lent, each piece is told of once and
+    /// given back, and no memory is left counted.
     #[test]
     fn what_is_lent_arrives_and_comes_back(
         lengths in proptest::collection::vec(1usize..100_000, 1..12), loss in 0u32..60_000, kept in 0usize..8, seed in any::<u32>(),
@@ -160,7 +162,8 @@ fn leases_outlive_their_connection() {
     ));
 }
 
-/// Leases that nobody gives back count: the budget's limit holds, and the peer is held up until they come.
+/// Leases that nobody gives back count: the budget's limit holds, and the peer is held up until
+/// they come.
 #[test]
 fn leases_that_are_kept_close_the_window() {
     let mut world = lossy(0, 3, 1 << 20);

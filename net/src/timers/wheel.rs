@@ -1,5 +1,6 @@
-//! Entries in the order of time, where most are taken out soon after they were put in: an array of buckets for the next
-//! second, and heaps for what is due and what is far away. Putting in takes constant time, whatever the number.
+//! Entries in the order of time, where most are taken out soon after they were put in: an array of
+//! buckets for the next second, and heaps for what is due and what is far away. Putting in takes
+//! constant time, whatever the number.
 
 use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
@@ -95,7 +96,8 @@ impl Wheel {
             if let (Some(bucket), Some(used)) =
                 (self.buckets.get_mut(at), self.used.get_mut(at / 64))
             {
-                // All at once: what is looked at for each lies anywhere in memory, and is fetched for many at a time.
+                // All at once: what is looked at for each lies anywhere in memory, and is fetched
+                // for many at a time.
                 for entry in bucket.entries.drain(..) {
                     match revise(entry) {
                         Some(at_ns) if at_ns >> SHIFT <= now => {
@@ -126,8 +128,8 @@ impl Wheel {
         }
     }
 
-    /// Takes the earliest entry if its time has come. `revise` is asked about those that come near: when they are wanted by now,
-    /// not earlier than before, or `None` for those that aren't.
+    /// Takes the earliest entry if its time has come. `revise` is asked about those that come near:
+    /// when they are wanted by now, not earlier than before, or `None` for those that aren't.
     pub(super) fn pop_due(
         &mut self,
         now_ns: u64,

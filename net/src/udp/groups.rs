@@ -29,8 +29,8 @@ impl Net {
 
 /// Multicast.
 impl Stack {
-    /// Joins a group, on `interface` or the first one that has an address of the family. Routers and
-    /// switches hear of it (IGMPv3, MLDv2). Joining twice is fine.
+    /// Joins a group, on `interface` or the first one that has an address of the family. Routers
+    /// and switches hear of it (IGMPv3, MLDv2). Joining twice is fine.
     ///
     /// Errors: [`Error::InvalidArgument`] (no group), [`Error::Unreachable`] (no such interface),
     /// [`Error::OutOfMemory`] (more than 32 groups of a socket or 64 of an interface).

@@ -1,5 +1,5 @@
-//! UDP sockets (RFC 768; RFC 1122, 4.1): a queue of datagrams in each direction, bounded in number and
-//! bytes.
+//! UDP sockets (RFC 768; RFC 1122, 4.1): a queue of datagrams in each direction, bounded in number
+//! and bytes.
 
 mod groups;
 mod input;
@@ -22,8 +22,8 @@ const OUTGOING: usize = 64;
 const ARRIVED: usize = 512;
 /// What a received datagram costs of the queue beside its bytes.
 const OVERHEAD: usize = 32;
-/// Those that a socket has sent to, whose answers the filter takes for such, and for how long (RFC 4787,
-/// 4.3, has two minutes for what lies between).
+/// Those that a socket has sent to, whose answers the filter takes for such, and for how long (RFC
+/// 4787, 4.3, has two minutes for what lies between).
 const ASKED: usize = 16;
 const ASKED_NS: u64 = 60_000_000_000;
 /// Room for one datagram of the ordinary size at least.
@@ -344,12 +344,13 @@ impl Stack {
         Ok(())
     }
 
-    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if the path doesn't
-    /// carry it whole.
+    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if the path
+    /// doesn't carry it whole.
     ///
     /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
-    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and of a connected socket, once,
-    /// what ICMP said about an earlier datagram ([`Error::ConnectionRefused`], [`Error::Unreachable`]).
+    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and of a connected socket,
+    /// once, what ICMP said about an earlier datagram ([`Error::ConnectionRefused`],
+    /// [`Error::Unreachable`]).
     pub fn udp_send_to(
         &mut self,
         socket: Handle,

@@ -330,8 +330,8 @@ fn the_next_client_is_always_accepted() {
     }
 }
 
-/// RFC 5961, 4.2: in TIME-WAIT a SYN that nobody takes is challenged, whatever its number, and so is one that ends what it begins;
-/// neither ends TIME-WAIT.
+/// RFC 5961, 4.2: in TIME-WAIT a SYN that nobody takes is challenged, whatever its number, and so
+/// is one that ends what it begins; neither ends TIME-WAIT.
 #[test]
 fn a_syn_that_nobody_takes_is_challenged_in_time_wait() {
     for family in FAMILIES {
@@ -350,8 +350,9 @@ fn a_syn_that_nobody_takes_is_challenged_in_time_wait() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement in the window of what was never sent is answered, as Linux and FreeBSD do;
-/// a FIN without ACK neither is nor makes TIME-WAIT last longer. Where the window ends is told scaled.
+/// RFC 9293, 3.10.7.4, first and fifth: an acknowledgement in the window of what was never sent is
+/// answered, as Linux and FreeBSD do; a FIN without ACK neither is nor makes TIME-WAIT last longer.
+/// Where the window ends is told scaled.
 #[test]
 fn time_wait_answers_by_number_and_by_ack() {
     for family in FAMILIES {
@@ -370,7 +371,8 @@ fn time_wait_answers_by_number_and_by_ack() {
     }
 }
 
-/// A reset in LAST-ACK tells the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out); that all was received before stays so.
+/// A reset in LAST-ACK tells the program, as in Linux (RFC 9293, 3.10.7.4 leaves it out); that all
+/// was received before stays so.
 #[test]
 fn a_reset_instead_of_the_last_acknowledgement_is_told() {
     for family in FAMILIES {

@@ -192,8 +192,8 @@ fn four_messages_give_an_address() {
     assert!(leased(&world));
 }
 
-/// RFC 2131, 4.1: an unanswered message is repeated, ever more seldom, with some chance, and without
-/// end.
+/// RFC 2131, 4.1: an unanswered message is repeated, ever more seldom, with some chance, and
+/// without end.
 #[test]
 fn silence_is_met_with_patience() {
     let (mut world, mut host) = begin();
@@ -417,8 +417,8 @@ fn extreme_lease_times_are_survived() {
     }
 }
 
-/// RFC 2131, 4.4.6: at the end the server is told, from the address and at its own; nothing is asked
-/// afterwards.
+/// RFC 2131, 4.4.6: at the end the server is told, from the address and at its own; nothing is
+/// asked afterwards.
 #[test]
 fn the_lease_is_given_back() {
     let (mut world, mut host) = begin();

@@ -119,7 +119,8 @@ fn connections_of_others_pass_once_begun() {
     assert_eq!(filtered(&mut talk), 1);
 }
 
-/// Answers to datagrams of ours pass for a minute, strangers' don't; a socket with one peer hears that.
+/// Answers to datagrams of ours pass for a minute, strangers' don't; a socket with one peer hears
+/// that.
 #[test]
 fn answers_to_our_datagrams_pass() {
     for family in FAMILIES {

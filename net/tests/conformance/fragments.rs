@@ -6,7 +6,8 @@ use net::sim::packet::{self, Ip};
 
 use crate::support::{FAMILIES, Family, MS, SECOND, Talk, V4, V6, pattern};
 
-/// A fragment of what follows the IP header: `at` is in bytes, a multiple of eight but for nonsense.
+/// A fragment of what follows the IP header: `at` is in bytes, a multiple of eight but for
+/// nonsense.
 fn fragment(talk: &Talk, family: Family, id: u32, at: usize, more: bool, part: &[u8]) -> Vec<u8> {
     let (from, to) = (family.host(0).ip(), family.stack(0).ip());
     if family.host.contains(':') {
@@ -78,8 +79,8 @@ fn fragments_are_put_together_in_any_order() {
     }
 }
 
-/// RFC 5722 (MUST for IPv6), RFC 1858 and 3128: overlapping fragments give nothing, neither the first
-/// nor the second version.
+/// RFC 5722 (MUST for IPv6), RFC 1858 and 3128: overlapping fragments give nothing, neither the
+/// first nor the second version.
 #[test]
 fn overlapping_fragments_are_dropped() {
     for family in FAMILIES {
@@ -190,7 +191,8 @@ fn a_flood_of_fragments_does_not_stop_whole_packets() {
     }
 }
 
-/// RFC 6946, 4: a fragment that is a whole packet is one, and doesn't mix with others of its number.
+/// RFC 6946, 4: a fragment that is a whole packet is one, and doesn't mix with others of its
+/// number.
 #[test]
 fn atomic_fragments_stand_alone() {
     let (mut talk, socket) = receiver(V6);
@@ -205,8 +207,8 @@ fn atomic_fragments_stand_alone() {
     assert_eq!(received(&mut talk, socket), Some(vec![3; 600]));
 }
 
-/// RFC 791, 3.2; RFC 8200, 4.5; RFC 1122, 3.3.3: a datagram larger than the MTU leaves in fragments that fit, in
-/// both families, with a number of its own.
+/// RFC 791, 3.2; RFC 8200, 4.5; RFC 1122, 3.3.3: a datagram larger than the MTU leaves in fragments
+/// that fit, in both families, with a number of its own.
 #[test]
 fn large_datagrams_leave_in_fragments() {
     for family in FAMILIES {

@@ -360,8 +360,8 @@ fn a_refused_connect_says_so_and_a_stray_answer_does_not() {
     );
 }
 
-/// Each switch by itself, of a connection that begins here and of one that a listener establishes: what isn't offered isn't agreed to, and
-/// what isn't agreed on isn't used.
+/// Each switch by itself, of a connection that begins here and of one that a listener establishes:
+/// what isn't offered isn't agreed to, and what isn't agreed on isn't used.
 #[test]
 fn options_can_be_switched_off() {
     let all = TcpOptions::default();

@@ -94,8 +94,8 @@ fn too_big(family: Family, mtu: u32) -> ((u8, u8), u32) {
     (of(family, [(3, 4), (2, 0)]), mtu)
 }
 
-/// A connection whose first segment of 1440 bytes didn't fit a path of `mtu` bytes, as a router says; the
-/// segment's number, which the host waits for.
+/// A connection whose first segment of 1440 bytes didn't fit a path of `mtu` bytes, as a router
+/// says; the segment's number, which the host waits for.
 pub fn told_too_big(family: Family, mtu: u32) -> (Talk, u32) {
     let mut talk = Talk::accepted(family);
     talk.listen(300 * MS);

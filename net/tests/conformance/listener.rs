@@ -289,7 +289,8 @@ fn forged_and_old_cookies_are_answered_by_a_reset() {
     assert_eq!(talk.stack().tcp_accept(listener), Err(Error::WouldBlock));
 }
 
-/// A machine without memory begins nothing; what is under way goes on, and all the rest when there is memory again.
+/// A machine without memory begins nothing; what is under way goes on, and all the rest when there
+/// is memory again.
 #[test]
 fn short_memory_begins_nothing() {
     for family in FAMILIES {

@@ -25,8 +25,8 @@ fn a_new_connection_knows_the_path() {
     }
 }
 
-/// RFC 1122, 2.3.2.2: what waits for a neighbour isn't lost, the last segment of a connection to one who was never asked for,
-/// since all before it went back where a frame had come from.
+/// RFC 1122, 2.3.2.2: what waits for a neighbour isn't lost, the last segment of a connection to
+/// one who was never asked for, since all before it went back where a frame had come from.
 #[test]
 fn a_reset_to_an_unknown_neighbour_is_not_lost() {
     for family in [V4, V6] {

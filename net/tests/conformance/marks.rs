@@ -1,5 +1,5 @@
-//! Congestion marks (RFC 3168), what programs choose of the IP header (RFC 9293, 3.9.1), urgent data, the
-//! user timeout option (RFC 5482).
+//! Congestion marks (RFC 3168), what programs choose of the IP header (RFC 9293, 3.9.1), urgent
+//! data, the user timeout option (RFC 5482).
 
 use net::sim::packet::{ACK, SYN, Tcp};
 use net::sim::{Bench, Offloads};
@@ -31,8 +31,8 @@ fn flight(talk: &mut Talk, bytes: usize) -> Vec<Tcp> {
     heard
 }
 
-/// RFC 3168, 6.1.1: who asks gets ECE alone; who doesn't, or asks otherwise, gets nothing. No SYN is
-/// itself capable.
+/// RFC 3168, 6.1.1: who asks gets ECE alone; who doesn't, or asks otherwise, gets nothing. No SYN
+/// is itself capable.
 #[test]
 fn marks_are_agreed_to_where_asked_for() {
     for family in FAMILIES {
@@ -47,7 +47,8 @@ fn marks_are_agreed_to_where_asked_for() {
     }
 }
 
-/// RFC 3168, 6.1.2, 6.1.4 and 6.1.5: new data is capable; acknowledgements and repeated data aren't.
+/// RFC 3168, 6.1.2, 6.1.4 and 6.1.5: new data is capable; acknowledgements and repeated data
+/// aren't.
 #[test]
 fn only_new_data_is_capable() {
     for family in FAMILIES {
@@ -94,8 +95,8 @@ fn marks_are_echoed_until_the_window_is_reduced() {
     }
 }
 
-/// RFC 3168, 6.1.2: an echo reduces the window, once in each window of data, and the next new segment
-/// says so.
+/// RFC 3168, 6.1.2: an echo reduces the window, once in each window of data, and the next new
+/// segment says so.
 #[test]
 fn an_echo_reduces_the_window_once() {
     let mut talk = marked(V4);
@@ -130,8 +131,8 @@ fn an_echo_reduces_the_window_once() {
     assert!(echo(&mut plain, sent[2].seq) >= before);
 }
 
-/// RFC 3168, 6.1.1 and 6.1.1.1: a connection asks if the configuration says so, and not again after its
-/// SYN was lost; the answer is heeded.
+/// RFC 3168, 6.1.1 and 6.1.1.1: a connection asks if the configuration says so, and not again after
+/// its SYN was lost; the answer is heeded.
 #[test]
 fn connections_ask_for_marks_on_request() {
     let (_, syn) = Talk::connecting(V4);
@@ -164,7 +165,8 @@ fn connections_ask_for_marks_on_request() {
     }
 }
 
-/// RFC 9293, 3.9.1 (MUST-48, MUST-49): the Diffserv field and the hop limit are the program's to choose.
+/// RFC 9293, 3.9.1 (MUST-48, MUST-49): the Diffserv field and the hop limit are the program's to
+/// choose.
 #[test]
 fn programs_choose_dscp_and_hop_limit() {
     for family in FAMILIES {
@@ -188,8 +190,8 @@ fn programs_choose_dscp_and_hop_limit() {
     }
 }
 
-/// RFC 9293, 3.9.1.8 and 3.9.2 (MUST-48, MUST-49), and RFC 3168, 6.1.1: what is chosen before the SYN holds for it, too, and for
-/// that connection only.
+/// RFC 9293, 3.9.1.8 and 3.9.2 (MUST-48, MUST-49), and RFC 3168, 6.1.1: what is chosen before the
+/// SYN holds for it, too, and for that connection only.
 #[test]
 fn a_connection_begins_with_what_was_chosen() {
     for family in FAMILIES {
@@ -277,8 +279,8 @@ fn programs_choose_dscp_and_hop_limit_of_datagrams() {
     }
 }
 
-/// RFC 9293, 3.8.5 (MUST-31, 32, 33): a pointer of any distance is told, once for each time that it moves
-/// on, to whoever waits; the bytes are data like others (RFC 6093, 6).
+/// RFC 9293, 3.8.5 (MUST-31, 32, 33): a pointer of any distance is told, once for each time that it
+/// moves on, to whoever waits; the bytes are data like others (RFC 6093, 6).
 #[test]
 fn urgent_data_is_told_and_stays_in_the_stream() {
     for family in FAMILIES {
@@ -327,8 +329,8 @@ fn urgent_data_is_told_and_stays_in_the_stream() {
     }
 }
 
-/// RFC 9293, 3.8.5 (MUST-30, MUST-62): what is sent as urgent has a pointer to the byte after it, as long as
-/// it isn't acknowledged, and even into a closed window.
+/// RFC 9293, 3.8.5 (MUST-30, MUST-62): what is sent as urgent has a pointer to the byte after it,
+/// as long as it isn't acknowledged, and even into a closed window.
 #[test]
 fn urgent_data_is_sent_with_its_pointer() {
     for family in FAMILIES {
@@ -359,7 +361,8 @@ fn urgent_data_is_sent_with_its_pointer() {
     }
 }
 
-/// RFC 5482, 3: the timeout that a program has chosen is told to the peer, once, in seconds or minutes.
+/// RFC 5482, 3: the timeout that a program has chosen is told to the peer, once, in seconds or
+/// minutes.
 #[test]
 fn the_user_timeout_is_told() {
     let mut talk = Talk::accepted(V4);
@@ -401,8 +404,8 @@ fn the_user_timeout_is_told() {
     assert_eq!(data.find(28), None);
 }
 
-/// RFC 5681, 3.1 and RFC 6298, 5.7: where the answer to the SYN had to be repeated, or the SYN, the first
-/// window is one segment.
+/// RFC 5681, 3.1 and RFC 6298, 5.7: where the answer to the SYN had to be repeated, or the SYN, the
+/// first window is one segment.
 #[test]
 fn a_lost_handshake_makes_the_first_window_small() {
     for lost in [false, true] {

@@ -40,7 +40,8 @@ fn fragment(talk: &Talk, random: &mut Random) -> Vec<u8> {
     frame
 }
 
-/// A millisecond of a slow machine: a flood of `count` frames arrives, and the stack has time for one poll.
+/// A millisecond of a slow machine: a flood of `count` frames arrives, and the stack has time for
+/// one poll.
 fn turn(
     talk: &mut Talk,
     count: usize,

@@ -23,7 +23,8 @@ fn warm(family: crate::support::Family, window: usize) -> Talk {
             talk.acknowledge();
         }
     }
-    // What is left, and its acknowledgements; short of the pause after which the window is small again.
+    // What is left, and its acknowledgements; short of the pause after which the window is small
+    // again.
     for _ in 0..150 {
         if !talk.listen(MS).is_empty() {
             tick(&mut talk);
@@ -80,8 +81,8 @@ fn the_initial_window_is_ten_segments() {
     }
 }
 
-/// RFC 8985, 6 (and RFC 6675): a hole among what SACK reports is repeated within about a round trip,
-/// without a time-out, and nothing else is.
+/// RFC 8985, 6 (and RFC 6675): a hole among what SACK reports is repeated within about a round
+/// trip, without a time-out, and nothing else is.
 #[test]
 fn only_holes_are_repeated_and_at_once() {
     for family in FAMILIES {
@@ -131,7 +132,8 @@ fn a_lost_tail_is_probed_before_the_timeout() {
         let begun_ns = talk.world.now_ns;
         let probe = talk.expect(400 * MS, |segment| !segment.payload.is_empty());
         assert_eq!(probe.end(), last.end());
-        // Two round trips after the acknowledgement's arrival, and the way; the time-out is 240 ms at least.
+        // Two round trips after the acknowledgement's arrival, and the way; the time-out is 240 ms
+        // at least.
         let waited_ns = talk.world.now_ns - begun_ns;
         assert!(waited_ns <= 180 * MS, "{} ms", waited_ns / MS);
     }
@@ -256,8 +258,8 @@ fn nonsense_in_sack_is_ignored() {
     assert_eq!(talk.error(), None);
 }
 
-/// RFC 5682, RFC 4015 or RFC 7323: a time-out because the path was slow for once isn't taken for the
-/// loss of everything: what has arrived meanwhile isn't sent again.
+/// RFC 5682, RFC 4015 or RFC 7323: a time-out because the path was slow for once isn't taken for
+/// the loss of everything: what has arrived meanwhile isn't sent again.
 #[test]
 fn a_spurious_timeout_repeats_little() {
     for family in FAMILIES {
@@ -290,8 +292,8 @@ fn a_spurious_timeout_repeats_little() {
     }
 }
 
-/// RFC 5681, 3.1, RFC 3465: acknowledging a segment in pieces makes the sender no faster than it may
-/// be.
+/// RFC 5681, 3.1, RFC 3465: acknowledging a segment in pieces makes the sender no faster than it
+/// may be.
 #[test]
 fn split_acknowledgements_do_not_open_the_window() {
     let grown = |pieces: u32| {

@@ -146,7 +146,8 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     };
     let any = "[::]:5000".parse().expect("an address");
     let socket = world.stacks[0].udp_bind(any).expect("free");
-    // The questions about a neighbour that isn't there, and the hop limit of what goes to the router.
+    // The questions about a neighbour that isn't there, and the hop limit of what goes to the
+    // router.
     let mut n = 0;
     let mut look = |world: &mut World, host: &mut net::sim::Host| {
         n += 1;
@@ -190,8 +191,8 @@ fn routers_say_how_often_to_ask_and_how_far_to_send() {
     assert_eq!(look(&mut world, &mut host), (10 * SECOND, 64));
 }
 
-/// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what routers
-/// say, and with time.
+/// RFC 4862, 5.5.3 and 5.5.4; RFC 4861, 6.3.4: an address and a gateway come and go with what
+/// routers say, and with time.
 #[test]
 fn addresses_and_gateways_come_and_go_with_their_lifetimes() {
     let Bench {

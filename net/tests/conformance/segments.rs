@@ -7,8 +7,8 @@ use net::sim::packet::{ACK, FIN, PSH, RST, SYN, Tcp};
 
 use crate::support::{FAMILIES, MS, SECOND, Talk, V4, address, pattern};
 
-/// RFC 9293, 3.7.1 (MUST-65) and 3.1 (MUST-69): the MSS is in SYNs only, padding is zeroes; and each
-/// segment of an established connection acknowledges.
+/// RFC 9293, 3.7.1 (MUST-65) and 3.1 (MUST-69): the MSS is in SYNs only, padding is zeroes; and
+/// each segment of an established connection acknowledges.
 #[test]
 fn later_segments_carry_no_mss() {
     for family in FAMILIES {
@@ -61,8 +61,8 @@ fn a_reset_with_data_is_a_reset() {
     }
 }
 
-/// RFC 9293, 3.10.7.4 (MUST-66) and 3.8.6.1: with a window of zero a reset, an acknowledgement and a
-/// FIN's number are heard all the same.
+/// RFC 9293, 3.10.7.4 (MUST-66) and 3.8.6.1: with a window of zero a reset, an acknowledgement and
+/// a FIN's number are heard all the same.
 #[test]
 fn a_closed_window_hears_resets_and_acknowledgements() {
     let mut talk = Talk::accepted(V4);
@@ -104,8 +104,8 @@ fn a_closed_window_hears_resets_and_acknowledgements() {
     assert_eq!(talk.read().0.len(), sent);
 }
 
-/// RFC 9293, 3.1 (MUST-2, MUST-3): a wrong checksum, a header beyond the segment, one shorter than it
-/// can be: dropped without a word.
+/// RFC 9293, 3.1 (MUST-2, MUST-3): a wrong checksum, a header beyond the segment, one shorter than
+/// it can be: dropped without a word.
 #[test]
 fn broken_segments_are_dropped() {
     for family in FAMILIES {
@@ -206,8 +206,8 @@ fn connects_go_to_one_host_from_one_address() {
     }
 }
 
-/// RFC 5961, 5.2 and RFC 9293, 3.10.7.4: text that is partly old is cut, what is beyond the window is
-/// not taken, and a FIN behind it doesn't count.
+/// RFC 5961, 5.2 and RFC 9293, 3.10.7.4: text that is partly old is cut, what is beyond the window
+/// is not taken, and a FIN behind it doesn't count.
 #[test]
 fn segments_are_cut_to_the_window() {
     for family in FAMILIES {
@@ -276,8 +276,9 @@ fn reserved_bits_are_ignored() {
     assert_eq!(talk.read().0, b"odd");
 }
 
-/// Puts options into the IP header of a frame: of IPv4 a record of the route and one that nobody knows (RFC 791, 3.1), of IPv6
-/// an unknown one that is to be skipped, in a header of its own (RFC 8200, 4.2 and 4.6).
+/// Puts options into the IP header of a frame: of IPv4 a record of the route and one that nobody
+/// knows (RFC 791, 3.1), of IPv6 an unknown one that is to be skipped, in a header of its own (RFC
+/// 8200, 4.2 and 4.6).
 fn with_ip_options(mut frame: Vec<u8>) -> Vec<u8> {
     let (at, options): (usize, &[u8]) = match frame[14] >> 4 {
         4 => (34, &[7, 7, 4, 0, 0, 0, 0, 0x9e, 4, 1, 2, 0]),

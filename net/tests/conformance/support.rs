@@ -56,8 +56,8 @@ pub fn pattern(len: usize) -> Vec<u8> {
         .collect()
 }
 
-/// Both know each other's Ethernet address from here on: the stack sends a datagram, for which it has
-/// to ask.
+/// Both know each other's Ethernet address from here on: the stack sends a datagram, for which it
+/// has to ask.
 pub fn meet(world: &mut World, host: &mut Host, family: Family) {
     let socket = world.stacks[0]
         .udp_bind(family.stack(9999))

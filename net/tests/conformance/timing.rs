@@ -48,15 +48,16 @@ fn unacknowledged_data_is_repeated_with_backoff_and_given_up() {
     }
 }
 
-/// Whether a frame asks for the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861, 4.3).
+/// Whether a frame asks for the host's Ethernet address: ARP (RFC 826) or a solicitation (RFC 4861,
+/// 4.3).
 fn asks(frame: &[u8]) -> bool {
     let arp = frame.get(12..14) == Some(&[8, 6]) && frame.get(21) == Some(&1);
     arp || frame.get(12..14) == Some(&[0x86, 0xdd]) && frame.get(54) == Some(&135)
 }
 
-/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer is told that the first hop may be dead
-/// (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The program can see the time-outs (SHLD-9), and hears nothing else
-/// until R2.
+/// RFC 9293, 3.8.3 (MUST-20, SHLD-10): after R1, three repetitions, the network layer is told that
+/// the first hop may be dead (RFC 1122, 3.3.1.4), and asks it; it isn't troubled before. The
+/// program can see the time-outs (SHLD-9), and hears nothing else until R2.
 #[test]
 fn after_r1_the_first_hop_is_doubted() {
     for family in FAMILIES {

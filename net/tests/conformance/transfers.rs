@@ -14,8 +14,8 @@ fn runs(short: u64) -> u64 {
     }
 }
 
-/// A connection from stack 0 to stack 1. Where the last segments of the handshake are lost one after
-/// the other the server forgets it, and the client has to begin anew, as a program would.
+/// A connection from stack 0 to stack 1. Where the last segments of the handshake are lost one
+/// after the other the server forgets it, and the client has to begin anew, as a program would.
 fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
     let server = address(if v6 { "[fd00::2]:80" } else { "10.0.0.2:80" });
     let listener = world.stacks[1].tcp_listen(server, 8).expect("free");

@@ -284,8 +284,8 @@ fn nagle_joins_small_writes_and_can_be_switched_off() {
     }
 }
 
-/// RFC 9293, 3.8.6.3 (SHLD-18, MUST-40, SHLD-19, MUST-58): an acknowledgement waits less than 500 ms, and at
-/// least every second full segment is acknowledged.
+/// RFC 9293, 3.8.6.3 (SHLD-18, MUST-40, SHLD-19, MUST-58): an acknowledgement waits less than 500
+/// ms, and at least every second full segment is acknowledged.
 #[test]
 fn acknowledgements_are_delayed_but_not_for_long() {
     for family in FAMILIES {
@@ -441,7 +441,8 @@ fn urgent_data_stays_in_the_stream() {
     assert_eq!(talk.read().0, b"urgent and not");
 }
 
-/// RFC 9293, 3.8.6.3: how long an acknowledgement may wait is the program's choice, at once among it, and never half a second.
+/// RFC 9293, 3.8.6.3: how long an acknowledgement may wait is the program's choice, at once among
+/// it, and never half a second.
 #[test]
 fn the_delay_of_acknowledgements_can_be_chosen() {
     for (delay_ns, least, most) in [(0, 0, 0), (100 * MS, 100, 101), (SECOND, 498, 499)] {

@@ -2,8 +2,8 @@
 //! is served afterwards. The conversations of `net/corpus` are replayed and mutated while a program
 //! opens, uses and closes sockets at random.
 //!
-//! Deterministic: `SOIL_FUZZ_SEED=N` runs the one target of that seed. `SOIL_FUZZ_SECONDS=N` goes on
-//! with new seeds for that long (`make test-long`).
+//! Deterministic: `SOIL_FUZZ_SEED=N` runs the one target of that seed. `SOIL_FUZZ_SECONDS=N` goes
+//! on with new seeds for that long (`make test-long`).
 #![allow(missing_docs)]
 
 mod alive;

@@ -1,11 +1,12 @@
 //! Makes the archive that is shipped from the static library that `cargo` built.
 //!
-//! `soil-archive INPUT OUTPUT KEEP...`: links what is reachable from the symbols named by `KEEP` (a name, or a beginning followed by `*`)
-//! into one relocatable object, makes every other symbol local, and writes an archive of that object. So a program can link
-//! Rust code of its own, with its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that the
-//! program's own link with `--gc-sections` can still leave out what it doesn't call. Constants that are nothing but zeros become memory
-//! that begins as zeros, and strings and small constants get sections of their own ([`pieces`]), so
-//! that images don't carry what they don't use.
+//! `soil-archive INPUT OUTPUT KEEP...`: links what is reachable from the symbols named by `KEEP` (a
+//! name, or a beginning followed by `*`) into one relocatable object, makes every other symbol
+//! local, and writes an archive of that object. So a program can link Rust code of its own, with
+//! its own copy of Rust's libraries, beside Soil's. Functions and data keep their sections, so that
+//! the program's own link with `--gc-sections` can still leave out what it doesn't call. Constants
+//! that are nothing but zeros become memory that begins as zeros, and strings and small constants
+//! get sections of their own ([`pieces`]), so that images don't carry what they don't use.
 //!
 //! Runs `nm`, `ld`, `objcopy` and `ar` of GNU binutils, which OCaml needs as well.
 
@@ -110,7 +111,8 @@ fn archive(input: &Path, output: &Path, keep: &[String]) -> Result<(), String> {
     rewrite(&object)?;
     let mut localize = std::ffi::OsString::from("--keep-global-symbols=");
     localize.push(&list);
-    // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the object for one without symbols.
+    // Rust's own libraries carry LLVM bitcode, by which binutils with LLVM's plug-in take the
+    // object for one without symbols.
     let bitcode = ["--remove-section=.llvmbc", "--remove-section=.llvmcmd"];
     let zeros = zeros(&object)?;
     let zeros = zeros.iter().map(|name| {

@@ -1,8 +1,10 @@
-//! Writes the other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h` for C, and for OCaml `soil_raw.ml` with a
-//! `soil_raw_PART.ml` for each part that not every program needs.
+//! Writes the other descriptions of the boundary from the one in `soil-sys/src/abi.rs`: `soil.h`
+//! for C, and for OCaml `soil_raw.ml` with a `soil_raw_PART.ml` for each part that not every
+//! program needs.
 //!
-//! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the header and the folder of the OCaml files to
-//! write. A signature with a type outside the closed list of `soil-sys/src/ty.rs` is an error that names the function.
+//! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the
+//! header and the folder of the OCaml files to write. A signature with a type outside the closed
+//! list of `soil-sys/src/ty.rs` is an error that names the function.
 
 mod ocaml;
 

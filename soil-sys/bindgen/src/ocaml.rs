@@ -1,8 +1,9 @@
 //! `soil_raw.ml` and its likes.
 //!
-//! An OCaml module with externals makes its object file refer to every symbol that they name, used or not, and so would link the
-//! whole network into a program that only wants the time. Hence a module for each part of the interface: `soil_raw.ml` has the types, the
-//! constants and what every program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
+//! An OCaml module with externals makes its object file refer to every symbol that they name, used
+//! or not, and so would link the whole network into a program that only wants the time. Hence a
+//! module for each part of the interface: `soil_raw.ml` has the types, the constants and what every
+//! program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
 
 use std::fmt::Write;
 use syn::{Attribute, Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
@@ -51,7 +52,8 @@ fn doc(attributes: &[Attribute]) -> Vec<String> {
     lines
 }
 
-/// A documentation comment in OCaml's form: `` `x` `` and ``[`x`]`` become `[x]`; the generator's own tags are left out.
+/// A documentation comment in OCaml's form: `` `x` `` and ``[`x`]`` become `[x]`; the generator's
+/// own tags are left out.
 fn comment(lines: &[String]) -> String {
     let mut text = lines
         .iter()
@@ -186,7 +188,8 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
     Ok(())
 }
 
-/// The modules: file names and texts. `parts` are the files of the description, each with the name of its part.
+/// The modules: file names and texts. `parts` are the files of the description, each with the name
+/// of its part.
 pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, String> {
     let mut base = format!("{HEAD}{TYPES}");
     let mut modules = Vec::new();

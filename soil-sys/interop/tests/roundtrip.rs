@@ -1,4 +1,5 @@
-//! Rust calls OCaml, which calls Soil's functions through the generated externals, and gets the results back.
+//! Rust calls OCaml, which calls Soil's functions through the generated externals, and gets the
+//! results back.
 
 use ocaml_interop::{OCamlInt, OCamlRuntime, ToOCaml, ocaml};
 use soil_sys::abi;

@@ -6,16 +6,17 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Buffer, Buffers, Bytes, Int, Ints, Text};
 
-/// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its descriptor. Errors: `No_device` with a
-/// detail that lists the disks there are, `Busy` when it is mounted or open; `Not_found`, `Corrupt` and `Io` of a partition;
-/// `Bad_configuration`.
+/// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its
+/// descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when it is
+/// mounted or open; `Not_found`, `Corrupt` and `Io` of a partition; `Bad_configuration`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_open(name: Text, token: Int) -> Int {
     call(|rt| glue::open(rt, name.utf8()?, token))
 }
 
-/// Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one request, and what the disk can
-/// do: 1 for durable writes, 2 to discard, 4 to write zeros, added. The device is looked at again: it may have grown or shrunk.
+/// Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one
+/// request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
+/// The device is looked at again: it may have grown or shrunk.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
@@ -24,8 +25,8 @@ pub extern "C" fn soil_block_info(fd: Int, mut into: Ints) -> Int {
     })
 }
 
-/// How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of two, is; it need not be inside.
-/// Errors: `Invalid`.
+/// How many bytes after the start of `buffer` the first multiple of `alignment` bytes, a power of
+/// two, is; it need not be inside. Errors: `Invalid`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_skew(buffer: Buffer, alignment: Int) -> Int {
     call(|_| {
@@ -38,9 +39,11 @@ pub extern "C" fn soil_block_skew(buffer: Buffer, alignment: Int) -> Int {
     })
 }
 
-/// Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which the device writes by itself; the
-/// result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for sectors that aren't there (any more); `Timed_out` when the device
-/// doesn't answer within `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`] is 0.
+/// Reads `len` bytes, a multiple of the sector size, from `sector` on to `into[off ..]`, to which
+/// the device writes by itself; the result is `len`. Errors: `Invalid`; `Too_large`; `Io`, also for
+/// sectors that aren't there (any more); `Timed_out` when the device doesn't answer within
+/// `SOIL_DISK_TIMEOUT` (30 s): the buffer must be kept and left alone until [`soil_block_given_up`]
+/// is 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_read(
     fd: Int,
@@ -56,8 +59,9 @@ pub extern "C" fn soil_block_read(
     })
 }
 
-/// Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is `len`. It is on the disk for good
-/// after [`soil_block_flush`]. Errors: those of [`soil_block_read`], `Read_only`.
+/// Writes `from[off .. off + len]`, a multiple of the sector size, from `sector` on; the result is
+/// `len`. It is on the disk for good after [`soil_block_flush`]. Errors: those of
+/// [`soil_block_read`], `Read_only`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_write(
     fd: Int,
@@ -73,8 +77,9 @@ pub extern "C" fn soil_block_write(
     })
 }
 
-/// [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector size: `ranges` has offset and length in
-/// bytes for each of `buffers`, of which there are 1024 at most.
+/// [`soil_block_read`] into several pieces, one after the other, each a multiple of the sector
+/// size: `ranges` has offset and length in bytes for each of `buffers`, of which there are 1024 at
+/// most.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_readv(
     fd: Int,
@@ -89,8 +94,8 @@ pub extern "C" fn soil_block_readv(
     })
 }
 
-/// [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are on the disk for good when it completes.
-/// Errors: `Unsupported` for that where the device can't.
+/// [`soil_block_write`] of several pieces, as in [`soil_block_readv`]. With `durable` = 1 they are
+/// on the disk for good when it completes. Errors: `Unsupported` for that where the device can't.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_writev(
     fd: Int,
@@ -107,8 +112,9 @@ pub extern "C" fn soil_block_writev(
     })
 }
 
-/// Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does so and may give up the room behind
-/// them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`, `Timed_out`.
+/// Does something to `count` sectors from `sector` on: 0 discards them, 1 makes them zeros, 2 does
+/// so and may give up the room behind them. Errors: `Invalid`, `Read_only`, `Unsupported`, `Io`,
+/// `Timed_out`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_clear(fd: Int, sector: Int, count: Int, how: Int, token: Int) -> Int {
     call(|rt| {
@@ -130,8 +136,8 @@ pub extern "C" fn soil_block_flush(fd: Int, token: Int) -> Int {
     call(|rt| glue::flush(rt, Fd::decode(fd)?, token))
 }
 
-/// Copies the name of disk `index` (from 0) to the start of `into`, cut where it doesn't fit; returns its whole length.
-/// Errors: `Not_found` after the last disk.
+/// Copies the name of disk `index` (from 0) to the start of `into`, cut where it doesn't fit;
+/// returns its whole length. Errors: `Not_found` after the last disk.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_name(index: Int, mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::name(rt, index, into.range(off, len)?))

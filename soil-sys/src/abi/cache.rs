@@ -5,9 +5,10 @@ use crate::files::cache;
 use crate::runtime::call;
 use crate::ty::{Int, Ints, Text};
 
-/// Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read ahead, of the volume mounted at `point`;
-/// or with an empty `point` those of all volumes since the program started, and then the bytes that what was read takes and may take.
-/// The result is 0. Errors: `Not_found` if nothing is mounted there.
+/// Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read
+/// ahead, of the volume mounted at `point`; or with an empty `point` those of all volumes since the
+/// program started, and then the bytes that what was read takes and may take. The result is 0.
+/// Errors: `Not_found` if nothing is mounted there.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_cache_statistics(point: Text, mut into: Ints) -> Int {
     call(|rt| {

@@ -1,6 +1,7 @@
 //! Descriptors: one table for console, pipes, connections, sockets, files and block devices.
 //!
-//! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is used again.
+//! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
+//! used again.
 
 use crate::runtime::call;
 use crate::table::{Direction, Fd};
@@ -20,8 +21,9 @@ pub extern "C" fn soil_fd_read_buffer(fd: Int, mut into: Buffer, off: Int, len: 
     call(|rt| rt.read(Fd::decode(fd)?, into.range(off, len)?))
 }
 
-/// Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len` is 0.
-/// Errors: `Closed`, `Broken_pipe`, `Connection_reset`, `Not_connected`, `Wrong_kind`, …; `WOULD_BLOCK`.
+/// Writes up to `len` bytes of `from[off ..]`; returns how many were taken, at least 1 unless `len`
+/// is 0. Errors: `Closed`, `Broken_pipe`, `Connection_reset`, `Not_connected`, `Wrong_kind`, …;
+/// `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_write(fd: Int, mut from: Bytes, off: Int, len: Int) -> Int {
     call(|rt| rt.write(Fd::decode(fd)?, from.range(off, len)?))
@@ -33,21 +35,24 @@ pub extern "C" fn soil_fd_write_buffer(fd: Int, mut from: Buffer, off: Int, len:
     call(|rt| rt.write(Fd::decode(fd)?, from.range(off, len)?))
 }
 
-/// Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile: `direction` is `PARK_READ` or
-/// `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`. Closing the descriptor completes it with `Closed`. Several
-/// tokens may park on one descriptor. Errors: `Closed`, `Wrong_kind`.
+/// Asks to be told, by the completion of `token` with result 0, when trying again is worthwhile:
+/// `direction` is `PARK_READ` or `PARK_WRITE`. 0: at once, no completion will come; else `PENDING`.
+/// Closing the descriptor completes it with `Closed`. Several tokens may park on one descriptor.
+/// Errors: `Closed`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_park(fd: Int, direction: Int, token: Int) -> Int {
     call(|rt| rt.park(Fd::decode(fd)?, Direction::decode(direction)?, token))
 }
 
-/// Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads the end), 2 both.
+/// Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads
+/// the end), 2 both.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_shutdown(fd: Int, how: Int) -> Int {
     call(|rt| rt.shutdown(Fd::decode(fd)?, how))
 }
 
-/// Closes it and completes what is parked on it with `Closed`. Closing a closed descriptor is 0 as well.
+/// Closes it and completes what is parked on it with `Closed`. Closing a closed descriptor is 0 as
+/// well.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_close(fd: Int) -> Int {
     call(|rt| rt.close(Fd::decode(fd)?))
@@ -59,7 +64,8 @@ pub extern "C" fn soil_fd_kind(fd: Int) -> Int {
     call(|rt| rt.kind(Fd::decode(fd)?))
 }
 
-/// The descriptor of the console: standard input when read, standard output when written. The same at each call.
+/// The descriptor of the console: standard input when read, standard output when written. The same
+/// at each call.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_console() -> Int {
     call(|rt| console::open(rt, console::Which::Standard))
@@ -71,9 +77,10 @@ pub extern "C" fn soil_console_error() -> Int {
     call(|rt| console::open(rt, console::Which::Error))
 }
 
-/// Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading end and `ends[1]` with the writing
-/// end. Reading an empty pipe whose writing end is closed is the end of input; writing when the reading end is closed is
-/// `Broken_pipe`. Errors: `Out_of_memory`, `Too_many_open`.
+/// Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading
+/// end and `ends[1]` with the writing end. Reading an empty pipe whose writing end is closed is the
+/// end of input; writing when the reading end is closed is `Broken_pipe`. Errors: `Out_of_memory`,
+/// `Too_many_open`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_pipe(capacity: Int, mut ends: Ints) -> Int {
     call(|rt| {

@@ -5,16 +5,17 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Int, Ints, Text};
 
-/// Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no meaning; returns a descriptor that is readable once
-/// it is answered. Errors: `Invalid` (a group, or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory` (more
-/// than 64 at a time).
+/// Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
+/// meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
+/// or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`
+/// (more than 64 at a time).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_echo(endpoint: Text, len: Int) -> Int {
     call(|rt| glue::echo::send(rt, endpoint.all(), len))
 }
 
-/// Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop limit. `WOULD_BLOCK`. Errors:
-/// `Unreachable`, `Wrong_kind`.
+/// Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop
+/// limit. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_echo_result(fd: Int, mut into: Ints) -> Int {
     call(|rt| {

@@ -5,14 +5,16 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Bytes, Int, Text};
 
-/// A socket for the frames of this type on interface `interface`; returns its descriptor. Errors: `Invalid` (a type of the machine's own:
-/// IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`, `No_device`.
+/// A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
+/// `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,
+/// `No_device`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_ethernet_open(interface: Int, ethertype: Int) -> Int {
     call(|rt| glue::ethernet::open(rt, interface, ethertype))
 }
 
-/// Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`.
+/// Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`.
+/// `WOULD_BLOCK`. Errors: `Message_too_long`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_ethernet_send(
     fd: Int,
@@ -31,8 +33,9 @@ pub extern "C" fn soil_ethernet_send(
     })
 }
 
-/// Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its source and destination, 6 bytes each, to
-/// the start of `addresses`; returns the number of bytes written. `WOULD_BLOCK`.
+/// Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its
+/// source and destination, 6 bytes each, to the start of `addresses`; returns the number of bytes
+/// written. `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_ethernet_receive(
     fd: Int,

@@ -5,9 +5,10 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Int, Text};
 
-/// Sets when the contents of what `path` names were last read and last changed, each in seconds since 1970 and nanoseconds of that; -1
-/// nanoseconds leave it as it is. A symbolic link at the end is followed if `follow` is 1. A moment that the file system can't say
-/// becomes the nearest that it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+/// Sets when the contents of what `path` names were last read and last changed, each in seconds
+/// since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+/// is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
+/// it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_set_times(
     path: Text,
@@ -27,9 +28,10 @@ pub extern "C" fn soil_fs_set_times(
     })
 }
 
-/// Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the file grows to its end; 1 does so and
-/// leaves the size; 2 makes it a hole; 3 makes it zeros that have room, and the file grows to its end. Errors: `No_space`, `Too_large`,
-/// `Read_only`, `Unsupported`, `Invalid` for no bytes.
+/// Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
+/// file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+/// have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
+/// `Unsupported`, `Invalid` for no bytes.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_allocate(
     fd: Int,
@@ -41,8 +43,9 @@ pub extern "C" fn soil_file_allocate(
     call(|rt| glue::allocate(rt, Fd::decode(fd)?, how, (position, len), token))
 }
 
-/// The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the result is the byte after that, or 0 where
-/// there is none. The end of the file is a hole unless `position` is there or past it.
+/// The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
+/// result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+/// `position` is there or past it.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_next(fd: Int, position: Int, hole: Int, token: Int) -> Int {
     call(|rt| glue::next(rt, Fd::decode(fd)?, position, hole == 1, token))

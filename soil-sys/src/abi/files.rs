@@ -1,4 +1,5 @@
-//! Files and directories. Every operation takes a token and may answer `PENDING`; paths are `/`-separated UTF-8 and copied at the call.
+//! Files and directories. Every operation takes a token and may answer `PENDING`; paths are
+//! `/`-separated UTF-8 and copied at the call.
 
 use crate::error::Error;
 use crate::files as glue;
@@ -6,15 +7,16 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Buffer, Int, Ints, Text};
 
-/// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors: `Not_found`, `Exists`,
-/// `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
+/// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
+/// `Not_found`, `Exists`, `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_open(path: Text, flags: Int, token: Int) -> Int {
     call(|rt| glue::open(rt, path.utf8()?, flags, token))
 }
 
-/// Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the descriptor's own position, which moves
-/// on, when `position` is -1. The result is the number of bytes, less than `len` only at the end of the file, 0 at or after it.
+/// Reads up to `len` bytes to `into[off ..]` from byte `position` of the file, or from the
+/// descriptor's own position, which moves on, when `position` is -1. The result is the number of
+/// bytes, less than `len` only at the end of the file, 0 at or after it.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_read(
     fd: Int,
@@ -27,9 +29,9 @@ pub extern "C" fn soil_file_read(
     call(|rt| glue::read(rt, Fd::decode(fd)?, into.piece(off, len)?, position, token))
 }
 
-/// Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own position, which moves on, when
-/// `position` is -1. The result is the number of bytes, less than `len` only when the disk is full. Errors: `No_space`, `Too_large`,
-/// `Read_only`.
+/// Writes `from[off .. off + len]` at byte `position` of the file, or at the descriptor's own
+/// position, which moves on, when `position` is -1. The result is the number of bytes, less than
+/// `len` only when the disk is full. Errors: `No_space`, `Too_large`, `Read_only`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_write(
     fd: Int,
@@ -42,9 +44,10 @@ pub extern "C" fn soil_file_write(
     call(|rt| glue::write(rt, Fd::decode(fd)?, from.piece(off, len)?, position, token))
 }
 
-/// Whether the memory that operation `token` lent is still in use though it failed, because its disk didn't answer within
-/// `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to
-/// be kept and left alone until another operation is said to lend that volume its memory.
+/// Whether the memory that operation `token` lent is still in use though it failed, because its
+/// disk didn't answer within `SOIL_DISK_TIMEOUT`: 0 if not, else the number of its volume. To be
+/// asked before the token is used again, and once; the memory is to be kept and left alone until
+/// another operation is said to lend that volume its memory.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_given_up(token: Int) -> Int {
     call(|rt| {
@@ -70,8 +73,8 @@ pub extern "C" fn soil_file_truncate(fd: Int, size: Int, token: Int) -> Int {
     })
 }
 
-/// Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from the file's end (2); the result is
-/// the new position.
+/// Moves the descriptor's position to `offset` from the start (`whence` 0), from itself (1) or from
+/// the file's end (2); the result is the new position.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_seek(fd: Int, offset: Int, whence: Int, token: Int) -> Int {
     call(|rt| glue::seek(rt, Fd::decode(fd)?, offset, whence, token))
@@ -83,9 +86,11 @@ pub extern "C" fn soil_file_sync(fd: Int, token: Int) -> Int {
     call(|rt| glue::file_sync(rt, Fd::decode(fd)?, token))
 }
 
-/// Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents (seconds since 1970, and nanoseconds of
-/// that), seconds of the last access, and of the last change of what is known, number of names, inode, 1 if marked read-only, nanoseconds
-/// of the last access, and of the last change, of what `path` names; a symbolic link at its end is followed if `follow` is 1.
+/// Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents
+/// (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last
+/// change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last
+/// access, and of the last change, of what `path` names; a symbolic link at its end is followed if
+/// `follow` is 1.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_stat(path: Text, follow: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::stat(rt, path.utf8()?, follow == 1, into.piece(), token))
@@ -97,8 +102,8 @@ pub extern "C" fn soil_file_stat(fd: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::file_stat(rt, Fd::decode(fd)?, into.piece(), token))
 }
 
-/// If the contents of the file lie in memory for good: the result is 1, and `into` is filled with their address, their
-/// length, and the address of that length. Else 0.
+/// If the contents of the file lie in memory for good: the result is 1, and `into` is filled with
+/// their address, their length, and the address of that length. Else 0.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_contents(fd: Int, mut into: Ints, token: Int) -> Int {
     call(|rt| glue::contents(rt, Fd::decode(fd)?, into.piece(), token))
@@ -110,8 +115,9 @@ pub extern "C" fn soil_fs_directory(path: Text, token: Int) -> Int {
     call(|rt| glue::directory(rt, path.utf8()?, token))
 }
 
-/// Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`), length of the name (2 bytes, low
-/// one first), name; the result is the number of bytes, 0 after the last entry. Errors: `Invalid` if not even one entry fits.
+/// Writes the next entries to `into[0 .. len]`, as many as fit, each as kind (1 byte, `ENTRY_*`),
+/// length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after
+/// the last entry. Errors: `Invalid` if not even one entry fits.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_directory_next(fd: Int, into: Buffer, len: Int, token: Int) -> Int {
     call(|rt| glue::directory_next(rt, Fd::decode(fd)?, into.piece(0, len)?, token))
@@ -129,14 +135,16 @@ pub extern "C" fn soil_fs_remove_directory(path: Text, token: Int) -> Int {
     call(|rt| glue::remove_directory(rt, path.utf8()?, token))
 }
 
-/// Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an error if it is 1, and gets the path
-/// `from` if it is 2, as with the flags of Linux's `renameat2`. Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
+/// Gives `from` the path `to` on the same volume. What has it already is replaced if `how` is 0, an
+/// error if it is 1, and gets the path `from` if it is 2, as with the flags of Linux's `renameat2`.
+/// Errors: `Cross_volume`, `Busy`, `Exists`, `Unsupported`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_rename(from: Text, to: Text, how: Int, token: Int) -> Int {
     call(|rt| glue::rename(rt, from.utf8()?, to.utf8()?, how, token))
 }
 
-/// Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`, `Unsupported`, `Too_many_links`, …
+/// Gives the file at `path` a second name, `new`, on the same volume. Errors: `Cross_volume`,
+/// `Unsupported`, `Too_many_links`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_link(path: Text, new: Text, token: Int) -> Int {
     call(|rt| glue::link(rt, path.utf8()?, new.utf8()?, token))
@@ -148,15 +156,15 @@ pub extern "C" fn soil_fs_symlink(target: Text, path: Text, token: Int) -> Int {
     call(|rt| glue::symlink(rt, target.utf8()?, path.utf8()?, token))
 }
 
-/// Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the result is its whole length. Errors:
-/// `Invalid` if it is none.
+/// Writes what the symbolic link `path` says to `into[0 .. len]`, cut where it doesn't fit; the
+/// result is its whole length. Errors: `Invalid` if it is none.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_readlink(path: Text, into: Buffer, len: Int, token: Int) -> Int {
     call(|rt| glue::readlink(rt, path.utf8()?, into.piece(0, len)?, token))
 }
 
-/// Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it doesn't fit; the result is its
-/// whole length.
+/// Writes the path of what `path` names, without symbolic links, to `into[0 .. len]`, cut where it
+/// doesn't fit; the result is its whole length.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_realpath(path: Text, into: Buffer, len: Int, token: Int) -> Int {
     call(|rt| glue::realpath(rt, path.utf8()?, into.piece(0, len)?, token))
@@ -180,10 +188,11 @@ pub extern "C" fn soil_fs_sync(token: Int) -> Int {
     call(|rt| glue::sync(rt, token))
 }
 
-/// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file gets at a time, its health: 0 takes
-/// writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and of the free bytes those that the file system doesn't
-/// reserve for a machine's administrator; and writes its mount point, what it is and what is
-/// wrong with it, a line each, to `text[0 .. len]`. The result is the length of that.
+/// Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file
+/// gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk
+/// that offers no flush; and of the free bytes those that the file system doesn't reserve for a
+/// machine's administrator; and writes its mount point, what it is and what is wrong with it, a
+/// line each, to `text[0 .. len]`. The result is the length of that.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_space(
     path: Text,
@@ -195,14 +204,15 @@ pub extern "C" fn soil_fs_space(
     call(|rt| glue::space(rt, path.utf8()?, into.piece(), text.piece(0, len)?, token))
 }
 
-/// Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro` to read only. Errors: `No_device`,
-/// `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
+/// Mounts as `SOIL_MOUNT` does: `spec` is `/PATH=TYPE:SOURCE`, or without `TYPE:`, and with `,ro`
+/// to read only. Errors: `No_device`, `Exists`, `Corrupt`, `Unsupported`, `Bad_configuration`, …
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_mount(spec: Text, token: Int) -> Int {
     call(|rt| glue::mount(rt, spec.utf8()?, token))
 }
 
-/// Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy` while something on it is open, `Io`.
+/// Makes everything on the volume at `point` durable and gives it up. Errors: `Not_found`, `Busy`
+/// while something on it is open, `Io`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_unmount(point: Text, token: Int) -> Int {
     call(|rt| glue::unmount(rt, point.utf8()?, token))

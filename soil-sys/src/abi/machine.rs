@@ -21,8 +21,8 @@ pub extern "C" fn soil_machine_cpus() -> Int {
     call(|_| Ok(Current::cpus()))
 }
 
-/// Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut where it doesn't fit; returns its
-/// whole length.
+/// Copies a description of the machine's devices, one a line, to `into[off .. off + len]`, cut
+/// where it doesn't fit; returns its whole length.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_machine_devices(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|_| {

@@ -1,7 +1,8 @@
 //! TCP, UDP, names and interfaces.
 //!
-//! An address is 16 bytes, IPv4 in the form `::ffff:a.b.c.d`; an endpoint is an address and a port, 18 bytes, the port with its high
-//! byte first. The stack and its devices start with the first call of this file.
+//! An address is 16 bytes, IPv4 in the form `::ffff:a.b.c.d`; an endpoint is an address and a port,
+//! 18 bytes, the port with its high byte first. The stack and its devices start with the first call
+//! of this file.
 
 use crate::error::Error;
 use crate::net as glue;
@@ -9,15 +10,15 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Buffer, Bytes, Int, Ints, Text};
 
-/// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the completion): `No_network` with
-/// a detail that says what to do, `Bad_configuration`.
+/// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the
+/// completion): `No_network` with a detail that says what to do, `Bad_configuration`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_up(token: Int) -> Int {
     call(|rt| glue::up(rt, token))
 }
 
-/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC 6724, 6); returns
-/// the number of those to which there is a route, which come first.
+/// Puts the 16-byte addresses in `addresses[0 .. len]` into the order in which to try them (RFC
+/// 6724, 6); returns the number of those to which there is a route, which come first.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_sort(mut addresses: Bytes, len: Int) -> Int {
     call(|rt| glue::dns::sort(rt, addresses.range(0, len)?))
@@ -29,36 +30,41 @@ pub extern "C" fn soil_net_interfaces() -> Int {
     call(glue::interfaces)
 }
 
-/// Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length:
-/// lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number), `gateway=…`, `dns=…`.
+/// Copies a description of interface `index` to `into[off .. off + len]`, cut where it doesn't fit,
+/// and returns its whole length: lines `name=…`, `mac=…`, `mtu=…`, `address=…/…` (any number),
+/// `gateway=…`, `dns=…`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_interface(index: Int, mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::interface(rt, index, into.range(off, len)?))
 }
 
-/// Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: a line for each,
-/// with the protocol, its own end, the other end or `-`, the state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener:
-/// connections that nobody has accepted) and those that aren't acknowledged.
+/// Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
+/// its whole length: a line for each, with the protocol, its own end, the other end or `-`, the
+/// state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener: connections that
+/// nobody has accepted) and those that aren't acknowledged.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_connections(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::inspect::connections(rt, into.range(off, len)?))
 }
 
-/// Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and returns its whole length: lines `name=value`.
+/// Copies what the network counts to `into[off .. off + len]`, cut where it doesn't fit, and
+/// returns its whole length: lines `name=value`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_statistics(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::inspect::statistics(rt, into.range(off, len)?))
 }
 
-/// Puts the rules of the packet filter in `rules` in force, in place of those before. Errors: `Bad_configuration` with a detail.
+/// Puts the rules of the packet filter in `rules` in force, in place of those before. Errors:
+/// `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_filter(rules: Text) -> Int {
     call(|rt| glue::filter::set(rt, rules.utf8()?))
 }
 
-/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to `backlog` connections that nobody has
-/// accepted; returns the listener's descriptor. `how` is as in [`soil_tcp_connect`], without the congestion marks, and is what the
-/// listener's connections begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
+/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to
+/// `backlog` connections that nobody has accepted; returns the listener's descriptor. `how` is as
+/// in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
+/// begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_listen(endpoint: Text, backlog: Int, how: Int) -> Int {
     call(|rt| glue::tcp::listen(rt, endpoint.all(), backlog, how))
@@ -70,18 +76,21 @@ pub extern "C" fn soil_tcp_accept(listener: Int) -> Int {
     call(|rt| glue::tcp::accept(rt, Fd::decode(listener)?))
 }
 
-/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask [`soil_tcp_connected`]. `how`, in bits: 0 to 7
-/// the hop limit and 8 to 13 the DSCP, as with [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as
-/// configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as
-/// [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds.
-/// Errors: `No_network`, `Unreachable`, `Too_many_open`, `Invalid`.
+/// Starts a connection and returns its descriptor at once; park with `PARK_WRITE`, then ask
+/// [`soil_tcp_connected`]. `how`, in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
+/// [`soil_net_mark`]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
+/// no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
+/// 24 to 39 as [`OPTION_MSS`](super::OPTION_MSS); 40 to 59: 0 the usual delay of acknowledgements,
+/// otherwise 1 more than it in microseconds. Errors: `No_network`, `Unreachable`, `Too_many_open`,
+/// `Invalid`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_connect(endpoint: Text, how: Int) -> Int {
     call(|rt| glue::tcp::connect(rt, endpoint.all(), how))
 }
 
-/// Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends from now on; of a listener: for its answers
-/// and for the connections that it establishes from now on. Errors: `Invalid` (no such value), `Wrong_kind`.
+/// Chooses the hop limit or the DSCP, one of `MARK_*`, of what a connection or UDP socket sends
+/// from now on; of a listener: for its answers and for the connections that it establishes from now
+/// on. Errors: `Invalid` (no such value), `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_mark(fd: Int, what: Int, value: Int) -> Int {
     call(|rt| {
@@ -90,25 +99,29 @@ pub extern "C" fn soil_net_mark(fd: Int, what: Int, value: Int) -> Int {
     })
 }
 
-/// 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`, `Unreachable`.
+/// 0 when the connection is established; `WOULD_BLOCK`. Errors: `Connection_refused`, `Timed_out`,
+/// `Unreachable`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_connected(fd: Int) -> Int {
     call(|rt| glue::tcp::connected(rt, Fd::decode(fd)?))
 }
 
-/// Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of `into`.
+/// Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
+/// of `into`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_local(fd: Int, mut into: Bytes) -> Int {
     call(|rt| glue::local(rt, Fd::decode(fd)?, into.range(0, 18)?))
 }
 
-/// Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`, `Wrong_kind`.
+/// Writes the 18 bytes of the peer's endpoint to the start of `into`. Errors: `Not_connected`,
+/// `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_peer(fd: Int, mut into: Bytes) -> Int {
     call(|rt| glue::peer(rt, Fd::decode(fd)?, into.range(0, 18)?))
 }
 
-/// Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
+/// Sets an option of a connection, or of a listener for its connections, one of `OPTION_*`, to
+/// `value`. Errors: `Invalid` (no such option or value), `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
     call(|rt| {
@@ -117,19 +130,23 @@ pub extern "C" fn soil_tcp_set(fd: Int, option: Int, value: Int) -> Int {
     })
 }
 
-/// Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of a new one), and then every `interval`
-/// nanoseconds; the peer is gone (`Timed_out`) when `count` probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
+/// Probes a connection after `idle` nanoseconds without a word of the peer, 0: never (the state of
+/// a new one), and then every `interval` nanoseconds; the peer is gone (`Timed_out`) when `count`
+/// probes, 1 to 255, were not answered. Errors: `Invalid`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_keepalive(fd: Int, idle: Int, interval: Int, count: Int) -> Int {
     call(|rt| glue::tcp::keepalive(rt, Fd::decode(fd)?, idle, interval, count))
 }
 
-/// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment
-/// size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread,
-/// out of order; segments sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a time-out),
-/// bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other, the peer's largest segment, the path's MTU; 1 if
-/// there are timestamps, selective acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window; tail
-/// loss probes, needless recoveries; bytes acknowledged and received so far. Errors: `Wrong_kind`.
+/// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least
+/// value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the
+/// peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments
+/// sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a
+/// time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other,
+/// the peer's largest segment, the path's MTU; 1 if there are timestamps, selective
+/// acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window;
+/// tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors:
+/// `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
@@ -145,9 +162,9 @@ pub extern "C" fn soil_tcp_abort(fd: Int) -> Int {
     call(|rt| glue::tcp::abort(rt, Fd::decode(fd)?))
 }
 
-/// Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to `results`; the result is their
-/// number, at most as many as fit. Usually `PENDING`. Errors: `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`,
-/// `Invalid_name`.
+/// Looks the addresses of `name` up (`family` 4, 6, or 0 for both) and writes 16 bytes for each to
+/// `results`; the result is their number, at most as many as fit. Usually `PENDING`. Errors:
+/// `No_such_host`, `Name_server_failure`, `Timed_out`, `No_network`, `Invalid_name`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_dns_lookup(
     name: Text,

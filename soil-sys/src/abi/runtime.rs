@@ -13,9 +13,9 @@ pub extern "C" fn soil_abi_version() -> Int {
     SOIL_ABI
 }
 
-/// Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread
-/// is the one that all other functions serve from then on, but for [`soil_sync_all`]: to others they answer `Busy`.
-/// Errors: `Bad_configuration` with a detail.
+/// Starts the platform: log level, signals or power button. No device is touched. Calling it again
+/// does nothing. The calling thread is the one that all other functions serve from then on, but for
+/// [`soil_sync_all`]: to others they answer `Busy`. Errors: `Bad_configuration` with a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_start() -> Int {
     own();
@@ -25,9 +25,10 @@ pub extern "C" fn soil_start() -> Int {
     })
 }
 
-/// Runs stack and devices until at least one operation completes, the time `deadline` (monotonic nanoseconds; -1 = none; 0 = only
-/// look) comes, or a signal arrives; then fills `completions[2i]` with a token and `completions[2i + 1]` with its result, for at
-/// most `max` operations (at most half the length of `completions`), and returns their number: 0 after the deadline or a signal.
+/// Runs stack and devices until at least one operation completes, the time `deadline` (monotonic
+/// nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills `completions[2i]`
+/// with a token and `completions[2i + 1]` with its result, for at most `max` operations (at most
+/// half the length of `completions`), and returns their number: 0 after the deadline or a signal.
 /// The only call that puts the processor to sleep; other OCaml threads may run meanwhile.
 /// @ocaml blocking
 #[unsafe(no_mangle)]
@@ -35,15 +36,16 @@ pub extern "C" fn soil_wait(deadline: Int, mut completions: Ints, max: Int) -> I
     call(|rt| wait::wait(rt, deadline, completions.all(), max))
 }
 
-/// Takes the operation `token` back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such
-/// operation, or its completion is already on the way. [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
+/// Takes the operation `token` back. 1: done, no completion will come and its buffer is the
+/// caller's again. 0: there is no such operation, or its completion is already on the way.
+/// [`PENDING`](super::PENDING): a device has the buffer; the completion will come.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_cancel(token: Int) -> Int {
     call(|rt| rt.cancel(token))
 }
 
-/// Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off .. off + len]`, cut where it
-/// doesn't fit; returns its length, 0 if that failure had none.
+/// Copies the detail of the last call that failed (UTF-8, one line, no final newline) to `into[off
+/// .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_error_detail(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| Ok(rt.details.last(into.range(off, len)?)))
@@ -55,7 +57,8 @@ pub extern "C" fn soil_error_detail_of(token: Int, mut into: Bytes, off: Int, le
     call(|rt| Ok(rt.details.take(token, into.range(off, len)?)))
 }
 
-/// Before exit: writes back all volumes, drains the console, ends lingering connections, for at most `grace` nanoseconds.
+/// Before exit: writes back all volumes, drains the console, ends lingering connections, for at
+/// most `grace` nanoseconds.
 /// @ocaml blocking
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_sync_all(grace: Int) -> Int {
@@ -74,8 +77,8 @@ pub extern "C" fn soil_counters(which: Int) -> Int {
     call(|rt| rt.counter(which))
 }
 
-/// A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells
-/// others.
+/// A number of the running thread that no other living one has, not 0: by it the OCaml side, whose
+/// scheduler is one thread's, tells others.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_thread() -> Int {
     Current::thread() as Int

@@ -6,14 +6,15 @@ use crate::runtime::call;
 use crate::table::Fd;
 use crate::ty::{Buffer, Bytes, Int, Ints, Text};
 
-/// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as [`soil_tcp_listen`](super::soil_tcp_listen).
+/// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as
+/// [`soil_tcp_listen`](super::soil_tcp_listen).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_bind(endpoint: Text) -> Int {
     call(|rt| glue::udp::bind(rt, endpoint.all()))
 }
 
-/// Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`. Errors: `Message_too_long`,
-/// `Unreachable`.
+/// Sends `from[off .. off + len]` as one datagram to `endpoint`; returns `len`. `WOULD_BLOCK`.
+/// Errors: `Message_too_long`, `Unreachable`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_send(
     fd: Int,
@@ -37,8 +38,8 @@ pub extern "C" fn soil_udp_send_buffer(
     call(|rt| glue::udp::send(rt, Fd::decode(fd)?, endpoint.all(), from.range(off, len)?))
 }
 
-/// Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18 bytes to the start of `endpoint`;
-/// returns the number of bytes written. `WOULD_BLOCK`.
+/// Receives one datagram to `into[off ..]`, cut where it doesn't fit, and writes its sender's 18
+/// bytes to the start of `endpoint`; returns the number of bytes written. `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_receive(
     fd: Int,
@@ -72,20 +73,23 @@ pub extern "C" fn soil_udp_receive_buffer(
     })
 }
 
-/// Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors: `Unreachable`.
+/// Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+/// `Unreachable`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_connect(fd: Int, endpoint: Text) -> Int {
     call(|rt| glue::udp::connect(rt, Fd::decode(fd)?, endpoint.all()))
 }
 
-/// Joins (`join` 1) or leaves (0) the group with this 16-byte address on interface `interface` (-1: whichever suits). Errors: `Invalid` (no
-/// group, or not joined), `Unreachable`, `Out_of_memory` (too many groups).
+/// Joins (`join` 1) or leaves (0) the group with this 16-byte address on interface `interface` (-1:
+/// whichever suits). Errors: `Invalid` (no group, or not joined), `Unreachable`, `Out_of_memory`
+/// (too many groups).
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_group(fd: Int, group: Text, interface: Int, join: Int) -> Int {
     call(|rt| glue::udp::group(rt, Fd::decode(fd)?, group.all(), interface, join != 0))
 }
 
-/// How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays on the link.
+/// How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays
+/// on the link.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_multicast_hops(fd: Int, hops: Int) -> Int {
     call(|rt| {
@@ -94,8 +98,9 @@ pub extern "C" fn soil_udp_multicast_hops(fd: Int, hops: Int) -> Int {
     })
 }
 
-/// Receives up to as many datagrams as `lengths` has places: number `i` to `into[i * slot ..]`, cut where it doesn't fit, its sender's 18 bytes
-/// to `endpoints[18 * i ..]`, and the number of bytes to `lengths[i]`; returns how many. `WOULD_BLOCK`.
+/// Receives up to as many datagrams as `lengths` has places: number `i` to `into[i * slot ..]`, cut
+/// where it doesn't fit, its sender's 18 bytes to `endpoints[18 * i ..]`, and the number of bytes
+/// to `lengths[i]`; returns how many. `WOULD_BLOCK`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_receive_batch(
     fd: Int,
@@ -113,8 +118,9 @@ pub extern "C" fn soil_udp_receive_batch(
     })
 }
 
-/// Sends as many datagrams as `lengths` has places: number `i` is `from[i * slot .. i * slot + lengths[i]]` to the endpoint in
-/// `endpoints[18 * i ..]`; returns how many were taken, at least one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
+/// Sends as many datagrams as `lengths` has places: number `i` is `from[i * slot .. i * slot +
+/// lengths[i]]` to the endpoint in `endpoints[18 * i ..]`; returns how many were taken, at least
+/// one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_send_batch(
     fd: Int,

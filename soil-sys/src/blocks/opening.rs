@@ -1,7 +1,8 @@
 //! Opening a disk or, for `DISK/NUMBER` and `DISK/LABEL`, a partition of it.
 //!
-//! A partition's table is read by `fs::partition`, which wants a disk that answers at once. It gets one that has the sectors that were
-//! read so far; what it asks for beyond those is read, and then it begins anew. It asks for a few places only.
+//! A partition's table is read by `fs::partition`, which wants a disk that answers at once. It gets
+//! one that has the sectors that were read so far; what it asks for beyond those is read, and then
+//! it begins anew. It asks for a few places only.
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::disks::{Abilities, Geometry, Request, disks, error, patience};

@@ -255,7 +255,8 @@ fn earliest(rt: &mut Runtime) -> Option<u64> {
     deadlines.min()
 }
 
-/// Each request has a deadline of its own; what is looked at next is the earliest of those that are left.
+/// Each request has a deadline of its own; what is looked at next is the earliest of those that are
+/// left.
 #[test]
 fn of_several_deadlines_the_earliest_counts() {
     let (mut rt, orders) = runtime(vec![7; 64 * 512]);
@@ -368,7 +369,8 @@ fn only_what_is_offered_is_done() {
     }
 }
 
-/// An MBR with partitions of 8 sectors at 8 and of 16 at 32, of which the third overlaps the second.
+/// An MBR with partitions of 8 sectors at 8 and of 16 at 32, of which the third overlaps the
+/// second.
 fn with_partitions() -> Vec<u8> {
     let mut data = vec![0; 64 * 512];
     for (at, first, sectors) in [(446, 8u32, 8u32), (462, 32, 16), (478, 40, 4)] {

@@ -5,7 +5,8 @@ use crate::runtime::Runtime;
 use crate::ty::Int;
 use ::fs::CacheCounts;
 
-/// The counts of the volume that is mounted right at `point`; with an empty one those of all, and the memory for what was read.
+/// The counts of the volume that is mounted right at `point`; with an empty one those of all, and
+/// the memory for what was read.
 pub fn statistics(rt: &Runtime, point: &str) -> Option<[Int; 6]> {
     let all = cache_statistics();
     if point.is_empty() {

@@ -1,7 +1,8 @@
-//! What is in memory is read where the program asks for it: no job, no fiber, no completion, and one copy.
+//! What is in memory is read where the program asks for it: no job, no fiber, no completion, and
+//! one copy.
 //!
-//! Only while nothing else is done on the volume or waits for its turn there, so that what is read is what was written before, and
-//! positions move in the order of the calls.
+//! Only while nothing else is done on the volume or waits for its turn there, so that what is read
+//! is what was written before, and positions move in the order of the calls.
 
 use super::Then;
 use super::work::{Value, Work};
@@ -9,7 +10,8 @@ use crate::runtime::Runtime;
 use crate::ty::Piece;
 use ::fs::FileId;
 
-/// More bytes than these are read in the ordinary way: it can be cancelled, and other jobs have their turn.
+/// More bytes than these are read in the ordinary way: it can be cancelled, and other jobs have
+/// their turn.
 const MOST: usize = 1 << 20;
 
 /// Does `work`, which changes nothing, if that can be done at once.
@@ -19,7 +21,8 @@ pub fn at_once(rt: &mut Runtime, volume: usize, work: Work, then: Then) -> Optio
     files.volumes.get_mut(volume)?.on_the_spot(work)
 }
 
-/// Reads from an open file what is in memory: the number of bytes, or nothing, if not all that is wanted is there.
+/// Reads from an open file what is in memory: the number of bytes, or nothing, if not all that is
+/// wanted is there.
 pub fn read(
     rt: &mut Runtime,
     volume: usize,

@@ -1,4 +1,5 @@
-//! Files that are part of the program, registered when it starts: before anything is known of disks and mounts.
+//! Files that are part of the program, registered when it starts: before anything is known of disks
+//! and mounts.
 
 use super::spec::Spec;
 use super::volumes::Volume;

@@ -1,5 +1,6 @@
-//! The file systems that a program has. FAT comes with files; each other one is named by nothing but the function that registers it,
-//! which one sublibrary calls when the program starts, so that the others' images don't carry it.
+//! The file systems that a program has. FAT comes with files; each other one is named by nothing
+//! but the function that registers it, which one sublibrary calls when the program starts, so that
+//! the others' images don't carry it.
 
 use crate::error::{Answer, Error};
 use crate::platform::Aside;
@@ -36,7 +37,8 @@ pub struct Waiting {
 
 /// How a call of a volume gives way to everything else. It is used during such a call only.
 pub trait Pause: Send {
-    /// The call is made where it can't give way: it fails where it would have to, and is made again where it can.
+    /// The call is made where it can't give way: it fails where it would have to, and is made again
+    /// where it can.
     fn is_away(&self) -> bool;
 
     /// Comes back when something has happened, which may be anything.
@@ -45,8 +47,8 @@ pub trait Pause: Send {
     /// Comes back as soon as others have had their turn.
     fn give_way(&self);
 
-    /// Has the job that is being done answered when `held` gives something, which is asked whenever anything has happened: the job's
-    /// own answer, or this failure. The next job begins meanwhile.
+    /// Has the job that is being done answered when `held` gives something, which is asked whenever
+    /// anything has happened: the job's own answer, or this failure. The next job begins meanwhile.
     fn hold(&self, held: Held);
 }
 

@@ -1,4 +1,5 @@
-//! Contents of files that OCaml reads where they lie, as it does received bytes (`crate::net::lease`).
+//! Contents of files that OCaml reads where they lie, as it does received bytes
+//! (`crate::net::lease`).
 
 use super::open::on_volume;
 use super::volumes::{Then, lendable};
@@ -159,7 +160,8 @@ pub fn next(rt: &mut Runtime, lease: Int, into: &mut Buffer) -> Answer {
     };
     match out.state {
         State::New if into.is_empty() => {
-            // SAFETY: slices and proxy are kept in the table until `sweep` finds that nobody looks at them.
+            // SAFETY: slices and proxy are kept in the table until `sweep` finds that nobody looks
+            // at them.
             out.state = State::Shown(unsafe { into.lend(out.proxy) });
         }
         State::Shown(_) => (),

@@ -1,6 +1,8 @@
-//! The one tree: which volume a path is on. `SOIL_MOUNT`, what the program mounts, and disks by their names.
+//! The one tree: which volume a path is on. `SOIL_MOUNT`, what the program mounts, and disks by
+//! their names.
 //!
-//! A disk that is mounted nowhere is mounted at `/DISK`, with the file system that is found on it, when a path below that is used.
+//! A disk that is mounted nowhere is mounted at `/DISK`, with the file system that is found on it,
+//! when a path below that is used.
 
 use super::spec::Spec;
 use super::volumes::{Job, Then, Volume};
@@ -169,7 +171,8 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     submit(rt, volume, token, Work::Unmount, Then::Unmounted)
 }
 
-/// A volume could not be mounted, or has been given up: it is forgotten, and so is what was asked of it meanwhile.
+/// A volume could not be mounted, or has been given up: it is forgotten, and so is what was asked
+/// of it meanwhile.
 pub fn forget(rt: &mut Runtime, index: usize) {
     let Some(files) = rt.files.as_deref_mut() else {
         return;

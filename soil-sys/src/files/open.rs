@@ -17,7 +17,8 @@ use alloc::vec::Vec;
 /// The offset of a write that goes to the end, see `worker::Work::Write`.
 pub const APPEND: u64 = u64::MAX;
 
-/// Names an open file for as long as it is open: a job may end after its descriptor was closed and its place given to another.
+/// Names an open file for as long as it is open: a job may end after its descriptor was closed and
+/// its place given to another.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Place {
     key: u32,

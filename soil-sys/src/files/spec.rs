@@ -12,7 +12,8 @@ pub struct Spec {
     pub point: String,
     /// The file system; none: what is found on the disk.
     pub kind: Option<String>,
-    /// A disk's name, with `/` and a partition's number or label if it is on one; for other kinds what they want.
+    /// A disk's name, with `/` and a partition's number or label if it is on one; for other kinds
+    /// what they want.
     pub source: String,
     /// Nothing is written.
     pub read_only: bool,

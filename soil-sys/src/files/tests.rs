@@ -224,7 +224,8 @@ fn reads_what_it_wrote() {
     assert_eq!(result(rt, 5, answer), 0);
 }
 
-/// While the disk does nothing the rest goes on, what hasn't begun can be taken back, and what has begun ends later.
+/// While the disk does nothing the rest goes on, what hasn't begun can be taken back, and what has
+/// begun ends later.
 #[test]
 fn others_go_on_while_the_disk_is_busy() {
     let (mut rt, orders) = runtime("busy");
@@ -268,7 +269,8 @@ fn reading_goes_on_during_a_flush() {
     assert!(back == text);
     // Nothing is left to be written, but it isn't durable yet.
     assert_eq!(sync(rt, 5), Err(Stop::Pending));
-    // Nothing in FAT counts on the order of flushes: what is written needn't wait, and nor does who reads afterwards.
+    // Nothing in FAT counts on the order of flushes: what is written needn't wait, and nor does who
+    // reads afterwards.
     let answer = open(rt, "/data/b", MODE, 6);
     let other = Fd::decode(result(rt, 6, answer)).expect("opened");
     let answer = write(rt, other, Piece::of(&mut text), 0, 6);
@@ -287,7 +289,8 @@ fn reading_goes_on_during_a_flush() {
     // It is closed after the sync of it that was asked for before.
     assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
     assert_eq!(rt.close(other), Ok(0));
-    // What comes after that is done after it, and nothing overtakes: not even a read of what is in memory.
+    // What comes after that is done after it, and nothing overtakes: not even a read of what is in
+    // memory.
     text.fill(7);
     let answer = write(rt, fd, Piece::of(&mut text), 0, 10);
     assert_eq!(answer, Err(Stop::Pending));
@@ -299,7 +302,8 @@ fn reading_goes_on_during_a_flush() {
     assert!(rt.next_completion().is_none());
     orders.hold_flush.set(false);
     assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
-    // The three syncs that waited share what is done for them; the write needn't wait for its flush, but for what was before it.
+    // The three syncs that waited share what is done for them; the write needn't wait for its
+    // flush, but for what was before it.
     let mut ended = Vec::new();
     for _ in 0..10_000 {
         step(rt);
@@ -317,7 +321,8 @@ fn reading_goes_on_during_a_flush() {
     assert_eq!(result(rt, 7, answer), 0);
 }
 
-/// A flush that fails after the volume has gone on: nothing that waits for it is durable, nor what follows, until one succeeds.
+/// A flush that fails after the volume has gone on: nothing that waits for it is durable, nor what
+/// follows, until one succeeds.
 #[test]
 fn a_flush_that_fails_late_is_an_error() {
     let (mut rt, orders) = runtime("unflushed");
@@ -420,8 +425,9 @@ fn late(rt: &mut Runtime) {
     step_at(rt, due);
 }
 
-/// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what comes later at once, and when the disk
-/// answers the volume works as if nothing had been. The memory of the read is said to be in use until then.
+/// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what
+/// comes later at once, and when the disk answers the volume works as if nothing had been. The
+/// memory of the read is said to be in use until then.
 #[test]
 fn a_disk_that_stops_fails_every_call() {
     let (mut rt, orders) = runtime("stops");
@@ -469,7 +475,8 @@ fn a_disk_that_stops_fails_every_call() {
     assert!(back == text);
 }
 
-/// A flush that never ends: whoever waits for it fails, those who read meanwhile don't, until its time is over.
+/// A flush that never ends: whoever waits for it fails, those who read meanwhile don't, until its
+/// time is over.
 #[test]
 fn a_flush_that_stops_fails_the_sync() {
     let (mut rt, orders) = runtime("stopped-flush");
@@ -510,7 +517,8 @@ fn a_flush_that_stops_fails_the_sync() {
     assert!(finish(rt), "the end of the program waits for the disk");
 }
 
-/// A mount that the disk doesn't answer is undone when it does: the disk is free again, and can be mounted.
+/// A mount that the disk doesn't answer is undone when it does: the disk is free again, and can be
+/// mounted.
 #[test]
 fn a_mount_that_stops_is_undone() {
     let (mut rt, orders) = runtime("stopped-mount");
@@ -533,8 +541,8 @@ fn a_mount_that_stops_is_undone() {
     assert!(result(rt, 5, answer) > 0);
 }
 
-/// A file that was opened when nobody waited for it any more is closed again; FAT removes no open ones. An unmount that the disk doesn't
-/// answer is done later, and until then the volume is there.
+/// A file that was opened when nobody waited for it any more is closed again; FAT removes no open
+/// ones. An unmount that the disk doesn't answer is done later, and until then the volume is there.
 #[test]
 fn what_was_given_up_leaves_nothing_open() {
     let (mut rt, orders) = runtime("stopped-open");
@@ -579,8 +587,8 @@ fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
     fds
 }
 
-/// The first of a commit's two flushes takes long: the end of the transaction isn't written before it is done, and meanwhile others
-/// read, open and change what is in memory.
+/// The first of a commit's two flushes takes long: the end of the transaction isn't written before
+/// it is done, and meanwhile others read, open and change what is in memory.
 #[test]
 fn reading_goes_on_during_a_commit() {
     let (mut rt, orders) = ext4_runtime("commit");
@@ -632,7 +640,8 @@ fn reading_goes_on_during_a_commit() {
     changed_by("commit", &orders.data.borrow(), &["e2fsck", "-fn"]);
 }
 
-/// One commit does for all syncs that wait while it is made: eight tasks that append and sync need hardly more than one.
+/// One commit does for all syncs that wait while it is made: eight tasks that append and sync need
+/// hardly more than one.
 #[test]
 fn syncs_share_a_commit() {
     const TASKS: usize = 8;
@@ -696,8 +705,9 @@ fn syncs_of_one_commit_fail_together() {
     }
 }
 
-/// A commit whose first flush fails after the file system has gone on: whoever syncs is told, from then on nothing is written, and
-/// what is read is right; after an unmount the disk is as after the last commit.
+/// A commit whose first flush fails after the file system has gone on: whoever syncs is told, from
+/// then on nothing is written, and what is read is right; after an unmount the disk is as after the
+/// last commit.
 #[test]
 fn a_commit_that_fails_late_ends_writing() {
     let (mut rt, orders) = ext4_runtime("late");
@@ -745,7 +755,8 @@ fn a_commit_that_fails_late_ends_writing() {
     changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
 }
 
-/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be mounted.
+/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be
+/// mounted.
 #[test]
 fn an_unmount_that_fails_late_is_an_error() {
     let (mut rt, orders) = ext4_runtime("unmount");

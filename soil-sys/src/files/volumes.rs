@@ -30,7 +30,8 @@ use flushing::{Behind, Deferral, Flushing, flushed, overlaps};
 use opening::{CACHE, NO_DISK, claim, open};
 use overdue::refuse;
 
-/// How long jobs run on without a look at anything else, where the disk answers at once (the process).
+/// How long jobs run on without a look at anything else, where the disk answers at once (the
+/// process).
 const SLICE_NS: u64 = 2_000_000;
 /// The bit of a tag that says that it is a flush; the rest is the volume.
 const FLUSH: u64 = 1 << 63;
@@ -97,9 +98,11 @@ pub struct Running {
     token: u64,
     then: Then,
     walking: Option<Box<Walking>>,
-    /// The token that it had, until its caller has been told that the memory it lent is still in use.
+    /// The token that it had, until its caller has been told that the memory it lent is still in
+    /// use.
     given_up: u64,
-    /// Its answer says that things are durable, or it has begun a flush: it waits for the flush that is under way.
+    /// Its answer says that things are durable, or it has begun a flush: it waits for the flush
+    /// that is under way.
     durable: bool,
     /// It gives the volume up.
     last: bool,
@@ -139,7 +142,8 @@ pub struct Volume {
     queue: VecDeque<Job>,
     /// The job that is being done now.
     running: Option<Running>,
-    /// Syncs that had been asked for when it began, which is one as well: what it makes durable is theirs, too.
+    /// Syncs that had been asked for when it began, which is one as well: what it makes durable is
+    /// theirs, too.
     along: Vec<Running>,
     /// Requests of the fiber that the disk has not done.
     outstanding: usize,
@@ -153,7 +157,8 @@ pub struct Volume {
     held: Vec<(Running, Result<Value, Failure>)>,
     /// See [`Flushing`].
     flushing: Option<Flushing>,
-    /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be durable until then.
+    /// A flush failed after the fiber had gone on: its next write or flush fails, and what is to be
+    /// durable until then.
     unflushed: Option<BlockError>,
     /// What failed then though the volume takes it for written: it can't be read.
     lost: Option<Behind>,
@@ -234,15 +239,17 @@ impl Volume {
         self.disk.is_some_and(|(_, port)| port.lost.get())
     }
 
-    /// Whether its file system is gone, and the disk has nothing of it: the fiber is free for another.
+    /// Whether its file system is gone, and the disk has nothing of it: the fiber is free for
+    /// another.
     pub fn is_over(&self) -> bool {
         let waits = self.running.is_some() || self.outstanding > 0 || self.flushing.is_some();
         let is_empty = self.disk.is_none_or(|(_, port)| port.is_empty());
         !waits && self.overdue.is_none() && is_empty
     }
 
-    /// Does a job now that changes nothing, if nothing is done before it and everything that it needs is in memory: no fiber, no queue, no
-    /// completion. `None`: to be done in the ordinary way.
+    /// Does a job now that changes nothing, if nothing is done before it and everything that it
+    /// needs is in memory: no fiber, no queue, no completion. `None`: to be done in the ordinary
+    /// way.
     pub fn on_the_spot(&mut self, work: Work) -> Option<Value> {
         let flushing = self.flushing.as_ref();
         let waits = flushing.is_some_and(|flushing| !flushing.waiting.is_empty());
@@ -273,7 +280,8 @@ impl Volume {
         self.disk.is_some() || self.alone.is_some()
     }
 
-    /// The disk and the fiber, for others: the volume is over. What waits for it is handed over as well.
+    /// The disk and the fiber, for others: the volume is over. What waits for it is handed over as
+    /// well.
     pub fn end(mut self) -> (Option<(usize, &'static Port)>, VecDeque<Job>) {
         (self.disk.take(), core::mem::take(&mut self.queue))
     }
@@ -301,7 +309,8 @@ impl Volume {
         Ok(())
     }
 
-    /// Queues the last work before exit, once: all is written, and a journal left empty, whatever is open.
+    /// Queues the last work before exit, once: all is written, and a journal left empty, whatever
+    /// is open.
     pub fn end_at_exit(&mut self) {
         if self.is_open() && !self.last {
             let job = Job {
@@ -314,9 +323,10 @@ impl Volume {
         }
     }
 
-    /// Has the syncs that come next in the queue done with this one, which then is one of the whole volume. What each has to make
-    /// durable was done before it was asked for, and so before this one begins; if each began when the one before has ended, what others
-    /// changed meanwhile would cost a commit for each.
+    /// Has the syncs that come next in the queue done with this one, which then is one of the whole
+    /// volume. What each has to make durable was done before it was asked for, and so before this
+    /// one begins; if each began when the one before has ended, what others changed meanwhile would
+    /// cost a commit for each.
     fn take_along(&mut self, job: &mut Job) {
         let is_sync = |job: &Job| matches!(job.work, Work::Sync | Work::SyncFile(_));
         let is_on_disk = self.disk.is_some_and(|(disk, _)| disk != NO_DISK);
@@ -496,8 +506,8 @@ fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
     done(rt, index, result);
 }
 
-/// Has the disk flush once more what a flush that failed was to make durable: the file system takes that for durable, and asks for
-/// another only when it has written something.
+/// Has the disk flush once more what a flush that failed was to make durable: the file system takes
+/// that for durable, and asks for another only when it has written something.
 fn flush_again(rt: &mut Runtime, index: usize, disk: usize, port: &Port) {
     let unflushed = volume(rt, index).and_then(|volume| volume.unflushed.take());
     if unflushed.is_none() {

@@ -48,7 +48,8 @@ impl Walking {
         }))
     }
 
-    /// With two: of what is there, and a new one. `op` makes the operation of the first one's place.
+    /// With two: of what is there, and a new one. `op` makes the operation of the first one's
+    /// place.
     pub fn of_two(old: &str, new: &str, op: Op) -> Result<Box<Walking>, Error> {
         let mut walking = Walking::new(old, false, op)?;
         walking.other = Some(Walker::new(new, false).map_err(mounting::error)?);

@@ -34,7 +34,8 @@ pub enum Work {
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, u64, Piece),
-    /// Does something with so many bytes of a file from an offset on that only some programs do: what is named here is in all.
+    /// Does something with so many bytes of a file from an offset on that only some programs do:
+    /// what is named here is in all.
     With(FileId, u64, usize, Special),
     /// Writes at an offset; the value is where it ended.
     Write(FileId, u64, Piece),

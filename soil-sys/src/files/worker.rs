@@ -1,5 +1,6 @@
-//! The fiber that owns a volume: it mounts it, and then does one job after the other. Where the file system needs the disk, [`Port`]
-//! suspends the fiber with the request, and whoever drives it (`super::drive`) resumes it with the result.
+//! The fiber that owns a volume: it mounts it, and then does one job after the other. Where the
+//! file system needs the disk, [`Port`] suspends the fiber with the request, and whoever drives it
+//! (`super::drive`) resumes it with the result.
 
 use super::kinds::{Held, Kind, Mount, Options, Pause, Waiting, find, probe};
 use super::work::{Value, Work, code, detail, perform};
@@ -17,7 +18,8 @@ use core::ptr::NonNull;
 /// Bytes that tell file systems apart.
 const START: usize = 4096;
 
-/// The least bytes of a stream's buffer: in the process each request to the disk goes through another thread of Linux's.
+/// The least bytes of a stream's buffer: in the process each request to the disk goes through
+/// another thread of Linux's.
 pub const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
 
 /// Why a job failed: code, and a line where there is more to say.
@@ -36,7 +38,8 @@ pub enum Event {
     Read(u64, NonNull<u8>, usize),
     /// It waits for the disk to write sectors.
     Write(u64, NonNull<u8>, usize),
-    /// It waits for several writes: the slice of `fs::Block::write_batch`, which lives until the fiber is resumed.
+    /// It waits for several writes: the slice of `fs::Block::write_batch`, which lives until the
+    /// fiber is resumed.
     Batch(NonNull<[(u64, &'static [u8])]>),
     /// It waits for a flush; `true`: what it writes later must not be durable before.
     Flush(bool),
@@ -87,7 +90,8 @@ pub struct Port {
 }
 
 impl Port {
-    /// A worker, which stays for good and can be used for one volume after the other. `None`: no memory.
+    /// A worker, which stays for good and can be used for one volume after the other. `None`: no
+    /// memory.
     pub fn new(geometry: Geometry, stack: usize) -> Option<&'static Port> {
         let port: &'static Port = Box::leak(Box::new(Port {
             context: OnceCell::new(),
@@ -132,13 +136,15 @@ impl Port {
     /// Goes on after a request.
     pub fn resume(&self, reply: Result<(), BlockError>) -> Option<Event> {
         self.reply.set(reply);
-        // SAFETY: the fiber is suspended: `Port` is driven from one place, which waits in this call.
+        // SAFETY: the fiber is suspended: `Port` is driven from one place, which waits in this
+        // call.
         unsafe { self.context.get()?.resume() };
         self.event.take()
     }
 
-    /// Does a job where it is asked for, without the fiber: one that changes nothing, and finds everything in memory. `None` if it
-    /// doesn't, or isn't done, whatever the reason: to be done in the ordinary way.
+    /// Does a job where it is asked for, without the fiber: one that changes nothing, and finds
+    /// everything in memory. `None` if it doesn't, or isn't done, whatever the reason: to be done
+    /// in the ordinary way.
     pub fn on_the_spot(&self, work: Work) -> Option<Value> {
         let mut volume = self.volume.try_borrow_mut().ok()?;
         let volume = volume.as_deref_mut()?;
@@ -172,8 +178,8 @@ impl Port {
 /// The disk as the file system sees it, on the fiber.
 struct Disk(&'static Port);
 
-// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs inside calls of the runtime only,
-// one at a time.
+// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
+// inside calls of the runtime only, one at a time.
 unsafe impl Send for Disk {}
 
 impl Block for Disk {

@@ -1,7 +1,7 @@
 //! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
 //!
-//! Each is a list with one part for each interface, separated by `;`; in a part, several values are separated by `,`. An interface
-//! without `SOIL_IP` asks DHCP and listens to router advertisements.
+//! Each is a list with one part for each interface, separated by `;`; in a part, several values are
+//! separated by `,`. An interface without `SOIL_IP` asks DHCP and listens to router advertisements.
 
 use crate::platform::{Current, Platform};
 use ::net::{Cidr, Congestion, InterfaceConfig};

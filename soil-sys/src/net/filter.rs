@@ -1,6 +1,7 @@
 //! The packet filter's rules as text: `SOIL_FILTER`, and `soil_net_filter`.
 //!
-//! Rules are separated by `;` or a line's end; the first that fits decides, and what fits none passes:
+//! Rules are separated by `;` or a line's end; the first that fits decides, and what fits none
+//! passes:
 //!
 //! ```text
 //! (allow | deny) (in | out) [on eth0] [tcp | udp | icmp] [with ADDRESS[/LENGTH]] [port N[-M]] [peer-port N[-M]]

@@ -1,4 +1,5 @@
-//! The table of sockets and the counters as text, for the program and for whoever looks at the console.
+//! The table of sockets and the counters as text, for the program and for whoever looks at the
+//! console.
 
 use super::{Net, stack};
 use crate::error::Answer;

@@ -28,12 +28,14 @@ enum Memory {
 
 /// What the stack was given.
 struct Part {
-    /// Changed only by [`take_back`], while the runtime is ours and the stack therefore doesn't look.
+    /// Changed only by [`take_back`], while the runtime is ours and the stack therefore doesn't
+    /// look.
     memory: UnsafeCell<Memory>,
     acknowledged: AtomicBool,
 }
 
-// SAFETY: parts are only used by who has the runtime, one at a time (`runtime.rs`); what they refer to doesn't depend on the thread.
+// SAFETY: parts are only used by who has the runtime, one at a time (`runtime.rs`); what they refer
+// to doesn't depend on the thread.
 unsafe impl Send for Part {}
 // SAFETY: as above.
 unsafe impl Sync for Part {}
@@ -42,7 +44,8 @@ impl SendBuffer for Part {
     fn bytes(&self) -> &[u8] {
         // SAFETY: nobody changes it while somebody looks: see `memory`.
         match unsafe { &*self.memory.get() } {
-            // SAFETY: the operation completes, or is taken back, only after the stack has dropped the part or `take_back` replaced this.
+            // SAFETY: the operation completes, or is taken back, only after the stack has dropped
+            // the part or `take_back` replaced this.
             Memory::Lent(piece) => unsafe { piece.as_slice() },
             Memory::Own(bytes) => bytes,
         }

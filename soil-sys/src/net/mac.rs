@@ -1,12 +1,13 @@
-//! Ethernet addresses of our interfaces: `SOIL_MAC` gives them, separated by `;`; else it is the card's own; else a random, locally
-//! administered one.
+//! Ethernet addresses of our interfaces: `SOIL_MAC` gives them, separated by `;`; else it is the
+//! card's own; else a random, locally administered one.
 
 use crate::error::Error;
 use crate::platform::{Current, Platform};
 use alloc::format;
 use alloc::string::{String, ToString};
 
-/// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a single station (IEEE 802).
+/// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a
+/// single station (IEEE 802).
 fn parse(text: &str) -> Option<[u8; 6]> {
     let mut mac = [0; 6];
     let mut parts = text.split(':');

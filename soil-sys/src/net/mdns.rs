@@ -1,4 +1,5 @@
-//! The machine's name on its links: the responder of `services`, which runs after the stack once it was asked for.
+//! The machine's name on its links: the responder of `services`, which runs after the stack once it
+//! was asked for.
 
 use super::{Net, stack};
 use crate::error::{Answer, Error};
@@ -10,7 +11,8 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 
-/// The responder, and what is called of it. Other programs don't have the code behind these pointers.
+/// The responder, and what is called of it. Other programs don't have the code behind these
+/// pointers.
 pub struct Named {
     responder: Box<Responder>,
     poll: fn(&mut Named, &mut ::net::Stack, u64) -> Polled,
@@ -49,7 +51,8 @@ impl Net {
         let named = self.named.take();
         if let Some(mut named) = named {
             (named.finish)(&mut named, &mut self.stack, now);
-            // It stays for good, as everything of the network does; without the code that would take it down.
+            // It stays for good, as everything of the network does; without the code that would
+            // take it down.
             core::mem::forget(named);
             return true;
         }

@@ -1,4 +1,5 @@
-//! `SOIL_OFFLOAD`: what a network device would do for the machine, and shouldn't: for looking for mistakes, and for measuring.
+//! `SOIL_OFFLOAD`: what a network device would do for the machine, and shouldn't: for looking for
+//! mistakes, and for measuring.
 
 use crate::platform::{Current, Platform};
 use alloc::format;

@@ -1,6 +1,7 @@
-//! `SOIL_PCAP`: everything that goes over the interfaces is recorded, for Wireshark and tcpdump. In the process its value is the
-//! name of a file, which is written anew; in the image it is `serial`: the second serial port, whose output `soil run --pcap FILE`
-//! puts in a file. `SOIL_PCAP_SNAP` is the most bytes of a frame that are recorded.
+//! `SOIL_PCAP`: everything that goes over the interfaces is recorded, for Wireshark and tcpdump. In
+//! the process its value is the name of a file, which is written anew; in the image it is `serial`:
+//! the second serial port, whose output `soil run --pcap FILE` puts in a file. `SOIL_PCAP_SNAP` is
+//! the most bytes of a frame that are recorded.
 
 use super::Device;
 use crate::error::Error;

@@ -7,7 +7,8 @@ use ::services::sntp::{Client, Sample};
 use ::services::{Polled, Resolver};
 use alloc::string::String;
 
-/// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic threshold).
+/// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic
+/// threshold).
 const LARGEST_STEP_NS: u64 = 1_000_000_000_000;
 
 /// See the head of this file.

@@ -11,11 +11,13 @@ use alloc::string::String;
 use core::fmt::Write;
 use core::net::IpAddr;
 
-/// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4 s, then 8 s).
+/// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4
+/// s, then 8 s).
 const PATIENCE_NS: u64 = 10_000_000_000;
 
-/// How long an IPv6 address alone isn't enough while DHCP is asked for an IPv4 address: routers advertise in no time, and a program
-/// that starts to work then would find itself without the network it was meant for.
+/// How long an IPv6 address alone isn't enough while DHCP is asked for an IPv4 address: routers
+/// advertise in no time, and a program that starts to work then would find itself without the
+/// network it was meant for.
 const IPV6_ALONE_NS: u64 = 2_000_000_000;
 
 /// Whether an address is one that others can reach.

@@ -1,4 +1,5 @@
-//! What the stack has of the program's memory, and the program of the stack's: looked after in `soil_wait`, once it was used.
+//! What the stack has of the program's memory, and the program of the stack's: looked after in
+//! `soil_wait`, once it was used.
 
 use super::{Net, lease, lend};
 use crate::error::Error;

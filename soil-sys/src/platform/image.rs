@@ -33,7 +33,8 @@ const LOOK_STACK: usize = 64 << 10;
 /// See the head of this file.
 pub struct Image;
 
-/// What [`Image::wait`] waits for: any interrupt ends it, so there is nothing to list but what needs no wait.
+/// What [`Image::wait`] waits for: any interrupt ends it, so there is nothing to list but what
+/// needs no wait.
 #[derive(Default)]
 pub struct Interest {
     immediate: bool,
@@ -266,7 +267,8 @@ impl Platform for Image {
         let total = (len + GUARD) as u64;
         let start = memory::map(None, total, protection).ok()?;
         memory::protect(start, GUARD as u64, Protection::default()).ok()?;
-        // All pages at once: what runs on the stack may be the kernel's own work on memory, during which a fault can't be served.
+        // All pages at once: what runs on the stack may be the kernel's own work on memory, during
+        // which a fault can't be served.
         for page in (start + GUARD as u64..start + total).step_by(GUARD) {
             // SAFETY: new memory, which nothing else knows of yet.
             unsafe { (page as *mut u8).write_volatile(0) };

@@ -33,8 +33,9 @@ use core::ptr::NonNull;
 use core::sync::atomic::{AtomicI64, AtomicU32, Ordering};
 use core::time::Duration;
 
-/// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable takes without blocking (POSIX
-/// `PIPE_BUF`), because the descriptor is shared with other processes and can't be made non-blocking.
+/// The most bytes written to a console at once: what a pipe or terminal that `poll` calls writable
+/// takes without blocking (POSIX `PIPE_BUF`), because the descriptor is shared with other processes
+/// and can't be made non-blocking.
 const CONSOLE_CHUNK: usize = 4096;
 
 /// By how much our time of day differs from the host's, in nanoseconds.
@@ -209,7 +210,8 @@ fn clock(id: libc::clockid_t) -> u64 {
 #[cfg(feature = "process")]
 mod ocaml {
     unsafe extern "C" {
-        /// Lets other OCaml threads run; unlike the one without `no_pending` it runs no signal handler of OCaml's.
+        /// Lets other OCaml threads run; unlike the one without `no_pending` it runs no signal
+        /// handler of OCaml's.
         pub fn caml_enter_blocking_section_no_pending();
         /// Takes the OCaml runtime back.
         pub fn caml_leave_blocking_section();
@@ -286,7 +288,8 @@ impl Platform for Linux {
 
     fn variable(name: &str) -> Option<String> {
         let name = CString::new(name).ok()?;
-        // SAFETY: `name` ends with a zero byte; the result is copied before anything can change the environment.
+        // SAFETY: `name` ends with a zero byte; the result is copied before anything can change the
+        // environment.
         let value = unsafe {
             let value = libc::getenv(name.as_ptr());
             if value.is_null() {
@@ -428,7 +431,8 @@ impl Platform for Linux {
             || until.map(|until| Duration::from_nanos(until.saturating_sub(Linux::monotonic_ns())));
         let time = left();
         beside::sleeps();
-        // SAFETY: this thread holds the OCaml runtime, having been called from OCaml, and touches nothing of OCaml's in between.
+        // SAFETY: this thread holds the OCaml runtime, having been called from OCaml, and touches
+        // nothing of OCaml's in between.
         #[cfg(feature = "process")]
         unsafe {
             ocaml::caml_enter_blocking_section_no_pending();
@@ -490,7 +494,8 @@ fn poll(fds: &mut [libc::pollfd], time: Option<Duration>) -> bool {
 /// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).
 fn resident_pages() -> Option<u64> {
     let mut text = [0u8; 128];
-    // SAFETY: the name ends with a zero byte; reading stays within `text`; the descriptor is closed again.
+    // SAFETY: the name ends with a zero byte; reading stays within `text`; the descriptor is closed
+    // again.
     let n = unsafe {
         let fd = libc::open(
             c"/proc/self/statm".as_ptr(),

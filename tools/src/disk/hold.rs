@@ -12,8 +12,8 @@ pub struct Held {
     _file: Option<File>,
 }
 
-/// Locks the image. What is no image, or can't be opened, is left to the command, which says so in its own words; what can't be
-/// locked goes on without, with a word.
+/// Locks the image. What is no image, or can't be opened, is left to the command, which says so in
+/// its own words; what can't be locked goes on without, with a word.
 pub fn image(path: &Path, usage: Usage) -> Result<Held, String> {
     match taken(path, usage) {
         Ok(file) => Ok(Held { _file: file }),

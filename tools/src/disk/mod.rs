@@ -1,7 +1,9 @@
-//! `soil disk`: images of disks with file systems, made, listed, extracted, checked and grown; no root needed.
+//! `soil disk`: images of disks with file systems, made, listed, extracted, checked and grown; no
+//! root needed.
 //!
-//! Files are read from an image by the file systems that Soil's programs have (the crate `fs`), and FAT is filled by them, too.
-//! Making, checking and growing is the work of dosfstools, e2fsprogs and sfdisk.
+//! Files are read from an image by the file systems that Soil's programs have (the crate `fs`), and
+//! FAT is filled by them, too. Making, checking and growing is the work of dosfstools, e2fsprogs
+//! and sfdisk.
 
 mod check;
 mod device;

@@ -65,7 +65,8 @@ const WITH_VALUE: [&[u8]; 8] = [
     b"-T",
 ];
 
-/// Sorts the arguments out. Files named by `@FILE` are read, as `ocamlopt` uses for long command lines.
+/// Sorts the arguments out. Files named by `@FILE` are read, as `ocamlopt` uses for long command
+/// lines.
 pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
     let arguments = expand(arguments)?;
     if arguments
@@ -147,11 +148,13 @@ impl Link {
         } else if !bytes.starts_with(b"-") {
             self.items.push(Item::File(argument.into()));
         }
-        // What is left is the C compiler's own: optimisation, warnings, -pthread, -shared-libgcc and the like.
+        // What is left is the C compiler's own: optimisation, warnings, -pthread, -shared-libgcc
+        // and the like.
         Ok(())
     }
 
-    /// Of the options for the linker those are kept that choose symbols; the layout and the way of linking are fixed.
+    /// Of the options for the linker those are kept that choose symbols; the layout and the way of
+    /// linking are fixed.
     fn linker_options(&mut self, options: &OsString) {
         const KEPT: [&[u8]; 8] = [
             b"--defsym",
@@ -177,7 +180,8 @@ impl Link {
     }
 }
 
-/// Replaces `@FILE` by the words in it: separated by blanks, in quotes where needed, with backslashes.
+/// Replaces `@FILE` by the words in it: separated by blanks, in quotes where needed, with
+/// backslashes.
 fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
     let mut all = Vec::new();
     for argument in arguments {

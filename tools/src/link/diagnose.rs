@@ -61,8 +61,9 @@ pub fn errors(messages: &str) -> String {
     text.join("\nsoil-cc: error: ")
 }
 
-/// Who wants a symbol, `libx.a(file.o) (in f)`: the object of the last line that named one, and its function; or what the line of the
-/// reference itself begins with, `path/libx.a(file.o):source.c:(.text+0x12): `.
+/// Who wants a symbol, `libx.a(file.o) (in f)`: the object of the last line that named one, and its
+/// function; or what the line of the reference itself begins with,
+/// `path/libx.a(file.o):source.c:(.text+0x12): `.
 fn user(place: &str, object: &str, function: &str) -> String {
     let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_string();
     if !object.is_empty() {

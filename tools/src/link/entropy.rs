@@ -1,7 +1,8 @@
 //! Whether a program may ask for random numbers.
 //!
-//! OCaml's runtime can always ask, so the linker would keep the driver of entropy devices in every image. It is taken in where
-//! an object refers to OCaml's `Random`, or an archive to the C library's ways to ask.
+//! OCaml's runtime can always ask, so the linker would keep the driver of entropy devices in every
+//! image. It is taken in where an object refers to OCaml's `Random`, or an archive to the C
+//! library's ways to ask.
 
 use std::path::Path;
 

@@ -21,7 +21,8 @@ const SYSTEM: [&str; 5] = [
 pub struct Musl(PathBuf);
 
 impl Musl {
-    /// Finds musl: what `SOIL_MUSL` names, else where Debian, Fedora, Arch and musl's own installation put it.
+    /// Finds musl: what `SOIL_MUSL` names, else where Debian, Fedora, Arch and musl's own
+    /// installation put it.
     pub fn find() -> Result<Self, String> {
         const USUAL: [&str; 4] = [
             "/usr/lib/x86_64-linux-musl",
@@ -105,8 +106,8 @@ impl<'a> Search<'a> {
     }
 }
 
-/// The compiler's own archives: arithmetic that the processor has no instruction for, and the unwinder, which Rust's std refers to
-/// although nothing unwinds in an image.
+/// The compiler's own archives: arithmetic that the processor has no instruction for, and the
+/// unwinder, which Rust's std refers to although nothing unwinds in an image.
 pub fn compiler_runtime(compiler: &OsStr) -> Vec<PathBuf> {
     let find = |name: &str| {
         let option = format!("-print-file-name={name}");

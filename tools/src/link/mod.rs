@@ -1,7 +1,7 @@
 //! The link driver: what `ocamlopt -cc soil-cc` runs in place of the C compiler.
 //!
-//! A program is linked from the objects that `ocamlopt` names, musl and the image archive (kernel and Soil's Rust side)
-//! into an ELF that boots by PVH. Compiling goes to the C compiler unchanged.
+//! A program is linked from the objects that `ocamlopt` names, musl and the image archive (kernel
+//! and Soil's Rust side) into an ELF that boots by PVH. Compiling goes to the C compiler unchanged.
 
 mod arguments;
 mod diagnose;
@@ -24,7 +24,8 @@ const PROCESS_LIBRARY: &str = "soil_sys";
 /// Part of the runtime of bytecode: what shows that the program isn't native.
 const BYTECODE_LIBRARY: &str = "camlrun";
 
-/// Set to `report` in the environment (`soil init` does so): a program that doesn't use Soil and can't be linked fails no build.
+/// Set to `report` in the environment (`soil init` does so): a program that doesn't use Soil and
+/// can't be linked fails no build.
 const UNLINKABLE: &str = "SOIL_UNLINKABLE";
 /// What spares a program of a dune project.
 const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} soil)) to its stanza in the dune file";
@@ -191,7 +192,8 @@ impl arguments::Link {
         Err(Failure::Program(diagnose::errors(&messages)))
     }
 
-    /// The image archive: the last one among the arguments, since a program's own flags come behind its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
+    /// The image archive: the last one among the arguments, since a program's own flags come behind
+    /// its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
     /// installation puts it.
     fn archive(&self) -> Result<PathBuf, String> {
         let named = self.items.iter().rev().find_map(|item| match item {
@@ -230,8 +232,8 @@ impl arguments::Link {
         }
     }
 
-    /// In the place of an image that can't be (bytecode needs a file of its own at run time), so that its workspace builds
-    /// nevertheless: a program that says why it can't run.
+    /// In the place of an image that can't be (bytecode needs a file of its own at run time), so
+    /// that its workspace builds nevertheless: a program that says why it can't run.
     fn stand_in(&self, why: &str) -> Result<u8, String> {
         let why = why.replace('\'', stand_in::QUOTE);
         let text = [stand_in::BEGINNING, &why, stand_in::END].concat();

@@ -1,4 +1,5 @@
-//! QEMU's command line for a program: a pure function of the options, so that it can be shown (`--dry-run`) and tested.
+//! QEMU's command line for a program: a pure function of the options, so that it can be shown
+//! (`--dry-run`) and tested.
 
 use super::passt;
 use crate::cli::{Machine, Run};
@@ -158,8 +159,8 @@ pub fn arguments(run: &Run, wiring: &Wiring, line: &str) -> Vec<OsString> {
     args.0
 }
 
-/// The processor model: KVM shows the host's; TCG has QEMU's default with the instruction for random numbers, which programs that
-/// use no device (and so not virtio-rng) depend on.
+/// The processor model: KVM shows the host's; TCG has QEMU's default with the instruction for
+/// random numbers, which programs that use no device (and so not virtio-rng) depend on.
 pub fn cpu(run: &Run, kvm: bool) -> &str {
     match &run.cpu {
         Some(model) => model,
@@ -185,7 +186,8 @@ impl Arguments {
 fn device(run: &Run, kind: &str, properties: &str) -> String {
     let mut text = match run.machine {
         Machine::Microvm => format!("virtio-{kind}-device,{properties}"),
-        // Modern only: the legacy half costs a port range and start-up time. No option ROM: nothing boots from the network.
+        // Modern only: the legacy half costs a port range and start-up time. No option ROM: nothing
+        // boots from the network.
         Machine::Q35 if kind == "net" => {
             format!("virtio-net-pci,{properties},disable-legacy=on,romfile=")
         }
@@ -202,7 +204,8 @@ fn device(run: &Run, kind: &str, properties: &str) -> String {
     text
 }
 
-/// The virtio devices, so that the image finds them in the order of the options: interfaces, disks, entropy.
+/// The virtio devices, so that the image finds them in the order of the options: interfaces, disks,
+/// entropy.
 fn virtio(args: &mut Arguments, run: &Run, wiring: &Wiring) {
     let mut devices: Vec<Arguments> = Vec::new();
     for (index, net) in nets(run, wiring.default_net).iter().enumerate() {
@@ -254,7 +257,8 @@ fn network(run: &Run, wiring: &Wiring, index: usize, net: &Net) -> Arguments {
     args
 }
 
-/// QEMU's own network, numbered so that the addresses given by `--ip` are inside it. The first interface has the forwards.
+/// QEMU's own network, numbered so that the addresses given by `--ip` are inside it. The first
+/// interface has the forwards.
 fn user_network(run: &Run, index: usize) -> String {
     let mut text = format!("user,id=net{index}");
     let ips = run
@@ -317,7 +321,8 @@ fn storage(run: &Run, index: usize, disk: &Disk) -> Arguments {
     ));
     text.push(escaped(disk.file.as_os_str()));
     args.pair("-blockdev", text);
-    // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH: without, a program's sync would be nothing.
+    // With a write cache QEMU offers VIRTIO_BLK_F_FLUSH: without, a program's sync would be
+    // nothing.
     let mut options = format!("drive=disk{index},serial={},write-cache=on", disk.name);
     if let Some(bytes) = disk.sector {
         // Writing to a string can't fail.

@@ -1,6 +1,8 @@
-//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report and the wish for input.
+//! The machine's second voice: lines on isa-debugcon that carry the exit status, the crash report
+//! and the wish for input.
 //!
-//! The program can write there too, so nothing is believed beyond its form, and what is kept is bounded.
+//! The program can write there too, so nothing is believed beyond its form, and what is kept is
+//! bounded.
 
 /// The longest line kept, in bytes; the rest of a longer one is dropped.
 const MAX_LINE: usize = 1024;

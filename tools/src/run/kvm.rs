@@ -1,4 +1,5 @@
-//! Whether KVM works: not by looking for /dev/kvm, which proves little inside another machine, but by booting a 25-byte program under it.
+//! Whether KVM works: not by looking for /dev/kvm, which proves little inside another machine, but
+//! by booting a 25-byte program under it.
 
 use crate::cli::Machine;
 use std::io::Write as _;
@@ -13,12 +14,13 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const ANSWER: u8 = 0x2a;
 const ANSWER_STATUS: i32 = ((ANSWER as i32) << 1) | 1;
 
-/// A bootable ELF file: one segment at 1 MiB whose code leaves through isa-debug-exit, and the PVH note that names its entry.
+/// A bootable ELF file: one segment at 1 MiB whose code leaves through isa-debug-exit, and the PVH
+/// note that names its entry.
 pub fn probe_image() -> Vec<u8> {
     const ENTRY: u64 = 0x10_0000;
-    // A KVM that has to emulate each instruction knows the plain ones only, so SSE is switched on and used:
-    // mov eax, cr4; or eax, OSFXSR | OSXMMEXCPT; mov cr4, eax; xorps xmm0, xmm0
-    // mov al, ANSWER; mov dx, 0xf4; out dx, al; cli; hlt; jmp to the hlt
+    // A KVM that has to emulate each instruction knows the plain ones only, so SSE is switched on
+    // and used: mov eax, cr4; or eax, OSFXSR | OSXMMEXCPT; mov cr4, eax; xorps xmm0, xmm0 mov al,
+    // ANSWER; mov dx, 0xf4; out dx, al; cli; hlt; jmp to the hlt
     const CODE: [u8; 25] = [
         0x0f, 0x20, 0xe0, 0x0d, 0x00, 0x06, 0x00, 0x00, 0x0f, 0x22, 0xe0, 0x0f, 0x57, 0xc0, 0xb0,
         ANSWER, 0x66, 0xba, 0xf4, 0x00, 0xee, 0xfa, 0xf4, 0xeb, 0xfd,
@@ -63,9 +65,11 @@ pub fn probe_image() -> Vec<u8> {
     image
 }
 
-/// Whether QEMU's machine boots under KVM here. The answer is kept for this boot of the host, this QEMU and this kind of machine.
+/// Whether QEMU's machine boots under KVM here. The answer is kept for this boot of the host, this
+/// QEMU and this kind of machine.
 ///
-/// The processor model has to be the one of the run: where KVM itself runs inside a machine, `host` may abort while QEMU's default boots.
+/// The processor model has to be the one of the run: where KVM itself runs inside a machine, `host`
+/// may abort while QEMU's default boots.
 pub fn works(qemu: &Path, machine: Machine, cpu: &str) -> bool {
     let device = std::fs::OpenOptions::new()
         .read(true)

@@ -410,7 +410,8 @@ fn complaint(line: &str) -> &str {
     }
 }
 
-/// Which disk QEMU didn't get, and why, if that is what it complains about: it knows no more than that another process has it.
+/// Which disk QEMU didn't get, and why, if that is what it complains about: it knows no more than
+/// that another process has it.
 fn in_use(run: &Run, complaints: &[&str]) -> Option<String> {
     let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
     complaints.iter().copied().find(is_locked)?;

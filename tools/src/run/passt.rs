@@ -1,4 +1,5 @@
-//! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on the host's side).
+//! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on
+//! the host's side).
 
 use super::{Failure, dies_with_us, not_started, scratch, shell};
 use crate::options::{Forward, Protocol};
@@ -22,7 +23,8 @@ pub struct Passt {
 /// A child that doesn't outlive its owner.
 pub struct Ended(Child);
 
-/// Keeps what passt says from the program's console. What it said last, if it has ended by then, is why.
+/// Keeps what passt says from the program's console. What it said last, if it has ended by then, is
+/// why.
 struct Words(JoinHandle<Option<String>>);
 
 impl Words {
@@ -133,8 +135,8 @@ impl Passt {
     }
 }
 
-/// Whether somebody listens at the Unix domain socket `path`. The file is there a moment earlier, and connecting to see would be
-/// passt's one client.
+/// Whether somebody listens at the Unix domain socket `path`. The file is there a moment earlier,
+/// and connecting to see would be passt's one client.
 fn listens(path: &Path) -> bool {
     // proc(5): flags are the fourth field; __SO_ACCEPTCON is 0x10000.
     let Ok(table) = std::fs::read_to_string("/proc/net/unix") else {

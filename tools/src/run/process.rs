@@ -17,7 +17,8 @@ enum Event {
     Ended(std::io::Result<ExitStatus>),
 }
 
-/// Runs the executable; the result is its exit status, 128 and the signal's number when a signal ended it.
+/// Runs the executable; the result is its exit status, 128 and the signal's number when a signal
+/// ended it.
 pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if run.gdb.is_some() {
         let program = run.program.display();

@@ -1,4 +1,5 @@
-//! The serial line between `soil run` and the machine: standard input, output and error output in one, framed.
+//! The serial line between `soil run` and the machine: standard input, output and error output in
+//! one, framed.
 //!
 //! What the bytes mean is in `kernel/src/console.rs`.
 
@@ -65,7 +66,8 @@ pub struct Splitter {
 }
 
 impl Splitter {
-    /// Takes bytes as they come, cut anywhere; `write` gets each piece, and whether it is for the error output.
+    /// Takes bytes as they come, cut anywhere; `write` gets each piece, and whether it is for the
+    /// error output.
     pub fn feed(&mut self, bytes: &[u8], mut write: impl FnMut(bool, &[u8])) {
         let mut rest = bytes;
         while let Some((first, behind)) = rest.split_first() {

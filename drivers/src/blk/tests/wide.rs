@@ -3,7 +3,8 @@
 use super::*;
 use crate::blk::{Clear, Slice};
 
-/// Lays slices of these lengths, each `skew` bytes after a sector's start, into `memory`, every other backwards from the end.
+/// Lays slices of these lengths, each `skew` bytes after a sector's start, into `memory`, every
+/// other backwards from the end.
 fn lay(memory: &mut [u8], lengths: &[usize], skew: usize) -> Vec<Slice> {
     let aligned = memory.as_ptr().align_offset(SECTOR);
     let (mut low, mut high) = (aligned, memory.len() / SECTOR * SECTOR + aligned - SECTOR);

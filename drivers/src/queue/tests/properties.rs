@@ -50,8 +50,8 @@ fn lie() -> impl Strategy<Value = Lie> {
     ]
 }
 
-/// Runs the steps and checks after each that every request in flight is described to the device exactly as it
-/// was given, and that no token comes back that isn't out.
+/// Runs the steps and checks after each that every request in flight is described to the device
+/// exactly as it was given, and that no token comes back that isn't out.
 fn run(size: u16, indirect: bool, event_idx: bool, steps: &[Step], rounds: usize) {
     let mut s = set_up(size, indirect, event_idx);
     let mut taken = Vec::new();

@@ -1,6 +1,7 @@
-//! Driver and device on two threads, each asleep as often as it may be: a doorbell or an interrupt that is lost
-//! leaves both asleep. Without the fence of `enable_interrupts` this fails each time, without that of `kick` every other time in an
-//! optimised build; where `kick` forgets what earlier ones passed, a device that waits for enough sleeps for good within milliseconds.
+//! Driver and device on two threads, each asleep as often as it may be: a doorbell or an interrupt
+//! that is lost leaves both asleep. Without the fence of `enable_interrupts` this fails each time,
+//! without that of `kick` every other time in an optimised build; where `kick` forgets what earlier
+//! ones passed, a device that waits for enough sleeps for good within milliseconds.
 
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU32, Ordering, fence};
 use std::sync::{Arc, Mutex};
@@ -93,7 +94,8 @@ struct Device {
 impl Device {
     fn field(&self, phys: u64) -> &AtomicU16 {
         let at = self.memory.host(phys, 2, Access::DeviceWrites);
-        // SAFETY: rings are live memory for the time of the test, aligned, and only accessed atomically.
+        // SAFETY: rings are live memory for the time of the test, aligned, and only accessed
+        // atomically.
         unsafe { AtomicU16::from_ptr(at.as_ptr().cast()) }
     }
 
@@ -131,7 +133,8 @@ impl Device {
                     wires.interrupt.store(true, Ordering::Relaxed);
                 }
             }
-            // As a card of QEMU does: what it asks to hear of comes after what it sees now, enough or not.
+            // As a card of QEMU does: what it asks to hear of comes after what it sees now, enough
+            // or not.
             let seen = available.load(Ordering::Relaxed);
             available_event.store(seen, Ordering::Relaxed);
             device_flags.store(0, Ordering::Relaxed);
@@ -147,8 +150,8 @@ impl Device {
     }
 }
 
-/// Sends requests one by one, or as many as fit, for at most half a second; to a device that waits until there is more than one,
-/// each with a look at the doorbell.
+/// Sends requests one by one, or as many as fit, for at most half a second; to a device that waits
+/// until there is more than one, each with a look at the doorbell.
 fn race(event_idx: bool, batch: u16, enough: u16) {
     let memory = HostMemory::new();
     let wires = Arc::new(Wires::default());

@@ -13,7 +13,8 @@ const RECORDS_MAX: usize = 32;
 /// What an answer says.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    /// The records, or that there are none, and for how many seconds that holds (0: not to be kept).
+    /// The records, or that there are none, and for how many seconds that holds (0: not to be
+    /// kept).
     Answer(Result<Vec<DnsRecord>, Missing>, u32),
     /// The name is an alias of this one, of which the answer says nothing; for so many seconds.
     Alias(Name, u32),

@@ -234,9 +234,9 @@ impl Resolver {
         self.start(stack, now_ns, name, kinds)
     }
 
-    /// Takes the answer: the records found, never none, in the order in which to use them (addresses
-    /// by RFC 6724, services by priority), or how it failed, or [`LookupError::Pending`]. The lookup
-    /// is gone then, unless it is pending.
+    /// Takes the answer: the records found, never none, in the order in which to use them
+    /// (addresses by RFC 6724, services by priority), or how it failed, or
+    /// [`LookupError::Pending`]. The lookup is gone then, unless it is pending.
     pub fn take(&mut self, id: LookupId) -> Result<Vec<DnsRecord>, LookupError> {
         let place = self.place(id).ok_or(LookupError::Unknown)?;
         let lookup = self.lookups.get(place).ok_or(LookupError::Unknown)?;

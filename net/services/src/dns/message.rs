@@ -1,7 +1,7 @@
 //! Messages on the wire (RFC 1035, 4.1): queries written, answers read as far as they are sound.
 //!
-//! Our own, since whole crates for the format carry every record type and its text forms, of which a
-//! resolver needs five, and images have kilobytes to spare.
+//! Our own, since whole crates for the format carry every record type and its text forms, of which
+//! a resolver needs five, and images have kilobytes to spare.
 
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -153,7 +153,8 @@ impl<'a> Message<'a> {
         }
     }
 
-    /// The records of the answer, the authority and the additional section, as far as they are sound.
+    /// The records of the answer, the authority and the additional section, as far as they are
+    /// sound.
     pub(crate) fn records(&self) -> [Vec<Record>; 3] {
         let (_, mut at) = self.questions();
         let mut section = |count: u16| {

@@ -23,8 +23,8 @@ impl PartialEq for Name {
 }
 
 impl Name {
-    /// The name written as `text`; a final dot is allowed. `\` before a character takes it as it is,
-    /// `\DDD` is the byte with that decimal number (RFC 1035, 5.1). `None` if it is no name.
+    /// The name written as `text`; a final dot is allowed. `\` before a character takes it as it
+    /// is, `\DDD` is the byte with that decimal number (RFC 1035, 5.1). `None` if it is no name.
     pub(crate) fn from_text(text: &str) -> Option<Name> {
         let mut wire = Vec::with_capacity(text.len() + 2);
         let mut label = Vec::new();
@@ -82,8 +82,9 @@ impl Name {
         Name(wire)
     }
 
-    /// The name at `at` in a message, and where what follows it begins. `None` if it is cut off, too
-    /// long, or has a pointer that doesn't lead backwards: each leads further back, so this ends.
+    /// The name at `at` in a message, and where what follows it begins. `None` if it is cut off,
+    /// too long, or has a pointer that doesn't lead backwards: each leads further back, so this
+    /// ends.
     pub(crate) fn read(message: &[u8], at: usize) -> Option<(Name, usize)> {
         let mut wire = Vec::with_capacity(32);
         let (mut at, mut start, mut end) = (at, at, None);

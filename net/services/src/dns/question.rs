@@ -1,8 +1,8 @@
 //! One question: asked of one server after the other until one answers.
 //!
 //! Each query has an identifier of its own, and all those of a question leave from one random port
-//! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with the
-//! identifier of that query and the question repeated.
+//! (RFC 5452). An answer counts only if it comes from a server that was asked, to that port, with
+//! the identifier of that query and the question repeated.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};

@@ -210,8 +210,8 @@ impl Responder {
         polled
     }
 
-    /// Says on all links that the name is gone (RFC 6762, 10.1). What is queued then leaves with the
-    /// next [`Stack::poll`]; a further [`Responder::poll`] would begin anew.
+    /// Says on all links that the name is gone (RFC 6762, 10.1). What is queued then leaves with
+    /// the next [`Stack::poll`]; a further [`Responder::poll`] would begin anew.
     pub fn finish(&mut self, stack: &mut Stack, now_ns: u64) {
         let Some(socket) = self.socket.take() else {
             return;
@@ -244,7 +244,8 @@ impl Responder {
         self.socket
     }
 
-    /// Brings the links in line with the addresses that there are; tells whether something was sent.
+    /// Brings the links in line with the addresses that there are; tells whether something was
+    /// sent.
     fn configure(&mut self, stack: &mut Stack, socket: Handle, now_ns: u64) -> bool {
         let mut old = core::mem::take(&mut self.links);
         let mut sent = false;

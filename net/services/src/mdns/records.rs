@@ -158,8 +158,8 @@ impl Records {
         0
     }
 
-    /// Whether what somebody else wants to claim comes after what we do (RFC 6762, 8.2.1): `None` if
-    /// it is the same.
+    /// Whether what somebody else wants to claim comes after what we do (RFC 6762, 8.2.1): `None`
+    /// if it is the same.
     pub(super) fn is_later(&self, message: &Message<'_>, theirs: &[&Record]) -> Option<bool> {
         let mut own = Vec::new();
         for (it, _) in &self.list {

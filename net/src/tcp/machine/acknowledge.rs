@@ -80,8 +80,9 @@ impl Connection {
         self.take_report(budget, &report);
     }
 
-    /// RFC 6675, 4: an acknowledgement that was overtaken by another one still tells what has arrived. Below SND.UNA it tells
-    /// nothing new, and no duplicates either (RFC 2883, 4: these lie below its own acknowledgement).
+    /// RFC 6675, 4: an acknowledgement that was overtaken by another one still tells what has
+    /// arrived. Below SND.UNA it tells nothing new, and no duplicates either (RFC 2883, 4: these
+    /// lie below its own acknowledgement).
     pub(super) fn take_old_report(
         &mut self,
         budget: &mut dyn Budget,
@@ -116,8 +117,8 @@ impl Connection {
             }
         }
         if self.recovery.phase != Phase::Recovery && advanced && self.window_limited {
-            // RFC 5681, 3.1: for what is acknowledged, not for what is reported (RFC 3042, 2). What was reported before counts
-            // now, unless something is being repaired.
+            // RFC 5681, 3.1: for what is acknowledged, not for what is reported (RFC 3042, 2). What
+            // was reported before counts now, unless something is being repaired.
             let acked = match open && self.recovery.phase == Phase::Open {
                 true => report.ack - report.una,
                 false => told.delivered,
@@ -151,7 +152,8 @@ impl Connection {
         self.wl1 = segment.seq;
         self.wl2 = segment.ack;
         if self.timers.user != OFF && self.timers.persist != OFF {
-            // A peer that answers keeps the connection alive however long its window is closed (RFC 9293, 3.8.6.1).
+            // A peer that answers keeps the connection alive however long its window is closed (RFC
+            // 9293, 3.8.6.1).
             self.arm_user(now_ns);
         }
         // The same edge again lets nothing out, and doesn't put off the probe of a small window.

@@ -12,7 +12,8 @@ use crate::Error;
 
 /// Receiving.
 impl Connection {
-    /// Copies the first received bytes that were not consumed yet, as many as there are and fit; gives their number.
+    /// Copies the first received bytes that were not consumed yet, as many as there are and fit;
+    /// gives their number.
     pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
         self.buffer.copy(into)
     }
@@ -30,7 +31,8 @@ impl Connection {
         self.consumed(len, budget, now_ns);
     }
 
-    /// Takes the first received bytes out as they lie. Their memory stays counted until it is given back to the budget.
+    /// Takes the first received bytes out as they lie. Their memory stays counted until it is given
+    /// back to the budget.
     pub(crate) fn take(&mut self, budget: &dyn Budget, now_ns: u64) -> Option<Block> {
         let block = self.buffer.take()?;
         self.consumed(block.len(), budget, now_ns);
@@ -87,8 +89,8 @@ impl Connection {
         self.written(len)
     }
 
-    /// Like [`Connection::write`], with bytes that `f` writes in place: it gets room for at least one
-    /// byte and tells how many it wrote. 0 without a call of `f` if there is no room.
+    /// Like [`Connection::write`], with bytes that `f` writes in place: it gets room for at least
+    /// one byte and tells how many it wrote. 0 without a call of `f` if there is no room.
     pub(crate) fn write_with(
         &mut self,
         budget: &mut dyn Budget,
@@ -102,9 +104,9 @@ impl Connection {
         self.written(len)
     }
 
-    /// Takes bytes to send without copying them; they are dropped once they are acknowledged, or the
-    /// connection is over. All or nothing: gives the buffer back if there is no room. (It is taken if
-    /// any room is left, and may exceed the limit by itself.)
+    /// Takes bytes to send without copying them; they are dropped once they are acknowledged, or
+    /// the connection is over. All or nothing: gives the buffer back if there is no room. (It is
+    /// taken if any room is left, and may exceed the limit by itself.)
     pub(crate) fn write_shared(
         &mut self,
         budget: &mut dyn Budget,
@@ -135,9 +137,9 @@ impl Connection {
 
 /// Ending.
 impl Connection {
-    /// The application lets go: what was written is still delivered, then FIN; after `linger_ns` the
-    /// connection is aborted. If bytes are unread or come later, the peer gets an RST once everything
-    /// written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
+    /// The application lets go: what was written is still delivered, then FIN; after `linger_ns`
+    /// the connection is aborted. If bytes are unread or come later, the peer gets an RST once
+    /// everything written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
     pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
         self.orphan = true;
         self.rejected = self.buffer.len() > 0;
@@ -171,7 +173,8 @@ impl Connection {
         self.end(budget, Some(Error::ConnectionAborted));
     }
 
-    /// Nobody is there to take what is still to be sent: the reset of a connection that has ended isn't.
+    /// Nobody is there to take what is still to be sent: the reset of a connection that has ended
+    /// isn't.
     pub(crate) fn forgo(&mut self) {
         self.due = 0;
     }

@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 pub(crate) const SMALL: usize = 2 << 10;
 /// Bytes of a block for streams.
 pub(crate) const LARGE: usize = 16 << 10;
-/// Bytes of received data that a connection may hold whatever the budget says, lest it stands still.
+/// Bytes of received data that a connection may hold whatever the budget says, lest it stands
+/// still.
 pub(crate) const GUARANTEED: usize = 2 * SMALL;
 
 /// How scarce memory is.
@@ -23,8 +24,8 @@ pub(crate) enum Pressure {
 
 /// Memory for the data of connections.
 pub(crate) trait Budget {
-    /// An empty block of `SMALL` bytes (`wanted` ≤ `SMALL`) or `LARGE` ones; `None` if the budget is
-    /// used up. Counts its capacity until it is given back.
+    /// An empty block of `SMALL` bytes (`wanted` ≤ `SMALL`) or `LARGE` ones; `None` if the budget
+    /// is used up. Counts its capacity until it is given back.
     fn block(&mut self, wanted: usize) -> Option<Block>;
     /// A block of `SMALL` bytes that is never refused: a connection asks for [`GUARANTEED`] at most
     /// in each direction.
@@ -43,13 +44,15 @@ pub(crate) trait Budget {
 pub trait SendBuffer: Send + Sync {
     /// The bytes: always the same.
     fn bytes(&self) -> &[u8];
-    /// The peer has all of them. Called before they are dropped; where it isn't, the connection ended before.
+    /// The peer has all of them. Called before they are dropped; where it isn't, the connection
+    /// ended before.
     fn acknowledged(&self) {}
 }
 
 /// A piece of memory with bytes in its middle.
 pub(crate) struct Block {
-    /// Never longer than `capacity`, so that it stays where it is. Memory that nothing was written to yet isn't touched.
+    /// Never longer than `capacity`, so that it stays where it is. Memory that nothing was written
+    /// to yet isn't touched.
     bytes: Vec<u8>,
     capacity: u16,
     first: u16,

@@ -1,5 +1,6 @@
-//! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all of them together is
-//! passed in; this one keeps the answers of one connection from telling how many another one gave.
+//! One connection's limit of challenge acknowledgements (RFC 5961, 7). The stack's limit for all of
+//! them together is passed in; this one keeps the answers of one connection from telling how many
+//! another one gave.
 
 const WINDOW_NS: u64 = 5_000_000_000;
 const MOST: u8 = 10;

@@ -23,8 +23,8 @@ use crate::Error;
 
 /// Where segments go.
 pub(crate) trait Emit {
-    /// The largest payload of one call of [`Emit::segment`] in bytes, if the device cuts payloads into
-    /// segments; 0 if it doesn't: then none is larger than [`Header::segment_size`].
+    /// The largest payload of one call of [`Emit::segment`] in bytes, if the device cuts payloads
+    /// into segments; 0 if it doesn't: then none is larger than [`Header::segment_size`].
     fn max_segment(&self) -> usize;
 
     /// Sends a segment with the payload that the pieces make together. `false`: there is no room
@@ -53,7 +53,8 @@ pub(crate) struct Quiet {
     /// The last window offered, as in a header, and its shift.
     pub(crate) window: u16,
     pub(crate) scale: u8,
-    /// If timestamps were agreed upon: TS.Recent, and what is added to the clock of milliseconds to make ours.
+    /// If timestamps were agreed upon: TS.Recent, and what is added to the clock of milliseconds to
+    /// make ours.
     pub(crate) timestamps: Option<(u32, u32)>,
 }
 
@@ -82,7 +83,8 @@ pub(crate) struct Connection {
     pub(super) state: State,
     pub(super) setup: Setup,
     pub(super) error: Option<Error>,
-    /// What an ICMP message said that doesn't end the connection: why, if it ends (RFC 9293, 3.9.2.2).
+    /// What an ICMP message said that doesn't end the connection: why, if it ends (RFC 9293,
+    /// 3.9.2.2).
     pub(super) soft_error: Option<Error>,
     pub(super) due: u8,
     pub(super) timers: Timers,
@@ -105,7 +107,8 @@ pub(crate) struct Connection {
     /// FIN follows what is in the queue; it was sent.
     pub(super) fin_queued: bool,
     pub(super) fin_sent: bool,
-    /// The end of the last segment that was smaller than it could be (Minshall's variant of Nagle's rule).
+    /// The end of the last segment that was smaller than it could be (Minshall's variant of Nagle's
+    /// rule).
     pub(super) small_end: Seq,
     /// The window was full when data was last sent.
     pub(super) window_limited: bool,
@@ -250,8 +253,8 @@ impl Connection {
         Connection::new(setup, State::SynSent, now_ns)
     }
 
-    /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. (The stack keeps
-    /// only a record of such a handshake.)
+    /// A connection that answers `syn`, a segment with SYN and neither ACK nor RST. (The stack
+    /// keeps only a record of such a handshake.)
     #[cfg(test)]
     pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Connection {
         let mut connection = Connection::new(setup, State::SynReceived, now_ns);
@@ -265,8 +268,8 @@ impl Connection {
     }
 
     /// A connection whose SYN was answered by a cookie, [`Setup::iss`], and comes to be with the
-    /// peer's acknowledgement of it. That one is to be given to [`Connection::input`] afterwards, for
-    /// its window and its data.
+    /// peer's acknowledgement of it. That one is to be given to [`Connection::input`] afterwards,
+    /// for its window and its data.
     pub(crate) fn accept_cookie(
         setup: &Setup,
         negotiated: Negotiated,
@@ -290,20 +293,21 @@ impl Connection {
         connection
     }
 
-    /// The handshake that led to [`Connection::accept_cookie`] took so long, from our SYN to its acknowledgement: the
-    /// first measurement of the round trip (RFC 6298, 2.2).
+    /// The handshake that led to [`Connection::accept_cookie`] took so long, from our SYN to its
+    /// acknowledgement: the first measurement of the round trip (RFC 6298, 2.2).
     pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
         self.window.rtt(rtt_ns);
     }
 
-    /// The handshake that led to [`Connection::accept_cookie`] needed more than one answer of ours. To be
-    /// called before the peer's acknowledgement is given to [`Connection::input`].
+    /// The handshake that led to [`Connection::accept_cookie`] needed more than one answer of ours.
+    /// To be called before the peer's acknowledgement is given to [`Connection::input`].
     pub(crate) fn handshake_repeated(&mut self) {
         self.syn_count = 2;
     }
 
-    /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323, 2.2).
+    /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323,
+    /// 2.2).
     pub(super) fn take_syn(&mut self, irs: Seq, window: u16) {
         self.irs = irs;
         self.receive_next = irs + 1;
@@ -330,8 +334,8 @@ impl Connection {
 
     /// What both SYN agree on counts.
     pub(super) fn negotiate(&mut self, negotiated: &Negotiated, now_ns: u64) {
-        // RFC 9293, 3.7.1: no segment is larger than the peer wants, whatever the path carries. A peer that wants
-        // segments of a few bytes gets them no smaller than 64.
+        // RFC 9293, 3.7.1: no segment is larger than the peer wants, whatever the path carries. A
+        // peer that wants segments of a few bytes gets them no smaller than 64.
         let most = self.setup.mss.min(negotiated.mss.max(64));
         let path = self.setup.path_mss;
         self.pmtu = Pmtu::new(most, path, self.setup.ip_header, now_ns);
@@ -431,7 +435,8 @@ impl Connection {
         self.fin_sent && self.una == self.queue.end() + 1
     }
 
-    /// A read gives bytes, the end of input or an error. False before the connection is established.
+    /// A read gives bytes, the end of input or an error. False before the connection is
+    /// established.
     pub(crate) fn readable(&self) -> bool {
         self.buffer.len() > 0 || self.fin_received || self.state == State::Closed
     }
@@ -442,7 +447,8 @@ impl Connection {
         self.fin_received && self.buffer.len() == 0
     }
 
-    /// Reading ends well although it failed: all that the peer sent was received, and it has all that was sent.
+    /// Reading ends well although it failed: all that the peer sent was received, and it has all
+    /// that was sent.
     pub(crate) fn complete(&self) -> bool {
         self.complete
     }

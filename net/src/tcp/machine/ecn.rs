@@ -1,5 +1,5 @@
-//! Explicit congestion notification (RFC 3168, 6.1): routers mark segments instead of dropping them, the receiver echoes
-//! that, the sender slows down and says so.
+//! Explicit congestion notification (RFC 3168, 6.1): routers mark segments instead of dropping
+//! them, the receiver echoes that, the sender slows down and says so.
 
 use super::connection::{Connection, due};
 use super::recovery::Phase;
@@ -67,7 +67,8 @@ impl Connection {
         }
     }
 
-    /// The marks of a segment that carries data sent for the first time (RFC 3168, 6.1.2 and 6.1.5).
+    /// The marks of a segment that carries data sent for the first time (RFC 3168, 6.1.2 and
+    /// 6.1.5).
     pub(super) fn mark_new(&self, header: &mut Header) {
         if self.ecn.on {
             header.ecn = CAPABLE;

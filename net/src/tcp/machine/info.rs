@@ -31,8 +31,8 @@ pub struct Info {
     pub unread: u32,
     /// Bytes received out of order.
     pub out_of_order: u32,
-    /// What the sender is doing: `Open` (nothing is known to be lost), `Recovery` (repairs what acknowledgements show to be lost) or
-    /// `Loss` (repairs after a timeout).
+    /// What the sender is doing: `Open` (nothing is known to be lost), `Recovery` (repairs what
+    /// acknowledgements show to be lost) or `Loss` (repairs after a timeout).
     pub phase: &'static str,
     /// Bytes that the peer has reported and not acknowledged (RFC 2018).
     pub sacked: u32,

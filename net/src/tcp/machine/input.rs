@@ -1,5 +1,5 @@
-//! What a segment does to a connection (RFC 9293, 3.10.7), with the rules of RFC 5961 against blind attacks and of
-//! RFC 7323 against old duplicates.
+//! What a segment does to a connection (RFC 9293, 3.10.7), with the rules of RFC 5961 against blind
+//! attacks and of RFC 7323 against old duplicates.
 
 use super::budget::Budget;
 use super::connection::{Connection, due};
@@ -21,8 +21,8 @@ struct Trimmed<'a> {
 }
 
 impl Connection {
-    /// Takes a segment of this connection. `challenge` tells whether one more challenge acknowledgement may be sent by
-    /// the stack now (RFC 5961, 7).
+    /// Takes a segment of this connection. `challenge` tells whether one more challenge
+    /// acknowledgement may be sent by the stack now (RFC 5961, 7).
     pub(crate) fn input(
         &mut self,
         budget: &mut dyn Budget,
@@ -208,7 +208,8 @@ impl Connection {
         self.take_data(budget, &trimmed, segment, now_ns);
     }
 
-    /// RFC 7323, 5.3 (R1): a segment whose timestamp is older than the last one is an old duplicate.
+    /// RFC 7323, 5.3 (R1): a segment whose timestamp is older than the last one is an old
+    /// duplicate.
     fn passes_paws(
         &mut self,
         challenge: &mut dyn FnMut() -> bool,
@@ -231,8 +232,8 @@ impl Connection {
         true
     }
 
-    /// RFC 9293, 3.4, table 6. An acknowledgement of a peer that has filled the window begins at its right edge: it
-    /// counts, too.
+    /// RFC 9293, 3.4, table 6. An acknowledgement of a peer that has filled the window begins at
+    /// its right edge: it counts, too.
     fn is_acceptable(&self, segment: &Segment<'_>, offered: u32) -> bool {
         let edge = self.receive_next + offered;
         let len = segment.len();
@@ -284,7 +285,8 @@ impl Connection {
             return self.challenge(challenge, now_ns);
         }
         if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.receive_next {
-            // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency still count.
+            // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency
+            // still count.
             self.heard_ns = now_ns;
             self.keepalive_probes = 0;
             if self.take_ack_checked(budget, challenge, segment, now_ns) {
@@ -326,7 +328,8 @@ impl Connection {
             | State::FinWait2
             | State::CloseWait => Some(Error::ConnectionReset),
             State::LastAck | State::Closing => {
-                // All that was to come has come, and the peer has what was sent: it is told, but nothing is missing.
+                // All that was to come has come, and the peer has what was sent: it is told, but
+                // nothing is missing.
                 self.complete = self.fin_sent && self.queue.len() == 0;
                 Some(Error::ConnectionReset)
             }
@@ -479,8 +482,9 @@ impl Connection {
             .insert(budget, seq, payload, self.window.limit());
     }
 
-    /// RFC 2883, 4.3: what of a segment was there already, of several parts the first. `seq..end` is what of it lies in the
-    /// window. It shows that something was sent again: the peer learns at once whether it had to be.
+    /// RFC 2883, 4.3: what of a segment was there already, of several parts the first. `seq..end`
+    /// is what of it lies in the window. It shows that something was sent again: the peer learns at
+    /// once whether it had to be.
     fn note_duplicate(&mut self, segment: &Segment<'_>, seq: Seq, end: Seq) {
         if !self.sack {
             return;
@@ -496,8 +500,8 @@ impl Connection {
         }
     }
 
-    /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once, anything within the delay.
-    /// What the device has joined is several.
+    /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once,
+    /// anything within the delay. What the device has joined is several.
     fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
         self.unacknowledged = self.unacknowledged.saturating_add(len);
         if joined

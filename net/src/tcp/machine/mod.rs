@@ -1,6 +1,6 @@
-//! The machine of one TCP connection (RFC 9293): what comes in changes its state, and what it has to
-//! send is asked for. It knows no addresses, no ports, no link and no other connection, does nothing
-//! by itself, and takes time as an argument: nanoseconds of a monotonic clock.
+//! The machine of one TCP connection (RFC 9293): what comes in changes its state, and what it has
+//! to send is asked for. It knows no addresses, no ports, no link and no other connection, does
+//! nothing by itself, and takes time as an argument: nanoseconds of a monotonic clock.
 //!
 //! How a stack uses it:
 //!
@@ -8,8 +8,8 @@
 //! 2. [`Connection::input`] takes a segment. Nothing is sent there.
 //! 3. Whenever something was done to it and [`Connection::wants_output`] says so, it gets its turn:
 //!    [`Connection::output`] hands segments to an [`Emit`].
-//! 4. [`Connection::deadline_ns`] is looked at after each of these; when it comes, [`Connection::timer`] is
-//!    called, then `output` if wanted.
+//! 4. [`Connection::deadline_ns`] is looked at after each of these; when it comes,
+//!    [`Connection::timer`] is called, then `output` if wanted.
 //! 5. [`Connection::is_over`] tells that it has nothing more to say: its flow may go. In TIME-WAIT
 //!    [`Connection::time_wait`] gives what a record needs, and the machine may go at once (with
 //!    unread data, as soon as it is read). [`Connection::release`] gives its memory back.

@@ -1,4 +1,5 @@
-//! TCP options (RFC 9293, 3.2): those of RFC 9293 (MSS), 7323 (window scale, timestamps) and 2018 (SACK).
+//! TCP options (RFC 9293, 3.2): those of RFC 9293 (MSS), 7323 (window scale, timestamps) and 2018
+//! (SACK).
 
 use super::seq::Seq;
 
@@ -20,8 +21,8 @@ const SACK: u8 = 5;
 const TIMESTAMPS: u8 = 8;
 const USER_TIMEOUT: u8 = 28;
 
-/// A user timeout as the option has it (RFC 5482, 3): seconds, or minutes with the highest bit; `None` for
-/// one that never ends.
+/// A user timeout as the option has it (RFC 5482, 3): seconds, or minutes with the highest bit;
+/// `None` for one that never ends.
 pub(crate) fn user_timeout(timeout_ns: u64) -> Option<u16> {
     let seconds = timeout_ns.div_ceil(1_000_000_000);
     let minutes = seconds.div_ceil(60).min(0x7fff);
@@ -73,8 +74,8 @@ impl Sack {
 pub(crate) struct Options {
     /// Maximum segment size; only in a SYN.
     pub(crate) mss: Option<u16>,
-    /// Shift of the windows that its sender will offer, as received (not yet limited to 14); only in
-    /// a SYN.
+    /// Shift of the windows that its sender will offer, as received (not yet limited to 14); only
+    /// in a SYN.
     pub(crate) window_scale: Option<u8>,
     /// Only in a SYN.
     pub(crate) sack_permitted: bool,
@@ -95,8 +96,8 @@ fn be32(bytes: &[u8]) -> Option<u32> {
 }
 
 impl Options {
-    /// Reads the options of a header. Unknown ones are skipped (RFC 9293, 3.1, MUST-6); a length that
-    /// is wrong ends the reading (MUST-7), and what was read counts.
+    /// Reads the options of a header. Unknown ones are skipped (RFC 9293, 3.1, MUST-6); a length
+    /// that is wrong ends the reading (MUST-7), and what was read counts.
     pub(crate) fn parse(mut bytes: &[u8]) -> Options {
         let mut options = Options::default();
         // Nearly every segment: NOP, NOP, timestamps.
@@ -151,8 +152,8 @@ impl Options {
         }
     }
 
-    /// Writes the options, padded to a multiple of four bytes; gives their length. At most 40 bytes:
-    /// what doesn't fit is left out (SACK blocks first, since they come last).
+    /// Writes the options, padded to a multiple of four bytes; gives their length. At most 40
+    /// bytes: what doesn't fit is left out (SACK blocks first, since they come last).
     pub(crate) fn write(&self, out: &mut [u8; OPTIONS_MAX]) -> usize {
         let mut at = 0;
         let mut put = |bytes: &[u8]| match out.get_mut(at..at + bytes.len()) {
@@ -233,7 +234,8 @@ pub(crate) struct Negotiated {
     pub(crate) sack: bool,
     /// Both ends send timestamps.
     pub(crate) timestamps: bool,
-    /// Both ends heed congestion marks (RFC 3168, 6.1.1). The flags of the SYN tell it, not its options.
+    /// Both ends heed congestion marks (RFC 3168, 6.1.1). The flags of the SYN tell it, not its
+    /// options.
     pub(crate) ecn: bool,
 }
 

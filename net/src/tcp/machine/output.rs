@@ -192,8 +192,9 @@ impl Connection {
         self.send_span(&span, header, window, now_ns, emit)
     }
 
-    /// The window that is spread over a round trip, and whether it doubles in each. While losses are repaired the
-    /// congestion window says what is in the network, and the threshold at what rate to send.
+    /// The window that is spread over a round trip, and whether it doubles in each. While losses
+    /// are repaired the congestion window says what is in the network, and the threshold at what
+    /// rate to send.
     fn pace(&self) -> (u32, bool) {
         let Control { cwnd, ssthresh, .. } = self.control;
         match self.recovery.phase {
@@ -293,8 +294,8 @@ impl Connection {
         self.send_lost(most, now_ns, emit)
     }
 
-    /// Nagle's rule in Minshall's form (RFC 9293, 3.7.4): a small segment waits while another small one isn't
-    /// acknowledged, unless nothing will follow.
+    /// Nagle's rule in Minshall's form (RFC 9293, 3.7.4): a small segment waits while another small
+    /// one isn't acknowledged, unless nothing will follow.
     fn holds_back(&self, len: u32) -> bool {
         len > 0
             && !self.setup.nodelay
@@ -303,8 +304,8 @@ impl Connection {
             && self.outstanding()
     }
 
-    /// RFC 9293, 3.8.6.2.1: whether so little of the peer's window is worth a segment; if not, the persist timer runs, so
-    /// that it is sent or probed for at last.
+    /// RFC 9293, 3.8.6.2.1: whether so little of the peer's window is worth a segment; if not, the
+    /// persist timer runs, so that it is sent or probed for at last.
     fn worth_sending(&mut self, usable: u32, now_ns: u64) -> bool {
         if usable > 0 && usable >= self.peer_window_max / 2 {
             return true;

@@ -1,5 +1,5 @@
-//! Pacing: a window is spread over the round-trip time instead of sent at once. (RFC 9438, 3 and RFC 6928, 4 want bursts
-//! avoided; RFC 9406, 4.3 allows faster growth with it.)
+//! Pacing: a window is spread over the round-trip time instead of sent at once. (RFC 9438, 3 and
+//! RFC 6928, 4 want bursts avoided; RFC 9406, 4.3 allows faster growth with it.)
 
 /// Shorter round trips aren't worth timers.
 const RTT_MIN_NS: u64 = 2_000_000;

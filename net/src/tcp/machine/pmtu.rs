@@ -1,5 +1,5 @@
-//! The largest segment that the path carries: what ICMP says (RFC 1191, 8201), and what is found out without it when large
-//! segments vanish (RFC 4821, 8899).
+//! The largest segment that the path carries: what ICMP says (RFC 1191, 8201), and what is found
+//! out without it when large segments vanish (RFC 4821, 8899).
 
 use super::seq::Seq;
 
@@ -60,7 +60,8 @@ impl Pmtu {
         self.mss
     }
 
-    /// A router says that the next link carries `mtu` bytes (0: it doesn't say). Whether segments become smaller.
+    /// A router says that the next link carries `mtu` bytes (0: it doesn't say). Whether segments
+    /// become smaller.
     pub(crate) fn too_big(&mut self, mtu: u32, now_ns: u64) -> bool {
         let headers = u32::from(self.ip_header) + 20;
         let now = u32::from(self.mss) + headers;
@@ -83,8 +84,9 @@ impl Pmtu {
         true
     }
 
-    /// The retransmission timer ran out `timeouts` times in a row, with `largest` payload bytes in the segment that is
-    /// repeated. Whether segments become smaller (RFC 8899, 4.3; RFC 4821, 7.7).
+    /// The retransmission timer ran out `timeouts` times in a row, with `largest` payload bytes in
+    /// the segment that is repeated. Whether segments become smaller (RFC 8899, 4.3; RFC 4821,
+    /// 7.7).
     pub(crate) fn timeout(&mut self, timeouts: u8, now_ns: u64) -> bool {
         self.probe = None;
         if timeouts < BLACK_HOLE {
@@ -156,7 +158,8 @@ impl Pmtu {
         }
     }
 
-    /// `first..end` was lost. Whether that is the probe, which tells nothing about congestion (RFC 4821, 7.5).
+    /// `first..end` was lost. Whether that is the probe, which tells nothing about congestion (RFC
+    /// 4821, 7.5).
     pub(crate) fn lost(&mut self, first: Seq, end: Seq, now_ns: u64) -> bool {
         match self.probe {
             Some((lower, upper, size)) if lower.at_most(first) && end.at_most(upper) => {

@@ -1,5 +1,5 @@
-//! Segments that ask something: whether the tail of a flight arrived, whether a window is still closed, whether the peer is
-//! there, whether the path carries more.
+//! Segments that ask something: whether the tail of a flight arrived, whether a window is still
+//! closed, whether the peer is there, whether the path carries more.
 
 use super::connection::{Connection, Emit, due};
 use super::output::{Sent, Span};
@@ -8,7 +8,8 @@ use super::segment::{Flags, Header};
 use super::timers::OFF;
 
 impl Connection {
-    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for it and more.
+    /// RFC 4821, 7.3: a segment that is larger than what is known to pass, when there is data for
+    /// it and more.
     pub(super) fn send_mtu_probe(
         &mut self,
         waiting: u32,
@@ -41,7 +42,8 @@ impl Connection {
         Some(sent)
     }
 
-    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment again.
+    /// RFC 8985, 7.3: new data if there is any and the peer takes it, otherwise the last segment
+    /// again.
     pub(super) fn send_probe(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         if !self.outstanding() || !self.recovery.may_probe() {
             return true;

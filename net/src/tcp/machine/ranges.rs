@@ -4,10 +4,12 @@ use alloc::vec::Vec;
 
 use super::seq::Seq;
 
-/// Ranges of a set, at most. What would make more of them is left out; the retransmission timeout repairs that.
+/// Ranges of a set, at most. What would make more of them is left out; the retransmission timeout
+/// repairs that.
 const MOST: usize = 256;
 
-/// Ranges without overlap or contact, in order. They lie within one window, so comparison is a total order.
+/// Ranges without overlap or contact, in order. They lie within one window, so comparison is a
+/// total order.
 #[derive(Debug, Default)]
 pub(crate) struct Ranges {
     ranges: Vec<(Seq, Seq)>,

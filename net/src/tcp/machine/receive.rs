@@ -1,7 +1,9 @@
-//! The receive buffer: bytes in order that wait for the application, and runs of bytes that came out of order.
+//! The receive buffer: bytes in order that wait for the application, and runs of bytes that came
+//! out of order.
 //!
-//! Bytes are copied once into blocks; a block that comes into order is moved, not copied, unless it is nearly empty: so
-//! memory is at most about twice the bytes held, however small the segments are.
+//! Bytes are copied once into blocks; a block that comes into order is moved, not copied, unless it
+//! is nearly empty: so memory is at most about twice the bytes held, however small the segments
+//! are.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -249,8 +251,8 @@ impl ReceiveBuffer {
         taken
     }
 
-    /// After [`ReceiveBuffer::append`], with the next sequence number expected: moves what is in order
-    /// now. Gives the new one.
+    /// After [`ReceiveBuffer::append`], with the next sequence number expected: moves what is in
+    /// order now. Gives the new one.
     pub(crate) fn advance(&mut self, budget: &mut dyn Budget, mut next: Seq) -> Seq {
         let Some(late) = &mut self.out_of_order else {
             return next;
@@ -273,8 +275,8 @@ impl ReceiveBuffer {
         next
     }
 
-    /// Keeps bytes that came out of order, unless memory is scarce or there are too many runs; false if
-    /// they were dropped. `limit` is the receive window's.
+    /// Keeps bytes that came out of order, unless memory is scarce or there are too many runs;
+    /// false if they were dropped. `limit` is the receive window's.
     pub(crate) fn insert(
         &mut self,
         budget: &mut dyn Budget,

@@ -30,8 +30,8 @@ impl Rtt {
             self.variation = rtt / 2;
             return self.least(rtt, now_ns);
         }
-        // RFC 6298, 2.3 has one sample for each round trip in mind; RFC 7323, appendix G: with n of them each
-        // weighs the nth part.
+        // RFC 6298, 2.3 has one sample for each round trip in mind; RFC 7323, appendix G: with n of
+        // them each weighs the nth part.
         let samples = u64::from((flight / 2).clamp(1, 1 << 16));
         let error = self.smoothed.abs_diff(rtt);
         let (beta, alpha) = (4 * samples, 8 * samples);
@@ -65,8 +65,8 @@ impl Rtt {
         self.least
     }
 
-    /// RTO without its backoff. The variation counts for `rto_min_ns` at least, as in Linux: a peer may
-    /// delay an acknowledgement that long.
+    /// RTO without its backoff. The variation counts for `rto_min_ns` at least, as in Linux: a peer
+    /// may delay an acknowledgement that long.
     pub(crate) fn base(&self, setup: &Setup) -> u64 {
         if self.smoothed == 0 {
             return setup.rto_initial_ns;

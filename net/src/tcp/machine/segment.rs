@@ -73,8 +73,8 @@ pub(crate) struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Reads the TCP part of a packet. `None` if the header is cut short or its length is impossible
-    /// (RFC 9293, 3.1). The reserved bits are ignored.
+    /// Reads the TCP part of a packet. `None` if the header is cut short or its length is
+    /// impossible (RFC 9293, 3.1). The reserved bits are ignored.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Segment<'a>> {
         let header: &[u8; HEADER] = bytes.first_chunk()?;
         let [
@@ -156,8 +156,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// The reset that answers `segment`, which belongs to no connection (RFC 9293, 3.10.7.1); `None`
-    /// if that is a reset itself.
+    /// The reset that answers `segment`, which belongs to no connection (RFC 9293, 3.10.7.1);
+    /// `None` if that is a reset itself.
     pub(crate) fn reset(segment: &Segment<'_>) -> Option<Header> {
         if segment.has(Flags::RST) {
             return None;
@@ -175,8 +175,8 @@ impl Header {
         })
     }
 
-    /// Writes the header with a checksum of zero; gives its length, `None` if `out` is too short (60
-    /// bytes always suffice).
+    /// Writes the header with a checksum of zero; gives its length, `None` if `out` is too short
+    /// (60 bytes always suffice).
     pub(crate) fn write(&self, source: u16, destination: u16, out: &mut [u8]) -> Option<usize> {
         let mut options = [0; OPTIONS_MAX];
         let options_len = self.options.write(&mut options);

@@ -147,8 +147,9 @@ impl SendQueue {
         done
     }
 
-    /// Appends bytes that stay where they are; false if the budget is used up. The first are taken all the same, since no
-    /// acknowledgement would tell when to try again; their memory is the program's in any case.
+    /// Appends bytes that stay where they are; false if the budget is used up. The first are taken
+    /// all the same, since no acknowledgement would tell when to try again; their memory is the
+    /// program's in any case.
     pub(crate) fn append_shared(
         &mut self,
         budget: &mut dyn Budget,
@@ -222,8 +223,8 @@ impl SendQueue {
         piece.bytes.bytes().get(skip..skip + len as usize)
     }
 
-    /// The bytes from `seq` on, at most `len`, in pieces; gives their number and the bytes, which are fewer if
-    /// there are too many pieces.
+    /// The bytes from `seq` on, at most `len`, in pieces; gives their number and the bytes, which
+    /// are fewer if there are too many pieces.
     pub(crate) fn slices<'a>(
         &'a self,
         seq: Seq,

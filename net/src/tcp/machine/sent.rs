@@ -4,8 +4,8 @@ use alloc::collections::VecDeque;
 
 use super::seq::Seq;
 
-/// Records, at most; beyond that, what is sent counts as sent with what was sent last, and retransmissions are
-/// noted for more bytes than were sent.
+/// Records, at most; beyond that, what is sent counts as sent with what was sent last, and
+/// retransmissions are noted for more bytes than were sent.
 const MOST: usize = 8192;
 /// Records whose memory is kept while nothing is in flight.
 const KEPT: usize = 8;

@@ -2,8 +2,8 @@
 
 use core::ops::{Add, AddAssign, Sub};
 
-/// A sequence number. Comparison is modulo 2^32, so it orders numbers less than 2^31 apart; it is no
-/// total order, hence methods and not `Ord`.
+/// A sequence number. Comparison is modulo 2^32, so it orders numbers less than 2^31 apart; it is
+/// no total order, hence methods and not `Ord`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Seq(pub(crate) u32);
 

@@ -15,7 +15,8 @@ pub enum Congestion {
 /// Probes to a peer that is silent (RFC 9293, 3.8.4).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Keepalive {
-    /// Silence before the first probe, in nanoseconds; RFC 9293 wants two hours at least by default.
+    /// Silence before the first probe, in nanoseconds; RFC 9293 wants two hours at least by
+    /// default.
     pub idle_ns: u64,
     /// Between probes, in nanoseconds.
     pub interval_ns: u64,
@@ -49,7 +50,8 @@ const MSS_LEAST: u16 = 88;
 /// RFC 9293, 3.8.6.3, MUST-40: less than half a second.
 const DELAY_MOST_NS: u64 = 499_000_000;
 
-/// What a connection may do. Those of a listener are inherited by the connections it establishes from then on.
+/// What a connection may do. Those of a listener are inherited by the connections it establishes
+/// from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Timestamps (RFC 7323), if the peer agrees. Only before the SYN.
@@ -60,12 +62,15 @@ pub struct Options {
     pub window_scaling: bool,
     /// Segments are spread over the round trip instead of sent at once.
     pub pacing: bool,
-    /// The peer is told the user timeout that is set (RFC 5482, 3.1, `ENABLED`; what it says itself is ignored).
+    /// The peer is told the user timeout that is set (RFC 5482, 3.1, `ENABLED`; what it says itself
+    /// is ignored).
     pub user_timeout_option: bool,
-    /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is acknowledged at once (RFC 5681, 4.2).
+    /// How long an acknowledgement may wait, in nanoseconds, at most 499 ms; 0: each segment is
+    /// acknowledged at once (RFC 5681, 4.2).
     pub delayed_ack_ns: u64,
-    /// The largest segment, in bytes of payload without options, both ways: 88 at least, and never more than the interface carries; 0:
-    /// what the path carries. Set later, it can only make what is sent smaller.
+    /// The largest segment, in bytes of payload without options, both ways: 88 at least, and never
+    /// more than the interface carries; 0: what the path carries. Set later, it can only make what
+    /// is sent smaller.
     pub mss: u16,
 }
 

@@ -1,5 +1,5 @@
-//! Urgent data (RFC 9293, 3.8.5; RFC 6093): a pointer that hurries the reader. Its bytes are data like others: nothing is
-//! taken out of the stream.
+//! Urgent data (RFC 9293, 3.8.5; RFC 6093): a pointer that hurries the reader. Its bytes are data
+//! like others: nothing is taken out of the stream.
 
 use super::connection::{Connection, due};
 use super::segment::{Flags, Header, Segment};

@@ -1,10 +1,11 @@
-//! The receive window: what is offered, and how it grows with what the application takes in a round trip (dynamic
-//! right-sizing).
+//! The receive window: what is offered, and how it grows with what the application takes in a round
+//! trip (dynamic right-sizing).
 
 use super::budget::{GUARANTEED, Pressure};
 use super::seq::Seq;
 
-/// Scale of a window of at most `max` bytes: the smallest with which it fits 16 bits (RFC 7323, 2.2).
+/// Scale of a window of at most `max` bytes: the smallest with which it fits 16 bits (RFC 7323,
+/// 2.2).
 pub(crate) fn scale_for(max: u32) -> u8 {
     let mut scale = 0;
     while scale < super::options::SCALE_MAX && (max >> scale) > u32::from(u16::MAX) {
@@ -68,7 +69,8 @@ impl Window {
         self.initial = self.initial.min(self.max);
     }
 
-    /// Changes what may wait for the application at most, as far as the agreed scale allows. What was offered stays offered.
+    /// Changes what may wait for the application at most, as far as the agreed scale allows. What
+    /// was offered stays offered.
     pub(crate) fn set_max(&mut self, max: u32) {
         let most = u32::from(u16::MAX) << self.scale;
         self.max = max.clamp(GUARANTEED as u32, most);
@@ -99,8 +101,9 @@ impl Window {
         }
     }
 
-    /// The window for a header that is about to be sent, and that counts as offered. The right edge never goes back
-    /// (RFC 9293, 3.8.6, SHLD-14): where it isn't a multiple of the scale away it is rounded up.
+    /// The window for a header that is about to be sent, and that counts as offered. The right edge
+    /// never goes back (RFC 9293, 3.8.6, SHLD-14): where it isn't a multiple of the scale away it
+    /// is rounded up.
     pub(crate) fn offer(&mut self, next: Seq, unread: u32) -> u16 {
         let edge = self.wanted(next, unread);
         let unit = 1u32 << self.scale;
@@ -121,8 +124,8 @@ impl Window {
         (self.offered(next) >> self.scale).min(u32::from(u16::MAX)) as u16
     }
 
-    /// Whether the application has made so much room that the peer is to be told: what is offered is less than half of
-    /// what could be.
+    /// Whether the application has made so much room that the peer is to be told: what is offered
+    /// is less than half of what could be.
     pub(crate) fn wants_update(&self, next: Seq, unread: u32) -> bool {
         let could = self.wanted(next, unread).beyond(next);
         let offered = self.offered(next);
@@ -132,8 +135,8 @@ impl Window {
     /// A round trip as seen from this end, by timestamps or by the handshake.
     pub(crate) fn rtt(&mut self, rtt_ns: u64) {
         let rtt_ns = rtt_ns.max(1);
-        // It includes the time for which the peer had nothing to send: the smallest counts, and a longer path
-        // is believed slowly.
+        // It includes the time for which the peer had nothing to send: the smallest counts, and a
+        // longer path is believed slowly.
         self.rtt_ns = if self.rtt_ns == 0 || rtt_ns < self.rtt_ns {
             rtt_ns
         } else {
@@ -153,8 +156,9 @@ impl Window {
         }
     }
 
-    /// The application took `bytes`. In each round trip the window becomes twice of what it took in the last one (and a
-    /// little more): so slow start of the peer is never held up, and who reads slowly keeps a small window.
+    /// The application took `bytes`. In each round trip the window becomes twice of what it took in
+    /// the last one (and a little more): so slow start of the peer is never held up, and who reads
+    /// slowly keeps a small window.
     pub(crate) fn consumed(&mut self, bytes: u32, pressure: Pressure, now_ns: u64) {
         self.taken = self.taken.saturating_add(bytes);
         if self.rtt_ns == 0 || now_ns.saturating_sub(self.since_ns) < self.rtt_ns {

@@ -178,7 +178,8 @@ fn no_more_is_lent_than_may_be() {
     assert!(line.contains("released"), "{line}");
     assert_eq!(lease(rt, fd, 0, 20), 2);
     assert_eq!(begin(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
-    // What is part of the program takes no memory, only a place: also when more is lent than may be.
+    // What is part of the program takes no memory, only a place: also when more is lent than may
+    // be.
     let before = lendable() + 1000;
     rt.files.as_deref_mut().expect("used").lent.bytes = before;
     for key in 3..=MOST as Int {

@@ -122,7 +122,8 @@ fn statistics_are_those_of_the_volume() {
     assert_eq!(statistics(rt, "/data").expect("mounted")[0], 0);
 }
 
-/// A job may end after its descriptor was closed and the place of that given to another, whose position stays.
+/// A job may end after its descriptor was closed and the place of that given to another, whose
+/// position stays.
 #[test]
 fn a_late_answer_moves_nobody_elses_position() {
     let (mut rt, orders) = runtime("late-position");
@@ -324,7 +325,8 @@ fn a_sync_is_one_of_all_volumes() {
     }
 }
 
-/// After a flush that failed with nothing left to be written, the next sync flushes again: it says the disk's new answer.
+/// After a flush that failed with nothing left to be written, the next sync flushes again: it says
+/// the disk's new answer.
 #[test]
 fn a_sync_flushes_again_what_was_not_flushed() {
     let (mut rt, orders) = runtime("again");
@@ -379,7 +381,8 @@ fn a_mount_that_fails_says_why_and_is_forgotten() {
     assert_eq!(mounted(rt, "/x=fat:data"), corrupt);
 }
 
-/// What fails while it is given up stays; what has no file system to be written is given up at once.
+/// What fails while it is given up stays; what has no file system to be written is given up at
+/// once.
 #[test]
 fn an_unmount_that_fails_keeps_the_volume() {
     let (mut rt, orders) = runtime("kept");

@@ -1,4 +1,5 @@
-//! Paths, names and directories over several volumes in memory, whose operations are answered at once.
+//! Paths, names and directories over several volumes in memory, whose operations are answered at
+//! once.
 
 use super::super::embedded;
 use super::super::{
@@ -49,7 +50,8 @@ fn file(rt: &mut Runtime, path: &str, text: &str) {
     assert_eq!(rt.close(fd), Ok(0));
 }
 
-/// Makes a call, and waits for its end: what goes from one volume to another is done when that one's turn comes.
+/// Makes a call, and waits for its end: what goes from one volume to another is done when that
+/// one's turn comes.
 fn ended(rt: &mut Runtime, call: impl FnOnce(&mut Runtime) -> Answer) -> Answer {
     let answer = call(rt);
     if answer != Err(Stop::Pending) {
@@ -320,7 +322,8 @@ fn entries(rt: &mut Runtime, path: &str, room: usize) -> Vec<(String, Int)> {
     }
 }
 
-/// Every entry once, whatever fits at a time; a name at which something is mounted is that directory's, and not that of what it hides.
+/// Every entry once, whatever fits at a time; a name at which something is mounted is that
+/// directory's, and not that of what it hides.
 #[test]
 fn a_listing_has_every_name_once() {
     let points = ["/m", "/m/hidden", "/m/d/below", "/m/newer"];
@@ -515,7 +518,8 @@ fn only_what_is_in_use_cannot_be_unmounted() {
     assert!(entries(rt, "/", 100).is_empty());
 }
 
-/// Files of the program are mounted by the first use of files, or at once after that; where they were linked they lie for good.
+/// Files of the program are mounted by the first use of files, or at once after that; where they
+/// were linked they lie for good.
 #[test]
 fn embedded_files_appear_where_nothing_else_is() {
     let mut rt = Runtime::new();

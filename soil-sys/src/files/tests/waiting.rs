@@ -46,7 +46,8 @@ struct Orders {
     looks: Cell<usize>,
     /// Whether each read was one that can't wait.
     away: RefCell<Vec<bool>>,
-    /// What reads and writes answer, in place of doing anything, and at which offsets they were made.
+    /// What reads and writes answer, in place of doing anything, and at which offsets they were
+    /// made.
     answers: RefCell<VecDeque<Result<usize>>>,
     offsets: RefCell<Vec<u64>>,
     /// What is wrong with the volume.
@@ -337,7 +338,8 @@ fn an_answer_that_is_held_keeps_nothing_else() {
     assert!(finish(rt));
 }
 
-/// What doesn't have to wait is read in the call; else the call fails there, unseen, and is made again where it can wait.
+/// What doesn't have to wait is read in the call; else the call fails there, unseen, and is made
+/// again where it can wait.
 #[test]
 fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     let (mut rt, [file, _]) = runtime();
@@ -367,7 +369,8 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     assert_eq!(completed(rt), [(1, 10), (2, 70)]);
 }
 
-/// More than a MiB is read in the ordinary way from the start: it can be cancelled, and others have their turn.
+/// More than a MiB is read in the ordinary way from the start: it can be cancelled, and others have
+/// their turn.
 #[test]
 fn a_read_of_much_is_not_tried_in_the_call() {
     const MOST: usize = 1 << 20;
@@ -409,7 +412,8 @@ fn a_long_read_ends_early_when_it_is_cancelled() {
     }
 }
 
-/// A transfer goes in steps. It ends with the first that isn't whole, and what came before a failure counts.
+/// A transfer goes in steps. It ends with the first that isn't whole, and what came before a
+/// failure counts.
 #[test]
 fn a_transfer_ends_with_the_first_step_that_is_not_whole() {
     use ::fs::Error::{Io, NoSpace, PermissionDenied};

@@ -1,9 +1,10 @@
 //! Flushes that the disk has not done.
 //!
-//! The fiber isn't kept waiting for one: others may read meanwhile, and change what is in memory. What it writes next waits behind the flush
-//! where the file system counts on that order: the record that ends a transaction of a journal is kept here, and that a flush comes after it.
-//! Every answer that promises something to be durable waits for the end of all that, and jobs that would give such an answer begin after
-//! it, so that one flush does for all of them.
+//! The fiber isn't kept waiting for one: others may read meanwhile, and change what is in memory.
+//! What it writes next waits behind the flush where the file system counts on that order: the
+//! record that ends a transaction of a journal is kept here, and that a flush comes after it. Every
+//! answer that promises something to be durable waits for the end of all that, and jobs that would
+//! give such an answer begin after it, so that one flush does for all of them.
 
 use super::super::work::{Value, Work};
 use super::super::worker::{Event, Failure};
@@ -115,8 +116,8 @@ impl Flushing {
         Deferral::Kept
     }
 
-    /// Has a job wait that answers that something is durable, and what must not come before such a one: closing its file, and after that
-    /// all others. Gives back what needn't wait.
+    /// Has a job wait that answers that something is durable, and what must not come before such a
+    /// one: closing its file, and after that all others. Gives back what needn't wait.
     pub fn wait(&mut self, job: Job) -> Option<Job> {
         let waits = match job.work {
             _ if job.work.is_durable() => true,
@@ -161,7 +162,8 @@ pub fn flushed(rt: &mut Runtime, index: usize, result: Result<(), BlockError>) {
         volume.unflushed = Some(error);
         volume.lost = flushing.behind.take();
         if volume.lost.is_some() {
-            // The file system takes for written what isn't: nothing that builds on it may be written any more.
+            // The file system takes for written what isn't: nothing that builds on it may be
+            // written any more.
             log::error!(
                 "disk {}: a write failed, and nothing is written any more; unmount it and mount it again",
                 volume.spec.source

@@ -45,7 +45,8 @@ pub fn cache_statistics() -> CacheStatistics {
     CACHE.statistics()
 }
 
-/// Bytes that may be lent at a time: half of what may be kept, so that the other half can go on being replaced.
+/// Bytes that may be lent at a time: half of what may be kept, so that the other half can go on
+/// being replaced.
 pub fn lendable() -> usize {
     CACHE.statistics().limit_bytes / 2
 }

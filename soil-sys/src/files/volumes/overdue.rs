@@ -1,7 +1,8 @@
 //! Disks that don't answer in time.
 //!
-//! Those who wait are told; the fiber stays where it is, and with it the memory that the device has. It goes on when the device answers,
-//! so that the file system never sees a request that failed and was done after all.
+//! Those who wait are told; the fiber stays where it is, and with it the memory that the device
+//! has. It goes on when the device answers, so that the file system never sees a request that
+//! failed and was done after all.
 
 use super::super::finished;
 use super::super::worker::Failure;
@@ -62,8 +63,8 @@ impl Volume {
     }
 }
 
-/// How much later than at its deadline a disk may be given up. Who looks later has itself stood still, and the disk too perhaps: a
-/// machine that was paused.
+/// How much later than at its deadline a disk may be given up. Who looks later has itself stood
+/// still, and the disk too perhaps: a machine that was paused.
 const GRACE_NS: u64 = 500_000_000;
 
 /// Gives up what the disk has taken too long for.
@@ -86,8 +87,8 @@ pub fn check_time(rt: &mut Runtime, index: usize, now: u64) {
     }
 }
 
-/// The disk has taken too long: everybody who waits for the volume is told, and whoever calls it until all that was asked of the disk is
-/// done.
+/// The disk has taken too long: everybody who waits for the volume is told, and whoever calls it
+/// until all that was asked of the disk is done.
 fn give_up(rt: &mut Runtime, index: usize) {
     let Some(files) = rt.files.as_deref_mut() else {
         return;

@@ -129,7 +129,8 @@ pub fn submit_wide(disk: &mut Disk, wide: Wide, tag: u64) -> Submitted {
     let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
     submitted(match wide {
         Wide::Scatter { sector, slices } => {
-            // SAFETY: whoever submits it keeps the memory, and the list of it, until it is reported.
+            // SAFETY: whoever submits it keeps the memory, and the list of it, until it is
+            // reported.
             let request = unsafe { blk::Request::scatter(sector * per_sector, slices) };
             blk.submit(request, tag)
         }

@@ -1,9 +1,10 @@
-//! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND) and the virtio entropy device, whichever are there, both
-//! mixed. Without either the first use fails: predictable numbers are worse than none.
+//! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND) and the virtio entropy
+//! device, whichever are there, both mixed. Without either the first use fails: predictable numbers
+//! are worse than none.
 //!
-//! Numbers are also drawn at a tick, where nothing may halt: but for the first seed the device is asked and looked at later. A
-//! machine that goes on from a snapshot has the identifier that tells so in its seed, too, and waits for the device only
-//! where the processor has no random numbers.
+//! Numbers are also drawn at a tick, where nothing may halt: but for the first seed the device is
+//! asked and looked at later. A machine that goes on from a snapshot has the identifier that tells
+//! so in its seed, too, and waits for the device only where the processor has no random numbers.
 
 use super::devices;
 use crate::generator::{Generator, SEED, Want, Watch};
@@ -41,7 +42,8 @@ fn device() -> Option<EntropyDevice> {
     }
 }
 
-/// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt meanwhile.
+/// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt
+/// meanwhile.
 fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
     let until = time::monotonic_ns() + PATIENCE_NS;
     let mut got = 0;

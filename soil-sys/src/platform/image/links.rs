@@ -18,10 +18,12 @@ use net::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKi
 
 /// Memory below which the card gets few buffers, in bytes.
 const SMALL_MACHINE: u64 = 24 << 20;
-/// Memory from which on it gets large ones. QEMU spends 0.3 µs on each buffer of a frame, and so does the driver.
+/// Memory from which on it gets large ones. QEMU spends 0.3 µs on each buffer of a frame, and so
+/// does the driver.
 const LARGE_MACHINE: u64 = 64 << 20;
 const LARGE_BUFFER: usize = 8 << 10;
-/// Pages that a busy server touches again and again: buffers of the card, of connections and of the program, OCaml's minor heap.
+/// Pages that a busy server touches again and again: buffers of the card, of connections and of the
+/// program, OCaml's minor heap.
 const BUSY_PAGES: u64 = 4096;
 
 /// A card, shared between the stack, which drives it, and the wait, which arms its interrupts.

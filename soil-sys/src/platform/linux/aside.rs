@@ -1,4 +1,5 @@
-//! System calls that may take long, beside the program: by the ring, or where there is none by a thread each.
+//! System calls that may take long, beside the program: by the ring, or where there is none by a
+//! thread each.
 //!
 //! Whoever begins one asks for its end whenever the wait was over; both ways end the wait.
 
@@ -144,7 +145,8 @@ struct Task {
     outcome: AtomicI64,
 }
 
-// SAFETY: the pointers of the call are the thread's until it has ended, by the promise to `begin`; the rest is atomic.
+// SAFETY: the pointers of the call are the thread's until it has ended, by the promise to `begin`;
+// the rest is atomic.
 unsafe impl Send for Task {}
 // SAFETY: as above: nobody else follows them.
 unsafe impl Sync for Task {}
@@ -179,10 +181,12 @@ impl Aside {
         owner.get_or_init(|| ring.open(false)).as_ref()
     }
 
-    /// Begins a call with the program's next wait, or at once. Where there are neither rings nor threads it has ended then.
+    /// Begins a call with the program's next wait, or at once. Where there are neither rings nor
+    /// threads it has ended then.
     ///
-    /// Without `on_ring` it is a thread's: on some file systems (FUSE without a page cache, Linux 6.18) the ring waits where it begins a
-    /// read, or, where a thread of its own begins it, gives the bytes before a file's end twice.
+    /// Without `on_ring` it is a thread's: on some file systems (FUSE without a page cache, Linux
+    /// 6.18) the ring waits where it begins a read, or, where a thread of its own begins it, gives
+    /// the bytes before a file's end twice.
     ///
     /// # Safety
     /// What it points to stays valid, and its descriptor open, until it has ended.
@@ -255,7 +259,8 @@ impl Aside {
         }
     }
 
-    /// Whether something was found since this was asked last by somebody who hadn't asked for it: who did is to be asked before a sleep.
+    /// Whether something was found since this was asked last by somebody who hadn't asked for it:
+    /// who did is to be asked before a sleep.
     pub fn take_found(&self) -> bool {
         self.0.found.take()
     }

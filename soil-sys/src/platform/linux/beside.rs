@@ -1,8 +1,9 @@
 //! The thread that looks after the network while the program computes.
 //!
-//! It knows nothing of OCaml, takes no signals, and looks only when the program was in no `soil_wait` for a whole [`TICK_NS`]. While the
-//! program sleeps, so does the thread: an idle process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't
-//! pay a system call to wake it.
+//! It knows nothing of OCaml, takes no signals, and looks only when the program was in no
+//! `soil_wait` for a whole [`TICK_NS`]. While the program sleeps, so does the thread: an idle
+//! process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't pay a
+//! system call to wake it.
 
 use super::{Linux, thread};
 use crate::platform::Platform;
@@ -32,10 +33,12 @@ static LOOK: AtomicPtr<()> = AtomicPtr::new(null_mut());
 
 /// Calls `look` from now on while the program computes.
 pub fn start(look: fn()) {
-    // Hidden, lest the compiler, who knows the one value that is ever stored, links it to every program.
+    // Hidden, lest the compiler, who knows the one value that is ever stored, links it to every
+    // program.
     let look = core::hint::black_box(look as *mut ());
     if LOOK.swap(look, Ordering::Release).is_null() {
-        // SAFETY: the functions live as long as the program. Where there is no memory for them a fork gets no thread.
+        // SAFETY: the functions live as long as the program. Where there is no memory for them a
+        // fork gets no thread.
         unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
     }
     make_thread();

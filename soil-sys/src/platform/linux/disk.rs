@@ -1,9 +1,10 @@
-//! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name` (in lower case), to be read and
-//! written where this user may write to it; `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or with
-//! `,sector=4096` of so many; a block device has its own.
+//! Disks of the process: `SOIL_DISK_NAME=FILE` makes the file or block device FILE the disk `name`
+//! (in lower case), to be read and written where this user may write to it;
+//! `SOIL_DISK_NAME=FILE,ro` only reads. A file has sectors of 512 bytes, or with `,sector=4096` of
+//! so many; a block device has its own.
 //!
-//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]). While it is in use it is locked, as QEMU
-//! locks its disks ([`lock`]).
+//! What the page cache has is read at once; all else is done while other tasks run ([`queue`]).
+//! While it is in use it is locked, as QEMU locks its disks ([`lock`]).
 
 mod aio;
 mod lock;
@@ -66,7 +67,8 @@ pub fn all(ring: &ring::Handle) -> Vec<(String, Box<dyn Device>)> {
         static environ: *const *const libc::c_char;
     }
     let mut found = Vec::new();
-    // SAFETY: `environ` is a list of strings that ends with a null pointer, and nobody changes it meanwhile.
+    // SAFETY: `environ` is a list of strings that ends with a null pointer, and nobody changes it
+    // meanwhile.
     unsafe {
         let mut next = environ;
         while !next.is_null() && !(*next).is_null() {
@@ -110,7 +112,8 @@ fn named(word: &str) -> Option<(&str, &str)> {
 
 /// The size of a file or block device in bytes.
 fn size(fd: i32) -> Result<u64, Stop> {
-    // SAFETY: a plain query of a descriptor, whose place nobody uses; the end of a block device is its size, too.
+    // SAFETY: a plain query of a descriptor, whose place nobody uses; the end of a block device is
+    // its size, too.
     check(unsafe { libc::lseek(fd, 0, libc::SEEK_END) } as isize).map(|size| size as u64)
 }
 

@@ -1,8 +1,9 @@
-//! A folder of the host as a volume: `/data=host:FOLDER`, the process form's alone. Nothing outside of the folder can be reached through
-//! it (`calls`), Linux keeps the promises about times, space, links and durability, and others may change it meanwhile.
+//! A folder of the host as a volume: `/data=host:FOLDER`, the process form's alone. Nothing outside
+//! of the folder can be reached through it (`calls`), Linux keeps the promises about times, space,
+//! links and durability, and others may change it meanwhile.
 //!
-//! What isn't in memory is read, and made durable, beside the program (`transfer`): one after the other, but for syncs. What only changes
-//! names is done on the spot.
+//! What isn't in memory is read, and made durable, beside the program (`transfer`): one after the
+//! other, but for syncs. What only changes names is done on the spot.
 
 mod calls;
 mod transfer;
@@ -377,7 +378,8 @@ impl Volume for Folder {
             Ok(Some(_)) => asked.len(),
             // A link before the end: the first of them is to be found.
             Err(Error::TooManyLinks) => 0,
-            // What can't be looked at isn't a link that can be followed; the operation itself says why.
+            // What can't be looked at isn't a link that can be followed; the operation itself says
+            // why.
             Ok(None) | Err(_) => return Ok(Walk::Plain),
         };
         if end == 0 {

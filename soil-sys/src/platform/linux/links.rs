@@ -1,11 +1,13 @@
 //! The network devices of the process, by `SOIL_NET`: a list separated by `;` of
-//! - `user` (the default): `passt`, started here, carries frames over a socket and needs no privileges; `SOIL_FORWARD` names the ports of
-//!   this host that it hands on, as `HOST:OWN` or `HOST:OWN/udp`, separated by `,`;
+//! - `user` (the default): `passt`, started here, carries frames over a socket and needs no
+//!   privileges; `SOIL_FORWARD` names the ports of this host that it hands on, as `HOST:OWN` or
+//!   `HOST:OWN/udp`, separated by `,`;
 //! - `passt=SOCKET`: a `passt` that runs already;
 //! - `tap=DEVICE`: a TAP device that this user may open;
 //! - `none`.
 //!
-//! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own, and others are random.
+//! Their Ethernet addresses are those of `SOIL_MAC`; else a TAP's is made from the device's own,
+//! and others are random.
 
 use super::{Linux, errno, error, passt, ring, tap};
 use crate::error::Error;
@@ -57,7 +59,8 @@ impl LinkWake {
         self.state.readable.set(Some(readable));
     }
 
-    /// Whether there was something to read at the end of the last wait, if there was a wait since the last call.
+    /// Whether there was something to read at the end of the last wait, if there was a wait since
+    /// the last call.
     pub fn take_readiness(&self) -> Option<bool> {
         self.state.readable.take()
     }

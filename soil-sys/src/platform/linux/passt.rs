@@ -1,5 +1,6 @@
-//! `passt` as the other end of a stream socket (passt(1), "Unix domain socket"): a 32-bit length, high byte first, before each frame. It
-//! needs no privileges: it turns the connections into sockets of this host.
+//! `passt` as the other end of a stream socket (passt(1), "Unix domain socket"): a 32-bit length,
+//! high byte first, before each frame. It needs no privileges: it turns the connections into
+//! sockets of this host.
 
 use super::links::{LinkWake, OwnedFd, failure};
 use super::{Stop, check};
@@ -14,7 +15,8 @@ use net::{Link, LinkCapabilities, RxMeta, TxMeta};
 const LENGTH: usize = 4;
 /// The largest frame that passt carries (its own MTU of 65 520 and the Ethernet header).
 const LARGEST: usize = 65_520 + 14;
-/// What is read or written with one system call at most: two of the largest frames, or many small ones.
+/// What is read or written with one system call at most: two of the largest frames, or many small
+/// ones.
 const BUFFER: usize = 2 * (LENGTH + LARGEST);
 /// The file descriptor under which passt finds its end.
 const CHILD_FD: i32 = 3;
@@ -157,8 +159,9 @@ fn spawn(argv: &[*mut libc::c_char], end: i32) -> Result<(), i32> {
     let Some(&program) = argv.first() else {
         return Err(libc::EINVAL);
     };
-    // SAFETY: `argv` is a list of strings that ends with a null pointer; the actions are initialised before use and destroyed after. A
-    // descriptor that already has the number wanted is moved away first, for dup2 onto itself would keep it closed on exec.
+    // SAFETY: `argv` is a list of strings that ends with a null pointer; the actions are
+    // initialised before use and destroyed after. A descriptor that already has the number wanted
+    // is moved away first, for dup2 onto itself would keep it closed on exec.
     unsafe {
         let end = libc::fcntl(end, libc::F_DUPFD_CLOEXEC, CHILD_FD + 1);
         if end < 0 {
@@ -228,7 +231,8 @@ impl Passt {
         (rest.len() >= length).then_some(first..first + length)
     }
 
-    /// Whether what is there can't be the beginning of a frame: passt has gone mad, and nothing more can be understood.
+    /// Whether what is there can't be the beginning of a frame: passt has gone mad, and nothing
+    /// more can be understood.
     fn is_lost(&self) -> bool {
         let bytes = self.received.get(self.start..self.end).unwrap_or(&[]);
         let length = bytes
@@ -327,7 +331,8 @@ mod tests {
     use net::{Link, TxMeta};
     use std::vec::Vec;
 
-    /// Frames arrive whole whatever the pieces in which the socket gives them, and leave with their length before them.
+    /// Frames arrive whole whatever the pieces in which the socket gives them, and leave with their
+    /// length before them.
     #[test]
     fn frames_cross_a_stream() {
         let mut ends = [0; 2];

@@ -1,8 +1,10 @@
-//! One `io_uring` (io_uring(7)) for the devices of the process and for its wait: what the devices asked for since the last system call
-//! begins with the next one, which waits as well; what has ended is read from memory that the kernel shares.
+//! One `io_uring` (io_uring(7)) for the devices of the process and for its wait: what the devices
+//! asked for since the last system call begins with the next one, which waits as well; what has
+//! ended is read from memory that the kernel shares.
 //!
-//! Where the kernel has none that is recent enough (5.11) or forbids it (`kernel.io_uring_disabled`, the seccomp profiles of containers),
-//! [`Handle::open`] gives nothing, and the devices do with the calls of old.
+//! Where the kernel has none that is recent enough (5.11) or forbids it
+//! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
+//! nothing, and the devices do with the calls of old.
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -17,8 +19,8 @@ use rustix_uring::{Errno, IoUring, opcode};
 
 /// Places for requests that wait for the next system call; more only cost a call of their own.
 const ENTRIES: u32 = 256;
-/// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would otherwise, at eight on two
-/// processors, keep all other disks waiting.
+/// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would
+/// otherwise, at eight on two processors, keep all other disks waiting.
 const WORKERS: u32 = 1024;
 /// Who owns [`Ring::polls`].
 const POLLS: usize = 0;
@@ -69,7 +71,8 @@ enum State {
     Open(Box<Ring>),
 }
 
-/// This is the child of a fork: the ring is its parent's, who shares the memory of it, and would never hear of what ended here.
+/// This is the child of a fork: the ring is its parent's, who shares the memory of it, and would
+/// never hear of what ended here.
 static INHERITED: AtomicBool = AtomicBool::new(false);
 
 extern "C" fn in_child() {
@@ -92,8 +95,8 @@ impl Handle {
         Handle(Rc::new(RefCell::new(State::Forbidden)))
     }
 
-    /// A new owner of requests, or `None` where there is no ring to be had. The requests of a `quiet` one end in the
-    /// system call that begins them, and nobody waits for that.
+    /// A new owner of requests, or `None` where there is no ring to be had. The requests of a
+    /// `quiet` one end in the system call that begins them, and nobody waits for that.
     pub fn open(&self, quiet: bool) -> Option<Owner> {
         let mut state = self.0.borrow_mut();
         if matches!(*state, State::Untried) {
@@ -134,8 +137,8 @@ pub struct Owner {
 }
 
 impl Owner {
-    /// Adds a request, which begins at the next system call of the ring: an `urgent` one before the program goes on, others when it
-    /// waits. False if there is no room.
+    /// Adds a request, which begins at the next system call of the ring: an `urgent` one before the
+    /// program goes on, others when it waits. False if there is no room.
     ///
     /// # Safety
     /// The request's memory stays valid and untouched until the request has ended.
@@ -173,7 +176,8 @@ impl Ring {
     fn open() -> Option<Ring> {
         let uring = IoUring::new(ENTRIES).ok()?;
         let can = uring.params();
-        // A wait with a time, no lost completions, waiting for files without a thread: all of Linux 5.11.
+        // A wait with a time, no lost completions, waiting for files without a thread: all of Linux
+        // 5.11.
         let enough =
             can.is_feature_ext_arg() && can.is_feature_nodrop() && can.is_feature_fast_poll();
         // Linux before 5.15 doesn't know it, and does without.
@@ -201,8 +205,8 @@ impl Ring {
         unsafe { self.uring.submission().push(request) }.is_ok()
     }
 
-    /// Before the program goes on without a wait: begins what was added, if any of it is urgent. What isn't becomes so, lest it never
-    /// begins in a program that never waits.
+    /// Before the program goes on without a wait: begins what was added, if any of it is urgent.
+    /// What isn't becomes so, lest it never begins in a program that never waits.
     pub fn go_on(&mut self) {
         if self.urgent {
             self.submit();
@@ -270,13 +274,14 @@ impl Ring {
         }
     }
 
-    /// Begins what was added and waits until something has ended, one of `fds` is ready, which `revents` says, or `time` is over (`None`
-    /// = for ever): one system call.
+    /// Begins what was added and waits until something has ended, one of `fds` is ready, which
+    /// `revents` says, or `time` is over (`None` = for ever): one system call.
     pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> Waited {
         for poll in fds.iter() {
             self.arm(poll.fd, poll.events);
         }
-        // Nobody sleeps on what an owner hasn't seen: another owner's look at the ring may have brought it.
+        // Nobody sleeps on what an owner hasn't seen: another owner's look at the ring may have
+        // brought it.
         let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
         let any = self.reap() || self.owners.iter().any(unseen);
         let time = if any { Some(Duration::ZERO) } else { time };

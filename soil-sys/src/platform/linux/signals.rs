@@ -1,5 +1,6 @@
-//! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`, which ends a `ppoll` that begins at the
-//! same moment as well. The second signal of a kind has its default action: it ends a program that doesn't listen.
+//! SIGTERM and SIGINT as requests to stop. The handler counts them and writes to an `eventfd`,
+//! which ends a `ppoll` that begins at the same moment as well. The second signal of a kind has its
+//! default action: it ends a program that doesn't listen.
 
 use core::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
@@ -69,7 +70,8 @@ pub fn take_report_requests() {
 
 /// Takes both signals over, unless the program was started with them ignored.
 pub fn install() {
-    // SAFETY: plain calls of the C library with valid arguments; the handler only does what is allowed in one.
+    // SAFETY: plain calls of the C library with valid arguments; the handler only does what is
+    // allowed in one.
     unsafe {
         EVENT.store(
             libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK),

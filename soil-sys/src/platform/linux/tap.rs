@@ -1,9 +1,12 @@
-//! A TAP device with `virtio_net_hdr` before each frame (Linux `Documentation/networking/tuntap.rst`): frames of up to 64 KiB, the
-//! kernel cutting and joining TCP segments and completing checksums.
+//! A TAP device with `virtio_net_hdr` before each frame (Linux
+//! `Documentation/networking/tuntap.rst`): frames of up to 64 KiB, the kernel cutting and joining
+//! TCP segments and completing checksums.
 //!
-//! One system call for a frame at most: what is sent in a step leaves with the call that waits ([`Outgoing`]), and that brings the first
-//! frame ([`Incoming`]). Further frames are read one by one, and few of these reads find nothing, because [`Pace`] guesses how many there
-//! are. Where there is no ring, each frame costs a call, and so does the wait, which then says whether there is something to read.
+//! One system call for a frame at most: what is sent in a step leaves with the call that waits
+//! ([`Outgoing`]), and that brings the first frame ([`Incoming`]). Further frames are read one by
+//! one, and few of these reads find nothing, because [`Pace`] guesses how many there are. Where
+//! there is no ring, each frame costs a call, and so does the wait, which then says whether there
+//! is something to read.
 
 mod incoming;
 mod outgoing;
@@ -40,7 +43,8 @@ const GSO_TCPV4: u8 = 1;
 /// `VIRTIO_NET_HDR_GSO_TCPV6`.
 const GSO_TCPV6: u8 = 4;
 
-/// `TUNSETOFFLOAD`: the reader completes checksums (`TUN_F_CSUM`) and takes large TCP frames (`TUN_F_TSO4`, `TUN_F_TSO6`).
+/// `TUNSETOFFLOAD`: the reader completes checksums (`TUN_F_CSUM`) and takes large TCP frames
+/// (`TUN_F_TSO4`, `TUN_F_TSO6`).
 const CHECKSUMS: libc::c_ulong = 0x01;
 const LARGE_FRAMES: libc::c_ulong = 0x02 | 0x04;
 
@@ -72,7 +76,8 @@ unsafe impl Send for Tap {}
 /// How frames leave.
 enum Sender {
     Ring(Outgoing),
-    /// By write(2): a header and a frame, and how much of that waits because the device had no room.
+    /// By write(2): a header and a frame, and how much of that waits because the device had no
+    /// room.
     Calls(Vec<u8>, usize),
 }
 
@@ -163,8 +168,8 @@ fn mtu(devices: &Devices, request: &mut libc::ifreq) -> Option<usize> {
     usize::try_from(unsafe { request.ifr_ifru.ifru_mtu }).ok()
 }
 
-/// An Ethernet address for our end of the device: its own with the last bit changed, so that it is the same in each run, and neighbours
-/// need not learn a new one.
+/// An Ethernet address for our end of the device: its own with the last bit changed, so that it is
+/// the same in each run, and neighbours need not learn a new one.
 fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
     if !devices.ask(request, libc::SIOCGIFHWADDR) {
         return None;
@@ -202,7 +207,8 @@ pub fn open(
         }
         let mut attempts = 0;
         while libc::ioctl(fd.0, libc::TUNSETIFF, &raw mut request) < 0 {
-            // Linux closes what a ring has in use some time after its process has ended: this may be a program that was started again.
+            // Linux closes what a ring has in use some time after its process has ended: this may
+            // be a program that was started again.
             if *libc::__errno_location() == libc::EBUSY && attempts < BUSY_ATTEMPTS {
                 attempts += 1;
                 libc::usleep(10_000);
@@ -216,7 +222,8 @@ pub fn open(
         if libc::ioctl(fd.0, libc::TUNSETVNETHDRSZ, &raw const length) < 0 {
             return Err(failure(&format!("TAP device {name}: length of headers")));
         }
-        // It may keep a limit of frames that nobody has fetched, too: writes never wait here, as on a wire.
+        // It may keep a limit of frames that nobody has fetched, too: writes never wait here, as on
+        // a wire.
         let most = libc::c_int::MAX;
         if libc::ioctl(fd.0, libc::TUNSETSNDBUF, &raw const most) < 0 {
             return Err(failure(&format!("TAP device {name}: room for frames")));
@@ -404,7 +411,8 @@ impl Link for Tap {
         }
     }
 
-    /// Frames on the ring leave with the next system call, which the runtime makes before the program goes on.
+    /// Frames on the ring leave with the next system call, which the runtime makes before the
+    /// program goes on.
     fn flush(&mut self) {}
 }
 
@@ -415,7 +423,8 @@ mod tests {
     use net::{Link, PartialChecksum, RxChecksum, SegmentKind, Segmentation, TxMeta};
     use std::vec::Vec;
 
-    /// Frames stay whole and in order in both directions, with and without a ring; a socket that keeps boundaries is the device.
+    /// Frames stay whole and in order in both directions, with and without a ring; a socket that
+    /// keeps boundaries is the device.
     fn carries_frames(handle: &ring::Handle) {
         let mut ends = [0; 2];
         let kind = libc::SOCK_SEQPACKET | libc::SOCK_NONBLOCK;

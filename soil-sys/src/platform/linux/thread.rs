@@ -8,8 +8,8 @@ pub fn make(
     argument: *mut libc::c_void,
     stack: usize,
 ) -> i32 {
-    // SAFETY: plain calls of the C library on variables of this function, each made before it is used. The new thread takes the
-    // signal mask, all ones, that this one gives back afterwards.
+    // SAFETY: plain calls of the C library on variables of this function, each made before it is
+    // used. The new thread takes the signal mask, all ones, that this one gives back afterwards.
     unsafe {
         let mut attributes: libc::pthread_attr_t = core::mem::zeroed();
         let (mut all, mut old): (libc::sigset_t, libc::sigset_t) =

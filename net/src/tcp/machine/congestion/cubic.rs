@@ -49,7 +49,8 @@ impl Cubic {
         let begun = match self.epoch_ns {
             Some(begun) => begun,
             None => {
-                // 4.2: K = cbrt((W_max - cwnd_epoch) / C). Without a loss before, the plateau is here (4.10).
+                // 4.2: K = cbrt((W_max - cwnd_epoch) / C). Without a loss before, the plateau is
+                // here (4.10).
                 self.maximum = self.maximum.max(cwnd);
                 let below = wide(self.maximum - cwnd);
                 self.k = cube_root(below * 2_500_000_000 / wide(mss));
@@ -59,7 +60,8 @@ impl Cubic {
                 *self.epoch_ns.insert(now_ns)
             }
         };
-        // W_est (4.3): α = 3(1-β)/(1+β) = 9/17 until the window before the reduction is reached, then 1.
+        // W_est (4.3): α = 3(1-β)/(1+β) = 9/17 until the window before the reduction is reached,
+        // then 1.
         let (upper, lower) = if self.reno < self.prior {
             (9, 17)
         } else {

@@ -1,5 +1,5 @@
-//! Congestion control: slow start with HyStart++ (RFC 5681, 9406), and one of CUBIC (RFC 9438) and NewReno
-//! (RFC 5681, 6582) beyond it. Windows are counted in bytes.
+//! Congestion control: slow start with HyStart++ (RFC 5681, 9406), and one of CUBIC (RFC 9438) and
+//! NewReno (RFC 5681, 6582) beyond it. Windows are counted in bytes.
 
 mod cubic;
 mod newreno;

@@ -31,7 +31,8 @@ pub(super) struct Undo {
     pub(super) saved: Saved,
     /// SND.UNA when it was made.
     pub(super) una: Seq,
-    /// The timestamp of the first retransmission, until an acknowledgement tells whether it was needed.
+    /// The timestamp of the first retransmission, until an acknowledgement tells whether it was
+    /// needed.
     pub(super) stamp: Option<u32>,
     /// Bytes sent again that the peer didn't report as duplicates.
     pub(super) unreported: u32,
@@ -57,7 +58,8 @@ pub(super) struct Board {
     /// Lost and not sent again.
     pub(super) lost: Ranges,
     pub(super) resent: VecDeque<Resent>,
-    /// What was sent once and lies below was judged already: it is acknowledged, lost or sent again.
+    /// What was sent once and lies below was judged already: it is acknowledged, lost or sent
+    /// again.
     pub(super) judged: Seq,
     pub(super) reduction: Reduction,
     pub(super) undo: Option<Undo>,

@@ -1,9 +1,11 @@
-//! Loss detection and recovery: RACK-TLP (RFC 8985) over a scoreboard of SACK blocks (RFC 2018, 6675), duplicate
-//! acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate reduction (RFC 9937), and what finds
-//! out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC 3522) and F-RTO (RFC 5682).
+//! Loss detection and recovery: RACK-TLP (RFC 8985) over a scoreboard of SACK blocks (RFC 2018,
+//! 6675), duplicate acknowledgements where the peer has no SACK (RFC 5681, 6582), proportional rate
+//! reduction (RFC 9937), and what finds out that a retransmission wasn't needed: DSACK (RFC 2883,
+//! 3708), Eifel (RFC 3522) and F-RTO (RFC 5682).
 //!
-//! The scoreboard is made when the first loss shows, and freed when all is repaired. Each acknowledgement costs time for
-//! what it newly tells: ranges that are known already are not looked at again.
+//! The scoreboard is made when the first loss shows, and freed when all is repaired. Each
+//! acknowledgement costs time for what it newly tells: ranges that are known already are not looked
+//! at again.
 
 mod board;
 mod rack;
@@ -19,7 +21,8 @@ use super::congestion::Control;
 use super::sent::{Part, SentLog};
 use super::seq::Seq;
 
-/// Duplicate acknowledgements, or segments acknowledged selectively, after which reordering is no excuse.
+/// Duplicate acknowledgements, or segments acknowledged selectively, after which reordering is no
+/// excuse.
 const DUP_THRESH: u32 = 3;
 /// Retransmissions whose times are remembered, at most.
 const RESENT_MAX: usize = 4096;
@@ -68,7 +71,8 @@ pub(crate) struct Ack<'a> {
     /// SRTT and the least round trip; 0: unknown.
     pub(crate) rtt_ns: u64,
     pub(crate) rtt_min_ns: u64,
-    /// The bytes of a segment that tried a larger size: its loss says nothing about congestion (RFC 4821, 7.5).
+    /// The bytes of a segment that tried a larger size: its loss says nothing about congestion (RFC
+    /// 4821, 7.5).
     pub(crate) mtu_probe: Option<(Seq, Seq)>,
     pub(crate) now_ns: u64,
 }
@@ -95,7 +99,8 @@ pub(crate) struct Told {
 pub(crate) struct Recovery {
     sent: SentLog,
     pub(crate) phase: Phase,
-    /// RACK.xmit_ts, RACK.end_seq and RACK.rtt: of the segment that was sent last among those received.
+    /// RACK.xmit_ts, RACK.end_seq and RACK.rtt: of the segment that was sent last among those
+    /// received.
     rack_at_ns: u64,
     rack_end: Seq,
     rack_rtt_ns: u64,
@@ -123,7 +128,8 @@ fn is_before(stamp: u32, other: u32) -> bool {
 }
 
 impl Told {
-    /// `overtaken`: something that lies behind it was known to have arrived before (RFC 8985, 6.2 step 3).
+    /// `overtaken`: something that lies behind it was known to have arrived before (RFC 8985, 6.2
+    /// step 3).
     fn take(&mut self, part: Part, fresh: u32, overtaken: bool, point: Seq, now_ns: u64) {
         self.delivered += fresh;
         if part.retransmitted {
@@ -264,8 +270,9 @@ impl Recovery {
         let now_ns = ack.now_ns;
         let mut newest: Option<Part> = None;
         let mut see = |part: Part| {
-            // Step 2: an acknowledgement of a retransmission that comes too soon, or echoes an older timestamp,
-            // means the first sending. (What is out of order has no timestamp of its own.)
+            // Step 2: an acknowledgement of a retransmission that comes too soon, or echoes an
+            // older timestamp, means the first sending. (What is out of order has no timestamp of
+            // its own.)
             let stamp = milliseconds(part.at_ns);
             let early = now_ns.saturating_sub(part.at_ns) < ack.rtt_min_ns
                 || (part.end.at_most(ack.ack)
@@ -353,8 +360,8 @@ impl Recovery {
         self.board.as_ref().map_or(0, |board| board.lost.total())
     }
 
-    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC 9937, 4): a segment for each
-    /// duplicate, which isn't counted again when it is acknowledged.
+    /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC
+    /// 9937, 4): a segment for each duplicate, which isn't counted again when it is acknowledged.
     fn count_duplicates(&mut self, ack: &Ack<'_>, advanced: bool, delivered: u32) -> u32 {
         let head = (ack.ack, ack.next.min(ack.ack + ack.mss));
         if advanced {
@@ -457,8 +464,8 @@ impl Recovery {
         }
     }
 
-    /// The retransmission timer ran out (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): everything that isn't known to
-    /// have arrived is lost.
+    /// The retransmission timer ran out (RFC 5681, 3.1; RFC 6298, 5.4; RFC 8985, 6.3): everything
+    /// that isn't known to have arrived is lost.
     pub(crate) fn timeout(&mut self, una: Seq, next: Seq, mss: u32, control: &mut Control) {
         let first = self.phase != Phase::Loss;
         let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
@@ -503,7 +510,8 @@ impl Recovery {
         self.probe = None;
     }
 
-    /// A size of segments turned out not to pass: what is in flight is lost, without congestion (RFC 8899, 4; RFC 1191, 6.5).
+    /// A size of segments turned out not to pass: what is in flight is lost, without congestion
+    /// (RFC 8899, 4; RFC 1191, 6.5).
     pub(crate) fn too_big(&mut self, una: Seq, next: Seq) {
         let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
         board.resent.clear();

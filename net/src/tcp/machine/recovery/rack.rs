@@ -8,7 +8,8 @@ use super::{Ack, DUP_THRESH, Phase, Recovery, Told};
 pub(super) const PERSIST: u8 = 16;
 
 impl Recovery {
-    /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be duplicates.
+    /// RFC 8985, 6.2 step 4: the reordering window grows where retransmissions turn out to be
+    /// duplicates.
     pub(super) fn widen(&mut self, ack: &Ack<'_>, dsack: Option<(Seq, Seq)>) {
         if self
             .dsack_round
@@ -32,7 +33,8 @@ impl Recovery {
         (quarter.saturating_mul(u64::from(self.widened) + 1)).min(ack.rtt_ns)
     }
 
-    /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When to look again.
+    /// RFC 8985, 6.2 step 5: marks what was sent before something that arrived, and is late. When
+    /// to look again.
     pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
         let window = self.rack_rtt_ns + self.reorder_window(ack);
         let (rack_at_ns, rack_end) = (self.rack_at_ns, self.rack_end);

@@ -4,7 +4,8 @@ use super::super::congestion::Control;
 use super::{Ack, Phase, Recovery};
 
 impl Recovery {
-    /// Whether the next segment must leave even though the window is full: the first one of a recovery (RFC 9937, 4).
+    /// Whether the next segment must leave even though the window is full: the first one of a
+    /// recovery (RFC 9937, 4).
     pub(crate) fn forced(&self) -> bool {
         self.phase == Phase::Recovery
             && self
@@ -13,7 +14,8 @@ impl Recovery {
                 .is_some_and(|board| board.reduction.out == 0)
     }
 
-    /// RFC 9937, 4: how much may leave for what arrived. `safe` (SafeACK): SND.UNA moved on, and no other loss showed.
+    /// RFC 9937, 4: how much may leave for what arrived. `safe` (SafeACK): SND.UNA moved on, and no
+    /// other loss showed.
     pub(super) fn reduce(
         &mut self,
         ack: &Ack<'_>,

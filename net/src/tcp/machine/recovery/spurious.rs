@@ -1,4 +1,5 @@
-//! What finds out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC 3522, 4015) and F-RTO (RFC 5682).
+//! What finds out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC
+//! 3522, 4015) and F-RTO (RFC 5682).
 
 use super::super::congestion::Control;
 use super::super::seq::Seq;
@@ -6,13 +7,15 @@ use super::board::Frto;
 use super::{Ack, Phase, Recovery, Told, is_before};
 
 impl Recovery {
-    /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step 2b); `None`: it is over.
+    /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step
+    /// 2b); `None`: it is over.
     pub(crate) fn frto_room(&self, next: Seq, mss: u32) -> Option<u32> {
         let board = self.board.as_ref()?;
         (board.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
     }
 
-    /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO ends.
+    /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO
+    /// ends.
     pub(crate) fn no_new_data(&mut self, next: Seq) -> bool {
         match &mut self.board {
             Some(board) if board.frto == Frto::Second && next.at_most(self.point) => {
@@ -87,8 +90,8 @@ impl Recovery {
     }
 }
 
-/// A block that reports something twice received (RFC 2883, 4): it is the first, and lies below the acknowledgement or
-/// within the second.
+/// A block that reports something twice received (RFC 2883, 4): it is the first, and lies below the
+/// acknowledgement or within the second.
 pub(super) fn duplicate_block(ack: &Ack<'_>) -> Option<(Seq, Seq)> {
     let (first, end) = ack.blocks.first().copied()?;
     if first.at_least(end) || end - first > 1 << 30 {

@@ -5,8 +5,8 @@ use super::super::seq::Seq;
 use super::{Ack, Phase, Recovery};
 
 impl Recovery {
-    /// Whether a tail loss probe makes sense: nothing is known to be lost or out of order, and none was sent since
-    /// (RFC 8985, 7.2).
+    /// Whether a tail loss probe makes sense: nothing is known to be lost or out of order, and none
+    /// was sent since (RFC 8985, 7.2).
     pub(crate) fn may_probe(&self) -> bool {
         self.phase == Phase::Open
             && self.probe.is_none()

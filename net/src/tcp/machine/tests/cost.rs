@@ -1,4 +1,5 @@
-//! What the machine costs by itself: `cargo test -p net --release machine::tests::cost -- --ignored --nocapture`.
+//! What the machine costs by itself: `cargo test -p net --release machine::tests::cost -- --ignored
+//! --nocapture`.
 
 use std::time::Instant;
 

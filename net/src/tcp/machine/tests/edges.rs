@@ -1,5 +1,5 @@
-//! Effects of a segment on the receiver and the state at the edges of the rules: one byte, flag or moment
-//! more, and it does something else.
+//! Effects of a segment on the receiver and the state at the edges of the rules: one byte, flag or
+//! moment more, and it does something else.
 
 use super::super::{Connection, Flags, Header, Options, Outcome, Pressure, Segment, Setup, State};
 use super::link::{MS, SECOND, pattern};
@@ -18,15 +18,16 @@ fn answer(echo: Option<u32>) -> Header {
     }
 }
 
-/// RFC 6298, 2 and RFC 7323, 3.2 and 4.1: the first round trip is that of the SYN; of one that was sent again, what the echo
-/// tells, if it is of one of ours.
+/// RFC 6298, 2 and RFC 7323, 3.2 and 4.1: the first round trip is that of the SYN; of one that was
+/// sent again, what the echo tells, if it is of one of ours.
 #[test]
 fn the_handshake_measures_the_round_trip() {
     let with_timestamps = Setup {
         timestamps: true,
         ..setup()
     };
-    // SYNs sent before the answer, which comes 30 ms after the last; the echo, in ms after the first; the round trip in ms.
+    // SYNs sent before the answer, which comes 30 ms after the last; the echo, in ms after the
+    // first; the round trip in ms.
     for (again, echo, rtt_ms) in [
         (false, Some(0), 30),
         (false, None, 30),
@@ -147,7 +148,8 @@ fn filled(setup: &Setup) -> (Script, i64) {
     (script, 1 + i64::from(room))
 }
 
-/// RFC 9293, 3.10.7.4: with a closed window an RST, an acknowledgement and a SYN count at RCV.NXT only.
+/// RFC 9293, 3.10.7.4: with a closed window an RST, an acknowledgement and a SYN count at RCV.NXT
+/// only.
 #[test]
 fn a_closed_window_takes_what_is_at_its_edge() {
     for (off, bytes, ended) in [
@@ -198,7 +200,8 @@ fn a_fin_beyond_the_window_is_cut_off() {
     }
 }
 
-/// RFC 9293, 3.5, figure 8: in a simultaneous open the peer's answer ends the handshake if it acknowledges our SYN.
+/// RFC 9293, 3.5, figure 8: in a simultaneous open the peer's answer ends the handshake if it
+/// acknowledges our SYN.
 #[test]
 fn a_simultaneous_open_needs_our_syn_acknowledged() {
     for (ack, state) in [
@@ -311,7 +314,8 @@ fn without_memory_the_peer_is_told_at_once() {
     panic!("no limit");
 }
 
-/// After the program has let go nothing that comes is kept (RFC 9293, 3.10.4), and what ought to have been read is refused.
+/// After the program has let go nothing that comes is kept (RFC 9293, 3.10.4), and what ought to
+/// have been read is refused.
 #[test]
 fn nothing_is_kept_for_nobody() {
     let mut script = Script::established(&setup());
@@ -341,7 +345,8 @@ fn nothing_is_kept_for_nobody() {
     assert_eq!((out.len(), out[0].0.flags), (1, Flags::RST | Flags::ACK));
 }
 
-/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: what is acknowledged at once, and what waits, for the delay from the first of it.
+/// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: what is acknowledged at once, and what waits, for the delay
+/// from the first of it.
 #[test]
 fn which_acknowledgements_wait() {
     let give = |script: &mut Script, gro: Option<u16>, bytes: &[u8]| {
@@ -432,7 +437,8 @@ fn a_cookie_may_have_been_answered_late() {
     }
 }
 
-/// RFC 8985, 7.2: the probe of a lone segment waits for as long as its acknowledgement may be put off, too.
+/// RFC 8985, 7.2: the probe of a lone segment waits for as long as its acknowledgement may be put
+/// off, too.
 #[test]
 fn a_lone_segment_is_probed_later() {
     for (len, probed_ms) in [(100, 1000), (1460, 1000), (1461, 800)] {

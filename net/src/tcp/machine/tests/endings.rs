@@ -9,7 +9,8 @@ use crate::Error;
 
 const RTT: u64 = 20 * MS;
 
-/// RFC 9293, 3.6: half of the connection is closed, the other half carries data as long as it likes.
+/// RFC 9293, 3.6: half of the connection is closed, the other half carries data as long as it
+/// likes.
 #[test]
 fn half_a_connection_lives_on() {
     let mut world = World::standard(RTT / 2);
@@ -46,7 +47,8 @@ fn both_ends_close_at_once() {
     }
 }
 
-/// RFC 9293, 3.10.4 and RFC 2525, 2.17: what is unread at the end is refused, after everything of ours was delivered.
+/// RFC 9293, 3.10.4 and RFC 2525, 2.17: what is unread at the end is refused, after everything of
+/// ours was delivered.
 #[test]
 fn closing_with_unread_bytes_resets() {
     let mut world = World::standard(RTT / 2);
@@ -138,7 +140,8 @@ fn the_user_timeout_ends_what_isnt_acknowledged() {
     assert_eq!(script.memory.used, 0);
 }
 
-/// RFC 9293, 3.8.4: off unless asked for; then answered probes keep a connection, and unanswered ones end it.
+/// RFC 9293, 3.8.4: off unless asked for; then answered probes keep a connection, and unanswered
+/// ones end it.
 #[test]
 fn keepalives() {
     let mut script = Script::established(&setup());
@@ -310,7 +313,8 @@ fn icmp_errors() {
     assert_eq!(script.machine.error(), Some(Error::Unreachable));
 }
 
-/// RFC 1191, 6 and RFC 8201, 5.4: segments become smaller at once, and nothing is thought congested.
+/// RFC 1191, 6 and RFC 8201, 5.4: segments become smaller at once, and nothing is thought
+/// congested.
 #[test]
 fn a_router_tells_of_a_smaller_mtu() {
     let mut script = Script::established(&setup());

@@ -95,7 +95,8 @@ fn silly_windows_neither_offered_nor_used() {
         .filter(|sent| sent.len() > 0 && sent.len() < 1400)
         .count();
     assert!(small < 6, "{small}");
-    // The sender's part of it: a peer that offers silly windows (RFC 9293, 3.8.6.2.1) isn't used byte by byte.
+    // The sender's part of it: a peer that offers silly windows (RFC 9293, 3.8.6.2.1) isn't used
+    // byte by byte.
     let mut script = Script::established(&setup());
     script.write(&pattern(20_000));
     let sent: u32 = script
@@ -237,7 +238,8 @@ fn small_segments_out_of_order_take_little_more_than_their_bytes() {
     assert_eq!(script.memory.used, 0);
 }
 
-/// With a budget that is used up a connection still moves on, and takes no more than what is guaranteed.
+/// With a budget that is used up a connection still moves on, and takes no more than what is
+/// guaranteed.
 #[test]
 fn a_connection_moves_on_without_memory() {
     let mut world = World::standard(RTT / 2);

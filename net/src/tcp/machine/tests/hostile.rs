@@ -336,7 +336,8 @@ fn ends() -> impl Strategy<Value = Setup> {
 proptest! {
     #![proptest_config(Config { cases: 60, failure_persistence: None, ..Config::default() })]
 
-    /// Whatever the link does and whatever both ends agree on, the bytes arrive as they were written.
+    /// Whatever the link does and whatever both ends agree on, the bytes arrive as they were
+    /// written.
     #[test]
     fn data_is_delivered_exactly(
         path in path(), client in ends(), server in ends(), offload in any::<(bool, bool)>(), there in 0usize..150_000, back in 0usize..60_000,

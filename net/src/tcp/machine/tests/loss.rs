@@ -5,7 +5,8 @@ use super::link::{MS, SECOND, Sent, World, pattern};
 
 const RTT: u64 = 50 * MS;
 
-/// Drops the segments of end 0 that carry these bytes (counted from the first of the transfer), once each.
+/// Drops the segments of end 0 that carry these bytes (counted from the first of the transfer),
+/// once each.
 fn drop_once(offsets: &[usize], base: u32) -> super::link::Fate {
     let mut left = offsets.to_vec();
     Box::new(move |sent: &Sent| {
@@ -148,8 +149,8 @@ fn a_dead_path_backs_off_and_comes_back() {
     assert_eq!(world.ends[0].machine.rtt.backoff(), 0);
 }
 
-/// A round trip that becomes longer than the timeout for a moment. With timestamps RFC 3522 tells that nothing was
-/// lost, without them RFC 5682.
+/// A round trip that becomes longer than the timeout for a moment. With timestamps RFC 3522 tells
+/// that nothing was lost, without them RFC 5682.
 #[test]
 fn a_spurious_timeout_is_undone() {
     for timestamps in [true, false] {
@@ -195,8 +196,8 @@ fn a_spurious_timeout_is_undone() {
     }
 }
 
-/// RFC 8985, 6.2: order is lost, nothing else. Timestamps tell that a repair wasn't needed, and later the window for
-/// reordering is wide enough.
+/// RFC 8985, 6.2: order is lost, nothing else. Timestamps tell that a repair wasn't needed, and
+/// later the window for reordering is wide enough.
 #[test]
 fn reordering_is_learnt() {
     let setup = Setup {
@@ -321,7 +322,8 @@ fn a_peer_without_sack_is_served_too() {
     }
 }
 
-/// RFC 9937: while a loss is repaired, sending goes on at the reduced rate, as far as the peer's window lets it.
+/// RFC 9937: while a loss is repaired, sending goes on at the reduced rate, as far as the peer's
+/// window lets it.
 #[test]
 fn a_window_is_reduced_without_a_pause() {
     let setup = Setup {
@@ -387,7 +389,8 @@ fn speed(loss_per_mille: u64, congestion: Congestion, tso: usize) -> f64 {
     bits / 4.0
 }
 
-/// CUBIC at 1 % and 50 ms is about 1.2 · MSS/RTT · 1/√p in its Reno-friendly region (RFC 9438, 5.1): 3 Mbit/s.
+/// CUBIC at 1 % and 50 ms is about 1.2 · MSS/RTT · 1/√p in its Reno-friendly region (RFC 9438,
+/// 5.1): 3 Mbit/s.
 #[test]
 fn random_loss_costs_what_it_must_and_no_more() {
     let cubic = speed(10, Congestion::Cubic, 0);

@@ -1,4 +1,5 @@
-//! Parts of loss recovery one by one, against a peer by hand: which of several rules it was that decided.
+//! Parts of loss recovery one by one, against a peer by hand: which of several rules it was that
+//! decided.
 
 use super::super::{Flags, Header, Options, Setup, TcpOptions};
 use super::link::MS;
@@ -58,8 +59,9 @@ fn until_repaired(script: &mut Script, first: i64) -> u64 {
     panic!("never repaired");
 }
 
-/// RFC 3522, 3.2 and RFC 4015: an acknowledgement that echoes a time from before the retransmission shows
-/// that it wasn't needed; without a timeout, so that F-RTO has no part in it, and without DSACK.
+/// RFC 3522, 3.2 and RFC 4015: an acknowledgement that echoes a time from before the retransmission
+/// shows that it wasn't needed; without a timeout, so that F-RTO has no part in it, and without
+/// DSACK.
 #[test]
 fn rfc3522_an_old_echo_takes_a_fast_recovery_back() {
     for spurious in [true, false] {
@@ -97,8 +99,9 @@ fn rfc3522_an_old_echo_takes_a_fast_recovery_back() {
     }
 }
 
-/// RFC 8985, 6.2 step 4: each round with a report of a duplicate widens the reordering window by a quarter of the
-/// least round trip, up to a smoothed one; sixteen recoveries without one make it narrow again.
+/// RFC 8985, 6.2 step 4: each round with a report of a duplicate widens the reordering window by a
+/// quarter of the least round trip, up to a smoothed one; sixteen recoveries without one make it
+/// narrow again.
 #[test]
 fn rfc8985_section_6_2_duplicates_widen_the_reordering_window() {
     let (mut script, mut next) = measured();
@@ -124,8 +127,8 @@ fn rfc8985_section_6_2_duplicates_widen_the_reordering_window() {
     assert!(later[17] <= 12, "{later:?}");
 }
 
-/// RFC 8985, 6.2 step 3 and 4: once something came out of order without being sent again, three segments
-/// beyond a gap are no proof of a loss: a quarter of a round trip is waited for.
+/// RFC 8985, 6.2 step 3 and 4: once something came out of order without being sent again, three
+/// segments beyond a gap are no proof of a loss: a quarter of a round trip is waited for.
 #[test]
 fn rfc8985_section_6_2_reordering_is_waited_for_once_it_was_seen() {
     let gap = |script: &mut Script, next: &mut i64| {
@@ -182,7 +185,8 @@ fn segments(script: &Script, out: &Out, first: i64) -> Vec<i64> {
     out.iter().map(|(header, _)| number(header)).collect()
 }
 
-/// Ten segments are under way, which fill the congestion window, and more wait; [`RTT`] has gone by. The number of the first.
+/// Ten segments are under way, which fill the congestion window, and more wait; [`RTT`] has gone
+/// by. The number of the first.
 fn full_window() -> (Script, i64) {
     let (mut script, first) = measured();
     let size = mss(&script);
@@ -192,8 +196,8 @@ fn full_window() -> (Script, i64) {
     (script, first)
 }
 
-/// RFC 3042, 2, and RFC 5681, 3.1: each of the first duplicate acknowledgements lets one new segment leave, and the
-/// window grows by what is acknowledged, not by what is reported.
+/// RFC 3042, 2, and RFC 5681, 3.1: each of the first duplicate acknowledgements lets one new
+/// segment leave, and the window grows by what is acknowledged, not by what is reported.
 #[test]
 fn rfc3042_section_2_a_duplicate_acknowledgement_sends_one_segment() {
     let (mut script, first) = full_window();
@@ -211,8 +215,8 @@ fn rfc3042_section_2_a_duplicate_acknowledgement_sends_one_segment() {
     assert_eq!(segments(&script, &sent, first), [12, 13, 14, 15]);
 }
 
-/// RFC 9937, 4: where less is under way than the threshold says, as much leaves as arrives, and a segment more only for an
-/// acknowledgement that moves on and shows no other loss.
+/// RFC 9937, 4: where less is under way than the threshold says, as much leaves as arrives, and a
+/// segment more only for an acknowledgement that moves on and shows no other loss.
 #[test]
 fn rfc9937_section_4_recovery_speeds_up_only_when_it_gets_on() {
     let (mut script, first) = measured();
@@ -242,7 +246,8 @@ fn rfc9937_section_4_recovery_speeds_up_only_when_it_gets_on() {
     assert_eq!(script.machine.info().timeouts, 0);
 }
 
-/// RFC 9937, 4: the share is that of what was under way when recovery began, without what had arrived by then.
+/// RFC 9937, 4: the share is that of what was under way when recovery began, without what had
+/// arrived by then.
 #[test]
 fn rfc9937_section_4_the_window_is_reduced_in_proportion() {
     let (mut script, first) = measured();
@@ -269,8 +274,8 @@ fn rfc9937_section_4_the_window_is_reduced_in_proportion() {
     assert_eq!(count, [1, 1, 2, 2, 3, 4, 4, 5, 6, 7, 7, 8, 9]);
 }
 
-/// RFC 6675, 4: what an acknowledgement reports that was overtaken by another one counts; what it reports below SND.UNA is no
-/// duplicate (RFC 2883, 4).
+/// RFC 6675, 4: what an acknowledgement reports that was overtaken by another one counts; what it
+/// reports below SND.UNA is no duplicate (RFC 2883, 4).
 #[test]
 fn rfc6675_section_4_an_overtaken_acknowledgement_reports_too() {
     let (mut script, first) = measured();
@@ -340,7 +345,8 @@ fn rfc2883_section_4_a_bare_fin_within_a_run_is_no_duplicate() {
     assert_eq!(blocks.collect::<Vec<_>>(), [(1001, 2001)]);
 }
 
-/// RFC 2883, 4: another segment out of order that comes before the acknowledgement leaves doesn't make it forget.
+/// RFC 2883, 4: another segment out of order that comes before the acknowledgement leaves doesn't
+/// make it forget.
 #[test]
 fn rfc2883_section_4_a_report_waits_for_the_acknowledgement() {
     let mut script = Script::established(&setup());
@@ -373,7 +379,8 @@ fn rfc6298_section_5_1_new_data_does_not_put_the_timeout_off() {
     assert_eq!(script.machine.info().timeouts, 1);
 }
 
-/// RFC 6298, 5.4: what was sent again and lost again shows by nothing when nothing lies behind it; the timer runs all the same.
+/// RFC 6298, 5.4: what was sent again and lost again shows by nothing when nothing lies behind it;
+/// the timer runs all the same.
 #[test]
 fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_again() {
     // The first of five, found by SACK; and the only one, which a probe repeats.
@@ -410,7 +417,8 @@ fn rfc6298_section_5_4_a_lost_retransmission_with_nothing_behind_it_is_sent_agai
     }
 }
 
-/// A window leaves at once where it isn't to be spread over the round trip; what waits for its time leaves when that is said.
+/// A window leaves at once where it isn't to be spread over the round trip; what waits for its time
+/// leaves when that is said.
 #[test]
 fn pacing_can_be_switched_off() {
     for early in [true, false] {
@@ -432,7 +440,8 @@ fn pacing_can_be_switched_off() {
     }
 }
 
-/// RFC 6691: segments become no larger than what is asked for, at once, and stay as they are where that is more.
+/// RFC 6691: segments become no larger than what is asked for, at once, and stay as they are where
+/// that is more.
 #[test]
 fn segments_can_be_made_smaller() {
     for (asked, size) in [(700, 700), (1, 88), (9000, 1460), (0, 1460)] {
@@ -476,7 +485,8 @@ fn what_is_acknowledged_is_no_longer_waited_for() {
     assert_eq!(script.machine.error(), None);
 }
 
-/// RFC 6298, 5.7: the peer answers, so that the next timeout is a first one, though what was sent twice is no measurement.
+/// RFC 6298, 5.7: the peer answers, so that the next timeout is a first one, though what was sent
+/// twice is no measurement.
 #[test]
 fn an_answer_ends_the_backoff() {
     let (mut script, first) = measured();

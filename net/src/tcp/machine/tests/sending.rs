@@ -1,4 +1,5 @@
-//! What acknowledgements, windows, timers and ICMP do to the sender, at the edges of the rules for it.
+//! What acknowledgements, windows, timers and ICMP do to the sender, at the edges of the rules for
+//! it.
 
 use alloc::sync::Arc;
 
@@ -8,8 +9,8 @@ use super::script::{ISS, Script, header, ours, setup};
 use crate::Error;
 use crate::tests::Page;
 
-/// RFC 5961, 5.2: an acknowledgement up to the largest window behind is old, further behind it is somebody else's. Windows
-/// of less than 64 KiB count as that.
+/// RFC 5961, 5.2: an acknowledgement up to the largest window behind is old, further behind it is
+/// somebody else's. Windows of less than 64 KiB count as that.
 #[test]
 fn how_old_an_acknowledgement_may_be() {
     let mut script = Script::established(&Setup {
@@ -33,7 +34,8 @@ fn how_old_an_acknowledgement_may_be() {
     assert_eq!(script.machine.unread(), 1);
 }
 
-/// RFC 9293, 3.10.7.4, fifth: the window is that of the newest segment, not of one that was overtaken.
+/// RFC 9293, 3.10.7.4, fifth: the window is that of the newest segment, not of one that was
+/// overtaken.
 #[test]
 fn an_overtaken_segment_does_not_change_the_window() {
     let mut script = Script::established(&setup());
@@ -52,8 +54,8 @@ fn an_overtaken_segment_does_not_change_the_window() {
     assert_eq!(script.machine.info().send_window, 700);
 }
 
-/// RFC 5482, 3: answers that acknowledge nothing don't keep alive what they don't acknowledge, unless it is the window that it
-/// waits for (RFC 9293, 3.8.6.1).
+/// RFC 5482, 3: answers that acknowledge nothing don't keep alive what they don't acknowledge,
+/// unless it is the window that it waits for (RFC 9293, 3.8.6.1).
 #[test]
 fn only_a_closed_window_outlasts_the_user_timeout() {
     for (first, closed) in [(60_000, false), (0, true)] {
@@ -77,8 +79,8 @@ fn only_a_closed_window_outlasts_the_user_timeout() {
     }
 }
 
-/// RFC 9293, 3.8.6.2.1: a window that is too small is used after the override timeout, though the peer goes on sending and
-/// says it again each time.
+/// RFC 9293, 3.8.6.2.1: a window that is too small is used after the override timeout, though the
+/// peer goes on sending and says it again each time.
 #[test]
 fn a_small_window_is_used_at_last() {
     let mut script = Script::established(&setup());
@@ -119,7 +121,8 @@ fn a_small_window_is_used_at_last() {
     );
 }
 
-/// RFC 7323, 4.1: the echo of a timestamp measures a round trip even of what was sent again, if it can be true.
+/// RFC 7323, 4.1: the echo of a timestamp measures a round trip even of what was sent again, if it
+/// can be true.
 #[test]
 fn echoes_measure_what_was_sent_again() {
     let with_timestamps = Setup {
@@ -243,7 +246,8 @@ fn icmp_is_believed_as_far_as_it_can_be_true() {
     assert_eq!(script.machine.info().cwnd, 2 * 1360);
 }
 
-/// RFC 9293, 3.8.4: a peer that was heard of just now is asked after the idle time, one that is silent again and again.
+/// RFC 9293, 3.8.4: a peer that was heard of just now is asked after the idle time, one that is
+/// silent again and again.
 #[test]
 fn keepalives_count_from_the_last_segment() {
     let mut script = Script::established(&Setup {

@@ -37,8 +37,8 @@ fn written(sack: bool, segments: i64) -> Script {
     script
 }
 
-/// Ten segments were sent, `more` wait, and the timer has run out `timeouts` times. Without SACK nothing else was sent but the
-/// first segment, each time.
+/// Ten segments were sent, `more` wait, and the timer has run out `timeouts` times. Without SACK
+/// nothing else was sent but the first segment, each time.
 fn timed_out(sack: bool, more: i64, timeouts: u32) -> Script {
     let mut script = written(sack, 10 + more);
     assert_eq!(script.out().len(), 10);
@@ -48,8 +48,8 @@ fn timed_out(sack: bool, more: i64, timeouts: u32) -> Script {
     script
 }
 
-/// RFC 5682, 2.1 and 3.1, step by step: the acknowledgement, the first segments that it lets out, and whether by then the
-/// timeout is known to have been spurious.
+/// RFC 5682, 2.1 and 3.1, step by step: the acknowledgement, the first segments that it lets out,
+/// and whether by then the timeout is known to have been spurious.
 #[test]
 fn rfc5682_two_acknowledgements_decide() {
     type Step<'a> = (i64, &'a [(i64, i64)], &'a [i64], bool);
@@ -161,8 +161,8 @@ fn rfc5682_two_acknowledgements_decide() {
     }
 }
 
-/// RFC 3708, 3: a recovery was unneeded once the peer has reported all that was sent again in it as duplicates, and nothing
-/// else is missing; late reports count for another flight.
+/// RFC 3708, 3: a recovery was unneeded once the peer has reported all that was sent again in it as
+/// duplicates, and nothing else is missing; late reports count for another flight.
 #[test]
 fn rfc3708_all_that_was_repeated_has_to_come_twice() {
     let recovered = || {
@@ -200,8 +200,9 @@ fn rfc3708_all_that_was_repeated_has_to_come_twice() {
     assert_eq!(script.machine.info().spurious, 0);
 }
 
-/// RFC 3042 and RFC 5681, 3.2: without SACK the first two duplicates let out a new segment each, the third one has the first
-/// segment sent again, and further ones let out more: each stands for a segment that has left the network.
+/// RFC 3042 and RFC 5681, 3.2: without SACK the first two duplicates let out a new segment each,
+/// the third one has the first segment sent again, and further ones let out more: each stands for a
+/// segment that has left the network.
 #[test]
 fn rfc5681_section_3_2_each_duplicate_stands_for_a_segment() {
     let mut script = written(false, 30);
@@ -219,7 +220,8 @@ fn rfc5681_section_3_2_each_duplicate_stands_for_a_segment() {
         (5..=8).contains(&later.len()) && later[0] == 12,
         "{later:?}"
     );
-    // A partial acknowledgement: the next hole is repaired before anything new leaves (RFC 6582, 3.2).
+    // A partial acknowledgement: the next hole is repaired before anything new leaves (RFC 6582,
+    // 3.2).
     let mut next = numbers(&script.give(&ack(4, &[]), b""));
     next.extend((0..4).flat_map(|_| numbers(&script.give(&ack(4, &[]), b""))));
     assert_eq!(next[0], 4, "{next:?}");
@@ -256,7 +258,8 @@ fn a_timeout_in_a_recovery_keeps_what_was_before_both() {
     }
     let info = script.machine.info();
     assert_eq!((info.phase, info.cwnd), ("Loss", SIZE as u32));
-    // No F-RTO on top of a recovery (RFC 5682, 3.1): the hole at the end is next, and its acknowledgement no proof.
+    // No F-RTO on top of a recovery (RFC 5682, 3.1): the hole at the end is next, and its
+    // acknowledgement no proof.
     let sent = numbers(&script.give(&ack(9, &[]), b""));
     assert_eq!((sent, script.machine.info().spurious), (vec![9], 0));
     script.write(&[7; 100]);
@@ -281,7 +284,8 @@ fn the_end_forgets_losses() {
     assert_eq!((info.phase, info.sacked, info.lost), ("Open", 0, 0));
 }
 
-/// RFC 5682, 2.1 step 2b: a small segment that Nagle's rule holds back is nothing new that could be sent.
+/// RFC 5682, 2.1 step 2b: a small segment that Nagle's rule holds back is nothing new that could be
+/// sent.
 #[test]
 fn what_is_held_back_does_not_hold_up_repairs() {
     let mut script = written(false, 9);

@@ -139,7 +139,8 @@ fn syn_received() {
         is_reset(&out, ack, state);
         assert_eq!(script.machine.state(), state);
     }
-    // A reset in the window, not at its left edge: a challenge. At the edge: the end, which is no failure of ours.
+    // A reset in the window, not at its left edge: a challenge. At the edge: the end, which is no
+    // failure of ours.
     let mut script = Script::in_state(state);
     is_ack(&script.give(&header(Flags::RST, 5, 0), b""), state);
     assert!(script.give(&header(Flags::RST, 1, 0), b"").is_empty());
@@ -160,8 +161,8 @@ fn syn_received() {
     );
 }
 
-/// RFC 5961, 3.2 and RFC 9293, 3.10.7.4: the exact number ends the connection, one in the window is challenged, others are
-/// nothing.
+/// RFC 5961, 3.2 and RFC 9293, 3.10.7.4: the exact number ends the connection, one in the window is
+/// challenged, others are nothing.
 #[test]
 fn resets() {
     for state in SYNCHRONIZED {
@@ -223,7 +224,8 @@ fn syns() {
     }
 }
 
-/// RFC 9293, 3.10.7.4, first: what isn't acceptable is answered with an acknowledgement and dropped.
+/// RFC 9293, 3.10.7.4, first: what isn't acceptable is answered with an acknowledgement and
+/// dropped.
 #[test]
 fn outside_the_window() {
     for state in SYNCHRONIZED {
@@ -351,7 +353,8 @@ fn fins() {
         assert_eq!((out[0].0.flags, theirs(out[0].0.ack)), (Flags::ACK, 2));
         assert!(script.machine.at_end());
     }
-    // Out of order it waits for the data before it (RFC 9293, 3.10.7.4: the order of sequence numbers).
+    // Out of order it waits for the data before it (RFC 9293, 3.10.7.4: the order of sequence
+    // numbers).
     let mut script = Script::in_state(State::Established);
     script.give(&header(Flags::FIN | Flags::ACK, 4, 1), b"def");
     assert_eq!(script.machine.state(), State::Established);

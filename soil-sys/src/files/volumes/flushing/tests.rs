@@ -57,7 +57,8 @@ fn decided(flushing: &mut Flushing, began: bool, events: &[Event]) -> Vec<char> 
     decided.collect()
 }
 
-/// The end of a transaction is one small write and the flush after it: both are kept, and nothing else overtakes the flush.
+/// The end of a transaction is one small write and the flush after it: both are kept, and nothing
+/// else overtakes the flush.
 #[test]
 fn one_write_and_one_flush_are_kept_behind_an_ordered_flush() {
     let mut bytes = vec![5; 4096];

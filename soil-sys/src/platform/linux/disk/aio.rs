@@ -1,5 +1,6 @@
-//! Linux's older asynchronous requests (io_submit(2)), on a file that was opened past the page cache. What is submitted together is
-//! begun by one system call that no signal interrupts: a kill leaves all of it to be done or nothing.
+//! Linux's older asynchronous requests (io_submit(2)), on a file that was opened past the page
+//! cache. What is submitted together is begun by one system call that no signal interrupts: a kill
+//! leaves all of it to be done or nothing.
 //!
 //! The C library has no functions for these system calls.
 
@@ -9,8 +10,8 @@ use core::ptr::null_mut;
 
 /// Requests that the kernel has at once.
 pub const MOST: usize = 256;
-/// What memory, offset and length are to be multiples of: a sector of most disks. Those with larger ones refuse, and
-/// the caller does without.
+/// What memory, offset and length are to be multiples of: a sector of most disks. Those with larger
+/// ones refuse, and the caller does without.
 pub const ALIGN: usize = 512;
 
 /// `IOCB_FLAG_RESFD` of `linux/aio_abi.h`: completions make an eventfd readable.
@@ -138,11 +139,13 @@ impl Aio {
         true
     }
 
-    /// Begins what was added, with one system call; `refused` gets the keys of what the kernel doesn't take.
+    /// Begins what was added, with one system call; `refused` gets the keys of what the kernel
+    /// doesn't take.
     pub fn submit(&mut self, refused: &mut dyn FnMut(u64)) {
         while !self.added.is_empty() {
             let mut list: Vec<*mut Iocb> = self.added.iter_mut().map(core::ptr::from_mut).collect();
-            // SAFETY: a list of as many requests, whose memory is the promise of `add`; the kernel copies them.
+            // SAFETY: a list of as many requests, whose memory is the promise of `add`; the kernel
+            // copies them.
             let taken = unsafe {
                 libc::syscall(
                     libc::SYS_io_submit,

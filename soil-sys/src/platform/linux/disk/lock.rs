@@ -1,10 +1,11 @@
-//! Locks on disks and their images, as QEMU takes them (`file.locking`, block/file-posix.c), so that programs of both forms,
-//! the `soil` command and QEMU's own tools see each other.
+//! Locks on disks and their images, as QEMU takes them (`file.locking`, block/file-posix.c), so
+//! that programs of both forms, the `soil` command and QEMU's own tools see each other.
 //!
-//! They are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes. Who uses permission n holds byte 100 + n, who
-//! doesn't share it byte 200 + n (n is the bit of `BLK_PERM_*`: 0 reads consistently, 1 writes). All hold them for reading, and ask
-//! with `F_OFD_GETLK` whether others hold the bytes that don't go with their own. The kernel drops a lock with the last use of the open
-//! file, so that a killed program leaves none.
+//! They are open file description locks (fcntl(2), `F_OFD_SETLK`) on single bytes. Who uses
+//! permission n holds byte 100 + n, who doesn't share it byte 200 + n (n is the bit of
+//! `BLK_PERM_*`: 0 reads consistently, 1 writes). All hold them for reading, and ask with
+//! `F_OFD_GETLK` whether others hold the bytes that don't go with their own. The kernel drops a
+//! lock with the last use of the open file, so that a killed program leaves none.
 //!
 //! The `soil` command compiles this file as well: it depends on `libc` only.
 
@@ -21,8 +22,8 @@ const UNSHARED: i64 = 200;
 const READ: i64 = 0;
 const WRITE: i64 = 1;
 
-/// How often a lock is tried while nothing holds it that can be seen. What a killed program has under way keeps its files open, and
-/// its locks with them.
+/// How often a lock is tried while nothing holds it that can be seen. What a killed program has
+/// under way keeps its files open, and its locks with them.
 const TRIES: u32 = 20;
 /// The time between two, in milliseconds.
 const PAUSE_MS: i64 = 25;
@@ -86,7 +87,8 @@ impl InUse {
         }
     }
 
-    /// What helps who wants this use of a disk that the `soil` command or `SOIL_DISK_NAME` gives to a program.
+    /// What helps who wants this use of a disk that the `soil` command or `SOIL_DISK_NAME` gives to
+    /// a program.
     pub const fn remedy(&self, usage: Usage) -> &'static str {
         match (usage, self.writes) {
             (Usage::Write, false) => "end that first, or add ,ro to read it only",
@@ -121,9 +123,10 @@ fn bytes(kind: i32, start: i64, len: i64) -> libc::flock {
     }
 }
 
-/// Locks the open file `fd`, which has to be readable, for this use, until [`give_back`] or the last use of the open file. A second
-/// lock in this process is one of another program. Blocks for half a second at most where nothing to be seen holds the lock that
-/// is in the way, and for as long as a network's file system takes.
+/// Locks the open file `fd`, which has to be readable, for this use, until [`give_back`] or the
+/// last use of the open file. A second lock in this process is one of another program. Blocks for
+/// half a second at most where nothing to be seen holds the lock that is in the way, and for as
+/// long as a network's file system takes.
 pub fn take(fd: i32, usage: Usage) -> Result<(), Refusal> {
     take_by(fcntl, fd, usage)
 }
@@ -181,7 +184,8 @@ fn try_by(call: Call, fd: i32, usage: Usage) -> Result<Option<i64>, i32> {
     Ok(None)
 }
 
-/// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: what is under way on either keeps the lock.
+/// Locks another open file of the same disk, `fd`, for a use that [`take`] has allowed: what is
+/// under way on either keeps the lock.
 pub fn take_along(fd: i32, usage: Usage) {
     // What is in the way is the first one's lock; the disk is locked without this one's.
     let _ = try_by(fcntl, fd, usage);
@@ -208,8 +212,9 @@ fn pause(ms: i64) {
     unsafe { libc::nanosleep(&raw const time, core::ptr::null_mut()) };
 }
 
-/// The process that holds `byte` of the file that `fd` is, by a lock on another open file. The kernel names no process with such a
-/// lock, but says in /proc/PID/fdinfo which are held through each descriptor; other users' processes only root can see.
+/// The process that holds `byte` of the file that `fd` is, by a lock on another open file. The
+/// kernel names no process with such a lock, but says in /proc/PID/fdinfo which are held through
+/// each descriptor; other users' processes only root can see.
 fn holder(fd: i32, byte: i64) -> Option<Holder> {
     // SAFETY: it only gives a number.
     let own = unsafe { libc::getpid() };

@@ -1,16 +1,20 @@
 //! The requests of one disk, and which way each goes:
 //!
 //! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
-//! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a kill leaves all of them or none;
-//! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered writes that don't wait, so that the ring
-//!   would give each to a thread of the kernel's, which copies it, and a flush would still find all of it to be written. Where the disk
-//!   is slower than that, those of the next moment go through the page cache again, which takes them all at once;
+//! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a
+//!   kill leaves all of them or none;
+//! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered
+//!   writes that don't wait, so that the ring would give each to a thread of the kernel's, which
+//!   copies it, and a flush would still find all of it to be written. Where the disk is slower than
+//!   that, those of the next moment go through the page cache again, which takes them all at once;
 //! - everything else goes to the ring;
-//! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the rest is done while the program waits.
+//! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the
+//!   rest is done while the program waits.
 //!
-//! Writes past the page cache and through it must not meet in one page, or the page that goes to the disk later brings old sectors
-//! back (Linux says so with `EIO` for the next flush). So a write waits for those of the other way to the same pages; large ones go the
-//! same way then. By less than whole pages only those past the cache go that belong together.
+//! Writes past the page cache and through it must not meet in one page, or the page that goes to
+//! the disk later brings old sectors back (Linux says so with `EIO` for the next flush). So a write
+//! waits for those of the other way to the same pages; large ones go the same way then. By less
+//! than whole pages only those past the cache go that belong together.
 
 use super::OwnedFd;
 use super::aio::{ALIGN, Aio, Command};
@@ -30,9 +34,11 @@ use slab::Slab;
 const MOST: usize = 256;
 /// A page of the page cache, or several.
 const PAGE: usize = 4096;
-/// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is more than the disk's answer then.
+/// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is
+/// more than the disk's answer then.
 const LARGE: u64 = 256 << 10;
-/// Nanoseconds for a mebibyte from which on the page cache is faster: a copy, a hop to another thread, and what the flush takes.
+/// Nanoseconds for a mebibyte from which on the page cache is faster: a copy, a hop to another
+/// thread, and what the flush takes.
 const SLOW_NS: u64 = 700_000;
 /// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
 const REST_NS: u64 = 200_000_000;
@@ -173,7 +179,8 @@ impl Queue {
             && (together || !self.meets(rest, false))
     }
 
-    /// Whether `rest` writes to a page that a request under way writes to, which went past the page cache or not.
+    /// Whether `rest` writes to a page that a request under way writes to, which went past the page
+    /// cache or not.
     fn meets(&self, rest: &Rest, past: bool) -> bool {
         let many = if past {
             self.past

@@ -52,7 +52,8 @@ pub struct Rest {
     pub offset: u64,
 }
 
-/// How the room behind sectors is given up so that they read as zeros. What is discarded does, too: on a file there is no less.
+/// How the room behind sectors is given up so that they read as zeros. What is discarded does, too:
+/// on a file there is no less.
 const PUNCH: i32 = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
 const ZERO: i32 = libc::FALLOC_FL_ZERO_RANGE | libc::FALLOC_FL_KEEP_SIZE;
 
@@ -155,7 +156,8 @@ impl Rest {
         }
     }
 
-    /// Notes what a system call for it answered; the result of the request if that is the end of it.
+    /// Notes what a system call for it answered; the result of the request if that is the end of
+    /// it.
     pub fn note(&mut self, done: usize) -> Option<Result<(), BlockError>> {
         match self.kind {
             Kind::Flush | Kind::Allocate(_) => return Some(Ok(())),

@@ -1,5 +1,6 @@
-//! The system calls behind a folder of the host. Every path is walked by Linux from the folder's own descriptor, neither over symbolic
-//! links nor out of the folder (`openat2` with `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), whatever others do to it meanwhile.
+//! The system calls behind a folder of the host. Every path is walked by Linux from the folder's
+//! own descriptor, neither over symbolic links nor out of the folder (`openat2` with
+//! `RESOLVE_BENEATH` and `RESOLVE_NO_SYMLINKS`), whatever others do to it meanwhile.
 
 use super::super::errno;
 use super::super::links::OwnedFd;
@@ -107,7 +108,8 @@ pub fn open(root: &Root, path: &str, flags: i32, mode: u32) -> Result<OwnedFd, E
     let mut how: libc::open_how = unsafe { MaybeUninit::zeroed().assume_init() };
     how.flags = (flags | libc::O_CLOEXEC) as u64;
     how.mode = u64::from(mode);
-    // What changes something can't be asked; where that isn't memory's work it is done beside the program.
+    // What changes something can't be asked; where that isn't memory's work it is done beside the
+    // program.
     let changes = flags & (libc::O_CREAT | libc::O_TRUNC) != 0;
     if changes && !root.traits.copies() {
         how.resolve = RESOLVE;
@@ -211,8 +213,8 @@ pub fn target(link: &OwnedFd) -> Result<String, Error> {
     String::from_utf8(text).map_err(|_| Error::InvalidName)
 }
 
-/// Gives entries of an open folder from the place `from` on to `visit`, as [`fs::Volume::list`] does. Names that aren't UTF-8 can't be
-/// said, and are left out.
+/// Gives entries of an open folder from the place `from` on to `visit`, as [`fs::Volume::list`]
+/// does. Names that aren't UTF-8 can't be said, and are left out.
 pub fn list(
     folder: &OwnedFd,
     from: u64,

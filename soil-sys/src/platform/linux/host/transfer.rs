@@ -1,10 +1,12 @@
-//! What may take long in a folder of the host: done on the spot where Linux answers from memory, else beside the program ([`Aside`]) while
-//! others go on.
+//! What may take long in a folder of the host: done on the spot where Linux answers from memory,
+//! else beside the program ([`Aside`]) while others go on.
 //!
-//! Linux says of a read whether it would wait (`RWF_NOWAIT`), and of an open file's path (`RESOLVE_CACHED`); of a write through the page
-//! cache it doesn't on most file systems (ext4 has no such writes), and beside the program each would cost a hop to another thread. So
-//! writes are done on the spot on file systems that are known to copy to the page cache and be done, until one took long, because too
-//! much waits for the disk, say: then those of the next second go beside the program.
+//! Linux says of a read whether it would wait (`RWF_NOWAIT`), and of an open file's path
+//! (`RESOLVE_CACHED`); of a write through the page cache it doesn't on most file systems (ext4 has
+//! no such writes), and beside the program each would cost a hop to another thread. So writes are
+//! done on the spot on file systems that are known to copy to the page cache and be done, until one
+//! took long, because too much waits for the disk, say: then those of the next second go beside the
+//! program.
 
 use super::super::links::OwnedFd;
 use super::super::{Aside, Linux, aside::Call, check};
@@ -28,8 +30,8 @@ const REST_NS: u64 = 1_000_000_000;
 /// Syncs under way at once; others wait their turn.
 const MOST_SYNCS: usize = 16;
 
-/// File systems whose writes are copied to the page cache, and no more (`linux/magic.h`): ext2 to ext4, XFS, Btrfs, F2FS, bcachefs,
-/// tmpfs, and overlays, which have containers on one of those.
+/// File systems whose writes are copied to the page cache, and no more (`linux/magic.h`): ext2 to
+/// ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs, and overlays, which have containers on one of those.
 const COPYING: [i64; 7] = [
     0xef53,
     0x5846_5342,
@@ -42,7 +44,8 @@ const COPYING: [i64; 7] = [
 
 /// What an open file is like.
 ///
-/// Where its file system isn't one of [`COPYING`] it isn't believed either that it doesn't wait when it is asked not to.
+/// Where its file system isn't one of [`COPYING`] it isn't believed either that it doesn't wait
+/// when it is asked not to.
 #[derive(Default)]
 pub struct Traits {
     /// A read can be asked whether it would wait.
@@ -81,8 +84,8 @@ pub struct Transfer {
     rests_until: Cell<u64>,
 }
 
-// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs inside calls of the runtime only,
-// one at a time, as what it shares with its held calls does.
+// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
+// inside calls of the runtime only, one at a time, as what it shares with its held calls does.
 unsafe impl Send for Transfer {}
 
 impl Transfer {
@@ -143,7 +146,8 @@ impl Transfer {
                         continue;
                     }
                     Err(Stop::WouldBlock) => {}
-                    // A file system that can't say; if the file is at fault, the next call fails, too.
+                    // A file system that can't say; if the file is at fault, the next call fails,
+                    // too.
                     Err(_) => traits.asks.set(false),
                 }
             }
@@ -211,7 +215,8 @@ impl Transfer {
         Ok(total)
     }
 
-    /// Begins a sync, `call` of a descriptor of its own for `fd`, with whose end the job that is being done ends.
+    /// Begins a sync, `call` of a descriptor of its own for `fd`, with whose end the job that is
+    /// being done ends.
     pub fn sync(&self, fd: &OwnedFd, call: fn(i32) -> Call) -> Result<(), Error> {
         while self.syncs.get() >= MOST_SYNCS {
             self.pause.wait();
@@ -221,7 +226,8 @@ impl Transfer {
         calls::done(own.0)?;
         self.syncs.set(self.syncs.get() + 1);
         let syncs = self.syncs.clone();
-        // SAFETY: the descriptor is closed with the function below, which is kept until the call has ended.
+        // SAFETY: the descriptor is closed with the function below, which is kept until the call
+        // has ended.
         let mut begun = unsafe { self.aside.begin(call(own.0), true) };
         self.pause.hold(Box::new(move || {
             let _ = &own;

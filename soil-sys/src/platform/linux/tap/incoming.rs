@@ -1,4 +1,5 @@
-//! A read that waits on the ring while the program does: the first frame of a batch comes with the call that waits.
+//! A read that waits on the ring while the program does: the first frame of a batch comes with the
+//! call that waits.
 
 use super::slots::{SLOT, Slots};
 use crate::platform::linux::ring::Handle;
@@ -18,7 +19,8 @@ pub enum Read {
     None,
     /// It waits.
     UnderWay,
-    /// So many bytes from here on, a header and a frame, which are the caller's until the next [`Incoming::ask`].
+    /// So many bytes from here on, a header and a frame, which are the caller's until the next
+    /// [`Incoming::ask`].
     Frame(NonNull<u8>, usize),
     /// It failed.
     Failed(Errno),

@@ -43,7 +43,8 @@ impl Outgoing {
         self.room().is_some()
     }
 
-    /// Sends `len` bytes that `fill` writes, a header and a frame, with the next system call of the ring; false if there is no room.
+    /// Sends `len` bytes that `fill` writes, a header and a frame, with the next system call of the
+    /// ring; false if there is no room.
     pub fn send(&mut self, len: usize, fill: impl FnOnce(&mut [u8]) -> bool) -> bool {
         let Some(slot) = self.room().filter(|_| len <= SLOT) else {
             return false;

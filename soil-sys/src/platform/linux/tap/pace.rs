@@ -1,7 +1,8 @@
 //! When to read from a device that says "nothing there" at the price of a system call.
 //!
-//! Frames come in batches of about the same size: one where a peer waits for an answer, many in a transfer. After as many frames as
-//! the last batches had, the reader stops without asking further; the wait that follows says whether there was more.
+//! Frames come in batches of about the same size: one where a peer waits for an answer, many in a
+//! transfer. After as many frames as the last batches had, the reader stops without asking further;
+//! the wait that follows says whether there was more.
 
 /// The most frames that are taken without a look at what else there is to do.
 const MOST: usize = 64;
@@ -86,7 +87,8 @@ impl Pace {
 mod tests {
     use super::Pace;
 
-    /// What the stack does with a device that has `there` frames: reads until there is nothing; the number of reads.
+    /// What the stack does with a device that has `there` frames: reads until there is nothing; the
+    /// number of reads.
     fn take(pace: &mut Pace, found: Option<bool>, there: &mut usize) -> usize {
         let (mut found, mut reads) = (found, 0);
         while pace.may_read(|| found.take()) {

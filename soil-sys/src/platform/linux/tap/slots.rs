@@ -1,5 +1,5 @@
-//! Memory for frames that the ring reads and writes behind Rust's back: it is reached by pointers only, and stays when its owner goes
-//! while requests are under way.
+//! Memory for frames that the ring reads and writes behind Rust's back: it is reached by pointers
+//! only, and stays when its owner goes while requests are under way.
 
 use super::{HEADER, LARGEST};
 use crate::platform::linux::ring::{Handle, Owner};

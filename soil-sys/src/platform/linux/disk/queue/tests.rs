@@ -21,8 +21,8 @@ fn open(path: &str, mode: i32) -> Option<OwnedFd> {
     (fd.0 >= 0).then_some(fd)
 }
 
-/// Sleeps as the runtime does until something has ended. What nobody wakes sleeps on; a disk that others use as well may take seconds for a
-/// flush.
+/// Sleeps as the runtime does until something has ended. What nobody wakes sleeps on; a disk that
+/// others use as well may take seconds for a flush.
 fn sleep(queue: &mut Queue, handle: &Handle) {
     let mut interest = Interest::new();
     interest.ring = Some(handle.clone());
@@ -35,7 +35,8 @@ fn sleep(queue: &mut Queue, handle: &Handle) {
     );
 }
 
-/// Submits all requests, as many at once as there is room for, until each has been reported; the most under way at once.
+/// Submits all requests, as many at once as there is room for, until each has been reported; the
+/// most under way at once.
 fn run(queue: &mut Queue, handle: &Handle, requests: &[Request]) -> usize {
     let (mut next, mut ended, mut most) = (0, vec![0; requests.len()], 0);
     let mut rounds = 0;
@@ -113,7 +114,8 @@ fn keeps_sectors(name: &str, handle: &Handle, direct: bool) {
         .partition(|request| matches!(request, Request::Write { together: true, .. }));
     let most = run(&mut queue, handle, &others);
     run(&mut queue, handle, &groups);
-    // The program stands still for a flush only where there is neither a ring nor a way past the cache.
+    // The program stands still for a flush only where there is neither a ring nor a way past the
+    // cache.
     let under_way = run(&mut queue, handle, &[Request::Flush]);
     assert_eq!(
         under_way > 0,
@@ -189,7 +191,8 @@ fn keeps_sectors_without_a_ring() {
     keeps_sectors("waiting", &Handle::forbidden(), false);
 }
 
-/// A new file of [`SECTORS`] and a queue on it, past the page cache too where the file has such a way.
+/// A new file of [`SECTORS`] and a queue on it, past the page cache too where the file has such a
+/// way.
 fn on_file(name: &str, handle: &Handle) -> (String, Queue) {
     let directory = env::temp_dir();
     let path = format!(
@@ -268,7 +271,8 @@ fn only_large_writes_of_whole_pages_go_past_the_cache_of_a_ring() {
     fs::remove_file(&path).expect("remove");
 }
 
-/// The page cache is what a slow disk has: large writes go there for a while after one past it took long.
+/// The page cache is what a slow disk has: large writes go there for a while after one past it took
+/// long.
 #[test]
 fn a_slow_disk_is_written_through_the_cache() {
     let ms = 1_000_000;
@@ -315,8 +319,8 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
     if !queue.takes_direct || queue.ring.is_none() {
         return println!("no way past the page cache: not tested");
     }
-    // The kernel refuses memory at such addresses, as it does all of a disk whose sectors are larger. Not each file system does: some take
-    // it through the page cache themselves.
+    // The kernel refuses memory at such addresses, as it does all of a disk whose sectors are
+    // larger. Not each file system does: some take it through the page cache themselves.
     let (_memory, start) = filled(1024, 9);
     // SAFETY: within the memory.
     let from = unsafe { start.add(1) };
@@ -352,7 +356,8 @@ fn a_file_that_refuses_what_goes_past_the_cache_is_written_through_it() {
     fs::remove_file(&path).expect("remove");
 }
 
-/// A write of one sector and a large one that has it in its midst, at once: of the one sector either, of the others the large one.
+/// A write of one sector and a large one that has it in its midst, at once: of the one sector
+/// either, of the others the large one.
 #[test]
 fn writes_by_two_ways_never_meet_in_a_page() {
     for (name, handle) in [("meet", Handle::new()), ("meet-aio", Handle::forbidden())] {

@@ -32,7 +32,8 @@ fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
     encode(answer)
 }
 
-/// Syncs are under way: the folder is read and written meanwhile, and given up only when all of them have been answered.
+/// Syncs are under way: the folder is read and written meanwhile, and given up only when all of
+/// them have been answered.
 fn syncs_hold_nobody_up(name: &str, ring: Handle) {
     let scratch = Scratch::new(name);
     fs::write(scratch.inside().join("a"), vec![7; 100_000]).expect("a file");
@@ -76,7 +77,8 @@ fn syncs_hold_nobody_up(name: &str, ring: Handle) {
     assert!(found.values().all(|result| *result == 0), "{found:?}");
 }
 
-/// What isn't in the page cache is read beside the program, or waited for on the spot where the file system can't be asked.
+/// What isn't in the page cache is read beside the program, or waited for on the spot where the
+/// file system can't be asked.
 fn what_is_on_the_disk_comes_back(name: &str, ring: Handle) {
     use std::os::fd::AsRawFd;
     let scratch = Scratch::new(name);
