@@ -14,6 +14,21 @@
 //! are durable after its first flush. All before that commit is then in its place, or in the commit
 //! itself, and so a replay may begin with it. The superblock of the journal says so in the batch of
 //! the next commit, and after that one's first flush the room is free.
+//!
+//! Each flush has its counterpart in jbd2 (`fs/jbd2` of Linux):
+//!
+//! - Before the commit block: `REQ_PREFLUSH` of `journal_submit_commit_record` (`commit.c`).
+//! - After the commit block: `REQ_FUA` of the same.
+//! - Before the journal's start moves: `jbd2_cleanup_journal_tail` (`checkpoint.c`). Here it is the
+//!   first flush of the commit that wrote the blocks back. Without it a replay would begin after
+//!   blocks that never reached their places.
+//! - After the journal's start moved: `REQ_FUA` of `jbd2_journal_update_sb_log_tail` (`journal.c`).
+//!   Here it is the first flush of the next commit. Without it new blocks could overwrite a
+//!   transaction that a replay still reads.
+//! - At the end of a replay: `jbd2_journal_recover` (`recovery.c`), and the superblock after it.
+//! - At unmounting: `jbd2_journal_destroy` and `jbd2_mark_journal_empty` (`journal.c`).
+//!
+//! A commit with nothing of metadata flushes once, as `ext4_sync_file` does (`fs/ext4/fsync.c`).
 
 use alloc::vec::Vec;
 
