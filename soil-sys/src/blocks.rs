@@ -12,7 +12,7 @@ pub use wide::{clear, gather, scatter};
 
 use crate::abi::KIND_BLOCK;
 use crate::disks::{Abilities, Geometry, Request, Slice, error};
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
@@ -20,7 +20,6 @@ use crate::ty::{Int, Piece};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use opening::Opening;
 use slab::Slab;
 
@@ -118,7 +117,7 @@ fn give_up(rt: &mut Runtime, now: u64) {
     }
     for token in overdue {
         let line = "the disk doesn't answer, and the request was given up";
-        rt.complete_with_detail(token, Error::TimedOut, line);
+        rt.complete_failed(token, Failure::new(Error::TimedOut, line));
     }
 }
 
@@ -129,10 +128,9 @@ pub fn given_up(rt: &Runtime) -> usize {
 }
 
 /// Looks at the device again.
-fn refresh(rt: &mut Runtime, key: usize) -> Result<(), (Error, String)> {
-    let closed = || (Error::Closed, String::new());
-    let raw = rt.blocks.get_mut(key).ok_or_else(closed)?;
-    let disks = rt.disks.as_deref_mut().ok_or_else(closed)?;
+fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
+    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let disks = rt.disks.as_deref_mut().ok_or(Error::Closed)?;
     let (mut geometry, abilities) = disks.look(raw.disk)?;
     if let Some((first, sectors)) = raw.part {
         geometry.sectors = geometry.sectors.saturating_sub(first).min(sectors);
@@ -144,9 +142,7 @@ fn refresh(rt: &mut Runtime, key: usize) -> Result<(), (Error, String)> {
 /// See `soil_block_info`.
 pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 5], Stop> {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
-    if let Err((error, line)) = refresh(rt, key) {
-        return rt.fail(error, &line);
-    }
+    refresh(rt, key).or_else(|failure| rt.fail(failure))?;
     let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
     let Raw {
         geometry,
@@ -197,15 +193,13 @@ fn submit(
     let end = end.ok_or(Error::Invalid)?;
     if end > raw.geometry.sectors {
         // It may have grown; what has never been there is refused by the caller.
-        if let Err((error, line)) = refresh(rt, key) {
-            return rt.fail(error, &line);
-        }
+        refresh(rt, key).or_else(|failure| rt.fail(failure))?;
     }
     let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
     let sectors = raw.geometry.sectors;
     if end > sectors {
         let line = format!("the disk has {sectors} sectors, and the request ends at {end}");
-        return rt.fail(Error::Io, &line);
+        return rt.fail(Failure::new(Error::Io, line));
     }
     let first = raw.part.map_or(0, |(first, _)| first);
     let request = make(first.checked_add(wanted.sector).ok_or(Error::Invalid)?);

@@ -17,17 +17,14 @@ pub struct Details {
     kept: VecDeque<(u64, String)>,
 }
 
-/// A copy of `text`, cut to the longest allowed, empty when there is no memory.
-fn copy(text: &str) -> String {
+/// `text`, cut to the longest allowed.
+fn cut(mut text: String) -> String {
     let mut end = text.len().min(LONGEST);
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let mut copy = String::new();
-    if copy.try_reserve_exact(end).is_ok() {
-        copy.push_str(text.get(..end).unwrap_or(""));
-    }
-    copy
+    text.truncate(end);
+    text
 }
 
 /// Copies as much as fits; the length copied.
@@ -50,8 +47,8 @@ impl Details {
     }
 
     /// Notes the text of the call that fails now.
-    pub fn set(&mut self, text: &str) {
-        self.last = copy(text);
+    pub fn set(&mut self, text: String) {
+        self.last = cut(text);
         self.fresh = true;
     }
 
@@ -63,12 +60,15 @@ impl Details {
     }
 
     /// Notes the text of an operation that failed.
-    pub fn keep(&mut self, token: u64, text: &str) {
+    pub fn keep(&mut self, token: u64, text: String) {
+        if text.is_empty() {
+            return;
+        }
         if self.kept.len() >= KEPT {
             self.kept.pop_front();
         }
         if self.kept.try_reserve(1).is_ok() {
-            self.kept.push_back((token, copy(text)));
+            self.kept.push_back((token, cut(text)));
         }
     }
 

@@ -4,7 +4,7 @@
 //! no room for wait here, in order.
 
 use crate::abi::COUNTER_BLOCK_REQUESTS;
-use crate::error::{Error, Stop};
+use crate::error::{Error, Failure, Stop};
 pub use crate::platform::Slice;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::{Driver, Runtime};
@@ -153,7 +153,7 @@ pub enum Submitted {
 /// A block device of the platform.
 pub trait Device {
     /// What it is now; opens it if that is still to be done. Why not: code and one line.
-    fn geometry(&mut self) -> Result<Geometry, (Error, String)>;
+    fn geometry(&mut self) -> Result<Geometry, Failure>;
 
     /// What else it can do, once it is open.
     fn abilities(&self) -> Abilities {
@@ -204,10 +204,7 @@ pub struct Disks {
 pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
     if rt.disks.is_none() {
         rt.start()?;
-        let found = match Current::disks(rt) {
-            Ok(found) => found,
-            Err((error, detail)) => return rt.fail(error, &detail),
-        };
+        let found = Current::disks(rt).or_else(|failure| rt.fail(failure))?;
         install(rt, found)?;
     }
     rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
@@ -340,17 +337,14 @@ impl Disks {
         disk: usize,
         report: Report,
         shared: bool,
-    ) -> Result<Geometry, (Error, String)> {
-        let disk = self
-            .disks
-            .get_mut(disk)
-            .ok_or((Error::NoDevice, String::new()))?;
+    ) -> Result<Geometry, Failure> {
+        let disk = self.disks.get_mut(disk).ok_or(Error::NoDevice)?;
         let same = disk
             .report
             .is_some_and(|other| core::ptr::fn_addr_eq(other, report));
         if disk.users > 0 && !(shared && disk.shared && same) {
             let detail = alloc::format!("disk {}: in use, mounted or opened", disk.name);
-            return Err((Error::Busy, detail));
+            return Err(Failure::new(Error::Busy, detail));
         }
         let geometry = disk.device.geometry()?;
         disk.report = Some(report);
@@ -360,9 +354,9 @@ impl Disks {
     }
 
     /// What an acquired disk is now, which may have grown or shrunk, and what else it can do.
-    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Abilities), (Error, String)> {
+    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Abilities), Failure> {
         let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
-        let device = device.ok_or((Error::Closed, String::new()))?;
+        let device = device.ok_or(Error::Closed)?;
         Ok((device.geometry()?, device.abilities()))
     }
 
@@ -413,14 +407,17 @@ impl Disks {
 }
 
 /// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
-pub fn patience() -> Result<u64, &'static str> {
+pub fn patience() -> Result<u64, Failure> {
     let seconds = match Current::variable(TIMEOUT) {
         None => PATIENCE,
         Some(text) => text
             .parse()
             .ok()
             .filter(|seconds| (1..=86_400).contains(seconds))
-            .ok_or("SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400")?,
+            .ok_or_else(|| {
+                let detail = "SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400";
+                Failure::new(Error::BadConfiguration, detail)
+            })?,
     };
     Ok(seconds * 1_000_000_000)
 }

@@ -1,6 +1,8 @@
 //! The error codes, and what an operation can answer.
 
 use crate::ty::Int;
+use alloc::format;
+use alloc::string::String;
 
 /// Why an operation failed. The numbers are part of the interface: fixed, and never used again for
 /// another meaning.
@@ -88,6 +90,37 @@ pub enum Error {
     TooManyLinks = 37,
     /// Two names on different volumes, which a rename or a hard link can't join.
     CrossVolume = 38,
+}
+
+/// A failure for the user: the code that the program decides by, and the line that a person reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub error: Error,
+    /// What failed, on what, why, and the remedy, in one line; empty where the code says it all.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure with a line of detail.
+    pub fn new(error: Error, detail: impl Into<String>) -> Failure {
+        Failure {
+            error,
+            detail: detail.into(),
+        }
+    }
+
+    /// The same failure, with what it happened to in front of its detail.
+    pub fn within(mut self, context: &str) -> Failure {
+        self.detail = format!("{context}: {}", self.detail);
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::new(error, String::new())
+    }
 }
 
 /// Why there is no result yet, or none at all.

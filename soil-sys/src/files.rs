@@ -24,7 +24,7 @@ pub use open::{contents, directory, directory_next, file_stat, file_sync};
 pub use open::{open, read, seek, size, truncate, write};
 
 use crate::disks;
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::ty::{Int, IntsPiece, Piece};
@@ -40,16 +40,16 @@ use volumes::{Job, Then, Volume};
 use walk::{Advanced, Walking, advance, start};
 pub use work::code;
 use work::{Op, Value, Work};
-use worker::{Failure, Port};
+use worker::Port;
 
-/// The answer of a job: a number, or a code with a line where there is more to say.
-type Ended = Result<usize, (Error, String)>;
+/// The answer of a job.
+type Ended = Result<usize, Failure>;
 
 /// A `sync` of all volumes.
 struct Sync {
     token: u64,
     remaining: usize,
-    failed: Option<(Error, String)>,
+    failed: Option<Failure>,
 }
 
 /// See the head of this file.
@@ -78,14 +78,8 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         if let Some(folders) = Current::FOLDERS {
             kinds::register(rt, folders)?;
         }
-        let patience_ns = match disks::patience() {
-            Ok(nanoseconds) => nanoseconds,
-            Err(line) => return rt.fail(Error::BadConfiguration, line),
-        };
-        let (mounts, volumes) = match mounting::read() {
-            Ok(read) => read,
-            Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-        };
+        let patience_ns = disks::patience().or_else(|failure| rt.fail(failure))?;
+        let (mounts, volumes) = mounting::read().or_else(|failure| rt.fail(failure))?;
         rt.register(Driver {
             poll,
             deadline,
@@ -189,13 +183,7 @@ fn submit(rt: &mut Runtime, volume: usize, token: u64, work: Work, then: Then) -
 
 /// The answer of a call.
 fn said(rt: &mut Runtime, answer: Ended) -> Answer {
-    answer.or_else(|(error, detail)| {
-        if detail.is_empty() {
-            Err(error.into())
-        } else {
-            rt.fail(error, &detail)
-        }
-    })
+    answer.or_else(|failure| rt.fail(failure))
 }
 
 /// Queues a job that nobody waits for.
@@ -239,12 +227,11 @@ fn finish_job(
     walking: Option<&Walking>,
     value: Value,
 ) -> Ended {
-    let plain = |error: Error| (error, String::new());
     match (then, value) {
         (Then::Descriptor { directory, append }, Value::File(file)) => {
             let path = walking.map_or("/", Walking::path);
             let names = directory.then(|| mounting::names_above(rt, path));
-            open::descriptor(rt, volume, file, names, append).map_err(plain)
+            Ok(open::descriptor(rt, volume, file, names, append)?)
         }
         (Then::Advance(place), Value::Number(n)) => {
             open::advance(rt, place, n);
@@ -255,7 +242,7 @@ fn finish_job(
             Ok(n)
         }
         (Then::SeekEnd { place, offset }, Value::Number(size)) => {
-            let position = open::moved(size, offset).map_err(plain)?;
+            let position = open::moved(size, offset)?;
             open::set_position(rt, place, position);
             Ok(position as usize)
         }
@@ -264,10 +251,10 @@ fn finish_job(
             if n > 0 {
                 return Ok(n);
             }
-            open::list_mounted(rt, place, into).map_err(plain)
+            Ok(open::list_mounted(rt, place, into)?)
         }
         // It had ended before.
-        (Then::Listed(place, into), _) => open::list_mounted(rt, place, into).map_err(plain),
+        (Then::Listed(place, into), _) => Ok(open::list_mounted(rt, place, into)?),
         (Then::Fill(into), Value::Stat(stat)) => {
             fill_stat(into, &stat);
             Ok(0)
@@ -392,7 +379,7 @@ fn finished(
             None => Ok(0),
         },
         Ok(value) => finish_job(rt, volume, then, walking.as_deref(), value),
-        Err(Failure { error, detail }) => Err((error, detail)),
+        Err(failure) => Err(failure),
     };
     match (then, &answer) {
         (Then::Synced, _) => return synced(rt, token, answer.err()),
@@ -444,13 +431,12 @@ fn answered(rt: &mut Runtime, token: u64, answer: Ended) {
     }
     match answer {
         Ok(n) => rt.complete(token, Ok(n)),
-        Err((error, detail)) if detail.is_empty() => rt.complete(token, Err(error.into())),
-        Err((error, detail)) => rt.complete_with_detail(token, error, &detail),
+        Err(failure) => rt.complete_failed(token, failure),
     }
 }
 
 /// One volume of a `sync` is done.
-fn synced(rt: &mut Runtime, token: u64, failed: Option<(Error, String)>) {
+fn synced(rt: &mut Runtime, token: u64, failed: Option<Failure>) {
     let Some(files) = rt.files.as_deref_mut() else {
         return;
     };

@@ -1,8 +1,7 @@
 //! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say
 //! how much.
 
-use crate::details::Details;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use crate::ty::Int;
 use core::fmt::Write;
@@ -62,15 +61,15 @@ fn filter(level: Int) -> Result<LevelFilter, Error> {
 }
 
 /// Takes the level from `SOIL_LOG`.
-pub fn start(details: &mut Details) -> Result<(), Error> {
+pub fn start() -> Result<(), Failure> {
     let level = match Current::variable("SOIL_LOG").as_deref() {
         None | Some("" | "warn") => LevelFilter::Warn,
         Some("error") => LevelFilter::Error,
         Some("info") => LevelFilter::Info,
         Some("debug") => LevelFilter::Debug,
         Some(_) => {
-            details.set("SOIL_LOG: give error, warn, info or debug");
-            return Err(Error::BadConfiguration);
+            let detail = "SOIL_LOG: give error, warn, info or debug";
+            return Err(Failure::new(Error::BadConfiguration, detail));
         }
     };
     // It is set already when the image's kernel has set its own.

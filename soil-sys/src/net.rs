@@ -33,7 +33,7 @@ use crate::abi::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
     KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Interest, LinkWake, Platform};
 use crate::runtime::{self, Driver, Runtime};
 use crate::table::{Direction, Fd, Operations};
@@ -145,23 +145,18 @@ fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
     Ok(net)
 }
 
+/// The settings that the stack starts with, after a look at all others.
+fn settings() -> Result<(::net::Congestion, services::Services), Failure> {
+    configuration::read()?;
+    let congestion = configuration::congestion(Current::variable)?;
+    offload::read()?;
+    Ok((congestion, services::Services::new()?))
+}
+
 fn start(rt: &mut Runtime) -> Result<(), Stop> {
     rt.start()?;
     // Before anything is opened: a mistake in the configuration should not leave half a network.
-    if let Err(detail) = configuration::read() {
-        return rt.fail(Error::BadConfiguration, &detail);
-    }
-    let congestion = match configuration::congestion(Current::variable) {
-        Ok(congestion) => congestion,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-    };
-    if let Err(detail) = offload::read() {
-        return rt.fail(Error::BadConfiguration, &detail);
-    }
-    let services = match services::Services::new() {
-        Ok(services) => services,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-    };
+    let (congestion, services) = settings().or_else(|failure| rt.fail(failure))?;
     let mut seed = [0u8; 8];
     crate::random::fill(rt, &mut seed)?;
     let total = Current::memory().first().copied().unwrap_or(0);
@@ -205,14 +200,9 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
 
 /// Opens the links.
 fn attach(rt: &mut Runtime) -> Result<(), Stop> {
-    let configuration = match configuration::read() {
-        Ok(configuration) => configuration,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-    };
-    let devices = match Current::links(rt).and_then(recording::record) {
-        Ok(devices) => devices,
-        Err((error, detail)) => return rt.fail(error, &detail),
-    };
+    let configuration = configuration::read().or_else(|failure| rt.fail(failure))?;
+    let devices = Current::links(rt).and_then(recording::record);
+    let devices = devices.or_else(|failure| rt.fail(failure))?;
     let Some(net) = rt.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
     };
@@ -232,14 +222,14 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
             }
             Err(error) => {
                 let detail = alloc::format!("network interface {}: {error}", device.name);
-                return rt.fail(Error::BadConfiguration, &detail);
+                return rt.fail(Failure::new(Error::BadConfiguration, detail));
             }
         }
     }
     if let Some(rules) = Current::variable("SOIL_FILTER")
-        && let Err(detail) = filter::apply(net, &rules)
+        && let Err(failure) = filter::apply(net, &rules)
     {
-        return rt.fail(Error::BadConfiguration, &format!("SOIL_FILTER: {detail}"));
+        return rt.fail(failure.within("SOIL_FILTER"));
     }
     net.attached = true;
     net.started_ns = Current::monotonic_ns();
@@ -515,6 +505,10 @@ pub fn peer(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Answer {
 }
 
 /// The code of a failure of the stack.
+fn refused(failure: ::net::Error) -> Failure {
+    Failure::new(error(failure), format!("{failure}"))
+}
+
 fn error(error: ::net::Error) -> Error {
     use ::net::Error as E;
     match error {

@@ -3,7 +3,7 @@
 
 use crate::console::Which;
 use crate::disks::Device;
-use crate::error::{Answer, Error};
+use crate::error::{Answer, Failure};
 use crate::runtime::Runtime;
 use crate::table::Direction;
 use crate::ty::Int;
@@ -123,15 +123,15 @@ pub trait Platform {
     fn report_requested() -> bool;
 
     /// Opens the network devices; or why not, with one line that says what to do.
-    fn links(rt: &mut Runtime) -> Result<Vec<crate::net::Device>, (Error, String)>;
+    fn links(rt: &mut Runtime) -> Result<Vec<crate::net::Device>, Failure>;
 
     /// Where a recording of the network goes that `SOIL_PCAP` names; or why it can't, with one line
     /// that says what to do.
-    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)>;
+    fn recording(target: &str) -> Result<services::capture::Sink, Failure>;
 
     /// The block devices with their names, in a fixed order; they are opened by their first use.
     #[expect(clippy::type_complexity, reason = "a list of pairs, or an error")]
-    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)>;
+    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn Device>)>, Failure>;
 
     /// How a disk is given a request of [`crate::disks::Wide`].
     const SUBMIT_WIDE: crate::disks::SubmitWide;

@@ -1,13 +1,15 @@
 //! Random numbers of the platform, with a line that says what to do where it has none.
 
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 
 /// See `soil_random_fill`.
 pub fn fill(rt: &mut Runtime, into: &mut [u8]) -> Answer {
     match Current::random(into) {
-        Err(Stop::Error(Error::NoEntropy)) => rt.fail(Error::NoEntropy, Current::NO_ENTROPY),
+        Err(Stop::Error(Error::NoEntropy)) => {
+            rt.fail(Failure::new(Error::NoEntropy, Current::NO_ENTROPY))
+        }
         answer => answer,
     }
 }

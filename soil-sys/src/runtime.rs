@@ -7,7 +7,7 @@ use crate::abi::{
 };
 use crate::console::Console;
 use crate::details::Details;
-use crate::error::{Answer, Error, Stop, encode};
+use crate::error::{Answer, Error, Failure, Stop, encode};
 use crate::lock::Lock;
 use crate::pipe::Pipes;
 use crate::platform::{Current, Interest, Platform};
@@ -237,11 +237,11 @@ impl Runtime {
     }
 
     /// See `soil_start`.
-    pub fn start(&mut self) -> Result<(), Error> {
+    pub fn start(&mut self) -> Result<(), Stop> {
         if self.started {
             return Ok(());
         }
-        crate::log_sink::start(&mut self.details)?;
+        crate::log_sink::start().or_else(|failure| self.fail(failure))?;
         Current::start();
         self.started = true;
         Ok(())
@@ -349,17 +349,17 @@ impl Runtime {
         }
     }
 
-    /// Remembers why the current call fails.
-    pub fn fail<T, E: From<Error>>(&mut self, error: Error, detail: &str) -> Result<T, E> {
-        self.details.set(detail);
-        Err(error.into())
+    /// Fails the current call, and keeps the detail for `soil_error_detail`.
+    pub fn fail<T>(&mut self, failure: Failure) -> Result<T, Stop> {
+        self.details.set(failure.detail);
+        Err(failure.error.into())
     }
 
-    /// Completes an operation with a failure that has a detail.
-    pub fn complete_with_detail(&mut self, token: u64, error: Error, detail: &str) {
+    /// Completes an operation with a failure, and keeps its detail for `soil_error_detail_of`.
+    pub fn complete_failed(&mut self, token: u64, failure: Failure) {
         if self.operations.contains_key(&token) {
-            self.details.keep(token, detail);
-            self.complete(token, Err(error.into()));
+            self.details.keep(token, failure.detail);
+            self.complete(token, Err(failure.error.into()));
         }
     }
 

@@ -6,12 +6,12 @@
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::disks::{Abilities, Geometry, Request, disks, error, patience};
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::files::code;
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use crate::ty::Int;
-use ::fs::{Block, BlockError, partition};
+use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -81,10 +81,7 @@ impl Block for Known<'_> {
 /// See `soil_block_open`.
 pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let patience_ns = match patience() {
-        Ok(nanoseconds) => nanoseconds,
-        Err(line) => return rt.fail(Error::BadConfiguration, line),
-    };
+    let patience_ns = patience().or_else(|failure| rt.fail(failure))?;
     let (name, wanted) = match name.split_once('/') {
         Some((name, part)) => (name, Some(part.to_string())),
         None => (name, None),
@@ -92,12 +89,10 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     let disks = disks(rt)?;
     let Some(disk) = disks.find(name) else {
         let detail = disks.missing(name);
-        return rt.fail(Error::NoDevice, &detail);
+        return rt.fail(Failure::new(Error::NoDevice, detail));
     };
-    let geometry = match disks.acquire(disk, report, wanted.is_some()) {
-        Ok(geometry) => geometry,
-        Err((error, detail)) => return rt.fail(error, &detail),
-    };
+    let geometry = disks.acquire(disk, report, wanted.is_some());
+    let geometry = geometry.or_else(|failure| rt.fail(failure))?;
     if rt.blocks.capacity() == 0
         && let Err(error) = register(rt)
     {
@@ -125,7 +120,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     });
     let looked = match rt.give(token, |_, _| Cancelled::Later) {
         Ok(()) => look(rt, key, token),
-        Err(error) => Err(Why::Failed(error, String::new())),
+        Err(error) => Err(error.into()),
     };
     match looked {
         Ok(fd) => {
@@ -133,10 +128,10 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
             Ok(fd)
         }
         Err(Why::Pending) => Err(Stop::Pending),
-        Err(Why::Failed(error, line)) => {
+        Err(Why::Failed(failure)) => {
             rt.forget(token);
             close(rt, key);
-            rt.fail(error, &line)
+            rt.fail(failure)
         }
     }
 }
@@ -146,17 +141,23 @@ enum Why {
     /// The device reads.
     Pending,
     /// There will be none.
-    Failed(Error, String),
+    Failed(Failure),
 }
 
 impl From<Error> for Why {
     fn from(error: Error) -> Why {
-        Why::Failed(error, String::new())
+        Why::Failed(error.into())
+    }
+}
+
+impl From<Failure> for Why {
+    fn from(failure: Failure) -> Why {
+        Why::Failed(failure)
     }
 }
 
 fn refused(error: Error, line: &str) -> Result<usize, Why> {
-    Err(Why::Failed(error, line.to_string()))
+    Err(Failure::new(error, line).into())
 }
 
 /// Goes on as far as it can without the device.
@@ -182,7 +183,9 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
             });
             let part = match found {
                 Ok(part) => part,
-                Err(failure) => return refused(code(failure.error), &failure.detail),
+                Err(MountError { error, detail }) => {
+                    return Err(Failure::new(code(error), detail).into());
+                }
             };
             (raw.part, raw.opening) = (Some(part), None);
             return finish(rt, key);
@@ -230,7 +233,7 @@ fn finish(rt: &mut Runtime, key: usize) -> Result<usize, Why> {
             );
         }
     }
-    super::refresh(rt, key).map_err(|(error, line)| Why::Failed(error, line))?;
+    super::refresh(rt, key)?;
     Ok(rt.table.insert(&BLOCK, key as u32)?.encode() as usize)
 }
 
@@ -249,8 +252,8 @@ pub fn go_on(rt: &mut Runtime, key: usize, token: u64, result: Result<(), BlockE
     match looked {
         Ok(fd) => rt.complete(token, Ok(fd)),
         Err(Why::Pending) => (),
-        Err(Why::Failed(error, line)) => {
-            rt.complete_with_detail(token, error, &line);
+        Err(Why::Failed(failure)) => {
+            rt.complete_failed(token, failure);
             close(rt, key);
         }
     }

@@ -2,7 +2,7 @@
 
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
 use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
-use crate::error::{Answer, Error, Stop, encode};
+use crate::error::{Answer, Error, Failure, Stop, encode};
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
@@ -12,7 +12,7 @@ use ::fs::BlockError;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::string::{String, ToString};
+use std::string::ToString;
 use std::vec;
 use std::vec::Vec;
 
@@ -40,7 +40,7 @@ struct Fake {
 }
 
 impl Device for Fake {
-    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
         Ok(Geometry {
             sector_size: 512,
             sectors: (self.orders.data.borrow().len() / 512) as u64,

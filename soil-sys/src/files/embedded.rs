@@ -4,9 +4,9 @@
 use super::spec::Spec;
 use super::volumes::Volume;
 use super::work::code;
-use crate::error::{Answer, Error};
+use crate::error::{Answer, Error, Failure};
 use crate::runtime::Runtime;
-use ::fs::path;
+use ::fs::{MountError, path};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -43,18 +43,21 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
     let files = core::mem::take(&mut rt.embedded.files);
     let point = match path::normalise(point) {
         Ok(plain) if point.starts_with('/') => plain,
-        _ => return rt.fail(Error::Invalid, &format!("{point} is no absolute path")),
+        _ => {
+            let detail = format!("{point} is no absolute path");
+            return rt.fail(Failure::new(Error::Invalid, detail));
+        }
     };
     let entries = files
         .iter()
         .map(|(path, contents)| (path.as_str(), *contents));
     let volume = match ::fs::embedded::new(entries) {
         Ok(volume) => volume,
-        Err(refused) => return rt.fail(code(refused.error), &refused.detail),
+        Err(MountError { error, detail }) => return rt.fail(Failure::new(code(error), detail)),
     };
     if rt.embedded.trees.iter().any(|(other, _)| *other == point) {
         let line = format!("two embedded trees are to be at {point}: give one another place");
-        return rt.fail(Error::Exists, &line);
+        return rt.fail(Failure::new(Error::Exists, line));
     }
     rt.embedded.trees.push((point, volume));
     if rt.files.is_some() {

@@ -5,13 +5,12 @@ use super::open::on_volume;
 use super::volumes::{Then, lendable};
 use super::work::{Value, Work};
 use super::{Ended, cached, submit};
-use crate::error::{Answer, Error};
+use crate::error::{Answer, Error, Failure};
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use crate::ty::{Before, Buffer, Int, Proxy};
 use ::fs::{FileId, Lent, Volume};
 use alloc::boxed::Box;
-use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use slab::Slab;
@@ -84,9 +83,9 @@ fn bytes(slices: &[Lent]) -> usize {
     slices.map(|slice| slice.len()).sum()
 }
 
-fn too_much() -> (Error, String) {
+fn too_much() -> Failure {
     let line = "as much of files is lent as may be: leases have to be released first";
-    (Error::OutOfMemory, line.to_string())
+    Failure::new(Error::OutOfMemory, line)
 }
 
 /// See `soil_file_lease`.
@@ -123,7 +122,7 @@ fn lend(
 /// Keeps what a volume has lent; its number, or 0 for nothing.
 fn take(rt: &mut Runtime, value: Value) -> Ended {
     let (Value::Lent(slices), Some(files)) = (value, rt.files.as_deref_mut()) else {
-        return Err((Error::Closed, String::new()));
+        return Err(Error::Closed.into());
     };
     let Some(first) = slices.first() else {
         return Ok(0);

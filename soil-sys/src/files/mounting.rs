@@ -9,7 +9,7 @@ use super::volumes::{Job, Then, Volume};
 use super::work::Work;
 use super::{files, submit};
 use crate::disks;
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::ty::Int;
@@ -35,7 +35,7 @@ pub enum Place {
 }
 
 /// Reads `SOIL_MOUNT`.
-pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), String> {
+pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
     let text = Current::variable("SOIL_MOUNT").unwrap_or_default();
     let mut mounts = Mounts::new();
     let mut volumes = Slab::new();
@@ -44,12 +44,13 @@ pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), String> {
         .map(str::trim)
         .filter(|word| !word.is_empty())
     {
-        let spec = Spec::parse(word).map_err(|line| format!("SOIL_MOUNT: {line}"))?;
+        let spec = Spec::parse(word).map_err(|failure| failure.within("SOIL_MOUNT"))?;
         let point = spec.point.clone();
         let volume = volumes.insert(Volume::new(spec));
-        mounts
-            .add(&point, volume)
-            .map_err(|error| format!("SOIL_MOUNT: {point}: {error}"))?;
+        mounts.add(&point, volume).map_err(|error| {
+            let detail = format!("SOIL_MOUNT: {point}: {error}");
+            Failure::new(Error::BadConfiguration, detail)
+        })?;
     }
     Ok((mounts, volumes))
 }
@@ -60,9 +61,8 @@ pub fn error(error: ::fs::Error) -> Error {
 }
 
 /// What is at a path without links, `.` and `..`; why nothing can be there.
-pub fn locate(rt: &mut Runtime, path: &str) -> Result<Place, (Error, String)> {
-    let plain = |error: Error| (error, String::new());
-    let files = rt.files.as_deref_mut().ok_or(plain(Error::Closed))?;
+pub fn locate(rt: &mut Runtime, path: &str) -> Result<Place, Failure> {
+    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
     match files.mounts.resolve(path) {
         Ok((volume, rest)) => {
             return Ok(Place::On {
@@ -72,17 +72,17 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Place, (Error, String)> {
             });
         }
         Err(::fs::Error::NotFound) => (),
-        Err(failure) => return Err(plain(error(failure))),
+        Err(failure) => return Err(error(failure).into()),
     }
     let names = names_above(rt, path);
     if path == "/" || !names.is_empty() {
         return Ok(Place::Above(names));
     }
     let name = path::names(path).next().unwrap_or("").to_string();
-    let disks = rt.disks.as_deref().ok_or(plain(Error::NoDevice))?;
+    let disks = rt.disks.as_deref().ok_or(Error::NoDevice)?;
     if disks.find(&name).is_none() {
         let line = format!("nothing is mounted at /{name}: {}", disks.missing(&name));
-        return Err((Error::NotFound, line));
+        return Err(Failure::new(Error::NotFound, line));
     }
     let point = format!("/{name}");
     let spec = Spec {
@@ -91,11 +91,11 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Place, (Error, String)> {
         read_only: false,
         point: point.clone(),
     };
-    let files = rt.files.as_deref_mut().ok_or(plain(Error::Closed))?;
+    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
     let volume = files.volumes.insert(Volume::new(spec));
     if let Err(failure) = files.mounts.add(&point, volume) {
         files.volumes.try_remove(volume);
-        return Err(plain(error(failure)));
+        return Err(error(failure).into());
     }
     let rest = path.get(point.len()..).unwrap_or("");
     Ok(Place::On {
@@ -133,10 +133,7 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
 /// See `soil_fs_mount`.
 pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let spec = match Spec::parse(word) {
-        Ok(spec) => spec,
-        Err(line) => return rt.fail(Error::BadConfiguration, &line),
-    };
+    let spec = Spec::parse(word).or_else(|failure| rt.fail(failure))?;
     let point = spec.point.clone();
     let files = files(rt)?;
     let volume = files.volumes.insert(Volume::new(spec));
@@ -146,7 +143,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
             ::fs::Error::Exists => format!("something is mounted at {point} already"),
             failure => format!("{point}: {failure}"),
         };
-        return rt.fail(error(failure), &line);
+        return rt.fail(Failure::new(error(failure), line));
     }
     submit(rt, volume, token, Work::Mount, Then::Mounted)
 }
@@ -158,11 +155,12 @@ pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     let files = files(rt)?;
     let mounted = files.mounts.iter().any(|(other, _)| other == point);
     if !mounted {
-        return rt.fail(Error::NotFound, &format!("nothing is mounted at {point}"));
+        let line = format!("nothing is mounted at {point}");
+        return rt.fail(Failure::new(Error::NotFound, line));
     }
     if let Some(below) = files.mounts.below(&point) {
         let line = format!("{below} is mounted below it");
-        return rt.fail(Error::Busy, &line);
+        return rt.fail(Failure::new(Error::Busy, line));
     }
     // From here on nobody gets there by a path.
     let Some(volume) = files.mounts.remove(&point) else {
@@ -192,7 +190,7 @@ pub fn forget(rt: &mut Runtime, index: usize) {
         if matches!(then, Then::Synced) {
             super::synced(rt, token, None);
         } else if token != 0 {
-            super::answered(rt, token, Err((Error::NotFound, String::new())));
+            super::answered(rt, token, Err(Error::NotFound.into()));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
 
 use super::kinds;
+use crate::error::{Error, Failure};
 use ::fs::mounts::Word;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -21,11 +22,13 @@ pub struct Spec {
 
 impl Spec {
     /// Reads one word.
-    pub fn parse(word: &str) -> Result<Spec, String> {
+    pub fn parse(word: &str) -> Result<Spec, Failure> {
         let wrong = || {
-            format!(
-                "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, with ,ro at its end to read only"
-            )
+            let detail = format!(
+                "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, \
+                 with ,ro at its end to read only"
+            );
+            Failure::new(Error::BadConfiguration, detail)
         };
         let Word {
             point,
@@ -36,8 +39,13 @@ impl Spec {
         if let Some(kind) = kind
             && !kinds::exists(kind)
         {
-            return kinds::find(&[], kind)
-                .map_or_else(|line| Err(format!("\"{word}\": {line}")), |_| Err(wrong()));
+            return Err(kinds::find(&[], kind).map_or_else(
+                |line| {
+                    let detail = format!("\"{word}\": {line}");
+                    Failure::new(Error::BadConfiguration, detail)
+                },
+                |_| wrong(),
+            ));
         }
         if !point.starts_with('/') || source.is_empty() && kind != Some("memory") {
             return Err(wrong());
@@ -107,7 +115,7 @@ mod tests {
             "/data=",
             "/data=,ro",
         ] {
-            let line = Spec::parse(wrong).expect_err(wrong);
+            let line = Spec::parse(wrong).expect_err(wrong).detail;
             assert!(!line.contains('\n'), "{line}");
         }
     }

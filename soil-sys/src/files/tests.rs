@@ -10,7 +10,7 @@ use super::{
 };
 use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
-use crate::error::{Answer, Error, Stop, encode};
+use crate::error::{Answer, Error, Failure, Stop, encode};
 use crate::pipe;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
@@ -53,7 +53,7 @@ struct Slow {
 }
 
 impl Device for Slow {
-    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
         let sectors = (self.orders.data.borrow().len() / 512) as u64;
         Ok(Geometry {
             sector_size: 512,

@@ -12,10 +12,10 @@ use super::open::Place;
 use super::spec::Spec;
 use super::walk::Walking;
 use super::work::{Value, Work, code, detail, perform};
-use super::worker::{Event, Failure, Port};
+use super::worker::{Event, Port};
 use super::{Ended, finished};
 use crate::disks::{Geometry, Request};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::ty::{IntsPiece, Piece};
@@ -395,10 +395,7 @@ pub fn look(rt: &mut Runtime, index: usize) {
                     return;
                 };
                 let (job, result) = volume.held.remove(place);
-                let failed = |error| Failure {
-                    error: code(error),
-                    detail: String::new(),
-                };
+                let failed = |error| Failure::from(code(error));
                 conclude(
                     rt,
                     index,
@@ -457,10 +454,7 @@ fn next(rt: &mut Runtime, index: usize, until: u64) {
         let (last, lost) = (volume.last, volume.is_lost());
         volume.running = Some(Running::of(&mut job, lost));
         if matches!(job.work, Work::Unmount) && !last && is_used(rt, index) {
-            let failure = Failure {
-                error: Error::Busy,
-                detail: String::from("files on it are open"),
-            };
+            let failure = Failure::new(Error::Busy, "files on it are open");
             done(rt, index, Err(failure));
         } else if let Err(failure) = open(rt, index) {
             done(rt, index, Err(failure));
@@ -496,10 +490,8 @@ fn begin(rt: &mut Runtime, index: usize, work: Work, then: Then, until: u64) {
     let Some(mut alone) = volume.alone.take() else {
         return;
     };
-    let result = perform(&mut *alone, work, &Cell::new(false)).map_err(|error| Failure {
-        error: code(error),
-        detail: detail(&*alone, error),
-    });
+    let result = perform(&mut *alone, work, &Cell::new(false))
+        .map_err(|error| Failure::new(code(error), detail(&*alone, error)));
     if let Some(volume) = self::volume(rt, index) {
         volume.alone = Some(alone);
     }
@@ -694,10 +686,7 @@ fn done(rt: &mut Runtime, index: usize, result: Result<Value, Failure>) {
     let along = core::mem::take(&mut volume.along);
     let same = |result: &Result<Value, Failure>| match result {
         Ok(_) => Ok(Value::Number(0)),
-        Err(Failure { error, detail }) => Err(Failure {
-            error: *error,
-            detail: detail.clone(),
-        }),
+        Err(failure) => Err(failure.clone()),
     };
     let others: Vec<_> = along.into_iter().map(|job| (job, same(&result))).collect();
     match &mut volume.flushing {
@@ -723,18 +712,16 @@ fn conclude(rt: &mut Runtime, index: usize, job: Running, result: Result<Value, 
     let lost = !job.excused && volume.is_lost();
     let unflushed = volume.unflushed.or(lost.then_some(BlockError::Io));
     let result = match unflushed {
-        Some(error) if job.durable => result.and(Err(Failure {
-            error: crate::disks::error(error),
-            detail: String::new(),
-        })),
+        Some(error) if job.durable => result.and(Err(crate::disks::error(error).into())),
         _ => result,
     };
     let label = volume.spec.label();
-    let result = result.map_err(|mut failure| {
-        if !failure.detail.is_empty() && !failure.detail.contains(label.as_str()) {
-            failure.detail = alloc::format!("{label}: {}", failure.detail);
+    let result = result.map_err(|failure| {
+        if failure.detail.is_empty() || failure.detail.contains(label.as_str()) {
+            failure
+        } else {
+            failure.within(&label)
         }
-        failure
     });
     let Running {
         token,

@@ -5,7 +5,7 @@ use super::open::insert_names;
 use super::volumes::{Job, Then};
 use super::work::{Op, Work};
 use super::{Ended, fill_stat};
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::runtime::Runtime;
 use ::fs::walk::{Step, Walker};
 use ::fs::{OpenFlags, Stat, Time};
@@ -32,9 +32,6 @@ pub enum Advanced {
     /// It is done.
     Done(usize),
 }
-
-/// Why it failed.
-type Failed = (Error, String);
 
 impl Walking {
     /// With one path; a link at its end is followed if `follow` is set.
@@ -82,20 +79,20 @@ impl Walking {
     }
 
     /// The first `end` bytes of the path on the volume are a link to `target`.
-    pub fn link(&mut self, end: usize, target: &str) -> Result<(), Failed> {
+    pub fn link(&mut self, end: usize, target: &str) -> Result<(), Failure> {
         let end = self.offset.saturating_add(end);
         let linked = self.walker.link(end, target);
-        linked.map_err(|error| (mounting::error(error), String::new()))
+        linked.map_err(|error| mounting::error(error).into())
     }
 
     /// The volume says that there is no link on the way of what it was asked.
-    pub fn plain(&mut self, volume: usize) -> Result<(), Failed> {
+    pub fn plain(&mut self, volume: usize) -> Result<(), Failure> {
         if let Step::Directory(_) = self.walker.step() {
             self.walker.up();
             return Ok(());
         }
         let Some(other) = self.other.take() else {
-            return Err((Error::CrossVolume, String::new()));
+            return Err(Error::CrossVolume.into());
         };
         let rest = self.path().get(self.offset..).unwrap_or("/");
         let rest = if rest.is_empty() { "/" } else { rest };
@@ -111,7 +108,7 @@ pub fn advance(
     token: u64,
     then: Then,
     mut walking: Box<Walking>,
-) -> Result<Advanced, Failed> {
+) -> Result<Advanced, Failure> {
     loop {
         let path = walking.path().to_string();
         let is_last = matches!(walking.walker.step(), Step::Last(_));
@@ -138,10 +135,9 @@ pub fn advance(
                     then,
                     walking: Some(walking),
                 };
-                let plain = |error: Error| (error, String::new());
-                let files = rt.files.as_deref_mut().ok_or(plain(Error::Closed))?;
-                let queue = files.volumes.get_mut(volume).ok_or(plain(Error::Closed))?;
-                queue.push(job).map_err(plain)?;
+                let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+                let queue = files.volumes.get_mut(volume).ok_or(Error::Closed)?;
+                queue.push(job)?;
                 return Ok(Advanced::Queued(volume));
             }
             Place::Above(_) if !is_last => walking.walker.up(),
@@ -153,12 +149,15 @@ pub fn advance(
 }
 
 /// Names above mount points stay as they are.
-fn guard(rt: &mut Runtime, path: &str, walking: &Walking) -> Result<(), Failed> {
+fn guard(rt: &mut Runtime, path: &str, walking: &Walking) -> Result<(), Failure> {
     let moves = walking.other.is_some() && matches!(walking.op, Op::Rename(..))
         || matches!(walking.op, Op::Rmdir);
     let files = rt.files.as_deref();
     match files.and_then(|files| files.mounts.below(path)) {
-        Some(point) if moves => Err((Error::Busy, format!("{point} is mounted below it"))),
+        Some(point) if moves => {
+            let line = format!("{point} is mounted below it");
+            Err(Failure::new(Error::Busy, line))
+        }
         _ => Ok(()),
     }
 }
@@ -171,7 +170,6 @@ fn above(
     walking: &Walking,
     names: alloc::vec::Vec<String>,
 ) -> Ended {
-    let plain = |error: Error| (error, String::new());
     match (&walking.op, then) {
         (Op::Stat, Then::Fill(into)) => {
             fill_stat(into, &DIRECTORY);
@@ -182,15 +180,15 @@ fn above(
             Ok(super::copy(path, unsafe { into.as_mut_slice() }))
         }
         (Op::Open(flags), _) if flags.contains(OpenFlags::DIRECTORY) => {
-            insert_names(rt, names).map_err(plain)
+            Ok(insert_names(rt, names)?)
         }
-        (Op::Open(_), _) => Err(plain(Error::IsDirectory)),
-        (Op::Readlink, _) => Err(plain(Error::Invalid)),
-        (Op::Mkdir | Op::Symlink(_), _) => Err(plain(Error::Exists)),
-        _ => Err((
-            Error::ReadOnly,
-            format!("{path} is there for what is mounted below it only"),
-        )),
+        (Op::Open(_), _) => Err(Error::IsDirectory.into()),
+        (Op::Readlink, _) => Err(Error::Invalid.into()),
+        (Op::Mkdir | Op::Symlink(_), _) => Err(Error::Exists.into()),
+        _ => {
+            let line = format!("{path} is there for what is mounted below it only");
+            Err(Failure::new(Error::ReadOnly, line))
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 use super::kinds::{Held, Kind, Mount, Options, Pause, Waiting, find, probe};
 use super::work::{Value, Work, code, detail, perform};
 use crate::disks::Geometry;
+use crate::error::Failure;
 use crate::fiber::Context;
 use crate::platform::Aside;
 use ::fs::{Block, BlockError, CacheCounters, MountError, Volume, partition};
@@ -21,14 +22,6 @@ const START: usize = 4096;
 /// The least bytes of a stream's buffer: in the process each request to the disk goes through
 /// another thread of Linux's.
 pub const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
-
-/// Why a job failed: code, and a line where there is more to say.
-pub struct Failure {
-    /// The code.
-    pub error: crate::error::Error,
-    /// What the file system says about itself.
-    pub detail: String,
-}
 
 /// Why the fiber is suspended.
 pub enum Event {
@@ -277,10 +270,8 @@ fn job(
     };
     let is_last = matches!(work, Work::Unmount);
     let work = if is_last { Work::Sync } else { work };
-    let result = perform(&mut **mounted, work, &port.cancelled).map_err(|error| Failure {
-        error: code(error),
-        detail: detail(&**mounted, error),
-    });
+    let result = perform(&mut **mounted, work, &port.cancelled)
+        .map_err(|error| Failure::new(code(error), detail(&**mounted, error)));
     // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
     let writes = mounted.health().is_writable() && !port.lost.get();
     if is_last && (result.is_ok() || !writes) {
@@ -292,10 +283,9 @@ fn job(
 
 /// Mounts what is wanted.
 fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
-    let fail = |error, detail| Failure { error, detail };
-    let refused = |MountError { error, detail }| fail(code(error), detail);
+    let refused = |MountError { error, detail }| Failure::new(code(error), detail);
     let Some(wanted) = port.wanted.take() else {
-        return Err(fail(crate::error::Error::NoDevice, String::new()));
+        return Err(crate::error::Error::NoDevice.into());
     };
     let mounted = mount_as(port, &wanted);
     if let Ok(volume) = &mounted

@@ -1,12 +1,11 @@
 //! TCP sockets that are bound before they connect or listen.
 
 use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
-use super::{address, error, open, socket, stack_for};
+use super::{address, error, open, refused, socket, stack_for};
 use crate::error::Answer;
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use crate::ty::Int;
-use alloc::format;
 
 /// See `soil_tcp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
@@ -37,6 +36,6 @@ pub fn connect(rt: &mut Runtime, fd: Fd, endpoint: &[u8]) -> Answer {
             rt.close(fd)?;
             open(rt, handle, &CONNECTION)
         }
-        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
+        Err(failure) => rt.fail(refused(failure)),
     }
 }

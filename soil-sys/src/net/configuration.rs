@@ -2,7 +2,9 @@
 //!
 //! Each is a list with one part for each interface, separated by `;`; in a part, several values are
 //! separated by `,`. An interface without `SOIL_IP` asks DHCP and listens to router advertisements.
+//! A mistake is `BadConfiguration`, with a detail that names the variable.
 
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use ::net::{Cidr, Congestion, InterfaceConfig};
 use ::services::{DnsOptions, Resolver};
@@ -26,25 +28,29 @@ impl Configuration {
     }
 }
 
-/// The values of a variable's parts, or one line that says what is wrong.
-fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>, String> {
+fn wrong(detail: String) -> Failure {
+    Failure::new(Error::BadConfiguration, detail)
+}
+
+/// The values of a variable's parts.
+fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>, Failure> {
     let value = |value: &str| {
         value
             .parse()
-            .map_err(|_| format!("{name}: \"{value}\" is not of the form {example}"))
+            .map_err(|_| wrong(format!("{name}: \"{value}\" is not of the form {example}")))
     };
     let part = |part: &str| {
         let values = part
             .split(',')
             .map(str::trim)
             .filter(|value| !value.is_empty());
-        values.map(value).collect::<Result<Vec<T>, String>>()
+        values.map(value).collect::<Result<Vec<T>, Failure>>()
     };
     text.split(';').map(part).collect()
 }
 
 /// The configuration of an interface that the program adds.
-pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, String> {
+pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, Failure> {
     let read = parse(|name| match name {
         "SOIL_IP" => Some(String::from(addresses)),
         "SOIL_GATEWAY" => Some(String::from(gateways)),
@@ -54,7 +60,7 @@ pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, 
 }
 
 /// Reads the variables through `variable`.
-fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, String> {
+fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Failure> {
     let text = |name| variable(name).unwrap_or_default();
     let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
     let mut gateways = list("SOIL_GATEWAY", &text("SOIL_GATEWAY"), "10.0.0.1")?;
@@ -83,7 +89,7 @@ fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Str
 }
 
 /// `SOIL_DNS_SEARCH` (domains, separated by `,`), `SOIL_DNS_NDOTS` and `SOIL_DNS_MIXED_CASE`.
-fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, String> {
+fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, Failure> {
     let text = |name| variable(name).unwrap_or_default();
     let mut options = DnsOptions::default();
     let search = text("SOIL_DNS_SEARCH");
@@ -94,40 +100,47 @@ fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, String
         .collect();
     let ndots = text("SOIL_DNS_NDOTS");
     if !ndots.is_empty() {
-        options.ndots = ndots
-            .parse()
-            .map_err(|_| format!("SOIL_DNS_NDOTS: \"{ndots}\" is not a number such as 1"))?;
+        options.ndots = ndots.parse().map_err(|_| {
+            wrong(format!(
+                "SOIL_DNS_NDOTS: \"{ndots}\" is not a number such as 1"
+            ))
+        })?;
     }
     options.mixed_case = match text("SOIL_DNS_MIXED_CASE").as_str() {
         "" | "0" => false,
         "1" => true,
-        other => return Err(format!("SOIL_DNS_MIXED_CASE: \"{other}\": give 0 or 1")),
+        other => {
+            let detail = format!("SOIL_DNS_MIXED_CASE: \"{other}\": give 0 or 1");
+            return Err(wrong(detail));
+        }
     };
     Ok(options)
 }
 
-/// Configures how names are looked up; a mistake is one line that names the variable.
-pub fn configure_names(resolver: &mut Resolver) -> Result<(), String> {
+/// Configures how names are looked up.
+pub fn configure_names(resolver: &mut Resolver) -> Result<(), Failure> {
     let options = names(Current::variable)?;
     let domains = options.search.join(",");
     resolver.configure(options).map_err(|_| {
-        format!("SOIL_DNS_SEARCH: \"{domains}\": give at most six domains such as example.org")
+        wrong(format!(
+            "SOIL_DNS_SEARCH: \"{domains}\": give at most six domains such as example.org"
+        ))
     })
 }
 
 /// `SOIL_TCP_CONGESTION`: how the sending rate of connections is chosen.
-pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestion, String> {
+pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestion, Failure> {
     match variable("SOIL_TCP_CONGESTION").unwrap_or_default().as_str() {
         "" | "cubic" => Ok(Congestion::Cubic),
         "newreno" => Ok(Congestion::NewReno),
-        other => Err(format!(
+        other => Err(wrong(format!(
             "SOIL_TCP_CONGESTION: \"{other}\": give cubic or newreno"
-        )),
+        ))),
     }
 }
 
-/// Reads the environment; a mistake is one line that names the variable.
-pub fn read() -> Result<Configuration, String> {
+/// Reads the environment.
+pub fn read() -> Result<Configuration, Failure> {
     parse(Current::variable)
 }
 
@@ -172,16 +185,19 @@ mod tests {
         assert_eq!(options.search, ["corp.example", "example"]);
         assert_eq!((options.ndots, options.mixed_case), (2, false));
         let wrong = names(|name| (name == "SOIL_DNS_NDOTS").then(|| "x".to_string()));
-        let error = wrong.expect_err("refused");
-        assert_eq!(error, "SOIL_DNS_NDOTS: \"x\" is not a number such as 1");
+        let failure = wrong.expect_err("refused");
+        assert_eq!(
+            failure.detail,
+            "SOIL_DNS_NDOTS: \"x\" is not a number such as 1"
+        );
     }
 
     #[test]
     fn says_what_is_wrong() {
         let wrong = |name: &str| (name == "SOIL_IP").then(|| "10.0.0.300/24".to_string());
-        let error = parse(wrong).err().expect("refused");
+        let failure = parse(wrong).err().expect("refused");
         assert_eq!(
-            error,
+            failure.detail,
             "SOIL_IP: \"10.0.0.300/24\" is not of the form 10.0.0.2/24"
         );
     }

@@ -1,7 +1,7 @@
 //! Name lookups.
 
 use super::{Net, address, stack};
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use crate::ty::{Int, Piece};
@@ -93,7 +93,7 @@ fn start(
                 }
                 _ => format!("{failure}"),
             };
-            return rt.fail(error(failure), &detail);
+            return rt.fail(Failure::new(error(failure), detail));
         }
     };
     // Numbers, localhost and what is in the cache are answered at once.
@@ -208,7 +208,8 @@ pub fn check(rt: &mut Runtime) {
             }
             Err(failure) => {
                 let detail = format!("{failure}");
-                rt.complete_with_detail(lookup.token, error(failure), &detail);
+                let failure = Failure::new(error(failure), detail);
+                rt.complete_failed(lookup.token, failure);
             }
         }
     }

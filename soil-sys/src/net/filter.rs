@@ -11,11 +11,10 @@
 //! `port` is ours, `peer-port` the other end's; `each` counts each sender by itself.
 
 use super::{Net, stack};
-use crate::error::{Answer, Error};
+use crate::error::{Answer, Error, Failure};
 use crate::runtime::Runtime;
 use ::net::{Cidr, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
 
@@ -80,7 +79,7 @@ fn rule(
 }
 
 /// Puts the rules in force, or says in one line which isn't one.
-pub fn apply(net: &mut Net, text: &str) -> Result<(), String> {
+pub fn apply(net: &mut Net, text: &str) -> Result<(), Failure> {
     let Net {
         stack, interfaces, ..
     } = net;
@@ -89,15 +88,18 @@ pub fn apply(net: &mut Net, text: &str) -> Result<(), String> {
     let lines = text.split([';', '\n']).map(str::trim);
     for line in lines.filter(|line| !line.is_empty()) {
         let Some(read) = rule(line, interface) else {
-            return Err(format!(
-                "filter: \"{line}\" is not a rule such as: deny in tcp with 192.0.2.0/24 port 80"
-            ));
+            let detail = format!(
+                "filter: \"{line}\" is not a rule such as: \
+                 deny in tcp with 192.0.2.0/24 port 80"
+            );
+            return Err(Failure::new(Error::BadConfiguration, detail));
         };
         rules.extend(read);
     }
-    stack
-        .set_filter(&rules)
-        .map_err(|_| String::from("filter: more than 256 rules, or a limit of none"))
+    stack.set_filter(&rules).map_err(|_| {
+        let detail = "filter: more than 256 rules, or a limit of none";
+        Failure::new(Error::BadConfiguration, detail)
+    })
 }
 
 /// See `soil_net_filter`.
@@ -105,7 +107,7 @@ pub fn set(rt: &mut Runtime, text: &str) -> Answer {
     let applied = apply(stack(rt)?, text);
     match applied {
         Ok(()) => Ok(0),
-        Err(detail) => rt.fail(Error::BadConfiguration, &detail),
+        Err(failure) => rt.fail(failure),
     }
 }
 

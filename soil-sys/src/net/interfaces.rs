@@ -14,10 +14,7 @@ use core::net::IpAddr;
 pub fn vlan(rt: &mut Runtime, parent: Int, id: Int, addresses: &str, gateways: &str) -> Answer {
     let id = u16::try_from(id).map_err(|_| Error::Invalid)?;
     let under = interface_id(rt, parent)?;
-    let config = match interface_of(addresses, gateways) {
-        Ok(config) => config,
-        Err(detail) => return rt.fail(Error::BadConfiguration, &detail),
-    };
+    let config = interface_of(addresses, gateways).or_else(|failure| rt.fail(failure))?;
     let net = stack(rt)?;
     let name = usize::try_from(parent)
         .ok()

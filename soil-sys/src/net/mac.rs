@@ -1,10 +1,9 @@
 //! Ethernet addresses of our interfaces: `SOIL_MAC` gives them, separated by `;`; else it is the
 //! card's own; else a random, locally administered one.
 
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use alloc::format;
-use alloc::string::{String, ToString};
 
 /// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a
 /// single station (IEEE 802).
@@ -20,7 +19,7 @@ fn parse(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The address of interface `index`, whose card has the address `own`.
-pub fn choose_mac(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], (Error, String)> {
+pub fn choose_mac(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], Failure> {
     let text = Current::variable("SOIL_MAC").unwrap_or_default();
     let wanted = text
         .split(';')
@@ -30,13 +29,13 @@ pub fn choose_mac(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], (Error,
     match (wanted, own) {
         (Some(text), _) => parse(text).ok_or_else(|| {
             let detail = format!("SOIL_MAC: \"{text}\" is not of the form 02:00:00:00:00:01");
-            (Error::BadConfiguration, detail)
+            Failure::new(Error::BadConfiguration, detail)
         }),
         (None, Some(own)) => Ok(own),
         (None, None) => {
             let mut mac = [0; 6];
             let filled = Current::random(&mut mac);
-            filled.map_err(|_| (Error::NoEntropy, Current::NO_ENTROPY.to_string()))?;
+            filled.map_err(|_| Failure::new(Error::NoEntropy, Current::NO_ENTROPY))?;
             let [first, ..] = &mut mac;
             // Locally administered, one station.
             *first = *first & 0xfc | 0x02;

@@ -2,7 +2,7 @@
 //! was asked for.
 
 use super::{Net, stack};
-use crate::error::{Answer, Error};
+use crate::error::{Answer, Error, Failure};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::services::Polled;
@@ -74,7 +74,7 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
         let detail = format!(
             "SOIL_MDNS: \"{given}\" is not a host's name such as soil: letters, digits and inner hyphens, 63 at most, without .local"
         );
-        return rt.fail(Error::InvalidName, &detail);
+        return rt.fail(Failure::new(Error::InvalidName, detail));
     };
     stack(rt)?.named = Some(Named {
         responder: Box::new(responder),

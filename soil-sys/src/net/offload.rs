@@ -1,9 +1,9 @@
 //! `SOIL_OFFLOAD`: what a network device would do for the machine, and shouldn't: for looking for
 //! mistakes, and for measuring.
 
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use alloc::format;
-use alloc::string::String;
 
 /// What may be used of what a device offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,7 +54,7 @@ impl Offloads {
 }
 
 /// Reads a value such as `-tso,-lro`.
-fn parse(text: &str) -> Result<Offloads, String> {
+fn parse(text: &str) -> Result<Offloads, Failure> {
     let mut offloads = Offloads::ALL;
     for word in text
         .split(',')
@@ -71,9 +71,8 @@ fn parse(text: &str) -> Result<Offloads, String> {
         } else if let Some(place) = name.and_then(|name| offloads.places(name)) {
             *place = false;
         } else {
-            return Err(format!(
-                "SOIL_OFFLOAD: \"{word}\": give a minus sign and one of {NAMES}"
-            ));
+            let detail = format!("SOIL_OFFLOAD: \"{word}\": give a minus sign and one of {NAMES}");
+            return Err(Failure::new(Error::BadConfiguration, detail));
         }
     }
     offloads.segmentation &= offloads.tx_checksum;
@@ -81,8 +80,8 @@ fn parse(text: &str) -> Result<Offloads, String> {
     Ok(offloads)
 }
 
-/// What the environment says; a mistake is one line that names the variable.
-pub fn read() -> Result<Offloads, String> {
+/// What the environment says. Errors: `BadConfiguration`.
+pub fn read() -> Result<Offloads, Failure> {
     parse(&Current::variable("SOIL_OFFLOAD").unwrap_or_default())
 }
 
@@ -106,7 +105,7 @@ mod tests {
     #[test]
     fn says_what_is_wrong() {
         for word in ["tso", "-fast", "+csum", "-"] {
-            let error = parse(word).expect_err("refused");
+            let error = parse(word).expect_err("refused").detail;
             assert!(
                 error.contains(&format!("\"{word}\"")) && error.contains("csum, tso"),
                 "{error}"

@@ -4,18 +4,17 @@
 //! the most bytes of a frame that are recorded.
 
 use super::Device;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use ::services::capture::Recorder;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 /// The largest frame: segments of up to 64 KiB that a device cuts.
 const WHOLE: usize = 65_549;
 
 /// The devices, recorded if that is asked for.
-pub fn record(devices: Vec<Device>) -> Result<Vec<Device>, (Error, String)> {
+pub fn record(devices: Vec<Device>) -> Result<Vec<Device>, Failure> {
     let variable = |name| Current::variable(name).filter(|value| !value.is_empty());
     let Some(target) = variable("SOIL_PCAP") else {
         return Ok(devices);
@@ -24,7 +23,7 @@ pub fn record(devices: Vec<Device>) -> Result<Vec<Device>, (Error, String)> {
         None => WHOLE,
         Some(text) => text.parse().map_err(|_| {
             let detail = format!("SOIL_PCAP_SNAP: \"{text}\" is not a number such as 96");
-            (Error::BadConfiguration, detail)
+            Failure::new(Error::BadConfiguration, detail)
         })?,
     };
     let recorder = Recorder::new(Current::recording(&target)?, Current::wall_ns, snap);

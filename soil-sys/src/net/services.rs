@@ -1,11 +1,11 @@
 //! What stands on the stack: the resolver, and the client that sets the clock (`SOIL_NTP`).
 
 use super::{BUDGET, configuration, dns};
+use crate::error::Failure;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::services::sntp::{Client, Sample};
 use ::services::{Polled, Resolver};
-use alloc::string::String;
 
 /// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic
 /// threshold).
@@ -23,8 +23,8 @@ pub struct Services {
 }
 
 impl Services {
-    /// Those that the configuration asks for; or one line that says what is wrong with it.
-    pub fn new() -> Result<Services, String> {
+    /// The services that the configuration asks for. Errors: `BadConfiguration`.
+    pub fn new() -> Result<Services, Failure> {
         let random = || alloc::boxed::Box::new(super::random_bits);
         let mut resolver = Resolver::new(random());
         configuration::configure_names(&mut resolver)?;

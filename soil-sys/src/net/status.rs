@@ -1,7 +1,7 @@
 //! What the interfaces are, and waiting for the first address.
 
 use super::{Net, stack};
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use crate::ty::Int;
@@ -49,9 +49,9 @@ impl Net {
     }
 
     /// Why there is no address.
-    fn complaint(&self) -> String {
+    fn complaint(&self) -> Failure {
         if self.interfaces.is_empty() {
-            return String::from(Current::NO_NETWORK);
+            return Failure::new(Error::NoNetwork, Current::NO_NETWORK);
         }
         let mut names = String::new();
         for (name, status) in self.statuses() {
@@ -62,7 +62,10 @@ impl Net {
             }
         }
         let seconds = PATIENCE_NS / 1_000_000_000;
-        format!("no DHCP answer on {names} after {seconds} s: give SOIL_IP or run a DHCP server")
+        let detail = format!(
+            "no DHCP answer on {names} after {seconds} s: give SOIL_IP or run a DHCP server"
+        );
+        Failure::new(Error::NoNetwork, detail)
     }
 }
 
@@ -75,8 +78,8 @@ pub fn up(rt: &mut Runtime, token: Int) -> Answer {
         return Ok(0);
     }
     if net.interfaces.is_empty() || now >= net.started_ns + PATIENCE_NS {
-        let detail = net.complaint();
-        return rt.fail(Error::NoNetwork, &detail);
+        let failure = net.complaint();
+        return rt.fail(failure);
     }
     net.waiting_for_address
         .try_reserve(1)
@@ -106,11 +109,11 @@ pub fn check(rt: &mut Runtime, now: u64) {
             rt.complete(token, Ok(0));
         }
     } else if now >= net.started_ns + PATIENCE_NS {
-        let detail = net.complaint();
+        let failure = net.complaint();
         while let Some(net) = rt.net.as_deref_mut()
             && let Some(token) = net.waiting_for_address.pop()
         {
-            rt.complete_with_detail(token, Error::NoNetwork, &detail);
+            rt.complete_failed(token, failure.clone());
         }
     }
 }

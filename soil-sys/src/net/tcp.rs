@@ -1,6 +1,6 @@
 //! TCP connections and listeners.
 
-use super::{address, close, error, open, ready, socket, stack_for, stop};
+use super::{address, close, error, open, ready, refused, socket, stack_for, stop};
 use crate::abi::{
     KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS,
     OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
@@ -12,7 +12,6 @@ use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
-use alloc::format;
 
 pub(super) static CONNECTION: Operations = Operations {
     kind: KIND_TCP,
@@ -103,7 +102,7 @@ pub(super) fn bind_with(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Result<H
     });
     match bound {
         Ok(handle) => Ok(handle),
-        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
+        Err(failure) => rt.fail(refused(failure)),
     }
 }
 
@@ -138,7 +137,7 @@ pub fn connect(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {
     let net = stack_for(rt, endpoint.ip())?;
     match net.stack.tcp_connect_with(endpoint, None, &options) {
         Ok(handle) => open(rt, handle, &CONNECTION),
-        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
+        Err(failure) => rt.fail(refused(failure)),
     }
 }
 

@@ -1,12 +1,11 @@
 //! UDP sockets.
 
-use super::{address, close, error, open, ready, socket, stack_for, stop};
+use super::{address, close, open, ready, refused, socket, stack_for, stop};
 use crate::abi::KIND_UDP;
 use crate::error::{Answer, Error, Stop};
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use crate::ty::Int;
-use alloc::format;
 use alloc::vec::Vec;
 
 static SOCKET: Operations = Operations {
@@ -23,7 +22,7 @@ pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
     let endpoint = address::decode(endpoint)?;
     match stack_for(rt, endpoint.ip())?.stack.udp_bind(endpoint) {
         Ok(handle) => open(rt, handle, &SOCKET),
-        Err(failure) => rt.fail(error(failure), &format!("{failure}")),
+        Err(failure) => rt.fail(refused(failure)),
     }
 }
 

@@ -10,7 +10,7 @@ pub use drivers::blk::Slice;
 pub use links::LinkWake;
 
 use crate::console::Which;
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::net::Device;
 use crate::platform::{Platform, Woken};
 use crate::runtime::Runtime;
@@ -231,11 +231,11 @@ impl Platform for Image {
         console::report_requested()
     }
 
-    fn links(_: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
+    fn links(_: &mut Runtime) -> Result<Vec<Device>, Failure> {
         links::open()
     }
 
-    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)> {
+    fn recording(target: &str) -> Result<services::capture::Sink, Failure> {
         let detail = if target != "serial" {
             alloc::format!(
                 "SOIL_PCAP: \"{target}\": a machine records to its serial port: give serial (soil run --pcap FILE)"
@@ -247,14 +247,12 @@ impl Platform for Image {
         } else {
             return Ok(Box::new(serial::write));
         };
-        Err((Error::BadConfiguration, detail))
+        Err(Failure::new(Error::BadConfiguration, detail))
     }
 
     const FOLDERS: Option<crate::files::kinds::Kind> = None;
 
-    fn disks(
-        _: &mut Runtime,
-    ) -> Result<Vec<(String, Box<dyn crate::disks::Device>)>, (Error, String)> {
+    fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn crate::disks::Device>)>, Failure> {
         disks::open()
     }
 

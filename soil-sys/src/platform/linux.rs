@@ -18,7 +18,7 @@ pub use links::LinkWake;
 
 use crate::console::Which;
 use crate::disks;
-use crate::error::{Answer, Error, Stop};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::net::Device;
 use crate::platform::{Platform, Woken};
 use crate::runtime::Runtime;
@@ -371,17 +371,17 @@ impl Platform for Linux {
         signals::report_requested()
     }
 
-    fn links(rt: &mut Runtime) -> Result<Vec<Device>, (Error, String)> {
+    fn links(rt: &mut Runtime) -> Result<Vec<Device>, Failure> {
         links::open(&rt.interest.ring())
     }
 
-    fn recording(target: &str) -> Result<services::capture::Sink, (Error, String)> {
+    fn recording(target: &str) -> Result<services::capture::Sink, Failure> {
         recording::open(target)
     }
 
     const FOLDERS: Option<crate::files::kinds::Kind> = Some(host::HOST);
 
-    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, (Error, String)> {
+    fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, Failure> {
         Ok(disk::all(&rt.interest.ring()))
     }
 

@@ -490,6 +490,6 @@ fn what_is_corrupt_is_said() {
         let len = rt.details.last(&mut said);
         let said = core::str::from_utf8(&said[..len]).expect("UTF-8");
         assert_eq!(said, expected, "{failure:?}");
-        rt.details.set("");
+        rt.details.set(String::new());
     }
 }

@@ -7,9 +7,10 @@
 //! give such an answer begin after it, so that one flush does for all of them.
 
 use super::super::work::{Value, Work};
-use super::super::worker::{Event, Failure};
+use super::super::worker::Event;
 use super::{BEHIND, FLUSH, Job, Running, Volume, conclude, go_on, volume};
 use crate::disks::Request;
+use crate::error::Failure;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::fs::BlockError;

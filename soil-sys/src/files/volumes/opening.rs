@@ -3,13 +3,13 @@
 use super::super::kinds::{self, Mount, Options};
 use super::super::spec::Spec;
 use super::super::work::code;
-use super::super::worker::{Failure, LEAST_STREAM, Port, Wanted};
+use super::super::worker::{LEAST_STREAM, Port, Wanted};
 use super::{report, volume};
 use crate::disks::Geometry;
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use ::fs::{CacheBudget, CacheStatistics, Clock, Time};
+use ::fs::{CacheBudget, CacheStatistics, Clock, MountError, Time};
 use alloc::string::{String, ToString};
 
 /// Memory below which caches are small, in bytes.
@@ -84,9 +84,8 @@ fn options(read_only: bool) -> Options {
 
 /// Opens the disk of a volume and makes its fiber, or makes the volume where it needs none.
 pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
-    let fail = |error, detail| Failure { error, detail };
     let Some(volume) = volume(rt, index) else {
-        return Err(fail(Error::Closed, String::new()));
+        return Err(Error::Closed.into());
     };
     if volume.is_open() {
         return Ok(());
@@ -97,10 +96,12 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         acquire(rt, &spec)?
     } else {
         let name = spec.kind.as_deref().unwrap_or_default();
-        let kind = kinds::find(&rt.kinds, name).map_err(|line| fail(Error::Unsupported, line))?;
+        let kind =
+            kinds::find(&rt.kinds, name).map_err(|line| Failure::new(Error::Unsupported, line))?;
         if let Mount::Alone(mount) = kind.mount {
             let mounted = mount(&spec.source, &options);
-            let mounted = mounted.map_err(|failure| fail(code(failure.error), failure.detail))?;
+            let mounted = mounted
+                .map_err(|MountError { error, detail }| Failure::new(code(error), detail))?;
             if let Some(volume) = self::volume(rt, index) {
                 volume.alone = Some(mounted);
             }
@@ -123,7 +124,7 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         if let Some(disks) = rt.disks.as_deref_mut() {
             disks.release(disk);
         }
-        return Err(fail(Error::OutOfMemory, String::new()));
+        return Err(Error::OutOfMemory.into());
     };
     port.prepare(geometry, wanted);
     if let Some(volume) = self::volume(rt, index) {
@@ -145,24 +146,20 @@ fn overdue_on(rt: &Runtime, disk: usize) -> Option<String> {
 
 /// Takes the disk that `spec` names.
 fn acquire(rt: &mut Runtime, spec: &Spec) -> Result<(usize, Geometry), Failure> {
-    let fail = |error, detail| Failure { error, detail };
     let (name, partition) = spec.disk();
     let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
+        return Err(Error::NoDevice.into());
     };
     let Some(disk) = disks.find(name) else {
-        return Err(fail(Error::NoDevice, disks.missing(name)));
+        return Err(Failure::new(Error::NoDevice, disks.missing(name)));
     };
     if let Some(line) = overdue_on(rt, disk) {
-        return Err(fail(Error::Io, line));
+        return Err(Failure::new(Error::Io, line));
     }
     let Some(disks) = rt.disks.as_deref_mut() else {
-        return Err(fail(Error::NoDevice, String::new()));
+        return Err(Error::NoDevice.into());
     };
-    let geometry = disks.acquire(disk, report, partition.is_some());
-    geometry
-        .map(|geometry| (disk, geometry))
-        .map_err(|(error, detail)| fail(error, detail))
+    Ok((disk, disks.acquire(disk, report, partition.is_some())?))
 }
 
 /// Takes a partition for a volume, unless another volume has some of its sectors.

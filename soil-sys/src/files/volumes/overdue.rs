@@ -5,12 +5,10 @@
 //! failed and was done after all.
 
 use super::super::finished;
-use super::super::worker::Failure;
 use super::{Running, Then, Volume, volume};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::runtime::Runtime;
 use alloc::format;
-use alloc::string::String;
 
 impl Running {
     /// Nobody waits for it any more; whom to tell, and what else there is to do then.
@@ -143,10 +141,7 @@ pub fn refuse(rt: &mut Runtime, index: usize, line: &str) {
 }
 
 fn fail(rt: &mut Runtime, index: usize, token: u64, then: Then, line: &str) {
-    let failure = Failure {
-        error: Error::Io,
-        detail: String::from(line),
-    };
+    let failure = Failure::new(Error::Io, line);
     finished(rt, index, token, then, None, Err(failure));
 }
 

@@ -2,7 +2,7 @@
 
 use super::{Source, devices};
 use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::format;
@@ -81,7 +81,7 @@ fn serial(blk: &mut Blk) -> Option<String> {
 
 /// Starts all disks.
 #[expect(clippy::type_complexity, reason = "the platform's signature")]
-pub fn open() -> Result<Vec<(String, Box<dyn Device>)>, (Error, String)> {
+pub fn open() -> Result<Vec<(String, Box<dyn Device>)>, Failure> {
     let mut opened: Vec<(String, Box<dyn Device>)> = Vec::new();
     for (index, found) in devices::take(DeviceType::Block).into_iter().enumerate() {
         let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
@@ -159,7 +159,7 @@ impl Device for Disk {
         }
     }
 
-    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
         // What is there no more is found out by using it.
         let _ = self.shared.blk.borrow_mut().refresh();
         let blk::Geometry {
@@ -174,7 +174,7 @@ impl Device for Disk {
                 "disk {}: blocks of {block_size} bytes; at most {MAX_SECTOR} are supported",
                 self.name
             );
-            return Err((Error::Unsupported, detail));
+            return Err(Failure::new(Error::Unsupported, detail));
         }
         let per_sector = (block_size / blk::SECTOR) as u64;
         Ok(Geometry {

@@ -1,13 +1,12 @@
 //! Network cards as links of the stack.
 
 use super::{Image, Source, devices};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::net::{Device, choose_mac, offload};
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, RefCell};
 use drivers::net::{self as card, Net, NetConfig, TxChecksum, TxError};
@@ -66,7 +65,7 @@ struct CardLink {
 unsafe impl Send for CardLink {}
 
 /// The features that `SOIL_OFFLOAD` takes away.
-fn unwanted() -> Result<u64, String> {
+fn unwanted() -> Result<u64, Failure> {
     use drivers::device::feature as queue;
     use drivers::net::feature as card;
     let offloads = offload::read()?;
@@ -84,7 +83,7 @@ fn unwanted() -> Result<u64, String> {
 }
 
 /// Starts all cards.
-pub fn open() -> Result<Vec<Device>, (Error, String)> {
+pub fn open() -> Result<Vec<Device>, Failure> {
     let mut config = match Image::memory().first() {
         Some(..SMALL_MACHINE) => NetConfig {
             rx_buffers: 64,
@@ -98,16 +97,14 @@ pub fn open() -> Result<Vec<Device>, (Error, String)> {
         },
         _ => NetConfig::default(),
     };
-    config.features &= !unwanted().map_err(|detail| (Error::BadConfiguration, detail))?;
+    config.features &= !unwanted()?;
     memory::widen_tlb(BUSY_PAGES);
     let mut opened = Vec::new();
     for found in devices::take(DeviceType::Net) {
         let index = opened.len();
         let card = Net::new(found.transport, MEMORY, &config).map_err(|error| {
-            (
-                Error::Io,
-                format!("network card at {}: {error}", found.place),
-            )
+            let detail = format!("network card at {}: {error}", found.place);
+            Failure::new(Error::Io, detail)
         })?;
         let mac = choose_mac(index, card.capabilities().mac)?;
         let shared = Rc::new(Shared {

@@ -14,7 +14,7 @@ mod rest;
 use super::links::{OwnedFd, failure};
 use super::{check, errno, ring};
 use crate::disks::{Abilities, Device, Geometry, Request, Submitted, TIMEOUT, Wide};
-use crate::error::{Error, Stop};
+use crate::error::{Error, Failure, Stop};
 use crate::platform::Interest;
 use alloc::boxed::Box;
 use alloc::ffi::CString;
@@ -119,7 +119,7 @@ fn size(fd: i32) -> Result<u64, Stop> {
 
 impl Disk {
     /// Locks it, unless it is locked.
-    fn lock(&mut self, open: &Open) -> Result<(), (Error, String)> {
+    fn lock(&mut self, open: &Open) -> Result<(), Failure> {
         if self.locked {
             return Ok(());
         }
@@ -141,7 +141,7 @@ impl Disk {
             }
             Err(Refusal::InUse(other)) => {
                 let detail = format!("{what}: {}: {}", other.text(), other.remedy(usage));
-                return Err((Error::Busy, detail));
+                return Err(Failure::new(Error::Busy, detail));
             }
         }
         self.locked = true;
@@ -149,7 +149,7 @@ impl Disk {
     }
 
     /// Bytes of a sector.
-    fn sector(&self, fd: i32) -> Result<usize, String> {
+    fn sector(&self, fd: i32) -> Result<usize, Failure> {
         let mut own: libc::c_int = 0;
         // SAFETY: writes an integer, and only for a block device.
         let is_device = unsafe { libc::ioctl(fd, libc::BLKSSZGET, &raw mut own) } == 0;
@@ -160,22 +160,20 @@ impl Disk {
         };
         if !bytes.is_power_of_two() || !(SECTOR..=MAX_SECTOR).contains(&bytes) {
             let said = self.sector.as_deref().unwrap_or("more than that");
-            return Err(format!(
-                "sectors of {said} bytes: 512, 1024, 2048 or 4096 are supported"
-            ));
+            let detail = format!("sectors of {said} bytes: 512, 1024, 2048 or 4096 are supported");
+            return Err(Failure::new(Error::BadConfiguration, detail));
         }
         if bytes < own {
-            return Err(format!(
-                "sectors of {bytes} bytes: the device has larger ones, of {own}"
-            ));
+            let detail = format!("sectors of {bytes} bytes: the device has larger ones, of {own}");
+            return Err(Failure::new(Error::BadConfiguration, detail));
         }
         Ok(bytes)
     }
 
-    fn open(&self) -> Result<Open, (Error, String)> {
+    fn open(&self) -> Result<Open, Failure> {
         let what = format!("disk {}: {}", self.name, self.path);
         let path = CString::new(self.path.as_str())
-            .map_err(|_| (Error::BadConfiguration, format!("{what}: not a path")))?;
+            .map_err(|_| Failure::new(Error::BadConfiguration, format!("{what}: not a path")))?;
         let mut read_only = self.only_read;
         // SAFETY: `path` ends with a zero byte.
         let open = |mode| unsafe { OwnedFd(libc::open(path.as_ptr(), mode | libc::O_CLOEXEC)) };
@@ -189,26 +187,18 @@ impl Disk {
             fd = open(libc::O_RDONLY);
         }
         if fd.0 < 0 {
-            let (error, detail) = failure(&what);
-            return Err((
-                if error == Error::NotFound {
-                    Error::NoDevice
-                } else {
-                    error
-                },
-                detail,
-            ));
+            let mut failure = failure(&what);
+            if failure.error == Error::NotFound {
+                failure.error = Error::NoDevice;
+            }
+            return Err(failure);
         }
-        let sector_size = self
-            .sector(fd.0)
-            .map_err(|line| (Error::BadConfiguration, format!("{what}: {line}")))?;
+        let sector_size = self.sector(fd.0).map_err(|failure| failure.within(&what))?;
         let size = size(fd.0).map_err(|_| failure(&what))?;
         let sectors = size / sector_size as u64;
         if sectors == 0 {
-            return Err((
-                Error::Invalid,
-                format!("{what}: empty, or not a disk image"),
-            ));
+            let detail = format!("{what}: empty, or not a disk image");
+            return Err(Failure::new(Error::Invalid, detail));
         }
         let direct = open(libc::O_RDWR | libc::O_DIRECT);
         let direct = (!read_only && direct.0 >= 0).then_some(direct);
@@ -255,7 +245,7 @@ impl Device for Disk {
         }
     }
 
-    fn geometry(&mut self) -> Result<Geometry, (Error, String)> {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
         let mut open = match self.open.take() {
             Some(open) => open,
             None => self.open()?,
@@ -312,7 +302,7 @@ impl Device for Disk {
 mod tests {
     use super::{Disk, named, ring};
     use crate::disks::Device;
-    use crate::error::Error;
+    use crate::error::{Error, Failure};
     use std::{env, format, fs, process, string::ToString};
 
     #[test]
@@ -333,7 +323,7 @@ mod tests {
         assert!(one.geometry().is_ok());
         assert!(one.geometry().is_ok(), "asked again");
         for (other, remedy) in [(&mut two, "copy"), (&mut reader, "copy")] {
-            let (error, detail) = other.geometry().expect_err("it is locked");
+            let Failure { error, detail } = other.geometry().expect_err("it is locked");
             assert_eq!(error, Error::Busy);
             for text in [other.name.as_str(), "writes to it", remedy] {
                 assert!(detail.contains(text), "{detail}");
@@ -341,7 +331,7 @@ mod tests {
         }
         one.released();
         assert!(reader.geometry().is_ok());
-        let (_, detail) = two.geometry().expect_err("it is read");
+        let Failure { detail, .. } = two.geometry().expect_err("it is read");
         assert!(
             detail.contains("reads it") && detail.contains(",ro"),
             "{detail}"

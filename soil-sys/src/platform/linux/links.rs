@@ -10,13 +10,12 @@
 //! and others are random.
 
 use super::{Linux, errno, error, passt, ring, tap};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::net::{Device, choose_mac};
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::rc::Rc;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
 
@@ -83,8 +82,8 @@ impl Drop for OwnedFd {
     }
 }
 
-/// A failure of the C library as code and words: `what: reason`.
-pub fn failure(what: &str) -> (Error, String) {
+/// The failure of a call of the C library: `what: reason`.
+pub fn failure(what: &str) -> Failure {
     let number = errno();
     let mut text = [0u8; 128];
     // SAFETY: writes a string of at most this length, with a zero at its end.
@@ -93,11 +92,11 @@ pub fn failure(what: &str) -> (Error, String) {
     let reason = reason
         .and_then(|reason| reason.to_str().ok())
         .unwrap_or("failed");
-    (error(number), format!("{what}: {reason}"))
+    Failure::new(error(number), format!("{what}: {reason}"))
 }
 
 /// Opens the devices that `SOIL_NET` names, on the ring where they can use one.
-pub fn open(ring: &ring::Handle) -> Result<Vec<Device>, (Error, String)> {
+pub fn open(ring: &ring::Handle) -> Result<Vec<Device>, Failure> {
     let text = Linux::variable("SOIL_NET");
     let text = text.as_deref().unwrap_or("user");
     let mut devices = Vec::new();
@@ -124,7 +123,7 @@ pub fn open(ring: &ring::Handle) -> Result<Vec<Device>, (Error, String)> {
             _ => {
                 let detail =
                     format!("SOIL_NET: \"{word}\": give user, tap=DEVICE, passt=SOCKET or none");
-                return Err((Error::BadConfiguration, detail));
+                return Err(Failure::new(Error::BadConfiguration, detail));
             }
         };
         devices.push(Device {

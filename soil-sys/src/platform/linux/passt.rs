@@ -4,7 +4,7 @@
 
 use super::links::{LinkWake, OwnedFd, failure};
 use super::{Stop, check};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use alloc::ffi::CString;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -40,8 +40,8 @@ pub struct Passt {
 // runtime's waits is; none of it depends on the thread.
 unsafe impl Send for Passt {}
 
-fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> {
-    let none = |_| (Error::OutOfMemory, String::new());
+fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> {
+    let none = |_| Error::OutOfMemory;
     let (mut received, mut sent) = (Vec::new(), Vec::new());
     received.try_reserve_exact(BUFFER).map_err(none)?;
     received.resize(BUFFER, 0);
@@ -63,13 +63,13 @@ fn new(fd: OwnedFd, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> 
 }
 
 /// Connects to a `passt` that listens at the Unix domain socket `path`.
-pub fn connect(path: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> {
+pub fn connect(path: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> {
     // SAFETY: all zeros is a valid address.
     let mut address: libc::sockaddr_un = unsafe { core::mem::zeroed() };
     address.sun_family = libc::AF_UNIX as libc::sa_family_t;
     if path.is_empty() || path.len() >= address.sun_path.len() {
         let detail = format!("SOIL_NET: \"{path}\" is not the path of a socket");
-        return Err((Error::BadConfiguration, detail));
+        return Err(Failure::new(Error::BadConfiguration, detail));
     }
     for (to, from) in address.sun_path.iter_mut().zip(path.bytes()) {
         *to = from as libc::c_char;
@@ -88,7 +88,7 @@ pub fn connect(path: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, St
 }
 
 /// The options of passt for `SOIL_FORWARD`.
-fn forwards(text: &str) -> Result<Vec<String>, (Error, String)> {
+fn forwards(text: &str) -> Result<Vec<String>, Failure> {
     let mut options = Vec::new();
     for word in text
         .split(',')
@@ -106,7 +106,7 @@ fn forwards(text: &str) -> Result<Vec<String>, (Error, String)> {
         {
             let detail =
                 format!("SOIL_FORWARD: \"{word}\" is not of the form 8080:80 or 53:53/udp");
-            return Err((Error::BadConfiguration, detail));
+            return Err(Failure::new(Error::BadConfiguration, detail));
         }
         options.push(option.to_string());
         options.push(ports.to_string());
@@ -115,7 +115,7 @@ fn forwards(text: &str) -> Result<Vec<String>, (Error, String)> {
 }
 
 /// Starts a `passt` of our own, which ends with our end of the socket.
-pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, String)> {
+pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), Failure> {
     let mut words = Vec::new();
     for word in ["passt", "--foreground", "--quiet", "--fd", "3"] {
         words.push(word.to_string());
@@ -146,7 +146,7 @@ pub fn start(forward: &str, mac: [u8; 6]) -> Result<(Passt, LinkWake), (Error, S
         } else {
             format!("can't start passt: error {number}")
         };
-        return Err((Error::NoNetwork, detail));
+        return Err(Failure::new(Error::NoNetwork, detail));
     }
     new(ours, mac)
 }

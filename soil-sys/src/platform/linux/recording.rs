@@ -2,16 +2,15 @@
 
 use super::links::{OwnedFd, failure};
 use super::{Stop, check};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;
-use alloc::string::String;
 
 /// Makes the file `name`, or empties it; what takes its bytes.
-pub fn open(name: &str) -> Result<services::capture::Sink, (Error, String)> {
+pub fn open(name: &str) -> Result<services::capture::Sink, Failure> {
     let path =
-        CString::new(name).map_err(|_| (Error::BadConfiguration, String::from("SOIL_PCAP")))?;
+        CString::new(name).map_err(|_| Failure::new(Error::BadConfiguration, "SOIL_PCAP"))?;
     let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_TRUNC | libc::O_CLOEXEC;
     // SAFETY: `path` ends with a zero byte.
     let fd = OwnedFd(unsafe { libc::open(path.as_ptr(), flags, 0o644) });

@@ -15,12 +15,11 @@ mod slots;
 
 use super::links::{LinkWake, OwnedFd, failure};
 use super::{Stop, check, errno, ring};
-use crate::error::Error;
+use crate::error::{Error, Failure};
 use crate::net::choose_mac;
 use crate::net::offload::{self, Offloads};
 use alloc::alloc::alloc_zeroed;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use core::alloc::Layout;
 use core::ptr::NonNull;
@@ -132,11 +131,10 @@ fn decode(header: &[u8; HEADER]) -> RxMeta {
 
 /// A buffer for one frame and its header. The C library maps what is as large as its capacity
 /// ([`slots::LEAST`]), so that pages that no frame touches are never there.
-fn buffer() -> Result<Vec<u8>, (Error, String)> {
-    let none = || (Error::OutOfMemory, String::new());
-    let layout = Layout::array::<u8>(slots::LEAST).map_err(|_| none())?;
+fn buffer() -> Result<Vec<u8>, Failure> {
+    let layout = Layout::array::<u8>(slots::LEAST).map_err(|_| Error::OutOfMemory)?;
     // SAFETY: the layout isn't empty.
-    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or_else(none)?;
+    let memory = NonNull::new(unsafe { alloc_zeroed(layout) }).ok_or(Error::OutOfMemory)?;
     // SAFETY: memory of this capacity from the global allocator, zeros that are bytes.
     Ok(unsafe { Vec::from_raw_parts(memory.as_ptr(), HEADER + LARGEST, slots::LEAST) })
 }
@@ -182,16 +180,12 @@ fn own_mac(devices: &Devices, request: &mut libc::ifreq) -> Option<[u8; 6]> {
 }
 
 /// Attaches to the TAP device `name` as interface `index`; the link and how to wait for it.
-pub fn open(
-    name: &str,
-    index: usize,
-    ring: &ring::Handle,
-) -> Result<(Tap, LinkWake), (Error, String)> {
+pub fn open(name: &str, index: usize, ring: &ring::Handle) -> Result<(Tap, LinkWake), Failure> {
     // SAFETY: all zeros is a valid request.
     let mut request: libc::ifreq = unsafe { core::mem::zeroed() };
     if name.is_empty() || name.len() >= request.ifr_name.len() {
         let detail = format!("SOIL_NET: \"{name}\" is not the name of a TAP device");
-        return Err((Error::BadConfiguration, detail));
+        return Err(Failure::new(Error::BadConfiguration, detail));
     }
     for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
         *to = from as libc::c_char;
@@ -230,7 +224,7 @@ pub fn open(
         }
         fd
     };
-    let mut offloads = offload::read().map_err(|detail| (Error::BadConfiguration, detail))?;
+    let mut offloads = offload::read()?;
     let mut taken = 0;
     if offloads.rx_checksum {
         taken |= CHECKSUMS;
@@ -275,7 +269,7 @@ impl Tap {
         mac: [u8; 6],
         mtu: usize,
         offloads: Offloads,
-    ) -> Result<(Tap, LinkWake), (Error, String)> {
+    ) -> Result<(Tap, LinkWake), Failure> {
         let wake = LinkWake::new(&fd);
         let incoming = Incoming::new(fd.0, ring);
         if incoming.is_some() {
