@@ -40,9 +40,12 @@ type error =
   | Message_too_long  (** The datagram doesn't fit. *)
   | Bad_configuration  (** An environment variable has a value that makes no sense. *)
   | Permission_denied  (** The platform doesn't permit it. *)
-  | Too_many_links  (** A path leads over more than 40 symbolic links, or a file has as many names as it can have. *)
+  | Too_many_links
+      (** A path leads over more than 40 symbolic links, or a file has as many names as it can
+          have. *)
   | Cross_volume  (** Two names on different volumes, which a rename or a hard link can't join. *)
-(** Why an operation failed. The numbers are part of the interface: fixed, and never used again for another meaning. *)
+(** Why an operation failed. The numbers are part of the interface: fixed, and never used again for
+    another meaning. *)
 
 let error_of_code = function
   | 1 -> Some Invalid
@@ -87,7 +90,8 @@ let error_of_code = function
 (** [error_of_code n] is the error that the result [-n] stands for. *)
 
 let abi = 5
-(** The number of this interface: it changes with every incompatible change, and OCaml checks it at start. *)
+(** Number of this interface: it changes with every incompatible change, and OCaml checks it at
+    start. *)
 
 let pending = -1000
 (** The operation was started and completes later. *)
@@ -105,43 +109,54 @@ let park_write = 1
 (** [soil_fd_park]: until there is room to write, or the connection is established. *)
 
 let option_nodelay = 0
-(** [soil_tcp_set]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4). *)
+(** [soil_tcp_set]: 1: small writes are sent at once (the default); 0: they wait for an
+    acknowledgement (Nagle, RFC 9293, 3.7.4). *)
 
 let option_user_timeout = 2
-(** [soil_tcp_set]: so many nanoseconds without an acknowledgement end the connection with [Timed_out] (RFC 5482); 0: never. *)
+(** [soil_tcp_set]: nanoseconds without an acknowledgement that end the connection with [Timed_out]
+    (RFC 5482); 0: never. *)
 
 let option_linger = 3
-(** [soil_tcp_set]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST. *)
+(** [soil_tcp_set]: nanoseconds that a closed connection may go on delivering; 0: closing sends
+    RST. *)
 
 let option_congestion = 4
 (** [soil_tcp_set]: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582). *)
 
 let option_send_buffer = 5
-(** [soil_tcp_set]: so many bytes may be written and not acknowledged, at most (4 KiB to 1 GiB). *)
+(** [soil_tcp_set]: limit of bytes that are written and not acknowledged (4 KiB to 1 GiB). *)
 
 let option_receive_buffer = 6
-(** [soil_tcp_set]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows). *)
+(** [soil_tcp_set]: limit of bytes that wait to be read (4 KiB to what the window's scale
+    allows). *)
 
 let option_timestamps = 7
-(** [soil_tcp_set]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the connections that it establishes from then on; of a connection it is settled by its SYN. *)
+(** [soil_tcp_set]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. For a
+    listener, this option and those below apply to connections that it establishes from then on; a
+    connection has settled this one by its SYN. *)
 
 let option_sack = 8
-(** [soil_tcp_set]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above. *)
+(** [soil_tcp_set]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0:
+    none. Settled by the SYN. *)
 
 let option_window_scaling = 9
-(** [soil_tcp_set]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none. As above. *)
+(** [soil_tcp_set]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none.
+    Settled by the SYN. *)
 
 let option_pacing = 10
 (** [soil_tcp_set]: 1: segments are spread over the round trip (the default); 0: sent at once. *)
 
 let option_delayed_ack = 11
-(** [soil_tcp_set]: so many nanoseconds an acknowledgement may wait, at most 499 ms; 0: not at all (RFC 5681, 4.2). *)
+(** [soil_tcp_set]: nanoseconds that an acknowledgement may wait, at most 499 ms; 0: not at all (RFC
+    5681, 4.2). *)
 
 let option_mss = 12
-(** [soil_tcp_set]: the largest segment in bytes of payload (88 to 65 535); 0: what the path carries. *)
+(** [soil_tcp_set]: the largest segment in bytes of payload (88 to 65 535); 0: what the path
+    carries. *)
 
 let mark_hop_limit = 0
-(** [soil_net_mark]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual. *)
+(** [soil_net_mark]: the TTL or hop limit of what is sent, 1 to 255 (RFC 9293, 3.9.2; RFC 1122,
+    4.1.4); 0: the default. *)
 
 let mark_dscp = 1
 (** [soil_net_mark]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3). *)
@@ -183,13 +198,13 @@ let open_write = 2
 (** [soil_fs_open]: for writing. *)
 
 let open_create = 4
-(** [soil_fs_open]: make the file if it isn't there. *)
+(** [soil_fs_open]: create the file if it isn't there. *)
 
 let open_exclusive = 8
 (** [soil_fs_open]: with [OPEN_CREATE]: fail if it is there. *)
 
 let open_truncate = 16
-(** [soil_fs_open]: make it empty. *)
+(** [soil_fs_open]: cut the file to length 0. *)
 
 let open_append = 32
 (** [soil_fs_open]: every write goes to the end. *)
@@ -228,7 +243,7 @@ let counter_block_requests = 7
 (** [soil_counters]: requests given to block devices. *)
 
 let counter_sleeps = 8
-(** [soil_counters]: times that the machine or the process went to sleep in [soil_wait]. *)
+(** [soil_counters]: times that the machine or the process slept in [soil_wait]. *)
 
 external clock_monotonic_ns :
   unit ->
@@ -252,7 +267,8 @@ external fd_read :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fd_read"
 [@@noalloc]
-(** Reads up to [len] bytes to [into\[off ..\]]; 0 is the end of input (or [len] = 0). Errors: [Closed], [Connection_reset], [Timed_out], [Wrong_kind], …; [WOULD_BLOCK]. *)
+(** Reads up to [len] bytes to [into\[off ..\]]; 0 is the end of input (or [len] = 0). Errors:
+    [Closed], [Connection_reset], [Timed_out], [Wrong_kind], …; [WOULD_BLOCK]. *)
 
 external fd_read_buffer :
   (int[@untagged]) ->
@@ -272,7 +288,9 @@ external fd_write :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fd_write"
 [@@noalloc]
-(** Writes up to [len] bytes of [from\[off ..\]]; returns how many were taken, at least 1 unless [len] is 0. Errors: [Closed], [Broken_pipe], [Connection_reset], [Not_connected], [Wrong_kind], …; [WOULD_BLOCK]. *)
+(** Writes up to [len] bytes of [from\[off ..\]]; returns how many were taken, at least 1 unless
+    [len] is 0. Errors: [Closed], [Broken_pipe], [Connection_reset], [Not_connected], [Wrong_kind],
+    …; [WOULD_BLOCK]. *)
 
 external fd_write_buffer :
   (int[@untagged]) ->
@@ -291,7 +309,10 @@ external fd_park :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fd_park"
 [@@noalloc]
-(** Asks to be told, by the completion of [token] with result 0, when trying again is worthwhile: [direction] is [PARK_READ] or [PARK_WRITE]. 0: at once, no completion will come; else [PENDING]. Closing the descriptor completes it with [Closed]. Several tokens may park on one descriptor. Errors: [Closed], [Wrong_kind]. *)
+(** Asks to be told, by the completion of [token] with result 0, when trying again is worthwhile:
+    [direction] is [PARK_READ] or [PARK_WRITE]. 0: at once, no completion will come; else [PENDING].
+    Closing the descriptor completes it with [Closed]. Several tokens may park on one descriptor.
+    Errors: [Closed], [Wrong_kind]. *)
 
 external fd_shutdown :
   (int[@untagged]) ->
@@ -299,14 +320,16 @@ external fd_shutdown :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fd_shutdown"
 [@@noalloc]
-(** Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads the end), 2 both. *)
+(** Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads
+    the end), 2 both. *)
 
 external fd_close :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_fd_close"
 [@@noalloc]
-(** Closes it and completes what is parked on it with [Closed]. Closing a closed descriptor is 0 as well. *)
+(** Closes it and completes what is parked on it with [Closed]. Closing a closed descriptor is 0 as
+    well. *)
 
 external fd_kind :
   (int[@untagged]) ->
@@ -320,7 +343,8 @@ external console :
   (int[@untagged])
   = "soil_needs_native_code" "soil_console"
 [@@noalloc]
-(** The descriptor of the console: standard input when read, standard output when written. The same at each call. *)
+(** The descriptor of the console: standard input when read, standard output when written. The same
+    at each call. *)
 
 external console_error :
   unit ->
@@ -335,7 +359,10 @@ external pipe :
   (int[@untagged])
   = "soil_needs_native_code" "soil_pipe"
 [@@noalloc]
-(** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB); fills [ends\[0\]] with the reading end and [ends\[1\]] with the writing end. Reading an empty pipe whose writing end is closed is the end of input; writing when the reading end is closed is [Broken_pipe]. Errors: [Out_of_memory], [Too_many_open]. *)
+(** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB); fills [ends\[0\]] with the reading
+    end and [ends\[1\]] with the writing end. Reading an empty pipe whose writing end is closed is
+    the end of input; writing when the reading end is closed is [Broken_pipe]. Errors:
+    [Out_of_memory], [Too_many_open]. *)
 
 external abi_version :
   unit ->
@@ -349,7 +376,9 @@ external start :
   (int[@untagged])
   = "soil_needs_native_code" "soil_start"
 [@@noalloc]
-(** Starts the platform: log level, signals or power button. No device is touched. Calling it again does nothing. The calling thread is the one that all other functions serve from then on, but for [soil_sync_all]: to others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
+(** Starts the platform: log level, signals or power button. No device is touched. Calling it again
+    does nothing. The calling thread is the one that all other functions serve from then on, but for
+    [soil_sync_all]: to others they answer [Busy]. Errors: [Bad_configuration] with a detail. *)
 
 external wait :
   (int[@untagged]) ->
@@ -357,14 +386,21 @@ external wait :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_wait"
-(** Runs stack and devices until at least one operation completes, the time [deadline] (monotonic nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills [completions\[2i\]] with a token and [completions\[2i + 1\]] with its result, for at most [max] operations (at most half the length of [completions]), and returns their number: 0 after the deadline or a signal. The only call that puts the processor to sleep; other OCaml threads may run meanwhile. *)
+(** Runs stack and devices until at least one operation completes, the time [deadline] (monotonic
+    nanoseconds; -1 = none; 0 = only look) comes, or a signal arrives; then fills
+    [completions\[2i\]] with a token and [completions\[2i + 1\]] with its result, for at most [max]
+    operations (at most half the length of [completions]), and returns their number: 0 after the
+    deadline or a signal. The only call that puts the processor to sleep; other OCaml threads may
+    run meanwhile. *)
 
 external cancel :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_cancel"
 [@@noalloc]
-(** Takes the operation [token] back. 1: done, no completion will come and its buffer is the caller's again. 0: there is no such operation, or its completion is already on the way. [PENDING]: a device has the buffer; the completion will come. *)
+(** Takes the operation [token] back. 1: done, no completion will come and its buffer is the
+    caller's again. 0: there is no such operation, or its completion is already on the way.
+    [PENDING]: a device has the buffer; the completion will come. *)
 
 external error_detail :
   bytes ->
@@ -373,7 +409,8 @@ external error_detail :
   (int[@untagged])
   = "soil_needs_native_code" "soil_error_detail"
 [@@noalloc]
-(** Copies the detail of the last call that failed (UTF-8, one line, no final newline) to [into\[off .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had none. *)
+(** Copies the detail of the last call that failed (UTF-8, one line, no final newline) to [into\[off
+    .. off + len\]], cut where it doesn't fit; returns its length, 0 if that failure had none. *)
 
 external error_detail_of :
   (int[@untagged]) ->
@@ -389,7 +426,8 @@ external sync_all :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_sync_all"
-(** Before exit: writes back all volumes, drains the console, ends lingering connections, for at most [grace] nanoseconds. *)
+(** Before exit: writes back all volumes, drains the console, ends lingering connections, for at
+    most [grace] nanoseconds. *)
 
 external exit :
   (int[@untagged]) ->
@@ -410,7 +448,8 @@ external thread :
   (int[@untagged])
   = "soil_needs_native_code" "soil_thread"
 [@@noalloc]
-(** A number of the running thread that no other living one has, not 0: by it the OCaml side, whose scheduler is one thread's, tells others. *)
+(** A number of the running thread that no other living one has, not 0: by it the OCaml side, whose
+    scheduler is one thread's, tells others. *)
 
 external on_vm :
   unit ->

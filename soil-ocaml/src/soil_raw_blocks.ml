@@ -6,7 +6,9 @@ external block_open :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_open"
 [@@noalloc]
-(** Opens the disk [name], or of [DISK/NUMBER] and [DISK/LABEL] that partition; the result is its descriptor. Errors: [No_device] with a detail that lists the disks there are, [Busy] when it is mounted or open; [Not_found], [Corrupt] and [Io] of a partition; [Bad_configuration]. *)
+(** Opens the disk [name], or of [DISK/NUMBER] and [DISK/LABEL] that partition; the result is its
+    descriptor. Errors: [No_device] with a detail that lists the disks there are, [Busy] when it is
+    mounted or open; [Not_found], [Corrupt] and [Io] of a partition; [Bad_configuration]. *)
 
 external block_info :
   (int[@untagged]) ->
@@ -14,7 +16,9 @@ external block_info :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_info"
 [@@noalloc]
-(** Fills [into] with sector size in bytes, number of sectors, 1 if read only, most sectors in one request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added. The device is looked at again: it may have grown or shrunk. *)
+(** Fills [into] with sector size in bytes, number of sectors, 1 if read only, most sectors in one
+    request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
+    The device is looked at again: it may have grown or shrunk. *)
 
 external block_skew :
   Soil_raw.bytes_buffer ->
@@ -22,7 +26,8 @@ external block_skew :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_skew"
 [@@noalloc]
-(** How many bytes after the start of [buffer] the first multiple of [alignment] bytes, a power of two, is; it need not be inside. Errors: [Invalid]. *)
+(** How many bytes after the start of [buffer] the first multiple of [alignment] bytes, a power of
+    two, is; it need not be inside. Errors: [Invalid]. *)
 
 external block_read :
   (int[@untagged]) ->
@@ -34,7 +39,11 @@ external block_read :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_read"
 [@@noalloc]
-(** Reads [len] bytes, a multiple of the sector size, from [sector] on to [into\[off ..\]], to which the device writes by itself; the result is [len]. Errors: [Invalid]; [Too_large]; [Io], also for sectors that aren't there (any more); [Timed_out] when the device doesn't answer within [SOIL_DISK_TIMEOUT] (30 s): the buffer must be kept and left alone until [soil_block_given_up] is 0. *)
+(** Reads [len] bytes, a multiple of the sector size, from [sector] on to [into\[off ..\]], to which
+    the device writes by itself; the result is [len]. Errors: [Invalid]; [Too_large]; [Io], also for
+    sectors that aren't there (any more); [Timed_out] when the device doesn't answer within
+    [SOIL_DISK_TIMEOUT] (30 s): the buffer must be kept and left alone until [soil_block_given_up]
+    is 0. *)
 
 external block_write :
   (int[@untagged]) ->
@@ -46,7 +55,9 @@ external block_write :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_write"
 [@@noalloc]
-(** Writes [from\[off .. off + len\]], a multiple of the sector size, from [sector] on; the result is [len]. It is on the disk for good after [soil_block_flush]. Errors: those of [soil_block_read], [Read_only]. *)
+(** Writes [from\[off .. off + len\]], a multiple of the sector size, from [sector] on; the result
+    is [len]. It is on the disk for good after [soil_block_flush]. Errors: those of
+    [soil_block_read], [Read_only]. *)
 
 external block_readv :
   (int[@untagged]) ->
@@ -57,7 +68,9 @@ external block_readv :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_readv"
 [@@noalloc]
-(** [soil_block_read] into several pieces, one after the other, each a multiple of the sector size: [ranges] has offset and length in bytes for each of [buffers], of which there are 1024 at most. *)
+(** [soil_block_read] into several pieces, one after the other, each a multiple of the sector size:
+    [ranges] has offset and length in bytes for each of [buffers], of which there are 1024 at
+    most. *)
 
 external block_writev :
   (int[@untagged]) ->
@@ -69,7 +82,8 @@ external block_writev :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_writev"
 [@@noalloc]
-(** [soil_block_write] of several pieces, as in [soil_block_readv]. With [durable] = 1 they are on the disk for good when it completes. Errors: [Unsupported] for that where the device can't. *)
+(** [soil_block_write] of several pieces, as in [soil_block_readv]. With [durable] = 1 they are on
+    the disk for good when it completes. Errors: [Unsupported] for that where the device can't. *)
 
 external block_clear :
   (int[@untagged]) ->
@@ -80,7 +94,9 @@ external block_clear :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_clear"
 [@@noalloc]
-(** Does something to [count] sectors from [sector] on: 0 discards them, 1 makes them zeros, 2 does so and may give up the room behind them. Errors: [Invalid], [Read_only], [Unsupported], [Io], [Timed_out]. *)
+(** Does something to [count] sectors from [sector] on: 0 discards them, 1 makes them zeros, 2 does
+    so and may give up the room behind them. Errors: [Invalid], [Read_only], [Unsupported], [Io],
+    [Timed_out]. *)
 
 external block_given_up :
   unit ->
@@ -105,4 +121,5 @@ external block_name :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_name"
 [@@noalloc]
-(** Copies the name of disk [index] (from 0) to the start of [into], cut where it doesn't fit; returns its whole length. Errors: [Not_found] after the last disk. *)
+(** Copies the name of disk [index] (from 0) to the start of [into], cut where it doesn't fit;
+    returns its whole length. Errors: [Not_found] after the last disk. *)

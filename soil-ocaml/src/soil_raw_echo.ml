@@ -6,7 +6,10 @@ external echo :
   (int[@untagged])
   = "soil_needs_native_code" "soil_echo"
 [@@noalloc]
-(** Sends an echo request with [len] bytes to the address of [endpoint], whose port is of no meaning; returns a descriptor that is readable once it is answered. Errors: [Invalid] (a group, or no address), [Unreachable], [Message_too_long] (more than 65 000 bytes), [Out_of_memory] (more than 64 at a time). *)
+(** Sends an echo request with [len] bytes to the address of [endpoint], whose port is of no
+    meaning; returns a descriptor that is readable once it is answered. Errors: [Invalid] (a group,
+    or no address), [Unreachable], [Message_too_long] (more than 65 000 bytes), [Out_of_memory]
+    (more than 64 at a time). *)
 
 external echo_result :
   (int[@untagged]) ->
@@ -14,4 +17,5 @@ external echo_result :
   (int[@untagged])
   = "soil_needs_native_code" "soil_echo_result"
 [@@noalloc]
-(** Fills [into] with the time from request to answer in nanoseconds, and the answer's TTL or hop limit. [WOULD_BLOCK]. Errors: [Unreachable], [Wrong_kind]. *)
+(** Fills [into] with the time from request to answer in nanoseconds, and the answer's TTL or hop
+    limit. [WOULD_BLOCK]. Errors: [Unreachable], [Wrong_kind]. *)

@@ -11,7 +11,10 @@ external fs_set_times :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_set_times"
 [@@noalloc]
-(** Sets when the contents of what [path] names were last read and last changed, each in seconds since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end is followed if [follow] is 1. A moment that the file system can't say becomes the nearest that it can. Errors: [Not_found], [Read_only], [Unsupported], [Invalid], … *)
+(** Sets when the contents of what [path] names were last read and last changed, each in seconds
+    since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+    is followed if [follow] is 1. A moment that the file system can't say becomes the nearest that
+    it can. Errors: [Not_found], [Read_only], [Unsupported], [Invalid], … *)
 
 external file_allocate :
   (int[@untagged]) ->
@@ -22,7 +25,10 @@ external file_allocate :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_allocate"
 [@@noalloc]
-(** Changes the room of [len] bytes of the file from [position] on: [how] 0 gives it room, and the file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that have room, and the file grows to its end. Errors: [No_space], [Too_large], [Read_only], [Unsupported], [Invalid] for no bytes. *)
+(** Changes the room of [len] bytes of the file from [position] on: [how] 0 gives it room, and the
+    file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+    have room, and the file grows to its end. Errors: [No_space], [Too_large], [Read_only],
+    [Unsupported], [Invalid] for no bytes. *)
 
 external file_next :
   (int[@untagged]) ->
@@ -32,4 +38,6 @@ external file_next :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_next"
 [@@noalloc]
-(** The first byte of the file from [position] on that is data, or in a hole if [hole] is 1; the result is the byte after that, or 0 where there is none. The end of the file is a hole unless [position] is there or past it. *)
+(** The first byte of the file from [position] on that is data, or in a hole if [hole] is 1; the
+    result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+    [position] is there or past it. *)

@@ -7,7 +7,8 @@ external fs_open :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_open"
 [@@noalloc]
-(** Opens the file at [path]; [flags] is a sum of [OPEN_*]. The result is its descriptor. Errors: [Not_found], [Exists], [Is_directory], [Read_only], [No_space], [Invalid_name], [Corrupt], … *)
+(** Opens the file at [path]; [flags] is a sum of [OPEN_*]. The result is its descriptor. Errors:
+    [Not_found], [Exists], [Is_directory], [Read_only], [No_space], [Invalid_name], [Corrupt], … *)
 
 external file_read :
   (int[@untagged]) ->
@@ -19,7 +20,9 @@ external file_read :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_read"
 [@@noalloc]
-(** Reads up to [len] bytes to [into\[off ..\]] from byte [position] of the file, or from the descriptor's own position, which moves on, when [position] is -1. The result is the number of bytes, less than [len] only at the end of the file, 0 at or after it. *)
+(** Reads up to [len] bytes to [into\[off ..\]] from byte [position] of the file, or from the
+    descriptor's own position, which moves on, when [position] is -1. The result is the number of
+    bytes, less than [len] only at the end of the file, 0 at or after it. *)
 
 external file_write :
   (int[@untagged]) ->
@@ -31,14 +34,19 @@ external file_write :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_write"
 [@@noalloc]
-(** Writes [from\[off .. off + len\]] at byte [position] of the file, or at the descriptor's own position, which moves on, when [position] is -1. The result is the number of bytes, less than [len] only when the disk is full. Errors: [No_space], [Too_large], [Read_only]. *)
+(** Writes [from\[off .. off + len\]] at byte [position] of the file, or at the descriptor's own
+    position, which moves on, when [position] is -1. The result is the number of bytes, less than
+    [len] only when the disk is full. Errors: [No_space], [Too_large], [Read_only]. *)
 
 external fs_given_up :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_given_up"
 [@@noalloc]
-(** Whether the memory that operation [token] lent is still in use though it failed, because its disk didn't answer within [SOIL_DISK_TIMEOUT]: 0 if not, else the number of its volume. To be asked before the token is used again, and once; the memory is to be kept and left alone until another operation is said to lend that volume its memory. *)
+(** Whether the memory that operation [token] lent is still in use though it failed, because its
+    disk didn't answer within [SOIL_DISK_TIMEOUT]: 0 if not, else the number of its volume. To be
+    asked before the token is used again, and once; the memory is to be kept and left alone until
+    another operation is said to lend that volume its memory. *)
 
 external file_size :
   (int[@untagged]) ->
@@ -65,7 +73,8 @@ external file_seek :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_seek"
 [@@noalloc]
-(** Moves the descriptor's position to [offset] from the start ([whence] 0), from itself (1) or from the file's end (2); the result is the new position. *)
+(** Moves the descriptor's position to [offset] from the start ([whence] 0), from itself (1) or from
+    the file's end (2); the result is the new position. *)
 
 external file_sync :
   (int[@untagged]) ->
@@ -83,7 +92,11 @@ external fs_stat :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_stat"
 [@@noalloc]
-(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of the last change of the contents (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last access, and of the last change, of what [path] names; a symbolic link at its end is followed if [follow] is 1. *)
+(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of the last change of the contents
+    (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last
+    change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last
+    access, and of the last change, of what [path] names; a symbolic link at its end is followed if
+    [follow] is 1. *)
 
 external file_stat :
   (int[@untagged]) ->
@@ -101,7 +114,8 @@ external file_contents :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_contents"
 [@@noalloc]
-(** If the contents of the file lie in memory for good: the result is 1, and [into] is filled with their address, their length, and the address of that length. Else 0. *)
+(** If the contents of the file lie in memory for good: the result is 1, and [into] is filled with
+    their address, their length, and the address of that length. Else 0. *)
 
 external fs_directory :
   string ->
@@ -119,7 +133,9 @@ external directory_next :
   (int[@untagged])
   = "soil_needs_native_code" "soil_directory_next"
 [@@noalloc]
-(** Writes the next entries to [into\[0 .. len\]], as many as fit, each as kind (1 byte, [ENTRY_*]), length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after the last entry. Errors: [Invalid] if not even one entry fits. *)
+(** Writes the next entries to [into\[0 .. len\]], as many as fit, each as kind (1 byte, [ENTRY_*]),
+    length of the name (2 bytes, low one first), name; the result is the number of bytes, 0 after
+    the last entry. Errors: [Invalid] if not even one entry fits. *)
 
 external fs_mkdir :
   string ->
@@ -145,7 +161,9 @@ external fs_rename :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_rename"
 [@@noalloc]
-(** Gives [from] the path [to] on the same volume. What has it already is replaced if [how] is 0, an error if it is 1, and gets the path [from] if it is 2, as with the flags of Linux's [renameat2]. Errors: [Cross_volume], [Busy], [Exists], [Unsupported], … *)
+(** Gives [from] the path [to] on the same volume. What has it already is replaced if [how] is 0, an
+    error if it is 1, and gets the path [from] if it is 2, as with the flags of Linux's [renameat2].
+    Errors: [Cross_volume], [Busy], [Exists], [Unsupported], … *)
 
 external fs_link :
   string ->
@@ -154,7 +172,8 @@ external fs_link :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_link"
 [@@noalloc]
-(** Gives the file at [path] a second name, [new], on the same volume. Errors: [Cross_volume], [Unsupported], [Too_many_links], … *)
+(** Gives the file at [path] a second name, [new], on the same volume. Errors: [Cross_volume],
+    [Unsupported], [Too_many_links], … *)
 
 external fs_symlink :
   string ->
@@ -173,7 +192,8 @@ external fs_readlink :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_readlink"
 [@@noalloc]
-(** Writes what the symbolic link [path] says to [into\[0 .. len\]], cut where it doesn't fit; the result is its whole length. Errors: [Invalid] if it is none. *)
+(** Writes what the symbolic link [path] says to [into\[0 .. len\]], cut where it doesn't fit; the
+    result is its whole length. Errors: [Invalid] if it is none. *)
 
 external fs_realpath :
   string ->
@@ -183,7 +203,8 @@ external fs_realpath :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_realpath"
 [@@noalloc]
-(** Writes the path of what [path] names, without symbolic links, to [into\[0 .. len\]], cut where it doesn't fit; the result is its whole length. *)
+(** Writes the path of what [path] names, without symbolic links, to [into\[0 .. len\]], cut where
+    it doesn't fit; the result is its whole length. *)
 
 external fs_unlink :
   string ->
@@ -217,7 +238,11 @@ external fs_space :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_space"
 [@@noalloc]
-(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk that offers no flush; and of the free bytes those that the file system doesn't reserve for a machine's administrator; and writes its mount point, what it is and what is wrong with it, a line each, to [text\[0 .. len\]]. The result is the length of that. *)
+(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file
+    gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk
+    that offers no flush; and of the free bytes those that the file system doesn't reserve for a
+    machine's administrator; and writes its mount point, what it is and what is wrong with it, a
+    line each, to [text\[0 .. len\]]. The result is the length of that. *)
 
 external fs_mount :
   string ->
@@ -225,7 +250,8 @@ external fs_mount :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_mount"
 [@@noalloc]
-(** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=TYPE:SOURCE], or without [TYPE:], and with [,ro] to read only. Errors: [No_device], [Exists], [Corrupt], [Unsupported], [Bad_configuration], … *)
+(** Mounts as [SOIL_MOUNT] does: [spec] is [/PATH=TYPE:SOURCE], or without [TYPE:], and with [,ro]
+    to read only. Errors: [No_device], [Exists], [Corrupt], [Unsupported], [Bad_configuration], … *)
 
 external fs_unmount :
   string ->
@@ -233,4 +259,5 @@ external fs_unmount :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_unmount"
 [@@noalloc]
-(** Makes everything on the volume at [point] durable and gives it up. Errors: [Not_found], [Busy] while something on it is open, [Io]. *)
+(** Makes everything on the volume at [point] durable and gives it up. Errors: [Not_found], [Busy]
+    while something on it is open, [Io]. *)

@@ -8,7 +8,12 @@ external file_lease :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_lease"
 [@@noalloc]
-(** Lends at most [len] bytes of the file, 1 MiB at once, from byte [position] on, as they lie in memory, after having read what isn't there. The result is the number of the lease, at least 1, or 0 at the end of the file. It has one slice or several, which [soil_file_lease_next] shows; there may be fewer bytes than [len] in them. Errors: as [soil_file_read], and [Out_of_memory] while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still looked at. *)
+(** Lends at most [len] bytes of the file, 1 MiB at once, from byte [position] on, as they lie in
+    memory, after having read what isn't there. The result is the number of the lease, at least 1,
+    or 0 at the end of the file. It has one slice or several, which [soil_file_lease_next] shows;
+    there may be fewer bytes than [len] in them. Errors: as [soil_file_read], and [Out_of_memory]
+    while 256 leases, or half of the cache's memory, haven't been ended, or are ended but still
+    looked at. *)
 
 external file_lease_next :
   (int[@untagged]) ->
@@ -16,7 +21,10 @@ external file_lease_next :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_lease_next"
 [@@noalloc]
-(** Points [into] at the next slice of a lease; returns its length in bytes, 0 after the last one, with which [into] is left alone. The first time [into] is an empty bigarray that isn't used for anything else, then the same one. Errors: [Invalid] (no such lease, or it is another one's bigarray). *)
+(** Points [into] at the next slice of a lease; returns its length in bytes, 0 after the last one,
+    with which [into] is left alone. The first time [into] is an empty bigarray that isn't used for
+    anything else, then the same one. Errors: [Invalid] (no such lease, or it is another one's
+    bigarray). *)
 
 external file_lease_end :
   (int[@untagged]) ->
@@ -24,4 +32,6 @@ external file_lease_end :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_lease_end"
 [@@noalloc]
-(** Ends a lease: [buffer], the bigarray that showed its slices, is empty from now on. The memory is used again once no part of it ([sub]) can be reached. Errors: [Invalid] (no such lease, or it is another one's bigarray). *)
+(** Ends a lease: [buffer], the bigarray that showed its slices, is empty from now on. The memory is
+    used again once no part of it ([sub]) can be reached. Errors: [Invalid] (no such lease, or it is
+    another one's bigarray). *)

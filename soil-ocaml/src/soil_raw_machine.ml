@@ -21,7 +21,8 @@ external machine_devices :
   (int[@untagged])
   = "soil_needs_native_code" "soil_machine_devices"
 [@@noalloc]
-(** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut where it doesn't fit; returns its whole length. *)
+(** Copies a description of the machine's devices, one a line, to [into\[off .. off + len\]], cut
+    where it doesn't fit; returns its whole length. *)
 
 external machine_power_off :
   unit ->

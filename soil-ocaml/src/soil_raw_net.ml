@@ -5,7 +5,8 @@ external net_up :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_up"
 [@@noalloc]
-(** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
+(** 0 when an interface has an address, else [PENDING] until the first one has. Errors (also of the
+    completion): [No_network] with a detail that says what to do, [Bad_configuration]. *)
 
 external net_sort :
   bytes ->
@@ -13,7 +14,8 @@ external net_sort :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_sort"
 [@@noalloc]
-(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC 6724, 6); returns the number of those to which there is a route, which come first. *)
+(** Puts the 16-byte addresses in [addresses\[0 .. len\]] into the order in which to try them (RFC
+    6724, 6); returns the number of those to which there is a route, which come first. *)
 
 external net_interfaces :
   unit ->
@@ -30,7 +32,9 @@ external net_interface :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_interface"
 [@@noalloc]
-(** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number), [gateway=…], [dns=…]. *)
+(** Copies a description of interface [index] to [into\[off .. off + len\]], cut where it doesn't
+    fit, and returns its whole length: lines [name=…], [mac=…], [mtu=…], [address=…/…] (any number),
+    [gateway=…], [dns=…]. *)
 
 external net_connections :
   bytes ->
@@ -39,7 +43,10 @@ external net_connections :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_connections"
 [@@noalloc]
-(** Copies the table of sockets to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: a line for each, with the protocol, its own end, the other end or [-], the state (RFC 9293, 3.3.2) or [-], the bytes that nobody has read (of a listener: connections that nobody has accepted) and those that aren't acknowledged. *)
+(** Copies the table of sockets to [into\[off .. off + len\]], cut where it doesn't fit, and returns
+    its whole length: a line for each, with the protocol, its own end, the other end or [-], the
+    state (RFC 9293, 3.3.2) or [-], the bytes that nobody has read (of a listener: connections that
+    nobody has accepted) and those that aren't acknowledged. *)
 
 external net_statistics :
   bytes ->
@@ -48,14 +55,16 @@ external net_statistics :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_statistics"
 [@@noalloc]
-(** Copies what the network counts to [into\[off .. off + len\]], cut where it doesn't fit, and returns its whole length: lines [name=value]. *)
+(** Copies what the network counts to [into\[off .. off + len\]], cut where it doesn't fit, and
+    returns its whole length: lines [name=value]. *)
 
 external net_filter :
   string ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_filter"
 [@@noalloc]
-(** Puts the rules of the packet filter in [rules] in force, in place of those before. Errors: [Bad_configuration] with a detail. *)
+(** Puts the rules of the packet filter in [rules] in force, in place of those before. Errors:
+    [Bad_configuration] with a detail. *)
 
 external tcp_listen :
   string ->
@@ -64,7 +73,10 @@ external tcp_listen :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_listen"
 [@@noalloc]
-(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to [backlog] connections that nobody has accepted; returns the listener's descriptor. [how] is as in [soil_tcp_connect], without the congestion marks, and is what the listener's connections begin with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
+(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to
+    [backlog] connections that nobody has accepted; returns the listener's descriptor. [how] is as
+    in [soil_tcp_connect], without the congestion marks, and is what the listener's connections
+    begin with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
 
 external tcp_accept :
   (int[@untagged]) ->
@@ -79,7 +91,12 @@ external tcp_connect :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_connect"
 [@@noalloc]
-(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask [soil_tcp_connected]. [how], in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with [soil_net_mark]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1 no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing; 24 to 39 as [OPTION_MSS]; 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than it in microseconds. Errors: [No_network], [Unreachable], [Too_many_open], [Invalid]. *)
+(** Starts a connection and returns its descriptor at once; park with [PARK_WRITE], then ask
+    [soil_tcp_connected]. [how], in bits: 0 to 7 the hop limit and 8 to 13 the DSCP, as with
+    [soil_net_mark]; 16 and 17 whether to ask for congestion marks (RFC 3168): 0 as configured, 1
+    no, 2 yes; 18 to 21: no timestamps, no selective acknowledgements, no window scaling, no pacing;
+    24 to 39 as [OPTION_MSS]; 40 to 59: 0 the usual delay of acknowledgements, otherwise 1 more than
+    it in microseconds. Errors: [No_network], [Unreachable], [Too_many_open], [Invalid]. *)
 
 external net_mark :
   (int[@untagged]) ->
@@ -88,14 +105,17 @@ external net_mark :
   (int[@untagged])
   = "soil_needs_native_code" "soil_net_mark"
 [@@noalloc]
-(** Chooses the hop limit or the DSCP, one of [MARK_*], of what a connection or UDP socket sends from now on; of a listener: for its answers and for the connections that it establishes from now on. Errors: [Invalid] (no such value), [Wrong_kind]. *)
+(** Chooses the hop limit or the DSCP, one of [MARK_*], of what a connection or UDP socket sends
+    from now on; of a listener: for its answers and for the connections that it establishes from now
+    on. Errors: [Invalid] (no such value), [Wrong_kind]. *)
 
 external tcp_connected :
   (int[@untagged]) ->
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_connected"
 [@@noalloc]
-(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out], [Unreachable]. *)
+(** 0 when the connection is established; [WOULD_BLOCK]. Errors: [Connection_refused], [Timed_out],
+    [Unreachable]. *)
 
 external tcp_local :
   (int[@untagged]) ->
@@ -103,7 +123,8 @@ external tcp_local :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_local"
 [@@noalloc]
-(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start of [into]. *)
+(** Writes the 18 bytes of the local endpoint of a connection, listener or UDP socket to the start
+    of [into]. *)
 
 external tcp_peer :
   (int[@untagged]) ->
@@ -111,7 +132,8 @@ external tcp_peer :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_peer"
 [@@noalloc]
-(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected], [Wrong_kind]. *)
+(** Writes the 18 bytes of the peer's endpoint to the start of [into]. Errors: [Not_connected],
+    [Wrong_kind]. *)
 
 external tcp_set :
   (int[@untagged]) ->
@@ -120,7 +142,8 @@ external tcp_set :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_set"
 [@@noalloc]
-(** Sets an option of a connection, or of a listener for its connections, one of [OPTION_*], to [value]. Errors: [Invalid] (no such option or value), [Wrong_kind]. *)
+(** Sets an option of a connection, or of a listener for its connections, one of [OPTION_*], to
+    [value]. Errors: [Invalid] (no such option or value), [Wrong_kind]. *)
 
 external tcp_keepalive :
   (int[@untagged]) ->
@@ -130,7 +153,9 @@ external tcp_keepalive :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_keepalive"
 [@@noalloc]
-(** Probes a connection after [idle] nanoseconds without a word of the peer, 0: never (the state of a new one), and then every [interval] nanoseconds; the peer is gone ([Timed_out]) when [count] probes, 1 to 255, were not answered. Errors: [Invalid], [Wrong_kind]. *)
+(** Probes a connection after [idle] nanoseconds without a word of the peer, 0: never (the state of
+    a new one), and then every [interval] nanoseconds; the peer is gone ([Timed_out]) when [count]
+    probes, 1 to 255, were not answered. Errors: [Invalid], [Wrong_kind]. *)
 
 external tcp_info :
   (int[@untagged]) ->
@@ -138,7 +163,15 @@ external tcp_info :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_info"
 [@@noalloc]
-(** Fills [into] with what a connection knows: smoothed round-trip time, its variation and least value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other, the peer's largest segment, the path's MTU; 1 if there are timestamps, selective acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window; tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors: [Wrong_kind]. *)
+(** Fills [into] with what a connection knows: smoothed round-trip time, its variation and least
+    value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the
+    peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments
+    sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a
+    time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other,
+    the peer's largest segment, the path's MTU; 1 if there are timestamps, selective
+    acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window;
+    tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors:
+    [Wrong_kind]. *)
 
 external tcp_abort :
   (int[@untagged]) ->
@@ -156,4 +189,6 @@ external dns_lookup :
   (int[@untagged])
   = "soil_needs_native_code" "soil_dns_lookup"
 [@@noalloc]
-(** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors: [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)
+(** Looks the addresses of [name] up ([family] 4, 6, or 0 for both) and writes 16 bytes for each to
+    [results]; the result is their number, at most as many as fit. Usually [PENDING]. Errors:
+    [No_such_host], [Name_server_failure], [Timed_out], [No_network], [Invalid_name]. *)

@@ -5,7 +5,8 @@ external udp_bind :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_bind"
 [@@noalloc]
-(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as [soil_tcp_listen]. *)
+(** A UDP socket at [endpoint] (address zero: every address; port 0: one is chosen). Errors: as
+    [soil_tcp_listen]. *)
 
 external udp_send :
   (int[@untagged]) ->
@@ -16,7 +17,8 @@ external udp_send :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_send"
 [@@noalloc]
-(** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK]. Errors: [Message_too_long], [Unreachable]. *)
+(** Sends [from\[off .. off + len\]] as one datagram to [endpoint]; returns [len]. [WOULD_BLOCK].
+    Errors: [Message_too_long], [Unreachable]. *)
 
 external udp_send_buffer :
   (int[@untagged]) ->
@@ -38,7 +40,8 @@ external udp_receive :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_receive"
 [@@noalloc]
-(** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18 bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
+(** Receives one datagram to [into\[off ..\]], cut where it doesn't fit, and writes its sender's 18
+    bytes to the start of [endpoint]; returns the number of bytes written. [WOULD_BLOCK]. *)
 
 external udp_receive_buffer :
   (int[@untagged]) ->
@@ -57,7 +60,8 @@ external udp_connect :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_connect"
 [@@noalloc]
-(** Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors: [Unreachable]. *)
+(** Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+    [Unreachable]. *)
 
 external udp_group :
   (int[@untagged]) ->
@@ -67,7 +71,9 @@ external udp_group :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_group"
 [@@noalloc]
-(** Joins ([join] 1) or leaves (0) the group with this 16-byte address on interface [interface] (-1: whichever suits). Errors: [Invalid] (no group, or not joined), [Unreachable], [Out_of_memory] (too many groups). *)
+(** Joins ([join] 1) or leaves (0) the group with this 16-byte address on interface [interface] (-1:
+    whichever suits). Errors: [Invalid] (no group, or not joined), [Unreachable], [Out_of_memory]
+    (too many groups). *)
 
 external udp_multicast_hops :
   (int[@untagged]) ->
@@ -75,7 +81,8 @@ external udp_multicast_hops :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_multicast_hops"
 [@@noalloc]
-(** How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays on the link. *)
+(** How many routers what is sent to groups may pass, 0 … 255; 1, the value of a new socket, stays
+    on the link. *)
 
 external udp_receive_batch :
   (int[@untagged]) ->
@@ -86,7 +93,9 @@ external udp_receive_batch :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_receive_batch"
 [@@noalloc]
-(** Receives up to as many datagrams as [lengths] has places: number [i] to [into\[i * slot ..\]], cut where it doesn't fit, its sender's 18 bytes to [endpoints\[18 * i ..\]], and the number of bytes to [lengths\[i\]]; returns how many. [WOULD_BLOCK]. *)
+(** Receives up to as many datagrams as [lengths] has places: number [i] to [into\[i * slot ..\]],
+    cut where it doesn't fit, its sender's 18 bytes to [endpoints\[18 * i ..\]], and the number of
+    bytes to [lengths\[i\]]; returns how many. [WOULD_BLOCK]. *)
 
 external udp_send_batch :
   (int[@untagged]) ->
@@ -97,4 +106,6 @@ external udp_send_batch :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_send_batch"
 [@@noalloc]
-(** Sends as many datagrams as [lengths] has places: number [i] is [from\[i * slot .. i * slot + lengths\[i\]\]] to the endpoint in [endpoints\[18 * i ..\]]; returns how many were taken, at least one. [WOULD_BLOCK]. Errors: of the first, as [soil_udp_send]. *)
+(** Sends as many datagrams as [lengths] has places: number [i] is [from\[i * slot .. i * slot +
+    lengths\[i\]\]] to the endpoint in [endpoints\[18 * i ..\]]; returns how many were taken, at
+    least one. [WOULD_BLOCK]. Errors: of the first, as [soil_udp_send]. *)

@@ -202,7 +202,7 @@ typedef int32_t soil_error;
 typedef struct Offloads Offloads;
 
 /**
- * The number of this interface: it changes with every incompatible change, and OCaml checks it at
+ * Number of this interface: it changes with every incompatible change, and OCaml checks it at
  * start.
  */
 #define SOIL_ABI 5
@@ -223,223 +223,231 @@ typedef struct Offloads Offloads;
 #define MAX_TOKEN (1 << 40)
 
 /**
- * [`soil_fd_park`]: until there is something to read, or to accept.
+ * `soil_fd_park`: until there is something to read, or to accept.
  */
 #define PARK_READ 0
 
 /**
- * [`soil_fd_park`]: until there is room to write, or the connection is established.
+ * `soil_fd_park`: until there is room to write, or the connection is established.
  */
 #define PARK_WRITE 1
 
 /**
- * [`soil_tcp_set`]: 1: small writes are sent at once (the default); 0: they wait for an acknowledgement (Nagle, RFC 9293, 3.7.4).
+ * `soil_tcp_set`: 1: small writes are sent at once (the default); 0: they wait for an
+ * acknowledgement (Nagle, RFC 9293, 3.7.4).
  */
 #define OPTION_NODELAY 0
 
 /**
- * [`soil_tcp_set`]: so many nanoseconds without an acknowledgement end the connection with `Timed_out` (RFC 5482); 0: never.
+ * `soil_tcp_set`: nanoseconds without an acknowledgement that end the connection with `Timed_out`
+ * (RFC 5482); 0: never.
  */
 #define OPTION_USER_TIMEOUT 2
 
 /**
- * [`soil_tcp_set`]: so many nanoseconds a closed connection may go on delivering; 0: closing sends RST.
+ * `soil_tcp_set`: nanoseconds that a closed connection may go on delivering; 0: closing sends RST.
  */
 #define OPTION_LINGER 3
 
 /**
- * [`soil_tcp_set`]: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582).
+ * `soil_tcp_set`: 0: CUBIC (RFC 9438), 1: NewReno (RFC 6582).
  */
 #define OPTION_CONGESTION 4
 
 /**
- * [`soil_tcp_set`]: so many bytes may be written and not acknowledged, at most (4 KiB to 1 GiB).
+ * `soil_tcp_set`: limit of bytes that are written and not acknowledged (4 KiB to 1 GiB).
  */
 #define OPTION_SEND_BUFFER 5
 
 /**
- * [`soil_tcp_set`]: so many bytes may wait to be read, at most (4 KiB to what the window's scale allows).
+ * `soil_tcp_set`: limit of bytes that wait to be read (4 KiB to what the window's scale allows).
  */
 #define OPTION_RECEIVE_BUFFER 6
 
 /**
- * [`soil_tcp_set`]: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. Of a listener, as all that follow: of the
- * connections that it establishes from then on; of a connection it is settled by its SYN.
+ * `soil_tcp_set`: 1: timestamps if the peer agrees (RFC 7323; the default); 0: none. For a
+ * listener, this option and those below apply to connections that it establishes from then on; a
+ * connection has settled this one by its SYN.
  */
 #define OPTION_TIMESTAMPS 7
 
 /**
- * [`soil_tcp_set`]: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0: none. As above.
+ * `soil_tcp_set`: 1: selective acknowledgements if the peer agrees (RFC 2018; the default); 0:
+ * none. Settled by the SYN.
  */
 #define OPTION_SACK 8
 
 /**
- * [`soil_tcp_set`]: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none. As above.
+ * `soil_tcp_set`: 1: windows beyond 64 KiB if the peer agrees (RFC 7323, 2; the default); 0: none.
+ * Settled by the SYN.
  */
 #define OPTION_WINDOW_SCALING 9
 
 /**
- * [`soil_tcp_set`]: 1: segments are spread over the round trip (the default); 0: sent at once.
+ * `soil_tcp_set`: 1: segments are spread over the round trip (the default); 0: sent at once.
  */
 #define OPTION_PACING 10
 
 /**
- * [`soil_tcp_set`]: so many nanoseconds an acknowledgement may wait, at most 499 ms; 0: not at all (RFC 5681, 4.2).
+ * `soil_tcp_set`: nanoseconds that an acknowledgement may wait, at most 499 ms; 0: not at all (RFC
+ * 5681, 4.2).
  */
 #define OPTION_DELAYED_ACK 11
 
 /**
- * [`soil_tcp_set`]: the largest segment in bytes of payload (88 to 65 535); 0: what the path carries.
+ * `soil_tcp_set`: the largest segment in bytes of payload (88 to 65 535); 0: what the path
+ * carries.
  */
 #define OPTION_MSS 12
 
 /**
- * [`soil_net_mark`]: how many routers, and one more, what is sent may pass: 1 to 255 (RFC 9293, 3.9.2; RFC 1122, 4.1.4); 0: what is usual.
+ * `soil_net_mark`: the TTL or hop limit of what is sent, 1 to 255 (RFC 9293, 3.9.2; RFC 1122,
+ * 4.1.4); 0: the default.
  */
 #define MARK_HOP_LIMIT 0
 
 /**
- * [`soil_net_mark`]: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).
+ * `soil_net_mark`: the DSCP of what is sent, 0 to 63 (RFC 2474, 3).
  */
 #define MARK_DSCP 1
 
 /**
- * [`soil_fd_kind`]: the console.
+ * `soil_fd_kind`: the console.
  */
 #define KIND_CONSOLE 0
 
 /**
- * [`soil_fd_kind`]: an end of a pipe.
+ * `soil_fd_kind`: an end of a pipe.
  */
 #define KIND_PIPE 1
 
 /**
- * [`soil_fd_kind`]: a TCP connection.
+ * `soil_fd_kind`: a TCP connection.
  */
 #define KIND_TCP 2
 
 /**
- * [`soil_fd_kind`]: a file.
+ * `soil_fd_kind`: a file.
  */
 #define KIND_FILE 3
 
 /**
- * [`soil_fd_kind`]: a TCP listener.
+ * `soil_fd_kind`: a TCP listener.
  */
 #define KIND_LISTENER 4
 
 /**
- * [`soil_fd_kind`]: a UDP socket.
+ * `soil_fd_kind`: a UDP socket.
  */
 #define KIND_UDP 5
 
 /**
- * [`soil_fd_kind`]: an open directory.
+ * `soil_fd_kind`: an open directory.
  */
 #define KIND_DIRECTORY 6
 
 /**
- * [`soil_fd_kind`]: a block device.
+ * `soil_fd_kind`: a block device.
  */
 #define KIND_BLOCK 7
 
 /**
- * [`soil_fd_kind`]: a socket for raw Ethernet frames.
+ * `soil_fd_kind`: a socket for raw Ethernet frames.
  */
 #define KIND_ETHERNET 8
 
 /**
- * [`soil_fd_kind`]: an echo request.
+ * `soil_fd_kind`: an echo request.
  */
 #define KIND_ECHO 9
 
 /**
- * [`soil_fs_open`]: for reading.
+ * `soil_fs_open`: for reading.
  */
 #define OPEN_READ 1
 
 /**
- * [`soil_fs_open`]: for writing.
+ * `soil_fs_open`: for writing.
  */
 #define OPEN_WRITE 2
 
 /**
- * [`soil_fs_open`]: make the file if it isn't there.
+ * `soil_fs_open`: create the file if it isn't there.
  */
 #define OPEN_CREATE 4
 
 /**
- * [`soil_fs_open`]: with [`OPEN_CREATE`]: fail if it is there.
+ * `soil_fs_open`: with [`OPEN_CREATE`]: fail if it is there.
  */
 #define OPEN_EXCLUSIVE 8
 
 /**
- * [`soil_fs_open`]: make it empty.
+ * `soil_fs_open`: cut the file to length 0.
  */
 #define OPEN_TRUNCATE 16
 
 /**
- * [`soil_fs_open`]: every write goes to the end.
+ * `soil_fs_open`: every write goes to the end.
  */
 #define OPEN_APPEND 32
 
 /**
- * [`soil_fs_stat`]: an ordinary file.
+ * `soil_fs_stat`: an ordinary file.
  */
 #define ENTRY_FILE 0
 
 /**
- * [`soil_fs_stat`]: a directory.
+ * `soil_fs_stat`: a directory.
  */
 #define ENTRY_DIRECTORY 1
 
 /**
- * [`soil_fs_stat`]: a symbolic link.
+ * `soil_fs_stat`: a symbolic link.
  */
 #define ENTRY_SYMLINK 2
 
 /**
- * [`soil_counters`]: bytes of memory in use.
+ * `soil_counters`: bytes of memory in use.
  */
 #define COUNTER_MEMORY 0
 
 /**
- * [`soil_counters`]: open descriptors.
+ * `soil_counters`: open descriptors.
  */
 #define COUNTER_DESCRIPTORS 1
 
 /**
- * [`soil_counters`]: operations waiting for their completion.
+ * `soil_counters`: operations waiting for their completion.
  */
 #define COUNTER_OPERATIONS 2
 
 /**
- * [`soil_counters`]: TCP connections in any state, those in TIME-WAIT included.
+ * `soil_counters`: TCP connections in any state, those in TIME-WAIT included.
  */
 #define COUNTER_CONNECTIONS 3
 
 /**
- * [`soil_counters`]: Ethernet frames received.
+ * `soil_counters`: Ethernet frames received.
  */
 #define COUNTER_FRAMES_IN 4
 
 /**
- * [`soil_counters`]: Ethernet frames sent.
+ * `soil_counters`: Ethernet frames sent.
  */
 #define COUNTER_FRAMES_OUT 5
 
 /**
- * [`soil_counters`]: frames received and not understood or not wanted.
+ * `soil_counters`: frames received and not understood or not wanted.
  */
 #define COUNTER_DROPS 6
 
 /**
- * [`soil_counters`]: requests given to block devices.
+ * `soil_counters`: requests given to block devices.
  */
 #define COUNTER_BLOCK_REQUESTS 7
 
 /**
- * [`soil_counters`]: times that the machine or the process went to sleep in `soil_wait`.
+ * `soil_counters`: times that the machine or the process slept in `soil_wait`.
  */
 #define COUNTER_SLEEPS 8
 

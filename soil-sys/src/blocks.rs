@@ -10,13 +10,13 @@ pub use crate::disks::name;
 pub use opening::open;
 pub use wide::{clear, gather, scatter};
 
-use crate::abi::KIND_BLOCK;
 use crate::disks::{Abilities, Geometry, Request, Slice, error};
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::constants::KIND_BLOCK;
+use crate::ffi::{Int, Piece};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::{Int, Piece};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::format;

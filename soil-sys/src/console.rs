@@ -1,7 +1,7 @@
 //! The console as a descriptor. What it is made of is the platform's business.
 
-use crate::abi::KIND_CONSOLE;
 use crate::error::{Answer, Error};
+use crate::ffi::constants::KIND_CONSOLE;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_shut_down};

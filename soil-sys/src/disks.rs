@@ -3,12 +3,12 @@
 //! A device takes requests with tags and reports them back; a user's requests that the device has
 //! no room for wait here, in order.
 
-use crate::abi::COUNTER_BLOCK_REQUESTS;
 use crate::error::{Error, Failure, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::COUNTER_BLOCK_REQUESTS;
 pub use crate::platform::Slice;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::{Driver, Runtime};
-use crate::ty::Int;
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;

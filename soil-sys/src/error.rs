@@ -1,6 +1,6 @@
 //! The error codes, and what an operation can answer.
 
-use crate::ty::Int;
+use crate::ffi::Int;
 use alloc::format;
 use alloc::string::String;
 
@@ -148,7 +148,7 @@ pub fn encode(answer: Answer) -> Int {
     match answer {
         Ok(n) => Int::try_from(n).unwrap_or(Int::MAX >> 1),
         Err(Stop::Error(error)) => -(error as Int),
-        Err(Stop::WouldBlock) => crate::abi::WOULD_BLOCK,
-        Err(Stop::Pending) => crate::abi::PENDING,
+        Err(Stop::WouldBlock) => crate::ffi::constants::WOULD_BLOCK,
+        Err(Stop::Pending) => crate::ffi::constants::PENDING,
     }
 }

@@ -25,9 +25,9 @@ pub use open::{open, read, seek, size, truncate, write};
 
 use crate::disks;
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::{Int, IntsPiece, Piece};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
-use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::{Health, Mounts, Renaming, Stat};
 use alloc::boxed::Box;
 use alloc::format;

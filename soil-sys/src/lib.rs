@@ -1,6 +1,6 @@
 //! The C interface of Soil: what OCaml calls.
 //!
-//! - [`abi`]: the functions, and nothing else; [`ty`] and [`error`] are their vocabulary.
+//! - [`abi`]: the functions, and nothing else; [`ffi`] and [`error`] are their vocabulary.
 //! - `runtime`: the one global: descriptors (`table`), outstanding operations and completions;
 //!   `wait` runs everything.
 //! - `console`, `pipe`, `net`, `files`, `blocks`: what descriptors stand for. The last three are
@@ -27,26 +27,24 @@ extern crate alloc;
 pub mod abi;
 mod blocks;
 mod console;
-mod details;
 mod disks;
 pub mod error;
+pub mod ffi;
 mod fiber;
 mod files;
 #[cfg(any(feature = "image", test))]
 mod generator;
 mod lock;
 mod log_sink;
+mod messages;
 mod net;
 mod pipe;
 mod platform;
 #[cfg(any(feature = "image", feature = "process"))]
 mod printexc;
-#[cfg(feature = "process")]
-mod process;
 mod random;
 mod runtime;
-mod table;
-pub mod ty;
 #[cfg(any(feature = "image", feature = "process"))]
-mod unwinding;
+mod shims;
+mod table;
 mod wait;

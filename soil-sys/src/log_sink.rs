@@ -2,8 +2,8 @@
 //! how much.
 
 use crate::error::{Error, Failure};
+use crate::ffi::Int;
 use crate::platform::{Current, Platform};
-use crate::ty::Int;
 use core::fmt::Write;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};

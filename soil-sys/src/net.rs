@@ -29,15 +29,15 @@ mod zero_copy;
 pub use mac::choose_mac;
 pub use status::{interface, interfaces, up};
 
-use crate::abi::{
+use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
     KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
-use crate::error::{Answer, Error, Failure, Stop};
 use crate::platform::{Current, Interest, LinkWake, Platform};
 use crate::runtime::{self, Driver, Runtime};
 use crate::table::{Direction, Fd, Operations};
-use crate::ty::Int;
 use ::net::{Handle, Progress, Stack};
 use alloc::boxed::Box;
 use alloc::format;

@@ -1,10 +1,10 @@
 //! Pipes: a bounded ring of bytes between a reading and a writing descriptor.
 
-use crate::abi::KIND_PIPE;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_PIPE;
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_write};
-use crate::ty::Int;
 use alloc::vec::Vec;
 use slab::Slab;
 

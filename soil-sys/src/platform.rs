@@ -4,9 +4,9 @@
 use crate::console::Which;
 use crate::disks::Device;
 use crate::error::{Answer, Failure};
+use crate::ffi::Int;
 use crate::runtime::Runtime;
 use crate::table::Direction;
-use crate::ty::Int;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;

@@ -1,18 +1,18 @@
 //! The one global of Soil: descriptors, outstanding operations and their completions, and the
 //! owners of devices.
 
-use crate::abi::{
+use crate::console::Console;
+use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::ffi::Int;
+use crate::ffi::constants::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
     COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN,
 };
-use crate::console::Console;
-use crate::details::Details;
-use crate::error::{Answer, Error, Failure, Stop, encode};
 use crate::lock::Lock;
+use crate::messages::Messages;
 use crate::pipe::Pipes;
 use crate::platform::{Current, Interest, Platform};
 use crate::table::{Direction, Fd, Table};
-use crate::ty::Int;
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
@@ -76,7 +76,7 @@ fn inside(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
     fs::set_memory_short(Current::memory_short());
     let answer = f(rt);
     if matches!(answer, Err(Stop::Error(_))) {
-        rt.details.failed();
+        rt.messages.failed();
     }
     let answer = encode(answer);
     RUNTIME.lock.leave();
@@ -181,8 +181,8 @@ pub struct Runtime {
     operations: TokenMap<Operation>,
     /// Completions that nobody has fetched.
     completions: VecDeque<(u64, Int)>,
-    /// Texts of failures.
-    pub details: Details,
+    /// The lines of detail of failures.
+    pub messages: Messages,
     /// The pipes.
     pub pipes: Pipes,
     /// The console.
@@ -218,7 +218,7 @@ impl Runtime {
             table: Table::new(),
             operations: HashMap::with_hasher(BuildHasherDefault::new()),
             completions: VecDeque::new(),
-            details: Details::new(),
+            messages: Messages::new(),
             pipes: Pipes::new(),
             console: Console::new(),
             net: None,
@@ -351,14 +351,14 @@ impl Runtime {
 
     /// Fails the current call, and keeps the detail for `soil_error_detail`.
     pub fn fail<T>(&mut self, failure: Failure) -> Result<T, Stop> {
-        self.details.set(failure.detail);
+        self.messages.set(failure.detail);
         Err(failure.error.into())
     }
 
     /// Completes an operation with a failure, and keeps its detail for `soil_error_detail_of`.
     pub fn complete_failed(&mut self, token: u64, failure: Failure) {
         if self.operations.contains_key(&token) {
-            self.details.keep(token, failure.detail);
+            self.messages.keep(token, failure.detail);
             self.complete(token, Err(failure.error.into()));
         }
     }

@@ -2,8 +2,8 @@
 //! new object.
 
 use crate::error::{Answer, Error};
+use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::ty::Int;
 use alloc::vec::Vec;
 
 /// Bits of the index in an encoded descriptor; what is above is the generation.
@@ -51,8 +51,8 @@ impl Direction {
     /// From the form that crosses the boundary.
     pub fn decode(direction: Int) -> Result<Direction, Error> {
         match direction {
-            crate::abi::PARK_READ => Ok(Direction::Read),
-            crate::abi::PARK_WRITE => Ok(Direction::Write),
+            crate::ffi::constants::PARK_READ => Ok(Direction::Read),
+            crate::ffi::constants::PARK_WRITE => Ok(Direction::Write),
             _ => Err(Error::Invalid),
         }
     }
@@ -300,8 +300,8 @@ mod tests {
         Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
     use super::{cannot_shut_down, cannot_write};
-    use crate::abi::{PARK_READ, PARK_WRITE};
     use crate::error::Error;
+    use crate::ffi::constants::{PARK_READ, PARK_WRITE};
     use crate::runtime::Runtime;
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection::vec, prop_assert, prop_assert_eq, prop_oneof};

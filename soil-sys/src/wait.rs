@@ -2,9 +2,9 @@
 
 use crate::console;
 use crate::error::{Answer, Error};
+use crate::ffi::Int;
 use crate::platform::{Current, Platform, Woken};
 use crate::runtime::Runtime;
-use crate::ty::Int;
 
 /// Every part of the runtime does a bounded amount of its work.
 fn step(rt: &mut Runtime, now: u64) {

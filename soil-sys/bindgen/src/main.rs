@@ -4,14 +4,15 @@
 //!
 //! `soil-bindgen SOIL_SYS_FOLDER HEADER OCAML_FOLDER`: the folder of the `soil-sys` crate, the
 //! header and the folder of the OCaml files to write. A signature with a type outside the closed
-//! list of `soil-sys/src/ty.rs` is an error that names the function.
+//! list of `soil-sys/src/ffi.rs` is an error that names the function.
 
 mod ocaml;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The description: `abi.rs`, its parts in the order of their `mod` items, and the error codes.
+/// The description: the error codes, the constants, and `abi.rs` with its parts in the order of
+/// their `mod` items.
 struct Abi {
     paths: Vec<PathBuf>,
     files: Vec<(String, syn::File)>,
@@ -23,7 +24,8 @@ fn parse(path: &Path) -> Result<syn::File, String> {
 }
 
 fn read(folder: &Path) -> Result<Abi, String> {
-    let mut paths = vec![folder.join("src/error.rs"), folder.join("src/abi.rs")];
+    let files = ["src/error.rs", "src/ffi/constants.rs", "src/abi.rs"];
+    let mut paths = files.map(|file| folder.join(file)).to_vec();
     let mut files = Vec::new();
     let mut next = 0;
     while let Some(path) = paths.get(next).cloned() {

@@ -20,10 +20,13 @@ type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarr
 type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
 ";
 
+/// The width that the comments are wrapped at, as ocamlformat wraps those of other files.
+const COLUMNS: usize = 100;
+
 /// The name that a bytecode program would look for; there is none, and the linker says so.
 const BYTECODE: &str = "soil_needs_native_code";
 
-/// The OCaml type of a type of `ty.rs`.
+/// The OCaml type of a type of `ffi.rs`.
 fn ocaml_type(ty: &Type) -> Option<&'static str> {
     let Type::Path(path) = ty else { return None };
     Some(match path.path.get_ident()?.to_string().as_str() {
@@ -52,19 +55,45 @@ fn doc(attributes: &[Attribute]) -> Vec<String> {
     lines
 }
 
-/// A documentation comment in OCaml's form: `` `x` `` and ``[`x`]`` become `[x]`; the generator's
-/// own tags are left out.
-fn comment(lines: &[String]) -> String {
-    let mut text = lines
-        .iter()
-        .filter(|line| !line.starts_with("@ocaml"))
-        .fold(String::new(), |mut text, line| {
-            if !text.is_empty() {
-                text.push(' ');
-            }
-            text.push_str(line);
-            text
-        });
+/// A documentation comment in OCaml's form, indented by `indent` and ended by a newline: `` `x` ``
+/// and ``[`x`]`` become `[x]`; the generator's own tags are left out.
+fn comment(indent: usize, attributes: &[Attribute]) -> String {
+    let lines = doc(attributes);
+    let lines = lines.iter().filter(|line| !line.starts_with("@ocaml"));
+    wrapped(
+        indent,
+        &markup(lines.map(String::as_str).collect::<Vec<_>>().join(" ")),
+    )
+}
+
+/// `(** text *)`, wrapped.
+fn wrapped(indent: usize, text: &str) -> String {
+    let mut out = " ".repeat(indent);
+    out.push_str("(**");
+    let mut column = out.len();
+    let mut words = text.split_whitespace().peekable();
+    while let Some(word) = words.next() {
+        let end = if words.peek().is_none() {
+            " *)".len()
+        } else {
+            0
+        };
+        let width = word.chars().count();
+        if column + 1 + width + end > COLUMNS {
+            let indent = indent + "(**".len();
+            let _ = write!(out, "\n{:indent$}", "");
+            column = indent;
+        }
+        out.push(' ');
+        out.push_str(word);
+        column += 1 + width;
+    }
+    out.push_str(" *)\n");
+    out
+}
+
+/// Rust's documentation markup as odoc's.
+fn markup(mut text: String) -> String {
     while let Some(start) = text.find("](super::") {
         let end = text[start..]
             .find(')')
@@ -100,7 +129,7 @@ fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
             return Err(format!("{symbol}: takes self"));
         };
         let ty = ocaml_type(&argument.ty);
-        types.push(ty.ok_or(format!("{symbol}: an argument's type is not one of ty.rs"))?);
+        types.push(ty.ok_or(format!("{symbol}: an argument's type is not one of ffi.rs"))?);
     }
     if types.is_empty() {
         types.push("unit");
@@ -118,9 +147,9 @@ fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
     let noalloc = if blocking { "" } else { "\n[@@noalloc]" };
     let _ = write!(
         out,
-        "\nexternal {name} :\n  {}\n  = \"{BYTECODE}\" \"{symbol}\"{noalloc}\n(** {} *)\n",
+        "\nexternal {name} :\n  {}\n  = \"{BYTECODE}\" \"{symbol}\"{noalloc}\n{}",
         types.join(" ->\n  "),
-        comment(&doc),
+        comment(0, &item.attrs),
     );
     Ok(())
 }
@@ -140,11 +169,7 @@ fn constant(out: &mut String, item: &ItemConst) {
         Expr::Lit(a) => lit(&a.lit),
         _ => return,
     };
-    let _ = write!(
-        out,
-        "\nlet {name} = {value}\n(** {} *)\n",
-        comment(&doc(&item.attrs))
-    );
+    let _ = write!(out, "\nlet {name} = {value}\n{}", comment(0, &item.attrs));
 }
 
 fn lit(literal: &syn::Lit) -> String {
@@ -176,16 +201,29 @@ fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
         let Some((_, Expr::Lit(number))) = &case.discriminant else {
             return Err(format!("{name}: an error code without a number"));
         };
-        let _ = writeln!(out, "  | {name}  (** {} *)", comment(&doc(&case.attrs)));
+        constructor(out, &name, &case.attrs);
         let _ = writeln!(cases, "  | {} -> Some {name}", lit(&number.lit));
     }
     let _ = write!(
         out,
-        "(** {} *)\n\nlet error_of_code = function\n{cases}  | _ -> None\n\
-         (** [error_of_code n] is the error that the result [-n] stands for. *)\n",
-        comment(&doc(&item.attrs)),
+        "{}\nlet error_of_code = function\n{cases}  | _ -> None\n{}",
+        comment(0, &item.attrs),
+        wrapped(
+            0,
+            "[error_of_code n] is the error that the result [-n] stands for."
+        ),
     );
     Ok(())
+}
+
+/// A constructor with its comment, beside it if that fits.
+fn constructor(out: &mut String, name: &str, attributes: &[Attribute]) {
+    let line = format!("  | {name}  {}", comment(0, attributes));
+    if line.trim_end().contains('\n') || line.trim_end().chars().count() > COLUMNS {
+        let _ = write!(out, "  | {name}\n{}", comment(6, attributes));
+    } else {
+        out.push_str(&line);
+    }
 }
 
 /// The modules: file names and texts. `parts` are the files of the description, each with the name

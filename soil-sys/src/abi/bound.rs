@@ -1,10 +1,10 @@
 //! TCP sockets that are bound before they connect or listen: a part of its own, since few programs
 //! have a use for it.
 
+use crate::ffi::{Int, Text};
 use crate::net as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Int, Text};
 
 /// Takes `endpoint` (address zero: every address; port 0: one is chosen) for
 /// [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of

@@ -1,9 +1,9 @@
 //! What the caches of volumes have done: a part of its own, for programs that look.
 
 use crate::error::Error;
+use crate::ffi::{Int, Ints, Text};
 use crate::files::cache;
 use crate::runtime::call;
-use crate::ty::{Int, Ints, Text};
 
 /// Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read
 /// ahead, of the volume mounted at `point`; or with an empty `point` those of all volumes since the

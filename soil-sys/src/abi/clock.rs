@@ -1,7 +1,7 @@
 //! Time.
 
+use crate::ffi::Int;
 use crate::platform::{Current, Platform};
-use crate::ty::Int;
 
 /// Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
 #[unsafe(no_mangle)]

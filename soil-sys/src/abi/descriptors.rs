@@ -3,9 +3,9 @@
 //! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
 //! used again.
 
+use crate::ffi::{Buffer, Bytes, Int, Ints};
 use crate::runtime::call;
 use crate::table::{Direction, Fd};
-use crate::ty::{Buffer, Bytes, Int, Ints};
 use crate::{console, pipe};
 
 /// Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).

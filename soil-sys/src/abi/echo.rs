@@ -1,9 +1,9 @@
 //! Ping: a part of its own, so that other programs don't carry it.
 
+use crate::ffi::{Int, Ints, Text};
 use crate::net as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Int, Ints, Text};
 
 /// Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
 /// meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,

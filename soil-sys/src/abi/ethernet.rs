@@ -1,9 +1,9 @@
 //! Raw Ethernet frames: a part of its own, so that other programs don't carry it.
 
+use crate::ffi::{Bytes, Int, Text};
 use crate::net as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Bytes, Int, Text};
 
 /// A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
 /// `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,

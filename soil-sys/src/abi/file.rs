@@ -1,9 +1,9 @@
 //! What few programs do with files: a part of its own, so that other programs don't carry it.
 
+use crate::ffi::{Int, Text};
 use crate::files::file as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Int, Text};
 
 /// Sets when the contents of what `path` names were last read and last changed, each in seconds
 /// since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end

@@ -2,10 +2,10 @@
 //! `/`-separated UTF-8 and copied at the call.
 
 use crate::error::Error;
+use crate::ffi::{Buffer, Int, Ints, Text};
 use crate::files as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Buffer, Int, Ints, Text};
 
 /// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
 /// `Not_found`, `Exists`, `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …

@@ -1,9 +1,9 @@
 //! Files that are read where they lie: a part of its own, so that other programs don't carry it.
 
+use crate::ffi::{Buffer, Int};
 use crate::files::lend as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::{Buffer, Int};
 
 /// Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
 /// memory, after having read what isn't there. The result is the number of the lease, at least 1,

@@ -1,9 +1,9 @@
 //! The machine itself.
 
 use crate::error::Error;
+use crate::ffi::{Bytes, Int, Ints};
 use crate::platform::{Current, Platform};
 use crate::runtime::call;
-use crate::ty::{Bytes, Int, Ints};
 
 /// Fills `into` with bytes of memory: total, in use, free, highest use so far.
 #[unsafe(no_mangle)]

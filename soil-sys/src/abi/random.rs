@@ -1,9 +1,9 @@
 //! Random numbers.
 
+use crate::ffi::{Bytes, Int};
 use crate::platform::{Current, Platform};
 use crate::random;
 use crate::runtime::call;
-use crate::ty::{Bytes, Int};
 
 /// Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`:
 /// entropy is being collected, see [`soil_random_seed`]. Errors: `No_entropy` with a detail.

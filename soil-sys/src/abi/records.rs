@@ -1,9 +1,9 @@
 //! Records of names other than addresses: a part of its own, so that a program that only connects
 //! doesn't carry it.
 
+use crate::ffi::{Buffer, Int, Text};
 use crate::net as glue;
 use crate::runtime::call;
-use crate::ty::{Buffer, Int, Text};
 
 /// Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
 /// AAAA, 33 SRV) and writes as many as fit to `results`; the result is the number of bytes. Each

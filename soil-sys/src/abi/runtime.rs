@@ -2,9 +2,9 @@
 
 use super::SOIL_ABI;
 use crate::error::{Error, encode};
+use crate::ffi::{Bytes, Int, Ints, Text};
 use crate::platform::{Current, Platform};
 use crate::runtime::{call, call_at_exit, own};
-use crate::ty::{Bytes, Int, Ints, Text};
 use crate::{log_sink, wait};
 
 /// The number of this interface, [`SOIL_ABI`].
@@ -48,13 +48,13 @@ pub extern "C" fn soil_cancel(token: Int) -> Int {
 /// .. off + len]`, cut where it doesn't fit; returns its length, 0 if that failure had none.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_error_detail(mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| Ok(rt.details.last(into.range(off, len)?)))
+    call(|rt| Ok(rt.messages.last(into.range(off, len)?)))
 }
 
 /// The same for the operation that completed with `token`; it is forgotten by this call.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_error_detail_of(token: Int, mut into: Bytes, off: Int, len: Int) -> Int {
-    call(|rt| Ok(rt.details.take(token, into.range(off, len)?)))
+    call(|rt| Ok(rt.messages.take(token, into.range(off, len)?)))
 }
 
 /// Before exit: writes back all volumes, drains the console, ends lingering connections, for at

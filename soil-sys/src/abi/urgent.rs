@@ -1,10 +1,10 @@
 //! Urgent data of TCP (RFC 9293, 3.8.5): a part of its own, since hardly any program has a use for
 //! it.
 
+use crate::ffi::Int;
 use crate::net as glue;
 use crate::runtime::call;
 use crate::table::Fd;
-use crate::ty::Int;
 
 /// Marks all that was written to a connection so far as urgent: the peer is told at once, even if
 /// its window is closed. Errors: `Wrong_kind`, `Not_connected`.

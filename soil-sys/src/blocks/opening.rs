@@ -7,10 +7,10 @@
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
 use crate::disks::{Abilities, Geometry, Request, disks, error, patience};
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::Int;
 use crate::files::code;
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
-use crate::ty::Int;
 use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
 use alloc::format;

@@ -3,11 +3,11 @@
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
 use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
 use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::ffi::fake::{Array, Bigarray};
+use crate::ffi::{Int, Piece};
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::fake::{Array, Bigarray};
-use crate::ty::{Int, Piece};
 use ::fs::BlockError;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};

@@ -3,10 +3,10 @@
 use super::{Raw, Wanted, submit};
 use crate::disks::{Clear, Request, Slice, Wide};
 use crate::error::{Answer, Error};
+use crate::ffi::{Buffers, Int, Ints};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Buffers, Int, Ints};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;

@@ -1,8 +1,8 @@
 //! What the caches of volumes have done; see `soil_cache_statistics`.
 
 use super::volumes::cache_statistics;
+use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::ty::Int;
 use ::fs::CacheCounts;
 
 /// The counts of the volume that is mounted right at `point`; with an empty one those of all, and

@@ -6,8 +6,8 @@
 
 use super::Then;
 use super::work::{Value, Work};
+use crate::ffi::Piece;
 use crate::runtime::Runtime;
-use crate::ty::Piece;
 use ::fs::FileId;
 
 /// More bytes than these are read in the ordinary way: it can be cancelled, and other jobs have

@@ -5,9 +5,9 @@ use super::volumes::Then;
 use super::work::{Op, Special, Value, Work};
 use super::{on_path, submit};
 use crate::error::{Answer, Error};
+use crate::ffi::Int;
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::Int;
 use ::fs::{Fallocate, FileId, Seek, Time, Volume};
 
 /// A moment; nanoseconds below 0 say that there is none.

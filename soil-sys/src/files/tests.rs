@@ -8,14 +8,14 @@ use super::{
     deadline, file_sync, finish, given_up, kinds, mount, open, read, space, sync, unlink, unmount,
     write,
 };
-use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::{Int, IntsPiece, Piece};
 use crate::pipe;
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::BlockError;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};

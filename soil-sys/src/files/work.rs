@@ -1,6 +1,6 @@
 //! What a volume is asked to do, and how it does it: plain calls of [`fs::Volume`].
 
-use crate::ty::Piece;
+use crate::ffi::Piece;
 use ::fs::{
     Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Renaming, Space, Stat, Time,
     Volume, Walk,
@@ -308,11 +308,11 @@ pub fn code(error: Error) -> crate::error::Error {
 }
 
 /// The number of a kind (`ENTRY_*`).
-pub fn entry(kind: Kind) -> crate::ty::Int {
+pub fn entry(kind: Kind) -> crate::ffi::Int {
     match kind {
-        Kind::File => crate::abi::ENTRY_FILE,
-        Kind::Directory => crate::abi::ENTRY_DIRECTORY,
-        Kind::Symlink => crate::abi::ENTRY_SYMLINK,
+        Kind::File => crate::ffi::constants::ENTRY_FILE,
+        Kind::Directory => crate::ffi::constants::ENTRY_DIRECTORY,
+        Kind::Symlink => crate::ffi::constants::ENTRY_SYMLINK,
     }
 }
 

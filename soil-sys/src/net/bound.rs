@@ -3,9 +3,9 @@
 use super::tcp::{CONNECTION, LISTENER, backlog_of, bind_with};
 use super::{address, error, open, refused, socket, stack_for};
 use crate::error::Answer;
+use crate::ffi::Int;
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::Int;
 
 /// See `soil_tcp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {

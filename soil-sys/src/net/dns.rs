@@ -2,9 +2,9 @@
 
 use super::{Net, address, stack};
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::{Int, Piece};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
-use crate::ty::{Int, Piece};
 use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
 use alloc::format;
 use alloc::vec::Vec;
@@ -231,7 +231,7 @@ pub fn sort(rt: &mut Runtime, bytes: &mut [u8]) -> Answer {
 #[cfg(test)]
 mod tests {
     use super::{Form, put};
-    use crate::ty::Piece;
+    use crate::ffi::Piece;
     use ::services::{DnsRecord, RecordData};
     use std::vec;
 

@@ -1,11 +1,11 @@
 //! Ping.
 
 use super::{address, close, open as open_descriptor, ready, socket, stack, stop};
-use crate::abi::KIND_ECHO;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_ECHO;
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::Int;
 
 static REQUEST: Operations = Operations {
     kind: KIND_ECHO,

@@ -1,11 +1,11 @@
 //! Raw Ethernet frames.
 
 use super::{close, interface_id, open as open_descriptor, ready, socket, stack, stop};
-use crate::abi::KIND_ETHERNET;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_ETHERNET;
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::Int;
 
 static SOCKET: Operations = Operations {
     kind: KIND_ETHERNET,

@@ -3,8 +3,8 @@
 use super::configuration::interface_of;
 use super::{Interface, error, interface_id, stack};
 use crate::error::{Answer, Error};
+use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::ty::Int;
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;

@@ -2,9 +2,9 @@
 
 use super::{Net, stack};
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::Int;
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
-use crate::ty::Int;
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;

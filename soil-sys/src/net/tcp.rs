@@ -1,16 +1,16 @@
 //! TCP connections and listeners.
 
 use super::{address, close, error, open, ready, refused, socket, stack_for, stop};
-use crate::abi::{
+use crate::error::{Answer, Error, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::{
     KIND_LISTENER, KIND_TCP, OPTION_CONGESTION, OPTION_DELAYED_ACK, OPTION_LINGER, OPTION_MSS,
     OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
-use crate::error::{Answer, Error, Stop};
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::Int;
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
 
 pub(super) static CONNECTION: Operations = Operations {

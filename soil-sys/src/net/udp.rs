@@ -1,11 +1,11 @@
 //! UDP sockets.
 
 use super::{address, close, open, ready, refused, socket, stack_for, stop};
-use crate::abi::KIND_UDP;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_UDP;
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
-use crate::ty::Int;
 use alloc::vec::Vec;
 
 static SOCKET: Operations = Operations {

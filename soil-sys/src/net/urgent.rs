@@ -2,9 +2,9 @@
 
 use super::{error, socket, tcp};
 use crate::error::{Answer, Error};
+use crate::ffi::Int;
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::Int;
 
 /// See `soil_tcp_send_urgent`.
 pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {

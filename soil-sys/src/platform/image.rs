@@ -11,11 +11,11 @@ pub use links::LinkWake;
 
 use crate::console::Which;
 use crate::error::{Answer, Error, Failure, Stop};
+use crate::ffi::Int;
 use crate::net::Device;
 use crate::platform::{Platform, Woken};
 use crate::runtime::Runtime;
 use crate::table::Direction;
-use crate::ty::Int;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::string::String;

@@ -2,9 +2,9 @@
 
 use super::{Cancelled, Driver, MAX_DRIVERS, Runtime, TokenHasher};
 use super::{beside, call, call_at_exit, lock, own, unlock};
-use crate::abi::{COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS};
-use crate::abi::{COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN};
 use crate::error::{Error, Stop, encode};
+use crate::ffi::constants::{COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS};
+use crate::ffi::constants::{COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN};
 use crate::pipe;
 use crate::table::{Direction, Fd, Operations};
 use crate::table::{cannot_park, cannot_read, cannot_write};

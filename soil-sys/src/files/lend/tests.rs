@@ -2,13 +2,13 @@
 
 use super::super::{embedded, kinds, mount, open, write};
 use super::{LARGEST, MOST, begin, end, lendable, next};
-use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::disks::install;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::fake::Bigarray;
+use crate::ffi::{Int, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::fake::Bigarray;
-use crate::ty::{Int, Piece};
 use std::vec;
 use std::vec::Vec;
 
@@ -173,7 +173,7 @@ fn no_more_is_lent_than_may_be() {
     assert_eq!(lease(rt, fd, 0, 40), 1);
     assert_eq!(begin(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
     let mut line = [0; 100];
-    let len = rt.details.last(&mut line);
+    let len = rt.messages.last(&mut line);
     let line = core::str::from_utf8(&line[..len]).expect("UTF-8");
     assert!(line.contains("released"), "{line}");
     assert_eq!(lease(rt, fd, 0, 20), 2);

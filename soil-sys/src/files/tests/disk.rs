@@ -9,13 +9,13 @@ use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
     step,
 };
-use crate::abi::OPEN_READ;
 use crate::disks::install;
 use crate::error::{Error, Stop};
+use crate::ffi::constants::OPEN_READ;
+use crate::ffi::fake::Bigarray;
+use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::fake::Bigarray;
-use crate::ty::{Int, IntsPiece, Piece};
 use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec;
@@ -250,7 +250,7 @@ fn a_late_disk_is_told_from_others() {
     late(rt);
     assert_eq!(completed(rt), [(2, IO), (3, IO)]);
     let mut line = [0; 300];
-    let len = rt.details.take(2, &mut line);
+    let len = rt.messages.take(2, &mut line);
     let line = String::from_utf8_lossy(&line[..len]).into_owned();
     assert!(
         line.starts_with("disk data/1 hasn't answered for 30 s: "),
@@ -372,11 +372,11 @@ fn a_mount_that_fails_says_why_and_is_forgotten() {
         [(2, corrupt), (4, -(Error::NotFound as Int))]
     );
     let mut line = [0; 300];
-    let len = rt.details.take(2, &mut line);
+    let len = rt.messages.take(2, &mut line);
     let line = String::from_utf8_lossy(&line[..len]).into_owned();
     assert!(line.starts_with("disk data: "), "{line}");
     assert_eq!(line.matches("disk data").count(), 1, "{line}");
-    assert_eq!(rt.details.take(4, &mut [0; 300]), 0);
+    assert_eq!(rt.messages.take(4, &mut [0; 300]), 0);
     // The disk is free, and the point.
     assert_eq!(mounted(rt, "/x=fat:data"), corrupt);
 }
@@ -398,7 +398,7 @@ fn an_unmount_that_fails_keeps_the_volume() {
     orders.fail.set(true);
     assert_eq!(unmounted(rt, "/data"), IO);
     // There is nothing more to say.
-    assert_eq!(rt.details.take(1, &mut [0; 100]), 0);
+    assert_eq!(rt.messages.take(1, &mut [0; 100]), 0);
     orders.fail.set(false);
     let fd = opened(rt, "/data/a");
     let mut back = [0; 3000];

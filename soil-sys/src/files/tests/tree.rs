@@ -8,13 +8,13 @@ use super::super::{
     sync_volume, truncate, unlink, unmount, write,
 };
 use super::MODE;
-use crate::abi::{ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APPEND, OPEN_CREATE};
-use crate::abi::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
 use crate::disks::install;
 use crate::error::{Answer, Error, Stop};
+use crate::ffi::constants::{ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APPEND, OPEN_CREATE};
+use crate::ffi::constants::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Int, IntsPiece, Piece};
 use ::fs::path::MAX_PATH;
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
@@ -502,7 +502,7 @@ fn only_what_is_in_use_cannot_be_unmounted() {
     let fd = opened(rt, "/m/n/f", MODE);
     assert_eq!(unmount(rt, "/m/n", 1), no(Error::Busy));
     let mut line = [0; 100];
-    let len = rt.details.last(&mut line);
+    let len = rt.messages.last(&mut line);
     let line = core::str::from_utf8(&line[..len]).expect("UTF-8");
     assert_eq!(line, "/m/n (memory 1M): files on it are open");
     // Paths lead there again.

@@ -9,9 +9,9 @@ use super::super::{
 use super::{IO, MODE, completed, step};
 use crate::disks::install;
 use crate::error::{Error, Stop};
+use crate::ffi::{Int, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Int, Piece};
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
@@ -487,9 +487,9 @@ fn what_is_corrupt_is_said() {
         });
         assert!(write(rt, file, Piece::of(&mut [0; 10]), 0, 1).is_err());
         let mut said = [0; 100];
-        let len = rt.details.last(&mut said);
+        let len = rt.messages.last(&mut said);
         let said = core::str::from_utf8(&said[..len]).expect("UTF-8");
         assert_eq!(said, expected, "{failure:?}");
-        rt.details.set(String::new());
+        rt.messages.set(String::new());
     }
 }

@@ -1,14 +1,14 @@
 //! A folder of the host as the runtime has it: what waits, and what doesn't.
 
 use super::Scratch;
-use crate::abi::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::error::{Answer, Error, Stop, encode};
+use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::{Int, Piece};
 use crate::files::{file_sync, mount, open, read, sync, unmount, write};
 use crate::platform::linux::ring::Handle;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use crate::ty::{Int, Piece};
 use crate::wait::wait;
 use std::collections::HashMap;
 use std::{format, fs, vec};

@@ -1,5 +1,10 @@
-//! Names that the prebuilt `core` and `alloc` mention because they were compiled to unwind. With
-//! panic=abort nothing does.
+//! Panic and allocator shims: what the standard library would supply.
+//!
+//! The prebuilt `core` and `alloc` were compiled to unwind and refer to the two functions below. With
+//! panic=abort neither is called. The image's panic handler and allocator are the kernel's.
+
+#[cfg(feature = "process")]
+mod process;
 
 /// Named in unwind tables (the personality routine of the Itanium C++ ABI, part 1.6).
 #[unsafe(no_mangle)]

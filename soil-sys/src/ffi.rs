@@ -1,4 +1,4 @@
-//! The types that cross the boundary, and the only place that reads OCaml's memory.
+//! The FFI types, and the only place that reads OCaml's memory.
 //!
 //! The list is closed: the generator refuses a function whose signature names any other type. Each
 //! type is passed as one machine word, so that OCaml calls Rust directly, without a C stub in
@@ -8,6 +8,8 @@
 //! what makes the accessors below sound: the OCaml side's `external` declares the matching OCaml
 //! type, both come from the same generator, and a `noalloc` external runs with the OCaml heap
 //! standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
+
+pub mod constants;
 
 use crate::error::Error;
 use core::ptr::NonNull;

@@ -1,23 +1,25 @@
-//! Texts of failures: of the last failed call, and of failed operations until they are asked for.
+//! Error messages: the detail of the last failed call, and those of failed operations until OCaml
+//! asks for them.
 
-use crate::ty::Int;
+use crate::ffi::Int;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
-/// How many texts of operations are kept; the oldest goes first.
+/// Number of operations whose details are kept; the oldest is dropped first.
 const KEPT: usize = 64;
-/// The longest text, in bytes.
+/// Length limit of a detail, in bytes.
 const LONGEST: usize = 512;
 
-/// See the head of this file.
-pub struct Details {
+/// The details that were not yet asked for.
+pub struct Messages {
+    /// Detail of the last call that failed with one.
     last: String,
     /// Whether `last` belongs to the call that is being made.
     fresh: bool,
     kept: VecDeque<(u64, String)>,
 }
 
-/// `text`, cut to the longest allowed.
+/// Cuts `text` to the length limit, at a character's boundary.
 fn cut(mut text: String) -> String {
     let mut end = text.len().min(LONGEST);
     while !text.is_char_boundary(end) {
@@ -27,7 +29,7 @@ fn cut(mut text: String) -> String {
     text
 }
 
-/// Copies as much as fits; the length copied.
+/// Copies what fits; returns the number of bytes copied.
 fn put(text: &str, into: &mut [u8]) -> usize {
     let n = text.len().min(into.len());
     for (to, from) in into.iter_mut().zip(text.as_bytes()) {
@@ -36,30 +38,30 @@ fn put(text: &str, into: &mut [u8]) -> usize {
     n
 }
 
-impl Details {
-    /// None yet.
-    pub const fn new() -> Details {
-        Details {
+impl Messages {
+    /// No messages.
+    pub const fn new() -> Messages {
+        Messages {
             last: String::new(),
             fresh: false,
             kept: VecDeque::new(),
         }
     }
 
-    /// Notes the text of the call that fails now.
+    /// Keeps the detail of the current call, which fails.
     pub fn set(&mut self, text: String) {
         self.last = cut(text);
         self.fresh = true;
     }
 
-    /// The current call fails: a text of an earlier one is not its own.
+    /// Notes that the current call fails, so that it isn't given an earlier call's detail.
     pub fn failed(&mut self) {
         if !core::mem::take(&mut self.fresh) {
             self.last.clear();
         }
     }
 
-    /// Notes the text of an operation that failed.
+    /// Keeps the detail of an operation that failed, unless it is empty.
     pub fn keep(&mut self, token: u64, text: String) {
         if text.is_empty() {
             return;

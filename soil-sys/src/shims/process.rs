@@ -1,4 +1,4 @@
-//! What the standard library would supply: memory from the C library, and what happens on a panic.
+//! The process's shims: memory from the C library, and a panic handler that aborts.
 
 use core::alloc::{GlobalAlloc, Layout};
 use core::fmt::Write;
