@@ -59,7 +59,10 @@ def boot(options):
     """From the start of QEMU to the first line on its output, hello against hello."""
     figures = []
     hello = image("_build/soil/" + PROGRAMS["hello"])
-    for machine, suffix, rounds in (("microvm", "", 2 * options.pairs), ("q35", "_q35", options.pairs)):
+    for machine, suffix, rounds in (
+        ("microvm", "", 2 * options.pairs),
+        ("q35", "_q35", options.pairs),
+    ):
         line = Figure("boot_first_line_ms" + suffix, "ms", "lower")
         floor = Figure("boot_floor_ratio" + suffix, "times the empty image", "lower")
         for _ in range(rounds):
@@ -87,7 +90,8 @@ def sizes(_options):
 
 
 def least(works, low, high):
-    """The least MiB in (low, high] with which `works`, by bisection; None if `high` is too little."""
+    """The least MiB in (low, high] with which `works`, by bisection; None if `high` is too
+    little."""
     if not works(high):
         return None
     while high - low > 1:
@@ -129,7 +133,9 @@ def memory(options):
         cases = {
             "hello": (
                 lambda mem: says(qemu.soil(hello, [], machine, mem), "Hello"),
-                lambda mem: says(qemu.linux(peer.work("hello.cpio"), [], [], machine, mem), "Hello"),
+                lambda mem: says(
+                    qemu.linux(peer.work("hello.cpio"), [], [], machine, mem), "Hello"
+                ),
             ),
             "echo": (
                 lambda mem: says(qemu.soil(echo, [], machine, mem, tap), "7", echoes),
@@ -139,7 +145,9 @@ def memory(options):
             ),
             "website": (
                 lambda mem: says(
-                    qemu.soil(website, [], machine, mem, tap, site, serial="www"), "serves", delivers
+                    qemu.soil(website, [], machine, mem, tap, site, serial="www"),
+                    "serves",
+                    delivers,
                 ),
                 lambda mem: says(
                     qemu.linux(net, modules, ["http", "80"], machine, mem, tap), "ready", delivers

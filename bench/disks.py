@@ -1,4 +1,5 @@
-"""Raw disk and FAT, timed on the host between the guest's lines. QEMU opens disks with cache=none."""
+"""Raw disk and FAT, timed on the host between the guest's lines. QEMU opens disks with
+cache=none."""
 
 import os
 import subprocess
@@ -64,7 +65,8 @@ def raw(options):
 
 
 def files(options):
-    """A 128 MiB file in pieces of 64 KiB on a fresh FAT32: written and synced, then read in a new boot."""
+    """A 128 MiB file in pieces of 64 KiB on a fresh FAT32: written and synced, then read in a new
+    boot."""
     write = Figure("fat_write_mibs", "MiB/s", "higher")
     read = Figure("fat_read_mibs", "MiB/s", "higher")
     modules = peer.TRANSPORT[options.machine] + peer.DISK + peer.VFAT

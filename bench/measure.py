@@ -4,7 +4,8 @@ import statistics
 
 
 class Figure:
-    """One named figure. `runs` are [soil, peer] pairs, taken alternately, peer None if there is none.
+    """One named figure. `runs` are [soil, peer] pairs, taken alternately, peer None if there is
+    none.
 
     The ratio is taken for each pair, because the machine's speed drifts between pairs, and is
     above 1 whenever Soil is better.

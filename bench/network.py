@@ -37,7 +37,10 @@ def wrk(host, connections, seconds):
     """Requests per second and the 99th percentile in ms."""
     command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency"]
     done = subprocess.run(
-        [*command, "--timeout", "8s", f"http://{host}/"], capture_output=True, text=True, timeout=120
+        [*command, "--timeout", "8s", f"http://{host}/"],
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     rate = re.search(r"Requests/sec:\s+([0-9.]+)", done.stdout)
     tail = re.search(r"99%\s+([0-9.]+)(us|ms|s|m)\b", done.stdout)
@@ -66,7 +69,9 @@ def served(command, work):
         try:
             return work(tap.guest, child.pid)
         except RuntimeError as problem:
-            raise RuntimeError(f"{problem}; the guest: {' '.join(child.command)}\n{child.text}") from problem
+            raise RuntimeError(
+                f"{problem}; the guest: {' '.join(child.command)}\n{child.text}"
+            ) from problem
 
 
 def pairs(options, mode, port, work):

@@ -1,7 +1,8 @@
 """The Linux micro-VM that Soil is compared with: how it is made and how QEMU is told to run it.
 
 Debian's cloud kernel is what set-up fetched for this user; the rest is built into `bench/work/`
-(not in git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml program.
+(not in git): the unpacked kernel, a small init in C, and an initramfs with the static OCaml
+program.
 """
 
 import contextlib
@@ -112,7 +113,8 @@ def init():
 
 
 def module(name):
-    """The contents of a kernel module without its debug information; None for one that is part of the kernel."""
+    """The contents of a kernel module without its debug information; None for one that is part of
+    the kernel."""
     folder = os.path.join(package(), "lib", "modules", kernel_version())
     found = glob.glob(os.path.join(folder, "kernel", "**", name + ".ko*"), recursive=True)
     if not found:
@@ -160,7 +162,9 @@ def initramfs(name, modules, program):
     kernel()
     stripped = work(name + ".app")
     run("strip", "-o", stripped, program)
-    directories = [(d, stat.S_IFDIR | 0o755, b"", (0, 0)) for d in ("dev", "proc", "sys", "mnt", "m")]
+    directories = [
+        (d, stat.S_IFDIR | 0o755, b"", (0, 0)) for d in ("dev", "proc", "sys", "mnt", "m")
+    ]
     devices = [
         ("dev/console", stat.S_IFCHR | 0o600, b"", (5, 1)),
         ("dev/null", stat.S_IFCHR | 0o666, b"", (1, 3)),
@@ -179,8 +183,9 @@ def initramfs(name, modules, program):
 
 
 def clear_of_tables(archive):
-    """The archive with zeros at its end. A microvm has its ACPI tables in the last bytes of memory, and QEMU puts the archive on the
-    last pages without regard to them: it has to end early in its last page, or the kernel finds no devices."""
+    """The archive with zeros at its end. A microvm has its ACPI tables in the last bytes of memory,
+    and QEMU puts the archive on the last pages without regard to them: it has to end early in its
+    last page, or the kernel finds no devices."""
     return archive + bytes(-(len(archive) - 16) % 4096)
 
 

@@ -133,8 +133,12 @@ def ratio_chart(path, title, rows):
         script.append(note(f"{median:.2f}   {values}", "graph 1.01", f"first {y}"))
     script += [
         f"set ytics ({', '.join(ytics)})",
-        "$bars << EOD", *bars, "EOD",
-        "$whiskers << EOD", *whiskers, "EOD",
+        "$bars << EOD",
+        *bars,
+        "EOD",
+        "$whiskers << EOD",
+        *whiskers,
+        "EOD",
         "plot $bars using 1:2:3:4:5:6:7 with boxxyerror lc rgb variable,"
         " $whiskers using 1:2:3:4 with xerrorbars lc rgb 'black' lw 1 pt 7 ps 0.2",
     ]
@@ -181,8 +185,12 @@ def boot_chart(path, rows):
         script.append(note(values, f"{floor + rest:.4g}", str(y)))
     script += [
         f"set ytics ({', '.join(ytics)})",
-        "$floors << EOD", *floors, "EOD",
-        "$rests << EOD", *rests, "EOD",
+        "$floors << EOD",
+        *floors,
+        "EOD",
+        "$rests << EOD",
+        *rests,
+        "EOD",
         f"plot $floors using 1:2:3:4:5:6 with boxxyerror lc rgb '{FLOOR}'"
         " title 'QEMU and an empty image',"
         f" $rests using 1:2:3:4:5:6 with boxxyerror lc rgb '{SOIL}'"

@@ -18,7 +18,8 @@ PROCESS = "_build/default/bench/programs/soil/serve.exe"
 
 
 class Soil:
-    """Runs `serve.exe MODE PORT` in the process form, behind the words of `prefix`; `.host` is its address."""
+    """Runs `serve.exe MODE PORT` in the process form, behind the words of `prefix`; `.host` is its
+    address."""
 
     def __init__(self, mode, port, prefix=()):
         self.tap = Tap(4)
@@ -55,7 +56,18 @@ class Linux:
         command = ["unshare", "--net", "--", "sh", "-c", script, "sh", *self.words]
         self.child = Child(command, stdin=subprocess.PIPE)
         wait_for_namespace(self.child.pid)
-        ip("link", "add", "peerhost", "type", "veth", "peer", "name", "peer", "netns", str(self.child.pid))
+        ip(
+            "link",
+            "add",
+            "peerhost",
+            "type",
+            "veth",
+            "peer",
+            "name",
+            "peer",
+            "netns",
+            str(self.child.pid),
+        )
         ip("addr", "add", self.HOST + "/24", "dev", "peerhost")
         ip("link", "set", "peerhost", "up")
         self.child.process.stdin.write(b"\n")
@@ -112,5 +124,5 @@ GROUPS = {
     "host_tcp": quota.beside("host_tcp", tcp_out),
 }
 
-ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8 host_http_rps_c8_slow
-host_tcp_out_gbps host_tcp_out_gbps_slow""".split()
+ORDER = """host_start_first_line_ms host_start_first_line_ms_slow host_http_rps_c8
+host_http_rps_c8_slow host_tcp_out_gbps host_tcp_out_gbps_slow""".split()

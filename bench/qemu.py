@@ -11,14 +11,25 @@ QEMU = os.environ.get("QEMU", "qemu-system-x86_64")
 # What a network device without any offload has switched off.
 PLAIN = "".join(
     f",{name}=off"
-    for name in """csum gso guest_csum guest_tso4 guest_tso6 guest_ecn guest_ufo host_tso4 host_tso6 host_ecn host_ufo
-    mrg_rxbuf""".split()
+    for name in """csum gso guest_csum guest_tso4 guest_tso6 guest_ecn guest_ufo
+    host_tso4 host_tso6 host_ecn host_ufo mrg_rxbuf""".split()
 )
 
 
-def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, initrd=None,
-            serial="data", offloads=True, cache="none"):
-    """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an interface."""
+def command(
+    kernel,
+    append,
+    machine="microvm",
+    mem=256,
+    tap=None,
+    disk=None,
+    initrd=None,
+    serial="data",
+    offloads=True,
+    cache="none",
+):
+    """`mem` in MiB; `disk` a raw image, opened with this `cache`; `tap` the name of an
+    interface."""
     suffix = "device" if machine == "microvm" else "pci"
     words = [
         QEMU, "-accel", "tcg", "-M", machine, "-cpu", "qemu64", "-m", str(mem), "-smp", "1",
@@ -44,8 +55,17 @@ def command(kernel, append, machine="microvm", mem=256, tap=None, disk=None, ini
     return words
 
 
-def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None, mount=None,
-          offloads=True):
+def linux(
+    archive,
+    modules,
+    run,
+    machine="microvm",
+    mem=256,
+    tap=None,
+    disk=None,
+    mount=None,
+    offloads=True,
+):
     """The peer with the initramfs `archive`; `run` is the program and its arguments."""
     words = []
     if modules:
@@ -69,8 +89,18 @@ def linux(archive, modules, run, machine="microvm", mem=256, tap=None, disk=None
     )
 
 
-def soil(image, run, machine="microvm", mem=256, tap=None, disk=None, environment=(),
-         serial="data", offloads=True, cache="none"):
+def soil(
+    image,
+    run,
+    machine="microvm",
+    mem=256,
+    tap=None,
+    disk=None,
+    environment=(),
+    serial="data",
+    offloads=True,
+    cache="none",
+):
     """A Soil image with the same devices."""
     words = list(environment)
     if tap:

@@ -1,13 +1,16 @@
-"""A processor that is slowed down: a control group with a quota, for the process form and the plain program alike.
+"""A processor that is slowed down: a control group with a quota, for the process form and the plain
+program alike.
 
-The version 2 of control groups (`cpu.max`) where its controller is free, version 1 (`cpu.cfs_quota_us`) otherwise; Linux
-`Documentation/admin-guide/cgroup-v2.rst` and `Documentation/scheduler/sched-bwc.rst`.
+The version 2 of control groups (`cpu.max`) where its controller is free, version 1
+(`cpu.cfs_quota_us`) otherwise; Linux `Documentation/admin-guide/cgroup-v2.rst` and
+`Documentation/scheduler/sched-bwc.rst`.
 """
 
 import os
 import time
 
-#: Microseconds of the processor in each period. A short period: what is slow is the processor, it doesn't pause.
+#: Microseconds of the processor in each period. A short period: what is slow is the processor, it
+#: doesn't pause.
 QUOTA, PERIOD = 4_000, 10_000
 ROOT = "/sys/fs/cgroup"
 
@@ -31,12 +34,17 @@ def _version1(folder):
 
 
 class Quota:
-    """A group for as long as the `with` lasts; `prefix` are the words before a command that runs in it."""
+    """A group for as long as the `with` lasts; `prefix` are the words before a command that runs in
+    it."""
 
     def __enter__(self):
         name = f"soil-bench-{os.getpid()}"
         problems = []
-        for parent, limit in ((ROOT, _version2), (ROOT + "/cpu", _version1), (ROOT + "/cpu,cpuacct", _version1)):
+        for parent, limit in (
+            (ROOT, _version2),
+            (ROOT + "/cpu", _version1),
+            (ROOT + "/cpu,cpuacct", _version1),
+        ):
             self.folder = os.path.join(parent, name)
             if not os.path.exists(os.path.join(parent, "cgroup.procs")):
                 continue
@@ -50,7 +58,10 @@ class Quota:
             into = os.path.join(self.folder, "cgroup.procs")
             self.prefix = ["sh", "-c", f'echo $$ >{into} && exec "$@"', "sh"]
             return self
-        raise Unavailable("no control group with a quota of processor time: " + ("; ".join(problems) or f"none at {ROOT}"))
+        raise Unavailable(
+            "no control group with a quota of processor time: "
+            + ("; ".join(problems) or f"none at {ROOT}")
+        )
 
     def __exit__(self, *_):
         # A process that was waited for may be counted for a moment yet.
@@ -70,7 +81,8 @@ class Quota:
 
 
 def beside(name, group):
-    """The figures of `group(options, name, prefix)`, and the same with a slowed processor, called NAME_slow, or why there are none."""
+    """The figures of `group(options, name, prefix)`, and the same with a slowed processor, called
+    NAME_slow, or why there are none."""
 
     def run(options):
         figures = group(options, "", [])

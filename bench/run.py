@@ -48,10 +48,12 @@ GROUPS = {
     **storage.GROUPS,
 }
 
-ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35 boot_floor_ratio_q35
-image_bytes_hello image_bytes_echo image_bytes_website min_ram_mib_hello min_ram_mib_echo min_ram_mib_website
-http_rps_c8 http_rps_c64 http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50
-blk_seq_read_mibs blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio idle_cpu_percent net_ceiling_fps""".split()
+ORDER = """boot_first_line_ms boot_floor_ratio boot_first_line_ms_q35
+boot_floor_ratio_q35 image_bytes_hello image_bytes_echo image_bytes_website
+min_ram_mib_hello min_ram_mib_echo min_ram_mib_website http_rps_c8 http_rps_c64
+http_p99_ms_c64 tcp_out_gbps tcp_in_gbps tcp_rtt_us_p50 blk_seq_read_mibs
+blk_rand_read_iops fat_read_mibs fat_write_mibs compute_ratio idle_cpu_percent
+net_ceiling_fps""".split()
 ORDER += processes.ORDER + tcpip.ORDER + storage.ORDER
 
 
@@ -83,7 +85,9 @@ def prepare():
     except FileNotFoundError as problem:
         sys.exit(f"error: {problem.filename} is not there; run: make build (and make setup once)")
     except subprocess.CalledProcessError as problem:
-        sys.exit(f"error: {' '.join(map(str, problem.cmd))} failed with status {problem.returncode}")
+        sys.exit(
+            f"error: {' '.join(map(str, problem.cmd))} failed with status {problem.returncode}"
+        )
 
 
 def merged(new):
@@ -144,7 +148,9 @@ def main():
     try:
         plots.draw(results, os.path.dirname(RESULTS))
     except FileNotFoundError as problem:
-        sys.exit(f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py")
+        sys.exit(
+            f"error: no plots without {problem.filename}; run: make setup, then bench/plots.py"
+        )
     if failed:
         sys.exit(f"error: no figures from {', '.join(failed)}")
 

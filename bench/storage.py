@@ -1,6 +1,8 @@
-"""Disks and files, the `fs_*` figures: `programs/storage.ml` on Soil, in the Linux micro-VM, and as plain processes.
+"""Disks and files, the `fs_*` figures: `programs/storage.ml` on Soil, in the Linux micro-VM, and as
+plain processes.
 
-The host times what lies between the guest's lines "begin" and "end". QEMU opens disks with cache=none; what is called cold is read in a new boot.
+The host times what lies between the guest's lines "begin" and "end". QEMU opens disks with
+cache=none; what is called cold is read in a new boot.
 """
 
 import os
@@ -31,7 +33,8 @@ def prepare():
 
 
 def fresh(name, kind, size=DISK, words=()):
-    """A new file system on a sparse disk; ext4 with everything written that Linux would otherwise write in the background."""
+    """A new file system on a sparse disk; ext4 with everything written that Linux would otherwise
+    write in the background."""
     if kind == "vfat":
         return disks.fat_disk(name)
     path = peer.work(name + ".img")
@@ -71,7 +74,8 @@ def results(command, timeout=120, env=None):
 
 
 class Pair:
-    """Soil's image and the Linux guest, on disks of their own with the same file system (none: the whole disk)."""
+    """Soil's image and the Linux guest, on disks of their own with the same file system (none: the
+    whole disk)."""
 
     def __init__(self, options, kind=None, environment=()):
         self.machine, self.kind, self.environment = options.machine, kind, environment
@@ -82,11 +86,15 @@ class Pair:
         self.disks = [fresh(f"{self.kind}-{side}", self.kind) for side in ("soil", "linux")]
 
     def commands(self, works, mem=256):
-        modules = peer.TRANSPORT[self.machine] + peer.DISK + (peer.VFAT if self.kind == "vfat" else [])
+        modules = (
+            peer.TRANSPORT[self.machine] + peer.DISK + (peer.VFAT if self.kind == "vfat" else [])
+        )
         archive = peer.work(f"storage-{self.machine}.cpio")
         ours, theirs = self.disks or [disks.random_disk()] * 2
         return (
-            qemu.soil(self.program, works, self.machine, mem, disk=ours, environment=self.environment),
+            qemu.soil(
+                self.program, works, self.machine, mem, disk=ours, environment=self.environment
+            ),
             qemu.linux(archive, modules, works, self.machine, mem, disk=theirs, mount=self.kind),
         )
 
@@ -124,7 +132,8 @@ def add_raw(figures, seconds):
 
 
 def raw(options):
-    """The whole disk: 1 MiB pieces one after the other, 4 KiB pieces at random, flushes after a written block."""
+    """The whole disk: 1 MiB pieces one after the other, 4 KiB pieces at random, flushes after a
+    written block."""
     figures = raw_figures("fs_")
     flush = Figure("fs_flush_us_p50", "us", "lower")
     pair = Pair(options)
@@ -136,7 +145,8 @@ def raw(options):
 
 
 def volume(options, kind, name, environment=()):
-    """A fresh file system: a large file and many small ones written, then all read in a new boot."""
+    """A fresh file system: a large file and many small ones written, then all read in a new
+    boot."""
     write = Figure(f"fs_{name}_write_mibs", "MiB/s", "higher")
     read = Figure(f"fs_{name}_read_mibs", "MiB/s", "higher")
     create = Figure(f"fs_{name}_create_per_s", "files/s", "higher")
@@ -151,12 +161,18 @@ def volume(options, kind, name, environment=()):
     pair = Pair(options, kind, environment)
     for _ in range(options.pairs):
         pair.format()
-        written = pair.run(f"write/file/{FILE}", f"create/{FILES}", f"append/log/{APPENDS}", f"write/small/{SMALL}")
+        written = pair.run(
+            f"write/file/{FILE}", f"create/{FILES}", f"append/log/{APPENDS}", f"write/small/{SMALL}"
+        )
         rate(write, FILE / MIB, written[0])
         rate(create, FILES, written[1])
         rate(append, APPENDS, written[2])
         if kind == "ext4":
-            works = f"rename/{FILES}", f"unlink/{FILES}", f"append-together/{TASKS}/{APPENDS // TASKS}"
+            works = (
+                f"rename/{FILES}",
+                f"unlink/{FILES}",
+                f"append-together/{TASKS}/{APPENDS // TASKS}",
+            )
             renamed, unlinked, appended = pair.run(*works)
             rate(rename, FILES, renamed)
             rate(unlink, FILES, unlinked)
@@ -168,7 +184,11 @@ def volume(options, kind, name, environment=()):
         # Each side in the way that is the faster one there.
         rate(cached, SMALL * REPEATS / (1024 * MIB), [min(ways) for ways in zip(*looked)])
         # The same pieces of 1 MiB from the disk and from the file.
-        plain, whole = pair.run(f"sequential-read/{FILE}", "read-large/file") if kind == "vfat" else (None, None)
+        plain, whole = (
+            pair.run(f"sequential-read/{FILE}", "read-large/file")
+            if kind == "vfat"
+            else (None, None)
+        )
         if plain:
             share.add(*(100 * a / b for a, b in zip(plain, whole)))
     figures = read, write, create, append, cached, copied, share, rename, unlink, together
@@ -184,7 +204,8 @@ def ext4(options):
 
 
 def directory(options):
-    """The names of a directory of 100,000 entries, in a new boot. Linux makes it, once, and each side reads a copy."""
+    """The names of a directory of 100,000 entries, in a new boot. Linux makes it, once, and each
+    side reads a copy."""
     figure = Figure("fs_ext4_dir_100k_list_ms", "ms", "lower")
     original = peer.work("directory.img")
     pair = Pair(options, "ext4")
@@ -200,7 +221,8 @@ def directory(options):
 
 
 def mount(options):
-    """A sparse volume of 64 GiB, as mkfs.ext4 makes it, mounted by the program, and its root read."""
+    """A sparse volume of 64 GiB, as mkfs.ext4 makes it, mounted by the program, and its root
+    read."""
     figure = Figure("fs_ext4_mount_64g_ms", "ms", "lower")
     pair = Pair(options, environment=["SOIL_MOUNT=/other=memory:1M"])
     for _ in range(options.pairs):
@@ -210,7 +232,8 @@ def mount(options):
 
 
 def store(options):
-    """Values of 100 bytes set one after the other on ext4, each durable; Linux: a new file, fsync, rename, fsync of the directory."""
+    """Values of 100 bytes set one after the other on ext4, each durable; Linux: a new file, fsync,
+    rename, fsync of the directory."""
     figure = Figure("fs_kv_set_per_s", "sets/s", "higher")
     pair = Pair(options, "ext4")
     for _ in range(options.pairs):
@@ -220,7 +243,8 @@ def store(options):
 
 
 def embedded(options):
-    """A file of 8 MiB that is part of the program, a byte of each cache line; Linux maps one of its first file system."""
+    """A file of 8 MiB that is part of the program, a byte of each cache line; Linux maps one of its
+    first file system."""
     figure = Figure("fs_embed_read_gibs", "GiB/s", "higher")
     pair = Pair(options)
     for _ in range(options.pairs):
@@ -241,7 +265,9 @@ def memory(options):
         except (RuntimeError, Timeout):
             return False
 
-    figure.add(least(lambda mem: works_with(0, mem), 2, 64), least(lambda mem: works_with(1, mem), 48, 128))
+    figure.add(
+        least(lambda mem: works_with(0, mem), 2, 64), least(lambda mem: works_with(1, mem), 48, 128)
+    )
     return [figure]
 
 
@@ -254,8 +280,9 @@ def uncached(path):
 
 
 def host(options, suffix, prefix):
-    """Processes on the disk's image, of which the page cache has nothing. The plain one reads and writes it as any file; where 32
-    requests are to be under way it goes past the page cache, for else Linux's asynchronous I/O isn't."""
+    """Processes on the disk's image, of which the page cache has nothing. The plain one reads and
+    writes it as any file; where 32 requests are to be under way it goes past the page cache, for
+    else Linux's asynchronous I/O isn't."""
     figures = raw_figures("fs_host_", suffix)
     disk = disks.random_disk()
 
@@ -263,7 +290,10 @@ def host(options, suffix, prefix):
         found = []
         for work in raw_works():
             uncached(disk)
-            found += results([*prefix, built(program), work], env=env if "/32/" in work else {**env, "BUFFERED": "1"})
+            found += results(
+                [*prefix, built(program), work],
+                env=env if "/32/" in work else {**env, "BUFFERED": "1"},
+            )
         return found
 
     for _ in range(options.pairs):
@@ -273,7 +303,8 @@ def host(options, suffix, prefix):
 
 
 def host_files(options):
-    """A file in a folder of the host: written and synced, then read when the page cache has nothing of it."""
+    """A file in a folder of the host: written and synced, then read when the page cache has nothing
+    of it."""
     write = Figure("fs_host_write_mibs", "MiB/s", "higher")
     read = Figure("fs_host_read_mibs", "MiB/s", "higher")
     folder = peer.work("folder")
@@ -312,11 +343,16 @@ GROUPS = {
     "fs_host_files": host_files,
 }
 
-ORDER = """fs_blk_seq_read_mibs fs_blk_seq_write_mibs fs_blk_rand_read_iops_qd1 fs_blk_rand_read_iops_qd32
-fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs fs_fat_read_percent_of_raw fs_fat_write_mibs
-fs_fat_create_per_s fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
-fs_ext4_rename_per_s fs_ext4_unlink_per_s fs_ext4_fsync_append_per_s fs_ext4_fsync_8_per_s fs_ext4_dir_100k_list_ms
-fs_ext4_mount_64g_ms fs_embed_read_gibs fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs fs_kv_set_per_s fs_memory_mib
-fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
-fs_host_blk_rand_write_iops_qd32 fs_host_blk_seq_read_mibs_slow fs_host_blk_seq_write_mibs_slow
-fs_host_blk_rand_read_iops_qd1_slow fs_host_blk_rand_read_iops_qd32_slow fs_host_blk_rand_write_iops_qd32_slow fs_host_read_mibs fs_host_write_mibs""".split()
+ORDER = """fs_blk_seq_read_mibs fs_blk_seq_write_mibs fs_blk_rand_read_iops_qd1
+fs_blk_rand_read_iops_qd32 fs_blk_rand_write_iops_qd32 fs_flush_us_p50 fs_fat_read_mibs
+fs_fat_read_percent_of_raw fs_fat_write_mibs fs_fat_create_per_s
+fs_fat_fsync_append_per_s fs_ext4_read_mibs fs_ext4_write_mibs fs_ext4_create_per_s
+fs_ext4_rename_per_s fs_ext4_unlink_per_s fs_ext4_fsync_append_per_s
+fs_ext4_fsync_8_per_s fs_ext4_dir_100k_list_ms fs_ext4_mount_64g_ms fs_embed_read_gibs
+fs_cached_read_gibs fs_cached_copy_gibs fs_ext4_cached_read_gibs fs_ext4_cached_copy_gibs
+fs_kv_set_per_s fs_memory_mib fs_host_blk_seq_read_mibs fs_host_blk_seq_write_mibs
+fs_host_blk_rand_read_iops_qd1 fs_host_blk_rand_read_iops_qd32
+fs_host_blk_rand_write_iops_qd32 fs_host_blk_seq_read_mibs_slow
+fs_host_blk_seq_write_mibs_slow fs_host_blk_rand_read_iops_qd1_slow
+fs_host_blk_rand_read_iops_qd32_slow fs_host_blk_rand_write_iops_qd32_slow
+fs_host_read_mibs fs_host_write_mibs""".split()

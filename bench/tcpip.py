@@ -1,5 +1,6 @@
-"""The figures of TCP/IP: HTTP with 1 to 512 connections, new connections, bulk with and without offloads, datagrams, round
-trips, a lossy path, idle connections, the first reply after boot, a SYN flood; and the stack by itself."""
+"""The figures of TCP/IP: HTTP with 1 to 512 connections, new connections, bulk with and without
+offloads, datagrams, round trips, a lossy path, idle connections, the first reply after boot, a SYN
+flood; and the stack by itself."""
 
 import contextlib
 import os
@@ -36,8 +37,18 @@ def prepare():
 
 def wrk(host, connections, seconds, *words):
     """Requests per second, median and 99th percentile in ms."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}s", "--latency", "--timeout", "8s"]
-    done = subprocess.run([*command, *words, f"http://{host}/"], capture_output=True, text=True, timeout=120)
+    command = [
+        "wrk",
+        "-t1",
+        f"-c{connections}",
+        f"-d{max(1, round(seconds))}s",
+        "--latency",
+        "--timeout",
+        "8s",
+    ]
+    done = subprocess.run(
+        [*command, *words, f"http://{host}/"], capture_output=True, text=True, timeout=120
+    )
     scale = {"us": 1e-3, "ms": 1, "s": 1e3, "m": 6e4}
 
     def percentile(name):
@@ -58,7 +69,10 @@ def add(figures, soil, linux):
 def http(options):
     """The constant 1 KiB response, keep-alive, one wrk thread."""
     figures = [Figure(f"net_http_rps_c{c}", "requests/s", "higher") for c in (1, 8, 64, 512)]
-    figures += [Figure(f"net_http_{name}", "ms", "lower") for name in ("p50_ms_c8", "p99_ms_c64", "p99_ms_c512")]
+    figures += [
+        Figure(f"net_http_{name}", "ms", "lower")
+        for name in ("p50_ms_c8", "p99_ms_c64", "p99_ms_c512")
+    ]
 
     def work(host, _pid):
         found = [wrk(host, c, options.seconds) for c in (1, 8, 64, 512)]
@@ -70,7 +84,8 @@ def http(options):
 
 
 def connections(options):
-    """A new connection for each request: connect, ask, answer, close by the client. 16 at a time."""
+    """A new connection for each request: connect, ask, answer, close by the client. 16 at a
+    time."""
     figure = Figure("net_conn_per_s", "connections/s", "higher")
 
     def work(host, _pid):
@@ -82,7 +97,8 @@ def connections(options):
 
 
 def churn(host, port, seconds, clients=16):
-    """Connections with one request each, closed by this side with a reset, so that it runs out of no ports."""
+    """Connections with one request each, closed by this side with a reset, so that it runs out of
+    no ports."""
     request = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     waiting = select.epoll()
     sockets, got = {}, {}
@@ -140,7 +156,8 @@ def bulk(options):
 
 
 def datagrams(options):
-    """UDP payloads of 64 bytes: those that a program got, and those that it sent and the host got."""
+    """UDP payloads of 64 bytes: those that a program got, and those that it sent and the host
+    got."""
     figures = [Figure(f"net_udp_pps_{way}", "datagrams/s", "higher") for way in ("in", "out")]
 
     def work(host, _pid):
@@ -175,7 +192,8 @@ class Children:
 
 
 def lossy(options):
-    """The guest sends over a relay that loses 1 % and takes 25 ms in each direction; the peer's CUBIC does the same."""
+    """The guest sends over a relay that loses 1 % and takes 25 ms in each direction; the peer's
+    CUBIC does the same."""
     figure = Figure("net_loss1_50ms_mbps", "Mbit/s", "higher")
     seconds = max(20, 4 * options.seconds)
 
@@ -198,7 +216,8 @@ def lossy(options):
 
 
 def idle(options):
-    """Memory of QEMU for each of 900 idle connections to the HTTP program, once everything was touched before."""
+    """Memory of QEMU for each of 900 idle connections to the HTTP program, once everything was
+    touched before."""
     figure = Figure("net_idle_conn_bytes", "bytes", "lower")
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
@@ -226,13 +245,24 @@ def idle(options):
 
 
 def first_reply(options):
-    """From the start of QEMU to the first answer to an HTTP request; a new attempt to connect every 5 ms."""
+    """From the start of QEMU to the first answer to an HTTP request; a new attempt to connect every
+    5 ms."""
     figure = Figure("net_boot_to_first_reply_ms", "ms", "lower")
 
     def once(command):
         with Tap(3) as tap:
             # Linux asks for a neighbour once a second only.
-            ip("neigh", "replace", tap.guest, "lladdr", peer.GUEST_MAC, "nud", "permanent", "dev", tap.name)
+            ip(
+                "neigh",
+                "replace",
+                tap.guest,
+                "lladdr",
+                peer.GUEST_MAC,
+                "nud",
+                "permanent",
+                "dev",
+                tap.name,
+            )
             with Child(command(tap)) as child:
                 while time.monotonic() - child.started < 30:
                     if attempt(tap.guest):
@@ -257,8 +287,8 @@ def first_reply(options):
 
 
 def flood(options):
-    """50 000 SYNs a second from changing addresses: what share of its speed a running connection keeps, and how many honest
-    connections succeed."""
+    """50 000 SYNs a second from changing addresses: what share of its speed a running connection
+    keeps, and how many honest connections succeed."""
     share = Figure("net_flood_share_percent", "% of its speed without", "higher")
     honest = Figure("net_flood_connects_percent", "% of connects", "higher")
 
@@ -294,17 +324,31 @@ def flood(options):
 @contextlib.contextmanager
 def flooding(host, rate, seconds, kind):
     """The flood, from half a second after its start on."""
-    command = [peer.work("load"), "flood", "soil3", peer.GUEST_MAC, host, CLOSED[kind], str(rate), str(seconds), kind]
+    command = [
+        peer.work("load"),
+        "flood",
+        "soil3",
+        peer.GUEST_MAC,
+        host,
+        CLOSED[kind],
+        str(rate),
+        str(seconds),
+        kind,
+    ]
     with Child(command) as attack:
         time.sleep(0.5)
         yield attack
 
 
 def overload(options):
-    """What share of its speed a running connection keeps under 1, 2, 4 and 8 times the SYNs a second that Soil's
-    guest takes at most on this host, and under as many datagrams to a closed port and fragments."""
+    """What share of its speed a running connection keeps under 1, 2, 4 and 8 times the SYNs a
+    second that Soil's guest takes at most on this host, and under as many datagrams to a closed
+    port and fragments."""
     kinds = {
-        kind: [Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher") for times in TIMES]
+        kind: [
+            Figure(f"net_overload_{kind}_x{times}_percent", "% of its speed without", "higher")
+            for times in TIMES
+        ]
         for kind in CLOSED
     }
     most = Figure("net_overload_syns_per_s", "SYNs taken/s", "higher")
@@ -383,7 +427,11 @@ def host(options):
     def figures(form):
         with form("http", 80) as one:
             found = [wrk(one.host, c, seconds)[0] for c in (8, 64)] + [churn(one.host, 80, seconds)]
-        for mode, way, key in (("chargen", "out", "gbps"), ("discard", "in", "gbps"), ("echo", "echo", "p50_us")):
+        for mode, way, key in (
+            ("chargen", "out", "gbps"),
+            ("discard", "in", "gbps"),
+            ("echo", "echo", "p50_us"),
+        ):
             with form(mode, 7) as one:
                 found.append(load(way, one.host, 7, seconds)[key])
         return found
@@ -406,7 +454,9 @@ def stack(options):
     figures = {key: Figure(*each) for key, each in units.items()}
     flat = Figure("net_stack_packet_ratio", "times, 50 000 against 10 connections", "lower")
     for _ in range(options.pairs):
-        text = subprocess.run([COST, str(options.seconds)], check=True, capture_output=True, text=True).stdout
+        text = subprocess.run(
+            [COST, str(options.seconds)], check=True, capture_output=True, text=True
+        ).stdout
         found = {name: float(value) for name, value in re.findall(r"(\w+)=([0-9.]+)", text)}
         for key, figure in figures.items():
             figure.add(found[key], None)
@@ -429,12 +479,17 @@ GROUPS = {
     "net_stack": stack,
 }
 
-ORDER = """net_http_rps_c1 net_http_rps_c8 net_http_rps_c64 net_http_rps_c512 net_http_p50_ms_c8 net_http_p99_ms_c64
-net_http_p99_ms_c512 net_conn_per_s net_tcp_out_gbps net_tcp_in_gbps net_tcp_out_nooffload_gbps net_tcp_in_nooffload_gbps
-net_udp_pps_in net_udp_pps_out net_rtt_us_p50 net_rtt_us_p99 net_loss1_50ms_mbps net_idle_conn_bytes
-net_boot_to_first_reply_ms net_flood_share_percent net_flood_connects_percent net_overload_syns_per_s net_overload_syn_x1_percent net_overload_syn_x2_percent
-net_overload_syn_x4_percent net_overload_syn_x8_percent net_overload_udp_x1_percent net_overload_udp_x2_percent
-net_overload_udp_x4_percent net_overload_udp_x8_percent net_overload_fragment_x1_percent
-net_overload_fragment_x2_percent net_overload_fragment_x4_percent net_overload_fragment_x8_percent net_host_http_rps_c8 net_host_http_rps_c64
-net_host_conn_per_s net_host_tcp_out_gbps net_host_tcp_in_gbps net_host_rtt_us_p50 net_stack_gbps net_stack_conns_per_s
-net_stack_packet_ns_c10 net_stack_packet_ns_c1000 net_stack_packet_ns_c50000 net_stack_packet_ratio""".split()
+ORDER = """net_http_rps_c1 net_http_rps_c8 net_http_rps_c64 net_http_rps_c512
+net_http_p50_ms_c8 net_http_p99_ms_c64 net_http_p99_ms_c512 net_conn_per_s
+net_tcp_out_gbps net_tcp_in_gbps net_tcp_out_nooffload_gbps net_tcp_in_nooffload_gbps
+net_udp_pps_in net_udp_pps_out net_rtt_us_p50 net_rtt_us_p99 net_loss1_50ms_mbps
+net_idle_conn_bytes net_boot_to_first_reply_ms net_flood_share_percent
+net_flood_connects_percent net_overload_syns_per_s net_overload_syn_x1_percent
+net_overload_syn_x2_percent net_overload_syn_x4_percent net_overload_syn_x8_percent
+net_overload_udp_x1_percent net_overload_udp_x2_percent net_overload_udp_x4_percent
+net_overload_udp_x8_percent net_overload_fragment_x1_percent
+net_overload_fragment_x2_percent net_overload_fragment_x4_percent
+net_overload_fragment_x8_percent net_host_http_rps_c8 net_host_http_rps_c64
+net_host_conn_per_s net_host_tcp_out_gbps net_host_tcp_in_gbps net_host_rtt_us_p50
+net_stack_gbps net_stack_conns_per_s net_stack_packet_ns_c10 net_stack_packet_ns_c1000
+net_stack_packet_ns_c50000 net_stack_packet_ratio""".split()

@@ -1,4 +1,5 @@
-"""Addresses against Linux and dnsmasq: IPv6 from router advertisements and DHCPv6, conflicts, fragments, errors."""
+"""Addresses against Linux and dnsmasq: IPv6 from router advertisements and DHCPv6, conflicts,
+fragments, errors."""
 
 import ipaddress
 import os
@@ -74,7 +75,8 @@ def echo(address, port, data, seconds=PATIENCE):
 
 @in_every_form(forms=("process", "microvm"))
 def router_advertisements(context, form):
-    """RFC 4862 with dnsmasq as the router: an address from its prefix, TCP and large pings over it."""
+    """RFC 4862 with dnsmasq as the router: an address from its prefix, TCP and large pings over
+    it."""
     tap = context.tap()
     number = int(tap.name[4:])
     prefix = f"fd00:50:{number:x}::/64"
@@ -146,8 +148,8 @@ def conflicts_of_addresses(context, form):
 
 @in_every_form(forms=("process",))
 def declined_lease(context, form):
-    """RFC 5227, 2.4 (b) and RFC 2131, 4.4.4: a leased address that another machine claims for good is declined, and another
-    one is taken."""
+    """RFC 5227, 2.4 (b) and RFC 2131, 4.4.4: a leased address that another machine claims for good
+    is declined, and another one is taken."""
     tap = context.tap()
     server = dnsmasq(context, tap, "--no-ping")
     child = context.soil(SERVICES, form, tap=tap, dhcp=True)
@@ -160,14 +162,17 @@ def declined_lease(context, form):
             time.sleep(0.5)
     # Declined, a pause of ten seconds, and another one.
     server.wait_line(f"DHCPDECLINE({tap.name}) {first}")
-    second, _ = leased(server, after=next(n for n, (_, line) in enumerate(server.lines) if "DHCPDECLINE(" in line))
+    second, _ = leased(
+        server, after=next(n for n, (_, line) in enumerate(server.lines) if "DHCPDECLINE(" in line)
+    )
     assert second != first, server.text
     assert echo(second, 7, b"here") == b"here"
 
 
 @in_every_form()
 def fragments_and_errors(context, form):
-    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are told of."""
+    """Large datagrams and pings come back in fragments; closed ports and unknown protocols are told
+    of."""
     _, tap = services(context, form)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
         peer.settimeout(PATIENCE)

@@ -1,4 +1,5 @@
-"""Linux's TCP and iperf3 at the other end of a link, in both directions; over bad links, in long runs beside Linux against itself."""
+"""Linux's TCP and iperf3 at the other end of a link, in both directions; over bad links, in long
+runs beside Linux against itself."""
 
 import json
 import re
@@ -25,10 +26,13 @@ def rates(context, tap, link, seconds, together):
 
 
 def over(context, form, seconds, least, *words):
-    """Bytes come through unchanged, both ways at once; in long runs as fast as Linux's own by `least` at least."""
+    """Bytes come through unchanged, both ways at once; in long runs as fast as Linux's own by
+    `least` at least."""
     _, tap = services(context, form)
     link = BadLink(context, tap, *words)
-    copies = [context.child(link.inside + load_words("copy", tap.guest, 7, 400_000)) for _ in range(2)]
+    copies = [
+        context.child(link.inside + load_words("copy", tap.guest, 7, 400_000)) for _ in range(2)
+    ]
     for copy in copies:
         assert copy.finish(context.remaining()) == 0, f"{copy.text}\n{link.statistics()}"
     # Where the link has a rate they would fight for it.

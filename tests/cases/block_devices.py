@@ -1,4 +1,5 @@
-"""Disks as sectors (`Soil.Block`): slices, discard, sizes that change, depth, partitions, disks that don't answer."""
+"""Disks as sectors (`Soil.Block`): slices, discard, sizes that change, depth, partitions, disks
+that don't answer."""
 
 import os
 import re
@@ -25,23 +26,36 @@ def disk(context, name="disk.img", size=16 << 20, folder=None):
 
 def run(context, form, words, disks, options=()):
     named = [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
-    status, output = outcome(context.soil(PROGRAM, form, *words, options=[*named, *options]), context)
+    status, output = outcome(
+        context.soil(PROGRAM, form, *words, options=[*named, *options]), context
+    )
     assert status == 0, f"{form} {words}: {output}"
     return output
 
 
 @test(limit=180)
 def slices_of_memory(context):
-    """Lists of slices, aligned and not, more than a device takes at once, durable: on sectors of 512 and 4096 bytes in each form."""
+    """Lists of slices, aligned and not, more than a device takes at once, durable: on sectors of
+    512 and 4096 bytes in each form."""
     for form in FORMS:
         for sector in (512, 4096):
             path = disk(context, f"{form}{sector}.img")
             output = run(context, form, ["vectors"], {"data": f"{path},sector={sector}"})
             assert f"sectors of {sector}" in output, output
-            kinds = ("few: 6", "durable: 3", "unaligned: 4", "many: 300", "too many for a request: 1500")
+            kinds = (
+                "few: 6",
+                "durable: 3",
+                "unaligned: 4",
+                "many: 300",
+                "too many for a request: 1500",
+            )
             for kind in kinds:
                 assert f"{kind} slices, written true, read true" in output, output
-            for line in ("durable write: true", "a piece of a sector is refused", "beyond the end is refused"):
+            for line in (
+                "durable write: true",
+                "a piece of a sector is refused",
+                "beyond the end is refused",
+            ):
                 assert line in output, output
             os.unlink(path)
 
@@ -51,10 +65,15 @@ def slices_without_a_ring(context):
     """The process where the kernel forbids io_uring: the same."""
     need_strace(context)
     path = disk(context)
-    for words, expected in ((["vectors"], "written true, read true"), (["clearing"], "zeros true true, rest true true")):
+    for words, expected in (
+        (["vectors"], "written true, read true"),
+        (["clearing"], "zeros true true, rest true true"),
+    ):
         report = context.path(words[0])
         strace = ["strace", "-f", "-c", "-o", report, "-e", "inject=io_uring_setup:error=EPERM"]
-        child = context.child([*strace, executable(PROGRAM, "process"), *words], env={"SOIL_DISK_DATA": path})
+        child = context.child(
+            [*strace, executable(PROGRAM, "process"), *words], env={"SOIL_DISK_DATA": path}
+        )
         status, output = outcome(child, context)
         assert status == 0 and expected in output, output
         assert "written false" not in output and "read false" not in output, output
@@ -67,16 +86,26 @@ def blocks_used(path):
 
 @test(limit=120)
 def discard_and_zeroes(context):
-    """Sectors made zeros, given up and discarded read as they should, the rest stays, and the host's file loses the room."""
+    """Sectors made zeros, given up and discarded read as they should, the rest stays, and the
+    host's file loses the room."""
     for form in FORMS:
         # In the build's folder: not each file system of /tmp knows holes.
-        with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="holes-") as folder:
+        with tempfile.TemporaryDirectory(
+            dir=os.path.join(ROOT, "target"), prefix="holes-"
+        ) as folder:
             path = disk(context, f"{form}.img", folder=folder)
             output = run(context, form, ["clearing"], {"data": path})
             assert "offered: true true" in output, output
-            for line in ("zeroes: done", "unmap: done", "discard: done", "zeros true true, rest true true"):
+            for line in (
+                "zeroes: done",
+                "unmap: done",
+                "discard: done",
+                "zeros true true, rest true true",
+            ):
                 assert line in output, f"{form}: {output}"
-            assert blocks_used(path) < 512 << 10, f"{form}: {blocks_used(path)} bytes are still used"
+            assert blocks_used(path) < 512 << 10, (
+                f"{form}: {blocks_used(path)} bytes are still used"
+            )
 
 
 @test(limit=60)
@@ -113,16 +142,23 @@ def check_sizes(child, resize, context):
     last = output[output.index("sectors 16384") :]
     assert "read the last: done" in last, output
     for what in ("read", "write"):
-        assert re.search(rf"{what} the last that was: input/output error: .*has 16384 sectors", last), output
+        assert re.search(
+            rf"{what} the last that was: input/output error: .*has 16384 sectors", last
+        ), output
 
 
 @test(limit=120)
 def sizes_that_change(context):
-    """A disk that grows and shrinks: `sectors` says so, what is new can be used, what is gone gives an error."""
+    """A disk that grows and shrinks: `sectors` says so, what is new can be used, what is gone gives
+    an error."""
     for form in FORMS[1:]:
         path = disk(context, f"{form}.img")
         child, monitor = monitored(context, path, ["watch", "2"], form)
-        check_sizes(child, lambda size: monitor.ask("block_resize", **{"node-name": "disk0", "size": size}), context)
+        check_sizes(
+            child,
+            lambda size: monitor.ask("block_resize", **{"node-name": "disk0", "size": size}),
+            context,
+        )
     path = disk(context, "process.img")
     child = context.soil(PROGRAM, "process", "watch", "2", options=["--disk", f"data={path}"])
     check_sizes(child, lambda size: os.truncate(path, size), context)
@@ -154,7 +190,8 @@ def many_requests_in_flight(context):
 
 @test(limit=120)
 def partitions_by_name(context):
-    """GPT and MBR: partitions by number and label, each a disk of its own, at the same time; others aren't touched."""
+    """GPT and MBR: partitions by number and label, each a disk of its own, at the same time; others
+    aren't touched."""
     for form in FORMS:
         path = disk(context, f"{form}.img", 32 << 20)
         table = "label: gpt\nsize=4M, name=boot\nsize=6M, name=root\nsize=2M\n"
@@ -170,12 +207,18 @@ def partitions_by_name(context):
         for mark, start, sectors in ((1, 10240, 12288), (2, 2048, 8192), (3, 22528, 4096)):
             sector = bytes(((mark + i) * 7 % 251) + 1 for i in range(512))
             for at in (start, start + sectors - 1):
-                assert data[at * 512 :][:512] == sector, f"{form}: partition of {start}, sector {at}"
+                assert data[at * 512 :][:512] == sector, (
+                    f"{form}: partition of {start}, sector {at}"
+                )
         os.unlink(path)
     path = disk(context, "mbr.img", 32 << 20)
-    context.run("sfdisk", "-q", path, input=f"label: dos\nsize=4M\nsize=20M,type=5\n{path}5 : size=3M\n")
+    context.run(
+        "sfdisk", "-q", path, input=f"label: dos\nsize=4M\nsize=20M,type=5\n{path}5 : size=3M\n"
+    )
     output = run(context, "microvm", ["partitions", "data/1", "data/5"], {"data": path})
-    assert "data/1: data/1, 8192 sectors" in output and "data/5: data/5, 6144 sectors" in output, output
+    assert "data/1: data/1, 8192 sectors" in output and "data/5: data/5, 6144 sectors" in output, (
+        output
+    )
 
 
 def check_stall(context, output, least):
@@ -190,12 +233,14 @@ def check_stall(context, output, least):
 
 @test(limit=120)
 def a_machine_disk_stops_answering(context):
-    """A disk that stops in the midst of its work: every operation ends with an error at its deadline, other tasks and disks go on, and
-    what was given up comes back."""
+    """A disk that stops in the midst of its work: every operation ends with an error at its
+    deadline, other tasks and disks go on, and what was given up comes back."""
     for form in FORMS[1:]:
         path, other = disk(context, f"{form}.img"), disk(context, f"{form}-other.img")
         monitor = context.path(f"stall-{form}")
-        qemu = faulty.throttled(context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0")
+        qemu = faulty.throttled(
+            context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
+        )
         options = ["--disk", f"data={path}", "--disk", f"other={other}", "--qemu", qemu]
         options += ["--env", "SOIL_DISK_TIMEOUT=2"]
         child = context.soil(PROGRAM, form, "stalls", options=options)
@@ -218,7 +263,14 @@ def a_process_disk_stops_answering(context):
     try:
         loop_mounted(context, os.path.join(below, "above.img"), above, 48)
         path, other = disk(context, folder=above), disk(context, "other.img")
-        options = ["--disk", f"data={path}", "--disk", f"other={other}", "--env", "SOIL_DISK_TIMEOUT=2"]
+        options = [
+            "--disk",
+            f"data={path}",
+            "--disk",
+            f"other={other}",
+            "--env",
+            "SOIL_DISK_TIMEOUT=2",
+        ]
         child = context.soil(PROGRAM, "process", "stalls", options=options)
         child.wait_line("under way")
         context.run("fsfreeze", "-f", below)

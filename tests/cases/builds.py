@@ -34,12 +34,19 @@ def image(root, example):
 
 def built_elsewhere(context, environment):
     """The examples' images, built by dune from a copy of this repository in another folder."""
-    with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="another-folder-") as folder:
+    with tempfile.TemporaryDirectory(
+        dir=os.path.join(ROOT, "target"), prefix="another-folder-"
+    ) as folder:
         copy = os.path.join(folder, "with", "sources")
         shutil.copytree(ROOT, copy, ignore=LEFT_OUT, symlinks=True)
         targets = [f"_build/soil/examples/{example}/main.exe" for example in EXAMPLES]
         # From dune's cache the first build would come back.
-        environment = {**os.environ, "DUNE_CACHE": "disabled", "CARGO_NET_OFFLINE": "true", **environment}
+        environment = {
+            **os.environ,
+            "DUNE_CACHE": "disabled",
+            "CARGO_NET_OFFLINE": "true",
+            **environment,
+        }
         context.run("dune", "build", "--root", copy, *targets, env=environment, cwd=copy)
         return {example: image(copy, example) for example in EXAMPLES}
 
@@ -48,12 +55,15 @@ def check_same(images):
     for example, other in images.items():
         own = image(ROOT, example)
         differing = [at for at, pair in enumerate(zip(own, other)) if pair[0] != pair[1]][:5]
-        assert own == other, f"{example}: {len(own)} and {len(other)} bytes, the first that differ at {differing}"
+        assert own == other, (
+            f"{example}: {len(own)} and {len(other)} bytes, the first that differ at {differing}"
+        )
 
 
 @test(limit=120)
 def the_same_in_another_folder(context):
-    """hello, echo and website, their OCaml compiled and linked in another folder with the same Rust archive."""
+    """hello, echo and website, their OCaml compiled and linked in another folder with the same Rust
+    archive."""
     folder = context.path("bin")
     os.mkdir(folder)
     cargo = os.path.join(folder, "cargo")
@@ -80,7 +90,8 @@ def overflow_is_checked_in_the_suite(_):
 
 @test()
 def no_image_says_where_it_was_built(_):
-    """Neither the repository's folder nor the user's, where cargo keeps the crates' sources, is in an image."""
+    """Neither the repository's folder nor the user's, where cargo keeps the crates' sources, is in
+    an image."""
     for example in EXAMPLES:
         data = image(ROOT, example)
         for folder in (ROOT, os.environ.get("CARGO_HOME") or os.path.expanduser("~/.cargo")):

@@ -25,7 +25,8 @@ LARGE = 1_000_000
 
 
 class Pinger:
-    """Sends an echo request every `interval` seconds, whatever comes back, and counts the answers."""
+    """Sends an echo request every `interval` seconds, whatever comes back, and counts the
+    answers."""
 
     def __init__(self, tap, interval):
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
@@ -66,9 +67,7 @@ class Pinger:
                 self.slowest = max(self.slowest, time.monotonic() - self.times[number])
 
     def __str__(self):
-        return (
-            f"{len(self.answered)} of {len(self.times)} pings answered, the slowest after {self.slowest:.3f} s"
-        )
+        return f"{len(self.answered)} of {len(self.times)} pings answered, the slowest after {self.slowest:.3f} s"
 
     def end(self):
         """Waits for the answers under way, until none has come for five seconds."""
@@ -156,7 +155,8 @@ def in_time(context, attempt):
 
 
 def starves_nothing(context, form, manner):
-    """For some seconds: pings answered, the backlog filled, a megabyte acknowledged up to the window, a SYN repeated."""
+    """For some seconds: pings answered, the backlog filled, a megabyte acknowledged up to the
+    window, a SYN repeated."""
     in_time(context, lambda seconds: starved(context, form, manner, seconds))
 
 
@@ -174,7 +174,9 @@ def starved(context, form, manner, seconds):
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.connect((tap.guest, 7))
         datagrams.send(b"are you there?")
-        connections = [socket.create_connection((tap.guest, 7), timeout=PATIENCE) for _ in range(BACKLOG)]
+        connections = [
+            socket.create_connection((tap.guest, 7), timeout=PATIENCE) for _ in range(BACKLOG)
+        ]
         data = os.urandom(LARGE)
         large = connections[0]
         large.setblocking(False)
@@ -195,7 +197,9 @@ def starved(context, form, manner, seconds):
         assert waiting == [0] * (BACKLOG - 1), f"unacknowledged: {waiting}"
         assert taken >= 32768, f"{taken} bytes of {sent} acknowledged"
         assert syns >= 3, f"{syns} SYNs to the absent peer"
-        assert len(pinger.times) >= 30 and len(pinger.answered) >= 0.98 * len(pinger.times), str(pinger)
+        assert len(pinger.times) >= 30 and len(pinger.answered) >= 0.98 * len(pinger.times), str(
+            pinger
+        )
         child.wait_line("computed, 0 datagrams meanwhile, more than one round: true")
         datagrams.settimeout(PATIENCE)
         assert datagrams.recv(2048) == b"are you there?"
@@ -212,12 +216,15 @@ def starved(context, form, manner, seconds):
 
 @in_every_form(limit=120)
 def idle_with_a_network(context, form):
-    """No ticks while the program sleeps, after connections and with their timers; in long runs under 2 % of a processor."""
+    """No ticks while the program sleeps, after connections and with their timers; in long runs
+    under 2 % of a processor."""
     child, tap = services(context, form)
     context.load("copy", tap.guest, 7, 100_000)
     assert falls_asleep(machine_pid(child)), "it is woken all the time"
     if context.long:
-        context.bound("processor time in 5 s", least_processor_time(machine_pid(child), 5, 0.1), 0.1)
+        context.bound(
+            "processor time in 5 s", least_processor_time(machine_pid(child), 5, 0.1), 0.1
+        )
 
 
 @test()
@@ -242,7 +249,10 @@ def threadless(context, seconds):
     tap = context.tap()
     network = {"SOIL_NET": f"tap={tap.name}", "SOIL_IP": tap.guest_cidr, "SOIL_GATEWAY": tap.host}
     refuse = ["strace", "-f", "-qq", "-o", os.devnull, "-e", "inject=clone,clone3:error=EAGAIN"]
-    child = context.child([*refuse, executable(BUSY, "process"), "plain", str(seconds), f"{tap.prefix}.77"], env=network)
+    child = context.child(
+        [*refuse, executable(BUSY, "process"), "plain", str(seconds), f"{tap.prefix}.77"],
+        env=network,
+    )
     child.wait_line("ready")
     control = socket.create_connection((tap.guest, 80), timeout=PATIENCE)
     control.sendall(b"go\n")
@@ -257,7 +267,9 @@ def threadless(context, seconds):
     child.wait_line("computed")
     pinger.end()
     assert child.text.count("no thread can be made") == 1, child.text
-    assert early == 0 and len(pinger.answered) >= 0.9 * len(pinger.times), f"{early} early; {pinger}"
+    assert early == 0 and len(pinger.answered) >= 0.9 * len(pinger.times), (
+        f"{early} early; {pinger}"
+    )
 
 
 # As in `programs.py`, linked to a module that starts the network: each tick comes in the middle of
@@ -268,7 +280,9 @@ NETWORKED = [
     Program("floats", "tests/programs/networked/floats.exe"),
     Program("gc-churn", "tests/programs/networked/gc_churn.exe", options=["--mem", "64M"]),
     Program("marshalling", "tests/programs/networked/marshalling.exe"),
-    Program("overflow", "tests/programs/networked/overflow.exe", environment={"OCAMLRUNPARAM": "l=2M"}),
+    Program(
+        "overflow", "tests/programs/networked/overflow.exe", environment={"OCAMLRUNPARAM": "l=2M"}
+    ),
     Program(
         "overflow-of-memory",
         "tests/programs/networked/overflow.exe",

@@ -1,8 +1,9 @@
 """A machine's clock beside the host's.
 
-The guest answers datagrams with its monotonic clock. It read it at some time between the host's sending and receiving, so that two
-such exchanges bound how far the host's clock went meanwhile, from below and from above, however busy the host is: the guest's span
-has to lie within, or beyond by no more than one part in a thousand.
+The guest answers datagrams with its monotonic clock. It read it at some time between the host's
+sending and receiving, so that two such exchanges bound how far the host's clock went meanwhile,
+from below and from above, however busy the host is: the guest's span has to lie within, or beyond
+by no more than one part in a thousand.
 """
 
 import re
@@ -61,7 +62,8 @@ def compare(first, second):
 
 
 def keeps_time(context, form, spans, turns=0):
-    """Boots, waits until the guest has begun, and compares over each of `spans` seconds, idle meanwhile."""
+    """Boots, waits until the guest has begun, and compares over each of `spans` seconds, idle
+    meanwhile."""
     tap = context.tap()
     child = context.soil(PROGRAM, form, turns, tap=tap)
     child.wait_line("ready")

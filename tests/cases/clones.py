@@ -1,7 +1,8 @@
-"""Two machines that go on from one snapshot, as QEMU's migration to a file makes it, have no random number in common.
+"""Two machines that go on from one snapshot, as QEMU's migration to a file makes it, have no random
+number in common.
 
-Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first number on; elsewhere the step of its clock is
-noticed within half a second.
+Where the machine has a VM generation ID (`-device vmgenid`, q35) from the first number on;
+elsewhere the step of its clock is noticed within half a second.
 """
 
 import re
@@ -51,7 +52,11 @@ def sequence(tap, port):
             peer.connect((tap.guest, 7))
             while True:
                 frame = wire.recv(2000)
-                if frame[23] == 6 and frame[36:38] == struct.pack("!H", port) and frame[47] & 0x3F == 0x12:
+                if (
+                    frame[23] == 6
+                    and frame[36:38] == struct.pack("!H", port)
+                    and frame[47] & 0x3F == 0x12
+                ):
                     return struct.unpack("!I", frame[38:42])[0]
 
 
@@ -62,7 +67,8 @@ def distant(one, other):
 
 
 def clones(context, form, words, skip):
-    """Copies a running machine, lets two go on from the copy, and compares what follows behind the first `skip` numbers."""
+    """Copies a running machine, lets two go on from the copy, and compares what follows behind the
+    first `skip` numbers."""
     tap = context.tap()
     state = context.path("state")
     child, monitor = start(context, form, tap, "original", *words)

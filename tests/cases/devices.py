@@ -50,7 +50,11 @@ def own_launcher(context):
         tap = context.tap()
         dry = context.run(*command(SERVICES, machine, options=["--dry-run"], tap=tap)).stdout
         # They name files of the folder that they are started in.
-        work(context, tap, context.child(shlex.split(dry.replace("\\\n", " ")), cwd=context.directory))
+        work(
+            context,
+            tap,
+            context.child(shlex.split(dry.replace("\\\n", " ")), cwd=context.directory),
+        )
 
 
 OFFLOADS = ("csum", "tso", "rxcsum", "lro", "mrg", "event", "indirect", "all")
@@ -78,7 +82,8 @@ class Longest:
 
 @in_every_form(limit=120)
 def offloads_switched_off(context, form):
-    """SOIL_OFFLOAD takes each away at boot: results stay correct; without `tso` no frame is larger than a link's."""
+    """SOIL_OFFLOAD takes each away at boot: results stay correct; without `tso` no frame is larger
+    than a link's."""
     tap = context.tap()
     for name in ("", *OFFLOADS):
         value = f"-{name}" if name else ""

@@ -1,4 +1,5 @@
-"""Disks that fail, are slow or shrink under a running program: error values, everything else goes on."""
+"""Disks that fail, are slow or shrink under a running program: error values, everything else goes
+on."""
 
 import os
 import re
@@ -14,7 +15,8 @@ FILES = 12
 
 
 def result(context, child):
-    """What the program says at its end: files synced, files that read as written, ticks, and the failures."""
+    """What the program says at its end: files synced, files that read as written, ticks, and the
+    failures."""
     status, output = outcome(child, context)
     assert status == 0, output
     found = re.search(r"synced (\d+), as written (\d+), ticks (\d+)", output)
@@ -30,7 +32,8 @@ def with_qemu(context, form, disk, qemu, count=FILES):
 
 @test(limit=300)
 def one_request_fails(context):
-    """EIO for one write or read in the midst of others: that operation fails and says so, no synced file is lost, the disk can be checked."""
+    """EIO for one write or read in the midst of others: that operation fails and says so, no synced
+    file is lost, the disk can be checked."""
     for form in FORMS[1:]:
         for event, number in (("write_aio", 3), ("write_aio", 9), ("read_aio", 12)):
             disk = fat_disk(context, f"{form}-{event}-{number}.img", 32 << 20)
@@ -56,9 +59,12 @@ def no_flush_succeeds(context):
 
 @test(limit=180)
 def no_write_succeeds(context):
-    """A disk that fails every write from some time on: errors, what was synced before reads, the machine ends."""
+    """A disk that fails every write from some time on: errors, what was synced before reads, the
+    machine ends."""
     disk = fat_disk(context, size=32 << 20)
-    child = with_qemu(context, "microvm", disk, faulty.failing(context, "write_aio", 20, once=False))
+    child = with_qemu(
+        context, "microvm", disk, faulty.failing(context, "write_aio", 20, once=False)
+    )
     synced, good, _, failures, output = result(context, child)
     assert 0 < synced < FILES and good == synced and failures, output
 

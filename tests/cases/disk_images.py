@@ -1,4 +1,5 @@
-"""`soil disk`: images made by it are read by mtools, debugfs and their checkers, and images made by others are read by it."""
+"""`soil disk`: images made by it are read by mtools, debugfs and their checkers, and images made by
+others are read by it."""
 
 import contextlib
 import filecmp
@@ -67,7 +68,9 @@ def entries(root):
 
 def same(one, other, what):
     one, other = entries(one), entries(other)
-    assert sorted(one) == sorted(other), f"{what}: names differ: {sorted(one.keys() ^ other.keys())[:5]}"
+    assert sorted(one) == sorted(other), (
+        f"{what}: names differ: {sorted(one.keys() ^ other.keys())[:5]}"
+    )
     different = [path for path in one if one[path] != other[path]]
     assert not different, f"{what}: contents differ: {different[:5]}"
 
@@ -138,7 +141,9 @@ def made(context, kind, partition):
     source = tree(context, links=kind == "ext4")
     image, offset = context.path(f"{kind}.img"), START if partition else 0
     options = ["--partition", "gpt"] if partition else []
-    done = disk(context, "make", image, "--size", "24M", "--fs", kind, "--label", "data", *options, source)
+    done = disk(
+        context, "make", image, "--size", "24M", "--fs", kind, "--label", "data", *options, source
+    )
     assert not done.stderr, f"something on standard error, which is no terminal: {done.stderr}"
     other = by_mtools if kind == "fat" else by_debugfs
     for size in (24, 70):
@@ -205,10 +210,19 @@ def made_by_others(context):
     with open(both, "wb") as file:
         file.truncate(64 * MIB)
     script = "label: dos\nstart=2048, size=40960, type=c\nstart=43008, type=83\n"
-    subprocess.run(["sfdisk", "-q", both], input=script, text=True, env=tools(), check=True, capture_output=True)
+    subprocess.run(
+        ["sfdisk", "-q", both],
+        input=script,
+        text=True,
+        env=tools(),
+        check=True,
+        capture_output=True,
+    )
     context.run("mkfs.fat", "--offset", "2048", both, "20480", env=tools())
     context.run("mcopy", "-s", "-Q", "-i", f"{both}@@{MIB}", *names, "::", env=tools())
-    context.run("mkfs.ext4", "-q", "-F", "-d", source, "-E", f"offset={21 * MIB}", both, "43M", env=tools())
+    context.run(
+        "mkfs.ext4", "-q", "-F", "-d", source, "-E", f"offset={21 * MIB}", both, "43M", env=tools()
+    )
     assert "2     43 MiB" in disk(context, "list", both).stdout
     same(plain, extracted(context, both, "--partition", "1"), "the first partition")
     same(source, extracted(context, both, "--partition", "2"), "the second partition")
@@ -237,7 +251,18 @@ def bad_input(context):
     refused(context, *make, "fat", "--size", "sixteen", naming=["--size", "64M"])
     refused(context, *make, "xfs", "--size", "16M", naming=["xfs"])
     refused(context, "make", image, source + "x", "--fs", "fat", "--size", "16M", naming=["treex"])
-    refused(context, "make", folder, source, "--fs", "fat", "--size", "16M", "--force", naming=["directory"])
+    refused(
+        context,
+        "make",
+        folder,
+        source,
+        "--fs",
+        "fat",
+        "--size",
+        "16M",
+        "--force",
+        naming=["directory"],
+    )
     linked = tree(context, "linked", links=True)
     refused(context, "make", image, linked, "--fs", "fat", "--size", "16M", naming=["soft", "ext4"])
     colliding = context.path("colliding")
@@ -245,7 +270,9 @@ def bad_input(context):
     for name in ("Same", "same"):
         with open(os.path.join(colliding, name), "w", encoding="ascii"):
             pass
-    refused(context, "make", image, colliding, "--fs", "fat", "--size", "16M", naming=["same", "case"])
+    refused(
+        context, "make", image, colliding, "--fs", "fat", "--size", "16M", naming=["same", "case"]
+    )
     assert not os.listdir(folder), os.listdir(folder)
 
     disk(context, *make, "fat", "--size", "16M")

@@ -1,4 +1,5 @@
-"""Disks that two programs want at once: only readers go together, and the one that is refused says who has it. QEMU and the process form see each other."""
+"""Disks that two programs want at once: only readers go together, and the one that is refused says
+who has it. QEMU and the process form see each other."""
 
 import os
 import signal
@@ -54,7 +55,8 @@ def allowed(context, form, disk):
 
 @test(limit=240)
 def programs_lock_their_disks(context):
-    """Each form against each: readers go together, a writer with nothing else, and a killed program leaves nothing."""
+    """Each form against each: readers go together, a writer with nothing else, and a killed program
+    leaves nothing."""
     path = image(context)
     for first in FORMS[:2]:
         for second in FORMS[:2]:
@@ -76,7 +78,10 @@ def soil_disk_sees_programs(context):
     path = fat_disk(context, size=1 << 20)
     folder = context.path("folder")
     os.mkdir(folder)
-    writes = (["grow", path, "--size", "2M"], ["make", path, folder, "--size", "1M", "--fs", "fat", "--force"])
+    writes = (
+        ["grow", path, "--size", "2M"],
+        ["make", path, folder, "--size", "1M", "--fs", "fat", "--force"],
+    )
     reads = (["list", path], ["check", path], ["extract", path, folder])
     for form in FORMS[:2]:
         for options, refusals in (("", [*writes, *reads]), (",ro", writes)):
@@ -102,14 +107,22 @@ def soil_disk_sees_programs(context):
 
 @test()
 def one_file_is_one_disk(context):
-    """A file that is given as two disks is refused before anything starts, unless both only read."""
+    """A file that is given as two disks is refused before anything starts, unless both only
+    read."""
     path = image(context)
     os.link(path, context.path("link.img"))
     for form in FORMS:
         for one, other in (("", ""), (",ro", ""), ("", ",ro"), (",ro", ",ro")):
-            options = ["--disk", f"data={path}{one}", "--disk", f"other={context.path('link.img')}{other}"]
+            options = [
+                "--disk",
+                f"data={path}{one}",
+                "--disk",
+                f"other={context.path('link.img')}{other}",
+            ]
             status, output = outcome(context.soil(PROGRAM, form, "read", options=options), context)
             if one and other:
                 assert status == 0 and "open: done" in output, output
             else:
-                assert status == 125 and "disk other" in output and "disk data as well" in output, output
+                assert status == 125 and "disk other" in output and "disk data as well" in output, (
+                    output
+                )

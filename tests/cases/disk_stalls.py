@@ -1,4 +1,5 @@
-"""Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all else goes on, and nothing is lost."""
+"""Volumes (`Soil.Fs`) on a disk that stops answering: every call fails at its deadline, all else
+goes on, and nothing is lost."""
 
 import os
 import re
@@ -42,7 +43,15 @@ def volume(context, kind, name, size=64 << 20):
 
 def options(kind, path, other):
     words = ["--disk", f"data={path}", "--disk", f"other={other}"]
-    return [*words, "--mount", f"/data={kind}:data", "--mount", "/other=fat:other", "--env", f"SOIL_DISK_TIMEOUT={DEADLINE}"]
+    return [
+        *words,
+        "--mount",
+        f"/data={kind}:data",
+        "--mount",
+        "/other=fat:other",
+        "--env",
+        f"SOIL_DISK_TIMEOUT={DEADLINE}",
+    ]
 
 
 def stalling(context, kind, form, word, mounted=True):
@@ -50,18 +59,27 @@ def stalling(context, kind, form, word, mounted=True):
     path = volume(context, kind, f"{kind}-{form}-{word}.img")
     other = fat_disk(context, f"{kind}-{form}-{word}-other.img", 16 << 20)
     monitor = context.path(f"stall-{kind}-{form}-{word}")
-    qemu = faulty.throttled(context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0")
+    qemu = faulty.throttled(
+        context, 0, ("-qmp", f"unix:{monitor},server=on,wait=off"), only="disk0"
+    )
     words = [word for word in options(kind, path, other) if mounted or word != f"/data={kind}:data"]
     if not mounted:
         words.remove("--mount")
-    child = context.soil(PROGRAM, form, word, options=[*words, "--qemu", qemu], stdin=subprocess.PIPE)
+    child = context.soil(
+        PROGRAM, form, word, options=[*words, "--qemu", qemu], stdin=subprocess.PIPE
+    )
     child.wait_line("working")
     monitor = Monitor(monitor)
 
     def limit(bytes_in_a_second):
         # What the bucket has when a request comes decides how long that waits, whatever is set
         # later.
-        monitor.ask("qom-set", path="/objects/slow", property="limits", value={"bps-total": bytes_in_a_second})
+        monitor.ask(
+            "qom-set",
+            path="/objects/slow",
+            property="limits",
+            value={"bps-total": bytes_in_a_second},
+        )
 
     return child, monitor, limit, path
 
@@ -82,7 +100,9 @@ def at_once(context, what, output):
 
 def check_work(context, output):
     failures = re.findall(r"failed: (\w+) after (\d+) good, waited (\d+) ms: (.*)", output)
-    assert sorted(what for what, *_ in failures) == sorted(["read", "write", "fsync", "sync"] * 2), output
+    assert sorted(what for what, *_ in failures) == sorted(
+        ["read", "write", "fsync", "sync"] * 2
+    ), output
     for what, good, waited, line in failures:
         assert "disk data " + LINE in line, line
         # A disk that is waited for is waited for until the test lets it go on, and one deadline
@@ -94,14 +114,17 @@ def check_work(context, output):
     for what in ("stat", "open"):
         at_once(context, what, output)
     assert "read: works again" in output and "sync: works again" in output, output
-    assert "wrong contents" not in output and "is damaged" not in output and "is lost" not in output, output
+    assert (
+        "wrong contents" not in output and "is damaged" not in output and "is lost" not in output
+    ), output
     assert "panic" not in output, output
 
 
 @test(limit=240)
 def a_machine_volume_stops_answering(context):
-    """FAT and ext4: reads, writes, `fsync` and `sync` fail at the deadline with a line that names the disk, later calls at once; tasks
-    and another volume go on; when the disk answers, so does the volume, and its file system is whole."""
+    """FAT and ext4: reads, writes, `fsync` and `sync` fail at the deadline with a line that names
+    the disk, later calls at once; tasks and another volume go on; when the disk answers, so does
+    the volume, and its file system is whole."""
     for form in FORMS[1:]:
         for kind in KINDS:
             child, _, limit, path = stalling(context, kind, form, "work")
@@ -117,7 +140,8 @@ def a_machine_volume_stops_answering(context):
 
 @test(limit=180)
 def a_mount_stops_answering(context):
-    """The disk stops before it is mounted: the mount fails at the deadline, a second one at once, and later it works."""
+    """The disk stops before it is mounted: the mount fails at the deadline, a second one at once,
+    and later it works."""
     for form in FORMS[1:]:
         for kind in KINDS:
             child, _, limit, path = stalling(context, kind, form, "mount", mounted=False)
@@ -128,7 +152,9 @@ def a_mount_stops_answering(context):
             limit(0)
             status, output = outcome(child, context)
             assert status == 0, output
-            found = re.search(r"failed: mount after 0 good, waited (\d+) ms: .*disk data " + LINE, output)
+            found = re.search(
+                r"failed: mount after 0 good, waited (\d+) ms: .*disk data " + LINE, output
+            )
             assert found, output
             context.bound("ms that the mount waited", int(found[1]), DEADLINE * 7000)
             at_once(context, "mount", output)
@@ -139,10 +165,13 @@ def a_mount_stops_answering(context):
 
 @test(limit=120)
 def a_program_ends_on_a_disk_that_stops(context):
-    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline: it ends by itself, with its own status."""
+    """The end of a program, and Ctrl-C, don't wait for the disk longer than its deadline: it ends
+    by itself, with its own status."""
     for kind in KINDS:
         for stopped in (False, True):
-            child, monitor, limit, _ = stalling(context, kind, FORMS[1], "ends" if stopped else "work")
+            child, monitor, limit, _ = stalling(
+                context, kind, FORMS[1], "ends" if stopped else "work"
+            )
             if not stopped:
                 child.wait_line("under way")
             # What is asked of the disk takes it minutes.
@@ -190,8 +219,9 @@ def a_process_volume_stops_answering(context):
 
 @test(limit=120)
 def reads_beside_a_flush(context):
-    """Four synced appends to a disk each of whose flushes (two a sync for ext4) ends only after other uses of the same volume, which
-    began after it, have ended: a read, a look at a file, a file read whole, a list."""
+    """Four synced appends to a disk each of whose flushes (two a sync for ext4) ends only after
+    other uses of the same volume, which began after it, have ended: a read, a look at a file, a
+    file read whole, a list."""
     for kind, least in (("fat", 1), ("ext4", 2)):
         # Once in some runs on a busy host a read waits until the flush ends: why is to be found
         # out. Of three runs one shows that it doesn't have to.
@@ -206,7 +236,14 @@ def held_up(context, kind, least, run):
     """What was held up by a flush, or nothing."""
     path = volume(context, kind, f"{kind}-flush-{run}.img")
     server = slow_nbd.Server(context, path)
-    words = ["--disk", f"data={path}", "--mount", f"/data={kind}:data", "--qemu", server.qemu(context, "disk0")]
+    words = [
+        "--disk",
+        f"data={path}",
+        "--mount",
+        f"/data={kind}:data",
+        "--qemu",
+        server.qemu(context, "disk0"),
+    ]
     child = context.soil(PROGRAM, FORMS[1], "flushes", "4", options=words, stdin=subprocess.PIPE)
     child.wait_line("working")
     server.holds = True

@@ -1,4 +1,5 @@
-"""Disks that are missing, wrong, full, damaged, or whose machine is killed: one clear line, and no damage."""
+"""Disks that are missing, wrong, full, damaged, or whose machine is killed: one clear line, and no
+damage."""
 
 import os
 import random
@@ -63,7 +64,9 @@ def not_fat(context):
     ):
         disk = written(context, name, data)
         for form in FORMS if name in ("blank", "truncated") else FORMS[:2]:
-            output = fails_with(context, work(context, form, disk, "read", "/data/x"), "data", *texts)
+            output = fails_with(
+                context, work(context, form, disk, "read", "/data/x"), "data", *texts
+            )
             naming = [line for line in output.splitlines() if "disk data" in line]
             assert "panic" not in output and len(naming) == 1, output
         with open(disk, "rb") as file:
@@ -98,7 +101,8 @@ def names_that_do_not_fit(context):
 
 @test(limit=120)
 def corrupted_table(context):
-    """A file whose chain of clusters leads to a free one: an error that says so, the rest reads, nothing is written."""
+    """A file whose chain of clusters leads to a free one: an error that says so, the rest reads,
+    nothing is written."""
     disk = fat_disk(context, size=32 << 20)
     source = written(context, "source", bytes(range(256)) * 256)
     for name in ("BROKEN.BIN", "GOOD.BIN"):
@@ -114,7 +118,9 @@ def corrupted_table(context):
     with open(disk, "rb") as file:
         before = file.read()
     for form in FORMS:
-        fails_with(context, work(context, form, disk, "read", "/data/broken.bin"), "corrupt", "fsck.fat")
+        fails_with(
+            context, work(context, form, disk, "read", "/data/broken.bin"), "corrupt", "fsck.fat"
+        )
         status, output = outcome(work(context, form, disk, "read", "/data/good.bin"), context)
         assert status == 0 and "65536 bytes" in output, output
         with open(disk, "rb") as file:
@@ -127,7 +133,8 @@ def last_synced(child):
 
 
 def check_synced(context, disk, last, repaired):
-    """Everything up to file `last` is there. The machine may have come further than it could say."""
+    """Everything up to file `last` is there. The machine may have come further than it could
+    say."""
 
     def read(name):
         got = context.path("got")
@@ -139,7 +146,9 @@ def check_synced(context, disk, last, repaired):
 
     log = read("log").decode().splitlines()
     reached = len(log)
-    assert reached >= last and log == [f"line {n}" for n in range(1, reached + 1)], f"the log after {last}: {log[-3:]}"
+    assert reached >= last and log == [f"line {n}" for n in range(1, reached + 1)], (
+        f"the log after {last}: {log[-3:]}"
+    )
     for number in range(max(1, reached - 7), last + 1):
         assert read(f"{number:05d}.bin") == contents(number), f"file {number} of {last} was lost"
     current = read("current")
@@ -151,10 +160,11 @@ def check_synced(context, disk, last, repaired):
 
 
 def kill_while_writing(context, form, kills):
-    """Kills the machine at a random time, again and again; the disk is checked as it was left each time.
+    """Kills the machine at a random time, again and again; the disk is checked as it was left each
+    time.
 
-    Returns what `fsck.fat -n` said where the disk wasn't clean. The disk is in the build's directory,
-    since /tmp may be in memory, which knows no direct transfers.
+    Returns what `fsck.fat -n` said where the disk wasn't clean. The disk is in the build's
+    directory, since /tmp may be in memory, which knows no direct transfers.
     """
     rng = random.Random(7)
     fresh = fat_disk(context, "fresh.img", 32 << 20)
@@ -181,15 +191,17 @@ def kill_while_writing(context, form, kills):
 
 @test(limit=300)
 def killed_machine(context):
-    """QEMU killed 50 times during writes that are synced: nothing that was synced is lost, and the disk is clean."""
+    """QEMU killed 50 times during writes that are synced: nothing that was synced is lost, and the
+    disk is clean."""
     unclean = kill_while_writing(context, "microvm", KILLS)
     assert not unclean, "\n".join(unclean)
 
 
 @test(limit=200)
 def killed_process(context):
-    """The same for the process form, which gives the writes of one commit to Linux with one system call, past the page cache. Where the
-    host's file system has no such way (fs/README.md), nothing synced is lost and `fsck.fat -a` repairs the rest."""
+    """The same for the process form, which gives the writes of one commit to Linux with one system
+    call, past the page cache. Where the host's file system has no such way (fs/README.md), nothing
+    synced is lost and `fsck.fat -a` repairs the rest."""
     unclean = kill_while_writing(context, "process", KILLS)
     # Asked with a file where the disk was: another folder may be another file system, and not each
     # one has files without names.
@@ -225,7 +237,8 @@ def listing(output, root):
 
 @test(limit=240)
 def linux_vfat_agrees(context):
-    """A tree written by Soil is read by Linux's vfat, one written by that is read by Soil: names, sizes, contents."""
+    """A tree written by Soil is read by Linux's vfat, one written by that is read by Soil: names,
+    sizes, contents."""
     tree = "tests/programs/soil/tree_soil.exe"
     for writer in ("microvm", "linux"):
         disk = fat_disk(context, f"{writer}.img", 64 << 20)
@@ -233,18 +246,26 @@ def linux_vfat_agrees(context):
         if writer == "linux":
             linux_guest(context, disk, "make", "/mnt")
         else:
-            status, output = outcome(context.soil(tree, writer, "make", "/data", options=option), context)
+            status, output = outcome(
+                context.soil(tree, writer, "make", "/data", options=option), context
+            )
             assert status == 0, output
         context.run("fsck.fat", "-n", disk)
-        status, output = outcome(context.soil(tree, "microvm", "sums", "/data", options=option), context)
+        status, output = outcome(
+            context.soil(tree, "microvm", "sums", "/data", options=option), context
+        )
         assert status == 0, output
-        by_soil, by_linux = listing(output, "/data"), listing(linux_guest(context, disk, "sums", "/mnt"), ".")
+        by_soil, by_linux = (
+            listing(output, "/data"),
+            listing(linux_guest(context, disk, "sums", "/mnt"), "."),
+        )
         assert len(by_soil) == 131, f"{len(by_soil)} entries:\n{output}"
         assert by_soil == by_linux, f"written by {writer}: {set(by_soil) ^ set(by_linux)}"
 
 
 def memory_of_transfers(context, mib):
-    """Bytes that Soil and OCaml count as in use, and resident ones, after 64 MiB and after `mib` MiB through the disk, for each form."""
+    """Bytes that Soil and OCaml count as in use, and resident ones, after 64 MiB and after `mib`
+    MiB through the disk, for each form."""
     for form in FORMS:
         disk = fat_disk(context, size=64 << 20)
         words = ["tests/programs/soil/churn.exe", form, str(mib)]
@@ -252,7 +273,9 @@ def memory_of_transfers(context, mib):
         figures = {}
         for at in (64, mib):
             _, line = child.wait_line(f"{at} MiB, in_use")
-            heap, in_use = (int(word) for word in re.search(r"in_use (\d+), heap (\d+)", line).group(2, 1))
+            heap, in_use = (
+                int(word) for word in re.search(r"in_use (\d+), heap (\d+)", line).group(2, 1)
+            )
             # The process's memory in use is what it has resident.
             counted = heap if form == "process" else in_use
             figures[at] = counted, resident_kib(machine_pid(child)) << 10
@@ -286,7 +309,8 @@ def behind(child, word, after):
 
 
 def loop_mounted(context, image, directory, megabytes):
-    """A new ext4 file system in the file `image`, mounted at `directory` for the rest of the test."""
+    """A new ext4 file system in the file `image`, mounted at `directory` for the rest of the
+    test."""
     with open(image, "wb") as file:
         file.write(bytes(megabytes << 20))
     os.mkdir(directory)
@@ -298,9 +322,10 @@ def loop_mounted(context, image, directory, megabytes):
 
 @test(limit=90)
 def slow_disk(context):
-    """A host's disk that does nothing for two seconds: other tasks of the process go on, and so does the work on the disk afterwards.
-    The disk is a loop device on a file system that is frozen for that time. The sectors are raw: the submission of a FAT
-    volume's commit may wait with the host's file system (soil-sys/README.md)."""
+    """A host's disk that does nothing for two seconds: other tasks of the process go on, and so
+    does the work on the disk afterwards. The disk is a loop device on a file system that is frozen
+    for that time. The sectors are raw: the submission of a FAT volume's commit may wait with the
+    host's file system (soil-sys/README.md)."""
     below, above = context.path("below"), context.path("above")
     loop_mounted(context, below + ".img", below, 64)
     try:
@@ -308,7 +333,9 @@ def slow_disk(context):
         disk = os.path.join(above, "disk.img")
         with open(disk, "wb") as file:
             file.write(bytes(16 << 20))
-        child = context.soil("tests/programs/soil/slow_disk.exe", "process", options=["--disk", f"data={disk}"])
+        child = context.soil(
+            "tests/programs/soil/slow_disk.exe", "process", options=["--disk", f"data={disk}"]
+        )
         child.wait_line("flushed")
         context.run("fsfreeze", "-f", below)
         try:
@@ -338,7 +365,9 @@ def a_disk_without_flushes(context):
             options = ["--disk", f"data={disk}", "--mount", "/data=fat:data", *options]
             status, output = outcome(context.soil(WORK, form, "health", options=options), context)
             assert status == 0, f"{form}, {health}: status {status}\n{output}"
-            assert output.count(line) == said and output.count("offers no flush") == said, f"{form}, {health}: {output}"
+            assert output.count(line) == said and output.count("offers no flush") == said, (
+                f"{form}, {health}: {output}"
+            )
             kept = [text for text in output.splitlines() if not text.startswith("soil: ")]
             assert kept == [health, health], f"{form}: {output}"
             context.run("fsck.fat", "-n", disk)

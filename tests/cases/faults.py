@@ -25,10 +25,7 @@ def no_network_device(context):
 @test(limit=120)
 def no_dhcp_answer(context):
     """Within the time the documentation says, a line that names DHCP and the remedy."""
-    children = [
-        context.soil(INTERFACES, form, tap=context.tap(), dhcp=True)
-        for form in FORMS
-    ]
+    children = [context.soil(INTERFACES, form, tap=context.tap(), dhcp=True) for form in FORMS]
     for child in children:
         fails_with(context, child, "dhcp", "SOIL_IP")
 
@@ -38,7 +35,9 @@ def bad_addresses(context):
     """Configuration that can't be understood, given past `soil run`'s own checks."""
     for form in FORMS:
         tap = context.tap()
-        child = context.soil(INTERFACES, form, tap=tap, dhcp=True, options=["--env", "SOIL_IP=10.0.0.300/24"])
+        child = context.soil(
+            INTERFACES, form, tap=tap, dhcp=True, options=["--env", "SOIL_IP=10.0.0.300/24"]
+        )
         fails_with(context, child, "SOIL_IP", "10.0.0.300")
 
 
@@ -76,7 +75,9 @@ def missing_disk(context):
     """A disk whose file isn't there is named by `soil run`; one never given, by the program."""
     for form in FORMS:
         missing = context.path("missing.img")
-        child = context.soil("tests/programs/soil/stop.exe", form, "end", options=["--disk", f"data={missing}"])
+        child = context.soil(
+            "tests/programs/soil/stop.exe", form, "end", options=["--disk", f"data={missing}"]
+        )
         fails_with(context, child, missing)
         child = context.soil("tests/programs/soil/stop.exe", form, "end")
         fails_with(context, child, "data")
@@ -86,7 +87,10 @@ def missing_disk(context):
 def too_little_memory(context):
     """A clear line of `soil run`'s, or of the image's where it can begin; never a hang."""
     for machine in ("microvm", "q35"):
-        for memory, text in (("3M", "memory has to be between 4M and"), ("4M", "not enough memory")):
+        for memory, text in (
+            ("3M", "memory has to be between 4M and"),
+            ("4M", "not enough memory"),
+        ):
             child = context.soil("examples/hello/main.exe", machine, options=["--mem", memory])
             fails_with(context, child, text)
 

@@ -1,4 +1,5 @@
-"""Soil.File and the forms of Soil.Fs.rename: room, holes, times and names, on each kind of volume, in every form."""
+"""Soil.File and the forms of Soil.Fs.rename: room, holes, times and names, on each kind of volume,
+in every form."""
 
 from cases.network import in_every_form
 from cases.tasks import fat_disk
@@ -61,18 +62,36 @@ def of_fat(root):
 
 @in_every_form(limit=120)
 def file_ranges(context, form):
-    """Room, holes, times and names as Soil.File and Soil.Fs.rename change them; the disks are whole, and debugfs reads the same times."""
+    """Room, holes, times and names as Soil.File and Soil.Fs.rename change them; the disks are
+    whole, and debugfs reads the same times."""
     fat, ext4 = fat_disk(context, f"{form}.fat"), context.path(f"{form}.ext4")
     with open(ext4, "wb") as file:
         file.truncate(64 << 20)
     context.run("mkfs.ext4", "-q", ext4)
-    options = ["--disk", f"fat={fat}", "--disk", f"ext4={ext4}", "--mount", "/fat=fat:fat", "--mount", "/ext4=ext4:ext4"]
+    options = [
+        "--disk",
+        f"fat={fat}",
+        "--disk",
+        f"ext4={ext4}",
+        "--mount",
+        "/fat=fat:fat",
+        "--mount",
+        "/ext4=ext4:ext4",
+    ]
     status, output = outcome(context.soil(PROGRAM, form, options=options), context)
-    expected = [*of_holes("/ext4"), *of_holes("/tmp"), *of_fat("/fat"), "another volume: not on the same volume"]
+    expected = [
+        *of_holes("/ext4"),
+        *of_holes("/tmp"),
+        *of_fat("/fat"),
+        "another volume: not on the same volume",
+    ]
     assert output.splitlines() == expected, output
     assert status == 0, status
     context.run("fsck.fat", "-n", fat)
     context.run("e2fsck", "-fn", ext4)
     text = context.run("debugfs", "-R", "stat ranges", ext4).stdout
-    for name, seconds, nanoseconds in [("atime", 1_600_000_000, 123_456_789), ("mtime", 1_500_000_000, 999_999_999)]:
+    for name, seconds, nanoseconds in [
+        ("atime", 1_600_000_000, 123_456_789),
+        ("mtime", 1_500_000_000, 999_999_999),
+    ]:
         assert f"{name}: 0x{seconds:08x}:{nanoseconds << 2:08x}" in text, text

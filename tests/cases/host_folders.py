@@ -18,14 +18,25 @@ def said(child, start):
 
 
 def slow(context, ring):
-    """The folder answers each request only after another task has run on for a while, and a sync only after another has read."""
+    """The folder answers each request only after another task has run on for a while, and a sync
+    only after another has read."""
     env = {"SOIL_MOUNT": f"/data=host:{context.path('folder')}"}
-    forbidden = [] if ring else ["strace", "-f", "-o", "/dev/null", "-e", "inject=io_uring_setup:error=EPERM"]
-    with SlowFolder(context.path("folder"), b"contents", held=lambda opcode: opcode in (LOOKUP, OPEN, READ, WRITE, FSYNC)) as folder:
+    forbidden = (
+        []
+        if ring
+        else ["strace", "-f", "-o", "/dev/null", "-e", "inject=io_uring_setup:error=EPERM"]
+    )
+    with SlowFolder(
+        context.path("folder"),
+        b"contents",
+        held=lambda opcode: opcode in (LOOKUP, OPEN, READ, WRITE, FSYNC),
+    ) as folder:
         child = context.child([*forbidden, executable(PROGRAM, "process")], env=env)
         until, since, answered = time.monotonic() + PATIENCE, {}, set()
         while said(child, "done") == 0:
-            assert time.monotonic() < until, f"{folder.requests} is under way, and others don't go on: {child.text}"
+            assert time.monotonic() < until, (
+                f"{folder.requests} is under way, and others don't go on: {child.text}"
+            )
             folder.look(0.01)
             child.drain(0.01)
             ticks = said(child, "tick")
@@ -39,7 +50,9 @@ def slow(context, ring):
         child.finish()
         assert answered == {LOOKUP, OPEN, READ, WRITE, FSYNC}, answered
     lines = [line for _, line in child.lines if not line.startswith("tick")]
-    assert lines == ["read: contents", "written", "read meanwhile: changeds", "synced", "done"], lines
+    assert lines == ["read: contents", "written", "read meanwhile: changeds", "synced", "done"], (
+        lines
+    )
 
 
 @test(limit=120)

@@ -69,7 +69,8 @@ def mac_of(context, tap):
 
 @in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def nmap(context, form):
-    """-sS finds the open ports and no others, -sU and -O do no harm, and sequence numbers can't be guessed."""
+    """-sS finds the open ports and no others, -sU and -O do no harm, and sequence numbers can't be
+    guessed."""
     nmap = tool("nmap", "nmap")
     child, tap = services(context, form)
     # nmap expects answers as fast as the first ones were, and gives a port up after two that are
@@ -91,13 +92,26 @@ def nmap(context, form):
 
 def flood(context, tap, seconds, *words):
     """hping3 with at most 5 000 packets a second for so long, from changing addresses."""
-    command = ["timeout", seconds, tool("hping3", "hping3"), "-q", "-n", "-I", tap.name, "-i", "u200"]
-    return context.child([*map(str, command), "-c", str(5000 * seconds), *map(str, words), tap.guest])
+    command = [
+        "timeout",
+        seconds,
+        tool("hping3", "hping3"),
+        "-q",
+        "-n",
+        "-I",
+        tap.name,
+        "-i",
+        "u200",
+    ]
+    return context.child(
+        [*map(str, command), "-c", str(5000 * seconds), *map(str, words), tap.guest]
+    )
 
 
 @in_every_form(limit=120, forms=IMAGE_AND_PROCESS)
 def syn_flood(context, form):
-    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests succeed."""
+    """SYNs from everywhere, 5 000 a second: a running transfer goes on, and 99 % of honest requests
+    succeed."""
     child, tap = services(context, form)
     copy = context.child(load_words("copy", tap.guest, 7, 2_000_000))
     # For ten seconds, and until there were enough requests; the flood itself ends after a minute at
@@ -117,7 +131,9 @@ def syn_flood(context, form):
         one.join()
     flooded = attack.process.poll() is None
     attack.stop()
-    assert flooded or len(results) >= 60, f"the flood ended after {len(results)} requests: {attack.text}"
+    assert flooded or len(results) >= 60, (
+        f"the flood ended after {len(results)} requests: {attack.text}"
+    )
     assert copy.finish(context.remaining()) == 0, copy.text
     served = sum(results)
     assert len(results) >= 60 and served >= 0.99 * len(results), f"{served} of {len(results)}"
@@ -126,7 +142,8 @@ def syn_flood(context, form):
 
 @in_every_form(limit=180, forms=IMAGE_AND_PROCESS)
 def other_floods(context, form):
-    """ACK, FIN, RST, SYN-ACK, no flags and all of them, fragments, pings and datagrams, 5 000 a second each."""
+    """ACK, FIN, RST, SYN-ACK, no flags and all of them, fragments, pings and datagrams, 5 000 a
+    second each."""
     child, tap = services(context, form)
     kinds = [
         ["-A", "-p", 80], ["-F", "-p", 80], ["-R", "-p", 80], ["-SA", "-p", 80], ["-p", 80], ["-SARFUP", "-p", 80],
@@ -174,7 +191,8 @@ def malformed_packets_for_long(context, form):
 
 @in_every_form(limit=180, forms=IMAGE_AND_PROCESS)
 def ten_thousand_connections(context, form):
-    """10 000 idle connections at once; newcomers are served meanwhile, and all of it is given back."""
+    """10 000 idle connections at once; newcomers are served meanwhile, and all of it is given
+    back."""
     child, tap = services(context, form, options=("--mem", "512M"))
     before = counters(tap)
     hold = context.child(load_words("hold", tap.guest, 7, 10_000, 3600))
@@ -183,5 +201,7 @@ def ten_thousand_connections(context, form):
     assert figures["connections"] >= 10_000, figures
     assert ask(tap)
     hold.stop()
-    print(f"{(figures['in_use'] - before['in_use']) / 10_000:.0f} bytes for a connection and its task")
+    print(
+        f"{(figures['in_use'] - before['in_use']) / 10_000:.0f} bytes for a connection and its task"
+    )
     still_serves(context, child, tap)

@@ -39,12 +39,22 @@ def expected():
 
 @in_every_form(limit=120)
 def files(context, form):
-    """Cold and cached, whole and in parts; what is lent stays while the file is written, cut and removed; bounds and refusals."""
+    """Cold and cached, whole and in parts; what is lent stays while the file is written, cut and
+    removed; bounds and refusals."""
     fat, ext4 = fat_disk(context, f"{form}.fat"), context.path(f"{form}.ext4")
     with open(ext4, "wb") as file:
         file.truncate(64 << 20)
     context.run("mkfs.ext4", "-q", ext4)
-    options = ["--disk", f"fat={fat}", "--disk", f"ext4={ext4}", "--mount", "/fat=fat:fat", "--mount", "/ext4=ext4:ext4"]
+    options = [
+        "--disk",
+        f"fat={fat}",
+        "--disk",
+        f"ext4={ext4}",
+        "--mount",
+        "/fat=fat:fat",
+        "--mount",
+        "/ext4=ext4:ext4",
+    ]
     status, output = outcome(context.soil(PROGRAM, form, options=options), context)
     assert output.splitlines() == list(expected()), output
     assert status == 0, status

@@ -32,8 +32,8 @@ def control(tap, word):
 
 
 def connections(tap):
-    """Begins many, and gives each as much as it takes. Some are established on this side alone: their last word of the handshake
-    was ignored."""
+    """Begins many, and gives each as much as it takes. Some are established on this side alone:
+    their last word of the handshake was ignored."""
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     peers = []
     for number in range(CONNECTIONS):

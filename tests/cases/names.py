@@ -32,8 +32,8 @@ def read_name(message, at):
 
 
 class NameServer:
-    """DNS on the TAP's own address over UDP and TCP; `zone` maps (name, type) to a list of data. What is longer than 512 bytes
-    doesn't fit a datagram."""
+    """DNS on the TAP's own address over UDP and TCP; `zone` maps (name, type) to a list of data.
+    What is longer than 512 bytes doesn't fit a datagram."""
 
     def __init__(self, tap, zone):
         self.zone, self.queries = zone, []
@@ -55,7 +55,9 @@ class NameServer:
         flags = 0x8180 if exists else 0x8183
         head = query[:2] + struct.pack("!HHHHH", flags, 1, len(data), 0, 0) + query[12 : at + 4]
         if not tcp and len(head + records) > 512:
-            return query[:2] + struct.pack("!HHHHH", flags | 0x0200, 1, 0, 0, 0) + query[12 : at + 4]
+            return (
+                query[:2] + struct.pack("!HHHHH", flags | 0x0200, 1, 0, 0, 0) + query[12 : at + 4]
+            )
         return head + records
 
     def serve_udp(self):
@@ -92,7 +94,8 @@ def run(context, form, tap, *commands, options=()):
 
 @in_every_form()
 def names_of_all_kinds(context, form):
-    """SRV, TXT over TCP, PTR, the search list (RFC 2782, 1035, 7766) and a cache (RFC 1035, 7.4)."""
+    """SRV, TXT over TCP, PTR, the search list (RFC 2782, 1035, 7766) and a cache (RFC 1035,
+    7.4)."""
     tap = context.tap()
     reverse = ".".join(reversed(tap.host.split("."))) + ".in-addr.arpa"
     zone = {
@@ -126,11 +129,14 @@ def names_of_all_kinds(context, form):
 
 @in_every_form()
 def the_fastest_address_wins(context, form):
-    """Happy Eyeballs (RFC 8305, 5): an address where nobody is costs 250 ms, one that refuses nothing."""
+    """Happy Eyeballs (RFC 8305, 5): an address where nobody is costs 250 ms, one that refuses
+    nothing."""
     tap = context.tap()
     peer = Server(tap, lambda connection: connection.sendall(b"welcome"))
     ip("addr", "add", f"{tap.prefix}.78/24", "dev", tap.name)
-    dead, refusing, host = (socket.inet_aton(text) for text in (f"{tap.prefix}.77", f"{tap.prefix}.78", tap.host))
+    dead, refusing, host = (
+        socket.inet_aton(text) for text in (f"{tap.prefix}.77", f"{tap.prefix}.78", tap.host)
+    )
     zone = {
         ("slow.test", A): [dead, host],
         ("closed.test", A): [refusing, host],
@@ -138,20 +144,29 @@ def the_fastest_address_wins(context, form):
     }
     NameServer(tap, zone)
     # Several times: what else the host has to do adds to some of them.
-    ports = [f"slow.test:{peer.port}", f"closed.test:{peer.port}"] * 5 + ["closed.test:9", "dead.test:9"]
+    ports = [f"slow.test:{peer.port}", f"closed.test:{peer.port}"] * 5 + [
+        "closed.test:9",
+        "dead.test:9",
+    ]
     output = run(context, form, tap, *(word for target in ports for word in ("connect", target)))
     lines = [line for line in output.splitlines() if line.startswith("connect ")]
     seconds = []
     for line in lines[:10]:
         # What came too late, or was refused, has left nothing.
-        found = re.search(rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome", line)
+        found = re.search(
+            rf": {re.escape(tap.host)}:{peer.port} after ([0-9.]+) s, 1 connections, says welcome",
+            line,
+        )
         assert found, output
         seconds.append(float(found[1]))
     failed = lines[10:]
     assert 0.2 < min(seconds[::2]), output
     context.bound("seconds past a silent address", min(seconds[::2]), 2.0)
     context.bound("seconds past an address that refuses", min(seconds[1::2]), 0.2)
-    assert failed == ["connect closed.test:9: connection refused", "connect dead.test:9: unreachable"], output
+    assert failed == [
+        "connect closed.test:9: connection refused",
+        "connect dead.test:9: unreachable",
+    ], output
 
 
 class TimeServer:
@@ -167,7 +182,9 @@ class TimeServer:
         while True:
             query, peer = self.socket.recvfrom(512)
             stamp = struct.pack("!Q", int((time.time() + self.offset + 2_208_988_800) * 2**32))
-            answer = bytes([4 << 3 | 4, 2, 6, 0xEC]) + bytes(12) + stamp + query[40:48] + stamp + stamp
+            answer = (
+                bytes([4 << 3 | 4, 2, 6, 0xEC]) + bytes(12) + stamp + query[40:48] + stamp + stamp
+            )
             self.socket.sendto(answer, peer)
 
 
@@ -199,7 +216,8 @@ def blocks(data):
 
 @in_every_form()
 def recording(context, form):
-    """--pcap FILE: a file that says what went over the interface, both ways, with sensible times."""
+    """--pcap FILE: a file that says what went over the interface, both ways, with sensible
+    times."""
     file = context.path("recording.pcapng")
     before = time.time()
     child, tap = services(context, form, options=["--pcap", file])
@@ -222,7 +240,8 @@ def recording(context, form):
 
 @in_every_form(forms=FORMS)
 def a_report_on_request(context, form):
-    """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop nothing."""
+    """SIGUSR1 (the process) and Ctrl-T (the machine) show the sockets and the counters, and stop
+    nothing."""
     writer, reader = os.openpty()
     child, tap = services(context, form, stdin=reader)
     with socket.create_connection((tap.guest, 7), timeout=PATIENCE) as peer:
@@ -247,7 +266,18 @@ def a_report_on_request(context, form):
         # The acknowledgement may still be on its way.
         assert "bytes_acked:1" in words or "unacked:1" in words, text
         names = {word.partition(":")[0] for word in words}
-        assert {"wscale", "rto", "rtt", "minrtt", "mss", "advmss", "pmtu", "cwnd", "snd_wnd", "rcv_wnd"} <= names, text
+        assert {
+            "wscale",
+            "rto",
+            "rtt",
+            "minrtt",
+            "mss",
+            "advmss",
+            "pmtu",
+            "cwnd",
+            "snd_wnd",
+            "rcv_wnd",
+        } <= names, text
         assert "link.frames-in=" in text and "LISTEN" in text, text
         peer.sendall(b"y")
         assert peer.recv(1) == b"y"
@@ -263,7 +293,9 @@ class Neighbour:
         self.socket.bind(("", 5353))
         membership = socket.inet_aton("224.0.0.251") + socket.inet_aton(tap.host)
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, membership)
-        self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
+        self.socket.setsockopt(
+            socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host)
+        )
         self.socket.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_TTL, 255)
         self.socket.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
         # Our own questions aren't to be heard.
@@ -291,7 +323,6 @@ class Neighbour:
                 return found
             heard.append(message)
         raise AssertionError(f"not heard within {seconds} s; but {heard}")
-
 
     def ask(self, message, wanted):
         """Asks until there is such an answer: one that came just before isn't repeated (6)."""
@@ -328,8 +359,8 @@ def record(message, name, address, flush=True):
 
 @in_every_form()
 def the_name_of_the_machine(context, form):
-    """SOIL_MDNS (RFC 6762): probed for, changed where somebody has it, announced, asked for by machines that speak
-    multicast DNS and by ordinary resolvers, and taken back at the end."""
+    """SOIL_MDNS (RFC 6762): probed for, changed where somebody has it, announced, asked for by
+    machines that speak multicast DNS and by ordinary resolvers, and taken back at the end."""
     tap = context.tap()
     neighbour = Neighbour(tap)
     # Until a datagram to port 9 ends it.
@@ -338,12 +369,25 @@ def the_name_of_the_machine(context, form):
     neighbour.hear(lambda message: wire("lab.local") in message and message[2:4] == b"\0\0")
     neighbour.say(claims("lab.local", tap.host))
     # 8.3: the announcement of the next name.
-    assert neighbour.hear(lambda message: message[2] == 0x84 and record(message, "lab-2.local", tap.guest)) == 120
+    assert (
+        neighbour.hear(
+            lambda message: message[2] == 0x84 and record(message, "lab-2.local", tap.guest)
+        )
+        == 120
+    )
     # 6: an answer to all; what was just said to all isn't said again within a second.
     time.sleep(2.5)
-    assert neighbour.ask(question("lab-2.local", A), lambda message: record(message, "lab-2.local", tap.guest)) == 120
+    assert (
+        neighbour.ask(
+            question("lab-2.local", A), lambda message: record(message, "lab-2.local", tap.guest)
+        )
+        == 120
+    )
     reverse = ".".join(reversed(tap.guest.split("."))) + ".in-addr.arpa"
-    neighbour.ask(question(reverse, PTR, 0x8000), lambda message: wire(reverse) in message and wire("lab-2.local") in message)
+    neighbour.ask(
+        question(reverse, PTR, 0x8000),
+        lambda message: wire(reverse) in message and wire("lab-2.local") in message,
+    )
     # 6.7: an ordinary resolver asks from another port.
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as resolver:
         resolver.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(tap.host))
@@ -351,7 +395,9 @@ def the_name_of_the_machine(context, form):
         query = b"\x12\x34" + question("lab-2.local", A)[2:]
         resolver.sendto(query, ("224.0.0.251", 5353))
         answer, peer = resolver.recvfrom(9000)
-    assert peer == (tap.guest, 5353) and answer[:2] == b"\x12\x34" and answer[4:6] == b"\0\1", answer
+    assert peer == (tap.guest, 5353) and answer[:2] == b"\x12\x34" and answer[4:6] == b"\0\1", (
+        answer
+    )
     assert record(answer, "lab-2.local", tap.guest, flush=False) == 10, answer
     # 10.1: goodbye.
     neighbour.socket.sendto(b"end", (tap.guest, 9))

@@ -77,7 +77,9 @@ def wrk(context, form):
     """64 connections with keep-alive for two seconds: no errors, no timeouts."""
     _, tap = services(context, form)
     # What takes more than two seconds would be an error otherwise.
-    text = context.run("wrk", "-t1", "-c64", "-d2s", "--timeout", PATIENCE, f"http://{tap.guest}/").stdout
+    text = context.run(
+        "wrk", "-t1", "-c64", "-d2s", "--timeout", PATIENCE, f"http://{tap.guest}/"
+    ).stdout
     assert "Socket errors" not in text and "Non-2xx" not in text, text
     assert int(re.search(r"(\d+) requests in", text)[1]) > 0, text
 
@@ -144,7 +146,8 @@ def counters(tap):
 
 
 def settled(tap, descriptors):
-    """The counters once fewer descriptors than this are open: a service that was left still has to see it."""
+    """The counters once fewer descriptors than this are open: a service that was left still has to
+    see it."""
     until = time.monotonic() + PATIENCE
     while (figures := counters(tap))["descriptors"] >= descriptors and time.monotonic() < until:
         time.sleep(0.2)
@@ -174,7 +177,9 @@ def udp_echo(context, form):
                     return
 
         threading.Thread(target=answer, daemon=True).start()
-        child = context.soil("tests/programs/soil/udp_client.exe", form, tap.host, "7007", tap=other)
+        child = context.soil(
+            "tests/programs/soil/udp_client.exe", form, tap.host, "7007", tap=other
+        )
         status, output = outcome(child, context)
         assert status == 0, output
         for size in (1, 0, 100, 1472, 512):
@@ -321,8 +326,8 @@ def echo_example(context, form):
 def sequential_connections(context, form):
     """Connections that are gone leave nothing: of some rounds of 500, one adds no memory.
 
-    A leak grows in every round; a garbage collected heap takes a step now and then. What the process form has in use is what Linux
-    has it resident, which is looked at in long runs.
+    A leak grows in every round; a garbage collected heap takes a step now and then. What the
+    process form has in use is what Linux has it resident, which is looked at in long runs.
     """
     visit = visitor(context, form, "keep-alive")
     memory = "in_use" if form != "process" or context.long else "heap"
@@ -337,7 +342,8 @@ def sequential_connections(context, form):
 
 @in_every_form(limit=1800, long=True)
 def hundred_thousand_connections(context, form):
-    """Between the 10,000th and the 100,000th connection, which the server closes, memory in use changes by less than 1 %."""
+    """Between the 10,000th and the 100,000th connection, which the server closes, memory in use
+    changes by less than 1 %."""
     visit = visitor(context, form, "close")
     before, after = visit(10_000), visit(90_000)
     for name in ("in_use", "descriptors", "resident"):
@@ -346,8 +352,8 @@ def hundred_thousand_connections(context, form):
 
 @in_every_form(limit=3600, long=True)
 def a_million_connections(context, form):
-    """One million connections from 127 addresses, opened, used and closed by the server: memory in use is the same, within
-    1 %, after the first tenth and after the last."""
+    """One million connections from 127 addresses, opened, used and closed by the server: memory in
+    use is the same, within 1 %, after the first tenth and after the last."""
     child, tap = services(context, form, env=MALLOC)
     pid = machine_pid(child)
     for last in range(100, 227):
@@ -365,7 +371,8 @@ def a_million_connections(context, form):
 
 
 def visitor(context, form, manner):
-    """A function that makes so many HTTP connections, one after the other, and returns the counters."""
+    """A function that makes so many HTTP connections, one after the other, and returns the
+    counters."""
     child, tap = services(context, form, env=MALLOC)
     pid = machine_pid(child)
     # The first time takes memory for the collector itself.

@@ -85,7 +85,10 @@ PROGRAMS = [
     Program("overflow", environment={"OCAMLRUNPARAM": "l=2M"}),
     Program("overflow-of-memory", "overflow", forms=MACHINES, options=["--mem", "64M"]),
     Program("out-of-memory"),
-    *(Program(f"calls-{group}", "calls", [group]) for group in ("pointers", "waits", "descriptors", "signals")),
+    *(
+        Program(f"calls-{group}", "calls", [group])
+        for group in ("pointers", "waits", "descriptors", "signals")
+    ),
     # Linux maps what it is asked for.
     Program("calls-protections", "calls", ["protections"], forms=MACHINES),
     # Behind it `soil run` says which signal ended the process.
@@ -107,7 +110,9 @@ PROGRAMS = [
     Program("fault-breakpoint", "faults", ["breakpoint"], status=133, contains=["before"]),
     Program("fault-divide", "faults", ["divide"], status=136, contains=["before"]),
     # QEMU's software processor has no SIMD exceptions, whatever MXCSR says.
-    Program("fault-float", "faults", ["float"], status=136, forms=("process",), contains=["before"]),
+    Program(
+        "fault-float", "faults", ["float"], status=136, forms=("process",), contains=["before"]
+    ),
     Program("fault-x87", "faults", ["x87"], status=136, contains=["before"]),
     Program(
         "fault-report-illegal",
@@ -149,7 +154,8 @@ register()
 
 @test()
 def a_signal_from_outside(context):
-    """What ends a program reaches its handler: SIGTERM, for a machine the power button, or SIGINT for who handles that alone."""
+    """What ends a program reaches its handler: SIGTERM, for a machine the power button, or SIGINT
+    for who handles that alone."""
     for form in FORMS:
         for mode, number in (("term", signal.SIGTERM), ("break", signal.SIGINT)):
             child = context.soil("signals", form, mode)
@@ -157,7 +163,9 @@ def a_signal_from_outside(context):
             os.kill(child.pid, number)
             status = child.finish(context.remaining())
             output = clean(child.text)
-            assert "asked to stop\nthe end\n" in output and status == 7, f"{form}, {mode}: status {status}\n{output}"
+            assert "asked to stop\nthe end\n" in output and status == 7, (
+                f"{form}, {mode}: status {status}\n{output}"
+            )
 
 
 RESTARTED = "read-restart"
@@ -165,11 +173,15 @@ RESTARTED = "read-restart"
 
 @test(limit=60)
 def signals_and_waits(context):
-    """A signal ends a wait with EINTR. With SA_RESTART a read begins again, but nothing that waits for a time, for input or for a signal."""
-    names = [f"{wait}-restart" for wait in ("read", "poll", "select", "nanosleep", "futex", "pause")]
+    """A signal ends a wait with EINTR. With SA_RESTART a read begins again, but nothing that waits
+    for a time, for input or for a signal."""
+    names = [
+        f"{wait}-restart" for wait in ("read", "poll", "select", "nanosleep", "futex", "pause")
+    ]
     for form in FORMS:
         children = {
-            name: context.soil("calls", form, f"interrupted-{name}", stdin=subprocess.PIPE) for name in ("read", *names)
+            name: context.soil("calls", form, f"interrupted-{name}", stdin=subprocess.PIPE)
+            for name in ("read", *names)
         }
         for name, child in children.items():
             child.wait_line("ready")
@@ -194,13 +206,16 @@ OVERFLOWS = ("strcpy", "stpcpy", "strcat", "strncat", "memcpy", "sprintf", "vspr
 
 @test(limit=120)
 def too_small_buffers(context):
-    """The checked variants of C's functions end the program, as glibc's do, before they write beyond a buffer."""
+    """The checked variants of C's functions end the program, as glibc's do, before they write
+    beyond a buffer."""
     for form in ("process", "microvm"):
         children = [(kind, context.soil("fortified", form, kind)) for kind in OVERFLOWS]
         for kind, child in children:
             status = child.finish(context.remaining())
             output = clean(child.text)
-            assert status == 134 and "before" in output and "after" not in output, f"{form}, {kind}: status {status}\n{output}"
+            assert status == 134 and "before" in output and "after" not in output, (
+                f"{form}, {kind}: status {status}\n{output}"
+            )
 
 
 @test()
@@ -271,7 +286,9 @@ def memory_runs_out(context):
         child = context.soil("exhaust", form, options=["--mem", "48M"])
         status = child.finish(context.remaining())
         output = clean(child.text)
-        raised = "out of memory after some blocks: true" in output and "afterwards: 1000000" in output
+        raised = (
+            "out of memory after some blocks: true" in output and "afterwards: 1000000" in output
+        )
         assert (raised and status == 0) or ("out of memory" in output.lower() and status != 0), (
             f"{form}: status {status}\n{output}"
         )
@@ -320,7 +337,8 @@ def image_is_a_pvh_elf(context):
 
 @test()
 def an_image_carries_what_it_uses(context):
-    """hello's image has no constant or path that only the network, disks or the compiler's own build know, and no section more than it needs."""
+    """hello's image has no constant or path that only the network, disks or the compiler's own
+    build know, and no section more than it needs."""
     from harness.context import executable
 
     stripped = context.path("main.exe")

@@ -1,4 +1,5 @@
-"""Groups, broadcast, raw frames, the filter, ICMP, routes, VLANs and options, from OCaml, against Linux."""
+"""Groups, broadcast, raw frames, the filter, ICMP, routes, VLANs and options, from OCaml, against
+Linux."""
 
 import hashlib
 import ipaddress
@@ -68,7 +69,8 @@ class Listener:
 
 
 def igmp_report(kind, group):
-    """Whether a frame is an IGMPv3 report (RFC 3376, 4.2) with a record of this type for the group."""
+    """Whether a frame is an IGMPv3 report (RFC 3376, 4.2) with a record of this type for the
+    group."""
     wanted = socket.inet_aton(group)
 
     def check(frame):
@@ -88,7 +90,11 @@ def mld_report(kind, group):
         if frame[12:14] != b"\x86\xdd":
             return False
         at = frame.find(b"\x8f\0", 54)
-        return at >= 0 and frame[at + 8 : at + 9] == bytes([kind]) and frame[at + 12 : at + 28] == wanted
+        return (
+            at >= 0
+            and frame[at + 8 : at + 9] == bytes([kind])
+            and frame[at + 12 : at + 28] == wanted
+        )
 
     return check
 
@@ -114,7 +120,11 @@ def group_of_ipv4(context, form):
         listener.wait(igmp_report(TO_INCLUDE, group), "the report of leaving")
         peer.sendto(b"late", (group, 4242))
     status, output = outcome(child, context)
-    assert status == 0 and "afterwards: timed out" in output and "leave again: invalid" in output.lower(), output
+    assert (
+        status == 0
+        and "afterwards: timed out" in output
+        and "leave again: invalid" in output.lower()
+    ), output
 
 
 @in_every_form()
@@ -148,12 +158,15 @@ def to_groups_and_to_all(context, form):
     subnet = tap.prefix + ".255"
     port = 5000 + int(tap.name[4:])  # others do the same beside
     targets = ["239.9.9.9", "255.255.255.255", subnet, "ff02::77"]
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four, socket.socket(
-        socket.AF_INET6, socket.SOCK_DGRAM
-    ) as six:
+    with (
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as four,
+        socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as six,
+    ):
         four.bind(("", port))
         four.setsockopt(
-            socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, socket.inet_aton("239.9.9.9") + socket.inet_aton(tap.host)
+            socket.IPPROTO_IP,
+            socket.IP_ADD_MEMBERSHIP,
+            socket.inet_aton("239.9.9.9") + socket.inet_aton(tap.host),
         )
         four.setsockopt(socket.IPPROTO_IP, IP_RECVTTL, 1)
         index = socket.if_nametoindex(tap.name)
@@ -178,7 +191,8 @@ def to_groups_and_to_all(context, form):
 
 @in_every_form()
 def frames_of_a_type_of_ones_own(context, form):
-    """Soil.Ethernet against a packet socket: to all, to the machine, to another one, padded and as long as they get."""
+    """Soil.Ethernet against a packet socket: to all, to the machine, to another one, padded and as
+    long as they get."""
     tap = context.tap()
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETHERTYPE)) as peer:
         peer.bind((tap.name, 0))
@@ -191,7 +205,11 @@ def frames_of_a_type_of_ones_own(context, form):
         child.wait_line("open on " + guest.hex(":"))
         tail = own + struct.pack("!H", ETHERTYPE)
         peer.send(b"\x02\0\0\0\0\x99" + tail + b"for another machine")
-        for destination, payload in ((guest, b"x" * 46), (b"\xff" * 6, b"y" * 1500), (guest, os.urandom(700))):
+        for destination, payload in (
+            (guest, b"x" * 46),
+            (b"\xff" * 6, b"y" * 1500),
+            (guest, os.urandom(700)),
+        ):
             peer.send(destination + tail + payload)
             answer = peer.recv(2048)
             assert answer[:14] == own + guest + tail[6:] and answer[14:] == payload, answer[:30]
@@ -222,7 +240,9 @@ def filter_from_the_program(context, form):
             assert control.recv(100) == b"done"
 
         def dial(port, source, timeout):
-            with socket.create_connection((tap.guest, port), timeout=timeout, source_address=(source, 0)) as peer:
+            with socket.create_connection(
+                (tap.guest, port), timeout=timeout, source_address=(source, 0)
+            ) as peer:
                 peer.sendall(b"x")
                 return peer.recv(1) == b"x"
 
@@ -264,12 +284,20 @@ def filter_from_the_program(context, form):
 
 @in_every_form()
 def errors_of_icmp(context, form):
-    """Port unreachable and host unreachable reach a connected UDP descriptor, once, and a TCP connect."""
+    """Port unreachable and host unreachable reach a connected UDP descriptor, once, and a TCP
+    connect."""
     tap = context.tap()
     child, _ = start(context, form, "errors", tap.host, 4, tap=tap)
     status, output = outcome(child, context)
     lines = re.findall(r"(receive|once more|send|tcp): (.*)", output)
-    refused = ["timed out", "timed out", "connection refused", "timed out", "connection refused", "connection refused"]
+    refused = [
+        "timed out",
+        "timed out",
+        "connection refused",
+        "timed out",
+        "connection refused",
+        "connection refused",
+    ]
     assert status == 0 and [text for _, text in lines] == refused, output
     with open("/proc/sys/net/ipv4/ip_forward", "w", encoding="ascii") as file:
         file.write("1")
@@ -279,7 +307,10 @@ def errors_of_icmp(context, form):
     status, output = outcome(child, context)
     lines = [text for _, text in re.findall(r"(receive|once more|send|tcp): (.*)", output)]
     wanted = ["timed out", "timed out", "unreachable", "timed out", "unreachable", "unreachable"]
-    assert status == 0 and [("unreachable" if "unreachable" in line else line) for line in lines] == wanted, output
+    assert (
+        status == 0
+        and [("unreachable" if "unreachable" in line else line) for line in lines] == wanted
+    ), output
 
 
 @in_every_form()
@@ -292,7 +323,9 @@ def ping_from_the_program(context, form):
     status, output = outcome(child, context)
     for target in targets[:4]:
         assert f"ping {target}: answered, hop limit 64" in output, output
-    assert status == 0 and re.search(rf"ping {targets[4]}: (timed out|.*unreachable)", output), output
+    assert status == 0 and re.search(rf"ping {targets[4]}: (timed out|.*unreachable)", output), (
+        output
+    )
     assert "ping 239.1.1.1: answered" not in output, output
 
 
@@ -316,7 +349,8 @@ def routes_of_the_program(context, form):
 
 
 class TaggedPeer:
-    """A host of a VLAN, for kernels without 802.1Q: answers ARP, and echo requests, and asks for an echo itself."""
+    """A host of a VLAN, for kernels without 802.1Q: answers ARP, and echo requests, and asks for an
+    echo itself."""
 
     def __init__(self, tap, tag, address):
         self.tag, self.address, self.echoes, self.answers = tag, socket.inet_aton(address), 0, []
@@ -334,7 +368,9 @@ class TaggedPeer:
                 self.handle(frame[6:12], frame[12:14], frame[14:])
 
     def send(self, mac, kind, packet, tag=None):
-        self.socket.send(mac + self.mac + struct.pack("!HH", 0x8100, tag or self.tag) + kind + packet)
+        self.socket.send(
+            mac + self.mac + struct.pack("!HH", 0x8100, tag or self.tag) + kind + packet
+        )
 
     def handle(self, mac, kind, packet):
         if kind == b"\x08\x06" and packet[7] == 1 and packet[24:28] == self.address:
@@ -366,7 +402,8 @@ def ipv4(source, destination, payload):
 
 @in_every_form()
 def vlan_of_the_program(context, form):
-    """802.1Q: an interface on a VLAN asks for neighbours, pings and answers there, with its tag, and not with another one."""
+    """802.1Q: an interface on a VLAN asks for neighbours, pings and answers there, with its tag,
+    and not with another one."""
     tap = context.tap()
     own, other = "192.168.77.2", "192.168.77.1"
     peer = TaggedPeer(tap, 10, other)
@@ -376,7 +413,9 @@ def vlan_of_the_program(context, form):
     text = clean(child.text)
     assert f"ping {other}: answered" in text and "interface 1 is eth0.10" in text, text
     assert "again: 2" not in text and "on a VLAN: 2" not in text and peer.echoes == 1, text
-    guest = listener.wait(lambda frame: frame[12:14] == b"\x08\x06" and frame[28:32] == socket.inet_aton(own), "ARP")[6:12]
+    guest = listener.wait(
+        lambda frame: frame[12:14] == b"\x08\x06" and frame[28:32] == socket.inet_aton(own), "ARP"
+    )[6:12]
     for tag, marker in ((11, b"wrong VLAN"), (10, b"right VLAN")):
         request = icmp(8, struct.pack("!HH", 1, tag) + marker)
         peer.send(guest, b"\x08\0", ipv4(peer.address, socket.inet_aton(own), request), tag)
@@ -390,7 +429,8 @@ def vlan_of_the_program(context, form):
 
 @in_every_form()
 def options_of_connections(context, form):
-    """Congestion control, sizes of buffers and the rest as options of `connect`: they hold, and the bytes are right."""
+    """Congestion control, sizes of buffers and the rest as options of `connect`: they hold, and the
+    bytes are right."""
     tap = context.tap()
 
     def count(connection):
@@ -405,7 +445,9 @@ def options_of_connections(context, form):
     for congestion in ("cubic", "newreno"):
         child, _ = start(context, form, "options", tap.host, server.port, congestion, tap=tap)
         status, output = outcome(child, context)
-        assert status == 0 and f"answer {expected}" in output and "most within the limit" in output, output
+        assert (
+            status == 0 and f"answer {expected}" in output and "most within the limit" in output
+        ), output
 
 
 class SlowNames(NameServer):
@@ -440,7 +482,8 @@ class Server6(Server):
 
 @in_every_form(limit=120)
 def happy_eyeballs_over_both(context, form):
-    """RFC 8305: IPv6 first; where it is dead 250 ms later IPv4; IPv6 alone; AAAA that comes late, or never."""
+    """RFC 8305: IPv6 first; where it is dead 250 ms later IPv4; IPv6 alone; AAAA that comes late,
+    or never."""
 
     def welcome(connection):
         connection.sendall(b"welcome")
@@ -451,7 +494,10 @@ def happy_eyeballs_over_both(context, form):
         peer = Server(tap, welcome)
         Server6(ours, peer.port, welcome)
         dead = str(ipaddress.ip_address(ours) + 0x500)
-        four, six, gone = socket.inet_aton(tap.host), *(socket.inet_pton(socket.AF_INET6, a) for a in (ours, dead))
+        four, six, gone = (
+            socket.inet_aton(tap.host),
+            *(socket.inet_pton(socket.AF_INET6, a) for a in (ours, dead)),
+        )
         zone = {
             ("both.test", A): [four], ("both.test", AAAA): [six],
             ("dead.test", A): [four], ("dead.test", AAAA): [gone],
@@ -461,15 +507,28 @@ def happy_eyeballs_over_both(context, form):
         names = ["both.test", "dead.test", "six.test"] if delay == 0 else ["both.test"]
         # At first nothing can be sent from an IPv6 address (RFC 4862, 5.4). Several times: what
         # else the host has to do adds to some.
-        words = ["clock", "3", *(word for name in names * 3 for word in ("connect", f"{name}:{peer.port}"))]
+        words = [
+            "clock",
+            "3",
+            *(word for name in names * 3 for word in ("connect", f"{name}:{peer.port}")),
+        ]
         child, _ = start(
             context, form, *words, program=NAMES, tap=tap, v6=guest, options=["--dns", tap.host]
         )
         status, output = outcome(child, context)
-        found = re.findall(r"connect (\w+)\.test:\d+: (\S+):\d+ after ([0-9.]+) s, \d+ connections, says welcome", output)
+        found = re.findall(
+            r"connect (\w+)\.test:\d+: (\S+):\d+ after ([0-9.]+) s, \d+ connections, says welcome",
+            output,
+        )
         assert status == 0 and [name + ".test" for name, _, _ in found] == names * 3, output
-        chosen = {name: {address.strip("[]") for other, address, _ in found if other == name} for name, _, _ in found}
-        least = {name: min(float(seconds) for other, _, seconds in found if other == name) for name in chosen}
+        chosen = {
+            name: {address.strip("[]") for other, address, _ in found if other == name}
+            for name, _, _ in found
+        }
+        least = {
+            name: min(float(seconds) for other, _, seconds in found if other == name)
+            for name in chosen
+        }
         if delay is None:
             assert chosen["both"] == {tap.host}, output
             context.bound("seconds without the answer for AAAA", least["both"], 2.5)

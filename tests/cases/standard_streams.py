@@ -1,4 +1,5 @@
-"""Standard input, output and error output: every byte as it is, in order, whoever is at the other end and however slow."""
+"""Standard input, output and error output: every byte as it is, in order, whoever is at the other
+end and however slow."""
 
 import fcntl
 import itertools
@@ -25,13 +26,18 @@ PAUSED = "tests/programs/soil/paused.exe"
 def run(context, form, *arguments, program="streams", **options):
     """Runs a program to its end: (status, standard output, error output)."""
     done = subprocess.run(
-        command(program, form, arguments), capture_output=True, timeout=context.remaining(), check=False, **options
+        command(program, form, arguments),
+        capture_output=True,
+        timeout=context.remaining(),
+        check=False,
+        **options,
     )
     return done.returncode, done.stdout, done.stderr
 
 
 def all_bytes():
-    """Each byte, pairs with those that mean something on a serial line or a terminal, and noise: more than a pipe holds."""
+    """Each byte, pairs with those that mean something on a serial line or a terminal, and noise:
+    more than a pipe holds."""
     special = (0x00, 0x03, 0x04, 0x0A, 0x0D, 0x10, 0x11, 0x13, 0x14, 0x7F, 0xFF)
     pairs = itertools.product(special, repeat=3)
     noise = random.Random(9).randbytes(100_000)
@@ -47,10 +53,14 @@ def every_byte_of_a_pipe_and_a_file(context):
     said = f"{len(data)} bytes, then 0\n".encode()
     for form in FORMS:
         status, output, errors = run(context, form, "copy", input=data)
-        assert (status, output == data, errors) == (0, True, said), f"{form}: {status} {len(output)} {errors}"
+        assert (status, output == data, errors) == (0, True, said), (
+            f"{form}: {status} {len(output)} {errors}"
+        )
         with open(path, "rb") as file:
             status, output, errors = run(context, form, "copy", stdin=file)
-        assert (status, output == data, errors) == (0, True, said), f"{form}: {status} {len(output)} {errors}"
+        assert (status, output == data, errors) == (0, True, said), (
+            f"{form}: {status} {len(output)} {errors}"
+        )
 
 
 @test()
@@ -58,17 +68,22 @@ def input_that_is_empty_or_closed(context):
     for form in FORMS:
         for options in ({"input": b""}, {"stdin": subprocess.DEVNULL}):
             status, output, errors = run(context, form, "copy", **options)
-            assert (status, output, errors) == (0, b"", b"0 bytes, then 0\n"), f"{form}: {status} {output} {errors}"
+            assert (status, output, errors) == (0, b"", b"0 bytes, then 0\n"), (
+                f"{form}: {status} {output} {errors}"
+            )
 
 
 @test()
 def lines_of_a_pipe(context):
-    """The first byte, a last line without its end, carriage returns, Ctrl-D and Ctrl-T are nothing special."""
+    """The first byte, a last line without its end, carriage returns, Ctrl-D and Ctrl-T are nothing
+    special."""
     expected = 'ready\nline 0: "alpha\\r"\nline 1: "\\004\\020\\016beta"\nend after 2\n'
     for form in FORMS:
         for _ in range(3):
             status, output, errors = run(context, form, "lines", input=b"alpha\r\n\x04\x14\x10beta")
-            assert (status, output.decode(), errors) == (0, expected, b""), f"{form}: {output} {errors}"
+            assert (status, output.decode(), errors) == (0, expected, b""), (
+                f"{form}: {output} {errors}"
+            )
 
 
 @test()
@@ -79,7 +94,9 @@ def input_that_nobody_reads_is_left_to_others(context):
     for form in FORMS:
         with open(path, "rb") as file:
             status, _, _ = run(context, form, program="examples/hello/main.exe", stdin=file)
-            assert status == 0 and os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0, f"{form}: the input is gone"
+            assert status == 0 and os.lseek(file.fileno(), 0, os.SEEK_CUR) == 0, (
+                f"{form}: the input is gone"
+            )
 
 
 @test()
@@ -101,7 +118,8 @@ def error_output_is_apart(context):
 
 @test()
 def pointers_that_lead_nowhere(context):
-    """EFAULT, where a fault in the console would stop the machine; what is written before such a piece is written."""
+    """EFAULT, where a fault in the console would stop the machine; what is written before such a
+    piece is written."""
     for form in FORMS:
         status, output, errors = run(context, form, "pointers", input=b"a line\n")
         *answers, last = output.replace(b"piece 7:", b"7:").decode().splitlines()
@@ -119,7 +137,9 @@ class Terminal:
     def __init__(self, context, words, **options):
         self.master, slave = os.openpty()
         self.text = b""
-        self.process = subprocess.Popen(words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, **options)
+        self.process = subprocess.Popen(
+            words, stdin=slave, stdout=slave, stderr=slave, start_new_session=True, **options
+        )
         os.close(slave)
         self.context = context
 
@@ -192,18 +212,23 @@ def a_terminal_at_a_bare_machine(context):
 def reader_of(stream):
     """Reads `stream` to its end beside us; the list that gets what was read, and the thread."""
     pieces = []
-    thread = threading.Thread(target=lambda: pieces.extend(iter(lambda: os.read(stream.fileno(), 65536), b"")))
+    thread = threading.Thread(
+        target=lambda: pieces.extend(iter(lambda: os.read(stream.fileno(), 65536), b""))
+    )
     thread.start()
     return pieces, thread
 
 
 def paused(context, form, manner, meanwhile):
-    """A program writes more than all pipes hold to a reader who waits while `meanwhile(guest)` runs and longer than anything in
-    between has patience, and then asks it to crash: (status, standard output, error output)."""
+    """A program writes more than all pipes hold to a reader who waits while `meanwhile(guest)` runs
+    and longer than anything in between has patience, and then asks it to crash: (status, standard
+    output, error output)."""
     tap = context.tap()
     tap.wait_free()
     words = command(PAUSED, form, [manner, "40000"], tap=tap)
-    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True) as child:
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0, start_new_session=True
+    ) as child:
         try:
             assert child.stderr.readline() == b"ready\n"
             errors, second = reader_of(child.stderr)
@@ -221,7 +246,8 @@ PAUSE = 5  # seconds: the transmitter was taken for dead after two
 
 
 def echoes(guest):
-    """Messages there and back for as long as the reader pauses; then the program's end, of which nobody sees anything yet."""
+    """Messages there and back for as long as the reader pauses; then the program's end, of which
+    nobody sees anything yet."""
     end = time.monotonic() + PAUSE
     while time.monotonic() < end:
         with socket.create_connection((guest, 7), timeout=PATIENCE) as peer:
@@ -234,14 +260,19 @@ def echoes(guest):
 
 @test(limit=120)
 def a_reader_that_pauses_stops_its_writer_alone(context):
-    """The task that writes waits; others, the log and the network go on; a crash report waits as well. Nothing is lost."""
+    """The task that writes waits; others, the log and the network go on; a crash report waits as
+    well. Nothing is lost."""
     for form in FORMS:
         status, output, errors = paused(context, form, "task", echoes)
         assert status == 134, f"{form}: status {status}: {errors}"
-        assert len(output) > 50000 and EXPECTED.startswith(output), f"{form}: {len(output)} bytes, {output[-100:]}"
+        assert len(output) > 50000 and EXPECTED.startswith(output), (
+            f"{form}: {len(output)} bytes, {output[-100:]}"
+        )
         assert b"soil: warning: an echo\n" in errors, f"{form}: {errors}"
         if form != "process":
-            assert b"soil: crash: the program ended itself by SIGABRT\n" in errors, f"{form}: {errors}"
+            assert b"soil: crash: the program ended itself by SIGABRT\n" in errors, (
+                f"{form}: {errors}"
+            )
 
 
 @test(limit=120)
@@ -257,12 +288,16 @@ def a_reader_that_pauses_and_a_program_without_tasks(context):
 
     def ends(guest):
         meanwhile(guest)
-        threading.Thread(target=lambda: socket.create_connection((guest, 9), timeout=PATIENCE).close()).start()
+        threading.Thread(
+            target=lambda: socket.create_connection((guest, 9), timeout=PATIENCE).close()
+        ).start()
 
     for form in FORMS:
         status, output, errors = paused(context, form, "plain", ends)
         assert status == 134, f"{form}: status {status}: {errors}"
-        assert output == EXPECTED and b"written\n" in errors, f"{form}: {len(output)} bytes, {errors}"
+        assert output == EXPECTED and b"written\n" in errors, (
+            f"{form}: {len(output)} bytes, {errors}"
+        )
 
 
 def wait_full(*pipes):
@@ -270,7 +305,10 @@ def wait_full(*pipes):
     counts, since = [0], time.monotonic()
     while 0 in counts or time.monotonic() < since + 3:
         before = counts
-        counts = [int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder) for pipe in pipes]
+        counts = [
+            int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+            for pipe in pipes
+        ]
         if counts != before:
             since = time.monotonic()
         time.sleep(0.05)
@@ -278,11 +316,16 @@ def wait_full(*pipes):
 
 @test(limit=60)
 def signals_and_writes(context):
-    """Bytes that were written before the signal are the call's result; before the first, it is as with reading."""
+    """Bytes that were written before the signal are the call's result; before the first, it is as
+    with reading."""
     cases = {"write-bytes": 1, "write-bytes-restart": 0, "write-much": 1, "write-much-restart": 1}
     for form in FORMS:
         children = [
-            subprocess.Popen(command("calls", form, [f"interrupted-{how}"]), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            subprocess.Popen(
+                command("calls", form, [f"interrupted-{how}"]),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
             for how in cases
         ]
         try:
@@ -294,9 +337,13 @@ def signals_and_writes(context):
             time.sleep(2)
             for child, (how, result) in zip(children, cases.items(), strict=True):
                 output, errors = child.communicate(timeout=context.remaining())
-                assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), f"{form}: {errors}"
+                assert errors == f"{how}: {result}, errno 0, signals: 1\n".encode(), (
+                    f"{form}: {errors}"
+                )
                 size = 400_000 if how.startswith("write-bytes") else 1_000_000
-                assert len(output) == size and child.returncode == 0, f"{form}, {how}: {len(output)}, {child.returncode}"
+                assert len(output) == size and child.returncode == 0, (
+                    f"{form}, {how}: {len(output)}, {child.returncode}"
+                )
         finally:
             for child in children:
                 child.kill()
@@ -305,13 +352,16 @@ def signals_and_writes(context):
 
 @test(limit=60)
 def a_reader_that_never_comes_back(context):
-    """The machines end, although what they have to say isn't read: asked to stop, and with a crash. Until then they stood still."""
+    """The machines end, although what they have to say isn't read: asked to stop, and with a crash.
+    Until then they stood still."""
     tap = context.tap()
     tap.wait_free()
     stopped = command("streams", "microvm", ["pour", "10000000"])
     aborted = command(PAUSED, "q35", ["task", "40000"], tap=tap)
     children = [
-        subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+        subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
+        )
         for words in (stopped, aborted)
     ]
     try:
@@ -323,7 +373,9 @@ def a_reader_that_never_comes_back(context):
             while os.path.exists(f"/proc/{machine}/fd/0"):
                 time.sleep(0.1)
             output = child.stdout.read()
-            assert child.wait(context.remaining()) == status, f"{child.args}: status {child.returncode}"
+            assert child.wait(context.remaining()) == status, (
+                f"{child.args}: status {child.returncode}"
+            )
             assert len(output) > 65536, f"{child.args}: {len(output)} bytes"
     finally:
         for child in children:

@@ -1,7 +1,10 @@
-"""The real power cut that a host can make: QEMU killed at random while a program writes to ext4 and makes it durable.
+"""The real power cut that a host can make: QEMU killed at random while a program writes to ext4 and
+makes it durable.
 
-After each kill, the journal replayed by e2fsck: nothing for `e2fsck -fn` to find, and all that was synced is there. The same once Soil has
-replayed it, and where Soil and a Linux guest are killed in turn, each going on with what the other left. With cache=unsafe QEMU makes nothing of the guest's flushes; what it wrote stays in the host's page cache, for the host lives on.
+After each kill, the journal replayed by e2fsck: nothing for `e2fsck -fn` to find, and all that was
+synced is there. The same once Soil has replayed it, and where Soil and a Linux guest are killed in
+turn, each going on with what the other left. With cache=unsafe QEMU makes nothing of the guest's
+flushes; what it wrote stays in the host's page cache, for the host lives on.
 """
 
 import hashlib
@@ -40,7 +43,9 @@ def machine(context, disk, cache, words=("until", "100000")):
     import qemu
 
     image = executable(PROGRAM, "microvm")
-    command = qemu.soil(image, words, disk=disk, cache=cache, environment=["SOIL_MOUNT=/data=ext4:data"])
+    command = qemu.soil(
+        image, words, disk=disk, cache=cache, environment=["SOIL_MOUNT=/data=ext4:data"]
+    )
     return context.child(command)
 
 
@@ -58,17 +63,22 @@ def files_of(context, disk):
 
 
 def check(found, last, durable):
-    """All of step `last` and those before is there; of the next one, what is `durable`, else some, and nothing else."""
+    """All of step `last` and those before is there; of the next one, what is `durable`, else some,
+    and nothing else."""
     log = found["log"].decode().splitlines()
     reached = len(log)
     assert last <= reached <= last + 1, f"the log ends with {log[-1:]}, synced was {last}"
     assert log == [f"line {n}" for n in range(1, reached + 1)], f"the log after {last}: {log[-9:]}"
     for number in range(max(1, last - 6), last + 1):
-        assert found[f"files/{number:05d}.bin"] == contents(number), f"file {number} of {last} is lost"
+        assert found[f"files/{number:05d}.bin"] == contents(number), (
+            f"file {number} of {last} is lost"
+        )
     started = found.get(f"files/{last + 1:05d}.bin", b"")
     assert contents(last + 1).startswith(started), f"file {last + 1} has what nobody wrote there"
     if durable % 2 == 0:
-        assert found[f"files/{durable:05d}.bin"] == contents(durable), f"file {durable}, which was synced alone, is lost"
+        assert found[f"files/{durable:05d}.bin"] == contents(durable), (
+            f"file {durable}, which was synced alone, is lost"
+        )
     current = found["current"]
     assert current in (contents(last), contents(last + 1)), (
         f"the current file after {last}: {len(current)} bytes {current[:20]}, and not {len(contents(last))} or {len(contents(last + 1))}"
@@ -78,7 +88,9 @@ def check(found, last, durable):
         newest = durable - (durable - place) % BLOCKS
         allowed = {newest} | ({last + 1} if place == (last + 1) % BLOCKS else set())
         found_there = blocks[place * BLOCK : (place + 1) * BLOCK]
-        assert newest <= 0 or found_there in (b"%015d\n" % n * (BLOCK // 16) for n in allowed), f"block {place} after {last}"
+        assert newest <= 0 or found_there in (b"%015d\n" % n * (BLOCK // 16) for n in allowed), (
+            f"block {place} after {last}"
+        )
 
 
 def replayed_by_soil(context, disk, last, durable):
@@ -90,7 +102,9 @@ def replayed_by_soil(context, disk, last, durable):
     found = files_of(context, disk)
     check(found, last, durable)
     ours = dict(reversed(line.split(" ", 1)) for line in output.splitlines() if " /data/" in line)
-    assert ours == {f"/data/{path}": hashlib.md5(data).hexdigest() for path, data in found.items()}, output
+    assert ours == {
+        f"/data/{path}": hashlib.md5(data).hexdigest() for path, data in found.items()
+    }, output
 
 
 def newest(child, word):
@@ -124,10 +138,19 @@ def kill(context, cache, kills, block=4096):
 
 
 # With both of QEMU's ways and the least blocks, a few kills and many.
-for each, block, suffix in (("none", 4096, ""), ("unsafe", 4096, "-unsafe"), ("none", 1024, "-1k"), ("unsafe", 1024, "-1k-unsafe")):
+for each, block, suffix in (
+    ("none", 4096, ""),
+    ("unsafe", 4096, "-unsafe"),
+    ("none", 1024, "-1k"),
+    ("unsafe", 1024, "-1k-unsafe"),
+):
     if block == 4096:
-        test(name=f"killed-ext4{suffix}", limit=120)(lambda context, cache=each: kill(context, cache, FEW))
-    test(name=f"killed-ext4{suffix}-often", limit=1200, long=True)(lambda context, cache=each, block=block: kill(context, cache, MANY, block))
+        test(name=f"killed-ext4{suffix}", limit=120)(
+            lambda context, cache=each: kill(context, cache, FEW)
+        )
+    test(name=f"killed-ext4{suffix}-often", limit=1200, long=True)(
+        lambda context, cache=each, block=block: kill(context, cache, MANY, block)
+    )
 
 
 def linux(context, disk, words):
@@ -140,19 +163,32 @@ def linux(context, disk, words):
         raise Skip("the Linux guest's kernel could not be fetched (see the start of this output)")
     modules = peer.TRANSPORT["microvm"] + peer.DISK
     archive = peer.initramfs("kill", modules, executable(LINUX, "process"))
-    options = ["DEV=1", "MODS=" + ",".join(modules), "MNTS=vda:ext4", "RUN=" + ",".join(["/app", *words])]
-    return context.child(qemu.command(peer.kernel()[0], peer.command_line(options), disk=disk, initrd=archive, cache="unsafe"))
+    options = [
+        "DEV=1",
+        "MODS=" + ",".join(modules),
+        "MNTS=vda:ext4",
+        "RUN=" + ",".join(["/app", *words]),
+    ]
+    return context.child(
+        qemu.command(
+            peer.kernel()[0], peer.command_line(options), disk=disk, initrd=archive, cache="unsafe"
+        )
+    )
 
 
 def seen(child, root):
     """What the program has said of the files: path to digest."""
     lines = (line.split(" ", 1) for _, line in child.lines)
-    return {words[1].removeprefix(root): words[0] for words in lines if len(words) == 2 and words[1].startswith(root)}
+    return {
+        words[1].removeprefix(root): words[0]
+        for words in lines
+        if len(words) == 2 and words[1].startswith(root)
+    }
 
 
 def in_turns(context, block, turns):
-    """Soil and Linux are killed in turn. What each then finds, by its own replay, is what e2fsck's replay of a copy leaves, and that has all
-    that the other had synced."""
+    """Soil and Linux are killed in turn. What each then finds, by its own replay, is what e2fsck's
+    replay of a copy leaves, and that has all that the other had synced."""
     rng = random.Random(block)
     with tempfile.TemporaryDirectory(dir=os.path.join(ROOT, "target"), prefix="kill-") as directory:
         disk, copy = os.path.join(directory, "disk.img"), os.path.join(directory, "copy.img")
@@ -161,7 +197,9 @@ def in_turns(context, block, turns):
         for turn in range(turns + 1):
             by_linux = turn % 2 == 1
             words = ["both", "100000"] if turn < turns else ["sums"]
-            child = linux(context, disk, words) if by_linux else machine(context, disk, "unsafe", words)
+            child = (
+                linux(context, disk, words) if by_linux else machine(context, disk, "unsafe", words)
+            )
             if turn < turns:
                 # One step is done again, which a kill may have left half done.
                 child.wait_line(f"synced {last + 2}")
@@ -170,7 +208,9 @@ def in_turns(context, block, turns):
             child.finish()
             if left is not None:
                 found = seen(child, "/mnt/vda/" if by_linux else "/data/")
-                assert found == left, f"turn {turn}: {sorted({*found.items()} ^ {*left.items()})[:6]}"
+                assert found == left, (
+                    f"turn {turn}: {sorted({*found.items()} ^ {*left.items()})[:6]}"
+                )
             if turn == turns:
                 break
             last, durable = (newest(child, word) for word in ("synced", "durable"))
@@ -185,7 +225,9 @@ def in_turns(context, block, turns):
             try:
                 check(files, last, durable)
             except AssertionError as found:
-                raise AssertionError(f"turn {turn}, killed: {'Linux' if by_linux else 'Soil'}: {found}") from found
+                raise AssertionError(
+                    f"turn {turn}, killed: {'Linux' if by_linux else 'Soil'}: {found}"
+                ) from found
             left = {path: hashlib.md5(data).hexdigest() for path, data in files.items()}
         context.run("e2fsck", "-fn", disk)
     print(f"{block}: {turns} turns, {last} steps, {replays} replays")
@@ -193,5 +235,9 @@ def in_turns(context, block, turns):
 
 
 for block in (1024, 4096):
-    test(name=f"killed-in-turns-with-linux-{block}", limit=240)(lambda context, block=block: in_turns(context, block, 3))
-    test(name=f"killed-in-turns-with-linux-{block}-often", limit=1200, long=True)(lambda context, block=block: in_turns(context, block, 16))
+    test(name=f"killed-in-turns-with-linux-{block}", limit=240)(
+        lambda context, block=block: in_turns(context, block, 3)
+    )
+    test(name=f"killed-in-turns-with-linux-{block}-often", limit=1200, long=True)(
+        lambda context, block=block: in_turns(context, block, 16)
+    )

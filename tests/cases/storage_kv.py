@@ -1,7 +1,9 @@
-"""Power cuts under `Soil.Kv` on ext4: QEMU records every write and flush of an image, and the disk is looked at as each prefix of them left it.
+"""Power cuts under `Soil.Kv` on ext4: QEMU records every write and flush of an image, and the disk
+is looked at as each prefix of them left it.
 
-A value that was replaced is the old or the new one, whole; once `set` or `rename` has returned, it is the new one. How far the program had
-come is told by the writes themselves: each value has its number in every line, and the next begins after the last has returned.
+A value that was replaced is the old or the new one, whole; once `set` or `rename` has returned, it
+is the new one. How far the program had come is told by the writes themselves: each value has its
+number in every line, and the next begins after the last has returned.
 """
 
 import hashlib
@@ -37,7 +39,13 @@ def recorded(context, disk, log, program, words, name="data", environment=()):
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import qemu
 
-    command = qemu.soil(executable(program, "microvm"), [str(word) for word in words], disk=disk, serial=name, environment=environment)
+    command = qemu.soil(
+        executable(program, "microvm"),
+        [str(word) for word in words],
+        disk=disk,
+        serial=name,
+        environment=environment,
+    )
     at = next(n for n, word in enumerate(command) if word.startswith("if=none,id=d0"))
     raw = f"driver=raw,file.driver=file,file.filename={disk}"
     files = f"file.{raw.replace(',', ',file.')},log.driver=file,log.filename={log},log-sector-size={SECTOR}"
@@ -84,10 +92,16 @@ def replayed_by_soil(context, disk):
     status, output = outcome(context.soil(PROGRAM, "process", "get", options=options), context)
     assert status == 0, output
     context.run("e2fsck", "-fn", disk)
-    found = dict(line.split(" ", 1) for line in output.splitlines() if line[:5] in ("value", "moved"))
+    found = dict(
+        line.split(" ", 1) for line in output.splitlines() if line[:5] in ("value", "moved")
+    )
     numbers = range(1, 1000)
     kinds = {"value": "set", "moved": "moved"}
-    known = {hashlib.md5(value(kind, number)).hexdigest(): (kind, number) for kind in kinds.values() for number in numbers}
+    known = {
+        hashlib.md5(value(kind, number)).hexdigest(): (kind, number)
+        for kind in kinds.values()
+        for number in numbers
+    }
     return [known.get(found.get(key)) and value(*known[found[key]]) for key in kinds]
 
 
@@ -95,7 +109,10 @@ def check(found, begun, what):
     """`begun`: the number of the newest value of each kind of which something was written."""
     last = max(begun.values())
     # The value of a step is set before the other one of it begins.
-    allowed = {"set": {last} if begun["moved"] == last else {last - 1, last}, "moved": {last - 1, last}}
+    allowed = {
+        "set": {last} if begun["moved"] == last else {last - 1, last},
+        "moved": {last - 1, last},
+    }
     for (kind, numbers), data in zip(allowed.items(), found):
         assert data in [value(kind, max(number, 0)) for number in numbers], (
             f"{what}: step {last} had begun, and {kind} is {data and (len(data), data[:20])}, not one of {sorted(numbers)}"
@@ -103,12 +120,19 @@ def check(found, begun, what):
 
 
 def cut(context, steps, losses, journal=True):
-    """The disk after each prefix, and `losses` times after the loss of some of the writes since the last flush; without a journal after all repairs."""
+    """The disk after each prefix, and `losses` times after the loss of some of the writes since the
+    last flush; without a journal after all repairs."""
     rng = random.Random(steps)
-    start, disk, log = context.path("start.img"), context.path("disk.img"), context.path("writes.log")
+    start, disk, log = (
+        context.path("start.img"),
+        context.path("disk.img"),
+        context.path("writes.log"),
+    )
     fresh(context, start, *(() if journal else ("-O", "^has_journal")))
     context.run("cp", "--sparse=always", start, disk)
-    recorded(context, disk, log, PROGRAM, ["set", steps], environment=["SOIL_MOUNT=/data=ext4:data"])
+    recorded(
+        context, disk, log, PROGRAM, ["set", steps], environment=["SOIL_MOUNT=/data=ext4:data"]
+    )
     with open(start, "rb") as file:
         safe = bytearray(file.read())
     pending, begun, cuts = [], {"set": 0, "moved": 0}, 0
@@ -163,7 +187,8 @@ def kv_power_cuts_often(context):
 
 @test(limit=180)
 def kv_without_a_journal(context):
-    """The control: without the journal the same cuts lose values, even after all of e2fsck's repairs."""
+    """The control: without the journal the same cuts lose values, even after all of e2fsck's
+    repairs."""
     try:
         cut(context, 12, 2, journal=False)
     except AssertionError as found:

@@ -1,4 +1,5 @@
-"""Disks that Soil and a Linux guest write in turn, many in one boot: names, sizes and contents agree with a third opinion, the host's own files."""
+"""Disks that Soil and a Linux guest write in turn, many in one boot: names, sizes and contents
+agree with a third opinion, the host's own files."""
 
 import os
 import struct
@@ -22,7 +23,9 @@ def clusters(path):
     """How many clusters a FAT disk has (Microsoft's FAT specification, 3.5)."""
     with open(path, "rb") as file:
         boot = file.read(64)
-    sector, per_cluster, reserved, copies, roots, small, _, table = struct.unpack_from("<HBHBHHBH", boot, 11)
+    sector, per_cluster, reserved, copies, roots, small, _, table = struct.unpack_from(
+        "<HBHBHHBH", boot, 11
+    )
     total = small or struct.unpack_from("<I", boot, 32)[0]
     table = table or struct.unpack_from("<I", boot, 36)[0]
     data = total - reserved - copies * table - (roots * 32 + sector - 1) // sector
@@ -38,7 +41,9 @@ def shrink(path, sectors, lost):
         is_fat32 = boot[22:24] == b"\0\0"
         for start in (0, 6 * sector) if is_fat32 else (0,):
             file.seek(start + (19 if small else 32))
-            file.write(struct.pack("<H", small - sectors) if small else struct.pack("<I", large - sectors))
+            file.write(
+                struct.pack("<H", small - sectors) if small else struct.pack("<I", large - sectors)
+            )
             if is_fat32:
                 file.seek(start + sector + 488)
                 (free,) = struct.unpack("<I", file.read(4))
@@ -112,7 +117,8 @@ MANY = FEW | {
 
 
 def split(output):
-    """The listings of `changes.ml`, one for each step "sums": path (from /mnt or /) to digest and size."""
+    """The listings of `changes.ml`, one for each step "sums": path (from /mnt or /) to digest and
+    size."""
     steps = []
     for line in output.replace("\r", "").splitlines():
         words = line.split(" ", 1 if line.startswith("directory ") else 2)
@@ -125,7 +131,11 @@ def split(output):
 
 def below(listing, disk):
     """The part of a listing that is on `disk`."""
-    return {path.removeprefix(f"/{disk}/"): what for path, what in listing.items() if path.startswith(f"/{disk}/")}
+    return {
+        path.removeprefix(f"/{disk}/"): what
+        for path, what in listing.items()
+        if path.startswith(f"/{disk}/")
+    }
 
 
 def same(expected, found, what):
@@ -134,22 +144,34 @@ def same(expected, found, what):
         for path in sorted({*expected, *found})
         if expected.get(path) != found.get(path)
     ]
-    assert not different, f"{what}: {len(different)} of {len(expected)} differ\n" + "\n".join(different[:10])
+    assert not different, f"{what}: {len(different)} of {len(expected)} differ\n" + "\n".join(
+        different[:10]
+    )
 
 
 def soil(context, form, disks, steps):
-    """Runs the steps on all `disks` (a path for each name) in one run of Soil's program; its listings."""
+    """Runs the steps on all `disks` (a path for each name) in one run of Soil's program; its
+    listings."""
     options = []
     for name, (kind, path) in disks.items():
-        options += ["--disk", f"{name}={path}", "--mount", f"/{name}={'fat' if kind == 'vfat' else kind}:{name}"]
-    status, output = outcome(context.soil(SOIL, form, steps, *(f"/{name}" for name in disks), options=options), context)
+        options += [
+            "--disk",
+            f"{name}={path}",
+            "--mount",
+            f"/{name}={'fat' if kind == 'vfat' else kind}:{name}",
+        ]
+    status, output = outcome(
+        context.soil(SOIL, form, steps, *(f"/{name}" for name in disks), options=options), context
+    )
     assert status == 0, output
     return split(output)
 
 
 def linux(context, disks, steps):
     """The same in one boot of a Linux guest, whose own drivers mount them."""
-    sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bench"))
+    sys.path.insert(
+        0, os.path.join(os.path.dirname(os.path.dirname(os.path.dirname(__file__))), "bench")
+    )
     import peer
     import qemu
 
@@ -164,9 +186,16 @@ def linux(context, disks, steps):
         "MNTS=" + ",".join(f"{devices[name]}:{kind}" for name, (kind, _) in disks.items()),
         "RUN=" + ",".join(["/app", steps, *(f"/mnt/{device}" for device in devices.values())]),
     ]
-    command = qemu.command(peer.kernel()[0], peer.command_line(words), machine="q35", initrd=archive)
+    command = qemu.command(
+        peer.kernel()[0], peer.command_line(words), machine="q35", initrd=archive
+    )
     for name, (_, path) in disks.items():
-        command += ["-drive", f"if=none,id={name},file={path},format=raw", "-device", f"virtio-blk-pci,drive={name}"]
+        command += [
+            "-drive",
+            f"if=none,id={name},file={path},format=raw",
+            "-device",
+            f"virtio-blk-pci,drive={name}",
+        ]
     output = context.run(*command).stdout
     for name, device in devices.items():
         output = output.replace(f"/mnt/{device}/", f"/{name}/")
@@ -176,7 +205,8 @@ def linux(context, disks, steps):
 
 
 def expected(context, steps, show="sums", least=100):
-    """What the steps leave in a directory of the host, as `show` prints it; more than `least` lines each."""
+    """What the steps leave in a directory of the host, as `show` prints it; more than `least` lines
+    each."""
     directory = context.path("host")
     os.mkdir(directory)
     program = executable(LINUX, "process")
@@ -189,13 +219,20 @@ def expected(context, steps, show="sums", least=100):
 
 
 def agree(context, form, kinds, boots):
-    """Soil writes trees and changes them; Linux finds them as they should be and changes them; so does Soil in the other form; with two boots, Linux again."""
+    """Soil writes trees and changes them; Linux finds them as they should be and changes them; so
+    does Soil in the other form; with two boots, Linux again."""
     disks = {}
     for name, (kind, make) in kinds.items():
         disks[name] = kind, context.path(name + ".img")
         make(context, disks[name][1])
     made, changed, back, last = expected(
-        context, ["make+change:Down:soil:1", "change:soil:linux:2", "change:linux:again:3", "change:again:end:4"]
+        context,
+        [
+            "make+change:Down:soil:1",
+            "change:soil:linux:2",
+            "change:linux:again:3",
+            "change:again:end:4",
+        ],
     )
     other = "process" if form != "process" else "q35"
 
@@ -204,7 +241,9 @@ def agree(context, form, kinds, boots):
             same(wanted, below(listing, name), f"{name}, {what}")
             check(context, kind, path, f"{name}, {what}")
 
-    all_same(soil(context, form, disks, "make+change:Down:soil:1+sums")[0], made, f"written by {form}")
+    all_same(
+        soil(context, form, disks, "make+change:Down:soil:1+sums")[0], made, f"written by {form}"
+    )
     found, after = linux(context, disks, "sums+change:soil:linux:2+sums")
     for name in disks:
         same(made, below(found, name), f"{name}, written by {form}, read by Linux")
@@ -238,12 +277,15 @@ def linux_agrees_on_many(context):
 
 @test(limit=240)
 def linux_agrees_on_links(context):
-    """Hard and symbolic links that Soil made are Linux's, with what they say and the numbers of names; and the other way round."""
+    """Hard and symbolic links that Soil made are Linux's, with what they say and the numbers of
+    names; and the other way round."""
     kinds = {"ext4_1k": ext4(1024), "ext4_4k": ext4(4096), "ext4_inode": ext4(4096, "-I", "128")}
     disks = {name: (kind, context.path(name + ".img")) for name, (kind, _) in kinds.items()}
     for name, (_, make) in kinds.items():
         make(context, disks[name][1])
-    made, changed, back = expected(context, ["link:soil", "relink:soil+link:linux", "relink:linux"], show="links", least=7)
+    made, changed, back = expected(
+        context, ["link:soil", "relink:soil+link:linux", "relink:linux"], show="links", least=7
+    )
 
     def all_same(listing, wanted, what):
         for name, (kind, path) in disks.items():

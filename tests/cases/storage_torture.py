@@ -1,6 +1,8 @@
-"""`Soil.Fs` under random work and the cases of file-system test suites, on FAT and all that mkfs.ext4 makes, in both forms.
+"""`Soil.Fs` under random work and the cases of file-system test suites, on FAT and all that
+mkfs.ext4 makes, in both forms.
 
-What the program compares with its model, the disk's own checker, debugfs and mtools compare from outside.
+What the program compares with its model, the disk's own checker, debugfs and mtools compare from
+outside.
 """
 
 import hashlib
@@ -46,7 +48,9 @@ def run(context, form, program, words, disks):
     options = ["--mem", "256M"] if form != "process" else []
     options += [word for name, path in disks.items() for word in ("--disk", f"{name}={path}")]
     sources = [f"{DISKS[name][0]}:{name}" for name in disks]
-    status, output = outcome(context.soil(program, form, *map(str, words), *sources, options=options), context)
+    status, output = outcome(
+        context.soil(program, form, *map(str, words), *sources, options=options), context
+    )
     wrong = [line for line in output.splitlines() if line.startswith(("wrong", "mismatch"))]
     assert status == 0 and not wrong, "\n".join(wrong or output.splitlines()[-20:])
     return output
@@ -66,7 +70,8 @@ def digest(path):
 
 
 def read_outside(context, name, path, lines):
-    """What debugfs or mtools read is what the program's lines say: "file DIGEST NAMES PATH" and so on. How many files it was."""
+    """What debugfs or mtools read is what the program's lines say: "file DIGEST NAMES PATH" and so
+    on. How many files it was."""
     files = {}
     with tempfile.TemporaryDirectory(dir=context.directory) as directory:
         if DISKS[name][0] == "ext4":
@@ -93,14 +98,20 @@ def read_outside(context, name, path, lines):
                     wanted[at] = (word, target)
                 else:
                     wanted[rest] = (word,)
-            found = {at: what for at, what in found.items() if at.count("/") > 1 and not at.startswith("/lost+found")}
+            found = {
+                at: what
+                for at, what in found.items()
+                if at.count("/") > 1 and not at.startswith("/lost+found")
+            }
             different = [at for at in {*wanted, *found} if wanted.get(at) != found.get(at)]
             assert not different, f"{name}: {len(different)} of {len(wanted)}: " + "\n".join(
                 f"{at}: {found.get(at)}, should be {wanted.get(at)}" for at in different[:9]
             )
         else:
             # A name beyond ASCII depends on the locale of mtools.
-            for line in [line for line in lines if line.startswith("file ") and line.isascii()][::3]:
+            for line in [line for line in lines if line.startswith("file ") and line.isascii()][
+                ::3
+            ]:
                 _, sum_, _, at = line.split(" ", 3)
                 files[at] = sum_
                 copy = os.path.join(directory, "copy")
@@ -110,7 +121,8 @@ def read_outside(context, name, path, lines):
 
 
 def torture(context, form, disks, seed, rounds, steps, flags, was=None):
-    """Works on all disks at once, then looks at each from outside; how many operations it was, and the digest of each disk's tree."""
+    """Works on all disks at once, then looks at each from outside; how many operations it was, and
+    the digest of each disk's tree."""
     output = run(context, form, TORTURE, [seed, rounds, steps, flags], disks)
     lines = output.splitlines()
     operations = int(lines[-1].removeprefix("done "))
@@ -119,7 +131,9 @@ def torture(context, form, disks, seed, rounds, steps, flags, was=None):
         own = [line.removeprefix(name + " ") for line in lines if line.startswith(name + " ")]
         assert own[0].startswith("was ") and own[-1].startswith("is "), own[:1] + own[-1:]
         digests[name] = own[-1].split()[1].rstrip(",")
-        assert was is None or own[0].split()[1] == was[name], f"{name} has changed since the last run"
+        assert was is None or own[0].split()[1] == was[name], (
+            f"{name} has changed since the last run"
+        )
         check(context, name, path)
         read = read_outside(context, name, path, own[1:-1])
         assert read and len(own) > 30, f"{name}: {read} files of {len(own)} lines"
@@ -135,28 +149,44 @@ def again(context, form, steps, crowd, least):
     assert first + second >= least, f"{first + second} operations, not {least}"
 
 
-test(name="random-work-process", limit=240)(lambda context: again(context, "process", 80, 150, 14_000))
+test(name="random-work-process", limit=240)(
+    lambda context: again(context, "process", 80, 150, 14_000)
+)
 test(name="random-work-q35", limit=240)(lambda context: again(context, "q35", 25, 50, 4_500))
 
 
 @test(limit=7200, long=True)
 def random_work_a_million_times(context):
-    """A million operations, looked at from outside after each thousand of a disk; each tenth run in the image."""
+    """A million operations, looked at from outside after each thousand of a disk; each tenth run in
+    the image."""
     disks = make(context, DISKS)
     total, runs, digests = 0, 0, None
     while total < 1_000_000:
         form = "q35" if runs % 10 == 9 else "process"
         flags = "crowd=2000" if runs % 20 == 5 else "fill" if runs % 20 == 15 else "-"
-        done, digests = torture(context, form, disks, 1000 + runs, 1 + runs % 2, 333 // (1 + runs % 2), flags, was=digests)
+        done, digests = torture(
+            context,
+            form,
+            disks,
+            1000 + runs,
+            1 + runs % 2,
+            333 // (1 + runs % 2),
+            flags,
+            was=digests,
+        )
         total, runs = total + done, runs + 1
         print(f"{runs} runs, {total} operations", flush=True)
 
 
 def replayed_at_flushes(context, name, points):
-    """What the disk of random work has got by one of `points` flushes, with none of what came after it and with a half: the journal's
-    replay leaves nothing to repair."""
+    """What the disk of random work has got by one of `points` flushes, with none of what came after
+    it and with a half: the journal's replay leaves nothing to repair."""
     rng = random.Random(name)
-    disk, start, log = make(context, [name])[name], context.path("start.img"), context.path("writes.log")
+    disk, start, log = (
+        make(context, [name])[name],
+        context.path("start.img"),
+        context.path("writes.log"),
+    )
     os.rename(disk, start)
     context.run("cp", "--sparse=always", start, disk)
     recorded(context, disk, log, TORTURE, [5, 2, 80, "crowd=100", f"ext4:{name}"], name=name)
@@ -187,11 +217,15 @@ def replayed_at_flushes(context, name, points):
             end = next((flush for flush in flushes if flush > at), len(requests))
             look([each for each in requests[at + 1 : end] if rng.random() < 0.5])
     print(f"{len(flushes)} flushes, {2 * len(chosen)} points, {replays} replays")
-    assert len(chosen) >= points // 2 and replays >= len(chosen), f"{len(flushes)} flushes, {replays} replays at {len(chosen)}"
+    assert len(chosen) >= points // 2 and replays >= len(chosen), (
+        f"{len(flushes)} flushes, {replays} replays at {len(chosen)}"
+    )
 
 
 for each in ("ext1k", "ext4k"):
-    test(name=f"replayed-at-flushes-{each}", limit=120)(lambda context, name=each: replayed_at_flushes(context, name, 20))
+    test(name=f"replayed-at-flushes-{each}", limit=120)(
+        lambda context, name=each: replayed_at_flushes(context, name, 20)
+    )
 
 
 @test(limit=120)
@@ -215,5 +249,9 @@ def cases(context, form, scale, names=DISKS):
 
 
 for each, names in (("process", DISKS), ("q35", ["fat16", "ext1k", "ext4k"])):
-    test(name=f"cases-{each}", limit=240)(lambda context, form=each, names=names: cases(context, form, 1, names))
-    test(name=f"cases-{each}-larger", limit=1800, long=True)(lambda context, form=each: cases(context, form, 10))
+    test(name=f"cases-{each}", limit=240)(
+        lambda context, form=each, names=names: cases(context, form, 1, names)
+    )
+    test(name=f"cases-{each}-larger", limit=1800, long=True)(
+        lambda context, form=each: cases(context, form, 10)
+    )

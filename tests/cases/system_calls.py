@@ -12,7 +12,8 @@ from harness.runner import test
 
 
 def frames(context, tap):
-    """Frames that the TAP has carried in both directions. One with segmentation left to the device is one."""
+    """Frames that the TAP has carried in both directions. One with segmentation left to the device
+    is one."""
     (link,) = json.loads(context.run("ip", "-s", "-j", "link", "show", tap.name).stdout)
     return sum(link["stats64"][direction]["packets"] for direction in ("rx", "tx"))
 
@@ -25,8 +26,8 @@ def need_strace(context):
 
 
 def need_io_uring():
-    """Skips the test where the kernel gives no io_uring of Linux 5.11 or later; asked by ourselves, so that a program which makes no use
-    of it fails."""
+    """Skips the test where the kernel gives no io_uring of Linux 5.11 or later; asked by ourselves,
+    so that a program which makes no use of it fails."""
     libc = ctypes.CDLL(None, use_errno=True)
     parameters = (ctypes.c_uint32 * 30)()
     ring = libc.syscall(425, 8, parameters)  # io_uring_setup
@@ -41,7 +42,9 @@ def calls_in(report):
     """The calls that `strace -c` has counted, by name."""
     with open(report, encoding="ascii") as file:
         lines = [line.split() for line in file]
-    counted = [words for words in lines if len(words) > 4 and words[3].isdigit() and words[-1] != "total"]
+    counted = [
+        words for words in lines if len(words) > 4 and words[3].isdigit() and words[-1] != "total"
+    ]
     return {words[-1]: int(words[3]) for words in counted}
 
 
@@ -78,8 +81,9 @@ def calls_for_frames(context):
 
 
 def few_calls(attempt, most, what):
-    """Checks that `attempt(seconds)`, which gives frames and calls, has at most `most` calls for a frame. For longer where the machine is
-    too slow to say, and thrice where it had something else to do: then a frame may be waited for that comes at once otherwise."""
+    """Checks that `attempt(seconds)`, which gives frames and calls, has at most `most` calls for a
+    frame. For longer where the machine is too slow to say, and thrice where it had something else
+    to do: then a frame may be waited for that comes at once otherwise."""
     for seconds in (1, 2, 8):
         carried, count, calls = attempt(seconds)
         if carried > 500 and count <= most * carried:
@@ -92,7 +96,11 @@ def calls_for_frames_without_io_uring(context):
     """Where the kernel forbids io_uring: a call for a frame, and one for each wait."""
     need_strace(context)
     for mode, port, most in (("out", 19, 1.5), ("in", 9, 1.5), ("echo", 7, 1.65)):
-        few_calls(lambda seconds, mode=mode, port=port: without_io_uring(context, mode, port, seconds), most, mode)
+        few_calls(
+            lambda seconds, mode=mode, port=port: without_io_uring(context, mode, port, seconds),
+            most,
+            mode,
+        )
 
 
 def without_io_uring(context, mode, port, seconds):

@@ -43,7 +43,9 @@ def files(context):
         expected = file.read()
     for form in FORMS:
         disk = fat_disk(context)
-        child = context.soil("tests/programs/soil/files.exe", form, options=["--disk", f"data={disk}"])
+        child = context.soil(
+            "tests/programs/soil/files.exe", form, options=["--disk", f"data={disk}"]
+        )
         status, output = outcome(child, context)
         assert output == expected, f"{form} printed:\n{output}\nexpected:\n{expected}"
         assert status == 0, f"{form}: status {status}"
@@ -100,4 +102,8 @@ def idle_machine(context):
         child.wait_line("waiting")
         assert falls_asleep(machine_pid(child)), f"{form}: it is woken all the time"
         if context.long:
-            context.bound(f"{form}: processor time in 5 s", least_processor_time(machine_pid(child), 5, 0.25), 0.25)
+            context.bound(
+                f"{form}: processor time in 5 s",
+                least_processor_time(machine_pid(child), 5, 0.25),
+                0.25,
+            )

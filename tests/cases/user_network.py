@@ -1,4 +1,5 @@
-"""Without privileges: QEMU's own network for the machine, passt for the process, ports forwarded."""
+"""Without privileges: QEMU's own network for the machine, passt for the process, ports
+forwarded."""
 
 import socket
 
@@ -23,7 +24,8 @@ def uplink(context):
 
 @in_every_form(forms=FORMS)
 def forwarded_port(context, form):
-    """--net user --forward: curl reaches the program over the host's loopback, and bytes arrive unchanged."""
+    """--net user --forward: curl reaches the program over the host's loopback, and bytes arrive
+    unchanged."""
     uplink(context)
     web, echo = free_port(), free_port()
     options = ["--net", "user", "--forward", f"{web}:80", "--forward", f"{echo}:7"]
@@ -45,6 +47,8 @@ def outgoing(context, form):
     tap = context.tap()
     server = Server(tap, lambda peer: peer.sendall(peer.makefile("rb").readline().upper()))
     words = ["exchange", tap.host, str(server.port), "5"]
-    child = context.soil("tests/programs/soil/tcp_client.exe", form, *words, options=["--net", "user"])
+    child = context.soil(
+        "tests/programs/soil/tcp_client.exe", form, *words, options=["--net", "user"]
+    )
     status = child.finish(context.remaining())
     assert status == 0 and "5 right answers" in clean(child.text), child.text

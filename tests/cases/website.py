@@ -1,4 +1,5 @@
-"""examples/website, from a FAT disk, as people get it; and from every other place that files can be in, the OCaml unchanged."""
+"""examples/website, from a FAT disk, as people get it; and from every other place that files can be
+in, the OCaml unchanged."""
 
 import contextlib
 import os
@@ -19,7 +20,9 @@ def disk_with(context, extra):
     with open(disk, "wb") as file:
         file.truncate(32 << 20)
     context.run("mkfs.fat", disk)
-    context.run("mcopy", "-s", "-i", disk, *(os.path.join(SITE, name) for name in os.listdir(SITE)), "::/")
+    context.run(
+        "mcopy", "-s", "-i", disk, *(os.path.join(SITE, name) for name in os.listdir(SITE)), "::/"
+    )
     for name, data in extra.items():
         path = context.path("extra")
         with open(path, "wb") as file:
@@ -29,8 +32,12 @@ def disk_with(context, extra):
 
 
 def send_nonsense(host, text):
-    """Sends raw bytes on a new connection and reads until its end, or its reset where the server has had enough before all came."""
-    with socket.create_connection((host, 80), timeout=PATIENCE) as peer, contextlib.suppress(ConnectionError):
+    """Sends raw bytes on a new connection and reads until its end, or its reset where the server
+    has had enough before all came."""
+    with (
+        socket.create_connection((host, 80), timeout=PATIENCE) as peer,
+        contextlib.suppress(ConnectionError),
+    ):
         peer.sendall(text)
         peer.shutdown(socket.SHUT_WR)
         while peer.recv(65536):
@@ -38,7 +45,8 @@ def send_nonsense(host, text):
 
 
 def status_of(host, target):
-    """The status that a GET of `target` has, sent as it stands: clients resolve dots, encoded ones too, before they ask."""
+    """The status that a GET of `target` has, sent as it stands: clients resolve dots, encoded ones
+    too, before they ask."""
     request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
     with socket.create_connection((host, 80), timeout=PATIENCE) as peer:
         peer.sendall(request)
@@ -60,11 +68,14 @@ def same_pages(context, url):
 
 @in_every_form(limit=90)
 def website(context, form):
-    """Every page as it is on the disk, types, HEAD, 404, 405, keep-alive, a large file, bad requests."""
+    """Every page as it is on the disk, types, HEAD, 404, 405, keep-alive, a large file, bad
+    requests."""
     large = os.urandom(3_000_000)
     disk = disk_with(context, {"large.bin": large, "two words.txt": b"spaced\n", "empty.txt": b""})
     tap = context.tap()
-    child = context.soil("examples/website/main.exe", form, tap=tap, options=["--disk", f"www={disk}"])
+    child = context.soil(
+        "examples/website/main.exe", form, tap=tap, options=["--disk", f"www={disk}"]
+    )
     child.wait_line("http://")
     url = f"http://{tap.guest}"
 
@@ -89,7 +100,12 @@ def website(context, form):
         "curl", "-sS", "-o", "/dev/null", "-o", "/dev/null", "-w", "%{num_connects} ", url + "/", url + "/empty.txt"
     ).stdout  # fmt: skip
     assert connects.split() == ["1", "0"], f"no keep-alive: {connects}"
-    for request in (b"nonsense\r\n\r\n", b"GET / HTTP/1.1\r\nHo", b"\0" * 5000, b"GET /" + b"a" * 100_000):
+    for request in (
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHo",
+        b"\0" * 5000,
+        b"GET /" + b"a" * 100_000,
+    ):
         send_nonsense(tap.guest, request)
     assert "200" in head("/").split("\n")[0], "it still serves afterwards"
 
@@ -141,12 +157,24 @@ def serves_the_site(context, form, source):
     child.wait_line("http://")
     url = f"http://{tap.guest}"
     same_pages(context, url)
-    for path, code in (("/docs/", 200), ("/docs", 301), ("/missing", 404), ("/%2e%2e/secret", 400), ("/../secret", 400)):
+    for path, code in (
+        ("/docs/", 200),
+        ("/docs", 301),
+        ("/missing", 404),
+        ("/%2e%2e/secret", 400),
+        ("/../secret", 400),
+    ):
         assert status_of(tap.guest, path) == code, path
     child.stop()
 
 
-for source, forms in ((ext4, FORMS), (tar, FORMS), (partition, FORMS), (embedded, FORMS), (host, FORMS[:1])):
+for source, forms in (
+    (ext4, FORMS),
+    (tar, FORMS),
+    (partition, FORMS),
+    (embedded, FORMS),
+    (host, FORMS[:1]),
+):
     in_every_form(limit=90, forms=forms, name=f"from-{source.__name__}")(
         lambda context, form, source=source: serves_the_site(context, form, source)
     )
@@ -154,7 +182,8 @@ for source, forms in ((ext4, FORMS), (tar, FORMS), (partition, FORMS), (embedded
 
 @test(limit=90)
 def what_is_not_linked_is_said(context):
-    """The plain example has no ext4 and no tar, and an image has no folders of the host: one line with the remedy."""
+    """The plain example has no ext4 and no tar, and an image has no folders of the host: one line
+    with the remedy."""
     for source, texts in ((ext4, ("no ext4", "soil.ext4")), (tar, ("no tar", "soil.tar"))):
         _, options = source(context)
         for form in FORMS[:2]:
@@ -168,6 +197,8 @@ def another_place_than_the_embedded_one(context, form):
     """What the command line mounts comes in the place of the embedded tree."""
     disk = disk_with(context, {"new.txt": b"from the disk\n"})
     tap = context.tap()
-    child = context.soil(EMBEDDED, form, tap=tap, options=["--disk", f"d={disk}", "--mount", "/www=fat:d"])
+    child = context.soil(
+        EMBEDDED, form, tap=tap, options=["--disk", f"d={disk}", "--mount", "/www=fat:d"]
+    )
     child.wait_line("http://")
     assert context.run("curl", "-fsS", f"http://{tap.guest}/new.txt").stdout == "from the disk\n"

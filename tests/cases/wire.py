@@ -1,4 +1,5 @@
-"""What OCaml programs choose of the headers on the wire, urgent data, limits of time on a dead link, and TCP on a VLAN."""
+"""What OCaml programs choose of the headers on the wire, urgent data, limits of time on a dead
+link, and TCP on a VLAN."""
 
 import fcntl
 import hashlib
@@ -20,14 +21,21 @@ CAPABLE = 2  # ECT(0), RFC 3168, 5
 
 
 class Segment:
-    """The fields of a frame with TCP or UDP over IPv4 or IPv6 without options or extension headers; `None` of another one."""
+    """The fields of a frame with TCP or UDP over IPv4 or IPv6 without options or extension headers;
+    `None` of another one."""
 
     @staticmethod
     def read(frame):
         if frame[12:14] == b"\x08\0":
             return Segment(frame[23], frame[26:30], frame[15], frame[22], frame[34:])
         if frame[12:14] == b"\x86\xdd":
-            return Segment(frame[20], frame[22:38], struct.unpack("!H", frame[14:16])[0] >> 4 & 255, frame[21], frame[54:])
+            return Segment(
+                frame[20],
+                frame[22:38],
+                struct.unpack("!H", frame[14:16])[0] >> 4 & 255,
+                frame[21],
+                frame[54:],
+            )
         return None
 
     def __init__(self, protocol, source, traffic, hops, rest):
@@ -39,7 +47,8 @@ class Segment:
 
 
 def from_guest(listener, guest, what, wanted):
-    """Waits for a packet from the guest that is `wanted`, and is it; those before it are forgotten."""
+    """Waits for a packet from the guest that is `wanted`, and is it; those before it are
+    forgotten."""
     source = socket.inet_pton(socket.AF_INET6 if ":" in guest else socket.AF_INET, guest)
 
     def check(frame):
@@ -67,16 +76,25 @@ def marks(context, form, v6):
     setting("ipv4/tcp_ecn", 2)
     host, guest = network_v6(tap) if v6 else (tap.host, tap.guest)
     listener = Listener(tap)
-    with socket.create_server(("", 0) if not v6 else ("::", 0), family=socket.AF_INET6 if v6 else socket.AF_INET) as server:
+    with socket.create_server(
+        ("", 0) if not v6 else ("::", 0), family=socket.AF_INET6 if v6 else socket.AF_INET
+    ) as server:
         port = server.getsockname()[1]
         udp = socket.socket(server.family, socket.SOCK_DGRAM)
         udp.bind((host, port))
         udp.settimeout(PATIENCE)
-        child, _ = start(context, form, "marks", host, port, program=WIRE, tap=tap, v6=guest if v6 else None)
+        child, _ = start(
+            context, form, "marks", host, port, program=WIRE, tap=tap, v6=guest if v6 else None
+        )
 
         def see(what, wanted, *fields):
             seen = from_guest(listener, guest, what, wanted)
-            assert (seen.hops, seen.dscp, seen.ecn) == fields, (what, seen.hops, seen.dscp, seen.ecn)
+            assert (seen.hops, seen.dscp, seen.ecn) == fields, (
+                what,
+                seen.hops,
+                seen.dscp,
+                seen.ecn,
+            )
 
         for hops, dscp, asks in ((9, 46, True), (64, 0, False)):
             connection, _ = server.accept()
@@ -84,10 +102,22 @@ def marks(context, form, v6):
             # A SYN isn't capable itself (RFC 3168, 6.1.1).
             see("the SYN", lambda s, wanted=wanted: s.flags == wanted, hops, dscp, 0)
             with connection:
-                see("the first data", lambda s: s.payload == b"first", hops, dscp, CAPABLE if asks else 0)
+                see(
+                    "the first data",
+                    lambda s: s.payload == b"first",
+                    hops,
+                    dscp,
+                    CAPABLE if asks else 0,
+                )
                 connection.recv(100)
                 connection.sendall(b"x")
-                see("the second data", lambda s: s.payload == b"second", 33, 34, CAPABLE if asks else 0)
+                see(
+                    "the second data",
+                    lambda s: s.payload == b"second",
+                    33,
+                    34,
+                    CAPABLE if asks else 0,
+                )
                 connection.sendall(b"x")
                 connection.recv(100)
         child.wait_line("ready")
@@ -109,7 +139,8 @@ def marks(context, form, v6):
 
 @in_every_form()
 def marks_of_the_program(context, form):
-    """Hop limit and DSCP (RFC 9293, 3.9.1.8 and 3.9.2, MUST-48, MUST-49; RFC 1122, 4.1.4) and ECN (RFC 3168, 6.1.1) as options."""
+    """Hop limit and DSCP (RFC 9293, 3.9.1.8 and 3.9.2, MUST-48, MUST-49; RFC 1122, 4.1.4) and ECN
+    (RFC 3168, 6.1.1) as options."""
     marks(context, form, v6=False)
 
 
@@ -121,7 +152,8 @@ def marks_of_the_program_over_ipv6(context, form):
 
 @in_every_form()
 def urgent_data(context, form):
-    """RFC 9293, 3.8.5: Linux's MSG_OOB is told to a waiting program; the program's pointer is on the wire and known to Linux."""
+    """RFC 9293, 3.8.5: Linux's MSG_OOB is told to a waiting program; the program's pointer is on
+    the wire and known to Linux."""
     tap = context.tap()
     listener = Listener(tap)
     child, _ = start(context, form, "urgent", program=WIRE, tap=tap)
@@ -143,7 +175,14 @@ def urgent_data(context, form):
             end += data
         assert end == b"stopand the rest", end
     status, output = outcome(child, context)
-    for line in ("read: hurry", "left: 0", "not urgent: 0", "read: slow", "in time: timed out", "end: 0"):
+    for line in (
+        "read: hurry",
+        "left: 0",
+        "not urgent: 0",
+        "read: slow",
+        "in time: timed out",
+        "end: 0",
+    ):
         assert line in output, f"{line!r} is missing from:\n{output}"
     assert status == 0, output
 
@@ -179,10 +218,13 @@ def dead_link(context, form, *words, options=()):
 
 @in_every_form()
 def limits_of_time(context, form):
-    """What waits for a link that does nothing ends with Timed_out in its time, and with Cancelled when it is cancelled."""
+    """What waits for a link that does nothing ends with Timed_out in its time, and with Cancelled
+    when it is cancelled."""
     addresses = ["--ip", "10.250.0.2/24", "--gateway", "10.250.0.1", "--dns", "10.250.0.1"]
     status, output = dead_link(context, form, "stuck", "10.250.0.1", options=addresses)
-    names = [line.split(": ")[0] for line in output.splitlines() if ": timed out, cancelled" in line]
+    names = [
+        line.split(": ")[0] for line in output.splitlines() if ": timed out, cancelled" in line
+    ]
     wanted = ["udp send", "udp send_batch", "udp receive", "udp receive_batch", "dns lookup", "dns texts", "dns services",
               "dns reverse", "tcp connect", "tcp with_connection", "tcp connect_host", "ping", "ethernet receive",
               "ethernet send"]  # fmt: skip
@@ -209,9 +251,11 @@ class ServerAt(Server):
 
 
 class Vlan:
-    """An interface of Linux on a VLAN of a TAP, for kernels without 802.1Q: tags are put in and taken out here.
+    """An interface of Linux on a VLAN of a TAP, for kernels without 802.1Q: tags are put in and
+    taken out here.
 
-    What the guest leaves to its device, checksums and segmentation, goes on to Linux in virtio's header.
+    What the guest leaves to its device, checksums and segmentation, goes on to Linux in virtio's
+    header.
     """
 
     def __init__(self, context, tap, tag):
@@ -239,7 +283,8 @@ class Vlan:
                 os.write(self.device, data)
 
     def outwards(self):
-        """To the guest, with the tag. This device has no offloads, so that there is nothing in the header."""
+        """To the guest, with the tag. This device has no offloads, so that there is nothing in the
+        header."""
         while True:
             data = os.read(self.device, 70_000)
             frame = data[HEADER:]
@@ -249,7 +294,8 @@ class Vlan:
 
 @in_every_form()
 def tcp_on_a_vlan(context, form):
-    """IEEE 802.1Q: connections to and from Linux's TCP over a VLAN, IPv4 and IPv6, with what is left to devices."""
+    """IEEE 802.1Q: connections to and from Linux's TCP over a VLAN, IPv4 and IPv6, with what is
+    left to devices."""
     tap = context.tap()
     number = int(tap.name[4:])
     vlan = Vlan(context, tap, 5)
@@ -267,11 +313,15 @@ def tcp_on_a_vlan(context, form):
     port = 4242
     for address in (host, host6):
         ServerAt(address, port, count)
-    child, _ = start(context, form, "vlan", 5, guest, guest6, port, host, host6, program=WIRE, tap=tap)
+    child, _ = start(
+        context, form, "vlan", 5, guest, guest6, port, host, host6, program=WIRE, tap=tap
+    )
     child.wait_line("ready")
     expected = hashlib.md5(bytes(i * 7 % 251 for i in range(1_000_000))).hexdigest()
     text = clean(child.text)
-    assert f"answer of {host}: {expected}" in text and f"answer of {host6}: {expected}" in text, text
+    assert f"answer of {host}: {expected}" in text and f"answer of {host6}: {expected}" in text, (
+        text
+    )
     context.load("copy", guest, 7, 2_000_000)
     with socket.create_connection((guest6, 7), timeout=PATIENCE) as peer:
         peer.sendall(b"over IPv6")

@@ -1,4 +1,5 @@
-"""Soil.Zero_copy against Linux's TCP: leases of received bytes, buffers lent until they are acknowledged."""
+"""Soil.Zero_copy against Linux's TCP: leases of received bytes, buffers lent until they are
+acknowledged."""
 
 import os
 import socket
@@ -41,7 +42,8 @@ def rest(peer):
 
 @in_every_form()
 def bulk(context, form):
-    """8 MB by leases in and by lent buffers out, which are overwritten as soon as they come back."""
+    """8 MB by leases in and by lent buffers out, which are overwritten as soon as they come
+    back."""
     child, tap = start(context, form)
     context.run(sys.executable, STREAM, tap.guest, 7, 8_000_000)
     context.run(sys.executable, STREAM, tap.guest, 7, 1)
@@ -55,7 +57,10 @@ def losses(context, form):
     link = BadLink(
         context, tap, "delay=5", "loss=30000", "duplicate=10000", "reorder=20000", "reorder-delay=3"
     )  # fmt: skip
-    peers = [context.child([*link.inside, sys.executable, STREAM, tap.guest, "7", "1500000"]) for _ in range(2)]
+    peers = [
+        context.child([*link.inside, sys.executable, STREAM, tap.guest, "7", "1500000"])
+        for _ in range(2)
+    ]
     for peer in peers:
         assert peer.finish(context.remaining()) == 0, f"{peer.text}\n{link.statistics()}"
     assert "xception" not in child.text, clean(child.text)
@@ -63,7 +68,8 @@ def losses(context, form):
 
 @in_every_form()
 def kept_parts(context, form):
-    """Parts of leases that the program keeps are never overwritten; leases that it forgets come back."""
+    """Parts of leases that the program keeps are never overwritten; leases that it forgets come
+    back."""
     _, tap = start(context, form)
     for words, expected in (
         ("forget", b"256 leases forgotten, all came back\n"),
@@ -89,7 +95,8 @@ def kept_parts(context, form):
 
 @in_every_form()
 def taken_back(context, form):
-    """Cancelled while the peer reads nothing: the buffer comes back at once, and what was taken arrives unspoilt."""
+    """Cancelled while the peer reads nothing: the buffer comes back at once, and what was taken
+    arrives unspoilt."""
     child, tap = start(context, form)
     for count in (100_000, 20_000_000):
         with socket.socket() as peer:

@@ -21,7 +21,8 @@ nice = None  # what raise_priority made it
 
 
 def raise_priority(value):
-    """Runs this process and its future children with a higher scheduling weight, if that is allowed."""
+    """Runs this process and its future children with a higher scheduling weight, if that is
+    allowed."""
     global nice
     nice = value
     try:
@@ -32,7 +33,8 @@ def raise_priority(value):
 
 
 def _weigh_session():
-    """Linux weighs sessions against each other first (sched(7), autogroup), and a child has its own."""
+    """Linux weighs sessions against each other first (sched(7), autogroup), and a child has its
+    own."""
     try:
         with open("/proc/self/autogroup", "w", encoding="ascii") as group:
             group.write(str(nice))
@@ -43,11 +45,13 @@ def _weigh_session():
 class Child:
     """Runs `command`; standard output and standard error come together unless `stderr` is given.
 
-    The child leads its own session, so that stopping it stops what it started as well. `deadline` (of time.monotonic) is until when
-    one waits for its output or its end at most.
+    The child leads its own session, so that stopping it stops what it started as well. `deadline`
+    (of time.monotonic) is until when one waits for its output or its end at most.
     """
 
-    def __init__(self, command, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=(), deadline=None):
+    def __init__(
+        self, command, env=None, cwd=None, stdin=subprocess.DEVNULL, prefix=(), deadline=None
+    ):
         self.started = time.monotonic()
         self.deadline = deadline
         self.command = [str(word) for word in command]
@@ -98,8 +102,9 @@ class Child:
         return self.deadline or time.monotonic() + PATIENCE
 
     def wait_line(self, text, timeout=None, after=0):
-        """The (time, line) of the first line from index `after` on that contains `text`. Lines that came before count: to wait for
-        something that is said again, give the index behind the last one."""
+        """The (time, line) of the first line from index `after` on that contains `text`. Lines that
+        came before count: to wait for something that is said again, give the index behind the last
+        one."""
         deadline = self._until(timeout)
         seen = after
         while True:
@@ -111,7 +116,9 @@ class Child:
             if left <= 0 or not self._pump(left):
                 if any(text in line for _, line in self.lines[seen:]):
                     continue
-                raise Timeout(f"no line with {text!r} from {self.command[0]}; its output:\n{self.text}")
+                raise Timeout(
+                    f"no line with {text!r} from {self.command[0]}; its output:\n{self.text}"
+                )
 
     def finish(self, timeout=None):
         """Waits for the end of the output and of the process; its exit status."""
@@ -120,7 +127,9 @@ class Child:
             left = deadline - time.monotonic()
             if left <= 0:
                 self.stop()
-                raise Timeout(f"{self.command[0]} still runs after {time.monotonic() - self.started:.0f} s; output:\n{self.text}")
+                raise Timeout(
+                    f"{self.command[0]} still runs after {time.monotonic() - self.started:.0f} s; output:\n{self.text}"
+                )
             self._pump(left)
         try:
             return self.process.wait(max(1.0, deadline - time.monotonic()))
@@ -164,8 +173,8 @@ def cpu_seconds(pid):
 
 
 def falls_asleep(pid, window=1):
-    """Whether there are `window` seconds in which process `pid` takes no processor time that Linux counts: what spins, or is woken again
-    and again, has none, on any machine."""
+    """Whether there are `window` seconds in which process `pid` takes no processor time that Linux
+    counts: what spins, or is woken again and again, has none, on any machine."""
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
         before = cpu_seconds(pid)
@@ -176,8 +185,8 @@ def falls_asleep(pid, window=1):
 
 
 def least_processor_time(pid, seconds, enough):
-    """The least processor time that process `pid` takes in windows of `seconds`: the first that is below `enough`, or the least of six,
-    since what others do to a machine only adds to it."""
+    """The least processor time that process `pid` takes in windows of `seconds`: the first that is
+    below `enough`, or the least of six, since what others do to a machine only adds to it."""
     least = float("inf")
     for _ in range(6):
         before = cpu_seconds(pid)

@@ -38,8 +38,9 @@ class Context:
         return max(0.1, self.deadline - time.monotonic())
 
     def bound(self, what, value, most):
-        """Checks a figure that the machine decides as well (a delay, a rate, a share of the processor, resident memory): in long runs
-        only, which somebody looks at. What is said here is in the report of a test that fails."""
+        """Checks a figure that the machine decides as well (a delay, a rate, a share of the
+        processor, resident memory): in long runs only, which somebody looks at. What is said here
+        is in the report of a test that fails."""
         print(f"{what}: {value}, at most {most}")
         assert not self.long or value <= most, f"{what}: {value}, more than {most}"
 
@@ -73,7 +74,8 @@ class Context:
         return done
 
     def soil(self, program, form, *arguments, options=(), tap=None, dhcp=False, **child_options):
-        """Starts `soil run` with the program's executable of this form, and `tap` as its network."""
+        """Starts `soil run` with the program's executable of this form, and `tap` as its
+        network."""
         if tap:
             tap.wait_free()
         words = command(program, form, arguments, options, tap, dhcp)

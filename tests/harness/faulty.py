@@ -18,26 +18,34 @@ os.execv({qemu!r}, [{qemu!r}, *{before!r}, *words])
 
 
 def wrapper(context, name, between, before=(), only="", instead=False):
-    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk whose words have `only`, and gets the
-    words `before` first; `instead` of the file if that is set."""
+    """The path of a QEMU that puts `between` (words of -blockdev) above the file of each disk whose
+    words have `only`, and gets the words `before` first; `instead` of the file if that is set."""
     path = context.path(name)
     qemu = shutil.which("qemu-system-x86_64")
     with open(path, "w", encoding="ascii") as file:
-        file.write(WRAPPER.format(filter=repr(between), qemu=qemu, before=list(before), only=only, keep=not instead))
+        file.write(
+            WRAPPER.format(
+                filter=repr(between), qemu=qemu, before=list(before), only=only, keep=not instead
+            )
+        )
     os.chmod(path, os.stat(path).st_mode | stat.S_IXUSR)
     return path
 
 
 def failing(context, event, number, once=True):
-    """A QEMU whose disks answer the `number`th `event` (read_aio, write_aio) with EIO, or all from that on."""
+    """A QEMU whose disks answer the `number`th `event` (read_aio, write_aio) with EIO, or all from
+    that on."""
     rules = "".join(
-        f'[set-state]\nevent = "{event}"\nstate = "{n}"\nnew_state = "{n + 1}"\n' for n in range(1, number)
+        f'[set-state]\nevent = "{event}"\nstate = "{n}"\nnew_state = "{n + 1}"\n'
+        for n in range(1, number)
     )
     rules += f'[inject-error]\nevent = "{event}"\nstate = "{number}"\nerrno = "5"\nonce = "{"on" if once else "off"}"\n'
     config = context.path(f"{event}-{number}.conf")
     with open(config, "w", encoding="ascii") as file:
         file.write(rules)
-    return wrapper(context, f"qemu-{event}-{number}-{once}", f"file.driver=blkdebug,file.config={config}")
+    return wrapper(
+        context, f"qemu-{event}-{number}-{once}", f"file.driver=blkdebug,file.config={config}"
+    )
 
 
 def failing_flush(context):
@@ -47,10 +55,13 @@ def failing_flush(context):
 
 
 def throttled(context, requests, before=(), only=""):
-    """A QEMU whose disks (those whose words have `only`) do so many requests in a second, 0 for no limit."""
+    """A QEMU whose disks (those whose words have `only`) do so many requests in a second, 0 for no
+    limit."""
     before = ("-object", f"throttle-group,id=slow,x-iops-total={requests}", *before)
     between = "file.driver=throttle,file.throttle-group=slow"
-    made = wrapper(context, f"qemu-slow-{len(os.listdir(context.path('.')))}", between, before, only)
+    made = wrapper(
+        context, f"qemu-slow-{len(os.listdir(context.path('.')))}", between, before, only
+    )
     with open(made, encoding="ascii") as file:
         text = file.read().replace("file.image.", "file.file.")
     with open(made, "w", encoding="ascii") as file:

@@ -1,4 +1,5 @@
-"""What the machine that tests run on may give them: processors and memory, which a container may have less of than the host."""
+"""What the machine that tests run on may give them: processors and memory, which a container may
+have less of than the host."""
 
 import math
 import os
@@ -16,12 +17,14 @@ def first_line(path):
 
 
 def processors():
-    """How many processors this process may use: those it may run on, and what cgroups (version 2, then 1) allow of their time."""
+    """How many processors this process may use: those it may run on, and what cgroups (version 2,
+    then 1) allow of their time."""
     count = len(os.sched_getaffinity(0))
     quota, period = (first_line("/sys/fs/cgroup/cpu.max") + ["max", "0"])[:2]
     if quota == "max":
         quota, period = (
-            (first_line(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") + ["-1"])[0] for name in ("quota", "period")
+            (first_line(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") + ["-1"])[0]
+            for name in ("quota", "period")
         )
     if quota.isdigit() and period.isdigit() and int(period) > 0:
         count = min(count, math.ceil(int(quota) / int(period)))
@@ -29,24 +32,32 @@ def processors():
 
 
 def memory():
-    """Bytes of memory that are free, or that a cgroup leaves, where pages of files don't count as used."""
+    """Bytes of memory that are free, or that a cgroup leaves, where pages of files don't count as
+    used."""
     with open("/proc/meminfo", encoding="ascii") as file:
         fields = dict(line.split(":", 1) for line in file)
     free = int(fields["MemAvailable"].split()[0]) << 10
     for limit, used, stat, prefix in (
         ("memory.max", "memory.current", "memory.stat", ""),
-        ("memory/memory.limit_in_bytes", "memory/memory.usage_in_bytes", "memory/memory.stat", "total_"),
+        (
+            "memory/memory.limit_in_bytes",
+            "memory/memory.usage_in_bytes",
+            "memory/memory.stat",
+            "total_",
+        ),
     ):
         words = first_line("/sys/fs/cgroup/" + limit) + first_line("/sys/fs/cgroup/" + used)
         if len(words) == 2 and all(word.isdigit() for word in words):
             with open("/sys/fs/cgroup/" + stat, encoding="ascii") as file:
                 fields = dict(line.split() for line in file)
-            pages = sum(int(fields.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active"))
+            pages = sum(
+                int(fields.get(f"{prefix}{kind}_file", 0)) for kind in ("inactive", "active")
+            )
             free = min(free, int(words[0]) - int(words[1]) + pages)
     return free
 
 
 def jobs(for_each_processor=2):
-    """How many tests run side by side: two for each processor, since most of a test's time is spent waiting, and no more than there is
-    memory for."""
+    """How many tests run side by side: two for each processor, since most of a test's time is spent
+    waiting, and no more than there is memory for."""
     return max(1, min(for_each_processor * processors(), memory() // MEMORY_OF_A_TEST))

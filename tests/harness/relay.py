@@ -13,7 +13,18 @@ RELAY = os.path.join(ROOT, "target", "tools", "examples", "relay")
 
 def build():
     """Builds the relay, before the sandbox cuts the network off."""
-    cargo = ["cargo", "build", "-q", "--locked", "--profile", "tools", "-p", "net", "--example", "relay"]
+    cargo = [
+        "cargo",
+        "build",
+        "-q",
+        "--locked",
+        "--profile",
+        "tools",
+        "-p",
+        "net",
+        "--example",
+        "relay",
+    ]
     return subprocess.run(cargo, cwd=ROOT, check=False).returncode == 0
 
 
@@ -24,10 +35,12 @@ def setting(path, value):
 
 
 class BadLink:
-    """`near` is this namespace's address on the link, `far` the peer's, which is one of `tap`'s network, so that the
-    guest needs no gateway: this namespace answers for it (proxy ARP), and forwards.
+    """`near` is this namespace's address on the link, `far` the peer's, which is one of `tap`'s
+    network, so that the guest needs no gateway: this namespace answers for it (proxy ARP), and
+    forwards.
 
-    `words` are the relay's, such as `loss=10000` (in millionths) and `delay=25` (ms), for each direction.
+    `words` are the relay's, such as `loss=10000` (in millionths) and `delay=25` (ms), for each
+    direction.
     """
 
     def __init__(self, context, tap, *words):
@@ -35,7 +48,9 @@ class BadLink:
         names = [f"r{number}a", f"r{number}b"]
         middle = tap.prefix.split(".")[1:]
         self.near, self.far = f"172.{16 + int(middle[0]) % 16}.{middle[1]}.1", tap.prefix + ".3"
-        holder = context.child(["unshare", "--net", "--", "sh", "-c", "echo there; exec sleep 86400"])
+        holder = context.child(
+            ["unshare", "--net", "--", "sh", "-c", "echo there; exec sleep 86400"]
+        )
         holder.wait_line("there")
         self.inside = ["nsenter", "-t", str(holder.pid), "-n", "--"]
         self.relay = context.child([RELAY, *names, *words], stdin=subprocess.PIPE)

@@ -31,8 +31,8 @@ _tests = []
 
 
 def test(name=None, limit=60, long=False, alone=False):
-    """Registers a test: `limit` seconds at most (SLOWER times that, where the machine is slow), only with --long if `long`, beside no
-    other if `alone`."""
+    """Registers a test: `limit` seconds at most (SLOWER times that, where the machine is slow),
+    only with --long if `long`, beside no other if `alone`."""
 
     def register(function):
         module = function.__module__.rsplit(".", 1)[-1]
@@ -72,7 +72,9 @@ class Running:
         status = FAIL
         try:
             sandbox.own_network()
-            with Context(number, self.directory, self.started + self.test.limit, self.long) as context:
+            with Context(
+                number, self.directory, self.started + self.test.limit, self.long
+            ) as context:
                 self.test.function(context)
             status = PASS
         except Skip as reason:
@@ -158,7 +160,8 @@ def report(running, status):
 
 
 def run(tests, jobs, long):
-    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one. How many ended in which way, and the seconds of each."""
+    """Runs `tests`, `jobs` at a time; those marked alone at the end, one by one. How many ended in
+    which way, and the seconds of each."""
     waiting = collections.deque(sorted(enumerate(tests), key=lambda each: each[1].alone))
     active, counts, took = [], collections.Counter(), []
     while waiting or active:
@@ -181,7 +184,8 @@ def run(tests, jobs, long):
 
 
 def reap(own):
-    """Buries the children that fell to this process, the first of its namespace, when their parents ended."""
+    """Buries the children that fell to this process, the first of its namespace, when their parents
+    ended."""
     with contextlib.suppress(ChildProcessError):
         while child := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if child.si_pid in own:
@@ -190,7 +194,8 @@ def reap(own):
 
 
 def fetch_peer():
-    """Fetches the kernel of the Linux guest that judges disks, once; without it that test is skipped."""
+    """Fetches the kernel of the Linux guest that judges disks, once; without it that test is
+    skipped."""
     sys.path.insert(0, os.path.join(ROOT, "bench"))
     import peer
 
@@ -239,5 +244,7 @@ def main():
         for seconds, name in sorted(took, reverse=True)[:10]:
             print(f"  {seconds:6.1f} s  {name}")
     skipped = f", {counts[SKIP]} skipped" if counts[SKIP] else ""
-    print(f"{counts[PASS]} passed, {counts[FAIL]} failed{skipped} ({time.monotonic() - began:.0f} s)")
+    print(
+        f"{counts[PASS]} passed, {counts[FAIL]} failed{skipped} ({time.monotonic() - began:.0f} s)"
+    )
     return 1 if counts[FAIL] or not counts[PASS] else 0

@@ -46,13 +46,16 @@ SETTINGS = {
 
 
 def own_network():
-    """Puts this process, one test, into a network namespace of its own: ports, routes and settings are its own, and multicast of tests
-    beside it isn't heard."""
+    """Puts this process, one test, into a network namespace of its own: ports, routes and settings
+    are its own, and multicast of tests beside it isn't heard."""
     if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
         raise OSError(ctypes.get_errno(), "no network namespace for this test")
     for path, value in SETTINGS.items():
         # Not every kernel has all of them.
-        with contextlib.suppress(FileNotFoundError), open("/proc/sys/net/" + path, "w", encoding="ascii") as file:
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open("/proc/sys/net/" + path, "w", encoding="ascii") as file,
+        ):
             file.write(str(value))
     subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
 

@@ -9,7 +9,16 @@ import struct
 from harness.context import Skip
 
 LOOKUP, FORGET, GETATTR, SETATTR, OPEN, READ, WRITE, STATFS = 1, 2, 3, 4, 14, 15, 16, 17
-RELEASE, FSYNC, FLUSH, INIT, OPENDIR, INTERRUPT, DESTROY, BATCH_FORGET = 18, 20, 25, 26, 27, 36, 38, 42
+RELEASE, FSYNC, FLUSH, INIT, OPENDIR, INTERRUPT, DESTROY, BATCH_FORGET = (
+    18,
+    20,
+    25,
+    26,
+    27,
+    36,
+    38,
+    42,
+)
 UNANSWERED = (FORGET, INTERRUPT, DESTROY, BATCH_FORGET)
 ROOT, FILE = 1, 2
 DIRECT_IO = 1  # no page cache: each read and write is a request
@@ -17,8 +26,9 @@ ENOENT, ENOSYS = 2, 38
 
 
 class SlowFolder:
-    """Mounted at `directory`, which is made, until the end of the block. `held(number)` says whether a request is answered later, by
-    `answer`; those are in `requests` as (opcode, unique, node, body)."""
+    """Mounted at `directory`, which is made, until the end of the block. `held(number)` says
+    whether a request is answered later, by `answer`; those are in `requests` as (opcode, unique,
+    node, body)."""
 
     def __init__(self, directory, contents, held):
         self.directory, self.contents, self.held = directory, bytearray(contents), held
@@ -34,7 +44,9 @@ class SlowFolder:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.mount(b"soil", self.directory.encode(), b"fuse", 0, options) != 0:
             os.close(self.device)
-            raise Skip(f"a FUSE file system can't be mounted here: {os.strerror(ctypes.get_errno())}")
+            raise Skip(
+                f"a FUSE file system can't be mounted here: {os.strerror(ctypes.get_errno())}"
+            )
         return self
 
     def __exit__(self, *_):
@@ -43,7 +55,8 @@ class SlowFolder:
         ctypes.CDLL(None).umount2(self.directory.encode(), 2)
 
     def look(self, seconds):
-        """Takes the requests that come within so many seconds, and answers those that aren't held."""
+        """Takes the requests that come within so many seconds, and answers those that aren't
+        held."""
         while select.select([self.device], [], [], seconds)[0]:
             seconds = 0
             try:
@@ -67,14 +80,21 @@ class SlowFolder:
         os.write(self.device, struct.pack("<IiQ", 16 + len(reply), -error, unique) + reply)
 
     def attributes(self, node):
-        mode, size = (stat.S_IFDIR | 0o755, 0) if node == ROOT else (stat.S_IFREG | 0o644, len(self.contents))
+        mode, size = (
+            (stat.S_IFDIR | 0o755, 0)
+            if node == ROOT
+            else (stat.S_IFREG | 0o644, len(self.contents))
+        )
         return struct.pack("<6Q10I", node, size, 0, 0, 0, 0, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
 
     def reply(self, opcode, node, body):
-        """The error, and what is answered. Nothing is remembered by the kernel: what is valid is so for no time."""
+        """The error, and what is answered. Nothing is remembered by the kernel: what is valid is so
+        for no time."""
         if opcode == INIT:
             major, minor, ahead = struct.unpack_from("<3I", body)
-            return 0, struct.pack("<4I2H2I2HI7I", major, min(minor, 31), ahead, 0, 12, 9, 1 << 17, 1, 32, *[0] * 9)
+            return 0, struct.pack(
+                "<4I2H2I2HI7I", major, min(minor, 31), ahead, 0, 12, 9, 1 << 17, 1, 32, *[0] * 9
+            )
         if opcode == LOOKUP:
             if body.rstrip(b"\0") != b"file":
                 return ENOENT, b""

@@ -1,4 +1,5 @@
-"""A disk over NBD (the protocol's document, `proto.md`: fixed newstyle, simple replies) whose flushes end when the test says so."""
+"""A disk over NBD (the protocol's document, `proto.md`: fixed newstyle, simple replies) whose
+flushes end when the test says so."""
 
 import os
 import socket
@@ -15,8 +16,8 @@ HAS_FLAGS, SEND_FLUSH = 1, 4
 
 
 class Server:
-    """Serves the file `path` on a socket until it is closed. While `holds` is set, flushes are put into `held`, as functions that answer
-    them, and other requests are done."""
+    """Serves the file `path` on a socket until it is closed. While `holds` is set, flushes are put
+    into `held`, as functions that answer them, and other requests are done."""
 
     def __init__(self, context, path):
         self.holds, self.held, self.flushes = False, [], 0
@@ -31,7 +32,9 @@ class Server:
     def qemu(self, context, only):
         """A QEMU whose disk with the words `only` is this one."""
         nbd = f"file.driver=nbd,file.server.type=unix,file.server.path={self.address}"
-        return faulty.wrapper(context, f"qemu-{os.path.basename(self.address)}", nbd, only=only, instead=True)
+        return faulty.wrapper(
+            context, f"qemu-{os.path.basename(self.address)}", nbd, only=only, instead=True
+        )
 
     def close(self):
         self.listener.close()

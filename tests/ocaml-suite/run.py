@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Runs programs of the OCaml compiler's own test suite as images.
 
-A program counts if it is one file, runs by itself, and passes as a Linux process; then it has to print the same and end with
-the same status as an image. What is left out is in skips.txt with its reason. The sources are those of Debian's source package
-of the compiler in use; OCAML_SOURCE names a folder that has them already.
+A program counts if it is one file, runs by itself, and passes as a Linux process; then it has to
+print the same and end with the same status as an image. What is left out is in skips.txt with its
+reason. The sources are those of Debian's source package of the compiler in use; OCAML_SOURCE names
+a folder that has them already.
 """
 
 import argparse
@@ -39,13 +40,20 @@ NOT_ALONE = re.compile(
 )
 # What links and runs images. Copied first: a build that goes on meanwhile may take them away for a
 # moment.
-TOOLS = ["_build/default/tools/soil", "_build/default/tools/soil-cc", "_build/soil/kernel/libsoil_image.a"]
+TOOLS = [
+    "_build/default/tools/soil",
+    "_build/default/tools/soil-cc",
+    "_build/soil/kernel/libsoil_image.a",
+]
 # Things an image doesn't have, with the reason.
 FEATURES = [
     (r"\bDomain\s*\.|\bopen Domain\b", "domains"),
     (r"\bThread\s*\.|\bEvent\s*\.", "threads"),
     (r"\bUnix\s*\.", "files or processes (Unix)"),
-    (r"open_(in|out)|open_temp|temp_file|Sys\.(command|remove|rename|readdir|chdir|mkdir|rmdir)|(In|Out)_channel\.(open|with)", "files"),
+    (
+        r"open_(in|out)|open_temp|temp_file|Sys\.(command|remove|rename|readdir|chdir|mkdir|rmdir)|(In|Out)_channel\.(open|with)",
+        "files",
+    ),
     (r"Dynlink\.", "loading of code"),
 ]
 
@@ -55,7 +63,9 @@ def source():
     named = os.environ.get("OCAML_SOURCE")
     if named:
         return pathlib.Path(named)
-    version = subprocess.run(["ocamlfind", "ocamlopt", "-version"], capture_output=True, text=True, check=True).stdout.strip()
+    version = subprocess.run(
+        ["ocamlfind", "ocamlopt", "-version"], capture_output=True, text=True, check=True
+    ).stdout.strip()
     cache = ROOT / "target" / "ocaml-source"
     folder = cache / f"ocaml-{version}"
     if (folder / "testsuite").is_dir():
@@ -68,32 +78,62 @@ def source():
 
 
 def fetch(cache, version):
-    """Downloads the source package, from the archives that apt knows, without touching its configuration."""
+    """Downloads the source package, from the archives that apt knows, without touching its
+    configuration."""
     package = subprocess.run(
-        ["dpkg-query", "-W", "-f", "${source:Version}", "ocaml-nox"], capture_output=True, text=True, check=False
+        ["dpkg-query", "-W", "-f", "${source:Version}", "ocaml-nox"],
+        capture_output=True,
+        text=True,
+        check=False,
     ).stdout.strip()
     if not package.startswith(version):
-        sys.exit(f"the compiler ({version}) isn't Debian's: name the folder of its sources in OCAML_SOURCE")
+        sys.exit(
+            f"the compiler ({version}) isn't Debian's: name the folder of its sources in OCAML_SOURCE"
+        )
     targets = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI) $(CODENAME) $(COMPONENT)", "Created-By: Packages"],
-        capture_output=True, text=True, check=True,
+        [
+            "apt-get",
+            "indextargets",
+            "--format",
+            "$(REPO_URI) $(CODENAME) $(COMPONENT)",
+            "Created-By: Packages",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.split("\n")
-    lines = sorted({line for line in targets if line.endswith(" main") and "debian.org" in line or "/debian" in line})
+    lines = sorted(
+        {
+            line
+            for line in targets
+            if line.endswith(" main") and "debian.org" in line or "/debian" in line
+        }
+    )
     lists = cache / "lists"
     (lists / "partial").mkdir(parents=True, exist_ok=True)
     sources = cache / "sources.list"
     sources.write_text("".join(f"deb-src {line}\n" for line in lines))
-    options = [f"-oDir::Etc::SourceList={sources}", "-oDir::Etc::SourceParts=/dev/null", f"-oDir::State::Lists={lists}"]
+    options = [
+        f"-oDir::Etc::SourceList={sources}",
+        "-oDir::Etc::SourceParts=/dev/null",
+        f"-oDir::State::Lists={lists}",
+    ]
     subprocess.run(["apt-get", "-q", *options, "update"], check=True, stdout=subprocess.DEVNULL)
     # Of the package's files only the compiler's own archive is wanted; a mirror that lacks another
     # one is good enough.
     result = subprocess.run(
         ["apt-get", "-q", *options, "source", "--download-only", f"ocaml={package}"],
-        check=False, cwd=cache, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        check=False,
+        cwd=cache,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     archive = next(cache.glob(f"ocaml_{version}.orig.tar.*"), None)
     if archive is None:
-        sys.exit(f"the source of ocaml {package} can't be fetched (OCAML_SOURCE names a folder that has it):\n{result.stderr}")
+        sys.exit(
+            f"the source of ocaml {package} can't be fetched (OCAML_SOURCE names a folder that has it):\n{result.stderr}"
+        )
     return archive
 
 
@@ -130,11 +170,31 @@ class Program:
         source = self.folder / self.path.name
         shutil.copyfile(self.path, source)
         link = ["-cc", str(WORK / "soil-cc"), "-ccopt", str(WORK / "libsoil_image.a")]
-        flags = re.search(r"^\s*flags\s*\+?=\s*\"(.*?)\"", self.path.read_text(errors="replace"), re.M)
+        flags = re.search(
+            r"^\s*flags\s*\+?=\s*\"(.*?)\"", self.path.read_text(errors="replace"), re.M
+        )
         words = flags.group(1).split() if flags else []
-        command = ["ocamlfind", "ocamlopt", "-w", "-a", "-g", *words, *(link if form == "image" else []), source.name, "-o", self.form[form].name]
+        command = [
+            "ocamlfind",
+            "ocamlopt",
+            "-w",
+            "-a",
+            "-g",
+            *words,
+            *(link if form == "image" else []),
+            source.name,
+            "-o",
+            self.form[form].name,
+        ]
         try:
-            result = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL)
+            result = subprocess.run(
+                command,
+                cwd=self.folder,
+                capture_output=True,
+                text=True,
+                timeout=120,
+                stdin=subprocess.DEVNULL,
+            )
         except subprocess.TimeoutExpired:
             return False
         self.complaint = result.stdout + result.stderr
@@ -146,13 +206,21 @@ class Program:
         if form == "process":
             command, limit = [executable], PROCESS_SECONDS
         else:
-            command, limit = [str(WORK / "soil"), "run", executable, "--mem", MEMORY, "--net", "none"], IMAGE_SECONDS
+            command, limit = (
+                [str(WORK / "soil"), "run", executable, "--mem", MEMORY, "--net", "none"],
+                IMAGE_SECONDS,
+            )
         # Where it prints its own name it is to be the same name.
         environment = dict(os.environ, SOIL_ARGV0=str(self.form["process"]))
         try:
             result = subprocess.run(
-                command, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                timeout=limit, env=environment,
+                command,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                timeout=limit,
+                env=environment,
             )
         except subprocess.TimeoutExpired:
             return None
@@ -183,7 +251,10 @@ class Program:
         if found == expected:
             shutil.rmtree(self.folder, ignore_errors=True)
             return "pass", ""
-        return "fail", f"status {found[0]} in place of {expected[0]}\n{difference(expected[1], found[1])}"
+        return (
+            "fail",
+            f"status {found[0]} in place of {expected[0]}\n{difference(expected[1], found[1])}",
+        )
 
 
 def difference(expected, found):
@@ -233,8 +304,10 @@ def main():
         print(f"left out, {reason}: {len(names)}")
     for name, reason in sorted(skipped.items()):
         print(f"skipped {name}: {reason}")
-    print(f"{counts['pass']} of {counts['pass'] + counts['fail']} programs that pass as a process pass as an image "
-          f"({counts['no']} aren't programs that pass as a process)")
+    print(
+        f"{counts['pass']} of {counts['pass'] + counts['fail']} programs that pass as a process pass as an image "
+        f"({counts['no']} aren't programs that pass as a process)"
+    )
     # The last line is what tools/setup/test.sh counts.
     print(f"{counts['pass']} passed, {counts['fail']} failed")
     if failures or not counts["pass"]:

@@ -1,8 +1,9 @@
 #!/usr/bin/python3
-"""Malformed packets of every layer, sent to a guest on a TAP: Scapy's, and the fuzzing corpus mutated.
+"""Malformed packets of every layer, sent to a guest on a TAP: Scapy's, and the fuzzing corpus
+mutated.
 
-Usage: malformed.py INTERFACE HOST_IP GUEST_IP GUEST_MAC SECONDS SEED. For so long, and at least a hundred for each second, however slow
-the machine is; prints how many frames were sent.
+Usage: malformed.py INTERFACE HOST_IP GUEST_IP GUEST_MAC SECONDS SEED. For so long, and at least a
+hundred for each second, however slow the machine is; prints how many frames were sent.
 """
 
 import glob
@@ -83,7 +84,9 @@ def mutated(frames):
     frame = bytearray(random.choice(frames))
     for _ in range(random.randrange(4)):
         if frame:
-            frame[random.randrange(min(len(frame), 90))] = random.choice([0, 1, 127, 128, 255, random.randrange(256)])
+            frame[random.randrange(min(len(frame), 90))] = random.choice(
+                [0, 1, 127, 128, 255, random.randrange(256)]
+            )
     if random.randrange(8) == 0:
         del frame[random.randrange(len(frame) + 1) :]
     data = bytes(frame)
@@ -118,7 +121,9 @@ def main():
                     data = mutated(frames)
                 out.send(data[:1514].ljust(14, b"\0"))
                 sent += 1
-            except Exception:  # Scapy can't build everything that it makes up, and Linux refuses some
+            except (
+                Exception
+            ):  # Scapy can't build everything that it makes up, and Linux refuses some
                 continue
     print(f"sent={sent}")
 

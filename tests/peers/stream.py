@@ -1,4 +1,5 @@
-"""Sends bytes to a service that returns them, reads at the same time, and compares: HOST PORT COUNT."""
+"""Sends bytes to a service that returns them, reads at the same time, and compares: HOST PORT
+COUNT."""
 
 import hashlib
 import random

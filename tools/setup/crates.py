@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
-"""The crates that Soil is made of: what may be among them (deny.toml), and the notices that go with users' programs.
+"""The crates that Soil is made of: what may be among them (deny.toml), and the notices that go with
+users' programs.
 
-crates.py check    licences, sources and duplicates by deny.toml; THIRD-PARTY-LICENSES is up to date; advisories with cargo-deny
+crates.py check    licences, sources and duplicates by deny.toml; THIRD-PARTY-LICENSES is up to
+date; advisories with cargo-deny
 crates.py write    writes THIRD-PARTY-LICENSES
 
 cargo-deny isn't in Debian and would have to be compiled on each machine; what it checks without its
-database of advisories is a page of Python over `cargo metadata`. Where `cargo deny` is installed it is used as well, with the
-advisories if their database can be fetched. Nothing else needs the network.
+database of advisories is a page of Python over `cargo metadata`. Where `cargo deny` is installed it
+is used as well, with the advisories if their database can be fetched. Nothing else needs the
+network.
 """
 
 import json
@@ -77,7 +80,8 @@ OTHERS = [
     ("musl (the C library of images)", "Copyright © 2005-2020 Rich Felker, et al.\n\n" + MIT),
     (
         "Rust's libraries core, alloc, std and compiler_builtins",
-        "Copyright (c) The Rust Project Developers and contributors. Under MIT or Apache-2.0, here MIT:\n\n" + MIT,
+        "Copyright (c) The Rust Project Developers and contributors. Under MIT or Apache-2.0, here MIT:\n\n"
+        + MIT,
     ),
 ]
 
@@ -85,7 +89,9 @@ OTHERS = [
 def cargo(*words):
     done = subprocess.run(["cargo", *words], cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit(f"crates: cargo {words[0]} failed (cargo fetch --locked comes first):\n{done.stderr}")
+        sys.exit(
+            f"crates: cargo {words[0]} failed (cargo fetch --locked comes first):\n{done.stderr}"
+        )
     return done.stdout
 
 
@@ -117,7 +123,9 @@ def faults(crates, rules, lock):
         expression = crate["license"]
         if not expression:
             yield f"{name} names no licence"
-        elif not any(all(each in allowed for each in choice) for choice in alternatives(expression)):
+        elif not any(
+            all(each in allowed for each in choice) for choice in alternatives(expression)
+        ):
             yield f"{name} is under {expression}, which deny.toml doesn't allow"
     registries = {each["source"] for each in lock["package"] if "source" in each}
     if len(registries) > 1:
@@ -130,7 +138,9 @@ def faults(crates, rules, lock):
             yield f"{name} {version} comes from {source}, not from the registry"
         if source and "checksum" not in each:
             yield f"{name} {version} has no checksum"
-        if not any(name == crate and (version + ".").startswith(front + ".") for crate, front in skipped):
+        if not any(
+            name == crate and (version + ".").startswith(front + ".") for crate, front in skipped
+        ):
             versions.setdefault(name, []).append(version)
     for name, found in versions.items():
         if len(found) > 1:
@@ -142,7 +152,16 @@ def linked():
     package, features = LINKED
     found = set()
     for feature in features:
-        options = ["--locked", "--offline", "--features", feature, "--edges", "normal,no-proc-macro", "--prefix", "none"]
+        options = [
+            "--locked",
+            "--offline",
+            "--features",
+            feature,
+            "--edges",
+            "normal,no-proc-macro",
+            "--prefix",
+            "none",
+        ]
         for line in cargo("tree", "--package", package, "--format", "{p}", *options).splitlines():
             name, version, *place = line.split()
             if not any(word.startswith("(/") for word in place):
@@ -152,9 +171,15 @@ def linked():
 
 def text_of(crate):
     """The licence that is taken, and its text in the crate."""
-    choices = [choice for choice in alternatives(crate["license"]) if all(each in PREFERRED for each in choice)]
+    choices = [
+        choice
+        for choice in alternatives(crate["license"])
+        if all(each in PREFERRED for each in choice)
+    ]
     if not choices:
-        sys.exit(f"crates: no licence of {crate['name']} ({crate['license']}) is known to crates.py")
+        sys.exit(
+            f"crates: no licence of {crate['name']} ({crate['license']}) is known to crates.py"
+        )
     choice = min(choices, key=lambda choice: max(PREFERRED.index(each) for each in choice))
     folder = os.path.dirname(crate["manifest_path"])
     if os.path.isdir(os.path.join(folder, "LICENSES")):
@@ -163,15 +188,23 @@ def text_of(crate):
     texts = []
     for licence in choice:
         word = licence.split("-")[0].upper()
-        own = [name for name in names if word in name.upper() and re.match(r"(?i)(licen[cs]e|copying|mit\.)", name)]
-        plain = [name for name in names if re.fullmatch(r"(?i)(licen[cs]e|copying)(\.txt|\.md)?", name)]
+        own = [
+            name
+            for name in names
+            if word in name.upper() and re.match(r"(?i)(licen[cs]e|copying|mit\.)", name)
+        ]
+        plain = [
+            name for name in names if re.fullmatch(r"(?i)(licen[cs]e|copying)(\.txt|\.md)?", name)
+        ]
         files = own or plain
         if files:
             with open(os.path.join(folder, files[0]), encoding="utf-8") as file:
                 texts.append(file.read().replace("\r\n", "\n").strip())
         elif licence == "MIT":
             authors = ", ".join(re.sub(r" *<.*?>", "", author) for author in crate["authors"])
-            texts.append(f"Copyright (c) {authors or 'the authors of ' + crate['name']}\n\n" + MIT.strip())
+            texts.append(
+                f"Copyright (c) {authors or 'the authors of ' + crate['name']}\n\n" + MIT.strip()
+            )
         else:
             sys.exit(f"crates: {crate['name']} has no text of {licence}")
     return " AND ".join(choice), "\n\n".join(texts)
@@ -191,22 +224,36 @@ def notices(crates):
         title = ", ".join(f"{crate['name']} {crate['version']}" for crate in of)
         parts.append(f"{title} ({licence})\n{'-' * min(len(title) + len(licence) + 3, 120)}\n")
         if "MPL" in licence:
-            parts.append("Its source is the crate of this name and version in Rust's package registry.\n")
+            parts.append(
+                "Its source is the crate of this name and version in Rust's package registry.\n"
+            )
         parts.append(f"\n{text}\n\n")
     return "".join(parts)
 
 
 def advisories():
     """What cargo-deny says; None where it can't be asked."""
-    if subprocess.run(["cargo", "deny", "--version"], capture_output=True, check=False).returncode != 0:
-        print("advisories: not looked at, because there is no cargo-deny (cargo install --locked cargo-deny)")
+    if (
+        subprocess.run(["cargo", "deny", "--version"], capture_output=True, check=False).returncode
+        != 0
+    ):
+        print(
+            "advisories: not looked at, because there is no cargo-deny (cargo install --locked cargo-deny)"
+        )
         return None
-    if subprocess.run(["cargo", "deny", "fetch", "db"], cwd=ROOT, capture_output=True, check=False).returncode != 0:
+    if (
+        subprocess.run(
+            ["cargo", "deny", "fetch", "db"], cwd=ROOT, capture_output=True, check=False
+        ).returncode
+        != 0
+    ):
         print("advisories: not looked at, because their database can't be fetched")
         checks = ["licenses", "bans", "sources"]
     else:
         checks = ["advisories", "licenses", "bans", "sources"]
-    return subprocess.run(["cargo", "deny", "check", "--disable-fetch", *checks], cwd=ROOT, check=False).returncode
+    return subprocess.run(
+        ["cargo", "deny", "check", "--disable-fetch", *checks], cwd=ROOT, check=False
+    ).returncode
 
 
 def main():
@@ -228,7 +275,9 @@ def main():
     except FileNotFoundError:
         written = ""
     if written != notices(crates):
-        found.append("THIRD-PARTY-LICENSES isn't what the crates say: run  tools/setup/crates.py write")
+        found.append(
+            "THIRD-PARTY-LICENSES isn't what the crates say: run  tools/setup/crates.py write"
+        )
     for line in found:
         print("crates:", line)
     sys.exit(1 if found or advisories() else 0)
