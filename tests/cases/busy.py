@@ -132,11 +132,13 @@ def receive(connection, length):
 
 @in_every_form(limit=120, name="computing-without-allocation")
 def plain(context, form):
+    """Pings and timers go on while a program computes and allocates nothing."""
     starves_nothing(context, form, "plain")
 
 
 @in_every_form(limit=120, name="computing-with-allocation")
 def allocating(context, form):
+    """Pings and timers go on while a program computes and allocates."""
     starves_nothing(context, form, "allocating")
 
 
@@ -295,7 +297,8 @@ NETWORKED = [
 def register():
     for program in NETWORKED:
         for form in program.forms:
-            test(f"{program.label}-with-network-{form}")(
+            shows = f"While pings arrive: {program.shown()}"
+            test(f"{program.label}-with-network-{form}", shows=shows)(
                 lambda context, program=program, form=form: disturbed(context, program, form)
             )
 

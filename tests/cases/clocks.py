@@ -80,10 +80,12 @@ for machine in MACHINES:
 
     @test(name=f"keeps-time-{machine}", limit=120)
     def keeps_time_from_the_start(context, form=machine):
+        """The clocks go as the host's do, from the start on."""
         keeps_time(context, form, (0.5, 2, 20))
 
     @test(name=f"keeps-time-for-minutes-{machine}", limit=400, long=True)
     def keeps_time_for_minutes(context, form=machine):
+        """The clocks go as the host's do, for minutes."""
         keeps_time(context, form, (60, 60, 130))
 
 

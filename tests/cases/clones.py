@@ -99,9 +99,11 @@ def clones(context, form, words, skip):
 
 @test(limit=180)
 def clones_know_it_by_their_identifier(context):
+    """Two machines resumed from one snapshot with a VM generation ID draw different numbers."""
     clones(context, "q35", IDENTIFIER, 0)
 
 
 @test(limit=180)
 def clones_know_it_by_their_clock(context):
+    """Two machines resumed from one snapshot after some time draw different numbers."""
     clones(context, "microvm", (), 5)

@@ -102,7 +102,8 @@ def offloads_switched_off(context, form):
 def register():
     for machine, options in OPTIONS.items():
         for option in options:
-            test(f"{machine}-{option.replace(',', '+') or 'plain'}", limit=60)(
+            label = f"{machine}-{option.replace(',', '+') or 'plain'}"
+            test(label, shows="HTTP and echoes over a network card with these options.")(
                 lambda context, machine=machine, option=option: check(context, machine, option)
             )
 

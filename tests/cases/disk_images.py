@@ -176,12 +176,14 @@ def made(context, kind, partition):
     assert modified == 1_600_000_000, modified
 
 
-# mtools and fsck.fat, debugfs and e2fsck agree, before and after it has grown.
 for each in ("fat", "ext4"):
     for inside in (False, True):
-        test(name=each + ("-in-a-partition" if inside else ""), limit=120)(
-            lambda context, kind=each, partition=inside: made(context, kind, partition)
-        )
+        test(
+            name=each + ("-in-a-partition" if inside else ""),
+            limit=120,
+            shows="A disk that `soil disk` made and grew, looked at by mtools and fsck.fat, or by "
+            "debugfs and e2fsck.",
+        )(lambda context, kind=each, partition=inside: made(context, kind, partition))
 
 
 @test(limit=120)

@@ -92,6 +92,7 @@ def full(context):
 
 @test(limit=120)
 def names_that_do_not_fit(context):
+    """FAT refuses a name with a forbidden letter or of 300 letters, and says why."""
     disk = fat_disk(context, size=4 << 20)
     for form in FORMS:
         for name, text in (("what?", "name"), ("n" * 300, "too long")):

@@ -17,6 +17,7 @@ def fails_with(context, child, *texts):
 
 @test()
 def no_network_device(context):
+    """A program that wants a network and has no device says so."""
     for form in FORMS:
         child = context.soil(INTERFACES, form, options=["--net", "none"])
         fails_with(context, child, "no network")
@@ -43,6 +44,7 @@ def bad_addresses(context):
 
 @test()
 def unknown_options(context):
+    """`soil run` names the option, or its value, that it doesn't take."""
     hello = executable("examples/hello/main.exe", "microvm")
     for words in (
         ["--fast"],
@@ -97,6 +99,7 @@ def too_little_memory(context):
 
 @test()
 def port_in_use(context):
+    """A port that is taken is named, and free again once it was closed."""
     for form in FORMS:
         tap = context.tap()
         child = context.soil("tests/programs/soil/ports.exe", form, tap=tap)
@@ -107,6 +110,7 @@ def port_in_use(context):
 
 @test()
 def tap_that_is_not_there(context):
+    """`soil run` names a TAP that doesn't exist."""
     for form in FORMS:
         child = context.soil(INTERFACES, form, options=["--net", "tap=nosuchtap"])
         fails_with(context, child, "nosuchtap")

@@ -186,6 +186,7 @@ def malformed_packets(context, form):
 
 @in_every_form(limit=900, long=True)
 def malformed_packets_for_long(context, form):
+    """Many more malformed packets, from scapy."""
     malformed(context, form, 200)
 
 

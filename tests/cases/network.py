@@ -41,7 +41,7 @@ def in_every_form(limit=60, forms=FORMS, long=False, name=None):
             def one(context, form=form):
                 function(context, form)
 
-            one.__module__ = function.__module__
+            one.__module__, one.__doc__ = function.__module__, function.__doc__
             test(f"{label}-{form}", limit=limit, long=long)(one)
         return function
 
@@ -66,6 +66,7 @@ def load_words(*words):
 
 @in_every_form()
 def curl(context, form):
+    """Three answers to curl over one connection."""
     _, tap = services(context, form)
     url = f"http://{tap.guest}/"
     bodies = context.run("curl", "-fsS", url, url, url).stdout
@@ -92,6 +93,7 @@ def hundred_bulk_transfers(context, form):
 
 @in_every_form(limit=900, long=True, name="hundred-long-bulk-transfers")
 def hundred_long_bulk_transfers(context, form):
+    """A hundred bulk transfers one after the other, of a second each."""
     bulk(context, form, 100, 1)
 
 

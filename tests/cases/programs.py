@@ -1,6 +1,7 @@
 """One list of programs, run in every form through `soil run` with the same expected output."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -31,7 +32,17 @@ class Program:
         self.environment = rest.pop("environment", {})
         self.contains = rest.pop("contains", None)
         self.limit = rest.pop("limit", 60)
+        self.shows = rest.pop("shows", None)
         assert not rest, rest
+
+    def shown(self):
+        """What it shows: by default the comment at the head of the program."""
+        if self.shows:
+            return self.shows
+        path = self.program.removesuffix(".exe").replace("/networked/", "/")
+        path = path if "/" in path else f"tests/programs/{path}"
+        with open(os.path.join(ROOT, path + ".ml")) as file:
+            return re.match(r"\(\*\s*(.*?)\s*\*\)", file.read(), re.DOTALL)[1]
 
     def check(self, context, form, tap=None):
         options = list(self.options)
@@ -56,7 +67,7 @@ QUOTING = ["plain", "two words", "", "  blanks  ", 'a "quoted" word', "back\\sla
 MACHINES = ("microvm", "q35")
 
 PROGRAMS = [
-    Program("hello", "examples/hello/main.exe"),
+    Program("hello", "examples/hello/main.exe", shows="The example `hello` says its line."),
     Program("arguments", arguments=QUOTING),
     Program("arguments-none", "arguments"),
     Program(
@@ -144,7 +155,7 @@ PROGRAMS = [
 def register():
     for program in PROGRAMS:
         for form in program.forms:
-            test(f"{program.label}-{form}", limit=program.limit)(
+            test(f"{program.label}-{form}", limit=program.limit, shows=program.shown())(
                 lambda context, program=program, form=form: program.check(context, form)
             )
 
@@ -314,6 +325,7 @@ def console_input(context):
 
 @test()
 def stripped_image_boots(context):
+    """An image without symbols boots."""
     from harness.context import SOIL, executable
 
     stripped = context.path("main.exe")

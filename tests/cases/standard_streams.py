@@ -46,6 +46,7 @@ def all_bytes():
 
 @test(limit=120)
 def every_byte_of_a_pipe_and_a_file(context):
+    """Standard input from a pipe or a file arrives byte for byte, and ends."""
     data = all_bytes()
     path = context.path("input")
     with open(path, "wb") as file:
@@ -65,6 +66,7 @@ def every_byte_of_a_pipe_and_a_file(context):
 
 @test()
 def input_that_is_empty_or_closed(context):
+    """Standard input that is empty or /dev/null ends at once."""
     for form in FORMS:
         for options in ({"input": b""}, {"stdin": subprocess.DEVNULL}):
             status, output, errors = run(context, form, "copy", **options)
@@ -88,6 +90,7 @@ def lines_of_a_pipe(context):
 
 @test()
 def input_that_nobody_reads_is_left_to_others(context):
+    """A program that reads no standard input takes nothing from it."""
     path = context.path("input")
     with open(path, "wb") as file:
         file.write(b"for the next one\n")
@@ -101,6 +104,7 @@ def input_that_nobody_reads_is_left_to_others(context):
 
 @test()
 def error_output_is_apart(context):
+    """Standard error of a machine is kept apart from its standard output, byte for byte."""
     expected = run(context, "process", "both")
     assert expected[1].count(b"\x10") == 100 and expected[2].count(b"\x10") == 200
     for form in MACHINES:

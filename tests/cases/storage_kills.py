@@ -138,6 +138,9 @@ def kill(context, cache, kills, block=4096):
 
 
 # With both of QEMU's ways and the least blocks, a few kills and many.
+SHOWS = (
+    "QEMU is killed while a program writes and syncs: what was synced is there, and e2fsck agrees."
+)
 for each, block, suffix in (
     ("none", 4096, ""),
     ("unsafe", 4096, "-unsafe"),
@@ -145,10 +148,10 @@ for each, block, suffix in (
     ("unsafe", 1024, "-1k-unsafe"),
 ):
     if block == 4096:
-        test(name=f"killed-ext4{suffix}", limit=120)(
+        test(name=f"killed-ext4{suffix}", limit=120, shows=SHOWS)(
             lambda context, cache=each: kill(context, cache, FEW)
         )
-    test(name=f"killed-ext4{suffix}-often", limit=1200, long=True)(
+    test(name=f"killed-ext4{suffix}-often", limit=1200, long=True, shows=SHOWS)(
         lambda context, cache=each, block=block: kill(context, cache, MANY, block)
     )
 
@@ -234,10 +237,11 @@ def in_turns(context, block, turns):
     assert replays == turns, f"{replays} of {turns} kills left a journal to replay"
 
 
+TURNS = "Soil and Linux write one volume in turns and are killed: each replays what the other left."
 for block in (1024, 4096):
-    test(name=f"killed-in-turns-with-linux-{block}", limit=240)(
+    test(name=f"killed-in-turns-with-linux-{block}", limit=240, shows=TURNS)(
         lambda context, block=block: in_turns(context, block, 3)
     )
-    test(name=f"killed-in-turns-with-linux-{block}-often", limit=1200, long=True)(
+    test(name=f"killed-in-turns-with-linux-{block}-often", limit=1200, long=True, shows=TURNS)(
         lambda context, block=block: in_turns(context, block, 16)
     )

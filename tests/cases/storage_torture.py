@@ -149,10 +149,13 @@ def again(context, form, steps, crowd, least):
     assert first + second >= least, f"{first + second} operations, not {least}"
 
 
-test(name="random-work-process", limit=240)(
+RANDOM = "Random operations of several tasks on every format; a model and the disks agree."
+test(name="random-work-process", limit=240, shows=RANDOM)(
     lambda context: again(context, "process", 80, 150, 14_000)
 )
-test(name="random-work-q35", limit=240)(lambda context: again(context, "q35", 25, 50, 4_500))
+test(name="random-work-q35", limit=240, shows=RANDOM)(
+    lambda context: again(context, "q35", 25, 50, 4_500)
+)
 
 
 @test(limit=7200, long=True)
@@ -223,9 +226,11 @@ def replayed_at_flushes(context, name, points):
 
 
 for each in ("ext1k", "ext4k"):
-    test(name=f"replayed-at-flushes-{each}", limit=120)(
-        lambda context, name=each: replayed_at_flushes(context, name, 20)
-    )
+    test(
+        name=f"replayed-at-flushes-{each}",
+        limit=120,
+        shows="The log of writes, cut at flushes and between them: e2fsck finds nothing after a replay.",
+    )(lambda context, name=each: replayed_at_flushes(context, name, 20))
 
 
 @test(limit=120)
@@ -248,10 +253,11 @@ def cases(context, form, scale, names=DISKS):
         check(context, name, path)
 
 
+CASES_SHOW = "Cases written from xfstests' descriptions, on every format."
 for each, names in (("process", DISKS), ("q35", ["fat16", "ext1k", "ext4k"])):
-    test(name=f"cases-{each}", limit=240)(
+    test(name=f"cases-{each}", limit=240, shows=CASES_SHOW)(
         lambda context, form=each, names=names: cases(context, form, 1, names)
     )
-    test(name=f"cases-{each}-larger", limit=1800, long=True)(
+    test(name=f"cases-{each}-larger", limit=1800, long=True, shows=CASES_SHOW)(
         lambda context, form=each: cases(context, form, 10)
     )

@@ -17,7 +17,7 @@ PROGRAMS = [
 def register():
     for program in PROGRAMS:
         for form in program.forms:
-            test(f"{program.label}-{form}")(
+            test(f"{program.label}-{form}", shows=program.shown())(
                 lambda context, program=program, form=form: program.check(context, form)
             )
 

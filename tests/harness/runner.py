@@ -8,6 +8,7 @@ import argparse
 import collections
 import contextlib
 import importlib
+import inspect
 import os
 import pkgutil
 import shutil
@@ -15,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 import traceback
 
@@ -22,7 +24,7 @@ from harness import machine, relay, sandbox
 from harness.console import Timeout
 from harness.context import ROOT, SOIL, Context, Skip
 
-Test = collections.namedtuple("Test", "name function limit long alone")
+Test = collections.namedtuple("Test", "name shows function limit long alone")
 # A limit is there to end what hangs. Tests say how long they may take on a machine with two cores
 # that others use as well; a slower one, or one with more to do, has so many times that.
 SLOWER = 4
@@ -30,17 +32,25 @@ PASS, FAIL, SKIP = 0, 1, 77
 _tests = []
 
 
-def test(name=None, limit=60, long=False, alone=False):
-    """Registers a test: `limit` seconds at most (SLOWER times that, where the machine is slow),
-    only with --long if `long`, beside no other if `alone`."""
+def test(name=None, limit=60, long=False, alone=False, shows=None):
+    """Registers a test that shows what `shows` or else the function's docstring says: `limit`
+    seconds at most (SLOWER times that, where the machine is slow), only with --long if `long`,
+    beside no other if `alone`."""
 
     def register(function):
         module = function.__module__.rsplit(".", 1)[-1]
         label = name or function.__name__.replace("_", "-")
-        _tests.append(Test(f"{module}/{label}", function, limit * SLOWER, long, alone))
+        text = shows or function.__doc__
+        assert text, f"{module}/{label} doesn't say what it shows"
+        _tests.append(Test(f"{module}/{label}", text, function, limit * SLOWER, long, alone))
         return function
 
     return register
+
+
+def summary(test):
+    """The first paragraph of what a test shows."""
+    return " ".join(inspect.cleandoc(test.shows).split("\n\n")[0].split())
 
 
 def collect():
@@ -215,7 +225,7 @@ def build(*targets):
 def main():
     parser = argparse.ArgumentParser(description="Soil's end-to-end tests.")
     parser.add_argument("--long", action="store_true", help="the long ones as well")
-    parser.add_argument("--list", action="store_true", help="only print the names")
+    parser.add_argument("--list", action="store_true", help="only say what each shows")
     parser.add_argument("--no-build", action="store_true", help="use the programs as they are")
     parser.add_argument("--jobs", type=int, default=machine.jobs(), help="tests side by side")
     parser.add_argument("words", nargs="*", help="only tests whose name contains one of these")
@@ -227,7 +237,9 @@ def main():
         and (not options.words or any(word in each.name for word in options.words))
     ]
     if options.list:
-        print("\n".join(each.name + (" (long)" if each.long else "") for each in tests))
+        for each in tests:
+            shown = textwrap.indent(textwrap.fill(summary(each), 90), "    ")
+            print(each.name + (" (long)" if each.long else ""), shown, sep="\n")
         return 0
     if not os.access(SOIL, os.X_OK):
         sys.exit(f"error: {SOIL} is not there; run: make build")

@@ -1,3 +1,4 @@
+(* The checked variants of glibc's string functions: what fits, and what must end the program. *)
 external call : string -> unit = "test_fortified"
 
 let () =
