@@ -6,6 +6,7 @@
 
 use super::blocks::{Kind, Owner};
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
+use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use crate::Error;
@@ -56,33 +57,33 @@ impl Extent {
 }
 
 fn count(node: &[u8]) -> usize {
-    u16_at(node, 2).into()
+    u16_at(node, eh::ENTRIES).into()
 }
 
 fn room(node: &[u8]) -> usize {
-    u16_at(node, 4).into()
+    u16_at(node, eh::MAX).into()
 }
 
 fn depth(node: &[u8]) -> u16 {
-    u16_at(node, 6)
+    u16_at(node, eh::DEPTH)
 }
 
 fn key(node: &[u8], index: usize) -> u32 {
-    u32_at(node, HEADER + index * ENTRY)
+    u32_at(node, HEADER + index * ENTRY + ei::BLOCK)
 }
 
 fn child(node: &[u8], index: usize) -> u64 {
     let at = HEADER + index * ENTRY;
-    u48_at(node, at + 4, at + 8)
+    u48_at(node, at + ei::LEAF_LO, at + ei::LEAF_HI)
 }
 
 fn extent(node: &[u8], index: usize) -> Extent {
     let at = HEADER + index * ENTRY;
-    let len = u32::from(u16_at(node, at + 4));
+    let len = u32::from(u16_at(node, at + ee::LEN));
     let unwritten = len > MAX_WRITTEN;
     Extent {
-        start: u32_at(node, at),
-        physical: u48_at(node, at + 8, at + 6),
+        start: u32_at(node, at + ee::BLOCK),
+        physical: u48_at(node, at + ee::START_LO, at + ee::START_HI),
         len: if unwritten { len - MAX_WRITTEN } else { len },
         unwritten,
     }
@@ -91,18 +92,23 @@ fn extent(node: &[u8], index: usize) -> Extent {
 fn put_extent(node: &mut [u8], index: usize, extent: &Extent) {
     let at = HEADER + index * ENTRY;
     let mark = if extent.unwritten { MAX_WRITTEN } else { 0 };
-    put_u32(node, at, extent.start);
-    put_u16(node, at + 4, (extent.len + mark) as u16);
-    put_u16(node, at + 6, (extent.physical >> 32) as u16);
-    put_u32(node, at + 8, extent.physical as u32);
+    put_u32(node, at + ee::BLOCK, extent.start);
+    put_u16(node, at + ee::LEN, (extent.len + mark) as u16);
+    put_u16(node, at + ee::START_HI, (extent.physical >> 32) as u16);
+    put_u32(node, at + ee::START_LO, extent.physical as u32);
 }
 
 fn put_child(node: &mut [u8], index: usize, key: u32, block: u64) {
     let at = HEADER + index * ENTRY;
-    put_u32(node, at, key);
-    put_u32(node, at + 4, block as u32);
-    put_u16(node, at + 8, (block >> 32) as u16);
-    put_u16(node, at + 10, 0);
+    put_u32(node, at + ei::BLOCK, key);
+    put_u32(node, at + ei::LEAF_LO, block as u32);
+    put_u16(node, at + ei::LEAF_HI, (block >> 32) as u16);
+    put_u16(node, at + ei::UNUSED, 0);
+}
+
+/// Where a block of the tree has its checksum: behind the last entry that it has room for.
+pub fn checksum_at(node: &[u8]) -> usize {
+    HEADER + room(node) * ENTRY
 }
 
 /// Makes a gap for an entry.
@@ -111,7 +117,7 @@ fn open(node: &mut [u8], index: usize) {
     let (from, to) = (HEADER + index * ENTRY, HEADER + count * ENTRY);
     if from <= to && to + ENTRY <= node.len() {
         node.copy_within(from..to, from + ENTRY);
-        put_u16(node, 2, count as u16 + 1);
+        put_u16(node, eh::ENTRIES, count as u16 + 1);
     }
 }
 
@@ -122,24 +128,24 @@ fn close(node: &mut [u8], index: usize) {
     if index < count && to <= node.len() {
         node.copy_within(from + ENTRY..to, from);
         clear(node, to - ENTRY..to);
-        put_u16(node, 2, count as u16 - 1);
+        put_u16(node, eh::ENTRIES, count as u16 - 1);
     }
 }
 
 fn begin(node: &mut [u8], depth: u16) {
     // Four bytes are left at the end of every block for its checksum.
     let room = (node.len() - HEADER) / ENTRY;
-    put_u16(node, 0, MAGIC);
-    put_u16(node, 2, 0);
-    put_u16(node, 4, room as u16);
-    put_u16(node, 6, depth);
-    put_u32(node, 8, 0);
+    put_u16(node, eh::MAGIC, MAGIC);
+    put_u16(node, eh::ENTRIES, 0);
+    put_u16(node, eh::MAX, room as u16);
+    put_u16(node, eh::DEPTH, depth);
+    put_u32(node, eh::GENERATION, 0);
 }
 
 /// Whether a node is one, and its entries are in order.
 pub fn is_sound(node: &[u8]) -> bool {
     let (count, room, depth) = (count(node), room(node), depth(node));
-    if u16_at(node, 0) != MAGIC
+    if u16_at(node, eh::MAGIC) != MAGIC
         || depth > MAX_DEPTH
         || count > room
         || HEADER + room * ENTRY > node.len()
@@ -391,7 +397,7 @@ impl Fs {
         let node = self.block_new(block, Kind::Extents(owner))?;
         begin(node, depth(&map));
         let entries = count(&map) * ENTRY;
-        put_u16(node, 2, count(&map) as u16);
+        put_u16(node, eh::ENTRIES, count(&map) as u16);
         if let (Some(to), Some(from)) = (
             node.get_mut(HEADER..HEADER + entries),
             map.get(HEADER..HEADER + entries),
@@ -399,7 +405,7 @@ impl Fs {
             to.copy_from_slice(from);
         }
         begin(&mut inode.map, depth(&map) + 1);
-        put_u16(&mut inode.map, 2, 1);
+        put_u16(&mut inode.map, eh::ENTRIES, 1);
         put_child(&mut inode.map, 0, key(&map, 0), block);
         Ok(())
     }
@@ -421,11 +427,11 @@ impl Fs {
         let range = HEADER + stay * ENTRY..HEADER + entries * ENTRY;
         let moved = node.get(range.clone()).unwrap_or_default().to_vec();
         clear(node, range);
-        put_u16(node, 2, stay as u16);
+        put_u16(node, eh::ENTRIES, stay as u16);
         let owner = inode.owner();
         let new = self.block_new(block, Kind::Extents(owner))?;
         begin(new, depth);
-        put_u16(new, 2, (entries - stay) as u16);
+        put_u16(new, eh::ENTRIES, (entries - stay) as u16);
         if let Some(to) = new.get_mut(HEADER..HEADER + moved.len()) {
             to.copy_from_slice(&moved);
         }

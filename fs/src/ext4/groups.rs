@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use super::blocks::Kind;
 use super::bytes::{part, put, put_u16, u16_at, u32_at};
 use super::checksum::{Crc32c, crc16};
+use super::fields::group as gd;
 use super::filesystem::{Fs, Result};
 use super::superblock::Geometry;
 use super::zones::table_blocks;
@@ -65,16 +66,16 @@ impl Group {
     /// Reads a descriptor, which is 32 bytes long or at least 64.
     fn parse(data: &[u8]) -> Self {
         Self {
-            block_bitmap: wide(data, 0x0, 0x20),
-            inode_bitmap: wide(data, 0x4, 0x24),
-            inode_table: wide(data, 0x8, 0x28),
-            free_blocks: halves(data, 0xc, 0x2c),
-            free_inodes: halves(data, 0xe, 0x2e),
-            directories: halves(data, 0x10, 0x30),
-            unused_inodes: halves(data, 0x1c, 0x32),
-            block_bitmap_checksum: halves(data, 0x18, 0x38),
-            inode_bitmap_checksum: halves(data, 0x1a, 0x3a),
-            flags: u16_at(data, 0x12),
+            block_bitmap: wide(data, gd::BLOCK_BITMAP_LO, gd::BLOCK_BITMAP_HI),
+            inode_bitmap: wide(data, gd::INODE_BITMAP_LO, gd::INODE_BITMAP_HI),
+            inode_table: wide(data, gd::INODE_TABLE_LO, gd::INODE_TABLE_HI),
+            free_blocks: halves(data, gd::FREE_BLOCKS_COUNT_LO, gd::FREE_BLOCKS_COUNT_HI),
+            free_inodes: halves(data, gd::FREE_INODES_COUNT_LO, gd::FREE_INODES_COUNT_HI),
+            directories: halves(data, gd::USED_DIRS_COUNT_LO, gd::USED_DIRS_COUNT_HI),
+            unused_inodes: halves(data, gd::ITABLE_UNUSED_LO, gd::ITABLE_UNUSED_HI),
+            block_bitmap_checksum: halves(data, gd::BLOCK_BITMAP_CSUM_LO, gd::BLOCK_BITMAP_CSUM_HI),
+            inode_bitmap_checksum: halves(data, gd::INODE_BITMAP_CSUM_LO, gd::INODE_BITMAP_CSUM_HI),
+            flags: u16_at(data, gd::FLAGS),
             longest: u32::MAX,
             first_free: 0,
             first_free_inode: 0,
@@ -85,13 +86,43 @@ impl Group {
     }
 
     fn write(&self, data: &mut [u8]) {
-        put_halves(data, 0xc, 0x2c, self.free_blocks);
-        put_halves(data, 0xe, 0x2e, self.free_inodes);
-        put_halves(data, 0x10, 0x30, self.directories);
-        put_halves(data, 0x1c, 0x32, self.unused_inodes);
-        put_halves(data, 0x18, 0x38, self.block_bitmap_checksum);
-        put_halves(data, 0x1a, 0x3a, self.inode_bitmap_checksum);
-        put_u16(data, 0x12, self.flags);
+        put_halves(
+            data,
+            gd::FREE_BLOCKS_COUNT_LO,
+            gd::FREE_BLOCKS_COUNT_HI,
+            self.free_blocks,
+        );
+        put_halves(
+            data,
+            gd::FREE_INODES_COUNT_LO,
+            gd::FREE_INODES_COUNT_HI,
+            self.free_inodes,
+        );
+        put_halves(
+            data,
+            gd::USED_DIRS_COUNT_LO,
+            gd::USED_DIRS_COUNT_HI,
+            self.directories,
+        );
+        put_halves(
+            data,
+            gd::ITABLE_UNUSED_LO,
+            gd::ITABLE_UNUSED_HI,
+            self.unused_inodes,
+        );
+        put_halves(
+            data,
+            gd::BLOCK_BITMAP_CSUM_LO,
+            gd::BLOCK_BITMAP_CSUM_HI,
+            self.block_bitmap_checksum,
+        );
+        put_halves(
+            data,
+            gd::INODE_BITMAP_CSUM_LO,
+            gd::INODE_BITMAP_CSUM_HI,
+            self.inode_bitmap_checksum,
+        );
+        put_u16(data, gd::FLAGS, self.flags);
     }
 
     /// Why it can't be one of this file system.
@@ -116,14 +147,14 @@ impl Group {
 fn checksum(geometry: &Geometry, crc: &Crc32c, group: u32, data: &[u8]) -> Option<u16> {
     if geometry.has_checksums() {
         let sum = crc.update_u32(geometry.seed, group);
-        let sum = crc.update(sum, part(data, 0, 0x1e));
+        let sum = crc.update(sum, part(data, 0, gd::CHECKSUM));
         let sum = crc.update(sum, &[0; 2]);
-        return Some(crc.update(sum, data.get(0x20..).unwrap_or_default()) as u16);
+        return Some(crc.update(sum, data.get(gd::CHECKSUM + 2..).unwrap_or_default()) as u16);
     }
     geometry.has_descriptor_checksums().then(|| {
         let sum = crc16(crc16(!0, &geometry.uuid), &group.to_le_bytes());
-        let sum = crc16(sum, part(data, 0, 0x1e));
-        crc16(sum, data.get(0x20..).unwrap_or_default())
+        let sum = crc16(sum, part(data, 0, gd::CHECKSUM));
+        crc16(sum, data.get(gd::CHECKSUM + 2..).unwrap_or_default())
     })
 }
 
@@ -161,7 +192,7 @@ pub fn read_all(
             let number = groups.len() as u32;
             let found = Group::parse(data);
             let sum = checksum(geometry, crc, number, data);
-            if is_strict && sum.is_some_and(|sum| sum != u16_at(data, 0x1e)) {
+            if is_strict && sum.is_some_and(|sum| sum != u16_at(data, gd::CHECKSUM)) {
                 return Err(Wrong::Contents(
                     "the checksum of a block group's descriptor is wrong",
                 ));
@@ -224,7 +255,7 @@ impl Fs {
             // What is beyond 32 bytes doesn't exist in short ones: `put` writes nothing there.
             group.write(data);
             if let Some(sum) = checksum(&geometry, &self.crc, number, data) {
-                put(data, 0x1e, &sum.to_le_bytes());
+                put(data, gd::CHECKSUM, &sum.to_le_bytes());
             }
         }
         Ok(())

@@ -2,6 +2,7 @@
 
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::checksum::Crc32c;
+use super::fields::inode as field;
 use crate::{Kind as FileKind, Stat, Time};
 
 /// File types of `i_mode`.
@@ -20,7 +21,6 @@ pub const EXTENTS: u32 = 0x8_0000;
 pub const STRANGE: u32 = 0x800 | 0x10_0000 | 0x20_0000 | 0x1000_0000 | 0x4000_0000;
 
 /// Where the block map is, and its length.
-pub const MAP: usize = 0x28;
 pub const MAP_LENGTH: usize = 60;
 
 /// See the module's text. Fields that aren't here stay as they are on the disk.
@@ -44,9 +44,12 @@ pub struct Inode {
     pub map: [u8; MAP_LENGTH],
 }
 
-/// Whether the wider times are within what an inode has beyond 128 bytes.
+/// Bytes of an inode of the first version (`EXT4_GOOD_OLD_INODE_SIZE`).
+pub const SHORT: usize = 128;
+
+/// Whether the wider times are within what an inode has beyond [`SHORT`].
 fn has_extra(record: &[u8], end: usize) -> bool {
-    record.len() > 128 && 128 + usize::from(u16_at(record, 0x80)) >= end
+    record.len() > SHORT && SHORT + usize::from(u16_at(record, field::EXTRA_ISIZE)) >= end
 }
 
 fn time(record: &[u8], at: usize, extra_at: usize) -> Time {
@@ -81,63 +84,63 @@ fn put_time(record: &mut [u8], at: usize, extra_at: usize, time: Time) {
 
 impl Inode {
     pub fn parse(number: u32, block: u64, record: &[u8]) -> Self {
-        let flags = u32_at(record, 0x20);
-        let units = u48_at(record, 0x1c, 0x74);
+        let flags = u32_at(record, field::FLAGS);
+        let units = u48_at(record, field::BLOCKS_LO, field::BLOCKS_HIGH);
         let mut map = [0; MAP_LENGTH];
-        if let Some(found) = record.get(MAP..MAP + MAP_LENGTH) {
+        if let Some(found) = record.get(field::BLOCK..field::BLOCK + MAP_LENGTH) {
             map.copy_from_slice(found);
         }
-        let mode = u16_at(record, 0);
+        let mode = u16_at(record, field::MODE);
         // Without `large_dir` only files have the upper half.
         let high = if mode & FORMAT == REGULAR {
-            u64::from(u32_at(record, 0x6c))
+            u64::from(u32_at(record, field::SIZE_HIGH))
         } else {
             0
         };
         Self {
             number,
-            generation: u32_at(record, 0x64),
+            generation: u32_at(record, field::GENERATION),
             mode,
-            links: u16_at(record, 0x1a),
+            links: u16_at(record, field::LINKS_COUNT),
             flags,
-            size: u64::from(u32_at(record, 0x4)) | high << 32,
+            size: u64::from(u32_at(record, field::SIZE_LO)) | high << 32,
             blocks: if flags & HUGE != 0 {
                 units.saturating_mul(block / 512)
             } else {
                 units
             },
-            accessed: time(record, 0x8, 0x8c),
-            changed: time(record, 0xc, 0x84),
-            modified: time(record, 0x10, 0x88),
-            deleted: u32_at(record, 0x14),
-            attributes: u48_at(record, 0x68, 0x76),
+            accessed: time(record, field::ATIME, field::ATIME_EXTRA),
+            changed: time(record, field::CTIME, field::CTIME_EXTRA),
+            modified: time(record, field::MTIME, field::MTIME_EXTRA),
+            deleted: u32_at(record, field::DTIME),
+            attributes: u48_at(record, field::FILE_ACL_LO, field::FILE_ACL_HIGH),
             map,
         }
     }
 
     /// Puts it into its record. The checksum comes later.
     pub fn write(&self, block: u64, record: &mut [u8]) {
-        put_u16(record, 0, self.mode);
-        put_u16(record, 0x1a, self.links);
-        put_u32(record, 0x4, self.size as u32);
-        put_u32(record, 0x6c, (self.size >> 32) as u32);
-        put_u32(record, 0x64, self.generation);
+        put_u16(record, field::MODE, self.mode);
+        put_u16(record, field::LINKS_COUNT, self.links);
+        put_u32(record, field::SIZE_LO, self.size as u32);
+        put_u32(record, field::SIZE_HIGH, (self.size >> 32) as u32);
+        put_u32(record, field::GENERATION, self.generation);
         let mut flags = self.flags & !HUGE;
         let mut units = self.blocks;
         if units >= 1 << 48 {
             flags |= HUGE;
             units /= block / 512;
         }
-        put_u32(record, 0x20, flags);
-        put_u32(record, 0x1c, units as u32);
-        put_u16(record, 0x74, (units >> 32) as u16);
-        put_time(record, 0x8, 0x8c, self.accessed);
-        put_time(record, 0xc, 0x84, self.changed);
-        put_time(record, 0x10, 0x88, self.modified);
-        put_u32(record, 0x14, self.deleted);
-        put_u32(record, 0x68, self.attributes as u32);
-        put_u16(record, 0x76, (self.attributes >> 32) as u16);
-        if let Some(map) = record.get_mut(MAP..MAP + MAP_LENGTH) {
+        put_u32(record, field::FLAGS, flags);
+        put_u32(record, field::BLOCKS_LO, units as u32);
+        put_u16(record, field::BLOCKS_HIGH, (units >> 32) as u16);
+        put_time(record, field::ATIME, field::ATIME_EXTRA, self.accessed);
+        put_time(record, field::CTIME, field::CTIME_EXTRA, self.changed);
+        put_time(record, field::MTIME, field::MTIME_EXTRA, self.modified);
+        put_u32(record, field::DTIME, self.deleted);
+        put_u32(record, field::FILE_ACL_LO, self.attributes as u32);
+        put_u16(record, field::FILE_ACL_HIGH, (self.attributes >> 32) as u16);
+        if let Some(map) = record.get_mut(field::BLOCK..field::BLOCK + MAP_LENGTH) {
             map.copy_from_slice(&self.map);
         }
     }
@@ -215,21 +218,24 @@ impl Inode {
 fn checksum(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> (u32, bool) {
     let part = |from: usize, to: usize| record.get(from..to.min(record.len())).unwrap_or_default();
     let sum = crc.update_u32(seed, number);
-    let sum = crc.update_u32(sum, u32_at(record, 0x64));
-    let sum = crc.update(sum, part(0, 0x7c));
+    let sum = crc.update_u32(sum, u32_at(record, field::GENERATION));
+    let sum = crc.update(sum, part(0, field::CHECKSUM_LO));
     let sum = crc.update(sum, &[0; 2]);
-    let sum = crc.update(sum, part(0x7e, 0x80));
-    let high = has_extra(record, 0x84);
-    if record.len() <= 0x80 {
+    let sum = crc.update(sum, part(field::CHECKSUM_LO + 2, SHORT));
+    let high = has_extra(record, field::CHECKSUM_HI + 2);
+    if record.len() <= SHORT {
         return (sum, false);
     }
-    let sum = crc.update(sum, part(0x80, 0x82));
+    let sum = crc.update(sum, part(SHORT, field::CHECKSUM_HI));
     let sum = if high {
         crc.update(sum, &[0; 2])
     } else {
-        crc.update(sum, part(0x82, 0x84))
+        crc.update(sum, part(field::CHECKSUM_HI, field::CHECKSUM_HI + 2))
     };
-    (crc.update(sum, part(0x84, record.len())), high)
+    (
+        crc.update(sum, part(field::CHECKSUM_HI + 2, record.len())),
+        high,
+    )
 }
 
 /// Gives a record its checksum; one of zeros has none.
@@ -238,26 +244,27 @@ pub fn seal(crc: &Crc32c, seed: u32, number: u32, record: &mut [u8]) {
         return;
     }
     let (sum, high) = checksum(crc, seed, number, record);
-    put_u16(record, 0x7c, sum as u16);
+    put_u16(record, field::CHECKSUM_LO, sum as u16);
     if high {
-        put_u16(record, 0x82, (sum >> 16) as u16);
+        put_u16(record, field::CHECKSUM_HI, (sum >> 16) as u16);
     }
 }
 
 /// Whether the checksum of a record is right.
 pub fn is_sealed(crc: &Crc32c, seed: u32, number: u32, record: &[u8]) -> bool {
     let (sum, high) = checksum(crc, seed, number, record);
-    u16_at(record, 0x7c) == sum as u16 && (!high || u16_at(record, 0x82) == (sum >> 16) as u16)
+    u16_at(record, field::CHECKSUM_LO) == sum as u16
+        && (!high || u16_at(record, field::CHECKSUM_HI) == (sum >> 16) as u16)
 }
 
 /// Makes a record of zeros one of a new inode.
 pub fn initialise(record: &mut [u8], extra: u16, now: Time) {
     let len = record.len();
     clear(record, 0..len);
-    if len > 128 {
-        put_u16(record, 0x80, extra);
-        if has_extra(record, 0x98) {
-            put_time(record, 0x90, 0x94, now);
+    if len > SHORT {
+        put_u16(record, field::EXTRA_ISIZE, extra);
+        if has_extra(record, field::CRTIME_EXTRA + 4) {
+            put_time(record, field::CRTIME, field::CRTIME_EXTRA, now);
         }
     }
 }

@@ -6,6 +6,7 @@ use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
 use super::blocks::Kind;
 use super::bytes::{part, u16_at, u32_at};
+use super::fields::inode as field;
 use super::filesystem::{Fs, Result};
 use super::groups::INODES_UNUSED;
 use super::inode::{self, DIRECTORY, Inode};
@@ -92,8 +93,8 @@ impl Fs {
         let record = part(&entry.data, place.at, place.at + size);
         let bit = 1 << place.slot;
         if entry.checked & bit == 0 {
-            let extra = usize::from(u16_at(record, 0x80));
-            let is_sane = size <= 128 || extra % 4 == 0 && 128 + extra <= size;
+            let extra = usize::from(u16_at(record, field::EXTRA_ISIZE));
+            let is_sane = size <= inode::SHORT || extra % 4 == 0 && inode::SHORT + extra <= size;
             let is_right =
                 seed.is_none_or(|seed| inode::is_sealed(&self.crc, seed, number, record));
             if !is_right || !is_sane {

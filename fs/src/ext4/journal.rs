@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 use super::blocks::Kind;
 use super::bytes::{be32_at, clear, part, put, put_be16, put_be32};
 use super::checksum::Crc32c;
+use super::fields::{commit, journal as js, journal_header as header, tag, tag3};
 use super::filesystem::{Fs, Result};
 use crate::cache::Cache;
 use crate::{BlockError, Error};
@@ -125,25 +126,28 @@ pub fn open(fs: &mut Fs, number: u32) -> core::result::Result<Journal, String> {
 }
 
 fn superblock_checksum(crc: &Crc32c, superblock: &[u8]) -> u32 {
-    let sum = crc.update(!0, part(superblock, 0, 0xfc));
-    crc.update(crc.update(sum, &[0; 4]), part(superblock, 0x100, 1024))
+    let sum = crc.update(!0, part(superblock, 0, js::CHECKSUM));
+    crc.update(
+        crc.update(sum, &[0; 4]),
+        part(superblock, js::CHECKSUM + 4, 1024),
+    )
 }
 
 impl Journal {
     fn parse(&mut self, crc: &Crc32c, blocks: u32) -> core::result::Result<(), String> {
         let s = &self.superblock;
-        let version = be32_at(s, 4);
-        if be32_at(s, 0) != MAGIC || ![SUPERBLOCK_1, SUPERBLOCK_2].contains(&version) {
+        let version = be32_at(s, header::BLOCKTYPE);
+        if be32_at(s, header::MAGIC) != MAGIC || ![SUPERBLOCK_1, SUPERBLOCK_2].contains(&version) {
             return Err(String::from("its journal has no superblock"));
         }
-        self.len = be32_at(s, 0x10);
-        self.first = be32_at(s, 0x14);
-        self.sequence = be32_at(s, 0x18);
-        self.start = be32_at(s, 0x1c);
+        self.len = be32_at(s, js::MAXLEN);
+        self.first = be32_at(s, js::FIRST);
+        self.sequence = be32_at(s, js::SEQUENCE);
+        self.start = be32_at(s, js::START);
         if version == SUPERBLOCK_2 {
-            self.features = be32_at(s, 0x28);
+            self.features = be32_at(s, js::FEATURE_INCOMPAT);
             self.uuid
-                .copy_from_slice(s.get(0x30..0x40).unwrap_or(&[0; 16]));
+                .copy_from_slice(s.get(js::UUID..js::UUID + 16).unwrap_or(&[0; 16]));
         }
         let unknown = self.features & !KNOWN;
         if unknown & ASYNC_COMMIT != 0 {
@@ -155,7 +159,7 @@ impl Journal {
         if unknown != 0 {
             return Err(format!("its journal has unknown features ({unknown:#x})"));
         }
-        if be32_at(s, 0xc) as usize != self.block
+        if be32_at(s, js::BLOCKSIZE) as usize != self.block
             || self.len > blocks
             || self.len < MIN_BLOCKS
             || self.first == 0
@@ -165,7 +169,7 @@ impl Journal {
         {
             return Err(String::from("its journal's numbers are impossible"));
         }
-        if self.has_checksums() && be32_at(s, 0xfc) != superblock_checksum(crc, s) {
+        if self.has_checksums() && be32_at(s, js::CHECKSUM) != superblock_checksum(crc, s) {
             return Err(String::from(
                 "the checksum of its journal's superblock is wrong",
             ));
@@ -178,7 +182,7 @@ impl Journal {
 
     /// Whether its superblock has an error noted that ended it.
     pub fn was_aborted(&self) -> bool {
-        be32_at(&self.superblock, 0x20) != 0
+        be32_at(&self.superblock, js::ERRNO) != 0
     }
 
     pub fn has_checksums(&self) -> bool {
@@ -198,13 +202,13 @@ impl Journal {
         }
         self.features = features;
         let s = &mut self.superblock;
-        put_be32(s, 4, SUPERBLOCK_2);
+        put_be32(s, header::BLOCKTYPE, SUPERBLOCK_2);
         // No checksums over whole transactions.
-        let compatible = be32_at(s, 0x24) & !1;
-        put_be32(s, 0x24, compatible);
-        put_be32(s, 0x28, features);
+        let compatible = be32_at(s, js::FEATURE_COMPAT) & !1;
+        put_be32(s, js::FEATURE_COMPAT, compatible);
+        put_be32(s, js::FEATURE_INCOMPAT, features);
         // crc32c.
-        put(s, 0x50, &[if has_checksums { 4 } else { 0 }]);
+        put(s, js::CHECKSUM_TYPE, &[if has_checksums { 4 } else { 0 }]);
     }
 
     /// Where a block of it is on the disk, as a sector, and how many from it on lie together.
@@ -312,9 +316,9 @@ impl Journal {
     fn header(&self, data: &mut [u8], kind: u32) {
         let len = data.len();
         clear(data, 0..len);
-        put_be32(data, 0, MAGIC);
-        put_be32(data, 4, kind);
-        put_be32(data, 8, self.sequence);
+        put_be32(data, header::MAGIC, MAGIC);
+        put_be32(data, header::BLOCKTYPE, kind);
+        put_be32(data, header::SEQUENCE, self.sequence);
     }
 
     /// The checksum of a descriptor or a list of revoked blocks, at its end.
@@ -338,20 +342,21 @@ impl Journal {
     }
 
     fn put_tag(&self, data: &mut [u8], at: usize, home: u64, flags: u32, checksum: u32) {
-        put_be32(data, at, home as u32);
         let high = (home >> 32) as u32;
         if self.features & CHECKSUMS_3 != 0 {
-            put_be32(data, at + 4, flags);
-            put_be32(data, at + 8, high);
-            put_be32(data, at + 12, checksum);
+            put_be32(data, at + tag3::BLOCKNR, home as u32);
+            put_be32(data, at + tag3::FLAGS, flags);
+            put_be32(data, at + tag3::BLOCKNR_HIGH, high);
+            put_be32(data, at + tag3::CHECKSUM, checksum);
             return;
         }
+        put_be32(data, at + tag::BLOCKNR, home as u32);
         if self.features & CHECKSUMS_2 != 0 {
-            put_be16(data, at + 4, checksum as u16);
+            put_be16(data, at + tag::CHECKSUM, checksum as u16);
         }
-        put_be16(data, at + 6, flags as u16);
+        put_be16(data, at + tag::FLAGS, flags as u16);
         if self.features & WIDE != 0 {
-            put_be32(data, at + 8, high);
+            put_be32(data, at + tag::BLOCKNR_HIGH, high);
         }
     }
 
@@ -392,7 +397,7 @@ impl Journal {
                     flags |= LAST;
                 }
                 let mut checksum = 0;
-                if be32_at(contents, 0) == MAGIC {
+                if be32_at(contents, header::MAGIC) == MAGIC {
                     flags |= ESCAPED;
                 }
                 if self.has_checksums() {
@@ -414,7 +419,7 @@ impl Journal {
             self.put(cache, at, &data)?;
             at = self.after(at);
             for (_, contents) in some {
-                if be32_at(contents, 0) == MAGIC {
+                if be32_at(contents, header::MAGIC) == MAGIC {
                     escape(&mut escaped, contents);
                     self.put(cache, at, &escaped)?;
                 } else {
@@ -435,10 +440,10 @@ impl Journal {
     ) -> core::result::Result<(), BlockError> {
         let mut data = vec![0; self.block];
         self.header(&mut data, COMMIT);
-        put(&mut data, 0x30, &now.to_be_bytes());
+        put(&mut data, commit::SECONDS, &now.to_be_bytes());
         if self.has_checksums() {
             let sum = crc.update(self.seed, &data);
-            put_be32(&mut data, 0x10, sum);
+            put_be32(&mut data, commit::CHECKSUM, sum);
         }
         self.put(cache, at, &data)
     }
@@ -461,11 +466,11 @@ impl Journal {
         start: u32,
         sequence: u32,
     ) -> core::result::Result<(), BlockError> {
-        put_be32(&mut self.superblock, 0x18, sequence);
-        put_be32(&mut self.superblock, 0x1c, start);
+        put_be32(&mut self.superblock, js::SEQUENCE, sequence);
+        put_be32(&mut self.superblock, js::START, start);
         if self.has_checksums() {
             let sum = superblock_checksum(crc, &self.superblock);
-            put_be32(&mut self.superblock, 0xfc, sum);
+            put_be32(&mut self.superblock, js::CHECKSUM, sum);
         }
         self.put(cache, 0, &self.superblock)
     }

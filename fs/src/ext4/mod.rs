@@ -20,6 +20,7 @@ mod checksum;
 mod data;
 mod directory;
 mod extents;
+mod fields;
 mod filesystem;
 mod groups;
 mod hash;
@@ -53,6 +54,7 @@ use crate::{Block, Clock, Error, MountError, Volume};
 use blocks::{Blocks, Kind};
 use bytes::{u16_at, u32_at};
 use checksum::Crc32c;
+use fields::superblock as sb;
 use filesystem::Fs;
 use superblock::{Geometry, incompatible, refuse};
 use volume::Ext4Volume;
@@ -236,8 +238,8 @@ impl Fs {
         self.free_blocks = self.groups.iter().map(|g| u64::from(g.free_blocks)).sum();
         let free_inodes: u64 = self.groups.iter().map(|g| u64::from(g.free_inodes)).sum();
         self.free_inodes = free_inodes.try_into().unwrap_or(u32::MAX);
-        self.geometry.to_write = u32_at(s, 0x64);
-        self.geometry.has_errors |= u16_at(s, 0x3a) & 2 != 0;
+        self.geometry.to_write = u32_at(s, sb::FEATURE_RO_COMPAT);
+        self.geometry.has_errors |= u16_at(s, sb::STATE) & 2 != 0;
         if self.free_blocks > self.geometry.blocks || self.free_inodes > self.geometry.inodes {
             return Err(corrupt("it has more free than it has in all"));
         }

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use super::blocks::Kind;
 use super::bytes::{put_u32, u32_at};
+use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
 use super::superblock::{compatible, read_only};
@@ -97,7 +98,7 @@ impl Fs {
     /// Reads the list as it is on the disk.
     fn read_orphans(&mut self) -> Result<()> {
         let (block, at) = self.geometry.superblock();
-        let mut next = u32_at(self.block(block, Kind::Super)?, at + 0xe8);
+        let mut next = u32_at(self.block(block, Kind::Super)?, at + sb::LAST_ORPHAN);
         let mut seen = BTreeSet::new();
         while next != 0 {
             if !seen.insert(next) {
@@ -155,7 +156,11 @@ impl Fs {
         self.geometry.to_write &= !read_only::ORPHANS;
         let to_write = self.geometry.to_write;
         self.change(&mut |fs| {
-            put_u32(fs.block_mut(block, Kind::Super)?, at + 0x64, to_write);
+            put_u32(
+                fs.block_mut(block, Kind::Super)?,
+                at + sb::FEATURE_RO_COMPAT,
+                to_write,
+            );
             Ok(())
         })
     }

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use super::bytes::{be16_at, be32_at, put_be32};
 use super::checksum::Crc32c;
+use super::fields::{commit, journal_header as header, tag, tag3};
 use super::filesystem::Fs;
 use super::journal::{
     CHECKSUMS_3, COMMIT, DESCRIPTOR, ESCAPED, HEADER, Journal, LAST, MAGIC, REVOKE, SAME_UUID, WIDE,
@@ -89,19 +90,23 @@ struct Tag {
 
 fn tag_at(journal: &Journal, data: &[u8], at: usize) -> Tag {
     let high = |at| u64::from(be32_at(data, at)) << 32;
-    let low = u64::from(be32_at(data, at));
     if journal.features & CHECKSUMS_3 != 0 {
         return Tag {
-            home: low | high(at + 8),
-            flags: be32_at(data, at + 4),
-            checksum: be32_at(data, at + 12),
+            home: u64::from(be32_at(data, at + tag3::BLOCKNR)) | high(at + tag3::BLOCKNR_HIGH),
+            flags: be32_at(data, at + tag3::FLAGS),
+            checksum: be32_at(data, at + tag3::CHECKSUM),
         };
     }
     let wide = journal.features & WIDE != 0;
+    let upper = if wide {
+        high(at + tag::BLOCKNR_HIGH)
+    } else {
+        0
+    };
     Tag {
-        home: low | if wide { high(at + 8) } else { 0 },
-        flags: be16_at(data, at + 6).into(),
-        checksum: be16_at(data, at + 4).into(),
+        home: u64::from(be32_at(data, at + tag::BLOCKNR)) | upper,
+        flags: be16_at(data, at + tag::FLAGS).into(),
+        checksum: be16_at(data, at + tag::CHECKSUM).into(),
     }
 }
 
@@ -111,11 +116,11 @@ fn is_sealed(journal: &Journal, crc: &Crc32c, data: &[u8]) -> bool {
 }
 
 fn is_end(journal: &Journal, crc: &Crc32c, data: &mut [u8]) -> bool {
-    let known = be32_at(data, 0x10);
+    let known = be32_at(data, commit::CHECKSUM);
     if !journal.has_checksums() {
         return true;
     }
-    put_be32(data, 0x10, 0);
+    put_be32(data, commit::CHECKSUM, 0);
     crc.update(journal.seed, data) == known
 }
 
@@ -131,10 +136,10 @@ fn scan(fs: &mut Fs, journal: &Journal, log: &mut Log) -> Result<u32> {
         left -= 1;
         let data = reader.block(fs, at)?;
         at = journal.after(at);
-        if be32_at(data, 0) != MAGIC || be32_at(data, 8) != sequence {
+        if be32_at(data, header::MAGIC) != MAGIC || be32_at(data, header::SEQUENCE) != sequence {
             break;
         }
-        match be32_at(data, 4) {
+        match be32_at(data, header::BLOCKTYPE) {
             DESCRIPTOR if is_sealed(journal, &fs.crc, data) => {
                 let count = tags(fs, journal, (data, at, transaction), &mut pending, left);
                 let Some(count) = count else { break };
@@ -247,7 +252,7 @@ pub fn replay(fs: &mut Fs, journal: &mut Journal) -> Result<()> {
         }
         let data = reader.block(fs, logged.at)?;
         if logged.escaped {
-            put_be32(data, 0, MAGIC);
+            put_be32(data, header::MAGIC, MAGIC);
         }
         fs.cache.put_raw(sector, data).map_err(failed)?;
     }

@@ -5,10 +5,11 @@ use super::blocks::{Kind, Owner};
 use super::bytes::{part, put_u32, u16_at, u32_at};
 use super::directory::{self, TAIL};
 use super::extents;
+use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::htree;
 use super::inode;
-use super::superblock::{self, CHECKSUM, LENGTH};
+use super::superblock::{self, LENGTH};
 
 /// The mark of a block of extended attributes, and of one of the orphan file.
 const ATTRIBUTES_MAGIC: u32 = 0xea02_0000;
@@ -36,8 +37,8 @@ impl Fs {
         match kind {
             Kind::Super => {
                 let (_, at) = self.geometry.superblock();
-                let body = part(data, at, at + CHECKSUM);
-                Some((at + CHECKSUM, crc.update(!0, body)))
+                let body = part(data, at, at + sb::CHECKSUM);
+                Some((at + sb::CHECKSUM, crc.update(!0, body)))
             }
             Kind::Leaf(owner) => {
                 let body = part(data, 0, len - TAIL);
@@ -50,7 +51,7 @@ impl Fs {
                 Some((tail + 4, crc.update(sum, &[0; 4])))
             }
             Kind::Extents(owner) => {
-                let at = 12 + usize::from(u16_at(data, 4)) * 12;
+                let at = extents::checksum_at(data);
                 let sum = crc.update(self.owner_seed(owner), part(data, 0, at));
                 (at + 4 <= len).then_some((at, sum))
             }

@@ -8,15 +8,12 @@ use alloc::vec::Vec;
 
 use super::bytes::{clear, part, put, put_u16, put_u32, u16_at, u32_at};
 use super::checksum::Crc32c;
+use super::fields::superblock as sb;
 use crate::{Block, Error, MountError};
 
 /// Where the superblock is, and its length, in bytes.
 pub const PLACE: usize = 1024;
 pub const LENGTH: usize = 1024;
-
-/// Where its checksum is, and a word that is not used.
-pub const CHECKSUM: usize = 0x3fc;
-const SPARE: usize = 0x184;
 
 /// Bytes for the descriptors of all block groups, which stay in memory: enough for 32 TiB.
 const MAX_DESCRIPTOR_BYTES: u64 = 16 << 20;
@@ -227,15 +224,23 @@ impl Errors {
     /// Notes them where Linux does (`s_error_count` and what follows it), and that e2fsck has to
     /// look. Where Linux has the name of a function, there is what was found.
     pub fn put(&self, s: &mut [u8]) {
-        put_u16(s, 0x3a, u16_at(s, 0x3a) | HAS_ERRORS);
+        put_u16(s, sb::STATE, u16_at(s, sb::STATE) | HAS_ERRORS);
         if self.count == 0 {
             return;
         }
-        let known = u32_at(s, 0x194);
-        put_u32(s, 0x194, known.saturating_add(self.count));
+        let known = u32_at(s, sb::ERROR_COUNT);
+        put_u32(s, sb::ERROR_COUNT, known.saturating_add(self.count));
         // Time, inode, block and function of the first, and of the last with the line before.
-        let first = [0x198, 0x1a0, 0x1a8];
-        let last = [0x1cc, 0x1d8, 0x1e0];
+        let first = [
+            sb::FIRST_ERROR_TIME,
+            sb::FIRST_ERROR_BLOCK,
+            sb::FIRST_ERROR_FUNC,
+        ];
+        let last = [
+            sb::LAST_ERROR_TIME,
+            sb::LAST_ERROR_BLOCK,
+            sb::LAST_ERROR_FUNC,
+        ];
         let places = if known == 0 {
             &[first, last][..]
         } else {
@@ -304,7 +309,7 @@ pub fn check(
     crc: &Crc32c,
 ) -> Result<Geometry, MountError> {
     let superblock = read(device)?;
-    if u16_at(&superblock, 0x38) != 0xef53 {
+    if u16_at(&superblock, sb::MAGIC) != 0xef53 {
         let detail = String::from("not an ext4 file system: no signature; make one with mkfs.ext4");
         return Err(refuse(Error::Corrupt, detail));
     }
@@ -313,7 +318,7 @@ pub fn check(
     check_numbers(&mut found)?;
     journal(&superblock, &found, read_only)?;
     if found.has_checksums()
-        && crc.update(!0, part(&superblock, 0, CHECKSUM)) != u32_at(&superblock, CHECKSUM)
+        && crc.update(!0, part(&superblock, 0, sb::CHECKSUM)) != u32_at(&superblock, sb::CHECKSUM)
     {
         return Err(corrupt("the superblock's checksum is wrong"));
     }
@@ -326,15 +331,18 @@ pub fn check(
 /// a word that is not used (`s_snapshot_id`) makes it that of what is there: a cyclic redundancy
 /// check is linear.
 pub fn seal(superblock: &mut [u8], crc: &Crc32c) {
-    put_u32(superblock, SPARE, 0);
-    let sum = crc.update(!0, part(superblock, 0, CHECKSUM));
-    let word = crc.back(sum ^ u32_at(superblock, CHECKSUM), CHECKSUM - SPARE);
-    put_u32(superblock, SPARE, word);
+    put_u32(superblock, sb::SNAPSHOT_ID, 0);
+    let sum = crc.update(!0, part(superblock, 0, sb::CHECKSUM));
+    let word = crc.back(
+        sum ^ u32_at(superblock, sb::CHECKSUM),
+        sb::CHECKSUM - sb::SNAPSHOT_ID,
+    );
+    put_u32(superblock, sb::SNAPSHOT_ID, word);
 }
 
 fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, MountError> {
     let sector = device.sector_size() as u64;
-    let shift = u32_at(s, 0x18);
+    let shift = u32_at(s, sb::LOG_BLOCK_SIZE);
     if shift > 6 {
         return Err(corrupt("blocks of an impossible size"));
     }
@@ -345,14 +353,14 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
         );
         return Err(refuse(Error::Unsupported, detail));
     }
-    let incompatible = u32_at(s, 0x60);
-    let to_write = u32_at(s, 0x64);
+    let incompatible = u32_at(s, sb::FEATURE_INCOMPAT);
+    let to_write = u32_at(s, sb::FEATURE_RO_COMPAT);
     let wide = incompatible & incompatible::WIDE != 0;
-    let dynamic = u32_at(s, 0x4c) > 0;
+    let dynamic = u32_at(s, sb::REV_LEVEL) > 0;
     let mut uuid = [0; 16];
-    uuid.copy_from_slice(s.get(0x68..0x78).unwrap_or(&[0; 16]));
+    uuid.copy_from_slice(s.get(sb::UUID..sb::UUID + 16).unwrap_or(&[0; 16]));
     let seed = if incompatible & incompatible::CSUM_SEED != 0 {
-        u32_at(s, 0x270)
+        u32_at(s, sb::CHECKSUM_SEED)
     } else {
         crc.update(!0, &uuid)
     };
@@ -365,30 +373,42 @@ fn parse(s: &[u8], device: &mut dyn Block, crc: &Crc32c) -> Result<Geometry, Mou
     };
     let mut found = Geometry {
         block: block as usize,
-        blocks: u64::from(u32_at(s, 0x4)) | high(0x150),
-        reserved: u64::from(u32_at(s, 0x8)) | high(0x154),
-        first_block: u64::from(u32_at(s, 0x14)),
-        blocks_per_group: u32_at(s, 0x20),
-        inodes_per_group: u32_at(s, 0x28),
-        inodes: u32_at(s, 0),
-        inode_size: if dynamic { u16_at(s, 0x58).into() } else { 128 },
-        descriptor: if wide { u16_at(s, 0xfe).into() } else { 32 },
-        compatible: u32_at(s, 0x5c),
+        blocks: u64::from(u32_at(s, sb::BLOCKS_COUNT_LO)) | high(sb::BLOCKS_COUNT_HI),
+        reserved: u64::from(u32_at(s, sb::R_BLOCKS_COUNT_LO)) | high(sb::R_BLOCKS_COUNT_HI),
+        first_block: u64::from(u32_at(s, sb::FIRST_DATA_BLOCK)),
+        blocks_per_group: u32_at(s, sb::BLOCKS_PER_GROUP),
+        inodes_per_group: u32_at(s, sb::INODES_PER_GROUP),
+        inodes: u32_at(s, sb::INODES_COUNT),
+        inode_size: if dynamic {
+            u16_at(s, sb::INODE_SIZE).into()
+        } else {
+            128
+        },
+        descriptor: if wide {
+            u16_at(s, sb::DESC_SIZE).into()
+        } else {
+            32
+        },
+        compatible: u32_at(s, sb::FEATURE_COMPAT),
         incompatible,
         to_write,
-        reserved_descriptors: u16_at(s, 0xce).into(),
-        backup_groups: [u32_at(s, 0x24c), u32_at(s, 0x250)],
+        reserved_descriptors: u16_at(s, sb::RESERVED_GDT_BLOCKS).into(),
+        backup_groups: [u32_at(s, sb::BACKUP_BGS), u32_at(s, sb::BACKUP_BGS + 4)],
         uuid,
         seed,
-        hash_seed: [0xec, 0xf0, 0xf4, 0xf8].map(|at| u32_at(s, at)),
-        hash_version: s.get(0xfc).copied().unwrap_or(0),
-        hash_unsigned: u32_at(s, 0x160) & 2 != 0,
-        extra_size: u16_at(s, 0x15e),
-        first_inode: if dynamic { u32_at(s, 0x54) } else { 11 },
-        journal: u32_at(s, 0xe0),
-        orphan_file: u32_at(s, 0x280),
-        has_errors: u16_at(s, 0x3a) & HAS_ERRORS != 0,
-        goes_on: u16_at(s, 0x3c) == 1,
+        hash_seed: [0, 4, 8, 12].map(|at| u32_at(s, sb::HASH_SEED + at)),
+        hash_version: s.get(sb::DEF_HASH_VERSION).copied().unwrap_or(0),
+        hash_unsigned: u32_at(s, sb::FLAGS) & 2 != 0,
+        extra_size: u16_at(s, sb::WANT_EXTRA_ISIZE),
+        first_inode: if dynamic {
+            u32_at(s, sb::FIRST_INO)
+        } else {
+            11
+        },
+        journal: u32_at(s, sb::JOURNAL_INUM),
+        orphan_file: u32_at(s, sb::ORPHAN_FILE_INUM),
+        has_errors: u16_at(s, sb::STATE) & HAS_ERRORS != 0,
+        goes_on: u16_at(s, sb::ERRORS) == 1,
         ..Geometry::default()
     };
     let (claimed, disk) = (
@@ -486,7 +506,7 @@ fn features(found: &Geometry, read_only: bool) -> Result<(), MountError> {
 }
 
 fn journal(superblock: &[u8], found: &Geometry, read_only: bool) -> Result<(), MountError> {
-    if found.has_journal() && found.journal == 0 && u32_at(superblock, 0xe4) != 0 {
+    if found.has_journal() && found.journal == 0 && u32_at(superblock, sb::JOURNAL_DEV) != 0 {
         let detail = String::from(
             "an ext4 file system whose journal is on another disk, which is not supported; give it an internal one (tune2fs -O ^has_journal, then tune2fs -j)",
         );

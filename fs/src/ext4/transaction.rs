@@ -34,6 +34,7 @@ use alloc::vec::Vec;
 
 use super::blocks::Kind;
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
+use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::journal::Journal;
 use super::superblock::{Errors, VALID, incompatible};
@@ -59,11 +60,15 @@ struct Counts {
 
 impl Counts {
     fn put(&self, superblock: &mut [u8]) {
-        put_u32(superblock, 0xc, self.blocks as u32);
+        put_u32(superblock, sb::FREE_BLOCKS_COUNT_LO, self.blocks as u32);
         if self.wide {
-            put_u32(superblock, 0x158, (self.blocks >> 32) as u32);
+            put_u32(
+                superblock,
+                sb::FREE_BLOCKS_COUNT_HI,
+                (self.blocks >> 32) as u32,
+            );
         }
-        put_u32(superblock, 0x10, self.inodes);
+        put_u32(superblock, sb::FREE_INODES_COUNT, self.inodes);
     }
 }
 
@@ -128,9 +133,13 @@ impl Fs {
         let has_journal = self.journal.is_some();
         self.write_superblock(&mut |s| {
             if has_journal {
-                put_u32(s, 0x60, u32_at(s, 0x60) | incompatible::RECOVER);
+                put_u32(
+                    s,
+                    sb::FEATURE_INCOMPAT,
+                    u32_at(s, sb::FEATURE_INCOMPAT) | incompatible::RECOVER,
+                );
             } else {
-                put_u16(s, 0x3a, u16_at(s, 0x3a) & !VALID);
+                put_u16(s, sb::STATE, u16_at(s, sb::STATE) & !VALID);
             }
         })?;
         self.marked = true;
@@ -165,8 +174,8 @@ impl Fs {
         let data = self.block_mut(block, Kind::Super)?;
         if let Some(s) = data.get_mut(at..) {
             counts.put(s);
-            put_u32(s, 0xe8, orphan);
-            put_u32(s, 0x30, now.seconds as u32);
+            put_u32(s, sb::LAST_ORPHAN, orphan);
+            put_u32(s, sb::WTIME, now.seconds as u32);
             if let Some(errors) = errors {
                 errors.put(s);
             }
@@ -323,14 +332,18 @@ impl Fs {
         let errors = self.geometry.has_errors.then_some(self.errors);
         self.write_superblock(&mut |s| {
             if has_journal {
-                put_u32(s, 0x60, u32_at(s, 0x60) & !incompatible::RECOVER);
+                put_u32(
+                    s,
+                    sb::FEATURE_INCOMPAT,
+                    u32_at(s, sb::FEATURE_INCOMPAT) & !incompatible::RECOVER,
+                );
             }
             if let Some(errors) = errors {
                 errors.put(s);
             }
             // What was replayed may have had old ones, without a transaction since.
             counts.put(s);
-            put_u16(s, 0x3a, u16_at(s, 0x3a) | VALID);
+            put_u16(s, sb::STATE, u16_at(s, sb::STATE) | VALID);
         })?;
         self.marked = false;
         Ok(())
