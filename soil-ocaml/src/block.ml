@@ -5,7 +5,7 @@ type t = {
   mutable largest : int;  (** The most sectors that it was seen to have. *)
   read_only : bool;
   request : int;  (** The most bytes in one request. *)
-  abilities : int;
+  capabilities : int;
 }
 
 let io = Descriptor.no_io (fun d -> "disk " ^ d.path)
@@ -24,22 +24,22 @@ let names () =
   go 0
 
 let info (d : Descriptor.t) =
-  let info = Scheduler.create_ints 5 in
-  let result = Soil_raw_blocks.block_info d.handle info in
+  let record = Scheduler.create_ints Soil_raw.block_info_length in
+  let result = Soil_raw_blocks.block_info d.handle record in
   if result < 0 then Descriptor.fail d "info" result;
-  info
+  record
 
 let of_descriptor d =
-  let info = info d in
-  let sector_size = info.{0} in
+  let record = info d in
+  let sector_size = Soil_raw.block_info record Sector_size in
   {
     descriptor = d;
     subject = d.io.describe d;
     sector_size;
-    largest = info.{1};
-    read_only = info.{2} <> 0;
-    request = max 1 info.{3} * sector_size;
-    abilities = info.{4};
+    largest = Soil_raw.block_info record Sectors;
+    read_only = Soil_raw.block_info record Read_only <> 0;
+    request = max 1 (Soil_raw.block_info record Request_sectors) * sector_size;
+    capabilities = Soil_raw.block_info record Capabilities;
   }
 
 (* What operations refer to that were given up: their devices may still use it. *)
@@ -73,13 +73,13 @@ let name disk = disk.descriptor.path
 let sector_size disk = disk.sector_size
 
 let sectors disk =
-  let sectors = (info disk.descriptor).{1} in
+  let sectors = Soil_raw.block_info (info disk.descriptor) Sectors in
   disk.largest <- max disk.largest sectors;
   sectors
 
 let read_only disk = disk.read_only
-let can_discard disk = disk.abilities land 2 <> 0
-let can_write_zeroes disk = disk.abilities land 4 <> 0
+let can_discard disk = disk.capabilities land 2 <> 0
+let can_write_zeroes disk = disk.capabilities land 4 <> 0
 let alignment = 4096
 
 external sub : Pool.buffer -> int -> int -> Pool.buffer = "caml_ba_sub"
@@ -136,7 +136,7 @@ let flush disk =
   operation disk "flush" (fun token -> Soil_raw_blocks.block_flush handle token)
 
 (* Whether a durable write is one request here; else a flush follows. *)
-let writes_durably disk = disk.abilities land 1 <> 0
+let writes_durably disk = disk.capabilities land 1 <> 0
 
 let write_pieces disk =
   transfer disk "write" (fun handle sector b off len token ->

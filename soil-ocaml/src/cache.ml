@@ -1,24 +1,23 @@
 type t = { hits : int; misses : int; dirty : int; read_ahead : int }
 type memory = { used : int; limit : int }
 
-let numbers operation point =
-  let numbers = Scheduler.create_ints 6 in
-  let result = Soil_raw_cache.cache_statistics point numbers in
-  ignore (Failure.check ~operation ~subject:point result);
-  numbers
+let statistics point =
+  let record = Scheduler.create_ints Soil_raw.cache_statistics_length in
+  let result = Soil_raw_cache.cache_statistics point record in
+  ignore (Failure.check ~operation:"cache statistics" ~subject:point result);
+  record
 
-let counts numbers : t =
-  Bigarray.Array1.
-    {
-      dirty = get numbers 0;
-      hits = get numbers 1;
-      misses = get numbers 2;
-      read_ahead = get numbers 3;
-    }
+let counts record =
+  {
+    dirty = Soil_raw.cache_statistics record Dirty;
+    hits = Soil_raw.cache_statistics record Hits;
+    misses = Soil_raw.cache_statistics record Misses;
+    read_ahead = Soil_raw.cache_statistics record Read_ahead;
+  }
 
-let total () = counts (numbers "cache statistics" "")
-let volume path = counts (numbers "cache statistics" (Fs.volume path).point)
+let total () = counts (statistics "")
+let volume path = counts (statistics (Fs.volume path).point)
 
 let memory () =
-  let numbers = numbers "cache statistics" "" in
-  { used = numbers.{4}; limit = numbers.{5} }
+  let record = statistics "" in
+  { used = Soil_raw.cache_statistics record Used; limit = Soil_raw.cache_statistics record Limit }

@@ -1,44 +1,4 @@
-type code =
-  | Invalid
-  | Closed
-  | Not_found
-  | Exists
-  | Not_directory
-  | Is_directory
-  | Not_empty
-  | No_space
-  | Read_only
-  | Invalid_name
-  | Name_too_long
-  | Too_large
-  | Corrupt
-  | Io
-  | Busy
-  | Unsupported
-  | Connection_refused
-  | Connection_reset
-  | Timed_out
-  | Unreachable
-  | Address_in_use
-  | Address_not_available
-  | Not_connected
-  | Broken_pipe
-  | No_device
-  | No_entropy
-  | Out_of_memory
-  | Too_many_open
-  | Cancelled
-  | Wrong_kind
-  | No_such_host
-  | No_network
-  | Name_server_failure
-  | Message_too_long
-  | Bad_configuration
-  | Permission_denied
-  | Too_many_links
-  | Cross_volume
-  | Deadlock
-  | Unknown of int
+include Soil_raw.Error_code
 
 type t = { code : code; operation : string; subject : string; detail : string }
 

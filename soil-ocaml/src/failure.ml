@@ -1,45 +1,4 @@
-let code r : Error.code =
-  match Soil_raw.error_of_code (-r) with
-  | None -> Unknown (-r)
-  | Some Invalid -> Invalid
-  | Some Closed -> Closed
-  | Some Not_found -> Not_found
-  | Some Exists -> Exists
-  | Some Not_directory -> Not_directory
-  | Some Is_directory -> Is_directory
-  | Some Not_empty -> Not_empty
-  | Some No_space -> No_space
-  | Some Read_only -> Read_only
-  | Some Invalid_name -> Invalid_name
-  | Some Name_too_long -> Name_too_long
-  | Some Too_large -> Too_large
-  | Some Corrupt -> Corrupt
-  | Some Io -> Io
-  | Some Busy -> Busy
-  | Some Unsupported -> Unsupported
-  | Some Connection_refused -> Connection_refused
-  | Some Connection_reset -> Connection_reset
-  | Some Timed_out -> Timed_out
-  | Some Unreachable -> Unreachable
-  | Some Address_in_use -> Address_in_use
-  | Some Address_not_available -> Address_not_available
-  | Some Not_connected -> Not_connected
-  | Some Broken_pipe -> Broken_pipe
-  | Some No_device -> No_device
-  | Some No_entropy -> No_entropy
-  | Some Out_of_memory -> Out_of_memory
-  | Some Too_many_open -> Too_many_open
-  | Some Cancelled -> Cancelled
-  | Some Wrong_kind -> Wrong_kind
-  | Some No_such_host -> No_such_host
-  | Some No_network -> No_network
-  | Some Name_server_failure -> Name_server_failure
-  | Some Message_too_long -> Message_too_long
-  | Some Bad_configuration -> Bad_configuration
-  | Some Permission_denied -> Permission_denied
-  | Some Too_many_links -> Too_many_links
-  | Some Cross_volume -> Cross_volume
-
+let code = Soil_raw.error_code
 let detail_max = 512
 
 let text_of fetch =

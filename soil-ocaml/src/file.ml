@@ -6,12 +6,16 @@ let operation = Scheduler.operation
 (* Times *)
 
 let times_of name subject fill =
-  let numbers = Scheduler.create_ints 11 in
-  ignore (operation ~operation:name ~subject (fun token -> fill numbers token));
-  let time seconds nanoseconds =
-    { seconds = numbers.{seconds}; nanoseconds = numbers.{nanoseconds} }
-  in
-  { modified = time 2 3; accessed = time 4 9; changed = time 5 10 }
+  let record = Scheduler.create_ints Soil_raw.stat_length in
+  ignore (operation ~operation:name ~subject (fun token -> fill record token));
+  {
+    modified =
+      { seconds = Soil_raw.stat record Modified; nanoseconds = Soil_raw.stat record Modified_ns };
+    accessed =
+      { seconds = Soil_raw.stat record Accessed; nanoseconds = Soil_raw.stat record Accessed_ns };
+    changed =
+      { seconds = Soil_raw.stat record Changed; nanoseconds = Soil_raw.stat record Changed_ns };
+  }
 
 let follows follow = if follow then 1 else 0
 

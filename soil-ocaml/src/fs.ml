@@ -259,17 +259,17 @@ let list path =
 let seconds whole nanoseconds = float_of_int whole +. (float_of_int nanoseconds *. 1e-9)
 
 let get_stat name subject fill =
-  let numbers = Scheduler.create_ints 11 in
-  ignore (operation ~operation:name ~subject (fun token -> fill numbers token));
+  let record = Scheduler.create_ints Soil_raw.stat_length in
+  ignore (operation ~operation:name ~subject (fun token -> fill record token));
   {
-    size = numbers.{0};
-    kind = kind_of_number numbers.{1};
-    modified = seconds numbers.{2} numbers.{3};
-    accessed = seconds numbers.{4} numbers.{9};
-    changed = seconds numbers.{5} numbers.{10};
-    links = numbers.{6};
-    inode = numbers.{7};
-    read_only = numbers.{8} = 1;
+    size = Soil_raw.stat record Size;
+    kind = kind_of_number (Soil_raw.stat record Kind);
+    modified = seconds (Soil_raw.stat record Modified) (Soil_raw.stat record Modified_ns);
+    accessed = seconds (Soil_raw.stat record Accessed) (Soil_raw.stat record Accessed_ns);
+    changed = seconds (Soil_raw.stat record Changed) (Soil_raw.stat record Changed_ns);
+    links = Soil_raw.stat record Links;
+    inode = Soil_raw.stat record Inode;
+    read_only = Soil_raw.stat record Read_only = 1;
   }
 
 let stat path = get_stat "stat" path (fun b token -> Soil_raw_files.fs_stat path 1 b token)
@@ -344,14 +344,18 @@ external outside_heap :
 
 let contents path =
   with_file path @@ fun d ->
-  let numbers = Scheduler.create_ints 3 in
+  let record = Scheduler.create_ints Soil_raw.contents_length in
   let found =
-    file_operation "contents" d (fun token -> Soil_raw_files.file_contents d.handle numbers token)
+    file_operation "contents" d (fun token -> Soil_raw_files.file_contents d.handle record token)
   in
   if found = 0 then None
   else
-    (* 12: characters, in C's order, somebody else's memory (CAML_BA_CHAR). *)
-    Some (outside_heap 12 1 (Nativeint.of_int numbers.{0}) (Nativeint.of_int numbers.{2}))
+    (* 12: characters in C layout, memory that isn't OCaml's (CAML_BA_CHAR, CAML_BA_C_LAYOUT,
+       CAML_BA_EXTERNAL). *)
+    Some
+      (outside_heap 12 1
+         (Nativeint.of_int (Soil_raw.contents record Address))
+         (Nativeint.of_int (Soil_raw.contents record Length_address)))
 
 (* Locks *)
 
@@ -386,9 +390,9 @@ let with_lock path f =
 (* Volumes *)
 
 let volume path =
-  let numbers = Scheduler.create_ints 5 in
+  let record = Scheduler.create_ints Soil_raw.space_length in
   let words =
-    text "volume" path (fun path b len token -> Soil_raw_files.fs_space path numbers b len token)
+    text "volume" path (fun path b len token -> Soil_raw_files.fs_space path record b len token)
   in
   let point, source, said =
     match String.split_on_char '\n' words with
@@ -396,16 +400,20 @@ let volume path =
     | _ -> ("", "", "")
   in
   let health =
-    match numbers.{3} with 0 -> Writable | 1 -> Read_only | 3 -> Unflushed | _ -> Corrupt said
+    match Soil_raw.space record Health with
+    | 0 -> Writable
+    | 1 -> Read_only
+    | 3 -> Unflushed
+    | _ -> Corrupt said
   in
   {
     point;
     source;
     health;
-    total = numbers.{0};
-    free = numbers.{1};
-    available = numbers.{4};
-    unit_size = numbers.{2};
+    total = Soil_raw.space record Total;
+    free = Soil_raw.space record Free;
+    available = Soil_raw.space record Available;
+    unit_size = Soil_raw.space record Unit;
   }
 
 let space path : space =

@@ -3,9 +3,9 @@ type reply = { time : float; hop_limit : int }
 let operation = "ping"
 
 let wait handle subject =
-  let numbers = Scheduler.create_ints 2 in
+  let record = Scheduler.create_ints Soil_raw.echo_reply_length in
   let rec go () =
-    let result = Soil_raw_echo.echo_result handle numbers in
+    let result = Soil_raw_echo.echo_result handle record in
     if result = Soil_raw.would_block then (
       let result = Scheduler.wait_ready handle Soil_raw.park_read in
       ignore (Failure.check ~operation ~subject result);
@@ -13,7 +13,10 @@ let wait handle subject =
     else ignore (Failure.check ~operation ~subject result)
   in
   go ();
-  { time = float_of_int numbers.{0} *. 1e-9; hop_limit = numbers.{1} }
+  {
+    time = float_of_int (Soil_raw.echo_reply record Time) *. 1e-9;
+    hop_limit = Soil_raw.echo_reply record Hop_limit;
+  }
 
 let ask address length =
   let subject = Address.to_string address in

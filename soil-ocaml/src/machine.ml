@@ -3,9 +3,14 @@ type memory = { total : int; in_use : int; free : int; high_water : int }
 let operation = "machine"
 
 let memory () =
-  let numbers = Scheduler.create_ints 4 in
-  ignore (Failure.check ~operation ~subject:"memory" (Soil_raw_machine.machine_memory numbers));
-  { total = numbers.{0}; in_use = numbers.{1}; free = numbers.{2}; high_water = numbers.{3} }
+  let record = Scheduler.create_ints Soil_raw.machine_memory_length in
+  ignore (Failure.check ~operation ~subject:"memory" (Soil_raw_machine.machine_memory record));
+  {
+    total = Soil_raw.machine_memory record Total;
+    in_use = Soil_raw.machine_memory record In_use;
+    free = Soil_raw.machine_memory record Free;
+    high_water = Soil_raw.machine_memory record High_water;
+  }
 
 let cpus () = Failure.check ~operation ~subject:"cpus" (Soil_raw_machine.machine_cpus ())
 

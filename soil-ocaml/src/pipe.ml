@@ -3,6 +3,7 @@ let largest = 16 * 1024 * 1024
 
 let create ?(capacity = 65536) () =
   if capacity < 1 || capacity > largest then invalid_arg "Soil.pipe: capacity out of range";
-  let ends = Scheduler.create_ints 2 in
+  let ends = Scheduler.create_ints Soil_raw.pipe_ends_length in
   ignore (Failure.check ~operation:"pipe" ~subject:"" (Soil_raw.pipe capacity ends));
-  (Descriptor.make io Pipe ends.{0}, Descriptor.make io Pipe ends.{1})
+  ( Descriptor.make io Pipe (Soil_raw.pipe_ends ends Reader),
+    Descriptor.make io Pipe (Soil_raw.pipe_ends ends Writer) )

@@ -3,91 +3,63 @@
 type bytes_buffer = (char, Bigarray.int8_unsigned_elt, Bigarray.c_layout) Bigarray.Array1.t
 type int_buffer = (int, Bigarray.int_elt, Bigarray.c_layout) Bigarray.Array1.t
 
-type error =
-  | Invalid  (** An argument is out of range: the caller's mistake. *)
-  | Closed  (** The descriptor has been closed, or never was one. *)
-  | Not_found  (** No file, directory or device of that name. *)
-  | Exists  (** The name is taken already. *)
-  | Not_directory  (** A part of the path is not a directory. *)
-  | Is_directory  (** The path names a directory where a file is wanted. *)
-  | Not_empty  (** The directory still has entries. *)
-  | No_space  (** The disk, or a fixed-size table on it, is full. *)
-  | Read_only  (** The disk or the file can't be written. *)
-  | Invalid_name  (** The name has characters or a form that the file system can't store. *)
-  | Name_too_long  (** The name or the path is longer than the file system can store. *)
-  | Too_large  (** The file or the request is larger than the format allows. *)
-  | Corrupt  (** What is on the disk contradicts itself. *)
-  | Io  (** The device failed. *)
-  | Busy  (** It is in use by someone else. *)
-  | Unsupported  (** The object or the platform can't do that. *)
-  | Connection_refused  (** The peer's host refused the connection (RST). *)
-  | Connection_reset  (** The peer reset the connection. *)
-  | Timed_out  (** No answer in time. *)
-  | Unreachable  (** No route, or the network says that the destination can't be reached. *)
-  | Address_in_use  (** The address and port are taken. *)
-  | Address_not_available  (** The address is not one of this machine's. *)
-  | Not_connected  (** The connection is not established. *)
-  | Broken_pipe  (** The other side won't read any more. *)
-  | No_device  (** The machine has no such device. *)
-  | No_entropy  (** There is no source of random numbers. *)
-  | Out_of_memory  (** Memory has run out. *)
-  | Too_many_open  (** The table of descriptors, ports or connections is full. *)
-  | Cancelled  (** The operation was cancelled. *)
-  | Wrong_kind  (** The descriptor is of another kind. *)
-  | No_such_host  (** The name has no address. *)
-  | No_network  (** No network interface, or none with an address. *)
-  | Name_server_failure  (** No name server answered, or it answered with a failure. *)
-  | Message_too_long  (** The datagram doesn't fit. *)
-  | Bad_configuration  (** An environment variable has a value that makes no sense. *)
-  | Permission_denied  (** The platform doesn't permit it. *)
-  | Too_many_links
-      (** A path leads over more than 40 symbolic links, or a file has as many names as it can
-          have. *)
-  | Cross_volume  (** Two names on different volumes, which a rename or a hard link can't join. *)
-(** Why an operation failed. The numbers are part of the interface: fixed, and never used again for
-    another meaning. *)
+module Error_code = struct
+  type code =
+    | Invalid  (** An argument is out of range: the caller's mistake. *)
+    | Closed  (** The descriptor was closed, by this task or by another. *)
+    | Not_found  (** No such file, directory or device. *)
+    | Exists  (** The file or directory exists already. *)
+    | Not_directory  (** A directory was needed, or a component of the path is a file. *)
+    | Is_directory  (** The path names a directory where a file is needed. *)
+    | Not_empty  (** The directory has entries. *)
+    | No_space  (** The disk, or a fixed-size table on it, is full. *)
+    | Read_only  (** The disk, the file or the descriptor can't be written. *)
+    | Invalid_name  (** The file system can't store this name. *)
+    | Name_too_long  (** A name or path is longer than the file system allows. *)
+    | Too_large  (** The size or the offset is beyond what the format allows. *)
+    | Corrupt  (** The file system's data contradict each other. *)
+    | Io  (** The device failed. *)
+    | Busy  (** It is in use elsewhere in the program, or a disk by another program. *)
+    | Unsupported  (** The device, the file system or the platform can't do it. *)
+    | Connection_refused  (** The peer's host refused the connection (RST). *)
+    | Connection_reset  (** The peer reset the connection. *)
+    | Timed_out  (** The time given, or the protocol's own limit, is over. *)
+    | Unreachable
+        (** There is no route, or a router reports that the destination can't be reached. *)
+    | Address_in_use  (** Another descriptor has this address and port. *)
+    | Address_not_available  (** No interface has this address, or all ports are taken. *)
+    | Not_connected  (** The connection isn't established, or no longer. *)
+    | Broken_pipe  (** The other side doesn't read any more. *)
+    | No_device  (** The machine has no such device. *)
+    | No_entropy  (** The machine has no source of random numbers. *)
+    | Out_of_memory  (** Memory has run out. *)
+    | Too_many_open  (** The table of descriptors, ports or connections is full. *)
+    | Cancelled  (** The operation was cancelled. *)
+    | Wrong_kind  (** The descriptor is of a kind that can't do this. *)
+    | No_such_host  (** The name has no address, or none of the family asked for. *)
+    | No_network  (** There is no network interface, or none with an address yet. *)
+    | Name_server_failure  (** No name server answered, or it answered with a failure. *)
+    | Message_too_long  (** The datagram is larger than can be sent. *)
+    | Bad_configuration  (** The value of an environment variable can't be understood. *)
+    | Permission_denied  (** The host doesn't permit it. *)
+    | Too_many_links
+        (** A path leads over more than 40 symbolic links, or a file has as many names as it can
+            have. *)
+    | Cross_volume
+        (** Two paths are on different volumes, which a rename or a hard link can't join. *)
+    | Deadlock
+        (** Every task waits for another one, and nothing can wake any of them (raised in OCaml). *)
+    | Unknown of int  (** A code that this version of the library doesn't know. *)
+  (** Code of a failure. The list only grows, at its end; a number is never used again for another
+      meaning. *)
+end
 
-let error_of_code = function
-  | 1 -> Some Invalid
-  | 2 -> Some Closed
-  | 3 -> Some Not_found
-  | 4 -> Some Exists
-  | 5 -> Some Not_directory
-  | 6 -> Some Is_directory
-  | 7 -> Some Not_empty
-  | 8 -> Some No_space
-  | 9 -> Some Read_only
-  | 10 -> Some Invalid_name
-  | 11 -> Some Name_too_long
-  | 12 -> Some Too_large
-  | 13 -> Some Corrupt
-  | 14 -> Some Io
-  | 15 -> Some Busy
-  | 16 -> Some Unsupported
-  | 17 -> Some Connection_refused
-  | 18 -> Some Connection_reset
-  | 19 -> Some Timed_out
-  | 20 -> Some Unreachable
-  | 21 -> Some Address_in_use
-  | 22 -> Some Address_not_available
-  | 23 -> Some Not_connected
-  | 24 -> Some Broken_pipe
-  | 25 -> Some No_device
-  | 26 -> Some No_entropy
-  | 27 -> Some Out_of_memory
-  | 28 -> Some Too_many_open
-  | 29 -> Some Cancelled
-  | 30 -> Some Wrong_kind
-  | 31 -> Some No_such_host
-  | 32 -> Some No_network
-  | 33 -> Some Name_server_failure
-  | 34 -> Some Message_too_long
-  | 35 -> Some Bad_configuration
-  | 36 -> Some Permission_denied
-  | 37 -> Some Too_many_links
-  | 38 -> Some Cross_volume
-  | _ -> None
-(** [error_of_code n] is the error that the result [-n] stands for. *)
+external constant_constructor : int -> Error_code.code = "%identity"
+
+let error_code r =
+  if r >= -39 && r < 0 then constant_constructor (-1 - r)
+  else Error_code.Unknown (-r)
+(** [error_code r] is the code of the negative result [r]. *)
 
 let abi = 5
 (** Number of this interface: it changes with every incompatible change, and OCaml checks it at
@@ -245,6 +217,141 @@ let counter_block_requests = 7
 let counter_sleeps = 8
 (** [soil_counters]: times that the machine or the process slept in [soil_wait]. *)
 
+type tcp_info =
+  | Rtt  (** Smoothed round-trip time, in nanoseconds (RFC 6298). *)
+  | Rtt_variation  (** Variation of the round-trip time, in nanoseconds. *)
+  | Rtt_min  (** Least round-trip time, in nanoseconds. *)
+  | Retransmission_timeout  (** Retransmission timeout, in nanoseconds. *)
+  | Segment_size  (** Bytes of payload of a full segment. *)
+  | Congestion_window  (** Congestion window, in bytes. *)
+  | Slow_start_threshold  (** Slow start threshold, in bytes; 0xffff_ffff: none yet. *)
+  | Send_window  (** The peer's receive window, in bytes. *)
+  | Receive_window  (** The own receive window, in bytes. *)
+  | In_flight  (** Bytes that are believed to be on the way. *)
+  | Unacknowledged  (** Bytes written and not acknowledged. *)
+  | Unread  (** Bytes received and not read. *)
+  | Out_of_order  (** Bytes received beyond a gap. *)
+  | Retransmitted  (** Segments retransmitted. *)
+  | Timeouts  (** Retransmission timeouts that expired. *)
+  | Phase  (** 0: open, nothing is known to be lost; 1: recovery; 2: recovery after a timeout. *)
+  | Sacked  (** Bytes selectively acknowledged (RFC 2018). *)
+  | Lost  (** Bytes held to be lost. *)
+  | Reordering  (** Flag: the path has reordered segments. *)
+  | Peer_segment_size  (** The peer's largest segment, in bytes of payload. *)
+  | Path_mtu  (** MTU of the path, in bytes. *)
+  | Timestamps  (** Flag: timestamps (RFC 7323). *)
+  | Sack  (** Flag: selective acknowledgements. *)
+  | Ecn  (** Flag: explicit congestion notification (RFC 3168). *)
+  | Window_scaling  (** Flag: scaled windows (RFC 7323). *)
+  | Own_window_shift  (** Shift of the own window. *)
+  | Peer_window_shift  (** Shift of the peer's window. *)
+  | Loss_probes  (** Tail loss probes sent (RFC 8985). *)
+  | Spurious_recoveries  (** Recoveries that turned out to be needless. *)
+  | Bytes_acknowledged  (** Bytes acknowledged by the peer so far. *)
+  | Bytes_received  (** Bytes received in order so far. *)
+(** State of a TCP connection ([soil_tcp_info]). Flags are 0 or 1. *)
+
+external tcp_info : int_buffer -> tcp_info -> int = "%caml_ba_ref_1"
+
+let tcp_info_length = 31
+
+type echo_reply =
+  | Time  (** Time from request to answer, in nanoseconds. *)
+  | Hop_limit  (** TTL or hop limit of the answer. *)
+(** Answer to an echo request ([soil_echo_result]). *)
+
+external echo_reply : int_buffer -> echo_reply -> int = "%caml_ba_ref_1"
+
+let echo_reply_length = 2
+
+type stat =
+  | Size  (** Size in bytes. *)
+  | Kind  (** Kind ([ENTRY_*]). *)
+  | Modified  (** Last change of the contents. *)
+  | Modified_ns  (** Nanoseconds of [modified]. *)
+  | Accessed  (** Last access. *)
+  | Changed  (** Last change of the attributes. *)
+  | Links  (** Number of names. *)
+  | Inode  (** Inode number. *)
+  | Read_only  (** Flag: marked read-only. *)
+  | Accessed_ns  (** Nanoseconds of [accessed]. *)
+  | Changed_ns  (** Nanoseconds of [changed]. *)
+(** Attributes of a file or directory ([soil_fs_stat], [soil_file_stat]). Times are seconds since
+    1970-01-01 00:00 UTC, with nanoseconds of that second. *)
+
+external stat : int_buffer -> stat -> int = "%caml_ba_ref_1"
+
+let stat_length = 11
+
+type contents =
+  | Address  (** Address of the first byte. *)
+  | Length  (** Length in bytes. *)
+  | Length_address
+      (** Address of [length], for OCaml's runtime, which makes bigarrays of a length in memory. *)
+(** Place of a file's contents in memory ([soil_file_contents]). *)
+
+external contents : int_buffer -> contents -> int = "%caml_ba_ref_1"
+
+let contents_length = 3
+
+type space =
+  | Total  (** Total bytes. *)
+  | Free  (** Free bytes. *)
+  | Unit  (** Allocation unit, in bytes. *)
+  | Health
+      (** 0: takes writes; 1: read-only; 2: corrupt; 3: takes writes on a disk without flush. *)
+  | Available  (** Free bytes less those reserved for the machine's administrator. *)
+(** Space and health of a volume ([soil_fs_space]). *)
+
+external space : int_buffer -> space -> int = "%caml_ba_ref_1"
+
+let space_length = 5
+
+type cache_statistics =
+  | Dirty  (** Bytes not yet written to the device. *)
+  | Hits  (** Reads answered from memory. *)
+  | Misses  (** Reads that needed the device. *)
+  | Read_ahead  (** Bytes read ahead. *)
+  | Used  (** Bytes of memory that all caches use for what was read; 0 for one volume. *)
+  | Limit  (** Limit of [used]; 0 for one volume. *)
+(** Statistics of a volume's cache, or of all ([soil_cache_statistics]). *)
+
+external cache_statistics : int_buffer -> cache_statistics -> int = "%caml_ba_ref_1"
+
+let cache_statistics_length = 6
+
+type block_info =
+  | Sector_size  (** Sector size in bytes. *)
+  | Sectors  (** Number of sectors. *)
+  | Read_only  (** Flag: it can't be written. *)
+  | Request_sectors  (** Limit of sectors in one request. *)
+  | Capabilities  (** Sum of 1: durable writes, 2: discard, 4: write zeros. *)
+(** Geometry and capabilities of a block device ([soil_block_info]). *)
+
+external block_info : int_buffer -> block_info -> int = "%caml_ba_ref_1"
+
+let block_info_length = 5
+
+type machine_memory =
+  | Total  (** Total. *)
+  | In_use  (** In use. *)
+  | Free  (** Free. *)
+  | High_water  (** Highest use so far. *)
+(** Memory of the machine, in bytes ([soil_machine_memory]). *)
+
+external machine_memory : int_buffer -> machine_memory -> int = "%caml_ba_ref_1"
+
+let machine_memory_length = 4
+
+type pipe_ends =
+  | Reader  (** The reading end. *)
+  | Writer  (** The writing end. *)
+(** Descriptors of a pipe's ends ([soil_pipe]). *)
+
+external pipe_ends : int_buffer -> pipe_ends -> int = "%caml_ba_ref_1"
+
+let pipe_ends_length = 2
+
 external clock_monotonic_ns :
   unit ->
   (int[@untagged])
@@ -359,10 +466,9 @@ external pipe :
   (int[@untagged])
   = "soil_needs_native_code" "soil_pipe"
 [@@noalloc]
-(** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB); fills [ends\[0\]] with the reading
-    end and [ends\[1\]] with the writing end. Reading an empty pipe whose writing end is closed is
-    the end of input; writing when the reading end is closed is [Broken_pipe]. Errors:
-    [Out_of_memory], [Too_many_open]. *)
+(** Makes a pipe that holds up to [capacity] bytes (1 … 16 MiB), and fills [ends] with its
+    [PipeEnds]. Reading an empty pipe whose writing end is closed is the end of input; writing when
+    the reading end is closed is [Broken_pipe]. Errors: [Out_of_memory], [Too_many_open]. *)
 
 external abi_version :
   unit ->

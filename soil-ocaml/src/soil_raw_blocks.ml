@@ -16,9 +16,8 @@ external block_info :
   (int[@untagged])
   = "soil_needs_native_code" "soil_block_info"
 [@@noalloc]
-(** Fills [into] with sector size in bytes, number of sectors, 1 if read only, most sectors in one
-    request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
-    The device is looked at again: it may have grown or shrunk. *)
+(** Fills [into] with the [BlockInfo] of a disk. Its size is read again, as it may have grown or
+    shrunk. *)
 
 external block_skew :
   Soil_raw.bytes_buffer ->

@@ -17,5 +17,4 @@ external echo_result :
   (int[@untagged])
   = "soil_needs_native_code" "soil_echo_result"
 [@@noalloc]
-(** Fills [into] with the time from request to answer in nanoseconds, and the answer's TTL or hop
-    limit. [WOULD_BLOCK]. Errors: [Unreachable], [Wrong_kind]. *)
+(** Fills [into] with an [EchoReply]. [WOULD_BLOCK]. Errors: [Unreachable], [Wrong_kind]. *)

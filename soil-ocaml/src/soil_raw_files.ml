@@ -92,10 +92,7 @@ external fs_stat :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_stat"
 [@@noalloc]
-(** Fills [into] with size in bytes, kind ([ENTRY_*]), time of the last change of the contents
-    (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last
-    change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last
-    access, and of the last change, of what [path] names; a symbolic link at its end is followed if
+(** Fills [into] with the [Stat] of what [path] names; a symbolic link at its end is followed if
     [follow] is 1. *)
 
 external file_stat :
@@ -114,8 +111,8 @@ external file_contents :
   (int[@untagged])
   = "soil_needs_native_code" "soil_file_contents"
 [@@noalloc]
-(** If the contents of the file lie in memory for good: the result is 1, and [into] is filled with
-    their address, their length, and the address of that length. Else 0. *)
+(** Fills [into] with the [Contents] of the file and returns 1 if they lie in memory for good; else
+    returns 0. *)
 
 external fs_directory :
   string ->
@@ -238,11 +235,9 @@ external fs_space :
   (int[@untagged])
   = "soil_needs_native_code" "soil_fs_space"
 [@@noalloc]
-(** Fills [into] with total and free bytes of the volume that holds [path], the bytes that a file
-    gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk
-    that offers no flush; and of the free bytes those that the file system doesn't reserve for a
-    machine's administrator; and writes its mount point, what it is and what is wrong with it, a
-    line each, to [text\[0 .. len\]]. The result is the length of that. *)
+(** Fills [into] with the [Space] of the volume that holds [path], and writes its mount point, its
+    source and the fault of a corrupt one, a line each, to [text\[0 .. len\]]. The result is the
+    length of that text. *)
 
 external fs_mount :
   string ->

@@ -5,7 +5,7 @@ external machine_memory :
   (int[@untagged])
   = "soil_needs_native_code" "soil_machine_memory"
 [@@noalloc]
-(** Fills [into] with bytes of memory: total, in use, free, highest use so far. *)
+(** Fills [into] with a [MachineMemory]. *)
 
 external machine_cpus :
   unit ->

@@ -152,39 +152,45 @@ type info = {
 
 let info (d : Descriptor.t) =
   Descriptor.need Tcp d "info";
-  let numbers = Scheduler.create_ints 31 in
-  check_connection d "info" (Soil_raw_net.tcp_info d.handle numbers);
-  let seconds i = float_of_int numbers.{i} *. 1e-9 in
+  let record = Scheduler.create_ints Soil_raw.tcp_info_length in
+  check_connection d "info" (Soil_raw_net.tcp_info d.handle record);
+  let seconds field = float_of_int (Soil_raw.tcp_info record field) *. 1e-9 in
   {
-    rtt = seconds 0;
-    rtt_variation = seconds 1;
-    rtt_min = seconds 2;
-    retransmission_timeout = seconds 3;
-    segment_size = numbers.{4};
-    congestion_window = numbers.{5};
-    slow_start_threshold = (if numbers.{6} = 0xffff_ffff then None else Some numbers.{6});
-    send_window = numbers.{7};
-    receive_window = numbers.{8};
-    in_flight = numbers.{9};
-    unacknowledged = numbers.{10};
-    unread = numbers.{11} + Descriptor.given_back d;
-    out_of_order = numbers.{12};
-    retransmitted = numbers.{13};
-    timeouts = numbers.{14};
-    phase = (match numbers.{15} with 0 -> Open | 1 -> Recovery | _ -> Loss);
-    sacked = numbers.{16};
-    lost = numbers.{17};
-    reordering = numbers.{18} <> 0;
-    peer_segment_size = numbers.{19};
-    path_mtu = numbers.{20};
-    timestamps = numbers.{21} <> 0;
-    sack = numbers.{22} <> 0;
-    ecn = numbers.{23} <> 0;
-    window_scales = (if numbers.{24} = 0 then None else Some (numbers.{25}, numbers.{26}));
-    loss_probes = numbers.{27};
-    spurious_recoveries = numbers.{28};
-    bytes_acknowledged = numbers.{29};
-    bytes_received = numbers.{30};
+    rtt = seconds Rtt;
+    rtt_variation = seconds Rtt_variation;
+    rtt_min = seconds Rtt_min;
+    retransmission_timeout = seconds Retransmission_timeout;
+    segment_size = Soil_raw.tcp_info record Segment_size;
+    congestion_window = Soil_raw.tcp_info record Congestion_window;
+    slow_start_threshold =
+      (match Soil_raw.tcp_info record Slow_start_threshold with
+      | 0xffff_ffff -> None
+      | bytes -> Some bytes);
+    send_window = Soil_raw.tcp_info record Send_window;
+    receive_window = Soil_raw.tcp_info record Receive_window;
+    in_flight = Soil_raw.tcp_info record In_flight;
+    unacknowledged = Soil_raw.tcp_info record Unacknowledged;
+    unread = Soil_raw.tcp_info record Unread + Descriptor.given_back d;
+    out_of_order = Soil_raw.tcp_info record Out_of_order;
+    retransmitted = Soil_raw.tcp_info record Retransmitted;
+    timeouts = Soil_raw.tcp_info record Timeouts;
+    phase = (match Soil_raw.tcp_info record Phase with 0 -> Open | 1 -> Recovery | _ -> Loss);
+    sacked = Soil_raw.tcp_info record Sacked;
+    lost = Soil_raw.tcp_info record Lost;
+    reordering = Soil_raw.tcp_info record Reordering <> 0;
+    peer_segment_size = Soil_raw.tcp_info record Peer_segment_size;
+    path_mtu = Soil_raw.tcp_info record Path_mtu;
+    timestamps = Soil_raw.tcp_info record Timestamps <> 0;
+    sack = Soil_raw.tcp_info record Sack <> 0;
+    ecn = Soil_raw.tcp_info record Ecn <> 0;
+    window_scales =
+      (if Soil_raw.tcp_info record Window_scaling <> 0 then
+         Some (Soil_raw.tcp_info record Own_window_shift, Soil_raw.tcp_info record Peer_window_shift)
+       else None);
+    loss_probes = Soil_raw.tcp_info record Loss_probes;
+    spurious_recoveries = Soil_raw.tcp_info record Spurious_recoveries;
+    bytes_acknowledged = Soil_raw.tcp_info record Bytes_acknowledged;
+    bytes_received = Soil_raw.tcp_info record Bytes_received;
   }
 
 (* Clients *)

@@ -27,8 +27,8 @@ typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
 #define ENDPOINT 18
 
 /**
- * Why an operation failed. The numbers are part of the interface: fixed, and never used again for
- * another meaning.
+ * Code of a failure. The list only grows, at its end; a number is never used again for another
+ * meaning.
  */
 enum soil_error
 #if defined(__cplusplus) || __STDC_VERSION__ >= 202311L
@@ -40,27 +40,27 @@ enum soil_error
    */
   SOIL_ERROR_INVALID = 1,
   /**
-   * The descriptor has been closed, or never was one.
+   * The descriptor was closed, by this task or by another.
    */
   SOIL_ERROR_CLOSED = 2,
   /**
-   * No file, directory or device of that name.
+   * No such file, directory or device.
    */
   SOIL_ERROR_NOT_FOUND = 3,
   /**
-   * The name is taken already.
+   * The file or directory exists already.
    */
   SOIL_ERROR_EXISTS = 4,
   /**
-   * A part of the path is not a directory.
+   * A directory was needed, or a component of the path is a file.
    */
   SOIL_ERROR_NOT_DIRECTORY = 5,
   /**
-   * The path names a directory where a file is wanted.
+   * The path names a directory where a file is needed.
    */
   SOIL_ERROR_IS_DIRECTORY = 6,
   /**
-   * The directory still has entries.
+   * The directory has entries.
    */
   SOIL_ERROR_NOT_EMPTY = 7,
   /**
@@ -68,23 +68,23 @@ enum soil_error
    */
   SOIL_ERROR_NO_SPACE = 8,
   /**
-   * The disk or the file can't be written.
+   * The disk, the file or the descriptor can't be written.
    */
   SOIL_ERROR_READ_ONLY = 9,
   /**
-   * The name has characters or a form that the file system can't store.
+   * The file system can't store this name.
    */
   SOIL_ERROR_INVALID_NAME = 10,
   /**
-   * The name or the path is longer than the file system can store.
+   * A name or path is longer than the file system allows.
    */
   SOIL_ERROR_NAME_TOO_LONG = 11,
   /**
-   * The file or the request is larger than the format allows.
+   * The size or the offset is beyond what the format allows.
    */
   SOIL_ERROR_TOO_LARGE = 12,
   /**
-   * What is on the disk contradicts itself.
+   * The file system's data contradict each other.
    */
   SOIL_ERROR_CORRUPT = 13,
   /**
@@ -92,11 +92,11 @@ enum soil_error
    */
   SOIL_ERROR_IO = 14,
   /**
-   * It is in use by someone else.
+   * It is in use elsewhere in the program, or a disk by another program.
    */
   SOIL_ERROR_BUSY = 15,
   /**
-   * The object or the platform can't do that.
+   * The device, the file system or the platform can't do it.
    */
   SOIL_ERROR_UNSUPPORTED = 16,
   /**
@@ -108,27 +108,27 @@ enum soil_error
    */
   SOIL_ERROR_CONNECTION_RESET = 18,
   /**
-   * No answer in time.
+   * The time given, or the protocol's own limit, is over.
    */
   SOIL_ERROR_TIMED_OUT = 19,
   /**
-   * No route, or the network says that the destination can't be reached.
+   * There is no route, or a router reports that the destination can't be reached.
    */
   SOIL_ERROR_UNREACHABLE = 20,
   /**
-   * The address and port are taken.
+   * Another descriptor has this address and port.
    */
   SOIL_ERROR_ADDRESS_IN_USE = 21,
   /**
-   * The address is not one of this machine's.
+   * No interface has this address, or all ports are taken.
    */
   SOIL_ERROR_ADDRESS_NOT_AVAILABLE = 22,
   /**
-   * The connection is not established.
+   * The connection isn't established, or no longer.
    */
   SOIL_ERROR_NOT_CONNECTED = 23,
   /**
-   * The other side won't read any more.
+   * The other side doesn't read any more.
    */
   SOIL_ERROR_BROKEN_PIPE = 24,
   /**
@@ -136,7 +136,7 @@ enum soil_error
    */
   SOIL_ERROR_NO_DEVICE = 25,
   /**
-   * There is no source of random numbers.
+   * The machine has no source of random numbers.
    */
   SOIL_ERROR_NO_ENTROPY = 26,
   /**
@@ -152,15 +152,15 @@ enum soil_error
    */
   SOIL_ERROR_CANCELLED = 29,
   /**
-   * The descriptor is of another kind.
+   * The descriptor is of a kind that can't do this.
    */
   SOIL_ERROR_WRONG_KIND = 30,
   /**
-   * The name has no address.
+   * The name has no address, or none of the family asked for.
    */
   SOIL_ERROR_NO_SUCH_HOST = 31,
   /**
-   * No network interface, or none with an address.
+   * There is no network interface, or none with an address yet.
    */
   SOIL_ERROR_NO_NETWORK = 32,
   /**
@@ -168,15 +168,15 @@ enum soil_error
    */
   SOIL_ERROR_NAME_SERVER_FAILURE = 33,
   /**
-   * The datagram doesn't fit.
+   * The datagram is larger than can be sent.
    */
   SOIL_ERROR_MESSAGE_TOO_LONG = 34,
   /**
-   * An environment variable has a value that makes no sense.
+   * The value of an environment variable can't be understood.
    */
   SOIL_ERROR_BAD_CONFIGURATION = 35,
   /**
-   * The platform doesn't permit it.
+   * The host doesn't permit it.
    */
   SOIL_ERROR_PERMISSION_DENIED = 36,
   /**
@@ -184,9 +184,13 @@ enum soil_error
    */
   SOIL_ERROR_TOO_MANY_LINKS = 37,
   /**
-   * Two names on different volumes, which a rename or a hard link can't join.
+   * Two paths are on different volumes, which a rename or a hard link can't join.
    */
   SOIL_ERROR_CROSS_VOLUME = 38,
+  /**
+   * Every task waits for another one, and nothing can wake any of them (raised in OCaml).
+   */
+  SOIL_ERROR_DEADLOCK = 39,
 };
 #ifndef __cplusplus
 #if __STDC_VERSION__ >= 202311L
@@ -465,9 +469,8 @@ extern "C" {
 Int soil_block_open(Text name, Int token);
 
 /**
- * Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one
- * request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
- * The device is looked at again: it may have grown or shrunk.
+ * Fills `into` with the `BlockInfo` of a disk. Its size is read again, as it may have grown or
+ * shrunk.
  */
 Int soil_block_info(Int fd, Ints into);
 
@@ -551,10 +554,9 @@ Int soil_tcp_listen_bound(Int fd, Int backlog);
 Int soil_tcp_connect_bound(Int fd, Text endpoint);
 
 /**
- * Fills `into` with dirty bytes, reads that needed no device, reads that did, and bytes read
- * ahead, of the volume mounted at `point`; or with an empty `point` those of all volumes since the
- * program started, and then the bytes that what was read takes and may take. The result is 0.
- * Errors: `Not_found` if nothing is mounted there.
+ * Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
+ * of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
+ * mounted there.
  */
 Int soil_cache_statistics(Text point, Ints into);
 
@@ -628,8 +630,8 @@ Int soil_console(void);
 Int soil_console_error(void);
 
 /**
- * Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading
- * end and `ends[1]` with the writing end. Reading an empty pipe whose writing end is closed is the
+ * Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB), and fills `ends` with its
+ * `PipeEnds`. Reading an empty pipe whose writing end is closed is the
  * end of input; writing when the reading end is closed is `Broken_pipe`. Errors: `Out_of_memory`,
  * `Too_many_open`.
  */
@@ -644,8 +646,7 @@ Int soil_pipe(Int capacity, Ints ends);
 Int soil_echo(Text endpoint, Int len);
 
 /**
- * Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop
- * limit. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
+ * Fills `into` with an `EchoReply`. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
  */
 Int soil_echo_result(Int fd, Ints into);
 
@@ -766,10 +767,7 @@ Int soil_file_seek(Int fd, Int offset, Int whence, Int token);
 Int soil_file_sync(Int fd, Int token);
 
 /**
- * Fills `into` with size in bytes, kind (`ENTRY_*`), time of the last change of the contents
- * (seconds since 1970, and nanoseconds of that), seconds of the last access, and of the last
- * change of what is known, number of names, inode, 1 if marked read-only, nanoseconds of the last
- * access, and of the last change, of what `path` names; a symbolic link at its end is followed if
+ * Fills `into` with the `Stat` of what `path` names; a symbolic link at its end is followed if
  * `follow` is 1.
  */
 Int soil_fs_stat(Text path, Int follow, Ints into, Int token);
@@ -780,8 +778,8 @@ Int soil_fs_stat(Text path, Int follow, Ints into, Int token);
 Int soil_file_stat(Int fd, Ints into, Int token);
 
 /**
- * If the contents of the file lie in memory for good: the result is 1, and `into` is filled with
- * their address, their length, and the address of that length. Else 0.
+ * Fills `into` with the `Contents` of the file and returns 1 if they lie in memory for good; else
+ * returns 0.
  */
 Int soil_file_contents(Int fd, Ints into, Int token);
 
@@ -853,11 +851,9 @@ Int soil_fs_sync_volume(Text path, Int token);
 Int soil_fs_sync(Int token);
 
 /**
- * Fills `into` with total and free bytes of the volume that holds `path`, the bytes that a file
- * gets at a time, its health: 0 takes writes, 1 read-only, 2 corrupt, 3 takes writes on a disk
- * that offers no flush; and of the free bytes those that the file system doesn't reserve for a
- * machine's administrator; and writes its mount point, what it is and what is wrong with it, a
- * line each, to `text[0 .. len]`. The result is the length of that.
+ * Fills `into` with the `Space` of the volume that holds `path`, and writes its mount point, its
+ * source and the fault of a corrupt one, a line each, to `text[0 .. len]`. The result is the length
+ * of that text.
  */
 Int soil_fs_space(Text path, Ints into, Buffer text, Int len, Int token);
 
@@ -922,7 +918,7 @@ Int soil_net_route(Int add, Text network, Int interface, Text gateway);
 Int soil_net_routes(Bytes into, Int off, Int len);
 
 /**
- * Fills `into` with bytes of memory: total, in use, free, highest use so far.
+ * Fills `into` with a `MachineMemory`.
  */
 Int soil_machine_memory(Ints into);
 
@@ -1075,15 +1071,7 @@ Int soil_tcp_set(Int fd, Int option, Int value);
 Int soil_tcp_keepalive(Int fd, Int idle, Int interval, Int count);
 
 /**
- * Fills `into` with what a connection knows: smoothed round-trip time, its variation and least
- * value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the
- * peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments
- * sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a
- * time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other,
- * the peer's largest segment, the path's MTU; 1 if there are timestamps, selective
- * acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window;
- * tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors:
- * `Wrong_kind`.
+ * Fills `into` with the `TcpInfo` of a connection. Errors: `Wrong_kind`.
  */
 Int soil_tcp_info(Int fd, Ints into);
 
@@ -1309,3 +1297,205 @@ Int soil_tcp_send_shared(Int fd, Buffer from, Int off, Int len, Int token);
 #endif  // __cplusplus
 
 #endif  /* SOIL_H */
+
+/**
+ * Fields of `TcpInfo`: State of a TCP connection (`soil_tcp_info`). Flags are 0 or 1.
+ */
+enum soil_tcp_info {
+  /** Smoothed round-trip time, in nanoseconds (RFC 6298). */
+  SOIL_TCP_INFO_RTT,
+  /** Variation of the round-trip time, in nanoseconds. */
+  SOIL_TCP_INFO_RTT_VARIATION,
+  /** Least round-trip time, in nanoseconds. */
+  SOIL_TCP_INFO_RTT_MIN,
+  /** Retransmission timeout, in nanoseconds. */
+  SOIL_TCP_INFO_RETRANSMISSION_TIMEOUT,
+  /** Bytes of payload of a full segment. */
+  SOIL_TCP_INFO_SEGMENT_SIZE,
+  /** Congestion window, in bytes. */
+  SOIL_TCP_INFO_CONGESTION_WINDOW,
+  /** Slow start threshold, in bytes; 0xffff_ffff: none yet. */
+  SOIL_TCP_INFO_SLOW_START_THRESHOLD,
+  /** The peer's receive window, in bytes. */
+  SOIL_TCP_INFO_SEND_WINDOW,
+  /** The own receive window, in bytes. */
+  SOIL_TCP_INFO_RECEIVE_WINDOW,
+  /** Bytes that are believed to be on the way. */
+  SOIL_TCP_INFO_IN_FLIGHT,
+  /** Bytes written and not acknowledged. */
+  SOIL_TCP_INFO_UNACKNOWLEDGED,
+  /** Bytes received and not read. */
+  SOIL_TCP_INFO_UNREAD,
+  /** Bytes received beyond a gap. */
+  SOIL_TCP_INFO_OUT_OF_ORDER,
+  /** Segments retransmitted. */
+  SOIL_TCP_INFO_RETRANSMITTED,
+  /** Retransmission timeouts that expired. */
+  SOIL_TCP_INFO_TIMEOUTS,
+  /** 0: open, nothing is known to be lost; 1: recovery; 2: recovery after a timeout. */
+  SOIL_TCP_INFO_PHASE,
+  /** Bytes selectively acknowledged (RFC 2018). */
+  SOIL_TCP_INFO_SACKED,
+  /** Bytes held to be lost. */
+  SOIL_TCP_INFO_LOST,
+  /** Flag: the path has reordered segments. */
+  SOIL_TCP_INFO_REORDERING,
+  /** The peer's largest segment, in bytes of payload. */
+  SOIL_TCP_INFO_PEER_SEGMENT_SIZE,
+  /** MTU of the path, in bytes. */
+  SOIL_TCP_INFO_PATH_MTU,
+  /** Flag: timestamps (RFC 7323). */
+  SOIL_TCP_INFO_TIMESTAMPS,
+  /** Flag: selective acknowledgements. */
+  SOIL_TCP_INFO_SACK,
+  /** Flag: explicit congestion notification (RFC 3168). */
+  SOIL_TCP_INFO_ECN,
+  /** Flag: scaled windows (RFC 7323). */
+  SOIL_TCP_INFO_WINDOW_SCALING,
+  /** Shift of the own window. */
+  SOIL_TCP_INFO_OWN_WINDOW_SHIFT,
+  /** Shift of the peer's window. */
+  SOIL_TCP_INFO_PEER_WINDOW_SHIFT,
+  /** Tail loss probes sent (RFC 8985). */
+  SOIL_TCP_INFO_LOSS_PROBES,
+  /** Recoveries that turned out to be needless. */
+  SOIL_TCP_INFO_SPURIOUS_RECOVERIES,
+  /** Bytes acknowledged by the peer so far. */
+  SOIL_TCP_INFO_BYTES_ACKNOWLEDGED,
+  /** Bytes received in order so far. */
+  SOIL_TCP_INFO_BYTES_RECEIVED,
+  SOIL_TCP_INFO_LENGTH,
+};
+
+/**
+ * Fields of `EchoReply`: Answer to an echo request (`soil_echo_result`).
+ */
+enum soil_echo_reply {
+  /** Time from request to answer, in nanoseconds. */
+  SOIL_ECHO_REPLY_TIME,
+  /** TTL or hop limit of the answer. */
+  SOIL_ECHO_REPLY_HOP_LIMIT,
+  SOIL_ECHO_REPLY_LENGTH,
+};
+
+/**
+ * Fields of `Stat`: Attributes of a file or directory (`soil_fs_stat`, `soil_file_stat`). Times are seconds since 1970-01-01 00:00 UTC, with nanoseconds of that second.
+ */
+enum soil_stat {
+  /** Size in bytes. */
+  SOIL_STAT_SIZE,
+  /** Kind (`ENTRY_*`). */
+  SOIL_STAT_KIND,
+  /** Last change of the contents. */
+  SOIL_STAT_MODIFIED,
+  /** Nanoseconds of `modified`. */
+  SOIL_STAT_MODIFIED_NS,
+  /** Last access. */
+  SOIL_STAT_ACCESSED,
+  /** Last change of the attributes. */
+  SOIL_STAT_CHANGED,
+  /** Number of names. */
+  SOIL_STAT_LINKS,
+  /** Inode number. */
+  SOIL_STAT_INODE,
+  /** Flag: marked read-only. */
+  SOIL_STAT_READ_ONLY,
+  /** Nanoseconds of `accessed`. */
+  SOIL_STAT_ACCESSED_NS,
+  /** Nanoseconds of `changed`. */
+  SOIL_STAT_CHANGED_NS,
+  SOIL_STAT_LENGTH,
+};
+
+/**
+ * Fields of `Contents`: Place of a file's contents in memory (`soil_file_contents`).
+ */
+enum soil_contents {
+  /** Address of the first byte. */
+  SOIL_CONTENTS_ADDRESS,
+  /** Length in bytes. */
+  SOIL_CONTENTS_LENGTH,
+  /** Address of `length`, for OCaml's runtime, which makes bigarrays of a length in memory. */
+  SOIL_CONTENTS_LENGTH_ADDRESS,
+  SOIL_CONTENTS_LENGTH,
+};
+
+/**
+ * Fields of `Space`: Space and health of a volume (`soil_fs_space`).
+ */
+enum soil_space {
+  /** Total bytes. */
+  SOIL_SPACE_TOTAL,
+  /** Free bytes. */
+  SOIL_SPACE_FREE,
+  /** Allocation unit, in bytes. */
+  SOIL_SPACE_UNIT,
+  /** 0: takes writes; 1: read-only; 2: corrupt; 3: takes writes on a disk without flush. */
+  SOIL_SPACE_HEALTH,
+  /** Free bytes less those reserved for the machine's administrator. */
+  SOIL_SPACE_AVAILABLE,
+  SOIL_SPACE_LENGTH,
+};
+
+/**
+ * Fields of `CacheStatistics`: Statistics of a volume's cache, or of all (`soil_cache_statistics`).
+ */
+enum soil_cache_statistics {
+  /** Bytes not yet written to the device. */
+  SOIL_CACHE_STATISTICS_DIRTY,
+  /** Reads answered from memory. */
+  SOIL_CACHE_STATISTICS_HITS,
+  /** Reads that needed the device. */
+  SOIL_CACHE_STATISTICS_MISSES,
+  /** Bytes read ahead. */
+  SOIL_CACHE_STATISTICS_READ_AHEAD,
+  /** Bytes of memory that all caches use for what was read; 0 for one volume. */
+  SOIL_CACHE_STATISTICS_USED,
+  /** Limit of `used`; 0 for one volume. */
+  SOIL_CACHE_STATISTICS_LIMIT,
+  SOIL_CACHE_STATISTICS_LENGTH,
+};
+
+/**
+ * Fields of `BlockInfo`: Geometry and capabilities of a block device (`soil_block_info`).
+ */
+enum soil_block_info {
+  /** Sector size in bytes. */
+  SOIL_BLOCK_INFO_SECTOR_SIZE,
+  /** Number of sectors. */
+  SOIL_BLOCK_INFO_SECTORS,
+  /** Flag: it can't be written. */
+  SOIL_BLOCK_INFO_READ_ONLY,
+  /** Limit of sectors in one request. */
+  SOIL_BLOCK_INFO_REQUEST_SECTORS,
+  /** Sum of 1: durable writes, 2: discard, 4: write zeros. */
+  SOIL_BLOCK_INFO_CAPABILITIES,
+  SOIL_BLOCK_INFO_LENGTH,
+};
+
+/**
+ * Fields of `MachineMemory`: Memory of the machine, in bytes (`soil_machine_memory`).
+ */
+enum soil_machine_memory {
+  /** Total. */
+  SOIL_MACHINE_MEMORY_TOTAL,
+  /** In use. */
+  SOIL_MACHINE_MEMORY_IN_USE,
+  /** Free. */
+  SOIL_MACHINE_MEMORY_FREE,
+  /** Highest use so far. */
+  SOIL_MACHINE_MEMORY_HIGH_WATER,
+  SOIL_MACHINE_MEMORY_LENGTH,
+};
+
+/**
+ * Fields of `PipeEnds`: Descriptors of a pipe's ends (`soil_pipe`).
+ */
+enum soil_pipe_ends {
+  /** The reading end. */
+  SOIL_PIPE_ENDS_READER,
+  /** The writing end. */
+  SOIL_PIPE_ENDS_WRITER,
+  SOIL_PIPE_ENDS_LENGTH,
+};
+

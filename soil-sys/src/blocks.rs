@@ -13,6 +13,7 @@ pub use wide::{clear, gather, scatter};
 use crate::disks::{Abilities, Geometry, Request, Slice, error};
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::constants::KIND_BLOCK;
+use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
@@ -140,7 +141,7 @@ fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
 }
 
 /// See `soil_block_info`.
-pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 5], Stop> {
+pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
     refresh(rt, key).or_else(|failure| rt.fail(failure))?;
     let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
@@ -149,15 +150,15 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; 5], Stop> {
         abilities,
         ..
     } = raw;
-    Ok([
-        geometry.sector_size as Int,
-        Int::try_from(geometry.sectors).map_err(|_| Error::TooLarge)?,
-        Int::from(geometry.read_only),
-        (geometry.max_bytes / geometry.sector_size) as Int,
-        Int::from(abilities.durable)
+    Ok(BlockInfo {
+        sector_size: geometry.sector_size as Int,
+        sectors: Int::try_from(geometry.sectors).map_err(|_| Error::TooLarge)?,
+        read_only: geometry.read_only.into(),
+        request_sectors: (geometry.max_bytes / geometry.sector_size) as Int,
+        capabilities: Int::from(abilities.durable)
             | Int::from(abilities.discard) << 1
             | Int::from(abilities.write_zeroes) << 2,
-    ])
+    })
 }
 
 /// What a request asks for, in sectors of what is open.

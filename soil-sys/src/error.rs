@@ -4,67 +4,66 @@ use crate::ffi::Int;
 use alloc::format;
 use alloc::string::String;
 
-/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for
-/// another meaning.
+/// Code of a failure.
 #[allow(non_camel_case_types, reason = "the name that C sees")]
 pub type soil_error = Error;
 
-/// Why an operation failed. The numbers are part of the interface: fixed, and never used again for
-/// another meaning.
+/// Code of a failure. The list only grows, at its end; a number is never used again for another
+/// meaning.
 #[repr(i32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Error {
     /// An argument is out of range: the caller's mistake.
     Invalid = 1,
-    /// The descriptor has been closed, or never was one.
+    /// The descriptor was closed, by this task or by another.
     Closed = 2,
-    /// No file, directory or device of that name.
+    /// No such file, directory or device.
     NotFound = 3,
-    /// The name is taken already.
+    /// The file or directory exists already.
     Exists = 4,
-    /// A part of the path is not a directory.
+    /// A directory was needed, or a component of the path is a file.
     NotDirectory = 5,
-    /// The path names a directory where a file is wanted.
+    /// The path names a directory where a file is needed.
     IsDirectory = 6,
-    /// The directory still has entries.
+    /// The directory has entries.
     NotEmpty = 7,
     /// The disk, or a fixed-size table on it, is full.
     NoSpace = 8,
-    /// The disk or the file can't be written.
+    /// The disk, the file or the descriptor can't be written.
     ReadOnly = 9,
-    /// The name has characters or a form that the file system can't store.
+    /// The file system can't store this name.
     InvalidName = 10,
-    /// The name or the path is longer than the file system can store.
+    /// A name or path is longer than the file system allows.
     NameTooLong = 11,
-    /// The file or the request is larger than the format allows.
+    /// The size or the offset is beyond what the format allows.
     TooLarge = 12,
-    /// What is on the disk contradicts itself.
+    /// The file system's data contradict each other.
     Corrupt = 13,
     /// The device failed.
     Io = 14,
-    /// It is in use by someone else.
+    /// It is in use elsewhere in the program, or a disk by another program.
     Busy = 15,
-    /// The object or the platform can't do that.
+    /// The device, the file system or the platform can't do it.
     Unsupported = 16,
     /// The peer's host refused the connection (RST).
     ConnectionRefused = 17,
     /// The peer reset the connection.
     ConnectionReset = 18,
-    /// No answer in time.
+    /// The time given, or the protocol's own limit, is over.
     TimedOut = 19,
-    /// No route, or the network says that the destination can't be reached.
+    /// There is no route, or a router reports that the destination can't be reached.
     Unreachable = 20,
-    /// The address and port are taken.
+    /// Another descriptor has this address and port.
     AddressInUse = 21,
-    /// The address is not one of this machine's.
+    /// No interface has this address, or all ports are taken.
     AddressNotAvailable = 22,
-    /// The connection is not established.
+    /// The connection isn't established, or no longer.
     NotConnected = 23,
-    /// The other side won't read any more.
+    /// The other side doesn't read any more.
     BrokenPipe = 24,
     /// The machine has no such device.
     NoDevice = 25,
-    /// There is no source of random numbers.
+    /// The machine has no source of random numbers.
     NoEntropy = 26,
     /// Memory has run out.
     OutOfMemory = 27,
@@ -72,24 +71,26 @@ pub enum Error {
     TooManyOpen = 28,
     /// The operation was cancelled.
     Cancelled = 29,
-    /// The descriptor is of another kind.
+    /// The descriptor is of a kind that can't do this.
     WrongKind = 30,
-    /// The name has no address.
+    /// The name has no address, or none of the family asked for.
     NoSuchHost = 31,
-    /// No network interface, or none with an address.
+    /// There is no network interface, or none with an address yet.
     NoNetwork = 32,
     /// No name server answered, or it answered with a failure.
     NameServerFailure = 33,
-    /// The datagram doesn't fit.
+    /// The datagram is larger than can be sent.
     MessageTooLong = 34,
-    /// An environment variable has a value that makes no sense.
+    /// The value of an environment variable can't be understood.
     BadConfiguration = 35,
-    /// The platform doesn't permit it.
+    /// The host doesn't permit it.
     PermissionDenied = 36,
     /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
     TooManyLinks = 37,
-    /// Two names on different volumes, which a rename or a hard link can't join.
+    /// Two paths are on different volumes, which a rename or a hard link can't join.
     CrossVolume = 38,
+    /// Every task waits for another one, and nothing can wake any of them (raised in OCaml).
+    Deadlock = 39,
 }
 
 /// A failure for the user: the code that the program decides by, and the line that a person reads.

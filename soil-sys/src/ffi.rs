@@ -10,6 +10,7 @@
 //! standing still. What OCaml's types do *not* promise, offsets and lengths, is checked here.
 
 pub mod constants;
+pub mod records;
 
 use crate::error::Error;
 use core::ptr::NonNull;

@@ -25,7 +25,7 @@ pub use open::{open, read, seek, size, truncate, write};
 
 use crate::disks;
 use crate::error::{Answer, Error, Failure, Stop};
-use crate::ffi::{Int, IntsPiece, Piece};
+use crate::ffi::{Int, IntsPiece, Piece, records};
 use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use ::fs::{Health, Mounts, Renaming, Stat};
@@ -260,12 +260,13 @@ fn finish_job(
             Ok(0)
         }
         (Then::Fill(into), Value::Contents(contents)) => {
-            let numbers = contents.map_or([0; 3], |bytes| {
-                let start = bytes.as_ptr().expose_provenance();
-                [start as Int, bytes.len() as Int, into.address_of(1)]
+            let record = contents.map_or(records::Contents::default(), |bytes| records::Contents {
+                address: bytes.as_ptr().expose_provenance() as Int,
+                length: bytes.len() as Int,
+                length_address: into.address_of(1),
             });
             // SAFETY: the operation has not completed.
-            unsafe { into.fill(&numbers) };
+            unsafe { into.fill(&record.numbers()) };
             Ok(usize::from(contents.is_some()))
         }
         // Whoever wanted it open has given up.
@@ -301,22 +302,22 @@ fn copy(text: &str, into: &mut [u8]) -> usize {
 
 /// Writes what `soil_fs_stat` gives.
 fn fill_stat(into: IntsPiece, stat: &Stat) {
-    let numbers = [
-        stat.size as Int,
-        work::entry(stat.kind),
-        stat.modified.seconds as Int,
-        stat.modified.nanoseconds as Int,
-        stat.accessed.seconds as Int,
-        stat.changed.seconds as Int,
-        stat.links as Int,
+    let record = records::Stat {
+        size: stat.size as Int,
+        kind: work::entry(stat.kind),
+        modified: stat.modified.seconds as Int,
+        modified_ns: stat.modified.nanoseconds as Int,
+        accessed: stat.accessed.seconds as Int,
+        changed: stat.changed.seconds as Int,
+        links: stat.links as Int,
         // OCaml's integers have a bit less.
-        (stat.inode & (u64::MAX >> 2)) as Int,
-        Int::from(stat.read_only),
-        stat.accessed.nanoseconds as Int,
-        stat.changed.nanoseconds as Int,
-    ];
+        inode: (stat.inode & (u64::MAX >> 2)) as Int,
+        read_only: stat.read_only.into(),
+        accessed_ns: stat.accessed.nanoseconds as Int,
+        changed_ns: stat.changed.nanoseconds as Int,
+    };
     // SAFETY: the operation has not completed.
-    unsafe { into.fill(&numbers) };
+    unsafe { into.fill(&record.numbers()) };
 }
 
 /// Writes what `soil_fs_space` gives.
@@ -337,15 +338,15 @@ fn describe(
         Health::ReadOnly => (1, String::new()),
         Health::Corrupt(line) => (2, line),
     };
-    let numbers = [
-        space.total as Int,
-        space.free as Int,
-        space.unit as Int,
+    let record = records::Space {
+        total: space.total as Int,
+        free: space.free as Int,
+        unit: space.unit as Int,
         health,
-        space.available as Int,
-    ];
+        available: space.available as Int,
+    };
     // SAFETY: the operation has not completed.
-    unsafe { into.fill(&numbers) };
+    unsafe { into.fill(&record.numbers()) };
     let line = volume.map_or(String::new(), |Volume { spec, .. }| {
         format!("{}\n{}\n{line}", spec.point, spec.label())
     });

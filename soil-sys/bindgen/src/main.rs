@@ -7,11 +7,13 @@
 //! list of `soil-sys/src/ffi.rs` is an error that names the function.
 
 mod ocaml;
+mod source;
 
+use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-/// The description: the error codes, the constants, and `abi.rs` with its parts in the order of
+/// The description: error codes, constants, records, and `abi.rs` with its parts in the order of
 /// their `mod` items.
 struct Abi {
     paths: Vec<PathBuf>,
@@ -24,7 +26,12 @@ fn parse(path: &Path) -> Result<syn::File, String> {
 }
 
 fn read(folder: &Path) -> Result<Abi, String> {
-    let files = ["src/error.rs", "src/ffi/constants.rs", "src/abi.rs"];
+    let files = [
+        "src/error.rs",
+        "src/ffi/constants.rs",
+        "src/ffi/records.rs",
+        "src/abi.rs",
+    ];
     let mut paths = files.map(|file| folder.join(file)).to_vec();
     let mut files = Vec::new();
     let mut next = 0;
@@ -46,6 +53,28 @@ fn read(folder: &Path) -> Result<Abi, String> {
     Ok(Abi { paths, files })
 }
 
+/// The indices of the records' fields, in C.
+fn records(abi: &Abi) -> Result<String, String> {
+    let mut text = String::new();
+    for (_, file) in &abi.files {
+        for record in source::records(file)? {
+            let name = source::snake(&record.name);
+            let prefix = format!("SOIL_{}", name.to_uppercase());
+            let _ = write!(
+                text,
+                "/**\n * Fields of `{}`: {}\n */\n",
+                record.name, record.doc
+            );
+            let _ = writeln!(text, "enum soil_{name} {{");
+            for (field, doc) in &record.fields {
+                let _ = writeln!(text, "  /** {doc} */\n  {prefix}_{},", field.to_uppercase());
+            }
+            let _ = writeln!(text, "  {prefix}_LENGTH,\n}};\n");
+        }
+    }
+    Ok(text)
+}
+
 /// `soil.h`, by cbindgen.
 fn header(abi: &Abi) -> Result<String, String> {
     let config = cbindgen::Config {
@@ -60,6 +89,7 @@ fn header(abi: &Abi) -> Result<String, String> {
              typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;"
                 .into(),
         ),
+        trailer: Some(records(abi)?),
         cpp_compat: true,
         usize_is_size_t: true,
         enumeration: cbindgen::EnumConfig {

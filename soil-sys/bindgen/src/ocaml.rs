@@ -5,8 +5,9 @@
 //! module for each part of the interface: `soil_raw.ml` has the types, the constants and what every
 //! program needs ([`BASE`]), and `soil_raw_PART.ml` the externals of each other part.
 
+use crate::source::{Record, doc, is_blocking, records, snake};
 use std::fmt::Write;
-use syn::{Attribute, Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
+use syn::{Expr, FnArg, Item, ItemConst, ItemEnum, ItemFn, ReturnType, Type};
 
 /// The parts of the interface whose externals are in `soil_raw.ml` itself.
 const BASE: [&str; 3] = ["clock", "descriptors", "runtime"];
@@ -40,30 +41,9 @@ fn ocaml_type(ty: &Type) -> Option<&'static str> {
     })
 }
 
-/// The doc comment of an item, one line for each of its own.
-fn doc(attributes: &[Attribute]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for attribute in attributes {
-        if attribute.path().is_ident("doc")
-            && let syn::Meta::NameValue(pair) = &attribute.meta
-            && let Expr::Lit(literal) = &pair.value
-            && let syn::Lit::Str(text) = &literal.lit
-        {
-            lines.push(text.value().trim().to_string());
-        }
-    }
-    lines
-}
-
-/// A documentation comment in OCaml's form, indented by `indent` and ended by a newline: `` `x` ``
-/// and ``[`x`]`` become `[x]`; the generator's own tags are left out.
-fn comment(indent: usize, attributes: &[Attribute]) -> String {
-    let lines = doc(attributes);
-    let lines = lines.iter().filter(|line| !line.starts_with("@ocaml"));
-    wrapped(
-        indent,
-        &markup(lines.map(String::as_str).collect::<Vec<_>>().join(" ")),
-    )
+/// A documentation comment in OCaml's form, indented by `indent` and ended by a newline.
+fn comment(indent: usize, doc: &str) -> String {
+    wrapped(indent, &markup(doc.to_string()))
 }
 
 /// `(** text *)`, wrapped.
@@ -92,7 +72,7 @@ fn wrapped(indent: usize, text: &str) -> String {
     out
 }
 
-/// Rust's documentation markup as odoc's.
+/// Rust's documentation markup as odoc's: `` `x` `` and ``[`x`]`` become `[x]`.
 fn markup(mut text: String) -> String {
     while let Some(start) = text.find("](super::") {
         let end = text[start..]
@@ -143,13 +123,13 @@ fn function(out: &mut String, item: &ItemFn) -> Result<(), String> {
     if doc.is_empty() {
         return Err(format!("{symbol}: has no documentation"));
     }
-    let blocking = doc.iter().any(|line| line == "@ocaml blocking");
+    let blocking = is_blocking(&item.attrs);
     let noalloc = if blocking { "" } else { "\n[@@noalloc]" };
     let _ = write!(
         out,
         "\nexternal {name} :\n  {}\n  = \"{BYTECODE}\" \"{symbol}\"{noalloc}\n{}",
         types.join(" ->\n  "),
-        comment(0, &item.attrs),
+        comment(0, &doc),
     );
     Ok(())
 }
@@ -169,7 +149,8 @@ fn constant(out: &mut String, item: &ItemConst) {
         Expr::Lit(a) => lit(&a.lit),
         _ => return,
     };
-    let _ = write!(out, "\nlet {name} = {value}\n{}", comment(0, &item.attrs));
+    let doc = comment(0, &doc(&item.attrs));
+    let _ = write!(out, "\nlet {name} = {value}\n{doc}");
 }
 
 fn lit(literal: &syn::Lit) -> String {
@@ -179,51 +160,67 @@ fn lit(literal: &syn::Lit) -> String {
     }
 }
 
-/// `NotFound` as `Not_found`.
-fn variant(name: &str) -> String {
-    let mut out = String::new();
-    for (i, c) in name.chars().enumerate() {
-        if i > 0 && c.is_uppercase() {
-            out.push('_');
-            out.extend(c.to_lowercase());
-        } else {
-            out.push(c);
-        }
-    }
-    out
+/// `NotFound` and `not_found` as `Not_found`.
+fn constructor(name: &str) -> String {
+    let name = snake(name);
+    let mut letters = name.chars();
+    let first = letters.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(letters).collect()
 }
 
-fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
-    let mut cases = String::new();
-    let _ = writeln!(out, "\ntype error =");
-    for case in &item.variants {
-        let name = variant(&case.ident.to_string());
-        let Some((_, Expr::Lit(number))) = &case.discriminant else {
-            return Err(format!("{name}: an error code without a number"));
-        };
-        constructor(out, &name, &case.attrs);
-        let _ = writeln!(cases, "  | {} -> Some {name}", lit(&number.lit));
+/// A case of a variant with its comment, beside it if that fits.
+fn case(out: &mut String, indent: usize, case: &str, doc: &str) {
+    let line = format!("{:indent$}| {case}  {}", "", comment(0, doc));
+    if line.trim_end().contains('\n') || line.trim_end().chars().count() > COLUMNS {
+        let _ = write!(out, "{:indent$}| {case}\n{}", "", comment(indent + 4, doc));
+    } else {
+        out.push_str(&line);
     }
+}
+
+/// The error codes: the type, which `Soil.Error` includes, and the code of a result.
+///
+/// OCaml represents the constant constructors of a type by 0, 1, …, so that a code, whose number
+/// begins at 1, needs no table, which would be half a KiB of every program.
+fn errors(out: &mut String, item: &ItemEnum) -> Result<(), String> {
+    let _ = write!(out, "\nmodule Error_code = struct\n  type code =\n");
+    let mut last = 0;
+    for variant in &item.variants {
+        let name = constructor(&variant.ident.to_string());
+        last += 1;
+        match &variant.discriminant {
+            Some((_, Expr::Lit(number))) if lit(&number.lit) == last.to_string() => (),
+            _ => return Err(format!("{name}: error codes are numbered 1, 2, 3, …")),
+        }
+        case(out, 4, &name, &doc(&variant.attrs));
+    }
+    let unknown = "A code that this version of the library doesn't know.";
+    case(out, 4, "Unknown of int", unknown);
     let _ = write!(
         out,
-        "{}\nlet error_of_code = function\n{cases}  | _ -> None\n{}",
-        comment(0, &item.attrs),
-        wrapped(
-            0,
-            "[error_of_code n] is the error that the result [-n] stands for."
-        ),
+        "{}end\n\nexternal constant_constructor : int -> Error_code.code = \"%identity\"\n\n\
+         let error_code r =\n  if r >= -{last} && r < 0 then constant_constructor (-1 - r)\n  \
+         else Error_code.Unknown (-r)\n{}",
+        comment(2, &doc(&item.attrs)),
+        comment(0, "`error_code r` is the code of the negative result `r`."),
     );
     Ok(())
 }
 
-/// A constructor with its comment, beside it if that fits.
-fn constructor(out: &mut String, name: &str, attributes: &[Attribute]) {
-    let line = format!("  | {name}  {}", comment(0, attributes));
-    if line.trim_end().contains('\n') || line.trim_end().chars().count() > COLUMNS {
-        let _ = write!(out, "  | {name}\n{}", comment(6, attributes));
-    } else {
-        out.push_str(&line);
+/// A record: its fields as constructors, whose representation is their index, and the accessor.
+fn record(out: &mut String, record: &Record) {
+    let name = snake(&record.name);
+    let _ = write!(out, "\ntype {name} =\n");
+    for (field, doc) in &record.fields {
+        case(out, 2, &constructor(field), doc);
     }
+    let _ = write!(
+        out,
+        "{}\nexternal {name} : int_buffer -> {name} -> int = \"%caml_ba_ref_1\"\n\
+         \nlet {name}_length = {}\n",
+        comment(0, &record.doc),
+        record.fields.len(),
+    );
 }
 
 /// The modules: file names and texts. `parts` are the files of the description, each with the name
@@ -233,6 +230,9 @@ pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, S
     let mut modules = Vec::new();
     for (part, file) in parts {
         let mut externals = String::new();
+        for declared in records(file)? {
+            record(&mut base, &declared);
+        }
         for item in &file.items {
             match item {
                 Item::Enum(item) if item.ident == "Error" => errors(&mut base, item)?,
@@ -252,4 +252,73 @@ pub fn modules(parts: &[(String, syn::File)]) -> Result<Vec<(String, String)>, S
     }
     modules.push(("soil_raw.ml".into(), base));
     Ok(modules)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COLUMNS, modules, wrapped};
+
+    fn raw(rust: &str) -> String {
+        let parts = [("net".to_string(), syn::parse_file(rust).expect("Rust"))];
+        let modules = modules(&parts).expect("a description");
+        modules
+            .into_iter()
+            .find(|(name, _)| name == "soil_raw.ml")
+            .expect("the base")
+            .1
+    }
+
+    #[test]
+    fn a_field_of_a_record_is_the_constructor_that_is_its_index() {
+        let text = raw("record! { /// Ends. pub struct PipeEnds {
+                /// Out.
+                pub reader: Int,
+                /// In.
+                pub writer: Int, } }"
+            .replace("/// Ends. ", "/// Ends.\n")
+            .as_str());
+        let expected = "
+type pipe_ends =
+  | Reader  (** Out. *)
+  | Writer  (** In. *)
+(** Ends. *)
+
+external pipe_ends : int_buffer -> pipe_ends -> int = \"%caml_ba_ref_1\"
+
+let pipe_ends_length = 2
+";
+        assert!(text.ends_with(expected), "{text}");
+    }
+
+    #[test]
+    fn an_error_code_is_the_constructor_before_its_number() {
+        let text = raw("/// Codes.
+            enum Error {
+                /// Disk.
+                NoSpace = 1,
+                /// Late.
+                TimedOut = 2,
+            }");
+        assert!(text.contains("    | No_space  (** Disk. *)\n    | Timed_out  (** Late. *)\n"));
+        assert!(text.contains("if r >= -2 && r < 0 then constant_constructor (-1 - r)\n"));
+    }
+
+    #[test]
+    fn error_codes_leave_no_number_out() {
+        let file = syn::parse_file("enum Error { A = 1, B = 3 }").expect("Rust");
+        let error = modules(&[("error".to_string(), file)]).err();
+        assert!(error.is_some_and(|error| error.starts_with("B: ")));
+    }
+
+    #[test]
+    fn comments_are_wrapped() {
+        let text = wrapped(2, &"word ".repeat(100));
+        assert!(text.starts_with("  (** word") && text.ends_with("word *)\n"));
+        assert!(text.lines().all(|line| line.len() <= COLUMNS));
+        assert!(
+            text.lines()
+                .skip(1)
+                .all(|line| line.starts_with("      word"))
+        );
+    }
 }

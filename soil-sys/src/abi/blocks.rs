@@ -14,13 +14,12 @@ pub extern "C" fn soil_block_open(name: Text, token: Int) -> Int {
     call(|rt| glue::open(rt, name.utf8()?, token))
 }
 
-/// Fills `into` with sector size in bytes, number of sectors, 1 if read only, most sectors in one
-/// request, and what the disk can do: 1 for durable writes, 2 to discard, 4 to write zeros, added.
-/// The device is looked at again: it may have grown or shrunk.
+/// Fills `into` with the `BlockInfo` of a disk. Its size is read again, as it may have grown or
+/// shrunk.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_block_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
-        into.fill(&glue::info(rt, Fd::decode(fd)?)?);
+        into.fill(&glue::info(rt, Fd::decode(fd)?)?.numbers());
         Ok(0)
     })
 }

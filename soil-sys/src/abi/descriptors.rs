@@ -3,6 +3,7 @@
 //! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
 //! used again.
 
+use crate::ffi::records::PipeEnds;
 use crate::ffi::{Buffer, Bytes, Int, Ints};
 use crate::runtime::call;
 use crate::table::{Direction, Fd};
@@ -77,15 +78,19 @@ pub extern "C" fn soil_console_error() -> Int {
     call(|rt| console::open(rt, console::Which::Error))
 }
 
-/// Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB); fills `ends[0]` with the reading
-/// end and `ends[1]` with the writing end. Reading an empty pipe whose writing end is closed is the
+/// Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB), and fills `ends` with its
+/// `PipeEnds`. Reading an empty pipe whose writing end is closed is the
 /// end of input; writing when the reading end is closed is `Broken_pipe`. Errors: `Out_of_memory`,
 /// `Too_many_open`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_pipe(capacity: Int, mut ends: Ints) -> Int {
     call(|rt| {
-        let (read, write) = pipe::open(rt, capacity)?;
-        ends.fill(&[read.encode(), write.encode()]);
+        let (reader, writer) = pipe::open(rt, capacity)?;
+        let record = PipeEnds {
+            reader: reader.encode(),
+            writer: writer.encode(),
+        };
+        ends.fill(&record.numbers());
         Ok(0)
     })
 }

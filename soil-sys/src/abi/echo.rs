@@ -14,13 +14,11 @@ pub extern "C" fn soil_echo(endpoint: Text, len: Int) -> Int {
     call(|rt| glue::echo::send(rt, endpoint.all(), len))
 }
 
-/// Fills `into` with the time from request to answer in nanoseconds, and the answer's TTL or hop
-/// limit. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
+/// Fills `into` with an `EchoReply`. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_echo_result(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
-        let numbers = glue::echo::result(rt, Fd::decode(fd)?)?;
-        into.fill(&numbers);
+        into.fill(&glue::echo::result(rt, Fd::decode(fd)?)?.numbers());
         Ok(0)
     })
 }

@@ -1,16 +1,25 @@
 //! The machine itself.
 
 use crate::error::Error;
+use crate::ffi::records::MachineMemory;
 use crate::ffi::{Bytes, Int, Ints};
 use crate::platform::{Current, Platform};
 use crate::runtime::call;
 
-/// Fills `into` with bytes of memory: total, in use, free, highest use so far.
+/// Fills `into` with a `MachineMemory`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_machine_memory(mut into: Ints) -> Int {
     call(|_| {
         let memory = Current::memory();
-        into.fill(&memory.map(|bytes| Int::try_from(bytes).unwrap_or(Int::MAX >> 1)));
+        let [total, in_use, free, high_water] =
+            memory.map(|bytes| Int::try_from(bytes).unwrap_or(Int::MAX >> 1));
+        let record = MachineMemory {
+            total,
+            in_use,
+            free,
+            high_water,
+        };
+        into.fill(&record.numbers());
         Ok(0)
     })
 }

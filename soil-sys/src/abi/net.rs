@@ -138,20 +138,11 @@ pub extern "C" fn soil_tcp_keepalive(fd: Int, idle: Int, interval: Int, count: I
     call(|rt| glue::tcp::keepalive(rt, Fd::decode(fd)?, idle, interval, count))
 }
 
-/// Fills `into` with what a connection knows: smoothed round-trip time, its variation and least
-/// value, retransmission time-out (ns); segment size, congestion window, slow start threshold, the
-/// peer's window, its own window, bytes in flight, unacknowledged, unread, out of order; segments
-/// sent again, time-outs; phase (0 nothing is known to be lost, 1 repairs losses, 2 repairs after a
-/// time-out), bytes reported but not acknowledged, bytes lost, 1 if segments overtook each other,
-/// the peer's largest segment, the path's MTU; 1 if there are timestamps, selective
-/// acknowledgements, congestion marks, scaled windows; the shifts of its own and the peer's window;
-/// tail loss probes, needless recoveries; bytes acknowledged and received so far. Errors:
-/// `Wrong_kind`.
+/// Fills `into` with the `TcpInfo` of a connection. Errors: `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_info(fd: Int, mut into: Ints) -> Int {
     call(|rt| {
-        let numbers = glue::tcp::info(rt, Fd::decode(fd)?)?;
-        into.fill(&numbers);
+        into.fill(&glue::tcp::info(rt, Fd::decode(fd)?)?.numbers());
         Ok(0)
     })
 }

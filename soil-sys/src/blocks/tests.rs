@@ -4,6 +4,7 @@ use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, 
 use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
 use crate::error::{Answer, Error, Failure, Stop, encode};
 use crate::ffi::fake::{Array, Bigarray};
+use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
 use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
@@ -302,7 +303,13 @@ fn what_a_disk_is_and_can_do_is_told() {
         orders.abilities.set(abilities);
         orders.read_only.set(bits == 3);
         let most = (1 << 20) / 512;
-        let expected = [512, 64, Int::from(bits == 3), most, bits];
+        let expected = BlockInfo {
+            sector_size: 512,
+            sectors: 64,
+            read_only: Int::from(bits == 3),
+            request_sectors: most,
+            capabilities: bits,
+        };
         assert_eq!(info(rt, fd).expect("open"), expected);
     }
 }
@@ -335,11 +342,11 @@ fn sizes_are_seen_again() {
     assert_eq!(last(rt, 64), -(Error::Io as Int));
     orders.data.borrow_mut().resize(128 * 512, 0);
     assert_eq!(last(rt, 127), 512);
-    assert_eq!(info(rt, fd).expect("open")[1], 128);
+    assert_eq!(info(rt, fd).expect("open").sectors, 128);
     orders.data.borrow_mut().truncate(32 * 512);
     // The device says so, then everybody knows.
     assert_eq!(last(rt, 40), -(Error::Io as Int));
-    assert_eq!(info(rt, fd).expect("open")[1], 32);
+    assert_eq!(info(rt, fd).expect("open").sectors, 32);
     assert_eq!(last(rt, 40), -(Error::Io as Int));
     assert_eq!(last(rt, 31), 512);
     assert_eq!(last(rt, u64::MAX), -(Error::Invalid as Int));
@@ -387,7 +394,7 @@ fn partitions_are_disks_of_their_own() {
     let (mut rt, orders) = runtime(with_partitions());
     let rt = &mut rt;
     let fd = opened(rt, "data/1").expect("there");
-    assert_eq!(info(rt, fd).expect("open")[1], 8);
+    assert_eq!(info(rt, fd).expect("open").sectors, 8);
     let mut memory = vec![5; 1024];
     let answer = write(rt, fd, 6, Piece::of(&mut memory), 2);
     assert_eq!(result(rt, 2, answer), 1024);
@@ -412,7 +419,7 @@ fn partitions_are_disks_of_their_own() {
     // A disk that shrinks takes the end of the partition with it.
     let fd = opened(rt, "data/1").expect("there");
     orders.data.borrow_mut().truncate(12 * 512);
-    assert_eq!(info(rt, fd).expect("open")[1], 4);
+    assert_eq!(info(rt, fd).expect("open").sectors, 4);
 }
 
 /// A disk whose sectors are filled with their numbers.
@@ -616,7 +623,7 @@ fn a_logical_partition_is_found_through_its_chain() {
     let rt = &mut rt;
     for (name, sectors) in [("data/1", 4), ("data/5", 3), ("data/6", 5)] {
         let fd = opened(rt, name).expect(name);
-        assert_eq!(info(rt, fd).expect("open")[1], sectors, "{name}");
+        assert_eq!(info(rt, fd).expect("open").sectors, sectors, "{name}");
         assert_eq!(rt.close(fd), Ok(0));
     }
     assert_eq!(opened(rt, "data/7").err(), Some(-(Error::NotFound as Int)));

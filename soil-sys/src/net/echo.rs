@@ -4,6 +4,7 @@ use super::{address, close, open as open_descriptor, ready, socket, stack, stop}
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_ECHO;
+use crate::ffi::records::EchoReply;
 use crate::runtime::Runtime;
 use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 
@@ -25,10 +26,12 @@ pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
 }
 
 /// See `soil_echo_result`.
-pub fn result(rt: &mut Runtime, fd: Fd) -> Result<[Int; 2], Stop> {
+pub fn result(rt: &mut Runtime, fd: Fd) -> Result<EchoReply, Stop> {
     let key = rt.table.key_of(fd, &REQUEST)?;
     let (stack, socket) = socket(rt, key)?;
     let reply = stack.echo_result(socket.handle).map_err(stop)?;
-    let time = Int::try_from(reply.rtt_ns).unwrap_or(Int::MAX >> 1);
-    Ok([time, Int::from(reply.hop_limit)])
+    Ok(EchoReply {
+        time: Int::try_from(reply.rtt_ns).unwrap_or(Int::MAX >> 1),
+        hop_limit: reply.hop_limit.into(),
+    })
 }

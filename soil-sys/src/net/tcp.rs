@@ -8,6 +8,7 @@ use crate::ffi::constants::{
     OPTION_NODELAY, OPTION_PACING, OPTION_RECEIVE_BUFFER, OPTION_SACK, OPTION_SEND_BUFFER,
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
+use crate::ffi::records::TcpInfo;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
@@ -217,58 +218,54 @@ pub fn keepalive(rt: &mut Runtime, fd: Fd, idle: Int, interval: Int, count: Int)
     Ok(0)
 }
 
-/// How many numbers [`info`] is.
-const NUMBERS: usize = 31;
-
 /// See `soil_tcp_info`.
-pub fn info(rt: &mut Runtime, fd: Fd) -> Result<[Int; NUMBERS], Stop> {
+pub fn info(rt: &mut Runtime, fd: Fd) -> Result<TcpInfo, Stop> {
     let key = rt.table.key_of(fd, &CONNECTION)?;
     let (stack, socket) = socket(rt, key)?;
     let info = stack.tcp_info(socket.handle).map_err(stop)?;
-    let times = [
-        info.rtt_ns,
-        info.rtt_variation_ns,
-        info.rtt_min_ns,
-        info.rto_ns,
-    ];
-    let counts = [
-        u32::from(info.mss),
-        info.cwnd,
-        info.ssthresh,
-        info.send_window,
-        info.receive_window,
-        info.in_flight,
-        info.unacknowledged,
-        info.unread,
-        info.out_of_order,
-        info.retransmitted,
-        info.timeouts,
-        match info.phase {
+    let (own_window_shift, peer_window_shift) = info.scales.unwrap_or_default();
+    Ok(TcpInfo {
+        rtt: int(info.rtt_ns),
+        rtt_variation: int(info.rtt_variation_ns),
+        rtt_min: int(info.rtt_min_ns),
+        retransmission_timeout: int(info.rto_ns),
+        segment_size: info.mss as Int,
+        congestion_window: info.cwnd as Int,
+        slow_start_threshold: info.ssthresh as Int,
+        send_window: info.send_window as Int,
+        receive_window: info.receive_window as Int,
+        in_flight: info.in_flight as Int,
+        unacknowledged: info.unacknowledged as Int,
+        unread: info.unread as Int,
+        out_of_order: info.out_of_order as Int,
+        retransmitted: info.retransmitted as Int,
+        timeouts: info.timeouts as Int,
+        phase: match info.phase {
             "Open" => 0,
             "Recovery" => 1,
             _ => 2,
         },
-        info.sacked,
-        info.lost,
-        u32::from(info.reordering),
-        u32::from(info.peer_mss),
-        info.path_mtu,
-        u32::from(info.timestamps),
-        u32::from(info.sack),
-        u32::from(info.ecn),
-        u32::from(info.scales.is_some()),
-        info.scales.map_or(0, |(own, _)| u32::from(own)),
-        info.scales.map_or(0, |(_, peer)| u32::from(peer)),
-        info.probes,
-        info.spurious,
-    ];
-    let sums = [info.bytes_acknowledged, info.bytes_received];
-    let mut numbers = [0; NUMBERS];
-    let all = times.into_iter().chain(counts.map(u64::from)).chain(sums);
-    for (number, value) in numbers.iter_mut().zip(all) {
-        *number = Int::try_from(value).unwrap_or(Int::MAX >> 1);
-    }
-    Ok(numbers)
+        sacked: info.sacked as Int,
+        lost: info.lost as Int,
+        reordering: info.reordering.into(),
+        peer_segment_size: info.peer_mss as Int,
+        path_mtu: info.path_mtu as Int,
+        timestamps: info.timestamps.into(),
+        sack: info.sack.into(),
+        ecn: info.ecn.into(),
+        window_scaling: info.scales.is_some().into(),
+        own_window_shift: own_window_shift.into(),
+        peer_window_shift: peer_window_shift.into(),
+        loss_probes: info.probes as Int,
+        spurious_recoveries: info.spurious as Int,
+        bytes_acknowledged: int(info.bytes_acknowledged),
+        bytes_received: int(info.bytes_received),
+    })
+}
+
+/// A number in OCaml's range.
+fn int(n: u64) -> Int {
+    Int::try_from(n).unwrap_or(Int::MAX >> 1)
 }
 
 /// See `soil_tcp_abort`: the descriptor is closed, and the peer gets an RST.

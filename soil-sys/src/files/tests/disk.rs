@@ -13,6 +13,7 @@ use crate::disks::install;
 use crate::error::{Error, Stop};
 use crate::ffi::constants::OPEN_READ;
 use crate::ffi::fake::Bigarray;
+use crate::ffi::records::CacheStatistics;
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
@@ -57,7 +58,7 @@ fn what_is_in_memory_is_read_in_the_call() {
     let fd = opened(rt, "/data/a");
     written(rt, fd, &mut vec![3; MOST + 512]);
     synced(rt);
-    let hits = |rt: &Runtime| statistics(rt, "/data").expect("mounted")[1];
+    let hits = |rt: &Runtime| statistics(rt, "/data").expect("mounted").hits;
     let mut back = vec![0; MOST + 512];
     // What was written in bulk isn't kept.
     let answer = read(rt, fd, Piece::of(&mut back), 0, 2);
@@ -111,15 +112,15 @@ fn statistics_are_those_of_the_volume() {
     let fd = opened(rt, "/data/a");
     assert_eq!(mounted(rt, "/m=memory"), 0);
     written(rt, fd, &mut [1; 5000]);
-    let [dirty, hits, misses, _, used, limit] = statistics(rt, "/data").expect("mounted");
-    assert!(dirty > 0 && hits > 0 && misses > 0);
-    assert_eq!((used, limit), (0, 0), "the memory is that of all");
-    assert_eq!(statistics(rt, "/m"), Some([0; 6]));
+    let one = statistics(rt, "/data").expect("mounted");
+    assert!(one.dirty > 0 && one.hits > 0 && one.misses > 0);
+    assert_eq!((one.used, one.limit), (0, 0), "the memory is that of all");
+    assert_eq!(statistics(rt, "/m"), Some(CacheStatistics::default()));
     assert_eq!(statistics(rt, "/dat"), None);
     let all = statistics(rt, "").expect("always");
-    assert!(all[1] >= hits && all[2] >= misses && all[5] > 0);
+    assert!(all.hits >= one.hits && all.misses >= one.misses && all.limit > 0);
     synced(rt);
-    assert_eq!(statistics(rt, "/data").expect("mounted")[0], 0);
+    assert_eq!(statistics(rt, "/data").expect("mounted").dirty, 0);
 }
 
 /// A job may end after its descriptor was closed and the place of that given to another, whose

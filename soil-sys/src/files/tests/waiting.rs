@@ -349,7 +349,7 @@ fn a_read_that_has_to_wait_is_made_again_on_the_fiber() {
     let away = || ORDERS.with(|orders| core::mem::take(&mut *orders.away.borrow_mut()));
     assert_eq!(away(), [true]);
     // It has no cache of ours that counts.
-    assert_eq!(statistics(rt, "/w").expect("mounted")[1], 0);
+    assert_eq!(statistics(rt, "/w").expect("mounted").hits, 0);
     ORDERS.with(|orders| orders.read.set(How::Waits));
     assert_eq!(read(rt, file, Piece::of(&mut back), -1, 1), PENDING);
     assert_eq!(away(), [true, false]);
