@@ -4,8 +4,9 @@
 //! An operation that fails is undone: the first time that it changes a block, the block as it was
 //! is put aside. So no operation leaves half of itself in a transaction.
 
-use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
+
+use hashbrown::HashTable;
 
 use crate::pressure::is_memory_short;
 use crate::{CacheBudget, Error};
@@ -59,6 +60,8 @@ impl Kind {
 /// A block in memory.
 #[derive(Debug)]
 pub struct Entry {
+    /// Its number on the disk.
+    pub block: u64,
     pub data: Vec<u8>,
     pub kind: Kind,
     /// The running transaction has changed it.
@@ -76,7 +79,7 @@ pub struct Entry {
 /// See the module's text.
 #[derive(Debug)]
 pub struct Blocks {
-    map: BTreeMap<u64, Entry>,
+    table: HashTable<Entry>,
     /// Blocks that the running transaction has changed, some of which may be forgotten since.
     pub dirty: Vec<u64>,
     /// What the operation under way found, to be put back if it fails.
@@ -102,10 +105,29 @@ const SHARE: usize = 64 << 10;
 
 const MAX_SPARE: usize = 64;
 
+/// Where a block is in the table: multiplied by 2^64 divided by the golden ratio, which spreads
+/// neighbours over both ends of the hash.
+fn hash(block: u64) -> u64 {
+    let mixed = block.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    mixed ^ mixed >> 32
+}
+
+/// Memory for a block of so many bytes.
+fn memory(spare: &mut Vec<Vec<u8>>, block: usize) -> Result<Vec<u8>, Error> {
+    if let Some(data) = spare.pop() {
+        return Ok(data);
+    }
+    let mut data = Vec::new();
+    data.try_reserve_exact(block)
+        .map_err(|_| Error::OutOfMemory)?;
+    data.resize(block, 0);
+    Ok(data)
+}
+
 impl Blocks {
     pub fn new(block: usize, limit: usize, budget: Option<&'static CacheBudget>) -> Self {
         Self {
-            map: BTreeMap::new(),
+            table: HashTable::new(),
             dirty: Vec::new(),
             undo: Vec::new(),
             dirty_before: 0,
@@ -122,18 +144,7 @@ impl Blocks {
 
     /// Forgets everything, before anything was changed.
     pub fn clear(&mut self) {
-        self.map.clear();
-    }
-
-    fn memory(&mut self) -> Result<Vec<u8>, Error> {
-        if let Some(data) = self.spare.pop() {
-            return Ok(data);
-        }
-        let mut data = Vec::new();
-        data.try_reserve_exact(self.block)
-            .map_err(|_| Error::OutOfMemory)?;
-        data.resize(self.block, 0);
-        Ok(data)
+        self.table.clear();
     }
 
     fn recycle(&mut self, data: Vec<u8>) {
@@ -145,12 +156,12 @@ impl Blocks {
     /// Memory for a block that is about to be read, after dropping others if there are too many.
     pub fn memory_for_read(&mut self) -> Result<Vec<u8>, Error> {
         let bound = self.limit + self.taken / self.block + self.logged + self.dirty.len();
-        if self.map.len() >= bound && !self.take_more()
+        if self.table.len() >= bound && !self.take_more()
             || is_memory_short() && self.spare.is_empty()
         {
             self.shrink();
         }
-        self.memory()
+        memory(&mut self.spare, self.block)
     }
 
     /// Takes memory for more blocks, up to a quarter of what all volumes share.
@@ -167,15 +178,15 @@ impl Blocks {
     fn shrink(&mut self) {
         let operation = self.operation;
         let mut old: Vec<(u64, u64)> = self
-            .map
+            .table
             .iter()
-            .filter(|(_, entry)| !entry.dirty && !entry.logged && entry.operation != operation)
-            .map(|(block, entry)| (entry.used, *block))
+            .filter(|entry| !entry.dirty && !entry.logged && entry.operation != operation)
+            .map(|entry| (entry.used, entry.block))
             .collect();
         old.sort_unstable();
         old.truncate((old.len() / 4).max(8));
         for (_, block) in old {
-            if let Some(entry) = self.map.remove(&block) {
+            if let Some(entry) = self.take(block) {
                 self.recycle(entry.data);
             }
         }
@@ -192,21 +203,48 @@ impl Blocks {
 
     /// A block, if it is in memory.
     pub fn get(&self, block: u64) -> Option<&Entry> {
-        self.map.get(&block)
+        self.table.find(hash(block), |entry| entry.block == block)
+    }
+
+    fn get_mut(&mut self, block: u64) -> Option<&mut Entry> {
+        self.table
+            .find_mut(hash(block), |entry| entry.block == block)
+    }
+
+    fn take(&mut self, block: u64) -> Option<Entry> {
+        let found = self
+            .table
+            .find_entry(hash(block), |entry| entry.block == block);
+        Some(found.ok()?.remove().0)
+    }
+
+    /// Puts in a block that isn't there.
+    fn put(&mut self, entry: Entry) -> Result<&mut Entry, Error> {
+        let rehash = |entry: &Entry| hash(entry.block);
+        let room = self.table.try_reserve(1, rehash);
+        room.map_err(|_| Error::OutOfMemory)?;
+        let put = self.table.insert_unique(hash(entry.block), entry, rehash);
+        Ok(put.into_mut())
     }
 
     /// The same, noted as used.
     pub fn touch(&mut self, block: u64) -> Option<&mut Entry> {
         self.ticks += 1;
-        let entry = self.map.get_mut(&block)?;
+        let entry = self
+            .table
+            .find_mut(hash(block), |entry| entry.block == block)?;
         entry.used = self.ticks;
         Some(entry)
     }
 
     /// Takes in what was read.
-    pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: Kind) {
+    pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: Kind) -> Result<(), Error> {
+        if let Some(old) = self.take(block) {
+            self.recycle(old.data);
+        }
         self.ticks += 1;
         let entry = Entry {
+            block,
             data,
             kind,
             dirty: false,
@@ -216,24 +254,21 @@ impl Blocks {
             operation: 0,
             used: self.ticks,
         };
-        self.map.insert(block, entry);
+        self.put(entry).map(|_| ())
     }
 
     /// A block, to be changed by the operation under way: it belongs to the running transaction.
     /// `None` if it isn't in memory.
     pub fn change(&mut self, block: u64) -> Result<Option<&mut Entry>, Error> {
-        let operation = self.operation;
-        let Some(entry) = self.map.get(&block) else {
+        let same = |entry: &Entry| entry.block == block;
+        let Some(entry) = self.table.find_mut(hash(block), same) else {
             return Ok(None);
         };
-        if entry.operation != operation {
-            let mut data = self.memory()?;
-            let Some(entry) = self.map.get_mut(&block) else {
-                return Ok(None);
-            };
+        if entry.operation != self.operation {
+            let mut data = memory(&mut self.spare, self.block)?;
             data.copy_from_slice(&entry.data);
-            entry.operation = operation;
             let before = Entry { data, ..*entry };
+            entry.operation = self.operation;
             if !entry.dirty {
                 entry.dirty = true;
                 self.dirty.push(block);
@@ -241,19 +276,16 @@ impl Blocks {
             self.undo.push((block, Some(before)));
         }
         self.ticks += 1;
-        let Some(entry) = self.map.get_mut(&block) else {
-            return Ok(None);
-        };
         entry.used = self.ticks;
         Ok(Some(entry))
     }
 
     /// A new block of zeros that belongs to the running transaction, whatever was there.
     pub fn create(&mut self, block: u64, kind: Kind) -> Result<&mut Entry, Error> {
-        let mut data = self.memory()?;
+        let mut data = memory(&mut self.spare, self.block)?;
         data.fill(0);
         self.ticks += 1;
-        let old = self.map.remove(&block);
+        let old = self.take(block);
         let was_dirty = old.as_ref().is_some_and(|old| old.dirty);
         let known = old
             .as_ref()
@@ -266,6 +298,7 @@ impl Blocks {
             self.dirty.push(block);
         }
         let entry = Entry {
+            block,
             data,
             kind,
             dirty: true,
@@ -275,12 +308,12 @@ impl Blocks {
             operation: self.operation,
             used: self.ticks,
         };
-        Ok(self.map.entry(block).or_insert(entry))
+        self.put(entry)
     }
 
     /// Forgets a block whose contents no longer count.
     pub fn forget(&mut self, block: u64) {
-        let Some(old) = self.map.remove(&block) else {
+        let Some(old) = self.take(block) else {
             return;
         };
         self.count_logged(Some(&old), None);
@@ -318,13 +351,14 @@ impl Blocks {
     /// Puts back what the operation under way has changed.
     pub fn roll_back(&mut self) {
         while let Some((block, before)) = self.undo.pop() {
-            let now = self.map.remove(&block);
+            let now = self.take(block);
             self.count_logged(now.as_ref(), before.as_ref());
             if let Some(now) = now {
                 self.recycle(now.data);
             }
             if let Some(before) = before {
-                self.map.insert(block, before);
+                let rehash = |entry: &Entry| hash(entry.block);
+                self.table.insert_unique(hash(block), before, rehash);
             }
         }
         self.dirty.truncate(self.dirty_before);
@@ -334,7 +368,7 @@ impl Blocks {
     /// The blocks of the running transaction, in the order of their places.
     pub fn transaction(&mut self) -> Vec<u64> {
         let mut blocks: Vec<u64> = self.dirty.clone();
-        blocks.retain(|block| self.map.get(block).is_some_and(|entry| entry.dirty));
+        blocks.retain(|block| self.get(*block).is_some_and(|entry| entry.dirty));
         blocks.sort_unstable();
         blocks.dedup();
         blocks
@@ -343,15 +377,17 @@ impl Blocks {
     /// Blocks that the journal has and their places have not, in order, but for those of the
     /// running transaction.
     pub fn to_write_back(&self) -> Vec<u64> {
-        let waiting = self.map.iter();
-        let waiting = waiting.filter(|(_, entry)| entry.logged && !entry.dirty);
-        waiting.map(|(block, _)| *block).collect()
+        let waiting = self.table.iter();
+        let waiting = waiting.filter(|entry| entry.logged && !entry.dirty);
+        let mut blocks: Vec<u64> = waiting.map(|entry| entry.block).collect();
+        blocks.sort_unstable();
+        blocks
     }
 
     /// Notes that these are in their places.
     pub fn written_back(&mut self, blocks: &[u64]) {
         for block in blocks {
-            if let Some(entry) = self.map.get_mut(block)
+            if let Some(entry) = self.get_mut(*block)
                 && entry.logged
             {
                 entry.logged = false;
@@ -363,7 +399,7 @@ impl Blocks {
     /// Notes that the transaction has ended: its blocks are in the journal, or in their places.
     pub fn committed(&mut self, in_journal: bool) {
         for block in core::mem::take(&mut self.dirty) {
-            let Some(entry) = self.map.get_mut(&block).filter(|entry| entry.dirty) else {
+            let Some(entry) = self.get_mut(block).filter(|entry| entry.dirty) else {
                 continue;
             };
             entry.dirty = false;

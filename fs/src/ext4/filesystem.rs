@@ -133,8 +133,7 @@ impl Fs {
         if let Err(wrong) = self.check(block, kind, &data) {
             return Err(self.damage(wrong, block));
         }
-        self.blocks.insert(block, data, kind);
-        Ok(())
+        self.blocks.insert(block, data, kind)
     }
 
     /// A block of metadata.

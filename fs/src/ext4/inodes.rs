@@ -77,7 +77,7 @@ impl Fs {
                 .wrapping_sub(at as u32)
                 .wrapping_mul(per_block);
             let kind = Kind::Inodes(first.wrapping_add(before));
-            self.blocks.insert(place, memory, kind);
+            self.blocks.insert(place, memory, kind)?;
         }
         Ok(())
     }
