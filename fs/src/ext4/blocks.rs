@@ -206,6 +206,12 @@ impl Blocks {
         self.table.find(hash(block), |entry| entry.block == block)
     }
 
+    /// How often a block was looked at so far.
+    #[cfg(test)]
+    pub fn looks(&self) -> u64 {
+        self.ticks
+    }
+
     fn get_mut(&mut self, block: u64) -> Option<&mut Entry> {
         self.table
             .find_mut(hash(block), |entry| entry.block == block)

@@ -4,6 +4,7 @@
 use super::blocks::Kind;
 use super::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::{Fs, Result};
+use super::htree::Probe;
 use super::inode::{INDEXED, Inode};
 use super::superblock::compatible;
 use crate::Error;
@@ -37,15 +38,35 @@ pub struct Record<'a> {
     pub name: &'a [u8],
 }
 
+impl Record<'_> {
+    /// Bytes of it that are in use.
+    fn used(&self) -> usize {
+        if self.inode == 0 {
+            0
+        } else {
+            record_len(self.name.len())
+        }
+    }
+}
+
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
     pub inode: u32,
     /// As in [`Record`].
     pub kind: u8,
-    /// The block on the disk, and the record's place in it.
+    /// The block on the disk, the record's place in it, and that of the record before.
     pub block: u64,
     pub at: usize,
+    before: Option<usize>,
+}
+
+/// What a name leads to in a directory.
+#[derive(Debug, Clone, Copy)]
+pub enum Looked {
+    Entry(Found),
+    /// Nothing, and in an indexed directory the way to where it would be.
+    Nothing(Option<Probe>),
 }
 
 /// Whether a block ends in a record for the checksum.
@@ -112,60 +133,69 @@ pub fn put_record(data: &mut [u8], at: usize, len: usize, name: &[u8], (inode, k
     put(data, at + HEADER, name);
 }
 
-/// Adds an entry to a block, if there is room; where it is.
-pub fn insert(data: &mut [u8], name: &[u8], entry: (u32, u8)) -> Option<usize> {
-    let needed = record_len(name.len());
+/// Where a block has room for a name: a record that is not in use, or is longer than its name.
+fn room(data: &[u8], name: usize) -> Option<Record<'_>> {
+    let needed = record_len(name);
     let end = data.len() - if has_tail(data) { TAIL } else { 0 };
-    let mut at = 0;
-    while at < end {
-        let found = record(data, at);
-        let used = if found.inode == 0 {
-            0
-        } else {
-            record_len(found.name.len())
-        };
-        let len = found.len;
-        if len >= used + needed {
-            if used > 0 {
-                put_u16(data, at + 4, used as u16);
-            }
-            put_record(data, at + used, len - used, name, entry);
-            return Some(at + used);
-        }
-        at += len.max(HEADER);
-    }
-    None
+    let mut used = records(data).take_while(|record| record.at < end);
+    used.find(|record| record.len >= record.used() + needed)
 }
 
-/// Removes the entry at a place: the record before it gets its room.
-fn remove(data: &mut [u8], at: usize) {
-    let before = records(data).take_while(|record| record.at < at).last();
-    let len = u16_at(data, at + 4);
-    match before {
-        Some(before) if before.at + before.len == at => {
-            put_u16(data, before.at + 4, before.len as u16 + len);
-        }
-        _ => {}
+/// Adds an entry to a block; [`Error::NoSpace`] if it has no room.
+pub fn insert(data: &mut [u8], name: &[u8], entry: (u32, u8)) -> Result<()> {
+    let room = room(data, name.len()).ok_or(Error::NoSpace)?;
+    let place = (room.at, room.len, room.used());
+    insert_at(data, place, name, entry);
+    Ok(())
+}
+
+/// Adds an entry in the room behind a record, given by its place, its length, and what of that is
+/// in use.
+fn insert_at(
+    data: &mut [u8],
+    (at, len, used): (usize, usize, usize),
+    name: &[u8],
+    entry: (u32, u8),
+) {
+    if used > 0 {
+        put_u16(data, at + 4, used as u16);
+    }
+    put_record(data, at + used, len - used, name, entry);
+}
+
+/// Removes the entry at a place: the record before it in the block, if there is one, gets its room.
+fn remove(data: &mut [u8], at: usize, before: Option<usize>) {
+    if let Some(before) = before {
+        let len = u16_at(data, before + 4) + u16_at(data, at + 4);
+        put_u16(data, before + 4, len);
     }
     put_u32(data, at, 0);
 }
 
-/// The inode and the type of an entry, and its place in a block that is sound.
-fn find(data: &[u8], name: &[u8]) -> Option<(u32, u8, usize)> {
-    let mut rest = data;
+/// The entry of that name in a block that is sound, which is `block` of the disk.
+fn find(data: &[u8], name: &[u8], block: u64) -> Option<Found> {
+    let (mut rest, mut before) = (data, None);
     // The lengths and the last letters tell most names apart, for less than a comparison.
     let (len, last) = (name.len(), name.last()?);
     while let Some((header, after)) = rest.split_first_chunk::<HEADER>() {
         let inode = u32::from_le_bytes([header[0], header[1], header[2], header[3]]);
+        let at = data.len() - rest.len();
         if usize::from(header[6]) == len
             && inode != 0
             && after.get(len - 1) == Some(last)
             && after.get(..len) == Some(name)
         {
-            return Some((inode, header[7], data.len() - rest.len()));
+            return Some(Found {
+                inode,
+                kind: header[7],
+                block,
+                at,
+                before,
+            });
         }
         let record = usize::from(u16::from_le_bytes([header[4], header[5]]));
         rest = rest.get(record.max(HEADER)..)?;
+        before = Some(at);
     }
     None
 }
@@ -179,71 +209,69 @@ impl Fs {
             .min(self.geometry.blocks)
     }
 
-    /// The block at `block` of a directory, with entries: where it is on the disk.
-    pub fn leaf(&mut self, directory: &Inode, block: u64) -> Result<u64> {
-        let physical = self.directory_block(directory, block)?;
-        self.load(physical, Kind::Leaf(directory.owner()))?;
-        Ok(physical)
-    }
-
     fn find_in(&mut self, directory: &Inode, block: u64, name: &[u8]) -> Result<Option<Found>> {
-        let physical = self.leaf(directory, block)?;
+        let physical = self.directory_block(directory, block)?;
         let data = self.block(physical, Kind::Leaf(directory.owner()))?;
-        Ok(find(data, name).map(|(inode, kind, at)| Found {
-            inode,
-            kind,
-            block: physical,
-            at,
-        }))
+        Ok(find(data, name, physical))
     }
 
-    /// The entry of that name; not for `.` and `..`.
-    pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Option<Found>> {
+    /// What a name leads to; not for `.` and `..`.
+    pub fn lookup(&mut self, directory: &Inode, name: &[u8]) -> Result<Looked> {
         if directory.flags & INDEXED != 0 {
-            let Some(mut at) = self.probe(directory, name)? else {
-                return Ok(None);
+            let Some(first) = self.probe(directory, name)? else {
+                return Ok(Looked::Nothing(None));
             };
-            let hash = at.hash;
+            let mut at = first;
             loop {
                 if let Some(found) = self.find_in(directory, at.leaf().into(), name)? {
-                    return Ok(Some(found));
+                    return Ok(Looked::Entry(found));
                 }
                 // Names with the same hash may go on in the next block.
-                if !self.advance(directory, &mut at, Some(hash.0))? {
-                    return Ok(None);
+                if !self.advance(directory, &mut at, Some(first.hash.0))? {
+                    return Ok(Looked::Nothing(Some(first)));
                 }
             }
         }
         for block in 0..self.directory_blocks(directory) {
             if let Some(found) = self.find_in(directory, block, name)? {
-                return Ok(Some(found));
+                return Ok(Looked::Entry(found));
             }
         }
-        Ok(None)
+        Ok(Looked::Nothing(None))
     }
 
-    /// Adds an entry, which isn't there yet. The directory's inode changes, and is written.
-    pub fn add_entry(&mut self, directory: &mut Inode, name: &[u8], inode: &Inode) -> Result<()> {
+    fn entry_of(&self, inode: &Inode) -> (u32, u8) {
         let kind = if self.has_types() {
             inode.entry_type()
         } else {
             0
         };
-        let entry = (inode.number, kind);
+        (inode.number, kind)
+    }
+
+    /// Adds an entry, which isn't there yet: where it would be may be known. The directory's inode
+    /// changes, and is to be written by [`touch_directory`](Self::touch_directory).
+    pub fn add_entry(
+        &mut self,
+        directory: &mut Inode,
+        (name, probe): (&[u8], Option<Probe>),
+        inode: &Inode,
+    ) -> Result<()> {
+        let entry = self.entry_of(inode);
         let blocks = self.directory_blocks(directory);
         let can_index = self.geometry.compatible & compatible::DIR_INDEX != 0;
         if directory.flags & INDEXED != 0 {
-            self.add_indexed(directory, name, entry)?;
+            self.add_indexed(directory, (name, probe), entry)?;
         } else if !self.add_linear(directory, name, entry)? {
             if blocks == 1 && can_index && self.make_index(directory)? {
-                self.add_indexed(directory, name, entry)?;
+                self.add_indexed(directory, (name, None), entry)?;
             } else {
                 let (physical, _) = self.add_leaf(directory)?;
                 let data = self.block_mut(physical, Kind::Leaf(directory.owner()))?;
-                insert(data, name, entry).ok_or(Error::NameTooLong)?;
+                insert(data, name, entry)?;
             }
         }
-        self.touch_directory(directory)
+        Ok(())
     }
 
     /// Notes that a directory has changed, and writes its inode.
@@ -254,14 +282,30 @@ impl Fs {
     }
 
     fn add_linear(&mut self, directory: &Inode, name: &[u8], entry: (u32, u8)) -> Result<bool> {
-        let kind = Kind::Leaf(directory.owner());
         for block in 0..self.directory_blocks(directory) {
-            let physical = self.leaf(directory, block)?;
-            if has_room(self.block(physical, kind)?, name.len()) {
-                return Ok(insert(self.block_mut(physical, kind)?, name, entry).is_some());
+            let physical = self.directory_block(directory, block)?;
+            if self.insert_in(directory, physical, name, entry)? {
+                return Ok(true);
             }
         }
         Ok(false)
+    }
+
+    /// Adds an entry to a block of a directory, if that has room: otherwise it isn't changed.
+    pub fn insert_in(
+        &mut self,
+        directory: &Inode,
+        block: u64,
+        name: &[u8],
+        entry: (u32, u8),
+    ) -> Result<bool> {
+        let kind = Kind::Leaf(directory.owner());
+        let Some(room) = room(self.block(block, kind)?, name.len()) else {
+            return Ok(false);
+        };
+        let place = (room.at, room.len, room.used());
+        insert_at(self.block_mut(block, kind)?, place, name, entry);
+        Ok(true)
     }
 
     /// Adds a block without entries at the end of a directory: where it is on the disk, and its
@@ -291,24 +335,20 @@ impl Fs {
         Ok((physical, number))
     }
 
-    /// Removes an entry that was found, and writes the directory's inode.
-    pub fn remove_entry(&mut self, directory: &mut Inode, found: &Found) -> Result<()> {
-        let kind = Kind::Leaf(directory.owner());
-        remove(self.block_mut(found.block, kind)?, found.at);
-        self.touch_directory(directory)
+    /// Removes an entry that was found: no other one in the directory moves.
+    pub fn remove_entry(&mut self, directory: &Inode, found: &Found) -> Result<()> {
+        let data = self.block_mut(found.block, Kind::Leaf(directory.owner()))?;
+        remove(data, found.at, found.before);
+        Ok(())
     }
 
     /// Has an entry that was found lead to another inode.
-    pub fn set_entry(&mut self, directory: &mut Inode, found: &Found, inode: &Inode) -> Result<()> {
-        let kind = if self.has_types() {
-            inode.entry_type()
-        } else {
-            0
-        };
+    pub fn set_entry(&mut self, directory: &Inode, found: &Found, inode: &Inode) -> Result<()> {
+        let (number, kind) = self.entry_of(inode);
         let data = self.block_mut(found.block, Kind::Leaf(directory.owner()))?;
-        put_u32(data, found.at, inode.number);
+        put_u32(data, found.at, number);
         put(data, found.at + 7, &[kind]);
-        self.touch_directory(directory)
+        Ok(())
     }
 
     /// The block that `.` and `..` are in: the first, which is the root of an index if there is
@@ -361,18 +401,16 @@ impl Fs {
         };
         if directory.flags & INDEXED == 0 {
             for block in 0..self.directory_blocks(directory) {
-                let physical = self.leaf(directory, block)?;
+                let physical = self.directory_block(directory, block)?;
                 if has_entries(self.block(physical, kind)?) {
                     return Ok(false);
                 }
             }
             return Ok(true);
         }
-        let Some(mut at) = self.probe_hash(directory, (0, 0))? else {
-            return Ok(true);
-        };
+        let mut at = self.probe_hash(directory, (0, 0))?;
         for _ in 0..self.directory_blocks(directory) {
-            let physical = self.leaf(directory, at.leaf().into())?;
+            let physical = self.directory_block(directory, at.leaf().into())?;
             if has_entries(self.block(physical, kind)?) {
                 return Ok(false);
             }
@@ -385,20 +423,4 @@ impl Fs {
             directory.number.into(),
         ))
     }
-}
-
-/// Whether a block has room for a name, before it is changed for it.
-pub fn has_room(data: &[u8], name: usize) -> bool {
-    let needed = record_len(name);
-    let end = data.len() - if has_tail(data) { TAIL } else { 0 };
-    records(data)
-        .take_while(|record| record.at < end)
-        .any(|record| {
-            let used = if record.inode == 0 {
-                0
-            } else {
-                record_len(record.name.len())
-            };
-            record.len >= used + needed
-        })
 }

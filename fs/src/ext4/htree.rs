@@ -101,7 +101,7 @@ struct Step {
 }
 
 /// The way to the entries with some hash.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub struct Probe {
     steps: [Step; MAX_LEVELS],
     levels: usize,
@@ -126,8 +126,8 @@ impl Fs {
         }
     }
 
-    /// How an indexed directory hashes its names.
-    pub fn hasher_of(&mut self, directory: &Inode) -> Result<Hasher> {
+    /// The root of an indexed directory: its block on the disk, and how it hashes names.
+    fn root(&mut self, directory: &Inode) -> Result<(u64, Hasher)> {
         let physical = self.directory_block(directory, 0)?;
         let root = self.block(physical, Kind::Index(directory.owner()))?;
         let version = root.get(0x1c).copied().unwrap_or(0);
@@ -137,21 +137,31 @@ impl Fs {
                 directory.number.into(),
             ));
         }
-        Ok(self.hasher(version))
+        Ok((physical, self.hasher(version)))
     }
 
     /// The way to a name.
     pub fn probe(&mut self, directory: &Inode, name: &[u8]) -> Result<Option<Probe>> {
-        let hash = self.hasher_of(directory)?.hash(name);
-        match hash {
-            Some(hash) => self.probe_hash(directory, hash),
+        let (root, hasher) = self.root(directory)?;
+        match hasher.hash(name) {
+            Some(hash) => self.probe_from(directory, root, hasher, hash).map(Some),
             None => Ok(None),
         }
     }
 
     /// The way to a hash.
-    pub fn probe_hash(&mut self, directory: &Inode, hash: Hash) -> Result<Option<Probe>> {
-        let hasher = self.hasher_of(directory)?;
+    pub fn probe_hash(&mut self, directory: &Inode, hash: Hash) -> Result<Probe> {
+        let (root, hasher) = self.root(directory)?;
+        self.probe_from(directory, root, hasher, hash)
+    }
+
+    fn probe_from(
+        &mut self,
+        directory: &Inode,
+        root: u64,
+        hasher: Hasher,
+        hash: Hash,
+    ) -> Result<Probe> {
         let mut probe = Probe {
             steps: [Step::default(); MAX_LEVELS],
             levels: 0,
@@ -159,24 +169,25 @@ impl Fs {
             hash,
             hasher,
         };
-        self.descend(directory, &mut probe, 0, 0, Some(hash.0))?;
-        Ok(Some(probe))
+        self.descend(directory, &mut probe, (0, root), Some(hash.0))?;
+        Ok(probe)
     }
 
-    /// Goes down from block `block` of the directory, at `level`, to the leaf with `hash`, or to
-    /// the first one.
+    /// Goes down from a node, given by its level and its block on the disk, to the leaf with
+    /// `hash`, or to the first one.
     fn descend(
         &mut self,
         directory: &Inode,
         probe: &mut Probe,
-        level: usize,
-        block: u32,
+        (level, block): (usize, u64),
         hash: Option<u32>,
     ) -> Result<()> {
-        let mut block = block;
+        let mut physical = block;
         for level in level..MAX_LEVELS {
-            let physical = self.index_block(directory, block)?;
             let data = self.block(physical, Kind::Index(directory.owner()))?;
+            if (entries_at(data) == ROOT_ENTRIES) != (level == 0) {
+                return Err(self.damage("a directory's index with two roots", physical));
+            }
             if level == 0 {
                 probe.levels = levels(data);
             }
@@ -190,8 +201,7 @@ impl Fs {
                 }
             }
             let index = low - 1;
-            block = child_at(data, index);
-            let count = count(data);
+            let (block, count) = (child_at(data, index), count(data));
             if let Some(step) = probe.steps.get_mut(level) {
                 *step = Step {
                     block: physical,
@@ -200,26 +210,18 @@ impl Fs {
                 };
             }
             if level + 1 == probe.levels {
+                probe.leaf = block;
                 break;
             }
+            physical = self.directory_block(directory, block.into())?;
         }
-        if block == 0 {
+        if probe.leaf == 0 {
             return Err(self.damage(
                 "a directory's index that leads to itself",
                 directory.number.into(),
             ));
         }
-        probe.leaf = block;
         Ok(())
-    }
-
-    fn index_block(&mut self, directory: &Inode, block: u32) -> Result<u64> {
-        let physical = self.directory_block(directory, block.into())?;
-        let data = self.block(physical, Kind::Index(directory.owner()))?;
-        if (entries_at(data) == ROOT_ENTRIES) != (block == 0) {
-            return Err(self.damage("a directory's index with two roots", physical));
-        }
-        Ok(physical)
     }
 
     /// Goes on to the next leaf: only if names with the hash `only` may be there, if that is given.
@@ -249,7 +251,8 @@ impl Fs {
                 }
                 probe.leaf = block;
             } else {
-                self.descend(directory, probe, level + 1, block, None)?;
+                let physical = self.directory_block(directory, block.into())?;
+                self.descend(directory, probe, (level + 1, physical), None)?;
             }
             return Ok(true);
         }
@@ -276,7 +279,7 @@ impl Fs {
         } else {
             1
         };
-        let first = self.leaf(directory, 0)?;
+        let first = self.directory_block(directory, 0)?;
         let data = self.block(first, kind)?.to_vec();
         let parent = u16_at(&data, 4) as usize;
         let names: Vec<&[u8]> = records(&data).take(2).map(|record| record.name).collect();
@@ -288,7 +291,7 @@ impl Fs {
         let leaf = self.block_mut(second, kind)?;
         for record in records(&data).skip(2).filter(|record| record.inode != 0) {
             let entry = (record.inode, data.get(record.at + 7).copied().unwrap_or(0));
-            directory::insert(leaf, record.name, entry).ok_or(Error::NoSpace)?;
+            directory::insert(leaf, record.name, entry)?;
         }
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
         let own = directory.number;
@@ -307,21 +310,22 @@ impl Fs {
         Ok(true)
     }
 
-    /// Adds an entry to an indexed directory.
+    /// Adds an entry to an indexed directory, of which the way to its name is known or not.
     pub fn add_indexed(
         &mut self,
         directory: &mut Inode,
-        name: &[u8],
+        (name, probe): (&[u8], Option<Probe>),
         entry: (u32, u8),
     ) -> Result<()> {
-        let kind = Kind::Leaf(directory.owner());
+        let mut probe = probe;
         // Each round that doesn't end makes room in one level.
         for _ in 0..3 * MAX_LEVELS + 6 {
-            let probe = self.probe(directory, name)?.ok_or(Error::InvalidName)?;
-            let leaf = self.leaf(directory, probe.leaf().into())?;
-            if directory::has_room(self.block(leaf, kind)?, name.len()) {
-                directory::insert(self.block_mut(leaf, kind)?, name, entry)
-                    .ok_or(Error::NoSpace)?;
+            let probe = match probe.take() {
+                Some(probe) => probe,
+                None => self.probe(directory, name)?.ok_or(Error::InvalidName)?,
+            };
+            let leaf = self.directory_block(directory, probe.leaf().into())?;
+            if self.insert_in(directory, leaf, name, entry)? {
                 return Ok(());
             }
             self.make_room_in_index(directory, &probe, leaf)?;
@@ -459,7 +463,7 @@ impl Fs {
                 let entry = (u32_at(&old, *at), old.get(*at + 7).copied().unwrap_or(0));
                 let name = usize::from(old.get(*at + 6).copied().unwrap_or(0));
                 let name = old.get(*at + 8..*at + 8 + name).unwrap_or_default();
-                directory::insert(data, name, entry).ok_or(Error::NoSpace)?;
+                directory::insert(data, name, entry)?;
             }
         }
         let node = self.block_mut(parent.block, Kind::Index(directory.owner()))?;

@@ -9,7 +9,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::blocks::Kind;
-use super::directory::records;
+use super::directory::{Looked, records};
 use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
@@ -61,7 +61,7 @@ fn decode(cursor: Cursor) -> Hash {
 impl Fs {
     /// The names in one block of a directory.
     fn names_in(&mut self, directory: &Inode, block: u64) -> Result<Vec<Listed>> {
-        let physical = self.leaf(directory, block)?;
+        let physical = self.directory_block(directory, block)?;
         let start = block * self.geometry.block as u64 + 1;
         let data = self.block(physical, Kind::Leaf(directory.owner()))?;
         let used = records(data).filter(|record| record.inode != 0);
@@ -82,9 +82,7 @@ impl Fs {
         let (mut hash, mut listed) = (decode(from.0), Vec::new());
         let blocks = self.directory_blocks(directory).max(1);
         for _ in 0..blocks {
-            let Some(mut at) = self.probe_hash(directory, hash)? else {
-                return Ok((listed, None));
-            };
+            let mut at = self.probe_hash(directory, hash)?;
             let (mut chain, mut is_cut) = (0, false);
             let next = loop {
                 for (_, name, entry) in self.names_in(directory, at.leaf().into())? {
@@ -235,7 +233,7 @@ impl Ext4Volume {
         let rest: Vec<Vec<u8>> = names.iter().skip(from as usize).cloned().collect();
         for (index, name) in rest.iter().enumerate() {
             // It may be gone since it was noted.
-            let Some(found) = self.look(|fs| fs.lookup(directory, name))? else {
+            let Looked::Entry(found) = self.look(|fs| fs.lookup(directory, name))? else {
                 continue;
             };
             if !self.visit(name, (found.inode, found.kind), visit)? {

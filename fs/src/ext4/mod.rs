@@ -10,7 +10,7 @@
 //! - `extents`, `lists`, `mapping`: where the blocks of a file are.
 //! - `directory`, `htree`, `names`, `orphans`, `data`: what operations do.
 //! - `journal`, `replay`, `transaction`: what makes it durable.
-//! - `volume`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
+//! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
 mod bitmap;
@@ -34,10 +34,13 @@ mod mapping;
 mod names;
 mod operations;
 mod orphans;
+mod paths;
 mod ranges;
 mod replay;
 mod seal;
 mod superblock;
+#[cfg(test)]
+mod tests;
 mod transaction;
 mod volume;
 mod zones;

@@ -1,7 +1,8 @@
 //! Names: making, removing, moving and linking what they lead to.
 
-use super::directory::{Found, MAX_NAME};
+use super::directory::{Found, Looked, MAX_NAME};
 use super::filesystem::{Fs, Result};
+use super::htree::Probe;
 use super::inode::{DIRECTORY, Inode, LINK, REGULAR};
 use super::superblock::read_only;
 use crate::Error;
@@ -18,8 +19,41 @@ pub enum Fate {
     ToReap(u32),
 }
 
-/// A directory and a name in it.
-pub type Place<'a> = (u32, &'a [u8]);
+/// A name in a directory that was looked up. It counts until something is changed.
+#[derive(Debug, Clone, Copy)]
+pub struct Place<'a> {
+    pub directory: Inode,
+    pub name: &'a [u8],
+    pub there: There,
+}
+
+/// What is at a place.
+#[derive(Debug, Clone, Copy)]
+pub enum There {
+    /// An entry, and the inode that it leads to.
+    Entry(Found, Inode),
+    /// As [`Looked::Nothing`].
+    Nothing(Option<Probe>),
+}
+
+impl Place<'_> {
+    /// The entry and its inode.
+    fn entry(&self) -> Result<(Found, Inode)> {
+        match self.there {
+            There::Entry(found, inode) => Ok((found, inode)),
+            There::Nothing(_) => Err(Error::NotFound),
+        }
+    }
+
+    /// The inode that is there.
+    pub fn inode(&self) -> Result<Inode> {
+        self.entry().map(|(_, inode)| inode)
+    }
+
+    pub fn is_taken(&self) -> bool {
+        matches!(self.there, There::Entry(..))
+    }
+}
 
 /// `name` as it is on the disk.
 pub fn check_name(name: &str) -> Result<&[u8]> {
@@ -33,19 +67,21 @@ pub fn check_name(name: &str) -> Result<&[u8]> {
 }
 
 impl Fs {
-    /// The directory `number`.
-    fn directory(&mut self, number: u32) -> Result<Inode> {
-        let found = self.named_inode(number)?;
-        if found.is_directory() {
-            Ok(found)
-        } else {
-            Err(Error::NotDirectory)
-        }
+    /// What is at a name in a directory.
+    pub fn there(&mut self, directory: &Inode, name: &[u8]) -> Result<There> {
+        Ok(match self.lookup(directory, name)? {
+            Looked::Entry(found) => There::Entry(found, self.named_inode(found.inode)?),
+            Looked::Nothing(probe) => There::Nothing(probe),
+        })
     }
 
-    fn found(&mut self, directory: &Inode, name: &[u8]) -> Result<(Found, Inode)> {
-        let found = self.lookup(directory, name)?.ok_or(Error::NotFound)?;
-        Ok((found, self.named_inode(found.inode)?))
+    /// Gives an inode a name, and writes that of the directory.
+    fn add_name(&mut self, directory: &mut Inode, place: &Place<'_>, inode: &Inode) -> Result<()> {
+        let There::Nothing(probe) = place.there else {
+            return Err(Error::Exists);
+        };
+        self.add_entry(directory, (place.name, probe), inode)?;
+        self.touch_directory(directory)
     }
 
     /// Notes one more directory in another, whose `..` leads to it.
@@ -72,34 +108,34 @@ impl Fs {
     }
 
     /// Makes a file of type and permissions `mode`, or a symbolic link that says `target`.
-    pub fn create(&mut self, (parent, name): Place<'_>, mode: u16, target: &[u8]) -> Result<Inode> {
-        let mut directory = self.directory(parent)?;
+    pub fn create(&mut self, place: &Place<'_>, mode: u16, target: &[u8]) -> Result<Inode> {
+        let mut directory = place.directory;
         let mut new = self.new_inode(&directory, mode)?;
         match mode & 0xf000 {
             DIRECTORY => {
                 new.links = 2;
                 self.add_subdirectory(&mut directory)?;
-                self.begin_directory(&mut new, parent)?;
+                self.begin_directory(&mut new, directory.number)?;
             }
             LINK => self.set_link_target(&mut new, target)?,
             _ => debug_assert_eq!(mode & 0xf000, REGULAR),
         }
         self.write_inode(&new)?;
-        self.add_entry(&mut directory, name, &new)?;
+        self.add_name(&mut directory, place, &new)?;
         Ok(new)
     }
 
     /// Gives a file one more name.
-    pub fn add_link(&mut self, number: u32, (parent, name): Place<'_>) -> Result<()> {
+    pub fn add_link(&mut self, number: u32, place: &Place<'_>) -> Result<()> {
         let mut inode = self.named_inode(number)?;
         if inode.links >= MAX_LINKS {
             return Err(Error::TooManyLinks);
         }
-        let mut directory = self.directory(parent)?;
         inode.links += 1;
         inode.changed = self.now();
         self.write_inode(&inode)?;
-        self.add_entry(&mut directory, name, &inode)
+        let mut directory = place.directory;
+        self.add_name(&mut directory, place, &inode)
     }
 
     /// Deals with what lost a name.
@@ -126,74 +162,75 @@ impl Fs {
         })
     }
 
-    /// Removes a name, that of an empty directory if `directory` is set.
+    /// Removes a name, that of an empty directory if `is_directory` is set.
     pub fn remove(
         &mut self,
-        (parent, name): Place<'_>,
+        place: &Place<'_>,
         is_directory: bool,
         is_open: &dyn Fn(u32) -> bool,
     ) -> Result<Fate> {
-        let mut directory = self.directory(parent)?;
-        let (found, mut inode) = self.found(&directory, name)?;
+        let mut directory = place.directory;
+        let (found, mut inode) = place.entry()?;
         match (inode.is_directory(), is_directory) {
             (true, false) => return Err(Error::IsDirectory),
             (false, true) => return Err(Error::NotDirectory),
             _ => {}
         }
         if is_directory {
-            if !self.is_empty(&inode)? {
-                return Err(Error::NotEmpty);
-            }
-            if is_open(inode.number) {
-                return Err(Error::Busy);
-            }
+            self.check_disposable(&inode, is_open)?;
             Self::remove_subdirectory(&mut directory);
         }
-        self.remove_entry(&mut directory, &found)?;
+        self.remove_entry(&directory, &found)?;
+        self.touch_directory(&mut directory)?;
         let is_open = is_open(inode.number);
         self.lose_name(&mut inode, is_open)
     }
 
+    /// Whether a directory can lose its name: it is empty, and not open.
+    fn check_disposable(&mut self, inode: &Inode, is_open: &dyn Fn(u32) -> bool) -> Result<()> {
+        if !self.is_empty(inode)? {
+            return Err(Error::NotEmpty);
+        }
+        if is_open(inode.number) {
+            return Err(Error::Busy);
+        }
+        Ok(())
+    }
+
     /// Gives what is at `one` the name `other`, and what is there the name `one`. Neither is in the
     /// other.
-    pub fn exchange(&mut self, one: Place<'_>, other: Place<'_>) -> Result<()> {
-        let mut directory = self.directory(one.0)?;
-        let (there, mut first) = self.found(&directory, one.1)?;
-        let mut other_directory = self.directory(other.0)?;
-        let (other_there, mut second) = self.found(&other_directory, other.1)?;
+    pub fn exchange(&mut self, one: &Place<'_>, other: &Place<'_>) -> Result<()> {
+        let (there, mut first) = one.entry()?;
+        let (other_there, mut second) = other.entry()?;
         if first.number == second.number {
             return Ok(());
         }
-        self.set_entry(&mut directory, &there, &second)?;
-        if other.0 == one.0 {
-            other_directory = directory;
+        let (mut directory, mut other_directory) = (one.directory, other.directory);
+        let moves = directory.number != other_directory.number;
+        self.set_entry(&directory, &there, &second)?;
+        self.set_entry(&other_directory, &other_there, &first)?;
+        if moves {
+            match (first.is_directory(), second.is_directory()) {
+                (true, false) => {
+                    Self::remove_subdirectory(&mut directory);
+                    self.add_subdirectory(&mut other_directory)?;
+                }
+                (false, true) => {
+                    self.add_subdirectory(&mut directory)?;
+                    Self::remove_subdirectory(&mut other_directory);
+                }
+                _ => {}
+            }
+            self.touch_directory(&mut other_directory)?;
         }
-        self.set_entry(&mut other_directory, &other_there, &first)?;
+        self.touch_directory(&mut directory)?;
         let now = self.now();
         for inode in [&mut first, &mut second] {
             inode.changed = now;
             self.write_inode(inode)?;
         }
-        if other.0 == one.0 {
-            return Ok(());
-        }
-        let (loses, gains) = match (first.is_directory(), second.is_directory()) {
-            (true, false) => (Some(one.0), Some(other.0)),
-            (false, true) => (Some(other.0), Some(one.0)),
-            _ => (None, None),
-        };
-        if let Some(number) = gains {
-            let mut directory = self.directory(number)?;
-            self.add_subdirectory(&mut directory)?;
-            self.write_inode(&directory)?;
-        }
-        if let Some(number) = loses {
-            let mut directory = self.directory(number)?;
-            Self::remove_subdirectory(&mut directory);
-            self.write_inode(&directory)?;
-        }
-        for (inode, parent) in [(first, other.0), (second, one.0)] {
-            if inode.is_directory() {
+        for (inode, parent) in [(first, other_directory.number), (second, directory.number)] {
+            if moves && inode.is_directory() {
                 self.set_parent(&inode, parent)?;
             }
         }
@@ -203,67 +240,51 @@ impl Fs {
     /// Gives what is at `from` the name `to`, in place of what is there.
     pub fn rename(
         &mut self,
-        from: Place<'_>,
-        to: Place<'_>,
+        from: &Place<'_>,
+        to: &Place<'_>,
         is_open: &dyn Fn(u32) -> bool,
     ) -> Result<Fate> {
-        let source_directory = self.directory(from.0)?;
-        let (_, mut inode) = self.found(&source_directory, from.1)?;
-        let moves_directory = inode.is_directory() && from.0 != to.0;
-        let mut target_directory = self.directory(to.0)?;
-        let mut fate = Fate::Settled;
-        let mut replaced_directory = false;
-        if let Some(there) = self.lookup(&target_directory, to.1)? {
-            let mut replaced = self.named_inode(there.inode)?;
+        let (found, mut inode) = from.entry()?;
+        let (mut source, mut target) = (from.directory, to.directory);
+        let moves_directory = inode.is_directory() && source.number != target.number;
+        if let There::Entry(_, replaced) = to.there {
             if replaced.number == inode.number {
                 return Ok(Fate::Settled);
             }
             match (inode.is_directory(), replaced.is_directory()) {
                 (true, false) => return Err(Error::NotDirectory),
                 (false, true) => return Err(Error::IsDirectory),
-                (true, true) => {
-                    if !self.is_empty(&replaced)? {
-                        return Err(Error::NotEmpty);
-                    }
-                    if is_open(replaced.number) {
-                        return Err(Error::Busy);
-                    }
-                    replaced_directory = true;
-                }
+                (true, true) => self.check_disposable(&replaced, is_open)?,
                 (false, false) => {}
             }
-            self.set_entry(&mut target_directory, &there, &inode)?;
-            let is_open = is_open(replaced.number);
-            fate = self.lose_name(&mut replaced, is_open)?;
-        } else {
-            self.add_entry(&mut target_directory, to.1, &inode)?;
         }
-        // What was replaced had a `..`, and so has what comes, unless it was here before.
-        let (loses, gains) = (
-            replaced_directory && !moves_directory,
-            moves_directory && !replaced_directory,
-        );
-        if loses || gains {
-            let mut target_directory = self.directory(to.0)?;
-            if gains {
-                self.add_subdirectory(&mut target_directory)?;
-            } else {
-                Self::remove_subdirectory(&mut target_directory);
+        // The old entry goes first: adding the new one may move it, but not the other way round.
+        self.remove_entry(&source, &found)?;
+        if source.number != target.number {
+            if moves_directory {
+                Self::remove_subdirectory(&mut source);
             }
-            self.write_inode(&target_directory)?;
+            self.touch_directory(&mut source)?;
         }
-        // The entry may have moved when the other was added.
-        let mut source_directory = self.directory(from.0)?;
-        let (found, _) = self.found(&source_directory, from.1)?;
-        if moves_directory {
-            Self::remove_subdirectory(&mut source_directory);
-        }
-        self.remove_entry(&mut source_directory, &found)?;
         inode.changed = self.now();
         self.write_inode(&inode)?;
         if moves_directory {
-            self.set_parent(&inode, to.0)?;
+            self.set_parent(&inode, target.number)?;
         }
-        Ok(fate)
+        let There::Entry(there, mut replaced) = to.there else {
+            if moves_directory {
+                self.add_subdirectory(&mut target)?;
+            }
+            self.add_name(&mut target, to, &inode)?;
+            return Ok(Fate::Settled);
+        };
+        self.set_entry(&target, &there, &inode)?;
+        // What was replaced had a `..`, and so has what comes, unless it was here before.
+        if replaced.is_directory() && !moves_directory {
+            Self::remove_subdirectory(&mut target);
+        }
+        self.touch_directory(&mut target)?;
+        let is_open = is_open(replaced.number);
+        self.lose_name(&mut replaced, is_open)
     }
 }

@@ -93,35 +93,31 @@ impl Volume for Ext4Volume {
         if path::split_last(path).is_none() {
             return Err(Error::Busy);
         }
-        let (parent, name) = self.parent(path)?;
-        let found = self.child(&parent, name)?.ok_or(Error::NotFound)?;
-        if !found.is_directory() {
+        let place = self.place(path)?;
+        if !place.inode()?.is_directory() {
             return Err(Error::NotDirectory);
         }
-        let place = (parent.number, name.as_bytes());
-        self.drop_name(&|fs, is_open| fs.remove(place, true, is_open))
+        self.remembered.forget_directory();
+        self.drop_name(&|fs, is_open| fs.remove(&place, true, is_open))
     }
 
     fn unlink(&mut self, path: &str) -> Result<()> {
         if path::split_last(path).is_none() {
             return Err(Error::IsDirectory);
         }
-        let (parent, name) = self.parent(path)?;
-        let found = self.child(&parent, name)?.ok_or(Error::NotFound)?;
-        if found.is_directory() {
+        let place = self.place(path)?;
+        if place.inode()?.is_directory() {
             return Err(Error::IsDirectory);
         }
-        let place = (parent.number, name.as_bytes());
-        self.drop_name(&|fs, is_open| fs.remove(place, false, is_open))
+        self.drop_name(&|fs, is_open| fs.remove(&place, false, is_open))
     }
 
     fn rename_as(&mut self, from: &str, to: &str, how: Renaming) -> Result<()> {
         if path::split_last(from).is_none() || path::split_last(to).is_none() {
             return Err(Error::Busy);
         }
-        let (from_parent, from_name) = self.parent(from)?;
-        let source = self.child(&from_parent, from_name)?;
-        let source = source.ok_or(Error::NotFound)?;
+        let old = self.place(from)?;
+        let source = old.inode()?;
         if path::is_below(to, from) {
             return Err(if source.is_directory() {
                 Error::Invalid
@@ -129,25 +125,22 @@ impl Volume for Ext4Volume {
                 Error::NotDirectory
             });
         }
-        let (to_parent, to_name) = self.parent(to)?;
-        let is_inside = path::is_below(from, to);
-        let from = (from_parent.number, from_name.as_bytes());
-        let to = (to_parent.number, to_name.as_bytes());
+        let new = self.place(to)?;
+        if source.is_directory() || new.inode().is_ok_and(|inode| inode.is_directory()) {
+            self.remembered.forget_directory();
+        }
         match how {
-            Renaming::Replace => {}
-            Renaming::NoReplace if self.child(&to_parent, to_name)?.is_some() => {
-                return Err(Error::Exists);
-            }
-            Renaming::NoReplace => {}
+            Renaming::NoReplace if new.is_taken() => return Err(Error::Exists),
+            Renaming::Replace | Renaming::NoReplace => {}
             Renaming::Exchange => {
-                self.child(&to_parent, to_name)?.ok_or(Error::NotFound)?;
-                if is_inside {
+                new.inode()?;
+                if path::is_below(from, to) {
                     return Err(Error::Invalid);
                 }
-                return self.change(&mut |fs| fs.exchange(from, to));
+                return self.change(&mut |fs| fs.exchange(&old, &new));
             }
         }
-        self.drop_name(&|fs, is_open| fs.rename(from, to, is_open))
+        self.drop_name(&|fs, is_open| fs.rename(&old, &new, is_open))
     }
 
     fn link(&mut self, path: &str, new: &str) -> Result<()> {
@@ -161,11 +154,11 @@ impl Volume for Ext4Volume {
         if path::split_last(new).is_none() {
             return Err(Error::Exists);
         }
-        let (parent, name) = self.parent(new)?;
-        if self.child(&parent, name)?.is_some() {
+        let place = self.place(new)?;
+        if place.is_taken() {
             return Err(Error::Exists);
         }
-        self.link_file(found.number, (parent.number, name.as_bytes()))
+        self.link_file(found.number, &place)
     }
 
     fn symlink(&mut self, target: &str, path: &str) -> Result<()> {

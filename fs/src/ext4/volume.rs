@@ -6,13 +6,13 @@ use alloc::vec::Vec;
 
 use super::filesystem::{Fs, Result};
 use super::inode::{APPEND_ONLY, Inode, REGULAR, STRANGE};
-use super::inodes::ROOT;
 use super::listing::Listing;
-use super::names::{Fate, Place, check_name};
+use super::names::{Fate, Place, There};
+use super::paths::Remembered;
 use crate::cache::Run;
 use crate::handles::Handles;
 use crate::path;
-use crate::{Error, FileId, Health, Kind, Lent, OpenFlags, Walk};
+use crate::{Error, FileId, Health, Kind, Lent, OpenFlags};
 
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;
@@ -54,6 +54,7 @@ pub(super) struct Ext4Volume {
     pub fs: Fs,
     pub handles: Handles<Handle>,
     pub nodes: BTreeMap<u32, Node>,
+    pub remembered: Remembered,
     pub writable: bool,
     /// What was found when the volume turned out to be corrupt or its journal failed.
     pub broken: Option<(Error, String)>,
@@ -69,6 +70,7 @@ impl Ext4Volume {
             fs,
             handles: Handles::default(),
             nodes: BTreeMap::new(),
+            remembered: Remembered::default(),
             writable,
             broken: broken.map(|found| (Error::Corrupt, found)),
             damaged,
@@ -120,6 +122,7 @@ impl Ext4Volume {
     /// An operation that changes something.
     pub fn change<T>(&mut self, step: &mut dyn FnMut(&mut Fs) -> Result<T>) -> Result<T> {
         self.check_writable()?;
+        self.remembered.forget_entry();
         let done = self.fs.change(step);
         self.watch(done)
     }
@@ -140,62 +143,6 @@ impl Ext4Volume {
 
     pub fn inode(&mut self, number: u32) -> Result<Inode> {
         self.look(|fs| fs.inode(number))
-    }
-
-    /// What `name` is in `directory`, if anything.
-    pub fn child(&mut self, directory: &Inode, name: &str) -> Result<Option<Inode>> {
-        if !directory.is_directory() {
-            return Err(Error::NotDirectory);
-        }
-        if directory.flags & STRANGE != 0 {
-            return Err(Error::Unsupported);
-        }
-        let name = check_name(name)?;
-        self.look(|fs| match fs.lookup(directory, name)? {
-            Some(found) => fs.named_inode(found.inode).map(Some),
-            None => Ok(None),
-        })
-    }
-
-    /// What `path` names; a symbolic link is not followed.
-    pub fn find(&mut self, path: &str) -> Result<Inode> {
-        let mut found = self.look(|fs| fs.named_inode(ROOT))?;
-        for name in path::names(path) {
-            found = self.child(&found, name)?.ok_or(Error::NotFound)?;
-        }
-        Ok(found)
-    }
-
-    /// The directory that `path` is in, and its last name; [`Error::Invalid`] for the root, which
-    /// is in none.
-    pub fn parent<'a>(&mut self, path: &'a str) -> Result<(Inode, &'a str)> {
-        let (parent, name) = path::split_last(path).ok_or(Error::Invalid)?;
-        let parent = self.find(parent)?;
-        if !parent.is_directory() {
-            return Err(Error::NotDirectory);
-        }
-        check_name(name)?;
-        Ok((parent, name))
-    }
-
-    /// Where `path` meets a symbolic link.
-    pub fn walk(&mut self, path: &str, last: bool) -> Result<Walk> {
-        let mut found = self.look(|fs| fs.named_inode(ROOT))?;
-        let names = path::names_with_ends(path);
-        let mut names = names.peekable();
-        while let Some((end, name)) = names.next() {
-            found = match self.child(&found, name) {
-                Ok(Some(found)) => found,
-                Ok(None) | Err(Error::NotDirectory) => return Ok(Walk::Plain),
-                Err(error) => return Err(error),
-            };
-            if found.is_link() && (last || names.peek().is_some()) {
-                let target = self.look(|fs| fs.link_target(&found))?;
-                let target = String::from_utf8(target).map_err(|_| Error::InvalidName)?;
-                return Ok(Walk::Link { end, target });
-            }
-        }
-        Ok(Walk::Plain)
     }
 
     /// An open file, not a directory: its inode and flags.
@@ -255,16 +202,15 @@ impl Ext4Volume {
 
     /// The file of that name, and whether it was made for it.
     pub fn find_or_create(&mut self, path: &str, flags: OpenFlags) -> Result<(Inode, bool)> {
-        let (parent, name) = self.parent(path)?;
-        match self.child(&parent, name)? {
-            Some(_) if flags.contains(OpenFlags::EXCLUSIVE) => Err(Error::Exists),
-            Some(found) => Ok((found, false)),
-            None if flags.contains(OpenFlags::CREATE) => {
-                let place = (parent.number, name.as_bytes());
-                let made = self.change(&mut |fs| fs.create(place, FILE_MODE, &[]))?;
+        let place = self.place(path)?;
+        match place.there {
+            There::Entry(..) if flags.contains(OpenFlags::EXCLUSIVE) => Err(Error::Exists),
+            There::Entry(_, found) => Ok((found, false)),
+            There::Nothing(_) if flags.contains(OpenFlags::CREATE) => {
+                let made = self.change(&mut |fs| fs.create(&place, FILE_MODE, &[]))?;
                 Ok((made, true))
             }
-            None => Err(Error::NotFound),
+            There::Nothing(_) => Err(Error::NotFound),
         }
     }
 
@@ -273,12 +219,11 @@ impl Ext4Volume {
         if path::split_last(path).is_none() {
             return Err(Error::Exists);
         }
-        let (parent, name) = self.parent(path)?;
-        if self.child(&parent, name)?.is_some() {
+        let place = self.place(path)?;
+        if place.is_taken() {
             return Err(Error::Exists);
         }
-        let place = (parent.number, name.as_bytes());
-        self.change(&mut |fs| fs.create(place, mode, target).map(|_| ()))
+        self.change(&mut |fs| fs.create(&place, mode, target).map(|_| ()))
     }
 
     /// Does something that takes a name from a file, and gives that back if it was its last.
@@ -431,7 +376,7 @@ impl Ext4Volume {
     }
 
     /// Gives a file one more name.
-    pub fn link_file(&mut self, number: u32, place: Place<'_>) -> Result<()> {
+    pub fn link_file(&mut self, number: u32, place: &Place<'_>) -> Result<()> {
         self.change(&mut |fs| fs.add_link(number, place))
     }
 
