@@ -8,6 +8,7 @@
 //! - [`ext4`]: ext4 with its journal.
 //! - `cache`: write-back, reading ahead, commits.
 //! - [`lend()`]: bytes of files, read where they lie.
+//! - [`barrier`]: what may overtake a flush, for the driver of a device.
 //! - [`block`]: the device trait; `fake` (a feature): devices in memory that fail on request.
 //!
 //! The crate knows no operating system, allocates through `alloc`, never blocks but in the
@@ -18,6 +19,7 @@
 
 extern crate alloc;
 
+pub mod barrier;
 pub mod block;
 mod cache;
 pub mod embedded;

@@ -1,0 +1,480 @@
+//! The order between a flush that is under way and what is asked of the device meanwhile.
+//!
+//! [`Block::flush`](crate::Block::flush) returns when the device has flushed. Whoever implements it
+//! may answer a file system earlier and ask a [`Barrier`] about each later access: the file system
+//! then reads, and changes what is in memory, while the device flushes. The disk gets every write
+//! in the order that the file system counts on.
+//!
+//! A journal ends a transaction with one block, between two flushes. This block is *held*: copied
+//! here, and written when the first flush is done. The second flush follows it. All other writes
+//! wait for an ordered flush; an unordered one ([`Block::flush_unordered`]) holds nothing up.
+//!
+//! ```text
+//!            begin                      done, a write is held
+//!   Idle ────────────▶ Flushing ─────────────────────────────▶ Writing
+//!    ▲                  │  ▲ │                                  │   │
+//!    │ done, no more    │  │ └─ done, a flush was asked for ─┐  │   │
+//!    ├──────────────────┘  └─────────────────────────────────┴──┘   │
+//!    └──────────────────── done, no flush was asked for ────────────┘
+//! ```
+//!
+//! Any failure leads to `Idle`, with a [`Loss`]: what the file system takes for durable isn't.
+//!
+//! [`Block::flush_unordered`]: crate::Block::flush_unordered
+
+use crate::BlockError;
+use alloc::vec::Vec;
+
+/// The largest write that is held, in bytes: the end of a transaction is one block.
+const MAX_HELD: usize = 4096;
+
+/// Writes of a [`Block::write_batch`](crate::Block::write_batch): first sectors and data.
+pub type Writes<'a> = [(u64, &'a [u8])];
+
+/// What a file system asks of its device.
+#[derive(Clone, Copy)]
+pub enum Access<'a> {
+    /// Reads this many bytes from a sector on.
+    Read(u64, usize),
+    /// Writes.
+    Write(&'a Writes<'a>),
+    /// Flushes.
+    Flush,
+}
+
+/// What becomes of an access.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Admission {
+    /// The device gets it now.
+    Pass,
+    /// It is kept here, and has succeeded for the file system.
+    Held,
+    /// It is to be asked about again when [`Barrier::completed`] gives [`Next::Flush`] or
+    /// [`Next::Done`].
+    Wait,
+    /// It fails.
+    Fail(BlockError),
+}
+
+/// What the device gets when it has done a part of a flush.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// The held write, see [`Barrier::held`].
+    Write,
+    /// Another flush.
+    Flush,
+    /// Nothing: the flush is over, or has failed.
+    Done,
+}
+
+/// A write that is kept until the flush before it is done.
+#[derive(Debug)]
+struct HeldWrite {
+    sector: u64,
+    data: Vec<u8>,
+}
+
+impl HeldWrite {
+    /// Copies a write; `None` if it is too large, or there is no memory.
+    fn copy(sector: u64, from: &[u8]) -> Option<Self> {
+        let mut data = Vec::new();
+        if from.len() > MAX_HELD || data.try_reserve_exact(from.len()).is_err() {
+            return None;
+        }
+        data.extend_from_slice(from);
+        Some(Self { sector, data })
+    }
+
+    /// Whether `len` bytes from `sector` on are partly those of this write.
+    fn overlaps(&self, sector: u64, len: usize, sector_size: usize) -> bool {
+        let end = |first: u64, len: usize| first.saturating_add((len / sector_size.max(1)) as u64);
+        self.sector < end(sector, len) && sector < end(self.sector, self.data.len())
+    }
+}
+
+/// See the drawing in the module's head.
+#[derive(Debug)]
+enum State {
+    /// No flush is under way.
+    Idle,
+    /// The device flushes.
+    Flushing {
+        /// Nothing may be written before it is done.
+        ordered: bool,
+        /// What is written then.
+        held: Option<HeldWrite>,
+        /// Another flush was asked for, and comes last.
+        again: bool,
+    },
+    /// The device writes what was held.
+    Writing { held: HeldWrite, again: bool },
+}
+
+/// What failed although the file system takes it for done.
+#[derive(Debug)]
+enum Loss {
+    /// Nothing.
+    None,
+    /// A flush: the next write or flush fails, or the device flushes once more.
+    Flush(BlockError),
+    /// A held write. Nothing that builds on it may be written any more, and it can't be read.
+    Write(HeldWrite, BlockError),
+}
+
+/// See the module's head. One for each device.
+#[derive(Debug)]
+pub struct Barrier {
+    state: State,
+    loss: Loss,
+}
+
+impl Default for Barrier {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Barrier {
+    /// No flush is under way, and nothing was lost.
+    pub const fn new() -> Self {
+        Self {
+            state: State::Idle,
+            loss: Loss::None,
+        }
+    }
+
+    /// Whether a flush is under way.
+    pub const fn is_pending(&self) -> bool {
+        !matches!(self.state, State::Idle)
+    }
+
+    /// Whether a write was lost that the file system builds on: all others fail from then on.
+    pub const fn is_lost(&self) -> bool {
+        matches!(self.loss, Loss::Write(..))
+    }
+
+    /// Why nothing is durable that was written before, if so.
+    pub const fn loss(&self) -> Option<BlockError> {
+        match self.loss {
+            Loss::None => None,
+            Loss::Flush(error) | Loss::Write(_, error) => Some(error),
+        }
+    }
+
+    /// Whether the device has to flush once more before anything is durable. It is then taken for
+    /// done: if it fails at once, [`fail`](Self::fail) says so.
+    pub fn take_failed_flush(&mut self) -> bool {
+        let failed = matches!((&self.state, &self.loss), (State::Idle, Loss::Flush(_)));
+        if failed {
+            self.loss = Loss::None;
+        }
+        failed
+    }
+
+    /// A flush failed that the file system takes for done.
+    pub fn fail(&mut self, error: BlockError) {
+        self.loss = Loss::Flush(error);
+    }
+
+    /// The device has taken a flush: [`completed`](Self::completed) comes when it is done.
+    pub fn begin(&mut self, ordered: bool) {
+        self.state = State::Flushing {
+            ordered,
+            held: None,
+            again: false,
+        };
+    }
+
+    /// Decides about an access. `own`: it is of the operation that began the flush, and so the end
+    /// of its transaction.
+    pub fn admit(&mut self, access: Access<'_>, own: bool, sector_size: usize) -> Admission {
+        let changes = !matches!(access, Access::Read(..));
+        if let Loss::Write(lost, _) = &self.loss {
+            let fails = match access {
+                Access::Read(sector, len) => lost.overlaps(sector, len, sector_size),
+                Access::Write(_) | Access::Flush => true,
+            };
+            if fails {
+                return Admission::Fail(BlockError::Io);
+            }
+        }
+        let admission = self.order(access, own, sector_size);
+        match self.loss {
+            Loss::Flush(error) if changes && admission == Admission::Pass => {
+                self.loss = Loss::None;
+                Admission::Fail(error)
+            }
+            _ => admission,
+        }
+    }
+
+    /// The flush's part of [`admit`](Self::admit).
+    fn order(&mut self, access: Access<'_>, own: bool, sector_size: usize) -> Admission {
+        let wait_if = |wait| {
+            if wait {
+                Admission::Wait
+            } else {
+                Admission::Pass
+            }
+        };
+        match (&mut self.state, access) {
+            (State::Idle, _) => Admission::Pass,
+            (State::Flushing { held, .. }, Access::Read(sector, len)) => wait_if(
+                held.as_ref()
+                    .is_some_and(|held| held.overlaps(sector, len, sector_size)),
+            ),
+            (State::Writing { held, .. }, Access::Read(sector, len)) => {
+                wait_if(held.overlaps(sector, len, sector_size))
+            }
+            (State::Flushing { ordered: false, .. }, Access::Write(_)) => Admission::Pass,
+            (State::Flushing { again, .. }, Access::Flush) if own && !*again => {
+                *again = true;
+                Admission::Held
+            }
+            (
+                State::Flushing {
+                    held: held @ None,
+                    again: false,
+                    ..
+                },
+                Access::Write([(sector, data)]),
+            ) if own => {
+                *held = HeldWrite::copy(*sector, data);
+                match held {
+                    Some(_) => Admission::Held,
+                    None => Admission::Wait,
+                }
+            }
+            _ => Admission::Wait,
+        }
+    }
+
+    /// The device has done the flush, or the write of [`Next::Write`], that it had been given last.
+    pub fn completed(&mut self, result: Result<(), BlockError>) -> Next {
+        let state = core::mem::replace(&mut self.state, State::Idle);
+        match (state, result) {
+            (State::Idle, _) => Next::Done,
+            (State::Flushing { held: None, .. }, Err(error)) => {
+                self.loss = Loss::Flush(error);
+                Next::Done
+            }
+            (
+                State::Flushing {
+                    held: Some(held), ..
+                }
+                | State::Writing { held, .. },
+                Err(error),
+            ) => {
+                self.loss = Loss::Write(held, error);
+                Next::Done
+            }
+            (
+                State::Flushing {
+                    held: Some(held),
+                    again,
+                    ..
+                },
+                Ok(()),
+            ) => {
+                self.state = State::Writing { held, again };
+                Next::Write
+            }
+            (State::Flushing { again: true, .. } | State::Writing { again: true, .. }, Ok(())) => {
+                self.begin(true);
+                Next::Flush
+            }
+            (State::Flushing { .. } | State::Writing { .. }, Ok(())) => Next::Done,
+        }
+    }
+
+    /// The first sector and the data of what [`Next::Write`] is about; they stay where they are
+    /// until it is completed.
+    pub fn held(&self) -> Option<(u64, &[u8])> {
+        match &self.state {
+            State::Writing { held, .. } => Some((held.sector, &held.data)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const IO: BlockError = BlockError::Io;
+    const BYTES: [u8; 4608] = [5; 4608];
+
+    /// What becomes of one access of 512-byte sectors: passes, held, waits, fails.
+    fn admitted(barrier: &mut Barrier, own: bool, access: Access<'_>) -> char {
+        match barrier.admit(access, own, 512) {
+            Admission::Pass => 'p',
+            Admission::Held => 'h',
+            Admission::Wait => 'w',
+            Admission::Fail(_) => 'f',
+        }
+    }
+
+    fn read(sector: u64) -> Access<'static> {
+        Access::Read(sector, 512)
+    }
+
+    /// Writes to sector 10.
+    fn write(bytes: &[u8], check: impl FnOnce(Access<'_>)) {
+        check(Access::Write(&[(10, bytes)]));
+    }
+
+    fn flushing(ordered: bool) -> Barrier {
+        let mut barrier = Barrier::new();
+        barrier.begin(ordered);
+        barrier
+    }
+
+    /// A barrier that holds a write of 4096 bytes to sector 10.
+    fn holding() -> Barrier {
+        let mut barrier = flushing(true);
+        write(&BYTES[..4096], |access| {
+            assert_eq!(admitted(&mut barrier, true, access), 'h');
+        });
+        barrier
+    }
+
+    #[test]
+    fn a_read_of_what_is_held_is_told_from_others() {
+        let held = HeldWrite {
+            sector: 10,
+            data: alloc::vec![0; 4096],
+        };
+        for (first, sectors, expected) in [
+            (2, 8, false),
+            (2, 9, true),
+            (9, 1, false),
+            (10, 1, true),
+            (12, 2, true),
+            (17, 1, true),
+            (18, 1, false),
+            (18, 100, false),
+            (0, 64, true),
+            (u64::MAX, 8, false),
+        ] {
+            let found = held.overlaps(first, sectors * 512, 512);
+            assert_eq!(found, expected, "{sectors} from {first}");
+        }
+        // The same bytes are one sector of a disk that has larger ones.
+        let found = [9, 10, 11].map(|first| held.overlaps(first, 4096, 4096));
+        assert_eq!(found, [false, true, false]);
+    }
+
+    /// The end of a transaction is one small write and the flush after it: both are held, and
+    /// nothing else overtakes the flush.
+    #[test]
+    fn one_write_and_one_flush_are_held_behind_an_ordered_flush() {
+        let mut barrier = flushing(true);
+        let mut bytes = [5; 4096];
+        assert_eq!(admitted(&mut barrier, true, read(10)), 'p');
+        write(&bytes, |access| {
+            assert_eq!(admitted(&mut barrier, true, access), 'h');
+        });
+        // It is a copy.
+        bytes.fill(6);
+        assert_eq!(admitted(&mut barrier, true, read(9)), 'p');
+        assert_eq!(admitted(&mut barrier, true, read(10)), 'w');
+        write(&bytes, |access| {
+            assert_eq!(admitted(&mut barrier, true, access), 'w', "one is held");
+        });
+        assert_eq!(admitted(&mut barrier, true, Access::Flush), 'h');
+        assert_eq!(admitted(&mut barrier, true, Access::Flush), 'w');
+        assert_eq!(barrier.completed(Ok(())), Next::Write);
+        assert_eq!(barrier.held(), Some((10, &[5; 4096][..])));
+        for access in [read(10), Access::Flush] {
+            assert_eq!(admitted(&mut barrier, true, access), 'w');
+        }
+        assert_eq!(barrier.completed(Ok(())), Next::Flush);
+        assert_eq!(admitted(&mut barrier, true, read(10)), 'p');
+        assert_eq!(barrier.completed(Ok(())), Next::Done);
+        assert!(!barrier.is_pending() && barrier.loss().is_none());
+    }
+
+    #[test]
+    fn a_write_without_a_flush_after_it_ends_the_barrier() {
+        let mut barrier = holding();
+        assert_eq!(barrier.completed(Ok(())), Next::Write);
+        assert_eq!(barrier.completed(Ok(())), Next::Done);
+        assert!(!barrier.is_pending());
+    }
+
+    #[test]
+    fn what_is_large_or_of_others_waits_behind_an_ordered_flush() {
+        let mut barrier = flushing(true);
+        for (own, len) in [(true, 4608), (false, 512)] {
+            write(&BYTES[..len], |access| {
+                assert_eq!(admitted(&mut barrier, own, access), 'w');
+            });
+        }
+        let several = [(3, &BYTES[..512]), (8, &BYTES[..512])];
+        for writes in [&several[..], &several[..0]] {
+            assert_eq!(admitted(&mut barrier, true, Access::Write(writes)), 'w');
+        }
+        assert_eq!(admitted(&mut barrier, false, Access::Flush), 'w');
+        assert_eq!(admitted(&mut barrier, false, read(10)), 'p');
+        // A flush is held without a write as well, and no write after it.
+        assert_eq!(admitted(&mut barrier, true, Access::Flush), 'h');
+        write(&BYTES[..512], |access| {
+            assert_eq!(admitted(&mut barrier, true, access), 'w');
+        });
+        assert_eq!(barrier.completed(Ok(())), Next::Flush);
+    }
+
+    #[test]
+    fn writes_pass_where_the_order_does_not_count() {
+        for own in [true, false] {
+            let mut barrier = flushing(false);
+            let two = [(3, &BYTES[..512]), (8, &BYTES[..512])];
+            assert_eq!(admitted(&mut barrier, own, Access::Write(&two)), 'p');
+            write(&BYTES[..512], |access| {
+                assert_eq!(admitted(&mut barrier, own, access), 'p');
+            });
+            let flush = admitted(&mut barrier, own, Access::Flush);
+            assert_eq!(flush, if own { 'h' } else { 'w' });
+        }
+    }
+
+    /// The next write or flush is told of a flush that failed, once; or the device flushes again.
+    #[test]
+    fn a_failed_flush_is_told_once() {
+        for again in [false, true] {
+            let mut barrier = flushing(true);
+            assert_eq!(barrier.completed(Err(IO)), Next::Done);
+            assert!(barrier.loss() == Some(IO) && !barrier.is_lost());
+            assert_eq!(admitted(&mut barrier, true, read(10)), 'p');
+            if again {
+                assert!(barrier.take_failed_flush() && !barrier.take_failed_flush());
+                barrier.fail(BlockError::ReadOnly);
+                assert_eq!(barrier.loss(), Some(BlockError::ReadOnly));
+            }
+            assert_eq!(admitted(&mut barrier, true, Access::Flush), 'f');
+            assert_eq!(admitted(&mut barrier, true, Access::Flush), 'p');
+        }
+    }
+
+    /// The file system builds on what was held: nothing is written any more, and it can't be read.
+    #[test]
+    fn a_lost_write_ends_all_writing() {
+        for flushed in [false, true] {
+            let mut barrier = holding();
+            if flushed {
+                assert_eq!(barrier.completed(Ok(())), Next::Write);
+            }
+            assert_eq!(barrier.completed(Err(IO)), Next::Done);
+            assert!(barrier.is_lost() && !barrier.take_failed_flush());
+            for _ in 0..2 {
+                assert_eq!(barrier.loss(), Some(IO));
+                assert_eq!(admitted(&mut barrier, true, Access::Flush), 'f');
+                write(&BYTES[..512], |access| {
+                    assert_eq!(admitted(&mut barrier, true, access), 'f');
+                });
+                let reads = [9, 10, 17, 18].map(|n| admitted(&mut barrier, true, read(n)));
+                assert_eq!(reads, ['p', 'f', 'f', 'p']);
+            }
+        }
+    }
+}
