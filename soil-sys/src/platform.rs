@@ -137,7 +137,7 @@ pub trait Platform {
     const SUBMIT_WIDE: crate::disks::SubmitWide;
 
     /// Folders of the host as volumes.
-    const FOLDERS: Option<crate::files::kinds::Kind>;
+    const FOLDERS: Option<crate::files::drivers::FileSystem>;
 
     /// The end of a new stack of `len` bytes (a multiple of the page size) with an unmapped page
     /// below it.

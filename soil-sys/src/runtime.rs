@@ -195,8 +195,8 @@ pub struct Runtime {
     pub blocks: slab::Slab<crate::blocks::Raw>,
     /// The volumes, once one was used.
     pub files: Option<&'static mut crate::files::Files>,
-    /// The file systems that the program has.
-    pub kinds: alloc::vec::Vec<crate::files::kinds::Kind>,
+    /// The file-system drivers that the program has.
+    pub file_systems: alloc::vec::Vec<crate::files::drivers::FileSystem>,
     /// Files that are part of the program.
     pub embedded: crate::files::embedded::Embedded,
     /// What the last sleep waited for.
@@ -225,7 +225,7 @@ impl Runtime {
             disks: None,
             blocks: slab::Slab::new(),
             files: None,
-            kinds: alloc::vec::Vec::new(),
+            file_systems: alloc::vec::Vec::new(),
             embedded: crate::files::embedded::Embedded::new(),
             interest: Interest::new(),
             drivers: [None; MAX_DRIVERS],

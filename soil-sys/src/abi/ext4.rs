@@ -1,11 +1,11 @@
 //! ext4: a part of its own, since what refers to it carries it.
 
 use crate::ffi::Int;
-use crate::files::kinds;
+use crate::files::drivers;
 use crate::runtime::call;
 
 /// Makes ext4 one of the file systems that can be mounted.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_use_ext4() -> Int {
-    call(|rt| kinds::register(rt, kinds::EXT4))
+    call(|rt| drivers::register(rt, drivers::EXT4))
 }

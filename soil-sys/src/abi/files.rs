@@ -51,7 +51,7 @@ pub extern "C" fn soil_file_write(
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fs_given_up(token: Int) -> Int {
     call(|rt| {
-        Ok(glue::given_up(
+        Ok(glue::abandoned(
             rt,
             u64::try_from(token).map_err(|_| Error::Invalid)?,
         ))

@@ -1,7 +1,7 @@
 //! Files that are read where they lie: a part of its own, so that other programs don't carry it.
 
 use crate::ffi::{Buffer, Int};
-use crate::files::lend as glue;
+use crate::files::lease as glue;
 use crate::runtime::call;
 use crate::table::Fd;
 

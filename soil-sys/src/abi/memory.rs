@@ -1,11 +1,11 @@
 //! volumes in memory: a part of its own, since what refers to it carries it.
 
 use crate::ffi::Int;
-use crate::files::kinds;
+use crate::files::drivers;
 use crate::runtime::call;
 
 /// Makes volumes in memory one of the file systems that can be mounted.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_use_memory() -> Int {
-    call(|rt| kinds::register(rt, kinds::MEMORY))
+    call(|rt| drivers::register(rt, drivers::MEMORY))
 }

@@ -1,11 +1,11 @@
 //! Tar archives: a part of its own, since what refers to it carries it.
 
 use crate::ffi::Int;
-use crate::files::kinds;
+use crate::files::drivers;
 use crate::runtime::call;
 
 /// Makes tar archives one of the file systems that can be mounted.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_use_tar() -> Int {
-    call(|rt| kinds::register(rt, kinds::TAR))
+    call(|rt| drivers::register(rt, drivers::TAR))
 }

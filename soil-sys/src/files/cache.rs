@@ -1,6 +1,6 @@
 //! What the caches of volumes have done; see `soil_cache_statistics`.
 
-use super::volumes::cache_statistics;
+use super::options::cache_statistics;
 use crate::ffi::Int;
 use crate::ffi::records::CacheStatistics;
 use crate::runtime::Runtime;

@@ -1,12 +1,11 @@
 //! Files that are part of the program, registered when it starts: before anything is known of disks
 //! and mounts.
 
-use super::spec::Spec;
-use super::volumes::Volume;
-use super::work::code;
+use super::specification::Specification;
+use super::volume::{Backing, Volume};
 use crate::error::{Answer, Error, Failure};
 use crate::runtime::Runtime;
-use ::fs::{MountError, path};
+use ::fs::path;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
@@ -53,7 +52,7 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
         .map(|(path, contents)| (path.as_str(), *contents));
     let volume = match ::fs::embedded::new(entries) {
         Ok(volume) => volume,
-        Err(MountError { error, detail }) => return rt.fail(Failure::new(code(error), detail)),
+        Err(refused) => return rt.fail(refused.into()),
     };
     if rt.embedded.trees.iter().any(|(other, _)| *other == point) {
         let line = format!("two embedded trees are to be at {point}: give one another place");
@@ -74,13 +73,14 @@ pub fn appear(rt: &mut Runtime) {
     for (point, tree) in rt.embedded.trees.drain(..) {
         let volume = files.volumes.vacant_key();
         if files.mounts.add(&point, volume).is_ok() {
-            let spec = Spec {
+            let mut embedded = Volume::new(Specification {
                 point,
-                kind: Some("embed".into()),
+                driver: Some("embed".into()),
                 source: String::new(),
                 read_only: true,
-            };
-            files.volumes.insert(Volume::of(spec, tree));
+            });
+            embedded.backing = Backing::Immediate(tree);
+            files.volumes.insert(embedded);
         }
     }
 }

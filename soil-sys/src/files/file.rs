@@ -1,9 +1,10 @@
 //! What few programs do with files (`Soil.File`): nothing here is named by what all have.
 
+use super::execute::submit;
+use super::job::{Output, Waiter};
 use super::open::on_volume;
-use super::volumes::Then;
-use super::work::{Op, Special, Value, Work};
-use super::{on_path, submit};
+use super::paths::on_path;
+use super::request::{Op, Request, Special, Value};
 use crate::error::{Answer, Error};
 use crate::ffi::Int;
 use crate::runtime::Runtime;
@@ -34,7 +35,7 @@ pub fn set_times(
     token: Int,
 ) -> Answer {
     let op = Op::SetTimes(::fs::set_times, times);
-    on_path(rt, path, follow, op, Then::Answer, token)
+    on_path(rt, path, follow, op, Output::Number, token)
 }
 
 /// One form of `fallocate`, as what a volume is asked.
@@ -74,8 +75,13 @@ pub fn allocate(rt: &mut Runtime, fd: Fd, how: Int, range: (Int, Int), token: In
     let len = usize::try_from(range.1).map_err(|_| Error::Invalid)?;
     let token = rt.new_token(token)?;
     let (volume, id, _) = on_volume(rt, fd)?;
-    let work = Work::With(id, position, len, *form);
-    submit(rt, volume, token, work, Then::Answer)
+    let request = Request::Special(id, position, len, *form);
+    submit(
+        rt,
+        volume,
+        Waiter::Operation(token, Output::Number),
+        request,
+    )
 }
 
 /// See `soil_file_next`.
@@ -88,6 +94,11 @@ pub fn next(rt: &mut Runtime, fd: Fd, position: Int, hole: bool, token: Int) -> 
     } else {
         |volume, file, offset, _| sought(volume, file, Seek::Data, offset)
     };
-    let work = Work::With(id, position, 0, what);
-    submit(rt, volume, token, work, Then::Answer)
+    let request = Request::Special(id, position, 0, what);
+    submit(
+        rt,
+        volume,
+        Waiter::Operation(token, Output::Number),
+        request,
+    )
 }

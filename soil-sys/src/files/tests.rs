@@ -5,8 +5,8 @@ mod tree;
 mod waiting;
 
 use super::{
-    deadline, file_sync, finish, given_up, kinds, mount, open, read, space, sync, unlink, unmount,
-    write,
+    abandoned, deadline, drivers, file_sync, finish, mount, open, read, space, sync, unlink,
+    unmount, write,
 };
 use crate::disks::{Device, Geometry, Request, Submitted, install};
 use crate::error::{Answer, Error, Failure, Stop, encode};
@@ -150,7 +150,7 @@ fn runtime(name: &str) -> (Runtime, Rc<Orders>) {
 fn ext4_runtime(name: &str) -> (Runtime, Rc<Orders>) {
     let disk = changed_by(name, &vec![0; 16 << 20], &["mkfs.ext4", "-q"]);
     let (mut rt, orders) = runtime_with(disk);
-    kinds::register(&mut rt, kinds::EXT4).expect("room");
+    drivers::register(&mut rt, drivers::EXT4).expect("room");
     (rt, orders)
 }
 
@@ -456,7 +456,7 @@ fn a_disk_that_stops_fails_every_call() {
     step_at(rt, due + 20_000_000_000);
     assert_eq!(completed(rt), [(4, IO), (5, IO), (6, IO)]);
     // The disk has the memory of the first of them only, which is said once.
-    assert_eq!([5, 6, 4, 4].map(|token| given_up(rt, token)), [0, 0, 1, 0]);
+    assert_eq!([5, 6, 4, 4].map(|token| abandoned(rt, token)), [0, 0, 1, 0]);
     assert_eq!(deadline(rt), None);
     for token in 7..20 {
         let answer = open(rt, "/data/c", OPEN_READ, token);
@@ -544,7 +544,7 @@ fn a_mount_that_stops_is_undone() {
 /// A file that was opened when nobody waited for it any more is closed again; FAT removes no open
 /// ones. An unmount that the disk doesn't answer is done later, and until then the volume is there.
 #[test]
-fn what_was_given_up_leaves_nothing_open() {
+fn what_was_abandoned_leaves_nothing_open() {
     let (mut rt, orders) = runtime("stopped-open");
     let rt = &mut rt;
     // It is mounted by this.

@@ -1,55 +1,96 @@
-//! The fiber that owns a volume: it mounts it, and then does one job after the other. Where the
-//! file system needs the disk, [`Port`] suspends the fiber with the request, and whoever drives it
-//! (`super::drive`) resumes it with the result.
+//! The fiber on which a volume lives: it mounts the volume, and then does one request after the
+//! other. Where the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`],
+//! and `execute` resumes it with the result.
 
-use super::kinds::{Held, Kind, Mount, Options, Pause, Waiting, find, probe};
-use super::work::{Value, Work, code, detail, perform};
+use super::drivers::{
+    self, FileSystem, Mount, Options, Suspend, SuspendedAnswer, Waiting, find, probe,
+};
+
+use super::request::{Outcome, Request, Value, code, detail, perform};
 use crate::disks::Geometry;
-use crate::error::Failure;
+use crate::error::{Error, Failure};
 use crate::fiber::Context;
 use crate::platform::Aside;
-use ::fs::{Block, BlockError, CacheCounters, MountError, Volume, partition};
+use ::fs::{Block, BlockError, CacheCounters, Volume, barrier, partition};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::ptr::NonNull;
+use core::slice;
 
 /// Bytes that tell file systems apart.
 const START: usize = 4096;
 
-/// The least bytes of a stream's buffer: in the process each request to the disk goes through
-/// another thread of Linux's.
-pub const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
-
 /// Why the fiber is suspended.
-pub enum Event {
+pub enum Suspension {
     /// The job is done; it wants the next.
-    Done(Result<Value, Failure>),
-    /// It waits for the disk to read sectors.
-    Read(u64, NonNull<u8>, usize),
-    /// It waits for the disk to write sectors.
-    Write(u64, NonNull<u8>, usize),
-    /// It waits for several writes: the slice of `fs::Block::write_batch`, which lives until the
-    /// fiber is resumed.
-    Batch(NonNull<[(u64, &'static [u8])]>),
-    /// It waits for a flush; `true`: what it writes later must not be durable before.
-    Flush(bool),
-    /// It wants to use so many sectors from the first on, a partition, alone.
+    Done(Outcome),
+    /// It waits for the device.
+    Access(Access),
+    /// It wants to use a partition alone: its first sector and its sectors.
     Claim(u64, u64),
-    /// It waits for whatever may happen.
-    Wait,
-    /// It gives way to others.
-    GiveWay,
-    /// See [`Pause::hold`].
-    Hold(Held),
+    /// It waits for anything that may happen.
+    Events,
+    /// It gives others their turn.
+    Yield,
+    /// It has suspended the job's answer.
+    Answer(SuspendedAnswer),
+}
+
+/// What the fiber asks of the device. The memory is its own, and stays until it is resumed.
+#[derive(Clone, Copy)]
+pub enum Access {
+    /// Reads sectors.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where to.
+        to: NonNull<u8>,
+        /// Bytes.
+        len: usize,
+    },
+    /// Writes sectors.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where from.
+        from: NonNull<u8>,
+        /// Bytes.
+        len: usize,
+    },
+    /// Makes several writes: the slice of [`Block::write_batch`].
+    Batch(NonNull<[(u64, &'static [u8])]>),
+    /// Flushes; `ordered`: what is written later must not be durable before.
+    Flush {
+        /// See above.
+        ordered: bool,
+    },
+}
+
+impl Access {
+    /// Calls `f` with what the file system asked for.
+    pub fn with<T>(self, f: impl FnOnce(barrier::Access<'_>) -> T) -> T {
+        let one;
+        f(match self {
+            Access::Read { sector, len, .. } => barrier::Access::Read(sector, len),
+            Access::Write { sector, from, len } => {
+                // SAFETY: the fiber is suspended in the call that this is the memory of.
+                one = [(sector, unsafe { slice::from_raw_parts(from.as_ptr(), len) })];
+                barrier::Access::Write(&one)
+            }
+            // SAFETY: as above.
+            Access::Batch(writes) => barrier::Access::Write(unsafe { writes.as_ref() }),
+            Access::Flush { .. } => barrier::Access::Flush,
+        })
+    }
 }
 
 /// What is to be mounted.
 pub struct Wanted {
     /// The file system's name; none: what is found.
-    pub kind: Option<String>,
+    pub driver: Option<String>,
     /// The partition's number or label; none: the whole disk.
     pub partition: Option<String>,
     /// What stands after the colon, where that isn't a disk.
@@ -58,8 +99,8 @@ pub struct Wanted {
     pub options: Options,
     /// For what waits for no disk.
     pub aside: Aside,
-    /// The file systems there are.
-    pub kinds: Vec<Kind>,
+    /// The drivers there are.
+    pub drivers: Vec<FileSystem>,
 }
 
 /// How the fiber and its driver talk; both run on one thread, in turns.
@@ -69,16 +110,16 @@ pub struct Port {
     wanted: Cell<Option<Wanted>>,
     /// What the volume's cache has done.
     pub counters: CacheCounters,
-    /// Whoever waits for the job that is being done has given up.
+    /// The active job is to end early where it can.
     pub cancelled: Cell<bool>,
     /// The volume, once it is mounted. The fiber borrows it for a job, waiting included.
     volume: RefCell<Option<Box<dyn Volume>>>,
     /// The volume is used outside of its fiber, which can't wait for the disk.
     away: Cell<bool>,
-    /// Something failed that the volume takes for written: all that it writes fails from now on.
-    pub lost: Cell<bool>,
-    work: Cell<Option<Work>>,
-    event: Cell<Option<Event>>,
+    /// A write was lost that the volume takes for written: all that it writes fails.
+    lost: Cell<bool>,
+    request: Cell<Option<Request>>,
+    suspension: Cell<Option<Suspension>>,
     reply: Cell<Result<(), BlockError>>,
 }
 
@@ -95,8 +136,8 @@ impl Port {
             volume: RefCell::new(None),
             away: Cell::new(false),
             lost: Cell::new(false),
-            work: Cell::new(None),
-            event: Cell::new(None),
+            request: Cell::new(None),
+            suspension: Cell::new(None),
             reply: Cell::new(Ok(())),
         }));
         // SAFETY: `run` takes a port, which is never given back.
@@ -119,30 +160,31 @@ impl Port {
         self.wanted.set(Some(wanted));
     }
 
-    /// Starts a job; the fiber was `Done` or is new.
-    pub fn start(&self, work: Work) -> Option<Event> {
-        self.work.set(Some(work));
+    /// Starts a request; the fiber was `Done` or is new. `lost` as in [`resume`](Self::resume).
+    pub fn start(&self, request: Request, lost: bool) -> Option<Suspension> {
+        self.request.set(Some(request));
         self.cancelled.set(false);
-        self.resume(Ok(()))
+        self.resume(Ok(()), lost)
     }
 
-    /// Goes on after a request.
-    pub fn resume(&self, reply: Result<(), BlockError>) -> Option<Event> {
+    /// Lets the fiber go on, until it is suspended again. `lost`: a write was lost that the volume
+    /// takes for written.
+    pub fn resume(&self, reply: Result<(), BlockError>, lost: bool) -> Option<Suspension> {
         self.reply.set(reply);
+        self.lost.set(lost);
         // SAFETY: the fiber is suspended: `Port` is driven from one place, which waits in this
         // call.
         unsafe { self.context.get()?.resume() };
-        self.event.take()
+        self.suspension.take()
     }
 
-    /// Does a job where it is asked for, without the fiber: one that changes nothing, and finds
-    /// everything in memory. `None` if it doesn't, or isn't done, whatever the reason: to be done
-    /// in the ordinary way.
-    pub fn on_the_spot(&self, work: Work) -> Option<Value> {
+    /// Does a request that changes nothing on the caller's stack, without the fiber. `None` if it
+    /// doesn't find everything in memory, or fails: it is to be started.
+    pub fn at_once(&self, request: Request) -> Option<Value> {
         let mut volume = self.volume.try_borrow_mut().ok()?;
         let volume = volume.as_deref_mut()?;
         self.away.set(true);
-        let done = perform(volume, work, &Cell::new(false));
+        let done = perform(volume, request, &Cell::new(false));
         self.away.set(false);
         done.ok()
     }
@@ -155,11 +197,11 @@ impl Port {
     }
 
     /// The fiber's side: says why, and waits to be resumed. Only the fiber can.
-    fn suspend(&self, event: Event) -> Result<(), BlockError> {
+    fn suspend(&self, suspension: Suspension) -> Result<(), BlockError> {
         if self.away.get() {
             return Err(BlockError::Io);
         }
-        self.event.set(Some(event));
+        self.suspension.set(Some(suspension));
         if let Some(context) = self.context.get() {
             // SAFETY: only the fiber itself comes here.
             unsafe { context.suspend() };
@@ -194,16 +236,19 @@ impl Block for Disk {
 
     fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         let len = buf.len();
-        self.0
-            .suspend(Event::Read(first_sector, NonNull::from(buf).cast(), len))
+        self.0.suspend(Suspension::Access(Access::Read {
+            sector: first_sector,
+            to: NonNull::from(buf).cast(),
+            len,
+        }))
     }
 
     fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
-        self.0.suspend(Event::Write(
-            first_sector,
-            NonNull::from(buf).cast(),
-            buf.len(),
-        ))
+        self.0.suspend(Suspension::Access(Access::Write {
+            sector: first_sector,
+            from: NonNull::from(buf).cast(),
+            len: buf.len(),
+        }))
     }
 
     fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
@@ -211,34 +256,36 @@ impl Block for Disk {
         // The driver drops it before it resumes this call.
         let len = writes.len();
         let first = writes.cast::<(u64, &'static [u8])>();
-        self.0
-            .suspend(Event::Batch(NonNull::slice_from_raw_parts(first, len)))
+        let batch = Access::Batch(NonNull::slice_from_raw_parts(first, len));
+        self.0.suspend(Suspension::Access(batch))
     }
 
     fn flush(&mut self) -> Result<(), BlockError> {
-        self.0.suspend(Event::Flush(true))
+        let access = Access::Flush { ordered: true };
+        self.0.suspend(Suspension::Access(access))
     }
 
     fn flush_unordered(&mut self) -> Result<(), BlockError> {
-        self.0.suspend(Event::Flush(false))
+        let access = Access::Flush { ordered: false };
+        self.0.suspend(Suspension::Access(access))
     }
 }
 
-impl Pause for Disk {
+impl Suspend for Disk {
     fn is_away(&self) -> bool {
         self.0.away.get()
     }
 
     fn wait(&self) {
-        let _ = self.0.suspend(Event::Wait);
+        let _ = self.0.suspend(Suspension::Events);
     }
 
-    fn give_way(&self) {
-        let _ = self.0.suspend(Event::GiveWay);
+    fn yield_now(&self) {
+        let _ = self.0.suspend(Suspension::Yield);
     }
 
-    fn hold(&self, held: Held) {
-        let _ = self.0.suspend(Event::Hold(held));
+    fn suspend_answer(&self, answer: SuspendedAnswer) {
+        let _ = self.0.suspend(Suspension::Answer(answer));
     }
 }
 
@@ -247,30 +294,26 @@ extern "C" fn run(port: *const ()) -> ! {
     // SAFETY: `Port::new` passes a port that is never given back.
     let port: &'static Port = unsafe { &*port.cast() };
     loop {
-        let result = match (port.work.take(), port.volume.try_borrow_mut()) {
-            (Some(work), Ok(mut volume)) => job(port, &mut volume, work),
+        let outcome = match (port.request.take(), port.volume.try_borrow_mut()) {
+            (Some(request), Ok(mut volume)) => job(port, &mut volume, request),
             _ => Ok(Value::Number(0)),
         };
-        // The reply to this is the next job.
-        let _ = port.suspend(Event::Done(result));
+        // The reply to this is the next request.
+        let _ = port.suspend(Suspension::Done(outcome));
     }
 }
 
 /// Mounts if need be, and does one job.
-fn job(
-    port: &'static Port,
-    volume: &mut Option<Box<dyn Volume>>,
-    work: Work,
-) -> Result<Value, Failure> {
+fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Request) -> Outcome {
     let mounted = match volume {
         Some(volume) => volume,
         // What was never mounted has nothing to be written back.
-        None if matches!(work, Work::Sync | Work::Unmount) => return Ok(Value::Number(0)),
+        None if matches!(request, Request::Sync | Request::Unmount) => return Ok(Value::Number(0)),
         None => volume.insert(mount(port)?),
     };
-    let is_last = matches!(work, Work::Unmount);
-    let work = if is_last { Work::Sync } else { work };
-    let result = perform(&mut **mounted, work, &port.cancelled)
+    let is_last = matches!(request, Request::Unmount);
+    let request = if is_last { Request::Sync } else { request };
+    let result = perform(&mut **mounted, request, &port.cancelled)
         .map_err(|error| Failure::new(code(error), detail(&**mounted, error)));
     // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
     let writes = mounted.health().is_writable() && !port.lost.get();
@@ -283,9 +326,8 @@ fn job(
 
 /// Mounts what is wanted.
 fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
-    let refused = |MountError { error, detail }| Failure::new(code(error), detail);
     let Some(wanted) = port.wanted.take() else {
-        return Err(crate::error::Error::NoDevice.into());
+        return Err(Error::NoDevice.into());
     };
     let mounted = mount_as(port, &wanted);
     if let Ok(volume) = &mounted
@@ -293,64 +335,55 @@ fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
         && volume.health().is_writable()
     {
         log::warn!(
-            "disk {} offers no flush: a sync waits for the writes only, and what it wrote may be lost when the power fails",
+            "disk {} offers no flush: a sync waits for the writes only, \
+             and what it wrote may be lost when the power fails",
             wanted.source
         );
     }
     port.wanted.set(Some(wanted));
-    mounted.map_err(refused)
+    mounted
 }
 
-fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, MountError> {
-    let mut disk = Box::new(Disk(port)) as super::kinds::Disk;
+fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Failure> {
+    let mut disk = Box::new(Disk(port)) as drivers::Disk;
     if let Some(name) = &wanted.partition {
         let table = partition::table(&mut *disk)?;
         let (first, sectors) = table.find(name).map(|found| (found.first, found.sectors))?;
-        port.suspend(Event::Claim(first, sectors))
-            .map_err(|_| MountError {
-                error: ::fs::Error::Busy,
-                detail: format!("partition {name} is mounted already"),
+        port.suspend(Suspension::Claim(first, sectors))
+            .map_err(|_| {
+                Failure::new(Error::Busy, format!("partition {name} is mounted already"))
             })?;
         disk = Box::new(partition::Slice::new(disk, first, sectors));
     }
-    let name = match &wanted.kind {
+    let name = match &wanted.driver {
         Some(name) => name.as_str(),
         None => probe(&start(&mut *disk)?),
     };
-    let kind = find(&wanted.kinds, name).map_err(unsupported)?;
-    match kind.mount {
+    let mounted = match find(&wanted.drivers, name)?.mount {
         Mount::Disk(mount) => mount(disk, &wanted.options),
         Mount::Alone(mount) => mount(&wanted.source, &wanted.options),
         Mount::Waiting(mount) => {
-            if !super::volumes::WAITS {
-                return Err(unsupported(String::new()));
+            if !drivers::WAITS {
+                return Err(Error::Unsupported.into());
             }
             let waiting = Waiting {
-                pause: Box::new(Disk(port)),
+                fiber: Box::new(Disk(port)),
                 aside: wanted.aside.clone(),
             };
             mount(&wanted.source, &wanted.options, waiting)
         }
-    }
-}
-
-fn unsupported(detail: String) -> MountError {
-    MountError {
-        error: ::fs::Error::Unsupported,
-        detail,
-    }
+    };
+    Ok(mounted?)
 }
 
 /// The first bytes of a disk.
-fn start(disk: &mut dyn Block) -> Result<Vec<u8>, MountError> {
+fn start(disk: &mut dyn Block) -> Result<Vec<u8>, Failure> {
     let sector = disk.sector_size().max(1);
     let sectors = (START / sector)
         .max(1)
         .min(usize::try_from(disk.sectors()).unwrap_or(usize::MAX));
     let mut start = alloc::vec![0; sectors * sector];
-    disk.read(0, &mut start).map_err(|error| MountError {
-        error: error.into(),
-        detail: String::new(),
-    })?;
+    disk.read(0, &mut start)
+        .map_err(|error| Failure::from(code(error.into())))?;
     Ok(start)
 }

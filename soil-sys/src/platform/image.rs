@@ -250,7 +250,7 @@ impl Platform for Image {
         Err(Failure::new(Error::BadConfiguration, detail))
     }
 
-    const FOLDERS: Option<crate::files::kinds::Kind> = None;
+    const FOLDERS: Option<crate::files::drivers::FileSystem> = None;
 
     fn disks(_: &mut Runtime) -> Result<Vec<(String, Box<dyn crate::disks::Device>)>, Failure> {
         disks::open()

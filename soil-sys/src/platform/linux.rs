@@ -379,7 +379,7 @@ impl Platform for Linux {
         recording::open(target)
     }
 
-    const FOLDERS: Option<crate::files::kinds::Kind> = Some(host::HOST);
+    const FOLDERS: Option<crate::files::drivers::FileSystem> = Some(host::HOST);
 
     fn disks(rt: &mut Runtime) -> Result<Vec<(String, Box<dyn disks::Device>)>, Failure> {
         Ok(disk::all(&rt.interest.ring()))

@@ -2,8 +2,8 @@
 
 use super::super::cache::statistics;
 use super::super::{
-    directory, directory_next, file_sync, finish, kinds, lend, mount, open, read, seek, stat, sync,
-    unlink, unmount, write,
+    directory, directory_next, drivers, file_sync, finish, lease, mount, open, read, seek, stat,
+    sync, unlink, unmount, write,
 };
 use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
@@ -85,29 +85,29 @@ fn a_lease_waits_for_the_disk() {
     assert_eq!(unmounted(rt, "/data"), 0);
     let fd = opened(rt, "/data/a");
     orders.hold.set(true);
-    assert_eq!(lend::begin(rt, fd, 1000, 9000, 2), PENDING);
+    assert_eq!(lease::begin(rt, fd, 1000, 9000, 2), PENDING);
     orders.hold.set(false);
     let lease = result(rt, 2, PENDING);
     let (mut array, mut seen) = (Bigarray::of(&mut []), 0);
     loop {
-        match lend::next(rt, lease, &mut array.buffer()).expect("shown") {
+        match lease::next(rt, lease, &mut array.buffer()).expect("shown") {
             0 => break,
             n => seen += n,
         }
         assert!(array.shown().iter().all(|byte| *byte == 3));
     }
     assert_eq!(seen, 4000);
-    assert_eq!(lend::end(rt, lease, &mut array.buffer()), Ok(0));
+    assert_eq!(lease::end(rt, lease, &mut array.buffer()), Ok(0));
     // Now it is there.
-    let lease = lend::begin(rt, fd, 0, 100, 2).expect("at once") as Int;
-    assert_eq!(lend::end(rt, lease, &mut array.buffer()), Ok(0));
+    let lease = lease::begin(rt, fd, 0, 100, 2).expect("at once") as Int;
+    assert_eq!(lease::end(rt, lease, &mut array.buffer()), Ok(0));
 }
 
 #[test]
 fn statistics_are_those_of_the_volume() {
     let (mut rt, _) = runtime("statistics");
     let rt = &mut rt;
-    kinds::register(rt, kinds::MEMORY).expect("room");
+    drivers::register(rt, drivers::MEMORY).expect("room");
     assert_eq!(statistics(rt, "/data"), None);
     let fd = opened(rt, "/data/a");
     assert_eq!(mounted(rt, "/m=memory"), 0);
@@ -129,7 +129,7 @@ fn statistics_are_those_of_the_volume() {
 fn a_late_answer_moves_nobody_elses_position() {
     let (mut rt, orders) = runtime("late-position");
     let rt = &mut rt;
-    kinds::register(rt, kinds::MEMORY).expect("room");
+    drivers::register(rt, drivers::MEMORY).expect("room");
     assert_eq!(mounted(rt, "/m=memory"), 0);
     let fd = opened(rt, "/data/a");
     written(rt, fd, &mut [1; 5000]);
@@ -155,7 +155,7 @@ fn the_end_of_the_program_waits_for_every_volume() {
     let (mut rt, orders) = runtime("finish");
     let rt = &mut rt;
     assert!(finish(rt), "no file was ever used");
-    kinds::register(rt, kinds::MEMORY).expect("room");
+    drivers::register(rt, drivers::MEMORY).expect("room");
     assert_eq!(mounted(rt, "/m=memory"), 0);
     // Known and never used.
     let answer = open(rt, "/none/a", OPEN_READ, 1);
@@ -428,7 +428,7 @@ fn a_disk_that_is_read_only_makes_a_volume_that_is() {
 fn disks_that_are_not_mounted_are_seen_in_the_root() {
     let (mut rt, _) = two_disks();
     let rt = &mut rt;
-    kinds::register(rt, kinds::MEMORY).expect("room");
+    drivers::register(rt, drivers::MEMORY).expect("room");
     let names = |rt: &mut Runtime| {
         let answer = directory(rt, "/", 1);
         let fd = Fd::decode(result(rt, 1, answer)).expect("a directory");

@@ -3,7 +3,7 @@
 
 use super::super::embedded;
 use super::super::{
-    contents, directory, directory_next, file_stat, kinds, link, mkdir, mount, open, read,
+    contents, directory, directory_next, drivers, file_stat, link, mkdir, mount, open, read,
     readlink, realpath, remove_directory, rename, seek, size, space, stat, symlink, sync,
     sync_volume, truncate, unlink, unmount, write,
 };
@@ -25,7 +25,7 @@ use std::{format, vec};
 fn runtime(points: &[&str]) -> Runtime {
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
-    kinds::register(&mut rt, kinds::MEMORY).expect("room");
+    drivers::register(&mut rt, drivers::MEMORY).expect("room");
     for point in points {
         assert_eq!(mount(&mut rt, &format!("{point}=memory:1M"), 1), Ok(0));
     }
@@ -524,7 +524,7 @@ fn only_what_is_in_use_cannot_be_unmounted() {
 fn embedded_files_appear_where_nothing_else_is() {
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
-    kinds::register(&mut rt, kinds::MEMORY).expect("room");
+    drivers::register(&mut rt, drivers::MEMORY).expect("room");
     let rt = &mut rt;
     assert_eq!(embedded::add(rt, "a", b"first"), Ok(0));
     assert_eq!(embedded::add(rt, "d/b", b"second"), Ok(0));

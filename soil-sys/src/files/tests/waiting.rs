@@ -1,10 +1,10 @@
 //! A volume whose calls wait for what is on none of our disks, as folders of the host do.
 
 use super::super::cache::statistics;
-use super::super::kinds::{Kind, Mount, Mounted, Options, Pause, Waiting};
+use super::super::drivers::{FileSystem, Mount, Mounted, Options, Suspend, Waiting};
 use super::super::{
-    deadline, file_sync, finish, kinds, mount, open, read, seek, size, sync, sync_volume, unmount,
-    write,
+    deadline, drivers, file_sync, finish, mount, open, read, seek, size, sync, sync_volume,
+    unmount, write,
 };
 use super::{IO, MODE, completed, step};
 use crate::disks::install;
@@ -92,7 +92,7 @@ fn answer(offset: u64) -> Option<Result<usize>> {
 /// Files in memory, and how their calls wait.
 struct Told {
     inner: Box<dyn Volume>,
-    pause: Box<dyn Pause>,
+    fiber: Box<dyn Suspend>,
 }
 
 impl Told {
@@ -101,12 +101,12 @@ impl Told {
             How::Not => (),
             How::Waits => {
                 while !is_ready() {
-                    self.pause.wait();
+                    self.fiber.wait();
                 }
             }
             How::GivesWay => {
                 while !is_ready() {
-                    self.pause.give_way();
+                    self.fiber.yield_now();
                 }
             }
             How::Holds => {
@@ -115,7 +115,7 @@ impl Told {
                     held.push(None);
                     held.len() - 1
                 });
-                self.pause.hold(Box::new(move || {
+                self.fiber.suspend_answer(Box::new(move || {
                     ORDERS.with(|orders| orders.held.borrow()[place])
                 }));
             }
@@ -134,10 +134,10 @@ impl Volume for Told {
 
     fn read_at(&mut self, file: FileId, offset: u64, buf: &mut [u8]) -> Result<usize> {
         let how = ORDERS.with(|orders| {
-            orders.away.borrow_mut().push(self.pause.is_away());
+            orders.away.borrow_mut().push(self.fiber.is_away());
             orders.read.get()
         });
-        if how != How::Not && self.pause.is_away() {
+        if how != How::Not && self.fiber.is_away() {
             return Err(::fs::Error::Io);
         }
         self.wait(how);
@@ -209,7 +209,7 @@ impl Volume for Told {
 }
 
 /// In place of the host's folders.
-const TOLD: Kind = Kind {
+const TOLD: FileSystem = FileSystem {
     name: "host",
     stack: 64 << 10,
     mount: Mount::Waiting(mount_told),
@@ -218,8 +218,8 @@ const TOLD: Kind = Kind {
 fn mount_told(source: &str, options: &Options, waiting: Waiting) -> Mounted {
     assert_eq!((source, options.read_only), ("somewhere", false));
     let inner = memory::new(64 << 20, options.clock);
-    let pause = waiting.pause;
-    Ok(Box::new(Told { inner, pause }))
+    let fiber = waiting.fiber;
+    Ok(Box::new(Told { inner, fiber }))
 }
 
 /// A runtime with such a volume at `/w`, a plain one at `/m`, and an open file on each.
@@ -238,8 +238,8 @@ fn runtime() -> (Runtime, [Fd; 2]) {
     });
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
-    for kind in [TOLD, kinds::MEMORY] {
-        kinds::register(&mut rt, kind).expect("room");
+    for kind in [TOLD, drivers::MEMORY] {
+        drivers::register(&mut rt, kind).expect("room");
     }
     for word in ["/w=host:somewhere", "/m=memory"] {
         assert_eq!(mount(&mut rt, word, 1), Ok(0));

@@ -11,7 +11,7 @@ mod transfer;
 use super::aside::Call;
 use super::errno;
 use super::links::OwnedFd;
-use crate::files::kinds::{Kind as FileSystem, Mount, Mounted, Options, Waiting};
+use crate::files::drivers::{FileSystem, Mount, Mounted, Options, Waiting};
 use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::format;

@@ -5,7 +5,7 @@
 use super::super::errno;
 use super::super::links::OwnedFd;
 use super::transfer::{self, Traits, Transfer};
-use crate::files::kinds::Waiting;
+use crate::files::drivers::Waiting;
 use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec;

@@ -4,7 +4,7 @@ mod jobs;
 
 use super::super::ring::Handle;
 use super::{HOST, Mount};
-use crate::files::kinds::{Held, Options, Pause, Waiting};
+use crate::files::drivers::{Options, Suspend, SuspendedAnswer, Waiting};
 use crate::platform::Aside;
 use ::fs::{Clock, Error, Fallocate, Kind, OpenFlags, Renaming, Seek, Time, Volume, Walk};
 use core::time::Duration;
@@ -57,7 +57,7 @@ fn volume(path: &Path, read_only: bool) -> Box<dyn Volume> {
 fn waiting() -> Waiting {
     let ring = Handle::new();
     Waiting {
-        pause: Box::new(Sleep(ring.clone())),
+        fiber: Box::new(Sleep(ring.clone())),
         aside: Aside::new(ring),
     }
 }
@@ -68,7 +68,7 @@ struct Sleep(Handle);
 // SAFETY: it stays on the test's thread.
 unsafe impl Send for Sleep {}
 
-impl Pause for Sleep {
+impl Suspend for Sleep {
     fn is_away(&self) -> bool {
         false
     }
@@ -80,11 +80,11 @@ impl Pause for Sleep {
         }
     }
 
-    fn give_way(&self) {}
+    fn yield_now(&self) {}
 
-    fn hold(&self, mut held: Held) {
+    fn suspend_answer(&self, mut answer: SuspendedAnswer) {
         loop {
-            match held() {
+            match answer() {
                 Some(ended) => return assert_eq!(ended, Ok(())),
                 None => self.wait(),
             }

@@ -12,7 +12,7 @@ use super::super::links::OwnedFd;
 use super::super::{Aside, Linux, aside::Call, check};
 use super::calls::{self, code};
 use crate::error::Stop;
-use crate::files::kinds::{Pause, Waiting};
+use crate::files::drivers::{Suspend, Waiting};
 use crate::platform::Platform;
 use alloc::boxed::Box;
 use alloc::rc::Rc;
@@ -77,7 +77,7 @@ pub fn traits(fd: &OwnedFd) -> Traits {
 
 /// How the calls of one folder wait.
 pub struct Transfer {
-    pause: Box<dyn Pause>,
+    fiber: Box<dyn Suspend>,
     aside: Aside,
     syncs: Rc<Cell<usize>>,
     /// Until when writes go beside the program.
@@ -90,9 +90,9 @@ unsafe impl Send for Transfer {}
 
 impl Transfer {
     /// With these means.
-    pub fn new(Waiting { pause, aside }: Waiting) -> Transfer {
+    pub fn new(Waiting { fiber, aside }: Waiting) -> Transfer {
         Transfer {
-            pause,
+            fiber,
             aside,
             syncs: Rc::new(Cell::new(0)),
             rests_until: Cell::new(0),
@@ -104,7 +104,7 @@ impl Transfer {
     /// # Safety
     /// What it points to stays valid.
     unsafe fn wait(&self, call: Call, on_ring: bool) -> Result<Option<usize>, Error> {
-        if self.pause.is_away() {
+        if self.fiber.is_away() {
             return Err(Error::Busy);
         }
         // SAFETY: the caller's promise; this function returns when it has ended.
@@ -114,7 +114,7 @@ impl Transfer {
                 Some(Ok(n)) => return Ok(Some(n)),
                 Some(Err(libc::EINTR | libc::EAGAIN)) => return Ok(None),
                 Some(Err(errno)) => return Err(code(errno)),
-                None => self.pause.wait(),
+                None => self.fiber.wait(),
             }
         }
     }
@@ -180,7 +180,7 @@ impl Transfer {
             let offset = offset.saturating_add(total as u64);
             let at = i64::try_from(offset).map_err(|_| Error::TooLarge)?;
             if total > 0 {
-                self.pause.give_way();
+                self.fiber.yield_now();
             }
             let began = Linux::monotonic_ns();
             let written = if traits.copies && began >= self.rests_until.get() {
@@ -219,7 +219,7 @@ impl Transfer {
     /// being done ends.
     pub fn sync(&self, fd: &OwnedFd, call: fn(i32) -> Call) -> Result<(), Error> {
         while self.syncs.get() >= MOST_SYNCS {
-            self.pause.wait();
+            self.fiber.wait();
         }
         // SAFETY: a plain call.
         let own = OwnedFd(unsafe { libc::fcntl(fd.0, libc::F_DUPFD_CLOEXEC, 0) });
@@ -229,7 +229,7 @@ impl Transfer {
         // SAFETY: the descriptor is closed with the function below, which is kept until the call
         // has ended.
         let mut begun = unsafe { self.aside.begin(call(own.0), true) };
-        self.pause.hold(Box::new(move || {
+        self.fiber.suspend_answer(Box::new(move || {
             let _ = &own;
             let outcome = begun.ended()?;
             syncs.set(syncs.get().saturating_sub(1));

@@ -1,10 +1,11 @@
 //! Contents of files that OCaml reads where they lie, as it does received bytes
 //! (`crate::net::lease`).
 
+use super::execute::{at_once, submit};
+use super::job::{Ended, Output, Waiter};
 use super::open::on_volume;
-use super::volumes::{Then, lendable};
-use super::work::{Value, Work};
-use super::{Ended, cached, submit};
+use super::options::leasable;
+use super::request::{Request, Value};
 use crate::error::{Answer, Error, Failure};
 use crate::ffi::{Before, Buffer, Int, Proxy};
 use crate::runtime::Runtime;
@@ -41,7 +42,7 @@ enum State {
     Over,
 }
 
-/// All that is lent.
+/// All that are out.
 pub struct Leases {
     out: Slab<Out>,
     /// Bytes in them, but for those that are part of the program.
@@ -49,7 +50,7 @@ pub struct Leases {
 }
 
 impl Leases {
-    /// Nothing is lent.
+    /// None.
     pub const fn new() -> Leases {
         Leases {
             out: Slab::new(),
@@ -84,8 +85,10 @@ fn bytes(slices: &[Lent]) -> usize {
 }
 
 fn too_much() -> Failure {
-    let line = "as much of files is lent as may be: leases have to be released first";
-    Failure::new(Error::OutOfMemory, line)
+    Failure::new(
+        Error::OutOfMemory,
+        "as much of files is leased as may be: leases have to be released first",
+    )
 }
 
 /// See `soil_file_lease`.
@@ -99,12 +102,13 @@ pub fn begin(rt: &mut Runtime, fd: Fd, position: Int, len: Int, token: Int) -> A
     if len == 0 {
         return Err(Error::Invalid.into());
     }
-    let work = || Work::With(id, position, len, lend);
-    if let Some(value) = cached::at_once(rt, volume, work(), Then::With(take)) {
+    let request = || Request::Special(id, position, len, lend);
+    let output = Output::Special(take);
+    if let Some(value) = at_once(rt, volume, request(), output) {
         let taken = take(rt, value);
-        return super::said(rt, taken);
+        return taken.or_else(|failure| rt.fail(failure));
     }
-    submit(rt, volume, token, work(), Then::With(take))
+    submit(rt, volume, Waiter::Operation(token, output), request())
 }
 
 /// The volume's part of it.
@@ -127,15 +131,15 @@ fn take(rt: &mut Runtime, value: Value) -> Ended {
     let Some(first) = slices.first() else {
         return Ok(0);
     };
-    files.lent.sweep();
+    files.leases.sweep();
     let more = bytes(&slices);
-    if files.lent.out.len() >= MOST || more > 0 && files.lent.bytes + more > lendable() {
+    if files.leases.out.len() >= MOST || more > 0 && files.leases.bytes + more > leasable() {
         return Err(too_much());
     }
     let memory = NonNull::from(&**first).cast();
     let proxy = Box::new(Proxy::new(memory, first.len()));
-    files.lent.bytes += more;
-    let key = files.lent.out.insert(Out {
+    files.leases.bytes += more;
+    let key = files.leases.out.insert(Out {
         slices,
         next: 0,
         proxy: NonNull::from(Box::leak(proxy)),
@@ -147,7 +151,7 @@ fn take(rt: &mut Runtime, value: Value) -> Ended {
 fn find(rt: &mut Runtime, lease: Int) -> Result<&mut Out, Error> {
     let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
     let files = rt.files.as_deref_mut().ok_or(Error::Invalid)?;
-    let out = files.lent.out.get_mut(key.wrapping_sub(1));
+    let out = files.leases.out.get_mut(key.wrapping_sub(1));
     out.ok_or(Error::Invalid)
 }
 
@@ -183,7 +187,7 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
     }
     out.state = State::Over;
     if let Some(files) = rt.files.as_deref_mut() {
-        files.lent.sweep();
+        files.leases.sweep();
     }
     Ok(0)
 }

@@ -1,7 +1,7 @@
 //! A lease lasts until OCaml can't reach it any more, and no longer.
 
-use super::super::{embedded, kinds, mount, open, write};
-use super::{LARGEST, MOST, begin, end, lendable, next};
+use super::super::{drivers, embedded, mount, open, write};
+use super::{LARGEST, MOST, begin, end, leasable, next};
 use crate::disks::install;
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
@@ -20,7 +20,7 @@ const fn no(error: Error) -> Answer {
 fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
     let mut rt = Runtime::new();
     install(&mut rt, vec![]).expect("room");
-    kinds::register(&mut rt, kinds::MEMORY).expect("room");
+    drivers::register(&mut rt, drivers::MEMORY).expect("room");
     assert_eq!(mount(&mut rt, "/m=memory", 1), Ok(0));
     let flags = OPEN_READ | OPEN_WRITE | OPEN_CREATE;
     let fd = open(&mut rt, "/m/f", flags, 1).expect("opened") as Int;
@@ -32,7 +32,7 @@ fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
 
 /// Leases that are out, and bytes that they keep.
 fn out(rt: &Runtime) -> (usize, usize) {
-    let lent = &rt.files.as_deref().expect("used").lent;
+    let lent = &rt.files.as_deref().expect("used").leases;
     (lent.out.len(), lent.bytes)
 }
 
@@ -167,9 +167,9 @@ fn no_more_is_lent_than_may_be() {
     assert_eq!(embedded::mount(rt, "/e"), Ok(0));
     let always = open(rt, "/e/f", OPEN_READ, 1).expect("there") as Int;
     let always = Fd::decode(always).expect("a descriptor");
-    assert!(lendable() > 1 << 20);
+    assert!(leasable() > 1 << 20);
     // But for 60 bytes all is lent.
-    rt.files.as_deref_mut().expect("used").lent.bytes = lendable() - 60;
+    rt.files.as_deref_mut().expect("used").leases.bytes = leasable() - 60;
     assert_eq!(lease(rt, fd, 0, 40), 1);
     assert_eq!(begin(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
     let mut line = [0; 100];
@@ -180,8 +180,8 @@ fn no_more_is_lent_than_may_be() {
     assert_eq!(begin(rt, fd, 0, 1, 1), no(Error::OutOfMemory));
     // What is part of the program takes no memory, only a place: also when more is lent than may
     // be.
-    let before = lendable() + 1000;
-    rt.files.as_deref_mut().expect("used").lent.bytes = before;
+    let before = leasable() + 1000;
+    rt.files.as_deref_mut().expect("used").leases.bytes = before;
     for key in 3..=MOST as Int {
         assert_eq!(lease(rt, always, 0, 50), key);
     }

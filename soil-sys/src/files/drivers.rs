@@ -1,15 +1,14 @@
-//! The file systems that a program has. FAT comes with files; each other one is named by nothing
-//! but the function that registers it, which one sublibrary calls when the program starts, so that
-//! the others' images don't carry it.
+//! The file-system drivers that a program has. FAT comes with files; each other one is named by
+//! nothing but the function that registers it, which one sublibrary calls when the program starts,
+//! so that the others' images don't carry it.
 
-use crate::error::{Answer, Error};
-use crate::platform::Aside;
+use crate::error::{Answer, Error, Failure};
+use crate::platform::{Aside, Current, Platform};
 use crate::runtime::Runtime;
 pub use ::fs::VolumeOptions as Options;
 use ::fs::{Block, MountError, Volume, ext4, fat, memory, tar};
 use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 
 /// A disk for a file system.
 pub type Disk = Box<dyn Block + Send>;
@@ -29,36 +28,40 @@ pub enum Mount {
 
 /// With what the calls of a volume wait that is on none of our disks.
 pub struct Waiting {
-    /// How they give way.
-    pub pause: Box<dyn Pause>,
+    /// How they are suspended.
+    pub fiber: Box<dyn Suspend>,
     /// The platform's means.
     pub aside: Aside,
 }
 
-/// How a call of a volume gives way to everything else. It is used during such a call only.
-pub trait Pause: Send {
-    /// The call is made where it can't give way: it fails where it would have to, and is made again
-    /// where it can.
+/// How a call of a volume is suspended while everything else goes on. It is used during such a call
+/// only.
+pub trait Suspend: Send {
+    /// The call is made where it can't be suspended: it fails where it would have to be, and is made
+    /// again where it can.
     fn is_away(&self) -> bool;
 
-    /// Comes back when something has happened, which may be anything.
+    /// Returns when something has happened, which may be anything.
     fn wait(&self);
 
-    /// Comes back as soon as others have had their turn.
-    fn give_way(&self);
+    /// Returns as soon as others have had their turn.
+    fn yield_now(&self);
 
-    /// Has the job that is being done answered when `held` gives something, which is asked whenever
-    /// anything has happened: the job's own answer, or this failure. The next job begins meanwhile.
-    fn hold(&self, held: Held);
+    /// Suspends the answer of the active job until `answer` gives something: the job's own answer,
+    /// or this failure. It is called whenever anything has happened. The next job begins meanwhile.
+    fn suspend_answer(&self, answer: SuspendedAnswer);
 }
 
-/// See [`Pause::hold`].
-pub type Held = Box<dyn FnMut() -> Option<Result<(), ::fs::Error>>>;
+/// See [`Suspend::suspend_answer`].
+pub type SuspendedAnswer = Box<dyn FnMut() -> Option<Result<(), ::fs::Error>>>;
 
-/// A file system.
+/// Whether there are volumes that wait for what isn't one of our disks.
+pub const WAITS: bool = Current::FOLDERS.is_some();
+
+/// A file-system driver.
 #[derive(Clone, Copy)]
-pub struct Kind {
-    /// As it is called in `SOIL_MOUNT`.
+pub struct FileSystem {
+    /// Its name in `SOIL_MOUNT`.
     pub name: &'static str,
     /// Bytes of stack for its calls.
     pub stack: usize,
@@ -67,7 +70,7 @@ pub struct Kind {
 }
 
 /// FAT.
-pub const FAT: Kind = Kind {
+pub const FAT: FileSystem = FileSystem {
     name: "fat",
     // Four times what has been seen (16 KiB, while it mounts; `fs/examples/stack.rs`).
     stack: 64 << 10,
@@ -75,14 +78,14 @@ pub const FAT: Kind = Kind {
 };
 
 /// ext4.
-pub const EXT4: Kind = Kind {
+pub const EXT4: FileSystem = FileSystem {
     name: "ext4",
     stack: 256 << 10,
     mount: Mount::Disk(|disk, options| ext4::mount(disk, *options)),
 };
 
 /// Tar archives.
-pub const TAR: Kind = Kind {
+pub const TAR: FileSystem = FileSystem {
     name: "tar",
     stack: 64 << 10,
     mount: Mount::Disk(|disk, options| {
@@ -94,8 +97,8 @@ pub const TAR: Kind = Kind {
     }),
 };
 
-/// Files in memory. What stands after the colon is the most bytes that they may take.
-pub const MEMORY: Kind = Kind {
+/// Files in memory. What stands after the colon is the limit of their bytes.
+pub const MEMORY: FileSystem = FileSystem {
     name: "memory",
     stack: 0,
     mount: Mount::Alone(|source, options| {
@@ -138,12 +141,12 @@ pub fn exists(name: &str) -> bool {
     LIBRARIES.iter().any(|(known, _)| *known == name)
 }
 
-/// The file system called `name`; why not, in one line.
-pub fn find(kinds: &[Kind], name: &str) -> Result<Kind, String> {
-    if let Some(kind) = kinds.iter().find(|kind| kind.name == name) {
-        return Ok(*kind);
+/// The driver called `name`; or why there is none.
+pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
+    if let Some(driver) = drivers.iter().find(|driver| driver.name == name) {
+        return Ok(*driver);
     }
-    Err(match LIBRARIES.iter().find(|(known, _)| *known == name) {
+    let detail = match LIBRARIES.iter().find(|(known, _)| *known == name) {
         Some(("host", _)) => {
             "host directories are the process form's: give the image a disk, or memory".into()
         }
@@ -153,14 +156,16 @@ pub fn find(kinds: &[Kind], name: &str) -> Result<Kind, String> {
         None => {
             format!("no file system is called {name}: there are fat, ext4, tar, memory and host")
         }
-    })
+    };
+    Err(Failure::new(Error::Unsupported, detail))
 }
 
-/// Adds a file system to those that the program has; once is enough.
-pub fn register(rt: &mut Runtime, kind: Kind) -> Answer {
-    if !rt.kinds.iter().any(|other| other.name == kind.name) {
-        rt.kinds.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
-        rt.kinds.push(kind);
+/// Adds a driver to those that the program has; once is enough.
+pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
+    let drivers = &mut rt.file_systems;
+    if !drivers.iter().any(|other| other.name == driver.name) {
+        drivers.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        drivers.push(driver);
     }
     Ok(0)
 }
@@ -190,7 +195,7 @@ mod tests {
             ("host", "process"),
             ("ext9", "fat, ext4"),
         ] {
-            let line = find(&[FAT], name).err().expect("missing");
+            let line = find(&[FAT], name).err().expect("missing").detail;
             assert!(line.contains(text) && !line.contains('\n'), "{line}");
         }
     }

@@ -1,18 +1,18 @@
-//! The words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
+//! Mount specifications: the words of `SOIL_MOUNT`: `POINT=TYPE:SOURCE[,ro]`, separated by `;`.
 
-use super::kinds;
+use super::drivers;
 use crate::error::{Error, Failure};
 use ::fs::mounts::Word;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-/// What is mounted where.
+/// See the head of this file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Spec {
+pub struct Specification {
     /// An absolute path.
     pub point: String,
-    /// The file system; none: what is found on the disk.
-    pub kind: Option<String>,
+    /// The file-system driver; none: for what is found on the disk.
+    pub driver: Option<String>,
     /// A disk's name, with `/` and a partition's number or label if it is on one; for other kinds
     /// what they want.
     pub source: String,
@@ -20,9 +20,9 @@ pub struct Spec {
     pub read_only: bool,
 }
 
-impl Spec {
+impl Specification {
     /// Reads one word.
-    pub fn parse(word: &str) -> Result<Spec, Failure> {
+    pub fn parse(word: &str) -> Result<Specification, Failure> {
         let wrong = || {
             let detail = format!(
                 "\"{word}\" is not of the form /data=fat:DISK or /data=DISK, \
@@ -37,11 +37,11 @@ impl Spec {
             read_only,
         } = Word::parse(word).ok_or_else(wrong)?;
         if let Some(kind) = kind
-            && !kinds::exists(kind)
+            && !drivers::exists(kind)
         {
-            return Err(kinds::find(&[], kind).map_or_else(
-                |line| {
-                    let detail = format!("\"{word}\": {line}");
+            return Err(drivers::find(&[], kind).map_or_else(
+                |failure| {
+                    let detail = format!("\"{word}\": {}", failure.detail);
                     Failure::new(Error::BadConfiguration, detail)
                 },
                 |_| wrong(),
@@ -50,9 +50,9 @@ impl Spec {
         if !point.starts_with('/') || source.is_empty() && kind != Some("memory") {
             return Err(wrong());
         }
-        Ok(Spec {
+        Ok(Specification {
             point: point.to_string(),
-            kind: kind.map(ToString::to_string),
+            driver: kind.map(ToString::to_string),
             source: source.to_string(),
             read_only,
         })
@@ -68,7 +68,7 @@ impl Spec {
 
     /// Whether it is on a disk, and not memory or a folder.
     pub fn is_on_disk(&self) -> bool {
-        !matches!(self.kind.as_deref(), Some("memory" | "host" | "embed"))
+        !matches!(self.driver.as_deref(), Some("memory" | "host" | "embed"))
     }
 
     /// How messages call it.
@@ -76,7 +76,7 @@ impl Spec {
         if self.is_on_disk() {
             format!("disk {}", self.source)
         } else {
-            let kind = self.kind.as_deref().unwrap_or_default();
+            let kind = self.driver.as_deref().unwrap_or_default();
             let space = if self.source.is_empty() { "" } else { " " };
             format!("{} ({kind}{space}{})", self.point, self.source)
         }
@@ -85,27 +85,27 @@ impl Spec {
 
 #[cfg(test)]
 mod tests {
-    use super::Spec;
+    use super::Specification;
     use proptest::prelude::{any, proptest};
     use std::string::String;
 
     #[test]
     fn reads_mounts() {
-        let spec = Spec::parse("/data=fat:disk0").expect("valid");
+        let spec = Specification::parse("/data=fat:disk0").expect("valid");
         assert_eq!(
-            (spec.point.as_str(), spec.kind.as_deref(), spec.disk()),
+            (spec.point.as_str(), spec.driver.as_deref(), spec.disk()),
             ("/data", Some("fat"), ("disk0", None))
         );
-        let spec = Spec::parse("/data=ext4:disk0/2,ro").expect("valid");
+        let spec = Specification::parse("/data=ext4:disk0/2,ro").expect("valid");
         assert_eq!((spec.disk(), spec.read_only), (("disk0", Some("2")), true));
-        let spec = Spec::parse("/data=disk0/my label").expect("valid");
+        let spec = Specification::parse("/data=disk0/my label").expect("valid");
         assert_eq!(
-            (spec.kind.as_deref(), spec.disk()),
+            (spec.driver.as_deref(), spec.disk()),
             (None, ("disk0", Some("my label")))
         );
-        let spec = Spec::parse("/tmp=memory:16M").expect("valid");
+        let spec = Specification::parse("/tmp=memory:16M").expect("valid");
         assert!(!spec.is_on_disk() && spec.label() == "/tmp (memory 16M)");
-        assert!(Spec::parse("/tmp=memory").is_ok());
+        assert!(Specification::parse("/tmp=memory").is_ok());
         for wrong in [
             "",
             "data=fat:disk0",
@@ -115,7 +115,7 @@ mod tests {
             "/data=",
             "/data=,ro",
         ] {
-            let line = Spec::parse(wrong).expect_err(wrong).detail;
+            let line = Specification::parse(wrong).expect_err(wrong).detail;
             assert!(!line.contains('\n'), "{line}");
         }
     }
@@ -123,7 +123,7 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_panics(word in any::<String>()) {
-            let _ = Spec::parse(&word).map(|spec| (spec.label(), spec.disk().1.is_some()));
+            let _ = Specification::parse(&word).map(|spec| (spec.label(), spec.disk().1.is_some()));
         }
     }
 }

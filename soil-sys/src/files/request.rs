@@ -1,9 +1,10 @@
-//! What a volume is asked to do, and how it does it: plain calls of [`fs::Volume`].
+//! Requests of a volume, and how they are done: plain calls of [`fs::Volume`].
 
+use crate::error::Failure;
 use crate::ffi::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Renaming, Space, Stat, Time,
-    Volume, Walk,
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, MountError, OpenFlags, Renaming, Space,
+    Stat, Time, Volume, Walk,
 };
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -13,8 +14,8 @@ use core::cell::Cell;
 /// Reads and writes go in steps of this many bytes, between which they can be cancelled.
 const STEP: usize = 4 << 20;
 
-/// What a worker is asked to do.
-pub enum Work {
+/// What a volume is asked to do.
+pub enum Request {
     /// Mounts the volume; every other job does it as well where it is still to be done.
     Mount,
     /// Makes everything durable and gives the volume up.
@@ -34,9 +35,9 @@ pub enum Work {
     Close(FileId),
     /// Reads from an offset.
     Read(FileId, u64, Piece),
-    /// Does something with so many bytes of a file from an offset on that only some programs do:
+    /// Does something with this many bytes of a file from an offset on that only some programs do:
     /// what is named here is in all.
-    With(FileId, u64, usize, Special),
+    Special(FileId, u64, usize, Special),
     /// Writes at an offset; the value is where it ended.
     Write(FileId, u64, Piece),
     /// The size of a file.
@@ -55,17 +56,20 @@ pub enum Work {
     Sync,
 }
 
-impl Work {
+impl Request {
     /// Whether its answer says that something is durable.
     pub fn is_durable(&self) -> bool {
         matches!(
             self,
-            Work::Sync | Work::SyncFile(_) | Work::Unmount | Work::At { op: Op::Sync, .. }
+            Request::Sync
+                | Request::SyncFile(_)
+                | Request::Unmount
+                | Request::At { op: Op::Sync, .. }
         )
     }
 }
 
-/// See [`Work::With`].
+/// See [`Request::Special`].
 pub type Special = fn(&mut dyn Volume, FileId, u64, usize) -> Result<Value, Error>;
 
 /// What is done with a path.
@@ -130,23 +134,32 @@ pub enum Value {
     Link(usize, String),
 }
 
-/// Does it. `cancelled` is looked at where it may take long.
+impl From<MountError> for Failure {
+    fn from(MountError { error, detail }: MountError) -> Failure {
+        Failure::new(code(error), detail)
+    }
+}
+
+/// How a request ends.
+pub type Outcome = Result<Value, Failure>;
+
+/// Does a request. `cancelled` is looked at where it may take long.
 pub fn perform(
     volume: &mut dyn Volume,
-    work: Work,
+    request: Request,
     cancelled: &Cell<bool>,
 ) -> Result<Value, Error> {
     let done = |()| Value::Number(0);
-    match work {
-        Work::Mount | Work::Unmount => Ok(Value::Number(0)),
-        Work::At {
+    match request {
+        Request::Mount | Request::Unmount => Ok(Value::Number(0)),
+        Request::At {
             path,
             follow,
             directory,
             op,
         } => at(volume, &path, follow, directory, op),
-        Work::Close(file) => volume.close(file).map(done),
-        Work::Read(file, offset, into) => {
+        Request::Close(file) => volume.close(file).map(done),
+        Request::Read(file, offset, into) => {
             // SAFETY: the operation that the piece belongs to completes after this.
             let into = unsafe { into.as_mut_slice() };
             let mut total = 0;
@@ -164,7 +177,7 @@ pub fn perform(
             }
             Ok(Value::Number(total as u64))
         }
-        Work::Write(file, offset, from) => {
+        Request::Write(file, offset, from) => {
             // SAFETY: as above.
             let from = unsafe { from.as_mut_slice() };
             let append = offset == u64::MAX;
@@ -187,18 +200,18 @@ pub fn perform(
             };
             Ok(Value::Written(total, end))
         }
-        Work::With(file, offset, len, what) => what(volume, file, offset, len),
-        Work::Size(file) => volume.size(file).map(Value::Number),
-        Work::Truncate(file, size) => volume.truncate(file, size).map(done),
-        Work::SyncFile(file) => volume.sync_file(file).map(done),
-        Work::StatFile(file) => volume.stat_file(file).map(Value::Stat),
-        Work::Contents(file) => volume.contents(file).map(Value::Contents),
-        Work::List(file, from, into, without) => list(volume, file, from, into, &without),
-        Work::Sync => volume.sync().map(done),
+        Request::Special(file, offset, len, what) => what(volume, file, offset, len),
+        Request::Size(file) => volume.size(file).map(Value::Number),
+        Request::Truncate(file, size) => volume.truncate(file, size).map(done),
+        Request::SyncFile(file) => volume.sync_file(file).map(done),
+        Request::StatFile(file) => volume.stat_file(file).map(Value::Stat),
+        Request::Contents(file) => volume.contents(file).map(Value::Contents),
+        Request::List(file, from, into, without) => list(volume, file, from, into, &without),
+        Request::Sync => volume.sync().map(done),
     }
 }
 
-/// See [`Work::At`].
+/// See [`Request::At`].
 fn at(
     volume: &mut dyn Volume,
     path: &str,

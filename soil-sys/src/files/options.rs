@@ -1,0 +1,95 @@
+//! How volumes are mounted on this machine: what their caches may take, and their clock.
+
+use super::drivers::Options;
+use crate::platform::{Current, Platform};
+use ::fs::{CacheBudget, CacheStatistics, Clock, Time};
+
+/// The least bytes of a stream's buffer: in the process each request to the disk goes through
+/// another thread of Linux's.
+const LEAST_STREAM: usize = if cfg!(feature = "image") { 0 } else { 1 << 20 };
+/// Memory below which caches are small, in bytes.
+const SMALL_MACHINE: u64 = 32 << 20;
+/// Memory from which a volume reads ahead and gathers by as much as makes a difference, in bytes.
+const LARGE_MACHINE: u64 = 96 << 20;
+
+/// The memory in which all volumes keep what they read.
+pub static CACHE: CacheBudget = CacheBudget::new(0);
+
+static CLOCK: Clock = Clock::new(|| {
+    let ns = Current::wall_ns();
+    Time {
+        seconds: (ns / 1_000_000_000) as i64,
+        nanoseconds: (ns % 1_000_000_000) as u32,
+    }
+});
+
+/// What the caches of all volumes hold and have done.
+pub fn cache_statistics() -> CacheStatistics {
+    CACHE.statistics()
+}
+
+/// Bytes that leases may have at a time: half of what may be kept, so that the other half can go
+/// on being replaced.
+pub fn leasable() -> usize {
+    CACHE.statistics().limit_bytes / 2
+}
+
+/// Bytes of a volume's cache and of each of its streams' buffers, on a machine with this memory.
+fn sizes(memory: u64) -> (usize, usize) {
+    let cache_bytes = if memory < SMALL_MACHINE {
+        64 << 10
+    } else {
+        256 << 10
+    };
+    let stream_bytes = if memory < LARGE_MACHINE {
+        cache_bytes.max(LEAST_STREAM)
+    } else {
+        2 << 20
+    };
+    (cache_bytes, stream_bytes)
+}
+
+/// How volumes are mounted on this machine.
+pub fn options(read_only: bool) -> Options {
+    let memory = Current::memory().first().copied().unwrap_or(0);
+    let (cache_bytes, stream_bytes) = sizes(memory);
+    // An eighth of the machine: the OCaml heap wants the rest.
+    CACHE.set_limit(usize::try_from(memory / 8).unwrap_or(usize::MAX));
+    Options {
+        read_only,
+        cache_bytes,
+        stream_bytes,
+        clock: Some(&CLOCK),
+        budget: Some(&CACHE),
+        counters: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CACHE, leasable, options, sizes};
+    use crate::platform::{Current, Platform};
+
+    #[test]
+    fn caches_grow_with_the_machine() {
+        const M: u64 = 1 << 20;
+        for (memory, expected) in [
+            (0, (64 << 10, 1 << 20)),
+            (32 * M - 1, (64 << 10, 1 << 20)),
+            (32 * M, (256 << 10, 1 << 20)),
+            (96 * M - 1, (256 << 10, 1 << 20)),
+            (96 * M, (256 << 10, 2 << 20)),
+        ] {
+            assert_eq!(sizes(memory), expected, "{memory}");
+        }
+    }
+
+    #[test]
+    fn an_eighth_of_the_machine_is_kept_and_half_of_that_leased() {
+        assert!(options(true).read_only && !options(false).read_only);
+        let limit = CACHE.statistics().limit_bytes as u64;
+        let [total, ..] = Current::memory();
+        assert!((8 * limit..8 * limit + 8).contains(&total));
+        assert_eq!(leasable() as u64, limit / 2);
+    }
+}

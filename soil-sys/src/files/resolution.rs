@@ -1,0 +1,114 @@
+//! The resolution of a path: from volume to volume over symbolic links, until the file is found
+//! that the path names.
+
+use super::request::{Op, Request, code};
+use crate::error::{Error, Failure};
+use ::fs::walk::{Step, Walker};
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+
+/// A path that is being resolved, and what is to be done at its end.
+pub struct Resolution {
+    walker: Walker,
+    /// Bytes of the walker's path that lead to the volume that is being asked.
+    offset: usize,
+    op: Op,
+    /// The new path of a rename or a link, before the old one has been found.
+    other: Option<Walker>,
+    /// The old path: its volume, and the path there.
+    found: Option<(usize, String)>,
+}
+
+impl Resolution {
+    /// Of one path; a link at its end is followed if `follow` is set.
+    pub fn new(path: &str, follow: bool, op: Op) -> Result<Box<Resolution>, Error> {
+        Ok(Box::new(Resolution {
+            walker: Walker::new(path, follow).map_err(code)?,
+            offset: 0,
+            op,
+            other: None,
+            found: None,
+        }))
+    }
+
+    /// Of the path of a file, and a new one for it. In `op`, [`Op::Rename`] or [`Op::Link`], the
+    /// old path is filled in when it is known.
+    pub fn pair(old: &str, new: &str, op: Op) -> Result<Box<Resolution>, Error> {
+        let mut resolution = Resolution::new(old, false, op)?;
+        resolution.other = Some(Walker::new(new, false).map_err(code)?);
+        Ok(resolution)
+    }
+
+    /// The part of the path that is to be looked at, in the one tree.
+    pub fn path(&self) -> &str {
+        match self.walker.step() {
+            Step::Directory(path) | Step::Last(path) => path,
+        }
+    }
+
+    /// Whether that is all of it, and not what stands before a `..`.
+    pub fn is_last(&self) -> bool {
+        matches!(self.walker.step(), Step::Last(_))
+    }
+
+    /// What is to be done at its end.
+    pub const fn op(&self) -> &Op {
+        &self.op
+    }
+
+    /// Whether it is the old path of a rename or a link.
+    pub const fn is_old(&self) -> bool {
+        self.other.is_some()
+    }
+
+    /// What the volume is asked that the path leads to: of `rest`, which begins after `offset`
+    /// bytes of the path.
+    pub fn request(&mut self, volume: usize, rest: String, offset: usize) -> Request {
+        self.offset = offset;
+        let is_last = self.is_last();
+        let op = match (&self.other, &self.found) {
+            _ if !is_last => Op::Directory,
+            (None, None) => self.op.clone(),
+            (None, Some((other, old))) if *other == volume => match self.op {
+                Op::Link(_) => Op::Link(old.clone()),
+                Op::Rename(_, how) => Op::Rename(old.clone(), how),
+                _ => Op::Locate,
+            },
+            _ => Op::Locate,
+        };
+        Request::At {
+            path: rest,
+            follow: !is_last || self.walker.follows(),
+            directory: is_last && self.walker.wants_directory(),
+            op,
+        }
+    }
+
+    /// The first `end` bytes of the path on the volume are a link to `target`.
+    pub fn link(&mut self, end: usize, target: &str) -> Result<(), Failure> {
+        let end = self.offset.saturating_add(end);
+        let linked = self.walker.link(end, target);
+        linked.map_err(|error| code(error).into())
+    }
+
+    /// The part of the path that was looked at is a directory, and a `..` follows.
+    pub fn up(&mut self) {
+        self.walker.up();
+    }
+
+    /// The volume says that there is no link in the part of the path that was looked at.
+    pub fn plain(&mut self, volume: usize) -> Result<(), Failure> {
+        if !self.is_last() {
+            self.up();
+            return Ok(());
+        }
+        let Some(other) = self.other.take() else {
+            return Err(Error::CrossVolume.into());
+        };
+        let rest = self.path().get(self.offset..).unwrap_or("/");
+        let rest = if rest.is_empty() { "/" } else { rest };
+        self.found = Some((volume, rest.to_string()));
+        self.walker = other;
+        Ok(())
+    }
+}

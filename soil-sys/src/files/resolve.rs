@@ -1,0 +1,111 @@
+//! The next step of a path: the volume that it leads to gets a request, or the mount table alone
+//! has the answer.
+
+use super::job::{Ended, Job, Output, Waiter, write_stat, write_text};
+use super::mounts::{self, Location};
+use super::open_files;
+use super::request::Op;
+use super::resolution::Resolution;
+use crate::error::{Error, Failure};
+use crate::runtime::Runtime;
+use ::fs::{OpenFlags, Stat, Time};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// Where an operation is.
+pub enum Advanced {
+    /// In the queue of a volume, which is to be run.
+    Queued(usize),
+    /// At its end.
+    Done(usize),
+}
+
+/// Takes an operation to the next volume that has to be asked.
+pub fn advance(
+    rt: &mut Runtime,
+    waiter: Waiter,
+    mut resolution: Box<Resolution>,
+) -> Result<Advanced, Failure> {
+    loop {
+        let path = String::from(resolution.path());
+        match mounts::locate(rt, &path)? {
+            Location::Volume {
+                index,
+                rest,
+                offset,
+            } => {
+                if resolution.is_last() {
+                    guard(rt, &path, &resolution)?;
+                }
+                let job = Job {
+                    waiter,
+                    request: resolution.request(index, rest, offset),
+                    resolution: Some(resolution),
+                };
+                let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+                let volume = files.volumes.get_mut(index).ok_or(Error::Closed)?;
+                volume.schedule.push(job)?;
+                return Ok(Advanced::Queued(index));
+            }
+            Location::MountPoints(_) if !resolution.is_last() => resolution.up(),
+            Location::MountPoints(names) => {
+                return above(rt, &path, waiter, &resolution, names).map(Advanced::Done);
+            }
+        }
+    }
+}
+
+/// Names above mount points stay as they are.
+fn guard(rt: &Runtime, path: &str, resolution: &Resolution) -> Result<(), Failure> {
+    let moves = resolution.is_old() && matches!(resolution.op(), Op::Rename(..))
+        || matches!(resolution.op(), Op::Rmdir);
+    let files = rt.files.as_deref();
+    match files.and_then(|files| files.mounts.below(path)) {
+        Some(point) if moves => Err(Failure::new(
+            Error::Busy,
+            format!("{point} is mounted below it"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What can be done with a directory that only leads to mount points.
+fn above(
+    rt: &mut Runtime,
+    path: &str,
+    waiter: Waiter,
+    resolution: &Resolution,
+    names: Vec<String>,
+) -> Ended {
+    match (resolution.op(), waiter) {
+        (Op::Stat, Waiter::Operation(_, Output::Numbers(into))) => {
+            write_stat(into, &DIRECTORY);
+            Ok(0)
+        }
+        (Op::Stat, Waiter::Operation(_, Output::Text(into))) => Ok(write_text(path, into)),
+        (Op::Open(flags), _) if flags.contains(OpenFlags::DIRECTORY) => {
+            Ok(open_files::insert(rt, None, false, Some(names))?)
+        }
+        (Op::Open(_), _) => Err(Error::IsDirectory.into()),
+        (Op::Readlink, _) => Err(Error::Invalid.into()),
+        (Op::Mkdir | Op::Symlink(_), _) => Err(Error::Exists.into()),
+        _ => Err(Failure::new(
+            Error::ReadOnly,
+            format!("{path} is there for what is mounted below it only"),
+        )),
+    }
+}
+
+/// What is known of such a directory.
+const DIRECTORY: Stat = Stat {
+    kind: ::fs::Kind::Directory,
+    size: 0,
+    modified: Time::from_seconds(0),
+    accessed: Time::from_seconds(0),
+    changed: Time::from_seconds(0),
+    links: 1,
+    inode: 0,
+    read_only: true,
+};

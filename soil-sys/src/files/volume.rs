@@ -1,0 +1,109 @@
+//! A mounted volume: what it is, where its file system lives, and its schedule.
+
+use super::drivers::WAITS;
+use super::options::CACHE;
+use super::request::{Request, Value, perform};
+use super::schedule::Schedule;
+use super::specification::Specification;
+use super::worker::Port;
+use ::fs::CacheCounts;
+use alloc::boxed::Box;
+use core::cell::Cell;
+
+/// Where a file system lives.
+pub enum Backing {
+    /// Nowhere: the first job opens the volume.
+    None,
+    /// Its calls wait for nothing.
+    Immediate(Box<dyn ::fs::Volume>),
+    /// Its calls wait on a fiber.
+    Fiber {
+        /// The fiber.
+        port: &'static Port,
+        /// The disk that it is on, if any.
+        disk: Option<usize>,
+    },
+}
+
+/// See the head of this file.
+pub struct Volume {
+    /// What it is.
+    pub specification: Specification,
+    /// Where its file system lives.
+    pub backing: Backing,
+    /// The first sector and the sectors of its partition, where it is on one.
+    pub claim: Option<(u64, u64)>,
+    /// Its jobs.
+    pub schedule: Schedule,
+}
+
+impl Volume {
+    /// A volume that its first job opens.
+    pub const fn new(specification: Specification) -> Volume {
+        Volume {
+            specification,
+            backing: Backing::None,
+            claim: None,
+            schedule: Schedule::new(),
+        }
+    }
+
+    /// The fiber, if its file system lives on one.
+    pub const fn port(&self) -> Option<&'static Port> {
+        match self.backing {
+            Backing::Fiber { port, .. } => Some(port),
+            _ => None,
+        }
+    }
+
+    /// The disk that it is on, once it is open.
+    pub const fn disk(&self) -> Option<usize> {
+        match self.backing {
+            Backing::Fiber { disk, .. } => disk,
+            _ => None,
+        }
+    }
+
+    /// Whether anything was done on it.
+    pub const fn is_open(&self) -> bool {
+        !matches!(self.backing, Backing::None)
+    }
+
+    /// Whether its disk makes durable what was written when it is told to.
+    pub fn flushes(&self) -> bool {
+        self.port().is_none_or(|port| port.geometry().flushes)
+    }
+
+    /// Whether its file system is gone, and the device has nothing of it: the fiber is free for
+    /// another.
+    pub fn is_over(&self) -> bool {
+        self.schedule.is_over() && self.port().is_none_or(Port::is_empty)
+    }
+
+    /// What its cache has done; nothing where it has none, or isn't mounted yet.
+    pub fn cache_counts(&self) -> CacheCounts {
+        self.port()
+            .map(|port| port.counters.counts())
+            .unwrap_or_default()
+    }
+
+    /// Does a request now that changes nothing, if nothing is done before it and everything that it
+    /// needs is in memory: no fiber, no queue, no completion. `None`: it is to be queued.
+    pub fn at_once(&mut self, request: Request) -> Option<Value> {
+        if !self.schedule.is_quiet() {
+            return None;
+        }
+        match &mut self.backing {
+            Backing::None => None,
+            Backing::Immediate(volume) => perform(&mut **volume, request, &Cell::new(false)).ok(),
+            Backing::Fiber { port, disk } => {
+                let value = port.at_once(request)?;
+                if !WAITS || disk.is_some() {
+                    port.counters.count_hit();
+                    CACHE.count_hit();
+                }
+                Some(value)
+            }
+        }
+    }
+}
