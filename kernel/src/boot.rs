@@ -1,108 +1,75 @@
-//! The way in: from the PVH entry (32-bit protected mode, paging off, `ebx` = start info) to
-//! [`crate::start`] in long mode.
-//!
-//! The boot tables map the first GiB twice, at its own address and in the direct map, writable and
-//! executable, in 2 MiB pages. [`crate::memory`] replaces them by the real ones before anything
-//! else runs. Source: Xen's "x86/HVM direct boot ABI" (docs/misc/pvh.pandoc) for the note and the
-//! state at entry.
+//! From the loader to the program: each part of the kernel is set up once, from the bottom up.
 
-core::arch::global_asm!(
-    r#"
-    .pushsection .note.Xen, "a", @note
-    .balign 4
-    .long 4, 8, 18                      // sizes of name and value, XEN_ELFNOTE_PHYS32_ENTRY
-    .asciz "Xen"
-    .quad soil_pvh_start
-    .popsection
+mod entry;
+mod stack;
 
-    .pushsection .text.soil_boot, "ax", @progbits
-    .globl soil_pvh_start
-    .code32
-soil_pvh_start:
-    cli
-    cld
-    mov esp, offset {stack} + {stack_size}
-    mov ebp, ebx
-    mov edi, offset {tables}
-    lea eax, [edi + 0x1003]             // both halves use one PDPT, which uses one PD
-    mov [edi], eax
-    mov [edi + 2048], eax
-    lea eax, [edi + 0x2003]
-    mov [edi + 0x1000], eax
-    mov eax, 0x83                       // present, writable, 2 MiB
-    xor ecx, ecx
-2:  mov [edi + 0x2000 + ecx * 8], eax
-    add eax, 0x200000
-    inc ecx
-    cmp ecx, 512
-    jne 2b
-    mov eax, cr4
-    or eax, 0x6a0                       // PAE, PGE, OSFXSR, OSXMMEXCPT
-    mov cr4, eax
-    mov cr3, edi
-    mov ecx, 0xc0000080                 // EFER: SCE, LME, NXE
-    rdmsr
-    or eax, 0x901
-    wrmsr
-    mov eax, cr0
-    and eax, 0x9ffffff3                 // caches on, no x87 emulation
-    or eax, 0x80010023                  // PG, WP, NE, MP, PE
-    mov cr0, eax
-    lgdt [soil_boot_gdt_pointer]
-    push 8
-    mov eax, offset soil_long_mode
-    push eax
-    retf
-    .code64
-soil_long_mode:
-    xor eax, eax
-    mov ds, eax
-    mov es, eax
-    mov ss, eax
-    mov fs, eax
-    mov gs, eax
-    fninit
-    mov edi, ebp
-    xor ebp, ebp
-    call {start}
-    ud2
+use crate::arch::vectors::TIMER;
+use crate::arch::{apic, gates, strings};
+use crate::firmware::pvh::StartInfo;
+use crate::memory::{BootMemory, DirectMemory, SetUpError};
+use crate::{
+    console, environment, firmware, interrupts, memory, power, syscall, time, traps, wait,
+};
 
-    // The ELF file's own entry, which those who boot by the note don't use: a Linux process that
-    // was made of the image says so.
-    .globl soil_linux_start
-soil_linux_start:
-    mov eax, 1                          // write
-    mov edi, 2
-    mov esi, offset {message}
-    mov edx, {message_len}
-    syscall
-    mov eax, 231                        // exit_group
-    mov edi, 126                        // the shell's "command can't be run"
-    syscall
-    .balign 8
-soil_boot_gdt:
-    .quad 0, 0x00af9b000000ffff
-soil_boot_gdt_pointer:
-    .word 15
-    .long soil_boot_gdt
-    .popsection
-    "#,
-    tables = sym TABLES,
-    stack = sym crate::stacks::MAIN,
-    stack_size = const crate::stacks::MAIN_SIZE,
-    start = sym crate::start,
-    message = sym NO_PROCESS,
-    message_len = const NO_PROCESS.len(),
-);
+/// The status of a machine that can't be started: the shell's "command can't be run".
+const STATUS_CANNOT_RUN: u8 = 126;
 
-static NO_PROCESS: [u8; 68] =
-    *b"soil: this is a machine's image, not for Linux: use 'soil run FILE'\n";
+/// From the boot assembly to the program. `start_info` is the physical address of the loader's
+/// structure.
+pub extern "C" fn start(start_info: u64) -> ! {
+    time::set_up();
+    console::set_up();
+    let Some(info) = StartInfo::parse(&BootMemory, start_info) else {
+        stop(format_args!(
+            "the loader gave no PVH start info with a memory map"
+        ));
+    };
+    // SAFETY: this is the one call, on the boot tables.
+    match unsafe { memory::set_up(&info.map) } {
+        Ok(()) => {}
+        Err(SetUpError::NoMemory | SetUpError::TooLittle) => stop(format_args!(
+            "too little memory: nothing is left behind the image; give the machine more (soil run \
+            --mem)"
+        )),
+    }
+    // SAFETY: once, on the real tables.
+    unsafe { gates::set_up(traps::handle, syscall::enter) };
+    firmware::set_root(info.rsdp);
+    strings::set_up();
+    apic::set_up(memory::map_device);
+    interrupts::set_handler(TIMER, wait::timer_interrupt);
+    time::note_bus();
+    let line = environment::set_up(info.command_line(&DirectMemory));
+    let stack = stack::set_up(line);
+    memory::release_low(&info.map);
+    // SAFETY: the stack is as `_start` wants it.
+    unsafe { run(stack) }
+}
 
-/// Zeroed memory that only the processor and the assembly above look into.
-#[repr(C, align(4096))]
-struct Opaque<const N: usize>(core::cell::UnsafeCell<[u8; N]>);
+fn stop(reason: core::fmt::Arguments) -> ! {
+    console::line(reason);
+    power::exit(STATUS_CANNOT_RUN)
+}
 
-// SAFETY: nothing in Rust reads or writes the contents.
-unsafe impl<const N: usize> Sync for Opaque<N> {}
+unsafe extern "C" {
+    fn _start() -> !;
+}
 
-static TABLES: Opaque<{ 3 * 4096 }> = Opaque(core::cell::UnsafeCell::new([0; 3 * 4096]));
+/// Jumps to musl's start.
+///
+/// # Safety
+/// `stack` points to the argument count, as the System V ABI's "initial process stack" has it.
+unsafe fn run(stack: u64) -> ! {
+    // SAFETY: the caller's promise. rdx is the function to call at exit: none.
+    unsafe {
+        core::arch::asm!(
+            "mov rsp, {}",
+            "xor ebp, ebp",
+            "xor edx, edx",
+            "jmp {}",
+            in(reg) stack,
+            sym _start,
+            options(noreturn)
+        )
+    }
+}

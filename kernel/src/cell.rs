@@ -1,24 +1,24 @@
-//! A value with one owner at a time, checked.
+//! A cell that checks that one piece of code at a time uses its value.
 //!
-//! One processor runs the image, and what comes by an interrupt keeps away from values that the
-//! interrupted code may use ([`crate::wait::start_ticks`]), so nothing may find a value in use:
-//! when it does, that is a fault in the kernel and it stops with a report rather than corrupt the
-//! value. A second processor would turn the refusal into waiting, which is why the flag is atomic
-//! already.
+//! The rules of each static say from where it may be used; [`ExclusiveCell`] checks them. One
+//! processor runs the image, and interrupts keep away from what the interrupted code may be using
+//! ([`crate::wait::start_ticks`]), so a value that is found in use is a bug: the kernel stops with
+//! a report rather than corrupt the value. On several processors the same flag would be a spin
+//! lock.
 
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// A value that one piece of code at a time may change, through [`Exclusive::with`].
-pub struct Exclusive<T> {
+/// A value that one piece of code at a time may change, through [`ExclusiveCell::with`].
+pub struct ExclusiveCell<T> {
     busy: AtomicBool,
     value: UnsafeCell<T>,
 }
 
 // SAFETY: `busy` lets one holder at a time reach `value`, whichever processor it runs on.
-unsafe impl<T: Send> Sync for Exclusive<T> {}
+unsafe impl<T: Send> Sync for ExclusiveCell<T> {}
 
-impl<T> Exclusive<T> {
+impl<T> ExclusiveCell<T> {
     /// A cell that holds `value`.
     pub const fn new(value: T) -> Self {
         Self {
@@ -30,7 +30,7 @@ impl<T> Exclusive<T> {
     /// Runs `f` on the value.
     ///
     /// # Panics
-    /// When the value is in use already, that is when `f` of an outer call led here.
+    /// When the value is in use already: `f` of an outer call led here, or was interrupted.
     pub fn with<R>(&self, f: impl FnOnce(&mut T) -> R) -> R {
         match self.try_with(f) {
             Some(result) => result,
@@ -51,7 +51,7 @@ impl<T> Exclusive<T> {
     }
 }
 
-/// Apart from [`Exclusive::with`], of which there is one for each use.
+/// Outlined from [`ExclusiveCell::with`], which is monomorphized for each use.
 #[cold]
 #[inline(never)]
 fn in_use() -> ! {
@@ -60,11 +60,11 @@ fn in_use() -> ! {
 
 #[cfg(test)]
 mod tests {
-    use super::Exclusive;
+    use super::ExclusiveCell;
 
     #[test]
     fn refuses_a_second_holder() {
-        let cell = Exclusive::new(1);
+        let cell = ExclusiveCell::new(1);
         cell.with(|value| {
             *value = 2;
             assert_eq!(cell.try_with(|_| ()), None);

@@ -2,23 +2,26 @@
 //!
 //! Once as text for people on the console, once between `SOIL-CRASH-BEGIN` and `SOIL-CRASH-END` on
 //! the control channel for `soil run`, which puts names to the addresses. Nothing is compiled with
-//! frame pointers, so the trace is what lies on the stack and points behind a call instruction: it
-//! may name a function too many, it doesn't miss one.
+//! frame pointers, so the trace is every word on the stack that points behind a call instruction:
+//! it may name a function too many, and misses none.
+//!
+//! A report may begin anywhere, with any cell in use: it uses none, allocates nothing, and a second
+//! one ends the machine at once.
 
+use crate::arch::gates::{self, Frame};
 use crate::console::ErrorOutput;
-use crate::interrupts::Frame;
 use crate::memory::{self, Fault, PROGRAM};
 use crate::{console, power};
 use core::fmt::Write;
 use core::sync::atomic::{AtomicBool, Ordering};
 
-/// What a shell reports for a program that ended by SIGSEGV and SIGABRT.
+/// The statuses that a shell reports for a program that ended by SIGSEGV and SIGABRT.
 const STATUS_FAULT: u8 = 128 + 11;
 #[cfg(feature = "panic-handler")]
 const STATUS_ABORT: u8 = 128 + 6;
 
-/// What a shell reports for a process in which this exception happened, by the signal that Linux
-/// sends it (`arch/x86/kernel/traps.c`).
+/// The status that a shell reports for a process in which this exception happened, by the signal
+/// that Linux sends it (`arch/x86/kernel/traps.c`).
 const fn status_of(vector: u64) -> u8 {
     let signal = match vector {
         // SIGFPE: the divider, x87, SSE.
@@ -34,7 +37,7 @@ const fn status_of(vector: u64) -> u8 {
     128 + signal
 }
 
-/// Frames and stack words that are looked at, on each of the two stacks.
+/// Limits of frames and stack words, on each of the two stacks.
 const MAX_FRAMES: usize = 40;
 const MAX_WORDS: u64 = 4096;
 
@@ -103,7 +106,7 @@ impl Report {
         let mut other_stack = None;
         self.scan(stack, &mut other_stack);
         if let Some(stack) = other_stack {
-            // C code was called from OCaml, which runs on a stack in its heap.
+            // C code was called from a stack in the heap of the language runtime.
             self.scan(stack, &mut Some(0));
         }
     }
@@ -219,7 +222,8 @@ pub fn exception(frame: &Frame) -> ! {
         "invalid TSS",
         "segment not present",
         "stack segment fault",
-        "general protection fault: an address that isn't canonical, or an instruction that isn't allowed",
+        "general protection fault: an address that isn't canonical, or an instruction that isn't \
+        allowed",
         "",
         "",
         "x87 floating-point exception",
@@ -244,7 +248,7 @@ pub fn exception(frame: &Frame) -> ! {
 /// `instruction`.
 pub fn signal(number: u64, name: &str, instruction: u64) -> ! {
     let mut report = Report::begin(format_args!("the program ended itself by {name}"));
-    report.trace(Some(instruction), crate::interrupts::program_stack());
+    report.trace(Some(instruction), gates::program_stack());
     report.end(128 + (number & 63) as u8)
 }
 

@@ -1,11 +1,15 @@
 //! The virtio devices of this machine: PCI functions, and virtio-mmio devices that ACPI or the
 //! command line names.
 //!
-//! Nothing here runs until somebody asks, so a program without devices carries no driver.
+//! Nothing here runs before [`find`], so a program without devices carries no driver.
 
-use crate::interrupts::{self, FIRST_FREE, LAST_FREE};
-use crate::io_apic::{self, Trigger};
-use crate::{apic, environment, firmware, machine, memory};
+pub mod serial;
+
+use crate::arch::pci::PortAccess;
+use crate::arch::vectors::{FIRST_VIRTIO, LAST_VIRTIO};
+use crate::arch::{apic, cpu};
+use crate::interrupts::{self, Trigger};
+use crate::{environment, firmware, memory};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
@@ -14,13 +18,12 @@ use core::cell::Cell;
 use core::ptr::NonNull;
 use core::sync::atomic::{Ordering, fence};
 use drivers::memory::{Access, Allocation, Segment};
-use drivers::pci::{Address, ConfigAccess, Function};
+use drivers::pci::Function;
 use drivers::transport::mmio::MmioTransport;
 use drivers::transport::pci::{Interrupts, Message, PciTransport};
 use drivers::{Memory, MemoryRef, Transport};
-use x86_64::instructions::port::Port;
 
-/// The machine's memory, as drivers want it.
+/// The machine's memory for drivers. It may be used wherever [`memory`] may: not in an interrupt.
 pub static MEMORY: MemoryRef = &MachineMemory;
 
 struct MachineMemory;
@@ -64,7 +67,7 @@ unsafe impl Memory for MachineMemory {
 
     fn barrier(&self) {
         fence(Ordering::SeqCst);
-        if machine::is_emulated() {
+        if cpu::is_emulated() {
             // QEMU before 8.0 translates no fence for a machine of one processor, although its
             // devices run beside that: a doorbell or an interrupt is lost once in some thousand
             // transfers, and the device stands still. Where flags are loaded the translated code
@@ -72,37 +75,6 @@ unsafe impl Memory for MachineMemory {
             // that were just stored; the stack pointer is back where it was.
             unsafe { core::arch::asm!("pushfq", "popfq") };
         }
-    }
-}
-
-/// PCI configuration by ports 0xcf8 and 0xcfc ("configuration mechanism 1", PCI Local Bus 3.0,
-/// 3.2.2.3.2).
-pub struct PortAccess;
-
-impl PortAccess {
-    fn select(address: Address, offset: u16) {
-        let value = 1 << 31
-            | u32::from(address.bus) << 16
-            | u32::from(address.device & 31) << 11
-            | u32::from(address.function & 7) << 8
-            | u32::from(offset & 0xfc);
-        // SAFETY: the selector of configuration space; nothing happens until the data port is used.
-        unsafe { Port::new(0xcf8).write(value) };
-    }
-}
-
-impl ConfigAccess for PortAccess {
-    fn read(&self, address: Address, offset: u16) -> u32 {
-        Self::select(address, offset);
-        // SAFETY: reading configuration space has no side effect; without PCI the port reads as
-        // ones.
-        unsafe { Port::new(0xcfc).read() }
-    }
-
-    fn write(&self, address: Address, offset: u16, value: u32) {
-        Self::select(address, offset);
-        // SAFETY: the caller drives the function at this address.
-        unsafe { Port::new(0xcfc).write(value) };
     }
 }
 
@@ -119,7 +91,7 @@ pub struct Found {
 /// devices away from the first.
 pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
     let mut found = Vec::new();
-    let vectors = Vectors(Cell::new(FIRST_FREE));
+    let vectors = Vectors(Cell::new(FIRST_VIRTIO));
     for function in drivers::pci::virtio_functions(&PortAccess) {
         match pci_transport(&function, &vectors) {
             Ok(transport) => found.push(Found {
@@ -135,7 +107,7 @@ pub fn find(problems: &mut dyn FnMut(String)) -> Vec<Found> {
             Ok(Some(transport)) => {
                 let vector = vectors.next();
                 interrupts::add_acknowledge(vector, transport.interrupt());
-                if !io_apic::route(gsi, vector, Trigger::Level) {
+                if !interrupts::route(gsi, vector, Trigger::Level) {
                     problems(format!("mmio {address:#x}: interrupt {gsi} has no input"));
                 }
                 found.push(Found {
@@ -156,7 +128,7 @@ struct Vectors(Cell<u8>);
 impl Vectors {
     fn next(&self) -> u8 {
         let vector = self.0.get();
-        self.0.set((vector + 1).min(LAST_FREE));
+        self.0.set((vector + 1).min(LAST_VIRTIO));
         vector
     }
 }
@@ -184,7 +156,7 @@ fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport,
         };
         let transport = PciTransport::new(MEMORY, &PortAccess, function, Interrupts::Line)?;
         interrupts::add_acknowledge(vector, transport.interrupt());
-        io_apic::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
+        interrupts::route(firmware::acpi().legacy_gsi(line), vector, Trigger::Level);
         Ok(transport)
     }
 }

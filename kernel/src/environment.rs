@@ -1,16 +1,12 @@
-//! What the program is started with: arguments, environment, auxiliary vector, on its stack.
-//!
-//! Source: System V ABI, AMD64 supplement, 3.4.1 "Initial Stack and Register State".
+//! The environment that the loader's command line gives the program, and the devices it names.
 
-use crate::cmdline::{CommandLine, MmioDevice};
-use crate::memory::{self, DirectMemory};
-use crate::pvh::StartInfo;
-use crate::{console, places};
+use crate::console;
+use crate::firmware::command_line::{CommandLine, MmioDevice};
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+/// The decoded command line, never freed; null before [`set_up`]. Written once, at boot.
 static COMMAND_LINE: AtomicPtr<CommandLine> = AtomicPtr::new(core::ptr::null_mut());
 
 /// The decoded command line.
@@ -29,27 +25,9 @@ pub fn mmio_devices() -> &'static [MmioDevice] {
     command_line().map_or(&[], |line| &line.mmio_devices)
 }
 
-/// The program headers in the image, from the linker script.
-fn program_headers() -> (u64, u64, u64) {
-    // SAFETY: an ELF header is the first thing in the image; the linker script includes it.
-    let header =
-        unsafe { core::slice::from_raw_parts(crate::memory::image::all().start as *const u8, 64) };
-    let half = |at: usize| u64::from(u16::from_le_bytes([header[at], header[at + 1]]));
-    (crate::memory::image::all().start + 64, half(54), half(56))
-}
-
-const AT_PHDR: u64 = 3;
-const AT_PHENT: u64 = 4;
-const AT_PHNUM: u64 = 5;
-const AT_PAGESZ: u64 = 6;
-const AT_HWCAP: u64 = 16;
-const AT_CLKTCK: u64 = 17;
-const AT_SECURE: u64 = 23;
-const AT_RANDOM: u64 = 25;
-
-/// Decodes the command line and lays out the stack; returns its pointer.
-pub fn set_up(info: &StartInfo) -> u64 {
-    let line = CommandLine::parse(info.command_line(&DirectMemory));
+/// Decodes the command line; a line on the console names each word that it doesn't understand.
+pub fn set_up(line: &[u8]) -> &'static CommandLine {
+    let line = CommandLine::parse(line);
     console::set_other_end(line.variable(b"SOIL_CONSOLE"));
     for word in &line.unknown {
         // Every image would carry `escape_ascii` for this.
@@ -62,77 +40,11 @@ pub fn set_up(info: &StartInfo) -> u64 {
         };
         let word: String = word.iter().map(printable).collect();
         console::line(format_args!(
-            "unknown word on the command line: {word} (NAME=value sets a variable, arguments follow --)",
+            "unknown word on the command line: {word} (NAME=value sets a variable, arguments \
+            follow --)",
         ));
     }
     let line: &'static CommandLine = Box::leak(Box::new(line));
     COMMAND_LINE.store(core::ptr::from_ref(line).cast_mut(), Ordering::Release);
-
-    let [offset, canary @ ..] = places::numbers::<3>();
-    let canary = canary.map(u64::to_le_bytes);
-    let mut stack = Stack {
-        pointer: memory::stack_end() - 16 - (offset & 0xff0),
-    };
-    let environment: Vec<u64> = line
-        .environment
-        .iter()
-        .map(|word| stack.string(word))
-        .collect();
-    let name = line.variable(b"SOIL_ARGV0").unwrap_or(b"main.exe");
-    let arguments: Vec<u64> = core::iter::once(name)
-        .chain(line.arguments.iter().map(|word| &word[..]))
-        .map(|word| stack.string(word))
-        .collect();
-    let seed = stack.bytes(canary.as_flattened());
-    let (headers, size, count) = program_headers();
-    let auxiliary = [
-        (AT_PHDR, headers),
-        (AT_PHENT, size),
-        (AT_PHNUM, count),
-        (AT_PAGESZ, 4096),
-        (AT_HWCAP, 0),
-        (AT_CLKTCK, 100),
-        (AT_SECURE, 0),
-        (AT_RANDOM, seed),
-        (0, 0),
-    ];
-    let words = 1 + arguments.len() + 1 + environment.len() + 1 + 2 * auxiliary.len();
-    stack.pointer = (stack.pointer - 8 * words as u64) & !15;
-    let start = stack.pointer;
-    stack.pointer += 8 * words as u64;
-    for (tag, value) in auxiliary.into_iter().rev() {
-        stack.word(value);
-        stack.word(tag);
-    }
-    stack.word(0);
-    environment.iter().rev().for_each(|word| stack.word(*word));
-    stack.word(0);
-    arguments.iter().rev().for_each(|word| stack.word(*word));
-    stack.word(arguments.len() as u64);
-    start
-}
-
-/// Writes downwards.
-struct Stack {
-    pointer: u64,
-}
-
-impl Stack {
-    fn bytes(&mut self, bytes: &[u8]) -> u64 {
-        self.pointer -= bytes.len() as u64;
-        // SAFETY: the program's stack, which nothing uses yet; the command line is shorter than it.
-        unsafe {
-            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.pointer as *mut u8, bytes.len());
-        }
-        self.pointer
-    }
-
-    fn string(&mut self, text: &[u8]) -> u64 {
-        self.bytes(&[0]);
-        self.bytes(text)
-    }
-
-    fn word(&mut self, word: u64) {
-        self.bytes(&word.to_le_bytes());
-    }
+    line
 }

@@ -1,18 +1,30 @@
-//! The ACPI tables of this machine, read when first asked for.
+//! The descriptions of the machine by its firmware and its loader: ACPI's tables, the PVH start
+//! info and the command line.
+//!
+//! The parsers are pure and trust no length or address they read. The tables of this machine are
+//! read when first asked for.
 
-use crate::acpi::Acpi;
-use crate::memory;
-use crate::pvh::Physical;
+mod acpi;
+mod aml;
+mod bytes;
+pub mod command_line;
+pub mod pvh;
+
+pub use acpi::{Acpi, Power, Register};
+
+use crate::memory::{self, Physical};
 use alloc::boxed::Box;
 use core::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
+/// Physical address of the RSDP. Written once, at boot.
 static ROOT: AtomicU64 = AtomicU64::new(0);
+/// The parsed tables, never freed; null before the first question. Not for interrupts before that.
 static TABLES: AtomicPtr<Acpi> = AtomicPtr::new(core::ptr::null_mut());
 
-/// Memory that firmware keeps its tables in.
+/// The memory of firmware's tables.
 struct FirmwareMemory;
 
-// SAFETY: firmware's tables are changed by nobody.
+// SAFETY: nothing changes firmware's tables.
 unsafe impl Physical for FirmwareMemory {
     fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
         let bytes = memory::map_device(address, len)?;
@@ -21,12 +33,12 @@ unsafe impl Physical for FirmwareMemory {
     }
 }
 
-/// Notes where the tables begin; 0 for a machine without.
+/// Sets the physical address of the RSDP; 0 for a machine without ACPI.
 pub fn set_root(rsdp: u64) {
     ROOT.store(rsdp, Ordering::Relaxed);
 }
 
-/// What the tables say; nothing, on a machine without.
+/// The tables; empty on a machine without ACPI. The first call reads them and allocates.
 pub fn acpi() -> &'static Acpi {
     // SAFETY: only set below, to a box that is never freed.
     if let Some(tables) = unsafe { TABLES.load(Ordering::Acquire).as_ref() } {

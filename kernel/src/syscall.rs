@@ -1,15 +1,19 @@
-//! The Linux system calls that musl and OCaml's runtime make.
+//! The Linux system calls that musl and the program's language runtime make.
 //!
-//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. What isn't
-//! known is ENOSYS, said once for each name. Source: Linux's manual pages, section 2; musl's
+//! Descriptors 0 to 2 are the console, there is no file, one process and one thread. An unknown
+//! call is ENOSYS, and one line names it. Source: Linux's manual pages, section 2; musl's
 //! `src/internal/syscall.h`.
+//!
+//! All run with interrupts disabled, on the kernel's one stack for system calls, so that one runs
+//! at a time; a halt in the middle of a call lets interrupts in.
 
 mod clocks;
 mod descriptors;
 mod mapping;
+mod names;
 mod numbers;
 mod poll;
-mod program;
+mod random;
 
 use clocks::{clock, clock_sleep, deadline, put_timespec, sleep, times, usage};
 use descriptors::{
@@ -18,47 +22,26 @@ use descriptors::{
 use mapping::{advise, map, remap};
 use numbers as n;
 use poll::{poll, select};
-use program::{bytes, copy_out, is_empty, vectors};
-pub use program::{bytes_mut, load, store};
 
+use crate::arch::gates::SystemCallFrame;
 use crate::errno::Errno;
-use crate::{console, memory, power, random, signals, syscall_names, time};
+use crate::memory::{bytes, bytes_mut, copy_out, is_empty, store, vectors};
+use crate::signals::PID;
+use crate::{console, memory, power, signals, time, wait};
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// The registers of a system call, as its entry saved them.
-#[repr(C)]
-pub struct Call {
-    number: u64,
-    r9: u64,
-    r8: u64,
-    r10: u64,
-    rdx: u64,
-    rsi: u64,
-    rdi: u64,
-    rflags: u64,
-    rip: u64,
-    rsp: u64,
-}
-
-impl Call {
-    /// The arguments in order.
-    fn arguments(&self) -> [u64; 6] {
-        [self.rdi, self.rsi, self.rdx, self.r10, self.r8, self.r9]
-    }
-}
-
-/// The entry of all system calls, on the kernel's stack. The result goes to `rax`.
-pub extern "C" fn enter(call: &mut Call) -> i64 {
-    let result = match dispatch(call.number, call.arguments(), call.rsp) {
+/// Answers the system call that saved `call`; the result goes to rax. Pending signals are delivered
+/// on the way back.
+pub extern "C" fn enter(call: &mut SystemCallFrame) -> i64 {
+    let arguments = [call.rdi, call.rsi, call.rdx, call.r10, call.r8, call.r9];
+    let result = match dispatch(call.number, arguments, call.rsp) {
         Ok(value) => value as i64,
         Err(errno) => -(errno as i64),
     };
     signals::deliver(&mut call.rip, &mut call.rsp, call.number, result)
 }
 
-/// The process number, of the only process.
-pub const PID: u64 = 1;
-/// What `brk` answers: there is no such heap, musl's allocator falls back to `mmap`.
+/// The answer of `brk`: there is no break, and musl's allocator falls back to `mmap`.
 const NO_BREAK: u64 = 0x1000;
 
 /// `stack` is the program's stack pointer.
@@ -113,9 +96,9 @@ fn dispatch(number: u64, arguments: [u64; 6], stack: u64) -> Result<u64, Errno> 
             Ok(0)
         }
         n::SIGALTSTACK => signals::set_stack(a, b, stack),
-        n::KILL => signals::send_to(a, PID, b, false),
-        n::TKILL => signals::send_to(a, PID, b, true),
-        n::TGKILL => signals::send_to(b, PID, c, true),
+        n::KILL => signals::send_to(a, b, false),
+        n::TKILL => signals::send_to(a, b, true),
+        n::TGKILL => signals::send_to(b, c, true),
 
         n::EXIT | n::EXIT_GROUP => exit(a as u8),
         n::GETPID | n::GETTID | n::SET_TID_ADDRESS => Ok(PID),
@@ -154,24 +137,24 @@ fn dispatch(number: u64, arguments: [u64; 6], stack: u64) -> Result<u64, Errno> 
         n::CLOCK_NANOSLEEP => clock_sleep(a, b, c, d),
         n::GETRUSAGE => usage(b),
         n::TIMES => times(a),
-        n::GETRANDOM => random::fill_for_program(a, b),
+        n::GETRANDOM => random::fill(a, b),
         _ => Err(unknown(number)),
     }
 }
 
-/// One bit for each system call whose absence was mentioned.
-static MENTIONED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
+/// One bit for each system call whose absence was logged. Set by system calls.
+static LOGGED: [AtomicU64; 8] = [const { AtomicU64::new(0) }; 8];
 
 /// True the first time it is asked about `number`.
 fn first_time(number: u64) -> bool {
     let bit = 1 << (number % 64);
-    let word = MENTIONED.get((number / 64) as usize);
+    let word = LOGGED.get((number / 64) as usize);
     word.is_some_and(|word| word.fetch_or(bit, Ordering::Relaxed) & bit == 0)
 }
 
 fn unknown(number: u64) -> Errno {
     if first_time(number) {
-        let name = syscall_names::name(number).unwrap_or("?");
+        let name = names::name(number).unwrap_or("?");
         console::line(format_args!(
             "system call {name} ({number}) isn't there: ENOSYS"
         ));
@@ -182,22 +165,28 @@ fn unknown(number: u64) -> Errno {
 fn no_threads(number: u64) -> Errno {
     if first_time(number) {
         console::line(format_args!(
-            "threads, domains and processes can't be created in an image; use Soil.Task"
+            "threads and processes can't be created: an image has one thread (use tasks)"
         ));
     }
     Errno::ENOSYS
 }
 
 fn exit(status: u8) -> ! {
-    /// What OCaml exits with after an exception that nobody handled.
+    /// The status after an uncaught exception, such as the one for a refused request of memory.
     const UNCAUGHT_EXCEPTION: u8 = 2;
     if status == UNCAUGHT_EXCEPTION && memory::was_refused() {
         console::line(format_args!(
-            "a request for memory was refused before this end: give the machine more (soil run --mem)"
+            "a request for memory was refused before this end: give the machine more (soil run \
+            --mem)"
         ));
     }
-    console::drain();
+    console::drain_with(wait_for_console);
     power::exit(status)
+}
+
+/// Halts until the console's transmitter may have room again.
+fn wait_for_console() {
+    wait::pause_until(Some(time::monotonic_ns() + console::LOOK_NS));
 }
 
 fn set_thread_pointer(code: u64, address: u64) -> Result<u64, Errno> {
@@ -231,7 +220,7 @@ fn futex(address: u64, operation: u64, value: u64, timeout: u64) -> Result<u64, 
             }
             match sleep(deadline) {
                 Ok(_) => Err(Errno::ETIMEDOUT),
-                // As on Linux: what would begin again with all of its time doesn't.
+                // As on Linux: a wait that would begin again with its whole timeout doesn't.
                 Err(_) if deadline.is_none() => Err(Errno::ERESTARTSYS),
                 Err(errno) => Err(errno),
             }

@@ -1,78 +1,82 @@
-//! Halting until something happens, and the ticks of a program that doesn't halt.
+//! Halting until something happens, and the ticks of a program that computes.
 //!
-//! Interrupts are closed before the timer is set for a halt and opened by it. One that came since
-//! the caller began to ask its devices for them, which they answer when there is something already,
-//! was noted or is pending and ends the halt at once: no wake-up is lost.
+//! Interrupts are disabled before the timer is set for a halt and enabled by the halt itself. An
+//! interrupt that came since the caller armed its devices was noted or is pending, and ends the
+//! halt at once: no wake-up is lost.
 //!
-//! [`start_ticks`] opens interrupts for good, while the program's code and Rust code that it called
-//! run (system calls and faults stay closed). The timer then interrupts every few milliseconds what
-//! doesn't halt by itself, and what was given to `start_ticks` runs, on a stack of its own, with
-//! interrupts closed.
+//! [`start_ticks`] enables interrupts for good, while the program's code and the Rust code that it
+//! called run (system calls and faults keep them disabled). The timer then interrupts the program
+//! every few milliseconds, and the function given to `start_ticks` runs on a stack of its own, with
+//! interrupts disabled.
+//!
+//! One processor halts. A second would need the statics below for itself.
 
-use crate::{apic, interrupts, machine, polling, power, signals, time, timer};
+pub mod polling;
+pub mod timer;
+
+use crate::arch::{apic, cpu, gates, sse};
+use crate::{interrupts, power, signals, time};
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, Ordering};
 use x86_64::instructions::interrupts as processor;
 
-/// What runs at a tick; null before [`start_ticks`].
+/// The function that runs at a tick; null before [`start_ticks`], which writes it once.
 static TICK: AtomicPtr<()> = AtomicPtr::new(null_mut());
-/// When the timer interrupts, as [`timer`] has it.
+/// The time that the timer is set to, for the rules of [`timer`]. Written with interrupts disabled
+/// or by the timer's interrupt.
 static TIMER_SET: AtomicU64 = AtomicU64::new(0);
-/// A device has interrupted since the last halt.
-static NOTED: AtomicBool = AtomicBool::new(false);
-/// Halted by one who looks after everything when it wakes.
+/// Halted in [`wait_until`], whose caller polls everything when it returns: no tick is needed.
+/// Written with interrupts disabled.
 static HALTED: AtomicBool = AtomicBool::new(false);
-/// For how long the next [`watch`] looks before it halts, in nanoseconds.
-static LOOK_NS: AtomicU64 = AtomicU64::new(0);
+/// For how long the next [`watch`] polls before it halts, in nanoseconds.
+static POLL_NS: AtomicU64 = AtomicU64::new(0);
 
 /// Halts until any interrupt or, if given, until the monotonic clock shows `deadline_ns`. May
-/// return early; the caller looks at what it waits for and calls again. Nothing of the caller's
-/// runs meanwhile, nor does a tick.
+/// return early; the caller checks its condition and calls again. No tick runs meanwhile.
 pub fn wait_until(deadline_ns: Option<u64>) {
     halt(deadline_ns, true);
 }
 
-/// As [`wait_until`], for one whose devices tell in memory when there is something to do: `news` is
-/// asked for a while first, by the rule of [`polling`]. `arm` asks for interrupts before the halt
-/// and says whether there is news already. True when a handler of the program's for a signal has
-/// run.
+/// As [`wait_until`], for a caller whose devices show completions in memory: `pending` is polled
+/// for a while first, by the rule of [`polling`]. `arm` enables the devices' interrupts before the
+/// halt and returns whether something is pending already. True when a handler of the program's for
+/// a signal has run.
 pub fn watch(
     deadline_ns: Option<u64>,
-    news: &mut dyn FnMut() -> bool,
+    pending: &mut dyn FnMut() -> bool,
     arm: &mut dyn FnMut() -> bool,
 ) -> bool {
-    look_and_halt(deadline_ns, news, arm);
+    poll_and_halt(deadline_ns, pending, arm);
     signals::run_handlers()
 }
 
-fn look_and_halt(
+fn poll_and_halt(
     deadline_ns: Option<u64>,
-    news: &mut dyn FnMut() -> bool,
+    pending: &mut dyn FnMut() -> bool,
     arm: &mut dyn FnMut() -> bool,
 ) {
     let began = time::monotonic_ns();
     // Where interrupts are closed, one of another device wouldn't be noted.
-    let looked = match processor::are_enabled() {
-        true => LOOK_NS.load(Ordering::Relaxed),
+    let polling = match processor::are_enabled() {
+        true => POLL_NS.load(Ordering::Relaxed),
         false => 0,
     };
-    let end = deadline_ns.map_or(began + looked, |at| at.min(began + looked));
+    let end = deadline_ns.map_or(began + polling, |at| at.min(began + polling));
     while time::monotonic_ns() < end {
-        if NOTED.swap(false, Ordering::Relaxed) || news() {
-            return power::obey();
+        if interrupts::take_noted() || pending() {
+            return signals::obey_button();
         }
     }
     if !arm() {
         wait_until(deadline_ns);
     }
-    if machine::is_emulated() {
+    if cpu::is_emulated() {
         let waited = time::monotonic_ns() - began;
-        LOOK_NS.store(polling::next(looked, waited), Ordering::Relaxed);
+        POLL_NS.store(polling::next(polling, waited), Ordering::Relaxed);
     }
 }
 
-/// As [`wait_until`], for a system call that waits for something else than the network: ticks go
-/// on.
+/// As [`wait_until`], for a system call, whose caller polls no network: ticks go on.
 pub fn pause_until(deadline_ns: Option<u64>) {
     if TICK.load(Ordering::Relaxed).is_null() {
         return wait_until(deadline_ns);
@@ -88,7 +92,7 @@ fn halt(deadline: Option<u64>, quiet: bool) {
     power::listen();
     let open = processor::are_enabled();
     processor::disable();
-    if !NOTED.swap(false, Ordering::Relaxed) {
+    if !interrupts::take_noted() {
         let now = time::monotonic_ns();
         if deadline.is_none_or(|deadline| deadline > now) {
             if let Some(at) = timer::before_sleep(TIMER_SET.load(Ordering::Relaxed), now, deadline)
@@ -99,13 +103,13 @@ fn halt(deadline: Option<u64>, quiet: bool) {
             processor::enable_and_hlt();
             processor::disable();
             HALTED.store(false, Ordering::Relaxed);
-            NOTED.store(false, Ordering::Relaxed);
+            interrupts::clear_noted();
         }
     }
     if open {
         processor::enable();
     }
-    power::obey();
+    signals::obey_button();
 }
 
 fn set_timer(now: u64, at: u64) {
@@ -113,7 +117,7 @@ fn set_timer(now: u64, at: u64) {
     apic::set_timer(time::bus_clocks(at - now));
 }
 
-/// Says that the program runs on, at time `now`.
+/// Sets the timer for the next tick when the program runs on, at time `now`.
 pub fn resume(now: u64) {
     if !TICK.load(Ordering::Relaxed).is_null()
         && let Some(at) = timer::before_work(TIMER_SET.load(Ordering::Relaxed), now)
@@ -122,24 +126,19 @@ pub fn resume(now: u64) {
     }
 }
 
-/// Runs `tick` every [`timer::TICK_NS`] while the program computes, in the middle of whatever it
-/// does, on the stack that ends at `stack`: `tick` has to find out whether it interrupted Rust code
-/// whose data it needs. Interrupts are open from now on.
+/// Runs `tick` every [`timer::TICK_NS`] while the program computes, as an interrupt, on the stack
+/// that ends at `stack`: `tick` has to find out whether it interrupted Rust code whose data it
+/// needs. Interrupts stay enabled from now on.
 pub fn start_ticks(tick: fn(), stack: NonNull<u8>) {
-    interrupts::set_stack(stack.as_ptr() as u64);
-    // Hidden, for a compiler that knows the one value that is ever stored calls it by name where it
-    // is loaded: then every program would carry what `tick` needs.
+    gates::set_interrupt_stack(stack.as_ptr() as u64);
+    // Hidden from the compiler, which would otherwise call the only value ever stored by name where
+    // it is loaded: then every program would carry what `tick` needs.
     TICK.store(core::hint::black_box(tick as *mut ()), Ordering::Release);
     resume(time::monotonic_ns());
     processor::enable();
 }
 
-/// A device has interrupted.
-pub fn note() {
-    NOTED.store(true, Ordering::Relaxed);
-}
-
-/// The timer has interrupted.
+/// Handles the timer's interrupt.
 pub fn timer_interrupt() {
     TIMER_SET.store(0, Ordering::Relaxed);
     if HALTED.load(Ordering::Relaxed) {
@@ -149,26 +148,7 @@ pub fn timer_interrupt() {
     let tick =
         unsafe { core::mem::transmute::<*mut (), Option<fn()>>(TICK.load(Ordering::Acquire)) };
     if let Some(tick) = tick {
-        with_own_rounding(tick);
+        sse::with_default_rounding(tick);
         resume(time::monotonic_ns());
     }
-}
-
-/// Runs `f` with the usual rounding and no floating-point traps, and gives the program's settings
-/// and flags back.
-fn with_own_rounding(f: fn()) {
-    /// What the processor starts with: every trap masked, rounding to the nearest.
-    static DEFAULT: u32 = 0x1f80;
-    let mut program = 0u32;
-    // SAFETY: stores MXCSR, and loads a valid value.
-    unsafe {
-        core::arch::asm!(
-            "stmxcsr [{}]", "ldmxcsr [{}]",
-            in(reg) &raw mut program, in(reg) &raw const DEFAULT,
-            options(nostack)
-        );
-    }
-    f();
-    // SAFETY: loads what was there before.
-    unsafe { core::arch::asm!("ldmxcsr [{}]", in(reg) &raw const program, options(nostack)) };
 }

@@ -14,7 +14,7 @@ if ! git rev-parse -q --verify "$since^{commit}" >/dev/null 2>&1; then
 fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-kernel=$(printf 'kernel/src/%s.rs ' acpi areas frames paging cmdline reserve rtc timer tlb polling)
+kernel=$(printf 'kernel/src/%s.rs ' arch/x86_64/paging arch/x86_64/rtc firmware/acpi firmware/aml firmware/command_line memory/frames memory/reserve memory/tlb memory/vma wait/polling wait/timer)
 # shellcheck disable=SC2086 # a list
 git diff "$since" -- drivers/src fs/src/cache fs/src/fat fs/src/partition fs/src/tar net/src ':!net/src/sim' soil-sys/src $kernel >"$work/diff"
 if [ ! -s "$work/diff" ]; then

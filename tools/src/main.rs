@@ -27,8 +27,8 @@ mod lock;
 // The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
 #[cfg(test)]
 #[allow(dead_code, missing_docs)]
-#[path = "../../kernel/src/cmdline.rs"]
-mod kernel_cmdline;
+#[path = "../../kernel/src/firmware/command_line.rs"]
+mod kernel_command_line;
 
 use clap::Parser as _;
 use cli::{Cli, Command};

@@ -1,9 +1,10 @@
-//! What is known of an address, for the report of a crash.
+//! The meaning of an address: for crash reports, and for system calls that are given one.
 
-use super::{DEVICES, MEMORY, Memory, PROGRAM, image, with};
-use crate::areas::Protection;
-use crate::frames::PAGE;
-use crate::paging::{BORROWED, PRESENT, WRITABLE};
+use super::layout::{DEVICES, PROGRAM, image};
+use super::space::{MEMORY, Memory, with};
+use super::vma::Protection;
+use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
+use crate::arch::stacks;
 use x86_64::VirtAddr;
 
 /// What an address that faulted belongs to, in words for the crash report.
@@ -13,10 +14,10 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
         "null page: a null pointer was used"
     } else if address < image.start {
         "near the null page: a field or element of a null pointer was used"
-    } else if crate::stacks::guards().contains(&(address & !(PAGE - 1))) {
+    } else if stacks::guards().contains(&(address & !(PAGE - 1))) {
         "guard page of a kernel stack: stack overflow"
     } else if is_stack_guard(address) {
-        "guard page: stack overflow (in C or Rust; OCaml's own stacks are checked)"
+        "guard page: stack overflow (in C or Rust)"
     } else if write && image::text().contains(&address) {
         "write to code"
     } else if write && image.contains(&address) {
@@ -34,11 +35,11 @@ pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
 /// above.
 fn is_stack_guard(address: u64) -> bool {
     let find = |memory: &mut Option<Memory>| {
-        let areas = &memory.as_ref()?.areas;
-        let guard = areas
+        let vmas = &memory.as_ref()?.vmas;
+        let guard = vmas
             .find(address)
-            .filter(|area| area.protection == Protection::default())?;
-        let above = areas.find(guard.range.end)?;
+            .filter(|vma| vma.protection == Protection::default())?;
+        let above = vmas.find(guard.range.end)?;
         Some(above.protection.write && !above.committed)
     };
     MEMORY.try_with(find).flatten().unwrap_or(false)
@@ -55,11 +56,11 @@ pub fn permits(start: u64, len: u64, write: bool) -> bool {
     };
     with(|memory| {
         if PROGRAM.contains(&start) {
-            return memory.areas.permits(&(start..end), write);
+            return memory.vmas.permits(&(start..end), write);
         }
         let mut address = start;
         while address < end {
-            let (entry, size) = memory.tables.get(&mut memory.physics, address);
+            let (entry, size) = memory.tables.get(&mut memory.physical, address);
             if entry & (wanted | BORROWED) != wanted {
                 return false;
             }

@@ -1,9 +1,9 @@
-//! What devices share with the processor: their registers, and memory by its physical addresses.
+//! Memory shared with devices: their registers, and RAM by its physical addresses.
 
-use super::{DEVICES, DIRECT, Fault, Memory, clear, with};
-use crate::areas::whole_pages;
-use crate::frames::PAGE;
-use crate::paging::{BORROWED, NO_EXECUTE, PRESENT, UNCACHED, WRITABLE, frame_of};
+use super::layout::{DEVICES, DIRECT};
+use super::space::{Fault, Memory, clear, with};
+use super::vma::whole_pages;
+use crate::arch::paging::{BORROWED, NO_EXECUTE, PAGE, PRESENT, UNCACHED, WRITABLE, frame_of};
 
 /// `len` zeroed bytes, contiguous, at a physical address that is a multiple of `align`: (physical,
 /// virtual).
@@ -14,10 +14,10 @@ pub fn allocate_contiguous(len: usize, align: usize) -> Option<(u64, *mut u8)> {
             return None;
         }
         let first = memory
-            .physics
+            .physical
             .frames
             .allocate_run((len / PAGE) as usize, align as u64)?;
-        memory.physics.taken += len / PAGE;
+        memory.physical.taken += len / PAGE;
         for page in (first..first + len).step_by(PAGE as usize) {
             // SAFETY: these frames were free.
             unsafe { clear(DIRECT + page) };
@@ -36,13 +36,13 @@ pub unsafe fn free_contiguous(physical: u64, len: usize) {
     };
     with(|memory| {
         for page in (physical..physical + len).step_by(PAGE as usize) {
-            memory.physics.frames.free(page);
-            memory.physics.taken -= 1;
+            memory.physical.frames.free(page);
+            memory.physical.taken -= 1;
         }
     });
 }
 
-/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbours
+/// Calls `visit` with the physical ranges behind the `len` bytes at `start`, in order, neighbors
 /// joined, until it returns false; touches pages that weren't yet. False where some of it isn't
 /// readable memory: `visit` may have been called by then.
 pub fn segments(
@@ -88,7 +88,7 @@ impl Memory {
 
     /// The physical address of `address` and the size of its page.
     fn translate(&mut self, address: u64, write: bool) -> Option<(u64, u64)> {
-        let (entry, size) = self.tables.get(&mut self.physics, address);
+        let (entry, size) = self.tables.get(&mut self.physical, address);
         if entry & PRESENT != 0 {
             return (!write || entry & WRITABLE != 0)
                 .then(|| ((frame_of(entry) & !(size - 1)) + address % size, size));
@@ -96,7 +96,7 @@ impl Memory {
         if self.fault(address, write, false) != Fault::Mapped {
             return None;
         }
-        let (entry, size) = self.tables.get(&mut self.physics, address);
+        let (entry, size) = self.tables.get(&mut self.physical, address);
         Some(((frame_of(entry) & !(size - 1)) + address % size, size))
     }
 }
@@ -125,31 +125,9 @@ pub fn map_device(physical: u64, len: usize) -> Option<*mut u8> {
             let entry = page | PRESENT | WRITABLE | UNCACHED | NO_EXECUTE | BORROWED;
             memory
                 .tables
-                .set(&mut memory.physics, DEVICES + page, entry)
+                .set(&mut memory.physical, DEVICES + page, entry)
                 .ok()?;
         }
         Some((DEVICES + physical) as *mut u8)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{RANGES, Ranges};
-
-    #[test]
-    fn neighbours_are_joined_and_room_ends() {
-        let mut ranges = Ranges {
-            list: [(0, 0); RANGES],
-            len: 0,
-        };
-        assert!(ranges.add(0x1000, 0x1000) && ranges.add(0x2000, 0x800) && ranges.add(0x2800, 8));
-        assert_eq!((ranges.len, ranges.list[0]), (1, (0x1000, 0x1808)));
-        for n in 1..RANGES as u64 {
-            assert!(ranges.add(0x10_0000 + n * 0x2000, 0x1000));
-        }
-        // Full: only what continues the last one fits.
-        assert!(!ranges.add(0x1000, 1));
-        assert!(ranges.add(0x10_1000 + (RANGES as u64 - 1) * 0x2000, 1));
-        assert_eq!(ranges.len, RANGES);
-    }
 }

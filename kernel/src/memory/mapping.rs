@@ -1,11 +1,10 @@
-//! The program's mappings, as `mmap` and its like see them.
+//! The program's mappings: `mmap`, `munmap`, `mprotect`, `mremap` and `madvise`.
 
-use super::{FLUSH_EACH, Memory, READ_WRITE, flags, flush, flush_all, image, with, with_room};
-use crate::areas::{Area, Protection, whole_pages};
-use crate::frames::PAGE;
-use crate::paging::{KEPT, PRESENT, frame_of};
+use super::layout::image;
+use super::space::{FLUSH_EACH, Memory, flags, flush, flush_all, with, with_room};
+use super::vma::{Protection, Vma, whole_pages};
+use crate::arch::paging::{KEPT, PAGE, PRESENT, frame_of};
 use core::ops::Range;
-use core::ptr::NonNull;
 
 /// Why a change of the address space was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,16 +21,16 @@ pub enum MapError {
 
 impl Memory {
     fn map(&mut self, range: Range<u64>, protection: Protection) -> bool {
-        let reused = self.areas.committed_in(&range);
+        let reused = self.vmas.committed_in(&range);
         let len = range.end - range.start;
         if protection.write && !self.can_commit(len.saturating_sub(reused)) {
             return false;
         }
-        if !self.areas.is_free(&range) {
+        if !self.vmas.is_free(&range) {
             self.release(&range);
-            self.areas.remove(&range);
+            self.vmas.remove(&range);
         }
-        self.areas.insert(Area {
+        self.vmas.insert(Vma {
             range,
             protection,
             committed: protection.write,
@@ -40,8 +39,8 @@ impl Memory {
     }
 
     fn protect(&mut self, range: &Range<u64>, protection: Protection) -> Result<(), MapError> {
-        let (used, newly_committed) = self.areas.measure(range, protection);
-        if used != range.end - range.start || !self.areas.allows(range) {
+        let (used, newly_committed) = self.vmas.measure(range, protection);
+        if used != range.end - range.start || !self.vmas.allows(range) {
             return Err(MapError::NotMapped);
         }
         if !self.can_commit(newly_committed) {
@@ -50,14 +49,14 @@ impl Memory {
         // Pages that were touched read-only become committed ones.
         let mut moved = 0;
         let Self {
-            physics,
+            physical,
             tables,
-            areas,
+            vmas,
             ..
         } = self;
         let open = protection != Protection::default();
-        tables.update(physics, range.start, range.end, |_, address, entry| {
-            if newly_committed > 0 && areas.find(address).is_some_and(|area| !area.committed) {
+        tables.update(physical, range.start, range.end, |_, address, entry| {
+            if newly_committed > 0 && vmas.find(address).is_some_and(|vma| !vma.committed) {
                 moved += 1;
             }
             let state = if open {
@@ -67,8 +66,8 @@ impl Memory {
             };
             frame_of(entry) | state
         });
-        self.physics.taken -= moved;
-        self.areas.protect(range, protection);
+        self.physical.taken -= moved;
+        self.vmas.protect(range, protection);
         if range.end - range.start <= FLUSH_EACH * PAGE {
             (range.start..range.end)
                 .step_by(PAGE as usize)
@@ -84,12 +83,12 @@ impl Memory {
     fn move_pages(&mut self, from: &Range<u64>, to: u64) -> bool {
         let pages = (from.start..from.end).step_by(PAGE as usize);
         let mut moved = |page: u64, by: &mut dyn FnMut(&mut Self, u64, u64) -> bool| {
-            let (entry, _) = self.tables.get(&mut self.physics, page);
+            let (entry, _) = self.tables.get(&mut self.physical, page);
             entry == 0 || by(self, to + (page - from.start), entry)
         };
         // The tables come first, so that the second round can't stop half-way.
         let mut prepare = |memory: &mut Self, target: u64, _| {
-            memory.tables.set(&mut memory.physics, target, 0).is_ok()
+            memory.tables.set(&mut memory.physical, target, 0).is_ok()
         };
         if !pages.clone().all(|page| moved(page, &mut prepare)) {
             return false;
@@ -97,14 +96,14 @@ impl Memory {
         let mut carry_out = |memory: &mut Self, target: u64, entry| {
             memory
                 .tables
-                .set(&mut memory.physics, target, entry)
+                .set(&mut memory.physical, target, entry)
                 .is_ok()
         };
         pages.clone().for_each(|page| {
             moved(page, &mut carry_out);
         });
         self.tables
-            .update(&mut self.physics, from.start, from.end, |_, _, _| 0);
+            .update(&mut self.physical, from.start, from.end, |_, _, _| 0);
         flush_all();
         true
     }
@@ -116,9 +115,9 @@ pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, 
     with_room(|memory| {
         let range = match fixed {
             Some(start) => start..start.checked_add(len).ok_or(MapError::Invalid)?,
-            None => memory.areas.gap(len).ok_or(MapError::OutOfMemory)?,
+            None => memory.vmas.gap(len).ok_or(MapError::OutOfMemory)?,
         };
-        if range.start % PAGE != 0 || !memory.areas.allows(&range) {
+        if range.start % PAGE != 0 || !memory.vmas.allows(&range) {
             return Err(MapError::Invalid);
         }
         let start = range.start;
@@ -130,30 +129,11 @@ pub fn map(fixed: Option<u64>, len: u64, protection: Protection) -> Result<u64, 
     })
 }
 
-/// The end of a new stack of `len` bytes with an unmapped page below it. Its pages get their memory
-/// when they are touched; it is never taken back.
-pub fn stack(len: usize) -> Option<NonNull<u8>> {
-    let len = whole_pages(len as u64)?;
-    with_room(|memory| {
-        let whole = memory.areas.gap(len.checked_add(PAGE)?)?;
-        let stack = whole.start + PAGE..whole.end;
-        let guard = whole.start..stack.start;
-        for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
-            memory.areas.insert(Area {
-                range,
-                protection,
-                committed: false,
-            });
-        }
-        NonNull::new(whole.end as *mut u8)
-    })
-}
-
 /// Whether the `len` bytes at `start` could be mapped there without replacing anything.
 pub fn is_free(start: u64, len: u64) -> bool {
     start
         .checked_add(len)
-        .is_some_and(|end| with(|memory| memory.areas.is_free(&(start..end))))
+        .is_some_and(|end| with(|memory| memory.vmas.is_free(&(start..end))))
 }
 
 fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
@@ -170,11 +150,11 @@ fn range(start: u64, len: u64) -> Result<Range<u64>, MapError> {
 pub fn unmap(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
     with_room(|memory| {
-        if !memory.areas.allows(&range) {
+        if !memory.vmas.allows(&range) {
             return Err(MapError::Invalid);
         }
         memory.release(&range);
-        memory.areas.remove(&range);
+        memory.vmas.remove(&range);
         Ok(())
     })
 }
@@ -196,7 +176,7 @@ pub fn protect(start: u64, len: u64, protection: Protection) -> Result<(), MapEr
 pub fn discard(start: u64, len: u64) -> Result<(), MapError> {
     let range = range(start, len)?;
     with_room(|memory| {
-        if !memory.areas.allows(&range) {
+        if !memory.vmas.allows(&range) {
             return Err(MapError::Invalid);
         }
         memory.release(&range);
@@ -217,21 +197,21 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
         return Ok(start);
     }
     with_room(|memory| {
-        let area = memory
-            .areas
+        let vma = memory
+            .vmas
             .find(start)
-            .filter(|area| area.range.end >= old.end);
-        let Area {
+            .filter(|vma| vma.range.end >= old.end);
+        let Vma {
             protection,
             committed,
             ..
-        } = area.ok_or(MapError::NotMapped)?.clone();
+        } = vma.ok_or(MapError::NotMapped)?.clone();
         if committed && !memory.can_commit(new_len - old_len) {
             return Err(MapError::OutOfMemory);
         }
         let tail = old.end..start.checked_add(new_len).ok_or(MapError::Invalid)?;
-        if memory.areas.allows(&tail) && memory.areas.is_free(&tail) {
-            memory.areas.insert(Area {
+        if memory.vmas.allows(&tail) && memory.vmas.is_free(&tail) {
+            memory.vmas.insert(Vma {
                 range: tail,
                 protection,
                 committed,
@@ -241,13 +221,13 @@ pub fn remap(start: u64, old_len: u64, new_len: u64, may_move: bool) -> Result<u
         if !may_move {
             return Err(MapError::OutOfMemory);
         }
-        let new = memory.areas.gap(new_len).ok_or(MapError::OutOfMemory)?;
+        let new = memory.vmas.gap(new_len).ok_or(MapError::OutOfMemory)?;
         let to = new.start;
         if !memory.move_pages(&old, to) {
             return Err(MapError::OutOfMemory);
         }
-        memory.areas.remove(&old);
-        memory.areas.insert(Area {
+        memory.vmas.remove(&old);
+        memory.vmas.insert(Vma {
             range: new,
             protection,
             committed,

@@ -1,33 +1,20 @@
-//! Taking the machine's memory over from whoever loaded the image.
+//! Taking over the machine's memory from the loader.
 
-use super::{
-    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, MEMORY, Memory, PROGRAM, Physics, READ_WRITE, STACK_END,
-    STACK_GUARD, STACK_SIZE, image, stack_end, with, with_room,
+use super::aslr;
+use super::frames::Frames;
+use super::layout::{
+    BOOT_MAPPED, DIRECT, HEAP, LARGE_PAGE, PROGRAM, STACK_GUARD, image, set_stack_end, stack,
 };
-use crate::areas::{Area, Areas, Protection};
-use crate::frames::{Frames, PAGE};
-use crate::paging::{NO_EXECUTE, OutOfFrames, PRESENT, PageTables, WRITABLE};
-use crate::places;
-use crate::pvh::{Physical, Region, StartInfo};
-use crate::reserve::Reserve;
-use crate::tlb::TlbGrowth;
-use core::sync::atomic::Ordering;
+use super::physical::{BootMemory, MemoryMap, Physical, Region};
+use super::reserve::Reserve;
+use super::space::{MEMORY, Memory, PhysicalMemory, READ_WRITE, with, with_room};
+use super::tlb::TlbGrowth;
+use super::vma::{Protection, Vma, Vmas};
+use crate::arch::paging::{NO_EXECUTE, OutOfFrames, PAGE, PRESENT, PageTables, WRITABLE};
+use crate::arch::stacks;
 use x86_64::PhysAddr;
 use x86_64::registers::control::{Cr3, Cr3Flags};
 use x86_64::structures::paging::PhysFrame;
-
-/// Physical memory as the boot tables show it, less what is read as null.
-pub struct BootMemory;
-
-// SAFETY: what the loader left behind is changed by nobody while the kernel starts.
-unsafe impl Physical for BootMemory {
-    fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
-        let end = address.checked_add(len as u64)?;
-        // SAFETY: the first GiB is mapped at DIRECT by the boot tables.
-        (end <= BOOT_MAPPED && address != 0)
-            .then(|| unsafe { core::slice::from_raw_parts((DIRECT + address) as *const u8, len) })
-    }
-}
 
 /// Why the machine can't be started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,11 +34,11 @@ impl From<OutOfFrames> for SetUpError {
 /// Takes over the machine's memory and switches to the real page tables.
 ///
 /// # Safety
-/// Called once, on the boot tables.
-pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
+/// Called once, on the boot tables; `map` is the loader's.
+pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetUpError> {
     let image = image::all();
     let image_end = image.end.next_multiple_of(PAGE);
-    let end = info
+    let end = map
         .usable(&BootMemory)
         .map(|region| region.end)
         .max()
@@ -59,26 +46,26 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
     let words = Frames::words_for(end);
     let map_bytes = (words as u64 * 8).next_multiple_of(PAGE);
     let holds = |region: &Region| region.start <= image_end && image_end + map_bytes <= region.end;
-    if !info.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED
+    if !map.usable(&BootMemory).any(|region| holds(&region)) || image_end + map_bytes > BOOT_MAPPED
     {
         return Err(SetUpError::NoMemory);
     }
     // SAFETY: usable memory behind the image, which nothing uses yet and the boot tables map.
     let bits = unsafe { core::slice::from_raw_parts_mut((DIRECT + image_end) as *mut u64, words) };
-    let mut physics = Physics {
+    let mut physical = PhysicalMemory {
         frames: Frames::new(bits),
         taken: 0,
     };
     // What lies below the image holds the loader's structures; see `release_low`.
-    for region in info.usable(&BootMemory) {
-        physics.frames.add(
+    for region in map.usable(&BootMemory) {
+        physical.frames.add(
             region.start.max(image_end + map_bytes),
             region.end.min(BOOT_MAPPED),
         );
     }
-    let mut tables = PageTables::new(&mut physics)?;
-    map_image(&mut tables, &mut physics)?;
-    map_direct(&mut tables, &mut physics, info)?;
+    let mut tables = PageTables::new(&mut physical)?;
+    map_image(&mut tables, &mut physical)?;
+    map_direct(&mut tables, &mut physical, map)?;
     // SAFETY: the new tables map the image, its stack and the direct map as the boot tables do.
     unsafe {
         Cr3::write(
@@ -86,28 +73,28 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
             Cr3Flags::empty(),
         );
     }
-    for region in info.usable(&BootMemory) {
-        physics
+    for region in map.usable(&BootMemory) {
+        physical
             .frames
             .add(region.start.max(BOOT_MAPPED), region.end);
     }
-    let [mappings, stack, heap] = places::numbers();
-    let reserve = Reserve::new(physics.frames.total_count() as u64 * PAGE);
+    let [mappings, stack_number, heap] = aslr::numbers();
+    let reserve = Reserve::new(physical.frames.total_count() as u64 * PAGE);
     let memory = Memory {
         reserve,
-        physics,
+        physical,
         tables,
-        areas: Areas::new(PROGRAM, PROGRAM.start + places::distance(mappings)),
-        heap_end: HEAP + places::distance(heap),
+        vmas: Vmas::new(PROGRAM, PROGRAM.start + aslr::distance(mappings)),
+        heap_end: HEAP + aslr::distance(heap),
         tlb: TlbGrowth::new(),
     };
     MEMORY.with(|cell| *cell = Some(memory));
-    STACK_END.store(PROGRAM.end - places::distance(stack), Ordering::Relaxed);
-    let stack = stack_end() - STACK_SIZE..stack_end();
+    set_stack_end(PROGRAM.end - aslr::distance(stack_number));
+    let stack = stack();
     let guard = stack.start - STACK_GUARD..stack.start;
     with_room(|memory| {
         for (range, protection) in [(guard, Protection::default()), (stack, READ_WRITE)] {
-            memory.areas.insert(Area {
+            memory.vmas.insert(Vma {
                 range,
                 protection,
                 committed: false,
@@ -117,9 +104,9 @@ pub unsafe fn set_up(info: &StartInfo) -> Result<(), SetUpError> {
     Ok(())
 }
 
-fn map_image(tables: &mut PageTables, physics: &mut Physics) -> Result<(), OutOfFrames> {
+fn map_image(tables: &mut PageTables, physical: &mut PhysicalMemory) -> Result<(), OutOfFrames> {
     let (all, text, data) = (image::all(), image::text(), image::data());
-    let guards = crate::stacks::guards();
+    let guards = stacks::guards();
     for page in (all.start..all.end).step_by(PAGE as usize) {
         let flags = if text.contains(&page) {
             PRESENT
@@ -130,9 +117,9 @@ fn map_image(tables: &mut PageTables, physics: &mut Physics) -> Result<(), OutOf
         };
         if guards.contains(&page) {
             // Below a stack nothing is mapped; the frame has a use elsewhere.
-            physics.frames.add(page, page + PAGE);
+            physical.frames.add(page, page + PAGE);
         } else {
-            tables.set(physics, page, page | flags)?;
+            tables.set(physical, page, page | flags)?;
         }
     }
     Ok(())
@@ -140,24 +127,24 @@ fn map_image(tables: &mut PageTables, physics: &mut Physics) -> Result<(), OutOf
 
 fn map_direct(
     tables: &mut PageTables,
-    physics: &mut Physics,
-    info: &StartInfo,
+    physical: &mut PhysicalMemory,
+    map: &MemoryMap,
 ) -> Result<(), OutOfFrames> {
     let image = image::all();
     let flags = PRESENT | WRITABLE | NO_EXECUTE;
     let mut mapped = 0;
-    for region in info.usable(&BootMemory) {
+    for region in map.usable(&BootMemory) {
         let first = (region.start & !(LARGE_PAGE - 1)).max(mapped);
         for block in (first..region.end).step_by(LARGE_PAGE as usize) {
             mapped = block + LARGE_PAGE;
             if block >= image.end || mapped <= image.start {
-                tables.set_large(physics, DIRECT + block, block | flags)?;
+                tables.set_large(physical, DIRECT + block, block | flags)?;
                 continue;
             }
-            let guards = crate::stacks::guards();
+            let guards = stacks::guards();
             for page in (block..mapped).step_by(PAGE as usize) {
                 if !image.contains(&page) || guards.contains(&page) {
-                    tables.set(physics, DIRECT + page, page | flags)?;
+                    tables.set(physical, DIRECT + page, page | flags)?;
                 }
             }
         }
@@ -167,9 +154,9 @@ fn map_direct(
 
 /// Gives the memory below the image to the allocator, once nothing of the loader's is needed any
 /// more. The first page stays out, so that no frame has the address 0.
-pub fn release_low(info: &StartInfo) {
+pub fn release_low(map: &MemoryMap) {
     let image_start = image::all().start;
-    let low = info
+    let low = map
         .usable(&DirectMemory)
         .filter(|region| region.start < image_start);
     // Collected first, for the map itself lies in that memory.
@@ -181,14 +168,14 @@ pub fn release_low(info: &StartInfo) {
     with(|memory| {
         for region in regions {
             memory
-                .physics
+                .physical
                 .frames
                 .add(region.start.max(PAGE), region.end.min(image_start));
         }
     });
 }
 
-/// The direct map, for what the loader left in low memory.
+/// The direct map, to read what the loader left in low memory.
 pub struct DirectMemory;
 
 // SAFETY: as for `BootMemory`.

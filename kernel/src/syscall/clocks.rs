@@ -1,8 +1,8 @@
 //! Clocks and sleeping.
 
-use super::program::{load, store};
 use crate::errno::Errno;
-use crate::{memory, signals, time, wait};
+use crate::memory::{self, load, store};
+use crate::{signals, time, wait};
 
 pub(super) fn clock(which: u64) -> Result<u64, Errno> {
     match which {
@@ -16,9 +16,8 @@ pub(super) fn put_timespec(result: u64, ns: u64) -> Result<u64, Errno> {
     store(result, &[ns / 1_000_000_000, ns % 1_000_000_000])
 }
 
-/// The seconds and their parts at `start`, of `unit` nanoseconds each, as nanoseconds; what is too
-/// large for that is the largest there is. A unit of 1 is a `struct timespec`, one of 1000 a
-/// `struct timeval`.
+/// The seconds and their fractions of `unit` nanoseconds at `start`, in nanoseconds, saturating. A
+/// unit of 1 is a `struct timespec`, one of 1000 a `struct timeval`.
 fn span(start: u64, unit: u64) -> Result<u64, Errno> {
     let [seconds, parts] = load(start)?;
     // Linux takes any number of microseconds.
@@ -34,7 +33,7 @@ fn span(start: u64, unit: u64) -> Result<u64, Errno> {
     Ok(seconds.saturating_mul(1_000_000_000).saturating_add(parts))
 }
 
-/// When a wait ends whose length is at `timeout`, as for [`span`]: never where there is none.
+/// The deadline of a wait whose length is at `timeout`, as for [`span`]; `None` where that is null.
 pub(super) fn deadline(timeout: u64, unit: u64) -> Result<Option<u64>, Errno> {
     if timeout == 0 {
         return Ok(None);
@@ -56,7 +55,7 @@ pub(super) fn sleep(deadline: Option<u64>) -> Result<u64, Errno> {
     Ok(0)
 }
 
-/// `clock_nanosleep`; what is left of an interrupted sleep goes to `remaining`.
+/// `clock_nanosleep`; the rest of an interrupted sleep goes to `remaining`.
 pub(super) fn clock_sleep(
     which: u64,
     flags: u64,

@@ -1,13 +1,14 @@
-//! Descriptors and paths where nobody else serves them: the console, random bytes, and the root
+//! Descriptors and paths that the kernel itself serves: the console, random bytes, and the root
 //! directory.
 
-use super::program::{bytes, bytes_mut, path, store};
+use super::{random, wait_for_console};
 use crate::console::{self, Stream};
 use crate::errno::Errno;
-use crate::{random, signals, wait};
+use crate::memory::{bytes, bytes_mut, path, store};
+use crate::{signals, wait};
 use core::sync::atomic::{AtomicU8, Ordering};
 
-/// One bit for each of the descriptors 0 to 2 that was closed.
+/// One bit for each of the descriptors 0 to 2 that was closed. Set by system calls.
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 
 /// One bit for each of the console's descriptors that is open.
@@ -27,8 +28,11 @@ pub(super) fn standard(descriptor: u64) -> Result<(), Errno> {
     }
 }
 
-/// # Errors ERESTARTSYS when a signal came before the first byte was written. Later it ends the
-/// call with what was.
+/// Writes bytes in order to the console: waits while it is full, and ends with a shorter count when
+/// a signal is to be handled.
+///
+/// # Errors
+/// ERESTARTSYS when a signal comes before the first byte is written.
 pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
     standard(descriptor)?;
     let stream = match descriptor {
@@ -39,7 +43,7 @@ pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> 
     let mut total = 0;
     for [start, len] in pieces {
         let written = match bytes(*start, *len) {
-            Ok(piece) => console::write(stream, piece) as u64,
+            Ok(piece) => write_console(stream, piece) as u64,
             // As on Linux: report the bytes written first. The next call begins with the error.
             Err(_) if total > 0 => break,
             Err(errno) => return Err(errno),
@@ -53,6 +57,21 @@ pub(super) fn write(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> 
         }
     }
     Ok(total)
+}
+
+/// Writes `bytes`: waits halted while the transmitter is full, and ticks go on. Returns how many
+/// were written: fewer than all when a signal is to be handled.
+fn write_console(stream: Stream, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    loop {
+        rest = rest
+            .get(console::try_write(stream, rest)..)
+            .unwrap_or_default();
+        if rest.is_empty() || signals::is_ready() {
+            return bytes.len() - rest.len();
+        }
+        wait_for_console();
+    }
 }
 
 /// Waits for at least one byte from the console, or the end of its input.
@@ -70,7 +89,7 @@ pub(super) fn read(descriptor: u64, pieces: &[[u64; 2]]) -> Result<u64, Errno> {
         return Ok(0);
     };
     if descriptor == random::DESCRIPTOR {
-        return random::fill_for_program(*start, *len);
+        return random::fill(*start, *len);
     }
     let buffer = bytes_mut(*start, *len)?;
     loop {
@@ -102,7 +121,7 @@ pub(super) fn close(descriptor: u64) -> Result<u64, Errno> {
 const DIRECTORY: u32 = 0o040_755;
 const CHARACTER_DEVICE: u32 = 0o020_666;
 
-/// The mode of what `path` names: only the root directory is there.
+/// The mode of the file that `path` names: only the root directory exists.
 pub(super) fn path_kind(start: u64) -> Result<u32, Errno> {
     match path(start)? {
         b"/" | b"." | b"./" | b"/." => Ok(DIRECTORY),

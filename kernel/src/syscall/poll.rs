@@ -3,8 +3,8 @@
 use super::clocks::deadline;
 use super::descriptors::{open_set, standard};
 use super::numbers as n;
-use super::program::{bytes_mut, load, store};
 use crate::errno::Errno;
+use crate::memory::{bytes_mut, load, store};
 use crate::{console, signals, time, wait};
 
 /// Waits until the console has input (if `for_input`) or the deadline; whether there is input.
@@ -64,7 +64,7 @@ pub(super) fn poll(
     }
 }
 
-/// Descriptors above 2 aren't there, so the sets are one word each.
+/// Only descriptors 0 to 2 exist, so the sets are one word each.
 pub(super) fn select(
     number: u64,
     [count, reads, writes, exceptions, timeout, mask]: [u64; 6],
@@ -77,13 +77,13 @@ pub(super) fn select(
     if (count as i32) < 0 {
         return Err(Errno::EINVAL);
     }
-    // Of a set only what lies below `count` is looked at.
-    let looked_at = !(u64::MAX << count.min(63));
+    // Only the descriptors of a set below `count` count.
+    let considered = !(u64::MAX << count.min(63));
     let word = |set: u64| {
         if set == 0 || count == 0 {
             return Ok(0);
         }
-        load(set).map(|[word]| word & looked_at)
+        load(set).map(|[word]| word & considered)
     };
     let (wanted_reads, wanted_writes) = (word(reads)?, word(writes)?);
     if (wanted_reads | wanted_writes | word(exceptions)?) & !open_set() != 0 {
@@ -106,7 +106,7 @@ pub(super) fn select(
             store(set, &[found])?;
         }
     }
-    // Linux says what is left of the time.
+    // As on Linux, the timeout becomes the rest of it.
     if let (n::SELECT, Some(deadline)) = (number, deadline) {
         let left = deadline.saturating_sub(time::monotonic_ns()) / 1000;
         store(timeout, &[left / 1_000_000, left % 1_000_000])?;

@@ -22,8 +22,9 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use core::sync::atomic::AtomicU32;
-use kernel::areas::Protection;
-use kernel::{console, environment, memory, power, serial, time, wait};
+use kernel::devices::serial;
+use kernel::memory::Protection;
+use kernel::{console, environment, memory, power, time, wait};
 
 /// Bytes of the unmapped page below a stack.
 const GUARD: usize = 4096;

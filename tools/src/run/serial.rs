@@ -1,7 +1,7 @@
 //! The serial line between `soil run` and the machine: standard input, output and error output in
 //! one, framed.
 //!
-//! What the bytes mean is in `kernel/src/console.rs`.
+//! `kernel/src/console/framing.rs` describes the bytes.
 
 use std::io::stdin;
 

@@ -4,7 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
 use drivers::transport::DeviceType;
-use kernel::cell::Exclusive;
+use kernel::cell::ExclusiveCell;
 use kernel::devices::{Found, find};
 
 /// What was found and not taken yet, and a line for each device.
@@ -13,7 +13,7 @@ struct Machine {
     description: String,
 }
 
-static MACHINE: Exclusive<Option<Machine>> = Exclusive::new(None);
+static MACHINE: ExclusiveCell<Option<Machine>> = ExclusiveCell::new(None);
 
 /// Runs `f` on what is there; the first call looks for it.
 fn with<R>(f: impl FnOnce(&mut Machine) -> R) -> R {

@@ -12,7 +12,7 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU32, Ordering};
 use drivers::rng::Rng as EntropyDevice;
 use drivers::transport::DeviceType;
-use kernel::cell::Exclusive;
+use kernel::cell::ExclusiveCell;
 use kernel::devices::MEMORY;
 use kernel::{random, time, wait};
 
@@ -26,7 +26,7 @@ struct Source {
 }
 
 /// Boxed, or an image would carry its bytes.
-static SOURCE: Exclusive<Option<Box<Source>>> = Exclusive::new(None);
+static SOURCE: ExclusiveCell<Option<Box<Source>>> = ExclusiveCell::new(None);
 /// How often the machine was found to go on from a snapshot.
 static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
 

@@ -1,0 +1,6 @@
+//! The machine that this kernel runs on. One architecture so far: the rest of the kernel names
+//! `arch::apic`, not the folder.
+
+mod x86_64;
+
+pub use self::x86_64::*;

@@ -1,0 +1,127 @@
+//! The local APIC: its timer, and the end of interrupts. x2APIC where the processor has it, else
+//! xAPIC (QEMU's TCG).
+//!
+//! Each function is one access of a register of the calling processor's APIC, so that all may be
+//! used from anywhere. A second processor would need [`set_up`] for itself.
+//!
+//! Source: Intel SDM volume 3, chapter 11.
+
+use super::vectors::{SPURIOUS, TIMER};
+use core::arch::x86_64::__cpuid;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use x86_64::registers::model_specific::Msr;
+
+const BASE: Msr = Msr::new(0x1b);
+const ENABLE: u64 = 1 << 11;
+const X2APIC: u64 = 1 << 10;
+/// Where the registers are, unless the machine moved them; the MSR says.
+const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
+
+const ID: u32 = 0x20;
+const TASK_PRIORITY: u32 = 0x80;
+const END_OF_INTERRUPT: u32 = 0xb0;
+const SPURIOUS_VECTOR: u32 = 0xf0;
+const LVT_TIMER: u32 = 0x320;
+const INITIAL_COUNT: u32 = 0x380;
+const CURRENT_COUNT: u32 = 0x390;
+const DIVIDE: u32 = 0x3e0;
+
+const MASKED: u32 = 1 << 16;
+/// The timer counts the bus clock divided by 16.
+const DIVISOR: u32 = 16;
+const DIVIDE_BY_16: u32 = 3;
+
+/// Where the registers are mapped; [`USE_MSRS`] for x2APIC, 0 before `set_up`, which writes it.
+static REGISTERS: AtomicU64 = AtomicU64::new(0);
+const USE_MSRS: u64 = 1;
+/// The timer may interrupt. Set by the first [`set_timer`].
+static UNMASKED: AtomicBool = AtomicBool::new(false);
+
+fn read(register: u32) -> u32 {
+    match REGISTERS.load(Ordering::Relaxed) {
+        0 => 0,
+        // SAFETY: x2APIC is on; its registers are MSRs from 0x800.
+        USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).read() as u32 },
+        // SAFETY: the registers are mapped there.
+        base => unsafe { ((base + u64::from(register)) as *const u32).read_volatile() },
+    }
+}
+
+fn write(register: u32, value: u32) {
+    match REGISTERS.load(Ordering::Relaxed) {
+        0 => {}
+        // SAFETY: as for `read`; none of the registers used here affects memory.
+        USE_MSRS => unsafe { Msr::new(0x800 + (register >> 4)).write(u64::from(value)) },
+        // SAFETY: as for `read`.
+        base => unsafe { ((base + u64::from(register)) as *mut u32).write_volatile(value) },
+    }
+}
+
+/// Enables the local APIC and masks the 8259, which some firmware leaves unmasked. `map` maps
+/// device registers at a physical address, for good.
+pub fn set_up(map: impl FnOnce(u64, usize) -> Option<*mut u8>) {
+    use x86_64::instructions::port::Port;
+    let mut base_register = BASE;
+    // SAFETY: every 64-bit processor has the register; the bits are set as its manual says. The
+    // ports are the 8259's masks.
+    unsafe {
+        Port::new(0x21).write(0xff_u8);
+        Port::new(0xa1).write(0xff_u8);
+        let base = base_register.read();
+        if __cpuid(1).ecx & 1 << 21 != 0 {
+            base_register.write(base | ENABLE | X2APIC);
+            REGISTERS.store(USE_MSRS, Ordering::Relaxed);
+        } else {
+            base_register.write(base | ENABLE);
+            if let Some(registers) = map(base & ADDRESS_MASK, 4096) {
+                REGISTERS.store(registers as u64, Ordering::Relaxed);
+            }
+        }
+    }
+    write(TASK_PRIORITY, 0);
+    write(SPURIOUS_VECTOR, 0x100 | u32::from(SPURIOUS));
+    write(LVT_TIMER, MASKED | u32::from(TIMER));
+    write(DIVIDE, DIVIDE_BY_16);
+    count_again();
+}
+
+/// Lets the timer count from the beginning, up to [`MOST_BUS_CLOCKS`].
+pub fn count_again() {
+    write(INITIAL_COUNT, u32::MAX);
+}
+
+/// This processor's APIC ID, for messages that interrupt it.
+pub fn id() -> u32 {
+    match REGISTERS.load(Ordering::Relaxed) {
+        USE_MSRS => read(ID),
+        _ => read(ID) >> 24,
+    }
+}
+
+/// Signals the end of the interrupt that is being handled.
+pub fn end_of_interrupt() {
+    write(END_OF_INTERRUPT, 0);
+}
+
+/// Where [`elapsed_bus_clocks`] stops.
+pub const MOST_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
+
+/// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the
+/// timer is used for something else.
+pub fn elapsed_bus_clocks() -> u64 {
+    u64::from(u32::MAX - read(CURRENT_COUNT)) * u64::from(DIVISOR)
+}
+
+/// Starts the timer: one interrupt after `bus_clocks`, or earlier where the counter doesn't reach
+/// so far.
+pub fn set_timer(bus_clocks: u64) {
+    // Unmasked by the first call and never masked again: each write is an exit from the virtual
+    // machine.
+    if !UNMASKED.swap(true, Ordering::Relaxed) {
+        write(LVT_TIMER, u32::from(TIMER));
+    }
+    let count = bus_clocks
+        .div_ceil(u64::from(DIVISOR))
+        .clamp(1, u64::from(u32::MAX));
+    write(INITIAL_COUNT, count as u32);
+}

@@ -1,0 +1,39 @@
+//! The hypervisor that runs this processor, by CPUID.
+
+use core::arch::x86_64::__cpuid;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// Leaf 1, ECX: a hypervisor is present.
+const HYPERVISOR: u32 = 1 << 31;
+
+/// The hypervisor's twelve-character signature, or zeros on bare hardware.
+fn signature() -> [u8; 12] {
+    let mut text = [0; 12];
+    if __cpuid(1).ecx & HYPERVISOR != 0 {
+        let leaf = __cpuid(0x4000_0000);
+        for (slot, register) in text.chunks_exact_mut(4).zip([leaf.ebx, leaf.ecx, leaf.edx]) {
+            slot.copy_from_slice(&register.to_le_bytes());
+        }
+    }
+    text
+}
+
+/// Whether instructions are translated (QEMU without KVM), not run. CPUID is read once: it may be
+/// an exit from the virtual machine each time.
+pub fn is_emulated() -> bool {
+    /// 0 before the first call, then 1 for false and 2 for true. Any processor may store it.
+    static ANSWER: AtomicU8 = AtomicU8::new(0);
+    match ANSWER.load(Ordering::Relaxed) {
+        0 => {
+            let emulated = signature() == *b"TCGTCGTCGTCG";
+            ANSWER.store(1 + u8::from(emulated), Ordering::Relaxed);
+            emulated
+        }
+        answer => answer == 2,
+    }
+}
+
+/// Whether KVM runs the machine.
+pub fn is_kvm() -> bool {
+    signature() == *b"KVMKVMKVM\0\0\0"
+}

@@ -1,0 +1,343 @@
+//! Descriptor tables, and the entries of exceptions, interrupts and system calls.
+//!
+//! Every gate runs on a stack of its own (IST): code of the program, and Rust's own, keeps data in
+//! the red zone below its stack pointer, which the processor would overwrite. For the same reason
+//! the entry saves the XMM registers before any Rust code runs. Each kind of exception that may
+//! come in the middle of another has its own stack, and the second of a kind another. Source: Intel
+//! SDM volume 3, chapters 6 and 8.
+//!
+//! The tables are one processor's: a second would have its own GDT, TSS and `PerProcessor`.
+
+use super::stacks;
+use super::vectors::{COUNT as VECTORS, DOUBLE_FAULT, MACHINE_CHECK, NON_MASKABLE, PAGE_FAULT};
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicPtr, Ordering};
+use x86_64::VirtAddr;
+use x86_64::instructions::segmentation::{CS, SS, Segment};
+use x86_64::registers::model_specific::{GsBase, LStar, Msr, SFMask};
+use x86_64::registers::rflags::RFlags;
+use x86_64::structures::DescriptorTablePointer;
+use x86_64::structures::gdt::SegmentSelector;
+use x86_64::structures::tss::TaskStateSegment;
+
+/// Indexes of the TSS's table of stacks (IST); gates count them from 1.
+const PAGE_FAULTS: usize = 0;
+const EXCEPTIONS: usize = 1;
+const INTERRUPTS: usize = 2;
+const NON_MASKABLES: usize = 3;
+const DOUBLE_FAULTS: usize = 4;
+const MACHINE_CHECKS: usize = 5;
+
+const KERNEL_CODE: u16 = 8;
+const KERNEL_DATA: u16 = 16;
+const TASK_STATE: u16 = 24;
+
+/// The registers that the entry of a gate saved, as they lie on the stack.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Frame {
+    /// XMM0 to XMM15.
+    pub xmm: [u128; 16],
+    /// r15, r14, r13, r12, r11, r10, r9, r8, rbp, rdi, rsi, rdx, rcx, rbx, rax.
+    pub general: [u64; 15],
+    /// The exception or interrupt.
+    pub vector: u64,
+    /// The processor's error code, 0 for vectors without one.
+    pub error: u64,
+    /// The interrupted instruction.
+    pub rip: u64,
+    /// Code selector.
+    pub cs: u64,
+    /// Flags.
+    pub rflags: u64,
+    /// Stack pointer.
+    pub rsp: u64,
+    /// Stack selector.
+    pub ss: u64,
+}
+
+/// The registers of a system call that its entry saved: the number, the arguments, and where the
+/// program goes on.
+#[repr(C)]
+pub struct SystemCallFrame {
+    /// rax.
+    pub number: u64,
+    /// The sixth argument.
+    pub r9: u64,
+    /// The fifth.
+    pub r8: u64,
+    /// The fourth.
+    pub r10: u64,
+    /// The third.
+    pub rdx: u64,
+    /// The second.
+    pub rsi: u64,
+    /// The first.
+    pub rdi: u64,
+    /// Flags, restored on return.
+    pub rflags: u64,
+    /// The instruction behind `syscall`.
+    pub rip: u64,
+    /// The program's stack pointer.
+    pub rsp: u64,
+}
+
+/// Handles an exception or an interrupt.
+pub type Trap = extern "C" fn(&mut Frame);
+/// Answers a system call; the result goes to rax.
+pub type SystemCall = extern "C" fn(&mut SystemCallFrame) -> i64;
+
+/// The functions that the entries call. Written once, by [`set_up`].
+static TRAP: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+static SYSTEM_CALL: AtomicPtr<()> = AtomicPtr::new(core::ptr::null_mut());
+
+core::arch::global_asm!(
+    r#"
+    .pushsection .text.soil_interrupts, "ax", @progbits
+    .balign 16
+    .globl soil_gates
+soil_gates:
+    .set vector, 0
+    .rept {vectors}
+    .balign 16
+    .set has_error, (vector == 8) || (vector >= 10 && vector <= 14) || (vector == 17)
+    .set has_error, has_error || (vector == 21) || (vector == 29) || (vector == 30)
+    .if has_error
+    .else
+    pushq $0
+    .endif
+    pushq $vector
+    jmp soil_gate
+    .set vector, vector + 1
+    .endr
+
+soil_gate:
+    pushq %rax
+    pushq %rbx
+    pushq %rcx
+    pushq %rdx
+    pushq %rsi
+    pushq %rdi
+    pushq %rbp
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    pushq %r12
+    pushq %r13
+    pushq %r14
+    pushq %r15
+    subq $256, %rsp
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    movaps %xmm\n, 16*\n(%rsp)
+    .endr
+    cld
+    movq %rsp, %rdi
+    call *{trap}(%rip)
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    movaps 16*\n(%rsp), %xmm\n
+    .endr
+    addq $256, %rsp
+    popq %r15
+    popq %r14
+    popq %r13
+    popq %r12
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rbp
+    popq %rdi
+    popq %rsi
+    popq %rdx
+    popq %rcx
+    popq %rbx
+    popq %rax
+    addq $16, %rsp
+    iretq
+
+    .globl soil_system_call
+soil_system_call:
+    movq %rsp, %gs:0
+    movq %gs:8, %rsp
+    pushq %gs:0
+    pushq %rcx
+    pushq %r11
+    pushq %rdi
+    pushq %rsi
+    pushq %rdx
+    pushq %r10
+    pushq %r8
+    pushq %r9
+    pushq %rax
+    subq $256, %rsp
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    movups %xmm\n, 16*\n(%rsp)
+    .endr
+    leaq 256(%rsp), %rdi
+    call *{system_call}(%rip)
+    .irp n, 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15
+    movups 16*\n(%rsp), %xmm\n
+    .endr
+    addq $264, %rsp
+    popq %r9
+    popq %r8
+    popq %r10
+    popq %rdx
+    popq %rsi
+    popq %rdi
+    popfq
+    popq %rcx
+    popq %rsp
+    jmpq *%rcx
+    .popsection
+    "#,
+    vectors = const VECTORS,
+    trap = sym TRAP,
+    system_call = sym SYSTEM_CALL,
+    options(att_syntax)
+);
+
+unsafe extern "C" {
+    static soil_gates: [u8; 16];
+    fn soil_system_call();
+}
+
+/// The memory behind GS, by which the entry of system calls finds a stack.
+#[repr(C)]
+struct PerProcessor {
+    program_stack: UnsafeCell<u64>,
+    system_call_stack: UnsafeCell<u64>,
+}
+
+// SAFETY: there is one processor, and only its entry above writes, with interrupts disabled.
+unsafe impl Sync for PerProcessor {}
+
+static PROCESSOR: PerProcessor = PerProcessor {
+    program_stack: UnsafeCell::new(0),
+    system_call_stack: UnsafeCell::new(0),
+};
+
+/// Memory for tables that the processor reads.
+struct Table<T>(UnsafeCell<T>);
+
+// SAFETY: written once, in `set_up`.
+unsafe impl<T> Sync for Table<T> {}
+
+#[repr(C, align(16))]
+struct Gates([[u64; 2]; VECTORS]);
+
+static GATES: Table<Gates> = Table(UnsafeCell::new(Gates([[0; 2]; VECTORS])));
+static SEGMENTS: Table<[u64; 5]> = Table(UnsafeCell::new([0; 5]));
+static TASK: Table<TaskStateSegment> = Table(UnsafeCell::new(TaskStateSegment::new()));
+
+/// Loads GDT, TSS and IDT and enables the `syscall` instruction. From then on `trap` handles
+/// exceptions and interrupts, and `system_call` answers system calls, all with interrupts disabled.
+///
+/// # Safety
+/// Called once, after the real page tables are in place.
+pub unsafe fn set_up(trap: Trap, system_call: SystemCall) {
+    TRAP.store(trap as *mut (), Ordering::Relaxed);
+    SYSTEM_CALL.store(system_call as *mut (), Ordering::Relaxed);
+    // SAFETY: nothing else refers to the tables, and they are static as the processor needs them.
+    unsafe {
+        let task = &mut *TASK.0.get();
+        task.interrupt_stack_table = [
+            stacks::PAGE_FAULT.top(),
+            stacks::EXCEPTION.top(),
+            stacks::INTERRUPT.top(),
+            stacks::NON_MASKABLE.top(),
+            stacks::DOUBLE_FAULT.top(),
+            stacks::MACHINE_CHECK.top(),
+            0,
+        ]
+        .map(VirtAddr::new_truncate);
+        let base = TASK.0.get() as u64;
+        *SEGMENTS.0.get() = [
+            0,
+            0x00af_9b00_0000_ffff,
+            0x00cf_9300_0000_ffff,
+            0x67 | (base & 0xff_ffff) << 16 | 0x89 << 40 | (base >> 24 & 0xff) << 56,
+            base >> 32,
+        ];
+        x86_64::instructions::tables::lgdt(&DescriptorTablePointer {
+            limit: size_of::<[u64; 5]>() as u16 - 1,
+            base: VirtAddr::new_truncate(SEGMENTS.0.get() as u64),
+        });
+        CS::set_reg(SegmentSelector(KERNEL_CODE));
+        SS::set_reg(SegmentSelector(KERNEL_DATA));
+        x86_64::instructions::tables::load_tss(SegmentSelector(TASK_STATE));
+        let gates = &mut *GATES.0.get();
+        let first = (&raw const soil_gates) as u64;
+        for (vector, gate) in (0u64..).zip(&mut gates.0) {
+            let stack = match vector {
+                PAGE_FAULT => PAGE_FAULTS,
+                NON_MASKABLE => NON_MASKABLES,
+                DOUBLE_FAULT => DOUBLE_FAULTS,
+                MACHINE_CHECK => MACHINE_CHECKS,
+                0..32 => EXCEPTIONS,
+                _ => INTERRUPTS,
+            };
+            let stack = stack as u64 + 1;
+            let handler = first + vector * 16;
+            *gate = [
+                handler & 0xffff
+                    | u64::from(KERNEL_CODE) << 16
+                    | stack << 32
+                    | 0x8e << 40
+                    | (handler >> 16 & 0xffff) << 48,
+                handler >> 32,
+            ];
+        }
+        x86_64::instructions::tables::lidt(&DescriptorTablePointer {
+            limit: size_of::<Gates>() as u16 - 1,
+            base: VirtAddr::new_truncate(GATES.0.get() as u64),
+        });
+        *PROCESSOR.system_call_stack.get() = stacks::MAIN.top();
+        GsBase::write(VirtAddr::new_truncate((&raw const PROCESSOR) as u64));
+        // STAR: the kernel's code selector for `syscall`; there is no `sysret` here.
+        Msr::new(0xc000_0081).write(u64::from(KERNEL_CODE) << 32);
+        LStar::write(VirtAddr::new_truncate(soil_system_call as *const () as u64));
+        SFMask::write(RFlags::DIRECTION_FLAG | RFlags::INTERRUPT_FLAG | RFlags::TRAP_FLAG);
+    }
+}
+
+/// Gives interrupts the stack that ends at `top`, from the next one on.
+pub fn set_interrupt_stack(top: u64) {
+    replace_stack(INTERRUPTS, top);
+}
+
+/// Whether a page fault comes during another. Until [`end_page_fault`] a further one has a stack of
+/// its own.
+pub fn begin_page_fault() -> bool {
+    let second = stacks::SECOND_PAGE_FAULT.top();
+    replace_stack(PAGE_FAULTS, second) == second
+}
+
+/// The page fault is served.
+pub fn end_page_fault() {
+    replace_stack(PAGE_FAULTS, stacks::PAGE_FAULT.top());
+}
+
+/// Gives further exceptions another stack: this one ends in a report.
+pub fn begin_exception() {
+    replace_stack(EXCEPTIONS, stacks::SECOND_EXCEPTION.top());
+}
+
+/// Replaces the stack at `index` of the table, from the next trap on; returns the old one.
+fn replace_stack(index: usize, top: u64) -> u64 {
+    // SAFETY: the processor reads the entry when it takes an interrupt or an exception; one that is
+    // being handled keeps its stack.
+    unsafe {
+        let entry = &raw mut (*TASK.0.get()).interrupt_stack_table[index];
+        let old = entry.read_unaligned();
+        entry.write_unaligned(VirtAddr::new_truncate(top));
+        old.as_u64()
+    }
+}
+
+/// The stack pointer of the program at its last system call.
+pub fn program_stack() -> u64 {
+    // SAFETY: written by the entry of the system call, which isn't running now.
+    unsafe { *PROCESSOR.program_stack.get() }
+}

@@ -1,0 +1,63 @@
+//! An I/O APIC: which of its inputs leads to which interrupt vector. Source: Intel 82093AA data
+//! sheet.
+
+use core::ptr::NonNull;
+
+/// Bytes of its registers.
+pub const LEN: usize = 32;
+
+const LEVEL: u32 = 1 << 15;
+const VERSION: u32 = 1;
+const FIRST_ENTRY: u32 = 0x10;
+
+/// How an input signals. All are active high: those that firmware describes otherwise are on PCI's
+/// lines, which QEMU's controllers invert themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// By rising.
+    Edge,
+    /// By being high, until the device's handler has lowered it.
+    Level,
+}
+
+/// The registers of one I/O APIC. An access is two instructions: none in an interrupt.
+pub struct IoApic(NonNull<u32>);
+
+impl IoApic {
+    /// The I/O APIC whose registers are at `registers`.
+    ///
+    /// # Safety
+    /// [`LEN`] bytes of its registers are mapped there, uncached, for good.
+    pub unsafe fn new(registers: NonNull<u8>) -> Self {
+        Self(registers.cast())
+    }
+
+    fn read(&self, register: u32) -> u32 {
+        // SAFETY: the two registers, select and window, are mapped for good.
+        unsafe {
+            self.0.write_volatile(register);
+            self.0.add(4).read_volatile()
+        }
+    }
+
+    fn write(&self, register: u32, value: u32) {
+        // SAFETY: as for `read`; the entries only name vectors that have gates.
+        unsafe {
+            self.0.write_volatile(register);
+            self.0.add(4).write_volatile(value);
+        }
+    }
+
+    /// Number of inputs.
+    pub fn inputs(&self) -> u32 {
+        (self.read(VERSION) >> 16 & 0xff) + 1
+    }
+
+    /// Leads `input`, which is below [`IoApic::inputs`], to `vector` of the processor with this
+    /// APIC ID, and unmasks it.
+    pub fn route(&self, input: u32, vector: u8, trigger: Trigger, apic_id: u32) {
+        let level = if trigger == Trigger::Level { LEVEL } else { 0 };
+        self.write(FIRST_ENTRY + 2 * input + 1, apic_id << 24);
+        self.write(FIRST_ENTRY + 2 * input, u32::from(vector) | level);
+    }
+}

@@ -1,0 +1,73 @@
+//! The kernel's stacks, each with a page below it that is never mapped. One processor's: a second
+//! would have its own.
+
+use super::paging::PAGE;
+use core::cell::UnsafeCell;
+
+/// A stack of `N` bytes above its guard page.
+#[repr(C, align(4096))]
+pub struct Stack<const N: usize> {
+    guard: UnsafeCell<[u8; PAGE as usize]>,
+    bytes: UnsafeCell<[u8; N]>,
+}
+
+// SAFETY: only the processor uses the contents.
+unsafe impl<const N: usize> Sync for Stack<N> {}
+
+impl<const N: usize> Stack<N> {
+    const fn new() -> Self {
+        Self {
+            guard: UnsafeCell::new([0; PAGE as usize]),
+            bytes: UnsafeCell::new([0; N]),
+        }
+    }
+
+    /// The address a stack pointer starts with.
+    pub fn top(&self) -> u64 {
+        self.bytes.get() as u64 + N as u64
+    }
+
+    fn guard(&self) -> u64 {
+        self.guard.get() as u64
+    }
+}
+
+/// Bytes of the main stack, with the guard.
+pub const MAIN_SIZE: usize = PAGE as usize + MAIN_BYTES;
+const MAIN_BYTES: usize = 32 << 10;
+/// Enough for a report.
+const SMALL: usize = 8 << 10;
+
+/// Boot, then system calls.
+pub static MAIN: Stack<MAIN_BYTES> = Stack::new();
+/// Page faults: the only exception that code goes on after.
+pub static PAGE_FAULT: Stack<{ 16 << 10 }> = Stack::new();
+/// A page fault in the handling of a page fault, such as an overflow of its stack.
+pub static SECOND_PAGE_FAULT: Stack<SMALL> = Stack::new();
+/// Exceptions that have no stack of their own here.
+pub static EXCEPTION: Stack<{ 16 << 10 }> = Stack::new();
+/// Such an exception during the report of another.
+pub static SECOND_EXCEPTION: Stack<SMALL> = Stack::new();
+/// These three may come at any time, in the middle of all others.
+pub static NON_MASKABLE: Stack<SMALL> = Stack::new();
+/// See above.
+pub static DOUBLE_FAULT: Stack<SMALL> = Stack::new();
+/// See above.
+pub static MACHINE_CHECK: Stack<SMALL> = Stack::new();
+/// Device interrupts.
+pub static INTERRUPT: Stack<{ 8 << 10 }> = Stack::new();
+
+/// The guard pages, to be left unmapped.
+pub fn guards() -> [u64; 9] {
+    [
+        MAIN.guard(),
+        PAGE_FAULT.guard(),
+        SECOND_PAGE_FAULT.guard(),
+        EXCEPTION.guard(),
+        SECOND_EXCEPTION.guard(),
+        NON_MASKABLE.guard(),
+        DOUBLE_FAULT.guard(),
+        MACHINE_CHECK.guard(),
+        INTERRUPT.guard(),
+    ]
+}

@@ -1,0 +1,89 @@
+//! A 16550 UART. Source: National Semiconductor PC16550D data sheet.
+
+use x86_64::instructions::port::Port;
+
+/// Bytes that the transmitter takes at once when it is empty.
+pub const FIFO: usize = 16;
+
+/// Line status: a byte has come in.
+pub const RECEIVED: u8 = 1;
+/// Line status: the transmitter takes [`FIFO`] bytes.
+pub const ROOM: u8 = 0x20;
+/// Line status: all that was written has been sent.
+pub const SENT: u8 = 0x40;
+
+const INTERRUPT_ENABLE: u16 = 1;
+const FIFO_CONTROL: u16 = 2;
+const LINE_CONTROL: u16 = 3;
+const MODEM_CONTROL: u16 = 4;
+const LINE_STATUS: u16 = 5;
+const SCRATCH: u16 = 7;
+
+/// A UART by its first port. It holds no state: whoever uses one keeps others away from it.
+#[derive(Clone, Copy)]
+pub struct Uart(pub u16);
+
+impl Uart {
+    /// The first serial port.
+    pub const COM1: Self = Self(0x3f8);
+    /// The second.
+    pub const COM2: Self = Self(0x2f8);
+
+    fn read(self, register: u16) -> u8 {
+        // SAFETY: reading a port of the UART changes nothing in memory.
+        unsafe { Port::new(self.0 + register).read() }
+    }
+
+    fn write(self, register: u16, value: u8) {
+        // SAFETY: as for `read`.
+        unsafe { Port::new(self.0 + register).write(value) }
+    }
+
+    /// Disables its interrupts; whether a UART answers. A port without a device reads as ones, or
+    /// as zeros, while the upper half of interrupt enable is always 0 and the scratch register
+    /// keeps its value.
+    pub fn probe(self) -> bool {
+        const PATTERN: u8 = 0x5a;
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(SCRATCH, PATTERN);
+        self.read(INTERRUPT_ENABLE) == 0 && self.read(SCRATCH) == PATTERN
+    }
+
+    /// 115200 baud, 8 data bits, no parity, one stop bit.
+    pub fn set_line(self) {
+        self.write(LINE_CONTROL, 0x80);
+        self.write(0, 1); // divisor 1
+        self.write(INTERRUPT_ENABLE, 0);
+        self.write(LINE_CONTROL, 3);
+    }
+
+    /// Writes FIFO control. Switching the FIFOs on (bit 0) empties them.
+    pub fn set_fifos(self, control: u8) {
+        self.write(FIFO_CONTROL, control);
+    }
+
+    /// Connects the interrupt line: DTR, RTS, OUT2.
+    pub fn connect(self) {
+        self.write(MODEM_CONTROL, 0x0b);
+    }
+
+    /// Lets received bytes interrupt.
+    pub fn interrupt_on_input(self) {
+        self.write(INTERRUPT_ENABLE, 1);
+    }
+
+    /// [`RECEIVED`], [`ROOM`] and [`SENT`].
+    pub fn line_status(self) -> u8 {
+        self.read(LINE_STATUS)
+    }
+
+    /// The next received byte; [`RECEIVED`] is set.
+    pub fn receive(self) -> u8 {
+        self.read(0)
+    }
+
+    /// Sends a byte; the transmitter has room.
+    pub fn send(self, byte: u8) {
+        self.write(0, byte);
+    }
+}

@@ -1,0 +1,139 @@
+//! The frames of the serial line to `soil run`.
+//!
+//! [`MARK`] and one more byte are [`MARK`] itself, when doubled; towards the machine [`END`] (of
+//! the input; a terminal's input goes on behind it) and [`REPORT`] (Ctrl-T was typed); towards
+//! `soil run` a [`Stream`], to which the following bytes belong, standard output at first.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+/// Ahead of a byte with a meaning of its own, and of itself.
+pub const MARK: u8 = 0x10;
+/// Ctrl-D: the end of input.
+pub const END: u8 = 4;
+/// Ctrl-T: as in BSD, a request to say how things stand.
+pub const REPORT: u8 = 0x14;
+
+/// The stream that output bytes belong to. The value names it to `soil run`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stream {
+    /// Standard output.
+    Output = b'O',
+    /// Error output.
+    Error = b'E',
+}
+
+/// Sends as many of `bytes` as fit into a transmitter with `room`, which is at least 4; returns how
+/// many. If `framed`, `current` is the stream of the last byte that was sent.
+pub fn transmit(
+    framed: bool,
+    current: &AtomicU8,
+    stream: Stream,
+    bytes: &[u8],
+    mut room: usize,
+    mut send: impl FnMut(u8),
+) -> usize {
+    let mut send = |byte| {
+        send(byte);
+        room -= 1;
+        room
+    };
+    if framed && current.swap(stream as u8, Ordering::Relaxed) != stream as u8 {
+        send(MARK);
+        send(stream as u8);
+    }
+    let mut count = 0;
+    for byte in bytes {
+        if framed && *byte == MARK {
+            send(MARK);
+        }
+        count += 1;
+        // A byte may become two.
+        if send(*byte) < 2 {
+            break;
+        }
+    }
+    count
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MARK, Stream, transmit};
+    use core::sync::atomic::AtomicU8;
+    use proptest::prelude::*;
+
+    /// The bytes on the line after `writes` through a transmitter with `room`.
+    fn line(writes: &[(Stream, &[u8])], room: usize) -> Vec<u8> {
+        let current = AtomicU8::new(Stream::Output as u8);
+        let mut line = Vec::new();
+        for (stream, bytes) in writes {
+            let mut rest = *bytes;
+            while !rest.is_empty() {
+                let before = line.len();
+                let count = transmit(true, &current, *stream, rest, room, |byte| line.push(byte));
+                assert!(count > 0 && line.len() - before <= room);
+                rest = &rest[count..];
+            }
+        }
+        line
+    }
+
+    /// The bytes of each stream, as `soil run` reads the line.
+    fn streams(line: &[u8]) -> [Vec<u8>; 2] {
+        let mut found = [Vec::new(), Vec::new()];
+        let (mut current, mut bytes) = (0, line.iter());
+        while let Some(byte) = bytes.next() {
+            match byte {
+                &MARK => match bytes.next().expect("a mark has a second byte") {
+                    &MARK => found[current].push(MARK),
+                    stream => current = usize::from(*stream == Stream::Error as u8),
+                },
+                byte => found[current].push(*byte),
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn a_change_of_stream_is_marked_once() {
+        let writes: [(Stream, &[u8]); 4] = [
+            (Stream::Output, b"a"),
+            (Stream::Error, b"b"),
+            (Stream::Error, b"c"),
+            (Stream::Output, b"d"),
+        ];
+        assert_eq!(line(&writes, 16), b"a\x10Ebc\x10Od");
+    }
+
+    #[test]
+    fn without_frames_bytes_are_sent_as_they_are() {
+        let (current, mut line) = (AtomicU8::new(Stream::Output as u8), Vec::new());
+        let bytes = b"\x10a\x10b";
+        let count = transmit(false, &current, Stream::Error, bytes, 16, |byte| {
+            line.push(byte)
+        });
+        assert_eq!((count, &line[..]), (4, &bytes[..]));
+    }
+
+    #[test]
+    fn the_mark_itself_is_doubled() {
+        assert_eq!(line(&[(Stream::Output, b"\x10E")], 16), b"\x10\x10E");
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_gets_through(
+            writes: Vec<(bool, Vec<u8>)>,
+            room in 4usize..20,
+        ) {
+            let stream = |error| if error { Stream::Error } else { Stream::Output };
+            let framed: Vec<(Stream, &[u8])> =
+                writes.iter().map(|(error, bytes)| (stream(*error), &bytes[..])).collect();
+            let of = |wanted| -> Vec<u8> {
+                let written = writes.iter().filter(|(error, _)| *error == wanted);
+                written.flat_map(|(_, bytes)| bytes.clone()).collect()
+            };
+            prop_assert_eq!(streams(&line(&framed, room)), [of(false), of(true)]);
+        }
+    }
+}

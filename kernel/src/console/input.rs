@@ -1,0 +1,102 @@
+//! Input: bytes are taken from the UART when somebody asks for them.
+//!
+//! Used by system calls and by the runtime in `soil_wait`, never by a tick or an interrupt: the
+//! interrupt of the serial port only ends a halt.
+
+use super::framing::Stream;
+use super::line_discipline::{LineDiscipline, Sender};
+use super::output::{self, UART, has_serial, is_framed, set_framed, try_write, write_control};
+use crate::arch::uart::RECEIVED;
+use crate::arch::vectors::SERIAL;
+use crate::cell::ExclusiveCell;
+use crate::firmware;
+use crate::interrupts::{self, Trigger};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Input ends a halt. Set once.
+static LISTENING: AtomicBool = AtomicBool::new(false);
+/// Bytes that were received and not read.
+static INPUT: ExclusiveCell<LineDiscipline> = ExclusiveCell::new(LineDiscipline::of_keyboard());
+
+/// Finds the UART and the debug port.
+pub fn set_up() {
+    let serial = UART.probe();
+    output::set_up(serial);
+    if serial {
+        UART.set_line();
+        // Switching the FIFOs on empties them, and may lose what was typed early.
+        receive();
+        UART.set_fifos(0xc1); // on; they interrupt for 14 bytes, or for fewer that wait
+        UART.connect();
+    }
+}
+
+/// Takes over what the command line says of the other end.
+pub fn set_other_end(word: Option<&[u8]>) {
+    let sender = match word {
+        Some(b"pipe") => Sender::Pipe,
+        Some(b"terminal") => Sender::Terminal,
+        _ => return,
+    };
+    INPUT.with(|input| input.set_sender(sender));
+    set_framed();
+}
+
+/// Runs `f` on the input after receiving what has come, as far as there is room.
+fn with_input<R>(f: impl FnOnce(&mut LineDiscipline) -> R) -> R {
+    INPUT.with(|input| {
+        let serial = has_serial();
+        while serial && input.has_room() && UART.line_status() & RECEIVED != 0 {
+            input.take(UART.receive(), &mut |echo| {
+                // A terminal that takes nothing is shown less.
+                try_write(Stream::Output, echo);
+            });
+        }
+        f(input)
+    })
+}
+
+/// Receives what has come.
+fn receive() {
+    with_input(|_| ());
+}
+
+/// Whether a request for a report (Ctrl-T) has come in since the last call. The other bytes stay
+/// for the program.
+pub fn report_requested() -> bool {
+    // Input is received only where its interrupts are on.
+    LISTENING.load(Ordering::Relaxed) && with_input(LineDiscipline::take_report)
+}
+
+/// Reads what has come in, of a terminal no further than the end of a line, without waiting: 0 at
+/// the end of input, `None` when nothing has come in. `buffer` isn't empty.
+pub fn try_read(buffer: &mut [u8]) -> Option<usize> {
+    listen();
+    with_input(|input| input.read(buffer))
+}
+
+/// Whether there is something to read, or the end of input.
+pub fn has_input() -> bool {
+    listen();
+    with_input(|input| input.is_ready())
+}
+
+/// Lets received bytes end a halt. Costs nothing from the second call on.
+pub fn listen() {
+    const IRQ: u8 = 4;
+    if has_serial() && !LISTENING.swap(true, Ordering::Relaxed) {
+        interrupts::route(firmware::acpi().legacy_gsi(IRQ), SERIAL, Trigger::Edge);
+        UART.interrupt_on_input();
+        if is_framed() {
+            write_control(b"SOIL-INPUT\n");
+        }
+    }
+}
+
+/// As [`listen`], for requests for a report alone: reading a pipe would take bytes away from
+/// others.
+pub fn listen_for_reports() {
+    if !LISTENING.load(Ordering::Relaxed) && INPUT.with(|input| input.is_from_person()) {
+        listen();
+    }
+}

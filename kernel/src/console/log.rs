@@ -1,0 +1,78 @@
+//! The log, whose lines wait here while the transmitter is full, and the end of all output.
+
+use super::framing::Stream;
+use super::output::{Timeout, is_sent, try_write};
+use crate::cell::ExclusiveCell;
+use x86_64::instructions::interrupts::without_interrupts;
+
+/// The log's lines that wait.
+struct Backlog {
+    bytes: [u8; BACKLOG],
+    len: usize,
+    /// A line found no room.
+    cut: bool,
+}
+
+/// Bytes of the log that wait at most.
+const BACKLOG: usize = 8192;
+/// Takes the place of lines that found no room.
+const CUT: &[u8] = b"soil: lines of the log are missing here: the console was not read\n";
+/// Used by tasks and ticks, with interrupts disabled.
+static LOG: ExclusiveCell<Backlog> = ExclusiveCell::new(Backlog {
+    bytes: [0; BACKLOG],
+    len: 0,
+    cut: false,
+});
+
+impl Backlog {
+    fn push(&mut self, line: &[u8]) {
+        if let Some(place) = self.bytes.get_mut(self.len..self.len + line.len()) {
+            place.copy_from_slice(line);
+            self.len += line.len();
+        }
+    }
+}
+
+/// Writes a line of the log without waiting, as it may come from a tick. [`flush_log`] writes the
+/// part that the transmitter doesn't take now; lines beyond `BACKLOG` bytes are dropped, and a
+/// line says so.
+pub fn log(line: &[u8]) {
+    without_interrupts(|| {
+        LOG.with(|log| {
+            if !log.cut && log.len + line.len() + CUT.len() <= BACKLOG {
+                log.push(line);
+            } else if !core::mem::replace(&mut log.cut, true) {
+                log.push(CUT);
+            }
+        });
+    });
+    flush_log();
+}
+
+/// Writes the waiting part of the log, as far as the transmitter takes it. Returns whether that was
+/// all; also true for a crash report that interrupts it, which can't wait for the rest.
+pub fn flush_log() -> bool {
+    let flush = |log: &mut Backlog| {
+        let waiting = log.bytes.get(..log.len).unwrap_or_default();
+        let count = try_write(Stream::Error, waiting);
+        log.bytes.copy_within(count..log.len, 0);
+        log.len -= count;
+        log.cut &= log.len > 0;
+        log.len == 0
+    };
+    without_interrupts(|| LOG.try_with(flush)).unwrap_or(true)
+}
+
+/// Calls `wait` until all that was written has been sent (bytes in the transmitter are lost with
+/// the machine), or the transmitter was full for [`super::TIMEOUT_NS`].
+pub fn drain_with(wait: fn()) {
+    let mut timeout = Timeout::new();
+    while !(flush_log() && is_sent()) && timeout.lasts() {
+        wait();
+    }
+}
+
+/// As [`drain_with`], spinning, from any context.
+pub fn drain_now() {
+    drain_with(core::hint::spin_loop);
+}

@@ -1,0 +1,181 @@
+//! Output: what the transmitter takes at once, and writes of the kernel that spin until it does.
+//!
+//! Used from everywhere: tasks, system calls, ticks, faults, the report of a crash. The state is
+//! atomics, and a burst of bytes is sent with interrupts disabled, since a tick may have a line to
+//! log. A second processor would need a lock around the burst.
+
+use super::framing::{Stream, transmit};
+use crate::arch::uart::{FIFO, ROOM, SENT, Uart};
+use crate::arch::{pvclock, tsc};
+use core::fmt::Write;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use x86_64::instructions::interrupts::without_interrupts;
+use x86_64::instructions::port::Port;
+
+/// The console's UART.
+pub const UART: Uart = Uart::COM1;
+/// QEMU's `isa-debugcon`, as `soil run` sets it.
+const DEBUG_PORT: u16 = 0xe9;
+/// The interval at which a full transmitter is polled, in nanoseconds.
+pub const LOOK_NS: u64 = 1_000_000;
+/// How long the kernel waits for a transmitter that takes nothing, in nanoseconds, from when it
+/// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
+/// terminal that is resized). Whoever asked for the end learns of it in time: `soil run` waits for
+/// 15 s, `docker stop` for 10, systemd for 90. (Linux gives up a serial port that is closed after
+/// 30 s.)
+pub const TIMEOUT_NS: u64 = 10_000_000_000;
+
+/// The UART exists. Written once, at boot.
+static SERIAL: AtomicBool = AtomicBool::new(false);
+/// The debug port exists. Written once, at boot.
+static DEBUG: AtomicBool = AtomicBool::new(false);
+/// `soil run` is at the other end. Written once, at boot.
+static FRAMED: AtomicBool = AtomicBool::new(false);
+/// The stream that `soil run` takes the next byte for. Changed with interrupts disabled.
+static CURRENT: AtomicU8 = AtomicU8::new(Stream::Output as u8);
+/// Number of bytes that the transmitter has taken.
+static TAKEN: AtomicU64 = AtomicU64::new(0);
+/// [`TAKEN`] when the kernel gave up waiting.
+static GIVEN_UP: AtomicU64 = AtomicU64::new(u64::MAX);
+
+fn debug_port() -> Port<u8> {
+    Port::new(DEBUG_PORT)
+}
+
+/// Looks for the debug port, and notes whether the UART exists.
+pub fn set_up(serial: bool) {
+    SERIAL.store(serial, Ordering::Relaxed);
+    // SAFETY: reading the debug port changes nothing.
+    let debug = unsafe { debug_port().read() } == DEBUG_PORT as u8;
+    DEBUG.store(debug, Ordering::Relaxed);
+}
+
+/// Frames the output from now on.
+pub fn set_framed() {
+    FRAMED.store(true, Ordering::Relaxed);
+}
+
+/// Whether `soil run` is at the other end.
+pub fn is_framed() -> bool {
+    FRAMED.load(Ordering::Relaxed)
+}
+
+/// Whether the UART exists.
+pub fn has_serial() -> bool {
+    SERIAL.load(Ordering::Relaxed)
+}
+
+/// Whether the transmitter takes bytes now.
+pub fn has_room() -> bool {
+    !has_serial() || UART.line_status() & ROOM != 0
+}
+
+/// Whether all that was written has been sent.
+pub fn is_sent() -> bool {
+    !has_serial() || UART.line_status() & SENT != 0
+}
+
+/// Gives the transmitter as much of `bytes` as it takes at once; returns how much.
+fn put(stream: Stream, bytes: &[u8]) -> usize {
+    if !has_serial() {
+        return bytes.len();
+    }
+    // A tick may have a line to log.
+    without_interrupts(|| {
+        if UART.line_status() & ROOM == 0 {
+            return 0;
+        }
+        let count = transmit(is_framed(), &CURRENT, stream, bytes, FIFO, |byte| {
+            UART.send(byte);
+        });
+        TAKEN.fetch_add(count as u64, Ordering::Relaxed);
+        count
+    })
+}
+
+/// Writes as much of `bytes` as the transmitter takes without waiting; returns how much.
+pub fn try_write(stream: Stream, bytes: &[u8]) -> usize {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        match put(stream, rest) {
+            0 => break,
+            count => rest = rest.get(count..).unwrap_or_default(),
+        }
+    }
+    bytes.len() - rest.len()
+}
+
+/// The timeout of a wait for a full transmitter.
+pub struct Timeout {
+    /// [`TAKEN`] when this began, or when the transmitter last took something.
+    taken: u64,
+    /// The counter at the end.
+    end: u64,
+}
+
+impl Timeout {
+    /// Begins now.
+    pub fn new() -> Self {
+        Self {
+            taken: TAKEN.load(Ordering::Relaxed),
+            end: tsc::counter().saturating_add(pvclock::ticks(TIMEOUT_NS)),
+        }
+    }
+
+    /// Whether to wait on. Once this has returned false, the next wait has no time at all until the
+    /// transmitter takes something.
+    pub fn lasts(&mut self) -> bool {
+        let taken = TAKEN.load(Ordering::Relaxed);
+        if taken == GIVEN_UP.load(Ordering::Relaxed) {
+            return false;
+        }
+        if taken != self.taken {
+            *self = Self::new();
+        } else if tsc::counter() >= self.end {
+            GIVEN_UP.store(taken, Ordering::Relaxed);
+            return false;
+        }
+        true
+    }
+}
+
+/// Writes `bytes` from any context, with a cell held or in the middle of a crash: spins while the
+/// transmitter is full. Drops what it has not taken within [`TIMEOUT_NS`].
+pub fn write_now(stream: Stream, bytes: &[u8]) {
+    let mut rest = bytes;
+    let mut timeout = Timeout::new();
+    loop {
+        rest = rest.get(try_write(stream, rest)..).unwrap_or_default();
+        if rest.is_empty() || !timeout.lasts() {
+            return;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Writes to `soil run`'s channel; false where there is none.
+pub fn write_control(bytes: &[u8]) -> bool {
+    let there = DEBUG.load(Ordering::Relaxed);
+    if there {
+        // SAFETY: writing to the debug port changes nothing in memory.
+        let send = |byte: &u8| unsafe { debug_port().write(*byte) };
+        bytes.iter().for_each(send);
+    }
+    there
+}
+
+/// Formats to the error output, as [`write_now`].
+pub struct ErrorOutput;
+
+impl Write for ErrorOutput {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        write_now(Stream::Error, text.as_bytes());
+        Ok(())
+    }
+}
+
+/// Writes one line of the kernel's own, headed `soil: `.
+pub fn line(text: core::fmt::Arguments) {
+    // The console never fails.
+    let _ = writeln!(ErrorOutput, "soil: {text}");
+}

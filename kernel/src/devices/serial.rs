@@ -1,0 +1,39 @@
+//! The second serial port, for bytes that aren't for people: output only, without interrupts. One
+//! task or tick writes at a time.
+
+use crate::arch::uart::{FIFO, ROOM, Uart};
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// Polls of the transmitter before it is taken for dead: far more than 16 bytes take at 115200
+/// baud.
+const MOST_POLLS: u32 = 10_000_000;
+
+/// The port exists and takes bytes.
+static ALIVE: AtomicBool = AtomicBool::new(false);
+
+/// Finds the port and prepares it; false where there is none.
+pub fn set_up() -> bool {
+    let alive = Uart::COM2.probe();
+    if alive {
+        Uart::COM2.set_line();
+        Uart::COM2.set_fifos(0x07); // on and empty
+    }
+    ALIVE.store(alive, Ordering::Relaxed);
+    alive
+}
+
+/// Writes `bytes`; waits until the UART has taken them. Gives up a UART that takes nothing.
+pub fn write(bytes: &[u8]) {
+    if !ALIVE.load(Ordering::Relaxed) {
+        return;
+    }
+    for piece in bytes.chunks(FIFO) {
+        if !(0..MOST_POLLS).any(|_| Uart::COM2.line_status() & ROOM != 0) {
+            ALIVE.store(false, Ordering::Relaxed);
+            return;
+        }
+        for byte in piece {
+            Uart::COM2.send(*byte);
+        }
+    }
+}

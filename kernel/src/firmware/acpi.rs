@@ -1,0 +1,457 @@
+//! ACPI's tables, as far as an image needs them: power off, power button, interrupt controllers,
+//! virtio-mmio devices.
+//!
+//! Source: ACPI 6.5, chapters 5.2 (tables), 4.8 (fixed hardware), 4.1 (hardware-reduced).
+
+use super::aml::{
+    Gsi, VirtioMmio, event_device, machine_id, qemu_machine_id, sleep_type, virtio_mmio,
+};
+use super::bytes::{u8_at, u16_at, u32_at, u64_at};
+use crate::memory::Physical;
+use alloc::vec::Vec;
+
+/// Bytes of the header that every table begins with.
+const HEADER: usize = 36;
+/// No table of interest is longer; a length beyond is taken for damage.
+const MAX_TABLE: usize = 1 << 20;
+const MAX_TABLES: usize = 64;
+
+/// A register, ACPI's "generic address structure".
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Register {
+    /// At a physical address.
+    Memory(u64),
+    /// At an I/O port.
+    Port(u16),
+}
+
+/// How the machine is switched off, and how its power button is read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// PM1 registers, as a PC has them.
+    Fixed {
+        /// Port of PM1a's status register; the enable register follows.
+        event: u16,
+        /// Half the length of the event block, that is the distance of the enable register.
+        enable_offset: u16,
+        /// Port of PM1a's control register.
+        control: u16,
+        /// Port and value that leave legacy mode, if there is one.
+        enable: Option<(u16, u8)>,
+        /// Interrupt of the event registers.
+        irq: u8,
+    },
+    /// A machine without PM1 registers ("hardware-reduced"), as QEMU's microvm.
+    Reduced {
+        /// The sleep control register.
+        sleep_control: Option<Register>,
+        /// Address of the generic event device's selector, and its interrupt.
+        events: Option<(u64, Gsi)>,
+    },
+}
+
+/// The facts of the tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acpi {
+    /// Power, if there is a FADT.
+    pub power: Option<Power>,
+    /// The sleep type of state S5, soft off.
+    pub sleep_type: Option<u8>,
+    /// The reset register and the value to write.
+    pub reset: Option<(Register, u8)>,
+    /// I/O APICs: address and first input.
+    pub io_apics: Vec<(u64, Gsi)>,
+    /// Legacy interrupts that are wired to another input than their number.
+    pub overrides: Vec<(u8, Gsi)>,
+    /// virtio-mmio devices.
+    pub virtio_mmio: Vec<VirtioMmio>,
+    /// Address of the 16 bytes that change when the machine goes on from a snapshot (VMGENID).
+    pub machine_id: Option<u64>,
+}
+
+/// The whole table at `address`, if its length and checksum are right.
+fn table(memory: &impl Physical, address: u64) -> Option<&[u8]> {
+    let len = u32_at(memory.read(address, HEADER)?, 4)? as usize;
+    if !(HEADER..=MAX_TABLE).contains(&len) {
+        return None;
+    }
+    let bytes = memory.read(address, len)?;
+    (bytes.iter().fold(0u8, |sum, byte| sum.wrapping_add(*byte)) == 0).then_some(bytes)
+}
+
+fn register_at(table: &[u8], at: usize) -> Option<Register> {
+    let address = u64_at(table, at + 4)?;
+    match (u8_at(table, at)?, address) {
+        (_, 0) => None,
+        (0, address) => Some(Register::Memory(address)),
+        (1, address) => Some(Register::Port(address.try_into().ok()?)),
+        _ => None,
+    }
+}
+
+impl Acpi {
+    /// Reads the tables that the root pointer at `rsdp` leads to. Missing and damaged tables
+    /// are left out.
+    pub fn parse(memory: &impl Physical, rsdp: u64) -> Self {
+        let mut acpi = Self::default();
+        for address in roots(memory, rsdp).unwrap_or_default() {
+            let Some(table) = table(memory, address) else {
+                continue;
+            };
+            match &table[..4] {
+                b"FACP" => acpi.fixed(memory, table),
+                b"APIC" => acpi.interrupts(table),
+                b"SSDT" => acpi.machine_id = acpi.machine_id.or(qemu_machine_id(table)),
+                _ => {}
+            }
+        }
+        acpi
+    }
+
+    /// The FADT, and the DSDT that it points to.
+    fn fixed(&mut self, memory: &impl Physical, fadt: &[u8]) {
+        const HARDWARE_REDUCED: u32 = 1 << 20;
+        const RESET_SUPPORTED: u32 = 1 << 10;
+        let flags = u32_at(fadt, 112).unwrap_or(0);
+        let long = u64_at(fadt, 140).filter(|address| *address != 0);
+        let dsdt = long.or(u32_at(fadt, 40).map(u64::from));
+        let dsdt = dsdt
+            .and_then(|address| table(memory, address))
+            .unwrap_or(&[]);
+        self.sleep_type = sleep_type(dsdt);
+        self.virtio_mmio = virtio_mmio(dsdt);
+        self.machine_id = self.machine_id.or(machine_id(dsdt));
+        if flags & RESET_SUPPORTED != 0 {
+            self.reset = register_at(fadt, 116).zip(u8_at(fadt, 128));
+        }
+        self.power = if flags & HARDWARE_REDUCED != 0 {
+            Some(Power::Reduced {
+                sleep_control: register_at(fadt, 244),
+                events: event_device(dsdt),
+            })
+        } else {
+            fixed_power(fadt)
+        };
+    }
+
+    /// The MADT.
+    fn interrupts(&mut self, madt: &[u8]) {
+        const IO_APIC: u8 = 1;
+        const OVERRIDE: u8 = 2;
+        let mut rest = madt.get(HEADER + 8..).unwrap_or(&[]);
+        while let [kind, len, ..] = *rest {
+            let Some((entry, behind)) = rest.split_at_checked(usize::from(len.max(2))) else {
+                break;
+            };
+            match kind {
+                IO_APIC => self
+                    .io_apics
+                    .extend(u32_at(entry, 4).map(u64::from).zip(u32_at(entry, 8))),
+                OVERRIDE => self.overrides.extend(u8_at(entry, 3).zip(u32_at(entry, 4))),
+                _ => {}
+            }
+            rest = behind;
+        }
+    }
+
+    /// The input that legacy interrupt `irq` is wired to.
+    pub fn legacy_gsi(&self, irq: u8) -> Gsi {
+        let wired = self.overrides.iter().find(|(source, _)| *source == irq);
+        wired.map_or(Gsi::from(irq), |(_, gsi)| *gsi)
+    }
+}
+
+/// The addresses of the tables, from RSDP by way of XSDT or RSDT.
+fn roots(memory: &impl Physical, rsdp: u64) -> Option<Vec<u64>> {
+    let root = memory.read(rsdp, 20)?;
+    if &root[..8] != b"RSD PTR " {
+        return None;
+    }
+    let extended = if u8_at(root, 15)? >= 2 {
+        u64_at(memory.read(rsdp, 36)?, 24)
+    } else {
+        None
+    };
+    let extended = extended
+        .filter(|address| *address != 0)
+        .and_then(|at| table(memory, at));
+    let addresses: Vec<u64> = match extended {
+        Some(xsdt) => xsdt[HEADER..]
+            .chunks_exact(8)
+            .filter_map(|entry| u64_at(entry, 0))
+            .collect(),
+        None => {
+            let rsdt = table(memory, u64::from(u32_at(root, 16)?))?;
+            let entries = rsdt[HEADER..].chunks_exact(4);
+            entries
+                .filter_map(|entry| u32_at(entry, 0).map(u64::from))
+                .collect()
+        }
+    };
+    Some(addresses.into_iter().take(MAX_TABLES).collect())
+}
+
+fn fixed_power(fadt: &[u8]) -> Option<Power> {
+    let port = |at| {
+        u32_at(fadt, at)
+            .and_then(|port| u16::try_from(port).ok())
+            .filter(|port| *port != 0)
+    };
+    Some(Power::Fixed {
+        event: port(56)?,
+        enable_offset: u16::from(u8_at(fadt, 88)? / 2),
+        control: port(64)?,
+        enable: port(48)
+            .zip(u8_at(fadt, 52))
+            .filter(|(_, value)| *value != 0),
+        irq: u16_at(fadt, 46)?.try_into().ok()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acpi, HEADER, Power, Register, VirtioMmio};
+    use crate::memory::Physical;
+    use proptest::prelude::{any, proptest};
+
+    struct Fake(Vec<u8>);
+
+    // SAFETY: the vector isn't changed while it is borrowed.
+    unsafe impl Physical for Fake {
+        fn read(&self, address: u64, len: usize) -> Option<&[u8]> {
+            let start = usize::try_from(address).ok()?;
+            self.0.get(start..start.checked_add(len)?)
+        }
+    }
+
+    fn table(signature: &[u8; 4], body: &[u8]) -> Vec<u8> {
+        let mut table = signature.to_vec();
+        table.extend(((HEADER + body.len()) as u32).to_le_bytes());
+        table.resize(HEADER, 0);
+        table.extend(body);
+        table[9] = table.iter().fold(0u8, |sum, byte| sum.wrapping_sub(*byte));
+        table
+    }
+
+    /// RSDP at 0, RSDT at 0x100, FADT at 0x200, MADT at 0x400, DSDT at 0x500.
+    fn machine(fadt_flags: u32, dsdt: &[u8]) -> Fake {
+        let mut memory = vec![0; 0x1000];
+        let mut put = |at: usize, bytes: &[u8]| memory[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, b"RSD PTR ");
+        put(16, &0x100u32.to_le_bytes());
+        let roots: Vec<u8> = [0x200u32, 0x400]
+            .iter()
+            .flat_map(|at| at.to_le_bytes())
+            .collect();
+        put(0x100, &table(b"RSDT", &roots));
+        let mut fadt = vec![0; 268 - HEADER];
+        let mut set = |at: usize, bytes: &[u8]| {
+            fadt[at - HEADER..at - HEADER + bytes.len()].copy_from_slice(bytes);
+        };
+        set(40, &0x500u32.to_le_bytes());
+        set(46, &9u16.to_le_bytes());
+        set(48, &0xb2u32.to_le_bytes());
+        set(52, &[2]);
+        set(56, &0x600u32.to_le_bytes());
+        set(64, &0x604u32.to_le_bytes());
+        set(88, &[4]);
+        set(112, &fadt_flags.to_le_bytes());
+        set(116, &[1, 8, 0, 1]);
+        set(120, &0xcf9u64.to_le_bytes());
+        set(128, &[0x0f]);
+        set(244, &[0, 8, 0, 1]);
+        set(248, &0xfea0_0200u64.to_le_bytes());
+        put(0x200, &table(b"FACP", &fadt));
+        // The local APIC's address, and flags.
+        let mut madt = vec![0, 0, 0xe0, 0xfe, 1, 0, 0, 0];
+        madt.extend([1, 12, 0, 0, 0, 0, 0xc0, 0xfe, 0, 0, 0, 0]);
+        madt.extend([2, 10, 0, 9, 20, 0, 0, 0, 0xd, 0]);
+        put(0x400, &table(b"APIC", &madt));
+        put(0x500, &table(b"DSDT", dsdt));
+        Fake(memory)
+    }
+
+    /// The same with an XSDT at 0x800 that lists these, beside an RSDT that leads nowhere.
+    fn extended(machine: Fake, tables: &[u64]) -> Fake {
+        let mut memory = machine.0;
+        memory[15] = 2;
+        memory[16..20].copy_from_slice(&0xfffff0u32.to_le_bytes());
+        memory[24..32].copy_from_slice(&0x800u64.to_le_bytes());
+        let entries: Vec<u8> = tables.iter().flat_map(|at| at.to_le_bytes()).collect();
+        let xsdt = table(b"XSDT", &entries);
+        memory[0x800..0x800 + xsdt.len()].copy_from_slice(&xsdt);
+        Fake(memory)
+    }
+
+    #[test]
+    fn reads_each_entry_of_an_xsdt() {
+        let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
+        let by_rsdt = Acpi::parse(&machine(1 << 10, dsdt), 0);
+        for order in [[0x200, 0x400], [0x400, 0x200]] {
+            let memory = extended(machine(1 << 10, dsdt), &order);
+            assert_eq!(Acpi::parse(&memory, 0), by_rsdt);
+        }
+        // The first alone, and the last behind one that is damaged.
+        let fadt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x200]), 0);
+        assert!(fadt.power.is_some() && fadt.io_apics.is_empty());
+        let madt = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x300, 0x400]), 0);
+        assert!(madt.power.is_none() && madt.io_apics.len() == 1);
+        // An address above 4 GiB isn't the one below it.
+        let high = Acpi::parse(&extended(machine(1 << 10, dsdt), &[0x1_0000_0200]), 0);
+        assert_eq!(high, Acpi::default());
+    }
+
+    #[test]
+    fn an_old_root_has_no_xsdt() {
+        let mut memory = extended(machine(0, b""), &[0x200, 0x400]);
+        memory.0[15] = 1;
+        assert_eq!(Acpi::parse(&memory, 0), Acpi::default());
+        memory.0[15] = 2;
+        // Without an address it is the RSDT's turn.
+        memory.0[24..32].fill(0);
+        memory.0[16..20].copy_from_slice(&0x100u32.to_le_bytes());
+        assert_eq!(Acpi::parse(&memory, 0).io_apics.len(), 1);
+    }
+
+    #[test]
+    fn finds_the_machines_identifier() {
+        // QEMU: an SSDT of its own.
+        let body = b"\x08VGIA\x0c\x00\x30\xfd\x07\x10\x4c\x08_SB_";
+        let mut memory = extended(machine(0, b""), &[0x200, 0x900]);
+        let ssdt = table(b"SSDT", body);
+        memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
+        assert_eq!(Acpi::parse(&memory, 0).machine_id, Some(0x7fd_3028));
+        // Before the firmware has put the address in there is none.
+        let ssdt = table(b"SSDT", b"\x08VGIA\x0c\0\0\0\0");
+        memory.0[0x900..0x900 + ssdt.len()].copy_from_slice(&ssdt);
+        assert_eq!(Acpi::parse(&memory, 0).machine_id, None);
+        // Firecracker: a device in the DSDT.
+        let device = |numbers: &[u8]| {
+            let name: &[u8] = b"_CID\x0dVM_Gen_Counter\0\x08ADDR\x12\x0c\x02";
+            Acpi::parse(&machine(0, &[name, numbers].concat()), 0).machine_id
+        };
+        assert_eq!(device(&[0x0c, 0, 0xf0, 0xff, 0x7f, 0]), Some(0x7fff_f000));
+        assert_eq!(device(&[0x0b, 0, 0x10, 1]), Some(0x1_0000_1000));
+        assert_eq!(device(&[0x0a, 0x80, 0x0a, 2]), Some(0x2_0000_0080));
+        assert_eq!(device(&[0, 0]), None);
+        assert_eq!(device(&[0x0c, 0, 0]), None);
+        assert_eq!(device(&[0x0d, 0, 0]), None);
+    }
+
+    #[test]
+    fn reads_a_pc() {
+        let dsdt = b"\x08_S5_\x12\x06\x04\x0a\x05\0\0\0";
+        let acpi = Acpi::parse(&machine(1 << 10, dsdt), 0);
+        let power = Power::Fixed {
+            event: 0x600,
+            enable_offset: 2,
+            control: 0x604,
+            enable: Some((0xb2, 2)),
+            irq: 9,
+        };
+        assert_eq!(acpi.power, Some(power));
+        assert_eq!(acpi.sleep_type, Some(5));
+        assert_eq!(acpi.reset, Some((Register::Port(0xcf9), 0x0f)));
+        assert_eq!(acpi.io_apics, [(0xfec0_0000, 0)]);
+        assert_eq!((acpi.legacy_gsi(9), acpi.legacy_gsi(4)), (20, 4));
+    }
+
+    #[test]
+    fn reads_a_microvm() {
+        let mut dsdt = Vec::new();
+        dsdt.extend(b"_HID\x0dACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0");
+        dsdt.extend(b"\x5b\x80EREG\x00\x0c\x00\x00\xa0\xfe\x0a\x04");
+        for (address, gsi) in [(0xfeb0_0000u32, 16u8), (0xfeb0_0200, 17)] {
+            dsdt.extend(b"_HID\x0dLNRO0005\0_CRS\x86\x09\0\x01");
+            dsdt.extend(address.to_le_bytes());
+            dsdt.extend([0, 2, 0, 0, 0x89, 6, 0, 1, 1, gsi, 0, 0, 0]);
+        }
+        let acpi = Acpi::parse(&machine(1 << 20, &dsdt), 0);
+        let power = Power::Reduced {
+            sleep_control: Some(Register::Memory(0xfea0_0200)),
+            events: Some((0xfea0_0000, 9)),
+        };
+        assert_eq!(acpi.power, Some(power));
+        let device = |address, gsi| VirtioMmio {
+            address,
+            len: 512,
+            gsi,
+        };
+        assert_eq!(
+            acpi.virtio_mmio,
+            [device(0xfeb0_0000, 16), device(0xfeb0_0200, 17)]
+        );
+        assert_eq!(acpi.reset, None);
+    }
+
+    #[test]
+    fn numbers_of_sleep_take_one_byte_or_two() {
+        let sleep = |rest: &[u8]| {
+            let dsdt = [b"\x08_S5_", rest].concat();
+            Acpi::parse(&machine(0, &dsdt), 0).sleep_type
+        };
+        assert_eq!(sleep(&[0x12, 0x06, 4, 0x0a, 5, 0, 0, 0]), Some(5));
+        // The constants Zero and One, and a package whose length takes two bytes.
+        assert_eq!(sleep(&[0x12, 0x06, 4, 1, 0x0a, 5, 0, 0]), Some(1));
+        assert_eq!(sleep(&[0x12, 0x06, 4, 0, 0x0a, 5, 0, 0]), Some(0));
+        assert_eq!(sleep(&[0x12, 0x46, 0, 4, 0x0a, 7, 0, 0]), Some(7));
+        assert_eq!(sleep(&[0x12, 0x06, 4, 2, 0x0a, 5]), None);
+        assert_eq!(sleep(&[0x12, 0x06, 4]), None);
+        assert_eq!(sleep(&[0x13, 0x06, 4, 0x0a, 5, 0, 0, 0]), None);
+    }
+
+    #[test]
+    fn a_register_of_events_may_lie_high() {
+        let mut dsdt = b"ACPI0013\0_CRS\x89\x06\0\x01\x01\x09\0\0\0y\0".to_vec();
+        dsdt.extend(b"\x5b\x80EREG\x00\x0e");
+        dsdt.extend(0x12_fea0_0000u64.to_le_bytes());
+        let power = Acpi::parse(&machine(1 << 20, &dsdt), 0).power;
+        let events = Some((0x12_fea0_0000, 9));
+        assert!(matches!(power, Some(Power::Reduced { events: found, .. }) if found == events));
+    }
+
+    #[test]
+    fn a_register_without_an_address_is_none() {
+        let mut memory = machine(1 << 10 | 1 << 20, b"");
+        let whole = Acpi::parse(&memory, 0);
+        assert!(whole.reset.is_some());
+        // Both registers' addresses; the sum of the table's bytes stays.
+        for at in [120, 248] {
+            let lost = memory.0[0x200 + at..][..8].iter().copied();
+            let lost = lost.fold(0u8, u8::wrapping_add);
+            memory.0[0x200 + at..][..8].fill(0);
+            memory.0[0x209] = memory.0[0x209].wrapping_add(lost);
+        }
+        let without = Acpi::parse(&memory, 0);
+        let power = Power::Reduced {
+            sleep_control: None,
+            events: None,
+        };
+        assert_eq!((without.reset, without.power), (None, Some(power)));
+    }
+
+    #[test]
+    fn leaves_out_a_damaged_table() {
+        let mut memory = machine(0, b"");
+        memory.0[0x210] ^= 1;
+        let acpi = Acpi::parse(&memory, 0);
+        assert_eq!(acpi.power, None);
+        assert_eq!(acpi.io_apics.len(), 1);
+        assert_eq!(Acpi::parse(&memory, 1), Acpi::default());
+    }
+
+    proptest! {
+        #[test]
+        fn survives_any_dsdt(dsdt in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let patterns: [&[u8]; 4] = [
+                b"_S5_\x12",
+                b"LNRO0005\x86\x09\0",
+                b"ACPI0013\x5b\x80",
+                b"VM_Gen_CounterADDR\x12",
+            ];
+            for pattern in patterns {
+                Acpi::parse(&machine(1 << 20, &[pattern, &dsdt].concat()), 0);
+            }
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The facts that are wanted from AML, the language of the DSDT.
+//!
+//! AML isn't interpreted. In QEMU's and Firecracker's tables these facts are constants: they are
+//! found by their byte patterns, each checked for its form. Source: ACPI 6.5, chapters 5.6.9
+//! (generic event device), 6.4 (resource descriptors), 20.2 (AML).
+
+use super::bytes::{u32_at, u64_at};
+use alloc::vec::Vec;
+
+/// Global system interrupt: an input of the I/O APICs, counted over all of them.
+pub type Gsi = u32;
+
+/// A virtio-mmio device that the DSDT names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct VirtioMmio {
+    /// Physical address of the registers.
+    pub address: u64,
+    /// Their length in bytes.
+    pub len: u64,
+    /// The interrupt.
+    pub gsi: Gsi,
+}
+
+/// The position of the first `pattern`. Not inlined: there are many searches.
+#[inline(never)]
+fn position(bytes: &[u8], pattern: &[u8]) -> Option<usize> {
+    bytes
+        .windows(pattern.len())
+        .position(|window| window == pattern)
+}
+
+/// The positions behind each occurrence of `pattern`.
+fn behind<'a>(bytes: &'a [u8], pattern: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
+    let mut rest = bytes;
+    core::iter::from_fn(move || {
+        let found = rest.get(position(rest, pattern)?..)?;
+        rest = found.get(1..)?;
+        found.get(pattern.len()..)
+    })
+}
+
+/// AML's opcodes (ACPI 6.5, 20.2.3 and 20.2.5.4).
+const BYTE: u8 = 0x0a;
+const WORD: u8 = 0x0b;
+const DWORD: u8 = 0x0c;
+const PACKAGE: u8 = 0x12;
+
+/// `Name (_S5, Package () { type, … })`.
+pub fn sleep_type(dsdt: &[u8]) -> Option<u8> {
+    behind(dsdt, b"_S5_").find_map(|rest| match *rest {
+        // The package's length takes one byte, or as many more as its two top bits say.
+        [PACKAGE, len, ..] => match rest.get(3 + usize::from(len >> 6)..)? {
+            [BYTE, value, ..] => Some(*value),
+            [value @ (0 | 1), ..] => Some(*value),
+            _ => None,
+        },
+        _ => None,
+    })
+}
+
+/// The resource descriptors in the part of the DSDT that belongs to one device.
+const MAX_DEVICE: usize = 256;
+
+/// "32-bit Fixed Memory Range Descriptor": address and length.
+fn fixed_memory(device: &[u8]) -> Option<(u64, u64)> {
+    behind(device, &[0x86, 0x09, 0x00]).find_map(|rest| {
+        u32_at(rest, 1)
+            .map(u64::from)
+            .zip(u32_at(rest, 5).map(u64::from))
+    })
+}
+
+/// "Extended Interrupt Descriptor" with one interrupt.
+fn extended_interrupt(device: &[u8]) -> Option<Gsi> {
+    behind(device, &[0x89, 0x06, 0x00]).find_map(|rest| match rest {
+        [_, 1, ..] => u32_at(rest, 2),
+        _ => None,
+    })
+}
+
+/// The virtio-mmio devices, by their identifier.
+pub fn virtio_mmio(dsdt: &[u8]) -> Vec<VirtioMmio> {
+    const ID: &[u8] = b"LNRO0005";
+    behind(dsdt, ID)
+        .filter_map(|rest| {
+            let end = position(rest, ID).unwrap_or(rest.len());
+            let device = &rest[..end.min(MAX_DEVICE)];
+            let (address, len) = fixed_memory(device)?;
+            Some(VirtioMmio {
+                address,
+                len,
+                gsi: extended_interrupt(device)?,
+            })
+        })
+        .collect()
+}
+
+/// QEMU's `Name (VGIA, 0x…)`: a page, with the identifier at offset 40 (docs/specs/vmgenid).
+pub fn qemu_machine_id(ssdt: &[u8]) -> Option<u64> {
+    const OFFSET: u64 = 40;
+    behind(ssdt, b"\x08VGIA")
+        .find_map(|rest| match *rest {
+            [DWORD, ref page @ ..] => u32_at(page, 0).filter(|page| *page != 0),
+            _ => None,
+        })
+        .map(|page| u64::from(page) + OFFSET)
+}
+
+/// Firecracker's `Name (ADDR, Package () { low, high })` in the device with this identifier.
+pub fn machine_id(dsdt: &[u8]) -> Option<u64> {
+    behind(dsdt, b"VM_Gen_Counter").find_map(|rest| {
+        let device = &rest[..rest.len().min(MAX_DEVICE)];
+        behind(device, b"ADDR").find_map(|rest| match *rest {
+            [PACKAGE, _, 2, ref rest @ ..] => {
+                let (low, rest) = integer(rest)?;
+                let (high, _) = integer(rest)?;
+                Some(low | high << 32).filter(|address| *address != 0)
+            }
+            _ => None,
+        })
+    })
+}
+
+/// AML's integers up to 32 bits, and what follows.
+fn integer(aml: &[u8]) -> Option<(u64, &[u8])> {
+    match *aml {
+        [value @ (0 | 1), ref rest @ ..] => Some((value.into(), rest)),
+        [BYTE, value, ref rest @ ..] => Some((value.into(), rest)),
+        [WORD, a, b, ref rest @ ..] => Some((u16::from_le_bytes([a, b]).into(), rest)),
+        [DWORD, ref rest @ ..] => Some((u32_at(rest, 0)?.into(), rest.get(4..)?)),
+        _ => None,
+    }
+}
+
+/// The generic event device: its interrupt, and the operation region with the selector of events.
+pub fn event_device(dsdt: &[u8]) -> Option<(u64, Gsi)> {
+    const SYSTEM_MEMORY: u8 = 0;
+    behind(dsdt, b"ACPI0013").find_map(|rest| {
+        let device = &rest[..rest.len().min(MAX_DEVICE)];
+        let region = behind(device, &[0x5b, 0x80]).find_map(|rest| match *rest.get(4..)? {
+            [SYSTEM_MEMORY, 0x0c, ref address @ ..] => u32_at(address, 0).map(u64::from),
+            [SYSTEM_MEMORY, 0x0e, ref address @ ..] => u64_at(address, 0),
+            _ => None,
+        })?;
+        Some((region, extended_interrupt(device)?))
+    })
+}

@@ -1,0 +1,240 @@
+//! Physical memory by the page: which frames are free.
+//!
+//! One bit for each frame, set while it is free. A search begins where the last one ended or where
+//! something was freed, so that single frames cost a few instructions; runs for devices are taken
+//! from the top, away from them.
+
+use crate::arch::paging::PAGE;
+
+/// The free frames of a machine. Frame `n` begins at physical address `n * PAGE`.
+pub struct Frames<'a> {
+    /// A bit set is a free frame.
+    bits: &'a mut [u64],
+    free: usize,
+    total: usize,
+    /// The smallest that `free` was since everything was added.
+    lowest_free: usize,
+    /// No word below this one has a free frame.
+    lowest: usize,
+}
+
+impl<'a> Frames<'a> {
+    /// The words of bitmap that frames below `end` (a physical address) need.
+    pub fn words_for(end: u64) -> usize {
+        end.div_ceil(PAGE).div_ceil(64) as usize
+    }
+
+    /// No free frames yet; `bits` is overwritten.
+    pub fn new(bits: &'a mut [u64]) -> Self {
+        bits.fill(0);
+        Self {
+            bits,
+            free: 0,
+            total: 0,
+            lowest_free: 0,
+            lowest: 0,
+        }
+    }
+
+    /// Frames that are free now.
+    pub fn free_count(&self) -> usize {
+        self.free
+    }
+
+    /// The fewest frames that were free at once.
+    pub fn lowest_free_count(&self) -> usize {
+        self.lowest_free
+    }
+
+    /// Frames that were ever given with [`Frames::add`].
+    pub fn total_count(&self) -> usize {
+        self.total
+    }
+
+    /// Gives the whole frames within `[start, end)` (physical addresses) to the allocator. Frames
+    /// it has already, and frames beyond the bitmap, are passed over.
+    pub fn add(&mut self, start: u64, end: u64) {
+        for frame in start.div_ceil(PAGE)..end / PAGE {
+            if self.set(frame) {
+                self.total += 1;
+                self.lowest_free += 1;
+            }
+        }
+    }
+
+    /// Marks `frame` free; false where it was free already or lies beyond the bitmap.
+    fn set(&mut self, frame: u64) -> bool {
+        let word = (frame / 64) as usize;
+        let bit = 1 << (frame % 64);
+        match self.bits.get_mut(word) {
+            Some(bits) if *bits & bit == 0 => {
+                *bits |= bit;
+                self.free += 1;
+                self.lowest = self.lowest.min(word);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A free frame's physical address, the lowest there is.
+    pub fn allocate(&mut self) -> Option<u64> {
+        let rest = self.bits.get_mut(self.lowest..)?;
+        let Some(at) = rest.iter().position(|bits| *bits != 0) else {
+            self.lowest = self.bits.len();
+            return None;
+        };
+        let bits = &mut rest[at];
+        let bit = bits.trailing_zeros();
+        *bits &= *bits - 1;
+        self.free -= 1;
+        self.lowest_free = self.lowest_free.min(self.free);
+        self.lowest += at;
+        Some((self.lowest as u64 * 64 + u64::from(bit)) * PAGE)
+    }
+
+    /// `count` frames in a row whose first address is a multiple of `align` bytes (a power of two).
+    pub fn allocate_run(&mut self, count: usize, align: u64) -> Option<u64> {
+        let step = align.div_ceil(PAGE).max(1);
+        let last = (self.bits.len() as u64 * 64).checked_sub(count as u64)?;
+        let mut first = last - last % step;
+        loop {
+            match (first..first + count as u64)
+                .rev()
+                .find(|frame| !self.is_free(*frame))
+            {
+                None => break,
+                // The taken frame must lie behind the run's end.
+                Some(taken) => {
+                    let below = taken.checked_sub(count as u64)?;
+                    first = below - below % step;
+                }
+            }
+        }
+        for frame in first..first + count as u64 {
+            self.bits[(frame / 64) as usize] &= !(1 << (frame % 64));
+        }
+        self.free -= count;
+        self.lowest_free = self.lowest_free.min(self.free);
+        Some(first * PAGE)
+    }
+
+    fn is_free(&self, frame: u64) -> bool {
+        self.bits
+            .get((frame / 64) as usize)
+            .is_some_and(|bits| bits & (1 << (frame % 64)) != 0)
+    }
+
+    /// Takes back the frame at physical address `address`.
+    ///
+    /// # Panics
+    /// When it is free already.
+    pub fn free(&mut self, address: u64) {
+        assert!(
+            self.set(address / PAGE),
+            "frame {address:#x} was freed twice"
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Frames, PAGE};
+    use proptest::prelude::{prop_assert, prop_assert_eq, proptest};
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn gives_every_frame_once() {
+        let mut bits = [0; 4];
+        let mut frames = Frames::new(&mut bits);
+        frames.add(0x1800, 0x20_0000);
+        assert_eq!(frames.free_count(), 254);
+        let all: BTreeSet<_> = core::iter::from_fn(|| frames.allocate()).collect();
+        assert_eq!(all.len(), 254);
+        assert_eq!(all.first(), Some(&0x2000));
+        assert_eq!(frames.free_count(), 0);
+        frames.free(0x5000);
+        assert_eq!(frames.allocate(), Some(0x5000));
+        assert_eq!(frames.allocate(), None);
+    }
+
+    #[test]
+    fn run_is_aligned_and_contiguous() {
+        let mut bits = [0; 4];
+        let mut frames = Frames::new(&mut bits);
+        frames.add(0, 256 * PAGE);
+        assert_eq!(frames.allocate_run(16, 64 << 10), Some(240 * PAGE));
+        assert_eq!(frames.allocate_run(16, PAGE), Some(224 * PAGE));
+        assert_eq!(frames.allocate_run(300, PAGE), None);
+        assert_eq!(frames.allocate_run(224, PAGE), Some(0));
+        assert_eq!(frames.free_count(), 0);
+    }
+
+    #[test]
+    fn a_bit_for_each_frame() {
+        let ends = [0, 1, PAGE, 64 * PAGE, 64 * PAGE + 1, 200 * PAGE];
+        assert_eq!(ends.map(Frames::words_for), [0, 1, 1, 1, 2, 4]);
+    }
+
+    #[test]
+    fn counts_what_there_is_and_the_fewest_that_were_left() {
+        let mut bits = [0; 2];
+        let mut frames = Frames::new(&mut bits);
+        let counts = |frames: &Frames<'_>| {
+            let free = frames.free_count();
+            (frames.total_count(), free, frames.lowest_free_count())
+        };
+        frames.add(0, 100 * PAGE);
+        // Twice, and beyond the bitmap: neither counts.
+        frames.add(90 * PAGE, 1000 * PAGE);
+        assert_eq!(counts(&frames), (128, 128, 128));
+        let one = frames.allocate().unwrap();
+        let run = frames.allocate_run(10, PAGE).unwrap();
+        assert_eq!(counts(&frames), (128, 117, 117));
+        frames.free(one);
+        for page in 0..10 {
+            frames.free(run + page * PAGE);
+        }
+        assert_eq!(counts(&frames), (128, 128, 117));
+    }
+
+    #[test]
+    #[should_panic(expected = "freed twice")]
+    fn notices_a_double_free() {
+        let mut bits = [0; 1];
+        let mut frames = Frames::new(&mut bits);
+        frames.add(0, PAGE);
+        frames.free(0);
+    }
+
+    proptest! {
+        #[test]
+        fn never_gives_a_frame_twice(
+            steps in proptest::collection::vec((0..3u8, 1..9usize), 1..200),
+        ) {
+            let mut bits = [0; 3];
+            let mut frames = Frames::new(&mut bits);
+            frames.add(PAGE, 150 * PAGE);
+            let mut held = BTreeSet::new();
+            for (kind, count) in steps {
+                match kind {
+                    0 => if let Some(frame) = frames.allocate() {
+                        prop_assert!(held.insert(frame));
+                    },
+                    1 => if let Some(first) = frames.allocate_run(count, 2 * PAGE) {
+                        prop_assert_eq!(first % (2 * PAGE), 0);
+                        for i in 0..count as u64 {
+                            prop_assert!(held.insert(first + i * PAGE));
+                        }
+                    },
+                    _ => for _ in 0..count {
+                        if let Some(frame) = held.pop_first() {
+                            frames.free(frame);
+                        }
+                    },
+                }
+                prop_assert_eq!(frames.free_count() + held.len(), 149);
+            }
+        }
+    }
+}

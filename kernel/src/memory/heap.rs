@@ -1,0 +1,111 @@
+//! Rust's heap: a TLSF allocator (crate `rlsf`) over pages that are added as they are needed.
+//!
+//! Used by system calls and by the runtime, whose ticks run only where no other Rust code was
+//! interrupted; never by an interrupt's handler.
+
+use super::reserve::{heap_given, heap_taken};
+use super::space;
+use crate::arch::paging::PAGE;
+use crate::cell::ExclusiveCell;
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::{NonNull, null_mut};
+use rlsf::Tlsf;
+
+/// What the heap grows by at least: small, since `hello` is to run in 8 MiB.
+const GROWTH: usize = 16 << 10;
+
+struct State {
+    /// Blocks up to 16 GiB in 28 classes of 16.
+    tlsf: Tlsf<'static, u32, u16, 28, 16>,
+    end: usize,
+}
+
+struct Heap(ExclusiveCell<State>);
+
+// SAFETY: the pointers inside point into heap pages, which belong to the holder of the cell.
+unsafe impl Send for State {}
+
+#[cfg_attr(not(test), global_allocator)]
+#[cfg_attr(test, expect(dead_code, reason = "tests run on the host's allocator"))]
+static HEAP: Heap = Heap(ExclusiveCell::new(State {
+    tlsf: Tlsf::new(),
+    end: 0,
+}));
+
+impl State {
+    fn allocate(&mut self, layout: Layout) -> Option<NonNull<u8>> {
+        if let Some(block) = self.tlsf.allocate(layout) {
+            return Some(block);
+        }
+        // TLSF rounds sizes up to its classes, and needs a header and a sentinel.
+        let need = layout
+            .size()
+            .checked_add(layout.size() / 8)?
+            .checked_add(layout.align())?;
+        let len = need
+            .checked_add(256)?
+            .max(GROWTH)
+            .checked_next_multiple_of(PAGE as usize)?;
+        let added = space::grow_heap(len)?;
+        let start = added as *mut u8 as usize;
+        let added = NonNull::new(added)?;
+        // SAFETY: the pages are new; where they follow the last ones, those are the heap's too.
+        unsafe {
+            if start == self.end {
+                self.tlsf.append_free_block_ptr(added);
+            } else {
+                self.tlsf.insert_free_block_ptr(added);
+            }
+        }
+        self.end = start + len;
+        heap_given(len);
+        self.tlsf.allocate(layout)
+    }
+}
+
+// SAFETY: TLSF gives blocks that are as large and aligned as asked for, and that don't overlap.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let block = self.0.with(|state| state.allocate(layout));
+        block.map_or(null_mut(), |block| {
+            heap_taken(layout.size());
+            block.as_ptr()
+        })
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        if let Some(block) = NonNull::new(block) {
+            heap_given(layout.size());
+            // SAFETY: the caller's promise: the block is of this allocator, with this layout.
+            self.0
+                .with(|state| unsafe { state.tlsf.deallocate(block, layout.align()) });
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, new_size: usize) -> *mut u8 {
+        let Some(old) = NonNull::new(block) else {
+            return null_mut();
+        };
+        let Ok(new_layout) = Layout::from_size_align(new_size, layout.align()) else {
+            return null_mut();
+        };
+        // SAFETY: as for `dealloc`.
+        let grown = self
+            .0
+            .with(|state| unsafe { state.tlsf.reallocate(old, new_layout) });
+        if let Some(block) = grown {
+            heap_given(layout.size());
+            heap_taken(new_size);
+            return block.as_ptr();
+        }
+        // SAFETY: as above; the copy is as long as the shorter of the two.
+        unsafe {
+            let new = self.alloc(new_layout);
+            if !new.is_null() {
+                core::ptr::copy_nonoverlapping(block, new, layout.size().min(new_size));
+                self.dealloc(block, layout);
+            }
+            new
+        }
+    }
+}

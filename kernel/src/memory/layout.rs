@@ -1,0 +1,68 @@
+//! The address space: which part is for what. [`super`] has the table.
+
+use core::ops::Range;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+/// Where all RAM is mapped.
+pub const DIRECT: u64 = 0xffff_8000_0000_0000;
+/// Where the range of the kernel's heap begins.
+pub const HEAP: u64 = 0xffff_9000_0000_0000;
+/// Where device registers are mapped.
+pub const DEVICES: u64 = 0xffff_a000_0000_0000;
+/// The program's part of the address space.
+pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;
+/// The size of the program's stack, the usual `ulimit -s`.
+pub const STACK_SIZE: u64 = 8 << 20;
+/// The end of the program's stack. Written once, at boot.
+static STACK_END: AtomicU64 = AtomicU64::new(PROGRAM.end);
+
+/// One past the last byte of the program's stack.
+pub fn stack_end() -> u64 {
+    STACK_END.load(Ordering::Relaxed)
+}
+
+/// Moves the stack, before it is mapped.
+pub fn set_stack_end(end: u64) {
+    STACK_END.store(end, Ordering::Relaxed);
+}
+
+/// The addresses of the program's stack.
+pub fn stack() -> Range<u64> {
+    stack_end() - STACK_SIZE..stack_end()
+}
+
+/// Address space below the stack that is never mapped: as much as on Linux, against large frames
+/// that step over a guard page.
+pub const STACK_GUARD: u64 = 1 << 20;
+/// Bytes of physical memory that the boot tables map.
+pub const BOOT_MAPPED: u64 = 1 << 30;
+/// Bytes in a large page.
+pub const LARGE_PAGE: u64 = 2 << 20;
+
+unsafe extern "C" {
+    static soil_image_start: u8;
+    static soil_text_start: u8;
+    static soil_text_end: u8;
+    static soil_data_start: u8;
+    static soil_image_end: u8;
+}
+
+/// The image's address ranges, from the linker script.
+pub mod image {
+    use core::ops::Range;
+
+    /// The whole image with its zeroed data.
+    pub fn all() -> Range<u64> {
+        (&raw const super::soil_image_start) as u64..(&raw const super::soil_image_end) as u64
+    }
+
+    /// Code.
+    pub fn text() -> Range<u64> {
+        (&raw const super::soil_text_start) as u64..(&raw const super::soil_text_end) as u64
+    }
+
+    /// Everything writable.
+    pub fn data() -> Range<u64> {
+        (&raw const super::soil_data_start) as u64..(&raw const super::soil_image_end) as u64
+    }
+}

@@ -1,0 +1,391 @@
+//! The one address space: page tables and the frames behind them, given on first touch.
+
+use super::frames::Frames;
+use super::layout::{DIRECT, image, stack};
+use super::reserve::{Reserve, heap_free};
+use super::tlb::TlbGrowth;
+use super::vma::{Protection, Vmas};
+use crate::arch::cpu;
+use crate::arch::paging::{
+    BORROWED, NO_EXECUTE, PAGE, PRESENT, PageTables, TableMemory, WRITABLE, frame_of,
+};
+use crate::cell::ExclusiveCell;
+use alloc::vec::Vec;
+use core::ops::Range;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+/// From this many pages on, flushing all translations is cheaper than flushing each.
+pub(super) const FLUSH_EACH: u64 = 64;
+
+pub(super) const READ_WRITE: Protection = Protection {
+    read: true,
+    write: true,
+    execute: false,
+};
+
+/// How much memory there is, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// The machine's memory, without the image and what firmware keeps.
+    pub total: u64,
+    /// Frames that nothing uses.
+    pub free: u64,
+    /// `total - free`: touched pages, kernel heap, page tables, device memory.
+    pub in_use: u64,
+    /// The most that was in use at once.
+    pub high_water: u64,
+    /// In use if the program and the kernel touch all they were promised.
+    pub committed: u64,
+}
+
+/// The frames of the machine, and how many of them are taken.
+pub(super) struct PhysicalMemory {
+    pub(super) frames: Frames<'static>,
+    /// Frames that aren't the program's committed pages: tables, heap, device memory, stack pages.
+    pub(super) taken: u64,
+}
+
+// SAFETY: tables are in RAM, which the direct map shows; `Memory` is in one cell.
+unsafe impl TableMemory for PhysicalMemory {
+    fn allocate_table(&mut self) -> Option<u64> {
+        let frame = self.frames.allocate()?;
+        self.taken += 1;
+        // SAFETY: the frame was free, so nothing else looks at it.
+        unsafe { clear(DIRECT + frame) };
+        Some(frame)
+    }
+
+    fn table(&mut self, frame: u64) -> *mut [u64; 512] {
+        (DIRECT + frame) as *mut [u64; 512]
+    }
+}
+
+/// The state of the address space.
+pub(super) struct Memory {
+    pub(super) physical: PhysicalMemory,
+    pub(super) tables: PageTables,
+    pub(super) vmas: Vmas,
+    pub(super) heap_end: u64,
+    pub(super) tlb: TlbGrowth,
+    pub(super) reserve: Reserve,
+}
+
+/// Whether a request for memory was ever refused. Outside [`MEMORY`], for the report of a crash
+/// that came while that was in use.
+static REFUSED: AtomicBool = AtomicBool::new(false);
+
+/// Used by system calls, page faults and the runtime. A page fault that finds it in use is denied:
+/// the code that works on memory touches only pages that are there.
+pub(super) static MEMORY: ExclusiveCell<Option<Memory>> = ExclusiveCell::new(None);
+
+/// Stack that work on [`MEMORY`] may take, in pages.
+const RESERVED_STACK: u64 = 4;
+
+/// Touches the pages of the program's stack that the work ahead may take: while `MEMORY` is in use,
+/// their faults couldn't be served. (`soil-sys` calls on that stack; all other stacks are always
+/// there.)
+#[inline(never)]
+fn reserve_stack() {
+    let local = core::hint::black_box(0u8);
+    let top = (&raw const local) as u64;
+    let stack = stack();
+    if !stack.contains(&top) {
+        return;
+    }
+    for page in 1..=RESERVED_STACK {
+        let address = top.saturating_sub(page * PAGE).max(stack.start) as *mut u8;
+        // SAFETY: the program's stack, below all that is in use; what is there is written back.
+        unsafe { address.write_volatile(address.read_volatile()) };
+    }
+}
+
+/// Runs `f` on the address space.
+pub(super) fn with<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    reserve_stack();
+    MEMORY.with(|memory| match memory {
+        Some(memory) => f(memory),
+        None => not_set_up(),
+    })
+}
+
+#[cold]
+#[inline(never)]
+fn not_set_up() -> ! {
+    panic!("memory was used before it was set up")
+}
+
+/// As [`with`], for what changes the VMAs: gives their list room first, while memory can still be
+/// allocated.
+pub(super) fn with_room<R>(f: impl FnOnce(&mut Memory) -> R) -> R {
+    make_room();
+    with(f)
+}
+
+#[inline(never)]
+fn make_room() {
+    if let Some(capacity) = with(|memory| memory.vmas.wants_capacity()) {
+        let storage = Vec::with_capacity(capacity);
+        let old = with(|memory| memory.vmas.move_to(storage));
+        drop(old);
+    }
+}
+
+/// Zeroes the page at `address`.
+///
+/// # Safety
+/// The page is mapped and writable, and nothing refers to it.
+pub(super) unsafe fn clear(address: u64) {
+    // SAFETY: the caller's promise.
+    unsafe { core::ptr::write_bytes(address as *mut u8, 0, PAGE as usize) };
+}
+
+/// Makes the processor forget the translation of one page.
+pub(super) fn flush(address: u64) {
+    x86_64::instructions::tlb::flush(x86_64::VirtAddr::new_truncate(address));
+}
+
+/// Makes the processor forget all translations. QEMU's software TLB grows only here, see
+/// [`TlbGrowth`].
+pub(super) fn flush_all() {
+    x86_64::instructions::tlb::flush_all();
+}
+
+/// Gives QEMU's software TLB room for `pages` in advance, for a caller that will use that many
+/// again and again; see `tlb.rs`. A millisecond for 4096 of them. Does nothing on hardware.
+pub fn widen_tlb(pages: u64) {
+    if !cpu::is_emulated() {
+        return;
+    }
+    with(|memory| {
+        for touched in memory.tlb.grow_to(pages) {
+            let first = DIRECT + image::all().end.next_multiple_of(PAGE);
+            for page in (first..first + touched * PAGE).step_by(PAGE as usize) {
+                if !memory.present(page) {
+                    break;
+                }
+                // SAFETY: the direct map shows the page; what is there doesn't matter.
+                unsafe { (page as *const u8).read_volatile() };
+            }
+            flush_all();
+        }
+    });
+}
+
+/// The outcome of a page fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The page is there now; run on.
+    Mapped,
+    /// The access isn't allowed.
+    Denied,
+    /// It is, but no frame was left.
+    OutOfMemory,
+}
+
+impl Memory {
+    /// Whether a page is mapped at `address`.
+    pub(super) fn present(&mut self, address: u64) -> bool {
+        self.tables.get(&mut self.physical, address).0 & PRESENT != 0
+    }
+
+    /// Frames that may still be promised. A part is kept back for page tables of pages that aren't
+    /// touched yet.
+    fn uncommitted(&self) -> u64 {
+        let total = self.physical.frames.total_count() as u64;
+        let tables_to_come = total / 512 + 16;
+        total.saturating_sub(tables_to_come + self.physical.taken + self.vmas.committed() / PAGE)
+    }
+
+    /// Whether the program may be promised `bytes` more: the reserve isn't for it.
+    pub(super) fn can_commit(&mut self, bytes: u64) -> bool {
+        let can = bytes == 0 || self.reserve.leaves(self.uncommitted() * PAGE, bytes);
+        if !can {
+            REFUSED.store(true, Ordering::Relaxed);
+        }
+        can
+    }
+
+    /// Notes and returns whether memory is short.
+    fn check_shortness(&mut self) -> bool {
+        let available = self.uncommitted() * PAGE + heap_free() as u64;
+        let short = self.reserve.is_short(available);
+        SHORT.store(short, Ordering::Relaxed);
+        short
+    }
+
+    /// Gives memory to the page that was touched at `address`, if the program may touch it.
+    pub(super) fn fault(&mut self, address: u64, write: bool, fetch: bool) -> Fault {
+        let page = address & !(PAGE - 1);
+        let Some(vma) = self.vmas.find(address) else {
+            return Fault::Denied;
+        };
+        let allowed = vma.protection;
+        if !allowed.allows(write, fetch) {
+            return Fault::Denied;
+        }
+        let committed = vma.committed;
+        let vma_end = vma.range.end;
+        if self.present(page) {
+            // A stale translation: the entry was opened since the processor cached it.
+            flush(page);
+            return Fault::Mapped;
+        }
+        // Sequential touches, as of a heap that grows, get several pages at once.
+        let pages = if self.sequential(page) { 8 } else { 1 };
+        let end = vma_end.min(page + pages * PAGE);
+        for page in (page..end).step_by(PAGE as usize) {
+            if !self.give(page, allowed, committed) {
+                return if page == address & !(PAGE - 1) {
+                    Fault::OutOfMemory
+                } else {
+                    Fault::Mapped
+                };
+            }
+        }
+        if self.tlb.touched((end - page) / PAGE) {
+            flush_all();
+        }
+        Fault::Mapped
+    }
+
+    /// Whether the page before is there, and the one behind isn't.
+    fn sequential(&mut self, page: u64) -> bool {
+        self.present(page - PAGE) && self.present(page.saturating_sub(2 * PAGE))
+    }
+
+    /// Puts a zeroed frame behind `page`; false when there is none.
+    fn give(&mut self, page: u64, allowed: Protection, committed: bool) -> bool {
+        if self.tables.get(&mut self.physical, page).0 != 0 {
+            return true;
+        }
+        if !committed && self.uncommitted() == 0 {
+            return false;
+        }
+        let Some(frame) = self.physical.frames.allocate() else {
+            return false;
+        };
+        // SAFETY: the frame was free, so nothing else looks at it.
+        unsafe { clear(DIRECT + frame) };
+        let entry = frame | PRESENT | flags(allowed);
+        if self.tables.set(&mut self.physical, page, entry).is_err() {
+            self.physical.frames.free(frame);
+            return false;
+        }
+        if !committed {
+            self.physical.taken += 1;
+        }
+        true
+    }
+
+    /// Takes the pages of `range` back.
+    pub(super) fn release(&mut self, range: &Range<u64>) {
+        let Self {
+            physical,
+            tables,
+            vmas,
+            ..
+        } = self;
+        let mut count = 0;
+        tables.update(
+            physical,
+            range.start,
+            range.end,
+            |physical, address, entry| {
+                if entry & BORROWED == 0 {
+                    physical.frames.free(frame_of(entry));
+                    if vmas.find(address).is_some_and(|vma| !vma.committed) {
+                        physical.taken -= 1;
+                    }
+                }
+                if count < FLUSH_EACH {
+                    flush(address);
+                }
+                count += 1;
+                0
+            },
+        );
+        if count >= FLUSH_EACH {
+            flush_all();
+        }
+    }
+}
+
+/// The bits of a page table entry for `protection`.
+pub(super) fn flags(protection: Protection) -> u64 {
+    let write = if protection.write { WRITABLE } else { 0 };
+    let execute = if protection.execute { 0 } else { NO_EXECUTE };
+    write | execute
+}
+
+/// Gives memory to the page that was touched at `address`, if the program may touch it.
+pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
+    MEMORY
+        .try_with(|memory| {
+            memory
+                .as_mut()
+                .map(|memory| memory.fault(address, write, fetch))
+        })
+        .flatten()
+        .unwrap_or(Fault::Denied)
+}
+
+/// How much memory there is and what it is used for.
+pub fn statistics() -> Statistics {
+    with(|memory| {
+        let total = memory.physical.frames.total_count() as u64 * PAGE;
+        let free = memory.physical.frames.free_count() as u64 * PAGE;
+        let committed = memory.vmas.committed() + memory.physical.taken * PAGE;
+        let high_water = total - memory.physical.frames.lowest_free_count() as u64 * PAGE;
+        Statistics {
+            total,
+            free,
+            in_use: total - free,
+            high_water,
+            committed,
+        }
+    })
+}
+
+/// Memory was short at the last check.
+static SHORT: AtomicBool = AtomicBool::new(false);
+
+/// Whether memory is short: only the reserve is left, so whatever can be refused is to be refused.
+/// Costs nothing while there is enough.
+pub fn is_short() -> bool {
+    SHORT.load(Ordering::Relaxed) && with(|memory| memory.check_shortness())
+}
+
+/// Sets how many bytes of the kernel's heap were promised to connections, which may take them
+/// later.
+pub fn set_promised(bytes: u64) {
+    with(|memory| {
+        memory.reserve.promised = bytes;
+        memory.check_shortness();
+    });
+}
+
+/// Whether a request for memory was ever refused.
+pub fn was_refused() -> bool {
+    REFUSED.load(Ordering::Relaxed)
+}
+
+/// Adds `len` bytes (whole pages) to the kernel's heap and returns where they are, behind those of
+/// the last call.
+pub fn grow_heap(len: usize) -> Option<*mut [u8]> {
+    with(|memory| {
+        if len as u64 / PAGE > memory.uncommitted() {
+            REFUSED.store(true, Ordering::Relaxed);
+            return None;
+        }
+        let start = memory.heap_end;
+        for page in (start..start + len as u64).step_by(PAGE as usize) {
+            if !memory.give(page, READ_WRITE, false) {
+                // The pages that were given stay mapped and are used by the next, smaller growth.
+                return None;
+            }
+        }
+        memory.heap_end += len as u64;
+        memory.check_shortness();
+        Some(core::ptr::slice_from_raw_parts_mut(start as *mut u8, len))
+    })
+}

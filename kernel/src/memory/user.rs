@@ -1,0 +1,98 @@
+//! The program's memory as system calls reach it: every range is checked before it is touched, with
+//! no cell held.
+
+use super::describe::permits;
+use crate::arch::paging::PAGE;
+use crate::errno::Errno;
+use core::ptr::NonNull;
+
+/// The start of `len` bytes of the program.
+///
+/// # Errors
+/// EFAULT where the program couldn't read (or write) all of the range. An empty range may be
+/// anywhere, as on Linux.
+fn user(start: u64, len: u64, write: bool) -> Result<NonNull<u8>, Errno> {
+    if len == 0 {
+        return Ok(NonNull::dangling());
+    }
+    NonNull::new(start as *mut u8)
+        .filter(|_| permits(start, len, write))
+        .ok_or(Errno::EFAULT)
+}
+
+/// The program's `len` bytes at `start`, for the time of a system call.
+pub fn bytes<'a>(start: u64, len: u64) -> Result<&'a [u8], Errno> {
+    let pointer = user(start, len, false)?;
+    // SAFETY: readable, as was just found. The slice is gone when the system call returns.
+    Ok(unsafe { core::slice::from_raw_parts(pointer.as_ptr(), len as usize) })
+}
+
+/// The program's buffer of `len` bytes at `start`, for the time of a system call.
+pub fn bytes_mut<'a>(start: u64, len: u64) -> Result<&'a mut [u8], Errno> {
+    let pointer = user(start, len, true)?;
+    // SAFETY: as for `bytes`, and writable; the program waits for the system call and doesn't look.
+    Ok(unsafe { core::slice::from_raw_parts_mut(pointer.as_ptr(), len as usize) })
+}
+
+/// The zero-terminated string at `start`, with its length limited as paths are.
+pub fn path<'a>(start: u64) -> Result<&'a [u8], Errno> {
+    const PATH_MAX: u64 = 4096;
+    // Page by page, since the one behind its end may not be mapped.
+    let mut len = 0;
+    while len < PATH_MAX {
+        let rest = PAGE - start.wrapping_add(len) % PAGE;
+        let piece = bytes(start.wrapping_add(len), rest)?;
+        if let Some(end) = piece.iter().position(|byte| *byte == 0) {
+            return bytes(start, len + end as u64);
+        }
+        len += rest;
+    }
+    Err(Errno::ENAMETOOLONG)
+}
+
+/// Whether the string at `start` is readable and empty.
+pub fn is_empty(start: u64) -> bool {
+    path(start).is_ok_and(<[u8]>::is_empty)
+}
+
+/// Copies `data` to the program's buffer of `room` bytes at `start`.
+pub fn copy_out(start: u64, room: u64, data: &[u8]) -> Result<(), Errno> {
+    if room < data.len() as u64 {
+        return Err(Errno::ERANGE);
+    }
+    bytes_mut(start, data.len() as u64)?.copy_from_slice(data);
+    Ok(())
+}
+
+/// Stores words at `start`.
+pub fn store(start: u64, words: &[u64]) -> Result<u64, Errno> {
+    let target = bytes_mut(start, words.len() as u64 * 8)?;
+    for (slot, word) in target.chunks_exact_mut(8).zip(words) {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    Ok(0)
+}
+
+/// Loads the `N` words at `start`.
+pub fn load<const N: usize>(start: u64) -> Result<[u64; N], Errno> {
+    let source = bytes(start, N as u64 * 8)?;
+    let mut words = [0; N];
+    for (word, chunk) in words.iter_mut().zip(source.chunks_exact(8)) {
+        *word = u64::from_le_bytes(chunk.try_into().unwrap_or_default());
+    }
+    Ok(words)
+}
+
+/// The `count` pieces of `struct iovec` at `start`, each an address and a length.
+pub fn vectors<'a>(start: u64, count: u64) -> Result<&'a [[u64; 2]], Errno> {
+    const IOV_MAX: u64 = 1024;
+    if count > IOV_MAX || !start.is_multiple_of(8) {
+        return Err(Errno::EINVAL);
+    }
+    if count == 0 {
+        return Ok(&[]);
+    }
+    let pointer = user(start, count * 16, false)?;
+    // SAFETY: as for `bytes`, aligned, and two words have no invalid value.
+    Ok(unsafe { core::slice::from_raw_parts(pointer.cast().as_ptr(), count as usize) })
+}

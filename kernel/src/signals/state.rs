@@ -1,0 +1,389 @@
+//! The actions, masks and pending signals of the program. Pure bookkeeping.
+
+use crate::errno::Errno;
+
+/// Signal numbers are below this one.
+pub const COUNT: usize = 65;
+/// The handler `SIG_DFL`.
+pub const DEFAULT: u64 = 0;
+/// The handler `SIG_IGN`.
+pub const IGNORE: u64 = 1;
+const INTERRUPT: u64 = 2;
+const KILL: u64 = 9;
+/// SIGTERM.
+pub const TERMINATE: u64 = 15;
+const STOP: u64 = 19;
+/// The signals that can be neither blocked nor handled.
+const FIRM: u64 = bit(KILL) | bit(STOP);
+
+/// The kernel's `struct sigaction`: handler, flags, restorer, mask.
+pub type Action = [u64; 4];
+/// `SA_ONSTACK`.
+pub const ON_STACK: u64 = 0x0800_0000;
+/// `SA_RESTART`.
+pub const RESTART: u64 = 0x1000_0000;
+const NO_DEFER: u64 = 0x4000_0000;
+const RESET_HANDLER: u64 = 0x8000_0000;
+
+/// `ss_flags` of `stack_t`.
+const STACK_IN_USE: u64 = 1;
+const STACK_DISABLED: u64 = 2;
+
+const fn bit(signal: u64) -> u64 {
+    1 << (signal - 1)
+}
+
+/// Whether a signal with the default action does nothing: SIGCHLD, SIGCONT, SIGURG, SIGWINCH.
+pub fn is_ignored_by_default(signal: u64) -> bool {
+    (bit(17) | bit(18) | bit(23) | bit(28)) & bit(signal) != 0
+}
+
+/// # Errors
+/// EINVAL for a number that is no signal, or one whose action can't be changed.
+pub fn check_signal(signal: u64, change: bool) -> Result<(), Errno> {
+    if signal == 0 || signal >= COUNT as u64 || change && bit(signal) & FIRM != 0 {
+        return Err(Errno::EINVAL);
+    }
+    Ok(())
+}
+
+/// A signal whose handler is to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its number.
+    pub signal: u64,
+    /// Its action.
+    pub action: Action,
+    /// The mask to restore afterwards.
+    pub mask: u64,
+    /// `si_code`.
+    pub code: u64,
+}
+
+/// The signals of the one process with its one thread.
+pub struct State {
+    actions: [Action; COUNT],
+    mask: u64,
+    /// The mask to restore after a wait with another one.
+    saved_mask: Option<u64>,
+    pending: u64,
+    /// The part of `pending` that was sent to the thread, as `raise` does.
+    to_thread: u64,
+    /// Address and size of the alternate stack, which `sigaltstack` sets: size 0 for none.
+    stack: [u64; 2],
+}
+
+impl State {
+    /// All actions default, nothing pending. All zeros, or an image would carry it.
+    pub const fn new() -> Self {
+        Self {
+            actions: [[0; 4]; COUNT],
+            mask: 0,
+            saved_mask: None,
+            pending: 0,
+            to_thread: 0,
+            stack: [0; 2],
+        }
+    }
+
+    /// Sets the action of `signal`, which [`check_signal`] allows, to `new`, if that is given;
+    /// returns the old one.
+    pub fn set_action(&mut self, signal: u64, new: Option<Action>) -> Action {
+        let action = &mut self.actions[signal as usize];
+        let previous = *action;
+        if let Some(new) = new {
+            *action = new;
+            if new[0] == IGNORE {
+                self.pending &= !bit(signal);
+            }
+        }
+        previous
+    }
+
+    /// Changes the mask by `set` as `how` says (`SIG_BLOCK`, `SIG_UNBLOCK`, `SIG_SETMASK`); returns
+    /// the old one.
+    ///
+    /// # Errors
+    /// EINVAL for another `how`.
+    pub fn change_mask(&mut self, how: u64, set: Option<u64>) -> Result<u64, Errno> {
+        let previous = self.mask;
+        if let Some(set) = set {
+            self.mask = !FIRM
+                & match how {
+                    0 => previous | set,
+                    1 => previous & !set,
+                    2 => set,
+                    _ => return Err(Errno::EINVAL),
+                };
+        }
+        Ok(previous)
+    }
+
+    /// Sets the mask, at the end of a handler.
+    pub fn restore_mask(&mut self, mask: u64) {
+        self.mask = mask & !FIRM;
+    }
+
+    /// Replaces the mask until the next signal is delivered, or found not to be there.
+    pub fn replace_mask(&mut self, mask: u64) {
+        self.saved_mask = Some(core::mem::replace(&mut self.mask, mask & !FIRM));
+    }
+
+    /// The blocked signals that are pending.
+    pub fn blocked(&self) -> u64 {
+        self.pending & self.mask
+    }
+
+    /// Whether a signal is pending that isn't blocked.
+    pub fn is_ready(&self) -> bool {
+        self.pending & !self.mask != 0
+    }
+
+    /// Sets the alternate stack to `new` (address, flags, size), if that is given, for a program
+    /// whose stack pointer is `rsp`; returns the old one.
+    ///
+    /// # Errors
+    /// EPERM while it is in use, ENOMEM for one that is too small, EINVAL for other flags.
+    pub fn set_stack(&mut self, new: Option<[u64; 3]>, rsp: u64) -> Result<[u64; 3], Errno> {
+        /// `MINSIGSTKSZ`.
+        const LEAST: u64 = 2048;
+        let [start, size] = self.stack;
+        let used = match self.is_on_stack(rsp) {
+            true => STACK_IN_USE,
+            false if size == 0 => STACK_DISABLED,
+            false => 0,
+        };
+        if let Some([start, flags, size]) = new {
+            self.stack = match flags as u32 {
+                _ if used == STACK_IN_USE => return Err(Errno::EPERM),
+                2 => [0; 2],
+                0 | 1 if size < LEAST => return Err(Errno::ENOMEM),
+                0 | 1 => [start, size],
+                _ => return Err(Errno::EINVAL),
+            };
+        }
+        Ok([start, used, size])
+    }
+
+    /// The end of the alternate stack, where a handler with these flags is to begin there.
+    pub fn other_stack(&self, flags: u64, rsp: u64) -> Option<u64> {
+        let [start, size] = self.stack;
+        let used = flags & ON_STACK != 0 && size != 0 && !self.is_on_stack(rsp);
+        used.then(|| start.wrapping_add(size))
+    }
+
+    fn is_on_stack(&self, rsp: u64) -> bool {
+        let [start, size] = self.stack;
+        rsp > start && rsp - start <= size
+    }
+
+    /// Sends `signal`, which is below [`COUNT`], to the process, or to its thread.
+    ///
+    /// # Errors
+    /// EINVAL for one that would stop the program: nothing could continue it.
+    pub fn send(&mut self, signal: u64, to_thread: bool) -> Result<u64, Errno> {
+        match (self.actions[signal as usize][0], signal) {
+            (IGNORE, _) => Ok(0),
+            (DEFAULT, signal) if is_ignored_by_default(signal) => Ok(0),
+            (DEFAULT, 19..=22) => Err(Errno::EINVAL),
+            _ => {
+                self.pending |= bit(signal);
+                self.to_thread |= if to_thread { bit(signal) } else { 0 };
+                Ok(0)
+            }
+        }
+    }
+
+    /// Sends the signal of the power button: SIGTERM, or SIGINT to a program that handles that
+    /// alone. False where the program has set an action for neither.
+    pub fn request_stop(&mut self) -> bool {
+        let handler = |signal: u64| self.actions[signal as usize][0];
+        let signal = [TERMINATE, INTERRUPT]
+            .into_iter()
+            .find(|signal| handler(*signal) != DEFAULT);
+        let Some(signal) = signal else { return false };
+        if handler(signal) != IGNORE {
+            self.pending |= bit(signal);
+        }
+        true
+    }
+
+    /// Takes the next signal that isn't blocked, the lowest number first.
+    pub fn next(&mut self) -> Option<Delivery> {
+        const SENT_BY_KILL: u64 = 0;
+        const SENT_BY_TKILL: u64 = -6i32 as u32 as u64;
+        let ready = self.pending & !self.mask;
+        if ready == 0 {
+            // A wait with another mask ended by itself.
+            self.mask = self.saved_mask.take().unwrap_or(self.mask);
+            return None;
+        }
+        let one = ready & ready.wrapping_neg();
+        let signal = u64::from(one.trailing_zeros()) + 1;
+        let code = match self.to_thread & one {
+            0 => SENT_BY_KILL,
+            _ => SENT_BY_TKILL,
+        };
+        self.pending &= !one;
+        self.to_thread &= !one;
+        let slot = &mut self.actions[signal as usize];
+        let action @ [handler, flags, _, blocked] = *slot;
+        let mut mask = 0;
+        if handler > IGNORE {
+            if flags & RESET_HANDLER != 0 {
+                slot[0] = DEFAULT;
+            }
+            mask = self.saved_mask.take().unwrap_or(self.mask);
+            self.mask |= !FIRM & (blocked | if flags & NO_DEFER == 0 { one } else { 0 });
+        }
+        Some(Delivery {
+            signal,
+            action,
+            mask,
+            code,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        DEFAULT, IGNORE, NO_DEFER, ON_STACK, RESET_HANDLER, State, TERMINATE, bit, check_signal,
+    };
+    use crate::errno::Errno;
+
+    const HANDLER: u64 = 0x1000;
+    const USER1: u64 = 10;
+    const USER2: u64 = 12;
+
+    fn with_handlers(flags: u64, blocked: u64) -> State {
+        let mut state = State::new();
+        for signal in [USER1, USER2] {
+            let action = [HANDLER + signal, flags, 0, blocked];
+            assert_eq!(state.set_action(signal, Some(action)), [0; 4]);
+        }
+        state
+    }
+
+    #[test]
+    fn the_lowest_signal_is_delivered_first_and_blocks_itself() {
+        let mut state = with_handlers(0, 0);
+        assert_eq!(state.send(USER2, false), Ok(0));
+        assert_eq!(state.send(USER1, true), Ok(0));
+        let first = state.next().unwrap();
+        assert_eq!(
+            (first.signal, first.action[0], first.mask),
+            (USER1, HANDLER + USER1, 0)
+        );
+        assert_eq!(first.code as u32 as i32, -6, "SI_TKILL");
+        assert_eq!(state.send(USER1, false), Ok(0));
+        let second = state.next().unwrap();
+        assert_eq!(
+            (second.signal, second.mask, second.code),
+            (USER2, bit(USER1), 0)
+        );
+        assert_eq!(state.next(), None, "{USER1} is blocked by its handler");
+        assert_eq!(state.blocked(), bit(USER1));
+        state.restore_mask(0);
+        assert_eq!(state.next().map(|next| next.signal), Some(USER1));
+    }
+
+    #[test]
+    fn flags_of_an_action_are_followed() {
+        let mut state = with_handlers(NO_DEFER | RESET_HANDLER, bit(USER2));
+        state.send(USER1, false).unwrap();
+        assert_eq!(state.next().map(|next| next.signal), Some(USER1));
+        assert_eq!(
+            state.change_mask(0, None),
+            Ok(bit(USER2)),
+            "not itself, but the other"
+        );
+        assert_eq!(state.set_action(USER1, None)[0], DEFAULT);
+    }
+
+    #[test]
+    fn a_mask_for_one_wait_is_restored() {
+        let mut state = with_handlers(0, 0);
+        state.change_mask(2, Some(bit(USER1))).unwrap();
+        state.send(USER1, false).unwrap();
+        assert!(!state.is_ready());
+        state.replace_mask(0);
+        assert!(state.is_ready());
+        assert_eq!(state.next().map(|next| next.mask), Some(bit(USER1)));
+        // A wait that no signal ended.
+        let mut state = with_handlers(0, 0);
+        state.replace_mask(bit(USER1));
+        assert_eq!((state.next(), state.change_mask(0, None)), (None, Ok(0)));
+    }
+
+    #[test]
+    fn kill_and_stop_can_be_neither_blocked_nor_handled() {
+        let mut state = State::new();
+        assert_eq!(check_signal(9, true), Err(Errno::EINVAL));
+        assert_eq!(check_signal(9, false), Ok(()));
+        state.change_mask(2, Some(u64::MAX)).unwrap();
+        state.send(9, false).unwrap();
+        assert_eq!(state.next().map(|next| next.signal), Some(9));
+        assert_eq!(
+            state.send(19, false),
+            Err(Errno::EINVAL),
+            "nothing could continue it"
+        );
+        for signal in [0, 65] {
+            assert_eq!(check_signal(signal, false), Err(Errno::EINVAL));
+        }
+        assert_eq!(state.change_mask(3, Some(0)), Err(Errno::EINVAL));
+    }
+
+    #[test]
+    fn ignored_signals_are_dropped() {
+        let mut state = with_handlers(0, 0);
+        state.change_mask(2, Some(bit(USER1))).unwrap();
+        state.send(USER1, false).unwrap();
+        state.set_action(USER1, Some([IGNORE, 0, 0, 0]));
+        assert_eq!(state.blocked(), 0, "setting SIG_IGN drops a pending signal");
+        state.send(USER1, false).unwrap();
+        state.send(17, false).unwrap();
+        assert_eq!(state.blocked(), 0);
+        state.restore_mask(0);
+        assert!(!state.is_ready(), "SIGCHLD is ignored by default");
+    }
+
+    #[test]
+    fn the_button_sends_what_the_program_handles() {
+        let mut state = State::new();
+        assert!(!state.request_stop());
+        state.set_action(2, Some([HANDLER, 0, 0, 0]));
+        assert!(state.request_stop());
+        assert_eq!(state.next().map(|next| next.signal), Some(2));
+        state.set_action(TERMINATE, Some([HANDLER, 0, 0, 0]));
+        assert!(state.request_stop());
+        assert_eq!(state.next().map(|next| next.signal), Some(TERMINATE));
+        state.set_action(TERMINATE, Some([IGNORE, 0, 0, 0]));
+        assert!(state.request_stop());
+        assert!(!state.is_ready());
+    }
+
+    #[test]
+    fn the_alternate_stack_is_left_alone_while_it_is_in_use() {
+        let mut state = State::new();
+        let new = |flags, size| Some([0x5000, flags, size]);
+        assert_eq!(state.set_stack(new(0, 2047), 0x100), Err(Errno::ENOMEM));
+        assert_eq!(state.set_stack(new(4, 4096), 0x100), Err(Errno::EINVAL));
+        assert_eq!(state.set_stack(new(0, 4096), 0x100), Ok([0, 2, 0]));
+        assert_eq!(state.other_stack(0, 0x100), None);
+        assert_eq!(state.other_stack(ON_STACK, 0x100), Some(0x6000));
+        for (rsp, used) in [
+            (0x5000, false),
+            (0x5001, true),
+            (0x6000, true),
+            (0x6001, false),
+        ] {
+            assert_eq!(state.other_stack(ON_STACK, rsp).is_none(), used, "{rsp:#x}");
+        }
+        assert_eq!(state.set_stack(new(2, 0), 0x5800), Err(Errno::EPERM));
+        assert_eq!(state.set_stack(None, 0x5800), Ok([0x5000, 1, 4096]));
+        assert_eq!(state.set_stack(new(2, 0), 0x100), Ok([0x5000, 0, 4096]));
+        assert_eq!(state.other_stack(ON_STACK, 0x100), None);
+    }
+}

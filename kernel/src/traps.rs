@@ -1,0 +1,37 @@
+//! Exceptions and interrupts, once their gate has saved the registers: page faults give memory to a
+//! page, interrupts go to [`crate::interrupts`], and everything else ends in [`crate::crash`].
+
+use crate::arch::gates::{self, Frame};
+use crate::arch::vectors::{FIRST_DEVICE, PAGE_FAULT};
+use crate::memory::{self, Fault};
+use crate::{crash, interrupts};
+use x86_64::registers::control::Cr2;
+
+/// Handles the trap that saved `frame`, on the stack of its kind, with interrupts disabled.
+pub extern "C" fn handle(frame: &mut Frame) {
+    const DEVICES: u64 = FIRST_DEVICE as u64;
+    match frame.vector {
+        PAGE_FAULT => page_fault(frame),
+        0..DEVICES => {
+            gates::begin_exception();
+            crash::exception(frame)
+        }
+        vector => interrupts::handle(vector as usize),
+    }
+}
+
+fn page_fault(frame: &Frame) {
+    let address = Cr2::read_raw();
+    let write = frame.error & 2 != 0;
+    let fetch = frame.error & 16 != 0;
+    // A fault in here can only be a bug, and ends with a report.
+    let outcome = if gates::begin_page_fault() {
+        Fault::Denied
+    } else {
+        memory::fault(address, write, fetch)
+    };
+    match outcome {
+        Fault::Mapped => gates::end_page_fault(),
+        outcome => crash::page_fault(frame, address, outcome),
+    }
+}

@@ -1,0 +1,132 @@
+//! When to set the local APIC's timer, which is one-shot and costs an exit from the virtual machine
+//! to set.
+//!
+//! It has two users: a sleep, for its deadline, and a program that computes, for a tick every
+//! [`TICK_NS`]. A timer that is set early enough is left alone: a server that sleeps a thousand
+//! times a second sets the timer once for each tick, and a machine that sleeps sees one tick at
+//! most before the timer is set to its deadline. Times are monotonic nanoseconds; a time that has
+//! passed means that the timer isn't set.
+
+/// How long a program computes before a tick polls the network.
+pub const TICK_NS: u64 = 4_000_000;
+
+/// The time to set the timer to before a sleep until `deadline`; `None` where it may stay as it is.
+pub fn before_sleep(set: u64, now: u64, deadline: Option<u64>) -> Option<u64> {
+    let deadline = deadline?;
+    (set <= now || set > deadline).then_some(deadline)
+}
+
+/// The same before the program runs on.
+pub fn before_work(set: u64, now: u64) -> Option<u64> {
+    let tick = now.saturating_add(TICK_NS);
+    (set <= now || set > tick).then_some(tick)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{TICK_NS, before_sleep, before_work};
+    use proptest::prelude::*;
+
+    /// A machine with a clock and such a timer.
+    #[derive(Default)]
+    struct Machine {
+        now: u64,
+        set: u64,
+        writes: usize,
+    }
+
+    impl Machine {
+        fn apply(&mut self, time: Option<u64>) {
+            if let Some(time) = time {
+                self.set = time;
+                self.writes += 1;
+            }
+        }
+
+        /// Sleeps until something comes, at `event` at the latest, as `soil_wait` does; the number
+        /// of times it woke.
+        fn sleep(&mut self, deadline: Option<u64>, event: u64) -> usize {
+            let mut wakes = 0;
+            loop {
+                self.apply(before_sleep(self.set, self.now, deadline));
+                let timer = if self.set > self.now {
+                    self.set
+                } else {
+                    u64::MAX
+                };
+                self.now = timer.min(event).max(self.now);
+                wakes += 1;
+                if self.now >= event || deadline.is_some_and(|deadline| deadline <= self.now) {
+                    return wakes;
+                }
+            }
+        }
+
+        fn work(&mut self, ns: u64) {
+            self.apply(before_work(self.set, self.now));
+            self.now += ns;
+        }
+    }
+
+    #[test]
+    fn a_busy_server_sets_the_timer_once_a_tick() {
+        let mut machine = Machine::default();
+        for _ in 0..10_000 {
+            machine.work(50_000);
+            let (deadline, event) = (machine.now + 40_000_000, machine.now + 50_000);
+            machine.sleep(Some(deadline), event);
+        }
+        let ticks = (machine.now / TICK_NS) as usize;
+        assert!(
+            machine.writes <= 2 * ticks + 2,
+            "{} writes in {ticks} ticks",
+            machine.writes
+        );
+    }
+
+    #[test]
+    fn an_idle_machine_has_no_ticks() {
+        let mut machine = Machine::default();
+        machine.work(1000);
+        assert_eq!(machine.sleep(None, 3_600_000_000_000), 2);
+        for _ in 0..100 {
+            machine.work(1000);
+            let deadline = machine.now + 1_000_000_000;
+            assert!(machine.sleep(Some(deadline), u64::MAX) <= 2);
+            assert_eq!(machine.now, deadline);
+        }
+        assert!(machine.writes <= 202, "{} writes", machine.writes);
+    }
+
+    #[test]
+    fn a_timer_that_is_set_as_wanted_stays() {
+        let tick = 1000 + TICK_NS;
+        let cases = [
+            (2000, None),
+            (2001, Some(2000)),
+            (1001, None),
+            (1000, Some(2000)),
+        ];
+        for (set, expected) in cases {
+            assert_eq!(before_sleep(set, 1000, Some(2000)), expected, "{set}");
+            assert_eq!(before_sleep(set, 1000, None), None);
+        }
+        for (set, expected) in [(tick, None), (tick + 1, Some(tick)), (1000, Some(tick))] {
+            assert_eq!(before_work(set, 1000), expected, "{set}");
+        }
+    }
+
+    proptest! {
+        /// No sleep is longer than its deadline, and no work goes on for more than a tick unseen,
+        /// whatever was set before.
+        #[test]
+        fn the_timer_never_comes_late(set: u32, now: u32, span: u32, endless: bool) {
+            let (set, now) = (u64::from(set), u64::from(now));
+            let deadline = now + 1 + u64::from(span);
+            let after = before_sleep(set, now, (!endless).then_some(deadline)).unwrap_or(set);
+            prop_assert!(endless || (after > now && after <= deadline));
+            let after = before_work(set, now).unwrap_or(set);
+            prop_assert!(after > now && after <= now + TICK_NS);
+        }
+    }
+}
