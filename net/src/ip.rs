@@ -19,6 +19,7 @@ mod address;
 mod arp;
 mod autoconf;
 mod check;
+mod checksum;
 mod configure;
 mod dhcp;
 mod dhcp6;
@@ -31,6 +32,7 @@ mod input;
 mod input_v6;
 mod interface;
 mod life;
+mod loopback;
 mod names;
 mod nd;
 mod neighbor;
@@ -52,17 +54,18 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::flow::Keyed;
-use crate::link::{Link, LinkCapabilities};
-use crate::{Error, Handle};
+use crate::hash::Keyed;
+use crate::types::{Error, Handle, Link, LinkCapabilities};
 use drops::Bucket;
 
-pub(crate) use address::contains;
+#[cfg(test)]
+pub(crate) use checksum::{add, pseudo_header, sum};
 pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 #[cfg(test)]
 pub(crate) use header::group_mac;
 pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
+pub(crate) use loopback::Loopback;
 pub(crate) use output::Outcome;
 pub(crate) use packet::{Marking, Packet, TcpSegment};
 pub(crate) use random::Random;
@@ -222,8 +225,8 @@ pub(crate) enum Input<'a> {
     Whole(Origin, Vec<u8>),
 }
 
-/// Those that packets are for.
-pub(crate) trait Sockets {
+/// The layer above, which the packets are for.
+pub(crate) trait UpperLayer {
     /// Takes what is for them.
     fn input(&mut self, net: &mut Net, input: Input<'_>);
     /// Whether one of UDP has this port, at whatever address.
@@ -238,17 +241,31 @@ impl Net {
             .any(|interface| interface.has_address(address))
     }
 
-    /// Sockets that wait for room in the port that a route leads over.
-    pub(crate) fn blocked(&mut self, route: &Route) -> Option<&mut Vec<Handle>> {
-        let port = self.interfaces.get(route.interface)?.port;
-        self.queues.get_mut(port).map(|queue| &mut queue.blocked)
+    /// Lists a socket with those that wait for room in the link that a route leads over. `listed`:
+    /// the socket's note of it.
+    pub(crate) fn wait_for_room(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
+        if let Some(interface) = self.interfaces.get(route.interface) {
+            self.wait_for_room_of(interface.port, listed, socket);
+        }
     }
 
-    /// Sockets that wait for the neighbour that a route leads to.
-    pub(crate) fn waiting(&mut self, route: &Route) -> Option<&mut Vec<Handle>> {
-        self.interfaces
-            .get_mut(route.interface)
-            .map(|interface| &mut interface.waiting)
+    /// The same for the link of a port.
+    pub(crate) fn wait_for_room_of(&mut self, port: usize, listed: &mut bool, socket: Handle) {
+        if let Some(queue) = self.queues.get_mut(port)
+            && !core::mem::replace(listed, true)
+        {
+            queue.blocked.push(socket);
+        }
+    }
+
+    /// Lists a socket with those that wait for the neighbor that a route leads to. `listed`: the
+    /// socket's note of it.
+    pub(crate) fn wait_for_neighbor(&mut self, route: &Route, listed: &mut bool, socket: Handle) {
+        if let Some(interface) = self.interfaces.get_mut(route.interface)
+            && !core::mem::replace(listed, true)
+        {
+            interface.waiting.push(socket);
+        }
     }
 }
 

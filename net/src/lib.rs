@@ -10,45 +10,45 @@
 //! Nothing blocks and nothing runs by itself: everything happens inside [`Stack::poll`], which does
 //! a bounded amount of work, and inside the operations, which only touch their own socket.
 //! `net/README.md` tells the way of a packet.
+//!
+//! # Layers
+//!
+//! Each module imports from those below it only (`tests/layers.rs`):
+//!
+//! ```text
+//! stack                          public operations, poll
+//! sockets                        the table of sockets: demultiplexing, timers, turns to send
+//! tcp    udp    ping    ethernet protocols, side by side
+//! ip                             interfaces, addresses, routes, neighbors, ICMP
+//! types  hash                    errors, handles, configuration, links; keyed hash tables
+//! ```
 #![cfg_attr(not(any(test, feature = "sim")), no_std)]
 #![forbid(unsafe_code)]
 
 extern crate alloc;
 
-mod budget;
-mod checksum;
-mod config;
-mod echo;
-mod error;
 mod ethernet;
-mod flow;
-mod handle;
-mod index;
-mod inspect;
+mod hash;
 mod ip;
-mod link;
-mod loopback;
-mod marking;
-mod shared;
+mod ping;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+mod sockets;
 mod stack;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod timers;
+mod types;
 mod udp;
 
-pub use config::{Cidr, Config, Counters, Dhcp, InterfaceConfig, InterfaceStatus};
-pub use echo::EchoReply;
-pub use error::Error;
-pub use handle::Handle;
-pub use inspect::SocketInfo;
 pub use ip::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
-pub use link::{
-    Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
-};
-pub use stack::{InterfaceId, Kind, Progress, RandomBits, Readiness, RouteInfo, Stack};
-pub use tcp::machine::{Congestion, Info as TcpInfo, Keepalive, SendBuffer, TcpOptions};
+pub use ping::PingReply;
+pub use stack::{Progress, RouteInfo, SocketInfo, Stack};
+pub use tcp::machine::{Info as TcpInfo, SendBuffer, TcpOptions};
 pub use tcp::{ConnectOptions, Lease, TcpCounters};
+pub use types::{
+    Cidr, Config, Congestion, Counters, Dhcp, Error, Handle, InterfaceConfig, InterfaceId,
+    InterfaceStatus, Keepalive, Link, LinkCapabilities, PartialChecksum, RandomBits, Readiness,
+    RxChecksum, RxMeta, SegmentKind, Segmentation, SocketKind, TxMeta,
+};
 pub use udp::Received;

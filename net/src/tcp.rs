@@ -1,44 +1,39 @@
 //! TCP (RFC 9293).
 //!
-//! - `machine`: one connection by itself;
-//! - `connection`: one connection as the stack keeps it;
-//! - `input`: the way of a segment to its connection, and what answers it if there is none;
-//! - `passive`: handshakes that peers begin; `half_open`: those that aren't finished; `cookie`:
-//!   those that there is no room to remember;
-//! - `listener`: ports that are listened to, and their queues;
-//! - `output`: what a connection sends; `frames`: its way onto the link;
-//! - `life`: what becomes of a connection, and when it is looked at next;
-//! - `time_wait`: what is left of it; `records`: small records by flow;
-//! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: how many answers are given;
-//! - `operations`: the public operations; `census`, `counters`: what there is and what happened.
+//! The state of connections and what they share. It knows the IP layer, and no table of sockets:
+//! `sockets::tcp` finds the connection of a segment and runs it, `stack::tcp` has the operations.
+//!
+//! - `machine`: one connection without addresses, as RFC 9293 has it;
+//! - `connection`: one connection as the table keeps it; `listener`: a port that accepts;
+//! - `half_open`: handshakes not finished; `cookie`: those that there is no room to remember;
+//! - `time_wait`: connections in TIME-WAIT; `records`: small records by flow (`flow`);
+//! - `frames`: segments handed to the IP layer;
+//! - `budget`: the memory of all connections; `lease`: received blocks that the program holds;
+//! - `numbers`: initial sequence numbers, timestamps, ports; `limiter`: a rate limit of answers;
+//! - `options`: options set before the SYN; `counters`: statistics.
 
-mod census;
+pub(crate) mod budget;
 pub(crate) mod connection;
-mod cookie;
-mod counters;
-mod frames;
-mod half_open;
-mod input;
-mod lease;
-mod life;
+pub(crate) mod cookie;
+pub(crate) mod counters;
+pub(crate) mod flow;
+pub(crate) mod frames;
+pub(crate) mod half_open;
+pub(crate) mod lease;
 mod limiter;
 pub(crate) mod listener;
 pub(crate) mod machine;
 mod numbers;
-mod operations;
 mod options;
-mod output;
-mod passive;
-mod records;
-mod time_wait;
+pub(crate) mod records;
+pub(crate) mod time_wait;
 
 pub use counters::TcpCounters;
 pub use lease::Lease;
 pub use options::ConnectOptions;
 
-use crate::Config;
-use crate::flow::Keyed;
-use crate::index::Index;
+use crate::hash::{Index, Keyed};
+use crate::types::Config;
 use cookie::Cookies;
 use half_open::HalfOpen;
 use limiter::Limiter;
@@ -49,8 +44,8 @@ use time_wait::TimeWait;
 const RESETS: u32 = 1000;
 const CHALLENGES: u32 = 1000;
 
-/// What all connections share.
-pub(crate) struct Shared {
+/// Tables, keys and counters that all connections share.
+pub(crate) struct Tables {
     /// Places of connections in the table of sockets, by the hash of their flow.
     pub(crate) flows: Index,
     pub(crate) keyed: Keyed,
@@ -67,10 +62,10 @@ pub(crate) struct Shared {
     pub(crate) leases: usize,
 }
 
-impl Shared {
-    pub(crate) fn new(config: &Config, random: &mut dyn FnMut() -> u64) -> Shared {
+impl Tables {
+    pub(crate) fn new(config: &Config, random: &mut dyn FnMut() -> u64) -> Tables {
         let keyed = Keyed::new(random);
-        Shared {
+        Tables {
             flows: Index::new(),
             keyed,
             half_open: HalfOpen::new(keyed, config.half_open_max),
@@ -94,18 +89,18 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
-    use super::Shared;
-    use crate::Config;
-    use crate::flow::FlowKey;
+    use super::Tables;
+    use crate::tcp::flow::FlowKey;
     use crate::tcp::numbers::counting_random;
+    use crate::types::Config;
 
     #[test]
     fn two_that_go_on_from_one_have_other_numbers() {
         let flow = FlowKey::new(([10, 0, 0, 1].into(), 7), ([10, 0, 0, 2].into(), 9));
         let mut random = counting_random();
         let [mut one, mut other] =
-            [(); 2].map(|()| Shared::new(&Config::default(), &mut counting_random()));
-        let numbers = |tcp: &mut Shared| {
+            [(); 2].map(|()| Tables::new(&Config::default(), &mut counting_random()));
+        let numbers = |tcp: &mut Tables| {
             let cookie = tcp.cookies.make(&flow, 5, 1460, 0, &mut counting_random());
             let ports: Vec<u16> = tcp.numbers.ports(&flow).take(3).collect();
             let offset = tcp.numbers.timestamp_offset(&flow);

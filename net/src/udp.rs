@@ -1,21 +1,15 @@
-//! UDP sockets (RFC 768; RFC 1122, 4.1): a queue of datagrams in each direction, bounded in number
+//! A UDP socket (RFC 768; RFC 1122, 4.1): a queue of datagrams in each direction, bounded in number
 //! and bytes.
 
-mod groups;
-mod input;
-mod output;
-
-use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::ip::{Ip, Marking, Route};
-use crate::shared::{Core, Socket};
-use crate::tcp::connection::Wakes;
-use crate::tcp::listener::conflict;
-use crate::{Error, Handle, InterfaceId, Readiness, Stack};
+use crate::ip::{Ip, Marking, Outcome, Packet, Route, UDP, UdpInput};
+use crate::types::{Error, Handle, InterfaceId, Readiness, WakeFlags, covers};
 
+/// Datagrams that one socket may send before it is the next one's turn.
+const TURN: u32 = 16;
 /// Datagrams queued to be sent, whatever their size.
 const OUTGOING: usize = 64;
 /// Datagrams queued that were received.
@@ -28,25 +22,25 @@ const ASKED: usize = 16;
 const ASKED_NS: u64 = 60_000_000_000;
 /// Room for one datagram of the ordinary size at least.
 const QUEUE_MIN: usize = 2048;
-/// The largest datagram (RFC 768; RFC 8200, without jumbo payloads).
-const LARGEST_V4: usize = 65_535 - 20 - 8;
-const LARGEST_V6: usize = 65_535 - 8;
+/// Payload of the largest datagram (RFC 768; RFC 8200, without jumbo payloads).
+pub(crate) const LARGEST_V4: usize = 65_535 - 20 - 8;
+pub(crate) const LARGEST_V6: usize = 65_535 - 8;
 
 /// A datagram that waits to be sent.
-struct Outgoing {
-    route: Route,
-    remote: SocketAddr,
+pub(crate) struct Outgoing {
+    pub(crate) route: Route,
+    pub(crate) remote: SocketAddr,
     /// As it was chosen when the datagram was queued.
-    marking: Marking,
-    data: Vec<u8>,
+    pub(crate) marking: Marking,
+    pub(crate) data: Vec<u8>,
 }
 
 /// A datagram that was received.
-struct Arrived {
-    from: SocketAddr,
-    to: IpAddr,
-    interface: u32,
-    data: Vec<u8>,
+pub(crate) struct Arrived {
+    pub(crate) from: SocketAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) interface: u32,
+    pub(crate) data: Vec<u8>,
 }
 
 /// What is known of a datagram that was received: see [`Stack::udp_receive`].
@@ -67,21 +61,21 @@ pub(crate) struct Udp {
     pub(crate) local: SocketAddr,
     /// The only one that is heard and sent to.
     pub(crate) peer: Option<SocketAddr>,
-    arrived: VecDeque<Arrived>,
+    pub(crate) arrived: VecDeque<Arrived>,
     arrived_bytes: usize,
-    outgoing: VecDeque<Outgoing>,
-    outgoing_bytes: usize,
+    pub(crate) outgoing: VecDeque<Outgoing>,
+    pub(crate) outgoing_bytes: usize,
     /// Bytes in each direction.
-    queue: usize,
+    pub(crate) queue: usize,
     /// Groups that were joined, each on an interface.
-    groups: Vec<(usize, IpAddr)>,
+    pub(crate) groups: Vec<(usize, IpAddr)>,
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
-    group_hops: u8,
+    pub(crate) group_hops: u8,
     /// What is chosen for what is sent; the hop limit to one machine only (RFC 1122, 4.1.4).
     pub(crate) marking: Marking,
     /// The handle was given back.
     pub(crate) closing: bool,
-    pub(crate) wakes: Wakes,
+    pub(crate) wakes: WakeFlags,
     pub(crate) dirty: bool,
     pub(crate) blocked: bool,
     pub(crate) waiting: bool,
@@ -92,7 +86,30 @@ pub(crate) struct Udp {
 }
 
 impl Udp {
-    fn has_room(&self) -> bool {
+    /// A socket without a peer, with room for `queue` bytes in each direction.
+    pub(crate) fn new(local: SocketAddr, queue: usize) -> Udp {
+        Udp {
+            local,
+            peer: None,
+            arrived: VecDeque::new(),
+            arrived_bytes: 0,
+            outgoing: VecDeque::new(),
+            outgoing_bytes: 0,
+            queue: queue.max(QUEUE_MIN),
+            groups: Vec::new(),
+            group_hops: 1,
+            marking: Marking::default(),
+            closing: false,
+            wakes: WakeFlags::default(),
+            dirty: false,
+            blocked: false,
+            waiting: false,
+            error: None,
+            asked: Vec::new(),
+        }
+    }
+
+    pub(crate) fn has_room(&self) -> bool {
         self.outgoing.len() < OUTGOING && self.outgoing_bytes < self.queue
     }
 
@@ -111,7 +128,7 @@ impl Udp {
     }
 
     /// Notes that answers from there are expected.
-    fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
+    pub(crate) fn asks(&mut self, remote: SocketAddr, now_ns: u64) {
         let until_ns = now_ns.saturating_add(ASKED_NS);
         let same =
             |(at, _): &&mut (SocketAddr, u64)| (at.ip(), at.port()) == (remote.ip(), remote.port());
@@ -126,318 +143,115 @@ impl Udp {
     }
 
     /// Whether a datagram from there isn't a stranger's.
-    fn expects(&self, from: SocketAddr, now_ns: u64) -> bool {
+    pub(crate) fn expects(&self, from: SocketAddr, now_ns: u64) -> bool {
         let asked = |(at, until_ns): &(SocketAddr, u64)| {
             (at.ip(), at.port()) == (from.ip(), from.port()) && now_ns < *until_ns
         };
         self.peer.is_some() || self.asked.iter().any(asked)
     }
 
-    fn take(&mut self) -> Option<Arrived> {
+    pub(crate) fn take(&mut self) -> Option<Arrived> {
         let datagram = self.arrived.pop_front()?;
         self.arrived_bytes -= datagram.data.len() + OVERHEAD;
         Some(datagram)
     }
-}
 
-impl Core {
-    pub(crate) fn bind(
-        &mut self,
-        ip: &Ip,
-        local: SocketAddr,
-        queue: usize,
-    ) -> Result<Handle, Error> {
-        if ip.net.memory_short {
-            return Err(Error::OutOfMemory);
-        }
-        let address = local.ip();
-        let group = address.is_multicast();
-        if !address.is_unspecified() && !group && !ip.net.has_address(address) {
-            return Err(Error::AddressNotAvailable);
-        }
-        let port = match local.port() {
-            0 => self.ephemeral_udp()?,
-            port => port,
-        };
-        let taken = self
-            .udp_ports
-            .get(&port)
-            .into_iter()
-            .flatten()
-            .any(|other| {
-                matches!(self.sockets.get(*other), Some(Socket::Udp(udp))
-                if conflict(udp.local.ip(), address))
-            });
-        if taken {
-            return Err(Error::AddressInUse);
-        }
-        let handle = self.sockets.insert(Socket::Udp(Box::new(Udp {
-            local: SocketAddr::new(address, port),
-            peer: None,
-            arrived: VecDeque::new(),
-            arrived_bytes: 0,
-            outgoing: VecDeque::new(),
-            outgoing_bytes: 0,
-            queue: queue.max(QUEUE_MIN),
-            groups: Vec::new(),
-            group_hops: 1,
-            marking: Marking::default(),
-            closing: false,
-            wakes: Wakes::default(),
-            dirty: false,
-            blocked: false,
-            waiting: false,
-            error: None,
-            asked: Vec::new(),
-        })));
-        self.udp_ports.entry(port).or_default().push(handle);
-        Ok(handle)
+    pub(crate) fn hears(&self, from: SocketAddr) -> bool {
+        self.peer
+            .is_none_or(|peer| peer.ip() == from.ip() && peer.port() == from.port())
     }
 
-    /// Frees the port and leaves the groups; what is queued to be sent still leaves.
-    pub(crate) fn close_udp(&mut self, ip: &mut Ip, handle: Handle) {
-        let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
-            return;
-        };
-        let port = udp.local.port();
-        udp.closing = true;
-        udp.arrived = VecDeque::new();
-        udp.arrived_bytes = 0;
-        for (interface, group) in core::mem::take(&mut udp.groups) {
-            ip.net.leave(interface, group);
+    /// Whether a datagram to a group or to all is for this socket.
+    pub(crate) fn wants(&self, interface: usize, address: IpAddr) -> bool {
+        let bound = self.local.ip();
+        if address.is_multicast() {
+            return self.groups.contains(&(interface, address))
+                && (covers(bound, address) || bound == address);
         }
-        if udp.outgoing.is_empty() {
-            self.sockets.remove(handle);
-        } else {
-            self.mark_dirty(handle);
-        }
-        if let Some(handles) = self.udp_ports.get_mut(&port) {
-            handles.retain(|other| *other != handle);
-            if handles.is_empty() {
-                self.udp_ports.remove(&port);
-            }
-        }
+        // A broadcast reaches those that are bound to one of our addresses, too.
+        covers(bound, address) || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
     }
 
-    pub(crate) fn send_to(
+    /// Queues a received datagram; `false` if there is no room. While memory is short one datagram
+    /// is kept.
+    pub(crate) fn deliver(
         &mut self,
-        ip: &Ip,
-        handle: Handle,
-        data: &[u8],
-        remote: SocketAddr,
-        scope: u32,
-    ) -> Result<(), Error> {
-        let udp = self.udp_mut(handle)?;
-        if let Some(error) = udp.error.take() {
-            return Err(error);
-        }
-        if remote.port() == 0 || remote.ip().is_unspecified() {
-            return Err(Error::InvalidArgument);
-        }
-        let bound = udp.local.ip();
-        if bound.is_ipv4() && remote.is_ipv6() {
-            return Err(Error::InvalidArgument);
-        }
-        let source = (!bound.is_unspecified() && !bound.is_multicast()).then_some(bound);
-        if source.is_some_and(|source| source.is_ipv4() != remote.is_ipv4()) {
-            return Err(Error::InvalidArgument);
-        }
-        let largest = match remote {
-            SocketAddr::V4(_) => LARGEST_V4,
-            SocketAddr::V6(_) => LARGEST_V6,
+        from: SocketAddr,
+        datagram: &UdpInput<'_>,
+        memory_short: bool,
+    ) -> bool {
+        let cost = datagram.payload.len() + OVERHEAD;
+        let room = match memory_short {
+            true => 0,
+            false => self.queue,
         };
-        if data.len() > largest || data.len() > udp.queue {
-            return Err(Error::MessageTooLong);
+        let full = self.arrived.len() >= ARRIVED
+            || !self.arrived.is_empty() && self.arrived_bytes + cost > room;
+        if full || self.closing {
+            return false;
         }
-        if !udp.has_room() {
-            udp.wakes.write = true;
-            self.mark_dirty(handle);
-            return Err(Error::WouldBlock);
-        }
-        let route = ip.route(remote.ip(), scope, source)?;
-        if ip.net.tracks() {
-            udp.asks(remote, ip.net.now_ns);
-        }
-        let mut marking = udp.marking;
-        if remote.ip().is_multicast() {
-            marking.hop_limit = udp.group_hops.max(1);
-        }
-        udp.outgoing_bytes += data.len();
-        udp.outgoing.push_back(Outgoing {
-            route,
-            remote,
-            marking,
-            data: data.to_vec(),
+        self.arrived_bytes += cost;
+        self.arrived.push_back(Arrived {
+            from,
+            to: datagram.origin.local,
+            interface: datagram.origin.interface as u32,
+            data: datagram.payload.to_vec(),
         });
-        self.mark_dirty(handle);
-        Ok(())
+        true
     }
 
-    pub(crate) fn recv_from(
-        &mut self,
-        handle: Handle,
-        buffer: &mut [u8],
-    ) -> Result<Received, Error> {
-        let udp = self.udp_mut(handle)?;
-        if let Some(error) = udp.error.take() {
-            return Err(error);
-        }
-        match udp.take() {
-            Some(arrived) => {
-                for (to, byte) in buffer.iter_mut().zip(&arrived.data) {
-                    *to = *byte;
-                }
-                Ok(Received {
-                    len: arrived.data.len(),
-                    from: arrived.from,
-                    to: arrived.to,
-                    interface: InterfaceId(arrived.interface as usize),
-                })
-            }
-            None => {
-                udp.wakes.read = true;
-                Err(Error::WouldBlock)
-            }
-        }
+    /// Releases what was received, when the program closes the socket.
+    pub(crate) fn clear(&mut self) {
+        self.arrived = VecDeque::new();
+        self.arrived_bytes = 0;
     }
 
-    pub(crate) fn udp_mut(&mut self, handle: Handle) -> Result<&mut Udp, Error> {
-        match self.owned_mut(handle) {
-            Some(Socket::Udp(udp)) => Ok(udp),
-            Some(_) => Err(Error::InvalidOperation),
-            None => Err(Error::BadHandle),
-        }
-    }
-}
-
-/// The interface that a link-local address is meant on (RFC 4007); 0 if it isn't said.
-pub(crate) fn scope_of(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V6(v6) => v6.scope_id(),
-        SocketAddr::V4(_) => 0,
-    }
-}
-
-/// UDP.
-impl Stack {
-    /// A UDP socket. An unspecified address receives on all interfaces (`[::]` of both families), a
-    /// group's only what is sent to it; port 0 takes an ephemeral one.
-    ///
-    /// Errors: [`Error::AddressInUse`], [`Error::AddressNotAvailable`], [`Error::PortsExhausted`].
-    pub fn udp_bind(&mut self, local: SocketAddr) -> Result<Handle, Error> {
-        let queue = self.core.config.udp_queue;
-        self.core.bind(&self.ip, local, queue)
-    }
-
-    /// Chooses the only peer that is heard and that [`Stack::udp_send`] sends to; `None` for all
-    /// again. ICMP errors are told about this peer only. What was received stays.
-    ///
-    /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route).
-    pub fn udp_connect(&mut self, socket: Handle, peer: Option<SocketAddr>) -> Result<(), Error> {
-        if let Some(peer) = peer {
-            if peer.port() == 0 {
-                return Err(Error::InvalidArgument);
-            }
-            self.ip.route(peer.ip(), scope_of(peer), None)?;
-        }
-        self.core.udp_mut(socket)?.peer = peer;
-        Ok(())
-    }
-
-    /// Queues one datagram; it leaves with the next [`Stack::poll`], in fragments if the path
-    /// doesn't carry it whole.
-    ///
-    /// Errors: [`Error::WouldBlock`] (queue full), [`Error::MessageTooLong`],
-    /// [`Error::Unreachable`] (no route), [`Error::InvalidArgument`]; and of a connected socket,
-    /// once, what ICMP said about an earlier datagram ([`Error::ConnectionRefused`],
-    /// [`Error::Unreachable`]).
-    pub fn udp_send_to(
-        &mut self,
-        socket: Handle,
-        data: &[u8],
-        remote: SocketAddr,
-    ) -> Result<(), Error> {
-        self.core
-            .send_to(&self.ip, socket, data, remote, scope_of(remote))
-    }
-
-    /// The same, where `interface` says on which link a group or link-local address is meant.
-    pub fn udp_send_on(
-        &mut self,
-        socket: Handle,
-        data: &[u8],
-        remote: SocketAddr,
-        interface: InterfaceId,
-    ) -> Result<(), Error> {
-        let scope = interface.0 as u32;
-        self.core.send_to(&self.ip, socket, data, remote, scope)
-    }
-
-    /// The same to the peer of [`Stack::udp_connect`]; [`Error::NotConnected`] if there is none.
-    pub fn udp_send(&mut self, socket: Handle, data: &[u8]) -> Result<(), Error> {
-        let peer = self.core.udp_mut(socket)?.peer.ok_or(Error::NotConnected)?;
-        self.core
-            .send_to(&self.ip, socket, data, peer, scope_of(peer))
-    }
-
-    /// Queues several datagrams; gives the number of those that fitted. The error of the first one
-    /// otherwise.
-    pub fn udp_send_batch(
-        &mut self,
-        socket: Handle,
-        batch: &[(&[u8], SocketAddr)],
-    ) -> Result<usize, Error> {
-        for (count, (data, remote)) in batch.iter().enumerate() {
-            match self.udp_send_to(socket, data, *remote) {
-                Ok(()) => {}
-                Err(error) if count == 0 => return Err(error),
-                Err(_) => return Ok(count),
-            }
-        }
-        Ok(batch.len())
-    }
-
-    /// Takes the oldest datagram: its whole length (which is more than what was copied if `buffer`
-    /// was too small; the rest is lost) and its sender. [`Error::WouldBlock`] if there is none;
-    /// ICMP errors as for [`Stack::udp_send_to`].
-    pub fn udp_recv_from(
-        &mut self,
-        socket: Handle,
-        buffer: &mut [u8],
-    ) -> Result<(usize, SocketAddr), Error> {
-        let received = self.core.recv_from(socket, buffer)?;
-        Ok((received.len, received.from))
-    }
-
-    /// The same, with where the datagram was sent to and the interface that it came by (RFC 1122,
-    /// 4.1.3.5).
-    pub fn udp_receive(&mut self, socket: Handle, buffer: &mut [u8]) -> Result<Received, Error> {
-        self.core.recv_from(socket, buffer)
-    }
-
-    /// Gives `f` up to `most` datagrams, oldest first, in place; gives their number, which isn't 0.
-    /// Errors as for [`Stack::udp_recv_from`].
-    pub fn udp_recv_batch(
-        &mut self,
-        socket: Handle,
-        most: usize,
-        f: &mut dyn FnMut(&[u8], SocketAddr),
-    ) -> Result<usize, Error> {
-        let udp = self.core.udp_mut(socket)?;
-        if let Some(error) = udp.error.take() {
-            return Err(error);
-        }
-        let mut count = 0;
-        while count < most
-            && let Some(datagram) = udp.take()
+    /// Sends up to a turn's number of datagrams; gives their number, and whether the link is full.
+    /// One whose neighbour isn't known is kept by the IP layer, and holds up nobody; one from an
+    /// address that isn't known to be ours yet stays here, and is passed by others.
+    pub(crate) fn turn(&mut self, ip: &mut Ip, handle: Handle) -> (u32, bool) {
+        let mut sent = 0;
+        let mut stay = VecDeque::new();
+        let mut full = false;
+        while sent < TURN
+            && let Some(mut datagram) = self.outgoing.pop_front()
         {
-            f(&datagram.data, datagram.from);
-            count += 1;
+            match self.send(ip, &mut datagram) {
+                Outcome::Full => {
+                    ip.net
+                        .wait_for_room(&datagram.route, &mut self.blocked, handle);
+                    stay.push_back(datagram);
+                    full = true;
+                    break;
+                }
+                Outcome::Resolving => {
+                    ip.net
+                        .wait_for_neighbor(&datagram.route, &mut self.waiting, handle);
+                    stay.push_back(datagram);
+                    continue;
+                }
+                Outcome::Unreachable => {
+                    self.error.get_or_insert(crate::types::Error::Unreachable);
+                }
+                Outcome::Sent | Outcome::TooLong => {}
+            }
+            sent += 1;
+            self.outgoing_bytes -= datagram.data.len();
         }
-        if count == 0 {
-            udp.wakes.read = true;
-            return Err(Error::WouldBlock);
+        while let Some(datagram) = stay.pop_back() {
+            self.outgoing.push_front(datagram);
         }
-        Ok(count)
+        (sent, full)
+    }
+
+    fn send(&self, ip: &mut Ip, datagram: &mut Outgoing) -> Outcome {
+        let mut header = [0; 8];
+        header[..2].copy_from_slice(&self.local.port().to_be_bytes());
+        header[2..4].copy_from_slice(&datagram.remote.port().to_be_bytes());
+        // The largest datagram fits the field; see `LARGEST_V6`.
+        header[4..6].copy_from_slice(&((datagram.data.len() + 8) as u16).to_be_bytes());
+        let payload = [datagram.data.as_slice()];
+        let packet = Packet::new(&datagram.route, UDP, datagram.marking, &header, &payload);
+        ip.send(&mut datagram.route, &packet)
     }
 }

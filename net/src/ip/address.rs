@@ -4,7 +4,7 @@
 use core::cmp::Reverse;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::config::Cidr;
+use crate::types::{Cidr, common_prefix};
 
 /// Where an address comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,21 +73,6 @@ impl Address {
     pub(crate) fn ip(&self) -> IpAddr {
         self.cidr.address
     }
-}
-
-/// How many leading bits two addresses of one family share; 0 for different families.
-pub(crate) fn common_prefix(a: IpAddr, b: IpAddr) -> u8 {
-    match (a, b) {
-        (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() as u8,
-        (IpAddr::V6(a), IpAddr::V6(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() as u8,
-        _ => 0,
-    }
-}
-
-/// Whether `address` is within the network of `cidr`.
-pub(crate) fn contains(cidr: &Cidr, address: IpAddr) -> bool {
-    cidr.address.is_ipv4() == address.is_ipv4()
-        && common_prefix(cidr.address, address) >= cidr.prefix_len
 }
 
 /// The broadcast address of an IPv4 network; none where the prefix leaves no room for one (RFC
@@ -180,7 +165,8 @@ pub(crate) const LINK_LOCAL: Ipv6Addr = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 
 
 #[cfg(test)]
 mod tests {
-    use super::{Address, Source, State, broadcast_of, choose, contains, label, scope};
+    use super::{Address, Source, State, broadcast_of, choose, label, scope};
+    use crate::types::Cidr;
     use core::net::IpAddr;
 
     fn ip(text: &str) -> IpAddr {
@@ -254,17 +240,15 @@ mod tests {
 
     #[test]
     fn networks() {
-        let cidr = "10.1.2.3/20".parse().expect("a prefix");
-        assert!(contains(&cidr, ip("10.1.15.255")) && !contains(&cidr, ip("10.1.16.0")));
+        let cidr: Cidr = "10.1.2.3/20".parse().expect("a prefix");
+        assert!(cidr.contains(ip("10.1.15.255")) && !cidr.contains(ip("10.1.16.0")));
         assert_eq!(broadcast_of(&cidr).map(IpAddr::V4), Some(ip("10.1.15.255")));
         assert_eq!(
             broadcast_of(&"10.0.0.1/31".parse().expect("a prefix")),
             None
         );
-        assert!(contains(
-            &"1.2.3.4/0".parse().expect("a prefix"),
-            ip("9.9.9.9")
-        ));
+        let all: Cidr = "1.2.3.4/0".parse().expect("a prefix");
+        assert!(all.contains(ip("9.9.9.9")));
     }
 
     /// RFC 6724, 3.1 and 2.1.

@@ -2,12 +2,12 @@
 
 use core::net::{IpAddr, Ipv4Addr};
 
-use super::address::{State, contains};
+use super::address::State;
 use super::drops::Drop;
 use super::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, be16, mac, put, v4};
 use super::neighbor::Advert;
 use super::{Input, Net};
-use crate::link::TxMeta;
+use crate::types::TxMeta;
 
 const LEN: usize = 28;
 const REQUEST: u16 = 1;
@@ -117,7 +117,7 @@ impl Net {
         let on_link = i
             .addresses
             .iter()
-            .any(|a| a.on_link && contains(&a.cidr, IpAddr::V4(from)));
+            .any(|a| a.on_link && a.cidr.contains(IpAddr::V4(from)));
         let mut ready = alloc::vec::Vec::new();
         if on_link && !from.is_unspecified() {
             i.neighbors.advertised(

@@ -8,12 +8,12 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::address::{LINK_LOCAL, Source, common_prefix, eui64, with_number};
+use super::address::{LINK_LOCAL, Source, eui64, with_number};
 use super::header::{Mac, be32, v6};
 use super::names::names;
 use super::random::Random;
 use super::route::Entry;
-use crate::config::Cidr;
+use crate::types::{Cidr, common_prefix};
 
 const SECOND: u64 = 1_000_000_000;
 /// MAX_RTR_SOLICITATIONS and RTR_SOLICITATION_INTERVAL of RFC 4861, 10.

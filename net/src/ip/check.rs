@@ -136,7 +136,7 @@ impl Net {
 /// What is to be found out about a new address before it is used.
 pub(super) fn begin_check(
     address: &mut Address,
-    config: &crate::InterfaceConfig,
+    config: &crate::types::InterfaceConfig,
     framing: Framing,
     now_ns: u64,
 ) {

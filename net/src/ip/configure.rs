@@ -11,7 +11,7 @@ use super::input::Context;
 use super::packet::{HOP_LIMIT, Packet};
 use super::route::Entry;
 use super::{LOOPBACK, Net};
-use crate::config::Cidr;
+use crate::types::Cidr;
 
 pub(super) const DHCP_PORTS: (u16, u16) = (67, 68);
 pub(super) const DHCP6_PORTS: (u16, u16) = (547, 546);

@@ -9,7 +9,7 @@ use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetA
 use super::header::{Mac, be16};
 use super::names::names;
 use super::random::Random;
-use crate::config::{Cidr, is_unicast_v4};
+use crate::types::{Cidr, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
 /// The first answer is waited for so long, then twice as long and so on. RFC 2131, 4.1 begins with

@@ -10,10 +10,9 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 use core::ops::RangeInclusive;
 
-use super::address::common_prefix;
 use super::drops::Bucket;
 use super::header::{ICMP, ICMPV6, TCP, UDP, be16};
-use crate::{Error, InterfaceId};
+use crate::types::{Error, InterfaceId, common_prefix};
 
 /// Rules of one filter.
 const RULES: usize = 256;
@@ -254,7 +253,7 @@ mod tests {
     use super::{
         Facts, Filter, FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState,
     };
-    use crate::InterfaceId;
+    use crate::types::InterfaceId;
     use proptest::prelude::*;
 
     fn tcp(remote: &str, port: u16, flags: u8) -> (core::net::IpAddr, Vec<u8>) {

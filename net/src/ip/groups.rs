@@ -6,12 +6,12 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::checksum;
 use super::header::{ALL_NODES, ALL_ROUTERS, ICMPV6, IGMP, IpHeader, be16, group_mac, put, v4, v6};
 use super::input::Context;
 use super::packet::Packet;
 use super::random::Random;
 use super::{LOOPBACK, Net};
-use crate::checksum;
 
 const SECOND: u64 = 1_000_000_000;
 /// Robustness variable and unsolicited report interval (RFC 3376, 8.1 and 8.11; RFC 3810, 9.1,
@@ -350,6 +350,26 @@ fn floating(code: u32, mantissa: u32) -> u64 {
     }
     let value = code & ((1 << mantissa) - 1) | 1 << mantissa;
     u64::from(value) << ((code >> mantissa & 7) + 3)
+}
+
+impl Net {
+    /// Listens to a group on an interface; `false` if it has too many.
+    pub(crate) fn join(&mut self, interface: usize, group: IpAddr) -> bool {
+        let now_ns = self.now_ns;
+        self.interfaces.get_mut(interface).is_some_and(|i| {
+            i.due_ns = 0;
+            i.groups.join(group, now_ns)
+        })
+    }
+
+    /// Leaves a group on an interface.
+    pub(crate) fn leave(&mut self, interface: usize, group: IpAddr) {
+        let now_ns = self.now_ns;
+        if let Some(i) = self.interfaces.get_mut(interface) {
+            i.due_ns = 0;
+            i.groups.leave(group, now_ns);
+        }
+    }
 }
 
 #[cfg(test)]

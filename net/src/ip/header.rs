@@ -2,7 +2,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::checksum;
+use super::checksum;
 
 pub(crate) const ICMP: u8 = 1;
 pub(crate) const IGMP: u8 = 2;

@@ -3,6 +3,7 @@
 
 use core::net::IpAddr;
 
+use super::checksum;
 use super::drops::Drop;
 use super::header::{
     ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
@@ -10,7 +11,6 @@ use super::header::{
 use super::input::Context;
 use super::packet::Packet;
 use super::{EchoInput, ErrorKind, IcmpError, Input, Net, Origin};
-use crate::checksum;
 
 /// An error carries as much of the packet as fits into these (RFC 1812, 4.3.2.3; RFC 4443, 3.1).
 const QUOTED_V4: usize = 576 - IPV4_LEN - 8;

@@ -3,6 +3,7 @@
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+use super::checksum;
 use super::dhcp::Client;
 use super::drops::Drop;
 use super::filter::{Facts, FilterDirection};
@@ -12,9 +13,8 @@ use super::header::{
 };
 use super::reassembly::{Fragment, Key, Refusal};
 use super::{EthernetInput, Input, Interface, LOOPBACK, Net, Origin, TcpInput, UdpInput};
-use crate::checksum;
-use crate::config::is_unicast_v4;
-use crate::link::{RxChecksum, RxMeta};
+use crate::types::is_unicast_v4;
+use crate::types::{RxChecksum, RxMeta};
 
 /// What is known of a packet once its IP header was read.
 #[derive(Clone, Copy, Debug)]

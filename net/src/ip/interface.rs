@@ -10,8 +10,8 @@ use super::header::Framing;
 use super::neighbor::Neighbors;
 use super::packet::HOP_LIMIT;
 use super::{dhcp, dhcp6};
-use crate::Handle;
-use crate::config::{Counters, InterfaceConfig};
+use crate::types::Handle;
+use crate::types::{Counters, InterfaceConfig};
 
 /// One interface.
 pub(crate) struct Interface {

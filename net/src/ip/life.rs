@@ -5,8 +5,8 @@ use core::net::IpAddr;
 
 use super::drops::Drop;
 use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
-use super::{IcmpError, Ip, LOOPBACK, Net, Sockets};
-use crate::Handle;
+use super::{IcmpError, Ip, LOOPBACK, Net, UpperLayer};
+use crate::types::Handle;
 
 /// How often what is due at once may follow from what was.
 const ROUNDS: usize = 8;
@@ -23,7 +23,7 @@ impl Ip {
         &mut self,
         port: usize,
         budget: usize,
-        sockets: &mut dyn Sockets,
+        sockets: &mut dyn UpperLayer,
     ) -> bool {
         let mut left = budget * FRAME_COST;
         self.net.overload.begin_link();

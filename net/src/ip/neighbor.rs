@@ -12,7 +12,7 @@ use core::net::IpAddr;
 use hashbrown::HashMap;
 
 use super::header::Mac;
-use crate::flow::Keyed;
+use crate::hash::Keyed;
 
 const SECOND: u64 = 1_000_000_000;
 /// RETRANS_TIMER of RFC 4861, 10; and what a router may make of it: a link is neither flooded nor

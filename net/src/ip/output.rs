@@ -9,7 +9,7 @@ use super::neighbor::Known;
 use super::packet::{Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use super::queue::{IP_MAX, MTU_MIN, count_sent};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
-use crate::link::{LinkCapabilities, TxMeta};
+use crate::types::{LinkCapabilities, TxMeta};
 
 /// How sending went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

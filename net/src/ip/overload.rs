@@ -13,7 +13,7 @@
 //! become fewer, and while it is, more ([`Cookies`]). Half of what may be sent at once is for SYNs
 //! that were shed before ([`Retries`]).
 
-use super::Sockets;
+use super::UpperLayer;
 use super::configure::{DHCP_PORTS, DHCP6_PORTS};
 use super::header::{ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, TCP, UDP, be16};
 use super::retries::Retries;
@@ -180,7 +180,7 @@ impl Overload {
     }
 
     /// Whether this frame is to be dropped at once.
-    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn Sockets) -> bool {
+    pub(super) fn sheds(&mut self, frame: &[u8], sockets: &dyn UpperLayer) -> bool {
         let is_full = self.now_ns < self.until_ns;
         if !is_full && !self.cookies {
             return false;
@@ -220,7 +220,7 @@ fn take(left: &mut u32) -> bool {
 }
 
 /// Whether nothing here takes datagrams to this port.
-fn is_closed(port: u16, sockets: &dyn Sockets) -> bool {
+fn is_closed(port: u16, sockets: &dyn UpperLayer) -> bool {
     ![DHCP_PORTS.1, DHCP6_PORTS.1].contains(&port) && !sockets.has_udp_port(port)
 }
 
@@ -255,7 +255,7 @@ mod tests {
     /// Sockets of UDP with these ports.
     struct Ports(&'static [u16]);
 
-    impl Sockets for Ports {
+    impl UpperLayer for Ports {
         fn input(&mut self, _: &mut Net, _: Input<'_>) {}
 
         fn has_udp_port(&self, port: u16) -> bool {

@@ -4,11 +4,11 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::Route;
+use super::checksum;
 use super::header::{
     DF, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ICMP, ICMPV6, IGMP, IpHeader, TCP, UDP, put,
 };
-use crate::checksum;
-use crate::link::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
+use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
 
 /// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
 pub(crate) const HOP_LIMIT: u8 = 64;

@@ -5,13 +5,13 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
+use super::checksum;
 use super::drops::Drop;
 use super::header::{IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
 use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use super::{Net, Origin, Outcome, Route};
-use crate::Handle;
-use crate::checksum;
-use crate::link::TxMeta;
+use crate::types::Handle;
+use crate::types::TxMeta;
 
 /// Finished frames that wait for a link, and their bytes. Answers beyond that are dropped: whoever
 /// asks faster than the link carries doesn't get more.

@@ -1,6 +1,6 @@
 //! Numbers for identifiers, addresses and delays.
 
-use crate::RandomBits;
+use crate::types::RandomBits;
 
 /// The caller's generator: each number may become known (an identifier, an address), and must tell
 /// nothing of any other.

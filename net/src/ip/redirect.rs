@@ -10,7 +10,7 @@ use core::net::IpAddr;
 
 use super::header::{IPV4_LEN, is_group};
 use super::{LOOPBACK, Net};
-use crate::config::is_unicast_v4;
+use crate::types::is_unicast_v4;
 
 /// Destinations; the oldest makes room.
 const REDIRECTS: usize = 64;

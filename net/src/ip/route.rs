@@ -7,11 +7,11 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::address::{broadcast_of, common_prefix};
+use super::address::broadcast_of;
 use super::header::{BROADCAST, Mac, group_mac};
 use super::packet::HOP_LIMIT;
 use super::{LOOPBACK, Net};
-use crate::Error;
+use crate::types::{Error, common_prefix};
 
 /// Routes in the table.
 const ROUTES: usize = 128;

@@ -15,10 +15,10 @@ use super::packet::HOP_LIMIT;
 use super::queue::Queue;
 use super::route::Entry;
 use super::{Interface, Ip, LOOPBACK, Net, Port, Random, dhcp, dhcp6};
-use crate::config::{Cidr, InterfaceConfig};
-use crate::flow::Keyed;
-use crate::link::Link;
-use crate::{Error, InterfaceId};
+use crate::hash::Keyed;
+use crate::types::Link;
+use crate::types::{Cidr, InterfaceConfig};
+use crate::types::{Error, InterfaceId};
 
 /// The largest IP packet, and the smallest MTU that a link may have (RFC 1122, 3.3.2 has 576).
 const IP_MAX: usize = 65_535;

@@ -7,7 +7,7 @@ use core::net::IpAddr;
 use super::address::{Source, State};
 use super::autoconf::Autoconf;
 use super::header::{Framing, Mac};
-use crate::config::{Dhcp, InterfaceStatus};
+use crate::types::{Dhcp, InterfaceStatus};
 
 const SERVERS: usize = 4;
 

@@ -3,9 +3,9 @@
 use core::net::SocketAddr;
 
 use super::machine;
-use crate::flow::FlowKey;
 use crate::ip::{Marking, Route};
-use crate::{Error, Handle, Readiness};
+use crate::tcp::flow::FlowKey;
+use crate::types::{Error, Handle, Readiness, WakeFlags};
 
 /// Room in the send buffer that is worth waking a writer for.
 const LOW_WATER: usize = 16 << 10;
@@ -23,15 +23,6 @@ pub(crate) enum Phase {
     Orphan,
 }
 
-/// Who waits for what.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Wakes {
-    pub(crate) read: bool,
-    pub(crate) write: bool,
-    /// The handle is in the list of events.
-    pub(crate) listed: bool,
-}
-
 /// One connection, from its first segment to the last use of its handle.
 pub(crate) struct Connection {
     /// `None` once the connection is over and everything received was read.
@@ -43,7 +34,7 @@ pub(crate) struct Connection {
     pub(crate) route: Route,
     /// Why it failed, if the machine doesn't know, or is gone.
     pub(crate) error: Option<Error>,
-    pub(crate) wakes: Wakes,
+    pub(crate) wakes: WakeFlags,
     /// The handle is in the list of sockets to be sent from.
     pub(crate) dirty: bool,
     /// The handle is in its interface's list of those without room.
@@ -80,7 +71,7 @@ impl Connection {
             key: FlowKey::new((local.ip(), local.port()), (remote.ip(), remote.port())),
             route,
             error: None,
-            wakes: Wakes::default(),
+            wakes: WakeFlags::default(),
             dirty: false,
             blocked: false,
             waiting: false,

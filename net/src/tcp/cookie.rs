@@ -7,7 +7,7 @@
 //! sends timestamps at all.
 
 use super::numbers::siphash;
-use crate::flow::FlowKey;
+use crate::tcp::flow::FlowKey;
 
 /// A secret is drawn anew after this time and believed as long again: a cookie is good for one to
 /// two minutes.
@@ -128,7 +128,7 @@ pub(crate) fn read_stamp(echoed: u32) -> (Option<u8>, bool) {
 #[cfg(test)]
 mod tests {
     use super::{Cookies, ROTATION_NS, read_stamp, stamp};
-    use crate::flow::FlowKey;
+    use crate::tcp::flow::FlowKey;
     use crate::tcp::numbers::counting_random;
     use proptest::prelude::*;
 

@@ -9,7 +9,7 @@ use crate::ip::{Ip, Marking, Net, Origin, Outcome, Route, TcpSegment};
 const TCP_HEADER_MAX: usize = 60;
 
 /// Answers a segment to where it came from; `false` if there is no room.
-pub(super) fn reply(
+pub(crate) fn reply(
     net: &mut Net,
     origin: &Origin,
     ports: (u16, u16),
@@ -27,23 +27,23 @@ pub(super) fn reply(
     net.reply_tcp(origin, &segment)
 }
 
-/// Where the segments of one turn go.
-pub(super) struct Way<'a> {
-    pub(super) ip: &'a mut Ip,
-    pub(super) route: &'a mut Route,
+/// The output of one turn: segments go to the IP layer, over the route of the connection.
+pub(crate) struct SegmentOutput<'a> {
+    pub(crate) ip: &'a mut Ip,
+    pub(crate) route: &'a mut Route,
     /// Where that leads, if it is known.
-    pub(super) mac: Option<[u8; 6]>,
+    pub(crate) mac: Option<[u8; 6]>,
     /// Ours and the peer's.
-    pub(super) ports: (u16, u16),
+    pub(crate) ports: (u16, u16),
     /// What the program chose.
-    pub(super) marking: Marking,
+    pub(crate) marking: Marking,
     /// What can't leave because its neighbour isn't known is kept for it.
-    pub(super) wait: bool,
+    pub(crate) wait: bool,
     /// Segments sent.
-    pub(super) sent: u32,
+    pub(crate) sent: u32,
 }
 
-impl Emit for Way<'_> {
+impl Emit for SegmentOutput<'_> {
     fn max_segment(&self) -> usize {
         let ip_header = match self.route.destination {
             IpAddr::V4(_) => 20,

@@ -2,12 +2,14 @@
 //! passive open): small records, since anybody may begin one, and most of the ones of a flood never
 //! end.
 
+use core::net::IpAddr;
+
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
-use super::passive::peer_mss;
 use super::records::{Place, Records};
-use crate::Handle;
-use crate::flow::{FlowKey, Keyed};
+use crate::hash::Keyed;
 use crate::ip::Origin;
+use crate::tcp::flow::FlowKey;
+use crate::types::Handle;
 
 /// The answer to a SYN is sent once for each, and after this time for the first (RFC 6298, 2.1),
 /// twice as long for the second, and so on: 63 seconds in all.
@@ -280,14 +282,21 @@ impl HalfOpen {
     }
 }
 
+/// The largest segment that the peer takes; the default is that of the family (RFC 9293, 3.7.1).
+pub(crate) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
+    let default = if local.is_ipv4() { 536 } else { 1220 };
+    syn.options.mss.unwrap_or(default)
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Due, Half, HalfOpen, Verdict};
-    use crate::Handle;
-    use crate::flow::{FlowKey, Keyed};
+    use crate::hash::Keyed;
     use crate::ip::Origin;
+    use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Header, Options, Segment, Seq, Setup};
     use crate::tcp::numbers::counting_random;
+    use crate::types::Handle;
 
     const SECOND: u64 = 1_000_000_000;
 

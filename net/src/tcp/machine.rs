@@ -59,4 +59,4 @@ pub(crate) use state::State;
 
 pub use budget::SendBuffer;
 pub use info::Info;
-pub use setup::{Congestion, Keepalive, Options as TcpOptions};
+pub use setup::Options as TcpOptions;

@@ -10,7 +10,7 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
-use crate::flow::FlowKey;
+use crate::tcp::flow::FlowKey;
 
 /// The first ephemeral port, and how many there are (RFC 6335, section 6: 49 152 to 65 535 at
 /// least).
@@ -106,7 +106,7 @@ pub(crate) fn counting_random() -> impl FnMut() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::{Numbers, counting_random};
-    use crate::flow::FlowKey;
+    use crate::tcp::flow::FlowKey;
     use std::collections::BTreeSet;
 
     fn flow(port: u16) -> FlowKey {

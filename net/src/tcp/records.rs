@@ -4,8 +4,9 @@
 use alloc::vec::Vec;
 use core::hash::BuildHasher;
 
-use crate::flow::{FlowKey, Keyed};
-use crate::index::Index;
+use crate::hash::Index;
+use crate::hash::Keyed;
+use crate::tcp::flow::FlowKey;
 
 /// No place.
 const NONE: u32 = u32::MAX;
@@ -220,7 +221,8 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
 #[cfg(test)]
 mod tests {
     use super::Records;
-    use crate::flow::{FlowKey, Keyed};
+    use crate::hash::Keyed;
+    use crate::tcp::flow::FlowKey;
     use crate::tcp::numbers::counting_random;
     use proptest::prelude::*;
 

@@ -2,7 +2,8 @@
 
 use super::machine::{Flags, Header, Options, Quiet, Segment, Seq};
 use super::records::Records;
-use crate::flow::{FlowKey, Keyed};
+use crate::hash::Keyed;
+use crate::tcp::flow::FlowKey;
 
 /// Records are looked at no more often than this.
 const GRAIN_NS: u64 = 1_000_000_000;
@@ -191,7 +192,8 @@ impl TimeWait {
 #[cfg(test)]
 mod tests {
     use super::{Answer, Quiet, TimeWait};
-    use crate::flow::{FlowKey, Keyed};
+    use crate::hash::Keyed;
+    use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Options, Segment, Seq};
     use crate::tcp::numbers::counting_random;
 

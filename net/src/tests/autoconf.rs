@@ -4,7 +4,7 @@ use core::net::Ipv6Addr;
 
 use super::{SECOND, address, fixed, frames, ip, scripted, wire};
 use crate::InterfaceConfig;
-use crate::checksum;
+use crate::ip as checksum;
 use crate::sim::World;
 
 #[test]

@@ -8,12 +8,12 @@ use crate::{Config, Error, Keepalive};
 fn assert_empty(world: &World) {
     for stack in &world.stacks {
         assert_eq!(stack.tcp_memory_used(), 0);
-        assert_eq!(stack.core.sockets.len(), 0);
+        assert_eq!(stack.sockets.table.len(), 0);
     }
 }
 
 fn records(world: &World, stack: usize) -> usize {
-    world.stacks[stack].core.tcp.time_wait.len()
+    world.stacks[stack].sockets.tcp.time_wait.len()
 }
 
 #[test]
@@ -219,9 +219,9 @@ fn an_orphan_is_given_up_when_the_peer_never_closes() {
     let (client, server) = connected(&mut world);
     world.stacks[0].close(client).unwrap();
     world.advance(59 * SECOND);
-    assert_eq!(world.stacks[0].core.sockets.len(), 1);
+    assert_eq!(world.stacks[0].sockets.table.len(), 1);
     world.advance(5 * SECOND);
-    assert_eq!(world.stacks[0].core.sockets.len(), 0);
+    assert_eq!(world.stacks[0].sockets.table.len(), 0);
     assert_eq!(
         world.stacks[1].socket_error(server),
         Ok(Some(Error::ConnectionReset))

@@ -166,7 +166,7 @@ fn closing_sends_what_is_queued() {
         assert_eq!(buffer[0], n);
     }
     world.advance(10 * SECOND);
-    assert_eq!(world.stacks[0].core.sockets.len(), 1);
+    assert_eq!(world.stacks[0].sockets.table.len(), 1);
 }
 
 #[test]

@@ -6,35 +6,35 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::{MS, Page, SECOND, address, connected, drain, ready};
-use crate::shared::Socket;
 use crate::sim::{Cable, Impairment, Offloads, Random, World};
+use crate::sockets::Socket;
 use crate::{Config, Error, Handle, Keepalive, Stack};
 
 /// What has to hold whenever a stack has nothing more to do at this moment.
 pub(crate) fn check(stack: &Stack) {
-    let Stack { ip, core, .. } = stack;
-    if core.sockets.len() > 100 || core.events.len() > 100 {
+    let Stack { ip, sockets, .. } = stack;
+    if sockets.table.len() > 100 || sockets.events.len() > 100 {
         // Elsewhere they are counted in thousands, at each step.
         return;
     }
     assert!(
-        core.dirty.is_empty(),
+        sockets.dirty.is_empty(),
         "{:?} wait for their turn",
-        core.dirty
+        sockets.dirty
     );
     let blocked = ip.net.queues.iter().flat_map(|queue| &queue.blocked);
     let waiting = ip.net.interfaces.iter().flat_map(|one| &one.waiting);
     let parked: [HashSet<Handle>; 2] = [blocked.copied().collect(), waiting.copied().collect()];
-    let events: HashSet<Handle> = core.events.iter().copied().collect();
-    for handle in core.sockets.handles() {
-        let Some(Socket::Connection(one)) = core.sockets.get(handle) else {
+    let events: HashSet<Handle> = sockets.events.iter().copied().collect();
+    for handle in sockets.table.handles() {
+        let Some(Socket::Connection(one)) = sockets.table.get(handle) else {
             continue;
         };
         assert!(!one.dirty && one.wakes.listed == events.contains(&handle));
         let told = one.wakes.listed;
         let (read, write) = one.owed();
         // Who waits for memory is told with the next acknowledgement.
-        let scarce = core.config.tcp_memory <= 1 << 20
+        let scarce = sockets.config.tcp_memory <= 1 << 20
             && one
                 .machine
                 .as_ref()
@@ -53,9 +53,9 @@ pub(crate) fn check(stack: &Stack) {
             machine.info()
         );
         let due_ns = machine.deadline_ns().unwrap_or(u64::MAX);
-        let set_ns = core.timers.deadline_ns(handle).unwrap_or(u64::MAX);
+        let set_ns = sockets.timers.deadline_ns(handle).unwrap_or(u64::MAX);
         assert!(set_ns <= due_ns, "due at {due_ns}, looked at at {set_ns}");
-        assert!(core.timers.next_ns().unwrap_or(u64::MAX) <= set_ns);
+        assert!(sockets.timers.next_ns().unwrap_or(u64::MAX) <= set_ns);
     }
 }
 

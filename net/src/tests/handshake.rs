@@ -132,7 +132,7 @@ fn the_answer_to_a_syn_offers_what_the_peer_offered() {
         let mut again = bench.host.listen(&mut bench.world, 100 * SECOND);
         again.retain(|segment| segment.to == plain.to);
         assert_eq!(again, vec![plain; 5]);
-        assert_eq!(bench.world.stacks[0].core.tcp.half_open.len(), 0);
+        assert_eq!(bench.world.stacks[0].sockets.tcp.half_open.len(), 0);
     }
 }
 
@@ -157,7 +157,7 @@ fn beyond_the_bound_cookies_serve_the_honest() {
                 honest.push((segment, answer));
             }
         }
-        assert_eq!(bench.world.stacks[0].core.tcp.half_open.len(), 32);
+        assert_eq!(bench.world.stacks[0].sockets.tcp.half_open.len(), 32);
         for (n, (syn, answer)) in honest.iter().enumerate() {
             let mut ack = syn.reply_to(answer).payload(b"hello");
             if let Some((stamp, _)) = answer.found_timestamps() {
@@ -264,10 +264,10 @@ fn a_handshake_ends_by_the_right_reset_alone() {
     wrong.ack = ack.ack.wrapping_add(1);
     let refused = one(&mut bench, &wrong);
     assert_eq!((refused.flags, refused.seq), (RST, wrong.ack));
-    assert_eq!(bench.world.stacks[0].core.tcp.half_open.len(), 1);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.half_open.len(), 1);
     reset.seq = ack.seq;
     none(&mut bench, &reset);
-    assert_eq!(bench.world.stacks[0].core.tcp.half_open.len(), 0);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.half_open.len(), 0);
     // Nothing is left of it.
     assert_eq!(one(&mut bench, &ack).flags, RST);
 }
@@ -297,7 +297,7 @@ fn time_wait(bench: &mut Bench, listener: Handle, stamps: Option<u32>) -> Tcp {
     let last = stamp(last, echo);
     let acknowledged = one(bench, &last);
     assert_eq!((acknowledged.flags, acknowledged.ack), (ACK, last.end()));
-    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 1);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 1);
     last
 }
 
@@ -311,13 +311,13 @@ fn ports_in_time_wait_are_used_again_as_timestamps_allow() {
     let answer = one(&mut bench, &again(7, 499));
     assert_eq!((answer.flags, answer.ack), (ACK, last.end()));
     none(&mut bench, &last.clone().flags(RST).seq(last.end()));
-    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 1);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 1);
     // One with a newer timestamp begins anew, whatever its number; ours is beyond all that was
     // sent.
     let answer = one(&mut bench, &again(7, 501));
     assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
     assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);
-    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 0);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 0);
     assert_eq!(bench.world.stacks[0].tcp_counters().time_wait_reused, 1);
 }
 
@@ -334,9 +334,9 @@ fn a_full_queue_leaves_the_record_of_time_wait() {
     }
     let again = syn(SERVERS[0], 1).seq(7).timestamps(501, 0);
     none(&mut bench, &again);
-    let core = &bench.world.stacks[0].core;
-    assert_eq!(core.tcp.time_wait.len(), 1);
-    let counters = core.tcp.counters;
+    let sockets = &bench.world.stacks[0].sockets;
+    assert_eq!(sockets.tcp.time_wait.len(), 1);
+    let counters = sockets.tcp.counters;
     assert_eq!(
         (counters.listen_overflows, counters.time_wait_reused),
         (1, 0)
@@ -345,7 +345,7 @@ fn a_full_queue_leaves_the_record_of_time_wait() {
     let answer = one(&mut bench, &again);
     assert_eq!((answer.flags, answer.ack), (SYN | ACK, 8));
     assert!((answer.seq.wrapping_sub(last.ack) as i32) > 0);
-    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 0);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 0);
 }
 
 /// RFC 9293, 3.10.7.4: what comes late is acknowledged.
@@ -361,6 +361,6 @@ fn a_record_answers_for_the_connection() {
         );
     }
     bench.world.advance(62 * SECOND);
-    assert_eq!(bench.world.stacks[0].core.tcp.time_wait.len(), 0);
+    assert_eq!(bench.world.stacks[0].sockets.tcp.time_wait.len(), 0);
     assert_eq!(one(&mut bench, &last).flags, RST);
 }

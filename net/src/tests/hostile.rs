@@ -124,7 +124,7 @@ fn corpus() -> Vec<Vec<u8>> {
 
 /// Sets all checksums right that can be, so that mutations get past them.
 fn repair(frame: &mut [u8]) {
-    use crate::checksum::{add, pseudo_header, sum};
+    use crate::ip::{add, pseudo_header, sum};
     if frame.len() < 54 {
         return;
     }
@@ -200,9 +200,9 @@ fn mutated_frames_do_no_harm() {
     // It still serves: a new client, on a new cable.
     let stack = &world.stacks[0];
     assert!(stack.tcp_memory_used() <= 1 << 20);
-    assert!(stack.core.tcp.half_open.len() <= 8);
+    assert!(stack.sockets.tcp.half_open.len() <= 8);
     world.advance(400 * SECOND);
-    assert_eq!(world.stacks[0].core.tcp.half_open.len(), 0);
+    assert_eq!(world.stacks[0].sockets.tcp.half_open.len(), 0);
 }
 
 #[test]
@@ -257,10 +257,10 @@ fn syns_from_everywhere_leave_room_for_others() {
         world.settle();
         while script.take().is_some() {}
     }
-    assert!(world.stacks[0].core.tcp.half_open.len() <= 8);
+    assert!(world.stacks[0].sockets.tcp.half_open.len() <= 8);
     assert!(world.stacks[0].tcp_memory_used() <= 1 << 20);
     world.advance(64 * SECOND);
-    assert_eq!(world.stacks[0].core.tcp.half_open.len(), 0);
+    assert_eq!(world.stacks[0].sockets.tcp.half_open.len(), 0);
     assert_eq!(world.stacks[0].tcp_memory_used(), 0);
 }
 

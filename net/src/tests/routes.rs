@@ -1,7 +1,7 @@
 //! The way to an address, and what becomes of it.
 
 use super::{MAC, MS, SECOND, address, connected, fixed, frames, ip, pair, scripted, wire};
-use crate::checksum;
+use crate::ip as checksum;
 use crate::sim::World;
 use crate::{Error, InterfaceConfig};
 
@@ -153,22 +153,22 @@ fn a_smaller_path_makes_fragments_for_ten_minutes() {
 fn echo_requests_are_answered_or_not() {
     let mut world = pair();
     for (to, len) in [("10.0.0.2:0", 56), ("[fd00::2]:0", 0), ("10.0.0.2:0", 9000)] {
-        let echo = world.stacks[0].echo(address(to), len).unwrap();
-        assert_eq!(world.stacks[0].echo_result(echo), Err(Error::WouldBlock));
+        let echo = world.stacks[0].ping(address(to), len).unwrap();
+        assert_eq!(world.stacks[0].ping_result(echo), Err(Error::WouldBlock));
         world.advance(10 * MS);
-        let reply = world.stacks[0].echo_result(echo).unwrap();
+        let reply = world.stacks[0].ping_result(echo).unwrap();
         assert!(
             reply.rtt_ns >= 200_000 && reply.hop_limit == 64,
             "{reply:?}"
         );
         world.stacks[0].close(echo).unwrap();
     }
-    let echo = world.stacks[0].echo(address("10.0.0.77:0"), 56).unwrap();
+    let echo = world.stacks[0].ping(address("10.0.0.77:0"), 56).unwrap();
     world.advance(5 * SECOND);
-    assert_eq!(world.stacks[0].echo_result(echo), Err(Error::Unreachable));
-    let own = world.stacks[0].echo(address("127.0.0.1:0"), 56).unwrap();
+    assert_eq!(world.stacks[0].ping_result(echo), Err(Error::Unreachable));
+    let own = world.stacks[0].ping(address("127.0.0.1:0"), 56).unwrap();
     world.advance(MS);
-    assert!(world.stacks[0].echo_result(own).is_ok());
+    assert!(world.stacks[0].ping_result(own).is_ok());
 }
 
 #[test]

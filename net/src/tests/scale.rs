@@ -22,9 +22,9 @@ fn idle_connections_cost_a_packet_nothing() {
     for idle in [0, 10_000] {
         for _ in 0..idle {
             // Stack 1 connects to four ports of stack 0, more than ports allow for one.
-            let port = 1000 + world.stacks[1].core.sockets.len() % 4;
+            let port = 1000 + world.stacks[1].sockets.table.len() % 4;
             let server = address(&format!("10.0.0.1:{port}"));
-            if world.stacks[0].core.listeners.len() < 4 {
+            if world.stacks[0].sockets.listeners.len() < 4 {
                 for port in 1000..1004 {
                     let at = address(&format!("0.0.0.0:{port}"));
                     world.stacks[0].tcp_listen(at, 100_000).unwrap();
@@ -36,8 +36,8 @@ fn idle_connections_cost_a_packet_nothing() {
         let (client, server) = connected(&mut world);
         world.advance(SECOND);
         let before = (
-            world.stacks[0].core.work,
-            world.stacks[1].core.work,
+            world.stacks[0].sockets.work,
+            world.stacks[1].sockets.work,
             world.polls,
         );
         for _ in 0..100 {
@@ -55,12 +55,12 @@ fn idle_connections_cost_a_packet_nothing() {
             });
         }
         cost.push((
-            world.stacks[0].core.work - before.0,
-            world.stacks[1].core.work - before.1,
+            world.stacks[0].sockets.work - before.0,
+            world.stacks[1].sockets.work - before.1,
             world.polls - before.2,
         ));
     }
-    assert!(world.stacks[0].core.sockets.len() > 10_000);
+    assert!(world.stacks[0].sockets.table.len() > 10_000);
     assert_eq!(cost[0], cost[1], "frames and turns, and polls");
 }
 
@@ -129,7 +129,7 @@ fn sequential_connections_leave_nothing_behind() {
         let places: Vec<_> = world
             .stacks
             .iter()
-            .map(|s| s.core.sockets.capacity())
+            .map(|s| s.sockets.table.capacity())
             .collect();
         if n == count / 10 {
             at_tenth = places;
@@ -138,16 +138,20 @@ fn sequential_connections_leave_nothing_behind() {
         }
     }
     for stack in &world.stacks {
-        let core = &stack.core;
+        let sockets = &stack.sockets;
         assert_eq!(stack.tcp_memory_used(), 0);
         assert!(
-            core.tcp.flows.len() == 0
-                && core.tcp.time_wait.len() <= 1000
-                && core.timers.len() <= 128,
+            sockets.tcp.flows.len() == 0
+                && sockets.tcp.time_wait.len() <= 1000
+                && sockets.timers.len() <= 128,
             "{:?}",
-            core.timers
+            sockets.timers
         );
-        assert!(core.dirty.is_empty() && core.tcp.half_open.len() == 0 && core.sockets.len() <= 1);
+        assert!(
+            sockets.dirty.is_empty()
+                && sockets.tcp.half_open.len() == 0
+                && sockets.table.len() <= 1
+        );
         let net = &stack.ip.net;
         assert!(net.interfaces.iter().all(|i| i.waiting.is_empty()));
         assert!(net.queues.iter().all(|queue| queue.blocked.is_empty()));

@@ -107,7 +107,7 @@ proptest! {
         prop_assert!(received == all, "{} of {}", received.len(), all.len());
         let held: usize = leases.len();
         prop_assert!(held <= kept);
-        prop_assert_eq!(held > 0, world.stacks[1].core.budget.used() > 0);
+        prop_assert_eq!(held > 0, world.stacks[1].sockets.budget.used() > 0);
         for (lease, _) in leases {
             world.stacks[1].tcp_return(lease);
         }
@@ -115,7 +115,7 @@ proptest! {
         for page in &pages {
             prop_assert_eq!((Arc::strong_count(page), page.times()), (1, 1));
         }
-        prop_assert_eq!(world.stacks[0].core.budget.used() + world.stacks[1].core.budget.used(), 0);
+        prop_assert_eq!(world.stacks[0].sockets.budget.used() + world.stacks[1].sockets.budget.used(), 0);
     }
 }
 
@@ -136,7 +136,7 @@ fn a_reset_gives_back_what_was_lent_and_says_that_it_was_not_acknowledged() {
         Ok(Some(Error::ConnectionReset))
     );
     assert_eq!((Arc::strong_count(&page), page.times()), (1, 0));
-    assert_eq!(world.stacks[0].core.budget.used(), 0);
+    assert_eq!(world.stacks[0].sockets.budget.used(), 0);
 }
 
 /// A lease outlives its connection, and what was received before the end is lent as it is read.
@@ -153,9 +153,9 @@ fn leases_outlive_their_connection() {
     world.stacks[1].abort(server).expect("open");
     world.advance(SECOND);
     assert_eq!(lease.bytes_mut(), b"hello");
-    assert_ne!(world.stacks[1].core.budget.used(), 0);
+    assert_ne!(world.stacks[1].sockets.budget.used(), 0);
     world.stacks[1].tcp_return(lease);
-    assert_eq!(world.stacks[1].core.budget.used(), 0);
+    assert_eq!(world.stacks[1].sockets.budget.used(), 0);
     assert!(matches!(
         world.stacks[1].tcp_read_lease(server),
         Err(Error::BadHandle)
@@ -185,7 +185,7 @@ fn leases_that_are_kept_close_the_window() {
         step(&mut world, &mut held);
         world.advance(50 * MS);
     }
-    let budget = &world.stacks[1].core.budget;
+    let budget = &world.stacks[1].sockets.budget;
     assert!(held.len() > 20, "{}", held.len());
     assert!(
         budget.used() <= (1 << 20) + held.len() * 2048,

@@ -21,7 +21,7 @@ static REQUEST: Operations = Operations {
 pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
     let endpoint = address::decode(endpoint)?;
     let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
-    let handle = stack(rt)?.stack.echo(endpoint, len).map_err(stop)?;
+    let handle = stack(rt)?.stack.ping(endpoint, len).map_err(stop)?;
     open_descriptor(rt, handle, &REQUEST)
 }
 
@@ -29,7 +29,7 @@ pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
 pub fn result(rt: &mut Runtime, fd: Fd) -> Result<EchoReply, Stop> {
     let key = rt.table.key_of(fd, &REQUEST)?;
     let (stack, socket) = socket(rt, key)?;
-    let reply = stack.echo_result(socket.handle).map_err(stop)?;
+    let reply = stack.ping_result(socket.handle).map_err(stop)?;
     Ok(EchoReply {
         time: Int::try_from(reply.rtt_ns).unwrap_or(Int::MAX >> 1),
         hop_limit: reply.hop_limit.into(),

@@ -5,7 +5,7 @@ use super::{Net, stack};
 use crate::error::Answer;
 use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
-use ::net::{Kind, TcpInfo};
+use ::net::{SocketKind, TcpInfo};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
@@ -78,7 +78,11 @@ fn sockets(net: &Net, most: usize, detailed: bool) -> String {
         if count > most {
             return;
         }
-        let protocol = if info.kind == Kind::Udp { "udp" } else { "tcp" };
+        let protocol = if info.kind == SocketKind::Udp {
+            "udp"
+        } else {
+            "tcp"
+        };
         // Writing to a string can't fail.
         let _ = write!(text, "{protocol} {} ", info.local);
         let _ = match info.remote {

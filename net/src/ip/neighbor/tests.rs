@@ -4,7 +4,7 @@ use core::net::IpAddr;
 use proptest::prelude::*;
 
 use super::{Advert, ENTRIES, Known, Neighbors, PASSIVE, PENDING, PENDING_BYTES, Question, SECOND};
-use crate::flow::Keyed;
+use crate::hash::Keyed;
 
 const A: [u8; 6] = [2, 0, 0, 0, 0, 10];
 const B: [u8; 6] = [2, 0, 0, 0, 0, 11];

@@ -7,7 +7,7 @@ use super::recovery::{Ack, Phase};
 use super::segment::Segment;
 use super::state::State;
 use super::timers::OFF;
-use crate::Error;
+use crate::types::Error;
 
 /// RFC 8985, 7.2: how long a peer may put off the acknowledgement of a single segment.
 const DELAY_NS: u64 = 200_000_000;

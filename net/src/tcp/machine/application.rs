@@ -5,10 +5,10 @@ use alloc::sync::Arc;
 use super::budget::{Block, Budget, GUARANTEED, Pressure, SendBuffer};
 use super::connection::{Connection, due};
 use super::options::user_timeout;
-use super::setup::{Congestion, Keepalive, Options};
+use super::setup::Options;
 use super::state::State;
 use super::timers::{OFF, Timers};
-use crate::Error;
+use crate::types::{Congestion, Error, Keepalive};
 
 /// Receiving.
 impl Connection {

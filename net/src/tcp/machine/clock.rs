@@ -6,7 +6,7 @@ use super::segment::HEADER;
 use super::seq::Seq;
 use super::state::State;
 use super::timers::{OFF, Timers};
-use crate::Error;
+use crate::types::Error;
 
 /// What an ICMP message says about a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use self::cubic::Cubic;
 use self::newreno::NewReno;
 use self::slow_start::SlowStart;
 use super::seq::Seq;
-use super::setup::Congestion;
+use crate::types::Congestion;
 
 #[derive(Clone, Copy, Debug)]
 enum Algorithm {
@@ -145,7 +145,7 @@ impl Control {
 mod tests {
     use super::{Control, initial_window};
     use crate::tcp::machine::seq::Seq;
-    use crate::tcp::machine::setup::Congestion;
+    use crate::types::Congestion;
 
     const MS: u64 = 1_000_000;
 

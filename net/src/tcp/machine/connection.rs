@@ -19,7 +19,7 @@ use super::state::State;
 use super::timers::{OFF, Timers};
 use super::urgent::Urgent;
 use super::window::Window;
-use crate::Error;
+use crate::types::Error;
 
 /// Where segments go.
 pub(crate) trait Emit {

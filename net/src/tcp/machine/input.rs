@@ -7,7 +7,7 @@ use super::segment::{Flags, Segment};
 use super::seq::Seq;
 use super::state::State;
 use super::timers::OFF;
-use crate::Error;
+use crate::types::Error;
 
 /// A timestamp that wasn't renewed for so long says nothing (RFC 7323, 5.5).
 const PAWS_IDLE_NS: u64 = 24 * 24 * 3_600_000_000_000;

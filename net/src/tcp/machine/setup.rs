@@ -1,49 +1,7 @@
 //! What a connection is told when it begins.
 
 use super::window::scale_for;
-
-/// How the sending rate is chosen.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Congestion {
-    /// CUBIC (RFC 9438): for paths long or fast.
-    #[default]
-    Cubic,
-    /// NewReno (RFC 5681, 6582).
-    NewReno,
-}
-
-/// Probes to a peer that is silent (RFC 9293, 3.8.4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Keepalive {
-    /// Silence before the first probe, in nanoseconds; RFC 9293 wants two hours at least by
-    /// default.
-    pub idle_ns: u64,
-    /// Between probes, in nanoseconds.
-    pub interval_ns: u64,
-    /// Unanswered probes after which the connection fails with [`crate::Error::TimedOut`].
-    pub probes: u8,
-}
-
-impl Default for Keepalive {
-    fn default() -> Self {
-        Keepalive {
-            idle_ns: 7_200_000_000_000,
-            interval_ns: 75_000_000_000,
-            probes: 9,
-        }
-    }
-}
-
-impl Keepalive {
-    /// A probe after each `interval_ns` of silence, five of which end the connection.
-    pub fn every(interval_ns: u64) -> Keepalive {
-        Keepalive {
-            idle_ns: interval_ns,
-            interval_ns,
-            probes: 4,
-        }
-    }
-}
+use crate::types::{Congestion, Keepalive};
 
 /// A peer that takes smaller segments than this is no help to anybody (Linux's `TCP_MIN_MSS`).
 const MSS_LEAST: u16 = 88;

@@ -4,7 +4,7 @@
 use super::super::{Connection, Flags, Header, Options, Outcome, Pressure, Segment, Setup, State};
 use super::link::{MS, SECOND, pattern};
 use super::script::{Script, header, setup, theirs};
-use crate::Error;
+use crate::types::Error;
 
 /// The peer's answer to our SYN.
 fn answer(echo: Option<u32>) -> Header {

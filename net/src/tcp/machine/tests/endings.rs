@@ -1,11 +1,10 @@
 //! How connections end, and what finds out that they have.
 
-use super::super::{
-    Connection, Flags, IcmpError, Keepalive, Negotiated, Options, Segment, Seq, Setup, State,
-};
+use super::super::{Connection, Flags, IcmpError, Negotiated, Options, Segment, Seq, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{IRS, ISS, Script, header, ours, setup, theirs};
-use crate::Error;
+use crate::types::Error;
+use crate::types::Keepalive;
 
 const RTT: u64 = 20 * MS;
 
@@ -207,7 +206,7 @@ fn a_syn_is_repeated_and_then_given_up() {
 #[test]
 fn nobody_is_given_up_before_three_minutes() {
     let setup = Setup {
-        handshake_timeout_ns: crate::Config::default().connect_timeout_ns,
+        handshake_timeout_ns: crate::types::Config::default().connect_timeout_ns,
         ..setup()
     };
     let mut script = Script::connecting(&setup);

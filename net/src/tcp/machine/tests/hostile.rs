@@ -1,9 +1,10 @@
 //! Peers and links that do anything at all.
 
 use super::super::options::Sack;
-use super::super::{Congestion, Flags, Header, IcmpError, Options, Pressure, Seq, Setup, State};
+use super::super::{Flags, Header, IcmpError, Options, Pressure, Seq, Setup, State};
 use super::link::{MS, SECOND, World, pattern};
 use super::script::{IRS, ISS, Script, setup};
+use crate::types::Congestion;
 use proptest::prelude::{Strategy, any, prop, prop_oneof, proptest};
 use proptest::test_runner::Config;
 

@@ -1,7 +1,8 @@
 //! Losses: found early, repaired once, and not believed when they weren't any.
 
-use super::super::{Congestion, Flags, Setup};
+use super::super::{Flags, Setup};
 use super::link::{MS, SECOND, Sent, World, pattern};
+use crate::types::Congestion;
 
 const RTT: u64 = 50 * MS;
 

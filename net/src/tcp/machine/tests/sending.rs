@@ -3,11 +3,12 @@
 
 use alloc::sync::Arc;
 
-use super::super::{Flags, Header, IcmpError, Keepalive, SendBuffer, Seq, Setup, State};
+use super::super::{Flags, Header, IcmpError, SendBuffer, Seq, Setup, State};
 use super::link::{MS, SECOND, pattern};
 use super::script::{ISS, Script, header, ours, setup};
-use crate::Error;
 use crate::tests::Page;
+use crate::types::Error;
+use crate::types::Keepalive;
 
 /// RFC 5961, 5.2: an acknowledgement up to the largest window behind is old, further behind it is
 /// somebody else's. Windows of less than 64 KiB count as that.

@@ -3,7 +3,7 @@
 use super::super::{Flags, Header, State};
 use super::link::SECOND;
 use super::script::{Out, Script, header, ours, theirs};
-use crate::Error;
+use crate::types::Error;
 
 const SYNCHRONIZED: [State; 6] = [
     State::Established,

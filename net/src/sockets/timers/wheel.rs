@@ -6,7 +6,7 @@ use alloc::collections::BinaryHeap;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
-use crate::Handle;
+use crate::types::Handle;
 
 /// A bucket is for 2^22 ns, 4 ms.
 const SHIFT: u32 = 22;
@@ -178,7 +178,7 @@ impl Wheel {
 #[cfg(test)]
 mod tests {
     use super::Wheel;
-    use crate::Handle;
+    use crate::types::Handle;
     use proptest::prelude::*;
     use std::collections::BTreeSet;
 

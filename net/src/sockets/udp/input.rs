@@ -1,38 +1,18 @@
 //! The way of a datagram to its socket.
 
-use core::net::{IpAddr, SocketAddr, SocketAddrV6};
+use core::net::{IpAddr, SocketAddr};
 
-use super::{ARRIVED, Arrived, OVERHEAD, Udp};
 use crate::ip::{ErrorKind, IcmpError, Net, UDP, UdpInput};
-use crate::shared::{Core, Socket};
-use crate::tcp::listener::covers;
-use crate::{Error, Handle};
+use crate::sockets::{Socket, Sockets};
+use crate::types::{Error, Handle, covers, with_scope};
 
-impl Udp {
-    fn hears(&self, from: SocketAddr) -> bool {
-        self.peer
-            .is_none_or(|peer| peer.ip() == from.ip() && peer.port() == from.port())
-    }
-
-    /// Whether a datagram to a group or to all is for this socket.
-    fn wants(&self, interface: usize, address: IpAddr) -> bool {
-        let bound = self.local.ip();
-        if address.is_multicast() {
-            return self.groups.contains(&(interface, address))
-                && (covers(bound, address) || bound == address);
-        }
-        // A broadcast reaches those that are bound to one of our addresses, too.
-        covers(bound, address) || bound.is_ipv4() == address.is_ipv4() && !bound.is_multicast()
-    }
-}
-
-impl Core {
+impl Sockets {
     /// The socket for what comes from `from` to our address: one with that peer before one bound to
     /// the address before one bound to all.
     fn udp_for(&self, address: IpAddr, port: u16, from: SocketAddr) -> Option<Handle> {
         let mut found = None;
         for &handle in self.udp_ports.get(&port)? {
-            if let Some(Socket::Udp(udp)) = self.sockets.get(handle)
+            if let Some(Socket::Udp(udp)) = self.table.get(handle)
                 && udp.hears(from)
                 && (udp.local.ip() == address || covers(udp.local.ip(), address))
             {
@@ -48,23 +28,15 @@ impl Core {
     /// Handles a datagram that is in order.
     pub(crate) fn udp_datagram(&mut self, net: &mut Net, datagram: &UdpInput<'_>) {
         let origin = datagram.origin;
-        let from = match origin.remote {
-            // An answer needs to know the link.
-            IpAddr::V6(ip) if ip.is_unicast_link_local() => SocketAddr::V6(SocketAddrV6::new(
-                ip,
-                datagram.remote_port,
-                0,
-                origin.interface as u32,
-            )),
-            ip => SocketAddr::new(ip, datagram.remote_port),
-        };
+        // An answer needs to know the link.
+        let from = with_scope(origin.remote, datagram.remote_port, origin.interface);
         let to_one = datagram
             .unicast
             .then(|| self.udp_for(origin.local, datagram.local_port, from));
         if net.tracks() {
             let now_ns = net.now_ns;
             let known = to_one.flatten().is_some_and(|handle| {
-                matches!(self.sockets.get(handle), Some(Socket::Udp(udp)) if udp.expects(from, now_ns))
+                matches!(self.table.get(handle), Some(Socket::Udp(udp)) if udp.expects(from, now_ns))
             });
             let [a, b] = datagram.remote_port.to_be_bytes();
             let [c, d] = datagram.local_port.to_be_bytes();
@@ -88,7 +60,7 @@ impl Core {
             let Some(&handle) = handles.and_then(|handles| handles.get(n)) else {
                 break;
             };
-            if let Some(Socket::Udp(udp)) = self.sockets.get(handle)
+            if let Some(Socket::Udp(udp)) = self.table.get(handle)
                 && udp.hears(from)
                 && udp.wants(origin.interface, origin.local)
             {
@@ -104,27 +76,12 @@ impl Core {
         from: SocketAddr,
         datagram: &UdpInput<'_>,
     ) {
-        let data = datagram.payload;
-        let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Udp(udp)) = self.table.get_mut(handle) else {
             return;
         };
-        let cost = data.len() + OVERHEAD;
-        let room = match net.memory_short {
-            true => 0,
-            false => udp.queue,
-        };
-        let full = udp.arrived.len() >= ARRIVED
-            || !udp.arrived.is_empty() && udp.arrived_bytes + cost > room;
-        if full || udp.closing {
+        if !udp.deliver(from, datagram, net.memory_short) {
             return net.queue_full();
         }
-        udp.arrived_bytes += cost;
-        udp.arrived.push_back(Arrived {
-            from,
-            to: datagram.origin.local,
-            interface: datagram.origin.interface as u32,
-            data: data.to_vec(),
-        });
         if core::mem::take(&mut udp.wakes.read) {
             self.tell(handle);
         }
@@ -146,7 +103,7 @@ impl Core {
             }
             ErrorKind::TimeExceeded | ErrorKind::ParameterProblem => return,
         };
-        let Some(Socket::Udp(udp)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Udp(udp)) = self.table.get_mut(handle) else {
             return;
         };
         // A server that answers everybody would be told what strangers do with its answers.

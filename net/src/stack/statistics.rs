@@ -1,16 +1,19 @@
-//! What an administrator asks for: the sockets that there are, and what was counted.
+//! Statistics: the sockets in use, and counters.
 
 use core::net::SocketAddr;
 
-use crate::shared::Socket;
+use super::Stack;
+use crate::sockets::Socket;
+use crate::tcp::TcpCounters;
+use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::machine::{Info, State};
-use crate::{Kind, Stack};
+use crate::types::SocketKind;
 
-/// What is known about a socket.
+/// The state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketInfo {
     /// What it is.
-    pub kind: Kind,
+    pub kind: SocketKind,
     /// The address of this end, or what it is bound to.
     pub local: SocketAddr,
     /// The address of the other end, if it has one.
@@ -29,7 +32,7 @@ pub struct SocketInfo {
 fn info(socket: &Socket) -> Option<SocketInfo> {
     Some(match socket {
         Socket::Listener(listener) => SocketInfo {
-            kind: Kind::Listener,
+            kind: SocketKind::Listener,
             local: listener.local,
             remote: None,
             state: if listener.listening {
@@ -44,7 +47,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
         Socket::Connection(connection) => {
             let machine = connection.machine.as_ref();
             SocketInfo {
-                kind: Kind::Connection,
+                kind: SocketKind::Connection,
                 local: connection.local,
                 remote: Some(connection.remote),
                 state: machine.map_or("CLOSED", |machine| machine.state().name()),
@@ -54,7 +57,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
             }
         }
         Socket::Udp(udp) => SocketInfo {
-            kind: Kind::Udp,
+            kind: SocketKind::Udp,
             local: udp.local,
             remote: udp.peer,
             state: "",
@@ -63,28 +66,28 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
             tcp: None,
         },
         // They have no address.
-        Socket::Ethernet(_) | Socket::Echo(_) => return None,
+        Socket::Ethernet(_) | Socket::Ping(_) => return None,
     })
 }
 
-/// Sight.
+/// Statistics.
 impl Stack {
     /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet,
     /// or that the program has closed and that still deliver. After them the handshakes that peers
     /// haven't finished (SYN-RECEIVED), and what is in TIME-WAIT.
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
-        let sockets = &self.core.sockets;
+        let sockets = &self.sockets.table;
         for handle in sockets.handles() {
             if let Some(info) = sockets.get(handle).and_then(info) {
                 f(&info);
             }
         }
-        let tcp = &self.core.tcp;
+        let tcp = &self.sockets.tcp;
         let embryos = tcp.half_open.flows().map(|key| (key, State::SynReceived));
         let waiting = tcp.time_wait.flows().map(|key| (key, State::TimeWait));
         for (key, state) in embryos.chain(waiting) {
             f(&SocketInfo {
-                kind: Kind::Connection,
+                kind: SocketKind::Connection,
                 local: key.local().into(),
                 remote: Some(key.remote().into()),
                 state: state.name(),
@@ -126,16 +129,56 @@ impl Stack {
         f("tcp.memory", self.tcp_memory_used() as u64);
         f("tcp.connections", self.connections() as u64);
         f("tcp.undelivered", self.undelivered() as u64);
-        f("tcp.half-open", self.core.tcp.half_open.len() as u64);
-        f("tcp.time-wait", self.core.tcp.time_wait.len() as u64);
-        self.core.tcp.counters.each(f);
+        f("tcp.half-open", self.sockets.tcp.half_open.len() as u64);
+        f("tcp.time-wait", self.sockets.tcp.time_wait.len() as u64);
+        self.sockets.tcp.counters.each(f);
+    }
+}
+
+/// All sockets.
+impl Stack {
+    fn connections_where(&self, f: impl Fn(&Connection) -> bool) -> usize {
+        let sockets = &self.sockets.table;
+        let connections = sockets
+            .handles()
+            .filter(|handle| match sockets.get(*handle) {
+                Some(Socket::Connection(connection)) => f(connection),
+                _ => false,
+            });
+        connections.count()
+    }
+
+    /// Connections in any state: those in handshake, those that nobody has accepted yet, those that
+    /// are closed and still deliver, and the records of TIME-WAIT among them. Takes time in
+    /// proportion to the sockets.
+    pub fn connections(&self) -> usize {
+        let tcp = &self.sockets.tcp;
+        self.connections_where(|_| true) + tcp.half_open.len() + tcp.time_wait.len()
+    }
+
+    /// Connections that the program has closed and whose peer has not acknowledged everything yet,
+    /// the FIN included: what would be lost if the machine were switched off now.
+    pub fn undelivered(&self) -> usize {
+        self.connections_where(|connection| {
+            let state = connection.machine.as_ref().map(|machine| machine.state());
+            connection.phase == Phase::Orphan
+                && matches!(
+                    state,
+                    Some(State::FinWait1 | State::Closing | State::LastAck)
+                )
+        })
+    }
+
+    /// What happened to TCP since the stack was made.
+    pub fn tcp_counters(&self) -> TcpCounters {
+        self.sockets.tcp.counters
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crate::Kind;
     use crate::tests::{connected, pair};
+    use crate::types::SocketKind;
 
     #[test]
     fn sockets_and_counters_are_shown() {
@@ -148,7 +191,10 @@ mod tests {
         let [info] = seen[..] else {
             panic!("{seen:?}");
         };
-        assert_eq!((info.kind, info.state), (Kind::Connection, "ESTABLISHED"));
+        assert_eq!(
+            (info.kind, info.state),
+            (SocketKind::Connection, "ESTABLISHED")
+        );
         assert_eq!(info.local, "10.0.0.2:80".parse().expect("an address"));
         let remote = world.stacks[0].local_address(client).ok();
         assert_eq!(info.remote, remote);

@@ -1,21 +1,7 @@
-//! What programs choose of the IP header of what a socket sends: the hop limit, and how the network
-//! is to treat it.
+//! IP header fields of what a socket sends: hop limit and DSCP.
 
-use crate::ip::Marking;
-use crate::shared::{Core, Socket};
-use crate::{Error, Handle, Stack};
-
-impl Core {
-    fn marking_mut(&mut self, handle: Handle) -> Result<&mut Marking, Error> {
-        match self.owned_mut(handle) {
-            Some(Socket::Connection(connection)) => Ok(&mut connection.marking),
-            Some(Socket::Listener(listener)) => Ok(&mut listener.marking),
-            Some(Socket::Udp(udp)) => Ok(&mut udp.marking),
-            Some(_) => Err(Error::InvalidOperation),
-            None => Err(Error::BadHandle),
-        }
-    }
-}
+use super::Stack;
+use crate::types::{Error, Handle};
 
 /// The IP header of sockets.
 impl Stack {
@@ -25,7 +11,7 @@ impl Stack {
     /// [`Stack::udp_set_multicast_hops`]. Of a listener: of its answers to SYNs, and what the
     /// connections begin with that it establishes from now on.
     pub fn set_hop_limit(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
-        self.core.marking_mut(socket)?.hop_limit = hops;
+        self.sockets.marking_mut(socket)?.hop_limit = hops;
         Ok(())
     }
 
@@ -37,7 +23,7 @@ impl Stack {
         if dscp > 63 {
             return Err(Error::InvalidArgument);
         }
-        self.core.marking_mut(socket)?.traffic_class = dscp << 2;
+        self.sockets.marking_mut(socket)?.traffic_class = dscp << 2;
         Ok(())
     }
 }

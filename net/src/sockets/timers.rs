@@ -1,10 +1,10 @@
-//! When to look at which socket again.
+//! Deadlines of connections.
 
 mod wheel;
 
 use alloc::vec::Vec;
 
-use crate::Handle;
+use crate::types::Handle;
 use wheel::Wheel;
 
 /// No time.
@@ -131,7 +131,7 @@ impl Slot {
 #[cfg(test)]
 mod tests {
     use super::Timers;
-    use crate::Handle;
+    use crate::types::Handle;
 
     fn due(timers: &mut Timers, now_ns: u64) -> Vec<u64> {
         core::iter::from_fn(|| timers.pop_due(now_ns))

@@ -1,19 +1,19 @@
 //! Handshakes that peers begin: from the SYN to the listener's queue.
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::SocketAddr;
 
-use super::connection::{Connection, Phase};
-use super::cookie;
-use super::counters::count;
-use super::half_open::{Due, Half, Verdict};
 use super::input::clock;
-use super::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, TcpOptions};
-use super::records::Place;
-use crate::Handle;
-use crate::flow::FlowKey;
 use crate::ip::{Marking, Net, Origin};
-use crate::shared::{Core, Socket};
+use crate::sockets::{Socket, Sockets};
+use crate::tcp::connection::{Connection, Phase};
+use crate::tcp::cookie;
+use crate::tcp::counters::count;
+use crate::tcp::flow::FlowKey;
 use crate::tcp::frames::reply;
+use crate::tcp::half_open::{Due, Half, Verdict, peer_mss};
+use crate::tcp::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, TcpOptions};
+use crate::tcp::records::Place;
+use crate::types::{Handle, with_scope};
 
 /// How a handshake went.
 enum Handshake {
@@ -25,9 +25,9 @@ enum Handshake {
     Repeated,
 }
 
-impl Core {
+impl Sockets {
     /// What connections over an interface are told when they begin.
-    pub(super) fn setup(
+    pub(crate) fn setup(
         &self,
         net: &Net,
         interface: usize,
@@ -84,7 +84,7 @@ impl Core {
     }
 
     fn options_of(&self, listener: Handle) -> TcpOptions {
-        match self.sockets.get(listener) {
+        match self.table.get(listener) {
             Some(Socket::Listener(listener)) => listener.options,
             _ => TcpOptions::default(),
         }
@@ -92,7 +92,7 @@ impl Core {
 
     /// A segment for a listener that belongs to nothing yet; `false`: it is to be answered with a
     /// reset (RFC 9293, 3.10.7.2). `beyond`: what our sequence numbers have to be beyond.
-    pub(super) fn listener_input(
+    pub(crate) fn listener_input(
         &mut self,
         net: &mut Net,
         origin: &Origin,
@@ -228,7 +228,7 @@ impl Core {
     }
 
     /// A segment of a handshake that is remembered.
-    pub(super) fn half_open_input(
+    pub(crate) fn half_open_input(
         &mut self,
         net: &mut Net,
         origin: &Origin,
@@ -312,7 +312,7 @@ impl Core {
             Handshake::Unknown => {}
         }
         let local = SocketAddr::new(origin.local, ack.destination_port);
-        let remote = remote_address(origin, ack.source_port);
+        let remote = with_scope(origin.remote, ack.source_port, origin.interface);
         let phase = Phase::Queued(listener);
         let mut connection = Connection::new(machine, phase, local, remote, route);
         connection.marking = self.marking_of(listener);
@@ -355,21 +355,5 @@ impl Core {
     /// Random bits.
     pub(crate) fn draw(&mut self) -> u64 {
         (self.random)()
-    }
-}
-
-/// The largest segment that the peer takes; the default is that of the family (RFC 9293, 3.7.1).
-pub(super) fn peer_mss(syn: &Segment<'_>, local: IpAddr) -> u16 {
-    let default = if local.is_ipv4() { 536 } else { 1220 };
-    syn.options.mss.unwrap_or(default)
-}
-
-/// The peer's address; that of one on the link alone tells which link (RFC 4007).
-fn remote_address(origin: &Origin, port: u16) -> SocketAddr {
-    match origin.remote {
-        IpAddr::V6(address) if address.is_unicast_link_local() => SocketAddr::V6(
-            core::net::SocketAddrV6::new(address, port, 0, origin.interface as u32),
-        ),
-        address => SocketAddr::new(address, port),
     }
 }

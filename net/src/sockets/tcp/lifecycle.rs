@@ -1,23 +1,23 @@
-//! What becomes of a connection after something happened to it, and when it is looked at next.
+//! The lifecycle of a connection: state changes after an event, its timer, its end.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::connection::Phase;
-use super::counters::count;
-use super::machine::State;
 use crate::ip::Net;
-use crate::shared::{Core, Socket};
-use crate::{Error, Handle};
+use crate::sockets::{Socket, Sockets};
+use crate::tcp::connection::Phase;
+use crate::tcp::counters::count;
+use crate::tcp::machine::State;
+use crate::types::{Error, Handle};
 
 /// How often a connection without neighbour asks for it.
 const ASK_NS: u64 = 1_000_000_000;
 
-impl Core {
+impl Sockets {
     /// Something was done to a connection: it gets its turn to send, or its timer; and it moves on
     /// in its life.
     pub(crate) fn touched(&mut self, handle: Handle) {
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         let Some(machine) = &connection.machine else {
@@ -36,11 +36,11 @@ impl Core {
 
     /// Sets a connection's next deadline.
     fn set_timer(&mut self, handle: Handle) {
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         let machine = connection.machine.as_ref();
-        let machine_ns = machine.and_then(super::machine::Connection::deadline_ns);
+        let machine_ns = machine.and_then(crate::tcp::machine::Connection::deadline_ns);
         // A neighbour that doesn't answer is asked again.
         let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];
@@ -51,7 +51,7 @@ impl Core {
     /// Looks at a connection after something happened to it: moves it on in its life, and tells who
     /// waits.
     pub(crate) fn settle(&mut self, handle: Handle) {
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         let Some(machine) = &connection.machine else {
@@ -93,7 +93,7 @@ impl Core {
     /// The deadline of a connection came.
     pub(crate) fn connection_timer(&mut self, handle: Handle) {
         let now_ns = self.now_ns;
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         connection.warm();
@@ -120,7 +120,7 @@ impl Core {
     /// unless there is something to read. An orphan is gone altogether.
     pub(crate) fn over(&mut self, handle: Handle) {
         self.remove_flow(handle);
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         if connection.phase == Phase::Connecting {
@@ -143,7 +143,7 @@ impl Core {
 
     /// Gives the memory of a connection back that is over.
     pub(crate) fn release(&mut self, handle: Handle) {
-        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+        if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && let Some(mut machine) = connection.machine.take()
         {
             connection.complete = machine.complete();
@@ -156,7 +156,7 @@ impl Core {
 
     /// Removes a connection and everything that belongs to it, without a word to the peer.
     pub(crate) fn discard(&mut self, handle: Handle) {
-        let over = match self.sockets.get(handle) {
+        let over = match self.table.get(handle) {
             Some(Socket::Connection(connection)) => connection.over,
             _ => return,
         };
@@ -164,7 +164,7 @@ impl Core {
             self.remove_flow(handle);
         }
         self.release(handle);
-        if let Some(Socket::Connection(connection)) = self.sockets.remove(handle) {
+        if let Some(Socket::Connection(connection)) = self.table.remove(handle) {
             self.budget.leave();
             if connection.phase == Phase::Orphan {
                 self.tcp.orphans -= 1;
@@ -172,11 +172,11 @@ impl Core {
         }
     }
 
-    /// The program lets go of a connection. See [`crate::Stack::close`].
+    /// The program closes a connection. See [`crate::Stack::close`].
     pub(crate) fn close_connection(&mut self, handle: Handle) {
         let now_ns = self.now_ns;
         let most = self.config.orphan_max;
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         let linger_ns = connection.linger_ns.unwrap_or(self.config.linger_ns);
@@ -196,7 +196,7 @@ impl Core {
 
     /// Ends a connection with a reset, and lets go of its handle.
     pub(crate) fn abort_connection(&mut self, handle: Handle) {
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return;
         };
         let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) else {
@@ -208,7 +208,7 @@ impl Core {
     }
 
     fn orphan(&mut self, handle: Handle) {
-        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+        if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && connection.phase != Phase::Orphan
         {
             connection.phase = Phase::Orphan;
@@ -222,15 +222,15 @@ impl Core {
     pub(crate) fn addresses_lost(&mut self, net: &Net, lost: &[IpAddr]) {
         let is_lost = |ip: IpAddr| lost.contains(&ip) && !net.has_address(ip);
         let handles: Vec<Handle> = self
-            .sockets
+            .table
             .handles()
-            .filter(|handle| match self.sockets.get(*handle) {
+            .filter(|handle| match self.table.get(*handle) {
                 Some(Socket::Connection(connection)) => is_lost(connection.local.ip()),
                 _ => false,
             })
             .collect();
         for handle in handles {
-            match self.sockets.get(handle) {
+            match self.table.get(handle) {
                 Some(Socket::Connection(connection)) if connection.over => {}
                 Some(Socket::Connection(connection)) if connection.phase == Phase::Orphan => {
                     self.discard(handle);
@@ -242,7 +242,7 @@ impl Core {
 
     /// Lists the handle as an event if somebody waits for what it now is.
     pub(crate) fn wake(&mut self, handle: Handle) {
-        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+        if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && connection.take_wake()
         {
             self.tell(handle);

@@ -1,4 +1,11 @@
-//! What all sockets of a stack share.
+//! The table of sockets, and the way of what the IP layer receives to the socket that it is for.
+
+mod ethernet;
+mod ping;
+mod table;
+mod tcp;
+mod timers;
+mod udp;
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
@@ -6,29 +13,29 @@ use alloc::vec::Vec;
 
 use hashbrown::HashMap;
 
-use crate::budget::Budget;
-use crate::echo::Echo;
 use crate::ethernet::Ethernet;
-use crate::flow::Keyed;
-use crate::handle::Table;
-use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Net, Sockets, TCP, UDP};
-use crate::tcp::Shared;
+use crate::hash::Keyed;
+use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Marking, Net, TCP, UDP, UpperLayer};
+use crate::ping::Ping;
+use crate::tcp::Tables;
+use crate::tcp::budget::Budget;
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::listener::Listener;
-use crate::timers::Timers;
+use crate::types::{Config, Error, Handle, RandomBits};
 use crate::udp::Udp;
-use crate::{Config, Error, Handle, RandomBits};
+use table::Table;
+use timers::Timers;
 
 /// A call that comes later than this after it was due shows that the machine stood still.
 const PAUSE_NS: u64 = 5_000_000_000;
 
-/// What a handle names.
+/// A socket, as a handle names it.
 pub(crate) enum Socket {
     Listener(Box<Listener>),
     Connection(Box<Connection>),
     Udp(Box<Udp>),
     Ethernet(Box<Ethernet>),
-    Echo(Box<Echo>),
+    Ping(Box<Ping>),
 }
 
 impl Socket {
@@ -38,7 +45,7 @@ impl Socket {
                 matches!(connection.phase, Phase::Connecting | Phase::Open)
             }
             Socket::Udp(udp) => !udp.closing,
-            Socket::Listener(_) | Socket::Ethernet(_) | Socket::Echo(_) => true,
+            Socket::Listener(_) | Socket::Ethernet(_) | Socket::Ping(_) => true,
         }
     }
 }
@@ -55,9 +62,9 @@ pub(crate) enum Turn {
 }
 
 /// Sockets and the tables that lead to them.
-pub(crate) struct Core {
+pub(crate) struct Sockets {
     pub(crate) config: Config,
-    /// The time of sockets: that of the caller, less [`Core::paused_ns`].
+    /// The time of sockets: that of the caller, less [`Sockets::paused_ns`].
     pub(crate) now_ns: u64,
     /// How long in all nobody called although that was due: the machine stood still, and so did the
     /// time of sockets, so that nothing is given up before its peer could answer.
@@ -65,14 +72,14 @@ pub(crate) struct Core {
     /// When the next call is due, in the time of the caller.
     pub(crate) due_ns: Option<u64>,
     pub(crate) random: RandomBits,
-    pub(crate) sockets: Table<Socket>,
-    pub(crate) tcp: Shared,
+    pub(crate) table: Table<Socket>,
+    pub(crate) tcp: Tables,
     pub(crate) listeners: HashMap<u16, Vec<Handle>, Keyed>,
     pub(crate) udp_ports: HashMap<u16, Vec<Handle>, Keyed>,
     /// Sockets for raw frames, by interface and type.
     pub(crate) ethernets: Vec<((usize, u16), Handle)>,
     /// Echo requests without an end.
-    pub(crate) echoes: Vec<Handle>,
+    pub(crate) pings: Vec<Handle>,
     pub(crate) timers: Timers,
     /// Sockets that may have something to send.
     pub(crate) dirty: VecDeque<Handle>,
@@ -83,19 +90,19 @@ pub(crate) struct Core {
     pub(crate) work: u64,
 }
 
-impl Core {
-    pub(crate) fn new(config: Config, mut random: RandomBits) -> Core {
+impl Sockets {
+    pub(crate) fn new(config: Config, mut random: RandomBits) -> Sockets {
         let keyed = Keyed::new(&mut random);
-        Core {
+        Sockets {
             now_ns: 0,
             paused_ns: 0,
             due_ns: None,
-            sockets: Table::new(),
-            tcp: Shared::new(&config, &mut random),
+            table: Table::new(),
+            tcp: Tables::new(&config, &mut random),
             listeners: HashMap::with_hasher(keyed),
             udp_ports: HashMap::with_hasher(keyed),
             ethernets: Vec::new(),
-            echoes: Vec::new(),
+            pings: Vec::new(),
             timers: Timers::default(),
             dirty: VecDeque::new(),
             events: Vec::new(),
@@ -124,22 +131,33 @@ impl Core {
     /// The socket of a handle that the program has: not one that it has closed and that is still
     /// delivering, nor one that it hasn't accepted yet.
     pub(crate) fn owned(&self, handle: Handle) -> Option<&Socket> {
-        self.sockets.get(handle).filter(|socket| socket.is_owned())
+        self.table.get(handle).filter(|socket| socket.is_owned())
     }
 
     /// The same, to change it.
     pub(crate) fn owned_mut(&mut self, handle: Handle) -> Option<&mut Socket> {
-        self.sockets
+        self.table
             .get_mut(handle)
             .filter(|socket| socket.is_owned())
     }
 
+    /// The header fields that a socket sends with.
+    pub(crate) fn marking_mut(&mut self, handle: Handle) -> Result<&mut Marking, Error> {
+        match self.owned_mut(handle) {
+            Some(Socket::Connection(connection)) => Ok(&mut connection.marking),
+            Some(Socket::Listener(listener)) => Ok(&mut listener.marking),
+            Some(Socket::Udp(udp)) => Ok(&mut udp.marking),
+            Some(_) => Err(Error::InvalidOperation),
+            None => Err(Error::BadHandle),
+        }
+    }
+
     /// Lists a socket as one that may have something to send.
     pub(crate) fn mark_dirty(&mut self, handle: Handle) {
-        let dirty = match self.sockets.get_mut(handle) {
+        let dirty = match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.dirty,
             Some(Socket::Udp(udp)) => &mut udp.dirty,
-            Some(Socket::Echo(echo)) => &mut echo.dirty,
+            Some(Socket::Ping(ping)) => &mut ping.dirty,
             _ => return,
         };
         if !core::mem::replace(dirty, true) {
@@ -149,12 +167,12 @@ impl Core {
 
     /// Lists a socket as an event.
     pub(crate) fn tell(&mut self, handle: Handle) {
-        let listed = match self.sockets.get_mut(handle) {
+        let listed = match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.wakes.listed,
             Some(Socket::Listener(listener)) => &mut listener.wakes.listed,
             Some(Socket::Udp(udp)) => &mut udp.wakes.listed,
             Some(Socket::Ethernet(ethernet)) => &mut ethernet.wakes.listed,
-            Some(Socket::Echo(echo)) => &mut echo.wakes.listed,
+            Some(Socket::Ping(ping)) => &mut ping.wakes.listed,
             None => return,
         };
         if !core::mem::replace(listed, true) {
@@ -165,10 +183,10 @@ impl Core {
     /// The link of a port has room again.
     pub(crate) fn unblock(&mut self, handles: Vec<Handle>) {
         for handle in handles {
-            match self.sockets.get_mut(handle) {
+            match self.table.get_mut(handle) {
                 Some(Socket::Connection(connection)) => connection.blocked = false,
                 Some(Socket::Udp(udp)) => udp.blocked = false,
-                Some(Socket::Echo(echo)) => echo.blocked = false,
+                Some(Socket::Ping(ping)) => ping.blocked = false,
                 Some(Socket::Ethernet(_)) => self.ethernet_unblocked(handle),
                 _ => {}
             }
@@ -179,10 +197,10 @@ impl Core {
     /// There is news of neighbours: those that wait for one try again.
     pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
         for handle in handles {
-            match self.sockets.get_mut(handle) {
+            match self.table.get_mut(handle) {
                 Some(Socket::Connection(connection)) => connection.waiting = false,
                 Some(Socket::Udp(udp)) => udp.waiting = false,
-                Some(Socket::Echo(echo)) => echo.waiting = false,
+                Some(Socket::Ping(ping)) => ping.waiting = false,
                 _ => {}
             }
             self.mark_dirty(handle);
@@ -197,7 +215,7 @@ impl Core {
             Input::Tcp(segment) => self.tcp_input(net, &segment),
             Input::Udp(datagram) => self.udp_datagram(net, &datagram),
             Input::Error(error) => self.error(net, &error),
-            Input::Echo(echo) => self.echo_reply(&echo),
+            Input::Echo(echo) => self.ping_reply(&echo),
             Input::Ethernet(frame) => self.ethernet_frame(net, &frame),
             Input::Whole(origin, packet) => {
                 // A whole packet is no fragment: this ends.
@@ -214,14 +232,14 @@ impl Core {
         match error.protocol {
             TCP => self.tcp_error(net, error),
             UDP => self.udp_error(net, error),
-            ICMP | ICMPV6 => self.echo_error(error),
+            ICMP | ICMPV6 => self.ping_error(error),
             _ => {}
         }
     }
 
     /// Calls `free` with candidate ports, from a random one on, until it agrees (RFC 6056,
     /// algorithm 2).
-    pub(crate) fn ephemeral(&mut self, free: impl Fn(&Core, u16) -> bool) -> Result<u16, Error> {
+    pub(crate) fn ephemeral(&mut self, free: impl Fn(&Sockets, u16) -> bool) -> Result<u16, Error> {
         const FIRST: u16 = 32_768;
         let start = (self.random)() as u16 % FIRST;
         (0..FIRST)
@@ -232,12 +250,12 @@ impl Core {
 
     /// A port that no UDP socket has.
     pub(crate) fn ephemeral_udp(&mut self) -> Result<u16, Error> {
-        self.ephemeral(|core, port| !core.udp_ports.contains_key(&port))
+        self.ephemeral(|sockets, port| !sockets.udp_ports.contains_key(&port))
     }
 
     /// Sends what a socket has to send.
     pub(crate) fn send(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
-        match self.sockets.get_mut(handle) {
+        match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => {
                 connection.dirty = false;
                 self.send_connection(ip, handle)
@@ -246,9 +264,9 @@ impl Core {
                 udp.dirty = false;
                 self.send_datagrams(ip, handle)
             }
-            Some(Socket::Echo(echo)) => {
-                echo.dirty = false;
-                self.send_echo(ip, handle)
+            Some(Socket::Ping(ping)) => {
+                ping.dirty = false;
+                self.send_ping(ip, handle)
             }
             _ => Turn::Done(0),
         }
@@ -261,23 +279,16 @@ impl Core {
         while let Some(handle) = self.timers.pop_due(now_ns) {
             self.connection_timer(handle);
         }
-        self.timers.tidy(self.sockets.len());
+        self.timers.tidy(self.table.len());
     }
 }
 
-impl Sockets for Core {
+impl UpperLayer for Sockets {
     fn input(&mut self, net: &mut Net, input: Input<'_>) {
         self.handle_input(net, input);
     }
 
     fn has_udp_port(&self, port: u16) -> bool {
         self.udp_ports.contains_key(&port)
-    }
-}
-
-/// Lists a socket with its interface, unless it is listed already.
-pub(crate) fn park(list: &mut Vec<Handle>, listed: &mut bool, handle: Handle) {
-    if !core::mem::replace(listed, true) {
-        list.push(handle);
     }
 }

@@ -1,13 +1,13 @@
-//! What a connection sends when its turn comes.
+//! A connection's turn to send.
 
-use super::connection::Phase;
-use super::counters::count;
-use super::frames::Way;
-use super::machine::{Outcome, State};
 use crate::ip::{Ip, Outcome as Resolved};
+use crate::tcp::connection::Phase;
+use crate::tcp::counters::count;
+use crate::tcp::frames::SegmentOutput;
+use crate::tcp::machine::{Outcome, State};
 
-use crate::shared::{Core, Socket, Turn, park};
-use crate::{Error, Handle};
+use crate::sockets::{Socket, Sockets, Turn};
+use crate::types::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
@@ -15,11 +15,11 @@ const TURN: usize = 16;
 /// that is gone, a gateway perhaps.
 const UNHEARD: u8 = 3;
 
-impl Core {
+impl Sockets {
     /// Sends what a connection has to send.
     pub(crate) fn send_connection(&mut self, ip: &mut Ip, handle: Handle) -> Turn {
         let now_ns = self.now_ns;
-        let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = self.table.get_mut(handle) else {
             return Turn::Done(0);
         };
         let Some(machine) = connection.machine.as_mut().filter(|_| !connection.over) else {
@@ -53,13 +53,12 @@ impl Core {
                 let until_ns = now_ns.saturating_add(self.config.neighbor_timeout_ns);
                 connection.neighbor_ns.get_or_insert(until_ns);
             }
-            if let Some(list) = ip.net.waiting(&connection.route) {
-                park(list, &mut connection.waiting, handle);
-            }
+            ip.net
+                .wait_for_neighbor(&connection.route, &mut connection.waiting, handle);
             self.settle(handle);
             return Turn::Done(0);
         }
-        let mut way = Way {
+        let mut output = SegmentOutput {
             ip,
             mac: resolved.ok(),
             route: &mut connection.route,
@@ -68,17 +67,16 @@ impl Core {
             wait: last,
             sent: 0,
         };
-        let outcome = machine.output(now_ns, TURN, &mut way);
-        let sent = way.sent;
+        let outcome = machine.output(now_ns, TURN, &mut output);
+        let sent = output.sent;
         connection.waiting = false;
         if sent > 0 {
             connection.sent = true;
             connection.neighbor_ns = None;
         }
-        if outcome == Outcome::Blocked
-            && let Some(list) = ip.net.blocked(&connection.route)
-        {
-            park(list, &mut connection.blocked, handle);
+        if outcome == Outcome::Blocked {
+            let flag = &mut connection.blocked;
+            ip.net.wait_for_room(&connection.route, flag, handle);
         }
         let counter = &mut self.tcp.counters.segments_out;
         *counter = counter.wrapping_add(u64::from(sent));

@@ -1,29 +1,30 @@
-//! The way of a segment to its connection, and what answers it if there is none.
+//! From a segment to its connection, or to its answer if there is none.
 
 use core::hash::BuildHasher;
 
-use super::counters::count;
-use super::frames::reply;
-use super::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
-use super::time_wait::Answer;
-use crate::flow::FlowKey;
 use crate::ip::{ErrorKind, IcmpError, Marking, Net, Origin, TCP, TcpInput};
-use crate::shared::{Core, Socket};
-use crate::{Error, Handle};
+use crate::sockets::{Socket, Sockets};
+use crate::tcp::connection::Connection;
+use crate::tcp::counters::count;
+use crate::tcp::flow::FlowKey;
+use crate::tcp::frames::reply;
+use crate::tcp::machine::{Flags, Header, IcmpError as Report, Segment, Seq};
+use crate::tcp::time_wait::Answer;
+use crate::types::{Error, Handle};
 
 /// Time of timestamps (RFC 7323, 5.4: between a millisecond and a second).
-pub(super) fn clock(now_ns: u64) -> u32 {
+pub(crate) fn clock(now_ns: u64) -> u32 {
     (now_ns / 1_000_000) as u32
 }
 
-impl Core {
+impl Sockets {
     /// The connection of a flow.
     pub(crate) fn connection_of(&self, key: &FlowKey) -> Option<Handle> {
         let hash = self.tcp.keyed.hash_one(key) as u32;
         let mut found = None;
         self.tcp.flows.find(hash, |place| {
             self.timers.warm(place);
-            if let Some((handle, Socket::Connection(connection))) = self.sockets.at(place) {
+            if let Some((handle, Socket::Connection(connection))) = self.table.at(place) {
                 connection.warm();
                 if connection.key == *key {
                     found = Some(handle);
@@ -102,7 +103,7 @@ impl Core {
     }
 
     /// Sends a challenge acknowledgement, within the limit (RFC 5961, 7).
-    pub(super) fn challenge(
+    pub(crate) fn challenge(
         &mut self,
         net: &mut Net,
         origin: &Origin,
@@ -118,7 +119,7 @@ impl Core {
     }
 
     /// Answers a segment.
-    pub(super) fn reply(
+    pub(crate) fn reply(
         &mut self,
         net: &mut Net,
         origin: &Origin,
@@ -129,7 +130,7 @@ impl Core {
     }
 
     /// The same with what a program chose for the IP header.
-    pub(super) fn reply_marked(
+    pub(crate) fn reply_marked(
         &mut self,
         net: &mut Net,
         origin: &Origin,
@@ -143,7 +144,7 @@ impl Core {
     }
 
     /// Answers a segment that nothing belongs to (RFC 9293, 3.10.7.1), within the limit.
-    pub(super) fn reset(&mut self, net: &mut Net, origin: &Origin, segment: &Segment<'_>) {
+    pub(crate) fn reset(&mut self, net: &mut Net, origin: &Origin, segment: &Segment<'_>) {
         let Some(header) = Header::reset(segment) else {
             return;
         };
@@ -155,16 +156,16 @@ impl Core {
         }
     }
 
-    pub(super) fn connection_input(&mut self, handle: Handle, segment: &Segment<'_>) {
-        let Core {
-            sockets,
+    pub(crate) fn connection_input(&mut self, handle: Handle, segment: &Segment<'_>) {
+        let Sockets {
+            table,
             budget,
             tcp,
             random,
             now_ns,
             ..
         } = self;
-        let Some(Socket::Connection(connection)) = sockets.get_mut(handle) else {
+        let Some(Socket::Connection(connection)) = table.get_mut(handle) else {
             return;
         };
         let Some(machine) = &mut connection.machine else {
@@ -199,7 +200,7 @@ impl Core {
         };
         count(&mut self.tcp.counters.icmp_errors);
         let now_ns = self.now_ns;
-        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle)
+        if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && let Some(machine) = &mut connection.machine
         {
             let before = machine.info().mss;
@@ -215,28 +216,25 @@ impl Core {
     }
 
     /// Puts a new connection into the tables; its memory was admitted.
-    pub(super) fn insert_connection(
-        &mut self,
-        connection: super::connection::Connection,
-    ) -> Handle {
+    pub(crate) fn insert_connection(&mut self, connection: Connection) -> Handle {
         let hash = self.tcp.keyed.hash_one(connection.key) as u32;
         let boxed = alloc::boxed::Box::new(connection);
-        let handle = self.sockets.insert(Socket::Connection(boxed));
+        let handle = self.table.insert(Socket::Connection(boxed));
         self.tcp.flows.insert(hash, handle.index);
         handle
     }
 
     /// The flow of a connection is free from now on.
-    pub(super) fn remove_flow(&mut self, handle: Handle) {
-        if let Some(Socket::Connection(connection)) = self.sockets.get(handle) {
+    pub(crate) fn remove_flow(&mut self, handle: Handle) {
+        if let Some(Socket::Connection(connection)) = self.table.get(handle) {
             let hash = self.tcp.keyed.hash_one(connection.key) as u32;
             self.tcp.flows.remove(hash, handle.index);
         }
     }
 
     /// Ends a connect without result.
-    pub(super) fn fail(&mut self, handle: Handle, error: Error) {
-        if let Some(Socket::Connection(connection)) = self.sockets.get_mut(handle) {
+    pub(crate) fn fail(&mut self, handle: Handle, error: Error) {
+        if let Some(Socket::Connection(connection)) = self.table.get_mut(handle) {
             connection.error = Some(error);
         }
         self.over(handle);

@@ -3,7 +3,7 @@
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
-use crate::link::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, TxMeta};
+use crate::types::{Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, TxMeta};
 
 /// Packets that may wait; more are held back in the sockets.
 const QUEUE: usize = 64;

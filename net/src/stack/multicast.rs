@@ -2,30 +2,11 @@
 
 use core::net::IpAddr;
 
-use crate::ip::Net;
-use crate::{Error, Handle, InterfaceId, Stack};
+use super::Stack;
+use crate::types::{Error, Handle, InterfaceId};
 
 /// Groups of one socket.
 const GROUPS: usize = 32;
-
-impl Net {
-    /// Listens to a group on an interface; `false` if it has too many.
-    fn join(&mut self, interface: usize, group: IpAddr) -> bool {
-        let now_ns = self.now_ns;
-        self.interfaces.get_mut(interface).is_some_and(|i| {
-            i.due_ns = 0;
-            i.groups.join(group, now_ns)
-        })
-    }
-
-    pub(super) fn leave(&mut self, interface: usize, group: IpAddr) {
-        let now_ns = self.now_ns;
-        if let Some(i) = self.interfaces.get_mut(interface) {
-            i.due_ns = 0;
-            i.groups.leave(group, now_ns);
-        }
-    }
-}
 
 /// Multicast.
 impl Stack {
@@ -45,7 +26,7 @@ impl Stack {
         }
         let scope = interface.map_or(0, |id| id.0 as u32);
         let interface = self.ip.route(group, scope, None)?.interface;
-        let udp = self.core.udp_mut(socket)?;
+        let udp = self.sockets.udp_mut(socket)?;
         if udp.groups.contains(&(interface, group)) {
             return Ok(());
         }
@@ -64,7 +45,7 @@ impl Stack {
         group: IpAddr,
         interface: Option<InterfaceId>,
     ) -> Result<(), Error> {
-        let udp = self.core.udp_mut(socket)?;
+        let udp = self.sockets.udp_mut(socket)?;
         let meant = |joined: &(usize, IpAddr)| {
             joined.1 == group && interface.is_none_or(|id| id.0 == joined.0)
         };
@@ -77,7 +58,7 @@ impl Stack {
     /// The hop limit of what the socket sends to groups: 1, the value of a new socket, stays on the
     /// link.
     pub fn udp_set_multicast_hops(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
-        self.core.udp_mut(socket)?.group_hops = hops;
+        self.sockets.udp_mut(socket)?.group_hops = hops;
         Ok(())
     }
 }

@@ -1,0 +1,123 @@
+//! Interfaces, VLANs, routes and the packet filter.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+
+use super::Stack;
+use crate::ip::FilterRule;
+use crate::types::{Error, InterfaceConfig, InterfaceId, InterfaceStatus, Link};
+
+/// A route, as [`Stack::routes`] tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RouteInfo {
+    /// An address of the network.
+    pub network: IpAddr,
+    /// The length of its prefix in bits.
+    pub prefix_len: u8,
+    /// Where packets leave.
+    pub interface: InterfaceId,
+    /// Who takes them; `None`: they are on the link itself.
+    pub gateway: Option<IpAddr>,
+}
+
+/// Interfaces, routes and the filter.
+impl Stack {
+    /// Adds an interface. Its configuration begins with the next [`Stack::poll`].
+    ///
+    /// Fails with [`Error::InvalidArgument`] if the MAC address isn't unicast, or there are more
+    /// fixed addresses, gateways or servers than [`InterfaceConfig`] says, or one of them isn't
+    /// unicast.
+    pub fn add_interface(
+        &mut self,
+        link: Box<dyn Link>,
+        config: &InterfaceConfig,
+    ) -> Result<InterfaceId, Error> {
+        self.ip.add_interface(link, config)
+    }
+
+    /// Adds an interface for a VLAN (IEEE 802.1Q) of another interface's link, with its MAC address
+    /// and MTU; `id` is 1 to 4094.
+    ///
+    /// Fails as [`Stack::add_interface`] does, and with [`Error::InvalidArgument`] if `parent` is a
+    /// VLAN itself, or has one with this identifier.
+    pub fn add_vlan(
+        &mut self,
+        parent: InterfaceId,
+        id: u16,
+        config: &InterfaceConfig,
+    ) -> Result<InterfaceId, Error> {
+        self.ip.add_vlan(parent, id, config)
+    }
+
+    /// Adds a route to a network (an address and the length of its prefix) over an interface, by
+    /// way of a gateway or on the link itself. The longest prefix decides; among equals the
+    /// interface whose address a packet is sent from.
+    ///
+    /// [`Error::InvalidArgument`] if families are mixed or there are more than 64.
+    pub fn add_route(
+        &mut self,
+        network: (IpAddr, u8),
+        interface: InterfaceId,
+        gateway: Option<IpAddr>,
+    ) -> Result<(), Error> {
+        self.ip.net.add_route(network, interface, gateway)
+    }
+
+    /// Takes a route away that [`Stack::add_route`] added; `false` if there is none to this network
+    /// over this interface.
+    pub fn remove_route(&mut self, network: (IpAddr, u8), interface: InterfaceId) -> bool {
+        self.ip.net.remove_route(network, interface)
+    }
+
+    /// The routes there are, from wherever they came.
+    pub fn routes(&self) -> impl Iterator<Item = RouteInfo> + '_ {
+        self.ip.net.routes.entries.iter().map(|entry| RouteInfo {
+            network: entry.network,
+            prefix_len: entry.prefix_len,
+            interface: InterfaceId(entry.interface),
+            gateway: entry.gateway,
+        })
+    }
+
+    /// Puts rules in force for all packets from now on, instead of those before; see
+    /// [`FilterRule`]. [`Error::InvalidArgument`] if there are more than 256, or a prefix or limit
+    /// makes no sense.
+    pub fn set_filter(&mut self, rules: &[FilterRule]) -> Result<(), Error> {
+        self.ip.net.set_filter(rules)
+    }
+
+    /// How many packets were dropped for which reason, since the start. Counters wrap.
+    pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
+        self.ip.net.drops.iter()
+    }
+
+    /// The interfaces in the order in which they were added, without the loopback.
+    pub fn interfaces(&self) -> Vec<InterfaceId> {
+        (1..self.ip.net.interfaces.len()).map(InterfaceId).collect()
+    }
+
+    /// What is known about an interface now; `None` for an identifier of another stack.
+    pub fn interface_status(&self, id: InterfaceId) -> Option<InterfaceStatus> {
+        let interfaces = &self.ip.net.interfaces;
+        interfaces.get(id.0).map(crate::ip::Interface::status)
+    }
+
+    /// Tells the servers of DHCP that the leases aren't needed any more (RFC 2131, 4.4.6; RFC 8415,
+    /// 18.2.7), before the end: their addresses are not to be used after it. `false`: call again
+    /// after the next [`Stack::poll`]; a second at most goes by.
+    pub fn release_leases(&mut self) -> bool {
+        self.ip.net.release_leases()
+    }
+
+    /// Whether the links have done with every frame; see [`crate::Link::is_drained`].
+    pub fn is_drained(&mut self) -> bool {
+        self.ip.is_drained()
+    }
+
+    /// The address that packets to `remote` are sent from now; [`Error::Unreachable`] if there is
+    /// no route.
+    pub fn source_address(&self, remote: IpAddr) -> Result<IpAddr, Error> {
+        self.ip.route(remote, 0, None).map(|route| route.source)
+    }
+}

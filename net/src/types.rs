@@ -1,0 +1,25 @@
+//! Types that all layers use. They know no protocol, and no other module of this crate.
+
+mod binding;
+mod cidr;
+mod config;
+mod error;
+mod handle;
+mod interface;
+mod link;
+mod socket;
+mod tcp;
+
+pub(crate) use binding::{conflict, covers, scope_of, with_scope};
+pub use cidr::Cidr;
+pub(crate) use cidr::{common_prefix, is_unicast_v4};
+pub use config::{Config, RandomBits};
+pub use error::Error;
+pub use handle::Handle;
+pub use interface::{Counters, Dhcp, InterfaceConfig, InterfaceId, InterfaceStatus};
+pub use link::{
+    Link, LinkCapabilities, PartialChecksum, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta,
+};
+pub(crate) use socket::WakeFlags;
+pub use socket::{Readiness, SocketKind};
+pub use tcp::{Congestion, Keepalive};

@@ -1,0 +1,72 @@
+//! Limits and defaults of a stack.
+
+use alloc::boxed::Box;
+
+use super::Congestion;
+
+/// A source of random numbers, 64 bits at a time.
+pub type RandomBits = Box<dyn FnMut() -> u64 + Send>;
+
+/// Limits and defaults of a [`crate::Stack`].
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// Bytes that the buffers of all TCP connections may take together. See the rule in
+    /// `net/README.md`; a quarter of the machine's memory is a good value.
+    pub tcp_memory: usize,
+    /// What the send or receive buffer of one connection may grow to, in bytes, as its path needs
+    /// it; 4 KiB to 1 GiB.
+    pub tcp_buffer_max: usize,
+    /// What the send or receive buffer of one connection may hold from the beginning, in bytes; 64
+    /// KiB if that is more.
+    pub tcp_buffer_min: usize,
+    /// How the sending rate of new connections is chosen.
+    pub congestion: Congestion,
+    /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets
+    /// them in any case.
+    pub ecn: bool,
+    /// Handshakes of all listeners together that are remembered; beyond that a SYN is answered by a
+    /// cookie (RFC 4987).
+    pub half_open_max: usize,
+    /// Connections that were closed and still deliver; beyond that closing one sends a reset.
+    pub orphan_max: usize,
+    /// Records of connections in TIME-WAIT; when full, the oldest makes room.
+    pub time_wait_max: usize,
+    /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
+    pub time_wait_ns: u64,
+    /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three
+    /// minutes).
+    pub connect_timeout_ns: u64,
+    /// How long an unanswered ARP request or neighbour solicitation is repeated before
+    /// [`Error::Unreachable`].
+    pub neighbor_timeout_ns: u64,
+    /// How long a peer may leave sent data without acknowledgement before [`Error::TimedOut`]
+    /// (RFC 9293, 3.8.3: R2 is at least 100 s).
+    pub send_timeout_ns: u64,
+    /// How long a closed connection may still deliver what was written, and wait for the peer's
+    /// FIN, in the background.
+    pub linger_ns: u64,
+    /// Bytes queued in each direction by one UDP socket.
+    pub udp_queue: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        const SECOND: u64 = 1_000_000_000;
+        Config {
+            tcp_memory: 32 << 20,
+            tcp_buffer_max: 4 << 20,
+            tcp_buffer_min: 4 << 10,
+            congestion: Congestion::Cubic,
+            ecn: false,
+            half_open_max: 1024,
+            orphan_max: 4096,
+            time_wait_max: 4096,
+            time_wait_ns: 60 * SECOND,
+            connect_timeout_ns: 180 * SECOND,
+            neighbor_timeout_ns: 3 * SECOND,
+            send_timeout_ns: 120 * SECOND,
+            linger_ns: 60 * SECOND,
+            udp_queue: 64 << 10,
+        }
+    }
+}
