@@ -42,7 +42,8 @@ let of_descriptor d =
     capabilities = Soil_raw.block_info record Capabilities;
   }
 
-(* What operations refer to that were given up: their devices may still use it. *)
+(* Submissions of operations that timed out, with all that they refer to: their devices may still use
+   the buffers. *)
 let kept : (int -> int) list ref = ref []
 
 let operation disk name submit =

@@ -6,8 +6,8 @@
     the process.
 
     {b Waiting.} A device that doesn't answer a request within [SOIL_DISK_TIMEOUT] (seconds; 30
-    unless it is set) ends the operation with {!Soil.exception-Error} [Timed_out]. Nobody knows then
-    whether a write was done, and the device may still read or write the buffer at any time later:
+    unless it is set) ends the operation with {!Soil.exception-Error} [Timed_out]. A write may or
+    may not have been done then, and the device may still read or write the buffer at any time:
     leave it alone. Its memory is used for nothing else before the device has answered. A cancelled
     operation waits, as long as that at most, until the device is done with the buffer. *)
 

@@ -1,4 +1,4 @@
-(** What the caches between files and disks hold and have done.
+(** Statistics of the caches between files and disks.
 
     Each volume on a disk (FAT, ext4, tar) has a cache of its own for what is to be written; what
     was read is kept in memory that all of them share, an eighth of the machine. A program that

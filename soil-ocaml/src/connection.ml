@@ -22,7 +22,7 @@ let backlog name n =
   if n < 1 || n > 65535 then invalid_arg (name ^ ": backlog out of range");
   n
 
-(* What a SYN is sent with *)
+(* Options of the SYN *)
 
 type options = {
   timestamps : bool;

@@ -1,4 +1,4 @@
-(** What {!Tcp} and {!Bound} share. Private to Soil. *)
+(** Connections, as {!Tcp} and {!Bound} share them. Private to Soil. *)
 
 type options = {
   timestamps : bool;

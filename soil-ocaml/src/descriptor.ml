@@ -22,7 +22,7 @@ and io = {
   describe : t -> string;
 }
 
-(* That of descriptors that never had one. *)
+(* The queue of descriptors that never needed one. *)
 let no_queue : Scheduler.fiber Waiters.t = Waiters.create ()
 
 let make ?(path = "") io kind handle =
@@ -53,7 +53,7 @@ let retry d operation direction result =
     if result < 0 then fail d operation result)
   else fail d operation result
 
-(* What was given back comes first. *)
+(* Bytes that were given back are read first. *)
 
 let given_back d = Bytes.length d.back - d.taken
 
@@ -77,7 +77,7 @@ let unread d b off len =
     d.back <- joined;
     d.taken <- 0)
 
-(* Takes nothing; what is there beyond what was given back joins that. *)
+(* Takes nothing: bytes that are read here join those that were given back. *)
 let peek d b off len =
   let given = given_back d in
   if given = 0 then (
@@ -95,7 +95,7 @@ let peek d b off len =
     Bytes.blit d.back d.taken b off n;
     n)
 
-(* Each gives way, if it has to, before it moves anything: a cancellation must not lose it. *)
+(* Each yields, if it has to, before it moves bytes, so that a cancellation loses none. *)
 
 let rec read_by take blit d b off len =
   Scheduler.spend ();
@@ -142,7 +142,7 @@ let begin_writing d self =
   if d.writer == Scheduler.nobody || Scheduler.is_over d.writer then d.writer <- self
   else (
     if d.writers == no_queue then d.writers <- Waiters.create ();
-    (* Who ends hands over. *)
+    (* [end_writing] hands over. *)
     Scheduler.wait_in d.writers)
 
 let end_writing d =

@@ -1,4 +1,5 @@
-(** What {!File_descriptor} and the modules of single kinds share. Private to Soil. *)
+(** Descriptors, as {!File_descriptor} and the modules of single kinds share them. Private to Soil.
+*)
 
 type kind = Console | Pipe | Tcp | File | Listener | Udp | Directory | Block | Ethernet
 
@@ -6,13 +7,13 @@ type t = {
   handle : int;  (** The number in Rust's table, with its generation. *)
   kind : kind;
   io : io;
-  path : string;  (** What was opened, or [""]. *)
+  path : string;  (** The path that was opened, or [""]. *)
   mutable is_open : bool;
   mutable back : bytes;  (** Bytes that were read and given back: those from [taken] on. *)
   mutable taken : int;
   mutable failure : exn;  (** The last that input or output raised. *)
-  mutable writer : Scheduler.fiber;  (** Who is in {!alone}; [Scheduler.nobody] if nobody is. *)
-  mutable writers : Scheduler.fiber Waiters.t;  (** Who waits for that. *)
+  mutable writer : Scheduler.fiber;  (** The fiber in {!alone}, or [Scheduler.nobody]. *)
+  mutable writers : Scheduler.fiber Waiters.t;  (** Fibers that wait for {!alone}. *)
 }
 
 and io = {

@@ -13,8 +13,8 @@ val lookup : ?timeout:float -> ?family:[ `Any | `V4 | `V6 ] -> string -> Net.add
 
 (** {1:records Other records}
 
-    These are asked for as they are: a name needn't be that of a host, and bytes that can't be in
-    one are written as [\\DDD]. They wait and raise as {!lookup}, with [Invalid_name] in place of
+    Names are asked for as they are: they needn't be host names, and bytes that can't be in one are
+    written as [\\DDD]. They wait and raise as {!lookup}, with [Invalid_name] in place of
     [Invalid_argument]. *)
 
 (** The type for what a record says. *)

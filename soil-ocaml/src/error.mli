@@ -11,12 +11,12 @@ include module type of struct
 end
 
 type t = {
-  code : code;  (** What went wrong. *)
-  operation : string;  (** What was tried, such as ["tcp connect"]. *)
-  subject : string;  (** What it was done to, such as ["10.0.0.9:80"]; [""] if nothing. *)
+  code : code;
+  operation : string;  (** The operation that failed, such as ["tcp connect"]. *)
+  subject : string;  (** Its object, such as ["10.0.0.9:80"]; [""] if there is none. *)
   detail : string;
-      (** More than the code says, one line without a final point, with the remedy if there is one;
-          [""] if nothing. *)
+      (** The reason in one line, without a final point and with the remedy if there is one; [""] if
+          the code says it all. *)
 }
 (** The type for errors. *)
 
@@ -43,5 +43,5 @@ val fail : ?subject:string -> ?detail:string -> code -> string -> 'a
 val printer : exn -> string option
 (** [printer] shows {!exception-Error} in the words of {!to_string}. In a program that has
     [Printexc] it is registered there, so that [Printexc.to_string] shows these words; Soil itself
-    doesn't link that module, which would add 300 KB to every image. An exception that nobody
-    catches is shown in these words in any case. *)
+    doesn't link that module, which would add 300 KB to every image. An uncaught exception is shown
+    in these words in any case. *)

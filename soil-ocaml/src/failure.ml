@@ -30,8 +30,8 @@ external restore_backtrace : exn -> backtrace -> unit = "caml_restore_raw_backtr
 external set_recording : bool -> unit = "caml_record_backtrace"
 external register_named_value : string -> Obj.t -> unit = "caml_register_named_value"
 
-(* The runtime's own printer of the backtrace last caught, to the C library's stderr. It takes
-   nothing and returns nothing: the untagged integers stand for registers that nobody looks at. *)
+(* The runtime's printer of the backtrace last caught, to the C library's stderr. It takes and
+   returns nothing; the untagged integers stand for registers that it ignores. *)
 external print_last_backtrace : (int[@untagged]) -> (int[@untagged])
   = "soil_needs_native_code" "caml_print_exception_backtrace"
 [@@noalloc]

@@ -1,4 +1,5 @@
-(** What few programs do with files, beside {!Fs}; others don't carry it. *)
+(** Times and ranges of files: operations that few programs need. Other programs don't carry them.
+*)
 
 (** {1:times Times} *)
 

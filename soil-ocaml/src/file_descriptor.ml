@@ -182,8 +182,8 @@ let close = Descriptor.close
 let is_open (d : t) = d.is_open
 let with_close = Descriptor.closing
 
-(* Nothing leaves the buffer before all that a call wants is there: no exception, that of a
-   cancellation included, can lose any of it. *)
+(* Bytes leave the buffer only when a call has all that it needs, so that no exception, cancellation
+   included, loses any. *)
 module Reader = struct
   type descriptor = t
 
@@ -191,7 +191,7 @@ module Reader = struct
     descriptor : descriptor;
     size : int;
     mutable buffer : bytes;  (** Of [size], unless it isn't empty. *)
-    mutable first : int;  (** What is buffered is [first … last - 1]. *)
+    mutable first : int;  (** Bytes [first … last - 1] are buffered. *)
     mutable last : int;
   }
 

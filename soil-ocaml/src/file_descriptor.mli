@@ -7,7 +7,7 @@
     function that opened it for a while ({!with_close}, {!Soil.Fs.with_file}, {!Soil.Tcp.serve}…).
     Any task may use it. Writes of several tasks on one descriptor are each whole calls, in no
     particular order, and so are calls of {!read} and {!read_into}; functions that read on until
-    something is complete share the input with whoever else reads.
+    something is complete share the input with other readers.
 
     {b Waiting.} Functions below that say they {e wait} make their task wait while other tasks run;
     outside {!Soil.run} the whole program waits. A waiting call ends with {!Soil.Task.Cancelled}
@@ -47,13 +47,13 @@ val kind : t -> kind
 (** [kind d] is what [d] is, also after [d] was closed. *)
 
 val name : t -> string
-(** [name d] is a name for messages: a path, a peer such as ["tcp 10.0.0.9:80"], ["console"]…. Never
-    raises. *)
+(** [name d] is a name for messages: a path, a peer such as ["tcp 10.0.0.9:80"], or ["console"].
+    Never raises. *)
 
 val of_console : unit -> t
 (** [of_console ()] is the console: reads get standard input, writes go to standard output. A pipe
     or a file comes byte for byte and ends where it ends; a terminal gives a line at a time, and the
-    end of input at Ctrl-D. A write waits while the output's reader doesn't read; other tasks go on.
+    end of input at Ctrl-D. A write waits while the output's reader doesn't read; other tasks run.
 
     It is one object for the program; closing it does nothing. [print_string] and the like have a
     buffer of their own in front of it, and the whole program waits in them. *)
@@ -92,7 +92,7 @@ val write : t -> bytes -> int -> int -> unit
 (** [write d b off len] writes the [len] bytes of [b] from offset [off], all of them, and waits for
     room as often as needed. Returning means that the bytes are on their way, not that a peer has
     them or that a disk has (for that, {!Soil.Fs.sync}). Raises {!Soil.exception-Error} with
-    [Broken_pipe] if nobody will read them. *)
+    [Broken_pipe] if there is no reader any more. *)
 
 val write_some : t -> bytes -> int -> int -> int
 (** [write_some d b off len] waits until there is room for at least one byte, writes as many as
@@ -137,7 +137,7 @@ val with_close : t -> (t -> 'a) -> 'a
 (** {1:buffered Buffered reading}
 
     For protocols of lines and fixed-size pieces. A call that raises, also because it was cancelled
-    or took too long, has taken nothing: the same call later goes on waiting for the same line. *)
+    or took too long, has taken nothing: the same call later waits for the same line. *)
 
 module Reader : sig
   type descriptor := t

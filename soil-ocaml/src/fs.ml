@@ -74,7 +74,7 @@ let from_start = 0
 let from_position = 1
 let from_end = 2
 
-(* Moving the position by so many bytes is never waited for: the token is that of no operation. *)
+(* Moving the position by a number of bytes never waits, so the token needn't be an operation's. *)
 let unread (d : Descriptor.t) _ _ len =
   if len > 0 then ignore (Soil_raw_files.file_seek d.handle (-len) from_position Soil_raw.max_token)
 

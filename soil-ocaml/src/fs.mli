@@ -16,11 +16,11 @@
     [SOIL_DISK_TIMEOUT] (seconds; 30 unless set; read at the first use of files), everything that
     waits for the volume fails with [Io] and a line that names the disk, and so does at once what is
     asked of it later. A change that failed so may have been made. When the disk answers after all,
-    the volume goes on from where it was, and works again: nothing that was synced is lost, a mount
-    that failed is undone, a file that was opened is closed. Until then a bigarray that was lent to
-    the operation ({!pread_into}, {!pwrite_from}) is the disk's: Soil keeps it from the garbage
-    collector, and its contents are to be left alone. Other volumes, tasks and the program's end
-    don't wait for such a disk. *)
+    the volume continues from where it was, and works again: nothing that was synced is lost, a
+    mount that failed is undone, a file that was opened is closed. Until then a bigarray that was
+    lent to the operation ({!pread_into}, {!pwrite_from}) is the disk's: Soil keeps it from the
+    garbage collector, and its contents are to be left alone. Other volumes, tasks and the program's
+    end don't wait for such a disk. *)
 
 (** {1:files Files} *)
 
@@ -159,7 +159,7 @@ val rename : ?how:[ `Replace | `No_replace | `Exchange ] -> string -> string -> 
     they are on different volumes, [Invalid] if one is in the other. *)
 
 val unlink : string -> unit
-(** [unlink path] removes a file, or a symbolic link. An open file goes on existing without a name
+(** [unlink path] removes a file, or a symbolic link. An open file continues to exist without a name
     where the file system can do that; on FAT it is [Busy]. *)
 
 (** {1:links Links}
@@ -192,7 +192,7 @@ val contents : string -> File_descriptor.buffer option
 val with_lock : string -> (unit -> 'a) -> 'a
 (** [with_lock path f] is [f ()] while no other task of the program is in [with_lock] for the same
     file or directory, by whichever name; it must exist. Tasks get their turn in the order in which
-    they came. It stops nobody who doesn't ask. Raises [Invalid_argument] within itself. *)
+    they came. The lock is advisory. Raises [Invalid_argument] within itself. *)
 
 (** {1:volumes Volumes} *)
 
@@ -200,10 +200,10 @@ type space = {
   total : int;
   free : int;  (** Not in use. *)
   available : int;
-      (** What of [free] isn't reserved for an administrator, as [df] shows it. On Soil's own
-          volumes the program may use all of [free]: ext4's reserve, 5% unless made otherwise, keeps
-          a Linux system going, and here there is only the program. In a folder of the host Linux
-          decides. *)
+      (** The part of [free] that isn't reserved for an administrator, as [df] shows it. On Soil's
+          own volumes the program may use all of [free]: ext4's reserve, 5% unless made otherwise,
+          keeps a Linux system going, and here there is only the program. In a folder of the host
+          Linux decides. *)
 }
 (** The type for the room on a volume, in bytes. *)
 
@@ -226,7 +226,7 @@ type health =
 
 type volume = {
   point : string;  (** Where it is mounted. *)
-  source : string;  (** What it is on, such as ["disk data/2"]. *)
+  source : string;  (** Its disk, partition or folder, such as ["disk data/2"]. *)
   health : health;
   total : int;  (** Bytes. *)
   free : int;  (** Bytes. *)

@@ -12,8 +12,8 @@
 
     {b A slice never changes.} It is the bytes as they were when it was lent, whatever is written to
     the file meanwhile, and also when the file is cut, removed or closed, or its volume unmounted;
-    whoever reads the file after that sees what was written. Slices that were lent at different
-    times may therefore be of different states of the file, as with reads.
+    later reads of the file see what was written. Slices that were lent at different times may
+    therefore be of different states of the file, as with reads.
 
     What is lent counts as used by the cache, of which half can be lent at a time, 1/16 of the
     machine's memory; embedded files don't count. Copies are made of what has no memory that could

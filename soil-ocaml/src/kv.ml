@@ -73,7 +73,7 @@ let operation t key f =
   in
   if t.in_batch then run () else Sync.Mutex.protect t.mutex run
 
-(* A symbolic link that somebody put into the directory leads nowhere from here. *)
+(* A symbolic link in the directory is not followed. *)
 let guard t key =
   let real = Fs.realpath (path t key) in
   if real <> path t key then stop (`Not_found key)
@@ -84,7 +84,7 @@ let kind t key =
   | { kind = Directory; _ } -> `Dictionary
   | { kind = Symlink; _ } -> stop (`Not_found key)
 
-(* What is there, once it is clear that it is in the store. *)
+(* The kind of an entry, which is first shown to be in the store. *)
 let find t key =
   guard t key;
   kind t key

@@ -1,7 +1,7 @@
-let most = 32 (* addresses of one name that are looked at *)
+let most = 32 (* addresses of one name *)
 
-(* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; with the underscore that names of services
-   have. *)
+(* RFC 1035 §2.3.4, and RFC 1123 §2.1 for the characters; underscores occur in names of
+   services. *)
 let is_label s =
   let is_allowed = function
     | 'a' .. 'z' | 'A' .. 'Z' | '0' .. '9' | '-' | '_' -> true

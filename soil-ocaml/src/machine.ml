@@ -41,7 +41,7 @@ let counter name =
 let power_off () = Scheduler.exit 0
 
 let reboot () =
-  (* What [exit] would do first: the machine doesn't come back from the call. *)
+  (* As [exit] does first; the call doesn't return. *)
   Stdlib.do_at_exit ();
   ignore (Failure.check ~operation ~subject:"reboot" (Soil_raw_machine.machine_reboot ()));
   Scheduler.exit 0

@@ -1,7 +1,7 @@
 (** The machine. Nothing here waits, unless stated. *)
 
 type memory = {
-  total : int;  (** What the machine has, or what the process may use. *)
+  total : int;  (** Of the machine, or the limit of the process. *)
   in_use : int;  (** By the program, the kernel's tables and buffers. *)
   free : int;
   high_water : int;  (** The largest [in_use] so far. *)

@@ -1,4 +1,4 @@
-(** What programs choose of the IP header, of TCP and UDP alike. Private to Soil. *)
+(** Hop limit and DSCP of the IP header, for TCP and UDP alike. Private to Soil. *)
 
 val set_hop_limit : Descriptor.t -> int -> unit
 (** Documented in {!Tcp.set_hop_limit} and {!Udp.set_hop_limit}. *)

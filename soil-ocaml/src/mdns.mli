@@ -1,9 +1,9 @@
 (** The name of this machine on its links: multicast DNS
     ({{:https://www.rfc-editor.org/rfc/rfc6762}RFC 6762}), as Avahi and Bonjour speak it.
 
-    Others on the same link reach the machine as [name.local], without a name server. A name that
-    somebody has already is changed: [name-2.local], and so on. The name is taken back when the
-    program ends. *)
+    Others on the same link reach the machine as [name.local], without a name server. A name that is
+    taken on the link is changed: [name-2.local], and so on. The name is taken back when the program
+    ends. *)
 
 val announce : ?name:string -> unit -> bool
 (** [announce ~name ()] answers for [name.local] from now on, on every interface and for all their

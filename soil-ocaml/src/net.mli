@@ -99,8 +99,7 @@ type connection = {
   state : string;
       (** Of TCP: the name in {{:https://www.rfc-editor.org/rfc/rfc9293#section-3.3.2}RFC 9293},
           such as ["ESTABLISHED"]; [""] for UDP. *)
-  unread : int;
-      (** Bytes that nobody has read; of a listener the connections that nobody has accepted. *)
+  unread : int;  (** Bytes received and not read; for a listener, connections not accepted. *)
   unsent : int;  (** Bytes that the peer hasn't acknowledged. *)
 }
 (** The type for connections, listeners and UDP sockets as they are now. *)
@@ -126,6 +125,6 @@ val filter : string list -> unit
     ]}
 
     [with] is the network of the other end, [port] ours and [peer-port] the other's; [new] is what
-    begins something; [limit] fits so many packets a second, and so many at once, [each]: of each
-    sender. Raises {!Soil.exception-Error} with [Bad_configuration], and a detail that shows the
-    rule, if one isn't a rule. *)
+    begins a connection or exchange; [limit] fits a rate in packets per second, with a burst, [each]
+    for each sender. Raises {!Soil.exception-Error} with [Bad_configuration], and a detail that
+    shows the rule, if one isn't a rule. *)

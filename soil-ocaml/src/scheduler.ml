@@ -3,7 +3,7 @@ exception Cancelled
 type fiber = {
   mutable body : unit -> unit;  (** Before the start. *)
   mutable stopped : Effects.t;  (** Where it parked. *)
-  mutable value : int;  (** What the parked call is to return. *)
+  mutable value : int;  (** Result of the parked call. *)
   mutable wait : int;  (** A token (> 0), or one of the constants below. *)
   mutable entry : fiber Waiters.t;  (** Its place in a queue, if it waits in one. *)
   mutable timer : event Timers.timer option;  (** Its alarm, if it sleeps. *)
@@ -25,14 +25,14 @@ and node = {
 and event = Wake of fiber | Cancel of alarm | Give_up
 and alarm = { target : node; mutable rang : bool }
 
-(* What a fiber waits for, other than a token. *)
+(* Reasons to wait, other than a token. *)
 let nothing = 0
 let in_queue = -1
 let in_queue_protected = -2
 let asleep = -3
 let turn = -4 (* others first *)
 
-(* What a parked call returns if it was taken back: no result of an operation. *)
+(* Result of a parked call that was cancelled; no operation has it. *)
 let interrupted = min_int
 let no_body () = ()
 let no_run = 0
@@ -49,7 +49,7 @@ let rec nil =
     younger = nil;
   }
 
-(* What runs outside of [run], and waits by blocking the program. *)
+(* The program outside of [run], which waits by blocking. *)
 and nobody =
   {
     body = no_body;
@@ -63,13 +63,13 @@ and nobody =
     run = no_run;
   }
 
-(* Whose place a token, or an entry of a queue, keeps that was given up and can't be taken back: what
-   completes it wakes nobody. *)
+(* Owner of a token, or of a queue's entry, whose fiber was abandoned: its completion wakes no
+   fiber. *)
 let gone = { nobody with body = no_body }
 let current = ref nobody
 
-(* The number of the run that there is, or of the next one. A run that fails may leave fibers in
-   queues of the program's own, where a later one finds them: they never go on. *)
+(* Number of the current run, or of the next one. A run that fails may leave fibers in queues of the
+   program, where a later run finds them; they are never resumed. *)
 let this_run = ref (no_run + 1)
 let is_over fiber = fiber.run <> !this_run && fiber.run <> no_run
 
@@ -85,7 +85,7 @@ let current_node () = !current.node
 let is_cancelled node = node.cancelled
 let is_left node = is_over node.owner
 
-(* Fibers that can go on. *)
+(* Fibers that can run. *)
 let ready = Ring.create nobody
 
 (* All of it or, if a signal's handler raises, nothing. *)
@@ -100,9 +100,8 @@ let wake fiber value =
 
 let table = ref (Slots.make 64 nobody)
 
-(* What the operations of these tokens were submitted by, and so all that they refer to: a device may
-   use a buffer until the completion was seen, or the operation taken back, whatever becomes of the
-   fiber. *)
+(* Submissions by token, which keep alive all that they refer to: a device may use a buffer until the
+   completion was seen or the operation was cancelled, even if the fiber is gone. *)
 let no_submission (token : int) = token
 let pinned = ref (Slots.make 64 no_submission)
 let next_free = ref (Slots.init 64 (fun i -> i + 1))
@@ -301,7 +300,7 @@ let see_to_completions () =
   while !first < !last do
     let i = !first in
     let token = completions.{2 * i} and result = completions.{(2 * i) + 1} in
-    (* A request to stop may end the program, whose last functions may wait: it isn't seen to twice. *)
+    (* A request to stop may end the program, whose [at_exit] functions may wait: handle it once. *)
     if token = 0 then first := i + 1;
     complete token result;
     first := i + 1
@@ -338,13 +337,13 @@ let rec block fiber =
     look (next_deadline ());
     block fiber)
 
-(* A fiber that parks is not among those that can go on: parking takes memory, and so a handler of a
-   signal may raise out of it. [run_fiber] puts it there. *)
+(* A fiber that parks isn't in [ready] yet: parking allocates, so that a signal handler may raise out
+   of it. [run_fiber] puts it there. *)
 let have_turn fiber value =
   fiber.wait <- turn;
   fiber.value <- value
 
-(* Stops until [wake]. Outside of [run] nobody else can run, so the program blocks. *)
+(* Parks until [wake]. Outside of [run] no other fiber can run, so the program blocks. *)
 let park wait =
   let fiber = !current in
   fiber.wait <- wait;
@@ -392,7 +391,8 @@ let spend () =
   if !spent >= allowance then yield ()
 
 let operation ~operation ~subject submit =
-  (* Before it, so that nothing is lost where this is cancelled: of what is cached, or in memory, there is never anything to wait for. *)
+  (* Yield before the operation: one that is answered at once never waits, and a cancellation here
+     loses nothing. *)
   spend ();
   let token = new_token () in
   !pinned.(token) <- submit;
@@ -518,8 +518,8 @@ let cancel_at target at =
   Timers.add timers timer;
   stop
 
-(* After so many turns of fibers, or so much time, the machine is looked after although there is
-   more to do. *)
+(* After this number of fibers' turns, or this time, completions are collected although fibers are
+   ready. *)
 let turns_between_looks = 64
 let ns_between_looks = 200_000
 let turns = ref 0
@@ -534,7 +534,7 @@ let deadlock count =
   in
   Error.fail Deadlock "run" ~detail
 
-(* Runs fibers until it is [finished ()]; [false] if they can't go on before. *)
+(* Runs fibers until [finished ()]; [false] if none can run before. *)
 let rec run_all finished =
   if finished () then true
   else if Ring.length ready = 0 then
@@ -563,7 +563,7 @@ let rec run_all finished =
       look 0);
     run_all finished
 
-(* Fibers that haven't ended never go on. What they have under way keeps its buffers. *)
+(* Abandons the fibers that haven't ended. Their operations keep their buffers. *)
 let forget_all () =
   fibers := 0;
   incr this_run;

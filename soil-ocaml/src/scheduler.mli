@@ -65,8 +65,7 @@ val check : unit -> unit
 val self : unit -> fiber
 
 val is_over : fiber -> bool
-(** [is_over fiber] is [true] iff [fiber] was left behind by a {!run} that failed: it never goes on.
-*)
+(** [is_over fiber] is [true] iff [fiber] was left behind by a {!run} that failed; it never runs. *)
 
 val is_left : node -> bool
 (** [is_left node] is {!is_over} for the fiber that has entered [node]. *)
@@ -84,7 +83,7 @@ val protect : (unit -> 'a) -> 'a
 (** Documented in {!Task.protect}. *)
 
 val nobody : fiber
-(** [nobody] is what {!self} is outside of {!run}. *)
+(** [nobody] is the value of {!self} outside of {!run}. *)
 
 val within : node -> (unit -> 'a) -> 'a
 (** [within node f] is [f ()] in a new node below [node], wherever the current fiber is. *)

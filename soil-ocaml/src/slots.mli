@@ -1,7 +1,8 @@
-(** What Soil needs of [Array], without linking it: 32 KB of every image. Private to Soil. *)
+(** The functions on arrays that Soil's modules use. [Stdlib.Array] would be 34 KB of an image.
+    Private to Soil. *)
 
 external make : int -> 'a -> 'a array = "caml_make_vect"
-(** [make n v] is an array of [n] times [v]. *)
+(** [make n v] is an array of [n] elements [v]. *)
 
 val init : int -> (int -> 'a) -> 'a array
 (** [init n f] is [[| f 0; …; f (n - 1) |]]; [n > 0]. *)

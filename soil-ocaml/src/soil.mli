@@ -1,7 +1,7 @@
 (** Soil: programs that are a Linux process and a virtual machine's kernel.
 
     {[
-      (* Serves one line to whoever connects, and counts. *)
+      (* Serves one line to each client, and counts. *)
       let () =
         Soil.run @@ fun () ->
         let listener = Soil.Tcp.listen ~port:7 () in
@@ -31,8 +31,8 @@ val run : (unit -> 'a) -> 'a
     end the program without further ado. The status is the same in both forms.
 
     {b Failure.} An exception of [main] leaves [run] with its backtrace. As in every OCaml program
-    one that nobody catches is reported with its backtrace on the error console, and the exit status
-    is 2. Raises {!exception-Error} with [Deadlock] if all tasks wait for each other. *)
+    an uncaught one is reported with its backtrace on the error console, and the exit status is 2.
+    Raises {!exception-Error} with [Deadlock] if all tasks wait for each other. *)
 
 val exit : int -> 'a
 (** [exit status] ends the program: inside {!run} all tasks are cancelled and unwound first, then it
@@ -53,7 +53,7 @@ val pipe : ?capacity:int -> unit -> File_descriptor.t * File_descriptor.t
     [capacity] is out of range. *)
 
 exception Error of Error.t
-(** What Soil raises. See {!module-Error}. *)
+(** The exception that Soil raises. See {!module-Error}. *)
 
 (** {1:modules Modules} *)
 

@@ -114,8 +114,7 @@ module Semaphore = struct
     (s.units <- s.units - 1;
      true)
 
-  (* A unit that is given back goes to the first who waits, so nobody waits while there are
-     units. *)
+  (* A released unit goes to the first waiter, so there are no waiters while there are units. *)
   let acquire s = if not (try_acquire s) then Scheduler.wait_in s.waiting
 
   let release s =

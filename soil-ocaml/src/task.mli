@@ -37,14 +37,14 @@
     its steps, so what is said below of cancellation doesn't hold for it. Devices never write to
     memory that was freed.
 
-    {b Order.} Tasks that can go on do so in the order in which they became able to. A task that
-    does I/O that never has to wait gives way now and then; one that only computes should {!yield}.
+    {b Order.} Tasks run in the order in which they became ready. A task that does I/O that never
+    has to wait gives way now and then; one that only computes should {!yield}.
 
     {b Outside {!Soil.run}} the functions of this module that start tasks behave as if wrapped in
     it. *)
 
 exception Cancelled
-(** What a cancelled task gets where it waits. *)
+(** Raised in a cancelled task where it waits. *)
 
 (** {1:scopes Scopes and tasks} *)
 
@@ -103,8 +103,8 @@ val cancel_scope : scope -> unit
     is what its body is, if the body gets that far. *)
 
 val yield : unit -> unit
-(** [yield ()] lets the other tasks that can go on do so, and lets input and output be seen to.
-    Raises {!Cancelled} if this task was cancelled. *)
+(** [yield ()] runs the other tasks that are ready, and lets input and output proceed. Raises
+    {!Cancelled} if this task was cancelled. *)
 
 val check : unit -> unit
 (** [check ()] does nothing. Raises {!Cancelled} if this task was cancelled. *)
@@ -199,7 +199,7 @@ module Condition : sig
   (** The type for condition variables. *)
 
   val create : unit -> t
-  (** [create ()] is a condition that nobody waits for. *)
+  (** [create ()] is a condition without waiters. *)
 
   val wait : t -> Mutex.t -> unit
   (** [wait c m] unlocks [m], waits for {!signal} or {!broadcast}, and locks [m] again, also when it

@@ -195,8 +195,8 @@ let info (d : Descriptor.t) =
 
 (* Clients *)
 
-(* In two functions each, for the compiler makes a chain of wrappers for each number of arguments that a function has: with twelve and
-   thirteen they are 6 KB of each image. *)
+(* In two functions each: the compiler links a chain of wrappers for each number of arguments that a
+   function has, and those for twelve and thirteen are 6 KB. *)
 
 let connect ?timeout ?nodelay ?keepalive:idle ?user_timeout ?linger ?congestion =
   let apply set d = function None -> () | Some v -> set d v in
@@ -234,7 +234,7 @@ let with_connection ?timeout ?options endpoint f =
 let report (d : Descriptor.t) e =
   Failure.report (d.io.describe d ^ ": exception ") e (Failure.get_backtrace ())
 
-(* What the connection itself raised as its peer went away: that very exception, not one like it. *)
+(* Whether [e] is the exception that [d] itself raised as its peer went away, physically. *)
 let is_peer_gone (d : Descriptor.t) e =
   e == d.failure
   &&
@@ -250,7 +250,7 @@ let handle_connection handler on_error d =
   | exception e when is_peer_gone d e -> ()
   | exception e -> on_error d e
 
-(* What [accept] can't do anything about now, but perhaps when a connection has ended. *)
+(* Shortages in [accept] that may be over when a connection has ended. *)
 let is_shortage (e : Error.t) =
   match e.code with Too_many_open | Out_of_memory -> true | _ -> false
 

@@ -164,7 +164,7 @@ val set_user_timeout : File_descriptor.t -> float option -> unit
     Raises [Invalid_argument] if [s] isn't positive. *)
 
 val set_linger : File_descriptor.t -> float -> unit
-(** [set_linger c s] lets [c], once closed, go on delivering for [s] seconds (initially 60) in the
+(** [set_linger c s] lets [c], once closed, deliver for [s] more seconds (initially 60) in the
     background; with [0.], {!File_descriptor.close} is {!abort}. Raises [Invalid_argument] if [s] is
     negative. *)
 
@@ -185,11 +185,11 @@ val set_receive_buffer : File_descriptor.t -> int -> unit
 *)
 
 val set_hop_limit : File_descriptor.t -> int -> unit
-(** [set_hop_limit d n] lets what connection [d] sends from now on pass [n - 1] routers
-    ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2}RFC 9293 §3.9.2}; initially 64, or what
-    a router has said). If [d] is a listener it is what its connections begin with. Raises
-    {!Soil.exception-Error} with [Wrong_kind]. Raises [Invalid_argument] if [n] isn't between 1 and
-    255. *)
+(** [set_hop_limit d n] sets the TTL or hop limit of what connection [d] sends from now on
+    ({{:https://www.rfc-editor.org/rfc/rfc9293#section-3.9.2}RFC 9293 §3.9.2}; initially 64, or the
+    one that a router advertises). If [d] is a listener it is what its connections begin with.
+    Raises {!Soil.exception-Error} with [Wrong_kind]. Raises [Invalid_argument] if [n] isn't between
+    1 and 255. *)
 
 val set_dscp : File_descriptor.t -> int -> unit
 (** [set_dscp d n] asks the network to treat what connection [d] sends from now on as differentiated

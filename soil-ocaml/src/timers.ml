@@ -1,9 +1,9 @@
 (* A binary heap in an array; each timer knows its place, so that it can be removed.
 
    A handler of a signal may raise an exception out of any loop and wherever memory is taken. So the
-   heap is always whole but for one timer, at [unsettled], that may be too deep or too high: it is
-   moved by exchanges, each of which the compiler knows to be free of handlers, and the next
-   operation goes on where one was left. *)
+   heap is always whole but for one timer, at [unsettled], that may be too deep or too high. It is
+   moved by exchanges that allocate nothing, so that no handler runs within one, and the next
+   operation continues where an interrupted one stopped. *)
 
 type 'a timer = { at : int; mutable order : int; value : 'a; mutable place : int }
 

@@ -31,7 +31,7 @@ let send_string ?timeout d endpoint s =
   (* Only read, whatever its type says. *)
   send ?timeout d endpoint (Bytes.unsafe_of_string s) 0 (String.length s)
 
-(* What a cancellation comes before is still there for the next one. *)
+(* Yields before it receives: a cancellation leaves the datagram for the next call. *)
 let rec try_receive (d : Descriptor.t) from b off len =
   Scheduler.spend ();
   let n = Soil_raw_udp.udp_receive d.handle from b off len in
@@ -82,7 +82,7 @@ let set_multicast_hops (d : Descriptor.t) hops =
   if hops < 0 || hops > 255 then invalid_arg "Soil.Udp.set_multicast_hops: not 0 to 255";
   check d "set_multicast_hops" (Soil_raw_udp.udp_multicast_hops d.handle hops)
 
-(* What a batch is carried in: datagram [i] has the bytes from [i * slot]. *)
+(* The buffer of a batch: datagram [i] has the bytes from [i * slot]. *)
 let check_batch operation buffer ~slot count =
   if slot < 1 || count < 1 || count > Bigarray.Array1.dim buffer / slot then
     invalid_arg ("Soil.Udp." ^ operation ^ ": the buffer doesn't hold so many")

@@ -20,5 +20,5 @@ val left : File_descriptor.t -> int
 val wait : ?timeout:float -> File_descriptor.t -> int
 (** [wait c] waits until there is something urgent, or something to read, or the end of input, for
     at most [timeout] seconds (default: no limit), and is {!left}[ c]: 0 if it wasn't urgency that
-    ended it. Reads of other tasks may go on meanwhile. Raises {!Soil.exception-Error} with
-    [Timed_out], [Wrong_kind] or [Closed]. *)
+    ended it. Other tasks may read meanwhile. Raises {!Soil.exception-Error} with [Timed_out],
+    [Wrong_kind] or [Closed]. *)

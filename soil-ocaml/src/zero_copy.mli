@@ -10,7 +10,7 @@
 
 type lease
 (** The type for received bytes that the program has borrowed. Their memory counts as used by the
-    connection: who keeps leases makes the peer wait. 256 may be out at a time. *)
+    connection: leases that are kept make the peer wait. 256 may be out at a time. *)
 
 val receive : ?timeout:float -> File_descriptor.t -> lease option
 (** [receive c] waits until [c] has bytes, for at most [timeout] seconds (default: no limit), and is
@@ -43,7 +43,7 @@ val send : ?timeout:float -> File_descriptor.t -> File_descriptor.buffer -> int 
 
     [b] is the program's again when [send] returns or raises, whatever happens: when the connection
     ends, nothing of it is sent any more; when the task is cancelled, or the time is over, the
-    machine copies what it had taken and not delivered, and goes on delivering that, as it does when
-    [c] is closed, which raises [Closed]. Raises {!Soil.exception-Error} as
-    {!File_descriptor.write}, and with [Wrong_kind], [Connection_reset], [Timed_out] or
-    [Too_many_open] (1024 are under way). *)
+    machine copies what it had taken and not delivered, and delivers that later, as it does when [c]
+    is closed, which raises [Closed]. Raises {!Soil.exception-Error} as {!File_descriptor.write},
+    and with [Wrong_kind], [Connection_reset], [Timed_out] or [Too_many_open] (1024 are under way).
+*)
