@@ -19,7 +19,7 @@ let open_ ?(interface = 0) ethertype =
   if ethertype < 0x600 || ethertype > 0xffff then
     invalid_arg "Soil.Ethernet.open_: not between 0x600 and 0xffff";
   let subject = "interface " ^ string_of_int interface in
-  let handle = Soil_raw_ethernet.ethernet_open interface ethertype in
+  let handle = Soil_raw_net_extra.ethernet_open interface ethertype in
   Descriptor.make ~path:subject io Ethernet
     (Failure.check ~operation:"ethernet open" ~subject handle)
 
@@ -29,7 +29,7 @@ let send ?timeout (d : Descriptor.t) ~destination b off len =
   let destination = mac_of_string destination in
   let rec go () =
     Scheduler.spend ();
-    let n = Soil_raw_ethernet.ethernet_send d.handle destination b off len in
+    let n = Soil_raw_net_extra.ethernet_send d.handle destination b off len in
     if n < 0 then (
       Descriptor.retry d "send" Soil_raw.park_write n;
       go ())
@@ -44,7 +44,7 @@ let receive ?timeout (d : Descriptor.t) b off len =
   let addresses = Bytes.create 12 in
   let rec go () =
     Scheduler.spend ();
-    let n = Soil_raw_ethernet.ethernet_receive d.handle addresses b off len in
+    let n = Soil_raw_net_extra.ethernet_receive d.handle addresses b off len in
     if n >= 0 then n
     else (
       Descriptor.retry d "receive" Soil_raw.park_read n;

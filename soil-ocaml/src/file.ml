@@ -38,7 +38,7 @@ let set_times ?(follow = true) ?accessed ?modified path =
         (seconds, nanoseconds)
   in
   let a, a_ns = parts accessed and m, m_ns = parts modified in
-  let submit token = Soil_raw_file.fs_set_times path (follows follow) a a_ns m m_ns token in
+  let submit token = Soil_raw_files_extra.fs_set_times path (follows follow) a a_ns m m_ns token in
   ignore (operation ~operation:"set times" ~subject:path submit)
 
 (* Ranges *)
@@ -53,7 +53,7 @@ let on_file name (d : Descriptor.t) submit =
 let range name how (d : Descriptor.t) position len =
   check name position;
   if len <= 0 then invalid_arg ("Soil.File." ^ name ^ ": no bytes");
-  ignore (on_file name d (fun token -> Soil_raw_file.file_allocate d.handle how position len token))
+  ignore (on_file name d (fun token -> Soil_raw_files_extra.file_allocate d.handle how position len token))
 
 let allocate ?(keep_size = false) d ~position len =
   range "allocate" (if keep_size then 1 else 0) d position len
@@ -63,7 +63,7 @@ let zero_range d ~position len = range "zero_range" 3 d position len
 
 let next name hole (d : Descriptor.t) position =
   check name position;
-  match on_file name d (fun token -> Soil_raw_file.file_next d.handle position hole token) with
+  match on_file name d (fun token -> Soil_raw_files_extra.file_next d.handle position hole token) with
   | 0 -> None
   | after -> Some (after - 1)
 

@@ -1,9 +1,9 @@
 let operation = "random"
 
 let rec fill_range b off len =
-  let n = Soil_raw_random.random_fill b off len in
+  let n = Soil_raw_machine.random_fill b off len in
   if n = Soil_raw.would_block then (
-    let seed token = Soil_raw_random.random_seed token in
+    let seed token = Soil_raw_machine.random_seed token in
     ignore (Scheduler.operation ~operation ~subject:"" seed);
     fill_range b off len)
   else

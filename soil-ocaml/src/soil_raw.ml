@@ -352,20 +352,6 @@ external pipe_ends : int_buffer -> pipe_ends -> int = "%caml_ba_ref_1"
 
 let pipe_ends_length = 2
 
-external clock_monotonic_ns :
-  unit ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_monotonic_ns"
-[@@noalloc]
-(** Nanoseconds of a clock that never jumps; its zero is some time before the program's start. *)
-
-external clock_wall_ns :
-  unit ->
-  (int[@untagged])
-  = "soil_needs_native_code" "soil_clock_wall_ns"
-[@@noalloc]
-(** Nanoseconds since 1970-01-01 00:00 UTC. *)
-
 external fd_read :
   (int[@untagged]) ->
   bytes ->
@@ -580,3 +566,17 @@ external log :
   = "soil_needs_native_code" "soil_log"
 [@@noalloc]
 (** Logs one line at [level] (1 … 4). *)
+
+external clock_monotonic_ns :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_clock_monotonic_ns"
+[@@noalloc]
+(** Nanoseconds of a clock that never jumps; its zero is some time before the program's start. *)
+
+external clock_wall_ns :
+  unit ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_clock_wall_ns"
+[@@noalloc]
+(** Nanoseconds since 1970-01-01 00:00 UTC. *)

@@ -2,12 +2,12 @@ let check d operation result = if result < 0 then Descriptor.fail d operation re
 
 let left (d : Descriptor.t) =
   Descriptor.need Tcp d "urgent data";
-  check d "urgent data" (Soil_raw_urgent.tcp_urgent d.handle (Descriptor.given_back d))
+  check d "urgent data" (Soil_raw_net_extra.tcp_urgent d.handle (Descriptor.given_back d))
 
 let send (d : Descriptor.t) b off len =
   Descriptor.need Tcp d "send";
   File_descriptor.write d b off len;
-  ignore (check d "send" (Soil_raw_urgent.tcp_send_urgent d.handle))
+  ignore (check d "send" (Soil_raw_net_extra.tcp_send_urgent d.handle))
 
 let wait ?timeout d =
   let wait () =

@@ -533,44 +533,6 @@ Int soil_block_flush(Int fd, Int token);
 Int soil_block_name(Int index, Bytes into, Int off, Int len);
 
 /**
- * Takes `endpoint` (address zero: every address; port 0: one is chosen) for
- * [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of
- * listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
- * Errors: as for [`soil_tcp_listen`](super::soil_tcp_listen).
- */
-Int soil_tcp_bind(Text endpoint, Int how);
-
-/**
- * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors:
- * `Wrong_kind`, `Closed`.
- */
-Int soil_tcp_listen_bound(Int fd, Int backlog);
-
-/**
- * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns
- * the connection's, as [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and
- * `Wrong_kind` for one that listens.
- */
-Int soil_tcp_connect_bound(Int fd, Text endpoint);
-
-/**
- * Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
- * of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
- * mounted there.
- */
-Int soil_cache_statistics(Text point, Ints into);
-
-/**
- * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
- */
-Int soil_clock_monotonic_ns(void);
-
-/**
- * Nanoseconds since 1970-01-01 00:00 UTC.
- */
-Int soil_clock_wall_ns(void);
-
-/**
  * Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
  * Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
  */
@@ -638,19 +600,6 @@ Int soil_console_error(void);
 Int soil_pipe(Int capacity, Ints ends);
 
 /**
- * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
- * meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
- * or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`
- * (more than 64 at a time).
- */
-Int soil_echo(Text endpoint, Int len);
-
-/**
- * Fills `into` with an `EchoReply`. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
- */
-Int soil_echo_result(Int fd, Ints into);
-
-/**
  * Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
  * A string that is static data of the program is used where it lies, for good; another one is
  * copied.
@@ -664,58 +613,9 @@ Int soil_embed_file(Text path, Text contents);
 Int soil_embed_mount(Text point);
 
 /**
- * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
- * `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,
- * `No_device`.
- */
-Int soil_ethernet_open(Int interface, Int ethertype);
-
-/**
- * Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`.
- * `WOULD_BLOCK`. Errors: `Message_too_long`.
- */
-Int soil_ethernet_send(Int fd, Text destination, Bytes from, Int off, Int len);
-
-/**
- * Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its
- * source and destination, 6 bytes each, to the start of `addresses`; returns the number of bytes
- * written. `WOULD_BLOCK`.
- */
-Int soil_ethernet_receive(Int fd, Bytes addresses, Bytes into, Int off, Int len);
-
-/**
  * Makes ext4 one of the file systems that can be mounted.
  */
 Int soil_use_ext4(void);
-
-/**
- * Sets when the contents of what `path` names were last read and last changed, each in seconds
- * since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
- * is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
- * it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
- */
-Int soil_fs_set_times(Text path,
-                      Int follow,
-                      Int accessed,
-                      Int accessed_ns,
-                      Int modified,
-                      Int modified_ns,
-                      Int token);
-
-/**
- * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
- * file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
- * have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
- * `Unsupported`, `Invalid` for no bytes.
- */
-Int soil_file_allocate(Int fd, Int how, Int position, Int len, Int token);
-
-/**
- * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
- * result is the byte after that, or 0 where there is none. The end of the file is a hole unless
- * `position` is there or past it.
- */
-Int soil_file_next(Int fd, Int position, Int hole, Int token);
 
 /**
  * Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
@@ -870,6 +770,42 @@ Int soil_fs_mount(Text spec, Int token);
 Int soil_fs_unmount(Text point, Int token);
 
 /**
+ * Sets when the contents of what `path` names were last read and last changed, each in seconds
+ * since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end
+ * is followed if `follow` is 1. A moment that the file system can't say becomes the nearest that
+ * it can. Errors: `Not_found`, `Read_only`, `Unsupported`, `Invalid`, …
+ */
+Int soil_fs_set_times(Text path,
+                      Int follow,
+                      Int accessed,
+                      Int accessed_ns,
+                      Int modified,
+                      Int modified_ns,
+                      Int token);
+
+/**
+ * Changes the room of `len` bytes of the file from `position` on: `how` 0 gives it room, and the
+ * file grows to its end; 1 does so and leaves the size; 2 makes it a hole; 3 makes it zeros that
+ * have room, and the file grows to its end. Errors: `No_space`, `Too_large`, `Read_only`,
+ * `Unsupported`, `Invalid` for no bytes.
+ */
+Int soil_file_allocate(Int fd, Int how, Int position, Int len, Int token);
+
+/**
+ * The first byte of the file from `position` on that is data, or in a hole if `hole` is 1; the
+ * result is the byte after that, or 0 where there is none. The end of the file is a hole unless
+ * `position` is there or past it.
+ */
+Int soil_file_next(Int fd, Int position, Int hole, Int token);
+
+/**
+ * Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
+ * of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
+ * mounted there.
+ */
+Int soil_cache_statistics(Text point, Ints into);
+
+/**
  * Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
  * memory, after having read what isn't there. The result is the number of the lease, at least 1,
  * or 0 at the end of the file. It has one slice or several, which [`soil_file_lease_next`] shows;
@@ -942,6 +878,18 @@ Int soil_machine_power_off(void);
  * Starts the machine again. Errors: `Unsupported` in the process.
  */
 Int soil_machine_reboot(void);
+
+/**
+ * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`:
+ * entropy is being collected, see [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+ */
+Int soil_random_fill(Bytes into, Int off, Int len);
+
+/**
+ * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with
+ * a detail.
+ */
+Int soil_random_seed(Int token);
 
 /**
  * Answers for `name`.local, or for the value of `SOIL_MDNS` if `name` is empty, on all links from
@@ -1088,16 +1036,39 @@ Int soil_tcp_abort(Int fd);
 Int soil_dns_lookup(Text name, Int family, Buffer results, Int len, Int token);
 
 /**
- * Fills `into[off .. off + len]` with random bytes fit for keys; returns `len`. `WOULD_BLOCK`:
- * entropy is being collected, see [`soil_random_seed`]. Errors: `No_entropy` with a detail.
+ * Takes `endpoint` (address zero: every address; port 0: one is chosen) for
+ * [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of
+ * listeners. `how` is as in [`soil_tcp_connect`](super::soil_tcp_connect). A SYN to it is refused.
+ * Errors: as for [`soil_tcp_listen`](super::soil_tcp_listen).
  */
-Int soil_random_fill(Bytes into, Int off, Int len);
+Int soil_tcp_bind(Text endpoint, Int how);
 
 /**
- * Waits until [`soil_random_fill`] can answer: 0 at once, or `PENDING`. Errors: `No_entropy` with
- * a detail.
+ * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors:
+ * `Wrong_kind`, `Closed`.
  */
-Int soil_random_seed(Int token);
+Int soil_tcp_listen_bound(Int fd, Int backlog);
+
+/**
+ * Starts a connection from what was bound, whose descriptor is closed unless this fails; returns
+ * the connection's, as [`soil_tcp_connect`](super::soil_tcp_connect) does. Errors: those, and
+ * `Wrong_kind` for one that listens.
+ */
+Int soil_tcp_connect_bound(Int fd, Text endpoint);
+
+/**
+ * Marks all that was written to a connection so far as urgent: the peer is told at once, even if
+ * its window is closed. Errors: `Wrong_kind`, `Not_connected`.
+ */
+Int soil_tcp_send_urgent(Int fd);
+
+/**
+ * The number of bytes from the next one to be read to the last that the peer calls urgent, come or
+ * still to come; 0: none. The last `back` bytes that were read count as not read.
+ * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors:
+ * `Wrong_kind`.
+ */
+Int soil_tcp_urgent(Int fd, Int back);
 
 /**
  * Looks records of `name` up whose type has the number `kind` (1 A, 5 CNAME, 12 PTR, 16 TXT, 28
@@ -1108,6 +1079,39 @@ Int soil_random_seed(Int token);
  * Errors: as [`soil_dns_lookup`](super::soil_dns_lookup).
  */
 Int soil_dns_query(Text name, Int kind, Buffer results, Int len, Int token);
+
+/**
+ * Sends an echo request with `len` bytes to the address of `endpoint`, whose port is of no
+ * meaning; returns a descriptor that is readable once it is answered. Errors: `Invalid` (a group,
+ * or no address), `Unreachable`, `Message_too_long` (more than 65 000 bytes), `Out_of_memory`
+ * (more than 64 at a time).
+ */
+Int soil_echo(Text endpoint, Int len);
+
+/**
+ * Fills `into` with an `EchoReply`. `WOULD_BLOCK`. Errors: `Unreachable`, `Wrong_kind`.
+ */
+Int soil_echo_result(Int fd, Ints into);
+
+/**
+ * A socket for the frames of this type on interface `interface`; returns its descriptor. Errors:
+ * `Invalid` (a type of the machine's own: IPv4, IPv6, ARP, VLAN; or none), `Address_in_use`,
+ * `No_device`.
+ */
+Int soil_ethernet_open(Int interface, Int ethertype);
+
+/**
+ * Sends `from[off .. off + len]` in a frame to the 6-byte address `destination`; returns `len`.
+ * `WOULD_BLOCK`. Errors: `Message_too_long`.
+ */
+Int soil_ethernet_send(Int fd, Text destination, Bytes from, Int off, Int len);
+
+/**
+ * Receives the payload of a frame to `into[off ..]`, cut where it doesn't fit, and writes its
+ * source and destination, 6 bytes each, to the start of `addresses`; returns the number of bytes
+ * written. `WOULD_BLOCK`.
+ */
+Int soil_ethernet_receive(Int fd, Bytes addresses, Bytes into, Int off, Int len);
 
 /**
  * The number of this interface, [`SOIL_ABI`].
@@ -1188,6 +1192,16 @@ Int soil_set_log_level(Int level);
 Int soil_log(Int level, Text text, Int off, Int len);
 
 /**
+ * Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+ */
+Int soil_clock_monotonic_ns(void);
+
+/**
+ * Nanoseconds since 1970-01-01 00:00 UTC.
+ */
+Int soil_clock_wall_ns(void);
+
+/**
  * Makes tar archives one of the file systems that can be mounted.
  */
 Int soil_use_tar(void);
@@ -1252,20 +1266,6 @@ Int soil_udp_receive_batch(Int fd, Buffer into, Int slot, Bytes endpoints, Ints 
  * one. `WOULD_BLOCK`. Errors: of the first, as [`soil_udp_send`].
  */
 Int soil_udp_send_batch(Int fd, Buffer from, Int slot, Text endpoints, Ints lengths);
-
-/**
- * Marks all that was written to a connection so far as urgent: the peer is told at once, even if
- * its window is closed. Errors: `Wrong_kind`, `Not_connected`.
- */
-Int soil_tcp_send_urgent(Int fd);
-
-/**
- * The number of bytes from the next one to be read to the last that the peer calls urgent, come or
- * still to come; 0: none. The last `back` bytes that were read count as not read.
- * [`soil_fd_park`](super::soil_fd_park) with `PARK_READ` ends when there are more, too. Errors:
- * `Wrong_kind`.
- */
-Int soil_tcp_urgent(Int fd, Int back);
 
 /**
  * Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that

@@ -1,4 +1,4 @@
-//! Start, the one wait, cancellation, error details, exit.
+//! Start, the one wait, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
 use crate::error::{Error, encode};
@@ -103,4 +103,16 @@ pub extern "C" fn soil_log(level: Int, text: Text, off: Int, len: Int) -> Int {
         .range(off, len)
         .and_then(|line| log_sink::log_bytes(level, line));
     encode(line.map(|()| 0).map_err(Into::into))
+}
+
+/// Nanoseconds of a clock that never jumps; its zero is some time before the program's start.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_monotonic_ns() -> Int {
+    Int::try_from(Current::monotonic_ns()).unwrap_or(Int::MAX >> 1)
+}
+
+/// Nanoseconds since 1970-01-01 00:00 UTC.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_clock_wall_ns() -> Int {
+    Int::try_from(Current::wall_ns()).unwrap_or(Int::MAX >> 1)
 }

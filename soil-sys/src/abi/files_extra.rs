@@ -1,6 +1,8 @@
-//! What few programs do with files: a part of its own, so that other programs don't carry it.
+//! Functions of files that few programs call: times, ranges, and the statistics of caches.
 
-use crate::ffi::{Int, Text};
+use crate::error::Error;
+use crate::ffi::{Int, Ints, Text};
+use crate::files::cache;
 use crate::files::file as glue;
 use crate::runtime::call;
 use crate::table::Fd;
@@ -49,4 +51,17 @@ pub extern "C" fn soil_file_allocate(
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_file_next(fd: Int, position: Int, hole: Int, token: Int) -> Int {
     call(|rt| glue::next(rt, Fd::decode(fd)?, position, hole == 1, token))
+}
+
+/// Fills `into` with the `CacheStatistics` of the volume mounted at `point`, or, if that is empty,
+/// of all volumes since the program started. The result is 0. Errors: `Not_found` if nothing is
+/// mounted there.
+#[unsafe(no_mangle)]
+pub extern "C" fn soil_cache_statistics(point: Text, mut into: Ints) -> Int {
+    call(|rt| {
+        let point = point.utf8()?;
+        let statistics = cache::statistics(rt, point).ok_or(Error::NotFound)?;
+        into.fill(&statistics.numbers());
+        Ok(0)
+    })
 }

@@ -41,3 +41,13 @@ external file_next :
 (** The first byte of the file from [position] on that is data, or in a hole if [hole] is 1; the
     result is the byte after that, or 0 where there is none. The end of the file is a hole unless
     [position] is there or past it. *)
+
+external cache_statistics :
+  string ->
+  Soil_raw.int_buffer ->
+  (int[@untagged])
+  = "soil_needs_native_code" "soil_cache_statistics"
+[@@noalloc]
+(** Fills [into] with the [CacheStatistics] of the volume mounted at [point], or, if that is empty,
+    of all volumes since the program started. The result is 0. Errors: [Not_found] if nothing is
+    mounted there. *)
