@@ -15,18 +15,6 @@ typedef intptr_t Int;
 typedef uintptr_t Bytes, Text, Buffer, Buffers, Ints;
 
 /**
- * The offset of a write that goes to the end, see `worker::Work::Write`.
- */
-#define APPEND UINT64_MAX
-
-
-
-/**
- * Length of an endpoint: address and port.
- */
-#define ENDPOINT 18
-
-/**
  * Code of a failure. The list only grows, at its end; a number is never used again for another
  * meaning.
  */
@@ -199,11 +187,6 @@ typedef enum soil_error soil_error;
 typedef int32_t soil_error;
 #endif // __STDC_VERSION__ >= 202311L
 #endif // __cplusplus
-
-/**
- * What may be used of what a device offers.
- */
-typedef struct Offloads Offloads;
 
 /**
  * Number of this interface: it changes with every incompatible change, and OCaml checks it at
@@ -454,8 +437,6 @@ typedef struct Offloads Offloads;
  * `soil_counters`: times that the machine or the process slept in `soil_wait`.
  */
 #define COUNTER_SLEEPS 8
-
-
 
 #ifdef __cplusplus
 extern "C" {

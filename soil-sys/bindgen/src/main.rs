@@ -25,6 +25,14 @@ fn parse(path: &Path) -> Result<syn::File, String> {
     syn::parse_file(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// The parts that a file declares: `mod` items whose contents are in a file.
+fn parts(file: &syn::File) -> impl Iterator<Item = &syn::Ident> {
+    file.items.iter().filter_map(|item| match item {
+        syn::Item::Mod(part) if part.content.is_none() => Some(&part.ident),
+        _ => None,
+    })
+}
+
 fn read(folder: &Path) -> Result<Abi, String> {
     let files = [
         "src/error.rs",
@@ -37,12 +45,8 @@ fn read(folder: &Path) -> Result<Abi, String> {
     let mut next = 0;
     while let Some(path) = paths.get(next).cloned() {
         let file = parse(&path)?;
-        for item in &file.items {
-            if let syn::Item::Mod(part) = item
-                && part.content.is_none()
-            {
-                paths.push(folder.join(format!("src/abi/{}.rs", part.ident)));
-            }
+        for part in parts(&file) {
+            paths.push(folder.join(format!("src/abi/{part}.rs")));
         }
         let part = path
             .file_stem()
@@ -106,8 +110,12 @@ fn header(abi: &Abi) -> Result<String, String> {
         ..Default::default()
     };
     let mut builder = cbindgen::Builder::new().with_config(config);
-    for path in &abi.paths {
-        builder = builder.with_src(path);
+    // Without the file that declares the parts: cbindgen takes it for the root of a crate, and would
+    // read the crate's own `net.rs` for `abi/net.rs`.
+    for (path, (_, file)) in abi.paths.iter().zip(&abi.files) {
+        if parts(file).next().is_none() {
+            builder = builder.with_src(path);
+        }
     }
     let bindings = builder.generate().map_err(|e| format!("cbindgen: {e}"))?;
     let mut text = Vec::new();
