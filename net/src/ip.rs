@@ -1,4 +1,4 @@
-//! The Internet layer: interfaces, addresses, routes, neighbours, IPv4 and IPv6, ICMP.
+//! The Internet layer: interfaces, addresses, routes, neighbors, IPv4 and IPv6, ICMP.
 //!
 //! [`Ip`] has two halves, since a link is borrowed while it hands a frame over: the [`Port`]s
 //! (links) and [`Net`] (everything that is known). What is sent while a frame is handled goes on
@@ -11,35 +11,34 @@
 //!   [`Route`] is kept with it, and follows changes of the tables by itself.
 //! - [`Ip::send_tcp`] sends a segment: [`Outcome`] tells what to do if that isn't possible now.
 //! - [`Net::input`] gives [`Input::Tcp`] with a segment whose checksum is right; [`Net::reply_tcp`]
-//!   answers one without a route or a neighbour: to where it came from (SYN cookies, resets).
+//!   answers one without a route or a neighbor: to where it came from (SYN cookies, resets).
 //! - [`Input::Error`] is an ICMP error about a packet of ours. For TCP the sequence number it
 //!   quotes is to be verified by the connection (RFC 5927, 4.1) before [`Net::learn_path_mtu`].
 
 mod address;
 mod arp;
 mod autoconf;
-mod check;
 mod checksum;
 mod configure;
+mod dad;
 mod dhcp;
 mod dhcp6;
 mod drops;
 mod filter;
-mod groups;
 mod header;
 mod icmp;
 mod input;
 mod input_v6;
 mod interface;
-mod life;
 mod loopback;
-mod names;
+mod multicast;
 mod nd;
 mod neighbor;
 mod output;
 mod overload;
 mod packet;
 mod pmtu;
+mod poll;
 mod queue;
 mod random;
 mod reassembly;
@@ -47,6 +46,7 @@ mod redirect;
 mod release;
 mod retries;
 mod route;
+mod search_list;
 mod setup;
 mod status;
 
@@ -67,7 +67,7 @@ pub(crate) use header::{ICMP, ICMPV6, TCP, UDP};
 pub(crate) use interface::Interface;
 pub(crate) use loopback::Loopback;
 pub(crate) use output::Outcome;
-pub(crate) use packet::{Marking, Packet, TcpSegment};
+pub(crate) use packet::{HeaderFields, Packet, TcpSegment};
 pub(crate) use random::Random;
 pub(crate) use route::Route;
 

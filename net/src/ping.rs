@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use crate::ip::{EchoInput, ICMP, ICMPV6, Ip, Marking, Outcome, Packet, Route};
+use crate::ip::{EchoInput, HeaderFields, ICMP, ICMPV6, Ip, Outcome, Packet, Route};
 use crate::types::{Error, Readiness, WakeFlags};
 
 /// The answer to a request.
@@ -67,7 +67,13 @@ impl Ping {
         let header = [if v4 { 8 } else { 128 }, 0, 0, 0, high, low, 0, 1];
         let protocol = if v4 { ICMP } else { ICMPV6 };
         let pieces = [payload.as_slice()];
-        let packet = Packet::new(&self.route, protocol, Marking::default(), &header, &pieces);
+        let packet = Packet::new(
+            &self.route,
+            protocol,
+            HeaderFields::default(),
+            &header,
+            &pieces,
+        );
         ip.send(&mut self.route, &packet)
     }
 

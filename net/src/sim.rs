@@ -10,7 +10,7 @@
 //!   completes checksums and cuts large frames as hardware does, and panics where the stack hands
 //!   it something that hardware wouldn't stand; every checksum of every frame sent is verified.
 //! - [`Script`]: an end of a cable that is played by hand, with whole Ethernet frames.
-//! - [`Host`]: the same with segments and datagrams; it answers ARP and neighbour solicitations.
+//! - [`Host`]: the same with segments and datagrams; it answers ARP and neighbor solicitations.
 //! - [`packet`]: frames built and read without any code of the stack.
 //! - [`World`]: a clock, stacks and cables. It stands still until it is told to
 //!   [`advance`](World::advance), and jumps from event to event.

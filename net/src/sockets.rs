@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 
 use crate::ethernet::Ethernet;
 use crate::hash::Keyed;
-use crate::ip::{ICMP, ICMPV6, IcmpError, Input, Ip, Marking, Net, TCP, UDP, UpperLayer};
+use crate::ip::{HeaderFields, ICMP, ICMPV6, IcmpError, Input, Ip, Net, TCP, UDP, UpperLayer};
 use crate::ping::Ping;
 use crate::tcp::Tables;
 use crate::tcp::budget::Budget;
@@ -142,11 +142,11 @@ impl Sockets {
     }
 
     /// The header fields that a socket sends with.
-    pub(crate) fn marking_mut(&mut self, handle: Handle) -> Result<&mut Marking, Error> {
+    pub(crate) fn header_fields_mut(&mut self, handle: Handle) -> Result<&mut HeaderFields, Error> {
         match self.owned_mut(handle) {
-            Some(Socket::Connection(connection)) => Ok(&mut connection.marking),
-            Some(Socket::Listener(listener)) => Ok(&mut listener.marking),
-            Some(Socket::Udp(udp)) => Ok(&mut udp.marking),
+            Some(Socket::Connection(connection)) => Ok(&mut connection.header_fields),
+            Some(Socket::Listener(listener)) => Ok(&mut listener.header_fields),
+            Some(Socket::Udp(udp)) => Ok(&mut udp.header_fields),
             Some(_) => Err(Error::InvalidOperation),
             None => Err(Error::BadHandle),
         }
@@ -194,7 +194,7 @@ impl Sockets {
         }
     }
 
-    /// There is news of neighbours: those that wait for one try again.
+    /// There is news of neighbors: those that wait for one try again.
     pub(crate) fn unwait(&mut self, handles: Vec<Handle>) {
         for handle in handles {
             match self.table.get_mut(handle) {

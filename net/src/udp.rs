@@ -5,7 +5,7 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::net::{IpAddr, SocketAddr};
 
-use crate::ip::{Ip, Marking, Outcome, Packet, Route, UDP, UdpInput};
+use crate::ip::{HeaderFields, Ip, Outcome, Packet, Route, UDP, UdpInput};
 use crate::types::{Error, Handle, InterfaceId, Readiness, WakeFlags, covers};
 
 /// Datagrams that one socket may send before it is the next one's turn.
@@ -31,7 +31,7 @@ pub(crate) struct Outgoing {
     pub(crate) route: Route,
     pub(crate) remote: SocketAddr,
     /// As it was chosen when the datagram was queued.
-    pub(crate) marking: Marking,
+    pub(crate) header_fields: HeaderFields,
     pub(crate) data: Vec<u8>,
 }
 
@@ -72,7 +72,7 @@ pub(crate) struct Udp {
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
     pub(crate) group_hops: u8,
     /// What is chosen for what is sent; the hop limit to one machine only (RFC 1122, 4.1.4).
-    pub(crate) marking: Marking,
+    pub(crate) header_fields: HeaderFields,
     /// The handle was given back.
     pub(crate) closing: bool,
     pub(crate) wakes: WakeFlags,
@@ -98,7 +98,7 @@ impl Udp {
             queue: queue.max(QUEUE_MIN),
             groups: Vec::new(),
             group_hops: 1,
-            marking: Marking::default(),
+            header_fields: HeaderFields::default(),
             closing: false,
             wakes: WakeFlags::default(),
             dirty: false,
@@ -207,7 +207,7 @@ impl Udp {
     }
 
     /// Sends up to a turn's number of datagrams; gives their number, and whether the link is full.
-    /// One whose neighbour isn't known is kept by the IP layer, and holds up nobody; one from an
+    /// One whose neighbor isn't known is kept by the IP layer, and holds up nobody; one from an
     /// address that isn't known to be ours yet stays here, and is passed by others.
     pub(crate) fn turn(&mut self, ip: &mut Ip, handle: Handle) -> (u32, bool) {
         let mut sent = 0;
@@ -251,7 +251,13 @@ impl Udp {
         // The largest datagram fits the field; see `LARGEST_V6`.
         header[4..6].copy_from_slice(&((datagram.data.len() + 8) as u16).to_be_bytes());
         let payload = [datagram.data.as_slice()];
-        let packet = Packet::new(&datagram.route, UDP, datagram.marking, &header, &payload);
+        let packet = Packet::new(
+            &datagram.route,
+            UDP,
+            datagram.header_fields,
+            &header,
+            &payload,
+        );
         ip.send(&mut datagram.route, &packet)
     }
 }

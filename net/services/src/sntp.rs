@@ -323,7 +323,7 @@ mod tests {
             (0, 4 << 3 | 5, "a broadcast"),
             (0, 0xc0 | 4 << 3 | 4, "the server's clock isn't set"),
             (0, 1 << 3 | 4, "of an old version"),
-            (1, 16, "a server that isn't synchronised"),
+            (1, 16, "a server that isn't synchronized"),
             (5, 16, "root delay"),
             (9, 16, "root dispersion"),
             (24, 9, "an answer to something else"),
@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(samples.len(), 2);
         assert_eq!(samples[0].wall_ns, NEW_YEAR * SECOND_NS);
         assert!(samples[0].delay_ns < MS && samples[0].at_ns < MS);
-        // The first one comes later than it was sent by the time of finding the neighbour.
+        // The first one comes later than it was sent by the time of finding the neighbor.
         assert!(queries[1] - queries[0] >= 1024 * SECOND - MS);
     }
 

@@ -36,7 +36,7 @@ pub(crate) enum State {
 
 /// The questions and announcements of an address that are still to be sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Check {
+pub(crate) struct DadState {
     pub(crate) probes: u8,
     pub(crate) announcements: u8,
     pub(crate) at_ns: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Address {
     pub(crate) state: State,
     pub(crate) preferred_until_ns: u64,
     pub(crate) valid_until_ns: u64,
-    pub(crate) check: Check,
+    pub(crate) dad: DadState,
 }
 
 impl Address {
@@ -66,7 +66,7 @@ impl Address {
             state: State::Valid,
             preferred_until_ns: u64::MAX,
             valid_until_ns: u64::MAX,
-            check: Check::default(),
+            dad: DadState::default(),
         }
     }
 

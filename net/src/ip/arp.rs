@@ -1,9 +1,9 @@
-//! ARP (RFC 826), and whether an IPv4 address is ours alone (RFC 5227).
+//! ARP (RFC 826), and address conflicts of IPv4 (RFC 5227).
 
 use core::net::{IpAddr, Ipv4Addr};
 
 use super::address::State;
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::header::{BROADCAST, ETHERTYPE_ARP, Framing, Mac, be16, mac, put, v4};
 use super::neighbor::Advert;
 use super::{Input, Net};
@@ -77,7 +77,7 @@ impl Net {
     #[cold]
     pub(crate) fn arp<'a>(&mut self, interface: usize, packet: &[u8], to_us: bool) -> Input<'a> {
         let Some(arp) = Arp::parse(packet) else {
-            return self.dropped(interface, Drop::BadArp);
+            return self.dropped(interface, DropReason::BadArp);
         };
         let now_ns = self.now_ns;
         let Some(own) = self.mac(interface) else {
@@ -86,7 +86,7 @@ impl Net {
         let (sender, from) = arp.sender;
         let sane = sender[0] & 1 == 0 && !from.is_multicast() && !from.is_broadcast();
         if !sane || !matches!(arp.operation, REQUEST | REPLY) {
-            return self.dropped(interface, Drop::BadArp);
+            return self.dropped(interface, DropReason::BadArp);
         }
         if sender == own {
             // Our own, by way of a loop in the network.
@@ -145,7 +145,7 @@ impl Net {
                 target: (sender, from),
             };
             if !self.stage_arp(interface, sender, &answer) {
-                return self.dropped(interface, Drop::AnswerQueueFull);
+                return self.dropped(interface, DropReason::AnswerQueueFull);
             }
         }
         Input::Done
@@ -167,14 +167,14 @@ impl Net {
             return;
         }
         let recent = address
-            .check
+            .dad
             .defended_ns
             .is_some_and(|at_ns| now_ns < at_ns.saturating_add(DEFEND_NS));
         let leased = address.source == super::address::Source::Dhcp;
         if address.state == State::Tentative || recent && leased {
             self.lose_duplicate(interface, ip_addr);
         } else if !recent {
-            address.check.defended_ns = Some(now_ns);
+            address.dad.defended_ns = Some(now_ns);
             self.arp_request(interface, ip, ip, None);
         }
     }

@@ -10,9 +10,9 @@ use core::net::{IpAddr, Ipv6Addr};
 
 use super::address::{LINK_LOCAL, Source, eui64, with_number};
 use super::header::{Mac, be32, v6};
-use super::names::names;
 use super::random::Random;
 use super::route::Entry;
+use super::search_list::domain_names;
 use crate::types::{Cidr, common_prefix};
 
 const SECOND: u64 = 1_000_000_000;
@@ -443,7 +443,7 @@ impl Autoconf {
     /// A DNS search list option (RFC 8106, 5.2).
     fn domain_list(&mut self, option: &[u8], now_ns: u64) -> Option<()> {
         let until_ns = until(now_ns, be32(option, 4)?);
-        for domain in names(option.get(8..)?) {
+        for domain in domain_names(option.get(8..)?) {
             self.domains.retain(|(other, _)| *other != domain);
             if until_ns > now_ns && self.domains.len() < DOMAINS {
                 self.domains.push((domain, until_ns));

@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::{Address, Source, State};
 use super::autoconf::{Autoconf, link_local};
-use super::check::begin_check;
+use super::dad::begin_dad;
 use super::header::{Framing, IpHeader, UDP, solicited_node};
 use super::input::Context;
 use super::packet::{HOP_LIMIT, Packet};
@@ -79,7 +79,7 @@ impl Net {
                 }),
                 _ => {
                     if let IpAddr::V6(ip) = old.ip() {
-                        i.groups.leave(IpAddr::V6(solicited_node(ip)), now_ns);
+                        i.memberships.leave(IpAddr::V6(solicited_node(ip)), now_ns);
                     }
                     self.lost.push(old.ip());
                 }
@@ -90,10 +90,10 @@ impl Net {
                 continue;
             }
             if let IpAddr::V6(ip) = new.ip() {
-                i.groups.join(IpAddr::V6(solicited_node(ip)), now_ns);
+                i.memberships.join(IpAddr::V6(solicited_node(ip)), now_ns);
             }
             let mut new = new;
-            begin_check(&mut new, &i.config, i.framing, now_ns);
+            begin_dad(&mut new, &i.config, i.framing, now_ns);
             kept.push(new);
         }
         i.addresses = kept;
@@ -307,21 +307,21 @@ impl Net {
             }
         }
         self.report_groups(interface);
-        let checks = self.check_addresses(interface);
+        let checks = self.run_dad(interface);
         let i = self.interfaces.get(interface)?;
         [
             checks,
             i.dhcp.as_ref().map(super::dhcp::Client::next_ns),
             i.dhcp6.as_ref().and_then(super::dhcp6::Client::next_ns),
             i.autoconf.as_ref().and_then(|a| a.next_ns(now_ns)),
-            i.groups.next_ns(),
+            i.memberships.next_ns(),
         ]
         .into_iter()
         .flatten()
         .min()
     }
 
-    /// The link-local address of an interface, if it is known to be ours alone.
+    /// The link-local address of an interface, if it is known to be unique.
     fn own_link_local(&self, interface: usize) -> Option<Ipv6Addr> {
         let i = self.interfaces.get(interface)?;
         i.addresses.iter().find_map(|a| match a.ip() {

@@ -7,8 +7,8 @@ use core::net::{IpAddr, Ipv4Addr};
 use smoltcp::wire::{DhcpMessageType, DhcpOption, DhcpPacket, DhcpRepr, EthernetAddress};
 
 use super::header::{Mac, be16};
-use super::names::names;
 use super::random::Random;
+use super::search_list::domain_names;
 use crate::types::{Cidr, is_unicast_v4};
 
 const SECOND: u64 = 1_000_000_000;
@@ -396,7 +396,7 @@ fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
                 // RFC 2132, 5.1 allows 68; nobody sends what then is left for data.
                 lease.mtu = be16(data, 0).map(usize::from).filter(|mtu| *mtu >= 576);
             }
-            119 => lease.search = names(data),
+            119 => lease.search = domain_names(data),
             121 => lease.routes = routes(data),
             _ => {}
         }

@@ -5,8 +5,8 @@ use alloc::vec::Vec;
 use core::net::Ipv6Addr;
 
 use super::header::{Mac, be16, be32, put, v6};
-use super::names::names;
 use super::random::Random;
+use super::search_list::domain_names;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -354,7 +354,7 @@ impl Client {
                         .take(SERVERS)
                         .collect();
                 }
-                DOMAIN_LIST => self.search = names(content),
+                DOMAIN_LIST => self.search = domain_names(content),
                 _ => {}
             }
         }

@@ -3,7 +3,7 @@
 /// A reason.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(usize)]
-pub(crate) enum Drop {
+pub(crate) enum DropReason {
     /// Shorter than its headers say, or a header that makes no sense.
     Malformed,
     /// A checksum is wrong.
@@ -34,15 +34,15 @@ pub(crate) enum Drop {
     QueueFull,
     /// An ICMP message that is of no use, or isn't about a packet of ours.
     UselessIcmp,
-    /// Neighbour discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
+    /// Neighbor discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
     BadNeighborDiscovery,
     /// A redirect by somebody who has no say in that (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
     BadRedirect,
     /// An ARP packet that makes no sense.
     BadArp,
-    /// The neighbour didn't answer.
+    /// The neighbor didn't answer.
     NeighborGone,
-    /// More packets for one neighbour than wait for it.
+    /// More packets for one neighbor than wait for it.
     NeighborQueueFull,
     /// The queue of answers to a link is full.
     AnswerQueueFull,
@@ -86,14 +86,14 @@ const NAMES: [&str; 24] = [
 pub(crate) struct Drops([u64; NAMES.len()]);
 
 impl Drops {
-    pub(crate) fn count(&mut self, reason: Drop) {
+    pub(crate) fn count(&mut self, reason: DropReason) {
         if let Some(count) = self.0.get_mut(reason as usize) {
             *count = count.wrapping_add(1);
         }
     }
 
     #[cfg(test)]
-    pub(crate) fn get(&self, reason: Drop) -> u64 {
+    pub(crate) fn get(&self, reason: DropReason) -> u64 {
         self.0.get(reason as usize).copied().unwrap_or(0)
     }
 
@@ -144,16 +144,16 @@ impl Bucket {
 
 #[cfg(test)]
 mod tests {
-    use super::{Bucket, Drop, Drops};
+    use super::{Bucket, DropReason, Drops};
 
     #[test]
     fn every_reason_has_its_name() {
         let mut drops = Drops::default();
-        drops.count(Drop::Filtered);
-        drops.count(Drop::Malformed);
+        drops.count(DropReason::Filtered);
+        drops.count(DropReason::Malformed);
         let counted: Vec<_> = drops.iter().filter(|(_, n)| *n > 0).collect();
         assert_eq!(counted, [("drop.malformed", 1), ("drop.filtered", 1)]);
-        assert_eq!(drops.get(Drop::Filtered), 1);
+        assert_eq!(drops.get(DropReason::Filtered), 1);
     }
 
     #[test]

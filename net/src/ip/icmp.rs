@@ -4,7 +4,7 @@
 use core::net::IpAddr;
 
 use super::checksum;
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::header::{
     ICMP, ICMPV6, IPV4_LEN, IPV6_LEN, IpHeader, TCP, UDP, be16, be32, pseudo_sum, v4, v6,
 };
@@ -68,7 +68,7 @@ impl Net {
         let interface = context.origin.interface;
         let header: [u8; 8] = *message.first_chunk()?;
         if !context.trusted_icmp() && checksum::sum(message) != 0xffff {
-            return Some(self.dropped(interface, Drop::BadChecksum));
+            return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         let [kind, code, ..] = header;
         match kind {
@@ -78,11 +78,11 @@ impl Net {
             5 if context.unicast && !context.whole => {
                 match self.redirected_v4(&context.origin, code, message) {
                     Some(()) => Some(Input::Done),
-                    None => Some(self.dropped(interface, Drop::BadRedirect)),
+                    None => Some(self.dropped(interface, DropReason::BadRedirect)),
                 }
             }
             // Source quench (RFC 6633) and what else there was are of no use.
-            _ => Some(self.dropped(interface, Drop::UselessIcmp)),
+            _ => Some(self.dropped(interface, DropReason::UselessIcmp)),
         }
     }
 
@@ -97,7 +97,7 @@ impl Net {
         let [kind, code, ..] = *message.first_chunk::<8>()?;
         let pseudo = pseudo_sum(remote, local, ICMPV6, message.len());
         if !context.trusted_icmp() && checksum::add(pseudo, checksum::sum(message)) != 0xffff {
-            return Some(self.dropped(interface, Drop::BadChecksum));
+            return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         match kind {
             1..=4 if context.unicast => Some(self.error(context, kind, code, message)),
@@ -108,7 +108,7 @@ impl Net {
                 Some(Input::Done)
             }
             133..=137 => Some(self.neighbor_discovery(context, message)),
-            _ => Some(self.dropped(interface, Drop::UselessIcmp)),
+            _ => Some(self.dropped(interface, DropReason::UselessIcmp)),
         }
     }
 
@@ -118,18 +118,18 @@ impl Net {
         let interface = context.origin.interface;
         let v4 = context.origin.local.is_ipv4();
         if context.origin.remote.is_unspecified() || v4 && !context.unicast {
-            return self.dropped(interface, Drop::UselessIcmp);
+            return self.dropped(interface, DropReason::UselessIcmp);
         }
         if !self.echo_bucket.take(self.now_ns, 1) {
-            return self.dropped(interface, Drop::RateLimited);
+            return self.dropped(interface, DropReason::RateLimited);
         }
         let Some(&[_, _, _, _, a, b, c, d]) = message.first_chunk() else {
-            return self.dropped(interface, Drop::Malformed);
+            return self.dropped(interface, DropReason::Malformed);
         };
         let header = [answer, 0, 0, 0, a, b, c, d];
         let payload = message.get(8..).unwrap_or_default();
         if !self.stage_icmp(&context.origin, header, payload, context.traffic_class & !3) {
-            return self.dropped(interface, Drop::AnswerQueueFull);
+            return self.dropped(interface, DropReason::AnswerQueueFull);
         }
         Input::Done
     }
@@ -174,7 +174,7 @@ impl Net {
         });
         match error {
             Some(error) if error.local.0 == context.origin.local => Input::Error(error),
-            _ => self.dropped(interface, Drop::UselessIcmp),
+            _ => self.dropped(interface, DropReason::UselessIcmp),
         }
     }
 
@@ -194,7 +194,7 @@ impl Net {
         let cost = 1 + self.random.below(3);
         let allowed = self.error_bucket.take(self.now_ns, cost);
         if !allowed {
-            self.drops.count(Drop::RateLimited);
+            self.drops.count(DropReason::RateLimited);
         }
         allowed
     }
@@ -208,7 +208,7 @@ impl Net {
         let quoted = context.packet.get(..len).unwrap_or_default();
         let origin = context.origin;
         if !self.stage_icmp(&origin, header, quoted, 0) {
-            self.drops.count(Drop::AnswerQueueFull);
+            self.drops.count(DropReason::AnswerQueueFull);
         }
     }
 
@@ -246,7 +246,7 @@ impl Net {
             joined: None,
         };
         self.destination_unreachable(&context, ErrorKind::PortUnreachable);
-        self.dropped(interface, Drop::NoPort);
+        self.dropped(interface, DropReason::NoPort);
     }
 
     /// ICMPv6's parameter problem (RFC 4443, 3.4); code 2 is sent about packets to groups, too.
@@ -283,7 +283,7 @@ impl Net {
     pub(super) fn expire_fragments(&mut self) {
         let now_ns = self.now_ns;
         while let Some((key, first)) = self.reassembly.expired(now_ns) {
-            self.drops.count(Drop::ReassemblyTimeout);
+            self.drops.count(DropReason::ReassemblyTimeout);
             let Some(packet) = first else { continue };
             // By the ordinary way: the packet that began it is long gone.
             let Ok(mut route) = self.route(key.source, key.interface as u32, None) else {

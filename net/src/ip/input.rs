@@ -5,7 +5,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::checksum;
 use super::dhcp::Client;
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::filter::{Facts, FilterDirection};
 use super::header::{
     ETHERTYPE_ARP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, Framing, ICMP, ICMPV6, IGMP,
@@ -48,12 +48,12 @@ pub(super) struct Frame {
 
 impl Net {
     /// Counts a packet that is dropped.
-    pub(crate) fn dropped<'a>(&mut self, interface: usize, reason: Drop) -> Input<'a> {
+    pub(crate) fn dropped<'a>(&mut self, interface: usize, reason: DropReason) -> Input<'a> {
         self.drops.count(reason);
         if let Some(i) = self.interfaces.get_mut(interface) {
             let counters = &mut i.counters;
             let counter = match reason {
-                Drop::BadChecksum => &mut counters.rx_bad_checksum,
+                DropReason::BadChecksum => &mut counters.rx_bad_checksum,
                 _ => &mut counters.rx_malformed,
             };
             *counter = counter.wrapping_add(1);
@@ -83,14 +83,14 @@ impl Net {
         let (Some(to), Some(from), Some(mut ethertype)) =
             (mac(frame, 0), mac(frame, 6), be16(frame, 12))
         else {
-            self.drops.count(Drop::Malformed);
+            self.drops.count(DropReason::Malformed);
             return Input::Done;
         };
         let mut at = 14;
         let mut vlan = None;
         if ethertype == ETHERTYPE_VLAN {
             let (Some(tag), Some(inner)) = (be16(frame, 14), be16(frame, 16)) else {
-                self.drops.count(Drop::Malformed);
+                self.drops.count(DropReason::Malformed);
                 return Input::Done;
             };
             // Identifier 0: only a priority (802.1Q, 9.6).
@@ -103,17 +103,17 @@ impl Net {
                 && matches!(i.framing, Framing::Ethernet { vlan: own, .. } if own == vlan)
         });
         let Some(interface) = found else {
-            self.drops.count(Drop::UnknownVlan);
+            self.drops.count(DropReason::UnknownVlan);
             return Input::Done;
         };
         self.count_received(interface, frame.len());
         let own = self.mac(interface).unwrap_or_default();
         let to_us = to == own;
         if !to_us && to[0] & 1 == 0 {
-            return self.dropped(interface, Drop::NotForUs);
+            return self.dropped(interface, DropReason::NotForUs);
         }
         if from[0] & 1 != 0 || from == own {
-            return self.dropped(interface, Drop::Martian);
+            return self.dropped(interface, DropReason::Martian);
         }
         let packet = frame.get(at..).unwrap_or_default();
         let how = Frame {
@@ -135,7 +135,7 @@ impl Net {
                     payload: packet,
                 })
             }
-            _ => self.dropped(interface, Drop::UnknownEthertype),
+            _ => self.dropped(interface, DropReason::UnknownEthertype),
         }
     }
 
@@ -167,7 +167,7 @@ impl Net {
         };
         match done {
             Some(input) => input,
-            None => self.dropped(how.interface, Drop::Malformed),
+            None => self.dropped(how.interface, DropReason::Malformed),
         }
     }
 
@@ -182,7 +182,7 @@ impl Net {
         let header = packet.get(..header_len)?;
         // The loopback computes none.
         if interface != LOOPBACK && !how.whole && checksum::sum(header) != 0xffff {
-            return Some(self.dropped(interface, Drop::BadChecksum));
+            return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         let (source, destination) = (v4(packet, 12)?, v4(packet, 16)?);
         let loopback = interface == LOOPBACK;
@@ -193,17 +193,17 @@ impl Net {
         let pair = (IpAddr::V4(destination), IpAddr::V4(source));
         if forged || !loopback && self.interfaces.get(interface)?.is_own(pair.1) {
             // RFC 1122, 3.2.1.3. (A client of DHCP has no address yet, but we are no server.)
-            return Some(self.dropped(interface, Drop::Martian));
+            return Some(self.dropped(interface, DropReason::Martian));
         }
         let unicast = match self.destination_v4(interface, destination) {
             Some(unicast) => unicast,
             // A lease may be offered to the address that it is about (RFC 2131, 4.1).
             None if self.is_offer(interface, packet, header_len) => true,
-            None => return Some(self.dropped(interface, Drop::NotForUs)),
+            None => return Some(self.dropped(interface, DropReason::NotForUs)),
         };
         if unicast && !how.to_us && !loopback {
             // RFC 1122, 3.3.6: to a link's broadcast address, but not to an IP one.
-            return Some(self.dropped(interface, Drop::Martian));
+            return Some(self.dropped(interface, DropReason::Martian));
         }
         if let Some(reason) = options_v4(header.get(IPV4_LEN..)?) {
             return Some(self.dropped(interface, reason));
@@ -247,7 +247,7 @@ impl Net {
         self.transport(&context, packet.get(header_len..)?)
     }
 
-    /// Whether packets to an address are taken: `Some(true)` if it is ours alone.
+    /// Whether packets to an address are taken: `Some(true)` if it is a unicast address of ours.
     fn destination_v4(&self, interface: usize, address: Ipv4Addr) -> Option<bool> {
         let i = self.interfaces.get(interface)?;
         if interface == LOOPBACK {
@@ -258,7 +258,7 @@ impl Net {
         }
         let group = address.is_broadcast()
             || i.is_broadcast(address)
-            || address.is_multicast() && i.groups.listens(IpAddr::V4(address));
+            || address.is_multicast() && i.memberships.listens(IpAddr::V4(address));
         group.then_some(false)
     }
 
@@ -280,11 +280,11 @@ impl Net {
         fragment: &Fragment<'_>,
     ) -> Input<'a> {
         if self.memory_short {
-            return self.dropped(origin.interface, Drop::ReassemblyFull);
+            return self.dropped(origin.interface, DropReason::ReassemblyFull);
         }
         let added = self.reassembly.add(key, fragment, self.now_ns);
         for _ in 0..core::mem::take(&mut self.reassembly.evicted) {
-            self.drops.count(Drop::ReassemblyFull);
+            self.drops.count(DropReason::ReassemblyFull);
         }
         match added {
             Ok(None) => Input::Done,
@@ -292,7 +292,7 @@ impl Net {
                 set_length(&mut packet);
                 Input::Whole(origin, packet)
             }
-            Err(Refusal::Bad) => self.dropped(origin.interface, Drop::BadFragment),
+            Err(Refusal::Bad) => self.dropped(origin.interface, DropReason::BadFragment),
         }
     }
 
@@ -309,7 +309,7 @@ impl Net {
         }
         match (context.protocol, context.origin.local) {
             (TCP, _) if context.unicast => Some(self.tcp(context, payload)),
-            (TCP, _) => Some(self.dropped(interface, Drop::Martian)),
+            (TCP, _) => Some(self.dropped(interface, DropReason::Martian)),
             (UDP, _) => self.udp(context, payload),
             (ICMP, IpAddr::V4(_)) => self.icmp_v4(context, payload),
             (ICMPV6, IpAddr::V6(_)) => self.icmp_v6(context, payload),
@@ -319,7 +319,7 @@ impl Net {
             }
             _ => {
                 self.destination_unreachable(context, super::ErrorKind::ProtocolUnreachable);
-                Some(self.dropped(interface, Drop::UnknownProtocol))
+                Some(self.dropped(interface, DropReason::UnknownProtocol))
             }
         }
     }
@@ -345,7 +345,7 @@ impl Net {
         };
         let allowed = self.filter.allows(&facts, self.now_ns);
         if !allowed {
-            self.dropped(origin.interface, Drop::Filtered);
+            self.dropped(origin.interface, DropReason::Filtered);
         }
         allowed
     }
@@ -378,15 +378,15 @@ impl Net {
         let header_len = bytes.get(12).map_or(0, |byte| usize::from(byte >> 4) * 4);
         let ports = (be16(bytes, 0).unwrap_or(0), be16(bytes, 2).unwrap_or(0));
         if header_len < 20 || header_len > bytes.len() || ports.0 == 0 || ports.1 == 0 {
-            return self.dropped(interface, Drop::Malformed);
+            return self.dropped(interface, DropReason::Malformed);
         }
         if context.origin.remote.is_ipv6()
             && context.origin.remote == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
         {
-            return self.dropped(interface, Drop::Martian);
+            return self.dropped(interface, DropReason::Martian);
         }
         if !context.trusted && !self.is_sum_right(context, TCP, bytes) {
-            return self.dropped(interface, Drop::BadChecksum);
+            return self.dropped(interface, DropReason::BadChecksum);
         }
         Input::Tcp(TcpInput {
             origin: context.origin,
@@ -412,7 +412,7 @@ impl Net {
             return None;
         }
         if !context.trusted && !unchecked && !self.is_sum_right(context, UDP, datagram) {
-            return Some(self.dropped(interface, Drop::BadChecksum));
+            return Some(self.dropped(interface, DropReason::BadChecksum));
         }
         if self.is_configuration(context, remote_port, local_port) {
             // It was asked for.
@@ -456,17 +456,17 @@ pub(super) fn is_trusted(meta: RxMeta) -> bool {
 
 /// Why a packet with these IPv4 options is to be dropped: source routes are (RFC 7126, 4.3),
 /// options that run over the end are; all others are passed over (RFC 1122, 3.2.1.8).
-fn options_v4(mut options: &[u8]) -> Option<Drop> {
+fn options_v4(mut options: &[u8]) -> Option<DropReason> {
     while let Some(&kind) = options.first() {
         match kind {
             0 => return None,
             1 => options = options.get(1..).unwrap_or_default(),
-            131 | 137 => return Some(Drop::SourceRoute),
+            131 | 137 => return Some(DropReason::SourceRoute),
             _ => {
                 let len = usize::from(options.get(1).copied().unwrap_or(0));
                 options = match options.get(len..) {
                     Some(rest) if len >= 2 => rest,
-                    _ => return Some(Drop::BadOption),
+                    _ => return Some(DropReason::BadOption),
                 };
             }
         }
@@ -476,20 +476,20 @@ fn options_v4(mut options: &[u8]) -> Option<Drop> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Drop, options_v4};
+    use super::{DropReason, options_v4};
 
     #[test]
     fn rfc1122_section_3_2_1_8_options() {
         assert_eq!(options_v4(&[]), None);
         assert_eq!(options_v4(&[1, 1, 0, 131]), None);
         assert_eq!(options_v4(&[0x94, 4, 0, 0]), None);
-        assert_eq!(options_v4(&[1, 131, 3, 4]), Some(Drop::SourceRoute));
+        assert_eq!(options_v4(&[1, 131, 3, 4]), Some(DropReason::SourceRoute));
         assert_eq!(
             options_v4(&[137, 7, 4, 0, 0, 0, 0, 0]),
-            Some(Drop::SourceRoute)
+            Some(DropReason::SourceRoute)
         );
-        assert_eq!(options_v4(&[7, 1, 0, 0]), Some(Drop::BadOption));
-        assert_eq!(options_v4(&[7, 9, 0, 0]), Some(Drop::BadOption));
-        assert_eq!(options_v4(&[7]), Some(Drop::BadOption));
+        assert_eq!(options_v4(&[7, 1, 0, 0]), Some(DropReason::BadOption));
+        assert_eq!(options_v4(&[7, 9, 0, 0]), Some(DropReason::BadOption));
+        assert_eq!(options_v4(&[7]), Some(DropReason::BadOption));
     }
 }

@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::header::{ICMPV6, IPV6_LEN, TCP, UDP, be16, v6};
 use super::input::{Context, Frame, is_trusted, set_length};
 use super::reassembly::{Fragment, Key};
@@ -31,21 +31,21 @@ impl Net {
             || !loopback && (source.is_loopback() || destination.is_loopback());
         let pair = (IpAddr::V6(destination), IpAddr::V6(source));
         if forged || !loopback && self.interfaces.get(interface)?.is_own(pair.1) {
-            return Some(self.dropped(interface, Drop::Martian));
+            return Some(self.dropped(interface, DropReason::Martian));
         }
         let i = self.interfaces.get(interface)?;
         let unicast = !destination.is_multicast();
         let taken = if unicast {
-            // Neighbour discovery reaches tentative addresses by their groups only.
+            // Neighbor discovery reaches tentative addresses by their groups only.
             loopback || i.is_ready(pair.0)
         } else {
             loopback || i.listens_v6(destination)
         };
         if !taken {
-            return Some(self.dropped(interface, Drop::NotForUs));
+            return Some(self.dropped(interface, DropReason::NotForUs));
         }
         if unicast && !how.to_us && !loopback {
-            return Some(self.dropped(interface, Drop::Martian));
+            return Some(self.dropped(interface, DropReason::Martian));
         }
         let class = packet.first()? << 4 | packet.get(1)? >> 4;
         let mut context = Context {
@@ -78,7 +78,7 @@ impl Net {
                     // Type 0 and all others that want us to forward (RFC 5095; RFC 8200, 4.4).
                     if *packet.get(at + 3)? != 0 {
                         self.parameter_problem(&context, 0, at as u32 + 2);
-                        return Some(self.dropped(interface, Drop::SourceRoute));
+                        return Some(self.dropped(interface, DropReason::SourceRoute));
                     }
                     Some(usize::from(*packet.get(at + 1)?) * 8 + 8)
                 }
@@ -87,13 +87,13 @@ impl Net {
                 _ => return self.transport_v6(&context, at, named_at),
             };
             let Some(len) = len else {
-                return Some(self.dropped(interface, Drop::BadOption));
+                return Some(self.dropped(interface, DropReason::BadOption));
             };
             context.protocol = next;
             named_at = at;
             at += len;
         }
-        Some(self.dropped(interface, Drop::BadOption))
+        Some(self.dropped(interface, DropReason::BadOption))
     }
 
     fn transport_v6<'a>(
@@ -105,7 +105,7 @@ impl Net {
         if !matches!(context.protocol, TCP | UDP | ICMPV6) {
             // RFC 8200, 4: unrecognized next header.
             self.parameter_problem(context, 1, named_at as u32);
-            return Some(self.dropped(context.origin.interface, Drop::UnknownProtocol));
+            return Some(self.dropped(context.origin.interface, DropReason::UnknownProtocol));
         }
         self.transport(context, context.packet.get(at..)?)
     }
@@ -166,7 +166,7 @@ impl Net {
         let (offset, more) = (usize::from(fields & 0xfff8), fields & 1 != 0);
         if more && !data.len().is_multiple_of(8) {
             self.parameter_problem(context, 0, 4);
-            return Some(self.dropped(context.origin.interface, Drop::BadFragment));
+            return Some(self.dropped(context.origin.interface, DropReason::BadFragment));
         }
         // RFC 7112: the headers are all in the first fragment.
         let too_short = match next {
@@ -176,7 +176,7 @@ impl Net {
         };
         if offset == 0 && more && too_short {
             self.parameter_problem(context, 3, 0);
-            return Some(self.dropped(context.origin.interface, Drop::BadFragment));
+            return Some(self.dropped(context.origin.interface, DropReason::BadFragment));
         }
         // The header that the whole packet is to have: without the fragment header.
         let mut header: Vec<u8> = packet.get(..at)?.to_vec();

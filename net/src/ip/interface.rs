@@ -1,12 +1,12 @@
-//! One interface: its place on a link, its addresses, its neighbours.
+//! One interface: its place on a link, its addresses, its neighbors.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::address::{Address, State, broadcast_of, choose};
 use super::autoconf::Autoconf;
-use super::groups::Groups;
 use super::header::Framing;
+use super::multicast::Memberships;
 use super::neighbor::Neighbors;
 use super::packet::HOP_LIMIT;
 use super::{dhcp, dhcp6};
@@ -26,7 +26,7 @@ pub(crate) struct Interface {
     pub(crate) config: InterfaceConfig,
     pub(crate) addresses: Vec<Address>,
     pub(crate) neighbors: Neighbors,
-    pub(crate) groups: Groups,
+    pub(crate) memberships: Memberships,
     pub(crate) dhcp: Option<dhcp::Client>,
     pub(crate) dhcp6: Option<dhcp6::Client>,
     pub(crate) autoconf: Option<Autoconf>,
@@ -77,7 +77,7 @@ impl Interface {
 
     /// Whether packets to an IPv6 group are taken.
     pub(crate) fn listens_v6(&self, group: Ipv6Addr) -> bool {
-        self.groups.listens(IpAddr::V6(group))
+        self.memberships.listens(IpAddr::V6(group))
     }
 
     /// The hop limit of packets of the family of `address`.

@@ -1,11 +1,11 @@
-//! Neighbour discovery (RFC 4861): solicitations and advertisements of neighbours, both ways, and
+//! Neighbor discovery (RFC 4861): solicitations and advertisements of neighbors, both ways, and
 //! those of routers in.
 
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv6Addr};
 
 use super::address::State;
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::header::{
     ALL_NODES, ALL_ROUTERS, ICMPV6, IpHeader, Mac, group_mac, put, solicited_node, v6,
 };
@@ -49,7 +49,7 @@ fn link_address(options: &[(u8, &[u8])], kind: u8) -> Option<Mac> {
 }
 
 impl Net {
-    /// Sends a message of neighbour discovery.
+    /// Sends a message of neighbor discovery.
     fn stage_nd(
         &mut self,
         interface: usize,
@@ -77,7 +77,7 @@ impl Net {
         }
     }
 
-    /// Asks for a neighbour; from the unspecified address that is a question of duplicate address
+    /// Asks for a neighbor; from the unspecified address that is a question of duplicate address
     /// detection (RFC 4862, 5.4.2).
     pub(super) fn solicit(
         &mut self,
@@ -149,7 +149,7 @@ impl Net {
     ) -> Input<'a> {
         let interface = context.origin.interface;
         if self.discovered(context, message).is_none() {
-            return self.dropped(interface, Drop::BadNeighborDiscovery);
+            return self.dropped(interface, DropReason::BadNeighborDiscovery);
         }
         Input::Done
     }
@@ -188,7 +188,7 @@ impl Net {
                 let (to, target) = (IpAddr::V6(destination), IpAddr::V6(target));
                 match self.redirected(interface, IpAddr::V6(remote), to, target) {
                     Some(()) => self.hear(interface, target, link_address(&options, 2)),
-                    None => drop(self.dropped(interface, Drop::BadRedirect)),
+                    None => drop(self.dropped(interface, DropReason::BadRedirect)),
                 }
                 Some(())
             }
@@ -232,7 +232,7 @@ impl Net {
                 self.hear(interface, IpAddr::V6(remote), mac);
                 let to = mac.unwrap_or(context.origin.mac);
                 if !self.advertise(interface, target, Some((remote, to))) {
-                    self.drops.count(Drop::AnswerQueueFull);
+                    self.drops.count(DropReason::AnswerQueueFull);
                 }
             }
             _ => {}
@@ -275,7 +275,7 @@ impl Net {
         Some(())
     }
 
-    /// A neighbour told its address by the way.
+    /// A neighbor told its address by the way.
     fn hear(&mut self, interface: usize, address: IpAddr, mac: Option<Mac>) {
         let now_ns = self.now_ns;
         let mut ready = Vec::new();

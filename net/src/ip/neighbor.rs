@@ -1,8 +1,8 @@
-//! Neighbours: which Ethernet address has the IP address, and whether it still answers.
+//! Neighbors: which Ethernet address has the IP address, and whether it still answers.
 //!
 //! One state machine serves IPv6 (RFC 4861, 7.3.2) and IPv4, whose RFC 826 knows no time limits
 //! (RFC 1122, 2.3.2.1 wants some). The table is bounded: an entry begins only when we have
-//! something to send to the address, or when a neighbour asks for us; entries of the second kind
+//! something to send to the address, or when a neighbor asks for us; entries of the second kind
 //! are few and drive out each other only (RFC 6583).
 
 use alloc::collections::VecDeque;
@@ -21,18 +21,18 @@ const RETRANSMIT_NS: u64 = SECOND;
 const RETRANSMIT_MIN_NS: u64 = SECOND / 10;
 const RETRANSMIT_MAX_NS: u64 = 10 * SECOND;
 /// MAX_MULTICAST_SOLICIT and MAX_UNICAST_SOLICIT.
-const QUESTIONS: u8 = 3;
+const SOLICITATIONS: u8 = 3;
 /// DELAY_FIRST_PROBE_TIME.
 const DELAY_NS: u64 = 5 * SECOND;
 /// REACHABLE_TIME, before it is made random (6.3.2).
 const REACHABLE_NS: u64 = 30 * SECOND;
-/// How long a neighbour that didn't answer isn't asked again.
+/// How long a neighbor that didn't answer isn't asked again.
 const FAILED_NS: u64 = SECOND;
-/// Neighbours of one interface.
+/// Neighbors of one interface.
 const ENTRIES: usize = 512;
 /// Of these, entries that others began.
 const PASSIVE: usize = 128;
-/// Packets that wait for one neighbour (at least one: RFC 4861, 7.2.2), and their bytes for all.
+/// Packets that wait for one neighbor (at least one: RFC 4861, 7.2.2), and their bytes for all.
 const PENDING: usize = 64;
 const PENDING_BYTES: usize = 256 << 10;
 
@@ -51,7 +51,7 @@ struct Entry {
     address: IpAddr,
     mac: Mac,
     state: State,
-    /// When the state ends or the next question is due.
+    /// When the state ends or the next solicitation is due.
     at_ns: u64,
     asked: u8,
     used_ns: u64,
@@ -62,7 +62,7 @@ struct Entry {
 }
 
 impl Entry {
-    /// The time between questions: a router has a say in IPv6's.
+    /// The time between solicitations: a router has a say in IPv6's.
     fn wait_ns(&self, v6_ns: u64) -> u64 {
         match self.address {
             IpAddr::V4(_) => RETRANSMIT_NS,
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-/// What is known of a neighbour that something is to be sent to.
+/// What is known of a neighbor that something is to be sent to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// Its address.
@@ -82,15 +82,15 @@ pub(crate) enum Known {
     Gone,
 }
 
-/// A question that is due.
+/// A solicitation that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Question {
+pub(crate) struct Solicitation {
     pub(crate) address: IpAddr,
     /// To this one alone; to all otherwise.
     pub(crate) mac: Option<Mac>,
 }
 
-/// A confirmed piece of news about a neighbour (RFC 4861, 7.2.5).
+/// A confirmed piece of news about a neighbor (RFC 4861, 7.2.5).
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Advert {
     pub(crate) address: IpAddr,
@@ -100,7 +100,7 @@ pub(crate) struct Advert {
     pub(crate) router: bool,
 }
 
-/// The neighbours of an interface.
+/// The neighbors of an interface.
 #[derive(Debug)]
 pub(crate) struct Neighbors {
     entries: Vec<Option<Entry>>,
@@ -113,7 +113,7 @@ pub(crate) struct Neighbors {
     retransmit_ns: u64,
     /// The earliest `at_ns` that [`Neighbors::run`] has to look at.
     next_ns: Option<u64>,
-    /// A neighbour became known or was given up since this was last taken.
+    /// A neighbor became known or was given up since this was last taken.
     pub(crate) news: bool,
 }
 
@@ -139,17 +139,17 @@ impl Neighbors {
         self.reachable_ns = base_ns / 2 + base_ns / 1000 * unit.min(999);
     }
 
-    /// The time between questions that a router advertised (RFC 4861, 6.3.4), within bounds.
+    /// The time between solicitations that a router advertised (RFC 4861, 6.3.4), within bounds.
     pub(crate) fn set_retransmit(&mut self, retransmit_ns: u64) {
         self.retransmit_ns = retransmit_ns.clamp(RETRANSMIT_MIN_NS, RETRANSMIT_MAX_NS);
     }
 
-    /// The time between questions about IPv6 addresses.
+    /// The time between solicitations about IPv6 addresses.
     pub(crate) fn retransmit_ns(&self) -> u64 {
         self.retransmit_ns
     }
 
-    /// Whether packets wait for a neighbour.
+    /// Whether packets wait for a neighbor.
     pub(crate) fn has_pending(&self) -> bool {
         self.pending_bytes > 0
     }
@@ -213,7 +213,7 @@ impl Neighbors {
         known
     }
 
-    /// The first question is asked now.
+    /// The first solicitation is asked now.
     fn begin(&mut self, slot: u32, now_ns: u64) {
         let retransmit_ns = self.retransmit_ns;
         if let Some(entry) = self.entry_mut(slot) {
@@ -292,7 +292,7 @@ impl Neighbors {
         }
     }
 
-    /// Forgets a neighbour.
+    /// Forgets a neighbor.
     pub(crate) fn remove(&mut self, address: IpAddr) {
         if let Some(slot) = self.index.remove(&address)
             && let Some(entry) = self.entries.get_mut(slot as usize).and_then(Option::take)
@@ -303,7 +303,7 @@ impl Neighbors {
         }
     }
 
-    /// Keeps an IP packet until the neighbour, which is being asked for, is known. The oldest makes
+    /// Keeps an IP packet until the neighbor, which is being asked for, is known. The oldest makes
     /// room for it (RFC 4861, 7.2.2); tells whether none was lost.
     pub(crate) fn hold(&mut self, address: IpAddr, packet: Vec<u8>) -> bool {
         let Some(slot) = self.slot_of(address) else {
@@ -330,7 +330,7 @@ impl Neighbors {
         !lost
     }
 
-    /// Takes the packets that waited for a neighbour, to be sent to the address that it now has.
+    /// Takes the packets that waited for a neighbor, to be sent to the address that it now has.
     fn release(&mut self, slot: u32, ready: &mut Vec<(Mac, Vec<u8>)>) {
         let Some(entry) = self.entry_mut(slot) else {
             return;
@@ -342,7 +342,7 @@ impl Neighbors {
         self.news = true;
     }
 
-    /// A neighbour said something about itself to us: a solicitation, or an ARP request (RFC 4861,
+    /// A neighbor said something about itself to us: a solicitation, or an ARP request (RFC 4861,
     /// 7.2.3; RFC 826). Packets that waited for it are put on `ready`.
     pub(crate) fn heard(
         &mut self,
@@ -365,14 +365,14 @@ impl Neighbors {
         }
     }
 
-    /// Something sent to `mac` reached this neighbour. Nothing changes if it is known already.
+    /// Something sent to `mac` reached this neighbor. Nothing changes if it is known already.
     pub(crate) fn reached(&mut self, address: IpAddr, mac: Mac, now_ns: u64) {
         if self.slot_of(address).is_none() {
             self.insert(address, State::Stale, mac, true, now_ns);
         }
     }
 
-    /// What was sent to this neighbour isn't answered: it is no longer taken for reachable, and
+    /// What was sent to this neighbor isn't answered: it is no longer taken for reachable, and
     /// asked at once.
     pub(crate) fn doubt(&mut self, address: IpAddr, now_ns: u64) {
         if let Some(slot) = self.slot_of(address)
@@ -385,8 +385,8 @@ impl Neighbors {
         }
     }
 
-    /// A neighbour advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is
-    /// learnt of a neighbour that nobody here asked for. Tells whether it was known as a router
+    /// A neighbor advertised itself, or answered an ARP request (RFC 4861, 7.2.5). Nothing is
+    /// learnt of a neighbor that nobody here asked for. Tells whether it was known as a router
     /// before.
     pub(crate) fn advertised(
         &mut self,
@@ -437,19 +437,19 @@ impl Neighbors {
         was_router
     }
 
-    /// Whether the neighbour is known not to answer.
+    /// Whether the neighbor is known not to answer.
     pub(crate) fn is_gone(&self, address: IpAddr) -> bool {
         self.slot_of(address)
             .and_then(|slot| self.entries.get(slot as usize)?.as_ref())
             .is_some_and(|entry| entry.state == State::Failed)
     }
 
-    /// The questions that are due; neighbours that left all of them unanswered are given up. The
+    /// The solicitations that are due; neighbors that left all of them unanswered are given up. The
     /// packets that waited for those are put on `lost`.
-    pub(crate) fn run(&mut self, now_ns: u64, lost: &mut Vec<Vec<u8>>) -> Vec<Question> {
-        let mut questions = Vec::new();
+    pub(crate) fn run(&mut self, now_ns: u64, lost: &mut Vec<Vec<u8>>) -> Vec<Solicitation> {
+        let mut solicitations = Vec::new();
         if self.next_ns.is_none_or(|at_ns| at_ns > now_ns) {
-            return questions;
+            return solicitations;
         }
         let mut next = None::<u64>;
         let mut gone = Vec::new();
@@ -464,7 +464,7 @@ impl Neighbors {
                         entry.state = State::Probe;
                         entry.asked = 0;
                     }
-                    State::Incomplete if entry.asked >= QUESTIONS => {
+                    State::Incomplete if entry.asked >= SOLICITATIONS => {
                         entry.state = State::Failed;
                         entry.at_ns = now_ns.saturating_add(FAILED_NS);
                         self.pending_bytes -= entry.pending.iter().map(Vec::len).sum::<usize>();
@@ -472,7 +472,7 @@ impl Neighbors {
                         self.news = true;
                         continue;
                     }
-                    State::Probe if entry.asked >= QUESTIONS => {
+                    State::Probe if entry.asked >= SOLICITATIONS => {
                         gone.push(entry.address);
                         continue;
                     }
@@ -480,7 +480,7 @@ impl Neighbors {
                 }
                 entry.asked += 1;
                 entry.at_ns = now_ns.saturating_add(entry.wait_ns(self.retransmit_ns));
-                questions.push(Question {
+                solicitations.push(Solicitation {
                     address: entry.address,
                     mac: (entry.state == State::Probe).then_some(entry.mac),
                 });
@@ -491,7 +491,7 @@ impl Neighbors {
         for address in gone {
             self.remove(address);
         }
-        questions
+        solicitations
     }
 
     pub(crate) fn next_ns(&self) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use core::net::IpAddr;
 
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::filter::{Facts, FilterDirection};
 use super::header::{Framing, Mac};
 use super::neighbor::Known;
@@ -14,14 +14,14 @@ use crate::types::{LinkCapabilities, TxMeta};
 /// How sending went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The link has it, or it waits in our own queue for a neighbour.
+    /// The link has it, or it waits in our own queue for a neighbor.
     Sent,
     /// The link has no room: try again when it has ([`Net::blocked`]).
     Full,
-    /// The neighbour's address isn't known yet: try again when it is ([`Net::waiting`]). It has
+    /// The neighbor's address isn't known yet: try again when it is ([`Net::waiting`]). It has
     /// been asked for.
     Resolving,
-    /// No route, or the neighbour doesn't answer.
+    /// No route, or the neighbor doesn't answer.
     Unreachable,
     /// Larger than the path's MTU, and must not be cut.
     TooLong,
@@ -65,7 +65,7 @@ impl Net {
         }
     }
 
-    /// Asks for the address of a neighbour: all, or the one that had it last.
+    /// Asks for the address of a neighbor: all, or the one that had it last.
     pub(crate) fn ask(&mut self, interface: usize, neighbor: IpAddr, mac: Option<Mac>) {
         let now_ns = self.now_ns;
         let source = self.interfaces.get(interface).and_then(|i| {
@@ -83,7 +83,7 @@ impl Net {
         }
     }
 
-    /// Keeps a packet that may leave until its neighbour is known.
+    /// Keeps a packet that may leave until its neighbor is known.
     pub(super) fn hold(&mut self, route: &Route, packet: &Packet<'_>) -> Outcome {
         let ready = |i: &super::Interface| i.is_ready(route.source);
         if !self.interfaces.get(route.interface).is_some_and(ready) {
@@ -96,12 +96,12 @@ impl Net {
             return Outcome::Unreachable;
         };
         if !interface.neighbors.hold(route.next_hop, packet.to_vec()) {
-            self.drops.count(Drop::NeighborQueueFull);
+            self.drops.count(DropReason::NeighborQueueFull);
         }
         Outcome::Sent
     }
 
-    /// Keeps a segment until its neighbour is known.
+    /// Keeps a segment until its neighbor is known.
     pub(crate) fn hold_tcp(&mut self, route: &Route, segment: &TcpSegment<'_>) -> Outcome {
         let packet = tcp_packet(route.source, route.destination, segment, route.hop_limit);
         self.hold(route, &packet)
@@ -152,7 +152,7 @@ impl Net {
     }
 
     /// A handshake showed that what is sent to where `origin` came from reaches the end of `route`
-    /// (RFC 4861, 7.3.1): a neighbour that isn't known yet needn't be asked for. That is believed
+    /// (RFC 4861, 7.3.1): a neighbor that isn't known yet needn't be asked for. That is believed
     /// of the link itself only: through somebody else's address our packets for a router would go
     /// to whoever forges its hosts'.
     pub(crate) fn reached(&mut self, route: &Route, origin: &Origin) {
@@ -168,7 +168,7 @@ impl Net {
         }
     }
 
-    /// What is sent over this route isn't answered: its neighbour is asked whether it is still
+    /// What is sent over this route isn't answered: its neighbor is asked whether it is still
     /// there (RFC 1122, 2.3.2.1: advice from above).
     pub(crate) fn doubt(&mut self, route: &Route) {
         if let Some(interface) = self.interfaces.get_mut(route.interface) {
@@ -191,7 +191,7 @@ impl Net {
         };
         let allowed = self.filter.allows(&facts, self.now_ns);
         if !allowed {
-            self.drops.count(Drop::Filtered);
+            self.drops.count(DropReason::Filtered);
         }
         allowed
     }
@@ -247,7 +247,7 @@ impl Ip {
         self.transmit(route.interface, mac, &packet, segment.segment_size)
     }
 
-    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbour isn't
+    /// Sends a packet of another protocol, in fragments if it must be; one whose neighbor isn't
     /// known yet is kept for it.
     pub(crate) fn send(&mut self, route: &mut Route, packet: &Packet<'_>) -> Outcome {
         let mac = match self.net.next_mac(route) {

@@ -130,7 +130,7 @@ pub(crate) struct Overload {
 
 /// What the first bytes of a frame tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
+enum TrafficClass {
     /// A segment that begins a connection.
     Syn,
     /// A part of a packet.
@@ -187,16 +187,16 @@ impl Overload {
         }
         let kind = kind(frame);
         let is_shed = match kind {
-            Some(Kind::Syn) if self.cookies => !self.serves_syn(frame, is_full),
-            Some(Kind::Fragment) if is_full => !take(&mut self.fragments),
-            Some(Kind::Datagram(port)) if is_full && is_closed(port, sockets) => {
+            Some(TrafficClass::Syn) if self.cookies => !self.serves_syn(frame, is_full),
+            Some(TrafficClass::Fragment) if is_full => !take(&mut self.fragments),
+            Some(TrafficClass::Datagram(port)) if is_full && is_closed(port, sockets) => {
                 !take(&mut self.datagrams)
             }
             _ => false,
         };
         if is_shed {
             self.shed = self.shed.saturating_add(u32::from(is_full));
-            if kind == Some(Kind::Syn) {
+            if kind == Some(TrafficClass::Syn) {
                 self.retries.add(frame, self.now_ns);
             }
         }
@@ -225,23 +225,23 @@ fn is_closed(port: u16, sockets: &dyn UpperLayer) -> bool {
 }
 
 /// What a frame is; `None`: it ends too early.
-fn kind(frame: &[u8]) -> Option<Kind> {
+fn kind(frame: &[u8]) -> Option<TrafficClass> {
     let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
     if ethertype == ETHERTYPE_VLAN {
         (ethertype, ip) = (be16(frame, 16)?, 18);
     }
     let packet = frame.get(ip..)?;
     let (protocol, transport) = match ethertype {
-        ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(Kind::Fragment),
+        ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(TrafficClass::Fragment),
         ETHERTYPE_IPV4 => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
         ETHERTYPE_IPV6 => (*packet.get(6)?, 40),
-        _ => return Some(Kind::Other),
+        _ => return Some(TrafficClass::Other),
     };
     Some(match protocol {
-        TCP if packet.get(transport + 13)? & FIN_SYN_RST_ACK == SYN => Kind::Syn,
-        UDP => Kind::Datagram(be16(packet, transport + 2)?),
-        FRAGMENT if ethertype == ETHERTYPE_IPV6 => Kind::Fragment,
-        _ => Kind::Other,
+        TCP if packet.get(transport + 13)? & FIN_SYN_RST_ACK == SYN => TrafficClass::Syn,
+        UDP => TrafficClass::Datagram(be16(packet, transport + 2)?),
+        FRAGMENT if ethertype == ETHERTYPE_IPV6 => TrafficClass::Fragment,
+        _ => TrafficClass::Other,
     })
 }
 
@@ -300,20 +300,23 @@ mod tests {
     fn frames_are_told_by_their_first_bytes() {
         for words in [5, 6, 15] {
             let port = 53 + words as u16;
-            let datagram = Some(Kind::Datagram(port));
+            let datagram = Some(TrafficClass::Datagram(port));
             assert_eq!(kind(&v4(words, 0, UDP, &udp(port))), datagram);
-            assert_eq!(kind(&v4(words, 0, TCP, &tcp(SYN))), Some(Kind::Syn));
-            assert_eq!(kind(&v4(words, 0, TCP, &tcp(0x10))), Some(Kind::Other));
+            assert_eq!(kind(&v4(words, 0, TCP, &tcp(SYN))), Some(TrafficClass::Syn));
+            assert_eq!(
+                kind(&v4(words, 0, TCP, &tcp(0x10))),
+                Some(TrafficClass::Other)
+            );
         }
-        assert_eq!(kind(&v6(UDP, &udp(53))), Some(Kind::Datagram(53)));
+        assert_eq!(kind(&v6(UDP, &udp(53))), Some(TrafficClass::Datagram(53)));
         // What else a SYN may ask for (RFC 3168, 6.1.1) makes it no other; what it comes with does.
         for (flags, is) in [
-            (0xc2, Kind::Syn),
-            (0x0a, Kind::Syn),
-            (0x12, Kind::Other),
-            (0x03, Kind::Other),
-            (0x06, Kind::Other),
-            (0x00, Kind::Other),
+            (0xc2, TrafficClass::Syn),
+            (0x0a, TrafficClass::Syn),
+            (0x12, TrafficClass::Other),
+            (0x03, TrafficClass::Other),
+            (0x06, TrafficClass::Other),
+            (0x00, TrafficClass::Other),
         ] {
             assert_eq!(kind(&v4(5, 0, TCP, &tcp(flags))), Some(is));
             assert_eq!(kind(&v6(TCP, &tcp(flags))), Some(is));
@@ -321,30 +324,33 @@ mod tests {
         // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are
         // neither.
         for (fragment, is) in [
-            (0x2000, Kind::Fragment),
-            (0x0001, Kind::Fragment),
-            (0x1000, Kind::Fragment),
-            (0x4000, Kind::Datagram(53)),
-            (0x8000, Kind::Datagram(53)),
+            (0x2000, TrafficClass::Fragment),
+            (0x0001, TrafficClass::Fragment),
+            (0x1000, TrafficClass::Fragment),
+            (0x4000, TrafficClass::Datagram(53)),
+            (0x8000, TrafficClass::Datagram(53)),
         ] {
             assert_eq!(kind(&v4(5, fragment, UDP, &udp(53))), Some(is));
         }
-        assert_eq!(kind(&v6(FRAGMENT, &[0; 8])), Some(Kind::Fragment));
-        assert_eq!(kind(&v4(5, 0, FRAGMENT, &[0; 8])), Some(Kind::Other));
-        assert_eq!(kind(&v4(5, 0, 1, &[0; 8])), Some(Kind::Other));
-        assert_eq!(kind(&ethernet(0x0806, &[0; 28])), Some(Kind::Other));
+        assert_eq!(kind(&v6(FRAGMENT, &[0; 8])), Some(TrafficClass::Fragment));
+        assert_eq!(
+            kind(&v4(5, 0, FRAGMENT, &[0; 8])),
+            Some(TrafficClass::Other)
+        );
+        assert_eq!(kind(&v4(5, 0, 1, &[0; 8])), Some(TrafficClass::Other));
+        assert_eq!(kind(&ethernet(0x0806, &[0; 28])), Some(TrafficClass::Other));
     }
 
     #[test]
     fn tagged_frames_and_short_ones() {
         let mut tagged = v4(5, 0, UDP, &udp(53));
         tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
-        assert_eq!(kind(&tagged), Some(Kind::Datagram(53)));
+        assert_eq!(kind(&tagged), Some(TrafficClass::Datagram(53)));
         let frame = v4(5, 0, TCP, &tcp(SYN));
         for len in 0..14 + 20 + 14 {
             assert_eq!(kind(&frame[..len]), None, "{len}");
         }
-        assert_eq!(kind(&frame[..14 + 20 + 14]), Some(Kind::Syn));
+        assert_eq!(kind(&frame[..14 + 20 + 14]), Some(TrafficClass::Syn));
     }
 
     /// With a queue that was found full for long enough, at [`FULL`].

@@ -15,7 +15,7 @@ pub(crate) const HOP_LIMIT: u8 = 64;
 
 /// What a program chooses for the header of its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Marking {
+pub(crate) struct HeaderFields {
     /// 0: what is usual on the link.
     pub(crate) hop_limit: u8,
     /// DSCP and ECN field (RFC 2474, 3168).
@@ -31,7 +31,7 @@ pub(crate) struct TcpSegment<'a> {
     pub(crate) payload: &'a [&'a [u8]],
     /// The device is to cut it into segments with this much payload: see [`Ip::segmentation`].
     pub(crate) segment_size: Option<u16>,
-    pub(crate) marking: Marking,
+    pub(crate) header_fields: HeaderFields,
 }
 
 /// A packet that goes out, of any protocol.
@@ -43,10 +43,10 @@ pub(crate) struct Packet<'a> {
     pub(crate) payload: &'a [&'a [u8]],
 }
 
-impl Marking {
+impl HeaderFields {
     /// With a DSCP, of which six bits count.
-    pub(crate) fn new(hop_limit: u8, dscp: u8) -> Marking {
-        Marking {
+    pub(crate) fn new(hop_limit: u8, dscp: u8) -> HeaderFields {
+        HeaderFields {
             hop_limit,
             traffic_class: dscp << 2,
         }
@@ -65,7 +65,7 @@ impl<'a> Packet<'a> {
     pub(crate) fn new(
         route: &Route,
         protocol: u8,
-        marking: Marking,
+        header_fields: HeaderFields,
         transport: &'a [u8],
         payload: &'a [&'a [u8]],
     ) -> Packet<'a> {
@@ -74,8 +74,8 @@ impl<'a> Packet<'a> {
                 source: route.source,
                 destination: route.destination,
                 protocol,
-                hop_limit: marking.hops(route.hop_limit),
-                traffic_class: marking.traffic_class,
+                hop_limit: header_fields.hops(route.hop_limit),
+                traffic_class: header_fields.traffic_class,
                 fragment: (0, 0),
                 router_alert: false,
             },
@@ -186,8 +186,8 @@ pub(super) fn tcp_packet<'a>(
             source: local,
             destination: remote,
             protocol: TCP,
-            hop_limit: segment.marking.hops(usual_hops),
-            traffic_class: segment.marking.traffic_class,
+            hop_limit: segment.header_fields.hops(usual_hops),
+            traffic_class: segment.header_fields.traffic_class,
             // Segments are never cut on their way (RFC 1191, 3), so that the identification is of
             // no use (RFC 6864, 4.1).
             fragment: (0, DF),

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 use core::net::IpAddr;
 
 use super::checksum;
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::header::{IPV4_LEN, IPV6_LEN, Mac, put, v4, v6};
 use super::packet::{HOP_LIMIT, Offload, Packet, TcpSegment, ethertype, tcp_packet};
 use super::{Net, Origin, Outcome, Route};
@@ -93,7 +93,7 @@ impl Net {
 
     /// Counts a packet that a socket has no room for.
     pub(crate) fn queue_full(&mut self) {
-        self.drops.count(Drop::QueueFull);
+        self.drops.count(DropReason::QueueFull);
     }
 
     /// Answers a segment to where it came from, without a route. `false` if the queue is full.
@@ -165,14 +165,14 @@ impl Net {
         u32::from(self.identification)
     }
 
-    /// Sends packets that waited for a neighbour.
+    /// Sends packets that waited for a neighbor.
     pub(super) fn release(&mut self, interface: usize, ready: Vec<(Mac, Vec<u8>)>) {
         for (mac, packet) in ready {
             let Some(remote) = destination_of(&packet) else {
                 continue;
             };
             if !self.stage_whole(interface, mac, &packet, remote) {
-                self.drops.count(Drop::AnswerQueueFull);
+                self.drops.count(DropReason::AnswerQueueFull);
             }
         }
     }

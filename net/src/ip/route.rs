@@ -52,13 +52,13 @@ pub(crate) struct Route {
     /// The address that packets are sent from.
     pub(crate) source: IpAddr,
     pub(crate) destination: IpAddr,
-    /// The neighbour that takes them.
+    /// The neighbor that takes them.
     pub(crate) next_hop: IpAddr,
     /// The Ethernet address, if it follows from the destination: of a group or of all.
     pub(crate) group: Option<Mac>,
     pub(super) scope: u32,
     pub(super) generation: u32,
-    /// Where the neighbour was found last.
+    /// Where the neighbor was found last.
     pub(super) slot: u32,
     /// The hop limit of packets that don't choose theirs.
     pub(super) hop_limit: u8,

@@ -8,8 +8,8 @@ use super::address::{Address, Source};
 use super::autoconf::Autoconf;
 use super::drops::{Bucket, Drops};
 use super::filter::{Filter, FilterRule};
-use super::groups::Groups;
 use super::header::Framing;
+use super::multicast::Memberships;
 use super::neighbor::Neighbors;
 use super::packet::HOP_LIMIT;
 use super::queue::Queue;
@@ -116,7 +116,7 @@ impl Ip {
             config: config.clone(),
             addresses: Vec::new(),
             neighbors: Neighbors::new(self.net.keyed),
-            groups: Groups::default(),
+            memberships: Memberships::default(),
             dhcp: config.dhcp.then(|| dhcp::Client::new(mac, now_ns)),
             dhcp6: config.slaac.then(|| dhcp6::Client::new(mac)),
             autoconf: config

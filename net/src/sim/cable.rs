@@ -34,11 +34,11 @@ pub(crate) struct Inner {
 }
 
 /// What both ends and the world have of a cable: stacks can be moved to other threads.
-pub(crate) struct Shared(Mutex<Inner>);
+pub(crate) struct SharedCable(Mutex<Inner>);
 
-impl Shared {
-    fn new(inner: Inner) -> Shared {
-        Shared(Mutex::new(inner))
+impl SharedCable {
+    fn new(inner: Inner) -> SharedCable {
+        SharedCable(Mutex::new(inner))
     }
 
     /// A test that panicked with it says so itself.
@@ -68,7 +68,7 @@ impl Inner {
 /// A cable with two ends, 0 and 1.
 #[derive(Clone)]
 pub struct Cable {
-    inner: Arc<Shared>,
+    inner: Arc<SharedCable>,
 }
 
 impl Cable {
@@ -76,7 +76,7 @@ impl Cable {
     pub fn new(impairment: Impairment, seed: u64) -> Cable {
         let way = |end: u64| Pipe::new(impairment, seed.wrapping_mul(2).wrapping_add(end));
         Cable {
-            inner: Arc::new(Shared::new(Inner {
+            inner: Arc::new(SharedCable::new(Inner {
                 now_ns: 0,
                 ways: [way(0), way(1)],
                 filters: [None, None],
@@ -159,7 +159,7 @@ impl Cable {
 
 /// An end of a cable that is played by hand, with whole Ethernet frames.
 pub struct Script {
-    inner: Arc<Shared>,
+    inner: Arc<SharedCable>,
     end: usize,
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::sim::cable::Shared;
+use crate::sim::cable::SharedCable;
 use crate::sim::packet;
 use crate::{Link, LinkCapabilities, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta};
 
@@ -34,7 +34,7 @@ impl Offloads {
 }
 
 pub(crate) struct Device {
-    inner: Arc<Shared>,
+    inner: Arc<SharedCable>,
     end: usize,
     capabilities: LinkCapabilities,
     rx_checksum: bool,
@@ -46,7 +46,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(crate) fn new(
-        inner: Arc<Shared>,
+        inner: Arc<SharedCable>,
         end: usize,
         mac: [u8; 6],
         mtu: usize,

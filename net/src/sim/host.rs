@@ -1,4 +1,4 @@
-//! A host played by hand, above the level of neighbours.
+//! A host played by hand, above the level of neighbors.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -8,7 +8,7 @@ use crate::sim::{Cable, Impairment, Offloads, Script, World};
 use crate::{Config, InterfaceConfig};
 
 /// A host at the end of a cable that sends and awaits what a test tells it to, and answers ARP and
-/// neighbour solicitations for its addresses by itself.
+/// neighbor solicitations for its addresses by itself.
 pub struct Host {
     script: Script,
     /// Its Ethernet address.

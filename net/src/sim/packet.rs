@@ -134,7 +134,7 @@ pub fn icmp(
         return ip(macs, from, to, 1, 64, &bytes);
     }
     let bytes = with_checksum(from, to, 58, 2, bytes);
-    // Neighbour discovery has to come from the same link (RFC 4861, 7.1.1).
+    // Neighbor discovery has to come from the same link (RFC 4861, 7.1.1).
     let hop_limit = if (133..=137).contains(&kind) { 255 } else { 64 };
     ip(macs, from, to, 58, hop_limit, &bytes)
 }

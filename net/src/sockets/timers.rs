@@ -18,19 +18,19 @@ pub(crate) struct Timers {
     wheel: Wheel,
     /// By the index of a connection's handle. Apart from the connections, since most entries come
     /// up after what they waited for has happened, and then nothing else is to be looked at.
-    slots: Vec<Slot>,
+    deadlines: Vec<Deadline>,
 }
 
 /// The deadline of a connection.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct Deadline {
     generation: u32,
     deadline_ns: u64,
     /// The earliest entry in the wheel.
     queued_ns: u64,
 }
 
-const EMPTY: Slot = Slot {
+const EMPTY: Deadline = Deadline {
     generation: 0,
     deadline_ns: NEVER,
     queued_ns: NEVER,
@@ -40,43 +40,43 @@ impl Timers {
     /// Sets the deadline of a connection.
     pub(crate) fn set_deadline(&mut self, handle: Handle, at_ns: Option<u64>) {
         let index = handle.index as usize;
-        if self.slots.len() <= index {
+        if self.deadlines.len() <= index {
             if at_ns.is_none() {
                 return;
             }
-            self.slots.resize(index + 1, EMPTY);
+            self.deadlines.resize(index + 1, EMPTY);
         }
-        let Some(slot) = self.slots.get_mut(index) else {
+        let Some(deadline) = self.deadlines.get_mut(index) else {
             return;
         };
-        if slot.generation != handle.generation {
-            *slot = Slot {
+        if deadline.generation != handle.generation {
+            *deadline = Deadline {
                 generation: handle.generation,
                 ..EMPTY
             };
         }
-        slot.deadline_ns = at_ns.unwrap_or(NEVER);
-        if slot.deadline_ns < slot.queued_ns {
-            slot.queued_ns = slot.deadline_ns;
-            self.wheel.push((slot.deadline_ns, handle));
+        deadline.deadline_ns = at_ns.unwrap_or(NEVER);
+        if deadline.deadline_ns < deadline.queued_ns {
+            deadline.queued_ns = deadline.deadline_ns;
+            self.wheel.push((deadline.deadline_ns, handle));
         }
     }
 
     /// Takes the next connection whose deadline came.
     pub(crate) fn pop_due(&mut self, now_ns: u64) -> Option<Handle> {
-        let Timers { wheel, slots } = self;
+        let Timers { wheel, deadlines } = self;
         let mut revise = |(at_ns, handle): (u64, Handle)| {
-            let slot = slots.get_mut(handle.index as usize);
-            let slot = slot.filter(|slot| slot.is_of(at_ns, handle))?;
-            slot.queued_ns = slot.deadline_ns;
-            (slot.deadline_ns != NEVER).then_some(slot.deadline_ns)
+            let deadline = deadlines.get_mut(handle.index as usize);
+            let deadline = deadline.filter(|deadline| deadline.is_of(at_ns, handle))?;
+            deadline.queued_ns = deadline.deadline_ns;
+            (deadline.deadline_ns != NEVER).then_some(deadline.deadline_ns)
         };
         while let Some(entry) = wheel.pop_due(now_ns, &mut revise) {
             // It may have changed since it came near.
             match revise(entry) {
                 Some(at_ns) if at_ns <= now_ns => {
-                    let slot = slots.get_mut(entry.1.index as usize)?;
-                    (slot.deadline_ns, slot.queued_ns) = (NEVER, NEVER);
+                    let deadline = deadlines.get_mut(entry.1.index as usize)?;
+                    (deadline.deadline_ns, deadline.queued_ns) = (NEVER, NEVER);
                     return Some(entry.1);
                 }
                 Some(at_ns) => wheel.push((at_ns, entry.1)),
@@ -88,15 +88,19 @@ impl Timers {
 
     /// Has the processor fetch what is kept for a connection here.
     pub(crate) fn warm(&self, index: u32) {
-        core::hint::black_box(self.slots.get(index as usize).map(|slot| slot.generation));
+        core::hint::black_box(
+            self.deadlines
+                .get(index as usize)
+                .map(|deadline| deadline.generation),
+        );
     }
 
     /// When a connection is looked at next.
     #[cfg(test)]
     pub(crate) fn deadline_ns(&self, handle: Handle) -> Option<u64> {
-        let slot = self.slots.get(handle.index as usize)?;
-        (slot.generation == handle.generation && slot.deadline_ns != NEVER)
-            .then_some(slot.deadline_ns)
+        let deadline = self.deadlines.get(handle.index as usize)?;
+        (deadline.generation == handle.generation && deadline.deadline_ns != NEVER)
+            .then_some(deadline.deadline_ns)
     }
 
     #[cfg(test)]
@@ -112,17 +116,17 @@ impl Timers {
     /// go faster than their deadlines.
     pub(crate) fn tidy(&mut self, live: usize) {
         if self.wheel.len() > 2 * live + 64 {
-            let slots = &self.slots;
+            let deadlines = &self.deadlines;
             self.wheel.retain(|(at_ns, handle)| {
-                let slot = slots.get(handle.index as usize);
-                slot.is_some_and(|slot| slot.is_of(at_ns, handle))
+                let deadline = deadlines.get(handle.index as usize);
+                deadline.is_some_and(|deadline| deadline.is_of(at_ns, handle))
             });
         }
     }
 }
 
-impl Slot {
-    /// Whether an entry is the earliest one of the connection that the slot is of.
+impl Deadline {
+    /// Whether an entry is the earliest one of the connection that the deadline is of.
     fn is_of(&self, at_ns: u64, handle: Handle) -> bool {
         self.generation == handle.generation && self.queued_ns == at_ns
     }

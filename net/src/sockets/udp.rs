@@ -110,15 +110,15 @@ impl Sockets {
         if ip.net.tracks() {
             udp.asks(remote, ip.net.now_ns);
         }
-        let mut marking = udp.marking;
+        let mut header_fields = udp.header_fields;
         if remote.ip().is_multicast() {
-            marking.hop_limit = udp.group_hops.max(1);
+            header_fields.hop_limit = udp.group_hops.max(1);
         }
         udp.outgoing_bytes += data.len();
         udp.outgoing.push_back(Outgoing {
             route,
             remote,
-            marking,
+            header_fields,
             data: data.to_vec(),
         });
         self.mark_dirty(handle);

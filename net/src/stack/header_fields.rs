@@ -11,7 +11,7 @@ impl Stack {
     /// [`Stack::udp_set_multicast_hops`]. Of a listener: of its answers to SYNs, and what the
     /// connections begin with that it establishes from now on.
     pub fn set_hop_limit(&mut self, socket: Handle, hops: u8) -> Result<(), Error> {
-        self.sockets.marking_mut(socket)?.hop_limit = hops;
+        self.sockets.header_fields_mut(socket)?.hop_limit = hops;
         Ok(())
     }
 
@@ -23,7 +23,7 @@ impl Stack {
         if dscp > 63 {
             return Err(Error::InvalidArgument);
         }
-        self.sockets.marking_mut(socket)?.traffic_class = dscp << 2;
+        self.sockets.header_fields_mut(socket)?.traffic_class = dscp << 2;
         Ok(())
     }
 }

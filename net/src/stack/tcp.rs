@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 use core::net::{IpAddr, SocketAddr};
 
 use super::Stack;
-use crate::ip::Marking;
+use crate::ip::HeaderFields;
 use crate::sockets::Socket;
 use crate::tcp::ConnectOptions;
 use crate::tcp::connection::{Connection, Phase};
@@ -81,7 +81,7 @@ impl Stack {
             backlog: 0,
             queue: VecDeque::new(),
             wakes: WakeFlags::default(),
-            marking: Marking::default(),
+            header_fields: HeaderFields::default(),
             options: TcpOptions::default(),
             listening: false,
         })));
@@ -137,10 +137,10 @@ impl Stack {
         if own.listening {
             return Err(Error::InvalidOperation);
         }
-        let (local, marking) = (own.local, own.marking);
+        let (local, header_fields) = (own.local, own.header_fields);
         let options = ConnectOptions {
-            hop_limit: marking.hop_limit,
-            dscp: marking.traffic_class >> 2,
+            hop_limit: header_fields.hop_limit,
+            dscp: header_fields.traffic_class >> 2,
             ecn: None,
             tcp: own.options,
         };
@@ -207,7 +207,7 @@ impl Stack {
         let machine = machine::Connection::connect(&setup, now_ns);
         let local = SocketAddr::new(address, port);
         let mut connection = Connection::new(machine, Phase::Connecting, local, remote, route);
-        connection.marking = Marking::new(options.hop_limit, options.dscp);
+        connection.header_fields = HeaderFields::new(options.hop_limit, options.dscp);
         let handle = sockets.insert_connection(connection);
         sockets.mark_dirty(handle);
         Ok(handle)

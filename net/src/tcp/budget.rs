@@ -15,7 +15,7 @@
 //! begins.
 //!
 //! An idle connection holds no buffer, only its share counts. So no number of connections and no
-//! behaviour of peers exceeds the limit, and no connection stands still for others.
+//! behavior of peers exceeds the limit, and no connection stands still for others.
 
 use alloc::vec::Vec;
 

@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use super::machine;
-use crate::ip::{Marking, Route};
+use crate::ip::{HeaderFields, Route};
 use crate::tcp::flow::FlowKey;
 use crate::types::{Error, Handle, Readiness, WakeFlags};
 
@@ -39,7 +39,7 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// The handle is in its interface's list of those without room.
     pub(crate) blocked: bool,
-    /// The handle is in its interface's list of those without neighbour.
+    /// The handle is in its interface's list of those without neighbor.
     pub(crate) waiting: bool,
     /// Nothing is sent or received any more; there may be something to read.
     pub(crate) over: bool,
@@ -47,12 +47,12 @@ pub(crate) struct Connection {
     pub(crate) complete: bool,
     /// Something was sent.
     pub(crate) sent: bool,
-    /// Until when its neighbour must have answered, while nothing could be sent.
+    /// Until when its neighbor must have answered, while nothing could be sent.
     pub(crate) neighbor_ns: Option<u64>,
     /// How long it may deliver after it was closed, if the program has said so.
     pub(crate) linger_ns: Option<u64>,
     /// Hop limit and traffic class of its segments.
-    pub(crate) marking: Marking,
+    pub(crate) header_fields: HeaderFields,
 }
 
 impl Connection {
@@ -80,7 +80,7 @@ impl Connection {
             sent: false,
             neighbor_ns: None,
             linger_ns: None,
-            marking: Marking::default(),
+            header_fields: HeaderFields::default(),
         }
     }
 

@@ -3,7 +3,7 @@
 use core::net::IpAddr;
 
 use super::machine::{Emit, Header};
-use crate::ip::{Ip, Marking, Net, Origin, Outcome, Route, TcpSegment};
+use crate::ip::{HeaderFields, Ip, Net, Origin, Outcome, Route, TcpSegment};
 
 /// The largest TCP header.
 const TCP_HEADER_MAX: usize = 60;
@@ -14,7 +14,7 @@ pub(crate) fn reply(
     origin: &Origin,
     ports: (u16, u16),
     header: &Header,
-    marking: Marking,
+    header_fields: HeaderFields,
 ) -> bool {
     let mut buffer = [0; TCP_HEADER_MAX];
     let len = header.write(ports.0, ports.1, &mut buffer).unwrap_or(0);
@@ -22,7 +22,7 @@ pub(crate) fn reply(
         header: buffer.get(..len).unwrap_or_default(),
         payload: &[],
         segment_size: None,
-        marking,
+        header_fields,
     };
     net.reply_tcp(origin, &segment)
 }
@@ -36,8 +36,8 @@ pub(crate) struct SegmentOutput<'a> {
     /// Ours and the peer's.
     pub(crate) ports: (u16, u16),
     /// What the program chose.
-    pub(crate) marking: Marking,
-    /// What can't leave because its neighbour isn't known is kept for it.
+    pub(crate) header_fields: HeaderFields,
+    /// What can't leave because its neighbor isn't known is kept for it.
     pub(crate) wait: bool,
     /// Segments sent.
     pub(crate) sent: u32,
@@ -63,9 +63,9 @@ impl Emit for SegmentOutput<'_> {
             header: buffer.get(..len).unwrap_or_default(),
             payload,
             segment_size: cut.then_some(header.segment_size),
-            marking: Marking {
-                traffic_class: self.marking.traffic_class | header.ecn,
-                ..self.marking
+            header_fields: HeaderFields {
+                traffic_class: self.header_fields.traffic_class | header.ecn,
+                ..self.header_fields
             },
         };
         let mut outcome = self.ip.send_tcp(self.route, self.mac, &segment);

@@ -5,7 +5,7 @@
 use core::net::IpAddr;
 
 use super::machine::{Flags, Header, Negotiated, Options, Segment, Seq, Setup};
-use super::records::{Place, Records};
+use super::records::{RecordId, Records};
 use crate::hash::Keyed;
 use crate::ip::Origin;
 use crate::tcp::flow::FlowKey;
@@ -216,7 +216,7 @@ impl HalfOpen {
         self.records.len() < self.limit
     }
 
-    pub(crate) fn find(&self, key: &FlowKey) -> Option<(Place, Half)> {
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<(RecordId, Half)> {
         let place = self.records.find(key)?;
         self.records.get(place).map(|half| (place, *half))
     }
@@ -234,24 +234,24 @@ impl HalfOpen {
             .filter_map(|place| self.records.key(place))
     }
 
-    pub(crate) fn remove(&mut self, place: Place) {
+    pub(crate) fn remove(&mut self, place: RecordId) {
         self.records.remove(place);
     }
 
     /// Forgets what belongs to a listener.
     pub(crate) fn forget(&mut self, listener: Handle) {
-        let is_its = |place: &Place| {
+        let is_its = |place: &RecordId| {
             self.records
                 .get(*place)
                 .is_some_and(|half| half.listener == listener)
         };
-        let places: alloc::vec::Vec<Place> = self.records.places().filter(is_its).collect();
+        let places: alloc::vec::Vec<RecordId> = self.records.places().filter(is_its).collect();
         for place in places {
             self.records.remove(place);
         }
     }
 
-    fn first_due(&self) -> Option<(Place, u64)> {
+    fn first_due(&self) -> Option<(RecordId, u64)> {
         let firsts = (0..ROUNDS).filter_map(|round| {
             let place = self.records.first(round)?;
             Some((place, self.records.get(place)?.due_ns))

@@ -4,7 +4,7 @@ use alloc::collections::VecDeque;
 use core::net::SocketAddr;
 
 use super::machine::TcpOptions;
-use crate::ip::Marking;
+use crate::ip::HeaderFields;
 use crate::types::{Handle, WakeFlags};
 
 /// A port that is listened to.
@@ -16,7 +16,7 @@ pub(crate) struct Listener {
     pub(crate) queue: VecDeque<Handle>,
     pub(crate) wakes: WakeFlags,
     /// What its connections begin with.
-    pub(crate) marking: Marking,
+    pub(crate) header_fields: HeaderFields,
     pub(crate) options: TcpOptions,
     /// Whether connections are taken; otherwise the port is only bound.
     pub(crate) listening: bool,

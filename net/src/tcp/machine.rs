@@ -50,7 +50,7 @@ mod window;
 
 pub(crate) use budget::{Block, Budget, GUARANTEED, LARGE, Pressure, SMALL};
 pub(crate) use clock::IcmpError;
-pub(crate) use connection::{Connection, Emit, Outcome, Quiet};
+pub(crate) use connection::{Connection, Emit, Outcome, TimeWaitState};
 pub(crate) use options::{Negotiated, Options};
 pub(crate) use segment::{Flags, Header, Segment};
 pub(crate) use seq::Seq;

@@ -17,12 +17,12 @@ const CHUNK: usize = 64;
 
 /// Names a record until it is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place(u32);
+pub(crate) struct RecordId(u32);
 
 #[derive(Debug)]
 struct Entry<T> {
     key: FlowKey,
-    /// Its list, and its neighbours there; of a free place: the next one.
+    /// Its list, and its neighbors there; of a free place: the next one.
     list: u8,
     before: u32,
     after: u32,
@@ -81,34 +81,34 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     }
 
     /// The record of a flow.
-    pub(crate) fn find(&self, key: &FlowKey) -> Option<Place> {
+    pub(crate) fn find(&self, key: &FlowKey) -> Option<RecordId> {
         if self.index.len() == 0 {
             return None;
         }
         let is_it = |at| self.entry(at).is_some_and(|entry| entry.key == *key);
-        self.index.find(self.hash(key), is_it).map(Place)
+        self.index.find(self.hash(key), is_it).map(RecordId)
     }
 
-    pub(crate) fn get(&self, place: Place) -> Option<&T> {
+    pub(crate) fn get(&self, place: RecordId) -> Option<&T> {
         self.entry(place.0)?.value.as_ref()
     }
 
-    pub(crate) fn get_mut(&mut self, place: Place) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, place: RecordId) -> Option<&mut T> {
         self.entry_mut(place.0)?.value.as_mut()
     }
 
-    pub(crate) fn key(&self, place: Place) -> Option<FlowKey> {
+    pub(crate) fn key(&self, place: RecordId) -> Option<FlowKey> {
         self.entry(place.0).map(|entry| entry.key)
     }
 
     /// The record that was put into `list` before all others there.
-    pub(crate) fn first(&self, list: usize) -> Option<Place> {
+    pub(crate) fn first(&self, list: usize) -> Option<RecordId> {
         let first = self.lists.get(list)?.first;
-        (first != NONE).then_some(Place(first))
+        (first != NONE).then_some(RecordId(first))
     }
 
     /// Adds a record for a flow that has none.
-    pub(crate) fn insert(&mut self, key: FlowKey, list: usize, value: T) -> Place {
+    pub(crate) fn insert(&mut self, key: FlowKey, list: usize, value: T) -> RecordId {
         let at = self.free;
         let place = if let Some(entry) = self.entry_mut(at) {
             let next = entry.after;
@@ -127,7 +127,7 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
         };
         self.index.insert(self.hash(&key), place);
         self.link(place, list);
-        Place(place)
+        RecordId(place)
     }
 
     /// Adds a place at the end.
@@ -146,15 +146,15 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     }
 
     /// Moves a record behind all others of `list`.
-    pub(crate) fn put_last(&mut self, place: Place, list: usize) {
+    pub(crate) fn put_last(&mut self, place: RecordId, list: usize) {
         if self.get(place).is_some() {
             self.unlink(place.0);
             self.link(place.0, list);
         }
     }
 
-    pub(crate) fn remove(&mut self, place: Place) -> Option<T> {
-        let Place(at) = place;
+    pub(crate) fn remove(&mut self, place: RecordId) -> Option<T> {
+        let RecordId(at) = place;
         let value = self.entry_mut(at)?.value.take()?;
         self.unlink(at);
         let key = self.entry(at)?.key;
@@ -171,8 +171,9 @@ impl<T, const LISTS: usize> Records<T, LISTS> {
     }
 
     /// The records of one list or all.
-    pub(crate) fn places(&self) -> impl Iterator<Item = Place> + '_ {
-        let used = |(at, entry): (usize, &Entry<T>)| entry.value.as_ref().map(|_| Place(at as u32));
+    pub(crate) fn places(&self) -> impl Iterator<Item = RecordId> + '_ {
+        let used =
+            |(at, entry): (usize, &Entry<T>)| entry.value.as_ref().map(|_| RecordId(at as u32));
         self.chunks.iter().flatten().enumerate().filter_map(used)
     }
 

@@ -1,6 +1,6 @@
 //! Connections in TIME-WAIT (RFC 9293, 3.6.1): a few numbers instead of a connection.
 
-use super::machine::{Flags, Header, Options, Quiet, Segment, Seq};
+use super::machine::{Flags, Header, Options, Segment, Seq, TimeWaitState};
 use super::records::Records;
 use crate::hash::Keyed;
 use crate::tcp::flow::FlowKey;
@@ -10,7 +10,7 @@ const GRAIN_NS: u64 = 1_000_000_000;
 
 #[derive(Clone, Copy, Debug)]
 struct Waiting {
-    record: Quiet,
+    record: TimeWaitState,
     expires_ns: u64,
 }
 
@@ -71,7 +71,7 @@ impl TimeWait {
 
     /// Adds the record of a connection that is over; at the limit the oldest makes room, and
     /// `false` tells so.
-    pub(crate) fn insert(&mut self, key: FlowKey, record: Quiet, now_ns: u64) -> bool {
+    pub(crate) fn insert(&mut self, key: FlowKey, record: TimeWaitState, now_ns: u64) -> bool {
         let full = self.records.len() >= self.limit;
         if full && let Some(oldest) = self.records.first(0) {
             self.records.remove(oldest);
@@ -125,10 +125,10 @@ impl TimeWait {
             // 1337, fix F1).
             return Some(Answer::Silence);
         }
-        let newer = (segment.seq - record.receive_next) as i32;
+        let newer = (segment.seq - record.rcv_nxt) as i32;
         let answer = Header {
-            seq: record.send_next,
-            ack: record.receive_next,
+            seq: record.snd_nxt,
+            ack: record.rcv_nxt,
             flags: Flags::ACK,
             window: record.window,
             options: Options {
@@ -151,7 +151,7 @@ impl TimeWait {
             return Some(
                 if begins && segment.flags.0 & (Flags::ACK | Flags::FIN).0 == 0 {
                     // What of ours is still on its way is older (RFC 6191, section 4).
-                    Answer::Begin(record.send_next, answer)
+                    Answer::Begin(record.snd_nxt, answer)
                 } else {
                     // RFC 5961, 4.2.
                     Answer::Challenge(answer)
@@ -191,7 +191,7 @@ impl TimeWait {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Quiet, TimeWait};
+    use super::{Answer, TimeWait, TimeWaitState};
     use crate::hash::Keyed;
     use crate::tcp::flow::FlowKey;
     use crate::tcp::machine::{Flags, Options, Segment, Seq};
@@ -225,9 +225,9 @@ mod tests {
 
     fn table(timestamps: Option<(u32, u32)>) -> TimeWait {
         let mut table = TimeWait::new(Keyed::new(&mut counting_random()), 60 * SECOND, 3);
-        let record = Quiet {
-            send_next: Seq(500),
-            receive_next: Seq(1000),
+        let record = TimeWaitState {
+            snd_nxt: Seq(500),
+            rcv_nxt: Seq(1000),
             window: 5000,
             scale: 2,
             timestamps,
@@ -346,9 +346,9 @@ mod tests {
     #[test]
     fn at_the_limit_the_oldest_makes_room() {
         let mut table = table(None);
-        let record = Quiet {
-            send_next: Seq(1),
-            receive_next: Seq(2),
+        let record = TimeWaitState {
+            snd_nxt: Seq(1),
+            rcv_nxt: Seq(2),
             window: 5000,
             scale: 0,
             timestamps: None,

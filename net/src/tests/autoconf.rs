@@ -133,7 +133,7 @@ fn rfc4862_section_5_4_packets_wait_until_the_address_is_known_to_be_ours() {
     let is_datagram = |frame: &&Vec<u8>| frame.ends_with(b"now");
     assert_eq!(frames(&scripts[0]).iter().filter(is_datagram).count(), 1);
     let generation = world.stacks[0].configuration_generation();
-    // Nobody objected: the neighbour is asked for, at once.
+    // Nobody objected: the neighbor is asked for, at once.
     world.advance(SECOND / 2);
     assert_ne!(world.stacks[0].configuration_generation(), generation);
     let asked = |frame: &&Vec<u8>| frame[20] == 58 && frame[54] == 135 && frame[38..54] != [0; 16];

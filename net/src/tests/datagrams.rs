@@ -110,7 +110,7 @@ fn a_full_queue_says_so_and_drops_no_order() {
 }
 
 #[test]
-fn a_neighbour_that_is_gone_holds_up_nobody_else() {
+fn a_neighbor_that_is_gone_holds_up_nobody_else() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();

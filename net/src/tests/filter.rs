@@ -57,7 +57,7 @@ fn the_filter_drops_and_counts() {
 }
 
 #[test]
-fn what_may_not_leave_does_not_wait_for_a_neighbour_either() {
+fn what_may_not_leave_does_not_wait_for_a_neighbor_either() {
     let mut world = pair();
     let deny = FilterRule {
         remote_port: Some(7..=7),

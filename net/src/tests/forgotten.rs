@@ -143,10 +143,10 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
 }
 
 /// RFC 9293, 3.8.4: the end of a connection whose peer doesn't answer is told even if nobody is
-/// there to take its reset: for a second after each three questions nobody answered, a neighbour
+/// there to take its reset: for a second after each three questions nobody answered, a neighbor
 /// isn't asked for.
 #[test]
-fn who_waits_hears_that_a_neighbour_is_gone() {
+fn who_waits_hears_that_a_neighbor_is_gone() {
     for n in 0..40 {
         let mut world = super::pair();
         let (client, _server) = connected(&mut world);

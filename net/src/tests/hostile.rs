@@ -191,7 +191,7 @@ fn mutated_frames_do_no_harm() {
             world.advance(random.below(SECOND));
         }
         while let Some(answer) = script.take() {
-            // Known neighbours get further into the stack.
+            // Known neighbors get further into the stack.
             wire::arp_reply(&answer)
                 .iter()
                 .for_each(|reply| script.inject(reply));

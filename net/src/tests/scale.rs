@@ -69,7 +69,7 @@ fn an_idle_stack_asks_for_nothing() {
     let config = Config::default();
     let mut world = World::pair(config, Impairment::default(), Default::default(), 11);
     let (_client, _server) = connected(&mut world);
-    // The addresses are announced, the groups reported, the neighbours confirmed.
+    // The addresses are announced, the groups reported, the neighbors confirmed.
     world.advance(20 * SECOND);
     let polls = world.polls;
     world.advance(50 * SECOND);

@@ -193,10 +193,10 @@ fn bytes_that_come_with_the_fin_or_before_the_reset_are_read() {
     }
 }
 
-/// RFC 826, 4861: who asks for a neighbour doesn't wait for another round: the question leaves with
+/// RFC 826, 4861: who asks for a neighbor doesn't wait for another round: the question leaves with
 /// the call that needs it, and a link with room isn't said to have none.
 #[test]
-fn a_question_for_a_neighbour_leaves_at_once() {
+fn a_question_for_a_neighbor_leaves_at_once() {
     for peer in ["10.0.0.9:80", "[fd00::9]:80"] {
         let config = super::fixed(&["10.0.0.1/24", "fd00::1/64"]);
         let (mut world, scripts, _) = super::scripted(&[config]);

@@ -36,7 +36,7 @@ pub struct Config {
     /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three
     /// minutes).
     pub connect_timeout_ns: u64,
-    /// How long an unanswered ARP request or neighbour solicitation is repeated before
+    /// How long an unanswered ARP request or neighbor solicitation is repeated before
     /// [`Error::Unreachable`].
     pub neighbor_timeout_ns: u64,
     /// How long a peer may leave sent data without acknowledgement before [`Error::TimedOut`]

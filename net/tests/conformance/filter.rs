@@ -19,7 +19,7 @@ fn closed(family: Family) -> Talk {
     let mut talk = Talk::new(family);
     talk.stack()
         .set_filter(&[
-            // Neighbour discovery.
+            // Neighbor discovery.
             FilterRule {
                 protocol: Some(58),
                 ..rule(FilterAction::Allow, None)
@@ -79,7 +79,7 @@ fn connections_of_ours_pass() {
         talk.send(&again);
         assert!(talk.listen(SECOND).iter().any(|segment| segment.has(ACK)));
         assert_eq!(filtered(&mut talk), 0);
-        // A neighbour of that connection.
+        // A neighbor of that connection.
         let other = Tcp::between(SocketAddr::new(talk.own.ip(), 4001), talk.other).flags(ACK);
         talk.send(&other);
         assert_eq!(filtered(&mut talk), 1);

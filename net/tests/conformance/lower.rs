@@ -1,4 +1,4 @@
-//! What TCP asks of the layers below it: the path's MTU, neighbours, whose an address is.
+//! What TCP asks of the layers below it: the path's MTU, neighbors, whose an address is.
 
 use net::sim::packet::{self, SYN, Tcp};
 use net::sim::{Bench, Offloads};
@@ -25,10 +25,10 @@ fn a_new_connection_knows_the_path() {
     }
 }
 
-/// RFC 1122, 2.3.2.2: what waits for a neighbour isn't lost, the last segment of a connection to
+/// RFC 1122, 2.3.2.2: what waits for a neighbor isn't lost, the last segment of a connection to
 /// one who was never asked for, since all before it went back where a frame had come from.
 #[test]
-fn a_reset_to_an_unknown_neighbour_is_not_lost() {
+fn a_reset_to_an_unknown_neighbor_is_not_lost() {
     for family in [V4, V6] {
         let Bench {
             mut world,

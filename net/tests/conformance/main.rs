@@ -13,7 +13,7 @@ mod listener;
 mod lower;
 mod marks;
 mod matrix;
-mod neighbours;
+mod neighbors;
 mod overload;
 mod recovery;
 mod redirects;

@@ -201,7 +201,7 @@ fn prescribed(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: Ack
         State::Closed => closed(segment),
         State::Listen => listen(talk, segment),
         State::SynSent => syn_sent(talk, segment, acked),
-        _ => synchronised(state, talk, segment, place, acked),
+        _ => synchronized(state, talk, segment, place, acked),
     }
 }
 
@@ -257,7 +257,7 @@ fn syn_sent(talk: &Talk, segment: &Tcp, acked: Acked) -> Expected {
 }
 
 /// 3.10.7.4, for the states in which both have sent a SYN.
-fn synchronised(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: Acked) -> Expected {
+fn synchronized(state: State, talk: &Talk, segment: &Tcp, place: Place, acked: Acked) -> Expected {
     let challenge = Answer::Ack(talk.seq);
     let embryo = state == State::SynReceived;
     let (waiting, gone) = (

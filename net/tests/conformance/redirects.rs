@@ -53,7 +53,7 @@ impl Lab {
         world.stacks[0]
             .udp_send_to(self.socket, b"x", SocketAddr::new(to, 9))
             .expect("room");
-        // Fresh neighbours are asked for, and answer.
+        // Fresh neighbors are asked for, and answer.
         for _ in 0..20 {
             world.advance(MS);
             for frame in host.take(world) {

@@ -37,7 +37,7 @@ fn connect(world: &mut World, v6: bool) -> (Handle, Handle) {
         if let Some(accepted) = accepted {
             world.stacks[1].abort(accepted).expect("a handle");
         }
-        // A neighbour that three questions didn't reach isn't asked for the next second.
+        // A neighbor that three questions didn't reach isn't asked for the next second.
         world.advance(2 * SECOND);
     }
     panic!("no connection in five attempts");

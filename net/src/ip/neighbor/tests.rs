@@ -3,7 +3,9 @@ use core::net::IpAddr;
 
 use proptest::prelude::*;
 
-use super::{Advert, ENTRIES, Known, Neighbors, PASSIVE, PENDING, PENDING_BYTES, Question, SECOND};
+use super::{
+    Advert, ENTRIES, Known, Neighbors, PASSIVE, PENDING, PENDING_BYTES, SECOND, Solicitation,
+};
 use crate::hash::Keyed;
 
 const A: [u8; 6] = [2, 0, 0, 0, 0, 10];
@@ -32,24 +34,32 @@ fn advert(n: u32, mac: [u8; 6], solicited: bool, replace: bool) -> Advert {
     }
 }
 
-/// Runs the timers until `until_ns`; gives the questions and when they came, and the lost packets.
-fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Question)>, usize) {
+/// Runs the timers until `until_ns`; gives the solicitations and when they came, and the lost packets.
+fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Solicitation)>, usize) {
     let (mut asked, mut lost) = (Vec::new(), Vec::new());
     while let Some(at_ns) = neighbors.next_ns().filter(|at_ns| *at_ns <= until_ns) {
-        let questions = neighbors.run(at_ns, &mut lost);
-        asked.extend(questions.into_iter().map(|question| (at_ns, question)));
+        let solicitations = neighbors.run(at_ns, &mut lost);
+        asked.extend(
+            solicitations
+                .into_iter()
+                .map(|solicitation| (at_ns, solicitation)),
+        );
     }
     (asked, lost.len())
 }
 
 #[test]
-fn rfc4861_section_7_2_2_three_questions_then_unreachable() {
+fn rfc4861_section_7_2_2_three_solicitations_then_unreachable() {
     let mut table = neighbors();
     assert_eq!(look(&mut table, 1, 0), Known::Asking(true));
     assert_eq!(look(&mut table, 1, 5), Known::Asking(false));
     assert!(table.hold(ip(1), vec![1; 100]));
     let (asked, lost) = run(&mut table, 3 * SECOND);
-    assert!(asked.iter().all(|(_, question)| question.mac.is_none()));
+    assert!(
+        asked
+            .iter()
+            .all(|(_, solicitation)| solicitation.mac.is_none())
+    );
     assert_eq!((asked.len(), lost), (2, 1));
     assert!(table.is_gone(ip(1)) && table.news);
     assert_eq!(look(&mut table, 1, 3 * SECOND), Known::Gone);
@@ -70,11 +80,11 @@ fn rfc4861_section_7_3_3_reachable_stale_delay_probe() {
     // Stale after 30 s: used on, asked alone after five, three times, then forgotten.
     assert_eq!(look(&mut table, 1, 31 * SECOND), Known::At(A));
     let (asked, _) = run(&mut table, 100 * SECOND);
-    let question = Question {
+    let solicitation = Solicitation {
         address: ip(1),
         mac: Some(A),
     };
-    let times = [36, 37, 38].map(|s| (s * SECOND, question));
+    let times = [36, 37, 38].map(|s| (s * SECOND, solicitation));
     assert_eq!(asked, times);
     assert_eq!(look(&mut table, 1, 100 * SECOND), Known::Asking(true));
     // One that answers is left alone.

@@ -2,7 +2,7 @@
 
 use core::hash::BuildHasher;
 
-use crate::ip::{ErrorKind, IcmpError, Marking, Net, Origin, TCP, TcpInput};
+use crate::ip::{ErrorKind, HeaderFields, IcmpError, Net, Origin, TCP, TcpInput};
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::connection::Connection;
 use crate::tcp::counters::count;
@@ -126,21 +126,21 @@ impl Sockets {
         segment: &Segment<'_>,
         header: &Header,
     ) {
-        self.reply_marked(net, origin, segment, header, Marking::default());
+        self.reply_with(net, origin, segment, header, HeaderFields::default());
     }
 
     /// The same with what a program chose for the IP header.
-    pub(crate) fn reply_marked(
+    pub(crate) fn reply_with(
         &mut self,
         net: &mut Net,
         origin: &Origin,
         segment: &Segment<'_>,
         header: &Header,
-        marking: Marking,
+        header_fields: HeaderFields,
     ) {
         count(&mut self.tcp.counters.segments_out);
         let ports = (segment.destination_port, segment.source_port);
-        reply(net, origin, ports, header, marking);
+        reply(net, origin, ports, header, header_fields);
     }
 
     /// Answers a segment that nothing belongs to (RFC 9293, 3.10.7.1), within the limit.

@@ -10,7 +10,7 @@ use crate::tcp::counters::count;
 use crate::tcp::machine::State;
 use crate::types::{Error, Handle};
 
-/// How often a connection without neighbour asks for it.
+/// How often a connection without neighbor asks for it.
 const ASK_NS: u64 = 1_000_000_000;
 
 impl Sockets {
@@ -41,7 +41,7 @@ impl Sockets {
         };
         let machine = connection.machine.as_ref();
         let machine_ns = machine.and_then(crate::tcp::machine::Connection::deadline_ns);
-        // A neighbour that doesn't answer is asked again.
+        // A neighbor that doesn't answer is asked again.
         let ask_ns = connection.waiting.then(|| self.now_ns + ASK_NS);
         let next = [machine_ns, connection.neighbor_ns, ask_ns];
         let next_ns = next.into_iter().flatten().min();
@@ -75,13 +75,13 @@ impl Sockets {
             self.tcp.counters.failed_connects += u64::from(connecting);
             self.over(handle);
         } else if !machine.wants_output()
-            && let Some(quiet) = machine.time_wait()
+            && let Some(state) = machine.time_wait()
         {
             // What acknowledges the peer's FIN was sent: the rest is the record's.
             let key = connection.key;
             self.over(handle);
             count(&mut self.tcp.counters.time_waits);
-            if !self.tcp.time_wait.insert(key, quiet, self.now_ns) {
+            if !self.tcp.time_wait.insert(key, state, self.now_ns) {
                 count(&mut self.tcp.counters.time_wait_overflows);
             }
         } else {

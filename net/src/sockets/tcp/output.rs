@@ -11,7 +11,7 @@ use crate::types::{Error, Handle};
 
 /// Segments that one connection may send before it is the next one's turn.
 const TURN: usize = 16;
-/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbour
+/// R1 (RFC 9293, 3.8.3, MUST-20, SHLD-10): timeouts in a row after which it may be the neighbor
 /// that is gone, a gateway perhaps.
 const UNHEARD: u8 = 3;
 
@@ -42,7 +42,7 @@ impl Sockets {
             self.settle(handle);
             return Turn::Done(0);
         }
-        // Nobody waits for the neighbour of an aborted connection: its reset is the IP layer's.
+        // Nobody waits for the neighbor of an aborted connection: its reset is the IP layer's.
         if resolved.is_err() && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
                 if resolved == Err(Resolved::Unreachable) {
@@ -63,7 +63,7 @@ impl Sockets {
             mac: resolved.ok(),
             route: &mut connection.route,
             ports: (connection.local.port(), connection.remote.port()),
-            marking: connection.marking,
+            header_fields: connection.header_fields,
             wait: last,
             sent: 0,
         };

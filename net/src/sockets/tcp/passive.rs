@@ -3,7 +3,7 @@
 use core::net::SocketAddr;
 
 use super::input::clock;
-use crate::ip::{Marking, Net, Origin};
+use crate::ip::{HeaderFields, Net, Origin};
 use crate::sockets::{Socket, Sockets};
 use crate::tcp::connection::{Connection, Phase};
 use crate::tcp::cookie;
@@ -12,7 +12,7 @@ use crate::tcp::flow::FlowKey;
 use crate::tcp::frames::reply;
 use crate::tcp::half_open::{Due, Half, Verdict, peer_mss};
 use crate::tcp::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, TcpOptions};
-use crate::tcp::records::Place;
+use crate::tcp::records::RecordId;
 use crate::types::{Handle, with_scope};
 
 /// How a handshake went.
@@ -171,14 +171,14 @@ impl Sockets {
             half.negotiated.sack = false;
             half.syn_ack(&setup, stamp)
         };
-        let marking = self.marking_of(listener);
-        self.reply_marked(net, origin, segment, &header, marking);
+        let header_fields = self.header_fields_of(listener);
+        self.reply_with(net, origin, segment, &header, header_fields);
     }
 
     /// What a listener's connections begin with.
-    fn marking_of(&mut self, listener: Handle) -> Marking {
+    fn header_fields_of(&mut self, listener: Handle) -> HeaderFields {
         let listener = self.listener_mut(listener);
-        listener.map_or(Marking::default(), |listener| listener.marking)
+        listener.map_or(HeaderFields::default(), |listener| listener.header_fields)
     }
 
     /// The first sequence number of a connection, beyond those of one that it follows.
@@ -233,7 +233,7 @@ impl Sockets {
         net: &mut Net,
         origin: &Origin,
         key: &FlowKey,
-        place: Place,
+        place: RecordId,
         half: &Half,
         segment: &Segment<'_>,
     ) {
@@ -243,9 +243,9 @@ impl Sockets {
         match half.judge(segment, setup.syn_window()) {
             Verdict::Ignore => {}
             Verdict::Again => {
-                let marking = self.marking_of(half.listener);
+                let header_fields = self.header_fields_of(half.listener);
                 let answer = half.syn_ack(&setup, stamp);
-                self.reply_marked(net, origin, segment, &answer, marking);
+                self.reply_with(net, origin, segment, &answer, header_fields);
             }
             Verdict::Challenge => {
                 let answer = half.acknowledgement(&setup, stamp);
@@ -315,7 +315,7 @@ impl Sockets {
         let remote = with_scope(origin.remote, ack.source_port, origin.interface);
         let phase = Phase::Queued(listener);
         let mut connection = Connection::new(machine, phase, local, remote, route);
-        connection.marking = self.marking_of(listener);
+        connection.header_fields = self.header_fields_of(listener);
         let handle = self.insert_connection(connection);
         if let Some(queue) = self.listener_mut(listener) {
             queue.queue.push_back(handle);
@@ -346,8 +346,8 @@ impl Sockets {
                 remote: remote.0,
             };
             // One that finds no room is sent in the next round.
-            let marking = self.marking_of(half.listener);
-            let sent = reply(net, &origin, (local.1, remote.1), &header, marking);
+            let header_fields = self.header_fields_of(half.listener);
+            let sent = reply(net, &origin, (local.1, remote.1), &header, header_fields);
             self.tcp.counters.segments_out += u64::from(sent);
         }
     }

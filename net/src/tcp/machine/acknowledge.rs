@@ -25,11 +25,11 @@ impl Connection {
         now_ns: u64,
     ) -> Ack<'a> {
         Ack {
-            una: self.una,
-            ack: self.una,
-            next: self.next,
+            una: self.snd_una,
+            ack: self.snd_una,
+            next: self.snd_nxt,
             blocks,
-            sack: self.sack,
+            sack: self.sack_permitted,
             duplicate: false,
             echo: None,
             mss: self.mss(),
@@ -43,14 +43,14 @@ impl Connection {
     /// Takes an acknowledgement between SND.UNA and the highest number sent.
     pub(super) fn take_ack(&mut self, budget: &mut dyn Budget, segment: &Segment<'_>, now_ns: u64) {
         let ack = segment.ack;
-        let window = u32::from(segment.window) << self.peer_scale;
-        let same_window = window == self.peer_window;
+        let window = u32::from(segment.window) << self.snd_wnd_shift;
+        let same_window = window == self.snd_wnd;
         self.take_window(segment, window, now_ns);
-        if ack.after(self.next) {
+        if ack.after(self.snd_nxt) {
             // The byte of a window probe was taken.
-            self.next = ack;
+            self.snd_nxt = ack;
         }
-        let advanced = ack != self.una;
+        let advanced = ack != self.snd_una;
         let idle = !self.outstanding();
         if idle && !advanced {
             return;
@@ -58,11 +58,15 @@ impl Connection {
         let duplicate =
             !advanced && same_window && segment.payload.is_empty() && segment.len() == 0;
         let sack = segment.options.sack;
-        let blocks = if self.sack { sack.blocks() } else { &[] };
+        let blocks = if self.sack_permitted {
+            sack.blocks()
+        } else {
+            &[]
+        };
         if !advanced && blocks.is_empty() && !duplicate {
             return;
         }
-        let echo = if self.timestamps {
+        let echo = if self.timestamps_enabled {
             segment
                 .options
                 .timestamps
@@ -91,7 +95,7 @@ impl Connection {
     ) {
         let mut sack = Sack::default();
         for (first, end) in segment.options.sack.blocks() {
-            if self.sack && first.after(self.una) {
+            if self.sack_permitted && first.after(self.snd_una) {
                 sack.push(*first, *end);
             }
         }
@@ -103,11 +107,13 @@ impl Connection {
 
     fn take_report(&mut self, budget: &mut dyn Budget, report: &Ack<'_>) {
         let now_ns = report.now_ns;
-        let advanced = report.ack != self.una;
-        let flight = (self.next - self.una) / report.mss;
+        let advanced = report.ack != self.snd_una;
+        let flight = (self.snd_nxt - self.snd_una) / report.mss;
         let open = self.recovery.phase == Phase::Open;
         let told = self.recovery.acknowledge(report, &mut self.control);
-        self.spurious = self.spurious.wrapping_add(u32::from(told.spurious));
+        self.spurious_recoveries = self
+            .spurious_recoveries
+            .wrapping_add(u32::from(told.spurious));
         self.measure(report, told.rtt_first_ns, told.rtt_last_ns, flight);
         self.timers.reorder = told.reorder_ns.unwrap_or(OFF);
         if advanced {
@@ -134,7 +140,7 @@ impl Connection {
             self.arm_probe(now_ns);
         }
         // Lost data counts even while F-RTO wants new data to go before it: there may be none.
-        if self.queue.end().after(self.next)
+        if self.send_queue.end().after(self.snd_nxt)
             || self.recovery.lost() > 0
             || (self.fin_queued && !self.fin_sent)
         {
@@ -144,23 +150,25 @@ impl Connection {
 
     /// RFC 9293, 3.10.7.4: SND.WND, unless the segment is older than the one it came with.
     fn take_window(&mut self, segment: &Segment<'_>, window: u32, now_ns: u64) {
-        let newer = self.wl1.before(segment.seq)
-            || (self.wl1 == segment.seq && self.wl2.at_most(segment.ack));
+        let newer = self.snd_wl1.before(segment.seq)
+            || (self.snd_wl1 == segment.seq && self.snd_wl2.at_most(segment.ack));
         if !newer {
             return;
         }
-        self.wl1 = segment.seq;
-        self.wl2 = segment.ack;
+        self.snd_wl1 = segment.seq;
+        self.snd_wl2 = segment.ack;
         if self.timers.user != OFF && self.timers.persist != OFF {
             // A peer that answers keeps the connection alive however long its window is closed (RFC
             // 9293, 3.8.6.1).
             self.arm_user(now_ns);
         }
         // The same edge again lets nothing out, and doesn't put off the probe of a small window.
-        let moved = segment.ack + window != self.una + self.peer_window;
-        self.peer_window = window;
-        self.peer_window_max = self.peer_window_max.max(window);
-        if moved && (self.queue.end().after(self.next) || (self.fin_queued && !self.fin_sent)) {
+        let moved = segment.ack + window != self.snd_una + self.snd_wnd;
+        self.snd_wnd = window;
+        self.snd_wnd_max = self.snd_wnd_max.max(window);
+        if moved
+            && (self.send_queue.end().after(self.snd_nxt) || (self.fin_queued && !self.fin_sent))
+        {
             self.due |= due::DATA;
             if window > 0 && self.timers.persist != OFF {
                 self.timers.persist = OFF;
@@ -191,14 +199,14 @@ impl Connection {
 
     /// SND.UNA moves on.
     fn advance(&mut self, budget: &mut dyn Budget, ack: &Ack<'_>, now_ns: u64) {
-        let old = self.queue.len();
-        self.una = ack.ack;
-        self.queue.release(budget, ack.ack);
-        self.bytes_acknowledged += u64::from(old - self.queue.len());
-        self.most = self.most.max(self.next);
+        let old = self.send_queue.len();
+        self.snd_una = ack.ack;
+        self.send_queue.release(budget, ack.ack);
+        self.bytes_acknowledged += u64::from(old - self.send_queue.len());
+        self.snd_max = self.snd_max.max(self.snd_nxt);
         self.acknowledge_urgent();
-        if self.small_end.before(self.una) {
-            self.small_end = self.una;
+        if self.snd_sml.before(self.snd_una) {
+            self.snd_sml = self.snd_una;
         }
         self.pmtu.acknowledged(ack.ack, now_ns);
         self.rtt.reset_backoff();
@@ -220,7 +228,7 @@ impl Connection {
         match self.state {
             State::FinWait1 => {
                 self.state = State::FinWait2;
-                if self.orphan && self.rejected {
+                if self.orphan && self.unread_at_close {
                     self.due |= due::RESET;
                     self.end(budget, Some(Error::ConnectionAborted));
                 }
@@ -239,22 +247,22 @@ impl Connection {
         let most = if short { SHORT_PATH_SEND } else { u32::MAX };
         let wanted = self.control.cwnd.saturating_mul(2);
         let wanted = wanted.min(self.setup.send_max).min(most);
-        if wanted > self.send_limit && budget.pressure() == Pressure::None {
-            self.send_limit = wanted;
+        if wanted > self.send_buffer_limit && budget.pressure() == Pressure::None {
+            self.send_buffer_limit = wanted;
         }
     }
 
     /// RFC 8985, 7.2: the probe timeout.
     pub(super) fn arm_probe(&mut self, now_ns: u64) {
         self.timers.probe = OFF;
-        if !self.sack || !self.recovery.may_probe() || !self.outstanding() {
+        if !self.sack_permitted || !self.recovery.may_probe() || !self.outstanding() {
             return;
         }
         let mut timeout_ns = match self.rtt.smoothed() {
             Some(rtt_ns) => 2 * rtt_ns,
             None => 1_000_000_000,
         };
-        if self.next - self.una <= self.mss() {
+        if self.snd_nxt - self.snd_una <= self.mss() {
             timeout_ns += DELAY_NS;
         }
         self.timers.probe = now_ns

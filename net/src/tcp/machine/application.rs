@@ -15,37 +15,37 @@ impl Connection {
     /// Copies the first received bytes that were not consumed yet, as many as there are and fit;
     /// gives their number.
     pub(crate) fn copy(&self, into: &mut [u8]) -> usize {
-        self.buffer.copy(into)
+        self.receive_buffer.copy(into)
     }
 
     /// The first received bytes that were not consumed yet, in place; empty if there are none. More
     /// may follow after them. They stay readable after FIN, RST and errors.
     pub(crate) fn peek(&self) -> &[u8] {
-        self.buffer.peek()
+        self.receive_buffer.peek()
     }
 
     /// Removes `len` bytes from the front of what was received.
     pub(crate) fn consume(&mut self, budget: &mut dyn Budget, len: usize, now_ns: u64) {
-        let len = len.min(self.buffer.len() as usize);
-        self.buffer.consume(budget, len);
+        let len = len.min(self.receive_buffer.len() as usize);
+        self.receive_buffer.consume(budget, len);
         self.consumed(len, budget, now_ns);
     }
 
     /// Takes the first received bytes out as they lie. Their memory stays counted until it is given
     /// back to the budget.
     pub(crate) fn take(&mut self, budget: &dyn Budget, now_ns: u64) -> Option<Block> {
-        let block = self.buffer.take()?;
+        let block = self.receive_buffer.take()?;
         self.consumed(block.len(), budget, now_ns);
         Some(block)
     }
 
     fn consumed(&mut self, len: usize, budget: &dyn Budget, now_ns: u64) {
         self.read_past_urgent();
-        self.window.consumed(len as u32, budget.pressure(), now_ns);
+        self.rcv_wnd.consumed(len as u32, budget.pressure(), now_ns);
         if self.state.can_receive()
             && self
-                .window
-                .wants_update(self.receive_next, self.buffer.len())
+                .rcv_wnd
+                .wants_update(self.rcv_nxt, self.receive_buffer.len())
         {
             self.due |= due::ACK;
         }
@@ -59,7 +59,7 @@ impl Connection {
         if !self.state.can_send() || self.fin_queued {
             return 0;
         }
-        self.send_limit.saturating_sub(self.queue.len()) as usize
+        self.send_buffer_limit.saturating_sub(self.send_queue.len()) as usize
     }
 
     fn writable(&self, budget: &dyn Budget) -> usize {
@@ -67,10 +67,10 @@ impl Connection {
         match budget.pressure() {
             Pressure::None => room,
             Pressure::Moderate => {
-                let limit = self.setup.send_initial.min(self.send_limit);
-                room.min(limit.saturating_sub(self.queue.len()) as usize)
+                let limit = self.setup.send_initial.min(self.send_buffer_limit);
+                room.min(limit.saturating_sub(self.send_queue.len()) as usize)
             }
-            Pressure::Hard => room.min(GUARANTEED.saturating_sub(self.queue.len() as usize)),
+            Pressure::Hard => room.min(GUARANTEED.saturating_sub(self.send_queue.len() as usize)),
         }
     }
 
@@ -85,7 +85,7 @@ impl Connection {
     pub(crate) fn write(&mut self, budget: &mut dyn Budget, bytes: &[u8]) -> usize {
         let room = self.writable(budget);
         let bytes = bytes.get(..room).unwrap_or(bytes);
-        let len = self.queue.append(budget, bytes);
+        let len = self.send_queue.append(budget, bytes);
         self.written(len)
     }
 
@@ -100,7 +100,7 @@ impl Connection {
         if room == 0 {
             return 0;
         }
-        let len = self.queue.append_with(budget, room, f);
+        let len = self.send_queue.append_with(budget, room, f);
         self.written(len)
     }
 
@@ -112,7 +112,7 @@ impl Connection {
         budget: &mut dyn Budget,
         bytes: Arc<dyn SendBuffer>,
     ) -> Result<(), Arc<dyn SendBuffer>> {
-        if self.writable(budget) == 0 || !self.queue.append_shared(budget, &bytes) {
+        if self.writable(budget) == 0 || !self.send_queue.append_shared(budget, &bytes) {
             return Err(bytes);
         }
         self.due |= due::DATA;
@@ -142,8 +142,8 @@ impl Connection {
     /// everything written was acknowledged (RFC 9293, 3.10.4; RFC 2525, 2.17).
     pub(crate) fn close(&mut self, budget: &mut dyn Budget, linger_ns: u64, now_ns: u64) {
         self.orphan = true;
-        self.rejected = self.buffer.len() > 0;
-        self.buffer.clear(budget);
+        self.unread_at_close = self.receive_buffer.len() > 0;
+        self.receive_buffer.clear(budget);
         match self.state {
             State::Closed => return,
             // RFC 9293, 3.10.4: nothing was agreed on.
@@ -151,11 +151,11 @@ impl Connection {
             State::TimeWait => return,
             _ => {}
         }
-        if self.rejected && self.queue.len() == 0 {
+        if self.unread_at_close && self.send_queue.len() == 0 {
             return self.abort(budget);
         }
         self.shutdown_send();
-        self.timers.life = now_ns.saturating_add(linger_ns);
+        self.timers.lifetime = now_ns.saturating_add(linger_ns);
     }
 
     /// Ends the connection with an RST where RFC 9293, 3.10.5 wants one. What was not sent is lost.
@@ -185,8 +185,8 @@ impl Connection {
         self.state = State::Closed;
         self.due = 0;
         self.timers = Timers::new();
-        self.queue.clear(budget);
-        self.buffer.clear(budget);
+        self.send_queue.clear(budget);
+        self.receive_buffer.clear(budget);
         self.recovery.clear();
     }
 }
@@ -196,7 +196,7 @@ impl Connection {
     /// See [`super::Setup::nodelay`]. Turning it on sends what is held back.
     pub(crate) fn set_nodelay(&mut self, nodelay: bool) {
         self.setup.nodelay = nodelay;
-        if nodelay && self.queue.len() > 0 {
+        if nodelay && self.send_queue.len() > 0 {
             self.due |= due::DATA;
         }
     }
@@ -211,7 +211,7 @@ impl Connection {
     pub(crate) fn set_send_max(&mut self, bytes: u32) {
         self.setup.send_max = bytes.clamp(GUARANTEED as u32, 1 << 30);
         self.setup.send_initial = self.setup.send_initial.min(self.setup.send_max);
-        self.send_limit = self.setup.send_max;
+        self.send_buffer_limit = self.setup.send_max;
     }
 
     /// What of [`Options`] can still be changed counts from now on.
@@ -231,7 +231,7 @@ impl Connection {
 
     /// See [`super::Setup::receive_max`].
     pub(crate) fn set_receive_max(&mut self, bytes: u32) {
-        self.window.set_max(bytes);
+        self.rcv_wnd.set_max(bytes);
     }
 
     /// See [`super::Setup::keepalive`]; `None` turns it off.
@@ -244,7 +244,9 @@ impl Connection {
     pub(super) fn arm_keepalive(&mut self, now_ns: u64) {
         self.timers.keepalive = match self.setup.keepalive {
             Some(keepalive) if self.state.is_synchronized() && self.state != State::TimeWait => {
-                self.heard_ns.saturating_add(keepalive.idle_ns).max(now_ns)
+                self.last_heard_ns
+                    .saturating_add(keepalive.idle_ns)
+                    .max(now_ns)
             }
             _ => OFF,
         };
@@ -253,8 +255,8 @@ impl Connection {
     /// See [`super::Setup::user_timeout_ns`]; counts from now.
     pub(crate) fn set_user_timeout(&mut self, user_timeout_ns: u64, now_ns: u64) {
         self.setup.user_timeout_ns = user_timeout_ns;
-        self.tell_timeout = self.setup.tell_timeout && user_timeout_ns > 0;
-        if self.tell_timeout && self.state.is_synchronized() && self.state != State::TimeWait {
+        self.user_timeout_due = self.setup.tell_timeout && user_timeout_ns > 0;
+        if self.user_timeout_due && self.state.is_synchronized() && self.state != State::TimeWait {
             self.due |= due::ACK;
         }
         if self.timers.user != OFF || self.outstanding() {
@@ -264,7 +266,7 @@ impl Connection {
 
     /// The user timeout that the peer is still to be told (RFC 5482, 3.1).
     pub(super) fn told_timeout(&self) -> Option<u16> {
-        let told = self.tell_timeout.then_some(self.setup.user_timeout_ns);
+        let told = self.user_timeout_due.then_some(self.setup.user_timeout_ns);
         told.and_then(user_timeout)
     }
 

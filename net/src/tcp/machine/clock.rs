@@ -23,8 +23,8 @@ pub(crate) enum IcmpError {
 impl Connection {
     /// Does what is due. To be called at [`Connection::deadline_ns`]; too early does no harm.
     pub(crate) fn timer(&mut self, budget: &mut dyn Budget, now_ns: u64) {
-        if Timers::expired(&mut self.timers.life, now_ns) {
-            self.life_over(budget);
+        if Timers::expired(&mut self.timers.lifetime, now_ns) {
+            self.lifetime_over(budget);
         }
         if Timers::expired(&mut self.timers.user, now_ns) {
             // RFC 5482, 3; RFC 9293, 3.8.3 (R2).
@@ -66,7 +66,7 @@ impl Connection {
     }
 
     /// The handshake takes too long, the application has let go for too long, or TIME-WAIT is over.
-    fn life_over(&mut self, budget: &mut dyn Budget) {
+    fn lifetime_over(&mut self, budget: &mut dyn Budget) {
         match self.state {
             State::TimeWait => self.end(budget, None),
             State::SynSent => self.give_up(budget),
@@ -87,7 +87,7 @@ impl Connection {
     /// RFC 6298, 5.4 to 5.6.
     fn retransmit(&mut self, now_ns: u64) {
         self.rtt.back_off();
-        self.timeouts = self.timeouts.wrapping_add(1);
+        self.retransmission_timeouts = self.retransmission_timeouts.wrapping_add(1);
         match self.state {
             State::SynSent | State::SynReceived => {
                 self.due |= due::SYN;
@@ -95,13 +95,13 @@ impl Connection {
             }
             _ if self.outstanding() => {
                 // The size of the segment that vanished, as far as the path goes.
-                let full = self.next - self.una >= self.mss();
+                let full = self.snd_nxt - self.snd_una >= self.mss();
                 if full {
                     self.pmtu.timeout(self.rtt.backoff(), now_ns);
                 }
                 let mss = self.mss();
                 self.recovery
-                    .timeout(self.una, self.next, mss, &mut self.control);
+                    .timeout(self.snd_una, self.snd_nxt, mss, &mut self.control);
                 self.timers.probe = OFF;
                 self.timers.reorder = OFF;
                 self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
@@ -116,7 +116,7 @@ impl Connection {
         let Some(keepalive) = self.setup.keepalive else {
             return;
         };
-        let quiet_ns = self.heard_ns.saturating_add(keepalive.idle_ns);
+        let quiet_ns = self.last_heard_ns.saturating_add(keepalive.idle_ns);
         if quiet_ns > now_ns || self.outstanding() {
             // Heard of since, or something else asks already.
             self.timers.keepalive = if quiet_ns > now_ns {
@@ -146,7 +146,7 @@ impl Connection {
         seq: Seq,
         now_ns: u64,
     ) {
-        if self.state == State::Closed || !seq.within(self.una, self.most) {
+        if self.state == State::Closed || !seq.within(self.snd_una, self.snd_max) {
             return;
         }
         match (error, self.state) {
@@ -163,12 +163,12 @@ impl Connection {
     /// RFC 1191, 6.3; RFC 8201, 5.4. Believed only of a packet that was as large as that.
     fn too_big(&mut self, mtu: u32, now_ns: u64) {
         let headers = u32::from(self.setup.ip_header) + HEADER as u32;
-        let flight = self.next - self.una;
+        let flight = self.snd_nxt - self.snd_una;
         if mtu != 0 && flight + headers + 40 <= mtu {
             return;
         }
         if self.pmtu.too_big(mtu, now_ns) && self.state.is_synchronized() && self.outstanding() {
-            self.recovery.too_big(self.una, self.next);
+            self.recovery.too_big(self.snd_una, self.snd_nxt);
             self.control.cwnd = self.control.cwnd.max(2 * self.mss());
             self.due |= due::DATA;
         }

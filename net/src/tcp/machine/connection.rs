@@ -1,4 +1,4 @@
-//! A connection: its parts, how it begins, and what can be seen of it.
+//! A connection: its variables, its setup, its status.
 
 use super::budget::Budget;
 use super::challenge::OwnLimit;
@@ -28,7 +28,7 @@ pub(crate) trait Emit {
     fn max_segment(&self) -> usize;
 
     /// Sends a segment with the payload that the pieces make together. `false`: there is no room
-    /// (or no neighbour's address yet), nothing was sent, and it is asked for again later.
+    /// (or no neighbor's address yet), nothing was sent, and it is asked for again later.
     fn segment(&mut self, header: &Header, payload: &[&[u8]]) -> bool;
 }
 
@@ -43,22 +43,20 @@ pub(crate) enum Outcome {
     Blocked,
 }
 
-/// What is remembered of a connection in TIME-WAIT.
+/// The state of a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Quiet {
-    /// SND.NXT.
-    pub(crate) send_next: Seq,
-    /// RCV.NXT.
-    pub(crate) receive_next: Seq,
+pub(crate) struct TimeWaitState {
+    pub(crate) snd_nxt: Seq,
+    pub(crate) rcv_nxt: Seq,
     /// The last window offered, as in a header, and its shift.
     pub(crate) window: u16,
     pub(crate) scale: u8,
-    /// If timestamps were agreed upon: TS.Recent, and what is added to the clock of milliseconds to
-    /// make ours.
+    /// If timestamps were agreed on: TS.Recent, and the offset of ours from the clock of
+    /// milliseconds.
     pub(crate) timestamps: Option<(u32, u32)>,
 }
 
-/// Things to send with the next turn, as bits.
+/// Segments to send with the next turn, as bits.
 pub(super) mod due {
     /// An acknowledgement.
     pub(crate) const ACK: u8 = 1;
@@ -68,119 +66,125 @@ pub(super) mod due {
     pub(crate) const RESET: u8 = 4;
     /// RST that answers an unacceptable acknowledgement before the connection is established.
     pub(crate) const REFUSAL: u8 = 8;
-    /// Perhaps data or FIN.
+    /// Data or FIN, perhaps.
     pub(crate) const DATA: u8 = 16;
     /// A tail loss probe.
     pub(crate) const PROBE: u8 = 32;
-    /// A byte into a closed window.
+    /// A probe of a closed window.
     pub(crate) const PERSIST: u8 = 64;
-    /// A question whether the peer is there.
+    /// A keep-alive (RFC 9293, 3.8.4).
     pub(crate) const KEEPALIVE: u8 = 128;
 }
 
-/// One connection.
+/// One connection. `snd_*` and `rcv_*` are the variables of RFC 9293, 3.3.1, `ts_*` those of RFC
+/// 7323, 4.3. Sizes are bytes, times nanoseconds.
 pub(crate) struct Connection {
     pub(super) state: State,
     pub(super) setup: Setup,
+    /// Why the connection failed.
     pub(super) error: Option<Error>,
-    /// What an ICMP message said that doesn't end the connection: why, if it ends (RFC 9293,
-    /// 3.9.2.2).
+    /// An ICMP error that doesn't end the connection: the reason, if it ends (RFC 9293, 3.9.2.2).
     pub(super) soft_error: Option<Error>,
+    /// Segments to send with the next turn: bits of [`due`].
     pub(super) due: u8,
     pub(super) timers: Timers,
 
-    /// SND.UNA, SND.NXT; `most` is beyond `next` by the byte of a window probe.
-    pub(super) una: Seq,
-    pub(super) next: Seq,
-    pub(super) most: Seq,
-    /// SND.WND, and the largest one seen.
-    pub(super) peer_window: u32,
-    pub(super) peer_window_max: u32,
-    /// SND.WL1 and SND.WL2.
-    pub(super) wl1: Seq,
-    pub(super) wl2: Seq,
-    /// The peer's window scale, and whether windows are scaled at all.
-    pub(super) peer_scale: u8,
-    pub(super) scaled: bool,
-    pub(super) queue: SendQueue,
-    pub(super) send_limit: u32,
-    /// FIN follows what is in the queue; it was sent.
-    pub(super) fin_queued: bool,
-    pub(super) fin_sent: bool,
+    // Send.
+    pub(super) snd_una: Seq,
+    pub(super) snd_nxt: Seq,
+    /// The highest sequence number sent: beyond `snd_nxt` by the byte of a window probe.
+    pub(super) snd_max: Seq,
+    pub(super) snd_wnd: u32,
+    /// The largest window seen.
+    pub(super) snd_wnd_max: u32,
+    pub(super) snd_wl1: Seq,
+    pub(super) snd_wl2: Seq,
+    /// Snd.Wind.Shift of RFC 7323.
+    pub(super) snd_wnd_shift: u8,
     /// The end of the last segment that was smaller than it could be (Minshall's variant of Nagle's
     /// rule).
-    pub(super) small_end: Seq,
+    pub(super) snd_sml: Seq,
+    /// The largest segment that the peer announced; 0 before its SYN.
+    pub(super) peer_mss: u16,
+    pub(super) send_queue: SendQueue,
+    pub(super) send_buffer_limit: u32,
+    /// FIN follows the bytes of the queue.
+    pub(super) fin_queued: bool,
+    pub(super) fin_sent: bool,
     /// The window was full when data was last sent.
     pub(super) window_limited: bool,
-    pub(super) sent_ns: u64,
+    pub(super) last_sent_ns: u64,
+    /// SYNs sent, and when the first was.
+    pub(super) syns_sent: u8,
+    pub(super) first_syn_ns: u64,
+    /// The sequence number of an RST that is due as [`due::REFUSAL`].
+    pub(super) refusal_seq: Seq,
+    /// The user timeout option is to be sent (RFC 5482).
+    pub(super) user_timeout_due: bool,
 
+    // Congestion control, loss recovery and path.
     pub(super) rtt: Rtt,
     pub(super) control: Control,
     pub(super) recovery: Recovery,
     pub(super) pmtu: Pmtu,
     pub(super) pacing: Pacing,
-
-    /// IRS and RCV.NXT.
-    pub(super) irs: Seq,
-    pub(super) receive_next: Seq,
-    pub(super) buffer: ReceiveBuffer,
-    pub(super) window: Window,
-    pub(super) fin_received: bool,
-    /// Where the peer's FIN lies, if it came.
-    pub(super) fin_at: Option<Seq>,
-    /// Bytes that wait for an acknowledgement.
-    pub(super) unacknowledged: u32,
-    /// The size of the peer's segments, as far as seen.
-    pub(super) peer_mss: u16,
-    /// The largest segment that the peer says it takes; 0 before its SYN.
-    pub(super) told_mss: u16,
-    /// Reported as a duplicate with the next acknowledgement (RFC 2883).
-    pub(super) dsack: Option<(Seq, Seq)>,
-    pub(super) challenges: OwnLimit,
-
     pub(super) ecn: Ecn,
-    pub(super) urgent: Urgent,
-    /// The peer is to be told the user timeout (RFC 5482).
-    pub(super) tell_timeout: bool,
 
-    pub(super) sack: bool,
-    pub(super) timestamps: bool,
-    /// TS.Recent, when it was received, and Last.ACK.sent (RFC 7323, 4.3).
-    pub(super) recent: u32,
-    pub(super) recent_ns: u64,
-    pub(super) acknowledged: Seq,
-    /// The sequence number of a refusal.
-    pub(super) refusal: Seq,
-
-    /// It began with a SYN of the peer.
-    pub(super) passive: bool,
-    /// The application let go; it left bytes unread, or some came later.
-    pub(super) orphan: bool,
-    pub(super) rejected: bool,
-    /// It was reset when nothing was missing any more but the acknowledgement of our FIN.
-    pub(super) complete: bool,
-    /// Probes that the peer didn't answer, and when it was last heard.
+    // Receive.
+    pub(super) irs: Seq,
+    pub(super) rcv_nxt: Seq,
+    pub(super) rcv_wnd: Window,
+    /// The size of the peer's segments, as far as seen.
+    pub(super) rcv_mss: u16,
+    pub(super) receive_buffer: ReceiveBuffer,
+    pub(super) fin_received: bool,
+    /// The sequence number of the peer's FIN, if it came, in order or not.
+    pub(super) rcv_fin_seq: Option<Seq>,
+    /// Bytes received since the last acknowledgement was sent.
+    pub(super) ack_pending: u32,
+    /// Last.ACK.sent of RFC 7323.
+    pub(super) last_ack_sent: Seq,
+    /// A duplicate to be reported with the next acknowledgement (RFC 2883).
+    pub(super) pending_dsack: Option<(Seq, Seq)>,
+    pub(super) challenge_limit: OwnLimit,
+    /// When the peer was last heard, and keep-alives since then.
+    pub(super) last_heard_ns: u64,
     pub(super) keepalive_probes: u8,
-    pub(super) heard_ns: u64,
-    /// SYN sent so often, the first time then.
-    pub(super) syn_count: u8,
-    pub(super) syn_ns: u64,
+    pub(super) urgent: Urgent,
 
-    pub(super) retransmitted: u32,
-    pub(super) timeouts: u32,
-    pub(super) probes: u32,
-    pub(super) spurious: u32,
+    // Options that both ends agreed on.
+    pub(super) window_scaling: bool,
+    pub(super) sack_permitted: bool,
+    pub(super) timestamps_enabled: bool,
+    pub(super) ts_recent: u32,
+    pub(super) ts_recent_at_ns: u64,
+
+    // Owner.
+    /// The peer sent the first SYN.
+    pub(super) passive_open: bool,
+    /// The program has closed it.
+    pub(super) orphan: bool,
+    /// Bytes were unread when it was closed, or came later.
+    pub(super) unread_at_close: bool,
+    /// It was reset when only the acknowledgement of our FIN was missing.
+    pub(super) complete: bool,
+
+    // Counters.
+    pub(super) segments_retransmitted: u32,
+    pub(super) retransmission_timeouts: u32,
+    pub(super) tail_probes: u32,
+    pub(super) spurious_recoveries: u32,
     pub(super) bytes_acknowledged: u64,
     pub(super) bytes_received: u64,
 }
 
-/// How it begins.
+/// Setup.
 impl Connection {
     fn new(setup: &Setup, state: State, now_ns: u64) -> Connection {
         let iss = Seq(setup.iss);
         let mut timers = Timers::new();
         if setup.handshake_timeout_ns > 0 {
-            timers.life = now_ns.saturating_add(setup.handshake_timeout_ns);
+            timers.lifetime = now_ns.saturating_add(setup.handshake_timeout_ns);
         }
         let path = setup.path_mss.min(setup.mss);
         Connection {
@@ -190,59 +194,59 @@ impl Connection {
             soft_error: None,
             due: due::SYN,
             timers,
-            una: iss,
-            next: iss,
-            most: iss,
-            peer_window: 0,
-            peer_window_max: 0,
-            wl1: Seq(0),
-            wl2: Seq(0),
-            peer_scale: 0,
-            scaled: false,
-            queue: SendQueue::new(iss + 1),
-            send_limit: setup.send_initial.min(setup.send_max),
+            snd_una: iss,
+            snd_nxt: iss,
+            snd_max: iss,
+            snd_wnd: 0,
+            snd_wnd_max: 0,
+            snd_wl1: Seq(0),
+            snd_wl2: Seq(0),
+            snd_wnd_shift: 0,
+            window_scaling: false,
+            send_queue: SendQueue::new(iss + 1),
+            send_buffer_limit: setup.send_initial.min(setup.send_max),
             fin_queued: false,
             fin_sent: false,
-            small_end: iss,
+            snd_sml: iss,
             window_limited: false,
-            sent_ns: now_ns,
+            last_sent_ns: now_ns,
             rtt: Rtt::default(),
             control: Control::new(setup.congestion, u32::from(path)),
             recovery: Recovery::default(),
             pmtu: Pmtu::new(setup.mss, path, setup.ip_header, now_ns),
             pacing: Pacing::default(),
             irs: Seq(0),
-            receive_next: Seq(0),
-            buffer: ReceiveBuffer::default(),
-            window: Window::new(setup.receive_initial, setup.receive_max, setup.mss),
+            rcv_nxt: Seq(0),
+            receive_buffer: ReceiveBuffer::default(),
+            rcv_wnd: Window::new(setup.receive_initial, setup.receive_max, setup.mss),
             fin_received: false,
-            fin_at: None,
-            unacknowledged: 0,
-            peer_mss: 536,
-            told_mss: 0,
-            dsack: None,
-            challenges: OwnLimit::default(),
+            rcv_fin_seq: None,
+            ack_pending: 0,
+            rcv_mss: 536,
+            peer_mss: 0,
+            pending_dsack: None,
+            challenge_limit: OwnLimit::default(),
             ecn: Ecn::new(iss),
             urgent: Urgent::default(),
-            tell_timeout: false,
-            sack: setup.sack,
-            timestamps: setup.timestamps,
-            recent: 0,
-            recent_ns: now_ns,
-            acknowledged: Seq(0),
-            refusal: Seq(0),
-            passive: false,
+            user_timeout_due: false,
+            sack_permitted: setup.sack,
+            timestamps_enabled: setup.timestamps,
+            ts_recent: 0,
+            ts_recent_at_ns: now_ns,
+            last_ack_sent: Seq(0),
+            refusal_seq: Seq(0),
+            passive_open: false,
             orphan: false,
-            rejected: false,
+            unread_at_close: false,
             complete: false,
             keepalive_probes: 0,
-            heard_ns: now_ns,
-            syn_count: 0,
-            syn_ns: now_ns,
-            retransmitted: 0,
-            timeouts: 0,
-            probes: 0,
-            spurious: 0,
+            last_heard_ns: now_ns,
+            syns_sent: 0,
+            first_syn_ns: now_ns,
+            segments_retransmitted: 0,
+            retransmission_timeouts: 0,
+            tail_probes: 0,
+            spurious_recoveries: 0,
             bytes_acknowledged: 0,
             bytes_received: 0,
         }
@@ -258,11 +262,11 @@ impl Connection {
     #[cfg(test)]
     pub(crate) fn accept(setup: &Setup, syn: &Segment<'_>, now_ns: u64) -> Connection {
         let mut connection = Connection::new(setup, State::SynReceived, now_ns);
-        connection.passive = true;
+        connection.passive_open = true;
         connection.take_syn(syn.seq, syn.window);
         connection.negotiate(&connection.offered_by(&syn.options), now_ns);
         if let Some((value, _)) = syn.options.timestamps {
-            connection.recent = value;
+            connection.ts_recent = value;
         }
         connection
     }
@@ -277,19 +281,19 @@ impl Connection {
         now_ns: u64,
     ) -> Connection {
         let mut connection = Connection::new(setup, State::SynReceived, now_ns);
-        connection.passive = true;
+        connection.passive_open = true;
         connection.due = 0;
         connection.take_syn(ack.seq - 1, ack.window);
         connection.negotiate(&negotiated, now_ns);
         if let Some((value, _)) = ack.options.timestamps {
-            connection.recent = value;
+            connection.ts_recent = value;
         }
-        connection.next = connection.una + 1;
-        connection.most = connection.next;
+        connection.snd_nxt = connection.snd_una + 1;
+        connection.snd_max = connection.snd_nxt;
         // The window that the cookie's SYN offered.
-        connection.window.offer_syn(connection.receive_next);
-        connection.acknowledged = connection.receive_next;
-        connection.syn_count = 1;
+        connection.rcv_wnd.offer_syn(connection.rcv_nxt);
+        connection.last_ack_sent = connection.rcv_nxt;
+        connection.syns_sent = 1;
         connection
     }
 
@@ -297,30 +301,30 @@ impl Connection {
     /// acknowledgement: the first measurement of the round trip (RFC 6298, 2.2).
     pub(crate) fn handshake_took(&mut self, rtt_ns: u64, now_ns: u64) {
         self.rtt.sample(rtt_ns, 1, now_ns);
-        self.window.rtt(rtt_ns);
+        self.rcv_wnd.rtt(rtt_ns);
     }
 
     /// The handshake that led to [`Connection::accept_cookie`] needed more than one answer of ours.
     /// To be called before the peer's acknowledgement is given to [`Connection::input`].
     pub(crate) fn handshake_repeated(&mut self) {
-        self.syn_count = 2;
+        self.syns_sent = 2;
     }
 
     /// The peer's SYN came: its sequence number, and its window, which isn't scaled (RFC 7323,
     /// 2.2).
     pub(super) fn take_syn(&mut self, irs: Seq, window: u16) {
         self.irs = irs;
-        self.receive_next = irs + 1;
-        self.acknowledged = irs + 1;
-        self.window.begin(irs + 1);
-        if !self.passive {
+        self.rcv_nxt = irs + 1;
+        self.last_ack_sent = irs + 1;
+        self.rcv_wnd.begin(irs + 1);
+        if !self.passive_open {
             // Our SYN has offered a window.
-            self.window.offer_syn(irs + 1);
+            self.rcv_wnd.offer_syn(irs + 1);
         }
-        self.peer_window = u32::from(window);
-        self.peer_window_max = self.peer_window;
-        self.wl1 = irs;
-        self.wl2 = self.una;
+        self.snd_wnd = u32::from(window);
+        self.snd_wnd_max = self.snd_wnd;
+        self.snd_wl1 = irs;
+        self.snd_wl2 = self.snd_una;
     }
 
     /// What a SYN of the peer says.
@@ -339,26 +343,26 @@ impl Connection {
         let most = self.setup.mss.min(negotiated.mss.max(64));
         let path = self.setup.path_mss;
         self.pmtu = Pmtu::new(most, path, self.setup.ip_header, now_ns);
-        self.told_mss = negotiated.mss;
+        self.peer_mss = negotiated.mss;
         match negotiated.window_scale.filter(|_| self.setup.scaling) {
             Some(scale) => {
-                self.peer_scale = scale.min(SCALE_MAX);
-                self.scaled = true;
+                self.snd_wnd_shift = scale.min(SCALE_MAX);
+                self.window_scaling = true;
             }
-            None => self.window.no_scale(),
+            None => self.rcv_wnd.no_scale(),
         }
-        self.sack = self.setup.sack && negotiated.sack;
-        self.timestamps = self.setup.timestamps && negotiated.timestamps;
+        self.sack_permitted = self.setup.sack && negotiated.sack;
+        self.timestamps_enabled = self.setup.timestamps && negotiated.timestamps;
         self.ecn.on = negotiated.ecn;
         self.control = Control::new(self.setup.congestion, self.mss());
     }
 }
 
-/// What can be seen.
+/// Status.
 impl Connection {
     /// Payload bytes of a full segment: what the path carries less the timestamps (RFC 6691).
     pub(super) fn mss(&self) -> u32 {
-        let options = if self.timestamps { 12 } else { 0 };
+        let options = if self.timestamps_enabled { 12 } else { 0 };
         u32::from(self.pmtu.mss()).saturating_sub(options).max(1)
     }
 
@@ -369,12 +373,13 @@ impl Connection {
 
     /// Bytes that are thought to be in the network.
     pub(super) fn in_flight(&self) -> u32 {
-        self.recovery.in_flight(self.una, self.next, self.mss())
+        self.recovery
+            .in_flight(self.snd_una, self.snd_nxt, self.mss())
     }
 
     /// Sequence numbers that were sent and are not acknowledged.
     pub(super) fn outstanding(&self) -> bool {
-        self.una != self.next
+        self.snd_una != self.snd_nxt
     }
 
     /// Reads something of each cache line; what it gives means nothing.
@@ -383,15 +388,15 @@ impl Connection {
             ^ self.setup.time_wait_ns
             ^ u64::from(self.setup.send_max)
             ^ u64::from(self.pmtu.mss())
-            ^ u64::from(self.window.limit())
+            ^ u64::from(self.rcv_wnd.limit())
             ^ u64::from(self.control.cwnd)
-            ^ u64::from(self.queue.len())
+            ^ u64::from(self.send_queue.len())
             ^ u64::from(self.recovery.phase as u8)
-            ^ u64::from(self.buffer.len())
+            ^ u64::from(self.receive_buffer.len())
             ^ self.timers.user
             ^ self.rtt.least_ns()
-            ^ self.heard_ns
-            ^ u64::from(self.una.0)
+            ^ self.last_heard_ns
+            ^ u64::from(self.snd_una.0)
             ^ u64::from(self.due)
     }
 
@@ -422,29 +427,29 @@ impl Connection {
 
     /// Bytes received and not consumed.
     pub(crate) fn unread(&self) -> usize {
-        self.buffer.len() as usize
+        self.receive_buffer.len() as usize
     }
 
     /// Bytes written and not acknowledged, without SYN and FIN.
     pub(crate) fn unacknowledged(&self) -> usize {
-        self.queue.len() as usize
+        self.send_queue.len() as usize
     }
 
     /// Our FIN was acknowledged.
     pub(crate) fn fin_acknowledged(&self) -> bool {
-        self.fin_sent && self.una == self.queue.end() + 1
+        self.fin_sent && self.snd_una == self.send_queue.end() + 1
     }
 
     /// A read gives bytes, the end of input or an error. False before the connection is
     /// established.
     pub(crate) fn readable(&self) -> bool {
-        self.buffer.len() > 0 || self.fin_received || self.state == State::Closed
+        self.receive_buffer.len() > 0 || self.fin_received || self.state == State::Closed
     }
 
     /// The peer has sent FIN and everything before it was consumed.
     #[cfg(test)]
     pub(crate) fn at_end(&self) -> bool {
-        self.fin_received && self.buffer.len() == 0
+        self.fin_received && self.receive_buffer.len() == 0
     }
 
     /// Reading ends well although it failed: all that the peer sent was received, and it has all
@@ -465,18 +470,18 @@ impl Connection {
     }
 
     /// In TIME-WAIT, once the peer's FIN was acknowledged: what a record needs.
-    pub(crate) fn time_wait(&self) -> Option<Quiet> {
+    pub(crate) fn time_wait(&self) -> Option<TimeWaitState> {
         if self.state != State::TimeWait || self.due & due::ACK != 0 {
             return None;
         }
-        Some(Quiet {
-            send_next: self.next,
-            receive_next: self.receive_next,
-            window: self.window.field(self.receive_next),
-            scale: self.window.scale,
+        Some(TimeWaitState {
+            snd_nxt: self.snd_nxt,
+            rcv_nxt: self.rcv_nxt,
+            window: self.rcv_wnd.field(self.rcv_nxt),
+            scale: self.rcv_wnd.scale,
             timestamps: self
-                .timestamps
-                .then_some((self.recent, self.setup.timestamp_offset)),
+                .timestamps_enabled
+                .then_some((self.ts_recent, self.setup.timestamp_offset)),
         })
     }
 
@@ -490,7 +495,7 @@ impl Connection {
         TcpOptions::of(&self.setup)
     }
 
-    /// How it does.
+    /// Statistics, as in `tcp_info` of Linux.
     pub(crate) fn info(&self) -> Info {
         Info {
             state: self.state.name(),
@@ -501,26 +506,28 @@ impl Connection {
             mss: self.mss() as u16,
             cwnd: self.control.cwnd,
             ssthresh: self.control.ssthresh,
-            send_window: self.peer_window,
-            receive_window: self.window.offered(self.receive_next),
+            send_window: self.snd_wnd,
+            receive_window: self.rcv_wnd.offered(self.rcv_nxt),
             in_flight: self.in_flight(),
-            unacknowledged: self.queue.len(),
-            unread: self.buffer.len(),
-            out_of_order: self.buffer.out_of_order(),
+            unacknowledged: self.send_queue.len(),
+            unread: self.receive_buffer.len(),
+            out_of_order: self.receive_buffer.out_of_order(),
             phase: self.recovery.phase.name(),
             sacked: self.recovery.sacked(),
             lost: self.recovery.lost(),
             reordering: self.recovery.reordering(),
-            peer_mss: self.told_mss,
+            peer_mss: self.peer_mss,
             path_mtu: u32::from(self.pmtu.mss()) + u32::from(self.setup.ip_header) + HEADER as u32,
-            timestamps: self.timestamps,
-            sack: self.sack,
+            timestamps: self.timestamps_enabled,
+            sack: self.sack_permitted,
             ecn: self.ecn.on,
-            scales: self.scaled.then_some((self.window.scale, self.peer_scale)),
-            retransmitted: self.retransmitted,
-            timeouts: self.timeouts,
-            probes: self.probes,
-            spurious: self.spurious,
+            scales: self
+                .window_scaling
+                .then_some((self.rcv_wnd.scale, self.snd_wnd_shift)),
+            retransmitted: self.segments_retransmitted,
+            timeouts: self.retransmission_timeouts,
+            probes: self.tail_probes,
+            spurious: self.spurious_recoveries,
             bytes_acknowledged: self.bytes_acknowledged,
             bytes_received: self.bytes_received,
         }
@@ -532,11 +539,11 @@ impl Connection {
         self.error = self.error.or(error);
         self.due &= due::RESET | due::REFUSAL;
         self.timers = Timers::new();
-        self.queue.clear(budget);
+        self.send_queue.clear(budget);
         self.recovery.clear();
-        self.buffer.drop_out_of_order(budget);
+        self.receive_buffer.drop_out_of_order(budget);
         if self.orphan {
-            self.buffer.clear(budget);
+            self.receive_buffer.clear(budget);
         }
     }
 }

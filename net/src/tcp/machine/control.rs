@@ -16,7 +16,7 @@ impl Connection {
     ) -> bool {
         if self.due & due::REFUSAL != 0 {
             let header = Header {
-                seq: self.refusal,
+                seq: self.refusal_seq,
                 flags: Flags::RST,
                 ..Header::default()
             };
@@ -26,7 +26,7 @@ impl Connection {
             self.due &= !due::REFUSAL;
         }
         if self.due & due::RESET != 0 {
-            let (header, _) = self.header(self.next, Flags::RST | Flags::ACK, now_ns);
+            let (header, _) = self.header(self.snd_nxt, Flags::RST | Flags::ACK, now_ns);
             let header = Header {
                 options: Options {
                     sack: Sack::default(),
@@ -56,33 +56,33 @@ impl Connection {
     /// options that were offered).
     fn send_syn(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
         let answer = self.state == State::SynReceived;
-        let mut window = self.window;
-        let field = window.offer_syn(self.receive_next);
+        let mut window = self.rcv_wnd;
+        let field = window.offer_syn(self.rcv_nxt);
         let scaled = if answer {
-            self.scaled
+            self.window_scaling
         } else {
             self.setup.scaling
         };
         let flags = if answer {
             Flags::SYN | Flags::ACK
-        } else if self.setup.ecn && self.syn_count == 0 {
+        } else if self.setup.ecn && self.syns_sent == 0 {
             // RFC 3168, 6.1.1; what is lost may have met somebody who drops such SYNs (6.1.1.1).
             Flags::SYN | Flags::ECE | Flags::CWR
         } else {
             Flags::SYN
         };
         let header = Header {
-            seq: self.una,
-            ack: if answer { self.receive_next } else { Seq(0) },
+            seq: self.snd_una,
+            ack: if answer { self.rcv_nxt } else { Seq(0) },
             flags,
             window: field,
             options: Options {
                 mss: Some(self.setup.mss),
                 window_scale: scaled.then_some(window.scale),
-                sack_permitted: self.sack,
+                sack_permitted: self.sack_permitted,
                 timestamps: self
-                    .timestamps
-                    .then(|| (self.stamp(now_ns), if answer { self.recent } else { 0 })),
+                    .timestamps_enabled
+                    .then(|| (self.stamp(now_ns), if answer { self.ts_recent } else { 0 })),
                 user_timeout: self.told_timeout(),
                 sack: Sack::default(),
             },
@@ -94,14 +94,14 @@ impl Connection {
         if answer {
             self.acknowledged_by(window);
         }
-        if self.syn_count == 0 {
-            self.syn_ns = now_ns;
+        if self.syns_sent == 0 {
+            self.first_syn_ns = now_ns;
         } else {
-            self.retransmitted = self.retransmitted.wrapping_add(1);
+            self.segments_retransmitted = self.segments_retransmitted.wrapping_add(1);
         }
-        self.syn_count = self.syn_count.saturating_add(1);
-        self.next = self.una + 1;
-        self.most = self.next;
+        self.syns_sent = self.syns_sent.saturating_add(1);
+        self.snd_nxt = self.snd_una + 1;
+        self.snd_max = self.snd_nxt;
         self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
         true
     }

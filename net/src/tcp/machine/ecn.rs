@@ -57,12 +57,12 @@ impl Connection {
         if !self.ecn.on || !segment.has(Flags::ECE) || !news {
             return;
         }
-        self.ecn.point = self.next;
+        self.ecn.point = self.snd_nxt;
         self.ecn.reduced = true;
         // What repairs losses has reduced it already.
         if self.recovery.phase == Phase::Open {
             let mss = self.mss();
-            self.control.lost(self.next - self.una, mss);
+            self.control.lost(self.snd_nxt - self.snd_una, mss);
             self.control.cwnd = self.control.cwnd.min(self.control.ssthresh);
         }
     }

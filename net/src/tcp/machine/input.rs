@@ -39,7 +39,7 @@ impl Connection {
 
     /// An acknowledgement that answers something suspicious or useless, if the limits allow one.
     fn challenge(&mut self, challenge: &mut dyn FnMut() -> bool, now_ns: u64) {
-        if self.challenges.allow(challenge, now_ns) {
+        if self.challenge_limit.allow(challenge, now_ns) {
             self.due |= due::ACK;
         }
     }
@@ -48,7 +48,7 @@ impl Connection {
     fn input_syn_sent(&mut self, budget: &mut dyn Budget, segment: &Segment<'_>, now_ns: u64) {
         let acked = segment.has(Flags::ACK);
         // First, ACK: only of our SYN.
-        if acked && !(segment.ack.after(self.una) && segment.ack.at_most(self.next)) {
+        if acked && !(segment.ack.after(self.snd_una) && segment.ack.at_most(self.snd_nxt)) {
             if !segment.has(Flags::RST) {
                 self.refuse(segment.ack);
             }
@@ -65,13 +65,14 @@ impl Connection {
         if !segment.has(Flags::SYN) {
             return;
         }
-        if let (true, true, Some((_, echo))) = (acked, self.timestamps, segment.options.timestamps)
+        if let (true, true, Some((_, echo))) =
+            (acked, self.timestamps_enabled, segment.options.timestamps)
             && self.stamp(now_ns).wrapping_sub(echo) as i32 >= 0
-            && echo.wrapping_sub(self.stamp(self.syn_ns)) as i32 >= 0
+            && echo.wrapping_sub(self.stamp(self.first_syn_ns)) as i32 >= 0
         {
             // RFC 7323, 3.2 and 5.4: it answers this SYN.
             let rtt_ns = u64::from(self.stamp(now_ns).wrapping_sub(echo)) * 1_000_000;
-            if self.syn_count > 1 {
+            if self.syns_sent > 1 {
                 self.rtt.sample(rtt_ns.max(1_000_000), 1, now_ns);
             }
         }
@@ -80,23 +81,23 @@ impl Connection {
         // RFC 3168, 6.1.1: the answer to a SYN that asked has ECE alone.
         negotiated.ecn = acked
             && self.setup.ecn
-            && self.syn_count == 1
+            && self.syns_sent == 1
             && segment.has(Flags::ECE)
             && !segment.has(Flags::CWR);
         self.negotiate(&negotiated, now_ns);
-        if let (true, Some((value, _))) = (self.timestamps, segment.options.timestamps) {
-            self.recent = value;
-            self.recent_ns = now_ns;
+        if let (true, Some((value, _))) = (self.timestamps_enabled, segment.options.timestamps) {
+            self.ts_recent = value;
+            self.ts_recent_at_ns = now_ns;
         }
         if !acked {
             // Simultaneous open: the same SYN again, with an acknowledgement.
             self.state = State::SynReceived;
             self.due |= due::SYN;
-            self.syn_count = self.syn_count.saturating_sub(1);
+            self.syns_sent = self.syns_sent.saturating_sub(1);
             return;
         }
-        self.una = segment.ack;
-        self.wl2 = segment.ack;
+        self.snd_una = segment.ack;
+        self.snd_wl2 = segment.ack;
         self.establish(now_ns);
         self.due |= due::ACK;
         // What comes with SYN and ACK counts.
@@ -106,7 +107,7 @@ impl Connection {
 
     /// An RST with the sequence number that the peer expects.
     fn refuse(&mut self, seq: Seq) {
-        self.refusal = seq;
+        self.refusal_seq = seq;
         self.due |= due::REFUSAL;
     }
 
@@ -118,15 +119,16 @@ impl Connection {
             State::Established
         };
         if !self.orphan {
-            self.timers.life = OFF;
+            self.timers.lifetime = OFF;
         }
         self.timers.retransmit = OFF;
         self.due &= !due::SYN;
         self.rtt.reset_backoff();
-        if self.syn_count <= 1 {
-            if self.syn_count == 1 && now_ns > self.syn_ns {
-                self.rtt.sample(now_ns - self.syn_ns, 1, now_ns);
-                self.control.rtt(now_ns - self.syn_ns, self.una, self.next);
+        if self.syns_sent <= 1 {
+            if self.syns_sent == 1 && now_ns > self.first_syn_ns {
+                self.rtt.sample(now_ns - self.first_syn_ns, 1, now_ns);
+                self.control
+                    .rtt(now_ns - self.first_syn_ns, self.snd_una, self.snd_nxt);
             }
         } else {
             // RFC 5681, 3.1 and RFC 6298, 5.7: a SYN was lost.
@@ -136,11 +138,11 @@ impl Connection {
             }
         }
         if let Some(rtt_ns) = self.rtt.smoothed() {
-            self.window.rtt(rtt_ns);
+            self.rcv_wnd.rtt(rtt_ns);
         }
-        self.heard_ns = now_ns;
+        self.last_heard_ns = now_ns;
         self.arm_keepalive(now_ns);
-        if self.queue.len() > 0 || self.fin_queued {
+        if self.send_queue.len() > 0 || self.fin_queued {
             self.due |= due::DATA;
         }
     }
@@ -154,18 +156,18 @@ impl Connection {
         now_ns: u64,
     ) {
         let rst = segment.has(Flags::RST);
-        if self.timestamps && !rst && !self.passes_paws(challenge, segment, now_ns) {
+        if self.timestamps_enabled && !rst && !self.passes_paws(challenge, segment, now_ns) {
             return;
         }
         // First, the sequence number.
-        let offered = self.window.offered(self.receive_next);
+        let offered = self.rcv_wnd.offered(self.rcv_nxt);
         if !self.is_acceptable(segment, offered) {
             self.input_unacceptable(budget, challenge, segment, offered, now_ns);
             return;
         }
         // Second, RST (RFC 5961, 3.2).
         if rst {
-            if segment.seq == self.receive_next {
+            if segment.seq == self.rcv_nxt {
                 self.input_reset(budget);
             } else {
                 self.challenge(challenge, now_ns);
@@ -181,19 +183,19 @@ impl Connection {
         if !segment.has(Flags::ACK) || !self.take_ack_checked(budget, challenge, segment, now_ns) {
             return;
         }
-        self.heard_ns = now_ns;
+        self.last_heard_ns = now_ns;
         self.keepalive_probes = 0;
         // RFC 7323, 4.3: TS.Recent is that of the segment that the next acknowledgement answers.
-        if let (true, Some((value, echo))) = (self.timestamps, segment.options.timestamps)
-            && segment.seq.at_most(self.acknowledged)
-            && value.wrapping_sub(self.recent) as i32 >= 0
+        if let (true, Some((value, echo))) = (self.timestamps_enabled, segment.options.timestamps)
+            && segment.seq.at_most(self.last_ack_sent)
+            && value.wrapping_sub(self.ts_recent) as i32 >= 0
         {
-            self.recent = value;
-            self.recent_ns = now_ns;
+            self.ts_recent = value;
+            self.ts_recent_at_ns = now_ns;
             if !segment.payload.is_empty() && echo != 0 {
                 let ms = self.stamp(now_ns).wrapping_sub(echo);
                 if ms < 1 << 20 {
-                    self.window.rtt(u64::from(ms.max(1)) * 1_000_000);
+                    self.rcv_wnd.rtt(u64::from(ms.max(1)) * 1_000_000);
                 }
             }
         }
@@ -220,8 +222,8 @@ impl Connection {
             // RFC 7323, 3.2: without timestamps it is none of this connection's.
             return false;
         };
-        let older = (value.wrapping_sub(self.recent) as i32) < 0;
-        if older && now_ns.saturating_sub(self.recent_ns) <= PAWS_IDLE_NS {
+        let older = (value.wrapping_sub(self.ts_recent) as i32) < 0;
+        if older && now_ns.saturating_sub(self.ts_recent_at_ns) <= PAWS_IDLE_NS {
             if segment.payload.is_empty() {
                 self.challenge(challenge, now_ns);
             } else {
@@ -235,18 +237,18 @@ impl Connection {
     /// RFC 9293, 3.4, table 6. An acknowledgement of a peer that has filled the window begins at
     /// its right edge: it counts, too.
     fn is_acceptable(&self, segment: &Segment<'_>, offered: u32) -> bool {
-        let edge = self.receive_next + offered;
+        let edge = self.rcv_nxt + offered;
         let len = segment.len();
         if len == 0 {
-            return segment.seq.within(self.receive_next, edge)
-                || segment.seq == self.receive_next
+            return segment.seq.within(self.rcv_nxt, edge)
+                || segment.seq == self.rcv_nxt
                 || (segment.seq == edge && !segment.has(Flags::RST));
         }
         offered > 0
-            && (segment.seq.within(self.receive_next, edge)
-                || (segment.seq + (len - 1)).within(self.receive_next, edge)
+            && (segment.seq.within(self.rcv_nxt, edge)
+                || (segment.seq + (len - 1)).within(self.rcv_nxt, edge)
                 // Wider than the window on both sides.
-                || (segment.seq.before(self.receive_next) && segment.end().after(edge)))
+                || (segment.seq.before(self.rcv_nxt) && segment.end().after(edge)))
     }
 
     fn input_unacceptable(
@@ -259,7 +261,7 @@ impl Connection {
     ) {
         if segment.has(Flags::RST) {
             // With a closed window an RST at RCV.NXT with data is still one (RFC 9293, 3.10.7.4).
-            if segment.seq == self.receive_next && offered == 0 {
+            if segment.seq == self.rcv_nxt && offered == 0 {
                 self.input_reset(budget);
             }
             return;
@@ -267,15 +269,15 @@ impl Connection {
         if self.state == State::SynReceived && segment.has(Flags::SYN) && segment.seq == self.irs {
             if !segment.has(Flags::ACK) {
                 // Our answer was lost, or is late: it is given again.
-                if self.challenges.allow(challenge, now_ns) {
+                if self.challenge_limit.allow(challenge, now_ns) {
                     self.due |= due::SYN;
                 }
                 return;
             }
             // The peer's answer in a simultaneous open (RFC 9293, 3.5, figure 8).
-            if segment.ack == self.next && self.next != self.una {
-                self.una = segment.ack;
-                self.wl2 = segment.ack;
+            if segment.ack == self.snd_nxt && self.snd_nxt != self.snd_una {
+                self.snd_una = segment.ack;
+                self.snd_wl2 = segment.ack;
                 self.establish(now_ns);
                 self.due |= due::ACK;
                 return;
@@ -284,10 +286,10 @@ impl Connection {
         if segment.has(Flags::SYN) {
             return self.challenge(challenge, now_ns);
         }
-        if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.receive_next {
+        if segment.has(Flags::ACK) && offered == 0 && segment.seq == self.rcv_nxt {
             // RFC 9293, 3.10.7.4 (MUST-66): with a closed window, acknowledgements and urgency
             // still count.
-            self.heard_ns = now_ns;
+            self.last_heard_ns = now_ns;
             self.keepalive_probes = 0;
             if self.take_ack_checked(budget, challenge, segment, now_ns) {
                 self.take_urgent(segment);
@@ -296,9 +298,9 @@ impl Connection {
             return;
         }
         if segment.has(Flags::FIN | Flags::ACK) && self.state == State::TimeWait {
-            self.timers.life = now_ns.saturating_add(self.setup.time_wait_ns);
+            self.timers.lifetime = now_ns.saturating_add(self.setup.time_wait_ns);
         }
-        if self.fin_received && segment.end().after(self.receive_next) {
+        if self.fin_received && segment.end().after(self.rcv_nxt) {
             // Beyond the peer's FIN there is nothing.
             return self.challenge(challenge, now_ns);
         }
@@ -306,12 +308,12 @@ impl Connection {
             // Two ends that disagree mustn't answer each other for ever; keep-alives are answered.
             return self.challenge(challenge, now_ns);
         }
-        let end = segment.end().min(self.receive_next);
-        if self.sack && segment.seq.before(end) && end - segment.seq < 1 << 30 {
+        let end = segment.end().min(self.rcv_nxt);
+        if self.sack_permitted && segment.seq.before(end) && end - segment.seq < 1 << 30 {
             // RFC 2883, 4.
-            self.dsack = Some((segment.seq, end));
+            self.pending_dsack = Some((segment.seq, end));
         }
-        self.heard_ns = now_ns;
+        self.last_heard_ns = now_ns;
         self.due |= due::ACK;
     }
 
@@ -321,7 +323,7 @@ impl Connection {
             // RFC 1337, 3, F1: what is over isn't ended once more.
             State::TimeWait => return,
             // A connection of ours that was refused; a peer's that is just gone.
-            State::SynReceived if !self.passive => Some(Error::ConnectionRefused),
+            State::SynReceived if !self.passive_open => Some(Error::ConnectionRefused),
             State::SynReceived
             | State::Established
             | State::FinWait1
@@ -330,7 +332,7 @@ impl Connection {
             State::LastAck | State::Closing => {
                 // All that was to come has come, and the peer has what was sent: it is told, but
                 // nothing is missing.
-                self.complete = self.fin_sent && self.queue.len() == 0;
+                self.complete = self.fin_sent && self.send_queue.len() == 0;
                 Some(Error::ConnectionReset)
             }
             _ => None,
@@ -349,24 +351,24 @@ impl Connection {
     ) -> bool {
         let ack = segment.ack;
         if self.state == State::SynReceived {
-            if !(ack.after(self.una) && ack.at_most(self.next)) {
+            if !(ack.after(self.snd_una) && ack.at_most(self.snd_nxt)) {
                 self.refuse(ack);
                 return false;
             }
-            self.una = ack;
-            self.peer_window = u32::from(segment.window) << self.peer_scale;
-            self.peer_window_max = self.peer_window_max.max(self.peer_window);
-            self.wl1 = segment.seq;
-            self.wl2 = ack;
+            self.snd_una = ack;
+            self.snd_wnd = u32::from(segment.window) << self.snd_wnd_shift;
+            self.snd_wnd_max = self.snd_wnd_max.max(self.snd_wnd);
+            self.snd_wl1 = segment.seq;
+            self.snd_wl2 = ack;
             self.establish(now_ns);
             return true;
         }
-        if ack.after(self.most) {
+        if ack.after(self.snd_max) {
             self.challenge(challenge, now_ns);
             return false;
         }
-        if ack.before(self.una) {
-            if self.una - ack > self.peer_window_max.max(1 << 16) {
+        if ack.before(self.snd_una) {
+            if self.snd_una - ack > self.snd_wnd_max.max(1 << 16) {
                 self.challenge(challenge, now_ns);
                 return false;
             }
@@ -381,8 +383,8 @@ impl Connection {
 
     /// The part of a segment's data, which begins at `seq`, that is new and within the window.
     fn trim<'a>(&self, seq: Seq, segment: &Segment<'a>) -> Trimmed<'a> {
-        let edge = self.receive_next + self.window.offered(self.receive_next);
-        let skip = self.receive_next.beyond(seq);
+        let edge = self.rcv_nxt + self.rcv_wnd.offered(self.rcv_nxt);
+        let skip = self.rcv_nxt.beyond(seq);
         let payload = segment.payload.get(skip as usize..).unwrap_or_default();
         let first = seq + skip;
         let room = edge.beyond(first) as usize;
@@ -392,7 +394,7 @@ impl Connection {
             _ => (payload, false),
         };
         // RFC 9293, 3.10.7.4: a FIN that lies beyond the window is cut off with the data before it.
-        let fin = segment.has(Flags::FIN) && !cut && end.at_least(self.receive_next);
+        let fin = segment.has(Flags::FIN) && !cut && end.at_least(self.rcv_nxt);
         Trimmed {
             seq: first,
             payload,
@@ -415,7 +417,7 @@ impl Connection {
         let Trimmed { seq, payload, fin } = *trimmed;
         let len = payload.len() as u32;
         if self.orphan && len > 0 {
-            self.rejected = true;
+            self.unread_at_close = true;
             if self.fin_acknowledged() {
                 // RFC 9293, 3.10.4 and RFC 2525, 2.17: nobody will read it.
                 self.due |= due::RESET;
@@ -430,41 +432,41 @@ impl Connection {
         } else {
             segment.payload.len()
         };
-        if size > usize::from(self.peer_mss) {
-            self.peer_mss = size.min(usize::from(self.setup.mss)) as u16;
+        if size > usize::from(self.rcv_mss) {
+            self.rcv_mss = size.min(usize::from(self.setup.mss)) as u16;
         }
         if fin {
-            self.fin_at = Some(seq + len);
+            self.rcv_fin_seq = Some(seq + len);
         }
         self.note_duplicate(segment, seq, seq + len);
-        if seq.after(self.receive_next) {
+        if seq.after(self.rcv_nxt) {
             return self.take_out_of_order(budget, seq, payload);
         }
         let taken = if self.orphan {
             len
         } else {
-            self.buffer.append(budget, payload)
+            self.receive_buffer.append(budget, payload)
         };
-        let old = self.receive_next;
-        self.receive_next += taken;
-        if self.buffer.has_gap() && taken > 0 {
-            self.receive_next = self.buffer.advance(budget, self.receive_next);
+        let old = self.rcv_nxt;
+        self.rcv_nxt += taken;
+        if self.receive_buffer.has_gap() && taken > 0 {
+            self.rcv_nxt = self.receive_buffer.advance(budget, self.rcv_nxt);
             // RFC 5681, 4.2: what fills a gap is acknowledged at once.
             self.due |= due::ACK;
         }
-        let fresh = self.receive_next - old;
+        let fresh = self.rcv_nxt - old;
         self.bytes_received += u64::from(fresh);
         if taken < len {
             // No memory: the peer sends it again.
             self.due |= due::ACK;
             return;
         }
-        if !self.timestamps && fresh > 0 {
-            self.window.arrived(self.receive_next, now_ns);
+        if !self.timestamps_enabled && fresh > 0 {
+            self.rcv_wnd.arrived(self.rcv_nxt, now_ns);
         }
-        if self.fin_at == Some(self.receive_next) {
+        if self.rcv_fin_seq == Some(self.rcv_nxt) {
             // Data beyond the FIN contradicts it; the FIN is believed.
-            self.buffer.drop_out_of_order(budget);
+            self.receive_buffer.drop_out_of_order(budget);
             return self.take_fin(now_ns);
         }
         if fresh > 0 {
@@ -478,24 +480,24 @@ impl Connection {
         if payload.is_empty() || self.orphan {
             return;
         }
-        self.buffer
-            .insert(budget, seq, payload, self.window.limit());
+        self.receive_buffer
+            .insert(budget, seq, payload, self.rcv_wnd.limit());
     }
 
     /// RFC 2883, 4.3: what of a segment was there already, of several parts the first. `seq..end`
     /// is what of it lies in the window. It shows that something was sent again: the peer learns at
     /// once whether it had to be.
     fn note_duplicate(&mut self, segment: &Segment<'_>, seq: Seq, end: Seq) {
-        if !self.sack {
+        if !self.sack_permitted {
             return;
         }
         let duplicate = if segment.seq.before(seq) && !segment.has(Flags::SYN) {
             Some((segment.seq, seq))
         } else {
-            self.buffer.duplicate(seq, end)
+            self.receive_buffer.duplicate(seq, end)
         };
         if duplicate.is_some() {
-            self.dsack = duplicate;
+            self.pending_dsack = duplicate;
             self.due |= due::ACK;
         }
     }
@@ -503,10 +505,10 @@ impl Connection {
     /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: every second full segment is acknowledged at once,
     /// anything within the delay. What the device has joined is several.
     fn delay_ack(&mut self, len: u32, joined: bool, now_ns: u64) {
-        self.unacknowledged = self.unacknowledged.saturating_add(len);
+        self.ack_pending = self.ack_pending.saturating_add(len);
         if joined
             || self.setup.delayed_ack_ns == 0
-            || self.unacknowledged >= 2 * u32::from(self.peer_mss)
+            || self.ack_pending >= 2 * u32::from(self.rcv_mss)
         {
             self.due |= due::ACK;
         } else if self.due & due::ACK == 0 && self.timers.acknowledge == OFF {
@@ -516,7 +518,7 @@ impl Connection {
 
     /// RFC 9293, 3.10.7.4, eighth.
     fn take_fin(&mut self, now_ns: u64) {
-        self.receive_next += 1;
+        self.rcv_nxt += 1;
         self.fin_received = true;
         self.due |= due::ACK;
         match self.state {
@@ -533,6 +535,6 @@ impl Connection {
         self.timers.keepalive = OFF;
         self.timers.acknowledge = OFF;
         self.recovery.clear();
-        self.timers.life = now_ns.saturating_add(self.setup.time_wait_ns);
+        self.timers.lifetime = now_ns.saturating_add(self.setup.time_wait_ns);
     }
 }

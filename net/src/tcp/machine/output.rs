@@ -47,13 +47,14 @@ impl Connection {
             if ended != Outcome::Done {
                 return ended;
             }
-            if self.due & (due::PERSIST | due::KEEPALIVE) != 0 && !self.send_question(now_ns, emit)
+            if self.due & (due::PERSIST | due::KEEPALIVE) != 0
+                && !self.send_window_or_keepalive_probe(now_ns, emit)
             {
                 return Outcome::Blocked;
             }
         }
         if self.due & due::ACK != 0 && self.state != State::SynSent && self.state != State::Closed {
-            let header = self.header(self.next, Flags::ACK, now_ns);
+            let header = self.header(self.snd_nxt, Flags::ACK, now_ns);
             if !emit.segment(&header.0, &[]) {
                 return Outcome::Blocked;
             }
@@ -65,16 +66,18 @@ impl Connection {
 
     /// A header with an acknowledgement, and the window as it is once this was sent.
     pub(super) fn header(&self, seq: Seq, flags: Flags, now_ns: u64) -> (Header, Window) {
-        let mut window = self.window;
-        let field = window.offer(self.receive_next, self.buffer.len());
+        let mut window = self.rcv_wnd;
+        let field = window.offer(self.rcv_nxt, self.receive_buffer.len());
         let mut sack = Sack::default();
-        if let Some((first, end)) = self.dsack {
+        if let Some((first, end)) = self.pending_dsack {
             sack.push(first, end);
         }
-        if self.sack && self.buffer.has_gap() {
-            self.buffer.sack(&mut sack);
+        if self.sack_permitted && self.receive_buffer.has_gap() {
+            self.receive_buffer.sack(&mut sack);
         }
-        let timestamps = self.timestamps.then(|| (self.stamp(now_ns), self.recent));
+        let timestamps = self
+            .timestamps_enabled
+            .then(|| (self.stamp(now_ns), self.ts_recent));
         if timestamps.is_some() {
             // RFC 2018, 3: three fit beside timestamps.
             sack.truncate(3);
@@ -85,7 +88,7 @@ impl Connection {
         }
         let mut header = Header {
             seq,
-            ack: self.receive_next,
+            ack: self.rcv_nxt,
             flags,
             window: field,
             options: Options {
@@ -105,11 +108,11 @@ impl Connection {
 
     /// A segment with an acknowledgement left.
     pub(super) fn acknowledged_by(&mut self, window: Window) {
-        self.window = window;
-        self.acknowledged = self.receive_next;
-        self.unacknowledged = 0;
-        self.dsack = None;
-        self.tell_timeout = false;
+        self.rcv_wnd = window;
+        self.last_ack_sent = self.rcv_nxt;
+        self.ack_pending = 0;
+        self.pending_dsack = None;
+        self.user_timeout_due = false;
         self.due &= !due::ACK;
         self.timers.acknowledge = OFF;
     }
@@ -120,8 +123,8 @@ impl Connection {
             return Outcome::Done;
         }
         if !self.outstanding()
-            && self.queue.end().after(self.next)
-            && now_ns.saturating_sub(self.sent_ns) > self.rtt.base(&self.setup)
+            && self.send_queue.end().after(self.snd_nxt)
+            && now_ns.saturating_sub(self.last_sent_ns) > self.rtt.base(&self.setup)
         {
             // RFC 5681, 4.1.
             self.control.idle(self.mss());
@@ -176,7 +179,7 @@ impl Connection {
         let (header, window) = self.header(first, Flags::ACK, now_ns);
         let size = self.payload_size(&header.options);
         let room = room.min(allowance).min(most).max(size);
-        let data_end = self.queue.end();
+        let data_end = self.send_queue.end();
         let len = lost.min(data_end.beyond(first));
         let len = if len > size {
             len.min(room - room % size)
@@ -222,21 +225,21 @@ impl Connection {
 
     /// Sends new data, or FIN, as far as both windows allow (RFC 9293, 3.7.4 and 3.8.6.2.1).
     fn send_new(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
-        let end = self.queue.end();
-        let waiting = end.beyond(self.next);
+        let end = self.send_queue.end();
+        let waiting = end.beyond(self.snd_nxt);
         let fin = self.fin_queued && !self.fin_sent;
         if waiting == 0 && !fin {
             return self.end_frto(most, now_ns, emit);
         }
-        let usable = (self.una + self.peer_window).beyond(self.next);
+        let usable = (self.snd_una + self.snd_wnd).beyond(self.snd_nxt);
         if waiting == 0 {
             // The FIN alone: it takes a place in the window, too.
             if usable == 0 && self.outstanding() {
                 return Sent::Nothing;
             }
-            let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+            let (header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
             let span = Span {
-                first: self.next,
+                first: self.snd_nxt,
                 len: 0,
                 fin: true,
                 size: self.mss(),
@@ -244,7 +247,7 @@ impl Connection {
             return self.send_span(&span, header, window, now_ns, emit);
         }
         let mss = self.mss();
-        let frto = self.recovery.frto_room(self.next, mss);
+        let frto = self.recovery.frto_room(self.snd_nxt, mss);
         let room = frto.unwrap_or_else(|| self.control.cwnd.saturating_sub(self.in_flight()));
         if room < waiting.min(mss) && self.outstanding() {
             self.window_limited = true;
@@ -260,7 +263,7 @@ impl Connection {
         if let Some(sent) = self.send_mtu_probe(waiting, usable, room, now_ns, emit) {
             return sent;
         }
-        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let (header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
         let size = self.payload_size(&header.options);
         let mut len = waiting
             .min(usable)
@@ -278,7 +281,7 @@ impl Connection {
             return self.end_frto(most, now_ns, emit);
         }
         let span = Span {
-            first: self.next,
+            first: self.snd_nxt,
             len,
             fin: fin && len == waiting && usable > len,
             size,
@@ -288,7 +291,7 @@ impl Connection {
 
     /// F-RTO has no new data to send: the conventional repair goes on (RFC 5682, 2.1 step 2b).
     fn end_frto(&mut self, most: u32, now_ns: u64, emit: &mut dyn Emit) -> Sent {
-        if !self.recovery.no_new_data(self.next) {
+        if !self.recovery.no_new_data(self.snd_nxt) {
             return Sent::Nothing;
         }
         self.send_lost(most, now_ns, emit)
@@ -300,14 +303,14 @@ impl Connection {
         len > 0
             && !self.setup.nodelay
             && !self.fin_queued
-            && self.small_end.after(self.una)
+            && self.snd_sml.after(self.snd_una)
             && self.outstanding()
     }
 
     /// RFC 9293, 3.8.6.2.1: whether so little of the peer's window is worth a segment; if not, the
     /// persist timer runs, so that it is sent or probed for at last.
     fn worth_sending(&mut self, usable: u32, now_ns: u64) -> bool {
-        if usable > 0 && usable >= self.peer_window_max / 2 {
+        if usable > 0 && usable >= self.snd_wnd_max / 2 {
             return true;
         }
         if !self.outstanding() {
@@ -339,11 +342,11 @@ impl Connection {
         now_ns: u64,
         emit: &mut dyn Emit,
     ) -> Sent {
-        let fresh = span.first.at_least(self.next) && span.len > 0;
+        let fresh = span.first.at_least(self.snd_nxt) && span.len > 0;
         if fresh {
             self.mark_new(&mut header);
         }
-        let (len, fin) = match self.queue.slice(span.first, span.len) {
+        let (len, fin) = match self.send_queue.slice(span.first, span.len) {
             _ if span.len == 0 && !span.fin => return Sent::Nothing,
             Some(bytes) => {
                 self.finish(&mut header, span, span.len, span.fin);
@@ -364,26 +367,26 @@ impl Connection {
         let numbers = len + u32::from(fin);
         let end = span.first + numbers;
         let mut new = numbers;
-        if span.first.before(self.next) {
+        if span.first.before(self.snd_nxt) {
             let segments = len.div_ceil(span.size).max(1);
-            self.retransmitted = self.retransmitted.wrapping_add(segments);
+            self.segments_retransmitted = self.segments_retransmitted.wrapping_add(segments);
             self.recovery
-                .resent(self.una, span.first, end.min(self.next), now_ns);
-            new = end.beyond(self.next);
+                .resent(self.snd_una, span.first, end.min(self.snd_nxt), now_ns);
+            new = end.beyond(self.snd_nxt);
         }
         if new > 0 {
             if !self.outstanding() {
                 self.arm_user(now_ns);
             }
-            self.next = end;
-            self.most = self.most.max(end);
+            self.snd_nxt = end;
+            self.snd_max = self.snd_max.max(end);
             self.recovery.sent(end, new, now_ns);
             // RFC 7661, 4.4: a window without room for another segment is used.
             self.window_limited = self.in_flight() + self.mss() > self.control.cwnd;
         }
         self.fin_sent |= fin;
         if !len.is_multiple_of(span.size) {
-            self.small_end = self.small_end.max(end);
+            self.snd_sml = self.snd_sml.max(end);
         }
         self.note_sent(numbers, now_ns);
         Sent::Some(numbers)
@@ -395,7 +398,7 @@ impl Connection {
             header.flags = header.flags | Flags::FIN;
         }
         if len > 0 {
-            if span.first + len == self.queue.end() {
+            if span.first + len == self.send_queue.end() {
                 // RFC 9293, 3.9.1.2: nothing more is there to send.
                 header.flags = header.flags | Flags::PSH;
             }
@@ -411,7 +414,7 @@ impl Connection {
         emit: &mut dyn Emit,
     ) -> Result<(u32, bool), Sent> {
         let mut pieces: [&[u8]; PIECES] = [&[]; PIECES];
-        let (count, mut len) = self.queue.slices(span.first, span.len, &mut pieces);
+        let (count, mut len) = self.send_queue.slices(span.first, span.len, &mut pieces);
         let fin = span.fin && len == span.len;
         if len < span.len && len > span.size {
             // Too many pieces for one segment: whole ones, and the rest afterwards.
@@ -435,7 +438,7 @@ impl Connection {
     }
 
     fn note_sent(&mut self, bytes: u32, now_ns: u64) {
-        self.sent_ns = now_ns;
+        self.last_sent_ns = now_ns;
         self.timers.persist = OFF;
         if self.timers.retransmit == OFF {
             // RFC 6298, 5.1.

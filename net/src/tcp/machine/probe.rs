@@ -22,13 +22,13 @@ impl Connection {
             return None;
         }
         let total = self.pmtu.wants_probe(now_ns)?;
-        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let (header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
         let size = u32::from(total).saturating_sub(header.options.len() as u32);
         // Enough must follow that its loss shows without a timeout (RFC 4821, 7.4).
         if waiting.min(usable).min(room) < size + 4 * self.mss() {
             return None;
         }
-        let first = self.next;
+        let first = self.snd_nxt;
         let span = Span {
             first,
             len: size,
@@ -48,22 +48,23 @@ impl Connection {
         if !self.outstanding() || !self.recovery.may_probe() {
             return true;
         }
-        let (header, window) = self.header(self.next, Flags::ACK, now_ns);
+        let (header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
         let size = self.payload_size(&header.options);
-        let end = self.queue.end();
-        let usable = (self.una + self.peer_window).beyond(self.next);
-        let new = end.beyond(self.next).min(usable).min(size);
+        let end = self.send_queue.end();
+        let usable = (self.snd_una + self.snd_wnd).beyond(self.snd_nxt);
+        let new = end.beyond(self.snd_nxt).min(usable).min(size);
         let (span, header) = if new > 0 {
-            let fin = self.fin_queued && !self.fin_sent && self.next + new == end && usable > new;
+            let fin =
+                self.fin_queued && !self.fin_sent && self.snd_nxt + new == end && usable > new;
             let span = Span {
-                first: self.next,
+                first: self.snd_nxt,
                 len: new,
                 fin,
                 size,
             };
             (span, header)
         } else {
-            let (first, last) = self.recovery.tail(self.una, self.next, size);
+            let (first, last) = self.recovery.tail(self.snd_una, self.snd_nxt, size);
             let span = Span {
                 first,
                 len: last.min(end).beyond(first).min(size),
@@ -78,13 +79,13 @@ impl Connection {
                 },
             )
         };
-        let again = span.first.before(self.next);
+        let again = span.first.before(self.snd_nxt);
         match self.send_span(&span, header, window, now_ns, emit) {
             Sent::Blocked => false,
             Sent::Nothing => true,
             Sent::Some(_) => {
-                self.probes = self.probes.wrapping_add(1);
-                self.recovery.probed(self.next, again);
+                self.tail_probes = self.tail_probes.wrapping_add(1);
+                self.recovery.probed(self.snd_nxt, again);
                 self.timers.probe = OFF;
                 self.timers.retransmit = now_ns.saturating_add(self.rtt.timeout(&self.setup));
                 true
@@ -93,24 +94,28 @@ impl Connection {
     }
 
     /// A byte into a closed window (RFC 9293, 3.8.6.1), or a keep-alive (3.8.4).
-    pub(super) fn send_question(&mut self, now_ns: u64, emit: &mut dyn Emit) -> bool {
+    pub(super) fn send_window_or_keepalive_probe(
+        &mut self,
+        now_ns: u64,
+        emit: &mut dyn Emit,
+    ) -> bool {
         if self.due & due::PERSIST != 0 {
             if !self.outstanding()
-                && let Some(byte) = self.queue.slice(self.next, 1)
+                && let Some(byte) = self.send_queue.slice(self.snd_nxt, 1)
             {
-                let (mut header, window) = self.header(self.next, Flags::ACK, now_ns);
+                let (mut header, window) = self.header(self.snd_nxt, Flags::ACK, now_ns);
                 header.segment_size = 1;
                 if !emit.segment(&header, &[byte]) {
                     return false;
                 }
                 // It isn't counted as sent: what the peer takes of it, its acknowledgement tells.
-                self.most = self.most.max(self.next + 1);
+                self.snd_max = self.snd_max.max(self.snd_nxt + 1);
                 self.acknowledged_by(window);
             }
             self.due &= !due::PERSIST;
         }
         if self.due & due::KEEPALIVE != 0 {
-            let (header, window) = self.header(self.next - 1, Flags::ACK, now_ns);
+            let (header, window) = self.header(self.snd_nxt - 1, Flags::ACK, now_ns);
             if !emit.segment(&header, &[]) {
                 return false;
             }

@@ -7,15 +7,15 @@
 //! acknowledgement costs time for what it newly tells: ranges that are known already are not looked
 //! at again.
 
-mod board;
 mod rack;
 mod reduction;
+mod scoreboard;
 mod spurious;
 mod tail;
 
 use alloc::boxed::Box;
 
-use self::board::{Board, Frto, Reduction, Resent, Undo};
+use self::scoreboard::{Frto, Reduction, Resent, Scoreboard, Undo};
 use self::spurious::duplicate_block;
 use super::congestion::Control;
 use super::sent::{Part, SentLog};
@@ -77,9 +77,9 @@ pub(crate) struct Ack<'a> {
     pub(crate) now_ns: u64,
 }
 
-/// What an acknowledgement told.
+/// News of one acknowledgement: bytes delivered, round trips, spurious retransmissions.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Told {
+pub(crate) struct AckSummary {
     /// Bytes that are known to have been received only now.
     pub(crate) delivered: u32,
     /// Round trips of what was sent once: of the first and of the last such byte.
@@ -114,7 +114,7 @@ pub(crate) struct Recovery {
     duplicates: u8,
     /// TLP.end_seq, and whether the probe repeated something.
     probe: Option<(Seq, bool)>,
-    board: Option<Box<Board>>,
+    scoreboard: Option<Box<Scoreboard>>,
 }
 
 /// The clock of timestamps, without the offset of the connection.
@@ -127,7 +127,7 @@ fn is_before(stamp: u32, other: u32) -> bool {
     (stamp.wrapping_sub(other) as i32) < 0
 }
 
-impl Told {
+impl AckSummary {
     /// `overtaken`: something that lies behind it was known to have arrived before (RFC 8985, 6.2
     /// step 3).
     fn take(&mut self, part: Part, fresh: u32, overtaken: bool, point: Seq, now_ns: u64) {
@@ -152,9 +152,9 @@ impl Recovery {
 
     fn count_out(&mut self, len: u32) {
         if self.phase == Phase::Recovery
-            && let Some(board) = &mut self.board
+            && let Some(scoreboard) = &mut self.scoreboard
         {
-            board.reduction.out = board.reduction.out.saturating_add(len);
+            scoreboard.reduction.out = scoreboard.reduction.out.saturating_add(len);
         }
     }
 
@@ -162,16 +162,18 @@ impl Recovery {
     pub(crate) fn resent(&mut self, una: Seq, first: Seq, end: Seq, now_ns: u64) {
         self.count_out(end - first);
         self.sent.resend(una, first, end, now_ns);
-        let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
-        board.lost.remove(first, end);
-        if board.resent.len() < RESENT_MAX {
-            board.resent.push_back(Resent {
+        let scoreboard = self
+            .scoreboard
+            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+        scoreboard.lost.remove(first, end);
+        if scoreboard.resent.len() < RESENT_MAX {
+            scoreboard.resent.push_back(Resent {
                 first,
                 end,
                 at_ns: now_ns,
             });
         }
-        if let Some(undo) = &mut board.undo {
+        if let Some(undo) = &mut scoreboard.undo {
             if !undo.resent {
                 undo.resent = true;
                 undo.stamp = Some(milliseconds(now_ns));
@@ -183,16 +185,16 @@ impl Recovery {
     /// Whether the peer has reported all of `first..end`.
     #[cfg(test)]
     pub(crate) fn is_sacked(&self, first: Seq, end: Seq) -> bool {
-        self.board
+        self.scoreboard
             .as_ref()
-            .is_some_and(|board| board.sacked.covers(first, end))
+            .is_some_and(|scoreboard| scoreboard.sacked.covers(first, end))
     }
 
     /// The pipe (RFC 6675, 4): bytes that are thought to be in the network.
     pub(crate) fn in_flight(&self, una: Seq, next: Seq, mss: u32) -> u32 {
         let all = next - una;
-        let gone = match &self.board {
-            Some(board) => board.sacked.total() + board.lost.total(),
+        let gone = match &self.scoreboard {
+            Some(scoreboard) => scoreboard.sacked.total() + scoreboard.lost.total(),
             None => 0,
         };
         // Without SACK each duplicate acknowledgement stands for a segment that left.
@@ -202,9 +204,9 @@ impl Recovery {
 
     /// What is to be sent again first.
     pub(crate) fn next_lost(&self) -> Option<(Seq, Seq)> {
-        let board = self.board.as_ref()?;
+        let scoreboard = self.scoreboard.as_ref()?;
         // F-RTO, step 2: new data goes before.
-        (board.frto != Frto::Second).then(|| board.lost.first())?
+        (scoreboard.frto != Frto::Second).then(|| scoreboard.lost.first())?
     }
 
     /// All was acknowledged. What is kept is at most how to undo a reduction.
@@ -217,56 +219,56 @@ impl Recovery {
     /// Forgets everything: the connection is over.
     pub(crate) fn clear(&mut self) {
         self.sent.clear();
-        self.board = None;
+        self.scoreboard = None;
         self.phase = Phase::Open;
         self.duplicates = 0;
         self.probe = None;
     }
 
     /// Takes an acknowledgement that lies between SND.UNA and SND.NXT.
-    pub(crate) fn acknowledge(&mut self, ack: &Ack<'_>, control: &mut Control) -> Told {
-        let mut told = Told::default();
+    pub(crate) fn acknowledge(&mut self, ack: &Ack<'_>, control: &mut Control) -> AckSummary {
+        let mut summary = AckSummary::default();
         let dsack = duplicate_block(ack);
-        self.take_delivered(ack, &mut told);
+        self.take_delivered(ack, &mut summary);
         let advanced = ack.ack.after(ack.una);
-        if told.reordered {
+        if summary.reordered {
             self.reordering = true;
         }
-        let unneeded = self.is_unneeded(ack, dsack, advanced, &told);
+        let unneeded = self.is_unneeded(ack, dsack, advanced, &summary);
         if unneeded {
             self.take_back(ack.ack, control);
-            told.spurious = true;
+            summary.spurious = true;
         }
         self.end_probe(ack, dsack, control);
         self.widen(ack, dsack);
         let lost = self.lost();
         if ack.sack {
-            told.reorder_ns = self.detect(ack);
+            summary.reorder_ns = self.detect(ack);
         } else {
-            told.delivered = self.count_duplicates(ack, advanced, told.delivered);
+            summary.delivered = self.count_duplicates(ack, advanced, summary.delivered);
         }
         let safe = advanced && self.lost() <= lost;
-        self.turn(ack, advanced, &told, safe, control);
-        if let Some(board) = &mut self.board {
-            while board.resent.front().is_some_and(|resent| {
-                resent.end.at_most(ack.ack) || board.sacked.covers(resent.first, resent.end)
+        self.turn(ack, advanced, &summary, safe, control);
+        if let Some(scoreboard) = &mut self.scoreboard {
+            while scoreboard.resent.front().is_some_and(|resent| {
+                resent.end.at_most(ack.ack) || scoreboard.sacked.covers(resent.first, resent.end)
             }) {
-                board.resent.pop_front();
+                scoreboard.resent.pop_front();
             }
-            let told = |undo: &Undo| undo.until.is_none_or(|until| ack.ack.at_least(until));
-            let idle = board.sacked.is_empty()
-                && board.lost.is_empty()
-                && board.resent.is_empty()
-                && board.undo.as_ref().is_none_or(told);
+            let settled = |undo: &Undo| undo.until.is_none_or(|until| ack.ack.at_least(until));
+            let idle = scoreboard.sacked.is_empty()
+                && scoreboard.lost.is_empty()
+                && scoreboard.resent.is_empty()
+                && scoreboard.undo.as_ref().is_none_or(settled);
             if self.phase == Phase::Open && idle {
-                self.board = None;
+                self.scoreboard = None;
             }
         }
-        told
+        summary
     }
 
     /// Finds out what was received, and keeps RACK's idea of time (RFC 8985, 6.2, steps 1 and 2).
-    fn take_delivered(&mut self, ack: &Ack<'_>, told: &mut Told) {
+    fn take_delivered(&mut self, ack: &Ack<'_>, summary: &mut AckSummary) {
         let now_ns = ack.now_ns;
         let mut newest: Option<Part> = None;
         let mut see = |part: Part| {
@@ -285,34 +287,34 @@ impl Recovery {
             }
         };
         let point = self.point;
-        let board = &mut self.board;
-        let highest = board
+        let scoreboard = &mut self.scoreboard;
+        let highest = scoreboard
             .as_ref()
-            .and_then(|board| board.sacked.last())
+            .and_then(|scoreboard| scoreboard.sacked.last())
             .map(|(_, end)| end);
         if ack.ack.after(ack.una) {
             self.sent.acknowledge(ack.una, ack.ack, |part| {
-                let fresh = match board {
-                    Some(board) => board.sacked.missing(part.first, part.end),
+                let fresh = match scoreboard {
+                    Some(scoreboard) => scoreboard.sacked.missing(part.first, part.end),
                     None => part.end - part.first,
                 };
                 if fresh > 0 {
                     // What was sent in one go is one part, of which some may be known already.
-                    let overtaken = match (&*board, highest) {
-                        (Some(board), Some(highest)) => {
+                    let overtaken = match (&*scoreboard, highest) {
+                        (Some(scoreboard), Some(highest)) => {
                             let end = part.end.min(highest);
-                            end.after(part.first) && board.sacked.missing(part.first, end) > 0
+                            end.after(part.first) && scoreboard.sacked.missing(part.first, end) > 0
                         }
                         _ => false,
                     };
-                    told.take(part, fresh, overtaken, point, now_ns);
+                    summary.take(part, fresh, overtaken, point, now_ns);
                     see(part);
                 }
             });
-            if let Some(board) = board {
-                board.sacked.cut_below(ack.ack);
-                board.lost.cut_below(ack.ack);
-                board.judged = board.judged.max(ack.ack);
+            if let Some(scoreboard) = scoreboard {
+                scoreboard.sacked.cut_below(ack.ack);
+                scoreboard.lost.cut_below(ack.ack);
+                scoreboard.judged = scoreboard.judged.max(ack.ack);
             }
         }
         for (first, end) in ack.blocks.iter().copied() {
@@ -320,13 +322,13 @@ impl Recovery {
             if first.before(ack.ack) || end.after(ack.next) || first.at_least(end) {
                 continue;
             }
-            let Board { sacked, lost, .. } =
-                &mut **board.get_or_insert_with(|| Box::new(Board::new(ack.ack)));
+            let Scoreboard { sacked, lost, .. } =
+                &mut **scoreboard.get_or_insert_with(|| Box::new(Scoreboard::new(ack.ack)));
             let sent = &self.sent;
             sacked.gaps(first, end, |lower, upper| {
                 sent.visit(lower, upper, |part| {
                     let overtaken = highest.is_some_and(|highest| part.end.before(highest));
-                    told.take(part, part.end - part.first, overtaken, point, now_ns);
+                    summary.take(part, part.end - part.first, overtaken, point, now_ns);
                     see(part);
                     true
                 });
@@ -347,7 +349,9 @@ impl Recovery {
 
     /// Bytes that were reported and not acknowledged.
     pub(crate) fn sacked(&self) -> u32 {
-        self.board.as_ref().map_or(0, |board| board.sacked.total())
+        self.scoreboard
+            .as_ref()
+            .map_or(0, |scoreboard| scoreboard.sacked.total())
     }
 
     /// Whether what was sent earlier has arrived later, since the beginning.
@@ -357,7 +361,9 @@ impl Recovery {
 
     /// Bytes that are lost and not sent again.
     pub(crate) fn lost(&self) -> u32 {
-        self.board.as_ref().map_or(0, |board| board.lost.total())
+        self.scoreboard
+            .as_ref()
+            .map_or(0, |scoreboard| scoreboard.lost.total())
     }
 
     /// RFC 5681, 3.2 and RFC 6582, 3.2, for peers without SACK. Gives the bytes that arrived (RFC
@@ -369,20 +375,20 @@ impl Recovery {
             self.duplicates = 0;
             if self.phase == Phase::Recovery && ack.ack.before(self.point) {
                 // A partial acknowledgement: the next hole begins there.
-                let board = self
-                    .board
-                    .get_or_insert_with(|| Box::new(Board::new(ack.ack)));
-                board.mark_lost(head.0, head.1);
+                let scoreboard = self
+                    .scoreboard
+                    .get_or_insert_with(|| Box::new(Scoreboard::new(ack.ack)));
+                scoreboard.mark_lost(head.0, head.1);
             }
             delivered.saturating_sub(counted)
         } else if ack.duplicate && ack.next.after(ack.una) {
             self.duplicates = self.duplicates.saturating_add(1);
             // RFC 6582, 3.2 step 1: what was sent before the last recovery causes no other one.
             if u32::from(self.duplicates) == DUP_THRESH && self.phase == Phase::Open {
-                let board = self
-                    .board
-                    .get_or_insert_with(|| Box::new(Board::new(ack.ack)));
-                board.mark_lost(head.0, head.1);
+                let scoreboard = self
+                    .scoreboard
+                    .get_or_insert_with(|| Box::new(Scoreboard::new(ack.ack)));
+                scoreboard.mark_lost(head.0, head.1);
             }
             ack.mss
         } else {
@@ -395,7 +401,7 @@ impl Recovery {
         &mut self,
         ack: &Ack<'_>,
         advanced: bool,
-        told: &Told,
+        summary: &AckSummary,
         safe: bool,
         control: &mut Control,
     ) {
@@ -408,37 +414,37 @@ impl Recovery {
             if self.persist == 0 {
                 self.widened = 0;
             }
-            if let Some(board) = &mut self.board {
-                board.frto = Frto::Off;
-                if let Some(undo) = &mut board.undo {
+            if let Some(scoreboard) = &mut self.scoreboard {
+                scoreboard.frto = Frto::Off;
+                if let Some(undo) = &mut scoreboard.undo {
                     // One more flight: the report of a duplicate may come after all else.
                     undo.until = Some(ack.next + 1);
                 }
             }
         }
         let lost = self
-            .board
+            .scoreboard
             .as_ref()
-            .and_then(|board| Some((board.lost.first()?.0, board.lost.last()?.1)));
+            .and_then(|scoreboard| Some((scoreboard.lost.first()?.0, scoreboard.lost.last()?.1)));
         if self.phase == Phase::Open
             && let Some((first, end)) = lost
             && !ack
                 .mtu_probe
                 .is_some_and(|(lower, upper)| first.at_least(lower) && end.at_most(upper))
         {
-            self.enter(ack, told.delivered, control);
+            self.enter(ack, summary.delivered, control);
         }
         if self.phase == Phase::Recovery {
-            self.reduce(ack, told.delivered, safe, control);
+            self.reduce(ack, summary.delivered, safe, control);
         }
     }
 
-    /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: what the acknowledgement told that began it.
+    /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: the bytes that the acknowledgement which began it delivered.
     fn enter(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
         let flight = ack.next - ack.ack;
         // What had arrived before isn't delivered in this recovery.
-        let arrived = match &self.board {
-            Some(board) if ack.sack => board.sacked.total(),
+        let arrived = match &self.scoreboard {
+            Some(scoreboard) if ack.sack => scoreboard.sacked.total(),
             _ => u32::from(self.duplicates) * ack.mss,
         };
         let begun = (flight + delivered).saturating_sub(arrived).max(1);
@@ -447,13 +453,13 @@ impl Recovery {
         self.phase = Phase::Recovery;
         self.point = ack.next;
         self.probe = None;
-        if let Some(board) = &mut self.board {
-            board.reduction = Reduction {
+        if let Some(scoreboard) = &mut self.scoreboard {
+            scoreboard.reduction = Reduction {
                 delivered: 0,
                 out: 0,
                 flight: begun,
             };
-            board.undo = Some(Undo {
+            scoreboard.undo = Some(Undo {
                 saved,
                 una: ack.ack,
                 stamp: None,
@@ -468,26 +474,28 @@ impl Recovery {
     /// that isn't known to have arrived is lost.
     pub(crate) fn timeout(&mut self, una: Seq, next: Seq, mss: u32, control: &mut Control) {
         let first = self.phase != Phase::Loss;
-        let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
-        if board
+        let scoreboard = self
+            .scoreboard
+            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+        if scoreboard
             .sacked
             .first()
             .is_some_and(|(lower, _)| lower.at_most(una))
         {
             // RFC 2018, 8: the peer has dropped what it had reported.
-            board.sacked.clear();
+            scoreboard.sacked.clear();
         }
-        board.lost.clear();
-        board.resent.clear();
-        board.mark_lost(una, next);
-        board.judged = next;
+        scoreboard.lost.clear();
+        scoreboard.resent.clear();
+        scoreboard.mark_lost(una, next);
+        scoreboard.judged = next;
         if first {
-            let saved = match (&board.undo, self.phase) {
+            let saved = match (&scoreboard.undo, self.phase) {
                 (Some(undo), Phase::Recovery) => undo.saved,
                 _ => control.save(),
             };
             control.lost(next - una, mss);
-            board.undo = Some(Undo {
+            scoreboard.undo = Some(Undo {
                 saved,
                 una,
                 stamp: None,
@@ -496,12 +504,12 @@ impl Recovery {
                 until: None,
             });
             // RFC 5682, 3.1 step 1: not on top of another recovery.
-            board.frto = match self.phase {
+            scoreboard.frto = match self.phase {
                 Phase::Open => Frto::First,
                 _ => Frto::Off,
             };
         } else {
-            board.frto = Frto::Off;
+            scoreboard.frto = Frto::Off;
         }
         control.timeout(mss);
         self.phase = Phase::Loss;
@@ -513,10 +521,12 @@ impl Recovery {
     /// A size of segments turned out not to pass: what is in flight is lost, without congestion
     /// (RFC 8899, 4; RFC 1191, 6.5).
     pub(crate) fn too_big(&mut self, una: Seq, next: Seq) {
-        let board = self.board.get_or_insert_with(|| Box::new(Board::new(una)));
-        board.resent.clear();
-        board.mark_lost(una, next);
-        board.judged = next;
+        let scoreboard = self
+            .scoreboard
+            .get_or_insert_with(|| Box::new(Scoreboard::new(una)));
+        scoreboard.resent.clear();
+        scoreboard.mark_lost(una, next);
+        scoreboard.judged = next;
         if self.phase == Phase::Open {
             // Repaired as after a timeout, but with the window as it is.
             self.phase = Phase::Loss;

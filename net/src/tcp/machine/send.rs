@@ -24,7 +24,7 @@ impl Bytes {
     }
 }
 
-struct Piece {
+struct Chunk {
     /// The sequence number after its last byte.
     end: Seq,
     bytes: Bytes,
@@ -34,7 +34,7 @@ struct Piece {
 
 /// What was written and not acknowledged.
 pub(crate) struct SendQueue {
-    pieces: VecDeque<Piece>,
+    pieces: VecDeque<Chunk>,
     /// The first byte that is not acknowledged, and the one after the last.
     first: Seq,
     end: Seq,
@@ -78,13 +78,13 @@ impl SendQueue {
     fn push(&mut self, bytes: Bytes, len: u32) {
         self.end += len;
         let end = self.end;
-        self.pieces.push_back(Piece { end, bytes, len });
+        self.pieces.push_back(Chunk { end, bytes, len });
     }
 
     /// The last block, if more bytes can follow there.
     fn open_block(&mut self) -> Option<(&mut Block, &mut Seq, &mut u32)> {
         match self.pieces.back_mut() {
-            Some(Piece {
+            Some(Chunk {
                 bytes: Bytes::Block(block),
                 end,
                 len,

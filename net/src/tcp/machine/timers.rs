@@ -21,7 +21,7 @@ pub(crate) struct Timers {
     /// The peer is asked whether it is still there.
     pub(crate) keepalive: u64,
     /// The handshake, lingering, or TIME-WAIT is over.
-    pub(crate) life: u64,
+    pub(crate) lifetime: u64,
     /// Data wasn't acknowledged for too long.
     pub(crate) user: u64,
 }
@@ -36,7 +36,7 @@ impl Timers {
             acknowledge: OFF,
             pace: OFF,
             keepalive: OFF,
-            life: OFF,
+            lifetime: OFF,
             user: OFF,
         }
     }
@@ -50,7 +50,7 @@ impl Timers {
             .min(self.acknowledge)
             .min(self.pace)
             .min(self.keepalive)
-            .min(self.life)
+            .min(self.lifetime)
             .min(self.user)
     }
 

@@ -27,7 +27,7 @@ impl Connection {
             return;
         }
         let pointer = segment.seq + u32::from(segment.urgent);
-        let read = self.receive_next - self.buffer.len();
+        let read = self.rcv_nxt - self.receive_buffer.len();
         let known = self.urgent.received.filter(|known| known.after(read));
         if pointer.after(known.unwrap_or(read)) {
             self.urgent.received = Some(pointer);
@@ -38,13 +38,13 @@ impl Connection {
     /// How many bytes are to be read, or still to come, up to the end of the urgent ones (MUST-33).
     /// The last `back` bytes that were read count as not read.
     pub(crate) fn urgent_left(&self, back: u32) -> u32 {
-        let read = self.receive_next - self.buffer.len() - back;
+        let read = self.rcv_nxt - self.receive_buffer.len() - back;
         self.urgent.received.map_or(0, |end| end.beyond(read))
     }
 
     /// Bytes were read: a pointer far behind is forgotten.
     pub(super) fn read_past_urgent(&mut self) {
-        let read = self.receive_next - self.buffer.len();
+        let read = self.rcv_nxt - self.receive_buffer.len();
         self.urgent.received = self.urgent.received.filter(|end| read.beyond(*end) <= KEPT);
     }
 
@@ -55,8 +55,8 @@ impl Connection {
 
     /// What was written so far is urgent; the peer is told at once, even if its window is closed.
     pub(crate) fn send_urgent(&mut self) {
-        let end = self.queue.end();
-        if self.state.can_send() && end.after(self.una) {
+        let end = self.send_queue.end();
+        if self.state.can_send() && end.after(self.snd_una) {
             self.urgent.sent = Some(end);
             self.due |= due::ACK | due::DATA;
         }
@@ -71,7 +71,7 @@ impl Connection {
 
     /// Whether the pointer is to be sent: it differs from segment to segment.
     pub(super) fn has_urgent(&self) -> bool {
-        self.urgent.sent.is_some_and(|end| end.after(self.una))
+        self.urgent.sent.is_some_and(|end| end.after(self.snd_una))
     }
 
     /// The pointer of a segment.

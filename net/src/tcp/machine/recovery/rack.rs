@@ -2,7 +2,7 @@
 
 use super::super::congestion::Control;
 use super::super::seq::Seq;
-use super::{Ack, DUP_THRESH, Phase, Recovery, Told};
+use super::{Ack, AckSummary, DUP_THRESH, Phase, Recovery};
 
 /// Recoveries for which a reordering window stays widened (RFC 8985, 6.2).
 pub(super) const PERSIST: u8 = 16;
@@ -25,7 +25,10 @@ impl Recovery {
     }
 
     fn reorder_window(&self, ack: &Ack<'_>) -> u64 {
-        let sacked = self.board.as_ref().map_or(0, |board| board.sacked.total());
+        let sacked = self
+            .scoreboard
+            .as_ref()
+            .map_or(0, |scoreboard| scoreboard.sacked.total());
         if !self.reordering && (self.phase != Phase::Open || sacked >= DUP_THRESH * ack.mss) {
             return 0;
         }
@@ -38,9 +41,9 @@ impl Recovery {
     pub(crate) fn detect(&mut self, ack: &Ack<'_>) -> Option<u64> {
         let window = self.rack_rtt_ns + self.reorder_window(ack);
         let (rack_at_ns, rack_end) = (self.rack_at_ns, self.rack_end);
-        let board = self.board.as_mut()?;
+        let scoreboard = self.scoreboard.as_mut()?;
         let mut next: Option<u64> = None;
-        let mut judged = board.judged.max(ack.ack);
+        let mut judged = scoreboard.judged.max(ack.ack);
         let from = judged;
         // Those that were sent once, in the order in which they were.
         self.sent.visit(from, ack.next, |part| {
@@ -59,21 +62,21 @@ impl Recovery {
                 return false;
             }
             let late_ns = part.at_ns.saturating_add(window);
-            if late_ns > ack.now_ns && board.sacked.missing(part.first, end) > 0 {
+            if late_ns > ack.now_ns && scoreboard.sacked.missing(part.first, end) > 0 {
                 next = Some(late_ns);
                 return false;
             }
-            board.mark_lost(part.first, end);
+            scoreboard.mark_lost(part.first, end);
             judged = end;
             end == part.end
         });
-        board.judged = judged;
+        scoreboard.judged = judged;
         // Those that were sent again.
-        while let Some(resent) = board.resent.front().copied() {
+        while let Some(resent) = scoreboard.resent.front().copied() {
             let before = resent.at_ns < rack_at_ns
                 || (resent.at_ns == rack_at_ns && resent.end.before(rack_end));
             let first = resent.first.max(ack.ack);
-            let open = first.before(resent.end) && board.sacked.missing(first, resent.end) > 0;
+            let open = first.before(resent.end) && scoreboard.sacked.missing(first, resent.end) > 0;
             if open {
                 if !before {
                     break;
@@ -83,9 +86,9 @@ impl Recovery {
                     next = Some(next.map_or(late_ns, |next| next.min(late_ns)));
                     break;
                 }
-                board.mark_lost(first, resent.end);
+                scoreboard.mark_lost(first, resent.end);
             }
-            board.resent.pop_front();
+            scoreboard.resent.pop_front();
         }
         next
     }
@@ -93,7 +96,7 @@ impl Recovery {
     /// A loss was found by the clock, not by an acknowledgement.
     pub(crate) fn look(&mut self, ack: &Ack<'_>, control: &mut Control) -> Option<u64> {
         let next = self.detect(ack);
-        self.turn(ack, false, &Told::default(), false, control);
+        self.turn(ack, false, &AckSummary::default(), false, control);
         next
     }
 }

@@ -9,9 +9,9 @@ impl Recovery {
     pub(crate) fn forced(&self) -> bool {
         self.phase == Phase::Recovery
             && self
-                .board
+                .scoreboard
                 .as_ref()
-                .is_some_and(|board| board.reduction.out == 0)
+                .is_some_and(|scoreboard| scoreboard.reduction.out == 0)
     }
 
     /// RFC 9937, 4: how much may leave for what arrived. `safe` (SafeACK): SND.UNA moved on, and no
@@ -24,8 +24,10 @@ impl Recovery {
         control: &mut Control,
     ) {
         let pipe = self.in_flight(ack.ack, ack.next, ack.mss);
-        let Some(board) = &mut self.board else { return };
-        let reduction = &mut board.reduction;
+        let Some(scoreboard) = &mut self.scoreboard else {
+            return;
+        };
+        let reduction = &mut scoreboard.reduction;
         reduction.delivered = reduction.delivered.saturating_add(delivered);
         let quota = if pipe > control.ssthresh {
             let share = u64::from(reduction.delivered) * u64::from(control.ssthresh);

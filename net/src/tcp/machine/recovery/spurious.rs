@@ -3,23 +3,23 @@
 
 use super::super::congestion::Control;
 use super::super::seq::Seq;
-use super::board::Frto;
-use super::{Ack, Phase, Recovery, Told, is_before};
+use super::scoreboard::Frto;
+use super::{Ack, AckSummary, Phase, Recovery, is_before};
 
 impl Recovery {
     /// How much new data F-RTO wants to be sent now instead of what is lost (RFC 5682, 2.1 step
     /// 2b); `None`: it is over.
     pub(crate) fn frto_room(&self, next: Seq, mss: u32) -> Option<u32> {
-        let board = self.board.as_ref()?;
-        (board.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
+        let scoreboard = self.scoreboard.as_ref()?;
+        (scoreboard.frto == Frto::Second).then(|| (2 * mss).saturating_sub(next.beyond(self.point)))
     }
 
     /// There is no new data to send: what is lost is repaired, unless some was sent. Whether F-RTO
     /// ends.
     pub(crate) fn no_new_data(&mut self, next: Seq) -> bool {
-        match &mut self.board {
-            Some(board) if board.frto == Frto::Second && next.at_most(self.point) => {
-                board.frto = Frto::Off;
+        match &mut self.scoreboard {
+            Some(scoreboard) if scoreboard.frto == Frto::Second && next.at_most(self.point) => {
+                scoreboard.frto = Frto::Off;
                 true
             }
             _ => false,
@@ -32,26 +32,26 @@ impl Recovery {
         ack: &Ack<'_>,
         dsack: Option<(Seq, Seq)>,
         advanced: bool,
-        told: &Told,
+        summary: &AckSummary,
     ) -> bool {
         let loss = self.phase == Phase::Loss;
-        let Some(board) = &mut self.board else {
+        let Some(scoreboard) = &mut self.scoreboard else {
             return false;
         };
-        let frto = board.frto;
+        let frto = scoreboard.frto;
         if loss && frto != Frto::Off {
             let partial = ack.sack && ack.ack.before(self.point);
-            if told.original && (partial || frto != Frto::First) {
+            if summary.original && (partial || frto != Frto::First) {
                 // RFC 5682, 2.1 and 3.1, step 3: something arrived that wasn't sent again.
                 return true;
             }
-            board.frto = match frto {
+            scoreboard.frto = match frto {
                 Frto::First if advanced && ack.ack.before(self.point) => Frto::Second,
                 _ if advanced || ack.duplicate => Frto::Off,
                 same => same,
             };
         }
-        let Some(undo) = &mut board.undo else {
+        let Some(undo) = &mut scoreboard.undo else {
             return false;
         };
         // RFC 3522, 3.2: the acknowledgement echoes a timestamp from before the retransmission.
@@ -67,22 +67,22 @@ impl Recovery {
             && first.at_least(undo.una)
         {
             undo.unreported = undo.unreported.saturating_sub(end - first);
-            return undo.resent && undo.unreported == 0 && board.lost.is_empty();
+            return undo.resent && undo.unreported == 0 && scoreboard.lost.is_empty();
         }
         false
     }
 
     pub(super) fn take_back(&mut self, una: Seq, control: &mut Control) {
-        if let Some(board) = &mut self.board {
-            if let Some(undo) = board.undo.take() {
+        if let Some(scoreboard) = &mut self.scoreboard {
+            if let Some(undo) = scoreboard.undo.take() {
                 control.restore(&undo.saved);
             }
-            board.lost.clear();
+            scoreboard.lost.clear();
             // What else is missing shows by what arrives of the first sending.
-            board.judged = una;
+            scoreboard.judged = una;
             self.rack_at_ns = 0;
             self.rack_end = una;
-            board.frto = Frto::Off;
+            scoreboard.frto = Frto::Off;
         }
         // It was late, not lost (RFC 8985, 6.2 step 4).
         self.reordering = true;

@@ -11,9 +11,9 @@ impl Recovery {
         self.phase == Phase::Open
             && self.probe.is_none()
             && self
-                .board
+                .scoreboard
                 .as_ref()
-                .is_none_or(|board| board.sacked.is_empty())
+                .is_none_or(|scoreboard| scoreboard.sacked.is_empty())
     }
 
     /// A tail loss probe was sent.

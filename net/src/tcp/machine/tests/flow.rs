@@ -350,7 +350,7 @@ fn the_send_buffer_stays_small_on_a_short_path() {
         assert!(world.run_until(200 * SECOND, |world| {
             world.ends[1].received.len() == 20_000_000
         }));
-        world.ends[0].machine.send_limit
+        world.ends[0].machine.send_buffer_limit
     };
     assert_eq!(limit_after(50_000), 512 << 10);
     assert!(limit_after(RTT / 2) > 1 << 20);

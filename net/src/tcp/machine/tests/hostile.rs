@@ -87,7 +87,7 @@ struct Watch {
 
 impl Watch {
     fn look(&mut self, script: &mut Script) {
-        let scale = script.machine.window.scale;
+        let scale = script.machine.rcv_wnd.scale;
         script.tap.calls = 0;
         let blocked = script.tap.room == 0;
         while script.machine.wants_output() {
@@ -125,10 +125,11 @@ impl Watch {
             (self.edge, self.acked) = (Some(edge), Some(header.ack));
             assert!(payload.len() <= 1460, "no more than a segment");
         }
-        let limit = script.machine.window.limit() as usize + script.machine.send_limit as usize;
+        let limit =
+            script.machine.rcv_wnd.limit() as usize + script.machine.send_buffer_limit as usize;
         let used = script.memory.used;
         assert!(used <= 3 * limit + 400_000, "{used} bytes");
-        assert!(script.machine.in_flight() <= script.machine.next - script.machine.una);
+        assert!(script.machine.in_flight() <= script.machine.snd_nxt - script.machine.snd_una);
     }
 }
 
@@ -165,13 +166,13 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                 let mut blocks = Sack::default();
                 for (first, end) in sack {
                     blocks.push(
-                        script.machine.una + first,
-                        script.machine.una + first + (end & 0xffff),
+                        script.machine.snd_una + first,
+                        script.machine.snd_una + first + (end & 0xffff),
                     );
                 }
                 let header = Header {
-                    seq: script.machine.receive_next + seq,
-                    ack: script.machine.una + ack,
+                    seq: script.machine.rcv_nxt + seq,
+                    ack: script.machine.snd_una + ack,
                     // Resets end it too soon, mostly.
                     flags: if seq.is_multiple_of(3) {
                         Flags(flags)
@@ -182,7 +183,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                     options: Options {
                         timestamps: stamp.map(|(value, echo)| {
                             (
-                                script.machine.recent.wrapping_add(value % 2000),
+                                script.machine.ts_recent.wrapping_add(value % 2000),
                                 script
                                     .machine
                                     .stamp(script.now_ns)
@@ -233,7 +234,7 @@ fn play(state: State, timestamps: bool, sack: bool, steps: Vec<Step>) {
                 .machine
                 .close(&mut script.memory, 60 * SECOND, script.now_ns),
             Step::Icmp(seq, mtu) => {
-                let at = script.machine.una + seq;
+                let at = script.machine.snd_una + seq;
                 script.machine.icmp(
                     &mut script.memory,
                     IcmpError::TooBig(mtu),

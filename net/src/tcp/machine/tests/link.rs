@@ -288,7 +288,7 @@ impl World {
         let machine = &self.ends[from].machine;
         if !payload.is_empty() && machine.state() != State::Closed {
             let end = header.seq + payload.len() as u32;
-            assert!(end.after(machine.una), "{header:?}");
+            assert!(end.after(machine.snd_una), "{header:?}");
             assert!(!machine.recovery.is_sacked(header.seq, end), "{header:?}");
         }
         let sent = Sent {
@@ -356,7 +356,7 @@ impl World {
         let mut segment = Segment::parse(&bytes[..len + payload.len()]).unwrap();
         segment.gro = gro;
         let end = &mut self.ends[to];
-        let listening = end.machine.state() == State::Closed && end.machine.syn_count == 0;
+        let listening = end.machine.state() == State::Closed && end.machine.syns_sent == 0;
         if listening && end.machine.error().is_none() {
             if segment.has(Flags::SYN) && !segment.has(Flags::ACK) {
                 let setup = end.machine.setup;

@@ -42,7 +42,7 @@ fn transfer(world: &mut World, len: usize) -> u64 {
 }
 
 fn base(world: &World) -> u32 {
-    world.ends[0].machine.next.0
+    world.ends[0].machine.snd_nxt.0
 }
 
 /// RFC 8985, 6.2 and RFC 6675: one round trip for a loss, whatever its number, without a timeout.
@@ -130,7 +130,7 @@ fn a_dead_path_backs_off_and_comes_back() {
     world.run(10 * SECOND);
     let starts: Vec<u64> = world
         .sent(0)
-        .filter(|sent| sent.header.seq == world.ends[0].machine.una)
+        .filter(|sent| sent.header.seq == world.ends[0].machine.snd_una)
         .map(|sent| sent.at_ns)
         .collect();
     assert!((5..9).contains(&starts.len()), "{starts:?}");
@@ -472,5 +472,5 @@ fn numbers_wrap_around_under_loss() {
         (!count.is_multiple_of(41)).then_some(0)
     });
     transfer(&mut world, 1_000_000);
-    assert!(world.ends[0].machine.una.0 < 1_000_000);
+    assert!(world.ends[0].machine.snd_una.0 < 1_000_000);
 }

@@ -170,7 +170,7 @@ fn resets() {
         let window = i64::from(
             Script::in_state(state)
                 .machine
-                .window
+                .rcv_wnd
                 .offered(super::super::Seq(
                     super::script::IRS.wrapping_add(at as u32),
                 )),
@@ -371,10 +371,7 @@ fn fins() {
 fn time_wait() {
     let mut script = Script::in_state(State::TimeWait);
     let record = script.machine.time_wait().unwrap();
-    assert_eq!(
-        (ours(record.send_next), theirs(record.receive_next)),
-        (2, 2)
-    );
+    assert_eq!((ours(record.snd_nxt), theirs(record.rcv_nxt)), (2, 2));
     script.wait(50 * SECOND);
     is_ack(
         &script.give(&header(Flags::FIN | Flags::ACK, 1, 2), b""),

@@ -65,10 +65,10 @@ fn a_pointer_that_was_passed_stays_passed() {
     for _ in 0..8 {
         // As if so many bytes had been received, read, sent and acknowledged.
         let machine = &mut script.machine;
-        machine.receive_next += EIGHTH;
+        machine.rcv_nxt += EIGHTH;
         machine.consume(&mut script.memory, 0, script.now_ns);
         assert_eq!(machine.urgent_left(0), 0);
-        machine.una += EIGHTH;
+        machine.snd_una += EIGHTH;
         assert!(!machine.has_urgent());
     }
     // All numbers were passed once: the next pointer is news.

@@ -47,7 +47,7 @@ struct Group {
 
 /// The groups of an interface.
 #[derive(Debug, Default)]
-pub(crate) struct Groups {
+pub(crate) struct Memberships {
     groups: Vec<Group>,
     /// When general queries are to be answered: IPv4, IPv6.
     general_ns: [Option<u64>; 2],
@@ -64,7 +64,7 @@ fn is_silent(address: IpAddr) -> bool {
     address == IpAddr::V4(ALL_SYSTEMS) || address == IpAddr::V6(ALL_NODES)
 }
 
-impl Groups {
+impl Memberships {
     /// Whether the group's packets are taken.
     pub(crate) fn listens(&self, address: IpAddr) -> bool {
         is_silent(address)
@@ -235,11 +235,11 @@ impl Net {
     ) {
         let now_ns = self.now_ns;
         if let Some(i) = self.interfaces.get_mut(interface) {
-            if older && let Some(until_ns) = i.groups.older_until_ns.get_mut(v6) {
+            if older && let Some(until_ns) = i.memberships.older_until_ns.get_mut(v6) {
                 *until_ns = now_ns.saturating_add(OLDER_NS);
             }
             i.due_ns = 0;
-            i.groups
+            i.memberships
                 .query(group, v6, max_ns.max(1), now_ns, &mut self.random);
         }
     }
@@ -251,9 +251,9 @@ impl Net {
             let Some(i) = self.interfaces.get_mut(interface) else {
                 return;
             };
-            let records = i.groups.due(v6, now_ns, &mut self.random);
+            let records = i.memberships.due(v6, now_ns, &mut self.random);
             let older = i
-                .groups
+                .memberships
                 .older_until_ns
                 .get(v6)
                 .is_some_and(|at| *at > now_ns);
@@ -358,7 +358,7 @@ impl Net {
         let now_ns = self.now_ns;
         self.interfaces.get_mut(interface).is_some_and(|i| {
             i.due_ns = 0;
-            i.groups.join(group, now_ns)
+            i.memberships.join(group, now_ns)
         })
     }
 
@@ -367,14 +367,16 @@ impl Net {
         let now_ns = self.now_ns;
         if let Some(i) = self.interfaces.get_mut(interface) {
             i.due_ns = 0;
-            i.groups.leave(group, now_ns);
+            i.memberships.leave(group, now_ns);
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CHANGE_TO_EXCLUDE, CHANGE_TO_INCLUDE, GROUPS, Groups, MODE_IS_EXCLUDE, floating};
+    use super::{
+        CHANGE_TO_EXCLUDE, CHANGE_TO_INCLUDE, GROUPS, MODE_IS_EXCLUDE, Memberships, floating,
+    };
     use crate::ip::random::Random;
     use core::net::IpAddr;
 
@@ -395,7 +397,7 @@ mod tests {
 
     #[test]
     fn rfc3376_section_5_1_changes_are_told_twice() {
-        let (mut groups, mut random) = (Groups::default(), Random::seeded(1));
+        let (mut groups, mut random) = (Memberships::default(), Random::seeded(1));
         let group = ip("239.1.2.3");
         assert!(groups.join(group, 0) && groups.join(group, 0));
         let mut told = Vec::new();
@@ -420,7 +422,7 @@ mod tests {
 
     #[test]
     fn rfc3810_section_6_2_queries_are_answered_in_time() {
-        let (mut groups, mut random) = (Groups::default(), Random::seeded(2));
+        let (mut groups, mut random) = (Memberships::default(), Random::seeded(2));
         for n in 0..3 {
             groups.join(ip(&format!("ff0e::{n}")), 0);
         }
@@ -445,7 +447,7 @@ mod tests {
 
     #[test]
     fn groups_are_bounded() {
-        let mut groups = Groups::default();
+        let mut groups = Memberships::default();
         let joined = (0..200)
             .filter(|n| groups.join(ip(&format!("ff0e::{n}")), 0))
             .count();

@@ -53,7 +53,7 @@ pub(super) struct Reduction {
 
 /// What is known of a flight that isn't simply in order.
 #[derive(Debug)]
-pub(super) struct Board {
+pub(super) struct Scoreboard {
     pub(super) sacked: Ranges,
     /// Lost and not sent again.
     pub(super) lost: Ranges,
@@ -66,9 +66,9 @@ pub(super) struct Board {
     pub(super) frto: Frto,
 }
 
-impl Board {
-    pub(super) fn new(una: Seq) -> Board {
-        Board {
+impl Scoreboard {
+    pub(super) fn new(una: Seq) -> Scoreboard {
+        Scoreboard {
             sacked: Ranges::default(),
             lost: Ranges::default(),
             resent: VecDeque::new(),

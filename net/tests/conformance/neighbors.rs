@@ -1,4 +1,4 @@
-//! ARP, neighbour discovery, duplicate addresses.
+//! ARP, neighbor discovery, duplicate addresses.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -147,7 +147,7 @@ fn a_new_address_is_announced() {
 /// RFC 826 and RFC 1122, 2.3.2.2: who speaks to us is asked for and then answered; what waits isn't
 /// lost while he is being asked for.
 #[test]
-fn the_first_packet_to_a_neighbour_is_not_lost() {
+fn the_first_packet_to_a_neighbor_is_not_lost() {
     for family in [V4, V6] {
         let Bench {
             mut world,
@@ -164,9 +164,9 @@ fn the_first_packet_to_a_neighbour_is_not_lost() {
     }
 }
 
-/// RFC 1122, 2.3.2.1: a neighbour that moves is found again.
+/// RFC 1122, 2.3.2.1: a neighbor that moves is found again.
 #[test]
-fn a_neighbour_that_moves_is_found() {
+fn a_neighbor_that_moves_is_found() {
     for family in [V4, V6] {
         let mut talk = Talk::accepted(family);
         let handle = talk.handle();
@@ -192,10 +192,10 @@ fn a_neighbour_that_moves_is_found() {
     }
 }
 
-/// RFC 3756, 4.3.2 and RFC 6583: packets to a million neighbours that aren't there leave those that
+/// RFC 3756, 4.3.2 and RFC 6583: packets to a million neighbors that aren't there leave those that
 /// are alone; the memory is shown in the test `fuzz`.
 #[test]
-fn scans_of_the_network_leave_real_neighbours_alone() {
+fn scans_of_the_network_leave_real_neighbors_alone() {
     for family in [V4, V6] {
         let mut talk = Talk::accepted(family);
         let mut random = Random::new(6583);

@@ -9,7 +9,7 @@ const NAME_MAX: usize = 253;
 
 /// The names of a list in the form of RFC 1035, 4.1.4: pointers lead backwards into the list
 /// itself. Padding, and what follows a mistake, is left out.
-pub(crate) fn names(list: &[u8]) -> Vec<String> {
+pub(crate) fn domain_names(list: &[u8]) -> Vec<String> {
     let mut found = Vec::new();
     let mut at = 0;
     while at < list.len() && found.len() < NAMES {
@@ -68,26 +68,26 @@ fn name(list: &[u8], at: &mut usize) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::names;
+    use super::domain_names;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
         fn any_bytes_are_read(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            names(&bytes);
+            domain_names(&bytes);
         }
 
         #[test]
         fn pointers_end(bytes in proptest::collection::vec(prop_oneof![Just(0xc0u8), 0..64u8], 0..300)) {
-            names(&bytes);
+            domain_names(&bytes);
         }
     }
 
     #[test]
     fn rfc3397_section_3_example() {
         let list = b"\x03eng\x05apple\x03com\0\x09marketing\xc0\x04";
-        assert_eq!(names(list), ["eng.apple.com", "marketing.apple.com"]);
-        assert_eq!(names(b"\x01a\0\0\0\0"), ["a"]);
-        assert!(names(b"\xc0\0").is_empty() && names(b"\x05ab").is_empty());
+        assert_eq!(domain_names(list), ["eng.apple.com", "marketing.apple.com"]);
+        assert_eq!(domain_names(b"\x01a\0\0\0\0"), ["a"]);
+        assert!(domain_names(b"\xc0\0").is_empty() && domain_names(b"\x05ab").is_empty());
     }
 }

@@ -1,10 +1,9 @@
-//! Finding out whether an address is ours alone (RFC 4862, 5.4; RFC 5227), and telling neighbours
-//! of it.
+//! Duplicate address detection (RFC 4862, 5.4; RFC 5227), and announcements of new addresses.
 
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::Net;
-use super::address::{Address, Check, Source, State};
+use super::address::{Address, DadState, Source, State};
 use super::header::Framing;
 
 const SECOND: u64 = 1_000_000_000;
@@ -30,7 +29,7 @@ impl Net {
             return;
         };
         address.state = State::Duplicate;
-        address.check = Check::default();
+        address.dad = DadState::default();
         i.duplicates = i.duplicates.wrapping_add(1);
         match (address.source, ip) {
             (Source::Dhcp, _) => {
@@ -56,7 +55,7 @@ impl Net {
 
     /// Sends the probes and announcements that are due. Gives the time of the next.
     #[cold]
-    pub(super) fn check_addresses(&mut self, interface: usize) -> Option<u64> {
+    pub(super) fn run_dad(&mut self, interface: usize) -> Option<u64> {
         let now_ns = self.now_ns;
         let mut next = None::<u64>;
         let mut became_valid = false;
@@ -71,38 +70,38 @@ impl Net {
                 break;
             };
             let ip = address.ip();
-            let check = &mut address.check;
+            let dad = &mut address.dad;
             let idle =
-                check.probes == 0 && check.announcements == 0 && address.state != State::Tentative;
+                dad.probes == 0 && dad.announcements == 0 && address.state != State::Tentative;
             if idle {
                 continue;
             }
-            if check.at_ns <= now_ns {
-                if check.probes > 0 {
-                    check.probes -= 1;
-                    let last = check.probes == 0;
+            if dad.at_ns <= now_ns {
+                if dad.probes > 0 {
+                    dad.probes -= 1;
+                    let last = dad.probes == 0;
                     let wait_ns = match (ip, careful) {
                         (IpAddr::V6(_), _) => retransmit_ns,
                         (IpAddr::V4(_), false) => QUICK_NS,
                         (IpAddr::V4(_), true) if last => ANNOUNCE_WAIT_NS,
                         (IpAddr::V4(_), true) => PROBE_MIN_NS + self.random.below(SECOND),
                     };
-                    check.at_ns = now_ns.saturating_add(wait_ns);
+                    dad.at_ns = now_ns.saturating_add(wait_ns);
                     self.probe(interface, ip);
                 } else if address.state == State::Tentative {
                     // Nobody objected.
                     address.state = State::Valid;
                     became_valid = true;
                 } else {
-                    check.announcements -= 1;
-                    check.at_ns = now_ns.saturating_add(ANNOUNCE_NS);
+                    dad.announcements -= 1;
+                    dad.at_ns = now_ns.saturating_add(ANNOUNCE_NS);
                     self.announce(interface, ip);
                 }
             }
             let address = self.interfaces.get(interface)?.addresses.get(n)?;
-            let check = address.check;
-            if check.probes > 0 || check.announcements > 0 || address.state == State::Tentative {
-                next = Some(next.map_or(check.at_ns, |next| next.min(check.at_ns)));
+            let dad = address.dad;
+            if dad.probes > 0 || dad.announcements > 0 || address.state == State::Tentative {
+                next = Some(next.map_or(dad.at_ns, |next| next.min(dad.at_ns)));
             }
         }
         if became_valid {
@@ -134,7 +133,7 @@ impl Net {
 }
 
 /// What is to be found out about a new address before it is used.
-pub(super) fn begin_check(
+pub(super) fn begin_dad(
     address: &mut Address,
     config: &crate::types::InterfaceConfig,
     framing: Framing,
@@ -149,7 +148,7 @@ pub(super) fn begin_check(
         (IpAddr::V4(_), Source::Dhcp) => 1,
         (IpAddr::V4(_), _) => 0,
     };
-    address.check = Check {
+    address.dad = DadState {
         probes,
         announcements: ANNOUNCEMENTS,
         at_ns: now_ns,

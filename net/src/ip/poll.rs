@@ -3,7 +3,7 @@
 use alloc::vec::Vec;
 use core::net::IpAddr;
 
-use super::drops::Drop;
+use super::drops::DropReason;
 use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
 use super::{IcmpError, Ip, LOOPBACK, Net, UpperLayer};
 use crate::types::Handle;
@@ -40,7 +40,7 @@ impl Ip {
             let mut cost = FRAME_COST;
             let received = port.link.receive(&mut |frame, meta| {
                 if number != LOOPBACK && net.overload.sheds(frame, sockets) {
-                    net.drops.count(Drop::Overload);
+                    net.drops.count(DropReason::Overload);
                     cost = SHED_COST;
                     return;
                 }
@@ -57,7 +57,7 @@ impl Ip {
         true
     }
 
-    /// Runs the timers that are due: neighbours, addresses, leases, groups, fragments.
+    /// Runs the timers that are due: neighbors, addresses, leases, groups, fragments.
     pub(crate) fn maintain(&mut self) {
         self.net.maintain();
         for port in 0..self.ports.len() {
@@ -97,7 +97,7 @@ impl Ip {
     pub(crate) fn flush(&mut self) -> bool {
         let mut blocked = false;
         for (port, queue) in self.ports.iter_mut().zip(&mut self.net.queues) {
-            // Sockets that had their turn may have asked for neighbours.
+            // Sockets that had their turn may have asked for neighbors.
             port.drain(queue);
             if core::mem::take(&mut queue.dirty) {
                 port.link.flush();
@@ -153,7 +153,7 @@ impl Net {
         }
     }
 
-    /// Asks neighbours again, and gives up those that don't answer.
+    /// Asks neighbors again, and gives up those that don't answer.
     #[cold]
     fn run_neighbors(&mut self, interface: usize) {
         let now_ns = self.now_ns;
@@ -161,21 +161,21 @@ impl Net {
         let Some(i) = self.interfaces.get_mut(interface) else {
             return;
         };
-        let questions = i.neighbors.run(now_ns, &mut lost);
+        let solicitations = i.neighbors.run(now_ns, &mut lost);
         if i.neighbors.news {
             // A gateway that is gone isn't used where there is another one (RFC 4861, 6.3.6).
             self.routes.generation = self.routes.generation.wrapping_add(1);
         }
-        for question in questions {
-            self.ask(interface, question.address, question.mac);
+        for solicitation in solicitations {
+            self.ask(interface, solicitation.address, solicitation.mac);
         }
         for packet in lost {
-            self.drops.count(Drop::NeighborGone);
+            self.drops.count(DropReason::NeighborGone);
             self.undeliverable(interface, &packet);
         }
     }
 
-    /// The sockets that wait for a neighbour of an interface, if there was news about one since the
+    /// The sockets that wait for a neighbor of an interface, if there was news about one since the
     /// last call, or there are more than `most`, so that many are closed. Those that still have to
     /// wait put themselves on the list again.
     pub(crate) fn take_resolved(&mut self, interface: usize, most: usize) -> Vec<Handle> {
@@ -192,7 +192,7 @@ impl Net {
         core::mem::take(&mut self.lost)
     }
 
-    /// Errors found out here, for sockets as if they came by ICMP: neighbours that don't answer.
+    /// Errors found out here, for sockets as if they came by ICMP: neighbors that don't answer.
     pub(crate) fn take_errors(&mut self) -> Vec<IcmpError> {
         core::mem::take(&mut self.errors)
     }
