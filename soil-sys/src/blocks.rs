@@ -4,24 +4,25 @@
 //! only given up: what it was about stays the device's until that answers, or for good.
 
 mod opening;
-mod wide;
+mod vectored;
 
 pub use crate::disks::name;
 pub use opening::open;
-pub use wide::{clear, gather, scatter};
+pub use vectored::{clear, gather, scatter};
 
-use crate::disks::{Abilities, Geometry, Request, Slice, error};
+use crate::current::Current;
+use crate::disks::{Capabilities, Geometry, Request, Slice, error};
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::constants::KIND_BLOCK;
 use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::format;
 use opening::Opening;
+use platform::Clock;
 use slab::Slab;
 
 /// Bits of a tag that say which request; the others say which [`Raw`].
@@ -32,7 +33,7 @@ pub struct Raw {
     disk: usize,
     /// Of what is open; the device may have changed since.
     geometry: Geometry,
-    abilities: Abilities,
+    capabilities: Capabilities,
     /// First sector and number of a partition.
     part: Option<(u64, u64)>,
     /// Nanoseconds that the device may take.
@@ -132,11 +133,11 @@ pub fn given_up(rt: &Runtime) -> usize {
 fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
     let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
     let disks = rt.disks.as_deref_mut().ok_or(Error::Closed)?;
-    let (mut geometry, abilities) = disks.look(raw.disk)?;
+    let (mut geometry, capabilities) = disks.look(raw.disk)?;
     if let Some((first, sectors)) = raw.part {
         geometry.sectors = geometry.sectors.saturating_sub(first).min(sectors);
     }
-    (raw.geometry, raw.abilities) = (geometry, abilities);
+    (raw.geometry, raw.capabilities) = (geometry, capabilities);
     Ok(())
 }
 
@@ -147,7 +148,7 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
     let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
     let Raw {
         geometry,
-        abilities,
+        capabilities,
         ..
     } = raw;
     Ok(BlockInfo {
@@ -155,9 +156,9 @@ pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
         sectors: Int::try_from(geometry.sectors).map_err(|_| Error::TooLarge)?,
         read_only: geometry.read_only.into(),
         request_sectors: (geometry.max_bytes / geometry.sector_size) as Int,
-        capabilities: Int::from(abilities.durable)
-            | Int::from(abilities.discard) << 1
-            | Int::from(abilities.write_zeroes) << 2,
+        capabilities: Int::from(capabilities.durable)
+            | Int::from(capabilities.discard) << 1
+            | Int::from(capabilities.write_zeroes) << 2,
     })
 }
 

@@ -1,19 +1,11 @@
 //! The console as a descriptor. What it is made of is the platform's business.
 
+use crate::current::{Current, Interest};
 use crate::error::{Answer, Error};
 use crate::ffi::constants::KIND_CONSOLE;
-use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_shut_down};
-
-/// Which output.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Standard input and output.
-    Standard,
-    /// Error output; there is nothing to read.
-    Error,
-}
+use platform::{Console as _, Interest as _, Stream};
 
 /// The descriptors handed out, if they are open.
 pub struct Console {
@@ -22,20 +14,20 @@ pub struct Console {
 
 static CONSOLE: Operations = Operations {
     kind: KIND_CONSOLE,
-    read: |_, key, into| match which(key) {
-        Which::Standard => Current::console_read(into),
-        Which::Error => Err(Error::WrongKind.into()),
+    read: |_, key, into| match stream(key) {
+        Stream::Standard => Current::console_read(into),
+        Stream::Error => Err(Error::WrongKind.into()),
     },
     write: |_, key, from| {
         if from.is_empty() {
             Ok(0)
         } else {
-            Current::console_write(which(key), from)
+            Current::console_write(stream(key), from)
         }
     },
-    ready: |_, key, direction| match (which(key), direction) {
-        (Which::Error, Direction::Read) => Err(Error::WrongKind),
-        (which, direction) => Ok(Current::console_ready(which, direction)),
+    ready: |_, key, direction| match (stream(key), direction) {
+        (Stream::Error, Direction::Read) => Err(Error::WrongKind),
+        (stream, direction) => Ok(Current::console_ready(stream, direction)),
     },
     shutdown: cannot_shut_down,
     close: |rt, key| {
@@ -45,11 +37,11 @@ static CONSOLE: Operations = Operations {
     },
 };
 
-fn which(key: u32) -> Which {
+fn stream(key: u32) -> Stream {
     if key == 0 {
-        Which::Standard
+        Stream::Standard
     } else {
-        Which::Error
+        Stream::Error
     }
 }
 
@@ -61,8 +53,8 @@ impl Console {
 }
 
 /// See `soil_console`, `soil_console_error`.
-pub fn open(rt: &mut Runtime, which: Which) -> Answer {
-    let key = which as usize;
+pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
+    let key = stream as usize;
     if let Some(Some(fd)) = rt.console.open.get(key) {
         return Ok(fd.encode() as usize);
     }
@@ -74,25 +66,25 @@ pub fn open(rt: &mut Runtime, which: Which) -> Answer {
 }
 
 /// What tasks are parked on, each with its place in the table.
-fn parked(rt: &Runtime) -> impl Iterator<Item = (Which, Direction, u32)> + use<> {
+fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<> {
     let all = [
-        (Which::Standard, Direction::Read),
-        (Which::Standard, Direction::Write),
-        (Which::Error, Direction::Write),
+        (Stream::Standard, Direction::Read),
+        (Stream::Standard, Direction::Write),
+        (Stream::Error, Direction::Write),
     ];
-    let found = all.map(|(which, direction)| {
-        let fd = rt.console.open.get(which as usize).copied().flatten()?;
+    let found = all.map(|(stream, direction)| {
+        let fd = rt.console.open.get(stream as usize).copied().flatten()?;
         rt.table
             .has_waiters(fd.index, direction)
-            .then_some((which, direction, fd.index))
+            .then_some((stream, direction, fd.index))
     });
     found.into_iter().flatten()
 }
 
 /// Completes what is parked on the console and can go on.
 pub fn poll(rt: &mut Runtime) {
-    for (which, direction, index) in parked(rt) {
-        if Current::console_ready(which, direction) {
+    for (stream, direction, index) in parked(rt) {
+        if Current::console_ready(stream, direction) {
             rt.wake(index, direction);
         }
     }
@@ -100,7 +92,7 @@ pub fn poll(rt: &mut Runtime) {
 
 /// Adds what is parked on the console to what the platform waits for.
 pub fn interest(rt: &Runtime, interest: &mut Interest) {
-    for (which, direction, _) in parked(rt) {
-        interest.console(which, direction);
+    for (stream, direction, _) in parked(rt) {
+        interest.console(stream, direction);
     }
 }

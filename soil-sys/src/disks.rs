@@ -3,11 +3,11 @@
 //! A device takes requests with tags and reports them back; a user's requests that the device has
 //! no room for wait here, in order.
 
+pub use crate::current::Slice;
+use crate::current::{Current, Interest};
 use crate::error::{Error, Failure, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::COUNTER_BLOCK_REQUESTS;
-pub use crate::platform::Slice;
-use crate::platform::{Current, Interest, Platform};
 use crate::runtime::{Driver, Runtime};
 use ::fs::BlockError;
 use alloc::boxed::Box;
@@ -15,168 +15,20 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt::Write;
-use core::ptr::NonNull;
+use platform::disk::{BlockDevice, TIMEOUT_VARIABLE};
+pub use platform::disk::{Capabilities, Clear, Geometry, Submitted};
+use platform::{Disks as _, System};
 
-/// The variable that says how many seconds a device may take.
-pub const TIMEOUT: &str = "SOIL_DISK_TIMEOUT";
 /// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux
 /// gives a disk.
 const PATIENCE: u64 = 30;
 
-/// What is known about a device.
-#[derive(Clone, Copy, Debug)]
-pub struct Geometry {
-    /// Bytes in a sector: a power of two from 512 to 4096.
-    pub sector_size: usize,
-    /// How many there are.
-    pub sectors: u64,
-    /// Whether writes fail.
-    pub read_only: bool,
-    /// Whether a flush makes durable what was written before; else it does nothing.
-    pub flushes: bool,
-    /// The most bytes in one request, a multiple of the sector size.
-    pub max_bytes: usize,
-}
-
-/// What a device does besides reading, writing and flushing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Abilities {
-    /// A write that is `durable` is on stable storage when it ends; elsewhere a flush has to
-    /// follow.
-    pub durable: bool,
-    /// It takes [`Wide::Clear`] that discards.
-    pub discard: bool,
-    /// It takes [`Wide::Clear`] that writes zeros.
-    pub write_zeroes: bool,
-}
-
-/// What is done to sectors without data.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Clear {
-    /// Their contents are of no use any more.
-    Discard,
-    /// They read as zeros from now on; with `unmap` the device may give up the room behind them.
-    Zeroes {
-        /// See above.
-        unmap: bool,
-    },
-}
-
-/// Requests that only [`crate::blocks`] makes. The list of slices stays until the request is
-/// reported, like their memory.
-#[derive(Clone, Copy)]
-pub enum Wide {
-    /// Reads to the slices, one after the other.
-    Scatter {
-        /// First sector.
-        sector: u64,
-        /// Where to; not empty.
-        slices: NonNull<[Slice]>,
-    },
-    /// Writes the slices, one after the other.
-    Gather {
-        /// First sector.
-        sector: u64,
-        /// Where from; not empty.
-        slices: NonNull<[Slice]>,
-        /// See [`Abilities::durable`].
-        durable: bool,
-    },
-    /// Discards sectors, or makes them zeros.
-    Clear {
-        /// First sector.
-        sector: u64,
-        /// How many; at least one.
-        count: u64,
-        /// What of these.
-        how: Clear,
-    },
-}
-
-/// A request. Its memory stays valid and untouched until it is reported.
-#[derive(Clone, Copy)]
-pub enum Request {
-    /// Reads to memory.
-    Read {
-        /// First sector.
-        sector: u64,
-        /// Where to.
-        to: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-    },
-    /// Writes from memory.
-    Write {
-        /// First sector.
-        sector: u64,
-        /// Where from.
-        from: NonNull<u8>,
-        /// Bytes, whole sectors.
-        len: usize,
-        /// One of several that a device begins together if it can, so that they are all done or
-        /// none when the machine is killed.
-        together: bool,
-    },
-    /// Makes what was written durable.
-    Flush,
-    /// One of the others, and how the device is given it: a program that makes none doesn't carry
-    /// that.
-    Wide(Wide, SubmitWide),
-}
-
-/// Gives a device of the platform a request, as [`Device::submit`] does.
-pub type SubmitWide = fn(&mut crate::platform::Disk, Wide, u64) -> Submitted;
-
-impl Request {
-    /// Whether it is whole sectors of the device.
-    pub fn is_within(self, geometry: Geometry) -> bool {
-        let (sector, len) = match self {
-            Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
-            // Checked by who makes them.
-            Request::Flush | Request::Wide(..) => return true,
-        };
-        let end = sector.checked_add((len / geometry.sector_size) as u64);
-        len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)
-    }
-}
-
-/// What a device did with a request.
-pub enum Submitted {
-    /// It is done already.
-    Done(Result<(), BlockError>),
-    /// It will be reported.
-    Taken,
-    /// There is no room: later.
-    Full,
-}
-
-/// A block device of the platform.
-pub trait Device {
-    /// What it is now; opens it if that is still to be done. Why not: code and one line.
-    fn geometry(&mut self) -> Result<Geometry, Failure>;
-
-    /// What else it can do, once it is open.
-    fn abilities(&self) -> Abilities {
-        Abilities::default()
-    }
-
-    /// Takes a request whose range has been checked. The device may begin only at the next
-    /// [`kick`](Device::kick).
-    fn submit(&mut self, request: Request, tag: u64) -> Submitted;
-
-    /// Before the program sleeps: adds what ends the sleep when a request ends. It may say that one
-    /// has ended already.
-    fn arm(&mut self, interest: &mut Interest);
-
-    /// Starts what was submitted.
-    fn kick(&mut self);
-
-    /// Reports what has ended.
-    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
-
-    /// Its last user has given it back; [`geometry`](Device::geometry) comes before the next.
-    fn released(&mut self) {}
-}
+/// A request to a device of this platform.
+pub type Request = platform::disk::Request<Current>;
+/// A vectored request to a device of this platform.
+pub type Vectored = platform::disk::Vectored<Current>;
+/// A device of this platform.
+pub type Device = Box<dyn BlockDevice<Current>>;
 
 /// How a user is told of the end of a request: disk, tag, result.
 pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
@@ -184,7 +36,7 @@ pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
 /// A device and its user.
 struct Disk {
     name: String,
-    device: Box<dyn Device>,
+    device: Device,
     report: Option<Report>,
     /// Who has it: one, or several who have a partition each.
     users: usize,
@@ -204,14 +56,14 @@ pub struct Disks {
 pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
     if rt.disks.is_none() {
         rt.start()?;
-        let found = Current::disks(rt).or_else(|failure| rt.fail(failure))?;
+        let found = Current::disks(&mut rt.interest).or_else(|failure| rt.fail(failure))?;
         install(rt, found)?;
     }
     rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
 }
 
 /// Makes these the disks.
-pub fn install(rt: &mut Runtime, found: Vec<(String, Box<dyn Device>)>) -> Result<(), Error> {
+pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Error> {
     let disks = found.into_iter().map(|(name, device)| Disk {
         name,
         device,
@@ -354,10 +206,10 @@ impl Disks {
     }
 
     /// What an acquired disk is now, which may have grown or shrunk, and what else it can do.
-    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Abilities), Failure> {
+    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
         let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
         let device = device.ok_or(Error::Closed)?;
-        Ok((device.geometry()?, device.abilities()))
+        Ok((device.geometry()?, device.capabilities()))
     }
 
     /// Gives a disk back. Nothing of the user's is outstanding.
@@ -408,7 +260,7 @@ impl Disks {
 
 /// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
 pub fn patience() -> Result<u64, Failure> {
-    let seconds = match Current::variable(TIMEOUT) {
+    let seconds = match Current::variable(TIMEOUT_VARIABLE) {
         None => PATIENCE,
         Some(text) => text
             .parse()

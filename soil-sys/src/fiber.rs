@@ -6,10 +6,12 @@
 //! [`Context::resume`] returns to whoever drives it. A fiber is driven from one place, never from
 //! another fiber, and never moves to another thread while it is inside a call.
 
-use crate::platform::{Current, Platform};
+use crate::current::Current;
+
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use platform::Memory;
 
 /// Words that [`switch`] leaves on a stack: control words of the floating point units, six
 /// registers, the return address.

@@ -44,18 +44,18 @@ pub use open::{contents, directory_next, file_stat, file_sync};
 pub use open::{read, seek, size, truncate, write};
 pub use paths::{directory, link, mkdir, open, readlink, realpath, remove_directory, rename};
 pub use paths::{space, stat, symlink, sync_volume, unlink};
-pub use request::code;
 pub use volumes::{mount, sync, unmount};
 
+use crate::current::Current;
 use crate::disks;
 use crate::error::{Error, Stop};
-use crate::platform::{Current, Platform};
 use crate::runtime::{Driver, Runtime};
 use ::fs::Mounts;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use answer::Sync;
 use open_files::OpenFiles;
+use platform::Folders;
 use request::Request;
 use slab::Slab;
 use volume::Volume;
@@ -84,7 +84,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         disks::disks(rt)?;
         drivers::register(rt, drivers::FAT)?;
         if let Some(folders) = Current::FOLDERS {
-            drivers::register(rt, folders)?;
+            drivers::register(rt, drivers::host(folders))?;
         }
         let timeout_ns = disks::patience().or_else(|failure| rt.fail(failure))?;
         let (mounts, volumes) = mounts::read().or_else(|failure| rt.fail(failure))?;

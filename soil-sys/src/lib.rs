@@ -6,7 +6,7 @@
 //! - `console`, `pipe`, `net`, `files`, `blocks`: what descriptors stand for. The last three are
 //!   registered in the runtime by their first use, so that the linker leaves them out of a program
 //!   that never calls them.
-//! - `platform`: Linux for the process, `kernel` for the image.
+//! - `current`: the platform of this build (crates `host` and `image`).
 //!
 //! The crate is `no_std` in both forms; without either feature it is built on `std` for `cargo
 //! test`.
@@ -27,19 +27,16 @@ extern crate alloc;
 pub mod abi;
 mod blocks;
 mod console;
+mod current;
 mod disks;
-pub mod error;
 pub mod ffi;
 mod fiber;
 mod files;
-#[cfg(any(feature = "image", test))]
-mod generator;
 mod lock;
 mod log_sink;
 mod messages;
 mod net;
 mod pipe;
-mod platform;
 #[cfg(any(feature = "image", feature = "process"))]
 mod printexc;
 mod random;
@@ -48,3 +45,5 @@ mod runtime;
 mod shims;
 mod table;
 mod wait;
+
+pub use platform::error;

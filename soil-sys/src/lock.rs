@@ -1,7 +1,9 @@
 //! Who is inside the runtime: the program, or what looks after the network beside it.
 
-use crate::platform::{Current, Platform};
+use crate::current::Current;
+
 use core::sync::atomic::{AtomicU32, Ordering};
+use platform::Wait;
 
 const FREE: u32 = 0;
 /// A call of the program's.

@@ -1,12 +1,13 @@
 //! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say
 //! how much.
 
+use crate::current::Current;
 use crate::error::{Error, Failure};
 use crate::ffi::Int;
-use crate::platform::{Current, Platform};
 use core::fmt::Write;
 use heapless::String;
 use log::{Level, LevelFilter, Log, Metadata, Record};
+use platform::{Console, System};
 
 /// The longest line; what is longer is cut.
 const LINE: usize = 512;

@@ -17,7 +17,7 @@ pub mod lease;
 pub mod lend;
 mod mac;
 pub mod mdns;
-pub mod offload;
+mod offload;
 mod recording;
 mod services;
 mod status;
@@ -26,16 +26,15 @@ pub mod udp;
 pub mod urgent;
 mod zero_copy;
 
-pub use mac::choose_mac;
 pub use status::{interface, interfaces, up};
 
+use crate::current::{Current, Interest, LinkWake};
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
     KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
-use crate::platform::{Current, Interest, LinkWake, Platform};
 use crate::runtime::{self, Driver, Runtime};
 use crate::table::{Direction, Fd, Operations};
 use ::net::{Handle, Progress, Stack};
@@ -44,6 +43,8 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
+use platform::link;
+use platform::{Clock, Console, Entropy, Interest as _, Links, Memory, System, Ticker, Wait};
 use slab::Slab;
 
 /// Frames in each direction for each interface in one step.
@@ -54,16 +55,6 @@ const LEAST_MEMORY: u64 = 1 << 20;
 const MOST_MEMORY: u64 = 256 << 20;
 /// How long the end waits for cards that have frames to send, in ns.
 const DRAIN_NS: u64 = 500_000_000;
-
-/// What a platform offers as a network device.
-pub struct Device {
-    /// What it is called in messages: `eth0`, ….
-    pub name: String,
-    /// The link itself.
-    pub link: Box<dyn ::net::Link>,
-    /// How to wait for it.
-    pub wake: LinkWake,
-}
 
 /// An interface: its name and how to wait for it.
 struct Interface {
@@ -105,7 +96,7 @@ pub struct Net {
     released: bool,
     /// When the end no longer waits for cards to take what they were given.
     drain_until: Option<u64>,
-    /// What [`Platform::snapshots`] said last.
+    /// What [`Entropy::snapshots`] said last.
     snapshots: u32,
     /// Kept for its memory.
     events: Vec<Handle>,
@@ -194,14 +185,19 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
     })?;
     rt.net = Some(net);
     Current::take_report_requests();
-    Current::look_beside(look);
+    Current::start_ticker(&TICKER);
     Ok(())
 }
 
 /// Opens the links.
 fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     let configuration = configuration::read().or_else(|failure| rt.fail(failure))?;
-    let devices = Current::links(rt).and_then(recording::record);
+    let settings = offload::read().map(|offloads| link::Settings {
+        offloads,
+        mac: mac::choose,
+    });
+    let devices = settings.and_then(|settings| Current::links(&mut rt.interest, settings));
+    let devices = devices.and_then(recording::record);
     let devices = devices.or_else(|failure| rt.fail(failure))?;
     let Some(net) = rt.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
@@ -238,13 +234,17 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Looks after the network while the program computes.
-fn look() {
-    runtime::beside(|rt| {
-        poll(rt, Current::monotonic_ns());
-        rt.interest.submit_all();
-    });
-}
+/// Polls the network while the program computes.
+static TICKER: Ticker = Ticker {
+    poll: || {
+        runtime::beside(|rt| {
+            poll(rt, Current::monotonic_ns());
+            rt.interest.submit_all();
+        });
+    },
+    lock: runtime::lock,
+    unlock: runtime::unlock,
+};
 
 fn poll(rt: &mut Runtime, now: u64) {
     let Some(net) = rt.net.as_deref_mut() else {

@@ -1,8 +1,9 @@
 //! Random numbers of the platform, with a line that says what to do where it has none.
 
+use crate::current::Current;
 use crate::error::{Answer, Error, Failure, Stop};
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
+use platform::Entropy;
 
 /// See `soil_random_fill`.
 pub fn fill(rt: &mut Runtime, into: &mut [u8]) -> Answer {

@@ -2,22 +2,23 @@
 //! owners of devices.
 
 use crate::console::Console;
-use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::current::{Current, Interest};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::{
     COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
-    COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN,
+    COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN, PENDING, WOULD_BLOCK,
 };
 use crate::lock::Lock;
 use crate::messages::Messages;
 use crate::pipe::Pipes;
-use crate::platform::{Current, Interest, Platform};
 use crate::table::{Direction, Fd, Table};
 use alloc::collections::VecDeque;
 use core::cell::UnsafeCell;
 use core::hash::{BuildHasherDefault, Hasher};
 use core::sync::atomic::{AtomicUsize, Ordering};
 use hashbrown::HashMap;
+use platform::{Interest as _, Memory, System};
 
 /// The runtime behind its lock.
 struct RuntimeCell {
@@ -47,6 +48,16 @@ pub fn own() {
 fn enter() -> bool {
     let owner = OWNER.load(Ordering::Relaxed);
     (owner == 0 || owner == Current::thread()) && RUNTIME.lock.enter()
+}
+
+/// The form in which an answer crosses the boundary.
+pub fn encode(answer: Answer) -> Int {
+    match answer {
+        Ok(n) => Int::try_from(n).unwrap_or(Int::MAX >> 1),
+        Err(Stop::Error(error)) => -(error as Int),
+        Err(Stop::WouldBlock) => WOULD_BLOCK,
+        Err(Stop::Pending) => PENDING,
+    }
 }
 
 /// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finaliser),
@@ -227,7 +238,7 @@ impl Runtime {
             files: None,
             file_systems: alloc::vec::Vec::new(),
             embedded: crate::files::embedded::Embedded::new(),
-            interest: Interest::new(),
+            interest: Interest::EMPTY,
             drivers: [None; MAX_DRIVERS],
             started: false,
             sleeps: 0,

@@ -5,6 +5,7 @@ use crate::error::{Answer, Error};
 use crate::ffi::Int;
 use crate::runtime::Runtime;
 use alloc::vec::Vec;
+pub use platform::Direction;
 
 /// Bits of the index in an encoded descriptor; what is above is the generation.
 const INDEX_BITS: u32 = 20;
@@ -38,23 +39,12 @@ impl Fd {
     }
 }
 
-/// What a task parks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Input, or a connection to accept.
-    Read,
-    /// Room for output, or an established connection.
-    Write,
-}
-
-impl Direction {
-    /// From the form that crosses the boundary.
-    pub fn decode(direction: Int) -> Result<Direction, Error> {
-        match direction {
-            crate::ffi::constants::PARK_READ => Ok(Direction::Read),
-            crate::ffi::constants::PARK_WRITE => Ok(Direction::Write),
-            _ => Err(Error::Invalid),
-        }
+/// The direction in which a task parks, from the form that crosses the boundary.
+pub fn direction(direction: Int) -> Result<Direction, Error> {
+    match direction {
+        crate::ffi::constants::PARK_READ => Ok(Direction::Read),
+        crate::ffi::constants::PARK_WRITE => Ok(Direction::Write),
+        _ => Err(Error::Invalid),
     }
 }
 
@@ -299,7 +289,7 @@ mod tests {
     use super::{
         Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
-    use super::{cannot_shut_down, cannot_write};
+    use super::{cannot_shut_down, cannot_write, direction};
     use crate::error::Error;
     use crate::ffi::constants::{PARK_READ, PARK_WRITE};
     use crate::runtime::Runtime;
@@ -427,11 +417,11 @@ mod tests {
 
     #[test]
     fn directions_are_told_apart() {
-        let decoded = [PARK_READ, PARK_WRITE].map(Direction::decode);
+        let decoded = [PARK_READ, PARK_WRITE].map(direction);
         assert_eq!(decoded, [Ok(Direction::Read), Ok(Direction::Write)]);
         assert_ne!(PARK_READ, PARK_WRITE);
         for other in [-1, PARK_READ.max(PARK_WRITE) + 1, isize::MAX] {
-            assert_eq!(Direction::decode(other), Err(Error::Invalid), "{other}");
+            assert_eq!(direction(other), Err(Error::Invalid), "{other}");
         }
     }
 

@@ -1,10 +1,11 @@
 //! The one wait: runs what there is to run, then sleeps until something happens.
 
 use crate::console;
+use crate::current::{Current, Interest};
 use crate::error::{Answer, Error};
 use crate::ffi::Int;
-use crate::platform::{Current, Platform, Woken};
 use crate::runtime::Runtime;
+use platform::{Clock, Interest as _, System, Wait, Woken};
 
 /// Every part of the runtime does a bounded amount of its work.
 fn step(rt: &mut Runtime, now: u64) {
@@ -22,7 +23,7 @@ fn step(rt: &mut Runtime, now: u64) {
 /// Sleeps until something happens or `until` comes; whether it was a signal.
 fn sleep(rt: &mut Runtime, until: Option<u64>) -> Woken {
     // Taken out for the drivers' sake, and put back for its memory.
-    let mut interest = core::mem::take(&mut rt.interest);
+    let mut interest = core::mem::replace(&mut rt.interest, Interest::EMPTY);
     interest.clear();
     console::interest(rt, &mut interest);
     for driver in rt.drivers().iter().flatten() {

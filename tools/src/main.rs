@@ -22,7 +22,7 @@ extern crate alloc;
 // How programs lock their disks; the runtime itself doesn't link into a program of Rust's standard
 // library.
 #[allow(dead_code)]
-#[path = "../../soil-sys/src/platform/linux/disk/lock.rs"]
+#[path = "../../platform/host/src/disk/lock.rs"]
 mod lock;
 // The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
 #[cfg(test)]

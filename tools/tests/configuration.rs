@@ -32,6 +32,9 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 fn read_by() -> BTreeMap<String, &'static str> {
     let areas = [
         ("soil-sys/src", "both"),
+        ("platform/src", "both"),
+        ("platform/host/src", "process"),
+        ("platform/image/src", "image"),
         ("kernel/src", "image"),
         ("tools/src", "tool"),
         ("fs", "tests"),
@@ -44,12 +47,6 @@ fn read_by() -> BTreeMap<String, &'static str> {
         assert!(!files.is_empty(), "{area}");
         for file in files {
             let text = fs::read_to_string(&file).expect("readable");
-            let shown = file.to_string_lossy();
-            let form = match form {
-                "both" if shown.contains("/platform/linux") => "process",
-                "both" if shown.contains("/platform/image") => "image",
-                form => form,
-            };
             for name in names(&text) {
                 let name = match name {
                     "SOIL_DISK_" => "SOIL_DISK_NAME",

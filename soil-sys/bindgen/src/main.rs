@@ -35,7 +35,7 @@ fn parts(file: &syn::File) -> impl Iterator<Item = &syn::Ident> {
 
 fn read(folder: &Path) -> Result<Abi, String> {
     let files = [
-        "src/error.rs",
+        "../platform/src/error.rs",
         "src/ffi/constants.rs",
         "src/ffi/records.rs",
         "src/abi.rs",

@@ -6,8 +6,9 @@
 use crate::ffi::records::PipeEnds;
 use crate::ffi::{Buffer, Bytes, Int, Ints};
 use crate::runtime::call;
-use crate::table::{Direction, Fd};
+use crate::table::{self, Fd};
 use crate::{console, pipe};
+use platform::Stream;
 
 /// Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
 /// Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
@@ -42,7 +43,7 @@ pub extern "C" fn soil_fd_write_buffer(fd: Int, mut from: Buffer, off: Int, len:
 /// Errors: `Closed`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_park(fd: Int, direction: Int, token: Int) -> Int {
-    call(|rt| rt.park(Fd::decode(fd)?, Direction::decode(direction)?, token))
+    call(|rt| rt.park(Fd::decode(fd)?, table::direction(direction)?, token))
 }
 
 /// Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads
@@ -69,13 +70,13 @@ pub extern "C" fn soil_fd_kind(fd: Int) -> Int {
 /// at each call.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_console() -> Int {
-    call(|rt| console::open(rt, console::Which::Standard))
+    call(|rt| console::open(rt, Stream::Standard))
 }
 
 /// The descriptor of the error output of the console; write only.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_console_error() -> Int {
-    call(|rt| console::open(rt, console::Which::Error))
+    call(|rt| console::open(rt, Stream::Error))
 }
 
 /// Makes a pipe that holds up to `capacity` bytes (1 … 16 MiB), and fills `ends` with its

@@ -1,11 +1,12 @@
 //! The machine itself, and random numbers.
 
+use crate::current::Current;
 use crate::error::Error;
 use crate::ffi::records::MachineMemory;
 use crate::ffi::{Bytes, Int, Ints};
-use crate::platform::{Current, Platform};
 use crate::random;
 use crate::runtime::call;
+use platform::{Memory, System};
 
 /// Fills `into` with a `MachineMemory`.
 #[unsafe(no_mangle)]
@@ -71,5 +72,7 @@ pub extern "C" fn soil_random_fill(mut into: Bytes, off: Int, len: Int) -> Int {
 /// a detail.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_random_seed(token: Int) -> Int {
-    call(|rt| Current::seed(rt, token))
+    // Both platforms seed the generator with the first number.
+    let _ = token;
+    call(|_| Ok(0))
 }

@@ -1,11 +1,12 @@
 //! Start, the one wait, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
-use crate::error::{Error, encode};
+use crate::current::Current;
+use crate::error::Error;
 use crate::ffi::{Bytes, Int, Ints, Text};
-use crate::platform::{Current, Platform};
-use crate::runtime::{call, call_at_exit, own};
+use crate::runtime::{call, call_at_exit, encode, own};
 use crate::{log_sink, wait};
+use platform::{Clock, System};
 
 /// The number of this interface, [`SOIL_ABI`].
 #[unsafe(no_mangle)]

@@ -5,11 +5,10 @@
 //! it begins anew. It asks for a few places only.
 
 use super::{BLOCK, Outstanding, Raw, close, post, register, report};
-use crate::disks::{Abilities, Geometry, Request, disks, error, patience};
+use crate::current::Current;
+use crate::disks::{Capabilities, Geometry, Request, disks, error, patience};
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::Int;
-use crate::files::code;
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use ::fs::{Block, BlockError, MountError, partition};
 use alloc::boxed::Box;
@@ -18,6 +17,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use platform::Clock;
 use slab::Slab;
 
 /// The most requests for a table: a chain of 128 logical partitions, and some more.
@@ -110,7 +110,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     let key = rt.blocks.insert(Raw {
         disk,
         geometry,
-        abilities: Abilities::default(),
+        capabilities: Capabilities::default(),
         part: None,
         patience_ns,
         outstanding: Slab::new(),
@@ -184,7 +184,7 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
             let part = match found {
                 Ok(part) => part,
                 Err(MountError { error, detail }) => {
-                    return Err(Failure::new(code(error), detail).into());
+                    return Err(Failure::new(Error::from(error), detail).into());
                 }
             };
             (raw.part, raw.opening) = (Some(part), None);

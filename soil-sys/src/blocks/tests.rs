@@ -1,15 +1,18 @@
 //! Raw disks that don't answer, change their size, or have partitions.
 
 use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
-use crate::disks::{Abilities, Clear, Device, Geometry, Request, Submitted, Wide, install};
-use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::current::{Current, Interest};
+use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, Vectored, install};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::fake::{Array, Bigarray};
 use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
-use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
+use crate::runtime::encode;
 use crate::table::Fd;
 use ::fs::BlockError;
+use platform::Clock;
+use platform::disk::BlockDevice;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -25,7 +28,7 @@ struct Orders {
     /// Requests that it has.
     has: Cell<usize>,
     /// Durable writes, discards, zeros.
-    abilities: Cell<[bool; 3]>,
+    capabilities: Cell<[bool; 3]>,
     read_only: Cell<bool>,
     /// It answers so in the call.
     at_once: Cell<Option<Result<(), BlockError>>>,
@@ -40,7 +43,7 @@ struct Fake {
     queue: Vec<(Request, u64)>,
 }
 
-impl Device for Fake {
+impl BlockDevice<Current> for Fake {
     fn geometry(&mut self) -> Result<Geometry, Failure> {
         Ok(Geometry {
             sector_size: 512,
@@ -51,9 +54,9 @@ impl Device for Fake {
         })
     }
 
-    fn abilities(&self) -> Abilities {
-        let [durable, discard, write_zeroes] = self.orders.abilities.get();
-        Abilities {
+    fn capabilities(&self) -> Capabilities {
+        let [durable, discard, write_zeroes] = self.orders.capabilities.get();
+        Capabilities {
             durable,
             discard,
             write_zeroes,
@@ -98,7 +101,7 @@ impl Device for Fake {
                     to.and_then(|to| to.get_mut(..len))
                         .map(|to| to.copy_from_slice(from))
                 }
-                Request::Wide(Wide::Scatter { sector, slices }, _) => {
+                Request::Vectored(Vectored::Scatter { sector, slices }, _) => {
                     let mut from = data.get(sector as usize * 512..).unwrap_or_default();
                     // SAFETY: the list and its memory are the request's until it is reported.
                     unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
@@ -109,8 +112,8 @@ impl Device for Fake {
                         Some(())
                     })
                 }
-                Request::Wide(
-                    Wide::Gather {
+                Request::Vectored(
+                    Vectored::Gather {
                         sector,
                         slices,
                         durable,
@@ -128,7 +131,7 @@ impl Device for Fake {
                         Some(())
                     })
                 }
-                Request::Wide(Wide::Clear { sector, count, how }, _) => {
+                Request::Vectored(Vectored::Clear { sector, count, how }, _) => {
                     assert_eq!(how, Clear::Zeroes { unmap: true });
                     let range = sector as usize * 512..(sector + count) as usize * 512;
                     data.get_mut(range).map(|to| to.fill(0))
@@ -144,7 +147,7 @@ impl Device for Fake {
 fn runtime(data: Vec<u8>) -> (Runtime, Rc<Orders>) {
     let orders = Rc::new(Orders {
         data: RefCell::new(data),
-        abilities: Cell::new([false, false, true]),
+        capabilities: Cell::new([false, false, true]),
         ..Orders::default()
     });
     let device = Box::new(Fake {
@@ -299,8 +302,8 @@ fn what_a_disk_is_and_can_do_is_told() {
     let rt = &mut rt;
     let fd = opened(rt, "data").expect("there");
     for bits in 0..8 {
-        let abilities = [1, 2, 4].map(|bit| bits & bit != 0);
-        orders.abilities.set(abilities);
+        let capabilities = [1, 2, 4].map(|bit| bits & bit != 0);
+        orders.capabilities.set(capabilities);
         orders.read_only.set(bits == 3);
         let most = (1 << 20) / 512;
         let expected = BlockInfo {
@@ -461,7 +464,7 @@ fn slices_are_filled_and_written_in_their_order() {
         result(rt, 2, answer)
     };
     assert_eq!(durable(rt, fd), -(Error::Unsupported as Int));
-    orders.abilities.set([true, false, false]);
+    orders.capabilities.set([true, false, false]);
     info(rt, fd).expect("open");
     assert_eq!(durable(rt, fd), 3 * 512);
     assert_eq!(orders.durable.get(), Some(true));

@@ -2,18 +2,19 @@
 //! nothing but the function that registers it, which one sublibrary calls when the program starts,
 //! so that the others' images don't carry it.
 
+use crate::current::{Current, Offload};
 use crate::error::{Answer, Error, Failure};
-use crate::platform::{Aside, Current, Platform};
 use crate::runtime::Runtime;
 pub use ::fs::VolumeOptions as Options;
-use ::fs::{Block, MountError, Volume, ext4, fat, memory, tar};
+use ::fs::{Block, MountError, ext4, fat, memory, tar};
 use alloc::boxed::Box;
 use alloc::format;
+use platform::Folders as _;
+pub use platform::volume::Mounted;
+use platform::volume::{Folders, MountFolder};
 
 /// A disk for a file system.
 pub type Disk = Box<dyn Block + Send>;
-/// What mounting gives.
-pub type Mounted = Result<Box<dyn Volume>, MountError>;
 
 /// How a file system gets its volumes.
 #[derive(Clone, Copy)]
@@ -23,37 +24,8 @@ pub enum Mount {
     /// From what stands after the colon. Its calls don't wait for a device.
     Alone(fn(&str, &Options) -> Mounted),
     /// The same, but they may wait, on a fiber.
-    Waiting(fn(&str, &Options, Waiting) -> Mounted),
+    Waiting(MountFolder<Offload>),
 }
-
-/// With what the calls of a volume wait that is on none of our disks.
-pub struct Waiting {
-    /// How they are suspended.
-    pub fiber: Box<dyn Suspend>,
-    /// The platform's means.
-    pub aside: Aside,
-}
-
-/// How a call of a volume is suspended while everything else goes on. It is used during such a call
-/// only.
-pub trait Suspend: Send {
-    /// The call is made where it can't be suspended: it fails where it would have to be, and is made
-    /// again where it can.
-    fn is_away(&self) -> bool;
-
-    /// Returns when something has happened, which may be anything.
-    fn wait(&self);
-
-    /// Returns as soon as others have had their turn.
-    fn yield_now(&self);
-
-    /// Suspends the answer of the active job until `answer` gives something: the job's own answer,
-    /// or this failure. It is called whenever anything has happened. The next job begins meanwhile.
-    fn suspend_answer(&self, answer: SuspendedAnswer);
-}
-
-/// See [`Suspend::suspend_answer`].
-pub type SuspendedAnswer = Box<dyn FnMut() -> Option<Result<(), ::fs::Error>>>;
 
 /// Whether there are volumes that wait for what isn't one of our disks.
 pub const WAITS: bool = Current::FOLDERS.is_some();
@@ -67,6 +39,15 @@ pub struct FileSystem {
     pub stack: usize,
     /// See [`Mount`].
     pub mount: Mount,
+}
+
+/// Folders of the host.
+pub fn host(folders: Folders<Offload>) -> FileSystem {
+    FileSystem {
+        name: "host",
+        stack: folders.stack,
+        mount: Mount::Waiting(folders.mount),
+    }
 }
 
 /// FAT.

@@ -9,18 +9,19 @@ use super::answer::{self, Caller};
 use super::drivers::WAITS;
 use super::job::{Job, Output, Waiter};
 use super::opening;
-use super::request::{Request, Value, code, detail, perform};
+use super::request::{Request, Value, detail, perform};
 use super::schedule::Action;
 use super::volume::{Backing, Volume};
 use super::worker::Access;
+use crate::current::Current;
 use crate::disks;
 use crate::error::{Answer, Error, Failure};
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use ::fs::BlockError;
 use ::fs::barrier::Next;
 use core::cell::Cell;
 use core::ptr::NonNull;
+use platform::Clock;
 
 /// How long jobs run on without a look at anything else, where the disk answers at once (the
 /// process).
@@ -142,7 +143,7 @@ fn start(rt: &mut Runtime, index: usize, request: Request, waiter: Waiter) {
         Backing::None => (),
         Backing::Immediate(file_system) => {
             let done = perform(&mut **file_system, request, &Cell::new(false));
-            let failed = |error| Failure::new(code(error), detail(&**file_system, error));
+            let failed = |error| Failure::new(Error::from(error), detail(&**file_system, error));
             let outcome = done.map_err(failed);
             volume.schedule.finish(outcome);
         }

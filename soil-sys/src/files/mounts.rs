@@ -3,17 +3,18 @@
 //! file system that is found on it, when a path below that is used.
 
 use super::job::Job;
-use super::request::code;
+
 use super::specification::Specification;
 use super::volume::{Backing, Volume};
+use crate::current::Current;
 use crate::error::{Error, Failure};
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::fs::{Mounts, path};
 use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
+use platform::System;
 use slab::Slab;
 
 /// Where a path leads.
@@ -65,7 +66,7 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
             });
         }
         Err(::fs::Error::NotFound) => (),
-        Err(failure) => return Err(code(failure).into()),
+        Err(failure) => return Err(Error::from(failure).into()),
     }
     let names = names_above(rt, path);
     if path == "/" || !names.is_empty() {
@@ -90,7 +91,7 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
     let index = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, index) {
         files.volumes.try_remove(index);
-        return Err(code(failure).into());
+        return Err(Error::from(failure).into());
     }
     let rest = path.get(point.len()..).unwrap_or("");
     Ok(Location::Volume {

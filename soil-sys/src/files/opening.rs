@@ -12,6 +12,7 @@ use crate::disks::Geometry;
 use crate::error::{Error, Failure};
 use crate::runtime::Runtime;
 use alloc::string::{String, ToString};
+use platform::Interest as _;
 
 /// The geometry of a volume that is on no disk.
 const NO_SECTORS: Geometry = Geometry {
@@ -50,7 +51,7 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         driver: specification.driver.clone(),
         source: specification.source.clone(),
         options,
-        aside: rt.interest.aside(),
+        offload: rt.interest.offload(),
         drivers: rt.file_systems.clone(),
     };
     let stacks = rt.file_systems.iter().map(|driver| driver.stack);

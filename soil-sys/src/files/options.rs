@@ -1,8 +1,9 @@
 //! How volumes are mounted on this machine: what their caches may take, and their clock.
 
 use super::drivers::Options;
-use crate::platform::{Current, Platform};
+use crate::current::Current;
 use ::fs::{CacheBudget, CacheStatistics, Clock, Time};
+use platform::{Clock as _, Memory};
 
 /// The least bytes of a stream's buffer: in the process each request to the disk goes through
 /// another thread of Linux's.
@@ -68,7 +69,8 @@ pub fn options(read_only: bool) -> Options {
 #[cfg(test)]
 mod tests {
     use super::{CACHE, leasable, options, sizes};
-    use crate::platform::{Current, Platform};
+    use crate::current::Current;
+    use platform::Memory;
 
     #[test]
     fn caches_grow_with_the_machine() {

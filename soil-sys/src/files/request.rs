@@ -3,8 +3,8 @@
 use crate::error::Failure;
 use crate::ffi::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, MountError, OpenFlags, Renaming, Space,
-    Stat, Time, Volume, Walk,
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Renaming, Space, Stat, Time,
+    Volume, Walk,
 };
 use alloc::rc::Rc;
 use alloc::string::{String, ToString};
@@ -132,12 +132,6 @@ pub enum Value {
     Plain,
     /// The path's first bytes are a link.
     Link(usize, String),
-}
-
-impl From<MountError> for Failure {
-    fn from(MountError { error, detail }: MountError) -> Failure {
-        Failure::new(code(error), detail)
-    }
 }
 
 /// How a request ends.
@@ -287,36 +281,6 @@ fn list(
         Err(Error::Invalid)
     } else {
         Ok(Value::Listed(packed, next))
-    }
-}
-
-/// The code of a file system's failure.
-pub fn code(error: Error) -> crate::error::Error {
-    use crate::error::Error as To;
-    match error {
-        Error::Invalid => To::Invalid,
-        Error::Closed => To::Closed,
-        Error::NotFound => To::NotFound,
-        Error::Exists => To::Exists,
-        Error::NotDirectory => To::NotDirectory,
-        Error::IsDirectory => To::IsDirectory,
-        Error::NotEmpty => To::NotEmpty,
-        Error::NoSpace => To::NoSpace,
-        Error::ReadOnly => To::ReadOnly,
-        Error::InvalidName => To::InvalidName,
-        Error::NameTooLong => To::NameTooLong,
-        Error::TooLarge => To::TooLarge,
-        Error::Corrupt => To::Corrupt,
-        Error::Io => To::Io,
-        Error::Busy => To::Busy,
-        Error::Unsupported => To::Unsupported,
-        // A file marked read-only, or a descriptor opened without writing.
-        Error::PermissionDenied => To::ReadOnly,
-        Error::Denied => To::PermissionDenied,
-        Error::OutOfMemory => To::OutOfMemory,
-        Error::TooManyOpen => To::TooManyOpen,
-        Error::TooManyLinks => To::TooManyLinks,
-        Error::CrossVolume => To::CrossVolume,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The resolution of a path: from volume to volume over symbolic links, until the file is found
 //! that the path names.
 
-use super::request::{Op, Request, code};
+use super::request::{Op, Request};
 use crate::error::{Error, Failure};
 use ::fs::walk::{Step, Walker};
 use alloc::boxed::Box;
@@ -23,7 +23,7 @@ impl Resolution {
     /// Of one path; a link at its end is followed if `follow` is set.
     pub fn new(path: &str, follow: bool, op: Op) -> Result<Box<Resolution>, Error> {
         Ok(Box::new(Resolution {
-            walker: Walker::new(path, follow).map_err(code)?,
+            walker: Walker::new(path, follow).map_err(Error::from)?,
             offset: 0,
             op,
             other: None,
@@ -35,7 +35,7 @@ impl Resolution {
     /// old path is filled in when it is known.
     pub fn pair(old: &str, new: &str, op: Op) -> Result<Box<Resolution>, Error> {
         let mut resolution = Resolution::new(old, false, op)?;
-        resolution.other = Some(Walker::new(new, false).map_err(code)?);
+        resolution.other = Some(Walker::new(new, false).map_err(Error::from)?);
         Ok(resolution)
     }
 
@@ -88,7 +88,7 @@ impl Resolution {
     pub fn link(&mut self, end: usize, target: &str) -> Result<(), Failure> {
         let end = self.offset.saturating_add(end);
         let linked = self.walker.link(end, target);
-        linked.map_err(|error| code(error).into())
+        linked.map_err(|error| Error::from(error).into())
     }
 
     /// The part of the path that was looked at is a directory, and a `..` follows.

@@ -28,9 +28,9 @@
 //! it is, and with it the memory that the device has; it goes on when the device answers, so that
 //! the file system never sees a request that failed and was done after all.
 
-use super::drivers::{SuspendedAnswer, WAITS};
+use super::drivers::WAITS;
 use super::job::{Job, Waiter};
-use super::request::{Outcome, Request, Value, code};
+use super::request::{Outcome, Request, Value};
 use super::resolution::Resolution;
 use super::worker::{Access, Suspension};
 use crate::error::{Error, Failure};
@@ -41,6 +41,7 @@ use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use platform::volume::SuspendedAnswer;
 
 /// How much later than at its deadline a device may be given up, once, in nanoseconds: a caller
 /// that looks later has itself stood still, and perhaps the device with it (a paused machine).
@@ -575,7 +576,7 @@ impl Schedule {
                 continue;
             };
             let (job, outcome, _) = self.suspended.remove(place);
-            let failed = |error| Failure::from(code(error));
+            let failed = |error| Failure::from(Error::from(error));
             self.conclude(
                 job,
                 outcome.and_then(|value| ended.map(|()| value).map_err(failed)),

@@ -1,6 +1,7 @@
 //! Files on a disk that takes its time, answers out of order, or fails.
 
 mod disk;
+mod folders;
 mod tree;
 mod waiting;
 
@@ -8,15 +9,18 @@ use super::{
     abandoned, deadline, drivers, file_sync, finish, mount, open, read, space, sync, unlink,
     unmount, write,
 };
+use crate::current::{Current, Interest};
 use crate::disks::{Device, Geometry, Request, Submitted, install};
-use crate::error::{Answer, Error, Failure, Stop, encode};
+use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::pipe;
-use crate::platform::{Current, Interest, Platform};
 use crate::runtime::Runtime;
+use crate::runtime::encode;
 use crate::table::Fd;
 use ::fs::BlockError;
+use platform::disk::BlockDevice;
+use platform::{Clock, Interest as _};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::process::Command;
@@ -52,7 +56,7 @@ struct Slow {
     queue: Vec<(Request, u64)>,
 }
 
-impl Device for Slow {
+impl BlockDevice<Current> for Slow {
     fn geometry(&mut self) -> Result<Geometry, Failure> {
         let sectors = (self.orders.data.borrow().len() / 512) as u64;
         Ok(Geometry {
@@ -117,7 +121,7 @@ impl Device for Slow {
                     data[sector as usize * 512..][..len].copy_from_slice(from);
                 }
                 Request::Flush => (),
-                Request::Wide(..) => unreachable!("volumes make none"),
+                Request::Vectored(..) => unreachable!("volumes make none"),
             }
             report(tag, Ok(()));
         }
@@ -163,7 +167,7 @@ fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
 }
 
 /// A disk of these bytes, and what it is told.
-fn slow(disk: Vec<u8>) -> (Rc<Orders>, Box<dyn Device>) {
+fn slow(disk: Vec<u8>) -> (Rc<Orders>, Device) {
     let orders = Rc::new(Orders {
         data: RefCell::new(disk),
         ..Orders::default()

@@ -4,7 +4,7 @@ use super::answer::{Caller, Sync};
 use super::execute::{run, submit};
 use super::files;
 use super::job::{Job, Waiter};
-use super::request::{Request, code};
+use super::request::Request;
 use super::specification::Specification;
 use super::volume::Volume;
 use crate::error::{Answer, Error, Failure};
@@ -27,7 +27,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
             ::fs::Error::Exists => format!("something is mounted at {point} already"),
             failure => format!("{point}: {failure}"),
         };
-        return rt.fail(Failure::new(code(failure), line));
+        return rt.fail(Failure::new(Error::from(failure), line));
     }
     submit(rt, volume, Waiter::Mount(token), Request::Mount)
 }
@@ -35,7 +35,7 @@ pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
 /// See `soil_fs_unmount`.
 pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
     let token = rt.new_token(token)?;
-    let point = path::normalise(point).map_err(code)?;
+    let point = path::normalise(point).map_err(Error::from)?;
     let files = files(rt)?;
     let mounted = files.mounts.iter().any(|(other, _)| other == point);
     if !mounted {

@@ -2,15 +2,14 @@
 //! other. Where the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`],
 //! and `execute` resumes it with the result.
 
-use super::drivers::{
-    self, FileSystem, Mount, Options, Suspend, SuspendedAnswer, Waiting, find, probe,
-};
+use super::drivers::{self, FileSystem, Mount, Options, find, probe};
+use platform::volume::{Suspend, SuspendedAnswer, Waiting};
 
-use super::request::{Outcome, Request, Value, code, detail, perform};
+use super::request::{Outcome, Request, Value, detail, perform};
+use crate::current::Offload;
 use crate::disks::Geometry;
 use crate::error::{Error, Failure};
 use crate::fiber::Context;
-use crate::platform::Aside;
 use ::fs::{Block, BlockError, CacheCounters, Volume, barrier, partition};
 use alloc::boxed::Box;
 use alloc::format;
@@ -98,7 +97,7 @@ pub struct Wanted {
     /// How.
     pub options: Options,
     /// For what waits for no disk.
-    pub aside: Aside,
+    pub offload: Offload,
     /// The drivers there are.
     pub drivers: Vec<FileSystem>,
 }
@@ -314,7 +313,7 @@ fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Reque
     let is_last = matches!(request, Request::Unmount);
     let request = if is_last { Request::Sync } else { request };
     let result = perform(&mut **mounted, request, &port.cancelled)
-        .map_err(|error| Failure::new(code(error), detail(&**mounted, error)));
+        .map_err(|error| Failure::new(Error::from(error), detail(&**mounted, error)));
     // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
     let writes = mounted.health().is_writable() && !port.lost.get();
     if is_last && (result.is_ok() || !writes) {
@@ -368,7 +367,7 @@ fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Fai
             }
             let waiting = Waiting {
                 fiber: Box::new(Disk(port)),
-                aside: wanted.aside.clone(),
+                offload: wanted.offload.clone(),
             };
             mount(&wanted.source, &wanted.options, waiting)
         }
@@ -384,6 +383,6 @@ fn start(disk: &mut dyn Block) -> Result<Vec<u8>, Failure> {
         .min(usize::try_from(disk.sectors()).unwrap_or(usize::MAX));
     let mut start = alloc::vec![0; sectors * sector];
     disk.read(0, &mut start)
-        .map_err(|error| Failure::from(code(error.into())))?;
+        .map_err(|error| Failure::from(Error::from(::fs::Error::from(error))))?;
     Ok(start)
 }

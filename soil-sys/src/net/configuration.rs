@@ -4,14 +4,15 @@
 //! separated by `,`. An interface without `SOIL_IP` asks DHCP and listens to router advertisements.
 //! A mistake is `BadConfiguration`, with a detail that names the variable.
 
+use crate::current::Current;
 use crate::error::{Error, Failure};
-use crate::platform::{Current, Platform};
 use ::net::{Cidr, Congestion, InterfaceConfig};
 use ::services::{DnsOptions, Resolver};
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::str::FromStr;
+use platform::System;
 
 /// The configuration of the interfaces in their order.
 pub struct Configuration {

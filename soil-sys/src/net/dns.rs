@@ -1,14 +1,15 @@
 //! Name lookups.
 
 use super::{Net, address, stack};
+use crate::current::Current;
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::{Int, Piece};
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
 use alloc::format;
 use alloc::vec::Vec;
 use core::net::IpAddr;
+use platform::Clock;
 
 /// How the result is written.
 #[derive(Clone, Copy)]

@@ -2,13 +2,14 @@
 //! console.
 
 use super::{Net, stack};
+use crate::current::Current;
 use crate::error::Answer;
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::net::{SocketKind, TcpInfo};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
+use platform::Console;
 
 /// Sockets that a report on the console shows.
 const SHOWN: usize = 200;

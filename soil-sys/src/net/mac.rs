@@ -1,9 +1,10 @@
 //! Ethernet addresses of our interfaces: `SOIL_MAC` gives them, separated by `;`; else it is the
 //! card's own; else a random, locally administered one.
 
+use crate::current::Current;
 use crate::error::{Error, Failure};
-use crate::platform::{Current, Platform};
 use alloc::format;
+use platform::{Entropy, System};
 
 /// The Ethernet address in `text`, six bytes in hexadecimal between colons, if it is one of a
 /// single station (IEEE 802).
@@ -19,7 +20,7 @@ fn parse(text: &str) -> Option<[u8; 6]> {
 }
 
 /// The address of interface `index`, whose card has the address `own`.
-pub fn choose_mac(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], Failure> {
+pub fn choose(index: usize, own: Option<[u8; 6]>) -> Result<[u8; 6], Failure> {
     let text = Current::variable("SOIL_MAC").unwrap_or_default();
     let wanted = text
         .split(';')

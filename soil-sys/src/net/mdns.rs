@@ -2,14 +2,15 @@
 //! was asked for.
 
 use super::{Net, stack};
+use crate::current::Current;
 use crate::error::{Answer, Error, Failure};
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::services::Polled;
 use ::services::mdns::Responder;
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
+use platform::{Clock, System};
 
 /// The responder, and what is called of it. Other programs don't have the code behind these
 /// pointers.

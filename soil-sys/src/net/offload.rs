@@ -1,56 +1,27 @@
-//! `SOIL_OFFLOAD`: what a network device would do for the machine, and shouldn't: for looking for
-//! mistakes, and for measuring.
+//! `SOIL_OFFLOAD`: the offloads of a network device that are not to be used, for debugging and for
+//! measuring.
 
+use crate::current::Current;
 use crate::error::{Error, Failure};
-use crate::platform::{Current, Platform};
 use alloc::format;
-
-/// What may be used of what a device offers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offloads {
-    /// Sums of what is sent (`csum`); segmentation needs it.
-    pub tx_checksum: bool,
-    /// Cutting of TCP into segments (`tso`).
-    pub segmentation: bool,
-    /// Sums of what comes (`rxcsum`); large frames need it.
-    pub rx_checksum: bool,
-    /// Frames of several segments that come as one (`lro`).
-    pub large_receive: bool,
-    /// Received frames over several buffers (`mrg`; the image's card).
-    pub mergeable: bool,
-    /// Notifications where they are asked for only (`event`; the image's card).
-    pub event_index: bool,
-    /// Lists of buffers outside of the queue (`indirect`; the image's card).
-    pub indirect: bool,
-}
+use platform::System;
+use platform::link::Offloads;
 
 /// The variable's names, as its complaint lists them.
 const NAMES: &str = "csum, tso, rxcsum, lro, mrg, event, indirect, all";
 
-impl Offloads {
-    /// Nothing is taken away.
-    pub const ALL: Offloads = Offloads {
-        tx_checksum: true,
-        segmentation: true,
-        rx_checksum: true,
-        large_receive: true,
-        mergeable: true,
-        event_index: true,
-        indirect: true,
-    };
-
-    fn places(&mut self, name: &str) -> Option<&mut bool> {
-        Some(match name {
-            "csum" => &mut self.tx_checksum,
-            "tso" => &mut self.segmentation,
-            "rxcsum" => &mut self.rx_checksum,
-            "lro" => &mut self.large_receive,
-            "mrg" => &mut self.mergeable,
-            "event" => &mut self.event_index,
-            "indirect" => &mut self.indirect,
-            _ => return None,
-        })
-    }
+/// The field of a name.
+fn field<'a>(offloads: &'a mut Offloads, name: &str) -> Option<&'a mut bool> {
+    Some(match name {
+        "csum" => &mut offloads.tx_checksum,
+        "tso" => &mut offloads.segmentation,
+        "rxcsum" => &mut offloads.rx_checksum,
+        "lro" => &mut offloads.large_receive,
+        "mrg" => &mut offloads.mergeable,
+        "event" => &mut offloads.event_index,
+        "indirect" => &mut offloads.indirect,
+        _ => return None,
+    })
 }
 
 /// Reads a value such as `-tso,-lro`.
@@ -64,11 +35,11 @@ fn parse(text: &str) -> Result<Offloads, Failure> {
         let name = word.strip_prefix('-');
         if name == Some("all") {
             for name in NAMES.split(", ") {
-                if let Some(place) = offloads.places(name) {
+                if let Some(place) = field(&mut offloads, name) {
                     *place = false;
                 }
             }
-        } else if let Some(place) = name.and_then(|name| offloads.places(name)) {
+        } else if let Some(place) = name.and_then(|name| field(&mut offloads, name)) {
             *place = false;
         } else {
             let detail = format!("SOIL_OFFLOAD: \"{word}\": give a minus sign and one of {NAMES}");

@@ -3,18 +3,19 @@
 //! the second serial port, whose output `soil run --pcap FILE` puts in a file. `SOIL_PCAP_SNAP` is
 //! the most bytes of a frame that are recorded.
 
-use super::Device;
+use crate::current::Current;
 use crate::error::{Error, Failure};
-use crate::platform::{Current, Platform};
 use ::services::capture::Recorder;
 use alloc::format;
 use alloc::vec::Vec;
+use platform::link::Device;
+use platform::{Clock, Links, System};
 
 /// The largest frame: segments of up to 64 KiB that a device cuts.
 const WHOLE: usize = 65_549;
 
 /// The devices, recorded if that is asked for.
-pub fn record(devices: Vec<Device>) -> Result<Vec<Device>, Failure> {
+pub fn record(devices: Vec<Device<Current>>) -> Result<Vec<Device<Current>>, Failure> {
     let variable = |name| Current::variable(name).filter(|value| !value.is_empty());
     let Some(target) = variable("SOIL_PCAP") else {
         return Ok(devices);
@@ -27,7 +28,7 @@ pub fn record(devices: Vec<Device>) -> Result<Vec<Device>, Failure> {
         })?,
     };
     let recorder = Recorder::new(Current::recording(&target)?, Current::wall_ns, snap);
-    let record = |device: Device| Device {
+    let record = |device: Device<Current>| Device {
         link: recorder.record(device.link, &device.name),
         ..device
     };

@@ -1,11 +1,12 @@
 //! What stands on the stack: the resolver, and the client that sets the clock (`SOIL_NTP`).
 
 use super::{BUDGET, configuration, dns};
+use crate::current::Current;
 use crate::error::Failure;
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use ::services::sntp::{Client, Sample};
 use ::services::{Polled, Resolver};
+use platform::{Clock, System};
 
 /// A later answer that differs by more is taken for a fault of the server (RFC 5905, 11.2.1: panic
 /// threshold).

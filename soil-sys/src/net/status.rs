@@ -1,15 +1,16 @@
 //! What the interfaces are, and waiting for the first address.
 
 use super::{Net, stack};
+use crate::current::Current;
 use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::Int;
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Runtime};
 use ::net::{Dhcp, InterfaceStatus};
 use alloc::format;
 use alloc::string::String;
 use core::fmt::Write;
 use core::net::IpAddr;
+use platform::{Clock, Links};
 
 /// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4
 /// s, then 8 s).

@@ -1,6 +1,7 @@
 //! TCP connections and listeners.
 
 use super::{address, close, error, open, ready, refused, socket, stack_for, stop};
+use crate::current::Current;
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::{
@@ -9,10 +10,10 @@ use crate::ffi::constants::{
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::ffi::records::TcpInfo;
-use crate::platform::{Current, Platform};
 use crate::runtime::Runtime;
 use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
+use platform::Clock;
 
 pub(super) static CONNECTION: Operations = Operations {
     kind: KIND_TCP,

@@ -2,10 +2,11 @@
 
 use super::{Cancelled, Driver, MAX_DRIVERS, Runtime, TokenHasher};
 use super::{beside, call, call_at_exit, lock, own, unlock};
-use crate::error::{Error, Stop, encode};
+use crate::error::{Error, Stop};
 use crate::ffi::constants::{COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS};
 use crate::ffi::constants::{COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN};
 use crate::pipe;
+use crate::runtime::encode;
 use crate::table::{Direction, Fd, Operations};
 use crate::table::{cannot_park, cannot_read, cannot_write};
 use core::hash::Hasher;

@@ -1,10 +1,12 @@
 //! Waits of runtimes with drivers made up.
 
 use super::{sync_all, wait};
+use crate::current::Current;
 use crate::error::{Error, Stop};
-use crate::platform::{Current, Platform};
 use crate::runtime::{Cancelled, Driver, Runtime};
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use host::Ring;
+use platform::Clock;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -131,7 +133,9 @@ fn a_signal_ends_the_wait() {
     }
     for ring in [false, true] {
         let mut rt = Runtime::new();
-        let owner = ring.then(|| rt.interest.open_ring());
+        let handle = Ring::default();
+        let owner = ring.then(|| handle.open(false));
+        rt.interest.use_ring(handle);
         // SAFETY: this thread's own handle, used while it lives.
         let waiter = unsafe { libc::pthread_self() } as usize;
         let (done, stopped) = std::sync::mpsc::channel::<()>();

@@ -1,18 +1,20 @@
 //! A volume whose calls wait for what is on none of our disks, as folders of the host do.
 
 use super::super::cache::statistics;
-use super::super::drivers::{FileSystem, Mount, Mounted, Options, Suspend, Waiting};
+use super::super::drivers::{FileSystem, Mount, Mounted, Options};
 use super::super::{
     deadline, drivers, file_sync, finish, mount, open, read, seek, size, sync, sync_volume,
     unmount, write,
 };
 use super::{IO, MODE, completed, step};
+use crate::current::Offload;
 use crate::disks::install;
 use crate::error::{Error, Stop};
 use crate::ffi::{Int, Piece};
 use crate::runtime::Runtime;
 use crate::table::Fd;
 use ::fs::{Cursor, DirEntry, FileId, Health, OpenFlags, Renaming, Space, Stat, Volume, memory};
+use platform::volume::{Suspend, Waiting};
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -215,7 +217,7 @@ const TOLD: FileSystem = FileSystem {
     mount: Mount::Waiting(mount_told),
 };
 
-fn mount_told(source: &str, options: &Options, waiting: Waiting) -> Mounted {
+fn mount_told(source: &str, options: &Options, waiting: Waiting<Offload>) -> Mounted {
     assert_eq!((source, options.read_only), ("somewhere", false));
     let inner = memory::new(64 << 20, options.clock);
     let fiber = waiting.fiber;

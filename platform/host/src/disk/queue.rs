@@ -1,0 +1,333 @@
+//! The requests of one disk, and which way each goes:
+//!
+//! - a read that the page cache answers is done at once (`preadv2` with `RWF_NOWAIT`);
+//! - writes that belong together go past the page cache with one `io_submit` ([`Aio`]), so that a
+//!   kill leaves all of them or none;
+//! - large writes of whole pages go past the page cache, too, by the ring: ext4 has no buffered
+//!   writes that don't wait, so that the ring would give each to a thread of the kernel's, which
+//!   copies it, and a flush would still find all of it to be written. Where the disk is slower than
+//!   that, those of the next moment go through the page cache again, which takes them all at once;
+//! - everything else goes to the ring;
+//! - without a ring, what is aligned goes past the page cache, flushes go the same way, and the
+//!   rest is done while the program waits.
+//!
+//! Writes past the page cache and through it must not meet in one page, or the page that goes to
+//! the disk later brings old sectors back (Linux says so with `EIO` for the next flush). So a write
+//! waits for those of the other way to the same pages; large ones go the same way then. By less
+//! than whole pages only those past the cache go that belong together.
+
+use super::OwnedFd;
+use super::aio::{ALIGN, Aio, Command};
+use super::request::{IoRequest, Kind};
+use crate::ring::{Handle, Owner};
+use crate::{Host, Interest, check};
+use alloc::collections::VecDeque;
+use core::ptr::null_mut;
+use fs::BlockError;
+use platform::disk::{Request, Submitted};
+use platform::error::Stop;
+use platform::{Clock, Interest as _};
+use rustix_uring::Errno;
+use slab::Slab;
+
+/// Requests under way at once; others wait their turn.
+const MOST: usize = 256;
+/// A page of the page cache, or several.
+const PAGE: usize = 4096;
+/// Bytes from which a write goes past the page cache although there is a ring: what a copy costs is
+/// more than the disk's answer then.
+const LARGE: u64 = 256 << 10;
+/// Nanoseconds for a mebibyte from which on the page cache is faster: a copy, a hop to another
+/// thread, and what the flush takes.
+const SLOW_NS: u64 = 700_000;
+/// For how long no large write goes past the page cache after one that was slow, in nanoseconds.
+const REST_NS: u64 = 200_000_000;
+
+/// A request that the kernel has.
+struct UnderWay {
+    tag: u64,
+    io: IoRequest,
+    /// It went past the page cache.
+    past: bool,
+    /// It is a large write, on its own, that began then.
+    timed: Option<u64>,
+}
+
+/// See the head of this file.
+pub struct Queue {
+    file: OwnedFd,
+    /// Bytes of a sector.
+    sector: usize,
+    ring: Option<Owner>,
+    /// Before the file that it is on, which it needs to the end.
+    aio: Option<Aio>,
+    /// The file past the page cache. It stays open: requests name it that the kernel has not seen.
+    direct: Option<OwnedFd>,
+    /// It takes requests.
+    takes_direct: bool,
+    /// Until when large writes go through the page cache.
+    rests_until: u64,
+    /// The page cache can be asked.
+    cached: bool,
+    under_way: Slab<UnderWay>,
+    /// How many of those went past the page cache.
+    past: usize,
+    /// Ended, but not reported.
+    ended: VecDeque<(u64, Result<(), BlockError>)>,
+}
+
+impl Queue {
+    /// On `file` with sectors of so many bytes, and `direct`, the same file past the page cache.
+    pub fn new(file: OwnedFd, sector: usize, direct: Option<OwnedFd>, ring: &Handle) -> Queue {
+        Queue {
+            file,
+            sector,
+            ring: ring.open(false),
+            aio: direct.as_ref().and_then(Aio::new),
+            takes_direct: direct.is_some(),
+            direct,
+            rests_until: 0,
+            cached: true,
+            under_way: Slab::new(),
+            past: 0,
+            ended: VecDeque::new(),
+        }
+    }
+
+    /// Takes what the page cache has; whether that was all.
+    fn read_cached(&mut self, io: &mut IoRequest) -> bool {
+        let vector = libc::iovec {
+            iov_base: io.start.as_ptr().cast(),
+            iov_len: io.len,
+        };
+        // SAFETY: writes within the request's memory.
+        let read = unsafe {
+            libc::preadv2(
+                self.file.0,
+                &raw const vector,
+                1,
+                io.offset as i64,
+                libc::RWF_NOWAIT,
+            )
+        };
+        match check(read) {
+            Ok(n) => io.skip(n),
+            Err(Stop::WouldBlock) => (),
+            // A file system that can't say.
+            Err(_) => self.cached = false,
+        }
+        io.len == 0
+    }
+
+    /// The file.
+    pub fn file(&self) -> i32 {
+        self.file.0
+    }
+
+    /// The same file past the page cache, where there is that.
+    pub fn file_past_cache(&self) -> Option<i32> {
+        self.direct.as_ref().map(|direct| direct.0)
+    }
+
+    /// Whether the kernel has none of its requests.
+    pub fn is_idle(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// See [`platform::disk::Device::submit`]; `size` is the file's, in bytes.
+    pub fn submit(&mut self, request: Request<Host>, tag: u64, size: u64) -> Submitted {
+        let mut io = IoRequest::new(request, self.sector);
+        if io.end() > size {
+            // It has become shorter; a write would make it longer again.
+            return Submitted::Done(Err(BlockError::Io));
+        }
+        if self.cached && io.kind == Kind::Read && self.read_cached(&mut io) {
+            return Submitted::Done(Ok(()));
+        }
+        if self.under_way.len() >= MOST {
+            return Submitted::Full;
+        }
+        let together = matches!(request, Request::Write { together: true, .. });
+        let now = Host::monotonic_ns();
+        let past = self.goes_past(&io, together, now);
+        if self.meets(&io, !past) {
+            return Submitted::Full;
+        }
+        let by_ring = self.ring.is_some() && !together;
+        let timed = (past && by_ring && self.under_way.is_empty()).then_some(now);
+        let key = self.under_way.insert(UnderWay {
+            tag,
+            io,
+            past,
+            timed,
+        });
+        if past && !by_ring && self.add(key, io) || self.push(key, io) {
+            self.past += usize::from(past);
+            return Submitted::Taken;
+        }
+        self.under_way.remove(key);
+        Submitted::Done(io.now(self.file.0))
+    }
+
+    /// Whether a request goes past the page cache.
+    fn goes_past(&self, io: &IoRequest, together: bool, now: u64) -> bool {
+        let by_ring = self.ring.is_some() && !together;
+        let is_large = || io.end() - io.offset >= LARGE && now >= self.rests_until;
+        self.takes_direct
+            && io.is_aligned(ALIGN, if together { ALIGN } else { PAGE })
+            && (!by_ring || io.writes() && is_large())
+            && (together || !self.meets(io, false))
+    }
+
+    /// Whether `rest` writes to a page that a request under way writes to, which went past the page
+    /// cache or not.
+    fn meets(&self, io: &IoRequest, past: bool) -> bool {
+        let many = if past {
+            self.past
+        } else {
+            self.under_way.len() - self.past
+        };
+        let pages = |io: &IoRequest| {
+            let page = PAGE as u64;
+            io.offset / page..io.end().div_ceil(page)
+        };
+        let own = pages(io);
+        let meets = |other: &IoRequest| {
+            let other = pages(other);
+            other.start < own.end && own.start < other.end
+        };
+        many > 0
+            && io.writes()
+            && self
+                .under_way
+                .iter()
+                .any(|(_, other)| other.past == past && other.io.writes() && meets(&other.io))
+    }
+
+    /// Gives a request to the older interface.
+    fn add(&mut self, key: usize, io: IoRequest) -> bool {
+        let command = match io.kind {
+            Kind::Read => Command::Read,
+            Kind::Write => Command::Write,
+            Kind::Flush => Command::Sync,
+            Kind::Scatter => Command::ReadVector,
+            Kind::Gather { durable: false } => Command::WriteVector,
+            Kind::Gather { durable: true } => Command::WriteVectorDurably,
+            Kind::Allocate(_) => return false,
+        };
+        let start = match io.kind {
+            // The kernel refuses a flush that has memory.
+            Kind::Flush => null_mut(),
+            _ => io.start.as_ptr(),
+        };
+        let offset = io.offset as i64;
+        self.aio.as_mut().is_some_and(|aio| {
+            // SAFETY: the memory is the request's until it is reported.
+            unsafe { aio.add(command, start, io.len, offset, key as u64) }
+        })
+    }
+
+    /// Gives a request to the ring.
+    fn push(&mut self, key: usize, io: IoRequest) -> bool {
+        let Some(ring) = &self.ring else { return false };
+        let past = self.under_way.get(key).is_some_and(|request| request.past);
+        let direct = self.direct.as_ref().filter(|_| past);
+        let fd = direct.unwrap_or(&self.file).0;
+        // SAFETY: the memory is the request's until it is reported.
+        unsafe { ring.push(io.entry(fd), key as u64, true) }
+    }
+
+    /// Starts what was submitted; the ring does so with the program's next wait.
+    pub fn kick(&mut self) {
+        let Queue {
+            file,
+            aio: Some(aio),
+            under_way,
+            past: passed,
+            ended,
+            ..
+        } = self
+        else {
+            return;
+        };
+        aio.submit(&mut |key| {
+            if let Some(UnderWay { tag, io, past, .. }) = under_way.try_remove(key as usize) {
+                *passed -= usize::from(past);
+                ended.push_back((tag, io.now(file.0)));
+            }
+        });
+    }
+
+    /// Reports what has ended.
+    pub fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        let mut aio = self.aio.take();
+        if let Some(aio) = &mut aio {
+            aio.poll(&mut |key, result| {
+                let failure = |_| Errno::from_raw_os_error(-result as i32);
+                self.note(key as usize, usize::try_from(result).map_err(failure));
+            });
+        }
+        self.aio = aio;
+        while let Some((key, result)) = self.ring.as_ref().and_then(Owner::ended) {
+            self.note(key as usize, result.map(|n| n as usize));
+        }
+        for (tag, result) in self.ended.drain(..) {
+            report(tag, result);
+        }
+    }
+
+    /// A system call for a request has ended.
+    fn note(&mut self, key: usize, result: Result<usize, Errno>) {
+        let Some(request) = self.under_way.get_mut(key) else {
+            return;
+        };
+        if let (Some(began), Ok(n)) = (request.timed.take(), result) {
+            let now = Host::monotonic_ns();
+            if is_slow(now.saturating_sub(began), n) {
+                self.rests_until = now + REST_NS;
+            }
+        }
+        let ended = match result {
+            Ok(n) => request.io.note(n),
+            Err(Errno::IO) => Some(Err(BlockError::Io)),
+            Err(Errno::INVAL) if request.past => {
+                // Its sectors are larger than ours, or the like.
+                self.takes_direct = false;
+                None
+            }
+            // A way that is closed here; the plain one knows why.
+            Err(_) => Some(request.io.now(self.file.0)),
+        };
+        let io = request.io;
+        if request.past && !(self.takes_direct && io.is_aligned(ALIGN, ALIGN)) {
+            request.past = false;
+            self.past -= 1;
+        }
+        if ended.is_none() && self.push(key, io) {
+            return;
+        }
+        if let Some(UnderWay { tag, past, .. }) = self.under_way.try_remove(key) {
+            self.past -= usize::from(past);
+            let result = ended.unwrap_or_else(|| io.now(self.file.0));
+            self.ended.push_back((tag, result));
+        }
+    }
+
+    /// See [`platform::disk::Device::arm`].
+    pub fn arm(&mut self, interest: &mut Interest) {
+        if !self.ended.is_empty() {
+            interest.immediately();
+        }
+        if let Some(aio) = self.aio.as_ref().filter(|aio| aio.is_busy()) {
+            interest.fd(aio.event(), libc::POLLIN);
+        }
+    }
+}
+
+/// Whether the disk took so many bytes more slowly than the page cache would have.
+fn is_slow(ns: u64, bytes: usize) -> bool {
+    ns > (bytes as u64).saturating_mul(SLOW_NS) >> 20
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,257 @@
+//! What may take long in a folder of the host: done on the spot where Linux answers from memory,
+//! else offloaded ([`Offload`]) while others go on.
+//!
+//! Linux says of a read whether it would wait (`RWF_NOWAIT`), and of an open file's path
+//! (`RESOLVE_CACHED`); of a write through the page cache it doesn't on most file systems (ext4 has
+//! no such writes), and offloaded each would cost a hop to another thread. So writes are
+//! done on the spot on file systems that are known to copy to the page cache and be done, until one
+//! took long, because too much waits for the disk, say: then those of the next second are
+//! offloaded.
+
+use super::calls::{self, code};
+use crate::links::OwnedFd;
+use crate::offload::{Call, Offload};
+use crate::{Host, check};
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use core::cell::Cell;
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use fs::Error;
+use platform::Clock;
+use platform::error::Stop;
+use platform::volume::{Suspend, Waiting};
+
+/// Bytes that are written on the spot between two looks at the clock.
+const PIECE: usize = 1 << 20;
+/// What a copy of as much doesn't take, in nanoseconds.
+const LONG_NS: u64 = 10_000_000;
+/// For how long writes are offloaded then.
+const REST_NS: u64 = 1_000_000_000;
+/// Syncs under way at once; others wait their turn.
+const MOST_SYNCS: usize = 16;
+
+/// File systems whose writes are copied to the page cache, and no more (`linux/magic.h`): ext2 to
+/// ext4, XFS, Btrfs, F2FS, bcachefs, tmpfs, and overlays, which have containers on one of those.
+const COPYING: [i64; 7] = [
+    0xef53,
+    0x5846_5342,
+    0x9123_683e,
+    0xf2f5_2010,
+    0xca45_1a4e,
+    0x0102_1994,
+    0x794c_7630,
+];
+
+/// What an open file is like.
+///
+/// Where its file system isn't one of [`COPYING`] it isn't believed either that it doesn't wait
+/// when it is asked not to.
+#[derive(Default)]
+pub struct Traits {
+    /// A read can be asked whether it would wait.
+    asks: Cell<bool>,
+    /// See [`COPYING`].
+    copies: bool,
+}
+
+impl Traits {
+    /// Whether what is written is copied to the page cache, and no more.
+    pub fn copies(&self) -> bool {
+        self.copies
+    }
+}
+
+/// Traits of a file, or of a folder.
+pub fn traits(fd: &OwnedFd) -> Traits {
+    let mut status = MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: room for the structure, of which zeros are one.
+    let kind = unsafe {
+        let found = libc::fstatfs(fd.0, status.as_mut_ptr()) == 0;
+        found.then(|| status.assume_init().f_type)
+    };
+    Traits {
+        asks: Cell::new(true),
+        copies: kind.is_some_and(|kind| COPYING.contains(&kind)),
+    }
+}
+
+/// How the calls of one folder wait.
+pub struct Transfer {
+    fiber: Box<dyn Suspend>,
+    offload: Offload,
+    syncs: Rc<Cell<usize>>,
+    /// Until when writes are offloaded.
+    rests_until: Cell<u64>,
+}
+
+// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
+// inside calls of the runtime only, one at a time, as what it shares with its suspended answers does.
+unsafe impl Send for Transfer {}
+
+impl Transfer {
+    /// With these means.
+    pub fn new(Waiting { fiber, offload }: Waiting<Offload>) -> Transfer {
+        Transfer {
+            fiber,
+            offload,
+            syncs: Rc::new(Cell::new(0)),
+            rests_until: Cell::new(0),
+        }
+    }
+
+    /// Offloads a call and suspends the caller until its end; `None`: interrupted, to be tried again.
+    ///
+    /// # Safety
+    /// What it points to stays valid.
+    unsafe fn wait(&self, call: Call, on_ring: bool) -> Result<Option<usize>, Error> {
+        if self.fiber.is_away() {
+            return Err(Error::Busy);
+        }
+        // SAFETY: the caller's promise; this function returns when it has ended.
+        let mut begun = unsafe { self.offload.begin(call, on_ring) };
+        loop {
+            match begun.ended() {
+                Some(Ok(n)) => return Ok(Some(n)),
+                Some(Err(libc::EINTR | libc::EAGAIN)) => return Ok(None),
+                Some(Err(errno)) => return Err(code(errno)),
+                None => self.fiber.wait(),
+            }
+        }
+    }
+
+    /// Fills `into` as far as the file goes; how far.
+    pub fn read(
+        &self,
+        fd: &OwnedFd,
+        traits: &Traits,
+        offset: u64,
+        into: &mut [u8],
+    ) -> Result<usize, Error> {
+        let mut total = 0;
+        while let Some(rest) = into.get_mut(total..).filter(|rest| !rest.is_empty()) {
+            let offset = offset.saturating_add(total as u64);
+            let at = i64::try_from(offset).map_err(|_| Error::Invalid)?;
+            let (start, len) = (rest.as_mut_ptr(), rest.len());
+            if traits.asks.get() && traits.copies {
+                let vector = libc::iovec {
+                    iov_base: start.cast(),
+                    iov_len: len,
+                };
+                let flags = libc::RWF_NOWAIT;
+                // SAFETY: room for that many bytes.
+                match check(unsafe { libc::preadv2(fd.0, &raw const vector, 1, at, flags) }) {
+                    Ok(0) => break,
+                    Ok(n) => {
+                        total += n;
+                        continue;
+                    }
+                    Err(Stop::WouldBlock) => {}
+                    // A file system that can't say; if the file is at fault, the next call fails,
+                    // too.
+                    Err(_) => traits.asks.set(false),
+                }
+            }
+            let call = Call::Read {
+                fd: fd.0,
+                start,
+                len,
+                offset,
+            };
+            // SAFETY: `into` is the caller's, who waits.
+            match unsafe { self.wait(call, traits.copies) }? {
+                Some(0) => break,
+                Some(n) => total += n,
+                None => {}
+            }
+        }
+        Ok(total)
+    }
+
+    /// Writes all of `from`, or as much as can be written.
+    pub fn write(
+        &self,
+        fd: &OwnedFd,
+        traits: &Traits,
+        offset: u64,
+        from: &[u8],
+    ) -> Result<usize, Error> {
+        let mut total = 0;
+        while let Some(rest) = from.get(total..).filter(|rest| !rest.is_empty()) {
+            let offset = offset.saturating_add(total as u64);
+            let at = i64::try_from(offset).map_err(|_| Error::TooLarge)?;
+            if total > 0 {
+                self.fiber.yield_now();
+            }
+            let began = Host::monotonic_ns();
+            let written = if traits.copies && began >= self.rests_until.get() {
+                let piece = rest.len().min(PIECE);
+                // SAFETY: that many bytes.
+                let written = unsafe { libc::pwrite(fd.0, rest.as_ptr().cast(), piece, at) };
+                let written = calls::count(written);
+                let now = Host::monotonic_ns();
+                if now - began >= LONG_NS {
+                    self.rests_until.set(now + REST_NS);
+                }
+                written
+            } else {
+                let (start, len) = (rest.as_ptr(), rest.len());
+                let fd = fd.0;
+                let call = Call::Write {
+                    fd,
+                    start,
+                    len,
+                    offset,
+                };
+                // SAFETY: `from` is the caller's, who waits.
+                unsafe { self.wait(call, traits.copies) }
+            };
+            match written {
+                Ok(Some(0)) => break,
+                Ok(n) => total += n.unwrap_or(0),
+                Err(_) if total > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(total)
+    }
+
+    /// Begins a sync, `call` of a descriptor of its own for `fd`, with whose end the job that is
+    /// being done ends.
+    pub fn sync(&self, fd: &OwnedFd, call: fn(i32) -> Call) -> Result<(), Error> {
+        while self.syncs.get() >= MOST_SYNCS {
+            self.fiber.wait();
+        }
+        // SAFETY: a plain call.
+        let own = OwnedFd(unsafe { libc::fcntl(fd.0, libc::F_DUPFD_CLOEXEC, 0) });
+        calls::done(own.0)?;
+        self.syncs.set(self.syncs.get() + 1);
+        let syncs = self.syncs.clone();
+        // SAFETY: the descriptor is closed with the function below, which is kept until the call
+        // has ended.
+        let mut begun = unsafe { self.offload.begin(call(own.0), true) };
+        self.fiber.suspend_answer(Box::new(move || {
+            let _ = &own;
+            let outcome = begun.ended()?;
+            syncs.set(syncs.get().saturating_sub(1));
+            Some(outcome.map(drop).map_err(code))
+        }));
+        Ok(())
+    }
+
+    /// Opens a path below `root` as [`calls::open`] does.
+    pub fn open(
+        &self,
+        root: &OwnedFd,
+        path: &CStr,
+        how: &libc::open_how,
+    ) -> Result<OwnedFd, Error> {
+        loop {
+            let call = Call::Open(root.0, path.as_ptr(), how);
+            // SAFETY: both are the caller's, who waits.
+            if let Some(fd) = unsafe { self.wait(call, true) }? {
+                return Ok(OwnedFd(fd as i32));
+            }
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The platform of a Linux process: [`Host`] implements the traits of `platform` on the C library
+//! that OCaml links anyway, without the standard library.
+//!
+//! # Threads
+//! - The *program*: the thread that called `soil_start`. It owns the runtime, and with it every
+//!   device, the ring and [`Interest`]. While it sleeps ([`wait`]) other OCaml threads may run.
+//! - The [`ticker`]: polls the network while the program computes. It holds the runtime's lock
+//!   meanwhile, so the program waits for it on a futex.
+//! - Offload workers ([`offload`]): one for each blocking system call, where there is no ring.
+//!   They share nothing with the program but that call and an eventfd.
+//!
+//! [`thread`] makes the last two: they know nothing of OCaml, and block all signals. The handler of
+//! [`signals`] may run on any other thread; it only counts, and writes to an eventfd.
+//!
+//! # The wait
+//! One system call ([`wait`]): `io_uring_enter(2)` where a device has opened the [`ring`], else
+//! `ppoll(2)`. It begins what the devices queued, and ends with a frame, a completion, an eventfd
+//! or the deadline.
+//!
+//! # Devices
+//! | | with a ring | without one |
+//! |---|---|---|
+//! | TAP ([`tap`]) | reads and writes queued on the ring | a call for each frame; adaptive polling saves those that would find none |
+//! | passt ([`passt`]) | calls on a socket | the same |
+//! | disks ([`disk`]) | page cache, ring, or past the page cache | page cache, `io_submit(2)`, or blocking |
+//! | folders ([`folder`]) | page cache, or offloaded to the ring | page cache, or offloaded to a worker |
+//!
+//! # Locks
+//! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and
+//! locks of files, which keep other programs off a disk (`disk::lock`).
+
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+mod console;
+mod disk;
+mod folder;
+mod interest;
+mod links;
+mod offload;
+mod passt;
+mod recording;
+mod ring;
+mod signals;
+mod system;
+mod tap;
+mod thread;
+mod ticker;
+mod wait;
+
+pub use disk::{Disk, Slice};
+pub use interest::Interest;
+pub use links::LinkWake;
+pub use offload::Offload;
+pub use ring::Handle as Ring;
+
+use platform::error::{Answer, Error, Stop};
+
+/// See the head of this file.
+#[derive(Clone, Copy)]
+pub struct Host;
+
+/// The number of the last failure of the C library.
+pub fn errno() -> i32 {
+    // SAFETY: the C library gives every thread its own.
+    unsafe { *libc::__errno_location() }
+}
+
+/// The nearest code for an `errno`.
+pub fn error(errno: i32) -> Error {
+    match errno {
+        libc::ENOENT | libc::ENXIO | libc::ENODEV => Error::NotFound,
+        libc::EACCES | libc::EPERM => Error::PermissionDenied,
+        libc::EBUSY => Error::Busy,
+        libc::EEXIST => Error::Exists,
+        libc::ENOSPC => Error::NoSpace,
+        libc::EROFS => Error::ReadOnly,
+        libc::ENOMEM => Error::OutOfMemory,
+        libc::EMFILE | libc::ENFILE => Error::TooManyOpen,
+        libc::EPIPE => Error::BrokenPipe,
+        libc::EINVAL => Error::Invalid,
+        _ => Error::Io,
+    }
+}
+
+/// The answer of a C function that says -1 and `errno`.
+pub fn check(result: isize) -> Answer {
+    if let Ok(n) = usize::try_from(result) {
+        return Ok(n);
+    }
+    match errno() {
+        libc::EAGAIN | libc::EINTR => Err(Stop::WouldBlock),
+        errno => Err(error(errno).into()),
+    }
+}

@@ -1,0 +1,476 @@
+//! System calls that may block, offloaded: to the ring, or where there is none to a worker thread
+//! each.
+//!
+//! The caller asks for the outcome after each wait; both ways end the wait.
+
+use crate::links::OwnedFd;
+use crate::ring::{Handle, Owner};
+use crate::{errno, thread};
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use core::cell::{Cell, OnceCell, RefCell};
+use core::sync::atomic::{AtomicI64, Ordering};
+use rustix_uring::opcode;
+use rustix_uring::squeue::{Entry, Flags};
+use rustix_uring::types::{Fd, OpenHow};
+use slab::Slab;
+
+/// Bytes of a worker's stack.
+const STACK: usize = 64 << 10;
+/// The call has not ended.
+const PENDING: i64 = i64::MIN;
+
+/// What a system call answered: a number, or `errno`.
+pub type Outcome = Result<usize, i32>;
+
+/// A system call.
+#[derive(Clone, Copy)]
+pub enum Call {
+    /// pread(2).
+    Read {
+        /// The file.
+        fd: i32,
+        /// Room for the bytes.
+        start: *mut u8,
+        /// How many.
+        len: usize,
+        /// From where on.
+        offset: u64,
+    },
+    /// pwrite(2), which a thread of the ring's begins.
+    Write {
+        /// The file.
+        fd: i32,
+        /// The bytes.
+        start: *const u8,
+        /// How many.
+        len: usize,
+        /// From where on.
+        offset: u64,
+    },
+    /// fsync(2).
+    Sync(i32),
+    /// syncfs(2), which the ring doesn't know.
+    SyncAll(i32),
+    /// openat2(2): folder, path and how.
+    Open(i32, *const libc::c_char, *const libc::open_how),
+}
+
+impl Call {
+    /// As a request of the ring.
+    fn entry(self) -> Option<Entry> {
+        // The kernel takes 32 bits; what is left is another request.
+        let short = |len: usize| u32::try_from(len).unwrap_or(1 << 30);
+        Some(match self {
+            Call::Read {
+                fd,
+                start,
+                len,
+                offset,
+            } => opcode::Read::new(Fd(fd), start, short(len))
+                .offset(offset)
+                .build(),
+            Call::Write {
+                fd,
+                start,
+                len,
+                offset,
+            } => opcode::Write::new(Fd(fd), start, short(len))
+                .offset(offset)
+                .build()
+                .flags(Flags::ASYNC),
+            Call::Sync(fd) => opcode::Fsync::new(Fd(fd)).build(),
+            Call::SyncAll(_) => return None,
+            Call::Open(folder, path, how) => {
+                opcode::OpenAt2::new(Fd(folder), path, how.cast::<OpenHow>()).build()
+            }
+        })
+    }
+
+    /// Does it now.
+    ///
+    /// # Safety
+    /// What it points to is valid.
+    unsafe fn perform(self) -> Outcome {
+        // SAFETY: the caller's promise.
+        let result = unsafe {
+            match self {
+                Call::Read {
+                    fd,
+                    start,
+                    len,
+                    offset,
+                } => libc::pread(fd, start.cast(), len, offset as i64) as i64,
+                Call::Write {
+                    fd,
+                    start,
+                    len,
+                    offset,
+                } => libc::pwrite(fd, start.cast(), len, offset as i64) as i64,
+                Call::Sync(fd) => i64::from(libc::fsync(fd)),
+                Call::SyncAll(fd) => i64::from(libc::syncfs(fd)),
+                Call::Open(folder, path, how) => {
+                    let size = size_of::<libc::open_how>();
+                    libc::syscall(libc::SYS_openat2, folder, path, how, size)
+                }
+            }
+        };
+        usize::try_from(result).map_err(|_| errno())
+    }
+}
+
+struct State {
+    ring: Handle,
+    owner: OnceCell<Option<Owner>>,
+    /// An eventfd that threads make readable when they have ended.
+    event: OnceCell<Arc<OwnedFd>>,
+    /// Workers whose end was not seen.
+    threads: Cell<usize>,
+    /// What the ring has: the outcome, until it is asked for.
+    under_way: RefCell<Slab<Option<Outcome>>>,
+    /// Who asked for one has found another's, which the ring now has no news of.
+    found: Cell<bool>,
+}
+
+/// See the head of this file. Clones are the same.
+#[derive(Clone)]
+pub struct Offload(Rc<State>);
+
+/// The call of a worker.
+struct Work {
+    call: Call,
+    /// Tells of its end.
+    event: Arc<OwnedFd>,
+    /// What it answered, or -`errno`.
+    outcome: AtomicI64,
+}
+
+// SAFETY: the pointers of the call are the thread's until it has ended, by the promise to `begin`;
+// the rest is atomic.
+unsafe impl Send for Work {}
+// SAFETY: as above: nobody else follows them.
+unsafe impl Sync for Work {}
+
+enum Way {
+    Ring(usize),
+    Thread(Arc<Work>),
+    Done(Outcome),
+}
+
+/// A call that has begun. It is asked until it has ended, for its memory is in use until then.
+pub struct Begun {
+    offload: Offload,
+    way: Way,
+}
+
+impl Offload {
+    /// By this ring, if it can be opened, from the first call on.
+    pub fn new(ring: Handle) -> Offload {
+        Offload(Rc::new(State {
+            ring,
+            owner: OnceCell::new(),
+            event: OnceCell::new(),
+            threads: Cell::new(0),
+            under_way: RefCell::new(Slab::new()),
+            found: Cell::new(false),
+        }))
+    }
+
+    fn owner(&self) -> Option<&Owner> {
+        let State { ring, owner, .. } = &*self.0;
+        owner.get_or_init(|| ring.open(false)).as_ref()
+    }
+
+    /// Begins a call with the program's next wait, or at once. Where there are neither rings nor
+    /// threads it has ended then.
+    ///
+    /// Without `on_ring` it is a thread's: on some file systems (FUSE without a page cache, Linux
+    /// 6.18) the ring waits where it begins a read, or, where a thread of its own begins it, gives
+    /// the bytes before a file's end twice.
+    ///
+    /// # Safety
+    /// What it points to stays valid, and its descriptor open, until it has ended.
+    pub unsafe fn begin(&self, call: Call, on_ring: bool) -> Begun {
+        // SAFETY: the caller's promise, as below.
+        let by_ring = || unsafe { self.by_ring(call) };
+        // SAFETY: as above.
+        let by_thread = || unsafe { self.by_thread(call) };
+        let way = on_ring.then(by_ring).flatten().or_else(by_thread);
+        Begun {
+            offload: self.clone(),
+            // SAFETY: as above.
+            way: way.unwrap_or_else(|| Way::Done(unsafe { call.perform() })),
+        }
+    }
+
+    /// # Safety
+    /// As for [`Offload::begin`].
+    unsafe fn by_ring(&self, call: Call) -> Option<Way> {
+        let entry = call.entry()?;
+        let owner = self.owner()?;
+        let mut under_way = self.0.under_way.borrow_mut();
+        let key = under_way.insert(None);
+        // SAFETY: the caller's promise.
+        if unsafe { owner.push(entry, key as u64, true) } {
+            return Some(Way::Ring(key));
+        }
+        under_way.remove(key);
+        None
+    }
+
+    /// The same on a thread of its own.
+    ///
+    /// # Safety
+    /// As for [`Offload::begin`].
+    unsafe fn by_thread(&self, call: Call) -> Option<Way> {
+        // SAFETY: a plain call.
+        let make = || unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        let event = self.0.event.get_or_init(|| Arc::new(OwnedFd(make())));
+        let work = Arc::new(Work {
+            call,
+            event: event.clone(),
+            outcome: AtomicI64::new(PENDING),
+        });
+        let argument = Arc::into_raw(work.clone());
+        if event.0 >= 0 && thread::make(run, argument.cast_mut().cast(), STACK) == 0 {
+            self.0.threads.set(self.0.threads.get() + 1);
+            return Some(Way::Thread(work));
+        }
+        // SAFETY: nobody has taken it.
+        drop(unsafe { Arc::from_raw(argument) });
+        None
+    }
+
+    /// Readable when a thread has ended; nothing while there are none.
+    pub fn event(&self) -> Option<i32> {
+        let State { event, threads, .. } = &*self.0;
+        event
+            .get()
+            .filter(|_| threads.get() > 0)
+            .map(|event| event.0)
+    }
+
+    /// After a wait, before everybody is asked: what threads tell from now on ends the next one.
+    pub fn clear_event(&self) {
+        let mut counter = 0u64;
+        if let Some(event) = self.event() {
+            // SAFETY: an eventfd gives 8 bytes; it doesn't block.
+            unsafe { libc::read(event, (&raw mut counter).cast(), size_of::<u64>()) };
+        }
+    }
+
+    /// Whether something was found since this was asked last by somebody who hadn't asked for it:
+    /// who did is to be asked before a sleep.
+    pub fn take_found(&self) -> bool {
+        self.0.found.take()
+    }
+
+    /// Notes what has ended, for who asks for `wanted`.
+    fn look(&self, wanted: usize) {
+        let mut under_way = self.0.under_way.borrow_mut();
+        while let Some((key, result)) = self.owner().and_then(Owner::ended) {
+            if let Some(place) = under_way.get_mut(key as usize) {
+                self.0
+                    .found
+                    .set(self.0.found.get() || key as usize != wanted);
+                let result = result.map(|n| n as usize);
+                *place = Some(result.map_err(rustix_uring::Errno::raw_os_error));
+            }
+        }
+    }
+}
+
+/// The worker.
+extern "C" fn run(argument: *mut libc::c_void) -> *mut libc::c_void {
+    // SAFETY: what `by_thread` gave.
+    let work = unsafe { Arc::from_raw(argument.cast_const().cast::<Work>()) };
+    // SAFETY: the promise to `begin`.
+    let outcome = unsafe { work.call.perform() };
+    let number = outcome.map_or_else(|errno| -i64::from(errno), |n| n as i64);
+    work.outcome.store(number, Ordering::Release);
+    let one = 1u64;
+    // SAFETY: write(2) of 8 bytes, to an eventfd that is open as long as the work.
+    unsafe { libc::write(work.event.0, (&raw const one).cast(), size_of::<u64>()) };
+    core::ptr::null_mut()
+}
+
+impl Begun {
+    /// What the call answered, once it has ended.
+    pub fn ended(&mut self) -> Option<Outcome> {
+        match &self.way {
+            Way::Done(outcome) => Some(*outcome),
+            Way::Thread(work) => {
+                let number = work.outcome.load(Ordering::Acquire);
+                if number == PENDING {
+                    return None;
+                }
+                let outcome = usize::try_from(number).map_err(|_| -number as i32);
+                self.way = Way::Done(outcome);
+                let threads = &self.offload.0.threads;
+                threads.set(threads.get().saturating_sub(1));
+                Some(outcome)
+            }
+            Way::Ring(key) => {
+                self.offload.look(*key);
+                let mut under_way = self.offload.0.under_way.borrow_mut();
+                let outcome = under_way.get(*key).copied().flatten()?;
+                under_way.remove(*key);
+                self.way = Way::Done(outcome);
+                Some(outcome)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Begun, Call, Offload, Outcome};
+    use crate::ring::{Handle, Ring};
+    use std::time::{Duration, Instant};
+    use std::{env, fs, thread};
+
+    fn end(begun: &mut Begun, handle: &Handle) -> Outcome {
+        let start = Instant::now();
+        loop {
+            if let Some(outcome) = begun.ended() {
+                return outcome;
+            }
+            assert!(start.elapsed() < Duration::from_secs(10), "it never ends");
+            handle.with(Ring::submit);
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Begins `slow`, and another call after it, which doesn't wait for the first.
+    fn is_overtaken(slow: Call, handle: &Handle, go_on: impl FnOnce()) -> Outcome {
+        let offload = Offload::new(handle.clone());
+        // SAFETY: the callers keep what it points to.
+        let (mut slow, mut other) = unsafe {
+            (
+                offload.begin(slow, true),
+                offload.begin(Call::Sync(-1), true),
+            )
+        };
+        assert_eq!(end(&mut other, handle), Err(libc::EBADF));
+        assert_eq!(slow.ended(), None);
+        go_on();
+        let outcome = end(&mut slow, handle);
+        // It stays so.
+        assert_eq!(slow.ended(), Some(outcome));
+        outcome
+    }
+
+    /// An empty pipe has nothing to read until somebody writes.
+    #[test]
+    fn the_ring_does_what_takes_long() {
+        let (handle, mut ends, mut byte) = (Handle::default(), [0; 2], 0u8);
+        if handle.open(false).is_none() {
+            return std::println!("this kernel has no io_uring for us: not tested");
+        }
+        // SAFETY: room for both ends.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        let read = Call::Read {
+            fd: ends[0],
+            start: &raw mut byte,
+            len: 1,
+            offset: 0,
+        };
+        let outcome = is_overtaken(read, &handle, || {
+            // SAFETY: reads a byte.
+            assert_eq!(unsafe { libc::write(ends[1], b"x".as_ptr().cast(), 1) }, 1);
+        });
+        assert_eq!((outcome, byte), (Ok(1), b'x'));
+    }
+
+    /// What one finds of another's is told before a sleep: the ring has no news of it any more.
+    #[test]
+    fn what_another_has_found_is_told() {
+        let handle = Handle::default();
+        if handle.open(false).is_none() {
+            return std::println!("this kernel has no io_uring for us: not tested");
+        }
+        let offload = Offload::new(handle.clone());
+        // SAFETY: they point to nothing.
+        let [mut first, mut second] =
+            [(); 2].map(|()| unsafe { offload.begin(Call::Sync(-1), true) });
+        let start = Instant::now();
+        while !offload.0.found.get() {
+            assert!(
+                start.elapsed() < Duration::from_secs(10),
+                "nothing is found"
+            );
+            handle.with(Ring::submit);
+            let _ = second.ended();
+        }
+        assert!(offload.take_found() && !offload.take_found());
+        assert_eq!(first.ended(), Some(Err(libc::EBADF)));
+    }
+
+    /// Opening a named pipe to read takes until somebody opens it to write.
+    #[test]
+    fn a_thread_does_what_takes_long() {
+        let path = env::temp_dir().join(std::format!("soil-offload-pipe-{}", std::process::id()));
+        let text = std::ffi::CString::new(path.to_str().expect("UTF-8")).expect("no zero byte");
+        // SAFETY: a path with its zero byte; zeros are a structure.
+        let mut how: libc::open_how = unsafe {
+            assert_eq!(libc::mkfifo(text.as_ptr(), 0o600), 0);
+            core::mem::zeroed()
+        };
+        how.flags = libc::O_RDONLY as u64;
+        let open = Call::Open(libc::AT_FDCWD, text.as_ptr(), &raw const how);
+        let mut writer = None;
+        let outcome = is_overtaken(open, &Handle::forbidden(), || {
+            writer = Some(fs::File::options().write(true).open(&path).expect("opens"));
+        });
+        // SAFETY: a new descriptor, of which nobody else knows.
+        assert_eq!(unsafe { libc::close(outcome.expect("opens") as i32) }, 0);
+        fs::remove_file(&path).expect("removes");
+    }
+
+    #[test]
+    fn reads_writes_and_syncs() {
+        for handle in [Handle::default(), Handle::forbidden()] {
+            use std::os::fd::AsRawFd;
+            let path = env::temp_dir().join(std::format!("soil-offload-{}", std::process::id()));
+            let open = fs::File::options()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(true)
+                .open(&path);
+            let file = open.expect("opens");
+            let (fd, offload) = (file.as_raw_fd(), Offload::new(handle.clone()));
+            let mut back = [0u8; 8];
+            // SAFETY: the memory stays until the calls have ended.
+            let call = |call| end(&mut unsafe { offload.begin(call, true) }, &handle);
+            let write = Call::Write {
+                fd,
+                start: b"text".as_ptr(),
+                len: 4,
+                offset: 2,
+            };
+            assert_eq!(call(write), Ok(4));
+            assert_eq!(
+                (call(Call::Sync(fd)), call(Call::SyncAll(fd))),
+                (Ok(0), Ok(0))
+            );
+            let read = Call::Read {
+                fd,
+                start: back.as_mut_ptr(),
+                len: 8,
+                offset: 0,
+            };
+            assert_eq!(call(read), Ok(6));
+            assert_eq!(&back, b"\0\0text\0\0");
+            let read = Call::Read {
+                fd,
+                start: back.as_mut_ptr(),
+                len: 8,
+                offset: 3,
+            };
+            assert_eq!(call(read), Ok(3));
+            assert_eq!(&back, b"extext\0\0");
+            fs::remove_file(&path).expect("removes");
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! One `io_uring` (io_uring(7)) for the devices of the process and for its wait: what the devices
+//! asked for since the last system call begins with the next one, which waits as well; what has
+//! ended is read from memory that the kernel shares.
+//!
+//! Where the kernel has none that is recent enough (5.11) or forbids it
+//! (`kernel.io_uring_disabled`, the seccomp profiles of containers), [`Handle::open`] gives
+//! nothing, and the devices do with the calls of old.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::RefCell;
+use core::sync::atomic::{AtomicBool, Ordering};
+use core::time::Duration;
+use rustix_uring::squeue::Entry;
+use rustix_uring::types::{Fd, SubmitArgs, Timespec};
+use rustix_uring::{Errno, IoUring, opcode};
+
+/// Places for requests that wait for the next system call; more only cost a call of their own.
+const ENTRIES: u32 = 256;
+/// Threads that Linux may make for requests that block. Those on one disk that doesn't answer would
+/// otherwise, at eight on two processors, keep all other disks waiting.
+const WORKERS: u32 = 1024;
+/// Who owns [`Ring::polls`].
+const POLLS: usize = 0;
+/// Bits of a request's tag; the rest says whose it is.
+const TAG_BITS: u32 = 48;
+
+/// A request that has ended: its tag, and what the system call of its kind would have answered.
+pub type Ended = (u64, Result<u32, Errno>);
+
+/// A file descriptor that is waited for.
+struct Poll {
+    fd: i32,
+    events: i16,
+    /// The kernel has the request.
+    armed: bool,
+}
+
+/// What belongs to an owner.
+struct Share {
+    /// Requests that have ended, until the owner asks.
+    ended: VecDeque<Ended>,
+    quiet: bool,
+}
+
+/// See the head of this file.
+pub struct Ring {
+    uring: IoUring,
+    polls: Vec<Poll>,
+    owners: Vec<Share>,
+    /// Requests of quiet owners that the next system call begins, and ends.
+    quiet: usize,
+    /// Something was added that should begin before the program goes on.
+    urgent: bool,
+}
+
+/// Why [`Ring::wait`] came back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Waited {
+    /// Something has ended or happened.
+    Event,
+    /// Nothing has: the time came, or a signal.
+    Nothing,
+}
+
+enum State {
+    Untried,
+    Forbidden,
+    Open(Box<Ring>),
+}
+
+/// This is the child of a fork: the ring is its parent's, who shares the memory of it, and would
+/// never hear of what ended here.
+static INHERITED: AtomicBool = AtomicBool::new(false);
+
+extern "C" fn in_child() {
+    INHERITED.store(true, Ordering::Relaxed);
+}
+
+/// The ring, which the first device that asks for it opens. Clones are the same ring.
+#[derive(Clone)]
+pub struct Handle(Rc<RefCell<State>>);
+
+impl Default for Handle {
+    fn default() -> Handle {
+        Handle(Rc::new(RefCell::new(State::Untried)))
+    }
+}
+
+impl Handle {
+    /// A ring that the kernel forbids, as tests of other crates want one.
+    pub fn forbidden() -> Handle {
+        Handle(Rc::new(RefCell::new(State::Forbidden)))
+    }
+
+    /// A new owner of requests, or `None` where there is no ring to be had. The requests of a
+    /// `quiet` one end in the system call that begins them, and nobody waits for that.
+    pub fn open(&self, quiet: bool) -> Option<Owner> {
+        let mut state = self.0.borrow_mut();
+        if matches!(*state, State::Untried) {
+            *state = Ring::open().map_or(State::Forbidden, |ring| State::Open(Box::new(ring)));
+        }
+        let State::Open(ring) = &mut *state else {
+            return None;
+        };
+        if INHERITED.load(Ordering::Relaxed) {
+            return None;
+        }
+        ring.owners.push(Share {
+            ended: VecDeque::new(),
+            quiet,
+        });
+        Some(Owner {
+            ring: self.clone(),
+            index: ring.owners.len(),
+            quiet,
+        })
+    }
+
+    /// Runs `f` on the ring, if it is open and not a parent's.
+    pub fn with<R>(&self, f: impl FnOnce(&mut Ring) -> R) -> Option<R> {
+        match &mut *self.0.borrow_mut() {
+            State::Open(ring) if !INHERITED.load(Ordering::Relaxed) => Some(f(ring)),
+            _ => None,
+        }
+    }
+}
+
+/// A device's share of the ring. It is never given back: devices live as long as the program.
+pub struct Owner {
+    ring: Handle,
+    /// Its share has the number before; 0 is [`POLLS`].
+    index: usize,
+    quiet: bool,
+}
+
+impl Owner {
+    /// Adds a request, which begins at the next system call of the ring: an `urgent` one before the
+    /// program goes on, others when it waits. False if there is no room.
+    ///
+    /// # Safety
+    /// The request's memory stays valid and untouched until the request has ended.
+    pub unsafe fn push(&self, request: Entry, tag: u64, urgent: bool) -> bool {
+        let data = (self.index as u64) << TAG_BITS | tag & ((1 << TAG_BITS) - 1);
+        let push = |ring: &mut Ring| {
+            ring.urgent |= urgent;
+            let pushed = ring.push(&request.user_data(data));
+            ring.quiet += usize::from(pushed && self.quiet);
+            pushed
+        };
+        self.ring.with(push).unwrap_or(false)
+    }
+
+    /// The next request that has ended.
+    pub fn ended(&self) -> Option<Ended> {
+        let next = |ring: &mut Ring| {
+            let place = self.index - 1;
+            let taken = ring.owners.get_mut(place)?.ended.pop_front();
+            taken.or_else(|| {
+                ring.reap();
+                ring.owners.get_mut(place)?.ended.pop_front()
+            })
+        };
+        self.ring.with(next).flatten()
+    }
+
+    /// Begins what was added.
+    pub fn submit(&self) {
+        self.ring.with(Ring::submit);
+    }
+}
+
+impl Ring {
+    fn open() -> Option<Ring> {
+        let uring = IoUring::new(ENTRIES).ok()?;
+        let can = uring.params();
+        // A wait with a time, no lost completions, waiting for files without a thread: all of Linux
+        // 5.11.
+        let enough =
+            can.is_feature_ext_arg() && can.is_feature_nodrop() && can.is_feature_fast_poll();
+        // Linux before 5.15 doesn't know it, and does without.
+        let _ = uring
+            .submitter()
+            .register_iowq_max_workers(&mut [WORKERS, 0]);
+        // SAFETY: the function lives as long as the program.
+        let noted = enough && unsafe { libc::pthread_atfork(None, None, Some(in_child)) } == 0;
+        noted.then_some(Ring {
+            uring,
+            polls: Vec::new(),
+            owners: Vec::new(),
+            quiet: 0,
+            urgent: false,
+        })
+    }
+
+    fn push(&mut self, request: &Entry) -> bool {
+        // SAFETY: the memory is the caller's promise; requests for readiness have none.
+        if unsafe { self.uring.submission().push(request) }.is_ok() {
+            return true;
+        }
+        self.submit();
+        // SAFETY: as above.
+        unsafe { self.uring.submission().push(request) }.is_ok()
+    }
+
+    /// Before the program goes on without a wait: begins what was added, if any of it is urgent.
+    /// What isn't becomes so, lest it never begins in a program that never waits.
+    pub fn go_on(&mut self) {
+        if self.urgent {
+            self.submit();
+        } else {
+            self.urgent = !self.uring.submission().is_empty();
+        }
+    }
+
+    /// Begins what was added since the last system call.
+    pub fn submit(&mut self) {
+        self.urgent = false;
+        self.quiet = 0;
+        if !self.uring.submission().is_empty() {
+            // What the kernel doesn't take now stays where it is, for the next time.
+            let _ = self.uring.submit();
+        }
+    }
+
+    /// Gives what has ended to its owners; whether it was anything that somebody waits for.
+    fn reap(&mut self) -> bool {
+        let Ring {
+            uring,
+            polls,
+            owners,
+            ..
+        } = self;
+        let mut any = false;
+        for entry in uring.completion() {
+            let data = entry.user_data().u64_();
+            let (owner, tag) = ((data >> TAG_BITS) as usize, data & ((1 << TAG_BITS) - 1));
+            if owner == POLLS {
+                any = true;
+                if let Some(poll) = polls.get_mut(tag as usize) {
+                    poll.armed = false;
+                }
+            } else if let Some(share) = owners.get_mut(owner - 1) {
+                any |= !share.quiet;
+                share.ended.push_back((tag, entry.result()));
+            }
+        }
+        any
+    }
+
+    /// Wants to be woken by a file descriptor, once.
+    fn arm(&mut self, fd: i32, events: i16) {
+        let found = self
+            .polls
+            .iter()
+            .position(|poll| poll.fd == fd && poll.events == events);
+        let place = found.unwrap_or(self.polls.len());
+        if found.is_none() {
+            self.polls.push(Poll {
+                fd,
+                events,
+                armed: false,
+            });
+        }
+        if self.polls.get(place).is_some_and(|poll| poll.armed) {
+            return;
+        }
+        let request = opcode::PollAdd::new(Fd(fd), events as u32).build();
+        let armed = self.push(&request.user_data(place as u64));
+        if let Some(poll) = self.polls.get_mut(place) {
+            poll.armed = armed;
+        }
+    }
+
+    /// Begins what was added and waits until something has ended, one of `fds` is ready, which
+    /// `revents` says, or `time` is over (`None` = for ever): one system call.
+    pub fn wait(&mut self, fds: &mut [libc::pollfd], time: Option<Duration>) -> Waited {
+        for poll in fds.iter() {
+            self.arm(poll.fd, poll.events);
+        }
+        // Nobody sleeps on what an owner hasn't seen: another owner's look at the ring may have
+        // brought it.
+        let unseen = |share: &Share| !share.quiet && !share.ended.is_empty();
+        let any = self.reap() || self.owners.iter().any(unseen);
+        let time = if any { Some(Duration::ZERO) } else { time };
+        self.urgent = false;
+        let time_given = time.map(Timespec::from);
+        // What ends at once must not end the wait.
+        let want = core::mem::take(&mut self.quiet) + 1;
+        let arguments = SubmitArgs::new();
+        let answer = match &time_given {
+            _ if time == Some(Duration::ZERO) => {
+                self.submit();
+                Ok(0)
+            }
+            Some(time) => self
+                .uring
+                .submitter()
+                .submit_with_args(want, &arguments.timespec(time)),
+            None => self.uring.submitter().submit_with_args(want, &arguments),
+        };
+        let any = self.reap() || any;
+        for poll in fds {
+            let waits = self
+                .polls
+                .iter()
+                .any(|other| other.armed && (other.fd, other.events) == (poll.fd, poll.events));
+            poll.revents = if waits { 0 } else { poll.events };
+        }
+        match answer {
+            _ if any => Waited::Event,
+            Ok(_) | Err(Errno::TIME | Errno::INTR) => Waited::Nothing,
+            // A kernel out of memory: let the program go round.
+            Err(_) => Waited::Event,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Handle, Waited};
+    use core::time::Duration;
+    use rustix_uring::{opcode, types::Fd};
+    use std::time::Instant;
+
+    fn pipe() -> [i32; 2] {
+        let mut ends = [0; 2];
+        // SAFETY: `ends` has room for both.
+        assert_eq!(unsafe { libc::pipe(ends.as_mut_ptr()) }, 0);
+        ends
+    }
+
+    fn put(fd: i32) {
+        // SAFETY: reads one byte.
+        assert_eq!(unsafe { libc::write(fd, b"x".as_ptr().cast(), 1) }, 1);
+    }
+
+    #[test]
+    fn waits_for_descriptors_requests_and_the_time() {
+        let handle = Handle::default();
+        let Some(owner) = handle.open(false) else {
+            return println!("this kernel has no io_uring for us: not tested");
+        };
+        let wait = |fds: &mut [libc::pollfd], ms| {
+            let time = Duration::from_millis(ms);
+            handle.with(|ring| ring.wait(fds, Some(time)))
+        };
+        let [reader, writer] = pipe();
+        let mut fds = [libc::pollfd {
+            fd: reader,
+            events: libc::POLLIN,
+            revents: 0,
+        }];
+        let start = Instant::now();
+        assert_eq!(wait(&mut fds, 20), Some(Waited::Nothing));
+        assert!(start.elapsed() >= Duration::from_millis(20));
+        // The request of the first wait is still there, and does for the second.
+        assert_eq!(fds[0].revents, 0);
+        put(writer);
+        assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
+        assert_eq!(fds[0].revents, libc::POLLIN);
+        // It is ready still.
+        assert_eq!(wait(&mut fds, 10_000), Some(Waited::Event));
+
+        let mut byte = 0u8;
+        let read = opcode::Read::new(Fd(reader), &raw mut byte, 1).build();
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { owner.push(read, 7, false) });
+        assert_eq!(owner.ended(), None);
+        assert_eq!(wait(&mut [], 10_000), Some(Waited::Event));
+        assert_eq!((owner.ended(), owner.ended()), (Some((7, Ok(1))), None));
+        assert_eq!(byte, b'x');
+        // Descriptors were armed once for each of the three waits at most.
+        assert_eq!(wait(&mut [], 0), Some(Waited::Nothing));
+    }
+    /// A read of one byte.
+    fn read_of(fd: i32, byte: &mut u8) -> rustix_uring::squeue::Entry {
+        opcode::Read::new(Fd(fd), byte, 1).build()
+    }
+
+    #[test]
+    fn a_child_leaves_its_parents_ring_alone() {
+        let handle = Handle::default();
+        let Some(owner) = handle.open(false) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, true) });
+        handle.with(super::Ring::go_on);
+        // SAFETY: the child calls nothing that another thread's locks could stop, and ends.
+        unsafe {
+            let child = libc::fork();
+            if child == 0 {
+                let left_alone = owner.ended().is_none() && handle.open(false).is_none();
+                libc::_exit(i32::from(!left_alone));
+            }
+            let mut status = -1;
+            assert_eq!(libc::waitpid(child, &raw mut status, 0), child);
+            assert_eq!(status, 0);
+        }
+        assert_eq!(owner.ended(), Some((1, Ok(1))));
+    }
+
+    #[test]
+    fn what_is_not_urgent_begins_with_the_second_chance() {
+        let handle = Handle::default();
+        let Some(owner) = handle.open(false) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        for urgent in [true, false] {
+            // SAFETY: `byte` lives until the end of the test, and the requests end before.
+            assert!(unsafe { owner.push(read_of(reader, &mut byte), 1, urgent) });
+            handle.with(super::Ring::go_on);
+            if !urgent {
+                assert_eq!(owner.ended(), None);
+                handle.with(super::Ring::go_on);
+            }
+            assert_eq!(owner.ended(), Some((1, Ok(1))), "urgent: {urgent}");
+            put(writer);
+        }
+    }
+
+    #[test]
+    fn nobody_sleeps_on_what_another_has_found() {
+        let handle = Handle::default();
+        let (Some(one), Some(other)) = (handle.open(false), handle.open(false)) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        put(writer);
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { one.push(read_of(reader, &mut byte), 1, true) });
+        handle.with(super::Ring::go_on);
+        assert_eq!(other.ended(), None);
+        let start = Instant::now();
+        let time = Some(Duration::from_secs(20));
+        let waited = handle.with(|ring| ring.wait(&mut [], time));
+        assert_eq!(waited, Some(Waited::Event));
+        assert!(start.elapsed() < Duration::from_secs(10));
+        assert_eq!(one.ended(), Some((1, Ok(1))));
+    }
+
+    #[test]
+    fn what_ends_at_once_ends_no_wait() {
+        let handle = Handle::default();
+        let (Some(quiet), Some(loud)) = (handle.open(true), handle.open(false)) else {
+            return;
+        };
+        let ([reader, writer], mut byte) = (pipe(), 0);
+        let wait = |ms| {
+            let time = Some(Duration::from_millis(ms));
+            handle.with(|ring| ring.wait(&mut [], time))
+        };
+        for _ in 0..3 {
+            let write = opcode::Write::new(Fd(writer), b"x".as_ptr(), 1).build();
+            // SAFETY: static memory.
+            assert!(unsafe { quiet.push(write, 5, true) });
+            let start = Instant::now();
+            assert_eq!(wait(20), Some(Waited::Nothing));
+            assert!(start.elapsed() >= Duration::from_millis(20));
+            assert_eq!(quiet.ended(), Some((5, Ok(1))));
+        }
+        // SAFETY: `byte` lives until the end of the test, and the request ends before.
+        assert!(unsafe { loud.push(read_of(reader, &mut byte), 1, false) });
+        assert_eq!(wait(20_000), Some(Waited::Event));
+    }
+}

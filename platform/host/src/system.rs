@@ -1,0 +1,175 @@
+//! Time, memory, random numbers and the process itself.
+
+use crate::{Host, check, signals};
+use alloc::ffi::CString;
+use alloc::string::{String, ToString};
+use core::ffi::CStr;
+use core::ptr::NonNull;
+use core::sync::atomic::{AtomicI64, Ordering};
+use platform::error::{Answer, Error, Stop};
+use platform::{Clock, Entropy, Memory, System};
+
+/// By how much our time of day differs from the host's, in nanoseconds.
+static WALL_OFFSET: AtomicI64 = AtomicI64::new(0);
+
+/// Nanoseconds of one of the C library's clocks.
+fn clock(id: libc::clockid_t) -> u64 {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: writes to `time` only.
+    unsafe { libc::clock_gettime(id, &mut time) };
+    (time.tv_sec as u64)
+        .wrapping_mul(1_000_000_000)
+        .wrapping_add(time.tv_nsec as u64)
+}
+
+impl Clock for Host {
+    fn monotonic_ns() -> u64 {
+        clock(libc::CLOCK_MONOTONIC)
+    }
+
+    fn wall_ns() -> u64 {
+        clock(libc::CLOCK_REALTIME).wrapping_add_signed(WALL_OFFSET.load(Ordering::Relaxed))
+    }
+
+    fn adjust_wall(offset_ns: i64) {
+        WALL_OFFSET.fetch_add(offset_ns, Ordering::Relaxed);
+    }
+}
+
+impl Memory for Host {
+    fn memory() -> [u64; 4] {
+        // SAFETY: plain queries of the C library; `usage` is written by the call that gets it.
+        let (page, total, free, usage) = unsafe {
+            let mut usage: libc::rusage = core::mem::zeroed();
+            libc::getrusage(libc::RUSAGE_SELF, &mut usage);
+            let pages = |name| libc::sysconf(name) as u64;
+            (
+                pages(libc::_SC_PAGESIZE),
+                pages(libc::_SC_PHYS_PAGES),
+                pages(libc::_SC_AVPHYS_PAGES),
+                usage,
+            )
+        };
+        let resident = resident_pages().unwrap_or(0);
+        [
+            total * page,
+            resident * page,
+            free * page,
+            usage.ru_maxrss as u64 * 1024,
+        ]
+    }
+
+    fn memory_short() -> bool {
+        // Linux gives memory as long as there is any, and then ends somebody.
+        false
+    }
+
+    fn promise_memory(_: usize) {}
+
+    fn stack(len: usize) -> Option<NonNull<u8>> {
+        // SAFETY: new memory, whose lowest page is made unreachable.
+        unsafe {
+            let page = libc::sysconf(libc::_SC_PAGESIZE) as usize;
+            let protection = libc::PROT_READ | libc::PROT_WRITE;
+            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+            let start = libc::mmap(core::ptr::null_mut(), page + len, protection, flags, -1, 0);
+            if start == libc::MAP_FAILED || libc::mprotect(start, page, libc::PROT_NONE) < 0 {
+                return None;
+            }
+            NonNull::new(start.cast::<u8>().add(page + len))
+        }
+    }
+}
+
+impl Entropy for Host {
+    const NO_ENTROPY: &str = "no random numbers: getrandom(2) fails";
+
+    fn random(into: &mut [u8]) -> Answer {
+        let mut done = 0;
+        while let Some(rest) = into.get_mut(done..).filter(|rest| !rest.is_empty()) {
+            // SAFETY: writes within `rest`.
+            let n = unsafe { libc::getrandom(rest.as_mut_ptr().cast(), rest.len(), 0) };
+            match check(n) {
+                Ok(n) => done += n,
+                Err(Stop::WouldBlock) => (),
+                Err(_) => return Err(Error::NoEntropy.into()),
+            }
+        }
+        Ok(done)
+    }
+
+    fn snapshots() -> u32 {
+        0
+    }
+}
+
+impl System for Host {
+    const ON_VM: bool = false;
+
+    fn start() {
+        signals::install();
+    }
+
+    fn exit(status: u8) -> ! {
+        // SAFETY: ends the process without running anything of it.
+        unsafe { libc::_exit(i32::from(status)) }
+    }
+
+    fn reboot() {}
+
+    fn cpus() -> usize {
+        // SAFETY: a plain query.
+        usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
+    }
+
+    fn devices() -> String {
+        "a Linux process".to_string()
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        let name = CString::new(name).ok()?;
+        // SAFETY: `name` ends with a zero byte; the result is copied before anything can change the
+        // environment.
+        let value = unsafe {
+            let value = libc::getenv(name.as_ptr());
+            if value.is_null() {
+                return None;
+            }
+            CStr::from_ptr(value)
+        };
+        platform::value(value.to_bytes())
+    }
+
+    fn thread() -> usize {
+        // SAFETY: it asks for nothing.
+        unsafe { libc::pthread_self() as usize }
+    }
+
+    fn stop_requests() -> usize {
+        signals::count()
+    }
+}
+
+/// Pages of memory that the process occupies (the second number of `/proc/self/statm`, proc(5)).
+fn resident_pages() -> Option<u64> {
+    let mut text = [0u8; 128];
+    // SAFETY: the name ends with a zero byte; reading stays within `text`; the descriptor is closed
+    // again.
+    let n = unsafe {
+        let fd = libc::open(
+            c"/proc/self/statm".as_ptr(),
+            libc::O_RDONLY | libc::O_CLOEXEC,
+        );
+        if fd < 0 {
+            return None;
+        }
+        let n = libc::read(fd, text.as_mut_ptr().cast(), text.len());
+        libc::close(fd);
+        n
+    };
+    let text = core::str::from_utf8(text.get(..usize::try_from(n).ok()?)?).ok()?;
+    text.split(' ').nth(1)?.parse().ok()
+}

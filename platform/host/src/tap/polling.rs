@@ -1,0 +1,144 @@
+//! Adaptive polling: when to read from a device that says "nothing there" at the price of a system call.
+//!
+//! Frames come in batches of about the same size: one where a peer waits for an answer, many in a
+//! transfer. After as many frames as the last batches had, the reader stops without asking further;
+//! the wait that follows says whether there was more.
+
+/// The most frames that are taken without a look at what else there is to do.
+const MOST: usize = 64;
+/// After so many batches that ended by the guess, a larger one is tried.
+const PATIENCE: u8 = 16;
+
+/// See the head of this file.
+pub struct Polling {
+    /// Frames that the next batch is thought to have.
+    expected: usize,
+    /// Frames of this batch that are still expected; `None` between batches.
+    left: Option<usize>,
+    read: usize,
+    guessed: u8,
+    skipped: bool,
+}
+
+impl Polling {
+    /// For a device of which nothing is known.
+    pub fn new() -> Polling {
+        Polling {
+            expected: 1,
+            left: None,
+            read: 0,
+            guessed: 0,
+            skipped: false,
+        }
+    }
+
+    /// Whether to read now. `readiness` says what a wait since the last question found.
+    pub fn may_read(&mut self, readiness: impl FnOnce() -> Option<bool>) -> bool {
+        match self.left {
+            Some(0) => {
+                self.left = None;
+                self.guessed += 1;
+                if self.guessed == PATIENCE {
+                    self.guessed = 0;
+                    self.expected = (self.expected * 2).min(MOST);
+                }
+                false
+            }
+            Some(_) => true,
+            None => match readiness() {
+                Some(false) => false,
+                Some(true) => self.expect(self.expected),
+                // A wait will come soon; but a program that never sleeps gets its frames, too.
+                None if !self.skipped => {
+                    self.skipped = true;
+                    false
+                }
+                None => self.expect(MOST),
+            },
+        }
+    }
+
+    /// Begins a batch, whose first frame is there.
+    pub fn begin(&mut self) {
+        self.expect(self.expected);
+    }
+
+    fn expect(&mut self, frames: usize) -> bool {
+        self.left = Some(frames);
+        self.read = 0;
+        self.skipped = false;
+        true
+    }
+
+    /// Notes whether there was a frame.
+    pub fn note(&mut self, frame: bool) {
+        if frame {
+            self.read += 1;
+            self.left = self.left.map(|left| left.saturating_sub(1));
+        } else {
+            self.expected = self.read.max(1);
+            self.guessed = 0;
+            self.left = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Polling;
+
+    /// What the stack does with a device that has `there` frames: reads until there is nothing; the
+    /// number of reads.
+    fn take(polling: &mut Polling, found: Option<bool>, there: &mut usize) -> usize {
+        let (mut found, mut reads) = (found, 0);
+        while polling.may_read(|| found.take()) {
+            reads += 1;
+            let frame = *there > 0;
+            polling.note(frame);
+            if !frame {
+                break;
+            }
+            *there -= 1;
+        }
+        reads
+    }
+
+    /// Reads and frames of a device that has `batch` more frames at each of 1000 waits.
+    fn calls(polling: &mut Polling, batch: usize) -> (usize, usize) {
+        let (mut reads, mut there) = (0, 0);
+        for _ in 0..1000 {
+            there += batch;
+            reads += take(polling, Some(there > 0), &mut there);
+            // The look without news, before the next wait.
+            assert_eq!(take(polling, None, &mut there), 0);
+        }
+        (reads, 1000 * batch - there)
+    }
+
+    #[test]
+    fn few_reads_find_nothing() {
+        for batch in [1, 2, 7, 40] {
+            let mut polling = Polling::new();
+            let (reads, frames) = calls(&mut polling, batch);
+            assert!(frames >= 900 * batch, "{frames} frames of {batch}");
+            assert!(reads - frames <= 1000 / 8, "{reads} reads for {frames}");
+        }
+    }
+
+    /// A program that never waits: every other look reads.
+    #[test]
+    fn frames_come_without_a_wait() {
+        let mut polling = Polling::new();
+        let mut reads = 0;
+        for _ in 0..100 {
+            reads += take(&mut polling, None, &mut 0);
+        }
+        assert_eq!(reads, 50);
+    }
+
+    #[test]
+    fn a_wait_that_found_nothing_needs_no_read() {
+        let mut polling = Polling::new();
+        assert!(!polling.may_read(|| Some(false)));
+    }
+}

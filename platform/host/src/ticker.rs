@@ -1,0 +1,134 @@
+//! The thread that polls the network while the program computes.
+//!
+//! It knows nothing of OCaml, takes no signals, and polls only when the program was in no
+//! `soil_wait` for a whole [`TICK_NS`]. While the program sleeps, so does the thread: an idle
+//! process has no ticks. It doesn't park in a short sleep, so that a busy server doesn't pay a
+//! system call to wake it.
+
+use crate::{Host, thread};
+use core::ptr::{self, null_mut};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, Ordering};
+use platform::{Ticker, Wait};
+
+/// How long the program computes before the network is polled, in nanoseconds.
+const TICK_NS: u64 = 4_000_000;
+/// Bytes of the thread's stack.
+const STACK: usize = 256 << 10;
+
+/// There is no thread.
+const NONE: u32 = 0;
+/// The program runs.
+const COMPUTES: u32 = 1;
+/// The program sleeps in `soil_wait`.
+const SLEEPS: u32 = 2;
+/// So does the thread, until it is woken.
+const PARKED: u32 = 3;
+
+static STATE: AtomicU32 = AtomicU32::new(NONE);
+/// How often `soil_wait` has returned to the program.
+static TURNS: AtomicU32 = AtomicU32::new(0);
+/// What [`start`] was given; null before, and where no thread can be made.
+static TICKER: AtomicPtr<Ticker> = AtomicPtr::new(null_mut());
+
+/// The functions to call, once [`start`] has been given them.
+fn ticker() -> Option<&'static Ticker> {
+    // SAFETY: only `start` stores there, from a reference that lives as long as the program.
+    unsafe { TICKER.load(Ordering::Acquire).as_ref() }
+}
+
+/// See [`Wait::start_ticker`].
+pub fn start(ticker: &'static Ticker) {
+    // Opaque to the compiler, which would else know the one value that is ever stored, and link the
+    // network to every program.
+    let ticker = core::hint::black_box(ptr::from_ref(ticker).cast_mut());
+    if TICKER.swap(ticker, Ordering::Release).is_null() {
+        // SAFETY: the functions live as long as the program. Where there is no memory for them a
+        // fork gets no thread.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    }
+    make_thread();
+}
+
+/// The program is about to sleep.
+pub fn sleeps() {
+    // A thread that is parked stays so until the program runs.
+    let _ = STATE.compare_exchange(COMPUTES, SLEEPS, Ordering::Relaxed, Ordering::Relaxed);
+}
+
+/// The program runs on.
+pub fn resume() {
+    TURNS.fetch_add(1, Ordering::Relaxed);
+    match STATE.load(Ordering::Relaxed) {
+        COMPUTES => (),
+        NONE => make_thread(),
+        _ => {
+            if STATE.swap(COMPUTES, Ordering::Relaxed) == PARKED {
+                Host::wake(&STATE);
+            }
+        }
+    }
+}
+
+/// Makes the thread, unless there is nothing to do for it.
+fn make_thread() {
+    if ticker().is_none() {
+        return;
+    }
+    STATE.store(COMPUTES, Ordering::Relaxed);
+    let failed = thread::make(run, null_mut(), STACK);
+    if failed != 0 {
+        STATE.store(NONE, Ordering::Relaxed);
+        TICKER.store(null_mut(), Ordering::Relaxed);
+        log::warn!(
+            "no thread can be made (error {failed}): the network stands still while the program computes"
+        );
+    }
+}
+
+/// What the thread does.
+extern "C" fn run(_: *mut libc::c_void) -> *mut libc::c_void {
+    let tick = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: TICK_NS as i64,
+    };
+    loop {
+        let turn = TURNS.load(Ordering::Relaxed);
+        // SAFETY: reads `tick`.
+        unsafe { libc::nanosleep(&tick, null_mut()) };
+        if TURNS.load(Ordering::Relaxed) != turn {
+            continue;
+        }
+        if STATE.compare_exchange(SLEEPS, PARKED, Ordering::Relaxed, Ordering::Relaxed)
+            == Err(COMPUTES)
+            && let Some(ticker) = ticker()
+        {
+            (ticker.poll)();
+        }
+        while STATE.load(Ordering::Relaxed) == PARKED {
+            Host::await_change(&STATE, PARKED);
+        }
+    }
+}
+
+/// Whether [`before_fork`] holds the lock of the runtime.
+static LOCKED: AtomicBool = AtomicBool::new(false);
+
+/// A fork during a poll would leave the child with a runtime that is in use for ever.
+extern "C" fn before_fork() {
+    let locked = ticker().is_some_and(|ticker| (ticker.lock)());
+    LOCKED.store(locked, Ordering::Relaxed);
+}
+
+extern "C" fn after_fork() {
+    if LOCKED.swap(false, Ordering::Relaxed)
+        && let Some(ticker) = ticker()
+    {
+        (ticker.unlock)();
+    }
+}
+
+/// The child has one thread; its next `soil_wait` makes another.
+extern "C" fn in_child() {
+    STATE.store(NONE, Ordering::Relaxed);
+    after_fork();
+}

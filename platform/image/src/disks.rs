@@ -1,0 +1,236 @@
+//! Disks, named by the serial numbers that the launcher gave them.
+
+use crate::{Image, Interest, Source, devices};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::rc::Rc;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::ptr::NonNull;
+use drivers::blk::{self, Blk, BlkConfig, BlkError, SERIAL};
+use drivers::transport::DeviceType;
+use fs::BlockError;
+use kernel::devices::MEMORY;
+use kernel::{time, wait};
+use platform::disk::{
+    BlockDevice, Capabilities, Clear, Geometry, Named, Request, SubmitVectored, Submitted, Vectored,
+};
+use platform::error::{Error, Failure};
+
+/// How long a disk may take to tell its serial number, in nanoseconds.
+const PATIENCE_NS: u64 = 2_000_000_000;
+/// The most bytes in one request.
+const MAX_BYTES: usize = 16 << 20;
+/// The largest sector that a file system or a caller is asked to cope with.
+const MAX_SECTOR: usize = 4096;
+
+/// A disk, shared between its user and the wait, which arms its interrupts.
+struct Shared {
+    blk: RefCell<Blk>,
+    /// It may interrupt, because the program was about to sleep.
+    armed: Cell<bool>,
+}
+
+impl Source for Shared {
+    fn has_news(&self) -> bool {
+        self.blk.borrow().has_news()
+    }
+
+    fn arm(&self) -> bool {
+        self.armed.set(true);
+        self.blk.borrow_mut().enable_interrupts()
+    }
+}
+
+/// A disk and its name for messages.
+pub struct Disk {
+    name: String,
+    shared: Rc<Shared>,
+}
+
+/// The serial number of a disk, if it has one that can be a name.
+fn serial(blk: &mut Blk) -> Option<String> {
+    // Leaked where the disk never answers, for it may still write there.
+    let buffer = Box::leak(Box::new([0u8; SERIAL]));
+    let place = NonNull::from(&mut *buffer).cast();
+    // SAFETY: the buffer stays until the request has ended, or for good.
+    let request = unsafe { blk::Request::identify(place) };
+    blk.submit(request, 0).ok()?;
+    let until = time::monotonic_ns() + PATIENCE_NS;
+    let mut answer = None;
+    while answer.is_none() {
+        blk.poll(&mut |_, result| answer = Some(result));
+        if answer.is_none() {
+            if time::monotonic_ns() >= until {
+                log::warn!("a disk doesn't tell its serial number");
+                return None;
+            }
+            if !blk.enable_interrupts() {
+                wait::wait_until(Some(until));
+            }
+        }
+    }
+    // SAFETY: the request has ended: the buffer is ours again.
+    let buffer = unsafe { Box::from_raw(place.cast::<[u8; SERIAL]>().as_ptr()) };
+    answer?.ok()?;
+    let text = buffer.split(|byte| *byte == 0).next()?;
+    let text = core::str::from_utf8(text).ok()?.trim();
+    let usable = !text.is_empty() && !text.contains(['/', '\n']) && text != "." && text != "..";
+    usable.then(|| String::from(text))
+}
+
+impl platform::Disks for Image {
+    type Disk = Disk;
+    type Slice = blk::Slice;
+    const SUBMIT_VECTORED: SubmitVectored<Image> = submit_vectored;
+
+    fn disks(_: &mut Interest) -> Result<Named<Image>, Failure> {
+        open()
+    }
+}
+
+/// Starts all disks.
+fn open() -> Result<Named<Image>, Failure> {
+    let mut opened: Named<Image> = Vec::new();
+    for (index, found) in devices::take(DeviceType::Block).into_iter().enumerate() {
+        let mut blk = match Blk::new(found.transport, MEMORY, &BlkConfig::default()) {
+            Ok(blk) => blk,
+            Err(error) => {
+                log::error!("disk at {}: {error}", found.place);
+                continue;
+            }
+        };
+        let name = serial(&mut blk).unwrap_or_else(|| format!("disk{index}"));
+        let shared = Shared {
+            blk: RefCell::new(blk),
+            armed: Cell::new(false),
+        };
+        let disk = Disk {
+            name: name.clone(),
+            shared: Rc::new(shared),
+        };
+        opened.push((name, Box::new(disk)));
+    }
+    Ok(opened)
+}
+
+fn error(error: BlkError) -> BlockError {
+    match error {
+        BlkError::OutOfRange | BlkError::Misaligned => BlockError::OutOfRange,
+        BlkError::ReadOnly => BlockError::ReadOnly,
+        BlkError::Unsupported => BlockError::Unsupported,
+        _ => BlockError::Io,
+    }
+}
+
+/// What became of a request that was offered to the driver.
+fn submitted(result: Result<(), BlkError>) -> Submitted {
+    match result {
+        Ok(()) => Submitted::Taken,
+        Err(BlkError::Busy) => Submitted::Full,
+        Err(failure) => Submitted::Done(Err(error(failure))),
+    }
+}
+
+/// See [`platform::Disks::SUBMIT_VECTORED`].
+fn submit_vectored(disk: &mut Disk, request: Vectored<Image>, tag: u64) -> Submitted {
+    let mut blk = disk.shared.blk.borrow_mut();
+    let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
+    submitted(match request {
+        Vectored::Scatter { sector, slices } => {
+            // SAFETY: whoever submits it keeps the memory, and the list of it, until it is
+            // reported.
+            let request = unsafe { blk::Request::scatter(sector * per_sector, slices) };
+            blk.submit(request, tag)
+        }
+        Vectored::Gather { sector, slices, .. } => {
+            // SAFETY: as above.
+            let request = unsafe { blk::Request::gather(sector * per_sector, slices) };
+            blk.submit(request, tag)
+        }
+        Vectored::Clear { sector, count, how } => {
+            let how = match how {
+                Clear::Discard => blk::Clear::Discard,
+                Clear::Zeroes { unmap } => blk::Clear::Zeroes { unmap },
+            };
+            blk.clear(how, sector * per_sector, count * per_sector, tag)
+        }
+    })
+}
+
+impl BlockDevice<Image> for Disk {
+    fn capabilities(&self) -> Capabilities {
+        let geometry = *self.shared.blk.borrow().geometry();
+        Capabilities {
+            durable: false,
+            discard: geometry.can_discard,
+            write_zeroes: geometry.can_write_zeroes,
+        }
+    }
+
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
+        // What is there no more is found out by using it.
+        let _ = self.shared.blk.borrow_mut().refresh();
+        let blk::Geometry {
+            sectors,
+            block_size,
+            read_only,
+            can_flush,
+            ..
+        } = *self.shared.blk.borrow().geometry();
+        if block_size > MAX_SECTOR {
+            let detail = format!(
+                "disk {}: blocks of {block_size} bytes; at most {MAX_SECTOR} are supported",
+                self.name
+            );
+            return Err(Failure::new(Error::Unsupported, detail));
+        }
+        let per_sector = (block_size / blk::SECTOR) as u64;
+        Ok(Geometry {
+            sector_size: block_size,
+            sectors: sectors / per_sector.max(1),
+            read_only,
+            flushes: can_flush,
+            max_bytes: MAX_BYTES,
+        })
+    }
+
+    fn submit(&mut self, request: Request<Image>, tag: u64) -> Submitted {
+        if let Request::Vectored(vectored, submit) = request {
+            return submit(self, vectored, tag);
+        }
+        let mut blk = self.shared.blk.borrow_mut();
+        let per_sector = (blk.geometry().block_size / blk::SECTOR) as u64;
+        let request = match request {
+            Request::Read { sector, to, len } => {
+                // SAFETY: whoever submits it keeps the memory until it is reported.
+                unsafe { blk::Request::read(sector.saturating_mul(per_sector), to, len) }
+            }
+            Request::Write {
+                sector, from, len, ..
+            } => {
+                // SAFETY: as above.
+                unsafe { blk::Request::write(sector.saturating_mul(per_sector), from, len) }
+            }
+            Request::Flush | Request::Vectored(..) => blk::Request::flush(),
+        };
+        submitted(blk.submit(request, tag))
+    }
+
+    fn kick(&mut self) {
+        self.shared.blk.borrow_mut().kick();
+    }
+
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        let mut blk = self.shared.blk.borrow_mut();
+        if self.shared.armed.take() {
+            blk.disable_interrupts();
+        }
+        blk.poll(&mut |tag, result| report(tag, result.map_err(error)));
+    }
+
+    fn arm(&mut self, interest: &mut Interest) {
+        interest.source(Rc::clone(&self.shared) as Rc<dyn Source>);
+    }
+}

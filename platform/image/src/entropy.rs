@@ -1,0 +1,188 @@
+//! Random numbers: [`Generator`], seeded from the processor (RDSEED, RDRAND) and the virtio entropy
+//! device, whichever are there, both mixed. Without either the first use fails: predictable numbers
+//! are worse than none.
+//!
+//! Numbers are also drawn at a tick, where nothing may halt: but for the first seed the device is
+//! asked and looked at later. A machine that goes on from a snapshot has the identifier that tells
+//! so in its seed, too, and waits for the device only where the processor has no random numbers.
+
+use crate::{Image, devices};
+use alloc::boxed::Box;
+use core::sync::atomic::{AtomicU32, Ordering};
+use drivers::rng::Rng as EntropyDevice;
+use drivers::transport::DeviceType;
+use generator::{Generator, SEED, Want, Watch};
+use kernel::cell::ExclusiveCell;
+use kernel::devices::MEMORY;
+use kernel::{random, time, wait};
+use platform::Entropy;
+use platform::error::{Answer, Error};
+
+/// How long an entropy device may take, in nanoseconds.
+const PATIENCE_NS: u64 = 2_000_000_000;
+
+struct Source {
+    generator: Generator,
+    watch: Watch,
+    device: Option<EntropyDevice>,
+}
+
+/// Boxed, or an image would carry its bytes.
+static SOURCE: ExclusiveCell<Option<Box<Source>>> = ExclusiveCell::new(None);
+/// How often the machine was found to go on from a snapshot.
+static SNAPSHOTS: AtomicU32 = AtomicU32::new(0);
+
+/// The first entropy device.
+fn device() -> Option<EntropyDevice> {
+    let found = devices::take(DeviceType::Rng).into_iter().next()?;
+    match EntropyDevice::new(found.transport, MEMORY) {
+        Ok(device) => Some(device),
+        Err(error) => {
+            log::warn!("entropy device at {}: {error}", found.place);
+            None
+        }
+    }
+}
+
+/// Mixes what the device gives into `seed`; whether it was as much. `halt`: the processor may halt
+/// meanwhile.
+fn ask(device: &mut EntropyDevice, seed: &mut [u8; SEED], halt: bool) -> bool {
+    let until = time::monotonic_ns() + PATIENCE_NS;
+    let mut got = 0;
+    while got < SEED {
+        if device.request(SEED - got).is_err() {
+            return false;
+        }
+        let taken = device.poll(|bytes| {
+            for (into, from) in seed.iter_mut().skip(got).zip(bytes) {
+                *into ^= from;
+                got += 1;
+            }
+        });
+        match taken {
+            Ok(Some(())) => (),
+            Ok(None) if time::monotonic_ns() < until => {
+                if halt && !device.enable_interrupts() {
+                    wait::wait_until(Some(until));
+                }
+            }
+            _ => return false,
+        }
+    }
+    true
+}
+
+impl Source {
+    fn begin() -> Option<Source> {
+        let mut seed = [0; SEED];
+        let hardware = random::hardware(&mut seed);
+        let mut device = device();
+        let asked = device
+            .as_mut()
+            .is_some_and(|device| ask(device, &mut seed, true));
+        (asked || hardware).then(|| Source {
+            generator: Generator::new(seed),
+            watch: Watch::new(
+                time::monotonic_ns(),
+                random::machine_id(),
+                time::machine_wall_ns,
+            ),
+            device: device.filter(|_| asked),
+        })
+    }
+
+    /// Looks after the seed.
+    fn tend(&mut self) {
+        let id = random::machine_id();
+        let want = self
+            .watch
+            .wants(time::monotonic_ns(), id, time::machine_wall_ns);
+        // What was asked for some time ago.
+        let mut late = None;
+        if let Some(device) = &mut self.device {
+            let copied = device.poll(|bytes| {
+                let mut seed = [0; SEED];
+                seed.iter_mut()
+                    .zip(bytes)
+                    .for_each(|(to, from)| *to = *from);
+                seed
+            });
+            late = copied.ok().flatten();
+        }
+        if let Some(seed) = late {
+            self.generator.reseed(seed);
+        }
+        let Some(want) = want else {
+            return;
+        };
+        let mut seed = [0; SEED];
+        let hardware = random::hardware(&mut seed);
+        if want == Want::Now {
+            SNAPSHOTS.fetch_add(1, Ordering::Relaxed);
+        }
+        if let Some(device) = &mut self.device {
+            if want == Want::Now && !hardware {
+                ask(device, &mut seed, false);
+            } else {
+                // A broken device gives no more.
+                let _ = device.request(SEED);
+            }
+        }
+        // Nothing secret in itself, but no two machines have the same.
+        let [one, two] = id.unwrap_or_default();
+        let words = [one, two, time::counter(), time::wall_ns()].map(u64::to_le_bytes);
+        for (to, from) in seed.iter_mut().zip(words.as_flattened()) {
+            *to ^= from;
+        }
+        self.generator.reseed(seed);
+    }
+}
+
+/// Fills `into` with random bytes; false: there is no source to seed from.
+pub fn fill(into: &mut [u8]) -> bool {
+    SOURCE.with(|source| {
+        if let Some(source) = source {
+            source.tend();
+        } else {
+            *source = Source::begin().map(Box::new);
+        }
+        source
+            .as_mut()
+            .map(|source| source.generator.fill(into))
+            .is_some()
+    })
+}
+
+/// How often the machine was found to go on from a snapshot, once random numbers are in use.
+pub fn snapshots() -> u32 {
+    SOURCE.with(|source| source.as_mut().map(|source| source.tend()));
+    SNAPSHOTS.load(Ordering::Relaxed)
+}
+
+kernel::entropy_source!(fill_for_kernel);
+
+/// What the kernel calls for the C library and OCaml's `Random`.
+///
+/// # Safety
+/// `len` bytes at `into` are writable and initialised, and nobody else's meanwhile.
+unsafe extern "C" fn fill_for_kernel(into: *mut u8, len: usize) -> bool {
+    // SAFETY: the caller's promise.
+    fill(unsafe { core::slice::from_raw_parts_mut(into, len) })
+}
+
+impl Entropy for Image {
+    const NO_ENTROPY: &str = "no random numbers: this processor has no RDRAND or RDSEED, and the \
+        machine no virtio-rng (soil run adds one; -cpu max has RDRAND)";
+
+    fn random(into: &mut [u8]) -> Answer {
+        if fill(into) {
+            Ok(into.len())
+        } else {
+            Err(Error::NoEntropy.into())
+        }
+    }
+
+    fn snapshots() -> u32 {
+        snapshots()
+    }
+}

@@ -1,0 +1,34 @@
+//! The platform of an image: [`Image`] implements the traits of `platform` on `kernel`, and on the
+//! virtio devices of `drivers`.
+//!
+//! Everything runs on one processor: a call of the program, or a tick that interrupts it. Devices
+//! are used from both, under the runtime's lock, so `Rc` and `RefCell` are enough; the statics of
+//! [`devices`] and [`entropy`] are in the kernel's `ExclusiveCell`, which panics on contention. An
+//! interrupt of a device only ends the halt ([`wait`]).
+
+#![no_std]
+
+extern crate alloc;
+
+mod console;
+mod devices;
+mod disks;
+mod entropy;
+mod links;
+mod system;
+mod wait;
+
+pub use disks::Disk;
+pub use drivers::blk::Slice;
+pub use links::LinkWake;
+pub use wait::{Interest, Offload, Source};
+
+use platform::{Folders, volume};
+
+/// See the head of this file.
+#[derive(Clone, Copy)]
+pub struct Image;
+
+impl Folders for Image {
+    const FOLDERS: Option<volume::Folders<Offload>> = None;
+}

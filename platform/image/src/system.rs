@@ -1,0 +1,99 @@
+//! Time, memory and the machine itself.
+
+use crate::{Image, devices};
+use alloc::string::String;
+use core::ptr::NonNull;
+use kernel::memory::Protection;
+use kernel::{environment, memory, power, time};
+use platform::{Clock, Memory, System};
+
+/// Bytes of the unmapped page below a stack.
+const GUARD: usize = 4096;
+
+impl Clock for Image {
+    fn monotonic_ns() -> u64 {
+        time::monotonic_ns()
+    }
+
+    fn wall_ns() -> u64 {
+        time::wall_ns()
+    }
+
+    fn adjust_wall(offset_ns: i64) {
+        time::adjust_wall(offset_ns);
+    }
+}
+
+impl Memory for Image {
+    fn memory() -> [u64; 4] {
+        let statistics = memory::statistics();
+        [
+            statistics.total,
+            statistics.in_use,
+            statistics.free,
+            statistics.high_water,
+        ]
+    }
+
+    fn memory_short() -> bool {
+        memory::is_short()
+    }
+
+    fn promise_memory(bytes: usize) {
+        memory::set_promised(bytes as u64);
+    }
+
+    fn stack(len: usize) -> Option<NonNull<u8>> {
+        let protection = Protection {
+            read: true,
+            write: true,
+            execute: false,
+        };
+        let total = (len + GUARD) as u64;
+        let start = memory::map(None, total, protection).ok()?;
+        memory::protect(start, GUARD as u64, Protection::default()).ok()?;
+        // All pages at once: what runs on the stack may be the kernel's own work on memory, during
+        // which a fault can't be served.
+        for page in (start + GUARD as u64..start + total).step_by(GUARD) {
+            // SAFETY: new memory, which nothing else knows of yet.
+            unsafe { (page as *mut u8).write_volatile(0) };
+        }
+        NonNull::new((start + total) as *mut u8)
+    }
+}
+
+impl System for Image {
+    const ON_VM: bool = true;
+
+    fn start() {
+        power::handle_requests();
+    }
+
+    fn exit(status: u8) -> ! {
+        power::exit(status)
+    }
+
+    fn reboot() {
+        power::reboot()
+    }
+
+    fn cpus() -> usize {
+        1
+    }
+
+    fn devices() -> String {
+        devices::description()
+    }
+
+    fn variable(name: &str) -> Option<String> {
+        platform::value(environment::variable(name.as_bytes())?)
+    }
+
+    fn thread() -> usize {
+        1
+    }
+
+    fn stop_requests() -> usize {
+        power::requested()
+    }
+}

@@ -1,0 +1,171 @@
+//! Block devices: what they are, and the requests they take.
+//!
+//! A device is used from calls only. It never blocks: a request is submitted with a tag, and
+//! [`BlockDevice::poll`] reports its end.
+
+use crate::error::Failure;
+use crate::{Disks, Wait};
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use fs::BlockError;
+
+/// The environment variable with the seconds that a device may take for a request.
+pub const TIMEOUT_VARIABLE: &str = "SOIL_DISK_TIMEOUT";
+
+/// What is known about a device.
+#[derive(Clone, Copy, Debug)]
+pub struct Geometry {
+    /// Bytes in a sector: a power of two from 512 to 4096.
+    pub sector_size: usize,
+    /// Number of sectors.
+    pub sectors: u64,
+    /// Whether writes fail.
+    pub read_only: bool,
+    /// Whether a flush makes durable what was written before; else it does nothing.
+    pub flushes: bool,
+    /// The most bytes in one request, a multiple of the sector size.
+    pub max_bytes: usize,
+}
+
+/// What a device does besides reading, writing and flushing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Capabilities {
+    /// A write that is `durable` is on stable storage when it ends; without this a flush has to
+    /// follow.
+    pub durable: bool,
+    /// It takes [`Vectored::Clear`] that discards.
+    pub discard: bool,
+    /// It takes [`Vectored::Clear`] that writes zeros.
+    pub write_zeroes: bool,
+}
+
+/// What is done to sectors without data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Clear {
+    /// Their contents are not needed any more.
+    Discard,
+    /// They read as zeros from now on; with `unmap` the device may release their storage.
+    Zeroes {
+        /// See above.
+        unmap: bool,
+    },
+}
+
+/// Requests that only programs with raw block devices make. The list of slices stays valid until
+/// the request is reported, as does the memory that it names.
+#[derive(Clone, Copy)]
+pub enum Vectored<P: Disks> {
+    /// Reads to the slices, one after the other.
+    Scatter {
+        /// First sector.
+        sector: u64,
+        /// Where to; not empty.
+        slices: NonNull<[P::Slice]>,
+    },
+    /// Writes the slices, one after the other.
+    Gather {
+        /// First sector.
+        sector: u64,
+        /// Where from; not empty.
+        slices: NonNull<[P::Slice]>,
+        /// See [`Capabilities::durable`].
+        durable: bool,
+    },
+    /// Discards or zeroes sectors.
+    Clear {
+        /// First sector.
+        sector: u64,
+        /// Number of sectors; at least one.
+        count: u64,
+        /// Which of the two.
+        how: Clear,
+    },
+}
+
+/// A request. Its memory stays valid and untouched until it is reported.
+#[derive(Clone, Copy)]
+pub enum Request<P: Disks> {
+    /// Reads to memory.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where to.
+        to: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+    },
+    /// Writes from memory.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where from.
+        from: NonNull<u8>,
+        /// Bytes, whole sectors.
+        len: usize,
+        /// One of several that a device begins together if it can, so that all or none of them are
+        /// done when the machine is killed.
+        together: bool,
+    },
+    /// Makes durable what was written.
+    Flush,
+    /// One of the others, and the function that submits it ([`Disks::SUBMIT_VECTORED`]).
+    Vectored(Vectored<P>, SubmitVectored<P>),
+}
+
+/// Submits a vectored request to a device, as [`BlockDevice::submit`] does.
+pub type SubmitVectored<P> = fn(&mut <P as Disks>::Disk, Vectored<P>, u64) -> Submitted;
+
+/// Devices by name.
+pub type Named<P> = Vec<(String, Box<dyn BlockDevice<P>>)>;
+
+impl<P: Disks> Request<P> {
+    /// Whether it is whole sectors of the device.
+    pub fn is_within(self, geometry: Geometry) -> bool {
+        let (sector, len) = match self {
+            Request::Read { sector, len, .. } | Request::Write { sector, len, .. } => (sector, len),
+            // Checked where it is made.
+            Request::Flush | Request::Vectored(..) => return true,
+        };
+        let end = sector.checked_add((len / geometry.sector_size) as u64);
+        len.is_multiple_of(geometry.sector_size) && end.is_some_and(|end| end <= geometry.sectors)
+    }
+}
+
+/// What a device did with a request.
+pub enum Submitted {
+    /// It is done already.
+    Done(Result<(), BlockError>),
+    /// It will be reported.
+    Taken,
+    /// There is no room now.
+    Full,
+}
+
+/// A block device of platform `P`.
+pub trait BlockDevice<P: Disks> {
+    /// The current geometry. Opens the device if that is still to be done.
+    fn geometry(&mut self) -> Result<Geometry, Failure>;
+
+    /// What else it can do, once it is open.
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    /// Takes a request whose range has been checked. The device may begin only at the next
+    /// [`kick`](BlockDevice::kick).
+    fn submit(&mut self, request: Request<P>, tag: u64) -> Submitted;
+
+    /// Before a wait: adds the event that a request has ended.
+    fn arm(&mut self, interest: &mut <P as Wait>::Interest);
+
+    /// Starts what was submitted.
+    fn kick(&mut self);
+
+    /// Reports requests that have ended.
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>));
+
+    /// Its last user has released it. [`geometry`](BlockDevice::geometry) comes before the next.
+    fn released(&mut self) {}
+}

@@ -1,0 +1,180 @@
+//! The error codes, and what an operation can answer.
+
+use alloc::format;
+use alloc::string::String;
+
+/// Code of a failure.
+#[allow(non_camel_case_types, reason = "the name that C sees")]
+pub type soil_error = Error;
+
+/// Code of a failure. The list only grows, at its end; a number is never used again for another
+/// meaning.
+#[repr(i32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// An argument is out of range: the caller's mistake.
+    Invalid = 1,
+    /// The descriptor was closed, by this task or by another.
+    Closed = 2,
+    /// No such file, directory or device.
+    NotFound = 3,
+    /// The file or directory exists already.
+    Exists = 4,
+    /// A directory was needed, or a component of the path is a file.
+    NotDirectory = 5,
+    /// The path names a directory where a file is needed.
+    IsDirectory = 6,
+    /// The directory has entries.
+    NotEmpty = 7,
+    /// The disk, or a fixed-size table on it, is full.
+    NoSpace = 8,
+    /// The disk, the file or the descriptor can't be written.
+    ReadOnly = 9,
+    /// The file system can't store this name.
+    InvalidName = 10,
+    /// A name or path is longer than the file system allows.
+    NameTooLong = 11,
+    /// The size or the offset is beyond what the format allows.
+    TooLarge = 12,
+    /// The file system's data contradict each other.
+    Corrupt = 13,
+    /// The device failed.
+    Io = 14,
+    /// It is in use elsewhere in the program, or a disk by another program.
+    Busy = 15,
+    /// The device, the file system or the platform can't do it.
+    Unsupported = 16,
+    /// The peer's host refused the connection (RST).
+    ConnectionRefused = 17,
+    /// The peer reset the connection.
+    ConnectionReset = 18,
+    /// The time given, or the protocol's own limit, is over.
+    TimedOut = 19,
+    /// There is no route, or a router reports that the destination can't be reached.
+    Unreachable = 20,
+    /// Another descriptor has this address and port.
+    AddressInUse = 21,
+    /// No interface has this address, or all ports are taken.
+    AddressNotAvailable = 22,
+    /// The connection isn't established, or no longer.
+    NotConnected = 23,
+    /// The other side doesn't read any more.
+    BrokenPipe = 24,
+    /// The machine has no such device.
+    NoDevice = 25,
+    /// The machine has no source of random numbers.
+    NoEntropy = 26,
+    /// Memory has run out.
+    OutOfMemory = 27,
+    /// The table of descriptors, ports or connections is full.
+    TooManyOpen = 28,
+    /// The operation was cancelled.
+    Cancelled = 29,
+    /// The descriptor is of a kind that can't do this.
+    WrongKind = 30,
+    /// The name has no address, or none of the family asked for.
+    NoSuchHost = 31,
+    /// There is no network interface, or none with an address yet.
+    NoNetwork = 32,
+    /// No name server answered, or it answered with a failure.
+    NameServerFailure = 33,
+    /// The datagram is larger than can be sent.
+    MessageTooLong = 34,
+    /// The value of an environment variable can't be understood.
+    BadConfiguration = 35,
+    /// The host doesn't permit it.
+    PermissionDenied = 36,
+    /// A path leads over more than 40 symbolic links, or a file has as many names as it can have.
+    TooManyLinks = 37,
+    /// Two paths are on different volumes, which a rename or a hard link can't join.
+    CrossVolume = 38,
+    /// Every task waits for another one, and nothing can wake any of them (raised in OCaml).
+    Deadlock = 39,
+}
+
+/// A failure for the user: the code that the program decides by, and the line that a person reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The code.
+    pub error: Error,
+    /// What failed, on what, why, and the remedy, in one line; empty where the code says it all.
+    pub detail: String,
+}
+
+impl Failure {
+    /// A failure with a line of detail.
+    pub fn new(error: Error, detail: impl Into<String>) -> Failure {
+        Failure {
+            error,
+            detail: detail.into(),
+        }
+    }
+
+    /// The same failure, with what it happened to in front of its detail.
+    pub fn within(mut self, context: &str) -> Failure {
+        self.detail = format!("{context}: {}", self.detail);
+        self
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Failure {
+        Failure::new(error, String::new())
+    }
+}
+
+impl From<fs::Error> for Error {
+    fn from(error: fs::Error) -> Error {
+        match error {
+            fs::Error::Invalid => Error::Invalid,
+            fs::Error::Closed => Error::Closed,
+            fs::Error::NotFound => Error::NotFound,
+            fs::Error::Exists => Error::Exists,
+            fs::Error::NotDirectory => Error::NotDirectory,
+            fs::Error::IsDirectory => Error::IsDirectory,
+            fs::Error::NotEmpty => Error::NotEmpty,
+            fs::Error::NoSpace => Error::NoSpace,
+            fs::Error::ReadOnly => Error::ReadOnly,
+            fs::Error::InvalidName => Error::InvalidName,
+            fs::Error::NameTooLong => Error::NameTooLong,
+            fs::Error::TooLarge => Error::TooLarge,
+            fs::Error::Corrupt => Error::Corrupt,
+            fs::Error::Io => Error::Io,
+            fs::Error::Busy => Error::Busy,
+            fs::Error::Unsupported => Error::Unsupported,
+            // A file marked read-only, or a descriptor opened without writing.
+            fs::Error::PermissionDenied => Error::ReadOnly,
+            fs::Error::Denied => Error::PermissionDenied,
+            fs::Error::OutOfMemory => Error::OutOfMemory,
+            fs::Error::TooManyOpen => Error::TooManyOpen,
+            fs::Error::TooManyLinks => Error::TooManyLinks,
+            fs::Error::CrossVolume => Error::CrossVolume,
+        }
+    }
+}
+
+impl From<fs::MountError> for Failure {
+    fn from(failure: fs::MountError) -> Failure {
+        Failure::new(failure.error.into(), failure.detail)
+    }
+}
+
+/// Why there is no result yet, or none at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// It failed.
+    Error(Error),
+    /// Nothing was done; park on the descriptor and try again.
+    WouldBlock,
+    /// It was started; its completion will come.
+    Pending,
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Stop {
+        Stop::Error(error)
+    }
+}
+
+/// What an operation answers: a number, or why not.
+pub type Answer = Result<usize, Stop>;

@@ -1,0 +1,301 @@
+//! The traits between Soil's runtime and the machine or process below it: one small trait for each
+//! concern. Two crates implement them: `image` (on `kernel` and `drivers`) and `host` (a Linux
+//! process).
+//!
+//! A program has one platform, chosen at build time. Its functions therefore take no object, and
+//! the linker drops those that a program never calls.
+//!
+//! # Contexts
+//! - *Call*: a call from OCaml, on the thread that owns the runtime.
+//! - *Tick*: the periodic poll of the network while the program computes. In an image it runs in
+//!   an interrupt, between two instructions of the program; in a process on a thread of its own.
+//! - *Any thread*: no lock is held.
+//!
+//! The runtime's lock admits one call or one tick at a time. Each trait says in which contexts its
+//! functions may be called. Only [`Wait::wait`] and [`Wait::await_change`] block.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+pub mod disk;
+pub mod error;
+pub mod link;
+pub mod volume;
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use core::sync::atomic::AtomicU32;
+use disk::{BlockDevice, SubmitVectored};
+use error::{Answer, Failure};
+
+/// All concerns together.
+pub trait Platform:
+    Clock + Console + Disks + Entropy + Folders + Links + Memory + System + Wait
+{
+}
+
+impl<P> Platform for P where
+    P: Clock + Console + Disks + Entropy + Folders + Links + Memory + System + Wait
+{
+}
+
+/// Time. From any thread.
+pub trait Clock {
+    /// Nanoseconds of a clock that never jumps.
+    fn monotonic_ns() -> u64;
+
+    /// Nanoseconds since 1970, UTC.
+    fn wall_ns() -> u64;
+
+    /// Moves the clock of [`Clock::wall_ns`] by an offset in nanoseconds. The clock of a Linux host
+    /// is not changed, only the program's view of it.
+    fn adjust_wall(offset_ns: i64);
+}
+
+/// Memory. From calls and ticks, except where noted.
+pub trait Memory {
+    /// Bytes of memory: total, in use, free, highest use.
+    fn memory() -> [u64; 4];
+
+    /// Whether so little memory is left that the runtime should refuse what it can refuse.
+    fn memory_short() -> bool;
+
+    /// Sets the number of bytes that connections were promised and haven't taken.
+    fn promise_memory(bytes: usize);
+
+    /// Allocates a stack of `len` bytes (a multiple of the page size) with an unmapped page below
+    /// it, and returns its upper end. It is never freed. Calls only.
+    fn stack(len: usize) -> Option<NonNull<u8>>;
+}
+
+/// Random numbers. From calls and ticks.
+pub trait Entropy {
+    /// Error text when there are no random numbers.
+    const NO_ENTROPY: &str;
+
+    /// Fills `into` with random bytes fit for keys. Returns their number, or
+    /// [`NoEntropy`](error::Error::NoEntropy).
+    fn random(into: &mut [u8]) -> Answer;
+
+    /// Number of times the machine was found to have been resumed from a snapshot since the first
+    /// [`Entropy::random`]. Always 0 where the host reseeds.
+    fn snapshots() -> u32;
+}
+
+/// An output of the console.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard input and output.
+    Standard,
+    /// Error output; there is nothing to read.
+    Error,
+}
+
+/// The direction of a transfer, or of a wait for one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Input, or a connection to accept.
+    Read,
+    /// Room for output, or an established connection.
+    Write,
+}
+
+/// The console and the log. From calls; the log also from ticks.
+pub trait Console {
+    /// Reads available input; `WouldBlock` when there is none.
+    fn console_read(into: &mut [u8]) -> Answer;
+
+    /// Writes at least one byte of `from`, which is not empty; else `WouldBlock`.
+    fn console_write(stream: Stream, from: &[u8]) -> Answer;
+
+    /// Whether [`Console::console_read`] or [`Console::console_write`] would transfer something or
+    /// report an error.
+    fn console_ready(stream: Stream, direction: Direction) -> bool;
+
+    /// Writes a line of the log. It waits for the device if it has to.
+    fn log(line: &[u8]);
+
+    /// Accepts requests for a report on the network from now on: SIGUSR1, or Ctrl-T on the console
+    /// (as in BSD).
+    fn take_report_requests();
+
+    /// Whether a report was requested since the last call.
+    fn report_requested() -> bool;
+}
+
+/// The machine or process as a whole. From calls; [`System::thread`] from any thread.
+pub trait System {
+    /// Whether this is a machine of its own.
+    const ON_VM: bool;
+
+    /// Takes over signals, or the power button.
+    fn start();
+
+    /// Ends the program at once.
+    fn exit(status: u8) -> !;
+
+    /// Restarts the machine. Returns if that is not possible.
+    fn reboot();
+
+    /// Usable processors.
+    fn cpus() -> usize;
+
+    /// The devices, one per line.
+    fn devices() -> String;
+
+    /// An environment variable, if it is UTF-8 and not empty.
+    fn variable(name: &str) -> Option<String>;
+
+    /// A number of the current thread, unique among living threads and never 0.
+    fn thread() -> usize;
+
+    /// Number of requests to stop so far.
+    fn stop_requests() -> usize;
+}
+
+/// Why [`Wait::wait`] returned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Woken {
+    /// An event, or the deadline.
+    Event,
+    /// A signal whose handler belongs to the OCaml runtime.
+    Interrupted,
+}
+
+/// The set of events that [`Wait::wait`] waits for. Requests to stop always belong to it.
+pub trait Interest: Sized {
+    /// The event source of a network device.
+    type LinkWake;
+
+    /// Starts system calls that may block, on behalf of a volume.
+    type Offload: Clone;
+
+    /// Requests to stop only.
+    const EMPTY: Self;
+
+    /// Back to requests to stop only.
+    fn clear(&mut self);
+
+    /// Makes the wait return at once: an event has happened already.
+    fn immediately(&mut self);
+
+    /// Adds requests for a report ([`Console::take_report_requests`]).
+    fn report(&mut self);
+
+    /// Adds a network device; `blocked`: also room for frames that wait to be sent.
+    fn link(&mut self, wake: &Self::LinkWake, blocked: bool);
+
+    /// Adds the console.
+    fn console(&mut self, stream: Stream, direction: Direction);
+
+    /// Submits what devices have queued and what should begin before the program runs on without a
+    /// wait.
+    fn submit(&mut self);
+
+    /// Submits everything that devices have queued, for a caller that comes rarely.
+    fn submit_all(&mut self);
+
+    /// The means to run blocking calls.
+    fn offload(&mut self) -> Self::Offload;
+}
+
+/// How the runtime's lock is taken around [`Ticker::poll`] and a fork.
+pub struct Ticker {
+    /// Polls the network, unless a call is inside the runtime. Takes the lock itself.
+    pub poll: fn(),
+    /// Takes the runtime's lock on the owner's thread; `false` if a call is inside.
+    pub lock: fn() -> bool,
+    /// Releases it.
+    pub unlock: fn(),
+}
+
+/// Waiting, and what replaces it while the program computes.
+pub trait Wait {
+    /// See [`Interest`].
+    type Interest: Interest;
+
+    /// Sleeps until an event of `interest`, a request to stop, or the time `until` (monotonic
+    /// nanoseconds). Calls only.
+    fn wait(interest: &mut Self::Interest, until: Option<u64>) -> Woken;
+
+    /// Called when the program is about to run on, at time `now`. Calls only.
+    fn resume(now: u64);
+
+    /// Calls [`Ticker::poll`] every few milliseconds while the program computes, until its end.
+    /// Calls only.
+    fn start_ticker(ticker: &'static Ticker);
+
+    /// Sleeps while `word` is `value`, until [`Wait::wake`]; may return early (a futex). From any
+    /// thread.
+    fn await_change(word: &AtomicU32, value: u32);
+
+    /// Wakes all sleepers of [`Wait::await_change`] on `word`. From any thread.
+    fn wake(word: &AtomicU32);
+}
+
+/// Network devices. Calls only.
+pub trait Links: Wait {
+    /// Error text when there is no network device.
+    const NO_NETWORK: &str;
+
+    /// Opens the network devices.
+    fn links(
+        interest: &mut Self::Interest,
+        settings: link::Settings,
+    ) -> Result<Vec<link::Device<Self>>, Failure>;
+
+    /// Opens the target of a recording of the network (`SOIL_PCAP`).
+    fn recording(target: &str) -> Result<link::RecordingSink, Failure>;
+}
+
+/// Block devices. Calls only.
+pub trait Disks: Wait + Copy + 'static {
+    /// The type of all block devices of this platform.
+    type Disk: BlockDevice<Self>;
+
+    /// A range of memory, in the layout that the device takes.
+    type Slice: Copy;
+
+    /// Submits a vectored request. A function apart from [`BlockDevice::submit`], so that a program
+    /// that makes none doesn't carry the code.
+    const SUBMIT_VECTORED: SubmitVectored<Self>;
+
+    /// The block devices with their names, in a fixed order. The first use opens them.
+    fn disks(interest: &mut Self::Interest) -> Result<disk::Named<Self>, Failure>;
+}
+
+/// Folders of the host as volumes. Calls only, on the volume's fiber.
+pub trait Folders: Wait {
+    /// How they are mounted, where there is a host.
+    const FOLDERS: Option<volume::Folders<Offload<Self>>>;
+}
+
+/// The [`Interest::Offload`] of a platform.
+pub type Offload<P> = <<P as Wait>::Interest as Interest>::Offload;
+
+/// The [`Interest::LinkWake`] of a platform.
+pub type LinkWake<P> = <<P as Wait>::Interest as Interest>::LinkWake;
+
+/// The value of an environment variable. An empty one counts as unset (`docs/configuration.md`).
+pub fn value(bytes: &[u8]) -> Option<String> {
+    let text = core::str::from_utf8(bytes).ok();
+    text.filter(|text| !text.is_empty())
+        .map(ToString::to_string)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::value;
+
+    #[test]
+    fn an_empty_value_is_none() {
+        assert_eq!(value(b""), None);
+        assert_eq!(value(b"60").as_deref(), Some("60"));
+        assert_eq!(value(b"\xff"), None);
+    }
+}

@@ -1,0 +1,64 @@
+//! Network devices as the runtime gets them, and what it asks of them.
+
+use crate::error::Failure;
+use crate::{LinkWake, Wait};
+use alloc::boxed::Box;
+use alloc::string::String;
+
+/// An open network device of platform `P`.
+pub struct Device<P: Wait + ?Sized> {
+    /// Its name in messages: `eth0`, ….
+    pub name: String,
+    /// Frames in and out. Used from calls and ticks.
+    pub link: Box<dyn net::Link>,
+    /// Its event source.
+    pub wake: LinkWake<P>,
+}
+
+/// Takes the bytes of a recording. It is called from calls and ticks, and may block.
+pub type RecordingSink = Box<dyn FnMut(&[u8]) + Send>;
+
+/// The offloads that may be used, of those that a device offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offloads {
+    /// Sums of what is sent (`csum`); segmentation needs it.
+    pub tx_checksum: bool,
+    /// Cutting of TCP into segments (`tso`).
+    pub segmentation: bool,
+    /// Sums of what comes (`rxcsum`); large frames need it.
+    pub rx_checksum: bool,
+    /// Frames of several segments that come as one (`lro`).
+    pub large_receive: bool,
+    /// Received frames over several buffers (`mrg`; the image's card).
+    pub mergeable: bool,
+    /// Notifications where they are asked for only (`event`; the image's card).
+    pub event_index: bool,
+    /// Lists of buffers outside of the queue (`indirect`; the image's card).
+    pub indirect: bool,
+}
+
+impl Offloads {
+    /// Nothing is taken away.
+    pub const ALL: Offloads = Offloads {
+        tx_checksum: true,
+        segmentation: true,
+        rx_checksum: true,
+        large_receive: true,
+        mergeable: true,
+        event_index: true,
+        indirect: true,
+    };
+}
+
+/// Chooses the Ethernet address of the device with this index, whose own address is the second
+/// argument if it has one.
+pub type ChooseMac = fn(usize, Option<[u8; 6]>) -> Result<[u8; 6], Failure>;
+
+/// What the environment says about network devices.
+#[derive(Clone, Copy)]
+pub struct Settings {
+    /// See [`Offloads`].
+    pub offloads: Offloads,
+    /// See [`ChooseMac`].
+    pub mac: ChooseMac,
+}

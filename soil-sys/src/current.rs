@@ -1,0 +1,6 @@
+//! The platform that this build has: the image's, or Linux's.
+
+#[cfg(not(feature = "image"))]
+pub use host::{Host as Current, Interest, LinkWake, Offload, Slice};
+#[cfg(feature = "image")]
+pub use image::{Image as Current, Interest, LinkWake, Offload, Slice};
