@@ -1,4 +1,4 @@
-//! What the stack costs by itself, without a device: two stacks over a simulated cable, both ends
+//! The cost of the stack by itself, without a device: two stacks over a simulated cable, both ends
 //! counted. `cargo run --release -p net --example cost`; under `valgrind --tool=callgrind` for
 //! instructions. Prints `name=value` lines, which `bench/tcpip.py` reads.
 #![allow(missing_docs)]

@@ -86,7 +86,7 @@ pub(crate) struct Ip {
     pub(crate) net: Net,
 }
 
-/// What is known: everything but the links themselves.
+/// The state of the layer, without the links themselves.
 pub(crate) struct Net {
     pub(crate) now_ns: u64,
     pub(crate) interfaces: Vec<Interface>,
@@ -109,7 +109,7 @@ pub(crate) struct Net {
     identification: u16,
     echo_bucket: Bucket,
     error_bucket: Bucket,
-    /// Who wants frames of other protocols: interface and type.
+    /// Frames of other protocols that a socket wants: interface and type.
     pub(crate) ethertypes: Vec<(usize, u16)>,
     /// Addresses that were lost: see [`Net::take_lost`].
     lost: Vec<IpAddr>,
@@ -120,7 +120,7 @@ pub(crate) struct Net {
     keyed: Keyed,
 }
 
-/// Where a packet came from, for an answer that needs no route.
+/// The origin of a packet, for an answer that needs no route.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Origin {
     /// The interface, which is also that of the answer.
@@ -169,7 +169,7 @@ pub(crate) struct EchoInput<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// A frame of another protocol than IP that somebody here wants.
+/// A frame of another protocol than IP that has a socket.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct EthernetInput<'a> {
     pub(crate) interface: usize,
@@ -179,7 +179,7 @@ pub(crate) struct EthernetInput<'a> {
     pub(crate) payload: &'a [u8],
 }
 
-/// What an ICMP error says (RFC 792, RFC 4443).
+/// The meaning of an ICMP error (RFC 792, RFC 4443).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ErrorKind {
     /// The port is closed.
@@ -210,7 +210,7 @@ pub(crate) struct IcmpError {
     pub(crate) seq: Option<u32>,
 }
 
-/// What became of a received frame.
+/// The result of receiving a frame.
 #[derive(Debug)]
 pub(crate) enum Input<'a> {
     /// Handled or dropped here.

@@ -50,7 +50,7 @@ impl Socket {
     }
 }
 
-/// How the turn of a socket ended; the number counts the packets that it sent.
+/// The result of a socket's turn, with the number of packets sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     /// Nothing more to send now.
@@ -66,7 +66,7 @@ pub(crate) struct Sockets {
     pub(crate) config: Config,
     /// The time of sockets: that of the caller, less [`Sockets::paused_ns`].
     pub(crate) now_ns: u64,
-    /// How long in all nobody called although that was due: the machine stood still, and so did the
+    /// Total time for which no call came although it was due: the machine stood still, and so did the
     /// time of sockets, so that nothing is given up before its peer could answer.
     pub(crate) paused_ns: u64,
     /// When the next call is due, in the time of the caller.
@@ -152,7 +152,7 @@ impl Sockets {
         }
     }
 
-    /// Lists a socket as one that may have something to send.
+    /// Adds a socket to the list of those that may have something to send.
     pub(crate) fn mark_dirty(&mut self, handle: Handle) {
         let dirty = match self.table.get_mut(handle) {
             Some(Socket::Connection(connection)) => &mut connection.dirty,

@@ -22,12 +22,12 @@ use crate::ip::{Ip, LOOPBACK, Loopback, Random};
 use crate::sockets::{Socket, Sockets, Turn};
 use crate::types::{Config, Handle, RandomBits};
 
-/// How often a link is looked at that is full, in case its wake-up was lost.
+/// Interval at which a full link is polled, in case its wake-up was lost.
 const FULL_NS: u64 = 10_000_000;
 /// Rounds over all interfaces in one poll: the loopback answers itself.
 const ROUNDS: usize = 4;
 
-/// What [`Stack::poll`] left to do.
+/// Work that [`Stack::poll`] left.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Progress {
     /// The budget was used up: call again without waiting.

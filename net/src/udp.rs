@@ -14,9 +14,9 @@ const TURN: u32 = 16;
 const OUTGOING: usize = 64;
 /// Datagrams queued that were received.
 const ARRIVED: usize = 512;
-/// What a received datagram costs of the queue beside its bytes.
+/// Bytes of the queue that a received datagram takes beside its payload.
 const OVERHEAD: usize = 32;
-/// Those that a socket has sent to, whose answers the filter takes for such, and for how long (RFC
+/// Peers that a socket has sent to, whose answers the filter recognizes, and for how long (RFC
 /// 4787, 4.3, has two minutes for what lies between).
 const ASKED: usize = 16;
 const ASKED_NS: u64 = 60_000_000_000;
@@ -43,14 +43,14 @@ pub(crate) struct Arrived {
     pub(crate) data: Vec<u8>,
 }
 
-/// What is known of a datagram that was received: see [`Stack::udp_receive`].
+/// Metadata of a received datagram: see [`Stack::udp_receive`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Its whole length, which may be more than what was copied.
     pub len: usize,
-    /// Who sent it.
+    /// The sender.
     pub from: SocketAddr,
-    /// Where it was sent to: an address of ours, a broadcast address, or a group.
+    /// The destination: an address of ours, a broadcast address, or a group.
     pub to: IpAddr,
     /// The interface that it came by.
     pub interface: InterfaceId,
@@ -71,7 +71,7 @@ pub(crate) struct Udp {
     pub(crate) groups: Vec<(usize, IpAddr)>,
     /// Hop limit of what is sent to groups: 1 unless told otherwise (RFC 1112, 6.1).
     pub(crate) group_hops: u8,
-    /// What is chosen for what is sent; the hop limit to one machine only (RFC 1122, 4.1.4).
+    /// Header fields of what is sent; the hop limit to unicast addresses only (RFC 1122, 4.1.4).
     pub(crate) header_fields: HeaderFields,
     /// The handle was given back.
     pub(crate) closing: bool,
@@ -122,7 +122,7 @@ impl Udp {
         }
     }
 
-    /// Bytes that nobody has read, and bytes that haven't left.
+    /// Bytes received and not read, and bytes not sent.
     pub(crate) fn queued(&self) -> (usize, usize) {
         (self.arrived_bytes, self.outgoing_bytes)
     }
@@ -207,7 +207,7 @@ impl Udp {
     }
 
     /// Sends up to a turn's number of datagrams; gives their number, and whether the link is full.
-    /// One whose neighbor isn't known is kept by the IP layer, and holds up nobody; one from an
+    /// One whose neighbor isn't known is kept by the IP layer, and holds up no other; one from an
     /// address that isn't known to be ours yet stays here, and is passed by others.
     pub(crate) fn turn(&mut self, ip: &mut Ip, handle: Handle) -> (u32, bool) {
         let mut sent = 0;

@@ -1,4 +1,4 @@
-//! What stands on the stack and uses nothing but its public operations: names (DNS and multicast
+//! Services on the stack that use nothing but its public operations: names (DNS and multicast
 //! DNS), the time of day (SNTP), and recordings of links.
 //!
 //! A crate of its own because none of it is on the way of a packet: it is compiled for size, while

@@ -237,7 +237,7 @@ impl Responder {
                     let _ = stack.set_hop_limit(socket, 255);
                     self.socket = Some(socket);
                 }
-                // Somebody here has the port.
+                // Another socket has the port.
                 Err(_) => self.again_ns = Some(now_ns.saturating_add(AGAIN_NS)),
             }
         }
@@ -283,8 +283,8 @@ impl Responder {
         sent
     }
 
-    /// Somebody has the name. Where it wasn't ours yet it is changed; where it was, it is asked for
-    /// again, and the one that doesn't give in has it (RFC 6762, 9).
+    /// Another machine has the name. Where it wasn't ours yet it is changed; where it was, it is
+    /// asked for again, and the one that doesn't give in has it (RFC 6762, 9).
     fn conflict(&mut self, lost: bool, now_ns: u64) {
         let (count, since_ns) = self.conflicts;
         self.conflicts = if now_ns >= since_ns.saturating_add(CONFLICTS_NS) {

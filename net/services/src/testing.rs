@@ -1,4 +1,4 @@
-//! What tests share.
+//! Helpers of the tests.
 
 use core::net::SocketAddr;
 

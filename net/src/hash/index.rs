@@ -1,4 +1,4 @@
-//! Finding a place in a table by a key that is kept there: a hash table of numbers alone.
+//! A hash index: from a key's hash to the place of its entry in another table.
 //!
 //! Linear probing, and what comes after a removed entry moves up. So nothing is left of what was
 //! removed: however many keys come and go, the table is as large as those need that are there at
@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-/// A place that is free.
+/// Marks a free entry.
 const FREE: u32 = u32::MAX;
 /// The smallest table.
 const LEAST: usize = 16;

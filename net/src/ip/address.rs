@@ -6,7 +6,7 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::types::{Cidr, common_prefix};
 
-/// Where an address comes from.
+/// The source of an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
     /// The configuration.
@@ -26,11 +26,11 @@ pub(crate) enum Source {
 /// Whether the address may be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
-    /// It is being found out whether somebody has it already (RFC 4862, 5.4; RFC 5227, 2.1).
+    /// Duplicate address detection is under way (RFC 4862, 5.4; RFC 5227, 2.1).
     Tentative,
     /// It is ours.
     Valid,
-    /// Somebody else has it.
+    /// Another machine has it.
     Duplicate,
 }
 

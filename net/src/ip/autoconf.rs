@@ -1,5 +1,6 @@
-//! What routers say: default routers and their preference (RFC 4191), prefixes and addresses made
-//! from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each for its lifetime.
+//! Router advertisements: default routers and their preference (RFC 4191), prefixes and addresses
+//! made from them (RFC 4862, RFC 8981), routes, MTU, name servers (RFC 8106); each for its
+//! lifetime.
 //!
 //! Everything is bounded, and what is already there goes before what is new: a stranger's flood of
 //! advertisements doesn't drive out the router that works.
@@ -68,7 +69,7 @@ struct RouteInfo {
     until_ns: u64,
 }
 
-/// What routers said on an interface.
+/// State learned from the routers of an interface.
 #[derive(Debug)]
 pub(crate) struct Autoconf {
     mac: Mac,
@@ -383,7 +384,7 @@ impl Autoconf {
         });
     }
 
-    /// A made address is somebody else's: a temporary one is tried with another number (RFC 8981,
+    /// An address made here is a duplicate: a temporary one is tried with another number (RFC 8981,
     /// 3.4), a stable one is given up (RFC 4862, 5.4.5).
     pub(crate) fn duplicate(&mut self, address: Ipv6Addr, now_ns: u64, random: &mut Random) {
         let found = self

@@ -114,7 +114,7 @@ impl Net {
         self.changed = true;
     }
 
-    /// Makes the table of routes anew.
+    /// Rebuilds the routing table.
     #[cold]
     pub(super) fn rebuild_routes(&mut self) {
         let mut entries = Vec::new();

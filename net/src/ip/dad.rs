@@ -18,7 +18,7 @@ const ANNOUNCE_NS: u64 = 2 * SECOND;
 const QUICK_NS: u64 = 20_000_000;
 
 impl Net {
-    /// Somebody else has an address: it isn't used (any more).
+    /// Stops using an address that another machine has.
     #[cold]
     pub(super) fn lose_duplicate(&mut self, interface: usize, ip: IpAddr) {
         let now_ns = self.now_ns;
@@ -89,7 +89,7 @@ impl Net {
                     dad.at_ns = now_ns.saturating_add(wait_ns);
                     self.probe(interface, ip);
                 } else if address.state == State::Tentative {
-                    // Nobody objected.
+                    // No conflict was seen.
                     address.state = State::Valid;
                     became_valid = true;
                 } else {
@@ -132,7 +132,7 @@ impl Net {
     }
 }
 
-/// What is to be found out about a new address before it is used.
+/// Starts duplicate address detection for a new address.
 pub(super) fn begin_dad(
     address: &mut Address,
     config: &crate::types::InterfaceConfig,

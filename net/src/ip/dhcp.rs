@@ -16,7 +16,7 @@ const SECOND: u64 = 1_000_000_000;
 /// 4 s; the first packets of a machine are often lost while its switch port comes up.
 const RETRY_NS: u64 = 2 * SECOND;
 const RETRY_MAX_NS: u64 = 64 * SECOND;
-/// Requests without an answer before everything begins anew.
+/// Unanswered requests before the client restarts.
 const REQUESTS: u32 = 4;
 /// RFC 2131, 3.1 (5): after a decline.
 const DECLINE_NS: u64 = 10 * SECOND;
@@ -32,7 +32,7 @@ const ROUTES: usize = 16;
 /// domain, MTU, broadcast address, times, search list.
 const PARAMETERS: [u8; 10] = [1, 121, 3, 6, 15, 26, 51, 58, 59, 119];
 
-/// What a server gave.
+/// A lease as the server gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Lease {
     pub(crate) address: Cidr,
@@ -83,7 +83,7 @@ pub(crate) struct Client {
     server: Ipv4Addr,
     t2_ns: u64,
     until_ns: u64,
-    /// A message for a server about an address that somebody has.
+    /// A message for a server about an address that another machine has.
     decline: Option<(Ipv4Addr, Ipv4Addr)>,
 }
 
@@ -104,7 +104,7 @@ impl Client {
         }
     }
 
-    /// Everything anew from `at_ns` on.
+    /// Restarts at `at_ns`.
     fn restart(&mut self, at_ns: u64) {
         self.state = State::Selecting;
         self.tries = 0;
@@ -113,7 +113,7 @@ impl Client {
         self.lease = None;
     }
 
-    /// Somebody on the link has the address (RFC 2131, 4.4.4).
+    /// Another machine on the link has the address (RFC 2131, 4.4.4).
     pub(crate) fn conflict(&mut self, now_ns: u64) {
         if let Some(lease) = self.lease.take()
             && let IpAddr::V4(address) = lease.address.address
@@ -160,7 +160,7 @@ impl Client {
         matches!(self.state, State::Selecting | State::Requesting { .. })
     }
 
-    /// What is to be sent now. A lease that ends is taken away.
+    /// The message to send now. A lease that ends is taken away.
     pub(crate) fn run(&mut self, now_ns: u64, random: &mut Random) -> Option<Message> {
         if let Some((address, server)) = self.decline.take() {
             let xid = random.bits() as u32;
@@ -368,7 +368,7 @@ impl Client {
     }
 }
 
-/// What an acknowledgement gives.
+/// The contents of an acknowledgement.
 fn lease(packet: &DhcpPacket<&[u8]>, repr: &DhcpRepr<'_>) -> Option<Lease> {
     let mask = repr.subnet_mask.unwrap_or_else(|| classful(repr.your_ip));
     // A mask with holes is none.

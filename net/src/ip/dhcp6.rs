@@ -170,7 +170,7 @@ impl Client {
         self.state == State::Releasing
     }
 
-    /// Somebody has the address (RFC 8415, 18.2.8).
+    /// Another machine has the address (RFC 8415, 18.2.8).
     pub(crate) fn conflict(&mut self, now_ns: u64) {
         self.declined = self.lease.take().map(|lease| lease.address);
         self.enter(State::Soliciting, now_ns.saturating_add(10 * SECOND));

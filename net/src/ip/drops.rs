@@ -12,11 +12,11 @@ pub(crate) enum DropReason {
     NotForUs,
     /// A source or destination that can't be on a link (RFC 1122, 3.2.1.3; RFC 4291, 2.5).
     Martian,
-    /// Nobody here speaks the Ethernet protocol.
+    /// An Ethernet protocol without a socket.
     UnknownEthertype,
     /// A VLAN that no interface has.
     UnknownVlan,
-    /// Nobody here speaks the IP protocol.
+    /// An unsupported IP protocol.
     UnknownProtocol,
     /// Source routing (RFC 7126, 4.3; RFC 5095).
     SourceRoute,
@@ -28,7 +28,7 @@ pub(crate) enum DropReason {
     ReassemblyTimeout,
     /// Fragments that made room for those of other packets.
     ReassemblyFull,
-    /// A port that nobody has.
+    /// A port without a socket.
     NoPort,
     /// The socket's queue is full.
     QueueFull,
@@ -36,7 +36,7 @@ pub(crate) enum DropReason {
     UselessIcmp,
     /// Neighbor discovery that doesn't keep its rules (RFC 4861, 6.1 and 7.1; RFC 6980).
     BadNeighborDiscovery,
-    /// A redirect by somebody who has no say in that (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
+    /// A redirect from a machine other than the gateway (RFC 1122, 3.2.2.2; RFC 4861, 8.1).
     BadRedirect,
     /// An ARP packet that makes no sense.
     BadArp,
@@ -81,7 +81,7 @@ const NAMES: [&str; 24] = [
     "drop.overload",
 ];
 
-/// How many packets were dropped for each reason. Counters wrap.
+/// Counters of dropped packets by reason. They wrap.
 #[derive(Debug, Default)]
 pub(crate) struct Drops([u64; NAMES.len()]);
 
@@ -103,7 +103,7 @@ impl Drops {
     }
 }
 
-/// A bucket of tokens: so many a second, so many at once.
+/// A token bucket: a rate and a burst.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     per_second: u64,

@@ -19,7 +19,7 @@ const RULES: usize = 256;
 /// Buckets for the senders of a rule; senders share them by chance.
 const BUCKETS: usize = 256;
 
-/// What a rule does with packets that fit.
+/// The action of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterAction {
     /// Lets them pass.
@@ -48,7 +48,7 @@ pub enum FilterState {
     Established,
 }
 
-/// How many packets fit a rule: so many a second, and so many at once. A packet beyond that doesn't
+/// A rate and a burst of packets that match a rule. A packet beyond that doesn't
 /// fit, and the next rules are looked at: put a rule that denies the rest behind it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FilterLimit {
@@ -63,7 +63,7 @@ pub struct FilterLimit {
 /// A rule. What is `None` fits everything.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilterRule {
-    /// What to do.
+    /// The action.
     pub action: FilterAction,
     /// Which way.
     pub direction: FilterDirection,
@@ -79,7 +79,7 @@ pub struct FilterRule {
     pub remote_port: Option<RangeInclusive<u16>>,
     /// Whether it begins something.
     pub state: Option<FilterState>,
-    /// How many.
+    /// The rate limit.
     pub limit: Option<FilterLimit>,
 }
 
@@ -100,7 +100,7 @@ impl FilterRule {
     }
 }
 
-/// What the filter looks at.
+/// The fields of a packet that rules match.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts<'a> {
     pub(crate) direction: FilterDirection,

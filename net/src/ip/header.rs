@@ -21,7 +21,7 @@ pub(crate) const IPV6_LEN: usize = 40;
 pub(crate) type Mac = [u8; 6];
 pub(crate) const BROADCAST: Mac = [0xff; 6];
 
-/// What stands before the IP header of the packets of an interface.
+/// The link header of an interface: Ethernet, with a VLAN tag or without, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Framing {
     /// Nothing (the loopback).

@@ -190,7 +190,7 @@ impl Net {
         if about_error || !to_one || remote.is_unspecified() {
             return false;
         }
-        // Of random cost, so that nobody learns from it what else is answered (CVE-2020-25705).
+        // Of random cost, so that it reveals nothing of other answers (CVE-2020-25705).
         let cost = 1 + self.random.below(3);
         let allowed = self.error_bucket.take(self.now_ns, cost);
         if !allowed {
@@ -230,7 +230,7 @@ impl Net {
         self.complain(context, [kind, code, 0, 0, 0, 0, 0, 0]);
     }
 
-    /// Says that nobody has the port of a datagram (RFC 1122, 4.1.3.1; RFC 4443, 3.1).
+    /// Reports that the port of a datagram is closed (RFC 1122, 4.1.3.1; RFC 4443, 3.1).
     pub(crate) fn port_unreachable(&mut self, datagram: &super::UdpInput<'_>) {
         let interface = datagram.origin.interface;
         let context = Context {
@@ -351,7 +351,7 @@ fn is_icmp_error(packet: &[u8]) -> bool {
     }
 }
 
-/// What an error quotes of a packet.
+/// The part of a packet that an error quotes.
 struct Inner {
     protocol: u8,
     local: IpAddr,

@@ -16,7 +16,7 @@ use super::{EthernetInput, Input, Interface, LOOPBACK, Net, Origin, TcpInput, Ud
 use crate::types::is_unicast_v4;
 use crate::types::{RxChecksum, RxMeta};
 
-/// What is known of a packet once its IP header was read.
+/// A packet whose IP header was read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Context<'a> {
     pub(crate) origin: Origin,
@@ -36,7 +36,7 @@ pub(crate) struct Context<'a> {
     pub(crate) joined: Option<u16>,
 }
 
-/// How a frame came.
+/// Link-layer properties of a received frame.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Frame {
     pub(super) interface: usize,

@@ -18,7 +18,7 @@ pub(crate) struct Interface {
     /// The link.
     pub(crate) port: usize,
     pub(crate) framing: Framing,
-    /// What the link carries: bytes of an IP packet.
+    /// MTU of the link: bytes of an IP packet.
     pub(crate) link_mtu: usize,
     /// The same after what DHCP and routers say: for IPv4 and IPv6.
     pub(crate) mtu: usize,
@@ -33,7 +33,7 @@ pub(crate) struct Interface {
     /// Sockets that wait for an address of the link to become known.
     pub(crate) waiting: Vec<Handle>,
     pub(crate) counters: Counters,
-    /// Addresses that somebody else was found to have.
+    /// Duplicate addresses detected.
     pub(crate) duplicates: u64,
     /// Hop limit of IPv6 packets, where a router said it (RFC 4861, 6.3.4).
     pub(crate) hop_limit: u8,

@@ -38,7 +38,7 @@ struct Group {
     address: IpAddr,
     /// Sockets and addresses that want it; 0: it was left, and routers are being told.
     uses: u32,
-    /// How often the change is still to be told.
+    /// Reports of the change that are still to be sent.
     changes: u8,
     change_at_ns: u64,
     /// When a query about this group is to be answered.
@@ -59,7 +59,7 @@ fn family(address: IpAddr) -> usize {
     usize::from(address.is_ipv6())
 }
 
-/// Groups that everybody listens to and nobody tells of (RFC 3376, 6; RFC 3810, 6).
+/// Groups that all hosts listen to and don't report (RFC 3376, 6; RFC 3810, 6).
 fn is_silent(address: IpAddr) -> bool {
     address == IpAddr::V4(ALL_SYSTEMS) || address == IpAddr::V6(ALL_NODES)
 }

@@ -55,7 +55,7 @@ struct Entry {
     at_ns: u64,
     asked: u8,
     used_ns: u64,
-    /// Nobody here has sent to it.
+    /// Nothing was sent to it.
     passive: bool,
     router: bool,
     pending: VecDeque<Vec<u8>>,
@@ -71,7 +71,7 @@ impl Entry {
     }
 }
 
-/// What is known of a neighbor that something is to be sent to.
+/// The result of a neighbor lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Known {
     /// Its address.

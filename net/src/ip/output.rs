@@ -11,7 +11,7 @@ use super::queue::{IP_MAX, MTU_MIN, count_sent};
 use super::{Ip, LOOPBACK, Net, Origin, Route};
 use crate::types::{LinkCapabilities, TxMeta};
 
-/// How sending went.
+/// The result of sending a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// The link has it, or it waits in our own queue for a neighbor.

@@ -24,7 +24,7 @@ const PATIENCE_NS: u64 = 50_000_000;
 /// again. A peer that sends datagrams in some tens of fragments stays below that.
 const HOLD_NS: u64 = 100_000_000;
 const MANY: u32 = 512;
-/// What may be shed and is served all the same, of each kind, from one link in one poll.
+/// Frames of each class that could be shed and are served nevertheless, from one link in one poll.
 const SERVED: u32 = 8;
 /// A shed frame counts for this part of a handled one in the budget of a poll.
 pub(super) const SHED_COST: usize = 1;
@@ -128,9 +128,9 @@ pub(crate) struct Overload {
     shed: u32,
 }
 
-/// What the first bytes of a frame tell.
+/// The class of a frame, by its first bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum TrafficClass {
+enum FrameClass {
     /// A segment that begins a connection.
     Syn,
     /// A part of a packet.
@@ -187,16 +187,16 @@ impl Overload {
         }
         let kind = kind(frame);
         let is_shed = match kind {
-            Some(TrafficClass::Syn) if self.cookies => !self.serves_syn(frame, is_full),
-            Some(TrafficClass::Fragment) if is_full => !take(&mut self.fragments),
-            Some(TrafficClass::Datagram(port)) if is_full && is_closed(port, sockets) => {
+            Some(FrameClass::Syn) if self.cookies => !self.serves_syn(frame, is_full),
+            Some(FrameClass::Fragment) if is_full => !take(&mut self.fragments),
+            Some(FrameClass::Datagram(port)) if is_full && is_closed(port, sockets) => {
                 !take(&mut self.datagrams)
             }
             _ => false,
         };
         if is_shed {
             self.shed = self.shed.saturating_add(u32::from(is_full));
-            if kind == Some(TrafficClass::Syn) {
+            if kind == Some(FrameClass::Syn) {
                 self.retries.add(frame, self.now_ns);
             }
         }
@@ -224,24 +224,24 @@ fn is_closed(port: u16, sockets: &dyn UpperLayer) -> bool {
     ![DHCP_PORTS.1, DHCP6_PORTS.1].contains(&port) && !sockets.has_udp_port(port)
 }
 
-/// What a frame is; `None`: it ends too early.
-fn kind(frame: &[u8]) -> Option<TrafficClass> {
+/// The class of a frame; `None`: it ends too early.
+fn kind(frame: &[u8]) -> Option<FrameClass> {
     let (mut ethertype, mut ip) = (be16(frame, 12)?, 14);
     if ethertype == ETHERTYPE_VLAN {
         (ethertype, ip) = (be16(frame, 16)?, 18);
     }
     let packet = frame.get(ip..)?;
     let (protocol, transport) = match ethertype {
-        ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(TrafficClass::Fragment),
+        ETHERTYPE_IPV4 if be16(packet, 6)? & 0x3fff != 0 => return Some(FrameClass::Fragment),
         ETHERTYPE_IPV4 => (*packet.get(9)?, usize::from(packet.first()? & 15) * 4),
         ETHERTYPE_IPV6 => (*packet.get(6)?, 40),
-        _ => return Some(TrafficClass::Other),
+        _ => return Some(FrameClass::Other),
     };
     Some(match protocol {
-        TCP if packet.get(transport + 13)? & FIN_SYN_RST_ACK == SYN => TrafficClass::Syn,
-        UDP => TrafficClass::Datagram(be16(packet, transport + 2)?),
-        FRAGMENT if ethertype == ETHERTYPE_IPV6 => TrafficClass::Fragment,
-        _ => TrafficClass::Other,
+        TCP if packet.get(transport + 13)? & FIN_SYN_RST_ACK == SYN => FrameClass::Syn,
+        UDP => FrameClass::Datagram(be16(packet, transport + 2)?),
+        FRAGMENT if ethertype == ETHERTYPE_IPV6 => FrameClass::Fragment,
+        _ => FrameClass::Other,
     })
 }
 
@@ -300,23 +300,23 @@ mod tests {
     fn frames_are_told_by_their_first_bytes() {
         for words in [5, 6, 15] {
             let port = 53 + words as u16;
-            let datagram = Some(TrafficClass::Datagram(port));
+            let datagram = Some(FrameClass::Datagram(port));
             assert_eq!(kind(&v4(words, 0, UDP, &udp(port))), datagram);
-            assert_eq!(kind(&v4(words, 0, TCP, &tcp(SYN))), Some(TrafficClass::Syn));
+            assert_eq!(kind(&v4(words, 0, TCP, &tcp(SYN))), Some(FrameClass::Syn));
             assert_eq!(
                 kind(&v4(words, 0, TCP, &tcp(0x10))),
-                Some(TrafficClass::Other)
+                Some(FrameClass::Other)
             );
         }
-        assert_eq!(kind(&v6(UDP, &udp(53))), Some(TrafficClass::Datagram(53)));
+        assert_eq!(kind(&v6(UDP, &udp(53))), Some(FrameClass::Datagram(53)));
         // What else a SYN may ask for (RFC 3168, 6.1.1) makes it no other; what it comes with does.
         for (flags, is) in [
-            (0xc2, TrafficClass::Syn),
-            (0x0a, TrafficClass::Syn),
-            (0x12, TrafficClass::Other),
-            (0x03, TrafficClass::Other),
-            (0x06, TrafficClass::Other),
-            (0x00, TrafficClass::Other),
+            (0xc2, FrameClass::Syn),
+            (0x0a, FrameClass::Syn),
+            (0x12, FrameClass::Other),
+            (0x03, FrameClass::Other),
+            (0x06, FrameClass::Other),
+            (0x00, FrameClass::Other),
         ] {
             assert_eq!(kind(&v4(5, 0, TCP, &tcp(flags))), Some(is));
             assert_eq!(kind(&v6(TCP, &tcp(flags))), Some(is));
@@ -324,33 +324,30 @@ mod tests {
         // RFC 791, 3.1: more of them, or an offset; "don't fragment" and the reserved bit are
         // neither.
         for (fragment, is) in [
-            (0x2000, TrafficClass::Fragment),
-            (0x0001, TrafficClass::Fragment),
-            (0x1000, TrafficClass::Fragment),
-            (0x4000, TrafficClass::Datagram(53)),
-            (0x8000, TrafficClass::Datagram(53)),
+            (0x2000, FrameClass::Fragment),
+            (0x0001, FrameClass::Fragment),
+            (0x1000, FrameClass::Fragment),
+            (0x4000, FrameClass::Datagram(53)),
+            (0x8000, FrameClass::Datagram(53)),
         ] {
             assert_eq!(kind(&v4(5, fragment, UDP, &udp(53))), Some(is));
         }
-        assert_eq!(kind(&v6(FRAGMENT, &[0; 8])), Some(TrafficClass::Fragment));
-        assert_eq!(
-            kind(&v4(5, 0, FRAGMENT, &[0; 8])),
-            Some(TrafficClass::Other)
-        );
-        assert_eq!(kind(&v4(5, 0, 1, &[0; 8])), Some(TrafficClass::Other));
-        assert_eq!(kind(&ethernet(0x0806, &[0; 28])), Some(TrafficClass::Other));
+        assert_eq!(kind(&v6(FRAGMENT, &[0; 8])), Some(FrameClass::Fragment));
+        assert_eq!(kind(&v4(5, 0, FRAGMENT, &[0; 8])), Some(FrameClass::Other));
+        assert_eq!(kind(&v4(5, 0, 1, &[0; 8])), Some(FrameClass::Other));
+        assert_eq!(kind(&ethernet(0x0806, &[0; 28])), Some(FrameClass::Other));
     }
 
     #[test]
     fn tagged_frames_and_short_ones() {
         let mut tagged = v4(5, 0, UDP, &udp(53));
         tagged.splice(12..12, [0x81, 0x00, 0x00, 0x07]);
-        assert_eq!(kind(&tagged), Some(TrafficClass::Datagram(53)));
+        assert_eq!(kind(&tagged), Some(FrameClass::Datagram(53)));
         let frame = v4(5, 0, TCP, &tcp(SYN));
         for len in 0..14 + 20 + 14 {
             assert_eq!(kind(&frame[..len]), None, "{len}");
         }
-        assert_eq!(kind(&frame[..14 + 20 + 14]), Some(TrafficClass::Syn));
+        assert_eq!(kind(&frame[..14 + 20 + 14]), Some(FrameClass::Syn));
     }
 
     /// With a queue that was found full for long enough, at [`FULL`].

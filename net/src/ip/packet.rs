@@ -13,7 +13,7 @@ use crate::types::{PartialChecksum, SegmentKind, Segmentation, TxMeta};
 /// The hop limit of what we send (RFC 1700; RFC 8200 has no number).
 pub(crate) const HOP_LIMIT: u8 = 64;
 
-/// What a program chooses for the header of its packets.
+/// IP header fields that a program sets for its packets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct HeaderFields {
     /// 0: what is usual on the link.
@@ -161,7 +161,7 @@ impl Packet<'_> {
     }
 }
 
-/// What the device does for a frame.
+/// Offloads of a frame.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Offload {
     pub(super) checksum: bool,

@@ -1,4 +1,4 @@
-//! What is known of the MTU of paths (RFC 1191, RFC 8201): bounded, and forgotten after a time.
+//! The cache of path MTUs (RFC 1191, RFC 8201), bounded in number and age.
 
 use alloc::collections::VecDeque;
 use core::net::IpAddr;
@@ -48,7 +48,7 @@ impl PathMtus {
         true
     }
 
-    /// What is known of the path to `remote`.
+    /// The path MTU to `remote`, if known.
     pub(crate) fn get(&self, remote: IpAddr, now_ns: u64) -> Option<u32> {
         self.paths
             .iter()

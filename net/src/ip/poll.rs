@@ -1,4 +1,4 @@
-//! What the stack calls: frames in, timers, and the end of a round.
+//! Entry points for the stack's poll: frames in, timers, the end of a round.
 
 use alloc::vec::Vec;
 use core::net::IpAddr;
@@ -8,7 +8,7 @@ use super::overload::{FRAME_BYTES, FRAME_COST, SHED_COST};
 use super::{IcmpError, Ip, LOOPBACK, Net, UpperLayer};
 use crate::types::Handle;
 
-/// How often what is due at once may follow from what was.
+/// Rounds of configuration in one poll: what is due may make more due at once.
 const ROUNDS: usize = 8;
 
 impl Ip {

@@ -21,12 +21,12 @@ const PIECES: usize = 256;
 /// Bytes of all pieces, and of those of one sender.
 const BYTES: usize = 512 << 10;
 const BYTES_PER_SOURCE: usize = 192 << 10;
-/// What a piece costs beside its bytes.
+/// Bytes that a piece costs beside its payload.
 const OVERHEAD: usize = 64;
 /// The largest packet.
 const PACKET_MAX: usize = 65_535;
 
-/// What the fragments of a packet share.
+/// The key that the fragments of a packet share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Key {
     pub(crate) source: IpAddr,

@@ -25,7 +25,7 @@ struct Redirect {
     until_ns: u64,
 }
 
-/// What routers said.
+/// Routes learned by redirects.
 #[derive(Debug, Default)]
 pub(crate) struct Redirects {
     list: Vec<Redirect>,

@@ -1,6 +1,6 @@
 //! Which way packets go: the table of routes, and the way to one address.
 //!
-//! The table is made anew from its sources whenever one of them changes: addresses, the
+//! The table is rebuilt from its sources whenever one of them changes: addresses, the
 //! configuration, leases, router advertisements. A way that was found is kept by who uses it, and
 //! found again when the table's generation has changed.
 
@@ -58,7 +58,7 @@ pub(crate) struct Route {
     pub(crate) group: Option<Mac>,
     pub(super) scope: u32,
     pub(super) generation: u32,
-    /// Where the neighbor was found last.
+    /// The index at which the neighbor was found last.
     pub(super) slot: u32,
     /// The hop limit of packets that don't choose theirs.
     pub(super) hop_limit: u8,
@@ -142,8 +142,8 @@ impl Net {
         found(entry.interface, better.unwrap_or(gateway), None)
     }
 
-    /// Finds the way anew if the tables have changed; the source address stays. `false` if there is
-    /// none any more.
+    /// Looks the route up again if the tables have changed; the source address stays. `false` if
+    /// there is none any more.
     pub(crate) fn refresh(&self, route: &mut Route) -> bool {
         if route.generation == self.routes.generation {
             return true;

@@ -1,4 +1,4 @@
-//! What an interface tells of itself.
+//! Status of an interface.
 
 use alloc::string::String;
 use alloc::vec::Vec;

@@ -6,7 +6,7 @@ use crate::Link;
 use crate::sim::device::{Device, Offloads};
 use crate::sim::{Impairment, Pipe};
 
-/// What went over a cable.
+/// Counters of a cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct CableStatistics {
     /// Frames that were put on the cable, after cutting.
@@ -33,7 +33,7 @@ pub(crate) struct Inner {
     pub(crate) woken: [bool; 2],
 }
 
-/// What both ends and the world have of a cable: stacks can be moved to other threads.
+/// A cable, shared by both ends and the world; stacks can move to other threads.
 pub(crate) struct SharedCable(Mutex<Inner>);
 
 impl SharedCable {
@@ -120,7 +120,7 @@ impl Cable {
         self.inner.lock().filters[to] = Some(Box::new(filter));
     }
 
-    /// What went over it, both directions together.
+    /// Counters of both directions together.
     pub fn statistics(&self) -> CableStatistics {
         let inner = self.inner.lock();
         let mut sum = CableStatistics {

@@ -6,7 +6,7 @@ use crate::sim::cable::SharedCable;
 use crate::sim::packet;
 use crate::{Link, LinkCapabilities, RxChecksum, RxMeta, SegmentKind, Segmentation, TxMeta};
 
-/// What the device at an end does for its stack.
+/// Offloads of the device at an end.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Offloads {
     /// Completes TCP and UDP checksums.
@@ -40,7 +40,7 @@ pub(crate) struct Device {
     rx_checksum: bool,
     queue: usize,
     queued: usize,
-    /// Somebody asked for room and there was none.
+    /// The stack asked for room and there was none.
     refused: bool,
 }
 

@@ -19,7 +19,7 @@ pub struct Host {
     pub addresses: Vec<IpAddr>,
     /// It answers for every address that is asked for, as a router with proxy ARP.
     pub everyone: bool,
-    /// Frames that came and that nobody asked for yet.
+    /// Frames received and not taken yet.
     inbox: VecDeque<Vec<u8>>,
 }
 

@@ -1,6 +1,6 @@
-//! What a link does to frames.
+//! Impairments of a link: loss, delay, reordering.
 
-/// What one direction of a link does to frames. The default is a perfect link: no delay, no limit.
+/// Impairments of one direction of a link. The default is a perfect link: no delay, no limit.
 ///
 /// Chances are in millionths. Where several apply to a frame, they apply in the order of the
 /// fields: first the losses, then the queue, then what happens under way.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use crate::sim::{Impairment, Random};
 
-/// What went through a pipe, in frames.
+/// Counters of a pipe, in frames.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PipeStatistics {
     /// Given to [`Pipe::push`].
@@ -70,7 +70,7 @@ impl Pipe {
         self.impairment = impairment;
     }
 
-    /// What went through.
+    /// The counters.
     pub fn statistics(&self) -> PipeStatistics {
         self.statistics
     }

@@ -51,7 +51,7 @@ impl World {
                         .expect("an address"),
                     format!("fd00::{}/64", end + 1).parse().expect("an address"),
                 ],
-                // Nobody else is there: the addresses are used at once.
+                // No other machine is there: the addresses are used at once.
                 dad_transmits: 0,
                 ..Default::default()
             };

@@ -6,7 +6,7 @@ use crate::ip::{EthernetInput, Net};
 use crate::types::{Error, Handle};
 
 impl Sockets {
-    /// Handles a frame of a type that somebody wants.
+    /// Handles a frame of a type that has a socket.
     pub(crate) fn ethernet_frame(&mut self, net: &mut Net, frame: &EthernetInput<'_>) {
         let key = (frame.interface, frame.ethertype);
         let Some((_, handle)) = self.ethernets.iter().find(|(other, _)| *other == key) else {

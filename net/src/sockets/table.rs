@@ -67,7 +67,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// What is at a place, and its handle.
+    /// The entry at an index, and its handle.
     pub(crate) fn at(&self, index: u32) -> Option<(Handle, &T)> {
         let entry = self.entries.get(index as usize)?;
         let generation = entry.generation;

@@ -15,9 +15,9 @@ pub struct RouteInfo {
     pub network: IpAddr,
     /// The length of its prefix in bits.
     pub prefix_len: u8,
-    /// Where packets leave.
+    /// The interface that packets leave by.
     pub interface: InterfaceId,
-    /// Who takes them; `None`: they are on the link itself.
+    /// The next hop; `None`: the network is on the link itself.
     pub gateway: Option<IpAddr>,
 }
 
@@ -87,7 +87,7 @@ impl Stack {
         self.ip.net.set_filter(rules)
     }
 
-    /// How many packets were dropped for which reason, since the start. Counters wrap.
+    /// Counters of dropped packets by reason, since the start. They wrap.
     pub fn drops(&self) -> impl Iterator<Item = (&'static str, u64)> + '_ {
         self.ip.net.drops.iter()
     }
@@ -97,7 +97,7 @@ impl Stack {
         (1..self.ip.net.interfaces.len()).map(InterfaceId).collect()
     }
 
-    /// What is known about an interface now; `None` for an identifier of another stack.
+    /// Status of an interface; `None` for an identifier of another stack.
     pub fn interface_status(&self, id: InterfaceId) -> Option<InterfaceStatus> {
         let interfaces = &self.ip.net.interfaces;
         interfaces.get(id.0).map(crate::ip::Interface::status)

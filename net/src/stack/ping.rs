@@ -16,8 +16,8 @@ const PAYLOAD_MAX: usize = 65_000;
 /// Ping.
 impl Stack {
     /// Sends an echo request with `len` bytes to `remote`, whose port is of no meaning. The handle
-    /// becomes readable when the answer is there, or it is known that none will come; nobody waits
-    /// for ever but who doesn't close it.
+    /// becomes readable when the answer is there, or it is known that none will come. A lost
+    /// request stays unanswered until it is closed.
     ///
     /// Errors: [`Error::InvalidArgument`], [`Error::Unreachable`] (no route),
     /// [`Error::OutOfMemory`] (more than 64 at a time), [`Error::MessageTooLong`] (more than 65 000

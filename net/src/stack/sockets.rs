@@ -8,7 +8,7 @@ use crate::types::{Error, Handle, Readiness, SocketKind};
 
 /// All sockets.
 impl Stack {
-    /// What a handle names; `None` if it was closed.
+    /// The type of a socket; `None` if it was closed.
     pub fn kind(&self, handle: Handle) -> Option<SocketKind> {
         Some(match self.sockets.owned(handle)? {
             Socket::Listener(_) => SocketKind::Listener,
@@ -19,7 +19,7 @@ impl Stack {
         })
     }
 
-    /// What can be done without waiting.
+    /// The operations that would not block.
     pub fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
         let (ready, wakes) = match self.sockets.owned_mut(handle) {
             Some(Socket::Connection(connection)) => (connection.readiness(), &mut connection.wakes),

@@ -12,7 +12,7 @@ use crate::types::SocketKind;
 /// The state of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SocketInfo {
-    /// What it is.
+    /// Its type.
     pub kind: SocketKind,
     /// The address of this end, or what it is bound to.
     pub local: SocketAddr,
@@ -20,7 +20,7 @@ pub struct SocketInfo {
     pub remote: Option<SocketAddr>,
     /// Of TCP: the state's name as in RFC 9293, 3.3.2; otherwise empty.
     pub state: &'static str,
-    /// Bytes received that nobody has read; of a listener: connections that nobody has accepted.
+    /// Bytes received and not read; of a listener: connections not accepted.
     pub unread: usize,
     /// Bytes written that aren't acknowledged.
     pub unsent: usize,
@@ -72,7 +72,7 @@ fn info(socket: &Socket) -> Option<SocketInfo> {
 
 /// Statistics.
 impl Stack {
-    /// Calls `f` for each socket, in no particular order: those too that nobody has accepted yet,
+    /// Calls `f` for each socket, in no particular order: those too that aren't accepted yet,
     /// or that the program has closed and that still deliver. After them the handshakes that peers
     /// haven't finished (SYN-RECEIVED), and what is in TIME-WAIT.
     pub fn sockets(&self, f: &mut dyn FnMut(&SocketInfo)) {
@@ -148,7 +148,7 @@ impl Stack {
         connections.count()
     }
 
-    /// Connections in any state: those in handshake, those that nobody has accepted yet, those that
+    /// Connections in any state: those in handshake, those that aren't accepted yet, those that
     /// are closed and still deliver, and the records of TIME-WAIT among them. Takes time in
     /// proportion to the sockets.
     pub fn connections(&self) -> usize {
@@ -169,7 +169,7 @@ impl Stack {
         })
     }
 
-    /// What happened to TCP since the stack was made.
+    /// Counters of TCP since the stack was made.
     pub fn tcp_counters(&self) -> TcpCounters {
         self.sockets.tcp.counters
     }

@@ -44,7 +44,7 @@ impl Stack {
     }
 
     /// Takes an address and a port, for [`Stack::tcp_connect_bound`] or
-    /// [`Stack::tcp_listen_bound`], and nobody else until it is closed; a SYN to it is refused.
+    /// [`Stack::tcp_listen_bound`], exclusively until it is closed; a SYN to it is refused.
     /// What is chosen for it ([`Stack::tcp_set_options`], [`Stack::set_dscp`],
     /// [`Stack::set_hop_limit`]) is what its connections begin with. Port 0 takes an ephemeral one.
     /// Errors as for [`Stack::tcp_listen`].
@@ -213,8 +213,8 @@ impl Stack {
         Ok(handle)
     }
 
-    /// How a connect went: `Ok` established, [`Error::WouldBlock`] still trying, otherwise why it
-    /// failed ([`Error::ConnectionRefused`], [`Error::TimedOut`], [`Error::Unreachable`]…).
+    /// The result of a connect: `Ok` established, [`Error::WouldBlock`] still trying, otherwise the
+    /// reason ([`Error::ConnectionRefused`], [`Error::TimedOut`], [`Error::Unreachable`]…).
     pub fn tcp_connect_result(&mut self, connection: Handle) -> Result<(), Error> {
         let connection = self.sockets.connection_mut(connection)?;
         match (connection.phase, connection.error()) {
@@ -353,8 +353,8 @@ impl Stack {
         Ok(machine.map_or(0, |machine| machine.unacknowledged()))
     }
 
-    /// How a connection does: round-trip time, windows, retransmissions. All is zero once it is
-    /// over.
+    /// Statistics of a connection: round-trip time, windows, retransmissions. All zero once it
+    /// is over.
     pub fn tcp_info(&self, connection: Handle) -> Result<Info, Error> {
         let machine = self.sockets.machine(connection)?;
         Ok(machine.map_or(Info::default(), |machine| machine.info()))

@@ -1,6 +1,6 @@
 //! The memory of all TCP connections together.
 //!
-//! The rule. There is one limit. Of it each connection is given a share when it begins: its record,
+//! There is one limit. Of it each connection is given a share when it begins: its record,
 //! and a minimum of buffer in each direction, which it may take whatever happens. If that doesn't
 //! fit, no connection begins. What the limit leaves is free for all: windows and buffers grow in
 //! it.
@@ -22,7 +22,7 @@ use alloc::vec::Vec;
 use crate::tcp::connection::Connection;
 use crate::tcp::machine::{self, Block, GUARANTEED, LARGE, Pressure, SMALL};
 
-/// What a connection takes of the limit: its record with its places in tables, and the minimum in
+/// The share of a connection: its record with its places in tables, and the minimum in
 /// each direction.
 const SHARE: usize = size_of::<Connection>() + 128 + 2 * GUARANTEED;
 

@@ -1,4 +1,4 @@
-//! One connection as the stack keeps it: the machine, who has it, and what it is listed for.
+//! A connection as the socket table keeps it: the machine, its owner, its flags.
 
 use core::net::SocketAddr;
 
@@ -10,7 +10,7 @@ use crate::types::{Error, Handle, Readiness, WakeFlags};
 /// Room in the send buffer that is worth waking a writer for.
 const LOW_WATER: usize = 16 << 10;
 
-/// Whose the connection is.
+/// The owner of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// The listener's, waiting to be accepted.
@@ -19,7 +19,7 @@ pub(crate) enum Phase {
     Connecting,
     /// The program's.
     Open,
-    /// Nobody's: closed by the program, still delivering.
+    /// None: closed by the program, still delivering.
     Orphan,
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Connection {
     pub(crate) sent: bool,
     /// Until when its neighbor must have answered, while nothing could be sent.
     pub(crate) neighbor_ns: Option<u64>,
-    /// How long it may deliver after it was closed, if the program has said so.
+    /// How long it may deliver after it was closed, if the program set it.
     pub(crate) linger_ns: Option<u64>,
     /// Hop limit and traffic class of its segments.
     pub(crate) header_fields: HeaderFields,
@@ -108,7 +108,7 @@ impl Connection {
             .or_else(|| machine.and_then(machine::Connection::error))
     }
 
-    /// What can be done now. `room`: how many bytes of room in the send buffer count as writable.
+    /// Readiness, where `room` bytes in the send buffer count as writable.
     fn readiness_with(&self, room: usize) -> Readiness {
         let failure = self.error();
         let error = failure.is_some();
@@ -133,7 +133,7 @@ impl Connection {
         }
     }
 
-    /// What can be done now.
+    /// Readiness.
     pub(crate) fn readiness(&self) -> Readiness {
         self.readiness_with(1)
     }
@@ -148,12 +148,12 @@ impl Connection {
         )
     }
 
-    /// Whether somebody who waits is to be told; told once.
+    /// Whether the owner waits for something that is ready now; true once.
     pub(crate) fn take_wake(&mut self) -> bool {
         if !self.wakes.read && !self.wakes.write {
             return false;
         }
-        // RFC 9293, 3.8.5, MUST-32: whoever waits hears of urgent data, too.
+        // RFC 9293, 3.8.5, MUST-32: urgent data wakes a waiting owner, too.
         let machine = self.machine.as_mut();
         let urgent = machine.is_some_and(machine::Connection::take_urgent_news);
         let ready = self.readiness_with(LOW_WATER);

@@ -3,17 +3,17 @@
 //!
 //! A cookie has one bit that tells which secret it was made with, three for the class of the peer's
 //! MSS, and 28 of a keyed hash over the flow, the peer's initial sequence number and these bits.
-//! What else the peer offered is put into the lowest bits of the timestamp that it returns, if it
+//! The peer's other options are put into the lowest bits of the timestamp that it returns, if it
 //! sends timestamps at all.
 
 use super::numbers::siphash;
 use crate::tcp::flow::FlowKey;
 
-/// A secret is drawn anew after this time and believed as long again: a cookie is good for one to
+/// A new secret is drawn after this time and believed as long again: a cookie is good for one to
 /// two minutes.
 const ROTATION_NS: u64 = 60_000_000_000;
 
-/// Classes of the peer's MSS; the first is the least that is believed of anybody.
+/// Classes of the peer's MSS; the first is the least that is believed.
 const CLASSES: [u16; 8] = [88, 536, 1220, 1300, 1380, 1440, 1460, 8940];
 
 /// Bits of the timestamp: four for the window scale (15: none), one for SACK.

@@ -1,4 +1,4 @@
-//! What happened to TCP since the stack was made.
+//! Counters of TCP events since the stack was made.
 
 /// Numbers of things that happened, as `netstat -s` tells them. They wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct TcpCounters {
     pub time_waits: u64,
     /// Records of TIME-WAIT that made room for others before their time.
     pub time_wait_overflows: u64,
-    /// Connections begun anew from a record of TIME-WAIT (RFC 6191).
+    /// New connections in place of a record of TIME-WAIT (RFC 6191).
     pub time_wait_reused: u64,
     /// Connections that were closed with a reset since too many were still delivering.
     pub orphans_aborted: u64,

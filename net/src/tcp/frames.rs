@@ -31,13 +31,13 @@ pub(crate) fn reply(
 pub(crate) struct SegmentOutput<'a> {
     pub(crate) ip: &'a mut Ip,
     pub(crate) route: &'a mut Route,
-    /// Where that leads, if it is known.
+    /// The next hop's address, if it is known.
     pub(crate) mac: Option<[u8; 6]>,
     /// Ours and the peer's.
     pub(crate) ports: (u16, u16),
-    /// What the program chose.
+    /// As the program set them.
     pub(crate) header_fields: HeaderFields,
-    /// What can't leave because its neighbor isn't known is kept for it.
+    /// A segment whose neighbor isn't known is held until it is.
     pub(crate) wait: bool,
     /// Segments sent.
     pub(crate) sent: u32,

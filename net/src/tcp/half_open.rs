@@ -19,7 +19,7 @@ const ROUNDS: usize = 6;
 /// One handshake.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Half {
-    /// Who listens.
+    /// The listener.
     pub(crate) listener: Handle,
     /// The interface that the SYN came over, and the Ethernet address that it came from: the
     /// answers' way.
@@ -29,7 +29,7 @@ pub(crate) struct Half {
     pub(crate) iss: Seq,
     /// The peer's.
     pub(crate) irs: Seq,
-    /// What both agreed on.
+    /// Options that both ends agreed on.
     pub(crate) negotiated: Negotiated,
     /// The peer's timestamp, if both send them.
     pub(crate) recent: u32,
@@ -37,7 +37,7 @@ pub(crate) struct Half {
     due_ns: u64,
 }
 
-/// What to do with a segment of a handshake.
+/// The action for a segment of a handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// Nothing.
@@ -54,7 +54,7 @@ pub(crate) enum Verdict {
     Establish,
 }
 
-/// What is due.
+/// A handshake whose timer expired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Due {
     /// The SYN is to be answered again.
@@ -144,7 +144,7 @@ impl Half {
         }
     }
 
-    /// What a segment means for a handshake (RFC 9293, 3.10.7.4, in state SYN-RECEIVED).
+    /// The action for a segment (RFC 9293, 3.10.7.4, in state SYN-RECEIVED).
     pub(crate) fn judge(&self, segment: &Segment<'_>, window: u16) -> Verdict {
         let next = self.irs + 1;
         let window = u32::from(window.max(1));

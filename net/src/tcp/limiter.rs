@@ -1,4 +1,4 @@
-//! How many answers of a kind the stack sends in a second.
+//! A rate limit: answers of a kind in a second.
 
 /// RFC 5961, section 7. A limit that all connections share and that is known tells an attacker, who
 /// uses it up and counts what is left, about a connection of somebody else (CVE-2016-5696): so what

@@ -15,7 +15,7 @@ pub(crate) struct Listener {
     /// Established, in the order in which they were.
     pub(crate) queue: VecDeque<Handle>,
     pub(crate) wakes: WakeFlags,
-    /// What its connections begin with.
+    /// Initial header fields and options of its connections.
     pub(crate) header_fields: HeaderFields,
     pub(crate) options: TcpOptions,
     /// Whether connections are taken; otherwise the port is only bound.

@@ -2,7 +2,7 @@
 //! to send is asked for. It knows no addresses, no ports, no link and no other connection, does
 //! nothing by itself, and takes time as an argument: nanoseconds of a monotonic clock.
 //!
-//! How a stack uses it:
+//! Use by a stack:
 //!
 //! 1. [`Connection::connect`], [`Connection::accept`] or [`Connection::accept_cookie`] make one.
 //! 2. [`Connection::input`] takes a segment. Nothing is sent there.

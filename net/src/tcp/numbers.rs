@@ -1,4 +1,4 @@
-//! Numbers that nobody on the way may guess: where sequence numbers, timestamps and ports of a
+//! Numbers that off-path attackers can't guess: where sequence numbers, timestamps and ports of a
 //! connection begin.
 //!
 //! Each is a keyed hash (SipHash-1-3) of the connection's addresses and ports, which makes those of

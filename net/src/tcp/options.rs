@@ -2,7 +2,7 @@
 
 use super::machine::TcpOptions;
 
-/// What is chosen for a connection before its SYN leaves; the default changes nothing.
+/// Options of a connection that are set before its SYN; the default changes nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ConnectOptions {
     /// See [`Stack::set_hop_limit`].

@@ -14,7 +14,7 @@ struct Waiting {
     expires_ns: u64,
 }
 
-/// What to do with a segment for a connection in TIME-WAIT.
+/// The answer to a segment for a connection in TIME-WAIT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     /// Nothing.
@@ -24,7 +24,7 @@ pub(crate) enum Answer {
     /// Send this challenge acknowledgement, if the limit allows it (RFC 5961, 7): of two ends that
     /// disagree neither is to answer the other for ever.
     Challenge(Header),
-    /// A new connection of the same peer may begin, if somebody listens; otherwise as with
+    /// A new connection of the same peer may begin, if there is a listener; otherwise as with
     /// [`Answer::Challenge`]. Its sequence number is to be beyond this one; once it has begun, the
     /// record is to be forgotten.
     Begin(Seq, Header),
@@ -52,7 +52,7 @@ impl TimeWait {
         }
     }
 
-    /// How many records there are.
+    /// The number of records.
     pub(crate) fn len(&self) -> usize {
         self.records.len()
     }

@@ -1,4 +1,4 @@
-//! What routers say, and the addresses that come of it.
+//! Router advertisements and the addresses that follow from them.
 
 use core::net::Ipv6Addr;
 

@@ -1,4 +1,4 @@
-//! What a program may ask of its connections, and what the stack tells about them.
+//! Options and statistics of connections.
 
 use std::sync::Arc;
 

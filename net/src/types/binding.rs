@@ -1,4 +1,4 @@
-//! Addresses that a socket is bound to: what it receives, and which other bindings conflict with it.
+//! Addresses that sockets are bound to: what they cover, and which of them conflict.
 
 use core::net::{IpAddr, SocketAddr, SocketAddrV6};
 

@@ -68,7 +68,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// How many leading bits two addresses of one family share; 0 for different families.
+/// The number of leading bits that two addresses of one family share; 0 for different families.
 pub(crate) fn common_prefix(a: IpAddr, b: IpAddr) -> u8 {
     match (a, b) {
         (IpAddr::V4(a), IpAddr::V4(b)) => (a.to_bits() ^ b.to_bits()).leading_zeros() as u8,

@@ -13,13 +13,13 @@ pub struct Config {
     /// Bytes that the buffers of all TCP connections may take together. See the rule in
     /// `net/README.md`; a quarter of the machine's memory is a good value.
     pub tcp_memory: usize,
-    /// What the send or receive buffer of one connection may grow to, in bytes, as its path needs
-    /// it; 4 KiB to 1 GiB.
+    /// The size that the send or receive buffer of one connection may grow to, in bytes, as its
+    /// path needs it; 4 KiB to 1 GiB.
     pub tcp_buffer_max: usize,
-    /// What the send or receive buffer of one connection may hold from the beginning, in bytes; 64
+    /// The initial size of the send or receive buffer of one connection, in bytes; 64
     /// KiB if that is more.
     pub tcp_buffer_min: usize,
-    /// How the sending rate of new connections is chosen.
+    /// Congestion control of new connections.
     pub congestion: Congestion,
     /// Whether new connections ask for congestion marks (RFC 3168). A peer that asks for them gets
     /// them in any case.

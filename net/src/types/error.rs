@@ -31,7 +31,7 @@ pub enum Error {
     ConnectionAborted,
     /// The peer did not answer, or stopped answering, for longer than the time allowed.
     TimedOut,
-    /// There is no route to the peer, or nobody on the link answers for it (ARP, neighbor
+    /// There is no route to the peer, or no machine on the link answers for it (ARP, neighbor
     /// discovery), or a router said so (ICMP).
     Unreachable,
     /// The connection is not established yet.

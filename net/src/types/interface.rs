@@ -10,7 +10,7 @@ use super::Cidr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceId(pub(crate) usize);
 
-/// How an interface gets its addresses.
+/// Configuration of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceConfig {
     /// Ask for an IPv4 address, a gateway and name servers by DHCP (RFC 2131).
@@ -63,7 +63,7 @@ impl InterfaceConfig {
     }
 }
 
-/// Where DHCP stands.
+/// The state of DHCP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dhcp {
     /// Not asked for.
@@ -74,7 +74,7 @@ pub enum Dhcp {
     Bound,
 }
 
-/// What is known about an interface now.
+/// Status of an interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InterfaceStatus {
     /// Its Ethernet address.
@@ -89,15 +89,15 @@ pub struct InterfaceStatus {
     pub dns_servers: Vec<IpAddr>,
     /// Domains to complete short names with, as DHCP and routers said.
     pub search_domains: Vec<String>,
-    /// Where DHCP stands.
+    /// The state of DHCP.
     pub dhcp: Dhcp,
-    /// How often another machine was found to have an address of this interface.
+    /// Duplicate addresses detected: another machine had an address of this interface.
     pub duplicates: u64,
-    /// What went through it.
+    /// Traffic counters.
     pub counters: Counters,
 }
 
-/// What went through an interface since it was added. Counters wrap.
+/// Traffic of an interface since it was added. Counters wrap.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
     /// Frames received.

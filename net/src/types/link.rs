@@ -1,10 +1,10 @@
-//! What the stack needs from a network device: whole Ethernet frames in and out, with the offload
+//! A network device as the stack uses it: whole Ethernet frames in and out, with the offload
 //! notes of `virtio_net_hdr` (VIRTIO 1.2, 5.1.6) beside each frame.
 //!
 //! A link is driven by one owner through `&mut`, never blocks, and never calls back outside the
 //! closures it is given.
 
-/// What a link can do. Read once, when the link is given to [`crate::Stack::add_interface`].
+/// Capabilities of a link. Read once, when the link is given to [`crate::Stack::add_interface`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LinkCapabilities {
     /// The Ethernet address of this end. Must be unicast and not all zeroes.
@@ -21,7 +21,7 @@ pub struct LinkCapabilities {
     pub tso6: bool,
 }
 
-/// Where a checksum is still to be completed: the field at `start + offset` holds the sum of the
+/// A checksum that is still to be completed: the field at `start + offset` holds the sum of the
 /// pseudo-header, and the bytes from `start` to the end of the frame are to be added to it
 /// (`VIRTIO_NET_HDR_F_NEEDS_CSUM`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub enum SegmentKind {
     Tcp6,
 }
 
-/// How the device is to cut a large TCP frame.
+/// Segmentation of a large TCP frame by the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segmentation {
     /// Which protocol.
@@ -61,7 +61,7 @@ pub struct TxMeta {
     pub segmentation: Option<Segmentation>,
 }
 
-/// What the device says about the checksum of a frame that came in.
+/// The state of a received frame's checksum, as the device reports it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxChecksum {
     /// Nothing is known: the stack verifies it.
@@ -96,7 +96,7 @@ pub struct RxMeta {
 /// - It goes with its stack from thread to thread ([`crate::Stack`] is `Send`); one at a time calls
 ///   it.
 pub trait Link: Send {
-    /// What the link can do.
+    /// Capabilities of the link.
     fn capabilities(&self) -> LinkCapabilities;
 
     /// Hands the next received frame to `f` and takes it off the queue; `false` if there is none.

@@ -1,6 +1,6 @@
 //! Settings of TCP connections: congestion control and keep-alive.
 
-/// How the sending rate is chosen.
+/// A congestion control algorithm.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Congestion {
     /// CUBIC (RFC 9438): for paths long or fast.

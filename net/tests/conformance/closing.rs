@@ -1,4 +1,4 @@
-//! How connections end.
+//! Closing: FIN, RST, TIME-WAIT.
 
 use net::Error;
 use net::sim::packet::{ACK, FIN, PSH, RST, SYN, Tcp};

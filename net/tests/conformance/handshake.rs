@@ -1,4 +1,4 @@
-//! How connections begin.
+//! The opening handshake.
 
 use net::sim::packet::{ACK, FIN, RST, SYN, Tcp};
 use net::{ConnectOptions, Error, TcpOptions};

@@ -1,4 +1,4 @@
-//! What TCP asks of the layers below it: the path's MTU, neighbors, whose an address is.
+//! TCP's requirements of the layers below: path MTU, neighbors, local addresses.
 
 use net::sim::packet::{self, SYN, Tcp};
 use net::sim::{Bench, Offloads};

@@ -1,4 +1,4 @@
-//! What the standards prescribe, tried from outside: a stack through its public interface and its
+//! Requirements of the standards, tested from outside: a stack through its public interface and its
 //! frames, with the other end played by hand. Each test names the section that it shows.
 #![allow(missing_docs)]
 

@@ -1,4 +1,4 @@
-//! What is in the segments that the stack sends, and what it takes.
+//! Segments that the stack sends, and those that it accepts.
 
 use std::net::SocketAddr;
 

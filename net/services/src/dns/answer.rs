@@ -1,4 +1,4 @@
-//! What a server's answer says about a question: aliases followed (RFC 1034, 5.3.3), nothing
+//! The meaning of a server's answer for a question: aliases followed (RFC 1034, 5.3.3), nothing
 //! believed that wasn't asked for.
 
 use alloc::vec::Vec;

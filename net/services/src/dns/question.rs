@@ -22,7 +22,7 @@ const MULTICAST: [IpAddr; 2] = [
     IpAddr::V4(Ipv4Addr::new(224, 0, 0, 251)),
     IpAddr::V6(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0xfb)),
 ];
-/// Queries by multicast for one question; then nobody on the link has that name.
+/// Queries by multicast for one question; then no machine on the link has that name.
 const MULTICAST_QUERIES: u32 = 3;
 /// How long a server may take the first time; doubled after each round over all servers.
 const PATIENCE_NS: u64 = 1_500_000_000;

@@ -31,7 +31,7 @@ const CLASS_ANY: u16 = 255;
 #[derive(PartialEq)]
 pub(super) enum Heard {
     Nothing,
-    /// Somebody else has it; whether that one is right, because it wasn't ours yet.
+    /// Another machine has it; whether that one is right, because it wasn't ours yet.
     Conflict(bool),
 }
 
@@ -46,7 +46,7 @@ pub(super) struct Asked {
 
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
-    /// Asking whether somebody has the name: probes sent so far.
+    /// Probing for the name: probes sent so far.
     Probing(u8),
     /// It is ours: announcements left.
     Announcing(u8),
@@ -141,7 +141,7 @@ impl Link {
         local || self.networks.iter().any(|cidr| cidr.contains(address))
     }
 
-    /// Asks anew whether somebody has the name.
+    /// Probes for the name again.
     pub(super) fn probe_from(&mut self, at_ns: u64) {
         self.phase = Phase::Probing(0);
         self.at_ns = at_ns;
@@ -320,7 +320,7 @@ impl Link {
         from: SocketAddr,
     ) {
         let more = message.is_truncated();
-        // RFC 6762, 6: at once where nobody else will answer, and always to a probe.
+        // RFC 6762, 6: at once where no other machine will answer, and always to a probe.
         let wait_ns = match (more, probed || every) {
             (true, _) => 400 * MS + turn.below(100 * MS),
             (false, true) => 0,
@@ -407,7 +407,7 @@ impl Link {
         if !self.is_ours() || heard != Heard::Nothing {
             return heard;
         }
-        // RFC 6762, 7.4: somebody has said what we would.
+        // RFC 6762, 7.4: another machine has given the same answer.
         if let Some(pending) = &mut self.pending {
             pending.set &= !said;
             if pending.set == 0 {

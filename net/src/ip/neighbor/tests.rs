@@ -34,7 +34,8 @@ fn advert(n: u32, mac: [u8; 6], solicited: bool, replace: bool) -> Advert {
     }
 }
 
-/// Runs the timers until `until_ns`; gives the solicitations and when they came, and the lost packets.
+/// Runs the timers until `until_ns`; returns the solicitations with their times, and the number of
+/// lost packets.
 fn run(neighbors: &mut Neighbors, until_ns: u64) -> (Vec<(u64, Solicitation)>, usize) {
     let (mut asked, mut lost) = (Vec::new(), Vec::new());
     while let Some(at_ns) = neighbors.next_ns().filter(|at_ns| *at_ns <= until_ns) {

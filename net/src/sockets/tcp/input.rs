@@ -96,7 +96,7 @@ impl Sockets {
             return;
         }
         match beyond {
-            // RFC 5961, 4.2: what is there isn't over because nobody wants another one.
+            // RFC 5961, 4.2: the old connection isn't over because there is no listener.
             Some((_, header)) => self.challenge(net, origin, &segment, &header),
             None => self.reset(net, origin, &segment),
         }

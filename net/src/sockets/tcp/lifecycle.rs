@@ -10,7 +10,7 @@ use crate::tcp::counters::count;
 use crate::tcp::machine::State;
 use crate::types::{Error, Handle};
 
-/// How often a connection without neighbor asks for it.
+/// Interval at which a connection without a neighbor asks for it.
 const ASK_NS: u64 = 1_000_000_000;
 
 impl Sockets {
@@ -240,7 +240,7 @@ impl Sockets {
         }
     }
 
-    /// Lists the handle as an event if somebody waits for what it now is.
+    /// Queues an event if the owner waits for what is ready now.
     pub(crate) fn wake(&mut self, handle: Handle) {
         if let Some(Socket::Connection(connection)) = self.table.get_mut(handle)
             && connection.take_wake()

@@ -53,7 +53,7 @@ impl Sockets {
         self.tcp.half_open.forget(handle);
     }
 
-    /// What [`Stack::tcp_bind`] has bound, or a listener.
+    /// A listener, or a port bound by `Stack::tcp_bind`.
     pub(crate) fn bound_mut(&mut self, handle: Handle) -> Result<&mut Listener, Error> {
         match self.table.get_mut(handle) {
             Some(Socket::Listener(listener)) => Ok(listener),
@@ -62,7 +62,7 @@ impl Sockets {
         }
     }
 
-    /// Whether somebody else than `own` has bound an address and a port without listening.
+    /// Whether a socket other than `own` has bound an address and a port without listening.
     pub(crate) fn is_bound(&self, address: IpAddr, port: u16, own: Option<Handle>) -> bool {
         let others = self.listeners.get(&port).into_iter().flatten();
         others.filter(|other| Some(**other) != own).any(|other| {
@@ -71,12 +71,12 @@ impl Sockets {
         })
     }
 
-    /// A port that nobody listens to.
+    /// A port without a listener.
     pub(crate) fn ephemeral_listener(&mut self) -> Result<u16, Error> {
         self.ephemeral(|sockets, port| !sockets.listeners.contains_key(&port))
     }
 
-    /// A port from which `remote` isn't connected yet, and that nobody listens to.
+    /// A port from which `remote` isn't connected yet, without a listener.
     pub(crate) fn ephemeral_tcp(
         &mut self,
         local: IpAddr,

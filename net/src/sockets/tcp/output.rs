@@ -42,7 +42,7 @@ impl Sockets {
             self.settle(handle);
             return Turn::Done(0);
         }
-        // Nobody waits for the neighbor of an aborted connection: its reset is the IP layer's.
+        // An aborted connection doesn't wait for its neighbor: its reset is the IP layer's.
         if resolved.is_err() && !last {
             if connection.phase == Phase::Connecting && !connection.sent {
                 if resolved == Err(Resolved::Unreachable) {

@@ -15,9 +15,9 @@ use crate::tcp::machine::{self, Flags, Header, Negotiated, Segment, Seq, Setup, 
 use crate::tcp::records::RecordId;
 use crate::types::{Handle, with_scope};
 
-/// How a handshake went.
+/// The course of a handshake.
 enum Handshake {
-    /// Nobody remembers.
+    /// Unknown: there was no record.
     Unknown,
     /// In one round trip, in nanoseconds.
     Took(u64),
@@ -26,7 +26,7 @@ enum Handshake {
 }
 
 impl Sockets {
-    /// What connections over an interface are told when they begin.
+    /// Parameters of new connections over an interface.
     pub(crate) fn setup(
         &self,
         net: &Net,
@@ -108,7 +108,7 @@ impl Sockets {
             return !segment.has(Flags::SYN)
                 && self.cookie_input(net, origin, key, listener, segment);
         }
-        // Nobody ends what it begins.
+        // SYN with FIN is never legitimate.
         if segment.has(Flags::SYN) && !segment.has(Flags::FIN) {
             self.syn(net, origin, key, listener, segment, beyond);
         }
@@ -175,7 +175,7 @@ impl Sockets {
         self.reply_with(net, origin, segment, &header, header_fields);
     }
 
-    /// What a listener's connections begin with.
+    /// Header fields of a listener's new connections.
     fn header_fields_of(&mut self, listener: Handle) -> HeaderFields {
         let listener = self.listener_mut(listener);
         listener.map_or(HeaderFields::default(), |listener| listener.header_fields)

@@ -97,7 +97,7 @@ impl Sockets {
             ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => Error::ConnectionRefused,
             ErrorKind::HostUnreachable | ErrorKind::Prohibited => Error::Unreachable,
             ErrorKind::PacketTooBig(mtu) => {
-                // Somebody here did send from this port: it may be true. What comes next is cut.
+                // A socket here has sent from this port: it may be true. The next datagrams are cut.
                 net.learn_path_mtu(report.remote.0, mtu);
                 return;
             }

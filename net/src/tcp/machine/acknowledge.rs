@@ -1,4 +1,4 @@
-//! What an acknowledgement does to the sender (RFC 9293, 3.10.7.4, fifth; RFC 5681, 6298).
+//! Acknowledgements: window, recovery, round trips (RFC 9293, 3.10.7.4, fifth; RFC 5681, 6298).
 
 use super::budget::{Budget, Pressure};
 use super::connection::{Connection, due};

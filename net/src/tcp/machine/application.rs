@@ -1,4 +1,4 @@
-//! What the application does with a connection (RFC 9293, 3.9.1 and 3.10).
+//! User calls of a connection (RFC 9293, 3.9.1 and 3.10).
 
 use alloc::sync::Arc;
 
@@ -54,7 +54,7 @@ impl Connection {
 
 /// Sending.
 impl Connection {
-    /// How many bytes a write takes now, as far as this connection's limit goes.
+    /// Bytes that a write takes now, by this connection's own limit.
     pub(crate) fn write_room(&self) -> usize {
         if !self.state.can_send() || self.fin_queued {
             return 0;
@@ -214,7 +214,7 @@ impl Connection {
         self.send_buffer_limit = self.setup.send_max;
     }
 
-    /// What of [`Options`] can still be changed counts from now on.
+    /// Applies those of [`Options`] that can still be changed.
     pub(crate) fn set_options(&mut self, options: &Options) {
         options.change(&mut self.setup);
         if options.mss > 0 {

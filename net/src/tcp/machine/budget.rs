@@ -10,7 +10,7 @@ pub(crate) const LARGE: usize = 16 << 10;
 /// still.
 pub(crate) const GUARANTEED: usize = 2 * SMALL;
 
-/// How scarce memory is.
+/// Memory pressure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Pressure {
     /// Windows grow as paths need.
@@ -32,11 +32,11 @@ pub(crate) trait Budget {
     fn guaranteed(&mut self) -> Block;
     /// Gives a block back.
     fn recycle(&mut self, block: Block);
-    /// Counts `bytes` that somebody else allocated (shared pieces); false if there is no room.
+    /// Counts `bytes` that the program allocated (shared buffers); `false` if there is no room.
     fn take(&mut self, bytes: usize) -> bool;
     /// Undoes [`Budget::take`].
     fn give(&mut self, bytes: usize);
-    /// How scarce memory is.
+    /// Memory pressure now.
     fn pressure(&self) -> Pressure;
 }
 

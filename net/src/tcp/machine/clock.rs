@@ -1,4 +1,4 @@
-//! What happens when a timer runs out, and what ICMP tells.
+//! Timer expiry and ICMP errors.
 
 use super::budget::Budget;
 use super::connection::{Connection, due};
@@ -8,12 +8,12 @@ use super::state::State;
 use super::timers::{OFF, Timers};
 use crate::types::Error;
 
-/// What an ICMP message says about a connection.
+/// An ICMP error, as it concerns a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IcmpError {
     /// The destination says no: protocol or port unreachable.
     Refused,
-    /// Somebody on the way says no: network or host unreachable, time exceeded, administratively
+    /// A router reports: network or host unreachable, time exceeded, administratively
     /// prohibited.
     Unreachable,
     /// A packet was too big (or had to be cut, and mustn't): the next hop's MTU, 0 if unknown.

@@ -26,7 +26,7 @@ pub(crate) struct Control {
     algorithm: Algorithm,
 }
 
-/// What a reduction took away, to undo it if it was unneeded.
+/// State before a reduction, to undo one that was unneeded.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Saved {
     cwnd: u32,
@@ -92,7 +92,7 @@ impl Control {
         self.cwnd = (self.cwnd + growth).min(CWND_MAX);
     }
 
-    /// What is to be kept before a reduction.
+    /// The state before a reduction.
     pub(crate) fn save(&self) -> Saved {
         Saved {
             cwnd: self.cwnd,

@@ -21,7 +21,7 @@ use super::urgent::Urgent;
 use super::window::Window;
 use crate::types::Error;
 
-/// Where segments go.
+/// The receiver of output segments.
 pub(crate) trait Emit {
     /// The largest payload of one call of [`Emit::segment`] in bytes, if the device cuts payloads
     /// into segments; 0 if it doesn't: then none is larger than [`Header::segment_size`].
@@ -32,7 +32,7 @@ pub(crate) trait Emit {
     fn segment(&mut self, header: &Header, payload: &[&[u8]]) -> bool;
 }
 
-/// How a turn of output ended.
+/// The result of a turn of output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
     /// Nothing more to send now.
@@ -327,7 +327,7 @@ impl Connection {
         self.snd_wl2 = self.snd_una;
     }
 
-    /// What a SYN of the peer says.
+    /// The options of a SYN of the peer.
     pub(super) fn offered_by(&self, options: &Options) -> Negotiated {
         let mut negotiated = Negotiated::from_syn(options);
         if options.mss.is_none() && self.setup.ip_header > 20 {
@@ -336,7 +336,7 @@ impl Connection {
         negotiated
     }
 
-    /// What both SYN agree on counts.
+    /// Applies what both SYN agree on.
     pub(super) fn negotiate(&mut self, negotiated: &Negotiated, now_ns: u64) {
         // RFC 9293, 3.7.1: no segment is larger than the peer wants, whatever the path carries. A
         // peer that wants segments of a few bytes gets them no smaller than 64.

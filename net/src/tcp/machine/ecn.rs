@@ -9,7 +9,7 @@ use super::seq::Seq;
 /// ECN-capable transport, ECT(0), as it is in the IP header (RFC 3168, 5).
 pub(super) const CAPABLE: u8 = 2;
 
-/// What one end knows.
+/// ECN state of one end.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ecn {
     /// Both agreed on it.

@@ -1,6 +1,6 @@
-//! What can be known about a connection, as in Linux's `tcp_info`.
+//! Statistics of a connection, as in Linux's `tcp_info`.
 
-/// How a connection does. Bytes, and nanoseconds.
+/// Statistics of a connection, in bytes and nanoseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Info {
     /// Name of the state in RFC 9293.
@@ -31,7 +31,7 @@ pub struct Info {
     pub unread: u32,
     /// Bytes received out of order.
     pub out_of_order: u32,
-    /// What the sender is doing: `Open` (nothing is known to be lost), `Recovery` (repairs what
+    /// The phase of the sender: `Open` (nothing is known to be lost), `Recovery` (repairs what
     /// acknowledgements show to be lost) or `Loss` (repairs after a timeout).
     pub phase: &'static str,
     /// Bytes that the peer has reported and not acknowledged (RFC 2018).

@@ -1,5 +1,5 @@
-//! What a segment does to a connection (RFC 9293, 3.10.7), with the rules of RFC 5961 against blind
-//! attacks and of RFC 7323 against old duplicates.
+//! Input: a segment changes a connection (RFC 9293, 3.10.7). With the rules of RFC 5961 against
+//! blind attacks and of RFC 7323 against old duplicates.
 
 use super::budget::Budget;
 use super::connection::{Connection, due};
@@ -419,7 +419,7 @@ impl Connection {
         if self.orphan && len > 0 {
             self.unread_at_close = true;
             if self.fin_acknowledged() {
-                // RFC 9293, 3.10.4 and RFC 2525, 2.17: nobody will read it.
+                // RFC 9293, 3.10.4 and RFC 2525, 2.17: it will not be read.
                 self.due |= due::RESET;
                 return self.end(budget, Some(Error::ConnectionAborted));
             }

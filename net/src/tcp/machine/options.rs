@@ -222,7 +222,7 @@ impl Options {
     }
 }
 
-/// What the two SYN agreed on, as seen from the peer's.
+/// Options that the two SYN agreed on, as seen from the peer's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Negotiated {
     /// The peer's maximum segment size; 536 if it named none (RFC 9293, 3.7.1, MUST-15; IPv6 has

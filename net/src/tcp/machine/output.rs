@@ -1,4 +1,4 @@
-//! What a connection sends (RFC 9293, 3.8.6 and 3.10).
+//! Output of a connection (RFC 9293, 3.8.6 and 3.10).
 
 use super::congestion::Control;
 use super::connection::{Connection, Emit, Outcome, due};
@@ -21,7 +21,7 @@ pub(super) struct Span {
     pub(super) size: u32,
 }
 
-/// How an attempt to send ended.
+/// The result of an attempt to send.
 pub(super) enum Sent {
     /// So many sequence numbers left.
     Some(u32),

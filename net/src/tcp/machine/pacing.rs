@@ -3,7 +3,7 @@
 
 /// Shorter round trips aren't worth timers.
 const RTT_MIN_NS: u64 = 2_000_000;
-/// What may leave at once: so much time's worth, and never less than [`BURST`] segments.
+/// The burst that may leave at once, as time at the pacing rate; at least [`BURST`] segments.
 const QUANTUM_NS: u64 = 1_000_000;
 const BURST: u32 = 10;
 const SECOND_NS: u64 = 1_000_000_000;
@@ -23,7 +23,7 @@ fn rate(cwnd: u32, rtt_ns: u64, slow_start: bool) -> u64 {
 }
 
 impl Pacing {
-    /// How many bytes may leave now; `Err`: none before that time.
+    /// Bytes that may leave now; `Err`: none before that time.
     pub(crate) fn allowance(
         &self,
         cwnd: u32,

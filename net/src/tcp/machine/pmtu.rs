@@ -17,7 +17,7 @@ const PLATEAUS: [u32; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576];
 /// Sizes are payloads without options.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pmtu {
-    /// What is used.
+    /// The segment size in use.
     mss: u16,
     /// The most that both ends' links allow.
     most: u16,

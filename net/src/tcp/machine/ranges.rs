@@ -41,7 +41,7 @@ impl Ranges {
         self.total = 0;
     }
 
-    /// Where the first range is that ends after `seq`.
+    /// The index of the first range that ends after `seq`.
     fn find(&self, seq: Seq) -> usize {
         self.ranges.partition_point(|(_, end)| end.at_most(seq))
     }
@@ -63,7 +63,7 @@ impl Ranges {
         }
     }
 
-    /// How many of `first..end` are not in the set.
+    /// The number of bytes of `first..end` that are not in the set.
     pub(crate) fn missing(&self, first: Seq, end: Seq) -> u32 {
         let mut missing = 0;
         self.gaps(first, end, |lower, upper| missing += upper - lower);

@@ -36,7 +36,7 @@ struct OutOfOrder {
     bytes: u32,
 }
 
-/// What was received.
+/// The receive buffer.
 #[derive(Debug, Default)]
 pub(crate) struct ReceiveBuffer {
     queue: Blocks,

@@ -27,7 +27,7 @@ const DUP_THRESH: u32 = 3;
 /// Retransmissions whose times are remembered, at most.
 const RESENT_MAX: usize = 4096;
 
-/// What the sender is doing.
+/// The phase of the sender.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Nothing is known to be lost.
@@ -202,7 +202,7 @@ impl Recovery {
         all.saturating_sub(gone).saturating_sub(left)
     }
 
-    /// What is to be sent again first.
+    /// The range to retransmit first.
     pub(crate) fn next_lost(&self) -> Option<(Seq, Seq)> {
         let scoreboard = self.scoreboard.as_ref()?;
         // F-RTO, step 2: new data goes before.
@@ -439,7 +439,8 @@ impl Recovery {
         }
     }
 
-    /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: the bytes that the acknowledgement which began it delivered.
+    /// RFC 9937, 4, and RFC 5681, 3.2. `delivered`: bytes delivered by the acknowledgement that
+    /// began it.
     fn enter(&mut self, ack: &Ack<'_>, delivered: u32, control: &mut Control) {
         let flight = ack.next - ack.ack;
         // What had arrived before isn't delivered in this recovery.

@@ -16,7 +16,7 @@ pub(crate) struct Rtt {
     /// The smallest one, and when it was measured.
     least: u64,
     least_at: u64,
-    /// How often the timeout was doubled.
+    /// Number of doublings of the timeout.
     backoff: u8,
 }
 

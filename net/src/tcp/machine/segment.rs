@@ -51,7 +51,7 @@ impl fmt::Debug for Flags {
     }
 }
 
-/// A received segment. Its checksum was verified by whoever had the addresses.
+/// A received segment. Its checksum was verified by the IP layer.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Segment<'a> {
     pub(crate) source_port: u16,

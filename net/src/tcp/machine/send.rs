@@ -32,7 +32,7 @@ struct Chunk {
     len: u32,
 }
 
-/// What was written and not acknowledged.
+/// Bytes written and not acknowledged.
 pub(crate) struct SendQueue {
     pieces: VecDeque<Chunk>,
     /// The first byte that is not acknowledged, and the one after the last.
@@ -208,7 +208,7 @@ impl SendQueue {
         self.give_back(budget, self.end, false);
     }
 
-    /// Where the piece is that has `seq`.
+    /// The index of the chunk that has `seq`.
     fn find(&self, seq: Seq) -> usize {
         match self.pieces.front() {
             Some(piece) if seq.before(piece.end) => 0,

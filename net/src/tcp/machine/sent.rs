@@ -1,4 +1,4 @@
-//! When which bytes were sent: what RACK (RFC 8985, 5.2) and the measurement of round trips need.
+//! The log of sent bytes with their times, for RACK (RFC 8985, 5.2) and round-trip measurement.
 
 use alloc::collections::VecDeque;
 
@@ -78,7 +78,7 @@ impl SentLog {
         }
     }
 
-    /// Where the record is that has `seq`.
+    /// The index of the record that has `seq`.
     fn find(&self, seq: Seq) -> usize {
         self.records
             .partition_point(|record| record.end.at_most(seq))

@@ -1,14 +1,14 @@
-//! What a connection is told when it begins.
+//! Parameters of a connection.
 
 use super::window::scale_for;
 use crate::types::{Congestion, Keepalive};
 
-/// A peer that takes smaller segments than this is no help to anybody (Linux's `TCP_MIN_MSS`).
+/// The smallest MSS that a program can set (Linux's `TCP_MIN_MSS`).
 const MSS_LEAST: u16 = 88;
 /// RFC 9293, 3.8.6.3, MUST-40: less than half a second.
 const DELAY_MOST_NS: u64 = 499_000_000;
 
-/// What a connection may do. Those of a listener are inherited by the connections it establishes
+/// Options of a connection. Those of a listener are inherited by the connections it establishes
 /// from then on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -48,7 +48,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// For a connection that begins.
+    /// Applies them to a new connection.
     pub(crate) fn begin(&self, setup: &mut Setup) {
         setup.timestamps = self.timestamps;
         setup.sack = self.sack;
@@ -56,7 +56,7 @@ impl Options {
         self.change(setup);
     }
 
-    /// What can be changed at any time.
+    /// Applies those that can be changed at any time.
     pub(crate) fn change(&self, setup: &mut Setup) {
         setup.pacing = self.pacing;
         setup.tell_timeout = self.user_timeout_option;
@@ -66,7 +66,7 @@ impl Options {
         }
     }
 
-    /// What is in force.
+    /// The options in force.
     pub(crate) fn of(setup: &Setup) -> Options {
         Options {
             timestamps: setup.timestamps,
@@ -90,7 +90,7 @@ pub(crate) struct Setup {
     /// Largest payload of a segment without options: the MTU of the interface less 40 (IPv4) or 60
     /// (IPv6). Announced to the peer (RFC 6691).
     pub(crate) mss: u16,
-    /// What of `mss` the path is known to carry; otherwise the same.
+    /// The part of `mss` that the path is known to carry; `mss` if unknown.
     pub(crate) path_mss: u16,
     /// Bytes of the IP header: 20 or 40. ICMP names packets with it.
     pub(crate) ip_header: u8,
@@ -124,7 +124,7 @@ pub(crate) struct Setup {
     /// The receive window at first and at most, in bytes.
     pub(crate) receive_initial: u32,
     pub(crate) receive_max: u32,
-    /// What may be written and not yet acknowledged, at first and at most, in bytes.
+    /// Limit of bytes written and not acknowledged, initially and at most.
     pub(crate) send_initial: u32,
     pub(crate) send_max: u32,
     /// How long TIME-WAIT lasts if the machine keeps it itself (2 MSL).

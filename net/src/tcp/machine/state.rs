@@ -1,6 +1,6 @@
 //! The states of a connection (RFC 9293, 3.3.2). LISTEN is the listener's.
 
-/// Where a connection is in its life.
+/// The state of a connection (RFC 9293, 3.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum State {
     /// SYN sent, nothing heard.

@@ -1,4 +1,4 @@
-//! When something is due.
+//! Timers of a connection.
 
 /// Never.
 pub(crate) const OFF: u64 = u64::MAX;
@@ -14,15 +14,15 @@ pub(crate) struct Timers {
     pub(crate) reorder: u64,
     /// The peer's window is closed, or too small to be used (RFC 9293, 3.8.6.1 and 3.8.6.2.1).
     pub(crate) persist: u64,
-    /// An acknowledgement that was put off.
+    /// Delayed acknowledgement.
     pub(crate) acknowledge: u64,
     /// The next segment of a paced window.
     pub(crate) pace: u64,
-    /// The peer is asked whether it is still there.
+    /// Keep-alive (RFC 9293, 3.8.4).
     pub(crate) keepalive: u64,
     /// The handshake, lingering, or TIME-WAIT is over.
     pub(crate) lifetime: u64,
-    /// Data wasn't acknowledged for too long.
+    /// User timeout (RFC 5482).
     pub(crate) user: u64,
 }
 
@@ -54,7 +54,7 @@ impl Timers {
             .min(self.user)
     }
 
-    /// Everything that belongs to sending data.
+    /// Stops the timers of sent data.
     pub(crate) fn stop_sending(&mut self) {
         self.retransmit = OFF;
         self.probe = OFF;

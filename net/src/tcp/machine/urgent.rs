@@ -10,7 +10,7 @@ use super::seq::Seq;
 pub(super) struct Urgent {
     /// RCV.UP.
     received: Option<Seq>,
-    /// It moved on, and nobody was told.
+    /// It moved on, and the owner hasn't been told.
     news: bool,
     /// SND.UP.
     pub(super) sent: Option<Seq>,

@@ -119,7 +119,7 @@ impl Window {
         field as u16
     }
 
-    /// What was last offered, as a field.
+    /// The window last offered, as a header field.
     pub(crate) fn field(&self, next: Seq) -> u16 {
         (self.offered(next) >> self.scale).min(u32::from(u16::MAX)) as u16
     }

@@ -1,4 +1,4 @@
-//! How the name becomes and stays the machine's own: probes, announcements, conflicts, goodbyes.
+//! Claiming and keeping a name: probes, announcements, conflicts, goodbyes.
 
 use net::sim::Bench;
 use net::sim::packet;

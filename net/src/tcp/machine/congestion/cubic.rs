@@ -102,7 +102,7 @@ impl Cubic {
         (u64::from(cwnd) * 7 / 10) as u32
     }
 
-    /// Time begins anew with the next acknowledgement.
+    /// Restarts the epoch with the next acknowledgement.
     pub(super) fn forget_epoch(&mut self) {
         self.epoch_ns = None;
     }

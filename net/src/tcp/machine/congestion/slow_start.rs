@@ -6,7 +6,7 @@ use super::super::seq::Seq;
 const SAMPLES: u8 = 8;
 const THRESHOLD_MIN_NS: u64 = 4_000_000;
 const THRESHOLD_MAX_NS: u64 = 16_000_000;
-/// Growth of conservative slow start is this part of slow start's, for so many rounds.
+/// Growth of conservative slow start is this fraction of slow start's, for this number of rounds.
 const CONSERVATIVE_DIVISOR: u32 = 4;
 const CONSERVATIVE_ROUNDS: u8 = 5;
 

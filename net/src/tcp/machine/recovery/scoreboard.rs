@@ -25,7 +25,7 @@ pub(super) struct Resent {
     pub(super) at_ns: u64,
 }
 
-/// How to take back a reduction of the window.
+/// State to undo a reduction of the window.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Undo {
     pub(super) saved: Saved,
@@ -51,15 +51,14 @@ pub(super) struct Reduction {
     pub(super) flight: u32,
 }
 
-/// What is known of a flight that isn't simply in order.
+/// The scoreboard of a flight with losses or reordering.
 #[derive(Debug)]
 pub(super) struct Scoreboard {
     pub(super) sacked: Ranges,
     /// Lost and not sent again.
     pub(super) lost: Ranges,
     pub(super) resent: VecDeque<Resent>,
-    /// What was sent once and lies below was judged already: it is acknowledged, lost or sent
-    /// again.
+    /// All below that was sent once is judged: acknowledged, lost or sent again.
     pub(super) judged: Seq,
     pub(super) reduction: Reduction,
     pub(super) undo: Option<Undo>,
@@ -79,7 +78,7 @@ impl Scoreboard {
         }
     }
 
-    /// What of `first..end` wasn't received is lost.
+    /// Marks as lost the bytes of `first..end` that weren't received.
     pub(super) fn mark_lost(&mut self, first: Seq, end: Seq) {
         let lost = &mut self.lost;
         self.sacked.gaps(first, end, |lower, upper| {

@@ -1,4 +1,4 @@
-//! What finds out that a retransmission wasn't needed: DSACK (RFC 2883, 3708), Eifel (RFC
+//! Detection of spurious retransmissions: DSACK (RFC 2883, 3708), Eifel (RFC
 //! 3522, 4015) and F-RTO (RFC 5682).
 
 use super::super::congestion::Control;

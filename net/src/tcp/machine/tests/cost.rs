@@ -1,5 +1,5 @@
-//! What the machine costs by itself: `cargo test -p net --release machine::tests::cost -- --ignored
-//! --nocapture`.
+//! The cost of the machine by itself: `cargo test -p net --release machine::tests::cost --
+//! --ignored --nocapture`.
 
 use std::time::Instant;
 

@@ -1,4 +1,4 @@
-//! How connections end, and what finds out that they have.
+//! The ends of connections: orderly, by timeout, by reset.
 
 use super::super::{Connection, Flags, IcmpError, Negotiated, Options, Segment, Seq, Setup, State};
 use super::link::{MS, SECOND, World, pattern};

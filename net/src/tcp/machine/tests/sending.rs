@@ -1,4 +1,4 @@
-//! What acknowledgements, windows, timers and ICMP do to the sender, at the edges of the rules for
+//! The sender under acknowledgements, windows, timers and ICMP, at the edges of the rules for
 //! it.
 
 use alloc::sync::Arc;

@@ -1,4 +1,4 @@
-//! What finds out that a retransmission wasn't needed, one acknowledgement at a time.
+//! Detection of spurious retransmissions, one acknowledgement at a time.
 
 use super::super::{Flags, Header, Setup};
 use super::link::MS;
