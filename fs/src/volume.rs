@@ -6,7 +6,7 @@ use core::any::Any;
 
 use bitflags::bitflags;
 
-use crate::{Error, Lent, fat, lend};
+use crate::{Error, Lease, fat, lease};
 
 bitflags! {
     /// How a file is opened. The numbers are those of Soil's C interface.
@@ -384,15 +384,15 @@ pub trait Volume: Send {
         Ok(None)
     }
 
-    /// A file system's part of [`crate::lend`], which is what to call; without it all is copied.
+    /// A file system's part of [`crate::lease`], which is what to call; without it all is copied.
     fn lend(
         &mut self,
         file: FileId,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
-        lend::or_copy(self, file, offset, len, out)
+        lease::or_copy(self, file, offset, len, out)
     }
 
     /// The volume itself where lending is in no table of functions: FAT, which programs that lend

@@ -11,7 +11,7 @@ use core::ops::{Deref, Range};
 use super::CacheBudget;
 use super::buffer::Buffer;
 use super::places::Places;
-use crate::Lent;
+use crate::Lease;
 
 /// Bytes in a piece.
 pub(super) const CHUNK: usize = 64 << 10;
@@ -189,10 +189,10 @@ impl Chunks {
     }
 
     /// The bytes `range` of the piece `index`, if they are here.
-    pub fn lend(&mut self, index: u64, range: Range<usize>) -> Option<Lent> {
+    pub fn lend(&mut self, index: u64, range: Range<usize>) -> Option<Lease> {
         let chunk = self.find(index).filter(|chunk| chunk.knows(&range))?;
         chunk.used = true;
-        Some(Lent::cached(Arc::clone(&chunk.piece), range))
+        Some(Lease::cached(Arc::clone(&chunk.piece), range))
     }
 
     /// Keeps as many bytes of the piece `index`, from its start on, as `read` fills; `None` if

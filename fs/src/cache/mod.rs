@@ -13,7 +13,7 @@
 mod budget;
 mod buffer;
 mod chunks;
-mod lend;
+mod lease;
 mod lines;
 mod places;
 mod raw;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::{Cache, CacheBudget, CacheCounters, Layout, Order, Run};
 use crate::fake::{Disk, Event};
 use crate::pressure::{set_memory_gone, set_memory_short};
-use crate::{BlockError, Lent, VolumeOptions};
+use crate::{BlockError, Lease, VolumeOptions};
 
 const SECTORS: u64 = 300;
 /// Tables before, directories and files after.
@@ -80,7 +80,7 @@ proptest! {
         let disk = Disk::zeroed(SECTORS as usize * 512);
         let mut cache = new_cache_in(&BUDGET, &disk, stream);
         let mut model = disk.bytes();
-        let mut leases: Vec<(Lent, Vec<u8>)> = Vec::new();
+        let mut leases: Vec<(Lease, Vec<u8>)> = Vec::new();
         for step in steps {
             match step {
                 Step::Read(first, count) => {

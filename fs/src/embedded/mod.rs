@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::vec::Vec;
 
 use crate::tree::{Content, Known, ReadOnly, Refusal, Source, Tree};
-use crate::{Error, Lent, MountError, Volume};
+use crate::{Error, Lease, MountError, Volume};
 
 /// The contents of embedded files.
 struct Contents;
@@ -32,11 +32,11 @@ impl Source for Contents {
         file: &Self::File,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
         let from = usize::try_from(offset).map_err(|_| Error::Invalid)?;
         let known = file.get(from..).and_then(|rest| rest.get(..len));
-        out.push(Lent::always(known.ok_or(Error::Invalid)?));
+        out.push(Lease::always(known.ok_or(Error::Invalid)?));
         Ok(())
     }
 

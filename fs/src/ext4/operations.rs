@@ -5,10 +5,10 @@ use alloc::vec::Vec;
 use super::filesystem::Result;
 use super::inode::{DIRECTORY, LINK};
 use super::volume::Ext4Volume;
-use crate::lend;
+use crate::lease;
 use crate::path;
 use crate::{
-    Cursor, DirEntry, Error, Fallocate, FileId, Health, Lent, OpenFlags, Renaming, Seek, Space,
+    Cursor, DirEntry, Error, Fallocate, FileId, Health, Lease, OpenFlags, Renaming, Seek, Space,
     Stat, Time, Volume, Walk,
 };
 
@@ -194,10 +194,10 @@ impl Volume for Ext4Volume {
         self.walk(path, last)
     }
 
-    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<()> {
         let (inode, _) = self.file(file, OpenFlags::READ)?;
         self.lend_file(inode, offset, len, out)?;
-        lend::or_copy(self, file, offset, len, out)
+        lease::or_copy(self, file, offset, len, out)
     }
 
     fn sync(&mut self) -> Result<()> {

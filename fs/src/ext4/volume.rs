@@ -12,7 +12,7 @@ use super::paths::Remembered;
 use crate::cache::Run;
 use crate::handles::Handles;
 use crate::path;
-use crate::{Error, FileId, Health, Kind, Lent, OpenFlags};
+use crate::{Error, FileId, Health, Kind, Lease, OpenFlags};
 
 /// Bytes of one step of a write.
 const STEP: usize = 1 << 20;
@@ -299,7 +299,7 @@ impl Ext4Volume {
         number: u32,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<()> {
         let size = self.node(number)?.size;
         let count = (len as u64).min(size.saturating_sub(offset)) as usize;

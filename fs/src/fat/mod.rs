@@ -11,7 +11,7 @@ mod device;
 mod directories;
 mod entries;
 mod index;
-mod lend;
+mod lease;
 mod moving;
 mod names;
 mod operations;
@@ -22,7 +22,7 @@ mod tests;
 mod times;
 mod volume;
 
-pub(crate) use lend::lend;
+pub(crate) use lease::lend;
 pub(crate) use times::set_times;
 
 use alloc::boxed::Box;

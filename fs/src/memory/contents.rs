@@ -6,7 +6,7 @@ use alloc::vec;
 use alloc::vec::Vec;
 
 use crate::pressure::is_memory_short;
-use crate::{Error, Lent, Seek};
+use crate::{Error, Lease, Seek};
 
 /// Bytes of a file that are kept together. What lies between those that were written takes no
 /// memory.
@@ -245,7 +245,7 @@ impl Contents {
 
     /// Lends `len` bytes from byte `offset` on, all of them in the file; zeros that take no room
     /// are copies.
-    pub fn lend(&self, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<(), Error> {
+    pub fn lend(&self, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<(), Error> {
         let (mut at, mut left) = (offset, len);
         while left > 0 {
             let (number, within) = place(at);
@@ -257,9 +257,9 @@ impl Contents {
             let lent = match chunk {
                 Some(chunk) => {
                     let end = chunk.len().min(within + count);
-                    Lent::shared(Arc::clone(chunk), within..end)
+                    Lease::shared(Arc::clone(chunk), within..end)
                 }
-                None => Lent::copied(count, |zeros| Ok(zeros.len()))?,
+                None => Lease::copied(count, |zeros| Ok(zeros.len()))?,
             };
             at += lent.len() as u64;
             left -= lent.len();

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::new;
 use super::tests::{NEW, names, read, read_path};
-use crate::{Error, FileId, Kind, Lent, Volume, Walk, lend};
+use crate::{Error, FileId, Kind, Lease, Volume, Walk, lend};
 
 /// What a name leads to in the model: files by number, since names share them.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,7 +26,7 @@ struct Model {
     /// Open files: handles and numbers.
     open: Vec<(FileId, usize)>,
     /// Some of what was lent, and what it was then.
-    lent: Vec<(Lent, Vec<u8>)>,
+    lent: Vec<(Lease, Vec<u8>)>,
     random: u64,
 }
 

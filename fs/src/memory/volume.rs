@@ -11,7 +11,7 @@ use crate::path::{self, MAX_PATH};
 use crate::pressure::is_memory_short;
 use crate::volume::range_end;
 use crate::{
-    Clock, Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lent, OpenFlags, Renaming,
+    Clock, Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lease, OpenFlags, Renaming,
     Seek, Space, Stat, Time, Volume, Walk,
 };
 
@@ -278,7 +278,7 @@ impl Volume for Memory {
         }
     }
 
-    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+    fn lend(&mut self, file: FileId, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<()> {
         match &self.file(file, OpenFlags::READ)?.0.content {
             Content::File(contents) => {
                 let left = contents.size().saturating_sub(offset);

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use crate::cache::{Cache, Run};
 use crate::tree::{ReadOnly, Source, Tree};
-use crate::{Block, BlockError, Error, Lent, MountError, Volume, VolumeOptions};
+use crate::{Block, BlockError, Error, Lease, MountError, Volume, VolumeOptions};
 
 /// How a tar disk is mounted.
 #[derive(Debug, Clone, Copy)]
@@ -84,7 +84,7 @@ impl Source for Archive {
         file: &Member,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
         let whole = Run {
             file: 0,

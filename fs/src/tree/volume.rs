@@ -6,8 +6,8 @@ use super::{Content, NodeId, ROOT, Tree};
 use crate::handles::Handles;
 use crate::path;
 use crate::{
-    Cursor, DirEntry, Error, FileId, Health, Lent, OpenFlags, Renaming, Space, Stat, Volume, Walk,
-    lend,
+    Cursor, DirEntry, Error, FileId, Health, Lease, OpenFlags, Renaming, Space, Stat, Volume, Walk,
+    lease,
 };
 
 type Result<T> = core::result::Result<T, Error>;
@@ -33,7 +33,7 @@ pub(crate) trait Source: Send {
         file: &Self::File,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<()>;
 
     /// See [`Volume::contents`].
@@ -218,7 +218,7 @@ impl<S: Source> Volume for ReadOnly<S> {
         self.file(file).map(|(file, _)| S::contents(file))
     }
 
-    fn lend(&mut self, id: FileId, offset: u64, len: usize, out: &mut Vec<Lent>) -> Result<()> {
+    fn lend(&mut self, id: FileId, offset: u64, len: usize, out: &mut Vec<Lease>) -> Result<()> {
         let (node, _) = *self.handles.get(id)?;
         let Some(Content::File(file)) = self.tree.content(node) else {
             return Err(Error::IsDirectory);
@@ -228,7 +228,7 @@ impl<S: Source> Volume for ReadOnly<S> {
         if count > 0 {
             self.source.lend(file, offset, count, out)?;
         }
-        lend::or_copy(self, id, offset, count, out)
+        lease::or_copy(self, id, offset, count, out)
     }
 
     fn sync(&mut self) -> Result<()> {

@@ -1,10 +1,10 @@
 //! What a volume has lent, and what it was then.
 
-use fs::{FileId, Lent, Volume};
+use fs::{FileId, Lease, Volume};
 
 /// Leases that are kept while the volume is used.
 #[derive(Default)]
-pub struct Leases(Vec<(Lent, Vec<u8>)>);
+pub struct Leases(Vec<(Lease, Vec<u8>)>);
 
 impl Leases {
     /// Borrows `len` bytes at `offset` of a file that holds `contents`, and keeps them. The oldest

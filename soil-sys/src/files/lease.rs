@@ -10,7 +10,7 @@ use crate::error::{Answer, Error, Failure};
 use crate::ffi::{Before, Buffer, Int, Proxy};
 use crate::runtime::Runtime;
 use crate::table::Fd;
-use ::fs::{FileId, Lent, Volume};
+use ::fs::{FileId, Lease, Volume};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
@@ -24,7 +24,7 @@ const LARGEST: usize = 1 << 20;
 
 /// A lease that is out.
 struct Out {
-    slices: Vec<Lent>,
+    slices: Vec<Lease>,
     /// The slice that is shown next.
     next: usize,
     /// At a place of its own, for OCaml has its address; one for all slices.
@@ -79,7 +79,7 @@ impl Leases {
 }
 
 /// Bytes of memory that stay in use for them.
-fn bytes(slices: &[Lent]) -> usize {
+fn bytes(slices: &[Lease]) -> usize {
     let slices = slices.iter().filter(|slice| !slice.is_always());
     slices.map(|slice| slice.len()).sum()
 }
@@ -120,12 +120,12 @@ fn lend(
 ) -> Result<Value, ::fs::Error> {
     let mut lent = Vec::new();
     ::fs::lend(volume, file, offset, len, &mut lent)?;
-    Ok(Value::Lent(lent))
+    Ok(Value::Leases(lent))
 }
 
 /// Keeps what a volume has lent; its number, or 0 for nothing.
 fn take(rt: &mut Runtime, value: Value) -> Ended {
-    let (Value::Lent(slices), Some(files)) = (value, rt.files.as_deref_mut()) else {
+    let (Value::Leases(slices), Some(files)) = (value, rt.files.as_deref_mut()) else {
         return Err(Error::Closed.into());
     };
     let Some(first) = slices.first() else {

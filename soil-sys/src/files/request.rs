@@ -3,7 +3,7 @@
 use crate::error::Failure;
 use crate::ffi::Piece;
 use ::fs::{
-    Cursor, DirEntry, Error, FileId, Health, Kind, Lent, OpenFlags, Renaming, Space, Stat, Time,
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lease, OpenFlags, Renaming, Space, Stat, Time,
     Volume, Walk,
 };
 use alloc::rc::Rc;
@@ -125,7 +125,7 @@ pub enum Value {
     /// Memory that stays.
     Contents(Option<&'static [u8]>),
     /// Memory that stays for as long as it is kept here.
-    Lent(Vec<Lent>),
+    Leases(Vec<Lease>),
     /// What a link says.
     Text(String),
     /// The path leads nowhere else: what [`Op::Locate`] and [`Op::Directory`] asked.

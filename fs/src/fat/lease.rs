@@ -3,16 +3,16 @@
 use alloc::vec::Vec;
 
 use super::volume::{FatVolume, Result};
-use crate::lend::or_copy;
-use crate::{Error, FileId, Lent, OpenFlags, Volume};
+use crate::lease::or_copy;
+use crate::{Error, FileId, Lease, OpenFlags, Volume};
 
-/// [`crate::lend`] for a volume of this kind; `None` for another.
+/// [`crate::lease`] for a volume of this kind; `None` for another.
 pub(crate) fn lend(
     volume: &mut dyn Volume,
     file: FileId,
     offset: u64,
     len: usize,
-    out: &mut Vec<Lent>,
+    out: &mut Vec<Lease>,
 ) -> Option<Result<()>> {
     let volume: &mut FatVolume = volume.as_any()?.downcast_mut()?;
     Some(volume.lend_file(file, offset, len, out))
@@ -24,7 +24,7 @@ impl FatVolume {
         file: FileId,
         offset: u64,
         len: usize,
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<()> {
         self.file(file, OpenFlags::READ)?;
         let size = self.size_of(file)?;

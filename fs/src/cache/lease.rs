@@ -1,15 +1,15 @@
-//! Contents of files that are read where the cache has them.
+//! Leases of the cache: contents of files that are read where the cache has them.
 
 use alloc::vec::Vec;
 
 use super::chunks::{CHUNK, parts};
 use super::{Cache, Run};
-use crate::{BlockError, Error, Lent};
+use crate::{BlockError, Error, Lease};
 
 impl Cache {
     /// Lends `len` bytes from byte `at` of the device on, a piece of the cache after the other,
     /// reading what isn't there. `false` if there is no room in the cache for what comes next.
-    fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lent>) -> Result<bool, BlockError> {
+    fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lease>) -> Result<bool, BlockError> {
         for (index, from, count) in parts(at, len) {
             let range = from..from + count;
             let mut lent = self.chunks.lend(index, range.clone());
@@ -55,7 +55,7 @@ impl Cache {
         runs: &[Run],
         size: u64,
         (offset, len): (u64, usize),
-        out: &mut Vec<Lent>,
+        out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
         if !self.chunks.has_room_for(size) {
             return Ok(());
@@ -83,10 +83,10 @@ impl Cache {
 }
 
 /// What is in no run.
-fn zeros(len: usize, out: &mut Vec<Lent>) -> Result<(), Error> {
+fn zeros(len: usize, out: &mut Vec<Lease>) -> Result<(), Error> {
     let mut left = len;
     while left > 0 {
-        let lent = Lent::copied(left, |bytes| Ok(bytes.len()))?;
+        let lent = Lease::copied(left, |bytes| Ok(bytes.len()))?;
         left -= lent.len();
         out.push(lent);
     }

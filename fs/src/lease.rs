@@ -1,4 +1,4 @@
-//! Bytes of files that are read where they lie.
+//! Leases: bytes of files that are read where they lie.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -12,7 +12,7 @@ const COPIED: usize = 64 << 10;
 
 /// Bytes of a file as they were when they were lent ([`lend`]): a write to the file doesn't change
 /// them, nor does closing or removing it. Their memory is kept until this is dropped.
-pub struct Lent(Memory);
+pub struct Lease(Memory);
 
 enum Memory {
     /// A part of a volume's cache, which goes on counting in its budget.
@@ -23,7 +23,7 @@ enum Memory {
     Always(&'static [u8]),
 }
 
-impl Lent {
+impl Lease {
     pub(crate) fn cached(piece: Arc<Piece>, range: Range<usize>) -> Self {
         Self(Memory::Cached(piece, range))
     }
@@ -57,7 +57,7 @@ impl Lent {
     }
 }
 
-impl Deref for Lent {
+impl Deref for Lease {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
@@ -81,7 +81,7 @@ pub fn lend(
     file: FileId,
     offset: u64,
     len: usize,
-    out: &mut Vec<Lent>,
+    out: &mut Vec<Lease>,
 ) -> Result<(), Error> {
     match fat::lend(volume, file, offset, len, out) {
         Some(lent) => lent,
@@ -95,10 +95,10 @@ pub(crate) fn or_copy<V: Volume + ?Sized>(
     file: FileId,
     offset: u64,
     len: usize,
-    out: &mut Vec<Lent>,
+    out: &mut Vec<Lease>,
 ) -> Result<(), Error> {
     if out.is_empty() {
-        let copy = Lent::copied(len, |bytes| volume.read_at(file, offset, bytes))?;
+        let copy = Lease::copied(len, |bytes| volume.read_at(file, offset, bytes))?;
         if !copy.is_empty() {
             out.push(copy);
         }
