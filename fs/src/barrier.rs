@@ -86,6 +86,7 @@ impl HeldWrite {
     }
 
     /// Whether `len` bytes from `sector` on are partly those of this write.
+    #[inline(never)]
     fn overlaps(&self, sector: u64, len: usize, sector_size: usize) -> bool {
         let end = |first: u64, len: usize| first.saturating_add((len / sector_size.max(1)) as u64);
         self.sector < end(sector, len) && sector < end(self.sector, self.data.len())

@@ -14,7 +14,7 @@ use super::schedule::Action;
 use super::volume::{Backing, Volume};
 use super::worker::Access;
 use crate::current::Current;
-use crate::disks;
+use crate::disks::{self, Disks};
 use crate::error::{Answer, Error, Failure};
 use crate::runtime::{Cancelled, Runtime};
 use ::fs::BlockError;
@@ -154,6 +154,30 @@ fn start(rt: &mut Runtime, index: usize, request: Request, waiter: Waiter) {
     }
 }
 
+/// Gives the disk of a volume a request, with this tag; its result, if it is done already.
+fn give(
+    disks: Option<&mut Disks>,
+    volume: &Volume,
+    request: disks::Request,
+    tag: u64,
+) -> Option<Result<(), BlockError>> {
+    let Backing::Fiber {
+        port,
+        disk: Some(disk),
+    } = volume.backing
+    else {
+        return Some(Err(BlockError::Io));
+    };
+    match disks {
+        _ if !request.is_within(port.geometry()) => Some(Err(BlockError::OutOfRange)),
+        Some(disks) => {
+            let submitted = disks.submit(disk, request, tag);
+            submitted.unwrap_or(Some(Err(BlockError::Io)))
+        }
+        None => Some(Err(BlockError::Io)),
+    }
+}
+
 /// Gives the device the fiber's reads or writes.
 fn transfer(rt: &mut Runtime, index: usize, access: Access) {
     let Some(files) = rt.files.as_deref_mut() else {
@@ -164,48 +188,38 @@ fn transfer(rt: &mut Runtime, index: usize, access: Access) {
     };
     let (mut outstanding, mut failed) = (0, None);
     let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
-    let geometry = volume.port().map(|port| port.geometry());
-    if let (Some(disk), Some(geometry), Some(disks)) =
-        (volume.disk(), geometry, rt.disks.as_deref_mut())
-    {
-        let mut one = |request: disks::Request| {
-            let submitted = if request.is_within(geometry) {
-                let submitted = disks.submit(disk, request, index as u64);
-                submitted.unwrap_or(Some(Err(BlockError::Io)))
-            } else {
-                Some(Err(BlockError::OutOfRange))
-            };
-            match submitted {
-                None => outstanding += 1,
-                Some(Ok(())) => (),
-                Some(Err(error)) => {
-                    failed.get_or_insert(error);
-                }
-            }
-        };
-        match access {
-            Access::Read { sector, to, len } => one(disks::Request::Read { sector, to, len }),
-            Access::Write { sector, from, len } => one(disks::Request::Write {
-                sector,
-                from,
-                len,
-                together: false,
-            }),
-            Access::Batch(writes) => {
-                // SAFETY: the fiber is suspended in `write_batch`, whose argument this is.
-                for (sector, data) in unsafe { writes.as_ref() } {
-                    one(disks::Request::Write {
-                        sector: *sector,
-                        from: NonNull::from(*data).cast(),
-                        len: data.len(),
-                        together: true,
-                    });
-                }
-            }
-            Access::Flush { .. } => (),
+    let mut one = |request: disks::Request| match give(
+        rt.disks.as_deref_mut(),
+        volume,
+        request,
+        index as u64,
+    ) {
+        None => outstanding += 1,
+        Some(Ok(())) => (),
+        Some(Err(error)) => {
+            failed.get_or_insert(error);
         }
-    } else {
-        failed = Some(BlockError::Io);
+    };
+    match access {
+        Access::Read { sector, to, len } => one(disks::Request::Read { sector, to, len }),
+        Access::Write { sector, from, len } => one(disks::Request::Write {
+            sector,
+            from,
+            len,
+            together: false,
+        }),
+        Access::Batch(writes) => {
+            // SAFETY: the fiber is suspended in `write_batch`, whose argument this is.
+            for (sector, data) in unsafe { writes.as_ref() } {
+                one(disks::Request::Write {
+                    sector: *sector,
+                    from: NonNull::from(*data).cast(),
+                    len: data.len(),
+                    together: true,
+                });
+            }
+        }
+        Access::Flush { .. } => (),
     }
     volume.schedule.submitted(outstanding, failed, due);
 }
@@ -219,13 +233,8 @@ fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
         return;
     };
     let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
-    let done = match (volume.disk(), rt.disks.as_deref_mut()) {
-        (Some(disk), Some(disks)) => {
-            let submitted = disks.submit(disk, disks::Request::Flush, index as u64 | FLUSH);
-            submitted.unwrap_or(Some(Err(BlockError::Io)))
-        }
-        _ => Some(Err(BlockError::Io)),
-    };
+    let (disks, tag) = (rt.disks.as_deref_mut(), index as u64 | FLUSH);
+    let done = give(disks, volume, disks::Request::Flush, tag);
     volume.schedule.flush_submitted(done, ordered, due);
 }
 
@@ -274,17 +283,8 @@ fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockE
                 }
             }
         };
-        let geometry = volume.port().map(|port| port.geometry());
-        let submitted = match (volume.disk(), rt.disks.as_deref_mut()) {
-            (Some(disk), Some(disks))
-                if geometry.is_some_and(|geometry| request.is_within(geometry)) =>
-            {
-                let submitted = disks.submit(disk, request, index as u64 | FLUSH);
-                submitted.unwrap_or(Some(Err(BlockError::Io)))
-            }
-            _ => Some(Err(BlockError::OutOfRange)),
-        };
-        match submitted {
+        let (disks, tag) = (rt.disks.as_deref_mut(), index as u64 | FLUSH);
+        match give(disks, volume, request, tag) {
             Some(done) => result = done,
             None => return,
         }

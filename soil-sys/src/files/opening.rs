@@ -2,17 +2,16 @@
 
 use super::drivers::{self, Mount};
 use super::execute::report;
-
 use super::options::options;
-
 use super::specification::Specification;
-use super::volume::Backing;
+use super::volume::{Backing, Volume};
 use super::worker::{Port, Wanted};
-use crate::disks::Geometry;
+use crate::disks::{Disks, Geometry};
 use crate::error::{Error, Failure};
 use crate::runtime::Runtime;
-use alloc::string::{String, ToString};
+use alloc::string::ToString;
 use platform::Interest as _;
+use slab::Slab;
 
 /// The geometry of a volume that is on no disk.
 const NO_SECTORS: Geometry = Geometry {
@@ -27,20 +26,25 @@ const NO_SECTORS: Geometry = Geometry {
 /// is done if it is open.
 pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
-    let volume = files.volumes.get_mut(index).ok_or(Error::Closed)?;
+    let volume = files.volumes.get(index).ok_or(Error::Closed)?;
     if volume.is_open() {
         return Ok(());
     }
-    let specification = volume.specification.clone();
+    let specification = &volume.specification;
     let options = options(specification.read_only);
+    let disks = &mut rt.disks;
     let (disk, geometry) = if specification.is_on_disk() {
-        let (disk, geometry) = acquire(rt, &specification)?;
+        let disks = disks.as_deref_mut().ok_or(Error::NoDevice)?;
+        let (disk, geometry) = acquire(disks, &files.volumes, specification)?;
         (Some(disk), geometry)
     } else {
         let name = specification.driver.as_deref().unwrap_or_default();
         let driver = drivers::find(&rt.file_systems, name)?;
         if let Mount::Alone(mount) = driver.mount {
-            volume.backing = Backing::Immediate(mount(&specification.source, &options)?);
+            let mounted = mount(&specification.source, &options)?;
+            if let Some(volume) = files.volumes.get_mut(index) {
+                volume.backing = Backing::Immediate(mounted);
+            }
             return Ok(());
         }
         (None, NO_SECTORS)
@@ -56,10 +60,9 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     };
     let stacks = rt.file_systems.iter().map(|driver| driver.stack);
     let stack = stacks.max().unwrap_or(0);
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
     let spare = files.spare.pop();
     let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
-        if let (Some(disk), Some(disks)) = (disk, rt.disks.as_deref_mut()) {
+        if let (Some(disk), Some(disks)) = (disk, disks) {
             disks.release(disk);
         }
         return Err(Error::OutOfMemory.into());
@@ -71,30 +74,24 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes the disk that a specification names.
-fn acquire(rt: &mut Runtime, specification: &Specification) -> Result<(usize, Geometry), Failure> {
+/// Takes the disk that a specification names, unless another volume on it is timed out.
+fn acquire(
+    disks: &mut Disks,
+    volumes: &Slab<Volume>,
+    specification: &Specification,
+) -> Result<(usize, Geometry), Failure> {
     let (name, partition) = specification.disk();
-    let disks = rt.disks.as_deref_mut().ok_or(Error::NoDevice)?;
     let Some(disk) = disks.find(name) else {
         return Err(Failure::new(Error::NoDevice, disks.missing(name)));
     };
-    if let Some(detail) = timed_out(rt, disk) {
-        return Err(Failure {
-            error: Error::Io,
-            detail,
-        });
-    }
-    let disks = rt.disks.as_deref_mut().ok_or(Error::NoDevice)?;
-    Ok((disk, disks.acquire(disk, report, partition.is_some())?))
-}
-
-/// What operations on another volume of a disk are told while that is timed out.
-fn timed_out(rt: &Runtime, disk: usize) -> Option<String> {
-    let mut volumes = rt.files.as_deref()?.volumes.iter();
-    volumes.find_map(|(_, volume)| {
+    let timed_out = volumes.iter().find_map(|(_, volume)| {
         let line = volume.schedule.timed_out()?;
-        (volume.disk() == Some(disk)).then(|| line.into())
-    })
+        (volume.disk() == Some(disk)).then_some(line)
+    });
+    if let Some(line) = timed_out {
+        return Err(Failure::new(Error::Io, line));
+    }
+    Ok((disk, disks.acquire(disk, report, partition.is_some())?))
 }
 
 /// Takes a partition, by its first sector and its sectors, for a volume, unless another volume has

@@ -7,17 +7,17 @@
 //!
 //! ```text
 //!   (no job) ◀────────────────────────── finish ──────────────────────────┐
-//!      │ begin                                                            │
-//!      ▼                                                                  │ Done
-//!   Opening ──opened──▶ Starting ──Start──▶ Running ──suspended──▶ Suspended
-//!      │                   ▲                   ▲                      │
-//!      └──▶ Reflushing ────┘                Resume                    │ Access, Claim,
-//!           (a flush had failed)               │                      │ Events, Yield
-//!                                           Resuming ◀── at once ─────┤
-//!                                              ▲                      ▼
-//!                                              ├── completed ────── Device
-//!                                              ├── poll_events ──── Events
-//!                                              └── flush over ───── Barrier (asks again)
+//!      │ begin                                                            │ Done
+//!      ▼                                                                  │
+//!   Opening ──opened──▶ Starting ──Start──▶ Running ──────── suspended ───┤
+//!      │                   ▲                   ▲                          │ Access, Claim,
+//!      └──▶ Reflushing ────┘                Resume                        │ Yield
+//!           (a flush had failed)               │                          ▼
+//!                                           Resuming ◀── at once ── Asking, Claiming, Yielded
+//!                                              ▲                          │
+//!                                              ├── completed ─── Device ◀─┤ submitted
+//!                                              ├── flush over ── Barrier ◀┘ must wait
+//!                                              └── poll_events ─ Events ◀── suspended
 //! ```
 //!
 //! A job that is done is answered at once, or waits with its result: for the flush under way, if
@@ -28,6 +28,9 @@
 //! it is, and with it the memory that the device has; it goes on when the device answers, so that
 //! the file system never sees a request that failed and was done after all.
 
+mod active;
+mod timeout;
+
 use super::drivers::WAITS;
 use super::job::{Job, Waiter};
 use super::request::{Outcome, Request, Value};
@@ -36,16 +39,12 @@ use super::worker::{Access, Suspension};
 use crate::error::{Error, Failure};
 use ::fs::BlockError;
 use ::fs::barrier::{Admission, Barrier, Next};
+use active::{Active, Begun, Phase};
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
-use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 use platform::volume::SuspendedAnswer;
-
-/// How much later than at its deadline a device may be given up, once, in nanoseconds: a caller
-/// that looks later has itself stood still, and perhaps the device with it (a paused machine).
-const GRACE_NS: u64 = 500_000_000;
+use timeout::Device;
 
 /// What is to be done for a volume.
 pub enum Action {
@@ -85,97 +84,6 @@ pub struct Answered {
     pub outcome: Outcome,
 }
 
-/// What is left of a job that has begun, beside its request.
-struct Begun {
-    waiter: Waiter,
-    resolution: Option<Box<Resolution>>,
-    /// The token of the operation that timed out, until its caller has been told that the memory it
-    /// lent is still in use; else 0.
-    abandoned: u64,
-    /// Its answer promises that something is durable, or it has begun a flush.
-    durable: bool,
-    /// It unmounts the volume: no job begins after it.
-    last: bool,
-    /// It reports no loss: it unmounts a volume whose loss was reported before.
-    excused: bool,
-}
-
-impl Begun {
-    fn new(job: &mut Job, lost: bool) -> Begun {
-        let last = matches!(job.request, Request::Unmount);
-        Begun {
-            waiter: job.waiter,
-            resolution: job.resolution.take(),
-            abandoned: 0,
-            durable: job.request.is_durable(),
-            last,
-            excused: last && lost,
-        }
-    }
-
-    /// The operation that waits for it, which is not told of it any more.
-    fn abandon(&mut self) -> Option<Waiter> {
-        let waiter = self.waiter;
-        if waiter.token() == 0 {
-            return None;
-        }
-        self.abandoned = waiter.token();
-        self.resolution = None;
-        self.waiter = waiter.abandoned();
-        Some(waiter)
-    }
-}
-
-/// See the drawing in the module's head.
-enum Phase {
-    /// The volume is opened.
-    Opening(Request),
-    /// The device flushes once more what a failed flush was to make durable: the file system takes
-    /// that for durable.
-    Reflushing(Request),
-    /// The request is about to start.
-    Starting(Request),
-    /// An action is being done for it.
-    Running,
-    /// The fiber has asked for this.
-    Suspended(Suspension),
-    /// The fiber is about to go on.
-    Resuming(Result<(), BlockError>),
-    /// The fiber waits for the device.
-    Device {
-        /// Requests that the device has not done; at least one.
-        outstanding: usize,
-        /// The first failure among those that are done.
-        failed: Option<BlockError>,
-        /// When the device will have timed out.
-        due: u64,
-    },
-    /// The fiber's access waits for the flush under way.
-    Barrier(Access),
-    /// The fiber waits for anything that the platform may report.
-    Events,
-}
-
-/// The job that is being done.
-struct Active {
-    job: Begun,
-    /// Syncs that this one does as well.
-    merged: Vec<Begun>,
-    /// What its answer waits for when it is done.
-    suspended: Option<SuspendedAnswer>,
-    phase: Phase,
-}
-
-/// Whether the device answers in time.
-enum Device {
-    Answering {
-        /// The deadline to which one was put off already.
-        granted: u64,
-    },
-    /// What operations are told, and what the device is called.
-    TimedOut { line: String, label: String },
-}
-
 /// See the module's head.
 pub struct Schedule {
     queue: VecDeque<Job>,
@@ -184,14 +92,15 @@ pub struct Schedule {
     barrier: Barrier,
     /// When the device will have timed out for that flush.
     flush_due: u64,
-    /// Jobs that begin when it is over, before those of the queue.
-    after_flush: VecDeque<Job>,
+    /// Jobs that begin before those of the queue, but later: when that flush is over, or the device
+    /// answers again.
+    deferred: VecDeque<Job>,
     /// Jobs that are done, but for that flush.
     unflushed: Vec<(Begun, Outcome)>,
     /// Jobs that are done, but for what the platform does.
     suspended: Vec<(Begun, Outcome, SuspendedAnswer)>,
-    /// Jobs that are done, and whose waiters are to be told.
-    done: VecDeque<Answered>,
+    /// What waiters are to be told: answers, or that the device has timed out.
+    told: VecDeque<Action>,
     device: Device,
     /// The volume is on a disk, where one sync costs as much as several.
     merges_syncs: bool,
@@ -207,10 +116,10 @@ impl Schedule {
             active: None,
             barrier: Barrier::new(),
             flush_due: 0,
-            after_flush: VecDeque::new(),
+            deferred: VecDeque::new(),
             unflushed: Vec::new(),
             suspended: Vec::new(),
-            done: VecDeque::new(),
+            told: VecDeque::new(),
             device: Device::Answering { granted: 0 },
             merges_syncs: false,
             exiting: false,
@@ -233,13 +142,12 @@ impl Schedule {
 
     /// Takes back the job of an operation, if it has not begun; whether it did.
     pub fn take_back(&mut self, token: u64) -> bool {
-        for queue in [&mut self.after_flush, &mut self.queue] {
-            let place = queue.iter().position(|job| job.waiter.token() == token);
-            if place.and_then(|place| queue.remove(place)).is_some() {
-                return true;
-            }
-        }
-        false
+        let queues = [&mut self.deferred, &mut self.queue];
+        queues.into_iter().any(|queue| {
+            let before = queue.len();
+            queue.retain(|job| job.waiter.token() != token);
+            queue.len() < before
+        })
     }
 
     /// Whether the job of an operation is being done.
@@ -269,12 +177,12 @@ impl Schedule {
 
     /// Whether nothing is queued or active, so that a read may be done without a job.
     pub fn is_quiet(&self) -> bool {
-        self.queue.is_empty() && self.after_flush.is_empty() && self.is_free()
+        self.queue.is_empty() && self.deferred.is_empty() && self.is_free()
     }
 
     /// Whether there is nothing to do, or nothing that can be waited for.
     pub fn is_idle(&self) -> bool {
-        let is_empty = self.active.is_none() && self.queue.is_empty() && self.done.is_empty();
+        let is_empty = self.active.is_none() && self.queue.is_empty() && self.told.is_empty();
         is_empty && !self.barrier.is_pending() && self.suspended.is_empty() || self.is_timed_out()
     }
 
@@ -285,30 +193,10 @@ impl Schedule {
 
     /// Whether [`next`](Self::next) has something to do in another time slice.
     pub fn is_runnable(&self) -> bool {
-        let refuses = |job: &Job| job.waiter.token() != 0;
-        let goes_on = self.active.as_ref().is_some_and(|active| {
-            let waits = matches!(
-                active.phase,
-                Phase::Running | Phase::Device { .. } | Phase::Barrier(_) | Phase::Events
-            );
-            !waits
-        });
-        goes_on
-            || !self.done.is_empty()
-            || self.is_timed_out() && self.queue.iter().any(refuses)
-            || !self.queue.is_empty() && self.is_free()
-    }
-
-    fn is_timed_out(&self) -> bool {
-        matches!(self.device, Device::TimedOut { .. })
-    }
-
-    /// What operations are told while the device is timed out.
-    pub fn timed_out(&self) -> Option<&str> {
-        match &self.device {
-            Device::Answering { .. } => None,
-            Device::TimedOut { line, .. } => Some(line),
-        }
+        let active = self.active.as_ref();
+        active.is_some_and(|active| !active.phase.waits())
+            || !self.told.is_empty()
+            || !self.queue.is_empty() && (self.is_timed_out() || self.is_free())
     }
 
     /// Whether a write was lost that the file system takes for written.
@@ -322,11 +210,13 @@ impl Schedule {
     /// fiber gets nothing from the device.
     pub fn next(&mut self, is_over: impl Fn() -> bool, sector_size: usize) -> Action {
         loop {
-            if let Some(answered) = self.done.pop_front() {
-                return Action::Answer(answered);
+            if let Some(action) = self.told.pop_front() {
+                return action;
             }
-            if let Some(waiter) = self.next_to_abandon() {
-                return Action::Abandon(waiter);
+            if self.is_timed_out()
+                && let Some(action) = self.refuse()
+            {
+                return action;
             }
             let Some(active) = &mut self.active else {
                 if is_over() || !self.begin() {
@@ -334,39 +224,39 @@ impl Schedule {
                 }
                 continue;
             };
-            match core::mem::replace(&mut active.phase, Phase::Running) {
-                Phase::Opening(request) => {
+            match active.phase {
+                Phase::Opening => {
                     let unmounts = active.job.last && !self.exiting;
-                    active.phase = Phase::Opening(request);
                     return Action::Open { unmounts };
                 }
-                Phase::Reflushing(request) => {
-                    active.phase = Phase::Starting(request);
+                Phase::Reflushing => {
+                    active.phase = Phase::Starting;
                     return Action::Flush { ordered: true };
                 }
-                Phase::Starting(request) => return Action::Start(request, active.job.waiter),
-                Phase::Resuming(reply) => return Action::Resume(reply),
-                Phase::Suspended(Suspension::Done(outcome)) => self.finish(outcome),
-                Phase::Suspended(Suspension::Events) if WAITS => active.phase = Phase::Events,
-                Phase::Suspended(Suspension::Answer(answer)) if WAITS => {
-                    active.suspended = Some(answer);
-                    active.phase = Phase::Resuming(Ok(()));
+                Phase::Starting => {
+                    active.phase = Phase::Running;
+                    if let Some(request) = active.request.take() {
+                        return Action::Start(request, active.job.waiter);
+                    }
                 }
-                waiting @ Phase::Suspended(_) if is_over() => {
-                    active.phase = waiting;
+                Phase::Resuming(reply) => {
+                    active.phase = Phase::Running;
+                    return Action::Resume(reply);
+                }
+                Phase::Asking(_) | Phase::Claiming(..) | Phase::Yielded if is_over() => {
                     return Action::Wait;
                 }
-                Phase::Suspended(Suspension::Access(access)) => {
+                Phase::Asking(access) => {
                     if let Some(action) = self.admit(access, sector_size) {
                         return action;
                     }
                 }
-                Phase::Suspended(Suspension::Claim(first, sectors)) => {
+                Phase::Claiming(first, sectors) => {
+                    active.phase = Phase::Running;
                     return Action::Claim(first, sectors);
                 }
-                Phase::Suspended(_) => active.phase = Phase::Resuming(Ok(())),
-                waiting => {
-                    active.phase = waiting;
+                Phase::Yielded => active.phase = Phase::Resuming(Ok(())),
+                Phase::Running | Phase::Device { .. } | Phase::Barrier(_) | Phase::Events => {
                     return Action::Wait;
                 }
             }
@@ -379,15 +269,16 @@ impl Schedule {
             && let Some(mut job) = self.queue.pop_front()
         {
             if self.barrier.is_pending() && self.waits_for_flush(&job) {
-                self.after_flush.push_back(job);
+                self.deferred.push_back(job);
                 continue;
             }
             let merged = self.merge_syncs(&mut job);
             self.active = Some(Active {
                 job: Begun::new(&mut job, self.barrier.is_lost()),
                 merged,
+                request: Some(job.request),
                 suspended: None,
-                phase: Phase::Opening(job.request),
+                phase: Phase::Opening,
             });
             return true;
         }
@@ -398,7 +289,7 @@ impl Schedule {
     /// so that one flush does for all of these; or it closes a file that such a one is about, or
     /// comes after that.
     fn waits_for_flush(&self, job: &Job) -> bool {
-        let mut before = self.after_flush.iter();
+        let mut before = self.deferred.iter();
         let waits = match job.request {
             _ if job.request.is_durable() => true,
             Request::Close(file) => before
@@ -437,6 +328,7 @@ impl Schedule {
         });
         active.phase = match admission {
             Admission::Pass => {
+                active.phase = Phase::Running;
                 return Some(match access {
                     Access::Flush { ordered } => Action::Flush { ordered },
                     access => Action::Submit(access),
@@ -457,20 +349,30 @@ impl Schedule {
         let Some(active) = &mut self.active else {
             return;
         };
-        active.phase = match core::mem::replace(&mut active.phase, Phase::Running) {
-            Phase::Opening(request) if request.is_durable() && self.barrier.take_failed_flush() => {
-                Phase::Reflushing(request)
-            }
-            Phase::Opening(request) => Phase::Starting(request),
-            other => other,
+        let is_durable = active.request.as_ref().is_some_and(Request::is_durable);
+        active.phase = if is_durable && self.barrier.take_failed_flush() {
+            Phase::Reflushing
+        } else {
+            Phase::Starting
         };
     }
 
     /// The fiber is suspended.
     pub fn suspended(&mut self, suspension: Option<Suspension>) {
-        if let (Some(active), Some(suspension)) = (&mut self.active, suspension) {
-            active.phase = Phase::Suspended(suspension);
-        }
+        let (Some(active), Some(suspension)) = (&mut self.active, suspension) else {
+            return;
+        };
+        active.phase = match suspension {
+            Suspension::Done(outcome) => return self.finish(outcome),
+            Suspension::Access(access) => Phase::Asking(access),
+            Suspension::Claim(first, sectors) => Phase::Claiming(first, sectors),
+            Suspension::Events if WAITS => Phase::Events,
+            Suspension::Answer(answer) if WAITS => {
+                active.suspended = Some(answer);
+                Phase::Resuming(Ok(()))
+            }
+            Suspension::Events | Suspension::Answer(_) | Suspension::Yield => Phase::Yielded,
+        };
     }
 
     /// The sectors are the volume's, or not.
@@ -532,8 +434,8 @@ impl Schedule {
             Ok(())
         });
         match (&mut active.phase, reply) {
-            (Phase::Starting(_), Ok(())) => (),
-            (Phase::Starting(_), Err(error)) => self.barrier.fail(error),
+            (Phase::Starting, Ok(())) => (),
+            (Phase::Starting, Err(error)) => self.barrier.fail(error),
             (phase, reply) => *phase = Phase::Resuming(reply),
         }
     }
@@ -557,7 +459,7 @@ impl Schedule {
             && let Some(active) = &mut self.active
             && let Phase::Barrier(access) = active.phase
         {
-            active.phase = Phase::Suspended(Suspension::Access(access));
+            active.phase = Phase::Asking(access);
         }
         next
     }
@@ -603,23 +505,22 @@ impl Schedule {
             return;
         };
         self.settle();
-        let others = active.merged.into_iter().map(|job| {
-            let same = outcome.as_ref().map(|_| Value::Number(0));
-            (job, same.map_err(Failure::clone))
-        });
-        let others: Vec<_> = others.collect();
+        let failed = outcome.as_ref().err().cloned();
         match active.suspended {
             Some(answer) if WAITS => self.suspended.push((active.job, outcome, answer)),
-            _ if active.job.durable && self.barrier.is_pending() => {
-                self.unflushed.push((active.job, outcome));
-                self.unflushed.extend(others);
-            }
-            _ => {
-                self.conclude(active.job, outcome);
-                for (job, outcome) in others {
-                    self.conclude(job, outcome);
-                }
-            }
+            _ => self.end(active.job, outcome),
+        }
+        for job in active.merged {
+            self.end(job, failed.clone().map_or(Ok(Value::Number(0)), Err));
+        }
+    }
+
+    /// A job is done: its answer waits for the flush under way, if it promises anything durable.
+    fn end(&mut self, job: Begun, outcome: Outcome) {
+        if job.durable && self.barrier.is_pending() {
+            self.unflushed.push((job, outcome));
+        } else {
+            self.conclude(job, outcome);
         }
     }
 
@@ -632,106 +533,17 @@ impl Schedule {
             }
             _ => outcome,
         };
-        self.done.push_back(Answered {
+        self.told.push_back(Action::Answer(Answered {
             waiter: job.waiter,
             resolution: job.resolution,
             outcome,
-        });
+        }));
     }
 
-    /// Has the jobs that wait for a flush come first again.
+    /// Has deferred jobs come first again.
     fn requeue(&mut self) {
-        while let Some(job) = self.after_flush.pop_back() {
+        while let Some(job) = self.deferred.pop_back() {
             self.queue.push_front(job);
-        }
-    }
-
-    // Time.
-
-    /// When the device will have timed out, if anything was asked of it.
-    pub fn due(&self) -> Option<u64> {
-        if self.is_timed_out() {
-            return None;
-        }
-        let flush = self.barrier.is_pending().then_some(self.flush_due);
-        match self.active.as_ref().map(|active| &active.phase) {
-            Some(Phase::Device { due, .. }) => Some(flush.map_or(*due, |flush| flush.min(*due))),
-            _ => flush,
-        }
-    }
-
-    /// Whether the device has timed out at `now`; if so, [`time_out`](Self::time_out) is next.
-    pub fn is_overdue(&mut self, now: u64) -> bool {
-        let Some(due) = self.due().filter(|due| *due <= now) else {
-            return false;
-        };
-        let Device::Answering { granted } = &mut self.device else {
-            return false;
-        };
-        // Once: a caller that is always late times it out as well.
-        if now <= due.saturating_add(GRACE_NS) || *granted == due {
-            return true;
-        }
-        let again = now.saturating_add(GRACE_NS);
-        *granted = again;
-        self.flush_due = self.flush_due.max(again);
-        if let Some(active) = &mut self.active
-            && let Phase::Device { due, .. } = &mut active.phase
-        {
-            *due = again.max(*due);
-        }
-        false
-    }
-
-    /// The device called `label` has not answered for `seconds`: all operations fail until it has
-    /// done what was asked of it.
-    pub fn time_out(&mut self, label: String, seconds: u64) {
-        let line = format!(
-            "{label} hasn't answered for {seconds} s: all that is asked of it fails until it does; \
-             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS"
-        );
-        log::warn!("{line}");
-        self.device = Device::TimedOut { line, label };
-        self.requeue();
-    }
-
-    /// The next operation that is told that the device has timed out: those whose jobs have begun,
-    /// and then those in the queue, whose jobs are dropped.
-    fn next_to_abandon(&mut self) -> Option<Waiter> {
-        if !self.is_timed_out() {
-            return None;
-        }
-        let active = self.active.iter_mut();
-        let active =
-            active.flat_map(|active| core::iter::once(&mut active.job).chain(&mut active.merged));
-        let unflushed = self.unflushed.iter_mut().map(|(job, _)| job);
-        if let Some(waiter) = active.chain(unflushed).find_map(Begun::abandon) {
-            return Some(waiter);
-        }
-        let place = self.queue.iter().position(|job| job.waiter.token() != 0)?;
-        self.queue.remove(place).map(|job| job.waiter)
-    }
-
-    /// Whether the active job was abandoned by this operation, whose memory it still uses; said
-    /// once.
-    pub fn take_abandoned(&mut self, token: u64) -> bool {
-        let active = self.active.as_mut();
-        let is_abandoned = |active: &&mut Active| token != 0 && active.job.abandoned == token;
-        let Some(active) = active.filter(is_abandoned) else {
-            return false;
-        };
-        active.job.abandoned = 0;
-        true
-    }
-
-    /// Ends the time-out when the device has done all that was asked of it.
-    fn settle(&mut self) {
-        if let Device::TimedOut { label, .. } = &self.device
-            && self.active.is_none()
-            && !self.barrier.is_pending()
-        {
-            log::warn!("{label} answers again");
-            self.device = Device::Answering { granted: 0 };
         }
     }
 }

@@ -1,7 +1,8 @@
 //! A schedule against a model of its fiber and its device: whatever happens in which order, every
 //! operation is answered once, and nothing is done that the module's head rules out.
 
-use super::{Action, GRACE_NS, Schedule};
+use super::timeout::GRACE_NS;
+use super::{Action, Schedule};
 use crate::files::job::{Job, Output, Waiter};
 use crate::files::request::{Request, Value};
 use crate::files::worker::{Access, Suspension};
@@ -553,6 +554,8 @@ impl World {
                 self.now = due + more;
                 if self.schedule.is_overdue(self.now) {
                     self.schedule.time_out(String::from("the device"), 1);
+                    // Waiters are told at once, as `execute::poll` does.
+                    self.run(0);
                 } else {
                     assert!(
                         more > GRACE_NS,
@@ -644,10 +647,10 @@ fn a_file_is_closed_after_the_sync_of_it_and_all_else_after_that() {
         let waits = schedule.waits_for_flush(&job);
         assert_eq!(waits, expected);
         if waits {
-            schedule.after_flush.push_back(job);
+            schedule.deferred.push_back(job);
         }
     }
-    assert_eq!(schedule.after_flush.len(), 6);
+    assert_eq!(schedule.deferred.len(), 6);
 }
 
 /// The caller of an abandoned operation is told once that the memory it lent is in use.

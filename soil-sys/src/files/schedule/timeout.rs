@@ -1,0 +1,130 @@
+//! Devices that don't answer in time.
+
+use super::active::{Active, Begun, Phase};
+use super::{Action, Schedule};
+use alloc::format;
+use alloc::string::String;
+
+/// How much later than at its deadline a device may be given up, once, in nanoseconds: a caller
+/// that looks later has itself stood still, and perhaps the device with it (a paused machine).
+pub(super) const GRACE_NS: u64 = 500_000_000;
+
+/// Whether the device answers in time.
+pub(super) enum Device {
+    Answering {
+        /// The deadline to which one was put off already.
+        granted: u64,
+    },
+    /// What operations are told, and what the device is called.
+    TimedOut { line: String, label: String },
+}
+
+impl Schedule {
+    /// Whether the device is timed out.
+    pub(super) fn is_timed_out(&self) -> bool {
+        matches!(self.device, Device::TimedOut { .. })
+    }
+
+    /// What operations are told while the device is timed out.
+    pub fn timed_out(&self) -> Option<&str> {
+        match &self.device {
+            Device::Answering { .. } => None,
+            Device::TimedOut { line, .. } => Some(line),
+        }
+    }
+
+    /// When the device will have timed out, if anything was asked of it.
+    pub fn due(&self) -> Option<u64> {
+        if self.is_timed_out() {
+            return None;
+        }
+        let flush = self.barrier.is_pending().then_some(self.flush_due);
+        match self.active.as_ref().map(|active| &active.phase) {
+            Some(Phase::Device { due, .. }) => Some(flush.map_or(*due, |flush| flush.min(*due))),
+            _ => flush,
+        }
+    }
+
+    /// Whether the device has timed out at `now`; if so, [`time_out`](Self::time_out) is next.
+    pub fn is_overdue(&mut self, now: u64) -> bool {
+        let Some(due) = self.due().filter(|due| *due <= now) else {
+            return false;
+        };
+        let Device::Answering { granted } = &mut self.device else {
+            return false;
+        };
+        // Once: a caller that is always late times it out as well.
+        if now <= due.saturating_add(GRACE_NS) || *granted == due {
+            return true;
+        }
+        let again = now.saturating_add(GRACE_NS);
+        *granted = again;
+        self.flush_due = self.flush_due.max(again);
+        if let Some(active) = &mut self.active
+            && let Phase::Device { due, .. } = &mut active.phase
+        {
+            *due = again.max(*due);
+        }
+        false
+    }
+
+    /// The device called `label` has not answered for `seconds`: all operations fail until it has
+    /// done what was asked of it.
+    pub fn time_out(&mut self, label: String, seconds: u64) {
+        let line = format!(
+            "{label} hasn't answered for {seconds} s: all that is asked of it fails until it does; \
+             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS"
+        );
+        log::warn!("{line}");
+        self.device = Device::TimedOut { line, label };
+        self.requeue();
+        let told = &mut self.told;
+        let mut abandon = |job: &mut Begun| {
+            if let Some(waiter) = job.abandon() {
+                told.push_back(Action::Abandon(waiter));
+            }
+        };
+        if let Some(active) = &mut self.active {
+            abandon(&mut active.job);
+            active.merged.iter_mut().for_each(&mut abandon);
+        }
+        for (job, _) in &mut self.unflushed {
+            abandon(job);
+        }
+    }
+
+    /// Drops the next job in the queue that an operation waits for. The others are deferred.
+    pub(super) fn refuse(&mut self) -> Option<Action> {
+        while let Some(job) = self.queue.pop_front() {
+            if job.waiter.token() != 0 {
+                return Some(Action::Abandon(job.waiter));
+            }
+            self.deferred.push_back(job);
+        }
+        None
+    }
+
+    /// Whether the active job was abandoned by this operation, whose memory it still uses; said
+    /// once.
+    pub fn take_abandoned(&mut self, token: u64) -> bool {
+        let active = self.active.as_mut();
+        let is_abandoned = |active: &&mut Active| token != 0 && active.job.abandoned == token;
+        let Some(active) = active.filter(is_abandoned) else {
+            return false;
+        };
+        active.job.abandoned = 0;
+        true
+    }
+
+    /// Ends the time-out when the device has done all that was asked of it.
+    pub(super) fn settle(&mut self) {
+        if let Device::TimedOut { label, .. } = &self.device
+            && self.active.is_none()
+            && !self.barrier.is_pending()
+        {
+            log::warn!("{label} answers again");
+            self.device = Device::Answering { granted: 0 };
+            self.requeue();
+        }
+    }
+}
