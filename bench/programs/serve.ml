@@ -40,7 +40,8 @@ let rec chargen connection buffer =
   Io.write connection buffer chunk;
   chargen connection buffer
 
-(* Datagrams are counted; one that begins with 'q' is answered with the count, one with 'g' with 256 datagrams of 64 bytes. *)
+(* Datagrams are counted; one that begins with 'q' is answered with the count, one with 'g' with 256
+   datagrams of 64 bytes. *)
 let datagrams port =
   let socket = Io.bind port in
   print_endline "datagrams ready";

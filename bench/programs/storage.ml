@@ -1,5 +1,5 @@
-(* Disks and files, timed by the host between the lines "begin" and "end"; what the guest itself has to time is a line "value". Each argument is
-   one piece of work, its words separated by '/'. *)
+(* Disks and files, timed by the host between the lines "begin" and "end"; what the guest itself has
+   to time is a line "value". Each argument is one piece of work, its words separated by '/'. *)
 
 let kib = 1024
 let mib = 1024 * kib

@@ -42,8 +42,8 @@ let of_descriptor d =
     capabilities = Soil_raw.block_info record Capabilities;
   }
 
-(* Submissions of operations that timed out, with all that they refer to: their devices may still use
-   the buffers. *)
+(* Submissions of operations that timed out, with all that they refer to: their devices may still
+   use the buffers. *)
 let kept : (int -> int) list ref = ref []
 
 let operation disk name submit =

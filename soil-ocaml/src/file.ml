@@ -53,7 +53,8 @@ let on_file name (d : Descriptor.t) submit =
 let range name how (d : Descriptor.t) position len =
   check name position;
   if len <= 0 then invalid_arg ("Soil.File." ^ name ^ ": no bytes");
-  ignore (on_file name d (fun token -> Soil_raw_files_extra.file_allocate d.handle how position len token))
+  let submit token = Soil_raw_files_extra.file_allocate d.handle how position len token in
+  ignore (on_file name d submit)
 
 let allocate ?(keep_size = false) d ~position len =
   range "allocate" (if keep_size then 1 else 0) d position len
@@ -63,9 +64,8 @@ let zero_range d ~position len = range "zero_range" 3 d position len
 
 let next name hole (d : Descriptor.t) position =
   check name position;
-  match on_file name d (fun token -> Soil_raw_files_extra.file_next d.handle position hole token) with
-  | 0 -> None
-  | after -> Some (after - 1)
+  let submit token = Soil_raw_files_extra.file_next d.handle position hole token in
+  match on_file name d submit with 0 -> None | after -> Some (after - 1)
 
 let next_data d position = next "next_data" 0 d position
 let next_hole d position = next "next_hole" 1 d position

@@ -100,8 +100,8 @@ let wake fiber value =
 
 let table = ref (Slots.make 64 nobody)
 
-(* Submissions by token, which keep alive all that they refer to: a device may use a buffer until the
-   completion was seen or the operation was cancelled, even if the fiber is gone. *)
+(* Submissions by token, which keep alive all that they refer to: a device may use a buffer until
+   the completion was seen or the operation was cancelled, even if the fiber is gone. *)
 let no_submission (token : int) = token
 let pinned = ref (Slots.make 64 no_submission)
 let next_free = ref (Slots.init 64 (fun i -> i + 1))
@@ -337,8 +337,8 @@ let rec block fiber =
     look (next_deadline ());
     block fiber)
 
-(* A fiber that parks isn't in [ready] yet: parking allocates, so that a signal handler may raise out
-   of it. [run_fiber] puts it there. *)
+(* A fiber that parks isn't in [ready] yet: parking allocates, so that a signal handler may raise
+   out of it. [run_fiber] puts it there. *)
 let have_turn fiber value =
   fiber.wait <- turn;
   fiber.value <- value

@@ -184,9 +184,10 @@ let info (d : Descriptor.t) =
     sack = Soil_raw.tcp_info record Sack <> 0;
     ecn = Soil_raw.tcp_info record Ecn <> 0;
     window_scales =
-      (if Soil_raw.tcp_info record Window_scaling <> 0 then
-         Some (Soil_raw.tcp_info record Own_window_shift, Soil_raw.tcp_info record Peer_window_shift)
-       else None);
+      (if Soil_raw.tcp_info record Window_scaling = 0 then None
+       else
+         let own = Soil_raw.tcp_info record Own_window_shift in
+         Some (own, Soil_raw.tcp_info record Peer_window_shift));
     loss_probes = Soil_raw.tcp_info record Loss_probes;
     spurious_recoveries = Soil_raw.tcp_info record Spurious_recoveries;
     bytes_acknowledged = Soil_raw.tcp_info record Bytes_acknowledged;

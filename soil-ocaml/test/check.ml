@@ -4,7 +4,8 @@ module T = Soil.Task
 
 let test name f = Alcotest.test_case name `Quick f
 
-(* A test inside of [Soil.run]; whatever hangs is a failure. Nothing takes more than a second where a machine has two busy cores. *)
+(* A test inside of [Soil.run]; whatever hangs is a failure. Nothing takes more than a second where
+   a machine has two busy cores. *)
 let patience = 120.
 let in_run name f = test name (fun () -> Soil.run (fun () -> T.timeout patience (fun () -> f ())))
 

@@ -1,4 +1,5 @@
-(* What needs no link: TCP and UDP over the loopback. With an argument, a listener for everyone as well. *)
+(* What needs no link: TCP and UDP over the loopback. With an argument, a listener for everyone as
+   well. *)
 
 let () =
   Soil.run @@ fun () ->

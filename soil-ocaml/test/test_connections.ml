@@ -145,10 +145,12 @@ let by_name () =
   D.close (Soil.Tcp.connect_host "127.0.0.1" ~port);
   D.close (Soil.Tcp.accept l);
   let before = Soil.Machine.counter "descriptors" in
-  bool "cancelled" true (T.timeout_opt 0. (fun () -> Soil.Tcp.connect_host "localhost" ~port) = None);
+  let connect () = Soil.Tcp.connect_host "localhost" ~port in
+  bool "cancelled" true (T.timeout_opt 0. connect = None);
   bool "nothing is left" true (Soil.Machine.counter "descriptors" = before)
 
-(* Whatever waits for the network ends in time, by its own limit or by [Task.timeout], and leaves nothing. *)
+(* Whatever waits for the network ends in time, by its own limit or by [Task.timeout], and leaves
+   nothing. *)
 let deadlines () =
   let before = Soil.Machine.counter "descriptors" in
   (let in_time name f =

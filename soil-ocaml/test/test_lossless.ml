@@ -1,5 +1,5 @@
-(* What a call has taken when it is cancelled, or fails in another way, is there for the next one: of
-   whatever mixture of calls, cut at whatever places, the results together are what was sent. *)
+(* What a call has taken when it is cancelled, or fails in another way, is there for the next one:
+   of whatever mixture of calls, cut at whatever places, the results together are what was sent. *)
 open QCheck2.Gen
 open Check
 module D = Soil.File_descriptor
@@ -27,8 +27,8 @@ let gen_cut =
 
 exception End
 
-(* Makes calls in turn, the list again and again, each as often as it can before it is cancelled, until
-   one raises [End]; [finish ()] where they don't get there. *)
+(* Makes calls in turn, the list again and again, each as often as it can before it is cancelled,
+   until one raises [End]; [finish ()] where they don't get there. *)
 let all_cut ~finish calls =
   let go_on = ref true and rounds = ref 0 in
   while !go_on && !rounds < 200 do

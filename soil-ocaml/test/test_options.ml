@@ -99,7 +99,8 @@ let options () =
   let info = Soil.Tcp.info client in
   bool "measured" true (info.rtt > 0. && info.rtt_min > 0. && info.retransmission_timeout > 0.);
   bool "sizes" true (info.segment_size > 500 && info.congestion_window >= info.segment_size);
-  (* Where this process had to wait for its turn, a timer may have been due before what had come was looked at (RFC 6298, 2.4). *)
+  (* Where this process had to wait for its turn, a timer may have been due before what had come was
+     looked at (RFC 6298, 2.4). *)
   if Soil.Clock.monotonic () -. start < 0.1 then int "nothing lost" 0 info.timeouts;
   (* Closing without lingering is a reset. *)
   Soil.Tcp.set_linger client 0.;

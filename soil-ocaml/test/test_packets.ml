@@ -47,7 +47,8 @@ let batches () =
   string "the peer's" "from c" (Bytes.sub_string bytes 0 n);
   bool "the peer" true (from = Soil.Udp.local c);
   Soil.Udp.connect b None;
-  (* The one that wasn't heard was answered, port unreachable, which tells only a socket with one peer. *)
+  (* The one that wasn't heard was answered, port unreachable, which tells only a socket with one
+     peer. *)
   Soil.Udp.send_string a to_b "again";
   int "everybody again" 5 (fst (Soil.Udp.receive ~timeout:patience b bytes 0 16));
   fails_with "no group" Invalid (fun () -> Soil.Udp.join b N.loopback);

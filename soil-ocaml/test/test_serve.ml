@@ -46,10 +46,13 @@ let errors_of_handlers () =
   let passed = ref [] in
   let on_error c e =
     bool "open" true (D.is_open c);
-    let words = match e with Soil.Error e -> Soil.Error.message e.code | e -> Printexc.to_string e in
+    let words =
+      match e with Soil.Error e -> Soil.Error.message e.code | e -> Printexc.to_string e
+    in
     passed := words :: !passed
   in
-  (* What the peer does, and what the handler does: [d] is another connection whose peer has reset it. *)
+  (* What the peer does, and what the handler does: [d] is another connection whose peer has reset
+     it. *)
   let reset_pair () =
     D.with_close (listen ()) @@ fun l ->
     let d = Soil.Tcp.connect (Soil.Tcp.local l) in
@@ -75,7 +78,9 @@ let errors_of_handlers () =
       (ignore, (fun _ -> D.with_close (reset_pair ()) write_on), Some "connection reset by peer");
       (ignore, (fun c -> T.timeout 0.005 (fun () -> byte c)), Some "timed out");
       (ignore, (fun c -> ignore (Soil.Zero_copy.receive ~timeout:0.005 c)), Some "timed out");
-      (Soil.Tcp.abort, (fun c -> try byte c with Soil.Error e -> raise (Soil.Error { e with operation = "mine" })),
+      (Soil.Tcp.abort,
+       (fun c ->
+         try byte c with Soil.Error e -> raise (Soil.Error { e with operation = "mine" })),
        Some "connection reset by peer");
       ( ignore,
         (fun _ ->
@@ -88,7 +93,9 @@ let errors_of_handlers () =
       (ignore, (fun _ -> raise T.Cancelled), Some (Printexc.to_string T.Cancelled));
     ]
   in
-  let on_error c e = if D.is_open c then on_error c e else passed := error_code (fun () -> raise e) :: !passed in
+  let on_error c e =
+    if D.is_open c then on_error c e else passed := error_code (fun () -> raise e) :: !passed
+  in
   T.scope (fun s ->
       let turn = ref ignore in
       let server = T.spawn s (fun () -> Soil.Tcp.serve ~on_error l (fun c -> !turn c)) in
@@ -150,7 +157,8 @@ let grace ~seconds ~work =
   D.close l;
   !ended
 
-(* [serve] that has no listener any more waits for its connections, and can be cancelled all the same. *)
+(* [serve] that has no listener any more waits for its connections, and can be cancelled all the
+   same. *)
 let cancelled_after_the_end () =
   let l = listen () in
   T.scope (fun s ->

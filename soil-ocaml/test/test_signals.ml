@@ -51,8 +51,8 @@ let reuse_memory () =
   Gc.full_major ();
   later
 
-(* What the connection sends straight from the program's memory is that, also when the program has gone
-   on and dropped it. *)
+(* What the connection sends straight from the program's memory is that, also when the program has
+   gone on and dropped it. *)
 let lent_bytes () =
   with_pair @@ fun a b ->
   let send () = Soil.Zero_copy.send a (buffer large 'x') 0 large in

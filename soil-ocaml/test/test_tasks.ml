@@ -238,7 +238,9 @@ let daemons () =
   let v =
     T.scope (fun s ->
         let forever name () =
-          Fun.protect ~finally:(fun () -> say (name ^ " unwound")) (fun () -> Soil.Clock.sleep infinity)
+          Fun.protect
+            ~finally:(fun () -> say (name ^ " unwound"))
+            (fun () -> Soil.Clock.sleep infinity)
         in
         let first = T.spawn_daemon s (forever "first") in
         ignore (T.spawn_daemon s (forever "second"));
@@ -258,11 +260,18 @@ let daemons () =
   in
   int "value" 5 v;
   strings "order"
-    [ "first unwound"; "first is over"; "body ended"; "task ended"; "fourth unwound"; "second unwound" ]
+    [
+      "first unwound"; "first is over"; "body ended"; "task ended"; "fourth unwound";
+      "second unwound";
+    ]
     (match said () with
     | [ a; b; c; d; e; f ] -> [ a; b; c; d; min e f; max e f ]
     | other -> other);
-  (match T.scope (fun s -> ignore (T.spawn_daemon s (fun () -> break_at 4)); Soil.Clock.sleep infinity) with
+  let scope s =
+    ignore (T.spawn_daemon s (fun () -> break_at 4));
+    Soil.Clock.sleep infinity
+  in
+  (match T.scope scope with
   | () -> Alcotest.fail "no failure"
   | exception Broken n -> int "of the scope" 4 n);
   let kept = ref None in
@@ -280,7 +289,10 @@ let releases () =
     (r, w)
   in
   let closed (r, w) = not (Soil.File_descriptor.is_open r || Soil.File_descriptor.is_open w) in
-  let task s = ignore (T.spawn s (fun () -> Fun.protect ~finally:(fun () -> say "task") (fun () -> Soil.Clock.sleep 0.005))) in
+  let sleep () =
+    Fun.protect ~finally:(fun () -> say "task") (fun () -> Soil.Clock.sleep 0.005)
+  in
+  let task s = ignore (T.spawn s sleep) in
   let ends = T.scope (fun s -> let ends = owned s in task s; ends) in
   bool "closed" true (closed ends);
   strings "order" [ "task"; "w"; "r" ] (said ());
@@ -355,7 +367,8 @@ let left_behind () =
          scope := Some s;
          task := Some (T.spawn s (wait_for (fun () -> T.Promise.await promise)));
          ignore (T.spawn s (wait_for (fun () -> T.Semaphore.acquire semaphore)));
-         ignore (T.spawn s (fun () -> T.Mutex.protect mutex (wait_for (fun () -> T.Promise.await promise))))));
+         let wait = wait_for (fun () -> T.Promise.await promise) in
+         ignore (T.spawn s (fun () -> T.Mutex.protect mutex wait))));
   let scope = Option.get !scope and task = Option.get !task in
   Soil.run (fun () ->
       T.Promise.fulfil promise ();

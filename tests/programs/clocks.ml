@@ -1,4 +1,5 @@
-(* The wall clock is near the host's (argument 1, seconds since 1970), moves forward, and sleeping takes the time asked for. *)
+(* The wall clock is near the host's (argument 1, seconds since 1970), moves forward, and sleeping
+   takes the time asked for. *)
 let () =
   let host = float_of_string Sys.argv.(1) in
   let now = Unix.gettimeofday () in

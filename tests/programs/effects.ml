@@ -1,4 +1,5 @@
-(* Deep and shallow handlers, a generator, continuations dropped and resumed late, and many fibers. *)
+(* Deep and shallow handlers, a generator, continuations dropped and resumed late, and many
+   fibers. *)
 open Effect
 open Effect.Deep
 

@@ -1,5 +1,5 @@
-(* More than 200 MB allocated in all, of which little lives at any time: small and large blocks, weak
-   pointers, finalisers, compaction. *)
+(* More than 200 MB allocated in all, of which little lives at any time: small and large blocks,
+   weak pointers, finalisers, compaction. *)
 type tree = Leaf | Node of tree * tree
 
 let rec make depth = if depth = 0 then Leaf else Node (make (depth - 1), make (depth - 1))

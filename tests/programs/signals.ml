@@ -51,7 +51,8 @@ let from_outside signal =
        (fun _ ->
          say "asked to stop";
          waiting := false));
-  (* A machine listens to its power button from its first halt on; QEMU forgets what comes before. *)
+  (* A machine listens to its power button from its first halt on; QEMU forgets what comes
+     before. *)
   Unix.sleepf 0.001;
   say "ready";
   (* A sleep is gone on with after a signal. *)

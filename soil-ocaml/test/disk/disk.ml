@@ -482,7 +482,8 @@ let nothing_lost () =
 
 exception Interrupted
 
-(* A handler's exception leaves the call, and the buffer stays until the device is through with it. *)
+(* A handler's exception leaves the call, and the buffer stays until the device is through with
+   it. *)
 let pinned () =
   Soil.Block.with_disk "raw" @@ fun disk ->
   let before = Sys.signal Sys.sigalrm (Signal_handle (fun _ -> raise Interrupted)) in

@@ -85,8 +85,8 @@ let leftovers root () =
   bool "gone" false (Fs.exists rest);
   string "kept" "1" (ok "get" (Kv.get t (K.v "a")))
 
-(* Nothing is left of a [set] that was cancelled at any step, also where others keep the volume busy, and
-   the value is the old or the new one. *)
+(* Nothing is left of a [set] that was cancelled at any step, also where others keep the volume
+   busy, and the value is the old or the new one. *)
 let cancelled root () =
   let t = store root "cancelled" in
   let key = K.v "key" and value = String.make 200_000 'n' in

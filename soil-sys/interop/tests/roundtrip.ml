@@ -35,8 +35,8 @@ let roundtrip text =
   ignore (Soil_raw.fd_close input);
   Buffer.contents back
 
-(* How many of the calls with this offset and length answer otherwise than they should: [Invalid] for what is no part of the
-   bytes or buffer, of 16 each. *)
+(* How many of the calls with this offset and length answer otherwise than they should: [Invalid]
+   for what is no part of the bytes or buffer, of 16 each. *)
 let hostile off len =
   let input, output = pipe () in
   let bytes = Bytes.create 16 and big = buffer 16 in

@@ -148,7 +148,8 @@ let depth disk count =
   T.yield ();
   say "started"
 
-(* Reads and writes on a disk that stops answering, while another task ticks and another disk is used. *)
+(* Reads and writes on a disk that stops answering, while another task ticks and another disk is
+   used. *)
 let stalls disk other =
   let size = B.sector_size disk in
   let ticks = ref 0 and others = ref 0 in

@@ -1,5 +1,6 @@
-(* Writes and reads a file of 16 MiB again and again, and says after each round how much memory is in use. Argument: MiB in all. After 64
-   and at the end it waits for a line: the host looks at the resident set then. *)
+(* Writes and reads a file of 16 MiB again and again, and says after each round how much memory is
+   in use. Argument: MiB in all. After 64 and at the end it waits for a line: the host looks at the
+   resident set then. *)
 module D = Soil.File_descriptor
 
 let mib = 1 lsl 20

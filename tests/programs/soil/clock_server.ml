@@ -1,5 +1,5 @@
-(* Answers each datagram at port 7 with the monotonic clock in nanoseconds and what was sent. Argument 1: turns of a loop before
-   anything else, in which nothing asks for the time. *)
+(* Answers each datagram at port 7 with the monotonic clock in nanoseconds and what was sent.
+   Argument 1: turns of a loop before anything else, in which nothing asks for the time. *)
 let () =
   let turns = int_of_string Sys.argv.(1) in
   let sum = ref 0 in

@@ -1,5 +1,5 @@
-(* Random numbers, five times a second, of a machine that is copied while it runs; and a listener at port 7, whose sequence numbers
-   are looked at. *)
+(* Random numbers, five times a second, of a machine that is copied while it runs; and a listener at
+   port 7, whose sequence numbers are looked at. *)
 let hex text =
   String.concat ""
     (List.map (fun c -> Printf.sprintf "%02x" (Char.code c)) (List.of_seq (String.to_seq text)))

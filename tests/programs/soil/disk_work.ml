@@ -8,8 +8,8 @@ let say format = Printf.printf (format ^^ "\n%!")
 let contents n = String.init (n * 977 mod 9000) (fun i -> Char.chr (((n * 31) + i) land 255))
 let numbered n = Printf.sprintf "/data/%05d.bin" n
 
-(* Writes and syncs file after file until the machine is killed. A line "synced N" means that file N,
-   the log up to line N and the current file are safe. *)
+(* Writes and syncs file after file until the machine is killed. A line "synced N" means that file
+   N, the log up to line N and the current file are safe. *)
 let rec synced n =
   Fs.write_file (numbered n) (contents n);
   Fs.append_file "/data/log" (Printf.sprintf "line %d\n" n);

@@ -87,7 +87,8 @@ let errors () =
   error "read only" (fun () -> Fs.with_file "/data/hello.txt" (fun d -> D.write_string d "x"));
   say "exists: %b %b" (Fs.exists "/data/hello.txt") (Fs.exists "/data/none")
 
-(* Another task gets its turn while files are written, although the process form has no disk to wait for. *)
+(* Another task gets its turn while files are written, although the process form has no disk to wait
+   for. *)
 let together () =
   let ticks = ref 0 in
   let (), () =

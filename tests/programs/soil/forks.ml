@@ -1,4 +1,5 @@
-(* Forks while the network is looked after beside the program: in each child the runtime is free, and the parent goes on. *)
+(* Forks while the network is looked after beside the program: in each child the runtime is free,
+   and the parent goes on. *)
 let spin seconds =
   let until = Unix.gettimeofday () +. seconds in
   while Unix.gettimeofday () < until do

@@ -1,5 +1,6 @@
-(* What iperf3 talks to: its protocol over TCP, one test after the other, in both directions and with several streams.
-   The states are bytes on the first connection; parameters and results are JSON with its length before it. *)
+(* What iperf3 talks to: its protocol over TCP, one test after the other, in both directions and
+   with several streams. The states are bytes on the first connection; parameters and results are
+   JSON with its length before it. *)
 module D = Soil.File_descriptor
 
 let port = 5201
@@ -79,7 +80,8 @@ let run_test listener control =
       (* The client has sent all: what is under way comes first. *)
       if not reverse then Soil.Clock.sleep 0.2;
       Soil.Task.cancel_scope scope);
-  (* As iperf3's own server does: a client that reads whole blocks gets an end where there is no more of them. *)
+  (* As iperf3's own server does: a client that reads whole blocks gets an end where there is no
+     more of them. *)
   List.iter D.close streams;
   tell control exchange_results;
   ignore (read_json control);

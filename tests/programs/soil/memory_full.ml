@@ -1,6 +1,7 @@
-(* Takes all memory but a little, lives on, and lets peers fill what queues there are: connections at port 7 that nobody accepts,
-   datagrams at port 8 that nobody reads. Port 9 answers: "free" gives the memory back and "accept" serves one connection first,
-   and "bind" says whether a socket can be made. *)
+(* Takes all memory but a little, lives on, and lets peers fill what queues there are: connections
+   at port 7 that nobody accepts, datagrams at port 8 that nobody reads. Port 9 answers: "free"
+   gives the memory back and "accept" serves one connection first, and "bind" says whether a socket
+   can be made. *)
 let rec take kept size =
   match Bytes.create size with
   | block -> take (block :: kept) size

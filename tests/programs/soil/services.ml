@@ -1,5 +1,6 @@
-(* The services that the network tests talk to, all at once: echo on 7 (TCP and UDP), discard on 9, chargen on 19, HTTP with a
-   constant 1 KiB body on 80, a line of counters on 79, and on 81 a connection that is closed at once. *)
+(* The services that the network tests talk to, all at once: echo on 7 (TCP and UDP), discard on 9,
+   chargen on 19, HTTP with a constant 1 KiB body on 80, a line of counters on 79, and on 81 a
+   connection that is closed at once. *)
 module D = Soil.File_descriptor
 
 let response =
@@ -34,8 +35,9 @@ let chargen connection =
 
 let echo connection = ignore (D.copy ~buffer:16384 ~src:connection ~dst:connection ())
 
-(* The collector's young area (2 MiB, used from its end on) gets its pages as they are first used, and a collection may come long before
-   all of it was: how much it has depends on how the collections fell. Used up once it changes no more. *)
+(* The collector's young area (2 MiB, used from its end on) gets its pages as they are first used,
+   and a collection may come long before all of it was: how much it has depends on how the
+   collections fell. Used up once it changes no more. *)
 let use_young_area_up () =
   for _ = 1 to (Gc.get ()).minor_heap_size / 2 do
     ignore (Sys.opaque_identity (ref 0))

@@ -1,4 +1,5 @@
-(* One task says every 20 ms that it still runs, while others use a folder of the host that takes its time. *)
+(* One task says every 20 ms that it still runs, while others use a folder of the host that takes
+   its time. *)
 
 let () =
   Soil.run @@ fun () ->

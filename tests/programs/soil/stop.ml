@@ -1,4 +1,5 @@
-(* Ends by each of the ways that Soil has, after writing a file that must be there afterwards. Argument: exit|power-off|exception|end. *)
+(* Ends by each of the ways that Soil has, after writing a file that must be there afterwards.
+   Argument: exit|power-off|exception|end. *)
 let () =
   Soil.run @@ fun () ->
   Soil.Fs.write_file "/data/last.txt" "written before the end\n";

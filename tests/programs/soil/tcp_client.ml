@@ -1,4 +1,5 @@
-(* A TCP client. Arguments: exchange HOST PORT COUNT (COUNT connections at once, a line each way), refused HOST PORT, fetch HOST PORT, send HOST PORT BYTES. *)
+(* A TCP client. Arguments: exchange HOST PORT COUNT (COUNT connections at once, a line each way),
+   refused HOST PORT, fetch HOST PORT, send HOST PORT BYTES. *)
 module D = Soil.File_descriptor
 
 let exchange host port count =

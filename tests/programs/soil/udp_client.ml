@@ -1,4 +1,5 @@
-(* Sends datagrams of several lengths to a UDP echo server and compares what comes back. Arguments: HOST PORT. *)
+(* Sends datagrams of several lengths to a UDP echo server and compares what comes back. Arguments:
+   HOST PORT. *)
 let () =
   Soil.run @@ fun () ->
   let host = Soil.Net.address_of_string Sys.argv.(1) and port = int_of_string Sys.argv.(2) in

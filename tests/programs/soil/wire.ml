@@ -1,5 +1,5 @@
-(* What a program chooses of the headers on the wire, urgent data, limits of time, and TCP on a VLAN. The arguments are a command and its own
-   arguments; the test plays the other end. *)
+(* What a program chooses of the headers on the wire, urgent data, limits of time, and TCP on a
+   VLAN. The arguments are a command and its own arguments; the test plays the other end. *)
 module D = Soil.File_descriptor
 module N = Soil.Net
 module T = Soil.Task
@@ -55,7 +55,8 @@ let urgent () =
   D.write_string c "and the rest";
   say "end: %d" (Soil.Urgent.wait ~timeout:20. c)
 
-(* Nothing leaves the link, and nothing comes: each call that waits there ends in its time, and when it is cancelled. *)
+(* Nothing leaves the link, and nothing comes: each call that waits there ends in its time, and when
+   it is cancelled. *)
 let stuck host =
   let descriptors () = Option.value ~default:0 (Soil.Machine.counter "descriptors") in
   let before = descriptors () in

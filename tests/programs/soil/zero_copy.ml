@@ -1,5 +1,5 @@
-(* Serves without copies. Port 7: what comes by leases goes back by lent buffers, and the connection ends when the peer has all of it.
-   Port 8: COMMAND lines, each with one line for an answer. *)
+(* Serves without copies. Port 7: what comes by leases goes back by lent buffers, and the connection
+   ends when the peer has all of it. Port 8: COMMAND lines, each with one line for an answer. *)
 module D = Soil.File_descriptor
 module Z = Soil.Zero_copy
 

@@ -33,7 +33,8 @@ let until_failure what one =
   in
   go 0
 
-(* Reads of a file that is too large for the caches, straight to a bigarray; its bytes are all 'l'. *)
+(* Reads of a file that is too large for the caches, straight to a bigarray; its bytes are all
+   'l'. *)
 let read random =
   Fs.with_file "/data/large" @@ fun d ->
   let b = Bigarray.Array1.create Bigarray.char Bigarray.c_layout size in
@@ -167,7 +168,8 @@ let ends () =
       Soil.Clock.sleep 0.01);
   say "ending"
 
-(* One task writes and syncs on a disk whose flushes take as long as the test wants; another uses the same volume, and says so. *)
+(* One task writes and syncs on a disk whose flushes take as long as the test wants; another uses
+   the same volume, and says so. *)
 let flushes count =
   Fs.write_file "/data/synced" "synced";
   say "working";

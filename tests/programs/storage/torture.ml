@@ -263,8 +263,8 @@ let write t d number position data call =
   let len = String.length data + 20 in
   same_bytes t "written" (Model.read after around len) (bytes_of d ~position:around len)
 
-(* A range of a file becomes [after]: room is given or taken. Cancelled on the way, any part of it is
-   as it was. *)
+(* A range of a file becomes [after]: room is given or taken. Cancelled on the way, any part of it
+   is as it was. *)
 let range t d number doing position len call (after : Model.contents) =
   t.doing <- Printf.sprintf "%s %d bytes at %d of %s" doing len position (D.name d);
   let filled = t.volume.filled in
