@@ -45,8 +45,8 @@ external net_connections :
 [@@noalloc]
 (** Copies the table of sockets to [into\[off .. off + len\]], cut where it doesn't fit, and returns
     its whole length: a line for each, with the protocol, its own end, the other end or [-], the
-    state (RFC 9293, 3.3.2) or [-], the bytes that nobody has read (of a listener: connections that
-    nobody has accepted) and those that aren't acknowledged. *)
+    state (RFC 9293, 3.3.2) or [-], the bytes received and not read (of a listener: connections not
+    accepted) and the bytes that aren't acknowledged. *)
 
 external net_statistics :
   bytes ->
@@ -73,10 +73,10 @@ external tcp_listen :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_listen"
 [@@noalloc]
-(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), keeping up to
-    [backlog] connections that nobody has accepted; returns the listener's descriptor. [how] is as
-    in [soil_tcp_connect], without the congestion marks, and is what the listener's connections
-    begin with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
+(** Listens at [endpoint] (address zero: at every address; port 0: one is chosen), with up to
+    [backlog] connections waiting to be accepted; returns the listener's descriptor. [how] is as in
+    [soil_tcp_connect], without the congestion marks, and is what the listener's connections begin
+    with. Errors: [Address_in_use], [Address_not_available], [No_network], [Too_many_open]. *)
 
 external tcp_accept :
   (int[@untagged]) ->

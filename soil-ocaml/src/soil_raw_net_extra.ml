@@ -17,7 +17,7 @@ external tcp_listen_bound :
   (int[@untagged])
   = "soil_needs_native_code" "soil_tcp_listen_bound"
 [@@noalloc]
-(** Listens at what was bound, keeping up to [backlog] connections that nobody has accepted. Errors:
+(** Listens at what was bound, with up to [backlog] connections waiting to be accepted. Errors:
     [Wrong_kind], [Closed]. *)
 
 external tcp_connect_bound :

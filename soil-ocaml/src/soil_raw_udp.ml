@@ -60,7 +60,7 @@ external udp_connect :
   (int[@untagged])
   = "soil_needs_native_code" "soil_udp_connect"
 [@@noalloc]
-(** Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+(** Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
     [Unreachable]. *)
 
 external udp_group :

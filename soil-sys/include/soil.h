@@ -920,8 +920,8 @@ Int soil_net_interface(Int index,
 /**
  * Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
  * its whole length: a line for each, with the protocol, its own end, the other end or `-`, the
- * state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener: connections that
- * nobody has accepted) and those that aren't acknowledged.
+ * state (RFC 9293, 3.3.2) or `-`, the bytes received and not read (of a listener: connections not
+ * accepted) and the bytes that aren't acknowledged.
  */
 Int soil_net_connections(Bytes into, Int off, Int len);
 
@@ -938,8 +938,8 @@ Int soil_net_statistics(Bytes into, Int off, Int len);
 Int soil_net_filter(Text rules);
 
 /**
- * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to
- * `backlog` connections that nobody has accepted; returns the listener's descriptor. `how` is as
+ * Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
+ * `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
  * in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
  * begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
  */
@@ -1025,7 +1025,7 @@ Int soil_dns_lookup(Text name, Int family, Buffer results, Int len, Int token);
 Int soil_tcp_bind(Text endpoint, Int how);
 
 /**
- * Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors:
+ * Listens at what was bound, with up to `backlog` connections waiting to be accepted. Errors:
  * `Wrong_kind`, `Closed`.
  */
 Int soil_tcp_listen_bound(Int fd, Int backlog);
@@ -1216,7 +1216,7 @@ Int soil_udp_receive(Int fd, Bytes endpoint, Bytes into, Int off, Int len);
 Int soil_udp_receive_buffer(Int fd, Bytes endpoint, Buffer into, Int off, Int len);
 
 /**
- * Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+ * Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
  * `Unreachable`.
  */
 Int soil_udp_connect(Int fd, Text endpoint);

@@ -30,8 +30,8 @@ const BIGARRAY_DIM0: usize = 40;
 /// Bits below the word count in an OCaml block header (tag and colour).
 const HEADER_SHIFT: u32 = 10;
 
-/// The colour in a header, and that of blocks that are not on the heap (`NOT_MARKABLE` in OCaml 5's
-/// shared_heap.h).
+/// Mask of the colour in a header, and the colour of blocks outside the heap (`NOT_MARKABLE` in
+/// OCaml 5's shared_heap.h).
 const COLOUR: usize = 3 << 8;
 const STATIC_COLOUR: usize = 3 << 8;
 
@@ -103,7 +103,7 @@ impl Bytes {
     pub fn range(&mut self, off: Int, len: Int) -> Result<&mut [u8], Error> {
         // SAFETY: OCaml's type of the argument is `bytes`.
         let range = checked_range(off, len, unsafe { string_length(self.0) })?;
-        // SAFETY: the range lies within the block, which nobody else touches during a noalloc call.
+        // SAFETY: the range lies within the block, which nothing else touches during a noalloc call.
         Ok(unsafe {
             core::slice::from_raw_parts_mut(self.0.add(range.start).as_ptr(), range.len())
         })
@@ -166,7 +166,7 @@ impl Buffer {
         Ok(unsafe { core::slice::from_raw_parts_mut(piece.start.as_ptr(), piece.len) })
     }
 
-    /// The bytes `off..off + len`, for an operation that goes on after the call.
+    /// The bytes `off..off + len`, for an operation that outlives the call.
     pub fn piece(&self, off: Int, len: Int) -> Result<Piece, Error> {
         // SAFETY: OCaml's type of the argument is a one-dimensional bigarray of bytes.
         let (data, total) = unsafe { bigarray(self.0) };
@@ -181,7 +181,7 @@ impl Buffer {
     }
 }
 
-/// OCaml's count of the bigarrays that look at one piece of memory, for memory that isn't OCaml's
+/// OCaml's reference count of the bigarrays on one piece of memory, for memory that isn't OCaml's
 /// (`struct caml_ba_proxy`): the finaliser of a bigarray, and of each `sub` of it, takes one off,
 /// and only the last one would free the memory. One of the count is ours, so that it never does.
 #[repr(C)]
@@ -191,7 +191,7 @@ pub struct Proxy {
     size: usize,
 }
 
-/// An OCaml bigarray as it was before it was pointed at memory of ours.
+/// The fields of an OCaml bigarray before it was pointed at leased memory.
 #[derive(Clone, Copy)]
 pub struct Before {
     data: *mut u8,
@@ -199,7 +199,7 @@ pub struct Before {
 }
 
 impl Proxy {
-    /// For memory that no bigarray looks at.
+    /// A proxy for memory that no bigarray refers to.
     pub fn new(memory: NonNull<u8>, size: usize) -> Proxy {
         Proxy {
             count: AtomicUsize::new(1),
@@ -226,7 +226,7 @@ impl Buffer {
     /// # Safety
     /// The memory and the proxy stay valid, and where they are, until [`Proxy::is_unused`].
     pub unsafe fn lend(&mut self, proxy: NonNull<Proxy>) -> Before {
-        // SAFETY: fields of the bigarray, as in `bigarray`; nobody else looks at it during a
+        // SAFETY: fields of the bigarray, as in `bigarray`; nothing else reads it during a
         // noalloc call. Its own memory is kept alive by its own proxy, whose count stays as it is.
         unsafe {
             let data = self.0.add(BIGARRAY_DATA).cast::<*mut u8>();
@@ -286,14 +286,14 @@ impl Buffer {
 }
 
 impl Buffers {
-    /// How many there are.
+    /// Number of bigarrays.
     pub fn count(&self) -> usize {
         // SAFETY: every OCaml block is preceded by its header word; an empty array is one of no
         // words.
         unsafe { self.0.cast::<usize>().sub(1).read() >> HEADER_SHIFT }
     }
 
-    /// Number `index`.
+    /// Bigarray `index`.
     pub fn get(&self, index: usize) -> Option<Buffer> {
         // SAFETY: OCaml's type of the argument is an array of bigarrays, so each of its words is
         // one.
@@ -316,7 +316,7 @@ impl Ints {
         }
     }
 
-    /// All of it, for an operation that goes on after the call.
+    /// All of it, for an operation that outlives the call.
     pub fn piece(&mut self) -> IntsPiece {
         let all = self.all();
         IntsPiece {
@@ -348,12 +348,12 @@ impl Piece {
         self.len
     }
 
-    /// Where it begins.
+    /// Address of the first byte.
     pub fn start(&self) -> NonNull<u8> {
         self.start
     }
 
-    /// Whether there is nothing in it.
+    /// Whether it has no bytes.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

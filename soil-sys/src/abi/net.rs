@@ -40,8 +40,8 @@ pub extern "C" fn soil_net_interface(index: Int, mut into: Bytes, off: Int, len:
 
 /// Copies the table of sockets to `into[off .. off + len]`, cut where it doesn't fit, and returns
 /// its whole length: a line for each, with the protocol, its own end, the other end or `-`, the
-/// state (RFC 9293, 3.3.2) or `-`, the bytes that nobody has read (of a listener: connections that
-/// nobody has accepted) and those that aren't acknowledged.
+/// state (RFC 9293, 3.3.2) or `-`, the bytes received and not read (of a listener: connections not
+/// accepted) and the bytes that aren't acknowledged.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_net_connections(mut into: Bytes, off: Int, len: Int) -> Int {
     call(|rt| glue::inspect::connections(rt, into.range(off, len)?))
@@ -61,8 +61,8 @@ pub extern "C" fn soil_net_filter(rules: Text) -> Int {
     call(|rt| glue::filter::set(rt, rules.utf8()?))
 }
 
-/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), keeping up to
-/// `backlog` connections that nobody has accepted; returns the listener's descriptor. `how` is as
+/// Listens at `endpoint` (address zero: at every address; port 0: one is chosen), with up to
+/// `backlog` connections waiting to be accepted; returns the listener's descriptor. `how` is as
 /// in [`soil_tcp_connect`], without the congestion marks, and is what the listener's connections
 /// begin with. Errors: `Address_in_use`, `Address_not_available`, `No_network`, `Too_many_open`.
 #[unsafe(no_mangle)]

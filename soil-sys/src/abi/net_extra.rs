@@ -17,7 +17,7 @@ pub extern "C" fn soil_tcp_bind(endpoint: Text, how: Int) -> Int {
     call(|rt| glue::bound::bind(rt, endpoint.all(), how))
 }
 
-/// Listens at what was bound, keeping up to `backlog` connections that nobody has accepted. Errors:
+/// Listens at what was bound, with up to `backlog` connections waiting to be accepted. Errors:
 /// `Wrong_kind`, `Closed`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_tcp_listen_bound(fd: Int, backlog: Int) -> Int {

@@ -73,7 +73,7 @@ pub extern "C" fn soil_udp_receive_buffer(
     })
 }
 
-/// Lets the socket hear, and report errors about, this peer only; port 0: everybody again. Errors:
+/// Restricts the socket to this peer, for datagrams and errors; port 0: any peer. Errors:
 /// `Unreachable`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_udp_connect(fd: Int, endpoint: Text) -> Int {
