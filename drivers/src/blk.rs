@@ -1,13 +1,13 @@
 //! A disk (virtio 1.2, 5.2): many requests in flight, aligned data straight from and to the
 //! caller's memory.
 //!
-//! A caller submits requests and polls for their ends. A request may be of any size: the driver
-//! splits it into as many device requests as the device's limits ask for, and keeps back what
-//! doesn't fit the queue yet. Memory need not be aligned, but what is aligned to blocks (512 bytes,
-//! mostly) is spared a copy.
+//! A caller submits requests and polls for their completions. A request may be of any size: the
+//! driver splits it into as many device requests as the device's limits ask for, and keeps back
+//! what doesn't fit the queue yet. Memory need not be aligned, but memory that is aligned to blocks
+//! (512 bytes, mostly) is not copied.
 
 use crate::device::{self, Device};
-use crate::queue::{Broken, QueueCounters};
+use crate::queue::{DeviceError, QueueCounters};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef};
 use alloc::boxed::Box;
@@ -15,9 +15,9 @@ use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 mod bounce;
-mod parts;
+mod device_requests;
 mod request;
-use parts::{Issued, Parts};
+use device_requests::{DeviceRequests, Issued};
 pub use request::{BlkError, Clear, Request, Slice};
 use request::{Clearing, Cursor, Operation};
 
@@ -67,7 +67,7 @@ const FLAG_UNMAP: u32 = 1;
 /// Block sizes that a device is believed, in bytes.
 const BLOCK_RANGE: core::ops::RangeInclusive<u32> = 512..=65536;
 
-/// How much memory a disk gets.
+/// The memory of a disk's queues and buffers.
 #[derive(Clone, Copy, Debug)]
 pub struct BlkConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used.
@@ -94,7 +94,7 @@ impl Default for BlkConfig {
     }
 }
 
-/// What the disk is.
+/// Size and capabilities of a disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Geometry {
     /// Size in sectors of 512 bytes.
@@ -116,13 +116,13 @@ struct Active {
     token: u64,
     operation: Operation,
     sector: u64,
-    /// Memory of what is not yet in the queue.
+    /// Memory of the bytes that are not yet in the queue.
     memory: Cursor,
     /// Bytes not yet in the queue.
     remaining: usize,
     /// Device requests in flight.
-    parts: u16,
-    /// It stands in `waiting`.
+    in_flight: u16,
+    /// It is in `waiting`.
     queued: bool,
     result: Result<(), BlkError>,
 }
@@ -132,7 +132,7 @@ struct Active {
 /// the end of its requests first.
 pub struct Blk {
     device: Device,
-    parts: Parts,
+    device_requests: DeviceRequests,
     geometry: Geometry,
     requests: Vec<Option<Active>>,
     free: Vec<u16>,
@@ -172,19 +172,19 @@ impl Blk {
         if (size_max as usize) < SECTOR {
             return Err(Error::BadConfig);
         }
-        let limits = parts::Limits {
+        let limits = device_requests::Limits {
             segment: size_max,
             segments: u16::try_from(seg_max).unwrap_or(u16::MAX),
             block: geometry.block_size,
             queue_size: config.queue_size,
             bounces: config.bounce_buffers,
         };
-        let parts = Parts::new(memory, &mut device, REQUEST_QUEUE, limits)?;
+        let device_requests = DeviceRequests::new(memory, &mut device, REQUEST_QUEUE, limits)?;
         device.start();
         let requests = config.requests.max(1);
         Ok(Blk {
             device,
-            parts,
+            device_requests,
             geometry,
             requests: (0..requests).map(|_| None).collect(),
             free: (0..requests).rev().collect(),
@@ -193,7 +193,8 @@ impl Blk {
         })
     }
 
-    /// What the disk is, as it said at the start or at the last [`refresh`](Blk::refresh).
+    /// Size and capabilities, as the disk said at the start or at the last
+    /// [`refresh`](Blk::refresh).
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
@@ -214,21 +215,21 @@ impl Blk {
         self.device.features()
     }
 
-    /// How to acknowledge the disk's interrupts.
+    /// Acknowledges the disk's interrupts.
     pub fn interrupt(&self) -> Interrupt {
         self.device.interrupt()
     }
 
     /// False once the disk broke the protocol: it was reset, and every request ends with
-    /// [`BlkError::Broken`]. If it didn't come out of reset, it may still use the buffers of the
-    /// requests that it had: these are never reported, and their buffers stay its own.
+    /// [`BlkError::DeviceError`]. If it didn't come out of reset, it may still use the buffers of
+    /// the requests that it had: these are never reported, and their buffers stay its own.
     pub fn is_running(&self) -> bool {
         self.device.is_running()
     }
 
     /// Counters of the queue.
     pub fn queue_counters(&self) -> QueueCounters {
-        self.parts.queue_counters()
+        self.device_requests.queue_counters()
     }
 
     /// Requests that are submitted and not reported.
@@ -246,7 +247,7 @@ impl Blk {
     /// and `Unsupported`.
     pub fn submit(&mut self, request: Request, token: u64) -> Result<(), BlkError> {
         if !self.device.is_running() {
-            return Err(BlkError::Broken);
+            return Err(BlkError::DeviceError);
         }
         self.check(&request)?;
         self.accept(request, token)
@@ -268,7 +269,7 @@ impl Blk {
         token: u64,
     ) -> Result<(), BlkError> {
         if !self.device.is_running() {
-            return Err(BlkError::Broken);
+            return Err(BlkError::DeviceError);
         }
         let device = &self.device;
         let config = |at| device.config_u32(at).unwrap_or(0);
@@ -296,7 +297,7 @@ impl Blk {
         let may_unmap = || device.config_u8(CONFIG_ZEROES_MAY_UNMAP).unwrap_or(0) != 0;
         let unmap = clear == Clear::Zeroes { unmap: true } && may_unmap();
         let operation = Operation::Clear(Clearing {
-            write: parts::write_clear,
+            write: device_requests::write_clear,
             kind,
             flags: if unmap { FLAG_UNMAP } else { 0 },
             most,
@@ -330,7 +331,7 @@ impl Blk {
             sector: request.sector,
             memory: request.memory,
             remaining: request.len,
-            parts: 0,
+            in_flight: 0,
             queued: !nothing_to_do,
             result: Ok(()),
         });
@@ -373,12 +374,12 @@ impl Blk {
             };
             // After an error the rest of a request isn't begun.
             if active.result.is_ok() {
-                match self.parts.issue(index, active) {
+                match self.device_requests.issue(index, active) {
                     Ok(Issued::Some) => {
-                        active.parts += 1;
+                        active.in_flight += 1;
                         if active.remaining > 0 {
-                            // The device works on this part while the next is made ready.
-                            self.parts.kick(&self.device);
+                            // The device works on this one while the next is made ready.
+                            self.device_requests.kick(&self.device);
                         }
                     }
                     Ok(Issued::Full) => return,
@@ -388,17 +389,17 @@ impl Blk {
             if active.remaining == 0 || active.result.is_err() {
                 active.queued = false;
                 self.waiting.pop_front();
-                if active.parts == 0 {
+                if active.in_flight == 0 {
                     self.finished.push_back(index);
                 }
             }
         }
     }
 
-    /// Tells the device of what was submitted: at most one exit for all of it.
+    /// Notifies the device of the submitted requests: at most one exit for all of them.
     pub fn kick(&mut self) {
         if self.device.is_running() {
-            self.parts.kick(&self.device);
+            self.device_requests.kick(&self.device);
         }
     }
 
@@ -411,7 +412,7 @@ impl Blk {
                 self.fail();
             } else {
                 self.issue();
-                self.parts.kick(&self.device);
+                self.device_requests.kick(&self.device);
             }
         }
         let mut ended = 0;
@@ -429,43 +430,42 @@ impl Blk {
         ended
     }
 
-    fn collect(&mut self) -> Result<(), Broken> {
+    fn collect(&mut self) -> Result<(), DeviceError> {
         // Nothing is issued meanwhile, so that it ends with what is in flight.
-        while let Some((index, result)) = self.parts.complete()? {
+        while let Some((index, result)) = self.device_requests.complete()? {
             let Some(Some(active)) = self.requests.get_mut(usize::from(index)) else {
                 continue;
             };
-            active.parts -= 1;
+            active.in_flight -= 1;
             active.result = active.result.and(result);
-            if active.parts == 0 && !active.queued {
+            if active.in_flight == 0 && !active.queued {
                 self.finished.push_back(index);
             }
         }
         Ok(())
     }
 
-    /// Whether [`poll`](Blk::poll) has something to do, as far as memory tells. No exit.
-    pub fn has_news(&self) -> bool {
-        !self.finished.is_empty() || self.device.is_running() && self.parts.has_news()
+    /// Whether completions are pending for [`poll`](Blk::poll), as far as memory shows. No exit.
+    pub fn has_pending(&self) -> bool {
+        !self.finished.is_empty() || self.device.is_running() && self.device_requests.has_pending()
     }
 
-    /// To be called before waiting: asks for an interrupt at the next completion. True: don't wait,
-    /// poll.
+    /// Enables the interrupt of the next completion, before a wait. True: don't wait, poll.
     #[must_use = "what is there already may not interrupt"]
     pub fn enable_interrupts(&mut self) -> bool {
         if !self.device.is_running() {
             return !self.finished.is_empty();
         }
-        self.parts.kick(&self.device);
-        self.parts.enable_interrupts() || !self.finished.is_empty()
+        self.device_requests.kick(&self.device);
+        self.device_requests.enable_interrupts() || !self.finished.is_empty()
     }
 
-    /// Asks for no interrupts; some may still come.
+    /// Disables interrupts; some may still come.
     pub fn disable_interrupts(&mut self) {
-        self.parts.disable_interrupts();
+        self.device_requests.disable_interrupts();
     }
 
-    /// Ends everything with [`BlkError::Broken`] that the device has no memory of.
+    /// Ends with [`BlkError::DeviceError`] all requests whose memory the device doesn't have.
     fn fail(&mut self) {
         log::error!(target: "drivers", "the disk broke the virtio protocol and was reset");
         let taken_back = self.device.stop();
@@ -474,12 +474,12 @@ impl Blk {
         for (index, active) in (0u16..).zip(&mut self.requests) {
             let Some(active) = active else { continue };
             let has_memory = !matches!(active.operation, Operation::Flush | Operation::Clear(_));
-            if active.parts > 0 && has_memory && !taken_back {
+            if active.in_flight > 0 && has_memory && !taken_back {
                 continue;
             }
-            // What ended before keeps its result.
-            if active.parts > 0 || active.queued {
-                active.result = Err(BlkError::Broken);
+            // A request that ended before keeps its result.
+            if active.in_flight > 0 || active.queued {
+                active.result = Err(BlkError::DeviceError);
             }
             self.finished.push_back(index);
         }
@@ -489,7 +489,7 @@ impl Blk {
 impl Drop for Blk {
     fn drop(&mut self) {
         if !self.device.stop() {
-            self.parts.leak();
+            self.device_requests.leak();
         }
     }
 }

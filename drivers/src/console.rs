@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::device::{self, Device};
-use crate::queue::{Broken, Buffer, Queue};
+use crate::queue::{Buffer, DeviceError, Queue};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef, Region};
 
@@ -79,7 +79,7 @@ impl Console {
         debug_assert!(added.is_ok());
     }
 
-    /// How to acknowledge the device's interrupts.
+    /// Acknowledges the device's interrupts.
     pub fn interrupt(&self) -> Interrupt {
         self.device.interrupt()
     }
@@ -94,7 +94,7 @@ impl Console {
     ///
     /// # Errors
     ///
-    /// [`Error::Broken`].
+    /// [`Error::DeviceError`].
     pub fn write(&mut self, bytes: &[u8]) -> Result<usize, Error> {
         self.reclaim()?;
         let mut written = 0;
@@ -128,13 +128,13 @@ impl Console {
 
     fn reclaim(&mut self) -> Result<(), Error> {
         if !self.device.is_running() {
-            return Err(Error::Broken);
+            return Err(Error::DeviceError);
         }
         loop {
             match self.transmit.pop() {
                 Ok(None) => return Ok(()),
                 Ok(Some(completion)) => self.free.push(completion.token as u16),
-                Err(Broken) => return Err(self.fail()),
+                Err(DeviceError) => return Err(self.fail()),
             }
         }
     }
@@ -144,7 +144,7 @@ impl Console {
     ///
     /// # Errors
     ///
-    /// [`Error::Broken`].
+    /// [`Error::DeviceError`].
     pub fn read(&mut self, bytes: &mut [u8]) -> Result<usize, Error> {
         let mut read = 0;
         // A device that returns empty buffers for ever gets one round of them.
@@ -175,7 +175,7 @@ impl Console {
     /// True when there is a buffer to read from.
     fn fetch(&mut self) -> Result<bool, Error> {
         if !self.device.is_running() {
-            return Err(Error::Broken);
+            return Err(Error::DeviceError);
         }
         if self.reading.is_none() {
             match self.receive.pop() {
@@ -183,7 +183,7 @@ impl Console {
                 Ok(Some(done)) => {
                     self.reading = Some((done.token as u16, 0, done.written as usize))
                 }
-                Err(Broken) => return Err(self.fail()),
+                Err(DeviceError) => return Err(self.fail()),
             }
         }
         Ok(true)
@@ -203,10 +203,10 @@ impl Console {
 
     fn fail(&mut self) -> Error {
         log::error!(target: "drivers", "the console broke the virtio protocol and was reset");
-        self.receive.mark_broken();
-        self.transmit.mark_broken();
+        self.receive.mark_failed();
+        self.transmit.mark_failed();
         self.device.stop();
-        Error::Broken
+        Error::DeviceError
     }
 }
 

@@ -1,4 +1,4 @@
-//! What all drivers do with their device: agree on features, set up queues, start, give up.
+//! The life of a device, common to all drivers: agree on features, set up queues, start, stop.
 
 use alloc::boxed::Box;
 
@@ -22,16 +22,16 @@ pub mod feature {
     /// use.
     pub const ORDER_PLATFORM: u64 = 1 << 36;
 
-    /// What the queues here can do.
+    /// The features of this crate's queues.
     pub const QUEUE: u64 =
         ANY_LAYOUT | INDIRECT_DESC | EVENT_IDX | VERSION_1 | ACCESS_PLATFORM | ORDER_PLATFORM;
 }
 
-/// How often the status is read before a device counts as one that doesn't reset. Each read is an
+/// Reads of the status before a device counts as one that doesn't reset. Each read is an
 /// exit to the hypervisor (a microsecond or more), and hypervisors reset before they return from
 /// the write.
 const RESET_READS: usize = 100_000;
-/// How often a configuration field of several words is read until its generation stays the same.
+/// Reads of a configuration field of several words until its generation stays the same.
 const CONFIG_READS: usize = 16;
 
 /// A device with its agreed features. Its drop resets it.
@@ -147,7 +147,11 @@ impl Device {
             let done = reset(&mut *self.transport);
             if !done {
                 let kind = self.transport.device_type();
-                log::error!(target: "drivers", "a {kind} device doesn't come out of reset: the memory that it was given is never used again");
+                log::error!(
+                    target: "drivers",
+                    "a {kind} device doesn't come out of reset: the memory that it was given is \
+                     never used again"
+                );
             }
             done
         })

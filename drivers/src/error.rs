@@ -1,4 +1,4 @@
-//! What can go wrong with a device.
+//! Errors of devices.
 
 use core::fmt;
 
@@ -12,9 +12,9 @@ use crate::transport::DeviceType;
 pub enum Error {
     /// The transport belongs to another kind of device than the driver that was given it.
     WrongDevice {
-        /// What the driver drives.
+        /// The type of the driver.
         expected: DeviceType,
-        /// What the device says it is.
+        /// The type of the device.
         found: DeviceType,
     },
     /// The device didn't come out of reset within the bounded wait.
@@ -37,7 +37,7 @@ pub enum Error {
     BadConfig,
     /// The device broke the protocol (or an earlier call found that it had); it has been reset and
     /// does nothing any more.
-    Broken,
+    DeviceError,
     /// The PCI function has no virtio 1.x capabilities (a legacy-only device; QEMU:
     /// `disable-modern=off`).
     NotVirtioPci,
@@ -70,7 +70,7 @@ impl fmt::Display for Error {
                 f.write_str("cannot be started: not enough memory for its buffers")
             }
             Error::BadConfig => f.write_str("has an invalid configuration space"),
-            Error::Broken => f.write_str("broke the virtio protocol and was reset"),
+            Error::DeviceError => f.write_str("broke the virtio protocol and was reset"),
             Error::NotVirtioPci => {
                 f.write_str("has no virtio 1.x capabilities (QEMU: remove disable-modern=on)")
             }

@@ -2,7 +2,7 @@
 //!
 //! The crate knows nothing of the kernel, of Linux or of OCaml. From the machine it needs a
 //! [`Memory`]; from the kernel's PCI code a [`pci::ConfigAccess`]. It never waits and starts no
-//! interrupts by itself: whoever owns a device calls it when there is something to do, and before
+//! interrupts by itself: the owner of a device calls it when there is something to do, and before
 //! halting asks it to interrupt (`enable_interrupts`, whose answer says whether there is something
 //! already).
 //!
@@ -17,18 +17,23 @@
 //! # Finding a device
 //!
 //! ```no_run
-//! # fn example(memory: drivers::MemoryRef, access: &dyn drivers::pci::ConfigAccess, message: drivers::transport::pci::Message) -> Result<(), drivers::Error> {
-//! use drivers::transport::{DeviceType, Transport, mmio::MmioTransport, pci::{Interrupts, PciTransport}};
+//! # use drivers::{MemoryRef, pci::ConfigAccess, transport::pci::Message};
+//! # fn example(
+//! #     memory: MemoryRef, access: &dyn ConfigAccess, message: Message,
+//! # ) -> Result<(), drivers::Error> {
+//! use drivers::transport::pci::{Interrupts, PciTransport};
+//! use drivers::transport::{DeviceType, Transport, mmio::MmioTransport};
 //!
 //! // PCI: the functions that are there, each with a transport of its own.
 //! for function in drivers::pci::virtio_functions(access) {
 //!     // SAFETY: nothing else drives the function.
-//!     let transport = unsafe { PciTransport::new(memory, access, &function, Interrupts::Messages(&[message])) }?;
+//!     let interrupts = Interrupts::Messages(&[message]);
+//!     let transport = unsafe { PciTransport::new(memory, access, &function, interrupts) }?;
 //!     if transport.device_type() == DeviceType::Net {
 //!         let card = drivers::net::Net::new(Box::new(transport), memory, &Default::default())?;
 //!     }
 //! }
-//! // MMIO: each place where one may be.
+//! // MMIO: each address where one may be.
 //! // SAFETY: nothing else drives the device.
 //! if let Some(transport) = unsafe { MmioTransport::probe(memory, 0xfeb0_0000, 0x200) }? {
 //!     let acknowledge = transport.interrupt(); // for the interrupt handler

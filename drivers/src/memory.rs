@@ -13,7 +13,7 @@ pub struct Segment {
     pub len: usize,
 }
 
-/// What a device will do with memory that it is given.
+/// A device's access to memory that it is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
     /// The device reads: the memory has to be there.
@@ -26,9 +26,9 @@ pub enum Access {
 /// Physically contiguous memory, as [`Memory::allocate`] hands it out.
 #[derive(Debug)]
 pub struct Allocation {
-    /// Where the CPU sees it.
+    /// Its virtual address.
     pub ptr: NonNull<u8>,
-    /// Where devices see it.
+    /// Its physical address, as devices see it.
     pub phys: u64,
     /// Length in bytes, at least what was asked for.
     pub len: usize,
@@ -128,7 +128,7 @@ impl Region {
         self.len == 0
     }
 
-    /// Where the CPU sees byte `offset`.
+    /// The virtual address of byte `offset`.
     ///
     /// # Panics
     ///
@@ -143,7 +143,7 @@ impl Region {
         unsafe { self.ptr.add(offset) }
     }
 
-    /// Where a device sees byte `offset`.
+    /// The physical address of byte `offset`.
     pub fn phys(&self, offset: usize) -> u64 {
         debug_assert!(offset <= self.len);
         self.phys + offset as u64

@@ -8,21 +8,21 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 
 use crate::device::{self, Device};
-use crate::queue::{Broken, QueueCounters};
+use crate::queue::{DeviceError, QueueCounters};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef};
 
 mod capabilities;
 mod control;
 mod header;
-mod pairs;
+mod multiqueue;
 mod rx;
 mod tx;
 
 pub use capabilities::Capabilities;
 use control::Control;
 pub use header::{Gso, GsoKind, RxChecksum, RxMeta, TxChecksum, TxMeta};
-use pairs::More;
+use multiqueue::Multiqueue;
 use rx::{Receiver, RxOptions};
 use tx::{Sender, TxOptions};
 
@@ -77,7 +77,7 @@ const ETHERNET: usize = 18;
 /// An IP packet is at most 65535 bytes.
 const MAX_FRAME: usize = ETHERNET + 65535;
 
-/// How much memory and which offloads a card gets.
+/// The memory and the offloads of a card.
 #[derive(Clone, Copy, Debug)]
 pub struct NetConfig {
     /// Bits of [`feature`] and [`device::feature`] that may be used; the rest is never agreed to.
@@ -118,7 +118,7 @@ pub enum TxError {
     /// doesn't do. Never sent.
     BadFrame,
     /// The card broke the protocol and is out of use.
-    Broken,
+    DeviceError,
 }
 
 /// Counters since the start.
@@ -145,11 +145,11 @@ pub struct Net {
     device: Device,
     /// At least one.
     pairs: Vec<Pair>,
-    /// Where the next frame is looked for.
+    /// The pair that is polled next.
     polled: usize,
     /// By which pair frames leave.
     sending: usize,
-    /// How many of the pairs the card uses.
+    /// Number of pairs that the card uses.
     active: u16,
     control: Option<Control>,
     capabilities: Capabilities,
@@ -171,15 +171,16 @@ impl Net {
         Net::start(transport, memory, config, None)
     }
 
-    /// `more`: what is to be done about more than one pair; that isn't linked where nobody asks for
-    /// it.
+    /// Starts the card with one pair, and those that `multiqueue` adds. A program without it
+    /// doesn't link its code.
     fn start(
         transport: Box<dyn Transport>,
         memory: MemoryRef,
         config: &NetConfig,
-        more: Option<&dyn More>,
+        multiqueue: Option<&dyn Multiqueue>,
     ) -> Result<Net, Error> {
-        let features = feature::ALL | more.map_or(0, More::features) | device::feature::QUEUE;
+        let more = multiqueue.map_or(0, Multiqueue::features);
+        let features = feature::ALL | more | device::feature::QUEUE;
         let wanted = features & config.features | device::feature::VERSION_1;
         let mut device = Device::new(
             transport,
@@ -188,43 +189,7 @@ impl Net {
             &capabilities::consistent,
         )?;
         let capabilities = capabilities::read(&device)?;
-
-        let legacy = device.is_legacy();
-        let mergeable = device.has(feature::MRG_RXBUF);
-        let long = !legacy || mergeable;
-        let header_len = if long { header::LONG } else { header::SHORT };
-        let fixed_framing = legacy && !device.has(device::feature::ANY_LAYOUT);
-        let one_frame = header_len + ETHERNET + usize::from(capabilities.mtu);
-        let buffer_len = if mergeable {
-            config.rx_buffer_len.max(header_len + 64)
-        } else {
-            one_frame
-        };
-        let expect = header::Expect {
-            checksum: capabilities.rx_checksum,
-            tso4: capabilities.large_receive4,
-            tso6: capabilities.large_receive6,
-        };
-        let receive = RxOptions {
-            buffers: config.rx_buffers.max(1),
-            buffer_len: buffer_len.next_multiple_of(64),
-            header_len,
-            mergeable,
-            split_header: fixed_framing && !mergeable,
-            expect,
-        };
-        let send = TxOptions {
-            queue_size: config.tx_small.saturating_add(config.tx_large),
-            small_len: one_frame.next_multiple_of(64),
-            small_limit: config.tx_small.max(1),
-            large_limit: if capabilities.max_transmit > one_frame {
-                config.tx_large.max(1)
-            } else {
-                0
-            },
-            header_len,
-            split_header: fixed_framing,
-        };
+        let (receive, send) = queue_options(&device, &capabilities, config);
         let mut pair = |device: &mut Device, number: u16| -> Result<Pair, Error> {
             // 5.1.2: receive queues have even numbers.
             Ok(Pair {
@@ -234,8 +199,8 @@ impl Net {
         };
         let mut pairs = Vec::from([pair(&mut device, 0)?]);
         let mut control = None;
-        if let Some(more) = more {
-            control = more.prepare(memory, &mut device, &mut pairs, &mut pair)?;
+        if let Some(multiqueue) = multiqueue {
+            control = multiqueue.prepare(memory, &mut device, &mut pairs, &mut pair)?;
         }
         device.start();
         let mut net = Net {
@@ -254,7 +219,7 @@ impl Net {
         Ok(net)
     }
 
-    /// What was agreed on. Doesn't change.
+    /// The agreed capabilities, which don't change.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities
     }
@@ -275,7 +240,7 @@ impl Net {
             .is_none_or(|status| status & STATUS_LINK_UP != 0)
     }
 
-    /// How to acknowledge the card's interrupts.
+    /// Acknowledges the card's interrupts.
     pub fn interrupt(&self) -> Interrupt {
         self.device.interrupt()
     }
@@ -317,7 +282,7 @@ impl Net {
             match received {
                 Ok(true) => return true,
                 Ok(false) => {}
-                Err(Broken) => {
+                Err(DeviceError) => {
                     self.fail();
                     return false;
                 }
@@ -337,11 +302,12 @@ impl Net {
         match sender.can_transmit() {
             Ok(true) => true,
             Ok(false) => {
-                // What waits for room must not wait for frames that the card wasn't told of.
+                // A caller that waits for room must not wait for frames that the card wasn't
+                // notified of.
                 sender.flush(&self.device);
                 false
             }
-            Err(Broken) => {
+            Err(DeviceError) => {
                 self.fail();
                 false
             }
@@ -361,7 +327,7 @@ impl Net {
         fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
     ) -> Result<(), TxError> {
         if !self.device.is_running() {
-            return Err(TxError::Broken);
+            return Err(TxError::DeviceError);
         }
         if len == 0 || len > self.capabilities.max_transmit {
             return Err(TxError::BadFrame);
@@ -379,9 +345,9 @@ impl Net {
                 sender.flush(&self.device);
                 Err(error)
             }
-            Err(Broken) => {
+            Err(DeviceError) => {
                 self.fail();
-                Err(TxError::Broken)
+                Err(TxError::DeviceError)
             }
         }
     }
@@ -406,7 +372,7 @@ impl Net {
         for pair in &mut self.pairs {
             match pair.sender.is_drained() {
                 Ok(done) => drained &= done,
-                Err(Broken) => {
+                Err(DeviceError) => {
                     self.fail();
                     return true;
                 }
@@ -417,8 +383,8 @@ impl Net {
 
     /// Whether there is a frame to [`receive`](Net::receive), or, where [`transmit`](Net::transmit)
     /// found no room, some now. No exit.
-    pub fn has_news(&self) -> bool {
-        let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_news();
+    pub fn has_pending(&self) -> bool {
+        let news = |pair: &Pair| pair.receiver.queue().has_used() || pair.sender.has_pending();
         self.device.is_running() && self.pairs.iter().any(news)
     }
 
@@ -455,8 +421,8 @@ impl Net {
     fn fail(&mut self) {
         log::error!(target: "drivers", "the network card broke the virtio protocol and was reset");
         for pair in &mut self.pairs {
-            pair.receiver.queue_mut().mark_broken();
-            pair.sender.queue_mut().mark_broken();
+            pair.receiver.queue_mut().mark_failed();
+            pair.sender.queue_mut().mark_failed();
         }
         self.device.stop();
     }
@@ -474,6 +440,51 @@ impl Drop for Net {
             }
         }
     }
+}
+
+/// How the queues of each pair are set up, by the features that were agreed on.
+fn queue_options(
+    device: &Device,
+    capabilities: &Capabilities,
+    config: &NetConfig,
+) -> (RxOptions, TxOptions) {
+    let legacy = device.is_legacy();
+    let mergeable = device.has(feature::MRG_RXBUF);
+    let long = !legacy || mergeable;
+    let header_len = if long { header::LONG } else { header::SHORT };
+    let fixed_framing = legacy && !device.has(device::feature::ANY_LAYOUT);
+    let one_frame = header_len + ETHERNET + usize::from(capabilities.mtu);
+    let buffer_len = if mergeable {
+        config.rx_buffer_len.max(header_len + 64)
+    } else {
+        one_frame
+    };
+    let expect = header::Expect {
+        checksum: capabilities.rx_checksum,
+        tso4: capabilities.large_receive4,
+        tso6: capabilities.large_receive6,
+    };
+    let receive = RxOptions {
+        buffers: config.rx_buffers.max(1),
+        buffer_len: buffer_len.next_multiple_of(64),
+        header_len,
+        mergeable,
+        split_header: fixed_framing && !mergeable,
+        expect,
+    };
+    let send = TxOptions {
+        queue_size: config.tx_small.saturating_add(config.tx_large),
+        small_len: one_frame.next_multiple_of(64),
+        small_limit: config.tx_small.max(1),
+        large_limit: if capabilities.max_transmit > one_frame {
+            config.tx_large.max(1)
+        } else {
+            0
+        },
+        header_len,
+        split_header: fixed_framing,
+    };
+    (receive, send)
 }
 
 #[cfg(test)]

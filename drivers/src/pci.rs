@@ -60,9 +60,9 @@ pub trait ConfigAccess: Sync {
 /// A virtio function found on the bus.
 #[derive(Clone, Copy, Debug)]
 pub struct Function {
-    /// Where it is.
+    /// Its address.
     pub address: Address,
-    /// What it is.
+    /// Its type.
     pub device_type: DeviceType,
     /// The line that firmware routed its pin to (the `Interrupt Line` register: an IRQ of the 8259
     /// or an input of the IO-APIC, as the firmware decided); `None` where it has no pin.

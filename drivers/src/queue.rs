@@ -2,7 +2,7 @@
 //!
 //! The driver keeps its own account of what is outstanding. A completion is only passed on when its
 //! id is one that was given out and hasn't come back; its length is clamped to what was given.
-//! Anything else marks the queue broken: it answers every further call with an error, and nothing
+//! Anything else marks the queue failed: it answers every further call with an error, and nothing
 //! of what the device says is ever used as an index.
 
 use alloc::vec::Vec;
@@ -28,7 +28,7 @@ pub struct Buffer {
 /// A request that the device has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Completion {
-    /// What [`Queue::add`] was given.
+    /// The token that [`Queue::add`] was given.
     pub token: u32,
     /// Bytes that the device says it wrote, at most what it was given to write. They begin at the
     /// start of the writable buffers.
@@ -40,18 +40,18 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
 
-/// The device broke the protocol; the queue is of no use until the device has been reset and set up
-/// again.
+/// The device broke the protocol, as if it had set DEVICE_NEEDS_RESET (virtio 1.2, 2.1): the queue
+/// is of no use until the device has been reset and set up again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Broken;
+pub struct DeviceError;
 
-impl From<Broken> for Error {
-    fn from(_: Broken) -> Self {
-        Error::Broken
+impl From<DeviceError> for Error {
+    fn from(_: DeviceError) -> Self {
+        Error::DeviceError
     }
 }
 
-/// How a queue is set up.
+/// Options of a queue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     /// At most this many descriptors; the device's maximum where it has less. Rounded down to a
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     pub event_idx: bool,
 }
 
-/// What the driver knows of a descriptor; the device can't reach it.
+/// The driver's own record of a descriptor, out of the device's reach.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     /// The request that begins here, while it is in the device's hands.
@@ -83,7 +83,7 @@ struct Slot {
     count: u16,
 }
 
-/// What a device did that it mustn't, and other things to count.
+/// Violations of the protocol, and other events.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct QueueCounters {
     /// Doorbells rung.
@@ -122,7 +122,7 @@ pub struct Queue {
     used: u16,
     /// As far as the device said that the used ring is filled, checked.
     used_known: u16,
-    broken: bool,
+    failed: bool,
     counters: QueueCounters,
 }
 
@@ -183,7 +183,7 @@ impl Queue {
             rung: 0,
             used: 0,
             used_known: 0,
-            broken: false,
+            failed: false,
             counters: QueueCounters::default(),
             ring,
         };
@@ -214,7 +214,7 @@ impl Queue {
 
     /// Buffers in the longest request that fits now.
     pub fn room(&self) -> u16 {
-        if self.broken || self.free == 0 {
+        if self.failed || self.free == 0 {
             0
         } else if self.indirect {
             self.max_chain
@@ -318,7 +318,7 @@ impl Queue {
         const HALF: u16 = 1 << 15;
         self.publish();
         let new = self.published;
-        if self.notified == new || self.broken {
+        if self.notified == new || self.failed {
             return;
         }
         self.notified = new;
@@ -345,14 +345,14 @@ impl Queue {
     /// True when the device has finished something that [`pop`](Queue::pop) hasn't returned (also
     /// when it only says so).
     pub fn has_used(&self) -> bool {
-        !self.broken && self.ring.used_index() != self.used
+        !self.failed && self.ring.used_index() != self.used
     }
 
-    /// How many completions are there to pop, up to what the device says and no more than are in
+    /// Number of completions to pop, as the device says, and no more than are in
     /// flight.
-    fn used_ready(&mut self) -> Result<u16, Broken> {
-        if self.broken {
-            return Err(Broken);
+    fn used_ready(&mut self) -> Result<u16, DeviceError> {
+        if self.failed {
+            return Err(DeviceError);
         }
         let claimed = self.ring.used_index();
         if claimed.wrapping_sub(self.used) > self.in_flight {
@@ -363,16 +363,16 @@ impl Queue {
     }
 
     /// Returns the next finished request.
-    pub(crate) fn pop(&mut self) -> Result<Option<Completion>, Broken> {
-        if self.broken {
-            return Err(Broken);
+    pub(crate) fn pop(&mut self) -> Result<Option<Completion>, DeviceError> {
+        if self.failed {
+            return Err(DeviceError);
         }
         if self.used == self.used_known && self.used_ready()? == 0 {
             return Ok(None);
         }
         let (id, len) = self.ring.used_element(self.used);
         let slot = self.slots.get_mut(id as usize);
-        // What the device hasn't been shown can't be done.
+        // A request that the device hasn't been shown can't be complete.
         let slot = slot.filter(|slot| slot.published);
         let Some((token, writable)) = slot.and_then(|s| Some((s.token.take()?, s.writable))) else {
             return Err(self.fail());
@@ -389,10 +389,10 @@ impl Queue {
         }))
     }
 
-    fn fail(&mut self) -> Broken {
+    fn fail(&mut self) -> DeviceError {
         self.counters.bogus += 1;
-        self.broken = true;
-        Broken
+        self.failed = true;
+        DeviceError
     }
 
     /// Asks for an interrupt at the next completion. True when one is there already: then no
@@ -415,7 +415,7 @@ impl Queue {
         // Pairs with the device's barrier between writing the used index and reading our wish:
         // either it sees the wish, or we see the index.
         self.memory.barrier();
-        self.ring.used_index().wrapping_sub(self.used) > more && !self.broken
+        self.ring.used_index().wrapping_sub(self.used) > more && !self.failed
     }
 
     /// Asks for no interrupts; some may still come.
@@ -429,8 +429,8 @@ impl Queue {
     }
 
     /// Gives up on the device: nothing is added or returned any more.
-    pub(crate) fn mark_broken(&mut self) {
-        self.broken = true;
+    pub(crate) fn mark_failed(&mut self) {
+        self.failed = true;
     }
 
     /// Keeps the queue's memory for good: the device doesn't reset and may still write to it.

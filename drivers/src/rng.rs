@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 
 use crate::device::{self, Device};
-use crate::queue::{Broken, Buffer, Queue};
+use crate::queue::{Buffer, DeviceError, Queue};
 use crate::transport::{DeviceType, Interrupt, Transport};
 use crate::{Error, MemoryRef, Region};
 
@@ -44,7 +44,7 @@ impl Rng {
         })
     }
 
-    /// How to acknowledge the device's interrupts.
+    /// Acknowledges the device's interrupts.
     pub fn interrupt(&self) -> Interrupt {
         self.device.interrupt()
     }
@@ -59,10 +59,10 @@ impl Rng {
     ///
     /// # Errors
     ///
-    /// [`Error::Broken`].
+    /// [`Error::DeviceError`].
     pub fn request(&mut self, len: usize) -> Result<(), Error> {
         if !self.device.is_running() {
-            return Err(Error::Broken);
+            return Err(Error::DeviceError);
         }
         if !self.pending {
             let len = len.clamp(1, MAX_REQUEST) as u32;
@@ -71,7 +71,9 @@ impl Rng {
                 len,
                 device_writes: true,
             };
-            self.queue.add(&[buffer], 0).map_err(|_| Error::Broken)?;
+            self.queue
+                .add(&[buffer], 0)
+                .map_err(|_| Error::DeviceError)?;
             self.pending = true;
             self.queue.kick(self.device.transport());
         }
@@ -84,10 +86,10 @@ impl Rng {
     ///
     /// # Errors
     ///
-    /// [`Error::Broken`].
+    /// [`Error::DeviceError`].
     pub fn poll<R>(&mut self, take: impl FnOnce(&[u8]) -> R) -> Result<Option<R>, Error> {
         if !self.device.is_running() {
-            return Err(Error::Broken);
+            return Err(Error::DeviceError);
         }
         match self.queue.pop() {
             Ok(None) => Ok(None),
@@ -100,10 +102,13 @@ impl Rng {
                 bytes.fill(0);
                 Ok(Some(taken))
             }
-            Err(Broken) => {
-                log::error!(target: "drivers", "the entropy source broke the virtio protocol and was reset");
+            Err(DeviceError) => {
+                log::error!(
+                    target: "drivers",
+                    "the entropy source broke the virtio protocol and was reset"
+                );
                 self.device.stop();
-                Err(Error::Broken)
+                Err(Error::DeviceError)
             }
         }
     }

@@ -1,5 +1,5 @@
-//! How a driver reaches its device: registers, status, doorbells, interrupts (virtio 1.2, chapters
-//! 3 and 4).
+//! The transport between driver and device: registers, status, doorbells, interrupts (virtio 1.2,
+//! chapters 3 and 4).
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -78,7 +78,7 @@ bitflags::bitflags! {
     }
 }
 
-/// Where a queue lies in memory, as a device is told (virtio 1.2, 2.7).
+/// The addresses of a queue, as a device is told (virtio 1.2, 2.7).
 #[derive(Clone, Copy, Debug)]
 pub struct QueueAddresses {
     /// Number of descriptors: a power of two.
@@ -119,7 +119,7 @@ impl Width {
 /// No function blocks, and none but [`notify`](Transport::notify) is on the way of a packet.
 /// Waiting (for the end of a reset) is up to the driver, which bounds it.
 pub trait Transport: Send {
-    /// What kind of device it is.
+    /// The type of the device.
     fn device_type(&self) -> DeviceType;
 
     /// True for a device older than virtio 1.0: queues lie in one piece with the used ring at a
@@ -152,7 +152,7 @@ pub trait Transport: Send {
     /// Rings the doorbell: there are new buffers in the queue. One exit to the hypervisor.
     fn notify(&self, queue: u16);
 
-    /// How to acknowledge this device's interrupts.
+    /// Acknowledges this device's interrupts.
     fn interrupt(&self) -> Interrupt;
 
     /// A number that changes whenever the configuration space does (always 0 for legacy devices).
@@ -163,7 +163,7 @@ pub trait Transport: Send {
     fn read_config(&self, offset: usize, width: Width) -> Option<u32>;
 }
 
-/// How to acknowledge the interrupts of one device: a handle that an interrupt handler can own a
+/// Acknowledges the interrupts of one device: a handle that an interrupt handler can own a
 /// copy of.
 ///
 /// It is separate from the driver because it is used where the driver isn't: in the interrupt

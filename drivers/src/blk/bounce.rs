@@ -1,25 +1,25 @@
-//! Aligned memory through which unaligned data passes.
+//! Bounce buffers: aligned memory that unaligned data is copied through.
 
 use alloc::vec::Vec;
 
 use crate::{MemoryRef, Region};
 
-/// Bytes of one buffer, which is given out in whole pages.
+/// Bytes of one buffer, whose slots are whole pages.
 pub const BUFFER: usize = 128 << 10;
 const PAGE: usize = 4096;
 /// Pages of a buffer: one bit each.
 const PAGES: usize = BUFFER / PAGE;
 
-/// Some pages of a buffer, in use.
+/// A slot: pages of a buffer, in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct BounceSlot {
     buffer: usize,
     page: usize,
     pages: usize,
 }
 
 /// A few buffers, allocated when they are first needed.
-pub struct Bounces {
+pub struct BounceBuffers {
     memory: MemoryRef,
     limit: usize,
     /// Each with its pages in use.
@@ -30,9 +30,9 @@ fn mask(pages: usize) -> u32 {
     u32::MAX >> (PAGES - pages)
 }
 
-impl Bounces {
-    pub fn new(memory: MemoryRef, limit: u16) -> Bounces {
-        Bounces {
+impl BounceBuffers {
+    pub fn new(memory: MemoryRef, limit: u16) -> BounceBuffers {
+        BounceBuffers {
             memory,
             limit: usize::from(limit),
             buffers: Vec::new(),
@@ -44,14 +44,14 @@ impl Bounces {
         self.buffers.is_empty()
     }
 
-    /// Takes room for `len` (1 to [`BUFFER`]) bytes.
-    pub fn take(&mut self, len: usize) -> Option<Place> {
+    /// Takes a slot for `len` (1 to [`BUFFER`]) bytes; `None` when all are in use.
+    pub fn take(&mut self, len: usize) -> Option<BounceSlot> {
         let pages = len.div_ceil(PAGE).clamp(1, PAGES);
         let find = |used: u32| (0..=PAGES - pages).find(|page| used & mask(pages) << page == 0);
         for (buffer, (_, used)) in self.buffers.iter_mut().enumerate() {
             if let Some(page) = find(*used) {
                 *used |= mask(pages) << page;
-                return Some(Place {
+                return Some(BounceSlot {
                     buffer,
                     page,
                     pages,
@@ -63,28 +63,28 @@ impl Bounces {
         }
         let region = Region::new(self.memory, BUFFER, PAGE)?;
         self.buffers.push((region, mask(pages)));
-        Some(Place {
+        Some(BounceSlot {
             buffer: self.buffers.len() - 1,
             page: 0,
             pages,
         })
     }
 
-    /// Gives room back.
-    pub fn put(&mut self, place: Place) {
-        if let Some((_, used)) = self.buffers.get_mut(place.buffer) {
-            *used &= !(mask(place.pages) << place.page);
+    /// Returns a slot.
+    pub fn put(&mut self, slot: BounceSlot) {
+        if let Some((_, used)) = self.buffers.get_mut(slot.buffer) {
+            *used &= !(mask(slot.pages) << slot.page);
         }
     }
 
-    /// Where it is: the region and the offset in it.
-    pub fn at(&self, place: Place) -> Option<(&Region, usize)> {
+    /// The region and the offset in it.
+    pub fn at(&self, slot: BounceSlot) -> Option<(&Region, usize)> {
         self.buffers
-            .get(place.buffer)
-            .map(|(region, _)| (region, place.page * PAGE))
+            .get(slot.buffer)
+            .map(|(region, _)| (region, slot.page * PAGE))
     }
 
-    /// Never gives the memory back.
+    /// Never frees the memory: the device may still use it.
     pub fn leak(&mut self) {
         self.buffers
             .iter_mut()
@@ -94,19 +94,19 @@ impl Bounces {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUFFER, Bounces};
+    use super::{BUFFER, BounceBuffers};
     use crate::fake::HostMemory;
 
     #[test]
-    fn small_and_large_places_share_the_buffers_without_overlap() {
-        let mut bounces = Bounces::new(HostMemory::new(), 2);
+    fn small_and_large_slots_share_the_buffers_without_overlap() {
+        let mut bounces = BounceBuffers::new(HostMemory::new(), 2);
         assert!(bounces.is_empty());
         let whole = bounces.take(BUFFER).unwrap();
         let small: Vec<_> = (0..32).map(|_| bounces.take(1).unwrap()).collect();
         assert_eq!(bounces.take(1), None);
         let mut addresses: Vec<_> = small
             .iter()
-            .map(|place| bounces.at(*place).map(|(r, at)| r.phys(at)))
+            .map(|slot| bounces.at(*slot).map(|(r, at)| r.phys(at)))
             .collect();
         addresses.push(bounces.at(whole).map(|(region, at)| region.phys(at)));
         addresses.sort_unstable();
@@ -117,7 +117,7 @@ mod tests {
         assert_eq!(bounces.take(3 * 4096), None);
         assert_eq!(
             bounces.take(4097),
-            Some(super::Place {
+            Some(super::BounceSlot {
                 buffer: 1,
                 page: 3,
                 pages: 2
@@ -131,7 +131,7 @@ mod tests {
     fn without_memory_there_are_none() {
         let memory = HostMemory::new();
         memory.limit(1000);
-        let mut bounces = Bounces::new(memory, 2);
+        let mut bounces = BounceBuffers::new(memory, 2);
         assert_eq!(bounces.take(1), None);
         assert!(bounces.is_empty());
     }

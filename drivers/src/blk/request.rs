@@ -1,4 +1,4 @@
-//! What a disk is asked to do, and how that can end.
+//! Requests to a disk, and their errors.
 
 use core::fmt;
 use core::ptr::NonNull;
@@ -26,7 +26,7 @@ pub enum BlkError {
     /// The disk doesn't know such requests.
     Unsupported,
     /// The disk broke the protocol and is out of use. A write may or may not have been done.
-    Broken,
+    DeviceError,
 }
 
 impl fmt::Display for BlkError {
@@ -40,7 +40,7 @@ impl fmt::Display for BlkError {
             BlkError::NoMemory => "out of memory",
             BlkError::Io => "I/O error",
             BlkError::Unsupported => "the disk does not support the request",
-            BlkError::Broken => "the disk broke the virtio protocol and was reset",
+            BlkError::DeviceError => "the disk broke the virtio protocol and was reset",
         })
     }
 }
@@ -59,7 +59,7 @@ pub(super) enum Operation {
 /// A discard or write-zeroes (virtio 1.2, 5.2.6), and what the device says about such requests.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clearing {
-    /// What writes its segment, so that a program that makes no such requests doesn't carry it.
+    /// Writes its segment: a pointer, so that a program without such requests doesn't link it.
     pub write: fn(&Active, Clearing, &mut [u8]) -> usize,
     /// The request's type.
     pub kind: u32,
@@ -71,7 +71,7 @@ pub(super) struct Clearing {
     pub alignment: u64,
 }
 
-/// What [`Blk::clear`](super::Blk::clear) does to sectors.
+/// The operations of [`Blk::clear`](super::Blk::clear).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
     /// Their contents are of no use any more; what is read there afterwards is anything.
@@ -86,7 +86,7 @@ pub enum Clear {
 /// A piece of memory of a request with several.
 #[derive(Clone, Copy, Debug)]
 pub struct Slice {
-    /// Where it begins.
+    /// Its first byte.
     pub start: NonNull<u8>,
     /// Its bytes.
     pub len: usize,
@@ -185,7 +185,7 @@ impl Request {
         let mut len = 0usize;
         // SAFETY: the list is there (promise of the callers).
         for slice in unsafe { slices.as_ref() } {
-            // What overflows is longer than any disk, and refused.
+            // A length that overflows is longer than any disk, and refused.
             len = len.saturating_add(slice.len);
         }
         let mut memory = Cursor::new(NonNull::dangling(), 0);

@@ -502,7 +502,7 @@ fn a_waiting_driver_is_interrupted() {
 }
 
 #[test]
-fn news_are_seen_without_an_interrupt() {
+fn completions_are_seen_without_an_interrupt() {
     let (mut blk, handle) = start(
         Disk {
             stuck: true,
@@ -513,12 +513,12 @@ fn news_are_seen_without_an_interrupt() {
     blk.disable_interrupts();
     blk.submit(Request::flush(), 1).unwrap();
     blk.kick();
-    assert!(!blk.has_news());
+    assert!(!blk.has_pending());
     handle.with(|disk| disk.stuck = false);
     handle.step();
-    assert!(blk.has_news());
+    assert!(blk.has_pending());
     assert_eq!(blk.poll(&mut |_, _| ()), 1);
-    assert!(!blk.has_news());
+    assert!(!blk.has_pending());
     assert_eq!(handle.queue(0, |q| q.interrupts), 0);
 }
 
@@ -566,13 +566,13 @@ fn what_ended_before_the_disk_broke_keeps_its_result() {
     });
     let mut ends = Vec::new();
     assert_eq!(blk.poll(&mut |token, end| ends.push((token, end))), 3);
-    let broken = Err(BlkError::Broken);
+    let broken = Err(BlkError::DeviceError);
     assert_eq!(ends, [(0, Ok(())), (1, broken), (2, broken)]);
 }
 
 #[test]
 fn each_error_has_words_of_its_own() {
-    use BlkError::{BadBuffer, Broken, Busy, Io, Misaligned, NoMemory, OutOfRange};
+    use BlkError::{BadBuffer, Busy, DeviceError, Io, Misaligned, NoMemory, OutOfRange};
     let all = [
         Busy,
         OutOfRange,
@@ -580,7 +580,7 @@ fn each_error_has_words_of_its_own() {
         BadBuffer,
         NoMemory,
         Io,
-        Broken,
+        DeviceError,
         BlkError::ReadOnly,
         BlkError::Unsupported,
     ];
@@ -641,10 +641,10 @@ fn broken_with_requests(
 fn a_disk_that_breaks_ends_what_it_has_and_what_waits() {
     let (mut blk, memory, ends) = broken_with_requests(Options::default());
     assert_eq!(ends[..3], [Some(Ok(())); 3]);
-    assert_eq!(ends[3..], [Some(Err(BlkError::Broken)); 57]);
+    assert_eq!(ends[3..], [Some(Err(BlkError::DeviceError)); 57]);
     assert_eq!((blk.unfinished(), blk.is_running()), (0, false));
-    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::Broken));
-    assert!(!blk.has_news() && !blk.enable_interrupts());
+    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::DeviceError));
+    assert!(!blk.has_pending() && !blk.enable_interrupts());
     drop(blk);
     assert_eq!(memory.allocated(), 0);
 }
@@ -661,12 +661,12 @@ fn a_disk_that_does_not_reset_keeps_what_it_has() {
     // memory.
     for (token, end) in ends.iter().enumerate().skip(3) {
         let is_kept = token < 11 && token % 3 != 0;
-        let expected = (!is_kept).then_some(Err(BlkError::Broken));
+        let expected = (!is_kept).then_some(Err(BlkError::DeviceError));
         assert_eq!(*end, expected, "request {token}");
     }
     assert_eq!((blk.unfinished(), blk.is_running()), (5, false));
-    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::Broken));
-    assert!(!blk.has_news() && !blk.enable_interrupts());
+    assert_eq!(blk.submit(Request::flush(), 0), Err(BlkError::DeviceError));
+    assert!(!blk.has_pending() && !blk.enable_interrupts());
     let before = memory.allocated();
     drop(blk);
     assert_eq!(memory.allocated(), before, "nor is the driver's");

@@ -73,8 +73,8 @@ fn a_console_that_does_not_reset_keeps_its_memory() {
     let (transport, handle) = connect(memory, Terminal::default(), options);
     let mut console = Console::new(Box::new(transport), memory).unwrap();
     handle.queue(0, |queue| queue.advance(1000));
-    assert_eq!(console.read(&mut [0; 9]), Err(Error::Broken));
-    assert_eq!(console.write(b"x"), Err(Error::Broken));
+    assert_eq!(console.read(&mut [0; 9]), Err(Error::DeviceError));
+    assert_eq!(console.write(b"x"), Err(Error::DeviceError));
     let before = memory.allocated();
     drop(console);
     assert_eq!(memory.allocated(), before);
@@ -108,7 +108,7 @@ proptest! {
             let read = console.read(&mut bytes);
             prop_assert!(read.is_ok_and(|len| len <= 300) || !console.is_running());
             let written = console.write(&bytes);
-            prop_assert!(written.is_ok_and(|len| len <= 300) || written == Err(Error::Broken));
+            prop_assert!(written.is_ok_and(|len| len <= 300) || written == Err(Error::DeviceError));
             let _ = console.enable_interrupts();
         }
         drop(console);

@@ -12,7 +12,7 @@ use crate::transport::DeviceType;
 pub struct Disk {
     /// Its contents.
     pub data: Vec<u8>,
-    /// What is offered.
+    /// The offered features.
     pub features: u64,
     /// Bytes of a block, with [`feature::BLK_SIZE`].
     pub block_size: u32,
@@ -32,9 +32,9 @@ pub struct Disk {
     pub most_segments: usize,
     /// Sectors of a discard or write-zeroes, at most.
     pub max_clear: u32,
-    /// Where discards should end, in sectors.
+    /// The preferred alignment of discards, in sectors.
     pub discard_alignment: u32,
-    /// What was discarded or made zeros: type, sector, sectors, flags.
+    /// The discards and writes of zeros: type, sector, sectors, flags.
     pub cleared: Vec<(u32, u64, u32, u32)>,
     /// The end of every request is put off until this is false again.
     pub stuck: bool,

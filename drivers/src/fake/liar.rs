@@ -11,9 +11,9 @@ use crate::transport::DeviceType;
 pub enum Lie {
     /// Ends the oldest request, with a claim of the length written; the bytes go to its start.
     End {
-        /// What is written.
+        /// The bytes that are written.
         bytes: Vec<u8>,
-        /// What the device says was written.
+        /// The length that the device claims.
         claim: u32,
     },
     /// Ends a request that may not exist.
@@ -35,9 +35,9 @@ pub enum Lie {
 
 /// A device that does what its script says, one line at each step, on queue `line % queues`.
 pub struct Liar {
-    /// What it says it is.
+    /// The type that it claims.
     pub kind: DeviceType,
-    /// What it offers.
+    /// The offered features.
     pub features: u64,
     /// Its configuration space.
     pub config: Vec<u8>,
@@ -45,7 +45,7 @@ pub struct Liar {
     pub sizes: Vec<u16>,
     /// The script: queue (modulo their number) and lie.
     pub script: VecDeque<(usize, Lie)>,
-    /// What it ended last.
+    /// Its last completion.
     last: u16,
 }
 

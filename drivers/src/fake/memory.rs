@@ -73,7 +73,7 @@ impl HostMemory {
             .push((phys, words.as_mut_ptr() as usize, size_of_val(words)));
     }
 
-    /// Where the test sees what a device calls `phys`.
+    /// The test's pointer to physical address `phys`.
     ///
     /// # Panics
     ///

@@ -11,7 +11,7 @@ use crate::transport::DeviceType;
 
 /// A card. A frame is its 12-byte header and its bytes.
 pub struct NetDevice {
-    /// What is offered.
+    /// The offered features.
     pub features: u64,
     /// Its address.
     pub mac: [u8; 6],
@@ -21,13 +21,13 @@ pub struct NetDevice {
     pub sizes: [u16; 2],
     /// The link's status, with [`feature::STATUS`].
     pub status: u16,
-    /// What is sent comes back.
+    /// Sent frames come back.
     pub echo: bool,
     /// Pairs of queues that it has, with [`feature::MQ`].
     pub pairs: u16,
     /// Pairs that the driver has asked it to use.
     pub active: u16,
-    /// How it answers commands: 0 to say yes, 1 no; `None`: not at all.
+    /// The answer to commands: 0 for success, 1 for failure; `None` for no answer.
     pub answers: Option<u8>,
     /// Frames for the driver by the pairs after the first.
     pub more: Vec<VecDeque<([u8; 12], Vec<u8>)>>,

@@ -145,7 +145,7 @@ impl DeviceQueue {
         self.seen = self.seen.wrapping_sub(1);
     }
 
-    /// What the descriptors say that begin at `head`.
+    /// The chain of descriptors that begins at `head`.
     ///
     /// # Panics
     ///

@@ -54,9 +54,9 @@ impl Backend for Entropy {
 /// A console's other end.
 #[derive(Default)]
 pub struct Terminal {
-    /// What was written.
+    /// The bytes that were written.
     pub screen: Vec<u8>,
-    /// What will be read.
+    /// The bytes to be read.
     pub keyboard: VecDeque<u8>,
     /// Takes no output.
     pub stuck: bool,

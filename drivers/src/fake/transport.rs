@@ -9,9 +9,9 @@ use crate::Error;
 use crate::device::feature;
 use crate::transport::{DeviceType, Interrupt, QueueAddresses, Status, Transport, Width};
 
-/// What a device does.
+/// The behavior of a device.
 pub trait Backend: core::any::Any + Send {
-    /// What it is.
+    /// Its type.
     fn device_type(&self) -> DeviceType;
     /// The features of its kind; [`Options::features`] are those of the queues.
     fn features(&self) -> u64;
@@ -23,7 +23,7 @@ pub trait Backend: core::any::Any + Send {
     fn work(&mut self, memory: &'static HostMemory, features: u64, queues: &mut [DeviceQueue]);
 }
 
-/// What a device may be like beside what it does.
+/// Properties of a device beside its behavior.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     /// The queue features that it offers.
@@ -155,7 +155,7 @@ impl<B: Backend> Handle<B> {
         lock(&self.model).work();
     }
 
-    /// How often it was reset.
+    /// Number of resets.
     pub fn resets(&self) -> usize {
         lock(&self.model).resets
     }

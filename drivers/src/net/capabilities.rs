@@ -1,4 +1,4 @@
-//! What a card offers, and what was agreed on.
+//! The features that a card offers, and those that are agreed on.
 
 use super::{ETHERNET, GsoKind, MAX_FRAME, TxMeta, feature};
 use crate::Error;
@@ -8,13 +8,13 @@ use crate::device::Device;
 const CONFIG_MAC: usize = 0;
 const CONFIG_MTU: usize = 10;
 
-/// What the network carries when the device doesn't say.
+/// The MTU of a device that has none in its configuration.
 const DEFAULT_MTU: u16 = 1500;
 /// Smallest and largest MTU that a device is believed (IPv4's minimum, RFC 791; the largest IP
 /// packet).
 const MTU_RANGE: core::ops::RangeInclusive<u16> = 68..=65535;
 
-/// What the card does, as agreed.
+/// The agreed capabilities of a card.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// The card's address, where it has one.

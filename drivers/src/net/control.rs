@@ -10,11 +10,11 @@ const MQ: u8 = 4;
 const MQ_PAIRS_SET: u8 = 0;
 /// `VIRTIO_NET_OK`.
 const OK: u8 = 0;
-/// What stands in the answer's place before it is there.
+/// The byte of the answer before the device writes it.
 const NONE: u8 = 0xff;
 /// Class, command and a number.
 const COMMAND: usize = 4;
-/// How often an answer is looked for. Each look is an exit, as while the card resets.
+/// Polls of an answer at most. Each is an exit, as while the card resets.
 const LOOKS: usize = 100_000;
 
 pub(super) struct Control {

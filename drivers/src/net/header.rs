@@ -15,7 +15,7 @@ const GSO_TCPV4: u8 = 1;
 const GSO_TCPV6: u8 = 4;
 const GSO_ECN: u8 = 0x80;
 
-/// What kind of large frame it is.
+/// The kind of a large frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GsoKind {
     /// TCP over IPv4.
@@ -27,7 +27,7 @@ pub enum GsoKind {
 /// A frame that stands for several: it is (or was) to be cut into segments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Gso {
-    /// What is cut.
+    /// The protocol whose segments are cut.
     pub kind: GsoKind,
     /// Payload bytes of each segment; not 0.
     pub segment: u16,
@@ -36,7 +36,7 @@ pub struct Gso {
     pub headers: u16,
 }
 
-/// What is known of the checksum of a received TCP or UDP frame.
+/// The state of a received TCP or UDP frame's checksum.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RxChecksum {
     /// Nothing: it has to be verified.
@@ -48,17 +48,17 @@ pub enum RxChecksum {
     /// (`NEEDS_CSUM`): nothing to verify; to pass it on, the sum from `start` has to be put at
     /// `start + offset`.
     Partial {
-        /// Where the sum begins, from the start of the frame.
+        /// Start of the summed bytes, from the start of the frame.
         start: u16,
-        /// Where it goes, from `start`. `start + offset + 2` is inside the frame.
+        /// Offset of the checksum field from `start`. `start + offset + 2` is inside the frame.
         offset: u16,
     },
 }
 
-/// What the device says of a received frame, checked.
+/// The device's header of a received frame, checked.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RxMeta {
-    /// What is known of the checksum.
+    /// The state of the checksum.
     pub checksum: RxChecksum,
     /// Set for a frame that was put together from several.
     pub gso: Option<Gso>,
@@ -67,13 +67,14 @@ pub struct RxMeta {
 /// A checksum that the device shall compute.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TxChecksum {
-    /// Where the sum begins (the TCP or UDP header), in bytes from the start of the frame.
+    /// Start of the summed bytes (the TCP or UDP header), from the start of the frame.
     pub start: u16,
-    /// Where it goes, from `start`: 16 for TCP, 6 for UDP. The field holds the pseudo-header's sum.
+    /// Offset of the checksum field from `start`: 16 for TCP, 6 for UDP. The field holds the
+    /// pseudo-header's sum.
     pub offset: u16,
 }
 
-/// What the device shall do with a frame.
+/// The offloads of a frame to send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TxMeta {
     /// Compute a checksum; needs `Capabilities::tx_checksum`.
@@ -82,7 +83,7 @@ pub struct TxMeta {
     pub gso: Option<Gso>,
 }
 
-/// What the driver agreed with the device and so is willing to hear.
+/// The agreed offloads, which the headers of received frames may use.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Expect {
     pub checksum: bool,

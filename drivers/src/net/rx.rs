@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::header::{self, Expect, RxMeta};
 use super::{MAX_FRAME, NetCounters};
 use crate::device::Device;
-use crate::queue::{Broken, Buffer, Completion, Queue};
+use crate::queue::{Buffer, Completion, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 
 /// After this many buffers given back, the device is shown them although there are more frames to
@@ -28,13 +28,13 @@ pub(super) struct Receiver {
     expect: Expect,
     /// Buffers of the frame in hand.
     parts: Vec<Completion>,
-    /// Where a frame is put together that doesn't lie in one piece.
+    /// Memory to assemble frames that aren't contiguous.
     assembly: Vec<u8>,
     /// Buffers given back since the device was last shown any.
     returned: u16,
 }
 
-/// How the receiving half is set up.
+/// Options of the receiving half.
 pub(super) struct RxOptions {
     pub buffers: u16,
     pub buffer_len: usize,
@@ -112,7 +112,7 @@ impl Receiver {
         device: &Device,
         counters: &mut NetCounters,
         deliver: &mut dyn FnMut(&mut [u8], RxMeta),
-    ) -> Result<bool, Broken> {
+    ) -> Result<bool, DeviceError> {
         for _ in 0..self.buffers {
             if !self.gather()? {
                 break;
@@ -143,7 +143,7 @@ impl Receiver {
     /// Collects the buffers of the next frame in `parts`. A device shows all buffers of a frame at
     /// once (virtio 1.2, 5.1.6.4), so a frame with fewer is a broken promise and not a reason to
     /// wait.
-    fn gather(&mut self) -> Result<bool, Broken> {
+    fn gather(&mut self) -> Result<bool, DeviceError> {
         self.parts.clear();
         let Some(first) = self.queue.pop()? else {
             return Ok(false);
@@ -152,7 +152,7 @@ impl Receiver {
         if self.mergeable && first.written as usize >= header::LONG {
             let more = header::buffers(&self.header()).saturating_sub(1);
             for _ in 0..more {
-                self.parts.push(self.queue.pop()?.ok_or(Broken)?);
+                self.parts.push(self.queue.pop()?.ok_or(DeviceError)?);
             }
         }
         Ok(true)

@@ -1,5 +1,5 @@
 mod hostile;
-mod pairs;
+mod multiqueue;
 
 use std::boxed::Box;
 use std::vec;
@@ -31,7 +31,7 @@ fn send(net: &mut Net, bytes: &[u8], meta: &TxMeta) -> Result<(), TxError> {
     })
 }
 
-/// What a large TCP frame is sent with, which the card cuts into segments.
+/// The offload of a large TCP frame, which the card cuts into segments.
 fn cut() -> TxMeta {
     TxMeta {
         gso: Some(Gso {
@@ -316,19 +316,19 @@ fn a_waiting_driver_is_interrupted() {
 }
 
 #[test]
-fn news_are_seen_without_an_interrupt() {
+fn completions_are_seen_without_an_interrupt() {
     let (mut net, handle) = start(
         NetDevice::default(),
         Options::default(),
         &NetConfig::default(),
     );
     net.disable_interrupts();
-    assert!(!net.has_news());
+    assert!(!net.has_pending());
     handle.with(|device| device.deliver(&frame(60)));
     handle.step();
-    assert!(net.has_news());
+    assert!(net.has_pending());
     assert_eq!(receive(&mut net).unwrap().0, frame(60));
-    assert!(!net.has_news());
+    assert!(!net.has_pending());
     assert_eq!(handle.queue(0, |q| q.interrupts), 0);
 }
 
@@ -523,7 +523,7 @@ fn a_buffer_holds_a_frame_of_the_network() {
     }
 }
 
-/// Where headers are buffers of their own they are so for each frame that is sent, and only there.
+/// With fixed framing each frame's header is sent in a buffer of its own.
 #[test]
 fn headers_are_sent_as_the_card_wants_them() {
     let kinds = [
@@ -666,7 +666,7 @@ fn small_frames_leave_the_large_buffers_alone() {
 }
 
 #[test]
-fn room_is_news_only_where_it_is_waited_for() {
+fn room_is_pending_only_where_it_is_waited_for() {
     let device = NetDevice {
         sizes: [4, 8],
         ..NetDevice::default()
@@ -679,13 +679,13 @@ fn room_is_news_only_where_it_is_waited_for() {
     send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     net.flush();
     handle.step();
-    assert!(!net.has_news(), "a sent frame concerns no one");
+    assert!(!net.has_pending(), "a sent frame concerns no one");
     for _ in 0..8 {
         send(&mut net, &frame(100), &TxMeta::default()).unwrap();
     }
     let full = Err(TxError::Full);
     assert_eq!(send(&mut net, &frame(100), &TxMeta::default()), full);
-    assert!(!net.has_news() && !net.enable_interrupts());
+    assert!(!net.has_pending() && !net.enable_interrupts());
     // Half of what is in flight interrupts, and not less.
     handle.queue(1, |queue| {
         for sent in 1..=5 {
@@ -697,5 +697,5 @@ fn room_is_news_only_where_it_is_waited_for() {
             }
         }
     });
-    assert!(net.has_news() && net.enable_interrupts());
+    assert!(net.has_pending() && net.enable_interrupts());
 }

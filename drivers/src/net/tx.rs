@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use super::header::{self, TxMeta};
 use super::{MAX_FRAME, TxError};
 use crate::device::Device;
-use crate::queue::{Broken, Buffer, Queue};
+use crate::queue::{Buffer, DeviceError, Queue};
 use crate::{Error, MemoryRef, Region};
 
 /// Small buffers are allocated this many at a time.
@@ -67,11 +67,11 @@ pub(super) struct Sender {
     header_len: usize,
     /// The header is a buffer of its own (legacy devices with fixed framing).
     split_header: bool,
-    /// A frame found no room: somebody waits for a buffer.
+    /// A frame found no room: a caller waits for a buffer.
     awaited: bool,
 }
 
-/// How the sending half is set up.
+/// Options of the sending half.
 pub(super) struct TxOptions {
     pub queue_size: u16,
     pub small_len: usize,
@@ -115,7 +115,7 @@ impl Sender {
     }
 
     /// Takes back the buffers of frames that are sent.
-    fn reclaim(&mut self) -> Result<(), Broken> {
+    fn reclaim(&mut self) -> Result<(), DeviceError> {
         while let Some(done) = self.queue.pop()? {
             self.put_back(done.token);
         }
@@ -162,7 +162,7 @@ impl Sender {
 
     /// True when a frame of any length finds a buffer: a free one, one of a frame that is sent, or
     /// a new one. When there is none, a finished one interrupts.
-    pub fn can_transmit(&mut self) -> Result<bool, Broken> {
+    pub fn can_transmit(&mut self) -> Result<bool, DeviceError> {
         if self.has_room() && !self.largest().free.is_empty() {
             return Ok(true);
         }
@@ -181,7 +181,7 @@ impl Sender {
     }
 
     /// A buffer for `total` bytes, as for [`can_transmit`](Sender::can_transmit).
-    fn buffer(&mut self, total: usize) -> Result<Option<u32>, Broken> {
+    fn buffer(&mut self, total: usize) -> Result<Option<u32>, DeviceError> {
         let token = self.take(total);
         if token.is_some() {
             return Ok(token);
@@ -198,7 +198,7 @@ impl Sender {
     }
 
     /// Whether the card has done with every frame.
-    pub fn is_drained(&mut self) -> Result<bool, Broken> {
+    pub fn is_drained(&mut self) -> Result<bool, DeviceError> {
         self.reclaim()?;
         Ok(self.queue.in_flight() == 0)
     }
@@ -216,7 +216,7 @@ impl Sender {
     }
 
     /// Whether a frame found no room, and there is some now.
-    pub fn has_news(&self) -> bool {
+    pub fn has_pending(&self) -> bool {
         self.awaited && self.queue.has_used()
     }
 
@@ -225,7 +225,7 @@ impl Sender {
         len: usize,
         agreed: &dyn Fn(&TxMeta) -> bool,
         fill: &mut dyn FnMut(&mut [u8]) -> TxMeta,
-    ) -> Result<Result<(), TxError>, Broken> {
+    ) -> Result<Result<(), TxError>, DeviceError> {
         let total = self.header_len + len;
         let Some(token) = self.buffer(total)? else {
             return Ok(Err(TxError::Full));

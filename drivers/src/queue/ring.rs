@@ -21,7 +21,7 @@ const SUPPRESS: u16 = 1;
 
 /// Legacy devices expect the used ring at the next page (virtio 1.2, 2.7.2).
 const LEGACY_ALIGN: usize = 4096;
-/// What modern devices ask for is 16 for descriptors; whole cache lines don't straddle.
+/// Modern devices ask for 16 for descriptors; in whole cache lines none straddles.
 const ALIGN: usize = 64;
 
 /// A descriptor as the device reads it; little-endian, as is every CPU that this runs on.
@@ -111,7 +111,7 @@ impl Ring {
         }
     }
 
-    /// Where the device finds the table of descriptor `index`.
+    /// Physical address of the indirect table of descriptor `index`.
     pub fn table_phys(&self, index: u16) -> u64 {
         let offset = DESCRIPTOR * usize::from(self.table_len) * usize::from(index);
         self.tables.as_ref().map_or(0, |tables| tables.phys(offset))

@@ -5,7 +5,7 @@ use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
 
-use super::{Broken, Buffer, Full, Options, Queue, passes};
+use super::{Buffer, DeviceError, Full, Options, Queue, passes};
 use crate::device::feature;
 use crate::fake::{Backend, DeviceQueue, FakeTransport, Handle, HostMemory, connect};
 use crate::fake::{Liar, Options as FakeOptions};
@@ -183,7 +183,7 @@ fn lengths_are_clamped_to_what_was_given() {
 }
 
 /// Does `lie` to a queue with two requests in flight, one of them taken by the device, and expects
-/// it to be found out after so many `good` completions: what is false is never passed on.
+/// it to be found out after so many `good` completions: a false one is never passed on.
 fn breaks(good: usize, lie: impl FnOnce(&mut DeviceQueue, u16)) {
     let mut s = set_up(8, false, true);
     s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();
@@ -194,12 +194,12 @@ fn breaks(good: usize, lie: impl FnOnce(&mut DeviceQueue, u16)) {
     for _ in 0..good {
         assert_eq!(s.queue.pop().unwrap().unwrap().token, 0);
     }
-    assert_eq!(s.queue.pop(), Err(Broken));
+    assert_eq!(s.queue.pop(), Err(DeviceError));
     assert_eq!(s.queue.in_flight(), 2 - good as u16);
     assert_eq!(s.queue.counters().bogus, 1);
     assert_eq!(s.queue.add(&s.buffers(3, 1, 0), 3), Err(Full));
     assert!(!s.queue.has_used());
-    assert_eq!(s.queue.pop(), Err(Broken));
+    assert_eq!(s.queue.pop(), Err(DeviceError));
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn a_completion_before_publication_breaks_it() {
     let mut s = set_up(8, false, true);
     s.queue.add(&s.buffers(0, 1, 1), 0).unwrap();
     s.handle.queue(0, |q| q.push(0, 0));
-    assert_eq!(s.queue.pop(), Err(Broken));
+    assert_eq!(s.queue.pop(), Err(DeviceError));
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn an_index_past_the_queue_s_size_breaks_it() {
             }
             q.advance(8 + over);
         });
-        assert_eq!(s.queue.pop(), Err(Broken), "{over} too many");
+        assert_eq!(s.queue.pop(), Err(DeviceError), "{over} too many");
         assert_eq!(s.queue.in_flight(), 8);
         assert_eq!(s.queue.counters().bogus, 1);
     }
@@ -296,7 +296,7 @@ fn an_index_past_the_queue_s_size_breaks_it() {
     assert_eq!(s.queue.pop(), Ok(None));
     // One that comes when nothing is out.
     s.handle.queue(0, |q| q.advance(1));
-    assert_eq!(s.queue.pop(), Err(Broken));
+    assert_eq!(s.queue.pop(), Err(DeviceError));
 }
 
 #[test]

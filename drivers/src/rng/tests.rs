@@ -58,8 +58,8 @@ fn a_lying_source_is_survived() {
             },
             Ok(Some(0)),
         ),
-        (Lie::Bogus { id: 5, len: 5 }, Err(Error::Broken)),
-        (Lie::Jump(9), Err(Error::Broken)),
+        (Lie::Bogus { id: 5, len: 5 }, Err(Error::DeviceError)),
+        (Lie::Jump(9), Err(Error::DeviceError)),
         (Lie::Swallow, Ok(None)),
     ];
     for (lie, expected) in lies {
@@ -70,7 +70,7 @@ fn a_lying_source_is_survived() {
         let mut rng = Rng::new(Box::new(transport), memory).unwrap();
         rng.request(MAX_REQUEST).unwrap();
         assert_eq!(rng.poll(<[u8]>::len), expected);
-        assert_eq!(rng.is_running(), expected != Err(Error::Broken));
+        assert_eq!(rng.is_running(), expected != Err(Error::DeviceError));
         assert_eq!(rng.request(1).is_ok(), rng.is_running());
     }
 }
@@ -87,8 +87,8 @@ fn a_source_that_does_not_reset_keeps_its_memory() {
     let (transport, _) = connect(memory, device, options);
     let mut rng = Rng::new(Box::new(transport), memory).unwrap();
     rng.request(MAX_REQUEST).unwrap();
-    assert_eq!(rng.poll(|_| ()), Err(Error::Broken));
-    assert_eq!(rng.poll(|_| ()), Err(Error::Broken), "nor is it read");
+    assert_eq!(rng.poll(|_| ()), Err(Error::DeviceError));
+    assert_eq!(rng.poll(|_| ()), Err(Error::DeviceError), "nor is it read");
     let before = memory.allocated();
     drop(rng);
     assert_eq!(memory.allocated(), before);

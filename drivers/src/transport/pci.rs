@@ -54,7 +54,7 @@ pub struct Message {
     pub data: u32,
 }
 
-/// How a PCI function shall interrupt.
+/// The interrupts of a PCI function.
 #[derive(Clone, Copy, Debug)]
 pub enum Interrupts<'a> {
     /// By MSI-X. With one message everything uses it; with several the first is for configuration

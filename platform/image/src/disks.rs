@@ -34,7 +34,7 @@ struct Shared {
 
 impl Source for Shared {
     fn has_news(&self) -> bool {
-        self.blk.borrow().has_news()
+        self.blk.borrow().has_pending()
     }
 
     fn arm(&self) -> bool {

@@ -46,7 +46,7 @@ impl LinkWake {
 
 impl Source for Shared {
     fn has_news(&self) -> bool {
-        self.card.borrow().has_news()
+        self.card.borrow().has_pending()
     }
 
     fn arm(&self) -> bool {

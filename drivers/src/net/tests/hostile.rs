@@ -123,7 +123,11 @@ proptest! {
 
     #[test]
     fn a_lying_card_is_survived(
-        script in script(), features: u64, queue_features: u64, log_size in 0..6u32, is_legacy: bool,
+        script in script(),
+        features: u64,
+        queue_features: u64,
+        log_size in 0..6u32,
+        is_legacy: bool,
         config in prop::collection::vec(any::<u8>(), 0..16),
     ) {
         let memory = HostMemory::new();
@@ -145,7 +149,7 @@ proptest! {
                 }
                 let sent = send(&mut net, &frame(60), &TxMeta::default());
                 prop_assert!(!matches!(sent, Err(TxError::BadFrame)));
-                prop_assert_eq!(sent == Err(TxError::Broken), !net.is_running());
+                prop_assert_eq!(sent == Err(TxError::DeviceError), !net.is_running());
                 if round % 3 == 0 {
                     net.flush();
                     let _ = net.enable_interrupts();

@@ -27,7 +27,8 @@ enum Step {
 
 fn honest_step() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (0..3usize, 0..3usize).prop_map(|(readable, writable)| Step::Add { readable, writable }),
+        4 => (0..3usize, 0..3usize)
+            .prop_map(|(readable, writable)| Step::Add { readable, writable }),
         2 => Just(Step::Kick),
         3 => Just(Step::Pop),
         1 => Just(Step::Enable),

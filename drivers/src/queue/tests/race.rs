@@ -17,7 +17,7 @@ use crate::{Error, Region};
 
 const SIZE: u16 = 4;
 
-/// What the two threads share beside the queue's memory.
+/// Shared by the two threads beside the queue's memory.
 #[derive(Default)]
 struct Wires {
     doorbell: AtomicBool,
@@ -87,7 +87,7 @@ struct Device {
     memory: &'static HostMemory,
     addresses: QueueAddresses,
     event_idx: bool,
-    /// How many requests it waits for, to take them together.
+    /// Number of requests that it waits for, to take them together.
     enough: u16,
 }
 

@@ -60,7 +60,7 @@ fn all_pairs_send_and_all_are_looked_at() {
             assert!(net.select_pair(number) && echoed(&mut net, number));
         }
         assert!(!net.select_pair(used) && echoed(&mut net, 0));
-        assert!(net.is_drained() && !net.has_news() && receive(&mut net).is_none());
+        assert!(net.is_drained() && !net.has_pending() && receive(&mut net).is_none());
         let rung = |queue: usize| handle.queue(queue, |q| q.notifications) > 0;
         assert!((0..used).all(|number| rung(2 * number + 1)));
     }
@@ -82,7 +82,7 @@ fn a_busy_pair_holds_up_no_other() {
 }
 
 #[test]
-fn news_of_every_pair_interrupt() {
+fn completions_of_every_pair_interrupt() {
     let (mut net, handle) = start(card(3), 3).expect("a card");
     assert!(!net.enable_interrupts());
     handle.with(|card| {
@@ -91,7 +91,7 @@ fn news_of_every_pair_interrupt() {
     });
     handle.step();
     assert_eq!(handle.queue(4, |q| q.interrupts), 1);
-    assert!(net.has_news() && net.enable_interrupts());
+    assert!(net.has_pending() && net.enable_interrupts());
     assert!(receive(&mut net).is_some() && !net.enable_interrupts());
     net.disable_interrupts();
     handle.with(|card| card.more[1].push_back(([0; 12], frame(60))));
@@ -132,7 +132,11 @@ fn a_pair_that_breaks_the_protocol_ends_the_card() {
     let (mut net, handle) = start(card(2), 2).expect("a card");
     handle.queue(2, |queue| queue.advance(3000));
     assert!(receive(&mut net).is_none() && !net.is_running());
-    let sizes = vec![net.select_pair(1), net.has_news(), net.enable_interrupts()];
+    let sizes = vec![
+        net.select_pair(1),
+        net.has_pending(),
+        net.enable_interrupts(),
+    ];
     assert_eq!(sizes, [true, false, false]);
     assert!(send(&mut net, &frame(60), &TxMeta::default()).is_err());
 }

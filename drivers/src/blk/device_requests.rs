@@ -1,13 +1,12 @@
-//! The requests that a disk sees (virtio 1.2, 5.2.6): pieces of the callers' requests within the
-//! device's limits.
+//! Device requests (virtio 1.2, 5.2.6): the callers' requests, split within the device's limits.
 
 use alloc::vec::Vec;
 
-use super::bounce::{self, Bounces, Place};
+use super::bounce::{self, BounceBuffers, BounceSlot};
 use super::{Active, BlkError, Clearing, Cursor, Operation, SECTOR};
 use crate::device::Device;
 use crate::memory::{Access, Segment};
-use crate::queue::{Broken, Buffer, Queue, QueueCounters};
+use crate::queue::{Buffer, DeviceError, Queue, QueueCounters};
 use crate::{Error, MemoryRef, Region};
 
 const TYPE_IN: u32 = 0;
@@ -41,7 +40,7 @@ const NO_BUFFER: Buffer = Buffer {
     device_writes: false,
 };
 
-/// What the device, and our memory, allow.
+/// The limits of the device and of the driver's memory.
 #[derive(Clone, Copy)]
 pub(super) struct Limits {
     /// Bytes of a segment; at least a sector.
@@ -56,48 +55,48 @@ pub(super) struct Limits {
     pub bounces: u16,
 }
 
-/// Whether a piece of a request went into the queue.
+/// Whether a device request went into the queue.
 pub(super) enum Issued {
     Some,
     Full,
 }
 
-/// Whose request it was, and how it ended.
-pub(super) type Ended = (u16, Result<(), BlkError>);
+/// A device request that is over: the caller's request that it belongs to, and its result.
+pub(super) type Completion = (u16, Result<(), BlkError>);
 
 /// One request of the device.
-#[derive(Clone, Copy)]
-struct Part {
+#[derive(Clone, Copy, Default)]
+struct DeviceRequest {
     /// The caller's request.
     request: u16,
-    /// The place in a bounce buffer that it uses.
-    bounce: Option<Place>,
-    /// Where the contents of that place go when it is over.
+    /// The slot of a bounce buffer that it uses.
+    bounce: Option<BounceSlot>,
+    /// The memory that the slot is copied to at the end of a read, and how much.
     copy_to: Option<(Cursor, usize)>,
 }
 
-pub(super) struct Parts {
+pub(super) struct DeviceRequests {
     memory: MemoryRef,
     queue: Queue,
     records: Region,
-    parts: Vec<Part>,
+    requests: Vec<DeviceRequest>,
     free: Vec<u16>,
     /// The memory of [`List`].
     buffers: Vec<Buffer>,
     limits: Limits,
-    /// Data that isn't aligned to blocks passes through them. A host that bypasses its cache (QEMU:
+    /// For data that isn't aligned to blocks. A host that bypasses its cache (QEMU:
     /// `cache=none`) would otherwise allocate and copy itself, for each request: 110 to 200 MiB/s
     /// in place of 2000.
-    bounces: Bounces,
+    bounces: BounceBuffers,
 }
 
-impl Parts {
+impl DeviceRequests {
     pub fn new(
         memory: MemoryRef,
         device: &mut Device,
         index: u16,
         limits: Limits,
-    ) -> Result<Parts, Error> {
+    ) -> Result<DeviceRequests, Error> {
         let max_chain = limits.segments.min(MAX_SEGMENTS as u16) + FRAME;
         let queue = device.queue(memory, index, (FRAME + 1, limits.queue_size), max_chain)?;
         let segments = limits.segments.min(queue.max_chain() - FRAME);
@@ -108,21 +107,21 @@ impl Parts {
             queue.size() / (FRAME + 1)
         };
         let records = Region::new(memory, RECORD * usize::from(count), 64);
-        Ok(Parts {
+        Ok(DeviceRequests {
             memory,
             queue,
             records: records.ok_or(Error::OutOfMemory)?,
-            parts: alloc::vec![Part { request: 0, bounce: None, copy_to: None }; count.into()],
+            requests: alloc::vec![DeviceRequest::default(); count.into()],
             free: (0..count).rev().collect(),
             buffers: Vec::with_capacity(usize::from(segments + FRAME)),
             limits: Limits { segments, ..limits },
-            bounces: Bounces::new(memory, limits.bounces),
+            bounces: BounceBuffers::new(memory, limits.bounces),
         })
     }
 
     /// Puts as much of the caller's request `index` into the queue as one device request takes.
     pub fn issue(&mut self, index: u16, active: &mut Active) -> Result<Issued, BlkError> {
-        let Some(&part) = self.free.last() else {
+        let Some(&id) = self.free.last() else {
             return Ok(Issued::Full);
         };
         let room = self.queue.room().saturating_sub(FRAME);
@@ -133,34 +132,34 @@ impl Parts {
         let buffers = core::mem::take(&mut self.buffers);
         let segments = room.min(self.limits.segments);
         let mut list = List::new(buffers, segments, self.limits.segment);
-        let issued = self.issue_as(part, index, active, &mut list);
+        let issued = self.issue_as(id, index, active, &mut list);
         self.buffers = list.buffers;
         issued
     }
 
-    /// The same as the device request `part`.
+    /// As [`DeviceRequests::issue`], as the device request `id`.
     fn issue_as(
         &mut self,
-        part: u16,
+        id: u16,
         index: u16,
         active: &mut Active,
         list: &mut List,
     ) -> Result<Issued, BlkError> {
         let has_data = !matches!(active.operation, Operation::Flush);
-        let mut details = Part {
+        let mut issued = DeviceRequest {
             request: index,
             bounce: None,
             copy_to: None,
         };
         let mut len = 0;
-        let record = usize::from(part) * RECORD;
+        let record = usize::from(id) * RECORD;
         if let Operation::Clear(clearing) = active.operation {
             let segment = Segment {
                 phys: self.records.phys(record + SEGMENT_AT),
                 len: SEGMENT,
             };
             list.push(segment, false);
-            // SAFETY: the record belongs to a part that isn't in the device's hands.
+            // SAFETY: the record is that of a request that the device doesn't have.
             let bytes = unsafe { self.records.slice(record + SEGMENT_AT, SEGMENT) };
             len = (clearing.write)(active, clearing, bytes);
         } else if has_data {
@@ -169,16 +168,16 @@ impl Parts {
                 list,
                 matches!(active.operation, Operation::Identify),
             )?;
-            // Besides what is not aligned: a block in more pages than the device takes segments.
+            // Unaligned, or a block in more pages than the device takes segments.
             if len == 0 {
                 if list.max_segments < usize::from(self.limits.segments) {
                     // It may be only the queue that is short.
                     return Ok(Issued::Full);
                 }
-                len = match self.bounce(active, list, &mut details)? {
+                len = match self.bounce(active, list, &mut issued)? {
                     Some(0) => return Ok(Issued::Full),
                     Some(len) => len,
-                    // No memory for that.
+                    // No memory for a bounce buffer.
                     None => self.map(active, list, true)?,
                 };
                 if len == 0 {
@@ -186,22 +185,22 @@ impl Parts {
                 }
             }
         }
-        self.write_record(part, active);
+        self.write_record(id, active);
         let status = Buffer {
             phys: self.records.phys(record + STATUS_AT),
             len: 1,
             device_writes: true,
         };
         list.finish(self.records.phys(record), status);
-        if self.queue.add(&list.buffers, u32::from(part)).is_err() {
-            details
+        if self.queue.add(&list.buffers, u32::from(id)).is_err() {
+            issued
                 .bounce
                 .into_iter()
-                .for_each(|place| self.bounces.put(place));
+                .for_each(|slot| self.bounces.put(slot));
             return Ok(Issued::Full);
         }
         self.free.pop();
-        self.parts[usize::from(part)] = details;
+        self.requests[usize::from(id)] = issued;
         active.remaining -= len;
         active.sector += (len / SECTOR) as u64;
         active.memory.advance(len);
@@ -247,13 +246,13 @@ impl Parts {
         Ok(whole)
     }
 
-    /// Passes the request's next blocks through a bounce buffer. `Some(0)`: all are in use. `None`:
-    /// there are none, and no memory for one.
+    /// Lists a bounce buffer for the request's next blocks; returns their bytes. `Some(0)`: all are
+    /// in use. `None`: there are none, and no memory for one.
     fn bounce(
         &mut self,
         active: &Active,
         list: &mut List,
-        details: &mut Part,
+        issued: &mut DeviceRequest,
     ) -> Result<Option<usize>, BlkError> {
         let wanted = active.remaining.min(bounce::BUFFER);
         let how = access(active.operation);
@@ -271,10 +270,10 @@ impl Parts {
             memory.advance(len);
             seen += len;
         }
-        let Some(place) = self.bounces.take(wanted) else {
+        let Some(slot) = self.bounces.take(wanted) else {
             return Ok((!self.bounces.is_empty()).then_some(0));
         };
-        let Some((region, offset)) = self.bounces.at(place) else {
+        let Some((region, offset)) = self.bounces.at(slot) else {
             return Ok(None);
         };
         let is_read = !matches!(active.operation, Operation::Write);
@@ -292,20 +291,22 @@ impl Parts {
         };
         list.truncate(fits - len);
         if len == 0 {
-            self.bounces.put(place);
+            self.bounces.put(slot);
             return Ok(None);
         }
-        details.bounce = Some(place);
+        issued.bounce = Some(slot);
         if is_read {
-            details.copy_to = Some((active.memory, len));
+            issued.copy_to = Some((active.memory, len));
         } else {
-            // SAFETY: the place has just been taken, so it isn't the device's.
+            // SAFETY: the slot has just been taken, so the device doesn't have it.
             let to = unsafe { region.slice(offset, len) };
             copy(active.memory, to, false);
         }
         Ok(Some(len))
     }
-    fn write_record(&self, part: u16, active: &Active) {
+
+    /// Writes the header of device request `id`, and clears its status.
+    fn write_record(&self, id: u16, active: &Active) {
         let kind = match active.operation {
             Operation::Read => TYPE_IN,
             Operation::Write => TYPE_OUT,
@@ -313,61 +314,67 @@ impl Parts {
             Operation::Identify => TYPE_GET_ID,
             Operation::Clear(clearing) => clearing.kind,
         };
-        // A request without data says where in its segment.
+        // The segment of a request without data has its sector.
         let sector = match active.operation {
             Operation::Clear(_) => 0,
             _ => active.sector,
         };
-        // SAFETY: the record belongs to a part that isn't in the device's hands.
-        let record = unsafe { self.records.slice(usize::from(part) * RECORD, RECORD) };
+        // SAFETY: the record is that of a request that the device doesn't have.
+        let record = unsafe { self.records.slice(usize::from(id) * RECORD, RECORD) };
         record[0..4].copy_from_slice(&kind.to_le_bytes());
         record[4..8].fill(0);
         record[8..HEADER].copy_from_slice(&sector.to_le_bytes());
         record[STATUS_AT] = STATUS_NONE;
     }
 
-    /// The next device request that is over.
-    pub fn complete(&mut self) -> Result<Option<Ended>, Broken> {
+    /// Takes the next device request that is over.
+    pub fn complete(&mut self) -> Result<Option<Completion>, DeviceError> {
         let Some(completion) = self.queue.pop()? else {
             return Ok(None);
         };
-        let part = completion.token as u16;
-        let details = self.parts[usize::from(part)];
-        self.free.push(part);
-        let status = self.records.ptr(usize::from(part) * RECORD + STATUS_AT);
+        let id = completion.token as u16;
+        let issued = self.requests[usize::from(id)];
+        self.free.push(id);
+        let status = self.records.ptr(usize::from(id) * RECORD + STATUS_AT);
         // SAFETY: a byte of the records; volatile because the device wrote it.
         let result = match unsafe { status.read_volatile() } {
             STATUS_OK => Ok(()),
             STATUS_UNSUPPORTED => Err(BlkError::Unsupported),
             _ => Err(BlkError::Io),
         };
-        if let Some(place) = details.bounce {
+        if let Some(slot) = issued.bounce {
             if let (Some((to, len)), Some((region, offset)), Ok(())) =
-                (details.copy_to, self.bounces.at(place), result)
+                (issued.copy_to, self.bounces.at(slot), result)
             {
-                // SAFETY: the place has come back from the device, and isn't given away yet.
+                // SAFETY: the device has returned the slot, and nothing else has it yet.
                 let from = unsafe { region.slice(offset, len) };
                 copy(to, from, true);
             }
-            self.bounces.put(place);
+            self.bounces.put(slot);
         }
-        Ok(Some((details.request, result)))
+        Ok(Some((issued.request, result)))
     }
+
     pub fn kick(&mut self, device: &Device) {
         self.queue.kick(device.transport());
     }
-    pub fn has_news(&self) -> bool {
+
+    pub fn has_pending(&self) -> bool {
         self.queue.has_used()
     }
+
     pub fn enable_interrupts(&mut self) -> bool {
         self.queue.enable_interrupts()
     }
+
     pub fn disable_interrupts(&self) {
         self.queue.disable_interrupts();
     }
+
     pub fn queue_counters(&self) -> QueueCounters {
         self.queue.counters()
     }
+
     pub fn leak(&mut self) {
         self.queue.leak();
         self.records.leak();
@@ -399,8 +406,8 @@ fn copy(mut memory: Cursor, mut bytes: &mut [u8], to_memory: bool) {
     }
 }
 
-/// Writes the segment of a request without data, and says how much of it the next device request
-/// does.
+/// Writes the segment of a request without data; returns how many of its bytes the next device
+/// request covers.
 pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8]) -> usize {
     let len = clear_len(active, clearing);
     let fields = [
@@ -413,8 +420,8 @@ pub(super) fn write_clear(active: &Active, clearing: Clearing, segment: &mut [u8
     len
 }
 
-/// How much of a request without data the next device request does: up to the last multiple of the
-/// device's alignment that fits.
+/// Bytes of a request without data that the next device request covers: up to the last multiple of
+/// the device's alignment that fits.
 fn clear_len(active: &Active, clearing: Clearing) -> usize {
     if active.remaining <= clearing.most {
         return active.remaining;
@@ -428,6 +435,7 @@ fn clear_len(active: &Active, clearing: Clearing) -> usize {
         clearing.most
     }
 }
+
 fn access(operation: Operation) -> Access {
     match operation {
         Operation::Write => Access::DeviceReads,
@@ -437,7 +445,7 @@ fn access(operation: Operation) -> Access {
 
 /// The buffers of one device request: the header, data segments, the status.
 struct List {
-    /// The first is the header's place.
+    /// The first is the header, as soon as it is known.
     buffers: Vec<Buffer>,
     /// Data segments, at most.
     max_segments: usize,
@@ -445,7 +453,7 @@ struct List {
 }
 
 impl List {
-    /// In memory that stays, as room for the most segments is more than most requests need.
+    /// An empty list in `buffers`, whose memory is used again and again: most requests need little.
     fn new(buffers: Vec<Buffer>, max_segments: u16, max_len: u32) -> List {
         let mut list = List {
             buffers,
@@ -455,12 +463,13 @@ impl List {
         list.clear();
         list
     }
+
     fn clear(&mut self) {
         self.buffers.clear();
         self.buffers.push(NO_BUFFER);
     }
 
-    /// Appends a segment, merging it with its neighbour and cutting it to the device's limit.
+    /// Appends a segment, merging it with its neighbor and cutting it to the device's limit.
     /// Returns how many of its bytes fitted.
     fn push(&mut self, mut segment: Segment, device_writes: bool) -> usize {
         let mut taken = 0;
@@ -497,7 +506,7 @@ impl List {
         taken
     }
 
-    /// Takes `bytes` off the end.
+    /// Removes `bytes` from the end.
     fn truncate(&mut self, mut bytes: usize) {
         while bytes > 0 && self.buffers.len() > 1 {
             let Some(last) = self.buffers.last_mut() else {
@@ -511,6 +520,7 @@ impl List {
             }
         }
     }
+
     fn finish(&mut self, header: u64, status: Buffer) {
         if let Some(first) = self.buffers.first_mut() {
             (first.phys, first.len) = (header, HEADER as u32);
@@ -540,7 +550,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_that_touch_are_one_up_to_the_device_s_limit() {
+    fn adjacent_segments_are_merged_up_to_the_limit_of_the_device() {
         let mut list = List::new(Vec::new(), 3, 100);
         assert_eq!(push(&mut list, 1000, 30), 30);
         assert_eq!(push(&mut list, 1030, 90), 90);
@@ -556,9 +566,9 @@ mod tests {
     }
 
     #[test]
-    fn the_header_s_place_is_never_data() {
+    fn the_buffer_of_the_header_is_never_data() {
         let mut list = List::new(Vec::new(), 1, 100);
-        // Where a header that isn't known yet would seem to end.
+        // The end of a header whose address isn't known yet.
         assert_eq!(push(&mut list, 0, 10), 10);
         assert_eq!(data(&list), [(0, 10)]);
         list.truncate(1000);

@@ -1,8 +1,8 @@
-//! Several pairs of queues (virtio 1.2, 5.1.5): one for each core that sends and receives.
+//! Multiqueue (virtio 1.2, 5.1.5): a pair of queues for each core that sends and receives.
 //!
-//! All pairs belong to one [`Net`], which looks for frames in each of them, so that it doesn't
-//! matter where the card puts one. A card answers by the pair by which it last heard of a flow; who
-//! sends by the first one only, as a single core does, also receives by that one.
+//! All pairs belong to one [`Net`], which polls each of them, so that it doesn't matter which one
+//! the card uses. A card answers by the pair by which a flow last sent: a single core, which sends
+//! by the first only, also receives by that one.
 
 use alloc::boxed::Box;
 use alloc::vec::Vec;
@@ -13,15 +13,15 @@ use crate::device::Device;
 use crate::transport::Transport;
 use crate::{Error, MemoryRef};
 
-/// More would leave no number for the control queue.
+/// With more pairs no number would be left for the control queue.
 const MOST: u16 = 0x7fff;
 
 /// Makes a pair, given its number.
 pub(super) type Make<'a> = &'a mut dyn FnMut(&mut Device, u16) -> Result<Pair, Error>;
 
-/// How more than one pair comes to be.
-pub(super) trait More {
-    /// What the card is asked for.
+/// Sets up more than one pair. A trait object, so that a program with one pair doesn't link this.
+pub(super) trait Multiqueue {
+    /// The features that it needs.
     fn features(&self) -> u64;
     /// Makes the pairs after the first, and the control queue, before the card runs.
     fn prepare(
@@ -33,10 +33,10 @@ pub(super) trait More {
     ) -> Result<Option<Control>, Error>;
 }
 
-/// Up to so many pairs.
-struct UpTo(u16);
+/// Sets up this many pairs at most.
+struct MaxPairs(u16);
 
-impl More for UpTo {
+impl Multiqueue for MaxPairs {
     fn features(&self) -> u64 {
         feature::MQ | feature::CTRL_VQ
     }
@@ -83,7 +83,7 @@ impl Net {
         config: &NetConfig,
         pairs: u16,
     ) -> Result<Net, Error> {
-        let mut net = Net::start(transport, memory, config, Some(&UpTo(pairs)))?;
+        let mut net = Net::start(transport, memory, config, Some(&MaxPairs(pairs)))?;
         let count = net.pairs.len() as u16;
         if let Some(control) = &mut net.control
             && count > 1
@@ -94,13 +94,13 @@ impl Net {
         Ok(net)
     }
 
-    /// How many pairs the card uses, at least one.
+    /// Number of pairs that the card uses, at least one.
     pub fn active_pairs(&self) -> usize {
         usize::from(self.active)
     }
 
-    /// Lets frames leave by pair `number` from now on, in the beginning 0. False, and nothing
-    /// changes: there are not so many that the card uses. What was queued before stays where it is.
+    /// Selects the queue pair used for transmission (initially 0). Returns `false` and changes
+    /// nothing if the card uses fewer pairs. Frames that are queued already stay in theirs.
     pub fn select_pair(&mut self, number: usize) -> bool {
         let there = number < self.active_pairs();
         if there {
