@@ -6,9 +6,12 @@ use crate::run::{find_program, kvm};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// One thing looked for.
+/// The machine that runs images.
+const QEMU: &str = "qemu-system-x86_64";
+
+/// A program or file that was looked for.
 struct Finding {
-    what: &'static str,
+    name: &'static str,
     /// What was found, or why that won't do.
     found: Result<String, String>,
     /// Debian's package, or another remedy.
@@ -26,7 +29,7 @@ pub fn run() -> bool {
             (Err(text), true) => ("MISSING", text),
             (Err(text), false) => ("without", text),
         };
-        println!("{mark}  {:<22} {text}", finding.what);
+        println!("{mark}  {:<22} {text}", finding.name);
     }
     let lacking = |needed: bool| {
         findings
@@ -37,7 +40,7 @@ pub fn run() -> bool {
     for finding in lacking(true).chain(lacking(false)) {
         match finding.remedy.strip_prefix("apt ") {
             Some(names) => packages.extend(names.split(' ').filter(|name| !name.is_empty())),
-            None if !finding.remedy.is_empty() => println!("{}: {}", finding.what, finding.remedy),
+            None if !finding.remedy.is_empty() => println!("{}: {}", finding.name, finding.remedy),
             None => {}
         }
     }
@@ -52,85 +55,76 @@ pub fn run() -> bool {
     lacking(true).next().is_none()
 }
 
+/// Looks for everything that building, running and disks need.
 fn look() -> Vec<Finding> {
-    let needed = |what, found, remedy| Finding {
-        what,
-        found,
-        remedy,
-        needed: true,
+    let finding = |needed: bool| {
+        move |(name, found, remedy)| Finding {
+            name,
+            found,
+            remedy,
+            needed,
+        }
     };
-    let useful = |what, found, remedy| Finding {
-        what,
-        found,
-        remedy,
-        needed: false,
-    };
-    let qemu = Path::new("qemu-system-x86_64");
-    let ocaml = "apt ocaml-nox ocaml-findlib";
+    let needed = needed().into_iter().map(finding(true));
+    needed
+        .chain(useful().into_iter().map(finding(false)))
+        .collect()
+}
+
+/// A program or file: its name, what was found or why it wasn't, and the remedy.
+type Found = (&'static str, Result<String, String>, &'static str);
+
+/// What every user needs.
+fn needed() -> Vec<Found> {
+    const OCAML: &str = "apt ocaml-nox ocaml-findlib";
+    const INSTALL: &str = "run 'make install' in Soil's repository, and '. PREFIX/env' where \
+        PREFIX isn't /usr or /usr/local";
+    let of = |program: &str, arguments, minimum| version(Path::new(program), arguments, minimum);
+    let findlib = of("ocamlfind", "query -format %v findlib", None);
     vec![
-        needed(
+        (
             "QEMU",
-            version(qemu, "--version", Some((7, 2))),
+            of(QEMU, "--version", Some((7, 2))),
             "apt qemu-system-x86",
         ),
-        needed(
-            "OCaml",
-            version(Path::new("ocamlopt"), "-version", Some((5, 2))),
-            ocaml,
-        ),
-        needed(
-            "findlib",
-            version(Path::new("ocamlfind"), "query -format %v findlib", None),
-            ocaml,
-        ),
-        needed(
+        ("OCaml", of("ocamlopt", "-version", Some((5, 2))), OCAML),
+        ("findlib", findlib, OCAML),
+        (
             "dune",
-            version(Path::new("dune"), "--version", Some((3, 17))),
+            of("dune", "--version", Some((3, 17))),
             "apt ocaml-dune",
         ),
-        needed(
+        (
             "C compiler",
-            version(Path::new("gcc"), "-dumpversion", None),
+            of("gcc", "-dumpversion", None),
             "apt gcc libc6-dev",
         ),
-        needed(
-            "linker",
-            version(Path::new("ld"), "--version", None),
-            "apt binutils",
-        ),
-        needed("static musl", musl(), "apt musl-dev"),
-        needed(
-            "link driver soil-cc",
-            driver(),
-            "run 'make install' in Soil's repository, and '. PREFIX/env' where PREFIX isn't /usr or /usr/local",
-        ),
-        needed(
-            "library soil",
-            library(),
-            "run 'make install' in Soil's repository, and '. PREFIX/env' where PREFIX isn't /usr or /usr/local",
-        ),
-        useful(
-            "passt",
-            version(Path::new("passt"), "--version", None),
-            "apt passt",
-        ),
-        useful(
+        ("linker", of("ld", "--version", None), "apt binutils"),
+        ("static musl", musl(), "apt musl-dev"),
+        ("link driver soil-cc", driver(), INSTALL),
+        ("library soil", library(), INSTALL),
+    ]
+}
+
+/// What speeds machines up, and what networks and disks use.
+fn useful() -> Vec<Found> {
+    let of = |program: &str, arguments| version(Path::new(program), arguments, None);
+    let ext4 = programs(&["mkfs.ext4", "e2fsck", "resize2fs"]);
+    vec![
+        ("passt", of("passt", "--version"), "apt passt"),
+        (
             "/dev/net/tun",
             tun(),
             "'modprobe tun' as root; --net user needs none",
         ),
-        useful("KVM", acceleration(qemu), ""),
-        useful(
+        ("KVM", acceleration(Path::new(QEMU)), ""),
+        (
             "mkfs.fat, mcopy",
-            version(Path::new("mcopy"), "-V", None),
+            of("mcopy", "-V"),
             "apt dosfstools mtools",
         ),
-        useful(
-            "mkfs.ext4, resize2fs",
-            programs(&["mkfs.ext4", "e2fsck", "resize2fs"]),
-            "apt e2fsprogs",
-        ),
-        useful("sfdisk", programs(&["sfdisk"]), "apt fdisk"),
+        ("mkfs.ext4, resize2fs", ext4, "apt e2fsprogs"),
+        ("sfdisk", programs(&["sfdisk"]), "apt fdisk"),
     ]
 }
 

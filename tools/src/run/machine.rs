@@ -427,7 +427,7 @@ fn in_use(run: &Run, complaints: &[&str]) -> Option<String> {
     })
 }
 
-/// What the run comes to.
+/// The exit status of `soil run`.
 fn outcome(
     control: &Control,
     status: Option<ExitStatus>,
@@ -437,35 +437,13 @@ fn outcome(
     complaints: &[&str],
     in_use: Option<&str>,
 ) -> Result<u8, Failure> {
-    // 128 and the signal, as a shell has it.
-    let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
     // A program that ended in time has its own status, even if a signal or the clock came in the
     // same moment; but not if it cut off what the program wrote.
     if let Some(exit) = control.exit.filter(|_| !console.pending) {
         return Ok(exit);
     }
-    match ended {
-        Some(Ended::TimedOut(after)) => {
-            let text = format!("ended after {} s (--timeout)", after.as_secs_f64());
-            return Err(Failure { status: 124, text });
-        }
-        Some(Ended::NoAnswer(signal)) => {
-            let text = format!(
-                "the program did not stop within {} s: ended",
-                GRACE.as_secs()
-            );
-            return Err(Failure {
-                status: by_signal(signal),
-                text,
-            });
-        }
-        Some(Ended::Killed(signal)) => {
-            return Err(Failure {
-                status: by_signal(signal),
-                text: "ended at once".into(),
-            });
-        }
-        None => {}
+    if let Some(ended) = ended {
+        return Err(failure_of(ended));
     }
     if !control.report.is_empty() {
         return Err(Failure {
@@ -485,6 +463,39 @@ fn outcome(
             }))
         }
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
+        _ => Err(Failure {
+            status: 126,
+            text: end_without_status(status, reason),
+        }),
+    }
+}
+
+/// The failure of a machine that `soil run` ended.
+fn failure_of(ended: Ended) -> Failure {
+    // 128 and the signal, as a shell has it.
+    let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
+    match ended {
+        Ended::TimedOut(after) => Failure {
+            status: 124,
+            text: format!("ended after {} s (--timeout)", after.as_secs_f64()),
+        },
+        Ended::NoAnswer(signal) => Failure {
+            status: by_signal(signal),
+            text: format!(
+                "the program did not stop within {} s: ended",
+                GRACE.as_secs()
+            ),
+        },
+        Ended::Killed(signal) => Failure {
+            status: by_signal(signal),
+            text: "ended at once".into(),
+        },
+    }
+}
+
+/// Why QEMU ended without an exit status of the program; `reason` is QEMU's own word for it.
+fn end_without_status(status: Option<ExitStatus>, reason: Option<&str>) -> String {
+    match status.and_then(|status| status.code()) {
         Some(0) => {
             let why = match reason {
                 Some("guest-reset") => "it was reset, as after a fault that no handler could take",
@@ -492,22 +503,13 @@ fn outcome(
                 Some(other) => other,
                 None => "QEMU gives no reason",
             };
-            Err(Failure {
-                status: 126,
-                text: format!("the machine ended without an exit status: {why}"),
-            })
+            format!("the machine ended without an exit status: {why}")
         }
-        Some(code) => Err(Failure {
-            status: 126,
-            text: format!("QEMU failed with status {code}"),
-        }),
+        Some(code) => format!("QEMU failed with status {code}"),
         None => {
             let signal = status.and_then(|status| status.signal());
             let signal = signal.map_or("a signal".to_owned(), |number| format!("signal {number}"));
-            Err(Failure {
-                status: 126,
-                text: format!("QEMU was killed by {signal}"),
-            })
+            format!("QEMU was killed by {signal}")
         }
     }
 }

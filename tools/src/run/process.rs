@@ -8,13 +8,28 @@ use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGQUIT};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
 use std::process::{Command, ExitStatus};
-use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::time::Instant;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
 
 enum Event {
     Signal(i32),
     Ended(std::io::Result<ExitStatus>),
+}
+
+/// Environment variables by name.
+type Variables = Vec<(String, OsString)>;
+
+/// The network of the process.
+#[derive(Default)]
+struct Network {
+    /// The value of `SOIL_NET`: a word for each link.
+    links: Vec<OsString>,
+    /// passt, which listens for as long as this lives.
+    listening: Option<passt::Listening>,
+    /// The command that starts passt, for `--dry-run`.
+    shown: String,
 }
 
 /// Runs the executable; the result is its exit status, 128 and the signal's number when a signal
@@ -26,6 +41,27 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
             "--gdb is for images: for a process run 'gdb --args {program}'"
         )));
     }
+    let mut variables = machine_options(run);
+    let network = network(run, default_net)?;
+    if !network.links.is_empty() {
+        let links = network.links.join(OsStr::new(";"));
+        variables.push(("SOIL_NET".into(), links));
+    }
+    let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
+    if run.dry_run {
+        println!("{}{}", network.shown, shown(run, &program, &variables));
+        return Ok(0);
+    }
+    let (events, inbox) = channel();
+    let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
+    let child = start(run, &program, variables, events)?;
+    let ended = supervise(run.timeout, child, &inbox)?;
+    drop((stop, network));
+    exit_status(run.timeout, ended)
+}
+
+/// The machine's options, but for its network, as variables.
+fn machine_options(run: &Run) -> Variables {
     let mut variables = command::variables(run);
     for disk in &run.disks {
         let file = std::path::absolute(&disk.file).unwrap_or_else(|_| disk.file.clone());
@@ -39,13 +75,8 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
         variables.push((format!("SOIL_DISK_{}", disk.name), value));
     }
     if let Some((_, mounts)) = variables.iter_mut().find(|(name, _)| name == "SOIL_MOUNT") {
-        *mounts = run
-            .mounts
-            .iter()
-            .map(absolute)
-            .collect::<Vec<_>>()
-            .join(";")
-            .into();
+        let absolute: Vec<String> = run.mounts.iter().map(absolute).collect();
+        *mounts = absolute.join(";").into();
     }
     if let Some(file) = &run.pcap {
         let file = std::path::absolute(file).unwrap_or_else(|_| file.clone());
@@ -54,99 +85,118 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if !run.macs.is_empty() {
         variables.push(("SOIL_MAC".into(), run.macs.join(";").into()));
     }
-    // With no ports to forward the program starts passt itself, when it first uses the network.
-    let mut listening = None;
-    let mut first = String::new();
-    let mut links = Vec::new();
+    variables
+}
+
+/// The links of the process; starts passt if there are ports to forward. Without any the program
+/// starts passt itself, when it first uses the network.
+fn network(run: &Run, default_net: bool) -> Result<Network, Failure> {
+    let mut network = Network::default();
     for (index, net) in command::nets(run, default_net).iter().enumerate() {
-        links.push(match net {
+        network.links.push(match net {
             Net::None => OsString::from("none"),
             Net::Tap(device) => format!("tap={device}").into(),
             Net::User | Net::Passt if run.forwards.is_empty() || index > 0 => "user".into(),
             Net::User | Net::Passt if run.dry_run => {
-                first = passt::shown(&run.forwards);
+                network.shown = passt::shown(&run.forwards);
                 format!("passt={}", passt::SHOWN_SOCKET).into()
             }
             Net::User | Net::Passt => {
                 let passt = passt::Listening::start(&run.forwards)?;
                 let mut value = OsString::from("passt=");
                 value.push(&passt.path);
-                listening = Some(passt);
+                network.listening = Some(passt);
                 value
             }
         });
     }
-    if links.is_empty() && !run.nets.is_empty() {
-        links.push("none".into());
+    if network.links.is_empty() && !run.nets.is_empty() {
+        network.links.push("none".into());
     }
-    if !links.is_empty() {
-        variables.push(("SOIL_NET".into(), links.join(OsStr::new(";"))));
+    Ok(network)
+}
+
+/// The command that runs `program` with these variables.
+fn shown(run: &Run, program: &Path, variables: &Variables) -> String {
+    let mut line = String::from("env");
+    for (name, value) in variables {
+        let mut word = OsString::from(name);
+        word.push("=");
+        word.push(value);
+        line = line + " " + &shell::quoted(&word);
     }
-    let program = std::path::absolute(&run.program).unwrap_or_else(|_| run.program.clone());
-    if run.dry_run {
-        let mut line = String::from("env");
-        for (name, value) in &variables {
-            let mut word = OsString::from(name);
-            word.push("=");
-            word.push(value);
-            line = line + " " + &shell::quoted(&word);
-        }
-        for word in [program.as_os_str()]
-            .into_iter()
-            .chain(run.arguments.iter().map(OsString::as_os_str))
-        {
-            line = line + " " + &shell::quoted(word);
-        }
-        println!("{first}{line}");
-        return Ok(0);
+    let arguments = run.arguments.iter().map(OsString::as_os_str);
+    for word in [program.as_os_str()].into_iter().chain(arguments) {
+        line = line + " " + &shell::quoted(word);
     }
-    let mut child = Command::new(&program);
-    child.args(&run.arguments).envs(variables);
-    dies_with_us(&mut child);
-    let (events, inbox) = channel();
-    let stop = signals::forward(&signals::ENDING, events.clone(), Event::Signal)?;
-    let mut child = child
+    line
+}
+
+/// Starts the program; `events` gets its end.
+fn start(
+    run: &Run,
+    program: &Path,
+    variables: Variables,
+    events: Sender<Event>,
+) -> Result<Option<Pid>, Failure> {
+    let mut command = Command::new(program);
+    command.args(&run.arguments).envs(variables);
+    dies_with_us(&mut command);
+    let mut child = command
         .spawn()
         .map_err(|error| super::not_started(&run.program, &error))?;
     let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
-    // The child is waited for elsewhere; until that has reported, its number is its own.
+    // Until the thread has reported the end, the child's number is its own.
     std::thread::spawn(move || events.send(Event::Ended(child.wait())));
-    let send = |signal: Signal| id.map(|id| kill_process(id, signal));
-    let end = run.timeout.map(|after| Instant::now() + after);
+    Ok(id)
+}
+
+/// Waits for the end of `child`, to which it hands signals on, and which it kills after `timeout`.
+/// Returns the status, or `None` after the timeout.
+fn supervise(
+    timeout: Option<Duration>,
+    child: Option<Pid>,
+    inbox: &Receiver<Event>,
+) -> Result<Option<ExitStatus>, Failure> {
+    let lost = || Failure::start("the program's end was lost");
+    let send = |signal: Signal| child.map(|id| kill_process(id, signal));
+    let end = timeout.map(|after| Instant::now() + after);
     let mut timed_out = false;
-    let status = loop {
+    loop {
         let event = match end.filter(|_| !timed_out) {
             Some(end) => inbox.recv_timeout(end.saturating_duration_since(Instant::now())),
             None => inbox.recv().map_err(|_| RecvTimeoutError::Disconnected),
         };
         match event {
-            Ok(Event::Ended(status)) => break status,
+            Ok(Event::Ended(status)) => {
+                let lost = |error| Failure::start(format!("the program's end was lost: {error}"));
+                let status = status.map_err(lost)?;
+                return Ok((!timed_out).then_some(status));
+            }
             Ok(Event::Signal(number)) => {
-                // A terminal sends Ctrl-C and Ctrl-\ to the child as well; twice is what "at once"
-                // means to it, so only SIGTERM and SIGHUP are handed on.
+                // A terminal sends Ctrl-C and Ctrl-\ to the child as well. A second one means "at
+                // once" to it, so only SIGTERM and SIGHUP are handed on.
                 if ![SIGINT, SIGQUIT].contains(&number) || !terminal::sends_signals_to_our_group() {
-                    let signal = Signal::from_named_raw(number).unwrap_or(Signal::TERM);
-                    send(signal);
+                    send(Signal::from_named_raw(number).unwrap_or(Signal::TERM));
                 }
             }
             Err(RecvTimeoutError::Timeout) => {
                 timed_out = true;
                 send(Signal::KILL);
             }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Failure::start("the program's end was lost"));
-            }
+            Err(RecvTimeoutError::Disconnected) => return Err(lost()),
         }
-    };
-    drop((stop, listening));
-    let status =
-        status.map_err(|error| Failure::start(format!("the program's end was lost: {error}")))?;
-    if timed_out {
-        let after = run.timeout.unwrap_or_default().as_secs_f64();
-        // Who reads it may have held up the program as well.
+    }
+}
+
+/// The exit status of `soil run`; `ended` is `None` after the timeout.
+fn exit_status(timeout: Option<Duration>, ended: Option<ExitStatus>) -> Result<u8, Failure> {
+    let Some(status) = ended else {
+        let after = timeout.unwrap_or_default().as_secs_f64();
+        // The reader of this line may have held up the program as well.
         say_soon(&format!("ended after {after} s (--timeout)"));
         return Ok(124);
-    }
+    };
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(255)),
         (None, Some(signal)) => Err(Failure {
@@ -157,7 +207,7 @@ pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     }
 }
 
-/// A mount that means the same from any working directory.
+/// The mount, with a folder of the host as an absolute path.
 fn absolute(mount: &Mount) -> String {
     let mut mount = mount.clone();
     if mount.kind.as_deref() == Some("host")

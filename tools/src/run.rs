@@ -26,6 +26,7 @@ use rustix::net::netdevice::name_to_index;
 use rustix::net::{AddressFamily, SocketType, socket};
 use rustix::process::{Signal, getpid, getppid, set_parent_process_death_signal};
 use std::ffi::OsString;
+use std::fs::{Metadata, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
@@ -69,66 +70,84 @@ pub fn run(run: &Run) -> Result<u8, Failure> {
     }
 }
 
-/// What can be wrong between options that are right each for itself.
+/// Checks options that are each valid against each other, and against the host.
 fn check(run: &Run) -> Result<(), Failure> {
+    check_disks(run)?;
+    run.mounts
+        .iter()
+        .try_for_each(|mount| mountable(run, mount))?;
+    check_network(run)
+}
+
+/// Each disk has a name of its own and can be opened, and no two that are written are one file.
+fn check_disks(run: &Run) -> Result<(), Failure> {
     let mut files: Vec<(u64, u64, &options::Disk)> = Vec::new();
     for (index, disk) in run.disks.iter().enumerate() {
-        let (name, shown) = (&disk.name, disk.file.display());
-        if run
-            .disks
-            .iter()
-            .take(index)
-            .any(|earlier| earlier.name == *name)
-        {
+        let name = &disk.name;
+        let mut earlier = run.disks.iter().take(index);
+        if earlier.any(|earlier| earlier.name == *name) {
             return Err(Failure::start(format!(
                 "two disks are called {name}: give each a name of its own"
             )));
         }
-        let file = std::fs::OpenOptions::new()
-            .read(true)
-            .write(!disk.read_only)
-            .open(&disk.file);
-        let remedy = match file.as_ref().map_err(io::Error::kind) {
-            Ok(_) => "",
-            Err(io::ErrorKind::NotFound) => {
-                ": make one with the files of a folder: soil disk make FILE FOLDER --size 64M --fs fat"
-            }
-            Err(io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem) => {
-                ": give it as NAME=FILE,ro to read it only"
-            }
-            Err(_) => "",
-        };
-        let file =
-            file.map_err(|error| Failure::start(format!("disk {name}: {shown}: {error}{remedy}")))?;
-        let metadata = file
-            .metadata()
-            .map_err(|error| Failure::start(format!("disk {name}: {shown}: {error}")))?;
-        if metadata.is_dir() {
-            return Err(Failure::start(format!(
-                "disk {name}: {shown} is a folder: give a disk image or a block device"
-            )));
-        }
-        if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
-            return Err(Failure::start(format!(
-                "disk {name}: {shown} has {} bytes, which is no whole number of 512-byte sectors: is it cut off?",
-                metadata.len()
-            )));
-        }
+        let metadata = disk_file(disk)?;
         let (device, number) = (metadata.dev(), metadata.ino());
         let same = |(a, b, other): &&(u64, u64, &options::Disk)| {
             (*a, *b) == (device, number) && !(disk.read_only && other.read_only)
         };
         if let Some((.., other)) = files.iter().find(same) {
-            let other = &other.name;
             return Err(Failure::start(format!(
-                "disk {name}: {shown} is the disk {other} as well: give it once, or both as NAME=FILE,ro"
+                "disk {name}: {} is the disk {} as well: give it once, or both as NAME=FILE,ro",
+                disk.file.display(),
+                other.name
             )));
         }
         files.push((device, number, disk));
     }
-    run.mounts
-        .iter()
-        .try_for_each(|mount| mountable(run, mount))?;
+    Ok(())
+}
+
+/// Opens the file of a disk as the machine will, and checks that it can be one.
+fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
+    let fail = |text: String| {
+        let shown = disk.file.display();
+        Failure::start(format!("disk {}: {shown}{text}", disk.name))
+    };
+    let file = OpenOptions::new()
+        .read(true)
+        .write(!disk.read_only)
+        .open(&disk.file)
+        .map_err(|error| {
+            let remedy = match error.kind() {
+                io::ErrorKind::NotFound => {
+                    ": make one with the files of a folder: soil disk make FILE FOLDER --size 64M \
+                     --fs fat"
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    ": give it as NAME=FILE,ro to read it only"
+                }
+                _ => "",
+            };
+            fail(format!(": {error}{remedy}"))
+        })?;
+    let metadata = file
+        .metadata()
+        .map_err(|error| fail(format!(": {error}")))?;
+    if metadata.is_dir() {
+        let text = " is a folder: give a disk image or a block device";
+        return Err(fail(text.into()));
+    }
+    if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
+        return Err(fail(format!(
+            " has {} bytes, which is no whole number of 512-byte sectors: is it cut off?",
+            metadata.len()
+        )));
+    }
+    Ok(metadata)
+}
+
+/// The networks go together, and with the ports to forward.
+fn check_network(run: &Run) -> Result<(), Failure> {
     for net in run.nets.iter().filter(|_| !run.dry_run) {
         if let Net::Tap(device) = net {
             tap_exists(device)?;
@@ -145,7 +164,8 @@ fn check(run: &Run) -> Result<(), Failure> {
     }
     match run.nets.first() {
         Some(Net::Tap(_)) => Err(Failure::start(
-            "--forward needs --net user or passt first: with a TAP device the program has an address of its own",
+            "--forward needs --net user or passt first: with a TAP device the program has an \
+             address of its own",
         )),
         Some(Net::None) => Err(Failure::start(
             "--forward needs a network: leave out --net none",
@@ -154,7 +174,7 @@ fn check(run: &Run) -> Result<(), Failure> {
     }
 }
 
-/// What a mount needs is there.
+/// The disk or folder of a mount exists.
 fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
     let fail = |text: String| Err(Failure::start(format!("--mount {mount}: {text}")));
     let same =

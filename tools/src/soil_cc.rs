@@ -1,6 +1,5 @@
 //! `soil-cc`: the link driver of images, given to `ocamlopt` by its option `-cc`.
 
-#[path = "../link/mod.rs"]
 mod link;
 
 fn main() -> std::process::ExitCode {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// The layout of the image.
-const SCRIPT: &str = include_str!("image.ld");
+const SCRIPT: &str = include_str!("link/image.ld");
 /// The archive with the kernel and Soil's Rust side.
 const ARCHIVE: &str = "libsoil_image.a";
 /// The static library that a process links; an image takes the archive in its place.
