@@ -82,7 +82,7 @@ unsafe impl Memory for MachineMemory {
 pub struct Found {
     /// Its registers. Its interrupts end [`crate::wait::wait_until`].
     pub transport: Box<dyn Transport + Send>,
-    /// Where it is: `pci 00:03.0`, `mmio 0xfeb00e00`.
+    /// Its address: `pci 00:03.0`, `mmio 0xfeb00e00`.
     pub place: String,
 }
 
@@ -161,7 +161,7 @@ fn pci_transport(function: &Function, vectors: &Vectors) -> Result<PciTransport,
     }
 }
 
-/// Where virtio-mmio devices may be: (physical address, length, interrupt).
+/// The virtio-mmio devices that may exist: (physical address, length, interrupt).
 fn mmio_places() -> Vec<(u64, usize, u32)> {
     let named = environment::mmio_devices();
     let named = named

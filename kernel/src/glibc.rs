@@ -82,8 +82,8 @@ rearranged! {
     "__poll_chk": "shr rcx, 3; cmp rcx, rsi; jb soil_buffer_overflow" -> "poll",
     // A buffer of PATH_MAX is what realpath may fill.
     "__realpath_chk": "cmp rdx, 4096; jb soil_buffer_overflow" -> "realpath",
-    // Where a jump goes lies above, on the same stack: a function that has returned is below. musl
-    // keeps the pointer seventh.
+    // The target of a jump lies above, on the same stack: a function that has returned is below.
+    // musl keeps the pointer seventh.
     "__longjmp_chk": "cmp [rdi + 48], rsp; jb soil_buffer_overflow" -> "longjmp",
 }
 

@@ -56,7 +56,7 @@ fn poll_and_halt(
     arm: &mut dyn FnMut() -> bool,
 ) {
     let began = time::monotonic_ns();
-    // Where interrupts are closed, one of another device wouldn't be noted.
+    // While interrupts are disabled, one of another device wouldn't be noted.
     let polling = match processor::are_enabled() {
         true => POLL_NS.load(Ordering::Relaxed),
         false => 0,

@@ -19,7 +19,7 @@ fn ocaml(symbol: &str) -> Option<String> {
     if !module.starts_with(|first: char| first.is_ascii_uppercase()) {
         return None;
     }
-    // Dune's wrapper of executables is nobody's module.
+    // Dune's wrapper of executables is no module of the user's.
     let module = module
         .strip_prefix("Dune__exe__")
         .unwrap_or(module)

@@ -1,4 +1,4 @@
-//! `soil doctor`: what is missing on this machine and the command that installs it.
+//! `soil doctor`: the programs that this machine lacks, and the command that installs them.
 
 use crate::cli::Machine;
 use crate::disk::find_tool;
@@ -12,7 +12,7 @@ const QEMU: &str = "qemu-system-x86_64";
 /// A program or file that was looked for.
 struct Finding {
     name: &'static str,
-    /// What was found, or why that won't do.
+    /// The version found, or why it won't do.
     found: Result<String, String>,
     /// Debian's package, or another remedy.
     remedy: &'static str,
@@ -74,7 +74,7 @@ fn look() -> Vec<Finding> {
 /// A program or file: its name, what was found or why it wasn't, and the remedy.
 type Found = (&'static str, Result<String, String>, &'static str);
 
-/// What every user needs.
+/// The needs of every user.
 fn needed() -> Vec<Found> {
     const OCAML: &str = "apt ocaml-nox ocaml-findlib";
     const INSTALL: &str = "run 'make install' in Soil's repository, and '. PREFIX/env' where \
@@ -106,7 +106,7 @@ fn needed() -> Vec<Found> {
     ]
 }
 
-/// What speeds machines up, and what networks and disks use.
+/// Acceleration, and the programs that networks and disks use.
 fn useful() -> Vec<Found> {
     let of = |program: &str, arguments| version(Path::new(program), arguments, None);
     let ext4 = programs(&["mkfs.ext4", "e2fsck", "resize2fs"]);

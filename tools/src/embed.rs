@@ -16,7 +16,7 @@ const MAX_NAME: usize = 255;
 /// Characters of a line of the module, about.
 const LINE: usize = 4000;
 
-/// What is registered: a path from the mount point, and which of the files it is; directories have
+/// An entry of the volume: a path from the mount point, and the index of its file; directories have
 /// none.
 type Entry = (String, Option<usize>);
 
@@ -101,7 +101,8 @@ impl<W: Write> Literal<'_, W> {
         for byte in bytes {
             let mut starts_line = false;
             if self.column >= LINE {
-                self.to.write_all(b"\\\n")?; // the literal goes on after the blanks of the next line
+                // The literal goes on after the blanks of the next line.
+                self.to.write_all(b"\\\n")?;
                 self.column = 0;
                 starts_line = true;
             }
@@ -229,7 +230,8 @@ mod tests {
         let entries = text.split_once("[|\n").expect("registered").1;
         assert_eq!(
             entries,
-            "  (\"a\", f0);\n  (\"b-c\", f2);\n  (\"b/x\", f1);\n  (\"empty/\", \"\");\n  (\"link\", f1);\n  (\"twice/x\", f1);\n|]\n"
+            "  (\"a\", f0);\n  (\"b-c\", f2);\n  (\"b/x\", f1);\n  (\"empty/\", \"\");\n  \
+            (\"link\", f1);\n  (\"twice/x\", f1);\n|]\n"
         );
         assert!(text.contains("let f0 = \"two\\n\"\n") && text.contains("~at:\"/www\""));
         assert_eq!(module(directory.path()).expect("again"), text);
@@ -293,7 +295,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn literals_say_every_byte(bytes in prop::collection::vec(any::<u8>(), 0..3 * LINE), blanks in any::<bool>()) {
+        fn literals_say_every_byte(
+            bytes in prop::collection::vec(any::<u8>(), 0..3 * LINE),
+            blanks in any::<bool>(),
+        ) {
             let bytes: Vec<u8> = if blanks { vec![b' '; bytes.len()] } else { bytes };
             let mut written = Vec::new();
             Literal { to: &mut written, column: 0 }.write(&bytes).expect("written");

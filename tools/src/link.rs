@@ -1,4 +1,4 @@
-//! The link driver: what `ocamlopt -cc soil-cc` runs in place of the C compiler.
+//! The link driver, which `ocamlopt -cc soil-cc` runs in place of the C compiler.
 //!
 //! A program is linked from the objects that `ocamlopt` names, musl and the image archive (kernel
 //! and Soil's Rust side) into an ELF that boots by PVH. Compiling goes to the C compiler unchanged.
@@ -21,18 +21,19 @@ const SCRIPT: &str = include_str!("link/image.ld");
 const ARCHIVE: &str = "libsoil_image.a";
 /// The static library that a process links; an image takes the archive in its place.
 const PROCESS_LIBRARY: &str = "soil_sys";
-/// Part of the runtime of bytecode: what shows that the program isn't native.
+/// Part of the runtime of bytecode, which shows that the program isn't native.
 const BYTECODE_LIBRARY: &str = "camlrun";
 
 /// Set to `report` in the environment (`soil init` does so): a program that doesn't use Soil and
 /// can't be linked fails no build.
 const UNLINKABLE: &str = "SOIL_UNLINKABLE";
-/// What spares a program of a dune project.
-const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} soil)) to its stanza in the dune file";
+/// The remedy for a program of a dune project that needs no image.
+const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{context_name} \
+    soil)) to its stanza in the dune file";
 
 /// Why there is no image.
 enum Failure {
-    /// What images are made of isn't there.
+    /// The parts of images are missing.
     Setup(String),
     /// The program has parts that can't be in one.
     Program(String),

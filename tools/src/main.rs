@@ -1,5 +1,4 @@
-//! The `soil` command: starts programs in both forms, makes projects, and says what a machine
-//! lacks.
+//! The `soil` command: runs programs in both forms, makes projects and disks, and checks the host.
 
 mod cli;
 mod demangle;
@@ -19,12 +18,11 @@ mod symbols;
 mod words;
 
 extern crate alloc;
-// How programs lock their disks; the runtime itself doesn't link into a program of Rust's standard
-// library.
+// The runtime's locks of disks; the runtime itself doesn't link with Rust's standard library.
 #[allow(dead_code)]
 #[path = "../../platform/host/src/disk/lock.rs"]
 mod lock;
-// The kernel's reading of what `words` writes; the kernel itself doesn't link into a Linux program.
+// The kernel's parser, to test `words`; the kernel itself doesn't link into a Linux program.
 #[cfg(test)]
 #[allow(dead_code, missing_docs)]
 #[path = "../../kernel/src/firmware/command_line.rs"]

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// What can be wrong with an option's value; its text is shown after the option's name by clap.
+/// An invalid value of an option; clap shows its text after the option's name.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Invalid(String);
 
@@ -324,7 +324,7 @@ impl FromStr for Forward {
     }
 }
 
-/// What is to appear where in the program's tree of files.
+/// A mount of the program: its path, kind and source.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mount {
     /// An absolute path.
@@ -338,8 +338,9 @@ pub struct Mount {
     pub read_only: bool,
 }
 
-/// How a mount is written.
-const MOUNT: &str = "expected /PATH=TYPE:SOURCE or /PATH=DISK (such as /data=fat:data, /www=host:site, /tmp=memory:16M)";
+/// The form of a mount, for errors.
+const MOUNT: &str = "expected /PATH=TYPE:SOURCE or /PATH=DISK (such as /data=fat:data, \
+    /www=host:site, /tmp=memory:16M)";
 
 impl Mount {
     /// The disk that it is on, if it is on one.

@@ -1,4 +1,5 @@
-//! What a file is that `soil run` was given: an image that boots, a Linux executable, or neither.
+//! The form of a file that `soil run` was given: an image that boots, a Linux executable, or
+//! neither.
 
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
@@ -24,7 +25,7 @@ pub enum Form {
     Process,
 }
 
-/// What is known of the program before it runs.
+/// The properties of a program that are known before it runs.
 #[derive(Debug)]
 pub struct Program {
     /// Its form.
@@ -53,7 +54,8 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
     if let Some(why) = stands_in(&file) {
         let process = process_form(path);
         let text = format!(
-            "{shown} is no image: {why}: mend that and run 'dune build', or run the process form, {}",
+            "{shown} is no image: {why}: mend that and run 'dune build', or run the process form, \
+            {}",
             process.display()
         );
         return Err((125, text));
@@ -90,7 +92,8 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
     let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
     if !bootable && parts.windows(2).any(|pair| pair == ["_build", "soil"]) {
         let text = format!(
-            "{shown} lies in the image context but cannot boot: run 'soil doctor', then 'dune build' again"
+            "{shown} lies in the image context but cannot boot: run 'soil doctor', then 'dune \
+            build' again"
         );
         return Err((125, text));
     }
@@ -110,7 +113,7 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
     })
 }
 
-/// What soil-cc gives as the reason, on one line, in a file that it made in the place of an image.
+/// The reason, on one line, that soil-cc wrote into a link stand-in.
 fn stands_in(file: &File) -> Option<String> {
     let mut text = Vec::new();
     file.take(LONGEST_STAND_IN).read_to_end(&mut text).ok()?;
@@ -120,7 +123,7 @@ fn stands_in(file: &File) -> Option<String> {
     Some(why.replace(stand_in::QUOTE, "'").replace('\n', " "))
 }
 
-/// Where dune puts the process of an image.
+/// The path of the process form of an image.
 fn process_form(image: &Path) -> PathBuf {
     let mut in_build = false;
     image

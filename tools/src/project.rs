@@ -84,7 +84,9 @@ pub fn new(name: &str) -> Result<String, String> {
         std::fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
     }
     Ok(format!(
-        "{name} is made. Next:\n  cd {name}\n  dune build\n  soil run _build/default/main.exe --forward 7007:7   # a Linux process\n  soil run _build/soil/main.exe --forward 7007:7      # a virtual machine"
+        "{name} is made. Next:\n  cd {name}\n  dune build\n\
+        \x20 soil run _build/default/main.exe --forward 7007:7   # a Linux process\n\
+        \x20 soil run _build/soil/main.exe --forward 7007:7      # a virtual machine"
     ))
 }
 
@@ -93,7 +95,7 @@ fn workspace() -> String {
     format!("(lang dune {major}.{minor})\n\n(context default)\n\n{CONTEXT}")
 }
 
-/// What has to be done to a workspace file.
+/// The change that a workspace file needs.
 #[derive(Debug, PartialEq, Eq)]
 enum Change {
     /// The context is there.
@@ -112,7 +114,11 @@ pub fn init(folder: &Path) -> Result<String, String> {
         Err(error) => return Err(format!("{shown}: {error}")),
     };
     if before.is_none() && !folder.join("dune-project").exists() {
-        return Err("neither dune-project nor dune-workspace is here: run it in a workspace's root, or 'soil new NAME' for a new project".into());
+        return Err(
+            "neither dune-project nor dune-workspace is here: run it in a workspace's \
+            root, or 'soil new NAME' for a new project"
+                .into(),
+        );
     }
     match change(before.as_deref()).map_err(|why| format!("{shown}: {why}"))? {
         Change::None => Ok(format!("{shown} has the soil context already")),
@@ -124,7 +130,8 @@ pub fn init(folder: &Path) -> Result<String, String> {
                 "made with"
             };
             Ok(format!(
-                "{shown}: {verb} the soil context. Add soil to the libraries of an executable that is to use it; 'dune build' makes images in _build/soil"
+                "{shown}: {verb} the soil context. Add soil to the libraries of an executable \
+                    that is to use it; 'dune build' makes images in _build/soil"
             ))
         }
     }
@@ -181,7 +188,11 @@ fn change(before: Option<&str>) -> Result<Change, String> {
         return if *ours {
             Ok(Change::None)
         } else {
-            Err("it has a context called soil that doesn't link with soil-cc: give that another name".into())
+            Err(
+                "it has a context called soil that doesn't link with soil-cc: give that another \
+                name"
+                    .into(),
+            )
         };
     }
     let mut text = before.to_owned();
@@ -192,7 +203,11 @@ fn change(before: Option<&str>) -> Result<Change, String> {
         // With no context at all dune means the default one; with ours alone it would be gone.
         text.push_str("\n(context default)\n");
     } else if !contexts.iter().any(|(name, _)| name == "default") {
-        return Err("it has no context called default, whose compiler the soil context takes: add (context default)".into());
+        return Err(
+            "it has no context called default, whose compiler the soil context takes: add \
+            (context default)"
+                .into(),
+        );
     }
     text.push('\n');
     text.push_str(CONTEXT);
@@ -256,7 +271,8 @@ mod tests {
         assert!(text.starts_with(before) && text.ends_with(CONTEXT));
         assert!(text.contains("\n(context default)\n"));
         assert_eq!(change(Some(&text)), Ok(Change::None));
-        let two = "(lang dune 3.18)\n(context (default (name default)))\n(context (opam (switch 4.14)))\n";
+        let two = "(lang dune 3.18)\n(context (default (name default)))\n\
+            (context (opam (switch 4.14)))\n";
         assert_eq!(changed(two), format!("{two}\n{CONTEXT}"));
     }
 
@@ -309,7 +325,8 @@ mod tests {
             let before = format!("(lang dune 3.17)\n{extra}");
             let text = changed(&before);
             assert!(text.starts_with(&before));
-            let (old, new) = (sexp::parse(&before).expect("parsed"), sexp::parse(&text).expect("parsed"));
+            let old = sexp::parse(&before).expect("parsed");
+            let new = sexp::parse(&text).expect("parsed");
             assert_eq!(&new[..old.len()], &old[..]);
         }
     }

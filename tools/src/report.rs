@@ -4,7 +4,7 @@ use crate::symbols::{Symbols, unstripped};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// What the lines of a report say.
+/// The fields of a report.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Crash<'a> {
     reason: Option<&'a str>,
@@ -63,7 +63,8 @@ pub fn print(program: &Path, lines: &[String], out: &mut impl Write) -> io::Resu
     if crash.frames.len() > 1 {
         writeln!(
             out,
-            "  (from #1 on: return addresses found on the stack; some may be of calls that are over)"
+            "  (from #1 on: return addresses found on the stack; some may be of calls that are \
+            over)"
         )?;
     }
     Ok(())
@@ -115,7 +116,7 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), String> {
     })?;
     let symbols = Symbols::open(&file)?;
     let mut out = io::stdout().lock();
-    // That nobody reads what is printed (a closed pipe) ends the printing, no more.
+    // A closed pipe ends the printing, and is no error.
     let printed = if addresses.is_empty() {
         name_lines(&symbols, &mut out)
     } else {

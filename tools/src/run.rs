@@ -199,7 +199,9 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
         .and_then(|handle| name_to_index(&handle, device));
     found.map(drop).map_err(|error| {
         Failure::start(format!(
-            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap vnet_hdr user $USER; ip addr add 10.0.0.1/24 dev {device}; ip link set {device} up (and give the program --ip 10.0.0.2/24)"
+            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap \
+            vnet_hdr user $USER; ip addr add 10.0.0.1/24 dev {device}; ip link set {device} up \
+            (and give the program --ip 10.0.0.2/24)"
         ))
     })
 }
@@ -212,10 +214,11 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         .find(|mount| mount.kind.as_deref() == Some("host"))
     {
         return Err(Failure::start(format!(
-            "--mount {mount}: a machine can't reach a folder of the host: put it on a disk, or run the process form"
+            "--mount {mount}: a machine can't reach a folder of the host: put it on a disk, or run \
+            the process form"
         )));
     }
-    // Who runs a command line that is only shown hasn't got our end of the serial line.
+    // A command line that is only shown has no `soil run` at the serial line.
     let origin = serial::Origin::of_standard_input();
     let line = line(run, (!run.dry_run).then_some(origin))?;
     let kvm = match run.accel {
@@ -282,7 +285,8 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
     )
     .map_err(|length| {
         Failure::start(format!(
-            "arguments and environment take {length} bytes and a machine's command line holds {}: pass long data on a disk",
+            "arguments and environment take {length} bytes and a machine's command line holds {}: \
+            pass long data on a disk",
             words::LIMIT
         ))
     })
@@ -310,7 +314,8 @@ fn not_started(program: &Path, error: &io::Error) -> Failure {
     let shown = program.display();
     match error.kind() {
         io::ErrorKind::NotFound => Failure::start(format!(
-            "{shown} is not on this machine: 'soil doctor' says how to install it (or give --qemu PATH)"
+            "{shown} is not on this machine: 'soil doctor' says how to install it (or give --qemu \
+            PATH)"
         )),
         _ => Failure::start(format!("{shown} did not start: {error}")),
     }

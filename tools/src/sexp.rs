@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 100;
 pub enum Sexp {
     /// A word, quoted ones without their quotes (escapes are left as they are written).
     Atom(String),
-    /// What stands in parentheses.
+    /// A list in parentheses.
     List(Vec<Sexp>),
 }
 
@@ -197,7 +197,8 @@ mod tests {
 
     #[test]
     fn comments_and_strings_are_no_structure() {
-        let text = "; (a\n(lang dune 3.17) #| ( #| \" |# |# #;(context (x)) (name \"a ) \\\" b\")\n(v \"\\| (\n)";
+        let text = "; (a\n(lang dune 3.17) #| ( #| \" |# |# #;(context (x)) \
+            (name \"a ) \\\" b\")\n(v \"\\| (\n)";
         let parsed = parse(text).expect("well formed");
         assert_eq!(
             parsed,

@@ -13,7 +13,7 @@ const MAX_NEIGHBOURS: usize = 200;
 /// An open unstripped program.
 pub struct Symbols(addr2line::Loader);
 
-/// What is asked of an ELF file here.
+/// The names of an ELF file's addresses.
 struct Identity {
     build_id: Option<String>,
     has_symbols: bool,
@@ -68,8 +68,8 @@ impl Symbols {
         }
     }
 
-    /// What is at `address`, the innermost inlined function first: "Main.f at main.ml:3". Empty
-    /// where nothing is known. A return address belongs to the call before it.
+    /// The functions at `address`, the innermost inlined one first: "Main.f at main.ml:3". Empty
+    /// where none is known. A return address belongs to the call before it.
     pub fn names(&self, address: u64, is_return: bool) -> Vec<String> {
         let probe = if is_return {
             address.saturating_sub(1)

@@ -28,7 +28,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Who reads a variable, by the files that name it.
+/// The readers of each variable, by the files that name it.
 fn read_by() -> BTreeMap<String, &'static str> {
     let areas = [
         ("soil-sys/src", "both"),
@@ -57,7 +57,7 @@ fn read_by() -> BTreeMap<String, &'static str> {
         }
     }
     let strongest = |forms: Vec<&'static str>| {
-        // What the tool only hands on, and what tests set, is read by the program.
+        // Variables that the tool hands on, and that tests set, are read by the program.
         let order = ["both", "process", "image", "tool", "tests"];
         let both = ["process", "image"].iter().all(|form| forms.contains(form));
         let first = order.into_iter().find(|form| forms.contains(form));

@@ -1,4 +1,4 @@
-//! Input: bytes are taken from the UART when somebody asks for them.
+//! Input: bytes are taken from the UART when a caller asks for them.
 //!
 //! Used by system calls and by the runtime in `soil_wait`, never by a tick or an interrupt: the
 //! interrupt of the serial port only ends a halt.

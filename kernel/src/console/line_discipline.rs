@@ -59,7 +59,7 @@ impl LineDiscipline {
         self.sender = sender;
     }
 
-    /// Whether a person sends, who may ask for a report.
+    /// Whether the other end is a person, who may ask for a report.
     pub fn is_from_person(&self) -> bool {
         self.sender != Sender::Pipe
     }

@@ -18,7 +18,7 @@ pub const UART: Uart = Uart::COM1;
 const DEBUG_PORT: u16 = 0xe9;
 /// The interval at which a full transmitter is polled, in nanoseconds.
 pub const LOOK_NS: u64 = 1_000_000;
-/// How long the kernel waits for a transmitter that takes nothing, in nanoseconds, from when it
+/// The kernel's timeout for a transmitter that takes nothing, in nanoseconds, from when it
 /// last took something. Readers pause for seconds (a pager that draws, a log that is rotated, a
 /// terminal that is resized). Whoever asked for the end learns of it in time: `soil run` waits for
 /// 15 s, `docker stop` for 10, systemd for 90. (Linux gives up a serial port that is closed after

@@ -25,7 +25,7 @@ pub enum Register {
     Port(u16),
 }
 
-/// How the machine is switched off, and how its power button is read.
+/// The registers to switch the machine off, and to read its power button.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Power {
     /// PM1 registers, as a PC has them.

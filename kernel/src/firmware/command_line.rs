@@ -14,7 +14,7 @@ use alloc::vec::Vec;
 pub struct CommandLine {
     /// `NAME=value` words, in order.
     pub environment: Vec<Vec<u8>>,
-    /// What followed `--`.
+    /// The words after `--`.
     pub arguments: Vec<Vec<u8>>,
     /// The values of `virtio_mmio.device=` words.
     pub mmio_devices: Vec<MmioDevice>,
@@ -95,7 +95,7 @@ fn number(text: &str) -> Option<u64> {
     }
 }
 
-/// What a device's word begins with.
+/// The prefix of a device's word.
 const DEVICE: &[u8] = b"virtio_mmio.device=";
 
 /// The words of a command line, decoded, and whether each begins without quotes or escapes.

@@ -40,8 +40,7 @@ impl StartInfo {
         if self.cmdline == 0 {
             return &[];
         }
-        // What lies behind a short command line may not be mapped, so the largest readable piece is
-        // taken.
+        // The bytes behind a short command line may not be mapped: take the largest readable piece.
         let bytes = [MAX, 4096, 256]
             .into_iter()
             .find_map(|len| memory.read(self.cmdline, len))

@@ -7,7 +7,7 @@ use crate::arch::paging::{BORROWED, PAGE, PRESENT, WRITABLE};
 use crate::arch::stacks;
 use x86_64::VirtAddr;
 
-/// What an address that faulted belongs to, in words for the crash report.
+/// The meaning of an address that faulted, for the crash report.
 pub fn describe(address: u64, write: bool, fetch: bool) -> &'static str {
     let image = image::all();
     if address < PAGE {

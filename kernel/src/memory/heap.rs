@@ -11,7 +11,7 @@ use core::alloc::{GlobalAlloc, Layout};
 use core::ptr::{NonNull, null_mut};
 use rlsf::Tlsf;
 
-/// What the heap grows by at least: small, since `hello` is to run in 8 MiB.
+/// The least growth of the heap: small, since `hello` is to run in 8 MiB.
 const GROWTH: usize = 16 << 10;
 
 struct State {

@@ -3,11 +3,11 @@
 use core::ops::Range;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-/// Where all RAM is mapped.
+/// Start of the direct map of all RAM.
 pub const DIRECT: u64 = 0xffff_8000_0000_0000;
-/// Where the range of the kernel's heap begins.
+/// Start of the range of the kernel's heap.
 pub const HEAP: u64 = 0xffff_9000_0000_0000;
-/// Where device registers are mapped.
+/// Start of the mapped device registers.
 pub const DEVICES: u64 = 0xffff_a000_0000_0000;
 /// The program's part of the address space.
 pub const PROGRAM: Range<u64> = 0x40_0000_0000..0x80_0000_0000;

@@ -41,7 +41,7 @@ pub fn heap_given(bytes: usize) {
     HEAP_FREE.fetch_add(bytes, Ordering::Relaxed);
 }
 
-/// How much is kept.
+/// The size of the reserve.
 #[derive(Clone, Copy, Debug)]
 pub struct Reserve {
     bytes: u64,

@@ -23,7 +23,7 @@ pub(super) const READ_WRITE: Protection = Protection {
     execute: false,
 };
 
-/// How much memory there is, in bytes.
+/// The amounts of memory, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Statistics {
     /// The machine's memory, without the image and what firmware keeps.
@@ -329,7 +329,7 @@ pub fn fault(address: u64, write: bool, fetch: bool) -> Fault {
         .unwrap_or(Fault::Denied)
 }
 
-/// How much memory there is and what it is used for.
+/// The amounts of memory.
 pub fn statistics() -> Statistics {
     with(|memory| {
         let total = memory.physical.frames.total_count() as u64 * PAGE;

@@ -56,7 +56,7 @@ pub unsafe fn set_up(map: &MemoryMap) -> Result<(), SetUpError> {
         frames: Frames::new(bits),
         taken: 0,
     };
-    // What lies below the image holds the loader's structures; see `release_low`.
+    // The memory below the image holds the loader's structures; see `release_low`.
     for region in map.usable(&BootMemory) {
         physical.frames.add(
             region.start.max(image_end + map_bytes),

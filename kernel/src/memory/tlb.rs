@@ -5,7 +5,7 @@
 //! `tlb_mmu_resize_locked`). Without a flush a working set of more pages costs ten times as much
 //! for each access. So flush whenever as many pages were touched for the first time as the TLB has
 //! entries: it is full then, and has room for all pages that were touched so far afterwards. On
-//! hardware this is a flush for each so many page faults, which are dearer than it.
+//! hardware this is one flush for many page faults, which cost more than it.
 
 /// The entries that the TLB begins with.
 const SMALLEST: u64 = 256;
@@ -38,7 +38,7 @@ impl TlbGrowth {
         full
     }
 
-    /// How many pages to touch before each of a number of flushes so that the TLB has room for
+    /// The pages to touch before each of a number of flushes so that the TLB has room for
     /// `pages` after the last.
     pub fn grow_to(&mut self, pages: u64) -> impl Iterator<Item = u64> + use<> {
         let first = self.size;

@@ -76,9 +76,8 @@ impl Vmas {
         }
     }
 
-    /// How many VMAs the list holds at most, if it is to have room for one more change; `None`
-    /// where it has that room. The list never grows by itself: it is changed while memory can't be
-    /// allocated.
+    /// The capacity that the list needs to have room for one more change; `None` where it has that
+    /// room. The list never grows by itself: it is changed while memory can't be allocated.
     pub fn wants_capacity(&self) -> Option<usize> {
         /// A change cuts at two ends and adds a VMA.
         const ROOM: usize = 3;
@@ -292,7 +291,7 @@ mod tests {
     fn gives_addresses_out_from_the_first_on() {
         let mut vmas = Vmas::new(0x1000..0x10_0000, 0x5000);
         assert_eq!(vmas.gap(0x1000), Some(0x5000..0x6000));
-        // What was asked for by its address may lie below, and across.
+        // A range that was asked for by its address may lie below, and across.
         vmas.insert(vma(0x1000..0x2000, WRITE));
         vmas.insert(vma(0x4000..0x6000, WRITE));
         assert_eq!(vmas.gap(0x1000), Some(0x6000..0x7000));

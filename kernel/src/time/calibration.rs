@@ -1,4 +1,4 @@
-//! How fast the time stamp counter runs, measured when the time is first asked for.
+//! The rate of the time stamp counter, measured when the time is first asked for.
 
 use super::discipline::{Reading, confirmed};
 use crate::arch::pvclock::{NS, Rate, scaled};

@@ -24,7 +24,7 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, String> {
             E2FSCK.run(command, "", &mut || {})?
         }
         Content::Known(FileSystem::Fat) => {
-            // Says in one line what it is, when it isn't FAT.
+            // Fails with one line that names the contents, when they aren't FAT.
             drop(image::mount(path, device, None)?);
             let mut command = FSCK_FAT.command()?;
             command.args(["-n", "-V"]);

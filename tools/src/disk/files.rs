@@ -18,7 +18,7 @@ const MAX_PATH: usize = 4095;
 struct Entry {
     path: String,
     stat: Stat,
-    /// Where a symbolic link leads.
+    /// The target of a symbolic link.
     target: Option<String>,
 }
 
@@ -53,7 +53,7 @@ pub fn listed(volume: &mut dyn Volume, directory: &str) -> Result<Vec<(String, S
     known.collect()
 }
 
-/// What is known of an entry that no path leads to.
+/// The attributes of an entry that no path leads to.
 fn unknown(kind: Kind) -> Stat {
     let never = Time::from_seconds(0);
     Stat {
@@ -232,7 +232,7 @@ pub fn extract(
         }
         let target = directory.join(below.trim_start_matches('/'));
         let modified = time(&entry.stat);
-        // What every ext4 has for e2fsck; none of the user's unless something was found.
+        // Every ext4 has it for e2fsck; it is the user's only if something was found.
         if is_ext4
             && entry.path == "/lost+found"
             && entries(volume, &entry.path).is_ok_and(|found| found.is_empty())

@@ -13,7 +13,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// What partitions' ends are a multiple of, and what a GPT takes after the last one.
+/// Alignment of partitions, and bytes of the backup GPT after the last one.
 const ALIGN: u64 = 1 << 20;
 const GPT_END: u64 = 33 * SECTOR;
 
@@ -126,7 +126,7 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
     let label = label(&mut *image::device(old, place, false)?);
     let file = File::options().write(true).open(new);
     let file = file.map_err(|error| format!("{}: {error}", new.display()))?;
-    // What the old file system left is no part of the new one.
+    // The new part must not show contents of an older file system.
     rustix::fs::fallocate(
         &file,
         rustix::fs::FallocateFlags::PUNCH_HOLE | rustix::fs::FallocateFlags::KEEP_SIZE,

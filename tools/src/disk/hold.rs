@@ -1,4 +1,4 @@
-//! Locks on images while a command works on them, and who else has one.
+//! Locks on images while a command works on them, and the process that holds one.
 
 use crate::lock::{self, InUse, Refusal, Usage};
 use std::fs::File;

@@ -1,4 +1,4 @@
-//! What is on an image, and images that are being made.
+//! The contents of an image, and images that are being made.
 
 use super::device::{Image, SECTOR};
 use super::tool::CP;
@@ -9,7 +9,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
 
-/// Where a file system is on an image, in bytes.
+/// The extent of a file system on an image, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     pub start: u64,
@@ -18,7 +18,7 @@ pub struct Place {
     pub partition: Option<u32>,
 }
 
-/// What kind of thing is there.
+/// The kind of an image's contents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
     Known(FileSystem),
@@ -50,7 +50,8 @@ pub fn place(path: &Path, name: Option<&str>) -> Result<Place, String> {
         (None, partitions) => {
             let count = partitions.len();
             return Err(format!(
-                "{}: has {count} partitions: say --partition NUMBER or LABEL (soil disk list shows them)",
+                "{}: has {count} partitions: say --partition NUMBER or LABEL (soil disk list shows \
+                them)",
                 path.display()
             ));
         }
@@ -86,8 +87,8 @@ pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block
     )))
 }
 
-/// What a disk holds, by its first bytes; FAT where nothing else is seen, since its error says what
-/// is there instead.
+/// The contents of a disk by its first bytes; FAT where nothing else is recognized, since its error
+/// says what is there instead.
 pub fn content(device: &mut dyn Block) -> Content {
     let mut start = vec![0; 2048];
     if device.sectors() < 4 || device.read(0, &mut start).is_err() {

@@ -13,9 +13,9 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicI64, Ordering};
 
-/// Where the first partition starts, as all tools have it, and what it is a multiple of.
+/// Start of the first partition, as all tools have it, and its alignment.
 const ALIGN: u64 = 1 << 20;
-/// What a GPT takes at the end.
+/// Bytes of the backup GPT at the end.
 const GPT_END: u64 = 33 * SECTOR;
 
 /// The time of the file that is being copied, for the clock of the volume that it goes to.
@@ -155,7 +155,7 @@ fn make_ext4(
     command.arg(&options.directory);
     command.args(["-E", &format!("root_owner=0:0,offset={}", place.start)]);
     command.arg(file).arg(format!("{}k", place.size / 1024));
-    // What is allocated of the image says how far the copying is.
+    // The blocks that the image has allocated show the progress of the copy.
     let outcome = MKFS_EXT4.run(command, "", &mut || {
         if let Ok(known) = std::fs::metadata(file) {
             bar.set_position(known.blocks() * 512);

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// Where Debian puts them; not every user has these in PATH.
+/// Debian's folders for them, which not every user has in PATH.
 const FOLDERS: [&str; 2] = ["/usr/sbin", "/sbin"];
 
 /// A program and the package that has it.
@@ -28,10 +28,10 @@ pub const RESIZE2FS: Tool = Tool::new("resize2fs", "e2fsprogs");
 pub const SFDISK: Tool = Tool::new("sfdisk", "fdisk");
 pub const CP: Tool = Tool::new("cp", "coreutils");
 
-/// How a program ended.
+/// The end of a program.
 pub struct Outcome {
     pub status: i32,
-    /// What it printed, errors last.
+    /// Its output, errors last.
     pub text: String,
 }
 

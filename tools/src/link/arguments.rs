@@ -1,4 +1,4 @@
-//! What the driver was asked to do: the arguments of a C compiler as OCaml's compilers give them.
+//! The driver's arguments: those of a C compiler, as OCaml's compilers give them.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -25,7 +25,7 @@ impl Item {
     }
 }
 
-/// What to link.
+/// An input of the link.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Link {
     /// `-o`.
@@ -40,7 +40,7 @@ pub struct Link {
     pub verbose: bool,
 }
 
-/// What the driver was asked to do.
+/// The parsed arguments.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Invocation {
     /// Compile, with these arguments for the C compiler.
@@ -51,7 +51,7 @@ pub enum Invocation {
 
 /// Options that make the call one for the C compiler.
 const COMPILE: [&[u8]; 6] = [b"-c", b"-S", b"-E", b"-M", b"-MM", b"-shared"];
-/// What the output of `ocamlopt -shared` ends with. `-cc` takes the place of the option itself.
+/// The suffix of `ocamlopt -shared`'s output. `-cc` takes the place of the option itself.
 const PLUGIN: &[u8] = b".cmxs";
 /// Options followed by a value that a link has no use for.
 const WITH_VALUE: [&[u8]; 8] = [
@@ -148,8 +148,8 @@ impl Link {
         } else if !bytes.starts_with(b"-") {
             self.items.push(Item::File(argument.into()));
         }
-        // What is left is the C compiler's own: optimisation, warnings, -pthread, -shared-libgcc
-        // and the like.
+        // The other options are the C compiler's own: optimization, warnings, -pthread,
+        // -shared-libgcc and the like.
         Ok(())
     }
 
@@ -230,8 +230,8 @@ mod tests {
 
     #[test]
     fn understands_what_ocamlopt_says() {
-        let call = "-O2 -fno-strict-aliasing -fwrapv -pthread -Wall -Wl,-E -o main.exe -L. -L /lib/ocaml \
-                    -I /include start.o stdlib.a -lunixnat libasmrun.a -lm -lpthread";
+        let call = "-O2 -fno-strict-aliasing -fwrapv -pthread -Wall -Wl,-E -o main.exe -L. \
+                    -L /lib/ocaml -I /include start.o stdlib.a -lunixnat libasmrun.a -lm -lpthread";
         let Ok(Invocation::Link(link)) = parse(arguments(&call.replace("  ", " "))) else {
             panic!()
         };

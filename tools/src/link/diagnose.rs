@@ -1,4 +1,4 @@
-//! The linker's messages in terms of who wants what.
+//! The linker's messages, one paragraph for each missing symbol.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,8 @@ pub fn warnings(messages: &str) -> impl Iterator<Item = &str> {
         .filter(|line| !line.is_empty() && !NOISE.iter().any(|noise| line.contains(noise)))
 }
 
-/// One paragraph for each symbol that is missing, with who wants it; other messages as they are.
+/// One paragraph for each missing symbol, with the objects that refer to it; other messages
+/// unchanged.
 pub fn errors(messages: &str) -> String {
     let mut missing: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let mut others = Vec::new();
@@ -61,8 +62,8 @@ pub fn errors(messages: &str) -> String {
     text.join("\nsoil-cc: error: ")
 }
 
-/// Who wants a symbol, `libx.a(file.o) (in f)`: the object of the last line that named one, and its
-/// function; or what the line of the reference itself begins with,
+/// The object that refers to a symbol, `libx.a(file.o) (in f)`: that of the last line that named
+/// one, with its function; or the beginning of the line of the reference itself,
 /// `path/libx.a(file.o):source.c:(.text+0x12): `.
 fn user(place: &str, object: &str, function: &str) -> String {
     let base = |file: &str| file.rsplit('/').next().unwrap_or(file).to_string();
@@ -77,7 +78,7 @@ fn user(place: &str, object: &str, function: &str) -> String {
     })
 }
 
-/// What a symbol's name says about where it comes from.
+/// The origin of a symbol, as far as its name shows.
 fn hint(symbol: &str) -> &'static str {
     let is_glibc = symbol.starts_with("__")
         && (symbol.ends_with("_chk") || symbol.contains("isoc"))
@@ -105,9 +106,11 @@ fn hint(symbol: &str) -> &'static str {
     if is_cxx {
         ": it belongs to the C++ library, which is built for glibc and can't be part of an image"
     } else if is_unwinder {
-        ": it belongs to the unwinder of C++ or of Rust's std; build Rust code with panic=abort and no_std"
+        ": it belongs to the unwinder of C++ or of Rust's std; build Rust code with panic=abort \
+        and no_std"
     } else if is_glibc {
-        ": it is glibc's own, and an image is linked with musl; the library has to be built against musl's headers"
+        ": it is glibc's own, and an image is linked with musl; the library has to be built \
+        against musl's headers"
     } else if symbol.starts_with("caml") {
         ": it is OCaml's; a library may be missing in the dune file, or be bytecode only"
     } else if symbol.starts_with("soil_") {
@@ -126,9 +129,11 @@ mod tests {
         let text = errors(
             "/usr/bin/ld: /lib/zarith/libzarith.a(caml_z.o): in function `ml_z_mul':\n\
              caml_z.c:(.text+0x12): undefined reference to `__gmpn_mul'\n\
-             /usr/bin/ld: /lib/zarith/libzarith.a(caml_z.o):caml_z.c:(.text+0x40): undefined reference to `__gmpn_mul'\n\
+             /usr/bin/ld: /lib/zarith/libzarith.a(caml_z.o):caml_z.c:(.text+0x40): \
+             undefined reference to `__gmpn_mul'\n\
              ld: stubs.o: in function `f':\n\
-             ld: stubs.o:/src/stubs.c:7:(.text+0x1): undefined reference to `__fgets_unlocked_chk'\n",
+             ld: stubs.o:/src/stubs.c:7:(.text+0x1): \
+             undefined reference to `__fgets_unlocked_chk'\n",
         );
         assert!(text.contains("symbol __gmpn_mul is wanted by"), "{text}");
         assert!(

@@ -1,4 +1,4 @@
-//! Where the static libraries are.
+//! Searching for static libraries.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::process::Command;
 const IN_MUSL: [&str; 10] = [
     "c", "m", "pthread", "dl", "rt", "util", "resolv", "crypt", "xnet", "gcc_s",
 ];
-/// Where a distribution keeps static libraries.
+/// A distribution's folders of static libraries.
 const SYSTEM: [&str; 5] = [
     "/usr/local/lib",
     "/usr/lib/x86_64-linux-gnu",
@@ -43,7 +43,8 @@ impl Musl {
             };
         }
         USUAL.iter().map(PathBuf::from).find(|folder| is_musl(folder)).map(Self).ok_or_else(|| {
-            "the static C library musl wasn't found: apt-get install musl-dev (or name its folder in SOIL_MUSL)"
+            "the static C library musl wasn't found: apt-get install musl-dev (or name its folder \
+            in SOIL_MUSL)"
                 .to_string()
         })
     }
@@ -95,7 +96,8 @@ impl<'a> Search<'a> {
         }
         Err(match shared {
             Some(object) => format!(
-                "library {name} is there as a shared object only ({}), and an image can't load one: \
+                "library {name} is there as a shared object only ({}), and an image can't load \
+                 one: \
                  install or build its static archive {file}",
                 object.display()
             ),

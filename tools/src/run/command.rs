@@ -11,7 +11,7 @@ use std::os::fd::RawFd;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
-/// What `soil run` decided besides the options.
+/// The machine's wiring, which `soil run` decides besides the options.
 #[derive(Clone, Copy, Debug)]
 pub struct Wiring {
     /// KVM instead of TCG.
@@ -486,7 +486,8 @@ mod tests {
     #[test]
     fn options_become_variables() {
         let run = run(
-            "--ip 10.0.0.2/8 --dns 1.1.1.1 --dns 9.9.9.9 --mount /d=fat:d --mount /e=fat:e --log debug --env A=b=c",
+            "--ip 10.0.0.2/8 --dns 1.1.1.1 --dns 9.9.9.9 --mount /d=fat:d --mount /e=fat:e --log \
+            debug --env A=b=c",
         );
         let text: Vec<String> = variables(&run)
             .iter()

@@ -9,7 +9,7 @@ const MAX_LINE: usize = 1024;
 /// The most lines of a crash report.
 const MAX_REPORT: usize = 1024;
 
-/// What the lines said so far.
+/// The contents of the lines so far.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Control {
     line: Vec<u8>,
@@ -81,7 +81,10 @@ mod tests {
     #[test]
     fn a_report_is_what_stands_between_its_lines() {
         let mut control = Control::default();
-        control.feed(b"before\nSOIL-CRASH-BEGIN\nreason x\r\nframe 0x10\nSOIL-CRASH-END\nafter\nSOIL-EXIT 139\n");
+        control.feed(
+            b"before\nSOIL-CRASH-BEGIN\nreason x\r\n\
+            frame 0x10\nSOIL-CRASH-END\nafter\nSOIL-EXIT 139\n",
+        );
         assert_eq!(control.report, ["reason x", "frame 0x10"]);
         assert_eq!(control.exit, Some(139));
     }

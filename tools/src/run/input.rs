@@ -8,7 +8,7 @@ use rustix::io::Errno;
 use std::io::{self, IsTerminal as _, Write};
 use std::time::Duration;
 
-/// How often a terminal is asked whose it is: no event tells a job that it got there.
+/// The interval at which a terminal's foreground group is polled: no event tells of a change.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Copies standard input to `to`, framed, until it ends or nothing is taken any more.
@@ -48,7 +48,7 @@ fn read(buffer: &mut [u8], origin: Origin, key: &ReportKey) -> rustix::io::Resul
         }
         match rustix::io::read(&stdin, &mut *buffer) {
             Err(Errno::INTR) => {}
-            // Who opened it for us may have made it non-blocking, for itself.
+            // The parent may have made it non-blocking, for itself.
             Err(Errno::AGAIN) => {
                 let _ = poll(&mut [PollFd::new(&stdin, PollFlags::IN)], None);
             }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 /// The longest a working probe may take; it needs some 50 ms.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What the probe writes to isa-debug-exit, and QEMU's status for it.
+/// The value that the probe writes to isa-debug-exit, and QEMU's status for it.
 const ANSWER: u8 = 0x2a;
 const ANSWER_STATUS: i32 = ((ANSWER as i32) << 1) | 1;
 
@@ -118,7 +118,7 @@ fn forget_earlier_boots(note: &Path) {
     }
 }
 
-/// Where the answer is kept; its name holds all that the answer depends on.
+/// The file of the answer; its name has everything that the answer depends on.
 fn note_file(qemu: &Path, machine: Machine, cpu: &str) -> Option<PathBuf> {
     let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let program = crate::run::find_program(qemu)?;

@@ -1,4 +1,5 @@
-//! What a wrapper of QEMU starts ends with `soil run`, also when that is killed.
+//! Ends the processes that a wrapper of QEMU starts together with `soil run`, also when that is
+//! killed.
 //!
 //! The signal for a parent's death goes to the child alone. So the child's group inherits one end
 //! of a socket, whose owner it is: when the other end closes, Linux sends the group a signal

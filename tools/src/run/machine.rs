@@ -25,15 +25,15 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long the program may take to stop after it was asked to: its own limit (10 s) and some more.
+/// Time for the program to stop after it was asked to: its own limit (10 s) and some more.
 const GRACE: Duration = Duration::from_secs(15);
-/// How long QEMU may stay after the program's end. What the program was told is on a disk is out of
-/// QEMU's hands by then.
+/// Time for QEMU to end after the program. Data that the program was told is on a disk has left
+/// QEMU by then.
 const LINGER: Duration = Duration::from_secs(10);
-/// How long may pass until what QEMU left when it was ended is passed on.
+/// Time to pass on QEMU's last output after it was ended.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// What the threads tell the one that decides.
+/// The events that the supervising thread receives.
 enum Event {
     /// A signal for `soil run`.
     Signal(i32),
@@ -51,7 +51,7 @@ enum Ended {
     NoAnswer(i32),
 }
 
-/// How far the machine is.
+/// The stage of the machine's life.
 enum Stage {
     /// The program runs.
     Runs,
@@ -145,12 +145,12 @@ pub fn run(
     let end = run.timeout.map(|after| Instant::now() + after);
     let ended = machine.supervise(&inbox, run.timeout.zip(end));
     machine.key.end();
-    // What is left may wait for who reads our output: Ctrl-C ends that as it ends any program.
+    // The rest may wait for the reader of our output: Ctrl-C ends that as it ends any program.
     drop(stop);
     machine.finish(run, ended, end)
 }
 
-/// What a thread gathers, as far as it is.
+/// The data that a thread has gathered so far.
 struct Gathered<T> {
     state: Arc<Mutex<T>>,
     /// Disconnected when the thread is done.
@@ -173,7 +173,7 @@ impl<T: Default + Send + 'static> Gathered<T> {
         look(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What there is when the thread is done, or when `end` comes.
+    /// Takes the data when the thread is done, or at `end`.
     fn take(&self, end: Instant) -> T {
         let left = end.saturating_duration_since(Instant::now());
         // Nothing is ever sent.
@@ -344,7 +344,7 @@ impl Machine {
         end: Option<Instant>,
     ) -> Result<u8, Failure> {
         let status = self.reap();
-        // All of them end with QEMU, unless somebody else holds its outputs.
+        // All of them end with QEMU, unless another process holds its outputs.
         let soon = Instant::now() + DRAIN;
         let control = self.control.take(soon);
         let complaints = self.complaints.take(soon);
@@ -352,7 +352,7 @@ impl Machine {
         let reason = self.reason.take(soon);
         let console = self.console.with(std::mem::take);
         let complaints: Vec<&str> = complaints.iter().map(|line| complaint(line)).collect();
-        // Who has ended it waits no more for who reads what is said.
+        // After an end that the user asked for, nothing waits for the reader of these lines.
         let until = ended.map(|_| Instant::now() + DRAIN).or(end);
         let mut said = Vec::new();
         if !control.report.is_empty() {
@@ -380,7 +380,7 @@ impl Machine {
                 failure.status
             }
         };
-        // Where nobody takes it, it is lost.
+        // Without a reader it is lost.
         let _ = output::write(io::stderr(), &said, until);
         Ok(answer)
     }

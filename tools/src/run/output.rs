@@ -1,4 +1,4 @@
-//! What comes from the console, to our standard output and error output; and our own words.
+//! Copying the console to standard output and error output; and the lines of `soil run` itself.
 
 use super::serial::Splitter;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 /// PIPE_BUF).
 const AT_ONCE: usize = 4096;
 
-/// How the copying goes.
+/// The state of the copying.
 #[derive(Debug, Default)]
 pub struct Progress {
     /// Whether anything came.
     pub spoke: bool,
     /// Whether something that came isn't passed on yet.
     pub pending: bool,
-    /// What ended standard output and error output early.
+    /// The errors that ended standard output and error output early.
     pub failed: [Option<Errno>; 2],
 }
 
@@ -45,8 +45,7 @@ pub fn copy(mut from: impl Read, progress: &Mutex<Progress>) {
     let with = |change: &dyn Fn(&mut Progress)| {
         change(&mut progress.lock().unwrap_or_else(PoisonError::into_inner));
     };
-    // What can't be written any more is dropped and the program goes on, as its work may not be its
-    // output.
+    // After an error output is dropped and the program goes on, as its work may not be its output.
     let mut failed = [None; 2];
     loop {
         match from.read(&mut buffer) {
@@ -94,7 +93,7 @@ pub fn write(to: impl AsFd, mut bytes: &[u8], until: Option<Instant>) -> rustix:
             Ok(0) => return Err(Errno::IO),
             Ok(count) => bytes = bytes.get(count..).unwrap_or_default(),
             Err(Errno::INTR) => {}
-            // Who opened it for us may have made it non-blocking, for itself.
+            // The parent may have made it non-blocking, for itself.
             Err(Errno::AGAIN) => wait_writable(&to, until)?,
             Err(error) => return Err(error),
         }
@@ -114,12 +113,12 @@ fn wait_writable(to: impl AsFd, until: Option<Instant>) -> rustix::io::Result<()
     }
 }
 
-/// Says a line on the error output. Where that doesn't take it, it is lost.
+/// Writes a line to the error output; errors are ignored.
 pub fn say(text: &str) {
     let _ = write(io::stderr(), format!("soil: {text}\n").as_bytes(), None);
 }
 
-/// Says a line on the error output if that takes it soon: for one who has more urgent things to do.
+/// As [`say`], but for 500 ms at most: the caller has more urgent work.
 pub fn say_soon(text: &str) {
     let until = Instant::now() + Duration::from_millis(500);
     let _ = write(

@@ -55,7 +55,7 @@ impl Drop for Ended {
     }
 }
 
-/// Where a launcher of one's own has passt listen, in what `--dry-run` shows.
+/// The socket of passt in the commands that `--dry-run` shows.
 pub const SHOWN_SOCKET: &str = "/tmp/passt.socket";
 
 /// The command of `--dry-run` that has to come first; it returns when passt listens.
@@ -67,7 +67,7 @@ pub fn shown(forwards: &[Forward]) -> String {
 
 fn options(forwards: &[Forward]) -> Vec<OsString> {
     let mut words: Vec<OsString> = ["--quiet", "--one-off"].map(OsString::from).into();
-    // As root it would become nobody, who can't open our folder.
+    // As root it would become the user `nobody`, who can't open our folder.
     if rustix::process::geteuid().is_root() {
         words.extend(["--runas", "0:0"].map(OsString::from));
     }
@@ -135,7 +135,7 @@ impl Passt {
     }
 }
 
-/// Whether somebody listens at the Unix domain socket `path`. The file is there a moment earlier,
+/// Whether a process listens at the Unix domain socket `path`. The file is there a moment earlier,
 /// and connecting to see would be passt's one client.
 fn listens(path: &Path) -> bool {
     // proc(5): flags are the fourth field; __SO_ACCEPTCON is 0x10000.
@@ -150,7 +150,7 @@ fn listens(path: &Path) -> bool {
 
 /// A passt that listens at a path, for the process form.
 pub struct Listening {
-    /// Where.
+    /// The path of its socket.
     pub path: PathBuf,
     _child: Ended,
     _folder: scratch::Folder,

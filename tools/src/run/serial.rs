@@ -9,14 +9,14 @@ use std::io::stdin;
 const MARK: u8 = 0x10;
 /// The end of input; of a terminal, which may go on: Ctrl-D.
 const END: u8 = 4;
-/// Ctrl-T: how do things stand?
+/// Ctrl-T: a request for a report.
 pub const REPORT: u8 = 0x14;
-/// What follows is for the error output.
+/// The following bytes are for the error output.
 const TO_ERROR: u8 = b'E';
-/// What follows is for standard output.
+/// The following bytes are for standard output.
 const TO_OUTPUT: u8 = b'O';
 
-/// What our standard input is.
+/// The kind of standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     /// A person's terminal, which edits lines and shows what is typed.
@@ -26,7 +26,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// What standard input is.
+    /// The kind of this process's standard input.
     pub fn of_standard_input() -> Self {
         match rustix::termios::isatty(stdin()) {
             true => Self::Terminal,
@@ -42,7 +42,7 @@ impl Origin {
         }
     }
 
-    /// What the machine gets for `bytes` that were read, none of them at the end.
+    /// The frames of `bytes` that were read; none were read at the end of input.
     pub fn framed(self, bytes: &[u8]) -> Vec<u8> {
         if bytes.is_empty() {
             return vec![MARK, END];
@@ -119,7 +119,8 @@ mod tests {
             let mut expected = [Vec::new(), Vec::new()];
             for (error, bytes) in &pieces {
                 sent.extend([MARK, if *error { TO_ERROR } else { TO_OUTPUT }]);
-                sent.extend(bytes.iter().flat_map(|byte| [*byte].repeat(1 + usize::from(*byte == MARK))));
+                let times = |byte: &u8| 1 + usize::from(*byte == MARK);
+                sent.extend(bytes.iter().flat_map(|byte| [*byte].repeat(times(byte))));
                 expected[usize::from(*error)].extend_from_slice(bytes);
             }
             let mut splitter = Splitter::default();

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-/// What asks for an end.
+/// The signals that ask for an end.
 pub const ENDING: [i32; 4] = [SIGINT, SIGTERM, SIGHUP, SIGQUIT];
 
 /// Ends the forwarding when it is dropped: from then on the signals do what they do to any program.
@@ -24,7 +24,7 @@ impl Drop for Stop {
     }
 }
 
-/// From now on these signals arrive as events, but for those that are ignored: who started us has
+/// Turns these signals into events from now on, but for those that are ignored: the parent has
 /// reserved them (`nohup`, and Ctrl-C of a shell without job control).
 pub fn forward<E: Send + 'static>(
     wanted: &[i32],

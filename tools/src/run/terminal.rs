@@ -15,7 +15,7 @@ pub struct ReportKey(Mutex<Lent>);
 
 #[derive(Debug, Default)]
 struct Lent {
-    /// What the terminal was like before, while the key is ours.
+    /// The terminal's settings before, while the key is ours.
     before: Option<Termios>,
     over: bool,
 }

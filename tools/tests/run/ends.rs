@@ -118,7 +118,7 @@ fn a_process_ends_with_soil_run() {
     }
 }
 
-/// What `nohup` does: a signal that was ignored at the start stays so.
+/// As with `nohup`: a signal that was ignored at the start stays so.
 #[test]
 fn an_ignored_signal_stays_ignored() {
     let machine = Machine::new(

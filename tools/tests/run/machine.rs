@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-/// What every stand-in begins with: the numbers of its sockets, from its own command line, as file
+/// The beginning of every stand-in: the numbers of its sockets, from its own command line, as file
 /// descriptors 8 and 9.
 const SOCKETS: &str = r#"#!/bin/bash
 for word in "$@"; do
@@ -70,7 +70,7 @@ impl Machine {
     }
 }
 
-/// How a run ended.
+/// The end of a run.
 #[derive(Debug)]
 pub struct Ran {
     pub status: Option<i32>,

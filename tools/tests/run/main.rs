@@ -67,7 +67,8 @@ fn a_qemu_that_does_not_start_says_why_in_one_line() {
 
 #[test]
 fn a_crash_is_reported_with_its_reason() {
-    let report = "SOIL-CRASH-BEGIN\\nreason page fault: read at 0x0: null page\\nframe 0x10\\nSOIL-CRASH-END\\n";
+    let report = "SOIL-CRASH-BEGIN\\nreason page fault: read at 0x0: null page\\n\
+        frame 0x10\\nSOIL-CRASH-END\\n";
     let ran = Machine::new(&format!(
         "echo x\nprintf '{report}SOIL-EXIT 139\\n' >&8\nexit 3\n"
     ))
@@ -114,7 +115,7 @@ fn sigterm_presses_the_power_button_and_a_second_one_ends_it() {
     assert_eq!(status, Some(128 + 15));
 }
 
-/// The status after so many signals, each sent once the script has printed a line more.
+/// The status after `signals`, each sent once the script has printed another line.
 fn signalled(script: &str, times: usize) -> Option<i32> {
     let machine = Machine::new(script);
     let mut child = machine.command(&[]).spawn().expect("soil starts");

@@ -18,7 +18,7 @@ struct Terminal {
     master: File,
     child: Child,
     shown: Arc<Mutex<String>>,
-    /// What of that was looked at.
+    /// The part that was checked.
     seen: usize,
 }
 

@@ -14,7 +14,7 @@ use x86_64::registers::model_specific::Msr;
 const BASE: Msr = Msr::new(0x1b);
 const ENABLE: u64 = 1 << 11;
 const X2APIC: u64 = 1 << 10;
-/// Where the registers are, unless the machine moved them; the MSR says.
+/// The bits of the MSR that hold the registers' physical address.
 const ADDRESS_MASK: u64 = 0x000f_ffff_ffff_f000;
 
 const ID: u32 = 0x20;
@@ -31,7 +31,7 @@ const MASKED: u32 = 1 << 16;
 const DIVISOR: u32 = 16;
 const DIVIDE_BY_16: u32 = 3;
 
-/// Where the registers are mapped; [`USE_MSRS`] for x2APIC, 0 before `set_up`, which writes it.
+/// Address of the mapped registers; [`USE_MSRS`] for x2APIC, 0 before `set_up`, which writes it.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
 const USE_MSRS: u64 = 1;
 /// The timer may interrupt. Set by the first [`set_timer`].
@@ -103,7 +103,7 @@ pub fn end_of_interrupt() {
     write(END_OF_INTERRUPT, 0);
 }
 
-/// Where [`elapsed_bus_clocks`] stops.
+/// The value at which [`elapsed_bus_clocks`] stops.
 pub const MOST_BUS_CLOCKS: u64 = u32::MAX as u64 * DIVISOR as u64;
 
 /// Bus clocks since [`set_up`] or [`count_again`], as far as the counter reaches and until the

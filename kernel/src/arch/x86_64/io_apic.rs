@@ -10,8 +10,8 @@ const LEVEL: u32 = 1 << 15;
 const VERSION: u32 = 1;
 const FIRST_ENTRY: u32 = 0x10;
 
-/// How an input signals. All are active high: those that firmware describes otherwise are on PCI's
-/// lines, which QEMU's controllers invert themselves.
+/// The signal of an input. All are active high: those that firmware describes otherwise are on
+/// PCI's lines, which QEMU's controllers invert themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
     /// By rising.

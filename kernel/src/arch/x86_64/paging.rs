@@ -324,7 +324,7 @@ mod tests {
             );
             assert_eq!(seen, (first..end).collect::<Vec<_>>());
         }
-        // What `change` returns is what is there afterwards, and its neighbours stay.
+        // The result of `change` is stored, and the entries beside it stay.
         tables.update(
             &mut memory,
             base + 5 * PAGE,

@@ -22,7 +22,7 @@ pub fn scaled(value: u64, factor: u64, part: u64) -> u64 {
 /// Nanoseconds of a tick are a multiple of 2^-32.
 const SHIFT: u32 = 32;
 
-/// How long a tick of the counter is, in nanoseconds times 2^32.
+/// The length of a tick of the counter, in nanoseconds times 2^32.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate(pub u64);
 

@@ -19,7 +19,7 @@ const MODEM_CONTROL: u16 = 4;
 const LINE_STATUS: u16 = 5;
 const SCRATCH: u16 = 7;
 
-/// A UART by its first port. It holds no state: whoever uses one keeps others away from it.
+/// A UART by its first port. It holds no state: its user keeps other code away.
 #[derive(Clone, Copy)]
 pub struct Uart(pub u16);
 
