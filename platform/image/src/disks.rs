@@ -33,7 +33,7 @@ struct Shared {
 }
 
 impl Source for Shared {
-    fn has_news(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.blk.borrow().has_pending()
     }
 

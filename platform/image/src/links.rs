@@ -45,7 +45,7 @@ impl LinkWake {
 }
 
 impl Source for Shared {
-    fn has_news(&self) -> bool {
+    fn has_pending(&self) -> bool {
         self.card.borrow().has_pending()
     }
 

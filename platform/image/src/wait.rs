@@ -22,7 +22,7 @@ pub struct Interest {
 /// A device that is waited for.
 pub trait Source {
     /// Whether there is something to do, as far as memory tells.
-    fn has_news(&self) -> bool;
+    fn has_pending(&self) -> bool;
 
     /// Asks for interrupts; true when there is something to do already.
     fn arm(&self) -> bool;
@@ -107,7 +107,7 @@ impl Wait for Image {
         };
         let interrupted = wait::watch(
             until,
-            &mut || sources.iter().any(|source| source.has_news()),
+            &mut || sources.iter().any(|source| source.has_pending()),
             &mut || {
                 // All of them, whatever the first says.
                 let mut any = false;
