@@ -13,7 +13,6 @@ use crate::ffi::{Int, IntsPiece, Piece, records};
 use crate::runtime::Runtime;
 use ::fs::{FileId, Health};
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::format;
 use alloc::string::String;
 
@@ -78,28 +77,26 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
         resolution,
         outcome,
     } = answered;
-    let ended = match (outcome, resolution) {
+    let advanced = match (outcome, resolution) {
         (Ok(value @ (Value::Link(..) | Value::Plain)), Some(resolution)) => {
-            match go_on(rt, index, waiter, resolution, value) {
-                Ok(Advanced::Queued(_)) => return,
-                Ok(Advanced::Done(n)) => Ok(n),
-                Err(failure) => Err(failure),
-            }
+            go_on(rt, index, waiter, resolution, value)
         }
-        (Ok(value), resolution) => output(rt, index, waiter, resolution.as_deref(), value),
+        (Ok(value), resolution) => {
+            let ended = output(rt, index, waiter, resolution.as_deref(), value);
+            ended.map(Advanced::Done)
+        }
         (Err(failure), _) => Err(labelled(rt, index, failure)),
+    };
+    let ended = match advanced {
+        Ok(Advanced::Queued(_)) => return,
+        Ok(Advanced::Done(n)) => Ok(n),
+        Err(failure) => Err(failure),
     };
     match (waiter, &ended) {
         (Waiter::Sync(token), _) => return synced(rt, token, ended.err(), caller),
         (Waiter::Mount(_) | Waiter::AbandonedMount, Err(_))
-        | (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Ok(_)) => {
-            let left = mounts::forget(rt, index);
-            drop_jobs(rt, left, caller);
-        }
-        (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Err(_)) => {
-            let left = mounts::restore(rt, index);
-            drop_jobs(rt, left, caller);
-        }
+        | (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Ok(_)) => forget(rt, index, caller),
+        (Waiter::Unmount(_) | Waiter::AbandonedUnmount, Err(_)) => restore(rt, index, caller),
         // Without memory for it the disk stays in use.
         (Waiter::AbandonedMount, Ok(_)) => {
             queue(rt, index, Waiter::AbandonedUnmount, Request::Unmount);
@@ -122,10 +119,7 @@ pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Call
         Waiter::Sync(token) => return synced(rt, token, Some(failure), caller),
         // Something else may be mounted there meanwhile.
         Waiter::Mount(_) => files.mounts.remove_volume(&index),
-        Waiter::Unmount(_) => {
-            let left = mounts::restore(rt, index);
-            drop_jobs(rt, left, caller);
-        }
+        Waiter::Unmount(_) => restore(rt, index, caller),
         _ => (),
     }
     caller.complete(rt, waiter.token(), Err(failure));
@@ -303,9 +297,16 @@ fn queue(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) {
     }
 }
 
-/// Ends the operations of jobs that were queued on a volume which is gone.
-fn drop_jobs(rt: &mut Runtime, jobs: VecDeque<Job>, caller: &mut Caller) {
-    for Job { waiter, .. } in jobs {
+/// Mounts a volume again whose unmount failed, or forgets it if its file system is gone.
+fn restore(rt: &mut Runtime, index: usize, caller: &mut Caller) {
+    if !mounts::restore(rt, index) {
+        forget(rt, index, caller);
+    }
+}
+
+/// Removes a volume, and ends the operations of jobs that were queued on it.
+fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
+    for Job { waiter, .. } in mounts::forget(rt, index) {
         match waiter {
             Waiter::Sync(token) => synced(rt, token, None, caller),
             waiter => caller.complete(rt, waiter.token(), Err(Error::NotFound.into())),

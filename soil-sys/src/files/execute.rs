@@ -19,6 +19,7 @@ use crate::error::{Answer, Error, Failure};
 use crate::runtime::{Cancelled, Runtime};
 use ::fs::BlockError;
 use ::fs::barrier::Next;
+use alloc::format;
 use core::cell::Cell;
 use core::ptr::NonNull;
 use platform::Clock;
@@ -107,6 +108,9 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
             }
             Action::Answer(answered) => answer::answer(rt, index, answered, caller),
             Action::Abandon(waiter) => answer::abandon(rt, index, waiter, caller),
+            Action::Recovered => {
+                log::warn!("{} answers again", volume.specification.label());
+            }
         }
     }
 }
@@ -306,9 +310,14 @@ pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
         if !volume.schedule.is_overdue(now) {
             return;
         }
-        let seconds = files.timeout_ns / 1_000_000_000;
-        let label = volume.specification.label();
-        volume.schedule.time_out(label, seconds);
+        let line = format!(
+            "{} hasn't answered for {} s: all that is asked of it fails until it does; \
+             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
+            volume.specification.label(),
+            files.timeout_ns / 1_000_000_000
+        );
+        log::warn!("{line}");
+        volume.schedule.time_out(line);
         if let Some(port) = volume.port() {
             port.cancelled.set(true);
         }

@@ -148,19 +148,19 @@ pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
     volume.schedule.into_queue()
 }
 
-/// Mounts a volume again whose unmount failed, unless it is of no use and gone all the same: then
-/// it is removed.
-pub fn restore(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
+/// Mounts a volume again whose unmount failed. `false`: it has lost a write and its file system is
+/// gone all the same, so that it is to be forgotten.
+pub fn restore(rt: &mut Runtime, index: usize) -> bool {
     let Some(files) = rt.files.as_deref_mut() else {
-        return VecDeque::new();
+        return true;
     };
-    match files.volumes.get(index) {
-        Some(volume) if volume.schedule.is_lost() && volume.is_over() => forget(rt, index),
-        Some(volume) => {
-            // Something else may have been mounted there meanwhile, and stays.
-            let _ = files.mounts.add(&volume.specification.point, index);
-            VecDeque::new()
-        }
-        None => VecDeque::new(),
+    let Some(volume) = files.volumes.get(index) else {
+        return true;
+    };
+    if volume.schedule.is_lost() && volume.is_over() {
+        return false;
     }
+    // Something else may have been mounted there meanwhile, and stays.
+    let _ = files.mounts.add(&volume.specification.point, index);
+    true
 }

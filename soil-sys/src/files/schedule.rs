@@ -72,6 +72,8 @@ pub enum Action {
     Answer(Answered),
     /// Tell the waiter that the device has timed out. Its job may go on.
     Abandon(Waiter),
+    /// Log that the device answers again.
+    Recovered,
 }
 
 /// A job that is done, durable if it has to be.
@@ -100,7 +102,7 @@ pub struct Schedule {
     /// Jobs that are done, but for what the platform does.
     suspended: Vec<(Begun, Outcome, SuspendedAnswer)>,
     /// What waiters are to be told: answers, or that the device has timed out.
-    told: VecDeque<Action>,
+    told: Vec<Action>,
     device: Device,
     /// The volume is on a disk, where one sync costs as much as several.
     merges_syncs: bool,
@@ -119,7 +121,7 @@ impl Schedule {
             deferred: VecDeque::new(),
             unflushed: Vec::new(),
             suspended: Vec::new(),
-            told: VecDeque::new(),
+            told: Vec::new(),
             device: Device::Answering { granted: 0 },
             merges_syncs: false,
             exiting: false,
@@ -210,8 +212,8 @@ impl Schedule {
     /// fiber gets nothing from the device.
     pub fn next(&mut self, is_over: impl Fn() -> bool, sector_size: usize) -> Action {
         loop {
-            if let Some(action) = self.told.pop_front() {
-                return action;
+            if !self.told.is_empty() {
+                return self.told.remove(0);
             }
             if self.is_timed_out()
                 && let Some(action) = self.refuse()
@@ -533,7 +535,7 @@ impl Schedule {
             }
             _ => outcome,
         };
-        self.told.push_back(Action::Answer(Answered {
+        self.told.push(Action::Answer(Answered {
             waiter: job.waiter,
             resolution: job.resolution,
             outcome,
@@ -542,8 +544,9 @@ impl Schedule {
 
     /// Has deferred jobs come first again.
     fn requeue(&mut self) {
-        while let Some(job) = self.deferred.pop_back() {
-            self.queue.push_front(job);
+        core::mem::swap(&mut self.queue, &mut self.deferred);
+        while let Some(job) = self.deferred.pop_front() {
+            self.queue.push_back(job);
         }
     }
 }

@@ -421,6 +421,7 @@ impl World {
                         self.last = false;
                     }
                 }
+                Action::Recovered => assert!(!self.is_timed_out()),
                 Action::Abandon(waiter) => {
                     assert!(self.is_timed_out());
                     let token = waiter.token();
@@ -553,7 +554,7 @@ impl World {
                 assert!(!self.schedule.is_overdue(due - 1));
                 self.now = due + more;
                 if self.schedule.is_overdue(self.now) {
-                    self.schedule.time_out(String::from("the device"), 1);
+                    self.schedule.time_out(String::from("late"));
                     // Waiters are told at once, as `execute::poll` does.
                     self.run(0);
                 } else {
@@ -682,7 +683,7 @@ fn an_abandoned_operation_is_told_once_that_its_memory_is_in_use() {
     schedule.flush_submitted(None, true, 7);
     assert!(matches!(next(&mut schedule), Action::Resume(Ok(()))));
     assert!(!schedule.take_abandoned(0) && !schedule.take_abandoned(4));
-    schedule.time_out(String::from("the device"), 1);
+    schedule.time_out(String::from("late"));
     for token in [4, 5] {
         let abandoned = next(&mut schedule);
         assert!(matches!(abandoned, Action::Abandon(waiter) if waiter.token() == token));

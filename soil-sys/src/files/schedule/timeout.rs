@@ -2,7 +2,6 @@
 
 use super::active::{Active, Begun, Phase};
 use super::{Action, Schedule};
-use alloc::format;
 use alloc::string::String;
 
 /// How much later than at its deadline a device may be given up, once, in nanoseconds: a caller
@@ -15,21 +14,21 @@ pub(super) enum Device {
         /// The deadline to which one was put off already.
         granted: u64,
     },
-    /// What operations are told, and what the device is called.
-    TimedOut { line: String, label: String },
+    /// What operations are told.
+    TimedOut(String),
 }
 
 impl Schedule {
     /// Whether the device is timed out.
     pub(super) fn is_timed_out(&self) -> bool {
-        matches!(self.device, Device::TimedOut { .. })
+        matches!(self.device, Device::TimedOut(_))
     }
 
     /// What operations are told while the device is timed out.
     pub fn timed_out(&self) -> Option<&str> {
         match &self.device {
             Device::Answering { .. } => None,
-            Device::TimedOut { line, .. } => Some(line),
+            Device::TimedOut(line) => Some(line),
         }
     }
 
@@ -68,20 +67,15 @@ impl Schedule {
         false
     }
 
-    /// The device called `label` has not answered for `seconds`: all operations fail until it has
-    /// done what was asked of it.
-    pub fn time_out(&mut self, label: String, seconds: u64) {
-        let line = format!(
-            "{label} hasn't answered for {seconds} s: all that is asked of it fails until it does; \
-             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS"
-        );
-        log::warn!("{line}");
-        self.device = Device::TimedOut { line, label };
+    /// The device has timed out: all operations fail, with this line, until it has done what was
+    /// asked of it.
+    pub fn time_out(&mut self, line: String) {
+        self.device = Device::TimedOut(line);
         self.requeue();
         let told = &mut self.told;
         let mut abandon = |job: &mut Begun| {
             if let Some(waiter) = job.abandon() {
-                told.push_back(Action::Abandon(waiter));
+                told.push(Action::Abandon(waiter));
             }
         };
         if let Some(active) = &mut self.active {
@@ -118,12 +112,9 @@ impl Schedule {
 
     /// Ends the time-out when the device has done all that was asked of it.
     pub(super) fn settle(&mut self) {
-        if let Device::TimedOut { label, .. } = &self.device
-            && self.active.is_none()
-            && !self.barrier.is_pending()
-        {
-            log::warn!("{label} answers again");
+        if self.is_timed_out() && self.active.is_none() && !self.barrier.is_pending() {
             self.device = Device::Answering { granted: 0 };
+            self.told.push(Action::Recovered);
             self.requeue();
         }
     }
