@@ -5,7 +5,7 @@ use super::mounts;
 use super::open_files;
 use super::request::{Request, Value};
 use super::resolution::Resolution;
-use super::resolve::{Advanced, advance};
+use super::resolve::{Advanced, advance, missing};
 use super::schedule::Answered;
 use super::volume::Volume;
 use crate::error::{Answer, Error, Failure, Stop};
@@ -84,6 +84,9 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
         (Ok(value), resolution) => {
             let ended = output(rt, index, waiter, resolution.as_deref(), value);
             ended.map(Advanced::Done)
+        }
+        (Err(failure), Some(resolution)) if failure.error == Error::NotFound => {
+            missing(rt, waiter, resolution, failure)
         }
         (Err(failure), _) => Err(labelled(rt, index, failure)),
     };

@@ -57,16 +57,40 @@ pub fn advance(
     }
 }
 
-/// Names above mount points stay as they are.
+/// A volume has nothing at a path: takes the operation on if something is mounted below it. The
+/// listing of the directory above shows it, so it is a directory like those on no volume.
+pub fn missing(
+    rt: &mut Runtime,
+    waiter: Waiter,
+    mut resolution: Box<Resolution>,
+    failure: Failure,
+) -> Result<Advanced, Failure> {
+    let path = String::from(resolution.path());
+    let names = mounts::names_above(rt, &path);
+    if names.is_empty() {
+        return Err(failure);
+    }
+    if resolution.is_last() {
+        return above(rt, &path, waiter, &resolution, names).map(Advanced::Done);
+    }
+    resolution.up();
+    advance(rt, waiter, resolution)
+}
+
+/// Names above mount points stay those of directories, where they are.
 fn guard(rt: &Runtime, path: &str, resolution: &Resolution) -> Result<(), Failure> {
-    let moves = resolution.is_old() && matches!(resolution.op(), Op::Rename(..))
-        || matches!(resolution.op(), Op::Rmdir);
     let files = rt.files.as_deref();
-    match files.and_then(|files| files.mounts.below(path)) {
-        Some(point) if moves => Err(Failure::new(
-            Error::Busy,
-            format!("{point} is mounted below it"),
-        )),
+    let Some(point) = files.and_then(|files| files.mounts.below(path)) else {
+        return Ok(());
+    };
+    match resolution.op() {
+        Op::Rename(..) | Op::Rmdir => {
+            let detail = format!("{point} is mounted below it");
+            Err(Failure::new(Error::Busy, detail))
+        }
+        Op::Open(flags) if flags.contains(OpenFlags::CREATE) => Err(Error::IsDirectory.into()),
+        Op::Symlink(_) => Err(Error::Exists.into()),
+        Op::Link(_) if !resolution.is_old() => Err(Error::Exists.into()),
         _ => Ok(()),
     }
 }

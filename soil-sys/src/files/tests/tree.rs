@@ -365,6 +365,58 @@ fn a_listing_has_every_name_once() {
     assert_eq!(wrong, no(Error::WrongKind));
 }
 
+/// What a listing shows can be opened: a directory that the volume doesn't have, but that leads to
+/// a mount point, is one of its own.
+#[test]
+fn a_directory_that_leads_to_a_mount_point_can_be_opened() {
+    let mut rt = runtime(&["/m", "/m/new/below", "/n"]);
+    let rt = &mut rt;
+    file(rt, "/m/new/below/f", "deep");
+    file(rt, "/m/f", "flat");
+    assert_eq!(symlink(rt, "/m/new", "/n/link", 1), Ok(0));
+    let directory = |name: &str| (name.to_string(), ENTRY_DIRECTORY);
+    for path in ["/m/new", "/m/new/"] {
+        assert_eq!(entries(rt, path, 100), [directory("below")], "{path}");
+    }
+    for path in ["/m/new", "/m/new/", "/m/new/below/..", "/n/link"] {
+        assert_eq!(real(rt, path).as_deref(), Ok("/m/new"), "{path}");
+    }
+    assert_eq!(
+        real(rt, "/m/none/../new"),
+        Err(Stop::Error(Error::NotFound))
+    );
+    assert_eq!(real(rt, "/n/link/below/f").as_deref(), Ok("/m/new/below/f"));
+    assert_eq!(real(rt, "/m/new/../f").as_deref(), Ok("/m/f"));
+    assert_eq!(text(rt, "/m/new/../f").as_deref(), Ok("flat"));
+    assert_eq!(
+        known(rt, "/m/new", true).map(|known| known[1]),
+        Ok(ENTRY_DIRECTORY)
+    );
+    // It stays one, and what isn't above a mount point isn't one.
+    for (answer, expected) in [
+        (open(rt, "/m/new", OPEN_READ, 1), Error::IsDirectory),
+        (open(rt, "/m/new", MODE, 1), Error::IsDirectory),
+        (symlink(rt, "f", "/m/new", 1), Error::Exists),
+        (link(rt, "/m/f", "/m/new", 1), Error::Exists),
+        (rename(rt, "/m/f", "/m/new", 0, 1), Error::Busy),
+        (rename(rt, "/m/new", "/m/g", 0, 1), Error::Busy),
+        (remove_directory(rt, "/m/new", 1), Error::Busy),
+        (unlink(rt, "/m/new", 1), Error::ReadOnly),
+        (open(rt, "/m/new/f", MODE, 1), Error::NotFound),
+        (open(rt, "/m/ne", OPEN_READ, 1), Error::NotFound),
+    ] {
+        assert_eq!(answer, no(expected));
+    }
+    assert_eq!(
+        entries(rt, "/m", 100),
+        [("f".to_string(), ENTRY_FILE), directory("new")]
+    );
+    // Made on the volume, it takes files.
+    assert_eq!(mkdir(rt, "/m/new", 1), Ok(0));
+    file(rt, "/m/new/f", "beside");
+    assert_eq!(entries(rt, "/m/new", 100).len(), 2);
+}
+
 #[test]
 fn the_position_is_the_descriptors() {
     let mut rt = runtime(&["/m"]);
