@@ -18,7 +18,7 @@
 mod address;
 mod arp;
 mod autoconf;
-mod checksum;
+pub(crate) mod checksum;
 mod configure;
 mod dad;
 mod dhcp;
@@ -58,8 +58,6 @@ use crate::hash::Keyed;
 use crate::types::{Error, Handle, Link, LinkCapabilities};
 use drops::Bucket;
 
-#[cfg(test)]
-pub(crate) use checksum::{add, pseudo_header, sum};
 pub use filter::{FilterAction, FilterDirection, FilterLimit, FilterRule, FilterState};
 #[cfg(test)]
 pub(crate) use header::group_mac;

@@ -66,8 +66,8 @@ pub(crate) struct Sockets {
     pub(crate) config: Config,
     /// The time of sockets: that of the caller, less [`Sockets::paused_ns`].
     pub(crate) now_ns: u64,
-    /// Total time for which no call came although it was due: the machine stood still, and so did the
-    /// time of sockets, so that nothing is given up before its peer could answer.
+    /// Total time for which no call came although it was due: the machine stood still, and so did
+    /// the time of sockets, so that nothing is given up before its peer could answer.
     pub(crate) paused_ns: u64,
     /// When the next call is due, in the time of the caller.
     pub(crate) due_ns: Option<u64>,

@@ -1,21 +1,22 @@
-//! Tests of the whole crate, over simulated cables.
+//! Tests of the stack that look at its tables, memory and amount of work, which the public
+//! interface doesn't show; two stacks, or a stack and a script, over simulated cables. Rules of one
+//! TCP connection are tested in `tcp::machine::tests`, answers on the wire in `tests/conformance`.
 
-mod autoconf;
+mod addresses;
 mod close;
-mod configuration;
-mod datagrams;
+mod connect;
 mod ethernet;
 mod filter;
-pub(crate) mod forgotten;
-mod groups;
-mod handshake;
 mod hostile;
-mod listen;
+mod multicast;
 mod options;
+mod passive_open;
 mod routes;
 mod scale;
-mod scripted;
+mod segments;
 mod transfer;
+mod udp;
+pub(crate) mod wakeups;
 mod window;
 mod wire;
 mod zero_copy;

@@ -416,11 +416,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hostile_answers_are_harmless(bytes in prop::array::uniform32(any::<u8>()), rest in prop::array::uniform16(any::<u8>())) {
+        fn hostile_answers_are_harmless(
+            bytes in prop::array::uniform32(any::<u8>()),
+            rest in prop::array::uniform16(any::<u8>()),
+        ) {
             let mut answer = [0; LEN];
             answer[..32].copy_from_slice(&bytes);
             answer[32..].copy_from_slice(&rest);
-            if let Some(Answer::Time(received, sent)) = read(&answer, bytes[24..].try_into().expect("8 bytes")) {
+            if let Some(Answer::Time(received, sent)) = read(
+                &answer,
+                bytes[24..].try_into().expect("8 bytes"),
+            ) {
                 prop_assert!(received <= sent);
             }
         }

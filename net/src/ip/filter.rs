@@ -342,11 +342,24 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_packet_is_judged(transport in proptest::collection::vec(any::<u8>(), 0..40), protocol: u8) {
-            let rule = FilterRule { local_port: Some(1..=9), ..FilterRule::new(FilterAction::Deny, FilterDirection::In) };
+        fn any_packet_is_judged(
+            transport in proptest::collection::vec(any::<u8>(), 0..40),
+            protocol: u8,
+        ) {
+            let rule = FilterRule {
+                local_port: Some(1..=9),
+                ..FilterRule::new(FilterAction::Deny, FilterDirection::In)
+            };
             let mut filter = Filter::new(&[rule]).unwrap();
             let remote = [1, 2, 3, 4].into();
-            let facts = Facts { direction: FilterDirection::In, interface: 1, protocol, remote, transport: &transport, known: None };
+            let facts = Facts {
+                direction: FilterDirection::In,
+                interface: 1,
+                protocol,
+                remote,
+                transport: &transport,
+                known: None,
+            };
             filter.allows(&facts, 0);
         }
     }

@@ -286,7 +286,11 @@ mod tests {
             for offset in &offsets {
                 for _ in 0..2 {
                     if whole.is_none() {
-                        whole = reassembly.add(key(1), &piece(&data, *offset, size * 8 + 16), 0).unwrap();
+                        whole = reassembly.add(
+                            key(1),
+                            &piece(&data, *offset, size * 8 + 16),
+                            0,
+                        ).unwrap();
                     }
                 }
             }
@@ -298,12 +302,20 @@ mod tests {
         /// Whatever comes, the bounds hold.
         #[test]
         fn memory_is_bounded(
-            pieces in proptest::collection::vec((0..200u32, 0..8190usize, 1..200usize, any::<bool>()), 1..600),
+            pieces in proptest::collection::vec(
+                (0..200u32, 0..8190usize, 1..200usize, any::<bool>()),
+                1..600,
+            ),
         ) {
             let data = [7; 1600];
             let mut reassembly = Reassembly::default();
             for (source, offset, len, more) in pieces {
-                let fragment = Fragment { offset: offset * 8, more, header: &[0x45; 20], data: &data[..len * 8] };
+                let fragment = Fragment {
+                    offset: offset * 8,
+                    more,
+                    header: &[0x45; 20],
+                    data: &data[..len * 8],
+                };
                 let _ = reassembly.add(key(source % 90), &fragment, 0);
                 let (packets, bytes) = reassembly.used();
                 prop_assert!(packets <= PACKETS && bytes <= BYTES);

@@ -78,7 +78,9 @@ mod tests {
         }
 
         #[test]
-        fn pointers_end(bytes in proptest::collection::vec(prop_oneof![Just(0xc0u8), 0..64u8], 0..300)) {
+        fn pointers_end(
+            bytes in proptest::collection::vec(prop_oneof![Just(0xc0u8), 0..64u8], 0..300),
+        ) {
             domain_names(&bytes);
         }
     }

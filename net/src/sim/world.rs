@@ -122,7 +122,7 @@ impl World {
             next = [next, arrival].into_iter().flatten().min();
             if !more {
                 #[cfg(test)]
-                self.stacks.iter().for_each(crate::tests::forgotten::check);
+                self.stacks.iter().for_each(crate::tests::wakeups::check);
                 return next;
             }
         }

@@ -149,12 +149,22 @@ mod tests {
 
         #[test]
         fn a_cookie_is_good_for_its_flow_alone_and_for_a_minute_at_least(
-            begun in 0..1_000 * ROTATION_NS, mss: u16, peer: u32, later in 0..=ROTATION_NS, flip in 0u32..32
+            begun in 0..1_000 * ROTATION_NS,
+            mss: u16,
+            peer: u32,
+            later in 0..=ROTATION_NS,
+            flip in 0u32..32,
         ) {
             let mut random = counting_random();
             let mut cookies = Cookies::new(&mut random);
             let cookie = cookies.make(&flow(1), peer, mss, begun, &mut random);
-            let mut check = |cookie, flow: &FlowKey, peer, now| cookies.check(cookie, flow, peer, now, &mut random);
+            let mut check = |cookie, flow: &FlowKey, peer, now| cookies.check(
+                cookie,
+                flow,
+                peer,
+                now,
+                &mut random,
+            );
             let read = check(cookie, &flow(1), peer, begun + later);
             prop_assert!(read.is_some_and(|read| read <= mss.max(88)));
             prop_assert_eq!(check(cookie ^ 1u32 << flip, &flow(1), peer, begun), None);

@@ -272,7 +272,10 @@ mod tests {
                         records.put_last(place, list);
                         lists[list].push(n);
                     }
-                    (Step::Remove(n), Some(place)) => prop_assert_eq!(records.remove(place), Some(n)),
+                    (Step::Remove(n), Some(place)) => prop_assert_eq!(
+                        records.remove(place),
+                        Some(n),
+                    ),
                     (Step::Remove(_), None) => {}
                 }
                 prop_assert_eq!(records.len(), lists[0].len() + lists[1].len());

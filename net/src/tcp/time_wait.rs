@@ -247,9 +247,11 @@ mod tests {
     fn a_syn_begins_anew_if_its_timestamp_or_number_is_beyond() {
         let begins = |had: Option<(u32, u32)>, seq: u32, timestamp: Option<u32>| {
             let answered = answer(had, &segment(seq, Flags::SYN, timestamp));
-            assert!(
-                matches!(answered, Answer::Begin(Seq(500), header) | Answer::Challenge(header) if header.flags == Flags::ACK)
-            );
+            assert!(matches!(
+                answered,
+                Answer::Begin(Seq(500), header) | Answer::Challenge(header)
+                    if header.flags == Flags::ACK,
+            ));
             // RFC 5961, 4.2: nobody ends what it begins.
             let with_fin = answer(had, &segment(seq, Flags::SYN | Flags::FIN, timestamp));
             assert!(matches!(with_fin, Answer::Challenge(_)));

@@ -17,7 +17,7 @@ fn records(world: &World, stack: usize) -> usize {
 }
 
 #[test]
-fn whoever_closes_first_keeps_the_record_and_no_buffers() {
+fn the_end_that_closes_first_keeps_the_record_and_no_buffers() {
     for first in [0, 1] {
         let mut world = pair();
         let (client, server) = connected(&mut world);

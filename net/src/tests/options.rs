@@ -102,7 +102,7 @@ fn shared_bytes_are_kept_until_they_are_acknowledged() {
 }
 
 #[test]
-fn a_connection_tells_how_it_does() {
+fn statistics_follow_a_transfer() {
     let mut world = World::pair(
         Config::default(),
         Impairment::delay(10 * MS),
@@ -132,7 +132,7 @@ fn a_connection_tells_how_it_does() {
 
 /// Each gets its turn: one that has endlessly much to send doesn't keep others from it.
 #[test]
-fn nobody_starves() {
+fn no_connection_starves() {
     let mut world = World::pair(
         Config::default(),
         Impairment::delay(MS),

@@ -204,7 +204,7 @@ fn a_thousand_connections_move_bytes_at_the_same_time() {
 /// The rule of `budget.rs`: whatever many peers send and nobody reads, the limit holds; and once
 /// there are readers, everybody gets everything.
 #[test]
-fn memory_stays_within_its_limit_and_nobody_stands_still() {
+fn memory_stays_within_its_limit_and_no_connection_stands_still() {
     let config = Config {
         tcp_memory: 512 << 10,
         ..Default::default()

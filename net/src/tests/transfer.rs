@@ -38,7 +38,7 @@ fn transfer(world: &mut World, ends: (Handle, Handle), from: usize, data: &[u8],
 }
 
 #[test]
-fn echo() {
+fn bytes_come_back_from_an_echo_server() {
     let mut world = pair();
     let (client, server) = connected(&mut world);
     assert_eq!(world.stacks[0].tcp_write(client, b"hello"), Ok(5));

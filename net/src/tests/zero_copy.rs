@@ -65,7 +65,10 @@ proptest! {
     /// given back, and no memory is left counted.
     #[test]
     fn what_is_lent_arrives_and_comes_back(
-        lengths in proptest::collection::vec(1usize..100_000, 1..12), loss in 0u32..60_000, kept in 0usize..8, seed in any::<u32>(),
+        lengths in proptest::collection::vec(1usize..100_000, 1..12),
+        loss in 0u32..60_000,
+        kept in 0usize..8,
+        seed in any::<u32>(),
     ) {
         let mut world = lossy(loss, seed.into(), 4 << 20);
         let (client, server) = connected(&mut world);
@@ -115,7 +118,10 @@ proptest! {
         for page in &pages {
             prop_assert_eq!((Arc::strong_count(page), page.times()), (1, 1));
         }
-        prop_assert_eq!(world.stacks[0].sockets.budget.used() + world.stacks[1].sockets.budget.used(), 0);
+        prop_assert_eq!(
+            world.stacks[0].sockets.budget.used() + world.stacks[1].sockets.budget.used(),
+            0,
+        );
     }
 }
 
@@ -208,7 +214,7 @@ fn leases_that_are_kept_close_the_window() {
 }
 
 #[test]
-fn so_many_leases_and_no_more() {
+fn leases_are_bounded_in_number() {
     let mut world = lossy(0, 4, 64 << 20);
     let (client, server) = connected(&mut world);
     let mut held = Vec::new();

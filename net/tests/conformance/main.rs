@@ -3,15 +3,16 @@
 #![allow(missing_docs)]
 
 mod closing;
+mod complexity;
 mod datagrams;
 mod dhcp;
 mod filter;
 mod fragments;
 mod handshake;
+mod header_fields;
 mod icmp;
 mod listener;
-mod lower;
-mod marks;
+mod lower_layers;
 mod matrix;
 mod neighbors;
 mod overload;
@@ -23,4 +24,3 @@ mod support;
 mod timing;
 mod transfers;
 mod windows;
-mod work;

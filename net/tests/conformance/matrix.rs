@@ -409,7 +409,8 @@ fn matrix(state: State) {
                     };
                     if !allowed || error != expected.error {
                         problems.push(format!(
-                            "{} flags {flags:#04x}, seq {place:?}, ack {acked:?}: {found:?} and {error:?} instead of {:?} and {:?} (RCV.NXT {}, SND.NXT {})",
+                            "{} flags {flags:#04x}, seq {place:?}, ack {acked:?}: {found:?} and \
+                             {error:?} instead of {:?} and {:?} (RCV.NXT {}, SND.NXT {})",
                             family.stack, expected.answers, expected.error, talk.seq, talk.ack
                         ));
                     }

@@ -355,7 +355,10 @@ mod tests {
         /// Many records and pointers in them.
         #[test]
         fn hostile_records_are_harmless(
-            body in prop::collection::vec(prop::sample::select(vec![0u8, 1, 4, 5, 12, 16, 33, 0xc0, 0xff]), 0..600),
+            body in prop::collection::vec(
+                prop::sample::select(vec![0u8, 1, 4, 5, 12, 16, 33, 0xc0, 0xff]),
+                0..600,
+            ),
         ) {
             let mut bytes = vec![0, 0, 0x80, 0, 0, 1, 0xff, 0xff, 0xff, 0xff, 0, 0];
             bytes.extend(body);

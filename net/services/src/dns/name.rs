@@ -255,12 +255,20 @@ mod tests {
         fn reading_ends_within_its_limits(message in any::<Vec<u8>>(), at in 0..64usize) {
             if let Some((name, end)) = Name::read(&message, at) {
                 prop_assert!(name.wire().len() <= 255 && end <= message.len());
-                prop_assert_eq!(Name::read(name.wire(), 0), Some((name.clone(), name.wire().len())));
+                prop_assert_eq!(
+                    Name::read(name.wire(), 0),
+                    Some((name.clone(), name.wire().len())),
+                );
             }
         }
 
         #[test]
-        fn text_survives(labels in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 1..20), 1..8)) {
+        fn text_survives(
+            labels in proptest::collection::vec(
+                proptest::collection::vec(any::<u8>(), 1..20),
+                1..8,
+            ),
+        ) {
             let mut wire = Vec::new();
             for label in &labels {
                 wire.push(label.len() as u8);
@@ -273,7 +281,10 @@ mod tests {
         }
 
         #[test]
-        fn mixing_case_keeps_the_name(text in "[a-z0-9]{1,20}(\\.[a-zA-Z]{1,20}){0,4}", seed in any::<u64>()) {
+        fn mixing_case_keeps_the_name(
+            text in "[a-z0-9]{1,20}(\\.[a-zA-Z]{1,20}){0,4}",
+            seed in any::<u64>(),
+        ) {
             let name = name(&text);
             prop_assert_eq!(name.with_mixed_case(&mut || seed), name);
         }

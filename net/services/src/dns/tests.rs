@@ -537,7 +537,7 @@ fn a_server_that_is_silent_is_passed_over() {
 }
 
 #[test]
-fn nobody_answers() {
+fn an_unanswered_query_times_out() {
     let mut lab = lab(|_, _, _| Reply {
         silent: true,
         ..Reply::default()

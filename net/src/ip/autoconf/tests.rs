@@ -77,7 +77,11 @@ proptest! {
     #[test]
     fn bounds_hold(
         messages in proptest::collection::vec(
-            (any::<u8>(), any::<u16>(), proptest::collection::vec((0..6usize, any::<[u8; 30]>()), 0..8)),
+            (
+                any::<u8>(),
+                any::<u16>(),
+                proptest::collection::vec((0..6usize, any::<[u8; 30]>()), 0..8),
+            ),
             1..200,
         ),
     ) {

@@ -168,7 +168,7 @@ fn options_of_a_lease() {
 }
 
 #[test]
-fn rfc3442_classless_routes() {
+fn rfc3442_classless_routes_are_read() {
     let list = [
         0, 10, 0, 0, 1, 8, 10, 0, 0, 0, 0, 25, 10, 17, 0, 128, 10, 0, 0, 2, 33,
     ];

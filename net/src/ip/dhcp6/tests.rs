@@ -200,7 +200,10 @@ fn rfc8415_section_18_2_8_decline() {
 
 proptest! {
     #[test]
-    fn any_message_is_read(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 1..14u8) {
+    fn any_message_is_read(
+        bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        kind in 1..14u8,
+    ) {
         let mut lab = Lab::new(true, true);
         lab.next();
         lab.client.input(&bytes, 0);

@@ -176,7 +176,9 @@ proptest! {
                 0 => { look(&mut table, n, now_ns); }
                 1 => { table.hold(ip(n), vec![0; len * 8]); }
                 2 => table.heard(ip(n), A, now_ns, &mut ready),
-                3 => { table.advertised(&advert(n, B, n % 2 == 0, n % 3 == 0), now_ns, &mut ready); }
+                3 => {
+                    table.advertised(&advert(n, B, n % 2 == 0, n % 3 == 0), now_ns, &mut ready);
+                }
                 4 => { table.run(now_ns, &mut lost); }
                 _ => table.remove(ip(n)),
             }
@@ -184,7 +186,9 @@ proptest! {
             prop_assert_eq!(entries.len(), table.index.len());
             prop_assert!(entries.len() <= ENTRIES);
             prop_assert!(entries.iter().all(|entry| entry.pending.len() <= PENDING));
-            let bytes: usize = entries.iter().flat_map(|entry| entry.pending.iter().map(Vec::len)).sum();
+            let bytes: usize = entries.iter().flat_map(
+                |entry| entry.pending.iter().map(Vec::len),
+            ).sum();
             prop_assert_eq!(bytes, table.pending_bytes);
             prop_assert!(bytes <= PENDING_BYTES);
             let passive = entries.iter().filter(|entry| entry.passive).count();

@@ -202,7 +202,8 @@ mod tests {
                             due.push(entry);
                         }
                         let later = set.split_off(&(now_ns + 1, Handle::from_raw(0)));
-                        let expected: Vec<_> = core::mem::replace(&mut set, later).into_iter().collect();
+                        let earlier = core::mem::replace(&mut set, later);
+                        let expected: Vec<_> = earlier.into_iter().collect();
                         prop_assert_eq!(due, expected);
                     }
                     1 if scale == 0 => {

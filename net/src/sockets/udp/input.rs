@@ -36,7 +36,10 @@ impl Sockets {
         if net.tracks() {
             let now_ns = net.now_ns;
             let known = to_one.flatten().is_some_and(|handle| {
-                matches!(self.table.get(handle), Some(Socket::Udp(udp)) if udp.expects(from, now_ns))
+                matches!(
+                    self.table.get(handle),
+                    Some(Socket::Udp(udp)) if udp.expects(from, now_ns),
+                )
             });
             let [a, b] = datagram.remote_port.to_be_bytes();
             let [c, d] = datagram.local_port.to_be_bytes();
@@ -97,7 +100,7 @@ impl Sockets {
             ErrorKind::PortUnreachable | ErrorKind::ProtocolUnreachable => Error::ConnectionRefused,
             ErrorKind::HostUnreachable | ErrorKind::Prohibited => Error::Unreachable,
             ErrorKind::PacketTooBig(mtu) => {
-                // A socket here has sent from this port: it may be true. The next datagrams are cut.
+                // A socket has sent from this port: it may be true. The next datagrams are cut.
                 net.learn_path_mtu(report.remote.0, mtu);
                 return;
             }

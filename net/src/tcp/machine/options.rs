@@ -351,15 +351,27 @@ mod tests {
             for (first, end) in blocks {
                 sack.push(Seq(first), Seq(end));
             }
-            let options = Options { mss, window_scale, sack_permitted, timestamps, sack, ..Options::default() };
+            let options = Options {
+                mss,
+                window_scale,
+                sack_permitted,
+                timestamps,
+                sack,
+                ..Options::default()
+            };
             let mut out = [0xff; OPTIONS_MAX];
             let len = options.write(&mut out);
             assert_eq!(len % 4, 0);
             let mut expected = options;
-            expected.sack.truncate((OPTIONS_MAX - (options.len() - options.sack_len())).saturating_sub(4) / 8);
+            expected.sack.truncate(
+                (OPTIONS_MAX - (options.len() - options.sack_len())).saturating_sub(4) / 8,
+            );
             let read = Options::parse(&out[..len]);
             assert_eq!(read.sack.blocks(), expected.sack.blocks());
-            assert_eq!((read.mss, read.window_scale, read.timestamps), (mss, window_scale, timestamps));
+            assert_eq!(
+                (read.mss, read.window_scale, read.timestamps),
+                (mss, window_scale, timestamps),
+            );
         }
     }
 }

@@ -186,19 +186,31 @@ mod tests {
     proptest! {
         /// Against a set of single numbers, across the wrap-around.
         #[test]
-        fn behaves_as_a_set(base in any::<u32>(), steps in prop::collection::vec((0u8..3, 0u32..200, 0u32..40), 0..80)) {
+        fn behaves_as_a_set(
+            base in any::<u32>(),
+            steps in prop::collection::vec((0u8..3, 0u32..200, 0u32..40), 0..80),
+        ) {
             let mut ranges = Ranges::default();
             let mut set = std::collections::BTreeSet::new();
             let at = |n: u32| Seq(base) + n;
             for (what, first, len) in steps {
                 match what {
-                    0 => { assert!(ranges.insert(at(first), at(first + len))); set.extend(first..first + len); }
-                    1 => { ranges.remove(at(first), at(first + len)); set.retain(|n| !(first..first + len).contains(n)); }
+                    0 => {
+                        assert!(ranges.insert(at(first), at(first + len)));
+                        set.extend(first..first + len);
+                    }
+                    1 => {
+                        ranges.remove(at(first), at(first + len));
+                        set.retain(|n| !(first..first + len).contains(n));
+                    }
                     _ => { ranges.cut_below(at(first)); set.retain(|n| *n >= first); }
                 }
                 assert_eq!(ranges.total() as usize, set.len());
                 assert_eq!(ranges.is_empty(), set.is_empty());
-                assert_eq!(ranges.covers(at(first), at(first + len + 1)), (first..=first + len).all(|n| set.contains(&n)));
+                assert_eq!(
+                    ranges.covers(at(first), at(first + len + 1)),
+                    (first..=first + len).all(|n| set.contains(&n)),
+                );
                 let mut gaps = Vec::new();
                 ranges.gaps(at(0), at(250), |a, b| gaps.extend((a - at(0))..(b - at(0))));
                 assert_eq!(gaps, (0..250).filter(|n| !set.contains(n)).collect::<Vec<_>>());

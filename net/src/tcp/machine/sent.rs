@@ -158,7 +158,8 @@ mod tests {
         /// Against a time for each byte.
         #[test]
         fn every_byte_has_the_time_it_was_last_sent(
-            base in any::<u32>(), steps in prop::collection::vec((0u8..3, 0u32..100, 1u32..50), 1..60),
+            base in any::<u32>(),
+            steps in prop::collection::vec((0u8..3, 0u32..100, 1u32..50), 1..60),
         ) {
             let mut log = SentLog::default();
             let mut bytes = std::collections::VecDeque::new();
@@ -167,20 +168,28 @@ mod tests {
                 let now = now as u64;
                 let flight = bytes.len() as u32;
                 match what {
-                    0 => { log.push(una + flight + len, now); bytes.extend((0..len).map(|_| (now, false))); }
+                    0 => {
+                        log.push(una + flight + len, now);
+                        bytes.extend((0..len).map(|_| (now, false)));
+                    }
                     1 => {
                         let first = at.min(flight);
                         let end = (first + len).min(flight);
                         if first < end {
                             log.resend(una, una + first, una + end, now);
-                            bytes.range_mut(first as usize..end as usize).for_each(|b| *b = (now, true));
+                            let resent = first as usize..end as usize;
+                            bytes.range_mut(resent).for_each(|b| *b = (now, true));
                         }
                     }
                     _ => {
                         let len = len.min(flight);
                         let mut seen = Vec::new();
                         log.acknowledge(una, una + len, |part| {
-                            seen.extend((0..part.end - part.first).map(|_| (part.at_ns, part.retransmitted)));
+                            seen.extend(
+                                (0..part.end - part.first).map(
+                                    |_| (part.at_ns, part.retransmitted),
+                                ),
+                            );
                         });
                         assert_eq!(seen, bytes.drain(..len as usize).collect::<Vec<_>>());
                         una += len;
@@ -188,7 +197,9 @@ mod tests {
                 }
                 let mut seen = Vec::new();
                 log.visit(una, una + 1000, |part| {
-                    seen.extend((0..part.end - part.first).map(|_| (part.at_ns, part.retransmitted)));
+                    seen.extend(
+                        (0..part.end - part.first).map(|_| (part.at_ns, part.retransmitted)),
+                    );
                     true
                 });
                 assert_eq!(seen, bytes.iter().copied().collect::<Vec<_>>());

@@ -1,16 +1,16 @@
 //! Two machines, or a machine and a script, over a link in virtual time.
 
 mod basic;
+mod close;
 mod cost;
-mod edges;
-mod endings;
-mod flow;
 mod hostile;
 mod link;
 mod loss;
-mod repair;
+mod receiver;
+mod recovery;
 mod script;
-mod sending;
+mod sender;
 mod spurious;
 mod states;
 mod urgent;
+mod windows;

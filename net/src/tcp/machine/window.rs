@@ -255,7 +255,11 @@ mod tests {
                 let take = take.min(unread);
                 unread -= take;
                 window.rtt(1);
-                window.consumed(take, if pressure { Pressure::Hard } else { Pressure::None }, u64::from(next.0));
+                window.consumed(
+                    take,
+                    if pressure { Pressure::Hard } else { Pressure::None },
+                    u64::from(next.0),
+                );
                 let offered = next + (u32::from(window.offer(next, unread)) << window.scale);
                 assert!(offered.at_least(edge));
                 edge = offered;

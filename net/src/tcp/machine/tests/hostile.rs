@@ -41,7 +41,11 @@ enum Step {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let flags = prop_oneof![4 => proptest::strategy::Just(Flags::ACK.0), 1 => proptest::strategy::Just((Flags::ACK | Flags::FIN).0), 1 => any::<u8>()];
+    let flags = prop_oneof![
+        4 => proptest::strategy::Just(Flags::ACK.0),
+        1 => proptest::strategy::Just((Flags::ACK | Flags::FIN).0),
+        1 => any::<u8>(),
+    ];
     let sack = prop::collection::vec((near(), near()), 0..4);
     let segment = (
         flags,
@@ -277,7 +281,12 @@ proptest! {
         which in 0usize..3, timestamps in any::<bool>(), sack in any::<bool>(),
         steps in prop::collection::vec(step(), 1..80),
     ) {
-        play([State::SynSent, State::SynReceived, State::Established][which], timestamps, sack, steps);
+        play(
+            [State::SynSent, State::SynReceived, State::Established][which],
+            timestamps,
+            sack,
+            steps,
+        );
     }
 }
 
@@ -342,7 +351,12 @@ proptest! {
     /// written.
     #[test]
     fn data_is_delivered_exactly(
-        path in path(), client in ends(), server in ends(), offload in any::<(bool, bool)>(), there in 0usize..150_000, back in 0usize..60_000,
+        path in path(),
+        client in ends(),
+        server in ends(),
+        offload in any::<(bool, bool)>(),
+        there in 0usize..150_000,
+        back in 0usize..60_000,
     ) {
         let mut world = World::new(path.delay_ms * MS / 2 + 1, &client, &server);
         world.keep_log = false;
@@ -373,10 +387,17 @@ proptest! {
         world.ends[0].shut = true;
         world.ends[1].shut = true;
         let done = world.run_until(3000 * SECOND, |world| {
-            world.ends.iter().all(|end| matches!(end.machine.state(), State::TimeWait | State::Closed))
+            world.ends.iter().all(
+                |end| matches!(end.machine.state(), State::TimeWait | State::Closed),
+            )
         });
         assert!(done, "{:?} {:?}", world.ends[0].machine.info(), world.ends[1].machine.info());
-        assert!(world.ends[1].received == there, "{} of {}", world.ends[1].received.len(), there.len());
+        assert!(
+            world.ends[1].received == there,
+            "{} of {}",
+            world.ends[1].received.len(),
+            there.len(),
+        );
         assert!(world.ends[0].received == back);
         assert!(world.ends.iter().all(|end| end.machine.error().is_none()));
         world.assert_released();

@@ -48,7 +48,7 @@ fn is_reset(out: &Out, seq: i64, state: State) {
 
 /// RFC 9293, 3.10.7.3.
 #[test]
-fn syn_sent() {
+fn syn_sent_takes_a_syn_and_refuses_bad_acknowledgements() {
     let state = State::SynSent;
     let cases: [(Flags, i64, Option<State>, Option<i64>); 12] = [
         // An unacceptable acknowledgement gets a reset, unless it is one.
@@ -100,7 +100,7 @@ fn syn_sent() {
 
 /// RFC 9293, 3.5, figure 8: both ends begin at once.
 #[test]
-fn simultaneous_open() {
+fn simultaneous_open_establishes_both() {
     let mut script = Script::in_state(State::SynSent);
     let out = script.give(&header(Flags::SYN, 0, 0), b"");
     assert_eq!(script.machine.state(), State::SynReceived);
@@ -123,7 +123,7 @@ fn simultaneous_open() {
 
 /// RFC 9293, 3.10.7.4 for SYN-RECEIVED.
 #[test]
-fn syn_received() {
+fn syn_received_is_established_by_the_right_acknowledgement() {
     let state = State::SynReceived;
     // The same SYN again: the same answer.
     let mut script = Script::in_state(state);
@@ -164,7 +164,7 @@ fn syn_received() {
 /// RFC 5961, 3.2 and RFC 9293, 3.10.7.4: the exact number ends the connection, one in the window is
 /// challenged, others are nothing.
 #[test]
-fn resets() {
+fn resets_count_at_the_exact_number_only() {
     for state in SYNCHRONIZED {
         let at = expected(state);
         let window = i64::from(
@@ -206,7 +206,7 @@ fn resets() {
 
 /// RFC 5961, 4.2: a SYN is challenged wherever it lies.
 #[test]
-fn syns() {
+fn syns_in_a_connection_are_challenged() {
     for state in SYNCHRONIZED {
         for flags in [Flags::SYN, Flags::SYN | Flags::ACK] {
             for seq in [
@@ -227,7 +227,7 @@ fn syns() {
 /// RFC 9293, 3.10.7.4, first: what isn't acceptable is answered with an acknowledgement and
 /// dropped.
 #[test]
-fn outside_the_window() {
+fn segments_outside_the_window_are_acknowledged_and_dropped() {
     for state in SYNCHRONIZED {
         for payload in [&b""[..], b"x"] {
             for seq in [
@@ -249,7 +249,7 @@ fn outside_the_window() {
 
 /// RFC 9293, 3.10.7.4, fifth: without ACK nothing counts.
 #[test]
-fn without_acknowledgement() {
+fn segments_without_ack_are_dropped() {
     for state in SYNCHRONIZED {
         for flags in [Flags::NONE, Flags::FIN, Flags::PSH] {
             let mut script = Script::in_state(state);
@@ -265,7 +265,7 @@ fn without_acknowledgement() {
 
 /// RFC 9293, 3.10.7.4, fifth and RFC 5961, 5.2.
 #[test]
-fn acknowledgements() {
+fn unacceptable_acknowledgements_are_answered_and_their_text_is_dropped() {
     for state in SYNCHRONIZED {
         // Of what was never sent.
         let mut script = Script::in_state(state);
@@ -312,7 +312,7 @@ fn acknowledgements() {
 
 /// RFC 9293, 3.10.7.4, seventh: text is taken in three states, and ignored after the peer's FIN.
 #[test]
-fn text() {
+fn text_is_taken_in_states_that_receive() {
     for state in SYNCHRONIZED {
         let mut script = Script::in_state(state);
         let out = script.give(
@@ -335,7 +335,7 @@ fn text() {
 
 /// RFC 9293, 3.10.7.4, eighth.
 #[test]
-fn fins() {
+fn fins_move_each_state_on() {
     for (state, ack, after) in [
         (State::Established, 1, State::CloseWait),
         (State::FinWait1, 1, State::Closing),
@@ -368,7 +368,7 @@ fn fins() {
 
 /// RFC 9293, 3.10.7.4: TIME-WAIT answers, a FIN restarts it, and it ends.
 #[test]
-fn time_wait() {
+fn time_wait_acknowledges_a_repeated_fin() {
     let mut script = Script::in_state(State::TimeWait);
     let record = script.machine.time_wait().unwrap();
     assert_eq!((ours(record.snd_nxt), theirs(record.rcv_nxt)), (2, 2));
@@ -390,7 +390,7 @@ fn time_wait() {
 
 /// RFC 9293, 3.10.5: ABORT.
 #[test]
-fn aborts() {
+fn aborts_send_a_reset_in_synchronized_states() {
     for (state, reset) in [
         (State::SynSent, false),
         (State::SynReceived, true),
@@ -420,7 +420,7 @@ fn aborts() {
 
 /// RFC 9293, 3.10.4: CLOSE.
 #[test]
-fn closes() {
+fn close_has_its_effect_in_each_state() {
     for (state, after, fin) in [
         (State::SynSent, State::Closed, false),
         (State::Established, State::FinWait1, true),

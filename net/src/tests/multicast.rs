@@ -2,7 +2,7 @@
 
 use super::{SECOND, address, fixed, frames, ip, ready, scripted, wire};
 use crate::Error;
-use crate::ip as checksum;
+use crate::ip::checksum;
 
 #[test]
 fn rfc3376_and_rfc3810_groups_are_reported_and_their_datagrams_received() {

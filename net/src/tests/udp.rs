@@ -5,7 +5,7 @@ use crate::sim::{Impairment, Offloads, World};
 use crate::{Config, Error};
 
 #[test]
-fn datagrams_keep_their_borders() {
+fn datagrams_keep_their_boundaries() {
     for (any, to) in [
         ("0.0.0.0:53", "10.0.0.2:53"),
         ("[::]:53", "[fd00::2]:53"),
@@ -110,7 +110,7 @@ fn a_full_queue_says_so_and_drops_no_order() {
 }
 
 #[test]
-fn a_neighbor_that_is_gone_holds_up_nobody_else() {
+fn a_neighbor_that_is_gone_holds_up_no_other() {
     let mut world = pair();
     let server = world.stacks[1].udp_bind(address("0.0.0.0:9")).unwrap();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
@@ -170,7 +170,7 @@ fn closing_sends_what_is_queued() {
 }
 
 #[test]
-fn nobody_there_is_told_once() {
+fn a_closed_port_is_reported_once() {
     let mut world = pair();
     let client = world.stacks[0].udp_bind(address("0.0.0.0:0")).unwrap();
     let to = address("10.0.0.2:9");

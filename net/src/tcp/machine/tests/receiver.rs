@@ -348,7 +348,7 @@ fn nothing_is_kept_for_nobody() {
 /// RFC 9293, 3.8.6.3 and RFC 5681, 4.2: what is acknowledged at once, and what waits, for the delay
 /// from the first of it.
 #[test]
-fn which_acknowledgements_wait() {
+fn delayed_acknowledgements_are_sent_early_for_a_reason() {
     let give = |script: &mut Script, gro: Option<u16>, bytes: &[u8]| {
         let unread = script.machine.unread() as i64;
         let mut wire = vec![0; 60 + bytes.len()];

@@ -142,7 +142,7 @@ fn the_user_timeout_ends_what_isnt_acknowledged() {
 /// RFC 9293, 3.8.4: off unless asked for; then answered probes keep a connection, and unanswered
 /// ones end it.
 #[test]
-fn keepalives() {
+fn unanswered_keepalives_end_a_connection() {
     let mut script = Script::established(&setup());
     assert!(script.wait(100_000 * SECOND).is_empty());
     let keepalive = Keepalive {
@@ -218,7 +218,7 @@ fn nobody_is_given_up_before_three_minutes() {
 
 /// RFC 7323, 5.3: old duplicates by their timestamp, acknowledged and dropped; an RST needs none.
 #[test]
-fn paws() {
+fn old_timestamps_are_rejected() {
     let mut script = Script::established(&Setup {
         timestamps: true,
         ..setup()
@@ -281,7 +281,7 @@ fn delayed_acknowledgements_echo_the_first_timestamp() {
 
 /// RFC 5927, 4.1 and 5.2; RFC 9293, 3.9.2.2.
 #[test]
-fn icmp_errors() {
+fn icmp_errors_end_handshakes_and_only_note_later() {
     let unreachable = |script: &mut Script, error, seq: u32| {
         script.machine.icmp(
             &mut script.memory,

@@ -146,7 +146,7 @@ fn a_writer_is_told_though_what_was_to_be_sent_is_overtaken() {
 /// there to take its reset: for a second after each three questions nobody answered, a neighbor
 /// isn't asked for.
 #[test]
-fn who_waits_hears_that_a_neighbor_is_gone() {
+fn a_waiting_owner_hears_that_a_neighbor_is_gone() {
     for n in 0..40 {
         let mut world = super::pair();
         let (client, _server) = connected(&mut world);
@@ -237,7 +237,7 @@ fn act(stack: &mut Stack, random: &mut Random, open: &mut Vec<Handle>, peer: &st
 }
 
 #[test]
-fn nobody_is_forgotten_whatever_happens() {
+fn no_wake_up_is_lost_whatever_happens() {
     let runs = if std::env::var_os("SOIL_TEST_LONG").is_some() {
         500
     } else {

@@ -68,7 +68,7 @@ fn beyond_the_backlog_a_client_waits_and_is_not_refused() {
 }
 
 #[test]
-fn nobody_listening_means_refused() {
+fn a_port_without_listener_refuses() {
     let mut world = pair();
     let client = world.stacks[0]
         .tcp_connect(address("10.0.0.2:81"), None)
@@ -88,7 +88,7 @@ fn nobody_listening_means_refused() {
 }
 
 #[test]
-fn nobody_on_the_link_means_unreachable_within_the_deadline() {
+fn an_unanswered_neighbor_means_unreachable_within_the_deadline() {
     for peer in ["10.0.0.77:80", "[fd00::77]:80"] {
         let mut world = pair();
         let client = world.stacks[0].tcp_connect(address(peer), None).unwrap();
@@ -132,7 +132,7 @@ fn neighbors_that_are_gone_dont_hold_up_others() {
 }
 
 #[test]
-fn connects_to_nobody_leave_nothing() {
+fn failed_connects_leave_nothing() {
     let mut world = pair();
     world.cables[0].set_impairment(Impairment {
         loss: 1_000_000,
@@ -179,7 +179,7 @@ fn a_silent_host_means_timed_out() {
 }
 
 #[test]
-fn errors_at_once() {
+fn invalid_connects_fail_at_once() {
     let mut world = pair();
     let stack = &mut world.stacks[0];
     let mut connect = |remote: &str| stack.tcp_connect(address(remote), None);
@@ -283,7 +283,7 @@ fn memory_runs_out_with_an_error_and_a_listener_waits_for_more() {
 }
 
 #[test]
-fn events_name_exactly_who_waited() {
+fn events_name_exactly_the_sockets_that_waited() {
     let mut world = pair();
     let server = address("10.0.0.2:80");
     let listener = world.stacks[1].tcp_listen(server, 8).unwrap();
