@@ -73,9 +73,13 @@ impl Hasher {
         let mut words = [pad; N];
         let (taken, _) = rest.split_at(rest.len().min(4 * N));
         for (word, four) in words.iter_mut().zip(taken.chunks(4)) {
-            *word = four.iter().fold(pad, |word, byte| {
-                self.character(*byte).wrapping_add(word << 8)
-            });
+            *word = match four {
+                // ASCII is the same, signed or not.
+                [a, b, c, d] if a | b | c | d < 0x80 => u32::from_be_bytes([*a, *b, *c, *d]),
+                _ => four.iter().fold(pad, |word, byte| {
+                    self.character(*byte).wrapping_add(word << 8)
+                }),
+            };
         }
         words
     }
@@ -86,40 +90,40 @@ fn pieces(name: &[u8], len: usize) -> impl Iterator<Item = &[u8]> {
     (0..name.len()).step_by(len).filter_map(|at| name.get(at..))
 }
 
+/// Four steps of MD4: each mixes one word into one part of the state. Written out, since loops over
+/// tables of words and shifts take several times as long, and a listing hashes every name.
+#[inline(always)]
+fn steps(
+    [a, b, c, d]: [u32; 4],
+    mix: impl Fn(u32, u32, u32) -> u32,
+    constant: u32,
+    words: [u32; 4],
+    shifts: [u32; 4],
+) -> [u32; 4] {
+    let step = |a: u32, mixed: u32, word: u32, shift: u32| {
+        let sum = a.wrapping_add(mixed).wrapping_add(word);
+        sum.wrapping_add(constant).rotate_left(shift)
+    };
+    let a = step(a, mix(b, c, d), words[0], shifts[0]);
+    let d = step(d, mix(a, b, c), words[1], shifts[1]);
+    let c = step(c, mix(d, a, b), words[2], shifts[2]);
+    let b = step(b, mix(c, d, a), words[3], shifts[3]);
+    [a, b, c, d]
+}
+
 fn half_md4(state: &mut [u32; 4], words: &[u32; 8]) {
-    let w = |at: usize| words.get(at).copied().unwrap_or(0);
-    let [mut a, mut b, mut c, mut d] = *state;
-    type Mix = fn(u32, u32, u32) -> u32;
-    let rounds: [(Mix, u32, [usize; 8], [u32; 4]); 3] = [
-        (
-            |x, y, z| z ^ (x & (y ^ z)),
-            0,
-            [0, 1, 2, 3, 4, 5, 6, 7],
-            [3, 7, 11, 19],
-        ),
-        (
-            |x, y, z| (x & y).wrapping_add((x ^ y) & z),
-            0x5a82_7999,
-            [1, 3, 5, 7, 0, 2, 4, 6],
-            [3, 5, 9, 13],
-        ),
-        (
-            |x, y, z| x ^ y ^ z,
-            0x6ed9_eba1,
-            [3, 7, 2, 6, 1, 5, 0, 4],
-            [3, 9, 11, 15],
-        ),
-    ];
-    for (mix, constant, order, shifts) in rounds {
-        for (at, shift) in order.iter().zip(shifts.iter().cycle()) {
-            let sum = a
-                .wrapping_add(mix(b, c, d))
-                .wrapping_add(w(*at))
-                .wrapping_add(constant);
-            (a, b, c, d) = (d, sum.rotate_left(*shift), b, c);
-        }
-    }
-    for (word, add) in state.iter_mut().zip([a, b, c, d]) {
+    let [w0, w1, w2, w3, w4, w5, w6, w7] = *words;
+    let choose = |x: u32, y: u32, z: u32| z ^ (x & (y ^ z));
+    let majority = |x: u32, y: u32, z: u32| (x & y).wrapping_add((x ^ y) & z);
+    let parity = |x: u32, y: u32, z: u32| x ^ y ^ z;
+    let mut s = *state;
+    s = steps(s, choose, 0, [w0, w1, w2, w3], [3, 7, 11, 19]);
+    s = steps(s, choose, 0, [w4, w5, w6, w7], [3, 7, 11, 19]);
+    s = steps(s, majority, 0x5a82_7999, [w1, w3, w5, w7], [3, 5, 9, 13]);
+    s = steps(s, majority, 0x5a82_7999, [w0, w2, w4, w6], [3, 5, 9, 13]);
+    s = steps(s, parity, 0x6ed9_eba1, [w3, w7, w2, w6], [3, 9, 11, 15]);
+    s = steps(s, parity, 0x6ed9_eba1, [w1, w5, w0, w4], [3, 9, 11, 15]);
+    for (word, add) in state.iter_mut().zip(s) {
         *word = word.wrapping_add(add);
     }
 }
