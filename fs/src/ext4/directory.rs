@@ -38,17 +38,6 @@ pub struct Record<'a> {
     pub name: &'a [u8],
 }
 
-impl Record<'_> {
-    /// Bytes of it that are in use.
-    fn used(&self) -> usize {
-        if self.inode == 0 {
-            0
-        } else {
-            record_len(self.name.len())
-        }
-    }
-}
-
 /// Where an entry is.
 #[derive(Debug, Clone, Copy)]
 pub struct Found {
@@ -133,34 +122,52 @@ pub fn put_record(data: &mut [u8], at: usize, len: usize, name: &[u8], (inode, k
     put(data, at + HEADER, name);
 }
 
-/// Where a block has room for a name: a record that is not in use, or is longer than its name.
-fn room(data: &[u8], name: usize) -> Option<Record<'_>> {
+/// Room for an entry in a block: a record that is longer than what of it is in use.
+#[derive(Debug, Clone, Copy)]
+pub struct Room {
+    at: usize,
+    len: usize,
+    used: usize,
+}
+
+/// Where a block has room for a name.
+pub fn room(data: &[u8], name: usize) -> Option<Room> {
     let needed = record_len(name);
     let end = data.len() - if has_tail(data) { TAIL } else { 0 };
-    let mut used = records(data).take_while(|record| record.at < end);
-    used.find(|record| record.len >= record.used() + needed)
+    let mut rest = data.get(..end)?;
+    while let Some((header, _)) = rest.split_first_chunk::<HEADER>() {
+        let len = usize::from(u16::from_le_bytes([header[4], header[5]]));
+        let is_used = header[0] | header[1] | header[2] | header[3] != 0;
+        let used = if is_used {
+            record_len(header[6].into())
+        } else {
+            0
+        };
+        if len >= used + needed {
+            let at = end - rest.len();
+            return Some(Room { at, len, used });
+        }
+        rest = rest.get(len.max(HEADER)..)?;
+    }
+    None
 }
 
-/// Adds an entry to a block; [`Error::NoSpace`] if it has no room.
-pub fn insert(data: &mut [u8], name: &[u8], entry: (u32, u8)) -> Result<()> {
-    let room = room(data, name.len()).ok_or(Error::NoSpace)?;
-    let place = (room.at, room.len, room.used());
-    insert_at(data, place, name, entry);
-    Ok(())
-}
-
-/// Adds an entry in the room behind a record, given by its place, its length, and what of that is
-/// in use.
-fn insert_at(
-    data: &mut [u8],
-    (at, len, used): (usize, usize, usize),
-    name: &[u8],
-    entry: (u32, u8),
-) {
+/// Adds an entry where there is room; gives the room behind it.
+pub fn insert(data: &mut [u8], room: Room, name: &[u8], entry: (u32, u8)) -> Result<Room> {
+    let Room { at, len, used } = room;
+    let new = record_len(name.len());
+    if len < used + new {
+        return Err(Error::NoSpace);
+    }
     if used > 0 {
         put_u16(data, at + 4, used as u16);
     }
     put_record(data, at + used, len - used, name, entry);
+    Ok(Room {
+        at: at + used,
+        len: len - used,
+        used: new,
+    })
 }
 
 /// Removes the entry at a place: the record before it in the block, if there is one, gets its room.
@@ -267,8 +274,9 @@ impl Fs {
                 self.add_indexed(directory, (name, None), entry)?;
             } else {
                 let (physical, _) = self.add_leaf(directory)?;
-                let data = self.block_mut(physical, Kind::Leaf(directory.owner()))?;
-                insert(data, name, entry)?;
+                if !self.insert_in(directory, physical, name, entry)? {
+                    return Err(Error::NoSpace);
+                }
             }
         }
         Ok(())
@@ -303,8 +311,7 @@ impl Fs {
         let Some(room) = room(self.block(block, kind)?, name.len()) else {
             return Ok(false);
         };
-        let place = (room.at, room.len, room.used());
-        insert_at(self.block_mut(block, kind)?, place, name, entry);
+        insert(self.block_mut(block, kind)?, room, name, entry)?;
         Ok(true)
     }
 

@@ -5,6 +5,7 @@ use alloc::collections::BTreeMap;
 use alloc::collections::BTreeSet;
 use alloc::format;
 use alloc::string::String;
+use alloc::vec;
 use alloc::vec::Vec;
 
 use super::blocks::{Blocks, Kind};
@@ -17,6 +18,9 @@ use crate::cache::Cache;
 use crate::{Clock, Error, Time};
 
 pub type Result<T> = core::result::Result<T, Error>;
+
+/// Bytes of metadata that are read together where it is likely that all are asked for.
+const RUN: usize = 32 << 10;
 
 /// What an operation that fails puts back, beside blocks.
 #[derive(Debug, Default)]
@@ -134,6 +138,39 @@ impl Fs {
             return Err(self.damage(wrong, block));
         }
         self.blocks.insert(block, data, kind)
+    }
+
+    /// Blocks of metadata that are read together.
+    pub fn run_blocks(&self) -> u64 {
+        (RUN / self.geometry.block) as u64
+    }
+
+    /// Has blocks that lie together in memory, given by the first and their number; `kind` says
+    /// what each is to be. Those that turn out to be something else are left to [`load`](Self::load)
+    /// to complain about.
+    pub fn load_run(
+        &mut self,
+        (first, count): (u64, u64),
+        kind: &dyn Fn(u64) -> Kind,
+    ) -> Result<()> {
+        let size = self.geometry.block;
+        let mut data = vec![0; count as usize * size];
+        let sector = self.sectors(first);
+        self.cache.read_raw(sector, &mut data)?;
+        for (some, block) in data.chunks_exact(size).zip(first..) {
+            let kind = kind(block);
+            let known = self.blocks.get(block);
+            // What is in memory may be newer than what is on the disk.
+            if known.is_some_and(|known| known.kind == kind || known.dirty || known.logged)
+                || self.check(block, kind, some).is_err()
+            {
+                continue;
+            }
+            let mut memory = self.blocks.memory_for_read()?;
+            memory.copy_from_slice(some);
+            self.blocks.insert(block, memory, kind)?;
+        }
+        Ok(())
     }
 
     /// A block of metadata.

@@ -289,9 +289,10 @@ impl Fs {
         let (above, kind_of_entry) = (u32_at(&data, TAIL), data.get(7).copied().unwrap_or(0));
         let (second, number) = self.add_leaf(directory)?;
         let leaf = self.block_mut(second, kind)?;
+        let mut room = directory::room(leaf, 0).ok_or(Error::NoSpace)?;
         for record in records(&data).skip(2).filter(|record| record.inode != 0) {
             let entry = (record.inode, data.get(record.at + 7).copied().unwrap_or(0));
-            directory::insert(leaf, record.name, entry)?;
+            room = directory::insert(leaf, room, record.name, entry)?;
         }
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
         let own = directory.number;
@@ -459,11 +460,12 @@ impl Fs {
             let data = self.block_mut(block, kind)?;
             data.fill(0);
             directory::begin(data, with_tail);
+            let mut room = directory::room(data, 0).ok_or(Error::NoSpace)?;
             for (_, at) in part {
                 let entry = (u32_at(&old, *at), old.get(*at + 7).copied().unwrap_or(0));
                 let name = usize::from(old.get(*at + 6).copied().unwrap_or(0));
                 let name = old.get(*at + 8..*at + 8 + name).unwrap_or_default();
-                directory::insert(data, name, entry)?;
+                room = directory::insert(data, room, name, entry)?;
             }
         }
         let node = self.block_mut(parent.block, Kind::Index(directory.owner()))?;

@@ -1,7 +1,5 @@
 //! The tables of inodes: reading and writing one, taking and giving them back.
 
-use alloc::vec;
-
 use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
 use super::blocks::Kind;
@@ -13,9 +11,6 @@ use super::inode::{self, DIRECTORY, Inode};
 use super::superblock::incompatible;
 use crate::Error;
 
-/// Bytes of a table that are read together.
-const AHEAD: usize = 32 << 10;
-
 /// The root directory's.
 pub const ROOT: u32 = 2;
 
@@ -26,6 +21,16 @@ struct Place {
     slot: u32,
     at: usize,
     kind: Kind,
+}
+
+/// What an inode that is read has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Wanted {
+    Any,
+    /// In use.
+    Listed,
+    /// In use, and of a kind whose contents can be used here.
+    Named,
 }
 
 impl Fs {
@@ -60,30 +65,22 @@ impl Fs {
         let group = self.group(first.saturating_sub(1) / per_group)?;
         let table = u64::from(per_group.div_ceil(per_block));
         let at = block.saturating_sub(group.inode_table);
-        let ahead = (AHEAD / size) as u64;
+        let ahead = self.run_blocks();
         let start = at / ahead * ahead;
         let end = (start + ahead).min(table);
-        let mut data = vec![0; (end.saturating_sub(start)) as usize * size];
-        let sector = self.sectors(group.inode_table + start);
-        self.cache.read_raw(sector, &mut data)?;
-        for (some, number) in data.chunks_exact(size).zip(start..end) {
-            let place = group.inode_table + number;
-            if place != block && self.blocks.get(place).is_some() {
-                continue;
-            }
-            let mut memory = self.blocks.memory_for_read()?;
-            memory.copy_from_slice(some);
-            let before = (number as u32)
-                .wrapping_sub(at as u32)
-                .wrapping_mul(per_block);
-            let kind = Kind::Inodes(first.wrapping_add(before));
-            self.blocks.insert(place, memory, kind)?;
-        }
-        Ok(())
+        let run = (group.inode_table + start, end.saturating_sub(start));
+        self.load_run(run, &|place| {
+            let before = (place.wrapping_sub(block) as u32).wrapping_mul(per_block);
+            Kind::Inodes(first.wrapping_add(before))
+        })
     }
 
     /// An inode as it is now. Its checksum is verified when it is first read.
     pub fn inode(&mut self, number: u32) -> Result<Inode> {
+        self.read_inode(number, Wanted::Any)
+    }
+
+    fn read_inode(&mut self, number: u32, wanted: Wanted) -> Result<Inode> {
         let place = self.place_of_inode(number)?;
         let size = self.geometry.inode_size;
         let block = self.geometry.block as u64;
@@ -109,26 +106,26 @@ impl Fs {
         if found.size > i64::MAX as u64 {
             return Err(self.damage("an inode with an impossible size", number.into()));
         }
-        Ok(found)
-    }
-
-    /// An inode that a name leads to.
-    pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
-        let found = self.listed_inode(number)?;
-        if found.flags & inode::STRANGE != 0 {
+        if wanted >= Wanted::Listed {
+            let is_special = number != ROOT && number < self.geometry.first_inode;
+            if found.links == 0 || found.mode == 0 || is_special {
+                return Err(self.damage("a name of an inode that is not in use", number.into()));
+            }
+        }
+        if wanted == Wanted::Named && found.flags & inode::STRANGE != 0 {
             return Err(Error::Unsupported);
         }
         Ok(found)
     }
 
+    /// An inode that a name leads to.
+    pub fn named_inode(&mut self, number: u32) -> Result<Inode> {
+        self.read_inode(number, Wanted::Named)
+    }
+
     /// The same, even if its contents are something that can't be used here.
     pub fn listed_inode(&mut self, number: u32) -> Result<Inode> {
-        let is_special = number != ROOT && number < self.geometry.first_inode;
-        let found = self.inode(number)?;
-        if found.links == 0 || found.mode == 0 || is_special {
-            return Err(self.damage("a name of an inode that is not in use", number.into()));
-        }
-        Ok(found)
+        self.read_inode(number, Wanted::Listed)
     }
 
     /// Writes an inode in the operation under way.

@@ -14,6 +14,7 @@ use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
 use super::volume::Ext4Volume;
+use crate::pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
 /// Entries given by one call of `list`, about.
@@ -59,9 +60,26 @@ fn decode(cursor: Cursor) -> Hash {
 }
 
 impl Fs {
+    /// Has a block of a directory in memory together with its neighbours in the directory, as far
+    /// as those lie beside it on the disk: a listing comes to all of them, if not in their order.
+    fn load_neighbours(&mut self, directory: &Inode, block: u64) -> Result<u64> {
+        let physical = self.directory_block(directory, block)?;
+        if self.blocks.get(physical).is_none() && !is_memory_short() {
+            let first = block - block % self.run_blocks();
+            let most = self.directory_blocks(directory).saturating_sub(first);
+            let piece = self.piece(directory, first, self.run_blocks())?;
+            let len = piece.len.min(most);
+            let is_inside = first + len > block && piece.physical + (block - first) == physical;
+            if is_inside && self.can_be_a_files(piece.physical, len) {
+                self.load_run((piece.physical, len), &|_| Kind::Leaf(directory.owner()))?;
+            }
+        }
+        Ok(physical)
+    }
+
     /// The names in one block of a directory.
     fn names_in(&mut self, directory: &Inode, block: u64) -> Result<Vec<Listed>> {
-        let physical = self.directory_block(directory, block)?;
+        let physical = self.load_neighbours(directory, block)?;
         let start = block * self.geometry.block as u64 + 1;
         let data = self.block(physical, Kind::Leaf(directory.owner()))?;
         let used = records(data).filter(|record| record.inode != 0);

@@ -56,23 +56,22 @@ impl Ext4Volume {
         self.look(|fs| fs.there(directory, name))
     }
 
-    /// Where to begin on the way to `path`: at a directory on it that is remembered, or at the
-    /// root; and how many bytes of `path` lead there.
-    fn beginning(&mut self, path: &str) -> Result<(Inode, usize)> {
-        let mut beginning = (ROOT, 0);
+    /// The inode to begin at on the way to `path`: of a directory on it that is remembered, or of
+    /// the root; and how many bytes of `path` lead there.
+    fn beginning(&self, path: &str) -> (u32, usize) {
         if let Some((directory, number)) = &self.remembered.directory
             && let Some(rest) = path.strip_prefix(directory.as_str())
             && (rest.is_empty() || rest.starts_with('/'))
         {
-            beginning = (*number, directory.len());
+            return (*number, directory.len());
         }
-        let (number, len) = beginning;
-        Ok((self.look(|fs| fs.named_inode(number))?, len))
+        (ROOT, 0)
     }
 
     /// What `path` names; a symbolic link is not followed.
     pub fn find(&mut self, path: &str) -> Result<Inode> {
-        let (mut found, len) = self.beginning(path)?;
+        let (number, len) = self.beginning(path);
+        let mut found = self.look(|fs| fs.named_inode(number))?;
         for name in path::names(path.get(len..).unwrap_or_default()) {
             found = match self.there(&found, name)? {
                 There::Entry(_, inode) => inode,
@@ -97,8 +96,12 @@ impl Ext4Volume {
 
     /// Where `path` meets a symbolic link; if one that is its last name counts, `last`.
     pub fn walk(&mut self, path: &str, last: bool) -> Result<Walk> {
-        let (mut found, len) = self.beginning(path)?;
+        let (number, len) = self.beginning(path);
         let rest = path.get(len..).unwrap_or_default();
+        if !last && path::names(rest).nth(1).is_none() {
+            return Ok(Walk::Plain);
+        }
+        let mut found = self.look(|fs| fs.named_inode(number))?;
         let mut names = path::names_with_ends(rest).peekable();
         while let Some((end, name)) = names.next() {
             let is_last = names.peek().is_none();

@@ -13,7 +13,7 @@ use crate::fake::Disk;
 use crate::{Error, OpenFlags, Renaming, Volume, Walk};
 
 /// A volume of 32 MiB with blocks of 4 KiB and a directory `/many` of 1000 files.
-fn volume(name: &str) -> Ext4Volume {
+fn volume(name: &str) -> (Disk, Ext4Volume) {
     let path = env::temp_dir().join(format!("soil-ext4-{name}-{}.img", process::id()));
     fs::write(&path, [])
         .and_then(|()| {
@@ -32,13 +32,17 @@ fn volume(name: &str) -> Ext4Volume {
     assert!(made.unwrap().success());
     let disk = Disk::new(fs::read(&path).unwrap(), 512);
     fs::remove_file(&path).unwrap();
-    let mut volume =
-        mount_volume(Box::new(disk), Options::default()).unwrap_or_else(|error| panic!("{error}"));
+    let mut volume = mount(&disk);
     volume.mkdir("/many").unwrap();
     for n in 0..1000 {
         create(&mut volume, &file(n)).unwrap();
     }
-    volume
+    (disk, volume)
+}
+
+fn mount(disk: &Disk) -> Ext4Volume {
+    let mounted = mount_volume(Box::new(disk.clone()), Options::default());
+    mounted.unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn file(n: u32) -> String {
@@ -70,7 +74,7 @@ fn usual(
 /// The path is resolved first, as by every call of a program.
 #[test]
 fn a_name_is_looked_up_once_by_an_operation() {
-    let mut volume = volume("looks");
+    let (_, mut volume) = volume("looks");
     let renamed = |n| file(n) + " and renamed";
     let rename = usual(&mut volume, 0..100, |volume, n| {
         assert_eq!(volume.resolve(&file(n), false), Ok(Walk::Plain));
@@ -102,7 +106,7 @@ fn a_name_is_looked_up_once_by_an_operation() {
 
 #[test]
 fn a_directory_that_moved_is_not_found_at_its_old_path() {
-    let mut volume = volume("moved");
+    let (_, mut volume) = volume("moved");
     for directory in ["/other", "/many/a", "/many/a/b"] {
         volume.mkdir(directory).unwrap();
     }
@@ -135,4 +139,31 @@ fn a_directory_that_moved_is_not_found_at_its_old_path() {
         .unwrap();
     assert_eq!(create(&mut volume, "/moved/c"), Err(Error::NotFound));
     create(&mut volume, "/other/a/new/c").unwrap();
+}
+
+#[test]
+fn neighbours_in_a_directory_are_read_together() {
+    let (disk, volume) = volume("list");
+    drop(volume);
+    let mut volume = mount(&disk);
+    let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
+    let directory = volume.open("/many", flags).unwrap();
+    let before = disk.state().reads;
+    let (mut next, mut names) = (Some(0), 0);
+    while let Some(cursor) = next {
+        let listed = volume.list(directory, cursor, &mut |_| {
+            names += 1;
+            true
+        });
+        next = listed.unwrap();
+    }
+    let reads = disk.state().reads - before;
+    let blocks = volume
+        .fs
+        .inode(volume.handles.get(directory).unwrap().inode);
+    let blocks = blocks.unwrap().size / 4096;
+    assert_eq!(names, 1000);
+    // The index is the first block, and was read to open the directory or is read by itself.
+    let most = blocks.div_ceil(8) + 1;
+    assert!(reads <= most, "{reads} reads of {blocks} blocks");
 }

@@ -79,13 +79,13 @@ impl Ext4Volume {
 
     /// A commit that failed ends all writing. Corruption does so where the superblock says
     /// "remount-ro" or "panic"; where it says "continue", the operation alone failed.
-    fn watch<T>(&mut self, done: Result<T>) -> Result<T> {
-        if let Err(error) = &done
-            && (self.fs.failed || *error == Error::Corrupt)
+    fn watch(&mut self, failed: Option<Error>) {
+        if let Some(error) = failed
+            && (self.fs.failed || error == Error::Corrupt)
             && self.broken.is_none()
         {
             let found = self.fs.found.take();
-            if found.is_some() || *error == Error::Corrupt {
+            if found.is_some() || error == Error::Corrupt {
                 self.met_damage(found.unwrap_or_else(|| String::from("it contradicts itself")));
             } else {
                 log::error!("ext4 volume is read-only from now on, its journal failed: {error}");
@@ -93,7 +93,6 @@ impl Ext4Volume {
                 self.fs.cache.freeze();
             }
         }
-        done
     }
 
     fn met_damage(&mut self, found: String) {
@@ -116,7 +115,8 @@ impl Ext4Volume {
     /// Something that changes nothing.
     pub fn look<T>(&mut self, step: impl FnOnce(&mut Fs) -> Result<T>) -> Result<T> {
         let done = step(&mut self.fs);
-        self.watch(done)
+        self.watch(done.as_ref().err().copied());
+        done
     }
 
     /// An operation that changes something.
@@ -124,7 +124,8 @@ impl Ext4Volume {
         self.check_writable()?;
         self.remembered.forget_entry();
         let done = self.fs.change(step);
-        self.watch(done)
+        self.watch(done.as_ref().err().copied());
+        done
     }
 
     /// Steps until one says that it was the last.
@@ -351,8 +352,8 @@ impl Ext4Volume {
         let node = self.node(number)?;
         node.size = node.size.max(offset + count as u64);
         let relieved = self.fs.relieve();
-        self.watch(relieved)?;
-        Ok(count)
+        self.watch(relieved.err());
+        relieved.map(|()| count)
     }
 
     /// Cuts an open file, or extends it with zeros that take no room.
@@ -390,7 +391,8 @@ impl Ext4Volume {
             return Ok(());
         }
         let done = self.fs.commit();
-        self.watch(done)
+        self.watch(done.err());
+        done
     }
 
     pub fn state(&self) -> Health {
