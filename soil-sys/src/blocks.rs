@@ -16,13 +16,14 @@ use crate::error::{Answer, Error, Failure, Stop};
 use crate::ffi::constants::KIND_BLOCK;
 use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
+use crate::runtime::Operations;
 use crate::runtime::{Cancelled, Driver, Runtime};
-use crate::table::{Fd, Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use ::fs::BlockError;
 use alloc::boxed::Box;
 use alloc::format;
 use opening::Opening;
 use platform::Clock;
+use reactor::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 
 /// Bits of a tag that say which request; the others say which [`Raw`].
@@ -67,7 +68,7 @@ static BLOCK: Operations = Operations {
 };
 
 fn close(rt: &mut Runtime, key: usize) {
-    if let Some(raw) = rt.blocks.get_mut(key) {
+    if let Some(raw) = rt.resources.blocks.get_mut(key) {
         raw.closed = true;
     }
     release(rt, key);
@@ -75,13 +76,13 @@ fn close(rt: &mut Runtime, key: usize) {
 
 /// Gives the disk back when its descriptor is closed and nothing is outstanding.
 fn release(rt: &mut Runtime, key: usize) {
-    let Some(raw) = rt.blocks.get(key) else {
+    let Some(raw) = rt.resources.blocks.get(key) else {
         return;
     };
     if raw.closed && raw.outstanding.is_empty() {
         let disk = raw.disk;
-        rt.blocks.try_remove(key);
-        if let Some(disks) = rt.disks.as_deref_mut() {
+        rt.resources.blocks.try_remove(key);
+        if let Some(disks) = rt.resources.disks.as_deref_mut() {
             disks.release(disk);
         }
     }
@@ -92,7 +93,11 @@ fn register(rt: &mut Runtime) -> Result<(), Error> {
     rt.register(Driver {
         poll: give_up,
         deadline: |rt| {
-            let waiting = rt.blocks.iter().filter(|(_, raw)| raw.next < u64::MAX);
+            let waiting = rt
+                .resources
+                .blocks
+                .iter()
+                .filter(|(_, raw)| raw.next < u64::MAX);
             waiting.map(|(_, raw)| raw.next).min()
         },
         interest: |_, _| (),
@@ -104,7 +109,7 @@ fn register(rt: &mut Runtime) -> Result<(), Error> {
 /// Ends the operations whose devices have taken too long.
 fn give_up(rt: &mut Runtime, now: u64) {
     let mut overdue = alloc::vec::Vec::new();
-    for (_, raw) in &mut rt.blocks {
+    for (_, raw) in &mut rt.resources.blocks {
         if raw.next > now {
             continue;
         }
@@ -125,14 +130,18 @@ fn give_up(rt: &mut Runtime, now: u64) {
 
 /// See `soil_block_given_up`.
 pub fn given_up(rt: &Runtime) -> usize {
-    let requests = rt.blocks.iter().flat_map(|(_, raw)| &raw.outstanding);
+    let requests = rt
+        .resources
+        .blocks
+        .iter()
+        .flat_map(|(_, raw)| &raw.outstanding);
     requests.filter(|(_, request)| request.token == 0).count()
 }
 
 /// Looks at the device again.
 fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
-    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
-    let disks = rt.disks.as_deref_mut().ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let disks = rt.resources.disks.as_deref_mut().ok_or(Error::Closed)?;
     let (mut geometry, capabilities) = disks.look(raw.disk)?;
     if let Some((first, sectors)) = raw.part {
         geometry.sectors = geometry.sectors.saturating_sub(first).min(sectors);
@@ -145,7 +154,7 @@ fn refresh(rt: &mut Runtime, key: usize) -> Result<(), Failure> {
 pub fn info(rt: &mut Runtime, fd: Fd) -> Result<BlockInfo, Stop> {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
     refresh(rt, key).or_else(|failure| rt.fail(failure))?;
-    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
     let Raw {
         geometry,
         capabilities,
@@ -183,7 +192,7 @@ fn submit(
 ) -> Answer {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
     let token = rt.new_token(token)?;
-    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
     if wanted.write && raw.geometry.read_only {
         return Err(Error::ReadOnly.into());
     }
@@ -197,7 +206,7 @@ fn submit(
         // It may have grown; what has never been there is refused by the caller.
         refresh(rt, key).or_else(|failure| rt.fail(failure))?;
     }
-    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
     let sectors = raw.geometry.sectors;
     if end > sectors {
         let line = format!("the disk has {sectors} sectors, and the request ends at {end}");
@@ -238,11 +247,11 @@ fn post(
     request: Request,
     outstanding: Outstanding,
 ) -> Answer {
-    let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
     let (len, until) = (outstanding.len, outstanding.until);
     let place = raw.outstanding.insert(outstanding);
     let tag = (key as u64) << REQUEST_BITS | place as u64;
-    let submitted = match rt.disks.as_deref_mut() {
+    let submitted = match rt.resources.disks.as_deref_mut() {
         Some(disks) => disks.submit(disk, request, tag),
         None => Err(Error::Closed),
     };
@@ -291,7 +300,7 @@ pub fn write(rt: &mut Runtime, fd: Fd, sector: u64, from: Piece, token: Int) -> 
 /// The bytes of a request with data, if they aren't too many.
 fn limited(rt: &Runtime, fd: Fd, len: usize) -> Result<u64, Error> {
     let key = rt.table.key_of(fd, &BLOCK)? as usize;
-    let raw = rt.blocks.get(key).ok_or(Error::Closed)?;
+    let raw = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
     if len > raw.geometry.max_bytes {
         return Err(Error::TooLarge);
     }
@@ -313,7 +322,7 @@ pub fn flush(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
 fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
     let key = (tag >> REQUEST_BITS) as usize;
     let place = tag as u32 as usize;
-    let Some(raw) = rt.blocks.get_mut(key) else {
+    let Some(raw) = rt.resources.blocks.get_mut(key) else {
         return;
     };
     let Some(request) = raw.outstanding.try_remove(place) else {
@@ -336,7 +345,7 @@ fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockErro
 
 /// Takes a request back if the device hasn't got it.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    let mut raws = rt.blocks.iter();
+    let mut raws = rt.resources.blocks.iter();
     let found = raws.find_map(|(key, raw)| {
         let mut requests = raw.outstanding.iter();
         let (place, _) = requests.find(|(_, request)| request.token == token)?;
@@ -346,11 +355,11 @@ fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
         return Cancelled::Later;
     };
     let tag = (key as u64) << REQUEST_BITS | place as u64;
-    let disks = rt.disks.as_deref_mut();
+    let disks = rt.resources.disks.as_deref_mut();
     if !disks.is_some_and(|disks| disks.take_back(disk, tag)) {
         return Cancelled::Later;
     }
-    if let Some(raw) = rt.blocks.get_mut(key) {
+    if let Some(raw) = rt.resources.blocks.get_mut(key) {
         raw.outstanding.try_remove(place);
     }
     release(rt, key);

@@ -3,13 +3,17 @@
 use crate::current::{Current, Interest};
 use crate::error::{Answer, Error};
 use crate::ffi::constants::KIND_CONSOLE;
-use crate::runtime::Runtime;
-use crate::table::{Direction, Fd, Operations, cannot_shut_down};
+use crate::runtime::Operations;
+use crate::runtime::{Driver, Runtime};
+use platform::Direction;
 use platform::{Console as _, Interest as _, Stream};
+use reactor::table::{Fd, cannot_shut_down};
 
 /// The descriptors handed out, if they are open.
 pub struct Console {
     open: [Option<Fd>; 2],
+    /// Its driver is registered.
+    registered: bool,
 }
 
 static CONSOLE: Operations = Operations {
@@ -31,7 +35,7 @@ static CONSOLE: Operations = Operations {
     },
     shutdown: cannot_shut_down,
     close: |rt, key| {
-        if let Some(open) = rt.console.open.get_mut(key as usize) {
+        if let Some(open) = rt.resources.console.open.get_mut(key as usize) {
             *open = None;
         }
     },
@@ -48,18 +52,31 @@ fn stream(key: u32) -> Stream {
 impl Console {
     /// Nothing open yet.
     pub const fn new() -> Console {
-        Console { open: [None; 2] }
+        Console {
+            open: [None; 2],
+            registered: false,
+        }
     }
 }
 
 /// See `soil_console`, `soil_console_error`.
 pub fn open(rt: &mut Runtime, stream: Stream) -> Answer {
     let key = stream as usize;
-    if let Some(Some(fd)) = rt.console.open.get(key) {
+    if let Some(Some(fd)) = rt.resources.console.open.get(key) {
         return Ok(fd.encode() as usize);
     }
+    if !rt.resources.console.registered {
+        rt.register(Driver {
+            poll: |rt, _| poll(rt),
+            deadline: |_| None,
+            interest: |rt, interest| self::interest(rt, interest),
+            finish: |_| true,
+            counter: |_, _| 0,
+        })?;
+        rt.resources.console.registered = true;
+    }
     let fd = rt.table.insert(&CONSOLE, key as u32)?;
-    if let Some(open) = rt.console.open.get_mut(key) {
+    if let Some(open) = rt.resources.console.open.get_mut(key) {
         *open = Some(fd);
     }
     Ok(fd.encode() as usize)
@@ -73,7 +90,13 @@ fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<
         (Stream::Error, Direction::Write),
     ];
     let found = all.map(|(stream, direction)| {
-        let fd = rt.console.open.get(stream as usize).copied().flatten()?;
+        let fd = rt
+            .resources
+            .console
+            .open
+            .get(stream as usize)
+            .copied()
+            .flatten()?;
         rt.table
             .has_waiters(fd.index, direction)
             .then_some((stream, direction, fd.index))
@@ -82,7 +105,7 @@ fn parked(rt: &Runtime) -> impl Iterator<Item = (Stream, Direction, u32)> + use<
 }
 
 /// Completes what is parked on the console and can go on.
-pub fn poll(rt: &mut Runtime) {
+fn poll(rt: &mut Runtime) {
     for (stream, direction, index) in parked(rt) {
         if Current::console_ready(stream, direction) {
             rt.wake(index, direction);
@@ -91,7 +114,7 @@ pub fn poll(rt: &mut Runtime) {
 }
 
 /// Adds what is parked on the console to what the platform waits for.
-pub fn interest(rt: &Runtime, interest: &mut Interest) {
+fn interest(rt: &Runtime, interest: &mut Interest) {
     for (stream, direction, _) in parked(rt) {
         interest.console(stream, direction);
     }

@@ -54,12 +54,15 @@ pub struct Disks {
 
 /// The disks, which the first call looks for.
 pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
-    if rt.disks.is_none() {
+    if rt.resources.disks.is_none() {
         rt.start()?;
         let found = Current::disks(&mut rt.interest).or_else(|failure| rt.fail(failure))?;
         install(rt, found)?;
     }
-    rt.disks.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
+    rt.resources
+        .disks
+        .as_deref_mut()
+        .ok_or(Stop::Error(Error::NoDevice))
 }
 
 /// Makes these the disks.
@@ -82,18 +85,19 @@ pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Err
         deadline: |_| None,
         interest,
         finish: |_| true,
-        counter: |rt, which| match (which, rt.disks.as_deref()) {
+        counter: |rt, which| match (which, rt.resources.disks.as_deref()) {
             (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
             _ => 0,
         },
     })?;
-    rt.disks = Some(Box::leak(Box::new(disks)));
+    rt.resources.disks = Some(Box::leak(Box::new(disks)));
     Ok(())
 }
 
 /// Starts what is left to start, and asks the devices to end the sleep.
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
     for disk in rt
+        .resources
         .disks
         .as_deref_mut()
         .map_or(&mut [][..], |disks| &mut disks.disks)
@@ -108,7 +112,7 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
 
 /// Gives waiting requests to their devices, and passes on what has ended.
 fn poll(rt: &mut Runtime) {
-    let Some(disks) = rt.disks.as_deref_mut() else {
+    let Some(disks) = rt.resources.disks.as_deref_mut() else {
         return;
     };
     let mut ended = core::mem::take(&mut disks.ended);
@@ -128,6 +132,7 @@ fn poll(rt: &mut Runtime) {
     }
     for (disk, tag, result) in ended.drain(..) {
         let report = rt
+            .resources
             .disks
             .as_deref()
             .and_then(|disks| disks.disks.get(disk)?.report);
@@ -135,7 +140,7 @@ fn poll(rt: &mut Runtime) {
             report(rt, disk, tag, result);
         }
     }
-    if let Some(disks) = rt.disks.as_deref_mut() {
+    if let Some(disks) = rt.resources.disks.as_deref_mut() {
         disks.ended = ended;
         // What was submitted just now, by the reports too, begins.
         for disk in &mut disks.disks {

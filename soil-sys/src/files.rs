@@ -79,7 +79,7 @@ pub struct Files {
 
 /// The volumes, which the first call reads from `SOIL_MOUNT`.
 fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
-    if rt.files.is_none() {
+    if rt.resources.files.is_none() {
         // The disks have to be known before the volumes.
         disks::disks(rt)?;
         drivers::register(rt, drivers::FAT)?;
@@ -95,7 +95,7 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
             finish,
             counter: |_, _| 0,
         })?;
-        rt.files = Some(Box::leak(Box::new(Files {
+        rt.resources.files = Some(Box::leak(Box::new(Files {
             mounts,
             volumes,
             spare: Vec::new(),
@@ -106,19 +106,22 @@ fn files(rt: &mut Runtime) -> Result<&mut Files, Stop> {
         })));
         embedded::appear(rt);
     }
-    rt.files.as_deref_mut().ok_or(Stop::Error(Error::NoDevice))
+    rt.resources
+        .files
+        .as_deref_mut()
+        .ok_or(Stop::Error(Error::NoDevice))
 }
 
 /// Goes on where others have had their turn, and times out disks.
 fn poll(rt: &mut Runtime, now: u64) {
-    let files = rt.files.as_deref();
+    let files = rt.resources.files.as_deref();
     for index in 0..files.map_or(0, |files| files.volumes.capacity()) {
         execute::poll(rt, index, now);
     }
 }
 
 fn deadline(rt: &mut Runtime) -> Option<u64> {
-    let volumes = rt.files.as_deref()?.volumes.iter();
+    let volumes = rt.resources.files.as_deref()?.volumes.iter();
     let wanted = volumes.filter_map(|(_, Volume { schedule, .. })| {
         let now = schedule.is_runnable().then_some(0);
         now.or_else(|| schedule.due())
@@ -128,7 +131,7 @@ fn deadline(rt: &mut Runtime) -> Option<u64> {
 
 /// Before exit: all volumes are unmounted once, then idle.
 fn finish(rt: &mut Runtime) -> bool {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return true;
     };
     for (_, volume) in &mut files.volumes {
@@ -142,7 +145,7 @@ fn finish(rt: &mut Runtime) -> bool {
 
 /// The descriptor of an open file or directory is closed.
 fn close(rt: &mut Runtime, key: u32) {
-    let files = rt.files.as_deref_mut();
+    let files = rt.resources.files.as_deref_mut();
     if let Some(file) = files.and_then(|files| files.open.remove(key))
         && let Some((volume, file)) = file.on
     {
@@ -152,7 +155,7 @@ fn close(rt: &mut Runtime, key: u32) {
 
 /// See `soil_fs_given_up`.
 pub fn abandoned(rt: &mut Runtime, token: u64) -> usize {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return 0;
     };
     let mut volumes = files.volumes.iter_mut();

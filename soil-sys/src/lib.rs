@@ -30,11 +30,8 @@ mod console;
 mod current;
 mod disks;
 pub mod ffi;
-mod fiber;
 mod files;
-mod lock;
 mod log_sink;
-mod messages;
 mod net;
 mod pipe;
 #[cfg(any(feature = "image", feature = "process"))]
@@ -43,7 +40,6 @@ mod random;
 mod runtime;
 #[cfg(any(feature = "image", feature = "process"))]
 mod shims;
-mod table;
 mod wait;
 
 pub use platform::error;

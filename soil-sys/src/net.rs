@@ -35,16 +35,18 @@ use crate::ffi::constants::{
     COUNTER_CONNECTIONS, COUNTER_DROPS, COUNTER_FRAMES_IN, COUNTER_FRAMES_OUT, KIND_LISTENER,
     KIND_TCP, KIND_UDP, MARK_DSCP, MARK_HOP_LIMIT,
 };
+use crate::runtime::Operations;
 use crate::runtime::{self, Driver, Runtime};
-use crate::table::{Direction, Fd, Operations};
 use ::net::{Handle, Progress, Stack};
 use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::net::{IpAddr, Ipv4Addr};
+use platform::Direction;
 use platform::link;
 use platform::{Clock, Console, Entropy, Interest as _, Links, Memory, System, Ticker, Wait};
+use reactor::table::Fd;
 use slab::Slab;
 
 /// Frames in each direction for each interface in one step.
@@ -119,7 +121,7 @@ fn stack(rt: &mut Runtime) -> Result<&mut Net, Stop> {
 /// The stack for what is about `address`: for the loopback no link is opened, and so no passt is
 /// started.
 fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
-    if rt.net.is_none() {
+    if rt.resources.net.is_none() {
         start(rt)?;
     }
     let needed = || {
@@ -127,10 +129,10 @@ fn stack_for(rt: &mut Runtime, address: IpAddr) -> Result<&mut Net, Stop> {
         let asked = ["SOIL_FILTER", "SOIL_NTP"];
         !address.is_loopback() || asked.iter().any(|name| Current::variable(name).is_some())
     };
-    if rt.net.as_deref().is_some_and(|net| !net.attached) && needed() {
+    if rt.resources.net.as_deref().is_some_and(|net| !net.attached) && needed() {
         attach(rt)?;
     }
-    let net = rt.net.as_deref_mut().ok_or(Error::NoNetwork)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::NoNetwork)?;
     net.stack.note_idle(core::mem::take(&mut rt.slept_ns));
     net.stack.set_memory_short(Current::memory_short());
     Ok(net)
@@ -183,7 +185,7 @@ fn start(rt: &mut Runtime) -> Result<(), Stop> {
         finish,
         counter,
     })?;
-    rt.net = Some(net);
+    rt.resources.net = Some(net);
     Current::take_report_requests();
     Current::start_ticker(&TICKER);
     Ok(())
@@ -199,7 +201,7 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
     let devices = settings.and_then(|settings| Current::links(&mut rt.interest, settings));
     let devices = devices.and_then(recording::record);
     let devices = devices.or_else(|failure| rt.fail(failure))?;
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
     };
     // After a failure it is tried again, with those that weren't added.
@@ -237,7 +239,7 @@ fn attach(rt: &mut Runtime) -> Result<(), Stop> {
 /// Polls the network while the program computes.
 static TICKER: Ticker = Ticker {
     poll: || {
-        runtime::beside(|rt| {
+        runtime::tick(|rt| {
             poll(rt, Current::monotonic_ns());
             rt.interest.submit_all();
         });
@@ -247,7 +249,7 @@ static TICKER: Ticker = Ticker {
 };
 
 fn poll(rt: &mut Runtime, now: u64) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     let snapshots = Current::snapshots();
@@ -262,7 +264,7 @@ fn poll(rt: &mut Runtime, now: u64) {
     for handle in events.drain(..) {
         event(rt, handle);
     }
-    if let Some(net) = rt.net.as_deref_mut() {
+    if let Some(net) = rt.resources.net.as_deref_mut() {
         net.events = events;
     }
     services::poll(rt, now);
@@ -272,7 +274,7 @@ fn poll(rt: &mut Runtime, now: u64) {
 
 /// A socket or a lookup became ready for something.
 fn event(rt: &mut Runtime, handle: Handle) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     let key = net
@@ -304,18 +306,18 @@ fn event(rt: &mut Runtime, handle: Handle) {
 
 fn deadline(rt: &mut Runtime) -> Option<u64> {
     let patience = status::deadline(rt);
-    let progress = rt.net.as_deref()?.progress;
+    let progress = rt.resources.net.as_deref()?.progress;
     let stack = if progress.more_work {
         Some(0)
     } else {
         progress.next_deadline_ns
     };
-    let services = rt.net.as_deref()?.services.next_ns;
+    let services = rt.resources.net.as_deref()?.services.next_ns;
     [stack, patience, services].into_iter().flatten().min()
 }
 
 fn interest(rt: &mut Runtime, interest: &mut Interest) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     interest.report();
@@ -325,7 +327,7 @@ fn interest(rt: &mut Runtime, interest: &mut Interest) {
 }
 
 fn finish(rt: &mut Runtime) -> bool {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return true;
     };
     if net.stack.undelivered() > 0 {
@@ -353,7 +355,7 @@ fn finish(rt: &mut Runtime) -> bool {
 }
 
 fn counter(rt: &mut Runtime, which: Int) -> usize {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return 0;
     };
     if which == COUNTER_CONNECTIONS {
@@ -386,7 +388,7 @@ fn index_of(handle: Handle) -> usize {
 
 /// Makes a descriptor for a handle; on failure the handle is closed.
 fn open(rt: &mut Runtime, handle: Handle, operations: &'static Operations) -> Result<usize, Stop> {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
     };
     let key = net.sockets.insert(Socket {
@@ -396,7 +398,7 @@ fn open(rt: &mut Runtime, handle: Handle, operations: &'static Operations) -> Re
         urgent: false,
     });
     let inserted = rt.table.insert(operations, key as u32);
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return Err(Error::NoNetwork.into());
     };
     let index = index_of(handle);
@@ -428,14 +430,14 @@ fn open(rt: &mut Runtime, handle: Handle, operations: &'static Operations) -> Re
 
 /// The stack and the socket of a descriptor's key.
 fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Stack, &mut Socket), Error> {
-    let net = rt.net.as_deref_mut().ok_or(Error::Closed)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     let socket = net.sockets.get_mut(key as usize).ok_or(Error::Closed)?;
     Ok((&mut net.stack, socket))
 }
 
 /// Gives the object of a closed descriptor up.
 fn close(rt: &mut Runtime, key: u32) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     if let Some(socket) = net.sockets.try_remove(key as usize) {

@@ -3,9 +3,11 @@
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_PIPE;
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Direction, Fd, Operations, cannot_read, cannot_write};
 use alloc::vec::Vec;
+use platform::Direction;
+use reactor::table::{Fd, cannot_read, cannot_write};
 use slab::Slab;
 
 /// The largest capacity, in bytes.
@@ -125,7 +127,7 @@ pub fn open(rt: &mut Runtime, capacity: Int) -> Result<(Fd, Fd), Stop> {
     ring.try_reserve_exact(capacity)
         .map_err(|_| Error::OutOfMemory)?;
     ring.resize(capacity, 0);
-    let key = rt.pipes.insert(Pipe {
+    let key = rt.resources.pipes.insert(Pipe {
         ring,
         start: 0,
         len: 0,
@@ -142,10 +144,10 @@ pub fn open(rt: &mut Runtime, capacity: Int) -> Result<(Fd, Fd), Stop> {
         Ok((reader, writer?))
     });
     let Ok((reader, writer)) = ends else {
-        rt.pipes.try_remove(key);
+        rt.resources.pipes.try_remove(key);
         return Err(Error::TooManyOpen.into());
     };
-    if let Some(pipe) = rt.pipes.get_mut(key) {
+    if let Some(pipe) = rt.resources.pipes.get_mut(key) {
         pipe.reader = Some(reader.index);
         pipe.writer = Some(writer.index);
     }
@@ -153,7 +155,10 @@ pub fn open(rt: &mut Runtime, capacity: Int) -> Result<(Fd, Fd), Stop> {
 }
 
 fn pipe(rt: &mut Runtime, key: u32) -> Result<&mut Pipe, Error> {
-    rt.pipes.get_mut(key as usize).ok_or(Error::Closed)
+    rt.resources
+        .pipes
+        .get_mut(key as usize)
+        .ok_or(Error::Closed)
 }
 
 fn read(rt: &mut Runtime, key: u32, into: &mut [u8]) -> Answer {
@@ -232,7 +237,7 @@ fn release(rt: &mut Runtime, key: u32) {
     let Ok(pipe) = pipe(rt, key) else { return };
     pipe.users = pipe.users.saturating_sub(1);
     if pipe.users == 0 {
-        rt.pipes.try_remove(key as usize);
+        rt.resources.pipes.try_remove(key as usize);
     }
 }
 

@@ -4,7 +4,7 @@ use crate::blocks as glue;
 use crate::error::Error;
 use crate::ffi::{Buffer, Buffers, Bytes, Int, Ints, Text};
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its
 /// descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when it is

@@ -5,10 +5,10 @@
 
 use crate::ffi::records::PipeEnds;
 use crate::ffi::{Buffer, Bytes, Int, Ints};
-use crate::runtime::call;
-use crate::table::{self, Fd};
+use crate::runtime::{call, decode_direction};
 use crate::{console, pipe};
 use platform::Stream;
+use reactor::table::Fd;
 
 /// Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
 /// Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.
@@ -43,7 +43,7 @@ pub extern "C" fn soil_fd_write_buffer(fd: Int, mut from: Buffer, off: Int, len:
 /// Errors: `Closed`, `Wrong_kind`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_fd_park(fd: Int, direction: Int, token: Int) -> Int {
-    call(|rt| rt.park(Fd::decode(fd)?, table::direction(direction)?, token))
+    call(|rt| rt.park(Fd::decode(fd)?, decode_direction(direction)?, token))
 }
 
 /// Ends one half of a connection or pipe: 0 no more receiving, 1 no more sending (the peer reads

@@ -5,7 +5,7 @@ use crate::error::Error;
 use crate::ffi::{Buffer, Int, Ints, Text};
 use crate::files as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
 /// `Not_found`, `Exists`, `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …

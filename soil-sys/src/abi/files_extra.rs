@@ -5,7 +5,7 @@ use crate::ffi::{Int, Ints, Text};
 use crate::files::cache;
 use crate::files::file as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Sets when the contents of what `path` names were last read and last changed, each in seconds
 /// since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end

@@ -3,7 +3,7 @@
 use crate::ffi::{Buffer, Int};
 use crate::files::lease as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
 /// memory, after having read what isn't there. The result is the number of the lease, at least 1,

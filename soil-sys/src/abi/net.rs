@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use crate::net as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the
 /// completion): `No_network` with a detail that says what to do, `Bad_configuration`.

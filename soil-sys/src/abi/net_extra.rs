@@ -6,7 +6,7 @@
 use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use crate::net as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Takes `endpoint` (address zero: every address; port 0: one is chosen) for
 /// [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of

@@ -4,7 +4,7 @@ use super::SOIL_ABI;
 use crate::current::Current;
 use crate::error::Error;
 use crate::ffi::{Bytes, Int, Ints, Text};
-use crate::runtime::{call, call_at_exit, encode, own};
+use crate::runtime::{call, call_at_exit, counter, encode, own};
 use crate::{log_sink, wait};
 use platform::{Clock, System};
 
@@ -75,7 +75,7 @@ pub extern "C" fn soil_exit(status: Int) -> Int {
 /// A counter of the running system; `which` is one of the `COUNTER_*`.
 #[unsafe(no_mangle)]
 pub extern "C" fn soil_counters(which: Int) -> Int {
-    call(|rt| rt.counter(which))
+    call(|rt| counter(rt, which))
 }
 
 /// A number of the running thread that no other living one has, not 0: by it the OCaml side, whose

@@ -4,7 +4,7 @@ use crate::error::Error;
 use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
 use crate::net as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as
 /// [`soil_tcp_listen`](super::soil_tcp_listen).

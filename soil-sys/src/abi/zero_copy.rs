@@ -4,7 +4,7 @@
 use crate::ffi::{Buffer, Int};
 use crate::net as glue;
 use crate::runtime::call;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that
 /// isn't used for anything else, at them as they lie in the stack's memory; returns the number of

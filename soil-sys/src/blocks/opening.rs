@@ -93,10 +93,10 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
     };
     let geometry = disks.acquire(disk, report, wanted.is_some());
     let geometry = geometry.or_else(|failure| rt.fail(failure))?;
-    if rt.blocks.capacity() == 0
+    if rt.resources.blocks.capacity() == 0
         && let Err(error) = register(rt)
     {
-        if let Some(disks) = rt.disks.as_deref_mut() {
+        if let Some(disks) = rt.resources.disks.as_deref_mut() {
             disks.release(disk);
         }
         return Err(error.into());
@@ -107,7 +107,7 @@ pub fn open(rt: &mut Runtime, name: &str, token: Int) -> Answer {
             read: Vec::new(),
         })
     });
-    let key = rt.blocks.insert(Raw {
+    let key = rt.resources.blocks.insert(Raw {
         disk,
         geometry,
         capabilities: Capabilities::default(),
@@ -163,7 +163,7 @@ fn refused(error: Error, line: &str) -> Result<usize, Why> {
 /// Goes on as far as it can without the device.
 fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
     loop {
-        let raw = rt.blocks.get_mut(key).ok_or(Error::Closed)?;
+        let raw = rt.resources.blocks.get_mut(key).ok_or(Error::Closed)?;
         let Some(opening) = &mut raw.opening else {
             return finish(rt, key);
         };
@@ -216,10 +216,10 @@ fn look(rt: &mut Runtime, key: usize, token: u64) -> Result<usize, Why> {
 
 /// Makes the descriptor of what was found.
 fn finish(rt: &mut Runtime, key: usize) -> Result<usize, Why> {
-    let mine = rt.blocks.get(key).ok_or(Error::Closed)?;
+    let mine = rt.resources.blocks.get(key).ok_or(Error::Closed)?;
     let (disk, part) = (mine.disk, mine.part);
     if let Some((first, sectors)) = part {
-        let is_taken = rt.blocks.iter().any(|(other, raw)| {
+        let is_taken = rt.resources.blocks.iter().any(|(other, raw)| {
             other != key
                 && raw.disk == disk
                 && raw

@@ -9,10 +9,11 @@ use crate::ffi::records::BlockInfo;
 use crate::ffi::{Int, Piece};
 use crate::runtime::Runtime;
 use crate::runtime::encode;
-use crate::table::Fd;
+use crate::runtime::next_completion;
 use ::fs::BlockError;
 use platform::Clock;
 use platform::disk::BlockDevice;
+use reactor::table::Fd;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -164,7 +165,7 @@ fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
     for driver in rt.drivers().iter().flatten() {
         (driver.poll)(rt, now);
     }
-    rt.next_completion()
+    next_completion(rt)
 }
 
 /// The result of the operation `token`, whose call gave `answer`.
@@ -227,7 +228,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
     assert_eq!(step(rt, now), None);
     let timed_out = -(Error::TimedOut as Int);
     assert_eq!(step(rt, LATER), Some((2, timed_out)));
-    assert_eq!(rt.next_completion(), Some((3, timed_out)));
+    assert_eq!(next_completion(rt), Some((3, timed_out)));
     assert_eq!(given_up(rt), 2);
     let none = rt
         .drivers()
@@ -249,7 +250,7 @@ fn what_is_not_answered_ends_at_its_deadline() {
     let answer = read(rt, fd, 1, Piece::of(&mut memory), 2);
     assert_eq!(result(rt, 2, answer), 1024);
     give_up(rt, LATER);
-    assert_eq!(rt.next_completion(), None);
+    assert_eq!(next_completion(rt), None);
 }
 
 /// When the first of what is waited for is given up.
@@ -280,7 +281,7 @@ fn of_several_deadlines_the_earliest_counts() {
             .first()
             .unwrap_or(&earliest(rt).expect("waited for"));
         assert_eq!(earliest(rt), Some(first));
-        let place = rt.blocks.iter().next().expect("open").1;
+        let place = rt.resources.blocks.iter().next().expect("open").1;
         let last = place.outstanding.iter().map(|(_, one)| one.until).max();
         deadlines.push(last.expect("outstanding"));
         std::thread::sleep(std::time::Duration::from_millis(2));
@@ -290,7 +291,7 @@ fn of_several_deadlines_the_earliest_counts() {
         assert_eq!(earliest(rt), Some(*deadline));
         assert_eq!(step(rt, deadline - 1), None);
         assert_eq!(step(rt, *deadline), Some((at as u64 + 2, timed_out)));
-        assert_eq!(rt.next_completion(), None, "only what is due");
+        assert_eq!(next_completion(rt), None, "only what is due");
         assert_eq!(given_up(rt), at + 1);
     }
     assert_eq!(earliest(rt), None);
@@ -602,7 +603,7 @@ fn neighbours_are_open_together() {
     );
     orders.hold.set(false);
     assert_eq!(step(rt, 0), Some((2, 512)));
-    assert_eq!(rt.next_completion(), Some((3, 512)));
+    assert_eq!(next_completion(rt), Some((3, 512)));
     assert_eq!(step(rt, 0), None);
     let data = orders.data.borrow();
     assert_eq!([8, 16, 24].map(|sector| data[sector * 512]), [1, 2, 0]);

@@ -6,11 +6,11 @@ use crate::disks::{Clear, Request, Slice, Vectored};
 use crate::error::{Answer, Error};
 use crate::ffi::{Buffers, Int, Ints};
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
 use platform::Disks;
+use reactor::table::Fd;
 
 /// The most slices of a request, as Linux has it (`UIO_MAXIOV`).
 const MOST: usize = 1024;
@@ -44,7 +44,7 @@ fn slices(buffers: &Buffers, ranges: &mut Ints) -> Result<(Box<[Slice]>, usize),
 /// What is open there.
 fn raw(rt: &Runtime, fd: Fd) -> Result<&Raw, Error> {
     let key = rt.table.key_of(fd, &super::BLOCK)? as usize;
-    rt.blocks.get(key).ok_or(Error::Closed)
+    rt.resources.blocks.get(key).ok_or(Error::Closed)
 }
 
 fn transfer(

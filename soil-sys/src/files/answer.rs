@@ -111,7 +111,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
 
 /// The device of a volume has timed out: fails an operation, whose job may go on.
 pub fn abandon(rt: &mut Runtime, index: usize, waiter: Waiter, caller: &mut Caller) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let Some(volume) = files.volumes.get(index) else {
@@ -145,7 +145,7 @@ fn go_on(
 
 /// A failure whose line names the volume.
 fn labelled(rt: &Runtime, index: usize, mut failure: Failure) -> Failure {
-    let files = rt.files.as_deref();
+    let files = rt.resources.files.as_deref();
     if let Some(volume) = files.and_then(|files| files.volumes.get(index)) {
         let label = volume.specification.label();
         // `str::contains` is a kilobyte of code.
@@ -203,7 +203,7 @@ fn output(
         (Output::Position(open), value) => Ok(transferred(rt, open, value)),
         (Output::End { file, offset }, Value::Number(size)) => {
             let position = open_files::moved(size, offset)?;
-            if let Some(files) = rt.files.as_deref_mut() {
+            if let Some(files) = rt.resources.files.as_deref_mut() {
                 files.open.set_position(file, position);
             }
             Ok(position as usize)
@@ -217,7 +217,7 @@ fn output(
 
 /// Moves a file's position as a transfer did; the bytes.
 fn transferred(rt: &mut Runtime, open: OpenId, value: Value) -> usize {
-    let files = rt.files.as_deref_mut();
+    let files = rt.resources.files.as_deref_mut();
     match (value, files) {
         (Value::Number(n), Some(files)) => {
             files.open.advance(open, n);
@@ -233,7 +233,7 @@ fn transferred(rt: &mut Runtime, open: OpenId, value: Value) -> usize {
 
 /// Ends a listing's step: what is mounted in the directory follows the volume's last entry.
 fn entries(rt: &mut Runtime, open: OpenId, into: Piece, value: Value) -> Ended {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     if let Value::Listed(n, next) = value {
         files.open.set_cursor(open, next);
         if n > 0 {
@@ -268,7 +268,7 @@ fn describe(
     into: IntsPiece,
     text: Piece,
 ) -> usize {
-    let files = rt.files.as_deref();
+    let files = rt.resources.files.as_deref();
     let volume = files.and_then(|files| files.volumes.get(index));
     let (health, line) = match health {
         Health::Writable if volume.is_some_and(|volume| !volume.flushes()) => (3, String::new()),
@@ -294,7 +294,7 @@ fn describe(
 
 /// Queues a job of a volume that is being run.
 fn queue(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) {
-    let files = rt.files.as_deref_mut();
+    let files = rt.resources.files.as_deref_mut();
     if let Some(volume) = files.and_then(|files| files.volumes.get_mut(index)) {
         let _ = volume.schedule.push(Job::new(waiter, request));
     }
@@ -319,7 +319,7 @@ fn forget(rt: &mut Runtime, index: usize, caller: &mut Caller) {
 
 /// One volume of a `sync` is done.
 fn synced(rt: &mut Runtime, token: u64, failed: Option<Failure>, caller: &mut Caller) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let Some(place) = files.syncs.iter().position(|sync| sync.token == token) else {

@@ -17,7 +17,7 @@ pub fn statistics(rt: &Runtime, point: &str) -> Option<CacheStatistics> {
             ..record(&all.counts)
         });
     }
-    let files = rt.files.as_deref()?;
+    let files = rt.resources.files.as_deref()?;
     let (_, index) = files.mounts.iter().find(|(known, _)| *known == point)?;
     let volume = files.volumes.get(*index)?;
     Some(record(&volume.cache_counts()))

@@ -31,7 +31,7 @@ impl Embedded {
 
 /// See `soil_embed_file`.
 pub fn add(rt: &mut Runtime, path: &str, contents: &'static [u8]) -> Answer {
-    let files = &mut rt.embedded.files;
+    let files = &mut rt.resources.embedded.files;
     files.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
     files.push((path.to_string(), contents));
     Ok(0)
@@ -39,7 +39,7 @@ pub fn add(rt: &mut Runtime, path: &str, contents: &'static [u8]) -> Answer {
 
 /// See `soil_embed_mount`.
 pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
-    let files = core::mem::take(&mut rt.embedded.files);
+    let files = core::mem::take(&mut rt.resources.embedded.files);
     let point = match path::normalise(point) {
         Ok(plain) if point.starts_with('/') => plain,
         _ => {
@@ -54,12 +54,18 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
         Ok(volume) => volume,
         Err(refused) => return rt.fail(refused.into()),
     };
-    if rt.embedded.trees.iter().any(|(other, _)| *other == point) {
+    if rt
+        .resources
+        .embedded
+        .trees
+        .iter()
+        .any(|(other, _)| *other == point)
+    {
         let line = format!("two embedded trees are to be at {point}: give one another place");
         return rt.fail(Failure::new(Error::Exists, line));
     }
-    rt.embedded.trees.push((point, volume));
-    if rt.files.is_some() {
+    rt.resources.embedded.trees.push((point, volume));
+    if rt.resources.files.is_some() {
         appear(rt);
     }
     Ok(0)
@@ -67,10 +73,10 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
 
 /// Mounts what has been registered, where nothing else is.
 pub fn appear(rt: &mut Runtime) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
-    for (point, tree) in rt.embedded.trees.drain(..) {
+    for (point, tree) in rt.resources.embedded.trees.drain(..) {
         let volume = files.volumes.vacant_key();
         if files.mounts.add(&point, volume).is_ok() {
             let mut embedded = Volume::new(Specification {

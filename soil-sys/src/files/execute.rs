@@ -31,7 +31,7 @@ const SLICE_NS: u64 = 2_000_000;
 const FLUSH: u64 = 1 << 63;
 
 fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
-    rt.files.as_deref_mut()?.volumes.get_mut(index)
+    rt.resources.files.as_deref_mut()?.volumes.get_mut(index)
 }
 
 /// Queues a job for an operation, runs the volume, and gives the answer if it is there already.
@@ -59,14 +59,14 @@ pub fn submit_detached(rt: &mut Runtime, index: usize, request: Request) {
 /// Does a request at once that changes nothing, if nothing is to be waited for. `None`: it is to be
 /// submitted.
 pub fn at_once(rt: &mut Runtime, index: usize, request: Request, output: Output) -> Option<Value> {
-    let files = rt.files.as_deref_mut()?;
+    let files = rt.resources.files.as_deref_mut()?;
     let request = files.open.positioned(request, output);
     files.volumes.get_mut(index)?.at_once(request)
 }
 
 /// Takes an operation back. Only a job that has not begun can be; a long transfer ends early.
 pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return Cancelled::Later;
     };
     for (_, volume) in &mut files.volumes {
@@ -117,7 +117,7 @@ pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
 
 /// Opens the volume for the active job, unless that is done.
 fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
-    let files = rt.files.as_deref();
+    let files = rt.resources.files.as_deref();
     let opened = if unmounts && files.is_some_and(|files| files.open.is_used(index)) {
         Err(Failure::new(Error::Busy, "files on it are open"))
     } else {
@@ -133,7 +133,7 @@ fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
 
 /// Starts the active job's request: on the fiber, or here if it waits for nothing.
 fn start(rt: &mut Runtime, index: usize, request: Request, waiter: Waiter) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let request = match waiter {
@@ -184,7 +184,7 @@ fn give(
 
 /// Gives the device the fiber's reads or writes.
 fn transfer(rt: &mut Runtime, index: usize, access: Access) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let Some(volume) = files.volumes.get_mut(index) else {
@@ -193,7 +193,7 @@ fn transfer(rt: &mut Runtime, index: usize, access: Access) {
     let (mut outstanding, mut failed) = (0, None);
     let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
     let mut one = |request: disks::Request| match give(
-        rt.disks.as_deref_mut(),
+        rt.resources.disks.as_deref_mut(),
         volume,
         request,
         index as u64,
@@ -230,14 +230,14 @@ fn transfer(rt: &mut Runtime, index: usize, access: Access) {
 
 /// Gives the device a flush.
 fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let Some(volume) = files.volumes.get_mut(index) else {
         return;
     };
     let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
-    let (disks, tag) = (rt.disks.as_deref_mut(), index as u64 | FLUSH);
+    let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
     let done = give(disks, volume, disks::Request::Flush, tag);
     volume.schedule.flush_submitted(done, ordered, due);
 }
@@ -258,7 +258,7 @@ pub fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), Block
 /// The disk has done a flush, or the write that was held until then: gives it what follows.
 fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockError>) {
     loop {
-        let Some(files) = rt.files.as_deref_mut() else {
+        let Some(files) = rt.resources.files.as_deref_mut() else {
             return;
         };
         let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
@@ -287,7 +287,7 @@ fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockE
                 }
             }
         };
-        let (disks, tag) = (rt.disks.as_deref_mut(), index as u64 | FLUSH);
+        let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
         match give(disks, volume, request, tag) {
             Some(done) => result = done,
             None => return,
@@ -297,7 +297,7 @@ fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockE
 
 /// Runs a volume whose turn it is, and times out its disk.
 pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return;
     };
     let Some(volume) = files.volumes.get_mut(index) else {

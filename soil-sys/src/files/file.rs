@@ -8,8 +8,8 @@ use super::request::{Op, Request, Special, Value};
 use crate::error::{Answer, Error};
 use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use ::fs::{Fallocate, FileId, Seek, Time, Volume};
+use reactor::table::Fd;
 
 /// A moment; nanoseconds below 0 say that there is none.
 pub fn time(seconds: Int, nanoseconds: Int) -> Result<Option<Time>, Error> {

@@ -9,11 +9,11 @@ use super::request::{Request, Value};
 use crate::error::{Answer, Error, Failure};
 use crate::ffi::{Before, Buffer, Int, Proxy};
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use ::fs::{FileId, Lease, Volume};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use reactor::table::Fd;
 use slab::Slab;
 
 /// Leases that may be out at a time.
@@ -125,7 +125,7 @@ fn lend(
 
 /// Keeps what a volume has lent; its number, or 0 for nothing.
 fn take(rt: &mut Runtime, value: Value) -> Ended {
-    let (Value::Leases(slices), Some(files)) = (value, rt.files.as_deref_mut()) else {
+    let (Value::Leases(slices), Some(files)) = (value, rt.resources.files.as_deref_mut()) else {
         return Err(Error::Closed.into());
     };
     let Some(first) = slices.first() else {
@@ -150,7 +150,7 @@ fn take(rt: &mut Runtime, value: Value) -> Ended {
 
 fn find(rt: &mut Runtime, lease: Int) -> Result<&mut Out, Error> {
     let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
-    let files = rt.files.as_deref_mut().ok_or(Error::Invalid)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Invalid)?;
     let out = files.leases.out.get_mut(key.wrapping_sub(1));
     out.ok_or(Error::Invalid)
 }
@@ -186,7 +186,7 @@ pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
         State::Over => return Err(Error::Invalid.into()),
     }
     out.state = State::Over;
-    if let Some(files) = rt.files.as_deref_mut() {
+    if let Some(files) = rt.resources.files.as_deref_mut() {
         files.leases.sweep();
     }
     Ok(0)

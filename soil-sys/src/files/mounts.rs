@@ -56,7 +56,7 @@ pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
 
 /// Where a path without links, `.` and `..` leads; or why nothing can be there.
 pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     match files.mounts.resolve(path) {
         Ok((volume, rest)) => {
             return Ok(Location::Volume {
@@ -73,7 +73,7 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
         return Ok(Location::MountPoints(names));
     }
     let name = path::names(path).next().unwrap_or("").to_string();
-    let disks = rt.disks.as_deref().ok_or(Error::NoDevice)?;
+    let disks = rt.resources.disks.as_deref().ok_or(Error::NoDevice)?;
     if disks.find(&name).is_none() {
         return Err(Failure::new(
             Error::NotFound,
@@ -87,7 +87,7 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
         read_only: false,
         point: point.clone(),
     };
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     let index = files.volumes.insert(Volume::new(specification));
     if let Err(failure) = files.mounts.add(&point, index) {
         files.volumes.try_remove(index);
@@ -103,11 +103,12 @@ pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
 
 /// The names that mount points, and disks that a first use would mount, add to a directory.
 pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
-    let Some(files) = rt.files.as_deref() else {
+    let Some(files) = rt.resources.files.as_deref() else {
         return Vec::new();
     };
     let mut names = files.mounts.names_in(path).unwrap_or_default();
     let Some(disks) = rt
+        .resources
         .disks
         .as_deref()
         .filter(|_| path == "/" && files.mounts.resolve("/").is_err())
@@ -132,7 +133,7 @@ pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
 /// Removes a volume that could not be mounted, or is unmounted. What was asked of it meanwhile is
 /// handed over.
 pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return VecDeque::new();
     };
     files.mounts.remove_volume(&index);
@@ -141,7 +142,7 @@ pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
     };
     if let Backing::Fiber { port, disk } = volume.backing {
         files.spare.push(port);
-        if let (Some(disk), Some(disks)) = (disk, rt.disks.as_deref_mut()) {
+        if let (Some(disk), Some(disks)) = (disk, rt.resources.disks.as_deref_mut()) {
             disks.release(disk);
         }
     }
@@ -151,7 +152,7 @@ pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
 /// Mounts a volume again whose unmount failed. `false`: it has lost a write and its file system is
 /// gone all the same, so that it is to be forgotten.
 pub fn restore(rt: &mut Runtime, index: usize) -> bool {
-    let Some(files) = rt.files.as_deref_mut() else {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
         return true;
     };
     let Some(volume) = files.volumes.get(index) else {

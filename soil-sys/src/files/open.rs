@@ -7,9 +7,9 @@ use super::request::{Request, Value};
 use crate::error::{Answer, Error};
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use ::fs::FileId;
 use alloc::rc::Rc;
+use reactor::table::Fd;
 
 /// More bytes than these are not read without a job: it can be cancelled, and other jobs have their
 /// turn.
@@ -17,7 +17,7 @@ const MAX_AT_ONCE: usize = 1 << 20;
 
 /// The open file with this key.
 fn find(rt: &mut Runtime, key: u32) -> Result<(OpenId, &mut OpenFile), Error> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     files.open.find(key)
 }
 
@@ -48,7 +48,7 @@ pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) ->
     if into.len() <= MAX_AT_ONCE
         && let Some(Value::Number(n)) = at_once(rt, volume, Request::Read(id, offset, into), output)
     {
-        if let (Output::Position(open), Some(files)) = (output, rt.files.as_deref_mut()) {
+        if let (Output::Position(open), Some(files)) = (output, rt.resources.files.as_deref_mut()) {
             files.open.advance(open, n);
         }
         return Ok(n as usize);
@@ -141,7 +141,7 @@ pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answ
             submit(rt, volume, waiter, request)
         }
         None => {
-            let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+            let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
             Ok(files.open.list_mounted(open, into)?)
         }
     }

@@ -5,12 +5,13 @@ use super::request::{Request, pack};
 use crate::error::Error;
 use crate::ffi::Piece;
 use crate::ffi::constants::{KIND_DIRECTORY, KIND_FILE};
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Operations, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use ::fs::{Cursor, FileId, Kind};
 use alloc::rc::Rc;
 use alloc::string::String;
 use alloc::vec::Vec;
+use reactor::table::{cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use slab::Slab;
 
 /// The offset of a write that goes to the end, see [`Request::Write`].
@@ -161,7 +162,7 @@ pub fn insert(
     append: bool,
     names: Option<Vec<String>>,
 ) -> Result<usize, Error> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     let open = &mut files.open;
     let serial = open.next_serial;
     open.next_serial += 1;

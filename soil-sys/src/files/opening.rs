@@ -25,21 +25,21 @@ const NO_SECTORS: Geometry = Geometry {
 /// Takes the disk of a volume and makes its fiber, or makes the volume where it needs none. Nothing
 /// is done if it is open.
 pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     let volume = files.volumes.get(index).ok_or(Error::Closed)?;
     if volume.is_open() {
         return Ok(());
     }
     let specification = &volume.specification;
     let options = options(specification.read_only);
-    let disks = &mut rt.disks;
+    let disks = &mut rt.resources.disks;
     let (disk, geometry) = if specification.is_on_disk() {
         let disks = disks.as_deref_mut().ok_or(Error::NoDevice)?;
         let (disk, geometry) = acquire(disks, &files.volumes, specification)?;
         (Some(disk), geometry)
     } else {
         let name = specification.driver.as_deref().unwrap_or_default();
-        let driver = drivers::find(&rt.file_systems, name)?;
+        let driver = drivers::find(&rt.resources.file_systems, name)?;
         if let Mount::Alone(mount) = driver.mount {
             let mounted = mount(&specification.source, &options)?;
             if let Some(volume) = files.volumes.get_mut(index) {
@@ -56,9 +56,9 @@ pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
         source: specification.source.clone(),
         options,
         offload: rt.interest.offload(),
-        drivers: rt.file_systems.clone(),
+        drivers: rt.resources.file_systems.clone(),
     };
-    let stacks = rt.file_systems.iter().map(|driver| driver.stack);
+    let stacks = rt.resources.file_systems.iter().map(|driver| driver.stack);
     let stack = stacks.max().unwrap_or(0);
     let spare = files.spare.pop();
     let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
@@ -97,7 +97,7 @@ fn acquire(
 /// Takes a partition, by its first sector and its sectors, for a volume, unless another volume has
 /// some of its sectors.
 pub fn claim(rt: &mut Runtime, index: usize, range: (u64, u64)) -> Result<(), Error> {
-    let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
     let disk = files.volumes.get(index).and_then(|volume| volume.disk());
     let overlaps = |(first, sectors): (u64, u64)| {
         first < range.0.saturating_add(range.1) && range.0 < first.saturating_add(sectors)

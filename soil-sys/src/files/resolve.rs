@@ -44,7 +44,7 @@ pub fn advance(
                     request: resolution.request(index, rest, offset),
                     resolution: Some(resolution),
                 };
-                let files = rt.files.as_deref_mut().ok_or(Error::Closed)?;
+                let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
                 let volume = files.volumes.get_mut(index).ok_or(Error::Closed)?;
                 volume.schedule.push(job)?;
                 return Ok(Advanced::Queued(index));
@@ -79,7 +79,7 @@ pub fn missing(
 
 /// Names above mount points stay those of directories, where they are.
 fn guard(rt: &Runtime, path: &str, resolution: &Resolution) -> Result<(), Failure> {
-    let files = rt.files.as_deref();
+    let files = rt.resources.files.as_deref();
     let Some(point) = files.and_then(|files| files.mounts.below(path)) else {
         return Ok(());
     };

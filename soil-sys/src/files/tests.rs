@@ -17,10 +17,11 @@ use crate::ffi::{Int, IntsPiece, Piece};
 use crate::pipe;
 use crate::runtime::Runtime;
 use crate::runtime::encode;
-use crate::table::Fd;
+use crate::runtime::next_completion;
 use ::fs::BlockError;
 use platform::disk::BlockDevice;
 use platform::{Clock, Interest as _};
+use reactor::table::Fd;
 use std::boxed::Box;
 use std::cell::{Cell, RefCell};
 use std::process::Command;
@@ -198,7 +199,7 @@ fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
     }
     for _ in 0..10_000 {
         step(rt);
-        if let Some((completed, result)) = rt.next_completion() {
+        if let Some((completed, result)) = next_completion(rt) {
             assert_eq!(completed as Int, token);
             return result;
         }
@@ -246,7 +247,7 @@ fn others_go_on_while_the_disk_is_busy() {
     assert_eq!(rt.cancel(3), Ok(0));
     orders.hold.set(false);
     assert!(result(rt, 1, Err(Stop::Pending)) > 0);
-    assert!(rt.next_completion().is_none());
+    assert!(next_completion(rt).is_none());
     let answer = open(rt, "/data/b", OPEN_READ, 4);
     assert_eq!(result(rt, 4, answer), -(Error::NotFound as Int));
 }
@@ -266,7 +267,7 @@ fn reading_goes_on_during_a_flush() {
     for _ in 0..100 {
         step(rt);
     }
-    assert!(rt.next_completion().is_none());
+    assert!(next_completion(rt).is_none());
     let mut back = vec![0; 300_000];
     let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
     assert_eq!(result(rt, 4, answer), 300_000);
@@ -303,7 +304,7 @@ fn reading_goes_on_during_a_flush() {
     for _ in 0..100 {
         step(rt);
     }
-    assert!(rt.next_completion().is_none());
+    assert!(next_completion(rt).is_none());
     orders.hold_flush.set(false);
     assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
     // The three syncs that waited share what is done for them; the write needn't wait for its
@@ -412,7 +413,7 @@ const IO: Int = -(Error::Io as Int);
 
 /// The results of all operations that have completed, by token.
 fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
-    let mut all: Vec<_> = core::iter::from_fn(|| rt.next_completion()).collect();
+    let mut all: Vec<_> = core::iter::from_fn(|| next_completion(rt)).collect();
     all.sort_unstable();
     all
 }
@@ -680,7 +681,7 @@ fn syncs_share_a_commit() {
             }
         }
         step(rt);
-        while let Some((token, result)) = rt.next_completion() {
+        while let Some((token, result)) = next_completion(rt) {
             assert!(result >= 0, "{token}: {result}");
             ready.push(token as usize - 1);
         }

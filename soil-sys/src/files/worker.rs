@@ -3,13 +3,13 @@
 //! and `execute` resumes it with the result.
 
 use super::drivers::{self, FileSystem, Mount, Options, find, probe};
+use platform::Memory;
 use platform::volume::{Suspend, SuspendedAnswer, Waiting};
 
 use super::request::{Outcome, Request, Value, detail, perform};
-use crate::current::Offload;
+use crate::current::{Current, Offload};
 use crate::disks::Geometry;
 use crate::error::{Error, Failure};
-use crate::fiber::Context;
 use ::fs::{Block, BlockError, CacheCounters, Volume, barrier, partition};
 use alloc::boxed::Box;
 use alloc::format;
@@ -18,6 +18,7 @@ use alloc::vec::Vec;
 use core::cell::{Cell, OnceCell, RefCell};
 use core::ptr::NonNull;
 use core::slice;
+use reactor::fiber::Context;
 
 /// Bytes that tell file systems apart.
 const START: usize = 4096;
@@ -139,8 +140,9 @@ impl Port {
             suspension: Cell::new(None),
             reply: Cell::new(Ok(())),
         }));
+        let stack = Current::stack(stack)?;
         // SAFETY: `run` takes a port, which is never given back.
-        let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast(), stack) }?;
+        let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast(), stack) };
         port.context.set(context).ok()?;
         Some(port)
     }

@@ -5,7 +5,7 @@ use super::{address, error, open, refused, socket, stack_for};
 use crate::error::Answer;
 use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// See `soil_tcp_bind`.
 pub fn bind(rt: &mut Runtime, endpoint: &[u8], how: Int) -> Answer {

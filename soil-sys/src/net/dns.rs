@@ -117,7 +117,7 @@ fn start(
 }
 
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    if let Some(net) = rt.net.as_deref_mut()
+    if let Some(net) = rt.resources.net.as_deref_mut()
         && let Some(place) = net.lookups.iter().position(|lookup| lookup.token == token)
     {
         let lookup = net.lookups.swap_remove(place);
@@ -193,7 +193,7 @@ fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
 /// Completes the lookups that have an answer.
 pub fn check(rt: &mut Runtime) {
     let mut at = 0;
-    while let Some(net) = rt.net.as_deref_mut()
+    while let Some(net) = rt.resources.net.as_deref_mut()
         && let Some(lookup) = net.lookups.get(at)
     {
         let answer = net.services.resolver.take(lookup.id);

@@ -5,8 +5,9 @@ use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_ECHO;
 use crate::ffi::records::EchoReply;
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
 static REQUEST: Operations = Operations {
     kind: KIND_ECHO,

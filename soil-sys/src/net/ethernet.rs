@@ -4,8 +4,9 @@ use super::{close, interface_id, open as open_descriptor, ready, socket, stack, 
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_ETHERNET;
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
 static SOCKET: Operations = Operations {
     kind: KIND_ETHERNET,

@@ -140,7 +140,7 @@ pub fn poll(rt: &mut Runtime) {
     if !Current::report_requested() {
         return;
     }
-    if let Some(net) = rt.net.as_deref() {
+    if let Some(net) = rt.resources.net.as_deref() {
         let text = format!("{}{}", sockets(net, SHOWN, true), counters(net));
         for line in text.lines() {
             Current::log(format!("soil: {line}\n").as_bytes());

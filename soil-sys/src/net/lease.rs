@@ -6,10 +6,10 @@ use super::{Net, stop};
 use crate::error::{Answer, Error};
 use crate::ffi::{Before, Buffer, Int, Proxy};
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use ::net::Lease;
 use alloc::boxed::Box;
 use core::ptr::NonNull;
+use reactor::table::Fd;
 
 /// A lease that is out.
 pub struct Out {
@@ -51,7 +51,7 @@ pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut Buffer) -> Answer {
 /// See `soil_tcp_lease_end`.
 pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
     let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
-    let net = rt.net.as_deref_mut().ok_or(Error::Invalid)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::Invalid)?;
     let out = net.zero_copy.leases.get_mut(key.wrapping_sub(1));
     let out = out.ok_or(Error::Invalid)?;
     let before = out.before.ok_or(Error::Invalid)?;

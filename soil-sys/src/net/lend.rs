@@ -6,13 +6,13 @@ use super::{Net, error};
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::{Int, Piece};
 use crate::runtime::{Cancelled, Runtime};
-use crate::table::Fd;
 use ::net::{Handle, SendBuffer};
 use alloc::collections::VecDeque;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::cell::UnsafeCell;
 use core::sync::atomic::{AtomicBool, Ordering};
+use reactor::table::Fd;
 
 /// The most at a time.
 const MOST: usize = 1024;
@@ -153,6 +153,7 @@ fn look(net: &mut Net, lent: &mut Lent) -> Option<Result<usize, Error>> {
 /// Looks after the operations, after the stack had its turn.
 pub fn go_on(rt: &mut Runtime) {
     if rt
+        .resources
         .net
         .as_deref()
         .is_none_or(|net| net.zero_copy.lent.is_empty())
@@ -160,7 +161,7 @@ pub fn go_on(rt: &mut Runtime) {
         return;
     }
     let mut key = 0;
-    while let Some(net) = rt.net.as_deref_mut()
+    while let Some(net) = rt.resources.net.as_deref_mut()
         && key < net.zero_copy.lent.capacity()
     {
         if let Some(mut lent) = net.zero_copy.lent.try_remove(key) {
@@ -197,7 +198,7 @@ fn take_all_back(lent: &Lent) -> Result<(), Error> {
 
 /// Ends an operation for its program; the stack goes on sending what it was given.
 fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return Cancelled::Done;
     };
     let mut all = net.zero_copy.lent.iter_mut();

@@ -90,7 +90,11 @@ pub fn start(rt: &mut Runtime, name: &str) -> Answer {
 
 /// See `soil_mdns_name`.
 pub fn name(rt: &mut Runtime, into: &mut [u8]) -> usize {
-    let named = rt.net.as_deref().and_then(|net| net.named.as_ref());
+    let named = rt
+        .resources
+        .net
+        .as_deref()
+        .and_then(|net| net.named.as_ref());
     let name = named.and_then(|named| named.told.as_deref());
     let name = name.unwrap_or_default();
     for (to, from) in into.iter_mut().zip(name.as_bytes()) {

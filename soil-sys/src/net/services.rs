@@ -58,7 +58,7 @@ impl Services {
 
 /// Gives all of them their turn, after the stack had its own.
 pub fn poll(rt: &mut Runtime, now: u64) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     let named = net.poll_name(now);

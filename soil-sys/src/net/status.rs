@@ -87,7 +87,7 @@ pub fn up(rt: &mut Runtime, token: Int) -> Answer {
         .map_err(|_| Error::OutOfMemory)?;
     net.waiting_for_address.push(token);
     rt.give(token, |rt, token| {
-        if let Some(net) = rt.net.as_deref_mut() {
+        if let Some(net) = rt.resources.net.as_deref_mut() {
             net.waiting_for_address.retain(|&other| other != token);
         }
         Cancelled::Done
@@ -97,21 +97,21 @@ pub fn up(rt: &mut Runtime, token: Int) -> Answer {
 
 /// Completes those who wait for an address, when it is there or patience is at its end.
 pub fn check(rt: &mut Runtime, now: u64) {
-    let Some(net) = rt.net.as_deref_mut() else {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
         return;
     };
     if net.waiting_for_address.is_empty() {
         return;
     }
     if net.has_address(now) {
-        while let Some(net) = rt.net.as_deref_mut()
+        while let Some(net) = rt.resources.net.as_deref_mut()
             && let Some(token) = net.waiting_for_address.pop()
         {
             rt.complete(token, Ok(0));
         }
     } else if now >= net.started_ns + PATIENCE_NS {
         let failure = net.complaint();
-        while let Some(net) = rt.net.as_deref_mut()
+        while let Some(net) = rt.resources.net.as_deref_mut()
             && let Some(token) = net.waiting_for_address.pop()
         {
             rt.complete_failed(token, failure.clone());
@@ -121,7 +121,7 @@ pub fn check(rt: &mut Runtime, now: u64) {
 
 /// When to look again by the clock, if somebody waits.
 pub fn deadline(rt: &Runtime) -> Option<u64> {
-    let net = rt.net.as_deref()?;
+    let net = rt.resources.net.as_deref()?;
     if net.waiting_for_address.is_empty() {
         return None;
     }

@@ -10,10 +10,12 @@ use crate::ffi::constants::{
     OPTION_TIMESTAMPS, OPTION_USER_TIMEOUT, OPTION_WINDOW_SCALING,
 };
 use crate::ffi::records::TcpInfo;
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Direction, Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use ::net::{Congestion, ConnectOptions, Handle, Keepalive, TcpOptions};
 use platform::Clock;
+use platform::Direction;
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
 pub(super) static CONNECTION: Operations = Operations {
     kind: KIND_TCP,
@@ -118,7 +120,7 @@ pub fn listen(rt: &mut Runtime, endpoint: &[u8], backlog: Int, how: Int) -> Answ
     let backlog = backlog_of(backlog)?;
     let handle = bind_with(rt, endpoint, how)?;
     let fd = open(rt, handle, &LISTENER)?;
-    if let Some(net) = rt.net.as_deref_mut() {
+    if let Some(net) = rt.resources.net.as_deref_mut() {
         net.stack.tcp_listen_bound(handle, backlog).map_err(error)?;
     }
     Ok(fd)

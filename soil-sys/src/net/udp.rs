@@ -4,9 +4,10 @@ use super::{address, close, open, ready, refused, socket, stack_for, stop};
 use crate::error::{Answer, Error, Stop};
 use crate::ffi::Int;
 use crate::ffi::constants::KIND_UDP;
+use crate::runtime::Operations;
 use crate::runtime::Runtime;
-use crate::table::{Fd, Operations, cannot_read, cannot_shut_down, cannot_write};
 use alloc::vec::Vec;
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
 
 static SOCKET: Operations = Operations {
     kind: KIND_UDP,

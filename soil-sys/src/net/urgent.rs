@@ -4,7 +4,7 @@ use super::{error, socket, tcp};
 use crate::error::{Answer, Error};
 use crate::ffi::Int;
 use crate::runtime::Runtime;
-use crate::table::Fd;
+use reactor::table::Fd;
 
 /// See `soil_tcp_send_urgent`.
 pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {

@@ -32,13 +32,13 @@ impl ZeroCopy {
 
 /// Makes it a part of what `soil_wait` runs.
 pub fn register(rt: &mut Runtime) -> Result<(), Error> {
-    let net = rt.net.as_deref_mut().ok_or(Error::Closed)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     if net.zero_copy.registered {
         return Ok(());
     }
     rt.register(Driver {
         poll: |rt, _| {
-            if let Some(net) = rt.net.as_deref_mut() {
+            if let Some(net) = rt.resources.net.as_deref_mut() {
                 net.zero_copy.given = false;
                 if !net.zero_copy.leases.is_empty() {
                     lease::sweep(net);
@@ -48,14 +48,18 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
         },
         // What was given to the stack is sent by its next turn.
         deadline: |rt| {
-            let given = rt.net.as_deref().is_some_and(|net| net.zero_copy.given);
+            let given = rt
+                .resources
+                .net
+                .as_deref()
+                .is_some_and(|net| net.zero_copy.given);
             given.then_some(0)
         },
         interest: |_, _| (),
         finish: |_| true,
         counter: |_, _| 0,
     })?;
-    if let Some(net) = rt.net.as_deref_mut() {
+    if let Some(net) = rt.resources.net.as_deref_mut() {
         net.zero_copy.registered = true;
     }
     Ok(())
@@ -63,7 +67,7 @@ pub fn register(rt: &mut Runtime) -> Result<(), Error> {
 
 /// The network, the handle of a descriptor's key, and whether its reader wants no more.
 pub fn socket(rt: &mut Runtime, key: u32) -> Result<(&mut Net, Handle, bool), Error> {
-    let net = rt.net.as_deref_mut().ok_or(Error::Closed)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::Closed)?;
     let socket = net.sockets.get(key as usize).ok_or(Error::Closed)?;
     let (handle, ended) = (socket.handle, socket.receive_ended);
     Ok((net, handle, ended))

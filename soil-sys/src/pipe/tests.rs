@@ -3,7 +3,8 @@
 use super::open;
 use crate::error::{Error, Stop};
 use crate::runtime::Runtime;
-use crate::table::Direction;
+use crate::runtime::next_completion;
+use platform::Direction;
 use std::collections::VecDeque;
 use std::vec;
 use std::vec::Vec;
@@ -13,7 +14,7 @@ const WOULD_BLOCK: Result<usize, Stop> = Err(Stop::WouldBlock);
 const BROKEN: Result<usize, Stop> = Err(Stop::Error(Error::BrokenPipe));
 
 fn completions(rt: &mut Runtime) -> Vec<(u64, isize)> {
-    core::iter::from_fn(|| rt.next_completion()).collect()
+    core::iter::from_fn(|| next_completion(rt)).collect()
 }
 
 /// Any lengths, so that the ring's end falls everywhere in what is written and read.

@@ -8,7 +8,7 @@ use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::fake::Bigarray;
 use crate::ffi::{Int, Piece};
 use crate::runtime::Runtime;
-use crate::table::Fd;
+use reactor::table::Fd;
 use std::vec;
 use std::vec::Vec;
 
@@ -32,7 +32,7 @@ fn runtime(text: &mut [u8]) -> (Runtime, Fd) {
 
 /// Leases that are out, and bytes that they keep.
 fn out(rt: &Runtime) -> (usize, usize) {
-    let lent = &rt.files.as_deref().expect("used").leases;
+    let lent = &rt.resources.files.as_deref().expect("used").leases;
     (lent.out.len(), lent.bytes)
 }
 
@@ -169,7 +169,12 @@ fn no_more_is_lent_than_may_be() {
     let always = Fd::decode(always).expect("a descriptor");
     assert!(leasable() > 1 << 20);
     // But for 60 bytes all is lent.
-    rt.files.as_deref_mut().expect("used").leases.bytes = leasable() - 60;
+    rt.resources
+        .files
+        .as_deref_mut()
+        .expect("used")
+        .leases
+        .bytes = leasable() - 60;
     assert_eq!(lease(rt, fd, 0, 40), 1);
     assert_eq!(begin(rt, fd, 0, 21, 1), no(Error::OutOfMemory));
     let mut line = [0; 100];
@@ -181,7 +186,12 @@ fn no_more_is_lent_than_may_be() {
     // What is part of the program takes no memory, only a place: also when more is lent than may
     // be.
     let before = leasable() + 1000;
-    rt.files.as_deref_mut().expect("used").leases.bytes = before;
+    rt.resources
+        .files
+        .as_deref_mut()
+        .expect("used")
+        .leases
+        .bytes = before;
     for key in 3..=MOST as Int {
         assert_eq!(lease(rt, always, 0, 50), key);
     }

@@ -16,7 +16,7 @@ use crate::ffi::fake::Bigarray;
 use crate::ffi::records::CacheStatistics;
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
-use crate::table::Fd;
+use reactor::table::Fd;
 use std::rc::Rc;
 use std::string::{String, ToString};
 use std::vec;

@@ -14,8 +14,8 @@ use crate::ffi::constants::{ENTRY_DIRECTORY, ENTRY_FILE, ENTRY_SYMLINK, OPEN_APP
 use crate::ffi::constants::{OPEN_EXCLUSIVE, OPEN_READ, OPEN_WRITE};
 use crate::ffi::{Int, IntsPiece, Piece};
 use crate::runtime::Runtime;
-use crate::table::Fd;
 use ::fs::path::MAX_PATH;
+use reactor::table::Fd;
 use std::collections::BTreeMap;
 use std::string::{String, ToString};
 use std::vec::Vec;

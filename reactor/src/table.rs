@@ -1,11 +1,10 @@
 //! The table of descriptors: an index with a generation, so that a closed descriptor never names a
 //! new object.
 
-use crate::error::{Answer, Error};
-use crate::ffi::Int;
-use crate::runtime::Runtime;
+use crate::{Resources, Runtime};
 use alloc::vec::Vec;
-pub use platform::Direction;
+use platform::Direction;
+use platform::error::{Answer, Error};
 
 /// Bits of the index in an encoded descriptor; what is above is the generation.
 const INDEX_BITS: u32 = 20;
@@ -25,7 +24,7 @@ pub struct Fd {
 
 impl Fd {
     /// From the form that crosses the boundary.
-    pub fn decode(fd: Int) -> Result<Fd, Error> {
+    pub fn decode(fd: isize) -> Result<Fd, Error> {
         let fd = u64::try_from(fd).map_err(|_| Error::Closed)?;
         Ok(Fd {
             index: (fd & (MAX_OPEN as u64 - 1)) as u32,
@@ -34,55 +33,46 @@ impl Fd {
     }
 
     /// The form that crosses the boundary.
-    pub fn encode(self) -> Int {
-        (u64::from(self.index) | self.generation << INDEX_BITS) as Int
-    }
-}
-
-/// The direction in which a task parks, from the form that crosses the boundary.
-pub fn direction(direction: Int) -> Result<Direction, Error> {
-    match direction {
-        crate::ffi::constants::PARK_READ => Ok(Direction::Read),
-        crate::ffi::constants::PARK_WRITE => Ok(Direction::Write),
-        _ => Err(Error::Invalid),
+    pub fn encode(self) -> isize {
+        (u64::from(self.index) | self.generation << INDEX_BITS) as isize
     }
 }
 
 /// What a kind of descriptor can do. A table of functions rather than a trait object: the objects
 /// live with their owner (the pipes, the network stack), are named by a key, and the functions
 /// borrow the whole runtime.
-pub struct Operations {
-    /// One of the `KIND_*`.
-    pub kind: Int,
+pub struct Operations<R: Resources> {
+    /// The kind of object, which the boundary numbers.
+    pub kind: isize,
     /// Takes bytes; 0 is the end.
-    pub read: fn(&mut Runtime, u32, &mut [u8]) -> Answer,
+    pub read: fn(&mut Runtime<R>, u32, &mut [u8]) -> Answer,
     /// Gives bytes.
-    pub write: fn(&mut Runtime, u32, &[u8]) -> Answer,
+    pub write: fn(&mut Runtime<R>, u32, &[u8]) -> Answer,
     /// Whether trying is worthwhile: data, room, end, or an error to be reported.
-    pub ready: fn(&mut Runtime, u32, Direction) -> Result<bool, Error>,
+    pub ready: fn(&mut Runtime<R>, u32, Direction) -> Result<bool, Error>,
     /// Ends receiving (`true, _`) or sending (`_, true`).
-    pub shutdown: fn(&mut Runtime, u32, bool, bool) -> Answer,
+    pub shutdown: fn(&mut Runtime<R>, u32, bool, bool) -> Answer,
     /// Gives the object up.
-    pub close: fn(&mut Runtime, u32),
+    pub close: fn(&mut Runtime<R>, u32),
 }
 
 /// For [`Operations::read`] and its like of objects that can't.
-pub fn cannot_read(_: &mut Runtime, _: u32, _: &mut [u8]) -> Answer {
+pub fn cannot_read<R: Resources>(_: &mut Runtime<R>, _: u32, _: &mut [u8]) -> Answer {
     Err(Error::WrongKind.into())
 }
 
 /// See [`cannot_read`].
-pub fn cannot_write(_: &mut Runtime, _: u32, _: &[u8]) -> Answer {
+pub fn cannot_write<R: Resources>(_: &mut Runtime<R>, _: u32, _: &[u8]) -> Answer {
     Err(Error::WrongKind.into())
 }
 
 /// See [`cannot_read`].
-pub fn cannot_park(_: &mut Runtime, _: u32, _: Direction) -> Result<bool, Error> {
+pub fn cannot_park<R: Resources>(_: &mut Runtime<R>, _: u32, _: Direction) -> Result<bool, Error> {
     Err(Error::WrongKind)
 }
 
 /// See [`cannot_read`].
-pub fn cannot_shut_down(_: &mut Runtime, _: u32, _: bool, _: bool) -> Answer {
+pub fn cannot_shut_down<R: Resources>(_: &mut Runtime<R>, _: u32, _: bool, _: bool) -> Answer {
     Err(Error::WrongKind.into())
 }
 
@@ -133,41 +123,41 @@ impl Waiters {
 }
 
 /// An open descriptor.
-struct Open {
-    operations: &'static Operations,
+struct Open<R: Resources> {
+    operations: &'static Operations<R>,
     key: u32,
     readers: Waiters,
     writers: Waiters,
 }
 
 /// A place in the table.
-struct Slot {
+struct Slot<R: Resources> {
     generation: u64,
-    open: Option<Open>,
+    open: Option<Open<R>>,
 }
 
 /// The table.
-pub struct Table {
-    slots: Vec<Slot>,
+pub struct Table<R: Resources> {
+    slots: Vec<Slot<R>>,
     free: Vec<u32>,
 }
 
-impl Table {
-    /// An empty one.
-    pub const fn new() -> Table {
+impl<R: Resources> Table<R> {
+    /// An empty table.
+    pub(crate) const fn new() -> Table<R> {
         Table {
             slots: Vec::new(),
             free: Vec::new(),
         }
     }
 
-    /// How many are open.
-    pub fn len(&self) -> usize {
+    /// Number of open descriptors.
+    pub fn count(&self) -> usize {
         self.slots.len() - self.free.len()
     }
 
     /// Makes a descriptor for object `key` of the owner behind `operations`.
-    pub fn insert(&mut self, operations: &'static Operations, key: u32) -> Result<Fd, Error> {
+    pub fn insert(&mut self, operations: &'static Operations<R>, key: u32) -> Result<Fd, Error> {
         let open = Some(Open {
             operations,
             key,
@@ -203,7 +193,7 @@ impl Table {
     }
 
     /// The owner's functions and the object's key.
-    pub fn get(&self, fd: Fd) -> Result<(&'static Operations, u32), Error> {
+    pub fn get(&self, fd: Fd) -> Result<(&'static Operations<R>, u32), Error> {
         let slot = self.slots.get(fd.index as usize).ok_or(Error::Closed)?;
         match &slot.open {
             Some(open) if slot.generation == fd.generation => Ok((open.operations, open.key)),
@@ -212,7 +202,7 @@ impl Table {
     }
 
     /// The key, if `fd` is of the owner behind `operations`.
-    pub fn key_of(&self, fd: Fd, operations: &'static Operations) -> Result<u32, Error> {
+    pub fn key_of(&self, fd: Fd, operations: &'static Operations<R>) -> Result<u32, Error> {
         let (actual, key) = self.get(fd)?;
         if actual.kind == operations.kind {
             Ok(key)
@@ -226,7 +216,7 @@ impl Table {
         &mut self,
         fd: Fd,
         mut each: impl FnMut(u64),
-    ) -> Option<(&'static Operations, u32)> {
+    ) -> Option<(&'static Operations<R>, u32)> {
         let slot = self.slots.get_mut(fd.index as usize)?;
         if slot.generation != fd.generation {
             return None;
@@ -289,16 +279,15 @@ mod tests {
     use super::{
         Direction, Fd, MAX_GENERATION, MAX_OPEN, Operations, Table, cannot_park, cannot_read,
     };
-    use super::{cannot_shut_down, cannot_write, direction};
-    use crate::error::Error;
-    use crate::ffi::constants::{PARK_READ, PARK_WRITE};
-    use crate::runtime::Runtime;
+    use super::{cannot_shut_down, cannot_write};
+    use crate::runtime::tests::{Fake, Runtime};
+    use platform::error::Error;
     use proptest::prelude::{Strategy, any, proptest};
     use proptest::{collection::vec, prop_assert, prop_assert_eq, prop_oneof};
     use std::collections::HashMap;
     use std::vec::Vec;
 
-    static NOTHING: Operations = Operations {
+    static NOTHING: Operations<Fake> = Operations {
         kind: 1,
         read: cannot_read,
         write: cannot_write,
@@ -385,7 +374,7 @@ mod tests {
                     }
                     _ => (),
                 }
-                prop_assert_eq!(table.len(), open.len());
+                prop_assert_eq!(table.count(), open.len());
                 for fd in &ever {
                     let expected = open.get(&fd.encode()).map(|entry| entry.0);
                     prop_assert_eq!(table.get(*fd).ok().map(|(_, key)| key), expected);
@@ -416,20 +405,10 @@ mod tests {
     }
 
     #[test]
-    fn directions_are_told_apart() {
-        let decoded = [PARK_READ, PARK_WRITE].map(direction);
-        assert_eq!(decoded, [Ok(Direction::Read), Ok(Direction::Write)]);
-        assert_ne!(PARK_READ, PARK_WRITE);
-        for other in [-1, PARK_READ.max(PARK_WRITE) + 1, isize::MAX] {
-            assert_eq!(direction(other), Err(Error::Invalid), "{other}");
-        }
-    }
-
-    #[test]
     fn who_waits_is_known_for_each_direction() {
         let mut table = Table::new();
         let fd = table.insert(&NOTHING, 7).expect("room");
-        let waiting = |table: &Table| {
+        let waiting = |table: &Table<Fake>| {
             [Direction::Read, Direction::Write].map(|way| table.has_waiters(fd.index, way))
         };
         assert_eq!(waiting(&table), [false, false]);
@@ -461,7 +440,7 @@ mod tests {
 
     #[test]
     fn owners_know_their_own() {
-        static OTHER: Operations = Operations { kind: 2, ..NOTHING };
+        static OTHER: Operations<Fake> = Operations { kind: 2, ..NOTHING };
         let mut table = Table::new();
         let fd = table.insert(&NOTHING, 7).expect("room");
         assert_eq!(table.key_of(fd, &NOTHING), Ok(7));

@@ -1,7 +1,6 @@
 //! Error messages: the detail of the last failed call, and those of failed operations until OCaml
 //! asks for them.
 
-use crate::ffi::Int;
 use alloc::collections::VecDeque;
 use alloc::string::String;
 
@@ -40,7 +39,7 @@ fn put(text: &str, into: &mut [u8]) -> usize {
 
 impl Messages {
     /// No messages.
-    pub const fn new() -> Messages {
+    pub(crate) const fn new() -> Messages {
         Messages {
             last: String::new(),
             fresh: false,
@@ -80,11 +79,11 @@ impl Messages {
     }
 
     /// See `soil_error_detail_of`.
-    pub fn take(&mut self, token: Int, into: &mut [u8]) -> usize {
+    pub fn take(&mut self, token: isize, into: &mut [u8]) -> usize {
         let found = self
             .kept
             .iter()
-            .position(|(of, _)| Int::try_from(*of) == Ok(token));
+            .position(|(of, _)| isize::try_from(*of) == Ok(token));
         match found.and_then(|i| self.kept.remove(i)) {
             Some((_, text)) => put(&text, into),
             None => 0,

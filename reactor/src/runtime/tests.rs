@@ -1,42 +1,122 @@
-//! Tokens, parking and cancelling, on pipes.
+//! Tokens, parking and cancelling, on pipes made up.
 
-use super::{Cancelled, Driver, MAX_DRIVERS, Runtime, TokenHasher};
-use super::{beside, call, call_at_exit, lock, own, unlock};
-use crate::error::{Error, Stop};
-use crate::ffi::constants::{COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS};
-use crate::ffi::constants::{COUNTER_MEMORY, COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN};
-use crate::pipe;
-use crate::runtime::encode;
-use crate::table::{Direction, Fd, Operations};
-use crate::table::{cannot_park, cannot_read, cannot_write};
+use super::{Cancelled, MAX_DRIVERS, MAX_TOKEN, TokenHasher};
+use crate::Resources;
+use crate::table::{Fd, cannot_park, cannot_read, cannot_shut_down, cannot_write};
 use core::hash::Hasher;
+use host::Host;
+use platform::Direction;
+use platform::error::{Answer, Error, Failure, Stop};
 use std::collections::BTreeSet;
-use std::thread;
 use std::vec::Vec;
 
-const PENDING: Result<usize, Stop> = Err(Stop::Pending);
+/// Resources for tests: pipes that count bytes.
+pub struct Fake {
+    pipes: Vec<Pipe>,
+}
 
-fn pipe_of(rt: &mut Runtime, capacity: isize) -> (Fd, Fd) {
-    pipe::open(rt, capacity).expect("memory")
+struct Pipe {
+    capacity: usize,
+    len: usize,
+    /// Reading and writing end.
+    ends: [u32; 2],
+}
+
+/// A runtime with them.
+pub type Runtime = super::Runtime<Fake>;
+/// A driver of theirs.
+pub type Driver = super::Driver<Fake>;
+type Operations = crate::table::Operations<Fake>;
+
+impl Resources for Fake {
+    type Platform = Host;
+    const NONE: Fake = Fake { pipes: Vec::new() };
+
+    fn start() -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+/// Takes bytes out of a pipe, and wakes the writer.
+fn take(rt: &mut Runtime, key: u32, wanted: usize) -> Answer {
+    let pipe = &mut rt.resources.pipes[key as usize];
+    let n = wanted.min(pipe.len);
+    if n == 0 {
+        return Err(Stop::WouldBlock);
+    }
+    pipe.len -= n;
+    let writer = pipe.ends[1];
+    rt.wake(writer, Direction::Write);
+    Ok(n)
+}
+
+/// Puts bytes into a pipe, and wakes the reader.
+fn put(rt: &mut Runtime, key: u32, wanted: usize) -> Answer {
+    let pipe = &mut rt.resources.pipes[key as usize];
+    let n = wanted.min(pipe.capacity - pipe.len);
+    if n == 0 {
+        return Err(Stop::WouldBlock);
+    }
+    pipe.len += n;
+    let reader = pipe.ends[0];
+    rt.wake(reader, Direction::Read);
+    Ok(n)
+}
+
+static READING: Operations = Operations {
+    kind: 1,
+    read: |rt, key, into| take(rt, key, into.len()),
+    write: cannot_write,
+    ready: |rt, key, _| Ok(rt.resources.pipes[key as usize].len > 0),
+    shutdown: cannot_shut_down,
+    close: |_, _| (),
+};
+
+static WRITING: Operations = Operations {
+    kind: 1,
+    read: cannot_read,
+    write: |rt, key, from| put(rt, key, from.len()),
+    ready: |rt, key, _| {
+        let pipe = &rt.resources.pipes[key as usize];
+        Ok(pipe.len < pipe.capacity)
+    },
+    shutdown: cannot_shut_down,
+    close: |_, _| (),
+};
+
+const PENDING: Answer = Err(Stop::Pending);
+
+/// The ends of a new pipe, to read and to write.
+fn pipe_of(rt: &mut Runtime, capacity: usize) -> (Fd, Fd) {
+    let key = rt.resources.pipes.len() as u32;
+    let reader = rt.table.insert(&READING, key).expect("room");
+    let writer = rt.table.insert(&WRITING, key).expect("room");
+    rt.resources.pipes.push(Pipe {
+        capacity,
+        len: 0,
+        ends: [reader.index, writer.index],
+    });
+    (reader, writer)
 }
 
 /// The completions, in their order.
-fn completions(rt: &mut Runtime) -> Vec<(u64, isize)> {
+fn completions(rt: &mut Runtime) -> Vec<(u64, Answer)> {
     core::iter::from_fn(|| rt.next_completion()).collect()
 }
 
 #[test]
 fn tokens_are_positive_and_used_once() {
+    const LAST: isize = MAX_TOKEN as isize;
     let mut rt = Runtime::new();
     let (reader, _writer) = pipe_of(&mut rt, 8);
     let invalid = Err(Stop::Error(Error::Invalid));
-    for token in [0, -1, isize::MIN, MAX_TOKEN + 1] {
+    for token in [0, -1, isize::MIN, LAST + 1] {
         assert_eq!(rt.park(reader, Direction::Read, token), invalid, "{token}");
     }
-    assert_eq!(rt.park(reader, Direction::Read, MAX_TOKEN), PENDING);
-    assert_eq!(rt.park(reader, Direction::Read, MAX_TOKEN), invalid);
-    assert_eq!(rt.cancel(MAX_TOKEN), Ok(1));
-    assert_eq!(rt.park(reader, Direction::Read, MAX_TOKEN), PENDING);
+    assert_eq!(rt.park(reader, Direction::Read, LAST), PENDING);
+    assert_eq!(rt.park(reader, Direction::Read, LAST), invalid);
+    assert_eq!(rt.cancel(LAST), Ok(1));
+    assert_eq!(rt.park(reader, Direction::Read, LAST), PENDING);
     assert!(completions(&mut rt).is_empty());
 }
 
@@ -47,11 +127,11 @@ fn what_is_ready_does_not_park() {
     assert_eq!(rt.park(writer, Direction::Write, 1), Ok(0));
     assert_eq!(rt.park(reader, Direction::Read, 1), PENDING);
     assert_eq!(rt.write(writer, b"abcdef"), Ok(4));
-    assert_eq!(completions(&mut rt), [(1, 0)]);
+    assert_eq!(completions(&mut rt), [(1, Ok(0))]);
     assert_eq!(rt.park(reader, Direction::Read, 2), Ok(0));
     assert_eq!(rt.park(writer, Direction::Write, 2), PENDING);
     assert_eq!(rt.read(reader, &mut [0; 2]), Ok(2));
-    assert_eq!(completions(&mut rt), [(2, 0)]);
+    assert_eq!(completions(&mut rt), [(2, Ok(0))]);
 }
 
 #[test]
@@ -81,7 +161,7 @@ fn closing_completes_what_is_parked() {
     let (reader, _writer) = pipe_of(&mut rt, 4);
     assert_eq!(rt.park(reader, Direction::Read, 5), PENDING);
     assert_eq!(rt.close(reader), Ok(0));
-    assert_eq!(completions(&mut rt), [(5, -(Error::Closed as isize))]);
+    assert_eq!(completions(&mut rt), [(5, Err(Error::Closed.into()))]);
     // Its token is free, and closing again does nothing.
     assert_eq!(rt.new_token(5), Ok(5));
     assert_eq!(rt.close(reader), Ok(0));
@@ -98,41 +178,11 @@ fn an_operation_completes_once() {
     rt.complete(3, Ok(9));
     rt.complete(3, Ok(10));
     rt.complete(4, Ok(11));
-    assert_eq!(completions(&mut rt), [(3, 9)]);
+    assert_eq!(completions(&mut rt), [(3, Ok(9))]);
     rt.give(3, |_, _| Cancelled::Done).expect("memory");
     assert_eq!(rt.cancel(3), Ok(1));
     rt.complete(3, Ok(12));
     assert!(completions(&mut rt).is_empty());
-}
-
-/// The one test with the program's own runtime, since all threads share that.
-#[test]
-fn the_owner_is_served_and_one_call_at_a_time() {
-    const BUSY: fn() -> isize = || encode(Err(Error::Busy.into()));
-    let elsewhere = |f: fn() -> isize| thread::spawn(f).join().expect("no panic");
-    assert_eq!(elsewhere(|| call(|_| Ok(7))), 7, "it has no owner yet");
-    own();
-    assert_eq!(call(|_| Ok(7)), 7);
-    assert_eq!(elsewhere(|| call(|_| Ok(7))), BUSY());
-    assert_eq!(elsewhere(|| call_at_exit(|_| Ok(8))), 8);
-    // Neither a call within a call, nor what interrupts one.
-    let mut within = Vec::new();
-    let mut interrupted = false;
-    let outer = call(|_| {
-        within.push(call(|_| Ok(1)));
-        within.push(call_at_exit(|_| Ok(1)));
-        beside(|_| interrupted = true);
-        Ok(9)
-    });
-    assert_eq!((outer, interrupted), (9, false));
-    assert_eq!(within, [BUSY(), BUSY()]);
-    beside(|_| interrupted = true);
-    assert!(interrupted);
-    assert!(lock() && !lock());
-    assert_eq!(call(|_| Ok(1)), BUSY());
-    unlock();
-    assert_eq!(call(|_| Ok(1)), 1);
-    super::OWNER.store(0, core::sync::atomic::Ordering::Relaxed);
 }
 
 #[test]
@@ -168,7 +218,7 @@ fn a_request_to_stop_is_a_completion_without_a_token() {
     rt.request_stop(1);
     rt.request_stop(2);
     assert!(rt.has_completions());
-    assert_eq!(completions(&mut rt), [(0, 1), (0, 2)]);
+    assert_eq!(completions(&mut rt), [(0, Ok(1)), (0, Ok(2))]);
 }
 
 #[test]
@@ -194,39 +244,22 @@ fn each_way_to_shut_down_is_passed_on() {
 }
 
 #[test]
-fn counters_are_the_runtimes_and_those_of_its_parts() {
+fn a_counter_is_the_sum_of_the_drivers_shares() {
     let mut rt = Runtime::new();
     let (reader, _writer) = pipe_of(&mut rt, 8);
     assert_eq!(rt.park(reader, Direction::Read, 5), PENDING);
-    rt.sleeps = 77;
-    let connections = COUNTER_CONNECTIONS;
-    let counts = |rt: &mut Runtime| {
-        [
-            COUNTER_DESCRIPTORS,
-            COUNTER_OPERATIONS,
-            COUNTER_SLEEPS,
-            connections,
-        ]
-        .map(|which| rt.counter(which))
-    };
-    assert_eq!(counts(&mut rt), [Ok(2), Ok(1), Ok(77), Ok(0)]);
-    assert_eq!(rt.counter(COUNTER_BLOCK_REQUESTS), Ok(0));
-    assert!(rt.counter(COUNTER_MEMORY).is_ok_and(|bytes| bytes > 4096));
-    for other in [-1, COUNTER_SLEEPS + 1] {
-        let refused = Err(Stop::Error(Error::Invalid));
-        assert_eq!(rt.counter(other), refused, "{other}");
-    }
-    let part = Driver {
+    assert_eq!((rt.table.count(), rt.outstanding()), (2, 1));
+    let driver = Driver {
         poll: |_, _| (),
         deadline: |_| None,
         interest: |_, _| (),
         finish: |_| true,
-        counter: |_, which| if which == COUNTER_CONNECTIONS { 10 } else { 0 },
+        counter: |_, which| if which == 3 { 10 } else { 0 },
     };
+    assert_eq!(rt.counter(3), 0);
     for _ in 0..MAX_DRIVERS {
-        rt.register(part).expect("room");
+        rt.register(driver).expect("room");
     }
-    assert_eq!(rt.register(part), Err(Error::TooManyOpen));
-    let all = 10 * MAX_DRIVERS;
-    assert_eq!(counts(&mut rt), [Ok(2), Ok(1), Ok(77), Ok(all)]);
+    assert_eq!(rt.register(driver), Err(Error::TooManyOpen));
+    assert_eq!((rt.counter(3), rt.counter(4)), (10 * MAX_DRIVERS, 0));
 }

@@ -1,29 +1,27 @@
-//! Who is inside the runtime: the program, or what looks after the network beside it.
+//! The lock of the runtime: a call of the program is inside, or a tick.
 
-use crate::current::Current;
-
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU32, Ordering};
 use platform::Wait;
 
 const FREE: u32 = 0;
 /// A call of the program's.
 const PROGRAM: u32 = 1;
-/// What runs beside the program, for a short while.
-const BESIDE: u32 = 2;
+/// A tick, for a short while.
+const TICK: u32 = 2;
 /// The same, and the program waits for its end.
 const AWAITED: u32 = 3;
 
-/// A lock that the program never finds taken by itself, and that nothing beside it waits for.
-pub struct Lock(AtomicU32);
+/// A lock for which a call waits while a tick is inside, and a tick never waits. From any thread.
+pub struct Lock<W: Wait>(AtomicU32, PhantomData<fn() -> W>);
 
-impl Lock {
-    /// Nobody inside.
-    pub const fn new() -> Lock {
-        Lock(AtomicU32::new(FREE))
+impl<W: Wait> Lock<W> {
+    /// Nothing inside.
+    pub(crate) const fn new() -> Lock<W> {
+        Lock(AtomicU32::new(FREE), PhantomData)
     }
 
-    /// Lets the program in, when what runs beside it has left; false: a call of the program's is
-    /// inside.
+    /// Lets a call in, once no tick is inside; `false`: a call is inside.
     pub fn enter(&self) -> bool {
         loop {
             match self
@@ -37,22 +35,22 @@ impl Lock {
         }
     }
 
-    /// The program leaves.
+    /// The call leaves.
     pub fn leave(&self) {
         self.0.store(FREE, Ordering::Release);
     }
 
-    /// Lets what runs beside the program in; false: somebody is inside.
-    pub fn enter_beside(&self) -> bool {
+    /// Lets a tick in; `false`: a call or tick is inside.
+    pub fn enter_tick(&self) -> bool {
         self.0
-            .compare_exchange(FREE, BESIDE, Ordering::Acquire, Ordering::Relaxed)
+            .compare_exchange(FREE, TICK, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
     }
 
-    /// What runs beside the program leaves.
-    pub fn leave_beside(&self) {
+    /// The tick leaves.
+    pub fn leave_tick(&self) {
         if self.0.swap(FREE, Ordering::Release) == AWAITED {
-            Current::wake(&self.0);
+            W::wake(&self.0);
         }
     }
 
@@ -60,8 +58,8 @@ impl Lock {
     fn await_end(&self) {
         let _ = self
             .0
-            .compare_exchange(BESIDE, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
-        Current::await_change(&self.0, AWAITED);
+            .compare_exchange(TICK, AWAITED, Ordering::Relaxed, Ordering::Relaxed);
+        W::await_change(&self.0, AWAITED);
     }
 }
 
@@ -69,25 +67,26 @@ impl Lock {
 mod tests {
     use super::Lock;
     use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use host::Host;
 
     #[test]
-    fn refuses_a_second_call_and_whoever_comes_beside() {
-        let lock = Lock::new();
+    fn refuses_a_second_call_and_a_tick() {
+        let lock = Lock::<Host>::new();
         assert!(lock.enter());
         assert!(!lock.enter());
-        assert!(!lock.enter_beside());
+        assert!(!lock.enter_tick());
         lock.leave();
-        assert!(lock.enter_beside());
-        assert!(!lock.enter_beside());
-        lock.leave_beside();
+        assert!(lock.enter_tick());
+        assert!(!lock.enter_tick());
+        lock.leave_tick();
         assert!(lock.enter());
     }
 
-    /// The program sleeps while the other is inside, and is woken when that leaves.
+    /// The call sleeps while the tick is inside, and is woken when it leaves.
     #[test]
-    fn whoever_waits_is_woken() {
-        static LOCK: Lock = Lock::new();
-        assert!(LOCK.enter_beside());
+    fn a_waiting_call_is_woken() {
+        static LOCK: Lock<Host> = Lock::new();
+        assert!(LOCK.enter_tick());
         let (entered, news) = std::sync::mpsc::channel();
         std::thread::spawn(move || entered.send(LOCK.enter()));
         while LOCK.0.load(Ordering::Relaxed) != super::AWAITED {
@@ -95,15 +94,15 @@ mod tests {
         }
         // It is asleep then, or about to see that it needn't be.
         std::thread::sleep(std::time::Duration::from_millis(50));
-        LOCK.leave_beside();
+        LOCK.leave_tick();
         let entered = news.recv_timeout(std::time::Duration::from_secs(60));
         assert_eq!(entered, Ok(true), "never woken");
     }
 
-    /// The program waits for the other, and is woken: 20,000 times each, never both inside.
+    /// The call waits for the tick, and is woken: 20,000 times each, never both inside.
     #[test]
     fn one_at_a_time() {
-        let lock = Lock::new();
+        let lock = Lock::<Host>::new();
         let inside = AtomicBool::new(false);
         let alone = || {
             assert!(!inside.swap(true, Ordering::Relaxed));
@@ -114,10 +113,10 @@ mod tests {
         std::thread::scope(|scope| {
             scope.spawn(|| {
                 while !done.load(Ordering::Relaxed) {
-                    if lock.enter_beside() {
+                    if lock.enter_tick() {
                         alone();
                         looks.fetch_add(1, Ordering::Relaxed);
-                        lock.leave_beside();
+                        lock.leave_tick();
                     }
                     std::thread::yield_now();
                 }

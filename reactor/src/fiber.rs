@@ -6,12 +6,9 @@
 //! [`Context::resume`] returns to whoever drives it. A fiber is driven from one place, never from
 //! another fiber, and never moves to another thread while it is inside a call.
 
-use crate::current::Current;
-
 use alloc::boxed::Box;
 use core::cell::Cell;
 use core::ptr::NonNull;
-use platform::Memory;
 
 /// Words that [`switch`] leaves on a stack: control words of the floating point units, six
 /// registers, the return address.
@@ -99,24 +96,23 @@ unsafe fn prepare(
 }
 
 impl Context {
-    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume). `None`:
-    /// there is no memory for its stack of so many bytes, a multiple of the page size, and a guard
-    /// page. It is never given back; in the image all of it takes memory.
+    /// A fiber that will call `entry(argument)` on its first [`resume`](Context::resume), on the
+    /// stack that ends at `top`.
     ///
     /// # Safety
-    /// `argument` is what `entry` expects, for as long as the fiber runs.
+    /// `argument` is what `entry` expects, for as long as the fiber runs. The stack is the fiber's
+    /// for good, as [`platform::Memory::stack`] gives it.
     pub unsafe fn new(
         entry: extern "C" fn(*const ()) -> !,
         argument: *const (),
-        stack: usize,
-    ) -> Option<Box<Context>> {
-        let top: NonNull<u8> = Current::stack(stack)?;
-        // SAFETY: a new stack of that size.
+        top: NonNull<u8>,
+    ) -> Box<Context> {
+        // SAFETY: the caller's promise.
         let fiber = unsafe { prepare(top.as_ptr(), entry, argument) };
-        Some(Box::new(Context {
+        Box::new(Context {
             fiber: Cell::new(fiber),
             driver: Cell::new(core::ptr::null_mut()),
-        }))
+        })
     }
 
     /// Runs the fiber until it suspends itself.
@@ -141,6 +137,8 @@ impl Context {
 #[cfg(test)]
 mod tests {
     use super::Context;
+    use host::Host;
+    use platform::Memory;
     use std::boxed::Box;
     use std::cell::{Cell, OnceCell};
 
@@ -182,13 +180,10 @@ mod tests {
                 context: OnceCell::new(),
                 value: Cell::new(0.0),
             });
+            let top = Host::stack(64 << 10).expect("memory");
             // SAFETY: `count` expects this, and it stays where it is.
-            let context = unsafe { Context::new(count, (&raw const *shared).cast(), 64 << 10) };
-            shared
-                .context
-                .set(context.expect("memory"))
-                .ok()
-                .expect("unset");
+            let context = unsafe { Context::new(count, (&raw const *shared).cast(), top) };
+            shared.context.set(context).ok().expect("unset");
             shared
         };
         let (a, b) = (make(), make());

@@ -1,0 +1,48 @@
+//! The reactor: tokens and their completions, descriptors and their waiters, fibers, and the one
+//! wait. It knows no network, no file and no device: those are [`Resources`], of which each that a
+//! program uses registers a [`Driver`].
+//!
+//! # Modules
+//! - [`runtime`]: outstanding operations by token, completions, drivers.
+//! - [`table`]: descriptors, and who waits for them.
+//! - [`wait`]: lets the drivers work, then sleeps until something happens.
+//! - [`fiber`]: suspends synchronous code in the middle of a call.
+//! - [`cell`]: the program's one [`Runtime`], behind its [`lock`].
+//! - [`messages`]: the texts of failures.
+//!
+//! # Contexts
+//! Everything here is used inside one call or one tick at a time, as the lock admits them; a tick
+//! only queues completions. [`wait`] alone blocks. What is `Sync` says so: [`cell::Cell`] and
+//! [`lock::Lock`].
+
+#![cfg_attr(not(test), no_std)]
+
+extern crate alloc;
+
+pub mod cell;
+pub mod fiber;
+pub mod lock;
+pub mod messages;
+pub mod runtime;
+pub mod table;
+pub mod wait;
+
+pub use runtime::{Cancelled, Driver, Runtime};
+
+use platform::error::Failure;
+use platform::{Platform, Wait};
+
+/// The state of everything that descriptors and operations stand for, and the platform it is on.
+pub trait Resources: Sized + 'static {
+    /// The program's platform.
+    type Platform: Platform;
+
+    /// No resource in use.
+    const NONE: Self;
+
+    /// Prepares what is needed from the first call on (the log), before [`platform::System::start`].
+    fn start() -> Result<(), Failure>;
+}
+
+/// The set of events that the platform of `R` waits for.
+pub type Interest<R> = <<R as Resources>::Platform as Wait>::Interest;

@@ -1,0 +1,361 @@
+//! Outstanding operations and their completions, descriptors, and the drivers of resources.
+
+use crate::messages::Messages;
+use crate::table::{Fd, Table};
+use crate::{Interest, Resources};
+use alloc::collections::VecDeque;
+use core::hash::{BuildHasherDefault, Hasher};
+use hashbrown::HashMap;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Direction, System};
+
+/// The largest token.
+pub const MAX_TOKEN: u64 = 1 << 40;
+
+/// Tokens are small numbers of the caller's choice: one multiplication spreads them (Knuth, TAOCP
+/// 6.4).
+#[derive(Default)]
+pub struct TokenHasher(u64);
+
+impl Hasher for TokenHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(self.0 ^ u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, n: u64) {
+        self.0 = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(26);
+    }
+}
+
+/// A map from small numbers.
+pub type TokenMap<T> = HashMap<u64, T, BuildHasherDefault<TokenHasher>>;
+
+/// What was done to cancel an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelled {
+    /// It will not complete, and its buffer is free.
+    Done,
+    /// It will complete.
+    Later,
+}
+
+/// An outstanding operation.
+enum Operation<R: Resources> {
+    /// Parked on a descriptor.
+    Parked {
+        /// Its place in the table.
+        index: u32,
+        /// What for.
+        direction: Direction,
+    },
+    /// Given to a resource, which knows it by its token.
+    Given {
+        /// How to take it back.
+        cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
+    },
+}
+
+impl<R: Resources> Clone for Operation<R> {
+    fn clone(&self) -> Operation<R> {
+        *self
+    }
+}
+
+impl<R: Resources> Copy for Operation<R> {}
+
+/// What a resource (network, disks, …) does in the wait. Its first use registers it
+/// ([`Runtime::register`]); nothing that is always linked names it, so that the linker drops it from
+/// programs that never use it.
+pub struct Driver<R: Resources> {
+    /// Does a bounded amount of what can be done at time `now` (ns).
+    pub poll: fn(&mut Runtime<R>, u64),
+    /// When it wants to run again although nothing arrives: `Some(0)` = at once, `None` = never.
+    pub deadline: fn(&mut Runtime<R>) -> Option<u64>,
+    /// Adds what it waits for.
+    pub interest: fn(&mut Runtime<R>, &mut Interest<R>),
+    /// Brings everything to an end before exit: true when there is nothing more to do.
+    pub finish: fn(&mut Runtime<R>) -> bool,
+    /// Its share of a counter, which the boundary numbers.
+    pub counter: fn(&mut Runtime<R>, isize) -> usize,
+}
+
+impl<R: Resources> Clone for Driver<R> {
+    fn clone(&self) -> Driver<R> {
+        *self
+    }
+}
+
+impl<R: Resources> Copy for Driver<R> {}
+
+/// Number of drivers there may be: console, network, leases, disks, volumes, raw disks.
+pub const MAX_DRIVERS: usize = 6;
+
+/// See the head of this file.
+pub struct Runtime<R: Resources> {
+    /// Descriptors.
+    pub table: Table<R>,
+    /// Operations that have not completed.
+    operations: TokenMap<Operation<R>>,
+    /// Completions that were not yet fetched.
+    completions: VecDeque<(u64, Answer)>,
+    /// The lines of detail of failures.
+    pub messages: Messages,
+    /// The state of the resources.
+    pub resources: R,
+    /// What the last sleep waited for.
+    pub interest: Interest<R>,
+    drivers: [Option<Driver<R>>; MAX_DRIVERS],
+    started: bool,
+    /// Number of sleeps.
+    pub sleeps: usize,
+    /// Nanoseconds slept, since the network was last told.
+    pub slept_ns: u64,
+    /// Number of requests to stop that have been passed on.
+    pub(crate) stops: usize,
+}
+
+impl<R: Resources> Default for Runtime<R> {
+    fn default() -> Runtime<R> {
+        Runtime::new()
+    }
+}
+
+impl<R: Resources> Runtime<R> {
+    /// A runtime in which nothing has happened. A program has one, in [`crate::cell::Cell`].
+    pub const fn new() -> Runtime<R> {
+        Runtime {
+            table: Table::new(),
+            operations: HashMap::with_hasher(BuildHasherDefault::new()),
+            completions: VecDeque::new(),
+            messages: Messages::new(),
+            resources: R::NONE,
+            interest: <Interest<R> as platform::Interest>::EMPTY,
+            drivers: [None; MAX_DRIVERS],
+            started: false,
+            sleeps: 0,
+            slept_ns: 0,
+            stops: 0,
+        }
+    }
+
+    /// Starts resources and platform; again: nothing. No device is touched.
+    pub fn start(&mut self) -> Result<(), Stop> {
+        if self.started {
+            return Ok(());
+        }
+        R::start().or_else(|failure| self.fail(failure))?;
+        R::Platform::start();
+        self.started = true;
+        Ok(())
+    }
+
+    /// Adds a driver to those that the wait runs.
+    pub fn register(&mut self, driver: Driver<R>) -> Result<(), Error> {
+        let place = self.drivers.iter_mut().find(|place| place.is_none());
+        *place.ok_or(Error::TooManyOpen)? = Some(driver);
+        Ok(())
+    }
+
+    /// The registered drivers.
+    pub fn drivers(&self) -> [Option<Driver<R>>; MAX_DRIVERS] {
+        self.drivers
+    }
+
+    /// A token from the caller that is free to use.
+    pub fn new_token(&self, token: isize) -> Result<u64, Error> {
+        let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
+        if !(1..=MAX_TOKEN).contains(&token) {
+            return Err(Error::Invalid);
+        }
+        if self.operations.contains_key(&token) {
+            Err(Error::Invalid)
+        } else {
+            Ok(token)
+        }
+    }
+
+    /// Notes an operation that its owner will complete.
+    pub fn give(
+        &mut self,
+        token: u64,
+        cancel: fn(&mut Runtime<R>, u64) -> Cancelled,
+    ) -> Result<(), Error> {
+        self.add(token, Operation::Given { cancel })
+    }
+
+    /// Takes an operation back that its owner has answered at once.
+    pub fn forget(&mut self, token: u64) {
+        self.operations.remove(&token);
+    }
+
+    fn add(&mut self, token: u64, operation: Operation<R>) -> Result<(), Error> {
+        self.operations
+            .try_reserve(1)
+            .map_err(|_| Error::OutOfMemory)?;
+        // Room for the completion of every outstanding operation and the request to stop:
+        // completing never fails.
+        let room = self.operations.len() + 2;
+        self.completions
+            .try_reserve(room)
+            .map_err(|_| Error::OutOfMemory)?;
+        self.operations.insert(token, operation);
+        Ok(())
+    }
+
+    /// Completes an operation; one that was taken back is ignored.
+    pub fn complete(&mut self, token: u64, answer: Answer) {
+        if self.operations.remove(&token).is_some() {
+            self.completions.push_back((token, answer));
+        }
+    }
+
+    /// Says that the machine is asked to stop, for the `nth` time.
+    pub fn request_stop(&mut self, nth: usize) {
+        self.completions.push_back((0, Ok(nth)));
+    }
+
+    /// Completes everything that is parked there.
+    pub fn wake(&mut self, index: u32, direction: Direction) {
+        while let Some(token) = self.table.pop(index, direction) {
+            self.complete(token, Ok(0));
+        }
+    }
+
+    /// The next completion.
+    pub fn next_completion(&mut self) -> Option<(u64, Answer)> {
+        self.completions.pop_front()
+    }
+
+    /// Whether there are completions to fetch.
+    pub fn has_completions(&self) -> bool {
+        !self.completions.is_empty()
+    }
+
+    /// See `soil_cancel`.
+    pub fn cancel(&mut self, token: isize) -> Answer {
+        let token = u64::try_from(token).map_err(|_| Error::Invalid)?;
+        match self.operations.get(&token).copied() {
+            None => Ok(0),
+            Some(Operation::Parked { index, direction }) => {
+                self.operations.remove(&token);
+                self.table.unpark(index, direction, token);
+                Ok(1)
+            }
+            Some(Operation::Given { cancel }) => match cancel(self, token) {
+                Cancelled::Done => {
+                    self.operations.remove(&token);
+                    Ok(1)
+                }
+                Cancelled::Later => Err(Stop::Pending),
+            },
+        }
+    }
+
+    /// Fails the current call, and keeps the detail for `soil_error_detail`.
+    pub fn fail<T>(&mut self, failure: Failure) -> Result<T, Stop> {
+        self.messages.set(failure.detail);
+        Err(failure.error.into())
+    }
+
+    /// Completes an operation with a failure, and keeps its detail for `soil_error_detail_of`.
+    pub fn complete_failed(&mut self, token: u64, failure: Failure) {
+        if self.operations.contains_key(&token) {
+            self.messages.keep(token, failure.detail);
+            self.complete(token, Err(failure.error.into()));
+        }
+    }
+
+    /// See `soil_fd_read`.
+    pub fn read(&mut self, fd: Fd, into: &mut [u8]) -> Answer {
+        let (operations, key) = self.table.get(fd)?;
+        (operations.read)(self, key, into)
+    }
+
+    /// See `soil_fd_write`.
+    pub fn write(&mut self, fd: Fd, from: &[u8]) -> Answer {
+        let (operations, key) = self.table.get(fd)?;
+        (operations.write)(self, key, from)
+    }
+
+    /// See `soil_fd_park`.
+    pub fn park(&mut self, fd: Fd, direction: Direction, token: isize) -> Answer {
+        let (operations, key) = self.table.get(fd)?;
+        let token = self.new_token(token)?;
+        if (operations.ready)(self, key, direction)? {
+            return Ok(0);
+        }
+        self.add(
+            token,
+            Operation::Parked {
+                index: fd.index,
+                direction,
+            },
+        )?;
+        if let Err(error) = self.table.park(fd.index, direction, token) {
+            self.operations.remove(&token);
+            return Err(error.into());
+        }
+        Err(Stop::Pending)
+    }
+
+    /// See `soil_fd_shutdown`.
+    pub fn shutdown(&mut self, fd: Fd, how: isize) -> Answer {
+        let (operations, key) = self.table.get(fd)?;
+        let (receive, send) = match how {
+            0 => (true, false),
+            1 => (false, true),
+            2 => (true, true),
+            _ => return Err(Error::Invalid.into()),
+        };
+        (operations.shutdown)(self, key, receive, send)
+    }
+
+    /// See `soil_fd_close`.
+    pub fn close(&mut self, fd: Fd) -> Answer {
+        let Runtime {
+            table,
+            operations,
+            completions,
+            ..
+        } = self;
+        let removed = table.remove(fd, |token| {
+            if operations.remove(&token).is_some() {
+                completions.push_back((token, Err(Error::Closed.into())));
+            }
+        });
+        if let Some((operations, key)) = removed {
+            (operations.close)(self, key);
+        }
+        Ok(0)
+    }
+
+    /// See `soil_fd_kind`.
+    pub fn kind(&self, fd: Fd) -> Answer {
+        let (operations, _) = self.table.get(fd)?;
+        Ok(operations.kind as usize)
+    }
+
+    /// Number of operations that have not completed.
+    pub fn outstanding(&self) -> usize {
+        self.operations.len()
+    }
+
+    /// The sum of the drivers' shares of a counter.
+    pub fn counter(&mut self, which: isize) -> usize {
+        let drivers = self.drivers;
+        let shares = drivers
+            .iter()
+            .flatten()
+            .map(|driver| (driver.counter)(self, which));
+        shares.fold(0, usize::wrapping_add)
+    }
+}
+
+#[cfg(test)]
+pub mod tests;
