@@ -557,6 +557,7 @@ impl World {
                     self.schedule.time_out(String::from("late"));
                     // Waiters are told at once, as `execute::poll` does.
                     self.run(0);
+                    assert!(self.waiting.is_empty(), "{:?} wait on", self.waiting);
                 } else {
                     assert!(
                         more > GRACE_NS,
