@@ -31,11 +31,11 @@ pub mod fat;
 pub mod handles;
 mod lease;
 pub mod memory;
+mod memory_pressure;
 pub mod mounts;
 mod options;
 pub mod partition;
 pub mod path;
-mod pressure;
 pub mod tar;
 mod tree;
 pub mod volume;
@@ -45,9 +45,9 @@ pub use block::{Block, BlockError};
 pub use cache::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 pub use error::{Error, MountError};
 pub use lease::{Lease, lend};
+pub use memory_pressure::set_memory_short;
 pub use mounts::Mounts;
 pub use options::VolumeOptions;
-pub use pressure::set_memory_short;
 pub use volume::{
     Clock, Cursor, DirEntry, Fallocate, FileId, Health, Kind, OpenFlags, Renaming, Seek, Space,
     Stat, Time, Volume, Walk, set_times,

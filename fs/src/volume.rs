@@ -9,7 +9,7 @@ use bitflags::bitflags;
 use crate::{Error, Lease, fat, lease};
 
 bitflags! {
-    /// How a file is opened. The numbers are those of Soil's C interface.
+    /// How a file is opened. The bits never change: interfaces above pass them on.
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
     pub struct OpenFlags: u32 {
         /// Reads are allowed.

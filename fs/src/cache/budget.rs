@@ -2,7 +2,7 @@
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
-use crate::pressure::is_memory_short;
+use crate::memory_pressure::is_memory_short;
 
 /// Memory for what was read, shared by all volumes that are mounted with it, and their counters.
 ///

@@ -3,8 +3,8 @@
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use super::lines::LINE;
-use crate::pressure::is_memory_short;
+use super::buffer_cache::LINE;
+use crate::memory_pressure::is_memory_short;
 
 /// Bytes that requests to devices start at multiples of. A disk that is opened past the host's
 /// cache takes only such memory as it is, and takes several requests at once only so.
@@ -23,7 +23,7 @@ impl LineData {
     /// Zeros, or `None` when no memory is left.
     pub fn new() -> Option<Self> {
         #[cfg(test)]
-        if crate::pressure::is_memory_gone() {
+        if crate::memory_pressure::is_memory_gone() {
             return None;
         }
         let mut page = Vec::new();
@@ -94,7 +94,7 @@ impl DerefMut for Buffer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pressure::set_memory_short;
+    use crate::memory_pressure::set_memory_short;
 
     #[test]
     fn while_memory_is_short_what_is_there_is_used() {

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::chunks::{CHUNK, parts};
+use super::page_cache::{CHUNK, parts};
 use super::{Cache, Run};
 use crate::{BlockError, Error, Lease};
 
@@ -12,13 +12,13 @@ impl Cache {
     fn lend(&mut self, at: u64, len: usize, out: &mut Vec<Lease>) -> Result<bool, BlockError> {
         for (index, from, count) in parts(at, len) {
             let range = from..from + count;
-            let mut lent = self.chunks.lend(index, range.clone());
+            let mut lent = self.pages.lend(index, range.clone());
             if lent.is_some() {
                 self.count(true);
             } else if self.is_away() {
                 return Err(BlockError::Io);
             } else if self.fill(index)? {
-                lent = self.chunks.lend(index, range);
+                lent = self.pages.lend(index, range);
             }
             let Some(lent) = lent else {
                 return Ok(false);
@@ -35,7 +35,7 @@ impl Cache {
         let count = per_piece.min(self.sectors.saturating_sub(first));
         let bytes = count as usize * self.sector;
         // Out of the cache meanwhile, for reading needs the rest of it.
-        let mut chunks = core::mem::take(&mut self.chunks);
+        let mut chunks = core::mem::take(&mut self.pages);
         let filled = chunks.fill(index, |memory| {
             let memory = memory.get_mut(..bytes).ok_or(BlockError::OutOfRange)?;
             self.read_stream(first, memory)?;
@@ -43,7 +43,7 @@ impl Cache {
             self.overlay_lines(first, count, memory);
             Ok(bytes)
         });
-        self.chunks = chunks;
+        self.pages = chunks;
         filled.map_or(Ok(false), |filled| filled.map(|()| true))
     }
 
@@ -57,7 +57,7 @@ impl Cache {
         (offset, len): (u64, usize),
         out: &mut Vec<Lease>,
     ) -> Result<(), Error> {
-        if !self.chunks.has_room_for(size) {
+        if !self.pages.has_room_for(size) {
             return Ok(());
         }
         let (mut at, mut left) = (offset, len);

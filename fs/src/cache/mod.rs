@@ -12,13 +12,13 @@
 
 mod budget;
 mod buffer;
-mod chunks;
+mod buffer_cache;
+mod index;
 mod lease;
-mod lines;
-mod places;
+mod page_cache;
 mod raw;
 mod runs;
-mod stream;
+mod sequential;
 #[cfg(test)]
 mod tests;
 
@@ -27,11 +27,11 @@ use alloc::vec::Vec;
 
 pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 use buffer::Buffer;
-use chunks::Chunks;
-pub(crate) use chunks::Piece;
-use lines::{LINE, Lines, mask, runs};
+use buffer_cache::{BufferCache, LINE, mask, runs};
+use page_cache::PageCache;
+pub(crate) use page_cache::Piece;
 pub(crate) use runs::Run;
-use stream::{Gather, ReadAhead};
+use sequential::{Gather, ReadAhead};
 
 use crate::{Block, BlockError, VolumeOptions};
 
@@ -75,13 +75,13 @@ pub(crate) struct Cache {
     sector: usize,
     sectors: u64,
     per_line: u64,
-    lines: Lines,
+    buffers: BufferCache,
     ahead: ReadAhead,
     gather: Gather,
     fetch: Buffer,
     raw: raw::Raw,
     last_fetched: u64,
-    chunks: Chunks,
+    pages: PageCache,
     /// What is read now belongs to a file that is worth keeping.
     keep: bool,
     /// This volume's counters, and those of all.
@@ -111,10 +111,10 @@ impl Cache {
             sector,
             sectors,
             per_line: (LINE / sector) as u64,
-            lines: Lines::new(options.cache_bytes / LINE),
+            buffers: BufferCache::new(options.cache_bytes / LINE),
             ahead: ReadAhead::new(stream_bytes, sector),
             gather: Gather::new(stream_bytes),
-            chunks: Chunks::new(options.budget),
+            pages: PageCache::new(options.budget),
             keep: false,
             counters: [options.counters, options.budget.map(CacheBudget::counters)],
             told_dirty: 0,
@@ -164,35 +164,35 @@ impl Cache {
 
     /// Whether [`commit`](Self::commit) would write anything.
     pub fn is_dirty(&self) -> bool {
-        self.lines.dirty() > 0 || !self.gather.is_empty()
+        self.buffers.dirty() > 0 || !self.gather.is_empty()
     }
 
     /// Has the memory that an operation needs which changes the file system; `false` when there is
     /// none, and the operation must not begin: it couldn't keep its changes until they fit
     /// together.
     pub fn prepare(&mut self) -> bool {
-        self.lines.prepare() && self.fetch.grow(FETCH * LINE)
+        self.buffers.prepare() && self.fetch.grow(FETCH * LINE)
     }
 
     /// Whether it is time for a commit, before changes have to be written one by one. While memory
     /// is short that is as soon as half of the lines which are there have changed.
     pub fn is_filling(&self) -> bool {
-        self.lines.dirty() * 2 >= self.lines.limit()
+        self.buffers.dirty() * 2 >= self.buffers.limit()
     }
 
     /// Forgets every change that isn't on the device, and takes no more.
     pub fn freeze(&mut self) {
         self.frozen = true;
-        self.lines.discard();
+        self.buffers.discard();
         self.gather.clear();
         self.ahead.clear();
-        self.chunks.clear();
+        self.pages.clear();
         self.tell_dirty();
     }
 
     /// From now on reads are of a file of `len` bytes, which is kept if it isn't too large.
     pub fn begin_reading(&mut self, len: u64) {
-        self.keep = self.chunks.has_room_for(len);
+        self.keep = self.pages.has_room_for(len);
     }
 
     /// See [`begin_reading`](Self::begin_reading).
@@ -205,7 +205,7 @@ impl Cache {
     }
 
     fn tell_dirty(&mut self) {
-        let dirty = self.lines.dirty() * LINE + self.gather.data().len();
+        let dirty = self.buffers.dirty() * LINE + self.gather.data().len();
         for counters in self.counters() {
             counters.set_dirty(self.told_dirty, dirty);
         }
@@ -241,7 +241,7 @@ impl Cache {
     pub fn read(&mut self, first: u64, buf: &mut [u8]) -> Result<(), BlockError> {
         let count = self.check(first, buf.len())?;
         let at = first * self.sector as u64;
-        if self.chunks.serve(at, buf) {
+        if self.pages.serve(at, buf) {
             self.count(true);
             return Ok(());
         }
@@ -255,7 +255,7 @@ impl Cache {
         self.gather.overlay(first, buf, self.sector);
         self.overlay_lines(first, count, buf);
         if self.keep {
-            self.chunks.keep(at, buf);
+            self.pages.keep(at, buf);
         }
         Ok(())
     }
@@ -265,7 +265,7 @@ impl Cache {
         {
             self.load(index, mask(from, 1))?;
             let at = from * self.sector;
-            let line = self.lines.find(index).ok_or(BlockError::Io)?;
+            let line = self.buffers.find(index).ok_or(BlockError::Io)?;
             piece.copy_from_slice(line.data.get(at..at + self.sector).ok_or(BlockError::Io)?);
         }
         Ok(())
@@ -274,7 +274,7 @@ impl Cache {
     /// Has the `wanted` sectors of a line in memory.
     fn load(&mut self, index: u64, wanted: u8) -> Result<(), BlockError> {
         let away = self.is_away();
-        match self.lines.touch(index) {
+        match self.buffers.touch(index) {
             Some(line) if line.valid & wanted == wanted => {
                 self.count(true);
                 return Ok(());
@@ -283,12 +283,12 @@ impl Cache {
             _ => self.count(false),
         }
         // Not when few lines can be replaced: the last ones would push out the first.
-        let spare = self.lines.limit() - self.lines.dirty().min(self.lines.limit());
+        let spare = self.buffers.limit() - self.buffers.dirty().min(self.buffers.limit());
         let in_order = index == self.last_fetched + 1 && spare > 2 * FETCH;
         let end = self.sectors.div_ceil(self.per_line);
         let mut count = 1;
         while in_order && count < FETCH && index + (count as u64) < end {
-            if self.lines.find(index + count as u64).is_some() {
+            if self.buffers.find(index + count as u64).is_some() {
                 break;
             }
             count += 1;
@@ -313,7 +313,7 @@ impl Cache {
     fn take_fetched(&mut self, index: u64, at: usize, end: usize) -> Result<(), BlockError> {
         self.room_for(index)?;
         let sector = self.sector;
-        let Some(line) = self.lines.touch(index) else {
+        let Some(line) = self.buffers.touch(index) else {
             return Err(BlockError::Io);
         };
         let count = (end - at).min(LINE) / sector;
@@ -332,13 +332,13 @@ impl Cache {
 
     /// Makes sure that there is a line at `index`, writing the oldest changes if need be.
     fn room_for(&mut self, index: u64) -> Result<(), BlockError> {
-        while self.lines.find(index).is_none() && !self.lines.insert(index) {
+        while self.buffers.find(index).is_none() && !self.buffers.insert(index) {
             let keep: Vec<u64> = self
                 .flags
                 .iter()
                 .map(|flag| flag.sector / self.per_line)
                 .collect();
-            let oldest = self.lines.oldest_dirty(&keep).ok_or(BlockError::Io)?;
+            let oldest = self.buffers.oldest_dirty(&keep).ok_or(BlockError::Io)?;
             self.write_line(oldest)?;
         }
         Ok(())
@@ -347,7 +347,7 @@ impl Cache {
     /// Writes the changes of one line out of turn.
     fn write_line(&mut self, index: u64) -> Result<(), BlockError> {
         log::debug!("file system cache full: changes written before their commit");
-        let Some(line) = self.lines.find(index) else {
+        let Some(line) = self.buffers.find(index) else {
             return Ok(());
         };
         for (from, count) in runs(line.dirty) {
@@ -357,7 +357,7 @@ impl Cache {
                 .write(index * self.per_line + from as u64, data)?;
         }
         self.unflushed = true;
-        self.lines.clean(index, u8::MAX);
+        self.buffers.clean(index, u8::MAX);
         Ok(())
     }
 
@@ -397,7 +397,7 @@ impl Cache {
     fn overlay_lines(&self, first: u64, count: u64, buf: &mut [u8]) {
         let (per_line, sector) = (self.per_line, self.sector);
         for line in self
-            .lines
+            .buffers
             .range(first / per_line, (first + count).div_ceil(per_line))
         {
             for (from, run) in runs(line.dirty) {
@@ -429,14 +429,14 @@ impl Cache {
                 && self
                     .writing_file
                     .is_some_and(|entry| !(first..first + count).contains(&entry));
-        self.chunks.written(first * self.sector as u64, data);
+        self.pages.written(first * self.sector as u64, data);
         let written = if contents && data.len() > LINE {
             self.write_stream(first, count, data)
         } else {
             self.write_lines(first, count, data, !contents)
         };
         if written.is_err() {
-            self.chunks.clear();
+            self.pages.clear();
         }
         self.tell_dirty();
         written
@@ -460,7 +460,7 @@ impl Cache {
             let sectors = (self.per_line as usize - from).min(rest.len() / self.sector);
             let (piece, after) = rest.split_at(sectors * self.sector);
             self.room_for(index)?;
-            self.lines.put(
+            self.buffers.put(
                 index,
                 from * self.sector,
                 piece,
@@ -477,7 +477,7 @@ impl Cache {
     fn forget_lines(&mut self, first: u64, count: u64) {
         let lines = first / self.per_line..(first + count).div_ceil(self.per_line);
         let found: Vec<u64> = self
-            .lines
+            .buffers
             .range(lines.start, lines.end)
             .map(|line| line.index)
             .collect();
@@ -485,7 +485,7 @@ impl Cache {
             let start = index * self.per_line;
             let from = first.saturating_sub(start).min(self.per_line);
             let end = (first + count - start).min(self.per_line);
-            self.lines
+            self.buffers
                 .forget(index, mask(from as usize, (end - from) as usize));
         }
     }
@@ -546,7 +546,7 @@ impl Cache {
         self.flush_gather()?;
         self.drop_unchanged_flags();
         let contents: Vec<(u64, u8)> = self
-            .lines
+            .buffers
             .dirty_lines()
             .map(|line| (line.index, line.dirty & !line.metadata))
             .filter(|(_, sectors)| *sectors != 0)
@@ -558,7 +558,7 @@ impl Cache {
         // changed most recently are mostly the last already.
         let mut tables: Vec<(u64, u8)> = Vec::new();
         let mut directories: Vec<(u64, (u64, u8))> = Vec::new();
-        for line in self.lines.dirty_lines() {
+        for line in self.buffers.dirty_lines() {
             let sectors = (line.index, line.dirty);
             if line.index * per_line < tables_end {
                 tables.push(sectors);
@@ -576,7 +576,7 @@ impl Cache {
         self.write_sectors(&metadata)?;
         for flag in &mut self.flags {
             let (index, from) = (flag.sector / per_line, (flag.sector % per_line) as usize);
-            if let Some(line) = self.lines.find(index)
+            if let Some(line) = self.buffers.find(index)
                 && line.valid & mask(from, 1) != 0
                 && let Some(data) = line.data.get(from * self.sector..(from + 1) * self.sector)
             {
@@ -593,11 +593,11 @@ impl Cache {
                 (flag.sector % self.per_line) as usize,
             );
             let bytes = from * self.sector..(from + 1) * self.sector;
-            if let Some(line) = self.lines.find(index)
+            if let Some(line) = self.buffers.find(index)
                 && line.dirty & mask(from, 1) != 0
                 && line.data.get(bytes) == Some(flag.on_device.as_slice())
             {
-                self.lines.clean(index, mask(from, 1));
+                self.buffers.clean(index, mask(from, 1));
             }
         }
     }
@@ -607,7 +607,7 @@ impl Cache {
     fn write_sectors(&mut self, sectors: &[(u64, u8)]) -> Result<(), BlockError> {
         let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         for (index, dirty) in sectors {
-            let line = self.lines.find(*index).ok_or(BlockError::Io)?;
+            let line = self.buffers.find(*index).ok_or(BlockError::Io)?;
             for (from, count) in runs(*dirty) {
                 let bytes = from * self.sector..(from + count) * self.sector;
                 let data = line.data.get(bytes).ok_or(BlockError::Io)?;
@@ -645,7 +645,7 @@ impl Cache {
         self.unflushed = true;
         self.device.write_batch(&batch)?;
         for (index, dirty) in sectors {
-            self.lines.clean(*index, *dirty);
+            self.buffers.clean(*index, *dirty);
         }
         Ok(())
     }

@@ -5,7 +5,7 @@
 use alloc::vec::Vec;
 
 use super::buffer::Buffer;
-use super::lines::{LINE, runs};
+use super::buffer_cache::{LINE, runs};
 use super::{Cache, FETCH};
 use crate::BlockError;
 
@@ -125,7 +125,7 @@ impl Cache {
     pub fn commit_raw(&mut self) -> Result<(), BlockError> {
         let mut pieces: Vec<(u64, &[u8])> = Vec::new();
         let mut lines: Vec<(u64, u8)> = Vec::new();
-        for line in self.lines.dirty_lines() {
+        for line in self.buffers.dirty_lines() {
             for (from, count) in runs(line.dirty) {
                 let bytes = from * self.sector..(from + count) * self.sector;
                 let data = line.data.get(bytes).ok_or(BlockError::Io)?;
@@ -161,7 +161,7 @@ impl Cache {
         if written.is_ok() {
             self.gather.clear();
             for (index, dirty) in lines {
-                self.lines.clean(index, dirty);
+                self.buffers.clean(index, dirty);
             }
         } else {
             self.ahead.clear();

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{Cache, CacheBudget, CacheCounters, Layout, Order, Run};
 use crate::fake::{Disk, Event};
-use crate::pressure::{set_memory_gone, set_memory_short};
+use crate::memory_pressure::{set_memory_gone, set_memory_short};
 use crate::{BlockError, Lease, VolumeOptions};
 
 const SECTORS: u64 = 300;
@@ -388,9 +388,9 @@ fn nothing_is_written_before_a_commit_for_want_of_memory() {
     disk.state().log = Some(Vec::new());
     // What was written makes room for what follows.
     assert!(!cache.is_filling());
-    let there = cache.lines.limit();
+    let there = cache.buffers.limit();
     cache.write(200, &[3; 512]).unwrap();
-    assert_eq!(cache.lines.limit(), there);
+    assert_eq!(cache.buffers.limit(), there);
     assert!(logged(&disk).is_empty());
 }
 
@@ -470,7 +470,7 @@ fn what_waits_is_counted_as_dirty() {
 fn half_of_the_lines_fill_a_cache() {
     let mut cache = new_cache(&Disk::zeroed(SECTORS as usize * 512), 0);
     change(&mut cache, 7);
-    assert!(!cache.is_filling() && cache.lines.limit() == 16);
+    assert!(!cache.is_filling() && cache.buffers.limit() == 16);
     change(&mut cache, 8);
     assert!(cache.is_filling());
 }

@@ -1,4 +1,4 @@
-//! Files that are part of the program: `soil embed` puts them there.
+//! Files that are part of the program.
 //!
 //! Nothing is copied but names: reading takes from where the program lies in memory, and
 //! [`Volume::contents`](crate::Volume::contents) gives that memory. A name is found by hash.
@@ -58,7 +58,7 @@ pub fn new<'a>(
     for (path, contents) in entries {
         let refused = |error, reason: &str| MountError {
             error,
-            detail: format!("embedded file {path:?}: {reason}; run soil embed again"),
+            detail: format!("embedded file {path:?}: {reason}"),
         };
         let content = if path.ends_with('/') {
             Content::EMPTY

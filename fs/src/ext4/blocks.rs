@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use hashbrown::HashTable;
 
-use crate::pressure::is_memory_short;
+use crate::memory_pressure::is_memory_short;
 use crate::{CacheBudget, Error};
 
 /// Whose a block is: its checksum covers that.

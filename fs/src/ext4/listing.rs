@@ -14,7 +14,7 @@ use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
 use super::volume::Ext4Volume;
-use crate::pressure::is_memory_short;
+use crate::memory_pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
 
 /// Entries given by one call of `list`, about.

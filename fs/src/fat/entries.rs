@@ -16,7 +16,7 @@ use hadris_fat_raw::{
 use hadris_fat_raw::{MAX_DIR_ENTRIES, fold_unicode, short_name};
 use hadris_fs::CodePage;
 
-use super::chains::{Chain, Reached};
+use super::cluster_chains::{Chain, Reached};
 use super::clusters::{clear_cluster, link, patch, put_back};
 use super::index::{Index, MAX_RUN, MAX_SLOTS};
 use crate::BlockError;

@@ -5,18 +5,18 @@
 //! and what the errors are called), names, which are indexed, and reading. The format is that of
 //! Microsoft's "FAT32 File System Specification" (2000) and its long names.
 
-mod chains;
+mod cluster_chains;
 mod clusters;
 mod device;
 mod directories;
 mod entries;
 mod index;
 mod lease;
-mod moving;
 mod names;
 mod operations;
 mod probe;
 mod reading;
+mod rename;
 #[cfg(test)]
 mod tests;
 mod times;
@@ -160,10 +160,12 @@ fn refused(
             error.message()
         ),
         (ErrorKind::Corrupt, Some(claimed)) if claimed > disk_bytes => format!(
-            "truncated: the FAT file system has {claimed} bytes and the disk only {disk_bytes}; restore the disk image"
+            "truncated: the FAT file system has {claimed} bytes and the disk only {disk_bytes}; \
+            restore the disk image"
         ),
         _ => format!(
-            "not a FAT file system that can be used: {}; check it with fsck.fat, or make one with mkfs.fat",
+            "not a FAT file system that can be used: {}; check it with fsck.fat, or make one with \
+            mkfs.fat",
             error.message()
         ),
     };

@@ -161,7 +161,7 @@ impl Volume for FatVolume {
         self.in_parent(from, |volume, from_parent, from_name| {
             volume.in_parent(to, |volume, to_parent, to_name| {
                 let replaces = how == Renaming::Replace;
-                volume.move_entry((from_parent, from_name), (to_parent, to_name), replaces)
+                volume.rename_entry((from_parent, from_name), (to_parent, to_name), replaces)
             })
         })
     }

@@ -75,7 +75,8 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     let has = |at: usize, bytes: &[u8]| start.get(at..at + bytes.len()) == Some(bytes);
     if let Some((_, _, name)) = FORMATS.iter().find(|(at, bytes, _)| has(*at, bytes)) {
         return Content::Other(format!(
-            "the disk image is a file in {name} format, not a raw one; unpack it or convert it (qemu-img convert -O raw)"
+            "the disk image is a file in {name} format, not a raw one; unpack it or convert it \
+            (qemu-img convert -O raw)"
         ));
     }
     let signed = has(510, &[0x55, 0xaa]);
@@ -85,7 +86,8 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     }
     if has(sector, b"EFI PART") {
         return Content::Other(format!(
-            "not a FAT file system: the disk has a GPT partition table: name one of its partitions as DISK/NUMBER, or {MAKE}"
+            "not a FAT file system: the disk has a GPT partition table: name one of its partitions \
+            as DISK/NUMBER, or {MAKE}"
         ));
     }
     if let Some((_, _, name)) = SIGNATURES.iter().find(|(at, bytes, _)| has(*at, bytes)) {
@@ -93,7 +95,8 @@ fn recognise(start: &[u8], sector: usize) -> Content {
     }
     if signed && has_partitions(start) {
         return Content::Other(format!(
-            "not a FAT file system: the disk has an MBR partition table: name one of its partitions as DISK/NUMBER, or {MAKE}"
+            "not a FAT file system: the disk has an MBR partition table: name one of its \
+            partitions as DISK/NUMBER, or {MAKE}"
         ));
     }
     if start.iter().all(|byte| *byte == 0) {

@@ -2,7 +2,7 @@
 
 use hadris_fs::{ErrorKind, NodeId};
 
-use super::chains::{Chain, Reached};
+use super::cluster_chains::{Chain, Reached};
 use super::volume::{FatVolume, Result};
 use crate::{Error, FileId, OpenFlags};
 

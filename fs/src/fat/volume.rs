@@ -9,7 +9,7 @@ use hadris_fat_raw::ShortEntry;
 use hadris_fs::sync::FileSystem;
 use hadris_fs::{Extent, FileType, Metadata, NodeId, OpenMode};
 
-use super::chains::Chain;
+use super::cluster_chains::Chain;
 use super::clusters;
 use super::device::{Device, SharedCache};
 use super::directories::Directories;
@@ -137,7 +137,8 @@ impl FatVolume {
         if known == Error::Corrupt && self.corrupt.is_none() {
             let found = format!("{what}: {}", error.message());
             log::error!(
-                "FAT volume is corrupt and read-only from now on: {found}; repair it with fsck.fat -a"
+                "FAT volume is corrupt and read-only from now on: {found}; repair it with fsck.fat \
+                -a"
             );
             self.corrupt = Some(found);
             let _ = self.with_cache(Cache::freeze);

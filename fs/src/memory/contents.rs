@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use crate::pressure::is_memory_short;
+use crate::memory_pressure::is_memory_short;
 use crate::{Error, Lease, Seek};
 
 /// Bytes of a file that are kept together. What lies between those that were written takes no

@@ -7,8 +7,8 @@ use alloc::vec::Vec;
 use super::contents::{CHUNK, Contents};
 use super::nodes::{Content, Directory, NODE_COST, Node, Number, entry_cost};
 use crate::handles::Handles;
+use crate::memory_pressure::is_memory_short;
 use crate::path::{self, MAX_PATH};
-use crate::pressure::is_memory_short;
 use crate::volume::range_end;
 use crate::{
     Clock, Cursor, DirEntry, Error, Fallocate, FileId, Health, Kind, Lease, OpenFlags, Renaming,
@@ -21,7 +21,7 @@ type Result<T> = core::result::Result<T, Error>;
 const MAX_NAME: usize = 255;
 const MAX_LINKS: u32 = 65_000;
 
-/// The largest file: what OCaml's `int` counts.
+/// The largest file: its offsets fit 63-bit signed integers.
 const MAX_FILE: u64 = (1 << 62) - 1;
 
 /// Entries that are listed before others are let in.

@@ -13,8 +13,8 @@ use core::mem::size_of;
 
 use hashbrown::HashTable;
 
+use crate::memory_pressure::is_memory_short;
 use crate::path;
-use crate::pressure::is_memory_short;
 use crate::{Error, Kind, Stat, Time, Walk};
 
 pub(crate) use volume::{ReadOnly, Source};

@@ -52,7 +52,10 @@ pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
         .map(|(path, contents)| (path.as_str(), *contents));
     let volume = match ::fs::embedded::new(entries) {
         Ok(volume) => volume,
-        Err(refused) => return rt.fail(refused.into()),
+        Err(refused) => {
+            let detail = format!("{}; run soil embed again", refused.detail);
+            return rt.fail(Failure::new(refused.error.into(), detail));
+        }
     };
     if rt
         .resources

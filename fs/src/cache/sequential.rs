@@ -1,4 +1,5 @@
-//! Buffers that make few large requests of many sequential ones.
+//! Sequential access: read-ahead, and gathering of writes, which make few large requests of many
+//! small ones.
 
 use super::buffer::Buffer;
 

@@ -1,4 +1,4 @@
-//! Where the clusters of files and directories are: chains followed in the table itself.
+//! The cluster chains of files and directories, followed in the table itself.
 //!
 //! hadris-fat follows a chain entry by entry, through a buffer of one sector, and again for each
 //! read. Here the clusters that follow one another are found once and remembered, so that a read

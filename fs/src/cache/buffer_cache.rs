@@ -1,10 +1,10 @@
-//! Cache lines: pieces of the device in memory, some of them newer than the device.
+//! The buffer cache: lines of the device in memory, some of them newer than the device.
 
 use alloc::vec::Vec;
 
 use super::buffer::LineData;
-use super::places::Places;
-use crate::pressure::is_memory_short;
+use super::index::SortedIndex;
+use crate::memory_pressure::is_memory_short;
 
 /// Bytes in a line: a page, and at least one sector of any device.
 pub(super) const LINE: usize = 4096;
@@ -35,9 +35,9 @@ pub(super) struct Line {
 }
 
 /// The lines in memory, at most `limit` of them.
-pub(super) struct Lines {
+pub(super) struct BufferCache {
     slots: Vec<Line>,
-    by_index: Places,
+    by_index: SortedIndex,
     limit: usize,
     ticks: u64,
     dirty: usize,
@@ -62,12 +62,12 @@ pub(super) fn runs(mask: u8) -> impl Iterator<Item = (usize, usize)> {
     })
 }
 
-impl Lines {
+impl BufferCache {
     /// At most `limit` lines, but [`LEAST`] in any case.
     pub fn new(limit: usize) -> Self {
         Self {
             slots: Vec::new(),
-            by_index: Places::default(),
+            by_index: SortedIndex::default(),
             limit: limit.max(LEAST),
             ticks: 0,
             dirty: 0,

@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 1 << 16;
 
 impl FatVolume {
     /// Gives what is called `from` the name `to`, in place of what has it, if it `replaces` that.
-    pub(super) fn move_entry(
+    pub(super) fn rename_entry(
         &mut self,
         from: (NodeId, &str),
         to: (NodeId, &str),
@@ -46,12 +46,12 @@ impl FatVolume {
             Some(_) => Change::Giving,
             None => Change::Taking,
         })?;
-        let moved = self.move_found(from, to, (from_first, to_first), target);
+        let moved = self.rename_found(from, to, (from_first, to_first), target);
         self.end();
         moved
     }
 
-    fn move_found(
+    fn rename_found(
         &mut self,
         from: (NodeId, &str),
         to: (NodeId, &str),

@@ -1,8 +1,9 @@
-//! Contents of files that were read, in pieces of 64 KiB, as long as there is memory for them.
+//! The page cache: contents of files that were read, in chunks of 64 KiB, as long as there is
+//! memory for them.
 //!
-//! What is in a piece is never older than what any other part of the cache has: every write goes
-//! through [`Chunks::written`]. A piece that is lent stays as it is: a write to it makes the cache
-//! forget it, and whoever reads next gets another.
+//! A chunk is never older than the other parts of the cache: every write goes through
+//! [`PageCache::written`]. A chunk that is lent stays as it is: a write to it drops it from the
+//! cache, and the next read makes another.
 
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -10,7 +11,7 @@ use core::ops::{Deref, Range};
 
 use super::CacheBudget;
 use super::buffer::Buffer;
-use super::places::Places;
+use super::index::SortedIndex;
 use crate::Lease;
 
 /// Bytes in a piece.
@@ -87,11 +88,11 @@ impl Chunk {
 }
 
 #[derive(Default)]
-pub(super) struct Chunks {
+pub(super) struct PageCache {
     budget: Option<&'static CacheBudget>,
     chunks: Vec<Chunk>,
     /// Where in `chunks` which piece is.
-    by_index: Places,
+    by_index: SortedIndex,
     /// The piece that is next looked at for one to drop (the "clock" way).
     hand: u64,
 }
@@ -119,7 +120,7 @@ pub(super) fn parts(at: u64, len: usize) -> impl Iterator<Item = (u64, usize, us
     })
 }
 
-impl Chunks {
+impl PageCache {
     pub fn new(budget: Option<&'static CacheBudget>) -> Self {
         if let Some(budget) = budget {
             budget.join();
@@ -127,7 +128,7 @@ impl Chunks {
         Self {
             budget,
             chunks: Vec::new(),
-            by_index: Places::default(),
+            by_index: SortedIndex::default(),
             hand: 0,
         }
     }
@@ -310,7 +311,7 @@ impl Chunks {
     }
 }
 
-impl Drop for Chunks {
+impl Drop for PageCache {
     fn drop(&mut self) {
         self.clear();
         if let Some(budget) = self.budget {
@@ -327,7 +328,7 @@ mod tests {
     #[test]
     fn memory_is_bounded_and_goes_to_who_has_none() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
-        let (mut one, mut other) = (Chunks::new(Some(&BUDGET)), Chunks::new(Some(&BUDGET)));
+        let (mut one, mut other) = (PageCache::new(Some(&BUDGET)), PageCache::new(Some(&BUDGET)));
         for n in 0..10 {
             one.keep(n * CHUNK as u64, &vec![n as u8; CHUNK]);
             assert!(BUDGET.statistics().used_bytes <= COST * 4);
@@ -351,7 +352,7 @@ mod tests {
     #[test]
     fn what_is_written_is_what_is_served() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
-        let mut chunks = Chunks::new(Some(&BUDGET));
+        let mut chunks = PageCache::new(Some(&BUDGET));
         let at = CHUNK as u64 - 1024;
         chunks.keep(at, &[1; 4096]);
         chunks.written(at + 512, &[2; 1024]);
@@ -364,15 +365,15 @@ mod tests {
     #[test]
     fn a_file_is_worth_half_of_the_budget() {
         static BUDGET: CacheBudget = CacheBudget::new(1001);
-        let chunks = Chunks::new(Some(&BUDGET));
+        let chunks = PageCache::new(Some(&BUDGET));
         assert!(chunks.has_room_for(500) && !chunks.has_room_for(501));
-        assert!(!Chunks::new(None).has_room_for(0));
+        assert!(!PageCache::new(None).has_room_for(0));
     }
 
     #[test]
     fn what_is_cleared_is_gone() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 4);
-        let mut chunks = Chunks::new(Some(&BUDGET));
+        let mut chunks = PageCache::new(Some(&BUDGET));
         for n in 0..3 {
             chunks.keep(n * CHUNK as u64, &[1; CHUNK]);
         }
@@ -388,7 +389,7 @@ mod tests {
     #[test]
     fn what_is_read_again_stays_and_what_is_lent_does() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 3);
-        let mut chunks = Chunks::new(Some(&BUDGET));
+        let mut chunks = PageCache::new(Some(&BUDGET));
         for n in 0..3 {
             chunks.keep(n * CHUNK as u64, &[n as u8; CHUNK]);
         }
@@ -408,7 +409,7 @@ mod tests {
     #[test]
     fn what_is_lent_stays_and_counts() {
         static BUDGET: CacheBudget = CacheBudget::new(COST * 3);
-        let mut chunks = Chunks::new(Some(&BUDGET));
+        let mut chunks = PageCache::new(Some(&BUDGET));
         chunks.keep(0, &[1; CHUNK]);
         let first = chunks.lend(0, 100..900).unwrap();
         // The piece is forgotten, for what is lent must not change.
