@@ -2,7 +2,7 @@
 
 use crate::machine::{Machine, signal, status_of, wait_until};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::process::{ioctl_tiocsctty, setsid};
+use rustix::process::{Pid, Signal, ioctl_tiocsctty, kill_process, setsid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{SpecialCodeIndex, tcgetattr};
 use std::fs::{File, OpenOptions};
@@ -25,7 +25,8 @@ struct Terminal {
 impl Terminal {
     /// Starts a program that leads the terminal's session; `prepare` gets the program's end first.
     fn start(mut command: Command, prepare: impl Fn(&File)) -> Self {
-        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudoterminal");
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+            .expect("a pseudoterminal");
         grantpt(&master).expect("granted");
         unlockpt(&master).expect("unlocked");
         let name = ptsname(&master, Vec::new()).expect("a name");
@@ -90,9 +91,27 @@ impl Drop for Terminal {
         if std::thread::panicking() {
             eprintln!("shown: {:?}", self.shown.lock());
         }
-        let _ = self.child.kill();
+        // A job in the background would outlive its shell.
+        for process in session(self.child.id()) {
+            let _ = kill_process(process, Signal::KILL);
+        }
         let _ = self.child.wait();
     }
+}
+
+/// The processes of a session (proc_pid_stat(5): the fourth field after the name).
+fn session(leader: u32) -> Vec<Pid> {
+    let entries = std::fs::read_dir("/proc").expect("/proc is mounted");
+    let is_in = |entry: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(entry.path().join("stat")).unwrap_or_default();
+        let fields = stat.rsplit(") ").next().unwrap_or_default();
+        fields.split(' ').nth(3) == Some(&leader.to_string())
+    };
+    entries
+        .filter_map(Result::ok)
+        .filter(is_in)
+        .filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?))
+        .collect()
 }
 
 /// Shows each line that it gets in brackets. What isn't a terminal's line may have no end.
