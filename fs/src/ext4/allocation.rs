@@ -11,10 +11,10 @@
 use alloc::vec::Vec;
 
 use super::bitmap::{fill, next_clear, next_set};
-use super::blocks::Kind;
 use super::filesystem::{Fs, Result};
 use super::groups::{BLOCKS_UNUSED, Group};
 use super::inode::Inode;
+use super::metadata_cache::BlockKind;
 use crate::Error;
 
 /// Groups that are looked at for a run as long as is wanted.
@@ -28,14 +28,14 @@ impl Fs {
     fn block_bitmap(&mut self, number: u32) -> Result<Group> {
         let group = self.group(number)?;
         if group.flags & BLOCKS_UNUSED == 0 || !self.geometry.has_descriptor_checksums() {
-            self.load(group.block_bitmap, Kind::BlockBitmap(number))?;
+            self.load(group.block_bitmap, BlockKind::BlockBitmap(number))?;
             return Ok(group);
         }
         let geometry = &self.geometry;
         let (start, count) = (geometry.group_start(number), geometry.group_blocks(number));
         let end = start + u64::from(count);
         let own: Vec<(u64, u64)> = self.zones.within(start, end).collect();
-        let bitmap = self.block_new(group.block_bitmap, Kind::BlockBitmap(number))?;
+        let bitmap = self.block_new(group.block_bitmap, BlockKind::BlockBitmap(number))?;
         for (first, stop) in &own {
             let (from, to) = ((*first).max(start), (*stop).min(end));
             fill(bitmap, (from - start) as usize, (to - from) as usize, true);
@@ -165,7 +165,7 @@ impl Fs {
         };
         let (number, (first, count)) = found.ok_or(Error::NoSpace)?;
         let group = self.group(number)?;
-        let bitmap = self.block_mut(group.block_bitmap, Kind::BlockBitmap(number))?;
+        let bitmap = self.block_mut(group.block_bitmap, BlockKind::BlockBitmap(number))?;
         fill(bitmap, first as usize, count as usize, true);
         let group = self.group_mut(number)?;
         let Some(left) = group.free_blocks.checked_sub(count) else {
@@ -244,7 +244,7 @@ impl Fs {
                 return Err(self.damage("a file that has metadata as its own", at));
             }
             let group = self.block_bitmap(number)?;
-            let bitmap = self.block_mut(group.block_bitmap, Kind::BlockBitmap(number))?;
+            let bitmap = self.block_mut(group.block_bitmap, BlockKind::BlockBitmap(number))?;
             let (from, to) = (bit as usize, bit as usize + here as usize);
             if next_clear(bitmap, from, to) < to {
                 return Err(self.damage("blocks given back that are free", at));

@@ -1,11 +1,11 @@
 //! Directories (kernel documentation, "Directory Entries"): the records in a block, and finding,
 //! adding and removing one in a directory, indexed or not.
 
-use super::blocks::Kind;
 use super::bytes::{part, put, put_u16, put_u32, u16_at, u32_at};
 use super::filesystem::{Fs, Result};
 use super::htree::Probe;
 use super::inode::{INDEXED, Inode};
+use super::metadata_cache::BlockKind;
 use super::superblock::compatible;
 use crate::Error;
 
@@ -218,7 +218,7 @@ impl Fs {
 
     fn find_in(&mut self, directory: &Inode, block: u64, name: &[u8]) -> Result<Option<Found>> {
         let physical = self.directory_block(directory, block)?;
-        let data = self.block(physical, Kind::Leaf(directory.owner()))?;
+        let data = self.block(physical, BlockKind::Leaf(directory.owner()))?;
         Ok(find(data, name, physical))
     }
 
@@ -307,7 +307,7 @@ impl Fs {
         name: &[u8],
         entry: (u32, u8),
     ) -> Result<bool> {
-        let kind = Kind::Leaf(directory.owner());
+        let kind = BlockKind::Leaf(directory.owner());
         let Some(room) = room(self.block(block, kind)?, name.len()) else {
             return Ok(false);
         };
@@ -320,7 +320,7 @@ impl Fs {
     pub fn add_leaf(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let (physical, number) = self.add_directory_block(directory)?;
         let with_tail = self.geometry.has_checksums();
-        let data = self.block_new(physical, Kind::Leaf(directory.owner()))?;
+        let data = self.block_new(physical, BlockKind::Leaf(directory.owner()))?;
         begin(data, with_tail);
         Ok((physical, number))
     }
@@ -344,7 +344,7 @@ impl Fs {
 
     /// Removes an entry that was found: no other one in the directory moves.
     pub fn remove_entry(&mut self, directory: &Inode, found: &Found) -> Result<()> {
-        let data = self.block_mut(found.block, Kind::Leaf(directory.owner()))?;
+        let data = self.block_mut(found.block, BlockKind::Leaf(directory.owner()))?;
         remove(data, found.at, found.before);
         Ok(())
     }
@@ -352,7 +352,7 @@ impl Fs {
     /// Has an entry that was found lead to another inode.
     pub fn set_entry(&mut self, directory: &Inode, found: &Found, inode: &Inode) -> Result<()> {
         let (number, kind) = self.entry_of(inode);
-        let data = self.block_mut(found.block, Kind::Leaf(directory.owner()))?;
+        let data = self.block_mut(found.block, BlockKind::Leaf(directory.owner()))?;
         put_u32(data, found.at, number);
         put(data, found.at + 7, &[kind]);
         Ok(())
@@ -360,12 +360,12 @@ impl Fs {
 
     /// The block that `.` and `..` are in: the first, which is the root of an index if there is
     /// one.
-    fn first_block(&mut self, directory: &Inode) -> Result<(u64, Kind)> {
+    fn first_block(&mut self, directory: &Inode) -> Result<(u64, BlockKind)> {
         let physical = self.directory_block(directory, 0)?;
         let kind = if directory.flags & INDEXED != 0 {
-            Kind::Index(directory.owner())
+            BlockKind::Index(directory.owner())
         } else {
-            Kind::Leaf(directory.owner())
+            BlockKind::Leaf(directory.owner())
         };
         self.load(physical, kind)?;
         Ok((physical, kind))
@@ -392,7 +392,7 @@ impl Fs {
         let kind = if self.has_types() { 2 } else { 0 };
         let (physical, _) = self.add_leaf(directory)?;
         let number = directory.number;
-        let data = self.block_mut(physical, Kind::Leaf(directory.owner()))?;
+        let data = self.block_mut(physical, BlockKind::Leaf(directory.owner()))?;
         let rest = usize::from(u16_at(data, 4)) - TAIL;
         put_record(data, 0, TAIL, b".", (number, kind));
         put_record(data, TAIL, rest, b"..", (parent, kind));
@@ -401,7 +401,7 @@ impl Fs {
 
     /// Whether a directory has no entries but `.` and `..`.
     pub fn is_empty(&mut self, directory: &Inode) -> Result<bool> {
-        let kind = Kind::Leaf(directory.owner());
+        let kind = BlockKind::Leaf(directory.owner());
         let has_entries = |data: &[u8]| {
             let mut used = records(data).filter(|record| record.inode != 0);
             used.any(|record| record.name != b"." && record.name != b"..")

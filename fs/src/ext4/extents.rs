@@ -4,11 +4,11 @@
 //! own first key, which `e2fsck` insists on. Each change looks its place up again from the root:
 //! that is a few searches in memory, and there is no state between the steps that could be wrong.
 
-use super::blocks::{Kind, Owner};
 use super::bytes::{clear, put_u16, put_u32, u16_at, u32_at, u48_at};
 use super::fields::{extent as ee, extent_header as eh, extent_index as ei};
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
+use super::metadata_cache::{BlockKind, Owner};
 use crate::Error;
 
 const MAGIC: u16 = 0xf30a;
@@ -218,7 +218,7 @@ impl Fs {
         if block == 0 {
             Ok(&inode.map)
         } else {
-            self.block(block, Kind::Extents(inode.owner()))
+            self.block(block, BlockKind::Extents(inode.owner()))
         }
     }
 
@@ -226,7 +226,7 @@ impl Fs {
         if block == 0 {
             Ok(&mut inode.map)
         } else {
-            self.block_mut(block, Kind::Extents(inode.owner()))
+            self.block_mut(block, BlockKind::Extents(inode.owner()))
         }
     }
 
@@ -394,7 +394,7 @@ impl Fs {
         }
         let block = self.new_map_block(inode)?;
         let (map, owner) = (inode.map, inode.owner());
-        let node = self.block_new(block, Kind::Extents(owner))?;
+        let node = self.block_new(block, BlockKind::Extents(owner))?;
         begin(node, depth(&map));
         let entries = count(&map) * ENTRY;
         put_u16(node, eh::ENTRIES, count(&map) as u16);
@@ -429,7 +429,7 @@ impl Fs {
         clear(node, range);
         put_u16(node, eh::ENTRIES, stay as u16);
         let owner = inode.owner();
-        let new = self.block_new(block, Kind::Extents(owner))?;
+        let new = self.block_new(block, BlockKind::Extents(owner))?;
         begin(new, depth);
         put_u16(new, eh::ENTRIES, (entries - stay) as u16);
         if let Some(to) = new.get_mut(HEADER..HEADER + moved.len()) {

@@ -8,10 +8,10 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::blocks::{Blocks, Kind};
 use super::checksum::Crc32c;
 use super::groups::Group;
 use super::journal::Journal;
+use super::metadata_cache::{BlockKind, MetadataCache};
 use super::superblock::{Errors, Geometry};
 use super::zones::Zones;
 use crate::cache::Cache;
@@ -39,7 +39,7 @@ pub struct Fs {
     pub cache: Cache,
     pub geometry: Geometry,
     pub crc: Crc32c,
-    pub blocks: Blocks,
+    pub blocks: MetadataCache,
     pub groups: Vec<Group>,
     pub dirty_groups: Vec<u32>,
     pub zones: Zones,
@@ -113,7 +113,7 @@ impl Fs {
     }
 
     /// Has a block of metadata in memory, checked as one of its kind.
-    pub fn load(&mut self, block: u64, kind: Kind) -> Result<()> {
+    pub fn load(&mut self, block: u64, kind: BlockKind) -> Result<()> {
         if let Some(entry) = self.blocks.touch(block) {
             if entry.kind == kind {
                 return Ok(());
@@ -122,13 +122,13 @@ impl Fs {
                 return Err(self.damage("a block that is two things at once", block));
             }
         }
-        if !self.geometry.contains(block, 1) && kind != Kind::Super {
+        if !self.geometry.contains(block, 1) && kind != BlockKind::Super {
             return Err(self.damage("metadata outside of the file system", block));
         }
         if kind.is_a_files() && self.zones.has(block, 1) {
             return Err(self.damage("a file that has metadata as its own", block));
         }
-        if let Kind::Inodes(first) = kind {
+        if let BlockKind::Inodes(first) = kind {
             return self.load_inodes(block, first);
         }
         let mut data = self.blocks.memory_for_read()?;
@@ -151,7 +151,7 @@ impl Fs {
     pub fn load_run(
         &mut self,
         (first, count): (u64, u64),
-        kind: &dyn Fn(u64) -> Kind,
+        kind: &dyn Fn(u64) -> BlockKind,
     ) -> Result<()> {
         let size = self.geometry.block;
         let mut data = vec![0; count as usize * size];
@@ -174,21 +174,21 @@ impl Fs {
     }
 
     /// A block of metadata.
-    pub fn block(&mut self, block: u64, kind: Kind) -> Result<&[u8]> {
+    pub fn block(&mut self, block: u64, kind: BlockKind) -> Result<&[u8]> {
         self.load(block, kind)?;
         let entry = self.blocks.get(block).ok_or(Error::Io)?;
         Ok(&entry.data)
     }
 
     /// A block of metadata, to be changed by the operation under way.
-    pub fn block_mut(&mut self, block: u64, kind: Kind) -> Result<&mut [u8]> {
+    pub fn block_mut(&mut self, block: u64, kind: BlockKind) -> Result<&mut [u8]> {
         self.load(block, kind)?;
         let entry = self.blocks.change(block)?.ok_or(Error::Io)?;
         Ok(&mut entry.data)
     }
 
     /// A new block of metadata, of zeros.
-    pub fn block_new(&mut self, block: u64, kind: Kind) -> Result<&mut [u8]> {
+    pub fn block_new(&mut self, block: u64, kind: BlockKind) -> Result<&mut [u8]> {
         let (sector, count) = (self.sectors(block), self.sectors(1));
         // It may have been a file's in an operation that failed.
         self.cache.forget(sector, count)?;

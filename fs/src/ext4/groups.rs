@@ -4,11 +4,11 @@
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::bytes::{part, put, put_u16, u16_at, u32_at};
 use super::checksum::{Crc32c, crc16};
 use super::fields::group as gd;
 use super::filesystem::{Fs, Result};
+use super::metadata_cache::BlockKind;
 use super::superblock::Geometry;
 use super::zones::table_blocks;
 use crate::Error;
@@ -245,7 +245,7 @@ impl Fs {
             let group = self.group(number)?;
             let block = superblock + 1 + u64::from(number / per_block);
             let at = (number % per_block) as usize * geometry.descriptor;
-            self.block_mut(block, Kind::Descriptors)?;
+            self.block_mut(block, BlockKind::Descriptors)?;
             let Some(entry) = self.blocks.touch(block) else {
                 continue;
             };

@@ -8,12 +8,12 @@
 
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::directory::{self, TAIL, put_record, record_len, records};
 use super::filesystem::{Fs, Result};
 use super::hash::{Hash, Hasher};
 use super::inode::{INDEXED, Inode};
+use super::metadata_cache::BlockKind;
 use crate::Error;
 
 /// Levels of nodes at most, the root included, without `large_dir`.
@@ -129,7 +129,7 @@ impl Fs {
     /// The root of an indexed directory: its block on the disk, and how it hashes names.
     fn root(&mut self, directory: &Inode) -> Result<(u64, Hasher)> {
         let physical = self.directory_block(directory, 0)?;
-        let root = self.block(physical, Kind::Index(directory.owner()))?;
+        let root = self.block(physical, BlockKind::Index(directory.owner()))?;
         let version = root.get(0x1c).copied().unwrap_or(0);
         if entries_at(root) != ROOT_ENTRIES || version > 2 {
             return Err(self.damage(
@@ -184,7 +184,7 @@ impl Fs {
     ) -> Result<()> {
         let mut physical = block;
         for level in level..MAX_LEVELS {
-            let data = self.block(physical, Kind::Index(directory.owner()))?;
+            let data = self.block(physical, BlockKind::Index(directory.owner()))?;
             if (entries_at(data) == ROOT_ENTRIES) != (level == 0) {
                 return Err(self.damage("a directory's index with two roots", physical));
             }
@@ -240,7 +240,7 @@ impl Fs {
             }
             step.index += 1;
             let step = *step;
-            let data = self.block(step.block, Kind::Index(directory.owner()))?;
+            let data = self.block(step.block, BlockKind::Index(directory.owner()))?;
             let (hash, block) = (hash_at(data, step.index), child_at(data, step.index));
             if only.is_some_and(|only| hash & 1 == 0 || hash & !1 != only) {
                 return Ok(false);
@@ -264,7 +264,7 @@ impl Fs {
         for level in (0..probe.levels.min(MAX_LEVELS)).rev() {
             let step = probe.steps.get(level).copied().unwrap_or_default();
             if step.index + 1 < step.count {
-                let data = self.block(step.block, Kind::Index(directory.owner()))?;
+                let data = self.block(step.block, BlockKind::Index(directory.owner()))?;
                 return Ok(Some(hash_at(data, step.index + 1)));
             }
         }
@@ -273,7 +273,7 @@ impl Fs {
 
     /// Makes an index of a directory of one block; `false` if that isn't possible.
     pub fn make_index(&mut self, directory: &mut Inode) -> Result<bool> {
-        let kind = Kind::Leaf(directory.owner());
+        let kind = BlockKind::Leaf(directory.owner());
         let version = if self.geometry.hash_version <= 2 {
             self.geometry.hash_version
         } else {
@@ -296,7 +296,7 @@ impl Fs {
         }
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
         let own = directory.number;
-        let root = self.block_new(first, Kind::Index(directory.owner()))?;
+        let root = self.block_new(first, BlockKind::Index(directory.owner()))?;
         let rest = root.len() - TAIL;
         put_record(root, 0, TAIL, b".", (own, kind_of_entry));
         put_record(root, TAIL, rest, b"..", (above, kind_of_entry));
@@ -341,7 +341,7 @@ impl Fs {
         probe: &Probe,
         leaf: u64,
     ) -> Result<()> {
-        let kind = Kind::Index(directory.owner());
+        let kind = BlockKind::Index(directory.owner());
         for level in (0..probe.levels).rev() {
             let step = probe.steps.get(level).copied().unwrap_or_default();
             let data = self.block(step.block, kind)?;
@@ -379,7 +379,7 @@ impl Fs {
     fn begin_node(&mut self, directory: &mut Inode) -> Result<(u64, u64)> {
         let (physical, number) = self.add_directory_block(directory)?;
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
-        let node = self.block_new(physical, Kind::Index(directory.owner()))?;
+        let node = self.block_new(physical, BlockKind::Index(directory.owner()))?;
         let len = node.len();
         put_u16(node, 4, len as u16);
         put_u16(node, NODE_ENTRIES, ((len - NODE_ENTRIES - tail) / 8) as u16);
@@ -389,7 +389,7 @@ impl Fs {
 
     /// Moves the upper half of a node to a new one.
     fn split_index(&mut self, directory: &mut Inode, parent: Step, below: Step) -> Result<()> {
-        let kind = Kind::Index(directory.owner());
+        let kind = BlockKind::Index(directory.owner());
         let (physical, number) = self.begin_node(directory)?;
         let old = self.block(below.block, kind)?.to_vec();
         let entries = count(&old);
@@ -426,7 +426,7 @@ impl Fs {
         parent: Step,
         leaf: u64,
     ) -> Result<()> {
-        let kind = Kind::Leaf(directory.owner());
+        let kind = BlockKind::Leaf(directory.owner());
         let (physical, number) = self.add_leaf(directory)?;
         let old = self.block(leaf, kind)?.to_vec();
         let mut entries: Vec<(Hash, usize)> = Vec::new();
@@ -468,7 +468,7 @@ impl Fs {
                 room = directory::insert(data, room, name, entry)?;
             }
         }
-        let node = self.block_mut(parent.block, Kind::Index(directory.owner()))?;
+        let node = self.block_mut(parent.block, BlockKind::Index(directory.owner()))?;
         insert(node, parent.index, first, number as u32);
         Ok(())
     }

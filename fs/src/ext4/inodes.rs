@@ -2,12 +2,12 @@
 
 use super::allocation::pad;
 use super::bitmap::{fill, next_clear};
-use super::blocks::Kind;
 use super::bytes::{part, u16_at, u32_at};
 use super::fields::inode as field;
 use super::filesystem::{Fs, Result};
 use super::groups::INODES_UNUSED;
 use super::inode::{self, DIRECTORY, Inode};
+use super::metadata_cache::BlockKind;
 use super::superblock::incompatible;
 use crate::Error;
 
@@ -20,7 +20,7 @@ struct Place {
     /// Its number in the block, and its first byte there.
     slot: u32,
     at: usize,
-    kind: Kind,
+    kind: BlockKind,
 }
 
 /// What an inode that is read has to be.
@@ -54,7 +54,7 @@ impl Fs {
                 .saturating_add((inside / per_block).into()),
             slot,
             at: slot as usize * size,
-            kind: Kind::Inodes(number - slot),
+            kind: BlockKind::Inodes(number - slot),
         })
     }
 
@@ -71,7 +71,7 @@ impl Fs {
         let run = (group.inode_table + start, end.saturating_sub(start));
         self.load_run(run, &|place| {
             let before = (place.wrapping_sub(block) as u32).wrapping_mul(per_block);
-            Kind::Inodes(first.wrapping_add(before))
+            BlockKind::Inodes(first.wrapping_add(before))
         })
     }
 
@@ -198,7 +198,7 @@ impl Fs {
         let per_group = self.geometry.inodes_per_group;
         let tracked = self.geometry.has_descriptor_checksums();
         let group = self.group(number)?;
-        let kind = Kind::InodeBitmap(number);
+        let kind = BlockKind::InodeBitmap(number);
         if tracked && group.flags & INODES_UNUSED != 0 {
             pad(
                 self.block_new(group.inode_bitmap, kind)?,
@@ -237,7 +237,7 @@ impl Fs {
             if bit.is_multiple_of(per_block) {
                 let first = number * per_group + bit + 1;
                 let block = table + u64::from(bit / per_block);
-                self.block_new(block, Kind::Inodes(first))?;
+                self.block_new(block, BlockKind::Inodes(first))?;
             }
         }
         self.free_inodes = self.free_inodes.saturating_sub(1);
@@ -282,7 +282,7 @@ impl Fs {
         let per_group = self.geometry.inodes_per_group;
         let (number, bit) = (index / per_group, index % per_group);
         let group = self.group(number)?;
-        let bitmap = self.block_mut(group.inode_bitmap, Kind::InodeBitmap(number))?;
+        let bitmap = self.block_mut(group.inode_bitmap, BlockKind::InodeBitmap(number))?;
         if next_clear(bitmap, bit as usize, bit as usize + 1) == bit as usize {
             return Err(self.damage("an inode given back that is free", inode.number.into()));
         }
@@ -307,7 +307,7 @@ impl Fs {
     /// Gives back a block of extended attributes, unless other files have it, too (kernel
     /// documentation, "Extended Attributes").
     fn give_attributes(&mut self, block: u64) -> Result<()> {
-        let data = self.block_mut(block, Kind::Attributes)?;
+        let data = self.block_mut(block, BlockKind::Attributes)?;
         let users = u32_at(data, 4);
         if users > 1 {
             super::bytes::put_u32(data, 4, users - 1);

@@ -7,11 +7,11 @@ use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::bytes::{be32_at, clear, part, put, put_be16, put_be32};
 use super::checksum::Crc32c;
 use super::fields::{commit, journal as js, journal_header as header, tag, tag3};
 use super::filesystem::{Fs, Result};
+use super::metadata_cache::BlockKind;
 use crate::cache::Cache;
 use crate::{BlockError, Error};
 
@@ -492,7 +492,7 @@ impl Fs {
     /// The superblock, with a change that is to be on the disk at once.
     pub fn write_superblock(&mut self, change: &mut dyn FnMut(&mut [u8])) -> Result<()> {
         let (block, at) = self.geometry.superblock();
-        self.load(block, Kind::Super)?;
+        self.load(block, BlockKind::Super)?;
         let entry = self.blocks.touch(block).ok_or(Error::Io)?;
         if let Some(superblock) = entry.data.get_mut(at..) {
             change(superblock);

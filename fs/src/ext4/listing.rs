@@ -8,11 +8,11 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::directory::{Looked, records};
 use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
+use super::metadata_cache::BlockKind;
 use super::volume::Ext4Volume;
 use crate::memory_pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
@@ -71,7 +71,9 @@ impl Fs {
             let len = piece.len.min(most);
             let is_inside = first + len > block && piece.physical + (block - first) == physical;
             if is_inside && self.can_be_a_files(piece.physical, len) {
-                self.load_run((piece.physical, len), &|_| Kind::Leaf(directory.owner()))?;
+                self.load_run((piece.physical, len), &|_| {
+                    BlockKind::Leaf(directory.owner())
+                })?;
             }
         }
         Ok(physical)
@@ -81,7 +83,7 @@ impl Fs {
     fn names_in(&mut self, directory: &Inode, block: u64) -> Result<Vec<Listed>> {
         let physical = self.load_neighbours(directory, block)?;
         let start = block * self.geometry.block as u64 + 1;
-        let data = self.block(physical, Kind::Leaf(directory.owner()))?;
+        let data = self.block(physical, BlockKind::Leaf(directory.owner()))?;
         let used = records(data).filter(|record| record.inode != 0);
         let named = used.filter(|record| record.name != b"." && record.name != b"..");
         let listed = named.map(|record| {

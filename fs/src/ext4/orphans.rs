@@ -5,11 +5,11 @@
 use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::bytes::{put_u32, u32_at};
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
+use super::metadata_cache::BlockKind;
 use super::superblock::{compatible, read_only};
 
 impl Fs {
@@ -98,7 +98,7 @@ impl Fs {
     /// Reads the list as it is on the disk.
     fn read_orphans(&mut self) -> Result<()> {
         let (block, at) = self.geometry.superblock();
-        let mut next = u32_at(self.block(block, Kind::Super)?, at + sb::LAST_ORPHAN);
+        let mut next = u32_at(self.block(block, BlockKind::Super)?, at + sb::LAST_ORPHAN);
         let mut seen = BTreeSet::new();
         while next != 0 {
             if !seen.insert(next) {
@@ -135,7 +135,7 @@ impl Fs {
     /// Does the same for what is in the orphan file, which is used by Linux only.
     fn finish_orphan_file(&mut self) -> Result<()> {
         let file = self.inode(self.geometry.orphan_file)?;
-        let (size, kind) = (self.geometry.block, Kind::Orphans(file.owner()));
+        let (size, kind) = (self.geometry.block, BlockKind::Orphans(file.owner()));
         for number in 0..file.size / size as u64 {
             let block = self.directory_block(&file, number)?;
             let data = self.block(block, kind)?.to_vec();
@@ -157,7 +157,7 @@ impl Fs {
         let to_write = self.geometry.to_write;
         self.change(&mut |fs| {
             put_u32(
-                fs.block_mut(block, Kind::Super)?,
+                fs.block_mut(block, BlockKind::Super)?,
                 at + sb::FEATURE_RO_COMPAT,
                 to_write,
             );

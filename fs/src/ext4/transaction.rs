@@ -32,11 +32,11 @@
 
 use alloc::vec::Vec;
 
-use super::blocks::Kind;
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::journal::Journal;
+use super::metadata_cache::BlockKind;
 use super::superblock::{Errors, VALID, incompatible};
 use crate::Error;
 
@@ -154,7 +154,8 @@ impl Fs {
 
     /// Puts everything that belongs to the transaction into its blocks, and gives them.
     fn finish_blocks(&mut self) -> Result<Vec<u64>> {
-        let is_bitmap = |kind| matches!(kind, Kind::BlockBitmap(_) | Kind::InodeBitmap(_));
+        let is_bitmap =
+            |kind| matches!(kind, BlockKind::BlockBitmap(_) | BlockKind::InodeBitmap(_));
         let all = self.blocks.transaction();
         for block in &all {
             if self
@@ -171,7 +172,7 @@ impl Fs {
         let orphan = self.orphans.last().copied().unwrap_or(0);
         let now = self.now();
         let errors = self.geometry.has_errors.then_some(self.errors);
-        let data = self.block_mut(block, Kind::Super)?;
+        let data = self.block_mut(block, BlockKind::Super)?;
         if let Some(s) = data.get_mut(at..) {
             counts.put(s);
             put_u32(s, sb::LAST_ORPHAN, orphan);
@@ -202,7 +203,7 @@ impl Fs {
             self.failed |= done.is_err();
             return Ok(done?);
         }
-        self.load(self.geometry.superblock().0, Kind::Super)?;
+        self.load(self.geometry.superblock().0, BlockKind::Super)?;
         let marked = self.mark();
         self.failed |= marked.is_err();
         marked?;

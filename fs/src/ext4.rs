@@ -3,18 +3,18 @@
 //! The format is that of the kernel documentation, `Documentation/filesystems/ext4`; each module
 //! names the chapter it is about. From the bottom up:
 //!
-//! - `bytes`, `checksum`, `hash`, `bitmap`: numbers.
+//! - `bytes`, `fields`, `checksum`, `hash`, `bitmap`: numbers.
 //! - `superblock`, `groups`, `zones`: what the file system is made of, and what is refused.
-//! - `blocks`, `filesystem`, `seal`: metadata in memory, operations that are undone when they fail.
+//! - `metadata_cache`, `filesystem`, `verification`: metadata in memory, operations that are undone
+//!   when they fail.
 //! - `allocation`, `inodes`, `inode`: blocks and inodes, taken and given back.
-//! - `extents`, `lists`, `mapping`: where the blocks of a file are.
+//! - `extents`, `indirect`, `mapping`: where the blocks of a file are.
 //! - `directory`, `htree`, `names`, `orphans`, `data`: what operations do.
 //! - `journal`, `replay`, `transaction`: what makes it durable.
 //! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
 mod allocation;
 mod bitmap;
-mod blocks;
 mod bytes;
 mod checksum;
 mod data;
@@ -25,23 +25,24 @@ mod filesystem;
 mod groups;
 mod hash;
 mod htree;
+mod indirect;
 mod inode;
 mod inodes;
 mod journal;
 mod listing;
-mod lists;
 mod mapping;
+mod metadata_cache;
 mod names;
 mod operations;
 mod orphans;
 mod paths;
 mod ranges;
 mod replay;
-mod seal;
 mod superblock;
 #[cfg(test)]
 mod tests;
 mod transaction;
+mod verification;
 mod volume;
 mod zones;
 
@@ -54,11 +55,11 @@ use alloc::vec::Vec;
 pub use crate::VolumeOptions as Options;
 use crate::cache::{Cache, Layout};
 use crate::{Block, Clock, Error, MountError, Volume};
-use blocks::{Blocks, Kind};
 use bytes::{u16_at, u32_at};
 use checksum::Crc32c;
 use fields::superblock as sb;
 use filesystem::Fs;
+use metadata_cache::{BlockKind, MetadataCache};
 use superblock::{Geometry, incompatible, refuse};
 use volume::Ext4Volume;
 
@@ -144,7 +145,7 @@ fn begin(cache: Cache, geometry: Geometry, crc: Crc32c, options: &Options) -> Fs
     let now = Clock::time(options.clock);
     Fs {
         cache,
-        blocks: Blocks::new(geometry.block, limit, options.budget),
+        blocks: MetadataCache::new(geometry.block, limit, options.budget),
         marked: geometry.incompatible & incompatible::RECOVER != 0,
         geometry,
         crc,
@@ -233,7 +234,7 @@ impl Fs {
     /// when it unmounts, so those of the groups count.
     fn read_counts(&mut self) -> Result<(), MountError> {
         let (block, at) = self.geometry.superblock();
-        if let Err(error) = self.load(block, Kind::Super) {
+        if let Err(error) = self.load(block, BlockKind::Super) {
             return Err(self.failure(error));
         }
         let data = self.blocks.get(block).map(|entry| &entry.data[..]);

@@ -1,7 +1,6 @@
-//! What blocks of metadata have to be like when they are read, and their checksums when they are
+//! The checks of metadata blocks when they are read, and their checksums when they are
 //! written (kernel documentation, "Checksums").
 
-use super::blocks::{Kind, Owner};
 use super::bytes::{part, put_u32, u16_at, u32_at};
 use super::directory::{self, TAIL};
 use super::extents;
@@ -9,6 +8,7 @@ use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::htree;
 use super::inode;
+use super::metadata_cache::{BlockKind, Owner};
 use super::superblock::{self, LENGTH};
 
 /// The mark of a block of extended attributes, and of one of the orphan file.
@@ -31,37 +31,37 @@ impl Fs {
     }
 
     /// Where a block has its checksum, and which it should be.
-    fn checksum(&self, block: u64, kind: Kind, data: &[u8]) -> Option<(usize, u32)> {
+    fn checksum(&self, block: u64, kind: BlockKind, data: &[u8]) -> Option<(usize, u32)> {
         let crc = &self.crc;
         let len = data.len();
         match kind {
-            Kind::Super => {
+            BlockKind::Super => {
                 let (_, at) = self.geometry.superblock();
                 let body = part(data, at, at + sb::CHECKSUM);
                 Some((at + sb::CHECKSUM, crc.update(!0, body)))
             }
-            Kind::Leaf(owner) => {
+            BlockKind::Leaf(owner) => {
                 let body = part(data, 0, len - TAIL);
                 Some((len - 4, crc.update(self.owner_seed(owner), body)))
             }
-            Kind::Index(owner) => {
+            BlockKind::Index(owner) => {
                 let (end, tail) = index_tail(data)?;
                 let sum = crc.update(self.owner_seed(owner), part(data, 0, end));
                 let sum = crc.update(sum, part(data, tail, tail + 4));
                 Some((tail + 4, crc.update(sum, &[0; 4])))
             }
-            Kind::Extents(owner) => {
+            BlockKind::Extents(owner) => {
                 let at = extents::checksum_at(data);
                 let sum = crc.update(self.owner_seed(owner), part(data, 0, at));
                 (at + 4 <= len).then_some((at, sum))
             }
-            Kind::Attributes => {
+            BlockKind::Attributes => {
                 let sum = crc.update(self.geometry.seed, &block.to_le_bytes());
                 let sum = crc.update(sum, part(data, 0, 0x10));
                 let sum = crc.update(sum, &[0; 4]);
                 Some((0x10, crc.update(sum, part(data, 0x14, len))))
             }
-            Kind::Orphans(owner) => {
+            BlockKind::Orphans(owner) => {
                 let sum = crc.update(self.owner_seed(owner), &block.to_le_bytes());
                 Some((len - 4, crc.update(sum, part(data, 0, len - 8))))
             }
@@ -70,9 +70,9 @@ impl Fs {
     }
 
     /// The checksum of a bitmap; its group has it.
-    fn bitmap_checksum(&self, kind: Kind, data: &[u8]) -> u32 {
+    fn bitmap_checksum(&self, kind: BlockKind, data: &[u8]) -> u32 {
         let count = match kind {
-            Kind::InodeBitmap(_) => self.geometry.inodes_per_group,
+            BlockKind::InodeBitmap(_) => self.geometry.inodes_per_group,
             _ => self.geometry.blocks_per_group,
         };
         let body = part(data, 0, count as usize / 8);
@@ -88,16 +88,16 @@ impl Fs {
     pub fn check(
         &self,
         block: u64,
-        kind: Kind,
+        kind: BlockKind,
         data: &[u8],
     ) -> core::result::Result<(), &'static str> {
         let checksums = self.geometry.has_checksums();
         let len = data.len();
         match kind {
-            Kind::BlockBitmap(group) | Kind::InodeBitmap(group) => {
+            BlockKind::BlockBitmap(group) | BlockKind::InodeBitmap(group) => {
                 let group = self.groups.get(group as usize);
                 let group = group.ok_or("a block group that there isn't")?;
-                let known = if matches!(kind, Kind::BlockBitmap(_)) {
+                let known = if matches!(kind, BlockKind::BlockBitmap(_)) {
                     group.block_bitmap_checksum
                 } else {
                     group.inode_bitmap_checksum
@@ -107,7 +107,7 @@ impl Fs {
                 }
                 return Ok(());
             }
-            Kind::Leaf(_) => {
+            BlockKind::Leaf(_) => {
                 if checksums && !directory::has_tail(data) {
                     return Err("a directory's block has no checksum");
                 }
@@ -115,16 +115,16 @@ impl Fs {
                     return Err("a directory's entries contradict each other");
                 }
             }
-            Kind::Index(_) if !htree::is_sound(data, checksums) => {
+            BlockKind::Index(_) if !htree::is_sound(data, checksums) => {
                 return Err("a directory's index contradicts itself");
             }
-            Kind::Extents(_) if !extents::is_sound(data) => {
+            BlockKind::Extents(_) if !extents::is_sound(data) => {
                 return Err("a tree of extents contradicts itself");
             }
-            Kind::Attributes if u32_at(data, 0) != ATTRIBUTES_MAGIC => {
+            BlockKind::Attributes if u32_at(data, 0) != ATTRIBUTES_MAGIC => {
                 return Err("extended attributes without their mark");
             }
-            Kind::Orphans(_) if u32_at(data, len - 8) != ORPHANS_MAGIC => {
+            BlockKind::Orphans(_) if u32_at(data, len - 8) != ORPHANS_MAGIC => {
                 return Err("an orphan file without its mark");
             }
             _ => {}
@@ -149,15 +149,15 @@ impl Fs {
             return Ok(());
         }
         match kind {
-            Kind::BlockBitmap(group) => {
+            BlockKind::BlockBitmap(group) => {
                 let sum = self.bitmap_checksum(kind, &entry.data);
                 self.group_mut(group)?.block_bitmap_checksum = sum;
             }
-            Kind::InodeBitmap(group) => {
+            BlockKind::InodeBitmap(group) => {
                 let sum = self.bitmap_checksum(kind, &entry.data);
                 self.group_mut(group)?.inode_bitmap_checksum = sum;
             }
-            Kind::Inodes(first) => {
+            BlockKind::Inodes(first) => {
                 let (crc, geometry) = (&self.crc, &self.geometry);
                 let Some(entry) = self.blocks.touch(block) else {
                     return Ok(());
@@ -170,7 +170,7 @@ impl Fs {
                     }
                 }
             }
-            Kind::Super => {
+            BlockKind::Super => {
                 let (_, at) = self.geometry.superblock();
                 if let Some(entry) = self.blocks.touch(block)
                     && let Some(superblock) = entry.data.get_mut(at..at + LENGTH)

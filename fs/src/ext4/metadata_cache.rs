@@ -20,7 +20,7 @@ pub struct Owner {
 
 /// The kind of a block, which decides how it is checked and sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BlockKind {
     /// The superblock's.
     Super,
     /// Of the descriptors.
@@ -45,7 +45,7 @@ pub enum Kind {
     Orphans(Owner),
 }
 
-impl Kind {
+impl BlockKind {
     /// Whether such a block belongs to a file.
     pub fn is_a_files(self) -> bool {
         match self {
@@ -63,7 +63,7 @@ pub struct Entry {
     /// Its number on the disk.
     pub block: u64,
     pub data: Vec<u8>,
-    pub kind: Kind,
+    pub kind: BlockKind,
     /// The running transaction has changed it.
     pub dirty: bool,
     /// The journal has it as it was at the last commit, its place on the disk something older.
@@ -78,7 +78,7 @@ pub struct Entry {
 
 /// See the module's text.
 #[derive(Debug)]
-pub struct Blocks {
+pub struct MetadataCache {
     table: HashTable<Entry>,
     /// Blocks that the running transaction has changed, some of which may be forgotten since.
     pub dirty: Vec<u64>,
@@ -124,7 +124,7 @@ fn memory(spare: &mut Vec<Vec<u8>>, block: usize) -> Result<Vec<u8>, Error> {
     Ok(data)
 }
 
-impl Blocks {
+impl MetadataCache {
     pub fn new(block: usize, limit: usize, budget: Option<&'static CacheBudget>) -> Self {
         Self {
             table: HashTable::new(),
@@ -244,7 +244,7 @@ impl Blocks {
     }
 
     /// Takes in what was read.
-    pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: Kind) -> Result<(), Error> {
+    pub fn insert(&mut self, block: u64, data: Vec<u8>, kind: BlockKind) -> Result<(), Error> {
         if let Some(old) = self.take(block) {
             self.recycle(old.data);
         }
@@ -287,7 +287,7 @@ impl Blocks {
     }
 
     /// A new block of zeros that belongs to the running transaction, whatever was there.
-    pub fn create(&mut self, block: u64, kind: Kind) -> Result<&mut Entry, Error> {
+    pub fn create(&mut self, block: u64, kind: BlockKind) -> Result<&mut Entry, Error> {
         let mut data = memory(&mut self.spare, self.block)?;
         data.fill(0);
         self.ticks += 1;
@@ -421,7 +421,7 @@ impl Blocks {
     }
 }
 
-impl Drop for Blocks {
+impl Drop for MetadataCache {
     fn drop(&mut self) {
         self.give_back();
     }

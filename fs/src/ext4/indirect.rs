@@ -1,10 +1,10 @@
 //! Block lists as in ext2 and ext3 (kernel documentation, "Direct/Indirect Block Addressing"):
 //! twelve blocks in the inode, then a list, a list of lists, and a list of those.
 
-use super::blocks::Kind;
 use super::bytes::{put_u32, u32_at};
 use super::filesystem::{Fs, Result};
 use super::inode::Inode;
+use super::metadata_cache::BlockKind;
 use crate::Error;
 
 /// Blocks whose numbers are in the inode.
@@ -94,7 +94,7 @@ impl Fs {
                 let inside = (block - DIRECT - self.before(place.depth)) % (span * per);
                 return Ok((0, (span * per - inside).min(most)));
             }
-            let data = self.block(found, Kind::List)?;
+            let data = self.block(found, BlockKind::List)?;
             let next = u64::from(u32_at(data, entry * 4));
             if level + 1 == place.depth {
                 let room = (per - *entry as u64).min(most);
@@ -151,13 +151,17 @@ impl Fs {
             for (level, entry) in place.entries.iter().take(place.depth).enumerate() {
                 list = self.listed(inode, list)?;
                 if level + 1 == place.depth {
-                    put_u32(self.block_mut(list, Kind::List)?, entry * 4, new);
+                    put_u32(self.block_mut(list, BlockKind::List)?, entry * 4, new);
                     break;
                 }
-                let mut next = u64::from(u32_at(self.block(list, Kind::List)?, entry * 4));
+                let mut next = u64::from(u32_at(self.block(list, BlockKind::List)?, entry * 4));
                 if next == 0 {
                     next = self.new_list(inode)?;
-                    put_u32(self.block_mut(list, Kind::List)?, entry * 4, next as u32);
+                    put_u32(
+                        self.block_mut(list, BlockKind::List)?,
+                        entry * 4,
+                        next as u32,
+                    );
                 }
                 list = next;
             }
@@ -167,7 +171,7 @@ impl Fs {
 
     fn new_list(&mut self, inode: &mut Inode) -> Result<u64> {
         let block = self.new_map_block(inode)?;
-        self.block_new(block, Kind::List)?;
+        self.block_new(block, BlockKind::List)?;
         Ok(block)
     }
 
@@ -188,7 +192,7 @@ impl Fs {
             if *known == 0 {
                 return Ok(());
             }
-            list = u64::from(u32_at(self.block(*known, Kind::List)?, entry * 4));
+            list = u64::from(u32_at(self.block(*known, BlockKind::List)?, entry * 4));
         }
         let mut cleared = count as usize;
         for level in (0..place.depth).rev() {
@@ -196,7 +200,7 @@ impl Fs {
                 (Some(list), Some(entry)) => (*list, *entry),
                 _ => return Ok(()),
             };
-            let data = self.block_mut(list, Kind::List)?;
+            let data = self.block_mut(list, BlockKind::List)?;
             for n in 0..cleared {
                 put_u32(data, (entry + n) * 4, 0);
             }
