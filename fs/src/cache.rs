@@ -27,7 +27,8 @@ use alloc::vec::Vec;
 
 pub use budget::{CacheBudget, CacheCounters, CacheCounts, CacheStatistics};
 use buffer::Buffer;
-use buffer_cache::{BufferCache, LINE, mask, runs};
+use buffer::LINE;
+use buffer_cache::{BufferCache, mask, runs};
 use page_cache::PageCache;
 pub(crate) use page_cache::Piece;
 pub(crate) use runs::Run;

@@ -9,7 +9,7 @@
 //!   when they fail.
 //! - `allocation`, `inodes`, `inode`: blocks and inodes, taken and given back.
 //! - `extents`, `indirect`, `mapping`: where the blocks of a file are.
-//! - `directory`, `htree`, `names`, `orphans`, `data`: what operations do.
+//! - `records`, `htree`, `directory`, `names`, `orphans`, `data`: what operations do.
 //! - `journal`, `replay`, `transaction`: what makes it durable.
 //! - `volume`, `paths`, `operations`, `ranges`, `listing`: open files, and [`Volume`].
 
@@ -37,6 +37,7 @@ mod operations;
 mod orphans;
 mod paths;
 mod ranges;
+mod records;
 mod replay;
 mod superblock;
 #[cfg(test)]

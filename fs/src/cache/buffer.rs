@@ -3,12 +3,14 @@
 use alloc::vec::Vec;
 use core::ops::{Deref, DerefMut};
 
-use super::buffer_cache::LINE;
 use crate::memory_pressure::is_memory_short;
 
 /// Bytes that requests to devices start at multiples of. A disk that is opened past the host's
 /// cache takes only such memory as it is, and takes several requests at once only so.
 const ALIGN: usize = 512;
+
+/// Bytes in a line: a page, and at least one sector of any device.
+pub(super) const LINE: usize = 4096;
 
 /// A line's contents, aligned to [`ALIGN`].
 #[repr(align(512))]

@@ -6,9 +6,6 @@ use super::buffer::LineData;
 use super::index::SortedIndex;
 use crate::memory_pressure::is_memory_short;
 
-/// Bytes in a line: a page, and at least one sector of any device.
-pub(super) const LINE: usize = 4096;
-
 /// The least limit: what an operation of a file system changes at once fits.
 pub(super) const LEAST: usize = 16;
 

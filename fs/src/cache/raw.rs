@@ -5,7 +5,8 @@
 use alloc::vec::Vec;
 
 use super::buffer::Buffer;
-use super::buffer_cache::{LINE, runs};
+use super::buffer::LINE;
+use super::buffer_cache::runs;
 use super::{Cache, FETCH};
 use crate::BlockError;
 

@@ -9,11 +9,11 @@
 use alloc::vec::Vec;
 
 use super::bytes::{put_u16, put_u32, u16_at, u32_at};
-use super::directory::{self, TAIL, put_record, record_len, records};
 use super::filesystem::{Fs, Result};
 use super::hash::{Hash, Hasher};
 use super::inode::{INDEXED, Inode};
 use super::metadata_cache::BlockKind;
+use super::records::{self, TAIL, put_record, record_len};
 use crate::Error;
 
 /// Levels of nodes at most, the root included, without `large_dir`.
@@ -282,17 +282,23 @@ impl Fs {
         let first = self.directory_block(directory, 0)?;
         let data = self.block(first, kind)?.to_vec();
         let parent = u16_at(&data, 4) as usize;
-        let names: Vec<&[u8]> = records(&data).take(2).map(|record| record.name).collect();
+        let names: Vec<&[u8]> = records::all(&data)
+            .take(2)
+            .map(|record| record.name)
+            .collect();
         if names != [b".".as_slice(), b".."] || parent != TAIL {
             return Ok(false);
         }
         let (above, kind_of_entry) = (u32_at(&data, TAIL), data.get(7).copied().unwrap_or(0));
         let (second, number) = self.add_leaf(directory)?;
         let leaf = self.block_mut(second, kind)?;
-        let mut room = directory::room(leaf, 0).ok_or(Error::NoSpace)?;
-        for record in records(&data).skip(2).filter(|record| record.inode != 0) {
+        let mut room = records::room(leaf, 0).ok_or(Error::NoSpace)?;
+        for record in records::all(&data)
+            .skip(2)
+            .filter(|record| record.inode != 0)
+        {
             let entry = (record.inode, data.get(record.at + 7).copied().unwrap_or(0));
-            room = directory::insert(leaf, room, record.name, entry)?;
+            room = records::insert(leaf, room, record.name, entry)?;
         }
         let tail = if self.geometry.has_checksums() { 8 } else { 0 };
         let own = directory.number;
@@ -430,7 +436,7 @@ impl Fs {
         let (physical, number) = self.add_leaf(directory)?;
         let old = self.block(leaf, kind)?.to_vec();
         let mut entries: Vec<(Hash, usize)> = Vec::new();
-        for record in records(&old).filter(|record| record.inode != 0) {
+        for record in records::all(&old).filter(|record| record.inode != 0) {
             let hash = probe.hasher.hash(record.name).ok_or(Error::InvalidName)?;
             entries.push((hash, record.at));
         }
@@ -459,13 +465,13 @@ impl Fs {
         for (block, part) in [(leaf, kept), (physical, moved)] {
             let data = self.block_mut(block, kind)?;
             data.fill(0);
-            directory::begin(data, with_tail);
-            let mut room = directory::room(data, 0).ok_or(Error::NoSpace)?;
+            records::begin(data, with_tail);
+            let mut room = records::room(data, 0).ok_or(Error::NoSpace)?;
             for (_, at) in part {
                 let entry = (u32_at(&old, *at), old.get(*at + 7).copied().unwrap_or(0));
                 let name = usize::from(old.get(*at + 6).copied().unwrap_or(0));
                 let name = old.get(*at + 8..*at + 8 + name).unwrap_or_default();
-                room = directory::insert(data, room, name, entry)?;
+                room = records::insert(data, room, name, entry)?;
             }
         }
         let node = self.block_mut(parent.block, BlockKind::Index(directory.owner()))?;

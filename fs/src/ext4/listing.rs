@@ -8,11 +8,12 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::directory::{Looked, records};
+use super::directory::Looked;
 use super::filesystem::{Fs, Result};
 use super::hash::Hash;
 use super::inode::{INDEXED, Inode};
 use super::metadata_cache::BlockKind;
+use super::records;
 use super::volume::Ext4Volume;
 use crate::memory_pressure::is_memory_short;
 use crate::{Cursor, DirEntry, Error, FileId, Kind as FileKind};
@@ -84,7 +85,7 @@ impl Fs {
         let physical = self.load_neighbours(directory, block)?;
         let start = block * self.geometry.block as u64 + 1;
         let data = self.block(physical, BlockKind::Leaf(directory.owner()))?;
-        let used = records(data).filter(|record| record.inode != 0);
+        let used = records::all(data).filter(|record| record.inode != 0);
         let named = used.filter(|record| record.name != b"." && record.name != b"..");
         let listed = named.map(|record| {
             let at = start + record.at as u64;

@@ -1,9 +1,10 @@
 //! Names: making, removing, moving and linking what they lead to.
 
-use super::directory::{Found, Looked, MAX_NAME};
+use super::directory::Looked;
 use super::filesystem::{Fs, Result};
 use super::htree::Probe;
 use super::inode::{DIRECTORY, Inode, LINK, REGULAR};
+use super::records::{Found, MAX_NAME};
 use super::superblock::read_only;
 use crate::Error;
 

@@ -2,13 +2,13 @@
 //! written (kernel documentation, "Checksums").
 
 use super::bytes::{part, put_u32, u16_at, u32_at};
-use super::directory::{self, TAIL};
 use super::extents;
 use super::fields::superblock as sb;
 use super::filesystem::{Fs, Result};
 use super::htree;
 use super::inode;
 use super::metadata_cache::{BlockKind, Owner};
+use super::records::{self, TAIL};
 use super::superblock::{self, LENGTH};
 
 /// The mark of a block of extended attributes, and of one of the orphan file.
@@ -108,10 +108,10 @@ impl Fs {
                 return Ok(());
             }
             BlockKind::Leaf(_) => {
-                if checksums && !directory::has_tail(data) {
+                if checksums && !records::has_tail(data) {
                     return Err("a directory's block has no checksum");
                 }
-                if !directory::is_sound(data, self.geometry.inodes) {
+                if !records::is_sound(data, self.geometry.inodes) {
                     return Err("a directory's entries contradict each other");
                 }
             }
