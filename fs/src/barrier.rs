@@ -18,7 +18,7 @@
 //!    └──────────────────── done, no flush was asked for ────────────┘
 //! ```
 //!
-//! Any failure leads to `Idle`, with a [`Loss`]: what the file system takes for durable isn't.
+//! Any failure leads to `Idle`, with a `Loss`: what the file system takes for durable isn't.
 //!
 //! [`Block::flush_unordered`]: crate::Block::flush_unordered
 

@@ -1,7 +1,7 @@
 //! Files that are part of the program.
 //!
 //! Nothing is copied but names: reading takes from where the program lies in memory, and
-//! [`Volume::contents`](crate::Volume::contents) gives that memory. A name is found by hash.
+//! [`Volume::contents`] gives that memory. A name is found by hash.
 
 use alloc::boxed::Box;
 use alloc::format;

@@ -384,7 +384,7 @@ pub trait Volume: Send {
         Ok(None)
     }
 
-    /// A file system's part of [`crate::lease`], which is what to call; without it all is copied.
+    /// A file system's part of `crate::lease`, which is what to call; without it all is copied.
     fn lend(
         &mut self,
         file: FileId,

@@ -35,8 +35,8 @@ pub struct Progress {
     /// When to call again even if nothing happens, in nanoseconds of the clock given to
     /// [`Stack::poll`]; `None`: only when a frame comes or an operation was made.
     pub next_deadline_ns: Option<u64>,
-    /// Frames wait because a link answered `false` to [`Link::can_transmit`]: call again when it
-    /// has room.
+    /// Frames wait because a link answered `false` to
+    /// [`Link::can_transmit`](crate::Link::can_transmit): call again when it has room.
     pub transmit_blocked: bool,
 }
 
@@ -218,10 +218,11 @@ impl Stack {
 
     /// Calls `f` once for each socket that became ready since the last call.
     ///
-    /// A socket is named when an operation on it answered [`Error::WouldBlock`] (or
-    /// [`Stack::readiness`] found it not ready) and that may now be different, for reading or for
-    /// writing. So: try, and wait for the event only after `WouldBlock`. Spurious events are
-    /// possible, lost ones are not. Costs time for the sockets named only. To be called after each
+    /// A socket is named when an operation on it answered
+    /// [`Error::WouldBlock`](crate::Error::WouldBlock) (or [`Stack::readiness`] found it not ready)
+    /// and that may now be different, for reading or for writing. So: try, and wait for the event
+    /// only after `WouldBlock`. Spurious events are possible, lost ones are not. Costs time for the
+    /// sockets named only. To be called after each
     /// [`Stack::poll`]: names wait here until then, those of closed sockets too.
     pub fn take_events(&mut self, f: &mut dyn FnMut(Handle)) {
         let mut events = core::mem::take(&mut self.sockets.events);

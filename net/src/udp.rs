@@ -43,7 +43,7 @@ pub(crate) struct Arrived {
     pub(crate) data: Vec<u8>,
 }
 
-/// Metadata of a received datagram: see [`Stack::udp_receive`].
+/// Metadata of a received datagram: see [`Stack::udp_receive`](crate::Stack::udp_receive).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Received {
     /// Its whole length, which may be more than what was copied.

@@ -215,7 +215,7 @@ pub struct Run {
     /// The network device's hardware address; the second belongs to the second --net.
     #[arg(long = "mac", value_name = "MAC", value_parser = mac)]
     pub macs: Vec<String>,
-    /// Lead a port of this host to one of the program: [ADDRESS:]HOST:PROGRAM[/udp].
+    /// Lead a port of this host, the first, to one of the program.
     #[arg(long = "forward", value_name = "[ADDRESS:]PORT:PORT[/udp]")]
     pub forwards: Vec<Forward>,
     /// Record what goes over all interfaces in this file (pcapng), for Wireshark and tcpdump.

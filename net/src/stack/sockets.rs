@@ -77,8 +77,9 @@ impl Stack {
     /// Gives the handle back. Never waits, and the handle is unknown to the caller afterwards.
     ///
     /// - Connection: what was written is still delivered, then FIN, in the background, for at most
-    ///   [`Config::linger_ns`]. If bytes of the peer are left unread, or come later, the peer gets
-    ///   an RST once everything written was acknowledged (RFC 9293, 3.10.4 and RFC 1122, 4.2.2.13).
+    ///   [`Config::linger_ns`](crate::Config::linger_ns). If bytes of the peer are left unread, or
+    ///   come later, the peer gets an RST once everything written was acknowledged (RFC 9293,
+    ///   3.10.4 and RFC 1122, 4.2.2.13).
     /// - Listener: its port is free at once; connections not accepted yet are aborted.
     /// - UDP: its port is free at once; what was queued to be sent still leaves.
     /// - Echo request: cancelled.

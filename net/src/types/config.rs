@@ -33,14 +33,14 @@ pub struct Config {
     pub time_wait_max: usize,
     /// How long TIME-WAIT lasts: twice the maximum segment lifetime (RFC 9293, 3.4.2).
     pub time_wait_ns: u64,
-    /// How long `tcp_connect` tries before [`Error::TimedOut`] (RFC 9293, 3.8.3: at least three
-    /// minutes).
+    /// How long `tcp_connect` tries before [`Error::TimedOut`](crate::Error::TimedOut) (RFC 9293,
+    /// 3.8.3: at least three minutes).
     pub connect_timeout_ns: u64,
     /// How long an unanswered ARP request or neighbor solicitation is repeated before
-    /// [`Error::Unreachable`].
+    /// [`Error::Unreachable`](crate::Error::Unreachable).
     pub neighbor_timeout_ns: u64,
-    /// How long a peer may leave sent data without acknowledgement before [`Error::TimedOut`]
-    /// (RFC 9293, 3.8.3: R2 is at least 100 s).
+    /// How long a peer may leave sent data without acknowledgement before
+    /// [`Error::TimedOut`](crate::Error::TimedOut) (RFC 9293, 3.8.3: R2 is at least 100 s).
     pub send_timeout_ns: u64,
     /// How long a closed connection may still deliver what was written, and wait for the peer's
     /// FIN, in the background.

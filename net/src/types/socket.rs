@@ -10,7 +10,7 @@ pub struct Readiness {
     pub writable: bool,
     /// Both directions of the connection are over.
     pub hangup: bool,
-    /// The connection failed; [`Stack::socket_error`] tells why.
+    /// The connection failed; [`Stack::socket_error`](crate::Stack::socket_error) tells why.
     pub error: bool,
 }
 

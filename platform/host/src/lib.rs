@@ -3,27 +3,27 @@
 //!
 //! # Threads
 //! - The *program*: the thread that called `soil_start`. It owns the runtime, and with it every
-//!   device, the ring and [`Interest`]. While it sleeps ([`wait`]) other OCaml threads may run.
-//! - The [`ticker`]: polls the network while the program computes. It holds the runtime's lock
+//!   device, the ring and [`Interest`]. While it sleeps (`wait`) other OCaml threads may run.
+//! - The `ticker`: polls the network while the program computes. It holds the runtime's lock
 //!   meanwhile, so the program waits for it on a futex.
-//! - Offload workers ([`offload`]): one for each blocking system call, where there is no ring.
+//! - Offload workers (`offload`): one for each blocking system call, where there is no ring.
 //!   They share nothing with the program but that call and an eventfd.
 //!
-//! [`thread`] makes the last two: they know nothing of OCaml, and block all signals. The handler of
-//! [`signals`] may run on any other thread; it only counts, and writes to an eventfd.
+//! `thread` makes the last two: they know nothing of OCaml, and block all signals. The handler of
+//! `signals` may run on any other thread; it only counts, and writes to an eventfd.
 //!
 //! # The wait
-//! One system call ([`wait`]): `io_uring_enter(2)` where a device has opened the [`ring`], else
+//! One system call (`wait`): `io_uring_enter(2)` where a device has opened the `ring`, else
 //! `ppoll(2)`. It begins what the devices queued, and ends with a frame, a completion, an eventfd
 //! or the deadline.
 //!
 //! # Devices
 //! | | with a ring | without one |
 //! |---|---|---|
-//! | TAP ([`tap`]) | reads and writes queued on the ring | a call for each frame; adaptive polling saves those that would find none |
-//! | passt ([`passt`]) | calls on a socket | the same |
-//! | disks ([`disk`]) | page cache, ring, or past the page cache | page cache, `io_submit(2)`, or blocking |
-//! | folders ([`folder`]) | page cache, or offloaded to the ring | page cache, or offloaded to a worker |
+//! | TAP (`tap`) | reads and writes queued on the ring | a call for each frame; adaptive polling saves those that would find none |
+//! | passt (`passt`) | calls on a socket | the same |
+//! | disks (`disk`) | page cache, ring, or past the page cache | page cache, `io_submit(2)`, or blocking |
+//! | folders (`folder`) | page cache, or offloaded to the ring | page cache, or offloaded to a worker |
 //!
 //! # Locks
 //! The runtime's own, which the ticker and a fork take by the functions in `platform::Ticker`, and

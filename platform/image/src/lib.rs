@@ -3,8 +3,8 @@
 //!
 //! Everything runs on one processor: a call of the program, or a tick that interrupts it. Devices
 //! are used from both, under the runtime's lock, so `Rc` and `RefCell` are enough; the statics of
-//! [`devices`] and [`entropy`] are in the kernel's `ExclusiveCell`, which panics on contention. An
-//! interrupt of a device only ends the halt ([`wait`]).
+//! `devices` and `entropy` are in the kernel's `ExclusiveCell`, which panics on contention. An
+//! interrupt of a device only ends the halt (`wait`).
 
 #![no_std]
 
