@@ -107,13 +107,20 @@ impl<V> Mounts<V> {
         Err(Error::NotFound)
     }
 
+    fn entry_of(&self, path: &str) -> Option<&(String, V)> {
+        let mut entries = self.entries.iter();
+        entries.find(|(point, _)| below(point, path).is_some())
+    }
+
+    /// The volume that the normalised path `path` leads to.
+    pub fn volume_of(&self, path: &str) -> Option<&V> {
+        self.entry_of(path).map(|(_, volume)| volume)
+    }
+
     /// Bytes of the normalised path `path` that are the mount point of its volume; the rest, with
     /// its slash, is the path on that.
     pub fn point_len(&self, path: &str) -> usize {
-        let found = self
-            .entries
-            .iter()
-            .find(|(point, _)| below(point, path).is_some());
+        let found = self.entry_of(path);
         found.map_or(0, |(point, _)| point.len() * usize::from(point != "/"))
     }
 

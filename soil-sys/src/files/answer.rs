@@ -78,7 +78,7 @@ pub fn answer(rt: &mut Runtime, index: usize, answered: Answered, caller: &mut C
         outcome,
     } = answered;
     let advanced = match (outcome, resolution) {
-        (Ok(value @ (Value::Link(..) | Value::Plain)), Some(resolution)) => {
+        (Ok(value @ (Value::Link(..) | Value::OldLink(..) | Value::Plain)), Some(resolution)) => {
             go_on(rt, index, waiter, resolution, value)
         }
         (Ok(value), resolution) => {
@@ -138,6 +138,7 @@ fn go_on(
 ) -> Result<Advanced, Failure> {
     match value {
         Value::Link(end, target) => resolution.link(end, &target)?,
+        Value::OldLink(end, target) => resolution.link_old(end, &target)?,
         _ => resolution.plain(index)?,
     }
     advance(rt, waiter, resolution)

@@ -132,6 +132,8 @@ pub enum Value {
     Plain,
     /// The path's first bytes are a link.
     Link(usize, String),
+    /// Those of the old path in [`Op::Rename`] or [`Op::Link`] are.
+    OldLink(usize, String),
 }
 
 /// How a request ends.
@@ -214,6 +216,11 @@ fn at(
     op: Op,
 ) -> Result<Value, Error> {
     let done = |()| Value::Number(0);
+    if let Op::Rename(old, _) | Op::Link(old) = &op
+        && let Walk::Link { end, target } = volume.resolve(old, false)?
+    {
+        return Ok(Value::OldLink(end, target));
+    }
     if let Walk::Link { end, target } = volume.resolve(path, follow)? {
         return Ok(Value::Link(end, target));
     }

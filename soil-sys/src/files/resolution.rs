@@ -13,10 +13,35 @@ pub struct Resolution {
     /// Bytes of the walker's path that lead to the volume that is being asked.
     offset: usize,
     op: Op,
-    /// The new path of a rename or a link, before the old one has been found.
-    other: Option<Walker>,
-    /// The old path: its volume, and the path there.
-    found: Option<(usize, String)>,
+    /// The new path of a rename or a link, while the old one is looked at.
+    new: Option<Walker>,
+    /// The old path, while the new one is looked at.
+    old: Option<Old>,
+}
+
+/// The old path of a rename or a link, which leads to a volume.
+struct Old {
+    walker: Walker,
+    /// As in [`Resolution`].
+    offset: usize,
+    volume: usize,
+}
+
+impl Old {
+    /// The path on the volume.
+    fn rest(&self) -> &str {
+        match path_of(&self.walker).get(self.offset..) {
+            None | Some("") => "/",
+            Some(rest) => rest,
+        }
+    }
+}
+
+/// The part of a path that is to be looked at.
+fn path_of(walker: &Walker) -> &str {
+    match walker.step() {
+        Step::Directory(path) | Step::Last(path) => path,
+    }
 }
 
 impl Resolution {
@@ -26,8 +51,8 @@ impl Resolution {
             walker: Walker::new(path, follow).map_err(Error::from)?,
             offset: 0,
             op,
-            other: None,
-            found: None,
+            new: None,
+            old: None,
         }))
     }
 
@@ -35,15 +60,13 @@ impl Resolution {
     /// old path is filled in when it is known.
     pub fn pair(old: &str, new: &str, op: Op) -> Result<Box<Resolution>, Error> {
         let mut resolution = Resolution::new(old, false, op)?;
-        resolution.other = Some(Walker::new(new, false).map_err(Error::from)?);
+        resolution.new = Some(Walker::new(new, false).map_err(Error::from)?);
         Ok(resolution)
     }
 
     /// The part of the path that is to be looked at, in the one tree.
     pub fn path(&self) -> &str {
-        match self.walker.step() {
-            Step::Directory(path) | Step::Last(path) => path,
-        }
+        path_of(&self.walker)
     }
 
     /// Whether that is all of it, and not what stands before a `..`.
@@ -58,7 +81,38 @@ impl Resolution {
 
     /// Whether it is the old path of a rename or a link.
     pub const fn is_old(&self) -> bool {
-        self.other.is_some()
+        self.new.is_some()
+    }
+
+    /// The new path, if its volume could look at both paths in one job: in neither of them anything
+    /// is to be found out first.
+    pub fn new_path(&self) -> Option<&str> {
+        match self.new.as_ref()?.step() {
+            Step::Last(path) if self.is_last() && !self.walker.follows() => Some(path),
+            _ => None,
+        }
+    }
+
+    /// Goes on to the new path: the old one leads to this volume, after `offset` bytes.
+    pub fn go_to_new(&mut self, volume: usize, offset: usize) {
+        if let Some(new) = self.new.take() {
+            let walker = core::mem::replace(&mut self.walker, new);
+            self.old = Some(Old {
+                walker,
+                offset,
+                volume,
+            });
+        }
+    }
+
+    /// The first `end` bytes of the old path on its volume are a link to `target`: goes back to
+    /// that path.
+    pub fn link_old(&mut self, end: usize, target: &str) -> Result<(), Failure> {
+        if let Some(old) = self.old.take() {
+            self.new = Some(core::mem::replace(&mut self.walker, old.walker));
+            self.offset = old.offset;
+        }
+        self.link(end, target)
     }
 
     /// What the volume is asked that the path leads to: of `rest`, which begins after `offset`
@@ -66,12 +120,12 @@ impl Resolution {
     pub fn request(&mut self, volume: usize, rest: String, offset: usize) -> Request {
         self.offset = offset;
         let is_last = self.is_last();
-        let op = match (&self.other, &self.found) {
+        let op = match (&self.new, &self.old) {
             _ if !is_last => Op::Directory,
             (None, None) => self.op.clone(),
-            (None, Some((other, old))) if *other == volume => match self.op {
-                Op::Link(_) => Op::Link(old.clone()),
-                Op::Rename(_, how) => Op::Rename(old.clone(), how),
+            (None, Some(old)) if old.volume == volume => match self.op {
+                Op::Link(_) => Op::Link(old.rest().to_string()),
+                Op::Rename(_, how) => Op::Rename(old.rest().to_string(), how),
                 _ => Op::Locate,
             },
             _ => Op::Locate,
@@ -102,13 +156,10 @@ impl Resolution {
             self.up();
             return Ok(());
         }
-        let Some(other) = self.other.take() else {
+        if self.new.is_none() {
             return Err(Error::CrossVolume.into());
-        };
-        let rest = self.path().get(self.offset..).unwrap_or("/");
-        let rest = if rest.is_empty() { "/" } else { rest };
-        self.found = Some((volume, rest.to_string()));
-        self.walker = other;
+        }
+        self.go_to_new(volume, self.offset);
         Ok(())
     }
 }

@@ -39,6 +39,10 @@ pub fn advance(
                 if resolution.is_last() {
                     guard(rt, &path, &resolution)?;
                 }
+                if are_together(rt, index, &resolution) {
+                    resolution.go_to_new(index, offset);
+                    continue;
+                }
                 let job = Job {
                     waiter,
                     request: resolution.request(index, rest, offset),
@@ -55,6 +59,14 @@ pub fn advance(
             }
         }
     }
+}
+
+/// Whether the new path of a rename or a link leads to the volume of the old one, which can then
+/// look at both in one job.
+fn are_together(rt: &Runtime, index: usize, resolution: &Resolution) -> bool {
+    let files = rt.resources.files.as_deref();
+    let new = resolution.new_path().zip(files);
+    new.is_some_and(|(new, files)| files.mounts.volume_of(new) == Some(&index))
 }
 
 /// A volume has nothing at a path: takes the operation on if something is mounted below it. The

@@ -2,8 +2,8 @@
 
 use super::super::cache::statistics;
 use super::super::{
-    directory, directory_next, drivers, file_sync, finish, lease, mount, open, read, seek, stat,
-    sync, unlink, unmount, write,
+    directory, directory_next, drivers, file_sync, finish, lease, mount, open, read, rename, seek,
+    stat, sync, unlink, unmount, write,
 };
 use super::{
     IO, MODE, Orders, changed_by, completed, health, late, result, runtime, runtime_with, slow,
@@ -72,6 +72,28 @@ fn what_is_in_memory_is_read_in_the_call() {
     assert_eq!(hits(rt), before + 2);
     assert_eq!(read(rt, fd, Piece::of(all), 0, 2), Ok(MOST));
     assert!(all.iter().all(|byte| *byte == 3));
+}
+
+/// A rename is one job: nothing that was asked for after it comes before its end.
+#[test]
+fn a_rename_takes_one_turn_of_its_volume() {
+    let (mut rt, orders) = runtime("turn");
+    let rt = &mut rt;
+    let fd = opened(rt, "/data/a");
+    written(rt, fd, &mut [1; 100]);
+    assert_eq!(rt.close(fd), Ok(0));
+    assert_eq!(unmounted(rt, "/data"), 0);
+    orders.hold.set(true);
+    assert_eq!(open(rt, "/data/first", OPEN_READ, 2), PENDING);
+    assert_eq!(rename(rt, "/data/a", "/data/b", 0, 3), PENDING);
+    assert_eq!(open(rt, "/data/a", OPEN_READ, 4), PENDING);
+    assert_eq!(unlink(rt, "/data/b", 5), PENDING);
+    orders.hold.set(false);
+    while !finish(rt) {
+        step(rt);
+    }
+    let none = -(Error::NotFound as Int);
+    assert_eq!(completed(rt), [(2, none), (3, 0), (4, none), (5, 0)]);
 }
 
 /// What isn't in memory is read before it is lent, while others go on.

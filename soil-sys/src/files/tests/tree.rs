@@ -262,6 +262,65 @@ fn renames_and_links_stay_on_a_volume() {
     assert_eq!(remove_directory(rt, "/m/in", 1), Ok(0));
 }
 
+/// Where both paths seem to be on one volume, which looks at them together, and one of them leads
+/// elsewhere or on.
+#[test]
+fn links_count_in_both_paths_of_a_rename() {
+    let mut rt = runtime(&["/m", "/n"]);
+    let rt = &mut rt;
+    assert_eq!(mkdir(rt, "/m/d", 1), Ok(0));
+    for (target, path) in [
+        ("d", "/m/l"),
+        ("/n", "/m/over"),
+        ("/m", "/n/back"),
+        ("turn", "/m/turn"),
+    ] {
+        assert_eq!(symlink(rt, target, path, 1), Ok(0), "{path}");
+    }
+    for path in ["/m/a", "/m/d/b", "/n/c", "/n/e"] {
+        file(rt, path, path);
+    }
+    let cross = no(Error::CrossVolume);
+    for (from, to, expected) in [
+        ("/m/l/b", "/m/b", Ok(0)),
+        ("/m/a", "/m/l/a", Ok(0)),
+        ("/m/l/a", "/m/l/../l/a2", Ok(0)),
+        ("/m/over/c", "/m/over/c2", Ok(0)),
+        ("/m/over/e", "/m/e", cross),
+        ("/m/b", "/m/over/b", cross),
+        ("/m/over/back/b", "/m/b2", Ok(0)),
+        ("/m/b2", "/m/over/back/l/b3", Ok(0)),
+        ("/m/turn/x", "/m/none/x", no(Error::TooManyLinks)),
+        ("/m/none", "/m/turn/x", no(Error::TooManyLinks)),
+        ("/m/none", "/m/x", no(Error::NotFound)),
+        // The link itself is what is renamed.
+        ("/m/l", "/m/k", Ok(0)),
+    ] {
+        let answer = ended(rt, |rt| rename(rt, from, to, 0, 1));
+        assert_eq!(answer, expected, "{from} to {to}");
+    }
+    for (path, expected) in [
+        ("/m/d/b3", "/m/d/b"),
+        ("/m/k/a2", "/m/a"),
+        ("/n/c2", "/n/c"),
+        ("/n/e", "/n/e"),
+    ] {
+        assert_eq!(text(rt, path).as_deref(), Ok(expected));
+    }
+    for (from, to, expected) in [
+        ("/m/k/b3", "/m/second", Ok(0)),
+        ("/m/over/e", "/m/over/f", Ok(0)),
+        ("/m/over/e", "/m/f", cross),
+        ("/m/k", "/m/j", Ok(0)),
+    ] {
+        let answer = ended(rt, |rt| link(rt, from, to, 1));
+        assert_eq!(answer, expected, "{from} to {to}");
+    }
+    assert_eq!(text(rt, "/m/second").as_deref(), Ok("/m/d/b"));
+    assert_eq!(text(rt, "/n/f").as_deref(), Ok("/n/e"));
+    assert_eq!(real(rt, "/m/j/b3").as_deref(), Ok("/m/d/b3"));
+}
+
 #[test]
 fn what_leads_to_mount_points_only_is_a_directory() {
     let mut rt = runtime(&["/a/b/c", "/a/x"]);
