@@ -16,6 +16,7 @@ mod progress;
 mod tool;
 
 use crate::cli::{Disk, FileSystem};
+use crate::failure::Failure;
 use crate::lock::Usage;
 use hold::Held;
 
@@ -23,7 +24,7 @@ pub use hold::other_use;
 pub use tool::find as find_tool;
 
 /// Does what was asked for; a text to print at the end.
-pub fn run(command: &Disk) -> Result<String, String> {
+pub fn run(command: &Disk) -> Result<String, Failure> {
     let _held = match command {
         // One that is replaced is lost to a program that has it.
         Disk::Make(options) if options.force => hold::image(&options.image, Usage::Write)?,

@@ -5,6 +5,7 @@
 //! when a file is read. The same files make the same module: entries are sorted, and there are no
 //! times in it.
 
+use crate::failure::{Context as _, Failure};
 use std::collections::HashMap;
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufReader, Read, Write};
@@ -36,14 +37,14 @@ fn identity(known: &Metadata) -> (u64, u64) {
 }
 
 impl Tree {
-    fn add_directory(&mut self, directory: &Path, prefix: &str) -> Result<(), String> {
-        let failed = |error: io::Error| format!("{}: {error}", directory.display());
-        let known = fs::metadata(directory).map_err(failed)?;
+    fn add_directory(&mut self, directory: &Path, prefix: &str) -> Result<(), Failure> {
+        let known = fs::metadata(directory).on(directory)?;
         if self.above.contains(&identity(&known)) {
-            return Err(format!(
-                "{}: a symbolic link leads back to a directory above it; remove it",
-                directory.display()
-            ));
+            return Err(Failure::on(
+                directory,
+                "a symbolic link leads back to a directory above it",
+            )
+            .remedy("remove it"));
         }
         self.above.push(identity(&known));
         let mut names = fs::read_dir(directory)
@@ -52,7 +53,7 @@ impl Tree {
                     .map(|entry| Ok(entry?.file_name()))
                     .collect::<io::Result<Vec<_>>>()
             })
-            .map_err(failed)?;
+            .on(directory)?;
         names.sort();
         if names.is_empty() && !prefix.is_empty() {
             self.entries.push((prefix.to_owned(), None));
@@ -60,14 +61,11 @@ impl Tree {
         for name in names {
             let path = directory.join(&name);
             let Some(name) = name.to_str().filter(|name| name.len() <= MAX_NAME) else {
-                return Err(format!(
-                    "{}: the name isn't UTF-8; rename it",
-                    path.display()
-                ));
+                return Err(Failure::on(path, "the name isn't UTF-8").remedy("rename it"));
             };
             let known = fs::metadata(&path).map_err(|error| match fs::read_link(&path) {
-                Ok(target) => format!("{}: links to {}: {error}", path.display(), target.display()),
-                Err(_) => format!("{}: {error}", path.display()),
+                Ok(target) => Failure::on(&path, format!("links to {}: {error}", target.display())),
+                Err(_) => Failure::on(&path, error),
             })?;
             if known.is_dir() {
                 self.add_directory(&path, &format!("{prefix}{name}/"))?;
@@ -79,10 +77,7 @@ impl Tree {
                 }
                 self.entries.push((format!("{prefix}{name}"), Some(file)));
             } else {
-                return Err(format!(
-                    "{}: neither a file nor a directory; remove it",
-                    path.display()
-                ));
+                return Err(Failure::on(path, "neither a file nor a directory").remedy("remove it"));
             }
         }
         self.above.pop();
@@ -129,13 +124,12 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", String::from_utf8_lossy(&bytes))
 }
 
-fn write_file(path: &Path, to: &mut impl Write) -> Result<(), String> {
-    let failed = |error: io::Error| format!("{}: {error}", path.display());
-    let mut file = BufReader::new(File::open(path).map_err(failed)?);
+fn write_file(path: &Path, to: &mut impl Write) -> Result<(), Failure> {
+    let mut file = BufReader::new(File::open(path).on(path)?);
     let mut literal = Literal { to, column: 0 };
     let mut piece = vec![0; 1 << 16];
     loop {
-        let count = file.read(&mut piece).map_err(failed)?;
+        let count = file.read(&mut piece).on(path)?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             return Ok(());
         };
@@ -143,17 +137,16 @@ fn write_file(path: &Path, to: &mut impl Write) -> Result<(), String> {
     }
 }
 
-fn no_output(error: io::Error) -> String {
-    format!("the module can't be written: {error}")
+fn no_output(error: io::Error) -> Failure {
+    Failure::new(format!("the module can't be written: {error}"))
 }
 
 /// Writes the module for `directory`, whose files the program then has at `at`, or at `/` and its
 /// name.
-pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<(), String> {
-    let known =
-        fs::metadata(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<(), Failure> {
+    let known = fs::metadata(directory).on(directory)?;
     if !known.is_dir() {
-        return Err(format!("{}: not a directory", directory.display()));
+        return Err(Failure::on(directory, "not a directory"));
     }
     let at = match at {
         Some(at) => at.to_owned(),
@@ -186,15 +179,11 @@ pub fn run(directory: &Path, at: Option<&str>, to: &mut impl Write) -> Result<()
 }
 
 /// `/` and the directory's name.
-fn default_mount(directory: &Path) -> Result<String, String> {
-    let whole =
-        fs::canonicalize(directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+fn default_mount(directory: &Path) -> Result<String, Failure> {
+    let whole = fs::canonicalize(directory).on(directory)?;
     let name = whole.file_name().and_then(|name| name.to_str());
     name.map(|name| format!("/{name}")).ok_or_else(|| {
-        format!(
-            "{}: has no name to mount it at; say --at /PATH",
-            directory.display()
-        )
+        Failure::on(directory, "has no name to mount it at").remedy("say --at /PATH")
     })
 }
 
@@ -204,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
     use std::os::unix::fs::symlink;
 
-    fn module(directory: &Path) -> Result<String, String> {
+    fn module(directory: &Path) -> Result<String, Failure> {
         let mut bytes = Vec::new();
         run(directory, Some("/www"), &mut bytes)?;
         Ok(String::from_utf8(bytes).expect("ASCII"))
@@ -241,21 +230,25 @@ mod tests {
     fn what_cannot_be_embedded_is_named() {
         let directory = scratch(&[("d/a", b"")]);
         symlink("..", directory.path().join("d/up")).expect("made");
-        let error = module(directory.path()).expect_err("a loop");
+        let error = module(directory.path()).expect_err("a loop").to_string();
         assert!(
             error.contains("d/up") && error.contains("leads back"),
             "{error}"
         );
         fs::remove_file(directory.path().join("d/up")).expect("removed");
         symlink("nowhere", directory.path().join("dangling")).expect("made");
-        let error = module(directory.path()).expect_err("dangling");
+        let error = module(directory.path()).expect_err("dangling").to_string();
         assert!(
             error.contains("dangling") && error.contains("nowhere"),
             "{error}"
         );
-        let error = module(&directory.path().join("d/a")).expect_err("a file");
+        let error = module(&directory.path().join("d/a"))
+            .expect_err("a file")
+            .to_string();
         assert!(error.contains("not a directory"), "{error}");
-        let error = module(&directory.path().join("none")).expect_err("nothing");
+        let error = module(&directory.path().join("none"))
+            .expect_err("nothing")
+            .to_string();
         assert!(error.contains("none"), "{error}");
     }
 

@@ -9,6 +9,7 @@ mod entropy;
 mod libraries;
 mod stand_in;
 
+use crate::failure::{Context as _, Failure};
 use arguments::{Invocation, Item};
 use libraries::{Musl, Search};
 use std::ffi::OsString;
@@ -32,16 +33,16 @@ const REMEDY: &str = "a program that is to have no image: add (enabled_if (<> %{
     soil)) to its stanza in the dune file";
 
 /// Why there is no image.
-enum Failure {
+enum NoImage {
     /// The parts of images are missing.
-    Setup(String),
+    Setup(Failure),
     /// The program has parts that can't be in one.
-    Program(String),
+    Program(Failure),
 }
 
-impl From<String> for Failure {
-    fn from(text: String) -> Self {
-        Self::Setup(text)
+impl From<Failure> for NoImage {
+    fn from(failure: Failure) -> Self {
+        Self::Setup(failure)
     }
 }
 
@@ -54,8 +55,8 @@ pub fn run(arguments: Vec<OsString>) -> u8 {
     };
     match result {
         Ok(status) => status,
-        Err(error) => {
-            eprintln!("soil-cc: error: {error}");
+        Err(failure) => {
+            eprintln!("soil-cc: error: {failure}");
             1
         }
     }
@@ -66,7 +67,7 @@ fn compiler() -> OsString {
     std::env::var_os("SOIL_CC").unwrap_or_else(|| "gcc".into())
 }
 
-fn compile(arguments: &[OsString]) -> Result<u8, String> {
+fn compile(arguments: &[OsString]) -> Result<u8, Failure> {
     let compiler = compiler();
     // The archive comes with every call of OCaml's compilers, by -ccopt.
     let arguments = arguments
@@ -76,10 +77,8 @@ fn compile(arguments: &[OsString]) -> Result<u8, String> {
         .args(arguments)
         .status()
         .map_err(|error| {
-            format!(
-                "can't run {}: {error}: install gcc or name a C compiler in SOIL_CC",
-                compiler.display()
-            )
+            Failure::new(format!("can't run {}: {error}", compiler.display()))
+                .remedy("install gcc or name a C compiler in SOIL_CC")
         })?;
     Ok(status
         .code()
@@ -88,7 +87,7 @@ fn compile(arguments: &[OsString]) -> Result<u8, String> {
 }
 
 impl arguments::Link {
-    fn run(self) -> Result<u8, String> {
+    fn run(self) -> Result<u8, Failure> {
         if self
             .items
             .iter()
@@ -104,15 +103,17 @@ impl arguments::Link {
             .any(|item| item.is_library(PROCESS_LIBRARY));
         match self.link() {
             Ok(()) => Ok(0),
-            Err(Failure::Setup(text)) => Err(text),
-            Err(Failure::Program(text)) => {
+            Err(NoImage::Setup(failure)) => Err(failure),
+            Err(NoImage::Program(failure)) => {
                 let spared = std::env::var_os(UNLINKABLE).is_some_and(|value| value == "report");
                 if uses_soil || !spared {
-                    return Err(format!("{text}\nsoil-cc: {REMEDY}"));
+                    return Err(Failure::new(format!("{failure}\nsoil-cc: {REMEDY}")));
                 }
                 let name = self.output().display().to_string();
-                eprintln!("soil-cc: warning: {name} has no image form: {text}\nsoil-cc: {REMEDY}");
-                self.stand_in(&format!("has no image form: {text}"))
+                eprintln!(
+                    "soil-cc: warning: {name} has no image form: {failure}\nsoil-cc: {REMEDY}"
+                );
+                self.stand_in(&format!("has no image form: {failure}"))
             }
         }
     }
@@ -121,7 +122,7 @@ impl arguments::Link {
         self.output.clone().unwrap_or_else(|| "a.out".into())
     }
 
-    fn link(&self) -> Result<(), Failure> {
+    fn link(&self) -> Result<(), NoImage> {
         let output = self.output();
         // A link that fails must leave nothing behind that could be taken for a result.
         let _ = std::fs::remove_file(&output);
@@ -160,7 +161,7 @@ impl arguments::Link {
                 Item::File(path) => inputs.push(path.clone()),
                 Item::Library(name) if name == PROCESS_LIBRARY => {}
                 Item::Library(name) => {
-                    inputs.extend(search.find(name).map_err(Failure::Program)?);
+                    inputs.extend(search.find(name).map_err(NoImage::Program)?);
                 }
             }
         }
@@ -182,7 +183,7 @@ impl arguments::Link {
             eprintln!("{command:?}");
         }
         let result = command.stdin(Stdio::null()).output().map_err(|error| {
-            format!("can't run ld: {error}: install binutils (apt-get install binutils)")
+            Failure::new(format!("can't run ld: {error}")).remedy("apt-get install binutils")
         })?;
         let messages = String::from_utf8_lossy(&result.stderr);
         if result.status.success() {
@@ -190,13 +191,14 @@ impl arguments::Link {
             return Ok(());
         }
         let _ = std::fs::remove_file(&output);
-        Err(Failure::Program(diagnose::errors(&messages)))
+        let errors = diagnose::errors(&messages);
+        Err(NoImage::Program(Failure::new(errors)))
     }
 
     /// The image archive: the last one among the arguments, since a program's own flags come behind
     /// its context's; what `SOIL_IMAGE_ARCHIVE` names, or beside this program or where an
     /// installation puts it.
-    fn archive(&self) -> Result<PathBuf, String> {
+    fn archive(&self) -> Result<PathBuf, Failure> {
         let named = self.items.iter().rev().find_map(|item| match item {
             Item::File(path) if is_archive(path) => Some(path.clone()),
             _ => None,
@@ -207,7 +209,7 @@ impl arguments::Link {
             return if path.is_file() {
                 Ok(path)
             } else {
-                Err(format!("the image archive {} isn't there", path.display()))
+                Err(Failure::on(path, "the image archive isn't there"))
             };
         }
         let program = std::env::current_exe().and_then(|path| path.canonicalize());
@@ -221,21 +223,23 @@ impl arguments::Link {
         places.extend(self.directories.iter().map(|folder| folder.join(ARCHIVE)));
         match places.iter().find(|place| place.is_file()) {
             Some(place) => Ok(place.clone()),
-            None => Err(format!(
-                "{ARCHIVE} (the kernel and Soil's Rust side) wasn't found in {}; \
-                 install Soil (make install), or name the file in SOIL_IMAGE_ARCHIVE",
-                places
+            None => {
+                let places: Vec<String> = places
                     .iter()
                     .map(|place| place.display().to_string())
-                    .collect::<Vec<_>>()
-                    .join(", ")
-            )),
+                    .collect();
+                let places = places.join(", ");
+                Err(Failure::new(format!(
+                    "{ARCHIVE} (the kernel and Soil's Rust side) wasn't found in {places}"
+                ))
+                .remedy("install Soil (make install), or name the file in SOIL_IMAGE_ARCHIVE"))
+            }
         }
     }
 
     /// In the place of an image that can't be (bytecode needs a file of its own at run time), so
     /// that its workspace builds nevertheless: a program that says why it can't run.
-    fn stand_in(&self, why: &str) -> Result<u8, String> {
+    fn stand_in(&self, why: &str) -> Result<u8, Failure> {
         let why = why.replace('\'', stand_in::QUOTE);
         let text = [stand_in::BEGINNING, &why, stand_in::END].concat();
         let output = self.output();
@@ -244,7 +248,7 @@ impl arguments::Link {
             std::fs::write(&output, &text)?;
             std::fs::set_permissions(&output, std::fs::Permissions::from_mode(0o755))
         };
-        write().map_err(|error| format!("{}: {error}", output.display()))?;
+        write().on(&output)?;
         Ok(0)
     }
 }
@@ -257,11 +261,11 @@ fn is_archive(path: &Path) -> bool {
 struct Script(PathBuf);
 
 impl Script {
-    fn write(output: &Path) -> Result<Self, String> {
+    fn write(output: &Path) -> Result<Self, Failure> {
         let mut name = output.as_os_str().to_owned();
         name.push(format!(".{}.ld", std::process::id()));
         let path = PathBuf::from(name);
-        std::fs::write(&path, SCRIPT).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(&path, SCRIPT).on(&path)?;
         Ok(Self(path))
     }
 }

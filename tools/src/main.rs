@@ -5,6 +5,7 @@ mod demangle;
 mod disk;
 mod doctor;
 mod embed;
+mod failure;
 mod options;
 mod program;
 mod project;
@@ -30,27 +31,27 @@ mod kernel_command_line;
 
 use clap::Parser as _;
 use cli::{Cli, Command};
-use run::Failure;
+use failure::Failure;
 use std::path::Path;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let done = |result: Result<(), String>| result.map(|()| 0).map_err(Failure::usage);
-    let said = |result: Result<String, String>| done(result.map(|text| println!("{text}")));
-    let result = match Cli::parse().command {
+    let done = |result: Result<(), Failure>| result.map(|()| 0);
+    let said = |result: Result<String, Failure>| result.map(|text| println!("{text}")).map(|()| 0);
+    let command = Cli::parse().command;
+    let is_run = matches!(command, Command::Run(_));
+    let result = match command {
         Command::Run(options) => run::run(&options),
         Command::Symbolize { program, addresses } => done(report::symbolize(&program, &addresses)),
         Command::New { name } => said(project::new(&name)),
         Command::Init => said(project::init(Path::new("."))),
         Command::Doctor => Ok(u8::from(!doctor::run())),
-        Command::Disk(command) => disk::run(&command)
-            .map(|text| {
-                if !text.is_empty() {
-                    println!("{text}");
-                }
-                0
-            })
-            .map_err(Failure::usage),
+        Command::Disk(command) => disk::run(&command).map(|text| {
+            if !text.is_empty() {
+                println!("{text}");
+            }
+            0
+        }),
         Command::Embed { directory, at } => {
             let mut output = std::io::BufWriter::new(std::io::stdout().lock());
             done(embed::run(&directory, at.as_deref(), &mut output))
@@ -60,8 +61,9 @@ fn main() -> ExitCode {
     match result {
         Ok(status) => ExitCode::from(status),
         Err(failure) => {
-            run::say(&failure.text);
-            ExitCode::from(failure.status)
+            run::say(&failure.to_string());
+            let status = failure.status.filter(|_| is_run);
+            ExitCode::from(status.unwrap_or(if is_run { run::NOT_STARTED } else { 1 }))
         }
     }
 }

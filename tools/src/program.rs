@@ -1,6 +1,8 @@
 //! The form of a file that `soil run` was given: an image that boots, a Linux executable, or
 //! neither.
 
+use crate::failure::{Context as _, Failure};
+use crate::run::NOT_FOUND;
 use crate::stand_in;
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::{Endianness, Object as _, ObjectSymbol as _, ReadCache, elf};
@@ -34,38 +36,34 @@ pub struct Program {
     pub network: Option<bool>,
 }
 
-/// Looks at the file. The error is one line that names the file and what to do.
-pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
-    let shown = path.display();
-    let metadata = std::fs::metadata(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => (
-            127,
-            format!("{shown} does not exist: build it with 'dune build'"),
-        ),
-        _ => (127, format!("{shown}: {error}")),
+/// Looks at the file.
+pub fn inspect(path: &Path) -> Result<Program, Failure> {
+    let metadata = std::fs::metadata(path).map_err(|error| {
+        let failure = match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Failure::on(path, "does not exist").remedy("build it with 'dune build'")
+            }
+            _ => Failure::on(path, error),
+        };
+        failure.with_status(NOT_FOUND)
     })?;
     if !metadata.is_file() {
-        return Err((
-            125,
-            format!("{shown} is not a file: name the main.exe that dune built"),
-        ));
+        return Err(Failure::on(path, "not a file").remedy("name the main.exe that dune built"));
     }
-    let file = File::open(path).map_err(|error| (125, format!("{shown}: {error}")))?;
+    let file = File::open(path).on(path)?;
     if let Some(why) = stands_in(&file) {
         let process = process_form(path);
-        let text = format!(
-            "{shown} is no image: {why}: mend that and run 'dune build', or run the process form, \
-            {}",
-            process.display()
+        return Err(
+            Failure::on(path, format!("no image: {why}")).remedy(format!(
+                "mend that and run 'dune build', or run the process form, {}",
+                process.display()
+            )),
         );
-        return Err((125, text));
     }
     let cache = ReadCache::new(file);
     let neither = |why: &str| {
-        (
-            125,
-            format!("{shown} is neither a Soil image nor a Linux executable ({why})"),
-        )
+        let reason = format!("neither a Soil image nor a Linux executable ({why})");
+        Failure::on(path, reason)
     };
     let parsed: ElfFile64<'_, Endianness, _> =
         ElfFile64::parse(&cache).map_err(|_| neither("it is no 64-bit ELF file"))?;
@@ -91,11 +89,9 @@ pub fn inspect(path: &Path) -> Result<Program, (u8, String)> {
     });
     let parts: Vec<_> = path.components().map(|part| part.as_os_str()).collect();
     if !bootable && parts.windows(2).any(|pair| pair == ["_build", "soil"]) {
-        let text = format!(
-            "{shown} lies in the image context but cannot boot: run 'soil doctor', then 'dune \
-            build' again"
-        );
-        return Err((125, text));
+        let reason = "lies in the image context but cannot boot";
+        let remedy = "run 'soil doctor', then 'dune build' again";
+        return Err(Failure::on(path, reason).remedy(remedy));
     }
     let mut symbols = parsed.symbols().peekable();
     let network = symbols.peek().is_some().then(|| {
@@ -144,8 +140,9 @@ mod tests {
 
     #[test]
     fn a_missing_file_names_dune() {
-        let (status, text) = inspect("/nowhere/main.exe".as_ref()).expect_err("missing");
-        assert_eq!(status, 127);
+        let failure = inspect("/nowhere/main.exe".as_ref()).expect_err("missing");
+        let text = failure.to_string();
+        assert_eq!(failure.status, Some(127));
         assert!(text.contains("dune build"), "{text}");
     }
 
@@ -173,8 +170,9 @@ mod tests {
         ] {
             let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
             file.write_all(content).expect("written");
-            let (status, text) = inspect(file.path()).expect_err("no program");
-            assert_eq!(status, 125);
+            let failure = inspect(file.path()).expect_err("no program");
+            let text = failure.to_string();
+            assert_eq!(failure.status, None);
             assert!(text.contains("neither"), "{text}");
         }
     }

@@ -1,5 +1,6 @@
 //! `soil new` and `soil init`: a dune project whose workspace has the `soil` context.
 
+use crate::failure::{Context as _, Failure};
 use crate::sexp::{self, Sexp};
 use std::io::Write as _;
 use std::path::Path;
@@ -50,20 +51,20 @@ let () =
 ";
 
 /// `soil new NAME`: the result is what to tell the user.
-pub fn new(name: &str) -> Result<String, String> {
+pub fn new(name: &str) -> Result<String, Failure> {
     let mut bytes = name.bytes();
     let starts = bytes.next().is_some_and(|b| b.is_ascii_alphabetic());
     if !starts || !bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-') {
-        return Err(format!(
-            "'{name}' is no project name: a letter, then letters, digits, '_' or '-'"
-        ));
+        return Err(Failure::new(format!("'{name}' is no project name"))
+            .remedy("a letter, then letters, digits, '_' or '-'"));
     }
     let folder = Path::new(name);
     std::fs::create_dir(folder).map_err(|error| match error.kind() {
         std::io::ErrorKind::AlreadyExists => {
-            format!("{name} is there already: choose another name, or run 'soil init' in it")
+            let remedy = "choose another name, or run 'soil init' in it";
+            Failure::on(name, "is there already").remedy(remedy)
         }
-        _ => format!("{name}: {error}"),
+        _ => Failure::on(name, error),
     })?;
     let (major, minor) = DUNE;
     let files = [
@@ -81,7 +82,7 @@ pub fn new(name: &str) -> Result<String, String> {
     ];
     for (file, content) in &files {
         let path = folder.join(file);
-        std::fs::write(&path, content).map_err(|error| format!("{}: {error}", path.display()))?;
+        std::fs::write(&path, content).on(&path)?;
     }
     Ok(format!(
         "{name} is made. Next:\n  cd {name}\n  dune build\n\
@@ -105,25 +106,22 @@ enum Change {
 }
 
 /// `soil init` in `folder`: the result is what to tell the user.
-pub fn init(folder: &Path) -> Result<String, String> {
+pub fn init(folder: &Path) -> Result<String, Failure> {
     let path = folder.join("dune-workspace");
     let shown = path.display();
     let before = match std::fs::read_to_string(&path) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(format!("{shown}: {error}")),
+        Err(error) => return Err(Failure::on(&path, error)),
     };
     if before.is_none() && !folder.join("dune-project").exists() {
-        return Err(
-            "neither dune-project nor dune-workspace is here: run it in a workspace's \
-            root, or 'soil new NAME' for a new project"
-                .into(),
-        );
+        let remedy = "run it in a workspace's root, or 'soil new NAME' for a new project";
+        return Err(Failure::new("neither dune-project nor dune-workspace is here").remedy(remedy));
     }
-    match change(before.as_deref()).map_err(|why| format!("{shown}: {why}"))? {
+    match change(&path, before.as_deref())? {
         Change::None => Ok(format!("{shown} has the soil context already")),
         Change::Write(text) => {
-            replace(&path, &text).map_err(|error| format!("{shown}: {error}"))?;
+            replace(&path, &text).on(&path)?;
             let verb = if before.is_some() {
                 "added to"
             } else {
@@ -152,13 +150,13 @@ fn replace(path: &Path, text: &str) -> std::io::Result<()> {
     std::fs::rename(&part, &path)
 }
 
-/// Decides what a workspace file becomes; everything that stands in it stays as it is.
-fn change(before: Option<&str>) -> Result<Change, String> {
+/// Decides what the workspace file at `path` becomes; everything that stands in it stays as it is.
+fn change(path: &Path, before: Option<&str>) -> Result<Change, Failure> {
     let Some(before) = before else {
         return Ok(Change::Write(workspace()));
     };
-    let stanzas =
-        sexp::parse(before).map_err(|(line, why)| format!("line {line} can't be read: {why}"))?;
+    let stanzas = sexp::parse(before)
+        .map_err(|(line, why)| Failure::on(path, format!("line {line} can't be read: {why}")))?;
     let version = stanzas
         .iter()
         .find_map(|stanza| match stanza.stanza("lang")? {
@@ -173,14 +171,12 @@ fn change(before: Option<&str>) -> Result<Change, String> {
     match version.map(|version| numbers(version)) {
         Some(Some(found)) if found >= DUNE => {}
         Some(_) => {
-            return Err(format!(
-                "the soil context needs (lang dune {major}.{minor}) or later: change the first line"
-            ));
+            let reason = format!("the soil context needs (lang dune {major}.{minor}) or later");
+            return Err(Failure::on(path, reason).remedy("change the first line"));
         }
         None => {
-            return Err(format!(
-                "it has no (lang dune …): write (lang dune {major}.{minor}) into its first line"
-            ));
+            let remedy = format!("write (lang dune {major}.{minor}) into its first line");
+            return Err(Failure::on(path, "it has no (lang dune …)").remedy(remedy));
         }
     }
     let contexts: Vec<(String, bool)> = stanzas.iter().filter_map(context).collect();
@@ -188,11 +184,8 @@ fn change(before: Option<&str>) -> Result<Change, String> {
         return if *ours {
             Ok(Change::None)
         } else {
-            Err(
-                "it has a context called soil that doesn't link with soil-cc: give that another \
-                name"
-                    .into(),
-            )
+            let reason = "it has a context called soil that doesn't link with soil-cc";
+            Err(Failure::on(path, reason).remedy("give that another name"))
         };
     }
     let mut text = before.to_owned();
@@ -203,11 +196,8 @@ fn change(before: Option<&str>) -> Result<Change, String> {
         // With no context at all dune means the default one; with ours alone it would be gone.
         text.push_str("\n(context default)\n");
     } else if !contexts.iter().any(|(name, _)| name == "default") {
-        return Err(
-            "it has no context called default, whose compiler the soil context takes: add \
-            (context default)"
-                .into(),
-        );
+        let reason = "it has no context called default, whose compiler the soil context takes";
+        return Err(Failure::on(path, reason).remedy("add (context default)"));
     }
     text.push('\n');
     text.push_str(CONTEXT);
@@ -243,8 +233,10 @@ mod tests {
     use crate::sexp;
     use proptest::prelude::proptest;
 
+    const FILE: &str = "dune-workspace";
+
     fn changed(before: &str) -> String {
-        match change(Some(before)) {
+        match change(FILE.as_ref(), Some(before)) {
             Ok(Change::Write(text)) => text,
             other => panic!("{other:?} for {before}"),
         }
@@ -252,8 +244,8 @@ mod tests {
 
     #[test]
     fn what_is_written_needs_no_second_change() {
-        assert_eq!(change(Some(&workspace())), Ok(Change::None));
-        assert_eq!(change(None), Ok(Change::Write(workspace())));
+        assert_eq!(change(FILE.as_ref(), Some(&workspace())), Ok(Change::None));
+        assert_eq!(change(FILE.as_ref(), None), Ok(Change::Write(workspace())));
     }
 
     #[test]
@@ -270,7 +262,7 @@ mod tests {
         let text = changed(before);
         assert!(text.starts_with(before) && text.ends_with(CONTEXT));
         assert!(text.contains("\n(context default)\n"));
-        assert_eq!(change(Some(&text)), Ok(Change::None));
+        assert_eq!(change(FILE.as_ref(), Some(&text)), Ok(Change::None));
         let two = "(lang dune 3.18)\n(context (default (name default)))\n\
             (context (opam (switch 4.14)))\n";
         assert_eq!(changed(two), format!("{two}\n{CONTEXT}"));
@@ -292,7 +284,9 @@ mod tests {
                 "another name",
             ),
         ] {
-            let error = change(Some(before)).expect_err(before);
+            let error = change(FILE.as_ref(), Some(before))
+                .expect_err(before)
+                .to_string();
             assert!(error.contains(named), "{before}: {error}");
         }
     }
@@ -310,6 +304,7 @@ mod tests {
         assert!(
             init(folder.path())
                 .expect_err("no project")
+                .to_string()
                 .contains("soil new")
         );
         std::fs::write(folder.path().join("dune-project"), "(lang dune 3.17)\n").expect("written");

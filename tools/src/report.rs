@@ -1,5 +1,6 @@
 //! A crash report with names: addresses become functions of OCaml, C and Rust.
 
+use crate::failure::{Context as _, Failure};
 use crate::symbols::{Symbols, unstripped};
 use std::io::{self, Write};
 use std::path::Path;
@@ -107,12 +108,13 @@ fn frame(out: &mut impl Write, number: &str, address: u64, names: &[String]) -> 
 }
 
 /// `soil symbolize`: names for the addresses, or for a report on standard input.
-pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), String> {
+pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), Failure> {
     let file = unstripped(program, None).ok_or_else(|| {
-        format!(
-            "{}: no symbols in it, and no unstripped file beside it",
-            program.display()
+        Failure::on(
+            program,
+            "no symbols in it, and no unstripped file beside it",
         )
+        .remedy("name the image that dune built")
     })?;
     let symbols = Symbols::open(&file)?;
     let mut out = io::stdout().lock();
@@ -120,10 +122,11 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), String> {
     let printed = if addresses.is_empty() {
         name_lines(&symbols, &mut out)
     } else {
-        let parsed: Result<Vec<u64>, String> = addresses
+        let parsed: Result<Vec<u64>, Failure> = addresses
             .iter()
             .map(|text| {
-                parse_address(text).ok_or(format!("'{text}' is no address: write it as 0x101a2f"))
+                let no_address = || Failure::new(format!("'{text}' is no address"));
+                parse_address(text).ok_or_else(|| no_address().remedy("write it as 0x101a2f"))
             })
             .collect();
         parsed?
@@ -131,7 +134,7 @@ pub fn symbolize(program: &Path, addresses: &[String]) -> Result<(), String> {
             .try_for_each(|address| frame(&mut out, "", *address, &symbols.names(*address, false)))
     };
     match printed {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.to_string()),
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error).on("standard output"),
         _ => Ok(()),
     }
 }

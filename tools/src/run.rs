@@ -18,6 +18,7 @@ mod terminal;
 pub use output::say;
 
 use crate::cli::{Accelerator, Run};
+use crate::failure::{Context as _, Failure};
 use crate::options::{self, Mount, Net};
 use crate::program::{self, Form};
 use crate::words;
@@ -34,34 +35,30 @@ use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Why there is no exit status of the program's own.
-#[derive(Debug)]
-pub struct Failure {
-    /// The exit status of `soil run` (see `soil run --help`).
-    pub status: u8,
-    /// One line for the user.
-    pub text: String,
-}
+// Exit statuses of `soil run` that aren't the program's (see `soil run --help`).
+
+/// The program ran for longer than `--timeout`.
+const TIMED_OUT: u8 = 124;
+/// The program couldn't be started: the status of every failure that has none of its own.
+pub const NOT_STARTED: u8 = 125;
+/// The machine ended without a status of the program.
+const NO_STATUS: u8 = 126;
+/// There is no such program.
+pub const NOT_FOUND: u8 = 127;
+/// The program crashed: 128 and SIGABRT, as a shell has it.
+const CRASHED: u8 = 134;
 
 impl Failure {
-    /// The program couldn't be started.
-    pub fn start(text: impl Into<String>) -> Self {
-        Self {
-            status: 125,
-            text: text.into(),
-        }
-    }
-
-    /// Another subcommand couldn't do what it was asked to.
-    pub fn usage(text: String) -> Self {
-        Self { status: 1, text }
+    /// The same with another exit status than the command's usual one.
+    pub fn with_status(mut self, status: u8) -> Self {
+        self.status = Some(status);
+        self
     }
 }
 
 /// Runs the program; the result is its exit status.
 pub fn run(run: &Run) -> Result<u8, Failure> {
-    let program =
-        program::inspect(&run.program).map_err(|(status, text)| Failure { status, text })?;
+    let program = program::inspect(&run.program)?;
     check(run)?;
     let default_net = program.network.unwrap_or(false);
     match program.form {
@@ -86,9 +83,8 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
         let name = &disk.name;
         let mut earlier = run.disks.iter().take(index);
         if earlier.any(|earlier| earlier.name == *name) {
-            return Err(Failure::start(format!(
-                "two disks are called {name}: give each a name of its own"
-            )));
+            return Err(Failure::new(format!("two disks are called {name}"))
+                .remedy("give each a name of its own"));
         }
         let metadata = disk_file(disk)?;
         let (device, number) = (metadata.dev(), metadata.ino());
@@ -96,11 +92,10 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
             (*a, *b) == (device, number) && !(disk.read_only && other.read_only)
         };
         if let Some((.., other)) = files.iter().find(same) {
-            return Err(Failure::start(format!(
-                "disk {name}: {} is the disk {} as well: give it once, or both as NAME=FILE,ro",
-                disk.file.display(),
-                other.name
-            )));
+            let (file, other) = (disk.file.display(), &other.name);
+            let reason = format!("{file} is the disk {other} as well");
+            return Err(Failure::on(format!("disk {name}"), reason)
+                .remedy("give it once, or both as NAME=FILE,ro"));
         }
         files.push((device, number, disk));
     }
@@ -109,39 +104,33 @@ fn check_disks(run: &Run) -> Result<(), Failure> {
 
 /// Opens the file of a disk as the machine will, and checks that it can be one.
 fn disk_file(disk: &options::Disk) -> Result<Metadata, Failure> {
-    let fail = |text: String| {
-        let shown = disk.file.display();
-        Failure::start(format!("disk {}: {shown}{text}", disk.name))
-    };
+    let subject = format!("disk {}: {}", disk.name, disk.file.display());
     let file = OpenOptions::new()
         .read(true)
         .write(!disk.read_only)
         .open(&disk.file)
         .map_err(|error| {
-            let remedy = match error.kind() {
-                io::ErrorKind::NotFound => {
-                    ": make one with the files of a folder: soil disk make FILE FOLDER --size 64M \
-                     --fs fat"
-                }
+            let failure = Failure::on(&subject, &error);
+            match error.kind() {
+                io::ErrorKind::NotFound => failure.remedy(
+                    "make one with the files of a folder: soil disk make FILE FOLDER --size 64M \
+                     --fs fat",
+                ),
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    ": give it as NAME=FILE,ro to read it only"
+                    failure.remedy("give it as NAME=FILE,ro to read it only")
                 }
-                _ => "",
-            };
-            fail(format!(": {error}{remedy}"))
+                _ => failure,
+            }
         })?;
-    let metadata = file
-        .metadata()
-        .map_err(|error| fail(format!(": {error}")))?;
+    let metadata = file.metadata().on(&subject)?;
     if metadata.is_dir() {
-        let text = " is a folder: give a disk image or a block device";
-        return Err(fail(text.into()));
+        let remedy = "give a disk image or a block device";
+        return Err(Failure::on(subject, "a folder").remedy(remedy));
     }
     if metadata.is_file() && (metadata.len() == 0 || metadata.len() % 512 != 0) {
-        return Err(fail(format!(
-            " has {} bytes, which is no whole number of 512-byte sectors: is it cut off?",
-            metadata.len()
-        )));
+        let bytes = metadata.len();
+        let reason = format!("has {bytes} bytes, which is no whole number of 512-byte sectors");
+        return Err(Failure::on(subject, reason).remedy("is it cut off?"));
     }
     Ok(metadata)
 }
@@ -154,41 +143,41 @@ fn check_network(run: &Run) -> Result<(), Failure> {
         }
     }
     if run.nets.iter().filter(|net| **net == Net::Passt).count() > 1 {
-        return Err(Failure::start("--net passt can be given once"));
+        return Err(Failure::new("--net passt can be given once"));
     }
     if run.nets.len() > 1 && run.nets.contains(&Net::None) {
-        return Err(Failure::start("--net none doesn't go with another --net"));
+        return Err(Failure::new("--net none doesn't go with another --net"));
     }
     if run.forwards.is_empty() {
         return Ok(());
     }
     match run.nets.first() {
-        Some(Net::Tap(_)) => Err(Failure::start(
+        Some(Net::Tap(_)) => Err(Failure::new(
             "--forward needs --net user or passt first: with a TAP device the program has an \
              address of its own",
         )),
-        Some(Net::None) => Err(Failure::start(
-            "--forward needs a network: leave out --net none",
-        )),
+        Some(Net::None) => {
+            Err(Failure::new("--forward needs a network").remedy("leave out --net none"))
+        }
         _ => Ok(()),
     }
 }
 
 /// The disk or folder of a mount exists.
 fn mountable(run: &Run, mount: &Mount) -> Result<(), Failure> {
-    let fail = |text: String| Err(Failure::start(format!("--mount {mount}: {text}")));
+    let fail = |reason: String| Failure::on(format!("--mount {mount}"), reason);
     let same =
         |other: &&Mount| other.path.trim_end_matches('/') == mount.path.trim_end_matches('/');
     if run.mounts.iter().filter(same).count() > 1 {
-        return fail(format!("{} is given twice", mount.path));
+        return Err(fail(format!("{} is given twice", mount.path)));
     }
     match mount.disk() {
         Some(name) if !run.disks.iter().any(|disk| disk.name == name) => {
-            fail(format!("no disk is called {name}: add --disk {name}=FILE"))
+            Err(fail(format!("no disk is called {name}")).remedy(format!("add --disk {name}=FILE")))
         }
-        None if mount.kind.as_deref() == Some("host") && !Path::new(&mount.source).is_dir() => {
-            fail(format!("{} is no folder of this machine", mount.source))
-        }
+        None if mount.kind.as_deref() == Some("host") && !Path::new(&mount.source).is_dir() => Err(
+            fail(format!("{} is no folder of this machine", mount.source)),
+        ),
         _ => Ok(()),
     }
 }
@@ -198,10 +187,10 @@ fn tap_exists(device: &str) -> Result<(), Failure> {
     let found = socket(AddressFamily::INET, SocketType::DGRAM, None)
         .and_then(|handle| name_to_index(&handle, device));
     found.map(drop).map_err(|error| {
-        Failure::start(format!(
-            "--net tap={device}: {error}: make it with: ip tuntap add dev {device} mode tap \
-            vnet_hdr user $USER; ip addr add 10.0.0.1/24 dev {device}; ip link set {device} up \
-            (and give the program --ip 10.0.0.2/24)"
+        Failure::on(format!("--net tap={device}"), error).remedy(format!(
+            "make it with: ip tuntap add dev {device} mode tap vnet_hdr user $USER; ip addr add \
+            10.0.0.1/24 dev {device}; ip link set {device} up (and give the program --ip \
+            10.0.0.2/24)"
         ))
     })
 }
@@ -213,10 +202,11 @@ fn image(run: &Run, default_net: bool) -> Result<u8, Failure> {
         .iter()
         .find(|mount| mount.kind.as_deref() == Some("host"))
     {
-        return Err(Failure::start(format!(
-            "--mount {mount}: a machine can't reach a folder of the host: put it on a disk, or run \
-            the process form"
-        )));
+        let subject = format!("--mount {mount}");
+        return Err(
+            Failure::on(subject, "a machine can't reach a folder of the host")
+                .remedy("put it on a disk, or run the process form"),
+        );
     }
     // A command line that is only shown has no `soil run` at the serial line.
     let origin = serial::Origin::of_standard_input();
@@ -284,11 +274,11 @@ fn line(run: &Run, origin: Option<serial::Origin>) -> Result<String, Failure> {
         run.arguments.iter().map(|word| word.as_bytes()),
     )
     .map_err(|length| {
-        Failure::start(format!(
-            "arguments and environment take {length} bytes and a machine's command line holds {}: \
-            pass long data on a disk",
+        Failure::new(format!(
+            "arguments and environment take {length} bytes and a machine's command line holds {}",
             words::LIMIT
         ))
+        .remedy("pass long data on a disk")
     })
 }
 
@@ -311,13 +301,10 @@ fn dies_with_us(command: &mut Command) {
 
 /// The error for a program that couldn't be started.
 fn not_started(program: &Path, error: &io::Error) -> Failure {
-    let shown = program.display();
     match error.kind() {
-        io::ErrorKind::NotFound => Failure::start(format!(
-            "{shown} is not on this machine: 'soil doctor' says how to install it (or give --qemu \
-            PATH)"
-        )),
-        _ => Failure::start(format!("{shown} did not start: {error}")),
+        io::ErrorKind::NotFound => Failure::on(program, "not on this machine")
+            .remedy("'soil doctor' says how to install it (or give --qemu PATH)"),
+        _ => Failure::on(program, format!("did not start: {error}")),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `soil-cc`: the link driver of images, given to `ocamlopt` by its option `-cc`.
 
+mod failure;
 mod link;
 
 fn main() -> std::process::ExitCode {

@@ -1,17 +1,15 @@
 //! `soil strip`: the copy of an image that is deployed.
 
+use crate::failure::{Context as _, Failure};
 use crate::program::{self, Form};
 use std::path::Path;
 use std::process::Command;
 
 /// Writes `output`, and says how large it is.
-pub fn strip(image: &Path, output: &Path) -> Result<String, String> {
-    let program = program::inspect(image).map_err(|(_, text)| text)?;
+pub fn strip(image: &Path, output: &Path) -> Result<String, Failure> {
+    let program = program::inspect(image)?;
     if program.form != Form::Image {
-        return Err(format!(
-            "{} is no image: name one below _build/soil",
-            image.display()
-        ));
+        return Err(Failure::on(image, "no image").remedy("name one below _build/soil"));
     }
     // binutils' strip keeps the notes by which the image boots and is recognized in a crash report.
     let status = Command::new("strip")
@@ -20,20 +18,19 @@ pub fn strip(image: &Path, output: &Path) -> Result<String, String> {
         .arg(output)
         .arg(image)
         .status()
-        .map_err(|error| format!("strip did not start ({error}): install binutils"))?;
+        .map_err(|error| {
+            Failure::on("strip", format!("did not start: {error}"))
+                .remedy("apt-get install binutils")
+        })?;
     if !status.success() {
-        return Err(format!("strip could not write {}", output.display()));
+        return Err(Failure::on(output, "strip could not write it"));
     }
-    let stripped = program::inspect(output).map_err(|(_, text)| text)?;
+    let stripped = program::inspect(output)?;
     if stripped.form != Form::Image {
-        return Err(format!(
-            "{} has lost its boot note: this strip can't be used",
-            output.display()
-        ));
+        let reason = "it lost its boot note, so this machine's strip can't be used";
+        return Err(Failure::on(output, reason).remedy("apt-get install binutils"));
     }
-    let size = std::fs::metadata(output)
-        .map_err(|error| error.to_string())?
-        .len();
+    let size = std::fs::metadata(output).on(output)?.len();
     Ok(format!(
         "{}: {} KB; keep {} for the names in crash reports",
         output.display(),

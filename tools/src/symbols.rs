@@ -2,6 +2,7 @@
 //! its unstripped file.
 
 use crate::demangle::demangle;
+use crate::failure::{Context as _, Failure};
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object as _, ReadCache};
 use std::fs::File;
@@ -61,11 +62,8 @@ pub fn unstripped(program: &Path, build_id: Option<&str>) -> Option<PathBuf> {
 
 impl Symbols {
     /// Opens the program's file.
-    pub fn open(path: &Path) -> Result<Self, String> {
-        match addr2line::Loader::new(path) {
-            Ok(loader) => Ok(Self(loader)),
-            Err(error) => Err(format!("{}: {error}", path.display())),
-        }
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        addr2line::Loader::new(path).map(Self).on(path)
     }
 
     /// The functions at `address`, the innermost inlined one first: "Main.f at main.ml:3". Empty

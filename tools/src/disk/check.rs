@@ -3,9 +3,10 @@
 use super::image::{self, Content};
 use super::tool::{E2FSCK, FSCK_FAT};
 use crate::cli::FileSystem;
+use crate::failure::{Context as _, Failure};
 use std::path::Path;
 
-pub fn run(path: &Path, partition: Option<&str>) -> Result<String, String> {
+pub fn run(path: &Path, partition: Option<&str>) -> Result<String, Failure> {
     let place = image::place(path, partition)?;
     let mut device = image::device(path, place, false)?;
     let what = image::content(&mut *device);
@@ -29,7 +30,7 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, String> {
             let mut command = FSCK_FAT.command()?;
             command.args(["-n", "-V"]);
             if place.partition.is_some() {
-                let part = tempfile::NamedTempFile::new().map_err(|error| error.to_string())?;
+                let part = tempfile::NamedTempFile::new().on(std::env::temp_dir())?;
                 image::copy_part(path, place, part.path())?;
                 command.arg(part.path());
                 FSCK_FAT.run(command, "", &mut || {})?
@@ -47,12 +48,9 @@ pub fn run(path: &Path, partition: Option<&str>) -> Result<String, String> {
         return Ok(format!("{}: {name}, clean", path.display()));
     }
     eprint!("{}", outcome.text);
-    Err(format!(
-        "{}: {name}, damaged: repair it with {}",
-        path.display(),
-        match what {
-            Content::Known(FileSystem::Ext4) => "e2fsck -f",
-            _ => "fsck.fat -a",
-        }
-    ))
+    let repair = match what {
+        Content::Known(FileSystem::Ext4) => "e2fsck -f",
+        _ => "fsck.fat -a",
+    };
+    Err(Failure::on(path, format!("{name}, damaged")).remedy(format!("repair it with {repair}")))
 }

@@ -1,5 +1,6 @@
 //! A host file as a disk.
 
+use crate::failure::{Context as _, Failure};
 use fs::{Block, BlockError};
 use std::fs::File;
 use std::io;
@@ -18,23 +19,22 @@ pub struct Image {
 
 impl Image {
     /// For reading only.
-    pub fn open(path: &Path) -> Result<Self, String> {
+    pub fn open(path: &Path) -> Result<Self, Failure> {
         Self::of(File::open(path), path, false)
     }
 
-    pub fn open_writable(path: &Path) -> Result<Self, String> {
+    pub fn open_writable(path: &Path) -> Result<Self, Failure> {
         let file = File::options().read(true).write(true).open(path);
         Self::of(file, path, true)
     }
 
-    fn of(file: io::Result<File>, path: &Path, writable: bool) -> Result<Self, String> {
-        let failed = |error: io::Error| format!("{}: {error}", path.display());
-        let file = file.map_err(failed)?;
-        if file.metadata().map_err(failed)?.is_dir() {
-            return Err(format!("{}: a directory, no disk image", path.display()));
+    fn of(file: io::Result<File>, path: &Path, writable: bool) -> Result<Self, Failure> {
+        let file = file.on(path)?;
+        if file.metadata().on(path)?.is_dir() {
+            return Err(Failure::on(path, "a directory, no disk image"));
         }
         // A block device says its size only to a seek.
-        let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).map_err(failed)?;
+        let size = io::Seek::seek(&mut &file, io::SeekFrom::End(0)).on(path)?;
         Ok(Self {
             file,
             sectors: size / SECTOR,

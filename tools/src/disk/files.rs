@@ -3,6 +3,7 @@
 use super::image::{self, Content};
 use super::{progress, shown};
 use crate::cli::FileSystem;
+use crate::failure::{Context as _, Failure};
 use fs::partition::Scheme;
 use fs::{Kind, OpenFlags, Stat, Time, Volume, Walk};
 use indicatif::ProgressBar;
@@ -13,6 +14,8 @@ use std::time::{Duration, SystemTime};
 
 /// Paths on a volume are at most this long; a damaged one may be deeper.
 const MAX_PATH: usize = 4095;
+/// The subject of a failure to print.
+const OUTPUT: &str = "standard output";
 
 /// An entry with its path on the volume.
 struct Entry {
@@ -23,7 +26,7 @@ struct Entry {
 }
 
 /// The volume, and whether it is ext4.
-fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool), String> {
+fn open(path: &Path, partition: Option<&str>) -> Result<(Box<dyn Volume>, bool), Failure> {
     let place = image::place(path, partition)?;
     let mut device = image::device(path, place, false)?;
     let is_ext4 = image::content(&mut *device) == Content::Known(FileSystem::Ext4);
@@ -92,18 +95,17 @@ fn entries(volume: &mut dyn Volume, directory: &str) -> Result<Vec<Entry>, fs::E
 fn walk(
     volume: &mut dyn Volume,
     from: &str,
-    visit: &mut dyn FnMut(&mut dyn Volume, &Entry) -> Result<(), String>,
-) -> Result<(), String> {
-    let failed = |path: &str, error: fs::Error| format!("{path}: {error}");
+    visit: &mut dyn FnMut(&mut dyn Volume, &Entry) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let mut waiting = vec![from.to_owned()];
     while let Some(directory) = waiting.pop() {
-        let found = entries(volume, &directory).map_err(|error| failed(&directory, error))?;
+        let found = entries(volume, &directory).on(plain(&directory))?;
         let mut below = Vec::new();
         for entry in found {
             visit(volume, &entry)?;
             if entry.stat.kind == Kind::Directory {
                 if entry.path.len() > MAX_PATH {
-                    return Err(format!("{}: too deep", entry.path));
+                    return Err(Failure::on(plain(&entry.path), "too deep"));
                 }
                 below.push(entry.path);
             }
@@ -114,11 +116,9 @@ fn walk(
 }
 
 /// Starts at a path of the volume: a directory, or a file alone.
-fn start(volume: &mut dyn Volume, path: &str) -> Result<Entry, String> {
-    let path = fs::path::normalise(path).map_err(|error| format!("{path}: {error}"))?;
-    let stat = volume
-        .stat(&path)
-        .map_err(|error| format!("{path}: {error}"))?;
+fn start(volume: &mut dyn Volume, path: &str) -> Result<Entry, Failure> {
+    let path = fs::path::normalise(path).on(path)?;
+    let stat = volume.stat(&path).on(&path)?;
     let target = None;
     Ok(Entry { path, stat, target })
 }
@@ -172,7 +172,7 @@ fn plain(name: &str) -> String {
     name.chars().map(escaped).collect()
 }
 
-pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String, String> {
+pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String, Failure> {
     let table = image::table(image)?;
     if partition.is_none() && table.partitions.len() != 1 && table.scheme != Scheme::Whole {
         let mut text = String::from("partitions (--partition lists the files of one):");
@@ -186,13 +186,13 @@ pub fn list(image: &Path, path: &str, partition: Option<&str>) -> Result<String,
     let (mut volume, _) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
     let mut output = std::io::BufWriter::new(std::io::stdout().lock());
-    let mut show = |entry: &Entry| writeln!(output, "{}", line(entry)).map_err(|e| e.to_string());
+    let mut show = |entry: &Entry| writeln!(output, "{}", line(entry)).on(OUTPUT);
     if first.stat.kind == Kind::Directory {
         walk(&mut *volume, &first.path, &mut |_, entry| show(entry))?;
     } else {
         show(&first)?;
     }
-    output.flush().map_err(|error| error.to_string())?;
+    output.flush().on(OUTPUT)?;
     Ok(String::new())
 }
 
@@ -201,18 +201,17 @@ pub fn extract(
     directory: &Path,
     path: &str,
     partition: Option<&str>,
-) -> Result<String, String> {
-    let host = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+) -> Result<String, Failure> {
     let (mut volume, is_ext4) = open(image, partition)?;
     let first = start(&mut *volume, path)?;
     if first.stat.kind != Kind::Directory {
-        return Err(format!("{}: not a directory", first.path));
+        return Err(Failure::on(&first.path, "not a directory"));
     }
     // Into a new or empty directory only: nothing that is there is followed or replaced.
     match std::fs::read_dir(directory).map(Iterator::count) {
         Ok(0) => {}
-        Ok(_) => return Err(format!("{}: isn't empty", directory.display())),
-        Err(_) => std::fs::create_dir(directory).map_err(|error| host(directory, error))?,
+        Ok(_) => return Err(Failure::on(directory, "isn't empty").remedy("name a new directory")),
+        Err(_) => std::fs::create_dir(directory).on(directory)?,
     }
     let total = volume
         .space()
@@ -225,10 +224,8 @@ pub fn extract(
         let below = entry.path.strip_prefix(&base).unwrap_or(&entry.path);
         let name = below.rsplit('/').next().unwrap_or_default();
         if matches!(name, "" | "." | "..") || name.contains('\0') {
-            return Err(format!(
-                "{}: a name that no file can have",
-                plain(&entry.path)
-            ));
+            let path = plain(&entry.path);
+            return Err(Failure::on(path, "a name that no file can have"));
         }
         let target = directory.join(below.trim_start_matches('/'));
         let modified = time(&entry.stat);
@@ -241,14 +238,14 @@ pub fn extract(
         }
         match (entry.stat.kind, &entry.target) {
             (Kind::Directory, _) => {
-                std::fs::create_dir(&target).map_err(|error| host(&target, error))?;
+                std::fs::create_dir(&target).on(&target)?;
                 times.push((target, modified));
             }
             (Kind::Symlink, Some(leads)) => {
-                std::os::unix::fs::symlink(leads, &target).map_err(|error| host(&target, error))?;
+                std::os::unix::fs::symlink(leads, &target).on(&target)?;
             }
             _ => {
-                let file = File::create_new(&target).map_err(|error| host(&target, error))?;
+                let file = File::create_new(&target).on(&target)?;
                 bytes += copy(volume, &entry.path, &file, &target, &bar)?;
                 // Some file systems of the host keep no such times.
                 let _ = file.set_modified(modified);
@@ -290,22 +287,21 @@ fn copy(
     mut to: &File,
     target: &Path,
     bar: &ProgressBar,
-) -> Result<u64, String> {
-    let failed = |error: fs::Error| format!("{}: {error}", plain(path));
-    let file = volume.open(path, OpenFlags::READ).map_err(failed)?;
+) -> Result<u64, Failure> {
+    let shown = plain(path);
+    let file = volume.open(path, OpenFlags::READ).on(&shown)?;
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let count = volume.read_at(file, at, &mut piece).map_err(failed)?;
+        let count = volume.read_at(file, at, &mut piece).on(&shown)?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             break;
         };
-        to.write_all(bytes)
-            .map_err(|error| format!("{}: {error}", target.display()))?;
+        to.write_all(bytes).on(target)?;
         at += count as u64;
         bar.inc(count as u64);
     }
-    volume.close(file).map_err(failed)?;
+    volume.close(file).on(&shown)?;
     Ok(at)
 }
 

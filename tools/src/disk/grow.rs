@@ -7,6 +7,7 @@ use super::make::{make_fat, text};
 use super::tool::{E2FSCK, RESIZE2FS, SFDISK};
 use super::{progress, shown};
 use crate::cli::FileSystem;
+use crate::failure::{Context as _, Failure};
 use fs::{Block, Error, Kind, OpenFlags, Volume};
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -20,27 +21,24 @@ const GPT_END: u64 = 33 * SECTOR;
 static NOW: AtomicI64 = AtomicI64::new(0);
 static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
-pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, String> {
+pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, Failure> {
     let place = image::place(path, partition)?;
     let mut device = image::device(path, place, false)?;
     let Content::Known(what) = image::content(&mut *device) else {
-        return Err(format!("{}: a tar archive doesn't grow", path.display()));
+        return Err(Failure::on(path, "a tar archive doesn't grow"));
     };
     let before = super::device::Image::open(path)?.sectors() * SECTOR;
     if size <= before {
-        return Err(format!(
-            "{}: has {} already; --size has to be more",
-            path.display(),
-            shown(before)
-        ));
+        let reason = format!("has {} already", shown(before));
+        return Err(Failure::on(path, reason).remedy("say a larger --size"));
     }
     let table = image::table(path)?;
     let end = place.start + place.size;
     let is_last = |other: &fs::partition::Partition| other.first.saturating_mul(SECTOR) < end;
     if place.partition.is_some() && !table.partitions.iter().all(is_last) {
-        return Err(format!(
-            "{}: only the last partition of a disk can grow",
-            path.display()
+        return Err(Failure::on(
+            path,
+            "only the last partition of a disk can grow",
         ));
     }
     let unfinished = Unfinished::new(path, true)?;
@@ -56,12 +54,12 @@ pub fn run(path: &Path, size: u64, partition: Option<&str>) -> Result<String, St
 }
 
 /// Makes the image and the partition larger.
-fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, String> {
+fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, Failure> {
     File::options()
         .write(true)
         .open(new)
         .and_then(|file| file.set_len(size))
-        .map_err(|error| format!("{}: {error}", new.display()))?;
+        .on(new)?;
     let Some(number) = place.partition else {
         return Ok(Place { size, ..place });
     };
@@ -72,7 +70,8 @@ fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, String> {
     };
     if grown.size <= place.size {
         return Err(
-            "--size leaves no more room for the partition: it has to be a few MiB more".into(),
+            Failure::on("--size", "leaves no more room for the partition")
+                .remedy("say a few MiB more"),
         );
     }
     let file = text(new)?;
@@ -96,7 +95,7 @@ fn enlarge(new: &Path, size: u64, place: Place) -> Result<Place, String> {
     Ok(grown)
 }
 
-fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), String> {
+fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), Failure> {
     let mut image = text(new)?;
     if place.partition.is_some() {
         image.push_str(&format!("?offset={}", place.start));
@@ -105,27 +104,28 @@ fn grow_ext4(new: &Path, size: u64, place: Place) -> Result<(), String> {
     command.args(["-f", "-p", &image]);
     let outcome = E2FSCK.run(command, "", &mut || {})?;
     if outcome.status > 1 {
-        return Err("the file system is damaged: repair it with e2fsck -f first".into());
+        return Err(
+            Failure::new("the file system is damaged").remedy("repair it with e2fsck -f first")
+        );
     }
     // resize2fs cuts a file off where the file system ends, and a GPT's second copy with it.
-    let failed = |error: std::io::Error| format!("{}: {error}", new.display());
     let file = File::options().read(true).write(true).open(new);
-    let file = file.map_err(failed)?;
+    let file = file.on(new)?;
     let end = place.start + place.size;
     let mut tail = vec![0; size.saturating_sub(end).min(ALIGN + GPT_END) as usize];
-    file.read_exact_at(&mut tail, end).map_err(failed)?;
+    file.read_exact_at(&mut tail, end).on(new)?;
     let sectors = format!("{}s", place.size / SECTOR);
     RESIZE2FS.must(&[&image, &sectors], "")?;
-    file.set_len(size).map_err(failed)?;
-    file.write_all_at(&tail, end).map_err(failed)
+    file.set_len(size).on(new)?;
+    file.write_all_at(&tail, end).on(new)
 }
 
 /// FAT's tables lie before its contents, so files are copied to a new file system.
-fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), String> {
+fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), Failure> {
     let mut from = image::mount(old, image::device(old, place, false)?, None)?;
     let label = label(&mut *image::device(old, place, false)?);
     let file = File::options().write(true).open(new);
-    let file = file.map_err(|error| format!("{}: {error}", new.display()))?;
+    let file = file.on(new)?;
     // The new part must not show contents of an older file system.
     rustix::fs::fallocate(
         &file,
@@ -133,11 +133,10 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
         grown.start,
         grown.size,
     )
-    .map_err(|error| format!("{}: {error}", new.display()))?;
+    .on(new)?;
     make_fat(new, grown, &label)?;
     let mut to = image::mount(new, image::device(new, grown, true)?, Some(&CLOCK))?;
-    let failed = |path: &str, error: Error| format!("{path}: {error}");
-    let used = from.space().map_err(|error| failed("/", error))?;
+    let used = from.space().on("/")?;
     let bar = progress::bytes("copying", used.total.saturating_sub(used.free));
     let mut waiting = vec![String::new()];
     while let Some(directory) = waiting.pop() {
@@ -146,18 +145,18 @@ fn grow_fat(old: &Path, place: Place, new: &Path, grown: Place) -> Result<(), St
         } else {
             &directory
         };
-        for (name, stat) in files::listed(&mut *from, root).map_err(|error| failed(root, error))? {
+        for (name, stat) in files::listed(&mut *from, root).on(root)? {
             let path = format!("{directory}/{name}");
             NOW.store(stat.modified.seconds, Ordering::Relaxed);
             if stat.kind == Kind::Directory {
-                to.mkdir(&path).map_err(|error| failed(&path, error))?;
+                to.mkdir(&path).on(&path)?;
                 waiting.push(path);
             } else {
-                copy(&mut *from, &mut *to, &path, &bar).map_err(|error| failed(&path, error))?;
+                copy(&mut *from, &mut *to, &path, &bar).on(&path)?;
             }
         }
     }
-    to.sync().map_err(|error| failed("/", error))?;
+    to.sync().on("/")?;
     bar.finish_and_clear();
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Locks on images while a command works on them, and the process that holds one.
 
+use crate::failure::Failure;
 use crate::lock::{self, InUse, Refusal, Usage};
 use std::fs::File;
 use std::os::fd::AsRawFd as _;
@@ -14,7 +15,7 @@ pub struct Held {
 
 /// Locks the image. What is no image, or can't be opened, is left to the command, which says so in
 /// its own words; what can't be locked goes on without, with a word.
-pub fn image(path: &Path, usage: Usage) -> Result<Held, String> {
+pub fn image(path: &Path, usage: Usage) -> Result<Held, Failure> {
     match taken(path, usage) {
         Ok(file) => Ok(Held { _file: file }),
         Err(Refusal::Unsupported(number)) => {
@@ -25,10 +26,7 @@ pub fn image(path: &Path, usage: Usage) -> Result<Held, String> {
             );
             Ok(Held { _file: None })
         }
-        Err(Refusal::InUse(other)) => {
-            let (path, other) = (path.display(), other.text());
-            Err(format!("{path}: {other}: end that first"))
-        }
+        Err(Refusal::InUse(other)) => Err(Failure::on(path, other.text()).remedy("end that first")),
     }
 }
 

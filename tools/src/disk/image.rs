@@ -3,8 +3,9 @@
 use super::device::{Image, SECTOR};
 use super::tool::CP;
 use crate::cli::FileSystem;
+use crate::failure::{Context as _, Failure};
 use fs::partition::{self, Scheme, Slice, Table};
-use fs::{Block, MountError, Volume};
+use fs::{Block, Volume};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use std::path::{Path, PathBuf};
 use tempfile::{NamedTempFile, TempPath};
@@ -25,15 +26,10 @@ pub enum Content {
     Tar,
 }
 
-/// An error about an image.
-pub fn named(path: &Path, error: &MountError) -> String {
-    format!("{}: {error}", path.display())
-}
-
 /// The image's partition table; its warnings go to standard error.
-pub fn table(path: &Path) -> Result<Table, String> {
+pub fn table(path: &Path) -> Result<Table, Failure> {
     let mut image = Image::open(path)?;
-    let table = partition::table(&mut image).map_err(|error| named(path, &error))?;
+    let table = partition::table(&mut image).on(path)?;
     for warning in &table.warnings {
         eprintln!("soil: {}: {warning}", path.display());
     }
@@ -41,7 +37,7 @@ pub fn table(path: &Path) -> Result<Table, String> {
 }
 
 /// The part of the image that is meant: a partition by number or label, the only one, or the whole.
-pub fn place(path: &Path, name: Option<&str>) -> Result<Place, String> {
+pub fn place(path: &Path, name: Option<&str>) -> Result<Place, Failure> {
     let table = table(path)?;
     let chosen = match (name, table.partitions.as_slice()) {
         (Some(name), _) => Some(table.find(name)),
@@ -49,16 +45,13 @@ pub fn place(path: &Path, name: Option<&str>) -> Result<Place, String> {
         (None, []) if table.scheme == Scheme::Whole => None,
         (None, partitions) => {
             let count = partitions.len();
-            return Err(format!(
-                "{}: has {count} partitions: say --partition NUMBER or LABEL (soil disk list shows \
-                them)",
-                path.display()
-            ));
+            let remedy = "say --partition NUMBER or LABEL (soil disk list shows them)";
+            return Err(Failure::on(path, format!("has {count} partitions")).remedy(remedy));
         }
     };
     match chosen {
         Some(found) => {
-            let found = found.map_err(|error| named(path, &error))?;
+            let found = found.on(path)?;
             Ok(Place {
                 start: found.first * SECTOR,
                 size: found.sectors * SECTOR,
@@ -74,7 +67,7 @@ pub fn place(path: &Path, name: Option<&str>) -> Result<Place, String> {
 }
 
 /// That part of the image as a disk.
-pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block + Send>, String> {
+pub fn device(path: &Path, place: Place, writable: bool) -> Result<Box<dyn Block + Send>, Failure> {
     let image = if writable {
         Image::open_writable(path)?
     } else {
@@ -109,7 +102,7 @@ pub fn mount(
     path: &Path,
     mut device: Box<dyn Block + Send>,
     clock: Option<&'static fs::Clock>,
-) -> Result<Box<dyn Volume>, String> {
+) -> Result<Box<dyn Volume>, Failure> {
     let options = fs::VolumeOptions {
         read_only: device.read_only(),
         clock,
@@ -122,7 +115,7 @@ pub fn mount(
         Content::Known(FileSystem::Ext4) => fs::ext4::mount(device, options),
         Content::Known(FileSystem::Fat) => fs::fat::mount(device, options),
     };
-    mounted.map_err(|error| named(path, &error))
+    mounted.on(path)
 }
 
 /// An image that isn't whole yet: a file beside the place it is for, gone if it doesn't get there.
@@ -133,22 +126,19 @@ pub struct Unfinished {
 
 impl Unfinished {
     /// For the image `target`, which isn't there, or may be replaced.
-    pub fn new(target: &Path, replace: bool) -> Result<Self, String> {
+    pub fn new(target: &Path, replace: bool) -> Result<Self, Failure> {
         if !replace && target.symlink_metadata().is_ok() {
-            return Err(format!(
-                "{}: is there already; --force replaces it",
-                target.display()
-            ));
+            return Err(Failure::on(target, "is there already").remedy("--force replaces it"));
         }
         if target.is_dir() {
-            return Err(format!("{}: a directory", target.display()));
+            return Err(Failure::on(target, "a directory"));
         }
         let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
         let file = NamedTempFile::with_prefix_in(".soil-disk-", folder)
-            .map_err(|error| format!("{}: {error}", target.display()))?
+            .on(target)?
             .into_temp_path();
         remove_when_interrupted(file.to_path_buf())?;
         Ok(Self {
@@ -162,26 +152,24 @@ impl Unfinished {
     }
 
     /// Puts the image into its place, durably.
-    pub fn finish(self) -> Result<(), String> {
-        let failed = |error: std::io::Error| format!("{}: {error}", self.target.display());
-        let file = std::fs::File::open(&self.file).map_err(failed)?;
+    pub fn finish(self) -> Result<(), Failure> {
+        let file = std::fs::File::open(&self.file).on(&self.target)?;
         // A new file has the permissions of the umask, a temporary one only the owner's.
         let mask = rustix::process::umask(rustix::fs::Mode::empty());
         rustix::process::umask(mask);
         let mode = rustix::fs::Mode::from_raw_mode(0o666 & !mask.bits());
-        rustix::fs::fchmod(&file, mode).map_err(|error| failed(error.into()))?;
-        file.sync_all().map_err(failed)?;
+        rustix::fs::fchmod(&file, mode).on(&self.target)?;
+        file.sync_all().on(&self.target)?;
         let target = self.target.clone();
-        self.file
-            .persist(&self.target)
-            .map_err(|error| format!("{}: {}", target.display(), error.error))
+        let placed = self.file.persist(&self.target);
+        placed.map_err(|error| Failure::on(target, error.error))
     }
 }
 
 /// Ctrl-C ends the command and leaves nothing behind.
-fn remove_when_interrupted(path: PathBuf) -> Result<(), String> {
+fn remove_when_interrupted(path: PathBuf) -> Result<(), Failure> {
     let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM, SIGHUP])
-        .map_err(|error| format!("signals can't be handled: {error}"))?;
+        .map_err(|error| Failure::new(format!("signals can't be handled: {error}")))?;
     std::thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
             let _ = std::fs::remove_file(&path);
@@ -192,7 +180,7 @@ fn remove_when_interrupted(path: PathBuf) -> Result<(), String> {
 }
 
 /// Copies an image with its holes.
-pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
+pub fn copy(from: &Path, to: &Path) -> Result<(), Failure> {
     let mut command = CP.command()?;
     command
         .args(["--sparse=always", "--reflink=auto", "--"])
@@ -201,16 +189,15 @@ pub fn copy(from: &Path, to: &Path) -> Result<(), String> {
     if outcome.status == 0 {
         Ok(())
     } else {
-        Err(outcome.last_line().to_owned())
+        Err(Failure::new(outcome.last_line()))
     }
 }
 
 /// Copies one part of an image to a file of its own, leaving out what is zero.
-pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), String> {
+pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), Failure> {
     let mut from = device(image, place, false)?;
-    let file = std::fs::File::create(to).map_err(|error| format!("{}: {error}", to.display()))?;
-    let failed = |error: std::io::Error| format!("{}: {error}", to.display());
-    file.set_len(place.size).map_err(failed)?;
+    let file = std::fs::File::create(to).on(to)?;
+    file.set_len(place.size).on(to)?;
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
     while at < place.size {
@@ -218,10 +205,9 @@ pub fn copy_part(image: &Path, place: Place, to: &Path) -> Result<(), String> {
         let Some(bytes) = piece.get_mut(..len) else {
             break;
         };
-        from.read(at / SECTOR, bytes)
-            .map_err(|error| format!("{}: {error}", image.display()))?;
+        from.read(at / SECTOR, bytes).on(image)?;
         if bytes.iter().any(|byte| *byte != 0) {
-            std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).map_err(failed)?;
+            std::os::unix::fs::FileExt::write_all_at(&file, bytes, at).on(to)?;
         }
         at += len as u64;
     }

@@ -5,6 +5,7 @@ use super::image::{self, Place, Unfinished};
 use super::tool::{MKFS_EXT4, MKFS_FAT, SFDISK};
 use super::{progress, shown};
 use crate::cli::{FileSystem, MakeDisk};
+use crate::failure::{Context as _, Failure};
 use fs::{Error, OpenFlags, Volume};
 use indicatif::ProgressBar;
 use std::fs::{DirEntry, File, Metadata};
@@ -22,24 +23,23 @@ const GPT_END: u64 = 33 * SECTOR;
 static NOW: AtomicI64 = AtomicI64::new(0);
 static CLOCK: fs::Clock = fs::Clock::new(|| fs::Time::from_seconds(NOW.load(Ordering::Relaxed)));
 
-pub fn run(options: &MakeDisk) -> Result<String, String> {
+pub fn run(options: &MakeDisk) -> Result<String, Failure> {
     let directory = &options.directory;
-    let known = std::fs::metadata(directory)
-        .map_err(|error| format!("{}: {error}", directory.display()))?;
+    let known = std::fs::metadata(directory).on(directory)?;
     if !known.is_dir() {
-        return Err(format!("{}: not a directory", directory.display()));
+        return Err(Failure::on(directory, "not a directory"));
     }
     if options.label.contains('\0') || options.label.contains('\n') {
-        return Err("the label has a character that no label can have".into());
+        return Err(Failure::on(
+            "--label",
+            "has a character that no label can have",
+        ));
     }
     let (size, contents) = (options.size.0, total(directory)?);
     if contents > size {
-        return Err(format!(
-            "{}: has {} of files, more than the image's {}: say a larger --size",
-            directory.display(),
-            shown(contents),
-            shown(size)
-        ));
+        let (files, room) = (shown(contents), shown(size));
+        let reason = format!("has {files} of files, more than the image's {room}");
+        return Err(Failure::on(directory, reason).remedy("say a larger --size"));
     }
     let unfinished = Unfinished::new(&options.image, options.force)?;
     let file = unfinished.path();
@@ -47,7 +47,7 @@ pub fn run(options: &MakeDisk) -> Result<String, String> {
         .write(true)
         .open(file)
         .and_then(|file| file.set_len(size))
-        .map_err(|error| format!("{}: {error}", options.image.display()))?;
+        .on(&options.image)?;
     let place = if options.partition.is_some() {
         partition(file, options, size)?
     } else {
@@ -76,22 +76,21 @@ pub fn run(options: &MakeDisk) -> Result<String, String> {
 }
 
 /// Divides the image: one partition, as large as can be.
-fn partition(file: &Path, options: &MakeDisk, size: u64) -> Result<Place, String> {
+fn partition(file: &Path, options: &MakeDisk, size: u64) -> Result<Place, Failure> {
     let end = size.saturating_sub(GPT_END) / ALIGN * ALIGN;
     if end <= ALIGN {
-        return Err(format!(
-            "{} are too little for a partition table and a file system",
-            shown(size)
-        ));
+        let reason = "too little for a partition table and a file system";
+        return Err(Failure::on(shown(size), reason).remedy("say a larger --size"));
     }
     let kind = match options.fs {
         FileSystem::Fat => "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7",
         FileSystem::Ext4 => "0FC63DAF-8483-4772-8E79-3D69D8477DE4",
     };
     if options.label.contains(['"', '\\']) || options.label.encode_utf16().count() > 36 {
-        return Err(
-            "a partition's label has 36 characters at most, without quotes and backslashes".into(),
-        );
+        return Err(Failure::on(
+            format!("{:?}", options.label),
+            "a partition's label has 36 characters at most, without quotes and backslashes",
+        ));
     }
     let sectors = (end - ALIGN) / SECTOR;
     let script = format!(
@@ -110,14 +109,14 @@ fn partition(file: &Path, options: &MakeDisk, size: u64) -> Result<Place, String
     })
 }
 
-pub fn text(path: &Path) -> Result<String, String> {
+pub fn text(path: &Path) -> Result<String, Failure> {
     path.to_str()
         .map(str::to_owned)
-        .ok_or_else(|| format!("{}: the path isn't UTF-8", path.display()))
+        .ok_or_else(|| Failure::on(path, "the path isn't UTF-8"))
 }
 
 /// Makes an empty FAT file system.
-pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), String> {
+pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), Failure> {
     let mut arguments: Vec<String> = Vec::new();
     if place.partition.is_some() {
         let sectors = (place.start / SECTOR).to_string();
@@ -126,9 +125,8 @@ pub fn make_fat(file: &Path, place: Place, label: &str) -> Result<(), String> {
     if !label.is_empty() {
         let fits = label.len() <= 11 && label.bytes().all(|byte| (b' '..=b'~').contains(&byte));
         if !fits {
-            return Err(format!(
-                "{label:?}: a FAT file system's label has 11 ASCII characters at most"
-            ));
+            let reason = "a FAT file system's label has 11 ASCII characters at most";
+            return Err(Failure::on(format!("{label:?}"), reason));
         }
         arguments.extend(["-n".into(), label.to_ascii_uppercase()]);
     }
@@ -143,12 +141,10 @@ fn make_ext4(
     place: Place,
     options: &MakeDisk,
     bar: &ProgressBar,
-) -> Result<(), String> {
+) -> Result<(), Failure> {
     if options.label.len() > 16 {
-        let label = &options.label;
-        return Err(format!(
-            "{label:?}: an ext4 file system's label has 16 bytes at most"
-        ));
+        let reason = "an ext4 file system's label has 16 bytes at most";
+        return Err(Failure::on(format!("{:?}", options.label), reason));
     }
     let mut command = MKFS_EXT4.command()?;
     command.args(["-q", "-F", "-L", &options.label, "-d"]);
@@ -172,26 +168,20 @@ fn make_ext4(
     } else if full.iter().any(|text| outcome.text.contains(text)) {
         Err(too_small(&options.directory))
     } else {
-        Err(format!("mkfs.ext4: {}", outcome.last_line()))
+        Err(Failure::on(MKFS_EXT4.name, outcome.last_line()))
     }
 }
 
-fn too_small(directory: &Path) -> String {
-    format!(
-        "{}: the files don't fit into the image: say a larger --size",
-        directory.display()
-    )
+fn too_small(directory: &Path) -> Failure {
+    Failure::on(directory, "the files don't fit into the image").remedy("say a larger --size")
 }
 
 /// A directory's entries by name, with what is known of each; links aren't followed.
-fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, String> {
-    let failed = |error: std::io::Error| format!("{}: {error}", directory.display());
+fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, Failure> {
     let mut entries = Vec::new();
-    for entry in std::fs::read_dir(directory).map_err(failed)? {
-        let entry = entry.map_err(failed)?;
-        let known = entry
-            .metadata()
-            .map_err(|error| format!("{}: {error}", entry.path().display()))?;
+    for entry in std::fs::read_dir(directory).on(directory)? {
+        let entry = entry.on(directory)?;
+        let known = entry.metadata().on(entry.path())?;
         entries.push((entry, known));
     }
     entries.sort_by_key(|(entry, _)| entry.file_name());
@@ -199,7 +189,7 @@ fn entries(directory: &Path) -> Result<Vec<(DirEntry, Metadata)>, String> {
 }
 
 /// Bytes of all files in a directory, hard links counted once.
-fn total(directory: &Path) -> Result<u64, String> {
+fn total(directory: &Path) -> Result<u64, Failure> {
     let mut waiting = vec![directory.to_owned()];
     let mut seen = std::collections::HashSet::new();
     let mut bytes = 0;
@@ -216,7 +206,7 @@ fn total(directory: &Path) -> Result<u64, String> {
 }
 
 /// Copies the files of a directory to the FAT file system that was made.
-fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), String> {
+fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Result<(), Failure> {
     let mut volume = image::mount(file, image::device(file, place, true)?, Some(&CLOCK))?;
     let mut waiting: Vec<(PathBuf, String)> = vec![(directory.to_owned(), String::new())];
     while let Some((directory, prefix)) = waiting.pop() {
@@ -224,18 +214,18 @@ fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Resul
             let source = entry.path();
             let name = entry.file_name();
             let Some(name) = name.to_str() else {
-                return Err(format!("{}: the name isn't UTF-8", source.display()));
+                return Err(Failure::on(source, "the name isn't UTF-8").remedy("rename it"));
             };
             let target = format!("{prefix}/{name}");
             NOW.store(known.mtime(), Ordering::Relaxed);
             let failed = |error: Error| match error {
                 Error::NoSpace => too_small(&directory),
-                Error::Unsupported => format!("{}: FAT has no links", source.display()),
-                Error::Exists => format!(
-                    "{}: FAT takes it for another name, which differs in case only",
-                    source.display()
-                ),
-                error => format!("{}: {error}", source.display()),
+                Error::Unsupported => Failure::on(&source, "FAT has no links"),
+                Error::Exists => {
+                    let reason = "FAT takes it for another name, which differs in case only";
+                    Failure::on(&source, reason).remedy("rename one of the two")
+                }
+                error => Failure::on(&source, error),
             };
             if known.is_dir() {
                 volume.mkdir(&target).map_err(failed)?;
@@ -243,21 +233,17 @@ fn fill(file: &Path, place: Place, directory: &Path, bar: &ProgressBar) -> Resul
             } else if known.is_file() {
                 copy_file(&mut *volume, &source, &target, bar)?.map_err(failed)?;
             } else if known.is_symlink() {
-                return Err(format!(
-                    "{}: FAT has no symbolic links: use --fs ext4",
-                    source.display()
-                ));
+                return Err(
+                    Failure::on(source, "FAT has no symbolic links").remedy("use --fs ext4")
+                );
             } else {
-                return Err(format!(
-                    "{}: neither a file nor a directory",
-                    source.display()
-                ));
+                return Err(
+                    Failure::on(source, "neither a file nor a directory").remedy("remove it")
+                );
             }
         }
     }
-    volume
-        .sync()
-        .map_err(|error| format!("{}: {error}", file.display()))
+    volume.sync().on(file)
 }
 
 /// Copies one file; the outer error is the host's, the inner one the volume's.
@@ -266,9 +252,8 @@ fn copy_file(
     source: &Path,
     target: &str,
     bar: &ProgressBar,
-) -> Result<Result<(), Error>, String> {
-    let host = |error: std::io::Error| format!("{}: {error}", source.display());
-    let mut from = File::open(source).map_err(host)?;
+) -> Result<Result<(), Error>, Failure> {
+    let mut from = File::open(source).on(source)?;
     let flags = OpenFlags::WRITE | OpenFlags::CREATE | OpenFlags::EXCLUSIVE;
     let file = match volume.open(target, flags) {
         Ok(file) => file,
@@ -277,7 +262,7 @@ fn copy_file(
     let mut piece = vec![0; 1 << 20];
     let mut at = 0;
     loop {
-        let count = from.read(&mut piece).map_err(host)?;
+        let count = from.read(&mut piece).on(source)?;
         let Some(bytes) = piece.get(..count).filter(|bytes| !bytes.is_empty()) else {
             return Ok(volume.close(file));
         };

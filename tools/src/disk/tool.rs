@@ -1,5 +1,6 @@
 //! The programs that make, check and grow file systems.
 
+use crate::failure::{Context as _, Failure};
 use crate::run::find_program;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -52,10 +53,11 @@ pub fn find(name: &str) -> Option<PathBuf> {
 }
 
 impl Tool {
-    pub fn command(&self) -> Result<Command, String> {
+    pub fn command(&self) -> Result<Command, Failure> {
         let Some(path) = find(self.name) else {
             let Self { name, package } = self;
-            return Err(format!("{name} isn't installed: apt-get install {package}"));
+            let remedy = format!("apt-get install {package}");
+            return Err(Failure::on(name, "isn't installed").remedy(remedy));
         };
         let mut command = Command::new(path);
         command.env("LC_ALL", "C.UTF-8");
@@ -68,14 +70,13 @@ impl Tool {
         mut command: Command,
         input: &str,
         meanwhile: &mut dyn FnMut(),
-    ) -> Result<Outcome, String> {
-        let failed = |error: std::io::Error| format!("{}: {error}", self.name);
+    ) -> Result<Outcome, Failure> {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(failed)?;
+            .on(self.name)?;
         if let Some(mut stdin) = child.stdin.take() {
             // One that doesn't read its input says why it ended.
             let _ = stdin.write_all(input.as_bytes());
@@ -87,8 +88,8 @@ impl Tool {
         }
         let output = waiting
             .join()
-            .map_err(|_| format!("{}: its output was lost", self.name))?
-            .map_err(failed)?;
+            .map_err(|_| Failure::on(self.name, "its output was lost"))?
+            .on(self.name)?;
         let text = [output.stdout, output.stderr].concat();
         Ok(Outcome {
             status: output.status.code().unwrap_or(128),
@@ -97,14 +98,14 @@ impl Tool {
     }
 
     /// Runs it with these arguments and gives its error as one line.
-    pub fn must(&self, arguments: &[&str], input: &str) -> Result<(), String> {
+    pub fn must(&self, arguments: &[&str], input: &str) -> Result<(), Failure> {
         let mut command = self.command()?;
         command.args(arguments);
         let outcome = self.run(command, input, &mut || {})?;
         if outcome.status == 0 {
             Ok(())
         } else {
-            Err(format!("{}: {}", self.name, outcome.last_line()))
+            Err(Failure::on(self.name, outcome.last_line()))
         }
     }
 }

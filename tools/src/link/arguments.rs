@@ -1,5 +1,6 @@
 //! The driver's arguments: those of a C compiler, as OCaml's compilers give them.
 
+use crate::failure::{Context as _, Failure};
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
@@ -67,7 +68,7 @@ const WITH_VALUE: [&[u8]; 8] = [
 
 /// Sorts the arguments out. Files named by `@FILE` are read, as `ocamlopt` uses for long command
 /// lines.
-pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
+pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, Failure> {
     let arguments = expand(arguments)?;
     if arguments
         .iter()
@@ -90,10 +91,9 @@ pub fn parse(arguments: Vec<OsString>) -> Result<Invocation, String> {
             .any(|end| argument.as_bytes().ends_with(end))
     };
     if let Some(source) = arguments.iter().find(|argument| is_source(argument)) {
-        return Err(format!(
-            "{}: compile it with -c first, then link",
-            source.display()
-        ));
+        return Err(
+            Failure::on(source, "a source file").remedy("compile it with -c first, then link")
+        );
     }
     if arguments.is_empty()
         || arguments
@@ -115,18 +115,18 @@ impl Link {
         &mut self,
         argument: OsString,
         rest: &mut impl Iterator<Item = OsString>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Failure> {
         let bytes = argument.as_bytes();
         let attached = |prefix: &[u8]| {
             bytes
                 .strip_prefix(prefix)
                 .map(|value| OsString::from_vec(value.to_vec()))
         };
-        let mut value = |prefix: &[u8]| -> Result<Option<OsString>, String> {
+        let mut value = |prefix: &[u8]| -> Result<Option<OsString>, Failure> {
             match attached(prefix) {
                 Some(value) if value.is_empty() => match rest.next() {
                     Some(value) => Ok(Some(value)),
-                    None => Err(format!("{} needs a value", argument.display())),
+                    None => Err(Failure::on(&argument, "needs a value")),
                 },
                 other => Ok(other),
             }
@@ -182,14 +182,13 @@ impl Link {
 
 /// Replaces `@FILE` by the words in it: separated by blanks, in quotes where needed, with
 /// backslashes.
-fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, String> {
+fn expand(arguments: Vec<OsString>) -> Result<Vec<OsString>, Failure> {
     let mut all = Vec::new();
     for argument in arguments {
         match argument.as_bytes().strip_prefix(b"@") {
             Some(name) => {
                 let path = PathBuf::from(OsString::from_vec(name.to_vec()));
-                let text =
-                    std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+                let text = std::fs::read(&path).on(&path)?;
                 all.extend(words(&text));
             }
             None => all.push(argument),

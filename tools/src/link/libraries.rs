@@ -1,5 +1,6 @@
 //! Searching for static libraries.
 
+use crate::failure::Failure;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,7 +24,7 @@ pub struct Musl(PathBuf);
 impl Musl {
     /// Finds musl: what `SOIL_MUSL` names, else where Debian, Fedora, Arch and musl's own
     /// installation put it.
-    pub fn find() -> Result<Self, String> {
+    pub fn find() -> Result<Self, Failure> {
         const USUAL: [&str; 4] = [
             "/usr/lib/x86_64-linux-musl",
             "/usr/x86_64-linux-musl/lib64",
@@ -36,17 +37,19 @@ impl Musl {
             return if is_musl(&folder) {
                 Ok(Self(folder))
             } else {
-                Err(format!(
-                    "SOIL_MUSL={}: no libc.a and crt1.o there",
-                    folder.display()
-                ))
+                let subject = format!("SOIL_MUSL={}", folder.display());
+                Err(Failure::on(subject, "no libc.a and crt1.o there"))
             };
         }
-        USUAL.iter().map(PathBuf::from).find(|folder| is_musl(folder)).map(Self).ok_or_else(|| {
-            "the static C library musl wasn't found: apt-get install musl-dev (or name its folder \
-            in SOIL_MUSL)"
-                .to_string()
-        })
+        USUAL
+            .iter()
+            .map(PathBuf::from)
+            .find(|folder| is_musl(folder))
+            .map(Self)
+            .ok_or_else(|| {
+                Failure::new("the static C library musl wasn't found")
+                    .remedy("apt-get install musl-dev (or name its folder in SOIL_MUSL)")
+            })
     }
 
     /// A file of musl's.
@@ -68,7 +71,7 @@ impl<'a> Search<'a> {
     }
 
     /// The archive of library `name`; none for what musl's libc has in it.
-    pub fn find(&self, name: &str) -> Result<Option<PathBuf>, String> {
+    pub fn find(&self, name: &str) -> Result<Option<PathBuf>, Failure> {
         if IN_MUSL.contains(&name) {
             return Ok(None);
         }
@@ -95,15 +98,14 @@ impl<'a> Search<'a> {
             }
         }
         Err(match shared {
-            Some(object) => format!(
-                "library {name} is there as a shared object only ({}), and an image can't load \
-                 one: \
-                 install or build its static archive {file}",
+            Some(object) => Failure::new(format!(
+                "library {name} is there as a shared object only ({}), and an image can't load one",
                 object.display()
-            ),
-            None => format!(
+            ))
+            .remedy(format!("install or build its static archive {file}")),
+            None => Failure::new(format!(
                 "library {name} wasn't found: no {file} in the folders of -L or the system's"
-            ),
+            )),
         })
     }
 }
@@ -139,6 +141,7 @@ mod tests {
             search
                 .find("soil-none")
                 .unwrap_err()
+                .to_string()
                 .contains("libsoil-none.a")
         );
         std::fs::write(folder.path().join("libsoil-some.so"), "").unwrap();
@@ -146,6 +149,7 @@ mod tests {
             search
                 .find("soil-some")
                 .unwrap_err()
+                .to_string()
                 .contains("shared object only")
         );
         let archive = folder.path().join("libsoil-some.a");

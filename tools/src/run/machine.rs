@@ -7,9 +7,10 @@ use super::lifeline::Lifeline;
 use super::output::{self, Progress, say, say_soon};
 use super::serial::Origin;
 use super::terminal::{self, ReportKey};
-use super::{Failure, dies_with_us, input, signals};
+use super::{CRASHED, NO_STATUS, NOT_STARTED, TIMED_OUT, dies_with_us, input, signals};
 use crate::cli::Run;
 use crate::disk::other_use;
+use crate::failure::{Context as _, Failure};
 use crate::lock::Usage;
 use crate::report;
 use rustix::io::{FdFlags, fcntl_setfd};
@@ -92,7 +93,7 @@ pub fn run(
             SocketFlags::CLOEXEC,
             None,
         )
-        .map_err(|error| Failure::start(format!("no socket for QEMU: {error}")))
+        .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))
     };
     let (control_here, control_there) = socket()?;
     let (monitor_here, monitor_there) = socket()?;
@@ -119,7 +120,7 @@ pub fn run(
     qemu.process_group(0);
     // First, for should we end before, the second one's look at the parent tells.
     let _lifeline = Lifeline::tie(&mut qemu)
-        .map_err(|error| Failure::start(format!("no socket for QEMU: {error}")))?;
+        .map_err(|error| Failure::new(format!("no socket for QEMU: {error}")))?;
     dies_with_us(&mut qemu);
     // SAFETY: between fork and exec only system calls are made; the descriptors outlive the call
     // (held by this function).
@@ -200,13 +201,11 @@ impl Machine {
         origin: Origin,
         events: Sender<Event>,
     ) -> Result<Self, Failure> {
-        let lost = |what: &str| Failure::start(format!("QEMU's {what} is not there"));
+        let lost = |what: &str| Failure::new(format!("QEMU's {what} is not there"));
         let output = child.stdout.take().ok_or_else(|| lost("output"))?;
         let stdin = child.stdin.take().ok_or_else(|| lost("input"))?;
         let errors = child.stderr.take().ok_or_else(|| lost("error output"))?;
-        let replies = monitor
-            .try_clone()
-            .map_err(|error| Failure::start(error.to_string()))?;
+        let replies = monitor.try_clone().on("QEMU's monitor")?;
         let key = Arc::new(ReportKey::default());
         let machine = Self {
             child,
@@ -366,7 +365,7 @@ impl Machine {
             &console,
             reason.as_deref(),
             &complaints,
-            in_use(run, &complaints).as_deref(),
+            in_use(run, &complaints),
         );
         if outcome.is_ok() || console.spoke {
             for line in &complaints {
@@ -376,8 +375,8 @@ impl Machine {
         let answer = match outcome {
             Ok(status) => console.status(status),
             Err(failure) => {
-                said.extend(format!("soil: {}\n", failure.text).as_bytes());
-                failure.status
+                said.extend(format!("soil: {failure}\n").as_bytes());
+                failure.status.unwrap_or(NOT_STARTED)
             }
         };
         // Without a reader it is lost.
@@ -412,7 +411,7 @@ fn complaint(line: &str) -> &str {
 
 /// Which disk QEMU didn't get, and why, if that is what it complains about: it knows no more than
 /// that another process has it.
-fn in_use(run: &Run, complaints: &[&str]) -> Option<String> {
+fn in_use(run: &Run, complaints: &[&str]) -> Option<Failure> {
     let is_locked = |line: &&str| line.contains("Failed to get") && line.contains("lock");
     complaints.iter().copied().find(is_locked)?;
     run.disks.iter().find_map(|disk| {
@@ -421,9 +420,8 @@ fn in_use(run: &Run, complaints: &[&str]) -> Option<String> {
             false => Usage::Write,
         };
         let other = other_use(&disk.file, usage)?;
-        let (name, file) = (&disk.name, disk.file.display());
-        let (text, remedy) = (other.text(), other.remedy(usage));
-        Some(format!("disk {name}: {file}: {text}: {remedy}"))
+        let subject = format!("disk {}: {}", disk.name, disk.file.display());
+        Some(Failure::on(subject, other.text()).remedy(other.remedy(usage)))
     })
 }
 
@@ -435,7 +433,7 @@ fn outcome(
     console: &Progress,
     reason: Option<&str>,
     complaints: &[&str],
-    in_use: Option<&str>,
+    in_use: Option<Failure>,
 ) -> Result<u8, Failure> {
     // A program that ended in time has its own status, even if a signal or the clock came in the
     // same moment; but not if it cut off what the program wrote.
@@ -446,10 +444,7 @@ fn outcome(
         return Err(failure_of(ended));
     }
     if !control.report.is_empty() {
-        return Err(Failure {
-            status: 134,
-            text: "the program crashed".into(),
-        });
+        return Err(Failure::new("the program crashed").with_status(CRASHED));
     }
     let code = status.and_then(|status| status.code());
     match code {
@@ -457,16 +452,10 @@ fn outcome(
         // ours has said its status on the control channel.
         Some(1) if !console.spoke || !complaints.is_empty() => {
             let text = complaints.first().copied().unwrap_or("it gives no reason");
-            Err(Failure::start(match in_use {
-                Some(text) => text.to_owned(),
-                None => format!("QEMU did not start: {text}"),
-            }))
+            Err(in_use.unwrap_or_else(|| Failure::new(format!("QEMU did not start: {text}"))))
         }
         Some(code) if code & 1 == 1 => Ok(u8::try_from(code >> 1).unwrap_or(255)),
-        _ => Err(Failure {
-            status: 126,
-            text: end_without_status(status, reason),
-        }),
+        _ => Err(Failure::new(end_without_status(status, reason)).with_status(NO_STATUS)),
     }
 }
 
@@ -475,21 +464,16 @@ fn failure_of(ended: Ended) -> Failure {
     // 128 and the signal, as a shell has it.
     let by_signal = |signal: i32| u8::try_from(128 + signal).unwrap_or(255);
     match ended {
-        Ended::TimedOut(after) => Failure {
-            status: 124,
-            text: format!("ended after {} s (--timeout)", after.as_secs_f64()),
-        },
-        Ended::NoAnswer(signal) => Failure {
-            status: by_signal(signal),
-            text: format!(
-                "the program did not stop within {} s: ended",
-                GRACE.as_secs()
-            ),
-        },
-        Ended::Killed(signal) => Failure {
-            status: by_signal(signal),
-            text: "ended at once".into(),
-        },
+        Ended::TimedOut(after) => {
+            let after = after.as_secs_f64();
+            Failure::new(format!("ended after {after} s (--timeout)")).with_status(TIMED_OUT)
+        }
+        Ended::NoAnswer(signal) => {
+            let grace = GRACE.as_secs();
+            Failure::new(format!("the program did not stop within {grace} s: ended"))
+                .with_status(by_signal(signal))
+        }
+        Ended::Killed(signal) => Failure::new("ended at once").with_status(by_signal(signal)),
     }
 }
 

@@ -1,7 +1,8 @@
 //! passt: the other end of the program's Ethernet, without privileges (the user's own sockets on
 //! the host's side).
 
-use super::{Failure, dies_with_us, not_started, scratch, shell};
+use super::{dies_with_us, not_started, scratch, shell};
+use crate::failure::Failure;
 use crate::options::{Forward, Protocol};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
@@ -103,7 +104,7 @@ impl Passt {
             None,
         );
         let (socket, theirs) =
-            pair.map_err(|error| Failure::start(format!("no socket for passt: {error}")))?;
+            pair.map_err(|error| Failure::new(format!("no socket for passt: {error}")))?;
         let number = theirs.as_raw_fd();
         let mut command = command(forwards);
         command.arg("--fd").arg(number.to_string());
@@ -160,7 +161,7 @@ impl Listening {
     /// Starts passt and waits until it listens.
     pub fn start(forwards: &[Forward]) -> Result<Self, Failure> {
         let folder = scratch::Folder::new()
-            .map_err(|error| Failure::start(format!("no folder for passt's socket: {error}")))?;
+            .map_err(|error| Failure::new(format!("no folder for passt's socket: {error}")))?;
         let path = folder.path().join("passt");
         let mut command = command(forwards);
         command.arg("--socket").arg(&path);
@@ -173,13 +174,11 @@ impl Listening {
         let end = Instant::now() + Duration::from_secs(5);
         while !listens(&path) {
             if let Ok(Some(_)) = child.0.try_wait() {
-                return Err(Failure::start(format!(
-                    "passt did not start: {}",
-                    words.last()
-                )));
+                let reason = format!("did not start: {}", words.last());
+                return Err(Failure::on("passt", reason));
             }
             if Instant::now() > end {
-                return Err(Failure::start("passt made no socket within 5 s"));
+                return Err(Failure::on("passt", "made no socket within 5 s"));
             }
             std::thread::sleep(Duration::from_millis(2));
         }

@@ -1,8 +1,9 @@
 //! The Linux process, given the machine's options as environment variables.
 
 use super::output::say_soon;
-use super::{Failure, command, dies_with_us, passt, shell, signals, terminal};
+use super::{TIMED_OUT, command, dies_with_us, passt, shell, signals, terminal};
 use crate::cli::Run;
+use crate::failure::Failure;
 use crate::options::{Mount, Net};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGQUIT};
@@ -36,10 +37,8 @@ struct Network {
 /// ended it.
 pub fn run(run: &Run, default_net: bool) -> Result<u8, Failure> {
     if run.gdb.is_some() {
-        let program = run.program.display();
-        return Err(Failure::start(format!(
-            "--gdb is for images: for a process run 'gdb --args {program}'"
-        )));
+        let remedy = format!("for a process run 'gdb --args {}'", run.program.display());
+        return Err(Failure::new("--gdb is for images").remedy(remedy));
     }
     let mut variables = machine_options(run);
     let network = network(run, default_net)?;
@@ -158,7 +157,7 @@ fn supervise(
     child: Option<Pid>,
     inbox: &Receiver<Event>,
 ) -> Result<Option<ExitStatus>, Failure> {
-    let lost = || Failure::start("the program's end was lost");
+    let lost = || Failure::new("the program's end was lost");
     let send = |signal: Signal| child.map(|id| kill_process(id, signal));
     let end = timeout.map(|after| Instant::now() + after);
     let mut timed_out = false;
@@ -169,7 +168,7 @@ fn supervise(
         };
         match event {
             Ok(Event::Ended(status)) => {
-                let lost = |error| Failure::start(format!("the program's end was lost: {error}"));
+                let lost = |error| Failure::new(format!("the program's end was lost: {error}"));
                 let status = status.map_err(lost)?;
                 return Ok((!timed_out).then_some(status));
             }
@@ -195,15 +194,15 @@ fn exit_status(timeout: Option<Duration>, ended: Option<ExitStatus>) -> Result<u
         let after = timeout.unwrap_or_default().as_secs_f64();
         // The reader of this line may have held up the program as well.
         say_soon(&format!("ended after {after} s (--timeout)"));
-        return Ok(124);
+        return Ok(TIMED_OUT);
     };
     match (status.code(), status.signal()) {
         (Some(code), _) => Ok(u8::try_from(code).unwrap_or(255)),
-        (None, Some(signal)) => Err(Failure {
-            status: u8::try_from(128 + signal).unwrap_or(255),
-            text: format!("the program was ended by signal {signal}"),
-        }),
-        (None, None) => Err(Failure::start("the program's end was lost")),
+        (None, Some(signal)) => Err(Failure::new(format!(
+            "the program was ended by signal {signal}"
+        ))
+        .with_status(u8::try_from(128 + signal).unwrap_or(255))),
+        (None, None) => Err(Failure::new("the program's end was lost")),
     }
 }
 

@@ -1,6 +1,6 @@
 //! The signals that ask `soil run` to stop what it runs.
 
-use super::Failure;
+use crate::failure::Failure;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::flag::register_conditional_default;
 use signal_hook::iterator::{Handle, Signals};
@@ -31,7 +31,7 @@ pub fn forward<E: Send + 'static>(
     events: Sender<E>,
     event: impl Fn(i32) -> E + Send + 'static,
 ) -> Result<Stop, Failure> {
-    let fail = |error| Failure::start(format!("signals can't be handled: {error}"));
+    let fail = |error| Failure::new(format!("signals can't be handled: {error}"));
     let ignored = ignored();
     let wanted = wanted
         .iter()

@@ -1,0 +1,88 @@
+//! The one shape of failure of the tools.
+
+use std::fmt::{self, Display};
+use std::path::Path;
+
+/// What failed, on what, why, and what mends it: printed as one line, `subject: reason: remedy`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// The file, program, option or path of a volume that it is about.
+    subject: Option<String>,
+    /// What failed, or the error of the system.
+    reason: String,
+    /// The command or the change that mends it.
+    remedy: Option<String>,
+    /// The exit status, where it isn't the command's usual one.
+    pub status: Option<u8>,
+}
+
+impl Failure {
+    /// A failure that is about nothing that has a name.
+    pub fn new(reason: impl Display) -> Self {
+        Self {
+            subject: None,
+            reason: reason.to_string(),
+            remedy: None,
+            status: None,
+        }
+    }
+
+    /// A failure about `subject`, which is a file or is named as one would be.
+    pub fn on(subject: impl AsRef<Path>, reason: impl Display) -> Self {
+        Self {
+            subject: Some(subject.as_ref().display().to_string()),
+            ..Self::new(reason)
+        }
+    }
+
+    /// Adds what mends it.
+    pub fn remedy(self, remedy: impl Into<String>) -> Self {
+        Self {
+            remedy: Some(remedy.into()),
+            ..self
+        }
+    }
+}
+
+impl Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(subject) = &self.subject {
+            write!(f, "{subject}: ")?;
+        }
+        f.write_str(&self.reason)?;
+        match &self.remedy {
+            Some(remedy) => write!(f, ": {remedy}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Names the subject of an error.
+pub trait Context<T> {
+    /// The error as a failure on `subject`.
+    fn on(self, subject: impl AsRef<Path>) -> Result<T, Failure>;
+}
+
+impl<T, E: Display> Context<T> for Result<T, E> {
+    fn on(self, subject: impl AsRef<Path>) -> Result<T, Failure> {
+        self.map_err(|error| Failure::on(subject, error))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Context as _, Failure};
+
+    #[test]
+    fn a_line_has_the_subject_the_reason_and_the_remedy() {
+        let failure = Failure::on("a.img", "has 2 partitions").remedy("say --partition 1");
+        assert_eq!(
+            failure.to_string(),
+            "a.img: has 2 partitions: say --partition 1"
+        );
+        assert_eq!(Failure::new("no reason").to_string(), "no reason");
+        let missing = std::fs::read("/nowhere/x").on("/nowhere/x");
+        let text = missing.expect_err("no such file").to_string();
+        assert!(text.starts_with("/nowhere/x: No such file"), "{text}");
+    }
+}
