@@ -48,7 +48,6 @@ mod tar;
 mod udp;
 mod zero_copy;
 
-pub use crate::ffi::constants::*;
 pub use blocks::*;
 pub use descriptors::*;
 pub use embedded::*;
@@ -62,6 +61,7 @@ pub use mdns::*;
 pub use memory::*;
 pub use net::*;
 pub use net_extra::*;
+pub use resources::ffi::constants::*;
 pub use runtime::*;
 pub use tar::*;
 pub use udp::*;

@@ -1,9 +1,9 @@
 //! The boundary's side of the wait: deadlines come in, encoded completions go out.
 
-use crate::error::{Answer, Error};
-use crate::ffi::Int;
-use crate::runtime::{Runtime, next_completion};
+use platform::error::{Answer, Error};
 pub use reactor::wait::sync_all;
+use resources::ffi::Int;
+use resources::runtime::{Runtime, next_completion};
 
 /// See `soil_wait`.
 pub fn wait(rt: &mut Runtime, deadline: Int, completions: &mut [Int], max: Int) -> Answer {
@@ -37,8 +37,8 @@ fn fetch(rt: &mut Runtime, completions: &mut [Int], max: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::wait;
-    use crate::error::{Error, Stop};
-    use crate::runtime::{Cancelled, Runtime};
+    use platform::error::{Error, Stop};
+    use resources::runtime::{Cancelled, Runtime};
 
     #[test]
     fn fetches_no_more_than_wanted() {

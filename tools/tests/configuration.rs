@@ -31,7 +31,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 /// The readers of each variable, by the files that name it.
 fn read_by() -> BTreeMap<String, &'static str> {
     let areas = [
-        ("soil-sys/src", "both"),
+        ("resources/src", "both"),
         ("platform/src", "both"),
         ("platform/host/src", "process"),
         ("platform/image/src", "image"),

@@ -1,10 +1,10 @@
 //! Block devices as they are: sectors.
 
-use crate::blocks as glue;
-use crate::error::Error;
-use crate::ffi::{Buffer, Buffers, Bytes, Int, Ints, Text};
-use crate::runtime::call;
+use platform::error::Error;
 use reactor::table::Fd;
+use resources::blocks as glue;
+use resources::ffi::{Buffer, Buffers, Bytes, Int, Ints, Text};
+use resources::runtime::call;
 
 /// Opens the disk `name`, or of `DISK/NUMBER` and `DISK/LABEL` that partition; the result is its
 /// descriptor. Errors: `No_device` with a detail that lists the disks there are, `Busy` when it is

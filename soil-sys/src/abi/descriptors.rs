@@ -3,12 +3,12 @@
 //! A descriptor is `index | generation << 20`: a closed one stays invalid although its index is
 //! used again.
 
-use crate::ffi::records::PipeEnds;
-use crate::ffi::{Buffer, Bytes, Int, Ints};
-use crate::runtime::{call, decode_direction};
-use crate::{console, pipe};
 use platform::Stream;
 use reactor::table::Fd;
+use resources::ffi::records::PipeEnds;
+use resources::ffi::{Buffer, Bytes, Int, Ints};
+use resources::runtime::{call, decode_direction};
+use resources::{console, pipe};
 
 /// Reads up to `len` bytes to `into[off ..]`; 0 is the end of input (or `len` = 0).
 /// Errors: `Closed`, `Connection_reset`, `Timed_out`, `Wrong_kind`, …; `WOULD_BLOCK`.

@@ -1,8 +1,8 @@
 //! Files that are part of the program.
 
-use crate::ffi::{Int, Text};
-use crate::files::embedded as glue;
-use crate::runtime::call;
+use resources::ffi::{Int, Text};
+use resources::files::embedded as glue;
+use resources::runtime::call;
 
 /// Adds a file to the tree that [`soil_embed_mount`] mounts: `path` in the tree, and its contents.
 /// A string that is static data of the program is used where it lies, for good; another one is

@@ -1,11 +1,11 @@
 //! Files and directories. Every operation takes a token and may answer `PENDING`; paths are
 //! `/`-separated UTF-8 and copied at the call.
 
-use crate::error::Error;
-use crate::ffi::{Buffer, Int, Ints, Text};
-use crate::files as glue;
-use crate::runtime::call;
+use platform::error::Error;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Int, Ints, Text};
+use resources::files as glue;
+use resources::runtime::call;
 
 /// Opens the file at `path`; `flags` is a sum of `OPEN_*`. The result is its descriptor. Errors:
 /// `Not_found`, `Exists`, `Is_directory`, `Read_only`, `No_space`, `Invalid_name`, `Corrupt`, …

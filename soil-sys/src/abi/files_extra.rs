@@ -1,11 +1,11 @@
 //! Functions of files that few programs call: times, ranges, and the statistics of caches.
 
-use crate::error::Error;
-use crate::ffi::{Int, Ints, Text};
-use crate::files::cache;
-use crate::files::file as glue;
-use crate::runtime::call;
+use platform::error::Error;
 use reactor::table::Fd;
+use resources::ffi::{Int, Ints, Text};
+use resources::files::cache;
+use resources::files::file as glue;
+use resources::runtime::call;
 
 /// Sets when the contents of what `path` names were last read and last changed, each in seconds
 /// since 1970 and nanoseconds of that; -1 nanoseconds leave it as it is. A symbolic link at the end

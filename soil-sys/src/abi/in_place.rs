@@ -1,9 +1,9 @@
 //! Files that are read where they lie: a part of its own, so that other programs don't carry it.
 
-use crate::ffi::{Buffer, Int};
-use crate::files::lease as glue;
-use crate::runtime::call;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Int};
+use resources::files::lease as glue;
+use resources::runtime::call;
 
 /// Lends at most `len` bytes of the file, 1 MiB at once, from byte `position` on, as they lie in
 /// memory, after having read what isn't there. The result is the number of the lease, at least 1,

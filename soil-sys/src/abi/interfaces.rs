@@ -1,9 +1,9 @@
 //! Interfaces and routes that the program adds: a part of its own, so that other programs don't
 //! carry it.
 
-use crate::ffi::{Bytes, Int, Text};
-use crate::net as glue;
-use crate::runtime::call;
+use resources::ffi::{Bytes, Int, Text};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// Adds an interface for VLAN `id` (1 to 4094) of interface `parent`, with the addresses in
 /// `addresses` and the gateways in `gateways` (both separated by `,`; without addresses it asks

@@ -1,12 +1,12 @@
 //! The machine itself, and random numbers.
 
-use crate::current::Current;
-use crate::error::Error;
-use crate::ffi::records::MachineMemory;
-use crate::ffi::{Bytes, Int, Ints};
-use crate::random;
-use crate::runtime::call;
+use platform::error::Error;
 use platform::{Memory, System};
+use resources::current::Current;
+use resources::ffi::records::MachineMemory;
+use resources::ffi::{Bytes, Int, Ints};
+use resources::random;
+use resources::runtime::call;
 
 /// Fills `into` with a `MachineMemory`.
 #[unsafe(no_mangle)]

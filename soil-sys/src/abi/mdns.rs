@@ -1,9 +1,9 @@
 //! The machine's name on its links (RFC 6762): a part of its own, so that other programs don't
 //! carry it.
 
-use crate::ffi::{Bytes, Int, Text};
-use crate::net as glue;
-use crate::runtime::call;
+use resources::ffi::{Bytes, Int, Text};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// Answers for `name`.local, or for the value of `SOIL_MDNS` if `name` is empty, on all links from
 /// now on; returns 1, or 0 if both are empty. The first name stays. Errors: `Invalid_name`, with a

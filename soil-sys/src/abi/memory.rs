@@ -1,8 +1,8 @@
 //! volumes in memory: a part of its own, since what refers to it carries it.
 
-use crate::ffi::Int;
-use crate::files::drivers;
-use crate::runtime::call;
+use resources::ffi::Int;
+use resources::files::drivers;
+use resources::runtime::call;
 
 /// Makes volumes in memory one of the file systems that can be mounted.
 #[unsafe(no_mangle)]

@@ -4,11 +4,11 @@
 //! 18 bytes, the port with its high byte first. The stack and its devices start with the first call
 //! of this file.
 
-use crate::error::Error;
-use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
-use crate::net as glue;
-use crate::runtime::call;
+use platform::error::Error;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// 0 when an interface has an address, else `PENDING` until the first one has. Errors (also of the
 /// completion): `No_network` with a detail that says what to do, `Bad_configuration`.

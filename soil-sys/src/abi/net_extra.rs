@@ -3,10 +3,10 @@
 //!
 //! Together they are 7 KB, which programs that only connect and listen don't carry.
 
-use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
-use crate::net as glue;
-use crate::runtime::call;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// Takes `endpoint` (address zero: every address; port 0: one is chosen) for
 /// [`soil_tcp_listen_bound`] or [`soil_tcp_connect_bound`] and returns a descriptor of the kind of

@@ -1,12 +1,13 @@
 //! Start, the one wait, cancellation, error details, time, exit.
 
 use super::SOIL_ABI;
-use crate::current::Current;
-use crate::error::Error;
-use crate::ffi::{Bytes, Int, Ints, Text};
-use crate::runtime::{call, call_at_exit, counter, encode, own};
-use crate::{log_sink, wait};
+use crate::wait;
+use platform::error::Error;
 use platform::{Clock, System};
+use resources::current::Current;
+use resources::ffi::{Bytes, Int, Ints, Text};
+use resources::log_sink;
+use resources::runtime::{call, call_at_exit, counter, encode, own};
 
 /// The number of this interface, [`SOIL_ABI`].
 #[unsafe(no_mangle)]

@@ -1,8 +1,8 @@
 //! Tar archives: a part of its own, since what refers to it carries it.
 
-use crate::ffi::Int;
-use crate::files::drivers;
-use crate::runtime::call;
+use resources::ffi::Int;
+use resources::files::drivers;
+use resources::runtime::call;
 
 /// Makes tar archives one of the file systems that can be mounted.
 #[unsafe(no_mangle)]

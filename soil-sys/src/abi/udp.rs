@@ -1,10 +1,10 @@
 //! UDP: a part of its own, so that a program that only connects doesn't carry it.
 
-use crate::error::Error;
-use crate::ffi::{Buffer, Bytes, Int, Ints, Text};
-use crate::net as glue;
-use crate::runtime::call;
+use platform::error::Error;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Bytes, Int, Ints, Text};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// A UDP socket at `endpoint` (address zero: every address; port 0: one is chosen). Errors: as
 /// [`soil_tcp_listen`](super::soil_tcp_listen).

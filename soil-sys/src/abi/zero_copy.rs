@@ -1,10 +1,10 @@
 //! TCP without copies between the program and the stack: a part of its own, so that other programs
 //! don't carry it.
 
-use crate::ffi::{Buffer, Int};
-use crate::net as glue;
-use crate::runtime::call;
 use reactor::table::Fd;
+use resources::ffi::{Buffer, Int};
+use resources::net as glue;
+use resources::runtime::call;
 
 /// Takes received bytes of a connection, at least one, and points `into`, an empty bigarray that
 /// isn't used for anything else, at them as they lie in the stack's memory; returns the number of

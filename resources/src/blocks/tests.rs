@@ -1,0 +1,639 @@
+//! Raw disks that don't answer, change their size, or have partitions.
+
+use super::{clear, flush, gather, give_up, given_up, info, open, read, scatter, write};
+use crate::current::{Current, Interest};
+use crate::disks::{Capabilities, Clear, Geometry, Request, Submitted, Vectored, install};
+use crate::ffi::fake::{Array, Bigarray};
+use crate::ffi::records::BlockInfo;
+use crate::ffi::{Int, Piece};
+use crate::runtime::Runtime;
+use crate::runtime::encode;
+use crate::runtime::next_completion;
+use ::fs::BlockError;
+use platform::Clock;
+use platform::disk::BlockDevice;
+use platform::error::{Answer, Error, Failure, Stop};
+use reactor::table::Fd;
+use std::boxed::Box;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::string::ToString;
+use std::vec;
+use std::vec::Vec;
+
+/// What the test tells the disk.
+#[derive(Default)]
+struct Orders {
+    /// It does nothing.
+    hold: Cell<bool>,
+    /// Requests that it has.
+    has: Cell<usize>,
+    /// Durable writes, discards, zeros.
+    capabilities: Cell<[bool; 3]>,
+    read_only: Cell<bool>,
+    /// It answers so in the call.
+    at_once: Cell<Option<Result<(), BlockError>>>,
+    /// Whether the last list of slices was to be durable.
+    durable: Cell<Option<bool>>,
+    data: RefCell<Vec<u8>>,
+}
+
+/// A disk in memory that does requests when it is polled.
+struct Fake {
+    orders: Rc<Orders>,
+    queue: Vec<(Request, u64)>,
+}
+
+impl BlockDevice<Current> for Fake {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
+        Ok(Geometry {
+            sector_size: 512,
+            sectors: (self.orders.data.borrow().len() / 512) as u64,
+            read_only: self.orders.read_only.get(),
+            flushes: true,
+            max_bytes: 1 << 20,
+        })
+    }
+
+    fn capabilities(&self) -> Capabilities {
+        let [durable, discard, write_zeroes] = self.orders.capabilities.get();
+        Capabilities {
+            durable,
+            discard,
+            write_zeroes,
+        }
+    }
+
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        if let Some(result) = self.orders.at_once.get() {
+            return Submitted::Done(result);
+        }
+        if self.queue.len() == 2 {
+            return Submitted::Full;
+        }
+        self.queue.push((request, tag));
+        self.orders.has.set(self.queue.len());
+        Submitted::Taken
+    }
+
+    fn arm(&mut self, _: &mut Interest) {}
+
+    fn kick(&mut self) {}
+
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        if self.orders.hold.get() {
+            return;
+        }
+        for (request, tag) in self.queue.drain(..) {
+            let mut data = self.orders.data.borrow_mut();
+            let result = match request {
+                Request::Read { sector, to, len } => {
+                    let from = data.get(sector as usize * 512..).and_then(|d| d.get(..len));
+                    // SAFETY: the request's memory is its own until it is reported.
+                    let to = unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) };
+                    from.map(|from| to.copy_from_slice(from))
+                }
+                Request::Write {
+                    sector, from, len, ..
+                } => {
+                    // SAFETY: as above.
+                    let from = unsafe { core::slice::from_raw_parts(from.as_ptr(), len) };
+                    let to = data.get_mut(sector as usize * 512..);
+                    to.and_then(|to| to.get_mut(..len))
+                        .map(|to| to.copy_from_slice(from))
+                }
+                Request::Vectored(Vectored::Scatter { sector, slices }, _) => {
+                    let mut from = data.get(sector as usize * 512..).unwrap_or_default();
+                    // SAFETY: the list and its memory are the request's until it is reported.
+                    unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
+                        let part = from.split_off(..slice.len)?;
+                        // SAFETY: as above.
+                        unsafe { core::slice::from_raw_parts_mut(slice.start.as_ptr(), slice.len) }
+                            .copy_from_slice(part);
+                        Some(())
+                    })
+                }
+                Request::Vectored(
+                    Vectored::Gather {
+                        sector,
+                        slices,
+                        durable,
+                    },
+                    _,
+                ) => {
+                    self.orders.durable.set(Some(durable));
+                    let mut to = data.get_mut(sector as usize * 512..).unwrap_or_default();
+                    // SAFETY: as above.
+                    unsafe { slices.as_ref() }.iter().try_for_each(|slice| {
+                        // SAFETY: as above.
+                        let from =
+                            unsafe { core::slice::from_raw_parts(slice.start.as_ptr(), slice.len) };
+                        to.split_off_mut(..slice.len)?.copy_from_slice(from);
+                        Some(())
+                    })
+                }
+                Request::Vectored(Vectored::Clear { sector, count, how }, _) => {
+                    assert_eq!(how, Clear::Zeroes { unmap: true });
+                    let range = sector as usize * 512..(sector + count) as usize * 512;
+                    data.get_mut(range).map(|to| to.fill(0))
+                }
+                _ => Some(()),
+            };
+            report(tag, result.ok_or(BlockError::Io));
+        }
+        self.orders.has.set(0);
+    }
+}
+
+fn runtime(data: Vec<u8>) -> (Runtime, Rc<Orders>) {
+    let orders = Rc::new(Orders {
+        data: RefCell::new(data),
+        capabilities: Cell::new([false, false, true]),
+        ..Orders::default()
+    });
+    let device = Box::new(Fake {
+        orders: Rc::clone(&orders),
+        queue: Vec::new(),
+    });
+    let mut rt = Runtime::new();
+    install(&mut rt, vec![("data".to_string(), device)]).expect("room");
+    (rt, orders)
+}
+
+/// Looks at everything at time `now`; what completed first, if anything.
+fn step(rt: &mut Runtime, now: u64) -> Option<(u64, Int)> {
+    for driver in rt.drivers().iter().flatten() {
+        (driver.poll)(rt, now);
+    }
+    next_completion(rt)
+}
+
+/// The result of the operation `token`, whose call gave `answer`.
+fn result(rt: &mut Runtime, token: u64, answer: Answer) -> Int {
+    if answer != Err(Stop::Pending) {
+        return encode(answer);
+    }
+    for _ in 0..1000 {
+        if let Some((completed, result)) = step(rt, 0) {
+            assert_eq!(completed, token);
+            return result;
+        }
+    }
+    panic!("operation {token} never completes");
+}
+
+fn opened(rt: &mut Runtime, name: &str) -> Result<Fd, Int> {
+    let answer = open(rt, name, 1);
+    let result = result(rt, 1, answer);
+    if result < 0 {
+        Err(result)
+    } else {
+        Ok(Fd::decode(result).expect("a descriptor"))
+    }
+}
+
+const LATER: u64 = u64::MAX / 2;
+
+#[test]
+fn what_is_not_answered_ends_at_its_deadline() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    orders.hold.set(true);
+    let mut memory = vec![0; 1024];
+    let mut other = vec![1; 512];
+    let piece = Piece::of(&mut memory);
+    assert_eq!(read(rt, fd, 0, piece, 2), Err(Stop::Pending));
+    assert_eq!(flush(rt, fd, 3), Err(Stop::Pending));
+    // No room for this one: it can be taken back.
+    assert_eq!(
+        write(rt, fd, 9, Piece::of(&mut other), 4),
+        Err(Stop::Pending)
+    );
+    assert_eq!(rt.cancel(4), Ok(1));
+    // The device has that one: its buffer isn't free.
+    assert_eq!(rt.cancel(2), Err(Stop::Pending));
+    let deadline = rt
+        .drivers()
+        .iter()
+        .flatten()
+        .filter_map(|d| (d.deadline)(rt))
+        .min();
+    let now = Current::monotonic_ns();
+    let patience = deadline.expect("something is waited for") - now;
+    assert!(
+        (25_000_000_000..=30_000_000_000).contains(&patience),
+        "{patience}"
+    );
+    assert_eq!(step(rt, now), None);
+    let timed_out = -(Error::TimedOut as Int);
+    assert_eq!(step(rt, LATER), Some((2, timed_out)));
+    assert_eq!(next_completion(rt), Some((3, timed_out)));
+    assert_eq!(given_up(rt), 2);
+    let none = rt
+        .drivers()
+        .iter()
+        .flatten()
+        .filter_map(|d| (d.deadline)(rt))
+        .min();
+    assert_eq!(none, None);
+    // Its disk isn't given to others as long as it may write to memory.
+    assert_eq!(rt.close(fd), Ok(0));
+    assert_eq!(opened(rt, "data").err(), Some(-(Error::Busy as Int)));
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), None);
+    assert_eq!(
+        (given_up(rt), memory[1023], orders.data.borrow()[9 * 512]),
+        (0, 7, 7)
+    );
+    let fd = opened(rt, "data").expect("free again");
+    let answer = read(rt, fd, 1, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 1024);
+    give_up(rt, LATER);
+    assert_eq!(next_completion(rt), None);
+}
+
+/// When the first of what is waited for is given up.
+fn earliest(rt: &mut Runtime) -> Option<u64> {
+    let drivers = rt.drivers();
+    let deadlines = drivers.iter().flatten().filter_map(|d| (d.deadline)(rt));
+    deadlines.min()
+}
+
+/// Each request has a deadline of its own; what is looked at next is the earliest of those that are
+/// left.
+#[test]
+fn of_several_deadlines_the_earliest_counts() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    orders.hold.set(true);
+    let timed_out = -(Error::TimedOut as Int);
+    let mut memory = [[0; 512]; 4];
+    let mut deadlines = Vec::new();
+    for (token, memory) in (2..).zip(&mut memory) {
+        assert_eq!(
+            read(rt, fd, 0, Piece::of(memory), token),
+            Err(Stop::Pending)
+        );
+        // That of the first stays what it was.
+        let first = *deadlines
+            .first()
+            .unwrap_or(&earliest(rt).expect("waited for"));
+        assert_eq!(earliest(rt), Some(first));
+        let place = rt.resources.blocks.iter().next().expect("open").1;
+        let last = place.outstanding.iter().map(|(_, one)| one.until).max();
+        deadlines.push(last.expect("outstanding"));
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    assert!(deadlines.is_sorted_by(|one, other| one < other));
+    for (at, deadline) in deadlines.iter().enumerate() {
+        assert_eq!(earliest(rt), Some(*deadline));
+        assert_eq!(step(rt, deadline - 1), None);
+        assert_eq!(step(rt, *deadline), Some((at as u64 + 2, timed_out)));
+        assert_eq!(next_completion(rt), None, "only what is due");
+        assert_eq!(given_up(rt), at + 1);
+    }
+    assert_eq!(earliest(rt), None);
+}
+
+#[test]
+fn what_a_disk_is_and_can_do_is_told() {
+    let (mut rt, orders) = runtime(vec![7; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    for bits in 0..8 {
+        let capabilities = [1, 2, 4].map(|bit| bits & bit != 0);
+        orders.capabilities.set(capabilities);
+        orders.read_only.set(bits == 3);
+        let most = (1 << 20) / 512;
+        let expected = BlockInfo {
+            sector_size: 512,
+            sectors: 64,
+            read_only: Int::from(bits == 3),
+            request_sectors: most,
+            capabilities: bits,
+        };
+        assert_eq!(info(rt, fd).expect("open"), expected);
+    }
+}
+
+#[test]
+fn an_opening_that_is_not_answered_ends_too() {
+    let (mut rt, orders) = runtime(with_partitions());
+    let rt = &mut rt;
+    orders.hold.set(true);
+    assert_eq!(open(rt, "data/1", 1), Err(Stop::Pending));
+    assert_eq!(step(rt, LATER), Some((1, -(Error::TimedOut as Int))));
+    assert_eq!(given_up(rt), 1);
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), None);
+    assert_eq!(given_up(rt), 0);
+    opened(rt, "data").expect("nobody has it");
+}
+
+#[test]
+fn sizes_are_seen_again() {
+    let (mut rt, orders) = runtime(vec![0; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; 512];
+    let mut last = |rt: &mut Runtime, sector| {
+        let answer = read(rt, fd, sector, Piece::of(&mut memory), 2);
+        result(rt, 2, answer)
+    };
+    assert_eq!(last(rt, 63), 512);
+    assert_eq!(last(rt, 64), -(Error::Io as Int));
+    orders.data.borrow_mut().resize(128 * 512, 0);
+    assert_eq!(last(rt, 127), 512);
+    assert_eq!(info(rt, fd).expect("open").sectors, 128);
+    orders.data.borrow_mut().truncate(32 * 512);
+    // The device says so, then everybody knows.
+    assert_eq!(last(rt, 40), -(Error::Io as Int));
+    assert_eq!(info(rt, fd).expect("open").sectors, 32);
+    assert_eq!(last(rt, 40), -(Error::Io as Int));
+    assert_eq!(last(rt, 31), 512);
+    assert_eq!(last(rt, u64::MAX), -(Error::Invalid as Int));
+}
+
+#[test]
+fn only_what_is_offered_is_done() {
+    let (mut rt, orders) = runtime(vec![9; 64 * 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let discard = clear(rt, fd, 0, 4, 0, 2);
+    assert_eq!(discard, Err(Stop::Error(Error::Unsupported)));
+    let answer = clear(rt, fd, 2, 60, 2, 2);
+    assert_eq!(result(rt, 2, answer), 60 * 512);
+    assert!(
+        orders.data.borrow()[2 * 512..62 * 512]
+            .iter()
+            .all(|byte| *byte == 0)
+    );
+    assert_eq!(orders.data.borrow()[62 * 512], 9);
+    for (sector, count, how) in [(64, 1, 2), (u64::MAX, 2, 2), (1, u64::MAX, 2), (0, 1, 3)] {
+        let answer = clear(rt, fd, sector, count, how, 2);
+        assert!(
+            matches!(answer, Err(Stop::Error(Error::Invalid | Error::Io))),
+            "{answer:?}"
+        );
+    }
+}
+
+/// An MBR with partitions of 8 sectors at 8 and of 16 at 32, of which the third overlaps the
+/// second.
+fn with_partitions() -> Vec<u8> {
+    let mut data = vec![0; 64 * 512];
+    for (at, first, sectors) in [(446, 8u32, 8u32), (462, 32, 16), (478, 40, 4)] {
+        data[at + 4] = 0x83;
+        data[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
+        data[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    data[510..512].copy_from_slice(&[0x55, 0xaa]);
+    data
+}
+
+#[test]
+fn partitions_are_disks_of_their_own() {
+    let (mut rt, orders) = runtime(with_partitions());
+    let rt = &mut rt;
+    let fd = opened(rt, "data/1").expect("there");
+    assert_eq!(info(rt, fd).expect("open").sectors, 8);
+    let mut memory = vec![5; 1024];
+    let answer = write(rt, fd, 6, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 1024);
+    assert_eq!(orders.data.borrow()[14 * 512..16 * 512], memory[..]);
+    assert_eq!(orders.data.borrow()[16 * 512], 0);
+    let answer = write(rt, fd, 7, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), -(Error::Io as Int));
+    // The whole disk, the same again, and none.
+    for (name, error) in [
+        ("data", Error::Busy),
+        ("data/1", Error::Busy),
+        ("data/2", Error::Corrupt),
+        ("data/4", Error::NotFound),
+        ("data/", Error::NotFound),
+    ] {
+        assert_eq!(opened(rt, name).err(), Some(-(error as Int)), "{name}");
+    }
+    assert_eq!(rt.close(fd), Ok(0));
+    let whole = opened(rt, "data").expect("free");
+    assert_eq!(opened(rt, "data/1").err(), Some(-(Error::Busy as Int)));
+    assert_eq!(rt.close(whole), Ok(0));
+    // A disk that shrinks takes the end of the partition with it.
+    let fd = opened(rt, "data/1").expect("there");
+    orders.data.borrow_mut().truncate(12 * 512);
+    assert_eq!(info(rt, fd).expect("open").sectors, 4);
+}
+
+/// A disk whose sectors are filled with their numbers.
+fn numbered(sectors: u8) -> Vec<u8> {
+    (0..sectors).flat_map(|sector| [sector; 512]).collect()
+}
+
+/// The first byte of each sector.
+fn firsts(bytes: &[u8]) -> Vec<u8> {
+    bytes.iter().step_by(512).copied().collect()
+}
+
+#[test]
+fn slices_are_filled_and_written_in_their_order() {
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = [vec![99; 2048], vec![99; 512], vec![99; 1024]];
+    let mut arrays = memory.each_mut().map(|bytes| Bigarray::of(bytes));
+    // The last slice is empty, and the numbers behind those of the last are not looked at.
+    let mut ranges = [512, 1024, 0, 512, 0, 0, 7, 7];
+    let (mut array, mut ranges) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
+    let answer = scatter(rt, fd, 5, &array.buffers(), &mut ranges.ints(), 2);
+    assert_eq!(result(rt, 2, answer), 3 * 512);
+    assert_eq!(firsts(&memory[0]), [99, 5, 6, 99]);
+    assert_eq!(
+        (firsts(&memory[1]), firsts(&memory[2])),
+        (vec![7], vec![99; 2])
+    );
+    let answer = gather(rt, fd, 61, &array.buffers(), &mut ranges.ints(), false, 2);
+    assert_eq!(result(rt, 2, answer), 3 * 512);
+    assert_eq!(firsts(&orders.data.borrow()[60 * 512..]), [60, 5, 6, 7]);
+    assert_eq!(orders.durable.get(), Some(false));
+    let answer = gather(rt, fd, 62, &array.buffers(), &mut ranges.ints(), false, 2);
+    assert_eq!(result(rt, 2, answer), -(Error::Io as Int), "past the end");
+    // What makes a write durable has to be offered.
+    let mut durable = |rt: &mut Runtime, fd| {
+        let answer = gather(rt, fd, 0, &array.buffers(), &mut ranges.ints(), true, 2);
+        result(rt, 2, answer)
+    };
+    assert_eq!(durable(rt, fd), -(Error::Unsupported as Int));
+    orders.capabilities.set([true, false, false]);
+    info(rt, fd).expect("open");
+    assert_eq!(durable(rt, fd), 3 * 512);
+    assert_eq!(orders.durable.get(), Some(true));
+}
+
+#[test]
+fn slices_are_checked_before_anything_is_done() {
+    const MOST: usize = 1024;
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let refused = |error| Err(Stop::Error(error));
+    let mut try_it = |lens: &[usize], ranges: &[Int]| {
+        let mut memory: Vec<Vec<u8>> = lens.iter().map(|len| vec![0; *len]).collect();
+        let mut arrays: Vec<_> = memory.iter_mut().map(|m| Bigarray::of(m)).collect();
+        let mut ranges = ranges.to_vec();
+        let (mut array, mut ints) = (Array::of(&mut arrays), Bigarray::of_ints(&mut ranges));
+        let read = scatter(rt, fd, 0, &array.buffers(), &mut ints.ints(), 2);
+        if read == Err(Stop::Pending) {
+            result(rt, 2, read);
+        }
+        read
+    };
+    for (ranges, expected) in [
+        (&[0, 512, 0, 512, 0, 512][..], Err(Stop::Pending)),
+        (&[0, 512, 0, 512, 0], refused(Error::Invalid)),
+        (&[0, 512, 0, 512], refused(Error::Invalid)),
+        (&[0, 512, 0, 513, 0, 511], refused(Error::Invalid)),
+        (&[0, 512, 512, 513, 0, 512], refused(Error::Invalid)),
+        (&[0, 512, -1, 512, 0, 512], refused(Error::Invalid)),
+        (&[0, 0, 0, 0, 1024, 0], Ok(0)),
+    ] {
+        assert_eq!(try_it(&[1024; 3], ranges), expected, "{ranges:?}");
+    }
+    assert_eq!(try_it(&[], &[]), Ok(0));
+    assert_eq!(try_it(&[0; MOST], &[0; 2 * MOST]), Ok(0));
+    let many = try_it(&[0; MOST + 1], &[0; 2 * MOST + 2]);
+    assert_eq!(many, refused(Error::TooLarge));
+    // The bytes of all slices together count.
+    let half = 1 << 19;
+    let pending = try_it(&[half, half], &[0, 1 << 19, 0, 1 << 19]);
+    assert_eq!(
+        pending,
+        refused(Error::Io),
+        "as much as a request may have, past the end"
+    );
+    let more = try_it(&[half, half, 512], &[0, 1 << 19, 0, 1 << 19, 0, 512]);
+    assert_eq!(more, refused(Error::TooLarge));
+    assert_eq!(orders.has.get(), 0);
+}
+
+#[test]
+fn a_request_has_so_many_bytes_at_most() {
+    let (mut rt, _) = runtime(vec![3; (2 << 20) + 512]);
+    let rt = &mut rt;
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; (1 << 20) + 512];
+    for (len, expected) in [
+        (0, 0),
+        (1, -(Error::Invalid as Int)),
+        (1 << 20, 1 << 20),
+        ((1 << 20) + 512, -(Error::TooLarge as Int)),
+    ] {
+        let answer = read(rt, fd, 1, Piece::of(&mut memory[..len]), 2);
+        assert_eq!(result(rt, 2, answer), expected, "read {len}");
+        let answer = write(rt, fd, 1, Piece::of(&mut memory[..len]), 2);
+        assert_eq!(result(rt, 2, answer), expected, "write {len}");
+    }
+}
+
+/// A device that answers in the call: its answer is the call's, and nothing is waited for.
+#[test]
+fn what_is_done_at_once_is_answered_at_once() {
+    let (mut rt, orders) = runtime(numbered(64));
+    let rt = &mut rt;
+    orders.at_once.set(Some(Ok(())));
+    let fd = opened(rt, "data").expect("there");
+    let mut memory = vec![0; 1024];
+    assert_eq!(read(rt, fd, 0, Piece::of(&mut memory), 2), Ok(1024));
+    assert_eq!(flush(rt, fd, 2), Ok(0));
+    for (failure, error) in [
+        (BlockError::Io, Error::Io),
+        (BlockError::ReadOnly, Error::ReadOnly),
+        (BlockError::OutOfRange, Error::Invalid),
+        (BlockError::Unsupported, Error::Unsupported),
+    ] {
+        orders.at_once.set(Some(Err(failure)));
+        let answer = write(rt, fd, 0, Piece::of(&mut memory), 2);
+        assert_eq!(answer, Err(Stop::Error(error)));
+        assert_eq!(flush(rt, fd, 2), Err(Stop::Error(error)));
+        assert_eq!(earliest(rt), None);
+    }
+    assert_eq!(rt.close(fd), Ok(0));
+    orders.at_once.set(None);
+    opened(rt, "data").expect("nothing is outstanding");
+}
+
+/// An MBR with these partitions: type, first sector and sectors of each.
+fn mbr(data: &mut [u8], partitions: &[(u8, u32, u32)]) {
+    for (at, (kind, first, sectors)) in (446..).step_by(16).zip(partitions) {
+        data[at + 4] = *kind;
+        data[at + 8..at + 12].copy_from_slice(&first.to_le_bytes());
+        data[at + 12..at + 16].copy_from_slice(&sectors.to_le_bytes());
+    }
+    data[510..512].copy_from_slice(&[0x55, 0xaa]);
+}
+
+/// Two partitions side by side are two users, each with requests of its own.
+#[test]
+fn neighbours_are_open_together() {
+    let mut data = vec![0; 64 * 512];
+    mbr(&mut data, &[(0x83, 8, 8), (0x83, 16, 8), (0x83, 24, 8)]);
+    let (mut rt, orders) = runtime(data);
+    let rt = &mut rt;
+    let middle = opened(rt, "data/2").expect("there");
+    let low = opened(rt, "data/1").expect("beside it");
+    let high = opened(rt, "data/3").expect("on its other side");
+    for name in ["data/1", "data/2", "data/3", "data"] {
+        assert_eq!(
+            opened(rt, name).err(),
+            Some(-(Error::Busy as Int)),
+            "{name}"
+        );
+    }
+    let mut memory = [[1; 512], [2; 512], [3; 512], [4; 512]];
+    orders.hold.set(true);
+    for ((fd, token), memory) in [low, middle, high, low].iter().zip(2..).zip(&mut memory) {
+        let begun = write(rt, *fd, 0, Piece::of(memory), token);
+        assert_eq!(begun, Err(Stop::Pending));
+    }
+    // The device has two, and the other two wait.
+    assert_eq!(
+        [4, 5, 3].map(|token| rt.cancel(token)),
+        [Ok(1), Ok(1), Err(Stop::Pending)]
+    );
+    orders.hold.set(false);
+    assert_eq!(step(rt, 0), Some((2, 512)));
+    assert_eq!(next_completion(rt), Some((3, 512)));
+    assert_eq!(step(rt, 0), None);
+    let data = orders.data.borrow();
+    assert_eq!([8, 16, 24].map(|sector| data[sector * 512]), [1, 2, 0]);
+    drop(data);
+    for fd in [low, middle, high] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    opened(rt, "data").expect("free");
+}
+
+/// The tables of logical partitions are read one after the other.
+#[test]
+fn a_logical_partition_is_found_through_its_chain() {
+    let mut data = vec![0; 64 * 512];
+    mbr(&mut data, &[(0x83, 1, 4), (0x05, 8, 56)]);
+    mbr(&mut data[8 * 512..], &[(0x83, 1, 3), (0x05, 8, 8)]);
+    mbr(&mut data[16 * 512..], &[(0x83, 2, 5), (0x05, 55, 1)]);
+    // The last one has its table in the disk's last sector, and no room for itself.
+    mbr(&mut data[63 * 512..], &[]);
+    let (mut rt, orders) = runtime(data);
+    let rt = &mut rt;
+    for (name, sectors) in [("data/1", 4), ("data/5", 3), ("data/6", 5)] {
+        let fd = opened(rt, name).expect(name);
+        assert_eq!(info(rt, fd).expect("open").sectors, sectors, "{name}");
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    assert_eq!(opened(rt, "data/7").err(), Some(-(Error::NotFound as Int)));
+    let fd = opened(rt, "data/6").expect("there");
+    let mut memory = vec![6; 512];
+    let answer = write(rt, fd, 4, Piece::of(&mut memory), 2);
+    assert_eq!(result(rt, 2, answer), 512);
+    assert_eq!(orders.data.borrow()[22 * 512], 6);
+}

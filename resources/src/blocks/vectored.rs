@@ -1,0 +1,146 @@
+//! Requests with several slices of memory, or with none.
+
+use super::{Raw, Wanted, submit};
+use crate::current::Current;
+use crate::disks::{Clear, Request, Slice, Vectored};
+use crate::ffi::{Buffers, Int, Ints};
+use crate::runtime::Runtime;
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::ptr::NonNull;
+use platform::Disks;
+use platform::error::{Answer, Error};
+use reactor::table::Fd;
+
+/// The most slices of a request, as Linux has it (`UIO_MAXIOV`).
+const MOST: usize = 1024;
+
+/// The slices that `ranges`, pairs of offset and length, name in `buffers`, and their bytes.
+fn slices(buffers: &Buffers, ranges: &mut Ints) -> Result<(Box<[Slice]>, usize), Error> {
+    let ranges = ranges.all();
+    if buffers.count() > MOST {
+        return Err(Error::TooLarge);
+    }
+    if ranges.len() < 2 * buffers.count() {
+        return Err(Error::Invalid);
+    }
+    let (mut list, mut bytes) = (Vec::new(), 0usize);
+    list.try_reserve_exact(buffers.count())
+        .map_err(|_| Error::OutOfMemory)?;
+    for (n, range) in ranges.chunks_exact(2).take(buffers.count()).enumerate() {
+        let [off, len] = range else { break };
+        let piece = buffers.get(n).ok_or(Error::Invalid)?.piece(*off, *len)?;
+        if !piece.is_empty() {
+            bytes = bytes.checked_add(piece.len()).ok_or(Error::TooLarge)?;
+            list.push(Slice {
+                start: piece.start(),
+                len: piece.len(),
+            });
+        }
+    }
+    Ok((list.into_boxed_slice(), bytes))
+}
+
+/// What is open there.
+fn raw(rt: &Runtime, fd: Fd) -> Result<&Raw, Error> {
+    let key = rt.table.key_of(fd, &super::BLOCK)? as usize;
+    rt.resources.blocks.get(key).ok_or(Error::Closed)
+}
+
+fn transfer(
+    rt: &mut Runtime,
+    fd: Fd,
+    sector: u64,
+    (mut slices, len): (Box<[Slice]>, usize),
+    write: bool,
+    token: Int,
+    make: impl FnOnce(u64, NonNull<[Slice]>) -> Vectored,
+) -> Answer {
+    let geometry = raw(rt, fd)?.geometry;
+    if len > geometry.max_bytes {
+        return Err(Error::TooLarge.into());
+    }
+    if slices
+        .iter()
+        .any(|s| !s.len.is_multiple_of(geometry.sector_size))
+    {
+        return Err(Error::Invalid.into());
+    }
+    // The list moves with its box, not in memory.
+    let list = NonNull::from(&mut *slices);
+    let wanted = Wanted {
+        sector,
+        len: len as u64,
+        write,
+        slices: Some(slices),
+    };
+    submit(rt, fd, token, wanted, |sector| {
+        Request::Vectored(make(sector, list), Current::SUBMIT_VECTORED)
+    })
+}
+
+/// See `soil_block_readv`.
+pub fn scatter(
+    rt: &mut Runtime,
+    fd: Fd,
+    sector: u64,
+    buffers: &Buffers,
+    ranges: &mut Ints,
+    token: Int,
+) -> Answer {
+    let into = slices(buffers, ranges)?;
+    transfer(rt, fd, sector, into, false, token, |sector, slices| {
+        Vectored::Scatter { sector, slices }
+    })
+}
+
+/// See `soil_block_writev`.
+pub fn gather(
+    rt: &mut Runtime,
+    fd: Fd,
+    sector: u64,
+    buffers: &Buffers,
+    ranges: &mut Ints,
+    durable: bool,
+    token: Int,
+) -> Answer {
+    let from = slices(buffers, ranges)?;
+    if durable && !raw(rt, fd)?.capabilities.durable {
+        return Err(Error::Unsupported.into());
+    }
+    transfer(rt, fd, sector, from, true, token, |sector, slices| {
+        Vectored::Gather {
+            sector,
+            slices,
+            durable,
+        }
+    })
+}
+
+/// See `soil_block_clear`.
+pub fn clear(rt: &mut Runtime, fd: Fd, sector: u64, count: u64, how: Int, token: Int) -> Answer {
+    let Raw {
+        geometry,
+        capabilities,
+        ..
+    } = raw(rt, fd)?;
+    let (how, offered) = match how {
+        0 => (Clear::Discard, capabilities.discard),
+        1 | 2 => (Clear::Zeroes { unmap: how == 2 }, capabilities.write_zeroes),
+        _ => return Err(Error::Invalid.into()),
+    };
+    if !offered {
+        return Err(Error::Unsupported.into());
+    }
+    let len = count.checked_mul(geometry.sector_size as u64);
+    let wanted = Wanted {
+        sector,
+        len: len.ok_or(Error::Invalid)?,
+        write: true,
+        slices: None,
+    };
+    submit(rt, fd, token, wanted, |sector| {
+        let vectored = Vectored::Clear { sector, count, how };
+        Request::Vectored(vectored, Current::SUBMIT_VECTORED)
+    })
+}

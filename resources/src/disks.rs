@@ -1,0 +1,300 @@
+//! The block devices, and who uses each: a volume, or a descriptor of its own.
+//!
+//! A device takes requests with tags and reports them back; a user's requests that the device has
+//! no room for wait here, in order.
+
+pub use crate::current::Slice;
+use crate::current::{Current, Interest};
+use crate::ffi::Int;
+use crate::ffi::constants::COUNTER_BLOCK_REQUESTS;
+use crate::runtime::{Driver, Runtime};
+use ::fs::BlockError;
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt::Write;
+use platform::disk::{BlockDevice, TIMEOUT_VARIABLE};
+pub use platform::disk::{Capabilities, Clear, Geometry, Submitted};
+use platform::error::{Error, Failure, Stop};
+use platform::{Disks as _, System};
+
+/// Seconds that a device may take, unless `SOIL_DISK_TIMEOUT` says otherwise: as long as Linux
+/// gives a disk.
+const PATIENCE: u64 = 30;
+
+/// A request to a device of this platform.
+pub type Request = platform::disk::Request<Current>;
+/// A vectored request to a device of this platform.
+pub type Vectored = platform::disk::Vectored<Current>;
+/// A device of this platform.
+pub type Device = Box<dyn BlockDevice<Current>>;
+
+/// How a user is told of the end of a request: disk, tag, result.
+pub type Report = fn(&mut Runtime, usize, u64, Result<(), BlockError>);
+
+/// A device and its user.
+struct Disk {
+    name: String,
+    device: Device,
+    report: Option<Report>,
+    /// Who has it: one, or several who have a partition each.
+    users: usize,
+    shared: bool,
+    waiting: VecDeque<(Request, u64)>,
+}
+
+/// All of them.
+pub struct Disks {
+    disks: Vec<Disk>,
+    requests: usize,
+    /// Kept for its memory.
+    ended: Vec<(usize, u64, Result<(), BlockError>)>,
+}
+
+/// The disks, which the first call looks for.
+pub fn disks(rt: &mut Runtime) -> Result<&mut Disks, Stop> {
+    if rt.resources.disks.is_none() {
+        rt.start()?;
+        let found = Current::disks(&mut rt.interest).or_else(|failure| rt.fail(failure))?;
+        install(rt, found)?;
+    }
+    rt.resources
+        .disks
+        .as_deref_mut()
+        .ok_or(Stop::Error(Error::NoDevice))
+}
+
+/// Makes these the disks.
+pub fn install(rt: &mut Runtime, found: Vec<(String, Device)>) -> Result<(), Error> {
+    let disks = found.into_iter().map(|(name, device)| Disk {
+        name,
+        device,
+        report: None,
+        users: 0,
+        shared: false,
+        waiting: VecDeque::new(),
+    });
+    let disks = Disks {
+        disks: disks.collect(),
+        requests: 0,
+        ended: Vec::new(),
+    };
+    rt.register(Driver {
+        poll: |rt, _| poll(rt),
+        deadline: |_| None,
+        interest,
+        finish: |_| true,
+        counter: |rt, which| match (which, rt.resources.disks.as_deref()) {
+            (COUNTER_BLOCK_REQUESTS, Some(disks)) => disks.requests,
+            _ => 0,
+        },
+    })?;
+    rt.resources.disks = Some(Box::leak(Box::new(disks)));
+    Ok(())
+}
+
+/// Starts what is left to start, and asks the devices to end the sleep.
+fn interest(rt: &mut Runtime, interest: &mut Interest) {
+    for disk in rt
+        .resources
+        .disks
+        .as_deref_mut()
+        .map_or(&mut [][..], |disks| &mut disks.disks)
+    {
+        if disk.report.is_some() {
+            // What a volume asked for after `poll`.
+            disk.device.kick();
+            disk.device.arm(interest);
+        }
+    }
+}
+
+/// Gives waiting requests to their devices, and passes on what has ended.
+fn poll(rt: &mut Runtime) {
+    let Some(disks) = rt.resources.disks.as_deref_mut() else {
+        return;
+    };
+    let mut ended = core::mem::take(&mut disks.ended);
+    for (index, disk) in disks.disks.iter_mut().enumerate() {
+        disk.device
+            .poll(&mut |tag, result| ended.push((index, tag, result)));
+        while let Some((request, tag)) = disk.waiting.pop_front() {
+            match disk.device.submit(request, tag) {
+                Submitted::Taken => (),
+                Submitted::Done(result) => ended.push((index, tag, result)),
+                Submitted::Full => {
+                    disk.waiting.push_front((request, tag));
+                    break;
+                }
+            }
+        }
+    }
+    for (disk, tag, result) in ended.drain(..) {
+        let report = rt
+            .resources
+            .disks
+            .as_deref()
+            .and_then(|disks| disks.disks.get(disk)?.report);
+        if let Some(report) = report {
+            report(rt, disk, tag, result);
+        }
+    }
+    if let Some(disks) = rt.resources.disks.as_deref_mut() {
+        disks.ended = ended;
+        // What was submitted just now, by the reports too, begins.
+        for disk in &mut disks.disks {
+            disk.device.kick();
+        }
+    }
+}
+
+impl Disks {
+    /// The disk called `name`; letters may be of the other case, as environment variables have
+    /// them.
+    pub fn find(&self, name: &str) -> Option<usize> {
+        self.disks
+            .iter()
+            .position(|disk| disk.name.eq_ignore_ascii_case(name))
+    }
+
+    /// The name of a disk.
+    pub fn name(&self, disk: usize) -> Option<&str> {
+        self.disks.get(disk).map(|disk| disk.name.as_str())
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.disks.len()
+    }
+
+    /// One line for a disk that isn't there.
+    pub fn missing(&self, name: &str) -> String {
+        let mut line = String::new();
+        // Writing to a string can't fail.
+        let _ = write!(line, "no disk {name}: run with --disk {name}=FILE");
+        for (i, disk) in self.disks.iter().enumerate() {
+            let _ = write!(
+                line,
+                "{}{}",
+                if i == 0 { " (there is " } else { ", " },
+                disk.name
+            );
+        }
+        if !self.disks.is_empty() {
+            line.push(')');
+        }
+        line
+    }
+
+    /// Opens a disk for a user, who has it until [`release`](Disks::release): alone, or as `shared`
+    /// with others who have other partitions of it and the same `report`.
+    pub fn acquire(
+        &mut self,
+        disk: usize,
+        report: Report,
+        shared: bool,
+    ) -> Result<Geometry, Failure> {
+        let disk = self.disks.get_mut(disk).ok_or(Error::NoDevice)?;
+        let same = disk
+            .report
+            .is_some_and(|other| core::ptr::fn_addr_eq(other, report));
+        if disk.users > 0 && !(shared && disk.shared && same) {
+            let detail = alloc::format!("disk {}: in use, mounted or opened", disk.name);
+            return Err(Failure::new(Error::Busy, detail));
+        }
+        let geometry = disk.device.geometry()?;
+        disk.report = Some(report);
+        disk.users += 1;
+        disk.shared = shared;
+        Ok(geometry)
+    }
+
+    /// What an acquired disk is now, which may have grown or shrunk, and what else it can do.
+    pub fn look(&mut self, disk: usize) -> Result<(Geometry, Capabilities), Failure> {
+        let device = self.disks.get_mut(disk).map(|disk| &mut disk.device);
+        let device = device.ok_or(Error::Closed)?;
+        Ok((device.geometry()?, device.capabilities()))
+    }
+
+    /// Gives a disk back. Nothing of the user's is outstanding.
+    pub fn release(&mut self, disk: usize) {
+        if let Some(disk) = self.disks.get_mut(disk) {
+            disk.users = disk.users.saturating_sub(1);
+            if disk.users == 0 {
+                disk.report = None;
+                disk.device.released();
+            }
+        }
+    }
+
+    /// Gives a request to the disk, in the order of the calls: its result if it is done already,
+    /// else its user is told later.
+    pub fn submit(
+        &mut self,
+        disk: usize,
+        request: Request,
+        tag: u64,
+    ) -> Result<Option<Result<(), BlockError>>, Error> {
+        let disk = self.disks.get_mut(disk).ok_or(Error::Closed)?;
+        disk.waiting
+            .try_reserve(1)
+            .map_err(|_| Error::OutOfMemory)?;
+        self.requests = self.requests.wrapping_add(1);
+        if disk.waiting.is_empty() {
+            match disk.device.submit(request, tag) {
+                Submitted::Done(result) => return Ok(Some(result)),
+                Submitted::Taken => return Ok(None),
+                Submitted::Full => (),
+            }
+        }
+        disk.waiting.push_back((request, tag));
+        Ok(None)
+    }
+
+    /// Takes a request back that the device hasn't got yet; whether that was so.
+    pub fn take_back(&mut self, disk: usize, tag: u64) -> bool {
+        let Some(disk) = self.disks.get_mut(disk) else {
+            return false;
+        };
+        let before = disk.waiting.len();
+        disk.waiting.retain(|(_, other)| *other != tag);
+        disk.waiting.len() < before
+    }
+}
+
+/// Nanoseconds that a device may take; or one line that says what is wrong with the variable.
+pub fn patience() -> Result<u64, Failure> {
+    let seconds = match Current::variable(TIMEOUT_VARIABLE) {
+        None => PATIENCE,
+        Some(text) => text
+            .parse()
+            .ok()
+            .filter(|seconds| (1..=86_400).contains(seconds))
+            .ok_or_else(|| {
+                let detail = "SOIL_DISK_TIMEOUT: give it seconds, 1 to 86400";
+                Failure::new(Error::BadConfiguration, detail)
+            })?,
+    };
+    Ok(seconds * 1_000_000_000)
+}
+
+/// The code of a device's failure.
+pub fn error(error: BlockError) -> Error {
+    match error {
+        BlockError::Io => Error::Io,
+        BlockError::ReadOnly => Error::ReadOnly,
+        BlockError::OutOfRange => Error::Invalid,
+        BlockError::Unsupported => Error::Unsupported,
+    }
+}
+
+/// The name of disk `index`, to the caller's bytes; its whole length.
+pub fn name(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Result<usize, Stop> {
+    let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+    let name = disks(rt)?.name(index).ok_or(Error::NotFound)?;
+    for (to, from) in into.iter_mut().zip(name.as_bytes()) {
+        *to = *from;
+    }
+    Ok(name.len())
+}

@@ -1,0 +1,214 @@
+//! The file-system drivers that a program has. FAT comes with files; each other one is named by
+//! nothing but the function that registers it, which one sublibrary calls when the program starts,
+//! so that the others' images don't carry it.
+
+use crate::current::{Current, Offload};
+use crate::runtime::Runtime;
+pub use ::fs::VolumeOptions as Options;
+use ::fs::{Block, MountError, ext4, fat, memory, tar};
+use alloc::boxed::Box;
+use alloc::format;
+use platform::Folders as _;
+use platform::error::{Answer, Error, Failure};
+pub use platform::volume::Mounted;
+use platform::volume::{Folders, MountFolder};
+
+/// A disk for a file system.
+pub type Disk = Box<dyn Block + Send>;
+
+/// How a file system gets its volumes.
+#[derive(Clone, Copy)]
+pub enum Mount {
+    /// From a disk.
+    Disk(fn(Disk, &Options) -> Mounted),
+    /// From what stands after the colon. Its calls don't wait for a device.
+    Alone(fn(&str, &Options) -> Mounted),
+    /// The same, but they may wait, on a fiber.
+    Waiting(MountFolder<Offload>),
+}
+
+/// Whether there are volumes that wait for what isn't one of our disks.
+pub const WAITS: bool = Current::FOLDERS.is_some();
+
+/// A file-system driver.
+#[derive(Clone, Copy)]
+pub struct FileSystem {
+    /// Its name in `SOIL_MOUNT`.
+    pub name: &'static str,
+    /// Bytes of stack for its calls.
+    pub stack: usize,
+    /// See [`Mount`].
+    pub mount: Mount,
+}
+
+/// Folders of the host.
+pub fn host(folders: Folders<Offload>) -> FileSystem {
+    FileSystem {
+        name: "host",
+        stack: folders.stack,
+        mount: Mount::Waiting(folders.mount),
+    }
+}
+
+/// FAT.
+pub const FAT: FileSystem = FileSystem {
+    name: "fat",
+    // Four times what has been seen (16 KiB, while it mounts; `fs/examples/stack.rs`).
+    stack: 64 << 10,
+    mount: Mount::Disk(|disk, options| fat::mount(disk, *options)),
+};
+
+/// ext4.
+pub const EXT4: FileSystem = FileSystem {
+    name: "ext4",
+    stack: 256 << 10,
+    mount: Mount::Disk(|disk, options| ext4::mount(disk, *options)),
+};
+
+/// Tar archives.
+pub const TAR: FileSystem = FileSystem {
+    name: "tar",
+    stack: 64 << 10,
+    mount: Mount::Disk(|disk, options| {
+        let options = tar::Options {
+            volume: *options,
+            ..tar::Options::default()
+        };
+        tar::mount(disk, options)
+    }),
+};
+
+/// Files in memory. What stands after the colon is the limit of their bytes.
+pub const MEMORY: FileSystem = FileSystem {
+    name: "memory",
+    stack: 0,
+    mount: Mount::Alone(|source, options| {
+        let limit = size(source).ok_or_else(|| MountError {
+            error: ::fs::Error::Invalid,
+            detail: format!("\"{source}\" is no size such as 16M"),
+        })?;
+        Ok(memory::new(limit, options.clock))
+    }),
+};
+
+/// What a volume in memory may take unless it is said, in bytes.
+const USUAL_MEMORY: u64 = 16 << 20;
+
+/// A number of bytes, with K, M or G for its multiples by 1024.
+fn size(text: &str) -> Option<u64> {
+    if text.is_empty() {
+        return Some(USUAL_MEMORY);
+    }
+    let units = [('K', 10), ('M', 20), ('G', 30)];
+    let unit = units.iter().find(|(unit, _)| text.ends_with(*unit));
+    let digits = unit.map_or(text, |(unit, _)| text.strip_suffix(*unit).unwrap_or(text));
+    let number: u64 = digits.parse().ok()?;
+    number
+        .checked_shl(unit.map_or(0, |(_, bits)| *bits))
+        .filter(|n| n >> 50 == 0 && *n > 0)
+}
+
+/// What there can be, and what has to be in the program's `libraries` for it.
+const LIBRARIES: [(&str, &str); 5] = [
+    ("fat", "soil"),
+    ("ext4", "soil.ext4"),
+    ("tar", "soil.tar"),
+    ("memory", "soil.memory"),
+    ("host", "soil"),
+];
+
+/// Whether there is a file system of that name at all.
+pub fn exists(name: &str) -> bool {
+    LIBRARIES.iter().any(|(known, _)| *known == name)
+}
+
+/// The driver called `name`; or why there is none.
+pub fn find(drivers: &[FileSystem], name: &str) -> Result<FileSystem, Failure> {
+    if let Some(driver) = drivers.iter().find(|driver| driver.name == name) {
+        return Ok(*driver);
+    }
+    let detail = match LIBRARIES.iter().find(|(known, _)| *known == name) {
+        Some(("host", _)) => {
+            "host directories are the process form's: give the image a disk, or memory".into()
+        }
+        Some((_, library)) => {
+            format!("this program has no {name}: add {library} to (libraries …) in its dune file")
+        }
+        None => {
+            format!("no file system is called {name}: there are fat, ext4, tar, memory and host")
+        }
+    };
+    Err(Failure::new(Error::Unsupported, detail))
+}
+
+/// Adds a driver to those that the program has; once is enough.
+pub fn register(rt: &mut Runtime, driver: FileSystem) -> Answer {
+    let drivers = &mut rt.resources.file_systems;
+    if !drivers.iter().any(|other| other.name == driver.name) {
+        drivers.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        drivers.push(driver);
+    }
+    Ok(0)
+}
+
+/// What seems to be on a disk that begins with `start`: FAT unless something else is sure.
+pub fn probe(start: &[u8]) -> &'static str {
+    // The magic number in the superblock at 1024; "ustar" in the first header.
+    if start.get(1080..1082) == Some(&[0x53, 0xef]) {
+        "ext4"
+    } else if start.get(257..262) == Some(b"ustar") {
+        "tar"
+    } else {
+        "fat"
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{FAT, find, probe, size};
+    use std::vec;
+
+    #[test]
+    fn what_is_missing_is_said() {
+        assert!(find(&[FAT], "fat").is_ok());
+        for (name, text) in [
+            ("ext4", "soil.ext4"),
+            ("host", "process"),
+            ("ext9", "fat, ext4"),
+        ] {
+            let line = find(&[FAT], name).err().expect("missing").detail;
+            assert!(line.contains(text) && !line.contains('\n'), "{line}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("16M"), Some(16 << 20));
+        assert_eq!(size("4096"), Some(4096));
+        assert_eq!(size("1G"), Some(1 << 30));
+        assert_eq!(size(""), Some(16 << 20));
+        for wrong in [
+            "M",
+            "0",
+            "16MM",
+            "-1",
+            "x",
+            "99999999999999999999",
+            "9999999999G",
+        ] {
+            assert_eq!(size(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn looks_at_the_start() {
+        let mut start = vec![0; 4096];
+        assert_eq!(probe(&start), "fat");
+        start[1080..1082].copy_from_slice(&[0x53, 0xef]);
+        assert_eq!(probe(&start), "ext4");
+        start.truncate(512);
+        start[257..262].copy_from_slice(b"ustar");
+        assert_eq!(probe(&start), "tar");
+        assert_eq!(probe(&[]), "fat");
+    }
+}

@@ -1,0 +1,95 @@
+//! Files that are part of the program, registered when it starts: before anything is known of disks
+//! and mounts.
+
+use super::specification::Specification;
+use super::volume::{Backing, Volume};
+use crate::runtime::Runtime;
+use ::fs::path;
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use platform::error::{Answer, Error, Failure};
+
+/// What has been registered, and isn't mounted yet.
+pub struct Embedded {
+    /// The files of the next tree.
+    files: Vec<(String, &'static [u8])>,
+    /// Trees and where they are to be.
+    trees: Vec<(String, Box<dyn ::fs::Volume>)>,
+}
+
+impl Embedded {
+    /// Nothing yet.
+    pub const fn new() -> Embedded {
+        Embedded {
+            files: Vec::new(),
+            trees: Vec::new(),
+        }
+    }
+}
+
+/// See `soil_embed_file`.
+pub fn add(rt: &mut Runtime, path: &str, contents: &'static [u8]) -> Answer {
+    let files = &mut rt.resources.embedded.files;
+    files.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+    files.push((path.to_string(), contents));
+    Ok(0)
+}
+
+/// See `soil_embed_mount`.
+pub fn mount(rt: &mut Runtime, point: &str) -> Answer {
+    let files = core::mem::take(&mut rt.resources.embedded.files);
+    let point = match path::normalise(point) {
+        Ok(plain) if point.starts_with('/') => plain,
+        _ => {
+            let detail = format!("{point} is no absolute path");
+            return rt.fail(Failure::new(Error::Invalid, detail));
+        }
+    };
+    let entries = files
+        .iter()
+        .map(|(path, contents)| (path.as_str(), *contents));
+    let volume = match ::fs::embedded::new(entries) {
+        Ok(volume) => volume,
+        Err(refused) => {
+            let detail = format!("{}; run soil embed again", refused.detail);
+            return rt.fail(Failure::new(refused.error.into(), detail));
+        }
+    };
+    if rt
+        .resources
+        .embedded
+        .trees
+        .iter()
+        .any(|(other, _)| *other == point)
+    {
+        let line = format!("two embedded trees are to be at {point}: give one another place");
+        return rt.fail(Failure::new(Error::Exists, line));
+    }
+    rt.resources.embedded.trees.push((point, volume));
+    if rt.resources.files.is_some() {
+        appear(rt);
+    }
+    Ok(0)
+}
+
+/// Mounts what has been registered, where nothing else is.
+pub fn appear(rt: &mut Runtime) {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return;
+    };
+    for (point, tree) in rt.resources.embedded.trees.drain(..) {
+        let volume = files.volumes.vacant_key();
+        if files.mounts.add(&point, volume).is_ok() {
+            let mut embedded = Volume::new(Specification {
+                point,
+                driver: Some("embed".into()),
+                source: String::new(),
+                read_only: true,
+            });
+            embedded.backing = Backing::Immediate(tree);
+            files.volumes.insert(embedded);
+        }
+    }
+}

@@ -1,0 +1,326 @@
+//! Does what the schedule of a volume says, with its fiber and its device.
+//!
+//! An operation comes by [`submit`] (or, for a path, by `paths` and `resolve`), which queues its
+//! job; [`run`] then does one [`Action`] after the other until the volume has to wait. Later, when
+//! the device has done something or time has passed, [`run`] goes on from there. `answer` makes of
+//! the job's result what the operation is told.
+
+use super::answer::{self, Caller};
+use super::drivers::WAITS;
+use super::job::{Job, Output, Waiter};
+use super::opening;
+use super::request::{Request, Value, detail, perform};
+use super::schedule::Action;
+use super::volume::{Backing, Volume};
+use super::worker::Access;
+use crate::current::Current;
+use crate::disks::{self, Disks};
+use crate::runtime::{Cancelled, Runtime};
+use ::fs::BlockError;
+use ::fs::barrier::Next;
+use alloc::format;
+use core::cell::Cell;
+use core::ptr::NonNull;
+use platform::Clock;
+use platform::error::{Answer, Error, Failure};
+
+/// How long jobs run on without a look at anything else, where the disk answers at once (the
+/// process).
+const SLICE_NS: u64 = 2_000_000;
+/// The bit of a tag that says that a request is of a flush; the rest is the volume.
+const FLUSH: u64 = 1 << 63;
+
+fn volume(rt: &mut Runtime, index: usize) -> Option<&mut Volume> {
+    rt.resources.files.as_deref_mut()?.volumes.get_mut(index)
+}
+
+/// Queues a job for an operation, runs the volume, and gives the answer if it is there already.
+pub fn submit(rt: &mut Runtime, index: usize, waiter: Waiter, request: Request) -> Answer {
+    let token = waiter.token();
+    rt.give(token, cancel)?;
+    let pushed = volume(rt, index).ok_or(Error::Closed);
+    if let Err(error) = pushed.and_then(|volume| volume.schedule.push(Job::new(waiter, request))) {
+        rt.forget(token);
+        return Err(error.into());
+    }
+    let mut caller = Caller::new(token);
+    run(rt, index, &mut caller);
+    caller.answer(rt)
+}
+
+/// Queues a job that no operation waits for, and runs the volume.
+pub fn submit_detached(rt: &mut Runtime, index: usize, request: Request) {
+    let job = Job::new(Waiter::None, request);
+    if volume(rt, index).is_some_and(|volume| volume.schedule.push(job).is_ok()) {
+        run(rt, index, &mut Caller::none());
+    }
+}
+
+/// Does a request at once that changes nothing, if nothing is to be waited for. `None`: it is to be
+/// submitted.
+pub fn at_once(rt: &mut Runtime, index: usize, request: Request, output: Output) -> Option<Value> {
+    let files = rt.resources.files.as_deref_mut()?;
+    let request = files.open.positioned(request, output);
+    files.volumes.get_mut(index)?.at_once(request)
+}
+
+/// Takes an operation back. Only a job that has not begun can be; a long transfer ends early.
+pub fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return Cancelled::Later;
+    };
+    for (_, volume) in &mut files.volumes {
+        if volume.schedule.take_back(token) {
+            return Cancelled::Done;
+        }
+        if let Some(port) = volume.port()
+            && volume.schedule.is_active(token)
+        {
+            port.cancelled.set(true);
+        }
+    }
+    Cancelled::Later
+}
+
+/// Runs a volume until it has to wait or its time slice is over.
+pub fn run(rt: &mut Runtime, index: usize, caller: &mut Caller) {
+    let until = Current::monotonic_ns() + SLICE_NS;
+    while let Some(volume) = volume(rt, index) {
+        let sector_size = volume.port().map_or(1, |port| port.geometry().sector_size);
+        let is_over = || Current::monotonic_ns() >= until;
+        match volume.schedule.next(is_over, sector_size) {
+            Action::Wait => return,
+            Action::Open { unmounts } => open(rt, index, unmounts),
+            Action::Start(request, waiter) => start(rt, index, request, waiter),
+            Action::Resume(reply) => {
+                let lost = volume.schedule.is_lost();
+                let port = volume.port();
+                let suspension = port.and_then(|port| port.resume(reply, lost));
+                volume.schedule.suspended(suspension);
+            }
+            Action::Submit(access) => transfer(rt, index, access),
+            Action::Flush { ordered } => flush(rt, index, ordered),
+            Action::Claim(first, sectors) => {
+                let claimed = opening::claim(rt, index, (first, sectors));
+                if let Some(volume) = self::volume(rt, index) {
+                    volume.schedule.claimed(claimed);
+                }
+            }
+            Action::Answer(answered) => answer::answer(rt, index, answered, caller),
+            Action::Abandon(waiter) => answer::abandon(rt, index, waiter, caller),
+            Action::Recovered => {
+                log::warn!("{} answers again", volume.specification.label());
+            }
+        }
+    }
+}
+
+/// Opens the volume for the active job, unless that is done.
+fn open(rt: &mut Runtime, index: usize, unmounts: bool) {
+    let files = rt.resources.files.as_deref();
+    let opened = if unmounts && files.is_some_and(|files| files.open.is_used(index)) {
+        Err(Failure::new(Error::Busy, "files on it are open"))
+    } else {
+        opening::open(rt, index)
+    };
+    if let Some(volume) = volume(rt, index) {
+        match opened {
+            Ok(()) => volume.schedule.opened(volume.disk().is_some()),
+            Err(failure) => volume.schedule.finish(Err(failure)),
+        }
+    }
+}
+
+/// Starts the active job's request: on the fiber, or here if it waits for nothing.
+fn start(rt: &mut Runtime, index: usize, request: Request, waiter: Waiter) {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return;
+    };
+    let request = match waiter {
+        Waiter::Operation(_, output) => files.open.positioned(request, output),
+        _ => request,
+    };
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    match &mut volume.backing {
+        Backing::None => (),
+        Backing::Immediate(file_system) => {
+            let done = perform(&mut **file_system, request, &Cell::new(false));
+            let failed = |error| Failure::new(Error::from(error), detail(&**file_system, error));
+            let outcome = done.map_err(failed);
+            volume.schedule.finish(outcome);
+        }
+        Backing::Fiber { port, .. } => {
+            let suspension = port.start(request, volume.schedule.is_lost());
+            volume.schedule.suspended(suspension);
+        }
+    }
+}
+
+/// Gives the disk of a volume a request, with this tag; its result, if it is done already.
+fn give(
+    disks: Option<&mut Disks>,
+    volume: &Volume,
+    request: disks::Request,
+    tag: u64,
+) -> Option<Result<(), BlockError>> {
+    let Backing::Fiber {
+        port,
+        disk: Some(disk),
+    } = volume.backing
+    else {
+        return Some(Err(BlockError::Io));
+    };
+    match disks {
+        _ if !request.is_within(port.geometry()) => Some(Err(BlockError::OutOfRange)),
+        Some(disks) => {
+            let submitted = disks.submit(disk, request, tag);
+            submitted.unwrap_or(Some(Err(BlockError::Io)))
+        }
+        None => Some(Err(BlockError::Io)),
+    }
+}
+
+/// Gives the device the fiber's reads or writes.
+fn transfer(rt: &mut Runtime, index: usize, access: Access) {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return;
+    };
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    let (mut outstanding, mut failed) = (0, None);
+    let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
+    let mut one = |request: disks::Request| match give(
+        rt.resources.disks.as_deref_mut(),
+        volume,
+        request,
+        index as u64,
+    ) {
+        None => outstanding += 1,
+        Some(Ok(())) => (),
+        Some(Err(error)) => {
+            failed.get_or_insert(error);
+        }
+    };
+    match access {
+        Access::Read { sector, to, len } => one(disks::Request::Read { sector, to, len }),
+        Access::Write { sector, from, len } => one(disks::Request::Write {
+            sector,
+            from,
+            len,
+            together: false,
+        }),
+        Access::Batch(writes) => {
+            // SAFETY: the fiber is suspended in `write_batch`, whose argument this is.
+            for (sector, data) in unsafe { writes.as_ref() } {
+                one(disks::Request::Write {
+                    sector: *sector,
+                    from: NonNull::from(*data).cast(),
+                    len: data.len(),
+                    together: true,
+                });
+            }
+        }
+        Access::Flush { .. } => (),
+    }
+    volume.schedule.submitted(outstanding, failed, due);
+}
+
+/// Gives the device a flush.
+fn flush(rt: &mut Runtime, index: usize, ordered: bool) {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return;
+    };
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
+    let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
+    let done = give(disks, volume, disks::Request::Flush, tag);
+    volume.schedule.flush_submitted(done, ordered, due);
+}
+
+/// The disk has done a request of a volume.
+pub fn report(rt: &mut Runtime, _disk: usize, tag: u64, result: Result<(), BlockError>) {
+    let index = (tag & !FLUSH) as usize;
+    if tag & FLUSH != 0 {
+        flush_completed(rt, index, result);
+    } else if let Some(volume) = volume(rt, index) {
+        volume.schedule.completed(result);
+    }
+    if volume(rt, index).is_some_and(|volume| volume.schedule.is_runnable()) {
+        run(rt, index, &mut Caller::none());
+    }
+}
+
+/// The disk has done a flush, or the write that was held until then: gives it what follows.
+fn flush_completed(rt: &mut Runtime, index: usize, mut result: Result<(), BlockError>) {
+    loop {
+        let Some(files) = rt.resources.files.as_deref_mut() else {
+            return;
+        };
+        let due = Current::monotonic_ns().saturating_add(files.timeout_ns);
+        let Some(volume) = files.volumes.get_mut(index) else {
+            return;
+        };
+        let was_lost = volume.schedule.is_lost();
+        let next = volume.schedule.flush_completed(result, due);
+        if volume.schedule.is_lost() && !was_lost {
+            log::error!(
+                "disk {}: a write failed, and nothing is written any more; \
+                 unmount it and mount it again",
+                volume.specification.source
+            );
+        }
+        let request = match next {
+            Next::Done => return,
+            Next::Flush => disks::Request::Flush,
+            Next::Write => {
+                let (sector, data) = volume.schedule.held_write().unwrap_or_default();
+                disks::Request::Write {
+                    sector,
+                    from: NonNull::from(data).cast(),
+                    len: data.len(),
+                    together: true,
+                }
+            }
+        };
+        let (disks, tag) = (rt.resources.disks.as_deref_mut(), index as u64 | FLUSH);
+        match give(disks, volume, request, tag) {
+            Some(done) => result = done,
+            None => return,
+        }
+    }
+}
+
+/// Runs a volume whose turn it is, and times out its disk.
+pub fn poll(rt: &mut Runtime, index: usize, now: u64) {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return;
+    };
+    let Some(volume) = files.volumes.get_mut(index) else {
+        return;
+    };
+    if WAITS && volume.schedule.waits_for_events() {
+        volume.schedule.poll_events();
+    }
+    if !volume.schedule.is_runnable() {
+        if !volume.schedule.is_overdue(now) {
+            return;
+        }
+        let line = format!(
+            "{} hasn't answered for {} s: all that is asked of it fails until it does; \
+             see what holds it up, or give it longer with SOIL_DISK_TIMEOUT=SECONDS",
+            volume.specification.label(),
+            files.timeout_ns / 1_000_000_000
+        );
+        log::warn!("{line}");
+        volume.schedule.time_out(line);
+        if let Some(port) = volume.port() {
+            port.cancelled.set(true);
+        }
+    }
+    run(rt, index, &mut Caller::none());
+}

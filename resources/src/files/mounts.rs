@@ -1,0 +1,167 @@
+//! The mount table: which volume a path is on. It has what `SOIL_MOUNT` names, what the program
+//! mounts, and disks by their names: a disk that is mounted nowhere is mounted at `/DISK`, with the
+//! file system that is found on it, when a path below that is used.
+
+use super::job::Job;
+
+use super::specification::Specification;
+use super::volume::{Backing, Volume};
+use crate::current::Current;
+use crate::runtime::Runtime;
+use ::fs::{Mounts, path};
+use alloc::collections::VecDeque;
+use alloc::format;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use platform::System;
+use platform::error::{Error, Failure};
+use slab::Slab;
+
+/// Where a path leads.
+pub enum Location {
+    /// To a volume.
+    Volume {
+        /// Its number.
+        index: usize,
+        /// The path on it.
+        rest: String,
+        /// Bytes of the path before that.
+        offset: usize,
+    },
+    /// To a directory on no volume, with these names: what is mounted below it.
+    MountPoints(Vec<String>),
+}
+
+/// Reads `SOIL_MOUNT`.
+pub fn read() -> Result<(Mounts<usize>, Slab<Volume>), Failure> {
+    let text = Current::variable("SOIL_MOUNT").unwrap_or_default();
+    let mut mounts = Mounts::new();
+    let mut volumes = Slab::new();
+    for word in text
+        .split(';')
+        .map(str::trim)
+        .filter(|word| !word.is_empty())
+    {
+        let specification =
+            Specification::parse(word).map_err(|failure| failure.within("SOIL_MOUNT"))?;
+        let point = specification.point.clone();
+        let volume = volumes.insert(Volume::new(specification));
+        mounts.add(&point, volume).map_err(|error| {
+            let detail = format!("SOIL_MOUNT: {point}: {error}");
+            Failure::new(Error::BadConfiguration, detail)
+        })?;
+    }
+    Ok((mounts, volumes))
+}
+
+/// Where a path without links, `.` and `..` leads; or why nothing can be there.
+pub fn locate(rt: &mut Runtime, path: &str) -> Result<Location, Failure> {
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    match files.mounts.resolve(path) {
+        Ok((volume, rest)) => {
+            return Ok(Location::Volume {
+                index: *volume,
+                rest,
+                offset: files.mounts.point_len(path),
+            });
+        }
+        Err(::fs::Error::NotFound) => (),
+        Err(failure) => return Err(Error::from(failure).into()),
+    }
+    let names = names_above(rt, path);
+    if path == "/" || !names.is_empty() {
+        return Ok(Location::MountPoints(names));
+    }
+    let name = path::names(path).next().unwrap_or("").to_string();
+    let disks = rt.resources.disks.as_deref().ok_or(Error::NoDevice)?;
+    if disks.find(&name).is_none() {
+        return Err(Failure::new(
+            Error::NotFound,
+            format!("nothing is mounted at /{name}: {}", disks.missing(&name)),
+        ));
+    }
+    let point = format!("/{name}");
+    let specification = Specification {
+        driver: None,
+        source: name,
+        read_only: false,
+        point: point.clone(),
+    };
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let index = files.volumes.insert(Volume::new(specification));
+    if let Err(failure) = files.mounts.add(&point, index) {
+        files.volumes.try_remove(index);
+        return Err(Error::from(failure).into());
+    }
+    let rest = path.get(point.len()..).unwrap_or("");
+    Ok(Location::Volume {
+        index,
+        rest: if rest.is_empty() { "/" } else { rest }.to_string(),
+        offset: point.len(),
+    })
+}
+
+/// The names that mount points, and disks that a first use would mount, add to a directory.
+pub fn names_above(rt: &Runtime, path: &str) -> Vec<String> {
+    let Some(files) = rt.resources.files.as_deref() else {
+        return Vec::new();
+    };
+    let mut names = files.mounts.names_in(path).unwrap_or_default();
+    let Some(disks) = rt
+        .resources
+        .disks
+        .as_deref()
+        .filter(|_| path == "/" && files.mounts.resolve("/").is_err())
+    else {
+        return names;
+    };
+    for index in 0..disks.len() {
+        let name = disks.name(index).unwrap_or_default();
+        let mut mounted = files
+            .volumes
+            .iter()
+            .map(|(_, volume)| &volume.specification);
+        let is_used = mounted
+            .any(|mounted| mounted.is_on_disk() && mounted.disk().0.eq_ignore_ascii_case(name));
+        if !is_used && !names.iter().any(|other| other == name) {
+            names.push(name.to_string());
+        }
+    }
+    names
+}
+
+/// Removes a volume that could not be mounted, or is unmounted. What was asked of it meanwhile is
+/// handed over.
+pub fn forget(rt: &mut Runtime, index: usize) -> VecDeque<Job> {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return VecDeque::new();
+    };
+    files.mounts.remove_volume(&index);
+    let Some(volume) = files.volumes.try_remove(index) else {
+        return VecDeque::new();
+    };
+    if let Backing::Fiber { port, disk } = volume.backing {
+        files.spare.push(port);
+        if let (Some(disk), Some(disks)) = (disk, rt.resources.disks.as_deref_mut()) {
+            disks.release(disk);
+        }
+    }
+    volume.schedule.into_queue()
+}
+
+/// Mounts a volume again whose unmount failed. `false`: it has lost a write and its file system is
+/// gone all the same, so that it is to be forgotten.
+pub fn restore(rt: &mut Runtime, index: usize) -> bool {
+    let Some(files) = rt.resources.files.as_deref_mut() else {
+        return true;
+    };
+    let Some(volume) = files.volumes.get(index) else {
+        return true;
+    };
+    if volume.schedule.is_lost() && volume.is_over() {
+        return false;
+    }
+    // Something else may have been mounted there meanwhile, and stays.
+    let _ = files.mounts.add(&volume.specification.point, index);
+    true
+}

@@ -1,0 +1,148 @@
+//! Calls on open files and directories.
+
+use super::execute::{at_once, submit};
+use super::job::{OpenId, Output, Waiter};
+use super::open_files::{APPEND, DIRECTORY, FILE, OpenFile, moved};
+use super::request::{Request, Value};
+use crate::ffi::{Int, IntsPiece, Piece};
+use crate::runtime::Runtime;
+use ::fs::FileId;
+use alloc::rc::Rc;
+use platform::error::{Answer, Error};
+use reactor::table::Fd;
+
+/// More bytes than these are not read without a job: it can be cancelled, and other jobs have their
+/// turn.
+const MAX_AT_ONCE: usize = 1 << 20;
+
+/// The open file with this key.
+fn find(rt: &mut Runtime, key: u32) -> Result<(OpenId, &mut OpenFile), Error> {
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    files.open.find(key)
+}
+
+/// The volume, the file on it and the open file of a descriptor.
+pub fn on_volume(rt: &mut Runtime, fd: Fd) -> Result<(usize, FileId, OpenId), Error> {
+    let key = rt.table.key_of(fd, &FILE)?;
+    let (open, file) = find(rt, key)?;
+    let (volume, id) = file.on.ok_or(Error::WrongKind)?;
+    Ok((volume, id, open))
+}
+
+/// Where a transfer begins, and whether the file's position moves: -1 stands for that.
+fn offset(position: Int, open: OpenId) -> Result<(u64, Output), Error> {
+    match position {
+        -1 => Ok((0, Output::Position(open))),
+        position => Ok((
+            u64::try_from(position).map_err(|_| Error::Invalid)?,
+            Output::Number,
+        )),
+    }
+}
+
+/// See `soil_file_read`. What is in memory is read here: no job, no completion, one copy.
+pub fn read(rt: &mut Runtime, fd: Fd, into: Piece, position: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, open) = on_volume(rt, fd)?;
+    let (offset, output) = offset(position, open)?;
+    if into.len() <= MAX_AT_ONCE
+        && let Some(Value::Number(n)) = at_once(rt, volume, Request::Read(id, offset, into), output)
+    {
+        if let (Output::Position(open), Some(files)) = (output, rt.resources.files.as_deref_mut()) {
+            files.open.advance(open, n);
+        }
+        return Ok(n as usize);
+    }
+    let request = Request::Read(id, offset, into);
+    submit(rt, volume, Waiter::Operation(token, output), request)
+}
+
+/// See `soil_file_write`.
+pub fn write(rt: &mut Runtime, fd: Fd, from: Piece, position: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, open) = on_volume(rt, fd)?;
+    let (mut offset, output) = offset(position, open)?;
+    if find(rt, open.key)?.1.append {
+        offset = APPEND;
+    }
+    let request = Request::Write(id, offset, from);
+    submit(rt, volume, Waiter::Operation(token, output), request)
+}
+
+/// Asks the volume of a descriptor about its file.
+fn ask(
+    rt: &mut Runtime,
+    fd: Fd,
+    token: Int,
+    output: Output,
+    request: impl FnOnce(FileId) -> Request,
+) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, _) = on_volume(rt, fd)?;
+    submit(rt, volume, Waiter::Operation(token, output), request(id))
+}
+
+/// See `soil_file_size`.
+pub fn size(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
+    ask(rt, fd, token, Output::Number, Request::Size)
+}
+
+/// See `soil_file_truncate`.
+pub fn truncate(rt: &mut Runtime, fd: Fd, size: u64, token: Int) -> Answer {
+    ask(rt, fd, token, Output::Number, |id| {
+        Request::Truncate(id, size)
+    })
+}
+
+/// See `soil_file_sync`.
+pub fn file_sync(rt: &mut Runtime, fd: Fd, token: Int) -> Answer {
+    ask(rt, fd, token, Output::Number, Request::SyncFile)
+}
+
+/// See `soil_file_stat`.
+pub fn file_stat(rt: &mut Runtime, fd: Fd, into: IntsPiece, token: Int) -> Answer {
+    ask(rt, fd, token, Output::Numbers(into), Request::StatFile)
+}
+
+/// See `soil_file_contents`.
+pub fn contents(rt: &mut Runtime, fd: Fd, into: IntsPiece, token: Int) -> Answer {
+    ask(rt, fd, token, Output::Numbers(into), Request::Contents)
+}
+
+/// See `soil_file_seek`.
+pub fn seek(rt: &mut Runtime, fd: Fd, offset: Int, whence: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let (volume, id, open) = on_volume(rt, fd)?;
+    let (_, file) = find(rt, open.key)?;
+    let offset = offset as i64;
+    let base = match whence {
+        0 => 0,
+        1 => file.position,
+        2 => {
+            let output = Output::End { file: open, offset };
+            let waiter = Waiter::Operation(token, output);
+            return submit(rt, volume, waiter, Request::Size(id));
+        }
+        _ => return Err(Error::Invalid.into()),
+    };
+    file.position = moved(base, offset)?;
+    Ok(file.position as usize)
+}
+
+/// See `soil_directory_next`.
+pub fn directory_next(rt: &mut Runtime, fd: Fd, into: Piece, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let key = rt.table.key_of(fd, &DIRECTORY)?;
+    let (open, file) = find(rt, key)?;
+    match file.on {
+        Some((volume, id)) => {
+            let request = Request::List(id, 0, into, Rc::clone(&file.names));
+            let waiter = Waiter::Operation(token, Output::Entries(open, into));
+            submit(rt, volume, waiter, request)
+        }
+        None => {
+            let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+            Ok(files.open.list_mounted(open, into)?)
+        }
+    }
+}

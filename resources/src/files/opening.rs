@@ -1,0 +1,113 @@
+//! Opening a volume: its disk, its partition, and the fiber on which it is mounted.
+
+use super::drivers::{self, Mount};
+use super::execute::report;
+use super::options::options;
+use super::specification::Specification;
+use super::volume::{Backing, Volume};
+use super::worker::{Port, Wanted};
+use crate::disks::{Disks, Geometry};
+use crate::runtime::Runtime;
+use alloc::string::ToString;
+use platform::Interest as _;
+use platform::error::{Error, Failure};
+use slab::Slab;
+
+/// The geometry of a volume that is on no disk.
+const NO_SECTORS: Geometry = Geometry {
+    sector_size: 512,
+    sectors: 0,
+    read_only: true,
+    flushes: true,
+    max_bytes: 0,
+};
+
+/// Takes the disk of a volume and makes its fiber, or makes the volume where it needs none. Nothing
+/// is done if it is open.
+pub fn open(rt: &mut Runtime, index: usize) -> Result<(), Failure> {
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let volume = files.volumes.get(index).ok_or(Error::Closed)?;
+    if volume.is_open() {
+        return Ok(());
+    }
+    let specification = &volume.specification;
+    let options = options(specification.read_only);
+    let disks = &mut rt.resources.disks;
+    let (disk, geometry) = if specification.is_on_disk() {
+        let disks = disks.as_deref_mut().ok_or(Error::NoDevice)?;
+        let (disk, geometry) = acquire(disks, &files.volumes, specification)?;
+        (Some(disk), geometry)
+    } else {
+        let name = specification.driver.as_deref().unwrap_or_default();
+        let driver = drivers::find(&rt.resources.file_systems, name)?;
+        if let Mount::Alone(mount) = driver.mount {
+            let mounted = mount(&specification.source, &options)?;
+            if let Some(volume) = files.volumes.get_mut(index) {
+                volume.backing = Backing::Immediate(mounted);
+            }
+            return Ok(());
+        }
+        (None, NO_SECTORS)
+    };
+    let partition = disk.and_then(|_| specification.disk().1);
+    let wanted = Wanted {
+        partition: partition.map(ToString::to_string),
+        driver: specification.driver.clone(),
+        source: specification.source.clone(),
+        options,
+        offload: rt.interest.offload(),
+        drivers: rt.resources.file_systems.clone(),
+    };
+    let stacks = rt.resources.file_systems.iter().map(|driver| driver.stack);
+    let stack = stacks.max().unwrap_or(0);
+    let spare = files.spare.pop();
+    let Some(port) = spare.or_else(|| Port::new(geometry, stack)) else {
+        if let (Some(disk), Some(disks)) = (disk, disks) {
+            disks.release(disk);
+        }
+        return Err(Error::OutOfMemory.into());
+    };
+    port.prepare(geometry, wanted);
+    if let Some(volume) = files.volumes.get_mut(index) {
+        volume.backing = Backing::Fiber { port, disk };
+    }
+    Ok(())
+}
+
+/// Takes the disk that a specification names, unless another volume on it is timed out.
+fn acquire(
+    disks: &mut Disks,
+    volumes: &Slab<Volume>,
+    specification: &Specification,
+) -> Result<(usize, Geometry), Failure> {
+    let (name, partition) = specification.disk();
+    let Some(disk) = disks.find(name) else {
+        return Err(Failure::new(Error::NoDevice, disks.missing(name)));
+    };
+    let timed_out = volumes.iter().find_map(|(_, volume)| {
+        let line = volume.schedule.timed_out()?;
+        (volume.disk() == Some(disk)).then_some(line)
+    });
+    if let Some(line) = timed_out {
+        return Err(Failure::new(Error::Io, line));
+    }
+    Ok((disk, disks.acquire(disk, report, partition.is_some())?))
+}
+
+/// Takes a partition, by its first sector and its sectors, for a volume, unless another volume has
+/// some of its sectors.
+pub fn claim(rt: &mut Runtime, index: usize, range: (u64, u64)) -> Result<(), Error> {
+    let files = rt.resources.files.as_deref_mut().ok_or(Error::Closed)?;
+    let disk = files.volumes.get(index).and_then(|volume| volume.disk());
+    let overlaps = |(first, sectors): (u64, u64)| {
+        first < range.0.saturating_add(range.1) && range.0 < first.saturating_add(sectors)
+    };
+    let is_taken = files.volumes.iter().any(|(other, volume)| {
+        other != index && volume.disk() == disk && volume.claim.is_some_and(overlaps)
+    });
+    if is_taken {
+        return Err(Error::Busy);
+    }
+    files.volumes.get_mut(index).ok_or(Error::Closed)?.claim = Some(range);
+    Ok(())
+}

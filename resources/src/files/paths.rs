@@ -1,0 +1,142 @@
+//! Calls on paths.
+
+use super::answer::Caller;
+use super::execute::{cancel, run};
+use super::files;
+use super::job::{Output, Waiter};
+use super::request::Op;
+use super::resolution::Resolution;
+use super::resolve::{Advanced, advance};
+use crate::ffi::{Int, IntsPiece, Piece};
+use crate::runtime::Runtime;
+use ::fs::{OpenFlags, Renaming};
+use alloc::boxed::Box;
+use alloc::string::String;
+use platform::error::{Answer, Error};
+
+/// Begins an operation: finds the volume that the path leads to, and has it do its part.
+fn start(rt: &mut Runtime, token: u64, output: Output, resolution: Box<Resolution>) -> Answer {
+    // The volumes are known from here on.
+    files(rt)?;
+    rt.give(token, cancel)?;
+    let mut caller = Caller::new(token);
+    match advance(rt, Waiter::Operation(token, output), resolution) {
+        Ok(Advanced::Queued(volume)) => run(rt, volume, &mut caller),
+        Ok(Advanced::Done(n)) => caller.complete(rt, token, Ok(n)),
+        Err(failure) => caller.complete(rt, token, Err(failure)),
+    }
+    caller.answer(rt)
+}
+
+/// Begins what is to be done with one path.
+pub fn on_path(
+    rt: &mut Runtime,
+    path: &str,
+    follow: bool,
+    op: Op,
+    output: Output,
+    token: Int,
+) -> Answer {
+    let token = rt.new_token(token)?;
+    start(rt, token, output, Resolution::new(path, follow, op)?)
+}
+
+/// See `soil_fs_open`.
+pub fn open(rt: &mut Runtime, path: &str, flags: Int, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let bits = u32::try_from(flags).map_err(|_| Error::Invalid)?;
+    let flags = OpenFlags::from_bits(bits).ok_or(Error::Invalid)?;
+    if flags.contains(OpenFlags::DIRECTORY) {
+        return Err(Error::Invalid.into());
+    }
+    let output = Output::Descriptor {
+        directory: false,
+        append: flags.contains(OpenFlags::APPEND),
+    };
+    // A new file takes no link's place (POSIX, `O_CREAT` with `O_EXCL`).
+    let follow = !flags.contains(OpenFlags::CREATE | OpenFlags::EXCLUSIVE);
+    let resolution = Resolution::new(path, follow, Op::Open(flags))?;
+    start(rt, token, output, resolution)
+}
+
+/// See `soil_fs_directory`.
+pub fn directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    let output = Output::Descriptor {
+        directory: true,
+        append: false,
+    };
+    let flags = OpenFlags::READ | OpenFlags::DIRECTORY;
+    on_path(rt, path, true, Op::Open(flags), output, token)
+}
+
+/// See `soil_fs_stat`.
+pub fn stat(rt: &mut Runtime, path: &str, follow: bool, into: IntsPiece, token: Int) -> Answer {
+    on_path(rt, path, follow, Op::Stat, Output::Numbers(into), token)
+}
+
+/// See `soil_fs_space`.
+pub fn space(rt: &mut Runtime, path: &str, into: IntsPiece, text: Piece, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Space, Output::Space(into, text), token)
+}
+
+/// See `soil_fs_sync_volume`.
+pub fn sync_volume(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Sync, Output::Number, token)
+}
+
+/// See `soil_fs_mkdir`.
+pub fn mkdir(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    on_path(rt, path, false, Op::Mkdir, Output::Number, token)
+}
+
+/// See `soil_fs_remove_directory`.
+pub fn remove_directory(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    on_path(rt, path, false, Op::Rmdir, Output::Number, token)
+}
+
+/// See `soil_fs_unlink`.
+pub fn unlink(rt: &mut Runtime, path: &str, token: Int) -> Answer {
+    on_path(rt, path, false, Op::Unlink, Output::Number, token)
+}
+
+/// See `soil_fs_readlink`.
+pub fn readlink(rt: &mut Runtime, path: &str, into: Piece, token: Int) -> Answer {
+    on_path(rt, path, false, Op::Readlink, Output::Text(into), token)
+}
+
+/// See `soil_fs_realpath`.
+pub fn realpath(rt: &mut Runtime, path: &str, into: Piece, token: Int) -> Answer {
+    on_path(rt, path, true, Op::Stat, Output::Text(into), token)
+}
+
+/// See `soil_fs_symlink`.
+pub fn symlink(rt: &mut Runtime, target: &str, path: &str, token: Int) -> Answer {
+    if target.is_empty() || target.len() > ::fs::path::MAX_PATH || target.contains('\0') {
+        return Err(Error::Invalid.into());
+    }
+    let op = Op::Symlink(target.into());
+    on_path(rt, path, false, op, Output::Number, token)
+}
+
+/// See `soil_fs_rename`.
+pub fn rename(rt: &mut Runtime, from: &str, to: &str, how: Int, token: Int) -> Answer {
+    let how = match how {
+        0 => Renaming::Replace,
+        1 => Renaming::NoReplace,
+        2 => Renaming::Exchange,
+        _ => return Err(Error::Invalid.into()),
+    };
+    on_pair(rt, from, to, Op::Rename(String::new(), how), token)
+}
+
+/// See `soil_fs_link`.
+pub fn link(rt: &mut Runtime, path: &str, new: &str, token: Int) -> Answer {
+    on_pair(rt, path, new, Op::Link(String::new()), token)
+}
+
+/// Begins what gives a file a new path.
+fn on_pair(rt: &mut Runtime, old: &str, new: &str, op: Op, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let resolution = Resolution::pair(old, new, op)?;
+    start(rt, token, Output::Number, resolution)
+}

@@ -1,0 +1,337 @@
+//! Requests of a volume, and how they are done: plain calls of [`fs::Volume`].
+
+use crate::ffi::Piece;
+use ::fs::{
+    Cursor, DirEntry, Error, FileId, Health, Kind, Lease, OpenFlags, Renaming, Space, Stat, Time,
+    Volume, Walk,
+};
+use alloc::rc::Rc;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::cell::Cell;
+use platform::error::Failure;
+
+/// Reads and writes go in steps of this many bytes, between which they can be cancelled.
+const STEP: usize = 4 << 20;
+
+/// What a volume is asked to do.
+pub enum Request {
+    /// Mounts the volume; every other job does it as well where it is still to be done.
+    Mount,
+    /// Makes everything durable and gives the volume up.
+    Unmount,
+    /// Something with a path, unless a symbolic link is on its way.
+    At {
+        /// On the volume, normalised.
+        path: String,
+        /// Whether its last name may be a link that is followed.
+        follow: bool,
+        /// Whether it has to be a directory.
+        directory: bool,
+        /// What.
+        op: Op,
+    },
+    /// Closes a file.
+    Close(FileId),
+    /// Reads from an offset.
+    Read(FileId, u64, Piece),
+    /// Does something with this many bytes of a file from an offset on that only some programs do:
+    /// what is named here is in all.
+    Special(FileId, u64, usize, Special),
+    /// Writes at an offset; the value is where it ended.
+    Write(FileId, u64, Piece),
+    /// The size of a file.
+    Size(FileId),
+    /// Sets it.
+    Truncate(FileId, u64),
+    /// Makes a file durable.
+    SyncFile(FileId),
+    /// What is known of an open file.
+    StatFile(FileId),
+    /// The contents of a file where they lie in memory for good.
+    Contents(FileId),
+    /// Packs entries from a place on, without those of these names.
+    List(FileId, Cursor, Piece, Rc<[String]>),
+    /// Makes everything durable.
+    Sync,
+}
+
+impl Request {
+    /// Whether its answer says that something is durable.
+    pub fn is_durable(&self) -> bool {
+        matches!(
+            self,
+            Request::Sync
+                | Request::SyncFile(_)
+                | Request::Unmount
+                | Request::At { op: Op::Sync, .. }
+        )
+    }
+}
+
+/// See [`Request::Special`].
+pub type Special = fn(&mut dyn Volume, FileId, u64, usize) -> Result<Value, Error>;
+
+/// What is done with a path.
+#[derive(Clone)]
+pub enum Op {
+    /// Nothing: where it leads.
+    Locate,
+    /// Nothing, but it has to be a directory.
+    Directory,
+    /// Opens a file or directory.
+    Open(OpenFlags),
+    /// What is known of it.
+    Stat,
+    /// Makes a directory.
+    Mkdir,
+    /// Removes one.
+    Rmdir,
+    /// Removes a file.
+    Unlink,
+    /// Makes a symbolic link that says this.
+    Symlink(String),
+    /// What a symbolic link says.
+    Readlink,
+    /// Gives what has this path the path.
+    Rename(String, Renaming),
+    /// Gives the file of this path the path as well.
+    Link(String),
+    /// The room on the volume.
+    Space,
+    /// Makes everything on the volume durable.
+    Sync,
+    /// Something with two times that only some programs do: what is named here is in all.
+    SetTimes(SetTimes, [Option<Time>; 2]),
+}
+
+/// See [`Op::SetTimes`].
+pub type SetTimes = fn(&mut dyn Volume, &str, Option<Time>, Option<Time>) -> Result<(), Error>;
+
+/// What a job gave.
+pub enum Value {
+    /// A number, mostly of bytes.
+    Number(u64),
+    /// Bytes written, and where the file's position is afterwards.
+    Written(usize, u64),
+    /// An open file or directory.
+    File(FileId),
+    /// What is known of a name.
+    Stat(Stat),
+    /// The room there is, and the volume's health.
+    Space(Space, Health),
+    /// Bytes packed, and where to go on.
+    Listed(usize, Option<Cursor>),
+    /// Memory that stays.
+    Contents(Option<&'static [u8]>),
+    /// Memory that stays for as long as it is kept here.
+    Leases(Vec<Lease>),
+    /// What a link says.
+    Text(String),
+    /// The path leads nowhere else: what [`Op::Locate`] and [`Op::Directory`] asked.
+    Plain,
+    /// The path's first bytes are a link.
+    Link(usize, String),
+    /// Those of the old path in [`Op::Rename`] or [`Op::Link`] are.
+    OldLink(usize, String),
+}
+
+/// How a request ends.
+pub type Outcome = Result<Value, Failure>;
+
+/// Does a request. `cancelled` is looked at where it may take long.
+pub fn perform(
+    volume: &mut dyn Volume,
+    request: Request,
+    cancelled: &Cell<bool>,
+) -> Result<Value, Error> {
+    let done = |()| Value::Number(0);
+    match request {
+        Request::Mount | Request::Unmount => Ok(Value::Number(0)),
+        Request::At {
+            path,
+            follow,
+            directory,
+            op,
+        } => at(volume, &path, follow, directory, op),
+        Request::Close(file) => volume.close(file).map(done),
+        Request::Read(file, offset, into) => {
+            // SAFETY: the operation that the piece belongs to completes after this.
+            let into = unsafe { into.as_mut_slice() };
+            let mut total = 0;
+            for part in into.chunks_mut(STEP) {
+                let n = match volume.read_at(file, offset.saturating_add(total as u64), part) {
+                    Err(_) if total > 0 => break,
+                    // The descriptor isn't open for reading: nothing about the file is read-only.
+                    Err(Error::PermissionDenied) => return Err(Error::Denied),
+                    read => read?,
+                };
+                total += n;
+                if n < part.len() || cancelled.get() {
+                    break;
+                }
+            }
+            Ok(Value::Number(total as u64))
+        }
+        Request::Write(file, offset, from) => {
+            // SAFETY: as above.
+            let from = unsafe { from.as_mut_slice() };
+            let append = offset == u64::MAX;
+            let start = if append { 0 } else { offset };
+            let mut total = 0;
+            for part in from.chunks(STEP) {
+                let n = match volume.write_at(file, start.saturating_add(total as u64), part) {
+                    Err(_) if total > 0 => break,
+                    written => written?,
+                };
+                total += n;
+                if n < part.len() || cancelled.get() {
+                    break;
+                }
+            }
+            let end = if append {
+                volume.size(file)?
+            } else {
+                offset.saturating_add(total as u64)
+            };
+            Ok(Value::Written(total, end))
+        }
+        Request::Special(file, offset, len, what) => what(volume, file, offset, len),
+        Request::Size(file) => volume.size(file).map(Value::Number),
+        Request::Truncate(file, size) => volume.truncate(file, size).map(done),
+        Request::SyncFile(file) => volume.sync_file(file).map(done),
+        Request::StatFile(file) => volume.stat_file(file).map(Value::Stat),
+        Request::Contents(file) => volume.contents(file).map(Value::Contents),
+        Request::List(file, from, into, without) => list(volume, file, from, into, &without),
+        Request::Sync => volume.sync().map(done),
+    }
+}
+
+/// See [`Request::At`].
+fn at(
+    volume: &mut dyn Volume,
+    path: &str,
+    follow: bool,
+    directory: bool,
+    op: Op,
+) -> Result<Value, Error> {
+    let done = |()| Value::Number(0);
+    if let Op::Rename(old, _) | Op::Link(old) = &op
+        && let Walk::Link { end, target } = volume.resolve(old, false)?
+    {
+        return Ok(Value::OldLink(end, target));
+    }
+    if let Walk::Link { end, target } = volume.resolve(path, follow)? {
+        return Ok(Value::Link(end, target));
+    }
+    let is_made_or_removed = matches!(op, Op::Mkdir | Op::Rmdir | Op::Rename(..) | Op::Locate);
+    if directory && !is_made_or_removed && volume.stat(path)?.kind != Kind::Directory {
+        return Err(Error::NotDirectory);
+    }
+    match op {
+        Op::Locate => Ok(Value::Plain),
+        Op::Directory if path == "/" => Ok(Value::Plain),
+        Op::Directory => match volume.stat(path)?.kind {
+            Kind::Directory => Ok(Value::Plain),
+            _ => Err(Error::NotDirectory),
+        },
+        Op::Open(flags) => volume.open(path, flags).map(Value::File),
+        Op::Stat => volume.stat(path).map(Value::Stat),
+        Op::Mkdir => volume.mkdir(path).map(done),
+        Op::Rmdir => volume.rmdir(path).map(done),
+        Op::Unlink => volume.unlink(path).map(done),
+        Op::Symlink(target) => volume.symlink(&target, path).map(done),
+        Op::Readlink => match volume.resolve(path, true)? {
+            Walk::Link { target, .. } => Ok(Value::Text(target)),
+            Walk::Plain => Err(volume.stat(path).err().unwrap_or(Error::Invalid)),
+        },
+        Op::Rename(from, how) => volume.rename_as(&from, path, how).map(done),
+        Op::Link(from) => volume.link(&from, path).map(done),
+        Op::Sync => volume.sync().map(done),
+        Op::SetTimes(set, [accessed, modified]) => set(volume, path, accessed, modified).map(done),
+        Op::Space => {
+            let space = volume.space()?;
+            Ok(Value::Space(space, volume.health()))
+        }
+    }
+}
+
+/// Packs as many entries as fit.
+fn list(
+    volume: &mut dyn Volume,
+    file: FileId,
+    from: Cursor,
+    into: Piece,
+    without: &[String],
+) -> Result<Value, Error> {
+    // SAFETY: the operation that the piece belongs to completes after this.
+    let into = unsafe { into.as_mut_slice() };
+    let mut packed = 0;
+    let mut full = false;
+    let mut next = Some(from);
+    while let Some(cursor) = next
+        && packed == 0
+        && !full
+    {
+        next = volume.list(file, cursor, &mut |entry| {
+            let DirEntry { name, kind } = entry;
+            if without.iter().any(|other| other == name) {
+                return true;
+            }
+            let n = pack(into.get_mut(packed..).unwrap_or_default(), name, *kind);
+            packed += n.unwrap_or(0);
+            full = n.is_none();
+            !full
+        })?;
+    }
+    if full && packed == 0 {
+        Err(Error::Invalid)
+    } else {
+        Ok(Value::Listed(packed, next))
+    }
+}
+
+/// The number of a kind (`ENTRY_*`).
+pub fn entry(kind: Kind) -> crate::ffi::Int {
+    match kind {
+        Kind::File => crate::ffi::constants::ENTRY_FILE,
+        Kind::Directory => crate::ffi::constants::ENTRY_DIRECTORY,
+        Kind::Symlink => crate::ffi::constants::ENTRY_SYMLINK,
+    }
+}
+
+/// What a volume says of itself when it fails.
+pub fn detail(volume: &dyn Volume, error: Error) -> String {
+    match volume.health() {
+        Health::Corrupt(text) if matches!(error, Error::Corrupt | Error::ReadOnly) => text,
+        Health::Damaged(text) if error == Error::Corrupt => text,
+        _ => "".to_string(),
+    }
+}
+
+/// Writes an entry as kind, length and name; its length, if it fits.
+pub fn pack(into: &mut [u8], name: &str, kind: Kind) -> Option<usize> {
+    let kind = entry(kind);
+    let total = 3 + name.len();
+    let [place, low, high, text @ ..] = into.get_mut(..total)? else {
+        return None;
+    };
+    *place = kind as u8;
+    [*low, *high] = u16::try_from(name.len()).ok()?.to_le_bytes();
+    text.copy_from_slice(name.as_bytes());
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, pack};
+
+    #[test]
+    fn packs_what_fits() {
+        let mut into = [0xff; 8];
+        assert_eq!(pack(&mut into, "abcde", Kind::Directory), Some(8));
+        assert_eq!(into, [1, 5, 0, b'a', b'b', b'c', b'd', b'e']);
+        assert_eq!(pack(&mut into, "abcdef", Kind::File), None);
+        assert_eq!(pack(&mut [], "", Kind::File), None);
+    }
+}

@@ -1,0 +1,555 @@
+//! The schedule of one volume: which job is next, what its fiber waits for, which answers wait.
+//!
+//! It is told what has happened, and [`Schedule::next`] says what to do; `execute` does that, with
+//! the fiber and the device. So all orders of events can be tested without either.
+//!
+//! The active job, by [`Phase`]:
+//!
+//! ```text
+//!   (no job) ◀────────────────────────── finish ──────────────────────────┐
+//!      │ begin                                                            │ Done
+//!      ▼                                                                  │
+//!   Opening ──opened──▶ Starting ──Start──▶ Running ──────── suspended ───┤
+//!      │                   ▲                   ▲                          │ Access, Claim,
+//!      └──▶ Reflushing ────┘                Resume                        │ Yield
+//!           (a flush had failed)               │                          ▼
+//!                                           Resuming ◀── at once ── Asking, Claiming, Yielded
+//!                                              ▲                          │
+//!                                              ├── completed ─── Device ◀─┤ submitted
+//!                                              ├── flush over ── Barrier ◀┘ must wait
+//!                                              └── poll_events ─ Events ◀── suspended
+//! ```
+//!
+//! A job that is done is answered at once, or waits with its result: for the flush under way, if
+//! the answer promises that something is durable; or for the platform, if the volume said so.
+//!
+//! The device, by [`Device`]: `Answering ──time_out──▶ TimedOut ──nothing is asked of it──▶
+//! Answering`. While it is timed out, every operation fails and no job begins. The fiber stays where
+//! it is, and with it the memory that the device has; it goes on when the device answers, so that
+//! the file system never sees a request that failed and was done after all.
+
+mod active;
+mod timeout;
+
+use super::drivers::WAITS;
+use super::job::{Job, Waiter};
+use super::request::{Outcome, Request, Value};
+use super::resolution::Resolution;
+use super::worker::{Access, Suspension};
+use ::fs::BlockError;
+use ::fs::barrier::{Admission, Barrier, Next};
+use active::{Active, Begun, Phase};
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+use platform::error::{Error, Failure};
+use platform::volume::SuspendedAnswer;
+use timeout::Device;
+
+/// What is to be done for a volume.
+pub enum Action {
+    /// Nothing, until something happens or the next time slice.
+    Wait,
+    /// Open the volume, unless that is done; then [`Schedule::opened`] or [`Schedule::finish`].
+    Open {
+        /// It fails while files on the volume are open.
+        unmounts: bool,
+    },
+    /// Start a request; then [`Schedule::suspended`] or [`Schedule::finish`].
+    Start(Request, Waiter),
+    /// Resume the fiber; then [`Schedule::suspended`].
+    Resume(Result<(), BlockError>),
+    /// Give the device the fiber's access; then [`Schedule::submitted`].
+    Submit(Access),
+    /// Give the device a flush; then [`Schedule::flush_submitted`].
+    Flush {
+        /// What is written later must not be durable before.
+        ordered: bool,
+    },
+    /// Reserve so many sectors from the first on for the volume; then [`Schedule::claimed`].
+    Claim(u64, u64),
+    /// Tell the waiter.
+    Answer(Answered),
+    /// Tell the waiter that the device has timed out. Its job may go on.
+    Abandon(Waiter),
+    /// Log that the device answers again.
+    Recovered,
+}
+
+/// A job that is done, durable if it has to be.
+pub struct Answered {
+    /// Who waits for it.
+    pub waiter: Waiter,
+    /// The path that it was a step of.
+    pub resolution: Option<Box<Resolution>>,
+    /// What it gave.
+    pub outcome: Outcome,
+}
+
+/// See the module's head.
+pub struct Schedule {
+    queue: VecDeque<Job>,
+    active: Option<Active>,
+    /// What the flush under way allows.
+    barrier: Barrier,
+    /// When the device will have timed out for that flush.
+    flush_due: u64,
+    /// Jobs that begin before those of the queue, but later: when that flush is over, or the device
+    /// answers again.
+    deferred: VecDeque<Job>,
+    /// Jobs that are done, but for that flush.
+    unflushed: Vec<(Begun, Outcome)>,
+    /// Jobs that are done, but for what the platform does.
+    suspended: Vec<(Begun, Outcome, SuspendedAnswer)>,
+    /// What waiters are to be told: answers, or that the device has timed out.
+    told: Vec<Action>,
+    device: Device,
+    /// The volume is on a disk, where one sync costs as much as several.
+    merges_syncs: bool,
+    /// The job that ends the volume at exit has been queued.
+    exiting: bool,
+}
+
+impl Schedule {
+    /// Nothing to do.
+    pub const fn new() -> Schedule {
+        Schedule {
+            queue: VecDeque::new(),
+            active: None,
+            barrier: Barrier::new(),
+            flush_due: 0,
+            deferred: VecDeque::new(),
+            unflushed: Vec::new(),
+            suspended: Vec::new(),
+            told: Vec::new(),
+            device: Device::Answering { granted: 0 },
+            merges_syncs: false,
+            exiting: false,
+        }
+    }
+
+    /// Puts a job at the end of the queue.
+    pub fn push(&mut self, job: Job) -> Result<(), Error> {
+        self.queue.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+        self.queue.push_back(job);
+        Ok(())
+    }
+
+    /// Queues the last job before exit, once: all is written, and a journal left empty, whatever is
+    /// open.
+    pub fn exit(&mut self) {
+        let job = Job::new(Waiter::None, Request::Unmount);
+        self.exiting = self.exiting || self.push(job).is_ok();
+    }
+
+    /// Takes back the job of an operation, if it has not begun; whether it did.
+    pub fn take_back(&mut self, token: u64) -> bool {
+        let queues = [&mut self.deferred, &mut self.queue];
+        queues.into_iter().any(|queue| {
+            let before = queue.len();
+            queue.retain(|job| job.waiter.token() != token);
+            queue.len() < before
+        })
+    }
+
+    /// Whether the job of an operation is being done.
+    pub fn is_active(&self, token: u64) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|active| active.job.waiter.token() == token)
+    }
+
+    /// The jobs that have not begun, of a volume that is forgotten.
+    pub fn into_queue(self) -> VecDeque<Job> {
+        self.queue
+    }
+
+    // States.
+
+    /// Whether a job could begin.
+    fn is_free(&self) -> bool {
+        // A volume is unmounted after all else is answered, and nothing begins after that.
+        let is_unmount = |job: &Job| matches!(job.request, Request::Unmount);
+        let waits = self.active.is_some()
+            || self.is_timed_out()
+            || WAITS && !self.suspended.is_empty() && self.queue.front().is_some_and(is_unmount);
+        let unflushed = self.unflushed.iter().map(|(job, _)| job);
+        let suspended = self.suspended.iter().map(|(job, ..)| job);
+        !waits && !unflushed.chain(suspended).any(|job| job.last)
+    }
+
+    /// Whether nothing is queued or active, so that a read may be done without a job.
+    pub fn is_quiet(&self) -> bool {
+        self.queue.is_empty() && self.deferred.is_empty() && self.is_free()
+    }
+
+    /// Whether there is nothing to do, or nothing that can be waited for.
+    pub fn is_idle(&self) -> bool {
+        let is_empty = self.active.is_none() && self.queue.is_empty() && self.told.is_empty();
+        is_empty && !self.barrier.is_pending() && self.suspended.is_empty() || self.is_timed_out()
+    }
+
+    /// Whether nothing is asked of the device.
+    pub fn is_over(&self) -> bool {
+        self.active.is_none() && !self.barrier.is_pending() && !self.is_timed_out()
+    }
+
+    /// Whether [`next`](Self::next) has something to do in another time slice.
+    pub fn is_runnable(&self) -> bool {
+        let active = self.active.as_ref();
+        active.is_some_and(|active| !active.phase.waits())
+            || !self.told.is_empty()
+            || !self.queue.is_empty() && (self.is_timed_out() || self.is_free())
+    }
+
+    /// Whether a write was lost that the file system takes for written.
+    pub fn is_lost(&self) -> bool {
+        self.barrier.is_lost()
+    }
+
+    // What to do.
+
+    /// What is to be done now. `is_over` says that the time slice is: then no job begins, and the
+    /// fiber gets nothing from the device.
+    pub fn next(&mut self, is_over: impl Fn() -> bool, sector_size: usize) -> Action {
+        loop {
+            if !self.told.is_empty() {
+                return self.told.remove(0);
+            }
+            if self.is_timed_out()
+                && let Some(action) = self.refuse()
+            {
+                return action;
+            }
+            let Some(active) = &mut self.active else {
+                if is_over() || !self.begin() {
+                    return Action::Wait;
+                }
+                continue;
+            };
+            match active.phase {
+                Phase::Opening => {
+                    let unmounts = active.job.last && !self.exiting;
+                    return Action::Open { unmounts };
+                }
+                Phase::Reflushing => {
+                    active.phase = Phase::Starting;
+                    return Action::Flush { ordered: true };
+                }
+                Phase::Starting => {
+                    active.phase = Phase::Running;
+                    if let Some(request) = active.request.take() {
+                        return Action::Start(request, active.job.waiter);
+                    }
+                }
+                Phase::Resuming(reply) => {
+                    active.phase = Phase::Running;
+                    return Action::Resume(reply);
+                }
+                Phase::Asking(_) | Phase::Claiming(..) | Phase::Yielded if is_over() => {
+                    return Action::Wait;
+                }
+                Phase::Asking(access) => {
+                    if let Some(action) = self.admit(access, sector_size) {
+                        return action;
+                    }
+                }
+                Phase::Claiming(first, sectors) => {
+                    active.phase = Phase::Running;
+                    return Action::Claim(first, sectors);
+                }
+                Phase::Yielded => active.phase = Phase::Resuming(Ok(())),
+                Phase::Running | Phase::Device { .. } | Phase::Barrier(_) | Phase::Events => {
+                    return Action::Wait;
+                }
+            }
+        }
+    }
+
+    /// Begins the next job, if one can begin.
+    fn begin(&mut self) -> bool {
+        while self.is_free()
+            && let Some(mut job) = self.queue.pop_front()
+        {
+            if self.barrier.is_pending() && self.waits_for_flush(&job) {
+                self.deferred.push_back(job);
+                continue;
+            }
+            let merged = self.merge_syncs(&mut job);
+            self.active = Some(Active {
+                job: Begun::new(&mut job, self.barrier.is_lost()),
+                merged,
+                request: Some(job.request),
+                suspended: None,
+                phase: Phase::Opening,
+            });
+            return true;
+        }
+        false
+    }
+
+    /// Whether a job begins after the flush under way: its answer says that something is durable,
+    /// so that one flush does for all of these; or it closes a file that such a one is about, or
+    /// comes after that.
+    fn waits_for_flush(&self, job: &Job) -> bool {
+        let mut before = self.deferred.iter();
+        let waits = match job.request {
+            _ if job.request.is_durable() => true,
+            Request::Close(file) => before
+                .clone()
+                .any(|job| matches!(job.request, Request::SyncFile(synced) if synced == file)),
+            _ => false,
+        };
+        waits || before.any(|job| matches!(job.request, Request::Close(_)))
+    }
+
+    /// Takes the syncs that come next in the queue along with `job`, if that is one: it becomes one
+    /// of the whole volume. What each has to make durable was done before it was asked for, and so
+    /// before this one begins. One after the other, each would commit what others changed meanwhile.
+    fn merge_syncs(&mut self, job: &mut Job) -> Vec<Begun> {
+        let is_sync = |job: &Job| matches!(job.request, Request::Sync | Request::SyncFile(_));
+        let mut merged = Vec::new();
+        if !self.merges_syncs || !is_sync(job) {
+            return merged;
+        }
+        while self.queue.front().is_some_and(is_sync) && merged.try_reserve(1).is_ok() {
+            let Some(mut other) = self.queue.pop_front() else {
+                break;
+            };
+            job.request = Request::Sync;
+            merged.push(Begun::new(&mut other, false));
+        }
+        merged
+    }
+
+    /// Decides about the active job's access to the device.
+    fn admit(&mut self, access: Access, sector_size: usize) -> Option<Action> {
+        let active = self.active.as_mut()?;
+        let admission = access.with(|access| {
+            let own = active.job.durable;
+            self.barrier.admit(access, own, sector_size)
+        });
+        active.phase = match admission {
+            Admission::Pass => {
+                active.phase = Phase::Running;
+                return Some(match access {
+                    Access::Flush { ordered } => Action::Flush { ordered },
+                    access => Action::Submit(access),
+                });
+            }
+            Admission::Held => Phase::Resuming(Ok(())),
+            Admission::Wait => Phase::Barrier(access),
+            Admission::Fail(error) => Phase::Resuming(Err(error)),
+        };
+        None
+    }
+
+    // What has happened.
+
+    /// The volume is open; `on_disk`: it is on one.
+    pub fn opened(&mut self, on_disk: bool) {
+        self.merges_syncs = on_disk;
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let is_durable = active.request.as_ref().is_some_and(Request::is_durable);
+        active.phase = if is_durable && self.barrier.take_failed_flush() {
+            Phase::Reflushing
+        } else {
+            Phase::Starting
+        };
+    }
+
+    /// The fiber is suspended.
+    pub fn suspended(&mut self, suspension: Option<Suspension>) {
+        let (Some(active), Some(suspension)) = (&mut self.active, suspension) else {
+            return;
+        };
+        active.phase = match suspension {
+            Suspension::Done(outcome) => return self.finish(outcome),
+            Suspension::Access(access) => Phase::Asking(access),
+            Suspension::Claim(first, sectors) => Phase::Claiming(first, sectors),
+            Suspension::Events if WAITS => Phase::Events,
+            Suspension::Answer(answer) if WAITS => {
+                active.suspended = Some(answer);
+                Phase::Resuming(Ok(()))
+            }
+            Suspension::Events | Suspension::Answer(_) | Suspension::Yield => Phase::Yielded,
+        };
+    }
+
+    /// The sectors are the volume's, or not.
+    pub fn claimed(&mut self, claimed: Result<(), Error>) {
+        if let Some(active) = &mut self.active {
+            active.phase = Phase::Resuming(claimed.map_err(|_| BlockError::Io));
+        }
+    }
+
+    /// The device has so many requests of the active job's access, until `due` at most; the others
+    /// are done, and `failed` is the first failure among them.
+    pub fn submitted(&mut self, outstanding: usize, failed: Option<BlockError>, due: u64) {
+        if let Some(active) = &mut self.active {
+            active.phase = match outstanding {
+                0 => Phase::Resuming(failed.map_or(Ok(()), Err)),
+                _ => Phase::Device {
+                    outstanding,
+                    failed,
+                    due,
+                },
+            };
+        }
+    }
+
+    /// The device has done one of them.
+    pub fn completed(&mut self, result: Result<(), BlockError>) {
+        if let Some(active) = &mut self.active
+            && let Phase::Device {
+                outstanding,
+                failed,
+                ..
+            } = &mut active.phase
+        {
+            *outstanding = outstanding.saturating_sub(1);
+            if let Err(error) = result {
+                failed.get_or_insert(error);
+            }
+            if *outstanding == 0 {
+                active.phase = Phase::Resuming(failed.map_or(Ok(()), Err));
+            }
+        }
+    }
+
+    /// The device has the flush of [`Action::Flush`], until `due` at most; or has done it.
+    pub fn flush_submitted(
+        &mut self,
+        done: Option<Result<(), BlockError>>,
+        ordered: bool,
+        due: u64,
+    ) {
+        let Some(active) = &mut self.active else {
+            return;
+        };
+        let reply = done.unwrap_or_else(|| {
+            // The fiber isn't kept waiting: the barrier sees to the order.
+            self.barrier.begin(ordered);
+            self.flush_due = due;
+            active.job.durable = true;
+            Ok(())
+        });
+        match (&mut active.phase, reply) {
+            (Phase::Starting, Ok(())) => (),
+            (Phase::Starting, Err(error)) => self.barrier.fail(error),
+            (phase, reply) => *phase = Phase::Resuming(reply),
+        }
+    }
+
+    /// The device has done what it was given of the flush under way; what it gets next, until `due`
+    /// at most.
+    pub fn flush_completed(&mut self, result: Result<(), BlockError>, due: u64) -> Next {
+        if !self.barrier.is_pending() {
+            return Next::Done;
+        }
+        let next = self.barrier.completed(result);
+        self.flush_due = due;
+        if next == Next::Done {
+            self.requeue();
+            self.settle();
+            for (job, outcome) in core::mem::take(&mut self.unflushed) {
+                self.conclude(job, outcome);
+            }
+        }
+        if next != Next::Write
+            && let Some(active) = &mut self.active
+            && let Phase::Barrier(access) = active.phase
+        {
+            active.phase = Phase::Asking(access);
+        }
+        next
+    }
+
+    /// What the device writes next of the flush under way.
+    pub fn held_write(&self) -> Option<(u64, &[u8])> {
+        self.barrier.held()
+    }
+
+    /// Something has happened, which may be what answers or the fiber wait for.
+    pub fn poll_events(&mut self) {
+        let mut place = 0;
+        while let Some((_, _, answer)) = self.suspended.get_mut(place) {
+            let Some(ended) = answer() else {
+                place += 1;
+                continue;
+            };
+            let (job, outcome, _) = self.suspended.remove(place);
+            let failed = |error| Failure::from(Error::from(error));
+            self.conclude(
+                job,
+                outcome.and_then(|value| ended.map(|()| value).map_err(failed)),
+            );
+        }
+        if let Some(active) = &mut self.active
+            && let Phase::Events = active.phase
+        {
+            active.phase = Phase::Resuming(Ok(()));
+        }
+    }
+
+    /// Whether [`poll_events`](Self::poll_events) could change anything.
+    pub fn waits_for_events(&self) -> bool {
+        let active = self.active.as_ref();
+        WAITS
+            && (!self.suspended.is_empty()
+                || active.is_some_and(|active| matches!(active.phase, Phase::Events)))
+    }
+
+    /// The active job is done.
+    pub fn finish(&mut self, outcome: Outcome) {
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        self.settle();
+        let failed = outcome.as_ref().err().cloned();
+        match active.suspended {
+            Some(answer) if WAITS => self.suspended.push((active.job, outcome, answer)),
+            _ => self.end(active.job, outcome),
+        }
+        for job in active.merged {
+            self.end(job, failed.clone().map_or(Ok(Value::Number(0)), Err));
+        }
+    }
+
+    /// A job is done: its answer waits for the flush under way, if it promises anything durable.
+    fn end(&mut self, job: Begun, outcome: Outcome) {
+        if job.durable && self.barrier.is_pending() {
+            self.unflushed.push((job, outcome));
+        } else {
+            self.conclude(job, outcome);
+        }
+    }
+
+    /// A job is done, and nothing is to be waited for: notes what its waiter is told.
+    fn conclude(&mut self, job: Begun, outcome: Outcome) {
+        let excused = job.excused && self.barrier.is_lost();
+        let outcome = match self.barrier.loss() {
+            Some(error) if job.durable && !excused => {
+                outcome.and(Err(crate::disks::error(error).into()))
+            }
+            _ => outcome,
+        };
+        self.told.push(Action::Answer(Answered {
+            waiter: job.waiter,
+            resolution: job.resolution,
+            outcome,
+        }));
+    }
+
+    /// Has deferred jobs come first again.
+    fn requeue(&mut self) {
+        core::mem::swap(&mut self.queue, &mut self.deferred);
+        while let Some(job) = self.deferred.pop_front() {
+            self.queue.push_back(job);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,785 @@
+//! Files on a disk that takes its time, answers out of order, or fails.
+
+mod disk;
+mod folders;
+mod tree;
+mod waiting;
+
+use super::{
+    abandoned, deadline, drivers, file_sync, finish, mount, open, read, space, sync, unlink,
+    unmount, write,
+};
+use crate::current::{Current, Interest};
+use crate::disks::{Device, Geometry, Request, Submitted, install};
+use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::{Int, IntsPiece, Piece};
+use crate::pipe;
+use crate::runtime::Runtime;
+use crate::runtime::encode;
+use crate::runtime::next_completion;
+use ::fs::BlockError;
+use platform::disk::BlockDevice;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Clock, Interest as _};
+use reactor::table::Fd;
+use std::boxed::Box;
+use std::cell::{Cell, RefCell};
+use std::process::Command;
+use std::rc::Rc;
+use std::string::{String, ToString};
+use std::vec::Vec;
+use std::{env, format, fs, process, vec};
+
+/// What the test tells the disk.
+#[derive(Default)]
+struct Orders {
+    /// It does nothing.
+    hold: Cell<bool>,
+    /// It does nothing about flushes.
+    hold_flush: Cell<bool>,
+    /// It fails.
+    fail: Cell<bool>,
+    /// It offers no flushes.
+    no_flush: Cell<bool>,
+    /// It is read only.
+    read_only: Cell<bool>,
+    /// Its flushes fail.
+    fail_flush: Cell<bool>,
+    /// Writes done (`w`), flushes asked for (`f`) and done (`F`).
+    log: RefCell<String>,
+    /// The sectors.
+    data: RefCell<Vec<u8>>,
+}
+
+/// A disk in memory that does requests only when it is polled, the last one first.
+struct Slow {
+    orders: Rc<Orders>,
+    queue: Vec<(Request, u64)>,
+}
+
+impl BlockDevice<Current> for Slow {
+    fn geometry(&mut self) -> Result<Geometry, Failure> {
+        let sectors = (self.orders.data.borrow().len() / 512) as u64;
+        Ok(Geometry {
+            sector_size: 512,
+            sectors,
+            read_only: self.orders.read_only.get(),
+            flushes: !self.orders.no_flush.get(),
+            max_bytes: 1 << 20,
+        })
+    }
+
+    fn submit(&mut self, request: Request, tag: u64) -> Submitted {
+        if self.queue.len() == 2 {
+            return Submitted::Full;
+        }
+        if matches!(request, Request::Flush) {
+            self.orders.log.borrow_mut().push('f');
+        }
+        self.queue.push((request, tag));
+        Submitted::Taken
+    }
+
+    fn arm(&mut self, interest: &mut Interest) {
+        if !self.queue.is_empty() {
+            interest.immediately();
+        }
+    }
+
+    fn kick(&mut self) {}
+
+    fn poll(&mut self, report: &mut dyn FnMut(u64, Result<(), BlockError>)) {
+        if self.orders.hold.get() {
+            return;
+        }
+        let held = self.orders.hold_flush.get();
+        let is_held = |(request, _): &(Request, u64)| held && matches!(request, Request::Flush);
+        while let Some(place) = self.queue.iter().rposition(|queued| !is_held(queued)) {
+            let (request, tag) = self.queue.remove(place);
+            let flush = matches!(request, Request::Flush);
+            if self.orders.fail.get() || flush && self.orders.fail_flush.get() {
+                report(tag, Err(BlockError::Io));
+                continue;
+            }
+            let mut data = self.orders.data.borrow_mut();
+            match request {
+                Request::Flush => self.orders.log.borrow_mut().push('F'),
+                Request::Write { .. } => self.orders.log.borrow_mut().push('w'),
+                _ => (),
+            }
+            match request {
+                Request::Read { sector, to, len } => {
+                    let from = &data[sector as usize * 512..][..len];
+                    // SAFETY: the request's memory is its own until it is reported.
+                    unsafe { core::slice::from_raw_parts_mut(to.as_ptr(), len) }
+                        .copy_from_slice(from);
+                }
+                Request::Write {
+                    sector, from, len, ..
+                } => {
+                    // SAFETY: as above.
+                    let from = unsafe { core::slice::from_raw_parts(from.as_ptr(), len) };
+                    data[sector as usize * 512..][..len].copy_from_slice(from);
+                }
+                Request::Flush => (),
+                Request::Vectored(..) => unreachable!("volumes make none"),
+            }
+            report(tag, Ok(()));
+        }
+    }
+}
+
+/// What a command makes of a disk.
+fn changed_by(name: &str, disk: &[u8], command: &[&str]) -> Vec<u8> {
+    let path = env::temp_dir().join(format!("soil-sys-{name}-{}.img", process::id()));
+    fs::write(&path, disk).expect("temporary file");
+    let (program, words) = command.split_first().expect("a command");
+    let done = Command::new(program).args(words).arg(&path).output();
+    let done = done.expect(program);
+    assert!(
+        done.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&done.stdout)
+    );
+    let bytes = fs::read(&path).expect("temporary file");
+    fs::remove_file(&path).expect("temporary file");
+    bytes
+}
+
+/// A runtime with the disk `data`, with FAT.
+fn runtime(name: &str) -> (Runtime, Rc<Orders>) {
+    runtime_with(changed_by(name, &vec![0; 2 << 20], &["mkfs.fat"]))
+}
+
+/// The same with ext4.
+fn ext4_runtime(name: &str) -> (Runtime, Rc<Orders>) {
+    let disk = changed_by(name, &vec![0; 16 << 20], &["mkfs.ext4", "-q"]);
+    let (mut rt, orders) = runtime_with(disk);
+    drivers::register(&mut rt, drivers::EXT4).expect("room");
+    (rt, orders)
+}
+
+/// A runtime with this disk `data`.
+fn runtime_with(disk: Vec<u8>) -> (Runtime, Rc<Orders>) {
+    let (orders, device) = slow(disk);
+    let mut rt = Runtime::new();
+    install(&mut rt, vec![("data".to_string(), device)]).expect("room");
+    (rt, orders)
+}
+
+/// A disk of these bytes, and what it is told.
+fn slow(disk: Vec<u8>) -> (Rc<Orders>, Device) {
+    let orders = Rc::new(Orders {
+        data: RefCell::new(disk),
+        ..Orders::default()
+    });
+    let device = Box::new(Slow {
+        orders: Rc::clone(&orders),
+        queue: Vec::new(),
+    });
+    (orders, device)
+}
+
+/// One look at everything.
+fn step(rt: &mut Runtime) {
+    step_at(rt, 0);
+}
+
+/// The same at another time.
+fn step_at(rt: &mut Runtime, now: u64) {
+    for driver in rt.drivers().iter().flatten() {
+        (driver.poll)(rt, now);
+    }
+}
+
+/// The result of the operation `token`, whose call gave `answer`.
+fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
+    if answer != Err(Stop::Pending) {
+        return encode(answer);
+    }
+    for _ in 0..10_000 {
+        step(rt);
+        if let Some((completed, result)) = next_completion(rt) {
+            assert_eq!(completed as Int, token);
+            return result;
+        }
+    }
+    panic!("operation {token} never completes");
+}
+
+const MODE: Int = OPEN_READ | OPEN_WRITE | OPEN_CREATE;
+
+#[test]
+fn reads_what_it_wrote() {
+    let (mut rt, _) = runtime("reads");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 251) as u8).collect();
+    let answer = write(rt, fd, Piece::of(&mut text), -1, 2);
+    assert_eq!(result(rt, 2, answer), 300_000);
+    let answer = sync(rt, 3);
+    assert_eq!(result(rt, 3, answer), 0);
+    let mut back = vec![0; 400_000];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back.starts_with(&text));
+    assert_eq!(rt.close(fd), Ok(0));
+    let answer = unlink(rt, "/data/a", 5);
+    assert_eq!(result(rt, 5, answer), 0);
+}
+
+/// While the disk does nothing the rest goes on, what hasn't begun can be taken back, and what has
+/// begun ends later.
+#[test]
+fn others_go_on_while_the_disk_is_busy() {
+    let (mut rt, orders) = runtime("busy");
+    let rt = &mut rt;
+    orders.hold.set(true);
+    assert_eq!(open(rt, "/data/a", MODE, 1), Err(Stop::Pending));
+    assert_eq!(open(rt, "/data/b", MODE, 2), Err(Stop::Pending));
+    step(rt);
+    let (reader, writer) = pipe::open(rt, 16).expect("room");
+    assert_eq!(rt.write(writer, b"x"), Ok(1));
+    assert_eq!(rt.read(reader, &mut [0; 4]), Ok(1));
+    assert_eq!(rt.cancel(2), Ok(1));
+    assert_eq!(rt.cancel(1), Err(Stop::Pending));
+    assert_eq!(rt.cancel(3), Ok(0));
+    orders.hold.set(false);
+    assert!(result(rt, 1, Err(Stop::Pending)) > 0);
+    assert!(next_completion(rt).is_none());
+    let answer = open(rt, "/data/b", OPEN_READ, 4);
+    assert_eq!(result(rt, 4, answer), -(Error::NotFound as Int));
+}
+
+/// A flush that takes long: what is to be durable waits, reading and what needs no disk doesn't.
+#[test]
+fn reading_goes_on_during_a_flush() {
+    let (mut rt, orders) = runtime("flush");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 249) as u8).collect();
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 2);
+    assert_eq!(result(rt, 2, answer), 300_000);
+    orders.hold_flush.set(true);
+    assert_eq!(sync(rt, 3), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert!(next_completion(rt).is_none());
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back == text);
+    // Nothing is left to be written, but it isn't durable yet.
+    assert_eq!(sync(rt, 5), Err(Stop::Pending));
+    // Nothing in FAT counts on the order of flushes: what is written needn't wait, and nor does who
+    // reads afterwards.
+    let answer = open(rt, "/data/b", MODE, 6);
+    let other = Fd::decode(result(rt, 6, answer)).expect("opened");
+    let answer = write(rt, other, Piece::of(&mut text), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    assert!(
+        orders.log.borrow().ends_with('w'),
+        "{}",
+        orders.log.borrow()
+    );
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    // A sync that comes now has to write and flush, and keeps nobody who reads.
+    assert_eq!(sync(rt, 8), Err(Stop::Pending));
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 300_000);
+    // It is closed after the sync of it that was asked for before.
+    assert_eq!(file_sync(rt, other, 9), Err(Stop::Pending));
+    assert_eq!(rt.close(other), Ok(0));
+    // What comes after that is done after it, and nothing overtakes: not even a read of what is in
+    // memory.
+    text.fill(7);
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 10);
+    assert_eq!(answer, Err(Stop::Pending));
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 11);
+    assert_eq!(answer, Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert!(next_completion(rt).is_none());
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 3, Err(Stop::Pending)), 0);
+    // The three syncs that waited share what is done for them; the write needn't wait for its
+    // flush, but for what was before it.
+    let mut ended = Vec::new();
+    for _ in 0..10_000 {
+        step(rt);
+        ended.extend(completed(rt));
+    }
+    let place = |token| ended.iter().position(|(ended, _)| *ended == token);
+    assert!(place(10) < place(11), "{ended:?}");
+    ended.sort_unstable();
+    let all = [(5, 0), (8, 0), (9, 0), (10, 300_000), (11, 300_000)];
+    assert_eq!(ended, all);
+    assert!(back == text);
+    let answer = unlink(rt, "/data/b", 10);
+    assert_eq!(result(rt, 10, answer), 0);
+    let answer = sync(rt, 7);
+    assert_eq!(result(rt, 7, answer), 0);
+}
+
+/// A flush that fails after the volume has gone on: nothing that waits for it is durable, nor what
+/// follows, until one succeeds.
+#[test]
+fn a_flush_that_fails_late_is_an_error() {
+    let (mut rt, orders) = runtime("unflushed");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let io = -(Error::Io as Int);
+    orders.fail_flush.set(true);
+    for token in 2..6 {
+        let answer = write(rt, fd, Piece::of(&mut [token as u8; 5000]), 0, token);
+        let written = result(rt, token, answer);
+        let answer = sync(rt, token);
+        assert!(written == io || result(rt, token, answer) == io);
+    }
+    orders.fail_flush.set(false);
+    let ended = (6..9).map(|token| {
+        let answer = write(rt, fd, Piece::of(&mut [9; 5000]), 0, token);
+        let written = result(rt, token, answer);
+        let answer = sync(rt, token);
+        (written, result(rt, token, answer))
+    });
+    assert_eq!(ended.last(), Some((5000, 0)));
+    let data = orders.data.borrow();
+    assert!(data.windows(5000).any(|bytes| bytes == [9; 5000]));
+}
+
+/// What `soil_fs_space` says of the health of `data`.
+fn health(rt: &mut Runtime, token: Int) -> Int {
+    let (mut numbers, mut text) = ([-1; 4], [0; 100]);
+    let (into, text) = (IntsPiece::of(&mut numbers), Piece::of(&mut text));
+    let answer = space(rt, "/data", into, text, token);
+    assert!(result(rt, token, answer) > 0);
+    numbers[3]
+}
+
+#[test]
+fn a_disk_without_flushes_is_told_from_others() {
+    for (no_flush, expected) in [(false, 0), (true, 3)] {
+        let (mut rt, orders) = runtime("flushless");
+        let rt = &mut rt;
+        orders.no_flush.set(no_flush);
+        assert_eq!(health(rt, 1), expected);
+        let answer = open(rt, "/data/a", MODE, 2);
+        let fd = Fd::decode(result(rt, 2, answer)).expect("opened");
+        let answer = write(rt, fd, Piece::of(&mut [5; 100]), 0, 3);
+        assert_eq!(result(rt, 3, answer), 100);
+        let answer = sync(rt, 4);
+        assert_eq!(result(rt, 4, answer), 0);
+        // What can't be written needs no flush.
+        assert_eq!(rt.close(fd), Ok(0));
+        let answer = unmount(rt, "/data", 5);
+        assert_eq!(result(rt, 5, answer), 0);
+        let answer = mount(rt, "/data=fat:data,ro", 6);
+        assert_eq!(result(rt, 6, answer), 0);
+        assert_eq!(health(rt, 7), 1);
+    }
+}
+
+#[test]
+fn a_failing_disk_is_an_error() {
+    let (mut rt, orders) = runtime("fails");
+    let rt = &mut rt;
+    orders.fail.set(true);
+    let answer = open(rt, "/data/a", MODE, 1);
+    assert_eq!(result(rt, 1, answer), -(Error::Io as Int));
+    // It recovers, and is mounted then.
+    orders.fail.set(false);
+    let answer = open(rt, "/data/a", MODE, 2);
+    let fd = Fd::decode(result(rt, 2, answer)).expect("opened");
+    let mut text = vec![1; 70_000];
+    orders.fail.set(true);
+    let answer = write(rt, fd, Piece::of(&mut text), -1, 3);
+    let written = result(rt, 3, answer);
+    let answer = sync(rt, 4);
+    let synced = result(rt, 4, answer);
+    assert!(
+        written < 0 || synced < 0,
+        "a lost write was not noticed: {written}, {synced}"
+    );
+}
+
+const IO: Int = -(Error::Io as Int);
+
+/// The results of all operations that have completed, by token.
+fn completed(rt: &mut Runtime) -> Vec<(u64, Int)> {
+    let mut all: Vec<_> = core::iter::from_fn(|| next_completion(rt)).collect();
+    all.sort_unstable();
+    all
+}
+
+/// What the disk takes too long for is given up.
+fn late(rt: &mut Runtime) {
+    // A job may have given way to others.
+    while deadline(rt) == Some(0) {
+        step(rt);
+    }
+    let due = deadline(rt).expect("something is waited for");
+    step_at(rt, due - 1);
+    assert_eq!(completed(rt), []);
+    step_at(rt, due);
+}
+
+/// A read that the disk doesn't answer: it and all that waits behind it fail at the deadline, what
+/// comes later at once, and when the disk answers the volume works as if nothing had been. The
+/// memory of the read is said to be in use until then.
+#[test]
+fn a_disk_that_stops_fails_every_call() {
+    let (mut rt, orders) = runtime("stops");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let mut text: Vec<u8> = (0..900_000u32).map(|i| (i % 247) as u8).collect();
+    let answer = write(rt, fd, Piece::of(&mut text), 0, 2);
+    assert_eq!(result(rt, 2, answer), 900_000);
+    let answer = sync(rt, 3);
+    assert_eq!(result(rt, 3, answer), 0);
+    assert_eq!(deadline(rt), None);
+    orders.hold.set(true);
+    let mut back = vec![0; 900_000];
+    assert_eq!(read(rt, fd, Piece::of(&mut back), 0, 4), Err(Stop::Pending));
+    assert_eq!(open(rt, "/data/b", MODE, 5), Err(Stop::Pending));
+    assert_eq!(sync(rt, 6), Err(Stop::Pending));
+    let left = deadline(rt).expect("something is waited for") - Current::monotonic_ns();
+    assert!((25_000_000_000..=30_000_000_000).contains(&left), "{left}");
+    // Who looks long after the deadline has stood still itself: the disk has another moment.
+    let due = deadline(rt).expect("something is waited for");
+    step_at(rt, due + 10_000_000_000);
+    assert_eq!(completed(rt), []);
+    assert_eq!(deadline(rt), Some(due + 10_500_000_000));
+    // But no more than one.
+    step_at(rt, due + 20_000_000_000);
+    assert_eq!(completed(rt), [(4, IO), (5, IO), (6, IO)]);
+    // The disk has the memory of the first of them only, which is said once.
+    assert_eq!([5, 6, 4, 4].map(|token| abandoned(rt, token)), [0, 0, 1, 0]);
+    assert_eq!(deadline(rt), None);
+    for token in 7..20 {
+        let answer = open(rt, "/data/c", OPEN_READ, token);
+        assert_eq!(result(rt, token, answer), IO);
+        let answer = sync(rt, token);
+        assert_eq!(result(rt, token, answer), IO);
+    }
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    // Nothing of the long read came after the step that was under way, and nothing is lost.
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 21);
+    assert_eq!(result(rt, 21, answer), 900_000);
+    assert!(back == text);
+}
+
+/// A flush that never ends: whoever waits for it fails, those who read meanwhile don't, until its
+/// time is over.
+#[test]
+fn a_flush_that_stops_fails_the_sync() {
+    let (mut rt, orders) = runtime("stopped-flush");
+    let rt = &mut rt;
+    let answer = open(rt, "/data/a", MODE, 1);
+    let fd = Fd::decode(result(rt, 1, answer)).expect("opened");
+    let answer = write(rt, fd, Piece::of(&mut [7; 100]), 0, 2);
+    assert_eq!(result(rt, 2, answer), 100);
+    orders.hold_flush.set(true);
+    assert_eq!(sync(rt, 3), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    let mut back = [0; 100];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 100);
+    late(rt);
+    assert_eq!(completed(rt), [(3, IO)]);
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 5);
+    assert_eq!(result(rt, 5, answer), IO);
+    orders.hold_flush.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 6);
+    assert_eq!(result(rt, 6, answer), 100);
+    let answer = sync(rt, 7);
+    assert_eq!(result(rt, 7, answer), 0);
+    let answer = write(rt, fd, Piece::of(&mut [8; 100]), 0, 8);
+    assert_eq!(result(rt, 8, answer), 100);
+    orders.hold_flush.set(true);
+    assert!(!finish(rt));
+    for _ in 0..100 {
+        step(rt);
+    }
+    late(rt);
+    assert!(finish(rt), "the end of the program waits for the disk");
+}
+
+/// A mount that the disk doesn't answer is undone when it does: the disk is free again, and can be
+/// mounted.
+#[test]
+fn a_mount_that_stops_is_undone() {
+    let (mut rt, orders) = runtime("stopped-mount");
+    let rt = &mut rt;
+    orders.hold.set(true);
+    assert_eq!(mount(rt, "/x=fat:data", 1), Err(Stop::Pending));
+    late(rt);
+    assert_eq!(completed(rt), [(1, IO)]);
+    for (token, point) in [(2, "/x=data"), (3, "/y=fat:data")] {
+        let answer = mount(rt, point, token);
+        assert_eq!(result(rt, token, answer), IO, "{point}");
+    }
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = mount(rt, "/x=data", 4);
+    assert_eq!(result(rt, 4, answer), 0);
+    let answer = open(rt, "/x/a", MODE, 5);
+    assert!(result(rt, 5, answer) > 0);
+}
+
+/// A file that was opened when nobody waited for it any more is closed again; FAT removes no open
+/// ones. An unmount that the disk doesn't answer is done later, and until then the volume is there.
+#[test]
+fn what_was_abandoned_leaves_nothing_open() {
+    let (mut rt, orders) = runtime("stopped-open");
+    let rt = &mut rt;
+    // It is mounted by this.
+    orders.hold.set(true);
+    assert_eq!(open(rt, "/data/a", MODE, 2), Err(Stop::Pending));
+    late(rt);
+    assert_eq!(completed(rt), [(2, IO)]);
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = unlink(rt, "/data/a", 3);
+    assert_eq!(result(rt, 3, answer), 0);
+    orders.hold.set(true);
+    assert_eq!(unmount(rt, "/data", 4), Err(Stop::Pending));
+    late(rt);
+    assert_eq!(completed(rt), [(4, IO)]);
+    let answer = open(rt, "/data/a", MODE, 5);
+    assert_eq!(result(rt, 5, answer), IO);
+    orders.hold.set(false);
+    for _ in 0..100 {
+        step(rt);
+    }
+    let answer = mount(rt, "/x=data", 7);
+    assert_eq!(result(rt, 7, answer), 0);
+}
+
+/// Two files on ext4, one of them synced, the other written.
+fn two_files(rt: &mut Runtime, text: &mut [u8]) -> [Fd; 2] {
+    let fds = ["/data/a", "/data/b"].map(|path| {
+        let answer = open(rt, path, MODE, 1);
+        Fd::decode(result(rt, 1, answer)).expect("opened")
+    });
+    let answer = write(rt, fds[0], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    let answer = sync(rt, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    let answer = write(rt, fds[1], Piece::of(text), 0, 1);
+    assert_eq!(result(rt, 1, answer), text.len() as Int);
+    fds
+}
+
+/// The first of a commit's two flushes takes long: the end of the transaction isn't written before
+/// it is done, and meanwhile others read, open and change what is in memory.
+#[test]
+fn reading_goes_on_during_a_commit() {
+    let (mut rt, orders) = ext4_runtime("commit");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 241) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.log.borrow_mut().clear();
+    orders.hold_flush.set(true);
+    assert_eq!(file_sync(rt, b, 2), Err(Stop::Pending));
+    for _ in 0..100 {
+        step(rt);
+    }
+    let begun = orders.log.borrow().clone();
+    assert!(begun.contains('w') && begun.ends_with('f'), "{begun}");
+    let mut back = vec![0; 300_000];
+    for fd in [a, b] {
+        back.fill(0);
+        let answer = read(rt, fd, Piece::of(&mut back), 0, 3);
+        assert_eq!(result(rt, 3, answer), 300_000);
+        assert!(back == text);
+    }
+    let answer = open(rt, "/data/c", MODE, 4);
+    let c = Fd::decode(result(rt, 4, answer)).expect("opened");
+    let answer = write(rt, c, Piece::of(&mut [1; 100]), 0, 5);
+    assert_eq!(result(rt, 5, answer), 100);
+    // This one comes with the next commit, and keeps nobody who reads.
+    assert_eq!(file_sync(rt, c, 6), Err(Stop::Pending));
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    for _ in 0..100 {
+        step(rt);
+    }
+    assert_eq!(completed(rt), []);
+    assert_eq!(*orders.log.borrow(), begun, "written during the flush");
+    orders.hold_flush.set(false);
+    assert_eq!(result(rt, 2, Err(Stop::Pending)), 0);
+    let ended = orders
+        .log
+        .borrow()
+        .strip_prefix(begun.as_str())
+        .map(String::from);
+    assert!(ended.is_some_and(|log| log.starts_with("FwfF")));
+    assert_eq!(result(rt, 6, Err(Stop::Pending)), 0);
+    for fd in [a, b, c] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    changed_by("commit", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// One commit does for all syncs that wait while it is made: eight tasks that append and sync need
+/// hardly more than one.
+#[test]
+fn syncs_share_a_commit() {
+    const TASKS: usize = 8;
+    const ROUNDS: usize = 6;
+    let (mut rt, orders) = ext4_runtime("shared");
+    let rt = &mut rt;
+    let mut text = vec![7; 4096];
+    let files: Vec<Fd> = (0..TASKS)
+        .map(|task| {
+            let answer = open(rt, &format!("/data/{task}"), MODE, 1);
+            Fd::decode(result(rt, 1, answer)).expect("opened")
+        })
+        .collect();
+    let answer = sync(rt, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    orders.log.borrow_mut().clear();
+    let mut left = [2 * ROUNDS; TASKS];
+    let mut ready: Vec<usize> = (0..TASKS).collect();
+    while left.iter().any(|left| *left > 0) {
+        for task in core::mem::take(&mut ready) {
+            while left[task] > 0 {
+                left[task] -= 1;
+                let token = task as Int + 1;
+                let answer = match left[task] % 2 {
+                    1 => write(rt, files[task], Piece::of(&mut text), -1, token),
+                    _ => file_sync(rt, files[task], token),
+                };
+                if answer == Err(Stop::Pending) {
+                    break;
+                }
+                assert!(encode(answer) >= 0, "{answer:?}");
+            }
+        }
+        step(rt);
+        while let Some((token, result)) = next_completion(rt) {
+            assert!(result >= 0, "{token}: {result}");
+            ready.push(token as usize - 1);
+        }
+    }
+    // One of the first that asks, and one of all others, who asked meanwhile.
+    let log = orders.log.borrow().clone();
+    let commits = log.matches('f').count() / 2;
+    assert!(commits <= 2 * ROUNDS + 1, "{commits} commits: {log}");
+}
+
+/// The syncs that are done with another one fail with it.
+#[test]
+fn syncs_of_one_commit_fail_together() {
+    let (mut rt, orders) = ext4_runtime("together");
+    let rt = &mut rt;
+    let mut text = vec![7; 100];
+    let [a, b] = two_files(rt, &mut text);
+    orders.hold.set(true);
+    for (fd, token) in [(a, 2), (b, 3), (a, 4)] {
+        assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
+    }
+    orders.hold.set(false);
+    orders.fail_flush.set(true);
+    for token in [2, 3, 4] {
+        assert_eq!(result(rt, token, Err(Stop::Pending)), -(Error::Io as Int));
+    }
+}
+
+/// A commit whose first flush fails after the file system has gone on: whoever syncs is told, from
+/// then on nothing is written, and what is read is right; after an unmount the disk is as after the
+/// last commit.
+#[test]
+fn a_commit_that_fails_late_ends_writing() {
+    let (mut rt, orders) = ext4_runtime("late");
+    let rt = &mut rt;
+    let mut text: Vec<u8> = (0..300_000u32).map(|i| (i % 239) as u8).collect();
+    let [a, b] = two_files(rt, &mut text);
+    orders.fail_flush.set(true);
+    let answer = file_sync(rt, b, 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    orders.log.borrow_mut().clear();
+    for token in 3..6 {
+        let answer = write(rt, b, Piece::of(&mut text), 0, token);
+        let _ = result(rt, token, answer);
+        let answer = file_sync(rt, b, token);
+        assert!(result(rt, token, answer) < 0);
+    }
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 7);
+    assert_eq!(result(rt, 7, answer), 300_000);
+    assert!(back == text);
+    // It isn't given up while it is in use.
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), -(Error::Busy as Int));
+    let answer = read(rt, a, Piece::of(&mut back), 0, 8);
+    assert_eq!(result(rt, 8, answer), 300_000);
+    for fd in [a, b] {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    let answer = unmount(rt, "/data", 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    assert_eq!(*orders.log.borrow(), "", "written after a commit was lost");
+    // Its journal is replayed, and it works.
+    let answer = open(rt, "/data/a", MODE, 9);
+    let a = Fd::decode(result(rt, 9, answer)).expect("opened");
+    back.fill(0);
+    let answer = read(rt, a, Piece::of(&mut back), 0, 9);
+    assert_eq!(result(rt, 9, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 9);
+    assert_eq!(result(rt, 9, answer), 0);
+    assert_eq!(rt.close(a), Ok(0));
+    let answer = unmount(rt, "/data", 10);
+    assert_eq!(result(rt, 10, answer), 0);
+    changed_by("late", &orders.data.borrow(), &["e2fsck", "-fn"]);
+}
+
+/// An unmount whose commit fails late says so; the volume is over all the same, and the disk can be
+/// mounted.
+#[test]
+fn an_unmount_that_fails_late_is_an_error() {
+    let (mut rt, orders) = ext4_runtime("unmount");
+    let rt = &mut rt;
+    let mut text = vec![5; 300_000];
+    for fd in two_files(rt, &mut text) {
+        assert_eq!(rt.close(fd), Ok(0));
+    }
+    orders.fail_flush.set(true);
+    let answer = unmount(rt, "/data", 2);
+    assert_eq!(result(rt, 2, answer), IO);
+    orders.fail_flush.set(false);
+    let answer = open(rt, "/data/a", MODE, 3);
+    let a = Fd::decode(result(rt, 3, answer)).expect("opened");
+    let mut back = vec![0; 300_000];
+    let answer = read(rt, a, Piece::of(&mut back), 0, 4);
+    assert_eq!(result(rt, 4, answer), 300_000);
+    assert!(back == text);
+    let answer = sync(rt, 5);
+    assert_eq!(result(rt, 5, answer), 0);
+}

@@ -1,0 +1,137 @@
+//! A folder of the host as the runtime has it: what waits, and what doesn't.
+
+use crate::current::Current;
+use crate::ffi::constants::{OPEN_CREATE, OPEN_READ, OPEN_WRITE};
+use crate::ffi::{Int, Piece};
+use crate::files::{file_sync, mount, open, read, sync, unmount, write};
+use crate::runtime::{Runtime, encode, next_completion};
+use host::Ring;
+use platform::Clock;
+use platform::error::{Answer, Error, Stop};
+use reactor::table::Fd;
+use reactor::wait::wait;
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::{env, format, fs, process, vec};
+
+/// A new folder, gone at the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Scratch {
+        let path = env::temp_dir().join(format!("soil-folder-{name}-{}", process::id()));
+        // Of a process that was killed and had the same number.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder");
+        Scratch(path)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// What completes within ten seconds, as many as asked for.
+fn completions(rt: &mut Runtime, many: usize) -> HashMap<Int, Int> {
+    let mut found = HashMap::new();
+    let until = Current::monotonic_ns() + 10_000_000_000;
+    while found.len() < many {
+        wait(rt, Some(until)).expect("a wait");
+        let before = found.len();
+        let completed = core::iter::from_fn(|| next_completion(rt));
+        found.extend(completed.map(|(token, result)| (token as Int, result)));
+        let n = found.len() - before;
+        assert!(n > 0, "only {found:?} of {many} completed");
+    }
+    found
+}
+
+fn result(rt: &mut Runtime, token: Int, answer: Answer) -> Int {
+    if answer == Err(Stop::Pending) {
+        return completions(rt, 1)[&token];
+    }
+    encode(answer)
+}
+
+/// Syncs are under way: the folder is read and written meanwhile, and given up only when all of
+/// them have been answered.
+fn syncs_hold_nobody_up(name: &str, ring: Ring) {
+    let scratch = Scratch::new(name);
+    fs::write(scratch.0.join("a"), vec![7; 100_000]).expect("a file");
+    let rt = &mut Runtime::new();
+    rt.interest.use_ring(ring);
+    let word = format!("/f=host:{}", scratch.0.display());
+    let answer = mount(rt, &word, 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    let mode = OPEN_READ | OPEN_WRITE | OPEN_CREATE;
+    let answer = open(rt, "/f/a", mode, 2);
+    let fd = Fd::decode(result(rt, 2, answer)).expect("opens");
+    let mut text = vec![8; 100_000];
+    for token in 10..40 {
+        assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
+        assert_eq!(write(rt, fd, Piece::of(&mut text[..5000]), 0, 3), Ok(5000));
+        if token == 20 {
+            // Of more than there may be at once the volume waits for one.
+            break;
+        }
+    }
+    let mut back = vec![0; 200_000];
+    assert_eq!(read(rt, fd, Piece::of(&mut back), 0, 4), Ok(100_000));
+    assert_eq!((back[4999], back[5000]), (8, 7));
+    assert_eq!(sync(rt, 5), Err(Stop::Pending));
+    assert_eq!(rt.close(fd), Ok(0));
+    assert_eq!(unmount(rt, "/f", 6), Err(Stop::Pending));
+    let found = completions(rt, 13);
+    assert!(found.values().all(|result| *result == 0), "{found:?}");
+    let answer = open(rt, "/f/a", mode, 7);
+    assert_eq!(result(rt, 7, answer), -(Error::NotFound as Int));
+    // And again, on the same fiber.
+    let answer = mount(rt, &word, 8);
+    assert_eq!(result(rt, 8, answer), 0);
+    let answer = open(rt, "/f/a", mode, 9);
+    let fd = Fd::decode(result(rt, 9, answer)).expect("opens");
+    // Many at once: each is answered.
+    for token in 100..200 {
+        assert_eq!(file_sync(rt, fd, token), Err(Stop::Pending));
+    }
+    let found = completions(rt, 100);
+    assert!(found.values().all(|result| *result == 0), "{found:?}");
+}
+
+/// What isn't in the page cache is read beside the program, or waited for on the spot where the
+/// file system can't be asked.
+fn what_is_on_the_disk_comes_back(name: &str, ring: Ring) {
+    use std::os::fd::AsRawFd;
+    let scratch = Scratch::new(name);
+    let path = scratch.0.join("a");
+    let bytes: vec::Vec<u8> = (0..3_000_000u32).map(|i| (i % 251) as u8).collect();
+    fs::write(&path, &bytes).expect("a file");
+    let file = fs::File::open(&path).expect("opens");
+    file.sync_all().expect("syncs");
+    // SAFETY: advice on our own file.
+    unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    let rt = &mut Runtime::new();
+    rt.interest.use_ring(ring);
+    let answer = mount(rt, &format!("/f=host:{}", scratch.0.display()), 1);
+    assert_eq!(result(rt, 1, answer), 0);
+    let answer = open(rt, "/f/a", OPEN_READ, 2);
+    let fd = Fd::decode(result(rt, 2, answer)).expect("opens");
+    let mut back = vec![0; 4_000_000];
+    let answer = read(rt, fd, Piece::of(&mut back), 0, 3);
+    assert_eq!(result(rt, 3, answer), 3_000_000);
+    assert!(back.starts_with(&bytes));
+}
+
+#[test]
+fn works_on_a_ring() {
+    syncs_hold_nobody_up("jobs-ring", Ring::default());
+    what_is_on_the_disk_comes_back("cold-ring", Ring::default());
+}
+
+#[test]
+fn works_without_a_ring() {
+    syncs_hold_nobody_up("jobs-thread", Ring::forbidden());
+    what_is_on_the_disk_comes_back("cold-thread", Ring::forbidden());
+}

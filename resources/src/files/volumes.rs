@@ -1,0 +1,90 @@
+//! Calls on whole volumes.
+
+use super::answer::{Caller, Sync};
+use super::execute::{run, submit};
+use super::files;
+use super::job::{Job, Waiter};
+use super::request::Request;
+use super::specification::Specification;
+use super::volume::Volume;
+use crate::ffi::Int;
+use crate::runtime::{Cancelled, Runtime};
+use ::fs::path;
+use alloc::format;
+use alloc::vec::Vec;
+use platform::error::{Answer, Error, Failure};
+
+/// See `soil_fs_mount`.
+pub fn mount(rt: &mut Runtime, word: &str, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let specification = Specification::parse(word).or_else(|failure| rt.fail(failure))?;
+    let point = specification.point.clone();
+    let files = files(rt)?;
+    let volume = files.volumes.insert(Volume::new(specification));
+    if let Err(failure) = files.mounts.add(&point, volume) {
+        files.volumes.try_remove(volume);
+        let line = match failure {
+            ::fs::Error::Exists => format!("something is mounted at {point} already"),
+            failure => format!("{point}: {failure}"),
+        };
+        return rt.fail(Failure::new(Error::from(failure), line));
+    }
+    submit(rt, volume, Waiter::Mount(token), Request::Mount)
+}
+
+/// See `soil_fs_unmount`.
+pub fn unmount(rt: &mut Runtime, point: &str, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let point = path::normalise(point).map_err(Error::from)?;
+    let files = files(rt)?;
+    let mounted = files.mounts.iter().any(|(other, _)| other == point);
+    if !mounted {
+        let line = format!("nothing is mounted at {point}");
+        return rt.fail(Failure::new(Error::NotFound, line));
+    }
+    if let Some(below) = files.mounts.below(&point) {
+        let line = format!("{below} is mounted below it");
+        return rt.fail(Failure::new(Error::Busy, line));
+    }
+    // From here on no path leads there.
+    let Some(volume) = files.mounts.remove(&point) else {
+        return Err(Error::NotFound.into());
+    };
+    submit(rt, volume, Waiter::Unmount(token), Request::Unmount)
+}
+
+/// See `soil_fs_sync`.
+pub fn sync(rt: &mut Runtime, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let volumes = files(rt)?.volumes.iter();
+    let open = volumes.filter_map(|(index, volume)| volume.is_open().then_some(index));
+    let open: Vec<usize> = open.collect();
+    if open.is_empty() {
+        return Ok(0);
+    }
+    rt.give(token, |_, _| Cancelled::Later)?;
+    let files = files(rt)?;
+    let mut sync = Sync {
+        token,
+        remaining: open.len(),
+        failed: None,
+    };
+    for index in &open {
+        let job = Job::new(Waiter::Sync(token), Request::Sync);
+        let volume = files.volumes.get_mut(*index);
+        if let Err(error) = volume.map_or(Ok(()), |volume| volume.schedule.push(job)) {
+            sync.remaining -= 1;
+            sync.failed = Some(Failure::from(error));
+        }
+    }
+    if sync.remaining == 0 {
+        rt.forget(token);
+        return Err(Error::OutOfMemory.into());
+    }
+    files.syncs.push(sync);
+    let mut caller = Caller::new(token);
+    for index in open {
+        run(rt, index, &mut caller);
+    }
+    caller.answer(rt)
+}

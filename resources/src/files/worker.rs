@@ -1,0 +1,390 @@
+//! The fiber on which a volume lives: it mounts the volume, and then does one request after the
+//! other. Where the file system needs the disk, [`Port`] suspends the fiber with a [`Suspension`],
+//! and `execute` resumes it with the result.
+
+use super::drivers::{self, FileSystem, Mount, Options, find, probe};
+use platform::Memory;
+use platform::volume::{Suspend, SuspendedAnswer, Waiting};
+
+use super::request::{Outcome, Request, Value, detail, perform};
+use crate::current::{Current, Offload};
+use crate::disks::Geometry;
+use ::fs::{Block, BlockError, CacheCounters, Volume, barrier, partition};
+use alloc::boxed::Box;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::cell::{Cell, OnceCell, RefCell};
+use core::ptr::NonNull;
+use core::slice;
+use platform::error::{Error, Failure};
+use reactor::fiber::Context;
+
+/// Bytes that tell file systems apart.
+const START: usize = 4096;
+
+/// Why the fiber is suspended.
+pub enum Suspension {
+    /// The job is done; it wants the next.
+    Done(Outcome),
+    /// It waits for the device.
+    Access(Access),
+    /// It wants to use a partition alone: its first sector and its sectors.
+    Claim(u64, u64),
+    /// It waits for anything that may happen.
+    Events,
+    /// It gives others their turn.
+    Yield,
+    /// It has suspended the job's answer.
+    Answer(SuspendedAnswer),
+}
+
+/// What the fiber asks of the device. The memory is its own, and stays until it is resumed.
+#[derive(Clone, Copy)]
+pub enum Access {
+    /// Reads sectors.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Where to.
+        to: NonNull<u8>,
+        /// Bytes.
+        len: usize,
+    },
+    /// Writes sectors.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// Where from.
+        from: NonNull<u8>,
+        /// Bytes.
+        len: usize,
+    },
+    /// Makes several writes: the slice of [`Block::write_batch`].
+    Batch(NonNull<[(u64, &'static [u8])]>),
+    /// Flushes; `ordered`: what is written later must not be durable before.
+    Flush {
+        /// See above.
+        ordered: bool,
+    },
+}
+
+impl Access {
+    /// Calls `f` with what the file system asked for.
+    pub fn with<T>(self, f: impl FnOnce(barrier::Access<'_>) -> T) -> T {
+        let one;
+        f(match self {
+            Access::Read { sector, len, .. } => barrier::Access::Read(sector, len),
+            Access::Write { sector, from, len } => {
+                // SAFETY: the fiber is suspended in the call that this is the memory of.
+                one = [(sector, unsafe { slice::from_raw_parts(from.as_ptr(), len) })];
+                barrier::Access::Write(&one)
+            }
+            // SAFETY: as above.
+            Access::Batch(writes) => barrier::Access::Write(unsafe { writes.as_ref() }),
+            Access::Flush { .. } => barrier::Access::Flush,
+        })
+    }
+}
+
+/// What is to be mounted.
+pub struct Wanted {
+    /// The file system's name; none: what is found.
+    pub driver: Option<String>,
+    /// The partition's number or label; none: the whole disk.
+    pub partition: Option<String>,
+    /// What stands after the colon, where that isn't a disk.
+    pub source: String,
+    /// How.
+    pub options: Options,
+    /// For what waits for no disk.
+    pub offload: Offload,
+    /// The drivers there are.
+    pub drivers: Vec<FileSystem>,
+}
+
+/// How the fiber and its driver talk; both run on one thread, in turns.
+pub struct Port {
+    context: OnceCell<Box<Context>>,
+    geometry: Cell<Geometry>,
+    wanted: Cell<Option<Wanted>>,
+    /// What the volume's cache has done.
+    pub counters: CacheCounters,
+    /// The active job is to end early where it can.
+    pub cancelled: Cell<bool>,
+    /// The volume, once it is mounted. The fiber borrows it for a job, waiting included.
+    volume: RefCell<Option<Box<dyn Volume>>>,
+    /// The volume is used outside of its fiber, which can't wait for the disk.
+    away: Cell<bool>,
+    /// A write was lost that the volume takes for written: all that it writes fails.
+    lost: Cell<bool>,
+    request: Cell<Option<Request>>,
+    suspension: Cell<Option<Suspension>>,
+    reply: Cell<Result<(), BlockError>>,
+}
+
+impl Port {
+    /// A worker, which stays for good and can be used for one volume after the other. `None`: no
+    /// memory.
+    pub fn new(geometry: Geometry, stack: usize) -> Option<&'static Port> {
+        let port: &'static Port = Box::leak(Box::new(Port {
+            context: OnceCell::new(),
+            geometry: Cell::new(geometry),
+            wanted: Cell::new(None),
+            counters: CacheCounters::new(),
+            cancelled: Cell::new(false),
+            volume: RefCell::new(None),
+            away: Cell::new(false),
+            lost: Cell::new(false),
+            request: Cell::new(None),
+            suspension: Cell::new(None),
+            reply: Cell::new(Ok(())),
+        }));
+        let stack = Current::stack(stack)?;
+        // SAFETY: `run` takes a port, which is never given back.
+        let context = unsafe { Context::new(run, core::ptr::from_ref(port).cast(), stack) };
+        port.context.set(context).ok()?;
+        Some(port)
+    }
+
+    /// The disk's.
+    pub fn geometry(&self) -> Geometry {
+        self.geometry.get()
+    }
+
+    /// The next job mounts this, on such a disk; nothing is mounted.
+    pub fn prepare(&'static self, geometry: Geometry, mut wanted: Wanted) {
+        self.geometry.set(geometry);
+        self.counters.reset();
+        self.lost.set(false);
+        wanted.options.counters = Some(&self.counters);
+        self.wanted.set(Some(wanted));
+    }
+
+    /// Starts a request; the fiber was `Done` or is new. `lost` as in [`resume`](Self::resume).
+    pub fn start(&self, request: Request, lost: bool) -> Option<Suspension> {
+        self.request.set(Some(request));
+        self.cancelled.set(false);
+        self.resume(Ok(()), lost)
+    }
+
+    /// Lets the fiber go on, until it is suspended again. `lost`: a write was lost that the volume
+    /// takes for written.
+    pub fn resume(&self, reply: Result<(), BlockError>, lost: bool) -> Option<Suspension> {
+        self.reply.set(reply);
+        self.lost.set(lost);
+        // SAFETY: the fiber is suspended: `Port` is driven from one place, which waits in this
+        // call.
+        unsafe { self.context.get()?.resume() };
+        self.suspension.take()
+    }
+
+    /// Does a request that changes nothing on the caller's stack, without the fiber. `None` if it
+    /// doesn't find everything in memory, or fails: it is to be started.
+    pub fn at_once(&self, request: Request) -> Option<Value> {
+        let mut volume = self.volume.try_borrow_mut().ok()?;
+        let volume = volume.as_deref_mut()?;
+        self.away.set(true);
+        let done = perform(volume, request, &Cell::new(false));
+        self.away.set(false);
+        done.ok()
+    }
+
+    /// Whether no volume is mounted, nor is the fiber about one.
+    pub fn is_empty(&self) -> bool {
+        self.volume
+            .try_borrow()
+            .is_ok_and(|volume| volume.is_none())
+    }
+
+    /// The fiber's side: says why, and waits to be resumed. Only the fiber can.
+    fn suspend(&self, suspension: Suspension) -> Result<(), BlockError> {
+        if self.away.get() {
+            return Err(BlockError::Io);
+        }
+        self.suspension.set(Some(suspension));
+        if let Some(context) = self.context.get() {
+            // SAFETY: only the fiber itself comes here.
+            unsafe { context.suspend() };
+        }
+        self.reply.get()
+    }
+}
+
+/// The disk as the file system sees it, on the fiber.
+struct Disk(&'static Port);
+
+// SAFETY: `fs` wants volumes that can move between threads. This one lives on its fiber, which runs
+// inside calls of the runtime only, one at a time.
+unsafe impl Send for Disk {}
+
+impl Block for Disk {
+    fn sector_size(&self) -> usize {
+        self.0.geometry().sector_size
+    }
+
+    fn sectors(&self) -> u64 {
+        self.0.geometry().sectors
+    }
+
+    fn read_only(&self) -> bool {
+        self.0.geometry().read_only
+    }
+
+    fn is_away(&self) -> bool {
+        self.0.away.get()
+    }
+
+    fn read(&mut self, first_sector: u64, buf: &mut [u8]) -> Result<(), BlockError> {
+        let len = buf.len();
+        self.0.suspend(Suspension::Access(Access::Read {
+            sector: first_sector,
+            to: NonNull::from(buf).cast(),
+            len,
+        }))
+    }
+
+    fn write(&mut self, first_sector: u64, buf: &[u8]) -> Result<(), BlockError> {
+        self.0.suspend(Suspension::Access(Access::Write {
+            sector: first_sector,
+            from: NonNull::from(buf).cast(),
+            len: buf.len(),
+        }))
+    }
+
+    fn write_batch(&mut self, writes: &[(u64, &[u8])]) -> Result<(), BlockError> {
+        let writes: NonNull<[(u64, &[u8])]> = NonNull::from(writes);
+        // The driver drops it before it resumes this call.
+        let len = writes.len();
+        let first = writes.cast::<(u64, &'static [u8])>();
+        let batch = Access::Batch(NonNull::slice_from_raw_parts(first, len));
+        self.0.suspend(Suspension::Access(batch))
+    }
+
+    fn flush(&mut self) -> Result<(), BlockError> {
+        let access = Access::Flush { ordered: true };
+        self.0.suspend(Suspension::Access(access))
+    }
+
+    fn flush_unordered(&mut self) -> Result<(), BlockError> {
+        let access = Access::Flush { ordered: false };
+        self.0.suspend(Suspension::Access(access))
+    }
+}
+
+impl Suspend for Disk {
+    fn is_away(&self) -> bool {
+        self.0.away.get()
+    }
+
+    fn wait(&self) {
+        let _ = self.0.suspend(Suspension::Events);
+    }
+
+    fn yield_now(&self) {
+        let _ = self.0.suspend(Suspension::Yield);
+    }
+
+    fn suspend_answer(&self, answer: SuspendedAnswer) {
+        let _ = self.0.suspend(Suspension::Answer(answer));
+    }
+}
+
+/// The fiber.
+extern "C" fn run(port: *const ()) -> ! {
+    // SAFETY: `Port::new` passes a port that is never given back.
+    let port: &'static Port = unsafe { &*port.cast() };
+    loop {
+        let outcome = match (port.request.take(), port.volume.try_borrow_mut()) {
+            (Some(request), Ok(mut volume)) => job(port, &mut volume, request),
+            _ => Ok(Value::Number(0)),
+        };
+        // The reply to this is the next request.
+        let _ = port.suspend(Suspension::Done(outcome));
+    }
+}
+
+/// Mounts if need be, and does one job.
+fn job(port: &'static Port, volume: &mut Option<Box<dyn Volume>>, request: Request) -> Outcome {
+    let mounted = match volume {
+        Some(volume) => volume,
+        // What was never mounted has nothing to be written back.
+        None if matches!(request, Request::Sync | Request::Unmount) => return Ok(Value::Number(0)),
+        None => volume.insert(mount(port)?),
+    };
+    let is_last = matches!(request, Request::Unmount);
+    let request = if is_last { Request::Sync } else { request };
+    let result = perform(&mut **mounted, request, &port.cancelled)
+        .map_err(|error| Failure::new(Error::from(error), detail(&**mounted, error)));
+    // A corrupt volume writes nothing any more, and can be given up; so can one that is lost.
+    let writes = mounted.health().is_writable() && !port.lost.get();
+    if is_last && (result.is_ok() || !writes) {
+        *volume = None;
+        return Ok(Value::Number(0));
+    }
+    result
+}
+
+/// Mounts what is wanted.
+fn mount(port: &'static Port) -> Result<Box<dyn Volume>, Failure> {
+    let Some(wanted) = port.wanted.take() else {
+        return Err(Error::NoDevice.into());
+    };
+    let mounted = mount_as(port, &wanted);
+    if let Ok(volume) = &mounted
+        && !port.geometry().flushes
+        && volume.health().is_writable()
+    {
+        log::warn!(
+            "disk {} offers no flush: a sync waits for the writes only, \
+             and what it wrote may be lost when the power fails",
+            wanted.source
+        );
+    }
+    port.wanted.set(Some(wanted));
+    mounted
+}
+
+fn mount_as(port: &'static Port, wanted: &Wanted) -> Result<Box<dyn Volume>, Failure> {
+    let mut disk = Box::new(Disk(port)) as drivers::Disk;
+    if let Some(name) = &wanted.partition {
+        let table = partition::table(&mut *disk)?;
+        let (first, sectors) = table.find(name).map(|found| (found.first, found.sectors))?;
+        port.suspend(Suspension::Claim(first, sectors))
+            .map_err(|_| {
+                Failure::new(Error::Busy, format!("partition {name} is mounted already"))
+            })?;
+        disk = Box::new(partition::Slice::new(disk, first, sectors));
+    }
+    let name = match &wanted.driver {
+        Some(name) => name.as_str(),
+        None => probe(&start(&mut *disk)?),
+    };
+    let mounted = match find(&wanted.drivers, name)?.mount {
+        Mount::Disk(mount) => mount(disk, &wanted.options),
+        Mount::Alone(mount) => mount(&wanted.source, &wanted.options),
+        Mount::Waiting(mount) => {
+            if !drivers::WAITS {
+                return Err(Error::Unsupported.into());
+            }
+            let waiting = Waiting {
+                fiber: Box::new(Disk(port)),
+                offload: wanted.offload.clone(),
+            };
+            mount(&wanted.source, &wanted.options, waiting)
+        }
+    };
+    Ok(mounted?)
+}
+
+/// The first bytes of a disk.
+fn start(disk: &mut dyn Block) -> Result<Vec<u8>, Failure> {
+    let sector = disk.sector_size().max(1);
+    let sectors = (START / sector)
+        .max(1)
+        .min(usize::try_from(disk.sectors()).unwrap_or(usize::MAX));
+    let mut start = alloc::vec![0; sectors * sector];
+    disk.read(0, &mut start)
+        .map_err(|error| Failure::from(Error::from(::fs::Error::from(error))))?;
+    Ok(start)
+}

@@ -1,0 +1,95 @@
+//! What is logged goes to the error output, one line each; `SOIL_LOG` and `soil_set_log_level` say
+//! how much.
+
+use crate::current::Current;
+use crate::ffi::Int;
+use core::fmt::Write;
+use heapless::String;
+use log::{Level, LevelFilter, Log, Metadata, Record};
+use platform::error::{Error, Failure};
+use platform::{Console, System};
+
+/// The longest line; what is longer is cut.
+const LINE: usize = 512;
+
+struct Sink;
+
+/// A line that is cut rather than lost.
+struct Line(String<LINE>);
+
+impl Write for Line {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        for c in text.chars() {
+            if self.0.len() + c.len_utf8() >= LINE || self.0.push(c).is_err() {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Log for Sink {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.level() <= log::max_level()
+    }
+
+    fn log(&self, record: &Record<'_>) {
+        let level = match record.level() {
+            Level::Error => "error",
+            Level::Warn => "warning",
+            Level::Info => "info",
+            Level::Debug | Level::Trace => "debug",
+        };
+        let mut line = Line(String::new());
+        // Writing to `Line` can't fail.
+        let _ = write!(line, "soil: {level}: {}", record.args());
+        let _ = line.0.push('\n');
+        Current::log(line.0.as_bytes());
+    }
+
+    fn flush(&self) {}
+}
+
+fn filter(level: Int) -> Result<LevelFilter, Error> {
+    Ok(match level {
+        0 => LevelFilter::Off,
+        1 => LevelFilter::Error,
+        2 => LevelFilter::Warn,
+        3 => LevelFilter::Info,
+        4 => LevelFilter::Debug,
+        _ => return Err(Error::Invalid),
+    })
+}
+
+/// Takes the level from `SOIL_LOG`.
+pub fn start() -> Result<(), Failure> {
+    let level = match Current::variable("SOIL_LOG").as_deref() {
+        None | Some("" | "warn") => LevelFilter::Warn,
+        Some("error") => LevelFilter::Error,
+        Some("info") => LevelFilter::Info,
+        Some("debug") => LevelFilter::Debug,
+        Some(_) => {
+            let detail = "SOIL_LOG: give error, warn, info or debug";
+            return Err(Failure::new(Error::BadConfiguration, detail));
+        }
+    };
+    // It is set already when the image's kernel has set its own.
+    let _ = log::set_logger(&Sink);
+    log::set_max_level(level);
+    Ok(())
+}
+
+/// See `soil_set_log_level`.
+pub fn set_level(level: Int) -> Result<(), Error> {
+    log::set_max_level(filter(level)?);
+    Ok(())
+}
+
+/// See `soil_log`.
+pub fn log_bytes(level: Int, text: &[u8]) -> Result<(), Error> {
+    let level = filter(level)?.to_level().ok_or(Error::Invalid)?;
+    for part in text.utf8_chunks() {
+        log::log!(level, "{}", part.valid());
+    }
+    Ok(())
+}

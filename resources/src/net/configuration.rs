@@ -1,0 +1,205 @@
+//! `SOIL_IP`, `SOIL_GATEWAY` and `SOIL_DNS`.
+//!
+//! Each is a list with one part for each interface, separated by `;`; in a part, several values are
+//! separated by `,`. An interface without `SOIL_IP` asks DHCP and listens to router advertisements.
+//! A mistake is `BadConfiguration`, with a detail that names the variable.
+
+use crate::current::Current;
+use ::net::{Cidr, Congestion, InterfaceConfig};
+use ::services::{DnsOptions, Resolver};
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::str::FromStr;
+use platform::System;
+use platform::error::{Error, Failure};
+
+/// The configuration of the interfaces in their order.
+pub struct Configuration {
+    interfaces: Vec<InterfaceConfig>,
+}
+
+impl Configuration {
+    /// Of interface `index`.
+    pub fn interface(&self, index: usize) -> InterfaceConfig {
+        self.interfaces
+            .get(index)
+            .cloned()
+            .unwrap_or_else(InterfaceConfig::dynamic)
+    }
+}
+
+fn wrong(detail: String) -> Failure {
+    Failure::new(Error::BadConfiguration, detail)
+}
+
+/// The values of a variable's parts.
+fn list<T: FromStr>(name: &str, text: &str, example: &str) -> Result<Vec<Vec<T>>, Failure> {
+    let value = |value: &str| {
+        value
+            .parse()
+            .map_err(|_| wrong(format!("{name}: \"{value}\" is not of the form {example}")))
+    };
+    let part = |part: &str| {
+        let values = part
+            .split(',')
+            .map(str::trim)
+            .filter(|value| !value.is_empty());
+        values.map(value).collect::<Result<Vec<T>, Failure>>()
+    };
+    text.split(';').map(part).collect()
+}
+
+/// The configuration of an interface that the program adds.
+pub fn interface_of(addresses: &str, gateways: &str) -> Result<InterfaceConfig, Failure> {
+    let read = parse(|name| match name {
+        "SOIL_IP" => Some(String::from(addresses)),
+        "SOIL_GATEWAY" => Some(String::from(gateways)),
+        _ => None,
+    })?;
+    Ok(read.interface(0))
+}
+
+/// Reads the variables through `variable`.
+fn parse(variable: impl Fn(&str) -> Option<String>) -> Result<Configuration, Failure> {
+    let text = |name| variable(name).unwrap_or_default();
+    let mut addresses: Vec<Vec<Cidr>> = list("SOIL_IP", &text("SOIL_IP"), "10.0.0.2/24")?;
+    let mut gateways = list("SOIL_GATEWAY", &text("SOIL_GATEWAY"), "10.0.0.1")?;
+    let mut servers = list("SOIL_DNS", &text("SOIL_DNS"), "10.0.0.1")?;
+    let count = addresses.len().max(gateways.len()).max(servers.len());
+    let mut interfaces = Vec::new();
+    for index in 0..count {
+        fn part<T>(parts: &mut [Vec<T>], index: usize) -> Vec<T> {
+            parts
+                .get_mut(index)
+                .map(core::mem::take)
+                .unwrap_or_default()
+        }
+        let addresses = part(&mut addresses, index);
+        let fixed = !addresses.is_empty();
+        interfaces.push(InterfaceConfig {
+            dhcp: !fixed,
+            slaac: !fixed,
+            addresses,
+            gateways: part(&mut gateways, index),
+            dns_servers: part(&mut servers, index),
+            ..InterfaceConfig::default()
+        });
+    }
+    Ok(Configuration { interfaces })
+}
+
+/// `SOIL_DNS_SEARCH` (domains, separated by `,`), `SOIL_DNS_NDOTS` and `SOIL_DNS_MIXED_CASE`.
+fn names(variable: impl Fn(&str) -> Option<String>) -> Result<DnsOptions, Failure> {
+    let text = |name| variable(name).unwrap_or_default();
+    let mut options = DnsOptions::default();
+    let search = text("SOIL_DNS_SEARCH");
+    let domains = search.split(',').map(str::trim);
+    options.search = domains
+        .filter(|domain| !domain.is_empty())
+        .map(String::from)
+        .collect();
+    let ndots = text("SOIL_DNS_NDOTS");
+    if !ndots.is_empty() {
+        options.ndots = ndots.parse().map_err(|_| {
+            wrong(format!(
+                "SOIL_DNS_NDOTS: \"{ndots}\" is not a number such as 1"
+            ))
+        })?;
+    }
+    options.mixed_case = match text("SOIL_DNS_MIXED_CASE").as_str() {
+        "" | "0" => false,
+        "1" => true,
+        other => {
+            let detail = format!("SOIL_DNS_MIXED_CASE: \"{other}\": give 0 or 1");
+            return Err(wrong(detail));
+        }
+    };
+    Ok(options)
+}
+
+/// Configures how names are looked up.
+pub fn configure_names(resolver: &mut Resolver) -> Result<(), Failure> {
+    let options = names(Current::variable)?;
+    let domains = options.search.join(",");
+    resolver.configure(options).map_err(|_| {
+        wrong(format!(
+            "SOIL_DNS_SEARCH: \"{domains}\": give at most six domains such as example.org"
+        ))
+    })
+}
+
+/// `SOIL_TCP_CONGESTION`: how the sending rate of connections is chosen.
+pub fn congestion(variable: impl Fn(&str) -> Option<String>) -> Result<Congestion, Failure> {
+    match variable("SOIL_TCP_CONGESTION").unwrap_or_default().as_str() {
+        "" | "cubic" => Ok(Congestion::Cubic),
+        "newreno" => Ok(Congestion::NewReno),
+        other => Err(wrong(format!(
+            "SOIL_TCP_CONGESTION: \"{other}\": give cubic or newreno"
+        ))),
+    }
+}
+
+/// Reads the environment.
+pub fn read() -> Result<Configuration, Failure> {
+    parse(Current::variable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{names, parse};
+    use std::string::{String, ToString};
+    use std::vec;
+
+    fn variables(name: &str) -> Option<String> {
+        let value = match name {
+            "SOIL_IP" => "10.0.0.2/24, fd00::2/64;;10.2.0.1/16",
+            "SOIL_GATEWAY" => "10.0.0.1",
+            _ => return None,
+        };
+        Some(value.to_string())
+    }
+
+    #[test]
+    fn reads_one_part_for_each_interface() {
+        let read = parse(variables).expect("valid");
+        let first = read.interface(0);
+        assert!(!first.dhcp);
+        assert_eq!(first.addresses.len(), 2);
+        assert_eq!(
+            first.gateways,
+            vec!["10.0.0.1".parse::<std::net::IpAddr>().expect("address")]
+        );
+        assert!(read.interface(1).dhcp);
+        assert!(!read.interface(2).dhcp);
+        assert!(read.interface(3).dhcp);
+    }
+
+    #[test]
+    fn reads_how_names_are_looked_up() {
+        let value = |name: &str| match name {
+            "SOIL_DNS_SEARCH" => Some("corp.example, example".to_string()),
+            "SOIL_DNS_NDOTS" => Some("2".to_string()),
+            _ => None,
+        };
+        let options = names(value).expect("valid");
+        assert_eq!(options.search, ["corp.example", "example"]);
+        assert_eq!((options.ndots, options.mixed_case), (2, false));
+        let wrong = names(|name| (name == "SOIL_DNS_NDOTS").then(|| "x".to_string()));
+        let failure = wrong.expect_err("refused");
+        assert_eq!(
+            failure.detail,
+            "SOIL_DNS_NDOTS: \"x\" is not a number such as 1"
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        let wrong = |name: &str| (name == "SOIL_IP").then(|| "10.0.0.300/24".to_string());
+        let failure = parse(wrong).err().expect("refused");
+        assert_eq!(
+            failure.detail,
+            "SOIL_IP: \"10.0.0.300/24\" is not of the form 10.0.0.2/24"
+        );
+    }
+}

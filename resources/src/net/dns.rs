@@ -1,0 +1,270 @@
+//! Name lookups.
+
+use super::{Net, address, stack};
+use crate::current::Current;
+use crate::ffi::{Int, Piece};
+use crate::runtime::{Cancelled, Runtime};
+use ::services::{DnsRecord, Family, LookupError, LookupId, RecordData, RecordType};
+use alloc::format;
+use alloc::vec::Vec;
+use core::net::IpAddr;
+use platform::Clock;
+use platform::error::{Answer, Error, Failure, Stop};
+
+/// How the result is written.
+#[derive(Clone, Copy)]
+enum Form {
+    /// 16 bytes for each address.
+    Addresses,
+    /// See `soil_dns_query`.
+    Records,
+}
+
+/// A lookup that has no answer yet.
+pub struct Lookup {
+    id: LookupId,
+    token: u64,
+    results: Piece,
+    form: Form,
+}
+
+/// The code of a failure.
+fn error(failure: LookupError) -> Error {
+    match failure {
+        LookupError::InvalidName => Error::InvalidName,
+        LookupError::NotFound => Error::NoSuchHost,
+        LookupError::NoServer | LookupError::ServerFailure => Error::NameServerFailure,
+        LookupError::TimedOut => Error::TimedOut,
+        LookupError::TooMany => Error::TooManyOpen,
+        LookupError::Pending | LookupError::Unknown => Error::Invalid,
+    }
+}
+
+/// See `soil_dns_lookup`.
+pub fn lookup(rt: &mut Runtime, name: &str, family: Int, results: Piece, token: Int) -> Answer {
+    let family = match family {
+        0 => Family::Any,
+        4 => Family::V4,
+        6 => Family::V6,
+        _ => return Err(Error::Invalid.into()),
+    };
+    let begin = |net: &mut Net, now| {
+        let resolver = &mut net.services.resolver;
+        resolver.addresses(&mut net.stack, now, name, family)
+    };
+    start(rt, name, results, token, Form::Addresses, begin)
+}
+
+/// See `soil_dns_query`.
+pub fn query(rt: &mut Runtime, name: &str, kind: Int, results: Piece, token: Int) -> Answer {
+    let kind = match kind {
+        1 => RecordType::A,
+        5 => RecordType::Cname,
+        12 => RecordType::Ptr,
+        16 => RecordType::Txt,
+        28 => RecordType::Aaaa,
+        33 => RecordType::Srv,
+        _ => return Err(Error::Invalid.into()),
+    };
+    let begin = |net: &mut Net, now| {
+        let resolver = &mut net.services.resolver;
+        resolver.records(&mut net.stack, now, name, kind)
+    };
+    start(rt, name, results, token, Form::Records, begin)
+}
+
+fn start(
+    rt: &mut Runtime,
+    name: &str,
+    results: Piece,
+    token: Int,
+    form: Form,
+    begin: impl FnOnce(&mut Net, u64) -> Result<LookupId, LookupError>,
+) -> Answer {
+    let token = rt.new_token(token)?;
+    let net = stack(rt)?;
+    net.lookups.try_reserve(1).map_err(|_| Error::OutOfMemory)?;
+    let id = match begin(net, Current::monotonic_ns()) {
+        Ok(id) => id,
+        Err(failure) => {
+            let detail = match failure {
+                LookupError::InvalidName => format!("\"{name}\" is not a host name"),
+                LookupError::NoServer => {
+                    format!("{failure}: give SOIL_DNS, or let DHCP name one")
+                }
+                _ => format!("{failure}"),
+            };
+            return rt.fail(Failure::new(error(failure), detail));
+        }
+    };
+    // Numbers, localhost and what is in the cache are answered at once.
+    match net.services.resolver.take(id) {
+        Err(LookupError::Pending) => (),
+        answer => {
+            return answer
+                .map(|found| put(&found, form, results))
+                .map_err(|e| error(e).into());
+        }
+    }
+    net.lookups.push(Lookup {
+        id,
+        token,
+        results,
+        form,
+    });
+    rt.give(token, cancel)?;
+    Err(Stop::Pending)
+}
+
+fn cancel(rt: &mut Runtime, token: u64) -> Cancelled {
+    if let Some(net) = rt.resources.net.as_deref_mut()
+        && let Some(place) = net.lookups.iter().position(|lookup| lookup.token == token)
+    {
+        let lookup = net.lookups.swap_remove(place);
+        net.services.resolver.cancel(&mut net.stack, lookup.id);
+    }
+    Cancelled::Done
+}
+
+/// Appends a record in the form of `soil_dns_query`.
+fn encode(record: &DnsRecord, bytes: &mut Vec<u8>) {
+    bytes.extend(record.ttl.to_be_bytes());
+    let at = bytes.len();
+    bytes.extend([0; 2]);
+    match &record.data {
+        RecordData::Address(address) => bytes.extend(address::octets(*address)),
+        RecordData::Name(name) => bytes.extend(name.as_bytes()),
+        RecordData::Service {
+            priority,
+            weight,
+            port,
+            target,
+        } => {
+            for number in [priority, weight, port] {
+                bytes.extend(number.to_be_bytes());
+            }
+            bytes.extend(target.as_bytes());
+        }
+        RecordData::Text(strings) => {
+            for string in strings {
+                bytes.push(string.len() as u8);
+                bytes.extend(string);
+            }
+        }
+    }
+    // A record's data is at most 65 535 bytes, but a name as text may be longer than on the wire.
+    let len = bytes.len() - at - 2;
+    match (u16::try_from(len), bytes.get_mut(at..at + 2)) {
+        (Ok(len), Some(place)) => place.copy_from_slice(&len.to_be_bytes()),
+        _ => bytes.truncate(at - 4),
+    }
+}
+
+/// Writes the records that fit, in their order; how many, or how many bytes.
+fn put(found: &[DnsRecord], form: Form, results: Piece) -> usize {
+    // SAFETY: the lookup has not completed.
+    let into = unsafe { results.as_mut_slice() };
+    let mut bytes = Vec::new();
+    let mut count = 0;
+    for record in found {
+        let before = bytes.len();
+        match (form, &record.data) {
+            (Form::Records, _) => encode(record, &mut bytes),
+            (Form::Addresses, RecordData::Address(address)) => {
+                bytes.extend(address::octets(*address));
+            }
+            (Form::Addresses, _) => {}
+        }
+        if bytes.len() > into.len() {
+            bytes.truncate(before);
+            break;
+        }
+        count += 1;
+    }
+    for (to, from) in into.iter_mut().zip(&bytes) {
+        *to = *from;
+    }
+    match form {
+        Form::Addresses => count,
+        Form::Records => bytes.len(),
+    }
+}
+
+/// Completes the lookups that have an answer.
+pub fn check(rt: &mut Runtime) {
+    let mut at = 0;
+    while let Some(net) = rt.resources.net.as_deref_mut()
+        && let Some(lookup) = net.lookups.get(at)
+    {
+        let answer = net.services.resolver.take(lookup.id);
+        if answer == Err(LookupError::Pending) {
+            at += 1;
+            continue;
+        }
+        let lookup = net.lookups.swap_remove(at);
+        match answer {
+            Ok(found) => {
+                let n = put(&found, lookup.form, lookup.results);
+                rt.complete(lookup.token, Ok(n));
+            }
+            Err(failure) => {
+                let detail = format!("{failure}");
+                let failure = Failure::new(error(failure), detail);
+                rt.complete_failed(lookup.token, failure);
+            }
+        }
+    }
+}
+
+/// See `soil_net_sort`.
+pub fn sort(rt: &mut Runtime, bytes: &mut [u8]) -> Answer {
+    let net = stack(rt)?;
+    let addresses = bytes.chunks_exact(16).map(address::from_octets);
+    let mut addresses = addresses.collect::<Result<Vec<_>, Error>>()?;
+    ::services::sort_addresses(&net.stack, &mut addresses);
+    for (into, address) in bytes.chunks_exact_mut(16).zip(&addresses) {
+        into.copy_from_slice(&address::octets(*address));
+    }
+    let reachable = |address: &&IpAddr| net.stack.source_address(**address).is_ok();
+    Ok(addresses.iter().filter(reachable).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Form, put};
+    use crate::ffi::Piece;
+    use ::services::{DnsRecord, RecordData};
+    use std::vec;
+
+    #[test]
+    fn records_are_written_whole_or_not_at_all() {
+        let record = |data| DnsRecord { ttl: 258, data };
+        let service = record(RecordData::Service {
+            priority: 1,
+            weight: 2,
+            port: 443,
+            target: "h".into(),
+        });
+        let text = record(RecordData::Text(vec![b"a".to_vec(), vec![]]));
+        let mut bytes = vec![0xee; 40];
+        let written = put(
+            &[service.clone(), text.clone()],
+            Form::Records,
+            Piece::of(&mut bytes),
+        );
+        let expected = [
+            &[0, 0, 1, 2, 0, 7, 0, 1, 0, 2, 1, 0xbb, b'h'][..],
+            &[0, 0, 1, 2, 0, 3, 1, b'a', 0],
+        ]
+        .concat();
+        assert_eq!(bytes.get(..written), Some(expected.as_slice()));
+        assert_eq!(
+            put(&[service, text], Form::Records, Piece::of(&mut bytes[..21])),
+            13
+        );
+        let address = record(RecordData::Address([192, 0, 2, 1].into()));
+        let found = [address.clone(), address];
+        assert_eq!(put(&found, Form::Addresses, Piece::of(&mut bytes[..31])), 1);
+        assert_eq!(put(&found, Form::Addresses, Piece::of(&mut bytes)), 2);
+    }
+}

@@ -1,0 +1,38 @@
+//! Ping.
+
+use super::{address, close, open as open_descriptor, ready, socket, stack, stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_ECHO;
+use crate::ffi::records::EchoReply;
+use crate::runtime::Operations;
+use crate::runtime::Runtime;
+use platform::error::{Answer, Error, Stop};
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+
+static REQUEST: Operations = Operations {
+    kind: KIND_ECHO,
+    read: cannot_read,
+    write: cannot_write,
+    ready,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// See `soil_echo`.
+pub fn send(rt: &mut Runtime, endpoint: &[u8], len: Int) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    let len = usize::try_from(len).map_err(|_| Error::Invalid)?;
+    let handle = stack(rt)?.stack.ping(endpoint, len).map_err(stop)?;
+    open_descriptor(rt, handle, &REQUEST)
+}
+
+/// See `soil_echo_result`.
+pub fn result(rt: &mut Runtime, fd: Fd) -> Result<EchoReply, Stop> {
+    let key = rt.table.key_of(fd, &REQUEST)?;
+    let (stack, socket) = socket(rt, key)?;
+    let reply = stack.ping_result(socket.handle).map_err(stop)?;
+    Ok(EchoReply {
+        time: Int::try_from(reply.rtt_ns).unwrap_or(Int::MAX >> 1),
+        hop_limit: reply.hop_limit.into(),
+    })
+}

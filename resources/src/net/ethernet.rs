@@ -1,0 +1,47 @@
+//! Raw Ethernet frames.
+
+use super::{close, interface_id, open as open_descriptor, ready, socket, stack, stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_ETHERNET;
+use crate::runtime::Operations;
+use crate::runtime::Runtime;
+use platform::error::{Answer, Error, Stop};
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+
+static SOCKET: Operations = Operations {
+    kind: KIND_ETHERNET,
+    read: cannot_read,
+    write: cannot_write,
+    ready,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// See `soil_ethernet_open`.
+pub fn open(rt: &mut Runtime, interface: Int, ethertype: Int) -> Answer {
+    let ethertype = u16::try_from(ethertype).map_err(|_| Error::Invalid)?;
+    let interface = interface_id(rt, interface)?;
+    let handle = stack(rt)?.stack.ethernet_open(interface, ethertype);
+    open_descriptor(rt, handle.map_err(stop)?, &SOCKET)
+}
+
+/// See `soil_ethernet_send`.
+pub fn send(rt: &mut Runtime, fd: Fd, destination: &[u8], from: &[u8]) -> Answer {
+    let destination = destination.try_into().map_err(|_| Error::Invalid)?;
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let sent = stack.ethernet_send(socket.handle, destination, from);
+    sent.map(|()| from.len()).map_err(stop)
+}
+
+/// See `soil_ethernet_receive`.
+pub fn receive(rt: &mut Runtime, fd: Fd, into: &mut [u8]) -> Result<(usize, [u8; 12]), Stop> {
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let (len, source, destination) = stack.ethernet_recv(socket.handle, into).map_err(stop)?;
+    let mut both = [0; 12];
+    let (first, second) = both.split_at_mut(6);
+    first.copy_from_slice(&source);
+    second.copy_from_slice(&destination);
+    Ok((len.min(into.len()), both))
+}

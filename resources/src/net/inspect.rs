@@ -1,0 +1,149 @@
+//! The table of sockets and the counters as text, for the program and for whoever looks at the
+//! console.
+
+use super::{Net, stack};
+use crate::current::Current;
+use crate::runtime::Runtime;
+use ::net::{SocketKind, TcpInfo};
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Write;
+use platform::Console;
+use platform::error::Answer;
+
+/// Sockets that a report on the console shows.
+const SHOWN: usize = 200;
+
+/// What `ss -ti` shows of a connection, by the same names where it has them: times in ms, sizes in
+/// bytes; what is 0 is left out.
+fn details(info: &TcpInfo, text: &mut String) {
+    text.push_str("   ");
+    let switches = [
+        (info.timestamps, " ts"),
+        (info.sack, " sack"),
+        (info.ecn, " ecn"),
+        (info.reordering, " reordering"),
+        (info.phase != "Open", " repairing"),
+    ];
+    for (_, name) in switches.iter().filter(|(on, _)| *on) {
+        text.push_str(name);
+    }
+    // Writing to a string can't fail.
+    if let Some((own, peer)) = info.scales {
+        let _ = write!(text, " wscale:{peer},{own}");
+    }
+    let times = [
+        ("rto", info.rto_ns),
+        ("rtt", info.rtt_ns),
+        ("rttvar", info.rtt_variation_ns),
+        ("minrtt", info.rtt_min_ns),
+    ];
+    for (name, ns) in times.iter().filter(|(_, ns)| *ns > 0) {
+        let us = ns / 1000;
+        let _ = write!(text, " {name}:{}.{:03}", us / 1000, us % 1000);
+    }
+    let ssthresh = Some(info.ssthresh).filter(|&bytes| bytes < u32::MAX);
+    let counts = [
+        ("mss", u64::from(info.mss)),
+        ("advmss", u64::from(info.peer_mss)),
+        ("pmtu", u64::from(info.path_mtu)),
+        ("cwnd", u64::from(info.cwnd)),
+        ("ssthresh", u64::from(ssthresh.unwrap_or(0))),
+        ("snd_wnd", u64::from(info.send_window)),
+        ("rcv_wnd", u64::from(info.receive_window)),
+        ("inflight", u64::from(info.in_flight)),
+        ("unacked", u64::from(info.unacknowledged)),
+        ("sacked", u64::from(info.sacked)),
+        ("lost", u64::from(info.lost)),
+        ("rcv_ooo", u64::from(info.out_of_order)),
+        ("retrans", u64::from(info.retransmitted)),
+        ("timeouts", u64::from(info.timeouts)),
+        ("tlp", u64::from(info.probes)),
+        ("spurious", u64::from(info.spurious)),
+        ("bytes_acked", info.bytes_acknowledged),
+        ("bytes_received", info.bytes_received),
+    ];
+    for (name, count) in counts.iter().filter(|(_, count)| *count > 0) {
+        let _ = write!(text, " {name}:{count}");
+    }
+    text.push('\n');
+}
+
+/// A line for each of at most `most` sockets: protocol, own end, other end or `-`, state or `-`,
+/// bytes unread, bytes unsent; with `detailed`, a second one for each connection.
+fn sockets(net: &Net, most: usize, detailed: bool) -> String {
+    let mut text = String::new();
+    let mut count = 0;
+    net.stack.sockets(&mut |info| {
+        count += 1;
+        if count > most {
+            return;
+        }
+        let protocol = if info.kind == SocketKind::Udp {
+            "udp"
+        } else {
+            "tcp"
+        };
+        // Writing to a string can't fail.
+        let _ = write!(text, "{protocol} {} ", info.local);
+        let _ = match info.remote {
+            Some(remote) => write!(text, "{remote}"),
+            None => write!(text, "-"),
+        };
+        let state = if info.state.is_empty() {
+            "-"
+        } else {
+            info.state
+        };
+        let _ = writeln!(text, " {state} {} {}", info.unread, info.unsent);
+        if let Some(tcp) = info.tcp.as_ref().filter(|_| detailed) {
+            details(tcp, &mut text);
+        }
+    });
+    if count > most {
+        let _ = writeln!(text, "and {} more", count - most);
+    }
+    text
+}
+
+/// A line `name=value` for each counter.
+fn counters(net: &Net) -> String {
+    let mut text = String::new();
+    net.stack.statistics(&mut |name, value| {
+        // Writing to a string can't fail.
+        let _ = writeln!(text, "{name}={value}");
+    });
+    text
+}
+
+fn copy(text: &str, into: &mut [u8]) -> Answer {
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len())
+}
+
+/// See `soil_net_connections`.
+pub fn connections(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    let net = stack(rt)?;
+    copy(&sockets(net, usize::MAX, false), into)
+}
+
+/// See `soil_net_statistics`.
+pub fn statistics(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    let net = stack(rt)?;
+    copy(&counters(net), into)
+}
+
+/// Prints both, if somebody asks for it.
+pub fn poll(rt: &mut Runtime) {
+    if !Current::report_requested() {
+        return;
+    }
+    if let Some(net) = rt.resources.net.as_deref() {
+        let text = format!("{}{}", sockets(net, SHOWN, true), counters(net));
+        for line in text.lines() {
+            Current::log(format!("soil: {line}\n").as_bytes());
+        }
+    }
+}

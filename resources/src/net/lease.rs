@@ -1,0 +1,79 @@
+//! Received bytes that OCaml reads where they lie.
+
+use super::tcp::CONNECTION;
+use super::zero_copy::{register, socket};
+use super::{Net, stop};
+use crate::ffi::{Before, Buffer, Int, Proxy};
+use crate::runtime::Runtime;
+use ::net::Lease;
+use alloc::boxed::Box;
+use core::ptr::NonNull;
+use platform::error::{Answer, Error};
+use reactor::table::Fd;
+
+/// A lease that is out.
+pub struct Out {
+    lease: Lease,
+    /// At a place of its own, for OCaml has its address.
+    proxy: NonNull<Proxy>,
+    /// `None` once it was ended; parts of it may still be looked at.
+    before: Option<Before>,
+}
+
+/// See `soil_tcp_lease`.
+pub fn begin(rt: &mut Runtime, fd: Fd, into: &mut Buffer) -> Answer {
+    let key = rt.table.key_of(fd, &CONNECTION)?;
+    register(rt)?;
+    let (net, handle, ended) = socket(rt, key)?;
+    sweep(net);
+    if !into.is_empty() {
+        return Err(Error::Invalid.into());
+    }
+    if ended {
+        return Ok(0);
+    }
+    let Some(mut lease) = net.stack.tcp_read_lease(handle).map_err(stop)? else {
+        return Ok(0);
+    };
+    let bytes = lease.bytes_mut();
+    let proxy = Proxy::new(NonNull::from(&mut *bytes).cast(), bytes.len());
+    let proxy = NonNull::from(Box::leak(Box::new(proxy)));
+    // SAFETY: memory and proxy are kept in the table until `sweep` finds that nobody looks at them.
+    let before = unsafe { into.lend(proxy) };
+    let key = net.zero_copy.leases.insert(Out {
+        lease,
+        proxy,
+        before: Some(before),
+    });
+    Ok(key + 1)
+}
+
+/// See `soil_tcp_lease_end`.
+pub fn end(rt: &mut Runtime, lease: Int, buffer: &mut Buffer) -> Answer {
+    let key = usize::try_from(lease).map_err(|_| Error::Invalid)?;
+    let net = rt.resources.net.as_deref_mut().ok_or(Error::Invalid)?;
+    let out = net.zero_copy.leases.get_mut(key.wrapping_sub(1));
+    let out = out.ok_or(Error::Invalid)?;
+    let before = out.before.ok_or(Error::Invalid)?;
+    buffer.take_back(out.proxy, before)?;
+    out.before = None;
+    sweep(net);
+    Ok(0)
+}
+
+/// Gives the stack back what OCaml can't reach any more.
+pub fn sweep(net: &mut Net) {
+    for key in 0..net.zero_copy.leases.capacity() {
+        let Some(out) = net.zero_copy.leases.get(key) else {
+            continue;
+        };
+        // SAFETY: the proxy was made in `begin`, and is given up below only, with its entry.
+        if unsafe { out.proxy.as_ref() }.is_unused()
+            && let Some(out) = net.zero_copy.leases.try_remove(key)
+        {
+            net.stack.tcp_return(out.lease);
+            // SAFETY: it is a box's, and no bigarray points at it.
+            drop(unsafe { Box::from_raw(out.proxy.as_ptr()) });
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What the interfaces are, and waiting for the first address.
+
+use super::{Net, stack};
+use crate::current::Current;
+use crate::ffi::Int;
+use crate::runtime::{Cancelled, Runtime};
+use ::net::{Dhcp, InterfaceStatus};
+use alloc::format;
+use alloc::string::String;
+use core::fmt::Write;
+use core::net::IpAddr;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Clock, Links};
+
+/// How long `soil_net_up` waits for an address: two rounds of DHCP's repetitions (RFC 2131, 4.1: 4
+/// s, then 8 s).
+const PATIENCE_NS: u64 = 10_000_000_000;
+
+/// How long an IPv6 address alone isn't enough while DHCP is asked for an IPv4 address: routers
+/// advertise in no time, and a program that starts to work then would find itself without the
+/// network it was meant for.
+const IPV6_ALONE_NS: u64 = 2_000_000_000;
+
+/// Whether an address is one that others can reach.
+fn is_useful(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => !v4.is_loopback(),
+        // fe80::/10 is there without anybody's doing.
+        IpAddr::V6(v6) => {
+            !v6.is_loopback() && v6.segments().first().is_none_or(|s| s & 0xffc0 != 0xfe80)
+        }
+    }
+}
+
+impl Net {
+    fn statuses(&self) -> impl Iterator<Item = (&str, InterfaceStatus)> {
+        self.interfaces
+            .iter()
+            .filter_map(|i| Some((i.name.as_str(), self.stack.interface_status(i.id)?)))
+    }
+
+    fn has_address(&self, now: u64) -> bool {
+        let ipv6_alone = now >= self.started_ns + IPV6_ALONE_NS;
+        self.statuses().any(|(_, status)| {
+            status.addresses.iter().any(|a| {
+                let enough = a.address.is_ipv4() || status.dhcp != Dhcp::Searching || ipv6_alone;
+                is_useful(a.address) && enough
+            })
+        })
+    }
+
+    /// Why there is no address.
+    fn complaint(&self) -> Failure {
+        if self.interfaces.is_empty() {
+            return Failure::new(Error::NoNetwork, Current::NO_NETWORK);
+        }
+        let mut names = String::new();
+        for (name, status) in self.statuses() {
+            if status.dhcp != Dhcp::Off {
+                let comma = if names.is_empty() { "" } else { ", " };
+                // Writing to a string can't fail.
+                let _ = write!(names, "{comma}{name}");
+            }
+        }
+        let seconds = PATIENCE_NS / 1_000_000_000;
+        let detail = format!(
+            "no DHCP answer on {names} after {seconds} s: give SOIL_IP or run a DHCP server"
+        );
+        Failure::new(Error::NoNetwork, detail)
+    }
+}
+
+/// See `soil_net_up`.
+pub fn up(rt: &mut Runtime, token: Int) -> Answer {
+    let token = rt.new_token(token)?;
+    let net = stack(rt)?;
+    let now = Current::monotonic_ns();
+    if net.has_address(now) {
+        return Ok(0);
+    }
+    if net.interfaces.is_empty() || now >= net.started_ns + PATIENCE_NS {
+        let failure = net.complaint();
+        return rt.fail(failure);
+    }
+    net.waiting_for_address
+        .try_reserve(1)
+        .map_err(|_| Error::OutOfMemory)?;
+    net.waiting_for_address.push(token);
+    rt.give(token, |rt, token| {
+        if let Some(net) = rt.resources.net.as_deref_mut() {
+            net.waiting_for_address.retain(|&other| other != token);
+        }
+        Cancelled::Done
+    })?;
+    Err(Stop::Pending)
+}
+
+/// Completes those who wait for an address, when it is there or patience is at its end.
+pub fn check(rt: &mut Runtime, now: u64) {
+    let Some(net) = rt.resources.net.as_deref_mut() else {
+        return;
+    };
+    if net.waiting_for_address.is_empty() {
+        return;
+    }
+    if net.has_address(now) {
+        while let Some(net) = rt.resources.net.as_deref_mut()
+            && let Some(token) = net.waiting_for_address.pop()
+        {
+            rt.complete(token, Ok(0));
+        }
+    } else if now >= net.started_ns + PATIENCE_NS {
+        let failure = net.complaint();
+        while let Some(net) = rt.resources.net.as_deref_mut()
+            && let Some(token) = net.waiting_for_address.pop()
+        {
+            rt.complete_failed(token, failure.clone());
+        }
+    }
+}
+
+/// When to look again by the clock, if somebody waits.
+pub fn deadline(rt: &Runtime) -> Option<u64> {
+    let net = rt.resources.net.as_deref()?;
+    if net.waiting_for_address.is_empty() {
+        return None;
+    }
+    let ipv6_alone = net.started_ns + IPV6_ALONE_NS;
+    let next = if Current::monotonic_ns() < ipv6_alone {
+        ipv6_alone
+    } else {
+        net.started_ns + PATIENCE_NS
+    };
+    Some(next)
+}
+
+/// See `soil_net_interfaces`.
+pub fn interfaces(rt: &mut Runtime) -> Answer {
+    Ok(stack(rt)?.interfaces.len())
+}
+
+/// See `soil_net_interface`.
+pub fn interface(rt: &mut Runtime, index: Int, into: &mut [u8]) -> Answer {
+    let index = usize::try_from(index).map_err(|_| Error::Invalid)?;
+    let net = stack(rt)?;
+    let (name, status) = net.statuses().nth(index).ok_or(Error::Invalid)?;
+    let mut text = String::new();
+    // Writing to a string can't fail.
+    let _ = write!(text, "name={name}\nmac=");
+    for (i, byte) in status.mac.iter().enumerate() {
+        let _ = write!(text, "{}{byte:02x}", if i == 0 { "" } else { ":" });
+    }
+    let _ = writeln!(text, "\nmtu={}", status.mtu);
+    for address in &status.addresses {
+        let _ = writeln!(text, "address={address}");
+    }
+    for gateway in &status.gateways {
+        let _ = writeln!(text, "gateway={gateway}");
+    }
+    for server in &status.dns_servers {
+        let _ = writeln!(text, "dns={server}");
+    }
+    for (to, from) in into.iter_mut().zip(text.as_bytes()) {
+        *to = *from;
+    }
+    Ok(text.len())
+}

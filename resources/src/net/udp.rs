@@ -1,0 +1,145 @@
+//! UDP sockets.
+
+use super::{address, close, open, ready, refused, socket, stack_for, stop};
+use crate::ffi::Int;
+use crate::ffi::constants::KIND_UDP;
+use crate::runtime::Operations;
+use crate::runtime::Runtime;
+use alloc::vec::Vec;
+use platform::error::{Answer, Error, Stop};
+use reactor::table::{Fd, cannot_read, cannot_shut_down, cannot_write};
+
+static SOCKET: Operations = Operations {
+    kind: KIND_UDP,
+    read: cannot_read,
+    write: cannot_write,
+    ready,
+    shutdown: cannot_shut_down,
+    close,
+};
+
+/// See `soil_udp_bind`.
+pub fn bind(rt: &mut Runtime, endpoint: &[u8]) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    match stack_for(rt, endpoint.ip())?.stack.udp_bind(endpoint) {
+        Ok(handle) => open(rt, handle, &SOCKET),
+        Err(failure) => rt.fail(refused(failure)),
+    }
+}
+
+/// See `soil_udp_send`.
+pub fn send(rt: &mut Runtime, fd: Fd, endpoint: &[u8], from: &[u8]) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack
+        .udp_send_to(socket.handle, from, endpoint)
+        .map_err(stop)?;
+    Ok(from.len())
+}
+
+/// See `soil_udp_receive`.
+pub fn receive(
+    rt: &mut Runtime,
+    fd: Fd,
+    into: &mut [u8],
+) -> Result<(usize, [u8; address::ENDPOINT]), Stop> {
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let (n, from) = stack.udp_recv_from(socket.handle, into).map_err(stop)?;
+    Ok((n.min(into.len()), address::encode(from)))
+}
+
+/// See `soil_udp_connect`.
+pub fn connect(rt: &mut Runtime, fd: Fd, endpoint: &[u8]) -> Answer {
+    let endpoint = address::decode(endpoint)?;
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let peer = (endpoint.port() != 0).then_some(endpoint);
+    stack
+        .udp_connect(socket.handle, peer)
+        .map(|()| 0)
+        .map_err(stop)
+}
+
+/// See `soil_udp_group`.
+pub fn group(rt: &mut Runtime, fd: Fd, group: &[u8], interface: Int, join: bool) -> Answer {
+    let group = address::from_octets(group)?;
+    let interface = match interface {
+        -1 => None,
+        index => Some(super::interface_id(rt, index)?),
+    };
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let done = match join {
+        true => stack.udp_join(socket.handle, group, interface),
+        false => stack.udp_leave(socket.handle, group, interface),
+    };
+    done.map(|()| 0).map_err(stop)
+}
+
+/// See `soil_udp_multicast_hops`.
+pub fn multicast_hops(rt: &mut Runtime, fd: Fd, hops: u8) -> Answer {
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let done = stack.udp_set_multicast_hops(socket.handle, hops);
+    done.map(|()| 0).map_err(stop)
+}
+
+/// See `soil_udp_receive_batch`.
+pub fn receive_batch(
+    rt: &mut Runtime,
+    fd: Fd,
+    into: &mut [u8],
+    slot: Int,
+    endpoints: &mut [u8],
+    lengths: &mut [Int],
+) -> Answer {
+    let slot = usize::try_from(slot).map_err(|_| Error::Invalid)?;
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    let most = lengths.len();
+    let mut places = into.chunks_exact_mut(slot.max(1));
+    let mut ends = endpoints.chunks_exact_mut(address::ENDPOINT);
+    let mut lengths = lengths.iter_mut();
+    let mut take = |data: &[u8], from| {
+        let (place, end, length) = (places.next(), ends.next(), lengths.next());
+        let (Some(place), Some(end), Some(length)) = (place, end, length) else {
+            return;
+        };
+        for (to, byte) in place.iter_mut().zip(data) {
+            *to = *byte;
+        }
+        end.copy_from_slice(&address::encode(from));
+        *length = data.len().min(slot) as Int;
+    };
+    stack
+        .udp_recv_batch(socket.handle, most, &mut take)
+        .map_err(stop)
+}
+
+/// See `soil_udp_send_batch`.
+pub fn send_batch(
+    rt: &mut Runtime,
+    fd: Fd,
+    from: &[u8],
+    slot: Int,
+    endpoints: &[u8],
+    lengths: &[Int],
+) -> Answer {
+    let slot = usize::try_from(slot).map_err(|_| Error::Invalid)?;
+    let mut batch = Vec::new();
+    let places = from.chunks_exact(slot.max(1));
+    let ends = endpoints.chunks_exact(address::ENDPOINT);
+    for ((place, end), length) in places.zip(ends).zip(lengths) {
+        let length = usize::try_from(*length).map_err(|_| Error::Invalid)?;
+        let data = place.get(..length).ok_or(Error::Invalid)?;
+        batch.push((data, address::decode(end)?));
+    }
+    if batch.len() != lengths.len() || batch.is_empty() {
+        return Err(Error::Invalid.into());
+    }
+    let key = rt.table.key_of(fd, &SOCKET)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.udp_send_batch(socket.handle, &batch).map_err(stop)
+}

@@ -1,0 +1,27 @@
+//! Urgent data of TCP connections.
+
+use super::{error, socket, tcp};
+use crate::ffi::Int;
+use crate::runtime::Runtime;
+use platform::error::{Answer, Error};
+use reactor::table::Fd;
+
+/// See `soil_tcp_send_urgent`.
+pub fn send(rt: &mut Runtime, fd: Fd) -> Answer {
+    let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    stack.tcp_send_urgent(socket.handle).map_err(error)?;
+    Ok(0)
+}
+
+/// See `soil_tcp_urgent`.
+pub fn left(rt: &mut Runtime, fd: Fd, back: Int) -> Answer {
+    let back = u32::try_from(back).map_err(|_| Error::Invalid)?;
+    let key = rt.table.key_of(fd, &tcp::CONNECTION)?;
+    let (stack, socket) = socket(rt, key)?;
+    // What comes from now on, before the task that asks has parked, is told.
+    let _ = stack.readiness(socket.handle);
+    socket.urgent = false;
+    let left = stack.tcp_urgent_behind(socket.handle, back);
+    Ok(left.map_err(error)?)
+}

@@ -1,0 +1,16 @@
+//! Random numbers of the platform, with a line that says what to do where it has none.
+
+use crate::current::Current;
+use crate::runtime::Runtime;
+use platform::Entropy;
+use platform::error::{Answer, Error, Failure, Stop};
+
+/// See `soil_random_fill`.
+pub fn fill(rt: &mut Runtime, into: &mut [u8]) -> Answer {
+    match Current::random(into) {
+        Err(Stop::Error(Error::NoEntropy)) => {
+            rt.fail(Failure::new(Error::NoEntropy, Current::NO_ENTROPY))
+        }
+        answer => answer,
+    }
+}

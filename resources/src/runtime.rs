@@ -1,0 +1,175 @@
+//! The program's one runtime: the reactor with the resources of this program and its platform.
+
+use crate::current::Current;
+use crate::ffi::Int;
+use crate::ffi::constants::{
+    COUNTER_BLOCK_REQUESTS, COUNTER_CONNECTIONS, COUNTER_DESCRIPTORS, COUNTER_MEMORY,
+    COUNTER_OPERATIONS, COUNTER_SLEEPS, MAX_TOKEN, PARK_READ, PARK_WRITE, PENDING, WOULD_BLOCK,
+};
+use crate::{blocks, console, disks, files, log_sink, net, pipe};
+use alloc::vec::Vec;
+use platform::error::{Answer, Error, Failure, Stop};
+use platform::{Direction, Memory};
+pub use reactor::Cancelled;
+use reactor::cell::Cell;
+
+/// The runtime.
+pub type Runtime = reactor::Runtime<Resources>;
+/// What a kind of descriptor can do.
+pub type Operations = reactor::table::Operations<Resources>;
+/// A resource's part in the wait.
+pub type Driver = reactor::Driver<Resources>;
+
+const _: () = assert!(MAX_TOKEN as u64 == reactor::runtime::MAX_TOKEN);
+
+/// The state of the resources. Those behind an `Option` begin with their first use.
+pub struct Resources {
+    /// The pipes.
+    pub pipes: pipe::Pipes,
+    /// The console.
+    pub console: console::Console,
+    /// The network.
+    pub net: Option<&'static mut net::Net>,
+    /// The disks.
+    pub disks: Option<&'static mut disks::Disks>,
+    /// Disks that are open as they are.
+    pub blocks: slab::Slab<blocks::Raw>,
+    /// The volumes.
+    pub files: Option<&'static mut files::Files>,
+    /// The file-system drivers that the program has.
+    pub file_systems: Vec<files::drivers::FileSystem>,
+    /// Files that are part of the program.
+    pub embedded: files::embedded::Embedded,
+}
+
+impl reactor::Resources for Resources {
+    type Platform = Current;
+
+    const NONE: Resources = Resources {
+        pipes: pipe::Pipes::new(),
+        console: console::Console::new(),
+        net: None,
+        disks: None,
+        blocks: slab::Slab::new(),
+        files: None,
+        file_systems: Vec::new(),
+        embedded: files::embedded::Embedded::new(),
+    };
+
+    fn start() -> Result<(), Failure> {
+        log_sink::start()
+    }
+}
+
+static RUNTIME: Cell<Resources> = Cell::new();
+
+/// Makes the current thread the one that [`call`] serves.
+pub fn own() {
+    RUNTIME.own();
+}
+
+/// The form in which an answer crosses the boundary.
+pub fn encode(answer: Answer) -> Int {
+    match answer {
+        Ok(n) => Int::try_from(n).unwrap_or(Int::MAX >> 1),
+        Err(Stop::Error(error)) => -(error as Int),
+        Err(Stop::WouldBlock) => WOULD_BLOCK,
+        Err(Stop::Pending) => PENDING,
+    }
+}
+
+/// The next completion, in the form in which it crosses the boundary.
+pub fn next_completion(rt: &mut Runtime) -> Option<(u64, Int)> {
+    let (token, answer) = rt.next_completion()?;
+    Some((token, encode(answer)))
+}
+
+/// A direction in which a task parks, from the form that crosses the boundary.
+pub fn decode_direction(direction: Int) -> Result<Direction, Error> {
+    match direction {
+        PARK_READ => Ok(Direction::Read),
+        PARK_WRITE => Ok(Direction::Write),
+        _ => Err(Error::Invalid),
+    }
+}
+
+/// Runs `f` on the runtime and encodes its answer. A call from within a call (an OCaml finalizer),
+/// or from a thread that isn't the owner, is `Busy`.
+pub fn call(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
+    encode(RUNTIME.call(|rt| {
+        fs::set_memory_short(Current::memory_short());
+        f(rt)
+    }))
+}
+
+/// [`call`] from whichever thread ends the program.
+pub fn call_at_exit(f: impl FnOnce(&mut Runtime) -> Answer) -> Int {
+    encode(RUNTIME.call_at_exit(f))
+}
+
+/// Runs `f` on the runtime from a tick; does nothing while a call is inside.
+pub fn tick(f: impl FnOnce(&mut Runtime)) {
+    RUNTIME.tick(f);
+}
+
+/// Takes the runtime's lock for a fork on the owner's thread; `false` within a call.
+pub fn lock() -> bool {
+    RUNTIME.lock()
+}
+
+/// Releases the lock that [`lock`] took.
+pub fn unlock() {
+    RUNTIME.unlock();
+}
+
+/// See `soil_counters`.
+pub fn counter(rt: &mut Runtime, which: Int) -> Answer {
+    Ok(match which {
+        COUNTER_MEMORY => Current::memory().get(1).copied().unwrap_or(0) as usize,
+        COUNTER_DESCRIPTORS => rt.table.count(),
+        COUNTER_OPERATIONS => rt.outstanding(),
+        COUNTER_SLEEPS => rt.sleeps,
+        COUNTER_CONNECTIONS..=COUNTER_BLOCK_REQUESTS => rt.counter(which),
+        _ => return Err(Error::Invalid.into()),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Runtime, counter, decode_direction};
+    use crate::ffi::constants::{
+        COUNTER_BLOCK_REQUESTS, COUNTER_DESCRIPTORS, COUNTER_MEMORY, COUNTER_OPERATIONS,
+        COUNTER_SLEEPS, PARK_READ, PARK_WRITE,
+    };
+    use crate::pipe;
+    use platform::Direction;
+    use platform::error::{Error, Stop};
+
+    #[test]
+    fn counters_are_the_reactors_and_those_of_the_resources() {
+        let mut rt = Runtime::new();
+        let (reader, _writer) = pipe::open(&mut rt, 8).expect("memory");
+        let parked = rt.park(reader, Direction::Read, 5);
+        assert_eq!(parked, Err(Stop::Pending));
+        rt.sleeps = 77;
+        let counts = [COUNTER_DESCRIPTORS, COUNTER_OPERATIONS, COUNTER_SLEEPS];
+        let counts = counts.map(|which| counter(&mut rt, which));
+        assert_eq!(counts, [Ok(2), Ok(1), Ok(77)]);
+        assert_eq!(counter(&mut rt, COUNTER_BLOCK_REQUESTS), Ok(0));
+        assert!(counter(&mut rt, COUNTER_MEMORY).is_ok_and(|bytes| bytes > 4096));
+        for other in [-1, COUNTER_SLEEPS + 1] {
+            let refused = Err(Stop::Error(Error::Invalid));
+            assert_eq!(counter(&mut rt, other), refused, "{other}");
+        }
+    }
+
+    #[test]
+    fn directions_are_told_apart() {
+        let decoded = [PARK_READ, PARK_WRITE].map(decode_direction);
+        assert_eq!(decoded, [Ok(Direction::Read), Ok(Direction::Write)]);
+        assert_ne!(PARK_READ, PARK_WRITE);
+        for other in [-1, PARK_READ.max(PARK_WRITE) + 1, isize::MAX] {
+            assert_eq!(decode_direction(other), Err(Error::Invalid), "{other}");
+        }
+    }
+}
